@@ -1,0 +1,1 @@
+//! The outside world's JSON and YAML.
