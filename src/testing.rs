@@ -1,1 +1,252 @@
-//! Builders for tests and benches.
+//! Builders that make tests and benches read like the rule they check.
+
+use crate::core::{
+    model::{
+        Effect, HostPort, Labels, Node, Pod, Protocol, Quantity, ResourceList, Resources, Taint, Toleration,
+        TolerationOperator, non_zero,
+    },
+    predicates::{self, Build, Demand, Predicate},
+    priorities::{self, Priority},
+    rule::Arguments,
+    snapshot::{Object, Snapshot},
+    verdict::Verdict,
+};
+
+/// A pod in namespace `default` with one container that asks for nothing.
+pub fn pod(name: &str) -> PodBuilder {
+    PodBuilder {
+        pod: Pod {
+            namespace: "default".into(),
+            name: name.into(),
+            uid: format!("uid-{name}").into(),
+            ..Pod::default()
+        },
+        requests: ResourceList::new(),
+        labels: Vec::new(),
+    }
+}
+
+/// A node that offers 110 pods and nothing else.
+pub fn node(name: &str) -> NodeBuilder {
+    let node =
+        Node { name: name.into(), allocatable: Resources { pods: 110, ..Resources::default() }, ..Node::default() };
+    NodeBuilder { node, labels: vec![("kubernetes.io/hostname".into(), name.into())] }
+}
+
+/// Builds a [`Pod`].
+#[derive(Clone)]
+pub struct PodBuilder {
+    pod: Pod,
+    requests: ResourceList,
+    labels: Vec<(String, String)>,
+}
+
+/// Builds a [`Node`].
+#[derive(Clone)]
+pub struct NodeBuilder {
+    node: Node,
+    labels: Vec<(String, String)>,
+}
+
+fn quantity(text: &str) -> Quantity {
+    text.parse().unwrap_or_else(|e| panic!("{text:?} in a test: {e}"))
+}
+
+impl PodBuilder {
+    /// Requests an amount of any resource.
+    #[must_use]
+    pub fn requests(mut self, resource: &str, amount: &str) -> Self {
+        self.requests.insert(resource.into(), quantity(amount));
+        self
+    }
+
+    /// Requests CPU.
+    #[must_use]
+    pub fn cpu(self, amount: &str) -> Self {
+        self.requests("cpu", amount)
+    }
+
+    /// Requests memory.
+    #[must_use]
+    pub fn memory(self, amount: &str) -> Self {
+        self.requests("memory", amount)
+    }
+
+    /// Stands in another namespace.
+    #[must_use]
+    pub fn namespace(mut self, namespace: &str) -> Self {
+        self.pod.namespace = namespace.into();
+        self
+    }
+
+    /// Carries a label.
+    #[must_use]
+    pub fn label(mut self, key: &str, value: &str) -> Self {
+        self.labels.push((key.into(), value.into()));
+        self
+    }
+
+    /// Is bound to a node, or asks for it by name.
+    #[must_use]
+    pub fn on(mut self, node: &str) -> Self {
+        self.pod.node_name = node.into();
+        self
+    }
+
+    /// Takes a TCP host port on all addresses.
+    #[must_use]
+    pub fn host_port(mut self, port: u16) -> Self {
+        self.pod.host_ports.push(HostPort { ip: HostPort::ANY_IP.into(), protocol: Protocol::Tcp, port });
+        self
+    }
+
+    /// Tolerates every taint with this key.
+    #[must_use]
+    pub fn tolerates(mut self, key: &str) -> Self {
+        self.pod.tolerations.push(Toleration {
+            key: key.into(),
+            operator: TolerationOperator::Exists,
+            value: "".into(),
+            effect: None,
+            seconds: None,
+        });
+        self
+    }
+
+    /// Changes anything else.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Pod)) -> Self {
+        change(&mut self.pod);
+        self
+    }
+
+    /// The pod.
+    pub fn build(self) -> Pod {
+        let mut pod = self.pod;
+        pod.labels = self.labels.into_iter().collect();
+        pod.requests = Resources::from_list(&self.requests);
+        pod.non_zero_requests = non_zero(&self.requests);
+        pod
+    }
+}
+
+impl NodeBuilder {
+    /// Offers an amount of any resource.
+    #[must_use]
+    pub fn offers(mut self, resource: &str, amount: &str) -> Self {
+        self.node.allocatable.set(&resource.into(), quantity(amount));
+        self
+    }
+
+    /// Offers CPU.
+    #[must_use]
+    pub fn cpu(self, amount: &str) -> Self {
+        self.offers("cpu", amount)
+    }
+
+    /// Offers memory.
+    #[must_use]
+    pub fn memory(self, amount: &str) -> Self {
+        self.offers("memory", amount)
+    }
+
+    /// Carries a label.
+    #[must_use]
+    pub fn label(mut self, key: &str, value: &str) -> Self {
+        self.labels.push((key.into(), value.into()));
+        self
+    }
+
+    /// Stands in a zone.
+    #[must_use]
+    pub fn zone(self, zone: &str) -> Self {
+        self.label("topology.kubernetes.io/zone", zone)
+    }
+
+    /// Carries a taint.
+    #[must_use]
+    pub fn taint(mut self, key: &str, value: &str, effect: Effect) -> Self {
+        self.node.taints.push(Taint { key: key.into(), value: value.into(), effect });
+        self
+    }
+
+    /// Is cordoned.
+    #[must_use]
+    pub fn unschedulable(mut self) -> Self {
+        self.node.unschedulable = true;
+        self
+    }
+
+    /// Changes anything else.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Node)) -> Self {
+        change(&mut self.node);
+        self
+    }
+
+    /// The node.
+    pub fn build(self) -> Node {
+        let mut node = self.node;
+        node.labels = self.labels.into_iter().collect::<Labels>();
+        node
+    }
+}
+
+impl From<PodBuilder> for Object {
+    fn from(builder: PodBuilder) -> Self {
+        Object::Pod(Box::new(builder.build()))
+    }
+}
+
+impl From<NodeBuilder> for Object {
+    fn from(builder: NodeBuilder) -> Self {
+        Object::Node(builder.build())
+    }
+}
+
+/// A snapshot of these objects: `cluster([node("a").into(), pod("p").on("a").into()])`.
+pub fn cluster(objects: impl IntoIterator<Item = Object>) -> Snapshot {
+    objects.into_iter().collect()
+}
+
+/// A registered predicate by name.
+///
+/// # Panics
+/// When there is none, or it is a group: the test is wrong.
+pub fn predicate(name: &str, arguments: &Arguments) -> Box<dyn Predicate> {
+    match predicates::find(name).map(|r| &r.build) {
+        Some(Build::Rule(build)) => build(arguments),
+        _ => panic!("no predicate {name:?}"),
+    }
+}
+
+/// A registered priority by name.
+///
+/// # Panics
+/// When there is none: the test is wrong.
+pub fn priority(name: &str, arguments: &Arguments) -> Box<dyn Priority> {
+    let registration = priorities::find(name).unwrap_or_else(|| panic!("no priority {name:?}"));
+    (registration.build)(arguments)
+}
+
+/// What a predicate says of a pod on one node of a cluster.
+///
+/// # Panics
+/// When the cluster has no such node: the test is wrong.
+pub fn verdict_of<T: Clone + Into<Object>>(rule: &dyn Predicate, pod: PodBuilder, objects: &[T], on: &str) -> Verdict {
+    let snapshot = cluster(objects.iter().cloned().map(Into::into));
+    let pod = pod.build();
+    let node = snapshot.node(on).unwrap_or_else(|| panic!("no node {on:?} in the test's cluster"));
+    match rule.prepare(&pod, &snapshot) {
+        Demand::Nothing => Verdict::Fits,
+        Demand::Check(check) | Demand::OnlyNodes(_, check) => check.check(node),
+        Demand::Reject(verdict) => verdict,
+    }
+}
+
+/// A priority's scores for a pod on all nodes of a cluster, in order of their names.
+pub fn scores_of<T: Clone + Into<Object>>(rule: &dyn Priority, pod: PodBuilder, objects: &[T]) -> Vec<i64> {
+    let snapshot = cluster(objects.iter().cloned().map(Into::into));
+    let candidates: Vec<_> = snapshot.nodes().cloned().collect();
+    rule.score(&pod.build(), &snapshot, &candidates)
+}

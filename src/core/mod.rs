@@ -1,1 +1,12 @@
-//! The scheduler, pure and synchronous.
+//! The scheduler, pure and synchronous: a snapshot and a pod in, a decision out.
+//!
+//! Never here: I/O, async, SQL, HTTP, logging, a clock, chance.
+
+pub mod cycle;
+pub mod model;
+pub mod policy;
+pub mod predicates;
+pub mod priorities;
+pub mod rule;
+pub mod snapshot;
+pub mod verdict;

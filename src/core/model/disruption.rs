@@ -1,0 +1,54 @@
+//! Pod disruption budgets and priority classes.
+//!
+//! Source: `api/policy/v1/types.go`, `api/scheduling/v1/types.go`.
+
+use super::{Labels, Name, Pod, Selector};
+
+/// How many pods of a group may be evicted at the moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodDisruptionBudget {
+    /// Its namespace.
+    pub namespace: Name,
+    /// Its name.
+    pub name: Name,
+    /// The pods it protects; `None` protects none.
+    pub selector: Option<Selector>,
+    /// `status.disruptionsAllowed`.
+    pub disruptions_allowed: i32,
+    /// The pods whose eviction is under way already and counted (`status.disruptedPods`), by name.
+    pub disrupted_pods: Vec<Name>,
+}
+
+impl PodDisruptionBudget {
+    /// Whether the budget protects `pod`. An empty or absent selector protects no pod, and a pod without labels is
+    /// protected by none (`filterPodsWithPDBViolation`).
+    pub fn protects(&self, pod: &Pod) -> bool {
+        let has_labels = pod.labels != Labels::default();
+        self.namespace == pod.namespace
+            && has_labels
+            && self.selector.as_ref().is_some_and(|s| !s.is_empty() && s.matches(&pod.labels))
+    }
+}
+
+/// Whether a pod may make room for itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PreemptionPolicy {
+    /// It may evict pods of lower priority.
+    #[default]
+    PreemptLowerPriority,
+    /// It waits.
+    Never,
+}
+
+/// A priority by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PriorityClass {
+    /// Its name.
+    pub name: Name,
+    /// The priority it stands for.
+    pub value: i32,
+    /// Whether pods that name no class get it.
+    pub global_default: bool,
+    /// Whether its pods may preempt.
+    pub preemption_policy: PreemptionPolicy,
+}

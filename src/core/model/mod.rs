@@ -1,0 +1,33 @@
+//! The parsed nouns of scheduling, one file each: only what decisions read, in the units in which they are compared.
+
+mod affinity;
+mod disruption;
+mod labels;
+mod node;
+mod pod;
+mod ports;
+mod quantity;
+pub mod resources;
+mod taint;
+pub mod topology;
+mod volume;
+mod workload;
+
+pub use affinity::{Affinity, NodeSelector, NodeSelectorTerm, PodAffinityTerm, PreferredNode, WeightedPodAffinityTerm};
+pub use disruption::{PodDisruptionBudget, PreemptionPolicy, PriorityClass};
+pub use labels::{Labels, Operator, Requirement, Selector};
+pub use node::{AvoidController, ConditionStatus, Image, Node, PREFER_AVOID_PODS};
+pub use pod::{ContainerRequests, Pod, non_zero, pod_requests};
+pub use ports::{HostPort, Protocol};
+pub use quantity::{Quantity, QuantityError};
+pub use resources::{ResourceList, Resources};
+pub use taint::{Effect, Taint, Toleration, TolerationOperator, UNSCHEDULABLE, first_untolerated};
+pub use topology::{InclusionPolicy, TopologySpreadConstraint, WhenUnsatisfiable};
+pub use volume::{
+    AccessMode, BindingMode, ClaimRef, CsiNode, CsiNodeDriver, PersistentVolume, PersistentVolumeClaim, StorageClass,
+    TopologyRequirement, Volume, VolumePhase, VolumeSource,
+};
+pub use workload::{ControllerRef, Namespace, Workload, WorkloadKind};
+
+/// A name, a key or any other short text that many objects share.
+pub type Name = std::sync::Arc<str>;

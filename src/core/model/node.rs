@@ -1,0 +1,56 @@
+//! Nodes.
+//!
+//! Source: `api/core/v1/types.go` (`Node`).
+
+use super::{Labels, Name, Resources, Taint};
+
+/// The annotation that `NodePreferAvoidPodsPriority` reads.
+pub const PREFER_AVOID_PODS: &str = "scheduler.alpha.kubernetes.io/preferAvoidPods";
+
+/// A node, as far as scheduling reads it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Node {
+    /// Its name.
+    pub name: Name,
+    /// Its labels.
+    pub labels: Labels,
+    /// `spec.unschedulable` (cordoned).
+    pub unschedulable: bool,
+    /// Its taints, in their order.
+    pub taints: Vec<Taint>,
+    /// What it offers to pods.
+    pub allocatable: Resources,
+    /// The images it holds.
+    pub images: Vec<Image>,
+    /// The controllers whose pods it asks to avoid (annotation [`PREFER_AVOID_PODS`]).
+    pub avoid_controllers: Vec<AvoidController>,
+    /// Its conditions, by type, which the predicates of releases before 1.18 read.
+    pub conditions: Vec<(Name, ConditionStatus)>,
+}
+
+/// One image on a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// All its names: tags and digests.
+    pub names: Vec<Name>,
+    /// Bytes.
+    pub size: i64,
+}
+
+/// A controller whose pods a node asks to avoid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AvoidController {
+    /// `ReplicationController` or `ReplicaSet`.
+    pub kind: Name,
+    /// Its uid.
+    pub uid: Name,
+}
+
+/// What a node condition says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum ConditionStatus {
+    True,
+    False,
+    Unknown,
+}

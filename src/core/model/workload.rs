@@ -1,0 +1,52 @@
+//! What owns pods and what groups them: namespaces, services and controllers.
+//!
+//! Source: `api/core/v1/types.go`, `api/apps/v1/types.go`.
+
+use super::{Labels, Name, Selector};
+
+/// A namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Namespace {
+    /// Its name.
+    pub name: Name,
+    /// Its labels, which namespace selectors read.
+    pub labels: Labels,
+}
+
+/// What kind of object groups pods by a selector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum WorkloadKind {
+    Service,
+    ReplicationController,
+    ReplicaSet,
+    StatefulSet,
+}
+
+/// A service or a controller: a selector over the pods of its namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workload {
+    /// What it is.
+    pub kind: WorkloadKind,
+    /// Its namespace.
+    pub namespace: Name,
+    /// Its name.
+    pub name: Name,
+    /// Its uid; empty where the object carries none.
+    pub uid: Name,
+    /// The pods it means; `None` (absent in the object) means none.
+    pub selector: Option<Selector>,
+}
+
+/// The controller that owns a pod (`ownerReferences` with `controller: true`).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ControllerRef {
+    /// Its API group and version, as in `apps/v1`.
+    pub api_version: Name,
+    /// Its kind, as in `ReplicaSet`.
+    pub kind: Name,
+    /// Its name, in the pod's namespace.
+    pub name: Name,
+    /// Its uid.
+    pub uid: Name,
+}

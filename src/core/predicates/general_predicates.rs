@@ -1,0 +1,32 @@
+//! # Rule
+//! The four predicates that every node's own kubelet checks again, under one name: `PodFitsResources`, `HostName`,
+//! `PodFitsHostPorts` and `MatchNodeSelector`.
+//!
+//! # Policy name and framework plugin
+//! `GeneralPredicates`; plugins `NodeResourcesFit`, `NodeName`, `NodePorts` and `NodeAffinity`.
+//!
+//! # Kubernetes source
+//! `pkg/scheduler/framework/plugins/legacy_registry.go` (`registerPredicateConfigProducer(GeneralPred, …)`). In 1.6:
+//! `GeneralPredicates` in `plugin/pkg/scheduler/algorithm/predicates/predicates.go`.
+//!
+//! # Reason text
+//! Those of its parts.
+//!
+//! # Can preemption help?
+//! As its parts say.
+
+use super::{Build, Registration, Standing};
+use crate::core::rule::Identity;
+
+/// The registry's line.
+pub(super) const REGISTRATION: Registration = Registration {
+    identity: Identity {
+        name: "GeneralPredicates",
+        aliases: &[],
+        plugin: "NodeResourcesFit",
+        modern_plugin: Some("NodeResourcesFit"),
+        source: include_str!("general_predicates.rs"),
+    },
+    standing: Standing::Default,
+    build: Build::Group(&["PodFitsResources", "HostName", "PodFitsHostPorts", "MatchNodeSelector"]),
+};

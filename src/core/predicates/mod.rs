@@ -1,0 +1,89 @@
+//! Predicates: each rules nodes out, one file each, all of them listed in [`ALL`].
+//!
+//! A predicate is prepared once for a pod and a snapshot, and then asked node by node. Preparation returns the check, so
+//! nothing untyped passes between the two. To add one: a file, a line in [`ALL`].
+
+mod general_predicates;
+mod host_name;
+
+use super::{
+    model::{Name, Pod},
+    rule::{Arguments, Identity},
+    snapshot::{NodeInfo, Snapshot},
+    verdict::Verdict,
+};
+
+/// A rule that rules nodes out.
+pub trait Predicate: Send + Sync {
+    /// Compiles what the pod demands against the snapshot.
+    fn prepare<'a>(&'a self, pod: &'a Pod, snapshot: &'a Snapshot) -> Demand<'a>;
+}
+
+/// What a pod demands by one predicate.
+pub enum Demand<'a> {
+    /// Nothing: every node fits.
+    Nothing,
+    /// To be asked of each node.
+    Check(Box<dyn Check + 'a>),
+    /// To be asked only of the nodes named, all others being ruled out unresolvably before any predicate is asked.
+    OnlyNodes(Vec<Name>, Box<dyn Check + 'a>),
+    /// What no node can give: all of them are ruled out by this before any other predicate is asked.
+    Reject(Verdict),
+}
+
+impl<'a> Demand<'a> {
+    /// A demand to be asked of each node.
+    pub fn check(check: impl Fn(&NodeInfo) -> Verdict + Sync + 'a) -> Self {
+        Self::Check(Box::new(check))
+    }
+}
+
+/// A prepared demand.
+pub trait Check: Sync {
+    /// Whether the node meets it.
+    fn check(&self, node: &NodeInfo) -> Verdict;
+}
+
+impl<F: Fn(&NodeInfo) -> Verdict + Sync> Check for F {
+    fn check(&self, node: &NodeInfo) -> Verdict {
+        self(node)
+    }
+}
+
+/// Whether a predicate runs without being asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Under every policy.
+    Mandatory,
+    /// Where a policy lists no predicates.
+    Default,
+    /// Only where a policy lists it.
+    Optional,
+}
+
+/// What stands behind a name.
+pub enum Build {
+    /// A rule, made from a policy's arguments.
+    Rule(fn(&Arguments) -> Box<dyn Predicate>),
+    /// Several registered predicates, by name, in order of evaluation.
+    Group(&'static [&'static str]),
+}
+
+/// A line of the registry.
+pub struct Registration {
+    /// Names and documentation.
+    pub identity: Identity,
+    /// Whether it runs without being asked for.
+    pub standing: Standing,
+    /// What it stands for.
+    pub build: Build,
+}
+
+/// Every predicate, in kube-scheduler 1.22's order of evaluation
+/// (`pkg/scheduler/framework/plugins/legacy_registry.go`, `PredicateOrdering`).
+pub static ALL: &[Registration] = &[general_predicates::REGISTRATION, host_name::REGISTRATION];
+
+/// The registration that users call so, by its name or an alias.
+pub fn find(name: &str) -> Option<&'static Registration> {
+    ALL.iter().find(|r| r.identity.is_called(name))
+}

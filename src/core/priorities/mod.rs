@@ -1,0 +1,42 @@
+//! Priorities: each scores the nodes that fit, one file each, all of them listed in [`ALL`].
+//!
+//! To add one: a file, a line in [`ALL`].
+
+use std::sync::Arc;
+
+use super::{
+    model::Pod,
+    rule::{Arguments, Identity},
+    snapshot::{NodeInfo, Snapshot},
+};
+
+pub mod normalize;
+
+/// The highest score of a node by one priority; the lowest is 0.
+pub const MAX_NODE_SCORE: i64 = 100;
+
+/// A rule that scores nodes.
+pub trait Priority: Send + Sync {
+    /// The score of each candidate, normalized to 0..=[`MAX_NODE_SCORE`], in the order of the candidates.
+    ///
+    /// The candidates are the nodes that fit; the snapshot holds the whole cluster.
+    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &[Arc<NodeInfo>]) -> Vec<i64>;
+}
+
+/// A line of the registry.
+pub struct Registration {
+    /// Names and documentation.
+    pub identity: Identity,
+    /// The weight in kube-scheduler 1.22's default policy; `None` where it is not part of that.
+    pub default_weight: Option<i64>,
+    /// Makes the rule from a policy's arguments.
+    pub build: fn(&Arguments) -> Box<dyn Priority>,
+}
+
+/// Every priority.
+pub static ALL: &[Registration] = &[];
+
+/// The registration that users call so, by its name or an alias.
+pub fn find(name: &str) -> Option<&'static Registration> {
+    ALL.iter().find(|r| r.identity.is_called(name))
+}

@@ -1,0 +1,145 @@
+//! What predicates and priorities have in common: the release whose habits they follow, their arguments, their
+//! documentation.
+
+use super::model::{Name, NodeSelector, PreferredNode, TopologySpreadConstraint};
+
+/// The kube-scheduler release whose rules, defaults and reason texts apply. A Policy is judged as 1.22, the last release
+/// that took one; a KubeSchedulerConfiguration as 1.34.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Release {
+    /// 1.22 and before.
+    V1_22,
+    /// 1.34.
+    V1_34,
+}
+
+/// `labelsPresence` of a predicate, or `labelPreference` of a priority.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelPresence {
+    /// The node labels meant.
+    pub labels: Vec<Name>,
+    /// Whether they are to be there (else: to be missing).
+    pub presence: bool,
+}
+
+/// A resource with the weight it has in a score.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResourceWeight {
+    /// The resource.
+    pub name: Name,
+    /// Its weight, at least 1.
+    pub weight: i64,
+}
+
+/// One point of a utilization → score line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShapePoint {
+    /// Percent, 0..=100.
+    pub utilization: i64,
+    /// 0..=10, as written in policies and profiles.
+    pub score: i64,
+}
+
+/// Everything that a predicate or a priority may be configured with. A Policy or a profile fills it in once; each rule
+/// takes from it what it needs when it is built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arguments {
+    /// Whose rules apply.
+    pub release: Release,
+    /// `CheckNodeLabelPresence`: every entry must hold.
+    pub labels_presence: Vec<LabelPresence>,
+    /// `CheckServiceAffinity`: node labels on which the pods of one service must agree.
+    pub service_affinity_labels: Vec<Name>,
+    /// `LabelPreference`: each entry (of one label) is a wish.
+    pub label_preferences: Vec<LabelPresence>,
+    /// `ServiceAntiAffinity`: node labels over whose values the pods of one service are spread.
+    pub service_anti_affinity_labels: Vec<Name>,
+    /// `RequestedToCapacityRatio`: the line from utilization to score, in order of utilization.
+    pub capacity_ratio_shape: Vec<ShapePoint>,
+    /// The resources that least-, most-requested and `RequestedToCapacityRatio` look at.
+    pub scored_resources: Vec<ResourceWeight>,
+    /// The resources that `BalancedResourceAllocation` looks at.
+    pub balanced_resources: Vec<ResourceWeight>,
+    /// Resources that `PodFitsResources` passes over: those that an extender manages, or that a profile ignores.
+    pub ignored_resources: Vec<Name>,
+    /// The same by the part of the name before the slash.
+    pub ignored_resource_groups: Vec<Name>,
+    /// What a required affinity of another pod towards the incoming one counts in `InterPodAffinityPriority`, 0..=100.
+    pub hard_pod_affinity_weight: i64,
+    /// Whether `InterPodAffinityPriority` passes over the preferences of pods that already run.
+    pub ignore_preferred_terms_of_existing_pods: bool,
+    /// Node affinity required of every pod besides its own (`NodeAffinityArgs.addedAffinity`).
+    pub added_affinity: Option<NodeSelector>,
+    /// Node affinity preferred for every pod besides its own.
+    pub added_preferences: Vec<PreferredNode>,
+    /// Spread constraints of pods that have none of their own; their selector is made from the pod's services and
+    /// controllers.
+    pub default_spread_constraints: Vec<TopologySpreadConstraint>,
+    /// Whether `default_spread_constraints` are kube-scheduler's own rather than written in the profile.
+    pub system_default_spreading: bool,
+}
+
+impl Arguments {
+    /// What kube-scheduler of that release uses where a policy or profile says nothing.
+    pub fn defaults(release: Release) -> Self {
+        let cpu_and_memory = || ["cpu", "memory"].map(|name| ResourceWeight { name: name.into(), weight: 1 }).to_vec();
+        Self {
+            release,
+            labels_presence: Vec::new(),
+            service_affinity_labels: Vec::new(),
+            label_preferences: Vec::new(),
+            service_anti_affinity_labels: Vec::new(),
+            capacity_ratio_shape: Vec::new(),
+            scored_resources: cpu_and_memory(),
+            balanced_resources: cpu_and_memory(),
+            ignored_resources: Vec::new(),
+            ignored_resource_groups: Vec::new(),
+            hard_pod_affinity_weight: 1,
+            ignore_preferred_terms_of_existing_pods: false,
+            added_affinity: None,
+            added_preferences: Vec::new(),
+            default_spread_constraints: Vec::new(),
+            system_default_spreading: false,
+        }
+    }
+}
+
+/// The part of a rule's registration that predicates and priorities share.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity {
+    /// The name users write in a policy.
+    pub name: &'static str,
+    /// Other names that mean the same.
+    pub aliases: &'static [&'static str],
+    /// The framework plugin of 1.22 that carried the rule.
+    pub plugin: &'static str,
+    /// The plugin of 1.34 that carries it; `None` where there is none any more.
+    pub modern_plugin: Option<&'static str>,
+    /// The source file of the rule, from whose `//!` lines [`Self::documentation`] is read.
+    pub source: &'static str,
+}
+
+impl Identity {
+    /// The plugin under which the rule runs in a release.
+    pub fn plugin_in(&self, release: Release) -> &'static str {
+        match release {
+            Release::V1_22 => self.plugin,
+            Release::V1_34 => self.modern_plugin.unwrap_or(self.plugin),
+        }
+    }
+
+    /// Whether users may call the rule so: by its name or an alias, in letters exactly as written.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.aliases.contains(&name)
+    }
+
+    /// The rule's documentation: the `//!` lines at the head of its file, as Markdown.
+    pub fn documentation(&self) -> String {
+        self.source
+            .lines()
+            .map_while(|line| line.strip_prefix("//!"))
+            .map(|line| line.strip_prefix(' ').unwrap_or(line))
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+}

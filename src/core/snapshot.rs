@@ -1,0 +1,395 @@
+//! An immutable view of one cluster at one revision, with the indexes that decisions need.
+//!
+//! A `Snapshot` is a handful of persistent maps: cloning it costs a few reference counts, so that an edited copy (for a
+//! what-if, or for the next revision) shares everything that did not change.
+//!
+//! Invariant: a snapshot built step by step, in any order of changes, equals one built at once from the same objects.
+//!
+//! Source: `pkg/scheduler/framework/types.go` (`NodeInfo`), `pkg/scheduler/internal/cache/snapshot.go`.
+
+use std::sync::Arc;
+
+use imbl::OrdMap;
+
+use super::model::{
+    CsiNode, HostPort, Labels, Name, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod,
+    PodDisruptionBudget, PriorityClass, Resources, StorageClass, Workload, WorkloadKind,
+};
+
+/// Namespace and name.
+pub type NamespacedName = (Name, Name);
+
+/// A node with the pods on it and what they hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeInfo {
+    /// The node.
+    pub node: Arc<Node>,
+    /// The pods bound to it that still hold something, in order of namespace and name.
+    pub pods: Vec<Arc<Pod>>,
+    /// Of these, the ones with any rule about other pods.
+    pub pods_with_affinity: Vec<Arc<Pod>>,
+    /// Of these, the ones with required anti-affinity.
+    pub pods_with_required_anti_affinity: Vec<Arc<Pod>>,
+    /// What its pods ask for together (`pods` stays 0: their number is `pods.len()`). Scalars that come to 0 are not
+    /// named, so that adding a pod and taking it off again leaves no trace.
+    pub requested: Resources,
+    /// CPU and memory that its pods ask for, as scoring counts them.
+    pub non_zero_requested: Resources,
+    /// The host ports taken, one entry for each pod that takes one.
+    pub used_ports: Vec<HostPort>,
+}
+
+impl NodeInfo {
+    /// The node's name.
+    pub fn name(&self) -> &Name {
+        &self.node.name
+    }
+
+    /// The node's labels.
+    pub fn labels(&self) -> &Labels {
+        &self.node.labels
+    }
+
+    fn add(&mut self, pod: &Arc<Pod>) {
+        insert_sorted(&mut self.pods, pod);
+        if pod.affinity.names_pods() {
+            insert_sorted(&mut self.pods_with_affinity, pod);
+        }
+        if !pod.affinity.anti_required.is_empty() {
+            insert_sorted(&mut self.pods_with_required_anti_affinity, pod);
+        }
+        self.requested.add(&pod.requests);
+        self.requested.scalar.retain(|_, amount| *amount != 0);
+        self.non_zero_requested.add(&pod.non_zero_requests);
+        for port in &pod.host_ports {
+            let at = self.used_ports.partition_point(|p| p < port);
+            self.used_ports.insert(at, port.clone());
+        }
+    }
+
+    fn remove(&mut self, pod: &Pod) {
+        for list in [&mut self.pods, &mut self.pods_with_affinity, &mut self.pods_with_required_anti_affinity] {
+            if let Ok(at) = position(list, pod) {
+                list.remove(at);
+            }
+        }
+        self.requested.subtract(&pod.requests);
+        self.requested.scalar.retain(|_, amount| *amount != 0);
+        self.non_zero_requested.subtract(&pod.non_zero_requests);
+        for port in &pod.host_ports {
+            if let Ok(at) = self.used_ports.binary_search(port) {
+                self.used_ports.remove(at);
+            }
+        }
+    }
+}
+
+fn position(pods: &[Arc<Pod>], pod: &Pod) -> Result<usize, usize> {
+    pods.binary_search_by(|p| (&p.namespace, &p.name).cmp(&(&pod.namespace, &pod.name)))
+}
+
+fn insert_sorted(pods: &mut Vec<Arc<Pod>>, pod: &Arc<Pod>) {
+    match position(pods, pod) {
+        Ok(at) => pods[at] = pod.clone(),
+        Err(at) => pods.insert(at, pod.clone()),
+    }
+}
+
+/// What kind of object scheduling knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Kind {
+    Node,
+    Pod,
+    Namespace,
+    Workload(WorkloadKind),
+    PersistentVolume,
+    PersistentVolumeClaim,
+    StorageClass,
+    CsiNode,
+    PodDisruptionBudget,
+    PriorityClass,
+}
+
+/// A parsed object of any kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Object {
+    Node(Node),
+    Pod(Box<Pod>),
+    Namespace(Namespace),
+    Workload(Workload),
+    PersistentVolume(PersistentVolume),
+    PersistentVolumeClaim(PersistentVolumeClaim),
+    StorageClass(StorageClass),
+    CsiNode(CsiNode),
+    PodDisruptionBudget(PodDisruptionBudget),
+    PriorityClass(PriorityClass),
+}
+
+/// One cluster at one revision.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The store's revision that this is the state of; 0 for a cluster that was handed in with a request.
+    pub revision: u64,
+    nodes: OrdMap<Name, Arc<NodeInfo>>,
+    pods: OrdMap<NamespacedName, Arc<Pod>>,
+    /// Pods bound to nodes that are not (or not yet) known, by node.
+    homeless: OrdMap<Name, Arc<NodeInfo>>,
+    /// How many nodes hold an image of this name.
+    image_nodes: OrdMap<Name, usize>,
+    namespaces: OrdMap<Name, Arc<Namespace>>,
+    workloads: OrdMap<(WorkloadKind, NamespacedName), Arc<Workload>>,
+    volumes: OrdMap<Name, Arc<PersistentVolume>>,
+    claims: OrdMap<NamespacedName, Arc<PersistentVolumeClaim>>,
+    storage_classes: OrdMap<Name, Arc<StorageClass>>,
+    csi_nodes: OrdMap<Name, Arc<CsiNode>>,
+    disruption_budgets: OrdMap<NamespacedName, Arc<PodDisruptionBudget>>,
+    priority_classes: OrdMap<Name, Arc<PriorityClass>>,
+}
+
+static NO_LABELS: std::sync::LazyLock<Labels> = std::sync::LazyLock::new(Labels::default);
+
+/// Reading.
+impl Snapshot {
+    /// All nodes in order of their names.
+    pub fn nodes(&self) -> impl Iterator<Item = &Arc<NodeInfo>> {
+        self.nodes.values()
+    }
+
+    /// How many nodes there are.
+    pub fn node_count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// A node by name.
+    pub fn node(&self, name: &str) -> Option<&Arc<NodeInfo>> {
+        self.nodes.get(name)
+    }
+
+    /// All pods, pending and finished ones too, in order of namespace and name.
+    pub fn pods(&self) -> impl Iterator<Item = &Arc<Pod>> {
+        self.pods.values()
+    }
+
+    /// How many pods there are.
+    pub fn pod_count(&self) -> usize {
+        self.pods.len()
+    }
+
+    /// A pod by namespace and name.
+    pub fn pod(&self, namespace: &str, name: &str) -> Option<&Arc<Pod>> {
+        self.pods.get(&(namespace.into(), name.into()))
+    }
+
+    /// On how many nodes there is an image of this name.
+    pub fn nodes_with_image(&self, image: &str) -> usize {
+        self.image_nodes.get(image).copied().unwrap_or(0)
+    }
+
+    /// The labels of a namespace; none where the namespace is not stored.
+    pub fn namespace_labels(&self, namespace: &str) -> &Labels {
+        self.namespaces.get(namespace).map_or(&NO_LABELS, |n| &n.labels)
+    }
+
+    /// All namespaces stored.
+    pub fn namespaces(&self) -> impl Iterator<Item = &Arc<Namespace>> {
+        self.namespaces.values()
+    }
+
+    /// All services or controllers of one kind in one namespace, in order of their names.
+    pub fn workloads<'s>(
+        &'s self,
+        kind: WorkloadKind,
+        namespace: &Name,
+    ) -> impl Iterator<Item = &'s Arc<Workload>> + use<'s> {
+        let namespace = namespace.clone();
+        let from = (kind, (namespace.clone(), Name::from("")));
+        self.workloads.range(from..).map(|(_, w)| w).take_while(move |w| w.kind == kind && w.namespace == namespace)
+    }
+
+    /// A service or controller by kind, namespace and name.
+    pub fn workload(&self, kind: WorkloadKind, namespace: &Name, name: &Name) -> Option<&Arc<Workload>> {
+        self.workloads.get(&(kind, (namespace.clone(), name.clone())))
+    }
+
+    /// All persistent volumes in order of their names.
+    pub fn volumes(&self) -> impl Iterator<Item = &Arc<PersistentVolume>> {
+        self.volumes.values()
+    }
+
+    /// A persistent volume by name.
+    pub fn volume(&self, name: &str) -> Option<&Arc<PersistentVolume>> {
+        self.volumes.get(name)
+    }
+
+    /// A claim by namespace and name.
+    pub fn claim(&self, namespace: &str, name: &str) -> Option<&Arc<PersistentVolumeClaim>> {
+        self.claims.get(&(namespace.into(), name.into()))
+    }
+
+    /// A storage class by name.
+    pub fn storage_class(&self, name: &str) -> Option<&Arc<StorageClass>> {
+        self.storage_classes.get(name)
+    }
+
+    /// What CSI drivers said of a node.
+    pub fn csi_node(&self, name: &str) -> Option<&Arc<CsiNode>> {
+        self.csi_nodes.get(name)
+    }
+
+    /// All disruption budgets in order of namespace and name.
+    pub fn disruption_budgets(&self) -> impl Iterator<Item = &Arc<PodDisruptionBudget>> {
+        self.disruption_budgets.values()
+    }
+
+    /// A priority class by name.
+    pub fn priority_class(&self, name: &str) -> Option<&Arc<PriorityClass>> {
+        self.priority_classes.get(name)
+    }
+
+    /// The priority a pod has: its own, else its class's, else that of the class that is the default, else 0.
+    pub fn priority_of(&self, pod: &Pod) -> i32 {
+        pod.priority.unwrap_or_else(|| {
+            if pod.priority_class_name.is_empty() {
+                self.priority_classes.values().find(|c| c.global_default).map_or(0, |c| c.value)
+            } else {
+                self.priority_class(&pod.priority_class_name).map_or(0, |c| c.value)
+            }
+        })
+    }
+}
+
+/// Changing. Each call leaves every other clone of the snapshot as it was.
+impl Snapshot {
+    /// Adds an object or puts it in the place of the one that had its name.
+    pub fn apply(&mut self, object: Object) {
+        match object {
+            Object::Node(node) => self.apply_node(node),
+            Object::Pod(pod) => self.apply_pod(*pod),
+            Object::Namespace(o) => drop(self.namespaces.insert(o.name.clone(), Arc::new(o))),
+            Object::Workload(o) => {
+                let key = (o.kind, (o.namespace.clone(), o.name.clone()));
+                self.workloads.insert(key, Arc::new(o));
+            }
+            Object::PersistentVolume(o) => drop(self.volumes.insert(o.name.clone(), Arc::new(o))),
+            Object::PersistentVolumeClaim(o) => {
+                self.claims.insert((o.namespace.clone(), o.name.clone()), Arc::new(o));
+            }
+            Object::StorageClass(o) => drop(self.storage_classes.insert(o.name.clone(), Arc::new(o))),
+            Object::CsiNode(o) => drop(self.csi_nodes.insert(o.name.clone(), Arc::new(o))),
+            Object::PodDisruptionBudget(o) => {
+                self.disruption_budgets.insert((o.namespace.clone(), o.name.clone()), Arc::new(o));
+            }
+            Object::PriorityClass(o) => drop(self.priority_classes.insert(o.name.clone(), Arc::new(o))),
+        }
+    }
+
+    /// Takes an object out; nothing happens where it is not there. Kinds without namespaces ignore `namespace`.
+    pub fn delete(&mut self, kind: Kind, namespace: &Name, name: &Name) {
+        let namespaced = || (namespace.clone(), name.clone());
+        match kind {
+            Kind::Node => self.delete_node(name),
+            Kind::Pod => self.delete_pod(&namespaced()),
+            Kind::Namespace => drop(self.namespaces.remove(name)),
+            Kind::Workload(workload) => drop(self.workloads.remove(&(workload, namespaced()))),
+            Kind::PersistentVolume => drop(self.volumes.remove(name)),
+            Kind::PersistentVolumeClaim => drop(self.claims.remove(&namespaced())),
+            Kind::StorageClass => drop(self.storage_classes.remove(name)),
+            Kind::CsiNode => drop(self.csi_nodes.remove(name)),
+            Kind::PodDisruptionBudget => drop(self.disruption_budgets.remove(&namespaced())),
+            Kind::PriorityClass => drop(self.priority_classes.remove(name)),
+        }
+    }
+
+    /// A copy in which one pod was added, or stands where its `node_name` now says.
+    #[must_use]
+    pub fn with_pod(&self, pod: Pod) -> Self {
+        let mut copy = self.clone();
+        copy.apply_pod(pod);
+        copy
+    }
+
+    /// A copy without one pod.
+    #[must_use]
+    pub fn without_pod(&self, namespace: &Name, name: &Name) -> Self {
+        let mut copy = self.clone();
+        copy.delete_pod(&(namespace.clone(), name.clone()));
+        copy
+    }
+
+    fn apply_node(&mut self, node: Node) {
+        let name = node.name.clone();
+        let mut info = match self.nodes.remove(&name) {
+            Some(old) => {
+                self.count_images(&old.node, false);
+                Arc::unwrap_or_clone(old)
+            }
+            None => self.homeless.remove(&name).map(Arc::unwrap_or_clone).unwrap_or_default(),
+        };
+        self.count_images(&node, true);
+        info.node = Arc::new(node);
+        self.nodes.insert(name, Arc::new(info));
+    }
+
+    fn delete_node(&mut self, name: &Name) {
+        if let Some(old) = self.nodes.remove(name) {
+            self.count_images(&old.node, false);
+            if !old.pods.is_empty() {
+                let mut info = Arc::unwrap_or_clone(old);
+                info.node = Arc::default();
+                self.homeless.insert(name.clone(), Arc::new(info));
+            }
+        }
+    }
+
+    fn count_images(&mut self, node: &Node, add: bool) {
+        let names: std::collections::BTreeSet<&Name> = node.images.iter().flat_map(|i| &i.names).collect();
+        for name in names {
+            let before = self.image_nodes.get(name).copied().unwrap_or(0);
+            match if add { before + 1 } else { before.saturating_sub(1) } {
+                0 => drop(self.image_nodes.remove(name)),
+                count => drop(self.image_nodes.insert(name.clone(), count)),
+            }
+        }
+    }
+
+    fn apply_pod(&mut self, pod: Pod) {
+        let key = (pod.namespace.clone(), pod.name.clone());
+        self.delete_pod(&key);
+        let pod = Arc::new(pod);
+        if pod.is_assigned() && !pod.terminal {
+            if let Some(info) = self.nodes.get_mut(&pod.node_name) {
+                Arc::make_mut(info).add(&pod);
+            } else {
+                let mut info = self.homeless.remove(&pod.node_name).unwrap_or_default();
+                Arc::make_mut(&mut info).add(&pod);
+                self.homeless.insert(pod.node_name.clone(), info);
+            }
+        }
+        self.pods.insert(key, pod);
+    }
+
+    fn delete_pod(&mut self, key: &NamespacedName) {
+        let Some(old) = self.pods.remove(key) else { return };
+        if !old.is_assigned() || old.terminal {
+            return;
+        }
+        if let Some(info) = self.nodes.get_mut(&old.node_name) {
+            Arc::make_mut(info).remove(&old);
+        } else if let Some(mut info) = self.homeless.remove(&old.node_name) {
+            Arc::make_mut(&mut info).remove(&old);
+            if !info.pods.is_empty() {
+                self.homeless.insert(old.node_name.clone(), info);
+            }
+        }
+    }
+}
+
+impl FromIterator<Object> for Snapshot {
+    fn from_iter<I: IntoIterator<Item = Object>>(objects: I) -> Self {
+        let mut snapshot = Self::default();
+        objects.into_iter().for_each(|o| snapshot.apply(o));
+        snapshot
+    }
+}
