@@ -10,4 +10,5 @@ pub mod explanation;
 pub mod fault;
 pub mod kinds;
 pub mod objects;
+pub mod status;
 pub mod table;
