@@ -38,6 +38,11 @@ impl StoredKind {
         if self.group.is_empty() { self.version.into() } else { format!("{}/{}", self.group, self.version) }
     }
 
+    /// `pods`, or `replicasets.apps`: the kind's own name among all, under which its objects are stored.
+    pub fn key(&self) -> String {
+        if self.group.is_empty() { self.plural.into() } else { format!("{}.{}", self.plural, self.group) }
+    }
+
     /// Reads an object of this kind: what it means, and everything that is wrong with it.
     ///
     /// # Errors
@@ -204,6 +209,12 @@ pub static ALL: &[StoredKind] = &[
 /// The kind under this group and plural, as they stand in a path.
 pub fn by_plural(group: &str, plural: &str) -> Option<&'static StoredKind> {
     ALL.iter().find(|k| k.group == group && k.plural == plural)
+}
+
+/// The kind whose [`StoredKind::key`] this is.
+pub fn by_key(key: &str) -> Option<&'static StoredKind> {
+    let (plural, group) = key.split_once('.').unwrap_or((key, ""));
+    by_plural(group, plural)
 }
 
 /// The kind that an object says it is. Any version of the group will do (`policy/v1beta1`, `apps/v1beta2`): what
