@@ -1,1 +1,3 @@
 //! The outside world's JSON and YAML.
+
+pub mod policy;

@@ -1,4 +1,22 @@
 //! Policies, and the profiles they compile to.
+//!
+//! A document is parsed in `wire::policy`; here it is judged ([`Policy::compile`]: every fault at once) and read over
+//! for what its author may not have meant ([`Policy::lint`]).
+
+mod arguments;
+mod compile;
+mod document;
+mod extender;
+mod fault;
+mod names;
+mod qualified;
+
+pub use document::{
+    CapacityRatio, DEFAULT_EXTENDER_MAX_SCORE, Policy, PredicateArgument, PredicateEntry, PriorityArgument,
+    PriorityEntry, Scoring,
+};
+pub use extender::{DEFAULT_TIMEOUT, Extender, ManagedResource, TlsConfig, TlsFiles};
+pub use fault::{Fault, Faults, Warning};
 
 use super::{predicates::Predicate, priorities::Priority, rule::Release};
 
@@ -14,6 +32,21 @@ pub struct Profile {
     pub always_check_all_predicates: bool,
     /// How scores are combined.
     pub combination: Combination,
+    /// The highest score that the extender verb `/prioritize` answers; scores are scaled to 0..=this.
+    pub extender_max_score: i64,
+    /// Other processes to ask about nodes, the ignorable ones last.
+    pub extenders: Vec<Extender>,
+}
+
+impl std::fmt::Debug for Profile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let priorities = self.priorities.iter().map(|p| (p.plugin, p.weight));
+        f.debug_struct("Profile")
+            .field("release", &self.release)
+            .field("predicates", &self.predicates.iter().map(|p| p.plugin).collect::<Vec<_>>())
+            .field("priorities", &priorities.collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
 }
 
 /// How a node's scores become one order.
