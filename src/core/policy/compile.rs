@@ -37,13 +37,13 @@ impl Policy {
         compiler.judge_the_rest(&chosen);
         let Compiler { arguments, capacity_ratio, faults, .. } = compiler;
         let profile = Profile {
-            release: RELEASE,
             predicates: build_predicates(&chosen, &arguments),
             priorities: build_priorities(&weights, &arguments, capacity_ratio),
             always_check_all_predicates: self.always_check_all_predicates,
             combination: self.scoring.strategy,
             extender_max_score: self.scoring.extender_max_score,
             extenders: extender::in_order_of_use(&self.extenders),
+            ..Profile::empty(RELEASE)
         };
         Faults::or(faults, profile)
     }

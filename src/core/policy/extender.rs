@@ -3,13 +3,13 @@
 //! Source: `pkg/scheduler/apis/config/types.go` (`Extender`), `validation/validation.go` (`validateExtenders`) and
 //! `pkg/scheduler/extender.go` (`makeTransport`).
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use super::{fault::Fault, qualified};
 use crate::core::model::Name;
 
-/// How long an extender may take unless told otherwise.
-pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an extender may take unless told otherwise, in nanoseconds.
+pub const DEFAULT_TIMEOUT_NANOS: i64 = 5_000_000_000;
 
 /// Another process that is asked about nodes over HTTP.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub struct Extender {
     pub enable_https: bool,
     /// How, if so.
     pub tls: Option<TlsConfig>,
-    /// How long it may take, in nanoseconds; 0 stands for [`DEFAULT_TIMEOUT`].
+    /// How long it may take, in nanoseconds; 0 stands for [`DEFAULT_TIMEOUT_NANOS`].
     pub http_timeout_nanos: i64,
     /// Whether it knows the nodes and needs only their names.
     pub node_cache_capable: bool,

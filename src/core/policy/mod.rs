@@ -15,7 +15,7 @@ pub use document::{
     CapacityRatio, DEFAULT_EXTENDER_MAX_SCORE, Policy, PredicateArgument, PredicateEntry, PriorityArgument,
     PriorityEntry, Scoring,
 };
-pub use extender::{DEFAULT_TIMEOUT, Extender, ManagedResource, TlsConfig, TlsFiles};
+pub use extender::{DEFAULT_TIMEOUT_NANOS, Extender, ManagedResource, TlsConfig, TlsFiles};
 pub use fault::{Fault, Faults, Warning};
 
 use super::{predicates::Predicate, priorities::Priority, rule::Release};
@@ -36,6 +36,39 @@ pub struct Profile {
     pub extender_max_score: i64,
     /// Other processes to ask about nodes, the ignorable ones last.
     pub extenders: Vec<Extender>,
+    /// How much preemption tries; `None` where it is turned off.
+    pub preemption: Option<PreemptionLimits>,
+}
+
+/// How many nodes preemption tries: the larger of both, at most all. Source: `DefaultPreemptionArgs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PreemptionLimits {
+    /// Percent of the cluster's nodes, 0..=100.
+    pub min_candidate_nodes_percentage: i64,
+    /// A number of nodes, at least 0.
+    pub min_candidate_nodes_absolute: i64,
+}
+
+impl Default for PreemptionLimits {
+    fn default() -> Self {
+        Self { min_candidate_nodes_percentage: 10, min_candidate_nodes_absolute: 100 }
+    }
+}
+
+impl Profile {
+    /// A profile that lets every node pass and scores none.
+    pub fn empty(release: Release) -> Self {
+        Self {
+            release,
+            predicates: Vec::new(),
+            priorities: Vec::new(),
+            always_check_all_predicates: false,
+            combination: Combination::WeightedSum,
+            extender_max_score: DEFAULT_EXTENDER_MAX_SCORE,
+            extenders: Vec::new(),
+            preemption: Some(PreemptionLimits::default()),
+        }
+    }
 }
 
 impl std::fmt::Debug for Profile {
