@@ -5,18 +5,24 @@
 
 mod arguments;
 mod compile;
+mod configuration;
 mod document;
 mod extender;
 mod fault;
 mod names;
+mod plugins;
 mod qualified;
 
+pub use configuration::{
+    Configuration, DEFAULT_SCHEDULER, PluginArguments, SchedulerProfile, ScoringStrategy,
+};
 pub use document::{
     CapacityRatio, DEFAULT_EXTENDER_MAX_SCORE, Policy, PredicateArgument, PredicateEntry, PriorityArgument,
     PriorityEntry, Scoring,
 };
 pub use extender::{DEFAULT_TIMEOUT_NANOS, Extender, ManagedResource, TlsConfig, TlsFiles};
 pub use fault::{Fault, Faults, Warning};
+pub use plugins::{EXTENSION_POINTS, Plugin, PluginSet, PluginSets};
 
 use super::{predicates::Predicate, priorities::Priority, rule::Release};
 

@@ -25,12 +25,6 @@ const WEIGHTED_SUM: &str = "WeightedSum";
 const UNBUILT_STRATEGIES: [&str; 1] = ["Lexicographic"];
 
 /// Reads and judges a Policy.
-pub(super) fn parse(text: &str) -> Result<Policy, Faults> {
-    let tree = Tree::parse(text).map_err(|fault| Faults(vec![fault]))?;
-    from_tree(&tree)
-}
-
-/// The same of a text that is read already.
 pub(super) fn from_tree(tree: &Tree) -> Result<Policy, Faults> {
     let gathered = FaultList::default();
     let policy = policy(&Field::root(tree, &gathered));

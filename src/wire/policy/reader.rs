@@ -55,12 +55,22 @@ impl<'t> Field<'t> {
         &self.path
     }
 
+    /// The value itself; `None` where it is absent.
+    pub(super) fn tree(&self) -> Option<&'t Tree> {
+        self.tree
+    }
+
     pub(super) fn is_present(&self) -> bool {
         self.tree.is_some()
     }
 
     pub(super) fn fault(&self, message: impl Into<String>) {
         self.faults.push(Fault::new(&*self.path, message));
+    }
+
+    /// A fault of something within the value.
+    pub(super) fn push(&self, fault: Fault) {
+        self.faults.push(fault);
     }
 
     fn mismatch<T>(&self, wanted: &str, found: &Tree) -> Option<T> {

@@ -35,6 +35,36 @@ impl Tree {
         }
     }
 
+    /// The same as a JSON value, in which the last of repeated keys counts.
+    pub(super) fn to_json(&self) -> serde_json::Value {
+        use serde_json::Value;
+        match self {
+            Self::Null => Value::Null,
+            Self::Bool(value) => Value::from(*value),
+            Self::Integer(value) => Value::from(*value),
+            Self::Number(value) => Value::from(*value),
+            Self::Text(text) => Value::from(text.as_str()),
+            Self::List(items) => items.iter().map(Self::to_json).collect(),
+            Self::Map(entries) => {
+                Value::Object(entries.iter().map(|(key, value)| (key.clone(), value.to_json())).collect())
+            }
+        }
+    }
+
+    /// Whether it is an object with this key.
+    pub(super) fn has(&self, key: &str) -> bool {
+        matches!(self, Self::Map(entries) if entries.iter().any(|(k, _)| k == key))
+    }
+
+    /// The text under a key of an object.
+    pub(super) fn text(&self, key: &str) -> Option<&str> {
+        let Self::Map(entries) = self else { return None };
+        entries.iter().find_map(|(k, value)| match value {
+            Self::Text(text) if k == key => Some(text.as_str()),
+            _ => None,
+        })
+    }
+
     /// What it is, for messages.
     pub(super) fn kind(&self) -> &'static str {
         match self {
