@@ -25,8 +25,10 @@ pub const DEFAULT_SCHEDULER: &str = "default-scheduler";
 const MAX_RESOURCE_WEIGHT: i64 = 100;
 
 /// A configuration: what it says of nodes and scores; queueing, leader election and the like are not kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Configuration {
+    /// Its API version; all are judged as [`Configuration::API_VERSION`].
+    pub api_version: Name,
     /// Its profiles, of which a pod picks one by `spec.schedulerName`; at least one.
     pub profiles: Vec<SchedulerProfile>,
     /// Extenders of all profiles.
@@ -99,7 +101,21 @@ const STRATEGIES: [(&str, &str); 3] = [
     ("RequestedToCapacityRatio", "RequestedToCapacityRatio"),
 ];
 
+impl Default for Configuration {
+    /// The configuration of 1.34 where it is told nothing.
+    fn default() -> Self {
+        Self {
+            api_version: Self::API_VERSION.into(),
+            profiles: vec![SchedulerProfile::default()],
+            extenders: Vec::new(),
+        }
+    }
+}
+
 impl Configuration {
+    /// The version that is written.
+    pub const API_VERSION: &'static str = "kubescheduler.config.k8s.io/v1";
+
     /// The profile of a scheduler; `None` is `default-scheduler` or, where the configuration has no such, its first.
     ///
     /// # Errors

@@ -6,16 +6,17 @@
 mod arguments;
 mod compile;
 mod configuration;
+mod convert;
 mod document;
 mod extender;
 mod fault;
+mod lint;
 mod names;
 mod plugins;
 mod qualified;
 
-pub use configuration::{
-    Configuration, DEFAULT_SCHEDULER, PluginArguments, SchedulerProfile, ScoringStrategy,
-};
+pub use configuration::{Configuration, DEFAULT_SCHEDULER, PluginArguments, SchedulerProfile, ScoringStrategy};
+pub use convert::Conversion;
 pub use document::{
     CapacityRatio, DEFAULT_EXTENDER_MAX_SCORE, Policy, PredicateArgument, PredicateEntry, PriorityArgument,
     PriorityEntry, Scoring,

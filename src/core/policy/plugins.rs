@@ -259,7 +259,8 @@ mod tests {
     #[test]
     fn what_cannot_run_is_told_by_name() {
         let mut sets = PluginSets { multi_point: set(&[("Coscheduling", 0)], &[]), ..Default::default() };
-        sets.points.insert("filter", set(&[("ImageLocality", 0), ("EBSLimits", 0), ("NodeName", 0), ("NodeName", 0)], &[]));
+        sets.points
+            .insert("filter", set(&[("ImageLocality", 0), ("EBSLimits", 0), ("NodeName", 0), ("NodeName", 0)], &[]));
         let mut faults = Vec::new();
         sets.expand("profiles[0].", &mut faults);
         let told: Vec<_> = faults.iter().map(ToString::to_string).collect();

@@ -6,13 +6,13 @@
 use super::{
     added_affinity, extender,
     legacy::{resources, shape},
-    reader::{Field, FaultList, Object},
+    reader::{FaultList, Field, Object},
     spread,
     tree::Tree,
 };
 use crate::core::policy::{
-    Configuration, DEFAULT_SCHEDULER, EXTENSION_POINTS, Extender, Faults, Plugin, PluginArguments, PluginSet, PluginSets,
-    PreemptionLimits, SchedulerProfile, ScoringStrategy,
+    Configuration, DEFAULT_SCHEDULER, EXTENSION_POINTS, Extender, Faults, Plugin, PluginArguments, PluginSet,
+    PluginSets, PreemptionLimits, SchedulerProfile, ScoringStrategy,
 };
 
 /// The kind of a configuration.
@@ -53,8 +53,7 @@ const EXTENDER: [&str; 12] = [
     "managedResources",
     "ignorable",
 ];
-const TLS: [&str; 8] =
-    ["insecure", "serverName", "certFile", "keyFile", "caFile", "certData", "keyData", "caData"];
+const TLS: [&str; 8] = ["insecure", "serverName", "certFile", "keyFile", "caFile", "certData", "keyData", "caData"];
 
 /// Reads and judges a configuration.
 pub(super) fn from_tree(tree: &Tree) -> Result<Configuration, Faults> {
@@ -69,13 +68,17 @@ pub(super) fn from_tree(tree: &Tree) -> Result<Configuration, Faults> {
             profiles.push(SchedulerProfile::default());
         }
         let extenders = object.get("extenders").list().unwrap_or_default();
-        Configuration { profiles, extenders: extenders.iter().map(modern_extender).collect() }
+        Configuration {
+            api_version: object.get("apiVersion").name(),
+            profiles,
+            extenders: extenders.iter().map(modern_extender).collect(),
+        }
     })
 }
 
 /// Reads and judges one profile as a configuration that has no other.
 pub(super) fn from_profile_tree(tree: &Tree) -> Result<Configuration, Faults> {
-    judged(tree, |root| Configuration { profiles: vec![profile(root, true)], extenders: Vec::new() })
+    judged(tree, |root| Configuration { profiles: vec![profile(root, true)], ..Configuration::default() })
 }
 
 fn judged(tree: &Tree, read: impl FnOnce(&Field<'_>) -> Configuration) -> Result<Configuration, Faults> {

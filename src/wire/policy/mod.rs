@@ -1,14 +1,19 @@
 //! `kind: Policy` and `kind: KubeSchedulerConfiguration`, as JSON or YAML.
 
+mod active;
 mod added_affinity;
 mod configuration;
 mod extender;
 mod legacy;
 mod reader;
+mod render;
 mod spread;
 mod tree;
 
-use crate::core::policy::{Configuration, Fault, Faults, Policy, Profile};
+pub use active::{ActivePredicate, ActivePriority, ActiveProfile, Remark};
+pub use render::{to_json, to_yaml};
+
+use crate::core::policy::{Configuration, Fault, Faults, Policy, Profile, Warning};
 use tree::Tree;
 
 /// What a user may bring to say how pods are placed.
@@ -31,6 +36,14 @@ impl Document {
         match self {
             Self::Policy(policy) => policy.compile(),
             Self::Configuration(configuration) => configuration.compile(scheduler_name),
+        }
+    }
+
+    /// What the document's author may not have meant.
+    pub fn lint(&self) -> Vec<Warning> {
+        match self {
+            Self::Policy(policy) => policy.lint(),
+            Self::Configuration(configuration) => configuration.lint(),
         }
     }
 }
