@@ -10,5 +10,6 @@ pub mod explanation;
 pub mod fault;
 pub mod kinds;
 pub mod objects;
+pub mod policy;
 pub mod status;
 pub mod table;
