@@ -3,6 +3,7 @@
 use super::{
     decode::{self, DecodeError},
     objects::{Converted, disruption, node, pod, storage, workload},
+    status::Subject,
 };
 use crate::core::{
     model::WorkloadKind,
@@ -36,6 +37,11 @@ impl StoredKind {
     /// `v1`, or `apps/v1`.
     pub fn api_version(&self) -> String {
         if self.group.is_empty() { self.version.into() } else { format!("{}/{}", self.group, self.version) }
+    }
+
+    /// An object of this kind, as errors speak of it.
+    pub fn subject<'a>(&self, name: &'a str) -> Subject<'a> {
+        Subject { group: self.group, plural: self.plural, kind: self.kind, name }
     }
 
     /// Reads an object of this kind: what it means, and everything that is wrong with it.
@@ -218,4 +224,45 @@ pub fn by_api_version(api_version: &str, kind: &str) -> Option<&'static StoredKi
 /// The kind that is this to the core.
 pub fn by_core(kind: Kind) -> Option<&'static StoredKind> {
     ALL.iter().find(|k| k.core == kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_found_by_every_name() {
+        for row in ALL {
+            assert_eq!(by_plural(row.group, row.plural).unwrap().kind, row.kind);
+            assert_eq!(by_api_version(&row.api_version(), row.kind).unwrap().plural, row.plural);
+            assert_eq!(by_core(row.core).unwrap().kind, row.kind);
+            let object = row.parse(br#"{"metadata":{"name":"x"}}"#).unwrap().object;
+            assert_eq!(object_kind(&object), row.core, "the row's parse function gives the row's kind");
+        }
+        for (old, kind, version) in [
+            ("policy/v1beta1", "PodDisruptionBudget", "policy/v1"),
+            ("extensions/v1beta1", "ReplicaSet", "apps/v1"),
+            ("apps/v1beta2", "StatefulSet", "apps/v1"),
+            ("storage.k8s.io/v1beta1", "CSINode", "storage.k8s.io/v1"),
+        ] {
+            assert_eq!(by_api_version(old, kind).unwrap().api_version(), version);
+        }
+        assert!(by_api_version("apps/v1", "Pod").is_none() && by_api_version("v1", "Secret").is_none());
+        assert!(by_api_version("", "").is_none() && by_plural("apps", "pods").is_none());
+    }
+
+    fn object_kind(object: &Object) -> Kind {
+        match object {
+            Object::Node(_) => Kind::Node,
+            Object::Pod(_) => Kind::Pod,
+            Object::Namespace(_) => Kind::Namespace,
+            Object::Workload(w) => Kind::Workload(w.kind),
+            Object::PersistentVolume(_) => Kind::PersistentVolume,
+            Object::PersistentVolumeClaim(_) => Kind::PersistentVolumeClaim,
+            Object::StorageClass(_) => Kind::StorageClass,
+            Object::CsiNode(_) => Kind::CsiNode,
+            Object::PodDisruptionBudget(_) => Kind::PodDisruptionBudget,
+            Object::PriorityClass(_) => Kind::PriorityClass,
+        }
+    }
 }

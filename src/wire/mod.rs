@@ -6,6 +6,11 @@
 
 pub mod cluster;
 pub mod decode;
+pub mod document;
+pub mod extender;
 pub mod fault;
 pub mod kinds;
 pub mod objects;
+pub mod selector;
+pub mod status;
+pub mod yaml;
