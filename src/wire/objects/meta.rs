@@ -130,12 +130,11 @@ impl ObjectMeta {
 
 /// An RFC 3339 instant in nanoseconds since 1970.
 pub(super) fn instant(text: &str, at: &Path<'_>, faults: &mut Faults) -> Option<i64> {
-    match text.parse::<jiff::Timestamp>() {
-        Ok(instant) => i64::try_from(instant.as_nanosecond()).ok(),
-        Err(_) => {
-            faults.unreadable(at, text, "must be an RFC 3339 date and time");
-            None
-        }
+    if let Ok(instant) = text.parse::<jiff::Timestamp>() {
+        i64::try_from(instant.as_nanosecond()).ok()
+    } else {
+        faults.unreadable(at, text, "must be an RFC 3339 date and time");
+        None
     }
 }
 
