@@ -3,8 +3,8 @@
 //! Source: `api/core/v1/types.go` (`Pod`).
 
 use super::{
-    Affinity, ControllerRef, HostPort, Labels, Name, PodRequests, PreemptionPolicy, ResourceList, Resources, Toleration,
-    TopologySpreadConstraint, Volume,
+    Affinity, ControllerRef, HostPort, Labels, Name, PodRequests, PreemptionPolicy, ResourceList, Resources,
+    Toleration, TopologySpreadConstraint, Volume,
 };
 
 /// A pod, as far as scheduling reads it.

@@ -44,9 +44,8 @@ impl PodRequests {
         let mut defaults = default_requests();
         if self.pod_level.keys().any(|name| may_stand_at_pod_level(name)) {
             let all = || self.containers.iter().chain(&self.init_containers).map(|c| &c.requests);
-            defaults.retain(|name, _| {
-                !all().chain([&self.pod_level, &self.overhead]).any(|list| list.contains_key(name))
-            });
+            defaults
+                .retain(|name, _| !all().chain([&self.pod_level, &self.overhead]).any(|list| list.contains_key(name)));
         }
         let Resources { milli_cpu, memory, .. } = self.sum(&defaults, true);
         Resources { milli_cpu, memory, ..Resources::default() }

@@ -88,10 +88,8 @@ impl Predicate for PodFitsResources {
             .filter(|(name, amount)| !(self.ignores(name) || self.release == Release::V1_34 && **amount == 0))
             .map(|(name, amount)| (name, *amount))
             .collect();
-        let asks_nothing = wanted.milli_cpu == 0
-            && wanted.memory == 0
-            && wanted.ephemeral_storage == 0
-            && wanted.scalar.is_empty();
+        let asks_nothing =
+            wanted.milli_cpu == 0 && wanted.memory == 0 && wanted.ephemeral_storage == 0 && wanted.scalar.is_empty();
         let release = self.release;
         Demand::check(move |node| {
             let mut shortage = Shortage { release, reasons: Vec::new(), unresolvable: false };

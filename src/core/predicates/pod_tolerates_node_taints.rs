@@ -88,11 +88,7 @@ mod tests {
                 "node(s) had taint {gpu: a100}, that the pod didn't tolerate",
                 "node(s) had taint {team: }, that the pod didn't tolerate",
             ),
-            (
-                Release::V1_34,
-                "node(s) had untolerated taint {gpu: a100}",
-                "node(s) had untolerated taint {team: }",
-            ),
+            (Release::V1_34, "node(s) had untolerated taint {gpu: a100}", "node(s) had untolerated taint {team: }"),
         ] {
             assert!(verdict(release, pod("p"), "soft").fits());
             assert_eq!(verdict(release, pod("p"), "hard"), Verdict::unresolvable(gpu));
