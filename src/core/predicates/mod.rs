@@ -3,8 +3,20 @@
 //! A predicate is prepared once for a pod and a snapshot, and then asked node by node. Preparation returns the check, so
 //! nothing untyped passes between the two. To add one: a file, a line in [`ALL`].
 
+mod attach_limit;
+mod check_volume_binding;
+mod csi_migration;
 mod general_predicates;
 mod host_name;
+mod max_azure_disk_volume_count;
+mod max_cinder_volume_count;
+mod max_csi_volume_count;
+mod max_ebs_volume_count;
+mod max_gce_pd_volume_count;
+mod no_disk_conflict;
+mod no_volume_node_conflict;
+mod no_volume_zone_conflict;
+mod volumes;
 
 use super::{
     model::{Name, Pod},
@@ -81,7 +93,19 @@ pub struct Registration {
 
 /// Every predicate, in kube-scheduler 1.22's order of evaluation
 /// (`pkg/scheduler/framework/plugins/legacy_registry.go`, `PredicateOrdering`).
-pub static ALL: &[Registration] = &[general_predicates::REGISTRATION, host_name::REGISTRATION];
+pub static ALL: &[Registration] = &[
+    general_predicates::REGISTRATION,
+    host_name::REGISTRATION,
+    no_disk_conflict::REGISTRATION,
+    max_ebs_volume_count::REGISTRATION,
+    max_gce_pd_volume_count::REGISTRATION,
+    max_csi_volume_count::REGISTRATION,
+    max_azure_disk_volume_count::REGISTRATION,
+    max_cinder_volume_count::REGISTRATION,
+    check_volume_binding::REGISTRATION,
+    no_volume_node_conflict::REGISTRATION,
+    no_volume_zone_conflict::REGISTRATION,
+];
 
 /// The registration that users call so, by its name or an alias.
 pub fn find(name: &str) -> Option<&'static Registration> {
