@@ -3,7 +3,7 @@
 use crate::core::{
     model::{
         ConditionStatus, ContainerRequests, Effect, HostPort, Labels, Node, Pod, PodRequests, Protocol, Quantity,
-        ResourceList, Resources, Taint, Toleration, TolerationOperator,
+        ResourceList, Resources, Taint, Toleration, TolerationOperator, Volume, VolumeSource,
     },
     predicates::{self, Build, Demand, Predicate},
     priorities::{self, Priority},
@@ -11,6 +11,10 @@ use crate::core::{
     snapshot::{Object, Snapshot},
     verdict::Verdict,
 };
+
+mod volumes;
+
+pub use volumes::{ClaimBuilder, ClassBuilder, CsiNodeBuilder, VolumeBuilder, csi_node, pv, pvc, storage_class};
 
 /// A pod in namespace `default` with one container that asks for nothing.
 pub fn pod(name: &str) -> PodBuilder {
@@ -147,6 +151,20 @@ impl PodBuilder {
     #[must_use]
     pub fn host_port(mut self, port: u16) -> Self {
         self.pod.host_ports.push(HostPort { ip: HostPort::ANY_IP.into(), protocol: Protocol::Tcp, port });
+        self
+    }
+
+    /// Mounts a claim of its namespace.
+    #[must_use]
+    pub fn claim(self, name: &str) -> Self {
+        self.mounts(VolumeSource::PersistentVolumeClaim { claim_name: name.into(), read_only: false })
+    }
+
+    /// Mounts a volume, named `v0`, `v1`… in their order.
+    #[must_use]
+    pub fn mounts(mut self, source: VolumeSource) -> Self {
+        let name = format!("v{}", self.pod.volumes.len()).into();
+        self.pod.volumes.push(Volume { name, source });
         self
     }
 
