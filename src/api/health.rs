@@ -2,7 +2,7 @@
 //!
 //! Replies read like those of the Kubernetes components (`staging/src/k8s.io/apiserver/pkg/server/healthz/healthz.go`).
 
-use std::{fmt, fmt::Write as _, future::Future, pin::Pin, sync::Arc};
+use std::{fmt, fmt::Write as _, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -11,10 +11,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{error::Result, extract::Query, state::AppState};
 use crate::telemetry;
+
+/// How long one check may take: whoever probes does not wait long either.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What a check's run comes to: nothing, or one line that may be shown to anybody.
 pub type CheckResult = std::result::Result<(), String>;
@@ -95,7 +99,8 @@ async fn run(state: &AppState) -> Vec<(&'static str, CheckResult)> {
     let stopping = if state.is_stopping() { Err("the process is shutting down".into()) } else { Ok(()) };
     let mut results = vec![("shutdown", stopping)];
     for check in &state.checks {
-        results.push((check.name, (check.run)().await));
+        let result = timeout(CHECK_TIMEOUT, (check.run)()).await;
+        results.push((check.name, result.unwrap_or_else(|_| Err(format!("no answer within {CHECK_TIMEOUT:?}")))));
     }
     results
 }
