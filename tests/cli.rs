@@ -34,15 +34,16 @@ impl Server {
     /// Starts it and waits for the line that says where it listens.
     fn start(command: &mut Command) -> Self {
         let mut child = command.arg("--listen=127.0.0.1:0").stderr(Stdio::piped()).spawn().expect("the binary starts");
-        let mut log = BufReader::new(child.stderr.take().expect("a pipe"));
+        let log = BufReader::new(child.stderr.take().expect("a pipe"));
+        let mut server = Self { child, log, address: String::new() };
         let mut line = String::new();
         loop {
             line.clear();
-            assert_ne!(log.read_line(&mut line).expect("text"), 0, "it ended before it listened");
+            assert_ne!(server.log.read_line(&mut line).expect("text"), 0, "it ended before it listened");
             if let Some((_, address)) = line.split_once("listening on http://") {
                 let address = address.split(|c: char| c != '.' && c != ':' && !c.is_ascii_digit()).next();
-                let address = address.unwrap_or_default().to_owned();
-                return Self { child, log, address };
+                address.unwrap_or_default().clone_into(&mut server.address);
+                return server;
             }
         }
     }
@@ -121,6 +122,8 @@ fn a_database_that_is_not_there_is_one_line() {
         |url: &str| one_line(podberth(folder.path()).args(["serve", "--listen=127.0.0.1:0", "--database-url", url]));
     assert!(at("mysql://localhost/x").contains("cannot use the database"));
     assert!(at("sqlite:missing/folder/file.db").contains("cannot use the database"));
+    let refused = at("postgres://user:secret@127.0.0.1:1/podberth");
+    assert!(refused.contains("cannot use the database") && !refused.contains("secret"), "{refused}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use axum::{
 };
 use tokio::time::{Instant, timeout};
 use tower_http::catch_panic::CatchPanicLayer;
-use tracing::{Instrument, debug, info_span, warn};
+use tracing::{Instrument, debug, error_span, warn};
 use uuid::Uuid;
 
 use super::error::ApiError;
@@ -65,7 +65,8 @@ async fn observed(request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("", MatchedPath::as_str).to_owned();
-    let span = info_span!("request", id = id.to_str().unwrap_or_default(), %method, path = request.uri().path());
+    // At the level of errors, so that they carry the request's identity whatever is logged besides.
+    let span = error_span!("request", id = id.to_str().unwrap_or_default(), %method, path = request.uri().path());
 
     let start = Instant::now();
     let mut response = async {
