@@ -135,7 +135,7 @@ mod tests {
         Server { entered, released, stop, ended, client }
     }
 
-    const PATIENT: Timeouts = Timeouts { idle: Duration::from_secs(60), grace: Duration::from_secs(60) };
+    const PATIENT: Timeouts = Timeouts { idle: Duration::from_mins(1), grace: Duration::from_mins(1) };
 
     async fn ask(client: &mut TcpStream) {
         client.write_all(b"GET / HTTP/1.1\r\nhost: podberth\r\n\r\n").await.expect("it reads");
