@@ -61,8 +61,8 @@ use super::{
     Build, Demand, Predicate, Registration, Standing,
     csi_migration::{InTreePlugin, csi_handle, csi_node_affinity},
     volumes::{
-        MountedClaim, binding_mode_not_set, claim_not_found, class_name_of, class_name_of_volume, class_of,
-        is_made_for, is_reached_by, not_owner, volume_of,
+        MountedClaim, binding_mode_not_set, claim_not_found, class_name_of, class_of, is_made_for, is_reached_by,
+        not_owner, volume_of,
     },
 };
 use crate::core::{
@@ -236,7 +236,7 @@ impl<'a> Unbound<'a> {
     ) -> Self {
         let suits = |volume: &&PersistentVolume| {
             size_of(volume) >= claim.request
-                && class_name_of_volume(volume) == class_name_of(claim)
+                && *volume.storage_class_name == *class_name_of(claim)
                 && volume.block == claim.block
                 && (release == Release::V1_22
                     || volume.volume_attributes_class_name == claim.volume_attributes_class_name)

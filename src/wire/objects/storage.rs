@@ -51,6 +51,8 @@ pub struct PersistentVolumeSpec {
     pub storage_class_name: String,
     /// `Filesystem` (default) or `Block`.
     pub volume_mode: String,
+    /// The volume attributes class; empty for none.
+    pub volume_attributes_class_name: String,
     /// The claim it is bound to or kept for.
     #[schema(nullable = false)]
     pub claim_ref: Option<ObjectReference>,
@@ -68,6 +70,9 @@ pub struct PersistentVolumeSpec {
     /// An OpenStack Cinder volume.
     #[schema(nullable = false)]
     pub cinder: Option<VolumeId>,
+    /// A Portworx volume.
+    #[schema(nullable = false)]
+    pub portworx_volume: Option<VolumeId>,
     /// A Ceph block device image.
     #[schema(nullable = false)]
     pub rbd: Option<Rbd>,
@@ -138,6 +143,8 @@ pub struct PersistentVolumeClaimSpec {
     pub storage_class_name: Option<String>,
     /// `Filesystem` (default) or `Block`.
     pub volume_mode: String,
+    /// The volume attributes class; empty for none.
+    pub volume_attributes_class_name: String,
     /// The volume it is bound to.
     pub volume_name: String,
 }
@@ -240,6 +247,7 @@ impl PersistentVolume {
                 ebs: spec.aws_elastic_block_store.as_ref(),
                 azure: spec.azure_disk.as_ref(),
                 cinder: spec.cinder.as_ref(),
+                portworx: spec.portworx_volume.as_ref(),
                 rbd: spec.rbd.as_ref(),
                 iscsi: spec.iscsi.as_ref(),
                 csi: spec.csi.as_ref(),
@@ -252,6 +260,7 @@ impl PersistentVolume {
                 access_modes: access_modes(&spec.access_modes, &at.child("accessModes"), faults),
                 storage_class_name: class.as_str().into(),
                 block: is_block(&spec.volume_mode, &at.child("volumeMode"), faults),
+                volume_attributes_class_name: spec.volume_attributes_class_name.as_str().into(),
                 claim_ref: spec.claim_ref.as_ref().map(|claim| ClaimRef {
                     namespace: claim.namespace.as_str().into(),
                     name: claim.name.as_str().into(),
@@ -288,6 +297,7 @@ impl PersistentVolumeClaim {
                 access_modes: access_modes(&spec.access_modes, &at.child("accessModes"), faults),
                 storage_class_name: class.map(|c| c.as_str().into()),
                 block: is_block(&spec.volume_mode, &at.child("volumeMode"), faults),
+                volume_attributes_class_name: spec.volume_attributes_class_name.as_str().into(),
                 selector: spec.selector.as_ref().and_then(|s| s.to_core(&at.child("selector"), faults)),
                 request: requests.get("storage").copied().unwrap_or_default(),
                 volume_name: spec.volume_name.as_str().into(),
