@@ -51,7 +51,7 @@ pub struct PersistentVolumeSpec {
     pub storage_class_name: String,
     /// `Filesystem` (default) or `Block`.
     pub volume_mode: String,
-    /// The volume attributes class; empty for none.
+    /// The volume attributes class.
     pub volume_attributes_class_name: String,
     /// The claim it is bound to or kept for.
     #[schema(nullable = false)]
@@ -70,9 +70,6 @@ pub struct PersistentVolumeSpec {
     /// An OpenStack Cinder volume.
     #[schema(nullable = false)]
     pub cinder: Option<VolumeId>,
-    /// A Portworx volume.
-    #[schema(nullable = false)]
-    pub portworx_volume: Option<VolumeId>,
     /// A Ceph block device image.
     #[schema(nullable = false)]
     pub rbd: Option<Rbd>,
@@ -143,7 +140,7 @@ pub struct PersistentVolumeClaimSpec {
     pub storage_class_name: Option<String>,
     /// `Filesystem` (default) or `Block`.
     pub volume_mode: String,
-    /// The volume attributes class; empty for none.
+    /// The volume attributes class.
     pub volume_attributes_class_name: String,
     /// The volume it is bound to.
     pub volume_name: String,
@@ -247,7 +244,6 @@ impl PersistentVolume {
                 ebs: spec.aws_elastic_block_store.as_ref(),
                 azure: spec.azure_disk.as_ref(),
                 cinder: spec.cinder.as_ref(),
-                portworx: spec.portworx_volume.as_ref(),
                 rbd: spec.rbd.as_ref(),
                 iscsi: spec.iscsi.as_ref(),
                 csi: spec.csi.as_ref(),
