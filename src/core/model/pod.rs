@@ -3,7 +3,7 @@
 //! Source: `api/core/v1/types.go` (`Pod`), `component-helpers/resource/helpers.go` (`PodRequests`).
 
 use super::{
-    Affinity, ControllerRef, HostPort, Labels, Name, PreemptionPolicy, ResourceList, Resources, Toleration,
+    Affinity, ControllerRef, HostPort, Labels, Name, Node, PreemptionPolicy, ResourceList, Resources, Toleration,
     TopologySpreadConstraint, Volume, resources,
 };
 
@@ -71,6 +71,12 @@ impl Pod {
     /// Its priority where the object says it, else 0.
     pub fn priority_or_default(&self) -> i32 {
         self.priority.unwrap_or(0)
+    }
+
+    /// Whether its node selector and its required node affinity let it on a node.
+    pub fn selects_node(&self, node: &Node) -> bool {
+        self.node_selector.iter().all(|(key, value)| node.labels.get(key) == Some(value))
+            && self.affinity.node_required.as_ref().is_none_or(|required| required.matches(&node.name, &node.labels))
     }
 
     /// Whether it is on a node.

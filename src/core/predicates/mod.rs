@@ -3,8 +3,11 @@
 //! A predicate is prepared once for a pod and a snapshot, and then asked node by node. Preparation returns the check, so
 //! nothing untyped passes between the two. To add one: a file, a line in [`ALL`].
 
+mod check_service_affinity;
+mod even_pods_spread;
 mod general_predicates;
 mod host_name;
+mod match_inter_pod_affinity;
 
 use super::{
     model::{Name, Pod},
@@ -81,7 +84,13 @@ pub struct Registration {
 
 /// Every predicate, in kube-scheduler 1.22's order of evaluation
 /// (`pkg/scheduler/framework/plugins/legacy_registry.go`, `PredicateOrdering`).
-pub static ALL: &[Registration] = &[general_predicates::REGISTRATION, host_name::REGISTRATION];
+pub static ALL: &[Registration] = &[
+    general_predicates::REGISTRATION,
+    host_name::REGISTRATION,
+    check_service_affinity::REGISTRATION,
+    even_pods_spread::REGISTRATION,
+    match_inter_pod_affinity::REGISTRATION,
+];
 
 /// The registration that users call so, by its name or an alias.
 pub fn find(name: &str) -> Option<&'static Registration> {

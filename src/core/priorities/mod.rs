@@ -10,7 +10,12 @@ use super::{
     snapshot::{NodeInfo, Snapshot},
 };
 
+mod even_pods_spread;
+mod inter_pod_affinity;
+mod ln;
 pub mod normalize;
+mod selector_spread;
+mod service_anti_affinity;
 
 /// The highest score of a node by one priority; the lowest is 0.
 pub const MAX_NODE_SCORE: i64 = 100;
@@ -34,7 +39,12 @@ pub struct Registration {
 }
 
 /// Every priority.
-pub static ALL: &[Registration] = &[];
+pub static ALL: &[Registration] = &[
+    selector_spread::REGISTRATION,
+    inter_pod_affinity::REGISTRATION,
+    even_pods_spread::REGISTRATION,
+    service_anti_affinity::REGISTRATION,
+];
 
 /// The registration that users call so, by its name or an alias.
 pub fn find(name: &str) -> Option<&'static Registration> {
