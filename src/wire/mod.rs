@@ -1,1 +1,4 @@
 //! The outside world's JSON and YAML.
+
+pub mod explanation;
+pub mod table;
