@@ -47,8 +47,6 @@ pub(super) fn default_selector(pod: &Pod, snapshot: &Snapshot) -> Selector {
 
 /// How many pods of a namespace a selector selects on a node. Those being deleted do not count.
 pub(super) fn count_selected(node: &NodeInfo, namespace: &Name, selector: &Selector) -> i64 {
-    let counted = |pod: &&Arc<Pod>| {
-        !pod.terminating && pod.namespace == *namespace && selector.matches(&pod.labels)
-    };
+    let counted = |pod: &&Arc<Pod>| !pod.terminating && pod.namespace == *namespace && selector.matches(&pod.labels);
     node.pods.iter().filter(counted).count() as i64
 }

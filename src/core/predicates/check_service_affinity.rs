@@ -48,7 +48,9 @@ pub(super) const REGISTRATION: Registration = Registration {
         source: include_str!("check_service_affinity.rs"),
     },
     standing: Standing::Optional,
-    build: Build::Rule(|arguments| Box::new(CheckServiceAffinity { labels: arguments.service_affinity_labels.clone() })),
+    build: Build::Rule(|arguments| {
+        Box::new(CheckServiceAffinity { labels: arguments.service_affinity_labels.clone() })
+    }),
 };
 
 struct CheckServiceAffinity {
@@ -82,4 +84,51 @@ fn home_of_service<'a>(pod: &'a Pod, snapshot: &'a Snapshot) -> Option<&'a NodeI
         other.namespace == pod.namespace && pod.labels.iter().all(|(key, value)| other.labels.get(key) == Some(value))
     };
     snapshot.nodes().find(|node| node.pods.iter().any(|other| alike(other))).map(|node| &**node)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::core::rule::{Arguments, Release};
+    use crate::core::snapshot::Object;
+    use crate::testing::{PodBuilder, node, pod, predicate, service, verdict_of};
+
+    /// Nodes `a` (rack r1), `b` (rack r1, row 2) and `c` (rack r2); `app=web` runs on `a`.
+    fn fits(incoming: &PodBuilder, more: &[Object]) -> [bool; 3] {
+        let mut arguments = Arguments::defaults(Release::V1_22);
+        arguments.service_affinity_labels = vec!["rack".into(), "row".into()];
+        let rule = predicate("CheckServiceAffinity", &arguments);
+        let mut cluster: Vec<Object> = vec![
+            node("a").label("rack", "r1").into(),
+            node("b").label("rack", "r1").label("row", "2").into(),
+            node("c").label("rack", "r2").into(),
+            pod("running").label("app", "web").label("v", "1").on("a").into(),
+        ];
+        cluster.extend_from_slice(more);
+        ["a", "b", "c"].map(|on| verdict_of(&*rule, incoming.clone(), &cluster, on).fits())
+    }
+
+    #[test]
+    fn pods_of_a_service_follow_the_first() {
+        let web = pod("new").label("app", "web");
+        let served = [service("web", "app=web")];
+        assert_eq!(fits(&web, &served), [true, true, false]);
+        assert_eq!(fits(&web, &[]), [true; 3], "no service");
+        assert_eq!(fits(&web.clone().label("v", "2"), &served), [true; 3], "no pod like it runs");
+        assert_eq!(fits(&web.clone().namespace("prod"), &served), [true; 3], "another namespace");
+    }
+
+    #[test]
+    fn the_node_selector_goes_before_what_runs() {
+        let selecting = |rack: &str| {
+            pod("new").label("app", "web").with(|p| p.node_selector = [("rack", rack)].into_iter().collect())
+        };
+        assert_eq!(fits(&selecting("r2"), &[service("web", "app=web")]), [false, false, true]);
+        assert_eq!(fits(&selecting("r1"), &[]), [true, true, false]);
+    }
+
+    #[test]
+    fn where_pods_disagree_the_first_node_by_name_counts() {
+        let more = [service("web", "app=web"), pod("another").label("app", "web").on("c").into()];
+        assert_eq!(fits(&pod("new").label("app", "web"), &more), [true, true, false]);
+    }
 }

@@ -145,3 +145,107 @@ impl Check for Company<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::core::model::topology::{HOSTNAME, ZONE};
+    use crate::core::model::{Operator, Requirement, Selector};
+    use crate::core::rule::{Arguments, Release};
+    use crate::core::snapshot::Object;
+    use crate::core::verdict::Verdict;
+    use crate::testing::{PodBuilder, namespace, node, pod, predicate, verdict_of};
+
+    const NO_AFFINITY: &str = "node(s) didn't match pod affinity rules";
+    const NO_ANTI_AFFINITY: &str = "node(s) didn't match pod anti-affinity rules";
+    const NO_SYMMETRY: &str = "node(s) didn't satisfy existing pods anti-affinity rules";
+
+    fn verdicts<const N: usize>(release: Release, pod: &PodBuilder, cluster: &[Object], on: [&str; N]) -> [Verdict; N] {
+        let rule = predicate("MatchInterPodAffinity", &Arguments::defaults(release));
+        on.map(|node| verdict_of(&*rule, pod.clone(), cluster, node))
+    }
+
+    fn no(reason: &'static str) -> Verdict {
+        Verdict::unschedulable(reason)
+    }
+
+    /// `a` and `b` in zone z1, `c` in z2, `d` without a zone.
+    fn cluster<const N: usize>(pods: [PodBuilder; N]) -> Vec<Object> {
+        let nodes = [node("a").zone("z1"), node("b").zone("z1"), node("c").zone("z2"), node("d")];
+        nodes.into_iter().map(Object::from).chain(pods.into_iter().map(Object::from)).collect()
+    }
+
+    #[test]
+    fn affinity_is_met_in_the_domain_of_a_pod_that_all_terms_mean() {
+        let unmet = || Verdict::unresolvable(NO_AFFINITY);
+        let cache = || pod("cache").label("app", "cache").label("tier", "back").on("a");
+        let wants = |labels| pod("web").affinity(labels, ZONE);
+        for release in [Release::V1_22, Release::V1_34] {
+            let asked =
+                |pod: PodBuilder, there: PodBuilder| verdicts(release, &pod, &cluster([there]), ["b", "c", "d"]);
+            assert_eq!(asked(wants("app=cache"), cache()), [Verdict::Fits, unmet(), unmet()]);
+            assert_eq!(asked(wants("app=cache"), cache().terminating()), [Verdict::Fits, unmet(), unmet()]);
+            assert_eq!(asked(wants("app=cache"), cache().namespace("prod")), [unmet(), unmet(), unmet()]);
+            // One pod must be meant by both terms; each domain is then that of its own term.
+            let both = |second| wants("app=cache").affinity(second, HOSTNAME);
+            assert_eq!(asked(both("tier=back"), cache()), [unmet(), unmet(), unmet()]);
+            assert_eq!(verdicts(release, &both("tier=back"), &cluster([cache()]), ["a"]), [Verdict::Fits]);
+            let apart = cluster([cache(), pod("front").label("tier", "front").on("a")]);
+            assert_eq!(verdicts(release, &both("tier=front"), &apart, ["a"]), [unmet()]);
+        }
+    }
+
+    #[test]
+    fn the_first_of_a_group_needs_the_label_only() {
+        let first = pod("db-0").label("app", "db").affinity("app=db", ZONE);
+        let asked = |pod: &PodBuilder, cluster: &[Object]| {
+            verdicts(Release::V1_22, pod, cluster, ["a", "c", "d"]).map(|v| v.fits())
+        };
+        assert_eq!(asked(&first, &cluster([])), [true, true, false]);
+        assert_eq!(asked(&first, &cluster([pod("db-1").label("app", "db").on("a")])), [true, false, false]);
+        // A pod of the group on a node without the label is in no domain: the group is still to be started.
+        assert_eq!(asked(&first, &cluster([pod("db-1").label("app", "db").on("d")])), [true, true, false]);
+        assert_eq!(asked(&pod("web").affinity("app=db", ZONE), &cluster([])), [false; 3], "not one of the group");
+    }
+
+    #[test]
+    fn anti_affinity_keeps_both_sides_apart() {
+        let web = || pod("web").label("app", "web");
+        let shy = |name: &str| pod(name).label("app", "web").anti_affinity("app=web", ZONE);
+        for release in [Release::V1_22, Release::V1_34] {
+            let asked = |pod, there| verdicts(release, &pod, &cluster([there]), ["b", "c", "d"]);
+            assert_eq!(asked(shy("new"), web().on("a")), [no(NO_ANTI_AFFINITY), Verdict::Fits, Verdict::Fits]);
+            assert_eq!(asked(web(), shy("old").on("a")), [no(NO_SYMMETRY), Verdict::Fits, Verdict::Fits]);
+            assert_eq!(asked(shy("new"), shy("old").on("a"))[0], no(NO_ANTI_AFFINITY), "its own terms first");
+            assert_eq!(asked(pod("other"), shy("old").on("a")), [Verdict::Fits, Verdict::Fits, Verdict::Fits]);
+            assert_eq!(asked(shy("new"), web().on("d")), [Verdict::Fits, Verdict::Fits, Verdict::Fits]);
+            let torn = shy("new").affinity("app=none", ZONE);
+            assert_eq!(asked(torn, web().on("a"))[0], Verdict::unresolvable(NO_AFFINITY), "affinity before all");
+        }
+    }
+
+    #[test]
+    fn namespace_selectors_add_namespaces() {
+        let by = |operator| Selector(vec![Requirement { key: "team".into(), operator }]);
+        let elsewhere = |selector: Selector| {
+            pod("new")
+                .anti_affinity("app=web", ZONE)
+                .with(|p| p.affinity.anti_required[0].namespace_selector = Some(selector))
+        };
+        let web = |name: &str| pod("web").label("app", "web").namespace(name).on("a");
+        let asked = |release, selector, there| {
+            let mut cluster = cluster([web(there)]);
+            cluster.push(namespace("prod", "team", "a"));
+            cluster.push(namespace("test", "stage", "1"));
+            verdicts(release, &elsewhere(selector), &cluster, ["a"]).map(|v| v.fits())[0]
+        };
+        let team_a = || by(Operator::In(vec!["a".into()]));
+        for release in [Release::V1_22, Release::V1_34] {
+            assert!(!asked(release, team_a(), "prod") && asked(release, team_a(), "test"));
+            assert!(asked(release, team_a(), "unknown") && !asked(release, Selector::default(), "unknown"));
+        }
+        let without_team = || by(Operator::DoesNotExist);
+        assert!(!asked(Release::V1_22, without_team(), "test") && asked(Release::V1_22, without_team(), "prod"));
+        assert!(asked(Release::V1_22, without_team(), "unknown"), "1.22 lists the namespaces there are");
+        assert!(!asked(Release::V1_34, without_team(), "prod"), "1.34 means every namespace by it");
+    }
+}

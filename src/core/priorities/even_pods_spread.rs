@@ -74,7 +74,8 @@ impl Priority for EvenPodsSpread {
             })
             .collect();
         let sum = |node: &NodeInfo| {
-            let parts = domains.iter().filter_map(|d| Some(d.matching(node, &pod.namespace)? as f64 * d.weight + d.constant()));
+            let parts =
+                domains.iter().filter_map(|d| Some(d.matching(node, &pod.namespace)? as f64 * d.weight + d.constant()));
             let sum: f64 = parts.sum();
             if self.0.release == Release::V1_22 { sum as i64 } else { sum.round() as i64 }
         };
@@ -142,4 +143,76 @@ fn lowest_best(sums: &[Option<i64>]) -> Vec<i64> {
         (Some(sum), _) => MAX_NODE_SCORE * (highest + lowest - sum) / highest,
     };
     sums.iter().map(score).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::core::model::WhenUnsatisfiable::{DoNotSchedule, ScheduleAnyway};
+    use crate::core::model::topology::{HOSTNAME, ZONE};
+    use crate::core::rule::{Arguments, Release};
+    use crate::core::snapshot::Object;
+    use crate::testing::{NodeBuilder, PodBuilder, node, pod, priority, scores_of, service};
+
+    fn web(name: &str, on: &str) -> Object {
+        pod(name).label("app", "web").on(on).into()
+    }
+
+    /// Nodes `a`, `b`, `c` in zones z1, z2, z3 with 2, 1 and 0 pods of `app=web`, `d` without a zone and with 1.
+    fn cluster() -> Vec<Object> {
+        let nodes = [node("a").zone("z1"), node("b").zone("z2"), node("c").zone("z3"), node("d")];
+        let mut all: Vec<_> = nodes.into_iter().map(NodeBuilder::into).collect();
+        all.extend([web("p0", "a"), web("p1", "a"), web("p2", "b"), web("p3", "d")]);
+        all.push(pod("p4").label("app", "web").on("c").terminating().into());
+        all
+    }
+
+    fn scores(release: Release, pod: PodBuilder, cluster: &[Object]) -> Vec<i64> {
+        scores_of(&*priority("EvenPodsSpreadPriority", &Arguments::defaults(release)), pod, cluster)
+    }
+
+    fn by(key: &str, max_skew: i32) -> PodBuilder {
+        pod("new").label("app", "web").spread(max_skew, key, ScheduleAnyway, "app=web")
+    }
+
+    #[test]
+    fn emptier_domains_score_higher() {
+        // weight ln(3 + 2) = 1.609: sums 3.219, 1.609, 0. Rounded 3, 2, 0: 0, 33.3, 100. Cut off 3, 1, 0: 0, 66.7, 100.
+        assert_eq!(scores(Release::V1_34, by(ZONE, 1), &cluster()), [0, 33, 100, 0]);
+        assert_eq!(scores(Release::V1_22, by(ZONE, 1), &cluster()), [0, 66, 100, 0]);
+        // maxSkew 3 adds 2: sums 5, 4, 2 → 100 × (5 + 2 − sum) / 5 = 40, 60, 100
+        assert_eq!(scores(Release::V1_34, by(ZONE, 3), &cluster()), [40, 60, 100, 0]);
+        // By host, weight ln(4 + 2) = 1.792: sums 3.58, 1.79, 0, 1.79 → 4, 2, 0, 2
+        assert_eq!(scores(Release::V1_34, by(HOSTNAME, 1), &cluster()), [0, 50, 100, 50]);
+        // By both, d is left out and the hosts weigh ln(3 + 2): sums 6.44, 3.22, 0 → 6, 3, 0
+        let both = by(ZONE, 1).spread(1, HOSTNAME, ScheduleAnyway, "app=web");
+        assert_eq!(scores(Release::V1_34, both, &cluster()), [0, 50, 100, 0]);
+    }
+
+    #[test]
+    fn nothing_to_spread_or_nothing_there() {
+        let plain = || pod("new").label("app", "web");
+        assert_eq!(scores(Release::V1_22, plain(), &cluster()), [100; 4]);
+        assert_eq!(scores(Release::V1_34, plain(), &cluster()), [0; 4]);
+        let hard = plain().spread(1, ZONE, DoNotSchedule, "app=web");
+        assert_eq!(scores(Release::V1_34, hard, &cluster()), [0; 4]);
+        assert_eq!(scores(Release::V1_34, by(ZONE, 1), &cluster()[..4]), [100, 100, 100, 0], "no pod yet");
+    }
+
+    #[test]
+    fn nodes_shut_out_by_node_affinity_do_not_count() {
+        let picky = by(ZONE, 1).with(|pod| pod.node_selector = [("disk", "ssd")].into_iter().collect());
+        // All counts are 0, since no node has the disk.
+        assert_eq!(scores(Release::V1_34, picky, &cluster()), [100, 100, 100, 0]);
+    }
+
+    #[test]
+    fn kube_schedulers_own_constraints_spread_a_service_by_host_and_zone() {
+        let mut served = cluster();
+        served.push(service("web", "app=web"));
+        // Hosts ln(4 + 2) = 1.792 + 2; zones, the nodes without one being a fourth, ln(4 + 2) + 4:
+        // a 3.58 + 2 + 3.58 + 4 = 13.17 → 13, b 1.79 + 2 + 1.79 + 4 = 9.58 → 10, c 6, d 1.79 + 2 = 3.79 → 4
+        // 100 × (13 + 4 − sum) / 13 = 30.8, 53.8, 84.6, 100
+        assert_eq!(scores(Release::V1_34, pod("new").label("app", "web"), &served), [30, 53, 84, 100]);
+        assert_eq!(scores(Release::V1_22, pod("new").label("app", "web"), &served), [100; 4]);
+    }
 }

@@ -88,3 +88,80 @@ fn free(count: i64, most: i64) -> f64 {
     let share = if most > 0 { (most - count) as f64 / most as f64 } else { 1.0 };
     MAX_NODE_SCORE as f64 * share
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::core::model::{WhenUnsatisfiable, WorkloadKind, topology::ZONE};
+    use crate::core::rule::{Arguments, Release};
+    use crate::core::snapshot::Object;
+    use crate::testing::{NodeBuilder, PodBuilder, node, pod, priority, scores_of, service, workload};
+
+    fn scores(pod: PodBuilder, cluster: Vec<Object>, more: &[Object]) -> Vec<i64> {
+        let cluster: Vec<Object> = cluster.into_iter().chain(more.iter().cloned()).collect();
+        scores_of(&*priority("SelectorSpreadPriority", &Arguments::defaults(Release::V1_22)), pod, &cluster)
+    }
+
+    fn with_pods(nodes: impl IntoIterator<Item = NodeBuilder>) -> Vec<Object> {
+        let mut all: Vec<_> = nodes.into_iter().map(Object::from).collect();
+        let web = |name: &str, on: &str| pod(name).label("app", "web").on(on);
+        all.extend([web("p0", "a").label("v", "1"), web("p1", "a").label("v", "2"), web("p2", "c")].map(Object::from));
+        all.extend([web("p3", "b").terminating(), web("p4", "b").namespace("prod")].map(Object::from));
+        all
+    }
+
+    /// Two pods of `app=web` on `a`, none on `b`, one on `c`.
+    fn flat() -> Vec<Object> {
+        with_pods([node("a"), node("b"), node("c")])
+    }
+
+    fn web() -> PodBuilder {
+        pod("new").label("app", "web").label("v", "1")
+    }
+
+    #[test]
+    fn nodes_with_fewer_of_the_service_score_higher() {
+        let served = [service("web", "app=web")];
+        // 100 × (2 − count) / 2 of 2, 0, 1
+        assert_eq!(scores(web(), flat(), &served), [0, 100, 50]);
+        assert_eq!(scores(web(), flat(), &[]), [100; 3], "nothing selects it");
+        // All services together: app=web and v=1 are on a alone
+        assert_eq!(scores(web(), flat(), &[service("web", "app=web"), service("one", "v=1")]), [0, 100, 100]);
+        let spread = web().spread(1, ZONE, WhenUnsatisfiable::DoNotSchedule, "app=web");
+        assert_eq!(scores(spread, flat(), &served), [0; 3], "topology spreading does it");
+    }
+
+    #[test]
+    fn zones_count_twice_as_much_as_nodes() {
+        let served = [service("web", "app=web")];
+        // a, b in z1 (2 pods), c in z2 (1 pod): a 0, b 100 / 3 = 33.3, c 50 / 3 + 50 × 2 / 3 = 50
+        let zones = [node("a").zone("z1"), node("b").zone("z1"), node("c").zone("z2")];
+        assert_eq!(scores(web(), with_pods(zones), &served), [0, 33, 50]);
+        // b without a zone is judged as a node alone
+        let zones = [node("a").zone("z1"), node("b"), node("c").zone("z2")];
+        assert_eq!(scores(web(), with_pods(zones), &served), [0, 100, 50]);
+    }
+
+    #[test]
+    fn the_controller_counts_by_its_kind_and_name() {
+        let owner = |kind| workload(kind, "web", "app=web");
+        let owned = |api_version, kind| {
+            scores(
+                web().owned_by(api_version, kind, "web"),
+                flat(),
+                &[
+                    owner(WorkloadKind::ReplicationController),
+                    owner(WorkloadKind::ReplicaSet),
+                    owner(WorkloadKind::StatefulSet),
+                ],
+            )
+        };
+        assert_eq!(owned("v1", "ReplicationController"), [0, 100, 50]);
+        assert_eq!(owned("apps/v1", "ReplicaSet"), [0, 100, 50]);
+        assert_eq!(owned("apps/v1", "StatefulSet"), [0, 100, 50]);
+        assert_eq!(owned("extensions/v1beta1", "ReplicaSet"), [100; 3], "another group");
+        assert_eq!(owned("batch/v1", "Job"), [100; 3], "another kind");
+        // A replication controller's value of a label stands for the service's: app=web and v=2 are on a alone.
+        let torn = [service("web", "app=web,v=1"), workload(WorkloadKind::ReplicationController, "two", "v=2")];
+        assert_eq!(scores(web().owned_by("v1", "ReplicationController", "two"), flat(), &torn), [0, 100, 100]);
+    }
+}

@@ -82,3 +82,40 @@ impl ServiceAntiAffinity {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::core::rule::{Arguments, Release};
+    use crate::core::snapshot::Object;
+    use crate::testing::{node, pod, priority, scores_of, service};
+
+    /// Scores of `a`, `b` (rack r1), `c` (r2, row 1), `d` (r3) and `e` (no rack) for a pod with `app=web`, of which 2 run
+    /// on `a`, 1 on `b`, 1 on `c`.
+    fn scores(labels: &[&str], services: &[Object]) -> Vec<i64> {
+        let mut arguments = Arguments::defaults(Release::V1_22);
+        arguments.service_anti_affinity_labels = labels.iter().map(|label| (*label).into()).collect();
+        let rack = |name, rack| node(name).label("rack", rack);
+        let nodes = [rack("a", "r1"), rack("b", "r1"), rack("c", "r2").label("row", "1"), rack("d", "r3"), node("e")];
+        let web = |name: &str, on: &str| pod(name).label("app", "web").on(on);
+        let pods = [web("p0", "a"), web("p1", "a"), web("p2", "b"), web("p3", "c"), web("p4", "d").terminating()];
+        let mut cluster: Vec<Object> = nodes.into_iter().map(Object::from).chain(pods.map(Object::from)).collect();
+        cluster.extend_from_slice(services);
+        let rule = priority("ServiceAntiAffinityPriority", &arguments);
+        scores_of(&*rule, pod("new").label("app", "web").label("v", "1"), &cluster)
+    }
+
+    #[test]
+    fn values_with_fewer_of_the_service_score_higher() {
+        // 100 × (4 − 3) / 4, 100 × (4 − 1) / 4, 100 × (4 − 0) / 4, no rack 0
+        assert_eq!(scores(&["rack"], &[service("web", "app=web")]), [25, 25, 75, 100, 0]);
+        assert_eq!(scores(&["rack"], &[]), [100, 100, 100, 100, 0], "no service, no pods of it");
+        // The first service by name selects v=1, which no running pod carries.
+        assert_eq!(scores(&["rack"], &[service("web", "app=web"), service("one", "v=1")]), [100, 100, 100, 100, 0]);
+    }
+
+    #[test]
+    fn several_labels_share_the_score() {
+        // rack / 2 + row / 2: c 75 / 2 + 100 × (4 − 1) / 4 / 2 = 75, the others 12.5, 12.5, 50, 0
+        assert_eq!(scores(&["rack", "row"], &[service("web", "app=web")]), [12, 12, 75, 50, 0]);
+    }
+}
