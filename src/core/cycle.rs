@@ -243,11 +243,8 @@ mod tests {
     fn profile(release: Release) -> Profile {
         let rule = predicate("HostName", &Arguments::defaults(release));
         Profile {
-            release,
             predicates: vec![ActivePredicate { name: "HostName", plugin: "NodeName", rule }],
-            priorities: Vec::new(),
-            always_check_all_predicates: false,
-            combination: Combination::WeightedSum,
+            ..Profile::empty(release)
         }
     }
 

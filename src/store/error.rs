@@ -16,6 +16,9 @@ pub enum StoreError {
     /// The database is there but did not get to it in time. Nothing was written.
     #[error("{0}")]
     Busy(String),
+    /// The database gave the transaction up in favour of another, repeatedly. Nothing was written.
+    #[error("{0}")]
+    Aborted(String),
     /// Another process has the SQLite file open.
     #[error("{0}")]
     InUse(String),
@@ -56,6 +59,6 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same call may succeed later without anybody's doing.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Busy(_) | Self::OutcomeUnknown(_))
+        matches!(self, Self::Unavailable(_) | Self::Busy(_) | Self::Aborted(_) | Self::OutcomeUnknown(_))
     }
 }

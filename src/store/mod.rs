@@ -45,6 +45,7 @@ use tokio::sync::watch;
 
 mod decide;
 mod error;
+mod postgres;
 mod rows;
 mod sqlite;
 mod types;
@@ -134,6 +135,7 @@ impl Default for Options {
 /// migrate.
 pub async fn open(url: &str, options: &Options) -> Result<Arc<dyn Store>, StoreError> {
     let store: Arc<dyn Store> = match url.split_once(':') {
+        Some(("postgres" | "postgresql", _)) => Arc::new(postgres::Postgres::open(url, options).await?),
         Some(("sqlite", path)) => Arc::new(sqlite::Sqlite::open(path, options).await?),
         _ => {
             return Err(StoreError::Url(

@@ -1,11 +1,12 @@
-//! What both engines share about rows and migrations: shapes, no SQL.
-
-use std::error::Error as _;
+//! What both engines share about rows, migrations and errors: no SQL.
 
 use bytes::Bytes;
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
+use sqlx::postgres::PgDatabaseError;
 
+use super::decide::NewRow;
 use super::{Head, Key, MigrationStatus, Record, StoreError};
+use super::{postgres, sqlite};
 
 /// Where sqlx notes the migrations it has applied.
 pub(super) const MIGRATIONS_TABLE: &str = "_sqlx_migrations";
@@ -13,6 +14,9 @@ pub(super) const MIGRATIONS_TABLE: &str = "_sqlx_migrations";
 /// How many rows one statement reads or writes at most: a long list or a large import is many short statements, none of
 /// which comes near the statement timeout.
 pub(super) const CHUNK: usize = 2_000;
+
+/// How many bytes of bodies one statement carries at most, unless a single one has more.
+const CHUNK_BYTES: usize = 4 << 20;
 
 /// The columns of `object` that make a [`Record`], in the order of `object_columns!`.
 pub(super) type Columns = (String, String, String, String, i64, i64, Option<String>, bool, i32, Vec<u8>);
@@ -78,17 +82,13 @@ pub(super) fn signed_len(value: usize) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-/// Brings the schema up to date; `engine` words the database's own errors.
-pub(super) async fn migrate<C: Migrate>(
-    migrator: &Migrator,
-    connection: &mut C,
-    engine: fn(&sqlx::Error) -> StoreError,
-) -> Result<(), StoreError> {
+/// Brings the schema up to date.
+pub(super) async fn migrate<C: Migrate>(migrator: &Migrator, connection: &mut C) -> Result<(), StoreError> {
     migrator.run_direct(None, connection, false).await.map_err(|error| match error {
         MigrateError::VersionMissing(applied) if applied > known(migrator) => {
             StoreError::SchemaTooNew { applied, known: known(migrator) }
         }
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => engine(&error),
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
         other => StoreError::Internal(format!("the database could not be migrated: {other}")),
     })
 }
@@ -106,25 +106,49 @@ fn known(migrator: &Migrator) -> i64 {
     migrator.iter().map(|migration| migration.version).max().unwrap_or(0)
 }
 
-/// The last sentence of an error's chain of causes, which is the one that says something.
+/// The rows in pieces that one statement takes: few enough, and together small enough.
+pub(super) fn chunks<'a>(rows: &'a [&'a NewRow]) -> impl Iterator<Item = &'a [&'a NewRow]> {
+    let mut rest = rows;
+    std::iter::from_fn(move || {
+        let mut bytes = 0_usize;
+        let full = rest.iter().take(CHUNK).position(|row| {
+            let before = bytes;
+            bytes = bytes.saturating_add(row.record.body.len());
+            before > 0 && bytes > CHUNK_BYTES
+        });
+        let (chunk, after) = rest.split_at(full.unwrap_or(rest.len().min(CHUNK)));
+        rest = after;
+        (!chunk.is_empty()).then_some(chunk)
+    })
+}
+
+/// Words the database's errors, each engine its own codes.
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Database(database) => match database.try_downcast_ref::<PgDatabaseError>() {
+                Some(database) => postgres::error(database),
+                None => sqlite::error(&**database),
+            },
+            sqlx::Error::PoolTimedOut => {
+                Self::Busy("no database connection could be had in time: the database is down or all are in use".into())
+            }
+            sqlx::Error::PoolClosed => Self::Unavailable("the store has been closed".into()),
+            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
+                Self::Unavailable(format!("the connection to the database was lost: {}", root_cause(&error)))
+            }
+            sqlx::Error::Configuration(_) => Self::Url(format!("the store's URL is not valid: {}", root_cause(&error))),
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Self::Corrupt(root_cause(&error)),
+            _ => Self::Internal(root_cause(&error)),
+        }
+    }
+}
+
+/// The last of an error's chain of causes, which is the one that says something, on one line.
 pub(super) fn root_cause(error: &sqlx::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(next) = cause.source() {
         cause = next;
     }
     cause.to_string().lines().collect::<Vec<_>>().join(" ")
-}
-
-/// Words what does not depend on the engine.
-pub(super) fn other_error(error: &sqlx::Error) -> StoreError {
-    match error {
-        sqlx::Error::PoolTimedOut => StoreError::Busy("no database connection became free in time".into()),
-        sqlx::Error::PoolClosed => StoreError::Unavailable("the store has been closed".into()),
-        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
-            StoreError::Unavailable(format!("the connection to the database was lost: {}", root_cause(error)))
-        }
-        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => StoreError::Corrupt(root_cause(error)),
-        sqlx::Error::Migrate(error) => StoreError::Internal(error.to_string()),
-        _ => StoreError::Internal(error.source().map_or_else(|| error.to_string(), ToString::to_string)),
-    }
 }

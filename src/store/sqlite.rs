@@ -4,6 +4,7 @@ use std::fs::{File, TryLockError};
 use std::path::Path;
 
 use async_trait::async_trait;
+use sqlx::error::DatabaseError;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
@@ -63,8 +64,8 @@ async fn connect(
     connection: SqliteConnectOptions,
     path: &str,
 ) -> Result<SqlitePool, StoreError> {
-    pool.connect_with(connection).await.map_err(|error| match store_error(&error) {
-        StoreError::Denied(why) => StoreError::Denied(format!("the SQLite database {path} cannot be used: {why}")),
+    pool.connect_with(connection).await.map_err(|error| match error.into() {
+        StoreError::Denied(why) => StoreError::Denied(format!("{path}: {why}")),
         other => other,
     })
 }
@@ -91,8 +92,8 @@ fn lock(path: &str) -> Result<File, StoreError> {
 #[async_trait]
 impl Store for Sqlite {
     async fn commit(&self, cluster: &str, writes: Vec<Write>, atomicity: Atomicity) -> Result<Commit, StoreError> {
-        types::check(cluster, &writes)?;
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(|e| store_error(&e))?;
+        types::check_batch(cluster, &writes)?;
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
         let (id, head) = cluster_row(&mut transaction, cluster).await?;
         let mut current = Vec::new();
         if head > 0 {
@@ -100,16 +101,18 @@ impl Store for Sqlite {
                 current.extend(current_rows(&mut transaction, id, keys).await?);
             }
         }
-        let Plan { revision, outcomes, rows } = decide::decide(head, current, writes, atomicity);
+        let Plan { revision, outcomes, rows } = decide::decide(head, current, &writes, atomicity);
         if !rows.is_empty() {
-            write(&mut transaction, id, cluster, revision, &rows).await.map_err(|e| store_error(&e))?;
-            transaction.commit().await.map_err(|e| store_error(&e))?;
+            write(&mut transaction, id, cluster, revision, &rows).await?;
+            transaction.commit().await?;
             self.changed.send_modify(|count| *count = count.wrapping_add(1));
         }
         Ok(Commit { revision, outcomes })
     }
 
     async fn get(&self, cluster: &str, key: &Key) -> Result<Option<Record>, StoreError> {
+        types::check_cluster(cluster)?;
+        types::check_key(key)?;
         let row: Option<Columns> = sqlx::query_as(concat!(
             "SELECT ",
             object_columns!(),
@@ -121,13 +124,13 @@ impl Store for Sqlite {
         .bind(&key.namespace)
         .bind(&key.name)
         .fetch_optional(&self.readers)
-        .await
-        .map_err(|e| store_error(&e))?;
+        .await?;
         row.map(rows::record).transpose()
     }
 
     async fn list(&self, cluster: &str, query: &ListQuery) -> Result<List, StoreError> {
-        let mut transaction = self.readers.begin().await.map_err(|e| store_error(&e))?;
+        types::check_query(cluster, query)?;
+        let mut transaction = self.readers.begin().await?;
         let head = read_head(&mut transaction, cluster).await?;
         let types::Range { start, end } = query.range();
         let limit = query.limit.map_or(i64::MAX, signed_len);
@@ -145,8 +148,7 @@ impl Store for Sqlite {
         .bind(&end)
         .bind(limit)
         .fetch_all(&mut *transaction)
-        .await
-        .map_err(|e| store_error(&e))?;
+        .await?;
         let items = rows::records(items)?;
         let remaining = match items.last() {
             Some(last) if query.limit == Some(items.len()) => {
@@ -160,8 +162,7 @@ impl Store for Sqlite {
                 .bind(&last.key.name)
                 .bind(&end)
                 .fetch_one(&mut *transaction)
-                .await
-                .map_err(|e| store_error(&e))?;
+                .await?;
                 u64::try_from(count).ok().filter(|count| *count > 0)
             }
             _ => None,
@@ -170,7 +171,8 @@ impl Store for Sqlite {
     }
 
     async fn changes(&self, cluster: &str, after: u64, limit: usize) -> Result<Changes, StoreError> {
-        let mut transaction = self.readers.begin().await.map_err(|e| store_error(&e))?;
+        types::check_cluster(cluster)?;
+        let mut transaction = self.readers.begin().await?;
         let head = read_head(&mut transaction, cluster).await?;
         rows::check_compacted(head, after)?;
         let records: Vec<Columns> = sqlx::query_as(concat!(
@@ -183,22 +185,19 @@ impl Store for Sqlite {
         .bind(signed(after))
         .bind(signed_len(limit))
         .fetch_all(&mut *transaction)
-        .await
-        .map_err(|e| store_error(&e))?;
+        .await?;
         let complete = records.len() < limit || head.revision <= after;
         Ok(Changes { records: rows::records(records)?, head, complete })
     }
 
     async fn head(&self, cluster: &str) -> Result<Head, StoreError> {
-        let mut connection = self.readers.acquire().await.map_err(|e| store_error(&e))?;
+        types::check_cluster(cluster)?;
+        let mut connection = self.readers.acquire().await?;
         read_head(&mut connection, cluster).await
     }
 
     async fn clusters(&self) -> Result<Vec<String>, StoreError> {
-        sqlx::query_scalar("SELECT name FROM cluster ORDER BY name")
-            .fetch_all(&self.readers)
-            .await
-            .map_err(|e| store_error(&e))
+        Ok(sqlx::query_scalar("SELECT name FROM cluster ORDER BY name").fetch_all(&self.readers).await?)
     }
 
     fn hint(&self) -> watch::Receiver<u64> {
@@ -206,28 +205,26 @@ impl Store for Sqlite {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT 1").execute(&self.readers).await.map(drop).map_err(|e| store_error(&e))
+        sqlx::query("SELECT 1").execute(&self.readers).await?;
+        Ok(())
     }
 
     async fn migrate(&self) -> Result<(), StoreError> {
-        let mut connection = self.writer.acquire().await.map_err(|e| store_error(&e))?;
-        rows::migrate(&MIGRATOR, &mut *connection, store_error).await
+        let mut connection = self.writer.acquire().await?;
+        rows::migrate(&MIGRATOR, &mut *connection).await
     }
 
     async fn migration_status(&self) -> Result<MigrationStatus, StoreError> {
-        let mut connection = self.readers.acquire().await.map_err(|e| store_error(&e))?;
+        let mut connection = self.readers.acquire().await?;
         let migrated: bool =
             sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?)")
                 .bind(rows::MIGRATIONS_TABLE)
                 .fetch_one(&mut *connection)
-                .await
-                .map_err(|e| store_error(&e))?;
+                .await?;
         let mut applied: Option<i64> = None;
         if migrated {
-            applied = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
-                .fetch_one(&mut *connection)
-                .await
-                .map_err(|e| store_error(&e))?;
+            applied =
+                sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(&mut *connection).await?;
         }
         rows::status(&MIGRATOR, applied)
     }
@@ -248,15 +245,12 @@ async fn cluster_row(connection: &mut SqliteConnection, cluster: &str) -> Result
     let row: Option<(i32, i64)> = sqlx::query_as("SELECT cluster_id, rev FROM cluster WHERE name = ?")
         .bind(cluster)
         .fetch_optional(&mut *connection)
-        .await
-        .map_err(|e| store_error(&e))?;
+        .await?;
     if let Some((id, rev)) = row {
         return Ok((id, rows::unsigned(rev)?));
     }
-    let id: i32 = sqlx::query_scalar("SELECT coalesce(max(cluster_id), 0) + 1 FROM cluster")
-        .fetch_one(connection)
-        .await
-        .map_err(|e| store_error(&e))?;
+    let id: i32 =
+        sqlx::query_scalar("SELECT coalesce(max(cluster_id), 0) + 1 FROM cluster").fetch_one(connection).await?;
     Ok((id, 0))
 }
 
@@ -264,8 +258,7 @@ async fn read_head(connection: &mut SqliteConnection, cluster: &str) -> Result<H
     let row: Option<HeadColumns> = sqlx::query_as("SELECT rev, compact_rev, epoch FROM cluster WHERE name = ?")
         .bind(cluster)
         .fetch_optional(connection)
-        .await
-        .map_err(|e| store_error(&e))?;
+        .await?;
     rows::head(row)
 }
 
@@ -283,8 +276,7 @@ async fn current_rows(connection: &mut SqliteConnection, id: i32, keys: &[&Key])
     .bind(keys)
     .bind(id)
     .fetch_all(connection)
-    .await
-    .map_err(|e| store_error(&e))?;
+    .await?;
     rows::records(found)
 }
 
@@ -337,15 +329,14 @@ async fn write(
 }
 
 /// Words an error. Codes: <https://www.sqlite.org/rescode.html>; the low byte is the primary one.
-fn store_error(error: &sqlx::Error) -> StoreError {
-    let sqlx::Error::Database(database) = error else { return rows::other_error(error) };
-    let message = database.message();
-    let code = database.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or(0) & 0xff;
+pub(super) fn error(error: &dyn DatabaseError) -> StoreError {
+    let message = error.message();
+    let code = error.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or(0) & 0xff;
     match code {
         5 | 6 => StoreError::Busy(format!("the SQLite database is locked: {message}")),
         10 => StoreError::Unavailable(format!("the SQLite database cannot be read or written: {message}")),
-        13 => StoreError::Unavailable("the disk is full".into()),
-        3 | 8 | 14 | 23 | 26 => StoreError::Denied(message.to_owned()),
+        13 => StoreError::Unavailable("the SQLite database cannot be written: the disk is full".into()),
+        3 | 8 | 14 | 23 | 26 => StoreError::Denied(format!("the SQLite database cannot be used: {message}")),
         11 => StoreError::Corrupt(message.to_owned()),
         _ if message.starts_with("no such table") => StoreError::NotMigrated,
         _ => StoreError::Internal(format!("SQLite: {message}")),

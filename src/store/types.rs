@@ -262,11 +262,11 @@ impl MigrationStatus {
 }
 
 /// Refuses what one of the engines could not hold, so that both answer alike.
-pub(super) fn check(cluster: &str, writes: &[Write]) -> Result<(), StoreError> {
-    check_text("the cluster's name", cluster)?;
+pub(super) fn check_batch(cluster: &str, writes: &[Write]) -> Result<(), StoreError> {
     if cluster.is_empty() {
         return Err(StoreError::Invalid("the cluster's name is empty".into()));
     }
+    check_cluster(cluster)?;
     for write in writes {
         check_key(&write.key)?;
         match &write.change {
@@ -281,7 +281,20 @@ pub(super) fn check(cluster: &str, writes: &[Write]) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn check_key(key: &Key) -> Result<(), StoreError> {
+pub(super) fn check_query(cluster: &str, query: &ListQuery) -> Result<(), StoreError> {
+    check_cluster(cluster)?;
+    check_text("the kind", &query.kind)?;
+    check_text("the namespace", query.namespace.as_deref().unwrap_or_default())?;
+    let (namespace, name) = query.after.as_ref().map_or(("", ""), |(namespace, name)| (namespace, name));
+    check_text("the namespace to continue from", namespace)?;
+    check_text("the name to continue from", name)
+}
+
+pub(super) fn check_cluster(cluster: &str) -> Result<(), StoreError> {
+    check_text("the cluster's name", cluster)
+}
+
+pub(super) fn check_key(key: &Key) -> Result<(), StoreError> {
     if key.kind.len().saturating_add(key.namespace.len()).saturating_add(key.name.len()) > MAX_KEY_BYTES {
         return Err(StoreError::Invalid(format!("the object's key is longer than {MAX_KEY_BYTES} bytes")));
     }
