@@ -133,10 +133,10 @@ mod tests {
     use crate::testing::{PodBuilder, node, pod, priority, scores_of};
 
     /// Scores of `a` and `b` (zone z1), `c` (z2) and `d` (no zone).
-    fn scores<const N: usize>(arguments: &Arguments, pod: PodBuilder, running: [PodBuilder; N]) -> Vec<i64> {
+    fn scores(arguments: &Arguments, pod: PodBuilder, running: &[PodBuilder]) -> Vec<i64> {
         let nodes = [node("a").zone("z1"), node("b").zone("z1"), node("c").zone("z2"), node("d")];
         let cluster: Vec<Object> =
-            nodes.into_iter().map(Object::from).chain(running.into_iter().map(Object::from)).collect();
+            nodes.into_iter().map(Object::from).chain(running.iter().cloned().map(Object::from)).collect();
         scores_of(&*priority("InterPodAffinityPriority", arguments), pod, &cluster)
     }
 
@@ -147,15 +147,15 @@ mod tests {
     #[test]
     fn company_wanted_and_unwanted() {
         for release in [Release::V1_22, Release::V1_34] {
-            let scores = |pod, running| scores(&Arguments::defaults(release), pod, running);
+            let scores = |pod, running: &[PodBuilder]| scores(&Arguments::defaults(release), pod, running);
             // sums 50 50 0 0
-            assert_eq!(scores(pod("p").prefers(50, "app=cache", ZONE), [cache("a")]), [100, 100, 0, 0]);
+            assert_eq!(scores(pod("p").prefers(50, "app=cache", ZONE), &[cache("a")]), [100, 100, 0, 0]);
             // sums −5 −5 0 0
-            assert_eq!(scores(pod("p").prefers(-5, "app=cache", ZONE), [cache("a")]), [0, 0, 100, 100]);
+            assert_eq!(scores(pod("p").prefers(-5, "app=cache", ZONE), &[cache("a")]), [0, 0, 100, 100]);
             // zone 2 on a, b; host 1 more on a; zone 2 on c: sums 3 2 2 0 → 100, 66.7, 66.7, 0
             let both = pod("p").prefers(2, "app=cache", ZONE).prefers(1, "app=cache,v=1", HOSTNAME);
-            assert_eq!(scores(both, [cache("a").label("v", "1"), cache("c")]), [100, 66, 66, 0]);
-            assert_eq!(scores(pod("p"), [cache("a")]), [0; 4]);
+            assert_eq!(scores(both, &[cache("a").label("v", "1"), cache("c")]), [100, 66, 66, 0]);
+            assert_eq!(scores(pod("p"), &[cache("a")]), [0; 4]);
         }
     }
 
@@ -165,15 +165,15 @@ mod tests {
         let mut arguments = Arguments::defaults(Release::V1_34);
         arguments.hard_pod_affinity_weight = 10;
         // preferred 30 in z1, required 10 in z2: sums 30 30 10 0 → 100, 100, 33.3, 0
-        let wishing = || [cache("a").prefers(30, "app=web", ZONE), cache("c").affinity("app=web", ZONE)];
-        assert_eq!(scores(&arguments, web(), wishing()), [100, 100, 33, 0]);
+        let wishing = [cache("a").prefers(30, "app=web", ZONE), cache("c").affinity("app=web", ZONE)];
+        assert_eq!(scores(&arguments, web(), &wishing), [100, 100, 33, 0]);
         // sums −1 −1 0 0
-        assert_eq!(scores(&arguments, web(), [cache("b").prefers(-1, "app=web", ZONE)]), [0, 0, 100, 100]);
+        assert_eq!(scores(&arguments, web(), &[cache("b").prefers(-1, "app=web", ZONE)]), [0, 0, 100, 100]);
         arguments.hard_pod_affinity_weight = 0;
-        assert_eq!(scores(&arguments, web(), wishing()), [100, 100, 0, 0]);
+        assert_eq!(scores(&arguments, web(), &wishing), [100, 100, 0, 0]);
         arguments.ignore_preferred_terms_of_existing_pods = true;
-        assert_eq!(scores(&arguments, web(), wishing()), [0; 4]);
+        assert_eq!(scores(&arguments, web(), &wishing), [0; 4]);
         // With a wish of its own (host a: 30 more), theirs count too: sums 60 30 0 0
-        assert_eq!(scores(&arguments, web().prefers(30, "app=cache", HOSTNAME), wishing())[..2], [100, 50]);
+        assert_eq!(scores(&arguments, web().prefers(30, "app=cache", HOSTNAME), &wishing)[..2], [100, 50]);
     }
 }
