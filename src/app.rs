@@ -26,7 +26,7 @@ use crate::{
 /// Between two runs that move what was recorded into the histograms.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
-/// Between two readings of the change feed that nothing hinted at.
+/// How often the change feed is read when nothing hints at a change.
 const FEED_POLL: Duration = Duration::from_millis(250);
 
 /// Why the process ended. Each is one line for the person who started it.
@@ -81,7 +81,9 @@ pub async fn serve(settings: &Settings) -> Result<(), Error> {
     });
 
     let state = AppState::new(store.clone(), Clusters::new(store.clone(), FEED_POLL), checks(&store), metrics);
-    let limits = Limits { request_timeout: settings.request_timeout, body_bytes: settings.max_body_bytes };
+    let limits = Limits { request_timeout: settings.request_timeout, body_bytes: settings.max_body_bytes,
+        bulk_body_bytes: settings.max_bulk_body_bytes,
+    };
     let router = api::router(state.clone(), limits);
     let timeouts = Timeouts { idle: settings.idle_timeout, grace: settings.shutdown_grace };
     let address = listener.local_addr().map_err(|error| Error::Listen(settings.listen.clone(), error))?;

@@ -19,7 +19,7 @@ pub struct AppState(Arc<Shared>);
 pub struct Shared {
     /// The database.
     pub store: Arc<dyn Store>,
-    /// The live clusters, from which decisions are made.
+    /// What decisions are made on.
     pub clusters: Clusters,
     /// What must hold for this process to be ready, in the order it is told.
     pub checks: Vec<Check>,
