@@ -24,6 +24,7 @@ pub mod ground;
 pub mod health;
 pub mod middleware;
 pub mod openapi;
+pub mod resources;
 pub mod serve;
 pub mod state;
 
@@ -41,6 +42,7 @@ fn routes(bulk_body_bytes: usize) -> OpenApiRouter<AppState> {
         .routes(routes!(health::version))
         .routes(routes!(health::metrics))
         .merge(bulk)
+        .merge(resources::routes())
         .routes(routes!(openapi::document_3_0))
         .routes(routes!(openapi::document_3_1))
         .routes(routes!(docs::redirect))

@@ -1,56 +1,33 @@
 //! What a path names, and how errors call it.
 
+use std::sync::Arc;
+
 use axum::{extract::FromRequestParts, http::request::Parts};
 use serde::Deserialize;
 
 use crate::{
     api::{
+        cluster::ClusterName,
         error::{ApiError, Result, Subject},
         extract::Path,
     },
-    cluster::DEFAULT_CLUSTER,
     store::{Key, Refusal},
-    wire::{fault::Cause, kinds::StoredKind, objects::names, status::StatusCause},
+    wire::{fault::Cause, kinds::StoredKind, status::StatusCause},
 };
 
 /// The variables that paths of stored objects can have.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Variables {
-    cluster: Option<String>,
     namespace: Option<String>,
     name: Option<String>,
-}
-
-/// The cluster of a path: what stands behind `/clusters/`, or the default one.
-#[derive(Clone, Debug)]
-pub struct ClusterName(pub String);
-
-impl ClusterName {
-    /// A cluster's name is a DNS label.
-    fn of(given: Option<String>) -> Result<Self> {
-        let name = given.unwrap_or_else(|| DEFAULT_CLUSTER.to_owned());
-        match names::dns_label(&name) {
-            Ok(()) => Ok(Self(name)),
-            Err(rule) => Err(ApiError::BadRequest(format!("the cluster's name {name:?} is not valid: {rule}"))),
-        }
-    }
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for ClusterName {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
-        let Path(variables) = Path::<Variables>::from_request_parts(parts, state).await?;
-        Self::of(variables.cluster)
-    }
 }
 
 /// What a path names: a kind, perhaps a namespace, perhaps an object.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// The cluster.
-    pub cluster: String,
+    pub cluster: Arc<str>,
     /// The kind, which stands on the route.
     pub kind: &'static StoredKind,
     /// `None` where the path has none: all of them, or a kind without.
@@ -67,11 +44,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Target {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let Ok(ClusterName(cluster)) = ClusterName::from_request_parts(parts, state).await;
         let Path(variables) = Path::<Variables>::from_request_parts(parts, state).await?;
         let served = parts.extensions.get::<Served>();
         let Served(kind) = *served.ok_or_else(|| ApiError::internal("a route does not say which kind it serves"))?;
         Ok(Self {
-            cluster: ClusterName::of(variables.cluster)?.0,
+            cluster,
             kind,
             namespace: variables.namespace,
             name: variables.name.unwrap_or_default(),
