@@ -24,7 +24,8 @@ pub enum Format {
 impl Format {
     const ACCEPTED: &'static str = "application/json, application/yaml";
 
-    fn of(headers: &HeaderMap) -> Result<Self> {
+    /// What the request says its body is.
+    pub fn of(headers: &HeaderMap) -> Result<Self> {
         match media_type(headers)?.as_str() {
             "" | "application/json" => Ok(Self::Json),
             "application/yaml" | "application/x-yaml" | "text/yaml" | "text/x-yaml" => Ok(Self::Yaml),

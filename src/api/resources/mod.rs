@@ -18,8 +18,11 @@ use super::state::AppState;
 use crate::wire::kinds::{self, StoredKind};
 
 pub mod binding;
+pub mod clusters;
+pub mod documents;
 mod door;
 pub mod eviction;
+pub mod import;
 mod list;
 mod page;
 mod read;

@@ -51,7 +51,8 @@ impl WriteQuery {
     }
 }
 
-fn dry_run(value: &str) -> Result<bool> {
+/// Whether a `dryRun` asks for nothing to be stored.
+pub fn dry_run(value: &str) -> Result<bool> {
     match value {
         "" => Ok(false),
         "All" => Ok(true),
