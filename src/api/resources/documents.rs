@@ -118,7 +118,10 @@ fn items(kind: &StoredKind, names: &Names) -> Vec<(String, Value)> {
     let read = |id: String, summary: String| operation(id, &summary, named(), None, (200, "The object.", schema));
     let replace = |id: String, summary: String, what: &str| {
         let body = Some((schema.as_str(), example(kind)));
-        described(operation(id, &summary, with(named(), dry_run()), body, (200, "The object as it is now.", schema)), what)
+        described(
+            operation(id, &summary, with(named(), dry_run()), body, (200, "The object as it is now.", schema)),
+            what,
+        )
     };
     let list = |id: String, summary: String, parameters: Vec<Value>| {
         let list = format!("{one}List");
@@ -257,7 +260,8 @@ fn add_errors(item: &mut PathItem) {
             operation.responses.responses.extend(errors);
         }
     }
-    let is_list = item.get.as_ref().and_then(|get| get.operation_id.as_deref()).is_some_and(|id| id.starts_with("list"));
+    let is_list =
+        item.get.as_ref().and_then(|get| get.operation_id.as_deref()).is_some_and(|id| id.starts_with("list"));
     extend(item.get.as_mut(), if is_list { ListErrors::responses() } else { ReadErrors::responses() });
     for operation in [&mut item.post, &mut item.put, &mut item.delete] {
         extend(operation.as_mut(), WriteErrors::responses());

@@ -146,7 +146,9 @@ pub async fn evict(
     Query(query): Query<WriteQuery>,
     Body(eviction): Body<Eviction>,
 ) -> Result<Response> {
-    if !matches!(eviction.kind.as_str(), "" | "Eviction") || !matches!(eviction.api_version.as_str(), "" | "policy/v1" | "policy/v1beta1") {
+    if !matches!(eviction.kind.as_str(), "" | "Eviction")
+        || !matches!(eviction.api_version.as_str(), "" | "policy/v1" | "policy/v1beta1")
+    {
         return Err(ApiError::BadRequest("this path takes an Eviction of policy/v1".into()));
     }
     same_object(&target, &eviction.metadata.name, &eviction.metadata.namespace, "Eviction")?;
@@ -185,14 +187,17 @@ async fn charges(state: &AppState, target: &Target, pod: &Record) -> Result<Vec<
     let Object::Pod(parsed) = target.kind.parse(&pod.body).map_err(ApiError::internal)?.object else {
         return Ok(Vec::new());
     };
-    let costs_nothing =
-        matches!(view.status.phase.as_str(), "Succeeded" | "Failed" | "Pending") || parsed.terminating;
+    let costs_nothing = matches!(view.status.phase.as_str(), "Succeeded" | "Failed" | "Pending") || parsed.terminating;
     if costs_nothing {
         return Ok(Vec::new());
     }
     let query = ListQuery { namespace: target.namespace.clone(), ..ListQuery::all(budgets.key()) };
     let stored = state.store.list(&target.cluster, &query).await?.items;
-    stored.iter().filter(|record| protects(budgets, record, &parsed)).filter_map(|record| charge(record, &view).transpose()).collect()
+    stored
+        .iter()
+        .filter(|record| protects(budgets, record, &parsed))
+        .filter_map(|record| charge(record, &view).transpose())
+        .collect()
 }
 
 /// Whether a budget is about a pod. An empty selector selects every pod that has labels.

@@ -164,7 +164,8 @@ pub async fn import(
         (object.key, Change::Put { body: body.into(), uid, node })
     });
     let deletions = gone.into_iter().map(|key| (key, Change::Delete));
-    let writes = puts.chain(deletions).map(|(key, change)| Write { key, precondition: Precondition::default(), change });
+    let writes =
+        puts.chain(deletions).map(|(key, change)| Write { key, precondition: Precondition::default(), change });
     // Nothing can be refused but the deletion of what is gone meanwhile, so they need not stand for each other; it is
     // one transaction all the same.
     let commit = commit(&state, &cluster, writes.collect(), Atomicity::Each).await?;
@@ -204,7 +205,9 @@ fn read(body: &[u8], is_yaml: bool) -> std::result::Result<Import, DecodeError> 
                 }
                 Err(refused) => refused,
             },
-            None if item.kind.is_empty() => named(&item.kind, &Document::parse(item.json.as_bytes())?, vec![missing("kind")]),
+            None if item.kind.is_empty() => {
+                named(&item.kind, &Document::parse(item.json.as_bytes())?, vec![missing("kind")])
+            }
             None => {
                 *import.report.skipped.entry(item.kind).or_default() += 1;
                 continue;

@@ -117,8 +117,12 @@ pub async fn find(
     from: Option<Page>,
 ) -> Result<Found> {
     let everything = selector.is_everything();
-    let mut found =
-        Found { items: Vec::new(), revision: from.as_ref().map_or(0, |page| page.revision), next: None, remaining: None };
+    let mut found = Found {
+        items: Vec::new(),
+        revision: from.as_ref().map_or(0, |page| page.revision),
+        next: None,
+        remaining: None,
+    };
     let mut after = from.map(|page| (page.namespace, page.name));
     loop {
         let missing = limit.map(|limit| limit.saturating_sub(found.items.len()));

@@ -35,7 +35,10 @@ const WITH_STATUS: [&str; 3] = ["nodes", "pods", "poddisruptionbudgets"];
 
 /// The routes of every stored kind.
 pub fn routes() -> OpenApiRouter<AppState> {
-    kinds::ALL.iter().flat_map(of_kind).fold(OpenApiRouter::new(), |router, (path, methods)| router.route(&path, methods))
+    kinds::ALL
+        .iter()
+        .flat_map(of_kind)
+        .fold(OpenApiRouter::new(), |router, (path, methods)| router.route(&path, methods))
 }
 
 /// The paths of one kind.

@@ -48,12 +48,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Target {
         let Path(variables) = Path::<Variables>::from_request_parts(parts, state).await?;
         let served = parts.extensions.get::<Served>();
         let Served(kind) = *served.ok_or_else(|| ApiError::internal("a route does not say which kind it serves"))?;
-        Ok(Self {
-            cluster,
-            kind,
-            namespace: variables.namespace,
-            name: variables.name.unwrap_or_default(),
-        })
+        Ok(Self { cluster, kind, namespace: variables.namespace, name: variables.name.unwrap_or_default() })
     }
 }
 

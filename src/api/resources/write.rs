@@ -74,7 +74,12 @@ pub async fn commit(state: &AppState, cluster: &str, writes: Vec<Write>, atomici
 }
 
 /// Commits one write.
-pub async fn commit_one(state: &AppState, target: &Target, precondition: Precondition, change: Change) -> Result<Outcome> {
+pub async fn commit_one(
+    state: &AppState,
+    target: &Target,
+    precondition: Precondition,
+    change: Change,
+) -> Result<Outcome> {
     let write = Write { key: target.key(), precondition, change };
     let mut commit = commit(state, &target.cluster, vec![write], Atomicity::Each).await?;
     commit.outcomes.pop().ok_or_else(|| ApiError::internal("the store did not answer for a write"))
