@@ -45,6 +45,7 @@ cases! {
         a_put_keeps_the_identity
         status_is_replaced_alone
         deletions_have_preconditions
+        collections_are_deleted_by_selector
         dry_runs_store_nothing
         clusters_are_apart
         a_write_shows_in_the_snapshot;

@@ -5,7 +5,10 @@ use std::time::Duration;
 use podberth::wire::kinds;
 use serde_json::{Value, json};
 
-use crate::{documents::posts, server::Server};
+use crate::{
+    documents::posts,
+    server::{Server, names},
+};
 
 pub const NODES: &str = "/api/v1/nodes";
 pub const PODS: &str = "/api/v1/namespaces/shop/pods";
@@ -153,6 +156,19 @@ pub async fn deletions_have_preconditions(server: Server) {
     delete(json!({"resourceVersion": "999"})).await.fails(409, "Conflict");
     let (uid, revision) = (&created["metadata"]["uid"], &created["metadata"]["resourceVersion"]);
     delete(json!({"uid": uid, "resourceVersion": revision})).await.is(200);
+}
+
+pub async fn collections_are_deleted_by_selector(server: Server) {
+    for (name, app) in [("a", "web"), ("b", "web"), ("c", "db")] {
+        let mut pod = pod(name);
+        pod["metadata"]["labels"] = json!({"app": app});
+        server.post(PODS, &pod).await.is(201);
+    }
+    server.delete(&format!("{PODS}?labelSelector=app%3Dweb&dryRun=All")).await.is(200);
+    server.delete(&format!("{PODS}?labelSelector=app%3Dweb")).await.is(200);
+    assert_eq!(names(&server.get(PODS).await.is(200)), ["c"]);
+    server.delete(PODS).await.is(200);
+    assert_eq!(server.get(PODS).await.is(200)["items"], json!([]));
 }
 
 pub async fn dry_runs_store_nothing(server: Server) {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
+    door,
     read::current,
     show,
     target::Target,
@@ -16,7 +17,7 @@ use super::{
 use crate::{
     api::{
         error::{ApiError, Result, Subject},
-        extract::{Body, Query},
+        extract::{JsonBytes, Query},
         state::AppState,
     },
     store::{Change, Outcome, Precondition, Record, Refusal},
@@ -98,9 +99,10 @@ pub async fn bind(
     State(state): State<AppState>,
     target: Target,
     Query(query): Query<WriteQuery>,
-    Body(binding): Body<Binding>,
+    JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
     let dry_run = query.dry_run()?;
+    let binding: Binding = door::decode(&body)?;
     binding.check(&target)?;
     for _ in 0..ATTEMPTS {
         let pod = current(&state, &target).await?;

@@ -137,6 +137,11 @@ fn items(kind: &StoredKind, names: &Names) -> Vec<(String, Value)> {
                     operation(format!("create{one}"), &format!("Create a {one}"), with(namespace.clone(), dry_run()),
                         Some((schema, example(kind))), (201, "The object as it was stored.", schema)),
                     "The whole object, `status` included. `metadata.generateName` gives it a name of its own."),
+                "delete": described(
+                    operation(format!("delete{many}"), &format!("Delete {many}"),
+                        [namespace.clone(), list_parameters().into_iter().take(2).collect(), vec![dry_run()]].concat(), None,
+                        (200, "They are gone.", "Status")),
+                    "All that the selectors choose; without selectors, all."),
             }),
         ),
         (

@@ -1,5 +1,6 @@
 //! The door: what a client sends is checked here, all of it, before anything is stored.
 
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -9,7 +10,12 @@ use crate::{
     clock,
     core::snapshot::Object,
     store::Change,
-    wire::{decode::DecodeError, document::Document, fault::Cause, kinds::StoredKind},
+    wire::{
+        decode::{self, DecodeError},
+        document::Document,
+        fault::Cause,
+        kinds::StoredKind,
+    },
 };
 
 /// An object that has passed.
@@ -82,6 +88,11 @@ pub fn open(target: &Target, json: &[u8]) -> Result<Document> {
         }
     }
     Ok(document)
+}
+
+/// Reads a message that is not stored, as Go does: `null` stands for nothing.
+pub fn decode<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T> {
+    decode::from_slice(json).map_err(|error| ApiError::BadRequest(error.to_string()))
 }
 
 /// Checks a complete object, which has its uid.

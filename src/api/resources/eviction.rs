@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 
 use super::{
     binding::{BindingMetadata, same_object},
+    door,
     read::current,
     show,
     target::Target,
@@ -21,11 +22,11 @@ use super::{
 use crate::{
     api::{
         error::{ApiError, Result},
-        extract::{Body, Query},
+        extract::{JsonBytes, Query},
         state::AppState,
     },
     core::{
-        model::Pod,
+        model::{Labels, Pod},
         snapshot::{Kind, Object},
     },
     store::{Atomicity, Change, ListQuery, Outcome, Precondition, Record, Refusal, Write},
@@ -144,8 +145,9 @@ pub async fn evict(
     State(state): State<AppState>,
     target: Target,
     Query(query): Query<WriteQuery>,
-    Body(eviction): Body<Eviction>,
+    JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
+    let eviction: Eviction = door::decode(&body)?;
     if !matches!(eviction.kind.as_str(), "" | "Eviction")
         || !matches!(eviction.api_version.as_str(), "" | "policy/v1" | "policy/v1beta1")
     {
@@ -204,7 +206,7 @@ async fn charges(state: &AppState, target: &Target, pod: &Record) -> Result<Vec<
 fn protects(kind: &StoredKind, budget: &Record, pod: &Pod) -> bool {
     match kind.parse(&budget.body).map(|converted| converted.object) {
         Ok(Object::PodDisruptionBudget(budget)) => {
-            pod.labels != crate::core::model::Labels::default()
+            pod.labels != Labels::default()
                 && budget.selector.is_some_and(|selector| selector.matches(&pod.labels))
         }
         _ => false,

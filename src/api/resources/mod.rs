@@ -45,7 +45,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
 fn of_kind(kind: &'static StoredKind) -> Vec<(String, MethodRouter<AppState>)> {
     let Paths { collection, everywhere, object } = Paths::of(kind);
     let mut routes = vec![
-        (collection, get(list::list).post(write::create)),
+        (collection, get(list::list).post(write::create).delete(write::delete_all)),
         (object.clone(), get(read::read).put(write::replace).delete(write::delete)),
     ];
     if let Some(everywhere) = everywhere {

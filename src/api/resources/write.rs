@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{
     door::{self, is_absent},
+    list::{ListQuery, find},
     read::current,
     show,
     target::Target,
@@ -15,7 +16,7 @@ use super::{
 use crate::{
     api::{
         error::{ApiError, Result},
-        extract::{JsonBytes, Query, parse_json},
+        extract::{JsonBytes, Query},
         state::AppState,
     },
     store::{Atomicity, Change, Commit, Outcome, Precondition, Record, Refusal, Write},
@@ -255,7 +256,7 @@ pub struct Preconditions {
 impl DeleteOptions {
     /// Reads the body of a deletion; an empty one asks for nothing.
     pub fn parse(body: &[u8]) -> Result<Self> {
-        if body.is_empty() { Ok(Self::default()) } else { parse_json(body) }
+        if body.is_empty() { Ok(Self::default()) } else { door::decode(body) }
     }
 
     /// Whether nothing is to be stored.
@@ -305,4 +306,26 @@ pub async fn delete(
         return Ok(show::success(StatusCode::OK, &target, &stored.uid));
     }
     Err(target.modified())
+}
+
+/// DELETE of a collection: everything in it that the selectors choose, in one commit. What is deleted, or made anew,
+/// by others meanwhile stays as they left it.
+pub async fn delete_all(
+    State(state): State<AppState>,
+    target: Target,
+    Query(chosen): Query<ListQuery>,
+    Query(query): Query<WriteQuery>,
+    JsonBytes(body): JsonBytes,
+) -> Result<Response> {
+    let dry_run = query.dry_run()? | DeleteOptions::parse(&body)?.dry_run()?;
+    let found = find(&state, &target, &chosen.selector()?, None, None).await?;
+    if !dry_run && !found.items.is_empty() {
+        let writes = found.items.into_iter().map(|record| Write {
+            precondition: Precondition { uid: Some(record.uid), ..Precondition::default() },
+            key: record.key,
+            change: Change::Delete,
+        });
+        commit(&state, &target.cluster, writes.collect(), Atomicity::Each).await?;
+    }
+    Ok(show::success(StatusCode::OK, &target, ""))
 }
