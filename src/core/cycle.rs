@@ -1,1 +1,302 @@
 //! The scheduling cycle: filter → prioritize → select.
+//!
+//! A [`Cycle`] is one pod prepared against one snapshot under one profile; it can be asked about any node. [`decide`]
+//! asks about all of them and throws nothing away.
+//!
+//! Source: `pkg/scheduler/core/generic_scheduler.go` (`Schedule`, `selectHost`; 1.34: `pkg/scheduler/schedule_one.go`),
+//! `pkg/scheduler/framework/types.go` (`FitError`).
+
+use std::{borrow::Cow, cmp::Reverse, collections::BTreeMap, sync::Arc};
+
+use super::{
+    model::{Name, Pod},
+    policy::{ActivePredicate, ActivePriority, Combination, Profile},
+    predicates::Demand,
+    rule::Release,
+    snapshot::{NodeInfo, Snapshot},
+    verdict::{Reason, Verdict},
+};
+
+/// What kube-scheduler says of a cluster without nodes.
+pub const NO_NODES: &str = "no nodes available to schedule pods";
+
+/// One pod, prepared against one snapshot under one profile.
+pub struct Cycle<'a> {
+    profile: &'a Profile,
+    pod: &'a Pod,
+    snapshot: &'a Snapshot,
+    demands: Vec<(&'a ActivePredicate, Demand<'a>)>,
+}
+
+/// One predicate's answer for one node.
+#[derive(Clone)]
+pub struct PredicateVerdict<'a> {
+    /// The predicate.
+    pub predicate: &'a ActivePredicate,
+    /// Its answer.
+    pub verdict: Verdict,
+}
+
+/// One priority's scores, in the order of the candidates.
+pub struct PriorityScores<'a> {
+    /// The priority.
+    pub priority: &'a ActivePriority,
+    /// 0..=100 each.
+    pub scores: Vec<i64>,
+}
+
+impl<'a> Cycle<'a> {
+    /// Prepares every predicate of the profile for the pod.
+    pub fn prepare(profile: &'a Profile, pod: &'a Pod, snapshot: &'a Snapshot) -> Self {
+        let prepare = |predicate: &'a ActivePredicate| (predicate, predicate.rule.prepare(pod, snapshot));
+        Self { profile, pod, snapshot, demands: profile.predicates.iter().map(prepare).collect() }
+    }
+
+    /// What stands against every node alike, before any predicate is asked about one.
+    pub fn rejection(&self) -> Option<PredicateVerdict<'a>> {
+        self.demands.iter().find_map(|(predicate, demand)| match demand {
+            Demand::Reject(verdict) => Some(PredicateVerdict { predicate, verdict: verdict.clone() }),
+            _ => None,
+        })
+    }
+
+    /// Every predicate's answer for a node, in order of evaluation; of a pod that no node can take, the one rejection.
+    pub fn verdicts(&self, node: &NodeInfo) -> Vec<PredicateVerdict<'a>> {
+        if let Some(rejection) = self.rejection() {
+            return vec![rejection];
+        }
+        let answer = |(predicate, demand): &(&'a ActivePredicate, Demand<'a>)| PredicateVerdict {
+            predicate,
+            verdict: demand.verdict(node),
+        };
+        self.demands.iter().map(answer).collect()
+    }
+
+    /// The first predicate that rules the node out; those after it are not asked.
+    pub fn first_failure(&self, node: &NodeInfo) -> Option<PredicateVerdict<'a>> {
+        self.rejection().or_else(|| {
+            self.demands.iter().find_map(|(predicate, demand)| {
+                let verdict = demand.verdict(node);
+                (!verdict.fits()).then_some(PredicateVerdict { predicate, verdict })
+            })
+        })
+    }
+
+    /// Every priority's scores of the candidates, which are taken to fit.
+    pub fn scores(&self, candidates: &[Arc<NodeInfo>]) -> Vec<PriorityScores<'a>> {
+        let score = |priority: &'a ActivePriority| PriorityScores {
+            priority,
+            scores: priority.rule.score(self.pod, self.snapshot, candidates),
+        };
+        self.profile.priorities.iter().map(score).collect()
+    }
+
+    /// What each of `count` candidates comes to when the scores are combined. Without any priority all come to 1.
+    pub fn totals(&self, scores: &[PriorityScores<'_>], count: usize) -> Vec<i64> {
+        match self.profile.combination {
+            Combination::WeightedSum if scores.is_empty() => vec![1; count],
+            Combination::WeightedSum => {
+                let mut totals = vec![0_i64; count];
+                for PriorityScores { priority, scores } in scores {
+                    for (total, score) in totals.iter_mut().zip(scores) {
+                        *total = total.saturating_add(score.saturating_mul(priority.weight));
+                    }
+                }
+                totals
+            }
+        }
+    }
+}
+
+impl Demand<'_> {
+    fn verdict(&self, node: &NodeInfo) -> Verdict {
+        match self {
+            Demand::Nothing => Verdict::Fits,
+            Demand::Check(check) | Demand::OnlyNodes(_, check) => check.check(node),
+            Demand::Reject(verdict) => verdict.clone(),
+        }
+    }
+}
+
+/// The whole decision for one pod: every node's every verdict and score.
+pub struct Decision<'a> {
+    /// All nodes, in order of their names.
+    pub nodes: Vec<NodeDecision<'a>>,
+    /// The best node's name; `None` where the pod fits nowhere.
+    pub selected: Option<Name>,
+    /// kube-scheduler's own sentence.
+    pub message: String,
+}
+
+/// A decision's part about one node.
+pub struct NodeDecision<'a> {
+    /// The node.
+    pub node: Arc<NodeInfo>,
+    /// What each predicate says, in order of evaluation.
+    pub verdicts: Vec<PredicateVerdict<'a>>,
+    /// What each priority says; empty where the node does not fit.
+    pub scores: Vec<(&'a ActivePriority, i64)>,
+    /// The scores combined; 0 where the node does not fit.
+    pub total: i64,
+    /// The node's place among those that fit, 1 being the best; `None` where it does not fit.
+    pub rank: Option<usize>,
+}
+
+impl NodeDecision<'_> {
+    /// Whether every predicate lets the pod on.
+    pub fn fits(&self) -> bool {
+        self.verdicts.iter().all(|v| v.verdict.fits())
+    }
+}
+
+/// Decides for one pod over all nodes of the snapshot. The same input gives the same answer, whatever the order in which
+/// the snapshot was built; among equals [`tie_break`] decides.
+pub fn decide<'a>(profile: &'a Profile, pod: &'a Pod, snapshot: &'a Snapshot, seed: u64) -> Decision<'a> {
+    let cycle = Cycle::prepare(profile, pod, snapshot);
+    let mut nodes: Vec<NodeDecision<'a>> = snapshot
+        .nodes()
+        .map(|node| NodeDecision {
+            node: node.clone(),
+            verdicts: cycle.verdicts(node),
+            scores: Vec::new(),
+            total: 0,
+            rank: None,
+        })
+        .collect();
+
+    let (fitting, candidates): (Vec<usize>, Vec<Arc<NodeInfo>>) =
+        nodes.iter().enumerate().filter(|(_, n)| n.fits()).map(|(i, n)| (i, n.node.clone())).unzip();
+    let scores = cycle.scores(&candidates);
+    let totals = cycle.totals(&scores, candidates.len());
+    for (column, total) in totals.iter().enumerate() {
+        let node = &mut nodes[fitting[column]];
+        node.total = *total;
+        node.scores = scores.iter().map(|p| (p.priority, p.scores[column])).collect();
+    }
+    let mut order: Vec<usize> = (0..candidates.len()).collect();
+    order.sort_by_cached_key(|column| {
+        let name = candidates[*column].name();
+        (Reverse(totals[*column]), tie_break(seed, pod, name), name.clone())
+    });
+    for (place, column) in order.iter().enumerate() {
+        nodes[fitting[*column]].rank = Some(place + 1);
+    }
+    let selected = order.first().map(|column| candidates[*column].name().clone());
+    let message = match &selected {
+        Some(node) => format!("Successfully assigned {}/{} to {node}", pod.namespace, pod.name),
+        None => fit_error(profile, &nodes, cycle.rejection()),
+    };
+    Decision { nodes, selected, message }
+}
+
+/// Among nodes of equal total the one with the smallest value is the better. It depends on the seed, the pod and the
+/// node's name alone, so the same question has the same answer on every replica, and different pods do not crowd onto
+/// the same one of several equals.
+///
+/// The function is FNV-1a (64 bits) over seed, namespace, pod and node, finished by a multiply-xorshift, and is part of
+/// the public contract: it does not change between releases.
+pub fn tie_break(seed: u64, pod: &Pod, node: &str) -> u64 {
+    let texts = [&*pod.namespace, &*pod.name, node];
+    let bytes = seed.to_le_bytes().into_iter().chain(texts.into_iter().flat_map(|t| t.bytes().chain([0xff])));
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3));
+    let mixed = (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed ^ (mixed >> 29)
+}
+
+/// `0/N nodes are available: ` and how many nodes each reason rules out.
+fn fit_error(profile: &Profile, nodes: &[NodeDecision<'_>], rejection: Option<PredicateVerdict<'_>>) -> String {
+    if nodes.is_empty() {
+        return NO_NODES.to_owned();
+    }
+    // From 1.24 on, what stands against all nodes alike is told once and not counted.
+    if let (Release::V1_34, Some(rejection)) = (profile.release, rejection) {
+        return format!("0/{} nodes are available: {}.", nodes.len(), rejection.verdict.reasons().join(", "));
+    }
+    let mut counts: BTreeMap<&Reason, usize> = BTreeMap::new();
+    for node in nodes {
+        let failing = node.verdicts.iter().filter(|v| !v.verdict.fits());
+        let told = if profile.always_check_all_predicates { usize::MAX } else { 1 };
+        for reason in failing.take(told).flat_map(|v| v.verdict.reasons()) {
+            *counts.entry(reason).or_default() += 1;
+        }
+    }
+    let mut told: Vec<String> = counts.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    told.sort();
+    format!("0/{} nodes are available: {}.", nodes.len(), told.join(", "))
+}
+
+/// The snapshot as kube-scheduler would see it while it decides for this pod: without the pod itself, should it be
+/// bound there already (a decision asked for again, or a question about a running pod).
+pub fn without_self<'s>(snapshot: &'s Snapshot, pod: &Pod) -> Cow<'s, Snapshot> {
+    match snapshot.pod(&pod.namespace, &pod.name) {
+        Some(stored) if stored.is_assigned() => Cow::Owned(snapshot.without_pod(&pod.namespace, &pod.name)),
+        _ => Cow::Borrowed(snapshot),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::rule::Arguments;
+    use crate::testing::{cluster, node, pod, predicate};
+
+    fn profile(release: Release) -> Profile {
+        let rule = predicate("HostName", &Arguments::defaults(release));
+        Profile {
+            predicates: vec![ActivePredicate { name: "HostName", plugin: "NodeName", rule }],
+            ..Profile::empty(release)
+        }
+    }
+
+    #[test]
+    fn a_pod_that_fits_nowhere_is_told_why_in_kube_schedulers_words() {
+        let snapshot = cluster([node("a").into(), node("b").into()]);
+        let (profile, stray) = (profile(Release::V1_22), pod("p").on("c").build());
+        let decision = decide(&profile, &stray, &snapshot, 0);
+        assert_eq!(decision.selected, None);
+        assert_eq!(decision.message, "0/2 nodes are available: 2 node(s) didn't match the requested node name.");
+        let empty = Snapshot::default();
+        assert_eq!(decide(&profile, &stray, &empty, 0).message, "no nodes available to schedule pods");
+    }
+
+    #[test]
+    fn without_priorities_all_nodes_come_to_one_and_the_tie_is_broken_the_same_way_each_time() {
+        let snapshot = cluster([node("a").into(), node("b").into(), node("c").into()]);
+        let (profile, free) = (profile(Release::V1_22), pod("p").build());
+        let first = decide(&profile, &free, &snapshot, 7);
+        assert!(first.nodes.iter().all(|n| n.fits() && n.total == 1));
+        let mut ranks: Vec<_> = first.nodes.iter().filter_map(|n| n.rank).collect();
+        ranks.sort_unstable();
+        assert_eq!(ranks, [1, 2, 3]);
+        let reordered = cluster([node("c").into(), node("a").into(), node("b").into()]);
+        assert_eq!(decide(&profile, &free, &reordered, 7).selected, first.selected);
+    }
+
+    #[test]
+    fn the_tie_break_is_spread_over_pods_and_fixed_for_ever() {
+        let nodes = ["a", "b", "c", "d"];
+        let best = |name: &str, seed| {
+            let pod = pod(name).build();
+            nodes.into_iter().min_by_key(|n| tie_break(seed, &pod, n)).unwrap()
+        };
+        let mut wins = std::collections::BTreeMap::<&str, usize>::new();
+        for i in 0..400 {
+            *wins.entry(best(&format!("pod-{i}"), 0)).or_default() += 1;
+        }
+        assert_eq!(wins.len(), 4, "{wins:?}");
+        assert!(wins.values().all(|n| (60..=140).contains(n)), "{wins:?}");
+        assert_eq!(
+            tie_break(0, &pod("web").build(), "node-1"),
+            8_688_428_415_103_611_140,
+            "a public contract: do not change"
+        );
+    }
+
+    #[test]
+    fn a_pod_does_not_stand_in_its_own_way() {
+        let snapshot = cluster([node("a").into(), pod("p").on("a").into()]);
+        let alone = without_self(&snapshot, &pod("p").build());
+        assert!(alone.node("a").is_some_and(|n| n.pods.is_empty()));
+        assert!(matches!(without_self(&snapshot, &pod("q").build()), Cow::Borrowed(_)));
+    }
+}

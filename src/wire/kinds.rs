@@ -3,7 +3,6 @@
 use super::{
     decode::{self, DecodeError},
     objects::{Converted, disruption, node, pod, storage, workload},
-    status::Subject,
 };
 use crate::core::{
     model::WorkloadKind,
@@ -39,9 +38,9 @@ impl StoredKind {
         if self.group.is_empty() { self.version.into() } else { format!("{}/{}", self.group, self.version) }
     }
 
-    /// An object of this kind, as errors speak of it.
-    pub fn subject<'a>(&self, name: &'a str) -> Subject<'a> {
-        Subject { group: self.group, plural: self.plural, kind: self.kind, name }
+    /// `pods`, or `replicasets.apps`: the kind's own name among all, under which its objects are stored.
+    pub fn key(&self) -> String {
+        if self.group.is_empty() { self.plural.into() } else { format!("{}.{}", self.plural, self.group) }
     }
 
     /// Reads an object of this kind: what it means, and everything that is wrong with it.
@@ -212,6 +211,12 @@ pub fn by_plural(group: &str, plural: &str) -> Option<&'static StoredKind> {
     ALL.iter().find(|k| k.group == group && k.plural == plural)
 }
 
+/// The kind whose [`StoredKind::key`] this is.
+pub fn by_key(key: &str) -> Option<&'static StoredKind> {
+    let (plural, group) = key.split_once('.').unwrap_or((key, ""));
+    by_plural(group, plural)
+}
+
 /// The kind that an object says it is. Any version of the group will do (`policy/v1beta1`, `apps/v1beta2`): what
 /// scheduling reads has not changed between them.
 pub fn by_api_version(api_version: &str, kind: &str) -> Option<&'static StoredKind> {
@@ -235,6 +240,7 @@ mod tests {
         for row in ALL {
             assert_eq!(by_plural(row.group, row.plural).unwrap().kind, row.kind);
             assert_eq!(by_api_version(&row.api_version(), row.kind).unwrap().plural, row.plural);
+            assert_eq!(by_key(&row.key()).unwrap().kind, row.kind);
             assert_eq!(by_core(row.core).unwrap().kind, row.kind);
             let object = row.parse(br#"{"metadata":{"name":"x"}}"#).unwrap().object;
             assert_eq!(object_kind(&object), row.core, "the row's parse function gives the row's kind");

@@ -142,18 +142,7 @@ pub(super) struct Owner<'a> {
 
 impl Affinity {
     pub(super) fn to_core(&self, owner: Owner<'_>, at: &Path<'_>, faults: &mut Faults) -> model::Affinity {
-        let node = &self.node_affinity;
-        let node_at = at.child("nodeAffinity");
-        let required_at = node_at.child(REQUIRED);
-        let preferred_at = node_at.child(PREFERRED);
-        let node_required = node.required_during_scheduling_ignored_during_execution.as_ref();
-        let node_preferred = &node.preferred_during_scheduling_ignored_during_execution;
-        let node_required = node_required.map(|s| s.to_core(&required_at, faults));
-        let node_preferred = node_preferred
-            .iter()
-            .enumerate()
-            .filter_map(|(i, preferred)| preferred.to_core(&preferred_at.index(i), faults))
-            .collect();
+        let (node_required, node_preferred) = self.node_affinity.to_core(&at.child("nodeAffinity"), faults);
         let (pod_required, pod_preferred) = self.pod_affinity.to_core(owner, &at.child("podAffinity"), faults);
         let (anti_required, anti_preferred) =
             self.pod_anti_affinity.to_core(owner, &at.child("podAntiAffinity"), faults);
@@ -163,6 +152,21 @@ impl Affinity {
 
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
 const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
+
+impl NodeAffinity {
+    /// The nodes required, and those preferred.
+    pub(in crate::wire) fn to_core(
+        &self,
+        at: &Path<'_>,
+        faults: &mut Faults,
+    ) -> (Option<model::NodeSelector>, Vec<model::PreferredNode>) {
+        let (required_at, preferred_at) = (at.child(REQUIRED), at.child(PREFERRED));
+        let required = self.required_during_scheduling_ignored_during_execution.as_ref();
+        let preferred = self.preferred_during_scheduling_ignored_during_execution.iter().enumerate();
+        let required = required.map(|selector| selector.to_core(&required_at, faults));
+        (required, preferred.filter_map(|(i, term)| term.to_core(&preferred_at.index(i), faults)).collect())
+    }
+}
 
 impl NodeSelector {
     /// The selector; an alternative with a fault matches no node, as in `LazyErrorNodeSelector`.

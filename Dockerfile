@@ -1,0 +1,29 @@
+# syntax=docker/dockerfile:1
+# Builds the one binary and puts it, alone, into a slim image, where it runs as an unprivileged user.
+
+FROM rust:1-bookworm AS build
+WORKDIR /build
+# Dependencies first, so that a change of the source does not build them again.
+COPY Cargo.toml Cargo.lock ./
+RUN mkdir -p src benches && echo 'fn main() {}' > src/main.rs && touch src/lib.rs \
+    && cargo build --release --locked --bin podberth && rm -rf src
+COPY . .
+RUN touch src/main.rs src/lib.rs && cargo build --release --locked --bin podberth
+
+FROM debian:bookworm-slim
+LABEL org.opencontainers.image.title="podberth" \
+      org.opencontainers.image.description="The Kubernetes scheduler as an HTTP service" \
+      org.opencontainers.image.licenses="Apache-2.0"
+RUN useradd --system --uid 65532 --user-group --home-dir /var/lib/podberth --create-home podberth
+COPY --from=build /build/target/release/podberth /usr/local/bin/podberth
+USER 65532:65532
+WORKDIR /var/lib/podberth
+VOLUME /var/lib/podberth
+ENV PODBERTH_LISTEN=0.0.0.0:8080 \
+    PODBERTH_LOG_FORMAT=json
+EXPOSE 8080
+# The image has no curl, but bash speaks enough HTTP to ask.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["bash", "-c", \
+    "exec 3<>/dev/tcp/127.0.0.1/8080 && printf 'GET /readyz HTTP/1.0\\r\\n\\r\\n' >&3 && grep -q ' 200 OK' <&3"]
+ENTRYPOINT ["/usr/local/bin/podberth"]
+CMD ["serve"]

@@ -1,0 +1,64 @@
+//! What can go wrong with the database. A refused write is no error: see [`super::Refusal`].
+
+/// Why the store could not answer. Messages are one line and hold no password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The store's URL makes no sense.
+    #[error("{0}")]
+    Url(String),
+    /// The database turns us away for good: wrong password, unknown database, missing permission, unwritable path, a
+    /// file that is not a database.
+    #[error("{0}")]
+    Denied(String),
+    /// The database cannot be reached now. Nothing was written.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The database is there but did not get to it in time. Nothing was written.
+    #[error("{0}")]
+    Busy(String),
+    /// The database gave the transaction up in favour of another, repeatedly. Nothing was written.
+    #[error("{0}")]
+    Aborted(String),
+    /// Another process has the SQLite file open.
+    #[error("{0}")]
+    InUse(String),
+    /// A newer Podberth has migrated the database.
+    #[error("the database has schema version {applied}, newer than version {known} of this binary: run a newer one")]
+    SchemaTooNew {
+        /// The newest migration the database has.
+        applied: i64,
+        /// The newest migration this binary has.
+        known: i64,
+    },
+    /// The tables are not there.
+    #[error("the database has not been migrated yet")]
+    NotMigrated,
+    /// The change feed no longer reaches back that far: read everything again.
+    #[error("revision {after} has been compacted; the oldest one to follow from is {compact_revision}")]
+    Compacted {
+        /// The revision asked for.
+        after: u64,
+        /// The oldest that can be asked for (besides 0).
+        compact_revision: u64,
+    },
+    /// The connection was lost while the batch was being committed, and the database could not be asked again:
+    /// it may or may not have been written.
+    #[error("the connection to the database was lost during a commit, its outcome is unknown: {0}")]
+    OutcomeUnknown(String),
+    /// A key or name that the store cannot hold.
+    #[error("{0}")]
+    Invalid(String),
+    /// What was read cannot be right.
+    #[error("the database holds something unexpected: {0}")]
+    Corrupt(String),
+    /// Anything else; a bug or a broken installation.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl StoreError {
+    /// Whether the same call may succeed later without anybody's doing.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Busy(_) | Self::Aborted(_) | Self::OutcomeUnknown(_))
+    }
+}

@@ -1,0 +1,362 @@
+//! PostgreSQL: many processes, one counter row per cluster. The row's lock orders revisions: whoever has bumped the
+//! counter holds it until the end of the transaction, and in READ COMMITTED every later statement of that transaction
+//! sees all that was committed before. The SQL keeps to what CockroachDB, YugabyteDB and Citus know as well: no
+//! sequences, triggers, foreign keys or advisory locks; NOTIFY and lz4 are used where they are there.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::migrate::Migrator;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgPool, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Connection, Executor};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use uuid::Uuid;
+
+use super::decide::{self, NewRow, Plan};
+use super::rows::{self, CHUNK, CODEC_RAW, Columns, HeadColumns, object_columns, signed, signed_len};
+use super::{
+    Atomicity, Changes, Commit, Head, Key, List, ListQuery, MigrationStatus, Options, Record, Store, StoreError, Write,
+    types,
+};
+
+mod listen;
+mod write;
+
+static MIGRATOR: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// What one statement adds to its own timeout until we give the connection up: the server has been silent then. sqlx
+/// cannot switch TCP keepalive on for our end; this bounds every wait instead.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// How often a batch is tried while the database aborts it or loses the connection.
+const ATTEMPTS: u32 = 4;
+
+/// How long a migration waits for another process that migrates.
+const MIGRATION_LOCK_TIMEOUT: &str = "SET lock_timeout = '60s'";
+
+/// Ends connections whose client is gone without a word. Best effort: not every server of this protocol knows them.
+const SERVER_KEEPALIVE: &str = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; \
+                                SET tcp_keepalives_count = 3; SET tcp_user_timeout = 15000";
+
+/// A database shared by any number of processes.
+#[derive(Debug)]
+pub(super) struct Postgres {
+    pool: PgPool,
+    /// For migrations, which have a connection of their own without our timeouts.
+    server: PgConnectOptions,
+    /// How long a statement may take as seen from here.
+    patience: Duration,
+    /// Whether the server knows NOTIFY.
+    notify: bool,
+    changed: watch::Sender<u64>,
+    listener: Option<AbortHandle>,
+}
+
+impl Postgres {
+    pub(super) async fn open(url: &str, options: &Options) -> Result<Self, StoreError> {
+        let server: PgConnectOptions = url.parse()?;
+        let server = server.application_name("podberth");
+        let notify = first_contact(&server, options.acquire_timeout).await?;
+        let settings = format!(
+            "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {}",
+            options.statement_timeout.as_millis(),
+            options.lock_timeout.as_millis(),
+            options.idle_in_transaction_timeout.as_millis()
+        );
+        let pool = PgPoolOptions::new()
+            .max_connections(options.max_connections.saturating_add(u32::from(notify)))
+            .acquire_timeout(options.acquire_timeout)
+            .after_connect(move |connection, _| {
+                let settings = settings.clone();
+                Box::pin(async move {
+                    connection.execute(AssertSqlSafe(settings)).await?;
+                    if let Err(error) = connection.execute(SERVER_KEEPALIVE).await {
+                        tracing::debug!(%error, "the server has no TCP keepalive settings");
+                    }
+                    Ok(())
+                })
+            })
+            .connect_lazy_with(server.clone());
+        let changed = watch::Sender::new(0);
+        let listener = notify.then(|| tokio::spawn(listen::listen(pool.clone(), changed.clone())).abort_handle());
+        let patience = options.statement_timeout.saturating_add(GRACE);
+        Ok(Self { pool, server, patience, notify, changed, listener })
+    }
+
+    /// Bounds the wait for one statement.
+    async fn within<T>(&self, statement: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
+        match tokio::time::timeout(self.patience, statement).await {
+            Ok(result) => Ok(result?),
+            Err(_) => Err(StoreError::Unavailable(format!("the database was silent for {:?}", self.patience))),
+        }
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if let Some(listener) = &self.listener {
+            listener.abort();
+        }
+    }
+}
+
+/// Connects once, so that a wrong URL, password or database is told as what it is. Answers whether NOTIFY is known.
+async fn first_contact(server: &PgConnectOptions, patience: Duration) -> Result<bool, StoreError> {
+    let place = match server.get_socket() {
+        Some(socket) => format!("PostgreSQL at {}", socket.display()),
+        None => format!("PostgreSQL at {}:{}", server.get_host(), server.get_port()),
+    };
+    let contact = async {
+        let mut connection = PgConnection::connect_with(server).await?;
+        let notify = sqlx::query("SELECT pg_notify($1, '')").bind(listen::CHANNEL).execute(&mut connection).await;
+        connection.close().await?;
+        Ok(notify.is_ok())
+    };
+    match tokio::time::timeout(patience, contact).await {
+        Ok(Ok(notify)) => Ok(notify),
+        Ok(Err(error @ sqlx::Error::Io(_))) => {
+            Err(StoreError::Unavailable(format!("{place} cannot be reached: {}", rows::root_cause(&error))))
+        }
+        Ok(Err(error)) => Err(match error.into() {
+            StoreError::Denied(why) => StoreError::Denied(format!("{place} turns us away: {why}")),
+            other => other,
+        }),
+        Err(_) => Err(StoreError::Unavailable(format!("{place} does not answer within {patience:?}"))),
+    }
+}
+
+/// Ends a connection whose state is unknown instead of giving it back to the pool.
+fn settle<T>(mut connection: PoolConnection<sqlx::Postgres>, result: Result<T, StoreError>) -> Result<T, StoreError> {
+    if matches!(result, Err(StoreError::Unavailable(_))) {
+        connection.close_on_drop();
+    }
+    result
+}
+
+#[async_trait]
+impl Store for Postgres {
+    async fn commit(&self, cluster: &str, writes: Vec<Write>, atomicity: Atomicity) -> Result<Commit, StoreError> {
+        types::check_batch(cluster, &writes)?;
+        self.commit_batch(&write::Batch { cluster, writes: &writes, atomicity, token: Uuid::new_v4() }).await
+    }
+
+    async fn get(&self, cluster: &str, key: &Key) -> Result<Option<Record>, StoreError> {
+        types::check_cluster(cluster)?;
+        types::check_key(key)?;
+        let mut connection = self.pool.acquire().await?;
+        let row = sqlx::query_as(concat!(
+            "SELECT ",
+            object_columns!(),
+            " FROM cluster c JOIN object o ON o.cluster_id = c.cluster_id
+              WHERE c.name = $1 AND o.kind = $2 AND o.ns = $3 AND o.name = $4 AND NOT o.deleted"
+        ))
+        .bind(cluster)
+        .bind(&*key.kind)
+        .bind(&key.namespace)
+        .bind(&key.name)
+        .fetch_optional(&mut *connection);
+        let row: Option<Columns> = self.within(row).await.or_else(|error| settle(connection, Err(error)))?;
+        row.map(rows::record).transpose()
+    }
+
+    async fn list(&self, cluster: &str, query: &ListQuery) -> Result<List, StoreError> {
+        types::check_query(cluster, query)?;
+        let mut connection = self.pool.acquire().await?;
+        let list = self.read_list(&mut connection, cluster, query).await;
+        settle(connection, list)
+    }
+
+    async fn changes(&self, cluster: &str, after: u64, limit: usize) -> Result<Changes, StoreError> {
+        types::check_cluster(cluster)?;
+        let mut connection = self.pool.acquire().await?;
+        let changes = self.read_changes(&mut connection, cluster, after, limit).await;
+        settle(connection, changes)
+    }
+
+    async fn head(&self, cluster: &str) -> Result<Head, StoreError> {
+        types::check_cluster(cluster)?;
+        let mut connection = self.pool.acquire().await?;
+        let head = self.read_head(&mut connection, cluster).await;
+        settle(connection, head)
+    }
+
+    async fn clusters(&self) -> Result<Vec<String>, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        let names = sqlx::query_scalar("SELECT name FROM cluster ORDER BY name").fetch_all(&mut *connection);
+        let names = self.within(names).await;
+        settle(connection, names)
+    }
+
+    fn hint(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        let pong = self.within(connection.ping()).await;
+        settle(connection, pong)
+    }
+
+    async fn migrate(&self) -> Result<(), StoreError> {
+        let mut connection = self.within(PgConnection::connect_with(&self.server)).await?;
+        connection.execute(MIGRATION_LOCK_TIMEOUT).await?;
+        // sqlx takes an advisory lock, so that replicas starting together migrate one after the other.
+        let migrated = rows::migrate(&MIGRATOR, &mut connection).await;
+        if migrated.is_ok() {
+            compress_bodies(&mut connection).await;
+        }
+        connection.close().await?;
+        migrated
+    }
+
+    async fn migration_status(&self) -> Result<MigrationStatus, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        let applied = self.read_migrations(&mut connection).await;
+        rows::status(&MIGRATOR, settle(connection, applied)?)
+    }
+
+    async fn close(&self) {
+        if let Some(listener) = &self.listener {
+            listener.abort();
+        }
+        self.pool.close().await;
+    }
+}
+
+/// Reading, each in one transaction that sees the state of one instant.
+impl Postgres {
+    async fn read_head(&self, connection: &mut PgConnection, cluster: &str) -> Result<Head, StoreError> {
+        let row = sqlx::query_as("SELECT rev, compact_rev, epoch FROM cluster WHERE name = $1")
+            .bind(cluster)
+            .fetch_optional(connection);
+        let row: Option<HeadColumns> = self.within(row).await?;
+        rows::head(row)
+    }
+
+    async fn read_list(
+        &self,
+        connection: &mut PgConnection,
+        cluster: &str,
+        query: &ListQuery,
+    ) -> Result<List, StoreError> {
+        let mut transaction = self.within(connection.begin_with(READ)).await?;
+        let head = self.read_head(&mut transaction, cluster).await?;
+        let types::Range { mut start, end } = query.range();
+        let limit = query.limit.unwrap_or(usize::MAX);
+        let mut items: Vec<Record> = Vec::new();
+        let mut more = limit > 0;
+        while more {
+            let wanted = CHUNK.min(limit.saturating_sub(items.len()));
+            let page = sqlx::query_as(concat!(
+                "SELECT ",
+                object_columns!(),
+                " FROM cluster c JOIN object o ON o.cluster_id = c.cluster_id
+                  WHERE c.name = $1 AND o.kind = $2 AND (o.ns, o.name) > ($3, $4) AND o.ns < $5 AND NOT o.deleted
+                  ORDER BY o.ns, o.name LIMIT $6"
+            ))
+            .bind(cluster)
+            .bind(&*query.kind)
+            .bind(&start.0)
+            .bind(&start.1)
+            .bind(&end)
+            .bind(signed_len(wanted))
+            .fetch_all(&mut *transaction);
+            let page: Vec<Columns> = self.within(page).await?;
+            more = page.len() == wanted && items.len().saturating_add(wanted) < limit;
+            items.extend(rows::records(page)?);
+            if let Some(last) = items.last() {
+                start = (last.key.namespace.clone(), last.key.name.clone());
+            }
+        }
+        let mut remaining = None;
+        if query.limit == Some(items.len()) {
+            let count = sqlx::query_scalar(
+                "SELECT count(*) FROM cluster c JOIN object o ON o.cluster_id = c.cluster_id
+                 WHERE c.name = $1 AND o.kind = $2 AND (o.ns, o.name) > ($3, $4) AND o.ns < $5 AND NOT o.deleted",
+            )
+            .bind(cluster)
+            .bind(&*query.kind)
+            .bind(&start.0)
+            .bind(&start.1)
+            .bind(&end)
+            .fetch_one(&mut *transaction);
+            let count: i64 = self.within(count).await?;
+            remaining = u64::try_from(count).ok().filter(|count| *count > 0);
+        }
+        self.within(transaction.commit()).await?;
+        Ok(List { items, revision: head.revision, remaining })
+    }
+
+    async fn read_changes(
+        &self,
+        connection: &mut PgConnection,
+        cluster: &str,
+        after: u64,
+        limit: usize,
+    ) -> Result<Changes, StoreError> {
+        let mut transaction = self.within(connection.begin_with(READ)).await?;
+        let head = self.read_head(&mut transaction, cluster).await?;
+        rows::check_compacted(head, after)?;
+        let page = sqlx::query_as(concat!(
+            "SELECT ",
+            object_columns!(),
+            " FROM cluster c JOIN object o ON o.cluster_id = c.cluster_id
+              WHERE c.name = $1 AND o.rev > $2 ORDER BY o.rev LIMIT $3"
+        ))
+        .bind(cluster)
+        .bind(signed(after))
+        .bind(signed_len(limit))
+        .fetch_all(&mut *transaction);
+        let page: Vec<Columns> = self.within(page).await?;
+        self.within(transaction.commit()).await?;
+        let complete = page.len() < limit || head.revision <= after;
+        Ok(Changes { records: rows::records(page)?, head, complete })
+    }
+
+    async fn read_migrations(&self, connection: &mut PgConnection) -> Result<Option<i64>, StoreError> {
+        let there = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
+            .bind(rows::MIGRATIONS_TABLE)
+            .fetch_one(&mut *connection);
+        if !self.within(there).await? {
+            return Ok(None);
+        }
+        let applied = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(connection);
+        self.within(applied).await
+    }
+}
+
+/// All statements of such a transaction see the same instant.
+const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+/// Has the server compress bodies with lz4, which is several times as fast as its default. Servers before 14 and those
+/// built without lz4 keep their default: nothing but speed depends on it.
+async fn compress_bodies(connection: &mut PgConnection) {
+    let set = "DO $$ BEGIN
+        IF (SELECT attcompression <> 'l' FROM pg_attribute
+            WHERE attrelid = 'object'::regclass AND attname = 'body') THEN
+            ALTER TABLE object ALTER COLUMN body SET COMPRESSION lz4;
+        END IF; END $$";
+    if let Err(error) = connection.execute(set).await {
+        tracing::info!(%error, "the server compresses bodies with its default instead of lz4");
+    }
+}
+
+/// Words an error. Codes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+pub(super) fn error(error: &PgDatabaseError) -> StoreError {
+    let message = format!("PostgreSQL: {}", error.message().lines().collect::<Vec<_>>().join(" "));
+    let code = error.code();
+    match code {
+        "40001" | "40P01" => StoreError::Aborted(message),
+        "55P03" | "57014" => StoreError::Busy(message),
+        "28000" | "28P01" | "3D000" | "42501" => StoreError::Denied(message),
+        "42P01" => StoreError::NotMigrated,
+        // Among them a statement whose outcome the server itself does not know, and a standby that takes no writes.
+        "40003" | "25006" | "25P03" | "25P04" => StoreError::Unavailable(message),
+        "XX001" | "XX002" => StoreError::Corrupt(message),
+        // Connections, resources, shutdown.
+        _ if ["08", "53", "57P"].iter().any(|class| code.starts_with(class)) => StoreError::Unavailable(message),
+        _ => StoreError::Internal(message),
+    }
+}

@@ -1,0 +1,244 @@
+//! The write transaction: bump the counter, read, decide, write, commit; and what to do when its reply is lost.
+
+use std::time::Duration;
+
+use sqlx::Connection;
+use sqlx::postgres::PgConnection;
+use uuid::Uuid;
+
+use super::{
+    ATTEMPTS, Atomicity, CHUNK, CODEC_RAW, Columns, Commit, Key, NewRow, Plan, Postgres, Record, StoreError, Write,
+    decide, listen, object_columns, rows, settle, signed, signed_len,
+};
+
+/// What one call of `commit` asks for.
+pub(super) struct Batch<'a> {
+    pub(super) cluster: &'a str,
+    pub(super) writes: &'a [Write],
+    pub(super) atomicity: Atomicity,
+    /// Random; stored with the batch, so that it can be told later whether it was written.
+    pub(super) token: Uuid,
+}
+
+impl Postgres {
+    /// Tries until the batch is written, refused, or cannot be. When the reply to COMMIT is lost, the next attempt
+    /// finds out what became of the one before: it takes the counter's lock, so that one is over, and looks for its
+    /// token.
+    pub(super) async fn commit_batch(&self, batch: &Batch<'_>) -> Result<Commit, StoreError> {
+        let mut in_doubt = None;
+        for attempt in 1.. {
+            let error = match self.attempt(batch, &mut in_doubt).await {
+                Ok(commit) => return Ok(commit),
+                Err(error) => error,
+            };
+            let again = in_doubt.is_some() || matches!(error, StoreError::Aborted(_) | StoreError::Unavailable(_));
+            if !again || attempt == ATTEMPTS {
+                return Err(if in_doubt.is_some() { StoreError::OutcomeUnknown(error.to_string()) } else { error });
+            }
+            tokio::time::sleep(Duration::from_millis(10).saturating_mul(attempt)).await;
+        }
+        Err(StoreError::Internal("the attempts are endless".into()))
+    }
+
+    async fn attempt(&self, batch: &Batch<'_>, in_doubt: &mut Option<Commit>) -> Result<Commit, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        let commit = self.transact(&mut connection, batch, in_doubt).await;
+        settle(connection, commit)
+    }
+
+    async fn transact(
+        &self,
+        connection: &mut PgConnection,
+        batch: &Batch<'_>,
+        in_doubt: &mut Option<Commit>,
+    ) -> Result<Commit, StoreError> {
+        let mut transaction = self.within(connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED")).await?;
+        let (id, bumped) = self.bump(&mut transaction, batch).await?;
+        if let Some(commit) = in_doubt.as_ref() {
+            if self.is_written(&mut transaction, id, commit.revision, batch.token).await? {
+                self.within(transaction.rollback()).await?;
+                return Ok(commit.clone());
+            }
+            *in_doubt = None;
+        }
+        let head = rows::unsigned(bumped)?.saturating_sub(batch.writes.len() as u64);
+        let mut current = Vec::new();
+        if head > 0 {
+            for keys in decide::keys(batch.writes).chunks(CHUNK) {
+                current.extend(self.current_rows(&mut transaction, id, keys).await?);
+            }
+        }
+        let Plan { revision, outcomes, rows } = decide::decide(head, current, batch.writes, batch.atomicity);
+        let commit = Commit { revision, outcomes };
+        if rows.is_empty() {
+            self.within(transaction.rollback()).await?;
+            return Ok(commit);
+        }
+        self.write_rows(&mut transaction, id, &rows).await?;
+        if signed(revision) != bumped {
+            let rev = sqlx::query("UPDATE cluster SET rev = $2 WHERE cluster_id = $1").bind(id).bind(signed(revision));
+            self.within(rev.execute(&mut *transaction)).await?;
+        }
+        self.note_batch(&mut transaction, id, revision, batch).await?;
+        if let Err(error) = self.within(transaction.commit()).await {
+            if matches!(error, StoreError::Unavailable(_)) {
+                *in_doubt = Some(commit);
+            }
+            return Err(error);
+        }
+        listen::wake(&self.changed);
+        Ok(commit)
+    }
+
+    /// Locks the cluster's row by bumping its counter by as many revisions as the batch can need. Answers the
+    /// cluster's id and the bumped counter. Creates the cluster if need be: another process may do so at the same
+    /// time, under the same name or the same id, and then it is read again.
+    async fn bump(&self, connection: &mut PgConnection, batch: &Batch<'_>) -> Result<(i32, i64), StoreError> {
+        for _ in 0..ATTEMPTS {
+            let bump = sqlx::query_as("UPDATE cluster SET rev = rev + $2 WHERE name = $1 RETURNING cluster_id, rev")
+                .bind(batch.cluster)
+                .bind(signed_len(batch.writes.len()))
+                .fetch_optional(&mut *connection);
+            if let Some(row) = self.within(bump).await? {
+                return Ok(row);
+            }
+            let create = sqlx::query(
+                "INSERT INTO cluster (cluster_id, name) SELECT coalesce(max(cluster_id), 0) + 1, $1 FROM cluster
+                 ON CONFLICT DO NOTHING",
+            )
+            .bind(batch.cluster)
+            .execute(&mut *connection);
+            self.within(create).await?;
+        }
+        Err(StoreError::Aborted("other clusters were being created at the same time".into()))
+    }
+
+    async fn is_written(
+        &self,
+        connection: &mut PgConnection,
+        id: i32,
+        revision: u64,
+        token: Uuid,
+    ) -> Result<bool, StoreError> {
+        let found = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM batch WHERE cluster_id = $1 AND rev_to = $2 AND token = $3)",
+        )
+        .bind(id)
+        .bind(signed(revision))
+        .bind(token.as_bytes().as_slice())
+        .fetch_one(connection);
+        self.within(found).await
+    }
+
+    /// The rows there are for some keys, tombstones included.
+    async fn current_rows(
+        &self,
+        connection: &mut PgConnection,
+        id: i32,
+        keys: &[&Key],
+    ) -> Result<Vec<Record>, StoreError> {
+        let found = sqlx::query_as(concat!(
+            "SELECT ",
+            object_columns!(),
+            " FROM UNNEST($2::text[], $3::text[], $4::text[]) AS k (kind, ns, name)
+              JOIN object o ON o.cluster_id = $1 AND o.kind = k.kind AND o.ns = k.ns AND o.name = k.name"
+        ))
+        .bind(id)
+        .bind(column(keys, |key| &*key.kind))
+        .bind(column(keys, |key| key.namespace.as_str()))
+        .bind(column(keys, |key| key.name.as_str()))
+        .fetch_all(connection);
+        let found: Vec<Columns> = self.within(found).await?;
+        rows::records(found)
+    }
+
+    async fn write_rows(&self, connection: &mut PgConnection, id: i32, rows: &[NewRow]) -> Result<(), StoreError> {
+        let (new, known): (Vec<&NewRow>, Vec<&NewRow>) = rows.iter().partition(|row| row.replaces.is_none());
+        for rows in rows::chunks(&new) {
+            self.write_chunk(connection, INSERT, id, rows).await?;
+        }
+        for rows in rows::chunks(&known) {
+            self.write_chunk(connection, UPDATE, id, rows).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes rows with one statement, which must find each as it was read.
+    async fn write_chunk(
+        &self,
+        connection: &mut PgConnection,
+        sql: &'static str,
+        id: i32,
+        rows: &[&NewRow],
+    ) -> Result<(), StoreError> {
+        let statement = sqlx::query(sql)
+            .bind(id)
+            .bind(CODEC_RAW)
+            .bind(column(rows, |row| &*row.record.key.kind))
+            .bind(column(rows, |row| row.record.key.namespace.as_str()))
+            .bind(column(rows, |row| row.record.key.name.as_str()))
+            .bind(column(rows, |row| row.record.uid.as_str()))
+            .bind(column(rows, |row| signed(row.record.revision)))
+            .bind(column(rows, |row| signed(row.record.create_revision)))
+            .bind(column(rows, |row| row.record.node.as_deref()))
+            .bind(column(rows, |row| row.record.deleted))
+            .bind(column(rows, |row| row.body_changed.then_some(&*row.record.body)))
+            .bind(column(rows, |row| row.replaces.map(signed)))
+            .execute(connection);
+        let written = self.within(statement).await?.rows_affected();
+        if written != rows.len() as u64 {
+            return Err(StoreError::Corrupt(format!("{written} of {} rows were as they had been read", rows.len())));
+        }
+        Ok(())
+    }
+
+    /// Notes the batch's token and tells the listeners, who hear of it when the transaction is committed.
+    async fn note_batch(
+        &self,
+        connection: &mut PgConnection,
+        id: i32,
+        revision: u64,
+        batch: &Batch<'_>,
+    ) -> Result<(), StoreError> {
+        let note = sqlx::query(if self.notify { NOTE_AND_NOTIFY } else { NOTE })
+            .bind(id)
+            .bind(signed(revision))
+            .bind(batch.token.as_bytes().as_slice());
+        let note = if self.notify { note.bind(listen::CHANNEL).bind(batch.cluster) } else { note };
+        self.within(note.execute(connection)).await.map(drop)
+    }
+}
+
+/// One column of many rows, as an array parameter.
+fn column<'a, R, T>(rows: &'a [&'a R], value: impl Fn(&'a R) -> T) -> Vec<T> {
+    rows.iter().map(|row| value(row)).collect()
+}
+
+macro_rules! new_rows {
+    () => {
+        "UNNEST($3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bigint[], $9::text[], $10::bool[],
+                $11::bytea[], $12::bigint[])
+         AS n (kind, ns, name, uid, rev, create_rev, node, deleted, body, replaces)"
+    };
+}
+
+const INSERT: &str = concat!(
+    "INSERT INTO object (cluster_id, kind, ns, name, uid, rev, create_rev, node, deleted, codec, body)
+     SELECT $1, n.kind, n.ns, n.name, n.uid, n.rev, n.create_rev, n.node, n.deleted, $2, n.body FROM ",
+    new_rows!(),
+    " WHERE n.replaces IS NULL"
+);
+
+/// A body that stays is not sent and, being stored apart when it is large, not written either.
+const UPDATE: &str = concat!(
+    "UPDATE object o SET uid = n.uid, rev = n.rev, create_rev = n.create_rev, node = n.node, deleted = n.deleted,
+         codec = CASE WHEN n.body IS NULL THEN o.codec ELSE $2 END, body = coalesce(n.body, o.body)
+     FROM ",
+    new_rows!(),
+    " WHERE o.cluster_id = $1 AND o.kind = n.kind AND o.ns = n.ns AND o.name = n.name AND o.rev = n.replaces"
+);
+
+const NOTE: &str = "INSERT INTO batch (cluster_id, rev_to, token) VALUES ($1, $2, $3)";
+
+const NOTE_AND_NOTIFY: &str = "WITH note AS (INSERT INTO batch (cluster_id, rev_to, token) VALUES ($1, $2, $3))
+     SELECT pg_notify($4, $5)";

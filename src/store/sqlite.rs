@@ -1,0 +1,344 @@
+//! SQLite: one process, one writer, several readers. `BEGIN IMMEDIATE` is the lock that orders revisions.
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+
+use async_trait::async_trait;
+use sqlx::error::DatabaseError;
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::decide::{self, NewRow, Plan};
+use super::rows::{self, CHUNK, CODEC_RAW, Columns, HeadColumns, object_columns, signed, signed_len};
+use super::{
+    Atomicity, Changes, Commit, Head, Key, List, ListQuery, MigrationStatus, Options, Record, Store, StoreError, Write,
+    types,
+};
+
+static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// A database file, or one in memory.
+#[derive(Debug)]
+pub(super) struct Sqlite {
+    writer: SqlitePool,
+    /// In memory, the writer's one connection.
+    readers: SqlitePool,
+    changed: watch::Sender<u64>,
+    /// Held while the file is open.
+    lock: Option<File>,
+}
+
+impl Sqlite {
+    /// `path` is what follows `sqlite:`.
+    pub(super) async fn open(path: &str, options: &Options) -> Result<Self, StoreError> {
+        let path = path.strip_prefix("//").unwrap_or(path);
+        if path.is_empty() || path.contains('?') {
+            return Err(StoreError::Url("write sqlite:path or sqlite::memory:, without parameters".into()));
+        }
+        let pool = SqlitePoolOptions::new().acquire_timeout(options.acquire_timeout);
+        if path == ":memory:" {
+            // The database lives as long as its connection does.
+            let pool = pool.max_connections(1).idle_timeout(None).max_lifetime(None);
+            let writer = connect(pool, SqliteConnectOptions::new().in_memory(true), "in memory").await?;
+            return Ok(Self { readers: writer.clone(), writer, changed: watch::Sender::new(0), lock: None });
+        }
+        let lock = lock(path)?;
+        let connection = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(options.lock_timeout);
+        let writer = connect(pool.clone().max_connections(1), connection.clone(), path).await?;
+        let readers = connect(pool.max_connections(options.max_connections), connection.read_only(true), path).await?;
+        Ok(Self { writer, readers, changed: watch::Sender::new(0), lock: Some(lock) })
+    }
+}
+
+async fn connect(
+    pool: SqlitePoolOptions,
+    connection: SqliteConnectOptions,
+    path: &str,
+) -> Result<SqlitePool, StoreError> {
+    pool.connect_with(connection).await.map_err(|error| match error.into() {
+        StoreError::Denied(why) => StoreError::Denied(format!("{path}: {why}")),
+        other => other,
+    })
+}
+
+/// Takes the lock file beside the database. It stays behind: removing it would race with the next process.
+fn lock(path: &str) -> Result<File, StoreError> {
+    let name = format!("{path}.lock");
+    let denied = |error: std::io::Error| {
+        StoreError::Denied(format!("the SQLite database {path} cannot be used: {name}: {error}"))
+    };
+    if Path::new(path).is_dir() {
+        return Err(StoreError::Denied(format!("the SQLite database {path} cannot be used: it is a directory")));
+    }
+    let file = File::options().create(true).append(true).open(&name).map_err(denied)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(format!(
+            "the SQLite database {path} is in use by another process (it holds {name}); several replicas need PostgreSQL"
+        ))),
+        Err(TryLockError::Error(error)) => Err(denied(error)),
+    }
+}
+
+#[async_trait]
+impl Store for Sqlite {
+    async fn commit(&self, cluster: &str, writes: Vec<Write>, atomicity: Atomicity) -> Result<Commit, StoreError> {
+        types::check_batch(cluster, &writes)?;
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let (id, head) = cluster_row(&mut transaction, cluster).await?;
+        let mut current = Vec::new();
+        if head > 0 {
+            for keys in decide::keys(&writes).chunks(CHUNK) {
+                current.extend(current_rows(&mut transaction, id, keys).await?);
+            }
+        }
+        let Plan { revision, outcomes, rows } = decide::decide(head, current, &writes, atomicity);
+        if !rows.is_empty() {
+            write(&mut transaction, id, cluster, revision, &rows).await?;
+            transaction.commit().await?;
+            self.changed.send_modify(|count| *count = count.wrapping_add(1));
+        }
+        Ok(Commit { revision, outcomes })
+    }
+
+    async fn get(&self, cluster: &str, key: &Key) -> Result<Option<Record>, StoreError> {
+        types::check_cluster(cluster)?;
+        types::check_key(key)?;
+        let row: Option<Columns> = sqlx::query_as(concat!(
+            "SELECT ",
+            object_columns!(),
+            " FROM cluster c JOIN object o ON o.cluster_id = c.cluster_id
+              WHERE c.name = ? AND o.kind = ? AND o.ns = ? AND o.name = ? AND NOT o.deleted"
+        ))
+        .bind(cluster)
+        .bind(&*key.kind)
+        .bind(&key.namespace)
+        .bind(&key.name)
+        .fetch_optional(&self.readers)
+        .await?;
+        row.map(rows::record).transpose()
+    }
+
+    async fn list(&self, cluster: &str, query: &ListQuery) -> Result<List, StoreError> {
+        types::check_query(cluster, query)?;
+        let mut transaction = self.readers.begin().await?;
+        let head = read_head(&mut transaction, cluster).await?;
+        let types::Range { start, end } = query.range();
+        let limit = query.limit.map_or(i64::MAX, signed_len);
+        let items: Vec<Columns> = sqlx::query_as(concat!(
+            "SELECT ",
+            object_columns!(),
+            " FROM cluster c JOIN object o ON o.cluster_id = c.cluster_id
+              WHERE c.name = ? AND o.kind = ? AND (o.ns, o.name) > (?, ?) AND o.ns < ? AND NOT o.deleted
+              ORDER BY o.ns, o.name LIMIT ?"
+        ))
+        .bind(cluster)
+        .bind(&*query.kind)
+        .bind(&start.0)
+        .bind(&start.1)
+        .bind(&end)
+        .bind(limit)
+        .fetch_all(&mut *transaction)
+        .await?;
+        let items = rows::records(items)?;
+        let remaining = match items.last() {
+            Some(last) if query.limit == Some(items.len()) => {
+                let count: i64 = sqlx::query_scalar(
+                    "SELECT count(*) FROM cluster c JOIN object o ON o.cluster_id = c.cluster_id
+                     WHERE c.name = ? AND o.kind = ? AND (o.ns, o.name) > (?, ?) AND o.ns < ? AND NOT o.deleted",
+                )
+                .bind(cluster)
+                .bind(&*query.kind)
+                .bind(&last.key.namespace)
+                .bind(&last.key.name)
+                .bind(&end)
+                .fetch_one(&mut *transaction)
+                .await?;
+                u64::try_from(count).ok().filter(|count| *count > 0)
+            }
+            _ => None,
+        };
+        Ok(List { items, revision: head.revision, remaining })
+    }
+
+    async fn changes(&self, cluster: &str, after: u64, limit: usize) -> Result<Changes, StoreError> {
+        types::check_cluster(cluster)?;
+        let mut transaction = self.readers.begin().await?;
+        let head = read_head(&mut transaction, cluster).await?;
+        rows::check_compacted(head, after)?;
+        let records: Vec<Columns> = sqlx::query_as(concat!(
+            "SELECT ",
+            object_columns!(),
+            " FROM cluster c JOIN object o ON o.cluster_id = c.cluster_id
+              WHERE c.name = ? AND o.rev > ? ORDER BY o.rev LIMIT ?"
+        ))
+        .bind(cluster)
+        .bind(signed(after))
+        .bind(signed_len(limit))
+        .fetch_all(&mut *transaction)
+        .await?;
+        let complete = records.len() < limit || head.revision <= after;
+        Ok(Changes { records: rows::records(records)?, head, complete })
+    }
+
+    async fn head(&self, cluster: &str) -> Result<Head, StoreError> {
+        types::check_cluster(cluster)?;
+        let mut connection = self.readers.acquire().await?;
+        read_head(&mut connection, cluster).await
+    }
+
+    async fn clusters(&self) -> Result<Vec<String>, StoreError> {
+        Ok(sqlx::query_scalar("SELECT name FROM cluster ORDER BY name").fetch_all(&self.readers).await?)
+    }
+
+    fn hint(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT 1").execute(&self.readers).await?;
+        Ok(())
+    }
+
+    async fn migrate(&self) -> Result<(), StoreError> {
+        let mut connection = self.writer.acquire().await?;
+        rows::migrate(&MIGRATOR, &mut *connection).await
+    }
+
+    async fn migration_status(&self) -> Result<MigrationStatus, StoreError> {
+        let mut connection = self.readers.acquire().await?;
+        let migrated: bool =
+            sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?)")
+                .bind(rows::MIGRATIONS_TABLE)
+                .fetch_one(&mut *connection)
+                .await?;
+        let mut applied: Option<i64> = None;
+        if migrated {
+            applied =
+                sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(&mut *connection).await?;
+        }
+        rows::status(&MIGRATOR, applied)
+    }
+
+    async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+        if let Some(lock) = &self.lock
+            && let Err(error) = lock.unlock()
+        {
+            tracing::warn!(%error, "the SQLite lock file could not be released");
+        }
+    }
+}
+
+/// The cluster's id and counter. One that does not exist yet gets the next id; [`write`] inserts it.
+async fn cluster_row(connection: &mut SqliteConnection, cluster: &str) -> Result<(i32, u64), StoreError> {
+    let row: Option<(i32, i64)> = sqlx::query_as("SELECT cluster_id, rev FROM cluster WHERE name = ?")
+        .bind(cluster)
+        .fetch_optional(&mut *connection)
+        .await?;
+    if let Some((id, rev)) = row {
+        return Ok((id, rows::unsigned(rev)?));
+    }
+    let id: i32 =
+        sqlx::query_scalar("SELECT coalesce(max(cluster_id), 0) + 1 FROM cluster").fetch_one(connection).await?;
+    Ok((id, 0))
+}
+
+async fn read_head(connection: &mut SqliteConnection, cluster: &str) -> Result<Head, StoreError> {
+    let row: Option<HeadColumns> = sqlx::query_as("SELECT rev, compact_rev, epoch FROM cluster WHERE name = ?")
+        .bind(cluster)
+        .fetch_optional(connection)
+        .await?;
+    rows::head(row)
+}
+
+/// The rows there are for some keys, tombstones included. The keys travel as one JSON parameter; `CROSS JOIN` makes
+/// SQLite look each of them up in the index instead of going through the table.
+async fn current_rows(connection: &mut SqliteConnection, id: i32, keys: &[&Key]) -> Result<Vec<Record>, StoreError> {
+    let keys: Vec<[&str; 3]> = keys.iter().map(|key| [&*key.kind, &*key.namespace, &*key.name]).collect();
+    let keys = serde_json::to_string(&keys).map_err(|error| StoreError::Internal(error.to_string()))?;
+    let found: Vec<Columns> = sqlx::query_as(concat!(
+        "SELECT ",
+        object_columns!(),
+        " FROM json_each(?) k CROSS JOIN object o
+          WHERE o.cluster_id = ? AND o.kind = k.value ->> 0 AND o.ns = k.value ->> 1 AND o.name = k.value ->> 2"
+    ))
+    .bind(keys)
+    .bind(id)
+    .fetch_all(connection)
+    .await?;
+    rows::records(found)
+}
+
+async fn write(
+    connection: &mut SqliteConnection,
+    id: i32,
+    cluster: &str,
+    revision: u64,
+    rows: &[NewRow],
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO cluster (cluster_id, name, rev) VALUES (?, ?, ?)
+         ON CONFLICT (cluster_id) DO UPDATE SET rev = excluded.rev",
+    )
+    .bind(id)
+    .bind(cluster)
+    .bind(signed(revision))
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query("INSERT INTO batch (cluster_id, rev_to, token) VALUES (?, ?, ?)")
+        .bind(id)
+        .bind(signed(revision))
+        .bind(Uuid::new_v4().as_bytes().as_slice())
+        .execute(&mut *connection)
+        .await?;
+    for NewRow { record, body_changed, .. } in rows {
+        sqlx::query(
+            "INSERT INTO object (cluster_id, kind, ns, name, uid, rev, create_rev, node, deleted, codec, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+             ON CONFLICT (cluster_id, kind, ns, name) DO UPDATE SET
+                 uid = ?5, rev = ?6, create_rev = ?7, node = ?8, deleted = ?9,
+                 codec = CASE WHEN ?12 THEN ?10 ELSE codec END, body = CASE WHEN ?12 THEN ?11 ELSE body END",
+        )
+        .bind(id)
+        .bind(&*record.key.kind)
+        .bind(&record.key.namespace)
+        .bind(&record.key.name)
+        .bind(&record.uid)
+        .bind(signed(record.revision))
+        .bind(signed(record.create_revision))
+        .bind(record.node.as_deref())
+        .bind(record.deleted)
+        .bind(CODEC_RAW)
+        .bind(&*record.body)
+        .bind(*body_changed)
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Words an error. Codes: <https://www.sqlite.org/rescode.html>; the low byte is the primary one.
+pub(super) fn error(error: &dyn DatabaseError) -> StoreError {
+    let message = error.message();
+    let code = error.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or(0) & 0xff;
+    match code {
+        5 | 6 => StoreError::Busy(format!("the SQLite database is locked: {message}")),
+        10 => StoreError::Unavailable(format!("the SQLite database cannot be read or written: {message}")),
+        13 => StoreError::Unavailable("the SQLite database cannot be written: the disk is full".into()),
+        3 | 8 | 14 | 23 | 26 => StoreError::Denied(format!("the SQLite database cannot be used: {message}")),
+        11 => StoreError::Corrupt(message.to_owned()),
+        _ if message.starts_with("no such table") => StoreError::NotMigrated,
+        _ => StoreError::Internal(format!("SQLite: {message}")),
+    }
+}

@@ -1,0 +1,155 @@
+//! A decision as the outside world reads it: a matrix of every node by every predicate and priority.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::core::{
+    cycle::{Decision, NodeDecision},
+    model::Pod,
+};
+
+/// The whole decision for one pod: where it can run, where best, and why.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Explanation {
+    /// The pod asked about.
+    pub pod: PodName,
+    /// Every node, in order of names.
+    pub nodes: Vec<NodeExplanation>,
+    /// The best node; absent where the pod fits nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selected: Option<String>,
+    /// kube-scheduler's own sentence, as in `0/5 nodes are available: 5 Insufficient cpu.`
+    pub message: String,
+    /// The policy decided under.
+    pub policy: PolicyUsed,
+    /// The revision of the state decided over; 0 where the cluster came with the request.
+    pub snapshot_revision: u64,
+    /// The seed that breaks ties.
+    pub seed: u64,
+}
+
+/// A pod's namespace and name.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct PodName {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+}
+
+/// Which policy a decision was made under.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct PolicyUsed {
+    /// `default`, a named policy's name, or `(request)` for one that came with the request.
+    pub name: String,
+    /// Its revision; 0 for a built-in default or one that came with the request.
+    pub revision: u64,
+    /// The kube-scheduler release whose rules it follows.
+    #[schema(example = "1.22")]
+    pub release: String,
+}
+
+/// A decision's part about one node.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct NodeExplanation {
+    /// The node's name.
+    pub name: String,
+    /// Whether the pod can run there.
+    pub fits: bool,
+    /// Its scores combined; 0 where it does not fit.
+    pub total: i64,
+    /// Its place among the nodes that fit, 1 being the best.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank: Option<usize>,
+    /// What every predicate says, in order of evaluation.
+    pub verdicts: Vec<VerdictExplanation>,
+    /// What every priority says; empty where it does not fit.
+    pub scores: Vec<ScoreExplanation>,
+}
+
+/// One predicate's answer for one node.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct VerdictExplanation {
+    /// The predicate, by the name the policy called it.
+    pub predicate: String,
+    /// The framework plugin that carries it.
+    pub plugin: String,
+    /// `Fits`, `Unschedulable` (evicting pods might help) or `UnschedulableAndUnresolvable` (it cannot).
+    pub verdict: VerdictCode,
+    /// Why not, in kube-scheduler's words.
+    pub reasons: Vec<String>,
+}
+
+/// A predicate's answer in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs, reason = "documented where it is used")]
+pub enum VerdictCode {
+    Fits,
+    Unschedulable,
+    UnschedulableAndUnresolvable,
+}
+
+/// One priority's score of one node.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ScoreExplanation {
+    /// The priority, by the name the policy called it.
+    pub priority: String,
+    /// The framework plugin that carries it.
+    pub plugin: String,
+    /// 0..=100, before the weight.
+    pub score: i64,
+    /// What the score is multiplied by.
+    pub weight: i64,
+}
+
+impl Explanation {
+    /// Puts a decision into words.
+    pub fn new(pod: &Pod, decision: &Decision<'_>, policy: PolicyUsed, snapshot_revision: u64, seed: u64) -> Self {
+        Self {
+            pod: PodName { namespace: pod.namespace.to_string(), name: pod.name.to_string() },
+            nodes: decision.nodes.iter().map(NodeExplanation::new).collect(),
+            selected: decision.selected.as_ref().map(ToString::to_string),
+            message: decision.message.clone(),
+            policy,
+            snapshot_revision,
+            seed,
+        }
+    }
+}
+
+impl NodeExplanation {
+    fn new(decision: &NodeDecision<'_>) -> Self {
+        let verdict = |v: &crate::core::cycle::PredicateVerdict<'_>| VerdictExplanation {
+            predicate: v.predicate.name.to_string(),
+            plugin: v.predicate.plugin.to_string(),
+            verdict: VerdictCode::from(&v.verdict),
+            reasons: v.verdict.reasons().iter().map(ToString::to_string).collect(),
+        };
+        let score = |(priority, score): &(&crate::core::policy::ActivePriority, i64)| ScoreExplanation {
+            priority: priority.name.to_string(),
+            plugin: priority.plugin.to_string(),
+            score: *score,
+            weight: priority.weight,
+        };
+        Self {
+            name: decision.node.name().to_string(),
+            fits: decision.fits(),
+            total: decision.total,
+            rank: decision.rank,
+            verdicts: decision.verdicts.iter().map(verdict).collect(),
+            scores: decision.scores.iter().map(score).collect(),
+        }
+    }
+}
+
+impl From<&crate::core::verdict::Verdict> for VerdictCode {
+    fn from(verdict: &crate::core::verdict::Verdict) -> Self {
+        use crate::core::verdict::Verdict;
+        match verdict {
+            Verdict::Fits => Self::Fits,
+            Verdict::Unschedulable(_) => Self::Unschedulable,
+            Verdict::UnschedulableAndUnresolvable(_) => Self::UnschedulableAndUnresolvable,
+        }
+    }
+}

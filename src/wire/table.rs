@@ -1,0 +1,73 @@
+//! A decision as a table for people.
+
+use std::fmt::Write as _;
+
+use comfy_table::{Cell, CellAlignment, Table, presets};
+
+use super::explanation::{Explanation, NodeExplanation, VerdictCode};
+
+/// How many of the best nodes have a column of their own.
+const COLUMNS: usize = 6;
+
+/// The decision in three parts: the best nodes score by score, the nodes ruled out and why, the outcome.
+pub fn render(explanation: &Explanation) -> String {
+    let mut fitting: Vec<&NodeExplanation> = explanation.nodes.iter().filter(|n| n.fits).collect();
+    fitting.sort_by_key(|n| n.rank);
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        text,
+        "{}/{} on {} nodes, {} of them fit (policy {}, rules of kube-scheduler {})",
+        explanation.pod.namespace,
+        explanation.pod.name,
+        explanation.nodes.len(),
+        fitting.len(),
+        explanation.policy.name,
+        explanation.policy.release,
+    );
+    if !fitting.is_empty() {
+        let _ = writeln!(text, "\n{}", scores(&fitting));
+        if fitting.len() > COLUMNS {
+            let _ = writeln!(text, "… and {} more that fit but score less", fitting.len() - COLUMNS);
+        }
+    }
+    if fitting.len() < explanation.nodes.len() {
+        let _ = writeln!(text, "\n{}", refusals(&explanation.nodes));
+    }
+    let _ = writeln!(text, "\n→ {}", explanation.message);
+    text
+}
+
+fn table(header: Vec<Cell>) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(header);
+    table
+}
+
+fn right(text: impl ToString) -> Cell {
+    Cell::new(text).set_alignment(CellAlignment::Right)
+}
+
+fn scores(fitting: &[&NodeExplanation]) -> Table {
+    let shown = &fitting[..fitting.len().min(COLUMNS)];
+    let header = std::iter::once(Cell::new("score × weight")).chain(shown.iter().map(|n| right(&n.name)));
+    let mut table = table(header.collect());
+    for (row, score) in shown[0].scores.iter().enumerate() {
+        let cells = shown.iter().map(|n| right(n.scores.get(row).map_or(0, |s| s.score)));
+        let label = Cell::new(format!("{} × {}", score.priority, score.weight));
+        table.add_row(std::iter::once(label).chain(cells));
+    }
+    table.add_row(std::iter::once(Cell::new("total")).chain(shown.iter().map(|n| right(n.total))));
+    table
+}
+
+fn refusals(nodes: &[NodeExplanation]) -> Table {
+    let mut table = table(["ruled out", "by", "because"].map(Cell::new).to_vec());
+    for node in nodes.iter().filter(|n| !n.fits) {
+        for (row, verdict) in node.verdicts.iter().filter(|v| v.verdict != VerdictCode::Fits).enumerate() {
+            let name = if row == 0 { &node.name } else { "" };
+            table.add_row([name, &verdict.predicate, &verdict.reasons.join(", ")]);
+        }
+    }
+    table
+}

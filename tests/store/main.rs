@@ -1,0 +1,65 @@
+//! The store's contract, on every engine: one suite, each case run on a SQLite file, SQLite in memory and PostgreSQL.
+//! Run it with `scripts/test --test store`.
+
+#[path = "../support/database.rs"]
+mod database;
+
+mod build;
+mod concurrency;
+mod faults;
+mod opening;
+mod reading;
+mod writing;
+
+/// Makes one test of each case and engine.
+macro_rules! contract {
+    ($($room:ident: $($case:ident)*;)*) => {
+        contract!(@engine sqlite_file SqliteFile $($room: $($case)*;)*);
+        contract!(@engine sqlite_memory SqliteMemory $($room: $($case)*;)*);
+        contract!(@engine postgres Postgres $($room: $($case)*;)*);
+    };
+    (@engine $name:ident $engine:ident $($room:ident: $($case:ident)*;)*) => {
+        mod $name {
+            use crate::database::{Engine, with_database};
+            $($(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    with_database(Engine::$engine, crate::$room::$case).await;
+                }
+            )*)*
+        }
+    };
+}
+
+contract! {
+    writing:
+        creates_and_replaces
+        creates_only_what_is_absent
+        changes_only_what_exists
+        compares_and_sets_the_revision
+        compares_the_uid
+        deletes_and_creates_anew
+        another_uid_is_another_object
+        writes_nothing_that_changes_nothing
+        binds_without_touching_the_body
+        losers_do_not_harm_each_other
+        all_or_nothing
+        goes_through_one_key_in_order
+        an_empty_batch_does_nothing
+        holds_any_body
+        refuses_keys_no_engine_can_hold
+        writes_large_batches;
+    reading:
+        an_unknown_cluster_is_empty
+        clusters_are_apart
+        lists_in_order_page_by_page
+        lists_one_namespace
+        follows_changes_page_by_page
+        knows_whether_it_is_migrated
+        refuses_calls_after_close;
+    concurrency:
+        a_tailing_reader_misses_nothing
+        one_writer_wins
+        the_hint_wakes
+        clusters_come_to_be_once;
+}

@@ -1,0 +1,99 @@
+//! Databases for tests: each test has its own, gone when the test is over, however it ends.
+
+use std::panic::resume_unwind;
+use std::sync::Arc;
+
+use podberth::store::{self, Options, Store};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+
+/// Which database to make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    SqliteFile,
+    SqliteMemory,
+    Postgres,
+}
+
+/// An empty database of one test's own.
+#[derive(Debug, Clone)]
+pub struct Database {
+    pub url: String,
+    directory: Option<Arc<tempfile::TempDir>>,
+}
+
+impl Database {
+    /// Opens it, not migrated.
+    pub async fn open(&self) -> Arc<dyn Store> {
+        store::open(&self.url, &Options::default()).await.expect("the database opens")
+    }
+
+    /// Opens and migrates it.
+    pub async fn store(&self) -> Arc<dyn Store> {
+        let store = self.open().await;
+        store.migrate().await.expect("the database migrates");
+        store
+    }
+
+    async fn create(engine: Engine) -> Self {
+        match engine {
+            Engine::SqliteFile => {
+                let directory = tempfile::tempdir().expect("a temporary directory");
+                let url = format!("sqlite:{}", directory.path().join("test.db").display());
+                Self { url, directory: Some(Arc::new(directory)) }
+            }
+            Engine::SqliteMemory => Self { url: "sqlite::memory:".into(), directory: None },
+            Engine::Postgres => {
+                let name = format!("test_{}", uuid::Uuid::new_v4().simple());
+                admin(&format!("CREATE DATABASE {name}")).await;
+                Self { url: postgres_url(&name), directory: None }
+            }
+        }
+    }
+
+    async fn drop(self) {
+        if self.url.starts_with("postgres")
+            && let Some((_, name)) = self.url.rsplit_once('/')
+        {
+            admin(&format!("DROP DATABASE {name} WITH (FORCE)")).await;
+        }
+        drop(self.directory);
+    }
+}
+
+/// Runs a test with a database of its own.
+pub async fn with_database<F>(engine: Engine, test: impl FnOnce(Database) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let database = Database::create(engine).await;
+    let result = tokio::spawn(test(database.clone())).await;
+    database.drop().await;
+    if let Err(error) = result {
+        resume_unwind(error.into_panic());
+    }
+}
+
+/// The URL of another database on the test server.
+pub fn postgres_url(name: &str) -> String {
+    let admin = admin_url();
+    let (server, _) = admin.rsplit_once('/').expect("the admin URL names a database");
+    format!("{server}/{name}")
+}
+
+/// Executes a statement on the test server.
+pub async fn admin(sql: &str) {
+    execute(&admin_url(), sql).await;
+}
+
+/// Executes a statement on a PostgreSQL database.
+pub async fn execute(url: &str, sql: &str) {
+    let mut connection = PgConnection::connect(url).await.expect("the test server answers");
+    connection.execute(AssertSqlSafe(sql.to_owned())).await.expect("the statement is right");
+    connection.close().await.expect("the connection closes");
+}
+
+fn admin_url() -> String {
+    std::env::var("PODBERTH_TEST_POSTGRES_URL").expect(
+        "PODBERTH_TEST_POSTGRES_URL is not set: run the tests with scripts/test, which starts a private PostgreSQL",
+    )
+}
