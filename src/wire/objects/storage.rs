@@ -72,6 +72,9 @@ pub struct PersistentVolumeSpec {
     /// An OpenStack Cinder volume.
     #[schema(nullable = false)]
     pub cinder: Option<VolumeId>,
+    /// A Portworx volume.
+    #[schema(nullable = false)]
+    pub portworx_volume: Option<VolumeId>,
     /// A Ceph block device image.
     #[schema(nullable = false)]
     pub rbd: Option<Rbd>,
@@ -246,6 +249,7 @@ impl PersistentVolume {
                 ebs: spec.aws_elastic_block_store.as_ref(),
                 azure: spec.azure_disk.as_ref(),
                 cinder: spec.cinder.as_ref(),
+                portworx: spec.portworx_volume.as_ref(),
                 rbd: spec.rbd.as_ref(),
                 iscsi: spec.iscsi.as_ref(),
                 csi: spec.csi.as_ref(),
