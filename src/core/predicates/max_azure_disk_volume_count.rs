@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn a_node_takes_what_it_offers_or_sixteen() {
         let rule = predicate("MaxAzureDiskVolumeCount", &Arguments::defaults(Release::V1_22));
-        let cluster = [
+        let cluster: [crate::core::snapshot::Object; 3] = [
             node("a").offers("attachable-volumes-azure-disk", "1").into(),
             node("b").into(),
             pod("old").mounts(disk("d0")).on("a").into(),

@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn volumes_are_left_to_csi_where_the_plugin_has_moved() {
         let rule = predicate("MaxCinderVolumeCount", &Arguments::defaults(Release::V1_22));
-        let cluster = [
+        let cluster: [crate::core::snapshot::Object; 4] = [
             node("a").offers("attachable-volumes-cinder", "0").into(),
             node("b").offers("attachable-volumes-cinder", "0").into(),
             node("c").into(),

@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn a_pod_goes_where_its_volumes_can_be_reached() {
         let rule = predicate("NoVolumeNodeConflict", &Arguments::defaults(Release::V1_22));
-        let cluster = [
+        let cluster: [crate::core::snapshot::Object; 8] = [
             node("a").into(),
             node("b").into(),
             pvc("local").bound_to("pv-a").into(),
