@@ -312,7 +312,11 @@ mod tests {
     fn totals_are_spread_over_the_range_asked_for() {
         // 612 is the lowest, 712 the highest: 637 is 25/100 of the way, 2.5 → 3.
         assert_eq!(spread_over(&[612, 712, 637, 613], 10), [0, 10, 3, 0]);
-        assert_eq!(spread_over(&[1_000_612, 1_000_712], 10), [0, 10], "a weight that all share does not flatten the rest");
+        assert_eq!(
+            spread_over(&[1_000_612, 1_000_712], 10),
+            [0, 10],
+            "a weight that all share does not flatten the rest"
+        );
         assert_eq!(spread_over(&[5, 5], 10), [10, 10]);
         assert_eq!(spread_over(&[], 10), [0_i64; 0]);
         assert_eq!(spread_over(&[i64::MIN, i64::MAX, 0], 100), [0, 100, 50]);
