@@ -6,7 +6,7 @@
 use std::{fs, io::IsTerminal, sync::OnceLock};
 
 use clap::ValueEnum;
-use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics::{describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::{EnvFilter, fmt};
 
@@ -120,7 +120,7 @@ pub fn recorder() -> Result<PrometheusHandle, BuildError> {
     let handle = HANDLE.get_or_init(|| {
         let recorder = builder.build_recorder();
         let handle = recorder.handle();
-        // Another thread may have been faster; then the handle that it keeps is the one to use.
+        // Fails only where somebody else has installed one: then this one stays empty.
         drop(metrics::set_global_recorder(recorder));
         handle
     });
@@ -134,7 +134,7 @@ fn describe() {
         match metric.kind {
             Kind::Counter => describe_counter!(metric.name, metric.help),
             Kind::Gauge => describe_gauge!(metric.name, metric.help),
-            Kind::Histogram(_) => describe_histogram!(metric.name, Unit::Count, metric.help),
+            Kind::Histogram(_) => describe_histogram!(metric.name, metric.help),
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::core::{
     model::{
-        Effect, HostPort, Labels, Node, Pod, Protocol, Quantity, ResourceList, Resources, Taint, Toleration,
-        TolerationOperator, non_zero,
+        ConditionStatus, ContainerRequests, Effect, HostPort, Labels, Node, Pod, PodRequests, Protocol, Quantity,
+        ResourceList, Resources, Taint, Toleration, TolerationOperator, Volume, VolumeSource,
     },
     predicates::{self, Build, Demand, Predicate},
     priorities::{self, Priority},
@@ -11,6 +11,10 @@ use crate::core::{
     snapshot::{Object, Snapshot},
     verdict::Verdict,
 };
+
+mod volumes;
+
+pub use volumes::{ClaimBuilder, ClassBuilder, CsiNodeBuilder, VolumeBuilder, csi_node, pv, pvc, storage_class};
 
 /// A pod in namespace `default` with one container that asks for nothing.
 pub fn pod(name: &str) -> PodBuilder {
@@ -22,6 +26,7 @@ pub fn pod(name: &str) -> PodBuilder {
             ..Pod::default()
         },
         requests: ResourceList::new(),
+        others: PodRequests::default(),
         labels: Vec::new(),
     }
 }
@@ -37,7 +42,10 @@ pub fn node(name: &str) -> NodeBuilder {
 #[derive(Clone)]
 pub struct PodBuilder {
     pod: Pod,
+    /// What the first container asks for.
     requests: ResourceList,
+    /// What its other parts ask for.
+    others: PodRequests,
     labels: Vec<(String, String)>,
 }
 
@@ -52,8 +60,12 @@ fn quantity(text: &str) -> Quantity {
     text.parse().unwrap_or_else(|e| panic!("{text:?} in a test: {e}"))
 }
 
+fn list(amounts: &[(&str, &str)]) -> ResourceList {
+    amounts.iter().map(|(resource, amount)| ((*resource).into(), quantity(amount))).collect()
+}
+
 impl PodBuilder {
-    /// Requests an amount of any resource.
+    /// Requests an amount of any resource, by its first container.
     #[must_use]
     pub fn requests(mut self, resource: &str, amount: &str) -> Self {
         self.requests.insert(resource.into(), quantity(amount));
@@ -70,6 +82,48 @@ impl PodBuilder {
     #[must_use]
     pub fn memory(self, amount: &str) -> Self {
         self.requests("memory", amount)
+    }
+
+    /// Has another container, which asks for these amounts.
+    #[must_use]
+    pub fn container(mut self, amounts: &[(&str, &str)]) -> Self {
+        self.others.containers.push(ContainerRequests { requests: list(amounts), restartable: false });
+        self
+    }
+
+    /// Has an init container, which asks for these amounts.
+    #[must_use]
+    pub fn init(mut self, amounts: &[(&str, &str)]) -> Self {
+        self.others.init_containers.push(ContainerRequests { requests: list(amounts), restartable: false });
+        self
+    }
+
+    /// Has a sidecar, which asks for these amounts.
+    #[must_use]
+    pub fn sidecar(mut self, amounts: &[(&str, &str)]) -> Self {
+        self.others.init_containers.push(ContainerRequests { requests: list(amounts), restartable: true });
+        self
+    }
+
+    /// Asks for these amounts as a whole.
+    #[must_use]
+    pub fn pod_level(mut self, amounts: &[(&str, &str)]) -> Self {
+        self.others.pod_level = list(amounts);
+        self
+    }
+
+    /// Costs these amounts on top.
+    #[must_use]
+    pub fn overhead(mut self, amounts: &[(&str, &str)]) -> Self {
+        self.others.overhead = list(amounts);
+        self
+    }
+
+    /// Is limited to these amounts.
+    #[must_use]
+    pub fn limits(mut self, amounts: &[(&str, &str)]) -> Self {
+        self.pod.limits = Resources::from_list(&list(amounts));
+        self
     }
 
     /// Stands in another namespace.
@@ -100,6 +154,20 @@ impl PodBuilder {
         self
     }
 
+    /// Mounts a claim of its namespace.
+    #[must_use]
+    pub fn claim(self, name: &str) -> Self {
+        self.mounts(VolumeSource::PersistentVolumeClaim { claim_name: name.into(), read_only: false })
+    }
+
+    /// Mounts a volume, named `v0`, `v1`… in their order.
+    #[must_use]
+    pub fn mounts(mut self, source: VolumeSource) -> Self {
+        let name = format!("v{}", self.pod.volumes.len()).into();
+        self.pod.volumes.push(Volume { name, source });
+        self
+    }
+
     /// Tolerates every taint with this key.
     #[must_use]
     pub fn tolerates(mut self, key: &str) -> Self {
@@ -124,8 +192,9 @@ impl PodBuilder {
     pub fn build(self) -> Pod {
         let mut pod = self.pod;
         pod.labels = self.labels.into_iter().collect();
-        pod.requests = Resources::from_list(&self.requests);
-        pod.non_zero_requests = non_zero(&self.requests);
+        let mut asked = self.others;
+        asked.containers.push(ContainerRequests { requests: self.requests, restartable: false });
+        pod.set_requests(asked);
         pod
     }
 }
@@ -167,6 +236,13 @@ impl NodeBuilder {
     #[must_use]
     pub fn taint(mut self, key: &str, value: &str, effect: Effect) -> Self {
         self.node.taints.push(Taint { key: key.into(), value: value.into(), effect });
+        self
+    }
+
+    /// Reports a condition.
+    #[must_use]
+    pub fn condition(mut self, kind: &str, status: ConditionStatus) -> Self {
+        self.node.conditions.push((kind.into(), status));
         self
     }
 

@@ -20,7 +20,7 @@ fn locked(name: &str, document: &Value) {
         kept == current,
         "openapi/{name} is not what the server publishes (first difference: line {}). When the change is meant, refresh \
          it: UPDATE=1 cargo test --test openapi",
-        differs.map_or_else(|| kept.lines().count().min(current.lines().count()), |line| line) + 1,
+        differs.unwrap_or_else(|| kept.lines().count().min(current.lines().count())) + 1,
     );
 }
 
@@ -119,7 +119,7 @@ fn schemas(visit: &mut dyn FnMut(&str, &Map<String, Value>)) {
     fn walk(place: &str, value: &Value, visit: &mut dyn FnMut(&str, &Map<String, Value>)) {
         match value {
             Value::Array(items) => {
-                items.iter().enumerate().for_each(|(at, item)| walk(&format!("{place}[{at}]"), item, visit))
+                items.iter().enumerate().for_each(|(at, item)| walk(&format!("{place}[{at}]"), item, visit));
             }
             Value::Object(map) => {
                 visit(place, map);

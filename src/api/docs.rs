@@ -3,10 +3,10 @@
 use std::sync::{Arc, LazyLock};
 
 use axum::{
-    http::header,
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use utoipa_swagger_ui::{Config, serve};
+use utoipa_swagger_ui::{Config, Url, serve};
 
 use super::{
     error::{ApiError, Result},
@@ -14,15 +14,19 @@ use super::{
 };
 
 /// Relative, so that it holds behind a path prefix; `validator_url` would ask a host on the internet otherwise.
-static CONFIG: LazyLock<Arc<Config<'static>>> =
-    LazyLock::new(|| Arc::new(Config::new(["../openapi.json", "../openapi-3.1.json"]).validator_url("none")));
+static CONFIG: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
+    Arc::new(
+        Config::new([Url::new("OpenAPI 3.0", "../openapi.json"), Url::new("OpenAPI 3.1", "../openapi-3.1.json")])
+            .validator_url("none"),
+    )
+});
 
 /// The documentation, for a browser
 #[utoipa::path(get, path = "/docs", operation_id = "getDocsRedirect", tag = "documents", responses(
     (status = 308, description = "It is at `docs/`."),
 ))]
 pub async fn redirect() -> Response {
-    (axum::http::StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, "docs/")]).into_response()
+    (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, "docs/")]).into_response()
 }
 
 /// The documentation's page

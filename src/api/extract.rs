@@ -1,5 +1,7 @@
 //! What handlers take from a request. Whatever is wrong with it is an [`ApiError`], so every refusal is a `Status`.
 
+use std::borrow::Cow;
+
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Request},
@@ -8,6 +10,7 @@ use axum::{
 use serde::de::DeserializeOwned;
 
 use super::error::{ApiError, Result};
+use crate::wire::yaml;
 
 /// How a body is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,14 +66,12 @@ impl<S: Send + Sync> FromRequest<S> for JsonBytes {
     async fn from_request(request: Request, state: &S) -> Result<Self> {
         let format = Format::of(request.headers())?;
         let RawBody(bytes) = RawBody::from_request(request, state).await?;
-        match format {
-            Format::Json => Ok(Self(bytes)),
-            Format::Yaml => {
-                let value: serde_json::Value =
-                    serde_saphyr::from_slice(&bytes).map_err(|error| ApiError::BadRequest(error.to_string()))?;
-                serde_json::to_vec(&value).map(|json| Self(json.into())).map_err(ApiError::internal)
-            }
-        }
+        let bytes = match yaml::to_json(&bytes, format == Format::Yaml) {
+            Ok(Cow::Borrowed(_)) => bytes,
+            Ok(Cow::Owned(json)) => json.into(),
+            Err(error) => return Err(ApiError::BadRequest(error.to_string())),
+        };
+        Ok(Self(bytes))
     }
 }
 

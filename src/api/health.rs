@@ -2,7 +2,7 @@
 //!
 //! Replies read like those of the Kubernetes components (`staging/src/k8s.io/apiserver/pkg/server/healthz/healthz.go`).
 
-use std::{fmt, fmt::Write as _, future::Future, pin::Pin, sync::Arc};
+use std::{fmt, fmt::Write as _, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -11,10 +11,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{error::Result, extract::Query, state::AppState};
 use crate::telemetry;
+
+/// How long one check may take: whoever probes does not wait long either.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What a check's run comes to: nothing, or one line that may be shown to anybody.
 pub type CheckResult = std::result::Result<(), String>;
@@ -95,7 +99,8 @@ async fn run(state: &AppState) -> Vec<(&'static str, CheckResult)> {
     let stopping = if state.is_stopping() { Err("the process is shutting down".into()) } else { Ok(()) };
     let mut results = vec![("shutdown", stopping)];
     for check in &state.checks {
-        results.push((check.name, (check.run)().await));
+        let result = timeout(CHECK_TIMEOUT, (check.run)()).await;
+        results.push((check.name, result.unwrap_or_else(|_| Err(format!("no answer within {CHECK_TIMEOUT:?}")))));
     }
     results
 }
@@ -178,4 +183,59 @@ pub async fn version() -> Json<VersionInfo> {
 pub async fn metrics(State(state): State<AppState>) -> Response {
     telemetry::sample_process();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], state.metrics.render()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::store;
+
+    /// What `/readyz?verbose` says.
+    async fn ready(state: &AppState) -> (StatusCode, String) {
+        let query = HealthQuery { verbose: Some(String::new()) };
+        let response = readyz(State(state.clone()), Query(query)).await.expect("it always answers");
+        let status = response.status();
+        let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.expect("a body");
+        (status, String::from_utf8(body.to_vec()).expect("text"))
+    }
+
+    #[tokio::test]
+    async fn readiness_follows_each_check_and_the_end() {
+        let store = store::open("sqlite::memory:", &store::Options::default()).await.expect("a database in memory");
+        let well = Arc::new(AtomicBool::new(true));
+        let check = Check::new("weather", {
+            let well = well.clone();
+            move || {
+                let well = well.load(Ordering::Relaxed);
+                async move { if well { Ok(()) } else { Err("it rains".into()) } }
+            }
+        });
+        let state = AppState::new(store, vec![check], telemetry::recorder().expect("a recorder"));
+
+        assert_eq!(
+            ready(&state).await,
+            (StatusCode::OK, "[+]shutdown ok\n[+]weather ok\nreadyz check passed\n".into())
+        );
+        well.store(false, Ordering::Relaxed);
+        let (status, text) = ready(&state).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(text.contains("[-]weather failed: it rains\n"), "{text}");
+        well.store(true, Ordering::Relaxed);
+        state.stop();
+        let (status, text) = ready(&state).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(text.contains("[-]shutdown failed"), "{text}");
+    }
+
+    #[test]
+    fn only_a_failure_or_a_wish_is_told_at_length() {
+        let query = |verbose: Option<&str>| HealthQuery { verbose: verbose.map(Into::into) };
+        for (given, told) in
+            [(None, false), (Some(""), true), (Some("true"), true), (Some("0"), false), (Some("false"), false)]
+        {
+            assert_eq!(query(given).verbose(), told, "{given:?}");
+        }
+    }
 }

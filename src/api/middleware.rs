@@ -11,7 +11,7 @@ use axum::{
 };
 use tokio::time::{Instant, timeout};
 use tower_http::catch_panic::CatchPanicLayer;
-use tracing::{Instrument, debug, info_span, warn};
+use tracing::{Instrument, debug, error_span, warn};
 use uuid::Uuid;
 
 use super::error::ApiError;
@@ -65,7 +65,8 @@ async fn observed(request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("", MatchedPath::as_str).to_owned();
-    let span = info_span!("request", id = id.to_str().unwrap_or_default(), %method, path = request.uri().path());
+    // At the level of errors, so that they carry the request's identity whatever is logged besides.
+    let span = error_span!("request", id = id.to_str().unwrap_or_default(), %method, path = request.uri().path());
 
     let start = Instant::now();
     let mut response = async {
@@ -104,4 +105,137 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
 fn known_method(method: &str) -> &'static str {
     const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
     KNOWN.into_iter().find(|known| *known == method).unwrap_or("other")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use axum::{
+        body::{Body as HttpBody, to_bytes},
+        http::{Request as HttpRequest, header},
+        routing::{get, post},
+    };
+    use serde::Deserialize;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::{
+        api::extract::{Body, Path, Query},
+        wire::status::Status,
+    };
+
+    #[derive(Deserialize)]
+    struct Input {
+        spec: Spec,
+    }
+
+    #[derive(Deserialize)]
+    struct Spec {
+        count: u32,
+    }
+
+    #[derive(Deserialize)]
+    struct Page {
+        limit: Option<u32>,
+    }
+
+    #[allow(clippy::panic, reason = "the panic is what is tested")]
+    fn broken() {
+        panic!("secret");
+    }
+
+    fn server() -> Router {
+        let router = Router::new()
+            .route("/count", post(async |Body(input): Body<Input>| input.spec.count.to_string()))
+            .route("/number/{n}", get(async |Path(n): Path<u8>| n.to_string()))
+            .route("/page", get(async |Query(page): Query<Page>| page.limit.unwrap_or(0).to_string()))
+            .route("/slow", get(async || pending::<()>().await))
+            .route("/broken", get(async || broken()));
+        around(router, Limits { request_timeout: Duration::from_millis(5), body_bytes: 64 })
+    }
+
+    /// A reply's code and text.
+    async fn reply(request: HttpRequest<HttpBody>) -> (u16, String) {
+        let response = server().oneshot(request).await.expect("the router never fails");
+        let code = response.status().as_u16();
+        let body = to_bytes(response.into_body(), usize::MAX).await.expect("a body");
+        (code, String::from_utf8(body.to_vec()).expect("text"))
+    }
+
+    /// A refusal's code and message; its body must be a `Status` of the same code.
+    async fn refusal(request: HttpRequest<HttpBody>) -> (u16, String) {
+        let (code, text) = reply(request).await;
+        let status: Status = serde_json::from_str(&text).expect("a Status");
+        assert_eq!((status.code, status.kind.as_str()), (code, "Status"));
+        (code, status.message)
+    }
+
+    fn get_of(path: &str) -> HttpRequest<HttpBody> {
+        HttpRequest::get(path).body(HttpBody::empty()).expect("a request")
+    }
+
+    fn post_of(media_type: Option<&str>, body: &str) -> HttpRequest<HttpBody> {
+        let mut request = HttpRequest::post("/count");
+        if let Some(media_type) = media_type {
+            request = request.header(header::CONTENT_TYPE, media_type);
+        }
+        request.body(HttpBody::from(body.to_owned())).expect("a request")
+    }
+
+    #[tokio::test]
+    async fn bodies_are_read_as_their_media_type_says() {
+        let json = r#"{"spec": {"count": 3}}"#;
+        for media_type in [None, Some("application/json"), Some("Application/JSON; charset=utf-8")] {
+            assert_eq!(reply(post_of(media_type, json)).await, (200, "3".into()), "{media_type:?}");
+        }
+        for media_type in ["application/yaml", "text/yaml"] {
+            assert_eq!(reply(post_of(Some(media_type), "spec:\n  count: 3\n")).await, (200, "3".into()));
+        }
+        let (code, message) = refusal(post_of(Some("application/vnd.kubernetes.protobuf"), json)).await;
+        assert_eq!(code, 415);
+        assert!(message.contains("application/json"), "{message}");
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_with_a_body_is_told_with_its_field() {
+        let (code, message) = refusal(post_of(None, r#"{"spec": {"count": "x"}}"#)).await;
+        assert_eq!(code, 400);
+        assert!(message.starts_with("spec.count: invalid type"), "{message}");
+        assert_eq!(refusal(post_of(None, "{")).await.0, 400);
+        assert_eq!(refusal(post_of(None, "")).await.0, 400);
+        assert_eq!(refusal(post_of(None, r#"{"spec": {"count": 1}} more"#)).await.0, 400);
+        assert_eq!(refusal(post_of(Some("application/yaml"), "a: [")).await.0, 400);
+        assert_eq!(refusal(post_of(None, &" ".repeat(65))).await.0, 413);
+    }
+
+    #[tokio::test]
+    async fn paths_and_queries_are_refused_alike() {
+        assert_eq!(reply(get_of("/number/7")).await, (200, "7".into()));
+        assert_eq!(refusal(get_of("/number/many")).await.0, 400);
+        assert_eq!(reply(get_of("/page?limit=5")).await, (200, "5".into()));
+        assert_eq!(refusal(get_of("/page?limit=x")).await.0, 400);
+    }
+
+    #[tokio::test]
+    async fn too_slow_and_broken_are_answered() {
+        assert_eq!(refusal(get_of("/slow")).await.0, 504);
+        let (code, message) = refusal(get_of("/broken")).await;
+        assert_eq!(code, 500);
+        assert!(!message.contains("secret"));
+    }
+
+    #[tokio::test]
+    async fn a_sane_request_id_comes_back() {
+        let sent = async |id: &str| {
+            let request = HttpRequest::get("/page").header(REQUEST_ID, id).body(HttpBody::empty()).expect("a request");
+            let response = server().oneshot(request).await.expect("the router never fails");
+            response.headers()[REQUEST_ID].to_str().expect("text").to_owned()
+        };
+        assert_eq!(sent("abc-1.2").await, "abc-1.2");
+        let long = "x".repeat(129);
+        for bad in ["", "a b", "{}", long.as_str()] {
+            assert_eq!(sent(bad).await.len(), 36, "{bad:?}");
+        }
+    }
 }

@@ -90,3 +90,87 @@ async fn pause_after(error: &io::Error) {
         sleep(ACCEPT_PAUSE).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::routing::get;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        sync::{Notify, oneshot},
+        task::JoinHandle,
+    };
+
+    use super::*;
+
+    /// A server with one handler that says that it was `entered` and answers when it is `released`.
+    struct Server {
+        entered: Arc<Notify>,
+        released: Arc<Notify>,
+        stop: oneshot::Sender<()>,
+        ended: JoinHandle<()>,
+        client: TcpStream,
+    }
+
+    async fn server(timeouts: Timeouts) -> Server {
+        let (entered, released) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (enter, release) = (entered.clone(), released.clone());
+        let handler = move || {
+            let (enter, release) = (enter.clone(), release.clone());
+            async move {
+                enter.notify_one();
+                release.notified().await;
+                "done"
+            }
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("its address");
+        let (stop, stopped) = oneshot::channel::<()>();
+        let router = Router::new().route("/", get(handler));
+        let ended = tokio::spawn(serve(listener, router, timeouts, async {
+            let _ = stopped.await;
+        }));
+        let client = TcpStream::connect(address).await.expect("it listens");
+        Server { entered, released, stop, ended, client }
+    }
+
+    const PATIENT: Timeouts = Timeouts { idle: Duration::from_mins(1), grace: Duration::from_mins(1) };
+
+    async fn ask(client: &mut TcpStream) {
+        client.write_all(b"GET / HTTP/1.1\r\nhost: podberth\r\n\r\n").await.expect("it reads");
+    }
+
+    #[tokio::test]
+    async fn a_request_under_way_is_answered_before_the_end() {
+        let Server { entered, released, stop, ended, mut client } = server(PATIENT).await;
+        ask(&mut client).await;
+        entered.notified().await;
+        stop.send(()).expect("it serves");
+        released.notify_one();
+        let mut reply = String::new();
+        client.read_to_string(&mut reply).await.expect("a reply, and the end of the connection");
+        assert!(reply.starts_with("HTTP/1.1 200") && reply.ends_with("done"), "{reply}");
+        ended.await.expect("no panic");
+    }
+
+    #[tokio::test]
+    async fn the_grace_ends_the_wait() {
+        let Server { entered, stop, ended, mut client, .. } =
+            server(Timeouts { grace: Duration::from_millis(5), ..PATIENT }).await;
+        ask(&mut client).await;
+        entered.notified().await;
+        stop.send(()).expect("it serves");
+        ended.await.expect("no panic");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_trickles_is_sent_away() {
+        let Server { mut client, .. } = server(Timeouts { idle: Duration::from_millis(5), ..PATIENT }).await;
+        client.write_all(b"GET / HT").await.expect("it reads");
+        let mut reply = String::new();
+        // Whether it hears of it as an end or as a reset is the system's choice.
+        let _ = client.read_to_string(&mut reply).await;
+        assert!(!reply.starts_with("HTTP/1.1 200"), "{reply}");
+    }
+}

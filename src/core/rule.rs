@@ -56,7 +56,8 @@ pub struct Arguments {
     pub service_anti_affinity_labels: Vec<Name>,
     /// `RequestedToCapacityRatio`: the line from utilization to score, in order of utilization.
     pub capacity_ratio_shape: Vec<ShapePoint>,
-    /// The resources that least-, most-requested and `RequestedToCapacityRatio` look at.
+    /// The resources that `RequestedToCapacityRatio` looks at; in 1.34 also least and most requested, which in 1.22 look
+    /// at CPU and memory whatever a policy says.
     pub scored_resources: Vec<ResourceWeight>,
     /// The resources that `BalancedResourceAllocation` looks at.
     pub balanced_resources: Vec<ResourceWeight>,

@@ -224,8 +224,8 @@ impl Snapshot {
     }
 
     /// A claim by namespace and name.
-    pub fn claim(&self, namespace: &str, name: &str) -> Option<&Arc<PersistentVolumeClaim>> {
-        self.claims.get(&(namespace.into(), name.into()))
+    pub fn claim(&self, namespace: &Name, name: &Name) -> Option<&Arc<PersistentVolumeClaim>> {
+        self.claims.get(&(namespace.clone(), name.clone()))
     }
 
     /// A storage class by name.

@@ -1,5 +1,5 @@
 //! JSON decoded as Go decodes it: `null` stands for the zero value wherever a list, map, object, text, number or boolean
-//! is expected.
+//! is expected, and the keys of extender messages may be written in any case.
 //!
 //! A deserializer wrapped around serde_json's, so that the structs of [`super::objects`] need no attribute per field.
 
@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{
     de::{
-        DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor,
+        DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor,
         value::{MapDeserializer, SeqDeserializer},
     },
     forward_to_deserialize_any,
@@ -38,7 +38,12 @@ pub fn from_slice<'de, T: serde::Deserialize<'de>>(json: &'de [u8]) -> Result<T,
     }
 }
 
-/// A deserializer that reads `null` as Go does.
+/// Structs whose serde name begins so match their keys in any case: `#[serde(rename = "AnyCaseExtenderArgs")]`.
+///
+/// Go's `encoding/json` does so everywhere, Kubernetes' own decoder for objects nowhere.
+const ANY_CASE: &str = "AnyCase";
+
+/// A deserializer that reads as Go does.
 pub struct GoJson<D>(pub D);
 
 /// For each type: what its `null` is.
@@ -87,8 +92,19 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for GoJson<D> {
         deserialize_string() => |v| v.visit_str("");
         deserialize_seq() => |v| v.visit_seq(SeqDeserializer::new(std::iter::empty::<()>()));
         deserialize_map() => |v| v.visit_map(MapDeserializer::new(std::iter::empty::<((), ())>()));
-        deserialize_struct(name: &'static str, fields: &'static [&'static str])
-            => |v| v.visit_map(MapDeserializer::new(std::iter::empty::<((), ())>()));
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        if name.starts_with(ANY_CASE) {
+            self.deserialize_map(AnyCase { inner: visitor, fields })
+        } else {
+            self.deserialize_map(visitor)
+        }
     }
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
@@ -213,5 +229,105 @@ impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Inside<S> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<S::Value, D::Error> {
         self.0.deserialize(GoJson(deserializer))
+    }
+}
+
+/// Gives the visitor of a struct its own spelling of the keys.
+struct AnyCase<T> {
+    inner: T,
+    fields: &'static [&'static str],
+}
+
+impl<'de, V: Visitor<'de>> Visitor<'de> for AnyCase<V> {
+    type Value = V::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.expecting(f)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<V::Value, A::Error> {
+        self.inner.visit_map(AnyCase { inner: entries, fields: self.fields })
+    }
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for AnyCase<A> {
+    type Error = A::Error;
+
+    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
+        let Some(key) = self.inner.next_key::<String>()? else { return Ok(None) };
+        let spelled = self.fields.iter().find(|f| f.eq_ignore_ascii_case(&key)).copied().unwrap_or(&key);
+        seed.deserialize(spelled.into_deserializer()).map(Some)
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
+        self.inner.next_value_seed(seed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde::Deserialize;
+    use serde_json::value::RawValue;
+
+    use super::*;
+
+    #[derive(Debug, Default, PartialEq, Deserialize)]
+    #[serde(default)]
+    struct All {
+        text: String,
+        number: i32,
+        truth: bool,
+        list: Vec<Inner>,
+        map: BTreeMap<String, String>,
+        inner: Inner,
+        option: Option<Inner>,
+    }
+
+    #[derive(Debug, Default, PartialEq, Deserialize)]
+    #[serde(default)]
+    struct Inner {
+        value: i64,
+    }
+
+    #[test]
+    fn null_is_the_zero_value_at_every_depth() {
+        let nulls = br#"{"text":null,"number":null,"truth":null,"list":null,"map":null,"inner":null,"option":null}"#;
+        assert_eq!(from_slice::<All>(nulls).unwrap(), All::default());
+        let deep = br#"{"list":[null,{"value":null},{"value":3}],"map":{"a":null},"option":{}}"#;
+        let all: All = from_slice(deep).unwrap();
+        assert_eq!(all.list.iter().map(|i| i.value).collect::<Vec<_>>(), [0, 0, 3]);
+        assert_eq!(all.map["a"], "");
+        assert_eq!(all.option, Some(Inner::default()));
+        assert_eq!(from_slice::<All>(b"null").unwrap(), All::default());
+    }
+
+    #[test]
+    fn errors_name_the_field() {
+        let error = |json: &str| from_slice::<All>(json.as_bytes()).unwrap_err().field;
+        assert_eq!(error(r#"{"list":[{},{"value":"x"}]}"#), "list[1].value");
+        assert_eq!(error(r#"{"map":{"a":1}}"#), "map.a");
+        assert_eq!(error("[]"), "");
+        assert_eq!(error("{} {}"), "");
+    }
+
+    #[test]
+    fn raw_values_pass_through() {
+        #[derive(Deserialize)]
+        #[serde(rename = "AnyCaseRaw")]
+        struct Raw<'a> {
+            #[serde(borrow)]
+            items: Vec<&'a RawValue>,
+        }
+        let raw: Raw<'_> = from_slice(br#"{"ITEMS": [ {"a" : 1}, null ]}"#).unwrap();
+        assert_eq!(raw.items.iter().map(|r| r.get()).collect::<Vec<_>>(), [r#"{"a" : 1}"#, "null"]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+            let _ = from_slice::<All>(&bytes);
+        }
     }
 }

@@ -83,6 +83,11 @@ impl Faults {
         self.0
     }
 
+    /// How many there are so far.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// A value that breaks a rule.
     pub fn invalid(&mut self, at: &Path<'_>, value: impl fmt::Debug, rule: impl fmt::Display) {
         self.push(at, "FieldValueInvalid", format!("Invalid value: {value:?}: {rule}"));

@@ -38,6 +38,11 @@ impl StoredKind {
         if self.group.is_empty() { self.version.into() } else { format!("{}/{}", self.group, self.version) }
     }
 
+    /// `pods`, or `replicasets.apps`: the kind's own name among all, under which its objects are stored.
+    pub fn key(&self) -> String {
+        if self.group.is_empty() { self.plural.into() } else { format!("{}.{}", self.plural, self.group) }
+    }
+
     /// Reads an object of this kind: what it means, and everything that is wrong with it.
     ///
     /// # Errors
@@ -206,6 +211,12 @@ pub fn by_plural(group: &str, plural: &str) -> Option<&'static StoredKind> {
     ALL.iter().find(|k| k.group == group && k.plural == plural)
 }
 
+/// The kind whose [`StoredKind::key`] this is.
+pub fn by_key(key: &str) -> Option<&'static StoredKind> {
+    let (plural, group) = key.split_once('.').unwrap_or((key, ""));
+    by_plural(group, plural)
+}
+
 /// The kind that an object says it is. Any version of the group will do (`policy/v1beta1`, `apps/v1beta2`): what
 /// scheduling reads has not changed between them.
 pub fn by_api_version(api_version: &str, kind: &str) -> Option<&'static StoredKind> {
@@ -218,4 +229,45 @@ pub fn by_api_version(api_version: &str, kind: &str) -> Option<&'static StoredKi
 /// The kind that is this to the core.
 pub fn by_core(kind: Kind) -> Option<&'static StoredKind> {
     ALL.iter().find(|k| k.core == kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_found_by_every_name() {
+        for row in ALL {
+            assert_eq!(by_plural(row.group, row.plural).unwrap().kind, row.kind);
+            assert_eq!(by_api_version(&row.api_version(), row.kind).unwrap().plural, row.plural);
+            assert_eq!(by_core(row.core).unwrap().kind, row.kind);
+            let object = row.parse(br#"{"metadata":{"name":"x"}}"#).unwrap().object;
+            assert_eq!(object_kind(&object), row.core, "the row's parse function gives the row's kind");
+        }
+        for (old, kind, version) in [
+            ("policy/v1beta1", "PodDisruptionBudget", "policy/v1"),
+            ("extensions/v1beta1", "ReplicaSet", "apps/v1"),
+            ("apps/v1beta2", "StatefulSet", "apps/v1"),
+            ("storage.k8s.io/v1beta1", "CSINode", "storage.k8s.io/v1"),
+        ] {
+            assert_eq!(by_api_version(old, kind).unwrap().api_version(), version);
+        }
+        assert!(by_api_version("apps/v1", "Pod").is_none() && by_api_version("v1", "Secret").is_none());
+        assert!(by_api_version("", "").is_none() && by_plural("apps", "pods").is_none());
+    }
+
+    fn object_kind(object: &Object) -> Kind {
+        match object {
+            Object::Node(_) => Kind::Node,
+            Object::Pod(_) => Kind::Pod,
+            Object::Namespace(_) => Kind::Namespace,
+            Object::Workload(w) => Kind::Workload(w.kind),
+            Object::PersistentVolume(_) => Kind::PersistentVolume,
+            Object::PersistentVolumeClaim(_) => Kind::PersistentVolumeClaim,
+            Object::StorageClass(_) => Kind::StorageClass,
+            Object::CsiNode(_) => Kind::CsiNode,
+            Object::PodDisruptionBudget(_) => Kind::PodDisruptionBudget,
+            Object::PriorityClass(_) => Kind::PriorityClass,
+        }
+    }
 }

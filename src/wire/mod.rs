@@ -6,10 +6,14 @@
 
 pub mod cluster;
 pub mod decode;
+pub mod document;
 pub mod explanation;
+pub mod extender;
 pub mod fault;
 pub mod kinds;
 pub mod objects;
 pub mod policy;
+pub mod selector;
 pub mod status;
 pub mod table;
+pub mod yaml;

@@ -10,7 +10,19 @@ use super::{
     snapshot::{NodeInfo, Snapshot},
 };
 
+mod balanced_resource_allocation;
+mod equal;
+mod image_locality;
+mod label_preference;
+mod least_requested;
+mod most_requested;
+mod node_affinity;
+mod node_prefer_avoid_pods;
 pub mod normalize;
+mod requested_to_capacity_ratio;
+mod resource_limits;
+mod resource_scoring;
+mod taint_toleration;
 
 /// The highest score of a node by one priority; the lowest is 0.
 pub const MAX_NODE_SCORE: i64 = 100;
@@ -33,8 +45,20 @@ pub struct Registration {
     pub build: fn(&Arguments) -> Box<dyn Priority>,
 }
 
-/// Every priority.
-pub static ALL: &[Registration] = &[];
+/// Every priority: those of kube-scheduler 1.22's default policy first.
+pub static ALL: &[Registration] = &[
+    least_requested::REGISTRATION,
+    balanced_resource_allocation::REGISTRATION,
+    node_prefer_avoid_pods::REGISTRATION,
+    node_affinity::REGISTRATION,
+    taint_toleration::REGISTRATION,
+    image_locality::REGISTRATION,
+    most_requested::REGISTRATION,
+    requested_to_capacity_ratio::REGISTRATION,
+    label_preference::REGISTRATION,
+    equal::REGISTRATION,
+    resource_limits::REGISTRATION,
+];
 
 /// The registration that users call so, by its name or an alias.
 pub fn find(name: &str) -> Option<&'static Registration> {

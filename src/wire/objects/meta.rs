@@ -130,12 +130,11 @@ impl ObjectMeta {
 
 /// An RFC 3339 instant in nanoseconds since 1970.
 pub(super) fn instant(text: &str, at: &Path<'_>, faults: &mut Faults) -> Option<i64> {
-    match text.parse::<jiff::Timestamp>() {
-        Ok(instant) => i64::try_from(instant.as_nanosecond()).ok(),
-        Err(_) => {
-            faults.unreadable(at, text, "must be an RFC 3339 date and time");
-            None
-        }
+    if let Ok(instant) = text.parse::<jiff::Timestamp>() {
+        i64::try_from(instant.as_nanosecond()).ok()
+    } else {
+        faults.unreadable(at, text, "must be an RFC 3339 date and time");
+        None
     }
 }
 
@@ -177,10 +176,11 @@ pub struct LabelSelectorRequirement {
 impl LabelSelector {
     /// The selector, or `None` (which selects nothing) where any of its conditions is faulty.
     pub(super) fn to_core(&self, at: &Path<'_>, faults: &mut Faults) -> Option<Selector> {
+        let before = faults.count();
         labels(&self.match_labels, &at.child("matchLabels"), faults);
         let mut selector = Selector::from_map(self.match_labels.iter().map(|(k, v)| (k.as_str(), v.as_str())));
         let expressions = at.child("matchExpressions");
-        let mut whole = true;
+        let mut whole = faults.count() == before;
         for (i, requirement) in self.match_expressions.iter().enumerate() {
             match requirement.to_core(false, &expressions.index(i), faults) {
                 Some(requirement) => selector.0.push(requirement),

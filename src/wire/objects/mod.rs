@@ -14,6 +14,9 @@ pub mod storage;
 pub mod volume;
 pub mod workload;
 
+#[cfg(test)]
+mod tests;
+
 use super::fault::{Cause, Faults};
 
 /// What became of an object, and everything that is wrong with it.

@@ -3,6 +3,8 @@
 //! Source: `api/core/v1/types.go` (`Node`), `pkg/apis/core/validation/validation.go` (`ValidateNode`,
 //! `validateNodeTaints`), `component-helpers/scheduling/corev1/helpers.go` (`GetAvoidPodsFromNodeAnnotations`).
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -111,9 +113,10 @@ impl Node {
             .enumerate()
             .filter_map(|(i, taint)| taint.to_core(&taints_at.index(i), faults))
             .collect();
-        for (i, taint) in taints.iter().enumerate() {
-            if taints.iter().take(i).any(|t| t.key == taint.key && t.effect == taint.effect) {
-                faults.duplicate(&taints_at.index(i), &taint.key);
+        let mut seen = BTreeSet::new();
+        for (i, taint) in self.spec.taints.iter().enumerate() {
+            if !seen.insert((&taint.key, &taint.effect)) {
+                faults.duplicate(&taints_at.index(i), format_args!("{}:{}", taint.key, taint.effect));
             }
         }
         model::Node {

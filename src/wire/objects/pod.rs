@@ -19,8 +19,7 @@ use super::{
 };
 use crate::{
     core::model::{
-        self, ContainerRequests, HostPort, PreemptionPolicy, Protocol, ResourceList, Resources, TolerationOperator,
-        non_zero, pod_requests,
+        self, ContainerRequests, HostPort, PodRequests, PreemptionPolicy, Protocol, ResourceList, TolerationOperator,
     },
     wire::fault::{Faults, Path},
 };
@@ -181,9 +180,16 @@ impl Pod {
         let init_containers = amounts(&spec.init_containers, &at.child("initContainers"), faults);
         let pod_level = spec.resources.to_core(&at.child("resources"), faults).requests;
         let overhead = resource_list(&spec.overhead, &at.child("overhead"), faults);
-        let none = ResourceList::new();
-        let requests = |count: fn(&ResourceList) -> Resources| {
-            pod_requests(&containers.requests, &init_containers.requests, &pod_level, &overhead, count)
+        let limits = PodRequests {
+            containers: containers.limits,
+            init_containers: init_containers.limits,
+            ..PodRequests::default()
+        };
+        let requests = PodRequests {
+            containers: containers.requests,
+            init_containers: init_containers.requests,
+            pod_level,
+            overhead: overhead.clone(),
         };
         let affinity = spec.affinity.to_core(
             Owner { namespace: &key.namespace, labels: &own_labels },
@@ -213,9 +219,10 @@ impl Pod {
                 .start_time
                 .as_ref()
                 .and_then(|text| instant(text, &status_at.child("startTime"), faults)),
-            requests: requests(Resources::from_list),
-            non_zero_requests: requests(non_zero),
-            limits: pod_requests(&containers.limits, &init_containers.limits, &none, &none, Resources::from_list),
+            requests: requests.total(),
+            non_zero_requests: requests.non_zero(),
+            scored_requests: requests.scored(),
+            limits: limits.total(),
             images: spec.containers.iter().map(|c| c.image.as_str().into()).collect(),
             init_images: spec.init_containers.iter().map(|c| c.image.as_str().into()).collect(),
             host_ports: self.host_ports(&at, faults),

@@ -51,6 +51,8 @@ pub struct PersistentVolumeSpec {
     pub storage_class_name: String,
     /// `Filesystem` (default) or `Block`.
     pub volume_mode: String,
+    /// The volume attributes class.
+    pub volume_attributes_class_name: String,
     /// The claim it is bound to or kept for.
     #[schema(nullable = false)]
     pub claim_ref: Option<ObjectReference>,
@@ -138,6 +140,8 @@ pub struct PersistentVolumeClaimSpec {
     pub storage_class_name: Option<String>,
     /// `Filesystem` (default) or `Block`.
     pub volume_mode: String,
+    /// The volume attributes class.
+    pub volume_attributes_class_name: String,
     /// The volume it is bound to.
     pub volume_name: String,
 }
@@ -252,6 +256,7 @@ impl PersistentVolume {
                 access_modes: access_modes(&spec.access_modes, &at.child("accessModes"), faults),
                 storage_class_name: class.as_str().into(),
                 block: is_block(&spec.volume_mode, &at.child("volumeMode"), faults),
+                volume_attributes_class_name: spec.volume_attributes_class_name.as_str().into(),
                 claim_ref: spec.claim_ref.as_ref().map(|claim| ClaimRef {
                     namespace: claim.namespace.as_str().into(),
                     name: claim.name.as_str().into(),
@@ -288,6 +293,7 @@ impl PersistentVolumeClaim {
                 access_modes: access_modes(&spec.access_modes, &at.child("accessModes"), faults),
                 storage_class_name: class.map(|c| c.as_str().into()),
                 block: is_block(&spec.volume_mode, &at.child("volumeMode"), faults),
+                volume_attributes_class_name: spec.volume_attributes_class_name.as_str().into(),
                 selector: spec.selector.as_ref().and_then(|s| s.to_core(&at.child("selector"), faults)),
                 request: requests.get("storage").copied().unwrap_or_default(),
                 volume_name: spec.volume_name.as_str().into(),

@@ -84,6 +84,9 @@ pub struct VolumeId {
 pub struct AzureDisk {
     /// The disk.
     pub disk_name: String,
+    /// The disk's address, by which its CSI driver knows it.
+    #[serde(rename = "diskURI")]
+    pub data_disk_uri: String,
 }
 
 /// A Ceph block device image.
@@ -165,7 +168,10 @@ impl Disk<'_> {
         } else if let Some(disk) = self.ebs {
             Source::AwsElasticBlockStore { volume_id: disk.volume_id.as_str().into(), read_only: disk.read_only }
         } else if let Some(disk) = self.azure {
-            Source::AzureDisk { disk_name: disk.disk_name.as_str().into() }
+            Source::AzureDisk {
+                disk_name: disk.disk_name.as_str().into(),
+                data_disk_uri: disk.data_disk_uri.as_str().into(),
+            }
         } else if let Some(disk) = self.cinder {
             Source::Cinder { volume_id: disk.volume_id.as_str().into() }
         } else if let Some(image) = self.rbd {
