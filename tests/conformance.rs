@@ -61,8 +61,7 @@ struct ExpectedFirst {
 /// Every difference between what was expected and what was decided, as short lines.
 fn differences(case: &Case, profile: &Profile, decision: &Decision<'_>) -> Vec<String> {
     let mut found = Vec::new();
-    let mut decided: BTreeMap<&str, &NodeDecision<'_>> =
-        decision.nodes.iter().map(|n| (&**n.node.name(), n)).collect();
+    let mut decided: BTreeMap<&str, &NodeDecision<'_>> = decision.nodes.iter().map(|n| (&**n.node.name(), n)).collect();
     for (name, expected) in &case.expect.filter {
         match decided.remove(&**name) {
             None => found.push(format!("{name}: missing")),
@@ -70,8 +69,7 @@ fn differences(case: &Case, profile: &Profile, decision: &Decision<'_>) -> Vec<S
         }
     }
     found.extend(decided.keys().map(|name| format!("{name}: not a node of the case")));
-    let weights: BTreeMap<String, i64> =
-        profile.priorities.iter().map(|p| (p.plugin.to_string(), p.weight)).collect();
+    let weights: BTreeMap<String, i64> = profile.priorities.iter().map(|p| (p.plugin.to_string(), p.weight)).collect();
     for (plugin, weight) in &case.expect.weights {
         if weights.get(plugin) != Some(weight) {
             found.push(format!("weight of {plugin}: {:?}, expected {weight}", weights.get(plugin)));
@@ -83,7 +81,12 @@ fn differences(case: &Case, profile: &Profile, decision: &Decision<'_>) -> Vec<S
 fn compare(case: &Case, name: &str, expected: &ExpectedVerdict, node: &NodeDecision<'_>, found: &mut Vec<String>) {
     if node.fits() != expected.fits {
         let reasons: Vec<_> = node.verdicts.iter().flat_map(|v| v.verdict.reasons()).collect();
-        found.push(format!("{name}: fits {} {reasons:?}, expected {} {:?}", node.fits(), expected.fits, expected.reasons));
+        found.push(format!(
+            "{name}: fits {} {reasons:?}, expected {} {:?}",
+            node.fits(),
+            expected.fits,
+            expected.reasons
+        ));
     } else if expected.fits {
         let scores: BTreeMap<&str, i64> = node.scores.iter().map(|(p, score)| (p.plugin, *score)).collect();
         for (plugin, by_node) in &case.expect.scores {
@@ -112,7 +115,10 @@ fn compare(case: &Case, name: &str, expected: &ExpectedVerdict, node: &NodeDecis
             reasons.sort();
             if (failed.predicate.plugin, &reasons) != (&*first.plugin, &first.reasons) {
                 let plugin = failed.predicate.plugin;
-                found.push(format!("{name}: fails first by {plugin} {reasons:?}, expected {} {:?}", first.plugin, first.reasons));
+                found.push(format!(
+                    "{name}: fails first by {plugin} {reasons:?}, expected {} {:?}",
+                    first.plugin, first.reasons
+                ));
             }
         }
     }
@@ -121,7 +127,9 @@ fn compare(case: &Case, name: &str, expected: &ExpectedVerdict, node: &NodeDecis
 fn run(case: &Case) -> Result<Vec<String>, String> {
     let profile = match (&case.policy, &case.profile) {
         (Some(text), _) => policy::parse_policy(text.get()).and_then(|p| p.compile()),
-        (None, text) => policy::parse_configuration(text.as_ref().map_or("", |t| t.get())).and_then(|c| c.compile(None)),
+        (None, text) => {
+            policy::parse_configuration(text.as_ref().map_or("", |t| t.get())).and_then(|c| c.compile(None))
+        }
     };
     let profile = profile.map_err(|faults| format!("policy refused: {faults:?}"))?;
     let cluster = Cluster::parse(case.cluster.get().as_bytes()).map_err(|e| e.to_string())?;
