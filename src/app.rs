@@ -17,6 +17,7 @@ use crate::{
         serve::{Timeouts, serve as serve_connections},
         state::AppState,
     },
+    cluster::Clusters,
     config::Settings,
     store::{self, Store, StoreError},
     telemetry,
@@ -24,6 +25,9 @@ use crate::{
 
 /// Between two runs that move what was recorded into the histograms.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
+/// How often the change feed is read when nothing hints at a change.
+const FEED_POLL: Duration = Duration::from_millis(250);
 
 /// Why the process ended. Each is one line for the person who started it.
 #[derive(Debug, thiserror::Error)]
@@ -76,8 +80,10 @@ pub async fn serve(settings: &Settings) -> Result<(), Error> {
         }
     });
 
-    let state = AppState::new(store.clone(), checks(&store), metrics);
-    let limits = Limits { request_timeout: settings.request_timeout, body_bytes: settings.max_body_bytes };
+    let state = AppState::new(store.clone(), Clusters::new(store.clone(), FEED_POLL), checks(&store), metrics);
+    let limits = Limits { request_timeout: settings.request_timeout, body_bytes: settings.max_body_bytes,
+        bulk_body_bytes: settings.max_bulk_body_bytes,
+    };
     let router = api::router(state.clone(), limits);
     let timeouts = Timeouts { idle: settings.idle_timeout, grace: settings.shutdown_grace };
     let address = listener.local_addr().map_err(|error| Error::Listen(settings.listen.clone(), error))?;

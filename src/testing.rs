@@ -2,8 +2,10 @@
 
 use crate::core::{
     model::{
-        ConditionStatus, ContainerRequests, Effect, HostPort, Labels, Node, Pod, PodRequests, Protocol, Quantity,
-        ResourceList, Resources, Taint, Toleration, TolerationOperator, Volume, VolumeSource,
+        Affinity, ConditionStatus, ContainerRequests, ControllerRef, Effect, HostPort, Labels, Name, Namespace, Node,
+        Pod, PodAffinityTerm, PodRequests, Protocol, Quantity, ResourceList, Resources, Selector, Taint, Toleration,
+        TolerationOperator, TopologySpreadConstraint, Volume, VolumeSource, WeightedPodAffinityTerm, WhenUnsatisfiable,
+        Workload, WorkloadKind,
     },
     predicates::{self, Build, Demand, Predicate},
     priorities::{self, Priority},
@@ -181,6 +183,64 @@ impl PodBuilder {
         self
     }
 
+    /// Requires the company of pods that carry these labels, in one domain of a node label.
+    #[must_use]
+    pub fn affinity(mut self, labels: &str, topology_key: &str) -> Self {
+        self.pod.affinity.pod_required.push(term(labels, topology_key));
+        self
+    }
+
+    /// Requires to be apart from pods that carry these labels, by domain of a node label.
+    #[must_use]
+    pub fn anti_affinity(mut self, labels: &str, topology_key: &str) -> Self {
+        self.pod.affinity.anti_required.push(term(labels, topology_key));
+        self
+    }
+
+    /// Prefers the company of pods that carry these labels; with a weight below 0, to be apart from them.
+    #[must_use]
+    pub fn prefers(mut self, weight: i32, labels: &str, topology_key: &str) -> Self {
+        let wish = WeightedPodAffinityTerm { weight: weight.abs(), term: term(labels, topology_key) };
+        let Affinity { pod_preferred, anti_preferred, .. } = &mut self.pod.affinity;
+        if weight < 0 { anti_preferred } else { pod_preferred }.push(wish);
+        self
+    }
+
+    /// Is to be spread with the pods that carry these labels over the domains of a node label.
+    #[must_use]
+    pub fn spread(mut self, max_skew: i32, topology_key: &str, when: WhenUnsatisfiable, labels: &str) -> Self {
+        self.pod.topology_spread.push(TopologySpreadConstraint {
+            max_skew,
+            topology_key: topology_key.into(),
+            when_unsatisfiable: when,
+            selector: Some(selector(labels)),
+            min_domains: None,
+            node_affinity_policy: None,
+            node_taints_policy: None,
+            match_label_keys: Vec::new(),
+        });
+        self
+    }
+
+    /// Is owned by a controller: `("apps/v1", "ReplicaSet", "web")`.
+    #[must_use]
+    pub fn owned_by(mut self, api_version: &str, kind: &str, name: &str) -> Self {
+        self.pod.controller = Some(ControllerRef {
+            api_version: api_version.into(),
+            kind: kind.into(),
+            name: name.into(),
+            uid: format!("uid-{name}").into(),
+        });
+        self
+    }
+
+    /// Is being deleted.
+    #[must_use]
+    pub fn terminating(mut self) -> Self {
+        self.pod.terminating = true;
+        self
+    }
+
     /// Changes anything else.
     #[must_use]
     pub fn with(mut self, change: impl FnOnce(&mut Pod)) -> Self {
@@ -191,6 +251,13 @@ impl PodBuilder {
     /// The pod.
     pub fn build(self) -> Pod {
         let mut pod = self.pod;
+        let Affinity { pod_required, anti_required, pod_preferred, anti_preferred, .. } = &mut pod.affinity;
+        let preferred = pod_preferred.iter_mut().chain(anti_preferred).map(|wish| &mut wish.term);
+        for term in pod_required.iter_mut().chain(anti_required).chain(preferred) {
+            if term.namespaces.is_empty() && term.namespace_selector.is_none() {
+                term.namespaces.push(pod.namespace.clone());
+            }
+        }
         pod.labels = self.labels.into_iter().collect();
         let mut asked = self.others;
         asked.containers.push(ContainerRequests { requests: self.requests, restartable: false });
@@ -266,6 +333,41 @@ impl NodeBuilder {
         node.labels = self.labels.into_iter().collect::<Labels>();
         node
     }
+}
+
+/// A selector of the pods that carry all of these labels: `selector("app=web,tier=front")`; empty text selects all.
+pub fn selector(labels: &str) -> Selector {
+    let pair = |text: &str| text.split_once('=').map(|(key, value)| (Name::from(key), Name::from(value)));
+    Selector::from_map(labels.split(',').filter_map(pair))
+}
+
+fn term(labels: &str, topology_key: &str) -> PodAffinityTerm {
+    PodAffinityTerm {
+        selector: Some(selector(labels)),
+        topology_key: topology_key.into(),
+        ..PodAffinityTerm::default()
+    }
+}
+
+/// A service in namespace `default` of the pods that carry these labels.
+pub fn service(name: &str, labels: &str) -> Object {
+    workload(WorkloadKind::Service, name, labels)
+}
+
+/// A service or a controller in namespace `default` of the pods that carry these labels.
+pub fn workload(kind: WorkloadKind, name: &str, labels: &str) -> Object {
+    Object::Workload(Workload {
+        kind,
+        namespace: "default".into(),
+        name: name.into(),
+        uid: format!("uid-{name}").into(),
+        selector: Some(selector(labels)),
+    })
+}
+
+/// A namespace with one label.
+pub fn namespace(name: &str, key: &str, value: &str) -> Object {
+    Object::Namespace(Namespace { name: name.into(), labels: [(key, value)].into_iter().collect() })
 }
 
 impl From<PodBuilder> for Object {

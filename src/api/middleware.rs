@@ -30,6 +30,8 @@ pub struct Limits {
     pub request_timeout: Duration,
     /// Bytes of a body where the route sets no limit of its own.
     pub body_bytes: usize,
+    /// Bytes of a body where the route takes whole clusters.
+    pub bulk_body_bytes: usize,
 }
 
 /// Puts the layers around the router, the outermost last.

@@ -34,6 +34,8 @@ mod v30;
     ),
     components(schemas(Status, StatusMetadata, StatusDetails, StatusCause)),
     tags(
+        (name = "extender", description = "kube-scheduler's extender protocol: point its configuration here."),
+        (name = "decisions", description = "Where a pod can run, where best, and why."),
         (name = "health", description = "Whether the process lives and is ready, what it is, what it measures."),
         (name = "documents", description = "This document and its page."),
     ),
@@ -56,6 +58,16 @@ pub struct WriteErrors;
 /// What a list or watch may refuse besides the usual.
 #[derive(Debug)]
 pub struct ListErrors;
+
+/// What an operation that decides may refuse besides the usual.
+#[derive(Debug)]
+pub struct DecisionErrors;
+
+impl IntoResponses for DecisionErrors {
+    fn responses() -> BTreeMap<String, RefOr<ResponseObject>> {
+        responses([Reason::NOT_FOUND, Reason::INVALID, Reason::SERVICE_UNAVAILABLE])
+    }
+}
 
 impl IntoResponses for ReadErrors {
     fn responses() -> BTreeMap<String, RefOr<ResponseObject>> {
@@ -131,7 +143,7 @@ pub struct Documents {
 
 /// The documents of this server.
 pub static DOCUMENTS: LazyLock<Documents> = LazyLock::new(|| {
-    let mut document = super::routes().into_openapi();
+    let mut document = super::routes(0).into_openapi();
     add_usual_errors(&mut document);
     let v3_1 = serde_json::to_value(document).unwrap_or_default();
     Documents { v3_0: v30::from_v31(v3_1.clone()), v3_1 }

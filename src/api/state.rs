@@ -8,7 +8,7 @@ use std::sync::{
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use super::health::Check;
-use crate::store::Store;
+use crate::{cluster::Clusters, store::Store};
 
 /// Handed to every handler; cloning it costs one reference count.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub struct AppState(Arc<Shared>);
 pub struct Shared {
     /// The database.
     pub store: Arc<dyn Store>,
+    /// What decisions are made on.
+    pub clusters: Clusters,
     /// What must hold for this process to be ready, in the order it is told.
     pub checks: Vec<Check>,
     /// Renders what the process has measured.
@@ -29,8 +31,8 @@ pub struct Shared {
 
 impl AppState {
     /// The state of a process that is up.
-    pub fn new(store: Arc<dyn Store>, checks: Vec<Check>, metrics: PrometheusHandle) -> Self {
-        Self(Arc::new(Shared { store, checks, metrics, stopping: AtomicBool::new(false) }))
+    pub fn new(store: Arc<dyn Store>, clusters: Clusters, checks: Vec<Check>, metrics: PrometheusHandle) -> Self {
+        Self(Arc::new(Shared { store, clusters, checks, metrics, stopping: AtomicBool::new(false) }))
     }
 }
 

@@ -21,12 +21,13 @@ use crate::store::{Store, StoreError};
 mod follow;
 mod view;
 
-pub use view::View;
+pub use view::{ActivePolicy, View};
 
 /// The cluster that paths without a prefix mean.
 pub const DEFAULT_CLUSTER: &str = "default";
 
 /// All live clusters of one store.
+#[derive(Debug)]
 pub struct Clusters {
     store: Arc<dyn Store>,
     poll: Duration,

@@ -1,6 +1,6 @@
 //! A whole cluster handed in with a request.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
@@ -11,7 +11,7 @@ use super::{
 use crate::core::snapshot::{Object, Snapshot};
 
 /// The state of a cluster: a list for each kind, all of them optional.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Cluster {
     /// Nodes.

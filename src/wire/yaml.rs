@@ -160,6 +160,8 @@ fn gather(json: &str, parent: &Parent, at: &str, items: &mut Vec<Item>) -> Resul
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     fn kinds(body: &str, is_yaml: bool) -> Vec<(String, String, String)> {
@@ -235,7 +237,7 @@ mod tests {
         let mut laughs = String::from("a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n");
         for level in 1..12 {
             let previous = vec![format!("*a{}", level - 1); 9].join(", ");
-            laughs += &format!("a{level}: &a{level} [{previous}]\n");
+            let _ = writeln!(laughs, "a{level}: &a{level} [{previous}]");
         }
         assert!(parse_items(laughs.as_bytes(), true).is_err());
         let blob = format!("a: &a {}\nb: [{}]\n", "x".repeat(100_000), vec!["*a"; 9_000].join(", "));

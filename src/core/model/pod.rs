@@ -3,7 +3,7 @@
 //! Source: `api/core/v1/types.go` (`Pod`).
 
 use super::{
-    Affinity, ControllerRef, HostPort, Labels, Name, PodRequests, PreemptionPolicy, ResourceList, Resources,
+    Affinity, ControllerRef, HostPort, Labels, Name, Node, PodRequests, PreemptionPolicy, ResourceList, Resources,
     Toleration, TopologySpreadConstraint, Volume,
 };
 
@@ -80,6 +80,12 @@ impl Pod {
     /// Its priority where the object says it, else 0.
     pub fn priority_or_default(&self) -> i32 {
         self.priority.unwrap_or(0)
+    }
+
+    /// Whether its node selector and its required node affinity let it on a node.
+    pub fn selects_node(&self, node: &Node) -> bool {
+        self.node_selector.iter().all(|(key, value)| node.labels.get(key) == Some(value))
+            && self.affinity.node_required.as_ref().is_none_or(|required| required.matches(&node.name, &node.labels))
     }
 
     /// Whether none of its containers asks for CPU or memory or is limited in them (quality of service `BestEffort`).

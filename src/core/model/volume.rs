@@ -132,7 +132,7 @@ pub struct PersistentVolume {
     pub capacity: ResourceList,
     /// How it may be mounted.
     pub access_modes: Vec<AccessMode>,
-    /// Its storage class; empty for none.
+    /// Its storage class, by the annotation of older days or the field; empty for none.
     pub storage_class_name: Name,
     /// Whether it is a raw block device (`volumeMode: Block`).
     pub block: bool,
@@ -163,7 +163,8 @@ pub struct PersistentVolumeClaim {
     pub annotations: Labels,
     /// How it is to be mounted.
     pub access_modes: Vec<AccessMode>,
-    /// Its storage class: `None` where the field is absent, empty where it asks for none.
+    /// Its storage class, by the annotation of older days or the field: `None` where both are absent, empty where it asks
+    /// for none.
     pub storage_class_name: Option<Name>,
     /// Whether it asks for a raw block device.
     pub block: bool,

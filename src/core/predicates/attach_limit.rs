@@ -7,7 +7,7 @@ use std::{borrow::Cow, collections::BTreeSet};
 use super::{
     Demand, Predicate,
     csi_migration::InTreePlugin,
-    volumes::{MountedClaim, NAMELESS_CLAIM, volume_of},
+    volumes::{MountedClaim, NAMELESS_CLAIM, class_of, volume_of},
 };
 use crate::core::{
     model::{Labels, Name, PersistentVolumeClaim, Pod, VolumeSource},
@@ -105,9 +105,8 @@ impl AttachLimit {
         true
     }
 
-    /// Whether the claim's volume will be of this kind. Unlike elsewhere, only the field names the class.
+    /// Whether the claim's volume will be of this kind.
     fn provisions(&self, claim: &PersistentVolumeClaim, snapshot: &Snapshot) -> bool {
-        let class = claim.storage_class_name.as_ref().and_then(|name| snapshot.storage_class(name));
-        class.is_some_and(|class| *class.provisioner == *self.plugin)
+        class_of(claim, snapshot).is_some_and(|class| *class.provisioner == *self.plugin)
     }
 }

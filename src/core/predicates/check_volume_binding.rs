@@ -61,8 +61,8 @@ use super::{
     Build, Demand, Predicate, Registration, Standing,
     csi_migration::{InTreePlugin, csi_handle, csi_node_affinity},
     volumes::{
-        MountedClaim, binding_mode_not_set, claim_not_found, class_name_of, class_name_of_volume, class_of,
-        is_made_for, is_reached_by, not_owner, volume_of,
+        MountedClaim, binding_mode_not_set, claim_not_found, class_name_of, class_of, is_made_for, is_reached_by,
+        not_owner, volume_of,
     },
 };
 use crate::core::{
@@ -236,7 +236,7 @@ impl<'a> Unbound<'a> {
     ) -> Self {
         let suits = |volume: &&PersistentVolume| {
             size_of(volume) >= claim.request
-                && class_name_of_volume(volume) == class_name_of(claim)
+                && *volume.storage_class_name == *class_name_of(claim)
                 && volume.block == claim.block
                 && (release == Release::V1_22
                     || volume.volume_attributes_class_name == claim.volume_attributes_class_name)
@@ -327,5 +327,201 @@ fn usable<'a>(mounted: &MountedClaim<'a>, pod: &Pod, release: Release) -> Result
         Err(not_owner(claim, pod))
     } else {
         Err(format!("persistentvolumeclaim {name:?} was not created for the pod"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::{
+        model::{AccessMode, Selector, VolumeSource, topology},
+        rule::Arguments,
+        snapshot::Object,
+    };
+    use crate::testing::{
+        PodBuilder, VolumeBuilder, csi_node, node, pod, predicate, pv, pvc, storage_class, verdict_of,
+    };
+
+    const BOTH: [Release; 2] = [Release::V1_22, Release::V1_34];
+
+    fn verdict(release: Release, more: &[Object], new: PodBuilder, on: &str) -> Verdict {
+        let rule = predicate("CheckVolumeBinding", &Arguments::defaults(release));
+        let nodes = [node("a").zone("az1").into(), node("b").zone("az2").into()];
+        let cluster: Vec<Object> = nodes.into_iter().chain(more.iter().cloned()).collect();
+        verdict_of(&*rule, new, &cluster, on)
+    }
+
+    fn local() -> Object {
+        storage_class("local").provisioner(NO_PROVISIONER).into()
+    }
+
+    fn local_pv(name: &str, node: &str) -> VolumeBuilder {
+        pv(name).class("local").reached_by(topology::HOSTNAME, node)
+    }
+
+    #[test]
+    fn a_bound_claim_ties_the_pod_to_where_its_volume_is() {
+        let tied = [pvc("data").bound_to("v").into(), local_pv("v", "a").into()];
+        let gone = [pvc("data").bound_to("v").into()];
+        let texts = [
+            (Release::V1_22, "node(s) had volume node affinity conflict", "pvc(s) bound to non-existent pv(s)"),
+            (
+                Release::V1_34,
+                "node(s) didn't match PersistentVolume's node affinity",
+                "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)",
+            ),
+        ];
+        for (release, conflict, missing) in texts {
+            let new = || pod("p").claim("data");
+            assert!(verdict(release, &tied, new(), "a").fits());
+            assert_eq!(verdict(release, &tied, new(), "b"), Verdict::unresolvable(conflict));
+            assert_eq!(verdict(release, &gone, new(), "a"), Verdict::unresolvable(missing));
+        }
+    }
+
+    #[test]
+    fn an_unbound_claim_takes_a_volume_that_suits_it() {
+        let suits = || local_pv("v", "a").size("10Gi").label("disk", "ssd");
+        let claim = || pvc("data").class("local").size("5Gi").into();
+        let cases: [(&str, Object, VolumeBuilder, bool); 9] = [
+            ("the volume suits", claim(), suits(), true),
+            ("too small", pvc("data").class("local").size("11Gi").into(), suits(), false),
+            ("another class", claim(), suits().class("other"), false),
+            ("a block device", claim(), suits().with(|v| v.block = true), false),
+            ("mounted otherwise", claim(), suits().with(|v| v.access_modes = vec![AccessMode::ReadOnlyMany]), false),
+            ("not available yet", claim(), suits().with(|v| v.phase = VolumePhase::Pending), false),
+            ("going away", claim(), suits().with(|v| v.terminating = true), false),
+            (
+                "labels are asked for",
+                pvc("data").class("local").with(|c| c.selector = Some(Selector::from_map([("disk", "hdd")]))).into(),
+                suits(),
+                false,
+            ),
+            ("kept for another claim", claim(), suits().with(|v| v.claim_ref = Some(reference("other"))), false),
+        ];
+        for release in BOTH {
+            for (why, claim, volume, fits) in &cases {
+                let cluster = [local(), claim.clone(), volume.clone().into()];
+                let on = |node| verdict(release, &cluster, pod("p").claim("data"), node);
+                assert_eq!(on("a").fits(), *fits, "{why}");
+                assert_eq!(on("b"), Verdict::unresolvable(NOTHING_TO_BIND), "out of reach: {why}");
+            }
+        }
+        let gold = [local(), claim(), suits().with(|v| v.volume_attributes_class_name = "gold".into()).into()];
+        assert!(verdict(Release::V1_22, &gold, pod("p").claim("data"), "a").fits(), "not yet known");
+        assert!(
+            !verdict(Release::V1_34, &gold, pod("p").claim("data"), "a").fits(),
+            "the claim asks for no such class"
+        );
+    }
+
+    fn reference(claim: &str) -> ClaimRef {
+        ClaimRef { namespace: "default".into(), name: claim.into(), uid: "".into() }
+    }
+
+    #[test]
+    fn a_volume_kept_for_the_claim_is_the_only_choice() {
+        let kept = |node| local_pv("kept", node).with(|v| v.claim_ref = Some(reference("data"))).into();
+        let claim = || pvc("data").class("local").into();
+        let here = [local(), claim(), kept("a")];
+        assert!(BOTH.into_iter().all(|r| verdict(r, &here, pod("p").claim("data"), "a").fits()));
+        let elsewhere = [local(), claim(), kept("b"), local_pv("free", "a").into()];
+        assert!(BOTH.into_iter().all(|r| !verdict(r, &elsewhere, pod("p").claim("data"), "a").fits()));
+    }
+
+    #[test]
+    fn small_claims_choose_first_and_no_volume_twice() {
+        let claims =
+            [local(), pvc("big").class("local").size("8Gi").into(), pvc("small").class("local").size("2Gi").into()];
+        let with = |sizes: &[&str]| -> Vec<Object> {
+            let volumes = sizes.iter().map(|size| local_pv(&format!("pv-{size}"), "a").size(size).into());
+            claims.iter().cloned().chain(volumes).collect()
+        };
+        let fits =
+            |cluster: &[Object]| verdict(Release::V1_22, cluster, pod("p").claim("big").claim("small"), "a").fits();
+        assert!(fits(&with(&["10Gi", "3Gi"])), "small takes 3Gi and leaves 10Gi to big");
+        assert!(!fits(&with(&["10Gi"])), "one volume, two claims");
+        assert!(!fits(&with(&["10Gi", "1Gi"])), "1Gi suits neither, and 10Gi goes to small");
+    }
+
+    #[test]
+    fn else_a_volume_is_made_where_the_class_allows_it() {
+        let cluster = [
+            storage_class("anywhere").into(),
+            storage_class("az1").only_in(topology::ZONE, &["az1", "az9"]).into(),
+            local(),
+            pvc("any").class("anywhere").into(),
+            pvc("zonal").class("az1").into(),
+            pvc("static").class("local").into(),
+            pvc("chosen").class("anywhere").annotation(SELECTED_NODE, "b").into(),
+        ];
+        let cases =
+            [("any", [true, true]), ("zonal", [true, false]), ("static", [false, false]), ("chosen", [false, true])];
+        for (claim, fits) in cases {
+            let on = |node| verdict(Release::V1_34, &cluster, pod("p").claim(claim), node).fits();
+            assert_eq!([on("a"), on("b")], fits, "{claim}");
+        }
+    }
+
+    #[test]
+    fn what_keeps_a_pod_off_every_node_is_told_in_the_words_of_the_release() {
+        let ephemeral = || pod("p").mounts(VolumeSource::Ephemeral);
+        let plain = || pod("p").claim("data");
+        let late = UNBOUND_IMMEDIATE;
+        let going = "persistentvolumeclaim \"data\" is being deleted";
+        let cases: [(PodBuilder, Vec<Object>, [&str; 2]); 8] = [
+            (plain(), vec![], ["persistentvolumeclaim \"data\" not found"; 2]),
+            (plain(), vec![pvc("data").with(|c| c.terminating = true).into()], [going; 2]),
+            (plain(), vec![pvc("data").into()], [late; 2]),
+            (plain(), vec![pvc("data").class("now").into(), storage_class("now").immediate().into()], [late; 2]),
+            (plain(), vec![local(), pvc("data").class("local").with(|c| c.volume_name = "v".into()).into()], [late; 2]),
+            (
+                plain(),
+                vec![
+                    pvc("data").class("mute").into(),
+                    storage_class("mute").with(|class| class.binding_mode = None).into(),
+                ],
+                ["VolumeBindingMode not set for StorageClass \"mute\""; 2],
+            ),
+            (
+                ephemeral(),
+                vec![],
+                [
+                    "persistentvolumeclaim \"p-v0\" not found",
+                    "waiting for ephemeral volume controller to create the persistentvolumeclaim \"p-v0\"",
+                ],
+            ),
+            (
+                ephemeral(),
+                vec![pvc("p-v0").made_for("other").into()],
+                [
+                    "persistentvolumeclaim \"p-v0\" was not created for the pod",
+                    "PVC default/p-v0 was not created for pod default/p (pod is not owner)",
+                ],
+            ),
+        ];
+        for (new, cluster, texts) in cases {
+            for (release, text) in BOTH.into_iter().zip(texts) {
+                assert_eq!(verdict(release, &cluster, new.clone(), "a"), Verdict::unresolvable(text));
+            }
+        }
+        let lost = [pvc("data").bound_to("v").with(|c| c.phase = VolumePhase::Lost).into(), pv("v").into()];
+        let text = "persistentvolumeclaim \"data\" bound to non-existent persistentvolume \"v\"";
+        assert!(verdict(Release::V1_22, &lost, plain(), "a").fits(), "1.22 looks for the volume alone");
+        assert_eq!(verdict(Release::V1_34, &lost, plain(), "a"), Verdict::unresolvable(text));
+    }
+
+    #[test]
+    fn on_a_node_whose_plugin_has_moved_the_drivers_zone_label_counts() {
+        let disk = VolumeSource::AwsElasticBlockStore { volume_id: "vol-1".into(), read_only: false };
+        let cluster = [
+            csi_node("a").migrated("kubernetes.io/aws-ebs").into(),
+            pvc("data").bound_to("v").into(),
+            pv("v").source(disk).label(topology::ZONE, "az1").into(),
+        ];
+        let fits = |release, on| verdict(release, &cluster, pod("p").claim("data"), on).fits();
+        assert!(fits(Release::V1_22, "a"), "migration of EBS is off");
+        assert!(!fits(Release::V1_34, "a"), "the node lacks topology.ebs.csi.aws.com/zone");
+        assert!(fits(Release::V1_34, "b"), "node b says nothing of migration");
     }
 }

@@ -187,7 +187,9 @@ pub(super) fn csi_node_affinity(volume: &PersistentVolume, plugin: &InTreePlugin
                 terms.push(NodeSelectorTerm::default());
             }
             let requirement = Requirement { key: topology_key.into(), operator: Operator::In(zones) };
-            terms.iter_mut().for_each(|term| term.match_expressions.push(requirement.clone()));
+            for term in terms {
+                term.match_expressions.push(requirement.clone());
+            }
         }
     }
     if region == topology::BETA_REGION && has_values(affinity.as_ref(), region) {
@@ -201,15 +203,13 @@ fn topology_labels(volume: &PersistentVolume) -> (&'static str, &'static str) {
     let current = (topology::ZONE, topology::REGION);
     let beta = (topology::BETA_ZONE, topology::BETA_REGION);
     let affinity = volume.node_affinity.as_ref();
-    if requirements(affinity).any(|r| *r.key == *current.0) {
-        current
-    } else if requirements(affinity).any(|r| *r.key == *beta.0) {
-        beta
-    } else if !volume.labels.has(current.0) && volume.labels.has(beta.0) {
-        beta
+    let named = |label: &str| requirements(affinity).any(|r| *r.key == *label);
+    let beta_only = if named(current.0) || named(beta.0) {
+        !named(current.0)
     } else {
-        current
-    }
+        volume.labels.has(beta.0) && !volume.labels.has(current.0)
+    };
+    if beta_only { beta } else { current }
 }
 
 fn requirements(affinity: Option<&NodeSelector>) -> impl Iterator<Item = &Requirement> {
@@ -230,5 +230,64 @@ fn rename_key(affinity: Option<&mut NodeSelector>, from: &str, to: &str) {
         if *requirement.key == *from {
             requirement.key = to.into();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::snapshot::Object;
+    use crate::testing::{VolumeBuilder, pv};
+
+    fn gce(disk: &str) -> VolumeSource {
+        VolumeSource::GcePersistentDisk { pd_name: disk.into(), read_only: false }
+    }
+
+    fn ebs(id: &str) -> VolumeSource {
+        VolumeSource::AwsElasticBlockStore { volume_id: id.into(), read_only: false }
+    }
+
+    #[test]
+    fn a_volume_has_one_name_at_its_driver() {
+        let zone = |value: &str| [(topology::ZONE, value)].into_iter().collect::<Labels>();
+        let cases = [
+            (ebs("vol-1"), Labels::default(), Some("vol-1")),
+            (ebs("aws://az1/vol-1"), Labels::default(), Some("vol-1")),
+            (ebs("aws:///vol-1"), Labels::default(), Some("vol-1")),
+            (ebs("aws://az1/disk"), Labels::default(), None),
+            (gce("d"), Labels::default(), Some("projects/UNSPECIFIED/zones/UNSPECIFIED/disks/d")),
+            (gce("d"), zone("eu-west1-b"), Some("projects/UNSPECIFIED/zones/eu-west1-b/disks/d")),
+            (gce("d"), zone("eu-west1-b__eu-west1-c"), Some("projects/UNSPECIFIED/regions/eu-west1/disks/d")),
+            (gce("d"), zone("eu-west1-b__us-east1-c"), None),
+            (gce("d"), zone("b__c"), None),
+        ];
+        for (source, labels, expected) in cases {
+            let handle = csi_handle(&source, &labels).ok().flatten();
+            assert_eq!(handle.as_deref(), expected, "{source:?} with {labels:?}");
+        }
+    }
+
+    #[test]
+    fn zones_are_told_by_the_drivers_label() {
+        let disk = VolumeSource::Cinder { volume_id: "c".into() };
+        let plugin = InTreePlugin::of(&disk).unwrap();
+        let in_driver_words = |volume: VolumeBuilder| {
+            let Object::PersistentVolume(volume) = volume.source(disk.clone()).into() else { unreachable!() };
+            csi_node_affinity(&volume, plugin)
+        };
+        let selector = |key: &str, values: &[&str]| {
+            let operator = Operator::In(values.iter().map(|value| (*value).into()).collect());
+            let requirement = Requirement { key: key.into(), operator };
+            Some(NodeSelector(vec![NodeSelectorTerm { match_expressions: vec![requirement], match_fields: vec![] }]))
+        };
+        let key = "topology.cinder.csi.openstack.org/zone";
+        assert_eq!(in_driver_words(pv("v")), None, "reached from everywhere");
+        assert_eq!(in_driver_words(pv("v").reached_by(topology::ZONE, "z1")), selector(key, &["z1"]));
+        assert_eq!(in_driver_words(pv("v").reached_by(topology::BETA_ZONE, "z1")), selector(key, &["z1"]));
+        assert_eq!(in_driver_words(pv("v").label(topology::ZONE, "z2__z1")), selector(key, &["z1", "z2"]));
+        let both = pv("v").reached_by(topology::ZONE, "z1").label(topology::ZONE, "z2");
+        assert_eq!(in_driver_words(both), selector(key, &["z1"]), "the affinity wins over the label");
+        let elsewhere = pv("v").reached_by(topology::HOSTNAME, "a");
+        assert_eq!(in_driver_words(elsewhere), selector(topology::HOSTNAME, &["a"]));
     }
 }

@@ -76,8 +76,7 @@ impl Predicate for MatchNodeSelector {
             if !selects(self.added.as_ref()) {
                 return Verdict::unresolvable("node(s) didn't match scheduler-enforced node affinity");
             }
-            let has_pairs = || pod.node_selector.iter().all(|(key, value)| node.labels().get(key) == Some(value));
-            Verdict::fits_if(has_pairs() && selects(required), || {
+            Verdict::fits_if(pod.selects_node(&node.node), || {
                 Verdict::unresolvable("node(s) didn't match Pod's node affinity/selector")
             })
         });

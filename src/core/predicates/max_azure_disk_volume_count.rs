@@ -16,7 +16,7 @@
 //! `pkg/scheduler/framework/plugins/nodevolumelimits/non_csi.go`.
 //! - 1.6: `MaxPDVolumeCountChecker` in `plugin/pkg/scheduler/algorithm/predicates/predicates.go`, new in that release. A
 //!   claim or volume that was not there counted as one; an unbound claim was an error.
-//! - 1.22: its migration to CSI is off in 1.22, so its volumes are counted here on every node.
+//! - 1.22: the plugin's migration to CSI is off, so its volumes are counted here on every node.
 //! - 1.34: the plugin is gone and the rule asks nothing. `NodeVolumeLimits` (`MaxCSIVolumeCountPred`) counts these volumes
 //!   as their CSI driver's.
 //!
@@ -63,7 +63,10 @@ pub(super) const REGISTRATION: Registration = Registration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::rule::{Arguments, Release};
+    use crate::core::{
+        rule::{Arguments, Release},
+        snapshot::Object,
+    };
     use crate::testing::{node, pod, predicate, verdict_of};
 
     fn disk(id: &str) -> VolumeSource {
@@ -73,7 +76,7 @@ mod tests {
     #[test]
     fn a_node_takes_what_it_offers_or_sixteen() {
         let rule = predicate("MaxAzureDiskVolumeCount", &Arguments::defaults(Release::V1_22));
-        let cluster = [
+        let cluster: [Object; 3] = [
             node("a").offers("attachable-volumes-azure-disk", "1").into(),
             node("b").into(),
             pod("old").mounts(disk("d0")).on("a").into(),

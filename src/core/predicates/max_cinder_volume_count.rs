@@ -62,13 +62,16 @@ pub(super) const REGISTRATION: Registration = Registration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::rule::{Arguments, Release};
+    use crate::core::{
+        rule::{Arguments, Release},
+        snapshot::Object,
+    };
     use crate::testing::{csi_node, node, pod, predicate, verdict_of};
 
     #[test]
     fn volumes_are_left_to_csi_where_the_plugin_has_moved() {
         let rule = predicate("MaxCinderVolumeCount", &Arguments::defaults(Release::V1_22));
-        let cluster = [
+        let cluster: [Object; 4] = [
             node("a").offers("attachable-volumes-cinder", "0").into(),
             node("b").offers("attachable-volumes-cinder", "0").into(),
             node("c").into(),

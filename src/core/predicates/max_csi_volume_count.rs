@@ -306,7 +306,7 @@ mod tests {
     fn cinder_volumes_count_in_1_22_where_the_plugin_has_moved() {
         let rule = predicate("MaxCSIVolumeCountPred", &Arguments::defaults(Release::V1_22));
         let full = |node| csi_node(node).driver("cinder.csi.openstack.org", 0);
-        let cluster = [
+        let cluster: [Object; 6] = [
             node("moved").into(),
             node("not-yet").into(),
             full("moved").migrated("kubernetes.io/cinder").into(),
@@ -321,7 +321,7 @@ mod tests {
     #[test]
     fn before_1_34_the_node_object_may_say_the_limit() {
         let limit = format!("attachable-volumes-csi-{DRIVER}");
-        let cluster =
+        let cluster: [Object; 3] =
             [node("a").offers(&limit, "0").into(), pvc("data").bound_to("v").into(), pv("v").source(csi("h")).into()];
         let fits = |release| {
             let rule = predicate("MaxCSIVolumeCountPred", &Arguments::defaults(release));

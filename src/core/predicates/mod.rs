@@ -10,10 +10,13 @@ mod check_node_label_presence;
 mod check_node_memory_pressure;
 mod check_node_pid_pressure;
 mod check_node_unschedulable;
+mod check_service_affinity;
 mod check_volume_binding;
 mod csi_migration;
+mod even_pods_spread;
 mod general_predicates;
 mod host_name;
+mod match_inter_pod_affinity;
 mod match_node_selector;
 mod max_azure_disk_volume_count;
 mod max_cinder_volume_count;
@@ -117,6 +120,7 @@ pub static ALL: &[Registration] = &[
     pod_tolerates_node_taints::REGISTRATION,
     pod_tolerates_node_no_execute_taints::REGISTRATION,
     check_node_label_presence::REGISTRATION,
+    check_service_affinity::REGISTRATION,
     max_ebs_volume_count::REGISTRATION,
     max_gce_pd_volume_count::REGISTRATION,
     max_csi_volume_count::REGISTRATION,
@@ -125,6 +129,8 @@ pub static ALL: &[Registration] = &[
     check_volume_binding::REGISTRATION,
     no_volume_node_conflict::REGISTRATION,
     no_volume_zone_conflict::REGISTRATION,
+    even_pods_spread::REGISTRATION,
+    match_inter_pod_affinity::REGISTRATION,
     check_node_memory_pressure::REGISTRATION,
     check_node_pid_pressure::REGISTRATION,
     check_node_disk_pressure::REGISTRATION,

@@ -149,7 +149,7 @@ fn any_in_use(claims: &[Name], pod: &Pod, snapshot: &Snapshot) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::rule::Arguments;
+    use crate::core::{rule::Arguments, snapshot::Object};
     use crate::testing::{PodBuilder, node, pod, predicate, pvc, verdict_of};
 
     fn gce(disk: &str, read_only: bool) -> VolumeSource {
@@ -188,7 +188,8 @@ mod tests {
         for release in [Release::V1_22, Release::V1_34] {
             let rule = predicate("NoDiskConflict", &Arguments::defaults(release));
             for (why, wanted, mounted, fits) in &cases {
-                let cluster = [node("a").into(), node("b").into(), pod("old").mounts(mounted.clone()).on("a").into()];
+                let cluster: [Object; 3] =
+                    [node("a").into(), node("b").into(), pod("old").mounts(mounted.clone()).on("a").into()];
                 let verdict = |on| verdict_of(&*rule, pod("new").mounts(wanted.clone()), &cluster, on);
                 assert_eq!(verdict("a").fits(), *fits, "{why}");
                 assert!(verdict("b").fits(), "on another node the disk is free: {why}");
@@ -201,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_claim_for_one_pod_is_held_across_all_nodes_since_1_34() {
-        let cluster = [
+        let cluster: [Object; 5] = [
             node("a").into(),
             node("b").into(),
             pvc("mine").with(|claim| claim.access_modes = vec![AccessMode::ReadWriteOncePod]).into(),

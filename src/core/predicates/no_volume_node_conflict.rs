@@ -82,13 +82,14 @@ mod tests {
     use crate::core::{
         model::topology::HOSTNAME,
         rule::{Arguments, Release},
+        snapshot::Object,
     };
     use crate::testing::{node, pod, predicate, pv, pvc, verdict_of};
 
     #[test]
     fn a_pod_goes_where_its_volumes_can_be_reached() {
         let rule = predicate("NoVolumeNodeConflict", &Arguments::defaults(Release::V1_22));
-        let cluster = [
+        let cluster: [Object; 8] = [
             node("a").into(),
             node("b").into(),
             pvc("local").bound_to("pv-a").into(),

@@ -10,9 +10,6 @@ use crate::core::{
 /// What kube-scheduler says of a claim without a name.
 pub(super) const NAMELESS_CLAIM: &str = "PersistentVolumeClaim had no name";
 
-/// Names the storage class in the days before the field.
-const BETA_STORAGE_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
-
 /// A claim that a pod mounts.
 pub(super) struct MountedClaim<'a> {
     /// Its name.
@@ -66,18 +63,12 @@ pub(super) fn volume_of<'a>(claim: &PersistentVolumeClaim, snapshot: &'a Snapsho
 
 /// The name of a claim's storage class; empty for none.
 pub(super) fn class_name_of(claim: &PersistentVolumeClaim) -> &str {
-    let named = claim.annotations.get(BETA_STORAGE_CLASS).or(claim.storage_class_name.as_ref());
-    named.map_or("", |name| &**name)
+    claim.storage_class_name.as_ref().map_or("", |name| &**name)
 }
 
 /// A claim's storage class, where it has one that exists.
 pub(super) fn class_of<'a>(claim: &PersistentVolumeClaim, snapshot: &'a Snapshot) -> Option<&'a StorageClass> {
     snapshot.storage_class(class_name_of(claim)).map(|class| &**class)
-}
-
-/// The name of a volume's storage class; empty for none.
-pub(super) fn class_name_of_volume(volume: &PersistentVolume) -> &str {
-    volume.annotations.get(BETA_STORAGE_CLASS).unwrap_or(&volume.storage_class_name)
 }
 
 /// client-go's words for an object that is not there.

@@ -12,9 +12,12 @@ use super::{
 
 mod balanced_resource_allocation;
 mod equal;
+mod even_pods_spread;
 mod image_locality;
+mod inter_pod_affinity;
 mod label_preference;
 mod least_requested;
+mod ln;
 mod most_requested;
 mod node_affinity;
 mod node_prefer_avoid_pods;
@@ -22,6 +25,8 @@ pub mod normalize;
 mod requested_to_capacity_ratio;
 mod resource_limits;
 mod resource_scoring;
+mod selector_spread;
+mod service_anti_affinity;
 mod taint_toleration;
 
 /// The highest score of a node by one priority; the lowest is 0.
@@ -47,15 +52,19 @@ pub struct Registration {
 
 /// Every priority: those of kube-scheduler 1.22's default policy first.
 pub static ALL: &[Registration] = &[
+    selector_spread::REGISTRATION,
+    inter_pod_affinity::REGISTRATION,
     least_requested::REGISTRATION,
     balanced_resource_allocation::REGISTRATION,
     node_prefer_avoid_pods::REGISTRATION,
     node_affinity::REGISTRATION,
     taint_toleration::REGISTRATION,
     image_locality::REGISTRATION,
+    even_pods_spread::REGISTRATION,
     most_requested::REGISTRATION,
     requested_to_capacity_ratio::REGISTRATION,
     label_preference::REGISTRATION,
+    service_anti_affinity::REGISTRATION,
     equal::REGISTRATION,
     resource_limits::REGISTRATION,
 ];

@@ -31,6 +31,9 @@ pub struct Volume {
     /// An OpenStack Cinder volume.
     #[schema(nullable = false)]
     pub cinder: Option<VolumeId>,
+    /// A Portworx volume.
+    #[schema(nullable = false)]
+    pub portworx_volume: Option<VolumeId>,
     /// A Ceph block device image.
     #[schema(nullable = false)]
     pub rbd: Option<Rbd>,
@@ -138,6 +141,7 @@ impl Volume {
                 ebs: self.aws_elastic_block_store.as_ref(),
                 azure: self.azure_disk.as_ref(),
                 cinder: self.cinder.as_ref(),
+                portworx: self.portworx_volume.as_ref(),
                 rbd: self.rbd.as_ref(),
                 iscsi: self.iscsi.as_ref(),
                 csi: self.csi.as_ref(),
@@ -154,6 +158,7 @@ pub(super) struct Disk<'a> {
     pub ebs: Option<&'a VolumeId>,
     pub azure: Option<&'a AzureDisk>,
     pub cinder: Option<&'a VolumeId>,
+    pub portworx: Option<&'a VolumeId>,
     pub rbd: Option<&'a Rbd>,
     pub iscsi: Option<&'a Iscsi>,
     pub csi: Option<&'a Csi>,
@@ -174,6 +179,8 @@ impl Disk<'_> {
             }
         } else if let Some(disk) = self.cinder {
             Source::Cinder { volume_id: disk.volume_id.as_str().into() }
+        } else if let Some(disk) = self.portworx {
+            Source::Portworx { volume_id: disk.volume_id.as_str().into() }
         } else if let Some(image) = self.rbd {
             Source::Rbd {
                 monitors: image.monitors.iter().map(|m| m.as_str().into()).collect(),

@@ -7,6 +7,7 @@ mod extender;
 mod legacy;
 mod reader;
 mod render;
+pub mod revision;
 mod spread;
 mod tree;
 
