@@ -76,7 +76,7 @@ fn yaml_documents(body: &[u8]) -> Result<Vec<String>, DecodeError> {
 
 /// Limits that grow with the body: its length is bounded elsewhere, so all that has to be held down is what aliases
 /// and nesting make of it.
-fn options(length: usize) -> Options {
+pub(super) fn options(length: usize) -> Options {
     let most = length.saturating_add(64);
     let mut options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
