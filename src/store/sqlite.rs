@@ -150,23 +150,23 @@ impl Store for Sqlite {
         .fetch_all(&mut *transaction)
         .await?;
         let items = rows::records(items)?;
-        let remaining = match items.last() {
-            Some(last) if query.limit == Some(items.len()) => {
-                let count: i64 = sqlx::query_scalar(
-                    "SELECT count(*) FROM cluster c JOIN object o ON o.cluster_id = c.cluster_id
-                     WHERE c.name = ? AND o.kind = ? AND (o.ns, o.name) > (?, ?) AND o.ns < ? AND NOT o.deleted",
-                )
-                .bind(cluster)
-                .bind(&*query.kind)
-                .bind(&last.key.namespace)
-                .bind(&last.key.name)
-                .bind(&end)
-                .fetch_one(&mut *transaction)
-                .await?;
-                u64::try_from(count).ok().filter(|count| *count > 0)
-            }
-            _ => None,
-        };
+        let mut remaining = None;
+        if query.limit == Some(items.len()) {
+            let (namespace, name) =
+                items.last().map_or((&start.0, &start.1), |last| (&last.key.namespace, &last.key.name));
+            let count: i64 = sqlx::query_scalar(
+                "SELECT count(*) FROM cluster c JOIN object o ON o.cluster_id = c.cluster_id
+                 WHERE c.name = ? AND o.kind = ? AND (o.ns, o.name) > (?, ?) AND o.ns < ? AND NOT o.deleted",
+            )
+            .bind(cluster)
+            .bind(&*query.kind)
+            .bind(namespace)
+            .bind(name)
+            .bind(&end)
+            .fetch_one(&mut *transaction)
+            .await?;
+            remaining = u64::try_from(count).ok().filter(|count| *count > 0);
+        }
         Ok(List { items, revision: head.revision, remaining })
     }
 

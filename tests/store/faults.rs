@@ -18,7 +18,7 @@ enum Fault {
     LosesTheReply,
     /// Cuts the connection before the server hears of it.
     LosesTheCommit,
-    /// Passes it on, cuts, and refuses every later connection.
+    /// Passes it on, and cuts every connection from then on.
     GoesAway,
 }
 
@@ -27,7 +27,7 @@ enum Fault {
 struct Proxy {
     server: String,
     fault: Fault,
-    /// How many COMMITs are still let through unharmed; at `usize::MAX` all.
+    /// 1: strikes at the next COMMIT; 0: has struck.
     armed: AtomicUsize,
 }
 
@@ -42,7 +42,7 @@ impl Proxy {
         let accepting = Arc::clone(&proxy);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                if fault == Fault::GoesAway && accepting.armed.load(Ordering::SeqCst) == 0 {
+                if accepting.is_away() {
                     continue;
                 }
                 tokio::spawn(Arc::clone(&accepting).pass(client));
@@ -58,7 +58,7 @@ impl Proxy {
             tokio::select! {
                 n = client.read(&mut up) => {
                     let message = &up[..n?];
-                    if message.is_empty() {
+                    if message.is_empty() || self.is_away() {
                         return Ok(());
                     }
                     let strikes = message == b"Q\0\0\0\x0bCOMMIT\0"
@@ -81,6 +81,10 @@ impl Proxy {
                 }
             }
         }
+    }
+
+    fn is_away(&self) -> bool {
+        self.fault == Fault::GoesAway && self.armed.load(Ordering::SeqCst) == 0
     }
 
     fn strike_next_commit(&self) {
