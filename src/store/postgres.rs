@@ -48,6 +48,8 @@ pub(super) struct Postgres {
     server: PgConnectOptions,
     /// How long a statement may take as seen from here.
     patience: Duration,
+    /// How long the server lets a transaction stand idle.
+    idle: Duration,
     /// Whether the server knows NOTIFY.
     notify: bool,
     changed: watch::Sender<u64>,
@@ -82,7 +84,8 @@ impl Postgres {
         let changed = watch::Sender::new(0);
         let listener = notify.then(|| tokio::spawn(listen::listen(pool.clone(), changed.clone())).abort_handle());
         let patience = options.statement_timeout.saturating_add(GRACE);
-        Ok(Self { pool, server, patience, notify, changed, listener })
+        let idle = options.idle_in_transaction_timeout;
+        Ok(Self { pool, server, patience, idle, notify, changed, listener })
     }
 
     /// Bounds the wait for one statement.

@@ -53,7 +53,7 @@ impl Proxy {
 
     async fn pass(self: Arc<Self>, mut client: TcpStream) -> std::io::Result<()> {
         let mut server = TcpStream::connect(&self.server).await?;
-        let (mut up, mut down) = ([0; 65536], [0; 65536]);
+        let (mut up, mut down) = (vec![0; 65536], vec![0; 65536]);
         loop {
             tokio::select! {
                 n = client.read(&mut up) => {
@@ -68,8 +68,7 @@ impl Proxy {
                     }
                     server.write_all(message).await?;
                     if strikes {
-                        server.read(&mut down).await?;
-                        return Ok(());
+                        return server.read(&mut down).await.map(drop);
                     }
                 }
                 n = server.read(&mut down) => {
