@@ -1,1 +1,155 @@
-//! Composition root.
+//! The composition root: settings → store → router → serve → graceful stop. The only file that may import everything.
+
+use std::{future::Future, io, sync::Arc, time::Duration};
+
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    time::{interval, sleep},
+};
+use tracing::info;
+
+use crate::{
+    api::{
+        self,
+        health::Check,
+        middleware::Limits,
+        serve::{Timeouts, serve as serve_connections},
+        state::AppState,
+    },
+    cluster::Clusters,
+    config::Settings,
+    store::{self, Store, StoreError},
+    telemetry,
+};
+
+/// Between two runs that move what was recorded into the histograms.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
+/// How often the change feed is read when nothing hints at a change.
+const FEED_POLL: Duration = Duration::from_millis(250);
+
+/// Why the process ended. Each is one line for the person who started it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The asynchronous runtime could not start.
+    #[error("cannot start: {0}")]
+    Runtime(#[source] io::Error),
+    /// The metrics recorder could not start.
+    #[error("cannot measure: {0}")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    /// The address is taken, not ours, or no address.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(String, #[source] io::Error),
+    /// The database is not usable.
+    #[error("cannot use the database: {0}")]
+    Store(#[from] StoreError),
+    /// A file could not be written.
+    #[error("cannot write {0}: {1}")]
+    Output(String, #[source] io::Error),
+}
+
+/// Runs a command to its end on a runtime of its own.
+pub fn run(command: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)?;
+    let result = runtime.block_on(command);
+    // Work that is still under way has had its grace.
+    runtime.shutdown_background();
+    result
+}
+
+/// `podberth serve`: returns after SIGTERM or Ctrl-C.
+pub async fn serve(settings: &Settings) -> Result<(), Error> {
+    telemetry::log(settings.log_level.filter(), settings.log_format);
+    let metrics = telemetry::recorder()?;
+    let stop = stop_signal().map_err(Error::Runtime)?;
+
+    let listener =
+        TcpListener::bind(&settings.listen).await.map_err(|error| Error::Listen(settings.listen.clone(), error))?;
+    let store = open(settings).await?;
+    if !settings.no_migrate {
+        store.migrate().await?;
+    }
+
+    let upkeep = metrics.clone();
+    tokio::spawn(async move {
+        let mut tick = interval(METRICS_UPKEEP);
+        loop {
+            tick.tick().await;
+            upkeep.run_upkeep();
+        }
+    });
+
+    let state = AppState::new(store.clone(), Clusters::new(store.clone(), FEED_POLL), checks(&store), metrics);
+    let limits = Limits { request_timeout: settings.request_timeout, body_bytes: settings.max_body_bytes,
+        bulk_body_bytes: settings.max_bulk_body_bytes,
+    };
+    let router = api::router(state.clone(), limits);
+    let timeouts = Timeouts { idle: settings.idle_timeout, grace: settings.shutdown_grace };
+    let address = listener.local_addr().map_err(|error| Error::Listen(settings.listen.clone(), error))?;
+    info!(%address, version = env!("CARGO_PKG_VERSION"), "listening on http://{address}");
+
+    serve_connections(listener, router, timeouts, async {
+        stop.await;
+        info!("stopping");
+        state.stop();
+        sleep(settings.shutdown_delay).await;
+    })
+    .await;
+    store.close().await;
+    info!("stopped");
+    Ok(())
+}
+
+/// `podberth migrate`.
+pub async fn migrate(settings: &Settings) -> Result<(), Error> {
+    telemetry::log(settings.log_level.filter(), settings.log_format);
+    let store = open(settings).await?;
+    store.migrate().await?;
+    store.close().await;
+    info!("the database's schema is up to date");
+    Ok(())
+}
+
+async fn open(settings: &Settings) -> Result<Arc<dyn Store>, StoreError> {
+    let options = store::Options {
+        max_connections: settings.database_max_connections,
+        acquire_timeout: settings.database_acquire_timeout,
+        statement_timeout: settings.database_statement_timeout,
+        ..store::Options::default()
+    };
+    store::open(&settings.database_url, &options).await
+}
+
+/// What must hold for this process to be ready.
+fn checks(store: &Arc<dyn Store>) -> Vec<Check> {
+    let (pinged, migrated) = (store.clone(), store.clone());
+    vec![
+        Check::new("database", move || {
+            let store = pinged.clone();
+            async move { store.ping().await.map_err(|_| "the database does not answer".into()) }
+        }),
+        Check::new("migrations", move || {
+            let store = migrated.clone();
+            async move {
+                match store.migration_status().await {
+                    Ok(status) if status.is_current() => Ok(()),
+                    Ok(_) => Err("the schema is behind this binary: run `podberth migrate`".into()),
+                    Err(_) => Err("the database does not answer".into()),
+                }
+            }
+        }),
+    ]
+}
+
+/// Resolves at the first SIGTERM or Ctrl-C.
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

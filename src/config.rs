@@ -1,1 +1,238 @@
-//! Every setting.
+//! Every setting, under one name in three places: `--max-body-bytes`, `PODBERTH_MAX_BODY_BYTES`, and the key
+//! `max-body-bytes` of the file that `--config` names. The command line goes before the environment, that before the
+//! file, that before the default. No other file reads the environment.
+//!
+//! To add a setting, add a field to [`Settings`]; everything else is read off it.
+
+use std::{error::Error, fmt, fs, path::Path, path::PathBuf, time::Duration};
+
+use clap::{
+    ArgAction, Args, Command, CommandFactory, FromArgMatches,
+    builder::BoolishValueParser,
+    error::{ContextKind, ContextValue, ErrorKind},
+    parser::ValueSource,
+};
+use serde_json::{Map, Value};
+use tracing_subscriber::EnvFilter;
+
+use crate::{core::model::Quantity, telemetry::LogFormat};
+
+const ENVIRONMENT_PREFIX: &str = "PODBERTH_";
+
+/// What a running Podberth can be told.
+#[derive(Clone, Args)]
+pub struct Settings {
+    /// A file of settings in YAML or JSON, with the names of these options as keys
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Where to listen; port 0 takes a free one and the log says which
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
+    pub listen: String,
+
+    /// The database: sqlite:FILE, sqlite::memory: or postgres://USER:PASSWORD@HOST/NAME
+    #[arg(long, value_name = "URL", default_value = "sqlite:podberth.db", hide_env_values = true)]
+    pub database_url: String,
+
+    /// Connections to the database at most
+    #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u32).range(1..))]
+    pub database_max_connections: u32,
+
+    /// How long to wait for a connection to the database
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    pub database_acquire_timeout: Duration,
+
+    /// How long one statement may take in the database
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    pub database_statement_timeout: Duration,
+
+    /// Do not bring the database's schema up to date at the start (run `podberth migrate` instead)
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1, require_equals = true,
+          default_value = "false", default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    pub no_migrate: bool,
+
+    /// What to log: error, warn, info, debug, trace, or by module as in info,podberth::store=debug
+    #[arg(long, value_name = "FILTER", default_value = "info", value_parser = filter)]
+    pub log_level: EnvFilterText,
+
+    /// How log lines are written
+    #[arg(long, value_enum, default_value = "text")]
+    pub log_format: LogFormat,
+
+    /// Largest body of a request; kube-apiserver's limit is the same
+    #[arg(long, value_name = "BYTES", default_value = "3Mi", value_parser = bytes)]
+    pub max_body_bytes: usize,
+
+    /// Largest body of /filter, /prioritize, /explain and /import: 5,000 nodes in full are 25 to 75 megabytes
+    #[arg(long, value_name = "BYTES", default_value = "256Mi", value_parser = bytes)]
+    pub max_bulk_body_bytes: usize,
+
+    /// A policy to put in force at the start, as kube-scheduler's flag of that name does: kind Policy (Kubernetes 1.6 to
+    /// 1.22) or KubeSchedulerConfiguration, JSON or YAML. It becomes a new revision of the default cluster's policy unless
+    /// that says the same already
+    #[arg(long, value_name = "FILE")]
+    pub policy_config_file: Option<PathBuf>,
+
+    /// How long a request may take, up to the beginning of its reply
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    pub request_timeout: Duration,
+
+    /// When to close a connection without a request; more than the 90s for which Go clients keep one, so that they never
+    /// send into one that is being closed
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration)]
+    pub idle_timeout: Duration,
+
+    /// How long to go on serving, not ready, once told to stop: until load balancers have noticed
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
+    pub shutdown_delay: Duration,
+
+    /// How long requests under way may take to finish after that
+    #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = duration)]
+    pub shutdown_grace: Duration,
+}
+
+/// The text of a log filter that is known to parse.
+#[derive(Clone, Debug)]
+pub struct EnvFilterText(String);
+
+impl EnvFilterText {
+    /// The filter.
+    pub fn filter(&self) -> EnvFilter {
+        EnvFilter::new(&self.0)
+    }
+}
+
+fn filter(text: &str) -> Result<EnvFilterText, String> {
+    EnvFilter::try_new(text).map(|_| EnvFilterText(text.to_owned())).map_err(|error| error.to_string())
+}
+
+/// A duration as Go and people write it: `500ms`, `30s`, `1m30s`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let signed: jiff::SignedDuration = text.parse().map_err(|_| "expected a duration such as 500ms, 30s or 1m30s")?;
+    signed.try_into().map_err(|_| "a duration cannot be negative".into())
+}
+
+/// A number of bytes as a Kubernetes quantity: `1048576`, `256Mi`, `1G`.
+fn bytes(text: &str) -> Result<usize, String> {
+    let quantity: Quantity = text.parse().map_err(|_| "expected bytes such as 1048576, 256Mi or 1G")?;
+    usize::try_from(quantity.value()).map_err(|_| "a size cannot be negative".into())
+}
+
+/// Why the command line did not become a command.
+#[derive(Debug)]
+pub enum Failure {
+    /// Help or the version was asked for.
+    Show(clap::Error),
+    /// Something is wrong; the text is one line.
+    Wrong(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Show(page) => page.fmt(f),
+            Self::Wrong(line) => f.write_str(line),
+        }
+    }
+}
+
+impl Error for Failure {}
+
+impl From<clap::Error> for Failure {
+    fn from(error: clap::Error) -> Self {
+        match error.kind() {
+            ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Self::Show(error),
+            _ => Self::Wrong(one_line(&error)),
+        }
+    }
+}
+
+/// Parses a command line, with the environment and the configuration file behind it.
+pub fn parse<C: CommandFactory + FromArgMatches>(arguments: impl IntoIterator<Item = String>) -> Result<C, Failure> {
+    let mut arguments: Vec<String> = arguments.into_iter().collect();
+    let command = C::command().mut_subcommands(with_environment);
+    let mut matches = command.clone().try_get_matches_from(&arguments)?;
+
+    let subcommand = matches.subcommand().and_then(|(name, given)| Some((command.find_subcommand(name)?, given)));
+    if let Some((subcommand, given)) = subcommand
+        && let Ok(Some(path)) = given.try_get_one::<PathBuf>("config")
+    {
+        let in_file = |message: String| Failure::Wrong(format!("{}: {message}", path.display()));
+        for (key, value) in read_file(path).map_err(in_file)? {
+            let setting = subcommand.get_arguments().find(|argument| is_setting(argument, &key));
+            let setting = setting.ok_or_else(|| in_file(unknown(subcommand, &key)))?;
+            if !matches!(
+                given.value_source(setting.get_id().as_str()),
+                Some(ValueSource::CommandLine | ValueSource::EnvVariable)
+            ) {
+                arguments.push(format!("--{key}={value}"));
+            }
+        }
+        // What was wrong without the file has been told above.
+        matches = command.clone().try_get_matches_from(&arguments).map_err(|error| in_file(one_line(&error)))?;
+    }
+    Ok(C::from_arg_matches(&matches)?)
+}
+
+/// Gives each setting of a subcommand that has settings its environment variable.
+fn with_environment(subcommand: Command) -> Command {
+    if !subcommand.get_arguments().any(|argument| argument.get_id() == "config") {
+        return subcommand;
+    }
+    subcommand.mut_args(|argument| match argument.get_long() {
+        Some(name) => {
+            let variable = format!("{ENVIRONMENT_PREFIX}{}", name.replace('-', "_").to_uppercase());
+            argument.env(variable)
+        }
+        None => argument,
+    })
+}
+
+fn is_setting(argument: &clap::Arg, key: &str) -> bool {
+    argument.get_long() == Some(key) && argument.get_env().is_some() && key != "config"
+}
+
+/// The settings of a file, each as the text that the command line would have.
+fn read_file(path: &Path) -> Result<Vec<(String, String)>, String> {
+    let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let settings: Option<Map<String, Value>> =
+        serde_saphyr::from_str(&text).map_err(|error| first_line(&error.to_string()))?;
+    let mut listed = Vec::new();
+    for (key, value) in settings.unwrap_or_default() {
+        match value {
+            Value::Null => {}
+            Value::String(text) => listed.push((key, text)),
+            Value::Bool(_) | Value::Number(_) => listed.push((key, value.to_string())),
+            Value::Array(_) | Value::Object(_) => return Err(format!("{key} must be a single value")),
+        }
+    }
+    Ok(listed)
+}
+
+/// Names a key that is no setting, and the nearest one that is.
+fn unknown(subcommand: &Command, key: &str) -> String {
+    let attempt = subcommand.clone().try_get_matches_from([subcommand.get_name(), &format!("--{key}=")]);
+    let nearest = attempt.err().and_then(|error| match error.get(ContextKind::SuggestedArg) {
+        Some(ContextValue::String(name)) => Some(name.trim_start_matches('-').to_owned()),
+        _ => None,
+    });
+    match nearest {
+        Some(nearest) => format!("unknown setting {key:?}; did you mean {nearest:?}?"),
+        None => format!("unknown setting {key:?}; `podberth serve --help` lists them"),
+    }
+}
+
+/// clap's message without its usage lines.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let message: Vec<&str> =
+        lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information")).collect();
+    message.join(" ").trim_start_matches("error: ").to_owned()
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}

@@ -1,2 +1,80 @@
-//! The command line.
-fn main() {}
+//! The command line: what each word of it means is in the library.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand, ValueEnum};
+use podberth::{
+    api::openapi::{DOCUMENTS, published},
+    app,
+    config::{self, Failure, Settings},
+};
+
+/// The Kubernetes scheduler as an HTTP service: where can this pod run, where best, and why?
+#[derive(Parser)]
+#[command(name = "podberth", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server
+    Serve(Box<Settings>),
+    /// Bring the database's schema up to date, and end
+    Migrate(Box<Settings>),
+    /// Print the OpenAPI document
+    Openapi {
+        /// The version of OpenAPI
+        #[arg(long, value_enum, default_value = "3.0")]
+        version: OpenApiVersion,
+        /// The file to write in place of standard output
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum OpenApiVersion {
+    #[value(name = "3.0")]
+    V3_0,
+    #[value(name = "3.1")]
+    V3_1,
+}
+
+fn main() -> ExitCode {
+    let cli: Cli = match config::parse(std::env::args_os().map(|word| word.to_string_lossy().into_owned())) {
+        Ok(cli) => cli,
+        Err(Failure::Show(page)) => page.exit(),
+        Err(Failure::Wrong(line)) => return fail(&line, 2),
+    };
+    let done = match cli.command {
+        Command::Serve(settings) => app::run(app::serve(&settings)),
+        Command::Migrate(settings) => app::run(app::migrate(&settings)),
+        Command::Openapi { version, output } => print_document(version, output),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error.to_string(), 1),
+    }
+}
+
+/// One line on standard error, whatever happened.
+fn fail(message: &str, code: u8) -> ExitCode {
+    eprintln!("error: {}", message.lines().map(str::trim).collect::<Vec<_>>().join(" "));
+    ExitCode::from(code)
+}
+
+fn print_document(version: OpenApiVersion, output: Option<PathBuf>) -> Result<(), app::Error> {
+    let document = published(match version {
+        OpenApiVersion::V3_0 => &DOCUMENTS.v3_0,
+        OpenApiVersion::V3_1 => &DOCUMENTS.v3_1,
+    });
+    match output {
+        Some(path) => {
+            std::fs::write(&path, document).map_err(|error| app::Error::Output(path.display().to_string(), error))
+        }
+        None => std::io::Write::write_all(&mut std::io::stdout(), document.as_bytes())
+            .map_err(|error| app::Error::Output("standard output".into(), error)),
+    }
+}

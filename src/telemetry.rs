@@ -1,1 +1,159 @@
-//! Tracing and metric names.
+//! Logs and measurements: how they leave the process, and the names they have.
+//!
+//! Metrics that kube-scheduler has too keep its names and labels behind [`PREFIX`], so that dashboards move over by one
+//! substitution (Kubernetes: `pkg/scheduler/metrics/metrics.go`).
+
+use std::{fs, io::IsTerminal, sync::OnceLock};
+
+use clap::ValueEnum;
+use metrics::{describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::{EnvFilter, fmt};
+
+/// What every metric's name begins with.
+pub const PREFIX: &str = "podberth_";
+
+/// The commit this binary was built from, when the build said so.
+pub const COMMIT: &str = match option_env!("PODBERTH_COMMIT") {
+    Some(commit) => commit,
+    None => "",
+};
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Sends log lines to standard error from now on. `filter` is a level, or directives as in
+/// `info,podberth::store=debug`.
+pub fn log(filter: EnvFilter, format: LogFormat) {
+    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let installed = match format {
+        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),
+    };
+    // A second call, as in tests, keeps what is installed.
+    drop(installed);
+}
+
+/// What kind of thing a metric is.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Counter,
+    Gauge,
+    Histogram(&'static [f64]),
+}
+
+/// One line of the table of metrics.
+#[derive(Clone, Copy, Debug)]
+struct Metric {
+    name: &'static str,
+    kind: Kind,
+    help: &'static str,
+}
+
+/// Seconds, from 10 µs (a filter on names) to 10 s.
+const FAST: &[f64] = &[
+    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
+    0.5, 1.0, 2.5, 5.0, 10.0,
+];
+/// Nodes, pods or batch entries.
+const COUNTS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10_000.0];
+
+/// Declares the constants and the table that describes them in one go.
+macro_rules! metrics {
+    ($($constant:ident = $name:literal, $kind:expr, $help:literal;)*) => {
+        $(#[doc = $help] pub const $constant: &str = concat!("podberth_", $name);)*
+
+        /// Every metric there is.
+        const METRICS: &[Metric] = &[$(Metric { name: $constant, kind: $kind, help: $help }),*];
+    };
+}
+
+metrics! {
+    HTTP_REQUESTS = "http_requests_total", Kind::Counter, "Requests by method, route and status code.";
+    HTTP_REQUEST_DURATION = "http_request_duration_seconds", Kind::Histogram(FAST),
+        "Time to the beginning of the reply, by method and route.";
+    EXTENDER_REQUESTS = "extender_requests_total", Kind::Counter,
+        "Extender calls by verb, status code and form (nodes or names).";
+    EXTENDER_REQUEST_DURATION = "extender_request_duration_seconds", Kind::Histogram(FAST),
+        "Time for an extender call from its last byte to the reply, by verb.";
+    SCHEDULE_ATTEMPTS = "schedule_attempts_total", Kind::Counter,
+        "Attempts to schedule a pod, by result (scheduled, unschedulable, error) and profile.";
+    SCHEDULING_ATTEMPT_DURATION = "scheduling_attempt_duration_seconds", Kind::Histogram(FAST),
+        "Time for an attempt to schedule a pod, with its commit, by result and profile.";
+    EXTENSION_POINT_DURATION = "framework_extension_point_duration_seconds", Kind::Histogram(FAST),
+        "Time for all plugins of an extension point, by extension point, status and profile.";
+    PLUGIN_DURATION = "plugin_execution_duration_seconds", Kind::Histogram(FAST),
+        "Time for one plugin over all nodes, by plugin, extension point and status.";
+    PENDING_PODS = "pending_pods", Kind::Gauge, "Pods that wait for a node, by queue.";
+    PREEMPTION_VICTIMS = "preemption_victims", Kind::Histogram(COUNTS), "Pods to evict per preemption.";
+    CACHE_SIZE = "cache_size", Kind::Gauge, "Objects in the snapshot, by type (nodes, pods).";
+    NODES_EVALUATED = "nodes_evaluated", Kind::Histogram(COUNTS), "Nodes that a decision looked at.";
+    NODE_REJECTIONS = "node_rejections_total", Kind::Counter, "Nodes refused, by plugin and reason code.";
+    SNAPSHOT_AGE = "snapshot_age_seconds", Kind::Gauge,
+        "Time since the snapshot was last known to hold everything that the database has.";
+    POLICY_REVISION = "policy_revision_info", Kind::Gauge, "1; the policy in force is in the label revision.";
+    DB_POOL_CONNECTIONS = "db_pool_connections", Kind::Gauge, "Database connections, by state (idle, used).";
+    BUILD_INFO = "build_info", Kind::Gauge, "1; version and commit are in the labels.";
+    PROCESS_RESIDENT_MEMORY = "process_resident_memory_bytes", Kind::Gauge, "Memory of the process.";
+    RUNTIME_TASKS = "runtime_tasks", Kind::Gauge, "Tasks of the asynchronous runtime that have not ended.";
+    RUNTIME_QUEUE = "runtime_queue_depth", Kind::Gauge, "Tasks that wait for a thread.";
+}
+
+/// The process's recorder, installed at the first call.
+pub fn recorder() -> Result<PrometheusHandle, BuildError> {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    if let Some(handle) = HANDLE.get() {
+        return Ok(handle.clone());
+    }
+    let mut builder = PrometheusBuilder::new();
+    for metric in METRICS {
+        if let Kind::Histogram(buckets) = metric.kind {
+            builder = builder.set_buckets_for_metric(Matcher::Full(metric.name.into()), buckets)?;
+        }
+    }
+    let handle = HANDLE.get_or_init(|| {
+        let recorder = builder.build_recorder();
+        let handle = recorder.handle();
+        // Fails only where somebody else has installed one: then this one stays empty.
+        drop(metrics::set_global_recorder(recorder));
+        handle
+    });
+    describe();
+    gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION"), "commit" => COMMIT).set(1.0);
+    Ok(handle.clone())
+}
+
+fn describe() {
+    for metric in METRICS {
+        match metric.kind {
+            Kind::Counter => describe_counter!(metric.name, metric.help),
+            Kind::Gauge => describe_gauge!(metric.name, metric.help),
+            Kind::Histogram(_) => describe_histogram!(metric.name, metric.help),
+        }
+    }
+}
+
+/// Measures what is only worth a look when somebody asks: memory and the runtime.
+pub fn sample_process() {
+    if let Some(bytes) = resident_memory() {
+        gauge!(PROCESS_RESIDENT_MEMORY).set(bytes);
+    }
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        gauge!(RUNTIME_TASKS).set(runtime.metrics().num_alive_tasks() as f64);
+        gauge!(RUNTIME_QUEUE).set(runtime.metrics().global_queue_depth() as f64);
+    }
+}
+
+/// Bytes; Linux only.
+fn resident_memory() -> Option<f64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024.0)
+}

@@ -2,8 +2,10 @@
 
 use crate::core::{
     model::{
-        Effect, HostPort, Labels, Node, Pod, Protocol, Quantity, ResourceList, Resources, Taint, Toleration,
-        TolerationOperator, non_zero,
+        Affinity, ConditionStatus, ContainerRequests, ControllerRef, Effect, HostPort, Labels, Name, Namespace, Node,
+        Pod, PodAffinityTerm, PodRequests, Protocol, Quantity, ResourceList, Resources, Selector, Taint, Toleration,
+        TolerationOperator, TopologySpreadConstraint, Volume, VolumeSource, WeightedPodAffinityTerm, WhenUnsatisfiable,
+        Workload, WorkloadKind,
     },
     predicates::{self, Build, Demand, Predicate},
     priorities::{self, Priority},
@@ -11,6 +13,10 @@ use crate::core::{
     snapshot::{Object, Snapshot},
     verdict::Verdict,
 };
+
+mod volumes;
+
+pub use volumes::{ClaimBuilder, ClassBuilder, CsiNodeBuilder, VolumeBuilder, csi_node, pv, pvc, storage_class};
 
 /// A pod in namespace `default` with one container that asks for nothing.
 pub fn pod(name: &str) -> PodBuilder {
@@ -22,6 +28,7 @@ pub fn pod(name: &str) -> PodBuilder {
             ..Pod::default()
         },
         requests: ResourceList::new(),
+        others: PodRequests::default(),
         labels: Vec::new(),
     }
 }
@@ -37,7 +44,10 @@ pub fn node(name: &str) -> NodeBuilder {
 #[derive(Clone)]
 pub struct PodBuilder {
     pod: Pod,
+    /// What the first container asks for.
     requests: ResourceList,
+    /// What its other parts ask for.
+    others: PodRequests,
     labels: Vec<(String, String)>,
 }
 
@@ -52,8 +62,12 @@ fn quantity(text: &str) -> Quantity {
     text.parse().unwrap_or_else(|e| panic!("{text:?} in a test: {e}"))
 }
 
+fn list(amounts: &[(&str, &str)]) -> ResourceList {
+    amounts.iter().map(|(resource, amount)| ((*resource).into(), quantity(amount))).collect()
+}
+
 impl PodBuilder {
-    /// Requests an amount of any resource.
+    /// Requests an amount of any resource, by its first container.
     #[must_use]
     pub fn requests(mut self, resource: &str, amount: &str) -> Self {
         self.requests.insert(resource.into(), quantity(amount));
@@ -70,6 +84,48 @@ impl PodBuilder {
     #[must_use]
     pub fn memory(self, amount: &str) -> Self {
         self.requests("memory", amount)
+    }
+
+    /// Has another container, which asks for these amounts.
+    #[must_use]
+    pub fn container(mut self, amounts: &[(&str, &str)]) -> Self {
+        self.others.containers.push(ContainerRequests { requests: list(amounts), restartable: false });
+        self
+    }
+
+    /// Has an init container, which asks for these amounts.
+    #[must_use]
+    pub fn init(mut self, amounts: &[(&str, &str)]) -> Self {
+        self.others.init_containers.push(ContainerRequests { requests: list(amounts), restartable: false });
+        self
+    }
+
+    /// Has a sidecar, which asks for these amounts.
+    #[must_use]
+    pub fn sidecar(mut self, amounts: &[(&str, &str)]) -> Self {
+        self.others.init_containers.push(ContainerRequests { requests: list(amounts), restartable: true });
+        self
+    }
+
+    /// Asks for these amounts as a whole.
+    #[must_use]
+    pub fn pod_level(mut self, amounts: &[(&str, &str)]) -> Self {
+        self.others.pod_level = list(amounts);
+        self
+    }
+
+    /// Costs these amounts on top.
+    #[must_use]
+    pub fn overhead(mut self, amounts: &[(&str, &str)]) -> Self {
+        self.others.overhead = list(amounts);
+        self
+    }
+
+    /// Is limited to these amounts.
+    #[must_use]
+    pub fn limits(mut self, amounts: &[(&str, &str)]) -> Self {
+        self.pod.limits = Resources::from_list(&list(amounts));
+        self
     }
 
     /// Stands in another namespace.
@@ -100,6 +156,20 @@ impl PodBuilder {
         self
     }
 
+    /// Mounts a claim of its namespace.
+    #[must_use]
+    pub fn claim(self, name: &str) -> Self {
+        self.mounts(VolumeSource::PersistentVolumeClaim { claim_name: name.into(), read_only: false })
+    }
+
+    /// Mounts a volume, named `v0`, `v1`… in their order.
+    #[must_use]
+    pub fn mounts(mut self, source: VolumeSource) -> Self {
+        let name = format!("v{}", self.pod.volumes.len()).into();
+        self.pod.volumes.push(Volume { name, source });
+        self
+    }
+
     /// Tolerates every taint with this key.
     #[must_use]
     pub fn tolerates(mut self, key: &str) -> Self {
@@ -113,6 +183,64 @@ impl PodBuilder {
         self
     }
 
+    /// Requires the company of pods that carry these labels, in one domain of a node label.
+    #[must_use]
+    pub fn affinity(mut self, labels: &str, topology_key: &str) -> Self {
+        self.pod.affinity.pod_required.push(term(labels, topology_key));
+        self
+    }
+
+    /// Requires to be apart from pods that carry these labels, by domain of a node label.
+    #[must_use]
+    pub fn anti_affinity(mut self, labels: &str, topology_key: &str) -> Self {
+        self.pod.affinity.anti_required.push(term(labels, topology_key));
+        self
+    }
+
+    /// Prefers the company of pods that carry these labels; with a weight below 0, to be apart from them.
+    #[must_use]
+    pub fn prefers(mut self, weight: i32, labels: &str, topology_key: &str) -> Self {
+        let wish = WeightedPodAffinityTerm { weight: weight.abs(), term: term(labels, topology_key) };
+        let Affinity { pod_preferred, anti_preferred, .. } = &mut self.pod.affinity;
+        if weight < 0 { anti_preferred } else { pod_preferred }.push(wish);
+        self
+    }
+
+    /// Is to be spread with the pods that carry these labels over the domains of a node label.
+    #[must_use]
+    pub fn spread(mut self, max_skew: i32, topology_key: &str, when: WhenUnsatisfiable, labels: &str) -> Self {
+        self.pod.topology_spread.push(TopologySpreadConstraint {
+            max_skew,
+            topology_key: topology_key.into(),
+            when_unsatisfiable: when,
+            selector: Some(selector(labels)),
+            min_domains: None,
+            node_affinity_policy: None,
+            node_taints_policy: None,
+            match_label_keys: Vec::new(),
+        });
+        self
+    }
+
+    /// Is owned by a controller: `("apps/v1", "ReplicaSet", "web")`.
+    #[must_use]
+    pub fn owned_by(mut self, api_version: &str, kind: &str, name: &str) -> Self {
+        self.pod.controller = Some(ControllerRef {
+            api_version: api_version.into(),
+            kind: kind.into(),
+            name: name.into(),
+            uid: format!("uid-{name}").into(),
+        });
+        self
+    }
+
+    /// Is being deleted.
+    #[must_use]
+    pub fn terminating(mut self) -> Self {
+        self.pod.terminating = true;
+        self
+    }
+
     /// Changes anything else.
     #[must_use]
     pub fn with(mut self, change: impl FnOnce(&mut Pod)) -> Self {
@@ -123,9 +251,17 @@ impl PodBuilder {
     /// The pod.
     pub fn build(self) -> Pod {
         let mut pod = self.pod;
+        let Affinity { pod_required, anti_required, pod_preferred, anti_preferred, .. } = &mut pod.affinity;
+        let preferred = pod_preferred.iter_mut().chain(anti_preferred).map(|wish| &mut wish.term);
+        for term in pod_required.iter_mut().chain(anti_required).chain(preferred) {
+            if term.namespaces.is_empty() && term.namespace_selector.is_none() {
+                term.namespaces.push(pod.namespace.clone());
+            }
+        }
         pod.labels = self.labels.into_iter().collect();
-        pod.requests = Resources::from_list(&self.requests);
-        pod.non_zero_requests = non_zero(&self.requests);
+        let mut asked = self.others;
+        asked.containers.push(ContainerRequests { requests: self.requests, restartable: false });
+        pod.set_requests(asked);
         pod
     }
 }
@@ -170,6 +306,13 @@ impl NodeBuilder {
         self
     }
 
+    /// Reports a condition.
+    #[must_use]
+    pub fn condition(mut self, kind: &str, status: ConditionStatus) -> Self {
+        self.node.conditions.push((kind.into(), status));
+        self
+    }
+
     /// Is cordoned.
     #[must_use]
     pub fn unschedulable(mut self) -> Self {
@@ -190,6 +333,41 @@ impl NodeBuilder {
         node.labels = self.labels.into_iter().collect::<Labels>();
         node
     }
+}
+
+/// A selector of the pods that carry all of these labels: `selector("app=web,tier=front")`; empty text selects all.
+pub fn selector(labels: &str) -> Selector {
+    let pair = |text: &str| text.split_once('=').map(|(key, value)| (Name::from(key), Name::from(value)));
+    Selector::from_map(labels.split(',').filter_map(pair))
+}
+
+fn term(labels: &str, topology_key: &str) -> PodAffinityTerm {
+    PodAffinityTerm {
+        selector: Some(selector(labels)),
+        topology_key: topology_key.into(),
+        ..PodAffinityTerm::default()
+    }
+}
+
+/// A service in namespace `default` of the pods that carry these labels.
+pub fn service(name: &str, labels: &str) -> Object {
+    workload(WorkloadKind::Service, name, labels)
+}
+
+/// A service or a controller in namespace `default` of the pods that carry these labels.
+pub fn workload(kind: WorkloadKind, name: &str, labels: &str) -> Object {
+    Object::Workload(Workload {
+        kind,
+        namespace: "default".into(),
+        name: name.into(),
+        uid: format!("uid-{name}").into(),
+        selector: Some(selector(labels)),
+    })
+}
+
+/// A namespace with one label.
+pub fn namespace(name: &str, key: &str, value: &str) -> Object {
+    Object::Namespace(Namespace { name: name.into(), labels: [(key, value)].into_iter().collect() })
 }
 
 impl From<PodBuilder> for Object {

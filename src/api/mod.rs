@@ -1,1 +1,59 @@
-//! HTTP.
+//! HTTP. Every route is one line of [`routes`]; its path, method and documentation stand on its handler
+//! (`#[utoipa::path]`), so that the published document and the server cannot disagree.
+//!
+//! # To add an endpoint
+//!
+//! 1. Write one function in the file of its resource: extractors from [`extract`] in, [`error::Result`] out, its
+//!    `#[utoipa::path]` above it with a camelCase `operation_id`, one declared tag, its success response and what it may
+//!    refuse besides the usual (`responses(…, WriteErrors)`, see [`openapi`]).
+//! 2. Add one line to [`routes`].
+//! 3. Refresh the published documents: `UPDATE=1 cargo test --test openapi`.
+
+use axum::{Router, extract::DefaultBodyLimit};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use self::{error::ApiError, state::AppState};
+
+pub mod cluster;
+pub mod docs;
+pub mod error;
+pub mod explain;
+pub mod extender;
+pub mod extract;
+pub mod ground;
+pub mod health;
+pub mod middleware;
+pub mod openapi;
+pub mod serve;
+pub mod state;
+
+/// Every route there is; `bulk_body_bytes` is the largest body of those that take whole clusters.
+fn routes(bulk_body_bytes: usize) -> OpenApiRouter<AppState> {
+    let bulk = OpenApiRouter::new()
+        .routes(routes!(extender::filter))
+        .routes(routes!(extender::prioritize))
+        .routes(routes!(explain::explain))
+        .layer(DefaultBodyLimit::max(bulk_body_bytes));
+    OpenApiRouter::with_openapi(openapi::base())
+        .routes(routes!(health::livez))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::version))
+        .routes(routes!(health::metrics))
+        .merge(bulk)
+        .routes(routes!(openapi::document_3_0))
+        .routes(routes!(openapi::document_3_1))
+        .routes(routes!(docs::redirect))
+        .routes(routes!(docs::index))
+        .routes(routes!(docs::file))
+}
+
+/// The whole server but for its socket.
+pub fn router(state: AppState, limits: middleware::Limits) -> Router {
+    let (router, _) = routes(limits.bulk_body_bytes).split_for_parts();
+    let router = router
+        .fallback(async || ApiError::NoRoute)
+        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+        .with_state(state);
+    cluster::under_any_cluster(middleware::around(router, limits))
+}

@@ -225,6 +225,22 @@ fn fit_error(profile: &Profile, nodes: &[NodeDecision<'_>], rejection: Option<Pr
     format!("0/{} nodes are available: {}.", nodes.len(), told.join(", "))
 }
 
+/// Totals as whole numbers from 0 to `max`, for clients that read a score in that range: the highest becomes `max`, the
+/// lowest 0, the rest stand where they stand between the two, rounded to the nearest. Where all are equal all become
+/// `max`. Order is kept, but totals closer than a `max`-th of the spread may come to the same number.
+pub fn spread_over(totals: &[i64], max: i64) -> Vec<i64> {
+    let (Some(lowest), Some(highest)) = (totals.iter().min(), totals.iter().max()) else { return Vec::new() };
+    let spread = i128::from(*highest) - i128::from(*lowest);
+    let place = |total: &i64| {
+        if spread == 0 {
+            return max;
+        }
+        let above = i128::from(*total) - i128::from(*lowest);
+        ((above * i128::from(max) * 2 + spread) / (spread * 2)) as i64
+    };
+    totals.iter().map(place).collect()
+}
+
 /// The snapshot as kube-scheduler would see it while it decides for this pod: without the pod itself, should it be
 /// bound there already (a decision asked for again, or a question about a running pod).
 pub fn without_self<'s>(snapshot: &'s Snapshot, pod: &Pod) -> Cow<'s, Snapshot> {
@@ -243,11 +259,8 @@ mod tests {
     fn profile(release: Release) -> Profile {
         let rule = predicate("HostName", &Arguments::defaults(release));
         Profile {
-            release,
             predicates: vec![ActivePredicate { name: "HostName", plugin: "NodeName", rule }],
-            priorities: Vec::new(),
-            always_check_all_predicates: false,
-            combination: Combination::WeightedSum,
+            ..Profile::empty(release)
         }
     }
 
@@ -293,6 +306,16 @@ mod tests {
             8_688_428_415_103_611_140,
             "a public contract: do not change"
         );
+    }
+
+    #[test]
+    fn totals_are_spread_over_the_range_asked_for() {
+        // 612 is the lowest, 712 the highest: 637 is 25/100 of the way, 2.5 → 3.
+        assert_eq!(spread_over(&[612, 712, 637, 613], 10), [0, 10, 3, 0]);
+        assert_eq!(spread_over(&[1_000_612, 1_000_712], 10), [0, 10], "a weight that all share does not flatten the rest");
+        assert_eq!(spread_over(&[5, 5], 10), [10, 10]);
+        assert_eq!(spread_over(&[], 10), [0_i64; 0]);
+        assert_eq!(spread_over(&[i64::MIN, i64::MAX, 0], 100), [0, 100, 50]);
     }
 
     #[test]

@@ -3,10 +3,13 @@
 //! Never here: I/O, async, SQL, HTTP, logging, a clock, chance.
 
 pub mod cycle;
+mod grouping;
+mod inter_pod;
 pub mod model;
 pub mod policy;
 pub mod predicates;
 pub mod priorities;
 pub mod rule;
 pub mod snapshot;
+mod spreading;
 pub mod verdict;

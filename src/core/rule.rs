@@ -1,7 +1,7 @@
 //! What predicates and priorities have in common: the release whose habits they follow, their arguments, their
 //! documentation.
 
-use super::model::{Name, NodeSelector, PreferredNode, TopologySpreadConstraint};
+use super::model::{Name, NodeSelector, PreferredNode, TopologySpreadConstraint, WhenUnsatisfiable, topology};
 
 /// The kube-scheduler release whose rules, defaults and reason texts apply. A Policy is judged as 1.22, the last release
 /// that took one; a KubeSchedulerConfiguration as 1.34.
@@ -56,7 +56,8 @@ pub struct Arguments {
     pub service_anti_affinity_labels: Vec<Name>,
     /// `RequestedToCapacityRatio`: the line from utilization to score, in order of utilization.
     pub capacity_ratio_shape: Vec<ShapePoint>,
-    /// The resources that least-, most-requested and `RequestedToCapacityRatio` look at.
+    /// The resources that `RequestedToCapacityRatio` looks at; in 1.34 also least and most requested, which in 1.22 look
+    /// at CPU and memory whatever a policy says.
     pub scored_resources: Vec<ResourceWeight>,
     /// The resources that `BalancedResourceAllocation` looks at.
     pub balanced_resources: Vec<ResourceWeight>,
@@ -98,10 +99,30 @@ impl Arguments {
             ignore_preferred_terms_of_existing_pods: false,
             added_affinity: None,
             added_preferences: Vec::new(),
-            default_spread_constraints: Vec::new(),
-            system_default_spreading: false,
+            default_spread_constraints: match release {
+                Release::V1_22 => Vec::new(),
+                Release::V1_34 => system_default_spread_constraints(),
+            },
+            system_default_spreading: release == Release::V1_34,
         }
     }
+}
+
+/// The spread constraints of a profile's `defaultingType: System`
+/// (`pkg/scheduler/framework/plugins/podtopologyspread/plugin.go`, `systemDefaultConstraints`). A Policy has none
+/// (`EvenPodsSpreadPriority` in `legacy_registry.go`).
+pub fn system_default_spread_constraints() -> Vec<TopologySpreadConstraint> {
+    let constraint = |topology_key: &str, max_skew| TopologySpreadConstraint {
+        max_skew,
+        topology_key: topology_key.into(),
+        when_unsatisfiable: WhenUnsatisfiable::ScheduleAnyway,
+        selector: None,
+        min_domains: None,
+        node_affinity_policy: None,
+        node_taints_policy: None,
+        match_label_keys: Vec::new(),
+    };
+    vec![constraint(topology::HOSTNAME, 3), constraint(topology::ZONE, 5)]
 }
 
 /// The part of a rule's registration that predicates and priorities share.

@@ -224,8 +224,8 @@ impl Snapshot {
     }
 
     /// A claim by namespace and name.
-    pub fn claim(&self, namespace: &str, name: &str) -> Option<&Arc<PersistentVolumeClaim>> {
-        self.claims.get(&(namespace.into(), name.into()))
+    pub fn claim(&self, namespace: &Name, name: &Name) -> Option<&Arc<PersistentVolumeClaim>> {
+        self.claims.get(&(namespace.clone(), name.clone()))
     }
 
     /// A storage class by name.
@@ -315,6 +315,14 @@ impl Snapshot {
     pub fn without_pod(&self, namespace: &Name, name: &Name) -> Self {
         let mut copy = self.clone();
         copy.delete_pod(&(namespace.clone(), name.clone()));
+        copy
+    }
+
+    /// A copy in which these nodes stand in the place of those that had their names; the pods on them stay.
+    #[must_use]
+    pub fn with_nodes(&self, nodes: impl IntoIterator<Item = Node>) -> Self {
+        let mut copy = self.clone();
+        nodes.into_iter().for_each(|node| copy.apply_node(node));
         copy
     }
 

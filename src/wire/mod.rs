@@ -1,4 +1,19 @@
-//! The outside world's JSON and YAML.
+//! The outside world's JSON and YAML, and what it means in the [`crate::core`]'s terms. No I/O, no decisions.
+//!
+//! Every conversion answers with the object *and* all its faults ([`objects::Converted`]); the caller decides whether
+//! faults refuse it: at the state door they do, in a request to judge they do not, since kube-scheduler itself lives
+//! with objects that the API server of another release let through.
 
+pub mod cluster;
+pub mod decode;
+pub mod document;
 pub mod explanation;
+pub mod extender;
+pub mod fault;
+pub mod kinds;
+pub mod objects;
+pub mod policy;
+pub mod selector;
+pub mod status;
 pub mod table;
+pub mod yaml;

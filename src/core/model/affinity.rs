@@ -3,14 +3,17 @@
 //! Source: `component-helpers/scheduling/corev1/nodeaffinity/nodeaffinity.go`, `pkg/scheduler/framework/types.go`
 //! (`AffinityTerm`).
 
-use super::{Labels, Name, Pod, Requirement, Selector};
+use super::{Labels, Name, Operator, Pod, Requirement, Selector};
+
+/// The field by which a node selector names a node.
+pub const NODE_NAME_FIELD: &str = "metadata.name";
 
 /// One alternative of a node selector: all its requirements must hold. Without any it matches no node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeSelectorTerm {
     /// Conditions on the node's labels.
     pub match_expressions: Vec<Requirement>,
-    /// Conditions on the node's fields; `metadata.name` is the only one there is.
+    /// Conditions on the node's fields; [`NODE_NAME_FIELD`] is the only one there is.
     pub match_fields: Vec<Requirement>,
 }
 
@@ -21,7 +24,18 @@ impl NodeSelectorTerm {
             return false;
         }
         self.match_expressions.iter().all(|r| r.matches_value(labels.get(&r.key).map(|v| &**v)))
-            && self.match_fields.iter().all(|r| r.matches_value(Some(node_name)))
+            && self.match_fields.iter().all(|r| field_matches(r, node_name))
+    }
+}
+
+/// A field is compared with exactly one value; any other requirement makes its term match nothing
+/// (`nodeSelectorRequirementsAsFieldSelector`). A field other than the name is empty.
+fn field_matches(requirement: &Requirement, node_name: &str) -> bool {
+    let value = if &*requirement.key == NODE_NAME_FIELD { node_name } else { "" };
+    match &requirement.operator {
+        Operator::In(values) => matches!(&values[..], [only] if &**only == value),
+        Operator::NotIn(values) => matches!(&values[..], [only] if &**only != value),
+        _ => false,
     }
 }
 
@@ -41,7 +55,7 @@ impl NodeSelector {
 pub struct PreferredNode {
     /// 1..=100; 0 is skipped.
     pub weight: i32,
-    /// The nodes liked. Unlike in a required selector, a term without requirements matches every node.
+    /// The nodes liked. A term without requirements matches none, as in a required selector.
     pub term: NodeSelectorTerm,
 }
 

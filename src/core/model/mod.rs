@@ -7,19 +7,23 @@ mod node;
 mod pod;
 mod ports;
 mod quantity;
+mod requests;
 pub mod resources;
 mod taint;
 pub mod topology;
 mod volume;
 mod workload;
 
-pub use affinity::{Affinity, NodeSelector, NodeSelectorTerm, PodAffinityTerm, PreferredNode, WeightedPodAffinityTerm};
+pub use affinity::{
+    Affinity, NODE_NAME_FIELD, NodeSelector, NodeSelectorTerm, PodAffinityTerm, PreferredNode, WeightedPodAffinityTerm,
+};
 pub use disruption::{PodDisruptionBudget, PreemptionPolicy, PriorityClass};
 pub use labels::{Labels, Operator, Requirement, Selector};
 pub use node::{AvoidController, ConditionStatus, Image, Node, PREFER_AVOID_PODS};
-pub use pod::{ContainerRequests, Pod, non_zero, pod_requests};
+pub use pod::Pod;
 pub use ports::{HostPort, Protocol};
 pub use quantity::{Quantity, QuantityError};
+pub use requests::{ContainerRequests, PodRequests, resized};
 pub use resources::{ResourceList, Resources};
 pub use taint::{Effect, Taint, Toleration, TolerationOperator, UNSCHEDULABLE, first_untolerated};
 pub use topology::{InclusionPolicy, TopologySpreadConstraint, WhenUnsatisfiable};

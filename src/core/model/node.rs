@@ -28,6 +28,13 @@ pub struct Node {
     pub conditions: Vec<(Name, ConditionStatus)>,
 }
 
+impl Node {
+    /// What the node says of a condition; `None` where it says nothing.
+    pub fn condition(&self, kind: &str) -> Option<ConditionStatus> {
+        self.conditions.iter().find(|(name, _)| **name == *kind).map(|(_, status)| *status)
+    }
+}
+
 /// One image on a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {

@@ -1,10 +1,10 @@
 //! Pods.
 //!
-//! Source: `api/core/v1/types.go` (`Pod`), `component-helpers/resource/helpers.go` (`PodRequests`).
+//! Source: `api/core/v1/types.go` (`Pod`).
 
 use super::{
-    Affinity, ControllerRef, HostPort, Labels, Name, PreemptionPolicy, ResourceList, Resources, Toleration,
-    TopologySpreadConstraint, Volume, resources,
+    Affinity, ControllerRef, HostPort, Labels, Name, Node, PodRequests, PreemptionPolicy, ResourceList, Resources,
+    Toleration, TopologySpreadConstraint, Volume,
 };
 
 /// A pod, as far as scheduling reads it.
@@ -38,15 +38,16 @@ pub struct Pod {
     pub preemption_policy: Option<PreemptionPolicy>,
     /// `status.startTime`, in nanoseconds since 1970; `None` where it has not started.
     pub start_time: Option<i64>,
-    /// What it asks for, all containers and overhead together.
+    /// What it holds on a node: all containers, pod-level amounts and overhead together ([`PodRequests::total`]).
     pub requests: Resources,
-    /// CPU (thousandths) and memory (bytes) as scoring counts them: a container that asks for none counts as the
-    /// default request.
+    /// CPU and memory as the scoring of other pods counts them on its node ([`PodRequests::non_zero`]).
     pub non_zero_requests: Resources,
-    /// What it is limited to (`ResourceLimitsPriority` reads it).
-    pub limits: Resources,
-    /// `spec.overhead`, also within `requests`.
+    /// What it counts as when nodes are scored for it ([`PodRequests::scored`]).
+    pub scored_requests: Resources,
+    /// `spec.overhead`, also within all three.
     pub overhead: ResourceList,
+    /// The limits of its containers together, by the rules for requests, without overhead.
+    pub limits: Resources,
     /// The images of its containers.
     pub images: Vec<Name>,
     /// The images of its init containers.
@@ -68,72 +69,36 @@ pub struct Pod {
 }
 
 impl Pod {
+    /// Fills in everything that follows from what its parts ask for.
+    pub fn set_requests(&mut self, asked: PodRequests) {
+        self.requests = asked.total();
+        self.non_zero_requests = asked.non_zero();
+        self.scored_requests = asked.scored();
+        self.overhead = asked.overhead;
+    }
+
     /// Its priority where the object says it, else 0.
     pub fn priority_or_default(&self) -> i32 {
         self.priority.unwrap_or(0)
     }
 
+    /// Whether its node selector and its required node affinity let it on a node.
+    pub fn selects_node(&self, node: &Node) -> bool {
+        self.node_selector.iter().all(|(key, value)| node.labels.get(key) == Some(value))
+            && self.affinity.node_required.as_ref().is_none_or(|required| required.matches(&node.name, &node.labels))
+    }
+
+    /// Whether none of its containers asks for CPU or memory or is limited in them (quality of service `BestEffort`).
+    pub fn is_best_effort(&self) -> bool {
+        let overhead = Resources::from_list(&self.overhead);
+        self.requests.milli_cpu <= overhead.milli_cpu
+            && self.requests.memory <= overhead.memory
+            && self.limits.milli_cpu == 0
+            && self.limits.memory == 0
+    }
+
     /// Whether it is on a node.
     pub fn is_assigned(&self) -> bool {
         !self.node_name.is_empty()
-    }
-}
-
-/// What one container asks for, and how it counts.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ContainerRequests {
-    /// `resources.requests`.
-    pub requests: ResourceList,
-    /// An init container with `restartPolicy: Always` (a sidecar): it goes on beside the others.
-    pub restartable: bool,
-}
-
-/// What a whole pod asks for: the sum of its containers and sidecars or, where it is higher, the largest step of its
-/// initialisation; then pod-level amounts instead where they are given, and the overhead.
-///
-/// `count` turns one container's list into amounts, so that scoring can put defaults for what is missing.
-pub fn pod_requests(
-    containers: &[ContainerRequests],
-    init_containers: &[ContainerRequests],
-    pod_level: &ResourceList,
-    overhead: &ResourceList,
-    count: impl Fn(&ResourceList) -> Resources,
-) -> Resources {
-    let mut total = Resources::default();
-    for container in containers {
-        total.add(&count(&container.requests));
-    }
-    let (mut sidecars, mut peak) = (Resources::default(), Resources::default());
-    for init in init_containers {
-        let own = count(&init.requests);
-        if init.restartable {
-            total.add(&own);
-            sidecars.add(&own);
-            peak.raise_to(&sidecars);
-        } else {
-            let mut step = sidecars.clone();
-            step.add(&own);
-            peak.raise_to(&step);
-        }
-    }
-    total.raise_to(&peak);
-    for (name, quantity) in pod_level.iter().filter(|(name, _)| resources::may_stand_at_pod_level(name)) {
-        total.set(name, *quantity);
-    }
-    total.add(&Resources::from_list(overhead));
-    total
-}
-
-/// One container's CPU and memory as scoring counts them.
-pub fn non_zero(list: &ResourceList) -> Resources {
-    let named = Resources::from_list(list);
-    Resources {
-        milli_cpu: if list.contains_key(resources::CPU) {
-            named.milli_cpu
-        } else {
-            resources::DEFAULT_MILLI_CPU_REQUEST
-        },
-        memory: if list.contains_key(resources::MEMORY) { named.memory } else { resources::DEFAULT_MEMORY_REQUEST },
-        ..Resources::default()
     }
 }

@@ -1,6 +1,7 @@
 //! Amounts of resources, in the integer units in which the scheduler compares them.
 //!
-//! Source: `pkg/scheduler/framework/types.go` (`Resource`), `pkg/scheduler/util/pod_resources.go`.
+//! Source: `pkg/scheduler/framework/types.go` (`Resource`), `pkg/scheduler/util/pod_resources.go`,
+//! `pkg/scheduler/util/utils.go` (`IsScalarResourceName`).
 
 use std::collections::BTreeMap;
 
@@ -23,9 +24,21 @@ pub const DEFAULT_MILLI_CPU_REQUEST: i64 = 100;
 /// What a container that names no memory request counts as when nodes are scored, in bytes.
 pub const DEFAULT_MEMORY_REQUEST: i64 = 200 * 1024 * 1024;
 
-/// Whether the pod as a whole may name this resource (`spec.resources`, since 1.32).
-pub fn may_stand_at_pod_level(name: &str) -> bool {
-    name == CPU || name == MEMORY || name.starts_with("hugepages-")
+/// The names of huge pages begin so; their page size follows.
+pub const HUGE_PAGES_PREFIX: &str = "hugepages-";
+
+/// Whether a name stands for an extended resource: one with a domain that is not `kubernetes.io` or below it.
+pub fn is_extended(name: &str) -> bool {
+    name.contains('/') && !name.contains("kubernetes.io/") && !name.starts_with("requests.")
+}
+
+/// Whether amounts of this name count besides CPU, memory, ephemeral storage and pods: extended resources, huge pages,
+/// volume counts and names under `kubernetes.io/`. Requests of any other name are passed over.
+pub fn is_scalar(name: &str) -> bool {
+    is_extended(name)
+        || name.contains("kubernetes.io/")
+        || name.starts_with(HUGE_PAGES_PREFIX)
+        || name.starts_with("attachable-volumes-")
 }
 
 /// Amounts per resource. CPU is in thousandths of a core, everything else in whole units (bytes, pieces).
@@ -53,9 +66,15 @@ impl Resources {
         resources
     }
 
-    /// Sets the amount of one resource, rounded up to a whole one of its units.
+    /// Sets the amount of one resource, rounded up to a whole one of its units. A name that stands for no resource is
+    /// passed over.
     pub fn set(&mut self, name: &Name, quantity: Quantity) {
-        *self.slot(name) = if &**name == CPU { quantity.milli_value() } else { quantity.value() };
+        match &**name {
+            CPU => self.milli_cpu = quantity.milli_value(),
+            MEMORY | EPHEMERAL_STORAGE | PODS => *self.slot(name) = quantity.value(),
+            scalar if is_scalar(scalar) => *self.slot(name) = quantity.value(),
+            _ => {}
+        }
     }
 
     /// The amount of one resource; 0 where it is not named.

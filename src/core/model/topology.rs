@@ -54,13 +54,11 @@ pub struct TopologySpreadConstraint {
     pub match_label_keys: Vec<Name>,
 }
 
-/// A node's zone as one text (region and zone together), empty where it names neither.
+/// A node's region and zone, which together name its zone; `None` where it names neither.
 ///
 /// The beta labels win over the current ones where a node carries both.
-pub fn zone_key(labels: &Labels) -> String {
-    let named = |key, beta| labels.get(beta).or_else(|| labels.get(key)).map_or("", |v| &**v);
-    match (named(REGION, BETA_REGION), named(ZONE, BETA_ZONE)) {
-        ("", "") => String::new(),
-        (region, zone) => format!("{region}:\0:{zone}"),
-    }
+pub fn zone_key(labels: &Labels) -> Option<(&str, &str)> {
+    let named = |key, beta| labels.get(beta).or_else(|| labels.get(key)).map_or("", |value| &**value);
+    let key = (named(REGION, BETA_REGION), named(ZONE, BETA_ZONE));
+    (key != ("", "")).then_some(key)
 }

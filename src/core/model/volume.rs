@@ -43,6 +43,8 @@ pub enum VolumeSource {
     AzureDisk {
         /// The disk.
         disk_name: Name,
+        /// The disk's address, by which its CSI driver knows it.
+        data_disk_uri: Name,
     },
     /// An OpenStack Cinder volume.
     Cinder {
@@ -66,6 +68,11 @@ pub enum VolumeSource {
         iqn: Name,
         /// Mounted for reading only.
         read_only: bool,
+    },
+    /// A Portworx volume.
+    Portworx {
+        /// The volume.
+        volume_id: Name,
     },
     /// A CSI volume.
     Csi {
@@ -125,10 +132,12 @@ pub struct PersistentVolume {
     pub capacity: ResourceList,
     /// How it may be mounted.
     pub access_modes: Vec<AccessMode>,
-    /// Its storage class; empty for none.
+    /// Its storage class, by the annotation of older days or the field; empty for none.
     pub storage_class_name: Name,
     /// Whether it is a raw block device (`volumeMode: Block`).
     pub block: bool,
+    /// Its volume attributes class; empty for none. Read since 1.34.
+    pub volume_attributes_class_name: Name,
     /// The claim it is bound to or kept for.
     pub claim_ref: Option<ClaimRef>,
     /// The nodes that reach it; `None` means all.
@@ -154,10 +163,13 @@ pub struct PersistentVolumeClaim {
     pub annotations: Labels,
     /// How it is to be mounted.
     pub access_modes: Vec<AccessMode>,
-    /// Its storage class: `None` where the field is absent, empty where it asks for none.
+    /// Its storage class, by the annotation of older days or the field: `None` where both are absent, empty where it asks
+    /// for none.
     pub storage_class_name: Option<Name>,
     /// Whether it asks for a raw block device.
     pub block: bool,
+    /// The volume attributes class it asks for; empty for none. Read since 1.34.
+    pub volume_attributes_class_name: Name,
     /// The labels asked of the volume; `None` asks nothing.
     pub selector: Option<Selector>,
     /// The size asked for (`spec.resources.requests.storage`).

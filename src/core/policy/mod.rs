@@ -1,4 +1,29 @@
 //! Policies, and the profiles they compile to.
+//!
+//! A document is parsed in `wire::policy`; here it is judged ([`Policy::compile`]: every fault at once) and read over
+//! for what its author may not have meant ([`Policy::lint`]).
+
+mod arguments;
+mod compile;
+mod configuration;
+mod convert;
+mod document;
+mod extender;
+mod fault;
+mod lint;
+mod names;
+mod plugins;
+mod qualified;
+
+pub use configuration::{Configuration, DEFAULT_SCHEDULER, PluginArguments, SchedulerProfile, ScoringStrategy};
+pub use convert::Conversion;
+pub use document::{
+    CapacityRatio, DEFAULT_EXTENDER_MAX_SCORE, Policy, PredicateArgument, PredicateEntry, PriorityArgument,
+    PriorityEntry, Scoring,
+};
+pub use extender::{DEFAULT_TIMEOUT_NANOS, Extender, ManagedResource, TlsConfig, TlsFiles};
+pub use fault::{Fault, Faults, Warning};
+pub use plugins::{EXTENSION_POINTS, Plugin, PluginSet, PluginSets};
 
 use super::{predicates::Predicate, priorities::Priority, rule::Release};
 
@@ -14,6 +39,54 @@ pub struct Profile {
     pub always_check_all_predicates: bool,
     /// How scores are combined.
     pub combination: Combination,
+    /// The highest score that the extender verb `/prioritize` answers; scores are scaled to 0..=this.
+    pub extender_max_score: i64,
+    /// Other processes to ask about nodes, the ignorable ones last.
+    pub extenders: Vec<Extender>,
+    /// How much preemption tries; `None` where it is turned off.
+    pub preemption: Option<PreemptionLimits>,
+}
+
+/// How many nodes preemption tries: the larger of both, at most all. Source: `DefaultPreemptionArgs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PreemptionLimits {
+    /// Percent of the cluster's nodes, 0..=100.
+    pub min_candidate_nodes_percentage: i64,
+    /// A number of nodes, at least 0.
+    pub min_candidate_nodes_absolute: i64,
+}
+
+impl Default for PreemptionLimits {
+    fn default() -> Self {
+        Self { min_candidate_nodes_percentage: 10, min_candidate_nodes_absolute: 100 }
+    }
+}
+
+impl Profile {
+    /// A profile that lets every node pass and scores none.
+    pub fn empty(release: Release) -> Self {
+        Self {
+            release,
+            predicates: Vec::new(),
+            priorities: Vec::new(),
+            always_check_all_predicates: false,
+            combination: Combination::WeightedSum,
+            extender_max_score: DEFAULT_EXTENDER_MAX_SCORE,
+            extenders: Vec::new(),
+            preemption: Some(PreemptionLimits::default()),
+        }
+    }
+}
+
+impl std::fmt::Debug for Profile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let priorities = self.priorities.iter().map(|p| (p.plugin, p.weight));
+        f.debug_struct("Profile")
+            .field("release", &self.release)
+            .field("predicates", &self.predicates.iter().map(|p| p.plugin).collect::<Vec<_>>())
+            .field("priorities", &priorities.collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
 }
 
 /// How a node's scores become one order.

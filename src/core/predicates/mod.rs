@@ -3,8 +3,34 @@
 //! A predicate is prepared once for a pod and a snapshot, and then asked node by node. Preparation returns the check, so
 //! nothing untyped passes between the two. To add one: a file, a line in [`ALL`].
 
+mod attach_limit;
+mod check_node_condition;
+mod check_node_disk_pressure;
+mod check_node_label_presence;
+mod check_node_memory_pressure;
+mod check_node_pid_pressure;
+mod check_node_unschedulable;
+mod check_service_affinity;
+mod check_volume_binding;
+mod csi_migration;
+mod even_pods_spread;
 mod general_predicates;
 mod host_name;
+mod match_inter_pod_affinity;
+mod match_node_selector;
+mod max_azure_disk_volume_count;
+mod max_cinder_volume_count;
+mod max_csi_volume_count;
+mod max_ebs_volume_count;
+mod max_gce_pd_volume_count;
+mod no_disk_conflict;
+mod no_volume_node_conflict;
+mod no_volume_zone_conflict;
+mod pod_fits_host_ports;
+mod pod_fits_resources;
+mod pod_tolerates_node_no_execute_taints;
+mod pod_tolerates_node_taints;
+mod volumes;
 
 use super::{
     model::{Name, Pod},
@@ -80,8 +106,35 @@ pub struct Registration {
 }
 
 /// Every predicate, in kube-scheduler 1.22's order of evaluation
-/// (`pkg/scheduler/framework/plugins/legacy_registry.go`, `PredicateOrdering`).
-pub static ALL: &[Registration] = &[general_predicates::REGISTRATION, host_name::REGISTRATION];
+/// (`pkg/scheduler/framework/plugins/legacy_registry.go`, `PredicateOrdering`); those that only older releases knew stand
+/// where 1.16 had them (`pkg/scheduler/algorithm/predicates/predicates.go`, `predicatesOrdering`).
+pub static ALL: &[Registration] = &[
+    check_node_condition::REGISTRATION,
+    check_node_unschedulable::REGISTRATION,
+    general_predicates::REGISTRATION,
+    host_name::REGISTRATION,
+    pod_fits_host_ports::REGISTRATION,
+    match_node_selector::REGISTRATION,
+    pod_fits_resources::REGISTRATION,
+    no_disk_conflict::REGISTRATION,
+    pod_tolerates_node_taints::REGISTRATION,
+    pod_tolerates_node_no_execute_taints::REGISTRATION,
+    check_node_label_presence::REGISTRATION,
+    check_service_affinity::REGISTRATION,
+    max_ebs_volume_count::REGISTRATION,
+    max_gce_pd_volume_count::REGISTRATION,
+    max_csi_volume_count::REGISTRATION,
+    max_azure_disk_volume_count::REGISTRATION,
+    max_cinder_volume_count::REGISTRATION,
+    check_volume_binding::REGISTRATION,
+    no_volume_node_conflict::REGISTRATION,
+    no_volume_zone_conflict::REGISTRATION,
+    even_pods_spread::REGISTRATION,
+    match_inter_pod_affinity::REGISTRATION,
+    check_node_memory_pressure::REGISTRATION,
+    check_node_pid_pressure::REGISTRATION,
+    check_node_disk_pressure::REGISTRATION,
+];
 
 /// The registration that users call so, by its name or an alias.
 pub fn find(name: &str) -> Option<&'static Registration> {

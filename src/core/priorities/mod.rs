@@ -10,7 +10,24 @@ use super::{
     snapshot::{NodeInfo, Snapshot},
 };
 
+mod balanced_resource_allocation;
+mod equal;
+mod even_pods_spread;
+mod image_locality;
+mod inter_pod_affinity;
+mod label_preference;
+mod least_requested;
+mod ln;
+mod most_requested;
+mod node_affinity;
+mod node_prefer_avoid_pods;
 pub mod normalize;
+mod requested_to_capacity_ratio;
+mod resource_limits;
+mod resource_scoring;
+mod selector_spread;
+mod service_anti_affinity;
+mod taint_toleration;
 
 /// The highest score of a node by one priority; the lowest is 0.
 pub const MAX_NODE_SCORE: i64 = 100;
@@ -33,8 +50,24 @@ pub struct Registration {
     pub build: fn(&Arguments) -> Box<dyn Priority>,
 }
 
-/// Every priority.
-pub static ALL: &[Registration] = &[];
+/// Every priority: those of kube-scheduler 1.22's default policy first.
+pub static ALL: &[Registration] = &[
+    selector_spread::REGISTRATION,
+    inter_pod_affinity::REGISTRATION,
+    least_requested::REGISTRATION,
+    balanced_resource_allocation::REGISTRATION,
+    node_prefer_avoid_pods::REGISTRATION,
+    node_affinity::REGISTRATION,
+    taint_toleration::REGISTRATION,
+    image_locality::REGISTRATION,
+    even_pods_spread::REGISTRATION,
+    most_requested::REGISTRATION,
+    requested_to_capacity_ratio::REGISTRATION,
+    label_preference::REGISTRATION,
+    service_anti_affinity::REGISTRATION,
+    equal::REGISTRATION,
+    resource_limits::REGISTRATION,
+];
 
 /// The registration that users call so, by its name or an alias.
 pub fn find(name: &str) -> Option<&'static Registration> {

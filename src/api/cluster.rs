@@ -1,0 +1,90 @@
+//! Which cluster a request is about: every path also exists under `/clusters/{cluster}`.
+//!
+//! The prefix is taken off before routing, so routes and documents are written once. Without it the cluster is
+//! [`DEFAULT_CLUSTER`].
+
+use std::{convert::Infallible, sync::Arc};
+
+use axum::{
+    Router,
+    extract::{FromRequestParts, Request},
+    http::{Uri, request::Parts, uri::PathAndQuery},
+    response::IntoResponse,
+};
+use tower::{ServiceExt, service_fn};
+
+use super::error::{ApiError, Result};
+use crate::cluster::DEFAULT_CLUSTER;
+
+/// The cluster that a request is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterName(pub Arc<str>);
+
+impl<S: Send + Sync> FromRequestParts<S> for ClusterName {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> std::result::Result<Self, Infallible> {
+        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_else(|| Self(DEFAULT_CLUSTER.into())))
+    }
+}
+
+/// The router, which now also answers under `/clusters/{cluster}`.
+pub fn under_any_cluster(router: Router) -> Router {
+    let prefixed = service_fn(move |mut request: Request| {
+        let router = router.clone();
+        async move {
+            match split(request.uri()) {
+                Ok(None) => {}
+                Ok(Some((cluster, uri))) => {
+                    request.extensions_mut().insert(cluster);
+                    *request.uri_mut() = uri;
+                }
+                Err(error) => return Ok(error.into_response()),
+            }
+            router.oneshot(request).await
+        }
+    });
+    Router::new().fallback_service(prefixed)
+}
+
+/// The cluster that a path names and the rest of it; `None` for a path without the prefix.
+fn split(uri: &Uri) -> Result<Option<(ClusterName, Uri)>> {
+    let Some((name, rest)) = uri.path().strip_prefix("/clusters/").and_then(|path| path.split_once('/')) else {
+        return Ok(None);
+    };
+    if !is_dns_label(name) {
+        return Err(ApiError::BadRequest(format!(
+            "the cluster's name {name:?} must be lower case letters, digits and '-', 63 at most"
+        )));
+    }
+    let query = uri.query().map(|q| format!("?{q}")).unwrap_or_default();
+    let path = PathAndQuery::try_from(format!("/{rest}{query}")).map_err(|e| ApiError::BadRequest(e.to_string()))?;
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(path);
+    let uri = Uri::from_parts(parts).map_err(|e| ApiError::BadRequest(e.to_string()))?;
+    Ok(Some((ClusterName(name.into()), uri)))
+}
+
+fn is_dns_label(name: &str) -> bool {
+    (1..=63).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_prefix_is_taken_off_and_the_query_stays() {
+        let of = |text: &str| split(&text.parse().expect("a URI"));
+        assert!(matches!(of("/api/v1/nodes"), Ok(None)));
+        assert!(matches!(of("/clusters"), Ok(None)));
+        let Ok(Some((cluster, uri))) = of("/clusters/prod-1/api/v1/nodes?limit=2") else { panic!("it has the prefix") };
+        assert_eq!((&*cluster.0, uri.to_string().as_str()), ("prod-1", "/api/v1/nodes?limit=2"));
+        for bad in ["/clusters//filter", "/clusters/Prod/filter", "/clusters/-a/filter", "/clusters/a%2Fb/filter"] {
+            assert!(of(bad).is_err(), "{bad}");
+        }
+    }
+}

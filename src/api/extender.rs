@@ -1,0 +1,218 @@
+//! The extender verbs that change nothing: `/filter` and `/prioritize`, as kube-scheduler calls them.
+//!
+//! What the domain says no to stands in a 200, in `Error` or per node, since kube-scheduler throws away the body of any
+//! other code; only a body that cannot be read is an HTTP error.
+
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
+
+use axum::{
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use metrics::{counter, histogram};
+
+use super::{
+    cluster::ClusterName,
+    error::{ApiError, Result},
+    extract::{JsonBytes, Query},
+    ground::{self, Chosen, PolicyQuery},
+    openapi::ReadErrors,
+    state::AppState,
+};
+use crate::{
+    cluster::View,
+    core::{
+        cycle::{self, Cycle},
+        model::Pod,
+        policy::Profile,
+        snapshot::{NodeInfo, Snapshot},
+    },
+    telemetry,
+    wire::extender::{Args, Candidates, ExtenderArgs, ExtenderFilterResult, HostPriority},
+};
+
+const NO_POD: &str = "the request has no Pod";
+const NO_CANDIDATES: &str = "the request has neither Nodes nor NodeNames";
+/// Told of a candidate that was sent by name only and is not stored.
+const UNKNOWN_NODE: &str = "node(s) not known to the extender";
+
+/// Which nodes a pod can run on
+///
+/// kube-scheduler's extender verb `filter`. The nodes that fit come back in the form in which they were sent: names for
+/// names, full nodes byte for byte for full nodes. Every other node stands, with the first failing predicate's reasons,
+/// in `FailedNodes` or, where evicting pods cannot help, in `FailedAndUnresolvableNodes`. Nothing is changed.
+#[utoipa::path(post, path = "/filter", operation_id = "filterNodes", tag = "extender", params(PolicyQuery),
+    request_body(content = ExtenderArgs<'_>, example = json!({
+        "Pod": {"metadata": {"name": "web", "namespace": "default"}, "spec": {"containers": [{"name": "main"}]}},
+        "NodeNames": ["node-a", "node-b"]
+    })),
+    responses((status = 200, description = "The nodes that fit, and why the others do not.", body = ExtenderFilterResult<'_>),
+        ReadErrors))]
+pub async fn filter(
+    State(state): State<AppState>,
+    cluster: ClusterName,
+    Query(query): Query<PolicyQuery>,
+    JsonBytes(body): JsonBytes,
+) -> Result<Response> {
+    answer("filter", &state, &cluster, query, body, |args, view, policy| {
+        let in_full = matches!(args.candidates, Candidates::Nodes(_));
+        let reply = match (policy, &args) {
+            (Err(error), _) => ExtenderFilterResult::failed(error.to_string(), in_full),
+            (_, Args { pod: None, .. }) => ExtenderFilterResult::failed(NO_POD, in_full),
+            (_, Args { candidates: Candidates::Absent, .. }) => ExtenderFilterResult::failed(NO_CANDIDATES, in_full),
+            (Ok(policy), Args { pod: Some(pod), candidates }) => filtered(pod, candidates, view, policy.profile()),
+        };
+        serde_json::to_vec(&reply).map_err(ApiError::internal)
+    })
+    .await
+}
+
+/// How good each node is for a pod
+///
+/// kube-scheduler's extender verb `prioritize`. The candidates are taken to fit; their totals are spread over 0..10 (or
+/// over the policy's `scoring.extenderMaxScore`): the best gets the highest score, the worst 0. Nothing is changed.
+#[utoipa::path(post, path = "/prioritize", operation_id = "prioritizeNodes", tag = "extender", params(PolicyQuery),
+    request_body(content = ExtenderArgs<'_>, example = json!({
+        "Pod": {"metadata": {"name": "web", "namespace": "default"}, "spec": {"containers": [{"name": "main"}]}},
+        "NodeNames": ["node-a", "node-b"]
+    })),
+    responses((status = 200, description = "A score for each candidate.", body = Vec<HostPriority>), ReadErrors))]
+pub async fn prioritize(
+    State(state): State<AppState>,
+    cluster: ClusterName,
+    Query(query): Query<PolicyQuery>,
+    JsonBytes(body): JsonBytes,
+) -> Result<Response> {
+    answer("prioritize", &state, &cluster, query, body, |args, view, policy| {
+        // The reply has no place for an error, so here each is an HTTP one.
+        let pod = args.pod.as_ref().ok_or_else(|| ApiError::BadRequest(NO_POD.into()))?;
+        if matches!(args.candidates, Candidates::Absent) {
+            return Err(ApiError::BadRequest(NO_CANDIDATES.into()));
+        }
+        let reply = prioritized(pod, &args.candidates, view, policy?.profile());
+        serde_json::to_vec(&reply).map_err(ApiError::internal)
+    })
+    .await
+}
+
+/// One call of a verb: view at the door, parse and compute off the runtime's threads, reply in one piece, measured.
+async fn answer(
+    verb: &'static str,
+    state: &AppState,
+    cluster: &ClusterName,
+    query: PolicyQuery,
+    body: Bytes,
+    verdict: impl FnOnce(Args<'_>, &View, Result<Chosen>) -> Result<Vec<u8>> + Send + 'static,
+) -> Result<Response> {
+    let start = Instant::now();
+    let view = ground::view(state, cluster).await?;
+    let revision = view.snapshot.revision;
+    let computed = ground::compute(move || {
+        let args = match Args::parse(&body) {
+            Ok(args) => args,
+            Err(error) => return ("none", Err(ApiError::BadRequest(error.to_string()))),
+        };
+        let form = match &args.candidates {
+            Candidates::Nodes(_) => "nodes",
+            Candidates::Names(_) => "names",
+            Candidates::Absent => "none",
+        };
+        let policy = ground::chosen(&view, &query);
+        (form, verdict(args, &view, policy))
+    })
+    .await;
+    let (form, reply) = computed?;
+    let code = reply.as_ref().map_or_else(|error| error.reason().code, |_| StatusCode::OK);
+    counter!(telemetry::EXTENDER_REQUESTS, "verb" => verb, "form" => form, "code" => code.as_str().to_owned())
+        .increment(1);
+    histogram!(telemetry::EXTENDER_REQUEST_DURATION, "verb" => verb).record(start.elapsed());
+    let headers = [(header::CONTENT_TYPE, "application/json".to_owned()), (SNAPSHOT_REVISION, revision.to_string())];
+    Ok((headers, reply?).into_response())
+}
+
+/// Says which revision of the state a reply was computed over.
+pub const SNAPSHOT_REVISION: header::HeaderName = header::HeaderName::from_static("x-podberth-snapshot-revision");
+
+/// The candidates as the core sees them.
+struct Asked {
+    snapshot: Snapshot,
+    /// In the order in which they were sent; `None` for a name that is not stored.
+    nodes: Vec<Option<Arc<NodeInfo>>>,
+}
+
+impl Asked {
+    /// Nodes sent in full are the truth about nodes; what runs on them is what is stored.
+    fn new(snapshot: &Snapshot, pod: &Pod, candidates: &Candidates<'_>) -> Self {
+        let mut snapshot = cycle::without_self(snapshot, pod).into_owned();
+        if let Candidates::Nodes(sent) = candidates {
+            snapshot = snapshot.with_nodes(sent.iter().map(|s| s.node.clone()));
+        }
+        let nodes = names(candidates).into_iter().map(|name| snapshot.node(name).cloned()).collect();
+        Self { snapshot, nodes }
+    }
+}
+
+fn names<'c>(candidates: &'c Candidates<'_>) -> Vec<&'c str> {
+    match candidates {
+        Candidates::Nodes(sent) => sent.iter().map(|s| &*s.node.name).collect(),
+        Candidates::Names(names) => names.iter().map(|n| &**n).collect(),
+        Candidates::Absent => Vec::new(),
+    }
+}
+
+/// The reply of `/filter`: each candidate stands in exactly one of its lists.
+fn filtered<'c>(pod: &Pod, candidates: &'c Candidates<'_>, view: &View, profile: &Profile) -> ExtenderFilterResult<'c> {
+    let asked = Asked::new(&view.snapshot, pod, candidates);
+    let cycle = Cycle::prepare(profile, pod, &asked.snapshot);
+    let (mut failed, mut unresolvable) = (BTreeMap::new(), BTreeMap::new());
+    let mut rejections = BTreeMap::<(&str, &str), u64>::new();
+    let mut fitting = Vec::new();
+    for (at, (name, node)) in names(candidates).into_iter().zip(&asked.nodes).enumerate() {
+        let Some(node) = node else {
+            unresolvable.insert(name, UNKNOWN_NODE.to_owned());
+            continue;
+        };
+        let Some(failure) = cycle.first_failure(node) else {
+            fitting.push(at);
+            continue;
+        };
+        *rejections.entry((failure.predicate.plugin, failure.verdict.code())).or_default() += 1;
+        let list = if failure.verdict.is_unresolvable() { &mut unresolvable } else { &mut failed };
+        list.insert(name, failure.verdict.reasons().join(", "));
+    }
+    for ((plugin, code), count) in rejections {
+        counter!(telemetry::NODE_REJECTIONS, "plugin" => plugin.to_owned(), "reason_code" => code.to_owned())
+            .increment(count);
+    }
+    histogram!(telemetry::NODES_EVALUATED).record(asked.nodes.len() as f64);
+    let reply = ExtenderFilterResult {
+        failed_nodes: failed,
+        failed_and_unresolvable_nodes: unresolvable,
+        ..ExtenderFilterResult::default()
+    };
+    match candidates {
+        Candidates::Nodes(sent) => {
+            ExtenderFilterResult { nodes: Some(fitting.into_iter().map(|at| sent[at].raw).collect()), ..reply }
+        }
+        Candidates::Names(sent) => {
+            ExtenderFilterResult { node_names: Some(fitting.into_iter().map(|at| &*sent[at]).collect()), ..reply }
+        }
+        Candidates::Absent => reply,
+    }
+}
+
+/// The reply of `/prioritize`: a line for each candidate; a node that is not stored gets the lowest score.
+fn prioritized(pod: &Pod, candidates: &Candidates<'_>, view: &View, profile: &Profile) -> Vec<HostPriority> {
+    let asked = Asked::new(&view.snapshot, pod, candidates);
+    let cycle = Cycle::prepare(profile, pod, &asked.snapshot);
+    let known: Vec<Arc<NodeInfo>> = asked.nodes.iter().flatten().cloned().collect();
+    let totals = cycle.totals(&cycle.scores(&known), known.len());
+    let mut scores = cycle::spread_over(&totals, profile.extender_max_score).into_iter();
+    histogram!(telemetry::NODES_EVALUATED).record(asked.nodes.len() as f64);
+    let score = |node: &Option<_>| node.as_ref().and_then(|_| scores.next()).unwrap_or(0);
+    let scores: Vec<i64> = asked.nodes.iter().map(score).collect();
+    let line = |(host, score): (&str, i64)| HostPriority { host: host.to_owned(), score };
+    names(candidates).into_iter().zip(scores).map(line).collect()
+}

@@ -1,0 +1,135 @@
+//! What handlers take from a request. Whatever is wrong with it is an [`ApiError`], so every refusal is a `Status`.
+
+use std::borrow::Cow;
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Request},
+    http::{HeaderMap, StatusCode, header, request::Parts},
+};
+use serde::de::DeserializeOwned;
+
+use super::error::{ApiError, Result};
+use crate::wire::yaml;
+
+/// How a body is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `application/json`, or nothing said.
+    Json,
+    /// `application/yaml` and its older names.
+    Yaml,
+}
+
+impl Format {
+    const ACCEPTED: &'static str = "application/json, application/yaml";
+
+    fn of(headers: &HeaderMap) -> Result<Self> {
+        match media_type(headers)?.as_str() {
+            "" | "application/json" => Ok(Self::Json),
+            "application/yaml" | "application/x-yaml" | "text/yaml" | "text/x-yaml" => Ok(Self::Yaml),
+            _ => Err(ApiError::UnsupportedMediaType(Self::ACCEPTED)),
+        }
+    }
+}
+
+/// The request's media type in lower case without its parameters; empty when there is none.
+pub fn media_type(headers: &HeaderMap) -> Result<String> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(String::new()) };
+    let value = value.to_str().map_err(|_| ApiError::UnsupportedMediaType(Format::ACCEPTED))?;
+    Ok(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+}
+
+/// The body's bytes, within the limit of the route (`DefaultBodyLimit`), of whatever media type.
+#[derive(Clone, Debug)]
+pub struct RawBody(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for RawBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self> {
+        match Bytes::from_request(request, state).await {
+            Ok(bytes) => Ok(Self(bytes)),
+            Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(ApiError::TooLarge),
+            Err(rejection) => Err(ApiError::BadRequest(rejection.body_text())),
+        }
+    }
+}
+
+/// A body in JSON or YAML, as its bytes in JSON: those that came, or those that the YAML means.
+#[derive(Clone, Debug)]
+pub struct JsonBytes(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for JsonBytes {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self> {
+        let format = Format::of(request.headers())?;
+        let RawBody(bytes) = RawBody::from_request(request, state).await?;
+        let bytes = match yaml::to_json(&bytes, format == Format::Yaml) {
+            Ok(Cow::Borrowed(_)) => bytes,
+            Ok(Cow::Owned(json)) => json.into(),
+            Err(error) => return Err(ApiError::BadRequest(error.to_string())),
+        };
+        Ok(Self(bytes))
+    }
+}
+
+/// A body in JSON or YAML, parsed. What does not fit is told with the path of the field.
+#[derive(Clone, Debug)]
+pub struct Body<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self> {
+        let JsonBytes(bytes) = JsonBytes::from_request(request, state).await?;
+        parse_json(&bytes).map(Self)
+    }
+}
+
+/// Parses JSON; an error names the field it is in.
+pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        let message = if path == "." { error.inner().to_string() } else { format!("{path}: {}", error.inner()) };
+        ApiError::BadRequest(message)
+    })?;
+    deserializer.end().map_err(|error| ApiError::BadRequest(error.to_string()))?;
+    Ok(value)
+}
+
+/// The variables of the path.
+#[derive(Clone, Copy, Debug)]
+pub struct Path<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let extracted = axum::extract::Path::<T>::from_request_parts(parts, state).await;
+        extracted.map(|axum::extract::Path(value)| Self(value)).map_err(|rejection| {
+            if rejection.status().is_server_error() {
+                ApiError::internal(rejection.body_text())
+            } else {
+                ApiError::BadRequest(rejection.body_text())
+            }
+        })
+    }
+}
+
+/// The query string.
+#[derive(Clone, Copy, Debug)]
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let extracted = axum::extract::Query::<T>::from_request_parts(parts, state).await;
+        extracted
+            .map(|axum::extract::Query(value)| Self(value))
+            .map_err(|rejection| ApiError::BadRequest(rejection.body_text()))
+    }
+}

@@ -1,0 +1,241 @@
+//! Whether the process lives and is ready, what it is, what it measures.
+//!
+//! Replies read like those of the Kubernetes components (`staging/src/k8s.io/apiserver/pkg/server/healthz/healthz.go`).
+
+use std::{fmt, fmt::Write as _, future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+use utoipa::{IntoParams, ToSchema};
+
+use super::{error::Result, extract::Query, state::AppState};
+use crate::telemetry;
+
+/// How long one check may take: whoever probes does not wait long either.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What a check's run comes to: nothing, or one line that may be shown to anybody.
+pub type CheckResult = std::result::Result<(), String>;
+
+type Running = Pin<Box<dyn Future<Output = CheckResult> + Send>>;
+
+/// Something that must hold for the process to be ready.
+#[derive(Clone)]
+pub struct Check {
+    name: &'static str,
+    run: Arc<dyn Fn() -> Running + Send + Sync>,
+}
+
+impl Check {
+    /// A check under the name that `/readyz` tells.
+    pub fn new<F>(name: &'static str, run: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = CheckResult> + Send + 'static,
+    {
+        Self { name, run: Arc::new(move || Box::pin(run())) }
+    }
+}
+
+impl fmt::Debug for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Check").field(&self.name).finish()
+    }
+}
+
+/// How a health endpoint is asked.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct HealthQuery {
+    /// Anything but `false` and `0`: tell every check, also when all hold.
+    #[param(required = false, value_type = String, nullable = false)]
+    verbose: Option<String>,
+}
+
+impl HealthQuery {
+    fn verbose(&self) -> bool {
+        self.verbose.as_deref().is_some_and(|value| !matches!(value, "false" | "0"))
+    }
+}
+
+/// Whether the process lives
+///
+/// Touches nothing else: restarting Podberth does not bring a database back.
+#[utoipa::path(get, path = "/livez", operation_id = "getLiveness", tag = "health", params(HealthQuery), responses(
+    (status = 200, description = "It lives.", body = String, content_type = "text/plain", example = "ok"),
+))]
+pub async fn livez(Query(query): Query<HealthQuery>) -> Result<Response> {
+    Ok(report(&query, "livez", &[("ping", Ok(()))]))
+}
+
+/// Whether the process is ready for traffic
+///
+/// Not ready while the database is away, the schema is behind, the snapshot is too old, or the process is going away.
+#[utoipa::path(get, path = "/readyz", operation_id = "getReadiness", tag = "health", params(HealthQuery), responses(
+    (status = 200, description = "It is ready.", body = String, content_type = "text/plain", example = "ok"),
+    (status = 503, description = "It is not ready; every check is told.", body = String, content_type = "text/plain",
+     example = "[-]database failed: connection refused\nreadyz check failed\n"),
+))]
+pub async fn readyz(State(state): State<AppState>, Query(query): Query<HealthQuery>) -> Result<Response> {
+    Ok(report(&query, "readyz", &run(&state).await))
+}
+
+/// Whether the process is ready for traffic, under its older name
+#[utoipa::path(get, path = "/healthz", operation_id = "getHealth", tag = "health", params(HealthQuery), responses(
+    (status = 200, description = "It is ready.", body = String, content_type = "text/plain", example = "ok"),
+    (status = 503, description = "It is not ready; every check is told.", body = String, content_type = "text/plain",
+     example = "[-]database failed: connection refused\nhealthz check failed\n"),
+))]
+pub async fn healthz(State(state): State<AppState>, Query(query): Query<HealthQuery>) -> Result<Response> {
+    Ok(report(&query, "healthz", &run(&state).await))
+}
+
+async fn run(state: &AppState) -> Vec<(&'static str, CheckResult)> {
+    let stopping = if state.is_stopping() { Err("the process is shutting down".into()) } else { Ok(()) };
+    let mut results = vec![("shutdown", stopping)];
+    for check in &state.checks {
+        let result = timeout(CHECK_TIMEOUT, (check.run)()).await;
+        results.push((check.name, result.unwrap_or_else(|_| Err(format!("no answer within {CHECK_TIMEOUT:?}")))));
+    }
+    results
+}
+
+fn report(query: &HealthQuery, endpoint: &str, results: &[(&str, CheckResult)]) -> Response {
+    let ready = results.iter().all(|(_, result)| result.is_ok());
+    if ready && !query.verbose() {
+        return "ok".into_response();
+    }
+    let mut text = String::new();
+    for (name, result) in results {
+        let _ = match result {
+            Ok(()) => writeln!(text, "[+]{name} ok"),
+            Err(reason) => writeln!(text, "[-]{name} failed: {reason}"),
+        };
+    }
+    let _ = writeln!(text, "{endpoint} check {}", if ready { "passed" } else { "failed" });
+    (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, text).into_response()
+}
+
+/// What this server is: `version.Info` of `apimachinery`, as kubectl asks for it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VersionInfo {
+    /// Podberth's major version.
+    #[schema(example = "0")]
+    major: &'static str,
+    /// Podberth's minor version.
+    #[schema(example = "1")]
+    minor: &'static str,
+    /// The Kubernetes release whose API it follows: major.
+    #[schema(example = "1")]
+    emulation_major: &'static str,
+    /// The Kubernetes release whose API it follows: minor.
+    #[schema(example = "34")]
+    emulation_minor: &'static str,
+    /// Podberth's version.
+    #[schema(example = "v0.1.0")]
+    git_version: &'static str,
+    /// The commit it was built from; empty when the build did not say.
+    git_commit: &'static str,
+    /// Always empty.
+    git_tree_state: &'static str,
+    /// Always empty: builds are reproducible.
+    build_date: &'static str,
+    /// Always empty: this is no Go program.
+    go_version: &'static str,
+    /// The compiler.
+    #[schema(example = "rustc")]
+    compiler: &'static str,
+    /// Operating system and processor.
+    #[schema(example = "linux/x86_64")]
+    platform: String,
+}
+
+/// What this server is
+#[utoipa::path(get, path = "/version", operation_id = "getVersion", tag = "health", responses(
+    (status = 200, description = "Podberth's version in the shape that Kubernetes clients read.", body = VersionInfo),
+))]
+pub async fn version() -> Json<VersionInfo> {
+    Json(VersionInfo {
+        major: env!("CARGO_PKG_VERSION_MAJOR"),
+        minor: env!("CARGO_PKG_VERSION_MINOR"),
+        emulation_major: "1",
+        emulation_minor: "34",
+        git_version: concat!("v", env!("CARGO_PKG_VERSION")),
+        git_commit: telemetry::COMMIT,
+        git_tree_state: "",
+        build_date: "",
+        go_version: "",
+        compiler: "rustc",
+        platform: format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH),
+    })
+}
+
+/// What the process measures
+#[utoipa::path(get, path = "/metrics", operation_id = "getMetrics", tag = "health", responses(
+    (status = 200, description = "Metrics in the Prometheus text format.", body = String, content_type = "text/plain"),
+))]
+pub async fn metrics(State(state): State<AppState>) -> Response {
+    telemetry::sample_process();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], state.metrics.render()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::store;
+
+    /// What `/readyz?verbose` says.
+    async fn ready(state: &AppState) -> (StatusCode, String) {
+        let query = HealthQuery { verbose: Some(String::new()) };
+        let response = readyz(State(state.clone()), Query(query)).await.expect("it always answers");
+        let status = response.status();
+        let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.expect("a body");
+        (status, String::from_utf8(body.to_vec()).expect("text"))
+    }
+
+    #[tokio::test]
+    async fn readiness_follows_each_check_and_the_end() {
+        let store = store::open("sqlite::memory:", &store::Options::default()).await.expect("a database in memory");
+        let well = Arc::new(AtomicBool::new(true));
+        let check = Check::new("weather", {
+            let well = well.clone();
+            move || {
+                let well = well.load(Ordering::Relaxed);
+                async move { if well { Ok(()) } else { Err("it rains".into()) } }
+            }
+        });
+        let state = AppState::new(store, vec![check], telemetry::recorder().expect("a recorder"));
+
+        assert_eq!(
+            ready(&state).await,
+            (StatusCode::OK, "[+]shutdown ok\n[+]weather ok\nreadyz check passed\n".into())
+        );
+        well.store(false, Ordering::Relaxed);
+        let (status, text) = ready(&state).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(text.contains("[-]weather failed: it rains\n"), "{text}");
+        well.store(true, Ordering::Relaxed);
+        state.stop();
+        let (status, text) = ready(&state).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(text.contains("[-]shutdown failed"), "{text}");
+    }
+
+    #[test]
+    fn only_a_failure_or_a_wish_is_told_at_length() {
+        let query = |verbose: Option<&str>| HealthQuery { verbose: verbose.map(Into::into) };
+        for (given, told) in
+            [(None, false), (Some(""), true), (Some("true"), true), (Some("0"), false), (Some("false"), false)]
+        {
+            assert_eq!(query(given).verbose(), told, "{given:?}");
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! What stands around every request: its identity, its log span, its measurements, its time limit, its safety net.
+
+use std::{any::Any, time::Duration};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, MatchedPath, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue},
+    middleware::{Next, from_fn, from_fn_with_state},
+    response::{IntoResponse, Response},
+};
+use tokio::time::{Instant, timeout};
+use tower_http::catch_panic::CatchPanicLayer;
+use tracing::{Instrument, debug, error_span, warn};
+use uuid::Uuid;
+
+use super::error::ApiError;
+use crate::telemetry::{HTTP_REQUEST_DURATION, HTTP_REQUESTS};
+
+/// Carries the identity of a request, from the client or made here, and back in the reply.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Longer identities are replaced: they would fill the log.
+const REQUEST_ID_LENGTH: usize = 128;
+
+/// What a request may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// From the end of the request's head to the beginning of the reply.
+    pub request_timeout: Duration,
+    /// Bytes of a body where the route sets no limit of its own.
+    pub body_bytes: usize,
+    /// Bytes of a body where the route takes whole clusters.
+    pub bulk_body_bytes: usize,
+}
+
+/// Puts the layers around the router, the outermost last.
+pub fn around(router: Router, limits: Limits) -> Router {
+    router
+        .layer(DefaultBodyLimit::max(limits.body_bytes))
+        .layer(from_fn_with_state(limits.request_timeout, in_time))
+        .layer(CatchPanicLayer::custom(caught))
+        .layer(from_fn(observed))
+}
+
+/// 504 when there is no reply in time. A reply's body may take longer: a watch does.
+async fn in_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
+    timeout(limit, next.run(request)).await.unwrap_or_else(|_| {
+        ApiError::Timeout("the request took too long, it may or may not have been carried out".into()).into_response()
+    })
+}
+
+/// 500 in place of a dropped connection. The panic's own message went to stderr with its place.
+#[allow(clippy::needless_pass_by_value, reason = "the signature that CatchPanicLayer asks for")]
+fn caught(panic: Box<dyn Any + Send>) -> Response {
+    let message = panic
+        .downcast_ref::<&str>()
+        .map(ToString::to_string)
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default();
+    ApiError::internal(format!("a handler panicked: {message}")).into_response()
+}
+
+/// Gives the request its identity, a span and its place in the metrics.
+async fn observed(request: Request, next: Next) -> Response {
+    let id = request_id(request.headers());
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("", MatchedPath::as_str).to_owned();
+    // At the level of errors, so that they carry the request's identity whatever is logged besides.
+    let span = error_span!("request", id = id.to_str().unwrap_or_default(), %method, path = request.uri().path());
+
+    let start = Instant::now();
+    let mut response = async {
+        let response = next.run(request).await;
+        let (code, took) = (response.status().as_u16(), start.elapsed());
+        if response.status().is_server_error() {
+            warn!(code, ?took, "request failed");
+        } else {
+            debug!(code, ?took, "request served");
+        }
+        response
+    }
+    .instrument(span)
+    .await;
+
+    let method = known_method(method.as_str());
+    let code = response.status().as_str().to_owned();
+    metrics::histogram!(HTTP_REQUEST_DURATION, "method" => method, "route" => route.clone()).record(start.elapsed());
+    metrics::counter!(HTTP_REQUESTS, "method" => method, "route" => route, "code" => code).increment(1);
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+/// The client's identity of the request when it is printable and short, else a new one.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let sane = |id: &&HeaderValue| {
+        (1..=REQUEST_ID_LENGTH).contains(&id.len())
+            && id.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(byte))
+    };
+    headers.get(REQUEST_ID).filter(sane).cloned().unwrap_or_else(|| {
+        HeaderValue::from_str(&Uuid::new_v4().to_string()).unwrap_or(HeaderValue::from_static("none"))
+    })
+}
+
+/// A method as a label: clients must not be able to make up new ones.
+fn known_method(method: &str) -> &'static str {
+    const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    KNOWN.into_iter().find(|known| *known == method).unwrap_or("other")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use axum::{
+        body::{Body as HttpBody, to_bytes},
+        http::{Request as HttpRequest, header},
+        routing::{get, post},
+    };
+    use serde::Deserialize;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::{
+        api::extract::{Body, Path, Query},
+        wire::status::Status,
+    };
+
+    #[derive(Deserialize)]
+    struct Input {
+        spec: Spec,
+    }
+
+    #[derive(Deserialize)]
+    struct Spec {
+        count: u32,
+    }
+
+    #[derive(Deserialize)]
+    struct Page {
+        limit: Option<u32>,
+    }
+
+    #[allow(clippy::panic, reason = "the panic is what is tested")]
+    fn broken() {
+        panic!("secret");
+    }
+
+    fn server() -> Router {
+        let router = Router::new()
+            .route("/count", post(async |Body(input): Body<Input>| input.spec.count.to_string()))
+            .route("/number/{n}", get(async |Path(n): Path<u8>| n.to_string()))
+            .route("/page", get(async |Query(page): Query<Page>| page.limit.unwrap_or(0).to_string()))
+            .route("/slow", get(async || pending::<()>().await))
+            .route("/broken", get(async || broken()));
+        around(router, Limits { request_timeout: Duration::from_millis(5), body_bytes: 64 })
+    }
+
+    /// A reply's code and text.
+    async fn reply(request: HttpRequest<HttpBody>) -> (u16, String) {
+        let response = server().oneshot(request).await.expect("the router never fails");
+        let code = response.status().as_u16();
+        let body = to_bytes(response.into_body(), usize::MAX).await.expect("a body");
+        (code, String::from_utf8(body.to_vec()).expect("text"))
+    }
+
+    /// A refusal's code and message; its body must be a `Status` of the same code.
+    async fn refusal(request: HttpRequest<HttpBody>) -> (u16, String) {
+        let (code, text) = reply(request).await;
+        let status: Status = serde_json::from_str(&text).expect("a Status");
+        assert_eq!((status.code, status.kind.as_str()), (code, "Status"));
+        (code, status.message)
+    }
+
+    fn get_of(path: &str) -> HttpRequest<HttpBody> {
+        HttpRequest::get(path).body(HttpBody::empty()).expect("a request")
+    }
+
+    fn post_of(media_type: Option<&str>, body: &str) -> HttpRequest<HttpBody> {
+        let mut request = HttpRequest::post("/count");
+        if let Some(media_type) = media_type {
+            request = request.header(header::CONTENT_TYPE, media_type);
+        }
+        request.body(HttpBody::from(body.to_owned())).expect("a request")
+    }
+
+    #[tokio::test]
+    async fn bodies_are_read_as_their_media_type_says() {
+        let json = r#"{"spec": {"count": 3}}"#;
+        for media_type in [None, Some("application/json"), Some("Application/JSON; charset=utf-8")] {
+            assert_eq!(reply(post_of(media_type, json)).await, (200, "3".into()), "{media_type:?}");
+        }
+        for media_type in ["application/yaml", "text/yaml"] {
+            assert_eq!(reply(post_of(Some(media_type), "spec:\n  count: 3\n")).await, (200, "3".into()));
+        }
+        let (code, message) = refusal(post_of(Some("application/vnd.kubernetes.protobuf"), json)).await;
+        assert_eq!(code, 415);
+        assert!(message.contains("application/json"), "{message}");
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_with_a_body_is_told_with_its_field() {
+        let (code, message) = refusal(post_of(None, r#"{"spec": {"count": "x"}}"#)).await;
+        assert_eq!(code, 400);
+        assert!(message.starts_with("spec.count: invalid type"), "{message}");
+        assert_eq!(refusal(post_of(None, "{")).await.0, 400);
+        assert_eq!(refusal(post_of(None, "")).await.0, 400);
+        assert_eq!(refusal(post_of(None, r#"{"spec": {"count": 1}} more"#)).await.0, 400);
+        assert_eq!(refusal(post_of(Some("application/yaml"), "a: [")).await.0, 400);
+        assert_eq!(refusal(post_of(None, &" ".repeat(65))).await.0, 413);
+    }
+
+    #[tokio::test]
+    async fn paths_and_queries_are_refused_alike() {
+        assert_eq!(reply(get_of("/number/7")).await, (200, "7".into()));
+        assert_eq!(refusal(get_of("/number/many")).await.0, 400);
+        assert_eq!(reply(get_of("/page?limit=5")).await, (200, "5".into()));
+        assert_eq!(refusal(get_of("/page?limit=x")).await.0, 400);
+    }
+
+    #[tokio::test]
+    async fn too_slow_and_broken_are_answered() {
+        assert_eq!(refusal(get_of("/slow")).await.0, 504);
+        let (code, message) = refusal(get_of("/broken")).await;
+        assert_eq!(code, 500);
+        assert!(!message.contains("secret"));
+    }
+
+    #[tokio::test]
+    async fn a_sane_request_id_comes_back() {
+        let sent = async |id: &str| {
+            let request = HttpRequest::get("/page").header(REQUEST_ID, id).body(HttpBody::empty()).expect("a request");
+            let response = server().oneshot(request).await.expect("the router never fails");
+            response.headers()[REQUEST_ID].to_str().expect("text").to_owned()
+        };
+        assert_eq!(sent("abc-1.2").await, "abc-1.2");
+        let long = "x".repeat(129);
+        for bad in ["", "a b", "{}", long.as_str()] {
+            assert_eq!(sent(bad).await.len(), 36, "{bad:?}");
+        }
+    }
+}

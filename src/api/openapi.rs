@@ -1,0 +1,196 @@
+//! The published document: what stands on the handlers, completed by what holds for every operation.
+//!
+//! Error codes are listed one by one on each operation (generators ignore `default`) and are written down once:
+//! [`Reason`] has the code and the sentence; the shape of an operation says which of them it has anyway (a body: 400, 413,
+//! 415; a path variable: 404; a query: 400; always: 500, 504); the sets below add the rest on the handler, as in
+//! `responses((status = 200, …), WriteErrors)`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
+
+use axum::{
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::Value;
+use utoipa::{
+    IntoResponses, OpenApi, PartialSchema, ToSchema,
+    openapi::{Content, Ref, RefOr, Response as ResponseObject, ResponseBuilder, path::Operation, path::ParameterIn},
+};
+
+use super::error::Reason;
+use crate::wire::status::{Status, StatusCause, StatusDetails, StatusMetadata};
+
+mod v30;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Podberth",
+        description = "The Kubernetes scheduler as an HTTP service: where can this pod run, where best, and why?",
+        license(name = "Apache-2.0", url = "https://www.apache.org/licenses/LICENSE-2.0"),
+    ),
+    components(schemas(Status, StatusMetadata, StatusDetails, StatusCause)),
+    tags(
+        (name = "extender", description = "kube-scheduler's extender protocol: point its configuration here."),
+        (name = "decisions", description = "Where a pod can run, where best, and why."),
+        (name = "health", description = "Whether the process lives and is ready, what it is, what it measures."),
+        (name = "documents", description = "This document and its page."),
+    ),
+)]
+struct Base;
+
+/// The document without any operation.
+pub fn base() -> utoipa::openapi::OpenApi {
+    Base::openapi()
+}
+
+/// What an operation that reads the database or the live cluster may refuse besides the usual.
+#[derive(Debug)]
+pub struct ReadErrors;
+
+/// What an operation that changes stored objects may refuse besides the usual.
+#[derive(Debug)]
+pub struct WriteErrors;
+
+/// What a list or watch may refuse besides the usual.
+#[derive(Debug)]
+pub struct ListErrors;
+
+/// What an operation that decides may refuse besides the usual.
+#[derive(Debug)]
+pub struct DecisionErrors;
+
+impl IntoResponses for DecisionErrors {
+    fn responses() -> BTreeMap<String, RefOr<ResponseObject>> {
+        responses([Reason::NOT_FOUND, Reason::INVALID, Reason::SERVICE_UNAVAILABLE])
+    }
+}
+
+impl IntoResponses for ReadErrors {
+    fn responses() -> BTreeMap<String, RefOr<ResponseObject>> {
+        responses([Reason::SERVICE_UNAVAILABLE])
+    }
+}
+
+impl IntoResponses for WriteErrors {
+    fn responses() -> BTreeMap<String, RefOr<ResponseObject>> {
+        responses([Reason::CONFLICT, Reason::INVALID, Reason::TOO_MANY_REQUESTS, Reason::SERVICE_UNAVAILABLE])
+    }
+}
+
+impl IntoResponses for ListErrors {
+    fn responses() -> BTreeMap<String, RefOr<ResponseObject>> {
+        responses([Reason::EXPIRED, Reason::SERVICE_UNAVAILABLE])
+    }
+}
+
+fn responses(reasons: impl IntoIterator<Item = Reason>) -> BTreeMap<String, RefOr<ResponseObject>> {
+    reasons.into_iter().map(|reason| (reason.code.as_str().to_owned(), response(reason).into())).collect()
+}
+
+fn response(reason: Reason) -> ResponseObject {
+    let body = Content::new(Some(Ref::from_schema_name(Status::name())));
+    ResponseBuilder::new().description(reason.description).content("application/json", body).build()
+}
+
+/// What an operation may refuse by its shape.
+fn usual(operation: &Operation) -> BTreeSet<u16> {
+    let mut codes = BTreeSet::from([500, 504]);
+    if operation.request_body.is_some() {
+        codes.extend([400, 413, 415]);
+    }
+    for parameter in operation.parameters.iter().flatten() {
+        if let RefOr::T(parameter) = parameter {
+            codes.insert(if parameter.parameter_in == ParameterIn::Path { 404 } else { 400 });
+        }
+    }
+    codes
+}
+
+/// Adds to every operation what it may refuse by its shape.
+fn add_usual_errors(document: &mut utoipa::openapi::OpenApi) {
+    for item in document.paths.paths.values_mut() {
+        let methods = [
+            &mut item.get,
+            &mut item.put,
+            &mut item.post,
+            &mut item.delete,
+            &mut item.options,
+            &mut item.head,
+            &mut item.patch,
+        ];
+        for operation in methods.into_iter().flatten() {
+            let reasons =
+                usual(operation).into_iter().filter_map(|code| Reason::of_code(StatusCode::from_u16(code).ok()?));
+            for (code, response) in responses(reasons) {
+                operation.responses.responses.entry(code).or_insert(response);
+            }
+        }
+    }
+}
+
+/// The document in both versions of OpenAPI.
+#[derive(Debug)]
+pub struct Documents {
+    /// OpenAPI 3.0.3, which every generator reads.
+    pub v3_0: Value,
+    /// OpenAPI 3.1.
+    pub v3_1: Value,
+}
+
+/// The documents of this server.
+pub static DOCUMENTS: LazyLock<Documents> = LazyLock::new(|| {
+    let mut document = super::routes(0).into_openapi();
+    add_usual_errors(&mut document);
+    let v3_1 = serde_json::to_value(document).unwrap_or_default();
+    Documents { v3_0: v30::from_v31(v3_1.clone()), v3_1 }
+});
+
+/// A document as it is published: indented, with a line feed at the end.
+pub fn published(document: &Value) -> String {
+    format!("{document:#}\n")
+}
+
+/// An OpenAPI document
+struct Document;
+
+impl PartialSchema for Document {
+    fn schema() -> RefOr<utoipa::openapi::Schema> {
+        utoipa::openapi::schema::ObjectBuilder::new()
+            .description(Some("An OpenAPI document."))
+            .additional_properties(Some(utoipa::openapi::schema::AdditionalProperties::FreeForm(true)))
+            .build()
+            .into()
+    }
+}
+
+impl ToSchema for Document {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "OpenApiDocument".into()
+    }
+}
+
+/// This document, as OpenAPI 3.0.3
+#[utoipa::path(get, path = "/openapi.json", operation_id = "getOpenApi30", tag = "documents", responses(
+    (status = 200, description = "The document that SDK generators read.", body = Document),
+))]
+pub async fn document_3_0() -> Response {
+    static TEXT: LazyLock<String> = LazyLock::new(|| DOCUMENTS.v3_0.to_string());
+    json(&TEXT)
+}
+
+/// This document, as OpenAPI 3.1
+#[utoipa::path(get, path = "/openapi-3.1.json", operation_id = "getOpenApi31", tag = "documents", responses(
+    (status = 200, description = "The same in the newer version.", body = Document),
+))]
+pub async fn document_3_1() -> Response {
+    static TEXT: LazyLock<String> = LazyLock::new(|| DOCUMENTS.v3_1.to_string());
+    json(&TEXT)
+}
+
+fn json(text: &'static str) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], text).into_response()
+}

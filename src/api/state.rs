@@ -1,0 +1,57 @@
+//! What every handler shares.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use super::health::Check;
+use crate::{cluster::Clusters, store::Store};
+
+/// Handed to every handler; cloning it costs one reference count.
+#[derive(Clone, Debug)]
+pub struct AppState(Arc<Shared>);
+
+/// The contents of [`AppState`].
+#[derive(Debug)]
+pub struct Shared {
+    /// The database.
+    pub store: Arc<dyn Store>,
+    /// What decisions are made on.
+    pub clusters: Clusters,
+    /// What must hold for this process to be ready, in the order it is told.
+    pub checks: Vec<Check>,
+    /// Renders what the process has measured.
+    pub metrics: PrometheusHandle,
+    /// Whether the process is going away: not ready any more, while it still answers.
+    stopping: AtomicBool,
+}
+
+impl AppState {
+    /// The state of a process that is up.
+    pub fn new(store: Arc<dyn Store>, clusters: Clusters, checks: Vec<Check>, metrics: PrometheusHandle) -> Self {
+        Self(Arc::new(Shared { store, clusters, checks, metrics, stopping: AtomicBool::new(false) }))
+    }
+}
+
+impl std::ops::Deref for AppState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl Shared {
+    /// Says that the process is going away, so that no new traffic is sent here.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether [`Self::stop`] was called.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,237 @@
+//! What a pod asks for, worked out from its containers.
+//!
+//! Source: `component-helpers/resource/helpers.go` (`PodRequests`, `AggregateContainerRequests`),
+//! `pkg/scheduler/framework/types.go` (`PodInfo.CalculateResource`; 1.22: `calculateResource`).
+//!
+//! The sums are those of 1.34. 1.22 knew neither sidecars nor pod-level amounts, so on the objects it could read both
+//! come to the same, but for one thing: 1.22 rounded each container's amount up to a whole unit before it summed, where
+//! 1.34 rounds the sum. That shows only with fractions of a byte (`cpu` is kept in whole thousandths by the API server).
+
+use super::{Name, Quantity, ResourceList, Resources, resources};
+
+/// What one container asks for, and how it counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ContainerRequests {
+    /// `resources.requests`; of a container that was resized in place, what [`resized`] says.
+    pub requests: ResourceList,
+    /// An init container with `restartPolicy: Always` (a sidecar): it goes on beside the others.
+    pub restartable: bool,
+}
+
+/// What a whole pod asks for, part by part.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PodRequests {
+    /// The containers.
+    pub containers: Vec<ContainerRequests>,
+    /// The init containers, in their order.
+    pub init_containers: Vec<ContainerRequests>,
+    /// `spec.resources.requests` (since 1.32): for CPU, memory and huge pages it stands instead of the containers'.
+    pub pod_level: ResourceList,
+    /// `spec.overhead`: comes on top.
+    pub overhead: ResourceList,
+}
+
+impl PodRequests {
+    /// What the pod holds on its node.
+    pub fn total(&self) -> Resources {
+        self.sum(&ResourceList::new(), true)
+    }
+
+    /// The same as the scoring of other pods counts it: a container that names no CPU or no memory counts as
+    /// [`resources::DEFAULT_MILLI_CPU_REQUEST`] or [`resources::DEFAULT_MEMORY_REQUEST`], unless pod-level amounts are
+    /// given and that resource is asked for anywhere in the pod.
+    pub fn non_zero(&self) -> Resources {
+        let mut defaults = default_requests();
+        if self.pod_level.keys().any(|name| may_stand_at_pod_level(name)) {
+            let all = || self.containers.iter().chain(&self.init_containers).map(|c| &c.requests);
+            defaults
+                .retain(|name, _| !all().chain([&self.pod_level, &self.overhead]).any(|list| list.contains_key(name)));
+        }
+        let Resources { milli_cpu, memory, .. } = self.sum(&defaults, true);
+        Resources { milli_cpu, memory, ..Resources::default() }
+    }
+
+    /// The same as the pod's own scoring counts it: with the defaults, and without pod-level amounts, which
+    /// `NodeResourcesFit` passes over when it scores.
+    pub fn scored(&self) -> Resources {
+        self.sum(&default_requests(), false)
+    }
+
+    /// The sum of the containers and sidecars or, where it is higher, the largest step of the initialisation; then the
+    /// pod-level amounts and the overhead.
+    fn sum(&self, defaults: &ResourceList, with_pod_level: bool) -> Resources {
+        let own = |container: &ContainerRequests| {
+            let mut list = container.requests.clone();
+            for (name, amount) in defaults {
+                list.entry(name.clone()).or_insert(*amount);
+            }
+            list
+        };
+        let mut total = ResourceList::new();
+        for container in &self.containers {
+            add(&mut total, &own(container));
+        }
+        let (mut sidecars, mut peak) = (ResourceList::new(), ResourceList::new());
+        for init in &self.init_containers {
+            let own = own(init);
+            if init.restartable {
+                add(&mut total, &own);
+                add(&mut sidecars, &own);
+                raise_to(&mut peak, &sidecars);
+            } else {
+                let mut step = sidecars.clone();
+                add(&mut step, &own);
+                raise_to(&mut peak, &step);
+            }
+        }
+        raise_to(&mut total, &peak);
+        if with_pod_level {
+            let counted = self.pod_level.iter().filter(|(name, _)| may_stand_at_pod_level(name));
+            total.extend(counted.map(|(name, amount)| (name.clone(), *amount)));
+        }
+        add(&mut total, &self.overhead);
+        Resources::from_list(&total)
+    }
+}
+
+/// What a container asks for while it is resized in place: of each resource the highest of what its spec asks for and
+/// what its status says it has (`resources.requests`) and was granted (`allocatedResources`). The kubelet may have
+/// turned the resize down for good (`infeasible`); then the spec does not count.
+pub fn resized(
+    spec: &ResourceList,
+    status: Option<&ResourceList>,
+    allocated: &ResourceList,
+    infeasible: bool,
+) -> ResourceList {
+    let Some(status) = status else { return spec.clone() };
+    let mut highest = status.clone();
+    raise_to(&mut highest, allocated);
+    if !infeasible {
+        raise_to(&mut highest, spec);
+    }
+    highest
+}
+
+fn may_stand_at_pod_level(name: &str) -> bool {
+    name == resources::CPU || name == resources::MEMORY || name.starts_with(resources::HUGE_PAGES_PREFIX)
+}
+
+fn default_requests() -> ResourceList {
+    [
+        (Name::from(resources::CPU), Quantity::from_milli(resources::DEFAULT_MILLI_CPU_REQUEST)),
+        (Name::from(resources::MEMORY), Quantity::from_units(resources::DEFAULT_MEMORY_REQUEST)),
+    ]
+    .into()
+}
+
+fn add(list: &mut ResourceList, other: &ResourceList) {
+    for (name, amount) in other {
+        let slot = list.entry(name.clone()).or_default();
+        *slot = slot.saturating_add(*amount);
+    }
+}
+
+fn raise_to(list: &mut ResourceList, other: &ResourceList) {
+    for (name, amount) in other {
+        list.entry(name.clone()).and_modify(|a| *a = (*a).max(*amount)).or_insert(*amount);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MI: i64 = 1024 * 1024;
+
+    fn list(pairs: &[(&str, &str)]) -> ResourceList {
+        pairs.iter().map(|(name, amount)| (Name::from(*name), amount.parse().unwrap())).collect()
+    }
+
+    fn container(pairs: &[(&str, &str)]) -> ContainerRequests {
+        ContainerRequests { requests: list(pairs), restartable: false }
+    }
+
+    fn sidecar(pairs: &[(&str, &str)]) -> ContainerRequests {
+        ContainerRequests { requests: list(pairs), restartable: true }
+    }
+
+    #[test]
+    fn the_highest_step_of_initialisation_counts_where_it_exceeds_the_sum() {
+        let pod = PodRequests {
+            containers: vec![container(&[("cpu", "2"), ("memory", "1Gi")]), container(&[("cpu", "1")])],
+            init_containers: vec![container(&[("cpu", "2"), ("memory", "3Gi"), ("example.com/foo", "1")])],
+            overhead: list(&[("cpu", "250m")]),
+            ..PodRequests::default()
+        };
+        let total = pod.total();
+        // cpu max(2+1, 2) + 0.25, memory max(1Gi, 3Gi), foo max(0, 1)
+        assert_eq!((total.milli_cpu, total.memory, total.get("example.com/foo")), (3250, 3 << 30, 1));
+    }
+
+    #[test]
+    fn sidecars_run_beside_what_comes_after_them() {
+        let pod = PodRequests {
+            containers: vec![container(&[("cpu", "1")])],
+            init_containers: vec![
+                container(&[("cpu", "4")]),
+                sidecar(&[("cpu", "500m")]),
+                container(&[("cpu", "3800m")]),
+                sidecar(&[("cpu", "200m")]),
+            ],
+            ..PodRequests::default()
+        };
+        // running: 1 + 0.5 + 0.2; steps: 4, 0.5, 0.5+3.8, 0.7
+        assert_eq!(pod.total().milli_cpu, 4300);
+    }
+
+    #[test]
+    fn sums_are_rounded_once() {
+        let pod = PodRequests {
+            containers: vec![container(&[("memory", "100m")]), container(&[("memory", "100m")])],
+            ..PodRequests::default()
+        };
+        // 0.1 + 0.1 bytes → 1
+        assert_eq!(pod.total().memory, 1);
+    }
+
+    #[test]
+    fn defaults_stand_for_what_a_container_does_not_name() {
+        let pod = PodRequests {
+            containers: vec![container(&[("cpu", "0")]), container(&[("memory", "1Mi")])],
+            init_containers: vec![container(&[])],
+            overhead: list(&[("cpu", "50m")]),
+            ..PodRequests::default()
+        };
+        // cpu max(0+100, 100) + 50, memory max(200Mi+1Mi, 200Mi)
+        assert_eq!((pod.non_zero().milli_cpu, pod.non_zero().memory), (150, 201 * MI));
+        assert_eq!(pod.scored(), pod.non_zero());
+        assert_eq!((pod.total().milli_cpu, pod.total().memory), (50, MI));
+    }
+
+    #[test]
+    fn pod_level_amounts_stand_instead_of_the_containers() {
+        let pod = PodRequests {
+            containers: vec![container(&[("cpu", "1"), ("ephemeral-storage", "1Gi")]), container(&[])],
+            pod_level: list(&[("cpu", "500m"), ("ephemeral-storage", "9Gi"), ("hugepages-2Mi", "4Mi")]),
+            overhead: list(&[("cpu", "100m")]),
+            ..PodRequests::default()
+        };
+        let total = pod.total();
+        // 500 + 100; ephemeral storage cannot stand at pod level
+        assert_eq!((total.milli_cpu, total.ephemeral_storage, total.get("hugepages-2Mi")), (600, 1 << 30, 4 * MI));
+        // cpu is asked for, so no default; memory nowhere, so 200Mi for each of the two containers
+        assert_eq!((pod.non_zero().milli_cpu, pod.non_zero().memory), (600, 400 * MI));
+        // the pod's own score looks at containers alone: 1000 + 100 (default) + 100
+        assert_eq!((pod.scored().milli_cpu, pod.scored().get("hugepages-2Mi")), (1200, 0));
+    }
+
+    #[test]
+    fn a_container_being_resized_counts_as_the_highest_of_what_it_has_and_wants() {
+        let (spec, status, allocated) = (list(&[("cpu", "1")]), list(&[("cpu", "2")]), list(&[("memory", "1Gi")]));
+        assert_eq!(resized(&spec, Some(&status), &allocated, false), list(&[("cpu", "2"), ("memory", "1Gi")]));
+        let wish = list(&[("cpu", "4")]);
+        assert_eq!(resized(&wish, Some(&status), &ResourceList::new(), true), status);
+        assert_eq!(resized(&wish, Some(&status), &ResourceList::new(), false), wish);
+        assert_eq!(resized(&spec, None, &allocated, false), spec);
+    }
+}

@@ -1,0 +1,245 @@
+//! What a policy's author may not have meant: every rule here is certain of what it says, whatever the cluster.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Configuration, Policy, PredicateEntry, PriorityEntry, Warning,
+    names::{self, EQUAL_PRIORITY},
+    plugins,
+};
+use crate::core::{
+    predicates::{self, Build},
+    priorities::{self, MAX_NODE_SCORE},
+    rule::ShapePoint,
+};
+
+/// A priority entry that takes part in the sum.
+struct Vote {
+    field: String,
+    name: String,
+    weight: i64,
+    /// The weight it has by default; weighing as much is meant.
+    default_weight: Option<i64>,
+}
+
+impl Policy {
+    /// Everything doubtful in a policy that compiles.
+    pub fn lint(&self) -> Vec<Warning> {
+        let mut warnings = Vec::new();
+        lint_predicates(self.predicates.as_deref().unwrap_or_default(), &mut warnings);
+        lint_priorities(self.priorities.as_deref().unwrap_or_default(), &mut warnings);
+        warnings
+    }
+}
+
+impl Configuration {
+    /// Everything doubtful in a configuration that compiles.
+    pub fn lint(&self) -> Vec<Warning> {
+        let mut warnings = Vec::new();
+        if let Some(beta) = self.api_version.rsplit('/').next().filter(|version| *version != "v1") {
+            let why = format!("{beta} is read as v1, with the defaults of v1");
+            warnings.push(Warning::new("apiVersion", why));
+        }
+        for (i, profile) in self.profiles.iter().enumerate() {
+            let field = format!("profiles[{i}].");
+            let expanded = profile.plugins.expand(&field, &mut Vec::new());
+            let sets = profile.plugins.points.values().chain([&profile.plugins.multi_point]);
+            let arguments = profile.arguments.named.iter();
+            let mut named = sets.flat_map(|set| &set.enabled).map(|plugin| &plugin.name).chain(arguments.clone());
+            if named.any(|name| &**name == "DynamicResources") {
+                let why = "DynamicResources is not modelled: resource claims rule out no node here";
+                warnings.push(Warning::new(format!("{field}plugins"), why));
+            }
+            for (j, name) in arguments.enumerate().filter(|(_, name)| plugins::find(name).is_none()) {
+                let why = format!("there is no plugin {name:?}: its arguments are passed over");
+                warnings.push(Warning::new(format!("{field}pluginConfig[{j}]"), why));
+            }
+            for (early, late) in [("preFilter", "filter"), ("preScore", "score")] {
+                for name in expanded.at(late).iter().filter(|name| !expanded.at(early).contains(name)) {
+                    if plugins::find(name).is_some_and(|known| known.points.contains(&early)) {
+                        let why = format!("{name} runs at {late} without {early}; here both are one step and run");
+                        warnings.push(Warning::new(format!("{field}plugins.{early}"), why));
+                    }
+                }
+            }
+            let votes = expanded.at("score").iter().filter_map(|name| plugins::find(name)).map(|known| Vote {
+                field: format!("{field}plugins.score"),
+                name: known.name.to_owned(),
+                weight: expanded.weight(known.name),
+                default_weight: Some(known.weight),
+            });
+            lint_votes(&votes.collect::<Vec<_>>(), &mut warnings);
+        }
+        warnings
+    }
+}
+
+fn retired(field: &str, name: &str, warnings: &mut Vec<Warning>) {
+    if let Some(retired) = names::retired(name) {
+        warnings.push(Warning::new(format!("{field}.name"), format!("{name} was retired: known {}", retired.fate)));
+    }
+}
+
+fn lint_predicates(entries: &[PredicateEntry], warnings: &mut Vec<Warning>) {
+    let mut first = BTreeMap::new();
+    for (i, entry) in entries.iter().enumerate() {
+        let field = format!("predicates[{i}]");
+        retired(&field, &entry.name, warnings);
+        let argument = entry.argument.as_ref();
+        let no_labels = argument.is_some_and(|argument| {
+            argument.labels_presence.as_ref().is_some_and(|p| p.labels.is_empty())
+                || argument.service_affinity.as_ref().is_some_and(Vec::is_empty)
+        });
+        if no_labels {
+            warnings.push(Warning::new(format!("{field}.argument"), "no labels are named: every node passes"));
+        }
+        let Some(registration) = predicates::find(&entry.name) else { continue };
+        let name = registration.identity.name;
+        if argument.is_some() {
+            let why = format!("the argument is not read: {} is the name of a predicate of its own", entry.name);
+            warnings.push(Warning::new(format!("{field}.argument"), why));
+        }
+        if let Some(earlier) = first.get(name) {
+            let why = format!("{name} is listed already as predicates[{earlier}]; it runs once");
+            warnings.push(Warning::new(&*field, why));
+        }
+        first.entry(name).or_insert(i);
+    }
+    for (name, i) in &first {
+        let whole = first.keys().find(|whole| {
+            matches!(predicates::find(whole).map(|r| &r.build), Some(Build::Group(members)) if members.contains(name))
+        });
+        if let Some(whole) = whole {
+            let why = format!("{name} is part of {whole}, which is listed too; it runs once");
+            warnings.push(Warning::new(format!("predicates[{i}]"), why));
+        }
+    }
+}
+
+fn lint_priorities(entries: &[PriorityEntry], warnings: &mut Vec<Warning>) {
+    let mut votes: Vec<Vote> = Vec::new();
+    for (i, entry) in entries.iter().enumerate() {
+        let field = format!("priorities[{i}]");
+        retired(&field, &entry.name, warnings);
+        let cut = i64::from(entry.weight as i32);
+        if cut != entry.weight {
+            let why = format!("{} is cut to 32 bits: {cut}", entry.weight);
+            warnings.push(Warning::new(format!("{field}.weight"), why));
+        }
+        if &*entry.name == EQUAL_PRIORITY {
+            warnings.push(Warning::new(&*field, "EqualPriority scores all nodes alike and changes no order"));
+            continue;
+        }
+        let ratio = entry.argument.as_ref().and_then(|a| a.requested_to_capacity_ratio.as_ref());
+        if let Some(ratio) = ratio {
+            let flat = |points: &[ShapePoint]| points.windows(2).all(|p| matches!(p, [a, b] if a.score == b.score));
+            if ratio.resources.is_empty() {
+                let why = "no resources are named: all nodes score 0, which changes no order";
+                warnings.push(Warning::new(format!("{field}.argument"), why));
+                continue;
+            }
+            if flat(&ratio.shape) {
+                let why = "the score is the same at every utilization, which changes no order";
+                warnings.push(Warning::new(format!("{field}.argument"), why));
+                continue;
+            }
+        }
+        let registration = priorities::find(&entry.name);
+        let name = registration.map_or(&*entry.name, |r| r.identity.name).to_owned();
+        if registration.is_some() && entry.argument.is_some() && ratio.is_none() {
+            let why = format!("the argument is not read: {} is the name of a priority of its own", entry.name);
+            warnings.push(Warning::new(format!("{field}.argument"), why));
+        }
+        let default_weight = registration.and_then(|r| r.default_weight);
+        match votes.iter_mut().find(|vote| vote.name == name) {
+            Some(earlier) => {
+                let why = format!("{name} is listed already as {}; the last weight counts", earlier.field);
+                warnings.push(Warning::new(&*field, why));
+                earlier.weight = cut;
+            }
+            None => votes.push(Vote { field, name, weight: cut, default_weight }),
+        }
+    }
+    let pulls = |name: &str| votes.iter().find(|vote| vote.name == name);
+    if let (Some(_), Some(most)) = (pulls("LeastRequestedPriority"), pulls("MostRequestedPriority")) {
+        let why = "LeastRequestedPriority and MostRequestedPriority pull against each other";
+        warnings.push(Warning::new(&*most.field, why));
+    }
+    lint_votes(&votes, warnings);
+}
+
+/// Weights that decide nothing, or everything.
+fn lint_votes(votes: &[Vote], warnings: &mut Vec<Warning>) {
+    if let [only] = votes {
+        if only.weight > 1 {
+            let why = format!("{} is the only priority that counts: its weight changes no order", only.name);
+            warnings.push(Warning::new(&*only.field, why));
+        }
+        return;
+    }
+    for (i, vote) in votes.iter().enumerate().filter(|(_, vote)| vote.default_weight != Some(vote.weight)) {
+        // One point of this priority against the widest difference that all others can make together.
+        let others = votes.iter().enumerate().filter(|(j, _)| *j != i);
+        let others: i128 = others.map(|(_, v)| i128::from(v.weight.max(0)) * i128::from(MAX_NODE_SCORE)).sum();
+        if i128::from(vote.weight) > others {
+            let why = format!(
+                "{} outvotes all other priorities together: one point of it weighs {}, theirs at most {others}",
+                vote.name, vote.weight
+            );
+            warnings.push(Warning::new(&*vote.field, why));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(name: &str, weight: i64) -> PriorityEntry {
+        PriorityEntry { name: name.into(), weight, argument: None }
+    }
+
+    fn told(priorities: Vec<PriorityEntry>) -> Vec<String> {
+        let policy = Policy { priorities: Some(priorities), ..Policy::default() };
+        policy.lint().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_weight_that_outvotes_all_others() {
+        // 101 × 1 point > 1 × 100 points, 100 × 1 point is not.
+        let told_of = |weight| told(vec![entry("A", weight), entry("B", 1)]);
+        assert_eq!(told_of(100), [""; 0]);
+        assert_eq!(
+            told_of(101),
+            ["priorities[0]: A outvotes all other priorities together: one point of it weighs 101, theirs at most 100"]
+        );
+    }
+
+    #[test]
+    fn weights_that_change_nothing() {
+        assert_eq!(told(vec![entry("A", 1)]), [""; 0]);
+        assert_eq!(
+            told(vec![entry("A", 5), entry(EQUAL_PRIORITY, 1)]),
+            [
+                "priorities[1]: EqualPriority scores all nodes alike and changes no order",
+                "priorities[0]: A is the only priority that counts: its weight changes no order",
+            ]
+        );
+        assert_eq!(told(vec![entry("A", 4_294_967_297)]), ["priorities[0].weight: 4294967297 is cut to 32 bits: 1"]);
+    }
+
+    #[test]
+    fn predicates_listed_twice_or_within_a_group() {
+        let entries = ["HostName", "GeneralPredicates", "HostName"];
+        let entries = entries.map(|name| PredicateEntry { name: name.into(), argument: None });
+        let policy = Policy { predicates: Some(entries.to_vec()), ..Policy::default() };
+        let told: Vec<_> = policy.lint().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "predicates[2]: HostName is listed already as predicates[0]; it runs once",
+                "predicates[0]: HostName is part of GeneralPredicates, which is listed too; it runs once",
+            ]
+        );
+    }
+}

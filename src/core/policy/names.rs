@@ -1,0 +1,74 @@
+//! The names of predicates and priorities through the releases, as tables.
+//!
+//! Source: `pkg/scheduler/framework/plugins/legacy_registry.go` of 1.22 and
+//! `plugin/pkg/scheduler/algorithmprovider/defaults/defaults.go` of 1.6 and after.
+
+/// Scores all nodes alike; kube-scheduler skips it.
+pub(super) const EQUAL_PRIORITY: &str = "EqualPriority";
+
+/// A rule that is nothing without the argument of a policy entry, however that entry is called.
+pub(super) struct Argued {
+    /// The framework plugin of 1.22 that carries it.
+    pub plugin: &'static str,
+    /// The name under which 1.22 registers it. An entry of this name is taken for the registered rule, and its argument
+    /// is not read.
+    pub key: &'static str,
+    /// The member of `argument` that configures it.
+    pub argument: &'static str,
+}
+
+/// Predicates that are configured by argument.
+pub(super) const SERVICE_AFFINITY: Argued =
+    Argued { plugin: "ServiceAffinity", key: "CheckServiceAffinity", argument: "serviceAffinity" };
+pub(super) const LABELS_PRESENCE: Argued =
+    Argued { plugin: "NodeLabel", key: "CheckNodeLabelPresence", argument: "labelsPresence" };
+
+/// Priorities that are configured by argument; 1.22 registers them by their plugin's name.
+pub(super) const SERVICE_ANTI_AFFINITY: Argued =
+    Argued { plugin: "ServiceAffinity", key: "ServiceAffinity", argument: "serviceAntiAffinity" };
+pub(super) const LABEL_PREFERENCE: Argued =
+    Argued { plugin: "NodeLabel", key: "NodeLabel", argument: "labelPreference" };
+pub(super) const CAPACITY_RATIO: Argued = Argued {
+    plugin: "RequestedToCapacityRatio",
+    key: "RequestedToCapacityRatio",
+    argument: "requestedToCapacityRatioArguments",
+};
+
+/// A name that 1.22 does not know any more.
+pub(super) struct Retired {
+    /// The name.
+    pub name: &'static str,
+    /// What became of it.
+    pub fate: &'static str,
+}
+
+/// Names of older releases that 1.22 refuses.
+pub(super) const RETIRED: &[Retired] = &[
+    Retired {
+        name: "CheckNodeCondition",
+        fate: "until 1.17; since 1.12 the taints of NotReady and unreachable nodes do the same through PodToleratesNodeTaints",
+    },
+    Retired {
+        name: "CheckNodeMemoryPressure",
+        fate: "until 1.17; since 1.12 the taint node.kubernetes.io/memory-pressure does the same through PodToleratesNodeTaints",
+    },
+    Retired {
+        name: "CheckNodeDiskPressure",
+        fate: "until 1.17; since 1.12 the taint node.kubernetes.io/disk-pressure does the same through PodToleratesNodeTaints",
+    },
+    Retired {
+        name: "CheckNodePIDPressure",
+        fate: "1.10 to 1.17; since 1.12 the taint node.kubernetes.io/pid-pressure does the same through PodToleratesNodeTaints",
+    },
+    Retired {
+        name: "PodToleratesNodeNoExecuteTaints",
+        fate: "1.8 to 1.17; PodToleratesNodeTaints looks at NoExecute taints as well",
+    },
+    Retired { name: "NoVolumeNodeConflict", fate: "1.7 to 1.9; CheckVolumeBinding took its place" },
+    Retired { name: "ResourceLimitsPriority", fate: "1.9 to 1.19, behind the ResourceLimitsPriorityFunction gate" },
+];
+
+/// The entry of a retired name.
+pub(super) fn retired(name: &str) -> Option<&'static Retired> {
+    RETIRED.iter().find(|r| r.name == name)
+}

@@ -1,0 +1,134 @@
+//! # Rule
+//! The pods of one service stay on nodes that agree on certain labels (one rack, one region). The node must have, of the
+//! labels named in the policy,
+//!
+//! - those that the pod's `nodeSelector` names, with these values;
+//! - the others, where some service selects the pod and a pod like it already runs, with the values of that pod's node.
+//!   Labels that node does not have are free.
+//!
+//! Like it are the pods of its namespace that carry all of its labels. Where several run on nodes that disagree,
+//! kube-scheduler takes whichever its cache lists first; Podberth always takes the first by node name.
+//!
+//! # Policy name and framework plugin
+//! `CheckServiceAffinity`, under any name that the policy gives it; plugin `ServiceAffinity`.
+//!
+//! # Kubernetes source
+//! `pkg/scheduler/framework/plugins/serviceaffinity/service_affinity.go` (`Filter`). The rule never changed since 1.6
+//! (`checkServiceAffinity` in `plugin/pkg/scheduler/algorithm/predicates/predicates.go`). Gone since 1.23.
+//!
+//! # Arguments
+//! `serviceAffinity: {labels: [rack]}`. The labels of several such predicates all hold.
+//!
+//! # Reason text
+//! `node(s) didn't match service affinity`
+//!
+//! # Can preemption help?
+//! Yes: evicting the pods alike frees the labels.
+//!
+//! # Example
+//! Labels `[rack]`; service `web` selects `app=web`, whose one pod runs on a node with `rack=r1`. Another pod with
+//! `app=web` fits on nodes with `rack=r1` only.
+
+use super::{Build, Demand, Predicate, Registration, Standing};
+use crate::core::{
+    grouping,
+    model::{Name, Pod},
+    rule::Identity,
+    snapshot::{NodeInfo, Snapshot},
+    verdict::Verdict,
+};
+
+/// The registry's line.
+pub(super) const REGISTRATION: Registration = Registration {
+    identity: Identity {
+        name: "CheckServiceAffinity",
+        aliases: &[],
+        plugin: "ServiceAffinity",
+        modern_plugin: None,
+        source: include_str!("check_service_affinity.rs"),
+    },
+    standing: Standing::Optional,
+    build: Build::Rule(|arguments| {
+        Box::new(CheckServiceAffinity { labels: arguments.service_affinity_labels.clone() })
+    }),
+};
+
+struct CheckServiceAffinity {
+    labels: Vec<Name>,
+}
+
+impl Predicate for CheckServiceAffinity {
+    fn prepare<'a>(&'a self, pod: &'a Pod, snapshot: &'a Snapshot) -> Demand<'a> {
+        let home = if self.labels.iter().all(|label| pod.node_selector.has(label)) {
+            None
+        } else {
+            home_of_service(pod, snapshot)
+        };
+        let value = |label| pod.node_selector.get(label).or_else(|| home?.labels().get(label));
+        let wanted: Vec<_> = self.labels.iter().filter_map(|label| Some((label, value(label)?))).collect();
+        if wanted.is_empty() {
+            return Demand::Nothing;
+        }
+        Demand::check(move |node| {
+            Verdict::fits_if(wanted.iter().all(|(label, value)| node.labels().get(label) == Some(*value)), || {
+                Verdict::unschedulable("node(s) didn't match service affinity")
+            })
+        })
+    }
+}
+
+/// The first node, by name, on which a pod like this one runs, if any service selects it.
+fn home_of_service<'a>(pod: &'a Pod, snapshot: &'a Snapshot) -> Option<&'a NodeInfo> {
+    grouping::service_selectors(pod, snapshot).next()?;
+    let alike = |other: &Pod| {
+        other.namespace == pod.namespace && pod.labels.iter().all(|(key, value)| other.labels.get(key) == Some(value))
+    };
+    snapshot.nodes().find(|node| node.pods.iter().any(|other| alike(other))).map(|node| &**node)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::core::rule::{Arguments, Release};
+    use crate::core::snapshot::Object;
+    use crate::testing::{PodBuilder, node, pod, predicate, service, verdict_of};
+
+    /// Nodes `a` (rack r1), `b` (rack r1, row 2) and `c` (rack r2); `app=web` runs on `a`.
+    fn fits(incoming: &PodBuilder, more: &[Object]) -> [bool; 3] {
+        let mut arguments = Arguments::defaults(Release::V1_22);
+        arguments.service_affinity_labels = vec!["rack".into(), "row".into()];
+        let rule = predicate("CheckServiceAffinity", &arguments);
+        let mut cluster: Vec<Object> = vec![
+            node("a").label("rack", "r1").into(),
+            node("b").label("rack", "r1").label("row", "2").into(),
+            node("c").label("rack", "r2").into(),
+            pod("running").label("app", "web").label("v", "1").on("a").into(),
+        ];
+        cluster.extend_from_slice(more);
+        ["a", "b", "c"].map(|on| verdict_of(&*rule, incoming.clone(), &cluster, on).fits())
+    }
+
+    #[test]
+    fn pods_of_a_service_follow_the_first() {
+        let web = pod("new").label("app", "web");
+        let served = [service("web", "app=web")];
+        assert_eq!(fits(&web, &served), [true, true, false]);
+        assert_eq!(fits(&web, &[]), [true; 3], "no service");
+        assert_eq!(fits(&web.clone().label("v", "2"), &served), [true; 3], "no pod like it runs");
+        assert_eq!(fits(&web.clone().namespace("prod"), &served), [true; 3], "another namespace");
+    }
+
+    #[test]
+    fn the_node_selector_goes_before_what_runs() {
+        let selecting = |rack: &str| {
+            pod("new").label("app", "web").with(|p| p.node_selector = [("rack", rack)].into_iter().collect())
+        };
+        assert_eq!(fits(&selecting("r2"), &[service("web", "app=web")]), [false, false, true]);
+        assert_eq!(fits(&selecting("r1"), &[]), [true, true, false]);
+    }
+
+    #[test]
+    fn where_pods_disagree_the_first_node_by_name_counts() {
+        let more = [service("web", "app=web"), pod("another").label("app", "web").on("c").into()];
+        assert_eq!(fits(&pod("new").label("app", "web"), &more), [true, true, false]);
+    }
+}

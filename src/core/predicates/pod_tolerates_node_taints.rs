@@ -1,0 +1,100 @@
+//! # Rule
+//! The pod tolerates every taint of the node whose effect is `NoSchedule` or `NoExecute`. A toleration covers a taint
+//! when its effect is the same or empty, its key is the same or empty, and its operator is `Exists` or its value is the
+//! same.
+//!
+//! # Policy name and framework plugin
+//! `PodToleratesNodeTaints`, under every policy even where it is not listed; plugin `TaintToleration`.
+//!
+//! # Kubernetes source
+//! `pkg/scheduler/framework/plugins/tainttoleration/taint_toleration.go` (`Filter`), `api/core/v1/toleration.go`. Between
+//! 1.22 and 1.34 only the text changed. The same rule in 1.6 (`PodToleratesNodeTaints` in
+//! `plugin/pkg/scheduler/algorithm/predicates/predicates.go`), where a policy had to list it.
+//!
+//! # Reason text
+//! The first taint that is not tolerated, in the node's order; a taint without value leaves nothing after the colon:
+//! 1.22 `node(s) had taint {key: value}, that the pod didn't tolerate`, 1.34 `node(s) had untolerated taint {key:
+//! value}`.
+//!
+//! # Can preemption help?
+//! No: unresolvable.
+//!
+//! # Example
+//! A node tainted `gpu=a100:NoSchedule` takes only pods with a toleration such as `{key: gpu, operator: Exists}`.
+
+use super::{Build, Demand, Predicate, Registration, Standing};
+use crate::core::{
+    model::{Effect, Pod, first_untolerated},
+    rule::{Identity, Release},
+    snapshot::Snapshot,
+    verdict::Verdict,
+};
+
+/// The registry's line.
+pub(super) const REGISTRATION: Registration = Registration {
+    identity: Identity {
+        name: "PodToleratesNodeTaints",
+        aliases: &[],
+        plugin: "TaintToleration",
+        modern_plugin: Some("TaintToleration"),
+        source: include_str!("pod_tolerates_node_taints.rs"),
+    },
+    standing: Standing::Mandatory,
+    build: Build::Rule(|arguments| Box::new(PodToleratesNodeTaints { release: arguments.release })),
+};
+
+struct PodToleratesNodeTaints {
+    release: Release,
+}
+
+impl Predicate for PodToleratesNodeTaints {
+    fn prepare<'a>(&'a self, pod: &'a Pod, _: &'a Snapshot) -> Demand<'a> {
+        Demand::check(|node| {
+            let repels = |effect| matches!(effect, Effect::NoSchedule | Effect::NoExecute);
+            match first_untolerated(&node.node.taints, &pod.tolerations, repels) {
+                None => Verdict::Fits,
+                Some(taint) => Verdict::unresolvable(match self.release {
+                    Release::V1_22 => {
+                        format!("node(s) had taint {{{}: {}}}, that the pod didn't tolerate", taint.key, taint.value)
+                    }
+                    Release::V1_34 => format!("node(s) had untolerated taint {{{}: {}}}", taint.key, taint.value),
+                }),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::core::{
+        model::Effect::{NoExecute, NoSchedule, PreferNoSchedule},
+        rule::{Arguments, Release},
+        verdict::Verdict,
+    };
+    use crate::testing::{node, pod, predicate, verdict_of};
+
+    #[test]
+    fn the_first_taint_not_tolerated_is_told() {
+        let cluster = [
+            node("soft").taint("spot", "", PreferNoSchedule),
+            node("hard").taint("gpu", "a100", NoSchedule).taint("team", "", NoExecute),
+        ];
+        let verdict = |release, pod, on| {
+            verdict_of(&*predicate("PodToleratesNodeTaints", &Arguments::defaults(release)), pod, &cluster, on)
+        };
+        for (release, gpu, team) in [
+            (
+                Release::V1_22,
+                "node(s) had taint {gpu: a100}, that the pod didn't tolerate",
+                "node(s) had taint {team: }, that the pod didn't tolerate",
+            ),
+            (Release::V1_34, "node(s) had untolerated taint {gpu: a100}", "node(s) had untolerated taint {team: }"),
+        ] {
+            assert!(verdict(release, pod("p"), "soft").fits());
+            assert_eq!(verdict(release, pod("p"), "hard"), Verdict::unresolvable(gpu));
+            assert_eq!(verdict(release, pod("p").tolerates("gpu"), "hard"), Verdict::unresolvable(team));
+            assert!(verdict(release, pod("p").tolerates("gpu").tolerates("team"), "hard").fits());
+            assert!(verdict(release, pod("p").tolerates(""), "hard").fits());
+        }
+    }
+}

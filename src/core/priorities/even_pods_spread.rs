@@ -1,0 +1,218 @@
+//! # Rule
+//! For the topology spread constraints with `whenUnsatisfiable: ScheduleAnyway`, each node that fits gets
+//!
+//! `sum = Σ over constraints: matching pods in the node's domain × ln(domains + 2) + maxSkew − 1`
+//!
+//! rounded to an integer, and then, between the lowest and the highest sum of the nodes that fit,
+//! `score = 100 × (max + min − sum) / max` rounded down, or 100 where `max = 0`.
+//!
+//! Matching are the pods of the same namespace that the `labelSelector` selects and that are not being deleted; of nodes
+//! that do not fit those count too that the pod's node selector and required node affinity let it on. `domains` is the
+//! number of values of `topologyKey` among the nodes that fit; for `kubernetes.io/hostname` every node is a domain of its
+//! own. A node without the labels of all constraints scores 0.
+//!
+//! # Policy name and framework plugin
+//! `EvenPodsSpreadPriority`; plugin `PodTopologySpread`.
+//!
+//! # Kubernetes source
+//! `pkg/scheduler/framework/plugins/podtopologyspread/scoring.go`. 1.22 cuts the sum off to an integer where 1.34 rounds
+//! it to the nearest, and gives 100 to all nodes for a pod without constraints where 1.34 gives nothing. The predicate's
+//! differences hold here too: `nodeAffinityPolicy`, `nodeTaintsPolicy`, `matchLabelKeys`, the empty selector. 1.6 knew no
+//! such rule; it came with 1.16.
+//!
+//! # Arguments
+//! `defaultConstraints` of a profile (`PodTopologySpreadArgs`): for a pod that has no constraint of any kind, over the
+//! pods that its services and its controller select together. Those of `defaultingType: System`, the default since 1.20,
+//! are `maxSkew: 3` by `kubernetes.io/hostname` and `maxSkew: 5` by `topology.kubernetes.io/zone`; under these a node
+//! without a zone is scored by its host name. A Policy has none.
+//!
+//! # Example
+//! `maxSkew: 1` by zone; 1.34; nodes in `az1`, `az2`, `az3` with 2, 1 and 0 matching pods: ln(3 + 2) = 1.609, so the sums
+//! are round(3.219) = 3, round(1.609) = 2 and 0, and the scores 100 × (3 + 0 − 3) / 3 = 0, 33 and 100.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::{MAX_NODE_SCORE, Priority, Registration, ln::ln};
+use crate::core::{
+    model::{Name, Pod, WhenUnsatisfiable, topology::HOSTNAME},
+    rule::{Identity, Release},
+    snapshot::{NodeInfo, Snapshot},
+    spreading::{Constraint, Spreading, has_all_keys},
+};
+
+/// The registry's line.
+pub(super) const REGISTRATION: Registration = Registration {
+    identity: Identity {
+        name: "EvenPodsSpreadPriority",
+        aliases: &[],
+        plugin: "PodTopologySpread",
+        modern_plugin: Some("PodTopologySpread"),
+        source: include_str!("even_pods_spread.rs"),
+    },
+    default_weight: Some(2),
+    build: |arguments| Box::new(EvenPodsSpread(Spreading::new(arguments))),
+};
+
+struct EvenPodsSpread(Spreading);
+
+impl Priority for EvenPodsSpread {
+    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &[Arc<NodeInfo>]) -> Vec<i64> {
+        let constraints = self.0.constraints(pod, snapshot, WhenUnsatisfiable::ScheduleAnyway);
+        if constraints.is_empty() {
+            let all_alike = if self.0.release == Release::V1_22 { MAX_NODE_SCORE } else { 0 };
+            return vec![all_alike; candidates.len()];
+        }
+        let complete = |node: &NodeInfo| !self.0.requires_all_keys(pod) || has_all_keys(&constraints, node.labels());
+        let scored: Vec<&NodeInfo> = candidates.iter().map(|node| &**node).filter(|node| complete(node)).collect();
+        let domains: Vec<Domains<'_>> = constraints
+            .iter()
+            .map(|constraint| {
+                let nodes = snapshot.nodes().map(|node| &**node).filter(|node| complete(node));
+                Domains::count(constraint, pod, &scored, nodes)
+            })
+            .collect();
+        let sum = |node: &NodeInfo| {
+            let parts =
+                domains.iter().filter_map(|d| Some(d.matching(node, &pod.namespace)? as f64 * d.weight + d.constant()));
+            let sum: f64 = parts.sum();
+            if self.0.release == Release::V1_22 { sum as i64 } else { sum.round() as i64 }
+        };
+        let sums: Vec<Option<i64>> = candidates.iter().map(|node| complete(node).then(|| sum(node))).collect();
+        lowest_best(&sums)
+    }
+}
+
+/// The domains of one constraint, among the nodes that are scored.
+struct Domains<'a> {
+    constraint: &'a Constraint<'a>,
+    /// Matching pods by domain; unused where every node is a domain of its own.
+    matching: FxHashMap<&'a str, i64>,
+    weight: f64,
+}
+
+impl<'a> Domains<'a> {
+    fn count(
+        constraint: &'a Constraint<'a>,
+        pod: &Pod,
+        scored: &[&'a NodeInfo],
+        nodes: impl Iterator<Item = &'a NodeInfo>,
+    ) -> Self {
+        if **constraint.topology_key == *HOSTNAME {
+            return Self { constraint, matching: FxHashMap::default(), weight: weight(scored.len()) };
+        }
+        // Nodes without the label, which only kube-scheduler's own constraints let in, are one domain.
+        let value = |node: &'a NodeInfo| node.labels().get(constraint.topology_key).map_or("", |value| &**value);
+        let mut matching: FxHashMap<&str, i64> = scored.iter().map(|node| (value(node), 0)).collect();
+        for node in nodes.filter(|node| constraint.includes(node, pod)) {
+            if let Some(count) = matching.get_mut(value(node)) {
+                *count += constraint.count(node, &pod.namespace);
+            }
+        }
+        let weight = weight(matching.len());
+        Self { constraint, matching, weight }
+    }
+
+    /// How many pods match in the node's domain; `None` where it has no label.
+    fn matching(&self, node: &NodeInfo, namespace: &Name) -> Option<i64> {
+        let value = node.labels().get(self.constraint.topology_key)?;
+        if **self.constraint.topology_key == *HOSTNAME {
+            return Some(self.constraint.count(node, namespace));
+        }
+        Some(self.matching.get(&**value).copied().unwrap_or(0))
+    }
+
+    fn constant(&self) -> f64 {
+        f64::from(self.constraint.max_skew - 1)
+    }
+}
+
+/// Weighs the counts of few large domains against those of many small ones.
+fn weight(domains: usize) -> f64 {
+    ln((domains + 2) as f64)
+}
+
+/// Turns sums round; a node without one scores 0.
+fn lowest_best(sums: &[Option<i64>]) -> Vec<i64> {
+    let lowest = sums.iter().flatten().copied().min().unwrap_or(0);
+    let highest = sums.iter().flatten().copied().max().unwrap_or(0);
+    let score = |sum: &Option<i64>| match (sum, highest) {
+        (None, _) => 0,
+        (Some(_), 0) => MAX_NODE_SCORE,
+        (Some(sum), _) => MAX_NODE_SCORE * (highest + lowest - sum) / highest,
+    };
+    sums.iter().map(score).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::core::model::WhenUnsatisfiable::{DoNotSchedule, ScheduleAnyway};
+    use crate::core::model::topology::{HOSTNAME, ZONE};
+    use crate::core::rule::{Arguments, Release};
+    use crate::core::snapshot::Object;
+    use crate::testing::{NodeBuilder, PodBuilder, node, pod, priority, scores_of, service};
+
+    fn web(name: &str, on: &str) -> Object {
+        pod(name).label("app", "web").on(on).into()
+    }
+
+    /// Nodes `a`, `b`, `c` in zones z1, z2, z3 with 2, 1 and 0 pods of `app=web`, `d` without a zone and with 1.
+    fn cluster() -> Vec<Object> {
+        let nodes = [node("a").zone("z1"), node("b").zone("z2"), node("c").zone("z3"), node("d")];
+        let mut all: Vec<_> = nodes.into_iter().map(NodeBuilder::into).collect();
+        all.extend([web("p0", "a"), web("p1", "a"), web("p2", "b"), web("p3", "d")]);
+        all.push(pod("p4").label("app", "web").on("c").terminating().into());
+        all
+    }
+
+    fn scores(release: Release, pod: PodBuilder, cluster: &[Object]) -> Vec<i64> {
+        scores_of(&*priority("EvenPodsSpreadPriority", &Arguments::defaults(release)), pod, cluster)
+    }
+
+    fn by(key: &str, max_skew: i32) -> PodBuilder {
+        pod("new").label("app", "web").spread(max_skew, key, ScheduleAnyway, "app=web")
+    }
+
+    #[test]
+    fn emptier_domains_score_higher() {
+        // weight ln(3 + 2) = 1.609: sums 3.219, 1.609, 0. Rounded 3, 2, 0: 0, 33.3, 100. Cut off 3, 1, 0: 0, 66.7, 100.
+        assert_eq!(scores(Release::V1_34, by(ZONE, 1), &cluster()), [0, 33, 100, 0]);
+        assert_eq!(scores(Release::V1_22, by(ZONE, 1), &cluster()), [0, 66, 100, 0]);
+        // maxSkew 3 adds 2: sums 5, 4, 2 → 100 × (5 + 2 − sum) / 5 = 40, 60, 100
+        assert_eq!(scores(Release::V1_34, by(ZONE, 3), &cluster()), [40, 60, 100, 0]);
+        // By host, weight ln(4 + 2) = 1.792: sums 3.58, 1.79, 0, 1.79 → 4, 2, 0, 2
+        assert_eq!(scores(Release::V1_34, by(HOSTNAME, 1), &cluster()), [0, 50, 100, 50]);
+        // By both, d is left out and the hosts weigh ln(3 + 2): sums 6.44, 3.22, 0 → 6, 3, 0
+        let both = by(ZONE, 1).spread(1, HOSTNAME, ScheduleAnyway, "app=web");
+        assert_eq!(scores(Release::V1_34, both, &cluster()), [0, 50, 100, 0]);
+    }
+
+    #[test]
+    fn nothing_to_spread_or_nothing_there() {
+        let plain = || pod("new").label("app", "web");
+        assert_eq!(scores(Release::V1_22, plain(), &cluster()), [100; 4]);
+        assert_eq!(scores(Release::V1_34, plain(), &cluster()), [0; 4]);
+        let hard = plain().spread(1, ZONE, DoNotSchedule, "app=web");
+        assert_eq!(scores(Release::V1_34, hard, &cluster()), [0; 4]);
+        assert_eq!(scores(Release::V1_34, by(ZONE, 1), &cluster()[..4]), [100, 100, 100, 0], "no pod yet");
+    }
+
+    #[test]
+    fn nodes_shut_out_by_node_affinity_do_not_count() {
+        let picky = by(ZONE, 1).with(|pod| pod.node_selector = [("disk", "ssd")].into_iter().collect());
+        // All counts are 0, since no node has the disk.
+        assert_eq!(scores(Release::V1_34, picky, &cluster()), [100, 100, 100, 0]);
+    }
+
+    #[test]
+    fn kube_schedulers_own_constraints_spread_a_service_by_host_and_zone() {
+        let mut served = cluster();
+        served.push(service("web", "app=web"));
+        // Hosts ln(4 + 2) = 1.792 + 2; zones, the nodes without one being a fourth, ln(4 + 2) + 4:
+        // a 3.58 + 2 + 3.58 + 4 = 13.17 → 13, b 1.79 + 2 + 1.79 + 4 = 9.58 → 10, c 6, d 1.79 + 2 = 3.79 → 4
+        // 100 × (13 + 4 − sum) / 13 = 30.8, 53.8, 84.6, 100
+        assert_eq!(scores(Release::V1_34, pod("new").label("app", "web"), &served), [30, 53, 84, 100]);
+        assert_eq!(scores(Release::V1_22, pod("new").label("app", "web"), &served), [100; 4]);
+    }
+}

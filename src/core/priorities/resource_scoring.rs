@@ -1,0 +1,175 @@
+//! What the priorities that look at resources share: how much of each resource a node would have given away, if the pod
+//! came to it.
+//!
+//! Source: `pkg/scheduler/framework/plugins/noderesources/resource_allocation.go`.
+
+use std::sync::Arc;
+
+use crate::core::{
+    model::{Pod, resources},
+    rule::{Arguments, Release, ResourceWeight},
+    snapshot::NodeInfo,
+};
+
+/// Which requests are held against what a node offers. It makes a difference for CPU and memory alone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Requests {
+    /// With a default for each container that names none.
+    NonZero,
+    /// As they are written.
+    Real,
+}
+
+/// One resource on one node.
+pub(super) struct Share {
+    /// What the resource weighs.
+    pub weight: i64,
+    /// What the pods on the node and the one to come request together.
+    pub requested: i64,
+    /// What the node offers, never 0.
+    pub allocatable: i64,
+}
+
+/// The resources that a priority looks at, and how.
+pub(super) struct ResourceScoring {
+    release: Release,
+    requests: Requests,
+    resources: Vec<ResourceWeight>,
+}
+
+impl ResourceScoring {
+    /// Of a resource named twice, 1.22 counts one, with the last weight.
+    pub(super) fn new(release: Release, requests: Requests, resources: &[ResourceWeight]) -> Self {
+        let overridden = |i: usize, r: &ResourceWeight| resources.iter().skip(i + 1).any(|later| later.name == r.name);
+        let counted = resources.iter().enumerate().filter(|(i, r)| release != Release::V1_22 || !overridden(*i, r));
+        Self { release, requests, resources: counted.map(|(_, r)| r.clone()).collect() }
+    }
+
+    /// As `LeastRequestedPriority` and `MostRequestedPriority` look at them; a policy of 1.22 cannot configure these.
+    pub(super) fn of_requests(arguments: &Arguments) -> Self {
+        let fixed = Arguments::defaults(Release::V1_22).scored_resources;
+        let resources = if arguments.release == Release::V1_22 { &fixed } else { &arguments.scored_resources };
+        Self::new(arguments.release, Requests::NonZero, resources)
+    }
+
+    /// What the pod to come counts as, in the order of the resources.
+    ///
+    /// 1.22 adds the overhead's CPU in whole cores where thousandths are meant, so that 250m come to 1
+    /// (`calculatePodResourceRequest`).
+    pub(super) fn pod_requests(&self, pod: &Pod) -> Vec<i64> {
+        let counted = match self.requests {
+            Requests::NonZero => &pod.scored_requests,
+            Requests::Real => &pod.requests,
+        };
+        let amount = |name: &str| match pod.overhead.get(name) {
+            Some(overhead) if name == resources::CPU && self.release == Release::V1_22 => {
+                counted.milli_cpu.saturating_sub(overhead.milli_value()).saturating_add(overhead.value())
+            }
+            _ => counted.get(name),
+        };
+        self.resources.iter().map(|r| amount(&r.name)).collect()
+    }
+
+    /// What `formula` makes of each candidate's shares. A resource that the node does not offer has none, nor has a
+    /// scalar resource that the pod does not request.
+    pub(super) fn score(&self, pod: &Pod, nodes: &[Arc<NodeInfo>], formula: impl Fn(&[Share]) -> i64) -> Vec<i64> {
+        let wanted = self.pod_requests(pod);
+        let shares = |node: &NodeInfo| -> Vec<Share> {
+            let pairs = self.resources.iter().zip(&wanted);
+            pairs.filter_map(|(resource, wanted)| self.share(node, resource, *wanted)).collect()
+        };
+        nodes.iter().map(|node| formula(&shares(node))).collect()
+    }
+
+    fn share(&self, node: &NodeInfo, resource: &ResourceWeight, wanted: i64) -> Option<Share> {
+        let taken = match (&*resource.name, self.requests) {
+            (resources::CPU | resources::MEMORY, Requests::NonZero) => &node.non_zero_requested,
+            (resources::CPU | resources::MEMORY | resources::EPHEMERAL_STORAGE, _) => &node.requested,
+            (scalar, _) if resources::is_scalar(scalar) && wanted != 0 => &node.requested,
+            _ => return None,
+        };
+        let allocatable = node.node.allocatable.get(&resource.name);
+        let requested = taken.get(&resource.name).saturating_add(wanted);
+        (allocatable != 0).then_some(Share { weight: resource.weight, requested, allocatable })
+    }
+}
+
+/// The mean of the shares' scores by their weights, rounded down; 0 where there are none.
+pub(super) fn weighted_mean(shares: &[Share], score: impl Fn(&Share) -> i64) -> i64 {
+    let (sum, weights) = weighted_sum(shares, score);
+    if weights == 0 { 0 } else { (sum / weights) as i64 }
+}
+
+/// Σ score × weight and Σ weight.
+pub(super) fn weighted_sum<'s>(
+    shares: impl IntoIterator<Item = &'s Share>,
+    score: impl Fn(&Share) -> i64,
+) -> (i128, i128) {
+    shares.into_iter().fold((0, 0), |(sum, weights), share| {
+        (sum + i128::from(score(share)) * i128::from(share.weight), weights + i128::from(share.weight))
+    })
+}
+
+/// `part` of `whole` in hundredths, rounded down. The whole is not 0.
+pub(super) fn percent(part: i64, whole: i64) -> i64 {
+    (i128::from(part) * 100 / i128::from(whole)) as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{cluster, node, pod};
+
+    fn scoring(release: Release, requests: Requests, names: &[(&str, i64)]) -> ResourceScoring {
+        let resources: Vec<_> =
+            names.iter().map(|(name, weight)| ResourceWeight { name: (*name).into(), weight: *weight }).collect();
+        ResourceScoring::new(release, requests, &resources)
+    }
+
+    #[test]
+    fn what_the_pod_itself_counts_as() {
+        let asks = pod("p")
+            .cpu("1")
+            .container(&[("memory", "1Mi")])
+            .overhead(&[("cpu", "250m"), ("memory", "2Mi")])
+            .pod_level(&[("cpu", "5")])
+            .build();
+        let amounts = |release, requests| scoring(release, requests, &[("cpu", 1), ("memory", 1)]).pod_requests(&asks);
+        let mi = 1024 * 1024;
+        // containers 1000 + 100 (default), overhead 250; memory 200Mi (default) + 1Mi + 2Mi
+        assert_eq!(amounts(Release::V1_34, Requests::NonZero), [1350, 203 * mi]);
+        // the pod-level 5000, overhead 250; memory 1Mi + 2Mi
+        assert_eq!(amounts(Release::V1_34, Requests::Real), [5250, 3 * mi]);
+        // the overhead of 250m counts as 1
+        assert_eq!(amounts(Release::V1_22, Requests::NonZero), [1101, 203 * mi]);
+    }
+
+    #[test]
+    fn which_resources_have_a_share() {
+        let offers = node("n").cpu("4").offers("example.com/foo", "4").offers("ephemeral-storage", "8");
+        let there = pod("there").on("n").requests("example.com/foo", "1").requests("ephemeral-storage", "2");
+        let snapshot = cluster([offers.into(), there.into()]);
+        let nodes: Vec<_> = snapshot.nodes().cloned().collect();
+        let names = ["cpu", "memory", "ephemeral-storage", "example.com/foo", "example.com/bar", "pods"];
+        let shares = |pod: crate::testing::PodBuilder| {
+            let found = std::cell::RefCell::new(Vec::new());
+            scoring(Release::V1_34, Requests::NonZero, &names.map(|n| (n, 1))).score(&pod.build(), &nodes, |shares| {
+                found.replace(shares.iter().map(|s| (s.requested, s.allocatable)).collect());
+                0
+            });
+            found.into_inner()
+        };
+        // cpu 100 (there) + 100; no memory offered; storage 2; foo is not requested
+        assert_eq!(shares(pod("p")), [(200, 4000), (2, 8)]);
+        // foo 1 (there) + 2; bar is requested but not offered
+        let asks = pod("p").requests("example.com/foo", "2").requests("example.com/bar", "1");
+        assert_eq!(shares(asks), [(200, 4000), (2, 8), (3, 4)]);
+    }
+
+    #[test]
+    fn a_resource_named_twice_counts_once_in_1_22() {
+        let counted = |release| scoring(release, Requests::Real, &[("cpu", 1), ("memory", 1), ("cpu", 3)]).resources;
+        assert_eq!(counted(Release::V1_22).iter().map(|r| r.weight).collect::<Vec<_>>(), [1, 3]);
+        assert_eq!(counted(Release::V1_34).len(), 3);
+    }
+}

@@ -1,0 +1,83 @@
+//! # Rule
+//! The fewer taints with effect `PreferNoSchedule` a node has that the pod does not tolerate, the higher its score:
+//!
+//! ```text
+//! count = number of such taints
+//! score = 100 − count × 100 / highest count of all candidates   the quotient rounded down; 100 where all are 0
+//! ```
+//!
+//! # Policy name and framework plugin
+//! `TaintTolerationPriority`, by default with weight 1; plugin `TaintToleration`.
+//!
+//! # Kubernetes source
+//! `pkg/scheduler/framework/plugins/tainttoleration/taint_toleration.go` (`Score`, `NormalizeScore`); the same in 1.22
+//! and 1.34. In 1.6 (`taint_toleration.go` in `plugin/pkg/scheduler/algorithm/priorities`) scores went from 0 to 10 and
+//! the difference was what was rounded down.
+//!
+//! # Example
+//! Nodes with 0, 1 and 3 such taints score 100, 67 and 0.
+
+use std::sync::Arc;
+
+use super::{Priority, Registration, normalize};
+use crate::core::{
+    model::{Effect, Pod},
+    rule::Identity,
+    snapshot::{NodeInfo, Snapshot},
+};
+
+/// The registry's line.
+pub(super) const REGISTRATION: Registration = Registration {
+    identity: Identity {
+        name: "TaintTolerationPriority",
+        aliases: &[],
+        plugin: "TaintToleration",
+        modern_plugin: Some("TaintToleration"),
+        source: include_str!("taint_toleration.rs"),
+    },
+    default_weight: Some(1),
+    build: |_| Box::new(TaintToleration),
+};
+
+struct TaintToleration;
+
+impl Priority for TaintToleration {
+    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[Arc<NodeInfo>]) -> Vec<i64> {
+        let count = |node: &Arc<NodeInfo>| {
+            let soft = node.node.taints.iter().filter(|taint| taint.effect == Effect::PreferNoSchedule);
+            soft.filter(|taint| !pod.tolerations.iter().any(|t| t.tolerates(taint))).count() as i64
+        };
+        let mut scores: Vec<i64> = candidates.iter().map(count).collect();
+        normalize::by_highest(&mut scores, true);
+        scores
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::core::{
+        model::Effect::{NoSchedule, PreferNoSchedule},
+        rule::{Arguments, Release},
+    };
+    use crate::testing::{node, pod, priority, scores_of};
+
+    #[test]
+    fn the_fewer_taints_not_tolerated_the_higher_the_score() {
+        let rule = priority("TaintTolerationPriority", &Arguments::defaults(Release::V1_22));
+        let nodes = [
+            node("a").taint("x", "", NoSchedule),
+            node("b").taint("x", "", PreferNoSchedule),
+            node("c").taint("x", "", PreferNoSchedule).taint("y", "", PreferNoSchedule).taint(
+                "z",
+                "",
+                PreferNoSchedule,
+            ),
+        ];
+        // counts 0, 1, 3: 100-0, 100 - 1×100/3 = 100-33, 100-100
+        assert_eq!(scores_of(&*rule, pod("p"), &nodes), [100, 67, 0]);
+        // counts 0, 0, 2
+        assert_eq!(scores_of(&*rule, pod("p").tolerates("x"), &nodes), [100, 100, 0]);
+        // counts 0, 0, 0
+        assert_eq!(scores_of(&*rule, pod("p").tolerates(""), &nodes), [100, 100, 100]);
+    }
+}

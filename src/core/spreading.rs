@@ -1,0 +1,129 @@
+//! What the predicate and the priority of topology spreading share: a pod's constraints, made ready to count with.
+//!
+//! Source: `pkg/scheduler/framework/plugins/podtopologyspread/common.go`.
+
+use std::borrow::Cow;
+
+use super::{
+    grouping,
+    model::{
+        Effect, InclusionPolicy, Labels, Name, Pod, Selector, TopologySpreadConstraint, WhenUnsatisfiable,
+        first_untolerated,
+    },
+    rule::{Arguments, Release},
+    snapshot::{NodeInfo, Snapshot},
+};
+
+/// How pods are spread under one policy.
+pub(super) struct Spreading {
+    pub(super) release: Release,
+    defaults: Vec<TopologySpreadConstraint>,
+    system_defaults: bool,
+}
+
+/// One constraint of the incoming pod.
+pub(super) struct Constraint<'a> {
+    pub(super) max_skew: i32,
+    pub(super) topology_key: &'a Name,
+    /// The fewest domains that there have to be for the emptiest to count as it is.
+    pub(super) min_domains: usize,
+    selector: Option<Cow<'a, Selector>>,
+    /// 1.34 counts no pod by the empty selector, though the incoming pod is one that it selects.
+    counts_none: bool,
+    honors_affinity: bool,
+    honors_taints: bool,
+}
+
+impl Spreading {
+    pub(super) fn new(arguments: &Arguments) -> Self {
+        Self {
+            release: arguments.release,
+            defaults: arguments.default_spread_constraints.clone(),
+            system_defaults: arguments.system_default_spreading,
+        }
+    }
+
+    /// The pod's constraints of one kind; where it has none of any kind, the default ones, over the pods that its
+    /// services and its controller select. None where these select nothing in particular.
+    pub(super) fn constraints<'a>(
+        &'a self,
+        pod: &'a Pod,
+        snapshot: &Snapshot,
+        when: WhenUnsatisfiable,
+    ) -> Vec<Constraint<'a>> {
+        let own = !pod.topology_spread.is_empty();
+        let all = if own { &pod.topology_spread } else { &self.defaults };
+        let mut constraints: Vec<_> =
+            all.iter().filter(|c| c.when_unsatisfiable == when).map(|c| self.compile(c, pod)).collect();
+        if !own && !constraints.is_empty() {
+            let selector = grouping::default_selector(pod, snapshot);
+            if selector.is_empty() {
+                return Vec::new();
+            }
+            for constraint in &mut constraints {
+                constraint.selector = Some(Cow::Owned(selector.clone()));
+                constraint.counts_none = false;
+            }
+        }
+        constraints
+    }
+
+    /// Whether only nodes with all topology labels are scored. Under kube-scheduler's own default constraints a node
+    /// without a zone is still spread over by host name.
+    pub(super) fn requires_all_keys(&self, pod: &Pod) -> bool {
+        !pod.topology_spread.is_empty() || !self.system_defaults
+    }
+
+    fn compile<'a>(&self, constraint: &'a TopologySpreadConstraint, pod: &Pod) -> Constraint<'a> {
+        let mut compiled = Constraint {
+            max_skew: constraint.max_skew,
+            topology_key: &constraint.topology_key,
+            min_domains: 1,
+            selector: constraint.selector.as_ref().map(Cow::Borrowed),
+            counts_none: false,
+            honors_affinity: true,
+            honors_taints: false,
+        };
+        if self.release >= Release::V1_34 {
+            compiled.min_domains = constraint.min_domains.map_or(1, |n| usize::try_from(n).unwrap_or(0));
+            compiled.honors_affinity = constraint.node_affinity_policy != Some(InclusionPolicy::Ignore);
+            compiled.honors_taints = constraint.node_taints_policy == Some(InclusionPolicy::Honor);
+            if let Some(selector) = &mut compiled.selector {
+                let alike = constraint.match_label_keys.iter().filter_map(|key| Some((key, pod.labels.get(key)?)));
+                let alike = Selector::from_map(alike.map(|(key, value)| (key.clone(), value.clone())));
+                if !alike.is_empty() {
+                    selector.to_mut().0.extend(alike.0);
+                }
+                compiled.counts_none = selector.is_empty();
+            }
+        }
+        compiled
+    }
+}
+
+impl Constraint<'_> {
+    /// Whether a node's pods count: whether the pod's node affinity and, if wanted, its tolerations let it on.
+    pub(super) fn includes(&self, node: &NodeInfo, pod: &Pod) -> bool {
+        let keeps_off = |effect| effect != Effect::PreferNoSchedule;
+        (!self.honors_affinity || pod.selects_node(&node.node))
+            && (!self.honors_taints || first_untolerated(&node.node.taints, &pod.tolerations, keeps_off).is_none())
+    }
+
+    /// Whether the constraint's selector selects the pod.
+    pub(super) fn selects(&self, pod: &Pod) -> bool {
+        self.selector.as_ref().is_some_and(|s| s.matches(&pod.labels))
+    }
+
+    /// How many pods of a namespace the constraint counts on a node. Those being deleted do not count.
+    pub(super) fn count(&self, node: &NodeInfo, namespace: &Name) -> i64 {
+        match &self.selector {
+            Some(selector) if !self.counts_none => grouping::count_selected(node, namespace, selector),
+            _ => 0,
+        }
+    }
+}
+
+/// Whether a node is in a domain of every constraint.
+pub(super) fn has_all_keys(constraints: &[Constraint<'_>], node: &Labels) -> bool {
+    constraints.iter().all(|c| node.has(c.topology_key))
+}

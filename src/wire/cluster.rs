@@ -1,0 +1,132 @@
+//! A whole cluster handed in with a request.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{
+    decode::{self, DecodeError},
+    fault::Cause,
+    objects::{Converted, disruption, node, pod, storage, workload},
+};
+use crate::core::snapshot::{Object, Snapshot};
+
+/// The state of a cluster: a list for each kind, all of them optional.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Cluster {
+    /// Nodes.
+    pub nodes: Vec<node::Node>,
+    /// Pods, running and pending.
+    pub pods: Vec<pod::Pod>,
+    /// Services.
+    pub services: Vec<workload::Service>,
+    /// Replication controllers.
+    pub replication_controllers: Vec<workload::ReplicationController>,
+    /// Replica sets.
+    pub replica_sets: Vec<workload::ReplicaSet>,
+    /// Stateful sets.
+    pub stateful_sets: Vec<workload::StatefulSet>,
+    /// Persistent volumes.
+    pub persistent_volumes: Vec<storage::PersistentVolume>,
+    /// Persistent volume claims.
+    pub persistent_volume_claims: Vec<storage::PersistentVolumeClaim>,
+    /// Storage classes.
+    pub storage_classes: Vec<storage::StorageClass>,
+    /// What CSI drivers say of nodes.
+    pub csi_nodes: Vec<storage::CsiNode>,
+    /// Namespaces.
+    pub namespaces: Vec<workload::Namespace>,
+    /// Disruption budgets.
+    pub pod_disruption_budgets: Vec<disruption::PodDisruptionBudget>,
+    /// Priority classes.
+    pub priority_classes: Vec<disruption::PriorityClass>,
+}
+
+impl Cluster {
+    /// Reads a cluster.
+    ///
+    /// # Errors
+    /// When the text is no JSON, or a field has the wrong type.
+    pub fn parse(json: &[u8]) -> Result<Self, DecodeError> {
+        decode::from_slice(json)
+    }
+
+    /// The cluster as the core sees it.
+    ///
+    /// # Errors
+    /// The faults with which an object cannot be read at all; other faults pass, as they do with kube-scheduler. The
+    /// fields begin with the list's name: `nodes[3].status.allocatable[cpu]`.
+    pub fn to_snapshot(&self) -> Result<Snapshot, Vec<Cause>> {
+        let mut into = Gathering::default();
+        into.list("nodes", &self.nodes, |o| o.to_core().map(Object::Node));
+        into.list("pods", &self.pods, |o| o.to_core().map(|pod| Object::Pod(Box::new(pod))));
+        into.list("services", &self.services, |o| o.to_core().map(Object::Workload));
+        into.list("replicationControllers", &self.replication_controllers, |o| o.to_core().map(Object::Workload));
+        into.list("replicaSets", &self.replica_sets, |o| o.to_core().map(Object::Workload));
+        into.list("statefulSets", &self.stateful_sets, |o| o.to_core().map(Object::Workload));
+        into.list("persistentVolumes", &self.persistent_volumes, |o| o.to_core().map(Object::PersistentVolume));
+        into.list("persistentVolumeClaims", &self.persistent_volume_claims, |o| {
+            o.to_core().map(Object::PersistentVolumeClaim)
+        });
+        into.list("storageClasses", &self.storage_classes, |o| o.to_core().map(Object::StorageClass));
+        into.list("csiNodes", &self.csi_nodes, |o| o.to_core().map(Object::CsiNode));
+        into.list("namespaces", &self.namespaces, |o| o.to_core().map(Object::Namespace));
+        into.list("podDisruptionBudgets", &self.pod_disruption_budgets, |o| {
+            o.to_core().map(Object::PodDisruptionBudget)
+        });
+        into.list("priorityClasses", &self.priority_classes, |o| o.to_core().map(Object::PriorityClass));
+        if into.causes.is_empty() { Ok(into.snapshot) } else { Err(into.causes) }
+    }
+}
+
+#[derive(Default)]
+struct Gathering {
+    snapshot: Snapshot,
+    causes: Vec<Cause>,
+}
+
+impl Gathering {
+    fn list<T>(&mut self, name: &str, items: &[T], convert: impl Fn(&T) -> Converted<Object>) {
+        for (i, item) in items.iter().enumerate() {
+            match convert(item).lenient() {
+                Ok(object) => self.snapshot.apply(object),
+                Err(causes) => self.causes.extend(
+                    causes.into_iter().map(|cause| Cause { field: format!("{name}[{i}].{}", cause.field), ..cause }),
+                ),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_become_a_snapshot_and_nulls_are_absences() {
+        let cluster = Cluster::parse(
+            br#"{"nodes": [{"metadata": {"name": "n", "creationTimestamp": null, "labels": null},
+                            "spec": {"taints": null}, "status": {"allocatable": {"cpu": 2, "memory": "1Gi"}}}],
+                 "pods": [{"metadata": {"name": "p", "managedFields": [{"x": 1}]},
+                           "spec": {"nodeName": "n", "affinity": null,
+                                    "containers": [{"name": "c", "resources": {"limits": {"cpu": "500m"}}}]}}],
+                 "services": null, "csiNodes": []}"#,
+        )
+        .unwrap();
+        let snapshot = cluster.to_snapshot().unwrap();
+        let node = snapshot.node("n").unwrap();
+        assert_eq!(node.node.allocatable.milli_cpu, 2000);
+        assert_eq!(node.requested.milli_cpu, 500, "a limit without a request is a request");
+        assert!(snapshot.pod("default", "p").is_some(), "the namespace is default where none is named");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named_with_its_list() {
+        let cluster = Cluster::parse(br#"{"nodes": [{}, {"status": {"allocatable": {"cpu": "2 cores"}}}]}"#).unwrap();
+        let causes = cluster.to_snapshot().unwrap_err();
+        assert_eq!(causes.len(), 1, "a missing name passes");
+        assert_eq!(causes[0].field, "nodes[1].status.allocatable[cpu]");
+        let error = Cluster::parse(br#"{"pods": [{"spec": {"priority": "high"}}]}"#).unwrap_err();
+        assert_eq!(error.field, "pods[0].spec.priority");
+    }
+}

@@ -1,0 +1,333 @@
+//! JSON decoded as Go decodes it: `null` stands for the zero value wherever a list, map, object, text, number or boolean
+//! is expected, and the keys of extender messages may be written in any case.
+//!
+//! A deserializer wrapped around serde_json's, so that the structs of [`super::objects`] need no attribute per field.
+
+use std::fmt;
+
+use serde::{
+    de::{
+        DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor,
+        value::{MapDeserializer, SeqDeserializer},
+    },
+    forward_to_deserialize_any,
+};
+
+/// A body that is no JSON, or whose field has the wrong type.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}{message}", if field.is_empty() { String::new() } else { format!("{field}: ") })]
+pub struct DecodeError {
+    /// The field, as in `spec.containers[0].name`; empty where the text is no JSON at all or the top has the wrong type.
+    pub field: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// Decodes one JSON document, all of it.
+pub fn from_slice<'de, T: serde::Deserialize<'de>>(json: &'de [u8]) -> Result<T, DecodeError> {
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    match T::deserialize(GoJson(&mut deserializer)).and_then(|value| deserializer.end().map(|()| value)) {
+        Ok(value) => Ok(value),
+        // Finding the path costs time, so only a body that is wrong anyway is read again for it.
+        Err(error) => {
+            let mut again = serde_json::Deserializer::from_slice(json);
+            let found = serde_path_to_error::deserialize::<_, T>(GoJson(&mut again)).err();
+            let field = found.map(|e| e.path().to_string()).filter(|path| path != ".").unwrap_or_default();
+            Err(DecodeError { field, message: error.to_string() })
+        }
+    }
+}
+
+/// Structs whose serde name begins so match their keys in any case: `#[serde(rename = "AnyCaseExtenderArgs")]`.
+///
+/// Go's `encoding/json` does so everywhere, Kubernetes' own decoder for objects nowhere.
+const ANY_CASE: &str = "AnyCase";
+
+/// A deserializer that reads as Go does.
+pub struct GoJson<D>(pub D);
+
+/// For each type: what its `null` is.
+macro_rules! null_is_zero {
+    ($($method:ident($($argument:ident: $type:ty),*) => |$visitor:ident| $zero:expr;)*) => {$(
+        fn $method<V: Visitor<'de>>(self, $($argument: $type,)* visitor: V) -> Result<V::Value, D::Error> {
+            struct OrZero<V>(V, $($type,)*);
+            impl<'de, V: Visitor<'de>> Visitor<'de> for OrZero<V> {
+                type Value = V::Value;
+
+                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    self.0.expecting(f)
+                }
+
+                fn visit_none<E: serde::de::Error>(self) -> Result<V::Value, E> {
+                    let $visitor = self.0;
+                    $zero
+                }
+
+                fn visit_unit<E: serde::de::Error>(self) -> Result<V::Value, E> {
+                    self.visit_none()
+                }
+
+                fn visit_some<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
+                    let Self(visitor, $($argument,)*) = self;
+                    inner.$method($($argument,)* Inside(visitor))
+                }
+            }
+            self.0.deserialize_option(OrZero(visitor, $($argument,)*))
+        }
+    )*};
+}
+
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for GoJson<D> {
+    type Error = D::Error;
+
+    null_is_zero! {
+        deserialize_bool() => |v| v.visit_bool(false);
+        deserialize_i32() => |v| v.visit_i32(0);
+        deserialize_i64() => |v| v.visit_i64(0);
+        deserialize_u16() => |v| v.visit_u16(0);
+        deserialize_u32() => |v| v.visit_u32(0);
+        deserialize_u64() => |v| v.visit_u64(0);
+        deserialize_f64() => |v| v.visit_f64(0.0);
+        deserialize_str() => |v| v.visit_str("");
+        deserialize_string() => |v| v.visit_str("");
+        deserialize_seq() => |v| v.visit_seq(SeqDeserializer::new(std::iter::empty::<()>()));
+        deserialize_map() => |v| v.visit_map(MapDeserializer::new(std::iter::empty::<((), ())>()));
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        if name.starts_with(ANY_CASE) {
+            self.deserialize_map(AnyCase { inner: visitor, fields })
+        } else {
+            self.deserialize_map(visitor)
+        }
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_any(Inside(visitor))
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_option(Inside(visitor))
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, D::Error> {
+        // serde_json hands raw values over under a reserved name, and only to its own visitor.
+        if name.starts_with("$serde_json::") {
+            self.0.deserialize_newtype_struct(name, visitor)
+        } else {
+            self.0.deserialize_newtype_struct(name, Inside(visitor))
+        }
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_ignored_any(visitor)
+    }
+
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_identifier(visitor)
+    }
+
+    forward_to_deserialize_any! {
+        i8 i16 i128 u8 u128 f32 char bytes byte_buf unit unit_struct tuple tuple_struct enum
+    }
+}
+
+/// Carries the habit on into what a value contains.
+struct Inside<T>(T);
+
+impl<'de, V: Visitor<'de>> Visitor<'de> for Inside<V> {
+    type Value = V::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.expecting(f)
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, v: bool) -> Result<V::Value, E> {
+        self.0.visit_bool(v)
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, v: i64) -> Result<V::Value, E> {
+        self.0.visit_i64(v)
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, v: u64) -> Result<V::Value, E> {
+        self.0.visit_u64(v)
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, v: f64) -> Result<V::Value, E> {
+        self.0.visit_f64(v)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, v: &str) -> Result<V::Value, E> {
+        self.0.visit_str(v)
+    }
+
+    fn visit_borrowed_str<E: serde::de::Error>(self, v: &'de str) -> Result<V::Value, E> {
+        self.0.visit_borrowed_str(v)
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<V::Value, E> {
+        self.0.visit_unit()
+    }
+
+    fn visit_none<E: serde::de::Error>(self) -> Result<V::Value, E> {
+        self.0.visit_none()
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
+        self.0.visit_some(GoJson(inner))
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
+        self.0.visit_newtype_struct(GoJson(inner))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, elements: A) -> Result<V::Value, A::Error> {
+        self.0.visit_seq(Inside(elements))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<V::Value, A::Error> {
+        self.0.visit_map(Inside(entries))
+    }
+}
+
+impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Inside<A> {
+    type Error = A::Error;
+
+    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
+        self.0.next_element_seed(Inside(seed))
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        self.0.size_hint()
+    }
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Inside<A> {
+    type Error = A::Error;
+
+    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
+        self.0.next_key_seed(seed)
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
+        self.0.next_value_seed(Inside(seed))
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        self.0.size_hint()
+    }
+}
+
+impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Inside<S> {
+    type Value = S::Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<S::Value, D::Error> {
+        self.0.deserialize(GoJson(deserializer))
+    }
+}
+
+/// Gives the visitor of a struct its own spelling of the keys.
+struct AnyCase<T> {
+    inner: T,
+    fields: &'static [&'static str],
+}
+
+impl<'de, V: Visitor<'de>> Visitor<'de> for AnyCase<V> {
+    type Value = V::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.expecting(f)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<V::Value, A::Error> {
+        self.inner.visit_map(AnyCase { inner: entries, fields: self.fields })
+    }
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for AnyCase<A> {
+    type Error = A::Error;
+
+    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
+        let Some(key) = self.inner.next_key::<String>()? else { return Ok(None) };
+        let spelled = self.fields.iter().find(|f| f.eq_ignore_ascii_case(&key)).copied().unwrap_or(&key);
+        seed.deserialize(spelled.into_deserializer()).map(Some)
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
+        self.inner.next_value_seed(seed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde::Deserialize;
+    use serde_json::value::RawValue;
+
+    use super::*;
+
+    #[derive(Debug, Default, PartialEq, Deserialize)]
+    #[serde(default)]
+    struct All {
+        text: String,
+        number: i32,
+        truth: bool,
+        list: Vec<Inner>,
+        map: BTreeMap<String, String>,
+        inner: Inner,
+        option: Option<Inner>,
+    }
+
+    #[derive(Debug, Default, PartialEq, Deserialize)]
+    #[serde(default)]
+    struct Inner {
+        value: i64,
+    }
+
+    #[test]
+    fn null_is_the_zero_value_at_every_depth() {
+        let nulls = br#"{"text":null,"number":null,"truth":null,"list":null,"map":null,"inner":null,"option":null}"#;
+        assert_eq!(from_slice::<All>(nulls).unwrap(), All::default());
+        let deep = br#"{"list":[null,{"value":null},{"value":3}],"map":{"a":null},"option":{}}"#;
+        let all: All = from_slice(deep).unwrap();
+        assert_eq!(all.list.iter().map(|i| i.value).collect::<Vec<_>>(), [0, 0, 3]);
+        assert_eq!(all.map["a"], "");
+        assert_eq!(all.option, Some(Inner::default()));
+        assert_eq!(from_slice::<All>(b"null").unwrap(), All::default());
+    }
+
+    #[test]
+    fn errors_name_the_field() {
+        let error = |json: &str| from_slice::<All>(json.as_bytes()).unwrap_err().field;
+        assert_eq!(error(r#"{"list":[{},{"value":"x"}]}"#), "list[1].value");
+        assert_eq!(error(r#"{"map":{"a":1}}"#), "map.a");
+        assert_eq!(error("[]"), "");
+        assert_eq!(error("{} {}"), "");
+    }
+
+    #[test]
+    fn raw_values_pass_through() {
+        #[derive(Deserialize)]
+        #[serde(rename = "AnyCaseRaw")]
+        struct Raw<'a> {
+            #[serde(borrow)]
+            items: Vec<&'a RawValue>,
+        }
+        let raw: Raw<'_> = from_slice(br#"{"ITEMS": [ {"a" : 1}, null ]}"#).unwrap();
+        assert_eq!(raw.items.iter().map(|r| r.get()).collect::<Vec<_>>(), [r#"{"a" : 1}"#, "null"]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+            let _ = from_slice::<All>(&bytes);
+        }
+    }
+}

@@ -1,0 +1,388 @@
+//! A stored object, kept as the client sent it: unknown fields, the order of fields and the spelling of values stay.
+//!
+//! Only the top level and `metadata` are taken apart; everything else is text that is carried along. Stored bodies have
+//! one shape (see [`Document::into_body`]), so that reading one out of the store needs no parsing: [`render`] splices in
+//! what the store knows besides.
+
+use std::fmt::Write as _;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use super::{
+    decode::{self, DecodeError},
+    kinds::StoredKind,
+};
+
+/// How deep objects may be nested; what serde_json itself allows when it builds a tree.
+const MAX_DEPTH: usize = 127;
+
+/// An object on its way into the store.
+#[derive(Clone, Debug, Default)]
+pub struct Document {
+    top: Fields,
+    metadata: Fields,
+}
+
+/// The fields of one JSON object in their order, values unread.
+#[derive(Clone, Debug, Default)]
+struct Fields(Vec<(String, Box<RawValue>)>);
+
+impl Fields {
+    fn get(&self, key: &str) -> Option<&RawValue> {
+        self.0.iter().find(|(k, _)| k == key).map(|(_, value)| &**value)
+    }
+
+    /// Replaces a value in its place, or puts it last.
+    fn set(&mut self, key: &str, value: Box<RawValue>) {
+        match self.0.iter_mut().find(|(k, _)| k == key) {
+            Some(field) => field.1 = value,
+            None => self.0.push((key.into(), value)),
+        }
+    }
+
+    fn take(&mut self, key: &str) -> Option<Box<RawValue>> {
+        let at = self.0.iter().position(|(k, _)| k == key)?;
+        Some(self.0.remove(at).1)
+    }
+
+    /// A key that is there twice.
+    fn repeated(&self) -> Option<&str> {
+        let mut keys: Vec<&str> = self.0.iter().map(|(key, _)| key.as_str()).collect();
+        keys.sort_unstable();
+        keys.array_windows().find(|[a, b]| a == b).map(|[a, _]| *a)
+    }
+
+    fn write(&self, out: &mut String) {
+        for (i, (key, value)) in self.0.iter().enumerate() {
+            let comma = if i == 0 { "" } else { "," };
+            let _ = write!(out, "{comma}{}:{value}", raw_text(key));
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Fields, A::Error> {
+                let mut fields = Fields::default();
+                while let Some((key, value)) = entries.next_entry::<String, Box<RawValue>>()? {
+                    fields.0.push((key, value));
+                }
+                match fields.repeated() {
+                    Some(key) => Err(serde::de::Error::custom(format_args!("duplicate field {key:?}"))),
+                    None => Ok(fields),
+                }
+            }
+        }
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
+/// A text as a JSON value.
+fn raw_text(text: &str) -> Box<RawValue> {
+    // A text always serializes; should it ever not, null is a value too.
+    serde_json::value::to_raw_value(text).unwrap_or_else(|_| RawValue::NULL.to_owned())
+}
+
+impl Document {
+    /// Reads an object.
+    ///
+    /// # Errors
+    /// When the text is no JSON object, is nested too deeply, or names a field of the top level or of `metadata` twice.
+    pub fn parse(json: &[u8]) -> Result<Self, DecodeError> {
+        check_depth(json)?;
+        let mut top: Fields = decode::from_slice(json)?;
+        let metadata = match top.take("metadata") {
+            Some(metadata) => decode::from_slice(metadata.get().as_bytes())
+                .map_err(|e| DecodeError { field: "metadata".into(), ..e })?,
+            None => Fields::default(),
+        };
+        Ok(Self { top, metadata })
+    }
+
+    /// The field of the top level that is a text, such as `kind`; `None` where it is missing, null or something else.
+    pub fn text(&self, field: &str) -> Option<String> {
+        self.top.get(field).and_then(|raw| serde_json::from_str(raw.get()).ok())
+    }
+
+    /// The field of `metadata` that is a text, such as `name`; `None` where it is missing, null or something else.
+    pub fn metadata_text(&self, field: &str) -> Option<String> {
+        self.metadata.get(field).and_then(|raw| serde_json::from_str(raw.get()).ok())
+    }
+
+    /// A field of the top level, as it was written.
+    pub fn get(&self, field: &str) -> Option<&RawValue> {
+        self.top.get(field)
+    }
+
+    /// A field of `metadata`, as it was written.
+    pub fn metadata(&self, field: &str) -> Option<&RawValue> {
+        self.metadata.get(field)
+    }
+
+    /// Sets a field of the top level other than `metadata`, such as `status`.
+    pub fn set(&mut self, field: &str, value: Box<RawValue>) {
+        if field != "metadata" {
+            self.top.set(field, value);
+        }
+    }
+
+    /// Takes a field of the top level out.
+    pub fn remove(&mut self, field: &str) {
+        self.top.take(field);
+    }
+
+    /// Sets a field of `metadata`.
+    pub fn set_metadata(&mut self, field: &str, value: Box<RawValue>) {
+        self.metadata.set(field, value);
+    }
+
+    /// Sets a field of `metadata` to a text, such as `uid`.
+    pub fn set_metadata_text(&mut self, field: &str, text: &str) {
+        self.metadata.set(field, raw_text(text));
+    }
+
+    /// Takes a field of `metadata` out.
+    pub fn remove_metadata(&mut self, field: &str) {
+        self.metadata.take(field);
+    }
+
+    /// Sets a text within an object of the top level, as in `set_text_in("spec", "nodeName", "n")`. The object's other
+    /// fields stay as they are; where it is missing it is made.
+    ///
+    /// # Errors
+    /// When what stands there is no object.
+    pub fn set_text_in(&mut self, object: &str, field: &str, text: &str) -> Result<(), DecodeError> {
+        let mut fields: Fields = match self.top.get(object) {
+            Some(raw) => {
+                decode::from_slice(raw.get().as_bytes()).map_err(|e| DecodeError { field: object.into(), ..e })?
+            }
+            None => Fields::default(),
+        };
+        fields.set(field, raw_text(text));
+        let mut written = String::from("{");
+        fields.write(&mut written);
+        written.push('}');
+        let value =
+            RawValue::from_string(written).map_err(|e| DecodeError { field: object.into(), message: e.to_string() })?;
+        self.set(object, value);
+        Ok(())
+    }
+
+    /// The whole object as JSON, `kind`, `apiVersion` and `resourceVersion` included where it has them.
+    pub fn to_json(&self) -> String {
+        let mut json = String::from("{\"metadata\":{");
+        self.metadata.write(&mut json);
+        json.push('}');
+        if !self.top.0.is_empty() {
+            json.push(',');
+            self.top.write(&mut json);
+        }
+        json.push('}');
+        json
+    }
+
+    /// What the store keeps: it begins with `{"metadata":{`, has no `kind`, `apiVersion` or `metadata.resourceVersion`,
+    /// and stands on one line without blanks between its parts. Everything else is as the client wrote it.
+    pub fn into_body(mut self) -> String {
+        self.remove("kind");
+        self.remove("apiVersion");
+        self.remove_metadata("resourceVersion");
+        compact(&self.to_json())
+    }
+}
+
+/// A stored body as clients read it, with its kind and revision.
+pub fn render(body: &str, kind: &StoredKind, revision: u64) -> String {
+    let mut json = String::with_capacity(body.len() + 96);
+    render_into(&mut json, body, kind, revision);
+    json
+}
+
+/// Like [`render`], at the end of a longer text such as a list.
+pub fn render_into(json: &mut String, body: &str, kind: &StoredKind, revision: u64) {
+    let rest = body.strip_prefix("{\"metadata\":{").unwrap_or("}}");
+    let comma = if rest.starts_with('}') { "" } else { "," };
+    let slash = if kind.group.is_empty() { "" } else { "/" };
+    let _ = write!(
+        json,
+        r#"{{"kind":"{}","apiVersion":"{}{slash}{}","metadata":{{"resourceVersion":"{revision}"{comma}{rest}"#,
+        kind.kind, kind.group, kind.version
+    );
+}
+
+/// The bytes of a JSON text outside of its strings.
+fn outside_strings(json: &[u8]) -> impl Iterator<Item = u8> {
+    let (mut inside, mut escaped) = (false, false);
+    json.iter().copied().filter(move |byte| {
+        if inside {
+            let ends = *byte == b'"' && !escaped;
+            escaped = *byte == b'\\' && !escaped;
+            inside = !ends;
+            false
+        } else {
+            inside = *byte == b'"';
+            !inside
+        }
+    })
+}
+
+/// Refuses what is nested too deeply, so that nobody's recursion overflows later on.
+fn check_depth(json: &[u8]) -> Result<(), DecodeError> {
+    let mut depth = 0_usize;
+    for byte in outside_strings(json) {
+        match byte {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_DEPTH {
+            return Err(DecodeError {
+                field: String::new(),
+                message: format!("nested deeper than {MAX_DEPTH} levels"),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// A JSON text without the blanks between its parts.
+fn compact(json: &str) -> String {
+    let (mut inside, mut escaped) = (false, false);
+    let mut out = String::with_capacity(json.len());
+    for character in json.chars() {
+        if inside {
+            inside = character != '"' || escaped;
+            escaped = character == '\\' && !escaped;
+        } else if matches!(character, ' ' | '\t' | '\n' | '\r') {
+            continue;
+        } else {
+            inside = character == '"';
+        }
+        out.push(character);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::wire::kinds;
+
+    fn body(json: &str) -> String {
+        Document::parse(json.as_bytes()).unwrap().into_body()
+    }
+
+    #[test]
+    fn a_body_keeps_what_it_does_not_know() {
+        let sent = r#" { "apiVersion":"v1","kind":"Pod", "spec":{"z":1.50,"a":[1,  2],"s":" {\" } "},
+            "metadata":{"name":"p","odd":1e3,"resourceVersion":"7","labels":{"b":"1","a":"2"}},"x":null}"#;
+        let kept = r#"{"metadata":{"name":"p","odd":1e3,"labels":{"b":"1","a":"2"}},"spec":{"z":1.50,"a":[1,2],"s":" {\" } "},"x":null}"#;
+        assert_eq!(body(sent), kept);
+        assert_eq!(body(kept), kept);
+        let pods = kinds::by_plural("", "pods").unwrap();
+        assert_eq!(
+            render(kept, pods, 42),
+            kept.replace(r#"{"metadata":{"#, r#"{"kind":"Pod","apiVersion":"v1","metadata":{"resourceVersion":"42","#)
+        );
+        let sets = kinds::by_plural("apps", "replicasets").unwrap();
+        assert_eq!(
+            render(&body("{}"), sets, 1),
+            r#"{"kind":"ReplicaSet","apiVersion":"apps/v1","metadata":{"resourceVersion":"1"}}"#
+        );
+    }
+
+    #[test]
+    fn fields_can_be_set() {
+        let mut document =
+            Document::parse(br#"{"metadata":{"name":"p","uid":"old"},"spec":{"a":1,"nodeName":"x","b":2}}"#).unwrap();
+        document.set_metadata_text("uid", "new \"one\"");
+        document.set_metadata_text("creationTimestamp", "2026-01-01T00:00:00Z");
+        document.set_text_in("spec", "nodeName", "n").unwrap();
+        document.set_text_in("status", "phase", "Pending").unwrap();
+        assert_eq!(document.metadata_text("uid").as_deref(), Some("new \"one\""));
+        assert_eq!(
+            document.into_body(),
+            r#"{"metadata":{"name":"p","uid":"new \"one\"","creationTimestamp":"2026-01-01T00:00:00Z"},"spec":{"a":1,"nodeName":"n","b":2},"status":{"phase":"Pending"}}"#
+        );
+    }
+
+    #[test]
+    fn what_is_no_document() {
+        for (bad, field) in [
+            ("", ""),
+            ("[]", ""),
+            ("{} {}", ""),
+            (r#"{"a":1,"a":2}"#, ""),
+            (r#"{"metadata":{"a":1,"a":2}}"#, "metadata"),
+            (r#"{"metadata":[]}"#, "metadata"),
+            (r#"{"a":}"#, "a"),
+        ] {
+            assert_eq!(Document::parse(bad.as_bytes()).unwrap_err().field, field, "{bad}");
+        }
+        assert_eq!(body(r#"{"metadata":null}"#), r#"{"metadata":{}}"#);
+        let deep = |levels: usize| format!(r#"{{"a":{}{}}}"#, "[".repeat(levels), "]".repeat(levels));
+        assert!(Document::parse(deep(126).as_bytes()).is_ok());
+        assert!(serde_json::from_str::<Value>(&body(&deep(126))).is_ok(), "what is let in can be built as a tree");
+        assert!(Document::parse(deep(127).as_bytes()).is_err());
+        assert!(Document::parse("[".repeat(1_000_000).as_bytes()).is_err());
+    }
+
+    fn json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            "\\PC*".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                prop::collection::btree_map("\\PC{0,6}", inner, 0..6).prop_map(Value::from_iter),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn every_object_comes_back(
+            metadata in prop::collection::btree_map("[a-z\"\\\\]{1,4}", json(), 0..4),
+            rest in prop::collection::btree_map("[a-z\"\\\\]{1,4}", json(), 0..4),
+            pretty in any::<bool>(),
+        ) {
+            let mut sent = Value::from_iter(rest);
+            sent["metadata"] = Value::from_iter(metadata);
+            let text = if pretty { serde_json::to_string_pretty(&sent) } else { serde_json::to_string(&sent) }.unwrap();
+            let body = Document::parse(text.as_bytes()).unwrap().into_body();
+            let begins_right = body.starts_with(r#"{"metadata":{"#);
+            prop_assert!(begins_right);
+            prop_assert_eq!(serde_json::from_str::<Value>(&body).unwrap(), sent.clone());
+            prop_assert_eq!(&Document::parse(body.as_bytes()).unwrap().into_body(), &body, "stored once or twice");
+            for (key, value) in sent.as_object().unwrap() {
+                prop_assert!(body.contains(&format!("{}:{value}", Value::from(key.as_str()))), "byte for byte");
+            }
+            let rendered = render(&body, &kinds::ALL[0], 9);
+            prop_assert_eq!(&serde_json::from_str::<Value>(&rendered).unwrap()["metadata"]["resourceVersion"], "9");
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..100), near in r#"[\[\]{}":,0-9a-z\\ ]{0,60}"#) {
+            let _ = Document::parse(&bytes);
+            let _ = Document::parse(near.as_bytes()).map(|d| render(&d.into_body(), &kinds::ALL[0], 1));
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! What is wrong with an object, field by field, in Kubernetes' own form.
+//!
+//! Source: `apimachinery/pkg/util/validation/field/errors.go` (`Error.ErrorBody`, `ErrorType`) and `path.go`.
+
+use std::fmt;
+
+/// One fault of one field, as it stands in `details.causes` of a `Status`.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+pub struct Cause {
+    /// The field, from the object's top: `spec.containers[0].resources.requests[cpu]`.
+    pub field: String,
+    /// The kind of fault: `FieldValueInvalid`, `FieldValueRequired`, `FieldValueNotSupported`, …
+    pub reason: String,
+    /// What is wrong, for people.
+    pub message: String,
+    /// Whether the object cannot be read at all with this fault, not even by a scheduler that lets other faults pass.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub unreadable: bool,
+}
+
+/// Where in an object a value stands. Costs nothing until it is printed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Path<'p> {
+    parent: Option<&'p Path<'p>>,
+    part: Part<'p>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+enum Part<'p> {
+    #[default]
+    Root,
+    Child(&'p str),
+    Index(usize),
+    Key(&'p str),
+}
+
+impl<'p> Path<'p> {
+    /// The object's top.
+    pub const ROOT: Path<'static> = Path { parent: None, part: Part::Root };
+
+    /// A field of the object that stands here.
+    #[must_use]
+    pub fn child(&'p self, name: &'p str) -> Self {
+        Self { parent: Some(self), part: Part::Child(name) }
+    }
+
+    /// An element of the list that stands here.
+    #[must_use]
+    pub fn index(&'p self, index: usize) -> Self {
+        Self { parent: Some(self), part: Part::Index(index) }
+    }
+
+    /// An entry of the map that stands here.
+    #[must_use]
+    pub fn key(&'p self, key: &'p str) -> Self {
+        Self { parent: Some(self), part: Part::Key(key) }
+    }
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(parent) = self.parent {
+            parent.fmt(f)?;
+        }
+        match self.part {
+            Part::Root => Ok(()),
+            Part::Child(name) if self.parent.is_some_and(|p| matches!(p.part, Part::Root)) => f.write_str(name),
+            Part::Child(name) => write!(f, ".{name}"),
+            Part::Index(index) => write!(f, "[{index}]"),
+            Part::Key(key) => write!(f, "[{key}]"),
+        }
+    }
+}
+
+/// Collects the faults of one object.
+#[derive(Debug, Default)]
+pub struct Faults(Vec<Cause>);
+
+impl Faults {
+    /// The faults in the order in which they were found.
+    pub fn into_causes(self) -> Vec<Cause> {
+        self.0
+    }
+
+    /// How many there are so far.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// A value that breaks a rule.
+    pub fn invalid(&mut self, at: &Path<'_>, value: impl fmt::Debug, rule: impl fmt::Display) {
+        self.push(at, "FieldValueInvalid", format!("Invalid value: {value:?}: {rule}"));
+    }
+
+    /// A value that is missing. `why` may be empty.
+    pub fn required(&mut self, at: &Path<'_>, why: &str) {
+        let message = if why.is_empty() { "Required value".into() } else { format!("Required value: {why}") };
+        self.push(at, "FieldValueRequired", message);
+    }
+
+    /// A value outside of a short list.
+    pub fn not_supported(&mut self, at: &Path<'_>, value: &str, supported: &[&str]) {
+        let supported = supported.iter().map(|s| format!("{s:?}")).collect::<Vec<_>>().join(", ");
+        self.push(at, "FieldValueNotSupported", format!("Unsupported value: {value:?}: supported values: {supported}"));
+    }
+
+    /// A value that may not stand here.
+    pub fn forbidden(&mut self, at: &Path<'_>, why: &str) {
+        self.push(at, "FieldValueForbidden", format!("Forbidden: {why}"));
+    }
+
+    /// A value that is there twice.
+    pub fn duplicate(&mut self, at: &Path<'_>, value: impl fmt::Debug) {
+        self.push(at, "FieldValueDuplicate", format!("Duplicate value: {value:?}"));
+    }
+
+    /// A value that Kubernetes' own decoder would not have let through.
+    pub fn unreadable(&mut self, at: &Path<'_>, value: impl fmt::Debug, rule: impl fmt::Display) {
+        self.invalid(at, value, rule);
+        if let Some(cause) = self.0.last_mut() {
+            cause.unreadable = true;
+        }
+    }
+
+    fn push(&mut self, at: &Path<'_>, reason: &str, message: String) {
+        self.0.push(Cause { field: at.to_string(), reason: reason.into(), message, unreadable: false });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_and_messages_read_as_in_kubernetes() {
+        let spec = Path::ROOT.child("spec");
+        let containers = spec.child("containers");
+        let container = containers.index(0);
+        let requests = container.child("requests");
+        let mut faults = Faults::default();
+        faults.invalid(&requests.key("cpu"), "-1", "must be greater than or equal to 0");
+        faults.required(&spec, "");
+        faults.not_supported(&spec.child("op"), "x", &["A", "B"]);
+        faults.invalid(&spec, -1, "must be positive");
+        let lines: Vec<_> = faults.into_causes().into_iter().map(|c| format!("{}: {}", c.field, c.message)).collect();
+        assert_eq!(
+            lines,
+            [
+                r#"spec.containers[0].requests[cpu]: Invalid value: "-1": must be greater than or equal to 0"#,
+                "spec: Required value",
+                r#"spec.op: Unsupported value: "x": supported values: "A", "B""#,
+                "spec: Invalid value: -1: must be positive",
+            ]
+        );
+    }
+}

@@ -1,0 +1,96 @@
+//! The rules for names, label keys and label values.
+//!
+//! Source: `apimachinery/pkg/util/validation/validation.go`.
+
+/// What a name is allowed to look like.
+pub type NameRule = fn(&str) -> Result<(), &'static str>;
+
+fn is_label(text: &str, upper: bool, inner: &[u8]) -> bool {
+    let edge = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || (upper && b.is_ascii_uppercase());
+    let bytes = text.as_bytes();
+    bytes.first().is_some_and(|b| edge(*b))
+        && bytes.last().is_some_and(|b| edge(*b))
+        && bytes.iter().all(|b| edge(*b) || inner.contains(b))
+}
+
+/// An RFC 1123 label: at most 63 of `[a-z0-9-]`, letters or digits at both ends.
+pub fn dns_label(name: &str) -> Result<(), &'static str> {
+    if name.len() > 63 {
+        Err("must be no more than 63 characters")
+    } else if is_label(name, false, b"-") {
+        Ok(())
+    } else {
+        Err("a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and \
+             end with an alphanumeric character")
+    }
+}
+
+/// An RFC 1123 subdomain: labels joined by dots, at most 253 characters.
+pub fn dns_subdomain(name: &str) -> Result<(), &'static str> {
+    if name.len() > 253 {
+        Err("must be no more than 253 characters")
+    } else if name.split('.').all(|label| is_label(label, false, b"-")) {
+        Ok(())
+    } else {
+        Err("a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must \
+             start and end with an alphanumeric character")
+    }
+}
+
+/// A label key: an optional DNS subdomain and a slash, then at most 63 of `[A-Za-z0-9-_.]`.
+pub fn qualified_name(key: &str) -> Result<(), &'static str> {
+    let name = match key.split_once('/') {
+        None => key,
+        Some((prefix, name)) => {
+            if dns_subdomain(prefix).is_err() {
+                return Err("prefix part must be a lowercase RFC 1123 subdomain");
+            }
+            name
+        }
+    };
+    if name.is_empty() {
+        Err("name part must be non-empty")
+    } else if name.len() > 63 {
+        Err("name part must be no more than 63 characters")
+    } else if is_label(name, true, b"-_.") {
+        Ok(())
+    } else {
+        Err("name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an \
+             alphanumeric character")
+    }
+}
+
+/// A label value: empty, or at most 63 of `[A-Za-z0-9-_.]`.
+pub fn label_value(value: &str) -> Result<(), &'static str> {
+    if value.len() > 63 {
+        Err("must be no more than 63 characters")
+    } else if value.is_empty() || is_label(value, true, b"-_.") {
+        Ok(())
+    } else {
+        Err("a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must \
+             start and end with an alphanumeric character")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn good_and_bad() {
+        for good in ["a", "a-b", "a.b.c", "0", "ip-10-0-0-1.ec2.internal"] {
+            assert!(dns_subdomain(good).is_ok(), "{good}");
+        }
+        for bad in ["", "A", "-a", "a-", "a..b", ".a", "a_b", "a/b", "ä", &"a".repeat(254)] {
+            assert!(dns_subdomain(bad).is_err(), "{bad}");
+        }
+        assert!(dns_label("a.b").is_err() && dns_label(&"a".repeat(64)).is_err() && dns_label("a-b").is_ok());
+        for good in ["app", "k8s.io/App_x.y", "a/b", "1"] {
+            assert!(qualified_name(good).is_ok(), "{good}");
+        }
+        for bad in ["", "/a", "a/", "a/b/c", "A/b", "-a", "a b"] {
+            assert!(qualified_name(bad).is_err(), "{bad}");
+        }
+        assert!(label_value("").is_ok() && label_value("A_1.b-c").is_ok() && label_value("a/b").is_err());
+    }
+}

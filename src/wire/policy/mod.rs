@@ -1,0 +1,99 @@
+//! `kind: Policy` and `kind: KubeSchedulerConfiguration`, as JSON or YAML.
+
+mod active;
+mod added_affinity;
+mod configuration;
+mod extender;
+mod legacy;
+mod reader;
+mod render;
+pub mod revision;
+mod spread;
+mod tree;
+
+pub use active::{ActivePredicate, ActivePriority, ActiveProfile, Remark};
+pub use render::{to_json, to_yaml};
+
+use crate::core::policy::{Configuration, Fault, Faults, Policy, Profile, Warning};
+use tree::Tree;
+
+/// What a user may bring to say how pods are placed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Document {
+    /// `kind: Policy`, judged as 1.22.
+    Policy(Policy),
+    /// `kind: KubeSchedulerConfiguration`, or one profile of it, judged as 1.34.
+    Configuration(Configuration),
+}
+
+impl Document {
+    /// The profile that the document stands for. A configuration may hold several: `scheduler_name` chooses; `None` is
+    /// `default-scheduler` or else the first. A Policy has but one, whatever it is called.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the document. A document that [`parse`] let through has no fault but that no
+    /// profile has the name asked for.
+    pub fn compile(&self, scheduler_name: Option<&str>) -> Result<Profile, Faults> {
+        match self {
+            Self::Policy(policy) => policy.compile(),
+            Self::Configuration(configuration) => configuration.compile(scheduler_name),
+        }
+    }
+
+    /// What the document's author may not have meant.
+    pub fn lint(&self) -> Vec<Warning> {
+        match self {
+            Self::Policy(policy) => policy.lint(),
+            Self::Configuration(configuration) => configuration.lint(),
+        }
+    }
+}
+
+/// Reads either: JSON or YAML; told apart by `kind` or, where that is missing, by the keys that only one of them has.
+///
+/// # Errors
+/// Everything that is wrong with it, in form and in meaning, each fault with its field.
+pub fn parse(text: &str) -> Result<Document, Faults> {
+    let tree = read(text)?;
+    if is_configuration(&tree) {
+        configuration::from_tree(&tree).map(Document::Configuration)
+    } else if is_profile(&tree) {
+        configuration::from_profile_tree(&tree).map(Document::Configuration)
+    } else {
+        legacy::from_tree(&tree).map(Document::Policy)
+    }
+}
+
+/// Reads a Policy: JSON or YAML, `kind: Policy`, `apiVersion: v1` (both may be missing). An empty text is a Policy of
+/// defaults.
+///
+/// # Errors
+/// Everything that is wrong with it, in form and in meaning, each fault with its field.
+pub fn parse_policy(text: &str) -> Result<Policy, Faults> {
+    legacy::from_tree(&read(text)?)
+}
+
+/// Reads a KubeSchedulerConfiguration or one profile of it, JSON or YAML. An empty text is the default profile.
+///
+/// # Errors
+/// Everything that is wrong with it, in form and in meaning, each fault with its field.
+pub fn parse_configuration(text: &str) -> Result<Configuration, Faults> {
+    let tree = read(text)?;
+    if is_configuration(&tree) { configuration::from_tree(&tree) } else { configuration::from_profile_tree(&tree) }
+}
+
+fn read(text: &str) -> Result<Tree, Faults> {
+    Tree::parse(text).map_err(|fault: Fault| Faults(vec![fault]))
+}
+
+fn is_configuration(tree: &Tree) -> bool {
+    let of_group = |version: &str| version.starts_with(configuration::GROUP);
+    match tree.text("kind") {
+        Some(kind) => kind == configuration::KIND,
+        None => tree.has("profiles") || tree.text("apiVersion").is_some_and(of_group),
+    }
+}
+
+fn is_profile(tree: &Tree) -> bool {
+    tree.text("kind").is_none() && ["schedulerName", "plugins", "pluginConfig"].iter().any(|key| tree.has(key))
+}

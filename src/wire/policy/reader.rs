@@ -1,0 +1,194 @@
+//! A cursor over a [`Tree`] that gathers faults instead of stopping at the first.
+//!
+//! A field of the wrong type is told and then read as if it were absent. `null` is absent, as in Go.
+
+use std::cell::RefCell;
+
+use super::tree::Tree;
+use crate::core::{model::Name, policy::Fault};
+
+/// Where faults are gathered.
+#[derive(Default)]
+pub(super) struct FaultList(RefCell<Vec<Fault>>);
+
+impl FaultList {
+    pub(super) fn push(&self, fault: Fault) {
+        self.0.borrow_mut().push(fault);
+    }
+
+    pub(super) fn into_faults(self) -> Vec<Fault> {
+        self.0.into_inner()
+    }
+}
+
+/// How the keys of an object are read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keys {
+    /// In exact case; others are faults.
+    Strict,
+    /// In any case; others are passed over. Go's `encoding/json`.
+    Lenient,
+}
+
+/// A value in the document, or the place of one that is absent.
+#[derive(Clone)]
+pub(super) struct Field<'t> {
+    tree: Option<&'t Tree>,
+    path: String,
+    faults: &'t FaultList,
+}
+
+/// An object in the document.
+pub(super) struct Object<'t> {
+    entries: &'t [(String, Tree)],
+    keys: Keys,
+    path: String,
+    faults: &'t FaultList,
+}
+
+impl<'t> Field<'t> {
+    pub(super) fn root(tree: &'t Tree, faults: &'t FaultList) -> Self {
+        Self { tree: Some(tree).filter(|t| **t != Tree::Null), path: String::new(), faults }
+    }
+
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The value itself; `None` where it is absent.
+    pub(super) fn tree(&self) -> Option<&'t Tree> {
+        self.tree
+    }
+
+    pub(super) fn is_present(&self) -> bool {
+        self.tree.is_some()
+    }
+
+    pub(super) fn fault(&self, message: impl Into<String>) {
+        self.faults.push(Fault::new(&*self.path, message));
+    }
+
+    /// A fault of something within the value.
+    pub(super) fn push(&self, fault: Fault) {
+        self.faults.push(fault);
+    }
+
+    fn mismatch<T>(&self, wanted: &str, found: &Tree) -> Option<T> {
+        self.fault(format!("expected {wanted}, found {}", found.kind()));
+        None
+    }
+
+    pub(super) fn text(&self) -> Option<&'t str> {
+        match self.tree? {
+            Tree::Text(text) => Some(text),
+            other => self.mismatch("a string", other),
+        }
+    }
+
+    pub(super) fn name(&self) -> Name {
+        self.text().unwrap_or_default().into()
+    }
+
+    pub(super) fn boolean(&self) -> Option<bool> {
+        match self.tree? {
+            Tree::Bool(value) => Some(*value),
+            other => self.mismatch("a boolean", other),
+        }
+    }
+
+    pub(super) fn integer(&self) -> Option<i64> {
+        match self.tree? {
+            Tree::Integer(value) => Some(*value),
+            Tree::Number(value) if value.fract() == 0.0 => {
+                self.fault(format!("the number {value} is out of range"));
+                None
+            }
+            Tree::Number(_) => {
+                self.fault("can not decode float as int");
+                None
+            }
+            other => self.mismatch("an integer", other),
+        }
+    }
+
+    /// An integer of 32 bits.
+    pub(super) fn small_integer(&self) -> Option<i64> {
+        let value = self.integer()?;
+        if i32::try_from(value).is_err() {
+            self.fault(format!("the number {value} does not fit into 32 bits"));
+            return None;
+        }
+        Some(value)
+    }
+
+    /// The elements of a list; `None` where it is absent.
+    pub(super) fn list(&self) -> Option<Vec<Field<'t>>> {
+        match self.tree? {
+            Tree::List(items) => Some(
+                items
+                    .iter()
+                    .enumerate()
+                    .map(|(i, item)| Field {
+                        tree: Some(item).filter(|t| **t != Tree::Null),
+                        path: format!("{}[{i}]", self.path),
+                        faults: self.faults,
+                    })
+                    .collect(),
+            ),
+            other => self.mismatch("a list", other),
+        }
+    }
+
+    /// A list of texts.
+    pub(super) fn names(&self) -> Vec<Name> {
+        self.list().unwrap_or_default().iter().map(Field::name).collect()
+    }
+
+    /// An object whose keys are these and no others.
+    pub(super) fn object(&self, known: &[&str]) -> Option<Object<'t>> {
+        let object = self.any_object(Keys::Strict)?;
+        for (i, (key, _)) in object.entries.iter().enumerate() {
+            let field = object.child(key);
+            if !known.contains(&&**key) {
+                let meant = known.iter().find(|k| k.eq_ignore_ascii_case(key));
+                let hint = meant.map_or(String::new(), |k| format!(" (it is written {k})"));
+                self.faults.push(Fault::new(field, format!("found unknown field: {key}{hint}")));
+            } else if object.entries.iter().take(i).any(|(earlier, _)| earlier == key) {
+                self.faults.push(Fault::new(field, format!("key {key:?} already set in map")));
+            }
+        }
+        Some(object)
+    }
+
+    /// An object of which only some keys are read, in any case. Only a key repeated letter by letter is a fault, being
+    /// one already to the YAML reader that kube-scheduler puts before.
+    pub(super) fn lenient_object(&self) -> Option<Object<'t>> {
+        let object = self.any_object(Keys::Lenient)?;
+        for (i, (key, _)) in object.entries.iter().enumerate() {
+            if object.entries.iter().take(i).any(|(earlier, _)| earlier == key) {
+                self.faults.push(Fault::new(object.child(key), format!("key {key:?} already set in map")));
+            }
+        }
+        Some(object)
+    }
+
+    fn any_object(&self, keys: Keys) -> Option<Object<'t>> {
+        match self.tree? {
+            Tree::Map(entries) => Some(Object { entries, keys, path: self.path.clone(), faults: self.faults }),
+            other => self.mismatch("an object", other),
+        }
+    }
+}
+
+impl<'t> Object<'t> {
+    fn child(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    /// The value of a key; the last one where the key is repeated.
+    pub(super) fn get(&self, key: &str) -> Field<'t> {
+        let same = |k: &str| k == key || self.keys == Keys::Lenient && k.eq_ignore_ascii_case(key);
+        let tree = self.entries.iter().rev().find(|(k, _)| same(k)).map(|(_, value)| value);
+        Field { tree: tree.filter(|t| **t != Tree::Null), path: self.child(key), faults: self.faults }
+    }
+}

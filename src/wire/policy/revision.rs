@@ -1,0 +1,48 @@
+//! One revision of a policy, as the store keeps it.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Document, parse};
+use crate::core::policy::{Faults, Profile};
+
+/// The store's kind under which the policies in force are kept, by name.
+pub const IN_FORCE: &str = "policies.podberth.io";
+
+/// The store's kind under which every revision of every policy is kept: the policy's name is the namespace, the revision
+/// in ten digits the name, so that they are listed in order.
+pub const HISTORY: &str = "policyrevisions.podberth.io";
+
+/// The policy that holds where a request names none.
+pub const DEFAULT: &str = "default";
+
+/// A policy's text, unchanged, with the number under which it came into force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Revision {
+    /// 1 for a policy's first text, one more for each that followed; never given twice.
+    pub revision: u64,
+    /// When it came into force, RFC 3339.
+    pub created_at: String,
+    /// The revision whose text this is again, where it came into force by a rollback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback_to: Option<u64>,
+    /// JSON or YAML, as received.
+    pub text: String,
+}
+
+impl Revision {
+    /// The name of the history's object.
+    pub fn history_name(revision: u64) -> String {
+        format!("{revision:010}")
+    }
+
+    /// The text read and compiled.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it; none where [`parse`] let it through before it was stored.
+    pub fn compile(&self) -> Result<(Document, Profile), Faults> {
+        let document = parse(&self.text)?;
+        let profile = document.compile(None)?;
+        Ok((document, profile))
+    }
+}

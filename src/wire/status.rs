@@ -1,0 +1,88 @@
+//! `Status` of `meta/v1`: what every error reply is (Kubernetes: `apimachinery/pkg/apis/meta/v1/types.go`).
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The reply to a request that failed, or that has nothing else to say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// Always `Status`.
+    #[schema(example = "Status")]
+    pub kind: String,
+    /// Always `v1`.
+    #[schema(example = "v1")]
+    pub api_version: String,
+    /// Empty: a `Status` is not stored.
+    pub metadata: StatusMetadata,
+    /// `Success` or `Failure`.
+    #[schema(example = "Failure")]
+    pub status: String,
+    /// The kind of failure in one word, for programs.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schema(example = "NotFound")]
+    pub reason: String,
+    /// What happened, for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schema(example = "pods \"web\" not found")]
+    pub message: String,
+    /// The HTTP status code.
+    #[schema(example = 404)]
+    pub code: u16,
+    /// What the failure is about, for programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub details: Option<StatusDetails>,
+}
+
+/// The `metadata` of a [`Status`], which holds nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StatusMetadata {}
+
+/// What a [`Status`] is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StatusDetails {
+    /// The object's name.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schema(required = false)]
+    pub name: String,
+    /// The API group of `kind`; the core group has none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schema(required = false)]
+    pub group: String,
+    /// The object's resource (`pods`), or in an invalid object its kind (`Pod`).
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schema(required = false)]
+    pub kind: String,
+    /// The object's unique identifier.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schema(required = false)]
+    pub uid: String,
+    /// Every fault that was found.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub causes: Vec<StatusCause>,
+    /// After how many seconds another attempt makes sense.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub retry_after_seconds: Option<u32>,
+}
+
+/// One fault of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct StatusCause {
+    /// The kind of fault in one word: `FieldValueRequired`, `FieldValueInvalid`, `FieldValueDuplicate`…
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schema(required = false, example = "FieldValueRequired")]
+    pub reason: String,
+    /// What is wrong, for people.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schema(required = false, example = "Required value")]
+    pub message: String,
+    /// The path of the field in the request.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schema(required = false, example = "spec.containers[0].name")]
+    pub field: String,
+}

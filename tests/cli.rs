@@ -1,0 +1,232 @@
+//! The binary as its user meets it: settings, errors, the way it starts and stops.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, ExitStatus, Output, Stdio},
+};
+
+use tempfile::TempDir;
+
+/// The binary in a folder of its own, with nothing of our environment.
+fn podberth(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_podberth"));
+    command.current_dir(folder).env_clear().stdin(Stdio::null());
+    command
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+/// A server that is stopped when the test is over.
+struct Server {
+    child: Child,
+    /// What follows on standard error, kept open so that the server can go on writing.
+    log: BufReader<std::process::ChildStderr>,
+    /// Where it listens.
+    address: String,
+}
+
+impl Server {
+    /// Starts it and waits for the line that says where it listens.
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.arg("--listen=127.0.0.1:0").stderr(Stdio::piped()).spawn().expect("the binary starts");
+        let log = BufReader::new(child.stderr.take().expect("a pipe"));
+        let mut server = Self { child, log, address: String::new() };
+        let mut line = String::new();
+        loop {
+            line.clear();
+            assert_ne!(server.log.read_line(&mut line).expect("text"), 0, "it ended before it listened");
+            if let Some((_, address)) = line.split_once("listening on http://") {
+                let address = address.split(|c: char| c != '.' && c != ':' && !c.is_ascii_digit()).next();
+                address.unwrap_or_default().clone_into(&mut server.address);
+                return server;
+            }
+        }
+    }
+
+    /// Sends a request as it stands and returns the whole reply.
+    fn send(&self, request: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).expect("it listens");
+        stream.write_all(request.as_bytes()).expect("it reads");
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).expect("it answers and closes");
+        reply
+    }
+
+    fn get(&self, path: &str) -> String {
+        self.send(&format!("GET {path} HTTP/1.1\r\nhost: podberth\r\nconnection: close\r\n\r\n"))
+    }
+
+    /// Asks it to stop; returns how it ended and the rest of its log.
+    fn stop(mut self) -> (ExitStatus, String) {
+        let sent = Command::new("kill").arg(self.child.id().to_string()).status().expect("kill is there");
+        assert!(sent.success());
+        let mut rest = String::new();
+        self.log.read_to_string(&mut rest).expect("text");
+        (self.child.wait().expect("it ends"), rest)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Already gone after `stop`.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs it to its end, which has to be a failure told in one line.
+fn one_line(command: &mut Command) -> String {
+    let Output { status, stdout, stderr } = command.output().expect("the binary starts");
+    let text = String::from_utf8(stderr).expect("text");
+    assert!(!status.success(), "it ended well: {text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(text.starts_with("error: ") && !text.contains("panicked"), "{text}");
+    assert!(stdout.is_empty());
+    text
+}
+
+#[test]
+fn help_explains_every_setting_and_its_variable() {
+    let folder = folder();
+    let output = podberth(folder.path()).args(["serve", "--help"]).output().expect("the binary starts");
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).expect("text");
+    for expected in ["--listen", "PODBERTH_LISTEN", "--database-url", "PODBERTH_DATABASE_URL", "[default: 60s]"] {
+        assert!(text.contains(expected), "{expected} is not in\n{text}");
+    }
+}
+
+#[test]
+fn a_wrong_setting_is_one_line() {
+    let folder = folder();
+    let wrong = |arguments: &[&str]| one_line(podberth(folder.path()).arg("serve").args(arguments));
+    assert!(wrong(&["--lisen=x"]).contains("--listen"));
+    assert!(wrong(&["--request-timeout=soon"]).contains("expected a duration"));
+    assert!(wrong(&["--max-body-bytes=much"]).contains("expected bytes"));
+    assert!(wrong(&["--log-level=podberth=loud"]).contains("--log-level"));
+    assert!(wrong(&["--database-max-connections=0"]).contains("--database-max-connections"));
+    assert!(wrong(&["--listen=nowhere"]).contains("cannot listen on nowhere"));
+    let from_environment = one_line(podberth(folder.path()).arg("serve").env("PODBERTH_LOG_FORMAT", "xml"));
+    assert!(from_environment.contains("--log-format"), "{from_environment}");
+}
+
+#[test]
+fn a_database_that_is_not_there_is_one_line() {
+    let folder = folder();
+    let at =
+        |url: &str| one_line(podberth(folder.path()).args(["serve", "--listen=127.0.0.1:0", "--database-url", url]));
+    assert!(at("mysql://localhost/x").contains("cannot use the database"));
+    assert!(at("sqlite:missing/folder/file.db").contains("cannot use the database"));
+    let refused = at("postgres://user:secret@127.0.0.1:1/podberth");
+    assert!(refused.contains("cannot use the database") && !refused.contains("secret"), "{refused}");
+}
+
+#[test]
+fn a_busy_port_is_one_line() {
+    let folder = folder();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("its address").to_string();
+    let line = one_line(podberth(folder.path()).args(["serve", "--listen", &address]));
+    assert!(line.contains(&format!("cannot listen on {address}")), "{line}");
+    assert!(!folder.path().join("podberth.db").exists(), "it opened the database first");
+}
+
+#[test]
+fn a_file_is_held_to_the_known_settings() {
+    let folder = folder();
+    let with = |text: &str| {
+        fs::write(folder.path().join("podberth.yaml"), text).expect("a file");
+        one_line(podberth(folder.path()).args(["serve", "--config=podberth.yaml"]))
+    };
+    let unknown = with("request-timeoutt: 1s\n");
+    assert!(unknown.contains("podberth.yaml") && unknown.contains("\"request-timeoutt\""), "{unknown}");
+    assert!(unknown.contains("did you mean \"request-timeout\""), "{unknown}");
+    assert!(with("help: true\n").contains("unknown setting \"help\""));
+    assert!(with("config: other.yaml\n").contains("unknown setting \"config\""));
+    assert!(with("listen: [a, b]\n").contains("listen must be a single value"));
+    assert!(with("request-timeout: soon\n").contains("podberth.yaml: invalid value 'soon'"));
+    assert!(with("listen: [\n").contains("podberth.yaml"));
+    let missing = one_line(podberth(folder.path()).args(["serve", "--config=absent.yaml"]));
+    assert!(missing.contains("absent.yaml"), "{missing}");
+}
+
+#[test]
+fn flag_before_variable_before_file_before_default() {
+    let folder = folder();
+    fs::write(folder.path().join("podberth.json"), r#"{"listen": "from-file", "request-timeout": "7s"}"#)
+        .expect("a file");
+    let serve = |configured: bool| {
+        let mut command = podberth(folder.path());
+        command.arg("serve");
+        if configured {
+            command.env("PODBERTH_CONFIG", "podberth.json");
+        }
+        command
+    };
+    // Each is no address, so that the line names the one that counted.
+    assert!(one_line(&mut serve(true)).contains("cannot listen on from-file"));
+    assert!(one_line(serve(true).env("PODBERTH_LISTEN", "from-variable")).contains("cannot listen on from-variable"));
+    let both = one_line(serve(true).env("PODBERTH_LISTEN", "from-variable").arg("--listen=from-flag"));
+    assert!(both.contains("cannot listen on from-flag"), "{both}");
+}
+
+#[test]
+fn the_document_is_printed_and_written() {
+    let folder = folder();
+    let printed = podberth(folder.path()).arg("openapi").output().expect("the binary starts");
+    assert!(printed.status.success() && String::from_utf8_lossy(&printed.stdout).contains("\"3.0.3\""));
+    let written = podberth(folder.path()).args(["openapi", "--version=3.1", "--output=it.json"]).status();
+    assert!(written.expect("the binary starts").success());
+    assert!(fs::read_to_string(folder.path().join("it.json")).expect("the file").contains("\"3.1.0\""));
+}
+
+#[test]
+fn it_serves_and_stops_when_told() {
+    let folder = folder();
+    let server = Server::start(podberth(folder.path()).arg("serve"));
+
+    assert!(server.get("/livez").ends_with("\r\n\r\nok"));
+    let ready = server.get("/readyz?verbose");
+    for expected in ["200 OK", "[+]database ok\n", "[+]migrations ok\n", "readyz check passed\n"] {
+        assert!(ready.contains(expected), "{expected:?} is not in {ready}");
+    }
+    assert!(server.get("/version").contains("\"gitVersion\":\"v"));
+    assert!(server.get("/metrics").contains("podberth_build_info{"));
+    assert!(server.get("/openapi.json").contains("\"openapi\":\"3.0.3\""));
+    assert!(server.get("/docs/").contains("swagger-ui"));
+    assert!(server.get("/docs/swagger-initializer.js").contains("../openapi.json"));
+
+    let unknown = server.get("/nowhere");
+    assert!(unknown.starts_with("HTTP/1.1 404") && unknown.contains("\"reason\":\"NotFound\""), "{unknown}");
+    let wrong = server.send("POST /livez HTTP/1.1\r\nhost: podberth\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+    assert!(wrong.starts_with("HTTP/1.1 405") && wrong.contains("\"reason\":\"MethodNotAllowed\""), "{wrong}");
+    assert!(wrong.to_lowercase().contains("allow: get,head"), "{wrong}");
+    let head = server.send("HEAD /livez HTTP/1.1\r\nhost: podberth\r\nconnection: close\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 200") && head.ends_with("\r\n\r\n"), "{head}");
+
+    // A connection that says nothing does not hold the process up.
+    let silent = TcpStream::connect(&server.address).expect("it listens");
+    let (status, log) = server.stop();
+    assert!(status.success(), "{status} {log}");
+    assert!(log.contains("stopped"), "{log}");
+    drop(silent);
+}
+
+#[test]
+fn a_schema_that_is_behind_is_not_ready() {
+    let folder = folder();
+    let behind = Server::start(podberth(folder.path()).args(["serve", "--no-migrate"]));
+    let reply = behind.get("/readyz");
+    assert!(reply.starts_with("HTTP/1.1 503") && reply.contains("[-]migrations failed: "), "{reply}");
+    assert!(behind.stop().0.success());
+
+    assert!(podberth(folder.path()).arg("migrate").status().expect("the binary starts").success());
+    let migrated = Server::start(podberth(folder.path()).args(["serve", "--no-migrate"]));
+    assert!(migrated.get("/readyz").starts_with("HTTP/1.1 200"));
+    assert!(migrated.stop().0.success());
+}
