@@ -8,8 +8,8 @@ use serde_saphyr::Options;
 
 use super::decode::{self, DecodeError};
 
-/// How deep YAML may be nested, and lists within lists.
-const MAX_DEPTH: usize = 100;
+/// How deep YAML may be nested (the parser recurses: this stays far inside a 2 MiB stack), and lists within lists.
+const MAX_DEPTH: usize = 64;
 const MAX_LIST_DEPTH: usize = 4;
 /// How much the aliases of a body may make of it: this many parts, of anchored texts of this many bytes together.
 const MAX_ALIASED_EVENTS: usize = 10_000;
@@ -228,6 +228,11 @@ mod tests {
         }
         let deep = "[".repeat(100_000);
         assert!(parse_items(deep.as_bytes(), false).is_err() && parse_items(deep.as_bytes(), true).is_err());
+        for opener in ["- ", "? ", "{a: ", "&a [", "- - ? "] {
+            for depth in [63, 64, 65, 99, 100, 101, 10_000] {
+                let _ = parse_items(opener.repeat(depth).as_bytes(), true);
+            }
+        }
         let nested = format!("{}{}", "[".repeat(10), "]".repeat(10));
         assert!(parse_items(nested.as_bytes(), false).is_err());
     }
