@@ -81,7 +81,9 @@ pub async fn serve(settings: &Settings) -> Result<(), Error> {
     });
 
     let state = AppState::new(store.clone(), Clusters::new(store.clone(), FEED_POLL), checks(&store), metrics);
-    let limits = Limits { request_timeout: settings.request_timeout, body_bytes: settings.max_body_bytes,
+    let limits = Limits {
+        request_timeout: settings.request_timeout,
+        body_bytes: settings.max_body_bytes,
         bulk_body_bytes: settings.max_bulk_body_bytes,
     };
     let router = api::router(state.clone(), limits);

@@ -96,8 +96,7 @@ pub fn explanation(body: &[u8], query: &PolicyQuery, view: &View) -> Result<Expl
     let brought_cluster = brought_cluster.map_err(|causes| invalid("Cluster", "", causes))?;
     let snapshot = brought_cluster.as_ref().unwrap_or(&view.snapshot);
     let pod = asked_pod(request.pod, request.pod_name.as_deref(), snapshot)?;
-    let snapshot = cycle::without_self(snapshot, &pod);
-    let decision = cycle::decide(chosen.profile(), &pod, &snapshot, request.seed);
+    let decision = cycle::decide(chosen.profile(), &pod, snapshot, request.seed);
     Ok(Explanation::new(&pod, &decision, chosen.used(), snapshot.revision, request.seed))
 }
 

@@ -27,6 +27,7 @@ use crate::{
         cycle::{self, Cycle},
         model::Pod,
         policy::Profile,
+        rule::Release,
         snapshot::{NodeInfo, Snapshot},
     },
     telemetry,
@@ -144,8 +145,8 @@ struct Asked {
 
 impl Asked {
     /// Nodes sent in full are the truth about nodes; what runs on them is what is stored.
-    fn new(snapshot: &Snapshot, pod: &Pod, candidates: &Candidates<'_>) -> Self {
-        let mut snapshot = cycle::without_self(snapshot, pod).into_owned();
+    fn new(release: Release, snapshot: &Snapshot, pod: &Pod, candidates: &Candidates<'_>) -> Self {
+        let mut snapshot = cycle::scene(release, pod, snapshot).into_owned();
         if let Candidates::Nodes(sent) = candidates {
             snapshot = snapshot.with_nodes(sent.iter().map(|s| s.node.clone()));
         }
@@ -164,7 +165,7 @@ fn names<'c>(candidates: &'c Candidates<'_>) -> Vec<&'c str> {
 
 /// The reply of `/filter`: each candidate stands in exactly one of its lists.
 fn filtered<'c>(pod: &Pod, candidates: &'c Candidates<'_>, view: &View, profile: &Profile) -> ExtenderFilterResult<'c> {
-    let asked = Asked::new(&view.snapshot, pod, candidates);
+    let asked = Asked::new(profile.release, &view.snapshot, pod, candidates);
     let cycle = Cycle::prepare(profile, pod, &asked.snapshot);
     let (mut failed, mut unresolvable) = (BTreeMap::new(), BTreeMap::new());
     let mut rejections = BTreeMap::<(&str, &str), u64>::new();
@@ -205,7 +206,7 @@ fn filtered<'c>(pod: &Pod, candidates: &'c Candidates<'_>, view: &View, profile:
 
 /// The reply of `/prioritize`: a line for each candidate; a node that is not stored gets the lowest score.
 fn prioritized(pod: &Pod, candidates: &Candidates<'_>, view: &View, profile: &Profile) -> Vec<HostPriority> {
-    let asked = Asked::new(&view.snapshot, pod, candidates);
+    let asked = Asked::new(profile.release, &view.snapshot, pod, candidates);
     let cycle = Cycle::prepare(profile, pod, &asked.snapshot);
     let known: Vec<Arc<NodeInfo>> = asked.nodes.iter().flatten().cloned().collect();
     let totals = cycle.totals(&cycle.scores(&known), known.len());

@@ -5,7 +5,11 @@ use std::sync::{Arc, LazyLock};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::{cluster::ClusterName, error::{ApiError, Result, Subject}, state::AppState};
+use super::{
+    cluster::ClusterName,
+    error::{ApiError, Result, Subject},
+    state::AppState,
+};
 use crate::{
     cluster::{ActivePolicy, View},
     core::{

@@ -190,7 +190,8 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
-    use crate::{cluster::Clusters, store};
+    use crate::cluster::Clusters;
+    use crate::store;
 
     /// What `/readyz?verbose` says.
     async fn ready(state: &AppState) -> (StatusCode, String) {
@@ -212,7 +213,12 @@ mod tests {
                 async move { if well { Ok(()) } else { Err("it rains".into()) } }
             }
         });
-        let state = AppState::new(store.clone(), Clusters::new(store, Duration::from_secs(1)), vec![check], telemetry::recorder().expect("a recorder"));
+        let state = AppState::new(
+            store.clone(),
+            Clusters::new(store, Duration::MAX),
+            vec![check],
+            telemetry::recorder().expect("a recorder"),
+        );
 
         assert_eq!(
             ready(&state).await,

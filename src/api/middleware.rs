@@ -154,7 +154,7 @@ mod tests {
             .route("/page", get(async |Query(page): Query<Page>| page.limit.unwrap_or(0).to_string()))
             .route("/slow", get(async || pending::<()>().await))
             .route("/broken", get(async || broken()));
-        around(router, Limits { request_timeout: Duration::from_millis(5), body_bytes: 64 })
+        around(router, Limits { request_timeout: Duration::from_millis(5), body_bytes: 64, bulk_body_bytes: 64 })
     }
 
     /// A reply's code and text.

@@ -21,11 +21,11 @@ use super::{
 pub const NO_NODES: &str = "no nodes available to schedule pods";
 
 /// One pod, prepared against one snapshot under one profile.
-pub struct Cycle<'a> {
-    profile: &'a Profile,
-    pod: &'a Pod,
-    snapshot: &'a Snapshot,
-    demands: Vec<(&'a ActivePredicate, Demand<'a>)>,
+pub struct Cycle<'p, 's> {
+    profile: &'p Profile,
+    pod: &'s Pod,
+    snapshot: &'s Snapshot,
+    demands: Vec<(&'p ActivePredicate, Demand<'s>)>,
 }
 
 /// One predicate's answer for one node.
@@ -45,15 +45,15 @@ pub struct PriorityScores<'a> {
     pub scores: Vec<i64>,
 }
 
-impl<'a> Cycle<'a> {
+impl<'p: 's, 's> Cycle<'p, 's> {
     /// Prepares every predicate of the profile for the pod.
-    pub fn prepare(profile: &'a Profile, pod: &'a Pod, snapshot: &'a Snapshot) -> Self {
-        let prepare = |predicate: &'a ActivePredicate| (predicate, predicate.rule.prepare(pod, snapshot));
+    pub fn prepare(profile: &'p Profile, pod: &'s Pod, snapshot: &'s Snapshot) -> Self {
+        let prepare = |predicate: &'p ActivePredicate| (predicate, predicate.rule.prepare(pod, snapshot));
         Self { profile, pod, snapshot, demands: profile.predicates.iter().map(prepare).collect() }
     }
 
     /// What stands against every node alike, before any predicate is asked about one.
-    pub fn rejection(&self) -> Option<PredicateVerdict<'a>> {
+    pub fn rejection(&self) -> Option<PredicateVerdict<'p>> {
         self.demands.iter().find_map(|(predicate, demand)| match demand {
             Demand::Reject(verdict) => Some(PredicateVerdict { predicate, verdict: verdict.clone() }),
             _ => None,
@@ -61,11 +61,11 @@ impl<'a> Cycle<'a> {
     }
 
     /// Every predicate's answer for a node, in order of evaluation; of a pod that no node can take, the one rejection.
-    pub fn verdicts(&self, node: &NodeInfo) -> Vec<PredicateVerdict<'a>> {
+    pub fn verdicts(&self, node: &NodeInfo) -> Vec<PredicateVerdict<'p>> {
         if let Some(rejection) = self.rejection() {
             return vec![rejection];
         }
-        let answer = |(predicate, demand): &(&'a ActivePredicate, Demand<'a>)| PredicateVerdict {
+        let answer = |(predicate, demand): &(&'p ActivePredicate, Demand<'s>)| PredicateVerdict {
             predicate,
             verdict: demand.verdict(node),
         };
@@ -73,7 +73,7 @@ impl<'a> Cycle<'a> {
     }
 
     /// The first predicate that rules the node out; those after it are not asked.
-    pub fn first_failure(&self, node: &NodeInfo) -> Option<PredicateVerdict<'a>> {
+    pub fn first_failure(&self, node: &NodeInfo) -> Option<PredicateVerdict<'p>> {
         self.rejection().or_else(|| {
             self.demands.iter().find_map(|(predicate, demand)| {
                 let verdict = demand.verdict(node);
@@ -83,8 +83,8 @@ impl<'a> Cycle<'a> {
     }
 
     /// Every priority's scores of the candidates, which are taken to fit.
-    pub fn scores(&self, candidates: &[Arc<NodeInfo>]) -> Vec<PriorityScores<'a>> {
-        let score = |priority: &'a ActivePriority| PriorityScores {
+    pub fn scores(&self, candidates: &[Arc<NodeInfo>]) -> Vec<PriorityScores<'p>> {
+        let score = |priority: &'p ActivePriority| PriorityScores {
             priority,
             scores: priority.rule.score(self.pod, self.snapshot, candidates),
         };
@@ -151,9 +151,10 @@ impl NodeDecision<'_> {
 
 /// Decides for one pod over all nodes of the snapshot. The same input gives the same answer, whatever the order in which
 /// the snapshot was built; among equals [`tie_break`] decides.
-pub fn decide<'a>(profile: &'a Profile, pod: &'a Pod, snapshot: &'a Snapshot, seed: u64) -> Decision<'a> {
-    let cycle = Cycle::prepare(profile, pod, snapshot);
-    let mut nodes: Vec<NodeDecision<'a>> = snapshot
+pub fn decide<'a>(profile: &'a Profile, pod: &Pod, snapshot: &Snapshot, seed: u64) -> Decision<'a> {
+    let scene = scene(profile.release, pod, snapshot);
+    let cycle = Cycle::prepare(profile, pod, &scene);
+    let mut nodes: Vec<NodeDecision<'a>> = scene
         .nodes()
         .map(|node| NodeDecision {
             node: node.clone(),
@@ -242,8 +243,13 @@ pub fn spread_over(totals: &[i64], max: i64) -> Vec<i64> {
 }
 
 /// The snapshot as kube-scheduler would see it while it decides for this pod: without the pod itself, should it be
-/// bound there already (a decision asked for again, or a question about a running pod).
-pub fn without_self<'s>(snapshot: &'s Snapshot, pod: &Pod) -> Cow<'s, Snapshot> {
+/// bound there already (a decision asked for again, or a question about a running pod). By the rules of 1.34 a pod that
+/// names its node (`spec.nodeName`) counts as running on it while all nodes are judged, since that release's cache takes
+/// in every pod that has one.
+pub fn scene<'s>(release: Release, pod: &Pod, snapshot: &'s Snapshot) -> Cow<'s, Snapshot> {
+    if release == Release::V1_34 && pod.is_assigned() {
+        return Cow::Owned(snapshot.with_pod(pod.clone()));
+    }
     match snapshot.pod(&pod.namespace, &pod.name) {
         Some(stored) if stored.is_assigned() => Cow::Owned(snapshot.without_pod(&pod.namespace, &pod.name)),
         _ => Cow::Borrowed(snapshot),
@@ -312,7 +318,11 @@ mod tests {
     fn totals_are_spread_over_the_range_asked_for() {
         // 612 is the lowest, 712 the highest: 637 is 25/100 of the way, 2.5 → 3.
         assert_eq!(spread_over(&[612, 712, 637, 613], 10), [0, 10, 3, 0]);
-        assert_eq!(spread_over(&[1_000_612, 1_000_712], 10), [0, 10], "a weight that all share does not flatten the rest");
+        assert_eq!(
+            spread_over(&[1_000_612, 1_000_712], 10),
+            [0, 10],
+            "a weight that all share does not flatten the rest"
+        );
         assert_eq!(spread_over(&[5, 5], 10), [10, 10]);
         assert_eq!(spread_over(&[], 10), [0_i64; 0]);
         assert_eq!(spread_over(&[i64::MIN, i64::MAX, 0], 100), [0, 100, 50]);
@@ -321,8 +331,10 @@ mod tests {
     #[test]
     fn a_pod_does_not_stand_in_its_own_way() {
         let snapshot = cluster([node("a").into(), pod("p").on("a").into()]);
-        let alone = without_self(&snapshot, &pod("p").build());
+        let alone = scene(Release::V1_22, &pod("p").build(), &snapshot);
         assert!(alone.node("a").is_some_and(|n| n.pods.is_empty()));
-        assert!(matches!(without_self(&snapshot, &pod("q").build()), Cow::Borrowed(_)));
+        assert!(matches!(scene(Release::V1_22, &pod("q").build(), &snapshot), Cow::Borrowed(_)));
+        let named = scene(Release::V1_34, &pod("q").on("a").build(), &snapshot);
+        assert_eq!(named.node("a").map(|n| n.pods.len()), Some(2), "1.34 counts it where it says it is");
     }
 }

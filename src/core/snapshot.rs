@@ -3,7 +3,8 @@
 //! A `Snapshot` is a handful of persistent maps: cloning it costs a few reference counts, so that an edited copy (for a
 //! what-if, or for the next revision) shares everything that did not change.
 //!
-//! Invariant: a snapshot built step by step, in any order of changes, equals one built at once from the same objects.
+//! Invariant: a snapshot built step by step, in any order of changes, equals one built at once from the same objects; but
+//! where nodes tell different sizes for one image, the first to come counts, as with kube-scheduler.
 //!
 //! Source: `pkg/scheduler/framework/types.go` (`NodeInfo`), `pkg/scheduler/internal/cache/snapshot.go`.
 
@@ -127,6 +128,15 @@ pub enum Object {
     PriorityClass(PriorityClass),
 }
 
+/// An image, as far as nodes hold it (`addNodeImageStates` in `pkg/scheduler/internal/cache/cache.go`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageState {
+    /// Bytes, as told by the first node that came to hold it.
+    pub size: i64,
+    /// How many nodes hold it.
+    pub nodes: usize,
+}
+
 /// One cluster at one revision.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
@@ -136,8 +146,7 @@ pub struct Snapshot {
     pods: OrdMap<NamespacedName, Arc<Pod>>,
     /// Pods bound to nodes that are not (or not yet) known, by node.
     homeless: OrdMap<Name, Arc<NodeInfo>>,
-    /// How many nodes hold an image of this name.
-    image_nodes: OrdMap<Name, usize>,
+    images: OrdMap<Name, ImageState>,
     namespaces: OrdMap<Name, Arc<Namespace>>,
     workloads: OrdMap<(WorkloadKind, NamespacedName), Arc<Workload>>,
     volumes: OrdMap<Name, Arc<PersistentVolume>>,
@@ -182,9 +191,9 @@ impl Snapshot {
         self.pods.get(&(namespace.into(), name.into()))
     }
 
-    /// On how many nodes there is an image of this name.
-    pub fn nodes_with_image(&self, image: &str) -> usize {
-        self.image_nodes.get(image).copied().unwrap_or(0)
+    /// An image by one of its names; `None` where no node holds it.
+    pub fn image(&self, name: &str) -> Option<ImageState> {
+        self.images.get(name).copied()
     }
 
     /// The labels of a namespace; none where the namespace is not stored.
@@ -352,12 +361,16 @@ impl Snapshot {
     }
 
     fn count_images(&mut self, node: &Node, add: bool) {
-        let names: std::collections::BTreeSet<&Name> = node.images.iter().flat_map(|i| &i.names).collect();
-        for name in names {
-            let before = self.image_nodes.get(name).copied().unwrap_or(0);
-            match if add { before + 1 } else { before.saturating_sub(1) } {
-                0 => drop(self.image_nodes.remove(name)),
-                count => drop(self.image_nodes.insert(name.clone(), count)),
+        let mut seen = std::collections::BTreeSet::new();
+        for (name, size) in node.images.iter().flat_map(|i| i.names.iter().map(|name| (name, i.size))) {
+            if !seen.insert(name) {
+                continue;
+            }
+            let mut state = self.image(name).unwrap_or(ImageState { size, nodes: 0 });
+            state.nodes = if add { state.nodes + 1 } else { state.nodes.saturating_sub(1) };
+            match state.nodes {
+                0 => drop(self.images.remove(name)),
+                _ => drop(self.images.insert(name.clone(), state)),
             }
         }
     }

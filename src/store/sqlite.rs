@@ -137,8 +137,9 @@ impl Store for Sqlite {
         let items: Vec<Columns> = sqlx::query_as(concat!(
             "SELECT ",
             object_columns!(),
-            " FROM cluster c JOIN object o ON o.cluster_id = c.cluster_id
-              WHERE c.name = ? AND o.kind = ? AND (o.ns, o.name) > (?, ?) AND o.ns < ? AND NOT o.deleted
+            " FROM object o
+              WHERE o.cluster_id = (SELECT cluster_id FROM cluster WHERE name = ?)
+              AND o.kind = ? AND (o.ns, o.name) > (?, ?) AND o.ns < ? AND NOT o.deleted
               ORDER BY o.ns, o.name LIMIT ?"
         ))
         .bind(cluster)
@@ -150,23 +151,24 @@ impl Store for Sqlite {
         .fetch_all(&mut *transaction)
         .await?;
         let items = rows::records(items)?;
-        let remaining = match items.last() {
-            Some(last) if query.limit == Some(items.len()) => {
-                let count: i64 = sqlx::query_scalar(
-                    "SELECT count(*) FROM cluster c JOIN object o ON o.cluster_id = c.cluster_id
-                     WHERE c.name = ? AND o.kind = ? AND (o.ns, o.name) > (?, ?) AND o.ns < ? AND NOT o.deleted",
-                )
-                .bind(cluster)
-                .bind(&*query.kind)
-                .bind(&last.key.namespace)
-                .bind(&last.key.name)
-                .bind(&end)
-                .fetch_one(&mut *transaction)
-                .await?;
-                u64::try_from(count).ok().filter(|count| *count > 0)
-            }
-            _ => None,
-        };
+        let mut remaining = None;
+        if query.limit == Some(items.len()) {
+            let (namespace, name) =
+                items.last().map_or((&start.0, &start.1), |last| (&last.key.namespace, &last.key.name));
+            let count: i64 = sqlx::query_scalar(
+                "SELECT count(*) FROM object o
+                 WHERE o.cluster_id = (SELECT cluster_id FROM cluster WHERE name = ?)
+                 AND o.kind = ? AND (o.ns, o.name) > (?, ?) AND o.ns < ? AND NOT o.deleted",
+            )
+            .bind(cluster)
+            .bind(&*query.kind)
+            .bind(namespace)
+            .bind(name)
+            .bind(&end)
+            .fetch_one(&mut *transaction)
+            .await?;
+            remaining = u64::try_from(count).ok().filter(|count| *count > 0);
+        }
         Ok(List { items, revision: head.revision, remaining })
     }
 
@@ -178,8 +180,9 @@ impl Store for Sqlite {
         let records: Vec<Columns> = sqlx::query_as(concat!(
             "SELECT ",
             object_columns!(),
-            " FROM cluster c JOIN object o ON o.cluster_id = c.cluster_id
-              WHERE c.name = ? AND o.rev > ? ORDER BY o.rev LIMIT ?"
+            " FROM object o
+              WHERE o.cluster_id = (SELECT cluster_id FROM cluster WHERE name = ?)
+              AND o.rev > ? ORDER BY o.rev LIMIT ?"
         ))
         .bind(cluster)
         .bind(signed(after))

@@ -116,7 +116,7 @@ fn readable<T>(converted: Converted<T>, at: &str) -> Result<T, DecodeError> {
 #[serde(rename_all = "PascalCase")]
 pub struct ExtenderFilterResult<'a> {
     /// The nodes that fit, as they came; null where names were sent.
-    #[schema(value_type = NodeList<'a>)]
+    #[schema(value_type = Option<NodeList<'a>>)]
     pub nodes: Option<EchoedNodes<'a>>,
     /// The names of the nodes that fit; null where nodes were sent in full.
     pub node_names: Option<Vec<&'a str>>,

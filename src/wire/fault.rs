@@ -4,8 +4,8 @@
 
 use std::fmt;
 
-/// One fault of one field, as it stands in `details.causes` of a `Status`.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+/// One fault of one field, which becomes a [`super::status::StatusCause`].
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause {
     /// The field, from the object's top: `spec.containers[0].resources.requests[cpu]`.
     pub field: String,
@@ -14,8 +14,6 @@ pub struct Cause {
     /// What is wrong, for people.
     pub message: String,
     /// Whether the object cannot be read at all with this fault, not even by a scheduler that lets other faults pass.
-    #[serde(skip)]
-    #[schema(ignore)]
     pub unreadable: bool,
 }
 

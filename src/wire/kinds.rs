@@ -265,6 +265,7 @@ mod tests {
         for row in ALL {
             assert_eq!(by_plural(row.group, row.plural).unwrap().kind, row.kind);
             assert_eq!(by_api_version(&row.api_version(), row.kind).unwrap().plural, row.plural);
+            assert_eq!(by_key(&row.key()).unwrap().kind, row.kind);
             assert_eq!(by_core(row.core).unwrap().kind, row.kind);
             let object = row.parse(br#"{"metadata":{"name":"x"}}"#).unwrap().object;
             assert_eq!(object_kind(&object), row.core, "the row's parse function gives the row's kind");

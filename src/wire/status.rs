@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::fault::Cause;
+
 /// The reply to a request that failed, or that has nothing else to say.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -85,4 +87,10 @@ pub struct StatusCause {
     #[serde(skip_serializing_if = "String::is_empty")]
     #[schema(required = false, example = "spec.containers[0].name")]
     pub field: String,
+}
+
+impl From<Cause> for StatusCause {
+    fn from(cause: Cause) -> Self {
+        Self { reason: cause.reason, message: cause.message, field: cause.field }
+    }
 }

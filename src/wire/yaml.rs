@@ -8,8 +8,8 @@ use serde_saphyr::Options;
 
 use super::decode::{self, DecodeError};
 
-/// How deep YAML may be nested, and lists within lists.
-const MAX_DEPTH: usize = 100;
+/// How deep YAML may be nested (the parser recurses: this stays far inside a 2 MiB stack), and lists within lists.
+const MAX_DEPTH: usize = 64;
 const MAX_LIST_DEPTH: usize = 4;
 /// How much the aliases of a body may make of it: this many parts, of anchored texts of this many bytes together.
 const MAX_ALIASED_EVENTS: usize = 10_000;
@@ -76,7 +76,7 @@ fn yaml_documents(body: &[u8]) -> Result<Vec<String>, DecodeError> {
 
 /// Limits that grow with the body: its length is bounded elsewhere, so all that has to be held down is what aliases
 /// and nesting make of it.
-fn options(length: usize) -> Options {
+pub(super) fn options(length: usize) -> Options {
     let most = length.saturating_add(64);
     let mut options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
@@ -160,6 +160,8 @@ fn gather(json: &str, parent: &Parent, at: &str, items: &mut Vec<Item>) -> Resul
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     fn kinds(body: &str, is_yaml: bool) -> Vec<(String, String, String)> {
@@ -226,6 +228,11 @@ mod tests {
         }
         let deep = "[".repeat(100_000);
         assert!(parse_items(deep.as_bytes(), false).is_err() && parse_items(deep.as_bytes(), true).is_err());
+        for opener in ["- ", "? ", "{a: ", "&a [", "- - ? "] {
+            for depth in [63, 64, 65, 99, 100, 101, 10_000] {
+                let _ = parse_items(opener.repeat(depth).as_bytes(), true);
+            }
+        }
         let nested = format!("{}{}", "[".repeat(10), "]".repeat(10));
         assert!(parse_items(nested.as_bytes(), false).is_err());
     }
@@ -235,7 +242,7 @@ mod tests {
         let mut laughs = String::from("a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n");
         for level in 1..12 {
             let previous = vec![format!("*a{}", level - 1); 9].join(", ");
-            laughs += &format!("a{level}: &a{level} [{previous}]\n");
+            let _ = writeln!(laughs, "a{level}: &a{level} [{previous}]");
         }
         assert!(parse_items(laughs.as_bytes(), true).is_err());
         let blob = format!("a: &a {}\nb: [{}]\n", "x".repeat(100_000), vec!["*a"; 9_000].join(", "));

@@ -2,58 +2,58 @@
 
 use podberth::store::{Atomicity, Change, Commit, Key, Outcome, Precondition, Refusal, Store, Write};
 
-pub const CLUSTER: &str = "test";
+pub(crate) const CLUSTER: &str = "test";
 
-pub fn pod(name: &str) -> Key {
+pub(crate) fn pod(name: &str) -> Key {
     Key::new("pods", "default", name)
 }
 
 /// Creates or replaces; the uid is the name's.
-pub fn put(key: Key, body: &str) -> Write {
+pub(crate) fn put(key: Key, body: &str) -> Write {
     let uid = format!("uid-{}", key.name);
     let change = Change::Put { body: body.to_owned().into(), uid, node: None };
     Write { key, precondition: Precondition::default(), change }
 }
 
-pub fn delete(key: Key) -> Write {
+pub(crate) fn delete(key: Key) -> Write {
     Write { key, precondition: Precondition::default(), change: Change::Delete }
 }
 
-pub fn bind(key: Key, node: &str) -> Write {
+pub(crate) fn bind(key: Key, node: &str) -> Write {
     Write { key, precondition: Precondition::default(), change: Change::SetNode(Some(node.into())) }
 }
 
 /// The same write, if the precondition holds.
-pub fn only(precondition: Precondition, write: Write) -> Write {
+pub(crate) fn only(precondition: Precondition, write: Write) -> Write {
     Write { precondition, ..write }
 }
 
-pub const fn created(revision: u64) -> Outcome {
+pub(crate) const fn created(revision: u64) -> Outcome {
     Outcome::Written { revision, created: true }
 }
 
-pub const fn written(revision: u64) -> Outcome {
+pub(crate) const fn written(revision: u64) -> Outcome {
     Outcome::Written { revision, created: false }
 }
 
-pub const fn unchanged(revision: u64) -> Outcome {
+pub(crate) const fn unchanged(revision: u64) -> Outcome {
     Outcome::Unchanged { revision }
 }
 
-pub const fn deleted(revision: u64) -> Outcome {
+pub(crate) const fn deleted(revision: u64) -> Outcome {
     Outcome::Deleted { revision }
 }
 
-pub const fn refused(refusal: Refusal) -> Outcome {
+pub(crate) const fn refused(refusal: Refusal) -> Outcome {
     Outcome::Refused(refusal)
 }
 
 /// Commits a batch of writes that stand each for itself.
-pub async fn each(store: &dyn Store, writes: Vec<Write>) -> Commit {
+pub(crate) async fn each(store: &dyn Store, writes: Vec<Write>) -> Commit {
     store.commit(CLUSTER, writes, Atomicity::Each).await.expect("the batch is committed")
 }
 
 /// Commits one write.
-pub async fn one(store: &dyn Store, write: Write) -> Outcome {
+pub(crate) async fn one(store: &dyn Store, write: Write) -> Outcome {
     each(store, vec![write]).await.outcomes.remove(0)
 }

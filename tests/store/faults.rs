@@ -18,7 +18,7 @@ enum Fault {
     LosesTheReply,
     /// Cuts the connection before the server hears of it.
     LosesTheCommit,
-    /// Passes it on, cuts, and refuses every later connection.
+    /// Passes it on, and cuts every connection from then on.
     GoesAway,
 }
 
@@ -27,7 +27,7 @@ enum Fault {
 struct Proxy {
     server: String,
     fault: Fault,
-    /// How many COMMITs are still let through unharmed; at `usize::MAX` all.
+    /// 1: strikes at the next COMMIT; 0: has struck.
     armed: AtomicUsize,
 }
 
@@ -42,7 +42,7 @@ impl Proxy {
         let accepting = Arc::clone(&proxy);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                if fault == Fault::GoesAway && accepting.armed.load(Ordering::SeqCst) == 0 {
+                if accepting.is_away() {
                     continue;
                 }
                 tokio::spawn(Arc::clone(&accepting).pass(client));
@@ -53,12 +53,12 @@ impl Proxy {
 
     async fn pass(self: Arc<Self>, mut client: TcpStream) -> std::io::Result<()> {
         let mut server = TcpStream::connect(&self.server).await?;
-        let (mut up, mut down) = ([0; 65536], [0; 65536]);
+        let (mut up, mut down) = (vec![0; 65536], vec![0; 65536]);
         loop {
             tokio::select! {
                 n = client.read(&mut up) => {
                     let message = &up[..n?];
-                    if message.is_empty() {
+                    if message.is_empty() || self.is_away() {
                         return Ok(());
                     }
                     let strikes = message == b"Q\0\0\0\x0bCOMMIT\0"
@@ -68,8 +68,7 @@ impl Proxy {
                     }
                     server.write_all(message).await?;
                     if strikes {
-                        server.read(&mut down).await?;
-                        return Ok(());
+                        return server.read(&mut down).await.map(drop);
                     }
                 }
                 n = server.read(&mut down) => {
@@ -81,6 +80,10 @@ impl Proxy {
                 }
             }
         }
+    }
+
+    fn is_away(&self) -> bool {
+        self.fault == Fault::GoesAway && self.armed.load(Ordering::SeqCst) == 0
     }
 
     fn strike_next_commit(&self) {

@@ -5,7 +5,7 @@ use podberth::store::{Head, Key, List, ListQuery, MigrationStatus, StoreError};
 use crate::build::{CLUSTER, delete, each, one, pod, put};
 use crate::database::Database;
 
-pub async fn an_unknown_cluster_is_empty(database: Database) {
+pub(crate) async fn an_unknown_cluster_is_empty(database: Database) {
     let store = database.store().await;
     assert_eq!(store.head("none").await.unwrap(), Head::default());
     assert_eq!(store.get("none", &pod("a")).await.unwrap(), None);
@@ -17,7 +17,7 @@ pub async fn an_unknown_cluster_is_empty(database: Database) {
     assert_eq!(store.clusters().await.unwrap(), Vec::<String>::new(), "reading creates no cluster");
 }
 
-pub async fn clusters_are_apart(database: Database) {
+pub(crate) async fn clusters_are_apart(database: Database) {
     let store = database.store().await;
     for cluster in ["b", "a", "ü"] {
         let commit = store.commit(cluster, vec![put(pod("x"), cluster)], podberth::store::Atomicity::Each).await;
@@ -32,7 +32,7 @@ pub async fn clusters_are_apart(database: Database) {
 }
 
 /// In byte order, upper case comes before lower case and both before what is not ASCII, whatever the locale.
-pub async fn lists_in_order_page_by_page(database: Database) {
+pub(crate) async fn lists_in_order_page_by_page(database: Database) {
     let store = database.store().await;
     let sorted = [("", "z"), ("A", "a"), ("a", "B"), ("a", "a"), ("a", "a-b"), ("a", "a.b"), ("a", "é"), ("é", "a")];
     let mut writes: Vec<_> = sorted.iter().rev().map(|(ns, name)| put(Key::new("pods", *ns, *name), "1")).collect();
@@ -61,7 +61,7 @@ pub async fn lists_in_order_page_by_page(database: Database) {
     assert_eq!((nothing.items.len(), nothing.remaining), (0, Some(8)));
 }
 
-pub async fn lists_one_namespace(database: Database) {
+pub(crate) async fn lists_one_namespace(database: Database) {
     let store = database.store().await;
     let keys = [("", "x"), ("a", "1"), ("a", "2"), ("a", "3"), ("a-b", "1"), ("ab", "1"), ("b", "1")];
     each(&*store, keys.iter().map(|(ns, name)| put(Key::new("pods", *ns, *name), "1")).collect()).await;
@@ -85,7 +85,7 @@ pub async fn lists_one_namespace(database: Database) {
     assert_eq!(names("none", None, None).await, (String::new(), None));
 }
 
-pub async fn follows_changes_page_by_page(database: Database) {
+pub(crate) async fn follows_changes_page_by_page(database: Database) {
     let store = database.store().await;
     for i in 0..10 {
         one(&*store, put(pod(&format!("p{i}")), "1")).await;
@@ -109,7 +109,7 @@ pub async fn follows_changes_page_by_page(database: Database) {
     assert_eq!((ahead.records.len(), ahead.head.revision), (0, 12), "who is ahead of the head is told by it");
 }
 
-pub async fn knows_whether_it_is_migrated(database: Database) {
+pub(crate) async fn knows_whether_it_is_migrated(database: Database) {
     let store = database.open().await;
     let before = store.migration_status().await.unwrap();
     assert_eq!((before.applied, before.is_current()), (0, false));
@@ -121,7 +121,7 @@ pub async fn knows_whether_it_is_migrated(database: Database) {
     assert_eq!(store.migration_status().await.unwrap(), MigrationStatus { applied: known, known });
 }
 
-pub async fn refuses_calls_after_close(database: Database) {
+pub(crate) async fn refuses_calls_after_close(database: Database) {
     let store = database.store().await;
     store.close().await;
     assert!(matches!(store.ping().await, Err(StoreError::Unavailable(_))));

@@ -6,7 +6,7 @@ use podberth::store::{Atomicity, Change, Commit, Key, Precondition, Refusal, Sto
 use crate::build::{CLUSTER, bind, created, delete, deleted, each, one, only, pod, put, refused, unchanged, written};
 use crate::database::Database;
 
-pub async fn creates_and_replaces(database: Database) {
+pub(crate) async fn creates_and_replaces(database: Database) {
     let store = database.store().await;
     assert_eq!(one(&*store, put(pod("a"), "1")).await, created(1));
     assert_eq!(one(&*store, put(pod("b"), "1")).await, created(2));
@@ -17,7 +17,7 @@ pub async fn creates_and_replaces(database: Database) {
     assert_eq!(store.get(CLUSTER, &pod("c")).await.unwrap(), None);
 }
 
-pub async fn creates_only_what_is_absent(database: Database) {
+pub(crate) async fn creates_only_what_is_absent(database: Database) {
     let store = database.store().await;
     let create = only(Precondition::absent(), put(pod("a"), "1"));
     assert_eq!(one(&*store, create.clone()).await, created(1));
@@ -26,7 +26,7 @@ pub async fn creates_only_what_is_absent(database: Database) {
     assert_eq!(one(&*store, create).await, created(3));
 }
 
-pub async fn changes_only_what_exists(database: Database) {
+pub(crate) async fn changes_only_what_exists(database: Database) {
     let store = database.store().await;
     let not_found = refused(Refusal::NotFound);
     assert_eq!(one(&*store, delete(pod("a"))).await, not_found);
@@ -39,7 +39,7 @@ pub async fn changes_only_what_exists(database: Database) {
     assert_eq!(store.head(CLUSTER).await.unwrap().revision, 2);
 }
 
-pub async fn compares_and_sets_the_revision(database: Database) {
+pub(crate) async fn compares_and_sets_the_revision(database: Database) {
     let store = database.store().await;
     one(&*store, put(pod("a"), "1")).await;
     assert_eq!(one(&*store, only(Precondition::revision(1), put(pod("a"), "2"))).await, written(2));
@@ -49,7 +49,7 @@ pub async fn compares_and_sets_the_revision(database: Database) {
     assert_eq!(one(&*store, only(Precondition::revision(2), delete(pod("a")))).await, deleted(3));
 }
 
-pub async fn compares_the_uid(database: Database) {
+pub(crate) async fn compares_the_uid(database: Database) {
     let store = database.store().await;
     one(&*store, put(pod("a"), "1")).await;
     let uid = |uid: &str| Precondition { uid: Some(uid.into()), ..Precondition::default() };
@@ -59,7 +59,7 @@ pub async fn compares_the_uid(database: Database) {
     assert_eq!(one(&*store, only(uid("uid-a"), delete(pod("a")))).await, refused(Refusal::NotFound));
 }
 
-pub async fn deletes_and_creates_anew(database: Database) {
+pub(crate) async fn deletes_and_creates_anew(database: Database) {
     let store = database.store().await;
     each(&*store, vec![put(pod("a"), "1"), bind(pod("a"), "n")]).await;
     assert_eq!(one(&*store, delete(pod("a"))).await, deleted(3));
@@ -72,7 +72,7 @@ pub async fn deletes_and_creates_anew(database: Database) {
     assert_eq!((record.revision, record.create_revision, record.node, &*record.body), (4, 4, None, b"1".as_slice()));
 }
 
-pub async fn another_uid_is_another_object(database: Database) {
+pub(crate) async fn another_uid_is_another_object(database: Database) {
     let store = database.store().await;
     one(&*store, put(pod("a"), "1")).await;
     let mut other = put(pod("a"), "1");
@@ -81,7 +81,7 @@ pub async fn another_uid_is_another_object(database: Database) {
     assert_eq!(store.get(CLUSTER, &pod("a")).await.unwrap().unwrap().create_revision, 2);
 }
 
-pub async fn writes_nothing_that_changes_nothing(database: Database) {
+pub(crate) async fn writes_nothing_that_changes_nothing(database: Database) {
     let store = database.store().await;
     one(&*store, put(pod("a"), "1")).await;
     one(&*store, put(pod("b"), "1")).await;
@@ -92,7 +92,7 @@ pub async fn writes_nothing_that_changes_nothing(database: Database) {
     assert_eq!(store.head(CLUSTER).await.unwrap().revision, 3);
 }
 
-pub async fn binds_without_touching_the_body(database: Database) {
+pub(crate) async fn binds_without_touching_the_body(database: Database) {
     let store = database.store().await;
     one(&*store, put(pod("a"), "1")).await;
     assert_eq!(one(&*store, bind(pod("a"), "n1")).await, written(2));
@@ -102,7 +102,7 @@ pub async fn binds_without_touching_the_body(database: Database) {
     assert_eq!(one(&*store, put(pod("a"), "1")).await, written(3), "the node is part of what is put");
 }
 
-pub async fn losers_do_not_harm_each_other(database: Database) {
+pub(crate) async fn losers_do_not_harm_each_other(database: Database) {
     let store = database.store().await;
     one(&*store, put(pod("a"), "1")).await;
     let commit = each(
@@ -124,7 +124,7 @@ pub async fn losers_do_not_harm_each_other(database: Database) {
     assert_eq!(commit, Commit { revision: 3, outcomes });
 }
 
-pub async fn all_or_nothing(database: Database) {
+pub(crate) async fn all_or_nothing(database: Database) {
     let store = database.store().await;
     one(&*store, put(pod("a"), "1")).await;
     let writes = vec![put(pod("b"), "1"), delete(pod("x")), put(pod("a"), "1")];
@@ -137,7 +137,7 @@ pub async fn all_or_nothing(database: Database) {
     assert_eq!(commit, Commit { revision: 3, outcomes: vec![created(2), deleted(3)] });
 }
 
-pub async fn goes_through_one_key_in_order(database: Database) {
+pub(crate) async fn goes_through_one_key_in_order(database: Database) {
     let store = database.store().await;
     let commit = each(
         &*store,
@@ -161,13 +161,13 @@ pub async fn goes_through_one_key_in_order(database: Database) {
     assert_eq!(seen, [("b", 3, 3, None), ("a", 6, 5, Some("n"))]);
 }
 
-pub async fn an_empty_batch_does_nothing(database: Database) {
+pub(crate) async fn an_empty_batch_does_nothing(database: Database) {
     let store = database.store().await;
     one(&*store, put(pod("a"), "1")).await;
     assert_eq!(each(&*store, vec![]).await, Commit { revision: 1, outcomes: vec![] });
 }
 
-pub async fn holds_any_body(database: Database) {
+pub(crate) async fn holds_any_body(database: Database) {
     let store = database.store().await;
     let bodies = [
         Bytes::new(),
@@ -193,7 +193,7 @@ pub async fn holds_any_body(database: Database) {
     assert_eq!(each(&*store, writes).await.outcomes, (1..=5).map(unchanged).collect::<Vec<_>>());
 }
 
-pub async fn refuses_keys_no_engine_can_hold(database: Database) {
+pub(crate) async fn refuses_keys_no_engine_can_hold(database: Database) {
     let store = database.store().await;
     let long = "x".repeat(2_000);
     let keys = [
@@ -217,7 +217,7 @@ pub async fn refuses_keys_no_engine_can_hold(database: Database) {
     assert!(matches!(store.head("a\0b").await, Err(StoreError::Invalid(_))));
 }
 
-pub async fn writes_large_batches(database: Database) {
+pub(crate) async fn writes_large_batches(database: Database) {
     let store = database.store().await;
     let name = |i: usize| format!("pod-{i:05}");
     let writes = |body: &str| (0..5_000).map(|i| put(pod(&name(i)), body)).collect::<Vec<_>>();

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 /// Which database to make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Engine {
+pub(crate) enum Engine {
     SqliteFile,
     SqliteMemory,
     Postgres,
@@ -16,19 +16,19 @@ pub enum Engine {
 
 /// An empty database of one test's own.
 #[derive(Debug, Clone)]
-pub struct Database {
-    pub url: String,
+pub(crate) struct Database {
+    pub(crate) url: String,
     directory: Option<Arc<tempfile::TempDir>>,
 }
 
 impl Database {
     /// Opens it, not migrated.
-    pub async fn open(&self) -> Arc<dyn Store> {
+    pub(crate) async fn open(&self) -> Arc<dyn Store> {
         store::open(&self.url, &Options::default()).await.expect("the database opens")
     }
 
     /// Opens and migrates it.
-    pub async fn store(&self) -> Arc<dyn Store> {
+    pub(crate) async fn store(&self) -> Arc<dyn Store> {
         let store = self.open().await;
         store.migrate().await.expect("the database migrates");
         store
@@ -61,7 +61,7 @@ impl Database {
 }
 
 /// Runs a test with a database of its own.
-pub async fn with_database<F>(engine: Engine, test: impl FnOnce(Database) -> F)
+pub(crate) async fn with_database<F>(engine: Engine, test: impl FnOnce(Database) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -74,19 +74,19 @@ where
 }
 
 /// The URL of another database on the test server.
-pub fn postgres_url(name: &str) -> String {
+pub(crate) fn postgres_url(name: &str) -> String {
     let admin = admin_url();
     let (server, _) = admin.rsplit_once('/').expect("the admin URL names a database");
     format!("{server}/{name}")
 }
 
 /// Executes a statement on the test server.
-pub async fn admin(sql: &str) {
+pub(crate) async fn admin(sql: &str) {
     execute(&admin_url(), sql).await;
 }
 
 /// Executes a statement on a PostgreSQL database.
-pub async fn execute(url: &str, sql: &str) {
+pub(crate) async fn execute(url: &str, sql: &str) {
     let mut connection = PgConnection::connect(url).await.expect("the test server answers");
     connection.execute(AssertSqlSafe(sql.to_owned())).await.expect("the statement is right");
     connection.close().await.expect("the connection closes");

@@ -23,7 +23,7 @@ pub use node::{AvoidController, ConditionStatus, Image, Node, PREFER_AVOID_PODS}
 pub use pod::Pod;
 pub use ports::{HostPort, Protocol};
 pub use quantity::{Quantity, QuantityError};
-pub use requests::{ContainerRequests, PodRequests, resized};
+pub use requests::{ContainerRequests, PodRequests};
 pub use resources::{ResourceList, Resources};
 pub use taint::{Effect, Taint, Toleration, TolerationOperator, UNSCHEDULABLE, first_untolerated};
 pub use topology::{InclusionPolicy, TopologySpreadConstraint, WhenUnsatisfiable};

@@ -12,7 +12,7 @@ use super::{Name, Quantity, ResourceList, Resources, resources};
 /// What one container asks for, and how it counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContainerRequests {
-    /// `resources.requests`; of a container that was resized in place, what [`resized`] says.
+    /// `resources.requests`.
     pub requests: ResourceList,
     /// An init container with `restartPolicy: Always` (a sidecar): it goes on beside the others.
     pub restartable: bool,
@@ -92,24 +92,6 @@ impl PodRequests {
         add(&mut total, &self.overhead);
         Resources::from_list(&total)
     }
-}
-
-/// What a container asks for while it is resized in place: of each resource the highest of what its spec asks for and
-/// what its status says it has (`resources.requests`) and was granted (`allocatedResources`). The kubelet may have
-/// turned the resize down for good (`infeasible`); then the spec does not count.
-pub fn resized(
-    spec: &ResourceList,
-    status: Option<&ResourceList>,
-    allocated: &ResourceList,
-    infeasible: bool,
-) -> ResourceList {
-    let Some(status) = status else { return spec.clone() };
-    let mut highest = status.clone();
-    raise_to(&mut highest, allocated);
-    if !infeasible {
-        raise_to(&mut highest, spec);
-    }
-    highest
 }
 
 fn may_stand_at_pod_level(name: &str) -> bool {
@@ -223,15 +205,5 @@ mod tests {
         assert_eq!((pod.non_zero().milli_cpu, pod.non_zero().memory), (600, 400 * MI));
         // the pod's own score looks at containers alone: 1000 + 100 (default) + 100
         assert_eq!((pod.scored().milli_cpu, pod.scored().get("hugepages-2Mi")), (1200, 0));
-    }
-
-    #[test]
-    fn a_container_being_resized_counts_as_the_highest_of_what_it_has_and_wants() {
-        let (spec, status, allocated) = (list(&[("cpu", "1")]), list(&[("cpu", "2")]), list(&[("memory", "1Gi")]));
-        assert_eq!(resized(&spec, Some(&status), &allocated, false), list(&[("cpu", "2"), ("memory", "1Gi")]));
-        let wish = list(&[("cpu", "4")]);
-        assert_eq!(resized(&wish, Some(&status), &ResourceList::new(), true), status);
-        assert_eq!(resized(&wish, Some(&status), &ResourceList::new(), false), wish);
-        assert_eq!(resized(&spec, None, &allocated, false), spec);
     }
 }

@@ -373,6 +373,7 @@ fn build_priorities(
 
 /// Of a resource listed twice the last weight counts.
 fn last_of_each(resources: &[ResourceWeight]) -> Vec<ResourceWeight> {
-    let is_last = |i: usize, name: &Name| resources.iter().skip(i + 1).all(|later| later.name != *name);
-    resources.iter().enumerate().filter(|(i, r)| is_last(*i, &r.name)).map(|(_, r)| r.clone()).collect()
+    let mut seen = BTreeSet::new();
+    let last: Vec<_> = resources.iter().rev().filter(|r| seen.insert(&r.name)).cloned().collect();
+    last.into_iter().rev().collect()
 }

@@ -138,13 +138,12 @@ impl Configuration {
         let wanted = scheduler_name.unwrap_or(DEFAULT_SCHEDULER);
         let position = compiled.iter().position(|(name, _)| &***name == wanted);
         let position = position.or_else(|| scheduler_name.is_none().then_some(0));
-        match position.filter(|at| *at < compiled.len()) {
-            Some(at) => Faults::or(faults, compiled.swap_remove(at).1),
-            None => {
-                faults.push(Fault::new("profiles", format!("no profile has the schedulerName {wanted:?}")));
-                Err(Faults(faults))
-            }
+        if position.is_none_or(|at| at >= compiled.len()) {
+            faults.push(Fault::new("profiles", format!("no profile has the schedulerName {wanted:?}")));
         }
+        let at = position.unwrap_or_default();
+        let chosen = compiled.into_iter().nth(at).map_or_else(|| Profile::empty(RELEASE), |(_, profile)| profile);
+        Faults::or(faults, chosen)
     }
 }
 

@@ -168,7 +168,7 @@ impl Converter {
         let mut strategy = ScoringStrategy { kind: kind.into(), resources: cpu_and_memory(), shape: None };
         if kind == "RequestedToCapacityRatio" {
             let entries = policy.priorities.as_deref().unwrap_or_default().iter();
-            let ratio = entries.filter_map(|e| e.argument.as_ref()?.requested_to_capacity_ratio.as_ref()).last();
+            let ratio = entries.filter_map(|e| e.argument.as_ref()?.requested_to_capacity_ratio.as_ref()).next_back();
             if !self.capacity_ratio(ratio, &mut strategy) {
                 return;
             }

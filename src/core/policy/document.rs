@@ -12,7 +12,7 @@ use crate::core::{
 pub const DEFAULT_EXTENDER_MAX_SCORE: i64 = 10;
 
 /// A Policy.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     /// The predicates listed; `None` (the list is absent) stands for the default ones.
     pub predicates: Option<Vec<PredicateEntry>>,
@@ -41,19 +41,6 @@ pub struct Scoring {
 impl Default for Scoring {
     fn default() -> Self {
         Self { strategy: Combination::WeightedSum, extender_max_score: DEFAULT_EXTENDER_MAX_SCORE }
-    }
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self {
-            predicates: None,
-            priorities: None,
-            extenders: Vec::new(),
-            hard_pod_affinity_symmetric_weight: 0,
-            always_check_all_predicates: false,
-            scoring: Scoring::default(),
-        }
     }
 }
 

@@ -108,7 +108,7 @@ pub(super) fn validate(field: &str, extenders: &[Extender], faults: &mut Vec<Fau
             }
         }
         if let Some(tls) = &extender.tls {
-            tls.validate(&format!("{at}.tlsConfig"), extender.enable_https, faults);
+            tls.validate(&format!("{at}.tlsConfig"), faults);
         }
     }
     let binders = extenders.iter().filter(|e| !e.bind_verb.is_empty()).count();
@@ -138,7 +138,7 @@ pub(super) fn ignored_resources(extenders: &[Extender]) -> Vec<Name> {
 impl TlsConfig {
     /// What `TLSConfigFor` in `client-go/transport/transport.go` refuses. Files are never opened: a policy comes over
     /// the network and must not reach into the server's file system.
-    fn validate(&self, field: &str, enable_https: bool, faults: &mut Vec<Fault>) {
+    fn validate(&self, field: &str, faults: &mut Vec<Fault>) {
         let has_ca = !self.ca_data.is_empty() || !self.files.ca.is_empty();
         if has_ca && self.insecure {
             faults.push(Fault::new(
@@ -157,7 +157,7 @@ impl TlsConfig {
                 format!("open {path}: files named in a policy are never opened; put what it holds into {instead}"),
             ));
         }
-        if !self.ca_data.is_empty() && !(enable_https && self.insecure) && !has_pem(&self.ca_data, "CERTIFICATE") {
+        if !self.ca_data.is_empty() && !has_pem(&self.ca_data, "CERTIFICATE") {
             faults.push(Fault::new(
                 format!("{field}.caData"),
                 "unable to load root certificates: unable to parse bytes as PEM block",

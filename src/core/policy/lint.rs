@@ -118,6 +118,7 @@ fn lint_predicates(entries: &[PredicateEntry], warnings: &mut Vec<Warning>) {
 
 fn lint_priorities(entries: &[PriorityEntry], warnings: &mut Vec<Warning>) {
     let mut votes: Vec<Vote> = Vec::new();
+    let mut listed = BTreeMap::new();
     for (i, entry) in entries.iter().enumerate() {
         let field = format!("priorities[{i}]");
         retired(&field, &entry.name, warnings);
@@ -146,21 +147,22 @@ fn lint_priorities(entries: &[PriorityEntry], warnings: &mut Vec<Warning>) {
         }
         let registration = priorities::find(&entry.name);
         let name = registration.map_or(&*entry.name, |r| r.identity.name).to_owned();
-        if registration.is_some() && entry.argument.is_some() && ratio.is_none() {
+        let read_by = registration.is_none_or(|r| names::takes_an_argument(&entry.name, r.identity.plugin));
+        if entry.argument.is_some() && !read_by {
             let why = format!("the argument is not read: {} is the name of a priority of its own", entry.name);
             warnings.push(Warning::new(format!("{field}.argument"), why));
         }
         let default_weight = registration.and_then(|r| r.default_weight);
-        match votes.iter_mut().find(|vote| vote.name == name) {
-            Some(earlier) => {
-                let why = format!("{name} is listed already as {}; the last weight counts", earlier.field);
-                warnings.push(Warning::new(&*field, why));
-                earlier.weight = cut;
-            }
-            None => votes.push(Vote { field, name, weight: cut, default_weight }),
+        if let Some(earlier) = listed.get(&name).and_then(|at: &usize| votes.get_mut(*at)) {
+            let why = format!("{name} is listed already as {}; the last weight counts", earlier.field);
+            warnings.push(Warning::new(&*field, why));
+            earlier.weight = cut;
+        } else {
+            listed.insert(name.clone(), votes.len());
+            votes.push(Vote { field, name, weight: cut, default_weight });
         }
     }
-    let pulls = |name: &str| votes.iter().find(|vote| vote.name == name);
+    let pulls = |name: &str| listed.get(name).and_then(|at| votes.get(*at));
     if let (Some(_), Some(most)) = (pulls("LeastRequestedPriority"), pulls("MostRequestedPriority")) {
         let why = "LeastRequestedPriority and MostRequestedPriority pull against each other";
         warnings.push(Warning::new(&*most.field, why));
@@ -177,10 +179,11 @@ fn lint_votes(votes: &[Vote], warnings: &mut Vec<Warning>) {
         }
         return;
     }
-    for (i, vote) in votes.iter().enumerate().filter(|(_, vote)| vote.default_weight != Some(vote.weight)) {
-        // One point of this priority against the widest difference that all others can make together.
-        let others = votes.iter().enumerate().filter(|(j, _)| *j != i);
-        let others: i128 = others.map(|(_, v)| i128::from(v.weight.max(0)) * i128::from(MAX_NODE_SCORE)).sum();
+    // The widest difference that a priority can make between two nodes.
+    let reach = |vote: &Vote| i128::from(vote.weight.max(0)) * i128::from(MAX_NODE_SCORE);
+    let all: i128 = votes.iter().map(reach).sum();
+    for vote in votes.iter().filter(|vote| vote.default_weight != Some(vote.weight)) {
+        let others = all - reach(vote);
         if i128::from(vote.weight) > others {
             let why = format!(
                 "{} outvotes all other priorities together: one point of it weighs {}, theirs at most {others}",

@@ -17,22 +17,31 @@ pub(super) struct Argued {
     pub argument: &'static str,
 }
 
-/// Predicates that are configured by argument.
+/// `serviceAffinity`.
 pub(super) const SERVICE_AFFINITY: Argued =
     Argued { plugin: "ServiceAffinity", key: "CheckServiceAffinity", argument: "serviceAffinity" };
+/// `labelsPresence`.
 pub(super) const LABELS_PRESENCE: Argued =
     Argued { plugin: "NodeLabel", key: "CheckNodeLabelPresence", argument: "labelsPresence" };
 
-/// Priorities that are configured by argument; 1.22 registers them by their plugin's name.
+/// `serviceAntiAffinity`; 1.22 registers priorities that need an argument by their plugin's name.
 pub(super) const SERVICE_ANTI_AFFINITY: Argued =
     Argued { plugin: "ServiceAffinity", key: "ServiceAffinity", argument: "serviceAntiAffinity" };
+/// `labelPreference`.
 pub(super) const LABEL_PREFERENCE: Argued =
     Argued { plugin: "NodeLabel", key: "NodeLabel", argument: "labelPreference" };
+/// `requestedToCapacityRatioArguments`.
 pub(super) const CAPACITY_RATIO: Argued = Argued {
     plugin: "RequestedToCapacityRatio",
     key: "RequestedToCapacityRatio",
     argument: "requestedToCapacityRatioArguments",
 };
+
+/// Whether an entry of this name, that of a rule carried by this plugin, is configured by its argument.
+pub(super) fn takes_an_argument(name: &str, plugin: &str) -> bool {
+    let argued = [&SERVICE_ANTI_AFFINITY, &LABEL_PREFERENCE, &CAPACITY_RATIO];
+    argued.iter().any(|argued| argued.plugin == plugin && argued.key != name)
+}
 
 /// A name that 1.22 does not know any more.
 pub(super) struct Retired {

@@ -187,7 +187,9 @@ pub(super) fn csi_node_affinity(volume: &PersistentVolume, plugin: &InTreePlugin
                 terms.push(NodeSelectorTerm::default());
             }
             let requirement = Requirement { key: topology_key.into(), operator: Operator::In(zones) };
-            terms.iter_mut().for_each(|term| term.match_expressions.push(requirement.clone()));
+            for term in terms {
+                term.match_expressions.push(requirement.clone());
+            }
         }
     }
     if region == topology::BETA_REGION && has_values(affinity.as_ref(), region) {
@@ -201,15 +203,13 @@ fn topology_labels(volume: &PersistentVolume) -> (&'static str, &'static str) {
     let current = (topology::ZONE, topology::REGION);
     let beta = (topology::BETA_ZONE, topology::BETA_REGION);
     let affinity = volume.node_affinity.as_ref();
-    if requirements(affinity).any(|r| *r.key == *current.0) {
-        current
-    } else if requirements(affinity).any(|r| *r.key == *beta.0) {
-        beta
-    } else if !volume.labels.has(current.0) && volume.labels.has(beta.0) {
-        beta
+    let named = |label: &str| requirements(affinity).any(|r| *r.key == *label);
+    let beta_only = if named(current.0) || named(beta.0) {
+        !named(current.0)
     } else {
-        current
-    }
+        volume.labels.has(beta.0) && !volume.labels.has(current.0)
+    };
+    if beta_only { beta } else { current }
 }
 
 fn requirements(affinity: Option<&NodeSelector>) -> impl Iterator<Item = &Requirement> {

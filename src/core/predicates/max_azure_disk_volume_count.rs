@@ -16,7 +16,7 @@
 //! `pkg/scheduler/framework/plugins/nodevolumelimits/non_csi.go`.
 //! - 1.6: `MaxPDVolumeCountChecker` in `plugin/pkg/scheduler/algorithm/predicates/predicates.go`, new in that release. A
 //!   claim or volume that was not there counted as one; an unbound claim was an error.
-//! - 1.22: its migration to CSI is off in 1.22, so its volumes are counted here on every node.
+//! - 1.22: the plugin's migration to CSI is off, so its volumes are counted here on every node.
 //! - 1.34: the plugin is gone and the rule asks nothing. `NodeVolumeLimits` (`MaxCSIVolumeCountPred`) counts these volumes
 //!   as their CSI driver's.
 //!

@@ -14,8 +14,8 @@
 //!
 //! # Kubernetes source
 //! `pkg/scheduler/framework/plugins/imagelocality/image_locality.go`. 1.34 counts init containers, in the sum and in their
-//! number; 1.22 does not. Where nodes give different sizes for one image, each node's own counts here; kube-scheduler's
-//! live cache keeps the size that it saw first (`addNodeImageStates` in `cache.go`). 1.6 (`image_locality.go` in
+//! number; 1.22 does not. Where nodes tell different sizes for one image, the first node to come counts for all
+//! (`addNodeImageStates` in `pkg/scheduler/internal/cache/cache.go`). 1.6 (`image_locality.go` in
 //! `plugin/pkg/scheduler/algorithm/priorities`) scored 0 to 10, by sizes alone, in ten steps from 23 MiB to 1000 MiB, and
 //! completed no names.
 //!
@@ -58,22 +58,16 @@ impl Priority for ImageLocality {
     fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &[Arc<NodeInfo>]) -> Vec<i64> {
         let init = if self.release == Release::V1_34 { &pod.init_images[..] } else { &[] };
         let containers = (init.len() + pod.images.len()) as i64;
-        let present: Vec<(Name, f64)> = init
-            .iter()
-            .chain(&pod.images)
-            .map(with_tag)
-            .map(|image| {
-                let spread = snapshot.nodes_with_image(&image) as f64 / snapshot.node_count() as f64;
-                (image, spread)
-            })
-            .filter(|(_, spread)| *spread > 0.0)
-            .collect();
+        let scaled = |image: &Name| {
+            let name = with_tag(image);
+            let state = snapshot.image(&name)?;
+            let spread = state.nodes as f64 / snapshot.node_count() as f64;
+            Some((name, (state.size as f64 * spread) as i64))
+        };
+        let present: Vec<(Name, i64)> = init.iter().chain(&pod.images).filter_map(scaled).collect();
         let score = |node: &Arc<NodeInfo>| {
-            let scaled = |(image, spread): &(Name, f64)| {
-                let held = node.node.images.iter().find(|held| held.names.contains(image));
-                held.map_or(0, |held| (held.size as f64 * spread) as i64)
-            };
-            scale(present.iter().map(scaled).fold(0, i64::saturating_add), containers)
+            let held = present.iter().filter(|(name, _)| node.node.images.iter().any(|i| i.names.contains(name)));
+            scale(held.fold(0, |sum: i64, (_, size)| sum.saturating_add(*size)), containers)
         };
         candidates.iter().map(score).collect()
     }
@@ -128,6 +122,13 @@ mod tests {
         // a: 40/4 = 10, less than 23
         assert_eq!(scores(Release::V1_22, &[], &["db:latest"], &nodes), [0, 0, 0, 0]);
         assert_eq!(scores(Release::V1_22, &[], &[], &nodes), [0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn the_size_that_came_first_counts_on_all_nodes() {
+        let nodes = [holds(node("a"), &["app:1"], 523), holds(node("b"), &["app:1"], 900)];
+        // (523-23)×100/(1000-23) = 51.2
+        assert_eq!(scores(Release::V1_22, &[], &["app:1"], &nodes), [51, 51]);
     }
 
     #[test]

@@ -61,6 +61,9 @@ impl Postgres {
             }
             *in_doubt = None;
         }
+        if batch.writes.len() > CHUNK {
+            self.allow_time_to_decide(&mut transaction, batch.writes.len()).await?;
+        }
         let head = rows::unsigned(bumped)?.saturating_sub(batch.writes.len() as u64);
         let mut current = Vec::new();
         if head > 0 {
@@ -111,6 +114,15 @@ impl Postgres {
             self.within(create).await?;
         }
         Err(StoreError::Aborted("other clusters were being created at the same time".into()))
+    }
+
+    /// The server takes a transaction for idle while a large import is decided on here.
+    async fn allow_time_to_decide(&self, connection: &mut PgConnection, writes: usize) -> Result<(), StoreError> {
+        let idle = self.idle.saturating_add(Duration::from_micros(200).saturating_mul(writes as u32));
+        let set = sqlx::query("SELECT set_config('idle_in_transaction_session_timeout', $1, true)")
+            .bind(idle.as_millis().to_string())
+            .execute(connection);
+        self.within(set).await.map(drop)
     }
 
     async fn is_written(

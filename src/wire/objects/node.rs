@@ -3,7 +3,7 @@
 //! Source: `api/core/v1/types.go` (`Node`), `pkg/apis/core/validation/validation.go` (`ValidateNode`,
 //! `validateNodeTaints`), `component-helpers/scheduling/corev1/helpers.go` (`GetAvoidPodsFromNodeAnnotations`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -12,7 +12,7 @@ use super::{
     Converted, converted,
     meta::{ObjectMeta, OwnerReference},
     names,
-    quantity::{QuantityMap, resource_list},
+    quantity::{QuantityText, resource_list},
 };
 use crate::{
     core::model::{self, AvoidController, ConditionStatus, Effect, Image, PREFER_AVOID_PODS, Resources, Taint},
@@ -62,10 +62,10 @@ pub struct NodeTaint {
 #[serde(rename_all = "camelCase", default)]
 pub struct NodeStatus {
     /// All that it has.
-    pub capacity: QuantityMap,
+    pub capacity: BTreeMap<String, QuantityText>,
     /// What it offers to pods; where it is absent, its capacity.
     #[schema(nullable = false)]
-    pub allocatable: Option<QuantityMap>,
+    pub allocatable: Option<BTreeMap<String, QuantityText>>,
     /// The images that it holds.
     pub images: Vec<ContainerImage>,
     /// Its conditions.

@@ -14,7 +14,7 @@ use super::{
     converted,
     meta::{ObjectMeta, instant, labels},
     names, node,
-    quantity::{QuantityMap, resource_list},
+    quantity::{QuantityText, resource_list},
     volume::Volume,
 };
 use crate::{
@@ -54,7 +54,7 @@ pub struct PodSpec {
     /// Amounts for the pod as a whole.
     pub resources: ResourceRequirements,
     /// What running the pod costs besides its containers.
-    pub overhead: QuantityMap,
+    pub overhead: BTreeMap<String, QuantityText>,
     /// Labels that its node must have.
     pub node_selector: BTreeMap<String, String>,
     /// What it likes and dislikes.
@@ -98,9 +98,9 @@ pub struct Container {
 #[serde(rename_all = "camelCase", default)]
 pub struct ResourceRequirements {
     /// What is kept for it. Resources named in the limits only are asked for to their limit.
-    pub requests: QuantityMap,
+    pub requests: BTreeMap<String, QuantityText>,
     /// What it may not exceed.
-    pub limits: QuantityMap,
+    pub limits: BTreeMap<String, QuantityText>,
 }
 
 /// A port of a container.

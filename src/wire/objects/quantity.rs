@@ -48,11 +48,8 @@ impl<'de> Deserialize<'de> for QuantityText {
     }
 }
 
-/// Amounts by resource.
-pub type QuantityMap = BTreeMap<String, QuantityText>;
-
 /// The amounts, parsed. One that is no quantity is left out, with a fault; a negative one stays, with a fault.
-pub fn resource_list(map: &QuantityMap, at: &Path<'_>, faults: &mut Faults) -> ResourceList {
+pub fn resource_list(map: &BTreeMap<String, QuantityText>, at: &Path<'_>, faults: &mut Faults) -> ResourceList {
     map.iter()
         .filter_map(|(name, text)| Some((Name::from(name.as_str()), amount(&text.0, &at.key(name), faults)?)))
         .collect()

@@ -3,6 +3,8 @@
 //! Source: `api/core/v1/types.go`, `api/storage/v1/types.go`, `component-helpers/storage/volume/helpers.go`
 //! (`GetPersistentVolumeClaimClass`, `GetPersistentVolumeClass`).
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -12,7 +14,7 @@ use super::{
     converted,
     meta::{LabelSelector, ObjectMeta},
     names,
-    quantity::{QuantityMap, resource_list},
+    quantity::{QuantityText, resource_list},
     volume::{AzureDisk, Csi, Disk, GcePersistentDisk, Iscsi, Rbd, VolumeId},
 };
 use crate::{
@@ -44,7 +46,7 @@ pub struct PersistentVolume {
 #[serde(rename_all = "camelCase", default)]
 pub struct PersistentVolumeSpec {
     /// Its size: `storage`.
-    pub capacity: QuantityMap,
+    pub capacity: BTreeMap<String, QuantityText>,
     /// `ReadWriteOnce`, `ReadOnlyMany`, `ReadWriteMany`, `ReadWriteOncePod`.
     pub access_modes: Vec<String>,
     /// Its storage class; empty for none.
@@ -154,7 +156,7 @@ pub struct PersistentVolumeClaimSpec {
 #[serde(rename_all = "camelCase", default)]
 pub struct VolumeResourceRequirements {
     /// At least: `storage`.
-    pub requests: QuantityMap,
+    pub requests: BTreeMap<String, QuantityText>,
 }
 
 /// A kind of storage.

@@ -7,7 +7,7 @@ use crate::{
         model::{self, Effect, HostPort, Operator, Protocol, VolumeSource},
         snapshot::Object,
     },
-    wire::{decode, kinds, objects::Converted},
+    wire::{cluster::Cluster, decode, extender::ExtenderArgs, kinds, objects::Converted},
 };
 
 fn convert(plural: &str, json: &str) -> Converted<Object> {
@@ -274,6 +274,19 @@ fn storage_reads_old_and_new_ways_to_name_a_class() {
     };
     assert_eq!(csi.migrated_plugins.len(), 2);
     assert_eq!(csi.drivers.iter().map(|d| d.allocatable_count).collect::<Vec<_>>(), [Some(3), None]);
+}
+
+#[test]
+fn every_schema_that_is_named_is_there() {
+    use utoipa::ToSchema;
+    let mut schemas = Vec::new();
+    Cluster::schemas(&mut schemas);
+    ExtenderArgs::schemas(&mut schemas);
+    let text = serde_json::to_string(&schemas).unwrap();
+    for reference in text.split("#/components/schemas/").skip(1) {
+        let name = reference.split('"').next().unwrap();
+        assert!(schemas.iter().any(|(known, _)| known == name), "{name}");
+    }
 }
 
 /// JSON made of the field names that matter, so that conversions are reached.

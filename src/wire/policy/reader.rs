@@ -2,7 +2,7 @@
 //!
 //! A field of the wrong type is told and then read as if it were absent. `null` is absent, as in Go.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, collections::BTreeSet};
 
 use super::tree::Tree;
 use crate::core::{model::Name, policy::Fault};
@@ -147,15 +147,10 @@ impl<'t> Field<'t> {
     /// An object whose keys are these and no others.
     pub(super) fn object(&self, known: &[&str]) -> Option<Object<'t>> {
         let object = self.any_object(Keys::Strict)?;
-        for (i, (key, _)) in object.entries.iter().enumerate() {
-            let field = object.child(key);
-            if !known.contains(&&**key) {
-                let meant = known.iter().find(|k| k.eq_ignore_ascii_case(key));
-                let hint = meant.map_or(String::new(), |k| format!(" (it is written {k})"));
-                self.faults.push(Fault::new(field, format!("found unknown field: {key}{hint}")));
-            } else if object.entries.iter().take(i).any(|(earlier, _)| earlier == key) {
-                self.faults.push(Fault::new(field, format!("key {key:?} already set in map")));
-            }
+        for (key, _) in object.entries.iter().filter(|(key, _)| !known.contains(&&**key)) {
+            let meant = known.iter().find(|k| k.eq_ignore_ascii_case(key));
+            let hint = meant.map_or(String::new(), |k| format!(" (it is written {k})"));
+            self.faults.push(Fault::new(object.child(key), format!("found unknown field: {key}{hint}")));
         }
         Some(object)
     }
@@ -163,20 +158,20 @@ impl<'t> Field<'t> {
     /// An object of which only some keys are read, in any case. Only a key repeated letter by letter is a fault, being
     /// one already to the YAML reader that kube-scheduler puts before.
     pub(super) fn lenient_object(&self) -> Option<Object<'t>> {
-        let object = self.any_object(Keys::Lenient)?;
-        for (i, (key, _)) in object.entries.iter().enumerate() {
-            if object.entries.iter().take(i).any(|(earlier, _)| earlier == key) {
-                self.faults.push(Fault::new(object.child(key), format!("key {key:?} already set in map")));
-            }
-        }
-        Some(object)
+        self.any_object(Keys::Lenient)
     }
 
     fn any_object(&self, keys: Keys) -> Option<Object<'t>> {
-        match self.tree? {
-            Tree::Map(entries) => Some(Object { entries, keys, path: self.path.clone(), faults: self.faults }),
-            other => self.mismatch("an object", other),
+        let entries = match self.tree? {
+            Tree::Map(entries) => entries,
+            other => return self.mismatch("an object", other),
+        };
+        let object = Object { entries, keys, path: self.path.clone(), faults: self.faults };
+        let mut seen = BTreeSet::new();
+        for (key, _) in entries.iter().filter(|(key, _)| !seen.insert(key)) {
+            self.faults.push(Fault::new(object.child(key), format!("key {key:?} already set in map")));
         }
+        Some(object)
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Source: `pkg/scheduler/apis/config/validation/validation_pluginargs.go` (`ValidatePodTopologySpreadArgs`).
 
+use std::collections::BTreeSet;
+
 use super::reader::{Field, Object};
 use crate::core::{
     model::{InclusionPolicy, TopologySpreadConstraint, WhenUnsatisfiable},
@@ -24,12 +26,11 @@ pub(super) fn read(arguments: &Object<'_>) -> Option<Vec<TopologySpreadConstrain
     let (list, defaulting) = (arguments.get("defaultConstraints"), arguments.get("defaultingType"));
     let entries = list.list().unwrap_or_default();
     let constraints: Vec<_> = entries.iter().filter_map(constraint).collect();
+    let mut seen = BTreeSet::new();
     for (i, this) in constraints.iter().enumerate() {
-        let same = |other: &TopologySpreadConstraint| {
-            other.topology_key == this.topology_key && other.when_unsatisfiable == this.when_unsatisfiable
-        };
-        if constraints.iter().take(i).any(same) {
-            let why = format!("Duplicate value: \"{{{}, {:?}}}\"", this.topology_key, this.when_unsatisfiable);
+        let action = format!("{:?}", this.when_unsatisfiable);
+        if !seen.insert((&this.topology_key, action.clone())) {
+            let why = format!("Duplicate value: \"{{{}, {action}}}\"", this.topology_key);
             list.push(Fault::new(format!("{}[{i}]", list.path()), why));
         }
     }

@@ -5,7 +5,10 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::options::DuplicateKeyPolicy;
 
-use crate::core::policy::Fault;
+use crate::{core::policy::Fault, wire::yaml};
+
+/// How deep YAML may be nested; no policy comes near it.
+const MAX_DEPTH: usize = 32;
 
 /// A document, with keys in the order written and repeated ones kept.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,8 +33,8 @@ impl Tree {
         let json = text.trim_start().starts_with('{').then(|| serde_json::from_str(text));
         match json {
             Some(Ok(tree)) => Ok(tree),
-            Some(Err(json)) => yaml(text).map_err(|_| Fault::new("", format!("json parse error: {json}"))),
-            None => yaml(text).map_err(|yaml| Fault::new("", format!("yaml parse error: {yaml}"))),
+            Some(Err(json)) => parse_yaml(text).map_err(|_| Fault::new("", format!("json parse error: {json}"))),
+            None => parse_yaml(text).map_err(|yaml| Fault::new("", format!("yaml parse error: {yaml}"))),
         }
     }
 
@@ -78,8 +81,12 @@ impl Tree {
     }
 }
 
-fn yaml(text: &str) -> Result<Tree, serde_saphyr::Error> {
-    let options = serde_saphyr::options! { duplicate_keys: DuplicateKeyPolicy::PassThrough, with_snippet: false };
+fn parse_yaml(text: &str) -> Result<Tree, serde_saphyr::Error> {
+    let mut options = yaml::options(text.len());
+    options.duplicate_keys = DuplicateKeyPolicy::PassThrough;
+    if let Some(budget) = &mut options.budget {
+        budget.max_depth = MAX_DEPTH;
+    }
     serde_saphyr::from_str_with_options(text, options)
 }
 

@@ -1,0 +1,298 @@
+//! KubeSchedulerConfigurations, conversions to them, and what both make of anything that may come over the network.
+
+use podberth::{
+    core::{policy::Profile, rule::Release},
+    wire::policy::{self, Document},
+};
+use proptest::prelude::*;
+
+fn profile(text: &str) -> Profile {
+    let document = policy::parse(text).unwrap_or_else(|faults| panic!("{text}: {faults}"));
+    document.compile(None).unwrap_or_else(|faults| panic!("{text}: {faults}"))
+}
+
+fn faults(text: &str) -> Vec<String> {
+    let faults = policy::parse(text).expect_err(text);
+    faults.0.iter().map(ToString::to_string).collect()
+}
+
+fn filters(profile: &Profile) -> Vec<&'static str> {
+    profile.predicates.iter().map(|p| p.plugin).collect()
+}
+
+fn weights(profile: &Profile) -> Vec<(&'static str, i64)> {
+    profile.priorities.iter().map(|p| (p.plugin, p.weight)).collect()
+}
+
+const DEFAULT_FILTERS: [&str; 12] = [
+    "NodeUnschedulable",
+    "NodeName",
+    "TaintToleration",
+    "NodeAffinity",
+    "NodePorts",
+    "NodeResourcesFit",
+    "VolumeRestrictions",
+    "NodeVolumeLimits",
+    "VolumeBinding",
+    "VolumeZone",
+    "PodTopologySpread",
+    "InterPodAffinity",
+];
+/// VolumeBinding has a weight too, but scores nothing unless the gate StorageCapacityScoring is on.
+const DEFAULT_WEIGHTS: [(&str, i64); 7] = [
+    ("TaintToleration", 3),
+    ("NodeAffinity", 2),
+    ("NodeResourcesFit", 1),
+    ("PodTopologySpread", 2),
+    ("InterPodAffinity", 2),
+    ("NodeResourcesBalancedAllocation", 1),
+    ("ImageLocality", 1),
+];
+
+#[test]
+fn the_default_profile_is_that_of_1_34() {
+    for text in [
+        r#"{"schedulerName": "default-scheduler"}"#,
+        "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n",
+        r#"{"apiVersion": "kubescheduler.config.k8s.io/v1", "kind": "KubeSchedulerConfiguration", "profiles": [{}]}"#,
+    ] {
+        let profile = profile(text);
+        assert_eq!(profile.release, Release::V1_34);
+        assert_eq!(filters(&profile), DEFAULT_FILTERS);
+        assert_eq!(weights(&profile), DEFAULT_WEIGHTS);
+        assert!(profile.preemption.is_some());
+    }
+}
+
+const BIN_PACKING: &str = "
+apiVersion: kubescheduler.config.k8s.io/v1
+kind: KubeSchedulerConfiguration
+profiles:
+- schedulerName: default-scheduler
+- schedulerName: bin-packing
+  plugins:
+    multiPoint:
+      disabled: [{name: DefaultPreemption}]
+    score:
+      disabled: [{name: ImageLocality}]
+      enabled: [{name: NodeResourcesFit, weight: 9}]
+  pluginConfig:
+  - name: NodeResourcesFit
+    args:
+      scoringStrategy:
+        type: RequestedToCapacityRatio
+        resources: [{name: cpu, weight: 3}]
+        requestedToCapacityRatio:
+          shape: [{utilization: 0, score: 0}, {utilization: 100, score: 10}]
+";
+
+#[test]
+fn a_profile_is_chosen_by_name() {
+    let document = policy::parse(BIN_PACKING).expect("a configuration");
+    assert_eq!(weights(&document.compile(None).expect("the default")), DEFAULT_WEIGHTS);
+    let packing = document.compile(Some("bin-packing")).expect("the other");
+    assert_eq!(packing.priorities[0].name, "RequestedToCapacityRatioPriority");
+    assert_eq!(weights(&packing)[..2], [("NodeResourcesFit", 9), ("TaintToleration", 3)]);
+    assert!(weights(&packing).iter().all(|(plugin, _)| *plugin != "ImageLocality"));
+    assert!(packing.preemption.is_none());
+    let unknown = document.compile(Some("other")).expect_err("no such profile").to_string();
+    assert_eq!(unknown, r#"profiles: no profile has the schedulerName "other""#);
+}
+
+#[test]
+fn every_fault_of_a_configuration_at_once() {
+    let told = faults(
+        r#"{"apiVersion": "kubescheduler.config.k8s.io/v2", "kind": "KubeSchedulerConfiguration", "paralelism": 1,
+            "percentageOfNodesToScore": 101,
+            "profiles": [{"schedulerName": "a", "pluginConfig": [
+                {"name": "NodeResourcesFit", "args": {"ignoredResources": ["a b"], "scoringStrategy": {"type": "Best"}}},
+                {"name": "InterPodAffinity", "args": {"hardPodAffinityWeight": 101}},
+                {"name": "NodeAffinity", "args": {"kind": "OtherArgs", "addedAffinity": {
+                    "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}}},
+                {"name": "PodTopologySpread", "args": {"defaultConstraints": [{"maxSkew": 0, "topologyKey": "zone",
+                    "whenUnsatisfiable": "Never", "labelSelector": {}}]}}]},
+              {"schedulerName": "a", "plugins": {"queueSort": {"disabled": [{"name": "*"}]}}}],
+            "extenders": [{"urlPrefix": "http://x", "httpTimeout": 5, "EnableHTTPS": true}]}"#,
+    );
+    let expected = [
+        "paralelism: found unknown field",
+        "apiVersion: no kind \"KubeSchedulerConfiguration\" is registered for version",
+        "percentageOfNodesToScore: Invalid value: 101: not in valid range [0-100]",
+        "profiles[0].pluginConfig[2].args.kind: has to match plugin args",
+        "profiles[0].pluginConfig[2].args.addedAffinity.requiredDuringSchedulingIgnoredDuringExecution",
+        "profiles[0].pluginConfig[3].args.defaultConstraints[0].maxSkew: Invalid value: 0: not in valid range (0, inf)",
+        "profiles[0].pluginConfig[3].args.defaultConstraints[0].whenUnsatisfiable: Unsupported value: \"Never\"",
+        "profiles[0].pluginConfig[3].args.defaultConstraints[0].labelSelector: Forbidden: ",
+        "profiles[0].pluginConfig[3].args.defaultingType: Invalid value: \"System\": when .defaultConstraints are not",
+        "extenders[0].EnableHTTPS: found unknown field: EnableHTTPS (it is written enableHTTPS)",
+        "extenders[0].httpTimeout: expected a string, found a number",
+        "profiles[0].pluginConfig[0].args.ignoredResources[0]: Invalid value: \"a b\": name part must consist of",
+        "profiles[0].pluginConfig[0].args.scoringStrategy.type: Unsupported value: \"Best\"",
+        "profiles[0].pluginConfig[1].args.hardPodAffinityWeight: Invalid value: 101: not in valid range [0, 100]",
+        "profiles[1].schedulerName: Duplicate value: \"a\"",
+        "profiles[1].plugins.queueSort: only one queue sort plugin is required for scheduler name \"a\", but got 0",
+    ];
+    for words in expected {
+        assert!(told.iter().any(|fault| fault.contains(words)), "{words:?} is not told:\n{}", told.join("\n"));
+    }
+    assert_eq!(told.len(), expected.len(), "{}", told.join("\n"));
+}
+
+#[test]
+fn every_fault_of_a_policy_at_once() {
+    let told = faults(
+        "predicates:
+- name: HostName
+  foo: 1
+- name: Rack
+  argument: {labelsPresence: {labels: zone, presence: 'yes'}}
+- name: Nope
+priorities:
+- {name: Mine, weight: -1}
+hardPodAffinitySymmetricWeight: 101
+scoring: {strategy: Lexicographic, extenderMaxScore: 0}
+",
+    );
+    assert_eq!(
+        told,
+        [
+            "predicates[0].foo: found unknown field: foo",
+            "predicates[1].argument.labelsPresence.labels: expected a list, found a string",
+            "predicates[1].argument.labelsPresence.presence: expected a boolean, found a string",
+            "scoring.strategy: the strategy Lexicographic is not built yet; supported values: \"WeightedSum\"",
+            "predicates[2].name: predicate type not found for \"Nope\"",
+            "priorities[0].weight: priority Mine should have a positive weight applied to it or it has overflown",
+            "priorities[0].name: priority type not found for \"Mine\"",
+            "hardPodAffinitySymmetricWeight: Invalid value: 101: not in valid range [0-100]",
+            "scoring.extenderMaxScore: Invalid value: 0: not in valid range [1-1000]",
+        ]
+    );
+}
+
+const OLD: &str = r#"{"kind": "Policy", "apiVersion": "v1",
+    "predicates": [{"name": "GeneralPredicates"}, {"name": "MaxEBSVolumeCount"}, {"name": "EvenPodsSpread"},
+        {"name": "Rack", "argument": {"labelsPresence": {"labels": ["rack"], "presence": true}}}],
+    "priorities": [{"name": "MostRequestedPriority", "weight": 5}, {"name": "LeastRequestedPriority", "weight": 2},
+        {"name": "SelectorSpreadPriority", "weight": 3}, {"name": "TaintTolerationPriority", "weight": 7}],
+    "hardPodAffinitySymmetricWeight": 10,
+    "extenders": [{"urlPrefix": "http://x", "filterVerb": "filter", "httpTimeout": 1500000000}]}"#;
+
+#[test]
+fn a_policy_becomes_a_configuration_that_does_the_like() {
+    let conversion = policy::parse_policy(OLD).expect("a policy").convert().expect("it compiles");
+    let yaml = policy::to_yaml(&conversion.configuration).expect("YAML");
+    let read = policy::parse_configuration(&yaml).unwrap_or_else(|faults| panic!("{yaml}: {faults}"));
+    assert_eq!(
+        Document::Configuration(read.clone()).compile(None).map(|p| filters(&p)).expect("it compiles"),
+        [
+            "NodeUnschedulable",
+            "NodeResourcesFit",
+            "NodeName",
+            "NodePorts",
+            "NodeAffinity",
+            "TaintToleration",
+            "NodeVolumeLimits",
+            "PodTopologySpread",
+        ]
+    );
+    let profile = read.compile(None).expect("it compiles");
+    assert_eq!(weights(&profile), [("NodeResourcesFit", 5), ("PodTopologySpread", 3), ("TaintToleration", 7)]);
+    assert_eq!(profile.priorities[0].name, "MostRequestedPriority");
+    assert_eq!(profile.extenders[0].http_timeout_nanos, 1_500_000_000);
+    assert!(yaml.contains("addedAffinity") && yaml.contains("key: rack") && yaml.contains("hardPodAffinityWeight: 10"));
+    let notes: Vec<_> = conversion.notes.iter().map(ToString::to_string).collect();
+    for words in ["MaxEBSVolumeCount", "LeastAllocated: NodeResourcesFit has one", "SelectorSpread becomes"] {
+        assert!(notes.iter().any(|note| note.contains(words)), "{words:?} is not noted: {notes:?}");
+    }
+}
+
+#[test]
+fn the_default_policy_converts_and_what_is_written_reads_the_same() {
+    let conversion = policy::parse_policy("").expect("a policy").convert().expect("it compiles");
+    let json = policy::to_json(&conversion.configuration).to_string();
+    let again = policy::parse_configuration(&json).unwrap_or_else(|faults| panic!("{json}: {faults}"));
+    assert_eq!(policy::to_json(&again), policy::to_json(&conversion.configuration));
+    let packing = policy::parse_configuration(BIN_PACKING).expect("a configuration");
+    let yaml = policy::to_yaml(&packing).expect("YAML");
+    assert_eq!(policy::to_json(&policy::parse_configuration(&yaml).expect("the same")), policy::to_json(&packing));
+}
+
+#[test]
+fn what_is_doubtful_is_told() {
+    let text = r#"{"apiVersion": "kubescheduler.config.k8s.io/v1beta3", "kind": "KubeSchedulerConfiguration",
+        "profiles": [{"plugins": {"preFilter": {"disabled": [{"name": "NodePorts"}]},
+                                  "score": {"enabled": [{"name": "ImageLocality", "weight": 2000}]}},
+                      "pluginConfig": [{"name": "Coscheduling", "args": {}}, {"name": "DynamicResources", "args": {}}]}]}"#;
+    let warnings = policy::parse(text).expect("a configuration").lint();
+    let told: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "apiVersion: v1beta3 is read as v1, with the defaults of v1",
+            "profiles[0].plugins: DynamicResources is not modelled: resource claims rule out no node here",
+            "profiles[0].pluginConfig[0]: there is no plugin \"Coscheduling\": its arguments are passed over",
+            "profiles[0].plugins.preFilter: NodePorts runs at filter without preFilter; here both are one step and run",
+            "profiles[0].plugins.score: ImageLocality outvotes all other priorities together: one point of it weighs \
+             2000, theirs at most 1200",
+        ]
+    );
+}
+
+#[test]
+fn the_examples_are_accepted() {
+    for text in [
+        include_str!("../examples/policies/default.json"),
+        include_str!("../examples/policies/bin-packing.json"),
+        include_str!("../examples/policies/rack-aware.yaml"),
+        include_str!("../examples/kube-scheduler/scheduler-config.yaml"),
+        include_str!("../examples/kube-scheduler/policy-with-extender.json"),
+    ] {
+        profile(text);
+    }
+}
+
+#[test]
+fn what_is_no_document_is_refused_and_never_overflows_the_stack() {
+    for text in ["[]", "5", "kind", "{", "{]", "predicates: [", "a: &x [*x]", "a: *x", "\u{0}", "--- a\n--- b\n"] {
+        assert!(policy::parse(text).is_err(), "{text:?}");
+    }
+    for open in ["[", "{\"predicates\":[", "- ", "? ", "{a: "] {
+        assert!(policy::parse(&open.repeat(100_000)).is_err(), "{open:?}");
+    }
+    assert_eq!(faults("kind: Policy\nkind: Policy\n"), ["kind: key \"kind\" already set in map"]);
+    let many = r#"{"name": "P", "weight": 0},"#.repeat(20_000);
+    assert_eq!(faults(&format!("{{\"priorities\": [{many}{{}}]}}")).len(), 40_002);
+}
+
+/// Documents with something wrong at a random place.
+fn mangled() -> impl Strategy<Value = String> {
+    let documents = prop::sample::select(vec![OLD, BIN_PACKING]);
+    (documents, any::<prop::sample::Index>(), 0..40_usize, "[\\[\\]{}:,\"a-z0-9 \n-]{0,12}").prop_map(
+        |(document, at, length, instead)| {
+            let start = at.index(document.len());
+            let end = (start + length).min(document.len());
+            format!("{}{instead}{}", &document[..start], &document[end..])
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(text in ".{0,200}") {
+        let _ = policy::parse(&text);
+    }
+
+    #[test]
+    fn no_mangled_document_panics(text in mangled()) {
+        if let Ok(document) = policy::parse(&text) {
+            document.lint();
+            prop_assert!(document.compile(None).is_ok(), "what is let through compiles: {}", text);
+            if let Document::Policy(policy) = document {
+                let conversion = policy.convert().expect("what compiles converts");
+                let json = policy::to_json(&conversion.configuration).to_string();
+                let read = policy::parse_configuration(&json);
+                prop_assert!(read.is_ok(), "a conversion compiles: {}\n{:?}", json, read.err());
+            }
+        }
+    }
+}
