@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
+    documents::conforms,
     objects::{NODES, PODS, node, pod},
     server::{Server, fields, names},
 };
@@ -68,6 +69,7 @@ pub async fn one_bad_object_refuses_all(server: Server) {
 
     let report = server.post("/import?skipInvalid=true", &body).await.is(200);
     assert_eq!(counts(&report), [1, 0, 0, 0]);
+    conforms("ImportReport", &report);
     let refused = report["refused"].as_array().expect("refused");
     assert_eq!(refused.len(), 4);
     assert_eq!((&refused[0]["kind"], &refused[0]["name"]), (&"Node".into(), &"bad".into()));

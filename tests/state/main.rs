@@ -2,6 +2,7 @@
 //! Run it with `scripts/test --test state`.
 
 #[path = "../support/database.rs"]
+#[allow(dead_code, reason = "SQLite files are for the suite of the store")]
 mod database;
 
 mod bad;

@@ -140,7 +140,7 @@ pub async fn import(
 ) -> Result<axum::Json<ImportReport>> {
     let dry_run = dry_run(&query.dry_run)?;
     let is_yaml = match media_type(&headers)?.as_str() {
-        "application/x-ndjson" | "application/jsonl" | "application/json-seq" => false,
+        "application/x-ndjson" | "application/jsonl" => false,
         _ => Format::of(&headers)? == Format::Yaml,
     };
     let import = spawn_blocking(move || read(&body, is_yaml)).await.map_err(ApiError::internal)?;
