@@ -6,7 +6,7 @@ use podberth::wire::kinds;
 use serde_json::{Value, json};
 
 use crate::{
-    documents::posts,
+    documents::{conforms, posts},
     server::{Server, names},
 };
 

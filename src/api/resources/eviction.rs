@@ -206,8 +206,7 @@ async fn charges(state: &AppState, target: &Target, pod: &Record) -> Result<Vec<
 fn protects(kind: &StoredKind, budget: &Record, pod: &Pod) -> bool {
     match kind.parse(&budget.body).map(|converted| converted.object) {
         Ok(Object::PodDisruptionBudget(budget)) => {
-            pod.labels != Labels::default()
-                && budget.selector.is_some_and(|selector| selector.matches(&pod.labels))
+            pod.labels != Labels::default() && budget.selector.is_some_and(|selector| selector.matches(&pod.labels))
         }
         _ => false,
     }
