@@ -88,6 +88,24 @@ pub async fn a_second_import_changes_nothing(server: Server) {
     assert_eq!(counts(&server.post("/import", &twice).await.is(200)), [0, 1, 0, 0], "the last of a name counts");
 }
 
+pub async fn a_bind_outlives_an_import(server: Server) {
+    let body = list(&[typed(pod("p"), "Pod")]);
+    server.post("/import", &body).await.is(200);
+    let path = "/api/v1/namespaces/default/pods/p";
+    server.post(&format!("{path}/binding"), &json!({"target": {"name": "n1"}})).await.is(201);
+    assert_eq!(counts(&server.post("/import?dryRun=All", &body).await.is(200)), [0, 0, 1, 0]);
+    assert_eq!(counts(&server.post("/import", &body).await.is(200)), [0, 0, 1, 0]);
+    assert_eq!(server.get(path).await.is(200)["spec"]["nodeName"], "n1");
+    let mut elsewhere = typed(pod("p"), "Pod");
+    elsewhere["spec"]["nodeName"] = "n2".into();
+    assert_eq!(counts(&server.post("/import", &list(&[elsewhere])).await.is(200)), [0, 1, 0, 0]);
+    assert_eq!(server.get(path).await.is(200)["spec"]["nodeName"], "n2", "a fact goes before our decision");
+    let mut successor = typed(pod("p"), "Pod");
+    successor["metadata"]["uid"] = "another".into();
+    assert_eq!(counts(&server.post("/import", &list(&[successor])).await.is(200)), [1, 0, 0, 0]);
+    assert!(server.get(path).await.is(200)["spec"]["nodeName"].is_null(), "another pod of that name");
+}
+
 pub async fn a_mirror_deletes(server: Server) {
     let before = list(&[typed(node("a"), "Node"), typed(node("b"), "Node"), typed(pod("p"), "Pod")]);
     server.post("/import", &before).await.is(200);

@@ -65,6 +65,7 @@ cases! {
         everything_kubectl_prints
         one_bad_object_refuses_all
         a_second_import_changes_nothing
+        a_bind_outlives_an_import
         a_mirror_deletes
         an_import_can_be_tried
         many_at_once;

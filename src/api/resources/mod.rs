@@ -26,6 +26,7 @@ pub mod import;
 mod list;
 mod page;
 mod read;
+pub mod report;
 mod show;
 mod target;
 mod write;
