@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet, hash_map::Entry};
 
-use axum::{extract::State, http::HeaderMap};
+use axum::extract::State;
 use bytes::Bytes;
 use serde::Deserialize;
 use tokio::task::spawn_blocking;
@@ -23,7 +23,7 @@ use crate::{
     api::{
         cluster::ClusterName,
         error::{ApiError, Result, Subject},
-        extract::{Format, Query, RawBody, media_type},
+        extract::{Encoded, Format, Query},
         openapi::WriteErrors,
         state::AppState,
     },
@@ -118,15 +118,10 @@ pub async fn import(
     State(state): State<AppState>,
     ClusterName(cluster): ClusterName,
     Query(query): Query<ImportQuery>,
-    headers: HeaderMap,
-    RawBody(body): RawBody,
+    Encoded { bytes: body, format }: Encoded,
 ) -> Result<axum::Json<ImportReport>> {
     let dry_run = dry_run(&query.dry_run)?;
-    let is_yaml = match media_type(&headers)?.as_str() {
-        "application/x-ndjson" | "application/jsonl" => false,
-        _ => Format::of(&headers)? == Format::Yaml,
-    };
-    let import = spawn_blocking(move || read(&body, is_yaml)).await.map_err(ApiError::internal)?;
+    let import = spawn_blocking(move || read(&body, format == Format::Yaml)).await.map_err(ApiError::internal)?;
     let mut import = import.map_err(|error| ApiError::BadRequest(error.to_string()))?;
     if !import.report.refused.is_empty() && !query.skip_invalid {
         return Err(refusal(&import.report.refused));
