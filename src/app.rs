@@ -1,7 +1,8 @@
 //! The composition root: settings → store → router → serve → graceful stop. The only file that may import everything.
 
-use std::{future::Future, io, sync::Arc, time::Duration};
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
+use axum::Router;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -18,6 +19,7 @@ use crate::{
         state::AppState,
     },
     cluster::Clusters,
+    commands::demo,
     config::Settings,
     store::{self, Store, StoreError},
     telemetry,
@@ -44,6 +46,12 @@ pub enum Error {
     /// The database is not usable.
     #[error("cannot use the database: {0}")]
     Store(#[from] StoreError),
+    /// The demo's own calls were refused: a bug.
+    #[error("the demo failed: {0}")]
+    Demo(String),
+    /// A question on the command line has no answer.
+    #[error("{0}")]
+    Question(String),
     /// A file could not be written.
     #[error("cannot write {0}: {1}")]
     Output(String, #[source] io::Error),
@@ -60,12 +68,36 @@ pub fn run(command: impl Future<Output = Result<(), Error>>) -> Result<(), Error
 
 /// `podberth serve`: returns after SIGTERM or Ctrl-C.
 pub async fn serve(settings: &Settings) -> Result<(), Error> {
+    let stop = stop_signal().map_err(Error::Runtime)?;
+    start(settings).await?.run(settings, stop).await
+}
+
+/// `podberth demo`: the same over a database in memory, with a cluster to look at and two decisions told on standard
+/// output.
+pub async fn demo(settings: &Settings) -> Result<(), Error> {
+    let stop = stop_signal().map_err(Error::Runtime)?;
+    let server = start(settings).await?;
+    let story = demo::introduce(&server.router, &format!("http://{}", server.address)).await.map_err(Error::Demo)?;
+    io::Write::write_all(&mut io::stdout(), story.as_bytes())
+        .map_err(|error| Error::Output("standard output".into(), error))?;
+    server.run(settings, stop).await
+}
+
+/// A server that is up but for its connections.
+struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    store: Arc<dyn Store>,
+    state: AppState,
+    router: Router,
+}
+
+async fn start(settings: &Settings) -> Result<Server, Error> {
     telemetry::log(settings.log_level.filter(), settings.log_format);
     let metrics = telemetry::recorder()?;
-    let stop = stop_signal().map_err(Error::Runtime)?;
-
-    let listener =
-        TcpListener::bind(&settings.listen).await.map_err(|error| Error::Listen(settings.listen.clone(), error))?;
+    let cannot_listen = |error| Error::Listen(settings.listen.clone(), error);
+    let listener = TcpListener::bind(&settings.listen).await.map_err(cannot_listen)?;
+    let address = listener.local_addr().map_err(cannot_listen)?;
     let store = open(settings).await?;
     if !settings.no_migrate {
         store.migrate().await?;
@@ -80,27 +112,34 @@ pub async fn serve(settings: &Settings) -> Result<(), Error> {
         }
     });
 
-    let state = AppState::new(store.clone(), Clusters::new(store.clone(), FEED_POLL), checks(&store), metrics);
+    let clusters = Clusters::new(store.clone(), FEED_POLL);
+    let state = AppState::new(store.clone(), clusters, checks(&store), metrics);
     let limits = Limits {
         request_timeout: settings.request_timeout,
         body_bytes: settings.max_body_bytes,
         bulk_body_bytes: settings.max_bulk_body_bytes,
     };
     let router = api::router(state.clone(), limits);
-    let timeouts = Timeouts { idle: settings.idle_timeout, grace: settings.shutdown_grace };
-    let address = listener.local_addr().map_err(|error| Error::Listen(settings.listen.clone(), error))?;
-    info!(%address, version = env!("CARGO_PKG_VERSION"), "listening on http://{address}");
+    Ok(Server { listener, address, store, state, router })
+}
 
-    serve_connections(listener, router, timeouts, async {
-        stop.await;
-        info!("stopping");
-        state.stop();
-        sleep(settings.shutdown_delay).await;
-    })
-    .await;
-    store.close().await;
-    info!("stopped");
-    Ok(())
+impl Server {
+    /// Serves until told to stop: not ready first, then drained, then the database is let go.
+    async fn run(self, settings: &Settings, stop: impl Future<Output = ()>) -> Result<(), Error> {
+        let Self { listener, address, store, state, router } = self;
+        info!(%address, version = env!("CARGO_PKG_VERSION"), "listening on http://{address}");
+        let timeouts = Timeouts { idle: settings.idle_timeout, grace: settings.shutdown_grace };
+        serve_connections(listener, router, timeouts, async {
+            stop.await;
+            info!("stopping");
+            state.stop();
+            sleep(settings.shutdown_delay).await;
+        })
+        .await;
+        store.close().await;
+        info!("stopped");
+        Ok(())
+    }
 }
 
 /// `podberth migrate`.

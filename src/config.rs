@@ -91,6 +91,18 @@ pub struct Settings {
     pub shutdown_grace: Duration,
 }
 
+impl Settings {
+    /// What `podberth demo` runs with: a database in memory, and only trouble in the log.
+    ///
+    /// # Panics
+    /// Never: the settings are spelled out here and have defaults.
+    pub fn for_demo(listen: String) -> Self {
+        let words = ["demo", "--database-url=sqlite::memory:", "--log-level=warn", "--listen"].map(String::from);
+        let matches = Self::augment_args(Command::new("demo")).get_matches_from(words.into_iter().chain([listen]));
+        Self::from_arg_matches(&matches).expect("every setting has a default")
+    }
+}
+
 /// The text of a log filter that is known to parse.
 #[derive(Clone, Debug)]
 pub struct EnvFilterText(String);

@@ -18,14 +18,16 @@
 //! | [`cluster`] | the live cache: change feed in, snapshots out | know SQL, HTTP |
 //! | [`api`] | HTTP: one list of routes, a file per resource | know SQL |
 //! | [`app`] | composition root: the only file that may import everything | |
+//! | [`commands`] | what the command line does besides serving | know SQL |
 //! | [`config`] [`telemetry`] [`clock`] | leaves | |
 //!
-//! Direction: `core ← wire ← store ← cluster ← api ← app ← main`. `tests/architecture.rs` holds the code to it.
+//! Direction: `core ← wire ← store ← cluster ← api ← commands ← app ← main`. `tests/architecture.rs` holds the code to it.
 
 pub mod api;
 pub mod app;
 pub mod clock;
 pub mod cluster;
+pub mod commands;
 pub mod config;
 pub mod core;
 pub mod store;

@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use podberth::{
     api::openapi::{DOCUMENTS, published},
     app,
+    commands::explain,
     config::{self, Failure, Settings},
 };
 
@@ -21,6 +22,21 @@ struct Cli {
 enum Command {
     /// Run the server
     Serve(Box<Settings>),
+    /// Show what Podberth does: a small cluster in memory, two decisions, and a server to ask more of
+    Demo {
+        /// Where to listen
+        #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
+        listen: String,
+    },
+    /// Print the decision for a pod and a cluster in a file: where it can run, where best, and why
+    Explain {
+        /// The case: {pod, cluster, policy or profile, seed} as for POST /explain, in JSON or YAML; - for standard input
+        #[arg(short, long, value_name = "FILE")]
+        file: PathBuf,
+        /// Print JSON in place of a table
+        #[arg(long)]
+        json: bool,
+    },
     /// Bring the database's schema up to date, and end
     Migrate(Box<Settings>),
     /// Print the OpenAPI document
@@ -50,6 +66,10 @@ fn main() -> ExitCode {
     };
     let done = match cli.command {
         Command::Serve(settings) => app::run(app::serve(&settings)),
+        Command::Demo { listen } => app::run(app::demo(&Settings::for_demo(listen))),
+        Command::Explain { file, json } => explain::explain(&file)
+            .map_err(app::Error::Question)
+            .and_then(|explanation| print(&explain::render(&explanation, json))),
         Command::Migrate(settings) => app::run(app::migrate(&settings)),
         Command::Openapi { version, output } => print_document(version, output),
     };
@@ -74,7 +94,11 @@ fn print_document(version: OpenApiVersion, output: Option<PathBuf>) -> Result<()
         Some(path) => {
             std::fs::write(&path, document).map_err(|error| app::Error::Output(path.display().to_string(), error))
         }
-        None => std::io::Write::write_all(&mut std::io::stdout(), document.as_bytes())
-            .map_err(|error| app::Error::Output("standard output".into(), error)),
+        None => print(&document),
     }
+}
+
+fn print(text: &str) -> Result<(), app::Error> {
+    std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes())
+        .map_err(|error| app::Error::Output("standard output".into(), error))
 }

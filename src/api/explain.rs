@@ -77,12 +77,15 @@ pub async fn explain(
     JsonBytes(body): JsonBytes,
 ) -> Result<Json<Explanation>> {
     let view = ground::view(&state, &cluster).await?;
-    ground::compute(move || explanation(&body, &query, &view)).await?.map(Json)
+    let answered = ground::compute(move || {
+        let request = decode::from_slice(&body).map_err(|e| ApiError::BadRequest(e.to_string()))?;
+        answer(request, &query, &view)
+    });
+    answered.await?.map(Json)
 }
 
 /// Answers a question over a view.
-pub fn explanation(body: &[u8], query: &PolicyQuery, view: &View) -> Result<Explanation> {
-    let request: ExplainRequest = decode::from_slice(body).map_err(|e| ApiError::BadRequest(e.to_string()))?;
+pub fn answer(request: ExplainRequest, query: &PolicyQuery, view: &View) -> Result<Explanation> {
     let chosen = match (request.policy, request.profile) {
         (Some(_), Some(_)) => return Err(ApiError::BadRequest("policy and profile exclude each other".into())),
         (Some(text), None) => brought(policy::parse_policy(text.get()).and_then(|p| p.compile()), "Policy")?,

@@ -24,6 +24,7 @@ pub mod ground;
 pub mod health;
 pub mod middleware;
 pub mod openapi;
+pub mod resources;
 pub mod serve;
 pub mod state;
 
@@ -33,6 +34,7 @@ fn routes(bulk_body_bytes: usize) -> OpenApiRouter<AppState> {
         .routes(routes!(extender::filter))
         .routes(routes!(extender::prioritize))
         .routes(routes!(explain::explain))
+        .routes(routes!(resources::import::import))
         .layer(DefaultBodyLimit::max(bulk_body_bytes));
     OpenApiRouter::with_openapi(openapi::base())
         .routes(routes!(health::livez))
@@ -41,6 +43,8 @@ fn routes(bulk_body_bytes: usize) -> OpenApiRouter<AppState> {
         .routes(routes!(health::version))
         .routes(routes!(health::metrics))
         .merge(bulk)
+        .routes(routes!(resources::clusters::list))
+        .merge(resources::routes())
         .routes(routes!(openapi::document_3_0))
         .routes(routes!(openapi::document_3_1))
         .routes(routes!(docs::redirect))

@@ -124,7 +124,7 @@ pub struct Decision<'a> {
     pub nodes: Vec<NodeDecision<'a>>,
     /// The best node's name; `None` where the pod fits nowhere.
     pub selected: Option<Name>,
-    /// kube-scheduler's own sentence.
+    /// Where the pod would go or, where it fits nowhere, kube-scheduler's own sentence.
     pub message: String,
 }
 
@@ -184,7 +184,10 @@ pub fn decide<'a>(profile: &'a Profile, pod: &Pod, snapshot: &Snapshot, seed: u6
     }
     let selected = order.first().map(|column| candidates[*column].name().clone());
     let message = match &selected {
-        Some(node) => format!("Successfully assigned {}/{} to {node}", pod.namespace, pod.name),
+        Some(node) => {
+            let fitting = candidates.len();
+            format!("{}/{} would go to {node}: {fitting}/{} nodes are available.", pod.namespace, pod.name, nodes.len())
+        }
         None => fit_error(profile, &nodes, cycle.rejection()),
     };
     Decision { nodes, selected, message }

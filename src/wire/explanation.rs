@@ -19,7 +19,8 @@ pub struct Explanation {
     /// The best node; absent where the pod fits nowhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selected: Option<String>,
-    /// kube-scheduler's own sentence, as in `0/5 nodes are available: 5 Insufficient cpu.`
+    /// Where the pod would go or, where it fits nowhere, kube-scheduler's own sentence, as in
+    /// `0/5 nodes are available: 5 Insufficient cpu.`
     pub message: String,
     /// The policy decided under.
     pub policy: PolicyUsed,

@@ -26,13 +26,13 @@ pub fn render(explanation: &Explanation) -> String {
         explanation.policy.release,
     );
     if !fitting.is_empty() {
-        let _ = writeln!(text, "\n{}", scores(&fitting));
+        let _ = writeln!(text, "\n{}", scores(&fitting).trim_fmt());
         if fitting.len() > COLUMNS {
             let _ = writeln!(text, "… and {} more that fit but score less", fitting.len() - COLUMNS);
         }
     }
     if fitting.len() < explanation.nodes.len() {
-        let _ = writeln!(text, "\n{}", refusals(&explanation.nodes));
+        let _ = writeln!(text, "\n{}", refusals(&explanation.nodes).trim_fmt());
     }
     let _ = writeln!(text, "\n→ {}", explanation.message);
     text
@@ -70,4 +70,30 @@ fn refusals(nodes: &[NodeExplanation]) -> Table {
         }
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        core::{cycle, policy::Policy},
+        testing::{cluster, node, pod},
+        wire::explanation::PolicyUsed,
+    };
+
+    #[test]
+    fn the_best_node_stands_first_and_every_other_has_its_reason() {
+        let nodes = [node("big").cpu("8").memory("8Gi"), node("small").cpu("2").memory("2Gi"), node("tiny").cpu("1")];
+        let snapshot = cluster(nodes.map(Into::into));
+        let profile = Policy::default().compile().expect("the default policy compiles");
+        let pod = pod("web").cpu("2").memory("1Gi").build();
+        let decision = cycle::decide(&profile, &pod, &snapshot, 0);
+        let policy = PolicyUsed { name: "default".into(), revision: 0, release: "1.22".into() };
+        let text = render(&Explanation::new(&pod, &decision, policy, 0, 0));
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "default/web on 3 nodes, 2 of them fit (policy default, rules of kube-scheduler 1.22)");
+        assert!(lines[2].contains("big") && lines[2].find("big") < lines[2].find("small"), "{text}");
+        assert!(text.contains("tiny       GeneralPredicates  Insufficient cpu, Insufficient memory"), "{text}");
+        assert_eq!(lines[lines.len() - 1], "→ default/web would go to big: 2/3 nodes are available.");
+    }
 }

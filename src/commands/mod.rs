@@ -1,0 +1,4 @@
+//! The commands that do more than start a server, one file each.
+
+pub mod demo;
+pub mod explain;
