@@ -24,7 +24,8 @@ pub enum Format {
 impl Format {
     const ACCEPTED: &'static str = "application/json, application/yaml";
 
-    fn of(headers: &HeaderMap) -> Result<Self> {
+    /// What the request says its body is.
+    pub fn of(headers: &HeaderMap) -> Result<Self> {
         match media_type(headers)?.as_str() {
             "" | "application/json" => Ok(Self::Json),
             "application/yaml" | "application/x-yaml" | "text/yaml" | "text/x-yaml" => Ok(Self::Yaml),
@@ -72,6 +73,21 @@ impl<S: Send + Sync> FromRequest<S> for JsonBytes {
             Err(error) => return Err(ApiError::BadRequest(error.to_string())),
         };
         Ok(Self(bytes))
+    }
+}
+
+/// A body in JSON or YAML, as the text that came.
+#[derive(Clone, Debug)]
+pub struct Text(pub String);
+
+impl<S: Send + Sync> FromRequest<S> for Text {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self> {
+        Format::of(request.headers())?;
+        let RawBody(bytes) = RawBody::from_request(request, state).await?;
+        let text = String::from_utf8(bytes.into()).map_err(|e| ApiError::BadRequest(e.to_string()))?;
+        Ok(Self(text))
     }
 }
 

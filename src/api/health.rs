@@ -182,7 +182,8 @@ pub async fn version() -> Json<VersionInfo> {
 ))]
 pub async fn metrics(State(state): State<AppState>) -> Response {
     telemetry::sample_process();
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], state.metrics.render()).into_response()
+    let text = state.metrics.render() + &super::policy::metrics(&state);
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
 #[cfg(test)]

@@ -71,6 +71,11 @@ impl Clusters {
         Ok(self.lock().entry(name.to_owned()).or_insert(started).clone())
     }
 
+    /// The live cluster of this name, if it was asked for before.
+    pub fn followed(&self, name: &str) -> Option<Arc<Cluster>> {
+        self.lock().get(name).cloned()
+    }
+
     /// Names and progress of the clusters that are followed.
     pub fn progress(&self) -> Vec<(String, Progress)> {
         self.lock().iter().map(|(name, cluster)| (name.clone(), cluster.progress())).collect()
