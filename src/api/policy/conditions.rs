@@ -43,7 +43,7 @@ pub fn tag(revision: u64) -> String {
 
 impl Tags {
     fn of(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Self>> {
-        let malformed = || ApiError::BadRequest(format!("{name} must be * or the ETag of a reply, as in \"3\""));
+        let malformed = || ApiError::BadRequest(format!("{name}: must be * or the ETag of a reply, as in \"3\""));
         let mut revisions = Vec::new();
         let mut present = false;
         for value in headers.get_all(name) {
