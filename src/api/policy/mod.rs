@@ -125,11 +125,10 @@ pub async fn get(target: Target, Query(query): Query<ShowQuery>) -> Result<Respo
 /// changes nothing.
 #[utoipa::path(put, path = "/policy", operation_id = "replacePolicy", tag = "policy",
     params(WriteQuery, ConditionHeaders),
-    request_body(content(
-        (BTreeMap<String, serde_json::Value> = "application/json", example = json!({"kind": "Policy", "apiVersion": "v1",
+    request_body(content = BTreeMap<String, serde_json::Value>, description = "In JSON, or as `application/yaml`.",
+        example = json!({"kind": "Policy", "apiVersion": "v1",
             "predicates": [{"name": "GeneralPredicates"}, {"name": "PodToleratesNodeTaints"}],
             "priorities": [{"name": "MostRequestedPriority", "weight": 2}]})),
-        (String = "application/yaml", example = "kind: Policy\napiVersion: v1\npriorities:\n  - {name: MostRequestedPriority, weight: 2}\n"))),
     responses((status = 200, description = "The policy now in force, and what its author may not have meant.",
         body = PolicyState, headers(("ETag" = String, description = "The revision, in quotes."))),
         WriteErrors, ConditionErrors))]
@@ -145,10 +144,9 @@ pub async fn replace(
 /// Brings a policy into force, like PUT
 #[utoipa::path(post, path = "/policy", operation_id = "createPolicy", tag = "policy",
     params(WriteQuery, ConditionHeaders),
-    request_body(content(
-        (BTreeMap<String, serde_json::Value> = "application/json", example = json!({"kind": "Policy", "apiVersion": "v1",
+    request_body(content = BTreeMap<String, serde_json::Value>, description = "In JSON, or as `application/yaml`.",
+        example = json!({"kind": "Policy", "apiVersion": "v1",
             "priorities": [{"name": "LeastRequestedPriority", "weight": 1}]})),
-        (String = "application/yaml", example = "priorities:\n  - {name: LeastRequestedPriority, weight: 1}\n"))),
     responses((status = 200, description = "The policy now in force, and what its author may not have meant.",
         body = PolicyState, headers(("ETag" = String, description = "The revision, in quotes."))),
         WriteErrors, ConditionErrors))]
@@ -244,10 +242,9 @@ pub async fn get_named(target: Target, Query(query): Query<ShowQuery>) -> Result
 /// Takes what `PUT /policy` takes. Requests choose it by `?policy=name`; others are not touched by it.
 #[utoipa::path(put, path = "/policies/{name}", operation_id = "replaceNamedPolicy", tag = "policy",
     params(("name" = String, Path, description = "A DNS subdomain", example = "bin-packing"), WriteQuery, ConditionHeaders),
-    request_body(content(
-        (BTreeMap<String, serde_json::Value> = "application/json", example = json!({"kind": "Policy", "apiVersion": "v1",
+    request_body(content = BTreeMap<String, serde_json::Value>, description = "In JSON, or as `application/yaml`.",
+        example = json!({"kind": "Policy", "apiVersion": "v1",
             "priorities": [{"name": "MostRequestedPriority", "weight": 1}]})),
-        (String = "application/yaml", example = "priorities:\n  - {name: MostRequestedPriority, weight: 1}\n"))),
     responses((status = 200, description = "The policy now in force, and what its author may not have meant.",
         body = PolicyState, headers(("ETag" = String, description = "The revision, in quotes."))),
         WriteErrors, ConditionErrors))]
