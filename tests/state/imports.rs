@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
+    documents::conforms,
     objects::{NODES, PODS, node, pod},
     server::{Server, fields, names},
 };
@@ -68,6 +69,7 @@ pub async fn one_bad_object_refuses_all(server: Server) {
 
     let report = server.post("/import?skipInvalid=true", &body).await.is(200);
     assert_eq!(counts(&report), [1, 0, 0, 0]);
+    conforms("ImportReport", &report);
     let refused = report["refused"].as_array().expect("refused");
     assert_eq!(refused.len(), 4);
     assert_eq!((&refused[0]["kind"], &refused[0]["name"]), (&"Node".into(), &"bad".into()));
@@ -84,6 +86,24 @@ pub async fn a_second_import_changes_nothing(server: Server) {
     changed["spec"] = json!({"unschedulable": true});
     let twice = list(&[typed(node("a"), "Node"), changed]);
     assert_eq!(counts(&server.post("/import", &twice).await.is(200)), [0, 1, 0, 0], "the last of a name counts");
+}
+
+pub async fn a_bind_outlives_an_import(server: Server) {
+    let body = list(&[typed(pod("p"), "Pod")]);
+    server.post("/import", &body).await.is(200);
+    let path = "/api/v1/namespaces/default/pods/p";
+    server.post(&format!("{path}/binding"), &json!({"target": {"name": "n1"}})).await.is(201);
+    assert_eq!(counts(&server.post("/import?dryRun=All", &body).await.is(200)), [0, 0, 1, 0]);
+    assert_eq!(counts(&server.post("/import", &body).await.is(200)), [0, 0, 1, 0]);
+    assert_eq!(server.get(path).await.is(200)["spec"]["nodeName"], "n1");
+    let mut elsewhere = typed(pod("p"), "Pod");
+    elsewhere["spec"]["nodeName"] = "n2".into();
+    assert_eq!(counts(&server.post("/import", &list(&[elsewhere])).await.is(200)), [0, 1, 0, 0]);
+    assert_eq!(server.get(path).await.is(200)["spec"]["nodeName"], "n2", "a fact goes before our decision");
+    let mut successor = typed(pod("p"), "Pod");
+    successor["metadata"]["uid"] = "another".into();
+    assert_eq!(counts(&server.post("/import", &list(&[successor])).await.is(200)), [1, 0, 0, 0]);
+    assert!(server.get(path).await.is(200)["spec"]["nodeName"].is_null(), "another pod of that name");
 }
 
 pub async fn a_mirror_deletes(server: Server) {

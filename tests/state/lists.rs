@@ -37,6 +37,7 @@ pub async fn lists_page_by_page(server: Server) {
     let third = server.get(&format!("{PODS}?limit=3&continue={token}")).await.is(200);
     assert_eq!((names(&third), &third["metadata"]), (vec!["e"], &json!({"resourceVersion": "5"})));
     assert_eq!(names(&server.get(&format!("{PODS}?limit=0")).await.is(200)).len(), 5);
+    assert_eq!(names(&server.get(&format!("{PODS}?limit={}", i64::MAX)).await.is(200)).len(), 5);
     server.get(&format!("{PODS}?limit=-1")).await.fails(400, "BadRequest");
     server.get(&format!("{PODS}?limit=x")).await.fails(400, "BadRequest");
 }

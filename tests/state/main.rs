@@ -2,6 +2,7 @@
 //! Run it with `scripts/test --test state`.
 
 #[path = "../support/database.rs"]
+#[allow(dead_code, reason = "SQLite files are for the suite of the store")]
 mod database;
 
 mod bad;
@@ -64,6 +65,7 @@ cases! {
         everything_kubectl_prints
         one_bad_object_refuses_all
         a_second_import_changes_nothing
+        a_bind_outlives_an_import
         a_mirror_deletes
         an_import_can_be_tried
         many_at_once;

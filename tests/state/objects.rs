@@ -6,7 +6,7 @@ use podberth::wire::kinds;
 use serde_json::{Value, json};
 
 use crate::{
-    documents::posts,
+    documents::{conforms, posts},
     server::{Server, names},
 };
 
@@ -45,9 +45,12 @@ pub async fn every_kind_lives_a_life(server: Server) {
         let list = server.get(&collection).await.is(200);
         assert_eq!(list["items"], json!([replaced]));
         assert_eq!(list["kind"], format!("{}List", created["kind"].as_str().expect("a kind")));
+        conforms(&post.component, &created);
+        conforms(list["kind"].as_str().expect("a kind"), &list);
         let gone = server.delete(&object).await.is(200);
+        conforms("Status", &gone);
         assert_eq!((&gone["status"], &gone["details"]["uid"]), (&"Success".into(), &created["metadata"]["uid"]));
-        server.get(&object).await.fails(404, "NotFound");
+        conforms("Status", &server.get(&object).await.fails(404, "NotFound"));
         server.delete(&object).await.fails(404, "NotFound");
         let status = server.put(&object, &replaced).await.fails(404, "NotFound");
         assert_eq!(status["details"]["name"], "example");

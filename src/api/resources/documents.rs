@@ -209,7 +209,7 @@ fn operation(
     let content = json!({"application/json": {"schema": reference(schema)}});
     responses.insert(code.to_string(), json!({"description": done, "content": content}));
     let mut operation = json!({
-        "tags": ["state"], "summary": summary, "operationId": id, "parameters": parameters, "responses": responses,
+        "tags": ["state"], "summary": summary, "operationId": Value::String(id), "parameters": Value::Array(parameters), "responses": responses,
     });
     if let (Some((schema, example)), Some(operation)) = (body, operation.as_object_mut()) {
         let content = json!({"application/json": {"schema": reference(schema), "example": example}});

@@ -2,19 +2,22 @@
 //!
 //! The body is whatever `kubectl get … -o json` or `-o yaml` prints, or objects one after another. Facts are taken as
 //! they are told: the objects keep their uid and creation time, a pod is on the node its body names, and the resource
-//! versions of the cluster they come from mean nothing here.
+//! versions of the cluster they come from mean nothing here. Only a pod that was bound here and whose body names no node
+//! stays where it is: the cluster it comes from has not heard of the bind yet.
 
-use std::collections::{BTreeMap, HashMap, hash_map::Entry};
+use std::collections::{HashMap, HashSet, hash_map::Entry};
 
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
+use bytes::Bytes;
+use serde::Deserialize;
 use tokio::task::spawn_blocking;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 use super::{
     door::{self, Accepted, Refused, is_absent},
+    report::{ImportReport, ObjectList, RefusedObject, refusal},
     target::status_cause,
-    write::{commit, dry_run},
+    write::{ATTEMPTS, commit, dry_run},
 };
 use crate::{
     api::{
@@ -24,11 +27,11 @@ use crate::{
         openapi::WriteErrors,
         state::AppState,
     },
+    core::snapshot::Kind,
     store::{Atomicity, Change, Key, ListQuery, Outcome, Precondition, Record, Write},
     wire::{
         decode::DecodeError,
         document::Document,
-        fault::Cause,
         kinds::{self, StoredKind},
         status::StatusCause,
         yaml,
@@ -38,8 +41,8 @@ use crate::{
 /// Stored objects that are compared at a time.
 const PAGE: usize = 2_000;
 
-/// Faults that a refusal lists; `skipInvalid=true` with `dryRun=All` reports all.
-const TOLD: usize = 200;
+/// So many objects of a kind are looked up one by one; for more, all of the kind are read.
+const FEW: usize = 256;
 
 /// How an import is asked for.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -57,62 +60,42 @@ pub struct ImportQuery {
     dry_run: String,
 }
 
-/// What was done.
-#[derive(Debug, Default, Serialize, ToSchema)]
-pub struct ImportReport {
-    /// Objects that were not there.
-    pub created: u64,
-    /// Objects that were there, and otherwise.
-    pub updated: u64,
-    /// Objects that were there just so.
-    pub unchanged: u64,
-    /// Objects that the body does not have (`replace=true`).
-    pub deleted: u64,
-    /// How many objects of each kind that is not stored, such as `Deployment`, were passed over.
-    pub skipped: BTreeMap<String, u64>,
-    /// The objects that are not valid (`skipInvalid=true`).
-    pub refused: Vec<RefusedObject>,
-    /// The cluster's revision afterwards.
-    pub revision: u64,
-}
-
-/// An object that is not valid.
-#[derive(Debug, Default, Serialize, ToSchema)]
-pub struct RefusedObject {
-    /// Its kind, as far as it says.
-    pub kind: String,
-    /// Its namespace, as far as it says.
-    pub namespace: String,
-    /// Its name, as far as it says.
-    pub name: String,
-    /// Every fault.
-    pub causes: Vec<StatusCause>,
-}
-
-/// Objects of any kinds.
-#[derive(Debug, ToSchema)]
-#[allow(dead_code, reason = "documents what `kubectl get -o json` prints; the items are read one by one")]
-#[schema(as = ObjectList, example = json!({"kind": "List", "apiVersion": "v1", "items": [
-    {"kind": "Node", "apiVersion": "v1", "metadata": {"name": "n1"},
-     "status": {"allocatable": {"cpu": "4", "memory": "16Gi", "pods": "110"}}}
-]}))]
-pub struct ObjectList {
-    /// `List`, or that of a list of one kind, such as `PodList`.
-    kind: String,
-    /// Of the list.
-    #[schema(rename = "apiVersion")]
-    api_version: String,
-    /// The objects, each with its kind and version unless the list says them.
-    items: Vec<BTreeMap<String, serde_json::Value>>,
-}
-
 /// An object that is to be stored.
 struct Incoming {
     kind: &'static StoredKind,
     key: Key,
-    accepted: Accepted,
+    body: Bytes,
+    uid: String,
+    node: Option<String>,
     /// The object again where it lacks its uid or creation time.
     incomplete: Option<Document>,
+    /// A pod whose body names no node.
+    is_unbound: bool,
+    precondition: Precondition,
+}
+
+impl Incoming {
+    /// Takes over what only the stored object knows; `None` when there is none.
+    fn settle(&mut self, stored: Option<&Record>) {
+        if let Some(document) = self.incomplete.take() {
+            let document = complete(document, stored);
+            self.uid = document.metadata_text("uid").unwrap_or_default();
+            self.body = document.into_body().into();
+        }
+        if self.is_unbound {
+            self.node = stored.filter(|record| record.uid == self.uid).and_then(|record| record.node.clone());
+            self.precondition =
+                stored.map_or_else(Precondition::absent, |record| Precondition::revision(record.revision));
+        }
+    }
+
+    fn write(&self) -> Write {
+        Write {
+            key: self.key.clone(),
+            precondition: self.precondition.clone(),
+            change: Change::Put { body: self.body.clone(), uid: self.uid.clone(), node: self.node.clone() },
+        }
+    }
 }
 
 /// A body, read.
@@ -147,34 +130,38 @@ pub async fn import(
         return Err(ApiError::BadRequest("replace=true with no object to store would delete the whole cluster".into()));
     }
 
-    let gone = compare(&state, &cluster, &mut import, query.replace, dry_run).await?;
-    let Import { objects, mut report } = import;
-    if dry_run {
-        report.deleted = gone.len() as u64;
-        report.revision = state.store.head(&cluster).await?.revision;
-        return Ok(axum::Json(report));
-    }
-    let puts = objects.into_iter().map(|object| {
-        let Accepted { body, node, uid } = object.accepted;
-        (object.key, Change::Put { body: body.into(), uid, node })
-    });
-    let deletions = gone.into_iter().map(|key| (key, Change::Delete));
-    let writes =
-        puts.chain(deletions).map(|(key, change)| Write { key, precondition: Precondition::default(), change });
-    // Nothing can be refused but the deletion of what is gone meanwhile, so they need not stand for each other; it is
-    // one transaction all the same.
-    let commit = commit(&state, &cluster, writes.collect(), Atomicity::Each).await?;
-    for outcome in &commit.outcomes {
-        match outcome {
-            Outcome::Written { created: true, .. } => report.created += 1,
-            Outcome::Written { created: false, .. } => report.updated += 1,
-            Outcome::Unchanged { .. } => report.unchanged += 1,
-            Outcome::Deleted { .. } => report.deleted += 1,
-            Outcome::Refused(_) => {}
+    for _ in 0..ATTEMPTS {
+        let gone = compare(&state, &cluster, &mut import, query.replace, dry_run).await?;
+        let Import { objects, report } = &mut import;
+        if dry_run {
+            report.deleted = gone.len() as u64;
+            report.revision = state.store.head(&cluster).await?.revision;
+            return Ok(axum::Json(import.report));
         }
+        let exists = Precondition::exists();
+        let deletions = gone.into_iter().map(|key| Write { key, precondition: exists.clone(), change: Change::Delete });
+        let writes = objects.iter().map(Incoming::write).chain(deletions).collect();
+        let commit = commit(&state, &cluster, writes, Atomicity::AllOrNothing).await?;
+        // Somebody bound or deleted a pod since it was compared: compare again.
+        if commit.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Refused(_))) {
+            continue;
+        }
+        for outcome in &commit.outcomes {
+            match outcome {
+                Outcome::Written { created: true, .. } => report.created += 1,
+                Outcome::Written { created: false, .. } => report.updated += 1,
+                Outcome::Unchanged { .. } => report.unchanged += 1,
+                Outcome::Deleted { .. } => report.deleted += 1,
+                Outcome::Refused(_) => {}
+            }
+        }
+        report.revision = commit.revision;
+        return Ok(axum::Json(import.report));
     }
-    report.revision = commit.revision;
-    Ok(axum::Json(report))
+    Err(ApiError::Conflict {
+        subject: Subject::new("", "lists", ""),
+        message: "the objects were being changed all the while; please import them again".into(),
+    })
 }
 
 /// Reads and checks a body. Of an object that is there twice the last one counts.
@@ -252,29 +239,20 @@ fn incoming(kind: &'static StoredKind, json: &str) -> std::result::Result<Incomi
     })?;
     let text = |field| document.metadata_text(field).unwrap_or_default();
     let key = Key::new(kind.key(), text("namespace"), text("name"));
-    Ok(Incoming { kind, key, accepted, incomplete: (!whole).then_some(document) })
+    let Accepted { body, node, uid } = accepted;
+    Ok(Incoming {
+        kind,
+        key,
+        body: body.into(),
+        uid,
+        is_unbound: kind.core == Kind::Pod && node.is_none(),
+        node,
+        incomplete: (!whole).then_some(document),
+        precondition: Precondition::default(),
+    })
 }
 
-/// The refusal of a whole import.
-fn refusal(refused: &[RefusedObject]) -> ApiError {
-    let faults = refused.iter().flat_map(|object| {
-        let RefusedObject { kind, namespace, name, .. } = object;
-        let slash = if namespace.is_empty() { "" } else { "/" };
-        object.causes.iter().map(move |cause| {
-            let field = format!("{kind} {namespace}{slash}{name}: {}", cause.field);
-            Cause { field, reason: cause.reason.clone(), message: cause.message.clone(), unreadable: false }
-        })
-    });
-    let mut causes: Vec<StatusCause> = faults.take(TOLD + 1).map(status_cause).collect();
-    if causes.len() > TOLD {
-        causes.truncate(TOLD);
-        let message = "there are more: skipInvalid=true&dryRun=All reports them all".into();
-        causes.push(StatusCause { message, ..StatusCause::default() });
-    }
-    ApiError::Invalid { subject: Subject::new("", "List", ""), causes }
-}
-
-/// Completes objects by what is stored, counts what would change (`dry_run`), and finds what the body does not have
+/// Settles objects by what is stored, counts what would change (`dry_run`), and finds what the body does not have
 /// (`replace`). Reads no more of the store than that takes.
 async fn compare(
     state: &AppState,
@@ -284,51 +262,56 @@ async fn compare(
     dry_run: bool,
 ) -> Result<Vec<Key>> {
     let Import { objects, report } = import;
-    let places: HashMap<Key, usize> =
-        objects.iter().enumerate().map(|(place, object)| (object.key.clone(), place)).collect();
     let mut gone = Vec::new();
-    let mut created = objects.len() as u64;
+    let mut settle = |object: &mut Incoming, stored: Option<&Record>| {
+        object.settle(stored);
+        if dry_run {
+            let same_object = stored.filter(|record| record.uid == object.uid);
+            let count = match same_object {
+                None => &mut report.created,
+                Some(record) if record.body == object.body && record.node == object.node => &mut report.unchanged,
+                Some(_) => &mut report.updated,
+            };
+            *count += 1;
+        }
+    };
     for kind in kinds::ALL {
-        let mut of_kind = objects.iter().filter(|object| std::ptr::eq(kind, object.kind));
-        if !replace && !of_kind.any(|object| dry_run || object.incomplete.is_some()) {
+        let wanting = objects.iter_mut().filter(|object| {
+            std::ptr::eq(kind, object.kind) && (dry_run || object.is_unbound || object.incomplete.is_some())
+        });
+        let mut wanting: HashMap<Key, &mut Incoming> = wanting.map(|object| (object.key.clone(), object)).collect();
+        if !replace && wanting.len() <= FEW {
+            for (key, object) in wanting {
+                settle(object, state.store.get(cluster, &key).await?.as_ref());
+            }
             continue;
         }
         let mut query = ListQuery { limit: Some(PAGE), ..ListQuery::all(kind.key()) };
         loop {
             let page = state.store.list(cluster, &query).await?;
-            let last = page.items.last().map(|record| (record.key.namespace.clone(), record.key.name.clone()));
+            query.after = page.items.last().map(|record| (record.key.namespace.clone(), record.key.name.clone()));
             for record in page.items {
-                let Some(object) = places.get(&record.key).and_then(|place| objects.get_mut(*place)) else {
-                    if replace {
-                        gone.push(record.key);
-                    }
-                    continue;
-                };
-                complete(object, Some(&record));
-                if dry_run && object.accepted.uid == record.uid {
-                    created = created.saturating_sub(1);
-                    let same = record.body == object.accepted.body && record.node == object.accepted.node;
-                    *(if same { &mut report.unchanged } else { &mut report.updated }) += 1;
+                match wanting.remove(&record.key) {
+                    Some(object) => settle(object, Some(&record)),
+                    None if replace => gone.push(record.key),
+                    None => {}
                 }
             }
-            if page.remaining.is_none() || last.is_none() {
+            if page.remaining.is_none() || query.after.is_none() {
                 break;
             }
-            query.after = last;
+        }
+        for object in wanting.into_values() {
+            settle(object, None);
         }
     }
-    for object in objects {
-        complete(object, None);
-    }
-    if dry_run {
-        report.created = created;
-    }
+    let kept: HashSet<&Key> = objects.iter().map(|object| &object.key).collect();
+    gone.retain(|key| !kept.contains(key));
     Ok(gone)
 }
 
 /// Gives an object the uid and creation time that it lacks: those of the stored object of its name, or new ones.
-fn complete(object: &mut Incoming, stored: Option<&Record>) {
-    let Some(mut document) = object.incomplete.take() else { return };
+fn complete(mut document: Document, stored: Option<&Record>) -> Document {
     let mut fresh = Document::default();
     door::stamp(&mut fresh);
     let stored = stored.and_then(|record| Document::parse(&record.body).ok());
@@ -338,6 +321,5 @@ fn complete(object: &mut Incoming, stored: Option<&Record>) {
             document.set_metadata(field, value.to_owned());
         }
     }
-    object.accepted.uid = document.metadata_text("uid").unwrap_or_default();
-    object.accepted.body = document.into_body();
+    document
 }

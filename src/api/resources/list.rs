@@ -4,6 +4,8 @@
 //! so that whoever lists in pages and then follows from there misses nothing; an object changed between two pages may
 //! be told twice.
 
+use std::fmt::Write as _;
+
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde::Deserialize;
 use tokio::task::spawn_blocking;
@@ -164,17 +166,18 @@ pub async fn find(
 fn render(kind: &StoredKind, found: &Found) -> Result<String> {
     let length = found.items.iter().fold(256_usize, |sum, record| sum.saturating_add(record.body.len() + 128));
     let mut text = String::with_capacity(length);
-    text.push_str(&format!(
+    let _ = write!(
+        text,
         r#"{{"kind":"{}List","apiVersion":"{}","metadata":{{"resourceVersion":"{}""#,
         kind.kind,
         kind.api_version(),
         found.revision
-    ));
+    );
     if let Some(next) = &found.next {
-        text.push_str(&format!(r#","continue":"{}""#, next.token()));
+        let _ = write!(text, r#","continue":"{}""#, next.token());
     }
     if let Some(remaining) = found.remaining {
-        text.push_str(&format!(r#","remainingItemCount":{remaining}"#));
+        let _ = write!(text, r#","remainingItemCount":{remaining}"#);
     }
     text.push_str("},\"items\":[");
     for (i, record) in found.items.iter().enumerate() {

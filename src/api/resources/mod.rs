@@ -26,6 +26,7 @@ pub mod import;
 mod list;
 mod page;
 mod read;
+pub mod report;
 mod show;
 mod target;
 mod write;
@@ -59,7 +60,7 @@ fn of_kind(kind: &'static StoredKind) -> Vec<(String, MethodRouter<AppState>)> {
         routes.push((format!("{object}/eviction"), post(eviction::evict)));
     }
     let served = axum::Extension(Served(kind));
-    routes.into_iter().map(|(path, methods)| (path, methods.layer(served.clone()))).collect()
+    routes.into_iter().map(|(path, methods)| (path, methods.layer(served))).collect()
 }
 
 /// Where a kind is served.

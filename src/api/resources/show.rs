@@ -60,12 +60,11 @@ pub fn object(kind: &StoredKind, record: &Record) -> Result<Response> {
 
 /// A reply of an object that was only tried (`dryRun`): one that is new has no revision.
 pub fn tried(code: StatusCode, kind: &StoredKind, body: &str, revision: Option<u64>) -> Response {
-    let text = match revision {
-        Some(revision) => document::render(body, kind, revision),
-        None => {
-            let rest = body.strip_prefix('{').unwrap_or("}");
-            format!(r#"{{"kind":"{}","apiVersion":"{}",{rest}"#, kind.kind, kind.api_version())
-        }
+    let text = if let Some(revision) = revision {
+        document::render(body, kind, revision)
+    } else {
+        let rest = body.strip_prefix('{').unwrap_or("}");
+        format!(r#"{{"kind":"{}","apiVersion":"{}",{rest}"#, kind.kind, kind.api_version())
     };
     json(code, text)
 }

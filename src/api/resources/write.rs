@@ -158,7 +158,7 @@ pub async fn replace_status(
 }
 
 /// The object sent in place of the stored one, which keeps its identity.
-fn whole(sent: &Document, stored: Document) -> Document {
+fn whole(sent: &Document, stored: &Document) -> Document {
     let mut document = sent.clone();
     for field in ["uid", "creationTimestamp"] {
         match stored.metadata(field) {
@@ -170,12 +170,13 @@ fn whole(sent: &Document, stored: Document) -> Document {
 }
 
 /// The stored object with the status sent.
-fn only_status(sent: &Document, mut stored: Document) -> Document {
+fn only_status(sent: &Document, stored: &Document) -> Document {
+    let mut document = stored.clone();
     match sent.get("status") {
-        Some(status) => stored.set("status", status.to_owned()),
-        None => stored.remove("status"),
+        Some(status) => document.set("status", status.to_owned()),
+        None => document.remove("status"),
     }
-    stored
+    document
 }
 
 /// Replaces what `edit` makes of the object sent and the one stored, compared and set.
@@ -184,7 +185,7 @@ async fn update(
     target: &Target,
     query: &WriteQuery,
     body: &[u8],
-    edit: fn(&Document, Document) -> Document,
+    edit: fn(&Document, &Document) -> Document,
 ) -> Result<Response> {
     let dry_run = query.dry_run()?;
     let mut sent = door::open(target, body)?;
@@ -207,7 +208,7 @@ async fn update(
             return Err(target.other_uid(&uid, &stored.uid));
         }
         let document = Document::parse(show::body(&stored)?.as_bytes()).map_err(ApiError::internal)?;
-        let document = edit(&sent, document);
+        let document = edit(&sent, &document);
         let mut accepted = door::check(target.kind, document).map_err(|refused| refused.into_error(target))?;
         accepted.uid.clone_from(&stored.uid);
         stays_bound(target, &stored, accepted.node.as_deref())?;
