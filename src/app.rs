@@ -25,6 +25,8 @@ use crate::{
     telemetry,
 };
 
+mod policy_file;
+
 /// Between two runs that move what was recorded into the histograms.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
@@ -52,6 +54,9 @@ pub enum Error {
     /// A question on the command line has no answer.
     #[error("{0}")]
     Question(String),
+    /// The policy file cannot be used.
+    #[error("cannot use the policy {0}: {1}")]
+    Policy(String, String),
     /// A file could not be written.
     #[error("cannot write {0}: {1}")]
     Output(String, #[source] io::Error),
@@ -98,9 +103,13 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     let cannot_listen = |error| Error::Listen(settings.listen.clone(), error);
     let listener = TcpListener::bind(&settings.listen).await.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
+    let policy = settings.policy_config_file.as_deref().map(policy_file::read).transpose()?;
     let store = open(settings).await?;
     if !settings.no_migrate {
         store.migrate().await?;
+    }
+    if let Some(text) = policy {
+        policy_file::put_in_force(&store, text).await?;
     }
 
     let upkeep = metrics.clone();
@@ -113,8 +122,10 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     });
 
     let clusters = Clusters::new(store.clone(), FEED_POLL);
-    // Before the first request, so that no one has to wait for it.
-    clusters.get(DEFAULT_CLUSTER).await?;
+    // Before the first request, so that no one has to wait for it. A schema that is behind is told by readiness.
+    if store.migration_status().await?.is_current() {
+        clusters.get(DEFAULT_CLUSTER).await?;
+    }
     let checks = checks(&store, &clusters, settings.max_staleness);
     let state = AppState::new(store.clone(), clusters, checks, metrics);
     let limits = Limits {

@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use podberth::{
     api::openapi::{DOCUMENTS, published},
     app,
-    commands::explain,
+    commands::{explain, policy},
     config::{self, Failure, Settings},
 };
 
@@ -37,6 +37,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Check policy files, or convert them to what kube-scheduler takes today
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Bring the database's schema up to date, and end
     Migrate(Box<Settings>),
     /// Print the OpenAPI document
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Command::Explain { file, json } => explain::explain(&file)
             .map_err(app::Error::Question)
             .and_then(|explanation| print(&explain::render(&explanation, json))),
+        Command::Policy(command) => return say(&policy::run(&command)),
         Command::Migrate(settings) => app::run(app::migrate(&settings)),
         Command::Openapi { version, output } => print_document(version, output),
     };
@@ -83,6 +87,16 @@ fn main() -> ExitCode {
 fn fail(message: &str, code: u8) -> ExitCode {
     eprintln!("error: {}", message.lines().map(str::trim).collect::<Vec<_>>().join(" "));
     ExitCode::from(code)
+}
+
+/// What a command said, where it belongs.
+fn say(said: &policy::Said) -> ExitCode {
+    eprint!("{}", said.remarks);
+    match print(&said.output) {
+        Ok(()) if said.good => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::FAILURE,
+        Err(error) => fail(&error.to_string(), 1),
+    }
 }
 
 fn print_document(version: OpenApiVersion, output: Option<PathBuf>) -> Result<(), app::Error> {

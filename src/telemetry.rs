@@ -90,7 +90,7 @@ metrics! {
     NODE_REJECTIONS = "node_rejections_total", Kind::Counter, "Nodes refused, by plugin and reason code.";
     SNAPSHOT_AGE = "snapshot_age_seconds", Kind::Gauge,
         "Time since the snapshot was last known to hold everything that the database has.";
-    POLICY_REVISION = "policy_revision_info", Kind::Gauge, "1; the policy in force is in the label revision.";
+    POLICY_REVISION = "policy_revision_info", Kind::Gauge, "1; the labels are a policy of the default cluster and its revision in force.";
     DB_POOL_CONNECTIONS = "db_pool_connections", Kind::Gauge, "Database connections, by state (idle, used).";
     BUILD_INFO = "build_info", Kind::Gauge, "1; version and commit are in the labels.";
     PROCESS_RESIDENT_MEMORY = "process_resident_memory_bytes", Kind::Gauge, "Memory of the process.";
@@ -130,6 +130,17 @@ fn describe() {
             Kind::Histogram(_) => describe_histogram!(metric.name, metric.help),
         }
     }
+}
+
+/// The lines of [`POLICY_REVISION`] for policies by name and revision. They are written and not recorded, since a recorder
+/// would go on showing every revision that there ever was.
+pub fn policy_revisions<'p>(policies: impl IntoIterator<Item = (&'p str, u64)>) -> String {
+    let help = METRICS.iter().find(|metric| metric.name == POLICY_REVISION).map_or("", |metric| metric.help);
+    let mut text = format!("# HELP {POLICY_REVISION} {help}\n# TYPE {POLICY_REVISION} gauge\n");
+    for (policy, revision) in policies {
+        text.push_str(&format!("{POLICY_REVISION}{{policy=\"{policy}\",revision=\"{revision}\"}} 1\n"));
+    }
+    text
 }
 
 /// Measures what is only worth a look when somebody asks: memory and the runtime.

@@ -67,6 +67,9 @@ pub enum ApiError {
         /// What stands against it.
         message: String,
     },
+    /// A condition of the request's head (`If-Match`, `If-None-Match`) does not hold.
+    #[error("{0}")]
+    PreconditionFailed(String),
     /// The history asked for is gone: list again.
     #[error("{0}")]
     Expired(String),
@@ -154,6 +157,12 @@ impl Reason {
     /// 410
     pub const EXPIRED: Self =
         reason(StatusCode::GONE, "Expired", "The history or page asked for is no longer kept: list again.");
+    /// 412
+    pub const PRECONDITION_FAILED: Self = reason(
+        StatusCode::PRECONDITION_FAILED,
+        "PreconditionFailed",
+        "`If-Match` or `If-None-Match` does not hold: read it again.",
+    );
     /// 413
     pub const TOO_LARGE: Self =
         reason(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", "The body is larger than this operation takes.");
@@ -196,6 +205,7 @@ impl Reason {
             Self::METHOD_NOT_ALLOWED,
             Self::CONFLICT,
             Self::EXPIRED,
+            Self::PRECONDITION_FAILED,
             Self::TOO_LARGE,
             Self::UNSUPPORTED_MEDIA_TYPE,
             Self::INVALID,
@@ -223,6 +233,7 @@ impl ApiError {
             Self::MethodNotAllowed => Reason::METHOD_NOT_ALLOWED,
             Self::AlreadyExists(_) => Reason::ALREADY_EXISTS,
             Self::Conflict { .. } => Reason::CONFLICT,
+            Self::PreconditionFailed(_) => Reason::PRECONDITION_FAILED,
             Self::Expired(_) => Reason::EXPIRED,
             Self::TooLarge => Reason::TOO_LARGE,
             Self::UnsupportedMediaType(_) => Reason::UNSUPPORTED_MEDIA_TYPE,

@@ -101,6 +101,20 @@ impl<S: Send + Sync> FromRequest<S> for JsonBytes {
     }
 }
 
+/// A body in JSON or YAML, as the text that came.
+#[derive(Clone, Debug)]
+pub struct Text(pub String);
+
+impl<S: Send + Sync> FromRequest<S> for Text {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self> {
+        let Encoded { bytes, .. } = Encoded::from_request(request, state).await?;
+        let text = String::from_utf8(bytes.into()).map_err(|e| ApiError::BadRequest(e.to_string()))?;
+        Ok(Self(text))
+    }
+}
+
 /// A body in JSON or YAML, parsed. What does not fit is told with the path of the field.
 #[derive(Clone, Debug)]
 pub struct Body<T>(pub T);

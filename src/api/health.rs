@@ -198,7 +198,8 @@ fn sample(state: &AppState) {
 pub async fn metrics(State(state): State<AppState>) -> Response {
     telemetry::sample_process();
     sample(&state);
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], state.metrics.render()).into_response()
+    let text = state.metrics.render() + &super::policy::metrics(&state);
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ pub mod ground;
 pub mod health;
 pub mod middleware;
 pub mod openapi;
+pub mod policy;
 pub mod resources;
 pub mod serve;
 pub mod state;
@@ -43,6 +44,14 @@ fn routes(bulk_body_bytes: usize) -> OpenApiRouter<AppState> {
         .routes(routes!(health::version))
         .routes(routes!(health::metrics))
         .merge(bulk)
+        .routes(routes!(policy::get, policy::replace, policy::create, policy::delete))
+        .routes(routes!(policy::revisions))
+        .routes(routes!(policy::rollback))
+        .routes(routes!(policy::list))
+        .routes(routes!(policy::get_named, policy::replace_named, policy::delete_named))
+        .routes(routes!(policy::revisions_named))
+        .routes(routes!(policy::rollback_named))
+        .routes(routes!(policy::plugins))
         .routes(routes!(resources::clusters::list))
         .merge(resources::routes())
         .routes(routes!(openapi::document_3_0))

@@ -37,6 +37,7 @@ mod v30;
         (name = "extender", description = "kube-scheduler's extender protocol: point its configuration here."),
         (name = "decisions", description = "Where a pod can run, where best, and why."),
         (name = "state", description = "The state of clusters, as Kubernetes serves it."),
+        (name = "policy", description = "What decisions are made under: predicates, priorities, extenders."),
         (name = "health", description = "Whether the process lives and is ready, what it is, what it measures."),
         (name = "documents", description = "This document and its page."),
     ),
@@ -88,7 +89,8 @@ impl IntoResponses for ListErrors {
     }
 }
 
-fn responses(reasons: impl IntoIterator<Item = Reason>) -> BTreeMap<String, RefOr<ResponseObject>> {
+/// The responses that tell these reasons.
+pub(super) fn responses(reasons: impl IntoIterator<Item = Reason>) -> BTreeMap<String, RefOr<ResponseObject>> {
     reasons.into_iter().map(|reason| (reason.code.as_str().to_owned(), response(reason).into())).collect()
 }
 

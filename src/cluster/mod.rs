@@ -81,6 +81,11 @@ impl Clusters {
         self.live().iter().map(|c| c.progress().synced.elapsed()).max().unwrap_or_default()
     }
 
+    /// The live cluster of this name, if it was asked for before.
+    pub fn followed(&self, name: &str) -> Option<Arc<Cluster>> {
+        self.lock().get(name).cloned()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Cluster>>> {
         // The map is whole after any panic: each change of it is one call.
         self.live.lock().unwrap_or_else(PoisonError::into_inner)

@@ -27,6 +27,11 @@ pub use plugins::{EXTENSION_POINTS, Plugin, PluginSet, PluginSets};
 
 use super::{predicates::Predicate, priorities::Priority, rule::Release};
 
+/// When a name that Kubernetes 1.22 does not know any more was in use, and what took its place.
+pub fn retirement(name: &str) -> Option<&'static str> {
+    names::retired(name).map(|retired| retired.fate)
+}
+
 /// A policy (or one profile of a KubeSchedulerConfiguration), validated and ready to decide with.
 pub struct Profile {
     /// Whose rules apply.

@@ -2,19 +2,23 @@
 
 mod active;
 mod added_affinity;
+mod catalog;
 mod configuration;
 mod extender;
 mod legacy;
 mod reader;
 mod render;
+mod reply;
 pub mod revision;
 mod spread;
 mod tree;
 
 pub use active::{ActivePredicate, ActivePriority, ActiveProfile, Remark};
-pub use render::{to_json, to_yaml};
+pub use catalog::{PluginCatalog, PluginInfo};
+pub use render::{comments, to_annotated_yaml, to_json, to_yaml};
+pub use reply::{PolicyList, PolicyRevisionList, PolicyState, PolicySummary, RollbackRequest};
 
-use crate::core::policy::{Configuration, Fault, Faults, Policy, Profile, Warning};
+use crate::core::policy::{Configuration, Conversion, Fault, Faults, Policy, Profile, Warning};
 use tree::Tree;
 
 /// What a user may bring to say how pods are placed.
@@ -45,6 +49,20 @@ impl Document {
         match self {
             Self::Policy(policy) => policy.lint(),
             Self::Configuration(configuration) => configuration.lint(),
+        }
+    }
+
+    /// The KubeSchedulerConfiguration that comes closest, with a note for each thing that it does not do alike.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the document; nothing where [`parse`] let it through.
+    pub fn convert(&self) -> Result<Conversion, Faults> {
+        match self {
+            Self::Policy(policy) => policy.convert(),
+            Self::Configuration(configuration) => {
+                let note = "is a KubeSchedulerConfiguration already: only what decides where pods go is kept";
+                Ok(Conversion { configuration: configuration.clone(), notes: vec![Warning::new("", note)] })
+            }
         }
     }
 }

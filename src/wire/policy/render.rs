@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use crate::core::{
     model::{InclusionPolicy, NodeSelectorTerm, Operator, Requirement, TopologySpreadConstraint, WhenUnsatisfiable},
     policy::{
-        Configuration, EXTENSION_POINTS, Extender, PluginArguments, PluginSet, PreemptionLimits, SchedulerProfile,
-        TlsConfig,
+        Configuration, Conversion, EXTENSION_POINTS, Extender, PluginArguments, PluginSet, PreemptionLimits,
+        SchedulerProfile, TlsConfig, Warning,
     },
     rule::ResourceWeight,
 };
@@ -28,6 +28,19 @@ pub fn to_json(configuration: &Configuration) -> Value {
 /// When the text cannot be written, which no configuration is known to bring about.
 pub fn to_yaml(configuration: &Configuration) -> Result<String, serde_saphyr::ser::Error> {
     serde_saphyr::to_string(&to_json(configuration))
+}
+
+/// The same as YAML text, under the notes of the conversion as comments.
+///
+/// # Errors
+/// As [`to_yaml`].
+pub fn to_annotated_yaml(conversion: &Conversion) -> Result<String, serde_saphyr::ser::Error> {
+    Ok(comments(&conversion.notes) + &to_yaml(&conversion.configuration)?)
+}
+
+/// Notes as comment lines of YAML. A note can quote what a user wrote, so no line feed may end its comment.
+pub fn comments(notes: &[Warning]) -> String {
+    notes.iter().map(|note| format!("# {}\n", note.to_string().replace(char::is_control, " "))).collect()
 }
 
 /// The pairs whose values are not empty.

@@ -1,6 +1,7 @@
 //! One revision of a policy, as the store keeps it.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Document, parse};
 use crate::core::policy::{Faults, Profile};
@@ -16,15 +17,19 @@ pub const HISTORY: &str = "policyrevisions.podberth.io";
 pub const DEFAULT: &str = "default";
 
 /// A policy's text, unchanged, with the number under which it came into force.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = PolicyRevision)]
 pub struct Revision {
     /// 1 for a policy's first text, one more for each that followed; never given twice.
+    #[schema(example = 3)]
     pub revision: u64,
     /// When it came into force, RFC 3339.
+    #[schema(example = "2026-01-02T15:04:05Z")]
     pub created_at: String,
     /// The revision whose text this is again, where it came into force by a rollback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub rollback_to: Option<u64>,
     /// JSON or YAML, as received.
     pub text: String,

@@ -1,0 +1,308 @@
+//! `/policy` and `/policies`: what decisions are made under.
+//!
+//! Reading is from the live view, which is what decides; writing is one commit, after which the writer waits until the
+//! view has it.
+
+use std::collections::BTreeMap;
+
+use axum::{Json, extract::State, response::Response};
+use serde::Deserialize;
+use utoipa::{
+    IntoParams, IntoResponses,
+    openapi::{RefOr, Response as ResponseObject},
+};
+
+use self::{
+    conditions::{ConditionHeaders, Conditions},
+    records::Text,
+    target::Target,
+};
+use super::{
+    cluster::ClusterName,
+    error::{ApiError, Reason, Result},
+    extract::{self, JsonBytes, Query},
+    ground,
+    openapi::{self, ReadErrors, WriteErrors},
+    state::AppState,
+};
+use crate::{
+    cluster::{DEFAULT_CLUSTER, View},
+    telemetry,
+    wire::{
+        policy::{
+            PluginCatalog, PolicyList, PolicyRevisionList, PolicyState, PolicySummary, RollbackRequest, revision,
+        },
+        status::Status,
+    },
+};
+
+pub mod conditions;
+pub mod records;
+pub mod target;
+
+/// How a policy is to be shown.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ShowQuery {
+    /// `KubeSchedulerConfiguration`: converted to that kind, for kube-scheduler 1.25 and later, as YAML
+    #[serde(rename = "as")]
+    #[param(required = false, value_type = String, nullable = false)]
+    form: Option<String>,
+}
+
+/// How a policy is to be changed.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub struct WriteQuery {
+    /// `All`: do everything but store it
+    #[param(required = false, value_type = String, nullable = false)]
+    dry_run: Option<String>,
+}
+
+impl WriteQuery {
+    fn dry_run(&self) -> Result<bool> {
+        match self.dry_run.as_deref() {
+            None | Some("") => Ok(false),
+            Some("All") => Ok(true),
+            Some(other) => {
+                Err(ApiError::BadRequest(format!("dryRun: Unsupported value: {other:?}: supported values: \"All\"")))
+            }
+        }
+    }
+}
+
+/// Which part of a history is asked for.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct HistoryQuery {
+    /// Only revisions below this one
+    #[param(required = false, value_type = u64, nullable = false)]
+    before: Option<u64>,
+    /// At most so many; 50 where absent, never more than 500
+    #[param(required = false, value_type = u64, nullable = false)]
+    limit: Option<u64>,
+}
+
+/// What a change of a policy may refuse besides the usual: a condition that does not hold.
+#[derive(Debug)]
+pub struct ConditionErrors;
+
+impl IntoResponses for ConditionErrors {
+    fn responses() -> BTreeMap<String, RefOr<ResponseObject>> {
+        openapi::responses([Reason::PRECONDITION_FAILED])
+    }
+}
+
+/// What a rollback may refuse besides: there is no such revision.
+#[derive(Debug)]
+pub struct UnknownErrors;
+
+impl IntoResponses for UnknownErrors {
+    fn responses() -> BTreeMap<String, RefOr<ResponseObject>> {
+        openapi::responses([Reason::NOT_FOUND])
+    }
+}
+
+/// The policy in force
+///
+/// What was sent and what it comes to. Without a stored policy: revision 0, kube-scheduler 1.22's default predicates and
+/// priorities. The `ETag` is for `If-Match`. With `as=KubeSchedulerConfiguration` the reply is the file that
+/// `kube-scheduler --config` takes today, with a comment for each thing that has no counterpart.
+#[utoipa::path(get, path = "/policy", operation_id = "getPolicy", tag = "policy", params(ShowQuery),
+    responses((status = 200, description = "The policy, or the configuration that comes closest.",
+        content((PolicyState = "application/json"), (String = "application/yaml")),
+        headers(("ETag" = String, description = "The revision, in quotes."))), ReadErrors))]
+pub async fn get(target: Target, Query(query): Query<ShowQuery>) -> Result<Response> {
+    target.show(&query).await
+}
+
+/// Brings a policy into force
+///
+/// Takes what kube-scheduler's `--policy-config-file` took from Kubernetes 1.6 to 1.22, in JSON or YAML; or a
+/// KubeSchedulerConfiguration v1, or one profile of it. It is validated whole (a 422 tells every fault at once), stored
+/// under a new revision, and decides from the next request on. What says the same to the letter as the policy in force
+/// changes nothing.
+#[utoipa::path(put, path = "/policy", operation_id = "replacePolicy", tag = "policy",
+    params(WriteQuery, ConditionHeaders),
+    request_body(content(
+        (BTreeMap<String, serde_json::Value> = "application/json", example = json!({"kind": "Policy", "apiVersion": "v1",
+            "predicates": [{"name": "GeneralPredicates"}, {"name": "PodToleratesNodeTaints"}],
+            "priorities": [{"name": "MostRequestedPriority", "weight": 2}]})),
+        (String = "application/yaml", example = "kind: Policy\napiVersion: v1\npriorities:\n  - {name: MostRequestedPriority, weight: 2}\n"))),
+    responses((status = 200, description = "The policy now in force, and what its author may not have meant.",
+        body = PolicyState, headers(("ETag" = String, description = "The revision, in quotes."))),
+        WriteErrors, ConditionErrors))]
+pub async fn replace(
+    target: Target,
+    conditions: Conditions,
+    Query(query): Query<WriteQuery>,
+    extract::Text(text): extract::Text,
+) -> Result<Response> {
+    target.put(Text::New(text), &conditions, &query).await
+}
+
+/// Brings a policy into force, like PUT
+#[utoipa::path(post, path = "/policy", operation_id = "createPolicy", tag = "policy",
+    params(WriteQuery, ConditionHeaders),
+    request_body(content(
+        (BTreeMap<String, serde_json::Value> = "application/json", example = json!({"kind": "Policy", "apiVersion": "v1",
+            "priorities": [{"name": "LeastRequestedPriority", "weight": 1}]})),
+        (String = "application/yaml", example = "priorities:\n  - {name: LeastRequestedPriority, weight: 1}\n"))),
+    responses((status = 200, description = "The policy now in force, and what its author may not have meant.",
+        body = PolicyState, headers(("ETag" = String, description = "The revision, in quotes."))),
+        WriteErrors, ConditionErrors))]
+pub async fn create(
+    target: Target,
+    conditions: Conditions,
+    Query(query): Query<WriteQuery>,
+    extract::Text(text): extract::Text,
+) -> Result<Response> {
+    target.put(Text::New(text), &conditions, &query).await
+}
+
+/// Returns to the default policy
+///
+/// kube-scheduler 1.22's default predicates and priorities decide from the next request on. The history stays, and a
+/// rollback brings the last policy back.
+#[utoipa::path(delete, path = "/policy", operation_id = "deletePolicy", tag = "policy",
+    params(WriteQuery, ConditionHeaders),
+    responses((status = 200, description = "The default holds.", body = Status), WriteErrors, ConditionErrors))]
+pub async fn delete(target: Target, conditions: Conditions, Query(query): Query<WriteQuery>) -> Result<Json<Status>> {
+    target.delete(&conditions, &query).await
+}
+
+/// The policy's revisions
+#[utoipa::path(get, path = "/policy/revisions", operation_id = "listPolicyRevisions", tag = "policy",
+    params(HistoryQuery),
+    responses((status = 200, description = "Every text that was in force, the newest first.",
+        body = PolicyRevisionList), ReadErrors))]
+pub async fn revisions(target: Target, Query(query): Query<HistoryQuery>) -> Result<Json<PolicyRevisionList>> {
+    target.history(&query).await
+}
+
+/// Brings an earlier revision into force again
+///
+/// As a new revision with the old text. An empty body asks for the revision before the one in force.
+#[utoipa::path(post, path = "/policy/rollback", operation_id = "rollbackPolicy", tag = "policy",
+    params(WriteQuery, ConditionHeaders), request_body(content = RollbackRequest, example = json!({"revision": 1})),
+    responses((status = 200, description = "The policy now in force.", body = PolicyState,
+        headers(("ETag" = String, description = "The revision, in quotes."))),
+        WriteErrors, ConditionErrors, UnknownErrors))]
+pub async fn rollback(
+    target: Target,
+    conditions: Conditions,
+    Query(query): Query<WriteQuery>,
+    JsonBytes(body): JsonBytes,
+) -> Result<Response> {
+    target.roll_back(&body, &conditions, &query).await
+}
+
+/// The policies of the cluster
+#[utoipa::path(get, path = "/policies", operation_id = "listPolicies", tag = "policy",
+    responses((status = 200, description = "Their names and revisions.", body = PolicyList), ReadErrors))]
+pub async fn list(State(state): State<AppState>, cluster: ClusterName) -> Result<Json<PolicyList>> {
+    let view = ground::view(&state, &cluster).await?;
+    Ok(Json(PolicyList { items: summaries(&view) }))
+}
+
+/// The policies of a cluster by name, the default one always among them.
+fn summaries(view: &View) -> Vec<PolicySummary> {
+    let stored = view.policies().map(|(name, policy)| PolicySummary {
+        name: name.to_string(),
+        revision: policy.revision.revision,
+        created_at: Some(policy.revision.created_at.clone()),
+    });
+    let mut items: Vec<_> = stored.collect();
+    if let Err(at) = items.binary_search_by(|item| (*item.name).cmp(revision::DEFAULT)) {
+        items.insert(at, PolicySummary { name: revision::DEFAULT.into(), revision: 0, created_at: None });
+    }
+    items
+}
+
+/// Which revisions decide in the default cluster, as lines of `/metrics`; nothing until somebody has asked about it.
+pub(super) fn metrics(state: &AppState) -> String {
+    let Some(cluster) = state.clusters.followed(DEFAULT_CLUSTER) else { return String::new() };
+    let items = summaries(&cluster.view());
+    telemetry::policy_revisions(items.iter().map(|item| (&*item.name, item.revision)))
+}
+
+/// A named policy
+///
+/// Like `/policy`, which is `/policies/default`. Requests choose it by `?policy=name`.
+#[utoipa::path(get, path = "/policies/{name}", operation_id = "getNamedPolicy", tag = "policy",
+    params(("name" = String, Path, description = "The policy's name", example = "default"), ShowQuery),
+    responses((status = 200, description = "The policy, or the configuration that comes closest.",
+        content((PolicyState = "application/json"), (String = "application/yaml")),
+        headers(("ETag" = String, description = "The revision, in quotes."))), ReadErrors))]
+pub async fn get_named(target: Target, Query(query): Query<ShowQuery>) -> Result<Response> {
+    target.show(&query).await
+}
+
+/// Brings a named policy into force
+///
+/// Takes what `PUT /policy` takes. Requests choose it by `?policy=name`; others are not touched by it.
+#[utoipa::path(put, path = "/policies/{name}", operation_id = "replaceNamedPolicy", tag = "policy",
+    params(("name" = String, Path, description = "A DNS subdomain", example = "bin-packing"), WriteQuery, ConditionHeaders),
+    request_body(content(
+        (BTreeMap<String, serde_json::Value> = "application/json", example = json!({"kind": "Policy", "apiVersion": "v1",
+            "priorities": [{"name": "MostRequestedPriority", "weight": 1}]})),
+        (String = "application/yaml", example = "priorities:\n  - {name: MostRequestedPriority, weight: 1}\n"))),
+    responses((status = 200, description = "The policy now in force, and what its author may not have meant.",
+        body = PolicyState, headers(("ETag" = String, description = "The revision, in quotes."))),
+        WriteErrors, ConditionErrors))]
+pub async fn replace_named(
+    target: Target,
+    conditions: Conditions,
+    Query(query): Query<WriteQuery>,
+    extract::Text(text): extract::Text,
+) -> Result<Response> {
+    target.put(Text::New(text), &conditions, &query).await
+}
+
+/// Takes a named policy out of force
+#[utoipa::path(delete, path = "/policies/{name}", operation_id = "deleteNamedPolicy", tag = "policy",
+    params(("name" = String, Path, description = "The policy's name", example = "bin-packing"), WriteQuery, ConditionHeaders),
+    responses((status = 200, description = "It is gone; its history stays.", body = Status),
+        WriteErrors, ConditionErrors))]
+pub async fn delete_named(
+    target: Target,
+    conditions: Conditions,
+    Query(query): Query<WriteQuery>,
+) -> Result<Json<Status>> {
+    target.delete(&conditions, &query).await
+}
+
+/// A named policy's revisions
+#[utoipa::path(get, path = "/policies/{name}/revisions", operation_id = "listNamedPolicyRevisions", tag = "policy",
+    params(("name" = String, Path, description = "The policy's name", example = "default"), HistoryQuery),
+    responses((status = 200, description = "Every text that was in force, the newest first.",
+        body = PolicyRevisionList), ReadErrors))]
+pub async fn revisions_named(target: Target, Query(query): Query<HistoryQuery>) -> Result<Json<PolicyRevisionList>> {
+    target.history(&query).await
+}
+
+/// Brings an earlier revision of a named policy into force again
+#[utoipa::path(post, path = "/policies/{name}/rollback", operation_id = "rollbackNamedPolicy", tag = "policy",
+    params(("name" = String, Path, description = "The policy's name", example = "bin-packing"), WriteQuery, ConditionHeaders),
+    request_body(content = RollbackRequest, example = json!({"revision": 1})),
+    responses((status = 200, description = "The policy now in force.", body = PolicyState,
+        headers(("ETag" = String, description = "The revision, in quotes."))), WriteErrors, ConditionErrors))]
+pub async fn rollback_named(
+    target: Target,
+    conditions: Conditions,
+    Query(query): Query<WriteQuery>,
+    JsonBytes(body): JsonBytes,
+) -> Result<Response> {
+    target.roll_back(&body, &conditions, &query).await
+}
+
+/// Every predicate and priority that a policy can name
+///
+/// With its other names, its defaults, the plugins that carry it and its documentation.
+#[utoipa::path(get, path = "/plugins", operation_id = "listPlugins", tag = "policy",
+    responses((status = 200, description = "The predicates in order of evaluation, and the priorities.",
+        body = PluginCatalog)))]
+pub async fn plugins() -> Json<PluginCatalog> {
+    Json(PluginCatalog::complete())
+}

@@ -1,0 +1,164 @@
+//! Which policy a request is about, and the work that `/policy` and `/policies/{name}` share.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    extract::{FromRef, FromRequestParts},
+    http::{header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use serde::Deserialize;
+
+use super::{
+    HistoryQuery, ShowQuery, WriteQuery,
+    conditions::{Conditions, tag},
+    records::{PolicyRecords, Put, Text},
+};
+use crate::{
+    api::{
+        cluster::ClusterName,
+        error::{ApiError, Result},
+        extract::{Path, parse_json},
+        ground::{self, Chosen, PolicyQuery},
+        state::AppState,
+    },
+    core::policy::Policy,
+    wire::{
+        objects::names,
+        policy::{Document, PolicyRevisionList, PolicyState, RollbackRequest, revision, to_annotated_yaml},
+        status::{Status, StatusMetadata},
+    },
+};
+
+/// How long a writer waits for the next decision to be made under what it wrote.
+const IN_FORCE_WITHIN: Duration = Duration::from_secs(5);
+
+/// The form of [`ShowQuery`] that is not this server's own.
+const CONFIGURATION: &str = "KubeSchedulerConfiguration";
+
+/// Revisions of a page of the history: unless told, and at most.
+const PAGE: u64 = 50;
+const LARGEST_PAGE: u64 = 500;
+
+/// The policy that a path names.
+#[derive(Debug)]
+pub struct Target {
+    state: AppState,
+    cluster: ClusterName,
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Variables {
+    name: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Target
+where
+    AppState: FromRef<S>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let Ok(cluster) = ClusterName::from_request_parts(parts, state).await;
+        let Path(Variables { name }) = Path::from_request_parts(parts, state).await?;
+        let name = name.unwrap_or_else(|| revision::DEFAULT.into());
+        names::dns_subdomain(&name)
+            .map_err(|rule| ApiError::BadRequest(format!("the policy's name {name:?}: {rule}")))?;
+        Ok(Self { state: AppState::from_ref(state), cluster, name })
+    }
+}
+
+impl Target {
+    /// GET: from the live view, since that is what decides.
+    pub(super) async fn show(&self, query: &ShowQuery) -> Result<Response> {
+        let view = ground::view(&self.state, &self.cluster).await?;
+        let chosen = ground::chosen(&view, &PolicyQuery { policy: Some(self.name.clone()) })?;
+        match query.form.as_deref() {
+            None => Ok(in_json(&state_of(&chosen))),
+            Some(CONFIGURATION) => in_yaml(&chosen),
+            Some(other) => Err(ApiError::BadRequest(format!(
+                "as: Unsupported value: {other:?}: supported values: \"{CONFIGURATION}\""
+            ))),
+        }
+    }
+
+    /// PUT, POST and rollback.
+    pub(super) async fn put(&self, text: Text, conditions: &Conditions, query: &WriteQuery) -> Result<Response> {
+        let put = self.records().put(&text, conditions, query.dry_run()?).await?;
+        let Put { revision, document, profile, stored_at } = put;
+        if let Some(at) = stored_at {
+            self.wait_for(at).await;
+        }
+        let state = PolicyState::new(&self.name, &revision, &document, &profile);
+        // What is not stored has no tag to come back with.
+        Ok(if stored_at.is_some() { in_json(&state) } else { Json(state).into_response() })
+    }
+
+    /// A rollback asked for by a body, which may be empty.
+    pub(super) async fn roll_back(&self, body: &[u8], conditions: &Conditions, query: &WriteQuery) -> Result<Response> {
+        let request: RollbackRequest =
+            if body.trim_ascii().is_empty() { RollbackRequest::default() } else { parse_json(body)? };
+        self.put(Text::Again(request.revision), conditions, query).await
+    }
+
+    /// DELETE.
+    pub(super) async fn delete(&self, conditions: &Conditions, query: &WriteQuery) -> Result<Json<Status>> {
+        if let Some(at) = self.records().delete(conditions, query.dry_run()?).await? {
+            self.wait_for(at).await;
+        }
+        Ok(Json(Status {
+            kind: "Status".into(),
+            api_version: "v1".into(),
+            metadata: StatusMetadata::default(),
+            status: "Success".into(),
+            reason: String::new(),
+            message: String::new(),
+            code: 200,
+            details: None,
+        }))
+    }
+
+    /// GET of the revisions.
+    pub(super) async fn history(&self, query: &HistoryQuery) -> Result<Json<PolicyRevisionList>> {
+        let limit = query.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
+        self.records().history(query.before, limit).await.map(Json)
+    }
+
+    fn records(&self) -> PolicyRecords {
+        PolicyRecords { store: self.state.store.clone(), cluster: self.cluster.0.clone(), name: self.name.clone() }
+    }
+
+    /// Until the next decision of this process is made under what was stored. It is stored, so whatever goes wrong here
+    /// is no failure of the request.
+    async fn wait_for(&self, revision: u64) {
+        let cluster = &*self.cluster.0;
+        match self.state.clusters.get(cluster).await {
+            Ok(live) if live.reached(revision, IN_FORCE_WITHIN).await => {}
+            Ok(_) => tracing::warn!(cluster, revision, "a policy is stored and not yet in force here"),
+            Err(error) => tracing::warn!(cluster, %error, "the cluster cannot be followed"),
+        }
+    }
+}
+
+fn state_of(chosen: &Chosen) -> PolicyState {
+    match chosen {
+        Chosen::Stored(name, policy) => PolicyState::new(name, &policy.revision, &policy.document, &policy.profile),
+        Chosen::BuiltIn | Chosen::Request(_) => PolicyState::built_in(chosen.profile()),
+    }
+}
+
+fn in_json(state: &PolicyState) -> Response {
+    ([(header::ETAG, tag(state.revision))], Json(state)).into_response()
+}
+
+/// As the file that kube-scheduler's `--config` takes.
+fn in_yaml(chosen: &Chosen) -> Result<Response> {
+    let conversion = match chosen {
+        Chosen::Stored(_, policy) => policy.document.convert(),
+        Chosen::BuiltIn | Chosen::Request(_) => Document::Policy(Policy::default()).convert(),
+    };
+    let yaml = to_annotated_yaml(&conversion.map_err(ApiError::internal)?).map_err(ApiError::internal)?;
+    Ok(([(header::CONTENT_TYPE, "application/yaml")], yaml).into_response())
+}

@@ -1,0 +1,45 @@
+//! `--policy-config-file`: a policy from the start.
+
+use std::{fs, path::Path, sync::Arc};
+
+use tracing::{info, warn};
+
+use super::Error;
+use crate::{
+    api::{
+        error::ApiError,
+        policy::{
+            conditions::Conditions,
+            records::{PolicyRecords, Put, Text},
+        },
+    },
+    cluster::DEFAULT_CLUSTER,
+    store::Store,
+    wire::policy::{self, revision},
+};
+
+/// The file's text, which holds a policy.
+pub(super) fn read(path: &Path) -> Result<String, Error> {
+    let wrong = |error: &dyn std::fmt::Display| Error::Policy(path.display().to_string(), error.to_string());
+    let text = fs::read_to_string(path).map_err(|error| wrong(&error))?;
+    let document = policy::parse(&text).map_err(|faults| wrong(&faults))?;
+    for warning in document.lint() {
+        warn!(file = %path.display(), "{warning}");
+    }
+    Ok(text)
+}
+
+/// Makes it the default cluster's policy unless that says the same already: of several processes that start with one
+/// file, one stores it.
+pub(super) async fn put_in_force(store: &Arc<dyn Store>, text: String) -> Result<(), Error> {
+    let records =
+        PolicyRecords { store: store.clone(), cluster: DEFAULT_CLUSTER.into(), name: revision::DEFAULT.into() };
+    let put = records.put(&Text::New(text), &Conditions::default(), false).await;
+    let Put { revision, .. } = put.map_err(|error| match error {
+        // Here is no reply from which the cause has to be kept.
+        ApiError::Internal(cause) => Error::Policy("file".into(), cause),
+        error => Error::Policy("file".into(), error.to_string()),
+    })?;
+    info!(revision = revision.revision, "the policy of the file is in force");
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! `podberth policy`: what can be said of a policy file without a server.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use clap::{Subcommand, ValueEnum};
+
+use crate::{
+    core::policy::Faults,
+    wire::policy::{comments, parse, to_json, to_yaml},
+};
+
+/// What is to be done with policies.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Tell everything that is wrong or doubtful in policy files; fails when something is wrong
+    Check {
+        /// Policies (Kubernetes 1.6 to 1.22) or KubeSchedulerConfigurations, JSON or YAML; - for standard input
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Print the KubeSchedulerConfiguration v1 that comes closest to a Policy; notes go to standard error
+    Convert {
+        /// The policy, JSON or YAML; - for standard input
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// How to print it
+        #[arg(short, long, value_enum, default_value = "yaml")]
+        output: Output,
+    },
+}
+
+/// How a document is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// As YAML.
+    Yaml,
+    /// As JSON.
+    Json,
+}
+
+/// What a command has to say.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// For standard output.
+    pub output: String,
+    /// For standard error.
+    pub remarks: String,
+    /// Whether all is well.
+    pub good: bool,
+}
+
+/// Carries a command out.
+pub fn run(command: &Command) -> Said {
+    match command {
+        Command::Check { files } => check(files),
+        Command::Convert { file, output } => {
+            convert(file, *output).unwrap_or_else(|remarks| Said { remarks, ..Said::default() })
+        }
+    }
+}
+
+/// A line for each fault and each warning of each file.
+fn check(files: &[PathBuf]) -> Said {
+    let mut said = Said { good: true, ..Said::default() };
+    for file in files {
+        let name = file.display();
+        match read(file).and_then(|text| parse(&text).map_err(|faults| lines(file, &faults))) {
+            Err(errors) => {
+                said.good = false;
+                said.output.push_str(&errors);
+            }
+            Ok(document) => {
+                let warnings = document.lint();
+                let lines = warnings.iter().map(|warning| format!("{name}: warning: {warning}\n"));
+                said.output.extend(lines);
+                let count = warnings.len();
+                said.output.push_str(&match count {
+                    0 => format!("{name}: ok\n"),
+                    1 => format!("{name}: ok, 1 warning\n"),
+                    _ => format!("{name}: ok, {count} warnings\n"),
+                });
+            }
+        }
+    }
+    said
+}
+
+/// The configuration and the notes, or lines that say why there is none.
+fn convert(file: &Path, output: Output) -> Result<Said, String> {
+    let document = parse(&read(file)?).map_err(|faults| lines(file, &faults))?;
+    let conversion = document.convert().map_err(|faults| lines(file, &faults))?;
+    let configuration = &conversion.configuration;
+    let output = match output {
+        Output::Yaml => to_yaml(configuration).map_err(|error| line(file, &error))?,
+        Output::Json => format!("{:#}\n", to_json(configuration)),
+    };
+    Ok(Said { output, remarks: comments(&conversion.notes), good: true })
+}
+
+fn read(file: &Path) -> Result<String, String> {
+    let text = if file.as_os_str() == "-" { io::read_to_string(io::stdin()) } else { fs::read_to_string(file) };
+    text.map_err(|error| line(file, &error))
+}
+
+fn lines(file: &Path, faults: &Faults) -> String {
+    faults.0.iter().map(|fault| line(file, fault)).collect()
+}
+
+fn line(file: &Path, error: &dyn std::fmt::Display) -> String {
+    format!("{}: error: {error}\n", file.display())
+}
