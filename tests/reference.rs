@@ -205,7 +205,7 @@ struct Case {
 struct Expect {
     filter: BTreeMap<String, Verdict>,
     #[serde(default)]
-    scores: BTreeMap<String, serde::de::IgnoredAny>,
+    scores: BTreeMap<String, BTreeMap<String, i64>>,
 }
 
 #[derive(Deserialize)]

@@ -39,9 +39,9 @@ impl Server {
         let store = store::open("sqlite::memory:", &store::Options::default()).await.expect("an empty database opens");
         store.migrate().await.expect("and migrates");
         put(&store, objects).await;
-        let clusters = Clusters::new(store.clone(), Duration::from_secs(3600));
+        let clusters = Clusters::new(store.clone(), Duration::from_hours(1));
         let metrics = telemetry::recorder().expect("a recorder");
-        let limits = Limits { request_timeout: Duration::from_secs(60), body_bytes: 1024 * 1024, bulk_body_bytes };
+        let limits = Limits { request_timeout: Duration::from_mins(1), body_bytes: 1024 * 1024, bulk_body_bytes };
         Self(router(AppState::new(store, clusters, Vec::new(), metrics), limits))
     }
 
