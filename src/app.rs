@@ -18,7 +18,7 @@ use crate::{
         serve::{Timeouts, serve as serve_connections},
         state::AppState,
     },
-    cluster::Clusters,
+    cluster::{Clusters, DEFAULT_CLUSTER},
     commands::demo,
     config::Settings,
     store::{self, Store, StoreError},
@@ -122,7 +122,10 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     });
 
     let clusters = Clusters::new(store.clone(), FEED_POLL);
-    let state = AppState::new(store.clone(), clusters, checks(&store), metrics);
+    // Before the first request, so that no one has to wait for it.
+    clusters.get(DEFAULT_CLUSTER).await?;
+    let checks = checks(&store, &clusters, settings.max_staleness);
+    let state = AppState::new(store.clone(), clusters, checks, metrics);
     let limits = Limits {
         request_timeout: settings.request_timeout,
         body_bytes: settings.max_body_bytes,
@@ -172,8 +175,8 @@ async fn open(settings: &Settings) -> Result<Arc<dyn Store>, StoreError> {
 }
 
 /// What must hold for this process to be ready.
-fn checks(store: &Arc<dyn Store>) -> Vec<Check> {
-    let (pinged, migrated) = (store.clone(), store.clone());
+fn checks(store: &Arc<dyn Store>, clusters: &Clusters, max_staleness: Duration) -> Vec<Check> {
+    let (pinged, migrated, clusters) = (store.clone(), store.clone(), clusters.clone());
     vec![
         Check::new("database", move || {
             let store = pinged.clone();
@@ -187,6 +190,13 @@ fn checks(store: &Arc<dyn Store>) -> Vec<Check> {
                     Ok(_) => Err("the schema is behind this binary: run `podberth migrate`".into()),
                     Err(_) => Err("the database does not answer".into()),
                 }
+            }
+        }),
+        Check::new("snapshot", move || {
+            let staleness = clusters.staleness();
+            async move {
+                let told = format!("the snapshot is {} seconds old", staleness.as_secs());
+                if staleness <= max_staleness { Ok(()) } else { Err(told) }
             }
         }),
     ]

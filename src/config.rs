@@ -73,6 +73,10 @@ pub struct Settings {
     #[arg(long, value_name = "FILE")]
     pub policy_config_file: Option<PathBuf>,
 
+    /// How old the snapshot may be before this process says that it is not ready: the database is away, or slow
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub max_staleness: Duration,
+
     /// How long a request may take, up to the beginning of its reply
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub request_timeout: Duration,

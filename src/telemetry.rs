@@ -82,16 +82,9 @@ metrics! {
         "Extender calls by verb, status code and form (nodes or names).";
     EXTENDER_REQUEST_DURATION = "extender_request_duration_seconds", Kind::Histogram(FAST),
         "Time for an extender call from its last byte to the reply, by verb.";
-    SCHEDULE_ATTEMPTS = "schedule_attempts_total", Kind::Counter,
-        "Attempts to schedule a pod, by result (scheduled, unschedulable, error) and profile.";
-    SCHEDULING_ATTEMPT_DURATION = "scheduling_attempt_duration_seconds", Kind::Histogram(FAST),
-        "Time for an attempt to schedule a pod, with its commit, by result and profile.";
     EXTENSION_POINT_DURATION = "framework_extension_point_duration_seconds", Kind::Histogram(FAST),
         "Time for all plugins of an extension point, by extension point, status and profile.";
-    PLUGIN_DURATION = "plugin_execution_duration_seconds", Kind::Histogram(FAST),
-        "Time for one plugin over all nodes, by plugin, extension point and status.";
     PENDING_PODS = "pending_pods", Kind::Gauge, "Pods that wait for a node, by queue.";
-    PREEMPTION_VICTIMS = "preemption_victims", Kind::Histogram(COUNTS), "Pods to evict per preemption.";
     CACHE_SIZE = "cache_size", Kind::Gauge, "Objects in the snapshot, by type (nodes, pods).";
     NODES_EVALUATED = "nodes_evaluated", Kind::Histogram(COUNTS), "Nodes that a decision looked at.";
     NODE_REJECTIONS = "node_rejections_total", Kind::Counter, "Nodes refused, by plugin and reason code.";
@@ -143,11 +136,9 @@ fn describe() {
 /// would go on showing every revision that there ever was.
 pub fn policy_revisions<'p>(policies: impl IntoIterator<Item = (&'p str, u64)>) -> String {
     let help = METRICS.iter().find(|metric| metric.name == POLICY_REVISION).map_or("", |metric| metric.help);
-    let mut text = format!("# HELP {POLICY_REVISION} {help}\n# TYPE {POLICY_REVISION} gauge\n");
-    for (policy, revision) in policies {
-        text.push_str(&format!("{POLICY_REVISION}{{policy=\"{policy}\",revision=\"{revision}\"}} 1\n"));
-    }
-    text
+    let head = format!("# HELP {POLICY_REVISION} {help}\n# TYPE {POLICY_REVISION} gauge\n");
+    let line = |(policy, revision)| format!("{POLICY_REVISION}{{policy=\"{policy}\",revision=\"{revision}\"}} 1\n");
+    policies.into_iter().map(line).fold(head, |text, line| text + &line)
 }
 
 /// Measures what is only worth a look when somebody asks: memory and the runtime.

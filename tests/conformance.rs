@@ -4,14 +4,11 @@
 //! pod; under `expect` stands what the code of kube-scheduler 1.22.6 or 1.34.1 answered. A case counts only when all of
 //! it is the same. `CASE=<id>` runs one case and prints its whole decision.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs::File,
-    io::{BufRead, BufReader},
-    path::Path,
-};
+#[path = "support/cases.rs"]
+mod cases;
 
-use flate2::read::GzDecoder;
+use std::collections::{BTreeMap, BTreeSet};
+
 use podberth::{
     core::cycle::{self, Decision, NodeDecision},
     core::policy::Profile,
@@ -142,12 +139,9 @@ fn run(case: &Case) -> Result<Vec<String>, String> {
 }
 
 fn cases(file: &str) -> impl Iterator<Item = Case> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/conformance").join(file);
-    let file = File::open(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let only = std::env::var("CASE").ok();
-    BufReader::new(GzDecoder::new(file))
-        .lines()
-        .map(|line| serde_json::from_str::<Case>(&line.expect("the file is whole")).expect("a line is a case"))
+    cases::lines(file)
+        .map(|line| serde_json::from_str::<Case>(&line).expect("a line is a case"))
         .filter(move |case| only.as_ref().is_none_or(|id| *id == case.id))
 }
 

@@ -155,7 +155,8 @@ fn schemas_are_what_generators_can_read() {
         }
         let bare = schema.get("type").is_some_and(|kind| kind == "object")
             && !["properties", "additionalProperties", "allOf"].iter().any(|key| schema.contains_key(*key));
-        if bare && place != "components/schemas/StatusMetadata" {
+        let empty = ["StatusMetadata", "EphemeralVolumeSource"];
+        if bare && !place.rsplit('/').next().is_some_and(|name| empty.contains(&name)) {
             problem("an object without properties: give a map its value's schema");
         }
         for name in schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {

@@ -47,11 +47,16 @@ pub fn under_any_cluster(router: Router) -> Router {
     Router::new().fallback_service(prefixed)
 }
 
-/// The cluster that a path names and the rest of it; `None` for a path without the prefix.
+/// The cluster that a path names and the rest of it, which begins with one slash: kube-scheduler 1.6 calls `//filter`
+/// where its `urlPrefix` ends in a slash. `None` for a path that is routed as it is.
 fn split(uri: &Uri) -> Result<Option<(ClusterName, Uri)>> {
-    let Some((name, rest)) = uri.path().strip_prefix("/clusters/").and_then(|path| path.split_once('/')) else {
-        return Ok(None);
+    let path = uri.path();
+    let (name, rest) = match path.strip_prefix("/clusters/").and_then(|path| path.split_once('/')) {
+        Some(named) => named,
+        None if path.starts_with("//") => (DEFAULT_CLUSTER, path),
+        None => return Ok(None),
     };
+    let rest = rest.trim_start_matches('/');
     if !is_dns_label(name) {
         return Err(ApiError::BadRequest(format!(
             "the cluster's name {name:?} must be lower case letters, digits and '-', 63 at most"
@@ -83,6 +88,10 @@ mod tests {
         assert!(matches!(of("/clusters"), Ok(None)));
         let Ok(Some((cluster, uri))) = of("/clusters/prod-1/api/v1/nodes?limit=2") else { panic!("it has the prefix") };
         assert_eq!((&*cluster.0, uri.to_string().as_str()), ("prod-1", "/api/v1/nodes?limit=2"));
+        for doubled in ["//filter?policy=a", "/clusters/default//filter?policy=a"] {
+            let Ok(Some((cluster, uri))) = of(doubled) else { panic!("{doubled} is rewritten") };
+            assert_eq!((&*cluster.0, uri.to_string().as_str()), ("default", "/filter?policy=a"));
+        }
         for bad in ["/clusters//filter", "/clusters/Prod/filter", "/clusters/-a/filter", "/clusters/a%2Fb/filter"] {
             assert!(of(bad).is_err(), "{bad}");
         }

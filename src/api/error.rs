@@ -95,6 +95,14 @@ pub enum ApiError {
         /// When to try again.
         retry_after_seconds: u32,
     },
+    /// A disruption budget forbids the eviction at the moment.
+    #[error("Cannot evict pod as it would violate the pod's disruption budget.")]
+    Disruption {
+        /// Which budget, and why.
+        cause: String,
+        /// When to try again, where that is known.
+        retry_after_seconds: Option<u32>,
+    },
     /// Something broke here. The cause is logged and not told.
     #[error("an internal error occurred, see the server's log under this reply's x-request-id")]
     Internal(String),
@@ -230,7 +238,7 @@ impl ApiError {
             Self::TooLarge => Reason::TOO_LARGE,
             Self::UnsupportedMediaType(_) => Reason::UNSUPPORTED_MEDIA_TYPE,
             Self::Invalid { .. } => Reason::INVALID,
-            Self::TooManyRequests { .. } => Reason::TOO_MANY_REQUESTS,
+            Self::TooManyRequests { .. } | Self::Disruption { .. } => Reason::TOO_MANY_REQUESTS,
             Self::Internal(_) => Reason::INTERNAL_ERROR,
             Self::Unavailable { .. } => Reason::SERVICE_UNAVAILABLE,
             Self::Timeout(_) => Reason::TIMEOUT,
@@ -264,6 +272,15 @@ impl ApiError {
                 Some(about(subject))
             }
             Self::Invalid { subject, causes } => Some(StatusDetails { causes: causes.clone(), ..about(subject) }),
+            Self::Disruption { cause, retry_after_seconds } => {
+                let cause =
+                    StatusCause { reason: "DisruptionBudget".into(), message: cause.clone(), field: String::new() };
+                Some(StatusDetails {
+                    causes: vec![cause],
+                    retry_after_seconds: *retry_after_seconds,
+                    ..StatusDetails::default()
+                })
+            }
             _ => self
                 .retry_after_seconds()
                 .map(|seconds| StatusDetails { retry_after_seconds: Some(seconds), ..StatusDetails::default() }),
@@ -275,6 +292,7 @@ impl ApiError {
             Self::TooManyRequests { retry_after_seconds, .. } | Self::Unavailable { retry_after_seconds, .. } => {
                 Some(*retry_after_seconds)
             }
+            Self::Disruption { retry_after_seconds, .. } => *retry_after_seconds,
             _ => None,
         }
     }

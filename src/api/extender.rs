@@ -115,13 +115,21 @@ async fn answer(
             Ok(args) => args,
             Err(error) => return ("none", Err(ApiError::BadRequest(error.to_string()))),
         };
+        let deciding = Instant::now();
         let form = match &args.candidates {
             Candidates::Nodes(_) => "nodes",
             Candidates::Names(_) => "names",
             Candidates::Absent => "none",
         };
         let policy = ground::chosen(&view, &query);
-        (form, verdict(args, &view, policy))
+        let profile = policy.as_ref().map_or_else(|_| String::new(), |policy| policy.used().name);
+        let reply = verdict(args, &view, policy);
+        let status = if reply.is_ok() { "Success" } else { "Error" };
+        let point = if verb == "filter" { "Filter" } else { "Score" };
+        histogram!(telemetry::EXTENSION_POINT_DURATION, "extension_point" => point, "status" => status,
+            "profile" => profile)
+        .record(deciding.elapsed());
+        (form, reply)
     })
     .await;
     let (form, reply) = computed?;

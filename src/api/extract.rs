@@ -24,11 +24,16 @@ pub enum Format {
 impl Format {
     const ACCEPTED: &'static str = "application/json, application/yaml";
 
-    /// What the request says its body is.
-    pub fn of(headers: &HeaderMap) -> Result<Self> {
+    /// What the request says its body is. `curl -d` says `application/x-www-form-urlencoded` unless told otherwise: then
+    /// the body's first sign tells.
+    fn of(headers: &HeaderMap, body: &[u8]) -> Result<Self> {
         match media_type(headers)?.as_str() {
-            "" | "application/json" => Ok(Self::Json),
+            "" | "application/json" | "application/x-ndjson" | "application/jsonl" => Ok(Self::Json),
             "application/yaml" | "application/x-yaml" | "text/yaml" | "text/x-yaml" => Ok(Self::Yaml),
+            "application/x-www-form-urlencoded" => {
+                let is_json = matches!(body.trim_ascii_start().first(), None | Some(b'{' | b'['));
+                Ok(if is_json { Self::Json } else { Self::Yaml })
+            }
             _ => Err(ApiError::UnsupportedMediaType(Self::ACCEPTED)),
         }
     }
@@ -57,6 +62,27 @@ impl<S: Send + Sync> FromRequest<S> for RawBody {
     }
 }
 
+/// A body with the notation it is in.
+#[derive(Clone, Debug)]
+pub struct Encoded {
+    /// As it came.
+    pub bytes: Bytes,
+    /// How it is written.
+    pub format: Format,
+}
+
+impl<S: Send + Sync> FromRequest<S> for Encoded {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self> {
+        let headers = request.headers().clone();
+        // What is refused for its type is refused before it is read.
+        Format::of(&headers, b"")?;
+        let RawBody(bytes) = RawBody::from_request(request, state).await?;
+        Ok(Self { format: Format::of(&headers, &bytes)?, bytes })
+    }
+}
+
 /// A body in JSON or YAML, as its bytes in JSON: those that came, or those that the YAML means.
 #[derive(Clone, Debug)]
 pub struct JsonBytes(pub Bytes);
@@ -65,8 +91,7 @@ impl<S: Send + Sync> FromRequest<S> for JsonBytes {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self> {
-        let format = Format::of(request.headers())?;
-        let RawBody(bytes) = RawBody::from_request(request, state).await?;
+        let Encoded { bytes, format } = Encoded::from_request(request, state).await?;
         let bytes = match yaml::to_json(&bytes, format == Format::Yaml) {
             Ok(Cow::Borrowed(_)) => bytes,
             Ok(Cow::Owned(json)) => json.into(),
@@ -84,8 +109,7 @@ impl<S: Send + Sync> FromRequest<S> for Text {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self> {
-        Format::of(request.headers())?;
-        let RawBody(bytes) = RawBody::from_request(request, state).await?;
+        let Encoded { bytes, .. } = Encoded::from_request(request, state).await?;
         let text = String::from_utf8(bytes.into()).map_err(|e| ApiError::BadRequest(e.to_string()))?;
         Ok(Self(text))
     }

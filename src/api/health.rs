@@ -10,12 +10,13 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
+use metrics::gauge;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{error::Result, extract::Query, state::AppState};
-use crate::telemetry;
+use crate::{core::snapshot::Snapshot, telemetry};
 
 /// How long one check may take: whoever probes does not wait long either.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -176,12 +177,27 @@ pub async fn version() -> Json<VersionInfo> {
     })
 }
 
+/// Measures what is only worth a look when somebody asks: the live clusters and the database's connections.
+fn sample(state: &AppState) {
+    let views: Vec<_> = state.clusters.live().iter().map(|cluster| cluster.view()).collect();
+    let total = |count: fn(&Snapshot) -> usize| views.iter().map(|v| count(&v.snapshot)).sum::<usize>() as f64;
+    gauge!(telemetry::CACHE_SIZE, "type" => "nodes").set(total(Snapshot::node_count));
+    gauge!(telemetry::CACHE_SIZE, "type" => "pods").set(total(Snapshot::pod_count));
+    let pending = |s: &Snapshot| s.pods().filter(|p| !p.is_assigned() && !p.terminal).count();
+    gauge!(telemetry::PENDING_PODS, "queue" => "active").set(total(pending));
+    gauge!(telemetry::SNAPSHOT_AGE).set(state.clusters.staleness().as_secs_f64());
+    let connections = state.store.connections();
+    gauge!(telemetry::DB_POOL_CONNECTIONS, "state" => "idle").set(connections.idle as f64);
+    gauge!(telemetry::DB_POOL_CONNECTIONS, "state" => "used").set(connections.used as f64);
+}
+
 /// What the process measures
 #[utoipa::path(get, path = "/metrics", operation_id = "getMetrics", tag = "health", responses(
     (status = 200, description = "Metrics in the Prometheus text format.", body = String, content_type = "text/plain"),
 ))]
 pub async fn metrics(State(state): State<AppState>) -> Response {
     telemetry::sample_process();
+    sample(&state);
     let text = state.metrics.render() + &super::policy::metrics(&state);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }

@@ -25,6 +25,7 @@ pub mod health;
 pub mod middleware;
 pub mod openapi;
 pub mod policy;
+pub mod resources;
 pub mod serve;
 pub mod state;
 
@@ -34,6 +35,7 @@ fn routes(bulk_body_bytes: usize) -> OpenApiRouter<AppState> {
         .routes(routes!(extender::filter))
         .routes(routes!(extender::prioritize))
         .routes(routes!(explain::explain))
+        .routes(routes!(resources::import::import))
         .layer(DefaultBodyLimit::max(bulk_body_bytes));
     OpenApiRouter::with_openapi(openapi::base())
         .routes(routes!(health::livez))
@@ -50,6 +52,8 @@ fn routes(bulk_body_bytes: usize) -> OpenApiRouter<AppState> {
         .routes(routes!(policy::revisions_named))
         .routes(routes!(policy::rollback_named))
         .routes(routes!(policy::plugins))
+        .routes(routes!(resources::clusters::list))
+        .merge(resources::routes())
         .routes(routes!(openapi::document_3_0))
         .routes(routes!(openapi::document_3_1))
         .routes(routes!(docs::redirect))

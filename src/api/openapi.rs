@@ -36,6 +36,7 @@ mod v30;
     tags(
         (name = "extender", description = "kube-scheduler's extender protocol: point its configuration here."),
         (name = "decisions", description = "Where a pod can run, where best, and why."),
+        (name = "state", description = "The state of clusters, as Kubernetes serves it."),
         (name = "policy", description = "What decisions are made under: predicates, priorities, extenders."),
         (name = "health", description = "Whether the process lives and is ready, what it is, what it measures."),
         (name = "documents", description = "This document and its page."),
@@ -146,10 +147,25 @@ pub struct Documents {
 /// The documents of this server.
 pub static DOCUMENTS: LazyLock<Documents> = LazyLock::new(|| {
     let mut document = super::routes(0).into_openapi();
+    if let Err(error) = super::resources::documents::add(&mut document) {
+        tracing::error!(%error, "the operations of stored objects cannot be documented");
+    }
     add_usual_errors(&mut document);
-    let v3_1 = serde_json::to_value(document).unwrap_or_default();
+    let mut v3_1 = serde_json::to_value(document).unwrap_or_default();
+    drop_defaults(&mut v3_1["components"]["schemas"]);
     Documents { v3_0: v30::from_v31(v3_1.clone()), v3_1 }
 });
+
+/// Takes the defaults out of schemas: what is absent is read as Go's zero value, which needs no telling, and generators
+/// stumble over defaults that are objects or null.
+fn drop_defaults(schemas: &mut Value) {
+    let properties = schemas.as_object_mut().into_iter().flatten().filter_map(|(_, s)| s.get_mut("properties"));
+    for property in properties.filter_map(Value::as_object_mut).flat_map(|p| p.values_mut()) {
+        if let Some(property) = property.as_object_mut() {
+            property.remove("default");
+        }
+    }
+}
 
 /// A document as it is published: indented, with a line feed at the end.
 pub fn published(document: &Value) -> String {

@@ -26,12 +26,12 @@ pub use view::{ActivePolicy, View};
 /// The cluster that paths without a prefix mean.
 pub const DEFAULT_CLUSTER: &str = "default";
 
-/// All live clusters of one store.
-#[derive(Debug)]
+/// All live clusters of one store. Clones are the same.
+#[derive(Clone, Debug)]
 pub struct Clusters {
     store: Arc<dyn Store>,
     poll: Duration,
-    live: Mutex<HashMap<String, Arc<Cluster>>>,
+    live: Arc<Mutex<HashMap<String, Arc<Cluster>>>>,
 }
 
 /// One cluster, kept up to date.
@@ -54,7 +54,7 @@ pub struct Progress {
 impl Clusters {
     /// No cluster is followed until it is asked for. `poll` is how often the feed is read when nothing hints at a change.
     pub fn new(store: Arc<dyn Store>, poll: Duration) -> Self {
-        Self { store, poll, live: Mutex::default() }
+        Self { store, poll, live: Arc::default() }
     }
 
     /// The live cluster of this name, caught up with the store when it is first asked for. A cluster that the store does
@@ -76,9 +76,14 @@ impl Clusters {
         self.lock().get(name).cloned()
     }
 
-    /// Names and progress of the clusters that are followed.
-    pub fn progress(&self) -> Vec<(String, Progress)> {
-        self.lock().iter().map(|(name, cluster)| (name.clone(), cluster.progress())).collect()
+    /// The clusters that are followed.
+    pub fn live(&self) -> Vec<Arc<Cluster>> {
+        self.lock().values().cloned().collect()
+    }
+
+    /// How long ago the view that has waited longest was last known to be the store's head.
+    pub fn staleness(&self) -> Duration {
+        self.live().iter().map(|c| c.progress().synced.elapsed()).max().unwrap_or_default()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Cluster>>> {
@@ -171,7 +176,7 @@ mod tests {
         let clusters = Clusters::new(store().await, Duration::from_secs(3600));
         let cluster = clusters.get("typo").await.expect("an unknown name is no error");
         assert_eq!(cluster.view().snapshot.node_count(), 0);
-        assert!(clusters.progress().is_empty());
+        assert!(clusters.live().is_empty());
     }
 
     #[tokio::test]

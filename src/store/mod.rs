@@ -86,6 +86,9 @@ pub trait Store: Debug + Send + Sync {
     /// It is a hint: wake-ups get lost with connections, so poll as well.
     fn hint(&self) -> watch::Receiver<u64>;
 
+    /// Connections that are open at the moment.
+    fn connections(&self) -> Connections;
+
     /// Whether the database answers.
     async fn ping(&self) -> Result<(), StoreError>;
 
@@ -100,6 +103,15 @@ pub trait Store: Debug + Send + Sync {
 
     /// Ends all connections; calls after this fail. SQLite's file is free for another process then.
     async fn close(&self);
+}
+
+/// Open connections to the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connections {
+    /// Waiting for work.
+    pub idle: usize,
+    /// At work.
+    pub used: usize,
 }
 
 /// What can be chosen about the connections. None of it changes what the store means.

@@ -17,8 +17,8 @@ use uuid::Uuid;
 use super::decide::{self, NewRow, Plan};
 use super::rows::{self, CHUNK, CODEC_RAW, Columns, HeadColumns, object_columns, signed, signed_len};
 use super::{
-    Atomicity, Changes, Commit, Head, Key, List, ListQuery, MigrationStatus, Options, Record, Store, StoreError, Write,
-    types,
+    Atomicity, Changes, Commit, Connections, Head, Key, List, ListQuery, MigrationStatus, Options, Record, Store,
+    StoreError, Write, types,
 };
 
 mod listen;
@@ -198,6 +198,11 @@ impl Store for Postgres {
         let names = sqlx::query_scalar("SELECT name FROM cluster ORDER BY name").fetch_all(&mut *connection);
         let names = self.within(names).await;
         settle(connection, names)
+    }
+
+    fn connections(&self) -> Connections {
+        let idle = self.pool.num_idle();
+        Connections { idle, used: (self.pool.size() as usize).saturating_sub(idle) }
     }
 
     fn hint(&self) -> watch::Receiver<u64> {

@@ -15,8 +15,8 @@ use uuid::Uuid;
 use super::decide::{self, NewRow, Plan};
 use super::rows::{self, CHUNK, CODEC_RAW, Columns, HeadColumns, object_columns, signed, signed_len};
 use super::{
-    Atomicity, Changes, Commit, Head, Key, List, ListQuery, MigrationStatus, Options, Record, Store, StoreError, Write,
-    types,
+    Atomicity, Changes, Commit, Connections, Head, Key, List, ListQuery, MigrationStatus, Options, Record, Store,
+    StoreError, Write, types,
 };
 
 static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -201,6 +201,11 @@ impl Store for Sqlite {
 
     async fn clusters(&self) -> Result<Vec<String>, StoreError> {
         Ok(sqlx::query_scalar("SELECT name FROM cluster ORDER BY name").fetch_all(&self.readers).await?)
+    }
+
+    fn connections(&self) -> Connections {
+        let idle = self.writer.num_idle() + self.readers.num_idle();
+        Connections { idle, used: ((self.writer.size() + self.readers.size()) as usize).saturating_sub(idle) }
     }
 
     fn hint(&self) -> watch::Receiver<u64> {

@@ -164,13 +164,21 @@ impl Document {
     /// # Errors
     /// When what stands there is no object.
     pub fn set_text_in(&mut self, object: &str, field: &str, text: &str) -> Result<(), DecodeError> {
+        self.set_in(object, field, raw_text(text))
+    }
+
+    /// Like [`Self::set_text_in`], for a value of any type.
+    ///
+    /// # Errors
+    /// When what stands there is no object.
+    pub fn set_in(&mut self, object: &str, field: &str, value: Box<RawValue>) -> Result<(), DecodeError> {
         let mut fields: Fields = match self.top.get(object) {
             Some(raw) => {
                 decode::from_slice(raw.get().as_bytes()).map_err(|e| DecodeError { field: object.into(), ..e })?
             }
             None => Fields::default(),
         };
-        fields.set(field, raw_text(text));
+        fields.set(field, value);
         let mut written = String::from("{");
         fields.write(&mut written);
         written.push('}');

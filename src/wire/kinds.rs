@@ -1,5 +1,7 @@
 //! The kinds that can be stored, as data: to add one, add a row.
 
+use utoipa::{PartialSchema, ToSchema, openapi::RefOr};
+
 use super::{
     decode::{self, DecodeError},
     objects::{Converted, disruption, node, pod, storage, workload},
@@ -28,9 +30,19 @@ pub struct StoredKind {
     pub namespaced: bool,
     /// What it is to the core.
     pub core: Kind,
-    /// Reads an object of it.
-    parse: fn(&[u8]) -> Result<Converted<Object>, DecodeError>,
+    /// How its objects are written.
+    wire: Wire,
 }
+
+/// What a row knows of the struct that reads its objects.
+#[derive(Debug)]
+struct Wire {
+    parse: fn(&[u8]) -> Result<Converted<Object>, DecodeError>,
+    schemas: fn() -> Vec<Schema>,
+}
+
+/// A named schema of the published document.
+pub type Schema = (String, RefOr<utoipa::openapi::Schema>);
 
 impl StoredKind {
     /// `v1`, or `apps/v1`.
@@ -48,14 +60,27 @@ impl StoredKind {
     /// # Errors
     /// When the text is no JSON, or a field has the wrong type.
     pub fn parse(&self, json: &[u8]) -> Result<Converted<Object>, DecodeError> {
-        (self.parse)(json)
+        (self.wire.parse)(json)
+    }
+
+    /// The schema of its objects, under its own name, and those that it refers to.
+    pub fn schemas(&self) -> Vec<Schema> {
+        (self.wire.schemas)()
     }
 }
 
-/// Writes the parse function of a row.
-macro_rules! parse {
+/// Writes what a row knows of its struct.
+macro_rules! wire {
     ($wire:ty => $object:expr) => {
-        |json| Ok(decode::from_slice::<$wire>(json)?.to_core().map($object))
+        Wire {
+            parse: |json| Ok(decode::from_slice::<$wire>(json)?.to_core().map($object)),
+            schemas: || {
+                let mut schemas = Vec::new();
+                <$wire as ToSchema>::schemas(&mut schemas);
+                schemas.push((<$wire as ToSchema>::name().into(), <$wire as PartialSchema>::schema()));
+                schemas
+            },
+        }
     };
 }
 
@@ -70,7 +95,7 @@ pub static ALL: &[StoredKind] = &[
         short_names: &["ns"],
         namespaced: false,
         core: Kind::Namespace,
-        parse: parse!(workload::Namespace => Object::Namespace),
+        wire: wire!(workload::Namespace => Object::Namespace),
     },
     StoredKind {
         group: "scheduling.k8s.io",
@@ -81,7 +106,7 @@ pub static ALL: &[StoredKind] = &[
         short_names: &["pc"],
         namespaced: false,
         core: Kind::PriorityClass,
-        parse: parse!(disruption::PriorityClass => Object::PriorityClass),
+        wire: wire!(disruption::PriorityClass => Object::PriorityClass),
     },
     StoredKind {
         group: "storage.k8s.io",
@@ -92,7 +117,7 @@ pub static ALL: &[StoredKind] = &[
         short_names: &["sc"],
         namespaced: false,
         core: Kind::StorageClass,
-        parse: parse!(storage::StorageClass => Object::StorageClass),
+        wire: wire!(storage::StorageClass => Object::StorageClass),
     },
     StoredKind {
         group: "",
@@ -103,7 +128,7 @@ pub static ALL: &[StoredKind] = &[
         short_names: &["pv"],
         namespaced: false,
         core: Kind::PersistentVolume,
-        parse: parse!(storage::PersistentVolume => Object::PersistentVolume),
+        wire: wire!(storage::PersistentVolume => Object::PersistentVolume),
     },
     StoredKind {
         group: "",
@@ -114,7 +139,7 @@ pub static ALL: &[StoredKind] = &[
         short_names: &["pvc"],
         namespaced: true,
         core: Kind::PersistentVolumeClaim,
-        parse: parse!(storage::PersistentVolumeClaim => Object::PersistentVolumeClaim),
+        wire: wire!(storage::PersistentVolumeClaim => Object::PersistentVolumeClaim),
     },
     StoredKind {
         group: "",
@@ -125,7 +150,7 @@ pub static ALL: &[StoredKind] = &[
         short_names: &["svc"],
         namespaced: true,
         core: Kind::Workload(WorkloadKind::Service),
-        parse: parse!(workload::Service => Object::Workload),
+        wire: wire!(workload::Service => Object::Workload),
     },
     StoredKind {
         group: "",
@@ -136,7 +161,7 @@ pub static ALL: &[StoredKind] = &[
         short_names: &["rc"],
         namespaced: true,
         core: Kind::Workload(WorkloadKind::ReplicationController),
-        parse: parse!(workload::ReplicationController => Object::Workload),
+        wire: wire!(workload::ReplicationController => Object::Workload),
     },
     StoredKind {
         group: "apps",
@@ -147,7 +172,7 @@ pub static ALL: &[StoredKind] = &[
         short_names: &["rs"],
         namespaced: true,
         core: Kind::Workload(WorkloadKind::ReplicaSet),
-        parse: parse!(workload::ReplicaSet => Object::Workload),
+        wire: wire!(workload::ReplicaSet => Object::Workload),
     },
     StoredKind {
         group: "apps",
@@ -158,7 +183,7 @@ pub static ALL: &[StoredKind] = &[
         short_names: &["sts"],
         namespaced: true,
         core: Kind::Workload(WorkloadKind::StatefulSet),
-        parse: parse!(workload::StatefulSet => Object::Workload),
+        wire: wire!(workload::StatefulSet => Object::Workload),
     },
     StoredKind {
         group: "policy",
@@ -169,7 +194,7 @@ pub static ALL: &[StoredKind] = &[
         short_names: &["pdb"],
         namespaced: true,
         core: Kind::PodDisruptionBudget,
-        parse: parse!(disruption::PodDisruptionBudget => Object::PodDisruptionBudget),
+        wire: wire!(disruption::PodDisruptionBudget => Object::PodDisruptionBudget),
     },
     StoredKind {
         group: "",
@@ -180,7 +205,7 @@ pub static ALL: &[StoredKind] = &[
         short_names: &["no"],
         namespaced: false,
         core: Kind::Node,
-        parse: parse!(node::Node => Object::Node),
+        wire: wire!(node::Node => Object::Node),
     },
     StoredKind {
         group: "storage.k8s.io",
@@ -191,7 +216,7 @@ pub static ALL: &[StoredKind] = &[
         short_names: &[],
         namespaced: false,
         core: Kind::CsiNode,
-        parse: parse!(storage::CsiNode => Object::CsiNode),
+        wire: wire!(storage::CsiNode => Object::CsiNode),
     },
     StoredKind {
         group: "",
@@ -202,7 +227,7 @@ pub static ALL: &[StoredKind] = &[
         short_names: &["po"],
         namespaced: true,
         core: Kind::Pod,
-        parse: parse!(pod::Pod => |pod| Object::Pod(Box::new(pod))),
+        wire: wire!(pod::Pod => |pod| Object::Pod(Box::new(pod))),
     },
 ];
 

@@ -14,6 +14,10 @@
 //!
 //! # Can preemption help?
 //! As its parts say.
+//!
+//! # Example
+//! A policy with `predicates: [{name: GeneralPredicates}]` alone keeps a pod that requests 2 CPUs and host port 80 off nodes
+//! with less than 2 CPUs free (`Insufficient cpu`) and off those where port 80 is taken, and looks at nothing else.
 
 use super::{Build, Registration, Standing};
 use crate::core::rule::Identity;

@@ -13,6 +13,9 @@
 //!
 //! # Can preemption help?
 //! No: unresolvable.
+//!
+//! # Example
+//! `/explain` for a pod with `spec.nodeName: node-7` finds `node-7`, if all else lets it, and no other node.
 
 use super::{Build, Demand, Predicate, Registration, Standing};
 use crate::core::{model::Pod, rule::Identity, snapshot::Snapshot, verdict::Verdict};

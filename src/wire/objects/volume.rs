@@ -17,7 +17,7 @@ pub struct Volume {
     #[schema(nullable = false)]
     pub persistent_volume_claim: Option<PersistentVolumeClaimVolumeSource>,
     /// A claim that is made for the pod and named `<pod>-<volume>`.
-    #[schema(nullable = false)]
+    #[schema(nullable = false, value_type = std::collections::BTreeMap<String, serde_json::Value>)]
     pub ephemeral: Option<EphemeralVolumeSource>,
     /// A Google persistent disk.
     #[schema(nullable = false)]
@@ -55,9 +55,8 @@ pub struct PersistentVolumeClaimVolumeSource {
     pub read_only: bool,
 }
 
-/// A claim that is made together with the pod.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", default)]
+/// A claim that is made together with the pod. Only that it is there is read.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EphemeralVolumeSource {}
 
 /// A Google persistent disk.

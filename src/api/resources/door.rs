@@ -1,0 +1,130 @@
+//! The door: what a client sends is checked here, all of it, before anything is stored.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::target::Target;
+use crate::{
+    api::error::{ApiError, Result},
+    clock,
+    core::snapshot::Object,
+    store::Change,
+    wire::{
+        decode::{self, DecodeError},
+        document::Document,
+        fault::Cause,
+        kinds::StoredKind,
+    },
+};
+
+/// An object that has passed.
+#[derive(Debug)]
+pub struct Accepted {
+    /// As it is stored.
+    pub body: String,
+    /// The node its pod is on.
+    pub node: Option<String>,
+    /// Its own.
+    pub uid: String,
+}
+
+impl Accepted {
+    /// The change that stores it.
+    pub fn put(&self) -> Change {
+        Change::Put { body: self.body.clone().into(), uid: self.uid.clone(), node: self.node.clone() }
+    }
+}
+
+/// Why an object does not pass.
+#[derive(Debug)]
+pub enum Refused {
+    /// It cannot be read.
+    Undecodable(DecodeError),
+    /// It breaks rules: all of them, field by field.
+    Invalid(Vec<Cause>),
+}
+
+impl Refused {
+    /// As the reply to a request for this object.
+    pub fn into_error(self, target: &Target) -> ApiError {
+        match self {
+            Self::Undecodable(error) => undecodable(target.kind, &error),
+            Self::Invalid(causes) => target.invalid(causes),
+        }
+    }
+}
+
+fn undecodable(kind: &StoredKind, error: &DecodeError) -> ApiError {
+    let (kind, version) = (kind.kind, kind.api_version());
+    ApiError::BadRequest(format!("{kind} in version {version:?} cannot be handled as a {kind}: {error}"))
+}
+
+/// Reads a body that is to be stored where the path says.
+///
+/// # Errors
+/// When it cannot be read, is of another kind, or names another namespace.
+pub fn open(target: &Target, json: &[u8]) -> Result<Document> {
+    let kind = target.kind;
+    let mut document = Document::parse(json).map_err(|error| undecodable(kind, &error))?;
+    let (api_version, named) = (kind.api_version(), kind.kind);
+    let said = (document.text("apiVersion"), document.text("kind"));
+    if said.0.as_deref().is_some_and(|v| !v.is_empty() && v != api_version)
+        || said.1.as_deref().is_some_and(|k| !k.is_empty() && k != named)
+    {
+        return Err(ApiError::BadRequest(format!(
+            "the object is a {} of {}; this path takes a {named} of {api_version}",
+            said.1.unwrap_or_default(),
+            said.0.unwrap_or_default()
+        )));
+    }
+    if let Some(namespace) = &target.namespace {
+        if is_absent(document.metadata("namespace")) {
+            document.set_metadata_text("namespace", namespace);
+        } else if document.metadata_text("namespace").is_some_and(|said| said != *namespace) {
+            return Err(ApiError::BadRequest(
+                "the namespace of the provided object does not match the namespace sent on the request".into(),
+            ));
+        }
+    }
+    Ok(document)
+}
+
+/// Reads a message that is not stored, as Go does: `null` stands for nothing.
+pub fn decode<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T> {
+    decode::from_slice(json).map_err(|error| ApiError::BadRequest(error.to_string()))
+}
+
+/// Checks a complete object, which has its uid.
+pub fn check(kind: &StoredKind, document: Document) -> std::result::Result<Accepted, Refused> {
+    let uid = document.metadata_text("uid").unwrap_or_default();
+    let body = document.into_body();
+    let object = kind.parse(body.as_bytes()).map_err(Refused::Undecodable)?.strict().map_err(Refused::Invalid)?;
+    let node = match object {
+        Object::Pod(pod) if !pod.node_name.is_empty() => Some(pod.node_name.as_ref().to_owned()),
+        _ => None,
+    };
+    Ok(Accepted { body, node, uid })
+}
+
+/// Gives an object what the server gives a new one.
+pub fn stamp(document: &mut Document) {
+    document.set_metadata_text("uid", &Uuid::new_v4().to_string());
+    document.set_metadata_text("creationTimestamp", &clock::now_rfc3339());
+}
+
+/// Whether a field says nothing: it is missing, null or an empty text.
+pub fn is_absent(field: Option<&RawValue>) -> bool {
+    field.is_none_or(|raw| matches!(raw.get(), "null" | "\"\""))
+}
+
+/// The revision that a resource version in a request stands for; `None` asks for no particular one.
+pub fn revision(resource_version: &str) -> Result<Option<u64>> {
+    match resource_version {
+        "" | "0" => Ok(None),
+        text => text
+            .parse()
+            .map(Some)
+            .map_err(|_| ApiError::BadRequest(format!("the resource version {text:?} is not one of this server"))),
+    }
+}

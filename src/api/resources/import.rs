@@ -1,0 +1,325 @@
+//! `POST /import`: a whole cluster, or a part of one, in one request and one commit.
+//!
+//! The body is whatever `kubectl get … -o json` or `-o yaml` prints, or objects one after another. Facts are taken as
+//! they are told: the objects keep their uid and creation time, a pod is on the node its body names, and the resource
+//! versions of the cluster they come from mean nothing here. Only a pod that was bound here and whose body names no node
+//! stays where it is: the cluster it comes from has not heard of the bind yet.
+
+use std::collections::{HashMap, HashSet, hash_map::Entry};
+
+use axum::extract::State;
+use bytes::Bytes;
+use serde::Deserialize;
+use tokio::task::spawn_blocking;
+use utoipa::IntoParams;
+
+use super::{
+    door::{self, Accepted, Refused, is_absent},
+    report::{ImportReport, ObjectList, RefusedObject, refusal},
+    target::status_cause,
+    write::{ATTEMPTS, commit, dry_run},
+};
+use crate::{
+    api::{
+        cluster::ClusterName,
+        error::{ApiError, Result, Subject},
+        extract::{Encoded, Format, Query},
+        openapi::WriteErrors,
+        state::AppState,
+    },
+    core::snapshot::Kind,
+    store::{Atomicity, Change, Key, ListQuery, Outcome, Precondition, Record, Write},
+    wire::{
+        decode::DecodeError,
+        document::Document,
+        kinds::{self, StoredKind},
+        status::StatusCause,
+        yaml,
+    },
+};
+
+/// Stored objects that are compared at a time.
+const PAGE: usize = 2_000;
+
+/// So many objects of a kind are looked up one by one; for more, all of the kind are read.
+const FEW: usize = 256;
+
+/// How an import is asked for.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub struct ImportQuery {
+    /// Delete every stored object, of whatever kind, that is not in the body: the cluster becomes its mirror
+    #[param(required = false)]
+    replace: bool,
+    /// Store the valid objects and report the others; otherwise one that is not valid refuses them all
+    #[param(required = false)]
+    skip_invalid: bool,
+    /// `All`: report what would be done and do nothing
+    #[param(required = false, value_type = String)]
+    dry_run: String,
+}
+
+/// An object that is to be stored.
+struct Incoming {
+    kind: &'static StoredKind,
+    key: Key,
+    body: Bytes,
+    uid: String,
+    node: Option<String>,
+    /// The object again where it lacks its uid or creation time.
+    incomplete: Option<Document>,
+    /// A pod whose body names no node.
+    is_unbound: bool,
+    precondition: Precondition,
+}
+
+impl Incoming {
+    /// Takes over what only the stored object knows; `None` when there is none.
+    fn settle(&mut self, stored: Option<&Record>) {
+        if let Some(document) = self.incomplete.take() {
+            let document = complete(document, stored);
+            self.uid = document.metadata_text("uid").unwrap_or_default();
+            self.body = document.into_body().into();
+        }
+        if self.is_unbound {
+            self.node = stored.filter(|record| record.uid == self.uid).and_then(|record| record.node.clone());
+            self.precondition =
+                stored.map_or_else(Precondition::absent, |record| Precondition::revision(record.revision));
+        }
+    }
+
+    fn write(&self) -> Write {
+        Write {
+            key: self.key.clone(),
+            precondition: self.precondition.clone(),
+            change: Change::Put { body: self.body.clone(), uid: self.uid.clone(), node: self.node.clone() },
+        }
+    }
+}
+
+/// A body, read.
+#[derive(Default)]
+struct Import {
+    /// By kind in the order of the table: what others refer to comes first.
+    objects: Vec<Incoming>,
+    report: ImportReport,
+}
+
+/// Import objects
+///
+/// Takes a `List`, a list of one kind, an array, objects one after another (NDJSON), or YAML with any number of
+/// documents. All are checked, then stored in one commit, all or none. Objects that are there already are replaced.
+/// Kinds that decisions do not read are passed over and counted.
+#[utoipa::path(post, path = "/import", operation_id = "importObjects", tag = "state", params(ImportQuery),
+    request_body(content = ObjectList, description = "The objects; `application/yaml` and `application/x-ndjson` are read too."),
+    responses((status = 200, description = "What was done.", body = ImportReport), WriteErrors))]
+pub async fn import(
+    State(state): State<AppState>,
+    ClusterName(cluster): ClusterName,
+    Query(query): Query<ImportQuery>,
+    Encoded { bytes: body, format }: Encoded,
+) -> Result<axum::Json<ImportReport>> {
+    let dry_run = dry_run(&query.dry_run)?;
+    let import = spawn_blocking(move || read(&body, format == Format::Yaml)).await.map_err(ApiError::internal)?;
+    let mut import = import.map_err(|error| ApiError::BadRequest(error.to_string()))?;
+    if !import.report.refused.is_empty() && !query.skip_invalid {
+        return Err(refusal(&import.report.refused));
+    }
+    if query.replace && import.objects.is_empty() {
+        return Err(ApiError::BadRequest("replace=true with no object to store would delete the whole cluster".into()));
+    }
+
+    for _ in 0..ATTEMPTS {
+        let gone = compare(&state, &cluster, &mut import, query.replace, dry_run).await?;
+        let Import { objects, report } = &mut import;
+        if dry_run {
+            report.deleted = gone.len() as u64;
+            report.revision = state.store.head(&cluster).await?.revision;
+            return Ok(axum::Json(import.report));
+        }
+        let exists = Precondition::exists();
+        let deletions = gone.into_iter().map(|key| Write { key, precondition: exists.clone(), change: Change::Delete });
+        let writes = objects.iter().map(Incoming::write).chain(deletions).collect();
+        let commit = commit(&state, &cluster, writes, Atomicity::AllOrNothing).await?;
+        // Somebody bound or deleted a pod since it was compared: compare again.
+        if commit.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Refused(_))) {
+            continue;
+        }
+        for outcome in &commit.outcomes {
+            match outcome {
+                Outcome::Written { created: true, .. } => report.created += 1,
+                Outcome::Written { created: false, .. } => report.updated += 1,
+                Outcome::Unchanged { .. } => report.unchanged += 1,
+                Outcome::Deleted { .. } => report.deleted += 1,
+                Outcome::Refused(_) => {}
+            }
+        }
+        report.revision = commit.revision;
+        return Ok(axum::Json(import.report));
+    }
+    Err(ApiError::Conflict {
+        subject: Subject::new("", "lists", ""),
+        message: "the objects were being changed all the while; please import them again".into(),
+    })
+}
+
+/// Reads and checks a body. Of an object that is there twice the last one counts.
+fn read(body: &[u8], is_yaml: bool) -> std::result::Result<Import, DecodeError> {
+    let mut import = Import::default();
+    let mut places: HashMap<Key, usize> = HashMap::new();
+    for item in yaml::parse_items(body, is_yaml)? {
+        let refused = match kinds::by_api_version(&item.api_version, &item.kind) {
+            Some(kind) => match incoming(kind, &item.json) {
+                Ok(object) => {
+                    match places.entry(object.key.clone()) {
+                        Entry::Occupied(place) => {
+                            if let Some(earlier) = import.objects.get_mut(*place.get()) {
+                                *earlier = object;
+                            }
+                        }
+                        Entry::Vacant(place) => {
+                            place.insert(import.objects.len());
+                            import.objects.push(object);
+                        }
+                    }
+                    continue;
+                }
+                Err(refused) => refused,
+            },
+            None if item.kind.is_empty() => {
+                named(&item.kind, &Document::parse(item.json.as_bytes())?, vec![missing("kind")])
+            }
+            None => {
+                *import.report.skipped.entry(item.kind).or_default() += 1;
+                continue;
+            }
+        };
+        import.report.refused.push(refused);
+    }
+    import.objects.sort_by_key(|object| kinds::ALL.iter().position(|kind| std::ptr::eq(kind, object.kind)));
+    Ok(import)
+}
+
+fn missing(field: &str) -> StatusCause {
+    StatusCause { reason: "FieldValueRequired".into(), message: "Required value".into(), field: field.into() }
+}
+
+fn named(kind: &str, document: &Document, causes: Vec<StatusCause>) -> RefusedObject {
+    RefusedObject {
+        kind: kind.into(),
+        namespace: document.metadata_text("namespace").unwrap_or_default(),
+        name: document.metadata_text("name").unwrap_or_default(),
+        causes,
+    }
+}
+
+/// Checks one object.
+fn incoming(kind: &'static StoredKind, json: &str) -> std::result::Result<Incoming, RefusedObject> {
+    let undecodable = |error: DecodeError| StatusCause {
+        reason: "FieldValueTypeInvalid".into(),
+        message: error.message,
+        field: error.field,
+    };
+    let mut document = Document::parse(json.as_bytes()).map_err(|error| RefusedObject {
+        kind: kind.kind.into(),
+        causes: vec![undecodable(error)],
+        ..RefusedObject::default()
+    })?;
+    if kind.namespaced && is_absent(document.metadata("namespace")) {
+        document.set_metadata_text("namespace", "default");
+    }
+    let whole = ["uid", "creationTimestamp"].iter().all(|field| !is_absent(document.metadata(field)));
+    let accepted = door::check(kind, document.clone()).map_err(|refused| {
+        let causes = match refused {
+            Refused::Undecodable(error) => vec![undecodable(error)],
+            Refused::Invalid(causes) => causes.into_iter().map(status_cause).collect(),
+        };
+        named(kind.kind, &document, causes)
+    })?;
+    let text = |field| document.metadata_text(field).unwrap_or_default();
+    let key = Key::new(kind.key(), text("namespace"), text("name"));
+    let Accepted { body, node, uid } = accepted;
+    Ok(Incoming {
+        kind,
+        key,
+        body: body.into(),
+        uid,
+        is_unbound: kind.core == Kind::Pod && node.is_none(),
+        node,
+        incomplete: (!whole).then_some(document),
+        precondition: Precondition::default(),
+    })
+}
+
+/// Settles objects by what is stored, counts what would change (`dry_run`), and finds what the body does not have
+/// (`replace`). Reads no more of the store than that takes.
+async fn compare(
+    state: &AppState,
+    cluster: &str,
+    import: &mut Import,
+    replace: bool,
+    dry_run: bool,
+) -> Result<Vec<Key>> {
+    let Import { objects, report } = import;
+    let mut gone = Vec::new();
+    let mut settle = |object: &mut Incoming, stored: Option<&Record>| {
+        object.settle(stored);
+        if dry_run {
+            let same_object = stored.filter(|record| record.uid == object.uid);
+            let count = match same_object {
+                None => &mut report.created,
+                Some(record) if record.body == object.body && record.node == object.node => &mut report.unchanged,
+                Some(_) => &mut report.updated,
+            };
+            *count += 1;
+        }
+    };
+    for kind in kinds::ALL {
+        let wanting = objects.iter_mut().filter(|object| {
+            std::ptr::eq(kind, object.kind) && (dry_run || object.is_unbound || object.incomplete.is_some())
+        });
+        let mut wanting: HashMap<Key, &mut Incoming> = wanting.map(|object| (object.key.clone(), object)).collect();
+        if !replace && wanting.len() <= FEW {
+            for (key, object) in wanting {
+                settle(object, state.store.get(cluster, &key).await?.as_ref());
+            }
+            continue;
+        }
+        let mut query = ListQuery { limit: Some(PAGE), ..ListQuery::all(kind.key()) };
+        loop {
+            let page = state.store.list(cluster, &query).await?;
+            query.after = page.items.last().map(|record| (record.key.namespace.clone(), record.key.name.clone()));
+            for record in page.items {
+                match wanting.remove(&record.key) {
+                    Some(object) => settle(object, Some(&record)),
+                    None if replace => gone.push(record.key),
+                    None => {}
+                }
+            }
+            if page.remaining.is_none() || query.after.is_none() {
+                break;
+            }
+        }
+        for object in wanting.into_values() {
+            settle(object, None);
+        }
+    }
+    let kept: HashSet<&Key> = objects.iter().map(|object| &object.key).collect();
+    gone.retain(|key| !kept.contains(key));
+    Ok(gone)
+}
+
+/// Gives an object the uid and creation time that it lacks: those of the stored object of its name, or new ones.
+fn complete(mut document: Document, stored: Option<&Record>) -> Document {
+    let mut fresh = Document::default();
+    door::stamp(&mut fresh);
+    let stored = stored.and_then(|record| Document::parse(&record.body).ok());
+    for field in ["uid", "creationTimestamp"] {
+        let value = stored.as_ref().and_then(|stored| stored.metadata(field)).or_else(|| fresh.metadata(field));
+        if let (true, Some(value)) = (is_absent(document.metadata(field)), value) {
+            document.set_metadata(field, value.to_owned());
+        }
+    }
+    document
+}

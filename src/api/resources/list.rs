@@ -1,0 +1,191 @@
+//! List objects: all, of a namespace, by selectors, page by page.
+//!
+//! A page is read at the store's newest revision. The list's `resourceVersion` is that of its first page on every page,
+//! so that whoever lists in pages and then follows from there misses nothing; an object changed between two pages may
+//! be told twice.
+
+use std::fmt::Write as _;
+
+use axum::{extract::State, http::StatusCode, response::Response};
+use serde::Deserialize;
+use tokio::task::spawn_blocking;
+
+use super::{door, page::Page, show, target::Target};
+use crate::{
+    api::{
+        error::{ApiError, Result},
+        extract::Query,
+        state::AppState,
+    },
+    store::{self, Record},
+    wire::{document, kinds::StoredKind, selector},
+};
+
+/// What is read at a time while looking for what selectors ask for.
+const SEARCHED_AT_ONCE: usize = 1_000;
+
+/// How a list is asked for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ListQuery {
+    label_selector: String,
+    field_selector: String,
+    limit: Option<i64>,
+    #[serde(rename = "continue")]
+    token: String,
+    resource_version: String,
+    resource_version_match: String,
+    watch: String,
+}
+
+impl ListQuery {
+    /// What the selectors ask for.
+    pub fn selector(&self) -> Result<selector::Query> {
+        let parsed = selector::Query::parse(&self.label_selector, &self.field_selector);
+        parsed.map_err(|error| ApiError::BadRequest(error.to_string()))
+    }
+
+    /// At most so many items; 0 and nothing stand for all.
+    fn limit(&self) -> Result<Option<usize>> {
+        match self.limit {
+            None | Some(0) => Ok(None),
+            Some(limit) => usize::try_from(limit)
+                .map(Some)
+                .map_err(|_| ApiError::BadRequest(format!("limit: Invalid value: {limit}: must not be negative"))),
+        }
+    }
+
+    fn is_watch(&self) -> bool {
+        !matches!(self.watch.as_str(), "" | "0" | "false")
+    }
+
+    /// The revision asked for is neither to come nor gone.
+    fn check_revision(&self, head: u64) -> Result<()> {
+        let Some(wanted) = door::revision(&self.resource_version)? else { return Ok(()) };
+        if !self.token.is_empty() {
+            return Err(ApiError::BadRequest("specifying resource version is not allowed when using continue".into()));
+        }
+        if wanted > head {
+            return Err(ApiError::Timeout(format!("Too large resource version: {wanted}, current: {head}")));
+        }
+        if self.resource_version_match == "Exact" && wanted != head {
+            return Err(ApiError::Expired(format!(
+                "the resource version {wanted} is no longer kept, only the newest, {head}"
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// GET of a collection.
+pub async fn list(State(state): State<AppState>, target: Target, Query(query): Query<ListQuery>) -> Result<Response> {
+    if query.is_watch() {
+        return Err(ApiError::BadRequest("watch is not built yet: list again".into()));
+    }
+    let (selector, limit) = (query.selector()?, query.limit()?);
+    let from = Page::parse(&query.token)?;
+    if let Some(page) = &from {
+        let head = state.store.head(&target.cluster).await?;
+        if page.revision < head.compact_revision || page.revision > head.revision {
+            return Err(ApiError::Expired(
+                "the continue token is too old: list again without it to get the newest state".into(),
+            ));
+        }
+    } else if !query.resource_version.is_empty() {
+        query.check_revision(state.store.head(&target.cluster).await?.revision)?;
+    }
+
+    let found = find(&state, &target, &selector, limit, from).await?;
+    let kind = target.kind;
+    let text = spawn_blocking(move || render(kind, &found)).await.map_err(ApiError::internal)??;
+    Ok(show::json(StatusCode::OK, text))
+}
+
+/// A page of a list.
+pub struct Found {
+    /// The objects.
+    pub items: Vec<Record>,
+    revision: u64,
+    next: Option<Page>,
+    remaining: Option<u64>,
+}
+
+/// The objects that are asked for, page by page of the store where selectors leave some out.
+pub async fn find(
+    state: &AppState,
+    target: &Target,
+    selector: &selector::Query,
+    limit: Option<usize>,
+    from: Option<Page>,
+) -> Result<Found> {
+    let everything = selector.is_everything();
+    let mut found = Found {
+        items: Vec::new(),
+        revision: from.as_ref().map_or(0, |page| page.revision),
+        next: None,
+        remaining: None,
+    };
+    let mut after = from.map(|page| (page.namespace, page.name));
+    loop {
+        let missing = limit.map(|limit| limit.saturating_sub(found.items.len()));
+        let at_once = if everything { missing } else { missing.map(|missing| missing.max(SEARCHED_AT_ONCE)) };
+        let query = store::ListQuery {
+            kind: target.kind.key().into(),
+            namespace: target.namespace.clone(),
+            after: after.take(),
+            limit: at_once,
+        };
+        let page = state.store.list(&target.cluster, &query).await?;
+        if found.revision == 0 {
+            found.revision = page.revision;
+        }
+        let mut remaining = page.remaining.unwrap_or(0);
+        let read = page.items.len();
+        for (i, record) in page.items.into_iter().enumerate() {
+            after = Some((record.key.namespace.clone(), record.key.name.clone()));
+            if everything || selector.matches(&show::body(&record)?) {
+                found.items.push(record);
+            }
+            if limit.is_some_and(|limit| found.items.len() >= limit) {
+                remaining = remaining.saturating_add(read.saturating_sub(i.saturating_add(1)) as u64);
+                break;
+            }
+        }
+        if remaining == 0 {
+            return Ok(found);
+        }
+        if limit.is_some_and(|limit| found.items.len() >= limit) {
+            found.next = after.map(|(namespace, name)| Page { revision: found.revision, namespace, name });
+            found.remaining = everything.then_some(remaining);
+            return Ok(found);
+        }
+    }
+}
+
+/// The list as JSON.
+fn render(kind: &StoredKind, found: &Found) -> Result<String> {
+    let length = found.items.iter().fold(256_usize, |sum, record| sum.saturating_add(record.body.len() + 128));
+    let mut text = String::with_capacity(length);
+    let _ = write!(
+        text,
+        r#"{{"kind":"{}List","apiVersion":"{}","metadata":{{"resourceVersion":"{}""#,
+        kind.kind,
+        kind.api_version(),
+        found.revision
+    );
+    if let Some(next) = &found.next {
+        let _ = write!(text, r#","continue":"{}""#, next.token());
+    }
+    if let Some(remaining) = found.remaining {
+        let _ = write!(text, r#","remainingItemCount":{remaining}"#);
+    }
+    text.push_str("},\"items\":[");
+    for (i, record) in found.items.iter().enumerate() {
+        if i > 0 {
+            text.push(',');
+        }
+        document::render_into(&mut text, &show::body(record)?, kind, record.revision);
+    }
+    text.push_str("]}");
+    Ok(text)
+}

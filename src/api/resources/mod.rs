@@ -1,0 +1,89 @@
+//! The state of a cluster as Kubernetes serves it: every kind of [`kinds::ALL`] under its own path.
+//!
+//! One set of handlers serves all kinds; the route says which ([`target::Served`]), and [`documents`] writes the
+//! operations of each kind into the published document. To serve another kind, add its row to the table.
+//!
+//! # Where it differs from kube-apiserver
+//!
+//! - POST and PUT take the whole object, `status` included: the state is told from outside, no controller fills it in.
+//! - A namespace need not exist for objects to stand in it, and takes nothing with it when it is deleted.
+//! - A deletion is done at once: there is no grace and there are no finalizers.
+//! - No controller defaults, and no field that scheduling does not read is checked; all are kept as they came.
+
+use axum::routing::{MethodRouter, get, post};
+use utoipa_axum::router::OpenApiRouter;
+
+use self::target::Served;
+use super::state::AppState;
+use crate::wire::kinds::{self, StoredKind};
+
+pub mod binding;
+pub mod clusters;
+pub mod documents;
+mod door;
+pub mod eviction;
+pub mod import;
+mod list;
+mod page;
+mod read;
+pub mod report;
+mod show;
+mod target;
+mod write;
+
+pub use write::dry_run;
+
+/// The kinds whose `status` can be replaced alone.
+const WITH_STATUS: [&str; 3] = ["nodes", "pods", "poddisruptionbudgets"];
+
+/// The routes of every stored kind.
+pub fn routes() -> OpenApiRouter<AppState> {
+    kinds::ALL
+        .iter()
+        .flat_map(of_kind)
+        .fold(OpenApiRouter::new(), |router, (path, methods)| router.route(&path, methods))
+}
+
+/// The paths of one kind.
+fn of_kind(kind: &'static StoredKind) -> Vec<(String, MethodRouter<AppState>)> {
+    let Paths { collection, everywhere, object } = Paths::of(kind);
+    let mut routes = vec![
+        (collection, get(list::list).post(write::create).delete(write::delete_all)),
+        (object.clone(), get(read::read).put(write::replace).delete(write::delete)),
+    ];
+    if let Some(everywhere) = everywhere {
+        routes.push((everywhere, get(list::list)));
+    }
+    if WITH_STATUS.contains(&kind.plural) {
+        routes.push((format!("{object}/status"), get(read::read).put(write::replace_status)));
+    }
+    if kind.plural == "pods" {
+        routes.push((format!("{object}/binding"), post(binding::bind)));
+        routes.push((format!("{object}/eviction"), post(eviction::evict)));
+    }
+    let served = axum::Extension(Served(kind));
+    routes.into_iter().map(|(path, methods)| (path, methods.layer(served))).collect()
+}
+
+/// Where a kind is served.
+struct Paths {
+    /// `/api/v1/namespaces/{namespace}/pods`, `/api/v1/nodes`
+    collection: String,
+    /// `/api/v1/pods`: all namespaces at once.
+    everywhere: Option<String>,
+    /// `/api/v1/namespaces/{namespace}/pods/{name}`
+    object: String,
+}
+
+impl Paths {
+    fn of(kind: &StoredKind) -> Self {
+        let root = if kind.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", kind.group) };
+        let (root, plural) = (format!("{root}/{}", kind.version), kind.plural);
+        let (collection, everywhere) = if kind.namespaced {
+            (format!("{root}/namespaces/{{namespace}}/{plural}"), Some(format!("{root}/{plural}")))
+        } else {
+            (format!("{root}/{plural}"), None)
+        };
+        Self { object: format!("{collection}/{{name}}"), collection, everywhere }
+    }
+}

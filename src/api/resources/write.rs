@@ -1,0 +1,332 @@
+//! Create, replace, delete.
+
+use std::time::Duration;
+
+use axum::{extract::State, http::StatusCode, response::Response};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::{
+    door::{self, is_absent},
+    list::{ListQuery, find},
+    read::current,
+    show,
+    target::Target,
+};
+use crate::{
+    api::{
+        error::{ApiError, Result},
+        extract::{JsonBytes, Query},
+        state::AppState,
+    },
+    store::{Atomicity, Change, Commit, Outcome, Precondition, Record, Refusal, Write},
+    wire::{
+        document::Document,
+        fault::{Faults, Path},
+    },
+};
+
+/// How often a change that asks for no revision is tried again when others change the same object.
+pub const ATTEMPTS: usize = 8;
+
+/// How long a writer waits for the snapshot to show what it wrote.
+const SHOWN_WITHIN: Duration = Duration::from_secs(2);
+
+/// What a generated name adds, and how long the part before it may be
+/// (`apiserver/pkg/storage/names/generate.go`: no vowels, so no words).
+const SUFFIX: usize = 5;
+const LONGEST_PREFIX: usize = 63 - SUFFIX;
+const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
+
+/// How a change is asked for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct WriteQuery {
+    dry_run: String,
+}
+
+impl WriteQuery {
+    /// Whether everything is to be done but storing it.
+    pub fn dry_run(&self) -> Result<bool> {
+        dry_run(&self.dry_run)
+    }
+}
+
+/// Whether a `dryRun` asks for nothing to be stored.
+pub fn dry_run(value: &str) -> Result<bool> {
+    match value {
+        "" => Ok(false),
+        "All" => Ok(true),
+        other => Err(ApiError::BadRequest(format!("dryRun: Unsupported value: {other:?}: supported values: \"All\""))),
+    }
+}
+
+/// Commits, and waits a moment until the next decision sees it.
+pub async fn commit(state: &AppState, cluster: &str, writes: Vec<Write>, atomicity: Atomicity) -> Result<Commit> {
+    let commit = state.store.commit(cluster, writes, atomicity).await?;
+    match state.clusters.get(cluster).await {
+        Ok(live) => {
+            live.reached(commit.revision, SHOWN_WITHIN).await;
+        }
+        // It is stored, so the request has succeeded; the follower tries again with the next one.
+        Err(error) => tracing::warn!(cluster, %error, "the cluster cannot be followed"),
+    }
+    Ok(commit)
+}
+
+/// Commits one write.
+pub async fn commit_one(
+    state: &AppState,
+    target: &Target,
+    precondition: Precondition,
+    change: Change,
+) -> Result<Outcome> {
+    let write = Write { key: target.key(), precondition, change };
+    let mut commit = commit(state, &target.cluster, vec![write], Atomicity::Each).await?;
+    commit.outcomes.pop().ok_or_else(|| ApiError::internal("the store did not answer for a write"))
+}
+
+/// POST of a collection.
+pub async fn create(
+    State(state): State<AppState>,
+    target: Target,
+    Query(query): Query<WriteQuery>,
+    JsonBytes(body): JsonBytes,
+) -> Result<Response> {
+    let dry_run = query.dry_run()?;
+    let mut document = door::open(&target, &body)?;
+    if !is_absent(document.metadata("resourceVersion")) {
+        return Err(ApiError::BadRequest("resourceVersion should not be set on objects to be created".into()));
+    }
+    door::stamp(&mut document);
+    let prefix = if is_absent(document.metadata("name")) { document.metadata_text("generateName") } else { None };
+    let prefix = prefix.filter(|prefix| !prefix.is_empty());
+
+    for attempt in 1.. {
+        if let Some(prefix) = &prefix {
+            document.set_metadata_text("name", &generated(prefix));
+        }
+        let target = target.named(document.metadata_text("name").unwrap_or_default());
+        let accepted = door::check(target.kind, document.clone()).map_err(|refused| refused.into_error(&target))?;
+        let refusal = if dry_run {
+            if state.store.get(&target.cluster, &target.key()).await?.is_none() {
+                return Ok(show::tried(StatusCode::CREATED, target.kind, &accepted.body, None));
+            }
+            Refusal::AlreadyExists { current: 0 }
+        } else {
+            match commit_one(&state, &target, Precondition::absent(), accepted.put()).await? {
+                Outcome::Refused(refusal) => refusal,
+                Outcome::Written { revision, .. } | Outcome::Unchanged { revision } | Outcome::Deleted { revision } => {
+                    return Ok(show::tried(StatusCode::CREATED, target.kind, &accepted.body, Some(revision)));
+                }
+            }
+        };
+        if prefix.is_none() || attempt == ATTEMPTS {
+            return Err(target.refused(refusal, &accepted.uid));
+        }
+    }
+    Err(ApiError::internal("the attempts are endless"))
+}
+
+/// A name that begins so.
+fn generated(prefix: &str) -> String {
+    let mut name: String = prefix.chars().take(LONGEST_PREFIX).collect();
+    let chance = Uuid::new_v4();
+    let letters = chance.as_bytes().iter().take(SUFFIX);
+    name.extend(letters.filter_map(|byte| ALPHABET.get(usize::from(*byte) % ALPHABET.len())).map(|l| char::from(*l)));
+    name
+}
+
+/// PUT of an object.
+pub async fn replace(
+    State(state): State<AppState>,
+    target: Target,
+    Query(query): Query<WriteQuery>,
+    JsonBytes(body): JsonBytes,
+) -> Result<Response> {
+    update(&state, &target, &query, &body, whole).await
+}
+
+/// PUT of an object's `status`: everything else stays.
+pub async fn replace_status(
+    State(state): State<AppState>,
+    target: Target,
+    Query(query): Query<WriteQuery>,
+    JsonBytes(body): JsonBytes,
+) -> Result<Response> {
+    update(&state, &target, &query, &body, only_status).await
+}
+
+/// The object sent in place of the stored one, which keeps its identity.
+fn whole(sent: &Document, stored: &Document) -> Document {
+    let mut document = sent.clone();
+    for field in ["uid", "creationTimestamp"] {
+        match stored.metadata(field) {
+            Some(value) => document.set_metadata(field, value.to_owned()),
+            None => document.remove_metadata(field),
+        }
+    }
+    document
+}
+
+/// The stored object with the status sent.
+fn only_status(sent: &Document, stored: &Document) -> Document {
+    let mut document = stored.clone();
+    match sent.get("status") {
+        Some(status) => document.set("status", status.to_owned()),
+        None => document.remove("status"),
+    }
+    document
+}
+
+/// Replaces what `edit` makes of the object sent and the one stored, compared and set.
+async fn update(
+    state: &AppState,
+    target: &Target,
+    query: &WriteQuery,
+    body: &[u8],
+    edit: fn(&Document, &Document) -> Document,
+) -> Result<Response> {
+    let dry_run = query.dry_run()?;
+    let mut sent = door::open(target, body)?;
+    if is_absent(sent.metadata("name")) {
+        sent.set_metadata_text("name", &target.name);
+    }
+    if let Some(name) = sent.metadata_text("name").filter(|name| *name != target.name) {
+        let url = &target.name;
+        let message = format!("the name of the object ({name}) does not match the name on the URL ({url})");
+        return Err(ApiError::BadRequest(message));
+    }
+    let based_on = door::revision(&sent.metadata_text("resourceVersion").unwrap_or_default())?;
+
+    for _ in 0..ATTEMPTS {
+        let stored = current(state, target).await?;
+        if based_on.is_some_and(|revision| revision != stored.revision) {
+            return Err(target.modified());
+        }
+        if let Some(uid) = sent.metadata_text("uid").filter(|uid| !uid.is_empty() && *uid != stored.uid) {
+            return Err(target.other_uid(&uid, &stored.uid));
+        }
+        let document = Document::parse(show::body(&stored)?.as_bytes()).map_err(ApiError::internal)?;
+        let document = edit(&sent, &document);
+        let mut accepted = door::check(target.kind, document).map_err(|refused| refused.into_error(target))?;
+        accepted.uid.clone_from(&stored.uid);
+        stays_bound(target, &stored, accepted.node.as_deref())?;
+        if dry_run {
+            return Ok(show::tried(StatusCode::OK, target.kind, &accepted.body, Some(stored.revision)));
+        }
+        match commit_one(state, target, Precondition::revision(stored.revision), accepted.put()).await? {
+            Outcome::Refused(Refusal::Conflict { .. }) if based_on.is_none() => {}
+            Outcome::Refused(refusal) => return Err(target.refused(refusal, &accepted.uid)),
+            Outcome::Written { revision, .. } | Outcome::Unchanged { revision } | Outcome::Deleted { revision } => {
+                return Ok(show::tried(StatusCode::OK, target.kind, &accepted.body, Some(revision)));
+            }
+        }
+    }
+    Err(target.modified())
+}
+
+/// A pod that is on a node stays there until it is deleted, so that an outdated PUT cannot take a bind back.
+fn stays_bound(target: &Target, stored: &Record, node: Option<&str>) -> Result<()> {
+    if stored.node.is_none() || stored.node.as_deref() == node {
+        return Ok(());
+    }
+    let mut faults = Faults::default();
+    let spec = Path::ROOT.child("spec");
+    faults.forbidden(&spec.child("nodeName"), "a pod that is bound cannot be bound anew or freed, only deleted");
+    Err(target.invalid(faults.into_causes()))
+}
+
+/// What a deletion may ask for in its body (`meta/v1` DeleteOptions).
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct DeleteOptions {
+    /// What must hold.
+    pub preconditions: Option<Preconditions>,
+    dry_run: Option<Vec<String>>,
+}
+
+/// What must hold for a deletion.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Preconditions {
+    uid: Option<String>,
+    resource_version: Option<String>,
+}
+
+impl DeleteOptions {
+    /// Reads the body of a deletion; an empty one asks for nothing.
+    pub fn parse(body: &[u8]) -> Result<Self> {
+        if body.is_empty() { Ok(Self::default()) } else { door::decode(body) }
+    }
+
+    /// Whether nothing is to be stored.
+    pub fn dry_run(&self) -> Result<bool> {
+        self.dry_run.iter().flatten().try_fold(false, |any, value| Ok(any | dry_run(value)?))
+    }
+
+    /// Whether these hold for an object.
+    pub fn check(&self, target: &Target, record: &Record) -> Result<()> {
+        let Some(preconditions) = &self.preconditions else { return Ok(()) };
+        if let Some(uid) = preconditions.uid.as_ref().filter(|uid| **uid != record.uid) {
+            return Err(target.other_uid(uid, &record.uid));
+        }
+        match &preconditions.resource_version {
+            Some(wanted) if *wanted != record.revision.to_string() => {
+                let current = record.revision;
+                Err(target.conflict(format!(
+                    "Precondition failed: ResourceVersion in precondition: {wanted}, ResourceVersion in object meta: \
+                     {current}"
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// DELETE of an object.
+pub async fn delete(
+    State(state): State<AppState>,
+    target: Target,
+    Query(query): Query<WriteQuery>,
+    JsonBytes(body): JsonBytes,
+) -> Result<Response> {
+    let options = DeleteOptions::parse(&body)?;
+    let dry_run = query.dry_run()? | options.dry_run()?;
+    for _ in 0..ATTEMPTS {
+        let stored = current(&state, &target).await?;
+        options.check(&target, &stored)?;
+        if !dry_run {
+            let unchanged = Precondition::revision(stored.revision);
+            match commit_one(&state, &target, unchanged, Change::Delete).await? {
+                Outcome::Refused(Refusal::Conflict { .. }) => continue,
+                Outcome::Refused(refusal) => return Err(target.refused(refusal, &stored.uid)),
+                Outcome::Written { .. } | Outcome::Unchanged { .. } | Outcome::Deleted { .. } => {}
+            }
+        }
+        return Ok(show::success(StatusCode::OK, &target, &stored.uid));
+    }
+    Err(target.modified())
+}
+
+/// DELETE of a collection: everything in it that the selectors choose, in one commit. What is deleted, or made anew,
+/// by others meanwhile stays as they left it.
+pub async fn delete_all(
+    State(state): State<AppState>,
+    target: Target,
+    Query(chosen): Query<ListQuery>,
+    Query(query): Query<WriteQuery>,
+    JsonBytes(body): JsonBytes,
+) -> Result<Response> {
+    let dry_run = query.dry_run()? | DeleteOptions::parse(&body)?.dry_run()?;
+    let found = find(&state, &target, &chosen.selector()?, None, None).await?;
+    if !dry_run && !found.items.is_empty() {
+        let writes = found.items.into_iter().map(|record| Write {
+            precondition: Precondition { uid: Some(record.uid), ..Precondition::default() },
+            key: record.key,
+            change: Change::Delete,
+        });
+        commit(&state, &target.cluster, writes.collect(), Atomicity::Each).await?;
+    }
+    Ok(show::success(StatusCode::OK, &target, ""))
+}

@@ -1,0 +1,94 @@
+//! Recorded cases through `POST /explain`, read as a client reads the answer: nothing but its JSON.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
+
+use crate::{cases, server::Server};
+
+#[derive(Deserialize)]
+struct Case {
+    id: String,
+    policy: Option<Box<RawValue>>,
+    profile: Option<Box<RawValue>>,
+    cluster: Box<RawValue>,
+    pod: Box<RawValue>,
+    expect: Value,
+}
+
+#[derive(Deserialize)]
+struct Suite {
+    suite: String,
+}
+
+/// The first case of each suite.
+fn firsts() -> Vec<Case> {
+    let mut seen = BTreeSet::new();
+    let files = ["policy-1.22.jsonl.gz", "profile-1.34.jsonl.gz", "large-1.22.jsonl.gz", "large-1.34.jsonl.gz"];
+    let lines = files.into_iter().flat_map(|file| cases::lines(file).map(move |line| (file, line)));
+    lines
+        .filter(|(file, line)| {
+            let Suite { suite } = serde_json::from_str(line).expect("a line is a case");
+            seen.insert((*file, suite))
+        })
+        .map(|(_, line)| serde_json::from_str(&line).expect("a line is a case"))
+        .collect()
+}
+
+fn list<'v>(value: &'v Value, field: &str) -> &'v Vec<Value> {
+    value[field].as_array().unwrap_or_else(|| panic!("{field} is a list: {value}"))
+}
+
+/// All texts of `field`'s lists, once each.
+fn texts<'v>(values: &[&'v Value], field: &str) -> BTreeSet<&'v str> {
+    values.iter().flat_map(|value| list(value, field)).filter_map(Value::as_str).collect()
+}
+
+/// One node of the answer against what the real kube-scheduler said of it.
+fn same(case: &Case, name: &str, expected: &Value, node: &Value) {
+    let at = format!("{} {name}", case.id);
+    assert_eq!(node["fits"], expected["fits"], "{at}");
+    if expected["fits"] == true {
+        assert_eq!(&node["total"], case.expect["total"].get(name).unwrap_or(&node["total"]), "{at}");
+        for (plugin, by_node) in case.expect["scores"].as_object().into_iter().flatten() {
+            let score = list(node, "scores").iter().find(|score| score["plugin"] == **plugin);
+            let score = score.unwrap_or_else(|| panic!("{at}: no score by {plugin}"));
+            assert_eq!(score["score"], by_node[name], "{at} {plugin}");
+            assert!(score["priority"].is_string() && score["weight"].is_i64(), "{at}: {score}");
+        }
+        return;
+    }
+    let failing: Vec<&Value> = list(node, "verdicts").iter().filter(|verdict| verdict["verdict"] != "Fits").collect();
+    assert_eq!(texts(&failing, "reasons"), texts(&[expected], "reasons"), "{at}");
+    let unresolvable = failing.iter().any(|verdict| verdict["verdict"] == "UnschedulableAndUnresolvable");
+    assert_eq!(if unresolvable { "UnschedulableAndUnresolvable" } else { "Unschedulable" }, expected["code"], "{at}");
+    if let Some(first) = expected.get("first").filter(|first| first.is_object()) {
+        assert_eq!(failing[0]["plugin"], first["plugin"], "{at}");
+        assert_eq!(texts(&failing[..1], "reasons"), texts(&[first], "reasons"), "{at}");
+        assert!(failing[0]["predicate"].is_string(), "{at}");
+    }
+}
+
+#[tokio::test]
+async fn the_first_case_of_each_suite_is_exact_over_http() {
+    let server = Server::with(&[]).await;
+    let cases = firsts();
+    assert!(cases.len() > 4, "{} suites", cases.len());
+    for case in cases {
+        let (field, rules) = match (&case.policy, &case.profile) {
+            (Some(policy), _) => ("policy", policy.get()),
+            (None, Some(profile)) => ("profile", profile.get()),
+            (None, None) => ("profile", r#"{"schedulerName":"default-scheduler"}"#),
+        };
+        let (cluster, pod) = (case.cluster.get(), case.pod.get());
+        let body = format!(r#"{{"cluster":{cluster},"pod":{pod},"{field}":{rules}}}"#);
+        let answer = server.post("/explain", body).await.json();
+        let expected = case.expect["filter"].as_object().expect("verdicts by node");
+        assert_eq!(list(&answer, "nodes").len(), expected.len(), "{}", case.id);
+        for node in list(&answer, "nodes") {
+            let name = node["name"].as_str().expect("a name");
+            same(&case, name, &expected[name], node);
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Requests that are wrong, by accident or on purpose: told what is wrong, never a 5xx, never a panic.
+
+use std::sync::LazyLock;
+
+use axum::{body::Body, http::Request};
+use proptest::{prelude::*, sample::Index};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use crate::{
+    check::{by_names, node, pod},
+    server::Server,
+};
+
+const PATHS: [&str; 3] = ["/filter", "/prioritize", "/explain"];
+
+#[tokio::test]
+async fn wrong_types_name_the_field() {
+    let server = Server::with(&[]).await;
+    for (body, field) in [
+        (r#"{"NodeNames":"a"}"#, "NodeNames: "),
+        (r#"{"nodenames":[1]}"#, "NodeNames[0]: "),
+        (r#"{"Pod":7}"#, "Pod: "),
+        (r#"{"Pod":{"spec":{"containers":{}}}}"#, "Pod.spec.containers: "),
+        (r#"{"Pod":{"spec":{"tolerations":[{"key":{}}]}}}"#, "Pod.spec.tolerations[0].key: "),
+        (r#"{"Nodes":[]}"#, "Nodes: "),
+        (r#"{"Nodes":{"items":[{},{"spec":{"taints":1}}]}}"#, "Nodes.items[1].spec.taints: "),
+        (r#"{"Nodes":{"items":[{"status":{"allocatable":{"cpu":"x"}}}]}}"#, "Nodes.items[0].status.allocatable[cpu]: "),
+    ] {
+        for verb in ["/filter", "/prioritize"] {
+            let message = server.post(verb, body).await.refusal(400);
+            assert!(message.starts_with(field), "{body}: {message}");
+        }
+    }
+    let message =
+        server.post("/explain", r#"{"pod":{},"cluster":{"pods":[{"spec":{"priority":"x"}}]}}"#).await.refusal(400);
+    assert!(message.starts_with("cluster.pods[0].spec.priority: "), "{message}");
+}
+
+#[tokio::test]
+async fn what_is_no_json_is_refused() {
+    let server = Server::with(&[]).await;
+    for path in PATHS {
+        for body in [
+            "",
+            "{",
+            "[1",
+            r#"{"Pod":}"#,
+            "{} {}",
+            "\u{feff}{}",
+            "kind: Pod",
+            r#"{"Pod":{"metadata":{"name":"\ud800"}}}"#,
+        ] {
+            server.post(path, body).await.refusal(400);
+        }
+        server.post(path, vec![b'"', 0xff, b'"']).await.refusal(400);
+        let text = Request::post(path).header("Content-Type", "text/plain").body(Body::from("{}")).expect("a request");
+        assert!(server.send(text).await.refusal(415).contains("application/json"));
+    }
+}
+
+#[tokio::test]
+async fn depth_costs_nothing() {
+    let server = Server::with(&[]).await;
+    for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
+        let deep = format!("{}0{}", open.repeat(200_000), close.repeat(200_000));
+        for path in PATHS {
+            server.post(path, open.repeat(200_000)).await.refusal(400);
+            // An unknown field may hold anything; then it is the pod that is missing.
+            let reply = server.post(path, deep.clone()).await;
+            assert!(reply.code == 400 || reply.text().contains("has no Pod"), "{path}: {}", reply.text());
+            let reply = server.post(path, format!(r#"{{"Nodes":{{"items":[{deep}]}}}}"#)).await;
+            assert!(reply.code == 400 || reply.text().contains("has no Pod"), "{path}: {}", reply.text());
+        }
+        let passed_over = format!(r#"{{"Pod":{{"metadata":{{"managedFields":{deep}}}}},"NodeNames":[]}}"#);
+        assert_eq!(server.post("/filter", passed_over).await.json()["NodeNames"], json!([]));
+        for field in ["policy", "profile", "cluster"] {
+            let reply = server.post("/explain", format!(r#"{{"pod":{{}},"{field}":{deep}}}"#)).await;
+            assert!(reply.code < 500, "{field}: {}", reply.text());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_refused_with_a_status() {
+    let server = Server::limited(&[("nodes", node("a", 4, 1))], 1024).await;
+    let small = by_names(&pod("p", 1, ""), &["a"]);
+    assert_eq!(server.post("/filter", small.clone()).await.json()["NodeNames"], json!(["a"]));
+    for path in PATHS {
+        server.post(path, format!("{small}{}", " ".repeat(1024))).await.refusal(413);
+    }
+}
+
+static SERVER: LazyLock<(Runtime, Server)> = LazyLock::new(|| {
+    let runtime = Runtime::new().expect("a runtime");
+    let mut running = pod("old", "1", "a");
+    running["metadata"]["labels"] = json!({"app": "web"});
+    let server = runtime.block_on(Server::with(&[
+        ("nodes", node("a", "4", "8Gi")),
+        ("nodes", node("b", "2", "8Gi")),
+        ("pods", running),
+    ]));
+    (runtime, server)
+});
+
+/// Requests that touch much of what there is to read, to be spoiled.
+static WHOLE: LazyLock<[(&str, Value); 3]> = LazyLock::new(|| {
+    let selector =
+        json!({"matchLabels": {"app": "web"}, "matchExpressions": [{"key": "a", "operator": "In", "values": ["b"]}]});
+    let term = json!({"labelSelector": selector, "topologyKey": "kubernetes.io/hostname", "namespaces": ["x"],
+        "namespaceSelector": {}});
+    let wish = json!([{"weight": 5, "podAffinityTerm": term}]);
+    let fields = json!({"nodeSelectorTerms": [{"matchExpressions": [{"key": "cpu", "operator": "Gt", "values": ["3"]}],
+        "matchFields": [{"key": "metadata.name", "operator": "In", "values": ["a"]}]}]});
+    let container = json!({"name": "c", "image": "x:1", "ports": [{"hostPort": 80, "hostIP": "1.2.3.4", "protocol": "UDP"}],
+        "resources": {"requests": {"cpu": "1", "memory": 1024, "example.com/gpu": "1"}, "limits": {"cpu": "2"}}});
+    let pod = json!({"metadata": {"name": "p", "namespace": "default", "labels": {"app": "web"},
+        "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "r", "uid": "u", "controller": true}]},
+        "spec": {"containers": [container], "initContainers": [container], "overhead": {"cpu": "1m"}, "priority": 3,
+            "nodeSelector": {"a": "b"}, "tolerations": [{"key": "k", "operator": "Exists", "effect": "NoSchedule"}],
+            "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": fields,
+                    "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 2, "preference": fields["nodeSelectorTerms"][0]}]},
+                "podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term],
+                    "preferredDuringSchedulingIgnoredDuringExecution": wish},
+                "podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": wish}},
+            "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule",
+                "labelSelector": selector, "minDomains": 2}],
+            "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}},
+                {"name": "w", "awsElasticBlockStore": {"volumeID": "x", "readOnly": true}}]}});
+    let mut node = node("a", "4", "8Gi");
+    node["metadata"]["labels"] = json!({"zone": "z", "a": "b", "cpu": "4"});
+    node["spec"] = json!({"unschedulable": false, "taints": [{"key": "k", "value": "v", "effect": "NoSchedule"}]});
+    node["status"]["images"] = json!([{"names": ["x:1"], "sizeBytes": 100_000_000}]);
+    node["status"]["conditions"] = json!([{"type": "Ready", "status": "True"}]);
+    let policy = json!({"kind": "Policy", "predicates": [{"name": "GeneralPredicates"},
+            {"name": "L", "argument": {"labelsPresence": {"labels": ["zone"], "presence": true}}}],
+        "priorities": [{"name": "R", "weight": 3, "argument": {"requestedToCapacityRatioArguments":
+            {"shape": [{"utilization": 0, "score": 0}, {"utilization": 100, "score": 10}], "resources": [{"name": "cpu", "weight": 2}]}}}],
+        "hardPodAffinitySymmetricWeight": 2, "scoring": {"extenderMaxScore": 100}});
+    let cluster = json!({"nodes": [node], "pods": [pod], "namespaces": [{"metadata": {"name": "x"}}],
+        "services": [{"metadata": {"name": "s"}, "spec": {"selector": {"app": "web"}}}],
+        "persistentVolumeClaims": [{"metadata": {"name": "c"}, "spec": {"resources": {"requests": {"storage": "1Gi"}}}}],
+        "persistentVolumes": [{"metadata": {"name": "v"}, "spec": {"capacity": {"storage": "1Gi"}}}]});
+    [
+        ("/filter", json!({"Pod": pod, "Nodes": {"items": [node]}, "NodeNames": null})),
+        ("/prioritize", json!({"Pod": pod, "Nodes": null, "NodeNames": ["a", "b"]})),
+        ("/explain", json!({"pod": pod, "cluster": cluster, "policy": policy, "seed": 1})),
+    ]
+});
+
+/// What a value is spoiled with.
+fn odd() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(Value::Null),
+        Just(json!([])),
+        Just(json!({})),
+        Just(json!([null, {}, [null]])),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        any::<bool>().prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+        prop::sample::select(vec![
+            "",
+            "-1",
+            "1e99",
+            "9E",
+            "0.0000001n",
+            "999999999999999999999Ei",
+            "In",
+            "k",
+            "zone",
+            "a",
+            "\0"
+        ])
+        .prop_map(Value::from),
+    ]
+}
+
+/// All values below one, by their paths.
+fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
+    found.push(at.to_owned());
+    match value {
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(i, item)| pointers(item, &format!("{at}/{i}"), found))
+        }
+        Value::Object(fields) => fields.iter().for_each(|(key, field)| {
+            pointers(field, &format!("{at}/{}", key.replace('~', "~0").replace('/', "~1")), found);
+        }),
+        _ => {}
+    }
+}
+
+fn answers(path: &str, body: impl Into<Body>) -> Result<(), TestCaseError> {
+    let (runtime, server) = &*SERVER;
+    let reply = runtime.block_on(server.post(path, body));
+    prop_assert!(reply.code < 500, "{path}: {} {}", reply.code, reply.text());
+    if reply.code != 200 {
+        reply.refusal(reply.code);
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_bytes_break_it(bytes in prop::collection::vec(any::<u8>(), 0..300), text in r#"[\[\]{}":,.a-zA-Z0-9 -]{0,120}"#) {
+        for path in PATHS {
+            answers(path, bytes.clone())?;
+            answers(path, text.clone())?;
+        }
+    }
+
+    #[test]
+    fn no_spoiled_value_breaks_it(spoiled in prop::collection::vec((any::<Index>(), odd()), 1..4)) {
+        for (path, whole) in &*WHOLE {
+            let mut request = whole.clone();
+            for (at, with) in &spoiled {
+                let mut places = Vec::new();
+                pointers(&request, "", &mut places);
+                if let Some(value) = request.pointer_mut(&places[at.index(places.len())]) {
+                    *value = with.clone();
+                }
+            }
+            answers(path, request.to_string())?;
+        }
+    }
+
+    #[test]
+    fn no_spoiled_text_breaks_it(cut in any::<Index>(), length in 0_usize..30, put in prop::collection::vec(any::<u8>(), 0..4)) {
+        for (path, whole) in &*WHOLE {
+            let mut bytes = whole.to_string().into_bytes();
+            let from = cut.index(bytes.len());
+            let to = bytes.len().min(from + length);
+            bytes.splice(from..to, put.iter().copied());
+            answers(path, bytes)?;
+        }
+    }
+}
+
+#[test]
+fn what_is_spoiled_was_whole() {
+    let (runtime, server) = &*SERVER;
+    for (path, whole) in &*WHOLE {
+        runtime.block_on(server.post(path, whole.to_string())).json();
+    }
+}

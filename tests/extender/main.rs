@@ -1,0 +1,12 @@
+//! The extender verbs and `/explain` over HTTP: what real clients send, what broken ones send, what comes back.
+
+#[path = "../support/cases.rs"]
+mod cases;
+#[path = "../support/server.rs"]
+mod server;
+
+mod check;
+mod explain;
+mod hostile;
+mod messages;
+mod recorded;

@@ -1,0 +1,236 @@
+//! The reference page of all predicates and priorities is read off the registry and the rules' own files, and every rule
+//! is documented and tested. `UPDATE=1` writes the page.
+
+#[path = "support/cases.rs"]
+mod cases;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+    fs,
+    path::Path,
+};
+
+use podberth::{
+    core::{
+        policy::Profile,
+        predicates::{self, Build, Standing},
+        priorities,
+        rule::Identity,
+    },
+    wire::policy,
+};
+use serde::Deserialize;
+
+const INTRODUCTION: &str = "\
+# Predicates and priorities
+
+<!-- Written by `UPDATE=1 cargo test --test reference` from the files of src/core/predicates and src/core/priorities. -->
+
+A *predicate* rules nodes out, a *priority* scores those that are left, from 0 to 100; a node's total is the sum of its
+scores, each times its priority's weight. These are all there are, by the names that a Policy uses. A
+KubeSchedulerConfiguration calls them by their plugins. What each one says of a pod on each node of a cluster is told by
+`POST /explain`.
+
+";
+
+const PREDICATES: &str = "\
+## Predicates
+
+In order of evaluation: the first one that rules a node out gives the reason that kube-scheduler counts. *Always* runs under
+every policy, *by default* where a policy has no list of predicates, *when listed* only where it names it. Rules of older
+releases, which no plugin of 1.22 carries, go by their own name.
+
+| | Predicate | Plugin in 1.22 | Plugin in 1.34 | Runs |
+|---|---|---|---|---|
+";
+
+const PRIORITIES: &str = "\
+## Priorities
+
+The weights are those of a Policy without a list of priorities (1.22), and of the default profile (1.34).
+
+| Priority | Plugin in 1.22 | Weight | Plugin in 1.34 | Weight |
+|---|---|---|---|---|
+";
+
+/// What every rule's file tells.
+const HEADINGS: [&str; 4] = ["# Rule", "# Policy name and framework plugin", "# Kubernetes source", "# Example"];
+/// What a predicate's file tells besides.
+const PREDICATE_HEADINGS: [&str; 2] = ["# Reason text", "# Can preemption help?"];
+
+/// Rules without cases of their own, tested in their own files: no recorded cluster has Azure disks or Cinder volumes
+/// (which are counted as EBS volumes are), and the recorded releases, 1.22.6 and 1.34.1, do not have the others.
+const WITHOUT_CASES: [&str; 10] = [
+    "MaxAzureDiskVolumeCount",
+    "MaxCinderVolumeCount",
+    "CheckNodeCondition",
+    "CheckNodeDiskPressure",
+    "CheckNodeMemoryPressure",
+    "CheckNodePIDPressure",
+    "NoVolumeNodeConflict",
+    "PodToleratesNodeNoExecuteTaints",
+    "EqualPriority",
+    "ResourceLimitsPriority",
+];
+
+fn identities() -> impl Iterator<Item = (&'static Identity, &'static [&'static str])> {
+    let predicates = predicates::ALL.iter().map(|r| (&r.identity, &PREDICATE_HEADINGS[..]));
+    predicates.chain(priorities::ALL.iter().map(|r| (&r.identity, &[][..])))
+}
+
+/// A heading's anchor on the page.
+fn link(identity: &Identity) -> String {
+    format!("[`{}`](#{})", identity.name, identity.name.to_lowercase())
+}
+
+fn plugin(name: Option<&str>) -> String {
+    name.map_or_else(|| "–".into(), |name| format!("`{name}`"))
+}
+
+/// The rule's own text, its headings two levels below the page's.
+fn section(page: &mut String, identity: &Identity) {
+    let _ = writeln!(page, "\n### {}\n", identity.name);
+    if !identity.aliases.is_empty() {
+        let aliases: Vec<String> = identity.aliases.iter().map(|alias| format!("`{alias}`")).collect();
+        let _ = writeln!(page, "Also called {}.\n", aliases.join(", "));
+    }
+    let mut fenced = false;
+    for line in identity.documentation().lines() {
+        fenced ^= line.starts_with("```");
+        match line.strip_prefix("# ") {
+            Some(heading) if !fenced => writeln!(page, "#### {heading}\n"),
+            _ => writeln!(page, "{line}"),
+        }
+        .unwrap_or_default();
+    }
+}
+
+fn page() -> String {
+    let mut page = INTRODUCTION.to_owned() + PREDICATES;
+    for (at, rule) in predicates::ALL.iter().enumerate() {
+        let identity = &rule.identity;
+        let carriers: Vec<&Identity> = match rule.build {
+            Build::Rule(_) => vec![identity],
+            Build::Group(members) => {
+                members.iter().filter_map(|name| predicates::find(name)).map(|r| &r.identity).collect()
+            }
+        };
+        let plugins = |of: fn(&Identity) -> String| carriers.iter().map(|c| of(c)).collect::<Vec<_>>().join(", ");
+        let (old, modern) = (plugins(|c| plugin(Some(c.plugin))), plugins(|c| plugin(c.modern_plugin)));
+        let runs = match rule.standing {
+            Standing::Mandatory => "always",
+            Standing::Default => "by default",
+            Standing::Optional => "when listed",
+        };
+        let _ = writeln!(page, "| {} | {} | {old} | {modern} | {runs} |", at + 1, link(identity));
+    }
+    for rule in predicates::ALL {
+        section(&mut page, &rule.identity);
+    }
+    page = page + "\n" + PRIORITIES;
+    let modern = modern_profile();
+    for rule in priorities::ALL {
+        let identity = &rule.identity;
+        let weight = |weight: Option<i64>| weight.map_or_else(|| "–".into(), |w| w.to_string());
+        let in_profile = modern.priorities.iter().find(|p| p.name == identity.name).map(|p| p.weight);
+        let (old, new) = (plugin(Some(identity.plugin)), plugin(identity.modern_plugin));
+        let (old_weight, new_weight) = (weight(rule.default_weight), weight(in_profile));
+        let _ = writeln!(page, "| {} | {old} | {old_weight} | {new} | {new_weight} |", link(identity));
+    }
+    for rule in priorities::ALL {
+        section(&mut page, &rule.identity);
+    }
+    page
+}
+
+fn modern_profile() -> Profile {
+    let configuration = policy::parse_configuration(r#"{"schedulerName":"default-scheduler"}"#).expect("a profile");
+    configuration.compile(None).expect("the default profile compiles")
+}
+
+fn check(problems: &[String]) {
+    assert!(problems.is_empty(), "\n{}\n", problems.join("\n"));
+}
+
+#[test]
+fn the_page_is_what_the_rules_say() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/predicates-and-priorities.md");
+    let current = page();
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&path, &current).expect("docs/ can be written");
+    }
+    let kept = fs::read_to_string(&path).unwrap_or_default();
+    let differs = kept.lines().zip(current.lines()).position(|(old, new)| old != new);
+    assert!(
+        kept == current,
+        "docs/predicates-and-priorities.md is not what the rules say (first difference: line {}). Refresh it: UPDATE=1 \
+         cargo test --test reference",
+        differs.unwrap_or_else(|| kept.lines().count().min(current.lines().count())) + 1,
+    );
+}
+
+#[test]
+fn every_rule_documents_itself() {
+    let mut problems = Vec::new();
+    for (identity, more) in identities() {
+        let documentation = identity.documentation();
+        let lines: Vec<&str> = documentation.lines().map(str::trim).collect();
+        for heading in HEADINGS.iter().chain(more) {
+            match lines.iter().position(|line| line == heading) {
+                None => problems.push(format!("{} lacks the heading {heading:?}", identity.name)),
+                Some(at) if lines.get(at + 1).is_none_or(|line| line.is_empty() || line.starts_with("# ")) => {
+                    problems.push(format!("{} has nothing under {heading:?}", identity.name));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    check(&problems);
+}
+
+#[test]
+fn names_and_aliases_are_taken_once() {
+    let mut seen = BTreeSet::new();
+    let names = identities().flat_map(|(identity, _)| std::iter::once(&identity.name).chain(identity.aliases));
+    check(&names.filter(|name| !seen.insert(**name)).map(|name| format!("{name} is taken")).collect::<Vec<_>>());
+}
+
+#[derive(Deserialize)]
+struct Case {
+    expect: Expect,
+}
+
+#[derive(Deserialize)]
+struct Expect {
+    filter: BTreeMap<String, Verdict>,
+    #[serde(default)]
+    scores: BTreeMap<String, serde::de::IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct Verdict {
+    first: Option<First>,
+}
+
+#[derive(Deserialize)]
+struct First {
+    plugin: String,
+}
+
+#[test]
+fn every_rule_has_recorded_cases() {
+    let (mut rejecting, mut scoring) = (BTreeSet::new(), BTreeSet::new());
+    for line in ["policy-1.22.jsonl.gz", "profile-1.34.jsonl.gz"].into_iter().flat_map(cases::lines) {
+        let Case { expect } = serde_json::from_str(&line).expect("a line is a case");
+        rejecting.extend(expect.filter.into_values().filter_map(|verdict| verdict.first).map(|first| first.plugin));
+        scoring.extend(expect.scores.into_keys());
+    }
+    let rule = |identity: &Identity, seen: &BTreeSet<String>| (identity.name, seen.contains(identity.plugin));
+    let predicates = predicates::ALL.iter().map(|r| rule(&r.identity, &rejecting));
+    let rules: Vec<_> = predicates.chain(priorities::ALL.iter().map(|r| rule(&r.identity, &scoring))).collect();
+    let without = rules.iter().filter(|(name, has_cases)| !has_cases && !WITHOUT_CASES.contains(name));
+    check(&without.map(|(name, _)| format!("{name}: no recorded case shows it at work")).collect::<Vec<_>>());
+    let names: BTreeSet<&str> = rules.iter().map(|(name, _)| *name).collect();
+    assert!(WITHOUT_CASES.iter().all(|name| names.contains(name)), "an exception for a rule that is gone");
+}

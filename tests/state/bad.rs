@@ -1,0 +1,95 @@
+//! What is refused, and how it is told.
+
+use serde_json::json;
+
+use crate::{
+    objects::{NODES, PODS, node, pod},
+    server::{Server, fields},
+};
+
+pub async fn bodies_that_cannot_be_read(server: Server) {
+    let deep = format!(r#"{{"metadata":{{"name":"a"}},"x":{}{}}}"#, "[".repeat(50_000), "]".repeat(50_000));
+    let bodies = [
+        "",
+        "{",
+        "[]",
+        "null",
+        "7",
+        r#"{"metadata":7}"#,
+        r#"{"metadata":{"name":7}}"#,
+        r#"{"spec":1,"spec":2}"#,
+        &deep,
+    ];
+    for body in bodies {
+        let start = &body[..body.len().min(40)];
+        for path in [NODES, PODS] {
+            let reply = server.send("POST", path, "application/json", body.to_owned()).await;
+            assert!(matches!(reply.code, 400 | 422), "{start}: {}", reply.text);
+            assert_eq!(reply.json()["kind"], "Status", "{start}");
+        }
+        let reply = server.send("POST", "/import", "application/json", body.to_owned()).await;
+        assert!(reply.code < 500, "{start}: {}", reply.text);
+    }
+    server.send("POST", NODES, "application/yaml", "a: [").await.fails(400, "BadRequest");
+    server.send("POST", NODES, "application/vnd.kubernetes.protobuf", "x").await.fails(415, "UnsupportedMediaType");
+    server.send("POST", "/import", "text/html", "x").await.fails(415, "UnsupportedMediaType");
+    let wrong_type = json!({"metadata": {"name": "p"}, "spec": {"priority": "high"}});
+    let status = server.post(PODS, &wrong_type).await.fails(400, "BadRequest");
+    assert!(status["message"].as_str().is_some_and(|m| m.contains("spec.priority")), "{status}");
+}
+
+pub async fn objects_that_break_rules(server: Server) {
+    let mut bad = pod("No_Name");
+    bad["metadata"]["labels"] = json!({"a b": "c"});
+    bad["spec"]["containers"][0]["resources"]["requests"] = json!({"cpu": "-1", "memory": "lots"});
+    let status = server.post(PODS, &bad).await.fails(422, "Invalid");
+    assert_eq!((&status["details"]["kind"], &status["details"]["name"]), (&"Pod".into(), &"No_Name".into()));
+    let fields = fields(&status);
+    for field in [
+        "metadata.name",
+        "metadata.labels",
+        "spec.containers[0].resources.requests[cpu]",
+        "spec.containers[0].resources.requests[memory]",
+    ] {
+        assert!(fields.contains(&field), "{field} is not in {fields:?}");
+    }
+    for quantity in ["1e999999999", "", "1Zi", "0x10", "١"] {
+        let mut node = node("a");
+        node["status"]["allocatable"]["cpu"] = quantity.into();
+        let reply = server.post(&format!("{NODES}?dryRun=All"), &node).await;
+        assert!(matches!(reply.code, 201 | 400 | 422), "{quantity}: {}", reply.text);
+    }
+    let huge = "9".repeat(400);
+    let mut absurd = node("a");
+    absurd["status"]["allocatable"] = json!({"cpu": huge, "memory": "99999999999999999999Ei", "pods": "-3"});
+    let reply = server.post(NODES, &absurd).await;
+    assert!(matches!(reply.code, 400 | 422), "{}", reply.text);
+}
+
+pub async fn objects_in_the_wrong_place(server: Server) {
+    let mut typed = pod("a");
+    typed["kind"] = "Pod".into();
+    typed["apiVersion"] = "v1".into();
+    server.post(NODES, &typed).await.fails(400, "BadRequest");
+    typed["apiVersion"] = "v2".into();
+    server.post(PODS, &typed).await.fails(400, "BadRequest");
+    let mut elsewhere = pod("a");
+    elsewhere["metadata"]["namespace"] = "other".into();
+    server.post(PODS, &elsewhere).await.fails(400, "BadRequest");
+    let mut spaced = node("a");
+    spaced["metadata"]["namespace"] = "shop".into();
+    server.post(NODES, &spaced).await.fails(422, "Invalid");
+    let mut versioned = node("a");
+    versioned["metadata"]["resourceVersion"] = "7".into();
+    server.post(NODES, &versioned).await.fails(400, "BadRequest");
+    server.post("/api/v1/namespaces/No_Label/pods", &pod("a")).await.fails(422, "Invalid");
+    server.get("/api/v1/namespaces/shop/pods/%00").await.fails(400, "BadRequest");
+    server.get("/apis/apps/v1/deployments").await.fails(404, "NotFound");
+}
+
+pub async fn what_is_not_built(server: Server) {
+    server.post(NODES, &node("a")).await.is(201);
+    server.get(&format!("{NODES}?watch=1")).await.fails(400, "BadRequest");
+    let patch = server.send("PATCH", &format!("{NODES}/a"), "application/merge-patch+json", "{}").await;
+    patch.fails(405, "MethodNotAllowed");
+}

@@ -1,0 +1,145 @@
+//! `/import`.
+
+use serde_json::{Value, json};
+
+use crate::{
+    documents::conforms,
+    objects::{NODES, PODS, node, pod},
+    server::{Server, fields, names},
+};
+
+fn typed(mut object: Value, kind: &str) -> Value {
+    object["kind"] = kind.into();
+    object["apiVersion"] = "v1".into();
+    object
+}
+
+fn list(items: &[Value]) -> Value {
+    json!({"kind": "List", "apiVersion": "v1", "items": items})
+}
+
+/// The report's counts: created, updated, unchanged, deleted.
+fn counts(report: &Value) -> [u64; 4] {
+    ["created", "updated", "unchanged", "deleted"].map(|count| report[count].as_u64().expect("a count"))
+}
+
+pub async fn everything_kubectl_prints(server: Server) {
+    let mut bound = typed(pod("p"), "Pod");
+    bound["metadata"]["namespace"] = "shop".into();
+    bound["metadata"]["uid"] = "uid-from-there".into();
+    bound["metadata"]["creationTimestamp"] = "2020-01-01T00:00:00Z".into();
+    bound["metadata"]["resourceVersion"] = "987654321".into();
+    bound["spec"]["nodeName"] = "a".into();
+    let deployment = json!({"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"name": "d"}});
+    let body = list(&[bound, typed(node("a"), "Node"), deployment.clone(), deployment]);
+    let report = server.post("/import", &body).await.is(200);
+    assert_eq!((counts(&report), &report["skipped"]), ([2, 0, 0, 0], &json!({"Deployment": 2})));
+    let stored = server.get(&format!("{PODS}/p")).await.is(200);
+    assert_eq!(stored["metadata"]["uid"], "uid-from-there");
+    assert_eq!(stored["metadata"]["creationTimestamp"], "2020-01-01T00:00:00Z");
+    assert_eq!(stored["metadata"]["resourceVersion"], "2", "after the node it is on");
+    let cluster = server.state.clusters.get("default").await.expect("the cluster loads");
+    assert!(cluster.view().snapshot.node("a").is_some_and(|node| node.pods.len() == 1));
+
+    let yaml = "apiVersion: v1\nkind: Node\nmetadata: {name: b}\n---\nkind: NodeList\napiVersion: v1\nitems:\n- metadata: {name: c}\n";
+    let report = server.send("POST", "/clusters/two/import", "application/yaml", yaml).await.is(200);
+    assert_eq!(counts(&report), [2, 0, 0, 0]);
+    let lines = format!("{}\n{}\n", typed(node("d"), "Node"), typed(node("e"), "Node"));
+    let report = server.send("POST", "/clusters/two/import", "application/x-ndjson", lines).await.is(200);
+    assert_eq!(counts(&report), [2, 0, 0, 0]);
+    assert_eq!(names(&server.get("/clusters/two/api/v1/nodes").await.is(200)), ["b", "c", "d", "e"]);
+    assert_eq!(names(&server.get(NODES).await.is(200)), ["a"]);
+}
+
+pub async fn one_bad_object_refuses_all(server: Server) {
+    let mut negative = typed(node("bad"), "Node");
+    negative["status"]["allocatable"]["cpu"] = "-1".into();
+    let mut number = typed(pod("p"), "Pod");
+    number["spec"]["priority"] = "high".into();
+    let nameless = typed(json!({"metadata": {}}), "Node");
+    let body = list(&[typed(node("good"), "Node"), negative, number, nameless, json!({"metadata": {"name": "x"}})]);
+    let status = server.post("/import", &body).await.fails(422, "Invalid");
+    let fields = fields(&status);
+    for field in
+        ["Node bad: status.allocatable[cpu]", "Pod default/p: spec.priority", "Node : metadata.name", " x: kind"]
+    {
+        assert!(fields.contains(&field), "{field} is not in {fields:?}");
+    }
+    assert_eq!(names(&server.get(NODES).await.is(200)), Vec::<&str>::new());
+
+    let report = server.post("/import?skipInvalid=true", &body).await.is(200);
+    assert_eq!(counts(&report), [1, 0, 0, 0]);
+    conforms("ImportReport", &report);
+    let refused = report["refused"].as_array().expect("refused");
+    assert_eq!(refused.len(), 4);
+    assert_eq!((&refused[0]["kind"], &refused[0]["name"]), (&"Node".into(), &"bad".into()));
+    assert_eq!(refused[0]["causes"][0]["field"], "status.allocatable[cpu]");
+    assert_eq!(names(&server.get(NODES).await.is(200)), ["good"]);
+}
+
+pub async fn a_second_import_changes_nothing(server: Server) {
+    let body = list(&[typed(node("a"), "Node"), typed(pod("p"), "Pod")]);
+    assert_eq!(counts(&server.post("/import", &body).await.is(200)), [2, 0, 0, 0]);
+    let report = server.post("/import", &body).await.is(200);
+    assert_eq!((counts(&report), &report["revision"]), ([0, 0, 2, 0], &2.into()));
+    let mut changed = typed(node("a"), "Node");
+    changed["spec"] = json!({"unschedulable": true});
+    let twice = list(&[typed(node("a"), "Node"), changed]);
+    assert_eq!(counts(&server.post("/import", &twice).await.is(200)), [0, 1, 0, 0], "the last of a name counts");
+}
+
+pub async fn a_bind_outlives_an_import(server: Server) {
+    let body = list(&[typed(pod("p"), "Pod")]);
+    server.post("/import", &body).await.is(200);
+    let path = "/api/v1/namespaces/default/pods/p";
+    server.post(&format!("{path}/binding"), &json!({"target": {"name": "n1"}})).await.is(201);
+    assert_eq!(counts(&server.post("/import?dryRun=All", &body).await.is(200)), [0, 0, 1, 0]);
+    assert_eq!(counts(&server.post("/import", &body).await.is(200)), [0, 0, 1, 0]);
+    assert_eq!(server.get(path).await.is(200)["spec"]["nodeName"], "n1");
+    let mut elsewhere = typed(pod("p"), "Pod");
+    elsewhere["spec"]["nodeName"] = "n2".into();
+    assert_eq!(counts(&server.post("/import", &list(&[elsewhere])).await.is(200)), [0, 1, 0, 0]);
+    assert_eq!(server.get(path).await.is(200)["spec"]["nodeName"], "n2", "a fact goes before our decision");
+    let mut successor = typed(pod("p"), "Pod");
+    successor["metadata"]["uid"] = "another".into();
+    assert_eq!(counts(&server.post("/import", &list(&[successor])).await.is(200)), [1, 0, 0, 0]);
+    assert!(server.get(path).await.is(200)["spec"]["nodeName"].is_null(), "another pod of that name");
+}
+
+pub async fn a_mirror_deletes(server: Server) {
+    let before = list(&[typed(node("a"), "Node"), typed(node("b"), "Node"), typed(pod("p"), "Pod")]);
+    server.post("/import", &before).await.is(200);
+    let after = list(&[typed(node("b"), "Node"), typed(node("c"), "Node")]);
+    assert_eq!(counts(&server.post("/import?replace=true&dryRun=All", &after).await.is(200)), [1, 0, 1, 2]);
+    assert_eq!(names(&server.get(NODES).await.is(200)), ["a", "b"]);
+    assert_eq!(counts(&server.post("/import?replace=true", &after).await.is(200)), [1, 0, 1, 2]);
+    assert_eq!(names(&server.get(NODES).await.is(200)), ["b", "c"]);
+    assert_eq!(names(&server.get("/api/v1/pods").await.is(200)), Vec::<&str>::new());
+    server.post("/import?replace=true", &list(&[])).await.fails(400, "BadRequest");
+}
+
+pub async fn an_import_can_be_tried(server: Server) {
+    server.post("/import", &list(&[typed(node("a"), "Node"), typed(node("b"), "Node")])).await.is(200);
+    let mut changed = typed(node("a"), "Node");
+    changed["spec"] = json!({"unschedulable": true});
+    let body = list(&[changed, typed(node("b"), "Node"), typed(node("c"), "Node")]);
+    let tried = server.post("/import?dryRun=All", &body).await.is(200);
+    assert_eq!((counts(&tried), &tried["revision"]), ([1, 1, 1, 0], &2.into()));
+    assert_eq!(counts(&server.post("/import", &body).await.is(200)), [1, 1, 1, 0]);
+    server.post("/import?dryRun=yes", &body).await.fails(400, "BadRequest");
+}
+
+pub async fn many_at_once(server: Server) {
+    let filler = "x".repeat(2_000);
+    let items: Vec<Value> = (0..3_000)
+        .map(|i| {
+            let mut pod = typed(pod(&format!("p{i:05}")), "Pod");
+            pod["metadata"]["annotations"] = json!({"filler": filler});
+            pod
+        })
+        .collect();
+    let body = list(&items);
+    assert_eq!(counts(&server.post("/import", &body).await.is(200)), [3_000, 0, 0, 0]);
+    assert_eq!(counts(&server.post("/import", &body).await.is(200)), [0, 0, 3_000, 0]);
+    server.post(PODS, &json!({"filler": "x".repeat(4 << 20)})).await.fails(413, "RequestEntityTooLarge");
+}

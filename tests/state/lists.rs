@@ -1,0 +1,97 @@
+//! Lists: pages, selectors, namespaces.
+
+use serde_json::{Value, json};
+
+use crate::{
+    objects::{NODES, PODS, pod},
+    server::{Server, names},
+};
+
+async fn five_pods(server: &Server) {
+    for (i, name) in ["e", "c", "a", "d", "b"].into_iter().enumerate() {
+        let mut pod = pod(name);
+        pod["metadata"]["labels"] = json!({"app": if i % 2 == 0 { "web" } else { "db" }});
+        if name > "c" {
+            pod["spec"]["nodeName"] = "n1".into();
+        }
+        pod["status"] = json!({"phase": "Running"});
+        server.post(PODS, &pod).await.is(201);
+    }
+}
+
+pub async fn lists_page_by_page(server: Server) {
+    five_pods(&server).await;
+    let whole = server.get(PODS).await.is(200);
+    assert_eq!(names(&whole), ["a", "b", "c", "d", "e"]);
+    assert_eq!(whole["metadata"], json!({"resourceVersion": "5"}));
+
+    let first = server.get(&format!("{PODS}?limit=2")).await.is(200);
+    assert_eq!((names(&first), &first["metadata"]["remainingItemCount"]), (vec!["a", "b"], &3.into()));
+    // What changes between two pages neither hides the rest nor moves the list's revision.
+    server.delete(&format!("{PODS}/b")).await.is(200);
+    server.post(PODS, &pod("bb")).await.is(201);
+    let token = first["metadata"]["continue"].as_str().expect("a token");
+    let second = server.get(&format!("{PODS}?limit=3&continue={token}")).await.is(200);
+    assert_eq!((names(&second), &second["metadata"]["resourceVersion"]), (vec!["bb", "c", "d"], &"5".into()));
+    let token = second["metadata"]["continue"].as_str().expect("a token");
+    let third = server.get(&format!("{PODS}?limit=3&continue={token}")).await.is(200);
+    assert_eq!((names(&third), &third["metadata"]), (vec!["e"], &json!({"resourceVersion": "5"})));
+    assert_eq!(names(&server.get(&format!("{PODS}?limit=0")).await.is(200)).len(), 5);
+    assert_eq!(names(&server.get(&format!("{PODS}?limit={}", i64::MAX)).await.is(200)).len(), 5);
+    server.get(&format!("{PODS}?limit=-1")).await.fails(400, "BadRequest");
+    server.get(&format!("{PODS}?limit=x")).await.fails(400, "BadRequest");
+}
+
+pub async fn selectors_choose(server: Server) {
+    five_pods(&server).await;
+    let select = async |query: &str| {
+        let list: Value = server.get(&format!("{PODS}?{query}")).await.is(200);
+        names(&list).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(select("labelSelector=app%3Dweb").await, ["a", "b", "e"]);
+    assert_eq!(select("labelSelector=app%20notin%20(web)").await, ["c", "d"]);
+    assert_eq!(select("fieldSelector=spec.nodeName%3Dn1").await, ["d", "e"]);
+    assert_eq!(select("fieldSelector=spec.nodeName%3D,status.phase%3DRunning").await, ["a", "b", "c"]);
+    assert_eq!(select("fieldSelector=metadata.name%3Dc&labelSelector=app").await, ["c"]);
+    assert_eq!(select("labelSelector=app%3Dnone").await, Vec::<String>::new());
+
+    // A bind is selected by, although it does not stand in the body that was sent.
+    let binding = json!({"target": {"name": "n2"}});
+    server.post(&format!("{PODS}/a/binding"), &binding).await.is(201);
+    assert_eq!(select("fieldSelector=spec.nodeName%3Dn2").await, ["a"]);
+
+    let first = server.get(&format!("{PODS}?labelSelector=app%3Dweb&limit=2")).await.is(200);
+    assert_eq!(names(&first), ["a", "b"]);
+    assert!(first["metadata"]["remainingItemCount"].is_null(), "nobody counts what selectors leave out");
+    let token = first["metadata"]["continue"].as_str().expect("a token");
+    let rest = server.get(&format!("{PODS}?labelSelector=app%3Dweb&limit=2&continue={token}")).await.is(200);
+    assert_eq!((names(&rest), &rest["metadata"]["continue"]), (vec!["e"], &Value::Null));
+    for bad in ["labelSelector=a%20in", "fieldSelector=spec.other%3D1", "labelSelector=%3D%3D"] {
+        server.get(&format!("{PODS}?{bad}")).await.fails(400, "BadRequest");
+    }
+}
+
+pub async fn namespaces_are_listed_apart(server: Server) {
+    server.post(PODS, &pod("a")).await.is(201);
+    server.post("/api/v1/namespaces/shop-2/pods", &pod("a")).await.is(201);
+    assert_eq!(names(&server.get(PODS).await.is(200)), ["a"]);
+    let all = server.get("/api/v1/pods").await.is(200);
+    let namespaces: Vec<_> =
+        all["items"].as_array().expect("items").iter().map(|p| &p["metadata"]["namespace"]).collect();
+    assert_eq!(namespaces, ["shop", "shop-2"]);
+    let empty = server.get("/api/v1/namespaces/none/pods").await.is(200);
+    assert_eq!(empty["items"], json!([]));
+    server.post("/api/v1/pods", &pod("a")).await.fails(405, "MethodNotAllowed");
+}
+
+pub async fn tokens_and_revisions_are_checked(server: Server) {
+    five_pods(&server).await;
+    server.get(&format!("{PODS}?continue=garbage")).await.fails(400, "BadRequest");
+    // {"rv":99,"ns":"shop","name":"a"}: of a history that this store never had.
+    server.get(&format!("{PODS}?continue=eyJydiI6OTksIm5zIjoic2hvcCIsIm5hbWUiOiJhIn0")).await.fails(410, "Expired");
+    server.get(&format!("{PODS}?resourceVersion=0")).await.is(200);
+    server.get(&format!("{PODS}?resourceVersion=3")).await.is(200);
+    server.get(&format!("{PODS}?resourceVersion=3&resourceVersionMatch=Exact")).await.fails(410, "Expired");
+    server.get(&format!("{PODS}?resourceVersion=99")).await.fails(504, "Timeout");
+    server.get(&format!("{NODES}?resourceVersion=soon")).await.fails(400, "BadRequest");
+}

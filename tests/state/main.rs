@@ -1,0 +1,77 @@
+//! Kubernetes-shaped state over HTTP, on SQLite in memory and on PostgreSQL. The router is called without a socket.
+//! Run it with `scripts/test --test state`.
+
+#[path = "../support/database.rs"]
+#[allow(dead_code, reason = "SQLite files are for the suite of the store")]
+mod database;
+
+mod bad;
+mod documents;
+mod imports;
+mod lists;
+mod objects;
+mod pods;
+mod server;
+
+/// Makes one test of each case and engine.
+macro_rules! cases {
+    ($($room:ident: $($case:ident)*;)*) => {
+        cases!(@engine sqlite_memory SqliteMemory $($room: $($case)*;)*);
+        cases!(@engine postgres Postgres $($room: $($case)*;)*);
+    };
+    (@engine $name:ident $engine:ident $($room:ident: $($case:ident)*;)*) => {
+        mod $name {
+            use crate::{database::{Engine, with_database}, server::Server};
+            $($(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    with_database(Engine::$engine, async |database| {
+                        crate::$room::$case(Server::start(database.store().await)).await;
+                    })
+                    .await;
+                }
+            )*)*
+        }
+    };
+}
+
+cases! {
+    objects:
+        every_kind_lives_a_life
+        what_was_sent_comes_back_whole
+        yaml_is_read
+        names_are_generated
+        a_name_is_taken_once
+        an_outdated_put_is_refused
+        a_put_keeps_the_identity
+        status_is_replaced_alone
+        deletions_have_preconditions
+        collections_are_deleted_by_selector
+        dry_runs_store_nothing
+        clusters_are_apart
+        a_write_shows_in_the_snapshot;
+    lists:
+        lists_page_by_page
+        selectors_choose
+        namespaces_are_listed_apart
+        tokens_and_revisions_are_checked;
+    pods:
+        a_binding_binds_once
+        bound_pods_stay_bound
+        an_eviction_charges_its_budget
+        who_is_done_costs_nothing
+        evictions_obey_preconditions;
+    imports:
+        everything_kubectl_prints
+        one_bad_object_refuses_all
+        a_second_import_changes_nothing
+        a_bind_outlives_an_import
+        a_mirror_deletes
+        an_import_can_be_tried
+        many_at_once;
+    bad:
+        bodies_that_cannot_be_read
+        objects_that_break_rules
+        objects_in_the_wrong_place
+        what_is_not_built;
+}

@@ -1,0 +1,207 @@
+//! One object: create, read, replace, delete.
+
+use std::time::Duration;
+
+use podberth::wire::kinds;
+use serde_json::{Value, json};
+
+use crate::{
+    documents::{conforms, posts},
+    server::{Server, names},
+};
+
+pub const NODES: &str = "/api/v1/nodes";
+pub const PODS: &str = "/api/v1/namespaces/shop/pods";
+
+pub fn node(name: &str) -> Value {
+    json!({"metadata": {"name": name}, "status": {"allocatable": {"cpu": "4", "memory": "8Gi", "pods": "110"}}})
+}
+
+pub fn pod(name: &str) -> Value {
+    json!({"metadata": {"name": name, "labels": {"app": "web"}},
+           "spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "1"}}}]}})
+}
+
+/// The published example of each kind's creation goes through every operation.
+pub async fn every_kind_lives_a_life(server: Server) {
+    let creations: Vec<_> = posts().into_iter().filter(|post| !post.path.contains("{name}")).collect();
+    assert_eq!(creations.len(), kinds::ALL.len());
+    for post in creations {
+        let collection = post.path.replace("{namespace}", "shop");
+        let object = format!("{collection}/example");
+        let created = server.post(&collection, &post.example).await.is(201);
+        assert_eq!((&created["kind"], &created["apiVersion"]), (&post.example["kind"], &post.example["apiVersion"]));
+        for field in ["uid", "creationTimestamp", "resourceVersion"] {
+            assert!(created["metadata"][field].as_str().is_some_and(|text| !text.is_empty()), "{field}: {created}");
+        }
+        assert_eq!(server.get(&object).await.is(200), created);
+        let mut changed = created.clone();
+        changed["metadata"]["annotations"] = json!({"a": "b"});
+        let replaced = server.put(&object, &changed).await.is(200);
+        assert_eq!(replaced["metadata"]["annotations"], json!({"a": "b"}));
+        assert_ne!(replaced["metadata"]["resourceVersion"], created["metadata"]["resourceVersion"]);
+        let again = server.put(&object, &replaced).await.is(200);
+        assert_eq!(again, replaced, "nothing changed, so nothing was written");
+        let list = server.get(&collection).await.is(200);
+        assert_eq!(list["items"], json!([replaced]));
+        assert_eq!(list["kind"], format!("{}List", created["kind"].as_str().expect("a kind")));
+        conforms(&post.component, &created);
+        conforms(list["kind"].as_str().expect("a kind"), &list);
+        let gone = server.delete(&object).await.is(200);
+        conforms("Status", &gone);
+        assert_eq!((&gone["status"], &gone["details"]["uid"]), (&"Success".into(), &created["metadata"]["uid"]));
+        conforms("Status", &server.get(&object).await.fails(404, "NotFound"));
+        server.delete(&object).await.fails(404, "NotFound");
+        let status = server.put(&object, &replaced).await.fails(404, "NotFound");
+        assert_eq!(status["details"]["name"], "example");
+    }
+}
+
+pub async fn what_was_sent_comes_back_whole(server: Server) {
+    let sent = r#"{"metadata":{"name":"odd","x-unknown":{"b":1,"a":[1.50,1e3,-0]},"managedFields":[{"f":{}}]},
+        "spec":{"zeta":123456789012345678901234567890,"containers":[{"name":"c","surprise":"\u0000\ud83d\ude00"}],"none":null},
+        "extra":{"of":"top"}}"#;
+    server.send("POST", PODS, "application/json", sent).await.is(201);
+    let text = server.get(&format!("{PODS}/odd")).await.text;
+    for part in [
+        r#""x-unknown":{"b":1,"a":[1.50,1e3,-0]}"#,
+        r#""managedFields":[{"f":{}}]"#,
+        r#""zeta":123456789012345678901234567890"#,
+        r#""surprise":"\u0000\ud83d\ude00""#,
+        r#""none":null"#,
+        r#""extra":{"of":"top"}"#,
+    ] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+}
+
+pub async fn yaml_is_read(server: Server) {
+    let yaml =
+        "apiVersion: v1\nkind: Node\nmetadata:\n  name: y\n  labels: {on: \"1\"}\nstatus:\n  allocatable: {cpu: 2}\n";
+    let created = server.send("POST", NODES, "application/yaml", yaml).await.is(201);
+    assert_eq!(
+        (&created["metadata"]["labels"]["on"], &created["status"]["allocatable"]["cpu"]),
+        (&"1".into(), &2.into())
+    );
+    server.send("POST", NODES, "application/yaml", "a: 1\n---\nb: 2\n").await.fails(400, "BadRequest");
+}
+
+pub async fn names_are_generated(server: Server) {
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..5 {
+        let nameless = json!({"metadata": {"generateName": "web-"}, "spec": {"containers": [{"name": "c"}]}});
+        let created = server.post(PODS, &nameless).await.is(201);
+        let name = created["metadata"]["name"].as_str().expect("a name").to_owned();
+        assert!(name.starts_with("web-") && name.len() == 9, "{name}");
+        assert!(seen.insert(name));
+    }
+    server.post(PODS, &json!({"metadata": {}, "spec": {"containers": [{"name": "c"}]}})).await.fails(422, "Invalid");
+}
+
+pub async fn a_name_is_taken_once(server: Server) {
+    server.post(NODES, &node("a")).await.is(201);
+    let status = server.post(NODES, &node("a")).await.fails(409, "AlreadyExists");
+    assert_eq!(status["message"], r#"nodes "a" already exists"#);
+    server.post(&format!("{NODES}?dryRun=All"), &node("a")).await.fails(409, "AlreadyExists");
+}
+
+pub async fn an_outdated_put_is_refused(server: Server) {
+    let first = server.post(NODES, &node("a")).await.is(201);
+    let path = format!("{NODES}/a");
+    let mut second = first.clone();
+    second["spec"] = json!({"unschedulable": true});
+    server.put(&path, &second).await.is(200);
+    let status = server.put(&path, &first).await.fails(409, "Conflict");
+    assert!(status["message"].as_str().is_some_and(|m| m.contains("the object has been modified")), "{status}");
+    server.put(&path, &node("a")).await.is(200);
+    let mut foreign = node("a");
+    foreign["metadata"]["resourceVersion"] = "yesterday".into();
+    server.put(&path, &foreign).await.fails(400, "BadRequest");
+}
+
+pub async fn a_put_keeps_the_identity(server: Server) {
+    let created = server.post(NODES, &node("a")).await.is(201);
+    let path = format!("{NODES}/a");
+    let mut sent = node("a");
+    sent["metadata"]["creationTimestamp"] = "1999-01-01T00:00:00Z".into();
+    sent["metadata"]["labels"] = json!({"x": "y"});
+    let replaced = server.put(&path, &sent).await.is(200);
+    for field in ["uid", "creationTimestamp"] {
+        assert_eq!(replaced["metadata"][field], created["metadata"][field], "{field}");
+    }
+    sent["metadata"]["uid"] = "another".into();
+    server.put(&path, &sent).await.fails(409, "Conflict");
+    server.put(&path, &node("b")).await.fails(400, "BadRequest");
+}
+
+pub async fn status_is_replaced_alone(server: Server) {
+    server.post(NODES, &node("a")).await.is(201);
+    let mut sent = node("a");
+    sent["spec"] = json!({"unschedulable": true});
+    sent["status"]["allocatable"]["cpu"] = "8".into();
+    let path = format!("{NODES}/a/status");
+    let replaced = server.put(&path, &sent).await.is(200);
+    assert_eq!((&replaced["spec"], &replaced["status"]["allocatable"]["cpu"]), (&Value::Null, &"8".into()));
+    assert_eq!(server.get(&path).await.is(200), replaced);
+    sent["status"]["allocatable"]["cpu"] = "-8".into();
+    server.put(&path, &sent).await.fails(422, "Invalid");
+    server.get("/api/v1/namespaces/shop/services/x/status").await.fails(404, "NotFound");
+}
+
+pub async fn deletions_have_preconditions(server: Server) {
+    let created = server.post(NODES, &node("a")).await.is(201);
+    let path = format!("{NODES}/a");
+    let delete = async |preconditions: Value| {
+        let body = json!({"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": preconditions});
+        server.send("DELETE", &path, "application/json", body.to_string()).await
+    };
+    delete(json!({"uid": "another"})).await.fails(409, "Conflict");
+    delete(json!({"resourceVersion": "999"})).await.fails(409, "Conflict");
+    let (uid, revision) = (&created["metadata"]["uid"], &created["metadata"]["resourceVersion"]);
+    delete(json!({"uid": uid, "resourceVersion": revision})).await.is(200);
+}
+
+pub async fn collections_are_deleted_by_selector(server: Server) {
+    for (name, app) in [("a", "web"), ("b", "web"), ("c", "db")] {
+        let mut pod = pod(name);
+        pod["metadata"]["labels"] = json!({"app": app});
+        server.post(PODS, &pod).await.is(201);
+    }
+    server.delete(&format!("{PODS}?labelSelector=app%3Dweb&dryRun=All")).await.is(200);
+    server.delete(&format!("{PODS}?labelSelector=app%3Dweb")).await.is(200);
+    assert_eq!(names(&server.get(PODS).await.is(200)), ["c"]);
+    server.delete(PODS).await.is(200);
+    assert_eq!(server.get(PODS).await.is(200)["items"], json!([]));
+}
+
+pub async fn dry_runs_store_nothing(server: Server) {
+    let tried = server.post(&format!("{NODES}?dryRun=All"), &node("a")).await.is(201);
+    assert!(tried["metadata"]["uid"].is_string() && tried["metadata"]["resourceVersion"].is_null(), "{tried}");
+    server.get(&format!("{NODES}/a")).await.fails(404, "NotFound");
+    let created = server.post(NODES, &node("a")).await.is(201);
+    let mut changed = node("a");
+    changed["spec"] = json!({"unschedulable": true});
+    let tried = server.put(&format!("{NODES}/a?dryRun=All"), &changed).await.is(200);
+    assert_eq!(tried["spec"]["unschedulable"], true);
+    server.delete(&format!("{NODES}/a?dryRun=All")).await.is(200);
+    assert_eq!(server.get(&format!("{NODES}/a")).await.is(200), created);
+    server.post(&format!("{NODES}?dryRun=Some"), &node("b")).await.fails(400, "BadRequest");
+}
+
+pub async fn clusters_are_apart(server: Server) {
+    server.post("/clusters/one/api/v1/nodes", &node("a")).await.is(201);
+    server.get("/clusters/one/api/v1/nodes/a").await.is(200);
+    for other in ["/api/v1/nodes/a", "/clusters/two/api/v1/nodes/a"] {
+        server.get(other).await.fails(404, "NotFound");
+    }
+    server.get("/clusters/No_Label/api/v1/nodes").await.fails(400, "BadRequest");
+    let clusters = server.get("/clusters").await.is(200);
+    assert_eq!(clusters, json!({"items": [{"name": "one", "revision": 1}]}));
+}
+
+pub async fn a_write_shows_in_the_snapshot(server: Server) {
+    server.post(NODES, &node("a")).await.is(201);
+    let cluster = server.state.clusters.get("default").await.expect("the cluster loads");
+    assert!(cluster.reached(1, Duration::from_secs(30)).await);
+    assert!(cluster.view().snapshot.node("a").is_some());
+}
