@@ -71,11 +71,6 @@ impl Clusters {
         Ok(self.lock().entry(name.to_owned()).or_insert(started).clone())
     }
 
-    /// The live cluster of this name, if it was asked for before.
-    pub fn followed(&self, name: &str) -> Option<Arc<Cluster>> {
-        self.lock().get(name).cloned()
-    }
-
     /// The clusters that are followed.
     pub fn live(&self) -> Vec<Arc<Cluster>> {
         self.lock().values().cloned().collect()
@@ -84,6 +79,11 @@ impl Clusters {
     /// How long ago the view that has waited longest was last known to be the store's head.
     pub fn staleness(&self) -> Duration {
         self.live().iter().map(|c| c.progress().synced.elapsed()).max().unwrap_or_default()
+    }
+
+    /// The live cluster of this name, if it was asked for before.
+    pub fn followed(&self, name: &str) -> Option<Arc<Cluster>> {
+        self.lock().get(name).cloned()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Cluster>>> {
