@@ -122,8 +122,10 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     });
 
     let clusters = Clusters::new(store.clone(), FEED_POLL);
-    // Before the first request, so that no one has to wait for it.
-    clusters.get(DEFAULT_CLUSTER).await?;
+    // Before the first request, so that no one has to wait for it. A schema that is behind is told by readiness.
+    if store.migration_status().await?.is_current() {
+        clusters.get(DEFAULT_CLUSTER).await?;
+    }
     let checks = checks(&store, &clusters, settings.max_staleness);
     let state = AppState::new(store.clone(), clusters, checks, metrics);
     let limits = Limits {
