@@ -136,11 +136,9 @@ fn describe() {
 /// would go on showing every revision that there ever was.
 pub fn policy_revisions<'p>(policies: impl IntoIterator<Item = (&'p str, u64)>) -> String {
     let help = METRICS.iter().find(|metric| metric.name == POLICY_REVISION).map_or("", |metric| metric.help);
-    let mut text = format!("# HELP {POLICY_REVISION} {help}\n# TYPE {POLICY_REVISION} gauge\n");
-    for (policy, revision) in policies {
-        text.push_str(&format!("{POLICY_REVISION}{{policy=\"{policy}\",revision=\"{revision}\"}} 1\n"));
-    }
-    text
+    let head = format!("# HELP {POLICY_REVISION} {help}\n# TYPE {POLICY_REVISION} gauge\n");
+    let line = |(policy, revision)| format!("{POLICY_REVISION}{{policy=\"{policy}\",revision=\"{revision}\"}} 1\n");
+    policies.into_iter().map(line).fold(head, |text, line| text + &line)
 }
 
 /// Measures what is only worth a look when somebody asks: memory and the runtime.

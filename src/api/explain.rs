@@ -105,17 +105,17 @@ pub fn answer(request: ExplainRequest, query: &PolicyQuery, view: &View) -> Resu
 
 /// A policy that came with the request.
 fn brought(compiled: std::result::Result<Profile, Faults>, kind: &str) -> Result<Chosen> {
-    compiled.map(|profile| Chosen::Request(Arc::new(profile))).map_err(|faults| refused(kind, faults))
+    compiled.map(|profile| Chosen::Request(Arc::new(profile))).map_err(|faults| refused(kind, "", faults))
 }
 
 /// The error that tells a policy's faults.
-pub fn refused(kind: &str, faults: Faults) -> ApiError {
+pub fn refused(kind: &str, name: &str, faults: Faults) -> ApiError {
     let cause = |fault: crate::core::policy::Fault| StatusCause {
         reason: "FieldValueInvalid".into(),
         message: fault.message,
         field: fault.field,
     };
-    ApiError::Invalid { subject: Subject::new("", kind, ""), causes: faults.0.into_iter().map(cause).collect() }
+    ApiError::Invalid { subject: Subject::new("", kind, name), causes: faults.0.into_iter().map(cause).collect() }
 }
 
 fn invalid(kind: &str, name: &str, causes: Vec<Cause>) -> ApiError {

@@ -76,12 +76,12 @@ fn check(files: &[PathBuf]) -> Said {
                 let warnings = document.lint();
                 let lines = warnings.iter().map(|warning| format!("{name}: warning: {warning}\n"));
                 said.output.extend(lines);
-                let count = warnings.len();
-                said.output.push_str(&match count {
+                let verdict = match warnings.len() {
                     0 => format!("{name}: ok\n"),
                     1 => format!("{name}: ok, 1 warning\n"),
-                    _ => format!("{name}: ok, {count} warnings\n"),
-                });
+                    count => format!("{name}: ok, {count} warnings\n"),
+                };
+                said.output.push_str(&verdict);
             }
         }
     }

@@ -19,10 +19,11 @@ use self::{
 };
 use super::{
     cluster::ClusterName,
-    error::{ApiError, Reason, Result},
+    error::{Reason, Result},
     extract::{self, JsonBytes, Query},
     ground,
     openapi::{self, ReadErrors, WriteErrors},
+    resources,
     state::AppState,
 };
 use crate::{
@@ -62,13 +63,7 @@ pub struct WriteQuery {
 
 impl WriteQuery {
     fn dry_run(&self) -> Result<bool> {
-        match self.dry_run.as_deref() {
-            None | Some("") => Ok(false),
-            Some("All") => Ok(true),
-            Some(other) => {
-                Err(ApiError::BadRequest(format!("dryRun: Unsupported value: {other:?}: supported values: \"All\"")))
-            }
-        }
+        resources::dry_run(self.dry_run.as_deref().unwrap_or_default())
     }
 }
 

@@ -83,11 +83,11 @@ impl PolicyRecords {
                 Text::Again(wanted) => self.earlier(*wanted, number).await?,
             };
             if let Some(InForce { revision, at, .. }) = current.as_ref().filter(|c| c.revision.text == text) {
-                return Ok(Put { stored_at: Some(*at), ..compile(revision.clone()).await? });
+                return Ok(Put { stored_at: Some(*at), ..self.compile(revision.clone()).await? });
             }
             let last = if let Some(number) = number { number } else { self.last().await? };
             let revision = last.saturating_add(1);
-            let put = compile(Revision { revision, created_at: clock::now_rfc3339(), rollback_to, text }).await?;
+            let put = self.compile(Revision { revision, created_at: clock::now_rfc3339(), rollback_to, text }).await?;
             if dry_run {
                 return Ok(put);
             }
@@ -204,6 +204,16 @@ impl PolicyRecords {
         ])
     }
 
+    async fn compile(&self, revision: Revision) -> Result<Put> {
+        let (revision, compiled) = compute(move || {
+            let compiled = revision.compile();
+            (revision, compiled)
+        })
+        .await?;
+        let (document, profile) = compiled.map_err(|faults| refused("Policy", &self.name, faults))?;
+        Ok(Put { revision, document, profile, stored_at: None })
+    }
+
     /// Writes all or nothing; `None` when somebody else came first.
     async fn commit(&self, writes: Vec<Write>) -> Result<Option<u64>> {
         let commit = self.store.commit(&self.cluster, writes, Atomicity::AllOrNothing).await?;
@@ -214,14 +224,4 @@ impl PolicyRecords {
 
 fn read(record: &Record) -> Result<Revision> {
     serde_json::from_slice(&record.body).map_err(ApiError::internal)
-}
-
-async fn compile(revision: Revision) -> Result<Put> {
-    let (revision, compiled) = compute(move || {
-        let compiled = revision.compile();
-        (revision, compiled)
-    })
-    .await?;
-    let (document, profile) = compiled.map_err(|faults| refused("Policy", faults))?;
-    Ok(Put { revision, document, profile, stored_at: None })
 }

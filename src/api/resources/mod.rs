@@ -31,6 +31,8 @@ mod show;
 mod target;
 mod write;
 
+pub use write::dry_run;
+
 /// The kinds whose `status` can be replaced alone.
 const WITH_STATUS: [&str; 3] = ["nodes", "pods", "poddisruptionbudgets"];
 

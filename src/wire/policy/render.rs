@@ -40,7 +40,8 @@ pub fn to_annotated_yaml(conversion: &Conversion) -> Result<String, serde_saphyr
 
 /// Notes as comment lines of YAML. A note can quote what a user wrote, so no line feed may end its comment.
 pub fn comments(notes: &[Warning]) -> String {
-    notes.iter().map(|note| format!("# {}\n", note.to_string().replace(char::is_control, " "))).collect()
+    let line = |note: &Warning| format!("# {}\n", note.to_string().replace(char::is_control, " "));
+    notes.iter().map(line).fold(String::new(), |text, line| text + &line)
 }
 
 /// The pairs whose values are not empty.
