@@ -61,7 +61,7 @@ const PREDICATE_HEADINGS: [&str; 2] = ["# Reason text", "# Can preemption help?"
 
 /// Rules without cases of their own, tested in their own files: no recorded cluster has Azure disks or Cinder volumes
 /// (which are counted as EBS volumes are), and the recorded releases, 1.22.6 and 1.34.1, do not have the others.
-const WITHOUT_CASES: [&str; 10] = [
+const WITHOUT_CASES: [&str; 11] = [
     "MaxAzureDiskVolumeCount",
     "MaxCinderVolumeCount",
     "CheckNodeCondition",
@@ -72,6 +72,7 @@ const WITHOUT_CASES: [&str; 10] = [
     "PodToleratesNodeNoExecuteTaints",
     "EqualPriority",
     "ResourceLimitsPriority",
+    "SchedulingGates",
 ];
 
 fn identities() -> impl Iterator<Item = (&'static Identity, &'static [&'static str])> {
@@ -122,6 +123,7 @@ fn page() -> String {
             Standing::Mandatory => "always",
             Standing::Default => "by default",
             Standing::Optional => "when listed",
+            Standing::ProfilesOnly => "never in a policy, by default in profiles of 1.34",
         };
         let _ = writeln!(page, "| {} | {} | {old} | {modern} | {runs} |", at + 1, link(identity));
     }

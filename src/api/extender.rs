@@ -18,7 +18,7 @@ use super::{
     error::{ApiError, Result},
     extract::{JsonBytes, Query},
     ground::{self, Chosen, PolicyQuery},
-    openapi::ReadErrors,
+    openapi::{DecisionErrors, ReadErrors},
     state::AppState,
 };
 use crate::{
@@ -79,7 +79,7 @@ pub async fn filter(
         "Pod": {"metadata": {"name": "web", "namespace": "default"}, "spec": {"containers": [{"name": "main"}]}},
         "NodeNames": ["node-a", "node-b"]
     })),
-    responses((status = 200, description = "A score for each candidate.", body = Vec<HostPriority>), ReadErrors))]
+    responses((status = 200, description = "A score for each candidate.", body = Vec<HostPriority>), DecisionErrors))]
 pub async fn prioritize(
     State(state): State<AppState>,
     cluster: ClusterName,

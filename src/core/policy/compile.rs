@@ -103,7 +103,8 @@ impl<'p> Compiler<'p> {
             self.unargued.push((at.to_owned(), argued));
             return self.built(at, entry.name.as_ref(), "predicate", registered(argued.plugin));
         }
-        let by_name = predicates::find(&entry.name).map(|r| &r.identity);
+        let by_name =
+            predicates::find(&entry.name).filter(|r| r.standing != Standing::ProfilesOnly).map(|r| &r.identity);
         if let Some(identity) = by_name.filter(|i| argued.iter().all(|a| a.plugin != i.plugin)) {
             return Some(identity);
         }

@@ -294,7 +294,8 @@ fn build_predicates(expanded: &Expanded, arguments: &Arguments) -> Vec<ActivePre
             Build::Group(_) => None,
         })
     };
-    expanded.at("filter").iter().filter_map(rule).collect()
+    // What keeps a pod from being tried at all is asked first.
+    expanded.at("preEnqueue").iter().chain(expanded.at("filter")).filter_map(rule).collect()
 }
 
 /// The rules behind the score plugins. `NodeResourcesFit` scores by its strategy, a plugin of its own in 1.22.

@@ -30,6 +30,7 @@ mod pod_fits_host_ports;
 mod pod_fits_resources;
 mod pod_tolerates_node_no_execute_taints;
 mod pod_tolerates_node_taints;
+mod scheduling_gates;
 mod volumes;
 
 use super::{
@@ -85,6 +86,8 @@ pub enum Standing {
     Default,
     /// Only where a policy lists it.
     Optional,
+    /// Never in a policy, by default in profiles of 1.34.
+    ProfilesOnly,
 }
 
 /// What stands behind a name.
@@ -109,6 +112,7 @@ pub struct Registration {
 /// (`pkg/scheduler/framework/plugins/legacy_registry.go`, `PredicateOrdering`); those that only older releases knew stand
 /// where 1.16 had them (`pkg/scheduler/algorithm/predicates/predicates.go`, `predicatesOrdering`).
 pub static ALL: &[Registration] = &[
+    scheduling_gates::REGISTRATION,
     check_node_condition::REGISTRATION,
     check_node_unschedulable::REGISTRATION,
     general_predicates::REGISTRATION,

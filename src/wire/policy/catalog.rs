@@ -33,7 +33,7 @@ pub struct PluginInfo {
     #[schema(example = "Predicate")]
     pub kind: &'static str,
     /// `Mandatory`: under every policy. `Default`: where a policy lists no predicates, or no priorities. `Optional`: only
-    /// where a policy lists it.
+    /// where a policy lists it. `ProfilesOnly`: never in a policy, by default in profiles of 1.34.
     #[schema(example = "Optional")]
     pub standing: &'static str,
     /// The weight of a priority that is there by default.
@@ -81,6 +81,7 @@ impl From<&predicates::Registration> for PluginInfo {
             Standing::Mandatory => "Mandatory",
             Standing::Default => "Default",
             Standing::Optional => "Optional",
+            Standing::ProfilesOnly => "ProfilesOnly",
         };
         let members = match registration.build {
             Build::Group(members) => members,
