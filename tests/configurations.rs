@@ -24,7 +24,8 @@ fn weights(profile: &Profile) -> Vec<(&'static str, i64)> {
     profile.priorities.iter().map(|p| (p.plugin, p.weight)).collect()
 }
 
-const DEFAULT_FILTERS: [&str; 12] = [
+const DEFAULT_FILTERS: [&str; 13] = [
+    "SchedulingGates",
     "NodeUnschedulable",
     "NodeName",
     "TaintToleration",
@@ -185,6 +186,7 @@ fn a_policy_becomes_a_configuration_that_does_the_like() {
     assert_eq!(
         Document::Configuration(read.clone()).compile(None).map(|p| filters(&p)).expect("it compiles"),
         [
+            "SchedulingGates",
             "NodeUnschedulable",
             "NodeResourcesFit",
             "NodeName",
