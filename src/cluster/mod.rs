@@ -153,7 +153,7 @@ mod tests {
         let store = store().await;
         let node = r#"{"metadata":{"name":"a"},"status":{"allocatable":{"cpu":"4","pods":"10"}}}"#;
         commit(&store, vec![write("nodes", "", "a", put(node))]).await;
-        let clusters = Clusters::new(store.clone(), Duration::from_secs(3600));
+        let clusters = Clusters::new(store.clone(), Duration::from_hours(1));
         let cluster = clusters.get("prod").await.expect("the cluster loads");
         assert_eq!(cluster.view().snapshot.node_count(), 1, "caught up before the first answer");
 
@@ -173,7 +173,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_cluster_that_nobody_wrote_to_is_empty_and_not_kept() {
-        let clusters = Clusters::new(store().await, Duration::from_secs(3600));
+        let clusters = Clusters::new(store().await, Duration::from_hours(1));
         let cluster = clusters.get("typo").await.expect("an unknown name is no error");
         assert_eq!(cluster.view().snapshot.node_count(), 0);
         assert!(clusters.live().is_empty());
@@ -183,7 +183,7 @@ mod tests {
     async fn a_body_that_cannot_be_read_counts_as_absent() {
         let store = store().await;
         commit(&store, vec![write("nodes", "", "a", put("not json"))]).await;
-        let clusters = Clusters::new(store, Duration::from_secs(3600));
+        let clusters = Clusters::new(store, Duration::from_hours(1));
         assert_eq!(clusters.get("prod").await.expect("the cluster loads").view().snapshot.node_count(), 0);
     }
 }

@@ -1,5 +1,7 @@
 //! `podberth demo`: what a newcomer runs first. A small cluster, two decisions, and a server to go on with.
 
+use std::fmt::Write as _;
+
 use axum::{
     Router,
     body::{Body, to_bytes},
@@ -30,14 +32,19 @@ pub async fn introduce(router: &Router, url: &str) -> Result<String, String> {
         text.push('\n');
         text.push_str(&table::render(&explanation));
     }
-    text.push_str(&format!(
-        "\nNow it is your turn:\n\n\
-         curl {url}/api/v1/nodes\n\
-         curl {url}/explain -d '{{\"podName\": \"shop/web-4\"}}'\n\
-         curl {url}/filter -d '{{\"Pod\": {{\"metadata\": {{\"name\": \"mine\"}}, \"spec\": {{\"containers\": [{{\"name\": \"main\"}}]}}}}, \"NodeNames\": [\"worker-a1\", \"worker-c3\", \"gpu-a1\"]}}'\n\
-         curl {url}/policy\n\n\
-         {url}/docs shows every call in a browser.\n"
-    ));
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        text,
+        r#"
+Now it is your turn:
+
+curl {url}/api/v1/nodes
+curl {url}/explain -d '{{"podName": "shop/web-4"}}'
+curl {url}/filter -d '{{"Pod": {{"metadata": {{"name": "mine"}}, "spec": {{"containers": [{{"name": "main"}}]}}}}, "NodeNames": ["worker-a1", "worker-c3", "gpu-a1"]}}'
+curl {url}/policy
+
+{url}/docs shows every call in a browser."#
+    );
     Ok(text)
 }
 
