@@ -34,3 +34,20 @@ pub(super) const REGISTRATION: Registration = Registration {
     standing: Standing::Default,
     build: Build::Group(&["PodFitsResources", "HostName", "PodFitsHostPorts", "MatchNodeSelector"]),
 };
+
+#[cfg(test)]
+mod tests {
+    use crate::core::policy::{Policy, PredicateEntry};
+
+    #[test]
+    fn the_four_parts_run_under_the_groups_name_in_its_place() {
+        let entry = PredicateEntry { name: "GeneralPredicates".into(), argument: None };
+        let policy = Policy { predicates: Some(vec![entry]), ..Policy::default() };
+        let profile = policy.compile().expect("it compiles");
+        let parts: Vec<_> = profile.predicates.iter().filter(|p| p.name == "GeneralPredicates").collect();
+        assert_eq!(
+            parts.iter().map(|p| p.plugin).collect::<Vec<_>>(),
+            ["NodeResourcesFit", "NodeName", "NodePorts", "NodeAffinity"]
+        );
+    }
+}
