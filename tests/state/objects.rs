@@ -205,3 +205,9 @@ pub async fn a_write_shows_in_the_snapshot(server: Server) {
     assert!(cluster.reached(1, Duration::from_secs(30)).await);
     assert!(cluster.view().snapshot.node("a").is_some());
 }
+
+pub async fn amounts_written_as_numbers_come_back_as_texts(server: Server) {
+    let yaml = "apiVersion: v1\nkind: Node\nmetadata: {name: n}\nstatus:\n  allocatable: {cpu: 2, memory: 8Gi}\n";
+    let node = server.send("POST", NODES, "application/yaml", yaml).await.is(201);
+    assert_eq!(node["status"]["allocatable"], serde_json::json!({"cpu": "2", "memory": "8Gi"}));
+}
