@@ -268,6 +268,9 @@ fn check_nesting(json: &[u8]) -> Result<(), DecodeError> {
 /// The fields that hold amounts of resources by name.
 const AMOUNTS: [&[u8]; 5] = [b"\"requests\"", b"\"limits\"", b"\"capacity\"", b"\"allocatable\"", b"\"overhead\""];
 
+/// A driver's `allocatable` in a CSINode holds not amounts but this one number.
+const DRIVER_COUNT: &[u8] = b"\"count\":";
+
 /// A JSON text without the blanks between its parts. As from Kubernetes' own API server, fields that are `null` are
 /// absent, and amounts of resources that were written as numbers are texts.
 fn compact(json: &str) -> String {
@@ -299,9 +302,10 @@ fn compact(json: &str) -> String {
             }
             b'-' | b'0'..=b'9' if amounts.last() == Some(&true) => {
                 let number = bytes[at..].iter().take_while(|b| b.is_ascii_alphanumeric() || b"+-.".contains(b)).count();
-                out.push(b'"');
-                out.extend_from_slice(&bytes[at..at + number]);
-                out.push(b'"');
+                let quote: &[u8] = if out.ends_with(DRIVER_COUNT) { b"" } else { b"\"" };
+                for part in [quote, &bytes[at..at + number], quote] {
+                    out.extend_from_slice(part);
+                }
                 at += number;
             }
             _ => {
@@ -348,8 +352,8 @@ mod tests {
     #[test]
     fn a_body_keeps_what_it_does_not_know() {
         let sent = r#" { "apiVersion":"v1","kind":"Pod", "spec":{"z":1.50,"a":[1,  2],"s":" {\" } "},
-            "metadata":{"name":"p","odd":1e3,"resourceVersion":"7","labels":{"b":"1","a":"2"}},"x":null,"y":{"n": null ,"l":[0],"m" :null},"limits": {"cpu": 2, "gpu":-1.5e3,"of":{"cpu":2}}}"#;
-        let kept = r#"{"metadata":{"name":"p","odd":1e3,"labels":{"b":"1","a":"2"}},"spec":{"z":1.50,"a":[1,2],"s":" {\" } "},"y":{"l":[0]},"limits":{"cpu":"2","gpu":"-1.5e3","of":{"cpu":2}}}"#;
+            "metadata":{"name":"p","odd":1e3,"resourceVersion":"7","labels":{"b":"1","a":"2"}},"x":null,"y":{"n": null ,"l":[0],"m" :null},"limits": {"cpu": 2, "gpu":-1.5e3,"of":{"cpu":2}},"allocatable":{"count":25}}"#;
+        let kept = r#"{"metadata":{"name":"p","odd":1e3,"labels":{"b":"1","a":"2"}},"spec":{"z":1.50,"a":[1,2],"s":" {\" } "},"y":{"l":[0]},"limits":{"cpu":"2","gpu":"-1.5e3","of":{"cpu":2}},"allocatable":{"count":25}}"#;
         assert_eq!(body(sent), kept);
         assert_eq!(body(kept), kept);
         let pods = kinds::by_plural("", "pods").unwrap();

@@ -40,7 +40,6 @@ cases! {
         every_kind_lives_a_life
         what_was_sent_comes_back_whole
         yaml_is_read
-        amounts_written_as_numbers_come_back_as_texts
         names_are_generated
         a_name_is_taken_once
         an_outdated_put_is_refused

@@ -81,7 +81,8 @@ pub async fn yaml_is_read(server: Server) {
     let created = server.send("POST", NODES, "application/yaml", yaml).await.is(201);
     assert_eq!(
         (&created["metadata"]["labels"]["on"], &created["status"]["allocatable"]["cpu"]),
-        (&"1".into(), &2.into())
+        (&"1".into(), &"2".into()),
+        "amounts written as numbers come back as texts"
     );
     server.send("POST", NODES, "application/yaml", "a: 1\n---\nb: 2\n").await.fails(400, "BadRequest");
 }
@@ -204,10 +205,4 @@ pub async fn a_write_shows_in_the_snapshot(server: Server) {
     let cluster = server.state.clusters.get("default").await.expect("the cluster loads");
     assert!(cluster.reached(1, Duration::from_secs(30)).await);
     assert!(cluster.view().snapshot.node("a").is_some());
-}
-
-pub async fn amounts_written_as_numbers_come_back_as_texts(server: Server) {
-    let yaml = "apiVersion: v1\nkind: Node\nmetadata: {name: n}\nstatus:\n  allocatable: {cpu: 2, memory: 8Gi}\n";
-    let node = server.send("POST", NODES, "application/yaml", yaml).await.is(201);
-    assert_eq!(node["status"]["allocatable"], serde_json::json!({"cpu": "2", "memory": "8Gi"}));
 }
