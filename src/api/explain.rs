@@ -44,7 +44,7 @@ pub struct ExplainRequest {
     /// Instead of `pod`: a stored one, as `namespace/name` or, in the namespace `default`, `name`.
     #[schema(nullable = false, example = "default/web")]
     pub pod_name: Option<String>,
-    /// A `kind: Policy` to decide under instead of the one in force.
+    /// A `kind: Policy` (or a KubeSchedulerConfiguration v1) to decide under instead of the one in force.
     #[schema(nullable = false, value_type = std::collections::BTreeMap<String, serde_json::Value>)]
     pub policy: Option<Box<RawValue>>,
     /// Instead of `policy`: a KubeSchedulerConfiguration v1, or one profile of it.
@@ -88,7 +88,7 @@ pub async fn explain(
 pub fn answer(request: ExplainRequest, query: &PolicyQuery, view: &View) -> Result<Explanation> {
     let chosen = match (request.policy, request.profile) {
         (Some(_), Some(_)) => return Err(ApiError::BadRequest("policy and profile exclude each other".into())),
-        (Some(text), None) => brought(policy::parse_policy(text.get()).and_then(|p| p.compile()), "Policy")?,
+        (Some(text), None) => brought(policy::parse(text.get()).and_then(|d| d.compile(None)), "Policy")?,
         (None, Some(text)) => {
             let compiled = policy::parse_configuration(text.get()).and_then(|c| c.compile(None));
             brought(compiled, "KubeSchedulerConfiguration")?
