@@ -92,3 +92,17 @@ async fn the_first_case_of_each_suite_is_exact_over_http() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_configuration_is_taken_wherever_a_policy_is() {
+    let server = Server::with(&[]).await;
+    let configuration = serde_json::json!({
+        "apiVersion": "kubescheduler.config.k8s.io/v1", "kind": "KubeSchedulerConfiguration",
+    });
+    for (policy, release) in [(configuration, "1.34"), (serde_json::json!({"kind": "Policy"}), "1.22")] {
+        let question = serde_json::json!({"pod": {"metadata": {"name": "p"}}, "policy": policy});
+        let answer = server.post("/explain", question.to_string()).await.json();
+        assert_eq!(answer["policy"]["release"], release);
+        assert_eq!(answer["message"], "no nodes available to schedule pods");
+    }
+}
