@@ -119,8 +119,7 @@ pub fn refused(kind: &str, name: &str, faults: Faults) -> ApiError {
 }
 
 fn invalid(kind: &str, name: &str, causes: Vec<Cause>) -> ApiError {
-    let cause = |c: Cause| StatusCause { reason: c.reason, message: c.message, field: c.field };
-    ApiError::Invalid { subject: Subject::new("", kind, name), causes: causes.into_iter().map(cause).collect() }
+    ApiError::Invalid { subject: Subject::new("", kind, name), causes: causes.into_iter().map(Into::into).collect() }
 }
 
 /// The pod asked about. A stored one that is bound already is asked about as if it were not.

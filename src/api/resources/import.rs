@@ -10,7 +10,6 @@ use std::collections::{HashMap, HashSet, hash_map::Entry};
 use axum::extract::State;
 use bytes::Bytes;
 use serde::Deserialize;
-use tokio::task::spawn_blocking;
 use utoipa::IntoParams;
 
 use super::{
@@ -24,6 +23,7 @@ use crate::{
         cluster::ClusterName,
         error::{ApiError, Result, Subject},
         extract::{Encoded, Format, Query},
+        ground::compute,
         openapi::WriteErrors,
         state::AppState,
     },
@@ -121,7 +121,7 @@ pub async fn import(
     Encoded { bytes: body, format }: Encoded,
 ) -> Result<axum::Json<ImportReport>> {
     let dry_run = dry_run(&query.dry_run)?;
-    let import = spawn_blocking(move || read(&body, format == Format::Yaml)).await.map_err(ApiError::internal)?;
+    let import = compute(move || read(&body, format == Format::Yaml)).await?;
     let mut import = import.map_err(|error| ApiError::BadRequest(error.to_string()))?;
     if !import.report.refused.is_empty() && !query.skip_invalid {
         return Err(refusal(&import.report.refused));

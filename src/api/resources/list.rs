@@ -8,13 +8,13 @@ use std::fmt::Write as _;
 
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde::Deserialize;
-use tokio::task::spawn_blocking;
 
 use super::{door, page::Page, show, target::Target};
 use crate::{
     api::{
         error::{ApiError, Result},
         extract::Query,
+        ground::compute,
         state::AppState,
     },
     store::{self, Record},
@@ -97,7 +97,7 @@ pub async fn list(State(state): State<AppState>, target: Target, Query(query): Q
 
     let found = find(&state, &target, &selector, limit, from).await?;
     let kind = target.kind;
-    let text = spawn_blocking(move || render(kind, &found)).await.map_err(ApiError::internal)??;
+    let text = compute(move || render(kind, &found)).await??;
     Ok(show::json(StatusCode::OK, text))
 }
 

@@ -52,7 +52,7 @@ pub enum Demand<'a> {
     Nothing,
     /// To be asked of each node.
     Check(Box<dyn Check + 'a>),
-    /// To be asked only of the nodes named, all others being ruled out unresolvably before any predicate is asked.
+    /// To be asked of each node, and none but the nodes named can meet it (1.34's `PreFilterResult`).
     OnlyNodes(Vec<Name>, Box<dyn Check + 'a>),
     /// What no node can give: all of them are ruled out by this before any other predicate is asked.
     Reject(Verdict),
