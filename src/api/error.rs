@@ -330,8 +330,11 @@ impl IntoResponse for ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable(cause) | StoreError::Busy(cause) => {
-                tracing::warn!(cause, "the database did not answer");
+            error @ (StoreError::Unavailable(_)
+            | StoreError::Busy(_)
+            | StoreError::Aborted(_)
+            | StoreError::Behind { .. }) => {
+                tracing::warn!(%error, "the database did not answer");
                 Self::Unavailable {
                     message: "the database does not answer, nothing was changed".into(),
                     retry_after_seconds: 1,

@@ -15,7 +15,8 @@ const PAGE: usize = 5_000;
 pub(super) async fn start(store: Arc<dyn Store>, name: &str, poll: Duration) -> Result<Cluster, StoreError> {
     // Subscribed before the first read, so that no change between the two goes unnoticed.
     let mut hint = store.hint();
-    let mut reader = Reader { store, name: name.to_owned(), working: View::default(), read: 0, epoch: None };
+    let mut reader =
+        Reader { store, name: name.to_owned(), working: View::default(), read: 0, complete: 0, epoch: None };
     reader.catch_up().await?;
     let view = Arc::new(ArcSwap::from_pointee(reader.working.clone()));
     let (sender, progress) = watch::channel(reader.progress());
@@ -58,6 +59,8 @@ struct Reader {
     working: View,
     /// Everything up to this revision is in the working copy.
     read: u64,
+    /// The last revision of which the working copy was the exact state.
+    complete: u64,
     epoch: Option<u64>,
 }
 
@@ -66,7 +69,7 @@ impl Reader {
     async fn catch_up(&mut self) -> Result<bool, StoreError> {
         let mut changed = false;
         loop {
-            let page = match self.store.changes(&self.name, self.read, PAGE).await {
+            let page = match self.store.changes(&self.name, self.read, self.complete, PAGE).await {
                 Err(StoreError::Compacted { .. }) => {
                     self.reset("compacted");
                     continue;
@@ -83,10 +86,11 @@ impl Reader {
             changed |= !page.records.is_empty();
             for record in &page.records {
                 self.read = record.revision;
-                self.working.apply(record);
+                self.working.apply(record, self.complete);
             }
             if page.complete {
                 self.read = page.head.revision;
+                self.complete = self.read;
                 changed |= self.working.snapshot.revision != self.read;
                 self.working.snapshot.revision = self.read;
                 return Ok(changed);
@@ -99,6 +103,7 @@ impl Reader {
         tracing::info!(cluster = self.name, why, "reading the whole cluster again");
         self.working = View::default();
         self.read = 0;
+        self.complete = 0;
     }
 
     fn progress(&self) -> Progress {

@@ -8,7 +8,7 @@ use crate::{
     core::{
         model::Name,
         policy::Profile,
-        snapshot::{Object, Snapshot},
+        snapshot::{Kind, Object, Snapshot},
     },
     store::Record,
     wire::{
@@ -50,10 +50,13 @@ impl View {
         self.policies.iter()
     }
 
-    /// Takes in one record of the change feed.
-    pub(super) fn apply(&mut self, record: &Record) {
+    /// Takes in one record of the change feed; `complete` is the last revision of which this was the exact state.
+    pub(super) fn apply(&mut self, record: &Record, complete: u64) {
         if &*record.key.kind == revision::IN_FORCE {
             let name = Name::from(&*record.key.name);
+            if record.body_is_known(complete) {
+                return;
+            }
             match compile(record) {
                 Some(policy) => drop(self.policies.insert(name, Arc::new(policy))),
                 None => drop(self.policies.remove(&name)),
@@ -63,12 +66,30 @@ impl View {
         let Some(kind) = kinds::by_key(&record.key.kind) else {
             return; // A kind that decisions do not read.
         };
+        if record.body_is_known(complete) {
+            self.rebind(record);
+            return;
+        }
         let object = if record.deleted { None } else { read(kind, record) };
         if let Some(object) = object {
             self.snapshot.apply(object);
         } else {
             let (namespace, name) = (Name::from(&*record.key.namespace), Name::from(&*record.key.name));
             self.snapshot.delete(kind.core, &namespace, &name);
+        }
+    }
+}
+
+/// Changes that leave the body as it was.
+impl View {
+    /// Puts a pod where the record says, for a bind writes the column and not the body.
+    fn rebind(&mut self, record: &Record) {
+        let stored = self.snapshot.pod(&record.key.namespace, &record.key.name);
+        if let Some(pod) = stored.filter(|_| kinds::by_key(&record.key.kind).is_some_and(|kind| kind.core == Kind::Pod))
+        {
+            let mut pod = (**pod).clone();
+            pod.node_name = record.node.as_deref().unwrap_or_default().into();
+            self.snapshot.apply(Object::Pod(Box::new(pod)));
         }
     }
 }
@@ -98,9 +119,7 @@ fn read(kind: &StoredKind, record: &Record) -> Option<Object> {
     match object {
         Ok(Object::Pod(mut pod)) => {
             // A bind writes the column, not the body.
-            if let Some(node) = &record.node {
-                pod.node_name = node.as_str().into();
-            }
+            pod.node_name = record.node.as_deref().unwrap_or_default().into();
             Some(Object::Pod(pod))
         }
         Ok(object) => Some(object),

@@ -4,15 +4,15 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
-use super::{Atomicity, Change, Key, Outcome, Precondition, Record, Refusal, Write};
+use super::{Atomicity, Call, Change, Commit, Judge, Key, Outcome, Precondition, Record, Refusal, Write};
 
 /// What a batch comes to.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Plan {
     /// The counter after the batch.
     pub(super) revision: u64,
-    /// One for each write, in their order.
-    pub(super) outcomes: Vec<Outcome>,
+    /// One for each call, in their order.
+    pub(super) commits: Vec<Commit>,
     /// The rows to write, ascending by revision, each key once. Empty when the batch changes nothing.
     pub(super) rows: Vec<NewRow>,
 }
@@ -29,7 +29,7 @@ pub(super) struct NewRow {
 }
 
 /// The state of one key while the batch is being gone through.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Slot {
     /// The revision of the row in the database.
     stored: Option<u64>,
@@ -40,37 +40,60 @@ struct Slot {
 }
 
 /// The keys of a batch, each once.
-pub(super) fn keys(writes: &[Write]) -> Vec<&Key> {
-    let mut keys: Vec<&Key> = writes.iter().map(|write| &write.key).collect();
+pub(super) fn keys(calls: &[Call]) -> Vec<&Key> {
+    let mut keys: Vec<&Key> = calls.iter().flat_map(|call| &call.writes).map(|write| &write.key).collect();
     keys.sort_unstable();
     keys.dedup();
     keys
 }
 
-/// Goes through the writes in order, each seeing what those before it did. `current` holds the rows (tombstones
-/// included) that exist for their keys; `head` is the counter before the batch.
-pub(super) fn decide(head: u64, current: Vec<Record>, writes: &[Write], atomicity: Atomicity) -> Plan {
+/// How many writes a batch has.
+pub(super) fn count(calls: &[Call]) -> usize {
+    calls.iter().map(|call| call.writes.len()).sum()
+}
+
+/// Goes through the calls and their writes in order, each seeing what those before it did. `current` holds the rows
+/// (tombstones included) that exist for their keys; `head` is the counter before the batch. The judge has begun.
+pub(super) fn decide(head: u64, current: Vec<Record>, calls: &[Call], judge: &mut dyn Judge) -> Plan {
     let mut slots: HashMap<Key, Slot> = current
         .into_iter()
         .map(|row| (row.key.clone(), Slot { stored: Some(row.revision), state: Some(row), ..Slot::default() }))
         .collect();
     let mut revision = head;
-    let mut outcomes = Vec::with_capacity(writes.len());
-    for write in writes {
-        let slot = slots.entry(write.key.clone()).or_default();
-        let outcome = apply(slot, write, revision.saturating_add(1));
-        if matches!(outcome, Outcome::Written { .. } | Outcome::Deleted { .. }) {
-            revision = revision.saturating_add(1);
-        }
-        outcomes.push(outcome);
-    }
-    if atomicity == Atomicity::AllOrNothing && outcomes.iter().any(|o| matches!(o, Outcome::Refused(_))) {
-        for outcome in &mut outcomes {
-            if !matches!(outcome, Outcome::Refused(_)) {
-                *outcome = Outcome::Refused(Refusal::NotAttempted);
+    let mut commits = Vec::with_capacity(calls.len());
+    for (place, call) in calls.iter().enumerate() {
+        let before = (call.atomicity == Atomicity::AllOrNothing).then(|| {
+            judge.mark();
+            let slot = |key: &Key| (key.clone(), slots.get(key).cloned().unwrap_or_default());
+            (revision, keys(std::slice::from_ref(call)).into_iter().map(slot).collect::<Vec<_>>())
+        });
+        let mut outcomes = Vec::with_capacity(call.writes.len());
+        for write in &call.writes {
+            let slot = slots.entry(write.key.clone()).or_default();
+            let next = revision.saturating_add(1);
+            let outcome = apply(slot, write, next, |row, node| judge.may_bind(place, row, node));
+            if matches!(outcome, Outcome::Written { .. } | Outcome::Deleted { .. }) {
+                revision = next;
+                slot.state.iter().for_each(|row| judge.note(row));
             }
+            outcomes.push(outcome);
         }
-        return Plan { revision: head, outcomes, rows: Vec::new() };
+        if let Some((revision_before, slots_before)) = before
+            && outcomes.iter().any(|outcome| matches!(outcome, Outcome::Refused(_)))
+        {
+            for outcome in &mut outcomes {
+                if !matches!(outcome, Outcome::Refused(_)) {
+                    *outcome = Outcome::Refused(Refusal::NotAttempted);
+                }
+            }
+            revision = revision_before;
+            slots.extend(slots_before);
+            judge.roll_back();
+        }
+        commits.push(Commit { revision, outcomes });
+    }
+    for commit in &mut commits {
+        commit.revision = revision;
     }
     let mut rows: Vec<NewRow> = slots
         .into_values()
@@ -80,11 +103,16 @@ pub(super) fn decide(head: u64, current: Vec<Record>, writes: &[Write], atomicit
         })
         .collect();
     rows.sort_unstable_by_key(|row| row.record.revision);
-    Plan { revision, outcomes, rows }
+    Plan { revision, commits, rows }
 }
 
 /// Carries one write out on its slot, under revision `next` if it has an effect.
-fn apply(slot: &mut Slot, write: &Write, next: u64) -> Outcome {
+fn apply(
+    slot: &mut Slot,
+    write: &Write,
+    next: u64,
+    may_bind: impl FnOnce(&Record, &str) -> Result<(), String>,
+) -> Outcome {
     let live = slot.state.as_mut().filter(|row| !row.deleted);
     if let Some(refusal) = refuse(live.as_deref(), &write.precondition) {
         return Outcome::Refused(refusal);
@@ -99,7 +127,8 @@ fn apply(slot: &mut Slot, write: &Write, next: u64) -> Outcome {
                 return Outcome::Unchanged { revision: row.revision };
             }
             let create_revision = before.map_or(next, |row| row.create_revision);
-            slot.body_changed |= before.is_none_or(|row| row.body != *body);
+            let body_stays = before.filter(|row| row.body == *body).map(|row| row.body_revision);
+            slot.body_changed |= body_stays.is_none();
             slot.state = Some(Record {
                 key: write.key.clone(),
                 uid: uid.clone(),
@@ -107,11 +136,14 @@ fn apply(slot: &mut Slot, write: &Write, next: u64) -> Outcome {
                 create_revision,
                 node: node.clone(),
                 deleted: false,
+                body_revision: body_stays.unwrap_or(next),
                 body: body.clone(),
             });
             Outcome::Written { revision: next, created: create_revision == next }
         }
-        (Change::SetNode(_) | Change::Delete, None) => return Outcome::Refused(Refusal::NotFound),
+        (Change::SetNode(_) | Change::Bind { .. } | Change::Delete, None) => {
+            return Outcome::Refused(Refusal::NotFound);
+        }
         (Change::SetNode(node), Some(row)) => {
             if row.node == *node {
                 return Outcome::Unchanged { revision: row.revision };
@@ -120,9 +152,23 @@ fn apply(slot: &mut Slot, write: &Write, next: u64) -> Outcome {
             row.revision = next;
             Outcome::Written { revision: next, created: false }
         }
+        (Change::Bind { node }, Some(row)) => {
+            match &row.node {
+                Some(bound) if bound == node => return Outcome::Unchanged { revision: row.revision },
+                Some(bound) => return Outcome::Refused(Refusal::AlreadyBound { node: bound.clone() }),
+                None => {}
+            }
+            if let Err(why) = may_bind(row, node) {
+                return Outcome::Refused(Refusal::Rejected(why));
+            }
+            row.node = Some(node.clone());
+            row.revision = next;
+            Outcome::Written { revision: next, created: false }
+        }
         (Change::Delete, Some(row)) => {
             row.deleted = true;
             row.revision = next;
+            row.body_revision = next;
             row.body = Bytes::new();
             slot.body_changed = true;
             Outcome::Deleted { revision: next }
@@ -156,6 +202,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::store::Unjudged;
 
     fn key(name: &str) -> Key {
         Key::new("pods", "default", name)
@@ -172,13 +219,29 @@ mod tests {
 
     fn row(name: &str, revision: u64, deleted: bool) -> Record {
         let body = if deleted { Bytes::new() } else { "1".into() };
-        Record { key: key(name), uid: "u".into(), revision, create_revision: 1, node: None, deleted, body }
+        Record {
+            key: key(name),
+            uid: "u".into(),
+            revision,
+            create_revision: 1,
+            node: None,
+            deleted,
+            body_revision: revision,
+            body,
+        }
+    }
+
+    /// One call's batch.
+    fn decide_one(head: u64, current: Vec<Record>, writes: &[Write], atomicity: Atomicity) -> (Plan, Vec<Outcome>) {
+        let mut plan = decide(head, current, &[Call { writes: writes.to_vec(), atomicity }], &mut Unjudged);
+        let outcomes = plan.commits.remove(0).outcomes;
+        (plan, outcomes)
     }
 
     #[test]
     fn keys_are_asked_for_once() {
         let writes = [put("b", "1", "u"), put("a", "1", "u"), put("b", "2", "u")];
-        assert_eq!(keys(&writes), [&key("a"), &key("b")]);
+        assert_eq!(keys(&[Call { writes: writes.to_vec(), atomicity: Atomicity::Each }]), [&key("a"), &key("b")]);
     }
 
     #[test]
@@ -190,7 +253,7 @@ mod tests {
             put("b", "1", "u"),
             change("c", Change::Delete),
         ];
-        let plan = decide(5, current, &writes, Atomicity::Each);
+        let (plan, _) = decide_one(5, current, &writes, Atomicity::Each);
         let rows: Vec<_> = plan.rows.iter().map(|r| (&*r.record.key.name, r.replaces, r.body_changed)).collect();
         assert_eq!(rows, [("new", None, true), ("a", Some(3), false), ("b", Some(4), true), ("c", Some(5), true)]);
         assert_eq!(plan.revision, 9);
@@ -198,7 +261,7 @@ mod tests {
 
     #[test]
     fn what_comes_and_goes_in_one_batch_leaves_a_tombstone() {
-        let plan = decide(0, vec![], &[put("a", "1", "u"), change("a", Change::Delete)], Atomicity::Each);
+        let (plan, _) = decide_one(0, vec![], &[put("a", "1", "u"), change("a", Change::Delete)], Atomicity::Each);
         let NewRow { record, replaces, .. } = &plan.rows[0];
         assert_eq!((record.deleted, record.revision, record.create_revision, *replaces), (true, 2, 1, None));
     }
@@ -207,8 +270,8 @@ mod tests {
     fn the_uid_is_compared_before_the_revision() {
         let precondition = Precondition { exists: None, revision: Some(1), uid: Some("x".into()) };
         let write = Write { precondition, ..change("a", Change::Delete) };
-        let plan = decide(3, vec![row("a", 3, false)], &[write], Atomicity::Each);
-        assert_eq!(plan.outcomes, [Outcome::Refused(Refusal::UidMismatch { current: "u".into() })]);
+        let (_, outcomes) = decide_one(3, vec![row("a", 3, false)], &[write], Atomicity::Each);
+        assert_eq!(outcomes, [Outcome::Refused(Refusal::UidMismatch { current: "u".into() })]);
     }
 
     fn any_write() -> impl Strategy<Value = Write> {
@@ -222,6 +285,7 @@ mod tests {
                 node,
             }),
             1 => node().prop_map(Change::SetNode),
+            1 => few().prop_map(|node| Change::Bind { node: node.into() }),
             2 => Just(Change::Delete),
         ];
         let precondition = (
@@ -246,8 +310,10 @@ mod tests {
 
     impl Model {
         fn commit(&mut self, writes: &[Write], atomicity: Atomicity) -> Vec<Outcome> {
-            let current = keys(writes).into_iter().filter_map(|key| self.rows.get(key).cloned()).collect();
-            let plan = decide(self.head, current, writes, atomicity);
+            let call = Call { writes: writes.to_vec(), atomicity };
+            let current =
+                keys(std::slice::from_ref(&call)).into_iter().filter_map(|key| self.rows.get(key).cloned()).collect();
+            let (plan, outcomes) = decide_one(self.head, current, writes, atomicity);
             for NewRow { mut record, replaces, body_changed } in plan.rows {
                 let before = self.rows.get(&record.key);
                 assert_eq!(before.map(|row| row.revision), replaces, "the row is replaced as it was read");
@@ -259,7 +325,7 @@ mod tests {
                 self.rows.insert(record.key.clone(), record);
             }
             self.head = plan.revision;
-            plan.outcomes
+            outcomes
         }
     }
 

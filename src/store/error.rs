@@ -41,6 +41,14 @@ pub enum StoreError {
         /// The oldest that can be asked for (besides 0).
         compact_revision: u64,
     },
+    /// What a batch is judged by is too far from the cluster's state: follow the change feed first. Nothing was written.
+    #[error("the state known is of revision {known}, too far from {revision} to write on it")]
+    Behind {
+        /// The revision known.
+        known: u64,
+        /// The cluster's.
+        revision: u64,
+    },
     /// The connection was lost while the batch was being committed, and the database could not be asked again:
     /// it may or may not have been written.
     #[error("the connection to the database was lost during a commit, its outcome is unknown: {0}")]
@@ -59,6 +67,9 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same call may succeed later without anybody's doing.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Busy(_) | Self::Aborted(_) | Self::OutcomeUnknown(_))
+        matches!(
+            self,
+            Self::Unavailable(_) | Self::Busy(_) | Self::Aborted(_) | Self::OutcomeUnknown(_) | Self::Behind { .. }
+        )
     }
 }

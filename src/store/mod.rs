@@ -19,7 +19,7 @@
 //!         Atomicity::Each,
 //!     )
 //!     .await?;
-//! let page = store.changes("prod", 0, 1_000).await?;
+//! let page = store.changes("prod", 0, 0, 1_000).await?;
 //! assert_eq!(page.head.revision, commit.revision);
 //! # Ok(())
 //! # }
@@ -52,16 +52,23 @@ mod types;
 
 pub use error::StoreError;
 pub use types::{
-    Atomicity, Change, Changes, Commit, Head, Key, List, ListQuery, MigrationStatus, Outcome, Precondition, Record,
-    Refusal, Write,
+    Atomicity, Call, Change, Changes, Commit, Head, Judge, Key, List, ListQuery, MigrationStatus, Outcome,
+    Precondition, Record, Refusal, Unjudged, Write, Written,
 };
 
 /// A database of clusters. See the [module](self) for what it promises.
 #[async_trait]
 pub trait Store: Debug + Send + Sync {
-    /// Writes a batch in one transaction and returns when it is durable. The writes behave as if carried out in order;
-    /// several may name the same key. When the future is dropped, the batch may or may not be written.
-    async fn commit(&self, cluster: &str, writes: Vec<Write>, atomicity: Atomicity) -> Result<Commit, StoreError>;
+    /// Writes a batch in one transaction and returns when it is durable. The calls, and the writes of each, behave as if
+    /// carried out in order. While the cluster's counter is held, the judge is given all that it missed and then asked.
+    /// When the future is dropped, the batch may or may not be written.
+    async fn write(&self, cluster: &str, calls: &[Call], judge: &mut dyn Judge) -> Result<Written, StoreError>;
+
+    /// Writes one call's batch without a judge.
+    async fn commit(&self, cluster: &str, writes: Vec<Write>, atomicity: Atomicity) -> Result<Commit, StoreError> {
+        let mut written = self.write(cluster, &[Call { writes, atomicity }], &mut Unjudged).await?;
+        written.commits.pop().ok_or_else(|| StoreError::Internal("the store did not answer a call".into()))
+    }
 
     /// One live object.
     async fn get(&self, cluster: &str, key: &Key) -> Result<Option<Record>, StoreError>;
@@ -69,12 +76,13 @@ pub trait Store: Debug + Send + Sync {
     /// Live objects of a kind by (namespace, name), with the revision they were read at.
     async fn list(&self, cluster: &str, query: &ListQuery) -> Result<List, StoreError>;
 
-    /// Objects and tombstones changed after a revision, at most `limit`, ascending. 0 reads everything.
-    /// A head below `after`, or one of another epoch, means that history was lost.
+    /// Objects and tombstones changed after a revision, at most `limit`, ascending. 0 reads everything. `complete` is the
+    /// last revision at which the reader's state was that of the cluster (0: never): bodies that have not changed since
+    /// are left out. A head below `after`, or one of another epoch, means that history was lost.
     ///
     /// # Errors
     /// [`StoreError::Compacted`] when `after` is too long ago.
-    async fn changes(&self, cluster: &str, after: u64, limit: usize) -> Result<Changes, StoreError>;
+    async fn changes(&self, cluster: &str, after: u64, complete: u64, limit: usize) -> Result<Changes, StoreError>;
 
     /// Where the cluster stands.
     async fn head(&self, cluster: &str) -> Result<Head, StoreError>;

@@ -17,8 +17,8 @@ use uuid::Uuid;
 use super::decide::{self, NewRow, Plan};
 use super::rows::{self, CHUNK, CODEC_RAW, Columns, HeadColumns, object_columns, signed, signed_len};
 use super::{
-    Atomicity, Changes, Commit, Connections, Head, Key, List, ListQuery, MigrationStatus, Options, Record, Store,
-    StoreError, Write, types,
+    Call, Changes, Connections, Head, Judge, Key, List, ListQuery, MigrationStatus, Options, Record, Store, StoreError,
+    Written, types,
 };
 
 mod listen;
@@ -148,9 +148,10 @@ fn settle<T>(mut connection: PoolConnection<sqlx::Postgres>, result: Result<T, S
 
 #[async_trait]
 impl Store for Postgres {
-    async fn commit(&self, cluster: &str, writes: Vec<Write>, atomicity: Atomicity) -> Result<Commit, StoreError> {
-        types::check_batch(cluster, &writes)?;
-        self.commit_batch(&write::Batch { cluster, writes: &writes, atomicity, token: Uuid::new_v4() }).await
+    async fn write(&self, cluster: &str, calls: &[Call], judge: &mut dyn Judge) -> Result<Written, StoreError> {
+        types::check_batch(cluster, calls)?;
+        let batch = write::Batch { cluster, calls, count: decide::count(calls), token: Uuid::new_v4() };
+        self.write_batch(&batch, judge).await
     }
 
     async fn get(&self, cluster: &str, key: &Key) -> Result<Option<Record>, StoreError> {
@@ -179,10 +180,10 @@ impl Store for Postgres {
         settle(connection, list)
     }
 
-    async fn changes(&self, cluster: &str, after: u64, limit: usize) -> Result<Changes, StoreError> {
+    async fn changes(&self, cluster: &str, after: u64, complete: u64, limit: usize) -> Result<Changes, StoreError> {
         types::check_cluster(cluster)?;
         let mut connection = self.pool.acquire().await?;
-        let changes = self.read_changes(&mut connection, cluster, after, limit).await;
+        let changes = self.read_changes(&mut connection, cluster, after, complete, limit).await;
         settle(connection, changes)
     }
 
@@ -313,6 +314,7 @@ impl Postgres {
         connection: &mut PgConnection,
         cluster: &str,
         after: u64,
+        complete: u64,
         limit: usize,
     ) -> Result<Changes, StoreError> {
         let mut transaction = self.within(connection.begin_with(READ)).await?;
@@ -320,7 +322,7 @@ impl Postgres {
         rows::check_compacted(head, after)?;
         let page = sqlx::query_as(concat!(
             "SELECT ",
-            object_columns!(),
+            object_columns!("CASE WHEN o.body_rev > $4 THEN o.body ELSE '' END"),
             " FROM object o
               WHERE o.cluster_id = (SELECT cluster_id FROM cluster WHERE name = $1)
               AND o.rev > $2 ORDER BY o.rev LIMIT $3"
@@ -328,11 +330,12 @@ impl Postgres {
         .bind(cluster)
         .bind(signed(after))
         .bind(signed_len(limit))
+        .bind(signed(complete))
         .fetch_all(&mut *transaction);
         let page: Vec<Columns> = self.within(page).await?;
         self.within(transaction.commit()).await?;
-        let complete = page.len() < limit || head.revision <= after;
-        Ok(Changes { records: rows::records(page)?, head, complete })
+        let reaches_head = page.len() < limit || head.revision <= after;
+        Ok(Changes { records: rows::records(page)?, head, complete: reaches_head })
     }
 
     async fn read_migrations(&self, connection: &mut PgConnection) -> Result<Option<i64>, StoreError> {

@@ -19,14 +19,17 @@ pub(super) const CHUNK: usize = 2_000;
 const CHUNK_BYTES: usize = 4 << 20;
 
 /// The columns of `object` that make a [`Record`], in the order of `object_columns!`.
-pub(super) type Columns = (String, String, String, String, i64, i64, Option<String>, bool, i32, Vec<u8>);
+pub(super) type Columns = (String, String, String, String, i64, i64, Option<String>, bool, i64, i32, Vec<u8>);
 
 /// `rev, compact_rev, epoch` of `cluster`.
 pub(super) type HeadColumns = (i64, i64, i64);
 
 macro_rules! object_columns {
     () => {
-        "o.kind, o.ns, o.name, o.uid, o.rev, o.create_rev, o.node, o.deleted, o.codec, o.body"
+        object_columns!("o.body")
+    };
+    ($body:literal) => {
+        concat!("o.kind, o.ns, o.name, o.uid, o.rev, o.create_rev, o.node, o.deleted, o.body_rev, o.codec, ", $body)
     };
 }
 pub(super) use object_columns;
@@ -35,7 +38,7 @@ pub(super) use object_columns;
 pub(super) const CODEC_RAW: i32 = 0;
 
 pub(super) fn record(columns: Columns) -> Result<Record, StoreError> {
-    let (kind, namespace, name, uid, rev, create_rev, node, deleted, codec, body) = columns;
+    let (kind, namespace, name, uid, rev, create_rev, node, deleted, body_rev, codec, body) = columns;
     if codec != CODEC_RAW {
         return Err(StoreError::Corrupt(format!("{kind} {namespace}/{name} has a body of unknown codec {codec}")));
     }
@@ -46,6 +49,7 @@ pub(super) fn record(columns: Columns) -> Result<Record, StoreError> {
         create_revision: unsigned(create_rev)?,
         node,
         deleted,
+        body_revision: unsigned(body_rev)?,
         body: Bytes::from(body),
     })
 }
@@ -64,6 +68,19 @@ pub(super) fn head(columns: Option<HeadColumns>) -> Result<Head, StoreError> {
 pub(super) fn check_compacted(head: Head, after: u64) -> Result<(), StoreError> {
     if after != 0 && after < head.compact_revision {
         return Err(StoreError::Compacted { after, compact_revision: head.compact_revision });
+    }
+    Ok(())
+}
+
+/// How many revisions a judge may have missed: more are not read while the counter is held.
+const MOST_MISSED: u64 = 5_000;
+
+/// Refuses to write for a judge that is too far behind, ahead of the cluster, or cannot be told all it missed.
+pub(super) fn check_missed(head: Head, known: u64) -> Result<(), StoreError> {
+    let behind = head.revision.saturating_sub(known) > MOST_MISSED;
+    let ahead = known > head.revision && known != u64::MAX;
+    if behind || ahead || check_compacted(head, known).is_err() {
+        return Err(StoreError::Behind { known, revision: head.revision });
     }
     Ok(())
 }

@@ -15,8 +15,8 @@ use uuid::Uuid;
 use super::decide::{self, NewRow, Plan};
 use super::rows::{self, CHUNK, CODEC_RAW, Columns, HeadColumns, object_columns, signed, signed_len};
 use super::{
-    Atomicity, Changes, Commit, Connections, Head, Key, List, ListQuery, MigrationStatus, Options, Record, Store,
-    StoreError, Write, types,
+    Call, Changes, Connections, Head, Judge, Key, List, ListQuery, MigrationStatus, Options, Record, Store, StoreError,
+    Written, types,
 };
 
 static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -91,23 +91,25 @@ fn lock(path: &str) -> Result<File, StoreError> {
 
 #[async_trait]
 impl Store for Sqlite {
-    async fn commit(&self, cluster: &str, writes: Vec<Write>, atomicity: Atomicity) -> Result<Commit, StoreError> {
-        types::check_batch(cluster, &writes)?;
+    async fn write(&self, cluster: &str, calls: &[Call], judge: &mut dyn Judge) -> Result<Written, StoreError> {
+        types::check_batch(cluster, calls)?;
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
         let (id, head) = cluster_row(&mut transaction, cluster).await?;
         let mut current = Vec::new();
-        if head > 0 {
-            for keys in decide::keys(&writes).chunks(CHUNK) {
+        if head.revision > 0 {
+            for keys in decide::keys(calls).chunks(CHUNK) {
                 current.extend(current_rows(&mut transaction, id, keys).await?);
             }
         }
-        let Plan { revision, outcomes, rows } = decide::decide(head, current, &writes, atomicity);
+        let missed = missed(&mut transaction, id, head, judge.known()).await?;
+        judge.begin(head, &missed);
+        let Plan { revision, commits, rows } = decide::decide(head.revision, current, calls, judge);
         if !rows.is_empty() {
             write(&mut transaction, id, cluster, revision, &rows).await?;
             transaction.commit().await?;
             self.changed.send_modify(|count| *count = count.wrapping_add(1));
         }
-        Ok(Commit { revision, outcomes })
+        Ok(Written { commits, head: Head { revision, ..head } })
     }
 
     async fn get(&self, cluster: &str, key: &Key) -> Result<Option<Record>, StoreError> {
@@ -172,25 +174,26 @@ impl Store for Sqlite {
         Ok(List { items, revision: head.revision, remaining })
     }
 
-    async fn changes(&self, cluster: &str, after: u64, limit: usize) -> Result<Changes, StoreError> {
+    async fn changes(&self, cluster: &str, after: u64, complete: u64, limit: usize) -> Result<Changes, StoreError> {
         types::check_cluster(cluster)?;
         let mut transaction = self.readers.begin().await?;
         let head = read_head(&mut transaction, cluster).await?;
         rows::check_compacted(head, after)?;
         let records: Vec<Columns> = sqlx::query_as(concat!(
             "SELECT ",
-            object_columns!(),
+            object_columns!("CASE WHEN o.body_rev > ? THEN o.body ELSE x'' END"),
             " FROM object o
               WHERE o.cluster_id = (SELECT cluster_id FROM cluster WHERE name = ?)
               AND o.rev > ? ORDER BY o.rev LIMIT ?"
         ))
+        .bind(signed(complete))
         .bind(cluster)
         .bind(signed(after))
         .bind(signed_len(limit))
         .fetch_all(&mut *transaction)
         .await?;
-        let complete = records.len() < limit || head.revision <= after;
-        Ok(Changes { records: rows::records(records)?, head, complete })
+        let reaches_head = records.len() < limit || head.revision <= after;
+        Ok(Changes { records: rows::records(records)?, head, complete: reaches_head })
     }
 
     async fn head(&self, cluster: &str) -> Result<Head, StoreError> {
@@ -249,17 +252,36 @@ impl Store for Sqlite {
 }
 
 /// The cluster's id and counter. One that does not exist yet gets the next id; [`write`] inserts it.
-async fn cluster_row(connection: &mut SqliteConnection, cluster: &str) -> Result<(i32, u64), StoreError> {
-    let row: Option<(i32, i64)> = sqlx::query_as("SELECT cluster_id, rev FROM cluster WHERE name = ?")
-        .bind(cluster)
-        .fetch_optional(&mut *connection)
-        .await?;
-    if let Some((id, rev)) = row {
-        return Ok((id, rows::unsigned(rev)?));
+async fn cluster_row(connection: &mut SqliteConnection, cluster: &str) -> Result<(i32, Head), StoreError> {
+    let row: Option<(i32, i64, i64, i64)> =
+        sqlx::query_as("SELECT cluster_id, rev, compact_rev, epoch FROM cluster WHERE name = ?")
+            .bind(cluster)
+            .fetch_optional(&mut *connection)
+            .await?;
+    if let Some((id, rev, compact_rev, epoch)) = row {
+        return Ok((id, rows::head(Some((rev, compact_rev, epoch)))?));
     }
     let id: i32 =
         sqlx::query_scalar("SELECT coalesce(max(cluster_id), 0) + 1 FROM cluster").fetch_one(connection).await?;
-    Ok((id, 0))
+    Ok((id, Head::default()))
+}
+
+/// What changed after the revision that the judge knows.
+async fn missed(connection: &mut SqliteConnection, id: i32, head: Head, known: u64) -> Result<Vec<Record>, StoreError> {
+    rows::check_missed(head, known)?;
+    if head.revision <= known {
+        return Ok(Vec::new());
+    }
+    let missed: Vec<Columns> = sqlx::query_as(concat!(
+        "SELECT ",
+        object_columns!("CASE WHEN o.body_rev > ?2 THEN o.body ELSE x'' END"),
+        " FROM object o WHERE o.cluster_id = ?1 AND o.rev > ?2 ORDER BY o.rev"
+    ))
+    .bind(id)
+    .bind(signed(known))
+    .fetch_all(connection)
+    .await?;
+    rows::records(missed)
 }
 
 async fn read_head(connection: &mut SqliteConnection, cluster: &str) -> Result<Head, StoreError> {
@@ -312,10 +334,10 @@ async fn write(
         .await?;
     for NewRow { record, body_changed, .. } in rows {
         sqlx::query(
-            "INSERT INTO object (cluster_id, kind, ns, name, uid, rev, create_rev, node, deleted, codec, body)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+            "INSERT INTO object (cluster_id, kind, ns, name, uid, rev, create_rev, node, deleted, codec, body, body_rev)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?13)
              ON CONFLICT (cluster_id, kind, ns, name) DO UPDATE SET
-                 uid = ?5, rev = ?6, create_rev = ?7, node = ?8, deleted = ?9,
+                 uid = ?5, rev = ?6, create_rev = ?7, node = ?8, deleted = ?9, body_rev = ?13,
                  codec = CASE WHEN ?12 THEN ?10 ELSE codec END, body = CASE WHEN ?12 THEN ?11 ELSE body END",
         )
         .bind(id)
@@ -330,6 +352,7 @@ async fn write(
         .bind(CODEC_RAW)
         .bind(&*record.body)
         .bind(*body_changed)
+        .bind(signed(record.body_revision))
         .execute(&mut *connection)
         .await?;
     }

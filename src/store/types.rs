@@ -42,10 +42,20 @@ pub struct Record {
     /// The node a pod is bound to. It stands beside the body, which [`Change::SetNode`] leaves as it is: a reader lays
     /// it over whatever the body says.
     pub node: Option<String>,
-    /// A tombstone: the object is gone, its body is empty. Only [`Changes`] hold tombstones.
+    /// A tombstone: the object is gone, its body is empty. Only the change feed and a [`Judge`] see tombstones.
     pub deleted: bool,
-    /// The bytes as they were received.
+    /// Revision of the last change of the body; a bind changes `revision` alone.
+    pub body_revision: u64,
+    /// The bytes as they were received. The change feed and the [`Judge`] are given no body (empty) that they have: see
+    /// [`Record::body_is_known`].
     pub body: Bytes,
+}
+
+impl Record {
+    /// Whether a reader whose state was complete at a revision has the body already, so that the feed leaves it out.
+    pub fn body_is_known(&self, complete: u64) -> bool {
+        !self.deleted && self.body_revision <= complete
+    }
 }
 
 /// What must hold for a [`Write`] to be carried out. The default asks for nothing.
@@ -89,8 +99,14 @@ pub enum Change {
         /// The node the pod is bound to, if any.
         node: Option<String>,
     },
-    /// Binds an existing object to a node (or frees it) without touching the body.
+    /// Notes that an existing object is on a node (or on none) without touching the body: a fact, taken as told.
     SetNode(Option<String>),
+    /// Binds an existing object that is on no node, without touching the body, if the [`Judge`] lets it. One that is on
+    /// this very node stays as it is.
+    Bind {
+        /// The node's name.
+        node: String,
+    },
     /// Deletes, leaving a tombstone for the change feed.
     Delete,
 }
@@ -106,7 +122,7 @@ pub struct Write {
     pub change: Change,
 }
 
-/// What one refused write means for the others of its batch.
+/// What one refused write means for the others of its call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Atomicity {
     /// One refusal and nothing is written; the others answer [`Refusal::NotAttempted`].
@@ -115,13 +131,84 @@ pub enum Atomicity {
     Each,
 }
 
-/// The answer to a batch.
+/// What one caller wants written. Several calls make a batch, which is one transaction; none harms another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// Carried out in order; several may name the same key.
+    pub writes: Vec<Write>,
+    /// What a refusal means.
+    pub atomicity: Atomicity,
+}
+
+/// The answer to a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {
     /// The cluster's newest revision after the batch (unchanged if nothing was written).
     pub revision: u64,
     /// One for each write, in their order.
     pub outcomes: Vec<Outcome>,
+}
+
+/// The answer to a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// One for each call, in their order.
+    pub commits: Vec<Commit>,
+    /// Where the cluster stands after the batch.
+    pub head: Head,
+}
+
+/// Has a say in a batch at the moment of its commit, with exact knowledge of the state that it is written to: the
+/// cluster's counter is held meanwhile, so nothing changes in between.
+///
+/// An attempt begins with [`Judge::begin`]; a batch that has to be tried again begins anew. The judge keeps what it
+/// noted in an attempt apart until the store has answered [`Written`]: then what it noted last is what was committed, and
+/// its state exactly that at `head.revision`.
+pub trait Judge: Send {
+    /// The judge's state is exactly that of the cluster at this revision; of a cluster of which it has read nothing, 0.
+    fn known(&self) -> u64;
+
+    /// A (new) attempt. `missed` is all that changed after [`Judge::known`], ascending; `head` is where the cluster
+    /// stands before the batch.
+    fn begin(&mut self, head: Head, missed: &[Record]);
+
+    /// Whether the object may be bound to the node, given `begin` and what was noted since. `call` is the call's place in
+    /// the batch.
+    ///
+    /// # Errors
+    /// Why not, in one line for the caller: [`Refusal::Rejected`].
+    fn may_bind(&mut self, call: usize, record: &Record, node: &str) -> Result<(), String>;
+
+    /// An object as the batch has just left it, or its tombstone. Bodies that did not change are left out.
+    fn note(&mut self, record: &Record);
+
+    /// The next calls of [`Judge::note`] may have to be taken back.
+    fn mark(&mut self);
+
+    /// Takes back what was noted since [`Judge::mark`].
+    fn roll_back(&mut self);
+}
+
+/// Lets everything through and knows nothing: for writes that decide nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unjudged;
+
+impl Judge for Unjudged {
+    fn known(&self) -> u64 {
+        u64::MAX
+    }
+
+    fn begin(&mut self, _: Head, _: &[Record]) {}
+
+    fn may_bind(&mut self, _: usize, _: &Record, _: &str) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn note(&mut self, _: &Record) {}
+
+    fn mark(&mut self) {}
+
+    fn roll_back(&mut self) {}
 }
 
 /// What became of one write.
@@ -168,7 +255,14 @@ pub enum Refusal {
         /// That object's uid.
         current: String,
     },
-    /// Another write of an [`Atomicity::AllOrNothing`] batch was refused.
+    /// The object was to be bound and is on another node.
+    AlreadyBound {
+        /// That node.
+        node: String,
+    },
+    /// The [`Judge`] is against it.
+    Rejected(String),
+    /// Another write of an [`Atomicity::AllOrNothing`] call was refused.
     NotAttempted,
 }
 
@@ -236,7 +330,7 @@ pub struct Head {
 /// A page of the change feed: every object changed after some revision, once each, at its latest revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changes {
-    /// Ascending by revision, tombstones included.
+    /// Ascending by revision, tombstones included. Bodies that the reader has are left out.
     pub records: Vec<Record>,
     /// Where the cluster stood when the page was read.
     pub head: Head,
@@ -262,12 +356,12 @@ impl MigrationStatus {
 }
 
 /// Refuses what one of the engines could not hold, so that both answer alike.
-pub(super) fn check_batch(cluster: &str, writes: &[Write]) -> Result<(), StoreError> {
+pub(super) fn check_batch(cluster: &str, calls: &[Call]) -> Result<(), StoreError> {
     if cluster.is_empty() {
         return Err(StoreError::Invalid("the cluster's name is empty".into()));
     }
     check_cluster(cluster)?;
-    for write in writes {
+    for write in calls.iter().flat_map(|call| &call.writes) {
         check_key(&write.key)?;
         match &write.change {
             Change::Put { uid, node, .. } => {
@@ -275,6 +369,7 @@ pub(super) fn check_batch(cluster: &str, writes: &[Write]) -> Result<(), StoreEr
                 check_text("the node's name", node.as_deref().unwrap_or_default())?;
             }
             Change::SetNode(node) => check_text("the node's name", node.as_deref().unwrap_or_default())?,
+            Change::Bind { node } => check_text("the node's name", node)?,
             Change::Delete => {}
         }
     }

@@ -7,6 +7,7 @@ mod database;
 mod build;
 mod concurrency;
 mod faults;
+mod judging;
 mod opening;
 mod reading;
 mod writing;
@@ -49,6 +50,11 @@ contract! {
         holds_any_body
         refuses_keys_no_engine_can_hold
         writes_large_batches;
+    judging:
+        calls_do_not_harm_each_other
+        binds_once
+        the_judge_is_told_what_it_missed
+        the_feed_leaves_out_bodies_its_reader_has;
     reading:
         an_unknown_cluster_is_empty
         clusters_are_apart

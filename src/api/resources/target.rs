@@ -98,6 +98,10 @@ impl Target {
             Refusal::NotFound => ApiError::NotFound(self.subject()),
             Refusal::AlreadyExists { .. } => ApiError::AlreadyExists(self.subject()),
             Refusal::UidMismatch { current } => self.other_uid(uid, &current),
+            Refusal::AlreadyBound { node } => {
+                self.conflict(format!("pod {} is already assigned to node {node:?}", self.name))
+            }
+            Refusal::Rejected(why) => self.conflict(why),
             Refusal::Conflict { .. } | Refusal::NotAttempted => self.modified(),
         }
     }

@@ -7,15 +7,16 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::{
-    ATTEMPTS, Atomicity, CHUNK, CODEC_RAW, Columns, Commit, Key, NewRow, Plan, Postgres, Record, StoreError, Write,
+    ATTEMPTS, CHUNK, CODEC_RAW, Call, Columns, Head, Judge, Key, NewRow, Plan, Postgres, Record, StoreError, Written,
     decide, listen, object_columns, rows, settle, signed, signed_len,
 };
 
-/// What one call of `commit` asks for.
+/// What one transaction is to write.
 pub(super) struct Batch<'a> {
     pub(super) cluster: &'a str,
-    pub(super) writes: &'a [Write],
-    pub(super) atomicity: Atomicity,
+    pub(super) calls: &'a [Call],
+    /// How many writes the calls have.
+    pub(super) count: usize,
     /// Random; stored with the batch, so that it can be told later whether it was written.
     pub(super) token: Uuid,
 }
@@ -24,11 +25,11 @@ impl Postgres {
     /// Tries until the batch is written, refused, or cannot be. When the reply to COMMIT is lost, the next attempt
     /// finds out what became of the one before: it takes the counter's lock, so that one is over, and looks for its
     /// token.
-    pub(super) async fn commit_batch(&self, batch: &Batch<'_>) -> Result<Commit, StoreError> {
+    pub(super) async fn write_batch(&self, batch: &Batch<'_>, judge: &mut dyn Judge) -> Result<Written, StoreError> {
         let mut in_doubt = None;
         for attempt in 1.. {
-            let error = match self.attempt(batch, &mut in_doubt).await {
-                Ok(commit) => return Ok(commit),
+            let error = match self.attempt(batch, judge, &mut in_doubt).await {
+                Ok(written) => return Ok(written),
                 Err(error) => error,
             };
             let again = in_doubt.is_some() || matches!(error, StoreError::Aborted(_) | StoreError::Unavailable(_));
@@ -40,70 +41,105 @@ impl Postgres {
         Err(StoreError::Internal("the attempts are endless".into()))
     }
 
-    async fn attempt(&self, batch: &Batch<'_>, in_doubt: &mut Option<Commit>) -> Result<Commit, StoreError> {
+    async fn attempt(
+        &self,
+        batch: &Batch<'_>,
+        judge: &mut dyn Judge,
+        in_doubt: &mut Option<Written>,
+    ) -> Result<Written, StoreError> {
         let mut connection = self.pool.acquire().await?;
-        let commit = self.transact(&mut connection, batch, in_doubt).await;
-        settle(connection, commit)
+        let written = self.transact(&mut connection, batch, judge, in_doubt).await;
+        settle(connection, written)
     }
 
     async fn transact(
         &self,
         connection: &mut PgConnection,
         batch: &Batch<'_>,
-        in_doubt: &mut Option<Commit>,
-    ) -> Result<Commit, StoreError> {
+        judge: &mut dyn Judge,
+        in_doubt: &mut Option<Written>,
+    ) -> Result<Written, StoreError> {
         let mut transaction = self.within(connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED")).await?;
         let (id, bumped) = self.bump(&mut transaction, batch).await?;
-        if let Some(commit) = in_doubt.as_ref() {
-            if self.is_written(&mut transaction, id, commit.revision, batch.token).await? {
+        if let Some(written) = in_doubt.as_ref() {
+            if self.is_written(&mut transaction, id, written.head.revision, batch.token).await? {
                 self.within(transaction.rollback()).await?;
-                return Ok(commit.clone());
+                return Ok(written.clone());
             }
             *in_doubt = None;
         }
-        if batch.writes.len() > CHUNK {
-            self.allow_time_to_decide(&mut transaction, batch.writes.len()).await?;
+        if batch.count > CHUNK {
+            self.allow_time_to_decide(&mut transaction, batch.count).await?;
         }
-        let head = rows::unsigned(bumped)?.saturating_sub(batch.writes.len() as u64);
+        let head = Head { revision: bumped.revision.saturating_sub(batch.count as u64), ..bumped };
         let mut current = Vec::new();
-        if head > 0 {
-            for keys in decide::keys(batch.writes).chunks(CHUNK) {
+        if head.revision > 0 {
+            for keys in decide::keys(batch.calls).chunks(CHUNK) {
                 current.extend(self.current_rows(&mut transaction, id, keys).await?);
             }
         }
-        let Plan { revision, outcomes, rows } = decide::decide(head, current, batch.writes, batch.atomicity);
-        let commit = Commit { revision, outcomes };
+        let missed = self.missed(&mut transaction, id, head, judge.known()).await?;
+        judge.begin(head, &missed);
+        let Plan { revision, commits, rows } = decide::decide(head.revision, current, batch.calls, judge);
+        let written = Written { commits, head: Head { revision, ..head } };
         if rows.is_empty() {
             self.within(transaction.rollback()).await?;
-            return Ok(commit);
+            return Ok(written);
         }
         self.write_rows(&mut transaction, id, &rows).await?;
-        if signed(revision) != bumped {
+        if revision != bumped.revision {
             let rev = sqlx::query("UPDATE cluster SET rev = $2 WHERE cluster_id = $1").bind(id).bind(signed(revision));
             self.within(rev.execute(&mut *transaction)).await?;
         }
         self.note_batch(&mut transaction, id, revision, batch).await?;
         if let Err(error) = self.within(transaction.commit()).await {
             if matches!(error, StoreError::Unavailable(_)) {
-                *in_doubt = Some(commit);
+                *in_doubt = Some(written);
             }
             return Err(error);
         }
         listen::wake(&self.changed);
-        Ok(commit)
+        Ok(written)
+    }
+
+    /// What changed after the revision that the judge knows.
+    async fn missed(
+        &self,
+        connection: &mut PgConnection,
+        id: i32,
+        head: Head,
+        known: u64,
+    ) -> Result<Vec<Record>, StoreError> {
+        rows::check_missed(head, known)?;
+        if head.revision <= known {
+            return Ok(Vec::new());
+        }
+        let missed = sqlx::query_as(concat!(
+            "SELECT ",
+            object_columns!("CASE WHEN o.body_rev > $2 THEN o.body ELSE '' END"),
+            " FROM object o WHERE o.cluster_id = $1 AND o.rev > $2 ORDER BY o.rev"
+        ))
+        .bind(id)
+        .bind(signed(known))
+        .fetch_all(connection);
+        let missed: Vec<Columns> = self.within(missed).await?;
+        rows::records(missed)
     }
 
     /// Locks the cluster's row by bumping its counter by as many revisions as the batch can need. Answers the
     /// cluster's id and the bumped counter. Creates the cluster if need be: another process may do so at the same
     /// time, under the same name or the same id, and then it is read again.
-    async fn bump(&self, connection: &mut PgConnection, batch: &Batch<'_>) -> Result<(i32, i64), StoreError> {
+    async fn bump(&self, connection: &mut PgConnection, batch: &Batch<'_>) -> Result<(i32, Head), StoreError> {
         for _ in 0..ATTEMPTS {
-            let bump = sqlx::query_as("UPDATE cluster SET rev = rev + $2 WHERE name = $1 RETURNING cluster_id, rev")
-                .bind(batch.cluster)
-                .bind(signed_len(batch.writes.len()))
-                .fetch_optional(&mut *connection);
-            if let Some(row) = self.within(bump).await? {
-                return Ok(row);
+            let bump = sqlx::query_as(
+                "UPDATE cluster SET rev = rev + $2 WHERE name = $1 RETURNING cluster_id, rev, compact_rev, epoch",
+            )
+            .bind(batch.cluster)
+            .bind(signed_len(batch.count))
+            .fetch_optional(&mut *connection);
+            let row: Option<(i32, i64, i64, i64)> = self.within(bump).await?;
+            if let Some((id, rev, compact_rev, epoch)) = row {
+                return Ok((id, rows::head(Some((rev, compact_rev, epoch)))?));
             }
             let create = sqlx::query(
                 "INSERT INTO cluster (cluster_id, name) SELECT coalesce(max(cluster_id), 0) + 1, $1 FROM cluster
@@ -194,6 +230,7 @@ impl Postgres {
             .bind(column(rows, |row| signed(row.record.create_revision)))
             .bind(column(rows, |row| row.record.node.as_deref()))
             .bind(column(rows, |row| row.record.deleted))
+            .bind(column(rows, |row| signed(row.record.body_revision)))
             .bind(column(rows, |row| row.body_changed.then_some(&*row.record.body)))
             .bind(column(rows, |row| row.replaces.map(signed)))
             .execute(connection);
@@ -229,14 +266,14 @@ fn column<'a, R, T>(rows: &'a [&'a R], value: impl Fn(&'a R) -> T) -> Vec<T> {
 macro_rules! new_rows {
     () => {
         "UNNEST($3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bigint[], $9::text[], $10::bool[],
-                $11::bytea[], $12::bigint[])
-         AS n (kind, ns, name, uid, rev, create_rev, node, deleted, body, replaces)"
+                $11::bigint[], $12::bytea[], $13::bigint[])
+         AS n (kind, ns, name, uid, rev, create_rev, node, deleted, body_rev, body, replaces)"
     };
 }
 
 const INSERT: &str = concat!(
-    "INSERT INTO object (cluster_id, kind, ns, name, uid, rev, create_rev, node, deleted, codec, body)
-     SELECT $1, n.kind, n.ns, n.name, n.uid, n.rev, n.create_rev, n.node, n.deleted, $2, n.body FROM ",
+    "INSERT INTO object (cluster_id, kind, ns, name, uid, rev, create_rev, node, deleted, body_rev, codec, body)
+     SELECT $1, n.kind, n.ns, n.name, n.uid, n.rev, n.create_rev, n.node, n.deleted, n.body_rev, $2, n.body FROM ",
     new_rows!(),
     " WHERE n.replaces IS NULL"
 );
@@ -244,7 +281,7 @@ const INSERT: &str = concat!(
 /// A body that stays is not sent and, being stored apart when it is large, not written either.
 const UPDATE: &str = concat!(
     "UPDATE object o SET uid = n.uid, rev = n.rev, create_rev = n.create_rev, node = n.node, deleted = n.deleted,
-         codec = CASE WHEN n.body IS NULL THEN o.codec ELSE $2 END, body = coalesce(n.body, o.body)
+         body_rev = n.body_rev, codec = CASE WHEN n.body IS NULL THEN o.codec ELSE $2 END, body = coalesce(n.body, o.body)
      FROM ",
     new_rows!(),
     " WHERE o.cluster_id = $1 AND o.kind = n.kind AND o.ns = n.ns AND o.name = n.name AND o.rev = n.replaces"

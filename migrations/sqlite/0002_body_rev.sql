@@ -1,0 +1,3 @@
+-- The revision of the body's last change: a reader of the change feed is not sent a body that it has.
+ALTER TABLE object ADD COLUMN body_rev INTEGER NOT NULL DEFAULT 0;
+UPDATE object SET body_rev = rev;

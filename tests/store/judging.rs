@@ -1,0 +1,136 @@
+//! Batches of several calls, and the judge who has a say in them.
+
+use podberth::store::{
+    Atomicity, Call, Change, Head, Judge, Outcome, Precondition, Record, Refusal, Store, StoreError, Write, Written,
+};
+
+use crate::build::{CLUSTER, created, delete, one, pod, put, refused, unchanged, written};
+use crate::database::Database;
+
+/// Lets nothing onto the node `full`, and keeps what it is told.
+#[derive(Debug, Default)]
+struct Clerk {
+    known: u64,
+    head: u64,
+    missed: Vec<(u64, bool)>,
+    notes: Vec<u64>,
+    marked: usize,
+}
+
+impl Judge for Clerk {
+    fn known(&self) -> u64 {
+        self.known
+    }
+
+    fn begin(&mut self, head: Head, missed: &[Record]) {
+        self.head = head.revision;
+        self.missed = missed.iter().map(|record| (record.revision, record.body_is_known(self.known))).collect();
+        self.notes.clear();
+    }
+
+    fn may_bind(&mut self, call: usize, record: &Record, node: &str) -> Result<(), String> {
+        if node == "full" { Err(format!("call {call}: {} does not fit", record.key.name)) } else { Ok(()) }
+    }
+
+    fn note(&mut self, record: &Record) {
+        self.notes.push(record.revision);
+    }
+
+    fn mark(&mut self) {
+        self.marked = self.notes.len();
+    }
+
+    fn roll_back(&mut self) {
+        self.notes.truncate(self.marked);
+    }
+}
+
+fn bind(name: &str, node: &str) -> Write {
+    Write { key: pod(name), precondition: Precondition::exists(), change: Change::Bind { node: node.into() } }
+}
+
+fn call(atomicity: Atomicity, writes: Vec<Write>) -> Call {
+    Call { writes, atomicity }
+}
+
+async fn judged(store: &dyn Store, calls: &[Call], clerk: &mut Clerk) -> Written {
+    store.write(CLUSTER, calls, clerk).await.expect("the batch is written")
+}
+
+fn outcomes(written: Written) -> Vec<Vec<Outcome>> {
+    written.commits.into_iter().map(|commit| commit.outcomes).collect()
+}
+
+pub(crate) async fn calls_do_not_harm_each_other(database: Database) {
+    let store = database.store().await;
+    one(&*store, put(pod("a"), "1")).await;
+    let calls = [
+        call(Atomicity::AllOrNothing, vec![put(pod("b"), "1"), bind("a", "full")]),
+        call(Atomicity::Each, vec![bind("a", "full"), bind("a", "n")]),
+        call(Atomicity::AllOrNothing, vec![put(pod("c"), "1"), bind("b", "n")]),
+        call(Atomicity::AllOrNothing, vec![put(pod("b"), "2"), bind("b", "n")]),
+    ];
+    let mut clerk = Clerk { known: 1, ..Clerk::default() };
+    let batch = judged(&*store, &calls, &mut clerk).await;
+    assert_eq!(batch.head.revision, 4, "what was taken back took no revision");
+    assert!(batch.commits.iter().all(|commit| commit.revision == 4));
+    let rejected = |call: usize| refused(Refusal::Rejected(format!("call {call}: a does not fit")));
+    assert_eq!(
+        outcomes(batch),
+        [
+            vec![refused(Refusal::NotAttempted), rejected(0)],
+            vec![rejected(1), written(2)],
+            vec![refused(Refusal::NotAttempted), refused(Refusal::NotFound)],
+            vec![created(3), written(4)],
+        ]
+    );
+    assert_eq!(clerk.notes, [2, 3, 4], "what was taken back is not noted");
+    let listed = store.changes(CLUSTER, 0, 0, 10).await.unwrap().records;
+    let seen: Vec<_> = listed.iter().map(|r| (&*r.key.name, r.revision, r.node.as_deref())).collect();
+    assert_eq!(seen, [("a", 2, Some("n")), ("b", 4, Some("n"))]);
+}
+
+pub(crate) async fn binds_once(database: Database) {
+    let store = database.store().await;
+    one(&*store, put(pod("a"), "1")).await;
+    let calls = [call(Atomicity::Each, vec![bind("a", "n"), bind("a", "n"), bind("a", "full"), bind("x", "n")])];
+    let batch = judged(&*store, &calls, &mut Clerk::default()).await;
+    let bound = refused(Refusal::AlreadyBound { node: "n".into() });
+    assert_eq!(outcomes(batch), [vec![written(2), unchanged(2), bound, refused(Refusal::NotFound)]]);
+    let record = store.get(CLUSTER, &pod("a")).await.unwrap().unwrap();
+    assert_eq!((record.node.as_deref(), &*record.body, record.body_revision), (Some("n"), &b"1"[..], 1));
+}
+
+pub(crate) async fn the_judge_is_told_what_it_missed(database: Database) {
+    let store = database.store().await;
+    for name in ["a", "b", "c"] {
+        one(&*store, put(pod(name), "1")).await;
+    }
+    one(&*store, bind("a", "n")).await;
+    one(&*store, delete(pod("b"))).await;
+    one(&*store, put(pod("c"), "2")).await;
+    let mut clerk = Clerk { known: 3, ..Clerk::default() };
+    judged(&*store, &[call(Atomicity::Each, vec![bind("c", "n")])], &mut clerk).await;
+    assert_eq!(clerk.missed, [(4, true), (5, false), (6, false)], "a's body has not changed since");
+    assert_eq!((clerk.head, clerk.notes), (6, vec![7]));
+
+    let mut clerk = Clerk { known: 9, ..Clerk::default() };
+    let ahead = store.write(CLUSTER, &[call(Atomicity::Each, vec![bind("c", "n")])], &mut clerk).await;
+    assert_eq!(ahead, Err(StoreError::Behind { known: 9, revision: 7 }), "history was lost: read it again first");
+}
+
+pub(crate) async fn the_feed_leaves_out_bodies_its_reader_has(database: Database) {
+    let store = database.store().await;
+    one(&*store, put(pod("a"), "1")).await;
+    one(&*store, put(pod("b"), "1")).await;
+    one(&*store, bind("a", "n")).await;
+    let bodies = async |after, complete| {
+        let records = store.changes(CLUSTER, after, complete, 10).await.unwrap().records;
+        let seen = records.iter().map(|r| (r.key.name.clone(), r.body_is_known(complete), r.body.len()));
+        seen.collect::<Vec<_>>()
+    };
+    assert_eq!(bodies(2, 2).await, [("a".into(), true, 0)]);
+    assert_eq!(bodies(2, 0).await, [("a".into(), false, 1)], "a reader between two pages has not seen it");
+    one(&*store, put(pod("a"), "2")).await;
+    assert_eq!(bodies(2, 2).await, [("a".into(), false, 1)]);
+}
