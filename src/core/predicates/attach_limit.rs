@@ -63,6 +63,10 @@ impl Predicate for AttachLimit {
         }
         Demand::check(move |node| self.check(&wanted, node, snapshot))
     }
+
+    fn reads(&self, pod: &Pod, _: &Snapshot) -> Reads {
+        if pod.volumes.is_empty() { Reads::Nothing } else { Reads::Cluster }
+    }
 }
 
 impl AttachLimit {

@@ -40,7 +40,7 @@ use rustc_hash::FxHashMap;
 use super::{Build, Check, Demand, Predicate, Registration, Standing};
 use crate::core::{
     model::{Name, Pod, WhenUnsatisfiable},
-    rule::{Identity, Release},
+    rule::{Identity, Reads, Release},
     snapshot::{NodeInfo, Snapshot},
     spreading::{Constraint, Spreading, has_all_keys},
     verdict::Verdict,
@@ -91,6 +91,11 @@ impl Predicate for EvenPodsSpread {
             domains,
         });
         Demand::Check(Box::new(Limits(limits.collect())))
+    }
+
+    fn reads(&self, pod: &Pod, snapshot: &Snapshot) -> Reads {
+        let constraints = self.0.constraints(pod, snapshot, WhenUnsatisfiable::DoNotSchedule);
+        if constraints.is_empty() { Reads::Nothing } else { Reads::Cluster }
     }
 }
 

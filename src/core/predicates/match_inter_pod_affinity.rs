@@ -37,7 +37,7 @@ use super::{Build, Check, Demand, Predicate, Registration, Standing};
 use crate::core::{
     inter_pod::{Domains, IncomingTerm},
     model::{Labels, Pod, PodAffinityTerm},
-    rule::{Identity, Release},
+    rule::{Identity, Reads, Release},
     snapshot::{NodeInfo, Snapshot},
     verdict::Verdict,
 };
@@ -95,6 +95,12 @@ impl Predicate for MatchInterPodAffinity {
         }
         company.first_of_its_group = company.wanted.is_empty() && company.is_wanted(pod);
         Demand::Check(Box::new(company))
+    }
+
+    fn reads(&self, pod: &Pod, snapshot: &Snapshot) -> Reads {
+        let Affinity { pod_required, anti_required, .. } = &pod.affinity;
+        let own = !(pod_required.is_empty() && anti_required.is_empty());
+        if own || inter_pod::is_named(pod, snapshot) { Reads::Cluster } else { Reads::Nothing }
     }
 }
 

@@ -43,7 +43,7 @@ use super::{
 };
 use crate::core::{
     model::{AccessMode, Name, Pod, VolumeSource},
-    rule::{Identity, Release},
+    rule::{Identity, Reads, Release},
     snapshot::{NodeInfo, Snapshot},
     verdict::Verdict,
 };
@@ -90,6 +90,10 @@ impl Predicate for NoDiskConflict {
                 Verdict::fits_if(!claim_taken, || Verdict::unschedulable(CLAIM_TAKEN))
             }
         })
+    }
+
+    fn reads(&self, pod: &Pod, _: &Snapshot) -> Reads {
+        if pod.volumes.is_empty() { Reads::Nothing } else { Reads::Cluster }
     }
 }
 
