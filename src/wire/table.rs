@@ -50,14 +50,24 @@ fn right(text: impl ToString) -> Cell {
 
 fn scores(fitting: &[&NodeExplanation]) -> Table {
     let shown = &fitting[..fitting.len().min(COLUMNS)];
-    let header = std::iter::once(Cell::new("score × weight")).chain(shown.iter().map(|n| right(&n.name)));
+    let is_tree = shown[0].scores.iter().any(|score| score.tolerance.is_some());
+    let title = if is_tree { "level (tolerance)" } else { "score × weight" };
+    let header = std::iter::once(Cell::new(title)).chain(shown.iter().map(|n| right(&n.name)));
     let mut table = table(header.collect());
     for (row, score) in shown[0].scores.iter().enumerate() {
         let cells = shown.iter().map(|n| right(n.scores.get(row).map_or(0, |s| s.score)));
-        let label = Cell::new(format!("{} × {}", score.priority, score.weight));
-        table.add_row(std::iter::once(label).chain(cells));
+        let label = match score.tolerance {
+            None => format!("{} × {}", score.priority, score.weight),
+            Some(tolerance) => format!("{}. {} ({tolerance})", row + 1, score.priority),
+        };
+        table.add_row(std::iter::once(Cell::new(label)).chain(cells));
     }
-    table.add_row(std::iter::once(Cell::new("total")).chain(shown.iter().map(|n| right(n.total))));
+    if is_tree {
+        let lost = |n: &&NodeExplanation| n.lost_at.as_ref().map_or_else(String::new, |at| at.level.to_string());
+        table.add_row(std::iter::once(Cell::new("lost at level")).chain(shown.iter().map(|n| right(lost(n)))));
+    } else {
+        table.add_row(std::iter::once(Cell::new("total")).chain(shown.iter().map(|n| right(n.total))));
+    }
     table
 }
 
