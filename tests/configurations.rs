@@ -187,14 +187,21 @@ scoring:
         ]
     );
     for (scoring, fault) in [
-        ("{strategy: Lexicographic}", "scoring.levels: Required value: the strategy \"Lexicographic\" needs at least one level"),
+        (
+            "{strategy: Lexicographic}",
+            "scoring.levels: Required value: the strategy \"Lexicographic\" needs at least one level",
+        ),
         ("{strategy: Lexicographic, levels: 1}", "scoring.levels: expected a list, found a number"),
         ("{levels: []}", "scoring.levels: only the strategy \"Lexicographic\" has levels"),
     ] {
         assert_eq!(faults(&format!("scoring: {scoring}"))[..], [fault], "{scoring}");
     }
     let in_profile = faults("{\"schedulerName\": \"a\", \"scoring\": {\"strategy\": \"Lexicographic\"}}");
-    assert_eq!(in_profile, ["scoring: found unknown field: scoring"], "kube-scheduler's own files have no place for it");
+    assert_eq!(
+        in_profile,
+        ["scoring: found unknown field: scoring"],
+        "kube-scheduler's own files have no place for it"
+    );
 }
 
 const OLD: &str = r#"{"kind": "Policy", "apiVersion": "v1",

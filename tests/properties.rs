@@ -75,13 +75,13 @@ fn every_rule() -> Value {
 
 fn tree() -> Value {
     json!({"kind": "Policy",
-        "priorities": [{"name": "Disk", "argument": {"labelPreference": {"label": "disk", "presence": true}}}],
-        "scoring": {"strategy": "Lexicographic", "levels": [
-            {"priority": "TaintTolerationPriority"},
-            {"priority": "LeastRequestedPriority", "tolerance": 20},
-            {"priority": "Disk"},
-            {"priority": "SelectorSpreadPriority", "tolerance": 5},
-        ]}})
+    "priorities": [{"name": "Disk", "argument": {"labelPreference": {"label": "disk", "presence": true}}}],
+    "scoring": {"strategy": "Lexicographic", "levels": [
+        {"priority": "TaintTolerationPriority"},
+        {"priority": "LeastRequestedPriority", "tolerance": 20},
+        {"priority": "Disk"},
+        {"priority": "SelectorSpreadPriority", "tolerance": 5},
+    ]}})
 }
 
 /// Each image has one size: where nodes tell different ones, the first to come counts, and order would matter.

@@ -76,6 +76,7 @@ pub struct PolicyUsed {
 
 /// A decision's part about one node.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct NodeExplanation {
     /// The node's name.
     pub name: String,

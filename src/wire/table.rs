@@ -92,6 +92,30 @@ mod tests {
     };
 
     #[test]
+    fn a_decision_tree_shows_its_levels() {
+        let snapshot =
+            cluster([node("big").cpu("8").memory("8Gi").into(), node("small").cpu("4").memory("4Gi").into()]);
+        let text = include_str!("../../examples/policies/decision-tree.yaml");
+        let profile = crate::wire::policy::parse_policy(text).and_then(|p| p.compile()).expect("a tree");
+        let pod = pod("web").cpu("2").memory("1Gi").build();
+        let decision = cycle::decide(&profile, &pod, &snapshot, 0);
+        let policy = PolicyUsed { name: "tree".into(), revision: 1, release: "1.22".into() };
+        let text = render(&Explanation::new(&pod, &decision, policy, 0, 0));
+        // CPU and memory left: big 75 and 87, small 50 and 75; means 81 and 62.
+        let lines: Vec<String> = text.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        assert_eq!(
+            lines[2..7],
+            [
+                "level (tolerance) big small",
+                "1. TaintTolerationPriority (0) 100 100",
+                "2. LeastRequestedPriority (10) 81 62",
+                "3. Cheap (0) 0 0",
+                "lost at level 2",
+            ]
+        );
+    }
+
+    #[test]
     fn the_best_node_stands_first_and_every_other_has_its_reason() {
         let nodes = [node("big").cpu("8").memory("8Gi"), node("small").cpu("2").memory("2Gi"), node("tiny").cpu("1")];
         let snapshot = cluster(nodes.map(Into::into));

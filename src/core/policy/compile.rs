@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    ActivePredicate, ActivePriority, Combination, Fault, Faults, Policy, PredicateEntry, PriorityEntry, Profile, arguments,
+    ActivePredicate, ActivePriority, Combination, Fault, Faults, Policy, PredicateEntry, PriorityEntry, Profile,
+    arguments,
     document::CapacityRatio,
     extender, levels,
     names::{self, Argued},

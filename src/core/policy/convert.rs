@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    ActivePriority, Combination, Configuration, Faults, Plugin, PluginArguments, PluginSet, PluginSets, Policy, Profile,
-    SchedulerProfile, ScoringStrategy, Warning, document::CapacityRatio, names, plugins,
+    ActivePriority, Combination, Configuration, Faults, Plugin, PluginArguments, PluginSet, PluginSets, Policy,
+    Profile, SchedulerProfile, ScoringStrategy, Warning, document::CapacityRatio, names, plugins,
 };
 use crate::core::{
     model::{Name, NodeSelector, NodeSelectorTerm, Operator, PreferredNode, Requirement},

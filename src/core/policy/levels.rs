@@ -83,7 +83,9 @@ pub(super) fn meant<'p>(
     }
     Err(Some(match registered.and_then(argued) {
         Some(Argued { argument, .. }) => {
-            format!("{name} needs an argument: list a priority of a name of your own with {argument}, and name that here")
+            format!(
+                "{name} needs an argument: list a priority of a name of your own with {argument}, and name that here"
+            )
         }
         None => {
             let fate = names::retired(name).map_or(String::new(), |r| format!(" (known {})", r.fate));
@@ -136,7 +138,8 @@ mod tests {
     };
 
     fn tree(priorities: Option<Vec<PriorityEntry>>, levels: &[(&str, i64)]) -> Policy {
-        let level = |(priority, tolerance): &(&str, i64)| LevelEntry { priority: (*priority).into(), tolerance: *tolerance };
+        let level =
+            |(priority, tolerance): &(&str, i64)| LevelEntry { priority: (*priority).into(), tolerance: *tolerance };
         let levels = Some(levels.iter().map(level).collect());
         let scoring = Scoring { strategy: Combination::Lexicographic, levels, ..Scoring::default() };
         Policy { priorities, scoring, ..Policy::default() }
@@ -220,7 +223,8 @@ mod tests {
 
     #[test]
     fn an_argument_that_is_wrong_is_told_once() {
-        let ratio = PriorityArgument { requested_to_capacity_ratio: Some(CapacityRatio::default()), ..Default::default() };
+        let ratio =
+            PriorityArgument { requested_to_capacity_ratio: Some(CapacityRatio::default()), ..Default::default() };
         let entry = PriorityEntry { name: "Ratio".into(), weight: 0, argument: Some(ratio) };
         let policy = tree(Some(vec![entry]), &[("Ratio", 0)]);
         assert_eq!(told(&policy).len(), 1, "{:?}", told(&policy));
