@@ -1,8 +1,7 @@
 //! From the scores of the candidates to one order: a weighted sum, or a decision tree whose levels are the priorities.
 //!
-//! The tree is Borg's way of choosing among the nodes that fit: the most important measure decides, and the next one is
-//! asked only about nodes that come out equal. A level takes each group of nodes that are still equal and cuts it into
-//! bands:
+//! In the tree the most important measure decides, and the next one is asked only about nodes that come out equal. A level
+//! takes each group of nodes that are still equal and cuts it into bands:
 //!
 //! ```text
 //! best = highest score in what is left of the group

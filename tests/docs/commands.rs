@@ -49,12 +49,9 @@ fn words(command: &str) -> Vec<String> {
                 quote = Some(c);
                 begin(&mut words, &mut within);
             }
-            (c, Some(open)) if c == open => {
-                quote = None;
-                continue;
-            }
+            (c, Some(open)) if c == open => quote = None,
             ('\\', None | Some('"')) => match characters.next() {
-                Some('\n') | None => continue,
+                Some('\n') | None => {}
                 Some(next) => begin(&mut words, &mut within).push(next),
             },
             ('#', None) if !within => break,

@@ -81,17 +81,13 @@ pub(super) fn meant<'p>(
         let by_plugin = priorities::ALL.iter().find(|r| r.identity.plugin == plugin).ok_or(None)?;
         return Ok((by_plugin, Some(argument)));
     }
-    Err(Some(match registered.and_then(argued) {
-        Some(Argued { argument, .. }) => {
-            format!(
-                "{name} needs an argument: list a priority of a name of your own with {argument}, and name that here"
-            )
-        }
-        None => {
-            let fate = names::retired(name).map_or(String::new(), |r| format!(" (known {})", r.fate));
-            format!("priority type not found for {name:?}{fate}")
-        }
-    }))
+    let why = if let Some(Argued { argument, .. }) = registered.and_then(argued) {
+        format!("{name} needs an argument: list a priority of a name of your own with {argument}, and name that here")
+    } else {
+        let fate = names::retired(name).map_or(String::new(), |r| format!(" (known {})", r.fate));
+        format!("priority type not found for {name:?}{fate}")
+    };
+    Err(Some(why))
 }
 
 /// The plugin that an argument configures; `None` where not exactly one member is there.
