@@ -181,6 +181,37 @@ async fn scores_are_spread_over_what_the_policy_says() {
 }
 
 #[tokio::test]
+async fn a_decision_tree_answers_its_order_and_who_decided() {
+    let text = json!({"kind": "Policy", "scoring": {"strategy": "Lexicographic", "levels": [
+        {"priority": "NodePreferAvoidPodsPriority"}, {"priority": "LeastRequestedPriority"}]}});
+    let tree = json!({"metadata": {"name": "tree"}, "revision": 1, "createdAt": "2026-01-01T00:00:00Z",
+        "text": text.to_string()});
+    let names: Vec<String> = (10..30).map(|cpu| format!("c{cpu}")).collect();
+    let nodes = (10..30).map(|cpu| ("nodes", node(&format!("c{cpu}"), cpu.to_string(), "8Gi")));
+    let policy = ("policies.podberth.io", tree);
+    let server = Server::with(&nodes.chain([policy]).collect::<Vec<_>>()).await;
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    // The more CPU, the more is left: (c−2)·100/c of 10, 11, …, 29 differ by 2 at first and by less at the end, so that
+    // with memory's 97 some means come out equal. There are more groups than ten.
+    let request = by_names(&pod("web", "2", ""), &names);
+    let scores = prioritized(&request, &server.post("/prioritize?policy=tree", request.clone()).await, 10);
+    let scores: Vec<i64> = scores.into_iter().map(|(_, score)| score).collect();
+    assert!(scores.is_sorted(), "{scores:?}");
+    assert_eq!((scores[0], scores[19]), (0, 10));
+
+    let question = json!({"pod": pod("web", "2", "")}).to_string();
+    let explained = server.post("/explain?policy=tree", question).await.json();
+    let level = json!({"level": 2, "priority": "LeastRequestedPriority"});
+    let lost: Vec<&Value> = explained["nodes"].as_array().expect("nodes").iter().map(|n| &n["lostAt"]).collect();
+    let best = explained["nodes"].as_array().expect("nodes").iter().filter(|n| n["total"] == 0).count();
+    assert!(best >= 1 && lost[..10].iter().all(|lost| **lost == level), "{explained:#}");
+    assert!(lost[19].is_null(), "the best lost nowhere");
+    let summed = server.post("/explain", json!({"pod": pod("web", "2", "")}).to_string()).await.json();
+    assert!(summed.get("decidedBy").is_none() && summed["nodes"][0].get("lostAt").is_none());
+    assert!(summed["nodes"][0]["scores"][0].get("tolerance").is_none());
+}
+
+#[tokio::test]
 async fn other_clusters_are_reached_by_prefix_and_calls_are_counted() {
     let server = two_nodes().await;
     let request = by_names(&pod("web", "2", ""), &["a"]);
