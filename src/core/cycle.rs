@@ -9,6 +9,7 @@
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use super::{
+    edited::EditedNode,
     model::{Name, Pod},
     policy::{ActivePredicate, ActivePriority, Combination, Profile},
     predicates::Demand,
@@ -53,6 +54,24 @@ impl<'p: 's, 's> Cycle<'p, 's> {
         Self { profile, pod, snapshot, demands: profile.predicates.iter().map(prepare).collect() }
     }
 
+    /// Prepares only the predicates of these indices: those that [`Reads`](super::rule::Reads) something.
+    pub(super) fn prepare_some(profile: &'p Profile, pod: &'s Pod, snapshot: &'s Snapshot, asked: &[usize]) -> Self {
+        let predicates = asked.iter().filter_map(|index| profile.predicates.get(*index));
+        let demands = predicates.map(|predicate| (predicate, predicate.rule.prepare(pod, snapshot))).collect();
+        Self { profile, pod, snapshot, demands }
+    }
+
+    /// The reasons for which a node counts as ruled out: those of the first predicate that fails, or of all where the
+    /// profile checks all; `None` where it fits.
+    pub(super) fn reasons(&self, node: &NodeInfo) -> Option<Vec<Reason>> {
+        if !self.profile.always_check_all_predicates {
+            return self.first_failure(node).map(|failure| failure.verdict.reasons().to_vec());
+        }
+        let failing: Vec<_> = self.verdicts(node).into_iter().filter(|v| !v.verdict.fits()).collect();
+        let reasons = || failing.iter().flat_map(|v| v.verdict.reasons()).cloned().collect();
+        (!failing.is_empty()).then(reasons)
+    }
+
     /// What stands against every node alike, before any predicate is asked about one.
     pub fn rejection(&self) -> Option<PredicateVerdict<'p>> {
         self.demands.iter().find_map(|(predicate, demand)| match demand {
@@ -62,25 +81,71 @@ impl<'p: 's, 's> Cycle<'p, 's> {
     }
 
     /// Every predicate's answer for a node, in order of evaluation; of a pod that no node can take, the one rejection.
+    ///
+    /// Pods of at least the same priority that are nominated to the node count as if they ran there; where the pod then
+    /// fits it must fit without them too (`RunFilterPluginsWithNominatedPods` in `framework/runtime/framework.go`).
     pub fn verdicts(&self, node: &NodeInfo) -> Vec<PredicateVerdict<'p>> {
         if let Some(rejection) = self.rejection() {
             return vec![rejection];
         }
+        if let Some(crowded) = self.with_nominated(|| EditedNode::new(node), node.name()) {
+            let verdicts = self.ask_all(|demand| demand.verdict_edited(&crowded));
+            if verdicts.iter().any(|v| !v.verdict.fits()) {
+                return verdicts;
+            }
+        }
+        self.ask_all(|demand| demand.verdict(node))
+    }
+
+    /// The first predicate that rules the node out; those after it are not asked. Nominated pods count as in
+    /// [`Self::verdicts`].
+    pub fn first_failure(&self, node: &NodeInfo) -> Option<PredicateVerdict<'p>> {
+        self.rejection()
+            .or_else(|| {
+                let crowded = self.with_nominated(|| EditedNode::new(node), node.name())?;
+                self.ask(|demand| demand.verdict_edited(&crowded))
+            })
+            .or_else(|| self.ask(|demand| demand.verdict(node)))
+    }
+
+    /// The same of a node with other pods on it.
+    pub fn first_failure_edited(&self, node: &EditedNode) -> Option<PredicateVerdict<'p>> {
+        self.rejection()
+            .or_else(|| {
+                let crowded = self.with_nominated(|| node.clone(), node.name())?;
+                self.ask(|demand| demand.verdict_edited(&crowded))
+            })
+            .or_else(|| self.ask(|demand| demand.verdict_edited(node)))
+    }
+
+    fn ask_all(&self, verdict: impl Fn(&Demand<'s>) -> Verdict) -> Vec<PredicateVerdict<'p>> {
         let answer = |(predicate, demand): &(&'p ActivePredicate, Demand<'s>)| PredicateVerdict {
             predicate,
-            verdict: demand.verdict(node),
+            verdict: verdict(demand),
         };
         self.demands.iter().map(answer).collect()
     }
 
-    /// The first predicate that rules the node out; those after it are not asked.
-    pub fn first_failure(&self, node: &NodeInfo) -> Option<PredicateVerdict<'p>> {
-        self.rejection().or_else(|| {
-            self.demands.iter().find_map(|(predicate, demand)| {
-                let verdict = demand.verdict(node);
-                (!verdict.fits()).then_some(PredicateVerdict { predicate, verdict })
-            })
+    fn ask(&self, verdict: impl Fn(&Demand<'s>) -> Verdict) -> Option<PredicateVerdict<'p>> {
+        self.demands.iter().find_map(|(predicate, demand)| {
+            let verdict = verdict(demand);
+            (!verdict.fits()).then_some(PredicateVerdict { predicate, verdict })
         })
+    }
+
+    /// The node with the pods nominated to it to which this pod must yield; `None` where there are none.
+    fn with_nominated(&self, node: impl FnOnce() -> EditedNode, name: &str) -> Option<EditedNode> {
+        let nominated = self.snapshot.nominated_to(name);
+        if nominated.is_empty() {
+            return None;
+        }
+        let priority = self.snapshot.priority_of(self.pod);
+        let outrank = |other: &&Arc<Pod>| !other.is_same(self.pod) && self.snapshot.priority_of(other) >= priority;
+        let mut yielded_to = nominated.iter().filter(outrank).peekable();
+        yielded_to.peek()?;
+        let mut crowded = node();
+        yielded_to.for_each(|other| crowded.add(other));
+        Some(crowded)
     }
 
     /// Every priority's scores of the candidates, which are taken to fit.
@@ -112,6 +177,14 @@ impl Demand<'_> {
             Demand::Reject(verdict) => verdict.clone(),
         }
     }
+
+    fn verdict_edited(&self, node: &EditedNode) -> Verdict {
+        match self {
+            Demand::Nothing => Verdict::Fits,
+            Demand::Check(check) | Demand::OnlyNodes(_, check) => check.check_edited(node),
+            Demand::Reject(verdict) => verdict.clone(),
+        }
+    }
 }
 
 /// A level of a decision tree.
@@ -129,7 +202,8 @@ pub struct Decision<'a> {
     pub nodes: Vec<NodeDecision<'a>>,
     /// How the scores were combined.
     pub combination: Combination,
-    /// The best node's name; `None` where the pod fits nowhere.
+    /// The best node's name, or that of the node which the pod is nominated to if it fits there
+    /// (`evaluateNominatedNode`); `None` where the pod fits nowhere.
     pub selected: Option<Name>,
     /// The level that parted the best node from the next best; `None` where they tie, where only one fits, and always
     /// under a weighted sum.
@@ -195,7 +269,9 @@ pub fn decide<'a>(profile: &'a Profile, pod: &Pod, snapshot: &Snapshot, seed: u6
         node.lost_at = ranking.lost_at(*column).and_then(|level| cycle.level(level));
     }
     let decided_by = ranking.decided_at().and_then(|level| cycle.level(level));
-    let selected = order.first().map(|column| candidates[*column].name().clone());
+    let nominated = candidates.iter().find(|node| *node.name() == pod.nominated_node_name);
+    let selected = nominated.or_else(|| order.first().map(|column| &candidates[*column]));
+    let selected = selected.map(|node| node.name().clone());
     let message = match &selected {
         Some(node) => {
             let fitting = candidates.len();
@@ -213,33 +289,65 @@ pub fn decide<'a>(profile: &'a Profile, pod: &Pod, snapshot: &Snapshot, seed: u6
 /// The function is FNV-1a (64 bits) over seed, namespace, pod and node, finished by a multiply-xorshift, and is part of
 /// the public contract: it does not change between releases.
 pub fn tie_break(seed: u64, pod: &Pod, node: &str) -> u64 {
-    let texts = [&*pod.namespace, &*pod.name, node];
-    let bytes = seed.to_le_bytes().into_iter().chain(texts.into_iter().flat_map(|t| t.bytes().chain([0xff])));
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3));
-    let mixed = (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    mixed ^ (mixed >> 29)
+    TieBreak::new(seed, pod).of(node)
+}
+
+/// [`tie_break`] of one pod, to be asked about many nodes.
+#[derive(Clone, Copy)]
+pub(super) struct TieBreak(u64);
+
+impl TieBreak {
+    pub(super) fn new(seed: u64, pod: &Pod) -> Self {
+        let texts = [&*pod.namespace, &*pod.name].into_iter().flat_map(terminated);
+        Self(seed.to_le_bytes().into_iter().chain(texts).fold(0xcbf2_9ce4_8422_2325, fnv))
+    }
+
+    pub(super) fn of(self, node: &str) -> u64 {
+        let hash = terminated(node).fold(self.0, fnv);
+        let mixed = (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed ^ (mixed >> 29)
+    }
+}
+
+fn terminated(text: &str) -> impl Iterator<Item = u8> {
+    text.bytes().chain([0xff])
+}
+
+fn fnv(hash: u64, byte: u8) -> u64 {
+    (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
 }
 
 /// `0/N nodes are available: ` and how many nodes each reason rules out.
 fn fit_error(profile: &Profile, nodes: &[NodeDecision<'_>], rejection: Option<PredicateVerdict<'_>>) -> String {
-    if nodes.is_empty() {
-        return NO_NODES.to_owned();
-    }
-    // From 1.24 on, what stands against all nodes alike is told once and not counted.
-    if let (Release::V1_34, Some(rejection)) = (profile.release, rejection) {
-        return format!("0/{} nodes are available: {}.", nodes.len(), rejection.verdict.reasons().join(", "));
-    }
-    let mut counts: BTreeMap<&Reason, usize> = BTreeMap::new();
+    let mut counts: BTreeMap<Reason, usize> = BTreeMap::new();
     for node in nodes {
         let failing = node.verdicts.iter().filter(|v| !v.verdict.fits());
         let told = if profile.always_check_all_predicates { usize::MAX } else { 1 };
         for reason in failing.take(told).flat_map(|v| v.verdict.reasons()) {
-            *counts.entry(reason).or_default() += 1;
+            *counts.entry(reason.clone()).or_default() += 1;
         }
+    }
+    told(profile.release, nodes.len(), &counts, rejection.as_ref().map(|r| &r.verdict))
+}
+
+/// kube-scheduler's sentence for a pod that fits on none of so many nodes, given how many each reason rules out and what
+/// stands against all of them alike.
+pub(super) fn told(
+    release: Release,
+    nodes: usize,
+    counts: &BTreeMap<Reason, usize>,
+    rejection: Option<&Verdict>,
+) -> String {
+    if nodes == 0 {
+        return NO_NODES.to_owned();
+    }
+    // From 1.24 on, what stands against all nodes alike is told once and not counted.
+    if let (Release::V1_34, Some(rejection)) = (release, rejection) {
+        return format!("0/{nodes} nodes are available: {}.", rejection.reasons().join(", "));
     }
     let mut told: Vec<String> = counts.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
     told.sort();
-    format!("0/{} nodes are available: {}.", nodes.len(), told.join(", "))
+    format!("0/{nodes} nodes are available: {}.", told.join(", "))
 }
 
 /// The snapshot as kube-scheduler would see it while it decides for this pod: without the pod itself, should it be

@@ -2,15 +2,20 @@
 //!
 //! Never here: I/O, async, SQL, HTTP, logging, a clock, chance.
 
+pub mod batch;
 pub mod cycle;
+pub mod edited;
 mod grouping;
 mod inter_pod;
 pub mod model;
+pub mod plan;
 pub mod policy;
 pub mod predicates;
+pub mod preempt;
 pub mod priorities;
 pub mod ranking;
 pub mod rule;
 pub mod snapshot;
 mod spreading;
+pub mod suggest;
 pub mod verdict;

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::core::{
     model::{Labels, Name, PersistentVolumeClaim, Pod, VolumeSource},
-    rule::Release,
+    rule::{Reads, Release},
     snapshot::{NodeInfo, Snapshot},
     verdict::Verdict,
 };

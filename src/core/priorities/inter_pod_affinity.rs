@@ -31,7 +31,7 @@ use std::sync::Arc;
 
 use super::{MAX_NODE_SCORE, Priority, Registration};
 use crate::core::{
-    inter_pod::{Domains, IncomingTerm},
+    inter_pod::{self, Domains, IncomingTerm},
     model::{Labels, Pod, WeightedPodAffinityTerm},
     rule::{Identity, Reads, Release},
     snapshot::{NodeInfo, Snapshot},
