@@ -86,6 +86,12 @@ metrics! {
         "Time for an extender call from its last byte to the reply, by verb.";
     EXTENSION_POINT_DURATION = "framework_extension_point_duration_seconds", Kind::Histogram(FAST),
         "Time for all plugins of an extension point, by extension point, status and profile.";
+    SCHEDULE_ATTEMPTS = "schedule_attempts_total", Kind::Counter,
+        "Pods that /schedule decided, by result (scheduled, unschedulable, error) and profile.";
+    SCHEDULING_ATTEMPT_DURATION = "scheduling_attempt_duration_seconds", Kind::Histogram(FAST),
+        "Time to decide for one pod of /schedule, without the commit, by result and profile.";
+    PREEMPTION_ATTEMPTS = "preemption_attempts_total", Kind::Counter, "Pods for which /schedule had others evicted.";
+    PREEMPTION_VICTIMS = "preemption_victims", Kind::Histogram(COUNTS), "Pods evicted for one pod.";
     PENDING_PODS = "pending_pods", Kind::Gauge, "Pods that wait for a node, by queue.";
     CACHE_SIZE = "cache_size", Kind::Gauge, "Objects in the snapshot, by type (nodes, pods).";
     NODES_EVALUATED = "nodes_evaluated", Kind::Histogram(COUNTS), "Nodes that a decision looked at.";

@@ -87,21 +87,35 @@ pub async fn explain(
 
 /// Answers a question over a view.
 pub fn answer(request: ExplainRequest, query: &PolicyQuery, view: &View) -> Result<Explanation> {
-    let chosen = match (request.policy, request.profile) {
-        (Some(_), Some(_)) => return Err(ApiError::BadRequest("policy and profile exclude each other".into())),
-        (Some(text), None) => brought(policy::parse(text.get()).and_then(|d| d.compile(None)), "Policy")?,
-        (None, Some(text)) => {
-            let compiled = policy::parse_configuration(text.get()).and_then(|c| c.compile(None));
-            brought(compiled, "KubeSchedulerConfiguration")?
-        }
-        (None, None) => ground::chosen(view, query)?,
-    };
-    let brought_cluster = request.cluster.map(|c| c.to_snapshot()).transpose();
-    let brought_cluster = brought_cluster.map_err(|causes| invalid("Cluster", "", causes))?;
+    let chosen = decided_under(request.policy.as_deref(), request.profile.as_deref(), query, view)?;
+    let brought_cluster = request.cluster.as_ref().map(brought_cluster).transpose()?;
     let snapshot = brought_cluster.as_ref().unwrap_or(&view.snapshot);
     let pod = asked_pod(request.pod, request.pod_name.as_deref(), snapshot)?;
     let decision = cycle::decide(chosen.profile(), &pod, snapshot, request.seed);
     Ok(Explanation::new(&pod, &decision, chosen.used(), snapshot.revision, request.seed))
+}
+
+/// The policy or profile that came with a request, else the one that its query names, else the one in force.
+pub fn decided_under(
+    policy: Option<&RawValue>,
+    profile: Option<&RawValue>,
+    query: &PolicyQuery,
+    view: &View,
+) -> Result<Chosen> {
+    match (policy, profile) {
+        (Some(_), Some(_)) => Err(ApiError::BadRequest("policy and profile exclude each other".into())),
+        (Some(text), None) => brought(policy::parse(text.get()).and_then(|d| d.compile(None)), "Policy"),
+        (None, Some(text)) => {
+            let compiled = policy::parse_configuration(text.get()).and_then(|c| c.compile(None));
+            brought(compiled, "KubeSchedulerConfiguration")
+        }
+        (None, None) => ground::chosen(view, query),
+    }
+}
+
+/// A cluster that came with a request.
+pub fn brought_cluster(cluster: &Cluster) -> Result<Snapshot> {
+    cluster.to_snapshot().map_err(|causes| invalid("Cluster", "", causes))
 }
 
 /// A policy that came with the request.
@@ -119,7 +133,8 @@ pub fn refused(kind: &str, name: &str, faults: Faults) -> ApiError {
     ApiError::Invalid { subject: Subject::new("", kind, name), causes: faults.0.into_iter().map(cause).collect() }
 }
 
-fn invalid(kind: &str, name: &str, causes: Vec<Cause>) -> ApiError {
+/// The error that tells what is wrong with an object.
+pub fn invalid(kind: &str, name: &str, causes: Vec<Cause>) -> ApiError {
     ApiError::Invalid { subject: Subject::new("", kind, name), causes: causes.into_iter().map(Into::into).collect() }
 }
 

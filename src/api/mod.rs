@@ -26,6 +26,7 @@ pub mod middleware;
 pub mod openapi;
 pub mod policy;
 pub mod resources;
+pub mod schedule;
 pub mod serve;
 pub mod state;
 
@@ -35,6 +36,7 @@ fn routes(bulk_body_bytes: usize) -> OpenApiRouter<AppState> {
         .routes(routes!(extender::filter))
         .routes(routes!(extender::prioritize))
         .routes(routes!(explain::explain))
+        .routes(routes!(schedule::schedule))
         .routes(routes!(resources::import::import))
         .layer(DefaultBodyLimit::max(bulk_body_bytes));
     OpenApiRouter::with_openapi(openapi::base())

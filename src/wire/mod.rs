@@ -14,6 +14,7 @@ pub mod kinds;
 pub mod objects;
 pub mod policy;
 pub mod reservation;
+pub mod schedule;
 pub mod selector;
 pub mod status;
 pub mod table;

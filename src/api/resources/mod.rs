@@ -20,16 +20,16 @@ use crate::wire::kinds::{self, StoredKind};
 pub mod binding;
 pub mod clusters;
 pub mod documents;
-mod door;
+pub(super) mod door;
 pub mod eviction;
 pub mod import;
 mod list;
 mod page;
 mod read;
 pub mod report;
-mod show;
-mod target;
-mod write;
+pub(super) mod show;
+pub(super) mod target;
+pub(super) mod write;
 
 pub use write::dry_run;
 

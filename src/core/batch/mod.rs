@@ -25,6 +25,9 @@ mod board;
 /// Boards kept at a time. Each holds a few numbers for every node.
 const MOST_CLASSES: usize = 32;
 
+/// What kube-scheduler says of a pod that is not to be scheduled yet.
+const GATED: &str = "waiting for scheduling gates";
+
 /// How a batch is decided.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -189,6 +192,10 @@ impl<P: Borrow<Profile>> Batch<P> {
 
     /// Decides for one pod that is on no node, and puts it where it goes.
     pub fn place(&mut self, pod: &Arc<Pod>) -> Placement {
+        if !pod.scheduling_gates.is_empty() {
+            // Whatever the release: a gated pod cannot be bound (`BindingREST`, `assignPod`).
+            return Placement::Unschedulable(format!("{GATED}: [{}]", pod.scheduling_gates.join(" ")));
+        }
         let class = self.class_of(pod);
         let scratch;
         let profile = self.profile.borrow();

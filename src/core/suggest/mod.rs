@@ -64,7 +64,8 @@ fn apply(changes: &[Change], pod: &Pod, snapshot: &Snapshot) -> (Pod, Snapshot) 
 /// The cheapest changes, the cheapest first, for `alike` pods with the demands of one that fits nowhere. What no change
 /// tried here can help (a scheduling gate, a missing volume) has none.
 pub fn suggest(profile: &Profile, pod: &Pod, snapshot: &Snapshot, alike: usize) -> Vec<Suggestion> {
-    if Cycle::prepare(profile, pod, snapshot).rejection().is_some() {
+    let gated = !pod.scheduling_gates.is_empty();
+    if gated || Cycle::prepare(profile, pod, snapshot).rejection().is_some() {
         return Vec::new();
     }
     let mut found: Vec<Suggestion> = Vec::new();
