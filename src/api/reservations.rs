@@ -23,9 +23,10 @@ use crate::{
     },
 };
 
-/// How long a reservation lasts: unless told, and at most.
+/// How long a reservation lasts unless told.
 const TTL_SECONDS: u32 = 30;
-const LONGEST_TTL_SECONDS: u32 = 24 * 60 * 60;
+/// How long a reservation lasts at most.
+pub const LONGEST_TTL_SECONDS: u32 = 24 * 60 * 60;
 
 /// The reservations of the cluster
 #[utoipa::path(get, path = "/reservations", operation_id = "listReservations", tag = "decisions",
@@ -60,7 +61,9 @@ pub async fn replace(
     }
     let ttl = ttl_seconds.unwrap_or(TTL_SECONDS);
     if !(1..=LONGEST_TTL_SECONDS).contains(&ttl) {
-        return Err(ApiError::BadRequest(format!("ttlSeconds: Invalid value: {ttl}: must be 1 to {LONGEST_TTL_SECONDS}")));
+        return Err(ApiError::BadRequest(format!(
+            "ttlSeconds: Invalid value: {ttl}: must be 1 to {LONGEST_TTL_SECONDS}"
+        )));
     }
     let view = ground::view(&state, &cluster).await?;
     let pod = view.snapshot.pod(&namespace, &name);
@@ -69,8 +72,7 @@ pub async fn replace(
     if !pod_uid.is_empty() && *pod_uid != *pod.uid {
         return Err(conflict(format!("the pod has the uid {}", pod.uid)));
     }
-    let until = clock::now().saturating_add(SignedDuration::from_secs(ttl.into())).map_err(ApiError::internal)?;
-    let stored = Stored { pod_uid: pod.uid.to_string(), kind, until: clock::rfc3339(until) };
+    let stored = Stored { pod_uid: pod.uid.to_string(), kind, until: lapsing_in(ttl)? };
     let judged_by = ground::judged_by(&state, &cluster, &query).await?;
     let call = reserving(&namespace, &name, &node, &stored)?;
     let commit = state.clusters.commit(&cluster.0, call, judged_by).await?;
@@ -86,9 +88,15 @@ pub async fn replace(
     Ok(Json(Reservation { namespace, pod: name, pod_uid, node, kind, until, revision: commit.revision }))
 }
 
+/// When what lasts so many seconds from now lapses.
+pub fn lapsing_in(seconds: u32) -> Result<String> {
+    let until = clock::now().saturating_add(SignedDuration::from_secs(seconds.into())).map_err(ApiError::internal)?;
+    Ok(clock::rfc3339(until))
+}
+
 /// The call that reserves a node for a pod. An assumed one is written without its node and then bound to it like a pod,
 /// since binds are what is judged at the commit.
-fn reserving(namespace: &str, name: &str, node: &str, stored: &Stored) -> Result<Call> {
+pub fn reserving(namespace: &str, name: &str, node: &str, stored: &Stored) -> Result<Call> {
     let key = Key::new(reservation::KIND, namespace, name);
     let body = serde_json::to_vec(stored).map_err(ApiError::internal)?.into();
     let nominated = (stored.kind == ReservationKind::Nominated).then(|| node.to_owned());

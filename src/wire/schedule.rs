@@ -43,6 +43,10 @@ pub struct ScheduleRequest {
     /// kube-scheduler. A profile without preemption and a pod that says `preemptionPolicy: Never` evict nobody.
     #[schema(nullable = false)]
     pub preempt: Option<bool>,
+    /// Reserve the nodes for so many seconds (1 to 86400) instead of binding, as `/reservations` does: the pods count as
+    /// running there until they are bound or the time is over.
+    #[schema(nullable = false, minimum = 1, maximum = 86400)]
+    pub assume: Option<u32>,
     /// Whether it is worked out what would help pods that fit nowhere; `true` where absent.
     #[schema(nullable = false)]
     pub suggestions: Option<bool>,
@@ -73,6 +77,8 @@ pub struct ScheduleReport {
 pub enum ScheduleResult {
     /// It is on its node now, durably.
     Bound,
+    /// Its node is reserved for it now (`assume`).
+    Assumed,
     /// It was on a node before.
     AlreadyBound,
     /// It would go to its node (`dryRun`).
@@ -134,6 +140,8 @@ pub struct ScheduleSummary {
     pub revision: u64,
     /// Bound by this request; with `dryRun` those that would be.
     pub bound: usize,
+    /// Given a reservation by this request.
+    pub assumed: usize,
     /// On a node before.
     pub already_bound: usize,
     /// Fit nowhere.

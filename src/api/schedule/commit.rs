@@ -6,20 +6,31 @@ use futures_util::future::try_join_all;
 
 use super::pods;
 use crate::{
-    api::{error::Result, state::AppState},
+    api::{error::Result, reservations, state::AppState},
     core::{
         model::Pod,
         plan::{Plan, Step},
         policy::Profile,
     },
     store::{Atomicity, Call, Change, Commit, Key, Outcome, Precondition, Refusal, Write},
-    wire::document::Document,
+    wire::{
+        document::Document,
+        reservation::{ReservationKind, Stored},
+    },
 };
 
 /// A plan, and what stores its pod first where that is not stored yet.
 pub(super) struct Order {
     pub(super) plan: Plan,
     pub(super) new: Vec<(Arc<Pod>, Change)>,
+}
+
+/// How orders are carried out.
+pub(super) struct Manner {
+    /// What judges the binds.
+    pub(super) profile: Arc<Profile>,
+    /// Nodes are reserved until then, and not bound.
+    pub(super) reserve_until: Option<String>,
 }
 
 /// What became of an order.
@@ -39,14 +50,14 @@ pub(super) enum Carried {
 pub(super) async fn carry_out(
     state: &AppState,
     cluster: &str,
-    profile: &Arc<Profile>,
+    manner: &Manner,
     orders: &[Order],
 ) -> Result<Vec<Carried>> {
     let mut binds = Call { writes: Vec::new(), atomicity: Atomicity::Each };
     let mut calls = Vec::new();
     let mut is_plain = Vec::with_capacity(orders.len());
     for order in orders {
-        let writes = writes(state, cluster, order).await?;
+        let writes = writes(state, cluster, manner, order).await?;
         let plain = writes.len() == 1;
         is_plain.push(plain);
         if plain {
@@ -59,7 +70,7 @@ pub(super) async fn carry_out(
     if with_binds {
         calls.push(binds);
     }
-    let commits = calls.into_iter().map(|call| commit(state, cluster, call, profile));
+    let commits = calls.into_iter().map(|call| commit(state, cluster, call, &manner.profile));
     let mut commits = try_join_all(commits).await?;
     let bound = if with_binds { commits.pop() } else { None };
     let revision = bound.as_ref().map_or(0, |commit| commit.revision);
@@ -100,7 +111,7 @@ fn of_bind(outcome: Outcome, revision: u64) -> Carried {
 }
 
 /// What the order writes, in order.
-async fn writes(state: &AppState, cluster: &str, order: &Order) -> Result<Vec<Write>> {
+async fn writes(state: &AppState, cluster: &str, manner: &Manner, order: &Order) -> Result<Vec<Write>> {
     let mut writes = Vec::with_capacity(order.new.len() + order.plan.steps.len());
     for (pod, change) in &order.new {
         writes.push(Write { key: key(pod)?, precondition: Precondition::absent(), change: change.clone() });
@@ -109,7 +120,14 @@ async fn writes(state: &AppState, cluster: &str, order: &Order) -> Result<Vec<Wr
         match step {
             Step::Evict(victim) => writes.push(of(victim, Change::Delete)?),
             Step::ClearNomination(waiting) => writes.extend(clear_nomination(state, cluster, waiting).await?),
-            Step::Bind(pod, node) => writes.push(of(pod, Change::Bind { node: node.to_string() })?),
+            Step::Bind(pod, node) => match &manner.reserve_until {
+                None => writes.push(of(pod, Change::Bind { node: node.to_string() })?),
+                Some(until) => {
+                    let kind = ReservationKind::Assumed;
+                    let stored = Stored { pod_uid: pod.uid.to_string(), kind, until: until.clone() };
+                    writes.extend(reservations::reserving(&pod.namespace, &pod.name, node, &stored)?.writes);
+                }
+            },
         }
     }
     Ok(writes)

@@ -29,13 +29,14 @@ use super::{
     error::{ApiError, Result},
     explain,
     extract::{JsonBytes, Query},
-    ground::{self, PolicyQuery},
+    ground::{self, FreshnessQuery, PolicyQuery},
     openapi::ScheduleErrors,
+    reservations::LONGEST_TTL_SECONDS,
     state::AppState,
 };
 use crate::{
     cluster::View,
-    core::batch,
+    core::{batch, model::Pod},
     wire::{
         decode,
         schedule::{ScheduleLine, ScheduleReport, ScheduleRequest},
@@ -58,7 +59,7 @@ const LINES_WAITING: usize = 1_024;
 ///
 /// With `Accept: application/x-ndjson` each pod is told in a line of its own as soon as it is bound, the summary in the
 /// last one.
-#[utoipa::path(post, path = "/schedule", operation_id = "schedulePods", tag = "decisions", params(PolicyQuery),
+#[utoipa::path(post, path = "/schedule", operation_id = "schedulePods", tag = "decisions", params(PolicyQuery, FreshnessQuery),
     request_body(content = ScheduleRequest, example = json!({
         "pods": [{"metadata": {"name": "web"}, "spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": "1"}}}]}}],
         "cluster": {"nodes": [{"metadata": {"name": "node-a"}, "status": {"allocatable": {"cpu": "4", "pods": "110"}}}]},
@@ -70,10 +71,12 @@ pub async fn schedule(
     State(state): State<AppState>,
     ClusterName(cluster): ClusterName,
     Query(query): Query<PolicyQuery>,
+    Query(fresh): Query<FreshnessQuery>,
     headers: HeaderMap,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
-    let view = ground::view(&state, &ClusterName(cluster.clone())).await?;
+    let ground = ground::stand(&state, &ClusterName(cluster.clone()), &fresh).await?;
+    let (ground_headers, view) = (ground.headers(), ground.view);
     let run = ground::compute(move || {
         let request = decode::from_slice(&body).map_err(|error| ApiError::BadRequest(error.to_string()))?;
         prepare(request, &query, state, cluster, &view)
@@ -82,7 +85,8 @@ pub async fn schedule(
     if !wants_lines(&headers) {
         let mut answers = Answers::collected();
         let summary = run.run(&mut answers).await?;
-        return Ok(Json(ScheduleReport { pods: answers.into_pods(), summary }).into_response());
+        let report = ScheduleReport { pods: answers.into_pods(), summary };
+        return Ok((ground_headers, Json(report)).into_response());
     }
     let (lines, mut written) = mpsc::channel(LINES_WAITING);
     tokio::spawn(async move {
@@ -98,7 +102,7 @@ pub async fn schedule(
     });
     let lines = futures_util::stream::poll_fn(move |context| written.poll_recv(context));
     let lines = futures_util::StreamExt::map(lines, Ok::<_, std::convert::Infallible>);
-    Ok(([(header::CONTENT_TYPE, NDJSON)], Body::from_stream(lines)).into_response())
+    Ok((ground_headers, [(header::CONTENT_TYPE, NDJSON)], Body::from_stream(lines)).into_response())
 }
 
 /// Whether the client asks for a line per pod.
@@ -122,11 +126,20 @@ fn prepare(
     if request.cluster.is_some() && !request.dry_run {
         return Err(ApiError::BadRequest("cluster: a cluster that comes with the request takes dryRun: true".into()));
     }
+    if let Some(seconds) = request.assume.filter(|seconds| !(1..=LONGEST_TTL_SECONDS).contains(seconds)) {
+        let message = format!("assume: Invalid value: {seconds}: must be 1 to {LONGEST_TTL_SECONDS}");
+        return Err(ApiError::BadRequest(message));
+    }
     let brought = request.cluster.as_ref().map(explain::brought_cluster).transpose()?;
     let snapshot = brought.unwrap_or_else(|| view.snapshot.clone());
-    let (tasks, settled) = pods::asked(&request, &snapshot)?;
+    let bound_to = |pod: &Pod| match &request.cluster {
+        Some(_) => pod.is_assigned(),
+        None => view.bound_to(&pod.namespace, &pod.name).is_some(),
+    };
+    let (tasks, settled) = pods::asked(&request, &snapshot, &bound_to)?;
     Ok(Run {
         options: batch::Options { seed: request.seed, preempt: request.preempt.unwrap_or(true), reuse: true },
+        assume: request.assume,
         dry_run: request.dry_run,
         all_or_nothing: request.all_or_nothing,
         suggestions: request.suggestions.unwrap_or(true),

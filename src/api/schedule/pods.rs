@@ -45,9 +45,13 @@ pub(super) fn kind() -> Result<&'static StoredKind> {
 }
 
 /// The pods to be scheduled, in their order, and the answers for those about which there is nothing to decide.
-pub(super) fn asked(request: &ScheduleRequest, snapshot: &Snapshot) -> Result<(Vec<Task>, Vec<(usize, ScheduledPod)>)> {
+pub(super) fn asked(
+    request: &ScheduleRequest,
+    snapshot: &Snapshot,
+    is_bound: &dyn Fn(&Pod) -> bool,
+) -> Result<(Vec<Task>, Vec<(usize, ScheduledPod)>)> {
     let by_query = request.selector.is_some() || request.namespace.is_some() || request.scheduler_name.is_some();
-    let mut asked = Asked { snapshot, tasks: Vec::new(), settled: Vec::new(), seen: HashSet::new(), next: 0 };
+    let mut asked = Asked { snapshot, is_bound, tasks: Vec::new(), settled: Vec::new(), seen: HashSet::new(), next: 0 };
     match (&request.pods, &request.pod_names, by_query) {
         (Some(pods), None, false) => asked.sent(pods)?,
         (None, Some(names), false) => names.iter().for_each(|name| asked.named(name)),
@@ -68,6 +72,8 @@ pub(super) fn asked(request: &ScheduleRequest, snapshot: &Snapshot) -> Result<(V
 
 struct Asked<'s> {
     snapshot: &'s Snapshot,
+    /// Whether a stored pod is on its node for good, and not by a reservation.
+    is_bound: &'s dyn Fn(&Pod) -> bool,
     tasks: Vec<Task>,
     settled: Vec<(usize, ScheduledPod)>,
     seen: HashSet<(Name, Name)>,
@@ -80,7 +86,7 @@ impl Asked<'_> {
         self.next += 1;
         if !self.seen.insert((pod.namespace.clone(), pod.name.clone())) {
             self.settled.push((index, failed(&pod.namespace, &pod.name, "the request names the pod twice".into())));
-        } else if pod.is_assigned() {
+        } else if pod.is_assigned() && (self.is_bound)(&pod) {
             self.settled.push((index, already_bound(&pod.namespace, &pod.name, &pod.node_name)));
         } else if pod.terminal || pod.terminating {
             let why = if pod.terminal { "has ended" } else { "is being deleted" };
@@ -108,7 +114,7 @@ impl Asked<'_> {
         let says = |asked: &Option<String>, said: &str| asked.as_deref().is_none_or(|asked| asked == said);
         let snapshot = self.snapshot;
         for pod in snapshot.pods() {
-            let waits = !(pod.is_assigned() || pod.terminal || pod.terminating);
+            let waits = !((pod.is_assigned() && (self.is_bound)(pod)) || pod.terminal || pod.terminating);
             let asked = says(&request.namespace, &pod.namespace) && says(&request.scheduler_name, &pod.scheduler_name);
             if waits && asked && selector.matches(&pod.labels) {
                 self.add(pod.clone(), None);

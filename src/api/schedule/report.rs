@@ -39,6 +39,7 @@ impl Answers {
     pub(super) async fn tell(&mut self, index: usize, pod: ScheduledPod) {
         let count = match pod.result {
             ScheduleResult::Bound | ScheduleResult::WouldBind => &mut self.counts.bound,
+            ScheduleResult::Assumed => &mut self.counts.assumed,
             ScheduleResult::AlreadyBound => &mut self.counts.already_bound,
             ScheduleResult::Unschedulable => &mut self.counts.unschedulable,
             ScheduleResult::NotAttempted => &mut self.counts.not_attempted,

@@ -9,7 +9,7 @@ use std::{
 use metrics::{counter, histogram};
 
 use super::{
-    commit::{Carried, Order, carry_out},
+    commit::{Carried, Manner, Order, carry_out},
     pods::{Task, already_bound, answer, failed},
     report::Answers,
 };
@@ -17,11 +17,12 @@ use crate::{
     api::{
         error::Result,
         ground::{self, Chosen},
+        reservations::lapsing_in,
         state::AppState,
     },
     core::{
         batch::{self, Batch, Placed, Placement},
-        model::Pod,
+        model::{Name, Pod},
         plan::Plan,
         policy::Profile,
         snapshot::Snapshot,
@@ -50,6 +51,8 @@ pub(super) struct Run {
     pub(super) cluster: Arc<str>,
     pub(super) chosen: Chosen,
     pub(super) options: batch::Options,
+    /// For how many seconds nodes are reserved instead of bound.
+    pub(super) assume: Option<u32>,
     pub(super) dry_run: bool,
     pub(super) all_or_nothing: bool,
     pub(super) suggestions: bool,
@@ -66,6 +69,8 @@ type Batched = Batch<Arc<Profile>>;
 /// What was decided for a pod.
 enum Decided {
     AlreadyOn(String),
+    /// It is not stored any more.
+    Gone,
     Placed(Placed),
     Unschedulable(String),
 }
@@ -117,6 +122,7 @@ impl Run {
                         let told = already_bound(&task.pod.namespace, &task.pod.name, &node);
                         answers.tell(task.index, told).await;
                     }
+                    Decided::Gone => answers.tell(task.index, gone(&task.pod)).await,
                 }
             }
             if self.dry_run {
@@ -147,7 +153,7 @@ impl Run {
             new: task.new.iter().map(|change| (task.pod.clone(), change.clone())).collect(),
         };
         let orders: Vec<Order> = placed.iter().map(order).collect();
-        let carried = carry_out(&self.state, &self.cluster, self.chosen.profile(), &orders).await?;
+        let carried = carry_out(&self.state, &self.cluster, &self.manner()?, &orders).await?;
         let view = ground::view(&self.state, &crate::api::cluster::ClusterName(self.cluster.clone())).await?;
         let mut again = Vec::new();
         for ((mut task, there), carried) in placed.into_iter().zip(carried) {
@@ -159,7 +165,7 @@ impl Run {
                     self.told(&pod, &there)
                 }
                 Carried::AlreadyOn(node) => already_bound(&pod.namespace, &pod.name, &node),
-                Carried::Gone => failed(&pod.namespace, &pod.name, format!("pods {:?} not found", &*pod.name)),
+                Carried::Gone => gone(&pod),
                 Carried::Stale if task.stale + 1 < ATTEMPTS => {
                     task.stale += 1;
                     // Somebody else has stored a pod of this name: theirs counts.
@@ -185,7 +191,7 @@ impl Run {
         for _ in 0..ATTEMPTS {
             let (batch, decided) = decide(self.batch(), tasks, &self.chosen).await?;
             let revision = batch.revision();
-            let fits = decided.iter().all(|(_, decided)| !matches!(decided, Decided::Unschedulable(_)));
+            let fits = decided.iter().all(|(_, decided)| !matches!(decided, Decided::Unschedulable(_) | Decided::Gone));
             if !fits {
                 return Ok((batch, self.hold_back(decided, answers).await, revision));
             }
@@ -198,7 +204,7 @@ impl Run {
                 self.tell_all(decided, answers).await;
                 return Ok((batch, Vec::new(), revision));
             }
-            let carried = carry_out(&self.state, &self.cluster, self.chosen.profile(), &[order]).await?;
+            let carried = carry_out(&self.state, &self.cluster, &self.manner()?, &[order]).await?;
             if let Some(Carried::Out(revision)) = carried.first() {
                 self.tell_all(decided, answers).await;
                 return Ok((batch, Vec::new(), *revision));
@@ -227,6 +233,7 @@ impl Run {
                     continue;
                 }
                 Decided::AlreadyOn(node) => already_bound(&pod.namespace, &pod.name, &node),
+                Decided::Gone => gone(pod),
                 Decided::Placed(there) => ScheduledPod {
                     message: Some(format!("it would fit on {}, but others of the request fit nowhere", there.node)),
                     ..answer(&pod.namespace, &pod.name, ScheduleResult::NotAttempted)
@@ -249,6 +256,7 @@ impl Run {
                 }
                 Decided::AlreadyOn(node) => already_bound(&pod.namespace, &pod.name, &node),
                 Decided::Unschedulable(message) => failed(&pod.namespace, &pod.name, message),
+                Decided::Gone => gone(pod),
             };
             answers.tell(task.index, told).await;
         }
@@ -274,6 +282,11 @@ impl Run {
         Ok(())
     }
 
+    fn manner(&self) -> Result<Manner> {
+        let reserve_until = self.assume.map(lapsing_in).transpose()?;
+        Ok(Manner { profile: self.chosen.profile().clone(), reserve_until })
+    }
+
     fn batch(&self) -> Batched {
         Batch::new(self.chosen.profile().clone(), self.snapshot.clone(), self.options)
     }
@@ -293,7 +306,11 @@ impl Run {
     }
 
     fn told(&self, pod: &Pod, there: &Placed) -> ScheduledPod {
-        let result = if self.dry_run { ScheduleResult::WouldBind } else { ScheduleResult::Bound };
+        let result = match self.assume {
+            _ if self.dry_run => ScheduleResult::WouldBind,
+            Some(_) => ScheduleResult::Assumed,
+            None => ScheduleResult::Bound,
+        };
         let priority = |index: usize| self.chosen.profile().priorities.get(index);
         let level = |index| Some(DecidingLevel { level: index + 1, priority: priority(index)?.name.to_string() });
         let preempted = !there.victims.is_empty();
@@ -321,6 +338,10 @@ impl Run {
     }
 }
 
+fn gone(pod: &Pod) -> ScheduledPod {
+    failed(&pod.namespace, &pod.name, format!("pods {:?} not found", &*pod.name))
+}
+
 /// Everything that a gang asks for in one plan: its new pods are stored first, its binds stand last.
 fn gang(decided: &[(Task, Decided)], revision: u64) -> Order {
     let mut order = Order { plan: Plan { revision, steps: Vec::new() }, new: Vec::new() };
@@ -337,12 +358,25 @@ async fn decide(mut batch: Batched, chunk: Vec<Task>, chosen: &Chosen) -> Result
     let profile = chosen.used().name;
     ground::compute(move || {
         let mut decided = Vec::with_capacity(chunk.len());
-        for task in chunk {
+        for mut task in chunk {
             let stored = batch.snapshot().pod(&task.pod.namespace, &task.pod.name);
-            if let Some(stored) = stored.filter(|stored| stored.is_assigned()) {
-                let node = stored.node_name.to_string();
-                decided.push((task, Decided::AlreadyOn(node)));
+            let known = match stored {
+                Some(stored) if stored.uid != task.pod.uid && task.new.is_none() => Some(Decided::Gone),
+                None if task.new.is_none() => Some(Decided::Gone),
+                // Its node is reserved for it: the bind only makes that a fact.
+                Some(stored) if stored.is_assigned() && task.pod.is_assigned() => {
+                    Some(Decided::Placed(Placed { node: stored.node_name.clone(), ..Placed::default() }))
+                }
+                Some(stored) if stored.is_assigned() => Some(Decided::AlreadyOn(stored.node_name.to_string())),
+                _ => None,
+            };
+            if let Some(known) = known {
+                decided.push((task, known));
                 continue;
+            }
+            if task.pod.is_assigned() {
+                // What was reserved for it has lapsed.
+                task.pod = Arc::new(Pod { node_name: Name::default(), ..(*task.pod).clone() });
             }
             let start = Instant::now();
             let placement = batch.place(&task.pod);
