@@ -62,7 +62,8 @@ pub struct ExplainRequest {
 /// The whole decision: every node by every predicate (verdict and reasons) and every priority (score and weight), the
 /// totals, the ranks, the node chosen and kube-scheduler's own message; over the stored cluster, or over one that comes
 /// with the request. Of nodes with equal totals the one with the lower hash of seed, pod and node name ranks first, so
-/// the same question always has the same answer.
+/// the same question always has the same answer. Under a decision tree (`scoring.strategy: Lexicographic`) it names the
+/// level that decided, and for each node the one at which it fell behind the best.
 #[utoipa::path(post, path = "/explain", operation_id = "explainPod", tag = "decisions", params(PolicyQuery),
     request_body(content = ExplainRequest, example = json!({
         "pod": {"metadata": {"name": "web"}, "spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": "1"}}}]}},

@@ -73,7 +73,8 @@ pub async fn filter(
 /// How good each node is for a pod
 ///
 /// kube-scheduler's extender verb `prioritize`. The candidates are taken to fit; their totals are spread over 0..10 (or
-/// over the policy's `scoring.extenderMaxScore`): the best gets the highest score, the worst 0. Nothing is changed.
+/// over the policy's `scoring.extenderMaxScore`): the best gets the highest score, the worst 0. Of more groups than there
+/// are numbers, under `Lexicographic`, the best have a number each and the rest 0. Nothing is changed.
 #[utoipa::path(post, path = "/prioritize", operation_id = "prioritizeNodes", tag = "extender", params(PolicyQuery),
     request_body(content = ExtenderArgs<'_>, example = json!({
         "Pod": {"metadata": {"name": "web", "namespace": "default"}, "spec": {"containers": [{"name": "main"}]}},
@@ -217,8 +218,8 @@ fn prioritized(pod: &Pod, candidates: &Candidates<'_>, view: &View, profile: &Pr
     let asked = Asked::new(profile.release, &view.snapshot, pod, candidates);
     let cycle = Cycle::prepare(profile, pod, &asked.snapshot);
     let known: Vec<Arc<NodeInfo>> = asked.nodes.iter().flatten().cloned().collect();
-    let totals = cycle.totals(&cycle.scores(&known), known.len());
-    let mut scores = cycle::spread_over(&totals, profile.extender_max_score).into_iter();
+    let ranking = cycle.rank(&cycle.scores(&known), known.len());
+    let mut scores = ranking.extender_scores(profile.extender_max_score).into_iter();
     histogram!(telemetry::NODES_EVALUATED).record(asked.nodes.len() as f64);
     let score = |node: &Option<_>| node.as_ref().and_then(|_| scores.next()).unwrap_or(0);
     let scores: Vec<i64> = asked.nodes.iter().map(score).collect();

@@ -6,12 +6,13 @@
 //! Source: `pkg/scheduler/core/generic_scheduler.go` (`Schedule`, `selectHost`; 1.34: `pkg/scheduler/schedule_one.go`),
 //! `pkg/scheduler/framework/types.go` (`FitError`).
 
-use std::{borrow::Cow, cmp::Reverse, collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use super::{
     model::{Name, Pod},
     policy::{ActivePredicate, ActivePriority, Combination, Profile},
     predicates::Demand,
+    ranking::Ranking,
     rule::Release,
     snapshot::{NodeInfo, Snapshot},
     verdict::{Reason, Verdict},
@@ -91,20 +92,15 @@ impl<'p: 's, 's> Cycle<'p, 's> {
         self.profile.priorities.iter().map(score).collect()
     }
 
-    /// What each of `count` candidates comes to when the scores are combined. Without any priority all come to 1.
-    pub fn totals(&self, scores: &[PriorityScores<'_>], count: usize) -> Vec<i64> {
-        match self.profile.combination {
-            Combination::WeightedSum if scores.is_empty() => vec![1; count],
-            Combination::WeightedSum => {
-                let mut totals = vec![0_i64; count];
-                for PriorityScores { priority, scores } in scores {
-                    for (total, score) in totals.iter_mut().zip(scores) {
-                        *total = total.saturating_add(score.saturating_mul(priority.weight));
-                    }
-                }
-                totals
-            }
-        }
+    /// The order of the `count` candidates by these scores of them, as the profile combines scores.
+    pub fn rank(&self, scores: &[PriorityScores<'_>], count: usize) -> Ranking {
+        Ranking::new(self.profile, scores, count)
+    }
+
+    /// The level of that index, from 0, where the profile's priorities are levels.
+    pub fn level(&self, index: usize) -> Option<Level<'p>> {
+        let priority = self.profile.priorities.get(index)?;
+        Some(Level { number: index + 1, priority })
     }
 }
 
@@ -118,12 +114,26 @@ impl Demand<'_> {
     }
 }
 
+/// A level of a decision tree.
+#[derive(Clone, Copy)]
+pub struct Level<'a> {
+    /// Its place, 1 being the most important.
+    pub number: usize,
+    /// The priority asked there.
+    pub priority: &'a ActivePriority,
+}
+
 /// The whole decision for one pod: every node's every verdict and score.
 pub struct Decision<'a> {
     /// All nodes, in order of their names.
     pub nodes: Vec<NodeDecision<'a>>,
+    /// How the scores were combined.
+    pub combination: Combination,
     /// The best node's name; `None` where the pod fits nowhere.
     pub selected: Option<Name>,
+    /// The level that parted the best node from the next best; `None` where they tie, where only one fits, and always
+    /// under a weighted sum.
+    pub decided_by: Option<Level<'a>>,
     /// Where the pod would go or, where it fits nowhere, kube-scheduler's own sentence.
     pub message: String,
 }
@@ -136,10 +146,13 @@ pub struct NodeDecision<'a> {
     pub verdicts: Vec<PredicateVerdict<'a>>,
     /// What each priority says; empty where the node does not fit.
     pub scores: Vec<(&'a ActivePriority, i64)>,
-    /// The scores combined; 0 where the node does not fit.
+    /// The scores combined ([`Ranking::totals`]); 0 where the node does not fit.
     pub total: i64,
     /// The node's place among those that fit, 1 being the best; `None` where it does not fit.
     pub rank: Option<usize>,
+    /// The level at which the node fell behind the best; `None` for the best, for those that tie with it, where the node
+    /// does not fit, and always under a weighted sum.
+    pub lost_at: Option<Level<'a>>,
 }
 
 impl NodeDecision<'_> {
@@ -162,26 +175,26 @@ pub fn decide<'a>(profile: &'a Profile, pod: &Pod, snapshot: &Snapshot, seed: u6
             scores: Vec::new(),
             total: 0,
             rank: None,
+            lost_at: None,
         })
         .collect();
 
     let (fitting, candidates): (Vec<usize>, Vec<Arc<NodeInfo>>) =
         nodes.iter().enumerate().filter(|(_, n)| n.fits()).map(|(i, n)| (i, n.node.clone())).unzip();
     let scores = cycle.scores(&candidates);
-    let totals = cycle.totals(&scores, candidates.len());
-    for (column, total) in totals.iter().enumerate() {
-        let node = &mut nodes[fitting[column]];
-        node.total = *total;
-        node.scores = scores.iter().map(|p| (p.priority, p.scores[column])).collect();
-    }
-    let mut order: Vec<usize> = (0..candidates.len()).collect();
-    order.sort_by_cached_key(|column| {
-        let name = candidates[*column].name();
-        (Reverse(totals[*column]), tie_break(seed, pod, name), name.clone())
+    let ranking = cycle.rank(&scores, candidates.len());
+    let order = ranking.order(|column| {
+        let name = candidates[column].name();
+        (tie_break(seed, pod, name), name.clone())
     });
     for (place, column) in order.iter().enumerate() {
-        nodes[fitting[*column]].rank = Some(place + 1);
+        let node = &mut nodes[fitting[*column]];
+        node.total = ranking.totals()[*column];
+        node.rank = Some(place + 1);
+        node.scores = scores.iter().map(|p| (p.priority, p.scores[*column])).collect();
+        node.lost_at = ranking.lost_at(*column).and_then(|level| cycle.level(level));
     }
+    let decided_by = ranking.decided_at().and_then(|level| cycle.level(level));
     let selected = order.first().map(|column| candidates[*column].name().clone());
     let message = match &selected {
         Some(node) => {
@@ -190,7 +203,7 @@ pub fn decide<'a>(profile: &'a Profile, pod: &Pod, snapshot: &Snapshot, seed: u6
         }
         None => fit_error(profile, &nodes, cycle.rejection()),
     };
-    Decision { nodes, selected, message }
+    Decision { nodes, combination: profile.combination, selected, decided_by, message }
 }
 
 /// Among nodes of equal total the one with the smallest value is the better. It depends on the seed, the pod and the
@@ -227,22 +240,6 @@ fn fit_error(profile: &Profile, nodes: &[NodeDecision<'_>], rejection: Option<Pr
     let mut told: Vec<String> = counts.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
     told.sort();
     format!("0/{} nodes are available: {}.", nodes.len(), told.join(", "))
-}
-
-/// Totals as whole numbers from 0 to `max`, for clients that read a score in that range: the highest becomes `max`, the
-/// lowest 0, the rest stand where they stand between the two, rounded to the nearest. Where all are equal all become
-/// `max`. Order is kept, but totals closer than a `max`-th of the spread may come to the same number.
-pub fn spread_over(totals: &[i64], max: i64) -> Vec<i64> {
-    let (Some(lowest), Some(highest)) = (totals.iter().min(), totals.iter().max()) else { return Vec::new() };
-    let spread = i128::from(*highest) - i128::from(*lowest);
-    let place = |total: &i64| {
-        if spread == 0 {
-            return max;
-        }
-        let above = i128::from(*total) - i128::from(*lowest);
-        ((above * i128::from(max) * 2 + spread) / (spread * 2)) as i64
-    };
-    totals.iter().map(place).collect()
 }
 
 /// The snapshot as kube-scheduler would see it while it decides for this pod: without the pod itself, should it be
@@ -315,20 +312,6 @@ mod tests {
             8_688_428_415_103_611_140,
             "a public contract: do not change"
         );
-    }
-
-    #[test]
-    fn totals_are_spread_over_the_range_asked_for() {
-        // 612 is the lowest, 712 the highest: 637 is 25/100 of the way, 2.5 → 3.
-        assert_eq!(spread_over(&[612, 712, 637, 613], 10), [0, 10, 3, 0]);
-        assert_eq!(
-            spread_over(&[1_000_612, 1_000_712], 10),
-            [0, 10],
-            "a weight that all share does not flatten the rest"
-        );
-        assert_eq!(spread_over(&[5, 5], 10), [10, 10]);
-        assert_eq!(spread_over(&[], 10), [0_i64; 0]);
-        assert_eq!(spread_over(&[i64::MIN, i64::MAX, 0], 100), [0, 100, 50]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod model;
 pub mod policy;
 pub mod predicates;
 pub mod priorities;
+pub mod ranking;
 pub mod rule;
 pub mod snapshot;
 mod spreading;

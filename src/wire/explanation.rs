@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::core::{
-    cycle::{Decision, NodeDecision},
+    cycle::{Decision, Level, NodeDecision},
     model::Pod,
+    policy::{ActivePriority, Combination},
 };
 
 /// The whole decision for one pod: where it can run, where best, and why.
@@ -19,6 +20,11 @@ pub struct Explanation {
     /// The best node; absent where the pod fits nowhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selected: Option<String>,
+    /// The level of a decision tree that parted the best node from the next best. Absent where the two tie on every
+    /// level, so that the hash of seed, pod and node name decides, where only one node fits, and under `WeightedSum`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub decided_by: Option<DecidingLevel>,
     /// Where the pod would go or, where it fits nowhere, kube-scheduler's own sentence, as in
     /// `0/5 nodes are available: 5 Insufficient cpu.`
     pub message: String,
@@ -28,6 +34,23 @@ pub struct Explanation {
     pub snapshot_revision: u64,
     /// The seed that breaks ties.
     pub seed: u64,
+}
+
+/// A level of a decision tree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DecidingLevel {
+    /// Its place, 1 being the most important.
+    #[schema(example = 1)]
+    pub level: usize,
+    /// The priority asked there, by the name the policy called it.
+    #[schema(example = "NodeAffinityPriority")]
+    pub priority: String,
+}
+
+impl From<&Level<'_>> for DecidingLevel {
+    fn from(level: &Level<'_>) -> Self {
+        Self { level: level.number, priority: level.priority.name.to_string() }
+    }
 }
 
 /// A pod's namespace and name.
@@ -53,19 +76,26 @@ pub struct PolicyUsed {
 
 /// A decision's part about one node.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct NodeExplanation {
     /// The node's name.
     pub name: String,
     /// Whether the pod can run there.
     pub fits: bool,
-    /// Its scores combined; 0 where it does not fit.
+    /// Its scores combined: the higher the better, and equal totals tie. Under `WeightedSum` Σ score × weight; under
+    /// `Lexicographic` how many groups of equal nodes stand behind its own. 0 where it does not fit.
     pub total: i64,
     /// Its place among the nodes that fit, 1 being the best.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rank: Option<usize>,
+    /// The level of a decision tree at which it fell behind the best node. Absent for the best and for those that tie
+    /// with it on every level, and under `WeightedSum`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub lost_at: Option<DecidingLevel>,
     /// What every predicate says, in order of evaluation.
     pub verdicts: Vec<VerdictExplanation>,
-    /// What every priority says; empty where it does not fit.
+    /// What every priority says, under `Lexicographic` in order of importance; empty where it does not fit.
     pub scores: Vec<ScoreExplanation>,
 }
 
@@ -100,8 +130,12 @@ pub struct ScoreExplanation {
     pub plugin: String,
     /// 0..=100, before the weight.
     pub score: i64,
-    /// What the score is multiplied by.
+    /// What the score is multiplied by; 1 under `Lexicographic`.
     pub weight: i64,
+    /// How far below the best a score may be and still tie with it; only under `Lexicographic`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 0, maximum = 100)]
+    pub tolerance: Option<i64>,
 }
 
 impl Explanation {
@@ -109,8 +143,9 @@ impl Explanation {
     pub fn new(pod: &Pod, decision: &Decision<'_>, policy: PolicyUsed, snapshot_revision: u64, seed: u64) -> Self {
         Self {
             pod: PodName { namespace: pod.namespace.to_string(), name: pod.name.to_string() },
-            nodes: decision.nodes.iter().map(NodeExplanation::new).collect(),
+            nodes: decision.nodes.iter().map(|node| NodeExplanation::new(node, decision.combination)).collect(),
             selected: decision.selected.as_ref().map(ToString::to_string),
+            decided_by: decision.decided_by.as_ref().map(DecidingLevel::from),
             message: decision.message.clone(),
             policy,
             snapshot_revision,
@@ -120,24 +155,26 @@ impl Explanation {
 }
 
 impl NodeExplanation {
-    fn new(decision: &NodeDecision<'_>) -> Self {
+    fn new(decision: &NodeDecision<'_>, combination: Combination) -> Self {
         let verdict = |v: &crate::core::cycle::PredicateVerdict<'_>| VerdictExplanation {
             predicate: v.predicate.name.to_string(),
             plugin: v.predicate.plugin.to_string(),
             verdict: VerdictCode::from(&v.verdict),
             reasons: v.verdict.reasons().iter().map(ToString::to_string).collect(),
         };
-        let score = |(priority, score): &(&crate::core::policy::ActivePriority, i64)| ScoreExplanation {
+        let score = |(priority, score): &(&ActivePriority, i64)| ScoreExplanation {
             priority: priority.name.to_string(),
             plugin: priority.plugin.to_string(),
             score: *score,
             weight: priority.weight,
+            tolerance: (combination == Combination::Lexicographic).then_some(priority.tolerance),
         };
         Self {
             name: decision.node.name().to_string(),
             fits: decision.fits(),
             total: decision.total,
             rank: decision.rank,
+            lost_at: decision.lost_at.as_ref().map(DecidingLevel::from),
             verdicts: decision.verdicts.iter().map(verdict).collect(),
             scores: decision.scores.iter().map(score).collect(),
         }
