@@ -56,9 +56,10 @@ impl Ranking {
     }
 
     /// The first column of [`Self::order`], without sorting; `None` without candidates.
-    pub fn best<K: Ord>(&self, tie_break: impl FnMut(&usize) -> K) -> Option<usize> {
+    pub fn best<K: Ord>(&self, mut tie_break: impl FnMut(usize) -> K) -> Option<usize> {
         let highest = self.totals.iter().max()?;
-        (0..self.totals.len()).filter(|column| self.totals[*column] == *highest).min_by_key(tie_break)
+        let best = (0..self.totals.len()).filter(|column| self.totals[*column] == *highest);
+        best.min_by_key(|column| tie_break(*column))
     }
 
     /// The level, from 0, at which a candidate fell behind the best; `None` for the best and those that tie with it, and
@@ -177,7 +178,7 @@ mod tests {
         let ranking = ranked(&[(0, vec![90, 90, 80, 80]), (0, vec![1, 0, 50, 100])]);
         assert_eq!(ranking.totals(), [3, 2, 0, 1]);
         assert_eq!((0..4).map(|c| ranking.lost_at(c)).collect::<Vec<_>>(), [None, Some(1), Some(0), Some(0)]);
-        assert_eq!((ranking.decided_at(), ranking.best(|column| *column)), (Some(1), Some(0)));
+        assert_eq!((ranking.decided_at(), ranking.best(|column| column)), (Some(1), Some(0)));
         assert_eq!(ranking.order(|column| column), [0, 1, 3, 2]);
     }
 
@@ -199,7 +200,7 @@ mod tests {
         for levels in [vec![], vec![(0, vec![])]] {
             let ranking = ranked(&levels);
             assert_eq!((ranking.totals(), ranking.decided_at(), ranking.lost_at(0)), (&[][..], None, None));
-            assert_eq!((ranking.best(|column| *column), ranking.extender_scores(10)), (None, vec![]));
+            assert_eq!((ranking.best(|column| column), ranking.extender_scores(10)), (None, vec![]));
         }
         assert_eq!(by_levels(std::iter::empty(), 2).totals(), [0, 0], "without a level all tie");
         assert_eq!(weighted_sum(std::iter::empty(), 2), [1, 1]);
@@ -285,7 +286,7 @@ mod tests {
                 prop_assert_eq!(one.lost_at(*column), other.lost_at(place));
             }
             prop_assert_eq!(one.decided_at(), other.decided_at());
-            prop_assert_eq!(one.best(|c| *c).map(|c| one.totals()[c]), other.best(|c| *c).map(|c| other.totals()[c]));
+            prop_assert_eq!(one.best(|c| c).map(|c| one.totals()[c]), other.best(|c| c).map(|c| other.totals()[c]));
         }
 
         #[test]
@@ -296,7 +297,7 @@ mod tests {
             numbers.dedup();
             prop_assert_eq!(&numbers, &(0..numbers.len() as i64).collect::<Vec<_>>());
             let order = ranking.order(|column| column);
-            prop_assert_eq!(ranking.best(|column| *column), order.first().copied());
+            prop_assert_eq!(ranking.best(|column| column), order.first().copied());
             prop_assert_eq!(ranking.decided_at(), order.get(1).and_then(|next| ranking.lost_at(*next)));
             for (column, total) in ranking.totals().iter().enumerate() {
                 prop_assert_eq!(ranking.lost_at(column).is_none(), *total == ranking.totals()[order[0]]);

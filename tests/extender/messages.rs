@@ -182,31 +182,34 @@ async fn scores_are_spread_over_what_the_policy_says() {
 
 #[tokio::test]
 async fn a_decision_tree_answers_its_order_and_who_decided() {
-    let text = json!({"kind": "Policy", "scoring": {"strategy": "Lexicographic", "levels": [
-        {"priority": "NodePreferAvoidPodsPriority"}, {"priority": "LeastRequestedPriority"}]}});
-    let tree = json!({"metadata": {"name": "tree"}, "revision": 1, "createdAt": "2026-01-01T00:00:00Z",
-        "text": text.to_string()});
-    let names: Vec<String> = (10..30).map(|cpu| format!("c{cpu}")).collect();
-    let nodes = (10..30).map(|cpu| ("nodes", node(&format!("c{cpu}"), cpu.to_string(), "8Gi")));
-    let policy = ("policies.podberth.io", tree);
-    let server = Server::with(&nodes.chain([policy]).collect::<Vec<_>>()).await;
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    // The more CPU, the more is left: (c−2)·100/c of 10, 11, …, 29 differ by 2 at first and by less at the end, so that
-    // with memory's 97 some means come out equal. There are more groups than ten.
+    let tree = |name: &str, max: i64| {
+        let text = json!({"kind": "Policy", "scoring": {"strategy": "Lexicographic", "extenderMaxScore": max, "levels": [
+            {"priority": "NodePreferAvoidPodsPriority"}, {"priority": "LeastRequestedPriority"}]}});
+        json!({"metadata": {"name": name}, "revision": 1, "createdAt": "2026-01-01T00:00:00Z", "text": text.to_string()})
+    };
+    let policies = [("ten", 10), ("three", 3)].map(|(name, max)| ("policies.podberth.io", tree(name, max)));
+    let names = ["10", "11", "12", "14", "16", "19", "23", "29"];
+    let nodes = names.map(|cpu| ("nodes", node(cpu, cpu, "8Gi")));
+    let server = Server::with(&[&nodes[..], &policies[..]].concat()).await;
+    // Nobody is to be avoided. The mean of (c−2)·100/c of CPU, 80 81 83 85 87 89 91 93, and memory's 97: 88 to 95, eight
+    // groups, 10/7 apart: 0, 1.4, 2.9, 4.3, 5.7, 7.1, 8.6, 10.
     let request = by_names(&pod("web", "2", ""), &names);
-    let scores = prioritized(&request, &server.post("/prioritize?policy=tree", request.clone()).await, 10);
-    let scores: Vec<i64> = scores.into_iter().map(|(_, score)| score).collect();
-    assert!(scores.is_sorted(), "{scores:?}");
-    assert_eq!((scores[0], scores[19]), (0, 10));
+    let scores = async |policy: &str, max| {
+        let reply = server.post(&format!("/prioritize?policy={policy}"), request.clone()).await;
+        prioritized(&request, &reply, max).into_iter().map(|(_, score)| score).collect::<Vec<_>>()
+    };
+    assert_eq!(scores("ten", 10).await, [0, 1, 3, 4, 6, 7, 9, 10]);
+    assert_eq!(scores("three", 3).await, [0, 0, 0, 0, 0, 1, 2, 3], "the best keep a number each");
 
     let question = json!({"pod": pod("web", "2", "")}).to_string();
-    let explained = server.post("/explain?policy=tree", question).await.json();
+    let explained = server.post("/explain?policy=ten", question.clone()).await.json();
     let level = json!({"level": 2, "priority": "LeastRequestedPriority"});
-    let lost: Vec<&Value> = explained["nodes"].as_array().expect("nodes").iter().map(|n| &n["lostAt"]).collect();
-    let best = explained["nodes"].as_array().expect("nodes").iter().filter(|n| n["total"] == 0).count();
-    assert!(best >= 1 && lost[..10].iter().all(|lost| **lost == level), "{explained:#}");
-    assert!(lost[19].is_null(), "the best lost nowhere");
-    let summed = server.post("/explain", json!({"pod": pod("web", "2", "")}).to_string()).await.json();
+    assert_eq!((&explained["selected"], &explained["decidedBy"]), (&json!("29"), &level));
+    for (place, node) in explained["nodes"].as_array().expect("nodes").iter().enumerate() {
+        let lost = if place == 7 { &Value::Null } else { &level };
+        assert_eq!((&node["total"], &node["lostAt"]), (&json!(place), lost), "{node}");
+    }
+    let summed = server.post("/explain", question).await.json();
     assert!(summed.get("decidedBy").is_none() && summed["nodes"][0].get("lostAt").is_none());
     assert!(summed["nodes"][0]["scores"][0].get("tolerance").is_none());
 }
