@@ -60,7 +60,9 @@ pub async fn replace(
     }
     let ttl = ttl_seconds.unwrap_or(TTL_SECONDS);
     if !(1..=LONGEST_TTL_SECONDS).contains(&ttl) {
-        return Err(ApiError::BadRequest(format!("ttlSeconds: Invalid value: {ttl}: must be 1 to {LONGEST_TTL_SECONDS}")));
+        return Err(ApiError::BadRequest(format!(
+            "ttlSeconds: Invalid value: {ttl}: must be 1 to {LONGEST_TTL_SECONDS}"
+        )));
     }
     let view = ground::view(&state, &cluster).await?;
     let pod = view.snapshot.pod(&namespace, &name);

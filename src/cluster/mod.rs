@@ -132,7 +132,8 @@ impl Clusters {
         let mut expired = 0;
         for cluster in self.store.clusters().await? {
             let reservations = self.store.list(&cluster, &ListQuery::all(reservation::KIND)).await?.items;
-            let lapsed = reservations.into_iter().filter(|r| Stored::parse(&r.body).map_or(true, |s| s.has_lapsed(now)));
+            let lapsed =
+                reservations.into_iter().filter(|r| Stored::parse(&r.body).map_or(true, |s| s.has_lapsed(now)));
             let delete = |record: crate::store::Record| Write {
                 precondition: Precondition::revision(record.revision),
                 key: record.key,

@@ -401,9 +401,7 @@ async fn while_the_database_is_away_nobody_waits_and_it_needs_no_restart() {
     assert_eq!(kept.view().snapshot.pod_count(), 1, "the snapshot stays");
     let synced = kept.progress().synced;
     store.away.store(false, Ordering::SeqCst);
-    while kept.progress().synced == synced {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    until(|| kept.progress().synced != synced).await;
     commit(&clusters, each(vec![bind("a", "n")])).await;
 }
 
@@ -444,7 +442,10 @@ async fn a_reserved_node_is_taken_until_the_reservation_is_gone() {
     assert!(!again.outcomes.iter().any(|o| matches!(o, Outcome::Refused(_))), "a pod is not in its own way");
 
     let view = || clusters.followed(CLUSTER).expect("it is kept").view();
-    assert_eq!((view().bound_to("shop", "a"), &*view().snapshot.pod("shop", "a").expect("a pod").node_name), (None, "n"));
+    assert_eq!(
+        (view().bound_to("shop", "a"), &*view().snapshot.pod("shop", "a").expect("a pod").node_name),
+        (None, "n")
+    );
     commit(&clusters, each(vec![bind("b", "n")])).await;
     assert_eq!(view().bound_to("shop", "b"), Some("n"));
     commit(&clusters, each(vec![write("pods", "shop", "c", Change::Delete)])).await;
