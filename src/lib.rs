@@ -8,6 +8,9 @@
 //! *A decision*: request → parse → one snapshot taken at the door → the pure [`core::cycle`] → reply.
 //! No SQL on this way, and no lock held while computing.
 //!
+//! *A change*: HTTP → the cluster's keeper, which takes what is queued as one transaction of the [`store`] and judges
+//! every bind by the whole filter on the state that it is written to → published, then answered.
+//!
 //! # Code map
 //!
 //! | room | what lives there | must never |
@@ -15,7 +18,7 @@
 //! | [`core`] | the scheduler: model, snapshot, predicates, priorities, policy, cycle | do I/O, read a clock, draw chance, know HTTP or SQL |
 //! | [`wire`] | the outside world's JSON and YAML ⇄ core | do I/O, decide |
 //! | [`store`] | durable documents and revisions; the only SQL | know scheduling |
-//! | [`cluster`] | the live cache: change feed in, snapshots out | know SQL, HTTP |
+//! | [`cluster`] | the live cache: change feed in, snapshots out; commits what was decided | know SQL, HTTP |
 //! | [`api`] | HTTP: one list of routes, a file per resource | know SQL |
 //! | [`app`] | composition root: the only file that may import everything | |
 //! | [`commands`] | what the command line does besides serving | know SQL |

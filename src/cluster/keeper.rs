@@ -263,3 +263,6 @@ fn word(refusal: &Refusal) -> &'static str {
         Refusal::NotAttempted => "NotAttempted",
     }
 }
+
+#[cfg(test)]
+mod tests;
