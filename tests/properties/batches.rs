@@ -65,8 +65,6 @@ fn nothing_is_promised_twice(snapshot: &Snapshot, placed: &BTreeSet<Name>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
-
     #[test]
     fn a_batch_is_its_pods_one_by_one(objects in objects(), queue in queue(), seed in 0_u64..4) {
         let snapshot: Snapshot = objects.into_iter().collect();

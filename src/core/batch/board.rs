@@ -199,7 +199,7 @@ impl Board {
         });
         let ranking = Ranking::new(profile, &scores.collect::<Vec<_>>(), places.len());
         let nominated = nominated.and_then(|place| places.binary_search(&place).ok());
-        let column = nominated.or_else(|| ranking.best(|column| key(places[*column])))?;
+        let column = nominated.or_else(|| ranking.best(|column| key(places[column])))?;
         Some(Best { place: places[column], total: ranking.totals()[column], decided_at: ranking.decided_at() })
     }
 
