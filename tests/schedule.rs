@@ -227,7 +227,7 @@ async fn what_cannot_be_asked_is_refused() {
         (json!({"pods": [pod("a", "1"), {"kind": "Node"}]}), 422, "pods[1].kind: Invalid value: \"Node\": must be Pod"),
         (json!({"pods": [3]}), 422, "pods[0]"),
         (
-            json!({"pods": [{"metadata": {"name": "p"}, "spec": {"nodeName": "a"}}]}),
+            json!({"pods": [{"metadata": {"name": "p"}, "spec": {"nodeName": "a", "containers": [{"name": "c"}]}}]}),
             422,
             "pods[0].spec.nodeName: Forbidden",
         ),
