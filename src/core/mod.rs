@@ -3,6 +3,7 @@
 //! Never here: I/O, async, SQL, HTTP, logging, a clock, chance.
 
 pub mod cycle;
+pub mod evictions;
 mod grouping;
 mod inter_pod;
 pub mod model;

@@ -22,6 +22,7 @@ pub mod clusters;
 pub mod documents;
 mod door;
 pub mod eviction;
+pub mod evictions;
 pub mod import;
 mod list;
 mod page;
