@@ -24,6 +24,7 @@ pub mod ground;
 pub mod health;
 pub mod middleware;
 pub mod openapi;
+pub mod outside;
 pub mod policy;
 pub mod resources;
 pub mod serve;

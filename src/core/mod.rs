@@ -7,6 +7,7 @@ pub mod evictions;
 mod grouping;
 mod inter_pod;
 pub mod model;
+pub mod outside;
 pub mod policy;
 pub mod predicates;
 pub mod priorities;

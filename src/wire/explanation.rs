@@ -6,7 +6,11 @@ use utoipa::ToSchema;
 use crate::core::{
     cycle::{Decision, NodeDecision},
     model::Pod,
+    outside::{OutsideScore, OutsideVerdict},
 };
+
+/// The plugin that kube-scheduler counts the verdicts of extenders under.
+const EXTENDER_PLUGIN: &str = "Extender";
 
 /// The whole decision for one pod: where it can run, where best, and why.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -28,6 +32,20 @@ pub struct Explanation {
     pub snapshot_revision: u64,
     /// The seed that breaks ties.
     pub seed: u64,
+    /// The extenders that were asked (`callExtenders`) and did not answer as they should.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extender_errors: Vec<ExtenderError>,
+}
+
+/// A call of an extender that failed.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ExtenderError {
+    /// The extender, by the policy's `urlPrefix`.
+    pub extender: String,
+    /// `filter`, `prioritize`, `preempt` or `bind`.
+    pub verb: String,
+    /// What went wrong.
+    pub message: String,
 }
 
 /// A pod's namespace and name.
@@ -72,9 +90,9 @@ pub struct NodeExplanation {
 /// One predicate's answer for one node.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct VerdictExplanation {
-    /// The predicate, by the name the policy called it.
+    /// The predicate, by the name the policy called it; of an extender its URL.
     pub predicate: String,
-    /// The framework plugin that carries it.
+    /// The framework plugin that carries it; `Extender` for an extender.
     pub plugin: String,
     /// `Fits`, `Unschedulable` (evicting pods might help) or `UnschedulableAndUnresolvable` (it cannot).
     pub verdict: VerdictCode,
@@ -94,11 +112,11 @@ pub enum VerdictCode {
 /// One priority's score of one node.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ScoreExplanation {
-    /// The priority, by the name the policy called it.
+    /// The priority, by the name the policy called it; of an extender its URL.
     pub priority: String,
-    /// The framework plugin that carries it.
+    /// The framework plugin that carries it; `Extender` for an extender.
     pub plugin: String,
-    /// 0..=100, before the weight.
+    /// 0..=100, before the weight; of an extender ten times what it answered.
     pub score: i64,
     /// What the score is multiplied by.
     pub weight: i64,
@@ -115,6 +133,7 @@ impl Explanation {
             policy,
             snapshot_revision,
             seed,
+            extender_errors: Vec::new(),
         }
     }
 }
@@ -133,13 +152,26 @@ impl NodeExplanation {
             score: *score,
             weight: priority.weight,
         };
+        let outside_verdict = |outside: &OutsideVerdict| VerdictExplanation {
+            predicate: outside.by.to_string(),
+            plugin: EXTENDER_PLUGIN.into(),
+            verdict: VerdictCode::from(&outside.verdict),
+            reasons: outside.verdict.reasons().iter().map(ToString::to_string).collect(),
+        };
+        let outside_score = |outside: &OutsideScore| ScoreExplanation {
+            priority: outside.by.to_string(),
+            plugin: EXTENDER_PLUGIN.into(),
+            score: outside.score,
+            weight: outside.weight,
+        };
+        let (verdicts, scores) = (decision.verdicts.iter().map(verdict), decision.scores.iter().map(score));
         Self {
             name: decision.node.name().to_string(),
             fits: decision.fits(),
             total: decision.total,
             rank: decision.rank,
-            verdicts: decision.verdicts.iter().map(verdict).collect(),
-            scores: decision.scores.iter().map(score).collect(),
+            verdicts: verdicts.chain(decision.outside.iter().map(outside_verdict)).collect(),
+            scores: scores.chain(decision.outside_scores.iter().map(outside_score)).collect(),
         }
     }
 }

@@ -32,6 +32,7 @@ mod show;
 mod target;
 mod write;
 
+pub use show::body as with_node;
 pub use write::dry_run;
 
 /// The kinds whose `status` can be replaced alone.

@@ -10,6 +10,7 @@ mod convert;
 mod document;
 mod extender;
 mod fault;
+mod hosts;
 mod lint;
 mod names;
 mod plugins;
@@ -23,6 +24,7 @@ pub use document::{
 };
 pub use extender::{DEFAULT_TIMEOUT_NANOS, Extender, ManagedResource, TlsConfig, TlsFiles};
 pub use fault::{Fault, Faults, Warning};
+pub use hosts::{ExtenderHosts, HostPattern};
 pub use plugins::{EXTENSION_POINTS, Plugin, PluginSet, PluginSets};
 
 use super::{predicates::Predicate, priorities::Priority, rule::Release};
