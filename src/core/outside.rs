@@ -83,3 +83,46 @@ impl Outside {
         Some(failure)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        core::{
+            cycle::{decide, decide_with},
+            policy::Profile,
+            rule::Release,
+        },
+        testing::{cluster, node, pod},
+    };
+
+    #[test]
+    fn extenders_rule_out_add_up_and_may_be_missing() {
+        let snapshot = cluster([node("a").into(), node("b").into(), node("c").into()]);
+        let (profile, pod) = (Profile::empty(Release::V1_22), pod("p").build());
+        let against = |node: &str| {
+            let verdict = Verdict::unschedulable("no gpu");
+            (Name::from(node), OutsideVerdict { by: "http://x".into(), verdict })
+        };
+        let scores = OutsideScores { by: "http://x".into(), weight: 2, scores: [("b".into(), 30)].into() };
+        let outside = Outside { verdicts: [against("c")].into(), scores: vec![scores], ..Outside::default() };
+        let decision = decide_with(&profile, &pod, &snapshot, 0, &outside);
+        assert_eq!(decision.selected.as_deref(), Some("b"));
+        // Without priorities every node comes to 1; 1 + 30 × 2
+        assert_eq!(
+            decision.nodes.iter().map(|n| (n.fits(), n.total)).collect::<Vec<_>>(),
+            [(true, 1), (true, 61), (false, 0)]
+        );
+        assert_eq!(decision.nodes[0].outside_scores.len(), 1, "also where it was left out");
+
+        let all = Outside { verdicts: ["a", "b", "c"].map(against).into(), ..Outside::default() };
+        let decision = decide_with(&profile, &pod, &snapshot, 0, &all);
+        assert_eq!((decision.selected, &*decision.message), (None, "0/3 nodes are available: 3 no gpu."));
+
+        let failed = Outside { failure: Some("it is away".into()), ..outside };
+        let decision = decide_with(&profile, &pod, &snapshot, 0, &failed);
+        assert_eq!((decision.selected, &*decision.message), (None, "it is away"));
+        assert!(decision.nodes.iter().all(|node| node.rank.is_none()));
+        assert!(decide(&profile, &pod, &snapshot, 0).selected.is_some());
+    }
+}

@@ -77,7 +77,7 @@ async fn stored_documents_go_out_in_full() {
     let (peer, server) = (peer().await, server(options()).await);
     let by_policy = policy(&peer.url(), &json!({"nodeCacheCapable": false})).to_string();
     let put = Request::put("/policy").header("Content-Type", "application/json").body(by_policy.into());
-    assert_eq!(server.send(put.expect("a request")).await.code, 201);
+    assert_eq!(server.send(put.expect("a request")).await.code, 200);
     let question = json!({"podName": "stored", "callExtenders": true});
     let answer = server.post("/explain", question.to_string()).await.json();
     // It answers in names where nodes were sent, which kube-scheduler takes for none.
