@@ -132,54 +132,69 @@ mod tests {
         }
     }
 
-    /// When a pod that is here since second 1,000 is to leave: `None` never, `Some(None)` nobody knows.
-    fn leaves(taints: &[Taint], tolerations: &[Toleration]) -> Option<Option<i64>> {
+    /// What becomes of a pod.
+    #[derive(Debug, PartialEq, Eq)]
+    enum Fate {
+        Stays,
+        /// At this second.
+        Leaves(i64),
+        /// Nobody knows when.
+        Unknown,
+    }
+
+    use Fate::{Leaves, Stays, Unknown};
+
+    /// Of a pod that is here since second 1,000.
+    fn fate(taints: &[Taint], tolerations: Vec<Toleration>) -> Fate {
         let mut pod = pod("p").on("n").build();
-        pod.tolerations = tolerations.to_vec();
+        pod.tolerations = tolerations;
         pod.start_time = Some(1_000 * NANOS_PER_SECOND);
-        notice(&pod, taints, NOW).map(|notice| notice.at.map(|at| at / NANOS_PER_SECOND))
+        match notice(&pod, taints, NOW).map(|notice| notice.at) {
+            None => Stays,
+            Some(None) => Unknown,
+            Some(Some(at)) => Leaves(at / NANOS_PER_SECOND),
+        }
     }
 
     #[test]
     fn the_shortest_toleration_decides() {
-        let (a, b) = (taint("a", Some(2_000)), taint("b", Some(3_000)));
-        let (for_ever, long, short) = (toleration("a", None), toleration("a", Some(600)), toleration("a", Some(60)));
-        let table: &[(&[Taint], &[Toleration], Option<Option<i64>>)] = &[
-            (&[], &[], None),
-            (&[a.clone()], &[], Some(Some(2_000))),
-            (&[a.clone()], std::slice::from_ref(&for_ever), None),
+        let (a, b) = (|| taint("a", Some(2_000)), || taint("b", Some(3_000)));
+        let (always, long) = (|| toleration("a", None), || toleration("a", Some(600)));
+        let table = [
+            (vec![], vec![], Stays),
+            (vec![a()], vec![], Leaves(2_000)),
+            (vec![a()], vec![always()], Stays),
             // 2,000 + 600
-            (&[a.clone()], std::slice::from_ref(&long), Some(Some(2_600))),
+            (vec![a()], vec![long()], Leaves(2_600)),
             // The first one that covers the taint counts, as in Kubernetes, not the shortest that would.
-            (&[a.clone()], &[long.clone(), short], Some(Some(2_600))),
-            (&[a.clone()], &[for_ever.clone(), long.clone()], None),
+            (vec![a()], vec![long(), toleration("a", Some(60))], Leaves(2_600)),
+            (vec![a()], vec![always(), long()], Stays),
             // b is not tolerated at all, whatever a is.
-            (&[a.clone(), b.clone()], &[long.clone()], Some(Some(3_000))),
+            (vec![a(), b()], vec![long()], Leaves(3_000)),
             // 2,000 + 600 before 3,000 + 6,000
-            (&[a.clone(), b.clone()], &[long.clone(), toleration("b", Some(6_000))], Some(Some(2_600))),
-            (&[a.clone(), b.clone()], &[for_ever.clone(), toleration("b", Some(1))], Some(Some(3_001))),
-            (&[a.clone()], &[toleration("a", Some(0))], Some(Some(2_000))),
-            (&[a.clone()], &[toleration("a", Some(-5))], Some(Some(2_000))),
-            (&[a.clone()], &[toleration("a", Some(i64::MAX))], Some(Some(i64::MAX / NANOS_PER_SECOND))),
+            (vec![a(), b()], vec![long(), toleration("b", Some(6_000))], Leaves(2_600)),
+            (vec![a(), b()], vec![always(), toleration("b", Some(1))], Leaves(3_001)),
+            (vec![a()], vec![toleration("a", Some(0))], Leaves(2_000)),
+            (vec![a()], vec![toleration("a", Some(-5))], Leaves(2_000)),
+            (vec![a()], vec![toleration("a", Some(i64::MAX))], Leaves(i64::MAX / NANOS_PER_SECOND)),
             // Tainted before the pod came: its own time counts, 1,000 + 600.
-            (&[taint("a", Some(10))], &[long.clone()], Some(Some(1_600))),
-            (&[taint("a", Some(10))], &[], Some(Some(1_000))),
-            // Nobody knows since when.
-            (&[taint("a", None)], &[long.clone()], Some(None)),
-            (&[taint("a", None), b], &[long.clone(), toleration("b", Some(1))], Some(Some(3_001))),
-            (&[taint("a", None)], &[], Some(Some(1_000))),
+            (vec![taint("a", Some(10))], vec![long()], Leaves(1_600)),
+            (vec![taint("a", Some(10))], vec![], Leaves(1_000)),
+            (vec![taint("a", None)], vec![long()], Unknown),
+            (vec![taint("a", None), b()], vec![long(), toleration("b", Some(1))], Leaves(3_001)),
+            (vec![taint("a", None)], vec![], Leaves(1_000)),
             // A clock that is ahead does not put off what is due at once.
-            (&[taint("a", Some(99_999))], &[], Some(Some(10_000))),
+            (vec![taint("a", Some(99_999))], vec![], Leaves(10_000)),
         ];
-        for (i, (taints, tolerations, expected)) in table.iter().enumerate() {
-            assert_eq!(leaves(taints, tolerations), *expected, "row {i}");
+        for (i, (taints, tolerations, expected)) in table.into_iter().enumerate() {
+            assert_eq!(fate(&taints, tolerations), expected, "row {i}");
         }
     }
 
     #[test]
     fn only_no_execute_evicts_and_only_who_runs() {
         let soft = Taint { effect: Effect::NoSchedule, ..taint("a", Some(1)) };
-        assert_eq!(leaves(&[soft], &[]), None);
+        assert_eq!(fate(&[soft], Vec::new()), Stays);
         let mut leaving = pod("p").on("n").build();
         leaving.terminating = true;
         assert_eq!(notice(&leaving, &[taint("a", Some(1))], NOW), None);

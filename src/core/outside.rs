@@ -79,7 +79,9 @@ impl Outside {
     /// Takes ranks and choice away where there can be no decision; the reason.
     pub(super) fn fail<'o>(&'o self, nodes: &mut [NodeDecision<'_>]) -> Option<&'o str> {
         let failure = self.failure.as_deref()?;
-        nodes.iter_mut().for_each(|node| node.rank = None);
+        for node in nodes {
+            node.rank = None;
+        }
         Some(failure)
     }
 }

@@ -178,20 +178,20 @@ mod tests {
     #[test]
     fn only_http_urls_with_a_host_are_called() {
         for (url, expected) in [
-            ("http://a", Ok(("a", 80))),
-            ("https://a/b/", Ok(("a", 443))),
-            ("http://[::1]:8080", Ok(("[::1]", 8080))),
-            ("file:///etc/passwd", Err(())),
-            ("ftp://a", Err(())),
-            ("a:80", Err(())),
-            ("/path", Err(())),
-            ("", Err(())),
-            ("http://", Err(())),
-            ("http://user:password@a", Err(())),
-            ("http://a b", Err(())),
+            ("http://a", Some(("a", 80))),
+            ("https://a/b/", Some(("a", 443))),
+            ("http://[::1]:8080", Some(("[::1]", 8080))),
+            ("file:///etc/passwd", None),
+            ("ftp://a", None),
+            ("a:80", None),
+            ("/path", None),
+            ("", None),
+            ("http://", None),
+            ("http://user:password@a", None),
+            ("http://a b", None),
         ] {
-            let found = address(url).map_err(|_| ());
-            assert_eq!(found.as_ref().map(|(host, port)| (&**host, *port)).map_err(|()| ()), expected, "{url}");
+            let found = address(url).ok();
+            assert_eq!(found.as_ref().map(|(host, port)| (&**host, *port)), expected, "{url}");
         }
     }
 

@@ -277,7 +277,7 @@ pub async fn carry_out(
         revision,
     };
     for (node, pods) in by_node {
-        departure.from_node(node, &pods).await?;
+        departure.empty_node(node, &pods).await?;
     }
     let Departure { outcomes, revision, .. } = departure;
     if !dry_run {
@@ -306,7 +306,7 @@ struct Departure<'a> {
 
 impl Departure<'_> {
     /// Deletes pods of one node, in one commit that holds only if the node and every one of them are as they were read.
-    async fn from_node(&mut self, name: &str, pods: &[usize]) -> Result<()> {
+    async fn empty_node(&mut self, name: &str, pods: &[usize]) -> Result<()> {
         for _ in 0..ATTEMPTS {
             let Some(record) = self.state.store.get(self.cluster, &key(Kind::Node, "", name)?).await? else {
                 self.settle(pods, EvictionOutcome::Stays);
