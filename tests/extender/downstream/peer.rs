@@ -21,10 +21,13 @@ pub(crate) struct Asked {
     pub(crate) body: Value,
 }
 
+/// The code and body of the answer to a question.
+type Answer = Box<dyn Fn(&Asked) -> (u16, String) + Send + Sync>;
+
 /// How it answers.
 pub(crate) enum Manner {
     /// With a code and a body.
-    Says(Box<dyn Fn(&Asked) -> (u16, String) + Send + Sync>),
+    Says(Answer),
     /// Not at all, but keeps the connection.
     Never,
     /// Closes the connection.
@@ -143,12 +146,12 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
                 let head = format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n");
                 stream.write_all(head.as_bytes()).await?;
             }
-            Manner::Never => pending().await,
+            Manner::Never => pending::<()>().await,
             Manner::HangsUp => return Ok(()),
             Manner::Trickles => {
                 stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"NodeNames\":").await?;
                 stream.flush().await?;
-                pending().await
+                pending::<()>().await;
             }
             Manner::Announces(length) => {
                 stream.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n[").as_bytes()).await?;
