@@ -21,6 +21,7 @@ use crate::{
     cluster::{Clusters, DEFAULT_CLUSTER},
     commands::demo,
     config::Settings,
+    downstream::{self, Downstream},
     store::{self, Store, StoreError},
     telemetry,
 };
@@ -127,7 +128,12 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
         clusters.get(DEFAULT_CLUSTER).await?;
     }
     let checks = checks(&store, &clusters, settings.max_staleness);
-    let state = AppState::new(store.clone(), clusters, checks, metrics);
+    let downstream = Downstream::new(downstream::Options {
+        hosts: settings.downstream_extenders.clone(),
+        reply_bytes: settings.max_downstream_reply_bytes,
+        ..downstream::Options::default()
+    });
+    let state = AppState::with_downstream(store.clone(), clusters, checks, metrics, downstream);
     let limits = Limits {
         request_timeout: settings.request_timeout,
         body_bytes: settings.max_body_bytes,

@@ -15,7 +15,10 @@ use clap::{
 use serde_json::{Map, Value};
 use tracing_subscriber::EnvFilter;
 
-use crate::{core::model::Quantity, telemetry::LogFormat};
+use crate::{
+    core::{model::Quantity, policy::ExtenderHosts},
+    telemetry::LogFormat,
+};
 
 const ENVIRONMENT_PREFIX: &str = "PODBERTH_";
 
@@ -66,6 +69,15 @@ pub struct Settings {
     /// Largest body of /filter, /prioritize, /explain and /import: 5,000 nodes in full are 25 to 75 megabytes
     #[arg(long, value_name = "BYTES", default_value = "256Mi", value_parser = bytes)]
     pub max_bulk_body_bytes: usize,
+
+    /// The hosts at which the extenders that policies name may be called: none, any, or a list of name, name:port, *.domain
+    /// and [address]:port. Whoever may write a policy or ask /explain makes this server call them
+    #[arg(long, value_name = "HOSTS", default_value = "none")]
+    pub downstream_extenders: ExtenderHosts,
+
+    /// Largest answer of such an extender; a longer one counts as none
+    #[arg(long, value_name = "BYTES", default_value = "64Mi", value_parser = bytes)]
+    pub max_downstream_reply_bytes: usize,
 
     /// A policy to put in force at the start, as kube-scheduler's flag of that name does: kind Policy (Kubernetes 1.6 to
     /// 1.22) or KubeSchedulerConfiguration, JSON or YAML. It becomes a new revision of the default cluster's policy unless

@@ -302,7 +302,7 @@ impl NodeBuilder {
     /// Carries a taint.
     #[must_use]
     pub fn taint(mut self, key: &str, value: &str, effect: Effect) -> Self {
-        self.node.taints.push(Taint { key: key.into(), value: value.into(), effect });
+        self.node.taints.push(Taint { key: key.into(), value: value.into(), effect, added: None });
         self
     }
 

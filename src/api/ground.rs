@@ -16,6 +16,7 @@ use crate::{
         policy::{Policy, Profile},
         rule::Release,
     },
+    downstream::Origin,
     wire::{explanation::PolicyUsed, policy::revision},
 };
 
@@ -50,6 +51,14 @@ impl Chosen {
             Self::BuiltIn => &BUILT_IN,
             Self::Stored(_, policy) => &policy.profile,
             Self::Request(profile) => profile,
+        }
+    }
+
+    /// Whether it is stored, for those that call its extenders.
+    pub fn origin(&self) -> Origin {
+        match self {
+            Self::BuiltIn | Self::Stored(..) => Origin::Stored,
+            Self::Request(_) => Origin::Request,
         }
     }
 

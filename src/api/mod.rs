@@ -24,6 +24,7 @@ pub mod ground;
 pub mod health;
 pub mod middleware;
 pub mod openapi;
+pub mod outside;
 pub mod policy;
 pub mod resources;
 pub mod serve;
@@ -53,6 +54,7 @@ fn routes(bulk_body_bytes: usize) -> OpenApiRouter<AppState> {
         .routes(routes!(policy::rollback_named))
         .routes(routes!(policy::plugins))
         .routes(routes!(resources::clusters::list))
+        .routes(routes!(resources::evictions::list, resources::evictions::carry_out))
         .merge(resources::routes())
         .routes(routes!(openapi::document_3_0))
         .routes(routes!(openapi::document_3_1))

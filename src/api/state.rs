@@ -8,7 +8,7 @@ use std::sync::{
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use super::health::Check;
-use crate::{cluster::Clusters, store::Store};
+use crate::{cluster::Clusters, downstream::Downstream, store::Store};
 
 /// Handed to every handler; cloning it costs one reference count.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub struct Shared {
     pub store: Arc<dyn Store>,
     /// What decisions are made on.
     pub clusters: Clusters,
+    /// The way out to extenders.
+    pub downstream: Downstream,
     /// What must hold for this process to be ready, in the order it is told.
     pub checks: Vec<Check>,
     /// Renders what the process has measured.
@@ -30,9 +32,20 @@ pub struct Shared {
 }
 
 impl AppState {
-    /// The state of a process that is up.
+    /// The state of a process that is up and calls no extender.
     pub fn new(store: Arc<dyn Store>, clusters: Clusters, checks: Vec<Check>, metrics: PrometheusHandle) -> Self {
-        Self(Arc::new(Shared { store, clusters, checks, metrics, stopping: AtomicBool::new(false) }))
+        Self::with_downstream(store, clusters, checks, metrics, Downstream::default())
+    }
+
+    /// The state of a process that is up.
+    pub fn with_downstream(
+        store: Arc<dyn Store>,
+        clusters: Clusters,
+        checks: Vec<Check>,
+        metrics: PrometheusHandle,
+        downstream: Downstream,
+    ) -> Self {
+        Self(Arc::new(Shared { store, clusters, downstream, checks, metrics, stopping: AtomicBool::new(false) }))
     }
 }
 

@@ -3,9 +3,11 @@
 //! Never here: I/O, async, SQL, HTTP, logging, a clock, chance.
 
 pub mod cycle;
+pub mod evictions;
 mod grouping;
 mod inter_pod;
 pub mod model;
+pub mod outside;
 pub mod policy;
 pub mod predicates;
 pub mod priorities;

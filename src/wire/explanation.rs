@@ -6,8 +6,12 @@ use utoipa::ToSchema;
 use crate::core::{
     cycle::{Decision, Level, NodeDecision},
     model::Pod,
+    outside::{OutsideScore, OutsideVerdict},
     policy::{ActivePriority, Combination},
 };
+
+/// The plugin that kube-scheduler counts the verdicts of extenders under.
+const EXTENDER_PLUGIN: &str = "Extender";
 
 /// The whole decision for one pod: where it can run, where best, and why.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -34,6 +38,20 @@ pub struct Explanation {
     pub snapshot_revision: u64,
     /// The seed that breaks ties.
     pub seed: u64,
+    /// The extenders that were asked (`callExtenders`) and did not answer as they should.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extender_errors: Vec<ExtenderError>,
+}
+
+/// A call of an extender that failed.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ExtenderError {
+    /// The extender, by the policy's `urlPrefix`.
+    pub extender: String,
+    /// `filter`, `prioritize`, `preempt` or `bind`.
+    pub verb: String,
+    /// What went wrong.
+    pub message: String,
 }
 
 /// A level of a decision tree.
@@ -102,9 +120,9 @@ pub struct NodeExplanation {
 /// One predicate's answer for one node.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct VerdictExplanation {
-    /// The predicate, by the name the policy called it.
+    /// The predicate, by the name the policy called it; of an extender its URL.
     pub predicate: String,
-    /// The framework plugin that carries it.
+    /// The framework plugin that carries it; `Extender` for an extender.
     pub plugin: String,
     /// `Fits`, `Unschedulable` (evicting pods might help) or `UnschedulableAndUnresolvable` (it cannot).
     pub verdict: VerdictCode,
@@ -124,11 +142,11 @@ pub enum VerdictCode {
 /// One priority's score of one node.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ScoreExplanation {
-    /// The priority, by the name the policy called it.
+    /// The priority, by the name the policy called it; of an extender its URL.
     pub priority: String,
-    /// The framework plugin that carries it.
+    /// The framework plugin that carries it; `Extender` for an extender.
     pub plugin: String,
-    /// 0..=100, before the weight.
+    /// 0..=100, before the weight; of an extender ten times what it answered.
     pub score: i64,
     /// What the score is multiplied by; 1 under `Lexicographic`.
     pub weight: i64,
@@ -150,6 +168,7 @@ impl Explanation {
             policy,
             snapshot_revision,
             seed,
+            extender_errors: Vec::new(),
         }
     }
 }
@@ -169,14 +188,28 @@ impl NodeExplanation {
             weight: priority.weight,
             tolerance: (combination == Combination::Lexicographic).then_some(priority.tolerance),
         };
+        let outside_verdict = |outside: &OutsideVerdict| VerdictExplanation {
+            predicate: outside.by.to_string(),
+            plugin: EXTENDER_PLUGIN.into(),
+            verdict: VerdictCode::from(&outside.verdict),
+            reasons: outside.verdict.reasons().iter().map(ToString::to_string).collect(),
+        };
+        let outside_score = |outside: &OutsideScore| ScoreExplanation {
+            priority: outside.by.to_string(),
+            plugin: EXTENDER_PLUGIN.into(),
+            score: outside.score,
+            weight: outside.weight,
+            tolerance: None,
+        };
+        let (verdicts, scores) = (decision.verdicts.iter().map(verdict), decision.scores.iter().map(score));
         Self {
             name: decision.node.name().to_string(),
             fits: decision.fits(),
             total: decision.total,
             rank: decision.rank,
             lost_at: decision.lost_at.as_ref().map(DecidingLevel::from),
-            verdicts: decision.verdicts.iter().map(verdict).collect(),
-            scores: decision.scores.iter().map(score).collect(),
+            verdicts: verdicts.chain(decision.outside.iter().map(outside_verdict)).collect(),
+            scores: scores.chain(decision.outside_scores.iter().map(outside_score)).collect(),
         }
     }
 }

@@ -6,6 +6,7 @@ mod cases;
 mod server;
 
 mod check;
+mod downstream;
 mod explain;
 mod hostile;
 mod messages;

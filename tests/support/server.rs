@@ -10,6 +10,7 @@ use axum::{
 use podberth::{
     api::{middleware::Limits, router, state::AppState},
     cluster::Clusters,
+    downstream::{self, Downstream},
     store::{self, Atomicity, Change, Key, Outcome, Precondition, Store, Write},
     telemetry,
 };
@@ -36,13 +37,23 @@ impl Server {
 
     /// The same, with a limit on the bytes of a body that takes a whole cluster.
     pub(crate) async fn limited(objects: &[(&str, Value)], bulk_body_bytes: usize) -> Self {
+        Self::start(objects, bulk_body_bytes, Downstream::default()).await
+    }
+
+    /// A server that calls the extenders of its policies.
+    #[allow(dead_code, reason = "not every suite has extenders")]
+    pub(crate) async fn calling(objects: &[(&str, Value)], extenders: downstream::Options) -> Self {
+        Self::start(objects, 64 * 1024 * 1024, Downstream::new(extenders)).await
+    }
+
+    async fn start(objects: &[(&str, Value)], bulk_body_bytes: usize, downstream: Downstream) -> Self {
         let store = store::open("sqlite::memory:", &store::Options::default()).await.expect("an empty database opens");
         store.migrate().await.expect("and migrates");
         put(&store, objects).await;
         let clusters = Clusters::new(store.clone(), Duration::from_hours(1));
         let metrics = telemetry::recorder().expect("a recorder");
         let limits = Limits { request_timeout: Duration::from_mins(1), body_bytes: 1024 * 1024, bulk_body_bytes };
-        Self(router(AppState::new(store, clusters, Vec::new(), metrics), limits))
+        Self(router(AppState::with_downstream(store, clusters, Vec::new(), metrics, downstream), limits))
     }
 
     /// POSTs JSON.

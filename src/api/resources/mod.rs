@@ -22,6 +22,7 @@ pub mod clusters;
 pub mod documents;
 mod door;
 pub mod eviction;
+pub mod evictions;
 pub mod import;
 mod list;
 mod page;
@@ -31,6 +32,7 @@ mod show;
 mod target;
 mod write;
 
+pub use show::body as with_node;
 pub use write::dry_run;
 
 /// The kinds whose `status` can be replaced alone.

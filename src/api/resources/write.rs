@@ -64,14 +64,19 @@ pub fn dry_run(value: &str) -> Result<bool> {
 /// Commits, and waits a moment until the next decision sees it.
 pub async fn commit(state: &AppState, cluster: &str, writes: Vec<Write>, atomicity: Atomicity) -> Result<Commit> {
     let commit = state.store.commit(cluster, writes, atomicity).await?;
+    shown(state, cluster, commit.revision).await;
+    Ok(commit)
+}
+
+/// Waits a moment until the next decision sees a revision.
+pub async fn shown(state: &AppState, cluster: &str, revision: u64) {
     match state.clusters.get(cluster).await {
         Ok(live) => {
-            live.reached(commit.revision, SHOWN_WITHIN).await;
+            live.reached(revision, SHOWN_WITHIN).await;
         }
         // It is stored, so the request has succeeded; the follower tries again with the next one.
         Err(error) => tracing::warn!(cluster, %error, "the cluster cannot be followed"),
     }
-    Ok(commit)
 }
 
 /// Commits one write.

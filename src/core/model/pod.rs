@@ -36,6 +36,8 @@ pub struct Pod {
     pub priority_class_name: Name,
     /// Whether it may make room for itself.
     pub preemption_policy: Option<PreemptionPolicy>,
+    /// `metadata.creationTimestamp`, in nanoseconds since 1970; `None` where the object does not say.
+    pub created: Option<i64>,
     /// `status.startTime`, in nanoseconds since 1970; `None` where it has not started.
     pub start_time: Option<i64>,
     /// What it holds on a node: all containers, pod-level amounts and overhead together ([`PodRequests::total`]).
