@@ -21,12 +21,13 @@ use crate::{
         cycle,
         model::{self, Name},
         policy::{Faults, Profile},
+        preempt,
         snapshot::Snapshot,
     },
     wire::{
         cluster::Cluster,
         decode,
-        explanation::Explanation,
+        explanation::{Explanation, PreemptionExplanation},
         fault::Cause,
         objects::pod,
         policy::{self},
@@ -53,6 +54,8 @@ pub struct ExplainRequest {
     /// The cluster to decide over instead of the stored one. Nothing of it is stored.
     #[schema(nullable = false)]
     pub cluster: Option<Cluster>,
+    /// Whether to say which pods would have to leave for it where it fits nowhere.
+    pub preempt: bool,
     /// Breaks ties: the same seed, the same answer.
     pub seed: u64,
 }
@@ -62,7 +65,8 @@ pub struct ExplainRequest {
 /// The whole decision: every node by every predicate (verdict and reasons) and every priority (score and weight), the
 /// totals, the ranks, the node chosen and kube-scheduler's own message; over the stored cluster, or over one that comes
 /// with the request. Of nodes with equal totals the one with the lower hash of seed, pod and node name ranks first, so
-/// the same question always has the same answer.
+/// the same question always has the same answer. With `preempt` it also tells which pods kube-scheduler would evict, and
+/// where, to make room; nothing is evicted.
 #[utoipa::path(post, path = "/explain", operation_id = "explainPod", tag = "decisions", params(PolicyQuery),
     request_body(content = ExplainRequest, example = json!({
         "pod": {"metadata": {"name": "web"}, "spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": "1"}}}]}},
@@ -100,7 +104,12 @@ pub fn answer(request: ExplainRequest, query: &PolicyQuery, view: &View) -> Resu
     let snapshot = brought_cluster.as_ref().unwrap_or(&view.snapshot);
     let pod = asked_pod(request.pod, request.pod_name.as_deref(), snapshot)?;
     let decision = cycle::decide(chosen.profile(), &pod, snapshot, request.seed);
-    Ok(Explanation::new(&pod, &decision, chosen.used(), snapshot.revision, request.seed))
+    let explanation = Explanation::new(&pod, &decision, chosen.used(), snapshot.revision, request.seed);
+    let preemption = request.preempt.then(|| {
+        let attempt = preempt::attempt(chosen.profile(), &pod, snapshot, request.seed);
+        PreemptionExplanation::new(&attempt, snapshot)
+    });
+    Ok(Explanation { preemption, ..explanation })
 }
 
 /// A policy that came with the request.

@@ -9,4 +9,5 @@ mod check;
 mod explain;
 mod hostile;
 mod messages;
+mod preempt;
 mod recorded;
