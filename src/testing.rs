@@ -3,9 +3,9 @@
 use crate::core::{
     model::{
         Affinity, ConditionStatus, ContainerRequests, ControllerRef, Effect, HostPort, Labels, Name, Namespace, Node,
-        Pod, PodAffinityTerm, PodDisruptionBudget, PodRequests, Protocol, Quantity, ResourceList, Resources, Selector, Taint, Toleration,
-        TolerationOperator, TopologySpreadConstraint, Volume, VolumeSource, WeightedPodAffinityTerm, WhenUnsatisfiable,
-        Workload, WorkloadKind,
+        Pod, PodAffinityTerm, PodDisruptionBudget, PodRequests, Protocol, Quantity, ResourceList, Resources, Selector,
+        Taint, Toleration, TolerationOperator, TopologySpreadConstraint, Volume, VolumeSource, WeightedPodAffinityTerm,
+        WhenUnsatisfiable, Workload, WorkloadKind,
     },
     predicates::{self, Build, Demand, Predicate},
     priorities::{self, Priority},

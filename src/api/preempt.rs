@@ -35,7 +35,9 @@ use crate::{
         snapshot::{NodeInfo, Object, Snapshot},
     },
     telemetry,
-    wire::extender::{ExtenderPreemptionArgs, ExtenderPreemptionResult, MetaPod, MetaVictims, PreemptionArgs, Proposed},
+    wire::extender::{
+        ExtenderPreemptionArgs, ExtenderPreemptionResult, MetaPod, MetaVictims, PreemptionArgs, Proposed,
+    },
 };
 
 const NO_PROPOSAL: &str = "the request has neither NodeNameToVictims nor NodeNameToMetaVictims";
@@ -78,7 +80,8 @@ pub async fn preempt(
                 Proposed::Pods(nodes) => sent_in_full(pod, nodes, &view.snapshot, policy?.profile()),
                 Proposed::Uids(nodes) => sent_by_uid(pod, nodes, &view.snapshot, policy?.profile()),
             };
-            serde_json::to_vec(&ExtenderPreemptionResult { node_name_to_meta_victims: left }).map_err(ApiError::internal)
+            serde_json::to_vec(&ExtenderPreemptionResult { node_name_to_meta_victims: left })
+                .map_err(ApiError::internal)
         });
         (form, answer)
     })

@@ -363,7 +363,8 @@ mod tests {
         let args = parse(&full).unwrap();
         assert!(args.pod.is_some());
         assert!(matches!(args.proposed, Proposed::Pods(nodes) if &*nodes["n"][0].name == "p"));
-        let by_uid = r#"{"Pod":null,"NodeNameToVictims":null,"NodeNameToMetaVictims":{"n":{"Pods":[{"UID":"u"}]},"m":null}}"#;
+        let by_uid =
+            r#"{"Pod":null,"NodeNameToVictims":null,"NodeNameToMetaVictims":{"n":{"Pods":[{"UID":"u"}]},"m":null}}"#;
         let args = parse(by_uid).unwrap();
         assert!(args.pod.is_none());
         assert!(matches!(args.proposed, Proposed::Uids(nodes) if nodes["n"] == ["u"] && nodes["m"].is_empty()));

@@ -152,10 +152,8 @@ pub(crate) fn preempted(request: &str, reply: &Reply) -> BTreeMap<String, Victim
     let asked = ["NodeNameToVictims", "NodeNameToMetaVictims"].map(|form| asked[form].as_object());
     let asked = asked.into_iter().flatten().next().expect("one of the two maps");
     let answer: Preempted = serde_json::from_str(reply.text()).expect("an ExtenderPreemptionResult");
-    let victims = |meta: Meta| Victims {
-        uids: meta.pods.into_iter().map(|pod| pod.uid).collect(),
-        violations: meta.violations,
-    };
+    let victims =
+        |meta: Meta| Victims { uids: meta.pods.into_iter().map(|pod| pod.uid).collect(), violations: meta.violations };
     let answer: BTreeMap<String, Victims> =
         answer.node_name_to_meta_victims.into_iter().map(|(node, meta)| (node, victims(meta))).collect();
     for (node, victims) in &answer {

@@ -1,5 +1,8 @@
 //! `/preempt` and preemption in `/explain`.
 
+use std::{fs, path::Path};
+
+use podberth::commands::explain;
 use serde_json::{Value, json};
 
 use crate::{
@@ -79,7 +82,8 @@ async fn what_kube_scheduler_could_not_find_is_not_answered() {
     let server = Server::with(&stored()).await;
     let one = ranked("new", "1", "", 100);
     // A node that is not stored, one where nobody is of lower priority, a uid that is on another node.
-    let nodes = json!({"nowhere": proposal(&["uid-low-1"]), "b": proposal(&["uid-low-1"]), "a": proposal(&["uid-gone"])});
+    let nodes =
+        json!({"nowhere": proposal(&["uid-low-1"]), "b": proposal(&["uid-low-1"]), "a": proposal(&["uid-gone"])});
     // low-2 takes its place on a: a budget protects low-1.
     assert_eq!(ask(&server, &one, nodes).await, answer("a", &["uid-low-2"], 0));
     let none = ranked("new", "0", "", 100);
@@ -112,7 +116,8 @@ async fn a_question_that_cannot_be_answered_is_refused() {
     let metrics = axum::http::Request::get("/metrics").body(axum::body::Body::empty()).expect("a request");
     let metrics = server.send(metrics).await;
     let labels = [r#"verb="preempt""#, r#"code="400""#, r#"form="none""#];
-    let counted = |line: &str| line.starts_with("podberth_extender_requests_total{") && labels.iter().all(|l| line.contains(l));
+    let counted =
+        |line: &str| line.starts_with("podberth_extender_requests_total{") && labels.iter().all(|l| line.contains(l));
     assert!(metrics.text().lines().any(counted), "{}", metrics.text());
 }
 
@@ -125,9 +130,7 @@ async fn explain_tells_what_preemption_would_do_when_asked() {
     };
     let urgent = ranked("new", "2", "", 100);
     assert_eq!(ask(urgent.clone(), false).await.get("preemption"), None);
-    let victim = |name: &str, priority: i32| {
-        json!({"uid": format!("uid-{name}"), "namespace": "default", "name": name, "priority": priority})
-    };
+    let victim = |name: &str, priority: i32| json!({"uid": format!("uid-{name}"), "namespace": "default", "name": name, "priority": priority});
     // In 1.22 a pod that a budget protects stands first.
     let candidate = json!({"node": "a", "victims": [victim("low-1", 1), victim("low-2", 2)], "pdbViolations": 1});
     let message = "default/new would fit on a without 2 pods.";
@@ -138,4 +141,15 @@ async fn explain_tells_what_preemption_would_do_when_asked() {
     let message = "0/2 nodes are available: 2 No preemption victims found for incoming pod.";
     let expected = json!({"candidates": [], "selected": null, "message": message});
     assert_eq!(ask(meek, true).await["preemption"], expected);
+}
+
+#[test]
+fn the_page_shows_what_its_example_answers() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let explanation = explain::explain(&root.join("examples/preemption.yaml")).expect("the example can be decided");
+    let answer = explain::render(&explanation, false);
+    let page = fs::read_to_string(root.join("docs/preemption.md")).expect("the page is there");
+    let shown =
+        page.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an answer on the page");
+    assert!(answer.ends_with(shown), "docs/preemption.md is to show the end of\n{answer}");
 }

@@ -49,7 +49,8 @@ fn message(profile: &Profile, pod: &PodBuilder, snapshot: &Snapshot) -> String {
 
 #[test]
 fn the_least_important_leave_first() {
-    let full = || ["low 1", "mid 2", "late 3", "early 3"].map(|text| text.split_once(' ').expect("a name and a priority"));
+    let full =
+        || ["low 1", "mid 2", "late 3", "early 3"].map(|text| text.split_once(' ').expect("a name and a priority"));
     let snapshot = on_nodes(
         ["a"],
         full().into_iter().zip(10..).map(|((name, priority), at)| {
@@ -84,7 +85,10 @@ fn pods_that_a_budget_keeps_come_back_first() {
     let pods = |budgets: Vec<Object>| {
         let guarded = |name: &str, priority| ranked(name, priority, "1").label("app", "db").on("a").into();
         let plain = |name: &str, priority| ranked(name, priority, "1").on("a").into();
-        on_nodes(["a"], [guarded("db-1", 1), guarded("db-2", 2), plain("x-3", 3), plain("x-4", 4)].into_iter().chain(budgets))
+        on_nodes(
+            ["a"],
+            [guarded("db-1", 1), guarded("db-2", 2), plain("x-3", 3), plain("x-4", 4)].into_iter().chain(budgets),
+        )
     };
     let two = ranked("new", 10, "2");
     let cases = [
@@ -197,10 +201,8 @@ fn equals_are_chosen_from_by_the_seed_and_the_same_way_each_time() {
 fn not_more_nodes_are_tried_than_the_profile_asks_for() {
     let names = ["a", "b", "c", "d"];
     let limited = |percentage, absolute| {
-        let limits = PreemptionLimits {
-            min_candidate_nodes_percentage: percentage,
-            min_candidate_nodes_absolute: absolute,
-        };
+        let limits =
+            PreemptionLimits { min_candidate_nodes_percentage: percentage, min_candidate_nodes_absolute: absolute };
         let policy = Policy::default().compile().expect("the default policy compiles");
         Profile { preemption: Some(limits), ..policy }
     };
@@ -218,7 +220,8 @@ fn not_more_nodes_are_tried_than_the_profile_asks_for() {
         assert_eq!(nodes.len(), count, "{percentage} % or {absolute}");
         assert!("abcdabcd".contains(&nodes), "one after another, from where the seed says: {nodes}");
     }
-    let starts: std::collections::BTreeSet<String> = (0..64).map(|seed| found(&limited(25, 0), &snapshot, seed)).collect();
+    let starts: std::collections::BTreeSet<String> =
+        (0..64).map(|seed| found(&limited(25, 0), &snapshot, seed)).collect();
     assert_eq!(starts.len(), 4);
     // Trying goes on until one node breaks no budget: it stands first, and besides it one that does.
     let guarded = ["a", "b", "c"].map(|on| budget(on, &format!("on={on}"), 0));
@@ -231,7 +234,8 @@ fn not_more_nodes_are_tried_than_the_profile_asks_for() {
 #[test]
 fn who_may_not_preempt_is_told_why() {
     let snapshot = on_nodes(["a"], [ranked("low", 1, "4").on("a").into()]);
-    let never = ranked("new", 10, "1").with(|p| p.preemption_policy = Some(crate::core::model::PreemptionPolicy::Never));
+    let never =
+        ranked("new", 10, "1").with(|p| p.preemption_policy = Some(crate::core::model::PreemptionPolicy::Never));
     assert_eq!(message(&V1_34, &never, &snapshot), "not eligible due to preemptionPolicy=Never.");
     let nothing = "0/1 nodes are available: 1 No preemption victims found for incoming pod.";
     assert_eq!(message(&V1_34, &ranked("new", 1, "1"), &snapshot), nothing);

@@ -40,9 +40,10 @@ fn any_pod(name: String, company: bool) -> impl Strategy<Value = PodBuilder> {
 
 /// Three nodes, up to nine pods on them, up to two that are nominated, budgets for both apps, and a pod to place.
 fn scene(company: bool) -> impl Strategy<Value = (Snapshot, Pod)> {
-    let nodes = NODES.map(|name| (0_u32..5, select(vec!["z1", "z2"])).prop_map(move |(cpu, zone)| {
-        Object::from(node(name).cpu(&cpu.to_string()).zone(zone))
-    }));
+    let nodes = NODES.map(|name| {
+        (0_u32..5, select(vec!["z1", "z2"]))
+            .prop_map(move |(cpu, zone)| Object::from(node(name).cpu(&cpu.to_string()).zone(zone)))
+    });
     let placed = (any::<prop::sample::Index>(), 0_u32..100);
     let pods = vec((0..9_usize).prop_flat_map(move |i| any_pod(format!("p{i}"), company)), 0..9);
     let places = vec(placed, 9);

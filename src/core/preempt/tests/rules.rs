@@ -38,10 +38,15 @@ fn a_group_may_be_started_anew_where_its_only_pod_leaves() {
     // new wants the company of its own group, whose one pod holds 3 of 4 CPUs on a. Without it no domain has one.
     let group = |name: &str, priority, cpu| ranked(name, priority, cpu).label("app", "db").affinity("app=db", HOSTNAME);
     let snapshot = on_nodes(["a"], [group("db-1", 1, "3").on("a").into()]);
-    let with_another = on_nodes(["a", "b"], [group("db-1", 1, "3").on("a").into(), group("db-20", 20, "3").on("b").into()]);
+    let with_another =
+        on_nodes(["a", "b"], [group("db-1", 1, "3").on("a").into(), group("db-20", 20, "3").on("b").into()]);
     for profile in [&*V1_22, &*V1_34] {
         assert_eq!(victims(profile, &group("new", 10, "2"), &snapshot), "a: db-1 (0)");
-        assert_eq!(victims(profile, &group("new", 10, "2"), &with_another), "", "the group is on b, where it cannot go");
+        assert_eq!(
+            victims(profile, &group("new", 10, "2"), &with_another),
+            "",
+            "the group is on b, where it cannot go"
+        );
     }
 }
 
@@ -95,10 +100,7 @@ fn pods_of_a_service_that_leave_free_its_labels_unless_they_come_back_last() {
     arguments.service_affinity_labels = vec!["rack".into()];
     let with = |name, plugin| ActivePredicate { name, plugin, rule: predicate(name, &arguments) };
     let profile = Profile {
-        predicates: vec![
-            with("PodFitsResources", "NodeResourcesFit"),
-            with("CheckServiceAffinity", "ServiceAffinity"),
-        ],
+        predicates: vec![with("PodFitsResources", "NodeResourcesFit"), with("CheckServiceAffinity", "ServiceAffinity")],
         ..Profile::empty(Release::V1_22)
     };
     let web = |name: &str, priority, cpu| ranked(name, priority, cpu).label("app", "web");
@@ -117,7 +119,9 @@ fn pods_of_a_service_that_leave_free_its_labels_unless_they_come_back_last() {
 #[test]
 fn pods_nominated_to_a_node_count_as_if_they_ran_there() {
     let waiting = |priority| ranked("waits", priority, "3").nominated("a");
-    let fits_beside = |profile: &Profile, priority| fits(profile, ranked("new", 10, "2"), &on_nodes(["a"], [waiting(priority).into()]));
+    let fits_beside = |profile: &Profile, priority| {
+        fits(profile, ranked("new", 10, "2"), &on_nodes(["a"], [waiting(priority).into()]))
+    };
     for profile in [&*V1_22, &*V1_34] {
         // 4 − 3 < 2
         assert!(!fits_beside(profile, 10) && !fits_beside(profile, 11));
