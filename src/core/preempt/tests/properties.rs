@@ -17,12 +17,16 @@ use crate::{
 const NODES: [&str; 3] = ["a", "b", "c"];
 const APPS: [&str; 2] = ["web", "db"];
 
+fn some_app(wanted: bool) -> BoxedStrategy<Option<&'static str>> {
+    if wanted { weighted(0.2, select(&APPS[..])).boxed() } else { Just(None).boxed() }
+}
+
 /// A pod that wants CPU, perhaps a host port; with `company`, perhaps affinity and spreading too.
 fn any_pod(name: String, company: bool) -> impl Strategy<Value = PodBuilder> {
     let rules = (
         weighted(0.2, select(&APPS[..])),
-        weighted(if company { 0.2 } else { 0.0 }, select(&APPS[..])),
-        weighted(if company { 0.2 } else { 0.0 }, select(&APPS[..])),
+        some_app(company),
+        some_app(company),
         select(vec![topology::HOSTNAME, topology::ZONE]),
     );
     (of(0_u32..3), -2_i32..4, select(&APPS[..]), weighted(0.1, Just(80_u16)), of(0_i64..3), rules).prop_map(
