@@ -101,7 +101,9 @@ fn sent_in_full(pod: &Pod, nodes: &Proposals<Pod>, snapshot: &Snapshot, profile:
     let mut scene = cycle::scene(profile.release, pod, snapshot).into_owned();
     for (node, victims) in nodes.iter().filter(|(node, _)| snapshot.node(node).is_some()) {
         let there = victims.iter().filter(|victim| *victim.node_name == **node);
-        there.for_each(|victim| scene.apply(Object::Pod(Box::new(victim.clone()))));
+        for victim in there {
+            scene.apply(Object::Pod(Box::new(victim.clone())));
+        }
     }
     examined(pod, nodes, &scene, profile, Pod::is_same)
 }
@@ -128,7 +130,9 @@ fn examined<T>(
     };
     let left: Answer =
         nodes.iter().filter_map(|(name, victims)| Some((name.clone(), examine(name, victims)?))).collect();
-    left.values().for_each(|victims| histogram!(telemetry::PREEMPTION_VICTIMS).record(victims.pods.len() as f64));
+    for victims in left.values() {
+        histogram!(telemetry::PREEMPTION_VICTIMS).record(victims.pods.len() as f64);
+    }
     left
 }
 

@@ -52,7 +52,9 @@ impl<'c, 's> DryRun<'c, 's> {
         let pool = self.pool(node, is_proposed);
         let proposed: Vec<Arc<Pod>> = pool.iter().filter(|pod| is_proposed(pod)).cloned().collect();
         let mut without = EditedNode::new(node);
-        proposed.iter().for_each(|pod| without.remove(pod));
+        for pod in &proposed {
+            without.remove(pod);
+        }
         let mut accepted = if self.cycle.first_failure_edited(&without).is_none() {
             let (violating, _) = self.budgets.split(&pool);
             let breaks = |pod: &&Arc<Pod>| violating.iter().any(|other| other.is_same(pod));
@@ -68,7 +70,9 @@ impl<'c, 's> DryRun<'c, 's> {
     /// The fewest of `pool` that have to leave when those of `settled` do in any case.
     fn fewest(&self, node: &NodeInfo, pool: &[Arc<Pod>], settled: &[Arc<Pod>]) -> Result<Candidate, Verdict> {
         let mut without = EditedNode::new(node);
-        pool.iter().for_each(|pod| without.remove(pod));
+        for pod in pool {
+            without.remove(pod);
+        }
         if let Some(failure) = self.cycle.first_failure_edited(&without) {
             return Err(failure.verdict);
         }
