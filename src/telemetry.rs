@@ -63,6 +63,8 @@ const FAST: &[f64] = &[
 ];
 /// Nodes, pods or batch entries.
 const COUNTS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10_000.0];
+/// Pods on one node.
+const FEW: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
 
 /// Declares the constants and the table that describes them in one go.
 macro_rules! metrics {
@@ -92,6 +94,8 @@ metrics! {
     CACHE_SIZE = "cache_size", Kind::Gauge, "Objects in the snapshot, by type (nodes, pods).";
     NODES_EVALUATED = "nodes_evaluated", Kind::Histogram(COUNTS), "Nodes that a decision looked at.";
     NODE_REJECTIONS = "node_rejections_total", Kind::Counter, "Nodes refused, by plugin and reason code.";
+    PREEMPTION_VICTIMS = "preemption_victims", Kind::Histogram(FEW),
+        "Pods that would have to leave a node, for each node where preemption would help.";
     SNAPSHOT_AGE = "snapshot_age_seconds", Kind::Gauge,
         "Time since the snapshot was last known to hold everything that the database has.";
     POLICY_REVISION = "policy_revision_info", Kind::Gauge, "1; the labels are a policy of the default cluster and its revision in force.";

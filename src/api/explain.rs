@@ -23,6 +23,7 @@ use crate::{
         model::{self, Name},
         outside::Outside,
         policy::{Faults, Profile},
+        preempt,
         snapshot::Snapshot,
     },
     downstream::Documents,
@@ -31,7 +32,7 @@ use crate::{
         decode::{self, DecodeError},
         document::Document,
         downstream::PodDocument,
-        explanation::Explanation,
+        explanation::{Explanation, PreemptionExplanation},
         fault::Cause,
         objects::pod,
         policy::{self},
@@ -58,6 +59,8 @@ pub struct ExplainRequest {
     /// The cluster to decide over instead of the stored one. Nothing of it is stored.
     #[schema(nullable = false)]
     pub cluster: Option<Cluster>,
+    /// Whether to say which pods would have to leave for it where it fits nowhere.
+    pub preempt: bool,
     /// Breaks ties: the same seed, the same answer.
     pub seed: u64,
     /// Whether the policy's own extenders are asked too, as the server's setting `downstream-extenders` allows.
@@ -70,7 +73,8 @@ pub struct ExplainRequest {
 /// totals, the ranks, the node chosen and kube-scheduler's own message; over the stored cluster, or over one that comes
 /// with the request. Of nodes with equal totals the one with the lower hash of seed, pod and node name ranks first, so
 /// the same question always has the same answer. Under a decision tree (`scoring.strategy: Lexicographic`) it names the
-/// level that decided, and for each node the one at which it fell behind the best.
+/// level that decided, and for each node the one at which it fell behind the best. With `preempt` it also tells which pods
+/// kube-scheduler would evict, and where, to make room; nothing is evicted.
 ///
 /// With `callExtenders` the policy's extenders are asked about the nodes that fit: a node that one rules out has its verdict,
 /// and their scores count. Where one that is not `ignorable` does not answer, no node is selected and `message` says why.
@@ -161,6 +165,7 @@ struct Question {
     snapshot: Snapshot,
     pod: model::Pod,
     seed: u64,
+    preempt: bool,
 }
 
 impl Question {
@@ -178,7 +183,7 @@ impl Question {
         let brought_cluster = brought_cluster.map_err(|causes| invalid("Cluster", "", causes))?;
         let snapshot = brought_cluster.unwrap_or_else(|| view.snapshot.clone());
         let pod = asked_pod(request.pod, request.pod_name.as_deref(), &snapshot)?;
-        Ok(Self { chosen, snapshot, pod, seed: request.seed })
+        Ok(Self { chosen, snapshot, pod, seed: request.seed, preempt: request.preempt })
     }
 
     /// The nodes that every predicate lets pass.
@@ -191,9 +196,13 @@ impl Question {
     }
 
     fn answer(&self, outside: &Outside) -> Explanation {
-        let Self { chosen, snapshot, pod, seed } = self;
+        let Self { chosen, snapshot, pod, seed, preempt } = self;
         let decision = cycle::decide_with(chosen.profile(), pod, snapshot, *seed, outside);
-        Explanation::new(pod, &decision, chosen.used(), snapshot.revision, *seed)
+        let preemption = preempt.then(|| {
+            let attempt = preempt::attempt(chosen.profile(), pod, snapshot, *seed);
+            PreemptionExplanation::new(&attempt, snapshot)
+        });
+        Explanation { preemption, ..Explanation::new(pod, &decision, chosen.used(), snapshot.revision, *seed) }
     }
 }
 

@@ -26,6 +26,7 @@ pub mod middleware;
 pub mod openapi;
 pub mod outside;
 pub mod policy;
+pub mod preempt;
 pub mod resources;
 pub mod serve;
 pub mod state;
@@ -35,6 +36,7 @@ fn routes(bulk_body_bytes: usize) -> OpenApiRouter<AppState> {
     let bulk = OpenApiRouter::new()
         .routes(routes!(extender::filter))
         .routes(routes!(extender::prioritize))
+        .routes(routes!(preempt::preempt))
         .routes(routes!(explain::explain))
         .routes(routes!(resources::import::import))
         .layer(DefaultBodyLimit::max(bulk_body_bytes));

@@ -9,6 +9,7 @@
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use super::{
+    edited::EditedNode,
     model::{Name, Pod},
     outside::{Outside, OutsideScore, OutsideVerdict},
     policy::{ActivePredicate, ActivePriority, Combination, Profile},
@@ -63,25 +64,71 @@ impl<'p: 's, 's> Cycle<'p, 's> {
     }
 
     /// Every predicate's answer for a node, in order of evaluation; of a pod that no node can take, the one rejection.
+    ///
+    /// Pods of at least the same priority that are nominated to the node count as if they ran there; where the pod then
+    /// fits it must fit without them too (`RunFilterPluginsWithNominatedPods` in `framework/runtime/framework.go`).
     pub fn verdicts(&self, node: &NodeInfo) -> Vec<PredicateVerdict<'p>> {
         if let Some(rejection) = self.rejection() {
             return vec![rejection];
         }
+        if let Some(crowded) = self.with_nominated(|| EditedNode::new(node), node.name()) {
+            let verdicts = self.ask_all(|demand| demand.verdict_edited(&crowded));
+            if verdicts.iter().any(|v| !v.verdict.fits()) {
+                return verdicts;
+            }
+        }
+        self.ask_all(|demand| demand.verdict(node))
+    }
+
+    /// The first predicate that rules the node out; those after it are not asked. Nominated pods count as in
+    /// [`Self::verdicts`].
+    pub fn first_failure(&self, node: &NodeInfo) -> Option<PredicateVerdict<'p>> {
+        self.rejection()
+            .or_else(|| {
+                let crowded = self.with_nominated(|| EditedNode::new(node), node.name())?;
+                self.ask(|demand| demand.verdict_edited(&crowded))
+            })
+            .or_else(|| self.ask(|demand| demand.verdict(node)))
+    }
+
+    /// The same of a node with other pods on it.
+    pub fn first_failure_edited(&self, node: &EditedNode) -> Option<PredicateVerdict<'p>> {
+        self.rejection()
+            .or_else(|| {
+                let crowded = self.with_nominated(|| node.clone(), node.name())?;
+                self.ask(|demand| demand.verdict_edited(&crowded))
+            })
+            .or_else(|| self.ask(|demand| demand.verdict_edited(node)))
+    }
+
+    fn ask_all(&self, verdict: impl Fn(&Demand<'s>) -> Verdict) -> Vec<PredicateVerdict<'p>> {
         let answer = |(predicate, demand): &(&'p ActivePredicate, Demand<'s>)| PredicateVerdict {
             predicate,
-            verdict: demand.verdict(node),
+            verdict: verdict(demand),
         };
         self.demands.iter().map(answer).collect()
     }
 
-    /// The first predicate that rules the node out; those after it are not asked.
-    pub fn first_failure(&self, node: &NodeInfo) -> Option<PredicateVerdict<'p>> {
-        self.rejection().or_else(|| {
-            self.demands.iter().find_map(|(predicate, demand)| {
-                let verdict = demand.verdict(node);
-                (!verdict.fits()).then_some(PredicateVerdict { predicate, verdict })
-            })
+    fn ask(&self, verdict: impl Fn(&Demand<'s>) -> Verdict) -> Option<PredicateVerdict<'p>> {
+        self.demands.iter().find_map(|(predicate, demand)| {
+            let verdict = verdict(demand);
+            (!verdict.fits()).then_some(PredicateVerdict { predicate, verdict })
         })
+    }
+
+    /// The node with the pods nominated to it to which this pod must yield; `None` where there are none.
+    fn with_nominated(&self, node: impl FnOnce() -> EditedNode, name: &str) -> Option<EditedNode> {
+        let nominated = self.snapshot.nominated_to(name);
+        if nominated.is_empty() {
+            return None;
+        }
+        let priority = self.snapshot.priority_of(self.pod);
+        let outrank = |other: &&Arc<Pod>| !other.is_same(self.pod) && self.snapshot.priority_of(other) >= priority;
+        let mut yielded_to = nominated.iter().filter(outrank).peekable();
+        yielded_to.peek()?;
+        let mut crowded = node();
+        yielded_to.for_each(|other| crowded.add(other));
+        Some(crowded)
     }
 
     /// Every priority's scores of the candidates, which are taken to fit.
@@ -113,6 +160,14 @@ impl Demand<'_> {
             Demand::Reject(verdict) => verdict.clone(),
         }
     }
+
+    fn verdict_edited(&self, node: &EditedNode) -> Verdict {
+        match self {
+            Demand::Nothing => Verdict::Fits,
+            Demand::Check(check) | Demand::OnlyNodes(_, check) => check.check_edited(node),
+            Demand::Reject(verdict) => verdict.clone(),
+        }
+    }
 }
 
 /// A level of a decision tree.
@@ -130,7 +185,8 @@ pub struct Decision<'a> {
     pub nodes: Vec<NodeDecision<'a>>,
     /// How the scores were combined.
     pub combination: Combination,
-    /// The best node's name; `None` where the pod fits nowhere.
+    /// The best node's name, or that of the node which the pod is nominated to if it fits there
+    /// (`evaluateNominatedNode`); `None` where the pod fits nowhere.
     pub selected: Option<Name>,
     /// The level that parted the best node from the next best; `None` where they tie, where only one fits, and always
     /// under a weighted sum.
@@ -219,7 +275,9 @@ pub fn decide_with<'a>(
         let message = failure.to_owned();
         return Decision { nodes, combination: profile.combination, selected: None, decided_by: None, message };
     }
-    let selected = order.first().map(|column| candidates[*column].name().clone());
+    let nominated = candidates.iter().find(|node| *node.name() == pod.nominated_node_name);
+    let selected = nominated.or_else(|| order.first().map(|column| &candidates[*column]));
+    let selected = selected.map(|node| node.name().clone());
     let message = match &selected {
         Some(node) => {
             let fitting = candidates.len();

@@ -3,6 +3,7 @@
 //! Never here: I/O, async, SQL, HTTP, logging, a clock, chance.
 
 pub mod cycle;
+pub mod edited;
 pub mod evictions;
 mod grouping;
 mod inter_pod;
@@ -10,6 +11,7 @@ pub mod model;
 pub mod outside;
 pub mod policy;
 pub mod predicates;
+pub mod preempt;
 pub mod priorities;
 pub mod ranking;
 pub mod rule;

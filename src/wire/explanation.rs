@@ -8,6 +8,8 @@ use crate::core::{
     model::Pod,
     outside::{OutsideScore, OutsideVerdict},
     policy::{ActivePriority, Combination},
+    preempt::{Attempt, Candidate},
+    snapshot::Snapshot,
 };
 
 /// The plugin that kube-scheduler counts the verdicts of extenders under.
@@ -32,6 +34,10 @@ pub struct Explanation {
     /// Where the pod would go or, where it fits nowhere, kube-scheduler's own sentence, as in
     /// `0/5 nodes are available: 5 Insufficient cpu.`
     pub message: String,
+    /// Whom preemption would evict; absent unless asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub preemption: Option<PreemptionExplanation>,
     /// The policy decided under.
     pub policy: PolicyUsed,
     /// The revision of the state decided over; 0 where the cluster came with the request.
@@ -156,6 +162,68 @@ pub struct ScoreExplanation {
     pub tolerance: Option<i64>,
 }
 
+/// What preemption would do for a pod that fits nowhere.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PreemptionExplanation {
+    /// The nodes where it would help, those that break no disruption budget first.
+    pub candidates: Vec<CandidateExplanation>,
+    /// The node it would choose; null where there is no candidate.
+    pub selected: Option<String>,
+    /// What it would do or, without any candidate, why not, as in
+    /// `0/2 nodes are available: 2 No preemption victims found for incoming pod.`
+    pub message: String,
+}
+
+/// A node that would take the pod once its victims have left.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CandidateExplanation {
+    /// The node's name.
+    pub node: String,
+    /// The pods that would have to leave, in kube-scheduler's order: since 1.34 the most important first, in 1.22 those
+    /// before the others that a disruption budget would keep.
+    pub victims: Vec<Victim>,
+    /// How many of them a disruption budget would keep.
+    pub pdb_violations: usize,
+}
+
+/// A pod that would have to leave.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = PreemptionVictim)]
+pub struct Victim {
+    /// Its uid.
+    pub uid: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its priority, below that of the pod asked about.
+    pub priority: i32,
+}
+
+impl PreemptionExplanation {
+    /// Puts an attempt over a snapshot into words.
+    pub fn new(attempt: &Attempt, snapshot: &Snapshot) -> Self {
+        let victim = |pod: &std::sync::Arc<Pod>| Victim {
+            uid: pod.uid.to_string(),
+            namespace: pod.namespace.to_string(),
+            name: pod.name.to_string(),
+            priority: snapshot.priority_of(pod),
+        };
+        let candidate = |candidate: &Candidate| CandidateExplanation {
+            node: candidate.node.to_string(),
+            victims: candidate.victims.iter().map(victim).collect(),
+            pdb_violations: candidate.pdb_violations,
+        };
+        Self {
+            candidates: attempt.candidates.iter().map(candidate).collect(),
+            selected: attempt.selected.as_ref().map(ToString::to_string),
+            message: attempt.message.clone(),
+        }
+    }
+}
+
 impl Explanation {
     /// Puts a decision into words.
     pub fn new(pod: &Pod, decision: &Decision<'_>, policy: PolicyUsed, snapshot_revision: u64, seed: u64) -> Self {
@@ -165,6 +233,7 @@ impl Explanation {
             selected: decision.selected.as_ref().map(ToString::to_string),
             decided_by: decision.decided_by.as_ref().map(DecidingLevel::from),
             message: decision.message.clone(),
+            preemption: None,
             policy,
             snapshot_revision,
             seed,

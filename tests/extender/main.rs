@@ -10,4 +10,5 @@ mod downstream;
 mod explain;
 mod hostile;
 mod messages;
+mod preempt;
 mod recorded;
