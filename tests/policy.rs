@@ -9,7 +9,12 @@ use axum::{
     http::{HeaderMap, Method, Request},
 };
 use podberth::{
-    api::{self, middleware::Limits, openapi::DOCUMENTS, state::AppState},
+    api::{
+        self,
+        middleware::Limits,
+        openapi::DOCUMENTS,
+        state::{AppState, Freshness},
+    },
     cluster::Clusters,
     core::{predicates, priorities},
     store::Store,
@@ -119,7 +124,8 @@ impl Reply {
 impl Server {
     fn start(store: Arc<dyn Store>) -> Self {
         let clusters = Clusters::new(store.clone(), Duration::from_millis(50));
-        let state = AppState::new(store.clone(), clusters, Vec::new(), telemetry::recorder().expect("a recorder"));
+        let metrics = telemetry::recorder().expect("a recorder");
+        let state = AppState::new(clusters, Freshness::default(), Vec::new(), metrics);
         let limits =
             Limits { request_timeout: Duration::from_mins(5), body_bytes: 3 << 20, bulk_body_bytes: 256 << 20 };
         Self { router: api::router(state, limits), store }

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State};
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -11,7 +15,7 @@ use super::{
     cluster::ClusterName,
     error::{ApiError, Result, Subject},
     extract::{JsonBytes, Query},
-    ground::{self, Chosen, PolicyQuery},
+    ground::{self, Chosen, FreshnessQuery, PolicyQuery},
     openapi::DecisionErrors,
     outside::{self, RawQuestion, Sent, Stored},
     state::AppState,
@@ -78,7 +82,7 @@ pub struct ExplainRequest {
 ///
 /// With `callExtenders` the policy's extenders are asked about the nodes that fit: a node that one rules out has its verdict,
 /// and their scores count. Where one that is not `ignorable` does not answer, no node is selected and `message` says why.
-#[utoipa::path(post, path = "/explain", operation_id = "explainPod", tag = "decisions", params(PolicyQuery),
+#[utoipa::path(post, path = "/explain", operation_id = "explainPod", tag = "decisions", params(PolicyQuery, FreshnessQuery),
     request_body(content = ExplainRequest, example = json!({
         "pod": {"metadata": {"name": "web"}, "spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": "1"}}}]}},
         "cluster": {"nodes": [{"metadata": {"name": "node-a"}, "status": {"allocatable": {"cpu": "4", "pods": "110"}}}]}
@@ -89,11 +93,13 @@ pub async fn explain(
     State(state): State<AppState>,
     cluster: ClusterName,
     Query(query): Query<PolicyQuery>,
+    Query(fresh): Query<FreshnessQuery>,
     JsonBytes(body): JsonBytes,
-) -> Result<Json<Explanation>> {
-    let view = ground::view(&state, &cluster).await?;
-    match ground::compute(move || Step::first(&body, &query, &view)).await?? {
-        Step::Answer(explanation) => Ok(Json(explanation)),
+) -> Result<Response> {
+    let ground = ground::stand(&state, &cluster, &fresh).await?;
+    let (headers, view) = (ground.headers(), ground.view);
+    let explanation = match ground::compute(move || Step::first(&body, &query, &view)).await?? {
+        Step::Answer(explanation) => explanation,
         Step::Ask { question, fitting, pod, sent } => {
             let stored = Stored { state: state.clone(), cluster: cluster.0 };
             let pod = match pod {
@@ -106,9 +112,10 @@ pub async fn explain(
             let (outside, failures) = outside::ask(&chain, &pod, &fitting, documents).await;
             let mut explanation = ground::compute(move || question.answer(&outside)).await?;
             explanation.extender_errors = failures.into_iter().map(Into::into).collect();
-            Ok(Json(explanation))
+            explanation
         }
-    }
+    };
+    Ok((headers, Json(explanation)).into_response())
 }
 
 /// How far a question gets without anybody else.
@@ -170,18 +177,9 @@ struct Question {
 
 impl Question {
     fn new(request: ExplainRequest, query: &PolicyQuery, view: &View) -> Result<Self> {
-        let chosen = match (request.policy, request.profile) {
-            (Some(_), Some(_)) => return Err(ApiError::BadRequest("policy and profile exclude each other".into())),
-            (Some(text), None) => brought(policy::parse(text.get()).and_then(|d| d.compile(None)), "Policy")?,
-            (None, Some(text)) => {
-                let compiled = policy::parse_configuration(text.get()).and_then(|c| c.compile(None));
-                brought(compiled, "KubeSchedulerConfiguration")?
-            }
-            (None, None) => ground::chosen(view, query)?,
-        };
-        let brought_cluster = request.cluster.map(|c| c.to_snapshot()).transpose();
-        let brought_cluster = brought_cluster.map_err(|causes| invalid("Cluster", "", causes))?;
-        let snapshot = brought_cluster.unwrap_or_else(|| view.snapshot.clone());
+        let chosen = decided_under(request.policy.as_deref(), request.profile.as_deref(), query, view)?;
+        let brought = request.cluster.as_ref().map(brought_cluster).transpose()?;
+        let snapshot = brought.unwrap_or_else(|| view.snapshot.clone());
         let pod = asked_pod(request.pod, request.pod_name.as_deref(), &snapshot)?;
         Ok(Self { chosen, snapshot, pod, seed: request.seed, preempt: request.preempt })
     }
@@ -206,6 +204,29 @@ impl Question {
     }
 }
 
+/// The policy or profile that came with a request, else the one that its query names, else the one in force.
+pub fn decided_under(
+    policy: Option<&RawValue>,
+    profile: Option<&RawValue>,
+    query: &PolicyQuery,
+    view: &View,
+) -> Result<Chosen> {
+    match (policy, profile) {
+        (Some(_), Some(_)) => Err(ApiError::BadRequest("policy and profile exclude each other".into())),
+        (Some(text), None) => brought(policy::parse(text.get()).and_then(|d| d.compile(None)), "Policy"),
+        (None, Some(text)) => {
+            let compiled = policy::parse_configuration(text.get()).and_then(|c| c.compile(None));
+            brought(compiled, "KubeSchedulerConfiguration")
+        }
+        (None, None) => ground::chosen(view, query),
+    }
+}
+
+/// A cluster that came with a request.
+pub fn brought_cluster(cluster: &Cluster) -> Result<Snapshot> {
+    cluster.to_snapshot().map_err(|causes| invalid("Cluster", "", causes))
+}
+
 /// A policy that came with the request.
 fn brought(compiled: std::result::Result<Profile, Faults>, kind: &str) -> Result<Chosen> {
     compiled.map(|profile| Chosen::Request(Arc::new(profile))).map_err(|faults| refused(kind, "", faults))
@@ -221,7 +242,8 @@ pub fn refused(kind: &str, name: &str, faults: Faults) -> ApiError {
     ApiError::Invalid { subject: Subject::new("", kind, name), causes: faults.0.into_iter().map(cause).collect() }
 }
 
-fn invalid(kind: &str, name: &str, causes: Vec<Cause>) -> ApiError {
+/// The error that tells what is wrong with an object.
+pub fn invalid(kind: &str, name: &str, causes: Vec<Cause>) -> ApiError {
     ApiError::Invalid { subject: Subject::new("", kind, name), causes: causes.into_iter().map(Into::into).collect() }
 }
 

@@ -14,6 +14,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::{error::ApiError, state::AppState};
 
+pub mod bind;
 pub mod cluster;
 pub mod docs;
 pub mod error;
@@ -27,7 +28,9 @@ pub mod openapi;
 pub mod outside;
 pub mod policy;
 pub mod preempt;
+pub mod reservations;
 pub mod resources;
+pub mod schedule;
 pub mod serve;
 pub mod state;
 
@@ -38,6 +41,7 @@ fn routes(bulk_body_bytes: usize) -> OpenApiRouter<AppState> {
         .routes(routes!(extender::prioritize))
         .routes(routes!(preempt::preempt))
         .routes(routes!(explain::explain))
+        .routes(routes!(schedule::schedule))
         .routes(routes!(resources::import::import))
         .layer(DefaultBodyLimit::max(bulk_body_bytes));
     OpenApiRouter::with_openapi(openapi::base())
@@ -47,6 +51,9 @@ fn routes(bulk_body_bytes: usize) -> OpenApiRouter<AppState> {
         .routes(routes!(health::version))
         .routes(routes!(health::metrics))
         .merge(bulk)
+        .routes(routes!(bind::bind))
+        .routes(routes!(reservations::list))
+        .routes(routes!(reservations::replace, reservations::delete))
         .routes(routes!(policy::get, policy::replace, policy::create, policy::delete))
         .routes(routes!(policy::revisions))
         .routes(routes!(policy::rollback))

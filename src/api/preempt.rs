@@ -22,7 +22,7 @@ use super::{
     error::{ApiError, Result},
     extender::{NO_POD, measured, timed},
     extract::{JsonBytes, Query},
-    ground::{self, PolicyQuery},
+    ground::{self, FreshnessQuery, PolicyQuery},
     openapi::DecisionErrors,
     state::AppState,
 };
@@ -48,7 +48,7 @@ const NO_PROPOSAL: &str = "the request has neither NodeNameToVictims nor NodeNam
 /// would not fit by the policy even without them, further pods of lower priority are added, as few as it needs. Nodes that
 /// cannot take the pod even so are left out. Whatever the form of the request, the answer names victims by uid. Nothing is
 /// changed: kube-scheduler evicts.
-#[utoipa::path(post, path = "/preempt", operation_id = "preemptPods", tag = "extender", params(PolicyQuery),
+#[utoipa::path(post, path = "/preempt", operation_id = "preemptPods", tag = "extender", params(PolicyQuery, FreshnessQuery),
     request_body(content = ExtenderPreemptionArgs, example = json!({
         "Pod": {"metadata": {"name": "web", "namespace": "default"},
             "spec": {"priority": 1000, "containers": [{"name": "main", "resources": {"requests": {"cpu": "1"}}}]}},
@@ -60,9 +60,11 @@ pub async fn preempt(
     State(state): State<AppState>,
     cluster: ClusterName,
     Query(query): Query<PolicyQuery>,
+    Query(fresh): Query<FreshnessQuery>,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
-    measured("preempt", &state, &cluster, move |view| {
+    let ground = ground::stand(&state, &cluster, &fresh).await?;
+    measured("preempt", ground, move |view| {
         let args = match PreemptionArgs::parse(&body) {
             Ok(args) => args,
             Err(error) => return ("none", Err(ApiError::BadRequest(error.to_string()))),

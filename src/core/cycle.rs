@@ -55,6 +55,24 @@ impl<'p: 's, 's> Cycle<'p, 's> {
         Self { profile, pod, snapshot, demands: profile.predicates.iter().map(prepare).collect() }
     }
 
+    /// Prepares only the predicates of these indices: those that [`Reads`](super::rule::Reads) something.
+    pub(super) fn prepare_some(profile: &'p Profile, pod: &'s Pod, snapshot: &'s Snapshot, asked: &[usize]) -> Self {
+        let predicates = asked.iter().filter_map(|index| profile.predicates.get(*index));
+        let demands = predicates.map(|predicate| (predicate, predicate.rule.prepare(pod, snapshot))).collect();
+        Self { profile, pod, snapshot, demands }
+    }
+
+    /// The reasons for which a node counts as ruled out: those of the first predicate that fails, or of all where the
+    /// profile checks all; `None` where it fits.
+    pub(super) fn reasons(&self, node: &NodeInfo) -> Option<Vec<Reason>> {
+        if !self.profile.always_check_all_predicates {
+            return self.first_failure(node).map(|failure| failure.verdict.reasons().to_vec());
+        }
+        let failing: Vec<_> = self.verdicts(node).into_iter().filter(|v| !v.verdict.fits()).collect();
+        let reasons = || failing.iter().flat_map(|v| v.verdict.reasons()).cloned().collect();
+        (!failing.is_empty()).then(reasons)
+    }
+
     /// What stands against every node alike, before any predicate is asked about one.
     pub fn rejection(&self) -> Option<PredicateVerdict<'p>> {
         self.demands.iter().find_map(|(predicate, demand)| match demand {
@@ -295,33 +313,65 @@ pub fn decide_with<'a>(
 /// The function is FNV-1a (64 bits) over seed, namespace, pod and node, finished by a multiply-xorshift, and is part of
 /// the public contract: it does not change between releases.
 pub fn tie_break(seed: u64, pod: &Pod, node: &str) -> u64 {
-    let texts = [&*pod.namespace, &*pod.name, node];
-    let bytes = seed.to_le_bytes().into_iter().chain(texts.into_iter().flat_map(|t| t.bytes().chain([0xff])));
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3));
-    let mixed = (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    mixed ^ (mixed >> 29)
+    TieBreak::new(seed, pod).of(node)
+}
+
+/// [`tie_break`] of one pod, to be asked about many nodes.
+#[derive(Clone, Copy)]
+pub(super) struct TieBreak(u64);
+
+impl TieBreak {
+    pub(super) fn new(seed: u64, pod: &Pod) -> Self {
+        let texts = [&*pod.namespace, &*pod.name].into_iter().flat_map(terminated);
+        Self(seed.to_le_bytes().into_iter().chain(texts).fold(0xcbf2_9ce4_8422_2325, fnv))
+    }
+
+    pub(super) fn of(self, node: &str) -> u64 {
+        let hash = terminated(node).fold(self.0, fnv);
+        let mixed = (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed ^ (mixed >> 29)
+    }
+}
+
+fn terminated(text: &str) -> impl Iterator<Item = u8> {
+    text.bytes().chain([0xff])
+}
+
+fn fnv(hash: u64, byte: u8) -> u64 {
+    (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
 }
 
 /// `0/N nodes are available: ` and how many nodes each reason rules out.
 fn fit_error(profile: &Profile, nodes: &[NodeDecision<'_>], rejection: Option<PredicateVerdict<'_>>) -> String {
-    if nodes.is_empty() {
-        return NO_NODES.to_owned();
-    }
-    // From 1.24 on, what stands against all nodes alike is told once and not counted.
-    if let (Release::V1_34, Some(rejection)) = (profile.release, rejection) {
-        return format!("0/{} nodes are available: {}.", nodes.len(), rejection.verdict.reasons().join(", "));
-    }
-    let mut counts: BTreeMap<&Reason, usize> = BTreeMap::new();
+    let mut counts: BTreeMap<Reason, usize> = BTreeMap::new();
     for node in nodes {
         let verdicts = node.verdicts.iter().map(|v| &v.verdict).chain(node.outside.iter().map(|o| &o.verdict));
         let told = if profile.always_check_all_predicates { usize::MAX } else { 1 };
         for reason in verdicts.filter(|v| !v.fits()).take(told).flat_map(Verdict::reasons) {
-            *counts.entry(reason).or_default() += 1;
+            *counts.entry(reason.clone()).or_default() += 1;
         }
+    }
+    told(profile.release, nodes.len(), &counts, rejection.as_ref().map(|r| &r.verdict))
+}
+
+/// kube-scheduler's sentence for a pod that fits on none of so many nodes, given how many each reason rules out and what
+/// stands against all of them alike.
+pub(super) fn told(
+    release: Release,
+    nodes: usize,
+    counts: &BTreeMap<Reason, usize>,
+    rejection: Option<&Verdict>,
+) -> String {
+    if nodes == 0 {
+        return NO_NODES.to_owned();
+    }
+    // From 1.24 on, what stands against all nodes alike is told once and not counted.
+    if let (Release::V1_34, Some(rejection)) = (release, rejection) {
+        return format!("0/{nodes} nodes are available: {}.", rejection.reasons().join(", "));
     }
     let mut told: Vec<String> = counts.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
     told.sort();
-    format!("0/{} nodes are available: {}.", nodes.len(), told.join(", "))
+    format!("0/{nodes} nodes are available: {}.", told.join(", "))
 }
 
 /// The snapshot as kube-scheduler would see it while it decides for this pod: without the pod itself, should it be

@@ -6,7 +6,7 @@
 use rustc_hash::FxHashMap;
 
 use super::{
-    model::{Labels, Name, Pod, PodAffinityTerm, Selector},
+    model::{Affinity, Labels, Name, Pod, PodAffinityTerm, Selector},
     rule::Release,
     snapshot::Snapshot,
 };
@@ -49,6 +49,23 @@ impl<'a> IncomingTerm<'a> {
         (self.any_namespace || self.namespaces.contains(&&pod.namespace))
             && self.selector.is_some_and(|s| s.matches(&pod.labels))
     }
+}
+
+/// Whether any rule of `other` about other pods, required or preferred, means `pod`.
+pub(super) fn names(other: &Pod, pod: &Pod, snapshot: &Snapshot) -> bool {
+    let Affinity { pod_required, anti_required, pod_preferred, anti_preferred, .. } = &other.affinity;
+    let preferred = pod_preferred.iter().chain(anti_preferred).map(|wish| &wish.term);
+    let mut terms = pod_required.iter().chain(anti_required).chain(preferred).peekable();
+    if terms.peek().is_none() {
+        return false;
+    }
+    let namespace_labels = snapshot.namespace_labels(&pod.namespace);
+    terms.any(|term| term.matches(pod, namespace_labels))
+}
+
+/// Whether any pod on a node has a rule that means `pod`.
+pub(super) fn is_named(pod: &Pod, snapshot: &Snapshot) -> bool {
+    snapshot.nodes().flat_map(|node| &node.pods_with_affinity).any(|other| names(other, pod, snapshot))
 }
 
 /// A number for each topology domain, that is for each value of a node label. What nobody added to is 0.

@@ -2,6 +2,7 @@
 //!
 //! Never here: I/O, async, SQL, HTTP, logging, a clock, chance.
 
+pub mod batch;
 pub mod cycle;
 pub mod edited;
 pub mod evictions;
@@ -9,6 +10,7 @@ mod grouping;
 mod inter_pod;
 pub mod model;
 pub mod outside;
+pub mod plan;
 pub mod policy;
 pub mod predicates;
 pub mod preempt;
@@ -17,4 +19,5 @@ pub mod ranking;
 pub mod rule;
 pub mod snapshot;
 mod spreading;
+pub mod suggest;
 pub mod verdict;

@@ -274,6 +274,20 @@ impl Snapshot {
         self.priority_classes.get(name)
     }
 
+    /// Whether all that is neither a node nor a pod is still the same memory as in `other`, of which this is an edited
+    /// copy or the other way round. `false` says nothing.
+    pub(super) fn shares_surroundings(&self, other: &Self) -> bool {
+        self.images.ptr_eq(&other.images)
+            && self.namespaces.ptr_eq(&other.namespaces)
+            && self.workloads.ptr_eq(&other.workloads)
+            && self.volumes.ptr_eq(&other.volumes)
+            && self.claims.ptr_eq(&other.claims)
+            && self.storage_classes.ptr_eq(&other.storage_classes)
+            && self.csi_nodes.ptr_eq(&other.csi_nodes)
+            && self.disruption_budgets.ptr_eq(&other.disruption_budgets)
+            && self.priority_classes.ptr_eq(&other.priority_classes)
+    }
+
     /// The priority a pod has: its own, else its class's, else that of the class that is the default, else 0.
     pub fn priority_of(&self, pod: &Pod) -> i32 {
         pod.priority.unwrap_or_else(|| {

@@ -78,7 +78,7 @@ impl From<&Level<'_>> for DecidingLevel {
 }
 
 /// A pod's namespace and name.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PodName {
     /// The namespace.
     pub namespace: String,
@@ -87,7 +87,7 @@ pub struct PodName {
 }
 
 /// Which policy a decision was made under.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct PolicyUsed {
     /// `default`, a named policy's name, or `(request)` for one that came with the request.
     pub name: String,

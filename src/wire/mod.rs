@@ -14,6 +14,8 @@ pub mod fault;
 pub mod kinds;
 pub mod objects;
 pub mod policy;
+pub mod reservation;
+pub mod schedule;
 pub mod selector;
 pub mod status;
 pub mod table;

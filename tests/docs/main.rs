@@ -121,6 +121,11 @@ async fn policies() {
     runs("docs/policies.md", &demo).await;
 }
 
+#[tokio::test]
+async fn schedule() {
+    runs("docs/schedule.md", &[]).await;
+}
+
 #[test]
 fn the_check_itself_sees() {
     let differences = |wanted: Value, found: Value, part| {

@@ -5,6 +5,7 @@ mod cases;
 #[path = "../support/server.rs"]
 mod server;
 
+mod bind;
 mod check;
 mod downstream;
 mod explain;

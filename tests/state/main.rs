@@ -58,6 +58,7 @@ cases! {
         tokens_and_revisions_are_checked;
     pods:
         a_binding_binds_once
+        a_binding_is_judged
         bound_pods_stay_bound
         an_eviction_charges_its_budget
         who_is_done_costs_nothing

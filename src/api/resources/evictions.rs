@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::write::{ATTEMPTS, dry_run, shown};
+use super::write::{ATTEMPTS, commit, dry_run};
 use crate::{
     api::{
         cluster::ClusterName,
@@ -280,9 +280,6 @@ pub async fn carry_out(
         departure.empty_node(node, &pods).await?;
     }
     let Departure { outcomes, revision, .. } = departure;
-    if !dry_run {
-        shown(&state, &cluster.0, revision).await;
-    }
     let items = found.iter().zip(outcomes).map(|(eviction, outcome)| EvictionResult {
         pod: EvictedPod::new(&eviction.pod),
         node: eviction.node.to_string(),
@@ -332,7 +329,7 @@ impl Departure<'_> {
                 self.settle(&leaving, EvictionOutcome::Deleted);
                 return Ok(());
             }
-            let commit = self.state.store.commit(self.cluster, writes, Atomicity::AllOrNothing).await?;
+            let commit = commit(self.state, self.cluster, writes, Atomicity::AllOrNothing).await?;
             if !commit.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Refused(_))) {
                 self.revision = self.revision.max(commit.revision);
                 self.settle(&leaving, EvictionOutcome::Deleted);

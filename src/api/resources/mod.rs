@@ -7,6 +7,7 @@
 //!
 //! - POST and PUT take the whole object, `status` included: the state is told from outside, no controller fills it in.
 //! - A namespace need not exist for objects to stand in it, and takes nothing with it when it is deleted.
+//! - A binding is refused where the pod does not fit; a pod that says its node is a fact and is not judged.
 //! - A deletion is done at once: there is no grace and there are no finalizers.
 //! - No controller defaults, and no field that scheduling does not read is checked; all are kept as they came.
 
@@ -20,7 +21,7 @@ use crate::wire::kinds::{self, StoredKind};
 pub mod binding;
 pub mod clusters;
 pub mod documents;
-mod door;
+pub(super) mod door;
 pub mod eviction;
 pub mod evictions;
 pub mod import;
@@ -28,9 +29,9 @@ mod list;
 mod page;
 mod read;
 pub mod report;
-mod show;
-mod target;
-mod write;
+pub(super) mod show;
+pub(super) mod target;
+pub(super) mod write;
 
 pub use show::body as with_node;
 pub use write::dry_run;

@@ -22,7 +22,7 @@
 use super::{Build, Demand, Predicate, Registration, Standing};
 use crate::core::{
     model::{Effect, Pod, Taint, UNSCHEDULABLE},
-    rule::Identity,
+    rule::{Identity, Reads},
     snapshot::Snapshot,
     verdict::Verdict,
 };
@@ -51,6 +51,10 @@ impl Predicate for CheckNodeUnschedulable {
         Demand::check(|node| {
             Verdict::fits_if(!node.node.unschedulable, || Verdict::unresolvable("node(s) were unschedulable"))
         })
+    }
+
+    fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {
+        Reads::Node
     }
 }
 

@@ -41,7 +41,7 @@ use super::{Build, Check, Demand, Predicate, Registration, Standing};
 use crate::core::{
     edited::EditedNode,
     model::{Pod, WhenUnsatisfiable},
-    rule::{Identity, Release},
+    rule::{Identity, Reads, Release},
     snapshot::{NodeInfo, Snapshot},
     spreading::{Constraint, Spreading, has_all_keys},
     verdict::Verdict,
@@ -89,6 +89,11 @@ impl Predicate for EvenPodsSpread {
         let constraints = constraints.into_iter().zip(domains);
         let constraints = constraints.map(|(constraint, domains)| Limit::new(constraint, domains, pod)).collect();
         Demand::Check(Box::new(Limits { release: self.0.release, pod, constraints }))
+    }
+
+    fn reads(&self, pod: &Pod, snapshot: &Snapshot) -> Reads {
+        let constraints = self.0.constraints(pod, snapshot, WhenUnsatisfiable::DoNotSchedule);
+        if constraints.is_empty() { Reads::Nothing } else { Reads::Cluster }
     }
 }
 

@@ -36,9 +36,9 @@
 use super::{Build, Check, Demand, Predicate, Registration, Standing};
 use crate::core::{
     edited::EditedNode,
-    inter_pod::{Domains, IncomingTerm},
-    model::{Labels, Name, Pod, PodAffinityTerm},
-    rule::{Identity, Release},
+    inter_pod::{self, Domains, IncomingTerm},
+    model::{Affinity, Labels, Name, Pod, PodAffinityTerm},
+    rule::{Identity, Reads, Release},
     snapshot::{NodeInfo, Snapshot},
     verdict::Verdict,
 };
@@ -113,6 +113,12 @@ impl Predicate for MatchInterPodAffinity {
         }
         company.wanted_anywhere = company.wanted.total();
         Demand::Check(Box::new(company))
+    }
+
+    fn reads(&self, pod: &Pod, snapshot: &Snapshot) -> Reads {
+        let Affinity { pod_required, anti_required, .. } = &pod.affinity;
+        let own = !(pod_required.is_empty() && anti_required.is_empty());
+        if own || inter_pod::is_named(pod, snapshot) { Reads::Cluster } else { Reads::Nothing }
     }
 }
 

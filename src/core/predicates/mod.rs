@@ -36,7 +36,7 @@ mod volumes;
 use super::{
     edited::EditedNode,
     model::{Name, Pod},
-    rule::{Arguments, Identity},
+    rule::{Arguments, Identity, Reads},
     snapshot::{NodeInfo, Snapshot},
     verdict::Verdict,
 };
@@ -45,6 +45,11 @@ use super::{
 pub trait Predicate: Send + Sync {
     /// Compiles what the pod demands against the snapshot.
     fn prepare<'a>(&'a self, pod: &'a Pod, snapshot: &'a Snapshot) -> Demand<'a>;
+
+    /// What its verdict on a node depends on. `Nothing`: the demand is [`Demand::Nothing`].
+    fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {
+        Reads::Cluster
+    }
 }
 
 /// What a pod demands by one predicate.

@@ -44,7 +44,7 @@ use super::{
 use crate::core::{
     edited::EditedNode,
     model::{AccessMode, Name, Pod, VolumeSource},
-    rule::{Identity, Release},
+    rule::{Identity, Reads, Release},
     snapshot::{NodeInfo, Snapshot},
     verdict::Verdict,
 };
@@ -86,6 +86,10 @@ impl Predicate for NoDiskConflict {
             return Demand::Nothing;
         }
         Demand::Check(Box::new(Wanted { disks, claims, claims_taken }))
+    }
+
+    fn reads(&self, pod: &Pod, _: &Snapshot) -> Reads {
+        if pod.volumes.is_empty() { Reads::Nothing } else { Reads::Cluster }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Properties of decisions and snapshots that hold for any cluster, over random small ones.
 
+mod batches;
+
 use std::{collections::BTreeMap, sync::LazyLock};
 
 use podberth::{
