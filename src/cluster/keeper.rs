@@ -110,7 +110,7 @@ impl Keeper {
     /// Writes a batch and answers its callers.
     async fn write(&mut self, batch: Vec<Waiting>) {
         let (mut calls, mut profiles, mut replies) = (Vec::new(), Vec::new(), Vec::new());
-        for Waiting { call, judged_by, reply, since } in batch {
+        for Waiting { call, judged_by, reply, since, .. } in batch {
             calls.push(call);
             profiles.push(judged_by);
             replies.push((reply, since));
