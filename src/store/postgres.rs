@@ -46,7 +46,7 @@ const SERVER_KEEPALIVE: &str = "SET tcp_keepalives_idle = 10; SET tcp_keepalives
 /// read or sort everything are ruled out. Best effort as well.
 const INDEX_LOOKUPS: &str = "SET plan_cache_mode = force_custom_plan; SET enable_hashjoin = off; \
                              SET enable_mergejoin = off; SET enable_seqscan = off; SET enable_bitmapscan = off; \
-                             SET enable_sort = off";
+                             SET enable_sort = off; SET enable_material = off";
 
 /// A database shared by any number of processes.
 #[derive(Debug)]
