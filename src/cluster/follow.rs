@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use tokio::{sync::watch, time::Instant};
 
 use super::{Cluster, Progress, View};
-use crate::store::{Store, StoreError};
+use crate::store::{Cursor, Store, StoreError};
 
 /// Records read at a time.
 const PAGE: usize = 5_000;
@@ -15,8 +15,7 @@ const PAGE: usize = 5_000;
 pub(super) async fn start(store: Arc<dyn Store>, name: &str, poll: Duration) -> Result<Cluster, StoreError> {
     // Subscribed before the first read, so that no change between the two goes unnoticed.
     let mut hint = store.hint();
-    let mut reader =
-        Reader { store, name: name.to_owned(), working: View::default(), read: 0, complete: 0, epoch: None };
+    let mut reader = Reader { store, name: name.to_owned(), working: View::default(), cursor: Cursor::default() };
     reader.catch_up().await?;
     let view = Arc::new(ArcSwap::from_pointee(reader.working.clone()));
     let (sender, progress) = watch::channel(reader.progress());
@@ -57,11 +56,8 @@ struct Reader {
     store: Arc<dyn Store>,
     name: String,
     working: View,
-    /// Everything up to this revision is in the working copy.
-    read: u64,
-    /// The last revision of which the working copy was the exact state.
-    complete: u64,
-    epoch: Option<u64>,
+    /// What of the feed is in the working copy.
+    cursor: Cursor,
 }
 
 impl Reader {
@@ -69,30 +65,29 @@ impl Reader {
     async fn catch_up(&mut self) -> Result<bool, StoreError> {
         let mut changed = false;
         loop {
-            let page = match self.store.changes(&self.name, self.read, self.complete, PAGE).await {
+            let page = match self.store.changes(&self.name, &self.cursor, PAGE).await {
                 Err(StoreError::Compacted { .. }) => {
                     self.reset("compacted");
                     continue;
                 }
+                Err(StoreError::HistoryLost { .. }) => {
+                    if let Some(seen) = &self.cursor.seen {
+                        self.store.begin_epoch(&self.name, seen).await?;
+                    }
+                    self.reset("history was lost");
+                    changed = true;
+                    continue;
+                }
                 page => page?,
             };
-            if page.head.revision < self.read || self.epoch.is_some_and(|epoch| epoch != page.head.epoch) {
-                self.reset("history was lost");
-                self.epoch = Some(page.head.epoch);
-                changed = true;
-                continue;
-            }
-            self.epoch = Some(page.head.epoch);
             changed |= !page.records.is_empty();
             for record in &page.records {
-                self.read = record.revision;
-                self.working.apply(record, self.complete);
+                self.working.apply(record, self.cursor.complete);
             }
+            self.cursor = page.next;
             if page.complete {
-                self.read = page.head.revision;
-                self.complete = self.read;
-                changed |= self.working.snapshot.revision != self.read;
-                self.working.snapshot.revision = self.read;
+                changed |= self.working.snapshot.revision != page.head.revision;
+                self.working.snapshot.revision = page.head.revision;
                 return Ok(changed);
             }
         }
@@ -102,11 +97,10 @@ impl Reader {
     fn reset(&mut self, why: &'static str) {
         tracing::info!(cluster = self.name, why, "reading the whole cluster again");
         self.working = View::default();
-        self.read = 0;
-        self.complete = 0;
+        self.cursor = Cursor::default();
     }
 
     fn progress(&self) -> Progress {
-        Progress { revision: self.read, synced: Instant::now() }
+        Progress { revision: self.cursor.after, synced: Instant::now() }
     }
 }

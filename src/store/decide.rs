@@ -317,8 +317,10 @@ mod tests {
     impl Model {
         fn commit(&mut self, writes: &[Write], atomicity: Atomicity) -> Vec<Outcome> {
             let call = Call { writes: writes.to_vec(), atomicity };
-            let current =
-                keys(std::slice::from_ref(&call)).into_iter().filter_map(|(key, _)| self.rows.get(key).cloned()).collect();
+            let current = keys(std::slice::from_ref(&call))
+                .into_iter()
+                .filter_map(|(key, _)| self.rows.get(key).cloned())
+                .collect();
             let (plan, outcomes) = decide_one(self.head, current, writes, atomicity);
             for NewRow { mut record, replaces, body_changed } in plan.rows {
                 let before = self.rows.get(&record.key);
