@@ -19,6 +19,7 @@ use tokio::{sync::watch, task::AbortHandle, time::Instant};
 use crate::store::{Store, StoreError};
 
 mod follow;
+pub mod upkeep;
 mod view;
 
 pub use view::{ActivePolicy, View};
