@@ -283,8 +283,9 @@ impl Postgres {
         let found = sqlx::query_as(concat!(
             "SELECT ",
             object_columns!("CASE WHEN k.put THEN o.body ELSE '' END"),
-            " FROM UNNEST($2::text[], $3::text[], $4::text[], $5::bool[]) AS k (kind, ns, name, put)
-              JOIN object o ON o.cluster_id = $1 AND o.kind = k.kind AND o.ns = k.ns AND o.name = k.name"
+            " FROM (SELECT $1::int AS cluster_id, k.*
+                    FROM UNNEST($2::text[], $3::text[], $4::text[], $5::bool[]) AS k (kind, ns, name, put) OFFSET 0) AS k
+              JOIN object o ON o.cluster_id = k.cluster_id AND o.kind = k.kind AND o.ns = k.ns AND o.name = k.name"
         ))
         .bind(id)
         .bind(column(keys, |(key, _)| &*key.kind))
@@ -380,17 +381,21 @@ fn all_written(rows: &[&NewRow], written: u64) -> Result<(), StoreError> {
     Err(StoreError::Corrupt(format!("{written} of {} rows were as they had been read", rows.len())))
 }
 
+/// The rows of a batch. Here as in the statements below the cluster's id comes with each, from behind `OFFSET 0`: then the
+/// planner cannot but look each row up in `object`. By the id as a constant, of a table without statistics, it takes the
+/// cluster for small and goes through all of it, once for each row of the batch.
 macro_rules! new_rows {
     () => {
-        "UNNEST($3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bigint[], $9::text[], $10::bool[],
-                $11::bigint[], $12::bytea[], $13::bigint[])
-         AS n (kind, ns, name, uid, rev, create_rev, node, deleted, body_rev, body, replaces)"
+        "(SELECT $1::int AS cluster_id, n.*
+          FROM UNNEST($3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bigint[], $9::text[], $10::bool[],
+                      $11::bigint[], $12::bytea[], $13::bigint[])
+               AS n (kind, ns, name, uid, rev, create_rev, node, deleted, body_rev, body, replaces) OFFSET 0) AS n"
     };
 }
 
 pub(super) const INSERT: &str = concat!(
     "INSERT INTO object (cluster_id, kind, ns, name, uid, rev, create_rev, node, deleted, body_rev, codec, body)
-     SELECT $1, n.kind, n.ns, n.name, n.uid, n.rev, n.create_rev, n.node, n.deleted, n.body_rev, $2, n.body FROM ",
+     SELECT n.cluster_id, n.kind, n.ns, n.name, n.uid, n.rev, n.create_rev, n.node, n.deleted, n.body_rev, $2, n.body FROM ",
     new_rows!(),
     " WHERE n.replaces IS NULL"
 );
@@ -400,21 +405,24 @@ const UPDATE: &str = concat!(
          body_rev = n.body_rev, codec = $2, body = n.body
      FROM ",
     new_rows!(),
-    " WHERE o.cluster_id = $1 AND o.kind = n.kind AND o.ns = n.ns AND o.name = n.name AND o.rev = n.replaces"
+    " WHERE o.cluster_id = n.cluster_id AND o.kind = n.kind AND o.ns = n.ns AND o.name = n.name AND o.rev = n.replaces"
 );
 
 const MOVE: &str = "UPDATE object o SET rev = n.rev, node = n.node
-     FROM UNNEST($2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bigint[])
-          AS n (kind, ns, name, rev, node, replaces)
-     WHERE o.cluster_id = $1 AND o.kind = n.kind AND o.ns = n.ns AND o.name = n.name AND o.rev = n.replaces";
+     FROM (SELECT $1::int AS cluster_id, n.*
+           FROM UNNEST($2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bigint[])
+                AS n (kind, ns, name, rev, node, replaces) OFFSET 0) AS n
+     WHERE o.cluster_id = n.cluster_id AND o.kind = n.kind AND o.ns = n.ns AND o.name = n.name AND o.rev = n.replaces";
 
 /// A body that stays is not copied.
 const SUPERSEDED: &str = "INSERT INTO history
          (cluster_id, until_rev, kind, ns, name, uid, rev, create_rev, node, body_rev, codec, body)
-     SELECT $1, n.rev, o.kind, o.ns, o.name, o.uid, o.rev, o.create_rev, o.node, o.body_rev, o.codec,
+     SELECT o.cluster_id, n.rev, o.kind, o.ns, o.name, o.uid, o.rev, o.create_rev, o.node, o.body_rev, o.codec,
             CASE WHEN n.body_changed THEN o.body END
-     FROM UNNEST($2::text[], $3::text[], $4::text[], $5::bigint[], $6::bool[]) AS n (kind, ns, name, rev, body_changed)
-     JOIN object o ON o.cluster_id = $1 AND o.kind = n.kind AND o.ns = n.ns AND o.name = n.name
+     FROM (SELECT $1::int AS cluster_id, n.*
+           FROM UNNEST($2::text[], $3::text[], $4::text[], $5::bigint[], $6::bool[])
+                AS n (kind, ns, name, rev, body_changed) OFFSET 0) AS n
+     JOIN object o ON o.cluster_id = n.cluster_id AND o.kind = n.kind AND o.ns = n.ns AND o.name = n.name
      WHERE NOT o.deleted";
 
 const NOTE: &str = concat!("INSERT INTO batch (cluster_id, rev_to, token, at) VALUES ($1, $2, $3, ", now!(), ")");
