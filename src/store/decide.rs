@@ -58,7 +58,8 @@ pub(super) fn count(calls: &[Call]) -> usize {
 }
 
 /// Goes through the calls and their writes in order, each seeing what those before it did. `current` holds the rows
-/// (tombstones included) that exist for their keys, with the bodies of those that are put; `head` is the counter before the batch. The judge has begun.
+/// (tombstones included) that exist for their keys, with the bodies of those that are put; `head` is the counter before
+/// the batch. The judge has begun.
 pub(super) fn decide(head: u64, current: Vec<Record>, calls: &[Call], judge: &mut dyn Judge) -> Plan {
     let mut slots: HashMap<Key, Slot> = current
         .into_iter()
