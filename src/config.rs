@@ -49,6 +49,23 @@ pub struct Settings {
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub database_statement_timeout: Duration,
 
+    /// How long to keep superseded versions of objects, for looking at the past; 0s keeps none. All processes on a database
+    /// should agree
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
+    pub history_retention: Duration,
+
+    /// How often to remove what need not be kept: one process at a time does it for all
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration)]
+    pub compact_interval: Duration,
+
+    /// How far back readers of changes can resume at least, in time; those further behind read everything again
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
+    pub compact_keep_age: Duration,
+
+    /// How far back readers of changes can resume at least, in revisions
+    #[arg(long, value_name = "N", default_value = "10000")]
+    pub compact_keep_revisions: u64,
+
     /// Do not bring the database's schema up to date at the start (run `podberth migrate` instead)
     #[arg(long, value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1, require_equals = true,
           default_value = "false", default_missing_value = "true", value_parser = BoolishValueParser::new())]
@@ -218,12 +235,13 @@ fn with_environment(subcommand: Command) -> Command {
     if !subcommand.get_arguments().any(|argument| argument.get_id() == "config") {
         return subcommand;
     }
+    let settings = Settings::augment_args(Command::new("settings"));
     subcommand.mut_args(|argument| match argument.get_long() {
-        Some(name) => {
+        Some(name) if settings.get_arguments().any(|setting| setting.get_id() == argument.get_id()) => {
             let variable = format!("{ENVIRONMENT_PREFIX}{}", name.replace('-', "_").to_uppercase());
             argument.env(variable)
         }
-        None => argument,
+        _ => argument,
     })
 }
 

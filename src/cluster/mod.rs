@@ -31,6 +31,7 @@ mod follow;
 mod keeper;
 mod queue;
 mod reserved;
+pub mod upkeep;
 mod view;
 
 pub use error::CommitError;
