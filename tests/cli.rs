@@ -242,10 +242,10 @@ fn export_of(pods: usize) -> String {
     );
     for i in 1..=pods {
         let body = "x".repeat(2_000);
-        let _ = write!(
+        let _ = writeln!(
             text,
             "{{\"kind\":\"pods\",\"namespace\":\"a\",\"name\":\"{i:06}\",\"uid\":\"{i}\",\"revision\":{i},\"createRevision\":{i},\
-             \"bodyRevision\":{i},\"body\":\"{body}\"}}\n"
+             \"bodyRevision\":{i},\"body\":\"{body}\"}}"
         );
     }
     let mut hash = String::new();
