@@ -233,18 +233,25 @@ fn a_schema_that_is_behind_is_not_ready() {
 
 /// A cluster of so many pods in `podberth.db`, by way of an import.
 fn export_of(pods: usize) -> String {
+    use std::fmt::Write as _;
+
     use sha2::{Digest, Sha256};
+
     let mut text = format!(
         "{{\"podberth\":\"cluster\",\"version\":1,\"cluster\":\"default\",\"revision\":{pods},\"count\":{pods}}}\n"
     );
     for i in 1..=pods {
         let body = "x".repeat(2_000);
-        text += &format!(
+        let _ = writeln!(
+            text,
             "{{\"kind\":\"pods\",\"namespace\":\"a\",\"name\":\"{i:06}\",\"uid\":\"{i}\",\"revision\":{i},\"createRevision\":{i},\
-             \"bodyRevision\":{i},\"body\":\"{body}\"}}\n"
+             \"bodyRevision\":{i},\"body\":\"{body}\"}}"
         );
     }
-    let hash: String = Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut hash = String::new();
+    for byte in Sha256::digest(&text) {
+        let _ = write!(hash, "{byte:02x}");
+    }
     text + &format!("{{\"podberth\":\"end\",\"count\":{pods},\"sha256\":\"{hash}\"}}\n")
 }
 
