@@ -19,9 +19,10 @@ use crate::{
         serve::{Timeouts, serve as serve_connections},
         state::{AppState, Freshness},
     },
+    clock,
     cluster::{
         Clusters, DEFAULT_CLUSTER,
-        upkeep::{Compact, Job, Upkeep},
+        upkeep::{Compact, Expire, Job, Upkeep},
     },
     commands::demo,
     config::Settings,
@@ -35,6 +36,9 @@ mod policy_file;
 
 /// Between two runs that move what was recorded into the histograms.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
+/// How often reservations are gone through.
+const RESERVATIONS_EXPIRE: Duration = Duration::from_secs(5);
 
 /// How often the change feed is read when nothing hints at a change.
 const FEED_POLL: Duration = Duration::from_millis(250);
@@ -150,7 +154,7 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
         bulk_body_bytes: settings.max_bulk_body_bytes,
     };
     let router = api::router(state.clone(), limits);
-    let upkeep = Upkeep::start(&store, Uuid::new_v4(), jobs(settings));
+    let upkeep = Upkeep::start(&store, Uuid::new_v4(), jobs(settings, &state.clusters));
     Ok(Server { listener, address, store, state, router, upkeep })
 }
 
@@ -185,9 +189,12 @@ pub async fn migrate(settings: &Settings) -> Result<(), Error> {
 }
 
 /// What one process does for all, now and then.
-fn jobs(settings: &Settings) -> Vec<Box<dyn Job>> {
+fn jobs(settings: &Settings, clusters: &Clusters) -> Vec<Box<dyn Job>> {
     let keep = Keep { age: settings.compact_keep_age, revisions: settings.compact_keep_revisions };
-    vec![Box::new(Compact { every: settings.compact_interval, keep })]
+    vec![
+        Box::new(Compact { every: settings.compact_interval, keep }),
+        Box::new(Expire { every: RESERVATIONS_EXPIRE, clusters: clusters.clone(), now: clock::now }),
+    ]
 }
 
 async fn open(settings: &Settings) -> Result<Arc<dyn Store>, StoreError> {

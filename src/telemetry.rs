@@ -65,8 +65,6 @@ const FAST: &[f64] = &[
 const OUTAGES: &[f64] = &[0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0];
 /// Nodes, pods or batch entries.
 const COUNTS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10_000.0];
-/// Pods on one node.
-const FEW: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
 
 /// Declares the constants and the table that describes them in one go.
 macro_rules! metrics {
@@ -102,8 +100,6 @@ metrics! {
     CACHE_SIZE = "cache_size", Kind::Gauge, "Objects in the snapshot, by type (nodes, pods).";
     NODES_EVALUATED = "nodes_evaluated", Kind::Histogram(COUNTS), "Nodes that a decision looked at.";
     NODE_REJECTIONS = "node_rejections_total", Kind::Counter, "Nodes refused, by plugin and reason code.";
-    PREEMPTION_VICTIMS = "preemption_victims", Kind::Histogram(FEW),
-        "Pods that would have to leave a node, for each node where preemption would help.";
     SNAPSHOT_AGE = "snapshot_age_seconds", Kind::Gauge,
         "Time since the snapshot was last known to hold everything that the database has.";
     FEED_LAG = "feed_lag_revisions", Kind::Gauge,

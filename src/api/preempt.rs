@@ -130,12 +130,7 @@ fn examined<T>(
         let proposed: Vec<Arc<Pod>> = node.pods.iter().filter(is_proposed).cloned().collect();
         dry_run.accept(node, &proposed).and_then(|candidate| meta(&candidate))
     };
-    let left: Answer =
-        nodes.iter().filter_map(|(name, victims)| Some((name.clone(), examine(name, victims)?))).collect();
-    for victims in left.values() {
-        histogram!(telemetry::PREEMPTION_VICTIMS).record(victims.pods.len() as f64);
-    }
-    left
+    nodes.iter().filter_map(|(name, victims)| Some((name.clone(), examine(name, victims)?))).collect()
 }
 
 /// A candidate by uids; `None` where a victim has none, so that kube-scheduler could not find it.

@@ -77,7 +77,8 @@ impl Judge for Draft {
         self.view = self.base.clone();
         self.read = 0;
         // Of several changes of one object only the last is told: nothing in between is exact.
-        self.noted = missed.iter().map(|record| Noted { record: record.clone(), complete: self.seen.revision }).collect();
+        self.noted =
+            missed.iter().map(|record| Noted { record: record.clone(), complete: self.seen.revision }).collect();
         self.exact = head.revision;
     }
 

@@ -47,7 +47,8 @@ pub(super) async fn start(
     let seen = reader.exact().unwrap_or_default();
     let (progress, watched) = watch::channel(Progress { revision: seen.revision, synced: Instant::now() });
     let queue = Arc::new(Queue::new(most_waiting));
-    let keeper = Keeper { reader, poll, queue: queue.clone(), view: view.clone(), published: seen, progress, away: None };
+    let keeper =
+        Keeper { reader, poll, queue: queue.clone(), view: view.clone(), published: seen, progress, away: None };
     let task = tokio::spawn(keeper.run(hint)).abort_handle();
     Ok(Cluster { view, progress: watched, queue, keeper: task })
 }

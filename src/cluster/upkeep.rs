@@ -4,9 +4,11 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use tokio::task::AbortHandle;
 use uuid::Uuid;
 
+use super::{Clusters, CommitError};
 use crate::store::{Keep, Store, StoreError};
 
 /// The shortest lease: a holder that is slow for a while keeps it.
@@ -92,6 +94,38 @@ impl Job for Compact {
         for cluster in store.clusters().await? {
             let done = store.compact(&cluster, &self.keep).await?;
             tracing::debug!(cluster, ?done, "compacted");
+        }
+        Ok(())
+    }
+}
+
+/// Deletes the reservations whose time is over.
+#[derive(Debug, Clone)]
+pub struct Expire {
+    /// How often.
+    pub every: Duration,
+    /// Whose reservations.
+    pub clusters: Clusters,
+    /// Tells the time.
+    pub now: fn() -> Timestamp,
+}
+
+#[async_trait]
+impl Job for Expire {
+    fn name(&self) -> &'static str {
+        "expire"
+    }
+
+    fn every(&self) -> Duration {
+        self.every
+    }
+
+    async fn run(&self, _: &dyn Store) -> Result<(), StoreError> {
+        match self.clusters.expire((self.now)()).await {
+            Ok(0) => {}
+            Ok(count) => tracing::debug!(count, "reservations have expired"),
+            Err(CommitError::Store(error)) => return Err(error),
+            Err(error @ CommitError::Overloaded { .. }) => return Err(StoreError::Busy(error.to_string())),
         }
         Ok(())
     }

@@ -102,13 +102,14 @@ impl Pod {
             && self.limits.memory == 0
     }
 
-    /// Whether it demands exactly what another pod does: they differ in name, uid and start time at most.
+    /// Whether it demands exactly what another pod does: they differ in name, uid and times at most.
     pub fn is_like(&self, other: &Self) -> bool {
         // Without `..`, so that a new field has to be thought of.
         let Self {
             name: _,
             uid: _,
             start_time: _,
+            created: _,
             namespace,
             labels,
             controller,
