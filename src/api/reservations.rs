@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     cluster::ClusterName,
     error::{ApiError, Result, Subject},
-    extract::{JsonBytes, Path, Query},
+    extract::{JsonBytes, Path, Query, parse_json},
     ground::{self, PolicyQuery},
     openapi::{ReadErrors, WriteErrors},
     state::AppState,
@@ -17,7 +17,6 @@ use crate::{
     clock,
     store::{Atomicity, Call, Change, Key, ListQuery, Outcome, Precondition, Record, Refusal, Write},
     wire::{
-        decode,
         reservation::{self, Reservation, ReservationKind, ReservationList, ReservationRequest, Stored},
         status::{Status, StatusMetadata},
     },
@@ -54,8 +53,7 @@ pub async fn replace(
     Query(query): Query<PolicyQuery>,
     JsonBytes(body): JsonBytes,
 ) -> Result<Json<Reservation>> {
-    let ReservationRequest { node, kind, ttl_seconds, pod_uid } =
-        decode::from_slice(&body).map_err(|error| ApiError::BadRequest(error.to_string()))?;
+    let ReservationRequest { node, kind, ttl_seconds, pod_uid } = parse_json(&body)?;
     if node.is_empty() {
         return Err(ApiError::BadRequest("node: Required value".into()));
     }
@@ -76,13 +74,14 @@ pub async fn replace(
     let judged_by = ground::judged_by(&state, &cluster, &query).await?;
     let call = reserving(&namespace, &name, &node, &stored)?;
     let commit = state.clusters.commit(&cluster.0, call, judged_by).await?;
-    for outcome in commit.outcomes {
-        match outcome {
-            Outcome::Refused(Refusal::NotAttempted) => {}
-            Outcome::Refused(Refusal::Rejected(why)) => return Err(conflict(why)),
-            Outcome::Refused(other) => return Err(conflict(format!("it is being changed by others: {other:?}"))),
-            Outcome::Written { .. } | Outcome::Unchanged { .. } | Outcome::Deleted { .. } => {}
-        }
+    let refusal = commit.outcomes.into_iter().find_map(|outcome| match outcome {
+        Outcome::Refused(refusal) if refusal != Refusal::NotAttempted => Some(refusal),
+        _ => None,
+    });
+    match refusal {
+        Some(Refusal::Rejected(why)) => return Err(conflict(why)),
+        Some(_) => return Err(conflict("it has been modified meanwhile; please try again".into())),
+        None => {}
     }
     let Stored { pod_uid, kind, until } = stored;
     Ok(Json(Reservation { namespace, pod: name, pod_uid, node, kind, until, revision: commit.revision }))

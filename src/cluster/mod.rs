@@ -16,11 +16,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
-use tokio::{
-    sync::{oneshot, watch},
-    task::AbortHandle,
-    time::Instant,
-};
+use tokio::{sync::watch, task::AbortHandle, time::Instant};
 
 use self::queue::{Queue, Waiting};
 use crate::{
@@ -35,6 +31,7 @@ mod follow;
 mod keeper;
 mod queue;
 mod reserved;
+pub mod upkeep;
 mod view;
 
 pub use error::CommitError;
@@ -205,8 +202,8 @@ impl Cluster {
     }
 
     async fn commit(&self, call: Call, judged_by: Option<Arc<Profile>>) -> Result<Commit, CommitError> {
-        let (reply, answer) = oneshot::channel();
-        self.queue.push(Waiting { call, judged_by, reply, since: Instant::now() })?;
+        let (waiting, answer) = Waiting::new(call, judged_by);
+        self.queue.push(waiting)?;
         answer.await.unwrap_or_else(|_| Err(StoreError::OutcomeUnknown("the cluster's keeper ended".into()).into()))
     }
 }

@@ -11,6 +11,7 @@ use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 use super::{
     edited::EditedNode,
     model::{Name, Pod},
+    outside::{Outside, OutsideScore, OutsideVerdict},
     policy::{ActivePredicate, ActivePriority, Combination, Profile},
     predicates::Demand,
     ranking::Ranking,
@@ -218,9 +219,13 @@ pub struct NodeDecision<'a> {
     pub node: Arc<NodeInfo>,
     /// What each predicate says, in order of evaluation.
     pub verdicts: Vec<PredicateVerdict<'a>>,
+    /// What an extender says against it.
+    pub outside: Option<OutsideVerdict>,
     /// What each priority says; empty where the node does not fit.
     pub scores: Vec<(&'a ActivePriority, i64)>,
-    /// The scores combined ([`Ranking::totals`]); 0 where the node does not fit.
+    /// What each extender says; empty where the node does not fit.
+    pub outside_scores: Vec<OutsideScore>,
+    /// The scores combined ([`Ranking::totals`]), with those of extenders; 0 where the node does not fit.
     pub total: i64,
     /// The node's place among those that fit, 1 being the best; `None` where it does not fit.
     pub rank: Option<usize>,
@@ -230,15 +235,27 @@ pub struct NodeDecision<'a> {
 }
 
 impl NodeDecision<'_> {
-    /// Whether every predicate lets the pod on.
+    /// Whether every predicate and extender lets the pod on.
     pub fn fits(&self) -> bool {
-        self.verdicts.iter().all(|v| v.verdict.fits())
+        self.outside.is_none() && self.verdicts.iter().all(|v| v.verdict.fits())
     }
 }
 
 /// Decides for one pod over all nodes of the snapshot. The same input gives the same answer, whatever the order in which
 /// the snapshot was built; among equals [`tie_break`] decides.
 pub fn decide<'a>(profile: &'a Profile, pod: &Pod, snapshot: &Snapshot, seed: u64) -> Decision<'a> {
+    decide_with(profile, pod, snapshot, seed, &Outside::default())
+}
+
+/// The same with what extenders say of the nodes: those that they rule out do not fit, and their scores, times their
+/// weights, are added to the totals.
+pub fn decide_with<'a>(
+    profile: &'a Profile,
+    pod: &Pod,
+    snapshot: &Snapshot,
+    seed: u64,
+    outside: &Outside,
+) -> Decision<'a> {
     let scene = scene(profile.release, pod, snapshot);
     let cycle = Cycle::prepare(profile, pod, &scene);
     let mut nodes: Vec<NodeDecision<'a>> = scene
@@ -246,7 +263,9 @@ pub fn decide<'a>(profile: &'a Profile, pod: &Pod, snapshot: &Snapshot, seed: u6
         .map(|node| NodeDecision {
             node: node.clone(),
             verdicts: cycle.verdicts(node),
+            outside: outside.verdict(node.name()),
             scores: Vec::new(),
+            outside_scores: Vec::new(),
             total: 0,
             rank: None,
             lost_at: None,
@@ -256,7 +275,7 @@ pub fn decide<'a>(profile: &'a Profile, pod: &Pod, snapshot: &Snapshot, seed: u6
     let (fitting, candidates): (Vec<usize>, Vec<Arc<NodeInfo>>) =
         nodes.iter().enumerate().filter(|(_, n)| n.fits()).map(|(i, n)| (i, n.node.clone())).unzip();
     let scores = cycle.scores(&candidates);
-    let ranking = cycle.rank(&scores, candidates.len());
+    let ranking = cycle.rank(&scores, candidates.len()).with_outside(&outside.sums(&candidates));
     let order = ranking.order(|column| {
         let name = candidates[column].name();
         (tie_break(seed, pod, name), name.clone())
@@ -266,9 +285,14 @@ pub fn decide<'a>(profile: &'a Profile, pod: &Pod, snapshot: &Snapshot, seed: u6
         node.total = ranking.totals()[*column];
         node.rank = Some(place + 1);
         node.scores = scores.iter().map(|p| (p.priority, p.scores[*column])).collect();
+        node.outside_scores = outside.scores_of(candidates[*column].name()).collect();
         node.lost_at = ranking.lost_at(*column).and_then(|level| cycle.level(level));
     }
     let decided_by = ranking.decided_at().and_then(|level| cycle.level(level));
+    if let Some(failure) = outside.fail(&mut nodes) {
+        let message = failure.to_owned();
+        return Decision { nodes, combination: profile.combination, selected: None, decided_by: None, message };
+    }
     let nominated = candidates.iter().find(|node| *node.name() == pod.nominated_node_name);
     let selected = nominated.or_else(|| order.first().map(|column| &candidates[*column]));
     let selected = selected.map(|node| node.name().clone());
@@ -321,9 +345,9 @@ fn fnv(hash: u64, byte: u8) -> u64 {
 fn fit_error(profile: &Profile, nodes: &[NodeDecision<'_>], rejection: Option<PredicateVerdict<'_>>) -> String {
     let mut counts: BTreeMap<Reason, usize> = BTreeMap::new();
     for node in nodes {
-        let failing = node.verdicts.iter().filter(|v| !v.verdict.fits());
+        let verdicts = node.verdicts.iter().map(|v| &v.verdict).chain(node.outside.iter().map(|o| &o.verdict));
         let told = if profile.always_check_all_predicates { usize::MAX } else { 1 };
-        for reason in failing.take(told).flat_map(|v| v.verdict.reasons()) {
+        for reason in verdicts.filter(|v| !v.fits()).take(told).flat_map(Verdict::reasons) {
             *counts.entry(reason.clone()).or_default() += 1;
         }
     }

@@ -5,9 +5,11 @@
 pub mod batch;
 pub mod cycle;
 pub mod edited;
+pub mod evictions;
 mod grouping;
 mod inter_pod;
 pub mod model;
+pub mod outside;
 pub mod plan;
 pub mod policy;
 pub mod predicates;

@@ -40,6 +40,30 @@ impl Ranking {
         }
     }
 
+    /// With what extenders' scores come to, in the order of the candidates (none: nothing changes). A weighted sum grows
+    /// by it; under levels it is one more level behind the last, which is nobody's priority.
+    #[must_use]
+    pub fn with_outside(mut self, sums: &[i64]) -> Self {
+        let Some(lost_at) = self.lost_at.as_mut().filter(|_| !sums.is_empty()) else {
+            for (total, sum) in self.totals.iter_mut().zip(sums) {
+                *total = total.saturating_add(*sum);
+            }
+            return self;
+        };
+        let keys: Vec<(i64, i64)> = self.totals.iter().copied().zip(sums.iter().copied()).collect();
+        let mut groups = keys.clone();
+        groups.sort_unstable();
+        groups.dedup();
+        let best = groups.last().copied();
+        for ((key, total), lost) in keys.iter().zip(&mut self.totals).zip(lost_at) {
+            if lost.is_none() && Some(*key) != best {
+                *lost = Some(usize::MAX);
+            }
+            *total = groups.partition_point(|group| group < key) as i64;
+        }
+        self
+    }
+
     /// What each candidate comes to: the higher the better, and equal ones tie.
     ///
     /// Under a weighted sum Σ score × weight; without any priority all come to 1. Under levels the number of groups of
@@ -193,6 +217,15 @@ mod tests {
         let ranking = ranked(&[(5, vec![45, 20, 50, 40, 38]), (0, vec![100, 100, 0, 100, 100])]);
         assert_eq!(ranking.totals(), [3, 0, 2, 1, 1]);
         assert_eq!(ranking.decided_at(), Some(1));
+    }
+
+    #[test]
+    fn extenders_are_one_more_level() {
+        let tied = || ranked(&[(0, vec![90, 90, 80, 80])]);
+        let ranking = tied().with_outside(&[0, 20, 70, 70]);
+        assert_eq!(ranking.totals(), [1, 2, 0, 0], "they part a from b, and lift nobody over a level");
+        assert_eq!((ranking.lost_at(0), ranking.lost_at(1), ranking.lost_at(2)), (Some(usize::MAX), None, Some(0)));
+        assert_eq!(tied().with_outside(&[]), tied());
     }
 
     #[test]

@@ -6,8 +6,14 @@ use utoipa::ToSchema;
 use crate::core::{
     cycle::{Decision, Level, NodeDecision},
     model::Pod,
+    outside::{OutsideScore, OutsideVerdict},
     policy::{ActivePriority, Combination},
+    preempt::{Attempt, Candidate},
+    snapshot::Snapshot,
 };
+
+/// The plugin that kube-scheduler counts the verdicts of extenders under.
+const EXTENDER_PLUGIN: &str = "Extender";
 
 /// The whole decision for one pod: where it can run, where best, and why.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -28,12 +34,30 @@ pub struct Explanation {
     /// Where the pod would go or, where it fits nowhere, kube-scheduler's own sentence, as in
     /// `0/5 nodes are available: 5 Insufficient cpu.`
     pub message: String,
+    /// Whom preemption would evict; absent unless asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub preemption: Option<PreemptionExplanation>,
     /// The policy decided under.
     pub policy: PolicyUsed,
     /// The revision of the state decided over; 0 where the cluster came with the request.
     pub snapshot_revision: u64,
     /// The seed that breaks ties.
     pub seed: u64,
+    /// The extenders that were asked (`callExtenders`) and did not answer as they should.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extender_errors: Vec<ExtenderError>,
+}
+
+/// A call of an extender that failed.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ExtenderError {
+    /// The extender, by the policy's `urlPrefix`.
+    pub extender: String,
+    /// `filter`, `prioritize`, `preempt` or `bind`.
+    pub verb: String,
+    /// What went wrong.
+    pub message: String,
 }
 
 /// A level of a decision tree.
@@ -102,9 +126,9 @@ pub struct NodeExplanation {
 /// One predicate's answer for one node.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct VerdictExplanation {
-    /// The predicate, by the name the policy called it.
+    /// The predicate, by the name the policy called it; of an extender its URL.
     pub predicate: String,
-    /// The framework plugin that carries it.
+    /// The framework plugin that carries it; `Extender` for an extender.
     pub plugin: String,
     /// `Fits`, `Unschedulable` (evicting pods might help) or `UnschedulableAndUnresolvable` (it cannot).
     pub verdict: VerdictCode,
@@ -124,11 +148,11 @@ pub enum VerdictCode {
 /// One priority's score of one node.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ScoreExplanation {
-    /// The priority, by the name the policy called it.
+    /// The priority, by the name the policy called it; of an extender its URL.
     pub priority: String,
-    /// The framework plugin that carries it.
+    /// The framework plugin that carries it; `Extender` for an extender.
     pub plugin: String,
-    /// 0..=100, before the weight.
+    /// 0..=100, before the weight; of an extender ten times what it answered.
     pub score: i64,
     /// What the score is multiplied by; 1 under `Lexicographic`.
     pub weight: i64,
@@ -136,6 +160,68 @@ pub struct ScoreExplanation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 0, maximum = 100)]
     pub tolerance: Option<i64>,
+}
+
+/// What preemption would do for a pod that fits nowhere.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PreemptionExplanation {
+    /// The nodes where it would help, those that break no disruption budget first.
+    pub candidates: Vec<CandidateExplanation>,
+    /// The node it would choose; null where there is no candidate.
+    pub selected: Option<String>,
+    /// What it would do or, without any candidate, why not, as in
+    /// `0/2 nodes are available: 2 No preemption victims found for incoming pod.`
+    pub message: String,
+}
+
+/// A node that would take the pod once its victims have left.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CandidateExplanation {
+    /// The node's name.
+    pub node: String,
+    /// The pods that would have to leave, in kube-scheduler's order: since 1.34 the most important first, in 1.22 those
+    /// before the others that a disruption budget would keep.
+    pub victims: Vec<Victim>,
+    /// How many of them a disruption budget would keep.
+    pub pdb_violations: usize,
+}
+
+/// A pod that would have to leave.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = PreemptionVictim)]
+pub struct Victim {
+    /// Its uid.
+    pub uid: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its priority, below that of the pod asked about.
+    pub priority: i32,
+}
+
+impl PreemptionExplanation {
+    /// Puts an attempt over a snapshot into words.
+    pub fn new(attempt: &Attempt, snapshot: &Snapshot) -> Self {
+        let victim = |pod: &std::sync::Arc<Pod>| Victim {
+            uid: pod.uid.to_string(),
+            namespace: pod.namespace.to_string(),
+            name: pod.name.to_string(),
+            priority: snapshot.priority_of(pod),
+        };
+        let candidate = |candidate: &Candidate| CandidateExplanation {
+            node: candidate.node.to_string(),
+            victims: candidate.victims.iter().map(victim).collect(),
+            pdb_violations: candidate.pdb_violations,
+        };
+        Self {
+            candidates: attempt.candidates.iter().map(candidate).collect(),
+            selected: attempt.selected.as_ref().map(ToString::to_string),
+            message: attempt.message.clone(),
+        }
+    }
 }
 
 impl Explanation {
@@ -147,9 +233,11 @@ impl Explanation {
             selected: decision.selected.as_ref().map(ToString::to_string),
             decided_by: decision.decided_by.as_ref().map(DecidingLevel::from),
             message: decision.message.clone(),
+            preemption: None,
             policy,
             snapshot_revision,
             seed,
+            extender_errors: Vec::new(),
         }
     }
 }
@@ -169,14 +257,28 @@ impl NodeExplanation {
             weight: priority.weight,
             tolerance: (combination == Combination::Lexicographic).then_some(priority.tolerance),
         };
+        let outside_verdict = |outside: &OutsideVerdict| VerdictExplanation {
+            predicate: outside.by.to_string(),
+            plugin: EXTENDER_PLUGIN.into(),
+            verdict: VerdictCode::from(&outside.verdict),
+            reasons: outside.verdict.reasons().iter().map(ToString::to_string).collect(),
+        };
+        let outside_score = |outside: &OutsideScore| ScoreExplanation {
+            priority: outside.by.to_string(),
+            plugin: EXTENDER_PLUGIN.into(),
+            score: outside.score,
+            weight: outside.weight,
+            tolerance: None,
+        };
+        let (verdicts, scores) = (decision.verdicts.iter().map(verdict), decision.scores.iter().map(score));
         Self {
             name: decision.node.name().to_string(),
             fits: decision.fits(),
             total: decision.total,
             rank: decision.rank,
             lost_at: decision.lost_at.as_ref().map(DecidingLevel::from),
-            verdicts: decision.verdicts.iter().map(verdict).collect(),
-            scores: decision.scores.iter().map(score).collect(),
+            verdicts: verdicts.chain(decision.outside.iter().map(outside_verdict)).collect(),
+            scores: scores.chain(decision.outside_scores.iter().map(outside_score)).collect(),
         }
     }
 }

@@ -7,6 +7,7 @@
 pub mod cluster;
 pub mod decode;
 pub mod document;
+pub mod downstream;
 pub mod explanation;
 pub mod extender;
 pub mod fault;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
-use super::explanation::{Explanation, NodeExplanation, VerdictCode};
+use super::explanation::{CandidateExplanation, Explanation, NodeExplanation, VerdictCode};
 
 /// How many of the best nodes have a column of their own.
 const COLUMNS: usize = 6;
@@ -35,6 +35,12 @@ pub fn render(explanation: &Explanation) -> String {
         let _ = writeln!(text, "\n{}", refusals(&explanation.nodes).trim_fmt());
     }
     let _ = writeln!(text, "\n→ {}", explanation.message);
+    if let Some(preemption) = &explanation.preemption {
+        if !preemption.candidates.is_empty() {
+            let _ = writeln!(text, "\n{}", candidates(&preemption.candidates).trim_fmt());
+        }
+        let _ = writeln!(text, "\n→ preemption: {}", preemption.message);
+    }
     text
 }
 
@@ -77,6 +83,19 @@ fn refusals(nodes: &[NodeExplanation]) -> Table {
         for (row, verdict) in node.verdicts.iter().filter(|v| v.verdict != VerdictCode::Fits).enumerate() {
             let name = if row == 0 { &node.name } else { "" };
             table.add_row([name, &verdict.predicate, &verdict.reasons.join(", ")]);
+        }
+    }
+    table
+}
+
+fn candidates(candidates: &[CandidateExplanation]) -> Table {
+    let mut table = table(["without", "priority", "room on", "budgets broken"].map(Cell::new).to_vec());
+    for candidate in candidates {
+        for (row, victim) in candidate.victims.iter().enumerate() {
+            let (node, broken) = (candidate.node.clone(), candidate.pdb_violations.to_string());
+            let (node, broken) = if row == 0 { (node, broken) } else { Default::default() };
+            let pod = format!("{}/{}", victim.namespace, victim.name);
+            table.add_row([Cell::new(pod), right(victim.priority), Cell::new(node), right(broken)]);
         }
     }
     table

@@ -16,7 +16,11 @@ fn binding(pod: &str, uid: &str, node: &str) -> String {
 }
 
 async fn one_node(pods: &[&str]) -> Server {
-    let pods = pods.iter().map(|name| ("pods", pod(name, "2", "")));
+    let pods = pods.iter().map(|name| {
+        let mut pod = pod(name, "2", "");
+        pod["metadata"]["uid"] = (*name).into();
+        ("pods", pod)
+    });
     Server::with(&std::iter::once(("nodes", node("a", "4", "8Gi"))).chain(pods).collect::<Vec<_>>()).await
 }
 

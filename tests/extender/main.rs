@@ -7,7 +7,9 @@ mod server;
 
 mod bind;
 mod check;
+mod downstream;
 mod explain;
 mod hostile;
 mod messages;
+mod preempt;
 mod recorded;

@@ -295,7 +295,7 @@ proptest! {
     ) {
         let untolerated = pod.tolerations.iter().all(|toleration| !toleration.key.is_empty());
         let before: Snapshot = objects.iter().cloned().collect();
-        let taint = podberth::core::model::Taint { key: "new".into(), value: "".into(), effect };
+        let taint = podberth::core::model::Taint { key: "new".into(), value: "".into(), effect, added: None };
         if let Some((name, after)) = with_changed_node(&objects, at, |node| node.taints.push(taint)).filter(|_| untolerated) {
             for profile in &*PROFILES {
                 let before = fits(&cycle::decide(profile, &pod, &before, 0));

@@ -29,7 +29,12 @@ impl Database {
 
     /// Opens and migrates it.
     pub(crate) async fn store(&self) -> Arc<dyn Store> {
-        let store = self.open().await;
+        self.store_with(Options::default()).await
+    }
+
+    /// The same, with options.
+    pub(crate) async fn store_with(&self, options: Options) -> Arc<dyn Store> {
+        let store = store::open(&self.url, &options).await.expect("the database opens");
         store.migrate().await.expect("the database migrates");
         store
     }

@@ -14,6 +14,7 @@ use podberth::{
         state::{AppState, Freshness},
     },
     cluster::Clusters,
+    downstream::{self, Downstream},
     store::{self, Atomicity, Change, Key, Outcome, Precondition, Store, Write},
     telemetry,
 };
@@ -44,20 +45,33 @@ impl Server {
     /// The same, with a limit on the bytes of a body that takes a whole cluster.
     pub(crate) async fn limited(objects: &[(&str, Value)], bulk_body_bytes: usize) -> Self {
         let freshness = Freshness { max_staleness: Duration::MAX, ..Freshness::default() };
-        Self::start(memory(objects).await, 4_096, freshness, bulk_body_bytes)
+        Self::start(memory(objects).await, 4_096, freshness, bulk_body_bytes, Downstream::default())
+    }
+
+    /// A server that calls the extenders of its policies.
+    #[allow(dead_code, reason = "not every suite has extenders")]
+    pub(crate) async fn calling(objects: &[(&str, Value)], extenders: downstream::Options) -> Self {
+        let freshness = Freshness { max_staleness: Duration::MAX, ..Freshness::default() };
+        Self::start(memory(objects).await, 4_096, freshness, BULK_BODY_BYTES, Downstream::new(extenders))
     }
 
     /// A server over a database, with so many changes waiting at most.
     #[allow(dead_code, reason = "not every suite changes something")]
     pub(crate) fn over(store: Arc<dyn Store>, most_waiting: usize, freshness: Freshness) -> Self {
-        Self::start(store, most_waiting, freshness, BULK_BODY_BYTES)
+        Self::start(store, most_waiting, freshness, BULK_BODY_BYTES, Downstream::default())
     }
 
-    fn start(store: Arc<dyn Store>, most_waiting: usize, freshness: Freshness, bulk_body_bytes: usize) -> Self {
+    fn start(
+        store: Arc<dyn Store>,
+        most_waiting: usize,
+        freshness: Freshness,
+        bulk_body_bytes: usize,
+        downstream: Downstream,
+    ) -> Self {
         let clusters = Clusters::new(store, Duration::from_hours(1)).with_most_waiting(most_waiting);
         let metrics = telemetry::recorder().expect("a recorder");
         let limits = Limits { request_timeout: Duration::from_mins(1), body_bytes: 1024 * 1024, bulk_body_bytes };
-        Self(router(AppState::new(clusters, freshness, Vec::new(), metrics), limits))
+        Self(router(AppState::with_downstream(clusters, freshness, Vec::new(), metrics, downstream), limits))
     }
 
     /// POSTs JSON.

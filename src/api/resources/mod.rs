@@ -23,6 +23,7 @@ pub mod clusters;
 pub mod documents;
 pub(super) mod door;
 pub mod eviction;
+pub mod evictions;
 pub mod import;
 mod list;
 mod page;
@@ -32,6 +33,7 @@ pub(super) mod show;
 pub(super) mod target;
 pub(super) mod write;
 
+pub use show::body as with_node;
 pub use write::dry_run;
 
 /// The kinds whose `status` can be replaced alone.

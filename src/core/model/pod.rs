@@ -39,6 +39,8 @@ pub struct Pod {
     pub priority_class_name: Name,
     /// Whether it may make room for itself.
     pub preemption_policy: Option<PreemptionPolicy>,
+    /// `metadata.creationTimestamp`, in nanoseconds since 1970; `None` where the object does not say.
+    pub created: Option<i64>,
     /// `status.startTime`, in nanoseconds since 1970; `None` where it has not started.
     pub start_time: Option<i64>,
     /// What it holds on a node: all containers, pod-level amounts and overhead together ([`PodRequests::total`]).
@@ -100,13 +102,14 @@ impl Pod {
             && self.limits.memory == 0
     }
 
-    /// Whether it demands exactly what another pod does: they differ in name, uid and start time at most.
+    /// Whether it demands exactly what another pod does: they differ in name, uid and times at most.
     pub fn is_like(&self, other: &Self) -> bool {
         // Without `..`, so that a new field has to be thought of.
         let Self {
             name: _,
             uid: _,
             start_time: _,
+            created: _,
             namespace,
             labels,
             controller,

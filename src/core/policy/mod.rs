@@ -10,6 +10,7 @@ mod convert;
 mod document;
 mod extender;
 mod fault;
+mod hosts;
 mod levels;
 mod lint;
 mod names;
@@ -24,6 +25,7 @@ pub use document::{
 };
 pub use extender::{DEFAULT_TIMEOUT_NANOS, Extender, ManagedResource, TlsConfig, TlsFiles};
 pub use fault::{Fault, Faults, Warning};
+pub use hosts::{ExtenderHosts, HostPattern};
 pub use plugins::{EXTENSION_POINTS, Plugin, PluginSet, PluginSets};
 
 use std::borrow::Cow;

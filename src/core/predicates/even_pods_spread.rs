@@ -87,8 +87,8 @@ impl Predicate for EvenPodsSpread {
             }
         }
         let constraints = constraints.into_iter().zip(domains);
-        let limits = constraints.map(|(constraint, domains)| Limit::new(constraint, domains, pod)).collect();
-        Demand::Check(Box::new(Limits { release: self.0.release, pod, limits }))
+        let constraints = constraints.map(|(constraint, domains)| Limit::new(constraint, domains, pod)).collect();
+        Demand::Check(Box::new(Limits { release: self.0.release, pod, constraints }))
     }
 
     fn reads(&self, pod: &Pod, snapshot: &Snapshot) -> Reads {
@@ -115,7 +115,7 @@ struct Limit<'a> {
 struct Limits<'a> {
     release: Release,
     pod: &'a Pod,
-    limits: Vec<Limit<'a>>,
+    constraints: Vec<Limit<'a>>,
 }
 
 impl<'a> Limit<'a> {
@@ -154,7 +154,7 @@ impl<'a> Limit<'a> {
 
 impl Limits<'_> {
     fn judge(&self, node: &NodeInfo, more: impl Fn(&Constraint<'_>) -> i64) -> Verdict {
-        for limit in &self.limits {
+        for limit in &self.constraints {
             let Some(value) = node.labels().get(limit.constraint.topology_key) else {
                 return Verdict::unresolvable(
                     "node(s) didn't match pod topology spread constraints (missing required label)",
@@ -176,7 +176,7 @@ impl Check for Limits<'_> {
     /// As `updateWithPod` has it: a pod that comes or goes counts where the selector selects it, also one that is being
     /// deleted, and by the empty selector too, though in the first count such pods did not.
     fn check_edited(&self, node: &EditedNode) -> Verdict {
-        let complete = self.limits.iter().all(|limit| node.info().labels().has(limit.constraint.topology_key));
+        let complete = self.constraints.iter().all(|limit| node.info().labels().has(limit.constraint.topology_key));
         self.judge(node.info(), |constraint| {
             let counts = complete && (self.release == Release::V1_22 || constraint.includes(node.info(), self.pod));
             let selects = |other: &Pod| other.namespace == self.pod.namespace && constraint.selects(other);

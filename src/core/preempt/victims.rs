@@ -36,43 +36,47 @@ impl<'c, 's> DryRun<'c, 's> {
     /// # Errors
     /// Why preemption does not help there.
     pub fn victims(&self, node: &NodeInfo) -> Result<Candidate, Verdict> {
-        let potential = self.potential(node);
-        if potential.is_empty() {
+        let pool = self.pool(node, |_| false);
+        if pool.is_empty() {
             return Err(Verdict::unresolvable(NO_VICTIMS));
         }
-        self.fewest(node, &potential, &[])
+        self.fewest(node, &pool, &[])
     }
 
-    /// The victims on a node for which others were proposed: those, where the pod fits once they have left; else those
-    /// and, chosen as by [`Self::victims`], as few others as the pod needs. `None` where it would not fit even without all
-    /// pods of lower priority, or has nobody to evict. Proposed pods that are not on the node, or not of lower priority,
-    /// are passed over. Victims stand in order of importance.
+    /// The victims on a node for which some were proposed by who evicts them: those, where the pod fits once they have left;
+    /// else those and, chosen as by [`Self::victims`], as few others as the pod needs. `None` where it would not fit even
+    /// without all pods of lower priority, or has nobody to evict. Proposed pods that are not on the node are passed over.
+    /// Victims stand in order of importance.
     pub fn accept(&self, node: &NodeInfo, proposed: &[Arc<Pod>]) -> Option<Candidate> {
-        let potential = self.potential(node);
-        let proposed: Vec<Arc<Pod>> =
-            potential.iter().filter(|pod| proposed.iter().any(|other| other.is_same(pod))).cloned().collect();
+        let is_proposed = |pod: &Pod| proposed.iter().any(|other| other.is_same(pod));
+        let pool = self.pool(node, is_proposed);
+        let proposed: Vec<Arc<Pod>> = pool.iter().filter(|pod| is_proposed(pod)).cloned().collect();
         let mut without = EditedNode::new(node);
-        proposed.iter().for_each(|pod| without.remove(pod));
+        for pod in &proposed {
+            without.remove(pod);
+        }
         let mut accepted = if self.cycle.first_failure_edited(&without).is_none() {
-            let (violating, _) = self.budgets.split(&potential);
+            let (violating, _) = self.budgets.split(&pool);
             let breaks = |pod: &&Arc<Pod>| violating.iter().any(|other| other.is_same(pod));
             let pdb_violations = proposed.iter().filter(breaks).count();
             Candidate { node: node.name().clone(), victims: proposed, pdb_violations }
         } else {
-            self.fewest(node, &potential, &proposed).ok()?
+            self.fewest(node, &pool, &proposed).ok()?
         };
         self.sort(&mut accepted.victims);
         (!accepted.victims.is_empty()).then_some(accepted)
     }
 
-    /// The fewest of `potential` that have to leave when those of `settled` do in any case.
-    fn fewest(&self, node: &NodeInfo, potential: &[Arc<Pod>], settled: &[Arc<Pod>]) -> Result<Candidate, Verdict> {
+    /// The fewest of `pool` that have to leave when those of `settled` do in any case.
+    fn fewest(&self, node: &NodeInfo, pool: &[Arc<Pod>], settled: &[Arc<Pod>]) -> Result<Candidate, Verdict> {
         let mut without = EditedNode::new(node);
-        potential.iter().for_each(|pod| without.remove(pod));
+        for pod in pool {
+            without.remove(pod);
+        }
         if let Some(failure) = self.cycle.first_failure_edited(&without) {
             return Err(failure.verdict);
         }
-        let (violating, others) = self.budgets.split(potential);
+        let (violating, others) = self.budgets.split(pool);
         let mut victims = Vec::new();
         let mut pdb_violations = 0;
         for (group, breaks_a_budget) in [(violating, true), (others, false)] {
@@ -97,10 +101,10 @@ impl<'c, 's> DryRun<'c, 's> {
         Ok(Candidate { node: node.name().clone(), victims, pdb_violations })
     }
 
-    /// The node's pods of lower priority, the more important first.
-    fn potential(&self, node: &NodeInfo) -> Vec<Arc<Pod>> {
-        let lower = |pod: &&Arc<Pod>| self.snapshot.priority_of(pod) < self.priority;
-        let mut pods: Vec<Arc<Pod>> = node.pods.iter().filter(lower).cloned().collect();
+    /// The node's pods that are of lower priority, or `besides`, the more important first.
+    fn pool(&self, node: &NodeInfo, besides: impl Fn(&Pod) -> bool) -> Vec<Arc<Pod>> {
+        let may_leave = |pod: &&Arc<Pod>| self.snapshot.priority_of(pod) < self.priority || besides(pod);
+        let mut pods: Vec<Arc<Pod>> = node.pods.iter().filter(may_leave).cloned().collect();
         self.sort(&mut pods);
         pods
     }

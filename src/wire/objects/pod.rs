@@ -238,6 +238,7 @@ impl Pod {
                 &at.child("preemptionPolicy"),
                 faults,
             ),
+            created: self.metadata.created(),
             start_time: self
                 .status
                 .start_time
