@@ -23,7 +23,7 @@ use self::{
     load::{CAPACITY, Load},
     postgres::Postgres,
     proxy::{Mode, Proxy},
-    replica::Replica,
+    replica::{Clock, Replica},
 };
 
 /// Acknowledged writes that each replica must come to before and after a fault.
@@ -49,20 +49,32 @@ struct Stage {
     proxies: Vec<Proxy>,
     replicas: Vec<Replica>,
     arguments: &'static [&'static str],
+    /// That of the first replica, where it can be set.
+    clock: Option<Clock>,
     load: Load,
 }
 
 impl Stage {
     async fn set(postgres: Postgres, replicas: usize, arguments: &'static [&'static str]) -> Self {
+        Self::set_with(postgres, replicas, arguments, None).await
+    }
+
+    async fn set_with(
+        postgres: Postgres,
+        replicas: usize,
+        arguments: &'static [&'static str],
+        clock: Option<Clock>,
+    ) -> Self {
         let mut proxies = Vec::new();
         for _ in 0..replicas {
             proxies.push(Proxy::start(postgres.address()).await);
         }
-        let start = |proxy: &Proxy| Replica::start(&proxy.url, arguments);
-        let replicas: Vec<Replica> = tokio::task::block_in_place(|| proxies.iter().map(start).collect());
+        let start =
+            |(at, proxy): (usize, &Proxy)| Replica::start(&proxy.url, arguments, clock.as_ref().filter(|_| at == 0));
+        let replicas: Vec<Replica> = tokio::task::block_in_place(|| proxies.iter().enumerate().map(start).collect());
         let addresses = replicas.iter().map(|replica| replica.address().to_owned()).collect();
         let load = Load::start(addresses, postgres.url()).await;
-        let stage = Self { postgres, proxies, replicas, arguments, load };
+        let stage = Self { postgres, proxies, replicas, arguments, clock, load };
         stage.goes_on().await;
         stage
     }
@@ -74,7 +86,7 @@ impl Stage {
     }
 
     fn restart(&mut self, replica: usize) {
-        let started = tokio::task::block_in_place(|| Replica::start(&self.proxies[replica].url, self.arguments));
+        let started = tokio::task::block_in_place(|| Replica::start(&self.proxies[replica].url, self.arguments, None));
         self.load.moved(replica, started.address());
         self.replicas[replica] = started;
     }
@@ -241,6 +253,22 @@ async fn queries_are_slow() {
         stage.goes_on().await;
     }
     stage.judge("queries hang on a locked table", times() * 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_jumps() {
+    let Some(clock) = Clock::find() else {
+        println!("a clock jumps: not run, since libfaketime is not installed");
+        return;
+    };
+    let stage = Stage::set_with(Postgres::start(100), 2, &[], Some(clock)).await;
+    for _ in 0..times() {
+        for offset in ["-3d", "+2h", "+400d", "+0"] {
+            stage.clock.iter().for_each(|clock| clock.set(offset));
+            stage.goes_on().await;
+        }
+    }
+    stage.judge("a replica's clock jumps", times() * 4).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

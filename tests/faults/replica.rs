@@ -1,11 +1,15 @@
 //! A Podberth as a process of its own.
 
 use std::{
+    fs,
     io::{BufRead, BufReader},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
 };
+
+use tempfile::NamedTempFile;
 
 /// A replica that is killed when it is dropped.
 #[derive(Debug)]
@@ -17,10 +21,14 @@ pub(crate) struct Replica {
 
 impl Replica {
     /// Starts a replica on a database and waits until it listens.
-    pub(crate) fn start(database: &str, arguments: &[&str]) -> Self {
+    pub(crate) fn start(database: &str, arguments: &[&str], clock: Option<&Clock>) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_podberth"));
         command.args(["serve", "--listen=127.0.0.1:0", "--database-acquire-timeout=2s"]).args(arguments);
         command.env_clear().env("PODBERTH_DATABASE_URL", database).env("NO_COLOR", "1");
+        if let Some(clock) = clock {
+            command.env("LD_PRELOAD", &clock.library).env("FAKETIME_TIMESTAMP_FILE", clock.file.path());
+            command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        }
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts");
         let lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
         let log = Arc::new(Mutex::new(Vec::new()));
@@ -73,6 +81,30 @@ impl Replica {
     pub(crate) fn log(&self) -> String {
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         log[log.len().saturating_sub(20)..].join("\n")
+    }
+}
+
+/// The wall clock of replicas, which can be set while they run.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    library: PathBuf,
+    file: NamedTempFile,
+}
+
+impl Clock {
+    /// A clock that is right. `None` where libfaketime is not installed.
+    pub(crate) fn find() -> Option<Self> {
+        let folders = fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+        let mut libraries = folders.map(|folder| folder.path().join("faketime/libfaketime.so.1"));
+        let library = libraries.find(|library| library.exists())?;
+        let clock = Self { library, file: NamedTempFile::new().expect("a temporary file") };
+        clock.set("+0");
+        Some(clock)
+    }
+
+    /// Lets the clock jump to so far from the right time, as in `-3d` or `+2h`.
+    pub(crate) fn set(&self, offset: &str) {
+        fs::write(self.file.path(), format!("{offset}\n")).expect("the file is there");
     }
 }
 
