@@ -83,8 +83,7 @@ impl Judge for Draft {
         self.view = self.base.clone();
         self.read = 0;
         // Of several changes of one object only the last is told: nothing in between is exact.
-        self.noted =
-            missed.iter().map(|record| Noted { record: record.clone(), complete: self.known }).collect();
+        self.noted = missed.iter().map(|record| Noted { record: record.clone(), complete: self.known }).collect();
         self.exact = head.revision;
     }
 
@@ -103,8 +102,7 @@ impl Judge for Draft {
     }
 
     fn mark(&mut self) {
-        self.mark =
-            Mark { view: self.view.clone(), read: self.read, noted: self.noted.len(), exact: self.exact };
+        self.mark = Mark { view: self.view.clone(), read: self.read, noted: self.noted.len(), exact: self.exact };
     }
 
     fn roll_back(&mut self) {

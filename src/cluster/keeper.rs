@@ -14,7 +14,12 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{Cluster, CommitError, Progress, View, draft::Draft, follow::Reader, queue::{Queue, Waiting}};
+use super::{
+    Cluster, CommitError, Progress, View,
+    draft::Draft,
+    follow::Reader,
+    queue::{Queue, Waiting},
+};
 use crate::{
     core::policy::Profile,
     store::{Call, Commit, Outcome, Refusal, Store, StoreError, Written},
@@ -221,7 +226,8 @@ impl Keeper {
     fn measure_queue(&self) {
         let (binds, others) = self.queue.lengths();
         gauge!(telemetry::COMMITS_WAITING, "cluster" => self.reader.name.clone(), "lane" => "binds").set(binds as f64);
-        gauge!(telemetry::COMMITS_WAITING, "cluster" => self.reader.name.clone(), "lane" => "others").set(others as f64);
+        gauge!(telemetry::COMMITS_WAITING, "cluster" => self.reader.name.clone(), "lane" => "others")
+            .set(others as f64);
     }
 }
 

@@ -132,7 +132,8 @@ impl Clusters {
         let mut expired = 0;
         for cluster in self.store.clusters().await? {
             let reservations = self.store.list(&cluster, &ListQuery::all(reservation::KIND)).await?.items;
-            let lapsed = reservations.into_iter().filter(|r| Stored::parse(&r.body).map_or(true, |s| s.has_lapsed(now)));
+            let lapsed =
+                reservations.into_iter().filter(|r| Stored::parse(&r.body).map_or(true, |s| s.has_lapsed(now)));
             let delete = |record: crate::store::Record| Write {
                 precondition: Precondition::revision(record.revision),
                 key: record.key,
@@ -189,6 +190,11 @@ impl Cluster {
     /// How far the keeper has come.
     pub fn progress(&self) -> Progress {
         *self.progress.borrow()
+    }
+
+    /// Tells of every newer view.
+    pub fn subscribe(&self) -> watch::Receiver<Progress> {
+        self.progress.clone()
     }
 
     /// Waits until the view has reached a revision, reading the feed at once if need be. `false` when `within` has

@@ -98,9 +98,8 @@ impl Reserved {
         if record.body_is_known(complete) {
             return self.held.get(key).map(|held| Held { node, ..Held::clone(held) });
         }
-        let stored = Stored::parse(&record.body).inspect_err(
-            |error| tracing::error!(key = ?record.key, %error, "a stored reservation cannot be read"),
-        );
+        let stored = Stored::parse(&record.body)
+            .inspect_err(|error| tracing::error!(key = ?record.key, %error, "a stored reservation cannot be read"));
         stored.ok().map(|Stored { pod_uid, kind, .. }| Held { pod_uid: pod_uid.into(), kind, node })
     }
 }
