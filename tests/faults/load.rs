@@ -11,7 +11,11 @@ use std::{
 
 use podberth::store::{Cursor, Options, Record, Store, StoreError, open};
 use serde_json::{Value, json};
-use tokio::{sync::watch, task::JoinSet, time::sleep};
+use tokio::{
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+    time::sleep,
+};
 
 use crate::{
     client::{Answer, Client},
@@ -30,7 +34,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(crate) struct Load {
     shared: Arc<Shared>,
-    tasks: JoinSet<()>,
+    clients: JoinSet<()>,
+    watcher: JoinHandle<()>,
 }
 
 #[derive(Debug)]
@@ -41,6 +46,8 @@ struct Shared {
     /// Acknowledged writes by replica.
     progress: watch::Sender<Vec<u64>>,
     stopped: AtomicBool,
+    /// Whether all clients have ended.
+    quiet: AtomicBool,
     names: AtomicU64,
     /// How often history may have been lost.
     losses: AtomicU64,
@@ -93,19 +100,20 @@ impl Load {
             history: Mutex::new(history),
             progress: watch::Sender::new(vec![0; replicas]),
             stopped: AtomicBool::new(false),
+            quiet: AtomicBool::new(false),
             names: AtomicU64::new(0),
             losses: AtomicU64::new(0),
         });
-        let mut tasks = JoinSet::new();
+        let mut clients = JoinSet::new();
         for replica in 0..replicas {
-            tasks.spawn(create(shared.clone(), replica));
-            tasks.spawn(count(shared.clone(), replica));
-            tasks.spawn(bind(shared.clone(), replica));
-            tasks.spawn(bind(shared.clone(), replica));
-            tasks.spawn(ask(shared.clone(), replica));
+            clients.spawn(create(shared.clone(), replica));
+            clients.spawn(count(shared.clone(), replica));
+            clients.spawn(bind(shared.clone(), replica));
+            clients.spawn(bind(shared.clone(), replica));
+            clients.spawn(ask(shared.clone(), replica));
         }
-        tasks.spawn(follow(shared.clone(), database));
-        Self { shared, tasks }
+        let watcher = tokio::spawn(follow(shared.clone(), database));
+        Self { shared, clients, watcher }
     }
 
     /// Says where a replica listens from now on.
@@ -130,8 +138,12 @@ impl Load {
     /// Ends the load; everything under way is waited for.
     pub(crate) async fn stop(self) -> History {
         self.shared.stopped.store(true, Ordering::Relaxed);
-        let results = self.tasks.join_all();
-        tokio::time::timeout(Duration::from_mins(2), results).await.expect("every client ends");
+        let ended = async {
+            self.clients.join_all().await;
+            self.shared.quiet.store(true, Ordering::Relaxed);
+            self.watcher.await.expect("the watcher did not panic");
+        };
+        tokio::time::timeout(Duration::from_mins(2), ended).await.expect("everybody ends");
         let shared = Arc::into_inner(self.shared).expect("nobody else is there any more");
         shared.history.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
@@ -322,7 +334,7 @@ async fn follow(shared: Arc<Shared>, database: String) {
     let mut hint = store.hint();
     let mut seen = Seen::default();
     loop {
-        let last = !shared.runs();
+        let last = shared.quiet.load(Ordering::Relaxed);
         match seen.catch_up(&*store, &shared).await {
             Ok(()) if last => break,
             Ok(()) => drop(tokio::time::timeout(PAUSE * 10, hint.changed()).await),

@@ -40,7 +40,7 @@ fn times() -> usize {
 
 /// How long a fault lasts.
 async fn while_it_lasts() {
-    sleep(Duration::from_secs(if long() { 30 } else { 3 })).await;
+    sleep(Duration::from_secs(if long() { 30 } else { 2 })).await;
 }
 
 /// Replicas on a database, each by way of a proxy of its own, under load.
