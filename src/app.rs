@@ -1,6 +1,15 @@
 //! The composition root: settings → store → router → serve → graceful stop. The only file that may import everything.
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::Router;
 use tokio::{
@@ -208,19 +217,24 @@ async fn open(settings: &Settings) -> Result<Arc<dyn Store>, StoreError> {
     store::open(&settings.database_url, &options).await
 }
 
-/// What must hold for this process to be ready.
+/// What must hold for this process to be ready. A database that is away is no reason by itself: decisions go on from the
+/// snapshot, and if all replicas were unready at once nobody would be asked for them. It is one when the snapshot grows old.
 fn checks(store: &Arc<dyn Store>, clusters: &Clusters, max_staleness: Duration) -> Vec<Check> {
-    let (pinged, migrated, clusters) = (store.clone(), store.clone(), clusters.clone());
+    let (store, clusters) = (store.clone(), clusters.clone());
+    // A schema that is current stays so: then the database, which may be away, is not asked again.
+    let current = Arc::new(AtomicBool::new(false));
     vec![
-        Check::new("database", move || {
-            let store = pinged.clone();
-            async move { store.ping().await.map_err(|_| "the database does not answer".into()) }
-        }),
         Check::new("migrations", move || {
-            let store = migrated.clone();
+            let (store, current) = (store.clone(), current.clone());
             async move {
+                if current.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
                 match store.migration_status().await {
-                    Ok(status) if status.is_current() => Ok(()),
+                    Ok(status) if status.is_current() => {
+                        current.store(true, Ordering::Relaxed);
+                        Ok(())
+                    }
                     Ok(_) => Err("the schema is behind this binary: run `podberth migrate`".into()),
                     Err(_) => Err("the database does not answer".into()),
                 }
@@ -229,7 +243,7 @@ fn checks(store: &Arc<dyn Store>, clusters: &Clusters, max_staleness: Duration) 
         Check::new("snapshot", move || {
             let staleness = clusters.staleness();
             async move {
-                let told = format!("the snapshot is {} seconds old", staleness.as_secs());
+                let told = format!("the database does not answer, the snapshot is {} seconds old", staleness.as_secs());
                 if staleness <= max_staleness { Ok(()) } else { Err(told) }
             }
         }),

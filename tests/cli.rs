@@ -192,7 +192,7 @@ fn it_serves_and_stops_when_told() {
 
     assert!(server.get("/livez").ends_with("\r\n\r\nok"));
     let ready = server.get("/readyz?verbose");
-    for expected in ["200 OK", "[+]database ok\n", "[+]migrations ok\n", "readyz check passed\n"] {
+    for expected in ["200 OK", "[+]migrations ok\n", "[+]snapshot ok\n", "readyz check passed\n"] {
         assert!(ready.contains(expected), "{expected:?} is not in {ready}");
     }
     assert!(server.get("/version").contains("\"gitVersion\":\"v"));
