@@ -9,6 +9,7 @@
 use std::{borrow::Cow, cmp::Reverse, collections::BTreeMap, sync::Arc};
 
 use super::{
+    edited::EditedNode,
     model::{Name, Pod},
     policy::{ActivePredicate, ActivePriority, Combination, Profile},
     predicates::Demand,
@@ -61,25 +62,71 @@ impl<'p: 's, 's> Cycle<'p, 's> {
     }
 
     /// Every predicate's answer for a node, in order of evaluation; of a pod that no node can take, the one rejection.
+    ///
+    /// Pods of at least the same priority that are nominated to the node count as if they ran there; where the pod then
+    /// fits it must fit without them too (`RunFilterPluginsWithNominatedPods` in `framework/runtime/framework.go`).
     pub fn verdicts(&self, node: &NodeInfo) -> Vec<PredicateVerdict<'p>> {
         if let Some(rejection) = self.rejection() {
             return vec![rejection];
         }
+        if let Some(crowded) = self.with_nominated(|| EditedNode::new(node), node.name()) {
+            let verdicts = self.ask_all(|demand| demand.verdict_edited(&crowded));
+            if verdicts.iter().any(|v| !v.verdict.fits()) {
+                return verdicts;
+            }
+        }
+        self.ask_all(|demand| demand.verdict(node))
+    }
+
+    /// The first predicate that rules the node out; those after it are not asked. Nominated pods count as in
+    /// [`Self::verdicts`].
+    pub fn first_failure(&self, node: &NodeInfo) -> Option<PredicateVerdict<'p>> {
+        self.rejection()
+            .or_else(|| {
+                let crowded = self.with_nominated(|| EditedNode::new(node), node.name())?;
+                self.ask(|demand| demand.verdict_edited(&crowded))
+            })
+            .or_else(|| self.ask(|demand| demand.verdict(node)))
+    }
+
+    /// The same of a node with other pods on it.
+    pub fn first_failure_edited(&self, node: &EditedNode) -> Option<PredicateVerdict<'p>> {
+        self.rejection()
+            .or_else(|| {
+                let crowded = self.with_nominated(|| node.clone(), node.name())?;
+                self.ask(|demand| demand.verdict_edited(&crowded))
+            })
+            .or_else(|| self.ask(|demand| demand.verdict_edited(node)))
+    }
+
+    fn ask_all(&self, verdict: impl Fn(&Demand<'s>) -> Verdict) -> Vec<PredicateVerdict<'p>> {
         let answer = |(predicate, demand): &(&'p ActivePredicate, Demand<'s>)| PredicateVerdict {
             predicate,
-            verdict: demand.verdict(node),
+            verdict: verdict(demand),
         };
         self.demands.iter().map(answer).collect()
     }
 
-    /// The first predicate that rules the node out; those after it are not asked.
-    pub fn first_failure(&self, node: &NodeInfo) -> Option<PredicateVerdict<'p>> {
-        self.rejection().or_else(|| {
-            self.demands.iter().find_map(|(predicate, demand)| {
-                let verdict = demand.verdict(node);
-                (!verdict.fits()).then_some(PredicateVerdict { predicate, verdict })
-            })
+    fn ask(&self, verdict: impl Fn(&Demand<'s>) -> Verdict) -> Option<PredicateVerdict<'p>> {
+        self.demands.iter().find_map(|(predicate, demand)| {
+            let verdict = verdict(demand);
+            (!verdict.fits()).then_some(PredicateVerdict { predicate, verdict })
         })
+    }
+
+    /// The node with the pods nominated to it to which this pod must yield; `None` where there are none.
+    fn with_nominated(&self, node: impl FnOnce() -> EditedNode, name: &str) -> Option<EditedNode> {
+        let nominated = self.snapshot.nominated_to(name);
+        if nominated.is_empty() {
+            return None;
+        }
+        let priority = self.snapshot.priority_of(self.pod);
+        let outrank = |other: &&Arc<Pod>| !other.is_same(self.pod) && self.snapshot.priority_of(other) >= priority;
+        let mut yielded_to = nominated.iter().filter(outrank).peekable();
+        yielded_to.peek()?;
+        let mut crowded = node();
+        yielded_to.for_each(|other| crowded.add(other));
+        Some(crowded)
     }
 
     /// Every priority's scores of the candidates, which are taken to fit.
@@ -116,13 +163,22 @@ impl Demand<'_> {
             Demand::Reject(verdict) => verdict.clone(),
         }
     }
+
+    fn verdict_edited(&self, node: &EditedNode) -> Verdict {
+        match self {
+            Demand::Nothing => Verdict::Fits,
+            Demand::Check(check) | Demand::OnlyNodes(_, check) => check.check_edited(node),
+            Demand::Reject(verdict) => verdict.clone(),
+        }
+    }
 }
 
 /// The whole decision for one pod: every node's every verdict and score.
 pub struct Decision<'a> {
     /// All nodes, in order of their names.
     pub nodes: Vec<NodeDecision<'a>>,
-    /// The best node's name; `None` where the pod fits nowhere.
+    /// The best node's name, or that of the node which the pod is nominated to if it fits there
+    /// (`evaluateNominatedNode`); `None` where the pod fits nowhere.
     pub selected: Option<Name>,
     /// Where the pod would go or, where it fits nowhere, kube-scheduler's own sentence.
     pub message: String,
@@ -182,7 +238,9 @@ pub fn decide<'a>(profile: &'a Profile, pod: &Pod, snapshot: &Snapshot, seed: u6
     for (place, column) in order.iter().enumerate() {
         nodes[fitting[*column]].rank = Some(place + 1);
     }
-    let selected = order.first().map(|column| candidates[*column].name().clone());
+    let nominated = candidates.iter().find(|node| *node.name() == pod.nominated_node_name);
+    let selected = nominated.or_else(|| order.first().map(|column| &candidates[*column]));
+    let selected = selected.map(|node| node.name().clone());
     let message = match &selected {
         Some(node) => {
             let fitting = candidates.len();

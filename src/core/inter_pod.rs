@@ -78,6 +78,16 @@ impl<'a> Domains<'a> {
         self.0.iter().filter_map(|(key, by_value)| by_value.get(node.get(key)?).copied())
     }
 
+    /// The keys of the domains that were added to.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &'a Name> {
+        self.0.iter().map(|(key, _)| *key)
+    }
+
+    /// What all domains come to together.
+    pub(super) fn total(&self) -> i64 {
+        self.0.iter().flat_map(|(_, by_value)| by_value.values()).sum()
+    }
+
     /// Whether nothing was added to any domain.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()

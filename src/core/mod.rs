@@ -3,11 +3,13 @@
 //! Never here: I/O, async, SQL, HTTP, logging, a clock, chance.
 
 pub mod cycle;
+pub mod edited;
 mod grouping;
 mod inter_pod;
 pub mod model;
 pub mod policy;
 pub mod predicates;
+pub mod preempt;
 pub mod priorities;
 pub mod rule;
 pub mod snapshot;

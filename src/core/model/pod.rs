@@ -30,6 +30,9 @@ pub struct Pod {
     pub terminal: bool,
     /// Whether it is being deleted (`metadata.deletionTimestamp`).
     pub terminating: bool,
+    /// Whether kube-scheduler made it leave for a pod of higher priority (condition `DisruptionTarget`, reason
+    /// `PreemptionByScheduler`, which it sets since 1.26).
+    pub preempted: bool,
     /// `spec.priority`; `None` where the object does not say and its class decides.
     pub priority: Option<i32>,
     /// `spec.priorityClassName`; empty for none.
@@ -95,6 +98,11 @@ impl Pod {
             && self.requests.memory <= overhead.memory
             && self.limits.milli_cpu == 0
             && self.limits.memory == 0
+    }
+
+    /// Whether this is the pod of that namespace and name.
+    pub fn is_same(&self, other: &Pod) -> bool {
+        self.name == other.name && self.namespace == other.namespace
     }
 
     /// Whether it is on a node.

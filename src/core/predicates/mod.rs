@@ -34,6 +34,7 @@ mod scheduling_gates;
 mod volumes;
 
 use super::{
+    edited::EditedNode,
     model::{Name, Pod},
     rule::{Arguments, Identity},
     snapshot::{NodeInfo, Snapshot},
@@ -48,7 +49,7 @@ pub trait Predicate: Send + Sync {
 
 /// What a pod demands by one predicate.
 pub enum Demand<'a> {
-    /// Nothing: every node fits.
+    /// Nothing: every node fits, whatever pods come and go.
     Nothing,
     /// To be asked of each node.
     Check(Box<dyn Check + 'a>),
@@ -69,6 +70,12 @@ impl<'a> Demand<'a> {
 pub trait Check: Sync {
     /// Whether the node meets it.
     fn check(&self, node: &NodeInfo) -> Verdict;
+
+    /// Whether the node would meet it with other pods on it. To be written where the check knows more of the cluster's
+    /// pods than those on the node it is asked about.
+    fn check_edited(&self, node: &EditedNode) -> Verdict {
+        self.check(node.info())
+    }
 }
 
 impl<F: Fn(&NodeInfo) -> Verdict + Sync> Check for F {
