@@ -12,7 +12,8 @@ use super::{
     edited::EditedNode,
     model::{Name, Pod},
     policy::{ActivePredicate, ActivePriority, Combination, Profile},
-    predicates::Demand,
+    predicates::{Check, Demand},
+    priorities::Scores,
     rule::Release,
     snapshot::{NodeInfo, Snapshot},
     verdict::{Reason, Verdict},
@@ -27,6 +28,9 @@ pub struct Cycle<'p, 's> {
     pod: &'s Pod,
     snapshot: &'s Snapshot,
     demands: Vec<(&'p ActivePredicate, Demand<'s>)>,
+    rejection: Option<PredicateVerdict<'p>>,
+    /// Whether pods are nominated to any node.
+    nominations: bool,
 }
 
 /// One predicate's answer for one node.
@@ -43,22 +47,50 @@ pub struct PriorityScores<'a> {
     /// The priority.
     pub priority: &'a ActivePriority,
     /// 0..=100 each.
-    pub scores: Vec<i64>,
+    pub scores: Scores,
 }
 
 impl<'p: 's, 's> Cycle<'p, 's> {
     /// Prepares every predicate of the profile for the pod.
     pub fn prepare(profile: &'p Profile, pod: &'s Pod, snapshot: &'s Snapshot) -> Self {
         let prepare = |predicate: &'p ActivePredicate| (predicate, predicate.rule.prepare(pod, snapshot));
-        Self { profile, pod, snapshot, demands: profile.predicates.iter().map(prepare).collect() }
+        let demands: Vec<_> = profile.predicates.iter().map(prepare).collect();
+        let rejection = demands.iter().find_map(|(predicate, demand)| match demand {
+            Demand::Reject(verdict) => Some(PredicateVerdict { predicate, verdict: verdict.clone() }),
+            _ => None,
+        });
+        Self { profile, pod, snapshot, demands, rejection, nominations: snapshot.has_nominated_pods() }
     }
 
     /// What stands against every node alike, before any predicate is asked about one.
     pub fn rejection(&self) -> Option<PredicateVerdict<'p>> {
-        self.demands.iter().find_map(|(predicate, demand)| match demand {
-            Demand::Reject(verdict) => Some(PredicateVerdict { predicate, verdict: verdict.clone() }),
+        self.rejection.clone()
+    }
+
+    /// The nodes that fit, in order of their names: those of which [`Self::first_failure`] has nothing to say.
+    pub fn fitting(&self) -> Vec<&'s NodeInfo> {
+        if self.rejection.is_some() {
+            return Vec::new();
+        }
+        // Nodes that a demand does not name cannot meet it, so they are not even asked.
+        let named = self.demands.iter().find_map(|(_, demand)| match demand {
+            Demand::OnlyNodes(names, _) => Some(names),
             _ => None,
-        })
+        });
+        let asked: Vec<_> = self.demands.iter().filter_map(|(_, demand)| demand.as_check()).collect();
+        let fits = |node: &&'s NodeInfo| {
+            let alone = asked.iter().all(|check| check.fits(node));
+            alone && (!self.nominations || self.first_failure(node).is_none())
+        };
+        match named {
+            None => self.snapshot.nodes().map(|node| &**node).filter(fits).collect(),
+            Some(names) => {
+                let mut nodes: Vec<_> = names.iter().filter_map(|name| self.snapshot.node(name)).map(|n| &**n).collect();
+                nodes.sort_by_key(|node| node.name());
+                nodes.dedup_by_key(|node| node.name());
+                nodes.into_iter().filter(fits).collect()
+            }
+        }
     }
 
     /// Every predicate's answer for a node, in order of evaluation; of a pod that no node can take, the one rejection.
@@ -116,6 +148,9 @@ impl<'p: 's, 's> Cycle<'p, 's> {
 
     /// The node with the pods nominated to it to which this pod must yield; `None` where there are none.
     fn with_nominated(&self, node: impl FnOnce() -> EditedNode, name: &str) -> Option<EditedNode> {
+        if !self.nominations {
+            return None;
+        }
         let nominated = self.snapshot.nominated_to(name);
         if nominated.is_empty() {
             return None;
@@ -130,7 +165,7 @@ impl<'p: 's, 's> Cycle<'p, 's> {
     }
 
     /// Every priority's scores of the candidates, which are taken to fit.
-    pub fn scores(&self, candidates: &[Arc<NodeInfo>]) -> Vec<PriorityScores<'p>> {
+    pub fn scores(&self, candidates: &[&NodeInfo]) -> Vec<PriorityScores<'p>> {
         let score = |priority: &'p ActivePriority| PriorityScores {
             priority,
             scores: priority.rule.score(self.pod, self.snapshot, candidates),
@@ -145,9 +180,7 @@ impl<'p: 's, 's> Cycle<'p, 's> {
             Combination::WeightedSum => {
                 let mut totals = vec![0_i64; count];
                 for PriorityScores { priority, scores } in scores {
-                    for (total, score) in totals.iter_mut().zip(scores) {
-                        *total = total.saturating_add(score.saturating_mul(priority.weight));
-                    }
+                    scores.add_to(&mut totals, priority.weight);
                 }
                 totals
             }
@@ -156,6 +189,14 @@ impl<'p: 's, 's> Cycle<'p, 's> {
 }
 
 impl Demand<'_> {
+    /// What is to be asked of a node; `None` where nothing is.
+    fn as_check(&self) -> Option<&dyn Check> {
+        match self {
+            Demand::Check(check) | Demand::OnlyNodes(_, check) => Some(&**check),
+            Demand::Nothing | Demand::Reject(_) => None,
+        }
+    }
+
     fn verdict(&self, node: &NodeInfo) -> Verdict {
         match self {
             Demand::Nothing => Verdict::Fits,
@@ -221,8 +262,9 @@ pub fn decide<'a>(profile: &'a Profile, pod: &Pod, snapshot: &Snapshot, seed: u6
         })
         .collect();
 
-    let (fitting, candidates): (Vec<usize>, Vec<Arc<NodeInfo>>) =
+    let (fitting, infos): (Vec<usize>, Vec<Arc<NodeInfo>>) =
         nodes.iter().enumerate().filter(|(_, n)| n.fits()).map(|(i, n)| (i, n.node.clone())).unzip();
+    let candidates: Vec<&NodeInfo> = infos.iter().map(|info| &**info).collect();
     let scores = cycle.scores(&candidates);
     let totals = cycle.totals(&scores, candidates.len());
     for (column, total) in totals.iter().enumerate() {

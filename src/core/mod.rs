@@ -5,6 +5,7 @@
 pub mod cycle;
 pub mod edited;
 mod grouping;
+mod index;
 mod inter_pod;
 pub mod model;
 pub mod policy;

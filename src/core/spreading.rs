@@ -6,8 +6,9 @@ use std::borrow::Cow;
 
 use super::{
     grouping,
+    index::Domains,
     model::{
-        Effect, InclusionPolicy, Labels, Name, Pod, Selector, TopologySpreadConstraint, WhenUnsatisfiable,
+        Effect, InclusionPolicy, Name, Pod, Selector, TopologySpreadConstraint, WhenUnsatisfiable,
         first_untolerated,
     },
     rule::{Arguments, Release},
@@ -106,7 +107,9 @@ impl Constraint<'_> {
     pub(super) fn includes(&self, node: &NodeInfo, pod: &Pod) -> bool {
         let keeps_off = |effect| effect != Effect::PreferNoSchedule;
         (!self.honors_affinity || pod.selects_node(&node.node))
-            && (!self.honors_taints || first_untolerated(&node.node.taints, &pod.tolerations, keeps_off).is_none())
+            && (!self.honors_taints
+                || !node.glance.repels
+                || first_untolerated(&node.node.taints, &pod.tolerations, keeps_off).is_none())
     }
 
     /// Whether the constraint's selector selects the pod.
@@ -114,16 +117,16 @@ impl Constraint<'_> {
         self.selector.as_ref().is_some_and(|s| s.matches(&pod.labels))
     }
 
-    /// How many pods of a namespace the constraint counts on a node. Those being deleted do not count.
-    pub(super) fn count(&self, node: &NodeInfo, namespace: &Name) -> i64 {
+    /// How many pods of a namespace the constraint counts, by the nodes' slots. Those being deleted do not count.
+    pub(super) fn counts(&self, namespace: &Name, snapshot: &Snapshot) -> Vec<i64> {
         match &self.selector {
-            Some(selector) if !self.counts_none => grouping::count_selected(node, namespace, selector),
-            _ => 0,
+            Some(selector) if !self.counts_none => snapshot.index().count_selected(namespace, selector),
+            _ => vec![0; snapshot.index().slots()],
         }
     }
-}
 
-/// Whether a node is in a domain of every constraint.
-pub(super) fn has_all_keys(constraints: &[Constraint<'_>], node: &Labels) -> bool {
-    constraints.iter().all(|c| node.has(c.topology_key))
+    /// The domains of the constraint's label.
+    pub(super) fn domains(&self, snapshot: &Snapshot) -> Domains {
+        snapshot.index().topology.domains(self.topology_key)
+    }
 }

@@ -48,9 +48,7 @@ impl Predicate for CheckNodeUnschedulable {
         if pod.tolerations.iter().any(|t| t.tolerates(&cordon)) {
             return Demand::Nothing;
         }
-        Demand::check(|node| {
-            Verdict::fits_if(!node.node.unschedulable, || Verdict::unresolvable("node(s) were unschedulable"))
-        })
+        Demand::ask(|node| !node.glance.unschedulable, |_| Verdict::unresolvable("node(s) were unschedulable"))
     }
 }
 

@@ -64,12 +64,41 @@ impl<'a> Demand<'a> {
     pub fn check(check: impl Fn(&NodeInfo) -> Verdict + Sync + 'a) -> Self {
         Self::Check(Box::new(check))
     }
+
+    /// The same, where `fits` is cheaper than to say why not.
+    pub fn ask(
+        fits: impl Fn(&NodeInfo) -> bool + Sync + 'a,
+        why_not: impl Fn(&NodeInfo) -> Verdict + Sync + 'a,
+    ) -> Self {
+        Self::Check(Box::new(Question { fits, why_not }))
+    }
+}
+
+/// A demand that can be asked in a word.
+struct Question<F, V> {
+    fits: F,
+    why_not: V,
+}
+
+impl<F: Fn(&NodeInfo) -> bool + Sync, V: Fn(&NodeInfo) -> Verdict + Sync> Check for Question<F, V> {
+    fn check(&self, node: &NodeInfo) -> Verdict {
+        if (self.fits)(node) { Verdict::Fits } else { (self.why_not)(node) }
+    }
+
+    fn fits(&self, node: &NodeInfo) -> bool {
+        (self.fits)(node)
+    }
 }
 
 /// A prepared demand.
 pub trait Check: Sync {
     /// Whether the node meets it.
     fn check(&self, node: &NodeInfo) -> Verdict;
+
+    /// The same in a word. To be written where that is cheaper than to say why.
+    fn fits(&self, node: &NodeInfo) -> bool {
+        self.check(node).fits()
+    }
 
     /// Whether the node would meet it with other pods on it. To be written where the check knows more of the cluster's
     /// pods than those on the node it is asked about.

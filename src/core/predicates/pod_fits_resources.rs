@@ -91,16 +91,26 @@ impl Predicate for PodFitsResources {
         let asks_nothing =
             wanted.milli_cpu == 0 && wanted.memory == 0 && wanted.ephemeral_storage == 0 && wanted.scalar.is_empty();
         let release = self.release;
-        Demand::check(move |node| {
+        // A node with room for all of it lacks nothing by any release's rules, and needs no closer look.
+        let has_room = move |node: &NodeInfo| {
+            let (offered, taken) = (&node.glance, &node.requested);
+            (node.pods.len() as i64) < offered.pods
+                && wanted.milli_cpu <= offered.milli_cpu.saturating_sub(taken.milli_cpu)
+                && wanted.memory <= offered.memory.saturating_sub(taken.memory)
+                && wanted.ephemeral_storage <= offered.ephemeral_storage.saturating_sub(taken.ephemeral_storage)
+        };
+        let asks_scalars = !scalars.is_empty();
+        let shortage = move |node: &NodeInfo| {
             let mut shortage = Shortage { release, reasons: Vec::new(), unresolvable: false };
-            if node.pods.len() as i64 >= node.node.allocatable.pods {
+            if node.pods.len() as i64 >= node.glance.pods {
                 shortage.reasons.push("Too many pods".into());
             }
             if !asks_nothing {
                 shortage.find(wanted, &scalars, node);
             }
             shortage.verdict()
-        })
+        };
+        Demand::check(move |node| if !asks_scalars && has_room(node) { Verdict::Fits } else { shortage(node) })
     }
 }
 

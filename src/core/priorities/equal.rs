@@ -15,9 +15,7 @@
 //! A policy with `priorities: [{name: EqualPriority, weight: 1}]` alone spreads pods over the nodes that fit as chance, or
 //! here the tie-break, has it.
 
-use std::sync::Arc;
-
-use super::{Priority, Registration};
+use super::{Priority, Registration, Scores};
 use crate::core::{
     model::Pod,
     rule::Identity,
@@ -40,8 +38,8 @@ pub(super) const REGISTRATION: Registration = Registration {
 struct Equal;
 
 impl Priority for Equal {
-    fn score(&self, _: &Pod, _: &Snapshot, candidates: &[Arc<NodeInfo>]) -> Vec<i64> {
-        vec![1; candidates.len()]
+    fn score(&self, _: &Pod, _: &Snapshot, _: &[&NodeInfo]) -> Scores {
+        Scores::Same(1)
     }
 }
 

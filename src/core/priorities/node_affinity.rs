@@ -24,9 +24,7 @@
 //! A pod prefers `disk In [ssd]` with weight 80 and `zone In [a]` with weight 20. Nodes that meet both, the first, the
 //! second and neither score 100, 80, 20 and 0.
 
-use std::sync::Arc;
-
-use super::{Priority, Registration, normalize};
+use super::{Priority, Registration, Scores, normalize};
 use crate::core::{
     model::{Pod, PreferredNode},
     rule::Identity,
@@ -51,15 +49,16 @@ struct NodeAffinity {
 }
 
 impl Priority for NodeAffinity {
-    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[Arc<NodeInfo>]) -> Vec<i64> {
+    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[&NodeInfo]) -> Scores {
         let terms: Vec<_> = self.added.iter().chain(&pod.affinity.node_preferred).collect();
-        let sum = |node: &Arc<NodeInfo>| {
+        if terms.is_empty() {
+            return Scores::Same(0);
+        }
+        let sum = |node: &&NodeInfo| {
             let met = terms.iter().filter(|preferred| preferred.term.matches(node.name(), node.labels()));
             met.map(|preferred| i64::from(preferred.weight)).sum()
         };
-        let mut scores: Vec<i64> = candidates.iter().map(sum).collect();
-        normalize::by_highest(&mut scores, false);
-        scores
+        normalize::by_highest(candidates.iter().map(sum).collect(), false)
     }
 }
 
