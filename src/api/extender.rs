@@ -216,7 +216,7 @@ fn filtered<'c>(pod: &Pod, candidates: &'c Candidates<'_>, view: &View, profile:
 fn prioritized(pod: &Pod, candidates: &Candidates<'_>, view: &View, profile: &Profile) -> Vec<HostPriority> {
     let asked = Asked::new(profile.release, &view.snapshot, pod, candidates);
     let cycle = Cycle::prepare(profile, pod, &asked.snapshot);
-    let known: Vec<&NodeInfo> = asked.nodes.iter().flatten().map(|node| &**node).collect();
+    let known: Vec<&Seat> = asked.nodes.iter().flatten().filter_map(|node| asked.snapshot.seat(node.name())).collect();
     let totals = cycle.totals(&cycle.scores(&known), known.len());
     let mut scores = cycle::spread_over(&totals, profile.extender_max_score).into_iter();
     histogram!(telemetry::NODES_EVALUATED).record(asked.nodes.len() as f64);

@@ -15,6 +15,7 @@ use super::{
     predicates::{Check, Demand},
     priorities::Scores,
     rule::Release,
+    seat::Seat,
     snapshot::{NodeInfo, Snapshot},
     verdict::{Reason, Verdict},
 };
@@ -68,7 +69,7 @@ impl<'p: 's, 's> Cycle<'p, 's> {
     }
 
     /// The nodes that fit, in order of their names: those of which [`Self::first_failure`] has nothing to say.
-    pub fn fitting(&self) -> Vec<&'s NodeInfo> {
+    pub fn fitting(&self) -> Vec<&'s Seat> {
         if self.rejection.is_some() {
             return Vec::new();
         }
@@ -78,19 +79,15 @@ impl<'p: 's, 's> Cycle<'p, 's> {
             _ => None,
         });
         let asked: Vec<_> = self.demands.iter().filter_map(|(_, demand)| demand.as_check()).collect();
-        let fits = |node: &&'s NodeInfo| {
-            let alone = asked.iter().all(|check| check.fits(node));
-            alone && (!self.nominations || self.first_failure(node).is_none())
+        let fits = |node: &&'s Seat| {
+            asked.iter().all(|check| check.fits(node)) && (!self.nominations || self.first_failure(node).is_none())
         };
-        match named {
-            None => self.snapshot.nodes().map(|node| &**node).filter(fits).collect(),
-            Some(names) => {
-                let mut nodes: Vec<_> = names.iter().filter_map(|name| self.snapshot.node(name)).map(|n| &**n).collect();
-                nodes.sort_by_key(|node| node.name());
-                nodes.dedup_by_key(|node| node.name());
-                nodes.into_iter().filter(fits).collect()
-            }
-        }
+        let Some(names) = named else { return self.snapshot.seats().filter(fits).collect() };
+        let mut nodes: Vec<_> = names.iter().filter_map(|name| self.snapshot.seat(name)).collect();
+        nodes.sort_by(|a, b| a.name().cmp(b.name()));
+        nodes.dedup_by(|a, b| a.name() == b.name());
+        nodes.retain(fits);
+        nodes
     }
 
     /// Every predicate's answer for a node, in order of evaluation; of a pod that no node can take, the one rejection.
@@ -165,7 +162,7 @@ impl<'p: 's, 's> Cycle<'p, 's> {
     }
 
     /// Every priority's scores of the candidates, which are taken to fit.
-    pub fn scores(&self, candidates: &[&NodeInfo]) -> Vec<PriorityScores<'p>> {
+    pub fn scores(&self, candidates: &[&Seat]) -> Vec<PriorityScores<'p>> {
         let score = |priority: &'p ActivePriority| PriorityScores {
             priority,
             scores: priority.rule.score(self.pod, self.snapshot, candidates),
@@ -262,9 +259,8 @@ pub fn decide<'a>(profile: &'a Profile, pod: &Pod, snapshot: &Snapshot, seed: u6
         })
         .collect();
 
-    let (fitting, infos): (Vec<usize>, Vec<Arc<NodeInfo>>) =
-        nodes.iter().enumerate().filter(|(_, n)| n.fits()).map(|(i, n)| (i, n.node.clone())).unzip();
-    let candidates: Vec<&NodeInfo> = infos.iter().map(|info| &**info).collect();
+    let (fitting, candidates): (Vec<usize>, Vec<&Seat>) =
+        scene.seats().enumerate().filter(|(i, _)| nodes[*i].fits()).unzip();
     let scores = cycle.scores(&candidates);
     let totals = cycle.totals(&scores, candidates.len());
     for (column, total) in totals.iter().enumerate() {

@@ -4,10 +4,10 @@
 //! Source: `pkg/scheduler/framework/types.go` (`AffinityTerm`), `pkg/scheduler/framework/plugins/interpodaffinity`.
 
 use super::{
-    index::{Counts, Domains, Group},
+    index::{Counts, Domains, Group, Slot},
     model::{Labels, Name, Pod, PodAffinityTerm, Selector},
     rule::Release,
-    snapshot::{NodeInfo, Snapshot},
+    snapshot::Snapshot,
 };
 
 /// A term of the incoming pod, its namespace selector resolved to the namespaces it selects.
@@ -92,8 +92,8 @@ impl Sums {
     }
 
     /// The number of the node's domain; `None` where the node is in none.
-    pub(super) fn get(&self, node: &NodeInfo) -> Option<i64> {
-        self.domains.of(node.slot()).map(|domain| self.sums[domain])
+    pub(super) fn at(&self, slot: Slot) -> Option<i64> {
+        self.domains.of(slot).map(|domain| self.sums[domain])
     }
 
     /// What all domains come to together.

@@ -14,9 +14,10 @@ use imbl::OrdMap;
 
 use super::index::{ImageState, Index, Slot};
 use super::model::{
-    CsiNode, Effect, HostPort, Labels, Name, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod,
-    PodDisruptionBudget, PreemptionPolicy, PriorityClass, Resources, StorageClass, Taint, Workload, WorkloadKind,
+    CsiNode, HostPort, Labels, Name, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod,
+    PodDisruptionBudget, PreemptionPolicy, PriorityClass, Resources, StorageClass, Workload, WorkloadKind,
 };
+use super::seat::Seat;
 
 /// Namespace and name.
 pub type NamespacedName = (Name, Name);
@@ -27,8 +28,6 @@ pub struct NodeInfo {
     /// The node.
     pub node: Arc<Node>,
     slot: Slot,
-    /// What nearly every decision reads of the node, beside what its pods hold, so that one look suffices.
-    pub glance: Glance,
     /// What its pods ask for together (`pods` stays 0: their number is `pods.len()`). Scalars that come to 0 are not
     /// named, so that adding a pod and taking it off again leaves no trace.
     pub requested: Resources,
@@ -38,41 +37,6 @@ pub struct NodeInfo {
     pub pods: Vec<Arc<Pod>>,
     /// The host ports taken, one entry for each pod that takes one.
     pub used_ports: Vec<HostPort>,
-}
-
-/// What nearly every decision reads of a node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Glance {
-    /// Thousandths of a core that it offers.
-    pub milli_cpu: i64,
-    /// Bytes that it offers.
-    pub memory: i64,
-    /// Bytes that it offers.
-    pub ephemeral_storage: i64,
-    /// How many pods it takes.
-    pub pods: i64,
-    /// Whether it is cordoned.
-    pub unschedulable: bool,
-    /// Whether it has a taint that keeps pods off.
-    pub repels: bool,
-    /// Whether it has a taint with effect `PreferNoSchedule`.
-    pub discourages: bool,
-}
-
-impl From<&Node> for Glance {
-    fn from(node: &Node) -> Self {
-        let offered = &node.allocatable;
-        let discouraging = |taint: &Taint| taint.effect == Effect::PreferNoSchedule;
-        Self {
-            milli_cpu: offered.milli_cpu,
-            memory: offered.memory,
-            ephemeral_storage: offered.ephemeral_storage,
-            pods: offered.pods,
-            unschedulable: node.unschedulable,
-            repels: !node.taints.iter().all(discouraging),
-            discourages: node.taints.iter().any(discouraging),
-        }
-    }
 }
 
 impl PartialEq for NodeInfo {
@@ -93,17 +57,11 @@ impl NodeInfo {
         Self {
             node: Arc::default(),
             slot,
-            glance: Glance::default(),
             requested: Resources::default(),
             non_zero_requested: Resources::default(),
             pods: Vec::new(),
             used_ports: Vec::new(),
         }
-    }
-
-    fn set_node(&mut self, node: Arc<Node>) {
-        self.glance = Glance::from(&*node);
-        self.node = node;
     }
 
     /// Where the snapshot's indexes have the node.
@@ -199,7 +157,7 @@ pub enum Object {
 pub struct Snapshot {
     /// The store's revision that this is the state of; 0 for a cluster that was handed in with a request.
     pub revision: u64,
-    nodes: OrdMap<Name, Arc<NodeInfo>>,
+    nodes: OrdMap<Name, Seat>,
     pods: OrdMap<NamespacedName, Arc<Pod>>,
     /// Pods bound to nodes that are not (or not yet) known, by node.
     homeless: OrdMap<Name, Arc<NodeInfo>>,
@@ -249,7 +207,17 @@ impl Snapshot {
 
     /// All nodes in order of their names.
     pub fn nodes(&self) -> impl Iterator<Item = &Arc<NodeInfo>> {
+        self.nodes.values().map(|seat| &seat.info)
+    }
+
+    /// All nodes in their places, in order of their names.
+    pub fn seats(&self) -> impl Iterator<Item = &Seat> {
         self.nodes.values()
+    }
+
+    /// A node in its place, by name.
+    pub fn seat(&self, name: &str) -> Option<&Seat> {
+        self.nodes.get(name)
     }
 
     /// How many nodes there are.
@@ -259,7 +227,7 @@ impl Snapshot {
 
     /// A node by name.
     pub fn node(&self, name: &str) -> Option<&Arc<NodeInfo>> {
-        self.nodes.get(name)
+        self.nodes.get(name).map(|seat| &seat.info)
     }
 
     /// All pods, pending and finished ones too, in order of namespace and name.
@@ -449,25 +417,25 @@ impl Snapshot {
 
     fn apply_node(&mut self, node: Node) {
         let name = node.name.clone();
-        let known = self.nodes.remove(&name);
+        let known = self.nodes.remove(&name).map(|seat| seat.info);
         let old = known.as_ref().map(|info| info.node.clone());
         let mut info = match known.or_else(|| self.homeless.remove(&name)) {
             Some(info) => Arc::unwrap_or_clone(info),
             None => NodeInfo::new(self.index.take_slot()),
         };
         self.index.replace_node(info.slot, old.as_deref(), Some(&node));
-        info.set_node(Arc::new(node));
-        self.nodes.insert(name, Arc::new(info));
+        info.node = Arc::new(node);
+        self.nodes.insert(name, Arc::new(info).into());
     }
 
     fn delete_node(&mut self, name: &Name) {
-        let Some(old) = self.nodes.remove(name) else { return };
+        let Some(Seat { info: old, .. }) = self.nodes.remove(name) else { return };
         self.index.replace_node(old.slot, Some(&old.node), None);
         if old.pods.is_empty() {
             self.index.give_back(old.slot);
         } else {
             let mut info = Arc::unwrap_or_clone(old);
-            info.set_node(Arc::default());
+            info.node = Arc::default();
             self.homeless.insert(name.clone(), Arc::new(info));
         }
     }
@@ -478,9 +446,9 @@ impl Snapshot {
         self.index.share_labels(&mut pod);
         let pod = Arc::new(pod);
         if pod.is_assigned() && !pod.terminal {
-            let slot = if let Some(info) = self.nodes.get_mut(&pod.node_name) {
-                Arc::make_mut(info).add(&pod);
-                info.slot
+            let slot = if let Some(seat) = self.nodes.get_mut(&pod.node_name) {
+                seat.change(|info| info.add(&pod));
+                seat.slot()
             } else {
                 let taken = self.homeless.remove(&pod.node_name);
                 let mut info = taken.unwrap_or_else(|| Arc::new(NodeInfo::new(self.index.take_slot())));
@@ -510,9 +478,9 @@ impl Snapshot {
         if !old.is_assigned() || old.terminal {
             return;
         }
-        if let Some(info) = self.nodes.get_mut(&old.node_name) {
-            Arc::make_mut(info).remove(&old);
-            self.index.remove_pod(info.slot, &old);
+        if let Some(seat) = self.nodes.get_mut(&old.node_name) {
+            seat.change(|info| info.remove(&old));
+            self.index.remove_pod(seat.slot(), &old);
         } else if let Some(mut info) = self.homeless.remove(&old.node_name) {
             Arc::make_mut(&mut info).remove(&old);
             self.index.remove_pod(info.slot, &old);

@@ -11,7 +11,9 @@ use super::{
         Effect, InclusionPolicy, Name, Pod, Selector, TopologySpreadConstraint, WhenUnsatisfiable,
         first_untolerated,
     },
+    node_match::PodMatch,
     rule::{Arguments, Release},
+    seat::Seat,
     snapshot::{NodeInfo, Snapshot},
 };
 
@@ -102,14 +104,36 @@ impl Spreading {
     }
 }
 
+/// Which nodes' pods a constraint counts.
+pub(super) struct Inclusion<'p> {
+    selects: Option<PodMatch<'p>>,
+    tolerates: Option<&'p Pod>,
+}
+
+impl Inclusion<'_> {
+    pub(super) fn holds(&self, node: &Seat) -> bool {
+        self.selects.as_ref().is_none_or(|selects| selects.selects(node))
+            && self.tolerates.is_none_or(|pod| !node.glance.repels || is_tolerated(node, pod))
+    }
+}
+
+fn is_tolerated(node: &NodeInfo, pod: &Pod) -> bool {
+    let keeps_off = |effect| effect != Effect::PreferNoSchedule;
+    first_untolerated(&node.node.taints, &pod.tolerations, keeps_off).is_none()
+}
+
 impl Constraint<'_> {
     /// Whether a node's pods count: whether the pod's node affinity and, if wanted, its tolerations let it on.
     pub(super) fn includes(&self, node: &NodeInfo, pod: &Pod) -> bool {
-        let keeps_off = |effect| effect != Effect::PreferNoSchedule;
-        (!self.honors_affinity || pod.selects_node(&node.node))
-            && (!self.honors_taints
-                || !node.glance.repels
-                || first_untolerated(&node.node.taints, &pod.tolerations, keeps_off).is_none())
+        (!self.honors_affinity || pod.selects_node(&node.node)) && (!self.honors_taints || is_tolerated(node, pod))
+    }
+
+    /// The same, prepared to be asked of all nodes.
+    pub(super) fn inclusion<'p>(&self, pod: &'p Pod, snapshot: &Snapshot) -> Inclusion<'p> {
+        Inclusion {
+            selects: self.honors_affinity.then(|| PodMatch::new(pod, snapshot)),
+            tolerates: self.honors_taints.then_some(pod),
+        }
     }
 
     /// Whether the constraint's selector selects the pod.

@@ -22,7 +22,7 @@ pub(super) use groups::{Group, Groups};
 pub use images::ImageState;
 pub(super) use images::Images;
 pub(super) use terms::{Stance, Terms};
-pub(super) use topology::{Domains, Topology};
+pub(super) use topology::{Domains, LabelTest, Topology};
 
 use super::model::{Name, Node, Pod, Selector};
 use numbers::Numbers;

@@ -59,6 +59,17 @@ impl Topology {
         self.by_label.get(key).map_or_else(Domains::default, Column::lay_out)
     }
 
+    /// What `holds` says of each node by its value of a label, `None` where it has no such label.
+    pub(in crate::core) fn test(&self, key: &str, holds: impl Fn(Option<&str>) -> bool) -> LabelTest {
+        let column = self.by_label.get(key);
+        let domains = column.map_or_else(Domains::default, Column::lay_out);
+        let mut of_domain = vec![false; domains.bound()];
+        for (value, domain) in column.iter().flat_map(|column| column.domains.iter()) {
+            of_domain[domain.number as usize] = holds(Some(value));
+        }
+        LabelTest { domains, of_domain, without_label: holds(None) }
+    }
+
     /// The zones, laid out likewise.
     pub(in crate::core) fn zones(&self) -> Domains {
         self.zones.lay_out()
@@ -131,5 +142,20 @@ impl Domains {
     /// All numbers are below this.
     pub(in crate::core) fn bound(&self) -> usize {
         self.bound.max(1)
+    }
+}
+
+/// A question about one label, answered for each of its values.
+#[derive(Debug)]
+pub(in crate::core) struct LabelTest {
+    domains: Domains,
+    of_domain: Vec<bool>,
+    without_label: bool,
+}
+
+impl LabelTest {
+    /// The answer for a node.
+    pub(in crate::core) fn holds(&self, slot: Slot) -> bool {
+        self.domains.of(slot).map_or(self.without_label, |domain| self.of_domain[domain])
     }
 }

@@ -41,6 +41,7 @@ use crate::core::{
     index::Domains,
     model::{Pod, WhenUnsatisfiable},
     rule::{Identity, Release},
+    seat::Seat,
     snapshot::{NodeInfo, Snapshot},
     spreading::{Constraint, Spreading},
     verdict::Verdict,
@@ -69,11 +70,12 @@ impl Predicate for EvenPodsSpread {
         }
         let mut limits: Vec<Limit<'_>> = constraints.into_iter().map(|c| Limit::new(c, pod, snapshot)).collect();
         let mut outside = Vec::new();
-        for node in snapshot.nodes() {
+        let included: Vec<_> = limits.iter().map(|limit| limit.constraint.inclusion(pod, snapshot)).collect();
+        for node in snapshot.seats() {
             let slot = node.slot();
             let complete = limits.iter().all(|limit| limit.domains.of(slot).is_some());
             for (at, limit) in limits.iter_mut().enumerate() {
-                if complete && limit.constraint.includes(node, pod) {
+                if complete && included[at].holds(node) {
                     *limit.there[limit.domains.of_value(slot)].get_or_insert(0) += limit.counts[slot as usize];
                 } else if self.0.release == Release::V1_22 && limit.counts[slot as usize] > 0 {
                     outside.push((at, slot));
@@ -181,7 +183,7 @@ impl Check for Limits<'_> {
         self.judge(node, |_| 0)
     }
 
-    fn fits(&self, node: &NodeInfo) -> bool {
+    fn fits(&self, node: &Seat) -> bool {
         self.limits.iter().all(|limit| limit.domains.of(node.slot()).is_some_and(|domain| limit.allows(domain, 0)))
     }
 

@@ -40,6 +40,7 @@ use crate::core::{
     inter_pod::{IncomingTerm, Sums, SumsByKey},
     model::{Labels, Name, Pod, PodAffinityTerm},
     rule::{Identity, Release},
+    seat::Seat,
     snapshot::{NodeInfo, Snapshot},
     verdict::Verdict,
 };
@@ -155,7 +156,7 @@ impl<'a> Company<'a> {
     }
 
     fn judge(&self, node: &NodeInfo, differences: &Differences<'_>) -> Verdict {
-        let some = |sums: &Sums, more: i64| sums.get(node).is_some_and(|count| count + more > 0);
+        let some = |sums: &Sums, more: i64| sums.at(node.slot()).is_some_and(|count| count + more > 0);
         let finds_wanted = self.affinity.iter().all(|(_, sums)| some(sums, differences.wanted));
         let avoided = differences.avoided.iter().copied().chain(std::iter::repeat(0));
         if !finds_wanted && !self.starts_the_group(node.labels(), differences) {
@@ -173,7 +174,7 @@ impl<'a> Company<'a> {
         let more = |key: &Name| differences.repelling.iter().filter(|(k, _)| *k == key).map(|(_, sign)| sign).sum::<i64>();
         let counted = |key: &Name| self.repelling.iter().any(|(other, _)| *other == key);
         let is_new = |(key, sign): &(&Name, i64)| *sign > 0 && !counted(key) && node.labels().has(key);
-        self.repelling.iter().any(|(key, sums)| sums.get(node).is_some_and(|count| count + more(key) > 0))
+        self.repelling.iter().any(|(key, sums)| sums.at(node.slot()).is_some_and(|count| count + more(key) > 0))
             || differences.repelling.iter().any(is_new)
     }
 
@@ -191,8 +192,8 @@ impl Check for Company<'_> {
         self.judge(node, &Differences::default())
     }
 
-    fn fits(&self, node: &NodeInfo) -> bool {
-        let none = |sums: &Sums| sums.get(node).is_none_or(|count| count == 0);
+    fn fits(&self, node: &Seat) -> bool {
+        let none = |sums: &Sums| sums.at(node.slot()).is_none_or(|count| count == 0);
         let finds_wanted = self.affinity.iter().all(|(_, sums)| !none(sums));
         (finds_wanted || self.starts_the_group(node.labels(), &Differences::default()))
             && self.anti_affinity.iter().all(|(_, sums)| none(sums))

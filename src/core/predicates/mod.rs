@@ -37,6 +37,7 @@ use super::{
     edited::EditedNode,
     model::{Name, Pod},
     rule::{Arguments, Identity},
+    seat::Seat,
     snapshot::{NodeInfo, Snapshot},
     verdict::Verdict,
 };
@@ -65,27 +66,27 @@ impl<'a> Demand<'a> {
         Self::Check(Box::new(check))
     }
 
-    /// The same, where `fits` is cheaper than to say why not.
+    /// The same, where whether the verdict is `Fits` can be seen without it.
     pub fn ask(
-        fits: impl Fn(&NodeInfo) -> bool + Sync + 'a,
-        why_not: impl Fn(&NodeInfo) -> Verdict + Sync + 'a,
+        fits: impl Fn(&Seat) -> bool + Sync + 'a,
+        verdict: impl Fn(&NodeInfo) -> Verdict + Sync + 'a,
     ) -> Self {
-        Self::Check(Box::new(Question { fits, why_not }))
+        Self::Check(Box::new(Question { fits, verdict }))
     }
 }
 
 /// A demand that can be asked in a word.
 struct Question<F, V> {
     fits: F,
-    why_not: V,
+    verdict: V,
 }
 
-impl<F: Fn(&NodeInfo) -> bool + Sync, V: Fn(&NodeInfo) -> Verdict + Sync> Check for Question<F, V> {
+impl<F: Fn(&Seat) -> bool + Sync, V: Fn(&NodeInfo) -> Verdict + Sync> Check for Question<F, V> {
     fn check(&self, node: &NodeInfo) -> Verdict {
-        if (self.fits)(node) { Verdict::Fits } else { (self.why_not)(node) }
+        (self.verdict)(node)
     }
 
-    fn fits(&self, node: &NodeInfo) -> bool {
+    fn fits(&self, node: &Seat) -> bool {
         (self.fits)(node)
     }
 }
@@ -96,7 +97,7 @@ pub trait Check: Sync {
     fn check(&self, node: &NodeInfo) -> Verdict;
 
     /// The same in a word. To be written where that is cheaper than to say why.
-    fn fits(&self, node: &NodeInfo) -> bool {
+    fn fits(&self, node: &Seat) -> bool {
         self.check(node).fits()
     }
 

@@ -42,6 +42,7 @@ use super::{Build, Demand, Predicate, Registration, Standing};
 use crate::core::{
     model::{Name, Pod, Resources, resources},
     rule::{Identity, Release},
+    seat::Seat,
     snapshot::{NodeInfo, Snapshot},
     verdict::{Reason, Verdict},
 };
@@ -91,18 +92,10 @@ impl Predicate for PodFitsResources {
         let asks_nothing =
             wanted.milli_cpu == 0 && wanted.memory == 0 && wanted.ephemeral_storage == 0 && wanted.scalar.is_empty();
         let release = self.release;
-        // A node with room for all of it lacks nothing by any release's rules, and needs no closer look.
-        let has_room = move |node: &NodeInfo| {
-            let (offered, taken) = (&node.glance, &node.requested);
-            (node.pods.len() as i64) < offered.pods
-                && wanted.milli_cpu <= offered.milli_cpu.saturating_sub(taken.milli_cpu)
-                && wanted.memory <= offered.memory.saturating_sub(taken.memory)
-                && wanted.ephemeral_storage <= offered.ephemeral_storage.saturating_sub(taken.ephemeral_storage)
-        };
         let asks_scalars = !scalars.is_empty();
-        let shortage = move |node: &NodeInfo| {
+        let verdict = move |node: &NodeInfo| {
             let mut shortage = Shortage { release, reasons: Vec::new(), unresolvable: false };
-            if node.pods.len() as i64 >= node.glance.pods {
+            if node.pods.len() as i64 >= node.node.allocatable.pods {
                 shortage.reasons.push("Too many pods".into());
             }
             if !asks_nothing {
@@ -110,7 +103,17 @@ impl Predicate for PodFitsResources {
             }
             shortage.verdict()
         };
-        Demand::check(move |node| if !asks_scalars && has_room(node) { Verdict::Fits } else { shortage(node) })
+        let may_lack = move |wanted: i64| !asks_nothing && (wanted > 0 || release == Release::V1_22);
+        let [cpu, memory, storage] = [wanted.milli_cpu, wanted.memory, wanted.ephemeral_storage]
+            .map(|amount| if may_lack(amount) { amount } else { i64::MIN });
+        let has_room = move |node: &Seat| {
+            let glance = &node.glance;
+            glance.free_places > 0
+                && cpu <= glance.milli_cpu.saturating_sub(glance.requested_milli_cpu)
+                && memory <= glance.memory.saturating_sub(glance.requested_memory)
+                && storage <= glance.ephemeral_storage.saturating_sub(glance.requested_ephemeral_storage)
+        };
+        if asks_scalars { Demand::check(verdict) } else { Demand::ask(has_room, verdict) }
     }
 }
 

@@ -53,7 +53,7 @@ impl Predicate for PodToleratesNodeTaints {
             let repels = |effect| matches!(effect, Effect::NoSchedule | Effect::NoExecute);
             first_untolerated(&node.node.taints, &pod.tolerations, repels).cloned()
         };
-        let why_not = move |node: &NodeInfo| match (untolerated(node), self.release) {
+        let verdict = move |node: &NodeInfo| match (untolerated(node), self.release) {
             (None, _) => Verdict::Fits,
             (Some(Taint { key, value, .. }), Release::V1_22) => {
                 Verdict::unresolvable(format!("node(s) had taint {{{key}: {value}}}, that the pod didn't tolerate"))
@@ -62,7 +62,7 @@ impl Predicate for PodToleratesNodeTaints {
                 Verdict::unresolvable(format!("node(s) had untolerated taint {{{key}: {value}}}"))
             }
         };
-        Demand::ask(move |node| !node.glance.repels || untolerated(node).is_none(), why_not)
+        Demand::ask(move |node| !node.glance.repels || untolerated(node).is_none(), verdict)
     }
 }
 

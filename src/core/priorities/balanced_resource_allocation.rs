@@ -35,7 +35,8 @@ use super::{
 use crate::core::{
     model::Pod,
     rule::{Identity, Release},
-    snapshot::{NodeInfo, Snapshot},
+    seat::Seat,
+    snapshot::Snapshot,
 };
 
 /// The registry's line.
@@ -62,7 +63,7 @@ struct BalancedResourceAllocation {
 }
 
 impl Priority for BalancedResourceAllocation {
-    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[&NodeInfo]) -> Scores {
+    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[&Seat]) -> Scores {
         if self.release == Release::V1_34 && self.scoring.pod_requests(pod).iter().all(|amount| *amount == 0) {
             return Scores::Same(0);
         }

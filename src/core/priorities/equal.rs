@@ -19,7 +19,8 @@ use super::{Priority, Registration, Scores};
 use crate::core::{
     model::Pod,
     rule::Identity,
-    snapshot::{NodeInfo, Snapshot},
+    seat::Seat,
+    snapshot::Snapshot,
 };
 
 /// The registry's line.
@@ -38,7 +39,7 @@ pub(super) const REGISTRATION: Registration = Registration {
 struct Equal;
 
 impl Priority for Equal {
-    fn score(&self, _: &Pod, _: &Snapshot, _: &[&NodeInfo]) -> Scores {
+    fn score(&self, _: &Pod, _: &Snapshot, _: &[&Seat]) -> Scores {
         Scores::Same(1)
     }
 }

@@ -35,8 +35,9 @@ use crate::core::{
     index::Domains,
     model::{Pod, WhenUnsatisfiable, topology::HOSTNAME},
     rule::{Identity, Release},
-    snapshot::{NodeInfo, Snapshot},
-    spreading::{Constraint, Spreading},
+    seat::Seat,
+    snapshot::Snapshot,
+    spreading::{Constraint, Inclusion, Spreading},
 };
 
 /// The registry's line.
@@ -55,7 +56,7 @@ pub(super) const REGISTRATION: Registration = Registration {
 struct EvenPodsSpread(Spreading);
 
 impl Priority for EvenPodsSpread {
-    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &[&NodeInfo]) -> Scores {
+    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &[&Seat]) -> Scores {
         let constraints = self.0.constraints(pod, snapshot, WhenUnsatisfiable::ScheduleAnyway);
         if constraints.is_empty() {
             return Scores::Same(if self.0.release == Release::V1_22 { MAX_NODE_SCORE } else { 0 });
@@ -63,7 +64,7 @@ impl Priority for EvenPodsSpread {
         let needs_all = self.0.requires_all_keys(pod);
         let mut spreads: Vec<Spread<'_>> = constraints.iter().map(|c| Spread::new(c, pod, snapshot)).collect();
         let complete: Vec<bool> = {
-            let is_complete = |node: &&NodeInfo| !needs_all || spreads.iter().all(|s| s.domains.of(node.slot()).is_some());
+            let is_complete = |node: &&Seat| !needs_all || spreads.iter().all(|s| s.domains.of(node.slot()).is_some());
             candidates.iter().map(is_complete).collect()
         };
         for spread in &mut spreads {
@@ -71,13 +72,13 @@ impl Priority for EvenPodsSpread {
             spread.choose_domains(scored);
         }
         if spreads.iter().any(|spread| !spread.by_host) {
-            for node in snapshot.nodes() {
+            for node in snapshot.seats() {
                 if !needs_all || spreads.iter().all(|s| s.domains.of(node.slot()).is_some()) {
-                    spreads.iter_mut().for_each(|spread| spread.take_in(node, pod));
+                    spreads.iter_mut().for_each(|spread| spread.take_in(node));
                 }
             }
         }
-        let sum = |node: &NodeInfo| {
+        let sum = |node: &Seat| {
             let parts = spreads.iter().filter_map(|s| Some(s.matching(node)? as f64 * s.weight + s.constant()));
             let sum: f64 = parts.sum();
             if self.0.release == Release::V1_22 { sum as i64 } else { sum.round() as i64 }
@@ -92,6 +93,7 @@ impl Priority for EvenPodsSpread {
 struct Spread<'a> {
     constraint: &'a Constraint<'a>,
     domains: Domains,
+    includes: Inclusion<'a>,
     /// Whether every node is a domain of its own.
     by_host: bool,
     /// Matching pods by slot.
@@ -103,20 +105,21 @@ struct Spread<'a> {
 }
 
 impl<'a> Spread<'a> {
-    fn new(constraint: &'a Constraint<'a>, pod: &Pod, snapshot: &Snapshot) -> Self {
+    fn new(constraint: &'a Constraint<'a>, pod: &'a Pod, snapshot: &Snapshot) -> Self {
         let domains = constraint.domains(snapshot);
         Self {
             by_host: **constraint.topology_key == *HOSTNAME,
             counts: constraint.counts(&pod.namespace, snapshot),
             there: vec![None; domains.bound()],
             weight: 0.0,
+            includes: constraint.inclusion(pod, snapshot),
             constraint,
             domains,
         }
     }
 
     /// Finds the domains of the nodes that are scored.
-    fn choose_domains<'n>(&mut self, scored: impl Iterator<Item = &'n NodeInfo>) {
+    fn choose_domains<'n>(&mut self, scored: impl Iterator<Item = &'n Seat>) {
         self.weight = if self.by_host {
             weight(scored.count())
         } else {
@@ -126,20 +129,20 @@ impl<'a> Spread<'a> {
     }
 
     /// Counts the pods of a node, if they count.
-    fn take_in(&mut self, node: &NodeInfo, pod: &Pod) {
+    fn take_in(&mut self, node: &Seat) {
         let count = self.counts[node.slot() as usize];
         if count == 0 || self.by_host {
             return;
         }
         if let Some(there) = &mut self.there[self.domains.of_value(node.slot())]
-            && self.constraint.includes(node, pod)
+            && self.includes.holds(node)
         {
             *there += count;
         }
     }
 
     /// How many pods match in the node's domain; `None` where it has no label.
-    fn matching(&self, node: &NodeInfo) -> Option<i64> {
+    fn matching(&self, node: &Seat) -> Option<i64> {
         let domain = self.domains.of(node.slot())?;
         if self.by_host {
             return Some(self.counts[node.slot() as usize]);

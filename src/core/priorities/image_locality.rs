@@ -28,7 +28,8 @@ use crate::core::{
     index::ImageState,
     model::{Name, Pod},
     rule::{Identity, Release},
-    snapshot::{NodeInfo, Snapshot},
+    seat::Seat,
+    snapshot::Snapshot,
 };
 
 /// Images that come to less than this are not worth going after.
@@ -54,7 +55,7 @@ struct ImageLocality {
 }
 
 impl Priority for ImageLocality {
-    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &[&NodeInfo]) -> Scores {
+    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &[&Seat]) -> Scores {
         let init = if self.release == Release::V1_34 { &pod.init_images[..] } else { &[] };
         let containers = (init.len() + pod.images.len()) as i64;
         let scaled = |image: &Name| {

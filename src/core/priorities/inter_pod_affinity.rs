@@ -33,7 +33,8 @@ use crate::core::{
     inter_pod::{IncomingTerm, SumsByKey},
     model::{Pod, WeightedPodAffinityTerm},
     rule::{Identity, Release},
-    snapshot::{NodeInfo, Snapshot},
+    seat::Seat,
+    snapshot::Snapshot,
 };
 
 /// The registry's line.
@@ -62,7 +63,7 @@ struct InterPodAffinity {
 }
 
 impl Priority for InterPodAffinity {
-    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &[&NodeInfo]) -> Scores {
+    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &[&Seat]) -> Scores {
         let own: Vec<_> = weighted(&pod.affinity.pod_preferred, &pod.affinity.anti_preferred)
             .map(|(preferred, weight)| (IncomingTerm::resolve(&preferred.term, snapshot, self.release), weight))
             .collect();
@@ -89,7 +90,7 @@ impl Priority for InterPodAffinity {
         if sums.iter().next().is_none() {
             return Scores::Same(0);
         }
-        let sum = |node: &&NodeInfo| sums.iter().filter_map(|(_, sums)| sums.get(node)).sum();
+        let sum = |node: &&Seat| sums.iter().filter_map(|(_, sums)| sums.at(node.slot())).sum();
         between_lowest_and_highest(candidates.iter().map(sum).collect())
     }
 }

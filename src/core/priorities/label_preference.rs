@@ -24,7 +24,8 @@ use super::{MAX_NODE_SCORE, Priority, Registration, Scores};
 use crate::core::{
     model::{Name, Pod},
     rule::{Identity, LabelPresence},
-    snapshot::{NodeInfo, Snapshot},
+    seat::Seat,
+    snapshot::Snapshot,
 };
 
 /// The registry's line.
@@ -52,9 +53,9 @@ struct LabelPreference {
 }
 
 impl Priority for LabelPreference {
-    fn score(&self, _: &Pod, _: &Snapshot, candidates: &[&NodeInfo]) -> Scores {
+    fn score(&self, _: &Pod, _: &Snapshot, candidates: &[&Seat]) -> Scores {
         let count = (self.wishes.len() as i64).max(1);
-        let met = |node: &&NodeInfo| {
+        let met = |node: &&Seat| {
             self.wishes.iter().filter(|(label, presence)| node.labels().has(label) == *presence).count() as i64
         };
         candidates.iter().map(|node| met(node) * MAX_NODE_SCORE / count).collect()

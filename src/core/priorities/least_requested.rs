@@ -35,7 +35,8 @@ use super::{
 use crate::core::{
     model::Pod,
     rule::Identity,
-    snapshot::{NodeInfo, Snapshot},
+    seat::Seat,
+    snapshot::Snapshot,
 };
 
 /// The registry's line.
@@ -54,7 +55,7 @@ pub(super) const REGISTRATION: Registration = Registration {
 struct LeastRequested(ResourceScoring);
 
 impl Priority for LeastRequested {
-    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[&NodeInfo]) -> Scores {
+    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[&Seat]) -> Scores {
         self.0.score(pod, candidates, |shares| weighted_mean(shares, unrequested))
     }
 }

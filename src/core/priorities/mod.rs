@@ -5,7 +5,8 @@
 use super::{
     model::Pod,
     rule::{Arguments, Identity},
-    snapshot::{NodeInfo, Snapshot},
+    seat::Seat,
+    snapshot::Snapshot,
 };
 
 mod balanced_resource_allocation;
@@ -38,7 +39,7 @@ pub trait Priority: Send + Sync {
     /// The score of each candidate, normalized to 0..=[`MAX_NODE_SCORE`].
     ///
     /// The candidates are the nodes that fit; the snapshot holds the whole cluster.
-    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &[&NodeInfo]) -> Scores;
+    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &[&Seat]) -> Scores;
 }
 
 /// A line of the registry.

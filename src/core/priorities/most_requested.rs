@@ -33,7 +33,8 @@ use super::{
 use crate::core::{
     model::Pod,
     rule::Identity,
-    snapshot::{NodeInfo, Snapshot},
+    seat::Seat,
+    snapshot::Snapshot,
 };
 
 /// The registry's line.
@@ -52,7 +53,7 @@ pub(super) const REGISTRATION: Registration = Registration {
 struct MostRequested(ResourceScoring);
 
 impl Priority for MostRequested {
-    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[&NodeInfo]) -> Scores {
+    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[&Seat]) -> Scores {
         self.0.score(pod, candidates, |shares| weighted_mean(shares, requested))
     }
 }

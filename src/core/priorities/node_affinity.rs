@@ -27,8 +27,10 @@
 use super::{Priority, Registration, Scores, normalize};
 use crate::core::{
     model::{Pod, PreferredNode},
+    node_match::TermMatch,
     rule::Identity,
-    snapshot::{NodeInfo, Snapshot},
+    seat::Seat,
+    snapshot::Snapshot,
 };
 
 /// The registry's line.
@@ -49,14 +51,15 @@ struct NodeAffinity {
 }
 
 impl Priority for NodeAffinity {
-    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[&NodeInfo]) -> Scores {
+    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &[&Seat]) -> Scores {
         let terms: Vec<_> = self.added.iter().chain(&pod.affinity.node_preferred).collect();
         if terms.is_empty() {
             return Scores::Same(0);
         }
-        let sum = |node: &&NodeInfo| {
-            let met = terms.iter().filter(|preferred| preferred.term.matches(node.name(), node.labels()));
-            met.map(|preferred| i64::from(preferred.weight)).sum()
+        let terms: Vec<_> = terms.into_iter().map(|t| (TermMatch::new(&t.term, snapshot), i64::from(t.weight))).collect();
+        let sum = |node: &&Seat| {
+            let met = terms.iter().filter(|(term, _)| term.matches(node));
+            met.map(|(_, weight)| weight).sum()
         };
         normalize::by_highest(candidates.iter().map(sum).collect(), false)
     }

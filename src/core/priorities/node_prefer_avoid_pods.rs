@@ -19,7 +19,8 @@ use super::{MAX_NODE_SCORE, Priority, Registration, Scores};
 use crate::core::{
     model::Pod,
     rule::Identity,
-    snapshot::{NodeInfo, Snapshot},
+    seat::Seat,
+    snapshot::Snapshot,
 };
 
 /// The registry's line.
@@ -38,10 +39,10 @@ pub(super) const REGISTRATION: Registration = Registration {
 struct NodePreferAvoidPods;
 
 impl Priority for NodePreferAvoidPods {
-    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[&NodeInfo]) -> Scores {
+    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[&Seat]) -> Scores {
         let owner = pod.controller.as_ref().filter(|o| matches!(&*o.kind, "ReplicationController" | "ReplicaSet"));
         let Some(owner) = owner else { return Scores::Same(MAX_NODE_SCORE) };
-        let avoids = |node: &&NodeInfo| {
+        let avoids = |node: &&Seat| {
             node.node.avoid_controllers.iter().any(|a| a.kind == owner.kind && a.uid == owner.uid)
         };
         candidates.iter().map(|node| if avoids(node) { 0 } else { MAX_NODE_SCORE }).collect()

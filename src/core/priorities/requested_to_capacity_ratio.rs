@@ -33,7 +33,8 @@ use super::{
 use crate::core::{
     model::Pod,
     rule::{Identity, ShapePoint},
-    snapshot::{NodeInfo, Snapshot},
+    seat::Seat,
+    snapshot::Snapshot,
 };
 
 /// The highest score of a point.
@@ -63,7 +64,7 @@ struct RequestedToCapacityRatio {
 }
 
 impl Priority for RequestedToCapacityRatio {
-    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[&NodeInfo]) -> Scores {
+    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[&Seat]) -> Scores {
         let score = |share: &Share| {
             let full = share.requested > share.allocatable;
             line(&self.shape, if full { 100 } else { percent(share.requested, share.allocatable) })

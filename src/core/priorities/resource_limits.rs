@@ -24,7 +24,8 @@ use super::{Priority, Registration, Scores};
 use crate::core::{
     model::Pod,
     rule::Identity,
-    snapshot::{NodeInfo, Snapshot},
+    seat::Seat,
+    snapshot::Snapshot,
 };
 
 /// The registry's line.
@@ -43,9 +44,9 @@ pub(super) const REGISTRATION: Registration = Registration {
 struct ResourceLimits;
 
 impl Priority for ResourceLimits {
-    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[&NodeInfo]) -> Scores {
+    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[&Seat]) -> Scores {
         let holds = |limit: i64, allocatable: i64| limit != 0 && limit <= allocatable;
-        let score = |node: &&NodeInfo| {
+        let score = |node: &&Seat| {
             let offered = &node.node.allocatable;
             i64::from(holds(pod.limits.milli_cpu, offered.milli_cpu) || holds(pod.limits.memory, offered.memory))
         };

@@ -30,7 +30,8 @@ use crate::core::{
     grouping,
     model::Pod,
     rule::Identity,
-    snapshot::{NodeInfo, Snapshot},
+    seat::Seat,
+    snapshot::Snapshot,
 };
 
 /// How much of the score is the zone's.
@@ -52,16 +53,16 @@ pub(super) const REGISTRATION: Registration = Registration {
 struct SelectorSpread;
 
 impl Priority for SelectorSpread {
-    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &[&NodeInfo]) -> Scores {
+    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &[&Seat]) -> Scores {
         if !pod.topology_spread.is_empty() {
             return Scores::Same(0);
         }
         let selector = grouping::default_selector(pod, snapshot);
-        let by_node = match selector.is_empty() {
-            true => Vec::new(),
-            false => snapshot.index().count_selected(&pod.namespace, &selector),
-        };
-        let count = |node: &NodeInfo| by_node.get(node.slot() as usize).copied().unwrap_or(0);
+        if selector.is_empty() {
+            return Scores::Same(MAX_NODE_SCORE);
+        }
+        let by_node = snapshot.index().count_selected(&pod.namespace, &selector);
+        let count = |node: &Seat| by_node[node.slot() as usize];
         let most_by_node = candidates.iter().map(|node| count(node)).max().unwrap_or(0);
         if most_by_node == 0 {
             return Scores::Same(MAX_NODE_SCORE);
@@ -74,7 +75,7 @@ impl Priority for SelectorSpread {
             }
         }
         let most_by_zone = by_zone.iter().copied().max().unwrap_or(0);
-        let score = |node: &&NodeInfo| {
+        let score = |node: &&Seat| {
             let on_node = free(count(node), most_by_node);
             match zones.of(node.slot()) {
                 Some(zone) => on_node * (1.0 - ZONE_WEIGHT) + ZONE_WEIGHT * free(by_zone[zone], most_by_zone),

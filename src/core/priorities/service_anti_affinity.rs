@@ -29,7 +29,8 @@ use crate::core::{
     index::Domains,
     model::{Name, Pod},
     rule::Identity,
-    snapshot::{NodeInfo, Snapshot},
+    seat::Seat,
+    snapshot::Snapshot,
 };
 
 /// The registry's line.
@@ -50,10 +51,10 @@ struct ServiceAntiAffinity {
 }
 
 impl Priority for ServiceAntiAffinity {
-    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &[&NodeInfo]) -> Scores {
+    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &[&Seat]) -> Scores {
         let selector = grouping::service_selectors(pod, snapshot).next().filter(|selector| !selector.is_empty());
         let by_node = selector.map(|selector| snapshot.index().count_selected(&pod.namespace, selector));
-        let count = |node: &&NodeInfo| by_node.as_ref().map_or(0, |counts| counts[node.slot() as usize]);
+        let count = |node: &&Seat| by_node.as_ref().map_or(0, |counts| counts[node.slot() as usize]);
         let counts: Vec<i64> = candidates.iter().map(count).collect();
         let mut scores = vec![0.0; candidates.len()];
         for label in &self.labels {
@@ -64,7 +65,7 @@ impl Priority for ServiceAntiAffinity {
 }
 
 impl ServiceAntiAffinity {
-    fn add_label(&self, domains: &Domains, candidates: &[&NodeInfo], counts: &[i64], scores: &mut [f64]) {
+    fn add_label(&self, domains: &Domains, candidates: &[&Seat], counts: &[i64], scores: &mut [f64]) {
         let total: i64 = counts.iter().sum();
         let mut by_value = vec![0; domains.bound()];
         for (node, count) in candidates.iter().zip(counts) {

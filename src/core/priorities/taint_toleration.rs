@@ -21,7 +21,8 @@ use super::{Priority, Registration, Scores, normalize};
 use crate::core::{
     model::{Effect, Pod},
     rule::Identity,
-    snapshot::{NodeInfo, Snapshot},
+    seat::Seat,
+    snapshot::Snapshot,
 };
 
 /// The registry's line.
@@ -40,8 +41,8 @@ pub(super) const REGISTRATION: Registration = Registration {
 struct TaintToleration;
 
 impl Priority for TaintToleration {
-    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[&NodeInfo]) -> Scores {
-        let count = |node: &&NodeInfo| {
+    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[&Seat]) -> Scores {
+        let count = |node: &&Seat| {
             if !node.glance.discourages {
                 return 0;
             }
