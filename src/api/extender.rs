@@ -28,6 +28,7 @@ use crate::{
         model::Pod,
         policy::Profile,
         rule::Release,
+        seat::Seat,
         snapshot::{NodeInfo, Snapshot},
     },
     telemetry,

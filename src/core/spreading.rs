@@ -8,8 +8,7 @@ use super::{
     grouping,
     index::Domains,
     model::{
-        Effect, InclusionPolicy, Name, Pod, Selector, TopologySpreadConstraint, WhenUnsatisfiable,
-        first_untolerated,
+        Effect, InclusionPolicy, Name, Pod, Selector, TopologySpreadConstraint, WhenUnsatisfiable, first_untolerated,
     },
     node_match::PodMatch,
     rule::{Arguments, Release},

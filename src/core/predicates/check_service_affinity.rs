@@ -97,7 +97,9 @@ impl<'a> Wanted<'a> {
             let value = self.pod.node_selector.get(label).or_else(|| home?.labels().get(label));
             value.is_none_or(|value| node.labels().get(label) == Some(value))
         };
-        Verdict::fits_if(self.labels.iter().all(holds), || Verdict::unschedulable("node(s) didn't match service affinity"))
+        Verdict::fits_if(self.labels.iter().all(holds), || {
+            Verdict::unschedulable("node(s) didn't match service affinity")
+        })
     }
 }
 

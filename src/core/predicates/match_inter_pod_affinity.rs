@@ -171,7 +171,8 @@ impl<'a> Company<'a> {
     }
 
     fn is_repelled(&self, node: &NodeInfo, differences: &Differences<'_>) -> bool {
-        let more = |key: &Name| differences.repelling.iter().filter(|(k, _)| *k == key).map(|(_, sign)| sign).sum::<i64>();
+        let more =
+            |key: &Name| differences.repelling.iter().filter(|(k, _)| *k == key).map(|(_, sign)| sign).sum::<i64>();
         let counted = |key: &Name| self.repelling.iter().any(|(other, _)| *other == key);
         let is_new = |(key, sign): &(&Name, i64)| *sign > 0 && !counted(key) && node.labels().has(key);
         self.repelling.iter().any(|(key, sums)| sums.at(node.slot()).is_some_and(|count| count + more(key) > 0))

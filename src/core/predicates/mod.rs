@@ -67,10 +67,7 @@ impl<'a> Demand<'a> {
     }
 
     /// The same, where whether the verdict is `Fits` can be seen without it.
-    pub fn ask(
-        fits: impl Fn(&Seat) -> bool + Sync + 'a,
-        verdict: impl Fn(&NodeInfo) -> Verdict + Sync + 'a,
-    ) -> Self {
+    pub fn ask(fits: impl Fn(&Seat) -> bool + Sync + 'a, verdict: impl Fn(&NodeInfo) -> Verdict + Sync + 'a) -> Self {
         Self::Check(Box::new(Question { fits, verdict }))
     }
 }

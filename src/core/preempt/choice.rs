@@ -14,7 +14,12 @@ const PRIORITY_OFFSET: i64 = 1 << 31;
 /// The candidate with, in this order, the fewest budgets broken, the least important first victim, the smallest sum of
 /// priorities, the fewest victims, and the latest start of whichever of its most important victims started first. Of
 /// several that are equal in all this [`tie_break`] takes one.
-pub(super) fn best<'c>(candidates: &'c [Candidate], pod: &Pod, snapshot: &Snapshot, seed: u64) -> Option<&'c Candidate> {
+pub(super) fn best<'c>(
+    candidates: &'c [Candidate],
+    pod: &Pod,
+    snapshot: &Snapshot,
+    seed: u64,
+) -> Option<&'c Candidate> {
     candidates.iter().min_by_key(|candidate| {
         let priorities = candidate.victims.iter().map(|victim| i64::from(snapshot.priority_of(victim)));
         let first = priorities.clone().next();

@@ -66,12 +66,7 @@ impl<'c, 's> DryRun<'c, 's> {
     }
 
     /// The fewest of `potential` that have to leave when those of `settled` do in any case.
-    fn fewest(
-        &self,
-        node: &NodeInfo,
-        potential: &[Arc<Pod>],
-        settled: &[Arc<Pod>],
-    ) -> Result<Candidate, Verdict> {
+    fn fewest(&self, node: &NodeInfo, potential: &[Arc<Pod>], settled: &[Arc<Pod>]) -> Result<Candidate, Verdict> {
         let mut without = EditedNode::new(node);
         potential.iter().for_each(|pod| without.remove(pod));
         if let Some(failure) = self.cycle.first_failure_edited(&without) {

@@ -16,12 +16,7 @@
 //! here the tie-break, has it.
 
 use super::{Priority, Registration, Scores};
-use crate::core::{
-    model::Pod,
-    rule::Identity,
-    seat::Seat,
-    snapshot::Snapshot,
-};
+use crate::core::{model::Pod, rule::Identity, seat::Seat, snapshot::Snapshot};
 
 /// The registry's line.
 pub(super) const REGISTRATION: Registration = Registration {

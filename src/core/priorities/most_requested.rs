@@ -30,12 +30,7 @@ use super::{
     Priority, Registration, Scores,
     resource_scoring::{ResourceScoring, Share, percent, weighted_mean},
 };
-use crate::core::{
-    model::Pod,
-    rule::Identity,
-    seat::Seat,
-    snapshot::Snapshot,
-};
+use crate::core::{model::Pod, rule::Identity, seat::Seat, snapshot::Snapshot};
 
 /// The registry's line.
 pub(super) const REGISTRATION: Registration = Registration {

@@ -56,7 +56,8 @@ impl Priority for NodeAffinity {
         if terms.is_empty() {
             return Scores::Same(0);
         }
-        let terms: Vec<_> = terms.into_iter().map(|t| (TermMatch::new(&t.term, snapshot), i64::from(t.weight))).collect();
+        let terms: Vec<_> =
+            terms.into_iter().map(|t| (TermMatch::new(&t.term, snapshot), i64::from(t.weight))).collect();
         let sum = |node: &&Seat| {
             let met = terms.iter().filter(|(term, _)| term.matches(node));
             met.map(|(_, weight)| weight).sum()

@@ -16,12 +16,7 @@
 //! replica set go elsewhere as long as any other node fits.
 
 use super::{MAX_NODE_SCORE, Priority, Registration, Scores};
-use crate::core::{
-    model::Pod,
-    rule::Identity,
-    seat::Seat,
-    snapshot::Snapshot,
-};
+use crate::core::{model::Pod, rule::Identity, seat::Seat, snapshot::Snapshot};
 
 /// The registry's line.
 pub(super) const REGISTRATION: Registration = Registration {
@@ -42,9 +37,8 @@ impl Priority for NodePreferAvoidPods {
     fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[&Seat]) -> Scores {
         let owner = pod.controller.as_ref().filter(|o| matches!(&*o.kind, "ReplicationController" | "ReplicaSet"));
         let Some(owner) = owner else { return Scores::Same(MAX_NODE_SCORE) };
-        let avoids = |node: &&Seat| {
-            node.node.avoid_controllers.iter().any(|a| a.kind == owner.kind && a.uid == owner.uid)
-        };
+        let avoids =
+            |node: &&Seat| node.node.avoid_controllers.iter().any(|a| a.kind == owner.kind && a.uid == owner.uid);
         candidates.iter().map(|node| if avoids(node) { 0 } else { MAX_NODE_SCORE }).collect()
     }
 }

@@ -21,12 +21,7 @@
 //! A pod that may use up to 4 CPUs: a node of 8 CPUs scores 1, one of 2 CPUs scores 0.
 
 use super::{Priority, Registration, Scores};
-use crate::core::{
-    model::Pod,
-    rule::Identity,
-    seat::Seat,
-    snapshot::Snapshot,
-};
+use crate::core::{model::Pod, rule::Identity, seat::Seat, snapshot::Snapshot};
 
 /// The registry's line.
 pub(super) const REGISTRATION: Registration = Registration {

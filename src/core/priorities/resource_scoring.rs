@@ -58,8 +58,7 @@ impl ResourceScoring {
     pub(super) fn new(release: Release, requests: Requests, resources: &[ResourceWeight]) -> Self {
         let overridden = |i: usize, r: &ResourceWeight| resources.iter().skip(i + 1).any(|later| later.name == r.name);
         let counted = resources.iter().enumerate().filter(|(i, r)| release != Release::V1_22 || !overridden(*i, r));
-        let looked =
-            |r: &ResourceWeight| Looked { name: r.name.clone(), what: Amount::of(&r.name), weight: r.weight };
+        let looked = |r: &ResourceWeight| Looked { name: r.name.clone(), what: Amount::of(&r.name), weight: r.weight };
         Self { release, requests, resources: counted.map(|(_, r)| looked(r)).collect() }
     }
 

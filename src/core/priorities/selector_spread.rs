@@ -26,13 +26,7 @@
 //! `b`: 100 / 3 + 0 = 33; `c`: 50 / 3 + 50 × 2 / 3 = 50.
 
 use super::{MAX_NODE_SCORE, Priority, Registration, Scores};
-use crate::core::{
-    grouping,
-    model::Pod,
-    rule::Identity,
-    seat::Seat,
-    snapshot::Snapshot,
-};
+use crate::core::{grouping, model::Pod, rule::Identity, seat::Seat, snapshot::Snapshot};
 
 /// How much of the score is the zone's.
 const ZONE_WEIGHT: f64 = 2.0 / 3.0;
