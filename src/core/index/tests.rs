@@ -8,7 +8,7 @@ use super::Group;
 use crate::core::{
     index::Stance,
     model::{Image, Labels, Name, Pod, PodAffinityTerm, Selector, topology},
-    seat::Glance,
+    seat::{Glance, Seat},
     snapshot::{Kind, Object, Snapshot},
 };
 use crate::testing::{node, pod};
@@ -184,7 +184,7 @@ proptest! {
         let snapshot = replay(changes);
         for image in ["image:0", "image:1"].map(Name::from) {
             let holders = snapshot.seats().filter(|s| s.node.images.iter().any(|i| i.names.contains(&image)));
-            let expected: BTreeSet<_> = holders.map(|seat| seat.slot()).collect();
+            let expected: BTreeSet<_> = holders.map(Seat::slot).collect();
             let told = snapshot.image(&image).map(|state| state.holders().collect()).unwrap_or_default();
             prop_assert_eq!(expected, told);
         }
@@ -192,7 +192,7 @@ proptest! {
             prop_assert_eq!(seat.glance, Glance::from(&*seat.info));
             prop_assert!((seat.slot() as usize) < snapshot.index().slots());
         }
-        let slots: BTreeSet<_> = snapshot.seats().map(|seat| seat.slot()).collect();
+        let slots: BTreeSet<_> = snapshot.seats().map(Seat::slot).collect();
         prop_assert_eq!(slots.len(), snapshot.node_count());
     }
 
@@ -201,8 +201,12 @@ proptest! {
         let mut snapshot = replay(changes);
         let nodes: Vec<Name> = snapshot.nodes().map(|node| node.name().clone()).collect();
         let pods: Vec<(Name, Name)> = snapshot.pods().map(|pod| (pod.namespace.clone(), pod.name.clone())).collect();
-        nodes.iter().for_each(|name| snapshot.delete(Kind::Node, &"".into(), name));
-        pods.iter().for_each(|(namespace, name)| snapshot.delete(Kind::Pod, namespace, name));
+        for name in &nodes {
+            snapshot.delete(Kind::Node, &"".into(), name);
+        }
+        for (namespace, name) in &pods {
+            snapshot.delete(Kind::Pod, namespace, name);
+        }
         prop_assert_eq!(&snapshot, &Snapshot::default());
         let index = snapshot.index();
         prop_assert_eq!(index.groups.all().count(), 0);

@@ -89,7 +89,7 @@ impl Predicate for EvenPodsSpread {
             }
         }
         limits.iter_mut().for_each(Limit::find_the_emptiest);
-        Demand::Check(Box::new(Limits { release: self.0.release, pod, limits }))
+        Demand::Check(Box::new(Limits { release: self.0.release, pod, constraints: limits }))
     }
 }
 
@@ -111,7 +111,7 @@ struct Limit<'a> {
 struct Limits<'a> {
     release: Release,
     pod: &'a Pod,
-    limits: Vec<Limit<'a>>,
+    constraints: Vec<Limit<'a>>,
 }
 
 impl<'a> Limit<'a> {
@@ -164,7 +164,7 @@ impl<'a> Limit<'a> {
 
 impl Limits<'_> {
     fn judge(&self, node: &NodeInfo, more: impl Fn(&Constraint<'_>) -> i64) -> Verdict {
-        for limit in &self.limits {
+        for limit in &self.constraints {
             let Some(domain) = limit.domains.of(node.slot()) else {
                 return Verdict::unresolvable(
                     "node(s) didn't match pod topology spread constraints (missing required label)",
@@ -184,13 +184,13 @@ impl Check for Limits<'_> {
     }
 
     fn fits(&self, node: &Seat) -> bool {
-        self.limits.iter().all(|limit| limit.domains.of(node.slot()).is_some_and(|domain| limit.allows(domain, 0)))
+        self.constraints.iter().all(|limit| limit.domains.of(node.slot()).is_some_and(|domain| limit.allows(domain, 0)))
     }
 
     /// As `updateWithPod` has it: a pod that comes or goes counts where the selector selects it, also one that is being
     /// deleted, and by the empty selector too, though in the first count such pods did not.
     fn check_edited(&self, node: &EditedNode) -> Verdict {
-        let complete = self.limits.iter().all(|limit| limit.domains.of(node.info().slot()).is_some());
+        let complete = self.constraints.iter().all(|limit| limit.domains.of(node.info().slot()).is_some());
         self.judge(node.info(), |constraint| {
             let counts = complete && (self.release == Release::V1_22 || constraint.includes(node.info(), self.pod));
             let selects = |other: &Pod| other.namespace == self.pod.namespace && constraint.selects(other);

@@ -126,7 +126,9 @@ impl<'a> Company<'a> {
             let all_mean = |group: &Group| self.affinity.iter().all(|(term, _)| term.means_group(group));
             let wanted: Vec<_> = first.groups(snapshot).filter(|(group, _)| all_mean(group)).collect();
             for (_, sums) in &mut self.affinity {
-                wanted.iter().for_each(|(_, counts)| sums.add(counts, 1));
+                for (_, counts) in &wanted {
+                    sums.add(counts, 1);
+                }
                 self.wanted_anywhere += sums.total();
             }
         }

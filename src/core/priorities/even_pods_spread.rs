@@ -74,7 +74,9 @@ impl Priority for EvenPodsSpread {
         if spreads.iter().any(|spread| !spread.by_host) {
             for node in snapshot.seats() {
                 if !needs_all || spreads.iter().all(|s| s.domains.of(node.slot()).is_some()) {
-                    spreads.iter_mut().for_each(|spread| spread.take_in(node));
+                    for spread in &mut spreads {
+                        spread.take_in(node);
+                    }
                 }
             }
         }
