@@ -189,8 +189,7 @@ impl Question {
         let profile = self.chosen.profile();
         let scene = cycle::scene(profile.release, &self.pod, &self.snapshot);
         let cycle = Cycle::prepare(profile, &self.pod, &scene);
-        let fitting = scene.nodes().filter(|node| cycle.first_failure(node).is_none());
-        fitting.map(|node| node.name().clone()).collect()
+        cycle.fitting().into_iter().map(|node| node.name().clone()).collect()
     }
 
     fn answer(&self, outside: &Outside) -> Explanation {

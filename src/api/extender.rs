@@ -29,6 +29,7 @@ use crate::{
         model::Pod,
         policy::Profile,
         rule::Release,
+        seat::Seat,
         snapshot::{NodeInfo, Snapshot},
     },
     telemetry,
@@ -233,7 +234,7 @@ fn filtered<'c>(pod: &Pod, candidates: &'c Candidates<'_>, view: &View, profile:
 fn prioritized(pod: &Pod, candidates: &Candidates<'_>, view: &View, profile: &Profile) -> Vec<HostPriority> {
     let asked = Asked::new(profile.release, &view.snapshot, pod, candidates);
     let cycle = Cycle::prepare(profile, pod, &asked.snapshot);
-    let known: Vec<Arc<NodeInfo>> = asked.nodes.iter().flatten().cloned().collect();
+    let known: Vec<&Seat> = asked.nodes.iter().flatten().filter_map(|node| asked.snapshot.seat(node.name())).collect();
     let ranking = cycle.rank(&cycle.scores(&known), known.len());
     let mut scores = ranking.extender_scores(profile.extender_max_score).into_iter();
     histogram!(telemetry::NODES_EVALUATED).record(asked.nodes.len() as f64);

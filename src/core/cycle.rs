@@ -13,9 +13,11 @@ use super::{
     model::{Name, Pod},
     outside::{Outside, OutsideScore, OutsideVerdict},
     policy::{ActivePredicate, ActivePriority, Combination, Profile},
-    predicates::Demand,
+    predicates::{Check, Demand},
+    priorities::Scores,
     ranking::Ranking,
     rule::Release,
+    seat::Seat,
     snapshot::{NodeInfo, Snapshot},
     verdict::{Reason, Verdict},
 };
@@ -29,6 +31,9 @@ pub struct Cycle<'p, 's> {
     pod: &'s Pod,
     snapshot: &'s Snapshot,
     demands: Vec<(&'p ActivePredicate, Demand<'s>)>,
+    rejection: Option<PredicateVerdict<'p>>,
+    /// Whether pods are nominated to any node.
+    nominations: bool,
 }
 
 /// One predicate's answer for one node.
@@ -45,26 +50,40 @@ pub struct PriorityScores<'a> {
     /// The priority.
     pub priority: &'a ActivePriority,
     /// 0..=100 each.
-    pub scores: Vec<i64>,
+    pub scores: Scores,
 }
 
 impl<'p: 's, 's> Cycle<'p, 's> {
     /// Prepares every predicate of the profile for the pod.
     pub fn prepare(profile: &'p Profile, pod: &'s Pod, snapshot: &'s Snapshot) -> Self {
-        let prepare = |predicate: &'p ActivePredicate| (predicate, predicate.rule.prepare(pod, snapshot));
-        Self { profile, pod, snapshot, demands: profile.predicates.iter().map(prepare).collect() }
+        Self::of(profile, pod, snapshot, profile.predicates.iter())
     }
 
     /// Prepares only the predicates of these indices: those that [`Reads`](super::rule::Reads) something.
     pub(super) fn prepare_some(profile: &'p Profile, pod: &'s Pod, snapshot: &'s Snapshot, asked: &[usize]) -> Self {
-        let predicates = asked.iter().filter_map(|index| profile.predicates.get(*index));
-        let demands = predicates.map(|predicate| (predicate, predicate.rule.prepare(pod, snapshot))).collect();
-        Self { profile, pod, snapshot, demands }
+        Self::of(profile, pod, snapshot, asked.iter().filter_map(|index| profile.predicates.get(*index)))
+    }
+
+    fn of(
+        profile: &'p Profile,
+        pod: &'s Pod,
+        snapshot: &'s Snapshot,
+        predicates: impl Iterator<Item = &'p ActivePredicate>,
+    ) -> Self {
+        let demands: Vec<_> = predicates.map(|predicate| (predicate, predicate.rule.prepare(pod, snapshot))).collect();
+        let rejection = demands.iter().find_map(|(predicate, demand)| match demand {
+            Demand::Reject(verdict) => Some(PredicateVerdict { predicate, verdict: verdict.clone() }),
+            _ => None,
+        });
+        Self { profile, pod, snapshot, demands, rejection, nominations: snapshot.has_nominated_pods() }
     }
 
     /// The reasons for which a node counts as ruled out: those of the first predicate that fails, or of all where the
     /// profile checks all; `None` where it fits.
-    pub(super) fn reasons(&self, node: &NodeInfo) -> Option<Vec<Reason>> {
+    pub(super) fn reasons(&self, node: &Seat) -> Option<Vec<Reason>> {
+        if self.fits(node) {
+            return None;
+        }
         if !self.profile.always_check_all_predicates {
             return self.first_failure(node).map(|failure| failure.verdict.reasons().to_vec());
         }
@@ -75,10 +94,34 @@ impl<'p: 's, 's> Cycle<'p, 's> {
 
     /// What stands against every node alike, before any predicate is asked about one.
     pub fn rejection(&self) -> Option<PredicateVerdict<'p>> {
-        self.demands.iter().find_map(|(predicate, demand)| match demand {
-            Demand::Reject(verdict) => Some(PredicateVerdict { predicate, verdict: verdict.clone() }),
+        self.rejection.clone()
+    }
+
+    /// The nodes that fit, in order of their names: those of which [`Self::first_failure`] has nothing to say.
+    pub fn fitting(&self) -> Vec<&'s Seat> {
+        if self.rejection.is_some() {
+            return Vec::new();
+        }
+        // Nodes that a demand does not name cannot meet it, so they are not even asked.
+        let named = self.demands.iter().find_map(|(_, demand)| match demand {
+            Demand::OnlyNodes(names, _) => Some(names),
             _ => None,
-        })
+        });
+        let fits = |node: &&'s Seat| self.fits(node);
+        let Some(names) = named else { return self.snapshot.seats().filter(fits).collect() };
+        let mut nodes: Vec<_> = names.iter().filter_map(|name| self.snapshot.seat(name)).collect();
+        nodes.sort_by(|a, b| a.name().cmp(b.name()));
+        nodes.dedup_by(|a, b| a.name() == b.name());
+        nodes.retain(fits);
+        nodes
+    }
+
+    /// Whether [`Self::first_failure`] has nothing to say of the node.
+    fn fits(&self, node: &Seat) -> bool {
+        let mut asked = self.demands.iter().filter_map(|(_, demand)| demand.as_check());
+        self.rejection.is_none()
+            && asked.all(|check| check.fits(node))
+            && (!self.nominations || self.first_failure(node).is_none())
     }
 
     /// Every predicate's answer for a node, in order of evaluation; of a pod that no node can take, the one rejection.
@@ -136,6 +179,9 @@ impl<'p: 's, 's> Cycle<'p, 's> {
 
     /// The node with the pods nominated to it to which this pod must yield; `None` where there are none.
     fn with_nominated(&self, node: impl FnOnce() -> EditedNode, name: &str) -> Option<EditedNode> {
+        if !self.nominations {
+            return None;
+        }
         let nominated = self.snapshot.nominated_to(name);
         if nominated.is_empty() {
             return None;
@@ -150,7 +196,7 @@ impl<'p: 's, 's> Cycle<'p, 's> {
     }
 
     /// Every priority's scores of the candidates, which are taken to fit.
-    pub fn scores(&self, candidates: &[Arc<NodeInfo>]) -> Vec<PriorityScores<'p>> {
+    pub fn scores(&self, candidates: &[&Seat]) -> Vec<PriorityScores<'p>> {
         let score = |priority: &'p ActivePriority| PriorityScores {
             priority,
             scores: priority.rule.score(self.pod, self.snapshot, candidates),
@@ -171,6 +217,14 @@ impl<'p: 's, 's> Cycle<'p, 's> {
 }
 
 impl Demand<'_> {
+    /// What is to be asked of a node; `None` where nothing is.
+    fn as_check(&self) -> Option<&dyn Check> {
+        match self {
+            Demand::Check(check) | Demand::OnlyNodes(_, check) => Some(&**check),
+            Demand::Nothing | Demand::Reject(_) => None,
+        }
+    }
+
     fn verdict(&self, node: &NodeInfo) -> Verdict {
         match self {
             Demand::Nothing => Verdict::Fits,
@@ -272,8 +326,8 @@ pub fn decide_with<'a>(
         })
         .collect();
 
-    let (fitting, candidates): (Vec<usize>, Vec<Arc<NodeInfo>>) =
-        nodes.iter().enumerate().filter(|(_, n)| n.fits()).map(|(i, n)| (i, n.node.clone())).unzip();
+    let (fitting, candidates): (Vec<usize>, Vec<&Seat>) =
+        scene.seats().enumerate().filter(|(i, _)| nodes[*i].fits()).unzip();
     let scores = cycle.scores(&candidates);
     let ranking = cycle.rank(&scores, candidates.len()).with_outside(&outside.sums(&candidates));
     let order = ranking.order(|column| {

@@ -2,11 +2,9 @@
 //!
 //! Source: `pkg/scheduler/framework/plugins/helper/spread.go` (`GetPodServices`, `DefaultSelector`).
 
-use std::sync::Arc;
-
 use super::{
-    model::{Name, Pod, Selector, WorkloadKind},
-    snapshot::{NodeInfo, Snapshot},
+    model::{Pod, Selector, WorkloadKind},
+    snapshot::Snapshot,
 };
 
 /// The selectors of the services that select the pod, in order of the services' names.
@@ -43,10 +41,4 @@ pub(super) fn default_selector(pod: &Pod, snapshot: &Snapshot) -> Selector {
         all.0.extend(selector.0.iter().cloned());
     }
     all
-}
-
-/// How many pods of a namespace a selector selects on a node. Those being deleted do not count.
-pub(super) fn count_selected(node: &NodeInfo, namespace: &Name, selector: &Selector) -> i64 {
-    let counted = |pod: &&Arc<Pod>| !pod.terminating && pod.namespace == *namespace && selector.matches(&pod.labels);
-    node.pods.iter().filter(counted).count() as i64
 }

@@ -3,9 +3,8 @@
 //!
 //! Source: `pkg/scheduler/framework/types.go` (`AffinityTerm`), `pkg/scheduler/framework/plugins/interpodaffinity`.
 
-use rustc_hash::FxHashMap;
-
 use super::{
+    index::{Counts, Domains, Group, Slot},
     model::{Affinity, Labels, Name, Pod, PodAffinityTerm, Selector},
     rule::Release,
     snapshot::Snapshot,
@@ -41,13 +40,32 @@ impl<'a> IncomingTerm<'a> {
                 resolved.namespaces.extend(selected.map(|n| &n.name));
             }
         }
+        resolved.namespaces.sort();
+        resolved.namespaces.dedup();
         resolved
+    }
+
+    /// The groups of running pods that the term means, with the nodes where they run.
+    pub(super) fn groups(&self, snapshot: &'a Snapshot) -> impl Iterator<Item = (&'a Group, &'a Counts)> {
+        let groups = &snapshot.index().groups;
+        let all = self.any_namespace.then(|| groups.all()).into_iter().flatten();
+        let named = if self.any_namespace { &[][..] } else { &self.namespaces[..] };
+        let within = named.iter().flat_map(move |namespace| groups.within(namespace));
+        all.chain(within).filter(|(group, _)| self.selector.is_some_and(|s| s.matches(&group.labels)))
     }
 
     /// Whether the term means this pod.
     pub(super) fn means(&self, pod: &Pod) -> bool {
-        (self.any_namespace || self.namespaces.contains(&&pod.namespace))
-            && self.selector.is_some_and(|s| s.matches(&pod.labels))
+        self.means_labels(&pod.namespace, &pod.labels)
+    }
+
+    /// Whether the term means the pods of a group.
+    pub(super) fn means_group(&self, group: &Group) -> bool {
+        self.means_labels(&group.namespace, &group.labels)
+    }
+
+    fn means_labels(&self, namespace: &Name, labels: &Labels) -> bool {
+        (self.any_namespace || self.namespaces.contains(&namespace)) && self.selector.is_some_and(|s| s.matches(labels))
     }
 }
 
@@ -65,48 +83,63 @@ pub(super) fn names(other: &Pod, pod: &Pod, snapshot: &Snapshot) -> bool {
 
 /// Whether any pod on a node has a rule that means `pod`.
 pub(super) fn is_named(pod: &Pod, snapshot: &Snapshot) -> bool {
-    snapshot.nodes().flat_map(|node| &node.pods_with_affinity).any(|other| names(other, pod, snapshot))
+    snapshot.index().terms.any_means(pod, snapshot.namespace_labels(&pod.namespace))
 }
 
-/// A number for each topology domain, that is for each value of a node label. What nobody added to is 0.
-#[derive(Default)]
-pub(super) struct Domains<'a>(Vec<(&'a Name, FxHashMap<&'a Name, i64>)>);
+/// Numbers for the topology domains of one key, that is for each value of a node label. What nobody added to is 0.
+pub(super) struct Sums {
+    domains: Domains,
+    sums: Vec<i64>,
+}
 
-impl<'a> Domains<'a> {
-    /// Adds to the domain of a node with these labels; nothing happens where the node is in no domain of this key.
-    pub(super) fn add(&mut self, node: &'a Labels, key: &'a Name, amount: i64) {
-        let Some(value) = node.get(key) else { return };
-        let at = self.0.iter().position(|(k, _)| *k == key).unwrap_or_else(|| {
-            self.0.push((key, FxHashMap::default()));
-            self.0.len() - 1
-        });
-        *self.0[at].1.entry(value).or_default() += amount;
+impl Sums {
+    /// All 0.
+    pub(super) fn new(key: &str, snapshot: &Snapshot) -> Self {
+        let domains = snapshot.index().topology.domains(key);
+        Self { sums: vec![0; domains.bound()], domains }
     }
 
-    /// The number of the node's domain; `None` where the node is in no domain of this key.
-    pub(super) fn get(&self, node: &Labels, key: &Name) -> Option<i64> {
-        let value = node.get(key)?;
-        let by_value = self.0.iter().find(|(k, _)| *k == key).map(|(_, by_value)| by_value);
-        Some(by_value.and_then(|m| m.get(value)).copied().unwrap_or(0))
+    /// Adds an amount for each of these, to the domains of the nodes where they are.
+    pub(super) fn add(&mut self, counts: &Counts, amount: i64) {
+        for (slot, count) in counts.iter() {
+            if let Some(domain) = self.domains.of(slot) {
+                self.sums[domain] += count * amount;
+            }
+        }
     }
 
-    /// The numbers of the node's domains, one for each key that was added to and that the node has.
-    pub(super) fn of<'d>(&'d self, node: &'d Labels) -> impl Iterator<Item = i64> + 'd {
-        self.0.iter().filter_map(|(key, by_value)| by_value.get(node.get(key)?).copied())
-    }
-
-    /// The keys of the domains that were added to.
-    pub(super) fn keys(&self) -> impl Iterator<Item = &'a Name> {
-        self.0.iter().map(|(key, _)| *key)
+    /// The number of the node's domain; `None` where the node is in none.
+    pub(super) fn at(&self, slot: Slot) -> Option<i64> {
+        self.domains.of(slot).map(|domain| self.sums[domain])
     }
 
     /// What all domains come to together.
     pub(super) fn total(&self) -> i64 {
-        self.0.iter().flat_map(|(_, by_value)| by_value.values()).sum()
+        self.sums.iter().sum()
+    }
+}
+
+/// Numbers for the topology domains of several keys.
+#[derive(Default)]
+pub(super) struct SumsByKey<'a>(Vec<(&'a Name, Sums)>);
+
+impl<'a> SumsByKey<'a> {
+    /// The numbers of one key.
+    pub(super) fn of_key(&mut self, key: &'a Name, snapshot: &Snapshot) -> &mut Sums {
+        let at = self.0.iter().position(|(k, _)| *k == key).unwrap_or_else(|| {
+            self.0.push((key, Sums::new(key, snapshot)));
+            self.0.len() - 1
+        });
+        &mut self.0[at].1
     }
 
-    /// Whether nothing was added to any domain.
+    /// Each key with its numbers.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &(&'a Name, Sums)> {
+        self.0.iter()
+    }
+
+    /// Whether nothing was added to any domain. Nothing below 0 was.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.iter().all(|(_, sums)| sums.total() == 0)
     }
 }

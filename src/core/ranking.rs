@@ -18,6 +18,7 @@ use std::cmp::Reverse;
 use super::{
     cycle::PriorityScores,
     policy::{Combination, Profile},
+    priorities::Scores,
 };
 
 /// Candidates in order, by their columns: their places among the candidates whose scores were ranked.
@@ -33,10 +34,10 @@ impl Ranking {
     pub fn new(profile: &Profile, scores: &[PriorityScores<'_>], count: usize) -> Self {
         match profile.combination {
             Combination::WeightedSum => {
-                let rows = scores.iter().map(|s| (s.priority.weight, &*s.scores));
+                let rows = scores.iter().map(|s| (s.priority.weight, &s.scores));
                 Self { totals: weighted_sum(rows, count), lost_at: None }
             }
-            Combination::Lexicographic => by_levels(scores.iter().map(|s| (s.priority.tolerance, &*s.scores)), count),
+            Combination::Lexicographic => by_levels(scores.iter().map(|s| (s.priority.tolerance, &s.scores)), count),
         }
     }
 
@@ -116,26 +117,26 @@ impl Ranking {
 }
 
 /// Rows of a weight and the scores, one for each candidate.
-fn weighted_sum<'s>(rows: impl ExactSizeIterator<Item = (i64, &'s [i64])>, count: usize) -> Vec<i64> {
+fn weighted_sum<'s>(rows: impl ExactSizeIterator<Item = (i64, &'s Scores)>, count: usize) -> Vec<i64> {
     if rows.len() == 0 {
         return vec![1; count];
     }
     let mut totals = vec![0_i64; count];
     for (weight, scores) in rows {
-        for (total, score) in totals.iter_mut().zip(scores) {
-            *total = total.saturating_add(score.saturating_mul(weight));
-        }
+        scores.add_to(&mut totals, weight);
     }
     totals
 }
 
 /// Rows of a tolerance and the scores, one for each candidate, in order of importance.
-fn by_levels<'s>(rows: impl Iterator<Item = (i64, &'s [i64])>, count: usize) -> Ranking {
+fn by_levels<'s>(rows: impl Iterator<Item = (i64, &'s Scores)>, count: usize) -> Ranking {
     // The columns group by group, and where in `order` each group begins.
     let mut order: Vec<usize> = (0..count).collect();
     let mut starts = vec![0];
     let mut lost_at = vec![None; count];
     for (level, (tolerance, scores)) in rows.enumerate() {
+        // Where all score the same the level parts nobody.
+        let Scores::Each(scores) = scores else { continue };
         let score = |column: &usize| scores.get(*column).copied().unwrap_or_default();
         let mut refined = Vec::with_capacity(starts.len());
         for (group, start) in starts.iter().enumerate() {
@@ -193,7 +194,8 @@ mod tests {
 
     fn ranked(levels: &[Level]) -> Ranking {
         let count = levels.first().map_or(0, |(_, scores)| scores.len());
-        by_levels(levels.iter().map(|(tolerance, scores)| (*tolerance, &**scores)), count)
+        let scores: Vec<_> = levels.iter().map(|(_, scores)| Scores::Each(scores.clone())).collect();
+        by_levels(levels.iter().map(|(tolerance, _)| *tolerance).zip(&scores), count)
     }
 
     #[test]
@@ -345,14 +347,16 @@ mod tests {
         #[test]
         fn one_level_is_the_order_of_its_priority(scores in (1_usize..12).prop_flat_map(scores)) {
             let one_level = ranked(&[(0, scores.clone())]);
-            let summed = Ranking { totals: weighted_sum([(1, &*scores)].into_iter(), scores.len()), lost_at: None };
+            let row = [(1, &Scores::Each(scores.clone()))];
+            let summed = Ranking { totals: weighted_sum(row.into_iter(), scores.len()), lost_at: None };
             prop_assert_eq!(one_level.order(|column| column), summed.order(|column| column));
         }
 
         #[test]
         fn weights_of_101_to_the_nth_do_the_same(levels in levels(Just(0_i64))) {
             let weights = (0..levels.len() as u32).rev().map(|n| 101_i64.pow(n));
-            let rows: Vec<_> = weights.zip(&levels).map(|(weight, (_, scores))| (weight, &**scores)).collect();
+            let scores: Vec<_> = levels.iter().map(|(_, scores)| Scores::Each(scores.clone())).collect();
+            let rows: Vec<_> = weights.zip(&scores).collect();
             let summed = Ranking { totals: weighted_sum(rows.into_iter(), levels[0].1.len()), lost_at: None };
             prop_assert_eq!(summed.order(|column| column), ranked(&levels).order(|column| column));
         }

@@ -12,35 +12,63 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 
+use super::index::{ImageState, Index, Slot};
 use super::model::{
     CsiNode, HostPort, Labels, Name, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod,
     PodDisruptionBudget, PreemptionPolicy, PriorityClass, Resources, StorageClass, Workload, WorkloadKind,
 };
+use super::seat::Seat;
 
 /// Namespace and name.
 pub type NamespacedName = (Name, Name);
 
 /// A node with the pods on it and what they hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct NodeInfo {
     /// The node.
     pub node: Arc<Node>,
-    /// The pods bound to it that still hold something, in order of namespace and name.
-    pub pods: Vec<Arc<Pod>>,
-    /// Of these, the ones with any rule about other pods.
-    pub pods_with_affinity: Vec<Arc<Pod>>,
-    /// Of these, the ones with required anti-affinity.
-    pub pods_with_required_anti_affinity: Vec<Arc<Pod>>,
+    slot: Slot,
     /// What its pods ask for together (`pods` stays 0: their number is `pods.len()`). Scalars that come to 0 are not
     /// named, so that adding a pod and taking it off again leaves no trace.
     pub requested: Resources,
     /// CPU and memory that its pods ask for, as scoring counts them.
     pub non_zero_requested: Resources,
+    /// The pods bound to it that still hold something, in order of namespace and name.
+    pub pods: Vec<Arc<Pod>>,
     /// The host ports taken, one entry for each pod that takes one.
     pub used_ports: Vec<HostPort>,
 }
 
+impl PartialEq for NodeInfo {
+    /// Whether both are the same node with the same pods; the slot is no part of what a node is.
+    fn eq(&self, other: &Self) -> bool {
+        self.node == other.node
+            && self.pods == other.pods
+            && self.requested == other.requested
+            && self.non_zero_requested == other.non_zero_requested
+            && self.used_ports == other.used_ports
+    }
+}
+
+impl Eq for NodeInfo {}
+
 impl NodeInfo {
+    fn new(slot: Slot) -> Self {
+        Self {
+            node: Arc::default(),
+            slot,
+            requested: Resources::default(),
+            non_zero_requested: Resources::default(),
+            pods: Vec::new(),
+            used_ports: Vec::new(),
+        }
+    }
+
+    /// Where the snapshot's indexes have the node.
+    pub(super) fn slot(&self) -> Slot {
+        self.slot
+    }
+
     /// The node's name.
     pub fn name(&self) -> &Name {
         &self.node.name
@@ -53,12 +81,6 @@ impl NodeInfo {
 
     pub(super) fn add(&mut self, pod: &Arc<Pod>) {
         insert_sorted(&mut self.pods, pod);
-        if pod.affinity.names_pods() {
-            insert_sorted(&mut self.pods_with_affinity, pod);
-        }
-        if !pod.affinity.anti_required.is_empty() {
-            insert_sorted(&mut self.pods_with_required_anti_affinity, pod);
-        }
         self.requested.add(&pod.requests);
         self.requested.scalar.retain(|_, amount| *amount != 0);
         self.non_zero_requested.add(&pod.non_zero_requests);
@@ -69,10 +91,8 @@ impl NodeInfo {
     }
 
     pub(super) fn remove(&mut self, pod: &Pod) {
-        for list in [&mut self.pods, &mut self.pods_with_affinity, &mut self.pods_with_required_anti_affinity] {
-            if let Ok(at) = position(list, pod) {
-                list.remove(at);
-            }
+        if let Ok(at) = position(&self.pods, pod) {
+            self.pods.remove(at);
         }
         self.requested.subtract(&pod.requests);
         self.requested.scalar.retain(|_, amount| *amount != 0);
@@ -132,27 +152,19 @@ pub enum Object {
     PriorityClass(PriorityClass),
 }
 
-/// An image, as far as nodes hold it (`addNodeImageStates` in `pkg/scheduler/internal/cache/cache.go`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ImageState {
-    /// Bytes, as told by the first node that came to hold it.
-    pub size: i64,
-    /// How many nodes hold it.
-    pub nodes: usize,
-}
-
 /// One cluster at one revision.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// The store's revision that this is the state of; 0 for a cluster that was handed in with a request.
     pub revision: u64,
-    nodes: OrdMap<Name, Arc<NodeInfo>>,
+    nodes: OrdMap<Name, Seat>,
     pods: OrdMap<NamespacedName, Arc<Pod>>,
     /// Pods bound to nodes that are not (or not yet) known, by node.
     homeless: OrdMap<Name, Arc<NodeInfo>>,
     /// Pods that wait for a node on which preemption made room for them, by that node, in order of namespace and name.
     nominated: OrdMap<Name, Vec<Arc<Pod>>>,
-    images: OrdMap<Name, ImageState>,
+    /// What is counted over all of it.
+    index: Index,
     namespaces: OrdMap<Name, Arc<Namespace>>,
     workloads: OrdMap<(WorkloadKind, NamespacedName), Arc<Workload>>,
     volumes: OrdMap<Name, Arc<PersistentVolume>>,
@@ -165,11 +177,47 @@ pub struct Snapshot {
 
 static NO_LABELS: std::sync::LazyLock<Labels> = std::sync::LazyLock::new(Labels::default);
 
+impl PartialEq for Snapshot {
+    /// Whether both have the same objects at the same revision.
+    fn eq(&self, other: &Self) -> bool {
+        self.revision == other.revision
+            && self.nodes == other.nodes
+            && self.pods == other.pods
+            && self.homeless == other.homeless
+            && self.nominated == other.nominated
+            && self.namespaces == other.namespaces
+            && self.workloads == other.workloads
+            && self.volumes == other.volumes
+            && self.claims == other.claims
+            && self.storage_classes == other.storage_classes
+            && self.csi_nodes == other.csi_nodes
+            && self.disruption_budgets == other.disruption_budgets
+            && self.priority_classes == other.priority_classes
+    }
+}
+
+impl Eq for Snapshot {}
+
 /// Reading.
 impl Snapshot {
+    /// What is counted over the whole cluster.
+    pub(super) fn index(&self) -> &Index {
+        &self.index
+    }
+
     /// All nodes in order of their names.
     pub fn nodes(&self) -> impl Iterator<Item = &Arc<NodeInfo>> {
+        self.nodes.values().map(|seat| &seat.info)
+    }
+
+    /// All nodes in their places, in order of their names.
+    pub fn seats(&self) -> impl Iterator<Item = &Seat> {
         self.nodes.values()
+    }
+
+    /// A node in its place, by name.
+    pub fn seat(&self, name: &str) -> Option<&Seat> {
+        self.nodes.get(name)
     }
 
     /// How many nodes there are.
@@ -179,7 +227,7 @@ impl Snapshot {
 
     /// A node by name.
     pub fn node(&self, name: &str) -> Option<&Arc<NodeInfo>> {
-        self.nodes.get(name)
+        self.nodes.get(name).map(|seat| &seat.info)
     }
 
     /// All pods, pending and finished ones too, in order of namespace and name.
@@ -209,8 +257,8 @@ impl Snapshot {
     }
 
     /// An image by one of its names; `None` where no node holds it.
-    pub fn image(&self, name: &str) -> Option<ImageState> {
-        self.images.get(name).copied()
+    pub fn image(&self, name: &str) -> Option<&ImageState> {
+        self.index.images.get(name)
     }
 
     /// The labels of a namespace; none where the namespace is not stored.
@@ -277,7 +325,7 @@ impl Snapshot {
     /// Whether all that is neither a node nor a pod is still the same memory as in `other`, of which this is an edited
     /// copy or the other way round. `false` says nothing.
     pub(super) fn shares_surroundings(&self, other: &Self) -> bool {
-        self.images.ptr_eq(&other.images)
+        self.index.images.ptr_eq(&other.index.images)
             && self.namespaces.ptr_eq(&other.namespaces)
             && self.workloads.ptr_eq(&other.workloads)
             && self.volumes.ptr_eq(&other.volumes)
@@ -383,56 +431,47 @@ impl Snapshot {
 
     fn apply_node(&mut self, node: Node) {
         let name = node.name.clone();
-        let mut info = match self.nodes.remove(&name) {
-            Some(old) => {
-                self.count_images(&old.node, false);
-                Arc::unwrap_or_clone(old)
-            }
-            None => self.homeless.remove(&name).map(Arc::unwrap_or_clone).unwrap_or_default(),
+        let known = self.nodes.remove(&name).map(|seat| seat.info);
+        let old = known.as_ref().map(|info| info.node.clone());
+        let mut info = match known.or_else(|| self.homeless.remove(&name)) {
+            Some(info) => Arc::unwrap_or_clone(info),
+            None => NodeInfo::new(self.index.take_slot()),
         };
-        self.count_images(&node, true);
+        self.index.replace_node(info.slot, old.as_deref(), Some(&node));
         info.node = Arc::new(node);
-        self.nodes.insert(name, Arc::new(info));
+        self.nodes.insert(name, Arc::new(info).into());
     }
 
     fn delete_node(&mut self, name: &Name) {
-        if let Some(old) = self.nodes.remove(name) {
-            self.count_images(&old.node, false);
-            if !old.pods.is_empty() {
-                let mut info = Arc::unwrap_or_clone(old);
-                info.node = Arc::default();
-                self.homeless.insert(name.clone(), Arc::new(info));
-            }
+        let Some(Seat { info: old, .. }) = self.nodes.remove(name) else { return };
+        self.index.replace_node(old.slot, Some(&old.node), None);
+        if old.pods.is_empty() {
+            self.index.give_back(old.slot);
+        } else {
+            let mut info = Arc::unwrap_or_clone(old);
+            info.node = Arc::default();
+            self.homeless.insert(name.clone(), Arc::new(info));
         }
     }
 
-    fn count_images(&mut self, node: &Node, add: bool) {
-        let mut seen = std::collections::BTreeSet::new();
-        for (name, size) in node.images.iter().flat_map(|i| i.names.iter().map(|name| (name, i.size))) {
-            if !seen.insert(name) {
-                continue;
-            }
-            let mut state = self.image(name).unwrap_or(ImageState { size, nodes: 0 });
-            state.nodes = if add { state.nodes + 1 } else { state.nodes.saturating_sub(1) };
-            match state.nodes {
-                0 => drop(self.images.remove(name)),
-                _ => drop(self.images.insert(name.clone(), state)),
-            }
-        }
-    }
-
-    fn apply_pod(&mut self, pod: Pod) {
+    fn apply_pod(&mut self, mut pod: Pod) {
         let key = (pod.namespace.clone(), pod.name.clone());
         self.delete_pod(&key);
+        self.index.share_labels(&mut pod);
         let pod = Arc::new(pod);
         if pod.is_assigned() && !pod.terminal {
-            if let Some(info) = self.nodes.get_mut(&pod.node_name) {
-                Arc::make_mut(info).add(&pod);
+            let slot = if let Some(seat) = self.nodes.get_mut(&pod.node_name) {
+                seat.change(|info| info.add(&pod));
+                seat.slot()
             } else {
-                let mut info = self.homeless.remove(&pod.node_name).unwrap_or_default();
+                let taken = self.homeless.remove(&pod.node_name);
+                let mut info = taken.unwrap_or_else(|| Arc::new(NodeInfo::new(self.index.take_slot())));
                 Arc::make_mut(&mut info).add(&pod);
+                let slot = info.slot;
                 self.homeless.insert(pod.node_name.clone(), info);
-            }
+                slot
+            };
+            self.index.add_pod(slot, &pod);
         }
         if waits_nominated(&pod) {
             insert_sorted(self.nominated.entry(pod.nominated_node_name.clone()).or_default(), &pod);
@@ -453,11 +492,15 @@ impl Snapshot {
         if !old.is_assigned() || old.terminal {
             return;
         }
-        if let Some(info) = self.nodes.get_mut(&old.node_name) {
-            Arc::make_mut(info).remove(&old);
+        if let Some(seat) = self.nodes.get_mut(&old.node_name) {
+            seat.change(|info| info.remove(&old));
+            self.index.remove_pod(seat.slot(), &old);
         } else if let Some(mut info) = self.homeless.remove(&old.node_name) {
             Arc::make_mut(&mut info).remove(&old);
-            if !info.pods.is_empty() {
+            self.index.remove_pod(info.slot, &old);
+            if info.pods.is_empty() {
+                self.index.give_back(info.slot);
+            } else {
                 self.homeless.insert(old.node_name.clone(), info);
             }
         }

@@ -6,11 +6,13 @@ use std::borrow::Cow;
 
 use super::{
     grouping,
+    index::Domains,
     model::{
-        Effect, InclusionPolicy, Labels, Name, Pod, Selector, TopologySpreadConstraint, WhenUnsatisfiable,
-        first_untolerated,
+        Effect, InclusionPolicy, Name, Pod, Selector, TopologySpreadConstraint, WhenUnsatisfiable, first_untolerated,
     },
+    node_match::PodMatch,
     rule::{Arguments, Release},
+    seat::Seat,
     snapshot::{NodeInfo, Snapshot},
 };
 
@@ -101,12 +103,36 @@ impl Spreading {
     }
 }
 
+/// Which nodes' pods a constraint counts.
+pub(super) struct Inclusion<'p> {
+    selects: Option<PodMatch<'p>>,
+    tolerates: Option<&'p Pod>,
+}
+
+impl Inclusion<'_> {
+    pub(super) fn holds(&self, node: &Seat) -> bool {
+        self.selects.as_ref().is_none_or(|selects| selects.selects(node))
+            && self.tolerates.is_none_or(|pod| !node.glance.repels || is_tolerated(node, pod))
+    }
+}
+
+fn is_tolerated(node: &NodeInfo, pod: &Pod) -> bool {
+    let keeps_off = |effect| effect != Effect::PreferNoSchedule;
+    first_untolerated(&node.node.taints, &pod.tolerations, keeps_off).is_none()
+}
+
 impl Constraint<'_> {
     /// Whether a node's pods count: whether the pod's node affinity and, if wanted, its tolerations let it on.
     pub(super) fn includes(&self, node: &NodeInfo, pod: &Pod) -> bool {
-        let keeps_off = |effect| effect != Effect::PreferNoSchedule;
-        (!self.honors_affinity || pod.selects_node(&node.node))
-            && (!self.honors_taints || first_untolerated(&node.node.taints, &pod.tolerations, keeps_off).is_none())
+        (!self.honors_affinity || pod.selects_node(&node.node)) && (!self.honors_taints || is_tolerated(node, pod))
+    }
+
+    /// The same, prepared to be asked of all nodes.
+    pub(super) fn inclusion<'p>(&self, pod: &'p Pod, snapshot: &Snapshot) -> Inclusion<'p> {
+        Inclusion {
+            selects: self.honors_affinity.then(|| PodMatch::new(pod, snapshot)),
+            tolerates: self.honors_taints.then_some(pod),
+        }
     }
 
     /// Whether the constraint's selector selects the pod.
@@ -114,16 +140,16 @@ impl Constraint<'_> {
         self.selector.as_ref().is_some_and(|s| s.matches(&pod.labels))
     }
 
-    /// How many pods of a namespace the constraint counts on a node. Those being deleted do not count.
-    pub(super) fn count(&self, node: &NodeInfo, namespace: &Name) -> i64 {
+    /// How many pods of a namespace the constraint counts, by the nodes' slots. Those being deleted do not count.
+    pub(super) fn counts(&self, namespace: &Name, snapshot: &Snapshot) -> Vec<i64> {
         match &self.selector {
-            Some(selector) if !self.counts_none => grouping::count_selected(node, namespace, selector),
-            _ => 0,
+            Some(selector) if !self.counts_none => snapshot.index().count_selected(namespace, selector),
+            _ => vec![0; snapshot.index().slots()],
         }
     }
-}
 
-/// Whether a node is in a domain of every constraint.
-pub(super) fn has_all_keys(constraints: &[Constraint<'_>], node: &Labels) -> bool {
-    constraints.iter().all(|c| node.has(c.topology_key))
+    /// The domains of the constraint's label.
+    pub(super) fn domains(&self, snapshot: &Snapshot) -> Domains {
+        snapshot.index().topology.domains(self.topology_key)
+    }
 }

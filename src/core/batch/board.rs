@@ -1,14 +1,16 @@
 //! Every node's verdict and scores for pods that demand the same.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use crate::core::{
     cycle::{self, Cycle, PriorityScores, TieBreak},
     model::{Name, Pod},
     policy::{Combination, Profile},
+    priorities::Scores,
     ranking::Ranking,
     rule::Reads,
-    snapshot::{NodeInfo, Snapshot},
+    seat::Seat,
+    snapshot::Snapshot,
     verdict::{Reason, Verdict},
 };
 
@@ -52,7 +54,7 @@ impl Board {
     pub(super) fn new(profile: &Profile, pod: &Pod, snapshot: &Snapshot) -> Self {
         let cycle = Cycle::prepare(profile, pod, snapshot);
         let rejection = cycle.rejection().map(|rejection| rejection.verdict);
-        let said: Vec<Said> = snapshot.nodes().map(|node| cycle.reasons(node)).collect();
+        let said: Vec<Said> = snapshot.seats().map(|node| cycle.reasons(node)).collect();
         let reads_something = |(index, _): &(usize, _)| {
             profile.predicates.get(*index).is_some_and(|p| p.rule.reads(pod, snapshot) != Reads::Nothing)
         };
@@ -105,15 +107,14 @@ impl Board {
         let cycle = Cycle::prepare_some(profile, pod, snapshot, &self.asked);
         let mut other_candidates = false;
         for place in &places {
-            let Some(node) = names.get(*place).and_then(|name| snapshot.node(name)) else { continue };
+            let Some(node) = names.get(*place).and_then(|name| snapshot.seat(name)) else { continue };
             let said = cycle.reasons(node);
             other_candidates |= said.is_none() != self.said[*place].is_none();
             self.say(*place, said);
             if self.said[*place].is_none() {
-                let node = std::slice::from_ref(node);
                 for (priority, column) in profile.priorities.iter().zip(&mut self.columns) {
                     if column.reads == Reads::Node {
-                        column.scores[*place] = one(&priority.rule.score(pod, snapshot, node));
+                        column.scores[*place] = one(&priority.rule.score(pod, snapshot, &[node]));
                     }
                 }
             }
@@ -152,8 +153,8 @@ impl Board {
         self.fitting = self.fitting + usize::from(before.is_some()) - usize::from(self.said[place].is_some());
     }
 
-    fn candidates(&self, snapshot: &Snapshot) -> Vec<Arc<NodeInfo>> {
-        snapshot.nodes().zip(&self.said).filter(|(_, said)| said.is_none()).map(|(node, _)| node.clone()).collect()
+    fn candidates<'s>(&self, snapshot: &'s Snapshot) -> Vec<&'s Seat> {
+        snapshot.seats().zip(&self.said).filter(|(_, said)| said.is_none()).map(|(node, _)| node).collect()
     }
 
     fn add_up(&mut self, profile: &Profile, places: impl IntoIterator<Item = usize>) {
@@ -211,12 +212,19 @@ impl Board {
 
 impl Column {
     /// Takes the scores of the candidates, which are the nodes that nothing is said against.
-    fn fill(&mut self, said: &[Said], scores: &[i64]) {
+    fn fill(&mut self, said: &[Said], scores: &Scores) {
         let slots = self.scores.iter_mut().zip(said).filter(|(_, said)| said.is_none()).map(|(slot, _)| slot);
-        slots.zip(scores).for_each(|(slot, score)| *slot = *score);
+        match scores {
+            Scores::Same(score) => slots.for_each(|slot| *slot = *score),
+            Scores::Each(scores) => slots.zip(scores).for_each(|(slot, score)| *slot = *score),
+        }
     }
 }
 
-fn one(scores: &[i64]) -> i64 {
-    scores.first().copied().unwrap_or_default()
+/// The score of the one candidate; 0 where there is none to score.
+fn one(scores: &Scores) -> i64 {
+    match scores {
+        Scores::Same(score) => *score,
+        Scores::Each(scores) => scores.first().copied().unwrap_or_default(),
+    }
 }

@@ -12,7 +12,7 @@ use rustc_hash::{FxHashMap, FxHasher};
 use self::board::Board;
 use super::{
     inter_pod,
-    model::{Name, Pod},
+    model::{Affinity, Name, Pod},
     plan::{Plan, Step},
     policy::Profile,
     preempt,
@@ -331,8 +331,10 @@ fn class_key(pod: &Pod) -> u64 {
 
 /// Whether the pods on both that have rules about others have the same rules.
 fn has_same_affinities(a: &NodeInfo, b: &NodeInfo) -> bool {
-    let (a, b) = (&a.pods_with_affinity, &b.pods_with_affinity);
-    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b) || a.affinity == b.affinity)
+    fn rules(node: &NodeInfo) -> impl Iterator<Item = &Affinity> {
+        node.pods.iter().map(|pod| &pod.affinity).filter(|affinity| affinity.names_pods())
+    }
+    rules(a).eq(rules(b))
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ pub struct PreferredNode {
 }
 
 /// A rule about the pods that run in a node's topology domain.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PodAffinityTerm {
     /// The pods meant; `None` (absent in the object) means no pod.
     pub selector: Option<Selector>,

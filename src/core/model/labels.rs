@@ -40,7 +40,7 @@ impl<K: Into<Name>, V: Into<Name>> FromIterator<(K, V)> for Labels {
 }
 
 /// What a requirement asks of one label.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operator {
     /// The label's value is one of these.
     In(Vec<Name>),
@@ -57,7 +57,7 @@ pub enum Operator {
 }
 
 /// One condition on one label.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Requirement {
     /// The label's key.
     pub key: Name,
@@ -87,7 +87,7 @@ fn integer(value: &str) -> Option<i64> {
 /// A conjunction of requirements. Empty matches every object.
 ///
 /// An absent selector is not this: where Kubernetes says "nil selects nothing", the owner holds an `Option<Selector>`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Selector(pub Vec<Requirement>);
 
 impl Selector {

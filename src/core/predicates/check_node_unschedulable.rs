@@ -23,7 +23,7 @@ use super::{Build, Demand, Predicate, Registration, Standing};
 use crate::core::{
     model::{Effect, Pod, Taint, UNSCHEDULABLE},
     rule::{Identity, Reads},
-    snapshot::Snapshot,
+    snapshot::{NodeInfo, Snapshot},
     verdict::Verdict,
 };
 
@@ -48,9 +48,10 @@ impl Predicate for CheckNodeUnschedulable {
         if pod.tolerations.iter().any(|t| t.tolerates(&cordon)) {
             return Demand::Nothing;
         }
-        Demand::check(|node| {
+        let verdict = |node: &NodeInfo| {
             Verdict::fits_if(!node.node.unschedulable, || Verdict::unresolvable("node(s) were unschedulable"))
-        })
+        };
+        Demand::ask(|node| !node.glance.unschedulable, verdict)
     }
 
     fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {

@@ -35,15 +35,15 @@
 //! `maxSkew: 1` by zone, and `az1`, `az2`, `az3` hold 3, 2 and 2 matching pods: one more fits in `az2` and `az3`
 //! (2 + 1 − 2 = 1) but not in `az1` (3 + 1 − 2 = 2).
 
-use rustc_hash::FxHashMap;
-
 use super::{Build, Check, Demand, Predicate, Registration, Standing};
 use crate::core::{
     edited::EditedNode,
+    index::Domains,
     model::{Pod, WhenUnsatisfiable},
     rule::{Identity, Reads, Release},
+    seat::Seat,
     snapshot::{NodeInfo, Snapshot},
-    spreading::{Constraint, Spreading, has_all_keys},
+    spreading::{Constraint, Spreading},
     verdict::Verdict,
 };
 
@@ -68,27 +68,28 @@ impl Predicate for EvenPodsSpread {
         if constraints.is_empty() {
             return Demand::Nothing;
         }
-        let mut domains: Vec<FxHashMap<&str, i64>> = vec![FxHashMap::default(); constraints.len()];
+        let mut limits: Vec<Limit<'_>> = constraints.into_iter().map(|c| Limit::new(c, pod, snapshot)).collect();
         let mut outside = Vec::new();
-        for node in snapshot.nodes() {
-            let complete = has_all_keys(&constraints, node.labels());
-            for (at, constraint) in constraints.iter().enumerate() {
-                if complete && constraint.includes(node, pod) {
-                    let count = domains[at].entry(value(node, constraint)).or_default();
-                    *count += constraint.count(node, &pod.namespace);
-                } else if self.0.release == Release::V1_22 {
-                    outside.push((at, node));
+        let included: Vec<_> = limits.iter().map(|limit| limit.constraint.inclusion(pod, snapshot)).collect();
+        for node in snapshot.seats() {
+            let slot = node.slot();
+            let complete = limits.iter().all(|limit| limit.domains.of(slot).is_some());
+            for (at, limit) in limits.iter_mut().enumerate() {
+                if complete && included[at].holds(node) {
+                    *limit.there[limit.domains.of_value(slot)].get_or_insert(0) += limit.counts[slot as usize];
+                } else if self.0.release == Release::V1_22 && limit.counts[slot as usize] > 0 {
+                    outside.push((at, slot));
                 }
             }
         }
-        for (at, node) in outside {
-            if let Some(count) = domains[at].get_mut(value(node, &constraints[at])) {
-                *count += constraints[at].count(node, &pod.namespace);
+        for (at, slot) in outside {
+            let limit = &mut limits[at];
+            if let Some(there) = &mut limit.there[limit.domains.of_value(slot)] {
+                *there += limit.counts[slot as usize];
             }
         }
-        let constraints = constraints.into_iter().zip(domains);
-        let constraints = constraints.map(|(constraint, domains)| Limit::new(constraint, domains, pod)).collect();
-        Demand::Check(Box::new(Limits { release: self.0.release, pod, constraints }))
+        limits.iter_mut().for_each(Limit::find_the_emptiest);
+        Demand::Check(Box::new(Limits { release: self.0.release, pod, constraints: limits }))
     }
 
     fn reads(&self, pod: &Pod, snapshot: &Snapshot) -> Reads {
@@ -97,17 +98,17 @@ impl Predicate for EvenPodsSpread {
     }
 }
 
-/// The node's value of the constraint's label, empty where it has none.
-fn value<'a>(node: &'a NodeInfo, constraint: &Constraint<'_>) -> &'a str {
-    node.labels().get(constraint.topology_key).map_or("", |value| value)
-}
-
 struct Limit<'a> {
     constraint: Constraint<'a>,
-    /// Matching pods by domain.
-    domains: FxHashMap<&'a str, i64>,
+    domains: Domains,
+    /// Matching pods by slot.
+    counts: Vec<i64>,
+    /// Matching pods by domain; `None` where that does not count.
+    there: Vec<Option<i64>>,
+    /// How many domains count.
+    domain_count: usize,
     /// The emptiest domain with its pods, and those of the next.
-    emptiest: Option<(&'a str, i64, Option<i64>)>,
+    emptiest: Option<(usize, i64, Option<i64>)>,
     /// 1 where the pod itself matches, else 0.
     itself: i64,
 }
@@ -119,23 +120,37 @@ struct Limits<'a> {
 }
 
 impl<'a> Limit<'a> {
-    fn new(constraint: Constraint<'a>, domains: FxHashMap<&'a str, i64>, pod: &Pod) -> Self {
-        let mut emptiest: Option<(&str, i64, Option<i64>)> = None;
-        for (domain, count) in &domains {
+    /// Without any domain.
+    fn new(constraint: Constraint<'a>, pod: &Pod, snapshot: &Snapshot) -> Self {
+        let domains = constraint.domains(snapshot);
+        Self {
+            counts: constraint.counts(&pod.namespace, snapshot),
+            there: vec![None; domains.bound()],
+            domain_count: 0,
+            emptiest: None,
+            itself: i64::from(constraint.selects(pod)),
+            constraint,
+            domains,
+        }
+    }
+
+    fn find_the_emptiest(&mut self) {
+        let mut emptiest: Option<(usize, i64, Option<i64>)> = None;
+        for (domain, count) in self.there.iter().enumerate().filter_map(|(domain, there)| Some((domain, (*there)?))) {
+            self.domain_count += 1;
             emptiest = Some(match emptiest {
-                None => (*domain, *count, None),
-                Some((_, fewest, _)) if *count < fewest => (*domain, *count, Some(fewest)),
-                Some((at, fewest, next)) => (at, fewest, Some(next.map_or(*count, |next| next.min(*count)))),
+                None => (domain, count, None),
+                Some((_, fewest, _)) if count < fewest => (domain, count, Some(fewest)),
+                Some((at, fewest, next)) => (at, fewest, Some(next.map_or(count, |next| next.min(count)))),
             });
         }
-        let itself = i64::from(constraint.selects(pod));
-        Self { constraint, domains, emptiest, itself }
+        self.emptiest = emptiest;
     }
 
     /// The fewest matching pods in any domain, had the domain that has `there` `more` of them.
-    fn fewest(&self, domain: &str, there: Option<i64>, more: i64) -> i64 {
+    fn fewest(&self, domain: usize, there: Option<i64>, more: i64) -> i64 {
         match (self.emptiest, there) {
-            _ if self.domains.len() < self.constraint.min_domains => 0,
+            _ if self.domain_count < self.constraint.min_domains => 0,
             (None, _) => i64::from(i32::MAX),
             (Some((_, fewest, _)), _) if more == 0 => fewest,
             (Some((at, fewest, next)), _) if at == domain => next.map_or(fewest + more, |next| next.min(fewest + more)),
@@ -145,8 +160,8 @@ impl<'a> Limit<'a> {
     }
 
     /// Whether one more pod may go to a domain, had it `more` than were counted.
-    fn allows(&self, domain: &str, more: i64) -> bool {
-        let there = self.domains.get(domain).copied();
+    fn allows(&self, domain: usize, more: i64) -> bool {
+        let there = self.there[domain];
         let skew = there.map_or(0, |there| there + more) + self.itself - self.fewest(domain, there, more);
         skew <= i64::from(self.constraint.max_skew)
     }
@@ -155,12 +170,12 @@ impl<'a> Limit<'a> {
 impl Limits<'_> {
     fn judge(&self, node: &NodeInfo, more: impl Fn(&Constraint<'_>) -> i64) -> Verdict {
         for limit in &self.constraints {
-            let Some(value) = node.labels().get(limit.constraint.topology_key) else {
+            let Some(domain) = limit.domains.of(node.slot()) else {
                 return Verdict::unresolvable(
                     "node(s) didn't match pod topology spread constraints (missing required label)",
                 );
             };
-            if !limit.allows(value, more(&limit.constraint)) {
+            if !limit.allows(domain, more(&limit.constraint)) {
                 return Verdict::unschedulable("node(s) didn't match pod topology spread constraints");
             }
         }
@@ -173,10 +188,14 @@ impl Check for Limits<'_> {
         self.judge(node, |_| 0)
     }
 
+    fn fits(&self, node: &Seat) -> bool {
+        self.constraints.iter().all(|limit| limit.domains.of(node.slot()).is_some_and(|domain| limit.allows(domain, 0)))
+    }
+
     /// As `updateWithPod` has it: a pod that comes or goes counts where the selector selects it, also one that is being
     /// deleted, and by the empty selector too, though in the first count such pods did not.
     fn check_edited(&self, node: &EditedNode) -> Verdict {
-        let complete = self.constraints.iter().all(|limit| node.info().labels().has(limit.constraint.topology_key));
+        let complete = self.constraints.iter().all(|limit| limit.domains.of(node.info().slot()).is_some());
         self.judge(node.info(), |constraint| {
             let counts = complete && (self.release == Release::V1_22 || constraint.includes(node.info(), self.pod));
             let selects = |other: &Pod| other.namespace == self.pod.namespace && constraint.selects(other);

@@ -36,9 +36,11 @@
 use super::{Build, Check, Demand, Predicate, Registration, Standing};
 use crate::core::{
     edited::EditedNode,
-    inter_pod::{self, Domains, IncomingTerm},
+    index::Group,
+    inter_pod::{self, IncomingTerm, Sums, SumsByKey},
     model::{Affinity, Labels, Name, Pod, PodAffinityTerm},
     rule::{Identity, Reads, Release},
+    seat::Seat,
     snapshot::{NodeInfo, Snapshot},
     verdict::Verdict,
 };
@@ -63,55 +65,52 @@ struct MatchInterPodAffinity {
 struct Company<'a> {
     pod: &'a Pod,
     namespace_labels: &'a Labels,
-    affinity: Vec<IncomingTerm<'a>>,
-    anti_affinity: Vec<IncomingTerm<'a>>,
-    /// Running pods that all terms of `affinity` mean.
-    wanted: Domains<'a>,
-    /// What all domains of `wanted` come to together.
+    /// Each required term, with the running pods that all of them mean.
+    affinity: Vec<(IncomingTerm<'a>, Sums)>,
+    /// What all domains have of these pods together, once for each term.
     wanted_anywhere: i64,
-    /// Running pods that a term of `anti_affinity` means.
-    avoided: Domains<'a>,
+    /// Each term of required anti-affinity, with the running pods that it means.
+    anti_affinity: Vec<(IncomingTerm<'a>, Sums)>,
     /// Terms of running pods that mean the incoming pod.
-    repelling: Domains<'a>,
+    repelling: SumsByKey<'a>,
 }
 
-/// What the domains of one node come to, by the key of the label that makes them, besides what was counted.
+/// What the domains of one node have besides what was counted.
 #[derive(Default)]
 struct Differences<'e> {
-    wanted: Vec<(&'e Name, i64)>,
-    avoided: Vec<(&'e Name, i64)>,
+    /// Of the pods that all terms mean.
+    wanted: i64,
+    /// Of the pods that each term of anti-affinity means; empty where that is none.
+    avoided: Vec<i64>,
+    /// Of terms that mean the incoming pod, by the key of the label that makes the domain.
     repelling: Vec<(&'e Name, i64)>,
 }
 
 impl Predicate for MatchInterPodAffinity {
     fn prepare<'a>(&'a self, pod: &'a Pod, snapshot: &'a Snapshot) -> Demand<'a> {
         let resolve = |terms: &'a [PodAffinityTerm]| -> Vec<_> {
-            terms.iter().map(|term| IncomingTerm::resolve(term, snapshot, self.release)).collect()
+            let resolved = terms.iter().map(|term| IncomingTerm::resolve(term, snapshot, self.release));
+            let with_sums = |term: IncomingTerm<'a>| {
+                let sums = Sums::new(term.topology_key, snapshot);
+                (term, sums)
+            };
+            resolved.map(with_sums).collect()
         };
         let mut company = Company {
             pod,
             namespace_labels: snapshot.namespace_labels(&pod.namespace),
             affinity: resolve(&pod.affinity.pod_required),
-            anti_affinity: resolve(&pod.affinity.anti_required),
-            wanted: Domains::default(),
             wanted_anywhere: 0,
-            avoided: Domains::default(),
-            repelling: Domains::default(),
+            anti_affinity: resolve(&pod.affinity.anti_required),
+            repelling: SumsByKey::default(),
         };
-        for node in snapshot.nodes() {
-            company.look_at(node);
-            let theirs = node.pods_with_required_anti_affinity.iter().flat_map(|p| &p.affinity.anti_required);
-            for term in theirs.filter(|term| term.matches(pod, company.namespace_labels)) {
-                company.repelling.add(node.labels(), &term.topology_key, 1);
-            }
-        }
+        company.look_around(snapshot);
         // 1.34 skips the plugin where nothing is asked and nobody repels the pod; 1.22 still sees what nominated pods bring.
         let may_change = self.release == Release::V1_22 && snapshot.has_nominated_pods();
         let asks_nothing = company.affinity.is_empty() && company.anti_affinity.is_empty();
         if asks_nothing && company.repelling.is_empty() && !may_change {
             return Demand::Nothing;
         }
-        company.wanted_anywhere = company.wanted.total();
         Demand::Check(Box::new(company))
     }
 
@@ -124,34 +123,39 @@ impl Predicate for MatchInterPodAffinity {
 
 impl<'a> Company<'a> {
     fn is_wanted(&self, pod: &Pod) -> bool {
-        !self.affinity.is_empty() && self.affinity.iter().all(|term| term.means(pod))
+        !self.affinity.is_empty() && self.affinity.iter().all(|(term, _)| term.means(pod))
     }
 
-    fn look_at(&mut self, node: &'a NodeInfo) {
-        if self.affinity.is_empty() && self.anti_affinity.is_empty() {
-            return;
-        }
-        for pod in &node.pods {
-            if self.is_wanted(pod) {
-                for term in &self.affinity {
-                    self.wanted.add(node.labels(), term.topology_key, 1);
+    fn look_around(&mut self, snapshot: &'a Snapshot) {
+        let index = snapshot.index();
+        if let Some((first, _)) = self.affinity.first() {
+            let all_mean = |group: &Group| self.affinity.iter().all(|(term, _)| term.means_group(group));
+            let wanted: Vec<_> = first.groups(snapshot).filter(|(group, _)| all_mean(group)).collect();
+            for (_, sums) in &mut self.affinity {
+                for (_, counts) in &wanted {
+                    sums.add(counts, 1);
                 }
-            }
-            for term in self.anti_affinity.iter().filter(|term| term.means(pod)) {
-                self.avoided.add(node.labels(), term.topology_key, 1);
+                self.wanted_anywhere += sums.total();
             }
         }
+        for (term, sums) in &mut self.anti_affinity {
+            term.groups(snapshot).for_each(|(_, counts)| sums.add(counts, 1));
+        }
+        index.terms.meaning(self.pod, self.namespace_labels, true, |_, term, counts| {
+            self.repelling.of_key(&term.topology_key, snapshot).add(counts, 1);
+        });
     }
 
     fn differences<'e>(&'e self, node: &'e EditedNode) -> Differences<'e> {
-        let mut found = Differences::default();
+        let mut found = Differences { avoided: vec![0; self.anti_affinity.len()], ..Differences::default() };
         let (removed, added) = (node.removed().iter(), node.added().iter());
         for (pod, sign) in removed.map(|pod| (pod, -1)).chain(added.map(|pod| (pod, 1))) {
             if self.is_wanted(pod) {
-                found.wanted.extend(self.affinity.iter().map(|term| (term.topology_key, sign)));
+                found.wanted += sign;
             }
-            let avoided = self.anti_affinity.iter().filter(|term| term.means(pod));
-            found.avoided.extend(avoided.map(|term| (term.topology_key, sign)));
+            for (more, (term, _)) in found.avoided.iter_mut().zip(&self.anti_affinity) {
+                *more += if term.means(pod) { sign } else { 0 };
+            }
             let theirs = pod.affinity.anti_required.iter();
             let repelling = theirs.filter(|term| term.matches(self.pod, self.namespace_labels));
             found.repelling.extend(repelling.map(|term| (&term.topology_key, sign)));
@@ -159,41 +163,54 @@ impl<'a> Company<'a> {
         found
     }
 
-    fn judge(&self, node: &Labels, differences: &Differences<'_>) -> Verdict {
-        let number = |domains: &Domains<'_>, more: &[(&Name, i64)], key: &Name| {
-            let more: i64 = more.iter().filter(|(other, _)| *other == key).map(|(_, sign)| sign).sum();
-            domains.get(node, key).map(|count| count + more)
-        };
-        let some = |domains, more, key| number(domains, more, key).is_some_and(|count| count > 0);
-        let finds_wanted = self.affinity.iter().all(|t| some(&self.wanted, &differences.wanted, t.topology_key));
-        let mut repelling = self.repelling.keys().chain(differences.repelling.iter().map(|(key, _)| *key));
-        if !finds_wanted && !self.starts_the_group(node, differences) {
+    fn judge(&self, node: &NodeInfo, differences: &Differences<'_>) -> Verdict {
+        let some = |sums: &Sums, more: i64| sums.at(node.slot()).is_some_and(|count| count + more > 0);
+        let finds_wanted = self.affinity.iter().all(|(_, sums)| some(sums, differences.wanted));
+        let avoided = differences.avoided.iter().copied().chain(std::iter::repeat(0));
+        if !finds_wanted && !self.starts_the_group(node.labels(), differences) {
             Verdict::unresolvable("node(s) didn't match pod affinity rules")
-        } else if self.anti_affinity.iter().any(|t| some(&self.avoided, &differences.avoided, t.topology_key)) {
+        } else if self.anti_affinity.iter().zip(avoided).any(|((_, sums), more)| some(sums, more)) {
             Verdict::unschedulable("node(s) didn't match pod anti-affinity rules")
-        } else if repelling.any(|key| some(&self.repelling, &differences.repelling, key)) {
+        } else if self.is_repelled(node, differences) {
             Verdict::unschedulable("node(s) didn't satisfy existing pods anti-affinity rules")
         } else {
             Verdict::Fits
         }
     }
 
+    fn is_repelled(&self, node: &NodeInfo, differences: &Differences<'_>) -> bool {
+        let more =
+            |key: &Name| differences.repelling.iter().filter(|(k, _)| *k == key).map(|(_, sign)| sign).sum::<i64>();
+        let counted = |key: &Name| self.repelling.iter().any(|(other, _)| *other == key);
+        let is_new = |(key, sign): &(&Name, i64)| *sign > 0 && !counted(key) && node.labels().has(key);
+        self.repelling.iter().any(|(key, sums)| sums.at(node.slot()).is_some_and(|count| count + more(key) > 0))
+            || differences.repelling.iter().any(is_new)
+    }
+
     /// Whether no domain has a pod that is wanted, the pod is one of its own group, and the node has the labels.
     fn starts_the_group(&self, node: &Labels, differences: &Differences<'_>) -> bool {
-        let here = differences.wanted.iter().filter(|(key, _)| node.has(key)).map(|(_, sign)| sign);
-        self.wanted_anywhere + here.sum::<i64>() == 0
-            && self.affinity.iter().all(|term| node.has(term.topology_key))
+        let here = self.affinity.iter().filter(|(term, _)| node.has(term.topology_key)).count();
+        self.wanted_anywhere + differences.wanted * here as i64 == 0
+            && here == self.affinity.len()
             && self.is_wanted(self.pod)
     }
 }
 
 impl Check for Company<'_> {
     fn check(&self, node: &NodeInfo) -> Verdict {
-        self.judge(node.labels(), &Differences::default())
+        self.judge(node, &Differences::default())
+    }
+
+    fn fits(&self, node: &Seat) -> bool {
+        let none = |sums: &Sums| sums.at(node.slot()).is_none_or(|count| count == 0);
+        let finds_wanted = self.affinity.iter().all(|(_, sums)| !none(sums));
+        (finds_wanted || self.starts_the_group(node.labels(), &Differences::default()))
+            && self.anti_affinity.iter().all(|(_, sums)| none(sums))
+            && self.repelling.iter().all(|(_, sums)| none(sums))
     }
 
     fn check_edited(&self, node: &EditedNode) -> Verdict {
-        self.judge(node.info().labels(), &self.differences(node))
+        self.judge(node.info(), &self.differences(node))
     }
 }
 

@@ -35,10 +35,12 @@
 
 use std::collections::BTreeSet;
 
-use super::{Build, Demand, Predicate, Registration, Standing};
+use super::{Build, Check, Demand, Predicate, Registration, Standing};
 use crate::core::{
     model::{NODE_NAME_FIELD, Name, NodeSelector, NodeSelectorTerm, Operator, Pod},
+    node_match::{NodeMatch, PodMatch},
     rule::{Identity, Reads, Release},
+    seat::Seat,
     snapshot::{NodeInfo, Snapshot},
     verdict::Verdict,
 };
@@ -64,22 +66,17 @@ struct MatchNodeSelector {
 }
 
 impl Predicate for MatchNodeSelector {
-    fn prepare<'a>(&'a self, pod: &'a Pod, _: &'a Snapshot) -> Demand<'a> {
+    fn prepare<'a>(&'a self, pod: &'a Pod, snapshot: &'a Snapshot) -> Demand<'a> {
         let required = pod.affinity.node_required.as_ref();
         if self.added.is_none() && pod.node_selector.is_empty() && required.is_none() {
             return Demand::Nothing;
         }
-        let check = Box::new(move |node: &NodeInfo| {
-            let selects = |selector: Option<&NodeSelector>| {
-                selector.is_none_or(|selector| selector.matches(node.name(), node.labels()))
-            };
-            if !selects(self.added.as_ref()) {
-                return Verdict::unresolvable("node(s) didn't match scheduler-enforced node affinity");
-            }
-            Verdict::fits_if(pod.selects_node(&node.node), || {
-                Verdict::unresolvable("node(s) didn't match Pod's node affinity/selector")
-            })
-        });
+        let wanted = Wanted {
+            added: self.added.as_ref().map(|added| (added, NodeMatch::new(added, snapshot))),
+            pod,
+            own: PodMatch::new(pod, snapshot),
+        };
+        let check = Box::new(wanted);
         match required.and_then(named_nodes).filter(|_| self.release == Release::V1_34) {
             None => Demand::Check(check),
             Some(names) if names.is_empty() => Demand::Reject(Verdict::unresolvable("pod affinity terms conflict")),
@@ -89,6 +86,27 @@ impl Predicate for MatchNodeSelector {
 
     fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {
         Reads::Node
+    }
+}
+
+struct Wanted<'a> {
+    added: Option<(&'a NodeSelector, NodeMatch<'a>)>,
+    pod: &'a Pod,
+    own: PodMatch<'a>,
+}
+
+impl Check for Wanted<'_> {
+    fn check(&self, node: &NodeInfo) -> Verdict {
+        if self.added.as_ref().is_some_and(|(added, _)| !added.matches(node.name(), node.labels())) {
+            return Verdict::unresolvable("node(s) didn't match scheduler-enforced node affinity");
+        }
+        Verdict::fits_if(self.pod.selects_node(&node.node), || {
+            Verdict::unresolvable("node(s) didn't match Pod's node affinity/selector")
+        })
+    }
+
+    fn fits(&self, node: &Seat) -> bool {
+        self.added.as_ref().is_none_or(|(_, added)| added.matches(node)) && self.own.selects(node)
     }
 }
 

@@ -37,6 +37,7 @@ use super::{
     edited::EditedNode,
     model::{Name, Pod},
     rule::{Arguments, Identity, Reads},
+    seat::Seat,
     snapshot::{NodeInfo, Snapshot},
     verdict::Verdict,
 };
@@ -69,12 +70,38 @@ impl<'a> Demand<'a> {
     pub fn check(check: impl Fn(&NodeInfo) -> Verdict + Sync + 'a) -> Self {
         Self::Check(Box::new(check))
     }
+
+    /// The same, where whether the verdict is `Fits` can be seen without it.
+    pub fn ask(fits: impl Fn(&Seat) -> bool + Sync + 'a, verdict: impl Fn(&NodeInfo) -> Verdict + Sync + 'a) -> Self {
+        Self::Check(Box::new(Question { fits, verdict }))
+    }
+}
+
+/// A demand that can be asked in a word.
+struct Question<F, V> {
+    fits: F,
+    verdict: V,
+}
+
+impl<F: Fn(&Seat) -> bool + Sync, V: Fn(&NodeInfo) -> Verdict + Sync> Check for Question<F, V> {
+    fn check(&self, node: &NodeInfo) -> Verdict {
+        (self.verdict)(node)
+    }
+
+    fn fits(&self, node: &Seat) -> bool {
+        (self.fits)(node)
+    }
 }
 
 /// A prepared demand.
 pub trait Check: Sync {
     /// Whether the node meets it.
     fn check(&self, node: &NodeInfo) -> Verdict;
+
+    /// The same in a word. To be written where that is cheaper than to say why.
+    fn fits(&self, node: &Seat) -> bool {
+        self.check(node).fits()
+    }
 
     /// Whether the node would meet it with other pods on it. To be written where the check knows more of the cluster's
     /// pods than those on the node it is asked about.

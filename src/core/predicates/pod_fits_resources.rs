@@ -42,6 +42,7 @@ use super::{Build, Demand, Predicate, Registration, Standing};
 use crate::core::{
     model::{Name, Pod, Resources, resources},
     rule::{Identity, Reads, Release},
+    seat::Seat,
     snapshot::{NodeInfo, Snapshot},
     verdict::{Reason, Verdict},
 };
@@ -91,7 +92,8 @@ impl Predicate for PodFitsResources {
         let asks_nothing =
             wanted.milli_cpu == 0 && wanted.memory == 0 && wanted.ephemeral_storage == 0 && wanted.scalar.is_empty();
         let release = self.release;
-        Demand::check(move |node| {
+        let asks_scalars = !scalars.is_empty();
+        let verdict = move |node: &NodeInfo| {
             let mut shortage = Shortage { release, reasons: Vec::new(), unresolvable: false };
             if node.pods.len() as i64 >= node.node.allocatable.pods {
                 shortage.reasons.push("Too many pods".into());
@@ -100,7 +102,18 @@ impl Predicate for PodFitsResources {
                 shortage.find(wanted, &scalars, node);
             }
             shortage.verdict()
-        })
+        };
+        let may_lack = move |wanted: i64| !asks_nothing && (wanted > 0 || release == Release::V1_22);
+        let [cpu, memory, storage] = [wanted.milli_cpu, wanted.memory, wanted.ephemeral_storage]
+            .map(|amount| if may_lack(amount) { amount } else { i64::MIN });
+        let has_room = move |node: &Seat| {
+            let glance = &node.glance;
+            glance.free_places > 0
+                && cpu <= glance.milli_cpu.saturating_sub(glance.requested_milli_cpu)
+                && memory <= glance.memory.saturating_sub(glance.requested_memory)
+                && storage <= glance.ephemeral_storage.saturating_sub(glance.requested_ephemeral_storage)
+        };
+        if asks_scalars { Demand::check(verdict) } else { Demand::ask(has_room, verdict) }
     }
 
     fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {

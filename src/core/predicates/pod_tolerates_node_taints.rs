@@ -24,9 +24,9 @@
 
 use super::{Build, Demand, Predicate, Registration, Standing};
 use crate::core::{
-    model::{Effect, Pod, first_untolerated},
+    model::{Effect, Pod, Taint, first_untolerated},
     rule::{Identity, Reads, Release},
-    snapshot::Snapshot,
+    snapshot::{NodeInfo, Snapshot},
     verdict::Verdict,
 };
 
@@ -49,18 +49,20 @@ struct PodToleratesNodeTaints {
 
 impl Predicate for PodToleratesNodeTaints {
     fn prepare<'a>(&'a self, pod: &'a Pod, _: &'a Snapshot) -> Demand<'a> {
-        Demand::check(|node| {
+        let untolerated = |node: &NodeInfo| {
             let repels = |effect| matches!(effect, Effect::NoSchedule | Effect::NoExecute);
-            match first_untolerated(&node.node.taints, &pod.tolerations, repels) {
-                None => Verdict::Fits,
-                Some(taint) => Verdict::unresolvable(match self.release {
-                    Release::V1_22 => {
-                        format!("node(s) had taint {{{}: {}}}, that the pod didn't tolerate", taint.key, taint.value)
-                    }
-                    Release::V1_34 => format!("node(s) had untolerated taint {{{}: {}}}", taint.key, taint.value),
-                }),
+            first_untolerated(&node.node.taints, &pod.tolerations, repels).cloned()
+        };
+        let verdict = move |node: &NodeInfo| match (untolerated(node), self.release) {
+            (None, _) => Verdict::Fits,
+            (Some(Taint { key, value, .. }), Release::V1_22) => {
+                Verdict::unresolvable(format!("node(s) had taint {{{key}: {value}}}, that the pod didn't tolerate"))
             }
-        })
+            (Some(Taint { key, value, .. }), Release::V1_34) => {
+                Verdict::unresolvable(format!("node(s) had untolerated taint {{{key}: {value}}}"))
+            }
+        };
+        Demand::ask(move |node| !node.glance.repels || untolerated(node).is_none(), verdict)
     }
 
     fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {

@@ -28,16 +28,15 @@
 //! # Example
 //! A node where 50% of the CPU and 30% of the memory would be requested: (1 − 0.2/2) × 100 = 90.
 
-use std::sync::Arc;
-
 use super::{
-    MAX_NODE_SCORE, Priority, Registration,
+    MAX_NODE_SCORE, Priority, Registration, Scores,
     resource_scoring::{Requests, ResourceScoring, Share},
 };
 use crate::core::{
     model::Pod,
     rule::{Identity, Reads, Release},
-    snapshot::{NodeInfo, Snapshot},
+    seat::Seat,
+    snapshot::Snapshot,
 };
 
 /// The registry's line.
@@ -64,9 +63,9 @@ struct BalancedResourceAllocation {
 }
 
 impl Priority for BalancedResourceAllocation {
-    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[Arc<NodeInfo>]) -> Vec<i64> {
+    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[&Seat]) -> Scores {
         if self.release == Release::V1_34 && self.scoring.pod_requests(pod).iter().all(|amount| *amount == 0) {
-            return vec![0; candidates.len()];
+            return Scores::Same(0);
         }
         self.scoring.score(pod, candidates, balance)
     }
@@ -77,14 +76,14 @@ impl Priority for BalancedResourceAllocation {
 }
 
 fn balance(shares: &[Share]) -> i64 {
-    let fractions: Vec<f64> = shares.iter().map(|s| (s.requested as f64 / s.allocatable as f64).min(1.0)).collect();
-    let count = fractions.len() as f64;
-    let deviation = match fractions[..] {
+    let fraction = |share: &Share| (share.requested as f64 / share.allocatable as f64).min(1.0);
+    let deviation = match shares {
         [] | [_] => 0.0,
-        [a, b] => ((a - b) / 2.0).abs(),
+        [a, b] => ((fraction(a) - fraction(b)) / 2.0).abs(),
         _ => {
-            let mean = fractions.iter().sum::<f64>() / count;
-            let squares = fractions.iter().fold(0.0, |sum, f| sum + (f - mean) * (f - mean));
+            let count = shares.len() as f64;
+            let mean = shares.iter().map(fraction).sum::<f64>() / count;
+            let squares = shares.iter().map(fraction).fold(0.0, |sum, f| sum + (f - mean) * (f - mean));
             (squares / count).sqrt()
         }
     };

@@ -15,13 +15,12 @@
 //! A policy with `priorities: [{name: EqualPriority, weight: 1}]` alone spreads pods over the nodes that fit as chance, or
 //! here the tie-break, has it.
 
-use std::sync::Arc;
-
-use super::{Priority, Registration};
+use super::{Priority, Registration, Scores};
 use crate::core::{
     model::Pod,
     rule::{Identity, Reads},
-    snapshot::{NodeInfo, Snapshot},
+    seat::Seat,
+    snapshot::Snapshot,
 };
 
 /// The registry's line.
@@ -40,8 +39,8 @@ pub(super) const REGISTRATION: Registration = Registration {
 struct Equal;
 
 impl Priority for Equal {
-    fn score(&self, _: &Pod, _: &Snapshot, candidates: &[Arc<NodeInfo>]) -> Vec<i64> {
-        vec![1; candidates.len()]
+    fn score(&self, _: &Pod, _: &Snapshot, _: &[&Seat]) -> Scores {
+        Scores::Same(1)
     }
 
     fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {

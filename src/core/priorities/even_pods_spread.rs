@@ -30,16 +30,14 @@
 //! `maxSkew: 1` by zone; 1.34; nodes in `az1`, `az2`, `az3` with 2, 1 and 0 matching pods: ln(3 + 2) = 1.609, so the sums
 //! are round(3.219) = 3, round(1.609) = 2 and 0, and the scores 100 × (3 + 0 − 3) / 3 = 0, 33 and 100.
 
-use std::sync::Arc;
-
-use rustc_hash::FxHashMap;
-
-use super::{MAX_NODE_SCORE, Priority, Registration, ln::ln};
+use super::{MAX_NODE_SCORE, Priority, Registration, Scores, ln::ln};
 use crate::core::{
-    model::{Name, Pod, WhenUnsatisfiable, topology::HOSTNAME},
+    index::Domains,
+    model::{Pod, WhenUnsatisfiable, topology::HOSTNAME},
     rule::{Identity, Reads, Release},
-    snapshot::{NodeInfo, Snapshot},
-    spreading::{Constraint, Spreading, has_all_keys},
+    seat::Seat,
+    snapshot::Snapshot,
+    spreading::{Constraint, Inclusion, Spreading},
 };
 
 /// The registry's line.
@@ -58,28 +56,37 @@ pub(super) const REGISTRATION: Registration = Registration {
 struct EvenPodsSpread(Spreading);
 
 impl Priority for EvenPodsSpread {
-    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &[Arc<NodeInfo>]) -> Vec<i64> {
+    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &[&Seat]) -> Scores {
         let constraints = self.0.constraints(pod, snapshot, WhenUnsatisfiable::ScheduleAnyway);
         if constraints.is_empty() {
-            let all_alike = if self.0.release == Release::V1_22 { MAX_NODE_SCORE } else { 0 };
-            return vec![all_alike; candidates.len()];
+            return Scores::Same(if self.0.release == Release::V1_22 { MAX_NODE_SCORE } else { 0 });
         }
-        let complete = |node: &NodeInfo| !self.0.requires_all_keys(pod) || has_all_keys(&constraints, node.labels());
-        let scored: Vec<&NodeInfo> = candidates.iter().map(|node| &**node).filter(|node| complete(node)).collect();
-        let domains: Vec<Domains<'_>> = constraints
-            .iter()
-            .map(|constraint| {
-                let nodes = snapshot.nodes().map(|node| &**node).filter(|node| complete(node));
-                Domains::count(constraint, pod, &scored, nodes)
-            })
-            .collect();
-        let sum = |node: &NodeInfo| {
-            let parts =
-                domains.iter().filter_map(|d| Some(d.matching(node, &pod.namespace)? as f64 * d.weight + d.constant()));
+        let needs_all = self.0.requires_all_keys(pod);
+        let mut spreads: Vec<Spread<'_>> = constraints.iter().map(|c| Spread::new(c, pod, snapshot)).collect();
+        let complete: Vec<bool> = {
+            let is_complete = |node: &&Seat| !needs_all || spreads.iter().all(|s| s.domains.of(node.slot()).is_some());
+            candidates.iter().map(is_complete).collect()
+        };
+        for spread in &mut spreads {
+            let scored = candidates.iter().zip(&complete).filter(|(_, complete)| **complete).map(|(node, _)| *node);
+            spread.choose_domains(scored);
+        }
+        if spreads.iter().any(|spread| !spread.by_host) {
+            for node in snapshot.seats() {
+                if !needs_all || spreads.iter().all(|s| s.domains.of(node.slot()).is_some()) {
+                    for spread in &mut spreads {
+                        spread.take_in(node);
+                    }
+                }
+            }
+        }
+        let sum = |node: &Seat| {
+            let parts = spreads.iter().filter_map(|s| Some(s.matching(node)? as f64 * s.weight + s.constant()));
             let sum: f64 = parts.sum();
             if self.0.release == Release::V1_22 { sum as i64 } else { sum.round() as i64 }
         };
-        let sums: Vec<Option<i64>> = candidates.iter().map(|node| complete(node).then(|| sum(node))).collect();
+        let sums: Vec<Option<i64>> =
+            candidates.iter().zip(complete).map(|(node, complete)| complete.then(|| sum(node))).collect();
         lowest_best(&sums)
     }
 
@@ -89,43 +96,65 @@ impl Priority for EvenPodsSpread {
     }
 }
 
-/// The domains of one constraint, among the nodes that are scored.
-struct Domains<'a> {
+/// One constraint, counted over the domains of the nodes that are scored.
+struct Spread<'a> {
     constraint: &'a Constraint<'a>,
-    /// Matching pods by domain; unused where every node is a domain of its own.
-    matching: FxHashMap<&'a str, i64>,
+    domains: Domains,
+    includes: Inclusion<'a>,
+    /// Whether every node is a domain of its own.
+    by_host: bool,
+    /// Matching pods by slot.
+    counts: Vec<i64>,
+    /// Matching pods by domain, `None` for one of nodes that are not scored; unused by host. Nodes without the label,
+    /// which only kube-scheduler's own constraints let in, are one domain.
+    there: Vec<Option<i64>>,
     weight: f64,
 }
 
-impl<'a> Domains<'a> {
-    fn count(
-        constraint: &'a Constraint<'a>,
-        pod: &Pod,
-        scored: &[&'a NodeInfo],
-        nodes: impl Iterator<Item = &'a NodeInfo>,
-    ) -> Self {
-        if **constraint.topology_key == *HOSTNAME {
-            return Self { constraint, matching: FxHashMap::default(), weight: weight(scored.len()) };
+impl<'a> Spread<'a> {
+    fn new(constraint: &'a Constraint<'a>, pod: &'a Pod, snapshot: &Snapshot) -> Self {
+        let domains = constraint.domains(snapshot);
+        Self {
+            by_host: **constraint.topology_key == *HOSTNAME,
+            counts: constraint.counts(&pod.namespace, snapshot),
+            there: vec![None; domains.bound()],
+            weight: 0.0,
+            includes: constraint.inclusion(pod, snapshot),
+            constraint,
+            domains,
         }
-        // Nodes without the label, which only kube-scheduler's own constraints let in, are one domain.
-        let value = |node: &'a NodeInfo| node.labels().get(constraint.topology_key).map_or("", |value| &**value);
-        let mut matching: FxHashMap<&str, i64> = scored.iter().map(|node| (value(node), 0)).collect();
-        for node in nodes.filter(|node| constraint.includes(node, pod)) {
-            if let Some(count) = matching.get_mut(value(node)) {
-                *count += constraint.count(node, &pod.namespace);
-            }
+    }
+
+    /// Finds the domains of the nodes that are scored.
+    fn choose_domains<'n>(&mut self, scored: impl Iterator<Item = &'n Seat>) {
+        self.weight = if self.by_host {
+            weight(scored.count())
+        } else {
+            scored.for_each(|node| self.there[self.domains.of_value(node.slot())] = Some(0));
+            weight(self.there.iter().flatten().count())
+        };
+    }
+
+    /// Counts the pods of a node, if they count.
+    fn take_in(&mut self, node: &Seat) {
+        let count = self.counts[node.slot() as usize];
+        if count == 0 || self.by_host {
+            return;
         }
-        let weight = weight(matching.len());
-        Self { constraint, matching, weight }
+        if let Some(there) = &mut self.there[self.domains.of_value(node.slot())]
+            && self.includes.holds(node)
+        {
+            *there += count;
+        }
     }
 
     /// How many pods match in the node's domain; `None` where it has no label.
-    fn matching(&self, node: &NodeInfo, namespace: &Name) -> Option<i64> {
-        let value = node.labels().get(self.constraint.topology_key)?;
-        if **self.constraint.topology_key == *HOSTNAME {
-            return Some(self.constraint.count(node, namespace));
+    fn matching(&self, node: &Seat) -> Option<i64> {
+        let domain = self.domains.of(node.slot())?;
+        if self.by_host {
+            return Some(self.counts[node.slot() as usize]);
         }
-        Some(self.matching.get(&**value).copied().unwrap_or(0))
+        Some(self.there[domain].unwrap_or(0))
     }
 
     fn constant(&self) -> f64 {
@@ -139,7 +168,7 @@ fn weight(domains: usize) -> f64 {
 }
 
 /// Turns sums round; a node without one scores 0.
-fn lowest_best(sums: &[Option<i64>]) -> Vec<i64> {
+fn lowest_best(sums: &[Option<i64>]) -> Scores {
     let lowest = sums.iter().flatten().copied().min().unwrap_or(0);
     let highest = sums.iter().flatten().copied().max().unwrap_or(0);
     let score = |sum: &Option<i64>| match (sum, highest) {

@@ -23,13 +23,13 @@
 //! A pod of one container whose image of 500Mi is on both of two nodes: (500 − 23) × 100 / 977 = 48 on each. Were it on one
 //! node only, it would count as 250Mi: 23 there and 0 on the other.
 
-use std::sync::Arc;
-
-use super::{MAX_NODE_SCORE, Priority, Registration};
+use super::{MAX_NODE_SCORE, Priority, Registration, Scores};
 use crate::core::{
+    index::ImageState,
     model::{Name, Pod},
     rule::{Identity, Reads, Release},
-    snapshot::{NodeInfo, Snapshot},
+    seat::Seat,
+    snapshot::Snapshot,
 };
 
 /// Images that come to less than this are not worth going after.
@@ -55,21 +55,25 @@ struct ImageLocality {
 }
 
 impl Priority for ImageLocality {
-    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &[Arc<NodeInfo>]) -> Vec<i64> {
+    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &[&Seat]) -> Scores {
         let init = if self.release == Release::V1_34 { &pod.init_images[..] } else { &[] };
         let containers = (init.len() + pod.images.len()) as i64;
         let scaled = |image: &Name| {
-            let name = with_tag(image);
-            let state = snapshot.image(&name)?;
-            let spread = state.nodes as f64 / snapshot.node_count() as f64;
-            Some((name, (state.size as f64 * spread) as i64))
+            let state = snapshot.image(&with_tag(image))?;
+            let spread = state.nodes() as f64 / snapshot.node_count() as f64;
+            Some((state, (state.size as f64 * spread) as i64))
         };
-        let present: Vec<(Name, i64)> = init.iter().chain(&pod.images).filter_map(scaled).collect();
-        let score = |node: &Arc<NodeInfo>| {
-            let held = present.iter().filter(|(name, _)| node.node.images.iter().any(|i| i.names.contains(name)));
-            scale(held.fold(0, |sum: i64, (_, size)| sum.saturating_add(*size)), containers)
-        };
-        candidates.iter().map(score).collect()
+        let present: Vec<(&ImageState, i64)> = init.iter().chain(&pod.images).filter_map(scaled).collect();
+        if present.is_empty() {
+            return Scores::Same(scale(0, containers));
+        }
+        let mut sums = vec![0_i64; snapshot.index().slots()];
+        for (image, size) in present {
+            for slot in image.holders() {
+                sums[slot as usize] = sums[slot as usize].saturating_add(size);
+            }
+        }
+        candidates.iter().map(|node| scale(sums[node.slot() as usize], containers)).collect()
     }
 
     fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {

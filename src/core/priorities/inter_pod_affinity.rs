@@ -27,14 +27,14 @@
 //! `cache` runs in zone `az1`. For a pod that prefers `app=cache` by zone with weight 50, the nodes of `az1` sum up to 50
 //! and score 100; all others score 0.
 
-use std::sync::Arc;
-
-use super::{MAX_NODE_SCORE, Priority, Registration};
+use super::{MAX_NODE_SCORE, Priority, Registration, Scores};
 use crate::core::{
-    inter_pod::{self, Domains, IncomingTerm},
-    model::{Labels, Pod, WeightedPodAffinityTerm},
+    index::Stance,
+    inter_pod::{self, IncomingTerm, SumsByKey},
+    model::{Pod, WeightedPodAffinityTerm},
     rule::{Identity, Reads, Release},
-    snapshot::{NodeInfo, Snapshot},
+    seat::Seat,
+    snapshot::Snapshot,
 };
 
 /// The registry's line.
@@ -63,51 +63,40 @@ struct InterPodAffinity {
 }
 
 impl Priority for InterPodAffinity {
-    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &[Arc<NodeInfo>]) -> Vec<i64> {
+    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &[&Seat]) -> Scores {
         let own: Vec<_> = weighted(&pod.affinity.pod_preferred, &pod.affinity.anti_preferred)
             .map(|(preferred, weight)| (IncomingTerm::resolve(&preferred.term, snapshot, self.release), weight))
             .collect();
         if own.is_empty() && self.ignore_theirs {
-            return vec![0; candidates.len()];
+            return Scores::Same(0);
+        }
+        let mut sums = SumsByKey::default();
+        for (term, weight) in &own {
+            for (_, counts) in term.groups(snapshot) {
+                sums.of_key(term.topology_key, snapshot).add(counts, *weight);
+            }
         }
         let namespace_labels = snapshot.namespace_labels(&pod.namespace);
-        let mut sums = Domains::default();
-        for node in snapshot.nodes() {
-            if !own.is_empty() {
-                add_own(&mut sums, &own, node);
+        snapshot.index().terms.meaning(pod, namespace_labels, false, |stance, term, counts| {
+            let weight = match stance {
+                Stance::Repels => 0,
+                Stance::Requires => self.hard_weight,
+                Stance::Prefers(weight) => i64::from(weight),
+            };
+            if weight != 0 {
+                sums.of_key(&term.topology_key, snapshot).add(counts, weight);
             }
-            self.add_theirs(&mut sums, pod, namespace_labels, node);
+        });
+        if sums.iter().next().is_none() {
+            return Scores::Same(0);
         }
-        let sums: Vec<i64> = candidates.iter().map(|node| sums.of(node.labels()).sum()).collect();
-        between_lowest_and_highest(&sums)
+        let sum = |node: &&Seat| sums.iter().filter_map(|(_, sums)| sums.at(node.slot())).sum();
+        between_lowest_and_highest(candidates.iter().map(sum).collect())
     }
 
     fn reads(&self, pod: &Pod, snapshot: &Snapshot) -> Reads {
         let own = !(pod.affinity.pod_preferred.is_empty() && pod.affinity.anti_preferred.is_empty());
         if own || inter_pod::is_named(pod, snapshot) { Reads::Cluster } else { Reads::Nothing }
-    }
-}
-
-impl InterPodAffinity {
-    fn add_theirs<'s>(&self, sums: &mut Domains<'s>, pod: &Pod, namespace_labels: &Labels, node: &'s NodeInfo) {
-        for other in &node.pods_with_affinity {
-            let required = other.affinity.pod_required.iter().map(|term| (term, self.hard_weight));
-            let preferred = weighted(&other.affinity.pod_preferred, &other.affinity.anti_preferred)
-                .map(|(preferred, weight)| (&preferred.term, weight));
-            for (term, weight) in required.chain(preferred) {
-                if weight != 0 && term.matches(pod, namespace_labels) {
-                    sums.add(node.labels(), &term.topology_key, weight);
-                }
-            }
-        }
-    }
-}
-
-fn add_own<'s>(sums: &mut Domains<'s>, own: &[(IncomingTerm<'s>, i64)], node: &'s NodeInfo) {
-    for other in &node.pods {
-        for (term, weight) in own.iter().filter(|(term, _)| term.means(other)) {
-            sums.add(node.labels(), term.topology_key, *weight);
-        }
     }
 }
 
@@ -120,14 +109,16 @@ fn weighted<'a>(
     likes.chain(disliked.iter().map(|t| (t, -i64::from(t.weight))))
 }
 
-fn between_lowest_and_highest(sums: &[i64]) -> Vec<i64> {
+fn between_lowest_and_highest(mut sums: Vec<i64>) -> Scores {
     let lowest = sums.iter().copied().min().unwrap_or(0);
     let range = sums.iter().copied().max().unwrap_or(0) - lowest;
-    let score = |sum: &i64| match range {
-        0 => 0,
-        _ => (MAX_NODE_SCORE as f64 * ((sum - lowest) as f64 / range as f64)) as i64,
-    };
-    sums.iter().map(score).collect()
+    if range == 0 {
+        return Scores::Same(0);
+    }
+    for sum in &mut sums {
+        *sum = (MAX_NODE_SCORE as f64 * ((*sum - lowest) as f64 / range as f64)) as i64;
+    }
+    Scores::Each(sums)
 }
 
 #[cfg(test)]

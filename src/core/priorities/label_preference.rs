@@ -20,13 +20,12 @@
 //! # Example
 //! With wishes for `ssd` there, `rack` there and `retiring` missing, a node labelled `ssd` alone meets two of three: 66.
 
-use std::sync::Arc;
-
-use super::{MAX_NODE_SCORE, Priority, Registration};
+use super::{MAX_NODE_SCORE, Priority, Registration, Scores};
 use crate::core::{
     model::{Name, Pod},
     rule::{Identity, LabelPresence, Reads},
-    snapshot::{NodeInfo, Snapshot},
+    seat::Seat,
+    snapshot::Snapshot,
 };
 
 /// The registry's line.
@@ -54,9 +53,9 @@ struct LabelPreference {
 }
 
 impl Priority for LabelPreference {
-    fn score(&self, _: &Pod, _: &Snapshot, candidates: &[Arc<NodeInfo>]) -> Vec<i64> {
+    fn score(&self, _: &Pod, _: &Snapshot, candidates: &[&Seat]) -> Scores {
         let count = (self.wishes.len() as i64).max(1);
-        let met = |node: &Arc<NodeInfo>| {
+        let met = |node: &&Seat| {
             self.wishes.iter().filter(|(label, presence)| node.labels().has(label) == *presence).count() as i64
         };
         candidates.iter().map(|node| met(node) * MAX_NODE_SCORE / count).collect()

@@ -2,12 +2,11 @@
 //!
 //! To add one: a file, a line in [`ALL`].
 
-use std::sync::Arc;
-
 use super::{
     model::Pod,
     rule::{Arguments, Identity, Reads},
-    snapshot::{NodeInfo, Snapshot},
+    seat::Seat,
+    snapshot::Snapshot,
 };
 
 mod balanced_resource_allocation;
@@ -25,19 +24,22 @@ pub mod normalize;
 mod requested_to_capacity_ratio;
 mod resource_limits;
 mod resource_scoring;
+mod scores;
 mod selector_spread;
 mod service_anti_affinity;
 mod taint_toleration;
+
+pub use scores::Scores;
 
 /// The highest score of a node by one priority; the lowest is 0.
 pub const MAX_NODE_SCORE: i64 = 100;
 
 /// A rule that scores nodes.
 pub trait Priority: Send + Sync {
-    /// The score of each candidate, normalized to 0..=[`MAX_NODE_SCORE`], in the order of the candidates.
+    /// The score of each candidate, normalized to 0..=[`MAX_NODE_SCORE`].
     ///
     /// The candidates are the nodes that fit; the snapshot holds the whole cluster.
-    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &[Arc<NodeInfo>]) -> Vec<i64>;
+    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &[&Seat]) -> Scores;
 
     /// What its score of a node depends on. `Nothing`: all nodes have the same one.
     fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {

@@ -26,16 +26,15 @@
 //! A pod that requests 1 CPU and 1Gi, on a node of 4 CPUs and 8Gi where 1 CPU and 3Gi are taken: CPU 2×100/4 = 50,
 //! memory 4×100/8 = 50; score 50. On an empty node of that size: 25 and 12; score 18.
 
-use std::sync::Arc;
-
 use super::{
-    Priority, Registration,
+    Priority, Registration, Scores,
     resource_scoring::{ResourceScoring, Share, percent, weighted_mean},
 };
 use crate::core::{
     model::Pod,
     rule::{Identity, Reads},
-    snapshot::{NodeInfo, Snapshot},
+    seat::Seat,
+    snapshot::Snapshot,
 };
 
 /// The registry's line.
@@ -54,7 +53,7 @@ pub(super) const REGISTRATION: Registration = Registration {
 struct MostRequested(ResourceScoring);
 
 impl Priority for MostRequested {
-    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[Arc<NodeInfo>]) -> Vec<i64> {
+    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[&Seat]) -> Scores {
         self.0.score(pod, candidates, |shares| weighted_mean(shares, requested))
     }
 

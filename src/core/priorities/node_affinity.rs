@@ -24,13 +24,13 @@
 //! A pod prefers `disk In [ssd]` with weight 80 and `zone In [a]` with weight 20. Nodes that meet both, the first, the
 //! second and neither score 100, 80, 20 and 0.
 
-use std::sync::Arc;
-
-use super::{Priority, Registration, normalize};
+use super::{Priority, Registration, Scores, normalize};
 use crate::core::{
     model::{Pod, PreferredNode},
+    node_match::TermMatch,
     rule::{Identity, Reads},
-    snapshot::{NodeInfo, Snapshot},
+    seat::Seat,
+    snapshot::Snapshot,
 };
 
 /// The registry's line.
@@ -51,15 +51,18 @@ struct NodeAffinity {
 }
 
 impl Priority for NodeAffinity {
-    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[Arc<NodeInfo>]) -> Vec<i64> {
+    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &[&Seat]) -> Scores {
         let terms: Vec<_> = self.added.iter().chain(&pod.affinity.node_preferred).collect();
-        let sum = |node: &Arc<NodeInfo>| {
-            let met = terms.iter().filter(|preferred| preferred.term.matches(node.name(), node.labels()));
-            met.map(|preferred| i64::from(preferred.weight)).sum()
+        if terms.is_empty() {
+            return Scores::Same(0);
+        }
+        let terms: Vec<_> =
+            terms.into_iter().map(|t| (TermMatch::new(&t.term, snapshot), i64::from(t.weight))).collect();
+        let sum = |node: &&Seat| {
+            let met = terms.iter().filter(|(term, _)| term.matches(node));
+            met.map(|(_, weight)| weight).sum()
         };
-        let mut scores: Vec<i64> = candidates.iter().map(sum).collect();
-        normalize::by_highest(&mut scores, false);
-        scores
+        normalize::by_highest(candidates.iter().map(sum).collect(), false)
     }
 
     fn reads(&self, pod: &Pod, _: &Snapshot) -> Reads {

@@ -15,13 +15,12 @@
 //! `{"preferAvoidPods": [{"podSignature": {"podController": {"kind": "ReplicaSet", "uid": "u1"}}}]}` on a node: pods of that
 //! replica set go elsewhere as long as any other node fits.
 
-use std::sync::Arc;
-
-use super::{MAX_NODE_SCORE, Priority, Registration};
+use super::{MAX_NODE_SCORE, Priority, Registration, Scores};
 use crate::core::{
     model::Pod,
     rule::{Identity, Reads},
-    snapshot::{NodeInfo, Snapshot},
+    seat::Seat,
+    snapshot::Snapshot,
 };
 
 /// The registry's line.
@@ -40,11 +39,11 @@ pub(super) const REGISTRATION: Registration = Registration {
 struct NodePreferAvoidPods;
 
 impl Priority for NodePreferAvoidPods {
-    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[Arc<NodeInfo>]) -> Vec<i64> {
+    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[&Seat]) -> Scores {
         let owner = pod.controller.as_ref().filter(|o| matches!(&*o.kind, "ReplicationController" | "ReplicaSet"));
-        let avoids = |node: &Arc<NodeInfo>| {
-            owner.is_some_and(|o| node.node.avoid_controllers.iter().any(|a| a.kind == o.kind && a.uid == o.uid))
-        };
+        let Some(owner) = owner else { return Scores::Same(MAX_NODE_SCORE) };
+        let avoids =
+            |node: &&Seat| node.node.avoid_controllers.iter().any(|a| a.kind == owner.kind && a.uid == owner.uid);
         candidates.iter().map(|node| if avoids(node) { 0 } else { MAX_NODE_SCORE }).collect()
     }
 

@@ -2,29 +2,32 @@
 //!
 //! Source: `pkg/scheduler/framework/plugins/helper/normalize_score.go` (`DefaultNormalizeScore`).
 
-use super::MAX_NODE_SCORE;
+use super::{MAX_NODE_SCORE, Scores};
 
 /// Scales scores (at least 0) so that the highest becomes 100, rounding down; `reverse` turns them round, so that the
 /// highest becomes 0. When all are 0 they stay so, or all become 100 in reverse.
-pub fn by_highest(scores: &mut [i64], reverse: bool) {
+pub fn by_highest(mut scores: Vec<i64>, reverse: bool) -> Scores {
     let highest = scores.iter().copied().max().unwrap_or(0);
-    for score in scores {
-        let scaled = if highest == 0 {
-            0
-        } else {
-            (i128::from(*score) * i128::from(MAX_NODE_SCORE) / i128::from(highest)) as i64
+    if highest == 0 {
+        return Scores::Same(if reverse { MAX_NODE_SCORE } else { 0 });
+    }
+    for score in &mut scores {
+        let scaled = match score.checked_mul(MAX_NODE_SCORE) {
+            Some(product) => product / highest,
+            None => (i128::from(*score) * i128::from(MAX_NODE_SCORE) / i128::from(highest)) as i64,
         };
         *score = if reverse { MAX_NODE_SCORE - scaled } else { scaled };
     }
+    Scores::Each(scores)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn normalized(mut scores: Vec<i64>, reverse: bool) -> Vec<i64> {
-        by_highest(&mut scores, reverse);
-        scores
+    fn normalized(scores: Vec<i64>, reverse: bool) -> Vec<i64> {
+        let count = scores.len();
+        by_highest(scores, reverse).to_vec(count)
     }
 
     #[test]

@@ -26,16 +26,15 @@
 //! With the shape `[{0, 0}, {100, 10}]` (pack) and CPU alone, a node of 4 CPUs of which 3 would be taken scores 75; with
 //! `[{0, 10}, {100, 0}]` (spread) it scores 25.
 
-use std::sync::Arc;
-
 use super::{
-    MAX_NODE_SCORE, Priority, Registration,
+    MAX_NODE_SCORE, Priority, Registration, Scores,
     resource_scoring::{Requests, ResourceScoring, Share, percent, weighted_sum},
 };
 use crate::core::{
     model::Pod,
     rule::{Identity, Reads, ShapePoint},
-    snapshot::{NodeInfo, Snapshot},
+    seat::Seat,
+    snapshot::Snapshot,
 };
 
 /// The highest score of a point.
@@ -65,7 +64,7 @@ struct RequestedToCapacityRatio {
 }
 
 impl Priority for RequestedToCapacityRatio {
-    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[Arc<NodeInfo>]) -> Vec<i64> {
+    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[&Seat]) -> Scores {
         let score = |share: &Share| {
             let full = share.requested > share.allocatable;
             line(&self.shape, if full { 100 } else { percent(share.requested, share.allocatable) })

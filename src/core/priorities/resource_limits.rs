@@ -20,13 +20,12 @@
 //! # Example
 //! A pod that may use up to 4 CPUs: a node of 8 CPUs scores 1, one of 2 CPUs scores 0.
 
-use std::sync::Arc;
-
-use super::{Priority, Registration};
+use super::{Priority, Registration, Scores};
 use crate::core::{
     model::Pod,
     rule::{Identity, Reads},
-    snapshot::{NodeInfo, Snapshot},
+    seat::Seat,
+    snapshot::Snapshot,
 };
 
 /// The registry's line.
@@ -45,9 +44,9 @@ pub(super) const REGISTRATION: Registration = Registration {
 struct ResourceLimits;
 
 impl Priority for ResourceLimits {
-    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[Arc<NodeInfo>]) -> Vec<i64> {
+    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[&Seat]) -> Scores {
         let holds = |limit: i64, allocatable: i64| limit != 0 && limit <= allocatable;
-        let score = |node: &Arc<NodeInfo>| {
+        let score = |node: &&Seat| {
             let offered = &node.node.allocatable;
             i64::from(holds(pod.limits.milli_cpu, offered.milli_cpu) || holds(pod.limits.memory, offered.memory))
         };

@@ -3,12 +3,11 @@
 //!
 //! Source: `pkg/scheduler/framework/plugins/noderesources/resource_allocation.go`.
 
-use std::sync::Arc;
-
+use super::Scores;
 use crate::core::{
-    model::{Pod, resources},
+    model::{Name, Pod, resources},
     rule::{Arguments, Release, ResourceWeight},
-    snapshot::NodeInfo,
+    seat::Seat,
 };
 
 /// Which requests are held against what a node offers. It makes a difference for CPU and memory alone.
@@ -34,7 +33,24 @@ pub(super) struct Share {
 pub(super) struct ResourceScoring {
     release: Release,
     requests: Requests,
-    resources: Vec<ResourceWeight>,
+    resources: Vec<Looked>,
+}
+
+/// A resource that is looked at.
+struct Looked {
+    name: Name,
+    what: Amount,
+    weight: i64,
+}
+
+/// Where a resource's amounts stand.
+enum Amount {
+    Cpu,
+    Memory,
+    EphemeralStorage,
+    Scalar(Name),
+    /// Nowhere: no node offers it.
+    Other,
 }
 
 impl ResourceScoring {
@@ -42,7 +58,8 @@ impl ResourceScoring {
     pub(super) fn new(release: Release, requests: Requests, resources: &[ResourceWeight]) -> Self {
         let overridden = |i: usize, r: &ResourceWeight| resources.iter().skip(i + 1).any(|later| later.name == r.name);
         let counted = resources.iter().enumerate().filter(|(i, r)| release != Release::V1_22 || !overridden(*i, r));
-        Self { release, requests, resources: counted.map(|(_, r)| r.clone()).collect() }
+        let looked = |r: &ResourceWeight| Looked { name: r.name.clone(), what: Amount::of(&r.name), weight: r.weight };
+        Self { release, requests, resources: counted.map(|(_, r)| looked(r)).collect() }
     }
 
     /// As `LeastRequestedPriority` and `MostRequestedPriority` look at them; a policy of 1.22 cannot configure these.
@@ -72,32 +89,54 @@ impl ResourceScoring {
 
     /// What `formula` makes of each candidate's shares. A resource that the node does not offer has none, nor has a
     /// scalar resource that the pod does not request.
-    pub(super) fn score(&self, pod: &Pod, nodes: &[Arc<NodeInfo>], formula: impl Fn(&[Share]) -> i64) -> Vec<i64> {
+    pub(super) fn score(&self, pod: &Pod, nodes: &[&Seat], formula: impl Fn(&[Share]) -> i64) -> Scores {
         let wanted = self.pod_requests(pod);
-        let shares = |node: &NodeInfo| -> Vec<Share> {
+        let mut shares = Vec::with_capacity(self.resources.len());
+        let score = |node: &&Seat| {
+            shares.clear();
             let pairs = self.resources.iter().zip(&wanted);
-            pairs.filter_map(|(resource, wanted)| self.share(node, resource, *wanted)).collect()
+            shares.extend(pairs.filter_map(|(resource, wanted)| self.share(node, resource, *wanted)));
+            formula(&shares)
         };
-        nodes.iter().map(|node| formula(&shares(node))).collect()
+        nodes.iter().map(score).collect()
     }
 
-    fn share(&self, node: &NodeInfo, resource: &ResourceWeight, wanted: i64) -> Option<Share> {
-        let taken = match (&*resource.name, self.requests) {
-            (resources::CPU | resources::MEMORY, Requests::NonZero) => &node.non_zero_requested,
-            (resources::CPU | resources::MEMORY | resources::EPHEMERAL_STORAGE, _) => &node.requested,
-            (scalar, _) if resources::is_scalar(scalar) && wanted != 0 => &node.requested,
+    fn share(&self, node: &Seat, resource: &Looked, wanted: i64) -> Option<Share> {
+        let glance = &node.glance;
+        let (taken, allocatable) = match (&resource.what, self.requests) {
+            (Amount::Cpu, Requests::NonZero) => (glance.non_zero_milli_cpu, glance.milli_cpu),
+            (Amount::Cpu, Requests::Real) => (glance.requested_milli_cpu, glance.milli_cpu),
+            (Amount::Memory, Requests::NonZero) => (glance.non_zero_memory, glance.memory),
+            (Amount::Memory, Requests::Real) => (glance.requested_memory, glance.memory),
+            (Amount::EphemeralStorage, _) => (glance.requested_ephemeral_storage, glance.ephemeral_storage),
+            (Amount::Scalar(name), _) if wanted != 0 => (node.requested.get(name), node.node.allocatable.get(name)),
             _ => return None,
         };
-        let allocatable = node.node.allocatable.get(&resource.name);
-        let requested = taken.get(&resource.name).saturating_add(wanted);
+        let requested = taken.saturating_add(wanted);
         (allocatable != 0).then_some(Share { weight: resource.weight, requested, allocatable })
+    }
+}
+
+impl Amount {
+    fn of(name: &Name) -> Self {
+        match &**name {
+            resources::CPU => Self::Cpu,
+            resources::MEMORY => Self::Memory,
+            resources::EPHEMERAL_STORAGE => Self::EphemeralStorage,
+            scalar if resources::is_scalar(scalar) => Self::Scalar(name.clone()),
+            _ => Self::Other,
+        }
     }
 }
 
 /// The mean of the shares' scores by their weights, rounded down; 0 where there are none.
 pub(super) fn weighted_mean(shares: &[Share], score: impl Fn(&Share) -> i64) -> i64 {
     let (sum, weights) = weighted_sum(shares, score);
-    if weights == 0 { 0 } else { (sum / weights) as i64 }
+    match (i64::try_from(sum), i64::try_from(weights)) {
+        (_, Ok(0)) => 0,
+        (Ok(sum), Ok(weights)) => sum / weights,
+        _ => (sum / weights) as i64,
+    }
 }
 
 /// Σ score × weight and Σ weight.
@@ -112,7 +151,10 @@ pub(super) fn weighted_sum<'s>(
 
 /// `part` of `whole` in hundredths, rounded down. The whole is not 0.
 pub(super) fn percent(part: i64, whole: i64) -> i64 {
-    (i128::from(part) * 100 / i128::from(whole)) as i64
+    match part.checked_mul(100) {
+        Some(product) => product / whole,
+        None => (i128::from(part) * 100 / i128::from(whole)) as i64,
+    }
 }
 
 #[cfg(test)]
@@ -149,7 +191,7 @@ mod tests {
         let offers = node("n").cpu("4").offers("example.com/foo", "4").offers("ephemeral-storage", "8");
         let there = pod("there").on("n").requests("example.com/foo", "1").requests("ephemeral-storage", "2");
         let snapshot = cluster([offers.into(), there.into()]);
-        let nodes: Vec<_> = snapshot.nodes().cloned().collect();
+        let nodes: Vec<_> = snapshot.seats().collect();
         let names = ["cpu", "memory", "ephemeral-storage", "example.com/foo", "example.com/bar", "pods"];
         let shares = |pod: crate::testing::PodBuilder| {
             let found = std::cell::RefCell::new(Vec::new());

@@ -25,16 +25,13 @@
 //! Nodes `a` and `b` in `az1`, `c` in `az2`; 2 pods of the service on `a`, 1 on `c`. `a`: 0 / 3 + 0 × 2 / 3 = 0;
 //! `b`: 100 / 3 + 0 = 33; `c`: 50 / 3 + 50 × 2 / 3 = 50.
 
-use std::sync::Arc;
-
-use rustc_hash::FxHashMap;
-
-use super::{MAX_NODE_SCORE, Priority, Registration};
+use super::{MAX_NODE_SCORE, Priority, Registration, Scores};
 use crate::core::{
     grouping,
-    model::{Pod, topology::zone_key},
+    model::Pod,
     rule::{Identity, Reads},
-    snapshot::{NodeInfo, Snapshot},
+    seat::Seat,
+    snapshot::Snapshot,
 };
 
 /// How much of the score is the zone's.
@@ -56,31 +53,36 @@ pub(super) const REGISTRATION: Registration = Registration {
 struct SelectorSpread;
 
 impl Priority for SelectorSpread {
-    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &[Arc<NodeInfo>]) -> Vec<i64> {
+    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &[&Seat]) -> Scores {
         if !pod.topology_spread.is_empty() {
-            return vec![0; candidates.len()];
+            return Scores::Same(0);
         }
         let selector = grouping::default_selector(pod, snapshot);
-        let count = |node| {
-            if selector.is_empty() { 0 } else { grouping::count_selected(node, &pod.namespace, &selector) }
-        };
-        let counts: Vec<i64> = candidates.iter().map(|node| count(node)).collect();
-        let mut by_zone = FxHashMap::default();
-        for (node, count) in candidates.iter().zip(&counts) {
-            if let Some(zone) = zone_key(node.labels()) {
-                *by_zone.entry(zone).or_default() += count;
+        if selector.is_empty() {
+            return Scores::Same(MAX_NODE_SCORE);
+        }
+        let by_node = snapshot.index().count_selected(&pod.namespace, &selector);
+        let count = |node: &Seat| by_node[node.slot() as usize];
+        let most_by_node = candidates.iter().map(|node| count(node)).max().unwrap_or(0);
+        if most_by_node == 0 {
+            return Scores::Same(MAX_NODE_SCORE);
+        }
+        let zones = snapshot.index().topology.zones();
+        let mut by_zone = vec![0; zones.bound()];
+        for node in candidates {
+            if let Some(zone) = zones.of(node.slot()) {
+                by_zone[zone] += count(node);
             }
         }
-        let most_by_node = counts.iter().copied().max().unwrap_or(0);
-        let most_by_zone = by_zone.values().copied().max().unwrap_or(0);
-        let score = |(node, count): (&Arc<NodeInfo>, &i64)| {
-            let by_node = free(*count, most_by_node);
-            match zone_key(node.labels()).and_then(|zone| by_zone.get(&zone)) {
-                Some(in_zone) => by_node * (1.0 - ZONE_WEIGHT) + ZONE_WEIGHT * free(*in_zone, most_by_zone),
-                None => by_node,
+        let most_by_zone = by_zone.iter().copied().max().unwrap_or(0);
+        let score = |node: &&Seat| {
+            let on_node = free(count(node), most_by_node);
+            match zones.of(node.slot()) {
+                Some(zone) => on_node * (1.0 - ZONE_WEIGHT) + ZONE_WEIGHT * free(by_zone[zone], most_by_zone),
+                None => on_node,
             }
         };
-        candidates.iter().zip(&counts).map(|pair| score(pair) as i64).collect()
+        candidates.iter().map(|node| score(node) as i64).collect()
     }
 
     fn reads(&self, pod: &Pod, snapshot: &Snapshot) -> Reads {

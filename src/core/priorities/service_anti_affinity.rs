@@ -23,16 +23,14 @@
 //! Label `rack`; 3 pods of the service on `r1`, 1 on `r2`: nodes of `r1` score 100 × (4 − 3) / 4 = 25, of `r2` 75, of
 //! `r3` 100, and nodes without `rack` 0.
 
-use std::sync::Arc;
-
-use rustc_hash::FxHashMap;
-
-use super::{MAX_NODE_SCORE, Priority, Registration};
+use super::{MAX_NODE_SCORE, Priority, Registration, Scores};
 use crate::core::{
     grouping,
+    index::Domains,
     model::{Name, Pod},
     rule::Identity,
-    snapshot::{NodeInfo, Snapshot},
+    seat::Seat,
+    snapshot::Snapshot,
 };
 
 /// The registry's line.
@@ -53,31 +51,31 @@ struct ServiceAntiAffinity {
 }
 
 impl Priority for ServiceAntiAffinity {
-    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &[Arc<NodeInfo>]) -> Vec<i64> {
+    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &[&Seat]) -> Scores {
         let selector = grouping::service_selectors(pod, snapshot).next().filter(|selector| !selector.is_empty());
-        let count = |node| selector.map_or(0, |selector| grouping::count_selected(node, &pod.namespace, selector));
-        let counts: Vec<i64> = candidates.iter().map(|node| count(node)).collect();
+        let by_node = selector.map(|selector| snapshot.index().count_selected(&pod.namespace, selector));
+        let count = |node: &&Seat| by_node.as_ref().map_or(0, |counts| counts[node.slot() as usize]);
+        let counts: Vec<i64> = candidates.iter().map(count).collect();
         let mut scores = vec![0.0; candidates.len()];
         for label in &self.labels {
-            self.add_label(label, candidates, &counts, &mut scores);
+            self.add_label(&snapshot.index().topology.domains(label), candidates, &counts, &mut scores);
         }
         scores.into_iter().map(|score| score as i64).collect()
     }
 }
 
 impl ServiceAntiAffinity {
-    fn add_label(&self, label: &str, candidates: &[Arc<NodeInfo>], counts: &[i64], scores: &mut [f64]) {
+    fn add_label(&self, domains: &Domains, candidates: &[&Seat], counts: &[i64], scores: &mut [f64]) {
         let total: i64 = counts.iter().sum();
-        let mut by_value: FxHashMap<&Name, i64> = FxHashMap::default();
+        let mut by_value = vec![0; domains.bound()];
         for (node, count) in candidates.iter().zip(counts) {
-            if let Some(value) = node.labels().get(label) {
-                *by_value.entry(value).or_default() += count;
+            if let Some(value) = domains.of(node.slot()) {
+                by_value[value] += count;
             }
         }
         for (node, score) in candidates.iter().zip(scores) {
-            let Some(value) = node.labels().get(label) else { continue };
-            let there = by_value.get(value).copied().unwrap_or(0);
-            let free = if total > 0 { (total - there) as f64 / total as f64 } else { 1.0 };
+            let Some(value) = domains.of(node.slot()) else { continue };
+            let free = if total > 0 { (total - by_value[value]) as f64 / total as f64 } else { 1.0 };
             *score += MAX_NODE_SCORE as f64 * free / self.labels.len() as f64;
         }
     }

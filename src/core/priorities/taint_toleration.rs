@@ -17,13 +17,12 @@
 //! # Example
 //! Nodes with 0, 1 and 3 such taints score 100, 67 and 0.
 
-use std::sync::Arc;
-
-use super::{Priority, Registration, normalize};
+use super::{Priority, Registration, Scores, normalize};
 use crate::core::{
     model::{Effect, Pod},
     rule::{Identity, Reads},
-    snapshot::{NodeInfo, Snapshot},
+    seat::Seat,
+    snapshot::Snapshot,
 };
 
 /// The registry's line.
@@ -42,14 +41,15 @@ pub(super) const REGISTRATION: Registration = Registration {
 struct TaintToleration;
 
 impl Priority for TaintToleration {
-    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[Arc<NodeInfo>]) -> Vec<i64> {
-        let count = |node: &Arc<NodeInfo>| {
+    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[&Seat]) -> Scores {
+        let count = |node: &&Seat| {
+            if !node.glance.discourages {
+                return 0;
+            }
             let soft = node.node.taints.iter().filter(|taint| taint.effect == Effect::PreferNoSchedule);
             soft.filter(|taint| !pod.tolerations.iter().any(|t| t.tolerates(taint))).count() as i64
         };
-        let mut scores: Vec<i64> = candidates.iter().map(count).collect();
-        normalize::by_highest(&mut scores, true);
-        scores
+        normalize::by_highest(candidates.iter().map(count).collect(), true)
     }
 
     fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {

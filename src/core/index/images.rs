@@ -1,0 +1,73 @@
+//! Which nodes hold which images.
+//!
+//! Source: `addNodeImageStates` in `pkg/scheduler/internal/cache/cache.go`.
+
+use std::collections::BTreeMap;
+
+use imbl::{OrdMap, OrdSet};
+
+use super::Slot;
+use crate::core::model::{Image, Name};
+
+/// An image, as far as nodes hold it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageState {
+    /// Bytes, as told by the first node that came to hold it.
+    pub size: i64,
+    holders: OrdSet<Slot>,
+}
+
+/// All images that nodes hold, by each of their names.
+#[derive(Clone, Debug, Default)]
+pub(in crate::core) struct Images(OrdMap<Name, ImageState>);
+
+impl ImageState {
+    /// How many nodes hold it.
+    pub fn nodes(&self) -> usize {
+        self.holders.len()
+    }
+
+    /// The nodes that hold it.
+    pub(in crate::core) fn holders(&self) -> impl Iterator<Item = Slot> + '_ {
+        self.holders.iter().copied()
+    }
+}
+
+impl Images {
+    pub(super) fn add(&mut self, slot: Slot, images: &[Image]) {
+        for (name, size) in by_name(images) {
+            let state = self.0.entry(name.clone()).or_insert_with(|| ImageState { size, holders: OrdSet::new() });
+            state.holders.insert(slot);
+        }
+    }
+
+    pub(super) fn remove(&mut self, slot: Slot, images: &[Image]) {
+        for (name, _) in by_name(images) {
+            if let Some(state) = self.0.get_mut(name) {
+                state.holders.remove(&slot);
+                if state.holders.is_empty() {
+                    self.0.remove(name);
+                }
+            }
+        }
+    }
+
+    /// Whether both are the same memory.
+    pub(in crate::core) fn ptr_eq(&self, other: &Self) -> bool {
+        self.0.ptr_eq(&other.0)
+    }
+
+    /// An image by one of its names.
+    pub(in crate::core) fn get(&self, name: &str) -> Option<&ImageState> {
+        self.0.get(name)
+    }
+}
+
+/// Each name once, with the first size told for it.
+fn by_name(images: &[Image]) -> BTreeMap<&Name, i64> {
+    let mut sizes = BTreeMap::new();
+    for (name, size) in images.iter().flat_map(|image| image.names.iter().map(|name| (name, image.size))) {
+        sizes.entry(name).or_insert(size);
+    }
+    sizes
+}

@@ -1,0 +1,104 @@
+//! What decisions count over the whole cluster, kept up to date pod by pod and node by node.
+//!
+//! Its one owner is the [`Snapshot`](super::snapshot::Snapshot), which tells it of every pod that comes to a node or
+//! leaves it and of every change to a node. All of it is persistent: a clone costs a few reference counts, a change
+//! O(log n).
+//!
+//! Invariant: at any time it says what counting anew over all nodes and their pods would say. Nodes are known here by
+//! their [`Slot`]: two snapshots of one cluster may number its nodes differently, and so are equal where their objects
+//! are.
+
+mod counts;
+mod groups;
+mod images;
+mod numbers;
+mod terms;
+#[cfg(test)]
+mod tests;
+mod topology;
+
+pub(super) use counts::Counts;
+pub(super) use groups::{Group, Groups};
+pub use images::ImageState;
+pub(super) use images::Images;
+pub(super) use terms::{Stance, Terms};
+pub(super) use topology::{Domains, LabelTest, Topology};
+
+use super::model::{Name, Node, Pod, Selector};
+use numbers::Numbers;
+
+/// The number of a node, or of a name that pods are bound to before there is such a node.
+pub type Slot = u32;
+
+/// Every index of one cluster.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Index {
+    slots: Numbers,
+    /// Pods by what selectors read of them.
+    pub(super) groups: Groups,
+    /// Rules of pods about other pods.
+    pub(super) terms: Terms,
+    /// The domains that nodes are in.
+    pub(super) topology: Topology,
+    /// The images that nodes hold.
+    pub(super) images: Images,
+}
+
+impl Index {
+    /// A number for a node that has none yet.
+    pub(super) fn take_slot(&mut self) -> Slot {
+        self.slots.take()
+    }
+
+    /// Takes back the number of a node that is gone with all its pods.
+    pub(super) fn give_back(&mut self, slot: Slot) {
+        self.slots.give_back(slot);
+    }
+
+    /// How long an array has to be that has a place for each node.
+    pub(super) fn slots(&self) -> usize {
+        self.slots.bound()
+    }
+
+    /// Lets a pod's labels be those of its like, which are there already, and so takes less memory.
+    pub(super) fn share_labels(&self, pod: &mut Pod) {
+        if let Some(labels) = self.groups.labels_like(pod) {
+            pod.labels = labels.clone();
+        }
+    }
+
+    /// A pod has come to a node.
+    pub(super) fn add_pod(&mut self, slot: Slot, pod: &Pod) {
+        self.groups.add(slot, pod);
+        self.terms.add(slot, pod);
+    }
+
+    /// A pod has left a node.
+    pub(super) fn remove_pod(&mut self, slot: Slot, pod: &Pod) {
+        self.groups.remove(slot, pod);
+        self.terms.remove(slot, pod);
+    }
+
+    /// A node has come, gone or changed.
+    pub(super) fn replace_node(&mut self, slot: Slot, old: Option<&Node>, new: Option<&Node>) {
+        if old.map(|node| &node.labels) != new.map(|node| &node.labels) {
+            old.inspect(|node| self.topology.remove(slot, &node.labels));
+            new.inspect(|node| self.topology.add(slot, &node.labels));
+        }
+        if old.map(|node| &node.images) != new.map(|node| &node.images) {
+            old.inspect(|node| self.images.remove(slot, &node.images));
+            new.inspect(|node| self.images.add(slot, &node.images));
+        }
+    }
+
+    /// How many pods of a namespace the selector selects, by slot. Those being deleted do not count.
+    pub(super) fn count_selected(&self, namespace: &Name, selector: &Selector) -> Vec<i64> {
+        let mut counts = vec![0; self.slots()];
+        for (group, there) in self.groups.within(namespace) {
+            if !group.terminating && selector.matches(&group.labels) {
+                there.iter().for_each(|(slot, count)| counts[slot as usize] += count);
+            }
+        }
+        counts
+    }
+}

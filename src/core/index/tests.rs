@@ -1,0 +1,215 @@
+//! The index says what counting anew would say, after any stream of changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::{collection::vec, option::of, prelude::*, sample::select};
+
+use super::Group;
+use crate::core::{
+    index::Stance,
+    model::{Image, Labels, Name, Pod, PodAffinityTerm, Selector, topology},
+    seat::{Glance, Seat},
+    snapshot::{Kind, Object, Snapshot},
+};
+use crate::testing::{node, pod};
+
+const KEYS: [&str; 3] = [topology::HOSTNAME, topology::ZONE, "disk"];
+const APPS: [&str; 3] = ["web", "db", "none"];
+const SPACES: [&str; 2] = ["default", "shop"];
+
+fn node_name() -> impl Strategy<Value = String> {
+    (0..5_u8).prop_map(|i| format!("n{i}"))
+}
+
+fn any_node() -> impl Strategy<Value = Object> {
+    let labels = (of(select(vec!["z1", "z2", ""])), of(select(vec!["ssd", "hdd"])), any::<[bool; 2]>());
+    (node_name(), labels).prop_map(|(name, (zone, disk, images))| {
+        let mut built = zone.iter().fold(node(&name), |n, zone| n.zone(zone));
+        built = disk.iter().fold(built, |n, disk| n.label("disk", disk));
+        let held = images.iter().enumerate().filter(|(_, held)| **held).map(|(i, _)| format!("image:{i}").into());
+        let held = Image { names: held.collect(), size: 1 };
+        built.with(|n| n.images = vec![held]).into()
+    })
+}
+
+fn any_pod() -> impl Strategy<Value = Pod> {
+    let who = ((0..8_u8), select(&SPACES[..]), select(&APPS[..]), of(node_name()), any::<[bool; 2]>());
+    let rule = || of((select(vec!["app=web", "app=db", ""]), select(&KEYS[..])));
+    let wish = of((-2_i32..3, select(vec!["app=web", ""]), select(&KEYS[..])));
+    (who, rule(), rule(), wish, any::<bool>()).prop_map(|(who, together, apart, wish, anywhere)| {
+        let (number, namespace, app, on, [terminating, terminal]) = who;
+        let mut built = pod(&format!("p{number}")).namespace(namespace).label("app", app);
+        built = on.iter().fold(built, |p, node| p.on(node));
+        built = together.iter().fold(built, |p, (labels, key)| p.affinity(labels, key));
+        built = apart.iter().fold(built, |p, (labels, key)| p.anti_affinity(labels, key));
+        built = wish.iter().fold(built, |p, (weight, labels, key)| p.prefers(*weight, labels, key));
+        let widen = |term: &mut PodAffinityTerm| term.namespace_selector = anywhere.then(Selector::default);
+        built
+            .with(|p| {
+                p.terminating = terminating;
+                p.terminal = terminal;
+                p.affinity.anti_required.iter_mut().for_each(widen);
+            })
+            .build()
+    })
+}
+
+/// One change: an object to put, or one to take out.
+fn change() -> impl Strategy<Value = (Object, bool)> {
+    let object = prop_oneof![any_node(), any_pod().prop_map(|pod| Object::Pod(Box::new(pod)))];
+    (object, proptest::bool::weighted(0.7))
+}
+
+fn replay(changes: Vec<(Object, bool)>) -> Snapshot {
+    let mut snapshot = Snapshot::default();
+    for (object, put) in changes {
+        match (object, put) {
+            (object, true) => snapshot.apply(object),
+            (Object::Node(node), false) => snapshot.delete(Kind::Node, &"".into(), &node.name),
+            (Object::Pod(pod), false) => snapshot.delete(Kind::Pod, &pod.namespace, &pod.name),
+            _ => {}
+        }
+    }
+    snapshot
+}
+
+/// The pods that hold something.
+fn running(snapshot: &Snapshot) -> impl Iterator<Item = &Pod> {
+    snapshot.pods().map(|pod| &**pod).filter(|pod| pod.is_assigned() && !pod.terminal)
+}
+
+/// Numbers by node; those of nodes that are not known stand together under the empty name.
+type ByNode = BTreeMap<Name, i64>;
+
+fn by_node(snapshot: &Snapshot, counts: &super::Counts) -> ByNode {
+    let names: BTreeMap<_, _> = snapshot.seats().map(|seat| (seat.slot(), seat.name().clone())).collect();
+    let mut found = ByNode::new();
+    for (slot, count) in counts.iter() {
+        *found.entry(names.get(&slot).cloned().unwrap_or_else(|| "".into())).or_default() += count;
+    }
+    found
+}
+
+fn home(snapshot: &Snapshot, pod: &Pod) -> Name {
+    snapshot.node(&pod.node_name).map_or_else(|| "".into(), |node| node.name().clone())
+}
+
+/// The terms of a pod with their stances.
+fn terms(pod: &Pod) -> Vec<(Stance, PodAffinityTerm)> {
+    let affinity = &pod.affinity;
+    let mut all: Vec<_> = affinity.anti_required.iter().map(|t| (Stance::Repels, t.clone())).collect();
+    all.extend(affinity.pod_required.iter().map(|t| (Stance::Requires, t.clone())));
+    all.extend(affinity.pod_preferred.iter().map(|t| (Stance::Prefers(t.weight), t.term.clone())));
+    all.extend(affinity.anti_preferred.iter().map(|t| (Stance::Prefers(-t.weight), t.term.clone())));
+    all
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn pods_alike_are_counted_where_they_run(changes in vec(change(), 0..60)) {
+        let snapshot = replay(changes);
+        let mut expected: BTreeMap<(Name, Labels, bool), ByNode> = BTreeMap::new();
+        for pod in running(&snapshot) {
+            let group = (pod.namespace.clone(), pod.labels.clone(), pod.terminating);
+            *expected.entry(group).or_default().entry(home(&snapshot, pod)).or_default() += 1;
+        }
+        let told = |(group, counts): (&Group, _)| {
+            ((group.namespace.clone(), group.labels.clone(), group.terminating), by_node(&snapshot, counts))
+        };
+        let groups = &snapshot.index().groups;
+        prop_assert_eq!(groups.all().map(told).collect::<BTreeMap<_, _>>(), expected);
+        for namespace in SPACES.map(Name::from) {
+            let within: Vec<_> = groups.within(&namespace).map(|(group, _)| group).collect();
+            let all: Vec<_> = groups.all().map(|(group, _)| group).filter(|g| g.namespace == namespace).collect();
+            prop_assert_eq!(within, all);
+        }
+    }
+
+    #[test]
+    fn every_term_that_means_a_pod_is_told_with_its_owners(changes in vec(change(), 0..60), incoming in any_pod()) {
+        let snapshot = replay(changes);
+        for repelling in [true, false] {
+            let mut expected: BTreeMap<(Stance, PodAffinityTerm), ByNode> = BTreeMap::new();
+            for pod in running(&snapshot) {
+                let means = |(stance, term): &(Stance, PodAffinityTerm)| {
+                    (*stance == Stance::Repels) == repelling && term.matches(&incoming, &Labels::default())
+                };
+                for term in terms(pod).into_iter().filter(means) {
+                    *expected.entry(term).or_default().entry(home(&snapshot, pod)).or_default() += 1;
+                }
+            }
+            let mut told = BTreeMap::new();
+            snapshot.index().terms.meaning(&incoming, &Labels::default(), repelling, |stance, term, counts| {
+                let before = told.insert((stance, PodAffinityTerm::clone(term)), by_node(&snapshot, counts));
+                assert!(before.is_none(), "each term once");
+            });
+            prop_assert_eq!(told, expected);
+        }
+    }
+
+    #[test]
+    fn nodes_are_in_the_domains_that_their_labels_say(changes in vec(change(), 0..60)) {
+        let snapshot = replay(changes);
+        let seats: Vec<_> = snapshot.seats().collect();
+        for key in KEYS {
+            let domains = snapshot.index().topology.domains(key);
+            for a in &seats {
+                let value = a.labels().get(key);
+                prop_assert_eq!(domains.of(a.slot()).is_some(), value.is_some());
+                prop_assert!(domains.of_value(a.slot()) < domains.bound());
+                for b in &seats {
+                    let alike = value.map_or("", |v| v) == b.labels().get(key).map_or("", |v| v);
+                    prop_assert_eq!(domains.of_value(a.slot()) == domains.of_value(b.slot()), alike);
+                }
+            }
+            let test = snapshot.index().topology.test(key, |value| value.is_none_or(|v| v.starts_with('z')));
+            for seat in &seats {
+                let expected = seat.labels().get(key).is_none_or(|v| v.starts_with('z'));
+                prop_assert_eq!(test.holds(seat.slot()), expected);
+            }
+        }
+        let zones = snapshot.index().topology.zones();
+        for a in &seats {
+            for b in &seats {
+                let alike = topology::zone_key(a.labels()) == topology::zone_key(b.labels());
+                prop_assert_eq!(zones.of(a.slot()) == zones.of(b.slot()), alike);
+            }
+        }
+    }
+
+    #[test]
+    fn images_and_glances_are_up_to_date_and_numbers_are_not_shared(changes in vec(change(), 0..60)) {
+        let snapshot = replay(changes);
+        for image in ["image:0", "image:1"].map(Name::from) {
+            let holders = snapshot.seats().filter(|s| s.node.images.iter().any(|i| i.names.contains(&image)));
+            let expected: BTreeSet<_> = holders.map(Seat::slot).collect();
+            let told = snapshot.image(&image).map(|state| state.holders().collect()).unwrap_or_default();
+            prop_assert_eq!(expected, told);
+        }
+        for seat in snapshot.seats() {
+            prop_assert_eq!(seat.glance, Glance::from(&*seat.info));
+            prop_assert!((seat.slot() as usize) < snapshot.index().slots());
+        }
+        let slots: BTreeSet<_> = snapshot.seats().map(Seat::slot).collect();
+        prop_assert_eq!(slots.len(), snapshot.node_count());
+    }
+
+    #[test]
+    fn nothing_is_left_of_what_is_gone(changes in vec(change(), 0..60)) {
+        let mut snapshot = replay(changes);
+        let nodes: Vec<Name> = snapshot.nodes().map(|node| node.name().clone()).collect();
+        let pods: Vec<(Name, Name)> = snapshot.pods().map(|pod| (pod.namespace.clone(), pod.name.clone())).collect();
+        for name in &nodes {
+            snapshot.delete(Kind::Node, &"".into(), name);
+        }
+        for (namespace, name) in &pods {
+            snapshot.delete(Kind::Pod, namespace, name);
+        }
+        prop_assert_eq!(&snapshot, &Snapshot::default());
+        let index = snapshot.index();
+        prop_assert_eq!(index.groups.all().count(), 0);
+        prop_assert!(index.images.get("image:0").is_none());
+    }
+}

@@ -1,0 +1,73 @@
+//! Node selectors and node affinity, asked of all nodes: each requirement is held against each value of its label once,
+//! not against each node's labels.
+
+use super::{
+    index::LabelTest,
+    model::{NodeSelector, NodeSelectorTerm, Operator, Pod, Requirement},
+    seat::Seat,
+    snapshot::Snapshot,
+};
+
+/// A node selector, prepared against one snapshot.
+pub(super) struct NodeMatch<'a>(Vec<TermMatch<'a>>);
+
+/// One term of a node selector, prepared likewise.
+pub(super) struct TermMatch<'a> {
+    term: &'a NodeSelectorTerm,
+    tests: Vec<LabelTest>,
+}
+
+/// A pod's node selector and required node affinity, prepared likewise.
+pub(super) struct PodMatch<'a> {
+    selector: Vec<LabelTest>,
+    required: Option<NodeMatch<'a>>,
+}
+
+fn test(requirement: &Requirement, snapshot: &Snapshot) -> LabelTest {
+    snapshot.index().topology.test(&requirement.key, |value| requirement.matches_value(value))
+}
+
+impl<'a> TermMatch<'a> {
+    pub(super) fn new(term: &'a NodeSelectorTerm, snapshot: &Snapshot) -> Self {
+        Self { term, tests: term.match_expressions.iter().map(|r| test(r, snapshot)).collect() }
+    }
+
+    /// Whether the node meets the term.
+    pub(super) fn matches(&self, node: &Seat) -> bool {
+        if self.term.match_fields.is_empty() {
+            !self.tests.is_empty() && self.tests.iter().all(|test| test.holds(node.slot()))
+        } else {
+            self.term.matches(node.name(), node.labels())
+        }
+    }
+}
+
+impl<'a> NodeMatch<'a> {
+    pub(super) fn new(selector: &'a NodeSelector, snapshot: &Snapshot) -> Self {
+        Self(selector.0.iter().map(|term| TermMatch::new(term, snapshot)).collect())
+    }
+
+    /// Whether the node is selected.
+    pub(super) fn matches(&self, node: &Seat) -> bool {
+        self.0.iter().any(|term| term.matches(node))
+    }
+}
+
+impl<'a> PodMatch<'a> {
+    pub(super) fn new(pod: &'a Pod, snapshot: &Snapshot) -> Self {
+        let pair = |(key, value): &_| {
+            let requirement = Requirement { key: Clone::clone(key), operator: Operator::In(vec![Clone::clone(value)]) };
+            test(&requirement, snapshot)
+        };
+        Self {
+            selector: pod.node_selector.iter().map(pair).collect(),
+            required: pod.affinity.node_required.as_ref().map(|required| NodeMatch::new(required, snapshot)),
+        }
+    }
+
+    /// What [`Pod::selects_node`] says.
+    pub(super) fn selects(&self, node: &Seat) -> bool {
+        self.selector.iter().all(|test| test.holds(node.slot()))
+            && self.required.as_ref().is_none_or(|required| required.matches(node))
+    }
+}
