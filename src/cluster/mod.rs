@@ -189,6 +189,11 @@ impl Cluster {
         *self.progress.borrow()
     }
 
+    /// Tells of every newer view.
+    pub fn subscribe(&self) -> watch::Receiver<Progress> {
+        self.progress.clone()
+    }
+
     /// Waits until the view has reached a revision, reading the feed at once if need be. `false` when `within` has
     /// passed before.
     pub async fn reached(&self, revision: u64, within: Duration) -> bool {

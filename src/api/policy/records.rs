@@ -1,7 +1,7 @@
 //! Policies in the store: the one in force under its name and, beside it, every revision that there was. One commit
 //! writes both, or neither.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -25,6 +25,9 @@ use crate::{
 
 /// How often a write is tried again when others change the same policy.
 const ATTEMPTS: usize = 16;
+
+/// How long an answer waits until this process decides under a policy that is in force already.
+const SHOWN_WITHIN: Duration = Duration::from_secs(2);
 
 /// One policy of one cluster in the store.
 #[derive(Clone, Debug)]
@@ -84,7 +87,10 @@ impl PolicyRecords {
                 Text::Again(wanted) => self.earlier(*wanted, number).await?,
             };
             if let Some(InForce { revision, at, .. }) = current.as_ref().filter(|c| c.revision.text == text) {
-                return Ok(Put { stored_at: Some(*at), ..self.compile(revision.clone()).await? });
+                let put = Put { stored_at: Some(*at), ..self.compile(revision.clone()).await? };
+                // Another replica may have put it in force just now: whoever has this answer decides under it here.
+                self.clusters.get(&self.cluster).await?.reached(*at, SHOWN_WITHIN).await;
+                return Ok(put);
             }
             let last = if let Some(number) = number { number } else { self.last().await? };
             let revision = last.saturating_add(1);
