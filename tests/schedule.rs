@@ -67,7 +67,7 @@ async fn pods_are_stored_and_bound_and_a_repeat_changes_nothing() {
 
     let again = schedule(&server, &request).await;
     assert_eq!(results(&again)[..4], ["AlreadyBound"; 4]);
-    assert_eq!((0..4).all(|i| again["pods"][i]["node"] == first["pods"][i]["node"]), true);
+    assert!((0..4).all(|i| again["pods"][i]["node"] == first["pods"][i]["node"]));
     assert_eq!(again["summary"]["revision"], first["summary"]["revision"]);
 }
 

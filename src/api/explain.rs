@@ -99,7 +99,7 @@ pub async fn explain(
     let ground = ground::stand(&state, &cluster, &fresh).await?;
     let (headers, view) = (ground.headers(), ground.view);
     let explanation = match ground::compute(move || Step::first(&body, &query, &view)).await?? {
-        Step::Answer(explanation) => explanation,
+        Step::Answer(explanation) => *explanation,
         Step::Ask { question, fitting, pod, sent } => {
             let stored = Stored { state: state.clone(), cluster: cluster.0 };
             let pod = match pod {
@@ -120,7 +120,7 @@ pub async fn explain(
 
 /// How far a question gets without anybody else.
 enum Step {
-    Answer(Explanation),
+    Answer(Box<Explanation>),
     /// The extenders are to be asked about the nodes that fit.
     Ask {
         question: Box<Question>,
@@ -139,7 +139,7 @@ impl Step {
         let calls = request.call_extenders;
         let question = Question::new(request, query, view)?;
         if !calls || question.chosen.profile().extenders.is_empty() {
-            return Ok(Self::Answer(question.answer(&Outside::default())));
+            return Ok(Self::Answer(Box::new(question.answer(&Outside::default()))));
         }
         let raw: RawQuestion<'_> = decode::from_slice(body).map_err(wrong)?;
         let (pod, sent) = (raw.pod.map(|pod| pod.get().to_owned()), raw.cluster.as_ref().map(Sent::new));

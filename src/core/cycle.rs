@@ -355,7 +355,7 @@ pub fn decide_with<'a>(
             let fitting = candidates.len();
             format!("{}/{} would go to {node}: {fitting}/{} nodes are available.", pod.namespace, pod.name, nodes.len())
         }
-        None => fit_error(profile, &nodes, cycle.rejection()),
+        None => fit_error(profile, &nodes, cycle.rejection().as_ref()),
     };
     Decision { nodes, combination: profile.combination, selected, decided_by, message }
 }
@@ -396,7 +396,7 @@ fn fnv(hash: u64, byte: u8) -> u64 {
 }
 
 /// `0/N nodes are available: ` and how many nodes each reason rules out.
-fn fit_error(profile: &Profile, nodes: &[NodeDecision<'_>], rejection: Option<PredicateVerdict<'_>>) -> String {
+fn fit_error(profile: &Profile, nodes: &[NodeDecision<'_>], rejection: Option<&PredicateVerdict<'_>>) -> String {
     let mut counts: BTreeMap<Reason, usize> = BTreeMap::new();
     for node in nodes {
         let verdicts = node.verdicts.iter().map(|v| &v.verdict).chain(node.outside.iter().map(|o| &o.verdict));
@@ -405,7 +405,7 @@ fn fit_error(profile: &Profile, nodes: &[NodeDecision<'_>], rejection: Option<Pr
             *counts.entry(reason.clone()).or_default() += 1;
         }
     }
-    told(profile.release, nodes.len(), &counts, rejection.as_ref().map(|r| &r.verdict))
+    told(profile.release, nodes.len(), &counts, rejection.map(|r| &r.verdict))
 }
 
 /// kube-scheduler's sentence for a pod that fits on none of so many nodes, given how many each reason rules out and what

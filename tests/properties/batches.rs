@@ -122,7 +122,9 @@ proptest! {
             for (i, other) in others.iter().enumerate() {
                 newer.apply(Object::Pod(Box::new(Pod { name: format!("x{i}").into(), ..other.clone() })));
             }
-            other_node.iter().for_each(|node| newer.apply(Object::Node(node.clone())));
+            for node in &other_node {
+                newer.apply(Object::Node(node.clone()));
+            }
             batch.rebase(newer.clone());
             let mut fresh = Batch::new(profile, newer, options(seed, false, true));
             for pod in after {

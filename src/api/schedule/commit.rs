@@ -78,9 +78,9 @@ pub(super) async fn carry_out(
     let mut whole = commits.into_iter();
     let carried = is_plain.into_iter().map(|plain| {
         if plain {
-            single.next().map_or(Carried::Stale, |outcome| of_bind(outcome, revision))
+            single.next().map_or(Carried::Stale, |outcome| of_bind(&outcome, revision))
         } else {
-            whole.next().map_or(Carried::Stale, of_call)
+            whole.next().map_or(Carried::Stale, |commit| of_call(&commit))
         }
     });
     Ok(carried.collect())
@@ -91,20 +91,20 @@ async fn commit(state: &AppState, cluster: &str, call: Call, profile: &Arc<Profi
 }
 
 /// The bind is the last write of its call; that anything before it is refused means that the plan is stale.
-fn of_call(commit: Commit) -> Carried {
+fn of_call(commit: &Commit) -> Carried {
     let refused = |outcome: &Outcome| matches!(outcome, Outcome::Refused(_));
     if !commit.outcomes.iter().any(refused) {
         return Carried::Out(commit.revision);
     }
     let [before @ .., last] = &commit.outcomes[..] else { return Carried::Stale };
     let stale = before.iter().any(|o| refused(o) && *o != Outcome::Refused(Refusal::NotAttempted));
-    if stale { Carried::Stale } else { of_bind(last.clone(), commit.revision) }
+    if stale { Carried::Stale } else { of_bind(last, commit.revision) }
 }
 
-fn of_bind(outcome: Outcome, revision: u64) -> Carried {
+fn of_bind(outcome: &Outcome, revision: u64) -> Carried {
     match outcome {
         Outcome::Written { .. } | Outcome::Unchanged { .. } | Outcome::Deleted { .. } => Carried::Out(revision),
-        Outcome::Refused(Refusal::AlreadyBound { node }) => Carried::AlreadyOn(node),
+        Outcome::Refused(Refusal::AlreadyBound { node }) => Carried::AlreadyOn(node.clone()),
         Outcome::Refused(Refusal::NotFound | Refusal::UidMismatch { .. }) => Carried::Gone,
         Outcome::Refused(_) => Carried::Stale,
     }

@@ -79,7 +79,7 @@ pub async fn schedule(
     let (ground_headers, view) = (ground.headers(), ground.view);
     let run = ground::compute(move || {
         let request = decode::from_slice(&body).map_err(|error| ApiError::BadRequest(error.to_string()))?;
-        prepare(request, &query, state, cluster, &view)
+        prepare(&request, &query, state, cluster, &view)
     });
     let run = run.await??;
     if !wants_lines(&headers) {
@@ -116,7 +116,7 @@ fn wants_lines(headers: &HeaderMap) -> bool {
 
 /// Everything that a request asks for, checked.
 fn prepare(
-    request: ScheduleRequest,
+    request: &ScheduleRequest,
     query: &PolicyQuery,
     state: AppState,
     cluster: Arc<str>,
@@ -136,11 +136,11 @@ fn prepare(
         Some(_) => pod.is_assigned(),
         None => view.bound_to(&pod.namespace, &pod.name).is_some(),
     };
-    let (tasks, settled) = pods::asked(&request, &snapshot, &bound_to)?;
+    let (tasks, settled) = pods::asked(request, &snapshot, &bound_to)?;
     Ok(Run {
         options: batch::Options { seed: request.seed, preempt: request.preempt.unwrap_or(true), reuse: true },
         assume: request.assume,
-        dry_run: request.dry_run,
+        is_trial: request.dry_run,
         all_or_nothing: request.all_or_nothing,
         suggestions: request.suggestions.unwrap_or(true),
         state,

@@ -39,6 +39,9 @@ pub(super) struct Task {
     pub(super) stale: usize,
 }
 
+/// An answer about which there is nothing to decide, and its place in the reply.
+pub(super) type Settled = (usize, ScheduledPod);
+
 /// The kind of pods.
 pub(super) fn kind() -> Result<&'static StoredKind> {
     kinds::by_core(Kind::Pod).ok_or_else(|| ApiError::internal("pods are not stored"))
@@ -49,7 +52,7 @@ pub(super) fn asked(
     request: &ScheduleRequest,
     snapshot: &Snapshot,
     is_bound: &dyn Fn(&Pod) -> bool,
-) -> Result<(Vec<Task>, Vec<(usize, ScheduledPod)>)> {
+) -> Result<(Vec<Task>, Vec<Settled>)> {
     let by_query = request.selector.is_some() || request.namespace.is_some() || request.scheduler_name.is_some();
     let mut asked = Asked { snapshot, is_bound, tasks: Vec::new(), settled: Vec::new(), seen: HashSet::new(), next: 0 };
     match (&request.pods, &request.pod_names, by_query) {
@@ -75,7 +78,7 @@ struct Asked<'s> {
     /// Whether a stored pod is on its node for good, and not by a reservation.
     is_bound: &'s dyn Fn(&Pod) -> bool,
     tasks: Vec<Task>,
-    settled: Vec<(usize, ScheduledPod)>,
+    settled: Vec<Settled>,
     seen: HashSet<(Name, Name)>,
     next: usize,
 }

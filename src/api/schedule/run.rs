@@ -10,7 +10,7 @@ use metrics::{counter, histogram};
 
 use super::{
     commit::{Carried, Manner, Order, carry_out},
-    pods::{Task, already_bound, answer, failed},
+    pods::{Settled, Task, already_bound, answer, failed},
     report::Answers,
 };
 use crate::{
@@ -53,7 +53,7 @@ pub(super) struct Run {
     pub(super) options: batch::Options,
     /// For how many seconds nodes are reserved instead of bound.
     pub(super) assume: Option<u32>,
-    pub(super) dry_run: bool,
+    pub(super) is_trial: bool,
     pub(super) all_or_nothing: bool,
     pub(super) suggestions: bool,
     /// What the first decisions are made on.
@@ -61,7 +61,7 @@ pub(super) struct Run {
     /// In the order in which they are placed.
     pub(super) tasks: Vec<Task>,
     /// Answers about which nothing is to be decided.
-    pub(super) settled: Vec<(usize, ScheduledPod)>,
+    pub(super) settled: Vec<Settled>,
 }
 
 type Batched = Batch<Arc<Profile>>;
@@ -95,7 +95,7 @@ impl Run {
             revision,
             policy: self.chosen.used(),
             seed: self.options.seed,
-            dry_run: self.dry_run,
+            dry_run: self.is_trial,
             ..answers.counts.clone()
         })
     }
@@ -125,7 +125,7 @@ impl Run {
                     Decided::Gone => answers.tell(task.index, gone(&task.pod)).await,
                 }
             }
-            if self.dry_run {
+            if self.is_trial {
                 for (task, there) in placed {
                     answers.tell(task.index, self.told(&task.pod, &there)).await;
                 }
@@ -161,7 +161,7 @@ impl Run {
             let told = match carried {
                 Carried::Out(at) => {
                     *revision = at.max(*revision);
-                    self.count_victims(&there);
+                    count_victims(&there);
                     self.told(&pod, &there)
                 }
                 Carried::AlreadyOn(node) => already_bound(&pod.namespace, &pod.name, &node),
@@ -195,7 +195,7 @@ impl Run {
             if !fits {
                 return Ok((batch, self.hold_back(decided, answers).await, revision));
             }
-            if self.dry_run {
+            if self.is_trial {
                 self.tell_all(decided, answers).await;
                 return Ok((batch, Vec::new(), revision));
             }
@@ -249,8 +249,8 @@ impl Run {
             let pod = &task.pod;
             let told = match decided {
                 Decided::Placed(there) => {
-                    if !self.dry_run {
-                        self.count_victims(&there);
+                    if !self.is_trial {
+                        count_victims(&there);
                     }
                     self.told(pod, &there)
                 }
@@ -307,7 +307,7 @@ impl Run {
 
     fn told(&self, pod: &Pod, there: &Placed) -> ScheduledPod {
         let result = match self.assume {
-            _ if self.dry_run => ScheduleResult::WouldBind,
+            _ if self.is_trial => ScheduleResult::WouldBind,
             Some(_) => ScheduleResult::Assumed,
             None => ScheduleResult::Bound,
         };
@@ -325,16 +325,16 @@ impl Run {
         }
     }
 
-    fn count_victims(&self, there: &Placed) {
-        if !there.victims.is_empty() {
-            counter!(telemetry::PREEMPTION_ATTEMPTS).increment(1);
-            histogram!(telemetry::PREEMPTION_VICTIMS).record(there.victims.len() as f64);
-        }
-    }
-
     fn count_error(&self) {
         let profile = self.chosen.used().name;
         counter!(telemetry::SCHEDULE_ATTEMPTS, "result" => "error", "profile" => profile).increment(1);
+    }
+}
+
+fn count_victims(there: &Placed) {
+    if !there.victims.is_empty() {
+        counter!(telemetry::PREEMPTION_ATTEMPTS).increment(1);
+        histogram!(telemetry::PREEMPTION_VICTIMS).record(there.victims.len() as f64);
     }
 }
 

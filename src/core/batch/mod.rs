@@ -71,9 +71,13 @@ struct Class {
     board: Board,
     /// How much of the batch's `changed` the board has seen.
     seen: usize,
-    /// Why preemption did not help either, once that was tried since the last change.
-    in_vain: Option<Option<String>>,
+    /// That preemption was tried since the last change.
+    in_vain: Option<InVain>,
 }
+
+/// Preemption did not help either; what 1.34 adds to its sentence then.
+#[derive(Clone)]
+struct InVain(Option<String>);
 
 /// What became of one pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -199,12 +203,11 @@ impl<P: Borrow<Profile>> Batch<P> {
         let class = self.class_of(pod);
         let scratch;
         let profile = self.profile.borrow();
-        let board = match class {
-            Some(class) => &self.classes[class].board,
-            None => {
-                scratch = Board::new(profile, pod, &self.working);
-                &scratch
-            }
+        let board = if let Some(class) = class {
+            &self.classes[class].board
+        } else {
+            scratch = Board::new(profile, pod, &self.working);
+            &scratch
         };
         if let Some(best) = board.best(profile, pod, &self.names, self.options.seed) {
             let placed = Placed {
@@ -223,7 +226,7 @@ impl<P: Borrow<Profile>> Batch<P> {
         }
         let in_vain = class.and_then(|class| self.classes[class].in_vain.clone());
         let note = match in_vain {
-            Some(note) => note,
+            Some(InVain(note)) => note,
             None => match self.preempt(pod) {
                 Ok(placed) => {
                     self.put(pod, &placed);
@@ -231,7 +234,7 @@ impl<P: Borrow<Profile>> Batch<P> {
                 }
                 Err(note) => {
                     if let Some(class) = class {
-                        self.classes[class].in_vain = Some(note.clone());
+                        self.classes[class].in_vain = Some(InVain(note.clone()));
                     }
                     note
                 }

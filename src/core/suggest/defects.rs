@@ -2,7 +2,9 @@
 
 use super::Change;
 use crate::core::{
-    model::{Effect, Labels, Name, Node, NodeSelector, Operator, Pod, Resources, WhenUnsatisfiable, resources},
+    model::{
+        Effect, HostPort, Labels, Name, Node, NodeSelector, Operator, Pod, Resources, WhenUnsatisfiable, resources,
+    },
     snapshot::NodeInfo,
 };
 
@@ -12,8 +14,7 @@ pub(super) fn ways(pod: &Pod, node: &NodeInfo) -> Option<Vec<Vec<Change>>> {
     if !pod.node_name.is_empty() && pod.node_name != *node.name() {
         changes.push(Change::DropNodeName);
     }
-    let taken =
-        |port: &&_| node.used_ports.iter().any(|used| crate::core::model::HostPort::conflicts_with(*port, used));
+    let taken = |port: &&HostPort| node.used_ports.iter().any(|used| port.conflicts_with(used));
     changes.extend(pod.host_ports.iter().filter(taken).cloned().map(Change::DropHostPort));
     if node.node.unschedulable {
         changes.push(Change::Uncordon(node.name().clone()));

@@ -57,7 +57,9 @@ impl Suggestion {
 
 fn apply(changes: &[Change], pod: &Pod, snapshot: &Snapshot) -> (Pod, Snapshot) {
     let (mut pod, mut snapshot) = (pod.clone(), snapshot.clone());
-    changes.iter().for_each(|change| change.apply(&mut pod, &mut snapshot));
+    for change in changes {
+        change.apply(&mut pod, &mut snapshot);
+    }
     (pod, snapshot)
 }
 
@@ -103,15 +105,12 @@ fn nearest(pod: &Pod, snapshot: &Snapshot) -> Vec<(i64, Name, Vec<Vec<Change>>)>
     let mut kinds_seen: Vec<(Vec<_>, usize)> = Vec::new();
     all.retain(|(_, _, ways)| {
         let kinds: Vec<_> = ways.iter().flatten().map(std::mem::discriminant).collect();
-        match kinds_seen.iter_mut().find(|(seen, _)| *seen == kinds) {
-            Some((_, times)) => {
-                *times += 1;
-                *times <= NODES_ALIKE
-            }
-            None => {
-                kinds_seen.push((kinds, 1));
-                true
-            }
+        if let Some((_, times)) = kinds_seen.iter_mut().find(|(seen, _)| *seen == kinds) {
+            *times += 1;
+            *times <= NODES_ALIKE
+        } else {
+            kinds_seen.push((kinds, 1));
+            true
         }
     });
     all.truncate(NODES_TRIED);
