@@ -45,6 +45,7 @@ use tokio::sync::watch;
 
 mod decide;
 mod error;
+pub mod memory;
 mod postgres;
 mod rows;
 mod sqlite;

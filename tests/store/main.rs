@@ -1,4 +1,5 @@
-//! The store's contract, on every engine: one suite, each case run on a SQLite file, SQLite in memory and PostgreSQL.
+//! The store's contract, on every engine: one suite, each case run on a SQLite file, SQLite in memory, PostgreSQL
+//! and the fake that simulations run on.
 //! Run it with `scripts/test --test store`.
 
 #[path = "../support/database.rs"]
@@ -6,6 +7,7 @@ mod database;
 
 mod build;
 mod concurrency;
+mod differential;
 mod faults;
 mod judging;
 mod opening;
@@ -18,6 +20,7 @@ macro_rules! contract {
         contract!(@engine sqlite_file SqliteFile $($room: $($case)*;)*);
         contract!(@engine sqlite_memory SqliteMemory $($room: $($case)*;)*);
         contract!(@engine postgres Postgres $($room: $($case)*;)*);
+        contract!(@engine fake Memory $($room: $($case)*;)*);
     };
     (@engine $name:ident $engine:ident $($room:ident: $($case:ident)*;)*) => {
         mod $name {

@@ -3,6 +3,7 @@
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
+use podberth::store::memory::{Memory, Numbering};
 use podberth::store::{self, Options, Store};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
@@ -12,6 +13,8 @@ pub(crate) enum Engine {
     SqliteFile,
     SqliteMemory,
     Postgres,
+    /// The fake, which any number of processes share as they do PostgreSQL.
+    Memory,
 }
 
 /// An empty database of one test's own.
@@ -19,11 +22,15 @@ pub(crate) enum Engine {
 pub(crate) struct Database {
     pub(crate) url: String,
     directory: Option<Arc<tempfile::TempDir>>,
+    memory: Option<Arc<Memory>>,
 }
 
 impl Database {
     /// Opens it, not migrated.
     pub(crate) async fn open(&self) -> Arc<dyn Store> {
+        if let Some(memory) = &self.memory {
+            return Arc::new(memory.handle());
+        }
         store::open(&self.url, &Options::default()).await.expect("the database opens")
     }
 
@@ -34,18 +41,27 @@ impl Database {
         store
     }
 
+    /// Whether several stores can be open on it at once.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.memory.is_some() || self.url.starts_with("postgres")
+    }
+
     async fn create(engine: Engine) -> Self {
         match engine {
             Engine::SqliteFile => {
                 let directory = tempfile::tempdir().expect("a temporary directory");
                 let url = format!("sqlite:{}", directory.path().join("test.db").display());
-                Self { url, directory: Some(Arc::new(directory)) }
+                Self { url, directory: Some(Arc::new(directory)), memory: None }
             }
-            Engine::SqliteMemory => Self { url: "sqlite::memory:".into(), directory: None },
+            Engine::SqliteMemory => Self { url: "sqlite::memory:".into(), directory: None, memory: None },
             Engine::Postgres => {
                 let name = format!("test_{}", uuid::Uuid::new_v4().simple());
                 admin(&format!("CREATE DATABASE {name}")).await;
-                Self { url: postgres_url(&name), directory: None }
+                Self { url: postgres_url(&name), directory: None, memory: None }
+            }
+            Engine::Memory => {
+                let memory = Some(Arc::new(Memory::new(Numbering::Counter)));
+                Self { url: String::new(), directory: None, memory }
             }
         }
     }

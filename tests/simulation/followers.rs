@@ -1,0 +1,77 @@
+//! Those who follow: one looks at the views of a replica, one reads the feed itself, page by page.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use imbl::OrdMap;
+use podberth::cluster::Clusters;
+use podberth::store::{Key, Record, Store, StoreError};
+use tokio::time::sleep;
+
+use crate::history::{History, Rule};
+use crate::world::CLUSTERS;
+
+/// Looks at every view that a replica publishes, or as many as it can.
+pub(crate) async fn view(clusters: Clusters, cluster: usize, who: String, history: Arc<History>) {
+    let mut cursor = history.window(cluster);
+    loop {
+        if let Ok(live) = clusters.get(CLUSTERS[cluster]).await {
+            let view = live.view();
+            history.saw(&mut cursor, &who, &view.snapshot);
+            live.reached(view.snapshot.revision + 1, Duration::from_millis(300)).await;
+        }
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// Reads the feed in pages of random length and keeps the state.
+pub(crate) async fn tail(store: Arc<dyn Store>, cluster: usize, seed: u64, history: Arc<History>) {
+    let mut chance = fastrand::Rng::with_seed(seed);
+    let mut state: OrdMap<Key, Record> = OrdMap::new();
+    let (mut read, mut complete, mut epoch) = (0, 0, None);
+    loop {
+        let limit = if chance.u32(0..4) == 0 { usize::MAX } else { chance.usize(1..8) };
+        let page = match store.changes(CLUSTERS[cluster], read, complete, limit).await {
+            Ok(page) => page,
+            Err(StoreError::Compacted { .. }) => {
+                (state, read, complete) = (OrdMap::new(), 0, 0);
+                continue;
+            }
+            Err(_) => {
+                sleep(Duration::from_millis(200)).await;
+                continue;
+            }
+        };
+        if epoch.is_some_and(|epoch| epoch != page.head.epoch) {
+            (state, read, complete) = (OrdMap::new(), 0, 0);
+            epoch = Some(page.head.epoch);
+            history.count("tail: history was lost");
+            continue;
+        }
+        epoch = Some(page.head.epoch);
+        if page.head.revision < read {
+            let what = format!("a follower at {read} was told of a head at {:?}", page.head);
+            return history.wrong(Rule::Feed, what);
+        }
+        for record in &page.records {
+            if record.deleted {
+                state.remove(&record.key);
+                continue;
+            }
+            let mut record = record.clone();
+            if record.body_is_known(complete) {
+                let Some(held) = state.get(&record.key) else {
+                    return history.wrong(Rule::Feed, format!("the body of {record:?} was left out"));
+                };
+                record.body = held.body.clone();
+            }
+            state.insert(record.key.clone(), record);
+        }
+        history.followed(cluster, read, &page, &state);
+        read = page.records.last().map_or(read, |record| record.revision);
+        if page.complete {
+            (read, complete) = (page.head.revision, page.head.revision);
+            sleep(Duration::from_millis(chance.u64(1..400))).await;
+        }
+    }
+}
