@@ -61,6 +61,8 @@ const FAST: &[f64] = &[
     0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
     0.5, 1.0, 2.5, 5.0, 10.0,
 ];
+/// Seconds, from a lost connection to an hour.
+const OUTAGES: &[f64] = &[0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0];
 /// Nodes, pods or batch entries.
 const COUNTS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10_000.0];
 
@@ -90,6 +92,23 @@ metrics! {
     NODE_REJECTIONS = "node_rejections_total", Kind::Counter, "Nodes refused, by plugin and reason code.";
     SNAPSHOT_AGE = "snapshot_age_seconds", Kind::Gauge,
         "Time since the snapshot was last known to hold everything that the database has.";
+    FEED_LAG = "feed_lag_revisions", Kind::Gauge,
+        "Revisions by which the snapshot was behind the database when the change feed was last read, by cluster.";
+    FEED_DURATION = "feed_read_duration_seconds", Kind::Histogram(FAST),
+        "Time from the beginning of a reading of the change feed that brought news to the published snapshot.";
+    COMMIT_DURATION = "commit_duration_seconds", Kind::Histogram(FAST),
+        "Time from a change's entry into the queue to its answer, by result (written, failed).";
+    COMMITS_WAITING = "commits_waiting", Kind::Gauge, "Changes that wait to be written, by cluster and lane (binds, others).";
+    COMMITS_REJECTED = "commits_rejected_total", Kind::Counter, "Changes turned away because too many waited.";
+    BATCH_DURATION = "batch_duration_seconds", Kind::Histogram(FAST), "Time for the transaction of a batch of changes.";
+    BATCH_ROWS = "batch_rows", Kind::Histogram(COUNTS), "Objects that a batch was to write.";
+    BATCH_CALLS = "batch_calls", Kind::Histogram(COUNTS), "Callers that shared a batch.";
+    BATCHES_RETRIED = "batches_retried_total", Kind::Counter,
+        "Batches tried again because the snapshot was too far behind to be judged by.";
+    WRITES_REFUSED = "writes_refused_total", Kind::Counter, "Objects not written, by reason.";
+    CLUSTERS_AWAY = "clusters_away", Kind::Gauge, "Clusters of whose database this process has no answer.";
+    OUTAGE_DURATION = "database_outage_duration_seconds", Kind::Histogram(OUTAGES),
+        "How long the database did not answer, once it does again; one for each cluster.";
     POLICY_REVISION = "policy_revision_info", Kind::Gauge, "1; the labels are a policy of the default cluster and its revision in force.";
     DB_POOL_CONNECTIONS = "db_pool_connections", Kind::Gauge, "Database connections, by state (idle, used).";
     BUILD_INFO = "build_info", Kind::Gauge, "1; version and commit are in the labels.";

@@ -1,6 +1,6 @@
 //! What a decision stands on: one view of one cluster, taken at the door and never refreshed half-way, and a profile.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -11,11 +11,8 @@ use super::{
     state::AppState,
 };
 use crate::{
-    cluster::{ActivePolicy, View},
-    core::{
-        policy::{Policy, Profile},
-        rule::Release,
-    },
+    cluster::{ActivePolicy, BUILT_IN, View},
+    core::{policy::Profile, rule::Release},
     wire::{explanation::PolicyUsed, policy::revision},
 };
 
@@ -27,10 +24,6 @@ pub struct PolicyQuery {
     #[param(required = false, value_type = String, nullable = false)]
     pub policy: Option<String>,
 }
-
-/// The policy of a cluster that has none: kube-scheduler 1.22's default predicates and priorities.
-pub static BUILT_IN: LazyLock<Profile> =
-    LazyLock::new(|| Policy::default().compile().unwrap_or_else(|_| Profile::empty(Release::V1_22)));
 
 /// Where the profile comes from.
 #[derive(Clone, Debug)]
@@ -45,7 +38,7 @@ pub enum Chosen {
 
 impl Chosen {
     /// The profile to decide with.
-    pub fn profile(&self) -> &Profile {
+    pub fn profile(&self) -> &Arc<Profile> {
         match self {
             Self::BuiltIn => &BUILT_IN,
             Self::Stored(_, policy) => &policy.profile,

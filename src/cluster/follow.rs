@@ -1,73 +1,43 @@
-//! The follower: from the change feed to published views.
+//! The feed's reader: from the store's changes to a working view.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use arc_swap::ArcSwap;
-use tokio::{sync::watch, time::Instant};
+use metrics::gauge;
 
-use super::{Cluster, Progress, View};
-use crate::store::{Store, StoreError};
+use super::View;
+use crate::{
+    store::{Head, Store, StoreError},
+    telemetry,
+};
 
 /// Records read at a time.
 const PAGE: usize = 5_000;
 
-/// Loads a cluster and follows it until the returned value is dropped.
-pub(super) async fn start(store: Arc<dyn Store>, name: &str, poll: Duration) -> Result<Cluster, StoreError> {
-    // Subscribed before the first read, so that no change between the two goes unnoticed.
-    let mut hint = store.hint();
-    let mut reader =
-        Reader { store, name: name.to_owned(), working: View::default(), read: 0, complete: 0, epoch: None };
-    reader.catch_up().await?;
-    let view = Arc::new(ArcSwap::from_pointee(reader.working.clone()));
-    let (sender, progress) = watch::channel(reader.progress());
-
-    let published = view.clone();
-    let follower = tokio::spawn(async move {
-        let mut away = false;
-        loop {
-            // The store's hint is only that: the poll finds what a lost one would have told.
-            let hinted = tokio::time::timeout(poll, hint.changed()).await;
-            if matches!(hinted, Ok(Err(_))) {
-                return; // The store is closed.
-            }
-            match reader.catch_up().await {
-                Ok(changed) => {
-                    if changed {
-                        published.store(Arc::new(reader.working.clone()));
-                    }
-                    sender.send_replace(reader.progress());
-                    away = false;
-                }
-                Err(error) => {
-                    if !away {
-                        tracing::warn!(cluster = reader.name, %error, "cannot read the change feed; deciding on from the last snapshot");
-                    }
-                    away = true;
-                    tokio::time::sleep(poll).await;
-                }
-            }
-        }
-    })
-    .abort_handle();
-    Ok(Cluster { view, progress, follower })
-}
-
 /// Reads the feed of one cluster into a working copy.
-struct Reader {
-    store: Arc<dyn Store>,
-    name: String,
-    working: View,
+pub(super) struct Reader {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) name: String,
+    pub(super) working: View,
     /// Everything up to this revision is in the working copy.
     read: u64,
     /// The last revision of which the working copy was the exact state.
-    complete: u64,
-    epoch: Option<u64>,
+    pub(super) complete: u64,
+    pub(super) epoch: Option<u64>,
 }
 
 impl Reader {
-    /// Reads up to the store's head; whether anything changed.
-    async fn catch_up(&mut self) -> Result<bool, StoreError> {
-        let mut changed = false;
+    /// Has read nothing yet.
+    pub(super) fn new(store: Arc<dyn Store>, name: &str) -> Self {
+        Self { store, name: name.to_owned(), working: View::default(), read: 0, complete: 0, epoch: None }
+    }
+
+    /// Whether the working copy is the exact state of [`Self::complete`].
+    pub(super) fn is_exact(&self) -> bool {
+        self.epoch.is_some() && self.read == self.complete
+    }
+
+    /// Reads up to the store's head.
+    pub(super) async fn catch_up(&mut self) -> Result<(), StoreError> {
         loop {
             let page = match self.store.changes(&self.name, self.read, self.complete, PAGE).await {
                 Err(StoreError::Compacted { .. }) => {
@@ -79,11 +49,11 @@ impl Reader {
             if page.head.revision < self.read || self.epoch.is_some_and(|epoch| epoch != page.head.epoch) {
                 self.reset("history was lost");
                 self.epoch = Some(page.head.epoch);
-                changed = true;
                 continue;
             }
             self.epoch = Some(page.head.epoch);
-            changed |= !page.records.is_empty();
+            gauge!(telemetry::FEED_LAG, "cluster" => self.name.clone())
+                .set(page.head.revision.saturating_sub(self.complete) as f64);
             for record in &page.records {
                 self.read = record.revision;
                 self.working.apply(record, self.complete);
@@ -91,22 +61,26 @@ impl Reader {
             if page.complete {
                 self.read = page.head.revision;
                 self.complete = self.read;
-                changed |= self.working.snapshot.revision != self.read;
                 self.working.snapshot.revision = self.read;
-                return Ok(changed);
+                return Ok(());
             }
         }
     }
 
+    /// Takes over a view that is exactly the state of `head`: what a commit left.
+    pub(super) fn advance(&mut self, view: View, head: Head) {
+        self.working = view;
+        self.working.snapshot.revision = head.revision;
+        self.read = head.revision;
+        self.complete = head.revision;
+        self.epoch = Some(head.epoch);
+    }
+
     /// Starts anew: what was read before is void.
-    fn reset(&mut self, why: &'static str) {
+    pub(super) fn reset(&mut self, why: &'static str) {
         tracing::info!(cluster = self.name, why, "reading the whole cluster again");
         self.working = View::default();
         self.read = 0;
         self.complete = 0;
-    }
-
-    fn progress(&self) -> Progress {
-        Progress { revision: self.read, synced: Instant::now() }
     }
 }

@@ -1,37 +1,58 @@
-//! The live cache: takes the store's change feed in, gives snapshots out.
+//! The live cache: takes the store's change feed in, gives snapshots out, and commits what was decided on them.
 //!
-//! Each cluster that is asked about has one follower task. It reads the feed from the last revision it has seen, applies
+//! Each cluster that is asked about has one keeper task. It reads the feed from the last revision it has seen, applies
 //! what changed to its working copy and publishes a new [`View`], atomically, once it has reached the store's head.
 //! Readers load the newest view without a lock and keep it as long as their request lasts.
 //!
-//! The feed is the only way in: a write of this very process comes back through it like any other, so what a replica
-//! decides on never depends on who wrote.
+//! Writes go through the keeper as well ([`Clusters::commit`]): it takes what is queued as one transaction, binds first,
+//! and judges each bind at the commit by the whole filter on the state that it is written to, the earlier binds of the
+//! batch included. Callers are answered when their write is durable and published here.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use arc_swap::ArcSwap;
-use tokio::{sync::watch, task::AbortHandle, time::Instant};
+use jiff::Timestamp;
+use tokio::{
+    sync::{oneshot, watch},
+    task::AbortHandle,
+    time::Instant,
+};
 
-use crate::store::{Store, StoreError};
+use self::queue::{Queue, Waiting};
+use crate::{
+    core::policy::Profile,
+    store::{Atomicity, Call, Change, Commit, ListQuery, Outcome, Precondition, Store, StoreError, Write},
+    wire::reservation::{self, Stored},
+};
 
+mod draft;
+mod error;
 mod follow;
+mod keeper;
+mod queue;
+mod reserved;
 mod view;
 
-pub use view::{ActivePolicy, View};
+pub use error::CommitError;
+pub use view::{ActivePolicy, BUILT_IN, View};
 
 /// The cluster that paths without a prefix mean.
 pub const DEFAULT_CLUSTER: &str = "default";
+
+/// How many calls may wait to be written to a cluster, unless told.
+const MOST_WAITING: usize = 4_096;
 
 /// All live clusters of one store. Clones are the same.
 #[derive(Clone, Debug)]
 pub struct Clusters {
     store: Arc<dyn Store>,
     poll: Duration,
-    live: Arc<Mutex<HashMap<String, Arc<Cluster>>>>,
+    most_waiting: usize,
+    live: Arc<Mutex<BTreeMap<String, Arc<Cluster>>>>,
 }
 
 /// One cluster, kept up to date.
@@ -39,10 +60,11 @@ pub struct Clusters {
 pub struct Cluster {
     view: Arc<ArcSwap<View>>,
     progress: watch::Receiver<Progress>,
-    follower: AbortHandle,
+    queue: Arc<Queue>,
+    keeper: AbortHandle,
 }
 
-/// How far a follower has come.
+/// How far a keeper has come.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
     /// The revision of the newest view.
@@ -52,26 +74,80 @@ pub struct Progress {
 }
 
 impl Clusters {
-    /// No cluster is followed until it is asked for. `poll` is how often the feed is read when nothing hints at a change.
+    /// No cluster is kept until it is asked for. `poll` is how often the feed is read when nothing hints at a change.
     pub fn new(store: Arc<dyn Store>, poll: Duration) -> Self {
-        Self { store, poll, live: Arc::default() }
+        Self { store, poll, most_waiting: MOST_WAITING, live: Arc::default() }
+    }
+
+    /// The same with at most so many calls waiting to be written to each cluster.
+    #[must_use]
+    pub fn with_most_waiting(self, most_waiting: usize) -> Self {
+        Self { most_waiting, ..self }
+    }
+
+    /// The database.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
     }
 
     /// The live cluster of this name, caught up with the store when it is first asked for. A cluster that the store does
-    /// not know has nothing in it and is not followed until something is written to it.
+    /// not know has nothing in it and is not kept until something is written to it.
     pub async fn get(&self, name: &str) -> Result<Arc<Cluster>, StoreError> {
-        if let Some(cluster) = self.lock().get(name) {
-            return Ok(cluster.clone());
+        if let Some(cluster) = self.followed(name) {
+            return Ok(cluster);
         }
         if self.store.head(name).await?.revision == 0 && name != DEFAULT_CLUSTER {
             return Ok(Arc::new(Cluster::empty()));
         }
-        let started = Arc::new(follow::start(self.store.clone(), name, self.poll).await?);
-        // Two first questions at once both load; one of the two is kept, the other's follower ends with it.
-        Ok(self.lock().entry(name.to_owned()).or_insert(started).clone())
+        self.keep(name).await
     }
 
-    /// The clusters that are followed.
+    /// Writes a call, together with others that wait at the time. Resolves when it is durable and this replica's view
+    /// shows it; a cluster that is not there comes to be. Binds are judged by `judged_by` or, where that is `None`, by
+    /// the policy in force at the commit. When the future is dropped, the call may or may not be written.
+    ///
+    /// # Errors
+    /// [`CommitError`]. A refused write is none: its [`Outcome`] tells.
+    pub async fn commit(
+        &self,
+        cluster: &str,
+        call: Call,
+        judged_by: Option<Arc<Profile>>,
+    ) -> Result<Commit, CommitError> {
+        let kept = match self.followed(cluster) {
+            Some(kept) => kept,
+            None => self.keep(cluster).await?,
+        };
+        let commit = kept.commit(call, judged_by).await?;
+        if commit.revision == 0 && cluster != DEFAULT_CLUSTER {
+            // Nothing came to be.
+            self.lock().remove(cluster);
+        }
+        Ok(commit)
+    }
+
+    /// Deletes the reservations, of all clusters, whose time was over at `now`; how many there were. One replica at a
+    /// time is enough.
+    pub async fn expire(&self, now: Timestamp) -> Result<usize, CommitError> {
+        let mut expired = 0;
+        for cluster in self.store.clusters().await? {
+            let reservations = self.store.list(&cluster, &ListQuery::all(reservation::KIND)).await?.items;
+            let lapsed = reservations.into_iter().filter(|r| Stored::parse(&r.body).map_or(true, |s| s.has_lapsed(now)));
+            let delete = |record: crate::store::Record| Write {
+                precondition: Precondition::revision(record.revision),
+                key: record.key,
+                change: Change::Delete,
+            };
+            let writes: Vec<Write> = lapsed.map(delete).collect();
+            if !writes.is_empty() {
+                let commit = self.commit(&cluster, Call { writes, atomicity: Atomicity::Each }, None).await?;
+                expired += commit.outcomes.iter().filter(|o| matches!(o, Outcome::Deleted { .. })).count();
+            }
+        }
+        Ok(expired)
+    }
+
+    /// The clusters that are kept, by name.
     pub fn live(&self) -> Vec<Arc<Cluster>> {
         self.lock().values().cloned().collect()
     }
@@ -81,12 +157,18 @@ impl Clusters {
         self.live().iter().map(|c| c.progress().synced.elapsed()).max().unwrap_or_default()
     }
 
-    /// The live cluster of this name, if it was asked for before.
+    /// The live cluster of this name, if it is kept.
     pub fn followed(&self, name: &str) -> Option<Arc<Cluster>> {
         self.lock().get(name).cloned()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Cluster>>> {
+    async fn keep(&self, name: &str) -> Result<Arc<Cluster>, StoreError> {
+        let started = Arc::new(keeper::start(self.store.clone(), name, self.poll, self.most_waiting).await?);
+        // Two first questions at once both load; one of the two is kept, the other's keeper ends with it.
+        Ok(self.lock().entry(name.to_owned()).or_insert(started).clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Cluster>>> {
         // The map is whole after any panic: each change of it is one call.
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -95,7 +177,8 @@ impl Clusters {
 impl Cluster {
     fn empty() -> Self {
         let (_, progress) = watch::channel(Progress { revision: 0, synced: Instant::now() });
-        Self { view: Arc::default(), progress, follower: tokio::spawn(async {}).abort_handle() }
+        let keeper = tokio::spawn(async {}).abort_handle();
+        Self { view: Arc::default(), progress, queue: Arc::new(Queue::new(0)), keeper }
     }
 
     /// The newest view. A request takes one at the door and uses it to its end.
@@ -103,23 +186,33 @@ impl Cluster {
         self.view.load_full()
     }
 
-    /// How far the follower has come.
+    /// How far the keeper has come.
     pub fn progress(&self) -> Progress {
         *self.progress.borrow()
     }
 
-    /// Waits until the view has reached a revision: a writer that then decides reads its own write. `false` when
-    /// `within` has passed before.
+    /// Waits until the view has reached a revision, reading the feed at once if need be. `false` when `within` has
+    /// passed before.
     pub async fn reached(&self, revision: u64, within: Duration) -> bool {
+        if self.progress().revision >= revision {
+            return true;
+        }
+        self.queue.nudge();
         let mut progress = self.progress.clone();
         let reached = progress.wait_for(|p| p.revision >= revision);
         matches!(tokio::time::timeout(within, reached).await, Ok(Ok(_)))
+    }
+
+    async fn commit(&self, call: Call, judged_by: Option<Arc<Profile>>) -> Result<Commit, CommitError> {
+        let (reply, answer) = oneshot::channel();
+        self.queue.push(Waiting { call, judged_by, reply, since: Instant::now() })?;
+        answer.await.unwrap_or_else(|_| Err(StoreError::OutcomeUnknown("the cluster's keeper ended".into()).into()))
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        self.follower.abort();
+        self.keeper.abort();
     }
 }
 

@@ -1,13 +1,16 @@
 //! What is published: a snapshot and the policies to decide with, of one revision.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use imbl::OrdMap;
 
+use super::reserved::Reserved;
 use crate::{
     core::{
-        model::Name,
-        policy::Profile,
+        cycle::{self, Cycle},
+        model::{Name, Pod},
+        policy::{Policy, Profile},
+        rule::Release,
         snapshot::{Kind, Object, Snapshot},
     },
     store::Record,
@@ -17,15 +20,21 @@ use crate::{
             Document,
             revision::{self, Revision},
         },
+        reservation,
     },
 };
+
+/// The policy of a cluster that has none: kube-scheduler 1.22's default predicates and priorities.
+pub static BUILT_IN: LazyLock<Arc<Profile>> =
+    LazyLock::new(|| Arc::new(Policy::default().compile().unwrap_or_else(|_| Profile::empty(Release::V1_22))));
 
 /// One cluster at one revision. Cloning it costs a few reference counts.
 #[derive(Clone, Debug, Default)]
 pub struct View {
-    /// The cluster.
+    /// The cluster, reserved nodes counted as taken.
     pub snapshot: Snapshot,
     policies: OrdMap<Name, Arc<ActivePolicy>>,
+    reserved: Reserved,
 }
 
 /// A policy in force, compiled.
@@ -36,7 +45,7 @@ pub struct ActivePolicy {
     /// What the text says.
     pub document: Document,
     /// What it compiles to.
-    pub profile: Profile,
+    pub profile: Arc<Profile>,
 }
 
 impl View {
@@ -48,6 +57,42 @@ impl View {
     /// All policies in force, by name.
     pub fn policies(&self) -> impl Iterator<Item = (&Name, &Arc<ActivePolicy>)> {
         self.policies.iter()
+    }
+
+    /// The profile of the default policy in force, or the built-in one.
+    pub fn profile(&self) -> &Arc<Profile> {
+        self.policy(revision::DEFAULT).map_or(&BUILT_IN, |policy| &policy.profile)
+    }
+
+    /// Whether a pod may be bound to a node now: all predicates of the profile are asked, the pod itself left out of the
+    /// account should a node be reserved for it.
+    ///
+    /// # Errors
+    /// Why not, in one line for whoever asked.
+    pub fn may_bind(&self, namespace: &str, name: &str, node: &str, profile: &Profile) -> Result<(), String> {
+        let Some(pod) = self.reserved.told(&self.snapshot, namespace, name) else {
+            return Err(format!("pod {name} cannot be read"));
+        };
+        if pod.is_assigned() {
+            return Err(format!("pod {name} is already assigned to node {:?}", &*pod.node_name));
+        }
+        if pod.terminating {
+            return Err(format!("pod {name} is being deleted, cannot be assigned to a host"));
+        }
+        if pod.terminal {
+            return Err(format!("pod {name} has run to its end, cannot be assigned to a host"));
+        }
+        if let Some(gate) = pod.scheduling_gates.first() {
+            return Err(format!("pod {name} has the scheduling gate {gate}, cannot be assigned to a host"));
+        }
+        let scene = cycle::scene(profile.release, pod, &self.snapshot);
+        let Some(target) = scene.node(node) else { return Err(format!("node {node} is not known")) };
+        match Cycle::prepare(profile, pod, &scene).first_failure(target) {
+            None => Ok(()),
+            Some(failure) => {
+                Err(format!("pod {name} does not fit on node {node}: {}", failure.verdict.reasons().join(", ")))
+            }
+        }
     }
 
     /// Takes in one record of the change feed; `complete` is the last revision of which this was the exact state.
@@ -63,6 +108,10 @@ impl View {
             }
             return;
         }
+        if &*record.key.kind == reservation::KIND {
+            self.reserved.apply(record, complete, &mut self.snapshot);
+            return;
+        }
         let Some(kind) = kinds::by_key(&record.key.kind) else {
             return; // A kind that decisions do not read.
         };
@@ -71,11 +120,16 @@ impl View {
             return;
         }
         let object = if record.deleted { None } else { read(kind, record) };
-        if let Some(object) = object {
-            self.snapshot.apply(object);
-        } else {
-            let (namespace, name) = (Name::from(&*record.key.namespace), Name::from(&*record.key.name));
-            self.snapshot.delete(kind.core, &namespace, &name);
+        match object {
+            Some(Object::Pod(pod)) => self.reserved.apply_pod(*pod, &mut self.snapshot),
+            Some(object) => self.snapshot.apply(object),
+            None => {
+                let (namespace, name) = (Name::from(&*record.key.namespace), Name::from(&*record.key.name));
+                self.snapshot.delete(kind.core, &namespace, &name);
+                if kind.core == Kind::Pod {
+                    self.reserved.forget_pod(&namespace, &name);
+                }
+            }
         }
     }
 }
@@ -84,12 +138,12 @@ impl View {
 impl View {
     /// Puts a pod where the record says, for a bind writes the column and not the body.
     fn rebind(&mut self, record: &Record) {
-        let stored = self.snapshot.pod(&record.key.namespace, &record.key.name);
-        if let Some(pod) = stored.filter(|_| kinds::by_key(&record.key.kind).is_some_and(|kind| kind.core == Kind::Pod))
-        {
-            let mut pod = (**pod).clone();
-            pod.node_name = record.node.as_deref().unwrap_or_default().into();
-            self.snapshot.apply(Object::Pod(Box::new(pod)));
+        if kinds::by_key(&record.key.kind).is_none_or(|kind| kind.core != Kind::Pod) {
+            return;
+        }
+        if let Some(pod) = self.reserved.told(&self.snapshot, &record.key.namespace, &record.key.name) {
+            let pod = Pod { node_name: record.node.as_deref().unwrap_or_default().into(), ..(**pod).clone() };
+            self.reserved.apply_pod(pod, &mut self.snapshot);
         }
     }
 }
@@ -101,7 +155,7 @@ fn compile(record: &Record) -> Option<ActivePolicy> {
     }
     let revision: Result<Revision, String> = serde_json::from_slice(&record.body).map_err(|e| e.to_string());
     let compiled = revision.and_then(|revision| match revision.compile() {
-        Ok((document, profile)) => Ok(ActivePolicy { revision, document, profile }),
+        Ok((document, profile)) => Ok(ActivePolicy { revision, document, profile: Arc::new(profile) }),
         Err(faults) => Err(faults.to_string()),
     });
     compiled

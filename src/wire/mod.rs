@@ -13,6 +13,7 @@ pub mod fault;
 pub mod kinds;
 pub mod objects;
 pub mod policy;
+pub mod reservation;
 pub mod selector;
 pub mod status;
 pub mod table;

@@ -1,0 +1,118 @@
+//! The judge of a batch: the view as the batch would leave it.
+
+use std::sync::Arc;
+
+use super::View;
+use crate::{
+    core::policy::Profile,
+    store::{Head, Judge, Record},
+};
+
+/// What a bind is told when all that was known of the cluster is void.
+const HISTORY_LOST: &str = "the database has lost a part of its history, which is being read again: try again";
+
+/// A view that takes in what others wrote before the batch and what the batch writes, apart from the published one until
+/// the batch is committed.
+///
+/// Records are noted as they come and read only when a bind has to be judged over them or the batch is committed, so
+/// that a large import is not parsed while the cluster's counter is held.
+pub(super) struct Draft {
+    base: View,
+    known: u64,
+    epoch: Option<u64>,
+    /// By call: what its binds are judged by, unless by the policy in force.
+    profiles: Vec<Option<Arc<Profile>>>,
+    /// All of `noted` up to `read`, laid over the base.
+    view: View,
+    read: usize,
+    noted: Vec<Noted>,
+    /// The revision of which the view, once all is read, is the exact state.
+    exact: u64,
+    mark: Mark,
+    history_lost: bool,
+}
+
+/// A record, and the revision of whose exact state it changes: bodies up to that are known.
+struct Noted {
+    record: Record,
+    complete: u64,
+}
+
+/// Where to go back to.
+#[derive(Default)]
+struct Mark {
+    view: View,
+    read: usize,
+    noted: usize,
+    exact: u64,
+}
+
+impl Draft {
+    /// A judge whose view is exactly that of the cluster at `known`.
+    pub(super) fn new(base: View, known: u64, epoch: Option<u64>, profiles: Vec<Option<Arc<Profile>>>) -> Self {
+        let (view, mark) = (base.clone(), Mark::default());
+        Self { base, known, epoch, profiles, view, read: 0, noted: Vec::new(), exact: known, mark, history_lost: false }
+    }
+
+    /// Whether the cluster turned out to be another than the one that is known, so that the view is void.
+    pub(super) fn history_lost(&self) -> bool {
+        self.history_lost
+    }
+
+    /// Takes in the next of what was noted and not read yet; whether there was any.
+    pub(super) fn read_next(&mut self) -> bool {
+        let Some(Noted { record, complete }) = self.noted.get(self.read) else { return false };
+        self.view.apply(record, *complete);
+        self.read += 1;
+        true
+    }
+
+    /// The view as far as it was read.
+    pub(super) fn into_view(self) -> View {
+        self.view
+    }
+}
+
+impl Judge for Draft {
+    fn known(&self) -> u64 {
+        self.known
+    }
+
+    fn begin(&mut self, head: Head, missed: &[Record]) {
+        self.history_lost = self.epoch.is_some_and(|epoch| epoch != head.epoch);
+        self.view = self.base.clone();
+        self.read = 0;
+        // Of several changes of one object only the last is told: nothing in between is exact.
+        self.noted =
+            missed.iter().map(|record| Noted { record: record.clone(), complete: self.known }).collect();
+        self.exact = head.revision;
+    }
+
+    fn may_bind(&mut self, call: usize, record: &Record, node: &str) -> Result<(), String> {
+        if self.history_lost {
+            return Err(HISTORY_LOST.into());
+        }
+        while self.read_next() {}
+        let profile = self.profiles.get(call).and_then(Option::as_ref).unwrap_or_else(|| self.view.profile());
+        self.view.may_bind(&record.key.namespace, &record.key.name, node, profile)
+    }
+
+    fn note(&mut self, record: &Record) {
+        self.noted.push(Noted { record: record.clone(), complete: self.exact });
+        self.exact = record.revision;
+    }
+
+    fn mark(&mut self) {
+        self.mark =
+            Mark { view: self.view.clone(), read: self.read, noted: self.noted.len(), exact: self.exact };
+    }
+
+    fn roll_back(&mut self) {
+        self.noted.truncate(self.mark.noted);
+        self.exact = self.mark.exact;
+        if self.read > self.mark.read {
+            self.read = self.mark.read;
+            self.view = self.mark.view.clone();
+        }
+    }
+}

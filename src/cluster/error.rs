@@ -1,0 +1,17 @@
+//! Why a change could not be committed.
+
+use crate::store::StoreError;
+
+/// What stands against a commit besides its own preconditions, which are answered in the [`crate::store::Commit`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    /// As many changes wait to be written to this cluster as may. Nothing was written.
+    #[error("{waiting} changes wait to be written already")]
+    Overloaded {
+        /// How many.
+        waiting: usize,
+    },
+    /// The database's answer. While it is known to be away, nobody waits for it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,189 @@
+//! What waits to be written to one cluster: two lanes, bounded, taken in batches.
+
+use std::{
+    collections::VecDeque,
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use metrics::counter;
+use tokio::{
+    sync::{Notify, oneshot},
+    time::Instant,
+};
+
+use super::CommitError;
+use crate::{
+    core::policy::Profile,
+    store::{Call, Change, Commit, StoreError},
+    telemetry,
+};
+
+/// What a batch holds at most, unless a single call has more: its transaction holds the cluster's counter.
+const BATCH_ROWS: usize = 256;
+const BATCH_BYTES: usize = 1 << 20;
+
+/// What binds take of a batch at most while others wait, so that they go first and starve nobody.
+const BIND_ROWS: usize = BATCH_ROWS / 4 * 3;
+
+/// A call and who waits for its answer.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) call: Call,
+    /// By which its binds are judged; `None`: by the policy in force at the commit.
+    pub(super) judged_by: Option<Arc<Profile>>,
+    pub(super) reply: oneshot::Sender<Result<Commit, CommitError>>,
+    /// When it was queued.
+    pub(super) since: Instant,
+}
+
+impl Waiting {
+    fn rows(&self) -> usize {
+        self.call.writes.len()
+    }
+
+    fn bytes(&self) -> usize {
+        let body = |change: &Change| if let Change::Put { body, .. } = change { body.len() } else { 0 };
+        self.call.writes.iter().map(|write| body(&write.change)).sum()
+    }
+
+    fn binds(&self) -> bool {
+        self.call.writes.iter().any(|write| matches!(write.change, Change::Bind { .. }))
+    }
+}
+
+/// The calls that wait for one cluster's keeper.
+#[derive(Debug)]
+pub(super) struct Queue {
+    lanes: Mutex<Lanes>,
+    arrived: Notify,
+    most: usize,
+}
+
+#[derive(Debug, Default)]
+struct Lanes {
+    binds: VecDeque<Waiting>,
+    others: VecDeque<Waiting>,
+    /// A call too large to share a batch was taken last: it is the binds' turn.
+    large_was_last: bool,
+    /// Somebody wants the feed to be read.
+    nudged: bool,
+    /// What everybody is answered at once.
+    refusing: Option<StoreError>,
+}
+
+impl Queue {
+    /// An empty queue for at most so many calls.
+    pub(super) fn new(most: usize) -> Self {
+        Self { lanes: Mutex::default(), arrived: Notify::new(), most }
+    }
+
+    /// Queues a call.
+    ///
+    /// # Errors
+    /// [`CommitError::Overloaded`] when it is full, or what is answered to all at the moment.
+    pub(super) fn push(&self, waiting: Waiting) -> Result<(), CommitError> {
+        let mut lanes = self.lock();
+        if let Some(error) = &lanes.refusing {
+            return Err(error.clone().into());
+        }
+        let length = lanes.binds.len().saturating_add(lanes.others.len());
+        if length >= self.most {
+            counter!(telemetry::COMMITS_REJECTED).increment(1);
+            return Err(CommitError::Overloaded { waiting: length });
+        }
+        let lane = if waiting.binds() { &mut lanes.binds } else { &mut lanes.others };
+        lane.push_back(waiting);
+        drop(lanes);
+        self.arrived.notify_one();
+        Ok(())
+    }
+
+    /// The next batch, in the order in which it is to be written; empty when nothing waits. Calls whose caller is gone
+    /// are left out.
+    pub(super) fn take(&self) -> Vec<Waiting> {
+        let mut lanes = self.lock();
+        lanes.binds.retain(|waiting| !waiting.reply.is_closed());
+        lanes.others.retain(|waiting| !waiting.reply.is_closed());
+        let mut batch = Batch::default();
+        let large = lanes.others.front().is_some_and(|first| !Batch::default().has_room(first, BATCH_ROWS));
+        if large && (lanes.binds.is_empty() || !mem::replace(&mut lanes.large_was_last, true)) {
+            return lanes.others.pop_front().into_iter().collect();
+        }
+        lanes.large_was_last = false;
+        let first_share = if lanes.others.is_empty() || large { BATCH_ROWS } else { BIND_ROWS };
+        batch.fill(&mut lanes.binds, first_share);
+        batch.fill(&mut lanes.others, BATCH_ROWS);
+        batch.fill(&mut lanes.binds, BATCH_ROWS);
+        batch.calls
+    }
+
+    /// Resolves when something was queued or [`Self::nudge`] was called since the last time.
+    pub(super) async fn arrived(&self) {
+        self.arrived.notified().await;
+    }
+
+    /// Asks the keeper to read the feed now.
+    pub(super) fn nudge(&self) {
+        self.lock().nudged = true;
+        self.arrived.notify_one();
+    }
+
+    /// Whether somebody has asked for the feed to be read since the last time.
+    pub(super) fn was_nudged(&self) -> bool {
+        mem::take(&mut self.lock().nudged)
+    }
+
+    /// Answers this to all that wait and all that come, until [`Self::admit`].
+    pub(super) fn refuse(&self, error: &StoreError) {
+        let mut lanes = self.lock();
+        lanes.refusing = Some(error.clone());
+        let (binds, others) = (mem::take(&mut lanes.binds), mem::take(&mut lanes.others));
+        drop(lanes);
+        for waiting in binds.into_iter().chain(others) {
+            // Who does not wait any more needs no answer.
+            drop(waiting.reply.send(Err(error.clone().into())));
+        }
+    }
+
+    /// Takes calls again.
+    pub(super) fn admit(&self) {
+        self.lock().refusing = None;
+    }
+
+    /// How many wait: binds, others.
+    pub(super) fn lengths(&self) -> (usize, usize) {
+        let lanes = self.lock();
+        (lanes.binds.len(), lanes.others.len())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Lanes> {
+        // The lanes are whole after any panic: each change of them is one call.
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Default)]
+struct Batch {
+    calls: Vec<Waiting>,
+    rows: usize,
+    bytes: usize,
+}
+
+impl Batch {
+    fn has_room(&self, next: &Waiting, rows: usize) -> bool {
+        self.rows.saturating_add(next.rows()) <= rows && self.bytes.saturating_add(next.bytes()) <= BATCH_BYTES
+    }
+
+    /// Takes from a lane, in order, until the next call has no room in so many rows.
+    fn fill(&mut self, lane: &mut VecDeque<Waiting>, rows: usize) {
+        while let Some(next) = lane.front()
+            && (self.calls.is_empty() || self.has_room(next, rows))
+            && let Some(next) = lane.pop_front()
+        {
+            self.rows = self.rows.saturating_add(next.rows());
+            self.bytes = self.bytes.saturating_add(next.bytes());
+            self.calls.push(next);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Reservations laid over the pods that they are about.
+//!
+//! An assumed pod counts as running on its node until it is bound, deleted, or its reservation is; a nominated one names
+//! its node. What was told of the pod is kept beside, so that a reservation leaves nothing behind when it goes. Nothing
+//! here knows the time: who keeps the store tidy deletes reservations that have lapsed.
+
+use std::sync::Arc;
+
+use imbl::OrdMap;
+
+use crate::{
+    core::{
+        model::{Name, Pod},
+        snapshot::{Object, Snapshot},
+    },
+    store::Record,
+    wire::reservation::{ReservationKind, Stored},
+};
+
+/// A pod's namespace and name.
+type PodKey = (Name, Name);
+
+/// The reservations of one view.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Reserved {
+    held: OrdMap<PodKey, Arc<Held>>,
+    /// The pods that the snapshot shows otherwise, as they were told.
+    told: OrdMap<PodKey, Arc<Pod>>,
+}
+
+#[derive(Clone, Debug)]
+struct Held {
+    pod_uid: Name,
+    kind: ReservationKind,
+    /// Empty while it is not granted.
+    node: Name,
+}
+
+impl Held {
+    fn is_about(&self, pod: &Pod) -> bool {
+        let same = self.pod_uid.is_empty() || self.pod_uid == pod.uid;
+        same && !self.node.is_empty() && !pod.is_assigned() && !pod.terminal
+    }
+
+    fn laid_over(&self, mut pod: Pod) -> Pod {
+        match self.kind {
+            ReservationKind::Assumed => pod.node_name = self.node.clone(),
+            ReservationKind::Nominated => pod.nominated_node_name = self.node.clone(),
+        }
+        pod
+    }
+}
+
+impl Reserved {
+    /// A pod as it was told.
+    pub(super) fn told<'s>(&'s self, snapshot: &'s Snapshot, namespace: &str, name: &str) -> Option<&'s Arc<Pod>> {
+        self.told.get(&(namespace.into(), name.into())).or_else(|| snapshot.pod(namespace, name))
+    }
+
+    /// Takes in a pod as it is told.
+    pub(super) fn apply_pod(&mut self, pod: Pod, snapshot: &mut Snapshot) {
+        let key = (pod.namespace.clone(), pod.name.clone());
+        let pod = match self.held.get(&key).filter(|held| held.is_about(&pod)) {
+            Some(held) => {
+                self.told.insert(key, Arc::new(pod.clone()));
+                held.laid_over(pod)
+            }
+            None => {
+                self.told.remove(&key);
+                pod
+            }
+        };
+        snapshot.apply(Object::Pod(Box::new(pod)));
+    }
+
+    /// A pod is gone.
+    pub(super) fn forget_pod(&mut self, namespace: &Name, name: &Name) {
+        self.told.remove(&(namespace.clone(), name.clone()));
+    }
+
+    /// Takes in a reservation or its end; `complete` is the last revision of which the view was the exact state.
+    pub(super) fn apply(&mut self, record: &Record, complete: u64, snapshot: &mut Snapshot) {
+        let key: PodKey = (record.key.namespace.as_str().into(), record.key.name.as_str().into());
+        match self.read(&key, record, complete) {
+            Some(held) => drop(self.held.insert(key.clone(), Arc::new(held))),
+            None => drop(self.held.remove(&key)),
+        }
+        if let Some(pod) = self.told(snapshot, &key.0, &key.1).cloned() {
+            self.apply_pod(Pod::clone(&pod), snapshot);
+        }
+    }
+
+    fn read(&self, key: &PodKey, record: &Record, complete: u64) -> Option<Held> {
+        if record.deleted {
+            return None;
+        }
+        let node = record.node.as_deref().unwrap_or_default().into();
+        if record.body_is_known(complete) {
+            return self.held.get(key).map(|held| Held { node, ..Held::clone(held) });
+        }
+        let stored = Stored::parse(&record.body).inspect_err(
+            |error| tracing::error!(key = ?record.key, %error, "a stored reservation cannot be read"),
+        );
+        stored.ok().map(|Stored { pod_uid, kind, .. }| Held { pod_uid: pod_uid.into(), kind, node })
+    }
+}
