@@ -24,7 +24,7 @@ pub(super) struct NewRow {
     pub(super) record: Record,
     /// The revision of the row it replaces; `None` inserts.
     pub(super) replaces: Option<u64>,
-    /// `false`: the stored body stays as it is.
+    /// `false`: of the stored row only the revision and the node change.
     pub(super) body_changed: bool,
 }
 
@@ -39,11 +39,16 @@ struct Slot {
     body_changed: bool,
 }
 
-/// The keys of a batch, each once.
-pub(super) fn keys(calls: &[Call]) -> Vec<&Key> {
-    let mut keys: Vec<&Key> = calls.iter().flat_map(|call| &call.writes).map(|write| &write.key).collect();
+/// The keys of a batch, each once, and whether it is put: only then is the stored body needed, to compare it.
+pub(super) fn keys(calls: &[Call]) -> Vec<(&Key, bool)> {
+    let writes = calls.iter().flat_map(|call| &call.writes);
+    let mut keys: Vec<_> = writes.map(|write| (&write.key, matches!(write.change, Change::Put { .. }))).collect();
     keys.sort_unstable();
-    keys.dedup();
+    keys.dedup_by(|next, kept| {
+        let same = next.0 == kept.0;
+        kept.1 |= same && next.1;
+        same
+    });
     keys
 }
 
@@ -53,7 +58,7 @@ pub(super) fn count(calls: &[Call]) -> usize {
 }
 
 /// Goes through the calls and their writes in order, each seeing what those before it did. `current` holds the rows
-/// (tombstones included) that exist for their keys; `head` is the counter before the batch. The judge has begun.
+/// (tombstones included) that exist for their keys, with the bodies of those that are put; `head` is the counter before the batch. The judge has begun.
 pub(super) fn decide(head: u64, current: Vec<Record>, calls: &[Call], judge: &mut dyn Judge) -> Plan {
     let mut slots: HashMap<Key, Slot> = current
         .into_iter()
@@ -65,7 +70,7 @@ pub(super) fn decide(head: u64, current: Vec<Record>, calls: &[Call], judge: &mu
         let before = (call.atomicity == Atomicity::AllOrNothing).then(|| {
             judge.mark();
             let slot = |key: &Key| (key.clone(), slots.get(key).cloned().unwrap_or_default());
-            (revision, keys(std::slice::from_ref(call)).into_iter().map(slot).collect::<Vec<_>>())
+            (revision, keys(std::slice::from_ref(call)).into_iter().map(|(key, _)| slot(key)).collect::<Vec<_>>())
         });
         let mut outcomes = Vec::with_capacity(call.writes.len());
         for write in &call.writes {
@@ -240,8 +245,9 @@ mod tests {
 
     #[test]
     fn keys_are_asked_for_once() {
-        let writes = [put("b", "1", "u"), put("a", "1", "u"), put("b", "2", "u")];
-        assert_eq!(keys(&[Call { writes: writes.to_vec(), atomicity: Atomicity::Each }]), [&key("a"), &key("b")]);
+        let writes = [change("b", Change::Delete), put("b", "2", "u"), put("a", "1", "u"), change("c", Change::Delete)];
+        let call = Call { writes: writes.to_vec(), atomicity: Atomicity::Each };
+        assert_eq!(keys(&[call]), [(&key("a"), true), (&key("b"), true), (&key("c"), false)]);
     }
 
     #[test]
@@ -312,13 +318,14 @@ mod tests {
         fn commit(&mut self, writes: &[Write], atomicity: Atomicity) -> Vec<Outcome> {
             let call = Call { writes: writes.to_vec(), atomicity };
             let current =
-                keys(std::slice::from_ref(&call)).into_iter().filter_map(|key| self.rows.get(key).cloned()).collect();
+                keys(std::slice::from_ref(&call)).into_iter().filter_map(|(key, _)| self.rows.get(key).cloned()).collect();
             let (plan, outcomes) = decide_one(self.head, current, writes, atomicity);
             for NewRow { mut record, replaces, body_changed } in plan.rows {
                 let before = self.rows.get(&record.key);
                 assert_eq!(before.map(|row| row.revision), replaces, "the row is replaced as it was read");
                 if let Some(before) = before.filter(|_| !body_changed) {
-                    record.body = before.body.clone();
+                    let Record { revision, node, .. } = record;
+                    record = Record { revision, node, ..before.clone() };
                 }
                 assert!(record.revision > self.head && record.revision <= plan.revision);
                 assert!(record.create_revision <= record.revision);

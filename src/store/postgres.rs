@@ -40,11 +40,13 @@ const MIGRATION_LOCK_TIMEOUT: &str = "SET lock_timeout = '60s'";
 const SERVER_KEEPALIVE: &str = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; \
                                 SET tcp_keepalives_count = 3; SET tcp_user_timeout = 15000";
 
-/// Every statement of ours looks rows up in an index by all its columns. A plan made while a table was small and kept
-/// while it grows would read a whole cluster instead, for each key of a batch: so plans are made anew, with the table's
-/// size of the moment, and joins never read all of it. Best effort as well.
-const INDEX_LOOKUPS: &str =
-    "SET plan_cache_mode = force_custom_plan; SET enable_hashjoin = off; SET enable_mergejoin = off";
+/// Every statement of ours looks rows up in an index by all its columns, or reads a range off one in its order. A plan made
+/// while a table was small and kept while it grows, or for a table that was loaded a moment ago and has no statistics yet,
+/// would read and sort a whole cluster instead: so plans are made anew, with the table's size of the moment, and those that
+/// read or sort everything are ruled out. Best effort as well.
+const INDEX_LOOKUPS: &str = "SET plan_cache_mode = force_custom_plan; SET enable_hashjoin = off; \
+                             SET enable_mergejoin = off; SET enable_seqscan = off; SET enable_bitmapscan = off; \
+                             SET enable_sort = off; SET enable_material = off";
 
 /// A database shared by any number of processes.
 #[derive(Debug)]

@@ -10,14 +10,15 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use tokio::sync::watch;
-use uuid::Uuid;
 
-use super::decide::{self, NewRow, Plan};
-use super::rows::{self, CHUNK, CODEC_RAW, Columns, HeadColumns, object_columns, signed, signed_len};
+use super::decide::{self, Plan};
+use super::rows::{self, CHUNK, Columns, HeadColumns, object_columns, signed, signed_len};
 use super::{
     Call, Changes, Connections, Head, Judge, Key, List, ListQuery, MigrationStatus, Options, Record, Store, StoreError,
     Written, types,
 };
+
+mod write;
 
 static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -98,14 +99,14 @@ impl Store for Sqlite {
         let mut current = Vec::new();
         if head.revision > 0 {
             for keys in decide::keys(calls).chunks(CHUNK) {
-                current.extend(current_rows(&mut transaction, id, keys).await?);
+                current.extend(write::current_rows(&mut transaction, id, keys).await?);
             }
         }
         let missed = missed(&mut transaction, id, head, judge.known()).await?;
         judge.begin(head, &missed);
         let Plan { revision, commits, rows } = decide::decide(head.revision, current, calls, judge);
         if !rows.is_empty() {
-            write(&mut transaction, id, cluster, revision, &rows).await?;
+            write::write(&mut transaction, id, cluster, revision, &rows).await?;
             transaction.commit().await?;
             self.changed.send_modify(|count| *count = count.wrapping_add(1));
         }
@@ -251,7 +252,7 @@ impl Store for Sqlite {
     }
 }
 
-/// The cluster's id and counter. One that does not exist yet gets the next id; [`write`] inserts it.
+/// The cluster's id and counter. One that does not exist yet gets the next id; [`write::write`] inserts it.
 async fn cluster_row(connection: &mut SqliteConnection, cluster: &str) -> Result<(i32, Head), StoreError> {
     let row: Option<(i32, i64, i64, i64)> =
         sqlx::query_as("SELECT cluster_id, rev, compact_rev, epoch FROM cluster WHERE name = ?")
@@ -290,73 +291,6 @@ async fn read_head(connection: &mut SqliteConnection, cluster: &str) -> Result<H
         .fetch_optional(connection)
         .await?;
     rows::head(row)
-}
-
-/// The rows there are for some keys, tombstones included. The keys travel as one JSON parameter; `CROSS JOIN` makes
-/// SQLite look each of them up in the index instead of going through the table.
-async fn current_rows(connection: &mut SqliteConnection, id: i32, keys: &[&Key]) -> Result<Vec<Record>, StoreError> {
-    let keys: Vec<[&str; 3]> = keys.iter().map(|key| [&*key.kind, &*key.namespace, &*key.name]).collect();
-    let keys = serde_json::to_string(&keys).map_err(|error| StoreError::Internal(error.to_string()))?;
-    let found: Vec<Columns> = sqlx::query_as(concat!(
-        "SELECT ",
-        object_columns!(),
-        " FROM json_each(?) k CROSS JOIN object o
-          WHERE o.cluster_id = ? AND o.kind = k.value ->> 0 AND o.ns = k.value ->> 1 AND o.name = k.value ->> 2"
-    ))
-    .bind(keys)
-    .bind(id)
-    .fetch_all(connection)
-    .await?;
-    rows::records(found)
-}
-
-async fn write(
-    connection: &mut SqliteConnection,
-    id: i32,
-    cluster: &str,
-    revision: u64,
-    rows: &[NewRow],
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO cluster (cluster_id, name, rev) VALUES (?, ?, ?)
-         ON CONFLICT (cluster_id) DO UPDATE SET rev = excluded.rev",
-    )
-    .bind(id)
-    .bind(cluster)
-    .bind(signed(revision))
-    .execute(&mut *connection)
-    .await?;
-    sqlx::query("INSERT INTO batch (cluster_id, rev_to, token) VALUES (?, ?, ?)")
-        .bind(id)
-        .bind(signed(revision))
-        .bind(Uuid::new_v4().as_bytes().as_slice())
-        .execute(&mut *connection)
-        .await?;
-    for NewRow { record, body_changed, .. } in rows {
-        sqlx::query(
-            "INSERT INTO object (cluster_id, kind, ns, name, uid, rev, create_rev, node, deleted, codec, body, body_rev)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?13)
-             ON CONFLICT (cluster_id, kind, ns, name) DO UPDATE SET
-                 uid = ?5, rev = ?6, create_rev = ?7, node = ?8, deleted = ?9, body_rev = ?13,
-                 codec = CASE WHEN ?12 THEN ?10 ELSE codec END, body = CASE WHEN ?12 THEN ?11 ELSE body END",
-        )
-        .bind(id)
-        .bind(&*record.key.kind)
-        .bind(&record.key.namespace)
-        .bind(&record.key.name)
-        .bind(&record.uid)
-        .bind(signed(record.revision))
-        .bind(signed(record.create_revision))
-        .bind(record.node.as_deref())
-        .bind(record.deleted)
-        .bind(CODEC_RAW)
-        .bind(&*record.body)
-        .bind(*body_changed)
-        .bind(signed(record.body_revision))
-        .execute(&mut *connection)
-        .await?;
-    }
-    Ok(())
 }
 
 /// Words an error. Codes: <https://www.sqlite.org/rescode.html>; the low byte is the primary one.

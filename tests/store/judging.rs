@@ -134,3 +134,35 @@ pub(crate) async fn the_feed_leaves_out_bodies_its_reader_has(database: Database
     one(&*store, put(pod("a"), "2")).await;
     assert_eq!(bodies(2, 2).await, [("a".into(), false, 1)]);
 }
+
+/// A bind needs no body, and reads none: a judge has it already, or has just been told.
+pub(crate) async fn only_what_is_put_is_read_with_its_body(database: Database) {
+    #[derive(Default)]
+    struct Bodies(Vec<usize>);
+    impl Judge for Bodies {
+        fn known(&self) -> u64 {
+            2
+        }
+        fn begin(&mut self, _: Head, missed: &[Record]) {
+            self.0.extend(missed.iter().map(|record| record.body.len()));
+        }
+        fn may_bind(&mut self, _: usize, record: &Record, _: &str) -> Result<(), String> {
+            self.0.push(record.body.len());
+            Ok(())
+        }
+        fn note(&mut self, _: &Record) {}
+        fn mark(&mut self) {}
+        fn roll_back(&mut self) {}
+    }
+    let store = database.store().await;
+    one(&*store, put(pod("a"), "12")).await;
+    one(&*store, put(pod("b"), "12")).await;
+    one(&*store, put(pod("c"), "12")).await;
+    let mut bodies = Bodies::default();
+    let calls = [call(Atomicity::Each, vec![bind("a", "n"), put(pod("b"), "123"), bind("b", "n"), bind("c", "n")])];
+    store.write(CLUSTER, &calls, &mut bodies).await.expect("the batch is written");
+    assert_eq!(bodies.0, [2, 0, 3, 0], "c is missed with its body, b's is new");
+    let bodies = store.changes(CLUSTER, 0, 0, 10).await.unwrap().records;
+    let bodies: Vec<_> = bodies.iter().map(|r| (&*r.key.name, &*r.body, r.body_revision, r.node.is_some())).collect();
+    assert_eq!(bodies, [("a", &b"12"[..], 1, true), ("b", b"123", 5, true), ("c", b"12", 3, true)]);
+}

@@ -11,6 +11,7 @@ mod differential;
 mod faults;
 mod judging;
 mod opening;
+mod plans;
 mod reading;
 mod writing;
 
@@ -56,6 +57,7 @@ contract! {
     judging:
         calls_do_not_harm_each_other
         binds_once
+        only_what_is_put_is_read_with_its_body
         the_judge_is_told_what_it_missed
         the_feed_leaves_out_bodies_its_reader_has;
     reading:

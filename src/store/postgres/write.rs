@@ -178,41 +178,45 @@ impl Postgres {
         self.within(found).await
     }
 
-    /// The rows there are for some keys, tombstones included.
+    /// The rows there are for some keys, tombstones included, with the bodies of those that are put.
     async fn current_rows(
         &self,
         connection: &mut PgConnection,
         id: i32,
-        keys: &[&Key],
+        keys: &[(&Key, bool)],
     ) -> Result<Vec<Record>, StoreError> {
         let found = sqlx::query_as(concat!(
             "SELECT ",
-            object_columns!(),
-            " FROM UNNEST($2::text[], $3::text[], $4::text[]) AS k (kind, ns, name)
+            object_columns!("CASE WHEN k.put THEN o.body ELSE '' END"),
+            " FROM UNNEST($2::text[], $3::text[], $4::text[], $5::bool[]) AS k (kind, ns, name, put)
               JOIN object o ON o.cluster_id = $1 AND o.kind = k.kind AND o.ns = k.ns AND o.name = k.name"
         ))
         .bind(id)
-        .bind(column(keys, |key| &*key.kind))
-        .bind(column(keys, |key| key.namespace.as_str()))
-        .bind(column(keys, |key| key.name.as_str()))
+        .bind(column(keys, |(key, _)| &*key.kind))
+        .bind(column(keys, |(key, _)| key.namespace.as_str()))
+        .bind(column(keys, |(key, _)| key.name.as_str()))
+        .bind(column(keys, |(_, put)| *put))
         .fetch_all(connection);
         let found: Vec<Columns> = self.within(found).await?;
         rows::records(found)
     }
 
     async fn write_rows(&self, connection: &mut PgConnection, id: i32, rows: &[NewRow]) -> Result<(), StoreError> {
-        let (new, known): (Vec<&NewRow>, Vec<&NewRow>) = rows.iter().partition(|row| row.replaces.is_none());
-        for rows in rows::chunks(&new) {
-            self.write_chunk(connection, INSERT, id, rows).await?;
+        let (put, moved): (Vec<&NewRow>, Vec<&NewRow>) = rows.iter().partition(|row| row.body_changed);
+        let (known, new): (Vec<&NewRow>, Vec<&NewRow>) = put.iter().partition(|row| row.replaces.is_some());
+        for (sql, rows) in [(INSERT, new), (UPDATE, known)] {
+            for rows in rows::chunks(&rows) {
+                self.write_bodies(connection, sql, id, rows).await?;
+            }
         }
-        for rows in rows::chunks(&known) {
-            self.write_chunk(connection, UPDATE, id, rows).await?;
+        for rows in moved.chunks(CHUNK) {
+            self.write_nodes(connection, id, rows).await?;
         }
         Ok(())
     }
 
-    /// Writes rows with one statement, which must find each as it was read.
-    async fn write_chunk(
+    /// Writes whole rows with one statement, which must find each as it was read.
+    async fn write_bodies(
         &self,
         connection: &mut PgConnection,
         sql: &'static str,
@@ -231,14 +235,30 @@ impl Postgres {
             .bind(column(rows, |row| row.record.node.as_deref()))
             .bind(column(rows, |row| row.record.deleted))
             .bind(column(rows, |row| signed(row.record.body_revision)))
-            .bind(column(rows, |row| row.body_changed.then_some(&*row.record.body)))
+            .bind(column(rows, |row| &*row.record.body))
             .bind(column(rows, |row| row.replaces.map(signed)))
             .execute(connection);
-        let written = self.within(statement).await?.rows_affected();
-        if written != rows.len() as u64 {
-            return Err(StoreError::Corrupt(format!("{written} of {} rows were as they had been read", rows.len())));
-        }
-        Ok(())
+        all_written(rows, self.within(statement).await?.rows_affected())
+    }
+
+    /// Writes revision and node of rows whose body stays: it is neither sent nor, being stored apart when it is large,
+    /// written.
+    async fn write_nodes(
+        &self,
+        connection: &mut PgConnection,
+        id: i32,
+        rows: &[&NewRow],
+    ) -> Result<(), StoreError> {
+        let statement = sqlx::query(MOVE)
+            .bind(id)
+            .bind(column(rows, |row| &*row.record.key.kind))
+            .bind(column(rows, |row| row.record.key.namespace.as_str()))
+            .bind(column(rows, |row| row.record.key.name.as_str()))
+            .bind(column(rows, |row| signed(row.record.revision)))
+            .bind(column(rows, |row| row.record.node.as_deref()))
+            .bind(column(rows, |row| row.replaces.map(signed)))
+            .execute(connection);
+        all_written(rows, self.within(statement).await?.rows_affected())
     }
 
     /// Notes the batch's token and tells the listeners, who hear of it when the transaction is committed.
@@ -259,8 +279,15 @@ impl Postgres {
 }
 
 /// One column of many rows, as an array parameter.
-fn column<'a, R, T>(rows: &'a [&'a R], value: impl Fn(&'a R) -> T) -> Vec<T> {
-    rows.iter().map(|row| value(row)).collect()
+fn column<'a, R, T>(rows: &'a [R], value: impl Fn(&'a R) -> T) -> Vec<T> {
+    rows.iter().map(value).collect()
+}
+
+fn all_written(rows: &[&NewRow], written: u64) -> Result<(), StoreError> {
+    if written == rows.len() as u64 {
+        return Ok(());
+    }
+    Err(StoreError::Corrupt(format!("{written} of {} rows were as they had been read", rows.len())))
 }
 
 macro_rules! new_rows {
@@ -278,14 +305,18 @@ const INSERT: &str = concat!(
     " WHERE n.replaces IS NULL"
 );
 
-/// A body that stays is not sent and, being stored apart when it is large, not written either.
 const UPDATE: &str = concat!(
     "UPDATE object o SET uid = n.uid, rev = n.rev, create_rev = n.create_rev, node = n.node, deleted = n.deleted,
-         body_rev = n.body_rev, codec = CASE WHEN n.body IS NULL THEN o.codec ELSE $2 END, body = coalesce(n.body, o.body)
+         body_rev = n.body_rev, codec = $2, body = n.body
      FROM ",
     new_rows!(),
     " WHERE o.cluster_id = $1 AND o.kind = n.kind AND o.ns = n.ns AND o.name = n.name AND o.rev = n.replaces"
 );
+
+const MOVE: &str = "UPDATE object o SET rev = n.rev, node = n.node
+     FROM UNNEST($2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bigint[])
+          AS n (kind, ns, name, rev, node, replaces)
+     WHERE o.cluster_id = $1 AND o.kind = n.kind AND o.ns = n.ns AND o.name = n.name AND o.rev = n.replaces";
 
 const NOTE: &str = "INSERT INTO batch (cluster_id, rev_to, token) VALUES ($1, $2, $3)";
 
