@@ -171,12 +171,15 @@ impl Memory {
         let stored = stored.unwrap_or(&mut fresh);
         let head = stored.head;
         let base = if self.database.numbering == Numbering::Sequence { stored.given } else { head.revision };
-        let current = decide::keys(calls).into_iter().filter_map(|key| stored.rows.get(key).cloned()).collect();
+        let keys = decide::keys(calls);
+        let current =
+            keys.iter().filter_map(|(key, is_put)| stored.rows.get(*key).map(|row| without_body(row, !is_put)));
+        let current = current.collect();
         rows::check_missed(head, judge.known())?;
         judge.begin(head, &stored.since(judge.known(), judge.known(), usize::MAX));
         let mut recorder = journal::Recorder::new(judge);
         let Plan { revision, commits, rows } = decide::decide(base, current, calls, &mut recorder);
-        let steps = recorder.into_steps();
+        let steps = recorder.into_steps(&stored.rows);
         stored.given = stored.given.max(revision);
         let given = stored.given;
         if !known && self.database.numbering == Numbering::Sequence {
@@ -245,12 +248,7 @@ impl Cluster {
     fn since(&self, after: u64, complete: u64, limit: usize) -> Vec<Record> {
         let Some(first) = after.checked_add(1) else { return Vec::new() };
         let rows = self.by_revision.range(first..).filter_map(|(_, key)| self.rows.get(key));
-        rows.take(limit)
-            .map(|row| {
-                let body = if row.body_is_known(complete) { Bytes::new() } else { row.body.clone() };
-                Record { body, ..row.clone() }
-            })
-            .collect()
+        rows.take(limit).map(|row| without_body(row, row.body_is_known(complete))).collect()
     }
 
     /// Puts a row in the place of the one that was read; `false` when that one is no longer there.
@@ -262,7 +260,8 @@ impl Cluster {
         }
         if let Some(before) = before {
             if !body_changed {
-                record.body = before.body.clone();
+                let Record { revision, node, .. } = record;
+                record = Record { revision, node, ..before.clone() };
             }
             self.by_revision.remove(&before.revision);
         }
@@ -270,6 +269,11 @@ impl Cluster {
         self.rows.insert(record.key.clone(), record);
         true
     }
+}
+
+fn without_body(row: &Record, leave_it_out: bool) -> Record {
+    let body = if leave_it_out { Bytes::new() } else { row.body.clone() };
+    Record { body, ..row.clone() }
 }
 
 impl Transaction {

@@ -33,6 +33,7 @@
 //! - [`Store::commit`] returns when the batch is durable. A write that changes nothing takes no revision.
 //! - [`Store::changes`] misses nothing and is atomic: what one transaction wrote is read whole or not at all (over
 //!   pages: once the page that is `complete` has been applied).
+//! - Reads see all that was committed before they began: they are of the primary, never of a standby.
 //! - A cluster comes to be with its first write. Reading one that is not there finds nothing, at revision 0.
 //! - Kind, namespace and name are opaque text, ordered by bytes; bodies are opaque bytes.
 

@@ -1,6 +1,7 @@
 //! A store with faults: a replica's way to the database, on which calls are late, lost, turned away and cut off in the
 //! middle of COMMIT. Each fault is drawn from the replica's own chance.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +12,9 @@ use podberth::store::{
 };
 use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::world::CLUSTERS;
 
 /// A bug for the simulation to find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +51,7 @@ pub(crate) struct Weather {
     pub(crate) away: Option<Instant>,
     /// What the standby shows.
     pub(crate) standby: Copy,
-    pub(crate) tally: std::collections::BTreeMap<&'static str, usize>,
+    pub(crate) tally: BTreeMap<&'static str, usize>,
 }
 
 #[derive(Debug)]
@@ -57,42 +60,98 @@ pub(crate) struct Faulty {
     weather: Arc<Mutex<Weather>>,
     rates: Rates,
     planted: Planted,
-    chance: Arc<Mutex<fastrand::Rng>>,
+    streams: BTreeMap<(String, Verb), Arc<Stream>>,
     hint: watch::Sender<u64>,
     ear: AbortHandle,
+}
+
+/// Calls that may come at the same time have each a chance of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Verb {
+    Changes,
+    Write,
+    /// A write without a judge, which waits for no other of its replica.
+    Direct,
+    Read,
+    Hint,
+}
+
+/// A chance, and a place within each [`ROUND`] at which nothing else happens.
+///
+/// The runtime wakes those who wait for one watch in an order of its own chance. So nothing may depend on it: what is
+/// woken in the same millisecond draws from different chances and goes on in different milliseconds.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    chance: Mutex<fastrand::Rng>,
+    place: u64,
+    start: Instant,
+}
+
+/// Milliseconds, as many as there are streams.
+const ROUND: u64 = 64;
+
+impl Stream {
+    pub(crate) fn new(chance: fastrand::Rng, place: u64, start: Instant) -> Self {
+        assert!(place < ROUND, "each stream has a place of its own");
+        Self { chance: Mutex::new(chance), place, start }
+    }
+
+    pub(crate) fn draw<T>(&self, draw: impl FnOnce(&mut fastrand::Rng) -> T) -> T {
+        draw(&mut lock(&self.chance))
+    }
+
+    /// Sleeps for less than so many milliseconds, and to the place.
+    pub(crate) async fn sleep(&self, most: u64) {
+        let earliest = self.start.elapsed().as_millis() as u64 + 1 + self.draw(|chance| chance.u64(0..most));
+        let then = earliest + (self.place + ROUND - earliest % ROUND) % ROUND;
+        sleep_until(self.start + Duration::from_millis(then)).await;
+    }
 }
 
 const ATTEMPTS: u64 = 4;
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Faulty {
+    /// The way of the process in `slot`.
     pub(crate) fn new(
         memory: &Memory,
         weather: &Arc<Mutex<Weather>>,
         rates: Rates,
         planted: Planted,
-        seed: u64,
+        (slot, start, seed): (usize, Instant, u64),
     ) -> Self {
-        let chance = Arc::new(Mutex::new(fastrand::Rng::with_seed(seed)));
+        let mut chance = fastrand::Rng::with_seed(seed);
+        let mut streams = BTreeMap::new();
+        for (cluster, name) in CLUSTERS.iter().enumerate() {
+            for (i, verb) in [Verb::Changes, Verb::Write, Verb::Direct, Verb::Read, Verb::Hint].into_iter().enumerate()
+            {
+                let place = (slot * CLUSTERS.len() + cluster) * 5 + i;
+                let stream = Stream::new(chance.fork(), place as u64, start);
+                streams.insert(((*name).to_owned(), verb), Arc::new(stream));
+            }
+        }
         let hint = watch::Sender::new(0);
-        let (mut news, heard, deaf) = (memory.hint(), hint.clone(), chance.clone());
+        let (mut news, heard) = (memory.hint(), hint.clone());
+        let stream = streams[&(CLUSTERS[0].to_owned(), Verb::Hint)].clone();
         let ear = tokio::spawn(async move {
             while news.changed().await.is_ok() {
-                let late = { lock(&deaf).u64(0..20) };
-                sleep(Duration::from_millis(late)).await;
-                if lock(&deaf).u32(0..1_000) >= rates.deaf {
+                stream.sleep(20).await;
+                if stream.draw(|chance| chance.u32(0..1_000)) >= rates.deaf {
                     heard.send_modify(|count| *count += 1);
                 }
             }
         });
         let (memory, weather) = (memory.handle(), weather.clone());
-        Self { memory, weather, rates, planted, chance, hint, ear: ear.abort_handle() }
+        Self { memory, weather, rates, planted, streams, hint, ear: ear.abort_handle() }
+    }
+
+    fn stream(&self, cluster: &str, verb: Verb) -> &Stream {
+        &self.streams[&(cluster.to_owned(), verb)]
     }
 
     /// Whether something that happens so often happens now.
-    fn happens(&self, rate: u32) -> bool {
-        let draw = lock(&self.chance).u32(0..1_000);
-        draw < rate && !lock(&self.weather).calm
+    fn happens(&self, stream: &Stream, rate: u32) -> bool {
+        stream.draw(|chance| chance.u32(0..1_000)) < rate && !lock(&self.weather).calm
     }
 
     fn count(&self, what: &'static str) {
@@ -100,32 +159,34 @@ impl Faulty {
     }
 
     /// The way there or back.
-    async fn travel(&self) {
-        let most = if self.happens(self.rates.slow) { 3_000 } else { 8 };
-        let late = lock(&self.chance).u64(0..most);
-        sleep(Duration::from_millis(late)).await;
+    async fn travel(&self, stream: &Stream) {
+        stream.sleep(if self.happens(stream, self.rates.slow) { 6_000 } else { 80 }).await;
     }
 
     /// The way to a database that may not be there.
-    async fn reach(&self) -> Result<(), StoreError> {
-        self.travel().await;
+    async fn reach(&self, stream: &Stream) -> Result<(), StoreError> {
+        self.travel(stream).await;
         if lock(&self.weather).away.is_some_and(|until| Instant::now() < until) {
             return Err(StoreError::Unavailable("the database is away".into()));
         }
-        if self.happens(self.rates.turned_away) {
-            let busy = lock(&self.chance).bool();
+        if self.happens(stream, self.rates.turned_away) {
             let why = || "injected".to_owned();
+            let busy = stream.draw(fastrand::Rng::bool);
             return Err(if busy { StoreError::Busy(why()) } else { StoreError::Unavailable(why()) });
         }
         Ok(())
     }
 
     /// A read: on the way back the connection may be lost as well.
-    async fn read<T>(&self, read: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        self.reach().await?;
+    async fn read<T>(
+        &self,
+        stream: &Stream,
+        read: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        self.reach(stream).await?;
         let found = read.await;
-        self.travel().await;
-        if self.happens(self.rates.turned_away) {
+        self.travel(stream).await;
+        if self.happens(stream, self.rates.turned_away) {
             return Err(StoreError::Unavailable("the reply was lost".into()));
         }
         found
@@ -133,6 +194,7 @@ impl Faulty {
 
     async fn attempt(
         &self,
+        stream: &Arc<Stream>,
         cluster: &str,
         calls: &[Call],
         judge: &mut dyn Judge,
@@ -140,7 +202,7 @@ impl Faulty {
         in_doubt: &mut Option<Written>,
     ) -> Result<Written, StoreError> {
         let busy = |_| StoreError::Busy("the lock could not be had in time".into());
-        self.reach().await?;
+        self.reach(stream).await?;
         if let Some(written) = in_doubt.take_if(|_| self.planted == Planted::BlindRetry) {
             self.count("retried blindly");
             drop(written);
@@ -156,20 +218,21 @@ impl Faulty {
         }
         let begun = self.memory.begin(cluster, calls, judge, token);
         let transaction = timeout(LOCK_TIMEOUT, begun).await.map_err(busy)??;
-        self.travel().await;
-        if self.happens(self.rates.aborted) {
-            let aborted = lock(&self.chance).bool();
+        self.travel(stream).await;
+        if self.happens(stream, self.rates.aborted) {
+            let aborted = stream.draw(fastrand::Rng::bool);
             let why = || "before COMMIT".to_owned();
             return Err(if aborted { StoreError::Aborted(why()) } else { StoreError::Unavailable(why()) });
         }
         let written = transaction.written().clone();
-        let cut = self.happens(self.rates.cut);
-        let arrives = !cut || lock(&self.chance).bool();
-        let late = lock(&self.chance).u64(0..if cut { 500 } else { 3 });
+        let cut = self.happens(stream, self.rates.cut);
+        let arrives = !cut || stream.draw(fastrand::Rng::bool);
+        let late = if cut { 1_000 } else { 1 };
         let (reply, answer) = oneshot::channel();
         // COMMIT is on its way: nothing that happens to this replica calls it back.
+        let way = stream.clone();
         tokio::spawn(async move {
-            sleep(Duration::from_millis(late)).await;
+            way.sleep(late).await;
             if arrives {
                 let _ = reply.send(transaction.commit());
             }
@@ -181,7 +244,7 @@ impl Faulty {
                 Err(StoreError::Unavailable(why))
             }
             Some(answer) => {
-                self.travel().await;
+                self.travel(stream).await;
                 answer
             }
             None => {
@@ -207,45 +270,48 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 impl Store for Faulty {
     /// Tries again as the engine on PostgreSQL does.
     async fn write(&self, cluster: &str, calls: &[Call], judge: &mut dyn Judge) -> Result<Written, StoreError> {
-        let token = lock(&self.chance).u64(..);
+        let verb = if judge.known() == u64::MAX { Verb::Direct } else { Verb::Write };
+        let stream = self.streams[&(cluster.to_owned(), verb)].clone();
+        let token = stream.draw(|chance| chance.u64(..));
         let mut in_doubt = None;
         for attempt in 1.. {
-            let error = match self.attempt(cluster, calls, judge, token, &mut in_doubt).await {
+            let error = match self.attempt(&stream, cluster, calls, judge, token, &mut in_doubt).await {
                 Ok(written) => return Ok(written),
                 Err(error) => error,
             };
             let again = in_doubt.is_some() || matches!(error, StoreError::Aborted(_) | StoreError::Unavailable(_));
-            let gives_up = attempt == ATTEMPTS || self.happens(200);
+            let gives_up = attempt == ATTEMPTS || self.happens(&stream, 200);
             if !again || gives_up {
                 return Err(if in_doubt.is_some() { StoreError::OutcomeUnknown(error.to_string()) } else { error });
             }
-            sleep(Duration::from_millis(10 * attempt)).await;
+            stream.sleep(20 * attempt).await;
         }
         Err(StoreError::Internal("the attempts are endless".into()))
     }
 
     async fn get(&self, cluster: &str, key: &Key) -> Result<Option<Record>, StoreError> {
-        self.read(self.memory.get(cluster, key)).await
+        self.read(self.stream(cluster, Verb::Read), self.memory.get(cluster, key)).await
     }
 
     async fn list(&self, cluster: &str, query: &ListQuery) -> Result<List, StoreError> {
-        self.read(self.memory.list(cluster, query)).await
+        self.read(self.stream(cluster, Verb::Read), self.memory.list(cluster, query)).await
     }
 
     async fn changes(&self, cluster: &str, after: u64, complete: u64, limit: usize) -> Result<Changes, StoreError> {
-        if self.planted == Planted::StandbyFeed && self.happens(300) {
+        let stream = self.stream(cluster, Verb::Changes);
+        if self.planted == Planted::StandbyFeed && self.happens(stream, 300) {
             let standby = Memory::of(&lock(&self.weather).standby);
-            return self.read(standby.changes(cluster, after, complete, limit)).await;
+            return self.read(stream, standby.changes(cluster, after, complete, limit)).await;
         }
-        self.read(self.memory.changes(cluster, after, complete, limit)).await
+        self.read(stream, self.memory.changes(cluster, after, complete, limit)).await
     }
 
     async fn head(&self, cluster: &str) -> Result<Head, StoreError> {
-        self.read(self.memory.head(cluster)).await
+        self.read(self.stream(cluster, Verb::Read), self.memory.head(cluster)).await
     }
 
     async fn clusters(&self) -> Result<Vec<String>, StoreError> {
-        self.read(self.memory.clusters()).await
+        self.read(self.stream(CLUSTERS[0], Verb::Read), self.memory.clusters()).await
     }
 
     fn hint(&self) -> watch::Receiver<u64> {
@@ -257,7 +323,7 @@ impl Store for Faulty {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.read(self.memory.ping()).await
+        self.read(self.stream(CLUSTERS[0], Verb::Read), self.memory.ping()).await
     }
 
     async fn migrate(&self) -> Result<(), StoreError> {

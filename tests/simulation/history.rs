@@ -11,8 +11,10 @@ use podberth::store::memory::{Event, Memory};
 use podberth::store::{Atomicity, Call, Change, Changes, Commit, Head, Key, List, Outcome, Record, Refusal, Write};
 use podberth::wire::kinds;
 
-use crate::desk::BLIND;
 use crate::objects::{FACT, cpu};
+
+/// A bind turned away with this is no verdict: nothing was known of the cluster any more.
+const HISTORY_LOST: &str = "the database has lost a part of its history";
 
 /// Something that must never be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,11 +132,12 @@ impl History {
         Ticket(Pending { cluster, from: self.window(cluster).at, call: call.clone() })
     }
 
-    /// The call was answered.
-    pub(crate) fn answered(&self, ticket: Ticket, commit: &Commit) {
+    /// The call was answered. Who was told so sees from now on at least what it wrote.
+    pub(crate) fn answered(&self, ticket: Ticket, commit: &Commit) -> Cursor {
         let mut ledger = self.ledger();
         ledger.note(&format!("{commit:?}"));
-        ledger.answered(&ticket.0, commit);
+        let at = ledger.answered(&ticket.0, commit);
+        Cursor { cluster: ticket.0.cluster, at }
     }
 
     /// The call certainly did nothing: then whatever it would have written stays unexplained.
@@ -155,7 +158,7 @@ impl History {
 
     pub(crate) fn listed(&self, window: Window, kind: &str, list: &List) {
         let mut ledger = self.ledger();
-        ledger.note(&format!("{list:?}"));
+        ledger.note(&format!("{} {}", list.revision, list.items.len()));
         let moments = &ledger.timelines[window.cluster][window.at..];
         let is_it = |moment: &Moment| {
             let items = moment.state.values().filter(|record| &*record.key.kind == kind);
@@ -200,7 +203,7 @@ impl History {
     /// A follower that has read after `after` was sent a page, with which it holds `state`.
     pub(crate) fn followed(&self, cluster: usize, after: u64, page: &Changes, state: &OrdMap<Key, Record>) {
         let mut ledger = self.ledger();
-        ledger.note(&format!("{page:?}"));
+        ledger.note(&format!("{after} {:?} {}", page.head, page.records.len()));
         let ascend = page.records.is_sorted_by(|a, b| a.revision < b.revision);
         let fresh = page.records.first().is_none_or(|record| record.revision > after);
         if !ascend || !fresh || page.records.last().is_some_and(|record| record.revision > page.head.revision) {
@@ -286,18 +289,19 @@ impl Ledger {
     }
 
     fn take_in(&mut self, event: Event) {
-        self.note(&format!("{event:?}"));
         self.batches += 1;
         let batch = self.batches;
         match event {
             Event::Committed(committed) => {
                 let place = self.place(&committed.cluster);
                 let many = committed.steps.len();
+                self.note(&committed.cluster);
                 for (i, step) in committed.steps.into_iter().enumerate() {
                     self.step(place, batch, i + 1 == many, Head { revision: step.revision, ..committed.head }, step);
                 }
             }
             Event::Restored { cluster, head, rows } => {
+                self.note(&format!("{head:?}"));
                 let place = self.place(&cluster);
                 let mut moment = Moment { head, batch, ..Moment::empty() };
                 for row in &rows {
@@ -310,6 +314,8 @@ impl Ledger {
     }
 
     fn step(&mut self, cluster: usize, batch: u64, last: bool, head: Head, record: Record) {
+        let Record { key, revision, node, deleted, .. } = &record;
+        self.note(&format!("{}/{} {revision} {node:?} {deleted}", key.kind, key.name));
         let before = self.timelines[cluster].last().expect("a timeline has a beginning");
         let mut moment = Moment {
             head,
@@ -343,21 +349,23 @@ impl Ledger {
         wrong.into_iter().for_each(|(rule, what)| self.wrong(rule, what));
     }
 
-    fn answered(&mut self, pending: &Pending, commit: &Commit) {
+    fn answered(&mut self, pending: &Pending, commit: &Commit) -> usize {
         let Pending { cluster, from, call } = pending;
         if commit.outcomes.len() != call.writes.len() {
-            return self.wrong(Rule::Acknowledged, format!("{} outcomes for {call:?}", commit.outcomes.len()));
+            self.wrong(Rule::Acknowledged, format!("{} outcomes for {call:?}", commit.outcomes.len()));
         }
+        let mut newest = *from;
         let alone = call.writes.len() == 1;
         for (write, outcome) in call.writes.iter().zip(&commit.outcomes) {
             let moments = &mut self.timelines[*cluster][*from..];
             let (what, rule, well) = match outcome {
                 Outcome::Written { revision, .. } | Outcome::Deleted { revision } => {
-                    let it = moments[1..].iter_mut().rev().find(|moment| {
-                        moment.head.revision == *revision && !moment.claimed && moment.is_effect_of(write)
+                    let it = moments[1..].iter_mut().rposition(|moment| {
+                        let is_it = moment.head.revision == *revision && moment.is_effect_of(write);
+                        is_it && !std::mem::replace(&mut moment.claimed, true)
                     });
-                    let well = it.map(|moment| moment.claimed = true).is_some();
-                    ("written", Rule::Acknowledged, well)
+                    newest = it.map_or(newest, |it| newest.max(from + 1 + it));
+                    ("written", Rule::Acknowledged, it.is_some())
                 }
                 Outcome::Unchanged { revision } => {
                     let is_so = |moment: &Moment| {
@@ -377,6 +385,7 @@ impl Ledger {
                 self.wrong(rule, format!("{outcome:?} for {write:?}, begun at {from}, answered at {now:?}"));
             }
         }
+        newest
     }
 
     /// Finds for each write that nobody acknowledged a call of unknown outcome.
@@ -448,7 +457,7 @@ impl Moment {
             }),
             Refusal::AlreadyBound { node } => live.is_some_and(|record| record.node.as_ref() == Some(node)),
             // Others of its call, taken back since, may have stood in the way.
-            Refusal::Rejected(why) if !alone || why == BLIND => true,
+            Refusal::Rejected(why) if !alone || why.starts_with(HISTORY_LOST) => true,
             Refusal::Rejected(_) => match &write.change {
                 Change::Bind { node } => live.is_some_and(|record| self.is_overcommitted(node, cpu(&record.body))),
                 _ => false,

@@ -5,19 +5,23 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use podberth::cluster::{Clusters, View};
+use podberth::cluster::{Clusters, CommitError, View};
 use podberth::store::memory::{Copy, Memory, Numbering};
-use podberth::store::{Call, Change, Commit, Store, StoreError, Unjudged};
+use podberth::store::{Call, Commit, Store};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
 use crate::clients::{Client, Tickets};
-use crate::desk::Desk;
-use crate::faulty::{Faulty, Planted, Rates, Weather, lock};
+use crate::faulty::{Faulty, Planted, Rates, Stream, Weather, lock};
 use crate::followers;
 use crate::history::{History, Rule, Violation};
 
 pub(crate) const CLUSTERS: [&str; 2] = ["default", "east"];
+
+/// Places of the streams: five for each cluster of each replica, and of the tails; then the clients'; then the weather's.
+const MOST_REPLICAS: usize = 4;
+const FIRST_CLIENT: u64 = 50;
+const MOST_CLIENTS: u64 = 8;
 
 /// How often a replica reads the feed unasked, as the server does.
 const POLL: Duration = Duration::from_millis(250);
@@ -39,7 +43,6 @@ pub(crate) struct Report {
 pub(crate) struct Replica {
     pub(crate) store: Arc<dyn Store>,
     clusters: Clusters,
-    desks: Vec<Desk>,
     tasks: Mutex<Vec<AbortHandle>>,
 }
 
@@ -48,15 +51,13 @@ impl Replica {
         self.clusters.get(CLUSTERS[cluster]).await.ok().map(|live| live.view())
     }
 
-    /// Writes a batch. What binds nothing needs no judge, and then waits for no other batch of this replica.
-    pub(crate) async fn write(&self, cluster: usize, calls: &[Call]) -> Result<Vec<Commit>, StoreError> {
-        let binds = calls.iter().flat_map(|call| &call.writes).any(|write| matches!(write.change, Change::Bind { .. }));
-        let written = if binds {
-            self.desks[cluster].write(calls).await?
-        } else {
-            self.store.write(CLUSTERS[cluster], calls, &mut Unjudged).await?
-        };
-        Ok(written.commits)
+    /// The view of a cluster that is kept already.
+    pub(crate) fn shown(&self, cluster: usize) -> Option<Arc<View>> {
+        self.clusters.followed(CLUSTERS[cluster]).map(|live| live.view())
+    }
+
+    pub(crate) async fn write(&self, cluster: usize, call: Call) -> Result<Commit, CommitError> {
+        self.clusters.commit(CLUSTERS[cluster], call, None).await
     }
 }
 
@@ -70,6 +71,7 @@ struct World {
     /// Operations still to be begun.
     left: AtomicUsize,
     stamps: Arc<AtomicU64>,
+    start: Instant,
 }
 
 /// Runs so many operations under a seed, on one thread and in virtual time.
@@ -92,22 +94,25 @@ async fn live(mut chance: fastrand::Rng, operations: usize, planted: Planted) ->
         weather: Arc::default(),
         rates,
         planted,
-        slots: (0..chance.usize(1..5)).map(|_| Mutex::default()).collect(),
+        slots: (0..chance.usize(1..=MOST_REPLICAS)).map(|_| Mutex::default()).collect(),
         left: AtomicUsize::new(operations),
         stamps: Arc::default(),
+        start: Instant::now(),
     });
     for slot in 0..world.slots.len() {
         world.start(slot, &mut chance);
     }
     let mut clients = JoinSet::new();
-    for _ in 0..chance.usize(2..8) {
-        clients.spawn(world.clone().client(chance.fork()));
+    for place in 0..chance.u64(2..MOST_CLIENTS) {
+        let own = Stream::new(chance.fork(), FIRST_CLIENT + place, world.start);
+        clients.spawn(world.clone().client(chance.fork(), own));
     }
-    let weather = tokio::spawn(world.clone().change_weather(chance.fork())).abort_handle();
+    let own = Stream::new(chance.fork(), FIRST_CLIENT + MOST_CLIENTS, world.start);
+    let weather = tokio::spawn(world.clone().change_weather(chance.fork(), own)).abort_handle();
     let mut tails = JoinSet::new();
     for cluster in 0..CLUSTERS.len() {
-        let store = Arc::new(world.faulty(chance.u64(..)));
-        tails.spawn(followers::tail(store, cluster, chance.u64(..), world.history.clone()));
+        let store = Arc::new(world.faulty(MOST_REPLICAS, chance.u64(..)));
+        tails.spawn(followers::tail(store, cluster, chance.fork(), world.history.clone()));
     }
     while let Some(end) = clients.join_next().await {
         if let Err(error) = end {
@@ -126,20 +131,19 @@ async fn live(mut chance: fastrand::Rng, operations: usize, planted: Planted) ->
 }
 
 impl World {
-    fn faulty(&self, seed: u64) -> Faulty {
-        Faulty::new(&self.memory, &self.weather, self.rates, self.planted, seed)
+    fn faulty(&self, slot: usize, seed: u64) -> Faulty {
+        Faulty::new(&self.memory, &self.weather, self.rates, self.planted, (slot, self.start, seed))
     }
 
     fn start(&self, slot: usize, chance: &mut fastrand::Rng) {
-        let store: Arc<dyn Store> = Arc::new(self.faulty(chance.u64(..)));
+        let store: Arc<dyn Store> = Arc::new(self.faulty(slot, chance.u64(..)));
         let clusters = Clusters::new(store.clone(), POLL);
-        let desks = CLUSTERS.iter().map(|cluster| Desk::new(store.clone(), cluster)).collect();
         let viewers = (0..CLUSTERS.len()).map(|cluster| {
             let who = format!("replica {slot}");
             tokio::spawn(followers::view(clusters.clone(), cluster, who, self.history.clone())).abort_handle()
         });
         let tasks = Mutex::new(viewers.collect());
-        *lock(&self.slots[slot]) = Some(Arc::new(Replica { store, clusters, desks, tasks }));
+        *lock(&self.slots[slot]) = Some(Arc::new(Replica { store, clusters, tasks }));
     }
 
     /// Ends a replica with all it was doing, except for what is on its way to the database already.
@@ -149,13 +153,13 @@ impl World {
         }
     }
 
-    async fn client(self: Arc<Self>, chance: fastrand::Rng) {
-        let mut choice = chance.clone();
+    async fn client(self: Arc<Self>, chance: fastrand::Rng, own: Stream) {
         let client = Arc::new(tokio::sync::Mutex::new(Client { chance, stamps: self.stamps.clone() }));
         let one_less = |left: usize| left.checked_sub(1);
         while self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok() {
-            sleep(Duration::from_millis(choice.u64(0..40))).await;
-            let replica = lock(&self.slots[choice.usize(0..self.slots.len())]).clone();
+            own.sleep(200).await;
+            let slot = own.draw(|chance| chance.usize(0..self.slots.len()));
+            let replica = lock(&self.slots[slot]).clone();
             let Some(replica) = replica else { continue };
             let tickets = Arc::<Tickets>::default();
             let (asked, history, client) = (tickets.clone(), self.history.clone(), client.clone());
@@ -170,27 +174,27 @@ impl World {
                     self.history.wrong(Rule::Settled, format!("a request: {error}"));
                 }
                 let tickets = std::mem::take(&mut *lock(&tickets));
-                tickets.into_iter().for_each(|ticket| self.history.unknown(ticket));
+                tickets.into_iter().flatten().for_each(|ticket| self.history.unknown(ticket));
             }
         }
     }
 
-    async fn change_weather(self: Arc<Self>, mut chance: fastrand::Rng) {
+    async fn change_weather(self: Arc<Self>, mut chance: fastrand::Rng, own: Stream) {
         let (crashes, outages, losses) = (chance.bool(), chance.bool(), chance.u32(0..4) == 0);
         let mut copies: Vec<Copy> = vec![self.memory.copy()];
         loop {
-            sleep(Duration::from_millis(chance.u64(50..1_500))).await;
+            own.sleep(6_000).await;
             lock(&self.weather).standby = self.memory.copy();
             match chance.u32(0..8) {
                 0 | 1 if crashes => {
                     let slot = chance.usize(0..self.slots.len());
                     self.crash(slot);
                     self.history.count("crash");
-                    sleep(Duration::from_millis(chance.u64(0..2_000))).await;
+                    own.sleep(6_000).await;
                     self.start(slot, &mut chance);
                 }
                 2 if outages => {
-                    let until = Instant::now() + Duration::from_millis(chance.u64(0..4_000));
+                    let until = Instant::now() + Duration::from_millis(chance.u64(0..10_000));
                     lock(&self.weather).away = Some(until);
                     self.history.count("outage");
                 }

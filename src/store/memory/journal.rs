@@ -1,6 +1,11 @@
 //! What happened to a database in memory, told from beside the code under test.
 
-use crate::store::{Head, Judge, Record};
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use imbl::OrdMap;
+
+use crate::store::{Head, Judge, Key, Record};
 
 /// Something that happened to the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +46,17 @@ impl<'a> Recorder<'a> {
         Self { judge, steps: Vec::new(), marked: 0 }
     }
 
-    pub(super) fn into_steps(self) -> Vec<Record> {
+    /// The steps, with the bodies that the batch left as they stand in `rows`.
+    pub(super) fn into_steps(mut self, rows: &OrdMap<Key, Record>) -> Vec<Record> {
+        let mut bodies: HashMap<Key, Bytes> = HashMap::new();
+        for step in &mut self.steps {
+            if step.body_revision < step.revision {
+                let stored = || rows.get(&step.key).map(|row| row.body.clone());
+                step.body = bodies.get(&step.key).cloned().or_else(stored).unwrap_or_default();
+            } else {
+                bodies.insert(step.key.clone(), step.body.clone());
+            }
+        }
         self.steps
     }
 }
