@@ -65,6 +65,8 @@ struct Moment {
     changed: Option<Key>,
     /// Live objects.
     state: OrdMap<Key, Record>,
+    /// What of CPU each object asks for or has.
+    cpus: OrdMap<Key, i64>,
     snapshot: Snapshot,
     /// An acknowledgement names it.
     claimed: bool,
@@ -237,6 +239,7 @@ impl Moment {
             last_of_batch: true,
             changed: None,
             state: OrdMap::new(),
+            cpus: OrdMap::new(),
             snapshot: Snapshot::default(),
             claimed: true,
         }
@@ -253,10 +256,13 @@ impl Moment {
         let kind = kinds::by_key(kind).expect("the simulation writes kinds that there are");
         if record.deleted {
             self.state.remove(&record.key);
+            self.cpus.remove(&record.key);
             self.snapshot.delete(kind.core, &namespace.as_str().into(), &name.as_str().into());
             return;
         }
-        self.state.insert(record.key.clone(), record.clone());
+        if self.state.insert(record.key.clone(), record.clone()).is_none_or(|old| old.body != record.body) {
+            self.cpus.insert(record.key.clone(), cpu(&record.body));
+        }
         let mut object = kind.parse(&record.body).ok().and_then(|c| c.lenient().ok()).expect("a body that can be read");
         if let Object::Pod(pod) = &mut object {
             pod.node_name = record.node.as_deref().unwrap_or_default().into();
@@ -264,12 +270,11 @@ impl Moment {
         self.snapshot.apply(object);
     }
 
-    /// Whether a node has more on it than it has, or is not there.
-    fn is_overcommitted(&self, node: &str, more: i64) -> bool {
-        let on_it = self.state.values().filter(|record| record.node.as_deref() == Some(node));
-        let used: i64 = on_it.map(|record| cpu(&record.body)).sum();
-        let node = self.state.get(&Key::new("nodes", "", node));
-        node.is_none_or(|node| used + more > cpu(&node.body))
+    /// Whether a node has more on it than it has, with one more pod, or is not there.
+    fn is_overcommitted(&self, node: &str, with: Option<&Key>) -> bool {
+        let on_it = self.state.values().filter(|record| record.node.as_deref() == Some(node)).map(|record| &record.key);
+        let used: i64 = on_it.chain(with).filter_map(|key| self.cpus.get(key)).sum();
+        self.cpus.get(&Key::new("nodes", "", node)).is_none_or(|has| used > *has)
     }
 }
 
@@ -323,6 +328,7 @@ impl Ledger {
             last_of_batch: last,
             changed: Some(record.key.clone()),
             state: before.state.clone(),
+            cpus: before.cpus.clone(),
             snapshot: before.snapshot.clone(),
             claimed: false,
         };
@@ -341,7 +347,7 @@ impl Ledger {
                 let what = format!("{} moved from {node} to {:?} at {}", record.key.name, record.node, head.revision);
                 wrong.push((Rule::BoundOnce, what));
             }
-            if let Some(node) = record.node.as_deref().filter(|node| moment.is_overcommitted(node, 0)) {
+            if let Some(node) = record.node.as_deref().filter(|node| moment.is_overcommitted(node, None)) {
                 wrong.push((Rule::Overcommitted, format!("{node} by {} at {}", record.key.name, head.revision)));
             }
         }
@@ -459,7 +465,7 @@ impl Moment {
             // Others of its call, taken back since, may have stood in the way.
             Refusal::Rejected(why) if !alone || why.starts_with(HISTORY_LOST) => true,
             Refusal::Rejected(_) => match &write.change {
-                Change::Bind { node } => live.is_some_and(|record| self.is_overcommitted(node, cpu(&record.body))),
+                Change::Bind { node } => live.is_some() && self.is_overcommitted(node, Some(&write.key)),
                 _ => false,
             },
             Refusal::NotAttempted => !alone,

@@ -180,7 +180,7 @@ impl World {
     }
 
     async fn change_weather(self: Arc<Self>, mut chance: fastrand::Rng, own: Stream) {
-        let (crashes, outages, losses) = (chance.bool(), chance.bool(), chance.u32(0..4) == 0);
+        let (crashes, outages, losses) = (chance.bool(), chance.bool(), chance.u32(0..3) == 0);
         let mut copies: Vec<Copy> = vec![self.memory.copy()];
         loop {
             own.sleep(6_000).await;
@@ -194,14 +194,14 @@ impl World {
                     self.start(slot, &mut chance);
                 }
                 2 if outages => {
-                    let until = Instant::now() + Duration::from_millis(chance.u64(0..10_000));
+                    let until = Instant::now() + Duration::from_millis(chance.u64(0..5_000));
                     lock(&self.weather).away = Some(until);
                     self.history.count("outage");
                 }
                 3 | 4 => {
                     copies.push(self.memory.copy());
                 }
-                5 if losses => {
+                5 | 6 if losses => {
                     let copy = chance.usize(0..copies.len());
                     copies.truncate(copy + 1);
                     self.memory.restore(&copies[copy]);
