@@ -16,7 +16,7 @@ use crate::{
         health::Check,
         middleware::Limits,
         serve::{Timeouts, serve as serve_connections},
-        state::AppState,
+        state::{AppState, Freshness},
     },
     cluster::{Clusters, DEFAULT_CLUSTER},
     commands::demo,
@@ -108,8 +108,9 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     if !settings.no_migrate {
         store.migrate().await?;
     }
+    let clusters = Clusters::new(store.clone(), FEED_POLL).with_most_waiting(settings.max_waiting_changes);
     if let Some(text) = policy {
-        policy_file::put_in_force(&store, text).await?;
+        policy_file::put_in_force(&clusters, text).await?;
     }
 
     let upkeep = metrics.clone();
@@ -121,13 +122,13 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
         }
     });
 
-    let clusters = Clusters::new(store.clone(), FEED_POLL);
     // Before the first request, so that no one has to wait for it. A schema that is behind is told by readiness.
     if store.migration_status().await?.is_current() {
         clusters.get(DEFAULT_CLUSTER).await?;
     }
     let checks = checks(&store, &clusters, settings.max_staleness);
-    let state = AppState::new(store.clone(), clusters, checks, metrics);
+    let freshness = Freshness { max_staleness: settings.max_staleness, max_wait: settings.max_snapshot_wait };
+    let state = AppState::new(clusters, freshness, checks, metrics);
     let limits = Limits {
         request_timeout: settings.request_timeout,
         body_bytes: settings.max_body_bytes,

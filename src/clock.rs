@@ -10,5 +10,10 @@ pub fn now() -> Timestamp {
 
 /// The present instant, to the second, in RFC 3339 as Kubernetes writes `creationTimestamp`.
 pub fn now_rfc3339() -> String {
-    now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    rfc3339(now())
+}
+
+/// An instant, to the second, in RFC 3339.
+pub fn rfc3339(instant: Timestamp) -> String {
+    instant.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

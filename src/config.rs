@@ -73,9 +73,18 @@ pub struct Settings {
     #[arg(long, value_name = "FILE")]
     pub policy_config_file: Option<PathBuf>,
 
-    /// How old the snapshot may be before this process says that it is not ready: the database is away, or slow
+    /// How old the snapshot may be, the database being away or slow, before this process says that it is not ready and
+    /// decides nothing on it any more
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub max_staleness: Duration,
+
+    /// How long a request with minRevision or consistent waits for the snapshot at most
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    pub max_snapshot_wait: Duration,
+
+    /// Changes that may wait to be written to one cluster; more are answered 429
+    #[arg(long, value_name = "N", default_value = "4096")]
+    pub max_waiting_changes: usize,
 
     /// How long a request may take, up to the beginning of its reply
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]

@@ -14,6 +14,7 @@ use axum::{
 };
 
 use crate::{
+    cluster::CommitError,
     store::StoreError,
     wire::status::{Status, StatusCause, StatusDetails, StatusMetadata},
 };
@@ -347,6 +348,18 @@ impl From<StoreError> for ApiError {
             StoreError::Compacted { .. } => Self::Expired("the revision asked for is too old: list again".into()),
             StoreError::Invalid(message) => Self::BadRequest(message),
             other => Self::internal(other),
+        }
+    }
+}
+
+impl From<CommitError> for ApiError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Overloaded { .. } => Self::TooManyRequests {
+                message: "too many changes wait to be written, nothing was changed".into(),
+                retry_after_seconds: 1,
+            },
+            CommitError::Store(error) => error.into(),
         }
     }
 }

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State};
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -11,7 +15,7 @@ use super::{
     cluster::ClusterName,
     error::{ApiError, Result, Subject},
     extract::{JsonBytes, Query},
-    ground::{self, Chosen, PolicyQuery},
+    ground::{self, Chosen, FreshnessQuery, PolicyQuery},
     openapi::DecisionErrors,
     state::AppState,
 };
@@ -63,7 +67,7 @@ pub struct ExplainRequest {
 /// totals, the ranks, the node chosen and kube-scheduler's own message; over the stored cluster, or over one that comes
 /// with the request. Of nodes with equal totals the one with the lower hash of seed, pod and node name ranks first, so
 /// the same question always has the same answer.
-#[utoipa::path(post, path = "/explain", operation_id = "explainPod", tag = "decisions", params(PolicyQuery),
+#[utoipa::path(post, path = "/explain", operation_id = "explainPod", tag = "decisions", params(PolicyQuery, FreshnessQuery),
     request_body(content = ExplainRequest, example = json!({
         "pod": {"metadata": {"name": "web"}, "spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": "1"}}}]}},
         "cluster": {"nodes": [{"metadata": {"name": "node-a"}, "status": {"allocatable": {"cpu": "4", "pods": "110"}}}]}
@@ -74,14 +78,17 @@ pub async fn explain(
     State(state): State<AppState>,
     cluster: ClusterName,
     Query(query): Query<PolicyQuery>,
+    Query(fresh): Query<FreshnessQuery>,
     JsonBytes(body): JsonBytes,
-) -> Result<Json<Explanation>> {
-    let view = ground::view(&state, &cluster).await?;
+) -> Result<Response> {
+    let ground = ground::stand(&state, &cluster, &fresh).await?;
+    let (headers, view) = (ground.headers(), ground.view);
     let answered = ground::compute(move || {
         let request = decode::from_slice(&body).map_err(|e| ApiError::BadRequest(e.to_string()))?;
         answer(request, &query, &view)
     });
-    answered.await?.map(Json)
+    let explanation = answered.await??;
+    Ok((headers, Json(explanation)).into_response())
 }
 
 /// Answers a question over a view.

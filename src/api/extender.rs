@@ -1,4 +1,5 @@
-//! The extender verbs that change nothing: `/filter` and `/prioritize`, as kube-scheduler calls them.
+//! The extender verbs that change nothing: `/filter` and `/prioritize`, as kube-scheduler calls them. `/bind` is in
+//! [`super::bind`].
 //!
 //! What the domain says no to stands in a 200, in `Error` or per node, since kube-scheduler throws away the body of any
 //! other code; only a body that cannot be read is an HTTP error.
@@ -17,7 +18,7 @@ use super::{
     cluster::ClusterName,
     error::{ApiError, Result},
     extract::{JsonBytes, Query},
-    ground::{self, Chosen, PolicyQuery},
+    ground::{self, Chosen, FreshnessQuery, Ground, PolicyQuery},
     openapi::{DecisionErrors, ReadErrors},
     state::AppState,
 };
@@ -44,7 +45,7 @@ const UNKNOWN_NODE: &str = "node(s) not known to the extender";
 /// kube-scheduler's extender verb `filter`. The nodes that fit come back in the form in which they were sent: names for
 /// names, full nodes byte for byte for full nodes. Every other node stands, with the first failing predicate's reasons,
 /// in `FailedNodes` or, where evicting pods cannot help, in `FailedAndUnresolvableNodes`. Nothing is changed.
-#[utoipa::path(post, path = "/filter", operation_id = "filterNodes", tag = "extender", params(PolicyQuery),
+#[utoipa::path(post, path = "/filter", operation_id = "filterNodes", tag = "extender", params(PolicyQuery, FreshnessQuery),
     request_body(content = ExtenderArgs<'_>, example = json!({
         "Pod": {"metadata": {"name": "web", "namespace": "default"}, "spec": {"containers": [{"name": "main"}]}},
         "NodeNames": ["node-a", "node-b"]
@@ -55,9 +56,11 @@ pub async fn filter(
     State(state): State<AppState>,
     cluster: ClusterName,
     Query(query): Query<PolicyQuery>,
+    Query(fresh): Query<FreshnessQuery>,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
-    answer("filter", &state, &cluster, query, body, |args, view, policy| {
+    let ground = ground::stand(&state, &cluster, &fresh).await?;
+    answer("filter", ground, query, body, |args, view, policy| {
         let in_full = matches!(args.candidates, Candidates::Nodes(_));
         let reply = match (policy, &args) {
             (Err(error), _) => ExtenderFilterResult::failed(error.to_string(), in_full),
@@ -74,7 +77,7 @@ pub async fn filter(
 ///
 /// kube-scheduler's extender verb `prioritize`. The candidates are taken to fit; their totals are spread over 0..10 (or
 /// over the policy's `scoring.extenderMaxScore`): the best gets the highest score, the worst 0. Nothing is changed.
-#[utoipa::path(post, path = "/prioritize", operation_id = "prioritizeNodes", tag = "extender", params(PolicyQuery),
+#[utoipa::path(post, path = "/prioritize", operation_id = "prioritizeNodes", tag = "extender", params(PolicyQuery, FreshnessQuery),
     request_body(content = ExtenderArgs<'_>, example = json!({
         "Pod": {"metadata": {"name": "web", "namespace": "default"}, "spec": {"containers": [{"name": "main"}]}},
         "NodeNames": ["node-a", "node-b"]
@@ -84,9 +87,11 @@ pub async fn prioritize(
     State(state): State<AppState>,
     cluster: ClusterName,
     Query(query): Query<PolicyQuery>,
+    Query(fresh): Query<FreshnessQuery>,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
-    answer("prioritize", &state, &cluster, query, body, |args, view, policy| {
+    let ground = ground::stand(&state, &cluster, &fresh).await?;
+    answer("prioritize", ground, query, body, |args, view, policy| {
         // The reply has no place for an error, so here each is an HTTP one.
         let pod = args.pod.as_ref().ok_or_else(|| ApiError::BadRequest(NO_POD.into()))?;
         if matches!(args.candidates, Candidates::Absent) {
@@ -101,15 +106,13 @@ pub async fn prioritize(
 /// One call of a verb: view at the door, parse and compute off the runtime's threads, reply in one piece, measured.
 async fn answer(
     verb: &'static str,
-    state: &AppState,
-    cluster: &ClusterName,
+    ground: Ground,
     query: PolicyQuery,
     body: Bytes,
     verdict: impl FnOnce(Args<'_>, &View, Result<Chosen>) -> Result<Vec<u8>> + Send + 'static,
 ) -> Result<Response> {
     let start = Instant::now();
-    let view = ground::view(state, cluster).await?;
-    let revision = view.snapshot.revision;
+    let (headers, view) = (ground.headers(), ground.view);
     let computed = ground::compute(move || {
         let args = match Args::parse(&body) {
             Ok(args) => args,
@@ -137,12 +140,8 @@ async fn answer(
     counter!(telemetry::EXTENDER_REQUESTS, "verb" => verb, "form" => form, "code" => code.as_str().to_owned())
         .increment(1);
     histogram!(telemetry::EXTENDER_REQUEST_DURATION, "verb" => verb).record(start.elapsed());
-    let headers = [(header::CONTENT_TYPE, "application/json".to_owned()), (SNAPSHOT_REVISION, revision.to_string())];
-    Ok((headers, reply?).into_response())
+    Ok(([(header::CONTENT_TYPE, "application/json")], headers, reply?).into_response())
 }
-
-/// Says which revision of the state a reply was computed over.
-pub const SNAPSHOT_REVISION: header::HeaderName = header::HeaderName::from_static("x-podberth-snapshot-revision");
 
 /// The candidates as the core sees them.
 struct Asked {

@@ -1,7 +1,8 @@
 //! What a decision stands on: one view of one cluster, taken at the door and never refreshed half-way, and a profile.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use axum::http::HeaderName;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -23,6 +24,43 @@ pub struct PolicyQuery {
     /// A policy of `/policies/{name}`; the one of `/policy` where absent
     #[param(required = false, value_type = String, nullable = false)]
     pub policy: Option<String>,
+}
+
+/// How fresh the state must be that a reply stands on.
+#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub struct FreshnessQuery {
+    /// Wait until the snapshot has reached this revision (a list's or an object's `resourceVersion`), so that whoever
+    /// wrote through another replica reads its own write
+    #[param(required = false, value_type = u64, nullable = false)]
+    pub min_revision: Option<u64>,
+    /// `true`: read up to the database's newest revision first
+    #[param(required = false, value_type = bool, nullable = false)]
+    pub consistent: Option<bool>,
+}
+
+/// Says which revision of the state a reply was computed over.
+pub const SNAPSHOT_REVISION: HeaderName = HeaderName::from_static("x-podberth-snapshot-revision");
+
+/// Says how many seconds ago that state was last known to be all that the database has: 0 unless the database is away.
+pub const SNAPSHOT_AGE: HeaderName = HeaderName::from_static("x-podberth-snapshot-age");
+
+/// What a reply stands on.
+#[derive(Clone, Debug)]
+pub struct Ground {
+    /// The view.
+    pub view: Arc<View>,
+    /// How long ago it was last known to be the newest.
+    pub age: Duration,
+}
+
+impl Ground {
+    /// The headers that tell about it.
+    pub fn headers(&self) -> [(HeaderName, String); 2] {
+        let (revision, age) = (self.view.snapshot.revision, self.age.as_secs());
+        [(SNAPSHOT_REVISION, revision.to_string()), (SNAPSHOT_AGE, age.to_string())]
+    }
 }
 
 /// Where the profile comes from.
@@ -61,9 +99,45 @@ impl Chosen {
     }
 }
 
-/// The newest view of the request's cluster.
+/// The newest view of the request's cluster, as fresh as is asked for.
+///
+/// # Errors
+/// [`ApiError::Timeout`] when it does not get as far in time, [`ApiError::Unavailable`] when the database has been away
+/// for so long that nothing is to be decided on what was known then.
+pub async fn stand(state: &AppState, cluster: &ClusterName, fresh: &FreshnessQuery) -> Result<Ground> {
+    let name = &*cluster.0;
+    let live = state.clusters.get(name).await?;
+    let head = if fresh.consistent == Some(true) { state.store.head(name).await?.revision } else { 0 };
+    let wanted = fresh.min_revision.unwrap_or(0).max(head);
+    if !live.reached(wanted, state.freshness.max_wait).await {
+        let reached = live.progress().revision;
+        return Err(ApiError::Timeout(format!("Too large resource version: {wanted}, current: {reached}")));
+    }
+    let age = live.progress().synced.elapsed();
+    if age > state.freshness.max_staleness {
+        return Err(ApiError::Unavailable {
+            message: format!("the database does not answer, and what is known is {} seconds old", age.as_secs()),
+            retry_after_seconds: 1,
+        });
+    }
+    Ok(Ground { view: live.view(), age })
+}
+
+/// The same where nothing in particular is asked for.
 pub async fn view(state: &AppState, cluster: &ClusterName) -> Result<Arc<View>> {
-    Ok(state.clusters.get(&cluster.0).await?.view())
+    stand(state, cluster, &FreshnessQuery::default()).await.map(|ground| ground.view)
+}
+
+/// What binds are judged by: the policy that the request names; where it names none, the one in force at the commit.
+///
+/// # Errors
+/// As for [`view`] and [`chosen`].
+pub async fn judged_by(state: &AppState, cluster: &ClusterName, query: &PolicyQuery) -> Result<Option<Arc<Profile>>> {
+    if query.policy.is_none() {
+        return Ok(None);
+    }
+    let view = view(state, cluster).await?;
+    chosen(&view, query).map(|chosen| Some(chosen.profile().clone()))
 }
 
 /// The policy that a request names, or the one in force.

@@ -207,6 +207,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
+    use crate::api::state::Freshness;
     use crate::cluster::Clusters;
     use crate::store;
 
@@ -231,8 +232,8 @@ mod tests {
             }
         });
         let state = AppState::new(
-            store.clone(),
             Clusters::new(store, Duration::MAX),
+            Freshness::default(),
             vec![check],
             telemetry::recorder().expect("a recorder"),
         );

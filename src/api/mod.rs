@@ -14,6 +14,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::{error::ApiError, state::AppState};
 
+pub mod bind;
 pub mod cluster;
 pub mod docs;
 pub mod error;
@@ -25,6 +26,7 @@ pub mod health;
 pub mod middleware;
 pub mod openapi;
 pub mod policy;
+pub mod reservations;
 pub mod resources;
 pub mod serve;
 pub mod state;
@@ -44,6 +46,9 @@ fn routes(bulk_body_bytes: usize) -> OpenApiRouter<AppState> {
         .routes(routes!(health::version))
         .routes(routes!(health::metrics))
         .merge(bulk)
+        .routes(routes!(bind::bind))
+        .routes(routes!(reservations::list))
+        .routes(routes!(reservations::replace, reservations::delete))
         .routes(routes!(policy::get, policy::replace, policy::create, policy::delete))
         .routes(routes!(policy::revisions))
         .routes(routes!(policy::rollback))

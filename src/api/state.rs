@@ -1,8 +1,11 @@
 //! What every handler shares.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -14,6 +17,21 @@ use crate::{cluster::Clusters, store::Store};
 #[derive(Clone, Debug)]
 pub struct AppState(Arc<Shared>);
 
+/// What is asked of the snapshot that a reply stands on.
+#[derive(Clone, Copy, Debug)]
+pub struct Freshness {
+    /// How long ago it may have been known to hold everything that the database has.
+    pub max_staleness: Duration,
+    /// How long to wait for it to reach a revision that a request asks for.
+    pub max_wait: Duration,
+}
+
+impl Default for Freshness {
+    fn default() -> Self {
+        Self { max_staleness: Duration::from_secs(30), max_wait: Duration::from_secs(5) }
+    }
+}
+
 /// The contents of [`AppState`].
 #[derive(Debug)]
 pub struct Shared {
@@ -21,6 +39,8 @@ pub struct Shared {
     pub store: Arc<dyn Store>,
     /// What decisions are made on.
     pub clusters: Clusters,
+    /// What is asked of their snapshots.
+    pub freshness: Freshness,
     /// What must hold for this process to be ready, in the order it is told.
     pub checks: Vec<Check>,
     /// Renders what the process has measured.
@@ -31,8 +51,9 @@ pub struct Shared {
 
 impl AppState {
     /// The state of a process that is up.
-    pub fn new(store: Arc<dyn Store>, clusters: Clusters, checks: Vec<Check>, metrics: PrometheusHandle) -> Self {
-        Self(Arc::new(Shared { store, clusters, checks, metrics, stopping: AtomicBool::new(false) }))
+    pub fn new(clusters: Clusters, freshness: Freshness, checks: Vec<Check>, metrics: PrometheusHandle) -> Self {
+        let (store, stopping) = (clusters.store().clone(), AtomicBool::new(false));
+        Self(Arc::new(Shared { store, clusters, freshness, checks, metrics, stopping }))
     }
 }
 

@@ -1,6 +1,6 @@
 //! `--policy-config-file`: a policy from the start.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, path::Path};
 
 use tracing::{info, warn};
 
@@ -13,8 +13,7 @@ use crate::{
             records::{PolicyRecords, Put, Text},
         },
     },
-    cluster::DEFAULT_CLUSTER,
-    store::Store,
+    cluster::{Clusters, DEFAULT_CLUSTER},
     wire::policy::{self, revision},
 };
 
@@ -31,9 +30,9 @@ pub(super) fn read(path: &Path) -> Result<String, Error> {
 
 /// Makes it the default cluster's policy unless that says the same already: of several processes that start with one
 /// file, one stores it.
-pub(super) async fn put_in_force(store: &Arc<dyn Store>, text: String) -> Result<(), Error> {
+pub(super) async fn put_in_force(clusters: &Clusters, text: String) -> Result<(), Error> {
     let records =
-        PolicyRecords { store: store.clone(), cluster: DEFAULT_CLUSTER.into(), name: revision::DEFAULT.into() };
+        PolicyRecords { clusters: clusters.clone(), cluster: DEFAULT_CLUSTER.into(), name: revision::DEFAULT.into() };
     let put = records.put(&Text::New(text), &Conditions::default(), false).await;
     let Put { revision, .. } = put.map_err(|error| match error {
         // Here is no reply from which the cause has to be kept.

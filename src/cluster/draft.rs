@@ -116,3 +116,80 @@ impl Judge for Draft {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Key;
+
+    fn record(kind: &str, name: &str, revision: u64, node: Option<&str>, body: &str) -> Record {
+        Record {
+            key: Key::new(kind, if kind == "pods" { "shop" } else { "" }, name),
+            uid: name.into(),
+            revision,
+            create_revision: revision,
+            node: node.map(str::to_owned),
+            deleted: false,
+            body_revision: if body.is_empty() { 1 } else { revision },
+            body: body.to_owned().into(),
+        }
+    }
+
+    fn pod(name: &str, revision: u64, node: Option<&str>) -> Record {
+        let body = format!(
+            r#"{{"metadata":{{"name":"{name}","namespace":"shop"}},"spec":{{"containers":[{{"resources":{{"requests":{{"cpu":"1"}}}}}}]}}}}"#
+        );
+        record("pods", name, revision, node, &body)
+    }
+
+    fn node(name: &str, revision: u64) -> Record {
+        let body =
+            format!(r#"{{"metadata":{{"name":"{name}"}},"status":{{"allocatable":{{"cpu":"2","pods":"9"}}}}}}"#);
+        record("nodes", name, revision, None, &body)
+    }
+
+    fn head(revision: u64, epoch: u64) -> Head {
+        Head { revision, compact_revision: 0, epoch }
+    }
+
+    fn bound(name: &str, revision: u64) -> Record {
+        record("pods", name, revision, Some("n"), "")
+    }
+
+    #[test]
+    fn each_attempt_begins_anew_and_marks_are_gone_back_to() {
+        let mut draft = Draft::new(View::default(), 0, Some(0), vec![None]);
+        let missed = [node("n", 1), pod("a", 2, None), pod("b", 3, None), pod("c", 4, None)];
+        draft.begin(head(4, 0), &missed);
+        draft.note(&bound("a", 5));
+        draft.note(&bound("b", 6));
+        assert!(draft.may_bind(0, &missed[3], "n").is_err(), "the first attempt, which is not committed");
+
+        draft.begin(head(4, 0), &missed);
+        assert_eq!(draft.may_bind(0, &missed[1], "n"), Ok(()));
+        draft.note(&bound("a", 5));
+        draft.mark();
+        assert_eq!(draft.may_bind(0, &missed[2], "n"), Ok(()));
+        draft.note(&bound("b", 6));
+        assert!(draft.may_bind(0, &missed[3], "n").is_err());
+        draft.roll_back();
+        assert_eq!(draft.may_bind(0, &missed[3], "n"), Ok(()), "b is not there after all");
+        draft.note(&bound("c", 6));
+        assert!(draft.may_bind(0, &missed[2], "n").is_err());
+        draft.mark();
+        draft.note(&pod("d", 7, None));
+        draft.roll_back();
+        while draft.read_next() {}
+        let view = draft.into_view();
+        let on_node: Vec<_> = view.snapshot.pods().filter(|p| p.is_assigned()).map(|p| p.name.to_string()).collect();
+        assert_eq!((view.snapshot.pod_count(), on_node), (3, vec!["a".to_owned(), "c".to_owned()]));
+    }
+
+    #[test]
+    fn nothing_is_bound_on_a_history_that_is_gone() {
+        let mut draft = Draft::new(View::default(), 0, Some(1), vec![None]);
+        draft.begin(head(9, 2), &[node("n", 1), pod("a", 2, None)]);
+        assert_eq!(draft.may_bind(0, &pod("a", 2, None), "n"), Err(HISTORY_LOST.into()));
+        assert!(draft.history_lost());
+    }
+}

@@ -257,3 +257,6 @@ fn word(refusal: &Refusal) -> &'static str {
         Refusal::NotAttempted => "NotAttempted",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -187,3 +187,75 @@ impl Batch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Atomicity, Key, Precondition, Write};
+
+    type Answer = oneshot::Receiver<Result<Commit, CommitError>>;
+
+    /// Queues a call of so many rows and bytes in each.
+    fn push(queue: &Queue, name: &str, rows: usize, bytes: Option<usize>) -> Answer {
+        let change = match bytes {
+            Some(bytes) => Change::Put { body: vec![b' '; bytes].into(), uid: String::new(), node: None },
+            None => Change::Bind { node: "n".into() },
+        };
+        let write = Write { key: Key::new("pods", "", name), precondition: Precondition::default(), change };
+        let call = Call { writes: vec![write; rows], atomicity: Atomicity::Each };
+        let (reply, answer) = oneshot::channel();
+        queue.push(Waiting { call, judged_by: None, reply, since: Instant::now() }).expect("there is room");
+        answer
+    }
+
+    fn taken(queue: &Queue) -> Vec<String> {
+        queue.take().iter().map(|waiting| waiting.call.writes[0].key.name.clone()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_batch_is_bounded_in_rows_and_bytes() {
+        let queue = Queue::new(100);
+        let _answers = [
+            push(&queue, "a", 200, Some(1)),
+            push(&queue, "b", 56, Some(1)),
+            push(&queue, "c", 1, Some(600_000)),
+            push(&queue, "d", 1, Some(600_000)),
+        ];
+        assert_eq!([taken(&queue), taken(&queue), taken(&queue)], [vec!["a", "b"], vec!["c"], vec!["d"]]);
+        assert!(taken(&queue).is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_large_call_goes_alone_and_binds_get_their_turn() {
+        let queue = Queue::new(100);
+        let _answers = [
+            push(&queue, "large", 1_000, Some(1)),
+            push(&queue, "larger", 2_000, Some(1)),
+            push(&queue, "small", 1, Some(1)),
+            push(&queue, "x", 1, None),
+            push(&queue, "y", 256, None),
+        ];
+        let batches: Vec<Vec<String>> = (0..5).map(|_| taken(&queue)).collect();
+        assert_eq!(batches, [vec!["large"], vec!["x"], vec!["larger"], vec!["y"], vec!["small"]]);
+    }
+
+    #[tokio::test]
+    async fn who_is_refused_is_told_at_once() {
+        let queue = Queue::new(100);
+        let (waiting, gone) = (push(&queue, "a", 1, None), push(&queue, "b", 1, Some(1)));
+        drop(gone);
+        assert_eq!(taken(&queue), ["a"]);
+        assert!(waiting.await.is_err(), "who took it has dropped it");
+        let waiting = push(&queue, "a", 1, None);
+        let away = StoreError::Unavailable("away".into());
+        queue.refuse(&away);
+        assert_eq!(waiting.await, Ok(Err(away.clone().into())));
+        let (reply, _answer) = oneshot::channel();
+        let call = Call { writes: Vec::new(), atomicity: Atomicity::Each };
+        let refused = queue.push(Waiting { call, judged_by: None, reply, since: Instant::now() });
+        assert_eq!(refused, Err(away.into()));
+        queue.admit();
+        let _answer = push(&queue, "b", 1, None);
+        assert_eq!(queue.lengths(), (1, 0));
+    }
+}

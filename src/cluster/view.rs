@@ -64,6 +64,12 @@ impl View {
         self.policy(revision::DEFAULT).map_or(&BUILT_IN, |policy| &policy.profile)
     }
 
+    /// The node that a pod is on, reservations left out of the account.
+    pub fn bound_to(&self, namespace: &str, name: &str) -> Option<&str> {
+        let pod = self.reserved.told(&self.snapshot, namespace, name)?;
+        pod.is_assigned().then_some(&*pod.node_name)
+    }
+
     /// Whether a pod may be bound to a node now: all predicates of the profile are asked, the pod itself left out of the
     /// account should a node be reserved for it.
     ///

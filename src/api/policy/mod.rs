@@ -1,7 +1,6 @@
 //! `/policy` and `/policies`: what decisions are made under.
 //!
-//! Reading is from the live view, which is what decides; writing is one commit, after which the writer waits until the
-//! view has it.
+//! Reading is from the live view, which is what decides; writing is one commit, after which the view has it.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +20,7 @@ use super::{
     cluster::ClusterName,
     error::{Reason, Result},
     extract::{self, JsonBytes, Query},
-    ground,
+    ground::{self, FreshnessQuery},
     openapi::{self, ReadErrors, WriteErrors},
     resources,
     state::AppState,
@@ -104,12 +103,16 @@ impl IntoResponses for UnknownErrors {
 /// What was sent and what it comes to. Without a stored policy: revision 0, kube-scheduler 1.22's default predicates and
 /// priorities. The `ETag` is for `If-Match`. With `as=KubeSchedulerConfiguration` the reply is the file that
 /// `kube-scheduler --config` takes today, with a comment for each thing that has no counterpart.
-#[utoipa::path(get, path = "/policy", operation_id = "getPolicy", tag = "policy", params(ShowQuery),
+#[utoipa::path(get, path = "/policy", operation_id = "getPolicy", tag = "policy", params(ShowQuery, FreshnessQuery),
     responses((status = 200, description = "The policy, or the configuration that comes closest.",
         content((PolicyState = "application/json"), (String = "application/yaml")),
         headers(("ETag" = String, description = "The revision, in quotes."))), ReadErrors))]
-pub async fn get(target: Target, Query(query): Query<ShowQuery>) -> Result<Response> {
-    target.show(&query).await
+pub async fn get(
+    target: Target,
+    Query(query): Query<ShowQuery>,
+    Query(fresh): Query<FreshnessQuery>,
+) -> Result<Response> {
+    target.show(&query, &fresh).await
 }
 
 /// Brings a policy into force
@@ -193,9 +196,13 @@ pub async fn rollback(
 
 /// The policies of the cluster
 #[utoipa::path(get, path = "/policies", operation_id = "listPolicies", tag = "policy",
-    responses((status = 200, description = "Their names and revisions.", body = PolicyList), ReadErrors))]
-pub async fn list(State(state): State<AppState>, cluster: ClusterName) -> Result<Json<PolicyList>> {
-    let view = ground::view(&state, &cluster).await?;
+    params(FreshnessQuery), responses((status = 200, description = "Their names and revisions.", body = PolicyList), ReadErrors))]
+pub async fn list(
+    State(state): State<AppState>,
+    cluster: ClusterName,
+    Query(fresh): Query<FreshnessQuery>,
+) -> Result<Json<PolicyList>> {
+    let view = ground::stand(&state, &cluster, &fresh).await?.view;
     Ok(Json(PolicyList { items: summaries(&view) }))
 }
 
@@ -224,12 +231,16 @@ pub(super) fn metrics(state: &AppState) -> String {
 ///
 /// Like `/policy`, which is `/policies/default`. Requests choose it by `?policy=name`.
 #[utoipa::path(get, path = "/policies/{name}", operation_id = "getNamedPolicy", tag = "policy",
-    params(("name" = String, Path, description = "The policy's name", example = "default"), ShowQuery),
+    params(("name" = String, Path, description = "The policy's name", example = "default"), ShowQuery, FreshnessQuery),
     responses((status = 200, description = "The policy, or the configuration that comes closest.",
         content((PolicyState = "application/json"), (String = "application/yaml")),
         headers(("ETag" = String, description = "The revision, in quotes."))), ReadErrors))]
-pub async fn get_named(target: Target, Query(query): Query<ShowQuery>) -> Result<Response> {
-    target.show(&query).await
+pub async fn get_named(
+    target: Target,
+    Query(query): Query<ShowQuery>,
+    Query(fresh): Query<FreshnessQuery>,
+) -> Result<Response> {
+    target.show(&query, &fresh).await
 }
 
 /// Brings a named policy into force

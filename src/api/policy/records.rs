@@ -14,8 +14,9 @@ use crate::{
         ground::compute,
     },
     clock,
+    cluster::Clusters,
     core::policy::Profile,
-    store::{Atomicity, Change, Key, ListQuery, Outcome, Precondition, Record, Store, Write},
+    store::{Atomicity, Call, Change, Key, ListQuery, Outcome, Precondition, Record, Write},
     wire::policy::{
         Document, PolicyRevisionList,
         revision::{self, Revision},
@@ -28,8 +29,8 @@ const ATTEMPTS: usize = 16;
 /// One policy of one cluster in the store.
 #[derive(Clone, Debug)]
 pub struct PolicyRecords {
-    /// The store.
-    pub store: Arc<dyn Store>,
+    /// Where it is read and written.
+    pub clusters: Clusters,
     /// The cluster's name.
     pub cluster: Arc<str>,
     /// The policy's name.
@@ -139,7 +140,7 @@ impl PolicyRecords {
             limit: Some(usize::try_from(newest - remaining).unwrap_or(usize::MAX)),
             ..self.whole_history()
         };
-        let items = if newest == 0 { Vec::new() } else { self.store.list(&self.cluster, &query).await?.items };
+        let items = if newest == 0 { Vec::new() } else { self.clusters.store().list(&self.cluster, &query).await?.items };
         let items = items.iter().rev().map(read).collect::<Result<_>>()?;
         Ok(PolicyRevisionList { items, remaining })
     }
@@ -160,7 +161,7 @@ impl PolicyRecords {
 
     async fn in_force(&self) -> Result<Option<InForce>> {
         let key = Key::new(revision::IN_FORCE, "", &*self.name);
-        let record = self.store.get(&self.cluster, &key).await?;
+        let record = self.clusters.store().get(&self.cluster, &key).await?;
         record.map(|r| Ok(InForce { revision: read(&r)?, at: r.revision, uid: r.uid })).transpose()
     }
 
@@ -172,7 +173,8 @@ impl PolicyRecords {
             (None, None) => self.last().await?,
         };
         let name = Revision::history_name(number);
-        let record = self.store.get(&self.cluster, &Key::new(revision::HISTORY, &*self.name, name)).await?;
+        let key = Key::new(revision::HISTORY, &*self.name, name);
+        let record = self.clusters.store().get(&self.cluster, &key).await?;
         let subject = || Subject::new("podberth.io", "policyrevisions", format!("{}/{number}", self.name));
         let record = record.ok_or_else(|| ApiError::NotFound(subject()))?;
         Ok((read(&record)?.text, Some(number)))
@@ -180,7 +182,8 @@ impl PolicyRecords {
 
     /// The last number given: revisions are numbered from 1 without gaps and never deleted, so it is their count.
     async fn last(&self) -> Result<u64> {
-        let list = self.store.list(&self.cluster, &ListQuery { limit: Some(1), ..self.whole_history() }).await?;
+        let query = ListQuery { limit: Some(1), ..self.whole_history() };
+        let list = self.clusters.store().list(&self.cluster, &query).await?;
         Ok(list.remaining.unwrap_or(0).saturating_add(list.items.len() as u64))
     }
 
@@ -214,9 +217,10 @@ impl PolicyRecords {
         Ok(Put { revision, document, profile, stored_at: None })
     }
 
-    /// Writes all or nothing; `None` when somebody else came first.
+    /// Writes all or nothing, after which this process decides under it; `None` when somebody else came first.
     async fn commit(&self, writes: Vec<Write>) -> Result<Option<u64>> {
-        let commit = self.store.commit(&self.cluster, writes, Atomicity::AllOrNothing).await?;
+        let call = Call { writes, atomicity: Atomicity::AllOrNothing };
+        let commit = self.clusters.commit(&self.cluster, call, None).await?;
         let refused = commit.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Refused(_)));
         Ok((!refused).then_some(commit.revision))
     }

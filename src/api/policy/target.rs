@@ -1,7 +1,5 @@
 //! Which policy a request is about, and the work that `/policy` and `/policies/{name}` share.
 
-use std::time::Duration;
-
 use axum::{
     Json,
     extract::{FromRef, FromRequestParts},
@@ -20,7 +18,7 @@ use crate::{
         cluster::ClusterName,
         error::{ApiError, Result},
         extract::{Path, parse_json},
-        ground::{self, Chosen, PolicyQuery},
+        ground::{self, Chosen, FreshnessQuery, PolicyQuery},
         state::AppState,
     },
     core::policy::Policy,
@@ -30,9 +28,6 @@ use crate::{
         status::{Status, StatusMetadata},
     },
 };
-
-/// How long a writer waits for the next decision to be made under what it wrote.
-const IN_FORCE_WITHIN: Duration = Duration::from_secs(5);
 
 /// The form of [`ShowQuery`] that is not this server's own.
 const CONFIGURATION: &str = "KubeSchedulerConfiguration";
@@ -72,8 +67,8 @@ where
 
 impl Target {
     /// GET: from the live view, since that is what decides.
-    pub(super) async fn show(&self, query: &ShowQuery) -> Result<Response> {
-        let view = ground::view(&self.state, &self.cluster).await?;
+    pub(super) async fn show(&self, query: &ShowQuery, fresh: &FreshnessQuery) -> Result<Response> {
+        let view = ground::stand(&self.state, &self.cluster, fresh).await?.view;
         let chosen = ground::chosen(&view, &PolicyQuery { policy: Some(self.name.clone()) })?;
         match query.form.as_deref() {
             None => Ok(in_json(&state_of(&chosen))),
@@ -88,9 +83,6 @@ impl Target {
     pub(super) async fn put(&self, text: Text, conditions: &Conditions, query: &WriteQuery) -> Result<Response> {
         let put = self.records().put(&text, conditions, query.dry_run()?).await?;
         let Put { revision, document, profile, stored_at } = put;
-        if let Some(at) = stored_at {
-            self.wait_for(at).await;
-        }
         let state = PolicyState::new(&self.name, &revision, &document, &profile);
         // What is not stored has no tag to come back with.
         Ok(if stored_at.is_some() { in_json(&state) } else { Json(state).into_response() })
@@ -105,9 +97,7 @@ impl Target {
 
     /// DELETE.
     pub(super) async fn delete(&self, conditions: &Conditions, query: &WriteQuery) -> Result<Json<Status>> {
-        if let Some(at) = self.records().delete(conditions, query.dry_run()?).await? {
-            self.wait_for(at).await;
-        }
+        self.records().delete(conditions, query.dry_run()?).await?;
         Ok(Json(Status {
             kind: "Status".into(),
             api_version: "v1".into(),
@@ -127,18 +117,8 @@ impl Target {
     }
 
     fn records(&self) -> PolicyRecords {
-        PolicyRecords { store: self.state.store.clone(), cluster: self.cluster.0.clone(), name: self.name.clone() }
-    }
-
-    /// Until the next decision of this process is made under what was stored. It is stored, so whatever goes wrong here
-    /// is no failure of the request.
-    async fn wait_for(&self, revision: u64) {
-        let cluster = &*self.cluster.0;
-        match self.state.clusters.get(cluster).await {
-            Ok(live) if live.reached(revision, IN_FORCE_WITHIN).await => {}
-            Ok(_) => tracing::warn!(cluster, revision, "a policy is stored and not yet in force here"),
-            Err(error) => tracing::warn!(cluster, %error, "the cluster cannot be followed"),
-        }
+        let clusters = self.state.clusters.clone();
+        PolicyRecords { clusters, cluster: self.cluster.0.clone(), name: self.name.clone() }
     }
 }
 

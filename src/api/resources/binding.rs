@@ -1,5 +1,5 @@
-//! `pods/{name}/binding`: puts a pod on a node, as told. Whether it fits there is not asked: kube-apiserver does not ask
-//! either.
+//! `pods/{name}/binding`: puts a pod on a node if it fits there at the moment of the commit, by the whole filter of the
+//! policy in force. kube-apiserver does not ask; here two schedulers that decide at once must not overcommit a node.
 //!
 //! Kubernetes source: `pkg/registry/core/pod/storage/storage.go` (`BindingREST.Create`, `setPodNodeAndMetadata`).
 
@@ -8,23 +8,21 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    door,
-    read::current,
-    show,
+    door, show,
     target::Target,
-    write::{ATTEMPTS, WriteQuery, commit_one},
+    write::WriteQuery,
 };
 use crate::{
     api::{
+        cluster::ClusterName,
         error::{ApiError, Result, Subject},
         extract::{JsonBytes, Query},
+        ground::{self, PolicyQuery},
         state::AppState,
     },
-    store::{Change, Outcome, Precondition, Record, Refusal},
-    wire::{
-        document::Document,
-        fault::{Faults, Path},
-    },
+    cluster::View,
+    store::{Atomicity, Call, Change, Key, Outcome, Precondition, Refusal, Write},
+    wire::fault::{Faults, Path},
 };
 
 /// Puts a pod on a node.
@@ -59,7 +57,7 @@ pub struct BindingMetadata {
 pub struct BindingTarget {
     /// `Node`
     pub kind: String,
-    /// The node's name. It need not be there yet.
+    /// The node's name.
     pub name: String,
 }
 
@@ -99,43 +97,61 @@ pub async fn bind(
     State(state): State<AppState>,
     target: Target,
     Query(query): Query<WriteQuery>,
+    Query(policy): Query<PolicyQuery>,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
     let dry_run = query.dry_run()?;
     let binding: Binding = door::decode(&body)?;
     binding.check(&target)?;
-    for _ in 0..ATTEMPTS {
-        let pod = current(&state, &target).await?;
-        if !binding.metadata.uid.is_empty() && binding.metadata.uid != pod.uid {
-            return Err(target.other_uid(&binding.metadata.uid, &pod.uid));
-        }
-        let repeated = !binding.metadata.uid.is_empty() && pod.node.as_deref() == Some(&binding.target.name);
-        if !repeated {
-            check_free(&target, &pod)?;
-        }
-        if !repeated && !dry_run {
-            let change = Change::SetNode(Some(binding.target.name.clone()));
-            match commit_one(&state, &target, Precondition::revision(pod.revision), change).await? {
-                Outcome::Refused(Refusal::Conflict { .. }) => continue,
-                Outcome::Refused(refusal) => return Err(target.refused(refusal, &pod.uid)),
-                Outcome::Written { .. } | Outcome::Unchanged { .. } | Outcome::Deleted { .. } => {}
-            }
-        }
-        return Ok(show::success(StatusCode::CREATED, &target, &pod.uid));
+    let Binding { metadata: BindingMetadata { uid, .. }, target: BindingTarget { name: node, .. }, .. } = binding;
+    let cluster = ClusterName(target.cluster.clone());
+    if dry_run {
+        let view = ground::view(&state, &cluster).await?;
+        return try_bind(&target, &uid, &node, &view, &policy);
     }
-    Err(target.modified())
+    let judged_by = ground::judged_by(&state, &cluster, &policy).await?;
+    let call = bind_call(target.key(), &uid, &node);
+    let mut commit = state.clusters.commit(&target.cluster, call, judged_by).await?;
+    match commit.outcomes.pop() {
+        // Only with the uid is it known to be the same binding, repeated.
+        Some(Outcome::Unchanged { .. }) if uid.is_empty() => {
+            Err(refused(&target, Refusal::AlreadyBound { node }, &uid))
+        }
+        Some(Outcome::Refused(refusal)) => Err(refused(&target, refusal, &uid)),
+        Some(_) => Ok(show::success(StatusCode::CREATED, &target, &uid)),
+        None => Err(ApiError::internal("the store did not answer for a write")),
+    }
 }
 
-/// The pod waits for a node.
-fn check_free(target: &Target, pod: &Record) -> Result<()> {
-    let name = &target.name;
-    let document = Document::parse(&pod.body).map_err(ApiError::internal)?;
-    let message = if document.metadata_text("deletionTimestamp").is_some() {
-        format!("pod {name} is being deleted, cannot be assigned to a host")
-    } else if let Some(node) = &pod.node {
-        format!("pod {name} is already assigned to node {node:?}")
-    } else {
-        return Ok(());
-    };
-    Err(ApiError::Conflict { subject: Subject::new("", "pods/binding", name.as_str()), message })
+/// The call that binds a pod to a node, if it is the pod of this uid (empty: whichever it is).
+pub fn bind_call(key: Key, uid: &str, node: &str) -> Call {
+    let uid = Some(uid.to_owned()).filter(|uid| !uid.is_empty());
+    let precondition = Precondition { uid, ..Precondition::exists() };
+    let write = Write { key, precondition, change: Change::Bind { node: node.to_owned() } };
+    Call { writes: vec![write], atomicity: Atomicity::AllOrNothing }
+}
+
+/// Judges a binding as it would be judged now.
+fn try_bind(target: &Target, uid: &str, node: &str, view: &View, policy: &PolicyQuery) -> Result<Response> {
+    let namespace = target.namespace.as_deref().unwrap_or_default();
+    let pod = view.snapshot.pod(namespace, &target.name);
+    let pod = pod.ok_or_else(|| ApiError::NotFound(target.subject()))?;
+    if !uid.is_empty() && *uid != *pod.uid {
+        return Err(target.other_uid(uid, &pod.uid));
+    }
+    let chosen = ground::chosen(view, policy)?;
+    let repeated = !uid.is_empty() && view.bound_to(namespace, &target.name) == Some(node);
+    if !repeated && let Err(why) = view.may_bind(namespace, &target.name, node, chosen.profile()) {
+        return Err(refused(target, Refusal::Rejected(why), uid));
+    }
+    Ok(show::success(StatusCode::CREATED, target, &pod.uid))
+}
+
+fn refused(target: &Target, refusal: Refusal, uid: &str) -> ApiError {
+    match target.refused(refusal, uid) {
+        ApiError::Conflict { message, .. } => {
+            ApiError::Conflict { subject: Subject::new("", "pods/binding", &*target.name), message }
+        }
+        other => other,
+    }
 }

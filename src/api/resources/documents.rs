@@ -170,16 +170,22 @@ fn items(kind: &StoredKind, names: &Names) -> Vec<(String, Value)> {
         items.push((format!("{object}/status"), item));
     }
     if kind.plural == "pods" {
-        let post = |id: &str, summary: &str, schema: &str, example: Value| {
-            let parameters = with(named(), dry_run());
+        let post = |id: &str, summary: &str, schema: &str, example: Value, further: Vec<Value>| {
+            let parameters = [with(named(), dry_run()), further].concat();
             json!({"post": operation(id.into(), summary, parameters, Some((schema, example)), (201, "It is done.", "Status"))})
         };
         let binding = json!({"kind": "Binding", "apiVersion": "v1", "target": {"kind": "Node", "name": "example"}});
         let eviction = json!({"kind": "Eviction", "apiVersion": "policy/v1"});
-        items.push((format!("{object}/binding"), post("createPodBinding", "Bind a Pod to a node", "Binding", binding)));
+        let policy = query(
+            "policy",
+            "The policy of `/policies/{name}` by which the binding is judged; that of `/policy` where absent.",
+            &json!({"type": "string"}),
+        );
+        let bind = "Bind a Pod to a node, if it fits there";
+        items.push((format!("{object}/binding"), post("createPodBinding", bind, "Binding", binding, vec![policy])));
         items.push((
             format!("{object}/eviction"),
-            post("createPodEviction", "Evict a Pod, if its disruption budgets allow", "Eviction", eviction),
+            post("createPodEviction", "Evict a Pod, if its disruption budgets allow", "Eviction", eviction, vec![]),
         ));
     }
     for (_, item) in &mut items {

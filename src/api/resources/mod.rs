@@ -7,6 +7,7 @@
 //!
 //! - POST and PUT take the whole object, `status` included: the state is told from outside, no controller fills it in.
 //! - A namespace need not exist for objects to stand in it, and takes nothing with it when it is deleted.
+//! - A binding is refused where the pod does not fit; a pod that says its node is a fact and is not judged.
 //! - A deletion is done at once: there is no grace and there are no finalizers.
 //! - No controller defaults, and no field that scheduling does not read is checked; all are kept as they came.
 

@@ -1,7 +1,5 @@
 //! Create, replace, delete.
 
-use std::time::Duration;
-
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -19,7 +17,7 @@ use crate::{
         extract::{JsonBytes, Query},
         state::AppState,
     },
-    store::{Atomicity, Change, Commit, Outcome, Precondition, Record, Refusal, Write},
+    store::{Atomicity, Call, Change, Commit, Outcome, Precondition, Record, Refusal, Write},
     wire::{
         document::Document,
         fault::{Faults, Path},
@@ -28,9 +26,6 @@ use crate::{
 
 /// How often a change that asks for no revision is tried again when others change the same object.
 pub const ATTEMPTS: usize = 8;
-
-/// How long a writer waits for the snapshot to show what it wrote.
-const SHOWN_WITHIN: Duration = Duration::from_secs(2);
 
 /// What a generated name adds, and how long the part before it may be
 /// (`apiserver/pkg/storage/names/generate.go`: no vowels, so no words).
@@ -61,17 +56,9 @@ pub fn dry_run(value: &str) -> Result<bool> {
     }
 }
 
-/// Commits, and waits a moment until the next decision sees it.
+/// Commits facts: the next decision of this process sees them.
 pub async fn commit(state: &AppState, cluster: &str, writes: Vec<Write>, atomicity: Atomicity) -> Result<Commit> {
-    let commit = state.store.commit(cluster, writes, atomicity).await?;
-    match state.clusters.get(cluster).await {
-        Ok(live) => {
-            live.reached(commit.revision, SHOWN_WITHIN).await;
-        }
-        // It is stored, so the request has succeeded; the follower tries again with the next one.
-        Err(error) => tracing::warn!(cluster, %error, "the cluster cannot be followed"),
-    }
-    Ok(commit)
+    Ok(state.clusters.commit(cluster, Call { writes, atomicity }, None).await?)
 }
 
 /// Commits one write.

@@ -1,0 +1,85 @@
+//! `/bind`: kube-scheduler's extender verb that changes something.
+
+use axum::{Json, extract::State};
+use metrics::{counter, histogram};
+use tokio::time::Instant;
+
+use super::{
+    cluster::ClusterName,
+    error::{ApiError, Result},
+    extract::{JsonBytes, Query},
+    ground::{self, PolicyQuery},
+    openapi::WriteErrors,
+    resources::binding::bind_call,
+    state::AppState,
+};
+use crate::{
+    core::snapshot::Kind,
+    store::{Key, Outcome, Refusal},
+    telemetry,
+    wire::{
+        extender::{ExtenderBindingArgs, ExtenderBindingResult},
+        kinds,
+    },
+};
+
+/// Binds a pod to a node, if it fits there
+///
+/// kube-scheduler's extender verb `bind`, recorded in Podberth's own state. The whole filter is asked again at the moment
+/// of the commit, over a state in which nothing is missing, so that no two binds, of whichever replicas, share what only
+/// one can have. Why a pod was not bound stands in `Error`. The same pod (`PodUID`) may be bound to the same node any
+/// number of times.
+#[utoipa::path(post, path = "/bind", operation_id = "bindPod", tag = "extender", params(PolicyQuery),
+    request_body(content = ExtenderBindingArgs, example = json!({
+        "PodName": "web", "PodNamespace": "default", "PodUID": "", "Node": "node-a"
+    })),
+    responses((status = 200, description = "It is bound, durably, unless `Error` says why not.",
+        body = ExtenderBindingResult), WriteErrors))]
+pub async fn bind(
+    State(state): State<AppState>,
+    cluster: ClusterName,
+    Query(query): Query<PolicyQuery>,
+    JsonBytes(body): JsonBytes,
+) -> Result<Json<ExtenderBindingResult>> {
+    let start = Instant::now();
+    let reply = answer(&state, &cluster, &query, &body).await;
+    let code = reply.as_ref().map_or_else(|error| error.reason().code.as_u16(), |_| 200);
+    counter!(telemetry::EXTENDER_REQUESTS, "verb" => "bind", "form" => "none", "code" => code.to_string()).increment(1);
+    histogram!(telemetry::EXTENDER_REQUEST_DURATION, "verb" => "bind").record(start.elapsed());
+    reply.map(|error| Json(ExtenderBindingResult { error }))
+}
+
+/// Why the pod was not bound; empty where it was.
+async fn answer(state: &AppState, cluster: &ClusterName, query: &PolicyQuery, body: &[u8]) -> Result<String> {
+    let ExtenderBindingArgs { pod_name, pod_namespace, pod_uid, node } =
+        ExtenderBindingArgs::parse(body).map_err(|error| ApiError::BadRequest(error.to_string()))?;
+    if pod_name.is_empty() || node.is_empty() {
+        return Ok("the request names no pod or no node".into());
+    }
+    let judged_by = match ground::judged_by(state, cluster, query).await {
+        Err(error @ ApiError::NotFound(_)) => return Ok(error.to_string()),
+        judged_by => judged_by?,
+    };
+    let pods = kinds::by_core(Kind::Pod).ok_or_else(|| ApiError::internal("pods are no stored kind"))?;
+    let key = Key::new(pods.key(), &*pod_namespace, &*pod_name);
+    let mut commit = state.clusters.commit(&cluster.0, bind_call(key, &pod_uid, &node), judged_by).await?;
+    Ok(match commit.outcomes.pop() {
+        Some(Outcome::Refused(refusal)) => why(refusal, &pod_namespace, &pod_name, &pod_uid),
+        Some(_) => String::new(),
+        None => return Err(ApiError::internal("the store did not answer for a write")),
+    })
+}
+
+fn why(refusal: Refusal, namespace: &str, name: &str, uid: &str) -> String {
+    match refusal {
+        Refusal::NotFound => format!("pod {namespace}/{name} is not known to the extender"),
+        Refusal::UidMismatch { current } => {
+            format!("pod {namespace}/{name} has the uid {current}: it is not the pod with the uid {uid}")
+        }
+        Refusal::AlreadyBound { node } => format!("pod {name} is already assigned to node {node:?}"),
+        Refusal::Rejected(why) => why,
+        Refusal::AlreadyExists { .. } | Refusal::Conflict { .. } | Refusal::NotAttempted => {
+            format!("pod {namespace}/{name} has been modified meanwhile")
+        }
+    }
+}
