@@ -396,35 +396,25 @@ impl Ledger {
 
     /// Finds for each write that nobody acknowledged a call of unknown outcome.
     fn explain(&mut self) {
-        for Pending { cluster, from, call } in std::mem::take(&mut self.unknown) {
-            let moments = &mut self.timelines[cluster][from + 1..];
+        let mut unknown = std::mem::take(&mut self.unknown);
+        // Who began last can have written the least: so who comes first takes nothing that another needs.
+        unknown.sort_by_key(|pending| std::cmp::Reverse(pending.from));
+        let mut without_put = Vec::new();
+        for pending in unknown {
             // A body is one call's only one: it tells in which transaction the call was carried out.
-            let is_put = |write: &&Write| matches!(write.change, Change::Put { .. });
-            let put = call.writes.iter().find_map(|write| {
-                let write = Some(write).filter(is_put)?;
-                moments.iter().find(|moment| !moment.claimed && moment.is_effect_of(write)).map(|moment| moment.batch)
-            });
-            if put.is_none() && call.writes.iter().any(|write| is_put(&write)) {
-                *self.tally.entry("unknown: nothing there").or_default() += 1;
-                continue;
-            }
-            let mut missing = Vec::new();
-            for write in &call.writes {
-                let fits = |moment: &&mut Moment| {
-                    !moment.claimed && put.is_none_or(|batch| batch == moment.batch) && moment.is_effect_of(write)
-                };
-                match moments.iter_mut().find(fits) {
-                    Some(moment) => moment.claimed = true,
-                    None if matches!(write.change, Change::Put { .. } | Change::Delete) => missing.push(write.clone()),
-                    None => {} // A bind may have found the pod where it was to go.
+            let moments = &self.timelines[pending.cluster][pending.from + 1..];
+            let puts = pending.call.writes.iter().filter(|write| matches!(write.change, Change::Put { .. }));
+            let its = puts.filter_map(|put| moments.iter().find(|moment| !moment.claimed && moment.is_effect_of(put)));
+            match its.map(|moment| moment.batch).next() {
+                Some(batch) => self.explain_call(&pending, Some(batch)),
+                None if is_whole(&pending.call) => {
+                    *self.tally.entry("unknown: nothing there").or_default() += 1;
                 }
+                None => without_put.push(pending),
             }
-            if put.is_some() {
-                *self.tally.entry("unknown: there").or_default() += 1;
-                if call.atomicity == Atomicity::AllOrNothing && !missing.is_empty() {
-                    self.wrong(Rule::Whole, format!("of {call:?} this is missing: {missing:?}"));
-                }
-            }
+        }
+        for pending in without_put {
+            self.explain_call(&pending, None);
         }
         let mut wrong = Vec::new();
         for (timeline, name) in self.timelines.iter().zip(&self.names) {
@@ -433,6 +423,32 @@ impl Ledger {
             }
         }
         wrong.into_iter().for_each(|what| self.wrong(Rule::Explained, what));
+    }
+
+    /// Claims what a call of unknown outcome may have written: in this transaction, if that is known.
+    fn explain_call(&mut self, pending: &Pending, batch: Option<u64>) {
+        let Pending { cluster, from, call } = pending;
+        let moments = &mut self.timelines[*cluster][from + 1..];
+        let mut missing = Vec::new();
+        let mut found = 0;
+        for write in &call.writes {
+            let fits = |moment: &&mut Moment| {
+                !moment.claimed && batch.is_none_or(|batch| batch == moment.batch) && moment.is_effect_of(write)
+            };
+            match moments.iter_mut().find(fits) {
+                Some(moment) => {
+                    moment.claimed = true;
+                    found += 1;
+                }
+                None if matches!(write.change, Change::Put { .. } | Change::Delete) => missing.push(write.clone()),
+                None => {} // A bind may have found the pod where it was to go.
+            }
+        }
+        let what = if found > 0 { "unknown: there" } else { "unknown: nothing there" };
+        *self.tally.entry(what).or_default() += 1;
+        if found > 0 && !missing.is_empty() && call.atomicity == Atomicity::AllOrNothing {
+            self.wrong(Rule::Whole, format!("of {call:?} this is missing: {missing:?}"));
+        }
     }
 }
 
@@ -471,6 +487,12 @@ impl Moment {
             Refusal::NotAttempted => !alone,
         }
     }
+}
+
+/// Whether a call of which no put is there is not there at all.
+fn is_whole(call: &Call) -> bool {
+    let is_put = |write: &Write| matches!(write.change, Change::Put { .. });
+    call.atomicity == Atomicity::AllOrNothing && call.writes.iter().any(is_put)
 }
 
 fn is_as_asked(record: &Record, write: &Write) -> bool {
