@@ -7,7 +7,7 @@ use podberth::store::{Atomicity, Call, Change, Key, ListQuery, Precondition, Sto
 use tokio::task::JoinSet;
 
 use crate::faulty::lock;
-use crate::history::{History, Ticket};
+use crate::history::{History, OWN, Ticket};
 use crate::objects::{self, FACT};
 use crate::world::{CLUSTERS, Replica};
 
@@ -199,7 +199,7 @@ async fn write(
                 Ok(commit) => {
                     let mut cursor = history.answered(ticket, &commit);
                     if let Some(view) = replica.shown(cluster) {
-                        history.saw(&mut cursor, "the writer's own replica", &view.snapshot);
+                        history.saw(&mut cursor, OWN, &view.snapshot);
                     }
                 }
                 Err(CommitError::Store(StoreError::OutcomeUnknown(_))) => history.unknown(ticket),

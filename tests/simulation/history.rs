@@ -13,6 +13,9 @@ use podberth::wire::kinds;
 
 use crate::objects::{FACT, cpu};
 
+/// The replica that answered a writer.
+pub(crate) const OWN: &str = "the writer's own replica";
+
 /// A bind turned away with this is no verdict: nothing was known of the cluster any more.
 const HISTORY_LOST: &str = "the database has lost a part of its history";
 
@@ -190,7 +193,13 @@ impl History {
             cursor.at += ahead;
             return;
         }
-        let again = moments[..cursor.at].iter().any(is_it);
+        let before = moments[..cursor.at].iter().position(is_it);
+        // Who wrote just when history was lost, and cannot read since, may be answered before the view follows.
+        let lost = |from: usize| moments[from + 1..=cursor.at].iter().any(Moment::is_restored);
+        if who == OWN && before.is_some_and(lost) {
+            return;
+        }
+        let again = before.is_some();
         let why = if again { "goes back to" } else { "shows what was never so as" };
         let what = format!("{who} {why} revision {} of {}", snapshot.revision, ledger.names[cursor.cluster]);
         ledger.wrong(Rule::View, what);
@@ -243,6 +252,11 @@ impl Moment {
             snapshot: Snapshot::default(),
             claimed: true,
         }
+    }
+
+    /// Whether an older copy came back.
+    fn is_restored(&self) -> bool {
+        self.changed.is_none() && self.batch > 0
     }
 
     /// The record that this moment wrote.
@@ -418,7 +432,12 @@ impl Ledger {
         }
         let mut wrong = Vec::new();
         for (timeline, name) in self.timelines.iter().zip(&self.names) {
-            for moment in timeline.iter().filter(|moment| !moment.claimed) {
+            for (i, moment) in timeline.iter().enumerate().filter(|(_, moment)| !moment.claimed) {
+                // What was lost with its history needs no explanation: who wrote it may have been told that it is gone.
+                let is_back_before = |later: &Moment| later.is_restored() && later.head.revision < moment.head.revision;
+                if timeline[i..].iter().any(is_back_before) {
+                    continue;
+                }
                 wrong.push(format!("{name} {:?}: {:?} {:?}", moment.head, moment.changed, moment.written()));
             }
         }
