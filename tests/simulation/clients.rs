@@ -174,7 +174,9 @@ async fn write_directly(replica: &Replica, cluster: usize, call: Call, tickets: 
     let written = replica.store.commit(CLUSTERS[cluster], call.writes, call.atomicity).await;
     let Some(ticket) = lock(tickets)[0].take() else { return };
     match written {
-        Ok(commit) => drop(history.answered(ticket, &commit)),
+        Ok(commit) => {
+            history.answered(&ticket, &commit);
+        }
         Err(StoreError::OutcomeUnknown(_)) => history.unknown(ticket),
         Err(error) => history.failed(&error.to_string()),
     }
@@ -197,7 +199,7 @@ async fn write(
             let Some(ticket) = lock(&tickets)[i].take() else { return };
             match written {
                 Ok(commit) => {
-                    let mut cursor = history.answered(ticket, &commit);
+                    let mut cursor = history.answered(&ticket, &commit);
                     if let Some(view) = replica.shown(cluster) {
                         history.saw(&mut cursor, OWN, &view.snapshot);
                     }

@@ -138,7 +138,7 @@ impl History {
     }
 
     /// The call was answered. Who was told so sees from now on at least what it wrote.
-    pub(crate) fn answered(&self, ticket: Ticket, commit: &Commit) -> Cursor {
+    pub(crate) fn answered(&self, ticket: &Ticket, commit: &Commit) -> Cursor {
         let mut ledger = self.ledger();
         ledger.note(&format!("{commit:?}"));
         let at = ledger.answered(&ticket.0, commit);
@@ -316,7 +316,7 @@ impl Ledger {
                 let many = committed.steps.len();
                 self.note(&committed.cluster);
                 for (i, step) in committed.steps.into_iter().enumerate() {
-                    self.step(place, batch, i + 1 == many, Head { revision: step.revision, ..committed.head }, step);
+                    self.step(place, batch, i + 1 == many, Head { revision: step.revision, ..committed.head }, &step);
                 }
             }
             Event::Restored { cluster, head, rows } => {
@@ -332,8 +332,8 @@ impl Ledger {
         }
     }
 
-    fn step(&mut self, cluster: usize, batch: u64, last: bool, head: Head, record: Record) {
-        let Record { key, revision, node, deleted, .. } = &record;
+    fn step(&mut self, cluster: usize, batch: u64, last: bool, head: Head, record: &Record) {
+        let Record { key, revision, node, deleted, .. } = record;
         self.note(&format!("{}/{} {revision} {node:?} {deleted}", key.kind, key.name));
         let before = self.timelines[cluster].last().expect("a timeline has a beginning");
         let mut moment = Moment {
@@ -346,7 +346,7 @@ impl Ledger {
             snapshot: before.snapshot.clone(),
             claimed: false,
         };
-        moment.apply(&record);
+        moment.apply(record);
         moment.snapshot.revision = head.revision;
         let mut wrong = Vec::new();
         if head.revision != before.head.revision + 1 || head.epoch != before.head.epoch {
@@ -366,7 +366,9 @@ impl Ledger {
             }
         }
         self.timelines[cluster].push(moment);
-        wrong.into_iter().for_each(|(rule, what)| self.wrong(rule, what));
+        for (rule, what) in wrong {
+            self.wrong(rule, what);
+        }
     }
 
     fn answered(&mut self, pending: &Pending, commit: &Commit) -> usize {
@@ -441,7 +443,9 @@ impl Ledger {
                 wrong.push(format!("{name} {:?}: {:?} {:?}", moment.head, moment.changed, moment.written()));
             }
         }
-        wrong.into_iter().for_each(|what| self.wrong(Rule::Explained, what));
+        for what in wrong {
+            self.wrong(Rule::Explained, what);
+        }
     }
 
     /// Claims what a call of unknown outcome may have written: in this transaction, if that is known.

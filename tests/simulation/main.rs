@@ -33,9 +33,10 @@ fn setting(name: &str) -> Option<u64> {
 
 fn check(seed: u64, report: &Report) {
     if !report.violations.is_empty() {
-        let all = report.violations.iter().take(10).map(|violation| format!("  {violation}\n")).collect::<String>();
+        let first: Vec<_> = report.violations.iter().take(10).map(|violation| format!("  {violation}")).collect();
+        let all = first.join("\n");
         let more = report.violations.len().saturating_sub(10);
-        panic!("\n{all}  and {more} more\nPODBERTH_SIM_SEED={seed} cargo test --test simulation\n");
+        panic!("\n{all}\n  and {more} more\nPODBERTH_SIM_SEED={seed} cargo test --test simulation\n");
     }
 }
 
