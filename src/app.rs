@@ -9,6 +9,7 @@ use tokio::{
     time::{interval, sleep},
 };
 use tracing::info;
+use uuid::Uuid;
 
 use crate::{
     api::{
@@ -18,17 +19,26 @@ use crate::{
         serve::{Timeouts, serve as serve_connections},
         state::{AppState, Freshness},
     },
-    cluster::{Clusters, DEFAULT_CLUSTER},
+    clock,
+    cluster::{
+        Clusters, DEFAULT_CLUSTER,
+        upkeep::{Compact, Expire, Job, Upkeep},
+    },
     commands::demo,
     config::Settings,
-    store::{self, Store, StoreError},
+    downstream::{self, Downstream},
+    store::{self, Keep, Store, StoreError},
     telemetry,
 };
 
+pub mod archive;
 mod policy_file;
 
 /// Between two runs that move what was recorded into the histograms.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
+/// How often reservations are gone through.
+const RESERVATIONS_EXPIRE: Duration = Duration::from_secs(5);
 
 /// How often the change feed is read when nothing hints at a change.
 const FEED_POLL: Duration = Duration::from_millis(250);
@@ -57,6 +67,9 @@ pub enum Error {
     /// The policy file cannot be used.
     #[error("cannot use the policy {0}: {1}")]
     Policy(String, String),
+    /// An export or import did not come to its end.
+    #[error("{0}")]
+    Archive(String),
     /// A file could not be written.
     #[error("cannot write {0}: {1}")]
     Output(String, #[source] io::Error),
@@ -95,6 +108,7 @@ struct Server {
     store: Arc<dyn Store>,
     state: AppState,
     router: Router,
+    upkeep: Upkeep,
 }
 
 async fn start(settings: &Settings) -> Result<Server, Error> {
@@ -128,20 +142,26 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     }
     let checks = checks(&store, &clusters, settings.max_staleness);
     let freshness = Freshness { max_staleness: settings.max_staleness, max_wait: settings.max_snapshot_wait };
-    let state = AppState::new(clusters, freshness, checks, metrics);
+    let downstream = Downstream::new(downstream::Options {
+        hosts: settings.downstream_extenders.clone(),
+        reply_bytes: settings.max_downstream_reply_bytes,
+        ..downstream::Options::default()
+    });
+    let state = AppState::with_downstream(clusters, freshness, checks, metrics, downstream);
     let limits = Limits {
         request_timeout: settings.request_timeout,
         body_bytes: settings.max_body_bytes,
         bulk_body_bytes: settings.max_bulk_body_bytes,
     };
     let router = api::router(state.clone(), limits);
-    Ok(Server { listener, address, store, state, router })
+    let upkeep = Upkeep::start(&store, Uuid::new_v4(), jobs(settings, &state.clusters));
+    Ok(Server { listener, address, store, state, router, upkeep })
 }
 
 impl Server {
     /// Serves until told to stop: not ready first, then drained, then the database is let go.
     async fn run(self, settings: &Settings, stop: impl Future<Output = ()>) -> Result<(), Error> {
-        let Self { listener, address, store, state, router } = self;
+        let Self { listener, address, store, state, router, upkeep } = self;
         info!(%address, version = env!("CARGO_PKG_VERSION"), "listening on http://{address}");
         let timeouts = Timeouts { idle: settings.idle_timeout, grace: settings.shutdown_grace };
         serve_connections(listener, router, timeouts, async {
@@ -151,6 +171,7 @@ impl Server {
             sleep(settings.shutdown_delay).await;
         })
         .await;
+        drop(upkeep);
         store.close().await;
         info!("stopped");
         Ok(())
@@ -167,11 +188,21 @@ pub async fn migrate(settings: &Settings) -> Result<(), Error> {
     Ok(())
 }
 
+/// What one process does for all, now and then.
+fn jobs(settings: &Settings, clusters: &Clusters) -> Vec<Box<dyn Job>> {
+    let keep = Keep { age: settings.compact_keep_age, revisions: settings.compact_keep_revisions };
+    vec![
+        Box::new(Compact { every: settings.compact_interval, keep }),
+        Box::new(Expire { every: RESERVATIONS_EXPIRE, clusters: clusters.clone(), now: clock::now }),
+    ]
+}
+
 async fn open(settings: &Settings) -> Result<Arc<dyn Store>, StoreError> {
     let options = store::Options {
         max_connections: settings.database_max_connections,
         acquire_timeout: settings.database_acquire_timeout,
         statement_timeout: settings.database_statement_timeout,
+        history: Some(settings.history_retention).filter(|retention| !retention.is_zero()),
         ..store::Options::default()
     };
     store::open(&settings.database_url, &options).await

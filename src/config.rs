@@ -15,7 +15,10 @@ use clap::{
 use serde_json::{Map, Value};
 use tracing_subscriber::EnvFilter;
 
-use crate::{core::model::Quantity, telemetry::LogFormat};
+use crate::{
+    core::{model::Quantity, policy::ExtenderHosts},
+    telemetry::LogFormat,
+};
 
 const ENVIRONMENT_PREFIX: &str = "PODBERTH_";
 
@@ -46,6 +49,23 @@ pub struct Settings {
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub database_statement_timeout: Duration,
 
+    /// How long to keep superseded versions of objects, for looking at the past; 0s keeps none. All processes on a database
+    /// should agree
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
+    pub history_retention: Duration,
+
+    /// How often to remove what need not be kept: one process at a time does it for all
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration)]
+    pub compact_interval: Duration,
+
+    /// How far back readers of changes can resume at least, in time; those further behind read everything again
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
+    pub compact_keep_age: Duration,
+
+    /// How far back readers of changes can resume at least, in revisions
+    #[arg(long, value_name = "N", default_value = "10000")]
+    pub compact_keep_revisions: u64,
+
     /// Do not bring the database's schema up to date at the start (run `podberth migrate` instead)
     #[arg(long, value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1, require_equals = true,
           default_value = "false", default_missing_value = "true", value_parser = BoolishValueParser::new())]
@@ -66,6 +86,15 @@ pub struct Settings {
     /// Largest body of /filter, /prioritize, /explain and /import: 5,000 nodes in full are 25 to 75 megabytes
     #[arg(long, value_name = "BYTES", default_value = "256Mi", value_parser = bytes)]
     pub max_bulk_body_bytes: usize,
+
+    /// The hosts at which the extenders that policies name may be called: none, any, or a list of name, name:port, *.domain
+    /// and [address]:port. Whoever may write a policy or ask /explain makes this server call them
+    #[arg(long, value_name = "HOSTS", default_value = "none")]
+    pub downstream_extenders: ExtenderHosts,
+
+    /// Largest answer of such an extender; a longer one counts as none
+    #[arg(long, value_name = "BYTES", default_value = "64Mi", value_parser = bytes)]
+    pub max_downstream_reply_bytes: usize,
 
     /// A policy to put in force at the start, as kube-scheduler's flag of that name does: kind Policy (Kubernetes 1.6 to
     /// 1.22) or KubeSchedulerConfiguration, JSON or YAML. It becomes a new revision of the default cluster's policy unless
@@ -206,12 +235,13 @@ fn with_environment(subcommand: Command) -> Command {
     if !subcommand.get_arguments().any(|argument| argument.get_id() == "config") {
         return subcommand;
     }
+    let settings = Settings::augment_args(Command::new("settings"));
     subcommand.mut_args(|argument| match argument.get_long() {
-        Some(name) => {
+        Some(name) if settings.get_arguments().any(|setting| setting.get_id() == argument.get_id()) => {
             let variable = format!("{ENVIRONMENT_PREFIX}{}", name.replace('-', "_").to_uppercase());
             argument.env(variable)
         }
-        None => argument,
+        _ => argument,
     })
 }
 

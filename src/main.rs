@@ -5,7 +5,10 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand, ValueEnum};
 use podberth::{
     api::openapi::{DOCUMENTS, published},
-    app,
+    app::{
+        self,
+        archive::{Export, Import},
+    },
     commands::{explain, policy},
     config::{self, Failure, Settings},
 };
@@ -42,6 +45,10 @@ enum Command {
     Policy(policy::Command),
     /// Bring the database's schema up to date, and end
     Migrate(Box<Settings>),
+    /// Write clusters to a file, from which they can be imported into any database
+    Export(Box<Export>),
+    /// Read clusters from an export, each whole or not at all
+    Import(Box<Import>),
     /// Print the OpenAPI document
     Openapi {
         /// The version of OpenAPI
@@ -75,6 +82,8 @@ fn main() -> ExitCode {
             .and_then(|explanation| print(&explain::render(&explanation, json))),
         Command::Policy(command) => return say(&policy::run(&command)),
         Command::Migrate(settings) => app::run(app::migrate(&settings)),
+        Command::Export(command) => app::run(app::archive::export(&command)),
+        Command::Import(command) => app::run(app::archive::import(&command)),
         Command::Openapi { version, output } => print_document(version, output),
     };
     match done {

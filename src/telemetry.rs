@@ -84,8 +84,18 @@ metrics! {
         "Extender calls by verb, status code and form (nodes or names).";
     EXTENDER_REQUEST_DURATION = "extender_request_duration_seconds", Kind::Histogram(FAST),
         "Time for an extender call from its last byte to the reply, by verb.";
+    DOWNSTREAM_REQUESTS = "downstream_extender_requests_total", Kind::Counter,
+        "Calls of a policy's own extenders by extender (host and port), verb and code: the status code, or what kept it from coming.";
+    DOWNSTREAM_REQUEST_DURATION = "downstream_extender_request_duration_seconds", Kind::Histogram(FAST),
+        "Time for a call of a policy's own extender, by extender and verb.";
     EXTENSION_POINT_DURATION = "framework_extension_point_duration_seconds", Kind::Histogram(FAST),
         "Time for all plugins of an extension point, by extension point, status and profile.";
+    SCHEDULE_ATTEMPTS = "schedule_attempts_total", Kind::Counter,
+        "Pods that /schedule decided, by result (scheduled, unschedulable, error) and profile.";
+    SCHEDULING_ATTEMPT_DURATION = "scheduling_attempt_duration_seconds", Kind::Histogram(FAST),
+        "Time to decide for one pod of /schedule, without the commit, by result and profile.";
+    PREEMPTION_ATTEMPTS = "preemption_attempts_total", Kind::Counter, "Pods for which /schedule had others evicted.";
+    PREEMPTION_VICTIMS = "preemption_victims", Kind::Histogram(COUNTS), "Pods evicted for one pod.";
     PENDING_PODS = "pending_pods", Kind::Gauge, "Pods that wait for a node, by queue.";
     CACHE_SIZE = "cache_size", Kind::Gauge, "Objects in the snapshot, by type (nodes, pods).";
     NODES_EVALUATED = "nodes_evaluated", Kind::Histogram(COUNTS), "Nodes that a decision looked at.";

@@ -3,9 +3,9 @@
 use crate::core::{
     model::{
         Affinity, ConditionStatus, ContainerRequests, ControllerRef, Effect, HostPort, Labels, Name, Namespace, Node,
-        Pod, PodAffinityTerm, PodRequests, Protocol, Quantity, ResourceList, Resources, Selector, Taint, Toleration,
-        TolerationOperator, TopologySpreadConstraint, Volume, VolumeSource, WeightedPodAffinityTerm, WhenUnsatisfiable,
-        Workload, WorkloadKind,
+        Pod, PodAffinityTerm, PodDisruptionBudget, PodRequests, Protocol, Quantity, ResourceList, Resources, Selector,
+        Taint, Toleration, TolerationOperator, TopologySpreadConstraint, Volume, VolumeSource, WeightedPodAffinityTerm,
+        WhenUnsatisfiable, Workload, WorkloadKind,
     },
     predicates::{self, Build, Demand, Predicate},
     priorities::{self, Priority},
@@ -41,7 +41,7 @@ pub fn node(name: &str) -> NodeBuilder {
 }
 
 /// Builds a [`Pod`].
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct PodBuilder {
     pod: Pod,
     /// What the first container asks for.
@@ -234,6 +234,27 @@ impl PodBuilder {
         self
     }
 
+    /// Has a priority.
+    #[must_use]
+    pub fn priority(mut self, priority: i32) -> Self {
+        self.pod.priority = Some(priority);
+        self
+    }
+
+    /// Started at this second.
+    #[must_use]
+    pub fn started(mut self, second: i64) -> Self {
+        self.pod.start_time = Some(second * 1_000_000_000);
+        self
+    }
+
+    /// Waits for a node on which preemption made room for it.
+    #[must_use]
+    pub fn nominated(mut self, node: &str) -> Self {
+        self.pod.nominated_node_name = node.into();
+        self
+    }
+
     /// Is being deleted.
     #[must_use]
     pub fn terminating(mut self) -> Self {
@@ -302,7 +323,7 @@ impl NodeBuilder {
     /// Carries a taint.
     #[must_use]
     pub fn taint(mut self, key: &str, value: &str, effect: Effect) -> Self {
-        self.node.taints.push(Taint { key: key.into(), value: value.into(), effect });
+        self.node.taints.push(Taint { key: key.into(), value: value.into(), effect, added: None });
         self
     }
 
@@ -362,6 +383,17 @@ pub fn workload(kind: WorkloadKind, name: &str, labels: &str) -> Object {
         name: name.into(),
         uid: format!("uid-{name}").into(),
         selector: Some(selector(labels)),
+    })
+}
+
+/// A disruption budget in namespace `default` that lets so many of the pods go that carry these labels.
+pub fn budget(name: &str, labels: &str, disruptions_allowed: i32) -> Object {
+    Object::PodDisruptionBudget(PodDisruptionBudget {
+        namespace: "default".into(),
+        name: name.into(),
+        selector: Some(selector(labels)),
+        disruptions_allowed,
+        disrupted_pods: Vec::new(),
     })
 }
 

@@ -230,3 +230,76 @@ fn a_schema_that_is_behind_is_not_ready() {
     assert!(migrated.get("/readyz").starts_with("HTTP/1.1 200"));
     assert!(migrated.stop().0.success());
 }
+
+/// A cluster of so many pods in `podberth.db`, by way of an import.
+fn export_of(pods: usize) -> String {
+    use std::fmt::Write as _;
+
+    use sha2::{Digest, Sha256};
+
+    let mut text = format!(
+        "{{\"podberth\":\"cluster\",\"version\":1,\"cluster\":\"default\",\"revision\":{pods},\"count\":{pods}}}\n"
+    );
+    for i in 1..=pods {
+        let body = "x".repeat(2_000);
+        let _ = writeln!(
+            text,
+            "{{\"kind\":\"pods\",\"namespace\":\"a\",\"name\":\"{i:06}\",\"uid\":\"{i}\",\"revision\":{i},\"createRevision\":{i},\
+             \"bodyRevision\":{i},\"body\":\"{body}\"}}"
+        );
+    }
+    let mut hash = String::new();
+    for byte in Sha256::digest(&text) {
+        let _ = write!(hash, "{byte:02x}");
+    }
+    text + &format!("{{\"podberth\":\"end\",\"count\":{pods},\"sha256\":\"{hash}\"}}\n")
+}
+
+#[test]
+fn a_cluster_goes_out_and_in() {
+    let folder = folder();
+    let text = export_of(700);
+    fs::write(folder.path().join("in.ndjson"), &text).expect("a file");
+    let ran = |arguments: &[&str]| {
+        assert!(
+            podberth(folder.path()).args(arguments).status().expect("the binary starts").success(),
+            "{arguments:?}"
+        );
+    };
+    ran(&["import", "in.ndjson"]);
+    ran(&["export", "out.ndjson"]);
+    let out = fs::read_to_string(folder.path().join("out.ndjson")).expect("the export");
+    assert!(out == text, "the same bytes");
+    let printed = podberth(folder.path()).args(["export", "--all-clusters"]).output().expect("the binary starts");
+    assert!(printed.stdout == text.as_bytes());
+
+    let again = one_line(podberth(folder.path()).args(["import", "--log-level=off", "in.ndjson"]));
+    assert!(again.contains("\"default\" is not empty"), "{again}");
+    ran(&["import", "--replace", "in.ndjson"]);
+    ran(&["import", "--cluster=copy", "in.ndjson"]);
+    let absent = one_line(podberth(folder.path()).args(["import", "absent.ndjson"]));
+    assert!(absent.contains("cannot read absent.ndjson"), "{absent}");
+    let nowhere = one_line(podberth(folder.path()).args(["export", "--log-level=off", "no/such/folder/x"]));
+    assert!(nowhere.contains("cannot write no/such/folder/x"), "{nowhere}");
+}
+
+/// The file may not grow: it is as on a full disk. Nothing of what was being written is there afterwards, and all that was
+/// there before.
+#[test]
+fn a_full_disk_loses_nothing() {
+    let folder = folder();
+    fs::write(folder.path().join("small.ndjson"), export_of(10)).expect("a file");
+    fs::write(folder.path().join("large.ndjson"), export_of(2_000)).expect("a file");
+    assert!(podberth(folder.path()).args(["import", "small.ndjson"]).status().expect("the binary starts").success());
+
+    let binary = env!("CARGO_BIN_EXE_podberth");
+    let script = format!("trap '' XFSZ; ulimit -f 1000; exec {binary} import --log-level=off --replace large.ndjson");
+    let full = one_line(Command::new("bash").args(["-c", &script]).current_dir(folder.path()).env_clear());
+    assert!(full.contains("cannot use the database: ") && full.contains("SQLite"), "{full}");
+
+    let kept = podberth(folder.path()).args(["export", "--log-level=off"]).output().expect("the binary starts");
+    assert!(kept.stdout == export_of(10).as_bytes(), "what was there is there");
+    assert!(
+        podberth(folder.path()).args(["import", "--replace", "large.ndjson"]).status().expect("it starts").success()
+    );
+}

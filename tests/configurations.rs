@@ -151,7 +151,13 @@ fn every_fault_of_a_policy_at_once() {
 priorities:
 - {name: Mine, weight: -1}
 hardPodAffinitySymmetricWeight: 101
-scoring: {strategy: Lexicographic, extenderMaxScore: 0}
+scoring:
+  strategy: Lexicographic
+  levels:
+  - {priority: Nope}
+  - {priority: LeastRequestedPriority, tolerance: 0.5}
+  - {priority: LeastRequestedPriority, tolerance: 101, weight: 1}
+  extenderMaxScore: 0
 ",
     );
     assert_eq!(
@@ -160,13 +166,41 @@ scoring: {strategy: Lexicographic, extenderMaxScore: 0}
             "predicates[0].foo: found unknown field: foo",
             "predicates[1].argument.labelsPresence.labels: expected a list, found a string",
             "predicates[1].argument.labelsPresence.presence: expected a boolean, found a string",
-            "scoring.strategy: the strategy Lexicographic is not built yet; supported values: \"WeightedSum\"",
+            "scoring.levels[1].tolerance: can not decode float as int",
+            "scoring.levels[2].weight: found unknown field: weight",
             "predicates[2].name: predicate type not found for \"Nope\"",
-            "priorities[0].weight: priority Mine should have a positive weight applied to it or it has overflown",
             "priorities[0].name: priority type not found for \"Mine\"",
             "hardPodAffinitySymmetricWeight: Invalid value: 101: not in valid range [0-100]",
             "scoring.extenderMaxScore: Invalid value: 0: not in valid range [1-1000]",
+            "scoring.levels[0].priority: priority type not found for \"Nope\"",
+            "scoring.levels[2].tolerance: Invalid value: 101: not in valid range [0-100]",
+            "scoring.levels[2].priority: Duplicate value: \"LeastRequestedPriority\" is level scoring.levels[1] already",
         ]
+    );
+    let summed = faults("priorities: [{name: Mine, weight: -1}]\nscoring: {strategy: Best}");
+    assert_eq!(
+        summed,
+        [
+            "scoring.strategy: Unsupported value: \"Best\": supported values: \"WeightedSum\", \"Lexicographic\"",
+            "priorities[0].weight: priority Mine should have a positive weight applied to it or it has overflown",
+            "priorities[0].name: priority type not found for \"Mine\"",
+        ]
+    );
+    for (scoring, fault) in [
+        (
+            "{strategy: Lexicographic}",
+            "scoring.levels: Required value: the strategy \"Lexicographic\" needs at least one level",
+        ),
+        ("{strategy: Lexicographic, levels: 1}", "scoring.levels: expected a list, found a number"),
+        ("{levels: []}", "scoring.levels: only the strategy \"Lexicographic\" has levels"),
+    ] {
+        assert_eq!(faults(&format!("scoring: {scoring}"))[..], [fault], "{scoring}");
+    }
+    let in_profile = faults("{\"schedulerName\": \"a\", \"scoring\": {\"strategy\": \"Lexicographic\"}}");
+    assert_eq!(
+        in_profile,
+        ["scoring: found unknown field: scoring"],
+        "kube-scheduler's own files have no place for it"
     );
 }
 
@@ -208,6 +242,53 @@ fn a_policy_becomes_a_configuration_that_does_the_like() {
     }
 }
 
+const TREE: &str = r#"{"kind": "Policy", "apiVersion": "v1",
+    "priorities": [{"name": "Ssd", "argument": {"labelPreference": {"label": "ssd", "presence": true}}},
+        {"name": "Rack", "weight": 3, "argument": {"serviceAntiAffinity": {"label": "rack"}}},
+        {"name": "ImageLocalityPriority", "weight": 1}],
+    "scoring": {"strategy": "Lexicographic", "extenderMaxScore": 100, "levels": [
+        {"priority": "TaintTolerationPriority"}, {"priority": "LeastRequestedPriority", "tolerance": 10},
+        {"priority": "Ssd", "tolerance": 100}, {"priority": "MostRequestedPriority"}, {"priority": "Rack"},
+        {"priority": "EqualPriority"}, {"priority": "InterPodAffinityPriority"}]}}"#;
+
+#[test]
+fn what_is_doubtful_in_a_decision_tree_is_told() {
+    let told: Vec<_> = policy::parse(TREE).expect("a tree").lint().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "scoring.levels[2].tolerance: with a tolerance of 100 all nodes tie: the level orders nothing",
+            "scoring.levels[5].priority: EqualPriority scores all nodes alike: the level orders nothing",
+            "priorities[2]: ImageLocalityPriority is no level of scoring.levels: it decides nothing",
+            "priorities[1].weight: levels have an order instead of weights: 3 is not read",
+        ]
+    );
+}
+
+#[test]
+fn levels_become_weights_that_order_alike() {
+    let conversion = policy::parse_policy(TREE).expect("a tree").convert().expect("it compiles");
+    let profile = conversion.configuration.compile(None).expect("a configuration");
+    let mut weights = weights(&profile);
+    weights.sort_by_key(|(_, weight)| std::cmp::Reverse(*weight));
+    assert_eq!(
+        weights,
+        [("TaintToleration", 104_060_401), ("NodeResourcesFit", 1_030_301), ("NodeAffinity", 10_201)],
+        "101 to the fourth, third, second; the rack and EqualPriority have no counterpart"
+    );
+    let notes: Vec<_> = conversion.notes.iter().map(ToString::to_string).collect();
+    for words in [
+        "scoring.levels[1].tolerance: has no counterpart: the smallest difference by LeastRequestedPriority decides",
+        "scoring.levels[3]: MostRequestedPriority is left out: its plugin, NodeResourcesFit, carries an earlier level",
+        "scoring.levels[6]: InterPodAffinityPriority is left out: weights of 32 bits have room for 5 levels",
+        "scoring.strategy: levels have no counterpart; weights of 104060401, 1030301, 10201, 101, 1 stand in for them",
+        "scoring.extenderMaxScore: is Podberth's own",
+        "serviceAntiAffinity is gone",
+    ] {
+        assert!(notes.iter().any(|note| note.contains(words)), "{words:?} is not noted: {notes:#?}");
+    }
+}
+
 #[test]
 fn the_default_policy_converts_and_what_is_written_reads_the_same() {
     let conversion = policy::parse_policy("").expect("a policy").convert().expect("it compiles");
@@ -246,6 +327,7 @@ fn the_examples_are_accepted() {
         include_str!("../examples/policies/default.json"),
         include_str!("../examples/policies/bin-packing.json"),
         include_str!("../examples/policies/rack-aware.yaml"),
+        include_str!("../examples/policies/decision-tree.yaml"),
         include_str!("../examples/kube-scheduler/scheduler-config.yaml"),
         include_str!("../examples/kube-scheduler/policy-with-extender.json"),
     ] {
@@ -268,7 +350,7 @@ fn what_is_no_document_is_refused_and_never_overflows_the_stack() {
 
 /// Documents with something wrong at a random place.
 fn mangled() -> impl Strategy<Value = String> {
-    let documents = prop::sample::select(vec![OLD, BIN_PACKING]);
+    let documents = prop::sample::select(vec![OLD, BIN_PACKING, TREE]);
     (documents, any::<prop::sample::Index>(), 0..40_usize, "[\\[\\]{}:,\"a-z0-9 \n-]{0,12}").prop_map(
         |(document, at, length, instead)| {
             let start = at.index(document.len());

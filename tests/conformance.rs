@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use podberth::{
     core::cycle::{self, Decision, NodeDecision},
     core::policy::Profile,
+    core::preempt::{self, Attempt},
     wire::{cluster::Cluster, decode, objects::pod, policy},
 };
 use serde::Deserialize;
@@ -37,6 +38,22 @@ struct Expect {
     weights: BTreeMap<String, i64>,
     #[serde(default)]
     total: BTreeMap<String, i64>,
+    preempt: Option<ExpectedPreemption>,
+}
+
+#[derive(Deserialize)]
+struct ExpectedPreemption {
+    candidates: BTreeMap<String, ExpectedVictims>,
+    selected: Option<String>,
+}
+
+/// The uids are sorted: which victim stands first is only told by the node that was selected.
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ExpectedVictims {
+    uids: Vec<String>,
+    #[serde(rename = "numPDBViolations")]
+    num_pdb_violations: usize,
 }
 
 #[derive(Deserialize)]
@@ -122,6 +139,29 @@ fn compare(case: &Case, name: &str, expected: &ExpectedVerdict, node: &NodeDecis
     }
 }
 
+/// Every difference in what preemption would do.
+fn preemption_differences(expected: &ExpectedPreemption, attempt: &Attempt) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut decided: BTreeMap<&str, ExpectedVictims> = BTreeMap::new();
+    for candidate in &attempt.candidates {
+        let mut uids: Vec<String> = candidate.victims.iter().map(|victim| victim.uid.to_string()).collect();
+        uids.sort();
+        decided.insert(&candidate.node, ExpectedVictims { uids, num_pdb_violations: candidate.pdb_violations });
+    }
+    for (node, victims) in &expected.candidates {
+        match decided.remove(&**node) {
+            None => found.push(format!("{node}: no candidate, expected {victims:?}")),
+            Some(decided) if decided != *victims => found.push(format!("{node}: {decided:?}, expected {victims:?}")),
+            Some(_) => {}
+        }
+    }
+    found.extend(decided.keys().map(|node| format!("{node}: a candidate, expected none")));
+    if attempt.selected.as_deref() != expected.selected.as_deref().filter(|node| !node.is_empty()) {
+        found.push(format!("selected {:?}, expected {:?}", attempt.selected, expected.selected));
+    }
+    found
+}
+
 fn run(case: &Case) -> Result<Vec<String>, String> {
     let profile = match (&case.policy, &case.profile) {
         (Some(text), _) => policy::parse_policy(text.get()).and_then(|p| p.compile()),
@@ -135,7 +175,11 @@ fn run(case: &Case) -> Result<Vec<String>, String> {
     let pod: pod::Pod = decode::from_slice(case.pod.get().as_bytes()).map_err(|e| e.to_string())?;
     let pod = pod.to_core().lenient().map_err(|causes| format!("{causes:?}"))?;
     let decision = cycle::decide(&profile, &pod, &snapshot, 0);
-    Ok(differences(case, &profile, &decision))
+    let mut found = differences(case, &profile, &decision);
+    if let Some(expected) = &case.expect.preempt {
+        found.extend(preemption_differences(expected, &preempt::attempt(&profile, &pod, &snapshot, 0)));
+    }
+    Ok(found)
 }
 
 fn cases(file: &str) -> impl Iterator<Item = Case> {
@@ -181,4 +225,9 @@ fn large_clusters_of_1_22() {
 #[test]
 fn large_clusters_of_1_34() {
     all_exact("large-1.34.jsonl.gz");
+}
+
+#[test]
+fn preemption_of_1_22() {
+    all_exact("preemption-1.22.jsonl.gz");
 }

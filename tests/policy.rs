@@ -9,7 +9,12 @@ use axum::{
     http::{HeaderMap, Method, Request},
 };
 use podberth::{
-    api::{self, middleware::Limits, openapi::DOCUMENTS, state::AppState},
+    api::{
+        self,
+        middleware::Limits,
+        openapi::DOCUMENTS,
+        state::{AppState, Freshness},
+    },
     cluster::Clusters,
     core::{predicates, priorities},
     store::Store,
@@ -49,6 +54,7 @@ cases! {
     without_a_policy_the_default_holds
     a_policy_is_stored_and_decides
     what_is_received_is_told
+    a_decision_tree_is_kept_and_decides
     equal_text_is_no_revision
     every_fault_is_told_and_nothing_is_stored
     a_dry_run_stores_nothing
@@ -118,7 +124,8 @@ impl Reply {
 impl Server {
     fn start(store: Arc<dyn Store>) -> Self {
         let clusters = Clusters::new(store.clone(), Duration::from_millis(50));
-        let state = AppState::new(store.clone(), clusters, Vec::new(), telemetry::recorder().expect("a recorder"));
+        let metrics = telemetry::recorder().expect("a recorder");
+        let state = AppState::new(clusters, Freshness::default(), Vec::new(), metrics);
         let limits =
             Limits { request_timeout: Duration::from_mins(5), body_bytes: 3 << 20, bulk_body_bytes: 256 << 20 };
         Self { router: api::router(state, limits), store }
@@ -246,6 +253,30 @@ async fn what_is_received_is_told(server: Server) {
     // 1.6 knew the older names.
     let old = json!({"predicates": [{"name": "PodFitsPorts"}], "priorities": [{"name": "ServiceSpreadingPriority", "weight": 1}]});
     assert_eq!(server.put("/policy", old).await.policy()["revision"], 3);
+}
+
+async fn a_decision_tree_is_kept_and_decides(server: Server) {
+    let text = include_str!("../examples/policies/decision-tree.yaml");
+    let state = server.put("/policy", text).await.policy();
+    assert_eq!((&state["text"], &state["warnings"]), (&text.into(), &json!([])));
+    assert_eq!(state["active"]["combination"], "Lexicographic");
+    let level = |name, plugin, tolerance| json!({"name": name, "plugin": plugin, "weight": 1, "tolerance": tolerance});
+    assert_eq!(
+        state["active"]["priorities"],
+        json!([
+            level("TaintTolerationPriority", "TaintToleration", 0),
+            level("LeastRequestedPriority", "NodeResourcesLeastAllocated", 10),
+            level("Cheap", "NodeLabel", 0),
+        ])
+    );
+    assert_eq!(server.get("/policy").await.policy(), state);
+    assert_eq!(server.choice("").await, "empty");
+    let converted = server.get("/policy?as=KubeSchedulerConfiguration").await;
+    assert_eq!(converted.code, 200, "{}", converted.text);
+    assert!(converted.text.contains("# scoring.strategy: levels have no counterpart"), "{}", converted.text);
+    let bad = json!({"scoring": {"strategy": "Lexicographic", "levels": [{"priority": "Nope", "tolerance": -1}]}});
+    let status = server.put("/policy", bad).await.fails(422, "Invalid");
+    assert_eq!(status["details"]["causes"].as_array().map(Vec::len), Some(2), "{status}");
 }
 
 async fn equal_text_is_no_revision(server: Server) {

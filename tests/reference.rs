@@ -28,7 +28,8 @@ const INTRODUCTION: &str = "\
 <!-- Written by `UPDATE=1 cargo test --test reference` from the files of src/core/predicates and src/core/priorities. -->
 
 A *predicate* rules nodes out, a *priority* scores those that are left, from 0 to 100; a node's total is the sum of its
-scores, each times its priority's weight. These are all there are, by the names that a Policy uses. A
+scores, each times its priority's weight, unless a policy makes a [decision tree](decision-tree.md) of its priorities. These
+are all there are, by the names that a Policy uses. A
 KubeSchedulerConfiguration calls them by their plugins. What each one says of a pod on each node of a cluster is told by
 `POST /explain`.
 

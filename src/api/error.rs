@@ -345,7 +345,9 @@ impl From<StoreError> for ApiError {
                 tracing::warn!(cause, "the outcome of a commit is unknown");
                 Self::Timeout("the database was lost during the change, which may or may not have happened".into())
             }
-            StoreError::Compacted { .. } => Self::Expired("the revision asked for is too old: list again".into()),
+            StoreError::Compacted { .. } | StoreError::HistoryLost { .. } => {
+                Self::Expired("the revision asked for is too old: list again".into())
+            }
             StoreError::Invalid(message) => Self::BadRequest(message),
             other => Self::internal(other),
         }

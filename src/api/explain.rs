@@ -17,20 +17,26 @@ use super::{
     extract::{JsonBytes, Query},
     ground::{self, Chosen, FreshnessQuery, PolicyQuery},
     openapi::DecisionErrors,
+    outside::{self, RawQuestion, Sent, Stored},
     state::AppState,
 };
 use crate::{
     cluster::View,
     core::{
-        cycle,
+        cycle::{self, Cycle},
         model::{self, Name},
+        outside::Outside,
         policy::{Faults, Profile},
+        preempt,
         snapshot::Snapshot,
     },
+    downstream::Documents,
     wire::{
         cluster::Cluster,
-        decode,
-        explanation::Explanation,
+        decode::{self, DecodeError},
+        document::Document,
+        downstream::PodDocument,
+        explanation::{Explanation, PreemptionExplanation},
         fault::Cause,
         objects::pod,
         policy::{self},
@@ -57,8 +63,12 @@ pub struct ExplainRequest {
     /// The cluster to decide over instead of the stored one. Nothing of it is stored.
     #[schema(nullable = false)]
     pub cluster: Option<Cluster>,
+    /// Whether to say which pods would have to leave for it where it fits nowhere.
+    pub preempt: bool,
     /// Breaks ties: the same seed, the same answer.
     pub seed: u64,
+    /// Whether the policy's own extenders are asked too, as the server's setting `downstream-extenders` allows.
+    pub call_extenders: bool,
 }
 
 /// Why each node can or cannot take a pod, and which is best
@@ -66,7 +76,12 @@ pub struct ExplainRequest {
 /// The whole decision: every node by every predicate (verdict and reasons) and every priority (score and weight), the
 /// totals, the ranks, the node chosen and kube-scheduler's own message; over the stored cluster, or over one that comes
 /// with the request. Of nodes with equal totals the one with the lower hash of seed, pod and node name ranks first, so
-/// the same question always has the same answer.
+/// the same question always has the same answer. Under a decision tree (`scoring.strategy: Lexicographic`) it names the
+/// level that decided, and for each node the one at which it fell behind the best. With `preempt` it also tells which pods
+/// kube-scheduler would evict, and where, to make room; nothing is evicted.
+///
+/// With `callExtenders` the policy's extenders are asked about the nodes that fit: a node that one rules out has its verdict,
+/// and their scores count. Where one that is not `ignorable` does not answer, no node is selected and `message` says why.
 #[utoipa::path(post, path = "/explain", operation_id = "explainPod", tag = "decisions", params(PolicyQuery, FreshnessQuery),
     request_body(content = ExplainRequest, example = json!({
         "pod": {"metadata": {"name": "web"}, "spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": "1"}}}]}},
@@ -83,31 +98,133 @@ pub async fn explain(
 ) -> Result<Response> {
     let ground = ground::stand(&state, &cluster, &fresh).await?;
     let (headers, view) = (ground.headers(), ground.view);
-    let answered = ground::compute(move || {
-        let request = decode::from_slice(&body).map_err(|e| ApiError::BadRequest(e.to_string()))?;
-        answer(request, &query, &view)
-    });
-    let explanation = answered.await??;
+    let explanation = match ground::compute(move || Step::first(&body, &query, &view)).await?? {
+        Step::Answer(explanation) => explanation,
+        Step::Ask { question, fitting, pod, sent } => {
+            let stored = Stored { state: state.clone(), cluster: cluster.0 };
+            let pod = match pod {
+                Some(json) => json,
+                None => stored_pod(&stored, &question.pod, sent.is_some()).await?,
+            };
+            let pod = PodDocument::parse(pod.as_bytes()).map_err(|e| ApiError::BadRequest(format!("pod.{e}")))?;
+            let chain = state.downstream.chain(&question.chosen.profile().extenders, question.chosen.origin());
+            let documents: &dyn Documents = sent.as_ref().map_or(&stored, |sent| sent);
+            let (outside, failures) = outside::ask(&chain, &pod, &fitting, documents).await;
+            let mut explanation = ground::compute(move || question.answer(&outside)).await?;
+            explanation.extender_errors = failures.into_iter().map(Into::into).collect();
+            explanation
+        }
+    };
     Ok((headers, Json(explanation)).into_response())
 }
 
-/// Answers a question over a view.
+/// How far a question gets without anybody else.
+enum Step {
+    Answer(Explanation),
+    /// The extenders are to be asked about the nodes that fit.
+    Ask {
+        question: Box<Question>,
+        fitting: Vec<Name>,
+        /// As it was sent; `None` where it was asked about by name.
+        pod: Option<String>,
+        /// Where a cluster was sent: its nodes.
+        sent: Option<Sent>,
+    },
+}
+
+impl Step {
+    fn first(body: &[u8], query: &PolicyQuery, view: &View) -> Result<Self> {
+        let wrong = |error: DecodeError| ApiError::BadRequest(error.to_string());
+        let request: ExplainRequest = decode::from_slice(body).map_err(wrong)?;
+        let calls = request.call_extenders;
+        let question = Question::new(request, query, view)?;
+        if !calls || question.chosen.profile().extenders.is_empty() {
+            return Ok(Self::Answer(question.answer(&Outside::default())));
+        }
+        let raw: RawQuestion<'_> = decode::from_slice(body).map_err(wrong)?;
+        let (pod, sent) = (raw.pod.map(|pod| pod.get().to_owned()), raw.cluster.as_ref().map(Sent::new));
+        Ok(Self::Ask { fitting: question.fitting(), question: Box::new(question), pod, sent })
+    }
+}
+
+/// The document of a pod that was asked about by name, as if it were not bound.
+async fn stored_pod(stored: &Stored, pod: &model::Pod, is_sent: bool) -> Result<String> {
+    if is_sent {
+        return Err(ApiError::BadRequest("callExtenders needs the pod itself where the cluster is sent".into()));
+    }
+    let found = stored.pods(&[(pod.namespace.clone(), pod.name.clone())]).await;
+    let found = found.map_err(|message| ApiError::Unavailable { message, retry_after_seconds: 1 })?;
+    let text = found.into_iter().flatten().next();
+    let text = text.ok_or_else(|| ApiError::NotFound(Subject::new("", "pods", &*pod.name)))?;
+    let mut document = Document::parse(text.as_bytes()).map_err(ApiError::internal)?;
+    document.set_text_in("spec", "nodeName", "").map_err(ApiError::internal)?;
+    Ok(document.to_json())
+}
+
+/// Answers a question over a view, without asking any extender.
 pub fn answer(request: ExplainRequest, query: &PolicyQuery, view: &View) -> Result<Explanation> {
-    let chosen = match (request.policy, request.profile) {
-        (Some(_), Some(_)) => return Err(ApiError::BadRequest("policy and profile exclude each other".into())),
-        (Some(text), None) => brought(policy::parse(text.get()).and_then(|d| d.compile(None)), "Policy")?,
+    Question::new(request, query, view).map(|question| question.answer(&Outside::default()))
+}
+
+/// A question that is understood.
+struct Question {
+    chosen: Chosen,
+    snapshot: Snapshot,
+    pod: model::Pod,
+    seed: u64,
+    preempt: bool,
+}
+
+impl Question {
+    fn new(request: ExplainRequest, query: &PolicyQuery, view: &View) -> Result<Self> {
+        let chosen = decided_under(request.policy.as_deref(), request.profile.as_deref(), query, view)?;
+        let brought = request.cluster.as_ref().map(brought_cluster).transpose()?;
+        let snapshot = brought.unwrap_or_else(|| view.snapshot.clone());
+        let pod = asked_pod(request.pod, request.pod_name.as_deref(), &snapshot)?;
+        Ok(Self { chosen, snapshot, pod, seed: request.seed, preempt: request.preempt })
+    }
+
+    /// The nodes that every predicate lets pass.
+    fn fitting(&self) -> Vec<Name> {
+        let profile = self.chosen.profile();
+        let scene = cycle::scene(profile.release, &self.pod, &self.snapshot);
+        let cycle = Cycle::prepare(profile, &self.pod, &scene);
+        let fitting = scene.nodes().filter(|node| cycle.first_failure(node).is_none());
+        fitting.map(|node| node.name().clone()).collect()
+    }
+
+    fn answer(&self, outside: &Outside) -> Explanation {
+        let Self { chosen, snapshot, pod, seed, preempt } = self;
+        let decision = cycle::decide_with(chosen.profile(), pod, snapshot, *seed, outside);
+        let preemption = preempt.then(|| {
+            let attempt = preempt::attempt(chosen.profile(), pod, snapshot, *seed);
+            PreemptionExplanation::new(&attempt, snapshot)
+        });
+        Explanation { preemption, ..Explanation::new(pod, &decision, chosen.used(), snapshot.revision, *seed) }
+    }
+}
+
+/// The policy or profile that came with a request, else the one that its query names, else the one in force.
+pub fn decided_under(
+    policy: Option<&RawValue>,
+    profile: Option<&RawValue>,
+    query: &PolicyQuery,
+    view: &View,
+) -> Result<Chosen> {
+    match (policy, profile) {
+        (Some(_), Some(_)) => Err(ApiError::BadRequest("policy and profile exclude each other".into())),
+        (Some(text), None) => brought(policy::parse(text.get()).and_then(|d| d.compile(None)), "Policy"),
         (None, Some(text)) => {
             let compiled = policy::parse_configuration(text.get()).and_then(|c| c.compile(None));
-            brought(compiled, "KubeSchedulerConfiguration")?
+            brought(compiled, "KubeSchedulerConfiguration")
         }
-        (None, None) => ground::chosen(view, query)?,
-    };
-    let brought_cluster = request.cluster.map(|c| c.to_snapshot()).transpose();
-    let brought_cluster = brought_cluster.map_err(|causes| invalid("Cluster", "", causes))?;
-    let snapshot = brought_cluster.as_ref().unwrap_or(&view.snapshot);
-    let pod = asked_pod(request.pod, request.pod_name.as_deref(), snapshot)?;
-    let decision = cycle::decide(chosen.profile(), &pod, snapshot, request.seed);
-    Ok(Explanation::new(&pod, &decision, chosen.used(), snapshot.revision, request.seed))
+        (None, None) => ground::chosen(view, query),
+    }
+}
+
+/// A cluster that came with a request.
+pub fn brought_cluster(cluster: &Cluster) -> Result<Snapshot> {
+    cluster.to_snapshot().map_err(|causes| invalid("Cluster", "", causes))
 }
 
 /// A policy that came with the request.
@@ -125,7 +242,8 @@ pub fn refused(kind: &str, name: &str, faults: Faults) -> ApiError {
     ApiError::Invalid { subject: Subject::new("", kind, name), causes: faults.0.into_iter().map(cause).collect() }
 }
 
-fn invalid(kind: &str, name: &str, causes: Vec<Cause>) -> ApiError {
+/// The error that tells what is wrong with an object.
+pub fn invalid(kind: &str, name: &str, causes: Vec<Cause>) -> ApiError {
     ApiError::Invalid { subject: Subject::new("", kind, name), causes: causes.into_iter().map(Into::into).collect() }
 }
 

@@ -1,5 +1,5 @@
-//! The extender verbs that change nothing: `/filter` and `/prioritize`, as kube-scheduler calls them. `/bind` is in
-//! [`super::bind`].
+//! The extender verbs that judge nodes: `/filter` and `/prioritize`, as kube-scheduler calls them, and what all verbs share.
+//! `/bind` is in [`super::bind`], `/preempt` in [`super::preempt`].
 //!
 //! What the domain says no to stands in a 200, in `Error` or per node, since kube-scheduler throws away the body of any
 //! other code; only a body that cannot be read is an HTTP error.
@@ -35,7 +35,7 @@ use crate::{
     wire::extender::{Args, Candidates, ExtenderArgs, ExtenderFilterResult, HostPriority},
 };
 
-const NO_POD: &str = "the request has no Pod";
+pub(super) const NO_POD: &str = "the request has no Pod";
 const NO_CANDIDATES: &str = "the request has neither Nodes nor NodeNames";
 /// Told of a candidate that was sent by name only and is not stored.
 const UNKNOWN_NODE: &str = "node(s) not known to the extender";
@@ -76,7 +76,8 @@ pub async fn filter(
 /// How good each node is for a pod
 ///
 /// kube-scheduler's extender verb `prioritize`. The candidates are taken to fit; their totals are spread over 0..10 (or
-/// over the policy's `scoring.extenderMaxScore`): the best gets the highest score, the worst 0. Nothing is changed.
+/// over the policy's `scoring.extenderMaxScore`): the best gets the highest score, the worst 0. Of more groups than there
+/// are numbers, under `Lexicographic`, the best have a number each and the rest 0. Nothing is changed.
 #[utoipa::path(post, path = "/prioritize", operation_id = "prioritizeNodes", tag = "extender", params(PolicyQuery, FreshnessQuery),
     request_body(content = ExtenderArgs<'_>, example = json!({
         "Pod": {"metadata": {"name": "web", "namespace": "default"}, "spec": {"containers": [{"name": "main"}]}},
@@ -103,7 +104,7 @@ pub async fn prioritize(
     .await
 }
 
-/// One call of a verb: view at the door, parse and compute off the runtime's threads, reply in one piece, measured.
+/// One call of a verb that judges candidates.
 async fn answer(
     verb: &'static str,
     ground: Ground,
@@ -111,36 +112,53 @@ async fn answer(
     body: Bytes,
     verdict: impl FnOnce(Args<'_>, &View, Result<Chosen>) -> Result<Vec<u8>> + Send + 'static,
 ) -> Result<Response> {
-    let start = Instant::now();
-    let (headers, view) = (ground.headers(), ground.view);
-    let computed = ground::compute(move || {
+    measured(verb, ground, move |view| {
         let args = match Args::parse(&body) {
             Ok(args) => args,
             Err(error) => return ("none", Err(ApiError::BadRequest(error.to_string()))),
         };
-        let deciding = Instant::now();
         let form = match &args.candidates {
             Candidates::Nodes(_) => "nodes",
             Candidates::Names(_) => "names",
             Candidates::Absent => "none",
         };
-        let policy = ground::chosen(&view, &query);
-        let profile = policy.as_ref().map_or_else(|_| String::new(), |policy| policy.used().name);
-        let reply = verdict(args, &view, policy);
-        let status = if reply.is_ok() { "Success" } else { "Error" };
         let point = if verb == "filter" { "Filter" } else { "Score" };
-        histogram!(telemetry::EXTENSION_POINT_DURATION, "extension_point" => point, "status" => status,
-            "profile" => profile)
-        .record(deciding.elapsed());
-        (form, reply)
+        (form, timed(point, ground::chosen(view, &query), |policy| verdict(args, view, policy)))
     })
-    .await;
-    let (form, reply) = computed?;
+    .await
+}
+
+/// One call of a verb: parse and compute off the runtime's threads, reply in one piece, measured.
+/// `work` answers the form of the request (`nodes`, `names`, or `none` where it has neither) and the reply's body.
+pub(super) async fn measured(
+    verb: &'static str,
+    ground: Ground,
+    work: impl FnOnce(&View) -> (&'static str, Result<Vec<u8>>) + Send + 'static,
+) -> Result<Response> {
+    let start = Instant::now();
+    let (headers, view) = (ground.headers(), ground.view);
+    let (form, reply) = ground::compute(move || work(&view)).await?;
     let code = reply.as_ref().map_or_else(|error| error.reason().code, |_| StatusCode::OK);
     counter!(telemetry::EXTENDER_REQUESTS, "verb" => verb, "form" => form, "code" => code.as_str().to_owned())
         .increment(1);
     histogram!(telemetry::EXTENDER_REQUEST_DURATION, "verb" => verb).record(start.elapsed());
     Ok(([(header::CONTENT_TYPE, "application/json")], headers, reply?).into_response())
+}
+
+/// Measures one extension point's part of a call.
+pub(super) fn timed(
+    point: &'static str,
+    policy: Result<Chosen>,
+    decide: impl FnOnce(Result<Chosen>) -> Result<Vec<u8>>,
+) -> Result<Vec<u8>> {
+    let start = Instant::now();
+    let profile = policy.as_ref().map_or_else(|_| String::new(), |policy| policy.used().name);
+    let reply = decide(policy);
+    let status = if reply.is_ok() { "Success" } else { "Error" };
+    histogram!(telemetry::EXTENSION_POINT_DURATION, "extension_point" => point, "status" => status,
+        "profile" => profile)
+    .record(start.elapsed());
+    reply
 }
 
 /// The candidates as the core sees them.
@@ -216,8 +234,8 @@ fn prioritized(pod: &Pod, candidates: &Candidates<'_>, view: &View, profile: &Pr
     let asked = Asked::new(profile.release, &view.snapshot, pod, candidates);
     let cycle = Cycle::prepare(profile, pod, &asked.snapshot);
     let known: Vec<Arc<NodeInfo>> = asked.nodes.iter().flatten().cloned().collect();
-    let totals = cycle.totals(&cycle.scores(&known), known.len());
-    let mut scores = cycle::spread_over(&totals, profile.extender_max_score).into_iter();
+    let ranking = cycle.rank(&cycle.scores(&known), known.len());
+    let mut scores = ranking.extender_scores(profile.extender_max_score).into_iter();
     histogram!(telemetry::NODES_EVALUATED).record(asked.nodes.len() as f64);
     let score = |node: &Option<_>| node.as_ref().and_then(|_| scores.next()).unwrap_or(0);
     let scores: Vec<i64> = asked.nodes.iter().map(score).collect();

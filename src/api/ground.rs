@@ -14,6 +14,7 @@ use super::{
 use crate::{
     cluster::{ActivePolicy, BUILT_IN, View},
     core::{policy::Profile, rule::Release},
+    downstream::Origin,
     wire::{explanation::PolicyUsed, policy::revision},
 };
 
@@ -81,6 +82,14 @@ impl Chosen {
             Self::BuiltIn => &BUILT_IN,
             Self::Stored(_, policy) => &policy.profile,
             Self::Request(profile) => profile,
+        }
+    }
+
+    /// Whether it is stored, for those that call its extenders.
+    pub fn origin(&self) -> Origin {
+        match self {
+            Self::BuiltIn | Self::Stored(..) => Origin::Stored,
+            Self::Request(_) => Origin::Request,
         }
     }
 

@@ -25,9 +25,12 @@ pub mod ground;
 pub mod health;
 pub mod middleware;
 pub mod openapi;
+pub mod outside;
 pub mod policy;
+pub mod preempt;
 pub mod reservations;
 pub mod resources;
+pub mod schedule;
 pub mod serve;
 pub mod state;
 
@@ -36,7 +39,9 @@ fn routes(bulk_body_bytes: usize) -> OpenApiRouter<AppState> {
     let bulk = OpenApiRouter::new()
         .routes(routes!(extender::filter))
         .routes(routes!(extender::prioritize))
+        .routes(routes!(preempt::preempt))
         .routes(routes!(explain::explain))
+        .routes(routes!(schedule::schedule))
         .routes(routes!(resources::import::import))
         .layer(DefaultBodyLimit::max(bulk_body_bytes));
     OpenApiRouter::with_openapi(openapi::base())
@@ -58,6 +63,7 @@ fn routes(bulk_body_bytes: usize) -> OpenApiRouter<AppState> {
         .routes(routes!(policy::rollback_named))
         .routes(routes!(policy::plugins))
         .routes(routes!(resources::clusters::list))
+        .routes(routes!(resources::evictions::list, resources::evictions::carry_out))
         .merge(resources::routes())
         .routes(routes!(openapi::document_3_0))
         .routes(routes!(openapi::document_3_1))

@@ -71,6 +71,16 @@ impl IntoResponses for DecisionErrors {
     }
 }
 
+/// What an operation that decides and changes stored objects may refuse besides the usual.
+#[derive(Debug)]
+pub struct ScheduleErrors;
+
+impl IntoResponses for ScheduleErrors {
+    fn responses() -> BTreeMap<String, RefOr<ResponseObject>> {
+        responses([Reason::NOT_FOUND, Reason::INVALID, Reason::TOO_MANY_REQUESTS, Reason::SERVICE_UNAVAILABLE])
+    }
+}
+
 impl IntoResponses for ReadErrors {
     fn responses() -> BTreeMap<String, RefOr<ResponseObject>> {
         responses([Reason::SERVICE_UNAVAILABLE])

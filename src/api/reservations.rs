@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     cluster::ClusterName,
     error::{ApiError, Result, Subject},
-    extract::{JsonBytes, Path, Query},
+    extract::{JsonBytes, Path, Query, parse_json},
     ground::{self, PolicyQuery},
     openapi::{ReadErrors, WriteErrors},
     state::AppState,
@@ -17,15 +17,15 @@ use crate::{
     clock,
     store::{Atomicity, Call, Change, Key, ListQuery, Outcome, Precondition, Record, Refusal, Write},
     wire::{
-        decode,
         reservation::{self, Reservation, ReservationKind, ReservationList, ReservationRequest, Stored},
         status::{Status, StatusMetadata},
     },
 };
 
-/// How long a reservation lasts: unless told, and at most.
+/// How long a reservation lasts unless told.
 const TTL_SECONDS: u32 = 30;
-const LONGEST_TTL_SECONDS: u32 = 24 * 60 * 60;
+/// How long a reservation lasts at most.
+pub const LONGEST_TTL_SECONDS: u32 = 24 * 60 * 60;
 
 /// The reservations of the cluster
 #[utoipa::path(get, path = "/reservations", operation_id = "listReservations", tag = "decisions",
@@ -53,14 +53,15 @@ pub async fn replace(
     Query(query): Query<PolicyQuery>,
     JsonBytes(body): JsonBytes,
 ) -> Result<Json<Reservation>> {
-    let ReservationRequest { node, kind, ttl_seconds, pod_uid } =
-        decode::from_slice(&body).map_err(|error| ApiError::BadRequest(error.to_string()))?;
+    let ReservationRequest { node, kind, ttl_seconds, pod_uid } = parse_json(&body)?;
     if node.is_empty() {
         return Err(ApiError::BadRequest("node: Required value".into()));
     }
     let ttl = ttl_seconds.unwrap_or(TTL_SECONDS);
     if !(1..=LONGEST_TTL_SECONDS).contains(&ttl) {
-        return Err(ApiError::BadRequest(format!("ttlSeconds: Invalid value: {ttl}: must be 1 to {LONGEST_TTL_SECONDS}")));
+        return Err(ApiError::BadRequest(format!(
+            "ttlSeconds: Invalid value: {ttl}: must be 1 to {LONGEST_TTL_SECONDS}"
+        )));
     }
     let view = ground::view(&state, &cluster).await?;
     let pod = view.snapshot.pod(&namespace, &name);
@@ -69,26 +70,32 @@ pub async fn replace(
     if !pod_uid.is_empty() && *pod_uid != *pod.uid {
         return Err(conflict(format!("the pod has the uid {}", pod.uid)));
     }
-    let until = clock::now().saturating_add(SignedDuration::from_secs(ttl.into())).map_err(ApiError::internal)?;
-    let stored = Stored { pod_uid: pod.uid.to_string(), kind, until: clock::rfc3339(until) };
+    let stored = Stored { pod_uid: pod.uid.to_string(), kind, until: lapsing_in(ttl)? };
     let judged_by = ground::judged_by(&state, &cluster, &query).await?;
     let call = reserving(&namespace, &name, &node, &stored)?;
     let commit = state.clusters.commit(&cluster.0, call, judged_by).await?;
-    for outcome in commit.outcomes {
-        match outcome {
-            Outcome::Refused(Refusal::NotAttempted) => {}
-            Outcome::Refused(Refusal::Rejected(why)) => return Err(conflict(why)),
-            Outcome::Refused(other) => return Err(conflict(format!("it is being changed by others: {other:?}"))),
-            Outcome::Written { .. } | Outcome::Unchanged { .. } | Outcome::Deleted { .. } => {}
-        }
+    let refusal = commit.outcomes.into_iter().find_map(|outcome| match outcome {
+        Outcome::Refused(refusal) if refusal != Refusal::NotAttempted => Some(refusal),
+        _ => None,
+    });
+    match refusal {
+        Some(Refusal::Rejected(why)) => return Err(conflict(why)),
+        Some(_) => return Err(conflict("it has been modified meanwhile; please try again".into())),
+        None => {}
     }
     let Stored { pod_uid, kind, until } = stored;
     Ok(Json(Reservation { namespace, pod: name, pod_uid, node, kind, until, revision: commit.revision }))
 }
 
+/// When what lasts so many seconds from now lapses.
+pub fn lapsing_in(seconds: u32) -> Result<String> {
+    let until = clock::now().saturating_add(SignedDuration::from_secs(seconds.into())).map_err(ApiError::internal)?;
+    Ok(clock::rfc3339(until))
+}
+
 /// The call that reserves a node for a pod. An assumed one is written without its node and then bound to it like a pod,
 /// since binds are what is judged at the commit.
-fn reserving(namespace: &str, name: &str, node: &str, stored: &Stored) -> Result<Call> {
+pub fn reserving(namespace: &str, name: &str, node: &str, stored: &Stored) -> Result<Call> {
     let key = Key::new(reservation::KIND, namespace, name);
     let body = serde_json::to_vec(stored).map_err(ApiError::internal)?.into();
     let nominated = (stored.kind == ReservationKind::Nominated).then(|| node.to_owned());

@@ -11,7 +11,7 @@ use std::{
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use super::health::Check;
-use crate::{cluster::Clusters, store::Store};
+use crate::{cluster::Clusters, downstream::Downstream, store::Store};
 
 /// Handed to every handler; cloning it costs one reference count.
 #[derive(Clone, Debug)]
@@ -39,6 +39,8 @@ pub struct Shared {
     pub store: Arc<dyn Store>,
     /// What decisions are made on.
     pub clusters: Clusters,
+    /// The way out to extenders.
+    pub downstream: Downstream,
     /// What is asked of their snapshots.
     pub freshness: Freshness,
     /// What must hold for this process to be ready, in the order it is told.
@@ -50,10 +52,21 @@ pub struct Shared {
 }
 
 impl AppState {
-    /// The state of a process that is up.
+    /// The state of a process that is up and calls no extender.
     pub fn new(clusters: Clusters, freshness: Freshness, checks: Vec<Check>, metrics: PrometheusHandle) -> Self {
+        Self::with_downstream(clusters, freshness, checks, metrics, Downstream::default())
+    }
+
+    /// The state of a process that is up.
+    pub fn with_downstream(
+        clusters: Clusters,
+        freshness: Freshness,
+        checks: Vec<Check>,
+        metrics: PrometheusHandle,
+        downstream: Downstream,
+    ) -> Self {
         let (store, stopping) = (clusters.store().clone(), AtomicBool::new(false));
-        Self(Arc::new(Shared { store, clusters, freshness, checks, metrics, stopping }))
+        Self(Arc::new(Shared { store, clusters, downstream, freshness, checks, metrics, stopping }))
     }
 }
 

@@ -8,9 +8,6 @@ use crate::{
     store::{Head, Judge, Record},
 };
 
-/// What a bind is told when all that was known of the cluster is void.
-const HISTORY_LOST: &str = "the database has lost a part of its history, which is being read again: try again";
-
 /// A view that takes in what others wrote before the batch and what the batch writes, apart from the published one until
 /// the batch is committed.
 ///
@@ -18,8 +15,8 @@ const HISTORY_LOST: &str = "the database has lost a part of its history, which i
 /// that a large import is not parsed while the cluster's counter is held.
 pub(super) struct Draft {
     base: View,
-    known: u64,
-    epoch: Option<u64>,
+    /// Where the cluster stood when `base` was its exact state.
+    seen: Head,
     /// By call: what its binds are judged by, unless by the policy in force.
     profiles: Vec<Option<Arc<Profile>>>,
     /// All of `noted` up to `read`, laid over the base.
@@ -29,7 +26,6 @@ pub(super) struct Draft {
     /// The revision of which the view, once all is read, is the exact state.
     exact: u64,
     mark: Mark,
-    history_lost: bool,
 }
 
 /// A record, and the revision of whose exact state it changes: bodies up to that are known.
@@ -48,15 +44,10 @@ struct Mark {
 }
 
 impl Draft {
-    /// A judge whose view is exactly that of the cluster at `known`.
-    pub(super) fn new(base: View, known: u64, epoch: Option<u64>, profiles: Vec<Option<Arc<Profile>>>) -> Self {
+    /// A judge whose view is exactly that of the cluster as it stood at `seen`.
+    pub(super) fn new(base: View, seen: Head, profiles: Vec<Option<Arc<Profile>>>) -> Self {
         let (view, mark) = (base.clone(), Mark::default());
-        Self { base, known, epoch, profiles, view, read: 0, noted: Vec::new(), exact: known, mark, history_lost: false }
-    }
-
-    /// Whether the cluster turned out to be another than the one that is known, so that the view is void.
-    pub(super) fn history_lost(&self) -> bool {
-        self.history_lost
+        Self { base, seen, profiles, view, read: 0, noted: Vec::new(), exact: seen.revision, mark }
     }
 
     /// Takes in the next of what was noted and not read yet; whether there was any.
@@ -75,23 +66,23 @@ impl Draft {
 
 impl Judge for Draft {
     fn known(&self) -> u64 {
-        self.known
+        self.seen.revision
+    }
+
+    fn seen(&self) -> Option<Head> {
+        Some(self.seen)
     }
 
     fn begin(&mut self, head: Head, missed: &[Record]) {
-        self.history_lost = self.epoch.is_some_and(|epoch| epoch != head.epoch);
         self.view = self.base.clone();
         self.read = 0;
         // Of several changes of one object only the last is told: nothing in between is exact.
         self.noted =
-            missed.iter().map(|record| Noted { record: record.clone(), complete: self.known }).collect();
+            missed.iter().map(|record| Noted { record: record.clone(), complete: self.seen.revision }).collect();
         self.exact = head.revision;
     }
 
     fn may_bind(&mut self, call: usize, record: &Record, node: &str) -> Result<(), String> {
-        if self.history_lost {
-            return Err(HISTORY_LOST.into());
-        }
         while self.read_next() {}
         let profile = self.profiles.get(call).and_then(Option::as_ref).unwrap_or_else(|| self.view.profile());
         self.view.may_bind(&record.key.namespace, &record.key.name, node, profile)
@@ -103,8 +94,7 @@ impl Judge for Draft {
     }
 
     fn mark(&mut self) {
-        self.mark =
-            Mark { view: self.view.clone(), read: self.read, noted: self.noted.len(), exact: self.exact };
+        self.mark = Mark { view: self.view.clone(), read: self.read, noted: self.noted.len(), exact: self.exact };
     }
 
     fn roll_back(&mut self) {
@@ -143,13 +133,12 @@ mod tests {
     }
 
     fn node(name: &str, revision: u64) -> Record {
-        let body =
-            format!(r#"{{"metadata":{{"name":"{name}"}},"status":{{"allocatable":{{"cpu":"2","pods":"9"}}}}}}"#);
+        let body = format!(r#"{{"metadata":{{"name":"{name}"}},"status":{{"allocatable":{{"cpu":"2","pods":"9"}}}}}}"#);
         record("nodes", name, revision, None, &body)
     }
 
-    fn head(revision: u64, epoch: u64) -> Head {
-        Head { revision, compact_revision: 0, epoch }
+    fn head(revision: u64) -> Head {
+        Head { revision, ..Head::default() }
     }
 
     fn bound(name: &str, revision: u64) -> Record {
@@ -158,14 +147,14 @@ mod tests {
 
     #[test]
     fn each_attempt_begins_anew_and_marks_are_gone_back_to() {
-        let mut draft = Draft::new(View::default(), 0, Some(0), vec![None]);
+        let mut draft = Draft::new(View::default(), Head::default(), vec![None]);
         let missed = [node("n", 1), pod("a", 2, None), pod("b", 3, None), pod("c", 4, None)];
-        draft.begin(head(4, 0), &missed);
+        draft.begin(head(4), &missed);
         draft.note(&bound("a", 5));
         draft.note(&bound("b", 6));
         assert!(draft.may_bind(0, &missed[3], "n").is_err(), "the first attempt, which is not committed");
 
-        draft.begin(head(4, 0), &missed);
+        draft.begin(head(4), &missed);
         assert_eq!(draft.may_bind(0, &missed[1], "n"), Ok(()));
         draft.note(&bound("a", 5));
         draft.mark();
@@ -183,13 +172,5 @@ mod tests {
         let view = draft.into_view();
         let on_node: Vec<_> = view.snapshot.pods().filter(|p| p.is_assigned()).map(|p| p.name.to_string()).collect();
         assert_eq!((view.snapshot.pod_count(), on_node), (3, vec!["a".to_owned(), "c".to_owned()]));
-    }
-
-    #[test]
-    fn nothing_is_bound_on_a_history_that_is_gone() {
-        let mut draft = Draft::new(View::default(), 0, Some(1), vec![None]);
-        draft.begin(head(9, 2), &[node("n", 1), pod("a", 2, None)]);
-        assert_eq!(draft.may_bind(0, &pod("a", 2, None), "n"), Err(HISTORY_LOST.into()));
-        assert!(draft.history_lost());
     }
 }

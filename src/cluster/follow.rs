@@ -6,7 +6,7 @@ use metrics::gauge;
 
 use super::View;
 use crate::{
-    store::{Head, Store, StoreError},
+    store::{Cursor, Head, Store, StoreError},
     telemetry,
 };
 
@@ -18,50 +18,46 @@ pub(super) struct Reader {
     pub(super) store: Arc<dyn Store>,
     pub(super) name: String,
     pub(super) working: View,
-    /// Everything up to this revision is in the working copy.
-    read: u64,
-    /// The last revision of which the working copy was the exact state.
-    pub(super) complete: u64,
-    pub(super) epoch: Option<u64>,
+    /// What of the feed is in the working copy.
+    cursor: Cursor,
 }
 
 impl Reader {
     /// Has read nothing yet.
     pub(super) fn new(store: Arc<dyn Store>, name: &str) -> Self {
-        Self { store, name: name.to_owned(), working: View::default(), read: 0, complete: 0, epoch: None }
+        Self { store, name: name.to_owned(), working: View::default(), cursor: Cursor::default() }
     }
 
-    /// Whether the working copy is the exact state of [`Self::complete`].
-    pub(super) fn is_exact(&self) -> bool {
-        self.epoch.is_some() && self.read == self.complete
+    /// Where the cluster stood when the working copy was last its exact state; `None` while it is not.
+    pub(super) fn exact(&self) -> Option<Head> {
+        self.cursor.seen.filter(|_| self.cursor.after == self.cursor.complete)
     }
 
     /// Reads up to the store's head.
     pub(super) async fn catch_up(&mut self) -> Result<(), StoreError> {
         loop {
-            let page = match self.store.changes(&self.name, self.read, self.complete, PAGE).await {
+            let page = match self.store.changes(&self.name, &self.cursor, PAGE).await {
                 Err(StoreError::Compacted { .. }) => {
                     self.reset("compacted");
                     continue;
                 }
+                Err(StoreError::HistoryLost { .. }) => {
+                    if let Some(seen) = &self.cursor.seen {
+                        self.store.begin_epoch(&self.name, seen).await?;
+                    }
+                    self.reset("history was lost");
+                    continue;
+                }
                 page => page?,
             };
-            if page.head.revision < self.read || self.epoch.is_some_and(|epoch| epoch != page.head.epoch) {
-                self.reset("history was lost");
-                self.epoch = Some(page.head.epoch);
-                continue;
-            }
-            self.epoch = Some(page.head.epoch);
             gauge!(telemetry::FEED_LAG, "cluster" => self.name.clone())
-                .set(page.head.revision.saturating_sub(self.complete) as f64);
+                .set(page.head.revision.saturating_sub(self.cursor.complete) as f64);
             for record in &page.records {
-                self.read = record.revision;
-                self.working.apply(record, self.complete);
+                self.working.apply(record, self.cursor.complete);
             }
+            self.cursor = page.next;
             if page.complete {
-                self.read = page.head.revision;
-                self.complete = self.read;
-                self.working.snapshot.revision = self.read;
+                self.working.snapshot.revision = page.head.revision;
                 return Ok(());
             }
         }
@@ -71,16 +67,13 @@ impl Reader {
     pub(super) fn advance(&mut self, view: View, head: Head) {
         self.working = view;
         self.working.snapshot.revision = head.revision;
-        self.read = head.revision;
-        self.complete = head.revision;
-        self.epoch = Some(head.epoch);
+        self.cursor = Cursor { after: head.revision, complete: head.revision, seen: Some(head), ..self.cursor };
     }
 
     /// Starts anew: what was read before is void.
-    pub(super) fn reset(&mut self, why: &'static str) {
+    fn reset(&mut self, why: &'static str) {
         tracing::info!(cluster = self.name, why, "reading the whole cluster again");
         self.working = View::default();
-        self.read = 0;
-        self.complete = 0;
+        self.cursor = Cursor::default();
     }
 }

@@ -14,10 +14,15 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{Cluster, CommitError, Progress, View, draft::Draft, follow::Reader, queue::{Queue, Waiting}};
+use super::{
+    Cluster, CommitError, Progress, View,
+    draft::Draft,
+    follow::Reader,
+    queue::{Queue, Waiting},
+};
 use crate::{
     core::policy::Profile,
-    store::{Call, Commit, Outcome, Refusal, Store, StoreError, Written},
+    store::{Call, Commit, Head, Outcome, Refusal, Store, StoreError, Written},
     telemetry,
 };
 
@@ -39,12 +44,13 @@ pub(super) async fn start(
     let mut reader = Reader::new(store, name);
     reader.catch_up().await?;
     let view = Arc::new(ArcSwap::from_pointee(reader.working.clone()));
-    let (progress, seen) = watch::channel(Progress { revision: reader.complete, synced: Instant::now() });
+    let seen = reader.exact().unwrap_or_default();
+    let (progress, watched) = watch::channel(Progress { revision: seen.revision, synced: Instant::now() });
     let queue = Arc::new(Queue::new(most_waiting));
-    let published = (reader.epoch, reader.complete);
-    let keeper = Keeper { reader, poll, queue: queue.clone(), view: view.clone(), published, progress, away: None };
+    let keeper =
+        Keeper { reader, poll, queue: queue.clone(), view: view.clone(), published: seen, progress, away: None };
     let task = tokio::spawn(keeper.run(hint)).abort_handle();
-    Ok(Cluster { view, progress: seen, queue, keeper: task })
+    Ok(Cluster { view, progress: watched, queue, keeper: task })
 }
 
 struct Keeper {
@@ -52,8 +58,8 @@ struct Keeper {
     poll: Duration,
     queue: Arc<Queue>,
     view: Arc<ArcSwap<View>>,
-    /// Epoch and revision of what `view` holds.
-    published: (Option<u64>, u64),
+    /// Where the cluster stood at what `view` holds.
+    published: Head,
     progress: watch::Sender<Progress>,
     /// Since when the database has not answered.
     away: Option<Instant>,
@@ -105,7 +111,7 @@ impl Keeper {
     /// Writes a batch and answers its callers.
     async fn write(&mut self, batch: Vec<Waiting>) {
         let (mut calls, mut profiles, mut replies) = (Vec::new(), Vec::new(), Vec::new());
-        for Waiting { call, judged_by, reply, since } in batch {
+        for Waiting { call, judged_by, reply, since, .. } in batch {
             calls.push(call);
             profiles.push(judged_by);
             replies.push((reply, since));
@@ -149,11 +155,12 @@ impl Keeper {
     async fn commit(&mut self, calls: &[Call], profiles: &[Option<Arc<Profile>>]) -> Result<Vec<Commit>, StoreError> {
         let mut attempt = 1;
         loop {
-            if !self.reader.is_exact() {
+            let Some(seen) = self.reader.exact() else {
                 self.reader.catch_up().await?;
-            }
-            let Reader { store, name, working, complete, epoch, .. } = &self.reader;
-            let mut draft = Draft::new(working.clone(), *complete, *epoch, profiles.to_vec());
+                continue;
+            };
+            let Reader { store, name, working, .. } = &self.reader;
+            let mut draft = Draft::new(working.clone(), seen, profiles.to_vec());
             let start = Instant::now();
             match store.write(name, calls, &mut draft).await {
                 Ok(written) => {
@@ -174,11 +181,6 @@ impl Keeper {
 
     /// What was drafted is so.
     async fn adopt(&mut self, mut draft: Draft, written: &Written) {
-        if draft.history_lost() {
-            self.reader.reset("history was lost");
-            self.follow().await;
-            return;
-        }
         let mut read = 0_usize;
         while draft.read_next() {
             read += 1;
@@ -192,13 +194,15 @@ impl Keeper {
 
     /// The working view is the store's head; whether that is news.
     fn publish(&mut self) -> bool {
-        let working = (self.reader.epoch, self.reader.complete);
-        let news = working != self.published;
+        let Some(working) = self.reader.exact() else { return false };
+        // A compaction is no news; the same revision of another history is.
+        let point = |head: &Head| (head.epoch, head.revision, head.token);
+        let news = point(&working) != point(&self.published);
         if news {
             self.view.store(Arc::new(self.reader.working.clone()));
             self.published = working;
         }
-        self.progress.send_replace(Progress { revision: self.reader.complete, synced: Instant::now() });
+        self.progress.send_replace(Progress { revision: working.revision, synced: Instant::now() });
         if let Some(since) = self.away.take() {
             self.queue.admit();
             gauge!(telemetry::CLUSTERS_AWAY).decrement(1.0);
@@ -221,7 +225,8 @@ impl Keeper {
     fn measure_queue(&self) {
         let (binds, others) = self.queue.lengths();
         gauge!(telemetry::COMMITS_WAITING, "cluster" => self.reader.name.clone(), "lane" => "binds").set(binds as f64);
-        gauge!(telemetry::COMMITS_WAITING, "cluster" => self.reader.name.clone(), "lane" => "others").set(others as f64);
+        gauge!(telemetry::COMMITS_WAITING, "cluster" => self.reader.name.clone(), "lane" => "others")
+            .set(others as f64);
     }
 }
 

@@ -16,11 +16,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
-use tokio::{
-    sync::{oneshot, watch},
-    task::AbortHandle,
-    time::Instant,
-};
+use tokio::{sync::watch, task::AbortHandle, time::Instant};
 
 use self::queue::{Queue, Waiting};
 use crate::{
@@ -35,6 +31,7 @@ mod follow;
 mod keeper;
 mod queue;
 mod reserved;
+pub mod upkeep;
 mod view;
 
 pub use error::CommitError;
@@ -131,7 +128,8 @@ impl Clusters {
         let mut expired = 0;
         for cluster in self.store.clusters().await? {
             let reservations = self.store.list(&cluster, &ListQuery::all(reservation::KIND)).await?.items;
-            let lapsed = reservations.into_iter().filter(|r| Stored::parse(&r.body).map_or(true, |s| s.has_lapsed(now)));
+            let lapsed =
+                reservations.into_iter().filter(|r| Stored::parse(&r.body).map_or(true, |s| s.has_lapsed(now)));
             let delete = |record: crate::store::Record| Write {
                 precondition: Precondition::revision(record.revision),
                 key: record.key,
@@ -214,8 +212,8 @@ impl Cluster {
     }
 
     async fn commit(&self, call: Call, judged_by: Option<Arc<Profile>>) -> Result<Commit, CommitError> {
-        let (reply, answer) = oneshot::channel();
-        self.queue.push(Waiting { call, judged_by, reply, since: Instant::now() })?;
+        let (waiting, answer) = Waiting::new(call, judged_by);
+        self.queue.push(waiting)?;
         answer.await.unwrap_or_else(|_| Err(StoreError::OutcomeUnknown("the cluster's keeper ended".into()).into()))
     }
 }

@@ -35,16 +35,24 @@ pub(super) struct Waiting {
     pub(super) reply: oneshot::Sender<Result<Commit, CommitError>>,
     /// When it was queued.
     pub(super) since: Instant,
+    /// What the bodies come to.
+    bytes: usize,
 }
 
 impl Waiting {
-    fn rows(&self) -> usize {
-        self.call.writes.len()
+    /// A call as it is queued, and where its answer will come.
+    pub(super) fn new(
+        call: Call,
+        judged_by: Option<Arc<Profile>>,
+    ) -> (Self, oneshot::Receiver<Result<Commit, CommitError>>) {
+        let (reply, answer) = oneshot::channel();
+        let body = |change: &Change| if let Change::Put { body, .. } = change { body.len() } else { 0 };
+        let bytes = call.writes.iter().map(|write| body(&write.change)).sum();
+        (Self { call, judged_by, reply, since: Instant::now(), bytes }, answer)
     }
 
-    fn bytes(&self) -> usize {
-        let body = |change: &Change| if let Change::Put { body, .. } = change { body.len() } else { 0 };
-        self.call.writes.iter().map(|write| body(&write.change)).sum()
+    fn rows(&self) -> usize {
+        self.call.writes.len()
     }
 
     fn binds(&self) -> bool {
@@ -172,7 +180,7 @@ struct Batch {
 
 impl Batch {
     fn has_room(&self, next: &Waiting, rows: usize) -> bool {
-        self.rows.saturating_add(next.rows()) <= rows && self.bytes.saturating_add(next.bytes()) <= BATCH_BYTES
+        self.rows.saturating_add(next.rows()) <= rows && self.bytes.saturating_add(next.bytes) <= BATCH_BYTES
     }
 
     /// Takes from a lane, in order, until the next call has no room in so many rows.
@@ -182,7 +190,7 @@ impl Batch {
             && let Some(next) = lane.pop_front()
         {
             self.rows = self.rows.saturating_add(next.rows());
-            self.bytes = self.bytes.saturating_add(next.bytes());
+            self.bytes = self.bytes.saturating_add(next.bytes);
             self.calls.push(next);
         }
     }
@@ -203,8 +211,8 @@ mod tests {
         };
         let write = Write { key: Key::new("pods", "", name), precondition: Precondition::default(), change };
         let call = Call { writes: vec![write; rows], atomicity: Atomicity::Each };
-        let (reply, answer) = oneshot::channel();
-        queue.push(Waiting { call, judged_by: None, reply, since: Instant::now() }).expect("there is room");
+        let (waiting, answer) = Waiting::new(call, None);
+        queue.push(waiting).expect("there is room");
         answer
     }
 
@@ -250,10 +258,8 @@ mod tests {
         let away = StoreError::Unavailable("away".into());
         queue.refuse(&away);
         assert_eq!(waiting.await, Ok(Err(away.clone().into())));
-        let (reply, _answer) = oneshot::channel();
         let call = Call { writes: Vec::new(), atomicity: Atomicity::Each };
-        let refused = queue.push(Waiting { call, judged_by: None, reply, since: Instant::now() });
-        assert_eq!(refused, Err(away.into()));
+        assert_eq!(queue.push(Waiting::new(call, None).0), Err(away.into()));
         queue.admit();
         let _answer = push(&queue, "b", 1, None);
         assert_eq!(queue.lengths(), (1, 0));

@@ -60,15 +60,12 @@ impl Reserved {
     /// Takes in a pod as it is told.
     pub(super) fn apply_pod(&mut self, pod: Pod, snapshot: &mut Snapshot) {
         let key = (pod.namespace.clone(), pod.name.clone());
-        let pod = match self.held.get(&key).filter(|held| held.is_about(&pod)) {
-            Some(held) => {
-                self.told.insert(key, Arc::new(pod.clone()));
-                held.laid_over(pod)
-            }
-            None => {
-                self.told.remove(&key);
-                pod
-            }
+        let pod = if let Some(held) = self.held.get(&key).filter(|held| held.is_about(&pod)) {
+            self.told.insert(key, Arc::new(pod.clone()));
+            held.laid_over(pod)
+        } else {
+            self.told.remove(&key);
+            pod
         };
         snapshot.apply(Object::Pod(Box::new(pod)));
     }
@@ -98,9 +95,8 @@ impl Reserved {
         if record.body_is_known(complete) {
             return self.held.get(key).map(|held| Held { node, ..Held::clone(held) });
         }
-        let stored = Stored::parse(&record.body).inspect_err(
-            |error| tracing::error!(key = ?record.key, %error, "a stored reservation cannot be read"),
-        );
+        let stored = Stored::parse(&record.body)
+            .inspect_err(|error| tracing::error!(key = ?record.key, %error, "a stored reservation cannot be read"));
         stored.ok().map(|Stored { pod_uid, kind, .. }| Held { pod_uid: pod_uid.into(), kind, node })
     }
 }

@@ -6,12 +6,15 @@
 //! Source: `pkg/scheduler/core/generic_scheduler.go` (`Schedule`, `selectHost`; 1.34: `pkg/scheduler/schedule_one.go`),
 //! `pkg/scheduler/framework/types.go` (`FitError`).
 
-use std::{borrow::Cow, cmp::Reverse, collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use super::{
+    edited::EditedNode,
     model::{Name, Pod},
+    outside::{Outside, OutsideScore, OutsideVerdict},
     policy::{ActivePredicate, ActivePriority, Combination, Profile},
     predicates::Demand,
+    ranking::Ranking,
     rule::Release,
     snapshot::{NodeInfo, Snapshot},
     verdict::{Reason, Verdict},
@@ -52,6 +55,24 @@ impl<'p: 's, 's> Cycle<'p, 's> {
         Self { profile, pod, snapshot, demands: profile.predicates.iter().map(prepare).collect() }
     }
 
+    /// Prepares only the predicates of these indices: those that [`Reads`](super::rule::Reads) something.
+    pub(super) fn prepare_some(profile: &'p Profile, pod: &'s Pod, snapshot: &'s Snapshot, asked: &[usize]) -> Self {
+        let predicates = asked.iter().filter_map(|index| profile.predicates.get(*index));
+        let demands = predicates.map(|predicate| (predicate, predicate.rule.prepare(pod, snapshot))).collect();
+        Self { profile, pod, snapshot, demands }
+    }
+
+    /// The reasons for which a node counts as ruled out: those of the first predicate that fails, or of all where the
+    /// profile checks all; `None` where it fits.
+    pub(super) fn reasons(&self, node: &NodeInfo) -> Option<Vec<Reason>> {
+        if !self.profile.always_check_all_predicates {
+            return self.first_failure(node).map(|failure| failure.verdict.reasons().to_vec());
+        }
+        let failing: Vec<_> = self.verdicts(node).into_iter().filter(|v| !v.verdict.fits()).collect();
+        let reasons = || failing.iter().flat_map(|v| v.verdict.reasons()).cloned().collect();
+        (!failing.is_empty()).then(reasons)
+    }
+
     /// What stands against every node alike, before any predicate is asked about one.
     pub fn rejection(&self) -> Option<PredicateVerdict<'p>> {
         self.demands.iter().find_map(|(predicate, demand)| match demand {
@@ -61,25 +82,71 @@ impl<'p: 's, 's> Cycle<'p, 's> {
     }
 
     /// Every predicate's answer for a node, in order of evaluation; of a pod that no node can take, the one rejection.
+    ///
+    /// Pods of at least the same priority that are nominated to the node count as if they ran there; where the pod then
+    /// fits it must fit without them too (`RunFilterPluginsWithNominatedPods` in `framework/runtime/framework.go`).
     pub fn verdicts(&self, node: &NodeInfo) -> Vec<PredicateVerdict<'p>> {
         if let Some(rejection) = self.rejection() {
             return vec![rejection];
         }
+        if let Some(crowded) = self.with_nominated(|| EditedNode::new(node), node.name()) {
+            let verdicts = self.ask_all(|demand| demand.verdict_edited(&crowded));
+            if verdicts.iter().any(|v| !v.verdict.fits()) {
+                return verdicts;
+            }
+        }
+        self.ask_all(|demand| demand.verdict(node))
+    }
+
+    /// The first predicate that rules the node out; those after it are not asked. Nominated pods count as in
+    /// [`Self::verdicts`].
+    pub fn first_failure(&self, node: &NodeInfo) -> Option<PredicateVerdict<'p>> {
+        self.rejection()
+            .or_else(|| {
+                let crowded = self.with_nominated(|| EditedNode::new(node), node.name())?;
+                self.ask(|demand| demand.verdict_edited(&crowded))
+            })
+            .or_else(|| self.ask(|demand| demand.verdict(node)))
+    }
+
+    /// The same of a node with other pods on it.
+    pub fn first_failure_edited(&self, node: &EditedNode) -> Option<PredicateVerdict<'p>> {
+        self.rejection()
+            .or_else(|| {
+                let crowded = self.with_nominated(|| node.clone(), node.name())?;
+                self.ask(|demand| demand.verdict_edited(&crowded))
+            })
+            .or_else(|| self.ask(|demand| demand.verdict_edited(node)))
+    }
+
+    fn ask_all(&self, verdict: impl Fn(&Demand<'s>) -> Verdict) -> Vec<PredicateVerdict<'p>> {
         let answer = |(predicate, demand): &(&'p ActivePredicate, Demand<'s>)| PredicateVerdict {
             predicate,
-            verdict: demand.verdict(node),
+            verdict: verdict(demand),
         };
         self.demands.iter().map(answer).collect()
     }
 
-    /// The first predicate that rules the node out; those after it are not asked.
-    pub fn first_failure(&self, node: &NodeInfo) -> Option<PredicateVerdict<'p>> {
-        self.rejection().or_else(|| {
-            self.demands.iter().find_map(|(predicate, demand)| {
-                let verdict = demand.verdict(node);
-                (!verdict.fits()).then_some(PredicateVerdict { predicate, verdict })
-            })
+    fn ask(&self, verdict: impl Fn(&Demand<'s>) -> Verdict) -> Option<PredicateVerdict<'p>> {
+        self.demands.iter().find_map(|(predicate, demand)| {
+            let verdict = verdict(demand);
+            (!verdict.fits()).then_some(PredicateVerdict { predicate, verdict })
         })
+    }
+
+    /// The node with the pods nominated to it to which this pod must yield; `None` where there are none.
+    fn with_nominated(&self, node: impl FnOnce() -> EditedNode, name: &str) -> Option<EditedNode> {
+        let nominated = self.snapshot.nominated_to(name);
+        if nominated.is_empty() {
+            return None;
+        }
+        let priority = self.snapshot.priority_of(self.pod);
+        let outrank = |other: &&Arc<Pod>| !other.is_same(self.pod) && self.snapshot.priority_of(other) >= priority;
+        let mut yielded_to = nominated.iter().filter(outrank).peekable();
+        yielded_to.peek()?;
+        let mut crowded = node();
+        yielded_to.for_each(|other| crowded.add(other));
+        Some(crowded)
     }
 
     /// Every priority's scores of the candidates, which are taken to fit.
@@ -91,20 +158,15 @@ impl<'p: 's, 's> Cycle<'p, 's> {
         self.profile.priorities.iter().map(score).collect()
     }
 
-    /// What each of `count` candidates comes to when the scores are combined. Without any priority all come to 1.
-    pub fn totals(&self, scores: &[PriorityScores<'_>], count: usize) -> Vec<i64> {
-        match self.profile.combination {
-            Combination::WeightedSum if scores.is_empty() => vec![1; count],
-            Combination::WeightedSum => {
-                let mut totals = vec![0_i64; count];
-                for PriorityScores { priority, scores } in scores {
-                    for (total, score) in totals.iter_mut().zip(scores) {
-                        *total = total.saturating_add(score.saturating_mul(priority.weight));
-                    }
-                }
-                totals
-            }
-        }
+    /// The order of the `count` candidates by these scores of them, as the profile combines scores.
+    pub fn rank(&self, scores: &[PriorityScores<'_>], count: usize) -> Ranking {
+        Ranking::new(self.profile, scores, count)
+    }
+
+    /// The level of that index, from 0, where the profile's priorities are levels.
+    pub fn level(&self, index: usize) -> Option<Level<'p>> {
+        let priority = self.profile.priorities.get(index)?;
+        Some(Level { number: index + 1, priority })
     }
 }
 
@@ -116,14 +178,37 @@ impl Demand<'_> {
             Demand::Reject(verdict) => verdict.clone(),
         }
     }
+
+    fn verdict_edited(&self, node: &EditedNode) -> Verdict {
+        match self {
+            Demand::Nothing => Verdict::Fits,
+            Demand::Check(check) | Demand::OnlyNodes(_, check) => check.check_edited(node),
+            Demand::Reject(verdict) => verdict.clone(),
+        }
+    }
+}
+
+/// A level of a decision tree.
+#[derive(Clone, Copy)]
+pub struct Level<'a> {
+    /// Its place, 1 being the most important.
+    pub number: usize,
+    /// The priority asked there.
+    pub priority: &'a ActivePriority,
 }
 
 /// The whole decision for one pod: every node's every verdict and score.
 pub struct Decision<'a> {
     /// All nodes, in order of their names.
     pub nodes: Vec<NodeDecision<'a>>,
-    /// The best node's name; `None` where the pod fits nowhere.
+    /// How the scores were combined.
+    pub combination: Combination,
+    /// The best node's name, or that of the node which the pod is nominated to if it fits there
+    /// (`evaluateNominatedNode`); `None` where the pod fits nowhere.
     pub selected: Option<Name>,
+    /// The level that parted the best node from the next best; `None` where they tie, where only one fits, and always
+    /// under a weighted sum.
+    pub decided_by: Option<Level<'a>>,
     /// Where the pod would go or, where it fits nowhere, kube-scheduler's own sentence.
     pub message: String,
 }
@@ -134,24 +219,43 @@ pub struct NodeDecision<'a> {
     pub node: Arc<NodeInfo>,
     /// What each predicate says, in order of evaluation.
     pub verdicts: Vec<PredicateVerdict<'a>>,
+    /// What an extender says against it.
+    pub outside: Option<OutsideVerdict>,
     /// What each priority says; empty where the node does not fit.
     pub scores: Vec<(&'a ActivePriority, i64)>,
-    /// The scores combined; 0 where the node does not fit.
+    /// What each extender says; empty where the node does not fit.
+    pub outside_scores: Vec<OutsideScore>,
+    /// The scores combined ([`Ranking::totals`]), with those of extenders; 0 where the node does not fit.
     pub total: i64,
     /// The node's place among those that fit, 1 being the best; `None` where it does not fit.
     pub rank: Option<usize>,
+    /// The level at which the node fell behind the best; `None` for the best, for those that tie with it, where the node
+    /// does not fit, and always under a weighted sum.
+    pub lost_at: Option<Level<'a>>,
 }
 
 impl NodeDecision<'_> {
-    /// Whether every predicate lets the pod on.
+    /// Whether every predicate and extender lets the pod on.
     pub fn fits(&self) -> bool {
-        self.verdicts.iter().all(|v| v.verdict.fits())
+        self.outside.is_none() && self.verdicts.iter().all(|v| v.verdict.fits())
     }
 }
 
 /// Decides for one pod over all nodes of the snapshot. The same input gives the same answer, whatever the order in which
 /// the snapshot was built; among equals [`tie_break`] decides.
 pub fn decide<'a>(profile: &'a Profile, pod: &Pod, snapshot: &Snapshot, seed: u64) -> Decision<'a> {
+    decide_with(profile, pod, snapshot, seed, &Outside::default())
+}
+
+/// The same with what extenders say of the nodes: those that they rule out do not fit, and their scores, times their
+/// weights, are added to the totals.
+pub fn decide_with<'a>(
+    profile: &'a Profile,
+    pod: &Pod,
+    snapshot: &Snapshot,
+    seed: u64,
+    outside: &Outside,
+) -> Decision<'a> {
     let scene = scene(profile.release, pod, snapshot);
     let cycle = Cycle::prepare(profile, pod, &scene);
     let mut nodes: Vec<NodeDecision<'a>> = scene
@@ -159,30 +263,39 @@ pub fn decide<'a>(profile: &'a Profile, pod: &Pod, snapshot: &Snapshot, seed: u6
         .map(|node| NodeDecision {
             node: node.clone(),
             verdicts: cycle.verdicts(node),
+            outside: outside.verdict(node.name()),
             scores: Vec::new(),
+            outside_scores: Vec::new(),
             total: 0,
             rank: None,
+            lost_at: None,
         })
         .collect();
 
     let (fitting, candidates): (Vec<usize>, Vec<Arc<NodeInfo>>) =
         nodes.iter().enumerate().filter(|(_, n)| n.fits()).map(|(i, n)| (i, n.node.clone())).unzip();
     let scores = cycle.scores(&candidates);
-    let totals = cycle.totals(&scores, candidates.len());
-    for (column, total) in totals.iter().enumerate() {
-        let node = &mut nodes[fitting[column]];
-        node.total = *total;
-        node.scores = scores.iter().map(|p| (p.priority, p.scores[column])).collect();
-    }
-    let mut order: Vec<usize> = (0..candidates.len()).collect();
-    order.sort_by_cached_key(|column| {
-        let name = candidates[*column].name();
-        (Reverse(totals[*column]), tie_break(seed, pod, name), name.clone())
+    let ranking = cycle.rank(&scores, candidates.len()).with_outside(&outside.sums(&candidates));
+    let order = ranking.order(|column| {
+        let name = candidates[column].name();
+        (tie_break(seed, pod, name), name.clone())
     });
     for (place, column) in order.iter().enumerate() {
-        nodes[fitting[*column]].rank = Some(place + 1);
+        let node = &mut nodes[fitting[*column]];
+        node.total = ranking.totals()[*column];
+        node.rank = Some(place + 1);
+        node.scores = scores.iter().map(|p| (p.priority, p.scores[*column])).collect();
+        node.outside_scores = outside.scores_of(candidates[*column].name()).collect();
+        node.lost_at = ranking.lost_at(*column).and_then(|level| cycle.level(level));
     }
-    let selected = order.first().map(|column| candidates[*column].name().clone());
+    let decided_by = ranking.decided_at().and_then(|level| cycle.level(level));
+    if let Some(failure) = outside.fail(&mut nodes) {
+        let message = failure.to_owned();
+        return Decision { nodes, combination: profile.combination, selected: None, decided_by: None, message };
+    }
+    let nominated = candidates.iter().find(|node| *node.name() == pod.nominated_node_name);
+    let selected = nominated.or_else(|| order.first().map(|column| &candidates[*column]));
+    let selected = selected.map(|node| node.name().clone());
     let message = match &selected {
         Some(node) => {
             let fitting = candidates.len();
@@ -190,7 +303,7 @@ pub fn decide<'a>(profile: &'a Profile, pod: &Pod, snapshot: &Snapshot, seed: u6
         }
         None => fit_error(profile, &nodes, cycle.rejection()),
     };
-    Decision { nodes, selected, message }
+    Decision { nodes, combination: profile.combination, selected, decided_by, message }
 }
 
 /// Among nodes of equal total the one with the smallest value is the better. It depends on the seed, the pod and the
@@ -200,49 +313,65 @@ pub fn decide<'a>(profile: &'a Profile, pod: &Pod, snapshot: &Snapshot, seed: u6
 /// The function is FNV-1a (64 bits) over seed, namespace, pod and node, finished by a multiply-xorshift, and is part of
 /// the public contract: it does not change between releases.
 pub fn tie_break(seed: u64, pod: &Pod, node: &str) -> u64 {
-    let texts = [&*pod.namespace, &*pod.name, node];
-    let bytes = seed.to_le_bytes().into_iter().chain(texts.into_iter().flat_map(|t| t.bytes().chain([0xff])));
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3));
-    let mixed = (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    mixed ^ (mixed >> 29)
+    TieBreak::new(seed, pod).of(node)
+}
+
+/// [`tie_break`] of one pod, to be asked about many nodes.
+#[derive(Clone, Copy)]
+pub(super) struct TieBreak(u64);
+
+impl TieBreak {
+    pub(super) fn new(seed: u64, pod: &Pod) -> Self {
+        let texts = [&*pod.namespace, &*pod.name].into_iter().flat_map(terminated);
+        Self(seed.to_le_bytes().into_iter().chain(texts).fold(0xcbf2_9ce4_8422_2325, fnv))
+    }
+
+    pub(super) fn of(self, node: &str) -> u64 {
+        let hash = terminated(node).fold(self.0, fnv);
+        let mixed = (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed ^ (mixed >> 29)
+    }
+}
+
+fn terminated(text: &str) -> impl Iterator<Item = u8> {
+    text.bytes().chain([0xff])
+}
+
+fn fnv(hash: u64, byte: u8) -> u64 {
+    (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
 }
 
 /// `0/N nodes are available: ` and how many nodes each reason rules out.
 fn fit_error(profile: &Profile, nodes: &[NodeDecision<'_>], rejection: Option<PredicateVerdict<'_>>) -> String {
-    if nodes.is_empty() {
+    let mut counts: BTreeMap<Reason, usize> = BTreeMap::new();
+    for node in nodes {
+        let verdicts = node.verdicts.iter().map(|v| &v.verdict).chain(node.outside.iter().map(|o| &o.verdict));
+        let told = if profile.always_check_all_predicates { usize::MAX } else { 1 };
+        for reason in verdicts.filter(|v| !v.fits()).take(told).flat_map(Verdict::reasons) {
+            *counts.entry(reason.clone()).or_default() += 1;
+        }
+    }
+    told(profile.release, nodes.len(), &counts, rejection.as_ref().map(|r| &r.verdict))
+}
+
+/// kube-scheduler's sentence for a pod that fits on none of so many nodes, given how many each reason rules out and what
+/// stands against all of them alike.
+pub(super) fn told(
+    release: Release,
+    nodes: usize,
+    counts: &BTreeMap<Reason, usize>,
+    rejection: Option<&Verdict>,
+) -> String {
+    if nodes == 0 {
         return NO_NODES.to_owned();
     }
     // From 1.24 on, what stands against all nodes alike is told once and not counted.
-    if let (Release::V1_34, Some(rejection)) = (profile.release, rejection) {
-        return format!("0/{} nodes are available: {}.", nodes.len(), rejection.verdict.reasons().join(", "));
-    }
-    let mut counts: BTreeMap<&Reason, usize> = BTreeMap::new();
-    for node in nodes {
-        let failing = node.verdicts.iter().filter(|v| !v.verdict.fits());
-        let told = if profile.always_check_all_predicates { usize::MAX } else { 1 };
-        for reason in failing.take(told).flat_map(|v| v.verdict.reasons()) {
-            *counts.entry(reason).or_default() += 1;
-        }
+    if let (Release::V1_34, Some(rejection)) = (release, rejection) {
+        return format!("0/{nodes} nodes are available: {}.", rejection.reasons().join(", "));
     }
     let mut told: Vec<String> = counts.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
     told.sort();
-    format!("0/{} nodes are available: {}.", nodes.len(), told.join(", "))
-}
-
-/// Totals as whole numbers from 0 to `max`, for clients that read a score in that range: the highest becomes `max`, the
-/// lowest 0, the rest stand where they stand between the two, rounded to the nearest. Where all are equal all become
-/// `max`. Order is kept, but totals closer than a `max`-th of the spread may come to the same number.
-pub fn spread_over(totals: &[i64], max: i64) -> Vec<i64> {
-    let (Some(lowest), Some(highest)) = (totals.iter().min(), totals.iter().max()) else { return Vec::new() };
-    let spread = i128::from(*highest) - i128::from(*lowest);
-    let place = |total: &i64| {
-        if spread == 0 {
-            return max;
-        }
-        let above = i128::from(*total) - i128::from(*lowest);
-        ((above * i128::from(max) * 2 + spread) / (spread * 2)) as i64
-    };
-    totals.iter().map(place).collect()
+    format!("0/{nodes} nodes are available: {}.", told.join(", "))
 }
 
 /// The snapshot as kube-scheduler would see it while it decides for this pod: without the pod itself, should it be
@@ -315,20 +444,6 @@ mod tests {
             8_688_428_415_103_611_140,
             "a public contract: do not change"
         );
-    }
-
-    #[test]
-    fn totals_are_spread_over_the_range_asked_for() {
-        // 612 is the lowest, 712 the highest: 637 is 25/100 of the way, 2.5 → 3.
-        assert_eq!(spread_over(&[612, 712, 637, 613], 10), [0, 10, 3, 0]);
-        assert_eq!(
-            spread_over(&[1_000_612, 1_000_712], 10),
-            [0, 10],
-            "a weight that all share does not flatten the rest"
-        );
-        assert_eq!(spread_over(&[5, 5], 10), [10, 10]);
-        assert_eq!(spread_over(&[], 10), [0_i64; 0]);
-        assert_eq!(spread_over(&[i64::MIN, i64::MAX, 0], 100), [0, 100, 50]);
     }
 
     #[test]

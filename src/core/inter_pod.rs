@@ -6,7 +6,7 @@
 use rustc_hash::FxHashMap;
 
 use super::{
-    model::{Labels, Name, Pod, PodAffinityTerm, Selector},
+    model::{Affinity, Labels, Name, Pod, PodAffinityTerm, Selector},
     rule::Release,
     snapshot::Snapshot,
 };
@@ -51,6 +51,23 @@ impl<'a> IncomingTerm<'a> {
     }
 }
 
+/// Whether any rule of `other` about other pods, required or preferred, means `pod`.
+pub(super) fn names(other: &Pod, pod: &Pod, snapshot: &Snapshot) -> bool {
+    let Affinity { pod_required, anti_required, pod_preferred, anti_preferred, .. } = &other.affinity;
+    let preferred = pod_preferred.iter().chain(anti_preferred).map(|wish| &wish.term);
+    let mut terms = pod_required.iter().chain(anti_required).chain(preferred).peekable();
+    if terms.peek().is_none() {
+        return false;
+    }
+    let namespace_labels = snapshot.namespace_labels(&pod.namespace);
+    terms.any(|term| term.matches(pod, namespace_labels))
+}
+
+/// Whether any pod on a node has a rule that means `pod`.
+pub(super) fn is_named(pod: &Pod, snapshot: &Snapshot) -> bool {
+    snapshot.nodes().flat_map(|node| &node.pods_with_affinity).any(|other| names(other, pod, snapshot))
+}
+
 /// A number for each topology domain, that is for each value of a node label. What nobody added to is 0.
 #[derive(Default)]
 pub(super) struct Domains<'a>(Vec<(&'a Name, FxHashMap<&'a Name, i64>)>);
@@ -76,6 +93,16 @@ impl<'a> Domains<'a> {
     /// The numbers of the node's domains, one for each key that was added to and that the node has.
     pub(super) fn of<'d>(&'d self, node: &'d Labels) -> impl Iterator<Item = i64> + 'd {
         self.0.iter().filter_map(|(key, by_value)| by_value.get(node.get(key)?).copied())
+    }
+
+    /// The keys of the domains that were added to.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &'a Name> {
+        self.0.iter().map(|(key, _)| *key)
+    }
+
+    /// What all domains come to together.
+    pub(super) fn total(&self) -> i64 {
+        self.0.iter().flat_map(|(_, by_value)| by_value.values()).sum()
     }
 
     /// Whether nothing was added to any domain.

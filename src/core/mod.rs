@@ -2,14 +2,22 @@
 //!
 //! Never here: I/O, async, SQL, HTTP, logging, a clock, chance.
 
+pub mod batch;
 pub mod cycle;
+pub mod edited;
+pub mod evictions;
 mod grouping;
 mod inter_pod;
 pub mod model;
+pub mod outside;
+pub mod plan;
 pub mod policy;
 pub mod predicates;
+pub mod preempt;
 pub mod priorities;
+pub mod ranking;
 pub mod rule;
 pub mod snapshot;
 mod spreading;
+pub mod suggest;
 pub mod verdict;

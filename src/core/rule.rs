@@ -13,6 +13,20 @@ pub enum Release {
     V1_34,
 }
 
+/// What a rule's answer for a pod depends on besides the pod's own demands (everything but its name and uid), while only
+/// pods that have no rule about this one come to the cluster's nodes or leave them. The later ones include the earlier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reads {
+    /// Nothing at all.
+    Nothing,
+    /// The node asked about, and the pods on it.
+    Node,
+    /// Which nodes are candidates, and the node objects; no pods.
+    Nodes,
+    /// Anything, such as pods on other nodes.
+    Cluster,
+}
+
 /// `labelsPresence` of a predicate, or `labelPreference` of a priority.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LabelPresence {

@@ -14,7 +14,7 @@ use imbl::OrdMap;
 
 use super::model::{
     CsiNode, HostPort, Labels, Name, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod,
-    PodDisruptionBudget, PriorityClass, Resources, StorageClass, Workload, WorkloadKind,
+    PodDisruptionBudget, PreemptionPolicy, PriorityClass, Resources, StorageClass, Workload, WorkloadKind,
 };
 
 /// Namespace and name.
@@ -51,7 +51,7 @@ impl NodeInfo {
         &self.node.labels
     }
 
-    fn add(&mut self, pod: &Arc<Pod>) {
+    pub(super) fn add(&mut self, pod: &Arc<Pod>) {
         insert_sorted(&mut self.pods, pod);
         if pod.affinity.names_pods() {
             insert_sorted(&mut self.pods_with_affinity, pod);
@@ -68,7 +68,7 @@ impl NodeInfo {
         }
     }
 
-    fn remove(&mut self, pod: &Pod) {
+    pub(super) fn remove(&mut self, pod: &Pod) {
         for list in [&mut self.pods, &mut self.pods_with_affinity, &mut self.pods_with_required_anti_affinity] {
             if let Ok(at) = position(list, pod) {
                 list.remove(at);
@@ -83,6 +83,10 @@ impl NodeInfo {
             }
         }
     }
+}
+
+fn waits_nominated(pod: &Pod) -> bool {
+    !pod.nominated_node_name.is_empty() && !pod.is_assigned() && !pod.terminal
 }
 
 fn position(pods: &[Arc<Pod>], pod: &Pod) -> Result<usize, usize> {
@@ -146,6 +150,8 @@ pub struct Snapshot {
     pods: OrdMap<NamespacedName, Arc<Pod>>,
     /// Pods bound to nodes that are not (or not yet) known, by node.
     homeless: OrdMap<Name, Arc<NodeInfo>>,
+    /// Pods that wait for a node on which preemption made room for them, by that node, in order of namespace and name.
+    nominated: OrdMap<Name, Vec<Arc<Pod>>>,
     images: OrdMap<Name, ImageState>,
     namespaces: OrdMap<Name, Arc<Namespace>>,
     workloads: OrdMap<(WorkloadKind, NamespacedName), Arc<Workload>>,
@@ -189,6 +195,17 @@ impl Snapshot {
     /// A pod by namespace and name.
     pub fn pod(&self, namespace: &str, name: &str) -> Option<&Arc<Pod>> {
         self.pods.get(&(namespace.into(), name.into()))
+    }
+
+    /// The pods that wait to go to a node since preemption made room for them there, in order of namespace and name.
+    /// Source: `pkg/scheduler/internal/queue/scheduling_queue.go` (`NominatedPodsForNode`).
+    pub fn nominated_to(&self, node: &str) -> &[Arc<Pod>] {
+        self.nominated.get(node).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether any pod waits for a node that it was nominated to.
+    pub fn has_nominated_pods(&self) -> bool {
+        !self.nominated.is_empty()
     }
 
     /// An image by one of its names; `None` where no node holds it.
@@ -257,6 +274,20 @@ impl Snapshot {
         self.priority_classes.get(name)
     }
 
+    /// Whether all that is neither a node nor a pod is still the same memory as in `other`, of which this is an edited
+    /// copy or the other way round. `false` says nothing.
+    pub(super) fn shares_surroundings(&self, other: &Self) -> bool {
+        self.images.ptr_eq(&other.images)
+            && self.namespaces.ptr_eq(&other.namespaces)
+            && self.workloads.ptr_eq(&other.workloads)
+            && self.volumes.ptr_eq(&other.volumes)
+            && self.claims.ptr_eq(&other.claims)
+            && self.storage_classes.ptr_eq(&other.storage_classes)
+            && self.csi_nodes.ptr_eq(&other.csi_nodes)
+            && self.disruption_budgets.ptr_eq(&other.disruption_budgets)
+            && self.priority_classes.ptr_eq(&other.priority_classes)
+    }
+
     /// The priority a pod has: its own, else its class's, else that of the class that is the default, else 0.
     pub fn priority_of(&self, pod: &Pod) -> i32 {
         pod.priority.unwrap_or_else(|| {
@@ -266,6 +297,21 @@ impl Snapshot {
                 self.priority_class(&pod.priority_class_name).map_or(0, |c| c.value)
             }
         })
+    }
+
+    /// Whether a pod may evict others to make room for itself: as it says, else as its class says.
+    pub fn may_preempt(&self, pod: &Pod) -> bool {
+        let of_class = || {
+            if !pod.priority_class_name.is_empty() {
+                self.priority_class(&pod.priority_class_name)
+            } else if pod.priority.is_none() {
+                self.priority_classes.values().find(|c| c.global_default)
+            } else {
+                None
+            }
+        };
+        let policy = pod.preemption_policy.or_else(|| of_class().map(|class| class.preemption_policy));
+        policy != Some(PreemptionPolicy::Never)
     }
 }
 
@@ -388,11 +434,22 @@ impl Snapshot {
                 self.homeless.insert(pod.node_name.clone(), info);
             }
         }
+        if waits_nominated(&pod) {
+            insert_sorted(self.nominated.entry(pod.nominated_node_name.clone()).or_default(), &pod);
+        }
         self.pods.insert(key, pod);
     }
 
     fn delete_pod(&mut self, key: &NamespacedName) {
         let Some(old) = self.pods.remove(key) else { return };
+        if waits_nominated(&old)
+            && let Some(mut waiting) = self.nominated.remove(&old.nominated_node_name)
+        {
+            waiting.retain(|pod| !pod.is_same(&old));
+            if !waiting.is_empty() {
+                self.nominated.insert(old.nominated_node_name.clone(), waiting);
+            }
+        }
         if !old.is_assigned() || old.terminal {
             return;
         }

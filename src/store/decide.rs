@@ -58,7 +58,8 @@ pub(super) fn count(calls: &[Call]) -> usize {
 }
 
 /// Goes through the calls and their writes in order, each seeing what those before it did. `current` holds the rows
-/// (tombstones included) that exist for their keys, with the bodies of those that are put; `head` is the counter before the batch. The judge has begun.
+/// (tombstones included) that exist for their keys, with the bodies of those that are put; `head` is the counter before
+/// the batch. The judge has begun.
 pub(super) fn decide(head: u64, current: Vec<Record>, calls: &[Call], judge: &mut dyn Judge) -> Plan {
     let mut slots: HashMap<Key, Slot> = current
         .into_iter()
@@ -317,8 +318,10 @@ mod tests {
     impl Model {
         fn commit(&mut self, writes: &[Write], atomicity: Atomicity) -> Vec<Outcome> {
             let call = Call { writes: writes.to_vec(), atomicity };
-            let current =
-                keys(std::slice::from_ref(&call)).into_iter().filter_map(|(key, _)| self.rows.get(key).cloned()).collect();
+            let current = keys(std::slice::from_ref(&call))
+                .into_iter()
+                .filter_map(|(key, _)| self.rows.get(key).cloned())
+                .collect();
             let (plan, outcomes) = decide_one(self.head, current, writes, atomicity);
             for NewRow { mut record, replaces, body_changed } in plan.rows {
                 let before = self.rows.get(&record.key);

@@ -41,6 +41,17 @@ pub enum StoreError {
         /// The oldest that can be asked for (besides 0).
         compact_revision: u64,
     },
+    /// What was read before is no part of the cluster's history any more: an older copy of the database has come back.
+    /// Tell [`super::Store::begin_epoch`], and read everything again.
+    #[error(
+        "history was lost: the cluster is at revision {revision} of epoch {epoch}, and does not know what was read"
+    )]
+    HistoryLost {
+        /// The cluster's newest revision.
+        revision: u64,
+        /// Its epoch.
+        epoch: u64,
+    },
     /// What a batch is judged by is too far from the cluster's state: follow the change feed first. Nothing was written.
     #[error("the state known is of revision {known}, too far from {revision} to write on it")]
     Behind {
@@ -53,6 +64,9 @@ pub enum StoreError {
     /// it may or may not have been written.
     #[error("the connection to the database was lost during a commit, its outcome is unknown: {0}")]
     OutcomeUnknown(String),
+    /// Who was handed a cluster, or handed one out, gave up. Nothing was written.
+    #[error("{0}")]
+    Stopped(String),
     /// A key or name that the store cannot hold.
     #[error("{0}")]
     Invalid(String),

@@ -2,34 +2,36 @@
 //! a test can stop one half-way, lose its reply, or bring an older copy of the database back.
 //!
 //! [`open`](super::open) knows no URL for it. It keeps the contract of the two SQL engines by the same decisions
-//! (`decide`), and is held to it by the same suite (`tests/store/`); everything it does is determined by its callers.
+//! (`decide`), and is held to it by the same suite (`tests/store/`); everything it does is determined by its callers, and
+//! its clock stands still unless they let it go on.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use imbl::OrdMap;
 use tokio::sync::{OwnedMutexGuard, watch};
+use uuid::Uuid;
 
 use super::decide::{self, NewRow, Plan};
-use super::{
-    Call, Changes, Connections, Head, Judge, Key, List, ListQuery, MigrationStatus, Record, Store, StoreError, Written,
-    rows, types,
-};
+use super::{Call, Head, Judge, StoreError, Written, keeping, rows, types};
+use cluster::{Cluster, without_body};
 
+mod cluster;
+mod engine;
 mod journal;
 
 pub use journal::{Committed, Event};
 
-/// The only migration there is.
-const KNOWN_MIGRATION: i64 = 1;
+/// When the clock begins: microseconds since 1970.
+const START: i64 = 1_000_000;
 
 /// A handle on a database in memory, as one process has it.
 #[derive(Debug)]
 pub struct Memory {
     database: Arc<Database>,
+    /// How long superseded versions are kept.
+    history: Option<Duration>,
     closed: AtomicBool,
 }
 
@@ -41,6 +43,15 @@ pub enum Numbering {
     /// By a sequence, which nobody holds: a bug, planted to see that tests find it. Commits come in another order than
     /// their revisions, and readers skip those that come late.
     Sequence,
+}
+
+/// How an older copy of a database comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Return {
+    /// Nobody is told: who has read what was lost has to find out.
+    Silent,
+    /// A new epoch of every cluster is begun for those who stood at its head.
+    Declared,
 }
 
 /// The state of a database at one instant.
@@ -63,17 +74,13 @@ struct State {
     generation: u64,
     copy: Copy,
     locks: BTreeMap<String, Arc<tokio::sync::Mutex<()>>>,
+    /// By name: the holder, and until when by the clock.
+    leases: BTreeMap<String, (Uuid, i64)>,
+    /// What the clock has gone on by.
+    elapsed: Duration,
+    /// How many tokens were given to batches that brought none.
+    tokens: u128,
     journal: Option<Vec<Event>>,
-}
-
-#[derive(Debug, Clone, Default)]
-struct Cluster {
-    head: Head,
-    /// The last revision given out: ahead of the head where a [`Numbering::Sequence`] is at work.
-    given: u64,
-    rows: OrdMap<Key, Record>,
-    by_revision: OrdMap<u64, Key>,
-    tokens: OrdMap<u64, u64>,
 }
 
 /// A write transaction that has decided and holds its cluster's counter. Dropped, it is rolled back.
@@ -82,7 +89,9 @@ pub struct Transaction {
     database: Arc<Database>,
     cluster: String,
     generation: u64,
-    token: u64,
+    /// Where the cluster stood before.
+    before: u64,
+    keeps_superseded: bool,
     rows: Vec<NewRow>,
     committed: Committed,
     written: Written,
@@ -102,7 +111,19 @@ impl Memory {
     }
 
     fn on(database: Arc<Database>) -> Self {
-        Self { database, closed: AtomicBool::new(false) }
+        Self { database, history: None, closed: AtomicBool::new(false) }
+    }
+
+    /// The same, which keeps superseded versions for so long.
+    #[must_use]
+    pub fn keeping(self, history: Option<Duration>) -> Self {
+        Self { history, ..self }
+    }
+
+    /// Lets the database's clock go on.
+    pub fn pass(&self, time: Duration) {
+        let mut state = self.database.lock();
+        state.elapsed = state.elapsed.saturating_add(time);
     }
 
     /// The database as it is now.
@@ -120,19 +141,17 @@ impl Memory {
         memory
     }
 
-    /// Brings an older copy back and says so: every cluster's epoch is raised. Open transactions cannot commit.
-    pub fn restore(&self, copy: &Copy) {
+    /// Brings an older copy back. Open transactions cannot commit.
+    pub fn bring_back(&self, copy: &Copy, how: Return) {
         let mut guard = self.database.lock();
         let state = &mut *guard;
         state.generation += 1;
         let lost = std::mem::replace(&mut state.copy, copy.clone());
         for (name, lost) in &lost.clusters {
-            let cluster = state.copy.clusters.entry(name.clone()).or_default();
-            cluster.head.epoch = lost.head.epoch + 1;
-            let rows = cluster.rows.values().cloned().collect();
-            let event = Event::Restored { cluster: name.clone(), head: cluster.head, rows };
-            if let Some(journal) = &mut state.journal {
-                journal.push(event);
+            let found = state.copy.clusters.get(name).cloned().unwrap_or_default();
+            state.note(|| journal::restored(name, &found));
+            if how == Return::Declared {
+                state.raise_epoch(name, found, &lost.head, false);
             }
         }
         drop(guard);
@@ -156,7 +175,7 @@ impl Memory {
         cluster: &str,
         calls: &[Call],
         judge: &mut dyn Judge,
-        token: u64,
+        token: Uuid,
     ) -> Result<Transaction, StoreError> {
         types::check_batch(cluster, calls)?;
         let counter = match self.database.numbering {
@@ -167,31 +186,38 @@ impl Memory {
         let generation = state.generation;
         let mut fresh = Cluster::default();
         let stored = state.copy.clusters.get_mut(cluster);
-        let known = stored.is_some();
+        let exists = stored.is_some();
         let stored = stored.unwrap_or(&mut fresh);
-        let head = stored.head;
+        let (known, seen) = (judge.known(), judge.seen());
+        let mut head = stored.head;
+        rows::check_missed(head, known)?;
+        if known == u64::MAX {
+            head.token = Uuid::nil(); // Nobody asked.
+        } else {
+            head = rows::check_seen(head, known, seen, seen.and_then(|seen| stored.token(seen.revision)))?;
+        }
         let base = if self.database.numbering == Numbering::Sequence { stored.given } else { head.revision };
         let keys = decide::keys(calls);
         let current =
-            keys.iter().filter_map(|(key, is_put)| stored.rows.get(*key).map(|row| without_body(row, !is_put)));
+            keys.iter().filter_map(|(key, is_put)| stored.rows().get(*key).map(|row| without_body(row, !is_put)));
         let current = current.collect();
-        rows::check_missed(head, judge.known())?;
-        judge.begin(head, &stored.since(judge.known(), judge.known(), usize::MAX));
+        judge.begin(head, &stored.since(known, known, usize::MAX));
         let mut recorder = journal::Recorder::new(judge);
         let Plan { revision, commits, rows } = decide::decide(base, current, calls, &mut recorder);
-        let steps = recorder.into_steps(&stored.rows);
+        let steps = recorder.into_steps(stored.rows());
         stored.given = stored.given.max(revision);
         let given = stored.given;
-        if !known && self.database.numbering == Numbering::Sequence {
-            state.copy.clusters.insert(cluster.to_owned(), Cluster { given, ..Cluster::default() });
+        if !exists && self.database.numbering == Numbering::Sequence {
+            state.copy.clusters.entry(cluster.to_owned()).or_default().given = given;
         }
         drop(state);
-        let after = Head { revision, ..head };
+        let after = if rows.is_empty() { head } else { Head { revision, token, ..head } };
         Ok(Transaction {
             database: self.database.clone(),
             cluster: cluster.to_owned(),
             generation,
-            token,
+            before: head.revision,
+            keeps_superseded: self.history.is_some(),
             rows,
             committed: Committed { cluster: cluster.to_owned(), head: after, steps },
             written: Written { commits, head: after },
@@ -206,9 +232,9 @@ impl Memory {
     }
 
     /// Whether the batch of this token was written up to this revision. Only who holds the counter can rely on a no.
-    pub fn is_written(&self, cluster: &str, revision: u64, token: u64) -> bool {
+    pub fn is_written(&self, cluster: &str, revision: u64, token: Uuid) -> bool {
         let state = self.database.lock();
-        state.copy.clusters.get(cluster).is_some_and(|cluster| cluster.tokens.get(&revision) == Some(&token))
+        state.copy.clusters.get(cluster).is_some_and(|cluster| cluster.token(revision) == Some(token))
     }
 
     /// The state, as long as the handle is open and the tables are there.
@@ -243,37 +269,39 @@ impl Database {
     }
 }
 
-impl Cluster {
-    /// Rows changed after a revision, without the bodies that a reader complete at `complete` has.
-    fn since(&self, after: u64, complete: u64, limit: usize) -> Vec<Record> {
-        let Some(first) = after.checked_add(1) else { return Vec::new() };
-        let rows = self.by_revision.range(first..).filter_map(|(_, key)| self.rows.get(key));
-        rows.take(limit).map(|row| without_body(row, row.body_is_known(complete))).collect()
+impl State {
+    /// The database's time, in microseconds.
+    fn now(&self) -> i64 {
+        START.saturating_add(rows::micros(self.elapsed))
     }
 
-    /// Puts a row in the place of the one that was read; `false` when that one is no longer there.
-    fn replace(&mut self, row: NewRow) -> bool {
-        let NewRow { mut record, replaces, body_changed } = row;
-        let before = self.rows.get(&record.key);
-        if before.map(|row| row.revision) != replaces {
-            return false;
-        }
-        if let Some(before) = before {
-            if !body_changed {
-                let Record { revision, node, .. } = record;
-                record = Record { revision, node, ..before.clone() };
-            }
-            self.by_revision.remove(&before.revision);
-        }
-        self.by_revision.insert(record.revision, record.key.clone());
-        self.rows.insert(record.key.clone(), record);
-        true
+    /// So long ago.
+    fn ago(&self, age: Duration) -> i64 {
+        self.now().saturating_sub(rows::micros(age))
     }
-}
 
-fn without_body(row: &Record, leave_it_out: bool) -> Record {
-    let body = if leave_it_out { Bytes::new() } else { row.body.clone() };
-    Record { body, ..row.clone() }
+    /// A token that no batch has had, also none that was lost.
+    fn new_token(&mut self) -> Uuid {
+        self.tokens += 1;
+        Uuid::from_u128(self.tokens)
+    }
+
+    fn note(&mut self, event: impl FnOnce() -> Event) {
+        if let Some(journal) = &mut self.journal {
+            journal.push(event());
+        }
+    }
+
+    /// Begins an epoch of a cluster as found, unless the loss has been dealt with. Answers where it stands then.
+    fn raise_epoch(&mut self, name: &str, mut found: Cluster, lost: &Head, goes_on: bool) -> Head {
+        let Some(raised) = keeping::next_epoch(found.head, lost, goes_on) else { return found.head };
+        let raised = Head { token: self.new_token(), ..raised };
+        found.kept = keeping::Kept { from: raised.revision, to: raised.revision };
+        found.stand(raised, self.now());
+        self.copy.clusters.insert(name.to_owned(), found);
+        self.note(|| Event::Epoch { cluster: name.to_owned(), head: raised });
+        raised
+    }
 }
 
 impl Transaction {
@@ -297,95 +325,23 @@ impl Transaction {
         }
         let mut cluster = state.copy.clusters.get(&self.cluster).cloned().unwrap_or_default();
         for row in self.rows {
-            if !cluster.replace(row) {
+            if !cluster.replace(row, self.keeps_superseded) {
                 return Err(StoreError::Aborted("a row has changed since it was read".into()));
             }
         }
-        let revision = self.written.head.revision;
-        cluster.head.revision = cluster.head.revision.max(revision);
-        cluster.given = cluster.given.max(revision);
-        cluster.tokens.insert(revision, self.token);
-        state.copy.clusters.insert(self.cluster, cluster);
-        if let Some(journal) = &mut state.journal {
-            journal.push(Event::Committed(self.committed));
+        let Head { revision, token, .. } = self.written.head;
+        if self.keeps_superseded {
+            cluster.kept = cluster.kept.with(self.before, revision);
         }
+        if revision > cluster.head.revision {
+            cluster.stand(Head { revision, token, ..cluster.head }, state.now());
+        } else {
+            cluster.note_batch(revision, token, state.now()); // Out of the order of a sequence.
+        }
+        state.copy.clusters.insert(self.cluster, cluster);
+        state.note(|| Event::Committed(self.committed));
         drop(state);
         self.database.wake();
         Ok(self.written)
-    }
-}
-
-#[async_trait]
-impl Store for Memory {
-    async fn write(&self, cluster: &str, calls: &[Call], judge: &mut dyn Judge) -> Result<Written, StoreError> {
-        self.begin(cluster, calls, judge, 0).await?.commit()
-    }
-
-    async fn get(&self, cluster: &str, key: &Key) -> Result<Option<Record>, StoreError> {
-        types::check_cluster(cluster)?;
-        types::check_key(key)?;
-        self.read(cluster, |cluster| cluster.rows.get(key).filter(|row| !row.deleted).cloned())
-    }
-
-    async fn list(&self, cluster: &str, query: &ListQuery) -> Result<List, StoreError> {
-        types::check_query(cluster, query)?;
-        let types::Range { start, end } = query.range();
-        self.read(cluster, |cluster| {
-            let first = Key::new(query.kind.clone(), start.0.clone(), start.1.clone());
-            let mut rows = cluster
-                .rows
-                .range(first..)
-                .map(|(_, row)| row)
-                .take_while(|row| row.key.kind == query.kind && row.key.namespace < end)
-                .filter(|row| !row.deleted && (&row.key.namespace, &row.key.name) > (&start.0, &start.1));
-            let items: Vec<Record> = rows.by_ref().take(query.limit.unwrap_or(usize::MAX)).cloned().collect();
-            let remaining = Some(rows.count() as u64).filter(|count| *count > 0);
-            List { items, revision: cluster.head.revision, remaining }
-        })
-    }
-
-    async fn changes(&self, cluster: &str, after: u64, complete: u64, limit: usize) -> Result<Changes, StoreError> {
-        self.read(cluster, |cluster| {
-            rows::check_compacted(cluster.head, after)?;
-            let records = cluster.since(after, complete, limit);
-            let reaches_head = records.len() < limit || cluster.head.revision <= after;
-            Ok(Changes { records, head: cluster.head, complete: reaches_head })
-        })?
-    }
-
-    async fn head(&self, cluster: &str) -> Result<Head, StoreError> {
-        self.read(cluster, |cluster| cluster.head)
-    }
-
-    async fn clusters(&self) -> Result<Vec<String>, StoreError> {
-        Ok(self.state()?.copy.clusters.keys().cloned().collect())
-    }
-
-    fn hint(&self) -> watch::Receiver<u64> {
-        self.database.changed.subscribe()
-    }
-
-    fn connections(&self) -> Connections {
-        Connections { idle: 0, used: 0 }
-    }
-
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.open()
-    }
-
-    async fn migrate(&self) -> Result<(), StoreError> {
-        self.open()?;
-        self.database.lock().migrated = true;
-        Ok(())
-    }
-
-    async fn migration_status(&self) -> Result<MigrationStatus, StoreError> {
-        self.open()?;
-        let applied = if self.database.lock().migrated { KNOWN_MIGRATION } else { 0 };
-        Ok(MigrationStatus { applied, known: KNOWN_MIGRATION })
-    }
-
-    async fn close(&self) {
-        self.closed.store(true, Ordering::SeqCst);
     }
 }

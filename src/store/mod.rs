@@ -4,7 +4,7 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), podberth::store::StoreError> {
-//! use podberth::store::{self, Atomicity, Change, Key, Precondition, Write};
+//! use podberth::store::{self, Atomicity, Change, Cursor, Key, Precondition, Write};
 //!
 //! let store = store::open("sqlite:podberth.db", &store::Options::default()).await?;
 //! store.migrate().await?;
@@ -19,7 +19,7 @@
 //!         Atomicity::Each,
 //!     )
 //!     .await?;
-//! let page = store.changes("prod", 0, 0, 1_000).await?;
+//! let page = store.changes("prod", &Cursor::default(), 1_000).await?;
 //! assert_eq!(page.head.revision, commit.revision);
 //! # Ok(())
 //! # }
@@ -33,6 +33,10 @@
 //! - [`Store::commit`] returns when the batch is durable. A write that changes nothing takes no revision.
 //! - [`Store::changes`] misses nothing and is atomic: what one transaction wrote is read whole or not at all (over
 //!   pages: once the page that is `complete` has been applied).
+//! - Superseded versions are kept for a while if [`Options::history`] says so, written in the transaction that supersedes
+//!   them: [`Store::state_at`] is then the whole cluster as it was.
+//! - When an older copy of the database comes back, every reader is told ([`StoreError::HistoryLost`]), and no revision
+//!   that was handed out before is used again.
 //! - Reads see all that was committed before they began: they are of the primary, never of a standby.
 //! - A cluster comes to be with its first write. Reading one that is not there finds nothing, at revision 0.
 //! - Kind, namespace and name are opaque text, ordered by bytes; bodies are opaque bytes.
@@ -42,10 +46,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 mod decide;
 mod error;
+mod feed;
+mod keeping;
 pub mod memory;
 mod postgres;
 mod rows;
@@ -53,9 +61,11 @@ mod sqlite;
 mod types;
 
 pub use error::StoreError;
+pub use feed::{Changes, Cursor, Head};
+pub use keeping::{Compaction, Keep, Restore, Source, Visitor};
 pub use types::{
-    Atomicity, Call, Change, Changes, Commit, Head, Judge, Key, List, ListQuery, MigrationStatus, Outcome,
-    Precondition, Record, Refusal, Unjudged, Write, Written,
+    Atomicity, Call, Change, Commit, Judge, Key, List, ListQuery, MigrationStatus, Outcome, Precondition, Record,
+    Refusal, Unjudged, Write, Written,
 };
 
 /// A database of clusters. See the [module](self) for what it promises.
@@ -78,13 +88,43 @@ pub trait Store: Debug + Send + Sync {
     /// Live objects of a kind by (namespace, name), with the revision they were read at.
     async fn list(&self, cluster: &str, query: &ListQuery) -> Result<List, StoreError>;
 
-    /// Objects and tombstones changed after a revision, at most `limit`, ascending. 0 reads everything. `complete` is the
-    /// last revision at which the reader's state was that of the cluster (0: never): bodies that have not changed since
-    /// are left out. A head below `after`, or one of another epoch, means that history was lost.
+    /// Objects and tombstones changed after the cursor, at most `limit`, ascending; bodies that its reader has are left out.
+    /// The default cursor reads everything.
     ///
     /// # Errors
-    /// [`StoreError::Compacted`] when `after` is too long ago.
-    async fn changes(&self, cluster: &str, after: u64, complete: u64, limit: usize) -> Result<Changes, StoreError>;
+    /// [`StoreError::Compacted`] when the cursor is too far back, [`StoreError::HistoryLost`] when what its reader was last
+    /// told is no part of the cluster's history any more.
+    async fn changes(&self, cluster: &str, from: &Cursor, limit: usize) -> Result<Changes, StoreError>;
+
+    /// Hands out all live objects as of a revision (`None`: the newest), from one transaction. No reader ever saw a
+    /// revision in the midst of a batch: it means the batch before.
+    ///
+    /// # Errors
+    /// [`StoreError::Compacted`] when the past is not kept that far.
+    async fn state_at(&self, cluster: &str, revision: Option<u64>, visitor: &mut dyn Visitor)
+    -> Result<(), StoreError>;
+
+    /// One object as of a revision, as [`Store::state_at`] has it.
+    async fn get_at(&self, cluster: &str, key: &Key, revision: u64) -> Result<Option<Record>, StoreError>;
+
+    /// The revision that was the newest at a time, by the database's clock; `None` when that is not known any more.
+    async fn revision_at(&self, cluster: &str, time: Timestamp) -> Result<Option<u64>, StoreError>;
+
+    /// Writes a whole cluster at once, or nothing: to a cluster that holds no objects, or in place of what it holds.
+    async fn restore(&self, cluster: &str, source: &mut dyn Source, how: Restore) -> Result<Head, StoreError>;
+
+    /// Removes tombstones, tokens of batches and superseded versions that need not be kept any longer. The counter is held
+    /// only for moments.
+    async fn compact(&self, cluster: &str, keep: &Keep) -> Result<Compaction, StoreError>;
+
+    /// Whether `holder` alone may do what `name` stands for, for so long by the database's clock: it was free, its holder's
+    /// time was over, or it is the holder's already.
+    async fn lease(&self, name: &str, holder: Uuid, ttl: Duration) -> Result<bool, StoreError>;
+
+    /// To be told what was seen when [`Store::changes`] answers [`StoreError::HistoryLost`]. The first one to do so raises
+    /// the epoch, and the counter above all that may have been handed out; every reader begins anew. Answers where the
+    /// cluster stands then.
+    async fn begin_epoch(&self, cluster: &str, lost: &Head) -> Result<Head, StoreError>;
 
     /// Where the cluster stands.
     async fn head(&self, cluster: &str) -> Result<Head, StoreError>;
@@ -124,7 +164,7 @@ pub struct Connections {
     pub used: usize,
 }
 
-/// What can be chosen about the connections. None of it changes what the store means.
+/// What can be chosen. None of it changes what the store means.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Connections at most (SQLite: readers; the writer is one).
@@ -138,6 +178,9 @@ pub struct Options {
     /// How long a transaction may stand idle before the server ends it (PostgreSQL): frees the counter row from a
     /// process that has stopped while holding it.
     pub idle_in_transaction_timeout: Duration,
+    /// How long superseded versions of objects are kept; `None` keeps none, and costs nothing. All processes on a database
+    /// should agree.
+    pub history: Option<Duration>,
 }
 
 impl Default for Options {
@@ -148,6 +191,7 @@ impl Default for Options {
             statement_timeout: Duration::from_secs(5),
             lock_timeout: Duration::from_secs(2),
             idle_in_transaction_timeout: Duration::from_secs(2),
+            history: None,
         }
     }
 }

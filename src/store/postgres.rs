@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgPool, PgPoolOptions};
@@ -15,13 +16,15 @@ use tokio::task::AbortHandle;
 use uuid::Uuid;
 
 use super::decide::{self, NewRow, Plan};
-use super::rows::{self, CHUNK, CODEC_RAW, Columns, HeadColumns, object_columns, signed, signed_len};
+use super::rows::{self, CHUNK, CODEC_RAW, Columns, HeadColumns, micros, object_columns, signed, signed_len};
 use super::{
-    Call, Changes, Connections, Head, Judge, Key, List, ListQuery, MigrationStatus, Options, Record, Store, StoreError,
-    Written, types,
+    Call, Changes, Compaction, Connections, Cursor, Head, Judge, Keep, Key, List, ListQuery, MigrationStatus, Options,
+    Record, Restore, Source, Store, StoreError, Visitor, Written, types,
 };
 
+mod keep;
 mod listen;
+mod state;
 mod write;
 
 static MIGRATOR: Migrator = sqlx::migrate!("migrations/postgres");
@@ -43,10 +46,18 @@ const SERVER_KEEPALIVE: &str = "SET tcp_keepalives_idle = 10; SET tcp_keepalives
 /// Every statement of ours looks rows up in an index by all its columns, or reads a range off one in its order. A plan made
 /// while a table was small and kept while it grows, or for a table that was loaded a moment ago and has no statistics yet,
 /// would read and sort a whole cluster instead: so plans are made anew, with the table's size of the moment, and those that
-/// read or sort everything are ruled out. Best effort as well.
+/// read, keep or sort everything are ruled out. Best effort as well.
 const INDEX_LOOKUPS: &str = "SET plan_cache_mode = force_custom_plan; SET enable_hashjoin = off; \
                              SET enable_mergejoin = off; SET enable_seqscan = off; SET enable_bitmapscan = off; \
                              SET enable_sort = off; SET enable_material = off";
+
+/// The database's clock: microseconds since 1970.
+macro_rules! now {
+    () => {
+        "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+    };
+}
+use now;
 
 /// A database shared by any number of processes.
 #[derive(Debug)]
@@ -58,6 +69,8 @@ pub(super) struct Postgres {
     patience: Duration,
     /// How long the server lets a transaction stand idle.
     idle: Duration,
+    /// How long superseded versions are kept.
+    history: Option<Duration>,
     /// Whether the server knows NOTIFY.
     notify: bool,
     changed: watch::Sender<u64>,
@@ -95,7 +108,7 @@ impl Postgres {
         let listener = notify.then(|| tokio::spawn(listen::listen(pool.clone(), changed.clone())).abort_handle());
         let patience = options.statement_timeout.saturating_add(GRACE);
         let idle = options.idle_in_transaction_timeout;
-        Ok(Self { pool, server, patience, idle, notify, changed, listener })
+        Ok(Self { pool, server, patience, idle, history: options.history, notify, changed, listener })
     }
 
     /// Bounds the wait for one statement.
@@ -182,18 +195,69 @@ impl Store for Postgres {
         settle(connection, list)
     }
 
-    async fn changes(&self, cluster: &str, after: u64, complete: u64, limit: usize) -> Result<Changes, StoreError> {
+    async fn changes(&self, cluster: &str, from: &Cursor, limit: usize) -> Result<Changes, StoreError> {
         types::check_cluster(cluster)?;
         let mut connection = self.pool.acquire().await?;
-        let changes = self.read_changes(&mut connection, cluster, after, complete, limit).await;
+        let changes = self.read_changes(&mut connection, cluster, from, limit).await;
         settle(connection, changes)
+    }
+
+    async fn state_at(
+        &self,
+        cluster: &str,
+        revision: Option<u64>,
+        visitor: &mut dyn Visitor,
+    ) -> Result<(), StoreError> {
+        types::check_cluster(cluster)?;
+        self.visit(cluster, revision, visitor).await
+    }
+
+    async fn get_at(&self, cluster: &str, key: &Key, revision: u64) -> Result<Option<Record>, StoreError> {
+        types::check_cluster(cluster)?;
+        types::check_key(key)?;
+        let mut connection = self.pool.acquire().await?;
+        let found = self.read_at(&mut connection, cluster, key, revision).await;
+        settle(connection, found)
+    }
+
+    async fn revision_at(&self, cluster: &str, time: Timestamp) -> Result<Option<u64>, StoreError> {
+        types::check_cluster(cluster)?;
+        let mut connection = self.pool.acquire().await?;
+        let found = sqlx::query_scalar(
+            "SELECT rev_to FROM batch WHERE cluster_id = (SELECT cluster_id FROM cluster WHERE name = $1)
+             AND at > 0 AND at <= $2 ORDER BY rev_to DESC LIMIT 1",
+        )
+        .bind(cluster)
+        .bind(time.as_microsecond())
+        .fetch_optional(&mut *connection);
+        let found: Option<i64> = self.within(found).await.or_else(|error| settle(connection, Err(error)))?;
+        found.map(rows::unsigned).transpose()
+    }
+
+    async fn restore(&self, cluster: &str, source: &mut dyn Source, how: Restore) -> Result<Head, StoreError> {
+        types::check_new_cluster(cluster)?;
+        self.restore_cluster(cluster, source, how).await
+    }
+
+    async fn compact(&self, cluster: &str, keep: &Keep) -> Result<Compaction, StoreError> {
+        types::check_cluster(cluster)?;
+        self.compact_cluster(cluster, keep).await
+    }
+
+    async fn lease(&self, name: &str, holder: Uuid, ttl: Duration) -> Result<bool, StoreError> {
+        self.take_lease(name, holder, ttl).await
+    }
+
+    async fn begin_epoch(&self, cluster: &str, lost: &Head) -> Result<Head, StoreError> {
+        types::check_new_cluster(cluster)?;
+        self.raise_epoch(cluster, lost).await
     }
 
     async fn head(&self, cluster: &str) -> Result<Head, StoreError> {
         types::check_cluster(cluster)?;
         let mut connection = self.pool.acquire().await?;
-        let head = self.read_head(&mut connection, cluster).await;
-        settle(connection, head)
+        let head = self.read_head(&mut connection, cluster, 0).await;
+        Ok(settle(connection, head)?.0)
     }
 
     async fn clusters(&self) -> Result<Vec<String>, StoreError> {
@@ -219,6 +283,10 @@ impl Store for Postgres {
     }
 
     async fn migrate(&self) -> Result<(), StoreError> {
+        // A role that may not create tables has nothing to do here then.
+        if self.migration_status().await?.is_current() {
+            return Ok(());
+        }
         let mut connection = self.within(PgConnection::connect_with(&self.server)).await?;
         connection.execute(MIGRATION_LOCK_TIMEOUT).await?;
         // sqlx takes an advisory lock, so that replicas starting together migrate one after the other.
@@ -247,10 +315,22 @@ impl Store for Postgres {
 /// Reading, each in one transaction that sees the state of one instant. The cluster's id comes from a subquery, not a
 /// join: only so does the planner know that there is one, and reads a page off the index instead of sorting all.
 impl Postgres {
-    async fn read_head(&self, connection: &mut PgConnection, cluster: &str) -> Result<Head, StoreError> {
-        let row = sqlx::query_as("SELECT rev, compact_rev, epoch FROM cluster WHERE name = $1")
-            .bind(cluster)
-            .fetch_optional(connection);
+    /// With the token that the database has for another revision.
+    async fn read_head(
+        &self,
+        connection: &mut PgConnection,
+        cluster: &str,
+        other: u64,
+    ) -> Result<(Head, Option<Uuid>), StoreError> {
+        let row = sqlx::query_as(
+            "SELECT rev, compact_rev, epoch,
+                 (SELECT token FROM batch b WHERE b.cluster_id = c.cluster_id AND b.rev_to = c.rev),
+                 (SELECT token FROM batch b WHERE b.cluster_id = c.cluster_id AND b.rev_to = $2)
+             FROM cluster c WHERE name = $1",
+        )
+        .bind(cluster)
+        .bind(signed(other))
+        .fetch_optional(connection);
         let row: Option<HeadColumns> = self.within(row).await?;
         rows::head(row)
     }
@@ -262,7 +342,7 @@ impl Postgres {
         query: &ListQuery,
     ) -> Result<List, StoreError> {
         let mut transaction = self.within(connection.begin_with(READ)).await?;
-        let head = self.read_head(&mut transaction, cluster).await?;
+        let (head, _) = self.read_head(&mut transaction, cluster, 0).await?;
         let types::Range { mut start, end } = query.range();
         let limit = query.limit.unwrap_or(usize::MAX);
         let mut items: Vec<Record> = Vec::new();
@@ -315,13 +395,12 @@ impl Postgres {
         &self,
         connection: &mut PgConnection,
         cluster: &str,
-        after: u64,
-        complete: u64,
+        from: &Cursor,
         limit: usize,
     ) -> Result<Changes, StoreError> {
         let mut transaction = self.within(connection.begin_with(READ)).await?;
-        let head = self.read_head(&mut transaction, cluster).await?;
-        rows::check_compacted(head, after)?;
+        let (head, found) = self.read_head(&mut transaction, cluster, from.seen_revision()).await?;
+        from.check(&head, found)?;
         let page = sqlx::query_as(concat!(
             "SELECT ",
             object_columns!("CASE WHEN o.body_rev > $4 THEN o.body ELSE '' END"),
@@ -330,14 +409,13 @@ impl Postgres {
               AND o.rev > $2 ORDER BY o.rev LIMIT $3"
         ))
         .bind(cluster)
-        .bind(signed(after))
+        .bind(signed(from.after))
         .bind(signed_len(limit))
-        .bind(signed(complete))
+        .bind(signed(from.complete))
         .fetch_all(&mut *transaction);
         let page: Vec<Columns> = self.within(page).await?;
         self.within(transaction.commit()).await?;
-        let reaches_head = page.len() < limit || head.revision <= after;
-        Ok(Changes { records: rows::records(page)?, head, complete: reaches_head })
+        Ok(from.page(head, rows::records(page)?, limit))
     }
 
     async fn read_migrations(&self, connection: &mut PgConnection) -> Result<Option<i64>, StoreError> {

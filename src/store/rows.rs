@@ -1,10 +1,14 @@
 //! What both engines share about rows, migrations and errors: no SQL.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
 use sqlx::postgres::PgDatabaseError;
+use uuid::Uuid;
 
 use super::decide::NewRow;
+use super::keeping::Kept;
 use super::{Head, Key, MigrationStatus, Record, StoreError};
 use super::{postgres, sqlite};
 
@@ -21,8 +25,20 @@ const CHUNK_BYTES: usize = 4 << 20;
 /// The columns of `object` that make a [`Record`], in the order of `object_columns!`.
 pub(super) type Columns = (String, String, String, String, i64, i64, Option<String>, bool, i64, i32, Vec<u8>);
 
-/// `rev, compact_rev, epoch` of `cluster`.
-pub(super) type HeadColumns = (i64, i64, i64);
+/// The columns of `superseded_columns!`, and the revision that superseded it.
+pub(super) type Version = (String, String, String, String, i64, i64, Option<String>, bool, i64, i32, Vec<u8>, i64);
+
+/// `rev, compact_rev, epoch` of `cluster`, and the tokens of the batches of `rev` and of another revision.
+pub(super) type HeadColumns = (i64, i64, i64, Option<Vec<u8>>, Option<Vec<u8>>);
+
+/// `cluster_id, rev, compact_rev, epoch, history_from, history_to` of `cluster`.
+pub(super) type ClusterColumns = (i32, i64, i64, i64, i64, i64);
+
+/// How many objects are handed out at a time.
+pub(super) const PAGE: usize = 500;
+
+/// How many rows compaction removes in one transaction, and one more.
+pub(super) const SWEEP: i64 = 999;
 
 macro_rules! object_columns {
     () => {
@@ -33,6 +49,23 @@ macro_rules! object_columns {
     };
 }
 pub(super) use object_columns;
+
+/// The columns of a row `h` of `history`, as those of `object`. A version whose body outlived it finds that with a later
+/// version, or with the object as it is now.
+macro_rules! superseded_columns {
+    ($live:literal) => {
+        concat!(
+            "h.kind, h.ns, h.name, h.uid, h.rev, h.create_rev, h.node, ",
+            $live,
+            ", h.body_rev, h.codec, coalesce(h.body,
+               (SELECT n.body FROM history n WHERE n.cluster_id = h.cluster_id AND n.kind = h.kind AND n.ns = h.ns
+                AND n.name = h.name AND n.body_rev = h.body_rev AND n.body IS NOT NULL LIMIT 1),
+               (SELECT o.body FROM object o WHERE o.cluster_id = h.cluster_id AND o.kind = h.kind AND o.ns = h.ns
+                AND o.name = h.name AND o.body_rev = h.body_rev))"
+        )
+    };
+}
+pub(super) use superseded_columns;
 
 /// The body is stored as received.
 pub(super) const CODEC_RAW: i32 = 0;
@@ -58,18 +91,51 @@ pub(super) fn records(rows: Vec<Columns>) -> Result<Vec<Record>, StoreError> {
     rows.into_iter().map(record).collect()
 }
 
-/// The head of a cluster; of one never written to, all zero.
-pub(super) fn head(columns: Option<HeadColumns>) -> Result<Head, StoreError> {
-    let Some((rev, compact_rev, epoch)) = columns else { return Ok(Head::default()) };
-    Ok(Head { revision: unsigned(rev)?, compact_revision: unsigned(compact_rev)?, epoch: unsigned(epoch)? })
+/// Superseded versions.
+pub(super) fn versions(rows: Vec<Version>) -> Result<Vec<Record>, StoreError> {
+    let record = |(kind, ns, name, uid, rev, create_rev, node, deleted, body_rev, codec, body, _): Version| {
+        record((kind, ns, name, uid, rev, create_rev, node, deleted, body_rev, codec, body))
+    };
+    rows.into_iter().map(record).collect()
 }
 
-/// Refuses to follow from a revision whose tombstones may be gone. 0 is always good: who holds nothing misses no delete.
-pub(super) fn check_compacted(head: Head, after: u64) -> Result<(), StoreError> {
-    if after != 0 && after < head.compact_revision {
-        return Err(StoreError::Compacted { after, compact_revision: head.compact_revision });
-    }
-    Ok(())
+/// The revision that superseded the last of them.
+pub(super) fn until(rows: &[Version]) -> Result<u64, StoreError> {
+    unsigned(rows.last().map_or(0, |row| row.11))
+}
+
+/// The head of a cluster (of one never written to, all zero), and the token of the other revision.
+pub(super) fn head(columns: Option<HeadColumns>) -> Result<(Head, Option<Uuid>), StoreError> {
+    let Some((rev, compact_rev, epoch, newest, other)) = columns else { return Ok((Head::default(), None)) };
+    let head = Head {
+        revision: unsigned(rev)?,
+        compact_revision: unsigned(compact_rev)?,
+        epoch: unsigned(epoch)?,
+        token: token(newest)?.unwrap_or_default(),
+    };
+    Ok((head, token(other)?))
+}
+
+/// A cluster's id, its head but for the token, and what is kept of its past; of one never written to, all zero.
+pub(super) fn cluster(columns: Option<ClusterColumns>) -> Result<(i32, Head, Kept), StoreError> {
+    let (id, rev, compact_rev, epoch, from, to) = columns.unwrap_or_default();
+    let head = Head {
+        revision: unsigned(rev)?,
+        compact_revision: unsigned(compact_rev)?,
+        epoch: unsigned(epoch)?,
+        token: Uuid::nil(),
+    };
+    Ok((id, head, Kept { from: unsigned(from)?, to: unsigned(to)? }))
+}
+
+pub(super) fn token(bytes: Option<Vec<u8>>) -> Result<Option<Uuid>, StoreError> {
+    let token = bytes.map(|bytes| Uuid::from_slice(&bytes)).transpose();
+    token.map_err(|_| StoreError::Corrupt("a batch's token is not 16 bytes long".into()))
+}
+
+/// An instant or a length of time for the database.
+pub(super) fn micros(length: Duration) -> i64 {
+    i64::try_from(length.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// How many revisions a judge may have missed: more are not read while the counter is held.
@@ -79,10 +145,19 @@ const MOST_MISSED: u64 = 5_000;
 pub(super) fn check_missed(head: Head, known: u64) -> Result<(), StoreError> {
     let behind = head.revision.saturating_sub(known) > MOST_MISSED;
     let ahead = known > head.revision && known != u64::MAX;
-    if behind || ahead || check_compacted(head, known).is_err() {
+    let compacted = known != 0 && known < head.compact_revision;
+    if behind || ahead || compacted {
         return Err(StoreError::Behind { known, revision: head.revision });
     }
     Ok(())
+}
+
+/// The head, unless the judge has seen another history.
+pub(super) fn check_seen(head: Head, known: u64, seen: Option<Head>, found: Option<Uuid>) -> Result<Head, StoreError> {
+    if seen.is_some_and(|seen| !head.continues(&seen, found)) {
+        return Err(StoreError::Behind { known, revision: head.revision });
+    }
+    Ok(head)
 }
 
 /// A counter from the database.

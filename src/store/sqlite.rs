@@ -2,23 +2,37 @@
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use sqlx::error::DatabaseError;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use super::decide::{self, Plan};
-use super::rows::{self, CHUNK, Columns, HeadColumns, object_columns, signed, signed_len};
+use super::rows::{self, CHUNK, Columns, HeadColumns, micros, object_columns, signed, signed_len};
 use super::{
-    Call, Changes, Connections, Head, Judge, Key, List, ListQuery, MigrationStatus, Options, Record, Store, StoreError,
-    Written, types,
+    Call, Changes, Compaction, Connections, Cursor, Head, Judge, Keep, Key, List, ListQuery, MigrationStatus, Options,
+    Record, Restore, Source, Store, StoreError, Visitor, Written, types,
 };
 
+mod keep;
+mod state;
 mod write;
+
+/// The database's clock: microseconds since 1970.
+macro_rules! now {
+    () => {
+        "CAST(unixepoch('subsec') * 1000000 AS INTEGER)"
+    };
+}
+use now;
+use write::Locked;
 
 static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -28,6 +42,8 @@ pub(super) struct Sqlite {
     writer: SqlitePool,
     /// In memory, the writer's one connection.
     readers: SqlitePool,
+    /// How long superseded versions are kept.
+    history: Option<Duration>,
     changed: watch::Sender<u64>,
     /// Held while the file is open.
     lock: Option<File>,
@@ -45,7 +61,8 @@ impl Sqlite {
             // The database lives as long as its connection does.
             let pool = pool.max_connections(1).idle_timeout(None).max_lifetime(None);
             let writer = connect(pool, SqliteConnectOptions::new().in_memory(true), "in memory").await?;
-            return Ok(Self { readers: writer.clone(), writer, changed: watch::Sender::new(0), lock: None });
+            let (readers, changed) = (writer.clone(), watch::Sender::new(0));
+            return Ok(Self { readers, writer, history: options.history, changed, lock: None });
         }
         let lock = lock(path)?;
         let connection = SqliteConnectOptions::new()
@@ -56,7 +73,12 @@ impl Sqlite {
             .busy_timeout(options.lock_timeout);
         let writer = connect(pool.clone().max_connections(1), connection.clone(), path).await?;
         let readers = connect(pool.max_connections(options.max_connections), connection.read_only(true), path).await?;
-        Ok(Self { writer, readers, changed: watch::Sender::new(0), lock: Some(lock) })
+        Ok(Self { writer, readers, history: options.history, changed: watch::Sender::new(0), lock: Some(lock) })
+    }
+
+    /// Tells who follows that something has changed.
+    fn wake(&self) {
+        self.changed.send_modify(|count| *count = count.wrapping_add(1));
     }
 }
 
@@ -95,7 +117,8 @@ impl Store for Sqlite {
     async fn write(&self, cluster: &str, calls: &[Call], judge: &mut dyn Judge) -> Result<Written, StoreError> {
         types::check_batch(cluster, calls)?;
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let (id, head) = cluster_row(&mut transaction, cluster).await?;
+        let Locked { id, head, kept } = write::cluster_row(&mut transaction, cluster).await?;
+        let head = write::recognise(&mut transaction, id, head, judge.known(), judge.seen()).await?;
         let mut current = Vec::new();
         if head.revision > 0 {
             for keys in decide::keys(calls).chunks(CHUNK) {
@@ -105,12 +128,21 @@ impl Store for Sqlite {
         let missed = missed(&mut transaction, id, head, judge.known()).await?;
         judge.begin(head, &missed);
         let Plan { revision, commits, rows } = decide::decide(head.revision, current, calls, judge);
-        if !rows.is_empty() {
-            write::write(&mut transaction, id, cluster, revision, &rows).await?;
-            transaction.commit().await?;
-            self.changed.send_modify(|count| *count = count.wrapping_add(1));
+        if rows.is_empty() {
+            return Ok(Written { commits, head });
         }
-        Ok(Written { commits, head: Head { revision, ..head } })
+        let written = Head { revision, token: Uuid::new_v4(), ..head };
+        let mut kept = kept;
+        if self.history.is_some() {
+            write::keep_superseded(&mut transaction, id, &rows).await?;
+            kept = kept.with(head.revision, revision);
+        }
+        write::stand(&mut transaction, id, cluster, written, kept).await?;
+        write::note_batch(&mut transaction, id, written).await?;
+        write::write_rows(&mut transaction, id, &rows).await?;
+        transaction.commit().await?;
+        self.wake();
+        Ok(Written { commits, head: written })
     }
 
     async fn get(&self, cluster: &str, key: &Key) -> Result<Option<Record>, StoreError> {
@@ -134,7 +166,7 @@ impl Store for Sqlite {
     async fn list(&self, cluster: &str, query: &ListQuery) -> Result<List, StoreError> {
         types::check_query(cluster, query)?;
         let mut transaction = self.readers.begin().await?;
-        let head = read_head(&mut transaction, cluster).await?;
+        let (head, _) = read_head(&mut transaction, cluster, 0).await?;
         let types::Range { start, end } = query.range();
         let limit = query.limit.map_or(i64::MAX, signed_len);
         let items: Vec<Columns> = sqlx::query_as(concat!(
@@ -175,11 +207,11 @@ impl Store for Sqlite {
         Ok(List { items, revision: head.revision, remaining })
     }
 
-    async fn changes(&self, cluster: &str, after: u64, complete: u64, limit: usize) -> Result<Changes, StoreError> {
+    async fn changes(&self, cluster: &str, from: &Cursor, limit: usize) -> Result<Changes, StoreError> {
         types::check_cluster(cluster)?;
         let mut transaction = self.readers.begin().await?;
-        let head = read_head(&mut transaction, cluster).await?;
-        rows::check_compacted(head, after)?;
+        let (head, found) = read_head(&mut transaction, cluster, from.seen_revision()).await?;
+        from.check(&head, found)?;
         let records: Vec<Columns> = sqlx::query_as(concat!(
             "SELECT ",
             object_columns!("CASE WHEN o.body_rev > ? THEN o.body ELSE x'' END"),
@@ -187,20 +219,67 @@ impl Store for Sqlite {
               WHERE o.cluster_id = (SELECT cluster_id FROM cluster WHERE name = ?)
               AND o.rev > ? ORDER BY o.rev LIMIT ?"
         ))
-        .bind(signed(complete))
+        .bind(signed(from.complete))
         .bind(cluster)
-        .bind(signed(after))
+        .bind(signed(from.after))
         .bind(signed_len(limit))
         .fetch_all(&mut *transaction)
         .await?;
-        let reaches_head = records.len() < limit || head.revision <= after;
-        Ok(Changes { records: rows::records(records)?, head, complete: reaches_head })
+        Ok(from.page(head, rows::records(records)?, limit))
+    }
+
+    async fn state_at(
+        &self,
+        cluster: &str,
+        revision: Option<u64>,
+        visitor: &mut dyn Visitor,
+    ) -> Result<(), StoreError> {
+        types::check_cluster(cluster)?;
+        self.visit(cluster, revision, visitor).await
+    }
+
+    async fn get_at(&self, cluster: &str, key: &Key, revision: u64) -> Result<Option<Record>, StoreError> {
+        types::check_cluster(cluster)?;
+        types::check_key(key)?;
+        self.read_at(cluster, key, revision).await
+    }
+
+    async fn revision_at(&self, cluster: &str, time: Timestamp) -> Result<Option<u64>, StoreError> {
+        types::check_cluster(cluster)?;
+        let found: Option<i64> = sqlx::query_scalar(
+            "SELECT rev_to FROM batch WHERE cluster_id = (SELECT cluster_id FROM cluster WHERE name = ?)
+             AND at > 0 AND at <= ? ORDER BY rev_to DESC LIMIT 1",
+        )
+        .bind(cluster)
+        .bind(time.as_microsecond())
+        .fetch_optional(&self.readers)
+        .await?;
+        found.map(rows::unsigned).transpose()
+    }
+
+    async fn restore(&self, cluster: &str, source: &mut dyn Source, how: Restore) -> Result<Head, StoreError> {
+        types::check_new_cluster(cluster)?;
+        self.restore_cluster(cluster, source, how).await
+    }
+
+    async fn compact(&self, cluster: &str, keep: &Keep) -> Result<Compaction, StoreError> {
+        types::check_cluster(cluster)?;
+        self.compact_cluster(cluster, keep).await
+    }
+
+    async fn lease(&self, _: &str, _: Uuid, _: Duration) -> Result<bool, StoreError> {
+        Ok(true) // There is no other process.
+    }
+
+    async fn begin_epoch(&self, cluster: &str, lost: &Head) -> Result<Head, StoreError> {
+        types::check_new_cluster(cluster)?;
+        self.raise_epoch(cluster, lost).await
     }
 
     async fn head(&self, cluster: &str) -> Result<Head, StoreError> {
         types::check_cluster(cluster)?;
         let mut connection = self.readers.acquire().await?;
-        read_head(&mut connection, cluster).await
+        Ok(read_head(&mut connection, cluster, 0).await?.0)
     }
 
     async fn clusters(&self) -> Result<Vec<String>, StoreError> {
@@ -252,24 +331,8 @@ impl Store for Sqlite {
     }
 }
 
-/// The cluster's id and counter. One that does not exist yet gets the next id; [`write::write`] inserts it.
-async fn cluster_row(connection: &mut SqliteConnection, cluster: &str) -> Result<(i32, Head), StoreError> {
-    let row: Option<(i32, i64, i64, i64)> =
-        sqlx::query_as("SELECT cluster_id, rev, compact_rev, epoch FROM cluster WHERE name = ?")
-            .bind(cluster)
-            .fetch_optional(&mut *connection)
-            .await?;
-    if let Some((id, rev, compact_rev, epoch)) = row {
-        return Ok((id, rows::head(Some((rev, compact_rev, epoch)))?));
-    }
-    let id: i32 =
-        sqlx::query_scalar("SELECT coalesce(max(cluster_id), 0) + 1 FROM cluster").fetch_one(connection).await?;
-    Ok((id, Head::default()))
-}
-
 /// What changed after the revision that the judge knows.
 async fn missed(connection: &mut SqliteConnection, id: i32, head: Head, known: u64) -> Result<Vec<Record>, StoreError> {
-    rows::check_missed(head, known)?;
     if head.revision <= known {
         return Ok(Vec::new());
     }
@@ -285,11 +348,22 @@ async fn missed(connection: &mut SqliteConnection, id: i32, head: Head, known: u
     rows::records(missed)
 }
 
-async fn read_head(connection: &mut SqliteConnection, cluster: &str) -> Result<Head, StoreError> {
-    let row: Option<HeadColumns> = sqlx::query_as("SELECT rev, compact_rev, epoch FROM cluster WHERE name = ?")
-        .bind(cluster)
-        .fetch_optional(connection)
-        .await?;
+/// With the token that the database has for another revision.
+async fn read_head(
+    connection: &mut SqliteConnection,
+    cluster: &str,
+    other: u64,
+) -> Result<(Head, Option<Uuid>), StoreError> {
+    let row: Option<HeadColumns> = sqlx::query_as(
+        "SELECT rev, compact_rev, epoch,
+             (SELECT token FROM batch b WHERE b.cluster_id = c.cluster_id AND b.rev_to = c.rev),
+             (SELECT token FROM batch b WHERE b.cluster_id = c.cluster_id AND b.rev_to = ?2)
+         FROM cluster c WHERE name = ?1",
+    )
+    .bind(cluster)
+    .bind(signed(other))
+    .fetch_optional(connection)
+    .await?;
     rows::head(row)
 }
 

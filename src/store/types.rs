@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::StoreError;
+use super::{Head, StoreError};
 
 /// Longest key, in bytes over all its parts. PostgreSQL cannot index more than about 2,700; Kubernetes names and
 /// namespaces have at most 253 each.
@@ -168,6 +168,12 @@ pub trait Judge: Send {
     /// The judge's state is exactly that of the cluster at this revision; of a cluster of which it has read nothing, 0.
     fn known(&self) -> u64;
 
+    /// The head at which [`Judge::known`] was read, if it is known: a batch is refused as [`StoreError::Behind`] when that
+    /// is no longer a part of the cluster's history.
+    fn seen(&self) -> Option<Head> {
+        None
+    }
+
     /// A (new) attempt. `missed` is all that changed after [`Judge::known`], ascending; `head` is where the cluster
     /// stands before the batch.
     fn begin(&mut self, head: Head, missed: &[Record]);
@@ -316,29 +322,6 @@ pub struct List {
     pub remaining: Option<u64>,
 }
 
-/// Where a cluster stands.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Head {
-    /// The newest revision; 0 for a cluster never written to.
-    pub revision: u64,
-    /// Tombstones up to this revision may be gone.
-    pub compact_revision: u64,
-    /// Raised when history was lost (an older copy of the database came back): all that was read before is void.
-    pub epoch: u64,
-}
-
-/// A page of the change feed: every object changed after some revision, once each, at its latest revision.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Changes {
-    /// Ascending by revision, tombstones included. Bodies that the reader has are left out.
-    pub records: Vec<Record>,
-    /// Where the cluster stood when the page was read.
-    pub head: Head,
-    /// Whether the page reaches the head. Between pages the reader's state is that of no one revision; with the last
-    /// one applied it is exactly the state at `head.revision`.
-    pub complete: bool,
-}
-
 /// How far the schema is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MigrationStatus {
@@ -357,10 +340,7 @@ impl MigrationStatus {
 
 /// Refuses what one of the engines could not hold, so that both answer alike.
 pub(super) fn check_batch(cluster: &str, calls: &[Call]) -> Result<(), StoreError> {
-    if cluster.is_empty() {
-        return Err(StoreError::Invalid("the cluster's name is empty".into()));
-    }
-    check_cluster(cluster)?;
+    check_new_cluster(cluster)?;
     for write in calls.iter().flat_map(|call| &call.writes) {
         check_key(&write.key)?;
         match &write.change {
@@ -383,6 +363,13 @@ pub(super) fn check_query(cluster: &str, query: &ListQuery) -> Result<(), StoreE
     let (namespace, name) = query.after.as_ref().map_or(("", ""), |(namespace, name)| (namespace, name));
     check_text("the namespace to continue from", namespace)?;
     check_text("the name to continue from", name)
+}
+
+pub(super) fn check_new_cluster(cluster: &str) -> Result<(), StoreError> {
+    if cluster.is_empty() {
+        return Err(StoreError::Invalid("the cluster's name is empty".into()));
+    }
+    check_cluster(cluster)
 }
 
 pub(super) fn check_cluster(cluster: &str) -> Result<(), StoreError> {

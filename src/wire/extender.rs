@@ -261,8 +261,58 @@ impl ExtenderBindingArgs {
     }
 }
 
+/// What `/preempt` is asked.
+#[derive(Debug)]
+pub struct PreemptionArgs {
+    /// The pod that needs room; `None` where none was sent.
+    pub pod: Option<model::Pod>,
+    /// Whom kube-scheduler would evict.
+    pub proposed: Proposed,
+}
+
+/// The victims proposed on each node, in the form in which they were sent.
+#[derive(Debug)]
+pub enum Proposed {
+    /// In full.
+    Pods(BTreeMap<String, Vec<model::Pod>>),
+    /// By uid.
+    Uids(BTreeMap<String, Vec<String>>),
+    /// Neither map was sent.
+    Absent,
+}
+
+impl PreemptionArgs {
+    /// Reads a request. Where both maps are there the full one counts.
+    ///
+    /// # Errors
+    /// When the body is no JSON, or a field has the wrong type or cannot be read.
+    pub fn parse(body: &[u8]) -> Result<Self, DecodeError> {
+        let args = ExtenderPreemptionArgs::parse(body)?;
+        let pod = args.pod.map(|pod| readable(pod.to_core(), "Pod")).transpose()?;
+        let proposed = match (args.node_name_to_victims, args.node_name_to_meta_victims) {
+            (Some(nodes), _) => {
+                let pods = |node: &str, pods: &[pod::Pod]| -> Result<Vec<_>, DecodeError> {
+                    let at = |i| format!("NodeNameToVictims.{node}.Pods[{i}]");
+                    pods.iter().enumerate().map(|(i, pod)| readable(pod.to_core(), &at(i))).collect()
+                };
+                let nodes = nodes.into_iter().map(|(node, victims)| {
+                    let pods = pods(&node, &victims.pods)?;
+                    Ok((node, pods))
+                });
+                Proposed::Pods(nodes.collect::<Result<_, DecodeError>>()?)
+            }
+            (None, Some(nodes)) => {
+                let uids = |victims: MetaVictims| victims.pods.into_iter().map(|pod| pod.uid).collect();
+                Proposed::Uids(nodes.into_iter().map(|(node, victims)| (node, uids(victims))).collect())
+            }
+            (None, None) => Proposed::Absent,
+        };
+        Ok(Self { pod, proposed })
+    }
+}
+
 impl ExtenderPreemptionArgs {
-    /// Reads a request.
+    /// Reads a request as it stands on the wire.
     ///
     /// # Errors
     /// When the body is no JSON, or a field has the wrong type.
@@ -304,6 +354,23 @@ mod tests {
             Args::parse(br#"{"Nodes":{"items":null}}"#).unwrap().candidates,
             Candidates::Nodes(nodes) if nodes.is_empty()
         ));
+    }
+
+    #[test]
+    fn victims_are_read_in_the_form_in_which_they_were_sent() {
+        let parse = |body: &str| PreemptionArgs::parse(body.as_bytes());
+        let full = format!(r#"{{"pod":{POD},"nodenametovictims":{{"n":{{"pods":[{POD}],"NumPDBViolations":1}}}}}}"#);
+        let args = parse(&full).unwrap();
+        assert!(args.pod.is_some());
+        assert!(matches!(args.proposed, Proposed::Pods(nodes) if &*nodes["n"][0].name == "p"));
+        let by_uid =
+            r#"{"Pod":null,"NodeNameToVictims":null,"NodeNameToMetaVictims":{"n":{"Pods":[{"UID":"u"}]},"m":null}}"#;
+        let args = parse(by_uid).unwrap();
+        assert!(args.pod.is_none());
+        assert!(matches!(args.proposed, Proposed::Uids(nodes) if nodes["n"] == ["u"] && nodes["m"].is_empty()));
+        assert!(matches!(parse("{}").unwrap().proposed, Proposed::Absent));
+        let broken = r#"{"NodeNameToVictims":{"n":{"Pods":[{"spec":{"overhead":{"cpu":"x"}}}]}}}"#;
+        assert_eq!(parse(broken).unwrap_err().field, "NodeNameToVictims.n.Pods[0].spec.overhead[cpu]");
     }
 
     #[test]
@@ -357,6 +424,9 @@ mod tests {
         fn no_body_panics(body in r#"[\[\]{}":,0-9a-zA-Z ]{0,80}"#) {
             let _ = Args::parse(body.as_bytes());
             let _ = Args::parse(format!(r#"{{"Pod":{body},"Nodes":{{"items":[{body}]}}}}"#).as_bytes());
+            let _ = PreemptionArgs::parse(body.as_bytes());
+            let _ = PreemptionArgs::parse(format!(r#"{{"NodeNameToVictims":{{"n":{{"Pods":[{body}]}}}}}}"#).as_bytes());
+            let _ = PreemptionArgs::parse(format!(r#"{{"Pod":{body},"NodeNameToMetaVictims":{body}}}"#).as_bytes());
         }
     }
 }

@@ -7,6 +7,7 @@
 pub mod cluster;
 pub mod decode;
 pub mod document;
+pub mod downstream;
 pub mod explanation;
 pub mod extender;
 pub mod fault;
@@ -14,6 +15,7 @@ pub mod kinds;
 pub mod objects;
 pub mod policy;
 pub mod reservation;
+pub mod schedule;
 pub mod selector;
 pub mod status;
 pub mod table;

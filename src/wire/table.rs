@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
-use super::explanation::{Explanation, NodeExplanation, VerdictCode};
+use super::explanation::{CandidateExplanation, Explanation, NodeExplanation, VerdictCode};
 
 /// How many of the best nodes have a column of their own.
 const COLUMNS: usize = 6;
@@ -35,6 +35,12 @@ pub fn render(explanation: &Explanation) -> String {
         let _ = writeln!(text, "\n{}", refusals(&explanation.nodes).trim_fmt());
     }
     let _ = writeln!(text, "\n→ {}", explanation.message);
+    if let Some(preemption) = &explanation.preemption {
+        if !preemption.candidates.is_empty() {
+            let _ = writeln!(text, "\n{}", candidates(&preemption.candidates).trim_fmt());
+        }
+        let _ = writeln!(text, "\n→ preemption: {}", preemption.message);
+    }
     text
 }
 
@@ -50,14 +56,24 @@ fn right(text: impl ToString) -> Cell {
 
 fn scores(fitting: &[&NodeExplanation]) -> Table {
     let shown = &fitting[..fitting.len().min(COLUMNS)];
-    let header = std::iter::once(Cell::new("score × weight")).chain(shown.iter().map(|n| right(&n.name)));
+    let is_tree = shown[0].scores.iter().any(|score| score.tolerance.is_some());
+    let title = if is_tree { "level (tolerance)" } else { "score × weight" };
+    let header = std::iter::once(Cell::new(title)).chain(shown.iter().map(|n| right(&n.name)));
     let mut table = table(header.collect());
     for (row, score) in shown[0].scores.iter().enumerate() {
         let cells = shown.iter().map(|n| right(n.scores.get(row).map_or(0, |s| s.score)));
-        let label = Cell::new(format!("{} × {}", score.priority, score.weight));
-        table.add_row(std::iter::once(label).chain(cells));
+        let label = match score.tolerance {
+            None => format!("{} × {}", score.priority, score.weight),
+            Some(tolerance) => format!("{}. {} ({tolerance})", row + 1, score.priority),
+        };
+        table.add_row(std::iter::once(Cell::new(label)).chain(cells));
     }
-    table.add_row(std::iter::once(Cell::new("total")).chain(shown.iter().map(|n| right(n.total))));
+    if is_tree {
+        let lost = |n: &&NodeExplanation| n.lost_at.as_ref().map_or_else(String::new, |at| at.level.to_string());
+        table.add_row(std::iter::once(Cell::new("lost at level")).chain(shown.iter().map(|n| right(lost(n)))));
+    } else {
+        table.add_row(std::iter::once(Cell::new("total")).chain(shown.iter().map(|n| right(n.total))));
+    }
     table
 }
 
@@ -72,6 +88,19 @@ fn refusals(nodes: &[NodeExplanation]) -> Table {
     table
 }
 
+fn candidates(candidates: &[CandidateExplanation]) -> Table {
+    let mut table = table(["without", "priority", "room on", "budgets broken"].map(Cell::new).to_vec());
+    for candidate in candidates {
+        for (row, victim) in candidate.victims.iter().enumerate() {
+            let (node, broken) = (candidate.node.clone(), candidate.pdb_violations.to_string());
+            let (node, broken) = if row == 0 { (node, broken) } else { Default::default() };
+            let pod = format!("{}/{}", victim.namespace, victim.name);
+            table.add_row([Cell::new(pod), right(victim.priority), Cell::new(node), right(broken)]);
+        }
+    }
+    table
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,6 +109,30 @@ mod tests {
         testing::{cluster, node, pod},
         wire::explanation::PolicyUsed,
     };
+
+    #[test]
+    fn a_decision_tree_shows_its_levels() {
+        let snapshot =
+            cluster([node("big").cpu("8").memory("8Gi").into(), node("small").cpu("4").memory("4Gi").into()]);
+        let text = include_str!("../../examples/policies/decision-tree.yaml");
+        let profile = crate::wire::policy::parse_policy(text).and_then(|p| p.compile()).expect("a tree");
+        let pod = pod("web").cpu("2").memory("1Gi").build();
+        let decision = cycle::decide(&profile, &pod, &snapshot, 0);
+        let policy = PolicyUsed { name: "tree".into(), revision: 1, release: "1.22".into() };
+        let text = render(&Explanation::new(&pod, &decision, policy, 0, 0));
+        // CPU and memory left: big 75 and 87, small 50 and 75; means 81 and 62.
+        let lines: Vec<String> = text.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        assert_eq!(
+            lines[2..7],
+            [
+                "level (tolerance) big small",
+                "1. TaintTolerationPriority (0) 100 100",
+                "2. LeastRequestedPriority (10) 81 62",
+                "3. Cheap (0) 0 0",
+                "lost at level 2",
+            ]
+        );
+    }
 
     #[test]
     fn the_best_node_stands_first_and_every_other_has_its_reason() {

@@ -50,6 +50,28 @@ struct Line {
     score: i64,
 }
 
+/// An answer of `/preempt`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Preempted {
+    node_name_to_meta_victims: BTreeMap<String, Meta>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Meta {
+    pods: Vec<MetaPod>,
+    #[serde(rename = "NumPDBViolations")]
+    violations: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MetaPod {
+    #[serde(rename = "UID")]
+    uid: String,
+}
+
 /// What `/filter` said of the nodes, once its form was found right.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Verdicts {
@@ -112,6 +134,33 @@ pub(crate) fn prioritized(request: &str, reply: &Reply, max: i64) -> Vec<(String
     let answer: Vec<(String, i64)> = answer.into_iter().map(|line| (line.host, line.score)).collect();
     assert!(answer.iter().map(|(host, _)| host).eq(&asked_names(&asked)), "{}", reply.text());
     assert!(answer.iter().all(|(_, score)| (0..=max).contains(score)), "{}", reply.text());
+    answer
+}
+
+/// The victims answered for one node.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Victims {
+    pub(crate) uids: Vec<String>,
+    pub(crate) violations: i64,
+}
+
+/// Holds an answer of `/preempt` against its request: only nodes that were asked about, none of them without victims.
+pub(crate) fn preempted(request: &str, reply: &Reply) -> BTreeMap<String, Victims> {
+    assert_eq!(reply.code, 200, "{}", reply.text());
+    assert_eq!(reply.headers["content-type"], "application/json");
+    let asked: Value = serde_json::from_str(request).expect("the request is JSON");
+    let asked = ["NodeNameToVictims", "NodeNameToMetaVictims"].map(|form| asked[form].as_object());
+    let asked = asked.into_iter().flatten().next().expect("one of the two maps");
+    let answer: Preempted = serde_json::from_str(reply.text()).expect("an ExtenderPreemptionResult");
+    let victims =
+        |meta: Meta| Victims { uids: meta.pods.into_iter().map(|pod| pod.uid).collect(), violations: meta.violations };
+    let answer: BTreeMap<String, Victims> =
+        answer.node_name_to_meta_victims.into_iter().map(|(node, meta)| (node, victims(meta))).collect();
+    for (node, victims) in &answer {
+        assert!(asked.contains_key(node), "a node that was not asked about fails the whole attempt");
+        assert!(!victims.uids.is_empty(), "so does one without victims");
+        assert!(victims.uids.iter().all(|uid| !uid.is_empty()));
+    }
     answer
 }
 

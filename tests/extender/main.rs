@@ -5,8 +5,11 @@ mod cases;
 #[path = "../support/server.rs"]
 mod server;
 
+mod bind;
 mod check;
+mod downstream;
 mod explain;
 mod hostile;
 mod messages;
+mod preempt;
 mod recorded;

@@ -181,6 +181,40 @@ async fn scores_are_spread_over_what_the_policy_says() {
 }
 
 #[tokio::test]
+async fn a_decision_tree_answers_its_order_and_who_decided() {
+    let tree = |name: &str, max: i64| {
+        let text = json!({"kind": "Policy", "scoring": {"strategy": "Lexicographic", "extenderMaxScore": max, "levels": [
+            {"priority": "NodePreferAvoidPodsPriority"}, {"priority": "LeastRequestedPriority"}]}});
+        json!({"metadata": {"name": name}, "revision": 1, "createdAt": "2026-01-01T00:00:00Z", "text": text.to_string()})
+    };
+    let policies = [("ten", 10), ("three", 3)].map(|(name, max)| ("policies.podberth.io", tree(name, max)));
+    let names = ["10", "11", "12", "14", "16", "19", "23", "29"];
+    let nodes = names.map(|cpu| ("nodes", node(cpu, cpu, "8Gi")));
+    let server = Server::with(&[&nodes[..], &policies[..]].concat()).await;
+    // Nobody is to be avoided. The mean of (c−2)·100/c of CPU, 80 81 83 85 87 89 91 93, and memory's 97: 88 to 95, eight
+    // groups, 10/7 apart: 0, 1.4, 2.9, 4.3, 5.7, 7.1, 8.6, 10.
+    let request = by_names(&pod("web", "2", ""), &names);
+    let scores = async |policy: &str, max| {
+        let reply = server.post(&format!("/prioritize?policy={policy}"), request.clone()).await;
+        prioritized(&request, &reply, max).into_iter().map(|(_, score)| score).collect::<Vec<_>>()
+    };
+    assert_eq!(scores("ten", 10).await, [0, 1, 3, 4, 6, 7, 9, 10]);
+    assert_eq!(scores("three", 3).await, [0, 0, 0, 0, 0, 1, 2, 3], "the best keep a number each");
+
+    let question = json!({"pod": pod("web", "2", "")}).to_string();
+    let explained = server.post("/explain?policy=ten", question.clone()).await.json();
+    let level = json!({"level": 2, "priority": "LeastRequestedPriority"});
+    assert_eq!((&explained["selected"], &explained["decidedBy"]), (&json!("29"), &level));
+    for (place, node) in explained["nodes"].as_array().expect("nodes").iter().enumerate() {
+        let lost = if place == 7 { &Value::Null } else { &level };
+        assert_eq!((&node["total"], &node["lostAt"]), (&json!(place), lost), "{node}");
+    }
+    let summed = server.post("/explain", question).await.json();
+    assert!(summed.get("decidedBy").is_none() && summed["nodes"][0].get("lostAt").is_none());
+    assert!(summed["nodes"][0]["scores"][0].get("tolerance").is_none());
+}
+
+#[tokio::test]
 async fn other_clusters_are_reached_by_prefix_and_calls_are_counted() {
     let server = two_nodes().await;
     let request = by_names(&pod("web", "2", ""), &["a"]);

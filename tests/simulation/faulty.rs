@@ -6,13 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use podberth::store::memory::{Copy, Memory};
 use podberth::store::{
-    Call, Changes, Connections, Head, Judge, Key, List, ListQuery, MigrationStatus, Record, Store, StoreError, Written,
+    Call, Changes, Compaction, Connections, Cursor, Head, Judge, Keep, Key, List, ListQuery, MigrationStatus, Record,
+    Restore, Source, Store, StoreError, Visitor, Written,
 };
 use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout};
+use uuid::Uuid;
 
 use crate::world::CLUSTERS;
 
@@ -26,6 +29,8 @@ pub(crate) enum Planted {
     BlindRetry,
     /// The feed is read from a standby, which is behind.
     StandbyFeed,
+    /// Who reads the feed does not say what it has seen: when history is lost, it cannot be told.
+    Forgetful,
 }
 
 /// How bad things are, in thousandths of all calls.
@@ -198,7 +203,7 @@ impl Faulty {
         cluster: &str,
         calls: &[Call],
         judge: &mut dyn Judge,
-        token: u64,
+        token: Uuid,
         in_doubt: &mut Option<Written>,
     ) -> Result<Written, StoreError> {
         let busy = |_| StoreError::Busy("the lock could not be had in time".into());
@@ -272,7 +277,7 @@ impl Store for Faulty {
     async fn write(&self, cluster: &str, calls: &[Call], judge: &mut dyn Judge) -> Result<Written, StoreError> {
         let verb = if judge.known() == u64::MAX { Verb::Direct } else { Verb::Write };
         let stream = self.streams[&(cluster.to_owned(), verb)].clone();
-        let token = stream.draw(|chance| chance.u64(..));
+        let token = stream.draw(|chance| Uuid::from_u64_pair(chance.u64(..), chance.u64(..)));
         let mut in_doubt = None;
         for attempt in 1.. {
             let error = match self.attempt(&stream, cluster, calls, judge, token, &mut in_doubt).await {
@@ -297,13 +302,43 @@ impl Store for Faulty {
         self.read(self.stream(cluster, Verb::Read), self.memory.list(cluster, query)).await
     }
 
-    async fn changes(&self, cluster: &str, after: u64, complete: u64, limit: usize) -> Result<Changes, StoreError> {
+    async fn changes(&self, cluster: &str, from: &Cursor, limit: usize) -> Result<Changes, StoreError> {
         let stream = self.stream(cluster, Verb::Changes);
         if self.planted == Planted::StandbyFeed && self.happens(stream, 300) {
             let standby = Memory::of(&lock(&self.weather).standby);
-            return self.read(stream, standby.changes(cluster, after, complete, limit)).await;
+            return self.read(stream, standby.changes(cluster, from, limit)).await;
         }
-        self.read(stream, self.memory.changes(cluster, after, complete, limit)).await
+        let seen = from.seen.filter(|_| self.planted != Planted::Forgetful);
+        self.read(stream, self.memory.changes(cluster, &Cursor { seen, ..*from }, limit)).await
+    }
+
+    async fn state_at(&self, cluster: &str, at: Option<u64>, visitor: &mut dyn Visitor) -> Result<(), StoreError> {
+        self.read(self.stream(cluster, Verb::Read), self.memory.state_at(cluster, at, visitor)).await
+    }
+
+    async fn get_at(&self, cluster: &str, key: &Key, revision: u64) -> Result<Option<Record>, StoreError> {
+        self.read(self.stream(cluster, Verb::Read), self.memory.get_at(cluster, key, revision)).await
+    }
+
+    async fn revision_at(&self, cluster: &str, time: Timestamp) -> Result<Option<u64>, StoreError> {
+        self.read(self.stream(cluster, Verb::Read), self.memory.revision_at(cluster, time)).await
+    }
+
+    async fn restore(&self, cluster: &str, source: &mut dyn Source, how: Restore) -> Result<Head, StoreError> {
+        self.read(self.stream(cluster, Verb::Direct), self.memory.restore(cluster, source, how)).await
+    }
+
+    async fn compact(&self, cluster: &str, keep: &Keep) -> Result<Compaction, StoreError> {
+        self.read(self.stream(cluster, Verb::Direct), self.memory.compact(cluster, keep)).await
+    }
+
+    async fn lease(&self, name: &str, holder: Uuid, ttl: Duration) -> Result<bool, StoreError> {
+        self.read(self.stream(CLUSTERS[0], Verb::Read), self.memory.lease(name, holder, ttl)).await
+    }
+
+    /// The reader of the feed asks for it.
+    async fn begin_epoch(&self, cluster: &str, lost: &Head) -> Result<Head, StoreError> {
+        self.read(self.stream(cluster, Verb::Changes), self.memory.begin_epoch(cluster, lost)).await
     }
 
     async fn head(&self, cluster: &str) -> Result<Head, StoreError> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use imbl::OrdMap;
 use podberth::cluster::Clusters;
-use podberth::store::{Key, Record, Store, StoreError};
+use podberth::store::{Cursor, Key, Record, Store, StoreError};
 use tokio::time::sleep;
 
 use crate::history::{History, Rule};
@@ -30,13 +30,22 @@ pub(crate) async fn view(clusters: Clusters, cluster: usize, who: String, histor
 /// Reads the feed in pages of random length and keeps the state.
 pub(crate) async fn tail(store: Arc<dyn Store>, cluster: usize, mut chance: fastrand::Rng, history: Arc<History>) {
     let mut state: OrdMap<Key, Record> = OrdMap::new();
-    let (mut read, mut complete, mut epoch) = (0, 0, None);
+    let (mut cursor, mut place) = (Cursor::default(), history.window(cluster));
     loop {
         let limit = if chance.u32(0..4) == 0 { usize::MAX } else { chance.usize(1..8) };
-        let page = match store.changes(CLUSTERS[cluster], read, complete, limit).await {
+        let page = match store.changes(CLUSTERS[cluster], &cursor, limit).await {
             Ok(page) => page,
             Err(StoreError::Compacted { .. }) => {
-                (state, read, complete) = (OrdMap::new(), 0, 0);
+                (state, cursor) = (OrdMap::new(), Cursor::default());
+                history.count("tail: compacted");
+                continue;
+            }
+            Err(StoreError::HistoryLost { .. }) => {
+                let lost = cursor.seen.expect("it has said what it has seen");
+                if store.begin_epoch(CLUSTERS[cluster], &lost).await.is_ok() {
+                    (state, cursor) = (OrdMap::new(), Cursor::default());
+                    history.count("tail: history was lost");
+                }
                 continue;
             }
             Err(_) => {
@@ -44,24 +53,13 @@ pub(crate) async fn tail(store: Arc<dyn Store>, cluster: usize, mut chance: fast
                 continue;
             }
         };
-        if epoch.is_some_and(|epoch| epoch != page.head.epoch) {
-            (state, read, complete) = (OrdMap::new(), 0, 0);
-            epoch = Some(page.head.epoch);
-            history.count("tail: history was lost");
-            continue;
-        }
-        epoch = Some(page.head.epoch);
-        if page.head.revision < read {
-            let what = format!("a follower at {read} was told of a head at {:?}", page.head);
-            return history.wrong(Rule::Feed, what);
-        }
         for record in &page.records {
             if record.deleted {
                 state.remove(&record.key);
                 continue;
             }
             let mut record = record.clone();
-            if record.body_is_known(complete) {
+            if record.body_is_known(cursor.complete) {
                 let Some(held) = state.get(&record.key) else {
                     return history.wrong(Rule::Feed, format!("the body of {record:?} was left out"));
                 };
@@ -69,10 +67,9 @@ pub(crate) async fn tail(store: Arc<dyn Store>, cluster: usize, mut chance: fast
             }
             state.insert(record.key.clone(), record);
         }
-        history.followed(cluster, read, &page, &state);
-        read = page.records.last().map_or(read, |record| record.revision);
+        history.followed(&mut place, cursor.after, &page, &state);
+        cursor = page.next;
         if page.complete {
-            (read, complete) = (page.head.revision, page.head.revision);
             sleep(Duration::from_millis(chance.u64(1..400))).await;
         }
     }

@@ -16,9 +16,6 @@ use crate::objects::{FACT, cpu};
 /// The replica that answered a writer.
 pub(crate) const OWN: &str = "the writer's own replica";
 
-/// A bind turned away with this is no verdict: nothing was known of the cluster any more.
-const HISTORY_LOST: &str = "the database has lost a part of its history";
-
 /// Something that must never be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Violation {
@@ -194,11 +191,6 @@ impl History {
             return;
         }
         let before = moments[..cursor.at].iter().position(is_it);
-        // Who wrote just when history was lost, and cannot read since, may be answered before the view follows.
-        let lost = |from: usize| moments[from + 1..=cursor.at].iter().any(Moment::is_restored);
-        if who == OWN && before.is_some_and(lost) {
-            return;
-        }
         let again = before.is_some();
         let why = if again { "goes back to" } else { "shows what was never so as" };
         let what = format!("{who} {why} revision {} of {}", snapshot.revision, ledger.names[cursor.cluster]);
@@ -212,7 +204,7 @@ impl History {
     }
 
     /// A follower that has read after `after` was sent a page, with which it holds `state`.
-    pub(crate) fn followed(&self, cluster: usize, after: u64, page: &Changes, state: &OrdMap<Key, Record>) {
+    pub(crate) fn followed(&self, place: &mut Cursor, after: u64, page: &Changes, state: &OrdMap<Key, Record>) {
         let mut ledger = self.ledger();
         ledger.note(&format!("{after} {:?} {}", page.head, page.records.len()));
         let ascend = page.records.is_sorted_by(|a, b| a.revision < b.revision);
@@ -220,11 +212,18 @@ impl History {
         if !ascend || !fresh || page.records.last().is_some_and(|record| record.revision > page.head.revision) {
             ledger.wrong(Rule::Feed, format!("a page after {after}: {page:?}"));
         }
-        let moments = &ledger.timelines[cluster];
-        let is_it = |moment: &Moment| moment.last_of_batch && moment.head == page.head && moment.state == *state;
-        if page.complete && !moments.iter().rev().any(is_it) {
-            let what = format!("a follower of {} differs at {:?}", ledger.names[cluster], page.head);
-            ledger.wrong(Rule::Feed, what);
+        if !page.complete {
+            return;
+        }
+        let moments = &ledger.timelines[place.cluster];
+        let is_it =
+            |moment: &Moment| moment.last_of_batch && is_same(&moment.head, &page.head) && moment.state == *state;
+        match moments[place.at..].iter().position(is_it) {
+            Some(ahead) => place.at += ahead,
+            None => {
+                let what = format!("a follower of {} differs at {:?}", ledger.names[place.cluster], page.head);
+                ledger.wrong(Rule::Feed, what);
+            }
         }
     }
 
@@ -238,6 +237,12 @@ impl History {
         ledger.explain();
         (ledger.violations.clone(), ledger.tally.clone(), ledger.trace)
     }
+}
+
+/// Whether these are the same point of a history; compaction makes no other.
+fn is_same(one: &Head, other: &Head) -> bool {
+    let point = |head: &Head| (head.epoch, head.revision, head.token);
+    point(one) == point(other)
 }
 
 impl Moment {
@@ -254,7 +259,7 @@ impl Moment {
         }
     }
 
-    /// Whether an older copy came back.
+    /// Whether an older copy came back, or an epoch was begun.
     fn is_restored(&self) -> bool {
         self.changed.is_none() && self.batch > 0
     }
@@ -328,6 +333,29 @@ impl Ledger {
                 }
                 moment.snapshot.revision = head.revision;
                 self.timelines[place].push(moment);
+            }
+            Event::Epoch { cluster, head } => {
+                self.note(&format!("{head:?}"));
+                let place = self.place(&cluster);
+                let before = self.timelines[place].last().expect("a timeline has a beginning");
+                if head.revision <= before.head.revision || head.epoch <= before.head.epoch {
+                    let what = format!("{head:?} was begun after {:?}", before.head);
+                    self.wrong(Rule::Order, what);
+                }
+                let before = self.timelines[place].last().expect("a timeline has a beginning");
+                let mut moment = Moment {
+                    head,
+                    batch,
+                    last_of_batch: true,
+                    changed: None,
+                    state: before.state.clone(),
+                    cpus: before.cpus.clone(),
+                    snapshot: before.snapshot.clone(),
+                    claimed: true,
+                };
+                moment.snapshot.revision = head.revision;
+                self.timelines[place].push(moment);
+                *self.tally.entry("epoch").or_default() += 1;
             }
         }
     }
@@ -502,7 +530,7 @@ impl Moment {
             }),
             Refusal::AlreadyBound { node } => live.is_some_and(|record| record.node.as_ref() == Some(node)),
             // Others of its call, taken back since, may have stood in the way.
-            Refusal::Rejected(why) if !alone || why.starts_with(HISTORY_LOST) => true,
+            Refusal::Rejected(_) if !alone => true,
             Refusal::Rejected(_) => match &write.change {
                 Change::Bind { node } => live.is_some() && self.is_overcommitted(node, Some(&write.key)),
                 _ => false,

@@ -41,7 +41,7 @@ fn check(seed: u64, report: &Report) {
 }
 
 /// What has to happen for a run to prove anything.
-const HAPPENS: [&str; 20] = [
+const HAPPENS: [&str; 25] = [
     "written",
     "unchanged",
     "not found",
@@ -57,7 +57,12 @@ const HAPPENS: [&str; 20] = [
     "unknown: nothing there",
     "crash",
     "outage",
-    "history loss",
+    "silent history loss",
+    "declared history loss",
+    "epoch",
+    "tail: history was lost",
+    "compaction",
+    "tail: compacted",
     "reply lost",
     "COMMIT lost",
     "found written",
@@ -129,4 +134,10 @@ fn a_blind_retry_is_found() {
 #[test]
 fn a_feed_from_a_standby_is_found() {
     breaks(Planted::StandbyFeed, &[Rule::Feed, Rule::View]);
+}
+
+/// Why a reader says what it has seen: the counter passes the old value again, in another history.
+#[test]
+fn a_loss_that_is_not_noticed_is_found() {
+    breaks(Planted::Forgetful, &[Rule::Feed, Rule::View]);
 }

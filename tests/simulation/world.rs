@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use podberth::cluster::{Clusters, CommitError, View};
-use podberth::store::memory::{Copy, Memory, Numbering};
-use podberth::store::{Call, Commit, Store};
+use podberth::store::memory::{Copy, Memory, Numbering, Return};
+use podberth::store::{Call, Commit, Keep, Store};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
@@ -181,11 +181,12 @@ impl World {
 
     async fn change_weather(self: Arc<Self>, mut chance: fastrand::Rng, own: Stream) {
         let (crashes, outages, losses) = (chance.bool(), chance.bool(), chance.u32(0..3) == 0);
+        let compacts = chance.bool();
         let mut copies: Vec<Copy> = vec![self.memory.copy()];
         loop {
             own.sleep(6_000).await;
             lock(&self.weather).standby = self.memory.copy();
-            match chance.u32(0..8) {
+            match chance.u32(0..10) {
                 0 | 1 if crashes => {
                     let slot = chance.usize(0..self.slots.len());
                     self.crash(slot);
@@ -204,8 +205,21 @@ impl World {
                 5 | 6 if losses => {
                     let copy = chance.usize(0..copies.len());
                     copies.truncate(copy + 1);
-                    self.memory.restore(&copies[copy]);
-                    self.history.count("history loss");
+                    let (how, what) = if chance.u32(0..3) > 0 {
+                        (Return::Silent, "silent history loss")
+                    } else {
+                        (Return::Declared, "declared history loss")
+                    };
+                    self.memory.bring_back(&copies[copy], how);
+                    self.history.count(what);
+                }
+                7 | 8 if compacts => {
+                    let keep = Keep { age: Duration::ZERO, revisions: chance.u64(0..30) };
+                    for cluster in CLUSTERS {
+                        if self.memory.compact(cluster, &keep).await.is_ok_and(|done| done.tombstones > 0) {
+                            self.history.count("compaction");
+                        }
+                    }
                 }
                 _ => {}
             }

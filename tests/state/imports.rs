@@ -91,6 +91,7 @@ pub async fn a_second_import_changes_nothing(server: Server) {
 pub async fn a_bind_outlives_an_import(server: Server) {
     let body = list(&[typed(pod("p"), "Pod")]);
     server.post("/import", &body).await.is(200);
+    server.post(NODES, &node("n1")).await.is(201);
     let path = "/api/v1/namespaces/default/pods/p";
     server.post(&format!("{path}/binding"), &json!({"target": {"name": "n1"}})).await.is(201);
     assert_eq!(counts(&server.post("/import?dryRun=All", &body).await.is(200)), [0, 0, 1, 0]);

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    objects::{NODES, PODS, pod},
+    objects::{NODES, PODS, node, pod},
     server::{Server, names},
 };
 
@@ -56,6 +56,7 @@ pub async fn selectors_choose(server: Server) {
     assert_eq!(select("labelSelector=app%3Dnone").await, Vec::<String>::new());
 
     // A bind is selected by, although it does not stand in the body that was sent.
+    server.post(NODES, &node("n2")).await.is(201);
     let binding = json!({"target": {"name": "n2"}});
     server.post(&format!("{PODS}/a/binding"), &binding).await.is(201);
     assert_eq!(select("fieldSelector=spec.nodeName%3Dn2").await, ["a"]);

@@ -7,6 +7,7 @@ mod database;
 
 mod bad;
 mod documents;
+mod evictions;
 mod imports;
 mod lists;
 mod objects;
@@ -57,10 +58,16 @@ cases! {
         tokens_and_revisions_are_checked;
     pods:
         a_binding_binds_once
+        a_binding_is_judged
         bound_pods_stay_bound
         an_eviction_charges_its_budget
         who_is_done_costs_nothing
         evictions_obey_preconditions;
+    evictions:
+        taints_evict_in_time
+        what_is_due_is_carried_out
+        who_may_stay_again_stays
+        many_evictions_at_once;
     imports:
         everything_kubectl_prints
         one_bad_object_refuses_all

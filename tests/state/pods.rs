@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    objects::{PODS, pod},
+    objects::{NODES, PODS, node, pod},
     server::Server,
 };
 
@@ -15,6 +15,8 @@ fn binding(node: &str, uid: &Value) -> Value {
 pub async fn a_binding_binds_once(server: Server) {
     let path = format!("{PODS}/web/binding");
     server.post(&path, &binding("n1", &Value::Null)).await.fails(404, "NotFound");
+    server.post(&format!("{path}?dryRun=All"), &binding("n1", &Value::Null)).await.fails(404, "NotFound");
+    server.post(NODES, &node("n1")).await.is(201);
     let created = server.post(PODS, &pod("web")).await.is(201);
     let uid = &created["metadata"]["uid"];
     server.post(&path, &binding("n1", &"another".into())).await.fails(409, "Conflict");
@@ -43,6 +45,7 @@ pub async fn a_binding_binds_once(server: Server) {
 }
 
 pub async fn bound_pods_stay_bound(server: Server) {
+    server.post(NODES, &node("n1")).await.is(201);
     let created = server.post(PODS, &pod("web")).await.is(201);
     server.post(&format!("{PODS}/web/binding"), &binding("n1", &Value::Null)).await.is(201);
     let path = format!("{PODS}/web");
@@ -55,6 +58,31 @@ pub async fn bound_pods_stay_bound(server: Server) {
     let mut labelled = running.clone();
     labelled["metadata"]["labels"] = json!({"new": "1"});
     assert_eq!(server.put(&path, &labelled).await.is(200)["spec"]["nodeName"], "n1");
+}
+
+pub async fn a_binding_is_judged(server: Server) {
+    server.post(NODES, &node("n1")).await.is(201);
+    let mut large = pod("web");
+    large["spec"]["containers"][0]["resources"]["requests"]["cpu"] = "3".into();
+    server.post(PODS, &large).await.is(201);
+    large["metadata"]["name"] = "other".into();
+    large["spec"]["nodeName"] = "n1".into();
+    server.post(PODS, &large).await.is(201);
+    for query in ["", "?dryRun=All", "?policy=default"] {
+        let path = format!("{PODS}/web/binding{query}");
+        for (node, why) in [("n1", "pod web does not fit on node n1: Insufficient cpu"), ("n2", "node n2 is not known")]
+        {
+            let status = server.post(&path, &binding(node, &Value::Null)).await.fails(409, "Conflict");
+            let message = format!(r#"Operation cannot be fulfilled on pods/binding "web": {why}"#);
+            assert_eq!(status["message"], message);
+        }
+    }
+    let nowhere = format!("{PODS}/web/binding?policy=none");
+    server.post(&nowhere, &binding("n1", &Value::Null)).await.fails(404, "NotFound");
+    // A fact is told, not judged.
+    let mut fact = server.get(&format!("{PODS}/web")).await.is(200);
+    fact["spec"]["nodeName"] = "n1".into();
+    server.put(&format!("{PODS}/web"), &fact).await.is(200);
 }
 
 /// A running, ready pod, as budgets protect it.

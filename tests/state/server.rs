@@ -8,7 +8,11 @@ use axum::{
     http::{Request, header},
 };
 use podberth::{
-    api::{self, middleware::Limits, state::AppState},
+    api::{
+        self,
+        middleware::Limits,
+        state::{AppState, Freshness},
+    },
     cluster::Clusters,
     store::Store,
     telemetry,
@@ -55,8 +59,9 @@ impl Reply {
 
 impl Server {
     pub fn start(store: Arc<dyn Store>) -> Self {
-        let clusters = Clusters::new(store.clone(), Duration::from_millis(50));
-        let state = AppState::new(store, clusters, Vec::new(), telemetry::recorder().expect("a recorder"));
+        let clusters = Clusters::new(store, Duration::from_millis(50));
+        let metrics = telemetry::recorder().expect("a recorder");
+        let state = AppState::new(clusters, Freshness::default(), Vec::new(), metrics);
         let limits =
             Limits { request_timeout: Duration::from_mins(5), body_bytes: 3 << 20, bulk_body_bytes: 256 << 20 };
         Self { router: api::router(state.clone(), limits), state }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use podberth::store::{Atomicity, Outcome, Precondition, Store};
+use podberth::store::{Atomicity, Cursor, Outcome, Precondition, Store};
 use tokio::task::JoinSet;
 
 use crate::build::{CLUSTER, each, one, only, pod, put};
@@ -35,7 +35,7 @@ pub(crate) async fn a_tailing_reader_misses_nothing(database: Database) {
     let mut seen = Vec::new();
     while seen.len() < TOTAL as usize {
         let after = seen.last().copied().unwrap_or(0);
-        let page = replicas[1].changes(CLUSTER, after, 0, 50).await.unwrap();
+        let page = replicas[1].changes(CLUSTER, &Cursor::after(after), 50).await.unwrap();
         seen.extend(page.records.iter().map(|record| record.revision));
         assert!(
             !page.complete || seen.last().copied().unwrap_or(0) == page.head.revision,

@@ -1,7 +1,8 @@
 //! Batches of several calls, and the judge who has a say in them.
 
 use podberth::store::{
-    Atomicity, Call, Change, Head, Judge, Outcome, Precondition, Record, Refusal, Store, StoreError, Write, Written,
+    Atomicity, Call, Change, Cursor, Head, Judge, Outcome, Precondition, Record, Refusal, Store, StoreError, Write,
+    Written,
 };
 
 use crate::build::{CLUSTER, created, delete, one, pod, put, refused, unchanged, written};
@@ -85,7 +86,7 @@ pub(crate) async fn calls_do_not_harm_each_other(database: Database) {
         ]
     );
     assert_eq!(clerk.notes, [2, 3, 4], "what was taken back is not noted");
-    let listed = store.changes(CLUSTER, 0, 0, 10).await.unwrap().records;
+    let listed = store.changes(CLUSTER, &Cursor::default(), 10).await.unwrap().records;
     let seen: Vec<_> = listed.iter().map(|r| (&*r.key.name, r.revision, r.node.as_deref())).collect();
     assert_eq!(seen, [("a", 2, Some("n")), ("b", 4, Some("n"))]);
 }
@@ -125,7 +126,8 @@ pub(crate) async fn the_feed_leaves_out_bodies_its_reader_has(database: Database
     one(&*store, put(pod("b"), "1")).await;
     one(&*store, bind("a", "n")).await;
     let bodies = async |after, complete| {
-        let records = store.changes(CLUSTER, after, complete, 10).await.unwrap().records;
+        let records =
+            store.changes(CLUSTER, &Cursor { after, complete, ..Cursor::default() }, 10).await.unwrap().records;
         let seen = records.iter().map(|r| (r.key.name.clone(), r.body_is_known(complete), r.body.len()));
         seen.collect::<Vec<_>>()
     };
@@ -162,7 +164,7 @@ pub(crate) async fn only_what_is_put_is_read_with_its_body(database: Database) {
     let calls = [call(Atomicity::Each, vec![bind("a", "n"), put(pod("b"), "123"), bind("b", "n"), bind("c", "n")])];
     store.write(CLUSTER, &calls, &mut bodies).await.expect("the batch is written");
     assert_eq!(bodies.0, [2, 0, 3, 0], "c is missed with its body, b's is new");
-    let bodies = store.changes(CLUSTER, 0, 0, 10).await.unwrap().records;
+    let bodies = store.changes(CLUSTER, &Cursor::default(), 10).await.unwrap().records;
     let bodies: Vec<_> = bodies.iter().map(|r| (&*r.key.name, &*r.body, r.body_revision, r.node.is_some())).collect();
     assert_eq!(bodies, [("a", &b"12"[..], 1, true), ("b", b"123", 5, true), ("c", b"12", 3, true)]);
 }

@@ -5,11 +5,16 @@
 #[path = "../support/database.rs"]
 mod database;
 
+mod archive;
 mod build;
 mod concurrency;
+mod damage;
 mod differential;
+mod epochs;
 mod faults;
+mod history;
 mod judging;
+mod keeping;
 mod opening;
 mod plans;
 mod reading;
@@ -68,6 +73,23 @@ contract! {
         follows_changes_page_by_page
         knows_whether_it_is_migrated
         refuses_calls_after_close;
+    history:
+        the_state_at_a_revision_is_what_it_was
+        history_beyond_its_retention_goes
+        without_history_there_is_only_the_present
+        a_time_has_a_revision
+        a_large_state_comes_in_pages;
+    keeping:
+        compaction_keeps_what_it_is_told_to
+        compaction_goes_in_pieces
+        a_reader_in_the_midst_of_its_first_pages
+        readers_agree_whatever_is_compacted
+        writers_are_not_disturbed
+        a_lease_is_its_holders;
+    archive:
+        an_export_comes_back_as_it_was
+        an_import_is_whole_or_nothing
+        an_import_replaces_only_when_told_to;
     concurrency:
         a_tailing_reader_misses_nothing
         one_writer_wins

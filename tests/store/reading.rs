@@ -1,6 +1,6 @@
 //! What reads see.
 
-use podberth::store::{Head, Key, List, ListQuery, MigrationStatus, StoreError};
+use podberth::store::{Cursor, Head, Key, List, ListQuery, MigrationStatus, StoreError};
 
 use crate::build::{CLUSTER, delete, each, one, pod, put};
 use crate::database::Database;
@@ -11,7 +11,7 @@ pub(crate) async fn an_unknown_cluster_is_empty(database: Database) {
     assert_eq!(store.get("none", &pod("a")).await.unwrap(), None);
     let list = store.list("none", &ListQuery::all("pods")).await.unwrap();
     assert_eq!(list, List { items: vec![], revision: 0, remaining: None });
-    let changes = store.changes("none", 0, 0, 10).await.unwrap();
+    let changes = store.changes("none", &Cursor::default(), 10).await.unwrap();
     assert!(changes.records.is_empty() && changes.complete);
     assert_eq!(changes.head, Head::default());
     assert_eq!(store.clusters().await.unwrap(), Vec::<String>::new(), "reading creates no cluster");
@@ -27,7 +27,7 @@ pub(crate) async fn clusters_are_apart(database: Database) {
     for cluster in ["b", "a", "ü"] {
         assert_eq!(store.get(cluster, &pod("x")).await.unwrap().unwrap().body, cluster);
         assert_eq!(store.list(cluster, &ListQuery::all("pods")).await.unwrap().items.len(), 1);
-        assert_eq!(store.changes(cluster, 0, 0, 10).await.unwrap().records.len(), 1);
+        assert_eq!(store.changes(cluster, &Cursor::default(), 10).await.unwrap().records.len(), 1);
     }
 }
 
@@ -94,7 +94,7 @@ pub(crate) async fn follows_changes_page_by_page(database: Database) {
     let mut after = 0;
     let mut seen = Vec::new();
     loop {
-        let page = store.changes(CLUSTER, after, 0, 4).await.unwrap();
+        let page = store.changes(CLUSTER, &Cursor::after(after), 4).await.unwrap();
         assert_eq!((page.head.revision, page.head.compact_revision, page.head.epoch), (12, 0, 0));
         seen.extend(page.records.iter().map(|record| record.revision));
         if page.complete {
@@ -103,9 +103,9 @@ pub(crate) async fn follows_changes_page_by_page(database: Database) {
         after = seen.last().copied().unwrap();
     }
     assert_eq!(seen, [1, 2, 3, 5, 7, 8, 9, 10, 11, 12]);
-    let nothing = store.changes(CLUSTER, 12, 0, 4).await.unwrap();
+    let nothing = store.changes(CLUSTER, &Cursor::after(12), 4).await.unwrap();
     assert!(nothing.records.is_empty() && nothing.complete);
-    let ahead = store.changes(CLUSTER, 100, 0, 4).await.unwrap();
+    let ahead = store.changes(CLUSTER, &Cursor::after(100), 4).await.unwrap();
     assert_eq!((ahead.records.len(), ahead.head.revision), (0, 12), "who is ahead of the head is told by it");
 }
 

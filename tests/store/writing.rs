@@ -1,7 +1,7 @@
 //! What writes do.
 
 use bytes::Bytes;
-use podberth::store::{Atomicity, Change, Commit, Key, Precondition, Refusal, StoreError, Write};
+use podberth::store::{Atomicity, Change, Commit, Cursor, Key, Precondition, Refusal, StoreError, Write};
 
 use crate::build::{CLUSTER, bind, created, delete, deleted, each, one, only, pod, put, refused, unchanged, written};
 use crate::database::Database;
@@ -64,7 +64,7 @@ pub(crate) async fn deletes_and_creates_anew(database: Database) {
     each(&*store, vec![put(pod("a"), "1"), bind(pod("a"), "n")]).await;
     assert_eq!(one(&*store, delete(pod("a"))).await, deleted(3));
     assert_eq!(store.get(CLUSTER, &pod("a")).await.unwrap(), None);
-    let tombstone = store.changes(CLUSTER, 0, 0, 10).await.unwrap().records.remove(0);
+    let tombstone = store.changes(CLUSTER, &Cursor::default(), 10).await.unwrap().records.remove(0);
     assert!(tombstone.deleted && tombstone.body.is_empty());
     assert_eq!((tombstone.revision, tombstone.create_revision, &*tombstone.uid), (3, 1, "uid-a"));
     assert_eq!(one(&*store, put(pod("a"), "1")).await, created(4));
@@ -155,7 +155,7 @@ pub(crate) async fn goes_through_one_key_in_order(database: Database) {
     let exists = refused(Refusal::AlreadyExists { current: 1 });
     let outcomes = vec![created(1), exists, written(2), created(3), deleted(4), created(5), written(6)];
     assert_eq!(commit, Commit { revision: 6, outcomes });
-    let records = store.changes(CLUSTER, 0, 0, 10).await.unwrap().records;
+    let records = store.changes(CLUSTER, &Cursor::default(), 10).await.unwrap().records;
     let seen: Vec<_> =
         records.iter().map(|r| (&*r.key.name, r.revision, r.create_revision, r.node.as_deref())).collect();
     assert_eq!(seen, [("b", 3, 3, None), ("a", 6, 5, Some("n"))]);
@@ -230,6 +230,6 @@ pub(crate) async fn writes_large_batches(database: Database) {
     assert_eq!(each(&*store, second).await.revision, 10_000);
     let list = store.list(CLUSTER, &podberth::store::ListQuery::all("pods")).await.unwrap();
     assert_eq!((list.items.len(), list.revision), (5_000, 10_000));
-    let changes = store.changes(CLUSTER, 5_000, 0, 6_000).await.unwrap();
+    let changes = store.changes(CLUSTER, &Cursor::after(5_000), 6_000).await.unwrap();
     assert_eq!((changes.records.len(), changes.records.iter().filter(|r| r.deleted).count()), (5_000, 250));
 }

@@ -22,21 +22,30 @@ pub(crate) enum Engine {
 pub(crate) struct Database {
     pub(crate) url: String,
     directory: Option<Arc<tempfile::TempDir>>,
-    memory: Option<Arc<Memory>>,
+    pub(crate) memory: Option<Arc<Memory>>,
 }
 
 impl Database {
     /// Opens it, not migrated.
     pub(crate) async fn open(&self) -> Arc<dyn Store> {
+        self.open_with(&Options::default()).await
+    }
+
+    async fn open_with(&self, options: &Options) -> Arc<dyn Store> {
         if let Some(memory) = &self.memory {
-            return Arc::new(memory.handle());
+            return Arc::new(memory.handle().keeping(options.history));
         }
-        store::open(&self.url, &Options::default()).await.expect("the database opens")
+        store::open(&self.url, options).await.expect("the database opens")
     }
 
     /// Opens and migrates it.
     pub(crate) async fn store(&self) -> Arc<dyn Store> {
-        let store = self.open().await;
+        self.store_with(Options::default()).await
+    }
+
+    /// The same, with options.
+    pub(crate) async fn store_with(&self, options: Options) -> Arc<dyn Store> {
+        let store = self.open_with(&options).await;
         store.migrate().await.expect("the database migrates");
         store
     }

@@ -8,13 +8,21 @@ use axum::{
     http::{HeaderMap, Request},
 };
 use podberth::{
-    api::{middleware::Limits, router, state::AppState},
+    api::{
+        middleware::Limits,
+        router,
+        state::{AppState, Freshness},
+    },
     cluster::Clusters,
+    downstream::{self, Downstream},
     store::{self, Atomicity, Change, Key, Outcome, Precondition, Store, Write},
     telemetry,
 };
 use serde_json::Value;
 use tower::ServiceExt;
+
+/// The largest body that takes a whole cluster.
+const BULK_BODY_BYTES: usize = 64 * 1024 * 1024;
 
 /// A server in this process.
 #[derive(Clone)]
@@ -31,18 +39,39 @@ pub(crate) struct Reply {
 impl Server {
     /// A server whose default cluster holds these objects, each with the store's name of its kind.
     pub(crate) async fn with(objects: &[(&str, Value)]) -> Self {
-        Self::limited(objects, 64 * 1024 * 1024).await
+        Self::limited(objects, BULK_BODY_BYTES).await
     }
 
     /// The same, with a limit on the bytes of a body that takes a whole cluster.
     pub(crate) async fn limited(objects: &[(&str, Value)], bulk_body_bytes: usize) -> Self {
-        let store = store::open("sqlite::memory:", &store::Options::default()).await.expect("an empty database opens");
-        store.migrate().await.expect("and migrates");
-        put(&store, objects).await;
-        let clusters = Clusters::new(store.clone(), Duration::from_hours(1));
+        let freshness = Freshness { max_staleness: Duration::MAX, ..Freshness::default() };
+        Self::start(memory(objects).await, 4_096, freshness, bulk_body_bytes, Downstream::default())
+    }
+
+    /// A server that calls the extenders of its policies.
+    #[allow(dead_code, reason = "not every suite has extenders")]
+    pub(crate) async fn calling(objects: &[(&str, Value)], extenders: downstream::Options) -> Self {
+        let freshness = Freshness { max_staleness: Duration::MAX, ..Freshness::default() };
+        Self::start(memory(objects).await, 4_096, freshness, BULK_BODY_BYTES, Downstream::new(extenders))
+    }
+
+    /// A server over a database, with so many changes waiting at most.
+    #[allow(dead_code, reason = "not every suite changes something")]
+    pub(crate) fn over(store: Arc<dyn Store>, most_waiting: usize, freshness: Freshness) -> Self {
+        Self::start(store, most_waiting, freshness, BULK_BODY_BYTES, Downstream::default())
+    }
+
+    fn start(
+        store: Arc<dyn Store>,
+        most_waiting: usize,
+        freshness: Freshness,
+        bulk_body_bytes: usize,
+        downstream: Downstream,
+    ) -> Self {
+        let clusters = Clusters::new(store, Duration::from_hours(1)).with_most_waiting(most_waiting);
         let metrics = telemetry::recorder().expect("a recorder");
         let limits = Limits { request_timeout: Duration::from_mins(1), body_bytes: 1024 * 1024, bulk_body_bytes };
-        Self(router(AppState::new(store, clusters, Vec::new(), metrics), limits))
+        Self(router(AppState::with_downstream(clusters, freshness, Vec::new(), metrics, downstream), limits))
     }
 
     /// POSTs JSON.
@@ -81,17 +110,27 @@ impl Reply {
     }
 }
 
-async fn put(store: &Arc<dyn Store>, objects: &[(&str, Value)]) {
+/// A database in memory whose default cluster holds these objects.
+pub(crate) async fn memory(objects: &[(&str, Value)]) -> Arc<dyn Store> {
+    let store = store::open("sqlite::memory:", &store::Options::default()).await.expect("an empty database opens");
+    store.migrate().await.expect("and migrates");
+    if !objects.is_empty() {
+        seed(&store, objects, Atomicity::AllOrNothing).await;
+    }
+    store
+}
+
+/// Stores objects in the default cluster behind every server's back. The uid is the object's, or its name.
+pub(crate) async fn seed(store: &Arc<dyn Store>, objects: &[(&str, Value)], atomicity: Atomicity) {
     let write = |(kind, object): &(&str, Value)| {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         let node = Some(text("/spec/nodeName")).filter(|node| !node.is_empty());
         let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
-        let change = Change::Put { body: object.to_string().into(), uid: name.clone(), node };
+        let uid = Some(text("/metadata/uid")).filter(|uid| !uid.is_empty()).unwrap_or_else(|| name.clone());
+        let change = Change::Put { body: object.to_string().into(), uid, node };
         Write { key: Key::new(*kind, &namespace, &name), precondition: Precondition::default(), change }
     };
     let writes: Vec<Write> = objects.iter().map(write).collect();
-    if !writes.is_empty() {
-        let commit = store.commit("default", writes, Atomicity::AllOrNothing).await.expect("the store writes");
-        assert!(commit.outcomes.iter().all(|o| matches!(o, Outcome::Written { .. })), "{:?}", commit.outcomes);
-    }
+    let commit = store.commit("default", writes, atomicity).await.expect("the store writes");
+    assert!(commit.outcomes.iter().all(|o| matches!(o, Outcome::Written { .. })), "{:?}", commit.outcomes);
 }

@@ -140,7 +140,8 @@ impl PolicyRecords {
             limit: Some(usize::try_from(newest - remaining).unwrap_or(usize::MAX)),
             ..self.whole_history()
         };
-        let items = if newest == 0 { Vec::new() } else { self.clusters.store().list(&self.cluster, &query).await?.items };
+        let items =
+            if newest == 0 { Vec::new() } else { self.clusters.store().list(&self.cluster, &query).await?.items };
         let items = items.iter().rev().map(read).collect::<Result<_>>()?;
         Ok(PolicyRevisionList { items, remaining })
     }

@@ -7,11 +7,7 @@ use axum::{extract::State, http::StatusCode, response::Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{
-    door, show,
-    target::Target,
-    write::WriteQuery,
-};
+use super::{door, show, target::Target, write::WriteQuery};
 use crate::{
     api::{
         cluster::ClusterName,

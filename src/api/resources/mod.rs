@@ -21,17 +21,19 @@ use crate::wire::kinds::{self, StoredKind};
 pub mod binding;
 pub mod clusters;
 pub mod documents;
-mod door;
+pub(super) mod door;
 pub mod eviction;
+pub mod evictions;
 pub mod import;
 mod list;
 mod page;
 mod read;
 pub mod report;
-mod show;
-mod target;
-mod write;
+pub(super) mod show;
+pub(super) mod target;
+pub(super) mod write;
 
+pub use show::body as with_node;
 pub use write::dry_run;
 
 /// The kinds whose `status` can be replaced alone.

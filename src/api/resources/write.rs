@@ -116,7 +116,7 @@ pub async fn create(
 }
 
 /// A name that begins so.
-fn generated(prefix: &str) -> String {
+pub fn generated(prefix: &str) -> String {
     let mut name: String = prefix.chars().take(LONGEST_PREFIX).collect();
     let chance = Uuid::new_v4();
     let letters = chance.as_bytes().iter().take(SUFFIX);

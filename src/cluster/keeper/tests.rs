@@ -15,12 +15,14 @@ use tokio::{
     sync::{Semaphore, watch},
     task::{JoinHandle, yield_now},
 };
+use uuid::Uuid;
 
 use crate::{
     cluster::{Clusters, CommitError},
     store::{
-        self, Atomicity, Call, Change, Changes, Commit, Connections, Head, Judge, Key, List, ListQuery,
-        MigrationStatus, Outcome, Precondition, Record, Refusal, Store, StoreError, Write, Written,
+        self, Atomicity, Call, Change, Changes, Commit, Compaction, Connections, Cursor, Head, Judge, Keep, Key, List,
+        ListQuery, MigrationStatus, Outcome, Precondition, Record, Refusal, Restore, Source, Store, StoreError,
+        Visitor, Write, Written,
     },
     wire::reservation,
 };
@@ -86,9 +88,37 @@ impl Store for Gated {
         self.inner.list(cluster, query).await
     }
 
-    async fn changes(&self, cluster: &str, after: u64, complete: u64, limit: usize) -> Result<Changes, StoreError> {
+    async fn changes(&self, cluster: &str, from: &Cursor, limit: usize) -> Result<Changes, StoreError> {
         self.answers()?;
-        self.inner.changes(cluster, after, complete, limit).await
+        self.inner.changes(cluster, from, limit).await
+    }
+
+    async fn state_at(&self, cluster: &str, at: Option<u64>, visitor: &mut dyn Visitor) -> Result<(), StoreError> {
+        self.inner.state_at(cluster, at, visitor).await
+    }
+
+    async fn get_at(&self, cluster: &str, key: &Key, revision: u64) -> Result<Option<Record>, StoreError> {
+        self.inner.get_at(cluster, key, revision).await
+    }
+
+    async fn revision_at(&self, cluster: &str, time: Timestamp) -> Result<Option<u64>, StoreError> {
+        self.inner.revision_at(cluster, time).await
+    }
+
+    async fn restore(&self, cluster: &str, source: &mut dyn Source, how: Restore) -> Result<Head, StoreError> {
+        self.inner.restore(cluster, source, how).await
+    }
+
+    async fn compact(&self, cluster: &str, keep: &Keep) -> Result<Compaction, StoreError> {
+        self.inner.compact(cluster, keep).await
+    }
+
+    async fn lease(&self, name: &str, holder: Uuid, ttl: Duration) -> Result<bool, StoreError> {
+        self.inner.lease(name, holder, ttl).await
+    }
+
+    async fn begin_epoch(&self, cluster: &str, lost: &Head) -> Result<Head, StoreError> {
+        self.inner.begin_epoch(cluster, lost).await
     }
 
     async fn head(&self, cluster: &str) -> Result<Head, StoreError> {
@@ -401,9 +431,7 @@ async fn while_the_database_is_away_nobody_waits_and_it_needs_no_restart() {
     assert_eq!(kept.view().snapshot.pod_count(), 1, "the snapshot stays");
     let synced = kept.progress().synced;
     store.away.store(false, Ordering::SeqCst);
-    while kept.progress().synced == synced {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    until(|| kept.progress().synced != synced).await;
     commit(&clusters, each(vec![bind("a", "n")])).await;
 }
 
@@ -444,7 +472,10 @@ async fn a_reserved_node_is_taken_until_the_reservation_is_gone() {
     assert!(!again.outcomes.iter().any(|o| matches!(o, Outcome::Refused(_))), "a pod is not in its own way");
 
     let view = || clusters.followed(CLUSTER).expect("it is kept").view();
-    assert_eq!((view().bound_to("shop", "a"), &*view().snapshot.pod("shop", "a").expect("a pod").node_name), (None, "n"));
+    assert_eq!(
+        (view().bound_to("shop", "a"), &*view().snapshot.pod("shop", "a").expect("a pod").node_name),
+        (None, "n")
+    );
     commit(&clusters, each(vec![bind("b", "n")])).await;
     assert_eq!(view().bound_to("shop", "b"), Some("n"));
     commit(&clusters, each(vec![write("pods", "shop", "c", Change::Delete)])).await;

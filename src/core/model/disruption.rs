@@ -2,7 +2,7 @@
 //!
 //! Source: `api/policy/v1/types.go`, `api/scheduling/v1/types.go`.
 
-use super::{Labels, Name, Pod, Selector};
+use super::{Name, Pod, Selector};
 
 /// How many pods of a group may be evicted at the moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,9 +23,8 @@ impl PodDisruptionBudget {
     /// Whether the budget protects `pod`. An empty or absent selector protects no pod, and a pod without labels is
     /// protected by none (`filterPodsWithPDBViolation`).
     pub fn protects(&self, pod: &Pod) -> bool {
-        let has_labels = pod.labels != Labels::default();
         self.namespace == pod.namespace
-            && has_labels
+            && !pod.labels.is_empty()
             && self.selector.as_ref().is_some_and(|s| !s.is_empty() && s.matches(&pod.labels))
     }
 }

@@ -30,12 +30,17 @@ pub struct Pod {
     pub terminal: bool,
     /// Whether it is being deleted (`metadata.deletionTimestamp`).
     pub terminating: bool,
+    /// Whether kube-scheduler made it leave for a pod of higher priority (condition `DisruptionTarget`, reason
+    /// `PreemptionByScheduler`, which it sets since 1.26).
+    pub preempted: bool,
     /// `spec.priority`; `None` where the object does not say and its class decides.
     pub priority: Option<i32>,
     /// `spec.priorityClassName`; empty for none.
     pub priority_class_name: Name,
     /// Whether it may make room for itself.
     pub preemption_policy: Option<PreemptionPolicy>,
+    /// `metadata.creationTimestamp`, in nanoseconds since 1970; `None` where the object does not say.
+    pub created: Option<i64>,
     /// `status.startTime`, in nanoseconds since 1970; `None` where it has not started.
     pub start_time: Option<i64>,
     /// What it holds on a node: all containers, pod-level amounts and overhead together ([`PodRequests::total`]).
@@ -95,6 +100,72 @@ impl Pod {
             && self.requests.memory <= overhead.memory
             && self.limits.milli_cpu == 0
             && self.limits.memory == 0
+    }
+
+    /// Whether it demands exactly what another pod does: they differ in name, uid and times at most.
+    pub fn is_like(&self, other: &Self) -> bool {
+        // Without `..`, so that a new field has to be thought of.
+        let Self {
+            name: _,
+            uid: _,
+            start_time: _,
+            created: _,
+            namespace,
+            labels,
+            controller,
+            node_name,
+            nominated_node_name,
+            scheduler_name,
+            terminal,
+            terminating,
+            preempted,
+            priority,
+            priority_class_name,
+            preemption_policy,
+            requests,
+            non_zero_requests,
+            scored_requests,
+            overhead,
+            limits,
+            images,
+            init_images,
+            host_ports,
+            node_selector,
+            affinity,
+            tolerations,
+            topology_spread,
+            volumes,
+            scheduling_gates,
+        } = self;
+        *namespace == other.namespace
+            && *labels == other.labels
+            && *controller == other.controller
+            && *node_name == other.node_name
+            && *nominated_node_name == other.nominated_node_name
+            && *scheduler_name == other.scheduler_name
+            && (*terminal, *terminating, *preempted) == (other.terminal, other.terminating, other.preempted)
+            && *priority == other.priority
+            && *priority_class_name == other.priority_class_name
+            && *preemption_policy == other.preemption_policy
+            && *requests == other.requests
+            && *non_zero_requests == other.non_zero_requests
+            && *scored_requests == other.scored_requests
+            && *overhead == other.overhead
+            && *limits == other.limits
+            && *images == other.images
+            && *init_images == other.init_images
+            && *host_ports == other.host_ports
+            && *node_selector == other.node_selector
+            && *affinity == other.affinity
+            && *tolerations == other.tolerations
+            && *topology_spread == other.topology_spread
+            && *volumes == other.volumes
+            && *scheduling_gates == other.scheduling_gates
+    }
+
+    /// Whether this is the pod of that namespace and name.
+    pub fn is_same(&self, other: &Pod) -> bool {
+        self.name == other.name && self.namespace == other.namespace
     }
 
     /// Whether it is on a node.

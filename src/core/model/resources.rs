@@ -88,7 +88,8 @@ impl Resources {
         }
     }
 
-    fn slot(&mut self, name: &Name) -> &mut i64 {
+    /// The amount of one resource, to be changed.
+    pub(in crate::core) fn slot(&mut self, name: &Name) -> &mut i64 {
         match &**name {
             CPU => &mut self.milli_cpu,
             MEMORY => &mut self.memory,

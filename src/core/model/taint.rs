@@ -24,6 +24,8 @@ pub struct Taint {
     pub value: Name,
     /// What it does.
     pub effect: Effect,
+    /// `timeAdded`, in nanoseconds since 1970; `None` where the object does not say. Scheduling does not read it.
+    pub added: Option<i64>,
 }
 
 /// The key of the taint that stands for `spec.unschedulable`.

@@ -7,9 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    ActivePredicate, ActivePriority, Fault, Faults, Policy, PredicateEntry, PriorityEntry, Profile, arguments,
+    ActivePredicate, ActivePriority, Combination, Fault, Faults, Policy, PredicateEntry, PriorityEntry, Profile,
+    arguments,
     document::CapacityRatio,
-    extender,
+    extender, levels,
     names::{self, Argued},
 };
 use crate::core::{
@@ -35,10 +36,14 @@ impl Policy {
         let chosen = compiler.chosen_predicates();
         let weights = compiler.chosen_priorities();
         compiler.judge_the_rest(&chosen);
-        let Compiler { arguments, capacity_ratio, faults, .. } = compiler;
+        let Compiler { arguments, capacity_ratio, mut faults, .. } = compiler;
+        let levels = levels::build(self, &arguments, &mut faults);
         let profile = Profile {
             predicates: build_predicates(&chosen, &arguments),
-            priorities: build_priorities(&weights, &arguments, capacity_ratio),
+            priorities: match self.scoring.strategy {
+                Combination::WeightedSum => build_priorities(&weights, &arguments, capacity_ratio),
+                Combination::Lexicographic => levels,
+            },
             always_check_all_predicates: self.always_check_all_predicates,
             combination: self.scoring.strategy,
             extender_max_score: self.scoring.extender_max_score,
@@ -130,14 +135,16 @@ impl<'p> Compiler<'p> {
         };
         let mut weights = BTreeMap::new();
         let mut declared = BTreeMap::new();
+        // Levels have no weights, and each is a rule of its own.
+        let weighed = self.policy.scoring.strategy == Combination::WeightedSum;
         for (i, entry) in entries.iter().enumerate() {
             let at = format!("priorities[{i}]");
-            if entry.weight <= 0 || entry.weight >= MAX_WEIGHT {
+            if weighed && (entry.weight <= 0 || entry.weight >= MAX_WEIGHT) {
                 let why = "should have a positive weight applied to it or it has overflown";
                 self.fault(format!("{at}.weight"), format!("priority {} {why}", entry.name));
             }
             let argued = self.argument_of(&at, entry);
-            if let Some(argued) = argued {
+            if let Some(argued) = argued.filter(|_| weighed) {
                 self.declare(&at, entry, argued, &mut declared);
             }
             let argument_is_at_fault = entry.argument.is_some() && argued.is_none();
@@ -254,8 +261,10 @@ impl<'p> Compiler<'p> {
     fn judge_the_rest(&mut self, chosen: &BTreeSet<&'static str>) {
         self.judge_unargued();
         label_conflicts("predicates", &self.arguments.labels_presence, &mut self.faults);
-        label_conflicts("priorities", &self.arguments.label_preferences, &mut self.faults);
         let policy = self.policy;
+        if policy.scoring.strategy == Combination::WeightedSum {
+            label_conflicts("priorities", &self.arguments.label_preferences, &mut self.faults);
+        }
         extender::validate("extenders", &policy.extenders, &mut self.faults);
         let ignores = !self.arguments.ignored_resources.is_empty();
         if ignores && !["GeneralPredicates", "PodFitsResources"].iter().any(|name| chosen.contains(name)) {
@@ -348,11 +357,7 @@ fn build_priorities(
     arguments: &Arguments,
     capacity_ratio: Option<&CapacityRatio>,
 ) -> Vec<ActivePriority> {
-    let for_ratio = capacity_ratio.map(|ratio| Arguments {
-        capacity_ratio_shape: ratio.shape.clone(),
-        scored_resources: last_of_each(&ratio.resources),
-        ..arguments.clone()
-    });
+    let for_ratio = capacity_ratio.map(|ratio| with_capacity_ratio(arguments, ratio));
     let active = priorities::ALL.iter().filter_map(|r| {
         let Identity { name, plugin, .. } = r.identity;
         let weight = *weights.get(name)? as i32;
@@ -367,9 +372,24 @@ fn build_priorities(
             weight => i64::from(weight),
         };
         let own = for_ratio.as_ref().filter(|_| plugin == names::CAPACITY_RATIO.plugin).unwrap_or(arguments);
-        Some(ActivePriority { name, plugin: r.identity.plugin_in(arguments.release), weight, rule: (r.build)(own) })
+        Some(ActivePriority {
+            name: name.into(),
+            plugin: r.identity.plugin_in(arguments.release),
+            weight,
+            tolerance: 0,
+            rule: (r.build)(own),
+        })
     });
     active.collect()
+}
+
+/// The arguments of `RequestedToCapacityRatio`.
+pub(super) fn with_capacity_ratio(arguments: &Arguments, ratio: &CapacityRatio) -> Arguments {
+    Arguments {
+        capacity_ratio_shape: ratio.shape.clone(),
+        scored_resources: last_of_each(&ratio.resources),
+        ..arguments.clone()
+    }
 }
 
 /// Of a resource listed twice the last weight counts.

@@ -307,7 +307,7 @@ fn build_priorities(expanded: &Expanded, arguments: &Arguments, strategy: &str) 
             .iter()
             .find(|r| r.identity.plugin == carrier && r.identity.modern_plugin == Some(*plugin))?;
         let (name, weight) = (registration.identity.name, expanded.weight(plugin));
-        Some(ActivePriority { name, plugin, weight, rule: (registration.build)(arguments) })
+        Some(ActivePriority { name: name.into(), plugin, weight, tolerance: 0, rule: (registration.build)(arguments) })
     };
     expanded.at("score").iter().filter_map(rule).collect()
 }

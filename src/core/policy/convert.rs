@@ -5,11 +5,12 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Configuration, Faults, Plugin, PluginArguments, PluginSet, PluginSets, Policy, Profile, SchedulerProfile,
-    ScoringStrategy, Warning, document::CapacityRatio, names, plugins,
+    ActivePriority, Combination, Configuration, Faults, Plugin, PluginArguments, PluginSet, PluginSets, Policy,
+    Profile, SchedulerProfile, ScoringStrategy, Warning, document::CapacityRatio, names, plugins,
 };
 use crate::core::{
     model::{Name, NodeSelector, NodeSelectorTerm, Operator, PreferredNode, Requirement},
+    priorities::MAX_NODE_SCORE,
     rule::{LabelPresence, ResourceWeight},
 };
 
@@ -35,6 +36,9 @@ const STRATEGIES: [(&str, &str); 3] = [
     ("RequestedToCapacityRatio", "RequestedToCapacityRatio"),
 ];
 
+/// How many levels become weights: 101⁴ is the highest power of 101 that a weight, of 32 bits, can be.
+const MAX_LEVELS: usize = 5;
+
 impl Policy {
     /// The configuration that comes closest, for kube-scheduler 1.25 and after.
     ///
@@ -44,7 +48,12 @@ impl Policy {
         let profile = self.compile()?;
         let mut converter = Converter::default();
         converter.predicates(self, &profile);
-        converter.priorities(self, &profile);
+        match self.scoring.strategy {
+            Combination::WeightedSum => {
+                converter.priorities(self, &profile.priorities.iter().map(|p| (p.plugin, p.weight)).collect());
+            }
+            Combination::Lexicographic => converter.levels(self, &profile),
+        }
         converter.rest(self);
         let Converter { filters, scores, arguments, mut notes } = converter;
         if profile.extender_max_score != super::DEFAULT_EXTENDER_MAX_SCORE {
@@ -113,10 +122,44 @@ impl Converter {
         }
     }
 
-    fn priorities(&mut self, policy: &Policy, profile: &Profile) {
+    /// Weights under which a sum orders nodes as the levels do: one point of a level is more than all that the levels
+    /// after it can come to, 101 > 100 and 101 × 101 > 100 × 101 + 100.
+    fn levels(&mut self, policy: &Policy, profile: &Profile) {
+        let mut kept: Vec<&ActivePriority> = Vec::new();
+        for (i, level) in profile.priorities.iter().enumerate() {
+            let (field, name) = (format!("scoring.levels[{i}]"), &level.name);
+            let plugin = successor(level.plugin);
+            if kept.iter().any(|earlier| successor(earlier.plugin) == plugin) {
+                self.note(&field, format!("{name} is left out: its plugin, {plugin}, carries an earlier level"));
+            } else if kept.len() == MAX_LEVELS {
+                let why = format!("{name} is left out: weights of 32 bits have room for {MAX_LEVELS} levels");
+                self.note(&field, why);
+            } else {
+                if level.tolerance > 0 {
+                    let why = format!("has no counterpart: the smallest difference by {name} decides");
+                    self.note(&format!("{field}.tolerance"), why);
+                }
+                kept.push(level);
+            }
+        }
+        let exponents = (0..kept.len() as u32).rev();
+        let weights: Vec<i64> = exponents.map(|exponent| (MAX_NODE_SCORE + 1).pow(exponent)).collect();
+        let told = weights.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let why = format!(
+            "levels have no counterpart; weights of {told} stand in for them, by which one point of a level is more than \
+             all that those after it can come to"
+        );
+        self.note("scoring.strategy", why);
+        let argued = kept.iter().filter(|level| names::takes_an_argument(&level.name, level.plugin));
+        let listed = || policy.priorities.iter().flatten().rev();
+        let entries = argued.filter_map(|level| listed().find(|entry| *entry.name == *level.name));
+        let read = Policy { priorities: Some(entries.cloned().collect()), ..policy.clone() };
+        self.priorities(&read, &kept.iter().zip(weights).map(|(level, weight)| (level.plugin, weight)).collect());
+    }
+
+    fn priorities(&mut self, policy: &Policy, weights: &BTreeMap<&'static str, i64>) {
         let field = "priorities";
-        let weights: BTreeMap<_, _> = profile.priorities.iter().map(|p| (p.plugin, p.weight)).collect();
-        for (&plugin, &weight) in &weights {
+        for (&plugin, &weight) in weights {
             if STRATEGIES.iter().any(|(old, _)| *old == plugin) {
                 continue;
             }
@@ -143,8 +186,8 @@ impl Converter {
                 },
             }
         }
-        self.spreading(&weights);
-        self.resources(policy, &weights);
+        self.spreading(weights);
+        self.resources(policy, weights);
     }
 
     /// One plugin does today what `SelectorSpreadPriority` and `EvenPodsSpreadPriority` did.
@@ -224,6 +267,16 @@ impl Converter {
                 self.notes.push(Warning::new("priorities", format!("the weight of {plugin} is raised to 1")));
             }
         }
+    }
+}
+
+/// The plugin that does today what a priority's plugin of 1.22 did, or its own name.
+fn successor(plugin: &'static str) -> &'static str {
+    match plugin {
+        "SelectorSpread" => "PodTopologySpread",
+        "NodeLabel" => "NodeAffinity",
+        strategy if STRATEGIES.iter().any(|(old, _)| *old == strategy) => "NodeResourcesFit",
+        same => same,
     }
 }
 

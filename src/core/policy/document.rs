@@ -33,6 +33,8 @@ pub struct Policy {
 pub struct Scoring {
     /// `strategy`: how a node's scores become one order. `WeightedSum` unless told.
     pub strategy: Combination,
+    /// `levels`: the priorities that decide under `Lexicographic`, the most important first; `None` where absent.
+    pub levels: Option<Vec<LevelEntry>>,
     /// `extenderMaxScore`: the highest score that `/prioritize` answers, 1..=1000. 10 unless told, which is what
     /// kube-scheduler expects of an extender.
     pub extender_max_score: i64,
@@ -40,8 +42,17 @@ pub struct Scoring {
 
 impl Default for Scoring {
     fn default() -> Self {
-        Self { strategy: Combination::WeightedSum, extender_max_score: DEFAULT_EXTENDER_MAX_SCORE }
+        Self { strategy: Combination::WeightedSum, levels: None, extender_max_score: DEFAULT_EXTENDER_MAX_SCORE }
     }
+}
+
+/// An entry of `scoring.levels`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LevelEntry {
+    /// The name of an entry of `priorities`, or a registered name.
+    pub priority: Name,
+    /// How far below the best a score may be and still tie with it, 0..=100.
+    pub tolerance: i64,
 }
 
 /// An entry of `predicates`.

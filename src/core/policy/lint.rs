@@ -1,9 +1,9 @@
 //! What a policy's author may not have meant: every rule here is certain of what it says, whatever the cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Configuration, Policy, PredicateEntry, PriorityEntry, Warning,
+    Combination, Configuration, Policy, PredicateEntry, PriorityEntry, Warning, levels,
     names::{self, EQUAL_PRIORITY},
     plugins,
 };
@@ -27,7 +27,15 @@ impl Policy {
     pub fn lint(&self) -> Vec<Warning> {
         let mut warnings = Vec::new();
         lint_predicates(self.predicates.as_deref().unwrap_or_default(), &mut warnings);
-        lint_priorities(self.priorities.as_deref().unwrap_or_default(), &mut warnings);
+        let entries = self.priorities.as_deref().unwrap_or_default();
+        let votes = lint_priorities(entries, &mut warnings);
+        match self.scoring.strategy {
+            Combination::WeightedSum => {
+                lint_pulls(&votes, &mut warnings);
+                lint_votes(&votes, &mut warnings);
+            }
+            Combination::Lexicographic => lint_levels(self, &votes, &mut warnings),
+        }
         warnings
     }
 }
@@ -76,7 +84,7 @@ impl Configuration {
 
 fn retired(field: &str, name: &str, warnings: &mut Vec<Warning>) {
     if let Some(retired) = names::retired(name) {
-        warnings.push(Warning::new(format!("{field}.name"), format!("{name} was retired: known {}", retired.fate)));
+        warnings.push(Warning::new(field, format!("{name} was retired: known {}", retired.fate)));
     }
 }
 
@@ -84,7 +92,7 @@ fn lint_predicates(entries: &[PredicateEntry], warnings: &mut Vec<Warning>) {
     let mut first = BTreeMap::new();
     for (i, entry) in entries.iter().enumerate() {
         let field = format!("predicates[{i}]");
-        retired(&field, &entry.name, warnings);
+        retired(&format!("{field}.name"), &entry.name, warnings);
         let argument = entry.argument.as_ref();
         let no_labels = argument.is_some_and(|argument| {
             argument.labels_presence.as_ref().is_some_and(|p| p.labels.is_empty())
@@ -116,12 +124,14 @@ fn lint_predicates(entries: &[PredicateEntry], warnings: &mut Vec<Warning>) {
     }
 }
 
-fn lint_priorities(entries: &[PriorityEntry], warnings: &mut Vec<Warning>) {
+/// Doubts about the entries themselves. Answers those that take part, each rule once, by the name of the rule or, where
+/// its argument makes it one, of the entry.
+fn lint_priorities(entries: &[PriorityEntry], warnings: &mut Vec<Warning>) -> Vec<Vote> {
     let mut votes: Vec<Vote> = Vec::new();
     let mut listed = BTreeMap::new();
     for (i, entry) in entries.iter().enumerate() {
         let field = format!("priorities[{i}]");
-        retired(&field, &entry.name, warnings);
+        retired(&format!("{field}.name"), &entry.name, warnings);
         let cut = i64::from(entry.weight as i32);
         if cut != entry.weight {
             let why = format!("{} is cut to 32 bits: {cut}", entry.weight);
@@ -162,12 +172,43 @@ fn lint_priorities(entries: &[PriorityEntry], warnings: &mut Vec<Warning>) {
             votes.push(Vote { field, name, weight: cut, default_weight });
         }
     }
-    let pulls = |name: &str| listed.get(name).and_then(|at| votes.get(*at));
+    votes
+}
+
+fn lint_pulls(votes: &[Vote], warnings: &mut Vec<Warning>) {
+    let pulls = |name: &str| votes.iter().find(|vote| vote.name == name);
     if let (Some(_), Some(most)) = (pulls("LeastRequestedPriority"), pulls("MostRequestedPriority")) {
         let why = "LeastRequestedPriority and MostRequestedPriority pull against each other";
         warnings.push(Warning::new(&*most.field, why));
     }
-    lint_votes(&votes, warnings);
+}
+
+/// Levels that order nothing, priorities that are no level, and weights that nothing reads.
+fn lint_levels(policy: &Policy, listed: &[Vote], warnings: &mut Vec<Warning>) {
+    let entries = policy.scoring.levels.as_deref().unwrap_or_default();
+    let mut named = BTreeSet::new();
+    for (i, level) in entries.iter().enumerate() {
+        let field = format!("scoring.levels[{i}]");
+        retired(&format!("{field}.priority"), &level.priority, warnings);
+        if &*level.priority == EQUAL_PRIORITY {
+            let why = "EqualPriority scores all nodes alike: the level orders nothing";
+            warnings.push(Warning::new(format!("{field}.priority"), why));
+        } else if level.tolerance >= MAX_NODE_SCORE {
+            let why = format!("with a tolerance of {MAX_NODE_SCORE} all nodes tie: the level orders nothing");
+            warnings.push(Warning::new(format!("{field}.tolerance"), why));
+        }
+        if let Ok((registration, argument)) = levels::meant(policy, level) {
+            named.insert(argument.map_or(registration.identity.name, |_| &*level.priority));
+        }
+    }
+    for vote in listed.iter().filter(|vote| !named.contains(&*vote.name)) {
+        let why = format!("{} is no level of scoring.levels: it decides nothing", vote.name);
+        warnings.push(Warning::new(&*vote.field, why));
+    }
+    if let Some(vote) = listed.iter().find(|vote| vote.weight > 1 && named.contains(&*vote.name)) {
+        let why = format!("levels have an order instead of weights: {} is not read", vote.weight);
+        warnings.push(Warning::new(format!("{}.weight", vote.field), why));
+    }
 }
 
 /// Weights that decide nothing, or everything.

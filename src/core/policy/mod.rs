@@ -10,6 +10,8 @@ mod convert;
 mod document;
 mod extender;
 mod fault;
+mod hosts;
+mod levels;
 mod lint;
 mod names;
 mod plugins;
@@ -18,12 +20,15 @@ mod qualified;
 pub use configuration::{Configuration, DEFAULT_SCHEDULER, PluginArguments, SchedulerProfile, ScoringStrategy};
 pub use convert::Conversion;
 pub use document::{
-    CapacityRatio, DEFAULT_EXTENDER_MAX_SCORE, Policy, PredicateArgument, PredicateEntry, PriorityArgument,
+    CapacityRatio, DEFAULT_EXTENDER_MAX_SCORE, LevelEntry, Policy, PredicateArgument, PredicateEntry, PriorityArgument,
     PriorityEntry, Scoring,
 };
 pub use extender::{DEFAULT_TIMEOUT_NANOS, Extender, ManagedResource, TlsConfig, TlsFiles};
 pub use fault::{Fault, Faults, Warning};
+pub use hosts::{ExtenderHosts, HostPattern};
 pub use plugins::{EXTENSION_POINTS, Plugin, PluginSet, PluginSets};
+
+use std::borrow::Cow;
 
 use super::{predicates::Predicate, priorities::Priority, rule::Release};
 
@@ -38,7 +43,7 @@ pub struct Profile {
     pub release: Release,
     /// The predicates, in order of evaluation.
     pub predicates: Vec<ActivePredicate>,
-    /// The priorities.
+    /// The priorities; where they are levels, in order of importance.
     pub priorities: Vec<ActivePriority>,
     /// Whether a node's message names the reasons of every predicate that failed, not only of the first.
     pub always_check_all_predicates: bool,
@@ -97,8 +102,24 @@ impl std::fmt::Debug for Profile {
 /// How a node's scores become one order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Combination {
-    /// Σ score × weight; the highest sum wins.
+    /// Σ score × weight; the highest sum wins. What kube-scheduler does.
     WeightedSum,
+    /// A decision tree: the priorities are levels in order of importance, and each orders only the nodes that tie on
+    /// every one before it.
+    Lexicographic,
+}
+
+impl Combination {
+    /// Every way.
+    pub const ALL: [Self; 2] = [Self::WeightedSum, Self::Lexicographic];
+
+    /// The name that a policy gives it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::WeightedSum => "WeightedSum",
+            Self::Lexicographic => "Lexicographic",
+        }
+    }
 }
 
 /// A predicate as a policy uses it.
@@ -113,12 +134,14 @@ pub struct ActivePredicate {
 
 /// A priority as a policy uses it.
 pub struct ActivePriority {
-    /// The name by which the policy called it.
-    pub name: &'static str,
+    /// The name by which the policy called it; of several entries that became one plugin, the registered one.
+    pub name: Cow<'static, str>,
     /// The framework plugin that carries it.
     pub plugin: &'static str,
-    /// What a score is multiplied by.
+    /// What a score is multiplied by; 1 where priorities are levels.
     pub weight: i64,
+    /// How far below the best a score may be and still tie with it, 0..=100. Only levels read it.
+    pub tolerance: i64,
     /// The rule.
     pub rule: Box<dyn Priority>,
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::core::{
     model::{Labels, Name, PersistentVolumeClaim, Pod, VolumeSource},
-    rule::Release,
+    rule::{Reads, Release},
     snapshot::{NodeInfo, Snapshot},
     verdict::Verdict,
 };
@@ -62,6 +62,10 @@ impl Predicate for AttachLimit {
             return Demand::Nothing;
         }
         Demand::check(move |node| self.check(&wanted, node, snapshot))
+    }
+
+    fn reads(&self, pod: &Pod, _: &Snapshot) -> Reads {
+        if pod.volumes.is_empty() { Reads::Nothing } else { Reads::Cluster }
     }
 }
 

@@ -23,7 +23,7 @@
 use super::{Build, Demand, Predicate, Registration, Standing};
 use crate::core::{
     model::{ConditionStatus, Pod},
-    rule::Identity,
+    rule::{Identity, Reads},
     snapshot::Snapshot,
     verdict::{Reason, Verdict},
 };
@@ -57,6 +57,10 @@ impl Predicate for CheckNodeCondition {
             let reasons: Vec<Reason> = faults.chain(cordoned).map(Reason::from).collect();
             Verdict::fits_if(reasons.is_empty(), || Verdict::UnschedulableAndUnresolvable(reasons))
         })
+    }
+
+    fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {
+        Reads::Node
     }
 }
 

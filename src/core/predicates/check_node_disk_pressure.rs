@@ -21,7 +21,7 @@
 use super::{Build, Demand, Predicate, Registration, Standing};
 use crate::core::{
     model::{ConditionStatus, Pod},
-    rule::Identity,
+    rule::{Identity, Reads},
     snapshot::Snapshot,
     verdict::Verdict,
 };
@@ -47,6 +47,10 @@ impl Predicate for CheckNodeDiskPressure {
             let pressed = node.node.condition("DiskPressure") == Some(ConditionStatus::True);
             Verdict::fits_if(!pressed, || Verdict::unresolvable("node(s) had disk pressure"))
         })
+    }
+
+    fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {
+        Reads::Node
     }
 }
 

@@ -27,7 +27,7 @@
 use super::{Build, Demand, Predicate, Registration, Standing};
 use crate::core::{
     model::Pod,
-    rule::{Identity, LabelPresence},
+    rule::{Identity, LabelPresence, Reads},
     snapshot::Snapshot,
     verdict::Verdict,
 };
@@ -58,6 +58,10 @@ impl Predicate for CheckNodeLabelPresence {
                 Verdict::unresolvable("node(s) didn't have the requested labels")
             })
         })
+    }
+
+    fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {
+        Reads::Node
     }
 }
 

@@ -22,7 +22,7 @@
 use super::{Build, Demand, Predicate, Registration, Standing};
 use crate::core::{
     model::{ConditionStatus, Pod},
-    rule::Identity,
+    rule::{Identity, Reads},
     snapshot::Snapshot,
     verdict::Verdict,
 };
@@ -51,6 +51,10 @@ impl Predicate for CheckNodeMemoryPressure {
             let pressed = node.node.condition("MemoryPressure") == Some(ConditionStatus::True);
             Verdict::fits_if(!pressed, || Verdict::unresolvable("node(s) had memory pressure"))
         })
+    }
+
+    fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {
+        Reads::Node
     }
 }
 

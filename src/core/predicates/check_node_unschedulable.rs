@@ -22,7 +22,7 @@
 use super::{Build, Demand, Predicate, Registration, Standing};
 use crate::core::{
     model::{Effect, Pod, Taint, UNSCHEDULABLE},
-    rule::Identity,
+    rule::{Identity, Reads},
     snapshot::Snapshot,
     verdict::Verdict,
 };
@@ -44,13 +44,17 @@ struct CheckNodeUnschedulable;
 
 impl Predicate for CheckNodeUnschedulable {
     fn prepare<'a>(&'a self, pod: &'a Pod, _: &'a Snapshot) -> Demand<'a> {
-        let cordon = Taint { key: UNSCHEDULABLE.into(), value: "".into(), effect: Effect::NoSchedule };
+        let cordon = Taint { key: UNSCHEDULABLE.into(), value: "".into(), effect: Effect::NoSchedule, added: None };
         if pod.tolerations.iter().any(|t| t.tolerates(&cordon)) {
             return Demand::Nothing;
         }
         Demand::check(|node| {
             Verdict::fits_if(!node.node.unschedulable, || Verdict::unresolvable("node(s) were unschedulable"))
         })
+    }
+
+    fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {
+        Reads::Node
     }
 }
 

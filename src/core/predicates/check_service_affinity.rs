@@ -29,8 +29,9 @@
 //! Labels `[rack]`; service `web` selects `app=web`, whose one pod runs on a node with `rack=r1`. Another pod with
 //! `app=web` fits on nodes with `rack=r1` only.
 
-use super::{Build, Demand, Predicate, Registration, Standing};
+use super::{Build, Check, Demand, Predicate, Registration, Standing};
 use crate::core::{
+    edited::EditedNode,
     grouping,
     model::{Name, Pod},
     rule::Identity,
@@ -59,31 +60,68 @@ struct CheckServiceAffinity {
 
 impl Predicate for CheckServiceAffinity {
     fn prepare<'a>(&'a self, pod: &'a Pod, snapshot: &'a Snapshot) -> Demand<'a> {
-        let home = if self.labels.iter().all(|label| pod.node_selector.has(label)) {
-            None
-        } else {
-            home_of_service(pod, snapshot)
-        };
-        let value = |label| pod.node_selector.get(label).or_else(|| home?.labels().get(label));
-        let wanted: Vec<_> = self.labels.iter().filter_map(|label| Some((label, value(label)?))).collect();
-        if wanted.is_empty() {
+        let asks_its_service = self.labels.iter().any(|label| !pod.node_selector.has(label))
+            && grouping::service_selectors(pod, snapshot).next().is_some();
+        let wanted = Wanted { labels: &self.labels, pod, snapshot, home: None };
+        let home = if asks_its_service { wanted.homes().next() } else { None };
+        if home.is_none() && self.labels.iter().all(|label| !pod.node_selector.has(label)) {
             return Demand::Nothing;
         }
-        Demand::check(move |node| {
-            Verdict::fits_if(wanted.iter().all(|(label, value)| node.labels().get(label) == Some(*value)), || {
-                Verdict::unschedulable("node(s) didn't match service affinity")
-            })
+        Demand::Check(Box::new(Wanted { home, ..wanted }))
+    }
+}
+
+/// The labels wanted, and the node from which those come that the pod does not select itself.
+struct Wanted<'a> {
+    labels: &'a [Name],
+    pod: &'a Pod,
+    snapshot: &'a Snapshot,
+    /// The first node, by name, on which a pod like this one runs, if any service selects it.
+    home: Option<&'a NodeInfo>,
+}
+
+impl<'a> Wanted<'a> {
+    fn is_alike(&self, other: &Pod) -> bool {
+        other.namespace == self.pod.namespace
+            && self.pod.labels.iter().all(|(key, value)| other.labels.get(key) == Some(value))
+    }
+
+    /// The nodes on which pods like this one run, by name.
+    fn homes(&self) -> impl Iterator<Item = &'a NodeInfo> + '_ {
+        let nodes = self.snapshot.nodes().map(|node| &**node);
+        nodes.filter(|node| node.pods.iter().any(|other| self.is_alike(other)))
+    }
+
+    fn judge(&self, home: Option<&NodeInfo>, node: &NodeInfo) -> Verdict {
+        let holds = |label: &Name| {
+            let value = self.pod.node_selector.get(label).or_else(|| home?.labels().get(label));
+            value.is_none_or(|value| node.labels().get(label) == Some(value))
+        };
+        Verdict::fits_if(self.labels.iter().all(holds), || {
+            Verdict::unschedulable("node(s) didn't match service affinity")
         })
     }
 }
 
-/// The first node, by name, on which a pod like this one runs, if any service selects it.
-fn home_of_service<'a>(pod: &'a Pod, snapshot: &'a Snapshot) -> Option<&'a NodeInfo> {
-    grouping::service_selectors(pod, snapshot).next()?;
-    let alike = |other: &Pod| {
-        other.namespace == pod.namespace && pod.labels.iter().all(|(key, value)| other.labels.get(key) == Some(value))
-    };
-    snapshot.nodes().find(|node| node.pods.iter().any(|other| alike(other))).map(|node| &**node)
+impl Check for Wanted<'_> {
+    fn check(&self, node: &NodeInfo) -> Verdict {
+        self.judge(self.home, node)
+    }
+
+    /// As `AddPod` and `RemovePod` have it: pods that are put back come last, so that those on other nodes go before.
+    /// Nominated pods are on no node whose labels could count.
+    fn check_edited(&self, node: &EditedNode) -> Verdict {
+        let Some(home) = self.home.filter(|home| home.name() == node.name()) else {
+            return self.judge(self.home, node.info());
+        };
+        let gone = |pod: &Pod| node.removed().iter().chain(node.returned()).any(|other| other.is_same(pod));
+        if home.pods.iter().any(|pod| self.is_alike(pod) && !gone(pod)) {
+            return self.judge(Some(home), node.info());
+        }
+        let next = self.homes().find(|other| other.name() != home.name());
+        let back = || node.returned().iter().any(|pod| self.is_alike(pod)).then_some(home);
+        self.judge(next.or_else(back), node.info())
+    }
 }
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ use crate::core::{
         BindingMode, ClaimRef, Labels, PersistentVolume, PersistentVolumeClaim, Pod, Quantity, StorageClass,
         TopologyRequirement, VolumePhase,
     },
-    rule::{Identity, Release},
+    rule::{Identity, Reads, Release},
     snapshot::{NodeInfo, Snapshot},
     verdict::{Reason, Verdict},
 };
@@ -105,6 +105,10 @@ impl Predicate for CheckVolumeBinding {
             Ok(claims) if claims.bound.is_empty() && claims.unbound.is_empty() => Demand::Nothing,
             Ok(claims) => Demand::check(move |node| claims.check(node)),
         }
+    }
+
+    fn reads(&self, pod: &Pod, _: &Snapshot) -> Reads {
+        if pod.volumes.is_empty() { Reads::Nothing } else { Reads::Cluster }
     }
 }
 

@@ -39,8 +39,9 @@ use rustc_hash::FxHashMap;
 
 use super::{Build, Check, Demand, Predicate, Registration, Standing};
 use crate::core::{
-    model::{Name, Pod, WhenUnsatisfiable},
-    rule::{Identity, Release},
+    edited::EditedNode,
+    model::{Pod, WhenUnsatisfiable},
+    rule::{Identity, Reads, Release},
     snapshot::{NodeInfo, Snapshot},
     spreading::{Constraint, Spreading, has_all_keys},
     verdict::Verdict,
@@ -85,12 +86,14 @@ impl Predicate for EvenPodsSpread {
                 *count += constraints[at].count(node, &pod.namespace);
             }
         }
-        let limits = constraints.into_iter().zip(domains).map(|(constraint, domains)| Limit {
-            highest: highest(&constraint, &domains, pod),
-            topology_key: constraint.topology_key,
-            domains,
-        });
-        Demand::Check(Box::new(Limits(limits.collect())))
+        let constraints = constraints.into_iter().zip(domains);
+        let constraints = constraints.map(|(constraint, domains)| Limit::new(constraint, domains, pod)).collect();
+        Demand::Check(Box::new(Limits { release: self.0.release, pod, constraints }))
+    }
+
+    fn reads(&self, pod: &Pod, snapshot: &Snapshot) -> Reads {
+        let constraints = self.0.constraints(pod, snapshot, WhenUnsatisfiable::DoNotSchedule);
+        if constraints.is_empty() { Reads::Nothing } else { Reads::Cluster }
     }
 }
 
@@ -99,38 +102,86 @@ fn value<'a>(node: &'a NodeInfo, constraint: &Constraint<'_>) -> &'a str {
     node.labels().get(constraint.topology_key).map_or("", |value| value)
 }
 
-/// The most matching pods that a domain may hold for the pod to join them.
-fn highest(constraint: &Constraint<'_>, domains: &FxHashMap<&str, i64>, pod: &Pod) -> i64 {
-    let fewest = match domains.values().min() {
-        _ if domains.len() < constraint.min_domains => 0,
-        Some(fewest) => *fewest,
-        None => i64::from(i32::MAX),
-    };
-    i64::from(constraint.max_skew) + fewest - i64::from(constraint.selects(pod))
-}
-
 struct Limit<'a> {
-    topology_key: &'a Name,
+    constraint: Constraint<'a>,
     /// Matching pods by domain.
     domains: FxHashMap<&'a str, i64>,
-    highest: i64,
+    /// The emptiest domain with its pods, and those of the next.
+    emptiest: Option<(&'a str, i64, Option<i64>)>,
+    /// 1 where the pod itself matches, else 0.
+    itself: i64,
 }
 
-struct Limits<'a>(Vec<Limit<'a>>);
+struct Limits<'a> {
+    release: Release,
+    pod: &'a Pod,
+    constraints: Vec<Limit<'a>>,
+}
 
-impl Check for Limits<'_> {
-    fn check(&self, node: &NodeInfo) -> Verdict {
-        for limit in &self.0 {
-            let Some(value) = node.labels().get(limit.topology_key) else {
+impl<'a> Limit<'a> {
+    fn new(constraint: Constraint<'a>, domains: FxHashMap<&'a str, i64>, pod: &Pod) -> Self {
+        let mut emptiest: Option<(&str, i64, Option<i64>)> = None;
+        for (domain, count) in &domains {
+            emptiest = Some(match emptiest {
+                None => (*domain, *count, None),
+                Some((_, fewest, _)) if *count < fewest => (*domain, *count, Some(fewest)),
+                Some((at, fewest, next)) => (at, fewest, Some(next.map_or(*count, |next| next.min(*count)))),
+            });
+        }
+        let itself = i64::from(constraint.selects(pod));
+        Self { constraint, domains, emptiest, itself }
+    }
+
+    /// The fewest matching pods in any domain, had the domain that has `there` `more` of them.
+    fn fewest(&self, domain: &str, there: Option<i64>, more: i64) -> i64 {
+        match (self.emptiest, there) {
+            _ if self.domains.len() < self.constraint.min_domains => 0,
+            (None, _) => i64::from(i32::MAX),
+            (Some((_, fewest, _)), _) if more == 0 => fewest,
+            (Some((at, fewest, next)), _) if at == domain => next.map_or(fewest + more, |next| next.min(fewest + more)),
+            (Some((_, fewest, _)), Some(there)) => fewest.min(there + more),
+            (Some((_, fewest, _)), None) => fewest,
+        }
+    }
+
+    /// Whether one more pod may go to a domain, had it `more` than were counted.
+    fn allows(&self, domain: &str, more: i64) -> bool {
+        let there = self.domains.get(domain).copied();
+        let skew = there.map_or(0, |there| there + more) + self.itself - self.fewest(domain, there, more);
+        skew <= i64::from(self.constraint.max_skew)
+    }
+}
+
+impl Limits<'_> {
+    fn judge(&self, node: &NodeInfo, more: impl Fn(&Constraint<'_>) -> i64) -> Verdict {
+        for limit in &self.constraints {
+            let Some(value) = node.labels().get(limit.constraint.topology_key) else {
                 return Verdict::unresolvable(
                     "node(s) didn't match pod topology spread constraints (missing required label)",
                 );
             };
-            if limit.domains.get(&**value).copied().unwrap_or(0) > limit.highest {
+            if !limit.allows(value, more(&limit.constraint)) {
                 return Verdict::unschedulable("node(s) didn't match pod topology spread constraints");
             }
         }
         Verdict::Fits
+    }
+}
+
+impl Check for Limits<'_> {
+    fn check(&self, node: &NodeInfo) -> Verdict {
+        self.judge(node, |_| 0)
+    }
+
+    /// As `updateWithPod` has it: a pod that comes or goes counts where the selector selects it, also one that is being
+    /// deleted, and by the empty selector too, though in the first count such pods did not.
+    fn check_edited(&self, node: &EditedNode) -> Verdict {
+        let complete = self.constraints.iter().all(|limit| node.info().labels().has(limit.constraint.topology_key));
+        self.judge(node.info(), |constraint| {
+            let counts = complete && (self.release == Release::V1_22 || constraint.includes(node.info(), self.pod));
+            let selects = |other: &Pod| other.namespace == self.pod.namespace && constraint.selects(other);
+            if counts { node.difference(|other| i64::from(selects(other))) } else { 0 }
+        })
     }
 }
 

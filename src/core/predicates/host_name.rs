@@ -18,7 +18,12 @@
 //! `/explain` for a pod with `spec.nodeName: node-7` finds `node-7`, if all else lets it, and no other node.
 
 use super::{Build, Demand, Predicate, Registration, Standing};
-use crate::core::{model::Pod, rule::Identity, snapshot::Snapshot, verdict::Verdict};
+use crate::core::{
+    model::Pod,
+    rule::{Identity, Reads},
+    snapshot::Snapshot,
+    verdict::Verdict,
+};
 
 /// The registry's line.
 pub(super) const REGISTRATION: Registration = Registration {
@@ -45,6 +50,10 @@ impl Predicate for HostName {
                 Verdict::unresolvable("node(s) didn't match the requested node name")
             })
         })
+    }
+
+    fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {
+        Reads::Node
     }
 }
 

@@ -35,9 +35,10 @@
 
 use super::{Build, Check, Demand, Predicate, Registration, Standing};
 use crate::core::{
-    inter_pod::{Domains, IncomingTerm},
-    model::{Labels, Pod, PodAffinityTerm},
-    rule::{Identity, Release},
+    edited::EditedNode,
+    inter_pod::{self, Domains, IncomingTerm},
+    model::{Affinity, Labels, Name, Pod, PodAffinityTerm},
+    rule::{Identity, Reads, Release},
     snapshot::{NodeInfo, Snapshot},
     verdict::Verdict,
 };
@@ -59,17 +60,27 @@ struct MatchInterPodAffinity {
     release: Release,
 }
 
-#[derive(Default)]
 struct Company<'a> {
+    pod: &'a Pod,
+    namespace_labels: &'a Labels,
     affinity: Vec<IncomingTerm<'a>>,
     anti_affinity: Vec<IncomingTerm<'a>>,
     /// Running pods that all terms of `affinity` mean.
     wanted: Domains<'a>,
+    /// What all domains of `wanted` come to together.
+    wanted_anywhere: i64,
     /// Running pods that a term of `anti_affinity` means.
     avoided: Domains<'a>,
     /// Terms of running pods that mean the incoming pod.
     repelling: Domains<'a>,
-    first_of_its_group: bool,
+}
+
+/// What the domains of one node come to, by the key of the label that makes them, besides what was counted.
+#[derive(Default)]
+struct Differences<'e> {
+    wanted: Vec<(&'e Name, i64)>,
+    avoided: Vec<(&'e Name, i64)>,
+    repelling: Vec<(&'e Name, i64)>,
 }
 
 impl Predicate for MatchInterPodAffinity {
@@ -78,23 +89,36 @@ impl Predicate for MatchInterPodAffinity {
             terms.iter().map(|term| IncomingTerm::resolve(term, snapshot, self.release)).collect()
         };
         let mut company = Company {
+            pod,
+            namespace_labels: snapshot.namespace_labels(&pod.namespace),
             affinity: resolve(&pod.affinity.pod_required),
             anti_affinity: resolve(&pod.affinity.anti_required),
-            ..Company::default()
+            wanted: Domains::default(),
+            wanted_anywhere: 0,
+            avoided: Domains::default(),
+            repelling: Domains::default(),
         };
-        let namespace_labels = snapshot.namespace_labels(&pod.namespace);
         for node in snapshot.nodes() {
             company.look_at(node);
             let theirs = node.pods_with_required_anti_affinity.iter().flat_map(|p| &p.affinity.anti_required);
-            for term in theirs.filter(|term| term.matches(pod, namespace_labels)) {
+            for term in theirs.filter(|term| term.matches(pod, company.namespace_labels)) {
                 company.repelling.add(node.labels(), &term.topology_key, 1);
             }
         }
-        if company.affinity.is_empty() && company.anti_affinity.is_empty() && company.repelling.is_empty() {
+        // 1.34 skips the plugin where nothing is asked and nobody repels the pod; 1.22 still sees what nominated pods bring.
+        let may_change = self.release == Release::V1_22 && snapshot.has_nominated_pods();
+        let asks_nothing = company.affinity.is_empty() && company.anti_affinity.is_empty();
+        if asks_nothing && company.repelling.is_empty() && !may_change {
             return Demand::Nothing;
         }
-        company.first_of_its_group = company.wanted.is_empty() && company.is_wanted(pod);
+        company.wanted_anywhere = company.wanted.total();
         Demand::Check(Box::new(company))
+    }
+
+    fn reads(&self, pod: &Pod, snapshot: &Snapshot) -> Reads {
+        let Affinity { pod_required, anti_required, .. } = &pod.affinity;
+        let own = !(pod_required.is_empty() && anti_required.is_empty());
+        if own || inter_pod::is_named(pod, snapshot) { Reads::Cluster } else { Reads::Nothing }
     }
 }
 
@@ -119,30 +143,57 @@ impl<'a> Company<'a> {
         }
     }
 
-    fn finds_wanted(&self, node: &Labels) -> bool {
-        let found = |term: &IncomingTerm<'_>| {
-            self.wanted.get(node, term.topology_key).is_some_and(|count| count > 0 || self.first_of_its_group)
-        };
-        self.affinity.iter().all(found)
+    fn differences<'e>(&'e self, node: &'e EditedNode) -> Differences<'e> {
+        let mut found = Differences::default();
+        let (removed, added) = (node.removed().iter(), node.added().iter());
+        for (pod, sign) in removed.map(|pod| (pod, -1)).chain(added.map(|pod| (pod, 1))) {
+            if self.is_wanted(pod) {
+                found.wanted.extend(self.affinity.iter().map(|term| (term.topology_key, sign)));
+            }
+            let avoided = self.anti_affinity.iter().filter(|term| term.means(pod));
+            found.avoided.extend(avoided.map(|term| (term.topology_key, sign)));
+            let theirs = pod.affinity.anti_required.iter();
+            let repelling = theirs.filter(|term| term.matches(self.pod, self.namespace_labels));
+            found.repelling.extend(repelling.map(|term| (&term.topology_key, sign)));
+        }
+        found
     }
 
-    fn finds_avoided(&self, node: &Labels) -> bool {
-        self.anti_affinity.iter().any(|term| self.avoided.get(node, term.topology_key).is_some_and(|count| count > 0))
+    fn judge(&self, node: &Labels, differences: &Differences<'_>) -> Verdict {
+        let number = |domains: &Domains<'_>, more: &[(&Name, i64)], key: &Name| {
+            let more: i64 = more.iter().filter(|(other, _)| *other == key).map(|(_, sign)| sign).sum();
+            domains.get(node, key).map(|count| count + more)
+        };
+        let some = |domains, more, key| number(domains, more, key).is_some_and(|count| count > 0);
+        let finds_wanted = self.affinity.iter().all(|t| some(&self.wanted, &differences.wanted, t.topology_key));
+        let mut repelling = self.repelling.keys().chain(differences.repelling.iter().map(|(key, _)| *key));
+        if !finds_wanted && !self.starts_the_group(node, differences) {
+            Verdict::unresolvable("node(s) didn't match pod affinity rules")
+        } else if self.anti_affinity.iter().any(|t| some(&self.avoided, &differences.avoided, t.topology_key)) {
+            Verdict::unschedulable("node(s) didn't match pod anti-affinity rules")
+        } else if repelling.any(|key| some(&self.repelling, &differences.repelling, key)) {
+            Verdict::unschedulable("node(s) didn't satisfy existing pods anti-affinity rules")
+        } else {
+            Verdict::Fits
+        }
+    }
+
+    /// Whether no domain has a pod that is wanted, the pod is one of its own group, and the node has the labels.
+    fn starts_the_group(&self, node: &Labels, differences: &Differences<'_>) -> bool {
+        let here = differences.wanted.iter().filter(|(key, _)| node.has(key)).map(|(_, sign)| sign);
+        self.wanted_anywhere + here.sum::<i64>() == 0
+            && self.affinity.iter().all(|term| node.has(term.topology_key))
+            && self.is_wanted(self.pod)
     }
 }
 
 impl Check for Company<'_> {
     fn check(&self, node: &NodeInfo) -> Verdict {
-        let node = node.labels();
-        if !self.finds_wanted(node) {
-            Verdict::unresolvable("node(s) didn't match pod affinity rules")
-        } else if self.finds_avoided(node) {
-            Verdict::unschedulable("node(s) didn't match pod anti-affinity rules")
-        } else if self.repelling.of(node).any(|count| count > 0) {
-            Verdict::unschedulable("node(s) didn't satisfy existing pods anti-affinity rules")
-        } else {
-            Verdict::Fits
-        }
+        self.judge(node.labels(), &Differences::default())
+    }
+
+    fn check_edited(&self, node: &EditedNode) -> Verdict {
+        self.judge(node.info().labels(), &self.differences(node))
     }
 }
 

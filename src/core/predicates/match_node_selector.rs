@@ -38,7 +38,7 @@ use std::collections::BTreeSet;
 use super::{Build, Demand, Predicate, Registration, Standing};
 use crate::core::{
     model::{NODE_NAME_FIELD, Name, NodeSelector, NodeSelectorTerm, Operator, Pod},
-    rule::{Identity, Release},
+    rule::{Identity, Reads, Release},
     snapshot::{NodeInfo, Snapshot},
     verdict::Verdict,
 };
@@ -85,6 +85,10 @@ impl Predicate for MatchNodeSelector {
             Some(names) if names.is_empty() => Demand::Reject(Verdict::unresolvable("pod affinity terms conflict")),
             Some(names) => Demand::OnlyNodes(names.into_iter().collect(), check),
         }
+    }
+
+    fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {
+        Reads::Node
     }
 }
 

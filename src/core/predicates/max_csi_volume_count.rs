@@ -57,7 +57,7 @@ use super::{
 };
 use crate::core::{
     model::{CsiNode, Labels, PersistentVolumeClaim, Pod, Volume, VolumeSource},
-    rule::{Identity, Release},
+    rule::{Identity, Reads, Release},
     snapshot::{NodeInfo, Snapshot},
     verdict::Verdict,
 };
@@ -103,6 +103,10 @@ impl Predicate for MaxCsiVolumeCount {
             };
             counting.check(pod, node).unwrap_or_else(Verdict::unresolvable)
         })
+    }
+
+    fn reads(&self, pod: &Pod, _: &Snapshot) -> Reads {
+        if pod.volumes.is_empty() { Reads::Nothing } else { Reads::Cluster }
     }
 }
 

@@ -34,8 +34,9 @@ mod scheduling_gates;
 mod volumes;
 
 use super::{
+    edited::EditedNode,
     model::{Name, Pod},
-    rule::{Arguments, Identity},
+    rule::{Arguments, Identity, Reads},
     snapshot::{NodeInfo, Snapshot},
     verdict::Verdict,
 };
@@ -44,11 +45,16 @@ use super::{
 pub trait Predicate: Send + Sync {
     /// Compiles what the pod demands against the snapshot.
     fn prepare<'a>(&'a self, pod: &'a Pod, snapshot: &'a Snapshot) -> Demand<'a>;
+
+    /// What its verdict on a node depends on. `Nothing`: the demand is [`Demand::Nothing`].
+    fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {
+        Reads::Cluster
+    }
 }
 
 /// What a pod demands by one predicate.
 pub enum Demand<'a> {
-    /// Nothing: every node fits.
+    /// Nothing: every node fits, whatever pods come and go.
     Nothing,
     /// To be asked of each node.
     Check(Box<dyn Check + 'a>),
@@ -69,6 +75,12 @@ impl<'a> Demand<'a> {
 pub trait Check: Sync {
     /// Whether the node meets it.
     fn check(&self, node: &NodeInfo) -> Verdict;
+
+    /// Whether the node would meet it with other pods on it. To be written where the check knows more of the cluster's
+    /// pods than those on the node it is asked about.
+    fn check_edited(&self, node: &EditedNode) -> Verdict {
+        self.check(node.info())
+    }
 }
 
 impl<F: Fn(&NodeInfo) -> Verdict + Sync> Check for F {

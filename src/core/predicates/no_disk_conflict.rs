@@ -38,12 +38,13 @@
 //! to `data` may not.
 
 use super::{
-    Build, Demand, Predicate, Registration, Standing,
+    Build, Check, Demand, Predicate, Registration, Standing,
     volumes::{MountedClaim, claim_not_found},
 };
 use crate::core::{
+    edited::EditedNode,
     model::{AccessMode, Name, Pod, VolumeSource},
-    rule::{Identity, Release},
+    rule::{Identity, Reads, Release},
     snapshot::{NodeInfo, Snapshot},
     verdict::Verdict,
 };
@@ -71,25 +72,56 @@ struct NoDiskConflict {
 
 impl Predicate for NoDiskConflict {
     fn prepare<'a>(&'a self, pod: &'a Pod, snapshot: &'a Snapshot) -> Demand<'a> {
-        let claim_taken = match self.release {
-            Release::V1_22 => false,
+        let claims = match self.release {
+            Release::V1_22 => Vec::new(),
             Release::V1_34 => match one_pod_claims(pod, snapshot) {
-                Ok(claims) => !claims.is_empty() && any_in_use(&claims, pod, snapshot),
+                Ok(claims) => claims,
                 Err(missing) => return Demand::Reject(Verdict::unresolvable(missing)),
             },
         };
+        let claims_taken = if claims.is_empty() { 0 } else { in_use(&claims, pod, snapshot) };
         let disks: Vec<&VolumeSource> =
             pod.volumes.iter().map(|v| &v.source).filter(|source| is_disk(source)).collect();
-        if disks.is_empty() && !claim_taken {
+        if disks.is_empty() && claims_taken == 0 {
             return Demand::Nothing;
         }
-        Demand::check(move |node| {
-            if is_taken(&disks, node) {
-                Verdict::unschedulable(DISK_TAKEN)
-            } else {
-                Verdict::fits_if(!claim_taken, || Verdict::unschedulable(CLAIM_TAKEN))
-            }
-        })
+        Demand::Check(Box::new(Wanted { disks, claims, claims_taken }))
+    }
+
+    fn reads(&self, pod: &Pod, _: &Snapshot) -> Reads {
+        if pod.volumes.is_empty() { Reads::Nothing } else { Reads::Cluster }
+    }
+}
+
+/// The volumes that the pod cannot share.
+struct Wanted<'a> {
+    disks: Vec<&'a VolumeSource>,
+    /// The claims that only one pod may use.
+    claims: Vec<Name>,
+    /// How many of them a pod uses.
+    claims_taken: i64,
+}
+
+impl Wanted<'_> {
+    fn judge(&self, node: &NodeInfo, claims_taken: i64) -> Verdict {
+        if is_taken(&self.disks, node) {
+            Verdict::unschedulable(DISK_TAKEN)
+        } else {
+            Verdict::fits_if(claims_taken <= 0, || Verdict::unschedulable(CLAIM_TAKEN))
+        }
+    }
+}
+
+impl Check for Wanted<'_> {
+    fn check(&self, node: &NodeInfo) -> Verdict {
+        self.judge(node, self.claims_taken)
+    }
+
+    /// As `conflictingPVCRefCountForPod` has it: pods that come and go are asked for the claims' names alone, whatever
+    /// their namespace.
+    fn check_edited(&self, node: &EditedNode) -> Verdict {
+        let uses = |pod: &Pod| pod.volumes.iter().filter(|volume| names_claim(&volume.source, &self.claims)).count();
+        self.judge(node.info(), self.claims_taken + node.difference(|pod| uses(pod) as i64))
     }
 }
 
@@ -131,19 +163,26 @@ fn one_pod_claims(pod: &Pod, snapshot: &Snapshot) -> Result<Vec<Name>, String> {
     let mut claims = Vec::new();
     for MountedClaim { name, claim, .. } in MountedClaim::named(pod, snapshot) {
         let claim = claim.ok_or_else(|| claim_not_found(&name))?;
-        if claim.access_modes.contains(&AccessMode::ReadWriteOncePod) {
+        if claim.access_modes.contains(&AccessMode::ReadWriteOncePod) && !claims.contains(&name) {
             claims.push(name);
         }
     }
     Ok(claims)
 }
 
-fn any_in_use(claims: &[Name], pod: &Pod, snapshot: &Snapshot) -> bool {
+/// How many of the claims pods on nodes use.
+fn in_use(claims: &[Name], pod: &Pod, snapshot: &Snapshot) -> i64 {
     let running = snapshot.nodes().flat_map(|node| &node.pods).filter(|other| other.namespace == pod.namespace);
-    running.flat_map(|other| &other.volumes).any(|volume| match &volume.source {
+    let mounted: Vec<&VolumeSource> = running.flat_map(|other| &other.volumes).map(|volume| &volume.source).collect();
+    let is_used = |claim: &&Name| mounted.iter().any(|source| names_claim(source, std::slice::from_ref(*claim)));
+    claims.iter().filter(is_used).count() as i64
+}
+
+fn names_claim(source: &VolumeSource, claims: &[Name]) -> bool {
+    match source {
         VolumeSource::PersistentVolumeClaim { claim_name, .. } => claims.contains(claim_name),
         _ => false,
-    })
+    }
 }
 
 #[cfg(test)]

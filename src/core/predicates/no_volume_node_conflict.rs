@@ -31,7 +31,7 @@ use super::{
 };
 use crate::core::{
     model::{PersistentVolume, Pod},
-    rule::Identity,
+    rule::{Identity, Reads},
     snapshot::Snapshot,
     verdict::Verdict,
 };
@@ -63,6 +63,10 @@ impl Predicate for NoVolumeNodeConflict {
                 Verdict::fits_if(reached, || Verdict::unresolvable("node(s) had volume node affinity conflict"))
             }),
         }
+    }
+
+    fn reads(&self, pod: &Pod, _: &Snapshot) -> Reads {
+        if pod.volumes.is_empty() { Reads::Nothing } else { Reads::Cluster }
     }
 }
 

@@ -47,7 +47,7 @@ use super::{
 };
 use crate::core::{
     model::{BindingMode, Labels, PersistentVolume, PersistentVolumeClaim, Pod, topology},
-    rule::{Identity, Release},
+    rule::{Identity, Reads, Release},
     snapshot::Snapshot,
     verdict::Verdict,
 };
@@ -112,6 +112,10 @@ impl Predicate for NoVolumeZoneConflict {
                 }
             }),
         }
+    }
+
+    fn reads(&self, pod: &Pod, _: &Snapshot) -> Reads {
+        if pod.volumes.is_empty() { Reads::Nothing } else { Reads::Cluster }
     }
 }
 

@@ -21,7 +21,12 @@
 //! `hostPort: 80` and no address.
 
 use super::{Build, Demand, Predicate, Registration, Standing};
-use crate::core::{model::Pod, rule::Identity, snapshot::Snapshot, verdict::Verdict};
+use crate::core::{
+    model::Pod,
+    rule::{Identity, Reads},
+    snapshot::Snapshot,
+    verdict::Verdict,
+};
 
 /// The registry's line.
 pub(super) const REGISTRATION: Registration = Registration {
@@ -49,6 +54,10 @@ impl Predicate for PodFitsHostPorts {
                 Verdict::unschedulable("node(s) didn't have free ports for the requested pod ports")
             })
         })
+    }
+
+    fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {
+        Reads::Node
     }
 }
 

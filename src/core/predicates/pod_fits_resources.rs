@@ -41,7 +41,7 @@
 use super::{Build, Demand, Predicate, Registration, Standing};
 use crate::core::{
     model::{Name, Pod, Resources, resources},
-    rule::{Identity, Release},
+    rule::{Identity, Reads, Release},
     snapshot::{NodeInfo, Snapshot},
     verdict::{Reason, Verdict},
 };
@@ -101,6 +101,10 @@ impl Predicate for PodFitsResources {
             }
             shortage.verdict()
         })
+    }
+
+    fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {
+        Reads::Node
     }
 }
 

@@ -22,7 +22,7 @@
 use super::{Build, Demand, Predicate, Registration, Standing};
 use crate::core::{
     model::{Effect, Pod, first_untolerated},
-    rule::Identity,
+    rule::{Identity, Reads},
     snapshot::Snapshot,
     verdict::Verdict,
 };
@@ -50,6 +50,10 @@ impl Predicate for PodToleratesNodeNoExecuteTaints {
                 Verdict::unresolvable("node(s) had taints that the pod didn't tolerate")
             })
         })
+    }
+
+    fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {
+        Reads::Node
     }
 }
 

@@ -25,7 +25,7 @@
 use super::{Build, Demand, Predicate, Registration, Standing};
 use crate::core::{
     model::{Effect, Pod, first_untolerated},
-    rule::{Identity, Release},
+    rule::{Identity, Reads, Release},
     snapshot::Snapshot,
     verdict::Verdict,
 };
@@ -61,6 +61,10 @@ impl Predicate for PodToleratesNodeTaints {
                 }),
             }
         })
+    }
+
+    fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {
+        Reads::Node
     }
 }
 

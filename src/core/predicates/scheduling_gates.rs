@@ -21,7 +21,12 @@
 //! is empty it is judged like any other.
 
 use super::{Build, Demand, Predicate, Registration, Standing};
-use crate::core::{model::Pod, rule::Identity, snapshot::Snapshot, verdict::Verdict};
+use crate::core::{
+    model::Pod,
+    rule::{Identity, Reads},
+    snapshot::Snapshot,
+    verdict::Verdict,
+};
 
 /// The registry's line.
 pub(super) const REGISTRATION: Registration = Registration {
@@ -47,6 +52,10 @@ impl Predicate for SchedulingGates {
             "waiting for scheduling gates: [{}]",
             pod.scheduling_gates.join(" ")
         )))
+    }
+
+    fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {
+        Reads::Node
     }
 }
 

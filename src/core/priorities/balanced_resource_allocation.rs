@@ -36,7 +36,7 @@ use super::{
 };
 use crate::core::{
     model::Pod,
-    rule::{Identity, Release},
+    rule::{Identity, Reads, Release},
     snapshot::{NodeInfo, Snapshot},
 };
 
@@ -69,6 +69,10 @@ impl Priority for BalancedResourceAllocation {
             return vec![0; candidates.len()];
         }
         self.scoring.score(pod, candidates, balance)
+    }
+
+    fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {
+        Reads::Node
     }
 }
 

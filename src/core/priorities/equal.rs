@@ -20,7 +20,7 @@ use std::sync::Arc;
 use super::{Priority, Registration};
 use crate::core::{
     model::Pod,
-    rule::Identity,
+    rule::{Identity, Reads},
     snapshot::{NodeInfo, Snapshot},
 };
 
@@ -42,6 +42,10 @@ struct Equal;
 impl Priority for Equal {
     fn score(&self, _: &Pod, _: &Snapshot, candidates: &[Arc<NodeInfo>]) -> Vec<i64> {
         vec![1; candidates.len()]
+    }
+
+    fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {
+        Reads::Node
     }
 }
 

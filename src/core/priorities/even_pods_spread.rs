@@ -37,7 +37,7 @@ use rustc_hash::FxHashMap;
 use super::{MAX_NODE_SCORE, Priority, Registration, ln::ln};
 use crate::core::{
     model::{Name, Pod, WhenUnsatisfiable, topology::HOSTNAME},
-    rule::{Identity, Release},
+    rule::{Identity, Reads, Release},
     snapshot::{NodeInfo, Snapshot},
     spreading::{Constraint, Spreading, has_all_keys},
 };
@@ -81,6 +81,11 @@ impl Priority for EvenPodsSpread {
         };
         let sums: Vec<Option<i64>> = candidates.iter().map(|node| complete(node).then(|| sum(node))).collect();
         lowest_best(&sums)
+    }
+
+    fn reads(&self, pod: &Pod, snapshot: &Snapshot) -> Reads {
+        let constraints = self.0.constraints(pod, snapshot, WhenUnsatisfiable::ScheduleAnyway);
+        if constraints.is_empty() { Reads::Nothing } else { Reads::Cluster }
     }
 }
 

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use super::{MAX_NODE_SCORE, Priority, Registration};
 use crate::core::{
     model::{Name, Pod},
-    rule::{Identity, Release},
+    rule::{Identity, Reads, Release},
     snapshot::{NodeInfo, Snapshot},
 };
 
@@ -70,6 +70,10 @@ impl Priority for ImageLocality {
             scale(held.fold(0, |sum: i64, (_, size)| sum.saturating_add(*size)), containers)
         };
         candidates.iter().map(score).collect()
+    }
+
+    fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {
+        Reads::Node
     }
 }
 

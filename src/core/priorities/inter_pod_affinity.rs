@@ -31,9 +31,9 @@ use std::sync::Arc;
 
 use super::{MAX_NODE_SCORE, Priority, Registration};
 use crate::core::{
-    inter_pod::{Domains, IncomingTerm},
+    inter_pod::{self, Domains, IncomingTerm},
     model::{Labels, Pod, WeightedPodAffinityTerm},
-    rule::{Identity, Release},
+    rule::{Identity, Reads, Release},
     snapshot::{NodeInfo, Snapshot},
 };
 
@@ -80,6 +80,11 @@ impl Priority for InterPodAffinity {
         }
         let sums: Vec<i64> = candidates.iter().map(|node| sums.of(node.labels()).sum()).collect();
         between_lowest_and_highest(&sums)
+    }
+
+    fn reads(&self, pod: &Pod, snapshot: &Snapshot) -> Reads {
+        let own = !(pod.affinity.pod_preferred.is_empty() && pod.affinity.anti_preferred.is_empty());
+        if own || inter_pod::is_named(pod, snapshot) { Reads::Cluster } else { Reads::Nothing }
     }
 }
 

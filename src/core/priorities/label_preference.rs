@@ -25,7 +25,7 @@ use std::sync::Arc;
 use super::{MAX_NODE_SCORE, Priority, Registration};
 use crate::core::{
     model::{Name, Pod},
-    rule::{Identity, LabelPresence},
+    rule::{Identity, LabelPresence, Reads},
     snapshot::{NodeInfo, Snapshot},
 };
 
@@ -60,6 +60,10 @@ impl Priority for LabelPreference {
             self.wishes.iter().filter(|(label, presence)| node.labels().has(label) == *presence).count() as i64
         };
         candidates.iter().map(|node| met(node) * MAX_NODE_SCORE / count).collect()
+    }
+
+    fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {
+        Reads::Node
     }
 }
 

@@ -36,7 +36,7 @@ use super::{
 };
 use crate::core::{
     model::Pod,
-    rule::Identity,
+    rule::{Identity, Reads},
     snapshot::{NodeInfo, Snapshot},
 };
 
@@ -58,6 +58,10 @@ struct LeastRequested(ResourceScoring);
 impl Priority for LeastRequested {
     fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[Arc<NodeInfo>]) -> Vec<i64> {
         self.0.score(pod, candidates, |shares| weighted_mean(shares, unrequested))
+    }
+
+    fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {
+        Reads::Node
     }
 }
 

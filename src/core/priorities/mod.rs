@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{
     model::Pod,
-    rule::{Arguments, Identity},
+    rule::{Arguments, Identity, Reads},
     snapshot::{NodeInfo, Snapshot},
 };
 
@@ -38,6 +38,11 @@ pub trait Priority: Send + Sync {
     ///
     /// The candidates are the nodes that fit; the snapshot holds the whole cluster.
     fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &[Arc<NodeInfo>]) -> Vec<i64>;
+
+    /// What its score of a node depends on. `Nothing`: all nodes have the same one.
+    fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {
+        Reads::Cluster
+    }
 }
 
 /// A line of the registry.

@@ -34,7 +34,7 @@ use super::{
 };
 use crate::core::{
     model::Pod,
-    rule::Identity,
+    rule::{Identity, Reads},
     snapshot::{NodeInfo, Snapshot},
 };
 
@@ -56,6 +56,10 @@ struct MostRequested(ResourceScoring);
 impl Priority for MostRequested {
     fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[Arc<NodeInfo>]) -> Vec<i64> {
         self.0.score(pod, candidates, |shares| weighted_mean(shares, requested))
+    }
+
+    fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {
+        Reads::Node
     }
 }
 

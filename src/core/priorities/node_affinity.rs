@@ -29,7 +29,7 @@ use std::sync::Arc;
 use super::{Priority, Registration, normalize};
 use crate::core::{
     model::{Pod, PreferredNode},
-    rule::Identity,
+    rule::{Identity, Reads},
     snapshot::{NodeInfo, Snapshot},
 };
 
@@ -60,6 +60,10 @@ impl Priority for NodeAffinity {
         let mut scores: Vec<i64> = candidates.iter().map(sum).collect();
         normalize::by_highest(&mut scores, false);
         scores
+    }
+
+    fn reads(&self, pod: &Pod, _: &Snapshot) -> Reads {
+        if self.added.is_empty() && pod.affinity.node_preferred.is_empty() { Reads::Nothing } else { Reads::Nodes }
     }
 }
 

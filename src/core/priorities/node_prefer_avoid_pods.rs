@@ -20,7 +20,7 @@ use std::sync::Arc;
 use super::{MAX_NODE_SCORE, Priority, Registration};
 use crate::core::{
     model::Pod,
-    rule::Identity,
+    rule::{Identity, Reads},
     snapshot::{NodeInfo, Snapshot},
 };
 
@@ -46,6 +46,10 @@ impl Priority for NodePreferAvoidPods {
             owner.is_some_and(|o| node.node.avoid_controllers.iter().any(|a| a.kind == o.kind && a.uid == o.uid))
         };
         candidates.iter().map(|node| if avoids(node) { 0 } else { MAX_NODE_SCORE }).collect()
+    }
+
+    fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {
+        Reads::Node
     }
 }
 

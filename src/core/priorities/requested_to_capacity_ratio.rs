@@ -34,7 +34,7 @@ use super::{
 };
 use crate::core::{
     model::Pod,
-    rule::{Identity, ShapePoint},
+    rule::{Identity, Reads, ShapePoint},
     snapshot::{NodeInfo, Snapshot},
 };
 
@@ -74,6 +74,10 @@ impl Priority for RequestedToCapacityRatio {
             let (sum, weights) = weighted_sum(shares.iter().filter(|share| score(share) > 0), score);
             if weights == 0 { 0 } else { ((2 * sum + weights) / (2 * weights)) as i64 }
         })
+    }
+
+    fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {
+        Reads::Node
     }
 }
 

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use super::{Priority, Registration};
 use crate::core::{
     model::Pod,
-    rule::Identity,
+    rule::{Identity, Reads},
     snapshot::{NodeInfo, Snapshot},
 };
 
@@ -52,6 +52,10 @@ impl Priority for ResourceLimits {
             i64::from(holds(pod.limits.milli_cpu, offered.milli_cpu) || holds(pod.limits.memory, offered.memory))
         };
         candidates.iter().map(score).collect()
+    }
+
+    fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {
+        Reads::Node
     }
 }
 

@@ -33,7 +33,7 @@ use super::{MAX_NODE_SCORE, Priority, Registration};
 use crate::core::{
     grouping,
     model::{Pod, topology::zone_key},
-    rule::Identity,
+    rule::{Identity, Reads},
     snapshot::{NodeInfo, Snapshot},
 };
 
@@ -81,6 +81,11 @@ impl Priority for SelectorSpread {
             }
         };
         candidates.iter().zip(&counts).map(|pair| score(pair) as i64).collect()
+    }
+
+    fn reads(&self, pod: &Pod, snapshot: &Snapshot) -> Reads {
+        let own_way = !pod.topology_spread.is_empty();
+        if own_way || grouping::default_selector(pod, snapshot).is_empty() { Reads::Node } else { Reads::Cluster }
     }
 }
 

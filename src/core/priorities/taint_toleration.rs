@@ -22,7 +22,7 @@ use std::sync::Arc;
 use super::{Priority, Registration, normalize};
 use crate::core::{
     model::{Effect, Pod},
-    rule::Identity,
+    rule::{Identity, Reads},
     snapshot::{NodeInfo, Snapshot},
 };
 
@@ -50,6 +50,10 @@ impl Priority for TaintToleration {
         let mut scores: Vec<i64> = candidates.iter().map(count).collect();
         normalize::by_highest(&mut scores, true);
         scores
+    }
+
+    fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {
+        Reads::Nodes
     }
 }
 

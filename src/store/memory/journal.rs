@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use imbl::OrdMap;
 
+use super::cluster::Cluster;
 use crate::store::{Head, Judge, Key, Record};
 
 /// Something that happened to the database.
@@ -12,7 +13,7 @@ use crate::store::{Head, Judge, Key, Record};
 pub enum Event {
     /// A transaction was committed.
     Committed(Committed),
-    /// An older copy of a cluster came back.
+    /// An older copy of a cluster came back, or another was put in its place.
     Restored {
         /// Its name.
         cluster: String,
@@ -21,6 +22,17 @@ pub enum Event {
         /// All its rows, tombstones included.
         rows: Vec<Record>,
     },
+    /// A new epoch of a cluster was begun; its rows stay.
+    Epoch {
+        /// Its name.
+        cluster: String,
+        /// Where it stands now.
+        head: Head,
+    },
+}
+
+pub(super) fn restored(name: &str, now: &Cluster) -> Event {
+    Event::Restored { cluster: name.to_owned(), head: now.head, rows: now.rows().values().cloned().collect() }
 }
 
 /// A committed transaction.
@@ -64,6 +76,10 @@ impl<'a> Recorder<'a> {
 impl Judge for Recorder<'_> {
     fn known(&self) -> u64 {
         self.judge.known()
+    }
+
+    fn seen(&self) -> Option<Head> {
+        self.judge.seen()
     }
 
     fn begin(&mut self, head: Head, missed: &[Record]) {

@@ -118,6 +118,12 @@ impl ObjectMeta {
         })
     }
 
+    /// When it was made, in nanoseconds since 1970. What is no instant counts as not said.
+    pub(super) fn created(&self) -> Option<i64> {
+        let created: jiff::Timestamp = self.creation_timestamp.as_ref()?.parse().ok()?;
+        i64::try_from(created.as_nanosecond()).ok()
+    }
+
     /// Whether its deletion has begun.
     pub(super) fn terminating(&self, faults: &mut Faults) -> bool {
         let at = Path::ROOT.child("metadata");

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::{
     Converted, converted,
-    meta::{ObjectMeta, OwnerReference},
+    meta::{ObjectMeta, OwnerReference, instant},
     names,
     quantity::{QuantityText, resource_list},
 };
@@ -55,6 +55,9 @@ pub struct NodeTaint {
     pub value: String,
     /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
     pub effect: String,
+    /// When it was added, RFC 3339: from then on a NoExecute taint is tolerated for `tolerationSeconds`.
+    #[schema(nullable = false)]
+    pub time_added: Option<String>,
 }
 
 /// What a node says of itself.
@@ -161,8 +164,9 @@ impl NodeTaint {
         if let Err(rule) = names::label_value(&self.value) {
             faults.invalid(&at.child("value"), &self.value, rule);
         }
+        let added = self.time_added.as_ref().and_then(|text| instant(text, &at.child("timeAdded"), faults));
         let effect = effect(&self.effect, &at.child("effect"), faults)?;
-        Some(Taint { key: self.key.as_str().into(), value: self.value.as_str().into(), effect })
+        Some(Taint { key: self.key.as_str().into(), value: self.value.as_str().into(), effect, added })
     }
 }
 

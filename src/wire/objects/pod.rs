@@ -151,9 +151,32 @@ pub struct PodStatus {
     pub phase: String,
     /// The node on which preemption made room for it.
     pub nominated_node_name: String,
+    /// What is true of it at the moment.
+    pub conditions: Vec<PodCondition>,
     /// When its node took it over, RFC 3339.
     #[schema(nullable = false)]
     pub start_time: Option<String>,
+}
+
+/// Something that is true of a pod, or not.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodCondition {
+    /// What about.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// Why, in one word.
+    pub reason: String,
+}
+
+impl PodStatus {
+    /// Whether kube-scheduler made it leave (`podTerminatingByPreemption`): the first such condition counts.
+    fn is_preempted(&self) -> bool {
+        let disruption = self.conditions.iter().find(|condition| condition.kind == "DisruptionTarget");
+        disruption.is_some_and(|c| c.status == "True" && c.reason == "PreemptionByScheduler")
+    }
 }
 
 impl Pod {
@@ -207,6 +230,7 @@ impl Pod {
                 .into(),
             terminal: matches!(self.status.phase.as_str(), "Succeeded" | "Failed"),
             terminating,
+            preempted: self.status.is_preempted(),
             priority: spec.priority,
             priority_class_name: spec.priority_class_name.as_str().into(),
             preemption_policy: preemption_policy(
@@ -214,6 +238,7 @@ impl Pod {
                 &at.child("preemptionPolicy"),
                 faults,
             ),
+            created: self.metadata.created(),
             start_time: self
                 .status
                 .start_time

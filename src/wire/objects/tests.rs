@@ -36,11 +36,12 @@ fn all_faults_are_told_at_once() {
         (
             "nodes",
             r#"{"metadata":{"name":"N_1","namespace":"x","labels":{"a b":"1","ok":"-"}},
-                "spec":{"taints":[{"key":"","effect":"NoRun"},{"key":"a","effect":"NoSchedule"},{"key":"a","effect":"NoSchedule"},{"key":"b"}]},
+                "spec":{"taints":[{"key":"","effect":"NoRun"},{"key":"a","effect":"NoSchedule"},{"key":"a","effect":"NoSchedule"},{"key":"b","timeAdded":"now"}]},
                 "status":{"allocatable":{"cpu":"two","memory":"-1"}}}"#,
             vec![
                 "spec.taints[0].key FieldValueRequired",
                 "spec.taints[0].effect FieldValueNotSupported",
+                "spec.taints[3].timeAdded FieldValueInvalid",
                 "spec.taints[3].effect FieldValueRequired",
                 "spec.taints[2] FieldValueDuplicate",
                 "metadata.namespace FieldValueForbidden",

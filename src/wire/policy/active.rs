@@ -17,9 +17,10 @@ pub struct ActiveProfile {
     pub release: &'static str,
     /// The predicates, in order of evaluation.
     pub predicates: Vec<ActivePredicate>,
-    /// The priorities.
+    /// The priorities; under `Lexicographic` the levels, the most important first.
     pub priorities: Vec<ActivePriority>,
-    /// How a node's scores become one order.
+    /// How a node's scores become one order: `WeightedSum` or, each priority ordering only the nodes that tie on those
+    /// before it, `Lexicographic`.
     #[schema(example = "WeightedSum")]
     pub combination: &'static str,
     /// Whether a node's message names the reasons of every predicate that failed, not only of the first.
@@ -49,13 +50,17 @@ pub struct ActivePredicate {
 pub struct ActivePriority {
     /// The name under which the policy has it.
     #[schema(example = "LeastRequestedPriority")]
-    pub name: &'static str,
+    pub name: String,
     /// The framework plugin that carries it in that release.
     #[schema(example = "NodeResourcesLeastAllocated")]
     pub plugin: &'static str,
-    /// What its scores are multiplied by.
+    /// What its scores are multiplied by; 1 under `Lexicographic`.
     #[schema(example = 1)]
     pub weight: i64,
+    /// How far below the best a score may be and still tie with it; only under `Lexicographic`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 0, maximum = 100)]
+    pub tolerance: Option<i64>,
 }
 
 /// A fault or a warning, and where it stands.
@@ -95,11 +100,14 @@ impl From<&Profile> for ActiveProfile {
             priorities: profile
                 .priorities
                 .iter()
-                .map(|p| ActivePriority { name: p.name, plugin: p.plugin, weight: p.weight })
+                .map(|p| ActivePriority {
+                    name: p.name.to_string(),
+                    plugin: p.plugin,
+                    weight: p.weight,
+                    tolerance: (profile.combination == Combination::Lexicographic).then_some(p.tolerance),
+                })
                 .collect(),
-            combination: match profile.combination {
-                Combination::WeightedSum => "WeightedSum",
-            },
+            combination: profile.combination.name(),
             always_check_all_predicates: profile.always_check_all_predicates,
             extender_max_score: profile.extender_max_score,
             extenders: profile.extenders.iter().map(|extender| extender.url_prefix.clone()).collect(),

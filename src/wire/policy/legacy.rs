@@ -10,19 +10,14 @@ use super::{
 };
 use crate::core::{
     policy::{
-        CapacityRatio, Combination, DEFAULT_EXTENDER_MAX_SCORE, Faults, Policy, PredicateArgument, PredicateEntry,
-        PriorityArgument, PriorityEntry, Scoring,
+        CapacityRatio, Combination, DEFAULT_EXTENDER_MAX_SCORE, Faults, LevelEntry, Policy, PredicateArgument,
+        PredicateEntry, PriorityArgument, PriorityEntry, Scoring,
     },
     rule::{LabelPresence, ResourceWeight, ShapePoint},
 };
 
 /// The API versions under which a Policy is known.
 const API_VERSIONS: [&str; 2] = ["v1", "kubescheduler.config.k8s.io/v1"];
-
-/// The strategy of every kube-scheduler.
-const WEIGHTED_SUM: &str = "WeightedSum";
-/// Strategies that are named but not built.
-const UNBUILT_STRATEGIES: [&str; 1] = ["Lexicographic"];
 
 /// Reads and judges a Policy.
 pub(super) fn from_tree(tree: &Tree) -> Result<Policy, Faults> {
@@ -76,20 +71,38 @@ fn type_meta(object: &Object<'_>) {
 
 /// Podberth's own extension.
 fn scoring(field: &Field<'_>) -> Scoring {
-    let Some(object) = field.object(&["strategy", "extenderMaxScore"]) else {
+    let Some(object) = field.object(&["strategy", "levels", "extenderMaxScore"]) else {
         return Scoring::default();
     };
-    let strategy = object.get("strategy");
-    match strategy.text() {
-        None | Some(WEIGHTED_SUM) => {}
-        Some(name) if UNBUILT_STRATEGIES.contains(&name) => {
-            strategy.fault(format!("the strategy {name} is not built yet; supported values: {WEIGHTED_SUM:?}"));
-        }
-        Some(name) => strategy.fault(format!("Unsupported value: {name:?}: supported values: {WEIGHTED_SUM:?}")),
+    let (strategy, levels) = (object.get("strategy"), object.get("levels"));
+    let name = strategy.text();
+    let known = Combination::ALL.into_iter().find(|combination| Some(combination.name()) == name);
+    if let (Some(name), None) = (name, known) {
+        let supported = Combination::ALL.map(|combination| format!("{:?}", combination.name())).join(", ");
+        strategy.fault(format!("Unsupported value: {name:?}: supported values: {supported}"));
     }
+    let listed: Option<Vec<_>> = levels.list().map(|list| list.iter().map(level).collect());
+    // What has been refused already must not be a second fault of the other.
+    let strategy = match known {
+        Some(_) if levels.is_present() && listed.is_none() => Combination::WeightedSum,
+        Some(known) => known,
+        None if strategy.is_present() && listed.is_some() => Combination::Lexicographic,
+        None => Combination::WeightedSum,
+    };
     Scoring {
-        strategy: Combination::WeightedSum,
+        strategy,
+        levels: listed,
         extender_max_score: object.get("extenderMaxScore").integer().unwrap_or(DEFAULT_EXTENDER_MAX_SCORE),
+    }
+}
+
+fn level(field: &Field<'_>) -> LevelEntry {
+    let Some(object) = field.object(&["priority", "tolerance"]) else {
+        return LevelEntry::default();
+    };
+    LevelEntry {
+        priority: object.get("priority").name(),
+        tolerance: object.get("tolerance").integer().unwrap_or_default(),
     }
 }
 

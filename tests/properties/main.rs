@@ -1,14 +1,17 @@
 //! Properties of decisions and snapshots that hold for any cluster, over random small ones.
 
+mod batches;
+
 use std::{collections::BTreeMap, sync::LazyLock};
 
 use podberth::{
     core::{
         cycle::{self, Decision},
         model::{Effect, Image, Name, Node, Pod, Quantity, ResourceList, VolumeSource, WhenUnsatisfiable, topology},
-        policy::{ActivePredicate, Policy, Profile},
+        policy::{ActivePredicate, Combination, Policy, Profile},
         predicates::{self, Standing},
         priorities::{self, MAX_NODE_SCORE},
+        ranking::spread_over,
         snapshot::{Kind, Object, Snapshot},
     },
     testing::{self, PodBuilder, csi_node, namespace, pv, pvc, service, storage_class},
@@ -25,8 +28,9 @@ use proptest::{
 };
 use serde_json::{Value, json};
 
-/// kube-scheduler's own defaults of both releases, and one profile in which every registered rule takes part.
-static PROFILES: LazyLock<[Profile; 3]> = LazyLock::new(|| {
+/// kube-scheduler's own defaults of both releases, one profile in which every registered rule takes part, and a decision
+/// tree.
+static PROFILES: LazyLock<[Profile; 4]> = LazyLock::new(|| {
     let modern = policy::parse_configuration("{\"schedulerName\":\"default-scheduler\"}").expect("a profile");
     [
         Policy::default().compile().expect("the default policy compiles"),
@@ -34,6 +38,7 @@ static PROFILES: LazyLock<[Profile; 3]> = LazyLock::new(|| {
         policy::parse_policy(&every_rule().to_string())
             .and_then(|p| p.compile())
             .expect("a policy of every rule compiles"),
+        policy::parse_policy(&tree().to_string()).and_then(|p| p.compile()).expect("a decision tree compiles"),
     ]
 });
 
@@ -68,6 +73,17 @@ fn every_rule() -> Value {
     json!({"kind": "Policy", "alwaysCheckAllPredicates": true,
         "predicates": policy_predicates().map(|r| predicate(r.identity.name)).collect::<Vec<_>>(),
         "priorities": priorities::ALL.iter().map(|r| priority(r.identity.name)).collect::<Vec<_>>()})
+}
+
+fn tree() -> Value {
+    json!({"kind": "Policy",
+    "priorities": [{"name": "Disk", "argument": {"labelPreference": {"label": "disk", "presence": true}}}],
+    "scoring": {"strategy": "Lexicographic", "levels": [
+        {"priority": "TaintTolerationPriority"},
+        {"priority": "LeastRequestedPriority", "tolerance": 20},
+        {"priority": "Disk"},
+        {"priority": "SelectorSpreadPriority", "tolerance": 5},
+    ]}})
 }
 
 /// Each image has one size: where nodes tell different ones, the first to come counts, and order would matter.
@@ -279,7 +295,7 @@ proptest! {
     ) {
         let untolerated = pod.tolerations.iter().all(|toleration| !toleration.key.is_empty());
         let before: Snapshot = objects.iter().cloned().collect();
-        let taint = podberth::core::model::Taint { key: "new".into(), value: "".into(), effect };
+        let taint = podberth::core::model::Taint { key: "new".into(), value: "".into(), effect, added: None };
         if let Some((name, after)) = with_changed_node(&objects, at, |node| node.taints.push(taint)).filter(|_| untolerated) {
             for profile in &*PROFILES {
                 let before = fits(&cycle::decide(profile, &pod, &before, 0));
@@ -314,11 +330,18 @@ proptest! {
                 prop_assert_eq!(node.rank.is_some(), node.fits());
                 prop_assert_eq!(node.rank == Some(1), decision.selected.as_ref() == Some(node.node.name()));
                 let total: i64 = node.scores.iter().map(|(priority, score)| priority.weight * score).sum();
-                prop_assert_eq!(node.total, total);
+                prop_assert!(profile.combination == Combination::Lexicographic || node.total == total);
+                let lost = node.lost_at.map(|level| level.number);
+                prop_assert!(lost.is_none_or(|level| (1..=profile.priorities.len()).contains(&level)));
             }
             let mut ranked: Vec<_> = decision.nodes.iter().filter(|n| n.fits()).collect();
             ranked.sort_by_key(|n| n.rank);
             prop_assert!(ranked.windows(2).all(|pair| pair[0].total >= pair[1].total));
+            let next_best = ranked.get(1).and_then(|n| n.lost_at).map(|level| level.number);
+            prop_assert_eq!(decision.decided_by.map(|level| level.number), next_best);
+            if profile.combination == Combination::WeightedSum {
+                prop_assert!(ranked.iter().all(|n| n.lost_at.is_none()));
+            }
         }
     }
 
@@ -362,14 +385,14 @@ proptest! {
             for pod in [&pod, &greedy_too] {
                 let decision = cycle::decide(profile, pod, &snapshot, 0);
                 let totals: Vec<i64> = decision.nodes.iter().map(|n| n.total).collect();
-                cycle::spread_over(&totals, profile.extender_max_score);
+                spread_over(&totals, profile.extender_max_score);
             }
         }
     }
 
     #[test]
     fn spreading_totals_keeps_their_order(totals in vec(any::<i64>(), 1..20), max in 1_i64..=1_000) {
-        let spread = cycle::spread_over(&totals, max);
+        let spread = spread_over(&totals, max);
         prop_assert_eq!(spread.len(), totals.len());
         prop_assert!(spread.iter().all(|score| (0..=max).contains(score)));
         for (a, b) in totals.iter().zip(&spread) {

@@ -1,0 +1,165 @@
+//! What a policy's extenders say, for the endpoints that ask them: the stored (or sent) documents go out, verdicts and
+//! scores come back for the core.
+
+use std::{collections::HashMap, sync::Arc};
+
+use async_trait::async_trait;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{resources::with_node, state::AppState};
+use crate::{
+    core::{
+        model::Name,
+        outside::Outside,
+        snapshot::{Kind, NamespacedName},
+    },
+    downstream::{Chain, Documents, Failure},
+    store::{Key, ListQuery, Record},
+    wire::{
+        document, downstream::PodDocument, downstream::node_name, explanation::ExtenderError, kinds, kinds::StoredKind,
+    },
+};
+
+/// Up to so many nodes are read one by one; for more, all are listed.
+const READ_ONE_BY_ONE: usize = 32;
+
+/// Asks the extenders of a policy about a pod that fits these nodes: what they say, and which of them did not answer.
+/// Like kube-scheduler, it asks for scores only where there is a choice.
+pub async fn ask(
+    chain: &Chain,
+    pod: &PodDocument,
+    fitting: &[Name],
+    documents: &dyn Documents,
+) -> (Outside, Vec<Failure>) {
+    let filtered = match chain.filter(pod, fitting, documents).await {
+        Ok(filtered) => filtered,
+        Err(failure) => {
+            let outside = Outside { failure: Some(failure.to_string()), ..Outside::default() };
+            return (outside, vec![failure]);
+        }
+    };
+    let mut outside = Outside { verdicts: filtered.verdicts, ..Outside::default() };
+    let mut skipped = filtered.skipped;
+    if filtered.fits.len() > 1 {
+        let scored = chain.prioritize(pod, &filtered.fits, documents).await;
+        outside.scores = scored.scores;
+        skipped.extend(scored.skipped);
+    }
+    (outside, skipped)
+}
+
+impl From<Failure> for ExtenderError {
+    fn from(failure: Failure) -> Self {
+        Self {
+            extender: failure.extender.to_string(),
+            verb: failure.verb.name().to_owned(),
+            message: failure.cause.to_string(),
+        }
+    }
+}
+
+/// The documents of a stored cluster.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// Where they are stored.
+    pub state: AppState,
+    /// Whose they are.
+    pub cluster: Arc<str>,
+}
+
+impl Stored {
+    async fn get(&self, kind: &StoredKind, namespace: &str, name: &str) -> Result<Option<Arc<str>>, String> {
+        let record = self.state.store.get(&self.cluster, &Key::new(kind.key(), namespace, name)).await;
+        record.map_err(told)?.map(|record| rendered(kind, &record)).transpose()
+    }
+}
+
+fn rendered(kind: &StoredKind, record: &Record) -> Result<Arc<str>, String> {
+    let body = with_node(record).map_err(told)?;
+    Ok(document::render(&body, kind, record.revision).into())
+}
+
+/// The error goes to whoever asked: what broke stands in the log only.
+fn told(error: impl std::fmt::Display) -> String {
+    tracing::warn!(%error, "documents for an extender cannot be read");
+    "the database does not answer".into()
+}
+
+fn stored(kind: Kind) -> Result<&'static StoredKind, String> {
+    kinds::by_core(kind).ok_or_else(|| format!("{kind:?} is not stored"))
+}
+
+#[async_trait]
+impl Documents for Stored {
+    async fn nodes(&self, names: &[Name]) -> Result<Vec<Option<Arc<str>>>, String> {
+        let kind = stored(Kind::Node)?;
+        let mut found = Vec::with_capacity(names.len());
+        if names.len() <= READ_ONE_BY_ONE {
+            for name in names {
+                found.push(self.get(kind, "", name).await?);
+            }
+            return Ok(found);
+        }
+        let list = self.state.store.list(&self.cluster, &ListQuery::all(kind.key())).await.map_err(told)?;
+        let by_name: HashMap<&str, &Record> = list.items.iter().map(|record| (&*record.key.name, record)).collect();
+        for name in names {
+            found.push(by_name.get(&**name).map(|record| rendered(kind, record)).transpose()?);
+        }
+        Ok(found)
+    }
+
+    async fn pods(&self, names: &[NamespacedName]) -> Result<Vec<Option<Arc<str>>>, String> {
+        let kind = stored(Kind::Pod)?;
+        let mut found = Vec::with_capacity(names.len());
+        for (namespace, name) in names {
+            found.push(self.get(kind, namespace, name).await?);
+        }
+        Ok(found)
+    }
+}
+
+/// The documents of a cluster that came with a request.
+#[derive(Clone, Debug, Default)]
+pub struct Sent {
+    nodes: HashMap<String, Arc<str>>,
+}
+
+/// The parts of a question as they were written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct RawQuestion<'a> {
+    /// The pod.
+    #[serde(borrow)]
+    pub pod: Option<&'a RawValue>,
+    /// The cluster.
+    #[serde(borrow)]
+    pub cluster: Option<RawCluster<'a>>,
+}
+
+/// The parts of a cluster as they were written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct RawCluster<'a> {
+    #[serde(borrow)]
+    nodes: Vec<&'a RawValue>,
+}
+
+impl Sent {
+    /// The documents of a cluster. Of two nodes of one name the last counts.
+    pub fn new(cluster: &RawCluster<'_>) -> Self {
+        let named = cluster.nodes.iter().filter_map(|node| Some((node_name(node.get())?, node.get().into())));
+        Self { nodes: named.collect() }
+    }
+}
+
+#[async_trait]
+impl Documents for Sent {
+    async fn nodes(&self, names: &[Name]) -> Result<Vec<Option<Arc<str>>>, String> {
+        Ok(names.iter().map(|name| self.nodes.get(&**name).cloned()).collect())
+    }
+
+    async fn pods(&self, _: &[NamespacedName]) -> Result<Vec<Option<Arc<str>>>, String> {
+        Err("pods that came with a request are not preempted".into())
+    }
+}

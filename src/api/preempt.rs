@@ -1,0 +1,141 @@
+//! `/preempt`: kube-scheduler's proposals of whom to evict, examined by Podberth's own predicates.
+//!
+//! kube-scheduler calls it when a pod fits nowhere, with the victims that it would choose on each node by **its**
+//! predicates. Podberth's policy may know more reasons against a node. So:
+//!
+//! - The victims proposed are kept: kube-scheduler needs their room, whatever Podberth thinks of it.
+//! - Where the pod would not fit by Podberth's policy even so, further pods of lower priority are added, as few as it needs,
+//!   chosen by the rules of [`DryRun::victims`]. Otherwise kube-scheduler would evict for nothing: `/filter` would refuse
+//!   the node afterwards.
+//! - A node where not even that would do is left out, and so is one that is not stored, or has nobody to evict.
+//! - Only pods that are on the node are named, since any other uid makes kube-scheduler give up the attempt. One that is
+//!   not stored there is passed over unless it was sent in full.
+//! - Disruption budgets are counted anew, over the pods answered.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{extract::State, response::Response};
+use metrics::histogram;
+
+use super::{
+    cluster::ClusterName,
+    error::{ApiError, Result},
+    extender::{NO_POD, measured, timed},
+    extract::{JsonBytes, Query},
+    ground::{self, FreshnessQuery, PolicyQuery},
+    openapi::DecisionErrors,
+    state::AppState,
+};
+use crate::{
+    core::{
+        cycle::{self, Cycle},
+        model::Pod,
+        policy::Profile,
+        preempt::{Candidate, DryRun},
+        snapshot::{NodeInfo, Object, Snapshot},
+    },
+    telemetry,
+    wire::extender::{
+        ExtenderPreemptionArgs, ExtenderPreemptionResult, MetaPod, MetaVictims, PreemptionArgs, Proposed,
+    },
+};
+
+const NO_PROPOSAL: &str = "the request has neither NodeNameToVictims nor NodeNameToMetaVictims";
+
+/// On which nodes evicting pods makes room, and which pods
+///
+/// kube-scheduler's extender verb `preempt`. The victims that kube-scheduler proposes on a node are kept; where the pod
+/// would not fit by the policy even without them, further pods of lower priority are added, as few as it needs. Nodes that
+/// cannot take the pod even so are left out. Whatever the form of the request, the answer names victims by uid. Nothing is
+/// changed: kube-scheduler evicts.
+#[utoipa::path(post, path = "/preempt", operation_id = "preemptPods", tag = "extender", params(PolicyQuery, FreshnessQuery),
+    request_body(content = ExtenderPreemptionArgs, example = json!({
+        "Pod": {"metadata": {"name": "web", "namespace": "default"},
+            "spec": {"priority": 1000, "containers": [{"name": "main", "resources": {"requests": {"cpu": "1"}}}]}},
+        "NodeNameToMetaVictims": {"node-a": {"Pods": [{"UID": "54c1a8b2-0001"}], "NumPDBViolations": 0}}
+    })),
+    responses((status = 200, description = "The victims on each node that remains.", body = ExtenderPreemptionResult),
+        DecisionErrors))]
+pub async fn preempt(
+    State(state): State<AppState>,
+    cluster: ClusterName,
+    Query(query): Query<PolicyQuery>,
+    Query(fresh): Query<FreshnessQuery>,
+    JsonBytes(body): JsonBytes,
+) -> Result<Response> {
+    let ground = ground::stand(&state, &cluster, &fresh).await?;
+    measured("preempt", ground, move |view| {
+        let args = match PreemptionArgs::parse(&body) {
+            Ok(args) => args,
+            Err(error) => return ("none", Err(ApiError::BadRequest(error.to_string()))),
+        };
+        let form = match &args.proposed {
+            Proposed::Pods(_) => "nodes",
+            Proposed::Uids(_) => "names",
+            Proposed::Absent => "none",
+        };
+        let answer = timed("PostFilter", ground::chosen(view, &query), |policy| {
+            // The reply has no place for an error, so here each is an HTTP one.
+            let pod = args.pod.as_ref().ok_or_else(|| ApiError::BadRequest(NO_POD.into()))?;
+            let left = match &args.proposed {
+                Proposed::Absent => return Err(ApiError::BadRequest(NO_PROPOSAL.into())),
+                Proposed::Pods(nodes) => sent_in_full(pod, nodes, &view.snapshot, policy?.profile()),
+                Proposed::Uids(nodes) => sent_by_uid(pod, nodes, &view.snapshot, policy?.profile()),
+            };
+            serde_json::to_vec(&ExtenderPreemptionResult { node_name_to_meta_victims: left })
+                .map_err(ApiError::internal)
+        });
+        (form, answer)
+    })
+    .await
+}
+
+type Proposals<T> = BTreeMap<String, Vec<T>>;
+type Answer = BTreeMap<String, MetaVictims>;
+
+fn sent_by_uid(pod: &Pod, nodes: &Proposals<String>, snapshot: &Snapshot, profile: &Profile) -> Answer {
+    let scene = cycle::scene(profile.release, pod, snapshot);
+    examined(pod, nodes, &scene, profile, |running, uid| *running.uid == **uid)
+}
+
+/// Pods sent in full are the truth about the nodes that they are on.
+fn sent_in_full(pod: &Pod, nodes: &Proposals<Pod>, snapshot: &Snapshot, profile: &Profile) -> Answer {
+    let mut scene = cycle::scene(profile.release, pod, snapshot).into_owned();
+    for (node, victims) in nodes.iter().filter(|(node, _)| snapshot.node(node).is_some()) {
+        let there = victims.iter().filter(|victim| *victim.node_name == **node);
+        for victim in there {
+            scene.apply(Object::Pod(Box::new(victim.clone())));
+        }
+    }
+    examined(pod, nodes, &scene, profile, Pod::is_same)
+}
+
+/// The proposals that are left, in the form of the reply. `is` says whether a pod on a node is one that was proposed.
+fn examined<T>(
+    pod: &Pod,
+    nodes: &Proposals<T>,
+    snapshot: &Snapshot,
+    profile: &Profile,
+    is: impl Fn(&Pod, &T) -> bool,
+) -> Answer {
+    histogram!(telemetry::NODES_EVALUATED).record(nodes.len() as f64);
+    if !snapshot.may_preempt(pod) {
+        return Answer::new();
+    }
+    let cycle = Cycle::prepare(profile, pod, snapshot);
+    let dry_run = DryRun::new(profile.release, pod, snapshot, &cycle);
+    let examine = |name: &str, victims: &[T]| {
+        let node: &NodeInfo = snapshot.node(name)?;
+        let is_proposed = |running: &&Arc<Pod>| victims.iter().any(|victim| is(running, victim));
+        let proposed: Vec<Arc<Pod>> = node.pods.iter().filter(is_proposed).cloned().collect();
+        dry_run.accept(node, &proposed).and_then(|candidate| meta(&candidate))
+    };
+    nodes.iter().filter_map(|(name, victims)| Some((name.clone(), examine(name, victims)?))).collect()
+}
+
+/// A candidate by uids; `None` where a victim has none, so that kube-scheduler could not find it.
+fn meta(candidate: &Candidate) -> Option<MetaVictims> {
+    let uid = |victim: &Arc<Pod>| (!victim.uid.is_empty()).then(|| MetaPod { uid: victim.uid.to_string() });
+    let pods = candidate.victims.iter().map(uid).collect::<Option<_>>()?;
+    Some(MetaVictims { pods, num_pdb_violations: candidate.pdb_violations as i64 })
+}

@@ -1,0 +1,385 @@
+//! `/evictions`: the pods that NoExecute taints drive off their nodes, and their departure.
+//!
+//! Nothing here runs by itself: whoever looks after a cluster asks what is due and has it carried out, as often as it likes.
+//! A deletion asks no disruption budget, as Kubernetes' taint eviction asks none.
+//!
+//! Node and pods are read anew from the store before anything is deleted, and the deletions are committed only if neither
+//! has changed since, so that a taint taken off, or a toleration added, in time keeps its pod.
+
+use std::collections::BTreeMap;
+
+use axum::{Json, extract::State};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::write::{ATTEMPTS, commit, dry_run};
+use crate::{
+    api::{
+        cluster::ClusterName,
+        error::{ApiError, Result},
+        extract::Query,
+        ground,
+        openapi::{ReadErrors, WriteErrors},
+        state::AppState,
+    },
+    clock,
+    cluster::View,
+    core::{
+        evictions::{Eviction, evictions, notice},
+        model::{Node, Pod, Taint},
+        snapshot::{Kind, Object},
+    },
+    store::{Atomicity, Change, Key, Outcome, Precondition, Record, Write},
+    wire::{fault::Cause, kinds},
+};
+
+/// How many pods one answer is about unless told otherwise, and at most.
+const LIMIT: usize = 500;
+const LARGEST_LIMIT: usize = 5_000;
+
+/// Which evictions are meant.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub struct EvictionQuery {
+    /// Only pods on this node
+    #[param(required = false, value_type = String, nullable = false)]
+    node: Option<String>,
+    /// Only pods of this namespace
+    #[param(required = false, value_type = String, nullable = false)]
+    namespace: Option<String>,
+    /// Only those that are due by this instant, RFC 3339; where it is absent a list has all, and what is carried out is
+    /// what is due now
+    #[param(required = false, value_type = String, nullable = false)]
+    before: Option<String>,
+    /// At most so many, the soonest first; 500 where absent, never more than 5000
+    #[param(required = false, value_type = u64, nullable = false)]
+    limit: Option<usize>,
+}
+
+/// How evictions are to be carried out.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub struct CarryOutQuery {
+    /// `All`: do everything but store it
+    #[param(required = false, value_type = String, nullable = false)]
+    dry_run: Option<String>,
+}
+
+impl EvictionQuery {
+    fn before(&self) -> Result<Option<i64>> {
+        let Some(text) = &self.before else { return Ok(None) };
+        let instant: Timestamp =
+            text.parse().map_err(|_| ApiError::BadRequest(format!("before: {text:?} is no RFC 3339 instant")))?;
+        Ok(Some(nanoseconds(instant)))
+    }
+
+    fn limit(&self) -> usize {
+        self.limit.unwrap_or(LIMIT).min(LARGEST_LIMIT)
+    }
+
+    /// The evictions of a view that are meant, the soonest first, and how many more there are.
+    fn of(&self, view: &View, now: i64, before: Option<i64>) -> (Vec<Eviction>, usize) {
+        let mut found = evictions(&view.snapshot, now);
+        found.retain(|eviction| {
+            self.node.as_ref().is_none_or(|node| *eviction.node == **node)
+                && self.namespace.as_ref().is_none_or(|namespace| *eviction.pod.namespace == **namespace)
+                && before.is_none_or(|before| eviction.notice.is_due(before))
+        });
+        let remaining = found.len().saturating_sub(self.limit());
+        found.truncate(self.limit());
+        (found, remaining)
+    }
+}
+
+/// The pods that are to leave their nodes.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EvictionList {
+    /// The soonest first, those without a time last.
+    pub items: Vec<EvictionItem>,
+    /// How many more there are behind the limit.
+    pub remaining: usize,
+    /// The revision of the state that this was read from.
+    pub revision: u64,
+}
+
+/// A pod that is to leave its node.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EvictionItem {
+    /// The pod.
+    pub pod: EvictedPod,
+    /// The node that it is on.
+    pub node: String,
+    /// From when on, RFC 3339; absent where the taint does not say when it was added, and then it is never due.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub at: Option<String>,
+    /// Whether that is now.
+    pub due: bool,
+    /// The taints that it does not tolerate, or no longer at that time.
+    pub taints: Vec<EvictingTaint>,
+    /// For how many seconds it tolerates the taint; absent where it does not tolerate it at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub toleration_seconds: Option<i64>,
+}
+
+/// A pod by all its names.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct EvictedPod {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+    /// The uid.
+    pub uid: String,
+}
+
+/// A NoExecute taint.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EvictingTaint {
+    /// Its key.
+    pub key: String,
+    /// Its value.
+    pub value: String,
+    /// When it was added, RFC 3339; absent where it does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub time_added: Option<String>,
+}
+
+/// What was carried out.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EvictionReport {
+    /// What became of each pod, in the order of a list.
+    pub items: Vec<EvictionResult>,
+    /// How many more are due: ask again.
+    pub remaining: usize,
+    /// The cluster's revision afterwards.
+    pub revision: u64,
+}
+
+/// What became of a pod.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EvictionResult {
+    /// The pod.
+    pub pod: EvictedPod,
+    /// The node that it was on.
+    pub node: String,
+    /// What became of it.
+    pub outcome: EvictionOutcome,
+}
+
+/// `Deleted`; `Gone`: it was no longer there; `Stays`: its taints or tolerations changed meanwhile, or its node did;
+/// `Contended`: others kept changing it or its node, ask again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[allow(missing_docs, reason = "documented above")]
+pub enum EvictionOutcome {
+    Deleted,
+    Gone,
+    Stays,
+    Contended,
+}
+
+impl EvictionItem {
+    fn new(eviction: &Eviction, now: i64) -> Self {
+        let notice = &eviction.notice;
+        Self {
+            pod: EvictedPod::new(&eviction.pod),
+            node: eviction.node.to_string(),
+            at: notice.at.map(rfc3339),
+            due: notice.is_due(now),
+            taints: notice.taints.iter().map(EvictingTaint::new).collect(),
+            toleration_seconds: notice.toleration_seconds,
+        }
+    }
+}
+
+impl EvictedPod {
+    fn new(pod: &Pod) -> Self {
+        Self { namespace: pod.namespace.to_string(), name: pod.name.to_string(), uid: pod.uid.to_string() }
+    }
+}
+
+impl EvictingTaint {
+    fn new(taint: &Taint) -> Self {
+        Self { key: taint.key.to_string(), value: taint.value.to_string(), time_added: taint.added.map(rfc3339) }
+    }
+}
+
+/// An instant, in nanoseconds since 1970, as Kubernetes writes it.
+fn rfc3339(nanos: i64) -> String {
+    Timestamp::from_nanosecond(nanos.into()).unwrap_or_default().to_string()
+}
+
+fn nanoseconds(instant: Timestamp) -> i64 {
+    i64::try_from(instant.as_nanosecond()).unwrap_or(i64::MAX)
+}
+
+/// List the pods that taints drive off their nodes
+///
+/// A pod that does not tolerate a NoExecute taint of its node is to leave at once; one whose toleration has
+/// `tolerationSeconds`, that long after the taint's `timeAdded` (or after the pod's own start, where that is later). Nothing
+/// is changed: POST carries out what is due.
+#[utoipa::path(get, path = "/evictions", operation_id = "listEvictions", tag = "decisions", params(EvictionQuery),
+    responses((status = 200, description = "Who is to leave which node, when and why.", body = EvictionList), ReadErrors))]
+pub async fn list(
+    State(state): State<AppState>,
+    cluster: ClusterName,
+    Query(query): Query<EvictionQuery>,
+) -> Result<Json<EvictionList>> {
+    let (now, before) = (nanoseconds(clock::now()), query.before()?);
+    let view = ground::view(&state, &cluster).await?;
+    let list = ground::compute(move || {
+        let (found, remaining) = query.of(&view, now, before);
+        let items = found.iter().map(|eviction| EvictionItem::new(eviction, now)).collect();
+        EvictionList { items, remaining, revision: view.snapshot.revision }
+    });
+    list.await.map(Json)
+}
+
+/// Delete the pods that taints drive off their nodes by now
+///
+/// Carries out what the list tells to be due, asking no disruption budget. Node and pod are read anew first; a pod whose
+/// taints or tolerations have changed stays. `before` may narrow it to what was due earlier, never widen it to what is not
+/// due yet.
+#[utoipa::path(post, path = "/evictions", operation_id = "carryOutEvictions", tag = "decisions",
+    params(EvictionQuery, CarryOutQuery),
+    responses((status = 200, description = "What became of each pod.", body = EvictionReport), WriteErrors))]
+pub async fn carry_out(
+    State(state): State<AppState>,
+    cluster: ClusterName,
+    Query(query): Query<EvictionQuery>,
+    Query(how): Query<CarryOutQuery>,
+) -> Result<Json<EvictionReport>> {
+    let now = nanoseconds(clock::now());
+    let before = query.before()?.map_or(now, |before| before.min(now));
+    let dry_run = dry_run(how.dry_run.as_deref().unwrap_or_default())?;
+    let view = ground::view(&state, &cluster).await?;
+    let revision = view.snapshot.revision;
+    let (found, remaining) = ground::compute(move || query.of(&view, now, Some(before))).await?;
+
+    let mut by_node: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (i, eviction) in found.iter().enumerate() {
+        by_node.entry(&eviction.node).or_default().push(i);
+    }
+    let mut departure = Departure {
+        state: &state,
+        cluster: &cluster.0,
+        found: &found,
+        now,
+        dry_run,
+        outcomes: vec![None; found.len()],
+        revision,
+    };
+    for (node, pods) in by_node {
+        departure.empty_node(node, &pods).await?;
+    }
+    let Departure { outcomes, revision, .. } = departure;
+    let items = found.iter().zip(outcomes).map(|(eviction, outcome)| EvictionResult {
+        pod: EvictedPod::new(&eviction.pod),
+        node: eviction.node.to_string(),
+        outcome: outcome.unwrap_or(EvictionOutcome::Contended),
+    });
+    Ok(Json(EvictionReport { items: items.collect(), remaining, revision }))
+}
+
+/// Evictions on their way.
+struct Departure<'a> {
+    state: &'a AppState,
+    cluster: &'a str,
+    found: &'a [Eviction],
+    now: i64,
+    dry_run: bool,
+    /// One for each eviction; `None` while it is open.
+    outcomes: Vec<Option<EvictionOutcome>>,
+    /// The newest revision known.
+    revision: u64,
+}
+
+impl Departure<'_> {
+    /// Deletes pods of one node, in one commit that holds only if the node and every one of them are as they were read.
+    async fn empty_node(&mut self, name: &str, pods: &[usize]) -> Result<()> {
+        for _ in 0..ATTEMPTS {
+            let Some(record) = self.state.store.get(self.cluster, &key(Kind::Node, "", name)?).await? else {
+                self.settle(pods, EvictionOutcome::Stays);
+                return Ok(());
+            };
+            let Object::Node(node) = read(Kind::Node, &record)? else { return Err(misread(&record)) };
+            // A put of what is there already: nothing is written, but the commit depends on the node being so.
+            let unchanged =
+                Change::Put { body: record.body.clone(), uid: record.uid.clone(), node: record.node.clone() };
+            let precondition = Precondition::revision(record.revision);
+            let mut writes = vec![Write { key: record.key, precondition, change: unchanged }];
+            let mut leaving = Vec::new();
+            for i in pods.iter().copied().filter(|i| self.outcomes[*i].is_none()).collect::<Vec<_>>() {
+                match self.judge(&self.found[i], &node).await? {
+                    Ok(write) => {
+                        writes.push(write);
+                        leaving.push(i);
+                    }
+                    Err(outcome) => self.settle(&[i], outcome),
+                }
+            }
+            if self.dry_run || leaving.is_empty() {
+                self.settle(&leaving, EvictionOutcome::Deleted);
+                return Ok(());
+            }
+            let commit = commit(self.state, self.cluster, writes, Atomicity::AllOrNothing).await?;
+            if !commit.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Refused(_))) {
+                self.revision = self.revision.max(commit.revision);
+                self.settle(&leaving, EvictionOutcome::Deleted);
+                return Ok(());
+            }
+            // The node or a pod has changed in between: judge anew.
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, pods: &[usize], outcome: EvictionOutcome) {
+        for i in pods {
+            self.outcomes[*i].get_or_insert(outcome);
+        }
+    }
+
+    /// The deletion of a pod as it is in the store now, or why there is none.
+    async fn judge(&self, eviction: &Eviction, node: &Node) -> Result<std::result::Result<Write, EvictionOutcome>> {
+        let asked = &eviction.pod;
+        let key = key(Kind::Pod, &asked.namespace, &asked.name)?;
+        let Some(record) = self.state.store.get(self.cluster, &key).await? else {
+            return Ok(Err(EvictionOutcome::Gone));
+        };
+        let Object::Pod(pod) = read(Kind::Pod, &record)? else { return Err(misread(&record)) };
+        if pod.uid != asked.uid {
+            return Ok(Err(EvictionOutcome::Gone));
+        }
+        let is_here = record.node.as_deref().unwrap_or(&pod.node_name) == &*node.name;
+        let is_due = || notice(&pod, &node.taints, self.now).is_some_and(|notice| notice.is_due(self.now));
+        if !is_here || !is_due() {
+            return Ok(Err(EvictionOutcome::Stays));
+        }
+        let precondition = Precondition { uid: Some(record.uid), ..Precondition::revision(record.revision) };
+        Ok(Ok(Write { key, precondition, change: Change::Delete }))
+    }
+}
+
+/// Where an object is stored.
+fn key(kind: Kind, namespace: &str, name: &str) -> Result<Key> {
+    let kind = kinds::by_core(kind).ok_or_else(|| ApiError::internal("a kind is not stored"))?;
+    Ok(Key::new(kind.key(), namespace, name))
+}
+
+/// What a record holds.
+fn read(kind: Kind, record: &Record) -> Result<Object> {
+    let kind = kinds::by_core(kind).ok_or_else(|| misread(record))?;
+    let converted = kind.parse(&record.body).map_err(ApiError::internal)?;
+    converted.lenient().map_err(|causes: Vec<Cause>| ApiError::internal(format!("{causes:?}")))
+}
+
+fn misread(record: &Record) -> ApiError {
+    ApiError::internal(format!("the stored object {:?} is not of its kind", record.key))
+}

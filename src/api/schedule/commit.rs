@@ -1,0 +1,158 @@
+//! Plans carried out.
+
+use std::sync::Arc;
+
+use futures_util::future::try_join_all;
+
+use super::pods;
+use crate::{
+    api::{error::Result, reservations, state::AppState},
+    core::{
+        model::Pod,
+        plan::{Plan, Step},
+        policy::Profile,
+    },
+    store::{Atomicity, Call, Change, Commit, Key, Outcome, Precondition, Refusal, Write},
+    wire::{
+        document::Document,
+        reservation::{ReservationKind, Stored},
+    },
+};
+
+/// A plan, and what stores its pod first where that is not stored yet.
+pub(super) struct Order {
+    pub(super) plan: Plan,
+    pub(super) new: Vec<(Arc<Pod>, Change)>,
+}
+
+/// How orders are carried out.
+pub(super) struct Manner {
+    /// What judges the binds.
+    pub(super) profile: Arc<Profile>,
+    /// Nodes are reserved until then, and not bound.
+    pub(super) reserve_until: Option<String>,
+}
+
+/// What became of an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Carried {
+    /// It was carried out. The newest revision afterwards.
+    Out(u64),
+    /// The pod is on this node already.
+    AlreadyOn(String),
+    /// The pod is no more, or another one has its name.
+    Gone,
+    /// Others were there first: to be decided anew.
+    Stale,
+}
+
+/// Carries plans out, each whole or not at all, those that only bind in one call.
+pub(super) async fn carry_out(
+    state: &AppState,
+    cluster: &str,
+    manner: &Manner,
+    orders: &[Order],
+) -> Result<Vec<Carried>> {
+    let mut binds = Call { writes: Vec::new(), atomicity: Atomicity::Each };
+    let mut calls = Vec::new();
+    let mut is_plain = Vec::with_capacity(orders.len());
+    for order in orders {
+        let writes = writes(state, cluster, manner, order).await?;
+        let plain = writes.len() == 1;
+        is_plain.push(plain);
+        if plain {
+            binds.writes.extend(writes);
+        } else {
+            calls.push(Call { writes, atomicity: Atomicity::AllOrNothing });
+        }
+    }
+    let with_binds = !binds.writes.is_empty();
+    if with_binds {
+        calls.push(binds);
+    }
+    let commits = calls.into_iter().map(|call| commit(state, cluster, call, &manner.profile));
+    let mut commits = try_join_all(commits).await?;
+    let bound = if with_binds { commits.pop() } else { None };
+    let revision = bound.as_ref().map_or(0, |commit| commit.revision);
+    let mut single = bound.into_iter().flat_map(|commit| commit.outcomes);
+    let mut whole = commits.into_iter();
+    let carried = is_plain.into_iter().map(|plain| {
+        if plain {
+            single.next().map_or(Carried::Stale, |outcome| of_bind(outcome, revision))
+        } else {
+            whole.next().map_or(Carried::Stale, of_call)
+        }
+    });
+    Ok(carried.collect())
+}
+
+async fn commit(state: &AppState, cluster: &str, call: Call, profile: &Arc<Profile>) -> Result<Commit> {
+    Ok(state.clusters.commit(cluster, call, Some(profile.clone())).await?)
+}
+
+/// The bind is the last write of its call; that anything before it is refused means that the plan is stale.
+fn of_call(commit: Commit) -> Carried {
+    let refused = |outcome: &Outcome| matches!(outcome, Outcome::Refused(_));
+    if !commit.outcomes.iter().any(refused) {
+        return Carried::Out(commit.revision);
+    }
+    let [before @ .., last] = &commit.outcomes[..] else { return Carried::Stale };
+    let stale = before.iter().any(|o| refused(o) && *o != Outcome::Refused(Refusal::NotAttempted));
+    if stale { Carried::Stale } else { of_bind(last.clone(), commit.revision) }
+}
+
+fn of_bind(outcome: Outcome, revision: u64) -> Carried {
+    match outcome {
+        Outcome::Written { .. } | Outcome::Unchanged { .. } | Outcome::Deleted { .. } => Carried::Out(revision),
+        Outcome::Refused(Refusal::AlreadyBound { node }) => Carried::AlreadyOn(node),
+        Outcome::Refused(Refusal::NotFound | Refusal::UidMismatch { .. }) => Carried::Gone,
+        Outcome::Refused(_) => Carried::Stale,
+    }
+}
+
+/// What the order writes, in order.
+async fn writes(state: &AppState, cluster: &str, manner: &Manner, order: &Order) -> Result<Vec<Write>> {
+    let mut writes = Vec::with_capacity(order.new.len() + order.plan.steps.len());
+    for (pod, change) in &order.new {
+        writes.push(Write { key: key(pod)?, precondition: Precondition::absent(), change: change.clone() });
+    }
+    for step in &order.plan.steps {
+        match step {
+            Step::Evict(victim) => writes.push(of(victim, Change::Delete)?),
+            Step::ClearNomination(waiting) => writes.extend(clear_nomination(state, cluster, waiting).await?),
+            Step::Bind(pod, node) => match &manner.reserve_until {
+                None => writes.push(of(pod, Change::Bind { node: node.to_string() })?),
+                Some(until) => {
+                    let kind = ReservationKind::Assumed;
+                    let stored = Stored { pod_uid: pod.uid.to_string(), kind, until: until.clone() };
+                    writes.extend(reservations::reserving(&pod.namespace, &pod.name, node, &stored)?.writes);
+                }
+            },
+        }
+    }
+    Ok(writes)
+}
+
+/// A change of this very pod, not of a later one of its name.
+fn of(pod: &Pod, change: Change) -> Result<Write> {
+    let uid = (!pod.uid.is_empty()).then(|| pod.uid.to_string());
+    Ok(Write { key: key(pod)?, precondition: Precondition { uid, ..Precondition::exists() }, change })
+}
+
+fn key(pod: &Pod) -> Result<Key> {
+    Ok(Key::new(pods::kind()?.key(), &*pod.namespace, &*pod.name))
+}
+
+/// Takes the node out of the pod's status, if it is still there.
+async fn clear_nomination(state: &AppState, cluster: &str, pod: &Pod) -> Result<Option<Write>> {
+    let key = key(pod)?;
+    let Some(stored) = state.store.get(cluster, &key).await? else { return Ok(None) };
+    let cleared = Document::parse(&stored.body).and_then(|mut document| {
+        document.set_text_in("status", "nominatedNodeName", "")?;
+        Ok(document)
+    });
+    // What cannot be read is no nomination either.
+    let Ok(document) = cleared else { return Ok(None) };
+    let change = Change::Put { body: document.into_body().into(), uid: stored.uid, node: stored.node };
+    Ok(Some(Write { key, precondition: Precondition::revision(stored.revision), change }))
+}

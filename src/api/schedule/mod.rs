@@ -1,0 +1,153 @@
+//! `POST /schedule`: decides for any number of pods and binds them.
+//!
+//! The way of a request: which pods ([`pods`]) → chunk by chunk: place them on a working snapshot off the runtime's
+//! threads, carry the plans out ([`commit`]), go on from the view that shows them ([`run`]) → what would help those that
+//! fit nowhere → the summary. A pod whose plan turns out to be stale is placed again.
+
+mod commit;
+mod pods;
+mod report;
+mod run;
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    body::Body,
+    extract::State,
+    http::{HeaderMap, header},
+    response::{IntoResponse, Response},
+};
+use tokio::sync::mpsc;
+
+use self::{
+    report::{Answers, Sink},
+    run::Run,
+};
+use super::{
+    cluster::ClusterName,
+    error::{ApiError, Result},
+    explain,
+    extract::{JsonBytes, Query},
+    ground::{self, FreshnessQuery, PolicyQuery},
+    openapi::ScheduleErrors,
+    reservations::LONGEST_TTL_SECONDS,
+    state::AppState,
+};
+use crate::{
+    cluster::View,
+    core::{batch, model::Pod},
+    wire::{
+        decode,
+        schedule::{ScheduleLine, ScheduleReport, ScheduleRequest},
+    },
+};
+
+const NDJSON: &str = "application/x-ndjson";
+
+/// Lines that wait for a client that reads slowly.
+const LINES_WAITING: usize = 1_024;
+
+/// Decide for pods and bind them
+///
+/// Pods are taken by priority, the highest first, and among equals as they stand in the request (those found by selector
+/// by namespace and name). Each sees those before it; the outcome is the same as one by one with the same seed. A bind is
+/// judged again on the state that it is written to; where others came first the pod is decided anew. A pod that is
+/// bound already is answered as such, so a request may be repeated. Where a pod fits nowhere, pods of lower priority are
+/// evicted as kube-scheduler would choose them (`preempt`): they are deleted at once, without a grace period, in the same
+/// commit in which the pod is bound. What fits nowhere is told why and what would help.
+///
+/// With `Accept: application/x-ndjson` each pod is told in a line of its own as soon as it is bound, the summary in the
+/// last one.
+#[utoipa::path(post, path = "/schedule", operation_id = "schedulePods", tag = "decisions", params(PolicyQuery, FreshnessQuery),
+    request_body(content = ScheduleRequest, example = json!({
+        "pods": [{"metadata": {"name": "web"}, "spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": "1"}}}]}}],
+        "cluster": {"nodes": [{"metadata": {"name": "node-a"}, "status": {"allocatable": {"cpu": "4", "pods": "110"}}}]},
+        "dryRun": true
+    })),
+    responses((status = 200, description = "What became of each pod.", content(
+        (ScheduleReport = "application/json"), (ScheduleLine = "application/x-ndjson"))), ScheduleErrors))]
+pub async fn schedule(
+    State(state): State<AppState>,
+    ClusterName(cluster): ClusterName,
+    Query(query): Query<PolicyQuery>,
+    Query(fresh): Query<FreshnessQuery>,
+    headers: HeaderMap,
+    JsonBytes(body): JsonBytes,
+) -> Result<Response> {
+    let ground = ground::stand(&state, &ClusterName(cluster.clone()), &fresh).await?;
+    let (ground_headers, view) = (ground.headers(), ground.view);
+    let run = ground::compute(move || {
+        let request = decode::from_slice(&body).map_err(|error| ApiError::BadRequest(error.to_string()))?;
+        prepare(request, &query, state, cluster, &view)
+    });
+    let run = run.await??;
+    if !wants_lines(&headers) {
+        let mut answers = Answers::collected();
+        let summary = run.run(&mut answers).await?;
+        let report = ScheduleReport { pods: answers.into_pods(), summary };
+        return Ok((ground_headers, Json(report)).into_response());
+    }
+    let (lines, mut written) = mpsc::channel(LINES_WAITING);
+    tokio::spawn(async move {
+        let mut answers = Answers::new(Sink::Lines(lines));
+        let line = match run.run(&mut answers).await {
+            Ok(summary) => ScheduleLine { summary: Some(summary), ..ScheduleLine::default() },
+            Err(error) => {
+                tracing::warn!(%error, "scheduling ended before its end");
+                ScheduleLine { error: Some(error.status()), ..ScheduleLine::default() }
+            }
+        };
+        answers.line(&line).await;
+    });
+    let lines = futures_util::stream::poll_fn(move |context| written.poll_recv(context));
+    let lines = futures_util::StreamExt::map(lines, Ok::<_, std::convert::Infallible>);
+    Ok((ground_headers, [(header::CONTENT_TYPE, NDJSON)], Body::from_stream(lines)).into_response())
+}
+
+/// Whether the client asks for a line per pod.
+fn wants_lines(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|value| value.split(',')).any(|media| {
+        let media = media.split(';').next().unwrap_or_default().trim();
+        media.eq_ignore_ascii_case(NDJSON) || media.eq_ignore_ascii_case("application/jsonl")
+    })
+}
+
+/// Everything that a request asks for, checked.
+fn prepare(
+    request: ScheduleRequest,
+    query: &PolicyQuery,
+    state: AppState,
+    cluster: Arc<str>,
+    view: &View,
+) -> Result<Run> {
+    let chosen = explain::decided_under(request.policy.as_deref(), request.profile.as_deref(), query, view)?;
+    if request.cluster.is_some() && !request.dry_run {
+        return Err(ApiError::BadRequest("cluster: a cluster that comes with the request takes dryRun: true".into()));
+    }
+    if let Some(seconds) = request.assume.filter(|seconds| !(1..=LONGEST_TTL_SECONDS).contains(seconds)) {
+        let message = format!("assume: Invalid value: {seconds}: must be 1 to {LONGEST_TTL_SECONDS}");
+        return Err(ApiError::BadRequest(message));
+    }
+    let brought = request.cluster.as_ref().map(explain::brought_cluster).transpose()?;
+    let snapshot = brought.unwrap_or_else(|| view.snapshot.clone());
+    let bound_to = |pod: &Pod| match &request.cluster {
+        Some(_) => pod.is_assigned(),
+        None => view.bound_to(&pod.namespace, &pod.name).is_some(),
+    };
+    let (tasks, settled) = pods::asked(&request, &snapshot, &bound_to)?;
+    Ok(Run {
+        options: batch::Options { seed: request.seed, preempt: request.preempt.unwrap_or(true), reuse: true },
+        assume: request.assume,
+        dry_run: request.dry_run,
+        all_or_nothing: request.all_or_nothing,
+        suggestions: request.suggestions.unwrap_or(true),
+        state,
+        cluster,
+        chosen,
+        snapshot,
+        tasks,
+        settled,
+    })
+}

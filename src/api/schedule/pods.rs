@@ -1,0 +1,203 @@
+//! Which pods a request is about.
+
+use std::{collections::HashSet, sync::Arc};
+
+use serde_json::value::RawValue;
+
+use crate::{
+    api::{
+        error::{ApiError, Result, Subject},
+        explain,
+        resources::{
+            door::{self, is_absent},
+            write::generated,
+        },
+    },
+    core::{
+        batch,
+        model::{Name, Pod, Selector},
+        snapshot::{Kind, Object, Snapshot},
+    },
+    store::Change,
+    wire::{
+        document::Document,
+        fault::Cause,
+        kinds::{self, StoredKind},
+        schedule::{ScheduleRequest, ScheduleResult, ScheduledPod},
+        selector,
+    },
+};
+
+/// A pod to be scheduled.
+pub(super) struct Task {
+    /// Its place in the reply.
+    pub(super) index: usize,
+    pub(super) pod: Arc<Pod>,
+    /// What stores it, where it is not stored yet.
+    pub(super) new: Option<Change>,
+    /// How often its plan was stale.
+    pub(super) stale: usize,
+}
+
+/// The kind of pods.
+pub(super) fn kind() -> Result<&'static StoredKind> {
+    kinds::by_core(Kind::Pod).ok_or_else(|| ApiError::internal("pods are not stored"))
+}
+
+/// The pods to be scheduled, in their order, and the answers for those about which there is nothing to decide.
+pub(super) fn asked(
+    request: &ScheduleRequest,
+    snapshot: &Snapshot,
+    is_bound: &dyn Fn(&Pod) -> bool,
+) -> Result<(Vec<Task>, Vec<(usize, ScheduledPod)>)> {
+    let by_query = request.selector.is_some() || request.namespace.is_some() || request.scheduler_name.is_some();
+    let mut asked = Asked { snapshot, is_bound, tasks: Vec::new(), settled: Vec::new(), seen: HashSet::new(), next: 0 };
+    match (&request.pods, &request.pod_names, by_query) {
+        (Some(pods), None, false) => asked.sent(pods)?,
+        (None, Some(names), false) => names.iter().for_each(|name| asked.named(name)),
+        (None, None, true) => asked.waiting(request)?,
+        (None, None, false) => {
+            let message = "one of pods, podNames, selector, namespace or schedulerName is needed";
+            return Err(ApiError::BadRequest(message.into()));
+        }
+        _ => {
+            let message = "pods, podNames and a query (selector, namespace, schedulerName) exclude each other";
+            return Err(ApiError::BadRequest(message.into()));
+        }
+    }
+    let Asked { mut tasks, settled, .. } = asked;
+    batch::in_order(&mut tasks, snapshot, |task| &task.pod);
+    Ok((tasks, settled))
+}
+
+struct Asked<'s> {
+    snapshot: &'s Snapshot,
+    /// Whether a stored pod is on its node for good, and not by a reservation.
+    is_bound: &'s dyn Fn(&Pod) -> bool,
+    tasks: Vec<Task>,
+    settled: Vec<(usize, ScheduledPod)>,
+    seen: HashSet<(Name, Name)>,
+    next: usize,
+}
+
+impl Asked<'_> {
+    fn add(&mut self, pod: Arc<Pod>, new: Option<Change>) {
+        let index = self.next;
+        self.next += 1;
+        if !self.seen.insert((pod.namespace.clone(), pod.name.clone())) {
+            self.settled.push((index, failed(&pod.namespace, &pod.name, "the request names the pod twice".into())));
+        } else if pod.is_assigned() && (self.is_bound)(&pod) {
+            self.settled.push((index, already_bound(&pod.namespace, &pod.name, &pod.node_name)));
+        } else if pod.terminal || pod.terminating {
+            let why = if pod.terminal { "has ended" } else { "is being deleted" };
+            self.settled.push((index, failed(&pod.namespace, &pod.name, format!("the pod {why}"))));
+        } else {
+            self.tasks.push(Task { index, pod, new, stale: 0 });
+        }
+    }
+
+    fn named(&mut self, name: &str) {
+        let (namespace, name) = name.split_once('/').unwrap_or(("default", name));
+        if let Some(pod) = self.snapshot.pod(namespace, name) {
+            self.add(pod.clone(), None);
+        } else {
+            let error = ApiError::NotFound(Subject::new("", "pods", name));
+            self.settled.push((self.next, failed(namespace, name, error.to_string())));
+            self.next += 1;
+        }
+    }
+
+    fn waiting(&mut self, request: &ScheduleRequest) -> Result<()> {
+        let text = request.selector.as_deref().unwrap_or_default();
+        let selector: Selector =
+            selector::parse_labels(text).map_err(|error| ApiError::BadRequest(format!("selector: {error}")))?;
+        let says = |asked: &Option<String>, said: &str| asked.as_deref().is_none_or(|asked| asked == said);
+        let snapshot = self.snapshot;
+        for pod in snapshot.pods() {
+            let waits = !((pod.is_assigned() && (self.is_bound)(pod)) || pod.terminal || pod.terminating);
+            let asked = says(&request.namespace, &pod.namespace) && says(&request.scheduler_name, &pod.scheduler_name);
+            if waits && asked && selector.matches(&pod.labels) {
+                self.add(pod.clone(), None);
+            }
+        }
+        Ok(())
+    }
+
+    fn sent(&mut self, pods: &[Box<RawValue>]) -> Result<()> {
+        let kind = kind()?;
+        let mut faults = Vec::new();
+        for (place, raw) in pods.iter().enumerate() {
+            if let Err(causes) = self.one_sent(kind, raw) {
+                faults.extend(causes.into_iter().map(|cause| {
+                    let dot = if cause.field.is_empty() { "" } else { "." };
+                    Cause { field: format!("pods[{place}]{dot}{}", cause.field), ..cause }
+                }));
+            }
+        }
+        if faults.is_empty() { Ok(()) } else { Err(explain::invalid("ScheduleRequest", "", faults)) }
+    }
+
+    fn one_sent(&mut self, kind: &StoredKind, raw: &RawValue) -> std::result::Result<(), Vec<Cause>> {
+        let undecodable =
+            |error: crate::wire::decode::DecodeError| vec![cause(&error.field, "FieldValueTypeInvalid", error.message)];
+        let mut document = Document::parse(raw.get().as_bytes()).map_err(undecodable)?;
+        for (field, expected) in [("kind", kind.kind.to_owned()), ("apiVersion", kind.api_version())] {
+            if let Some(said) = document.text(field).filter(|said| !said.is_empty() && *said != expected) {
+                let message = format!("Invalid value: {said:?}: must be {expected}");
+                return Err(vec![cause(field, "FieldValueInvalid", message)]);
+            }
+        }
+        if is_absent(document.metadata("namespace")) {
+            document.set_metadata_text("namespace", "default");
+        }
+        if is_absent(document.metadata("name"))
+            && let Some(prefix) = document.metadata_text("generateName").filter(|prefix| !prefix.is_empty())
+        {
+            document.set_metadata_text("name", &generated(&prefix));
+        }
+        let text = |field| document.metadata_text(field).unwrap_or_default();
+        let (namespace, name, said_uid) = (text("namespace"), text("name"), text("uid"));
+        let stored = self.snapshot.pod(&namespace, &name);
+        if let Some(stored) = stored {
+            if said_uid.is_empty() || said_uid == *stored.uid {
+                self.add(stored.clone(), None);
+            } else {
+                let message = format!("the uid is {said_uid}, that of the stored pod {}", stored.uid);
+                self.settled.push((self.next, failed(&namespace, &name, message)));
+                self.next += 1;
+            }
+            return Ok(());
+        }
+        for field in ["resourceVersion", "uid", "creationTimestamp"] {
+            document.remove_metadata(field);
+        }
+        door::stamp(&mut document);
+        let uid = document.metadata_text("uid").unwrap_or_default();
+        let body = document.into_body();
+        let object = kind.parse(body.as_bytes()).map_err(undecodable)?.strict()?;
+        let Object::Pod(pod) = object else { return Ok(()) };
+        if pod.is_assigned() {
+            let message = "Forbidden: a pod that is not stored yet is given its node here".into();
+            return Err(vec![cause("spec.nodeName", "FieldValueForbidden", message)]);
+        }
+        self.add(Arc::new(*pod), Some(Change::Put { body: body.into(), uid, node: None }));
+        Ok(())
+    }
+}
+
+fn cause(field: &str, reason: &str, message: String) -> Cause {
+    Cause { field: field.into(), reason: reason.into(), message, unreadable: false }
+}
+
+/// An answer without anything but the pod and what became of it.
+pub(super) fn answer(namespace: &str, name: &str, result: ScheduleResult) -> ScheduledPod {
+    ScheduledPod { namespace: namespace.into(), name: name.into(), result, ..ScheduledPod::default() }
+}
+
+pub(super) fn failed(namespace: &str, name: &str, message: String) -> ScheduledPod {
+    ScheduledPod { message: Some(message), ..answer(namespace, name, ScheduleResult::Failed) }
+}
+
+pub(super) fn already_bound(namespace: &str, name: &str, node: &str) -> ScheduledPod {
+    ScheduledPod { node: Some(node.into()), ..answer(namespace, name, ScheduleResult::AlreadyBound) }
+}

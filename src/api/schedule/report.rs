@@ -1,0 +1,74 @@
+//! Where answers go: into one reply, or out line by line.
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use crate::wire::schedule::{ScheduleLine, ScheduleResult, ScheduleSummary, ScheduledPod};
+
+/// Where answers go.
+pub(super) enum Sink {
+    /// Into one reply, each with its place.
+    Collected(Vec<(usize, ScheduledPod)>),
+    /// To a client that reads them as they come.
+    Lines(mpsc::Sender<Bytes>),
+}
+
+/// The answers told so far.
+pub(super) struct Answers {
+    sink: Sink,
+    /// What was told, in numbers.
+    pub(super) counts: ScheduleSummary,
+    client_left: bool,
+}
+
+impl Answers {
+    pub(super) fn new(sink: Sink) -> Self {
+        Self { sink, counts: ScheduleSummary::default(), client_left: false }
+    }
+
+    pub(super) fn collected() -> Self {
+        Self::new(Sink::Collected(Vec::new()))
+    }
+
+    /// Whether nobody reads the answers any more.
+    pub(super) fn client_left(&self) -> bool {
+        self.client_left
+    }
+
+    /// Tells what became of a pod.
+    pub(super) async fn tell(&mut self, index: usize, pod: ScheduledPod) {
+        let count = match pod.result {
+            ScheduleResult::Bound | ScheduleResult::WouldBind => &mut self.counts.bound,
+            ScheduleResult::Assumed => &mut self.counts.assumed,
+            ScheduleResult::AlreadyBound => &mut self.counts.already_bound,
+            ScheduleResult::Unschedulable => &mut self.counts.unschedulable,
+            ScheduleResult::NotAttempted => &mut self.counts.not_attempted,
+            ScheduleResult::Failed => &mut self.counts.failed,
+        };
+        *count += 1;
+        self.counts.evicted += pod.victims.len();
+        match &mut self.sink {
+            Sink::Collected(pods) => pods.push((index, pod)),
+            Sink::Lines(_) => self.line(&ScheduleLine { pod: Some(pod), ..ScheduleLine::default() }).await,
+        }
+    }
+
+    /// Sends a line; where answers are collected there are none.
+    pub(super) async fn line(&mut self, line: &ScheduleLine) {
+        let Sink::Lines(lines) = &self.sink else { return };
+        match serde_json::to_vec(line) {
+            Ok(mut text) => {
+                text.push(b'\n');
+                self.client_left |= lines.send(text.into()).await.is_err();
+            }
+            Err(error) => tracing::error!(%error, "a line cannot be written"),
+        }
+    }
+
+    /// The answers in the order of the request.
+    pub(super) fn into_pods(self) -> Vec<ScheduledPod> {
+        let Sink::Collected(mut pods) = self.sink else { return Vec::new() };
+        pods.sort_by_key(|(index, _)| *index);
+        pods.into_iter().map(|(_, pod)| pod).collect()
+    }
+}

@@ -1,0 +1,137 @@
+//! `podberth export` and `podberth import`: the database at one end, a file or a pipe at the other.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufRead, BufReader, BufWriter, Write},
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+
+use super::{Error, open};
+use crate::{
+    cluster::DEFAULT_CLUSTER,
+    commands::archive,
+    config::Settings,
+    store::{Restore, Store, StoreError},
+    telemetry,
+};
+
+/// What to export, and where to.
+#[derive(Args)]
+pub struct Export {
+    #[command(flatten)]
+    settings: Settings,
+    /// The cluster to export
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_CLUSTER)]
+    cluster: String,
+    /// Export every cluster, one after the other
+    #[arg(long, conflicts_with = "cluster")]
+    all_clusters: bool,
+    /// The file to write; - for standard output
+    #[arg(value_name = "FILE", default_value = "-")]
+    file: PathBuf,
+}
+
+/// What to import, and how.
+#[derive(Args)]
+pub struct Import {
+    #[command(flatten)]
+    settings: Settings,
+    /// Import into a cluster of this name; the file must hold no more than one
+    #[arg(long, value_name = "NAME")]
+    cluster: Option<String>,
+    /// Replace what the clusters hold; all their readers begin anew
+    #[arg(long)]
+    replace: bool,
+    /// Leave so many revisions out before the next change: more than there were changes since the export was made, so that
+    /// no revision is used twice
+    #[arg(long, value_name = "N", default_value = "0")]
+    skip_revisions: u64,
+    /// The file to read; - for standard input
+    #[arg(value_name = "FILE", default_value = "-")]
+    file: PathBuf,
+}
+
+/// `podberth export`. A file comes to be when it is whole.
+pub async fn export(command: &Export) -> Result<(), Error> {
+    let settings = &command.settings;
+    telemetry::log(settings.log_level.filter(), settings.log_format);
+    let store = open(settings).await?;
+    let exported = if command.file == Path::new("-") {
+        write(&*store, command, &mut BufWriter::new(io::stdout())).await
+    } else {
+        write_file(&*store, command).await
+    };
+    store.close().await;
+    exported
+}
+
+async fn write_file(store: &dyn Store, command: &Export) -> Result<(), Error> {
+    let cannot = |error| Error::Output(command.file.display().to_string(), error);
+    let mut name = command.file.clone().into_os_string();
+    name.push(".partial");
+    let partial = PathBuf::from(name);
+    let file = File::create(&partial).map_err(cannot)?;
+    let mut output = BufWriter::new(file);
+    let written = write(store, command, &mut output).await;
+    let durable = output.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all());
+    let done = written.and_then(|()| durable.and_then(|()| fs::rename(&partial, &command.file)).map_err(cannot));
+    if done.is_err() {
+        // What is left of it is of no use.
+        let _ = fs::remove_file(&partial);
+    }
+    done
+}
+
+async fn write(store: &dyn Store, command: &Export, output: &mut (dyn Write + Send)) -> Result<(), Error> {
+    let clusters = if command.all_clusters { store.clusters().await? } else { vec![command.cluster.clone()] };
+    for cluster in clusters {
+        let (revision, count) = archive::export(store, &cluster, output).await.map_err(told)?;
+        tracing::info!(cluster, revision, count, "exported");
+    }
+    Ok(())
+}
+
+/// `podberth import`. Brings the schema up to date first, unless told not to.
+pub async fn import(command: &Import) -> Result<(), Error> {
+    let settings = &command.settings;
+    telemetry::log(settings.log_level.filter(), settings.log_format);
+    let mut input: Box<dyn BufRead + Send> = if command.file == Path::new("-") {
+        Box::new(BufReader::new(io::stdin()))
+    } else {
+        let file = File::open(&command.file);
+        let cannot = |error| Error::Archive(format!("cannot read {}: {error}", command.file.display()));
+        Box::new(BufReader::new(file.map_err(cannot)?))
+    };
+    let store = open(settings).await?;
+    if !settings.no_migrate {
+        store.migrate().await?;
+    }
+    let imported = read(&*store, command, &mut *input).await;
+    store.close().await;
+    imported
+}
+
+async fn read(store: &dyn Store, command: &Import, input: &mut (dyn BufRead + Send)) -> Result<(), Error> {
+    let how = Restore { replace: command.replace, skip: command.skip_revisions };
+    let mut clusters = 0;
+    while let Some(done) = archive::import(store, input, command.cluster.as_deref(), how).await.map_err(told)? {
+        tracing::info!(cluster = done.cluster, revision = done.head.revision, count = done.count, "imported");
+        clusters += 1;
+        if command.cluster.is_some() && !input.fill_buf().is_ok_and(<[u8]>::is_empty) {
+            return Err(Error::Archive("the export holds more than one cluster: the others were not imported".into()));
+        }
+    }
+    if clusters == 0 {
+        return Err(Error::Archive("the export is empty".into()));
+    }
+    Ok(())
+}
+
+fn told(error: StoreError) -> Error {
+    match error {
+        StoreError::Stopped(why) | StoreError::Invalid(why) => Error::Archive(why),
+        other => other.into(),
+    }
+}

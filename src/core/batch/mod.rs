@@ -1,0 +1,339 @@
+//! Many pods, one after the other, each seeing those before it: placed on a working copy of the snapshot, with the same
+//! outcome as deciding and binding them one by one.
+//!
+//! What makes it fast: pods that demand the same ([`Pod::is_like`]) share a [`Board`] of every node's verdict and scores.
+//! A pod placed changes one node, so only that node is asked about again; that holds as long as no rule looks further
+//! than the node it is asked about ([`Reads`](super::rule::Reads)). A pod for which one does is decided from scratch.
+
+use std::{borrow::Borrow, hash::Hasher, sync::Arc};
+
+use rustc_hash::{FxHashMap, FxHasher};
+
+use self::board::Board;
+use super::{
+    inter_pod,
+    model::{Name, Pod},
+    plan::{Plan, Step},
+    policy::Profile,
+    preempt,
+    rule::Release,
+    snapshot::{Kind, NodeInfo, Object, Snapshot},
+};
+
+mod board;
+
+/// Boards kept at a time. Each holds a few numbers for every node.
+const MOST_CLASSES: usize = 32;
+
+/// What kube-scheduler says of a pod that is not to be scheduled yet.
+const GATED: &str = "waiting for scheduling gates";
+
+/// How a batch is decided.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Breaks ties: the same seed, the same placements.
+    pub seed: u64,
+    /// Whether a pod that fits nowhere may have others evicted, where profile and pod allow it.
+    pub preempt: bool,
+    /// Whether pods that demand the same share what is known about the nodes. The outcome is the same either way.
+    pub reuse: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { seed: 0, preempt: true, reuse: true }
+    }
+}
+
+/// Places pods on a working copy of a snapshot. `P` lends the profile: `&Profile`, or an owner of one.
+pub struct Batch<P> {
+    profile: P,
+    options: Options,
+    /// The snapshot that the working copy began as.
+    base: Snapshot,
+    working: Snapshot,
+    /// All nodes in order.
+    names: Vec<Name>,
+    places: FxHashMap<Name, usize>,
+    /// The places of the nodes that changed, one after the other.
+    changed: Vec<usize>,
+    /// What of `changed` was there when the working copy began.
+    changed_before: usize,
+    classes: Vec<Class>,
+    /// No pod on any node has a lower priority; `None` until it is asked for.
+    lowest_priority: Option<i32>,
+}
+
+/// Pods that demand the same.
+struct Class {
+    key: u64,
+    pod: Arc<Pod>,
+    board: Board,
+    /// How much of the batch's `changed` the board has seen.
+    seen: usize,
+    /// Why preemption did not help either, once that was tried since the last change.
+    in_vain: Option<Option<String>>,
+}
+
+/// What became of one pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// It goes to a node.
+    Placed(Placed),
+    /// It fits nowhere; why, in kube-scheduler's words.
+    Unschedulable(String),
+}
+
+/// Where a pod goes and why there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Placed {
+    /// The node.
+    pub node: Name,
+    /// The node's scores combined; 0 where preemption chose it.
+    pub total: i64,
+    /// Where priorities are levels: the index, from 0, of the one that parted the node from the next best.
+    pub decided_at: Option<usize>,
+    /// How many nodes would have taken it.
+    pub fitting: usize,
+    /// The pods that leave the node for it.
+    pub victims: Vec<Arc<Pod>>,
+    /// Pods of lower priority that no longer wait for the node.
+    pub nominations_to_clear: Vec<Arc<Pod>>,
+}
+
+impl Placed {
+    /// What this asks of the world for the pod.
+    pub fn plan(&self, pod: &Arc<Pod>, revision: u64) -> Plan {
+        let evictions = self.victims.iter().cloned().map(Step::Evict);
+        let cleared = self.nominations_to_clear.iter().cloned().map(Step::ClearNomination);
+        let bind = Step::Bind(pod.clone(), self.node.clone());
+        Plan { revision, steps: evictions.chain(cleared).chain([bind]).collect() }
+    }
+}
+
+/// Puts pods in the order in which they are placed: by priority, the highest first, and among equals as they came.
+pub fn in_order<T>(pods: &mut [T], snapshot: &Snapshot, pod: impl Fn(&T) -> &Pod) {
+    pods.sort_by_cached_key(|item| std::cmp::Reverse(snapshot.priority_of(pod(item))));
+}
+
+impl<P: Borrow<Profile>> Batch<P> {
+    /// Begins with this snapshot.
+    pub fn new(profile: P, snapshot: Snapshot, options: Options) -> Self {
+        let mut batch = Self {
+            profile,
+            options,
+            base: Snapshot::default(),
+            working: Snapshot::default(),
+            names: Vec::new(),
+            places: FxHashMap::default(),
+            changed: Vec::new(),
+            changed_before: 0,
+            classes: Vec::new(),
+            lowest_priority: None,
+        };
+        batch.begin(snapshot);
+        batch
+    }
+
+    fn begin(&mut self, snapshot: Snapshot) {
+        self.names = snapshot.nodes().map(|node| node.name().clone()).collect();
+        self.places = self.names.iter().enumerate().map(|(place, name)| (name.clone(), place)).collect();
+        self.changed.clear();
+        self.changed_before = 0;
+        self.classes.clear();
+        self.lowest_priority = None;
+        self.working = snapshot.clone();
+        self.base = snapshot;
+    }
+
+    /// The profile that decides.
+    pub fn profile(&self) -> &Profile {
+        self.profile.borrow()
+    }
+
+    /// The cluster with what was placed so far.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.working
+    }
+
+    /// The revision of the snapshot that the working copy began as.
+    pub fn revision(&self) -> u64 {
+        self.base.revision
+    }
+
+    /// Goes on from a newer snapshot: what was placed and is not in it is forgotten. What is known of nodes that have not
+    /// changed stays known.
+    pub fn rebase(&mut self, snapshot: Snapshot) {
+        let same_nodes = snapshot.node_count() == self.names.len()
+            && snapshot.nodes().zip(self.base.nodes()).all(|(new, old)| Arc::ptr_eq(&new.node, &old.node));
+        if !same_nodes || !snapshot.shares_surroundings(&self.base) || snapshot.has_nominated_pods() {
+            self.begin(snapshot);
+            return;
+        }
+        self.changed.extend_from_within(self.changed_before..);
+        let mut same_affinities = true;
+        for (place, ((new, old), worked)) in
+            snapshot.nodes().zip(self.base.nodes()).zip(self.working.nodes()).enumerate()
+        {
+            if !Arc::ptr_eq(new, old) {
+                self.changed.push(place);
+            }
+            same_affinities &= Arc::ptr_eq(new, worked) || has_same_affinities(new, worked);
+        }
+        if !same_affinities {
+            self.classes.clear();
+        }
+        self.classes.iter_mut().for_each(|class| class.in_vain = None);
+        self.changed_before = self.changed.len();
+        self.lowest_priority = None;
+        self.working = snapshot.clone();
+        self.base = snapshot;
+    }
+
+    /// Decides for one pod that is on no node, and puts it where it goes.
+    pub fn place(&mut self, pod: &Arc<Pod>) -> Placement {
+        if !pod.scheduling_gates.is_empty() {
+            // Whatever the release: a gated pod cannot be bound (`BindingREST`, `assignPod`).
+            return Placement::Unschedulable(format!("{GATED}: [{}]", pod.scheduling_gates.join(" ")));
+        }
+        let class = self.class_of(pod);
+        let scratch;
+        let profile = self.profile.borrow();
+        let board = match class {
+            Some(class) => &self.classes[class].board,
+            None => {
+                scratch = Board::new(profile, pod, &self.working);
+                &scratch
+            }
+        };
+        if let Some(best) = board.best(profile, pod, &self.names, self.options.seed) {
+            let placed = Placed {
+                node: self.names[best.place].clone(),
+                total: best.total,
+                decided_at: best.decided_at,
+                fitting: board.fitting(),
+                ..Placed::default()
+            };
+            self.put(pod, &placed);
+            return Placement::Placed(placed);
+        }
+        let message = board.message(profile);
+        if !self.options.preempt {
+            return Placement::Unschedulable(message);
+        }
+        let in_vain = class.and_then(|class| self.classes[class].in_vain.clone());
+        let note = match in_vain {
+            Some(note) => note,
+            None => match self.preempt(pod) {
+                Ok(placed) => {
+                    self.put(pod, &placed);
+                    return Placement::Placed(placed);
+                }
+                Err(note) => {
+                    if let Some(class) = class {
+                        self.classes[class].in_vain = Some(note.clone());
+                    }
+                    note
+                }
+            },
+        };
+        Placement::Unschedulable(match note {
+            Some(note) => format!("{message} preemption: {note}"),
+            None => message,
+        })
+    }
+
+    /// The class of the pod, its board up to date; `None` where the pod is to be decided from scratch.
+    fn class_of(&mut self, pod: &Arc<Pod>) -> Option<usize> {
+        if !self.options.reuse {
+            return None;
+        }
+        let key = class_key(pod);
+        let profile = self.profile.borrow();
+        let found = self.classes.iter().position(|class| class.key == key && class.pod.is_like(pod));
+        let Some(at) = found else {
+            if !Board::can_be_kept(profile, pod, &self.working) {
+                return None;
+            }
+            let board = Board::new(profile, pod, &self.working);
+            self.classes.truncate(MOST_CLASSES - 1);
+            let class = Class { key, pod: pod.clone(), board, seen: self.changed.len(), in_vain: None };
+            self.classes.insert(0, class);
+            return Some(0);
+        };
+        // The class used last stands first, the one that has not been used for longest goes.
+        self.classes[..=at].rotate_right(1);
+        let class = &mut self.classes[0];
+        if class.seen < self.changed.len() {
+            let places = self.changed[class.seen..].to_vec();
+            class.board.refresh(profile, pod, &self.working, &self.names, places);
+            class.seen = self.changed.len();
+            class.in_vain = None;
+        }
+        Some(0)
+    }
+
+    /// Room made for a pod by evictions, or what 1.34 adds to its sentence where that is not possible.
+    fn preempt(&mut self, pod: &Arc<Pod>) -> Result<Placed, Option<String>> {
+        let profile = self.profile.borrow();
+        let release = profile.release;
+        let lowest = *self.lowest_priority.get_or_insert_with(|| {
+            let running = self.working.nodes().flat_map(|node| &node.pods);
+            running.map(|pod| self.working.priority_of(pod)).min().unwrap_or(i32::MAX)
+        });
+        if release == Release::V1_22 && self.working.priority_of(pod) <= lowest {
+            return Err(None);
+        }
+        let attempt = preempt::attempt(profile, pod, &self.working, self.options.seed);
+        let selected = attempt.selected.as_ref();
+        let chosen = selected.and_then(|node| attempt.candidates.iter().find(|candidate| candidate.node == *node));
+        let Some(chosen) = chosen else {
+            return Err((release >= Release::V1_34).then_some(attempt.message).filter(|note| !note.is_empty()));
+        };
+        Ok(Placed {
+            node: chosen.node.clone(),
+            victims: chosen.victims.clone(),
+            nominations_to_clear: preempt::superseded_nominations(pod, &self.working, &chosen.node),
+            ..Placed::default()
+        })
+    }
+
+    fn put(&mut self, pod: &Pod, placed: &Placed) {
+        let mut bound = Pod { node_name: placed.node.clone(), ..pod.clone() };
+        bound.nominated_node_name = Name::default();
+        for victim in &placed.victims {
+            self.working.delete(Kind::Pod, &victim.namespace, &victim.name);
+        }
+        for waiting in &placed.nominations_to_clear {
+            let cleared = Pod { nominated_node_name: Name::default(), ..(**waiting).clone() };
+            self.working.apply(Object::Pod(Box::new(cleared)));
+        }
+        if bound.affinity.names_pods() {
+            let working = &self.working;
+            self.classes.retain(|class| !inter_pod::names(&bound, &class.pod, working));
+        }
+        if let Some(lowest) = &mut self.lowest_priority {
+            *lowest = (*lowest).min(self.working.priority_of(&bound));
+        }
+        self.working.apply(Object::Pod(Box::new(bound)));
+        self.changed.extend(self.places.get(&placed.node));
+    }
+}
+
+/// Pods that demand the same have the same key; others hardly ever.
+fn class_key(pod: &Pod) -> u64 {
+    use std::hash::Hash;
+    let mut hasher = FxHasher::default();
+    (&pod.namespace, &pod.labels, &pod.node_selector, &pod.priority, &pod.images).hash(&mut hasher);
+    (pod.requests.milli_cpu, pod.requests.memory, pod.volumes.len(), pod.tolerations.len()).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Whether the pods on both that have rules about others have the same rules.
+fn has_same_affinities(a: &NodeInfo, b: &NodeInfo) -> bool {
+    let (a, b) = (&a.pods_with_affinity, &b.pods_with_affinity);
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b) || a.affinity == b.affinity)
+}
+
+#[cfg(test)]
+mod tests;

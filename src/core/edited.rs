@@ -1,0 +1,78 @@
+//! One node with other pods on it than the snapshot has: what a dry run of preemption looks at, and nominations.
+//!
+//! Source: `pkg/scheduler/framework/interface.go` (`PreFilterExtensions`): as there, what a predicate counted over the
+//! whole cluster is corrected by the pods that went and came, and not counted anew.
+
+use std::sync::Arc;
+
+use super::{
+    model::{Name, Pod},
+    snapshot::NodeInfo,
+};
+
+/// A node, and how the pods on it differ from those that the snapshot has there.
+#[derive(Clone, Debug)]
+pub struct EditedNode {
+    info: NodeInfo,
+    removed: Vec<Arc<Pod>>,
+    added: Vec<Arc<Pod>>,
+    returned: Vec<Arc<Pod>>,
+}
+
+impl EditedNode {
+    /// The node as it is.
+    pub fn new(info: &NodeInfo) -> Self {
+        Self { info: info.clone(), removed: Vec::new(), added: Vec::new(), returned: Vec::new() }
+    }
+
+    /// The node with the pods that are on it now.
+    pub fn info(&self) -> &NodeInfo {
+        &self.info
+    }
+
+    /// The node's name.
+    pub fn name(&self) -> &Name {
+        self.info.name()
+    }
+
+    /// The pods taken off it.
+    pub fn removed(&self) -> &[Arc<Pod>] {
+        &self.removed
+    }
+
+    /// The pods put on it that were not there.
+    pub fn added(&self) -> &[Arc<Pod>] {
+        &self.added
+    }
+
+    /// The pods that were taken off and put back, in the order in which they came back.
+    pub fn returned(&self) -> &[Arc<Pod>] {
+        &self.returned
+    }
+
+    /// By how many pods there are more (or fewer, below 0) that `counts` counts, each as often as it says.
+    pub fn difference(&self, counts: impl Fn(&Pod) -> i64) -> i64 {
+        let sum = |pods: &[Arc<Pod>]| pods.iter().map(|pod| counts(pod)).sum::<i64>();
+        sum(&self.added) - sum(&self.removed)
+    }
+
+    /// Takes off a pod that is on the node.
+    pub fn remove(&mut self, pod: &Arc<Pod>) {
+        self.info.remove(pod);
+        self.returned.retain(|other| !other.is_same(pod));
+        self.removed.push(pod.clone());
+    }
+
+    /// Puts back a pod that was taken off.
+    pub fn put_back(&mut self, pod: &Arc<Pod>) {
+        self.info.add(pod);
+        self.removed.retain(|other| !other.is_same(pod));
+        self.returned.push(pod.clone());
+    }
+
+    /// Puts on a pod that is not on the node.
+    pub fn add(&mut self, pod: &Arc<Pod>) {
+        self.info.add(pod);
+        self.added.push(pod.clone());
+    }
+}

@@ -1,0 +1,27 @@
+//! What a decision asks of the world: to bind, to evict, to clear a nomination. Nothing else asks for anything, and
+//! whoever carries a plan out does so whole or not at all.
+
+use std::sync::Arc;
+
+use super::model::{Name, Pod};
+
+/// One pod's (or one gang's) changes, computed at one revision. A plan that is stale by the time it is carried out is
+/// refused, and made anew.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The revision of the snapshot that it was computed on.
+    pub revision: u64,
+    /// What is to be done, in this order.
+    pub steps: Vec<Step>,
+}
+
+/// One change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The pod leaves its node, so that another has room.
+    Evict(Arc<Pod>),
+    /// The pod is no longer waiting for the node that it was nominated to.
+    ClearNomination(Arc<Pod>),
+    /// The pod goes to the node.
+    Bind(Arc<Pod>, Name),
+}

@@ -1,0 +1,104 @@
+//! What can go wrong with an extender.
+
+use std::time::Duration;
+
+use crate::core::{model::Name, policy::Extender};
+
+/// What an extender is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Verb {
+    Filter,
+    Prioritize,
+    Preempt,
+    Bind,
+}
+
+impl Verb {
+    /// Its name, whatever the policy calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Filter => "filter",
+            Self::Prioritize => "prioritize",
+            Self::Preempt => "preempt",
+            Self::Bind => "bind",
+        }
+    }
+
+    /// What an extender calls it; empty where it does not have it.
+    pub(super) fn of(self, extender: &Extender) -> &str {
+        match self {
+            Self::Filter => &extender.filter_verb,
+            Self::Prioritize => &extender.prioritize_verb,
+            Self::Preempt => &extender.preempt_verb,
+            Self::Bind => &extender.bind_verb,
+        }
+    }
+}
+
+/// That an extender did not answer, or answered what cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("extender {extender:?} failed to {}: {cause}", .verb.name())]
+pub struct Failure {
+    /// The extender, by its URL.
+    pub extender: Name,
+    /// What it was asked.
+    pub verb: Verb,
+    /// Why there is no answer.
+    pub cause: Cause,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Cause {
+    /// The operator did not name its host.
+    #[error("this server may not call {0}: its setting downstream-extenders does not name it")]
+    NotAllowed(String),
+    /// Its URL cannot be called.
+    #[error("{0}")]
+    Url(String),
+    /// Its TLS settings cannot be used.
+    #[error("its tlsConfig cannot be used: {0}")]
+    Tls(String),
+    /// There was no connection, or it broke.
+    #[error("it cannot be reached: {0}")]
+    Unreachable(String),
+    /// Its time was up.
+    #[error("it did not answer within {0:?}")]
+    Timeout(Duration),
+    /// It answered with another code than 200.
+    #[error("it answered with code {0}")]
+    Code(u16),
+    /// Its answer is too long.
+    #[error("its answer is longer than {0} bytes")]
+    TooLong(usize),
+    /// Its answer cannot be read.
+    #[error("its answer cannot be read: {0}")]
+    Unreadable(String),
+    /// It says itself that there is no answer.
+    #[error("{0}")]
+    Refused(String),
+    /// It names a node that it was not asked about.
+    #[error("it claims a filtered node {0:?} which is not found in the input node list")]
+    UnknownNode(String),
+    /// It names a victim that is not on the node.
+    #[error("it claims to preempt pod (UID: {0}) on node {1:?}, but the pod is not found on that node")]
+    UnknownVictim(String, String),
+    /// It names a node without victims.
+    #[error("it names no victim pod on node {0:?}")]
+    NoVictims(String),
+    /// The documents to send could not be had.
+    #[error("the documents to send it cannot be had: {0}")]
+    NoDocuments(String),
+}
+
+impl Cause {
+    /// In one word, for metrics.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Timeout(_) => "timeout",
+            Self::TooLong(_) => "too_long",
+            _ => "unreachable",
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! A policy's `tlsConfig` in rustls' terms.
+//!
+//! As with kube-scheduler, `enableHttps` without any `caData` means that the extender's certificate is taken as it comes.
+//!
+//! Source: `pkg/scheduler/extender.go` (`makeTransport`), `client-go/transport/transport.go` (`TLSConfigFor`).
+
+use std::sync::Arc;
+
+use rustls::{
+    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+};
+
+use super::Cause;
+use crate::core::policy::{Extender, TlsConfig};
+
+/// How an extender is spoken to over TLS.
+pub(super) fn client_config(extender: &Extender) -> Result<ClientConfig, Cause> {
+    let settings = extender.tls.clone().unwrap_or_default();
+    let provider = Arc::new(ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
+    let builder = builder.map_err(wrong("versions"))?;
+    let takes_any = settings.insecure || (extender.enable_https && settings.ca_data.is_empty());
+    let builder = if takes_any {
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+    } else {
+        builder.with_root_certificates(trusted(&settings)?)
+    };
+    if settings.cert_data.is_empty() || settings.key_data.is_empty() {
+        return Ok(builder.with_no_client_auth());
+    }
+    let chain = certificates(&settings.cert_data, "certData")?;
+    let key = PrivateKeyDer::from_pem_slice(&settings.key_data).map_err(wrong("keyData"))?;
+    builder.with_client_auth_cert(chain, key).map_err(wrong("certData"))
+}
+
+/// The name that the extender's certificate is held against, where it is not the URL's.
+pub(super) fn server_name(extender: &Extender) -> Result<Option<ServerName<'static>>, Cause> {
+    let name = extender.tls.as_ref().map(|tls| tls.server_name.clone()).filter(|name| !name.is_empty());
+    name.map(|name| ServerName::try_from(name).map_err(wrong("serverName"))).transpose()
+}
+
+/// The authorities of the policy; where it names none, those that browsers trust.
+fn trusted(settings: &TlsConfig) -> Result<RootCertStore, Cause> {
+    if settings.ca_data.is_empty() {
+        return Ok(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() });
+    }
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(&settings.ca_data, "caData")? {
+        roots.add(certificate).map_err(wrong("caData"))?;
+    }
+    Ok(roots)
+}
+
+fn certificates(pem: &[u8], field: &'static str) -> Result<Vec<CertificateDer<'static>>, Cause> {
+    CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(wrong(field))
+}
+
+fn wrong<E: std::fmt::Display>(field: &'static str) -> impl FnOnce(E) -> Cause {
+    move |error| Cause::Tls(format!("{field}: {error}"))
+}
+
+/// Takes every certificate; that the peer holds its key is still checked.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,80 @@
+//! The extenders of a policy, as Podberth calls them: over real sockets, against peers that behave and peers that do not.
+
+mod calls;
+mod explained;
+mod peer;
+mod tls;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use podberth::{
+    core::{
+        model::Name,
+        policy::{Extender, ExtenderHosts},
+        snapshot::NamespacedName,
+    },
+    downstream::{Chain, Documents, Downstream, Options, Origin},
+    wire::downstream::PodDocument,
+};
+
+/// Long enough for any machine, where an answer is expected.
+const PATIENT: Duration = Duration::from_mins(5);
+/// Where none is expected.
+const IMPATIENT: Duration = Duration::from_millis(100);
+/// Bytes of an answer at most.
+const LONGEST: usize = 1 << 20;
+
+fn options() -> Options {
+    Options { hosts: ExtenderHosts::Any, reply_bytes: LONGEST, ..Options::default() }
+}
+
+/// An extender with all verbs that knows the nodes.
+fn extender(url: &str) -> Extender {
+    Extender {
+        url_prefix: url.into(),
+        filter_verb: "filter".into(),
+        prioritize_verb: "prioritize".into(),
+        preempt_verb: "preempt".into(),
+        bind_verb: "bind".into(),
+        weight: 2,
+        node_cache_capable: true,
+        http_timeout_nanos: i64::try_from(PATIENT.as_nanos()).expect("a short time"),
+        ..Extender::default()
+    }
+}
+
+fn impatient(url: &str) -> Extender {
+    Extender { http_timeout_nanos: i64::try_from(IMPATIENT.as_nanos()).expect("a short time"), ..extender(url) }
+}
+
+fn chain(extenders: &[Extender]) -> Chain {
+    Downstream::new(options()).chain(extenders, Origin::Stored)
+}
+
+fn names(names: &[&str]) -> Vec<Name> {
+    names.iter().map(|name| Name::from(*name)).collect()
+}
+
+fn pod() -> PodDocument {
+    PodDocument::parse(
+        br#"{"metadata":{"name":"p","namespace":"shop","uid":"u","own":{"field":1}},
+            "spec":{"containers":[{"name":"c","resources":{"limits":{"example.com/gpu":"1"}}}]}}"#,
+    )
+    .expect("a pod")
+}
+
+/// Documents by name.
+#[derive(Default)]
+struct Given(BTreeMap<&'static str, &'static str>);
+
+#[async_trait]
+impl Documents for Given {
+    async fn nodes(&self, names: &[Name]) -> Result<Vec<Option<Arc<str>>>, String> {
+        Ok(names.iter().map(|name| self.0.get(&**name).map(|text| (*text).into())).collect())
+    }
+
+    async fn pods(&self, names: &[NamespacedName]) -> Result<Vec<Option<Arc<str>>>, String> {
+        Ok(names.iter().map(|(_, name)| self.0.get(&**name).map(|text| (*text).into())).collect())
+    }
+}

@@ -1,0 +1,164 @@
+//! The past: what was, is told as it was, for as long as it is kept.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use podberth::store::{Change, Keep, Key, Options, Precondition, Record, Store, StoreError, Write};
+
+use crate::build::{CLUSTER, bind, delete, each, one, pod, put};
+use crate::database::{Database, Engine, with_database};
+
+const NOTHING: Keep = Keep { age: Duration::ZERO, revisions: 0 };
+
+fn keeping(history: Option<Duration>) -> Options {
+    Options { history, ..Options::default() }
+}
+
+type State = BTreeMap<Key, Record>;
+
+fn by_key(records: Vec<Record>) -> State {
+    let count = records.len();
+    let state: State = records.into_iter().map(|record| (record.key.clone(), record)).collect();
+    assert_eq!(state.len(), count, "each object is handed out once");
+    state
+}
+
+async fn state(store: &dyn Store, revision: Option<u64>) -> Result<State, StoreError> {
+    let mut records = Vec::new();
+    store.state_at(CLUSTER, revision, &mut records).await?;
+    Ok(by_key(records))
+}
+
+/// A batch of some of everything, drawn from `random`.
+fn batch(random: &mut impl FnMut(usize) -> usize) -> Vec<Write> {
+    (0..=random(5))
+        .map(|_| {
+            let key = pod(&random(12).to_string());
+            match random(8) {
+                0..=2 => put(key, &random(3).to_string()),
+                3 => {
+                    let uid = format!("other-{}", random(2));
+                    let change = Change::Put { body: "[]".into(), uid, node: Some("n".into()) };
+                    Write { key, precondition: Precondition::default(), change }
+                }
+                4..=5 => bind(key, &random(3).to_string()),
+                6 => delete(key),
+                _ => Write { key, precondition: Precondition::default(), change: Change::SetNode(None) },
+            }
+        })
+        .collect()
+}
+
+fn dice(seed: u64) -> impl FnMut(usize) -> usize {
+    let mut state = seed;
+    move |sides| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % sides
+    }
+}
+
+pub(crate) async fn the_state_at_a_revision_is_what_it_was(database: Database) {
+    let store = database.store_with(keeping(Some(Duration::from_hours(1)))).await;
+    let mut random = dice(7);
+    let mut seen: Vec<(u64, State)> = vec![(0, State::new())];
+    for _ in 0..60 {
+        let revision = each(&*store, batch(&mut random)).await.revision;
+        seen.push((revision, state(&*store, None).await.unwrap()));
+    }
+    for (revision, expected) in &seen {
+        assert_eq!(&state(&*store, Some(*revision)).await.unwrap(), expected, "at {revision}");
+        for name in 0..12 {
+            let key = pod(&name.to_string());
+            let found = store.get_at(CLUSTER, &key, *revision).await.unwrap();
+            assert_eq!(found.as_ref(), expected.get(&key), "{name} at {revision}");
+        }
+    }
+    // In the midst of a batch, the one before.
+    for pair in seen.windows(2) {
+        if pair[1].0 > pair[0].0 + 1 {
+            assert_eq!(state(&*store, Some(pair[1].0 - 1)).await.unwrap(), pair[0].1);
+        }
+    }
+    let (head, last) = seen.last().unwrap();
+    assert!(matches!(state(&*store, Some(head + 1)).await, Err(StoreError::Invalid(_))));
+
+    // What is older than the retention goes; the rest stays as it was.
+    store.compact(CLUSTER, &NOTHING).await.unwrap();
+    for (revision, expected) in &seen[1..] {
+        assert_eq!(&state(&*store, Some(*revision)).await.unwrap(), expected, "after compaction, at {revision}");
+    }
+    assert_eq!(&state(&*store, None).await.unwrap(), last);
+}
+
+pub(crate) async fn history_beyond_its_retention_goes(database: Database) {
+    let store = database.store_with(keeping(Some(Duration::ZERO))).await;
+    for body in ["1", "2", "3"] {
+        one(&*store, put(pod("a"), body)).await;
+    }
+    assert_eq!(state(&*store, Some(2)).await.unwrap()[&pod("a")].body, "2");
+    let done = store.compact(CLUSTER, &NOTHING).await.unwrap();
+    assert_eq!((done.revision, done.batches, done.versions), (3, 2, 2));
+    let gone = StoreError::Compacted { after: 2, compact_revision: 3 };
+    assert_eq!(state(&*store, Some(2)).await, Err(gone.clone()));
+    assert_eq!(store.get_at(CLUSTER, &pod("a"), 2).await, Err(gone));
+    assert_eq!(state(&*store, Some(3)).await.unwrap()[&pod("a")].body, "3");
+}
+
+pub(crate) async fn without_history_there_is_only_the_present(database: Database) {
+    let store = database.store().await;
+    one(&*store, put(pod("a"), "1")).await;
+    one(&*store, put(pod("a"), "2")).await;
+    assert_eq!(state(&*store, Some(1)).await, Err(StoreError::Compacted { after: 1, compact_revision: 2 }));
+    assert_eq!(state(&*store, Some(2)).await.unwrap()[&pod("a")].body, "2");
+    assert_eq!(store.get_at(CLUSTER, &pod("a"), 2).await.unwrap().unwrap().body, "2");
+    assert_eq!(store.get_at(CLUSTER, &pod("b"), 2).await.unwrap(), None);
+}
+
+pub(crate) async fn a_time_has_a_revision(database: Database) {
+    let store = database.store().await;
+    let later = podberth::clock::now() + jiff::SignedDuration::from_hours(1);
+    assert_eq!(store.revision_at(CLUSTER, later).await.unwrap(), None, "of a cluster never written to");
+    for body in ["1", "2", "3"] {
+        one(&*store, put(pod("a"), body)).await;
+    }
+    assert_eq!(store.revision_at(CLUSTER, later).await.unwrap(), Some(3));
+    assert_eq!(store.revision_at(CLUSTER, Timestamp::UNIX_EPOCH).await.unwrap(), None);
+}
+
+/// A process that keeps no history has written in between: nobody can tell what was.
+async fn a_gap(database: Database) {
+    let on = keeping(Some(Duration::from_hours(1)));
+    for (options, body) in [(on.clone(), "1"), (on.clone(), "2"), (keeping(None), "3"), (on.clone(), "4"), (on, "5")] {
+        let store = database.store_with(options).await;
+        one(&*store, put(pod("a"), body)).await;
+        store.close().await;
+    }
+    let store = database.open().await;
+    for (revision, there) in [(1, false), (2, false), (3, true), (4, true), (5, true)] {
+        assert_eq!(state(&*store, Some(revision)).await.is_ok(), there, "{revision}");
+    }
+}
+
+#[tokio::test]
+async fn a_gap_sqlite() {
+    with_database(Engine::SqliteFile, a_gap).await;
+}
+
+#[tokio::test]
+async fn a_gap_postgres() {
+    with_database(Engine::Postgres, a_gap).await;
+}
+
+/// More objects than are handed out at a time, as of now and of before.
+pub(crate) async fn a_large_state_comes_in_pages(database: Database) {
+    let store = database.store_with(keeping(Some(Duration::from_hours(1)))).await;
+    let name = |i: usize| pod(&format!("{i:04}"));
+    each(&*store, (0..1_700).map(|i| put(name(i), "1")).collect()).await;
+    each(&*store, (0..1_200).map(|i| put(name(i), "2")).collect()).await;
+    let before = state(&*store, Some(1_700)).await.unwrap();
+    assert!(before.len() == 1_700 && before.values().all(|record| record.body == "1"));
+    let mut now = Vec::new();
+    store.state_at(CLUSTER, None, &mut now).await.unwrap();
+    assert!(now.is_sorted_by(|a, b| a.key < b.key) && now.len() == 1_700);
+}
