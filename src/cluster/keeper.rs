@@ -195,8 +195,9 @@ impl Keeper {
     /// The working view is the store's head; whether that is news.
     fn publish(&mut self) -> bool {
         let Some(working) = self.reader.exact() else { return false };
-        // A compaction is no news.
-        let news = (working.epoch, working.revision) != (self.published.epoch, self.published.revision);
+        // A compaction is no news; the same revision of another history is.
+        let point = |head: &Head| (head.epoch, head.revision, head.token);
+        let news = point(&working) != point(&self.published);
         if news {
             self.view.store(Arc::new(self.reader.working.clone()));
             self.published = working;

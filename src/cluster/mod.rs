@@ -117,8 +117,7 @@ impl Clusters {
         };
         let commit = kept.commit(call, judged_by).await?;
         if commit.revision == 0 && cluster != DEFAULT_CLUSTER {
-            // Nothing came to be.
-            self.lock().remove(cluster);
+            self.forget(cluster, &kept);
         }
         Ok(commit)
     }
@@ -164,6 +163,17 @@ impl Clusters {
         let started = Arc::new(keeper::start(self.store.clone(), name, self.poll, self.most_waiting).await?);
         // Two first questions at once both load; one of the two is kept, the other's keeper ends with it.
         Ok(self.lock().entry(name.to_owned()).or_insert(started).clone())
+    }
+
+    /// Keeps a cluster no longer in which nothing came to be, unless another caller has it as well: what that one writes
+    /// is to be seen here.
+    fn forget(&self, name: &str, kept: &Arc<Cluster>) {
+        let mut live = self.lock();
+        let is_kept = live.get(name).is_some_and(|known| Arc::ptr_eq(known, kept));
+        // The map's and this caller's.
+        if is_kept && Arc::strong_count(kept) == 2 {
+            live.remove(name);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Cluster>>> {

@@ -37,6 +37,7 @@
 //!   them: [`Store::state_at`] is then the whole cluster as it was.
 //! - When an older copy of the database comes back, every reader is told ([`StoreError::HistoryLost`]), and no revision
 //!   that was handed out before is used again.
+//! - Reads see all that was committed before they began: they are of the primary, never of a standby.
 //! - A cluster comes to be with its first write. Reading one that is not there finds nothing, at revision 0.
 //! - Kind, namespace and name are opaque text, ordered by bytes; bodies are opaque bytes.
 
@@ -53,6 +54,7 @@ mod decide;
 mod error;
 mod feed;
 mod keeping;
+pub mod memory;
 mod postgres;
 mod rows;
 mod sqlite;

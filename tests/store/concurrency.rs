@@ -10,10 +10,10 @@ use tokio::task::JoinSet;
 use crate::build::{CLUSTER, each, one, only, pod, put};
 use crate::database::Database;
 
-/// As many stores as the engine has processes: two on PostgreSQL, each with its own connections.
+/// As many stores as the engine has processes: two on PostgreSQL, each with its own connections, and on the fake.
 async fn replicas(database: &Database) -> Vec<Arc<dyn Store>> {
     let first = database.store().await;
-    let second = if database.url.starts_with("postgres") { database.open().await } else { Arc::clone(&first) };
+    let second = if database.is_shared() { database.open().await } else { Arc::clone(&first) };
     vec![first, second]
 }
 

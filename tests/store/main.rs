@@ -1,4 +1,5 @@
-//! The store's contract, on every engine: one suite, each case run on a SQLite file, SQLite in memory and PostgreSQL.
+//! The store's contract, on every engine: one suite, each case run on a SQLite file, SQLite in memory, PostgreSQL
+//! and the fake that simulations run on.
 //! Run it with `scripts/test --test store`.
 
 #[path = "../support/database.rs"]
@@ -8,6 +9,7 @@ mod archive;
 mod build;
 mod concurrency;
 mod damage;
+mod differential;
 mod epochs;
 mod faults;
 mod history;
@@ -24,6 +26,7 @@ macro_rules! contract {
         contract!(@engine sqlite_file SqliteFile $($room: $($case)*;)*);
         contract!(@engine sqlite_memory SqliteMemory $($room: $($case)*;)*);
         contract!(@engine postgres Postgres $($room: $($case)*;)*);
+        contract!(@engine fake Memory $($room: $($case)*;)*);
     };
     (@engine $name:ident $engine:ident $($room:ident: $($case:ident)*;)*) => {
         mod $name {

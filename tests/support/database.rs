@@ -3,6 +3,7 @@
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
+use podberth::store::memory::{Memory, Numbering};
 use podberth::store::{self, Options, Store};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
@@ -12,6 +13,8 @@ pub(crate) enum Engine {
     SqliteFile,
     SqliteMemory,
     Postgres,
+    /// The fake, which any number of processes share as they do PostgreSQL.
+    Memory,
 }
 
 /// An empty database of one test's own.
@@ -19,12 +22,20 @@ pub(crate) enum Engine {
 pub(crate) struct Database {
     pub(crate) url: String,
     directory: Option<Arc<tempfile::TempDir>>,
+    pub(crate) memory: Option<Arc<Memory>>,
 }
 
 impl Database {
     /// Opens it, not migrated.
     pub(crate) async fn open(&self) -> Arc<dyn Store> {
-        store::open(&self.url, &Options::default()).await.expect("the database opens")
+        self.open_with(&Options::default()).await
+    }
+
+    async fn open_with(&self, options: &Options) -> Arc<dyn Store> {
+        if let Some(memory) = &self.memory {
+            return Arc::new(memory.handle().keeping(options.history));
+        }
+        store::open(&self.url, options).await.expect("the database opens")
     }
 
     /// Opens and migrates it.
@@ -34,9 +45,14 @@ impl Database {
 
     /// The same, with options.
     pub(crate) async fn store_with(&self, options: Options) -> Arc<dyn Store> {
-        let store = store::open(&self.url, &options).await.expect("the database opens");
+        let store = self.open_with(&options).await;
         store.migrate().await.expect("the database migrates");
         store
+    }
+
+    /// Whether several stores can be open on it at once.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.memory.is_some() || self.url.starts_with("postgres")
     }
 
     async fn create(engine: Engine) -> Self {
@@ -44,13 +60,17 @@ impl Database {
             Engine::SqliteFile => {
                 let directory = tempfile::tempdir().expect("a temporary directory");
                 let url = format!("sqlite:{}", directory.path().join("test.db").display());
-                Self { url, directory: Some(Arc::new(directory)) }
+                Self { url, directory: Some(Arc::new(directory)), memory: None }
             }
-            Engine::SqliteMemory => Self { url: "sqlite::memory:".into(), directory: None },
+            Engine::SqliteMemory => Self { url: "sqlite::memory:".into(), directory: None, memory: None },
             Engine::Postgres => {
                 let name = format!("test_{}", uuid::Uuid::new_v4().simple());
                 admin(&format!("CREATE DATABASE {name}")).await;
-                Self { url: postgres_url(&name), directory: None }
+                Self { url: postgres_url(&name), directory: None, memory: None }
+            }
+            Engine::Memory => {
+                let memory = Some(Arc::new(Memory::new(Numbering::Counter)));
+                Self { url: String::new(), directory: None, memory }
             }
         }
     }

@@ -1,0 +1,375 @@
+//! A store with faults: a replica's way to the database, on which calls are late, lost, turned away and cut off in the
+//! middle of COMMIT. Each fault is drawn from the replica's own chance.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use podberth::store::memory::{Copy, Memory};
+use podberth::store::{
+    Call, Changes, Compaction, Connections, Cursor, Head, Judge, Keep, Key, List, ListQuery, MigrationStatus, Record,
+    Restore, Source, Store, StoreError, Visitor, Written,
+};
+use tokio::sync::{oneshot, watch};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep_until, timeout};
+use uuid::Uuid;
+
+use crate::world::CLUSTERS;
+
+/// A bug for the simulation to find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Planted {
+    Nothing,
+    /// Revisions come from a sequence.
+    Sequence,
+    /// After a lost reply to COMMIT the batch is written again without asking what became of it.
+    BlindRetry,
+    /// The feed is read from a standby, which is behind.
+    StandbyFeed,
+    /// Who reads the feed does not say what it has seen: when history is lost, it cannot be told.
+    Forgetful,
+}
+
+/// How bad things are, in thousandths of all calls.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Rates {
+    /// Calls that find nobody, or are not got to in time.
+    pub(crate) turned_away: u32,
+    /// Transactions that the database gives up, before COMMIT.
+    pub(crate) aborted: u32,
+    /// Connections lost in COMMIT.
+    pub(crate) cut: u32,
+    /// Wake-ups that do not arrive.
+    pub(crate) deaf: u32,
+    /// Ways that take long.
+    pub(crate) slow: u32,
+}
+
+/// What all replicas share: how the network is.
+#[derive(Debug, Default)]
+pub(crate) struct Weather {
+    pub(crate) calm: bool,
+    /// Until then nobody reaches the database.
+    pub(crate) away: Option<Instant>,
+    /// What the standby shows.
+    pub(crate) standby: Copy,
+    pub(crate) tally: BTreeMap<&'static str, usize>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Faulty {
+    memory: Memory,
+    weather: Arc<Mutex<Weather>>,
+    rates: Rates,
+    planted: Planted,
+    streams: BTreeMap<(String, Verb), Arc<Stream>>,
+    hint: watch::Sender<u64>,
+    ear: AbortHandle,
+}
+
+/// Calls that may come at the same time have each a chance of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Verb {
+    Changes,
+    Write,
+    /// A write without a judge, which waits for no other of its replica.
+    Direct,
+    Read,
+    Hint,
+}
+
+/// A chance, and a place within each [`ROUND`] at which nothing else happens.
+///
+/// The runtime wakes those who wait for one watch in an order of its own chance. So nothing may depend on it: what is
+/// woken in the same millisecond draws from different chances and goes on in different milliseconds.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    chance: Mutex<fastrand::Rng>,
+    place: u64,
+    start: Instant,
+}
+
+/// Milliseconds, as many as there are streams.
+const ROUND: u64 = 64;
+
+impl Stream {
+    pub(crate) fn new(chance: fastrand::Rng, place: u64, start: Instant) -> Self {
+        assert!(place < ROUND, "each stream has a place of its own");
+        Self { chance: Mutex::new(chance), place, start }
+    }
+
+    pub(crate) fn draw<T>(&self, draw: impl FnOnce(&mut fastrand::Rng) -> T) -> T {
+        draw(&mut lock(&self.chance))
+    }
+
+    /// Sleeps for less than so many milliseconds, and to the place.
+    pub(crate) async fn sleep(&self, most: u64) {
+        let earliest = self.start.elapsed().as_millis() as u64 + 1 + self.draw(|chance| chance.u64(0..most));
+        let then = earliest + (self.place + ROUND - earliest % ROUND) % ROUND;
+        sleep_until(self.start + Duration::from_millis(then)).await;
+    }
+}
+
+const ATTEMPTS: u64 = 4;
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+
+impl Faulty {
+    /// The way of the process in `slot`.
+    pub(crate) fn new(
+        memory: &Memory,
+        weather: &Arc<Mutex<Weather>>,
+        rates: Rates,
+        planted: Planted,
+        (slot, start, seed): (usize, Instant, u64),
+    ) -> Self {
+        let mut chance = fastrand::Rng::with_seed(seed);
+        let mut streams = BTreeMap::new();
+        for (cluster, name) in CLUSTERS.iter().enumerate() {
+            for (i, verb) in [Verb::Changes, Verb::Write, Verb::Direct, Verb::Read, Verb::Hint].into_iter().enumerate()
+            {
+                let place = (slot * CLUSTERS.len() + cluster) * 5 + i;
+                let stream = Stream::new(chance.fork(), place as u64, start);
+                streams.insert(((*name).to_owned(), verb), Arc::new(stream));
+            }
+        }
+        let hint = watch::Sender::new(0);
+        let (mut news, heard) = (memory.hint(), hint.clone());
+        let stream = streams[&(CLUSTERS[0].to_owned(), Verb::Hint)].clone();
+        let ear = tokio::spawn(async move {
+            while news.changed().await.is_ok() {
+                stream.sleep(20).await;
+                if stream.draw(|chance| chance.u32(0..1_000)) >= rates.deaf {
+                    heard.send_modify(|count| *count += 1);
+                }
+            }
+        });
+        let (memory, weather) = (memory.handle(), weather.clone());
+        Self { memory, weather, rates, planted, streams, hint, ear: ear.abort_handle() }
+    }
+
+    fn stream(&self, cluster: &str, verb: Verb) -> &Stream {
+        &self.streams[&(cluster.to_owned(), verb)]
+    }
+
+    /// Whether something that happens so often happens now.
+    fn happens(&self, stream: &Stream, rate: u32) -> bool {
+        stream.draw(|chance| chance.u32(0..1_000)) < rate && !lock(&self.weather).calm
+    }
+
+    fn count(&self, what: &'static str) {
+        *lock(&self.weather).tally.entry(what).or_default() += 1;
+    }
+
+    /// The way there or back.
+    async fn travel(&self, stream: &Stream) {
+        stream.sleep(if self.happens(stream, self.rates.slow) { 6_000 } else { 80 }).await;
+    }
+
+    /// The way to a database that may not be there.
+    async fn reach(&self, stream: &Stream) -> Result<(), StoreError> {
+        self.travel(stream).await;
+        if lock(&self.weather).away.is_some_and(|until| Instant::now() < until) {
+            return Err(StoreError::Unavailable("the database is away".into()));
+        }
+        if self.happens(stream, self.rates.turned_away) {
+            let why = || "injected".to_owned();
+            let busy = stream.draw(fastrand::Rng::bool);
+            return Err(if busy { StoreError::Busy(why()) } else { StoreError::Unavailable(why()) });
+        }
+        Ok(())
+    }
+
+    /// A read: on the way back the connection may be lost as well.
+    async fn read<T>(
+        &self,
+        stream: &Stream,
+        read: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        self.reach(stream).await?;
+        let found = read.await;
+        self.travel(stream).await;
+        if self.happens(stream, self.rates.turned_away) {
+            return Err(StoreError::Unavailable("the reply was lost".into()));
+        }
+        found
+    }
+
+    async fn attempt(
+        &self,
+        stream: &Arc<Stream>,
+        cluster: &str,
+        calls: &[Call],
+        judge: &mut dyn Judge,
+        token: Uuid,
+        in_doubt: &mut Option<Written>,
+    ) -> Result<Written, StoreError> {
+        let busy = |_| StoreError::Busy("the lock could not be had in time".into());
+        self.reach(stream).await?;
+        if let Some(written) = in_doubt.take_if(|_| self.planted == Planted::BlindRetry) {
+            self.count("retried blindly");
+            drop(written);
+        }
+        if let Some(written) = in_doubt {
+            let _counter = timeout(LOCK_TIMEOUT, self.memory.counter(cluster)).await.map_err(busy)?;
+            if self.memory.is_written(cluster, written.head.revision, token) {
+                self.count("found written");
+                return Ok(written.clone());
+            }
+            self.count("found not written");
+            *in_doubt = None;
+        }
+        let begun = self.memory.begin(cluster, calls, judge, token);
+        let transaction = timeout(LOCK_TIMEOUT, begun).await.map_err(busy)??;
+        self.travel(stream).await;
+        if self.happens(stream, self.rates.aborted) {
+            let aborted = stream.draw(fastrand::Rng::bool);
+            let why = || "before COMMIT".to_owned();
+            return Err(if aborted { StoreError::Aborted(why()) } else { StoreError::Unavailable(why()) });
+        }
+        let written = transaction.written().clone();
+        let cut = self.happens(stream, self.rates.cut);
+        let arrives = !cut || stream.draw(fastrand::Rng::bool);
+        let late = if cut { 1_000 } else { 1 };
+        let (reply, answer) = oneshot::channel();
+        // COMMIT is on its way: nothing that happens to this replica calls it back.
+        let way = stream.clone();
+        tokio::spawn(async move {
+            way.sleep(late).await;
+            if arrives {
+                let _ = reply.send(transaction.commit());
+            }
+        });
+        let answer = if cut { None } else { answer.await.ok() };
+        match answer {
+            Some(Err(StoreError::Unavailable(why))) => {
+                *in_doubt = Some(written);
+                Err(StoreError::Unavailable(why))
+            }
+            Some(answer) => {
+                self.travel(stream).await;
+                answer
+            }
+            None => {
+                self.count(if arrives { "reply lost" } else { "COMMIT lost" });
+                *in_doubt = Some(written);
+                Err(StoreError::Unavailable("the connection was lost in COMMIT".into()))
+            }
+        }
+    }
+}
+
+impl Drop for Faulty {
+    fn drop(&mut self) {
+        self.ear.abort();
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[async_trait]
+impl Store for Faulty {
+    /// Tries again as the engine on PostgreSQL does.
+    async fn write(&self, cluster: &str, calls: &[Call], judge: &mut dyn Judge) -> Result<Written, StoreError> {
+        let verb = if judge.known() == u64::MAX { Verb::Direct } else { Verb::Write };
+        let stream = self.streams[&(cluster.to_owned(), verb)].clone();
+        let token = stream.draw(|chance| Uuid::from_u64_pair(chance.u64(..), chance.u64(..)));
+        let mut in_doubt = None;
+        for attempt in 1.. {
+            let error = match self.attempt(&stream, cluster, calls, judge, token, &mut in_doubt).await {
+                Ok(written) => return Ok(written),
+                Err(error) => error,
+            };
+            let again = in_doubt.is_some() || matches!(error, StoreError::Aborted(_) | StoreError::Unavailable(_));
+            let gives_up = attempt == ATTEMPTS || self.happens(&stream, 200);
+            if !again || gives_up {
+                return Err(if in_doubt.is_some() { StoreError::OutcomeUnknown(error.to_string()) } else { error });
+            }
+            stream.sleep(20 * attempt).await;
+        }
+        Err(StoreError::Internal("the attempts are endless".into()))
+    }
+
+    async fn get(&self, cluster: &str, key: &Key) -> Result<Option<Record>, StoreError> {
+        self.read(self.stream(cluster, Verb::Read), self.memory.get(cluster, key)).await
+    }
+
+    async fn list(&self, cluster: &str, query: &ListQuery) -> Result<List, StoreError> {
+        self.read(self.stream(cluster, Verb::Read), self.memory.list(cluster, query)).await
+    }
+
+    async fn changes(&self, cluster: &str, from: &Cursor, limit: usize) -> Result<Changes, StoreError> {
+        let stream = self.stream(cluster, Verb::Changes);
+        if self.planted == Planted::StandbyFeed && self.happens(stream, 300) {
+            let standby = Memory::of(&lock(&self.weather).standby);
+            return self.read(stream, standby.changes(cluster, from, limit)).await;
+        }
+        let seen = from.seen.filter(|_| self.planted != Planted::Forgetful);
+        self.read(stream, self.memory.changes(cluster, &Cursor { seen, ..*from }, limit)).await
+    }
+
+    async fn state_at(&self, cluster: &str, at: Option<u64>, visitor: &mut dyn Visitor) -> Result<(), StoreError> {
+        self.read(self.stream(cluster, Verb::Read), self.memory.state_at(cluster, at, visitor)).await
+    }
+
+    async fn get_at(&self, cluster: &str, key: &Key, revision: u64) -> Result<Option<Record>, StoreError> {
+        self.read(self.stream(cluster, Verb::Read), self.memory.get_at(cluster, key, revision)).await
+    }
+
+    async fn revision_at(&self, cluster: &str, time: Timestamp) -> Result<Option<u64>, StoreError> {
+        self.read(self.stream(cluster, Verb::Read), self.memory.revision_at(cluster, time)).await
+    }
+
+    async fn restore(&self, cluster: &str, source: &mut dyn Source, how: Restore) -> Result<Head, StoreError> {
+        self.read(self.stream(cluster, Verb::Direct), self.memory.restore(cluster, source, how)).await
+    }
+
+    async fn compact(&self, cluster: &str, keep: &Keep) -> Result<Compaction, StoreError> {
+        self.read(self.stream(cluster, Verb::Direct), self.memory.compact(cluster, keep)).await
+    }
+
+    async fn lease(&self, name: &str, holder: Uuid, ttl: Duration) -> Result<bool, StoreError> {
+        self.read(self.stream(CLUSTERS[0], Verb::Read), self.memory.lease(name, holder, ttl)).await
+    }
+
+    /// The reader of the feed asks for it.
+    async fn begin_epoch(&self, cluster: &str, lost: &Head) -> Result<Head, StoreError> {
+        self.read(self.stream(cluster, Verb::Changes), self.memory.begin_epoch(cluster, lost)).await
+    }
+
+    async fn head(&self, cluster: &str) -> Result<Head, StoreError> {
+        self.read(self.stream(cluster, Verb::Read), self.memory.head(cluster)).await
+    }
+
+    async fn clusters(&self) -> Result<Vec<String>, StoreError> {
+        self.read(self.stream(CLUSTERS[0], Verb::Read), self.memory.clusters()).await
+    }
+
+    fn hint(&self) -> watch::Receiver<u64> {
+        self.hint.subscribe()
+    }
+
+    fn connections(&self) -> Connections {
+        self.memory.connections()
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.read(self.stream(CLUSTERS[0], Verb::Read), self.memory.ping()).await
+    }
+
+    async fn migrate(&self) -> Result<(), StoreError> {
+        self.memory.migrate().await
+    }
+
+    async fn migration_status(&self) -> Result<MigrationStatus, StoreError> {
+        self.memory.migration_status().await
+    }
+
+    async fn close(&self) {
+        self.memory.close().await;
+    }
+}

@@ -1,0 +1,143 @@
+//! Replicas, clients and followers on a database in memory, under faults, in virtual time. A seed decides everything:
+//! the faults, who asks for what, and in which order things happen.
+//!
+//! ```text
+//! cargo test --test simulation                                                      a few seconds
+//! PODBERTH_SIM_SEED=42 cargo test --test simulation                                 one run again
+//! PODBERTH_SIM_OPERATIONS=1000000 cargo test --release --test simulation            a night's run, with seeds of its own
+//! ```
+
+mod clients;
+mod faulty;
+mod followers;
+mod history;
+mod objects;
+mod world;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use faulty::Planted;
+use history::Rule;
+use world::{Report, run};
+
+/// Operations of one run: a seed means the same whichever way it is run.
+const RUN: usize = 400;
+
+/// Operations of the ordinary test.
+const SHORT: usize = 8_000;
+
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name}={value} is no number")))
+}
+
+fn check(seed: u64, report: &Report) {
+    if !report.violations.is_empty() {
+        let first: Vec<_> = report.violations.iter().take(10).map(|violation| format!("  {violation}")).collect();
+        let all = first.join("\n");
+        let more = report.violations.len().saturating_sub(10);
+        panic!("\n{all}\n  and {more} more\nPODBERTH_SIM_SEED={seed} cargo test --test simulation\n");
+    }
+}
+
+/// What has to happen for a run to prove anything.
+const HAPPENS: [&str; 25] = [
+    "written",
+    "unchanged",
+    "not found",
+    "already exists",
+    "conflict",
+    "uid mismatch",
+    "already bound",
+    "rejected",
+    "not attempted",
+    "failed",
+    "unknown",
+    "unknown: there",
+    "unknown: nothing there",
+    "crash",
+    "outage",
+    "silent history loss",
+    "declared history loss",
+    "epoch",
+    "tail: history was lost",
+    "compaction",
+    "tail: compacted",
+    "reply lost",
+    "COMMIT lost",
+    "found written",
+    "found not written",
+];
+
+#[test]
+fn nothing_is_lost_bound_twice_overcommitted_skipped_or_repeated() {
+    if let Some(seed) = setting("PODBERTH_SIM_SEED") {
+        let report = run(seed, RUN, Planted::Nothing);
+        println!("{:?}", report.tally);
+        return check(seed, &report);
+    }
+    let wanted = setting("PODBERTH_SIM_OPERATIONS").map(|operations| operations as usize);
+    // The ordinary run is always the same; a long one goes where nobody has been.
+    let first = if wanted.is_some() { fastrand::u64(..u64::MAX / 2) } else { 0 };
+    let (begun, mut operations, mut tally) = (Instant::now(), 0, BTreeMap::new());
+    for seed in first.. {
+        let report = run(seed, RUN, Planted::Nothing);
+        check(seed, &report);
+        operations += report.operations;
+        for (what, count) in report.tally {
+            *tally.entry(what).or_insert(0) += count;
+        }
+        if operations >= wanted.unwrap_or(SHORT) {
+            break;
+        }
+    }
+    println!("{operations} operations from seed {first} in {:.1?}: {tally:?}", begun.elapsed());
+    for what in HAPPENS {
+        assert!(tally.contains_key(what), "{what:?} never happened: {tally:?}");
+    }
+}
+
+#[test]
+fn a_seed_tells_everything() {
+    for seed in 0..3 {
+        let (once, again) = (run(seed, RUN, Planted::Nothing), run(seed, RUN, Planted::Nothing));
+        assert_eq!((once.trace, once.tally), (again.trace, again.tally), "seed {seed}");
+    }
+}
+
+/// Checks that a bug breaks these rules within the ordinary test's operations.
+fn breaks(planted: Planted, expected: &[Rule]) {
+    let mut broken = BTreeSet::new();
+    for seed in 0..(SHORT / RUN) as u64 {
+        broken.extend(run(seed, RUN, planted).violations.iter().map(|violation| violation.rule));
+        if expected.iter().all(|rule| broken.contains(rule)) {
+            println!("{planted:?} is found after {} operations: it breaks {broken:?}", (seed as usize + 1) * RUN);
+            return;
+        }
+    }
+    panic!("{planted:?} breaks {broken:?} only");
+}
+
+/// The journal shows it, and those who follow skip what is committed late.
+#[test]
+fn revisions_from_a_sequence_are_found() {
+    breaks(Planted::Sequence, &[Rule::Order, Rule::Feed, Rule::View]);
+}
+
+/// What the first try wrote is nobody's.
+#[test]
+fn a_blind_retry_is_found() {
+    breaks(Planted::BlindRetry, &[Rule::Explained]);
+}
+
+/// Why feeds are to be read from the primary.
+#[test]
+fn a_feed_from_a_standby_is_found() {
+    breaks(Planted::StandbyFeed, &[Rule::Feed, Rule::View]);
+}
+
+/// Why a reader says what it has seen: the counter passes the old value again, in another history.
+#[test]
+fn a_loss_that_is_not_noticed_is_found() {
+    breaks(Planted::Forgetful, &[Rule::Feed, Rule::View]);
+}

@@ -1,0 +1,218 @@
+//! One random trace of operations gives the same answers and the same objects, byte for byte, on the fake, SQLite and
+//! PostgreSQL. `PODBERTH_DIFFERENTIAL_CASES=5000` makes a short run a long one.
+
+use std::sync::Arc;
+
+use podberth::store::{
+    Atomicity, Call, Change, Changes, Head, Judge, Key, List, ListQuery, Precondition, Record, Store, StoreError,
+    Write, Written,
+};
+use proptest::collection::vec;
+use proptest::option::{of, weighted};
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::test_runner::{Config, TestRunner};
+
+use crate::database::{Database, Engine, with_database};
+
+const CASES: u32 = 24;
+const CLUSTERS: [&str; 2] = ["a", "ü"];
+
+#[derive(Debug, Clone)]
+enum Step {
+    Write { cluster: usize, calls: Vec<Call>, known: Known },
+    Get { cluster: usize, key: Key },
+    List { cluster: usize, query: ListQuery },
+    Feed { cluster: usize, after: u64, complete: u64, limit: usize },
+    Head { cluster: usize },
+}
+
+/// What the judge knows before a write.
+#[derive(Debug, Clone)]
+enum Known {
+    /// What it knew after the write before.
+    Last,
+    At(u64),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Answer {
+    Written(Result<Written, StoreError>, Vec<Told>),
+    Get(Result<Option<Record>, StoreError>),
+    List(Result<List, StoreError>),
+    Feed(Result<Changes, StoreError>),
+    Head(Result<Head, StoreError>),
+}
+
+/// What a judge was told or asked.
+#[derive(Debug, Clone, PartialEq)]
+enum Told {
+    Begin(Head, Vec<Record>),
+    Bind(usize, Record, String),
+    Note(Record),
+    Mark,
+    RollBack,
+}
+
+/// Keeps all it is told and lets nothing onto the node `full`.
+struct Scribe {
+    known: u64,
+    told: Vec<Told>,
+}
+
+impl Judge for Scribe {
+    fn known(&self) -> u64 {
+        self.known
+    }
+
+    fn begin(&mut self, head: Head, missed: &[Record]) {
+        self.told.push(Told::Begin(head, missed.to_vec()));
+    }
+
+    fn may_bind(&mut self, call: usize, record: &Record, node: &str) -> Result<(), String> {
+        self.told.push(Told::Bind(call, record.clone(), node.to_owned()));
+        if node == "full" { Err("it is full".into()) } else { Ok(()) }
+    }
+
+    fn note(&mut self, record: &Record) {
+        self.told.push(Told::Note(record.clone()));
+    }
+
+    fn mark(&mut self) {
+        self.told.push(Told::Mark);
+    }
+
+    fn roll_back(&mut self) {
+        self.told.push(Told::RollBack);
+    }
+}
+
+fn key() -> impl Strategy<Value = Key> {
+    let kind = select(vec!["pods", "pods", "nodes"]);
+    (kind, select(vec!["", "x", "x-y"]), select(vec!["a", "b", "B", "é", "a\0"])).prop_map(|(kind, namespace, name)| {
+        let name = if name == "a\0" && namespace != "x-y" { "c" } else { name };
+        Key::new(kind, namespace, name)
+    })
+}
+
+fn node() -> impl Strategy<Value = String> {
+    select(vec!["n", "m", "full"]).prop_map(str::to_owned)
+}
+
+fn write() -> impl Strategy<Value = Write> {
+    let body = prop_oneof![4 => vec(any::<u8>(), 0..4), 1 => select(vec![vec![7; 5_000], b"{}".to_vec()])];
+    let uid = || select(vec!["1", "2"]).prop_map(str::to_owned);
+    let change = prop_oneof![
+        5 => (body, uid(), weighted(0.3, node()))
+            .prop_map(|(body, uid, node)| Change::Put { body: body.into(), uid, node }),
+        1 => of(node()).prop_map(Change::SetNode),
+        3 => node().prop_map(|node| Change::Bind { node }),
+        2 => Just(Change::Delete),
+    ];
+    let precondition = (weighted(0.2, any::<bool>()), weighted(0.2, 0_u64..30), weighted(0.2, uid()))
+        .prop_map(|(exists, revision, uid)| Precondition { exists, revision, uid });
+    (key(), precondition, change).prop_map(|(key, precondition, change)| Write { key, precondition, change })
+}
+
+fn call() -> impl Strategy<Value = Call> {
+    (vec(write(), 0..5), select(vec![Atomicity::AllOrNothing, Atomicity::Each]))
+        .prop_map(|(writes, atomicity)| Call { writes, atomicity })
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let cluster = || 0..CLUSTERS.len();
+    let known =
+        prop_oneof![4 => Just(Known::Last), 1 => (0_u64..40).prop_map(Known::At), 1 => Just(Known::At(u64::MAX))];
+    let page =
+        (of(select(vec!["", "x", "x-y"])), of((select(vec!["", "x"]), select(vec!["", "a", "b"]))), of(0_usize..5));
+    let query = (select(vec!["pods", "nodes"]), page).prop_map(|(kind, (namespace, after, limit))| ListQuery {
+        kind: kind.into(),
+        namespace: namespace.map(str::to_owned),
+        after: after.map(|(namespace, name)| (namespace.to_owned(), name.to_owned())),
+        limit,
+    });
+    prop_oneof![
+        6 => (cluster(), vec(call(), 0..4), known)
+            .prop_map(|(cluster, calls, known)| Step::Write { cluster, calls, known }),
+        1 => (cluster(), key()).prop_map(|(cluster, key)| Step::Get { cluster, key }),
+        1 => (cluster(), query).prop_map(|(cluster, query)| Step::List { cluster, query }),
+        2 => (cluster(), 0_u64..40, 0_u64..40, 0_usize..6)
+            .prop_map(|(cluster, after, complete, limit)| Step::Feed { cluster, after, complete, limit }),
+        1 => cluster().prop_map(|cluster| Step::Head { cluster }),
+    ]
+}
+
+/// Goes through a trace on clusters of its own, and in the end reads all there is.
+async fn replay(store: &dyn Store, case: u64, trace: &[Step]) -> Vec<Answer> {
+    let names = CLUSTERS.map(|cluster| format!("{cluster}-{case}"));
+    let mut known = [0; CLUSTERS.len()];
+    let mut answers = Vec::new();
+    for step in trace {
+        answers.push(match step {
+            Step::Write { cluster, calls, known: knows } => {
+                let last = &mut known[*cluster];
+                if let Known::At(revision) = knows {
+                    *last = *revision;
+                }
+                let mut scribe = Scribe { known: *last, told: Vec::new() };
+                let written = store.write(&names[*cluster], calls, &mut scribe).await;
+                *last = match &written {
+                    Ok(written) => written.head.revision,
+                    Err(StoreError::Behind { revision, .. }) => *revision,
+                    Err(_) => *last,
+                };
+                Answer::Written(written, scribe.told)
+            }
+            Step::Get { cluster, key } => Answer::Get(store.get(&names[*cluster], key).await),
+            Step::List { cluster, query } => Answer::List(store.list(&names[*cluster], query).await),
+            Step::Feed { cluster, after, complete, limit } => {
+                Answer::Feed(store.changes(&names[*cluster], *after, *complete, *limit).await)
+            }
+            Step::Head { cluster } => Answer::Head(store.head(&names[*cluster]).await),
+        });
+    }
+    for name in &names {
+        answers.push(Answer::Feed(store.changes(name, 0, 0, usize::MAX).await));
+        for kind in ["nodes", "pods"] {
+            answers.push(Answer::List(store.list(name, &ListQuery::all(kind)).await));
+        }
+    }
+    answers
+}
+
+async fn compare(databases: [Database; 3]) {
+    let [fake, others @ ..] = databases;
+    let fake: Arc<dyn Store> = fake.store().await;
+    let others = [others[0].store().await, others[1].store().await];
+    let cases = std::env::var("PODBERTH_DIFFERENTIAL_CASES").map_or(CASES, |n| n.parse().expect("a number"));
+    let runtime = tokio::runtime::Handle::current();
+    tokio::task::block_in_place(|| {
+        let case = std::cell::Cell::new(0);
+        TestRunner::new(Config { cases, ..Config::default() })
+            .run(&vec(step(), 1..24), |trace| {
+                case.set(case.get() + 1);
+                runtime.block_on(async {
+                    let expected = replay(&*fake, case.get(), &trace).await;
+                    for (other, engine) in others.iter().zip(["SQLite", "PostgreSQL"]) {
+                        let answers = replay(&**other, case.get(), &trace).await;
+                        for (at, (answer, expected)) in answers.iter().zip(&expected).enumerate() {
+                            prop_assert_eq!(answer, expected, "{}, step {}: {:?}", engine, at, trace.get(at));
+                        }
+                    }
+                    Ok(())
+                })
+            })
+            .unwrap_or_else(|error| panic!("{error}"));
+    });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_engines_answer_alike() {
+    with_database(Engine::Memory, async |fake: Database| {
+        with_database(Engine::SqliteMemory, async |sqlite: Database| {
+            with_database(Engine::Postgres, async |postgres: Database| compare([fake, sqlite, postgres]).await).await;
+        })
+        .await;
+    })
+    .await;
+}
