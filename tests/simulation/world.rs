@@ -214,7 +214,7 @@ impl World {
                     self.history.count(what);
                 }
                 7 | 8 if compacts => {
-                    let keep = Keep { age: Duration::ZERO, revisions: chance.u64(0..30) };
+                    let keep = Keep { age: Duration::ZERO, revisions: chance.u64(0..3) };
                     for cluster in CLUSTERS {
                         if self.memory.compact(cluster, &keep).await.is_ok_and(|done| done.tombstones > 0) {
                             self.history.count("compaction");

@@ -2,16 +2,18 @@
 //! PostgreSQL. `PODBERTH_DIFFERENTIAL_CASES=5000` makes a short run a long one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use podberth::store::{
-    Atomicity, Call, Change, Changes, Head, Judge, Key, List, ListQuery, Precondition, Record, Store, StoreError,
-    Write, Written,
+    Atomicity, Call, Change, Changes, Compaction, Cursor, Head, Judge, Keep, Key, List, ListQuery, Options,
+    Precondition, Record, Store, StoreError, Write, Written,
 };
 use proptest::collection::vec;
 use proptest::option::{of, weighted};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{Config, TestRunner};
+use uuid::Uuid;
 
 use crate::database::{Database, Engine, with_database};
 
@@ -23,7 +25,12 @@ enum Step {
     Write { cluster: usize, calls: Vec<Call>, known: Known },
     Get { cluster: usize, key: Key },
     List { cluster: usize, query: ListQuery },
-    Feed { cluster: usize, after: u64, complete: u64, limit: usize },
+    Feed { cluster: usize, cursor: Cursor, limit: usize },
+    /// Reads on from where the last one ended.
+    Follow { cluster: usize, limit: usize },
+    Past { cluster: usize, key: Key, revision: Option<u64> },
+    Compact { cluster: usize, keep: Keep },
+    Epoch { cluster: usize, lost: Head },
     Head { cluster: usize },
 }
 
@@ -41,7 +48,23 @@ enum Answer {
     Get(Result<Option<Record>, StoreError>),
     List(Result<List, StoreError>),
     Feed(Result<Changes, StoreError>),
+    /// The state, and one object of it.
+    Past(Result<Vec<Record>, StoreError>, Option<Result<Option<Record>, StoreError>>),
+    Compact(Result<Compaction, StoreError>),
     Head(Result<Head, StoreError>),
+}
+
+/// Every engine's tokens are its own: what counts is whether there is one.
+fn blind(head: &mut Head) {
+    if !head.token.is_nil() {
+        head.token = Uuid::max();
+    }
+}
+
+fn blind_page(mut page: Changes) -> Changes {
+    blind(&mut page.head);
+    page.next.seen.iter_mut().for_each(blind);
+    page
 }
 
 /// What a judge was told or asked.
@@ -57,6 +80,7 @@ enum Told {
 /// Keeps all it is told and lets nothing onto the node `full`.
 struct Scribe {
     known: u64,
+    seen: Option<Head>,
     told: Vec<Told>,
 }
 
@@ -65,7 +89,12 @@ impl Judge for Scribe {
         self.known
     }
 
-    fn begin(&mut self, head: Head, missed: &[Record]) {
+    fn seen(&self) -> Option<Head> {
+        self.seen
+    }
+
+    fn begin(&mut self, mut head: Head, missed: &[Record]) {
+        blind(&mut head);
         self.told.push(Told::Begin(head, missed.to_vec()));
     }
 
@@ -131,13 +160,27 @@ fn step() -> impl Strategy<Value = Step> {
         after: after.map(|(namespace, name)| (namespace.to_owned(), name.to_owned())),
         limit,
     });
+    let cursor = (0_u64..40, 0_u64..40, weighted(0.2, 0_u64..40)).prop_map(|(after, complete, began)| Cursor {
+        after,
+        complete,
+        began: began.unwrap_or(0),
+        seen: None,
+    });
+    let age = select(vec![Duration::ZERO, Duration::ZERO, Duration::from_mins(10)]);
+    let keep = (age, 0_u64..20).prop_map(|(age, revisions)| Keep { age, revisions });
     prop_oneof![
-        6 => (cluster(), vec(call(), 0..4), known)
+        8 => (cluster(), vec(call(), 0..4), known)
             .prop_map(|(cluster, calls, known)| Step::Write { cluster, calls, known }),
         1 => (cluster(), key()).prop_map(|(cluster, key)| Step::Get { cluster, key }),
         1 => (cluster(), query).prop_map(|(cluster, query)| Step::List { cluster, query }),
-        2 => (cluster(), 0_u64..40, 0_u64..40, 0_usize..6)
-            .prop_map(|(cluster, after, complete, limit)| Step::Feed { cluster, after, complete, limit }),
+        2 => (cluster(), cursor, 0_usize..6).prop_map(|(cluster, cursor, limit)| Step::Feed { cluster, cursor, limit }),
+        3 => (cluster(), 1_usize..6).prop_map(|(cluster, limit)| Step::Follow { cluster, limit }),
+        3 => (cluster(), key(), of(0_u64..40))
+            .prop_map(|(cluster, key, revision)| Step::Past { cluster, key, revision }),
+        2 => (cluster(), keep).prop_map(|(cluster, keep)| Step::Compact { cluster, keep }),
+        1 => (cluster(), weighted(0.3, 0_u64..60)).prop_map(|(cluster, lost)| {
+            Step::Epoch { cluster, lost: Head { revision: lost.unwrap_or(0), ..Head::default() } }
+        }),
         1 => cluster().prop_map(|cluster| Step::Head { cluster }),
     ]
 }
@@ -145,34 +188,44 @@ fn step() -> impl Strategy<Value = Step> {
 /// Goes through a trace on clusters of its own, and in the end reads all there is.
 async fn replay(store: &dyn Store, case: u64, trace: &[Step]) -> Vec<Answer> {
     let names = CLUSTERS.map(|cluster| format!("{cluster}-{case}"));
-    let mut known = [0; CLUSTERS.len()];
+    let mut known = [(0, None); CLUSTERS.len()];
+    let mut cursors = [Cursor::default(); CLUSTERS.len()];
     let mut answers = Vec::new();
     for step in trace {
         answers.push(match step {
             Step::Write { cluster, calls, known: knows } => {
                 let last = &mut known[*cluster];
                 if let Known::At(revision) = knows {
-                    *last = *revision;
+                    *last = (*revision, None);
                 }
-                let mut scribe = Scribe { known: *last, told: Vec::new() };
-                let written = store.write(&names[*cluster], calls, &mut scribe).await;
+                let mut scribe = Scribe { known: last.0, seen: last.1, told: Vec::new() };
+                let mut written = store.write(&names[*cluster], calls, &mut scribe).await;
                 *last = match &written {
-                    Ok(written) => written.head.revision,
-                    Err(StoreError::Behind { revision, .. }) => *revision,
+                    Ok(written) => (written.head.revision, Some(written.head)),
+                    Err(StoreError::Behind { revision, .. }) => (*revision, None),
                     Err(_) => *last,
                 };
+                written.iter_mut().for_each(|written| blind(&mut written.head));
                 Answer::Written(written, scribe.told)
             }
             Step::Get { cluster, key } => Answer::Get(store.get(&names[*cluster], key).await),
             Step::List { cluster, query } => Answer::List(store.list(&names[*cluster], query).await),
-            Step::Feed { cluster, after, complete, limit } => {
-                Answer::Feed(store.changes(&names[*cluster], *after, *complete, *limit).await)
+            Step::Feed { cluster, cursor, limit } => {
+                Answer::Feed(store.changes(&names[*cluster], cursor, *limit).await.map(blind_page))
             }
-            Step::Head { cluster } => Answer::Head(store.head(&names[*cluster]).await),
+            Step::Follow { cluster, limit } => {
+                let page = store.changes(&names[*cluster], &cursors[*cluster], *limit).await;
+                cursors[*cluster] = page.as_ref().map_or_else(|_| Cursor::default(), |page| page.next);
+                Answer::Feed(page.map(blind_page))
+            }
+            Step::Past { cluster, key, revision } => past(store, &names[*cluster], key, *revision).await,
+            Step::Compact { cluster, keep } => Answer::Compact(store.compact(&names[*cluster], keep).await),
+            Step::Epoch { cluster, lost } => head(store.begin_epoch(&names[*cluster], lost).await),
+            Step::Head { cluster } => head(store.head(&names[*cluster]).await),
         });
     }
     for name in &names {
-        answers.push(Answer::Feed(store.changes(name, 0, 0, usize::MAX).await));
+        answers.push(Answer::Feed(store.changes(name, &Cursor::default(), usize::MAX).await.map(blind_page)));
         for kind in ["nodes", "pods"] {
             answers.push(Answer::List(store.list(name, &ListQuery::all(kind)).await));
         }
@@ -180,10 +233,27 @@ async fn replay(store: &dyn Store, case: u64, trace: &[Step]) -> Vec<Answer> {
     answers
 }
 
+fn head(mut head: Result<Head, StoreError>) -> Answer {
+    head.iter_mut().for_each(blind);
+    Answer::Head(head)
+}
+
+async fn past(store: &dyn Store, cluster: &str, key: &Key, revision: Option<u64>) -> Answer {
+    let mut records: Vec<Record> = Vec::new();
+    let state = store.state_at(cluster, revision, &mut records).await;
+    records.sort_by(|a, b| a.key.cmp(&b.key));
+    let object = match revision {
+        Some(revision) => Some(store.get_at(cluster, key, revision).await),
+        None => None,
+    };
+    Answer::Past(state.map(|()| records), object)
+}
+
 async fn compare(databases: [Database; 3]) {
     let [fake, others @ ..] = databases;
-    let fake: Arc<dyn Store> = fake.store().await;
-    let others = [others[0].store().await, others[1].store().await];
+    let keeping = || Options { history: Some(Duration::from_hours(1)), ..Options::default() };
+    let fake: Arc<dyn Store> = fake.store_with(keeping()).await;
+    let others = [others[0].store_with(keeping()).await, others[1].store_with(keeping()).await];
     let cases = std::env::var("PODBERTH_DIFFERENTIAL_CASES").map_or(CASES, |n| n.parse().expect("a number"));
     let runtime = tokio::runtime::Handle::current();
     tokio::task::block_in_place(|| {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use podberth::cluster::Clusters;
+use podberth::store::memory::{Copy, Return};
 use podberth::store::{
     Atomicity, Call, Cursor, Head, Judge, Key, Precondition, Record, Store, StoreError, Unjudged, Write,
 };
@@ -12,8 +13,11 @@ use sqlx::{AssertSqlSafe, Connection, Executor, SqliteConnection};
 use crate::build::{CLUSTER, each, one, pod, put};
 use crate::database::{Database, Engine, execute, with_database};
 
-/// Makes the database what it was at a revision, if only creations have followed.
-async fn go_back(database: &Database, revision: u64) {
+/// Makes the database what it was at a revision, if only creations have followed. `copy` is the fake's, of that time.
+async fn go_back(database: &Database, revision: u64, copy: Option<Copy>) {
+    if let (Some(memory), Some(copy)) = (&database.memory, copy) {
+        return memory.bring_back(&copy, Return::Silent);
+    }
     let sql = format!(
         "DELETE FROM object WHERE rev > {revision}; DELETE FROM batch WHERE rev_to > {revision};
          UPDATE cluster SET rev = {revision}"
@@ -30,6 +34,10 @@ async fn create(store: &dyn Store, names: &[&str]) {
     for name in names {
         one(store, put(pod(name), "1")).await;
     }
+}
+
+fn copy(database: &Database) -> Option<Copy> {
+    database.memory.as_ref().map(|memory| memory.copy())
 }
 
 /// A judge whose state was read at a head.
@@ -55,7 +63,9 @@ impl Judge for Reads {
 
 async fn the_reader_is_told(database: Database) {
     let store = database.store().await;
-    create(&*store, &["a", "b", "c", "lost-1", "lost-2"]).await;
+    create(&*store, &["a", "b", "c"]).await;
+    let old = copy(&database);
+    create(&*store, &["lost-1", "lost-2"]).await;
     let page = store.changes(CLUSTER, &Cursor::default(), 10).await.unwrap();
     let calls = [Call { writes: vec![put(pod("x"), "1")], atomicity: Atomicity::Each }];
     let written = store.write(CLUSTER, &calls, &mut Reads(page.head)).await.unwrap();
@@ -64,7 +74,7 @@ async fn the_reader_is_told(database: Database) {
     assert_eq!(cursor.seen, Some(written.head));
 
     // Behind the counter that was lost, at it, and past it.
-    go_back(&database, 3).await;
+    go_back(&database, 3, old).await;
     for names in [&["d"][..], &["e", "f"], &["g", "h"]] {
         let lost = store.changes(CLUSTER, &cursor, 10).await;
         assert!(matches!(lost, Err(StoreError::HistoryLost { epoch: 0, .. })), "{lost:?}");
@@ -106,9 +116,10 @@ async fn the_reader_is_told_postgres() {
 /// The copy is from before the cluster came to be.
 async fn the_cluster_itself_is_lost(database: Database) {
     let store = database.store().await;
+    let old = copy(&database);
     create(&*store, &["a"]).await;
     let cursor = store.changes(CLUSTER, &Cursor::default(), 10).await.unwrap().next;
-    go_back(&database, 0).await;
+    go_back(&database, 0, old).await;
     let lost = store.changes(CLUSTER, &cursor, 10).await;
     assert_eq!(lost, Err(StoreError::HistoryLost { revision: 0, epoch: 0 }));
     let head = store.begin_epoch(CLUSTER, &cursor.seen.unwrap()).await.unwrap();
@@ -134,6 +145,7 @@ async fn followers_begin_anew(database: Database) {
     };
     let create = async |names: &[&str]| each(&*store, names.iter().map(|name| node(name)).collect()).await.revision;
     create(&["a", "b"]).await;
+    let old = copy(&database);
     let followers = [clusters(&store), clusters(&store)];
     let mut live = Vec::new();
     for follower in &followers {
@@ -143,7 +155,7 @@ async fn followers_begin_anew(database: Database) {
     for cluster in &live {
         assert!(cluster.reached(lost, Duration::from_secs(30)).await);
     }
-    go_back(&database, 2).await;
+    go_back(&database, 2, old).await;
     let revision = create(&["c", "d", "e"]).await.max(1_000_000);
     for cluster in &live {
         assert!(cluster.reached(revision, Duration::from_secs(30)).await, "the epoch is raised");
@@ -166,4 +178,19 @@ async fn followers_begin_anew_sqlite() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn followers_begin_anew_postgres() {
     with_database(Engine::Postgres, followers_begin_anew).await;
+}
+
+#[tokio::test]
+async fn the_reader_is_told_fake() {
+    with_database(Engine::Memory, the_reader_is_told).await;
+}
+
+#[tokio::test]
+async fn the_cluster_itself_is_lost_fake() {
+    with_database(Engine::Memory, the_cluster_itself_is_lost).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn followers_begin_anew_fake() {
+    with_database(Engine::Memory, followers_begin_anew).await;
 }
