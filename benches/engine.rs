@@ -102,7 +102,7 @@ fn workloads() -> Vec<(&'static str, Running, Pod)> {
 fn decide(profile: &Profile, pod: &Pod, snapshot: &Snapshot) -> Vec<i64> {
     let cycle = Cycle::prepare(profile, pod, snapshot);
     let candidates = cycle.fitting();
-    cycle.totals(&cycle.scores(&candidates), candidates.len())
+    cycle.rank(&cycle.scores(&candidates), candidates.len()).totals().to_vec()
 }
 
 fn decisions(criterion: &mut Criterion) {

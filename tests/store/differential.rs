@@ -22,16 +22,45 @@ const CLUSTERS: [&str; 2] = ["a", "ü"];
 
 #[derive(Debug, Clone)]
 enum Step {
-    Write { cluster: usize, calls: Vec<Call>, known: Known },
-    Get { cluster: usize, key: Key },
-    List { cluster: usize, query: ListQuery },
-    Feed { cluster: usize, cursor: Cursor, limit: usize },
+    Write {
+        cluster: usize,
+        calls: Vec<Call>,
+        known: Known,
+    },
+    Get {
+        cluster: usize,
+        key: Key,
+    },
+    List {
+        cluster: usize,
+        query: ListQuery,
+    },
+    Feed {
+        cluster: usize,
+        cursor: Cursor,
+        limit: usize,
+    },
     /// Reads on from where the last one ended.
-    Follow { cluster: usize, limit: usize },
-    Past { cluster: usize, key: Key, revision: Option<u64> },
-    Compact { cluster: usize, keep: Keep },
-    Epoch { cluster: usize, lost: Head },
-    Head { cluster: usize },
+    Follow {
+        cluster: usize,
+        limit: usize,
+    },
+    Past {
+        cluster: usize,
+        key: Key,
+        revision: Option<u64>,
+    },
+    Compact {
+        cluster: usize,
+        keep: Keep,
+    },
+    Epoch {
+        cluster: usize,
+        lost: Head,
+    },
+    Head {
+        cluster: usize,
+    },
 }
 
 /// What the judge knows before a write.
