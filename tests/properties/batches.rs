@@ -122,7 +122,7 @@ proptest! {
             for (i, other) in others.iter().enumerate() {
                 newer.apply(Object::Pod(Box::new(Pod { name: format!("x{i}").into(), ..other.clone() })));
             }
-            for node in &other_node {
+            if let Some(node) = &other_node {
                 newer.apply(Object::Node(node.clone()));
             }
             batch.rebase(newer.clone());
