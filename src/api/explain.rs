@@ -23,7 +23,7 @@ use super::{
 use crate::{
     cluster::View,
     core::{
-        cycle::{self, Cycle},
+        cycle,
         model::{self, Name},
         outside::Outside,
         policy::{Faults, Profile},
@@ -143,7 +143,12 @@ impl Step {
         }
         let raw: RawQuestion<'_> = decode::from_slice(body).map_err(wrong)?;
         let (pod, sent) = (raw.pod.map(|pod| pod.get().to_owned()), raw.cluster.as_ref().map(Sent::new));
-        Ok(Self::Ask { fitting: question.fitting(), question: Box::new(question), pod, sent })
+        Ok(Self::Ask {
+            fitting: outside::fitting(question.chosen.profile(), &question.pod, &question.snapshot),
+            question: Box::new(question),
+            pod,
+            sent,
+        })
     }
 }
 
@@ -182,14 +187,6 @@ impl Question {
         let snapshot = brought.unwrap_or_else(|| view.snapshot.clone());
         let pod = asked_pod(request.pod, request.pod_name.as_deref(), &snapshot)?;
         Ok(Self { chosen, snapshot, pod, seed: request.seed, preempt: request.preempt })
-    }
-
-    /// The nodes that every predicate lets pass.
-    fn fitting(&self) -> Vec<Name> {
-        let profile = self.chosen.profile();
-        let scene = cycle::scene(profile.release, &self.pod, &self.snapshot);
-        let cycle = Cycle::prepare(profile, &self.pod, &scene);
-        cycle.fitting().into_iter().map(|node| node.name().clone()).collect()
     }
 
     fn answer(&self, outside: &Outside) -> Explanation {

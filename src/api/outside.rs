@@ -10,14 +10,21 @@ use serde_json::value::RawValue;
 use super::{resources::with_node, state::AppState};
 use crate::{
     core::{
-        model::Name,
+        cycle::{self, Cycle},
+        model::{Name, Pod},
         outside::Outside,
-        snapshot::{Kind, NamespacedName},
+        policy::Profile,
+        snapshot::{Kind, NamespacedName, Snapshot},
     },
     downstream::{Chain, Documents, Failure},
     store::{Key, ListQuery, Record},
     wire::{
-        document, downstream::PodDocument, downstream::node_name, explanation::ExtenderError, kinds, kinds::StoredKind,
+        document,
+        downstream::PodDocument,
+        downstream::{node_name, pod_name},
+        explanation::ExtenderError,
+        kinds,
+        kinds::StoredKind,
     },
 };
 
@@ -47,6 +54,14 @@ pub async fn ask(
         skipped.extend(scored.skipped);
     }
     (outside, skipped)
+}
+
+/// The nodes that every predicate lets pass.
+pub fn fitting(profile: &Profile, pod: &Pod, snapshot: &Snapshot) -> Vec<Name> {
+    let scene = cycle::scene(profile.release, pod, snapshot);
+    let cycle = Cycle::prepare(profile, pod, &scene);
+    let fitting = scene.nodes().filter(|node| cycle.first_failure(node).is_none());
+    fitting.map(|node| node.name().clone()).collect()
 }
 
 impl From<Failure> for ExtenderError {
@@ -123,6 +138,8 @@ impl Documents for Stored {
 #[derive(Clone, Debug, Default)]
 pub struct Sent {
     nodes: HashMap<String, Arc<str>>,
+    /// By namespace and name.
+    pods: HashMap<(String, String), Arc<str>>,
 }
 
 /// The parts of a question as they were written.
@@ -143,13 +160,16 @@ pub struct RawQuestion<'a> {
 pub struct RawCluster<'a> {
     #[serde(borrow)]
     nodes: Vec<&'a RawValue>,
+    #[serde(borrow)]
+    pods: Vec<&'a RawValue>,
 }
 
 impl Sent {
-    /// The documents of a cluster. Of two nodes of one name the last counts.
+    /// The documents of a cluster. Of two objects of one name the last counts.
     pub fn new(cluster: &RawCluster<'_>) -> Self {
         let named = cluster.nodes.iter().filter_map(|node| Some((node_name(node.get())?, node.get().into())));
-        Self { nodes: named.collect() }
+        let pods = cluster.pods.iter().filter_map(|pod| Some((pod_name(pod.get())?, pod.get().into())));
+        Self { nodes: named.collect(), pods: pods.collect() }
     }
 }
 
@@ -159,7 +179,9 @@ impl Documents for Sent {
         Ok(names.iter().map(|name| self.nodes.get(&**name).cloned()).collect())
     }
 
-    async fn pods(&self, _: &[NamespacedName]) -> Result<Vec<Option<Arc<str>>>, String> {
-        Err("pods that came with a request are not preempted".into())
+    async fn pods(&self, names: &[NamespacedName]) -> Result<Vec<Option<Arc<str>>>, String> {
+        let found =
+            |(namespace, name): &NamespacedName| self.pods.get(&(namespace.to_string(), name.to_string())).cloned();
+        Ok(names.iter().map(found).collect())
     }
 }

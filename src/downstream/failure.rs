@@ -93,6 +93,11 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Whether what was asked for may have been done all the same.
+    pub fn is_unclear(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Timeout(_) | Self::TooLong(_) | Self::Unreadable(_))
+    }
+
     /// In one word, for metrics.
     pub(super) fn word(&self) -> &'static str {
         match self {

@@ -14,6 +14,7 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -108,6 +109,11 @@ impl Downstream {
         Self(Arc::new(Shared { options, peers: Mutex::default() }))
     }
 
+    /// Whether any extender may be called at all.
+    pub fn is_on(&self) -> bool {
+        self.0.options.hosts != ExtenderHosts::None
+    }
+
     /// The extenders of a policy, as its profile lists them. Cheap: clients are kept from call to call.
     pub fn chain(&self, extenders: &[Extender], origin: Origin) -> Chain {
         Chain { peers: extenders.iter().map(|extender| self.peer(extender)).collect(), origin }
@@ -130,6 +136,23 @@ impl Chain {
     /// Whether there is nobody to ask.
     pub fn is_empty(&self) -> bool {
         self.peers.is_empty()
+    }
+
+    /// Whether one of them has anything to say about this pod.
+    pub fn is_about(&self, pod: &PodDocument) -> bool {
+        [Verb::Filter, Verb::Prioritize, Verb::Preempt, Verb::Bind]
+            .into_iter()
+            .any(|verb| self.asked(verb, pod).next().is_some())
+    }
+
+    /// Whether the extender of this URL is asked about the victims of this pod.
+    pub fn knows_victims(&self, pod: &PodDocument, extender: &str) -> bool {
+        self.asked(Verb::Preempt, pod).any(|peer| *peer.name == *extender)
+    }
+
+    /// How long all of them together may take for one bind.
+    pub fn patience(&self) -> Duration {
+        self.peers.iter().fold(Duration::ZERO, |sum, peer| sum.saturating_add(peer.time()))
     }
 
     /// The URL of the extender that binds this pod, if there is one.

@@ -52,6 +52,11 @@ pub(super) struct Peer {
 }
 
 impl Peer {
+    /// The longest that a call takes.
+    pub(super) fn time(&self) -> Duration {
+        self.time
+    }
+
     pub(super) fn new(extender: &Extender, options: &Options) -> Self {
         let nanos = u64::try_from(extender.http_timeout_nanos).ok().filter(|nanos| *nanos > 0);
         let address = address(&extender.url_prefix);

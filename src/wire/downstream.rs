@@ -230,6 +230,13 @@ pub fn parse_bound(json: &[u8]) -> Result<String, DecodeError> {
     decode::from_slice::<Reply>(json).map(|reply| reply.error)
 }
 
+/// The namespace, `default` where it says none, and the name that a pod's document says.
+pub fn pod_name(json: &str) -> Option<(String, String)> {
+    let document = Document::parse(json.as_bytes()).ok()?;
+    let said = |field: &str| document.metadata_text(field).filter(|text| !text.is_empty());
+    Some((said("namespace").unwrap_or_else(|| "default".into()), said("name")?))
+}
+
 /// The name that a node's document says.
 pub fn node_name(json: &str) -> Option<String> {
     decode::from_slice::<NodeItem>(json.as_bytes()).ok().map(|node| node.metadata.name).filter(|name| !name.is_empty())

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::{
     cluster::Cluster,
-    explanation::{DecidingLevel, PodName, PolicyUsed},
+    explanation::{DecidingLevel, ExtenderError, PodName, PolicyUsed},
     status::Status,
 };
 use crate::core::{
@@ -129,6 +129,9 @@ pub struct ScheduledPod {
     /// them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub suggestions: Vec<Suggestion>,
+    /// The calls of the policy's extenders that failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extender_errors: Vec<ExtenderError>,
 }
 
 /// The whole request in numbers.

@@ -8,14 +8,14 @@ use super::pods;
 use crate::{
     api::{error::Result, reservations, state::AppState},
     core::{
-        model::Pod,
+        model::{Name, Pod},
         plan::{Plan, Step},
         policy::Profile,
     },
     store::{Atomicity, Call, Change, Commit, Key, Outcome, Precondition, Refusal, Write},
     wire::{
         document::Document,
-        reservation::{ReservationKind, Stored},
+        reservation::{self, ReservationKind, Stored},
     },
 };
 
@@ -44,6 +44,42 @@ pub(super) enum Carried {
     Gone,
     /// Others were there first: to be decided anew.
     Stale,
+    /// An extender was to bind it and did not, or another one of its gang is not bound.
+    NotBound(String),
+}
+
+/// Binds a pod whose node was reserved for it until then. Where an extender bound it already that is a fact, and is
+/// noted whatever speaks against it by now.
+pub(super) async fn recorded(
+    state: &AppState,
+    cluster: &str,
+    manner: &Manner,
+    pod: &Arc<Pod>,
+    node: &Name,
+    is_fact: bool,
+    until: &str,
+) -> Result<Carried> {
+    let plan = Plan { revision: 0, steps: vec![Step::Bind(pod.clone(), node.clone())] };
+    let carried = carry_out(state, cluster, manner, &[Order { plan, new: Vec::new() }]).await?;
+    let mut carried = carried.into_iter().next().unwrap_or(Carried::Stale);
+    if carried == Carried::Stale && is_fact {
+        let call = Call { writes: vec![of(pod, Change::SetNode(Some(node.to_string())))?], atomicity: Atomicity::Each };
+        carried = of_call(&commit(state, cluster, call, &manner.profile).await?);
+    }
+    released(state, cluster, pod, until).await?;
+    Ok(carried)
+}
+
+/// Takes the reservation back that was made until then; a later one stays.
+pub(super) async fn released(state: &AppState, cluster: &str, pod: &Pod, until: &str) -> Result<()> {
+    let key = Key::new(reservation::KIND, &*pod.namespace, &*pod.name);
+    let Some(record) = state.store.get(cluster, &key).await? else { return Ok(()) };
+    if Stored::parse(&record.body).is_ok_and(|stored| stored.until == until && *stored.pod_uid == *pod.uid) {
+        let precondition = Precondition::revision(record.revision);
+        let write = Write { key, precondition, change: Change::Delete };
+        state.clusters.commit(cluster, Call { writes: vec![write], atomicity: Atomicity::Each }, None).await?;
+    }
+    Ok(())
 }
 
 /// Carries plans out, each whole or not at all, those that only bind in one call.

@@ -1,10 +1,11 @@
 //! `POST /schedule`: decides for any number of pods and binds them.
 //!
 //! The way of a request: which pods ([`pods`]) → chunk by chunk: place them on a working snapshot off the runtime's
-//! threads, carry the plans out ([`commit`]), go on from the view that shows them ([`run`]) → what would help those that
+//! threads (asking the policy's extenders where it has some, [`outside`]), carry the plans out ([`commit`]), go on from the view that shows them ([`run`]) → what would help those that
 //! fit nowhere → the summary. A pod whose plan turns out to be stale is placed again.
 
 mod commit;
+mod outside;
 mod pods;
 mod report;
 mod run;
@@ -21,6 +22,7 @@ use axum::{
 use tokio::sync::mpsc;
 
 use self::{
+    outside::Asking,
     report::{Answers, Sink},
     run::Run,
 };
@@ -31,6 +33,7 @@ use super::{
     extract::{JsonBytes, Query},
     ground::{self, FreshnessQuery, PolicyQuery},
     openapi::ScheduleErrors,
+    outside::{RawQuestion, Sent},
     reservations::LONGEST_TTL_SECONDS,
     state::AppState,
 };
@@ -79,7 +82,7 @@ pub async fn schedule(
     let (ground_headers, view) = (ground.headers(), ground.view);
     let run = ground::compute(move || {
         let request = decode::from_slice(&body).map_err(|error| ApiError::BadRequest(error.to_string()))?;
-        prepare(&request, &query, state, cluster, &view)
+        prepare(&request, &body, &query, state, cluster, &view)
     });
     let run = run.await??;
     if !wants_lines(&headers) {
@@ -117,6 +120,7 @@ fn wants_lines(headers: &HeaderMap) -> bool {
 /// Everything that a request asks for, checked.
 fn prepare(
     request: &ScheduleRequest,
+    body: &[u8],
     query: &PolicyQuery,
     state: AppState,
     cluster: Arc<str>,
@@ -137,12 +141,21 @@ fn prepare(
         None => view.bound_to(&pod.namespace, &pod.name).is_some(),
     };
     let (tasks, settled) = pods::asked(request, &snapshot, &bound_to)?;
+    let extenders = &chosen.profile().extenders;
+    let asking = if extenders.is_empty() || !state.downstream.is_on() {
+        None
+    } else {
+        let raw: RawQuestion<'_> = decode::from_slice(body).map_err(|error| ApiError::BadRequest(error.to_string()))?;
+        let sent = raw.cluster.as_ref().map(Sent::new);
+        Some(Asking { chain: state.downstream.chain(extenders, chosen.origin()), sent })
+    };
     Ok(Run {
         options: batch::Options { seed: request.seed, preempt: request.preempt.unwrap_or(true), reuse: true },
         assume: request.assume,
         is_trial: request.dry_run,
         all_or_nothing: request.all_or_nothing,
         suggestions: request.suggestions.unwrap_or(true),
+        asking,
         state,
         cluster,
         chosen,

@@ -21,6 +21,8 @@ use crate::{
     store::Change,
     wire::{
         document::Document,
+        downstream::PodDocument,
+        explanation::ExtenderError,
         fault::Cause,
         kinds::{self, StoredKind},
         schedule::{ScheduleRequest, ScheduleResult, ScheduledPod},
@@ -37,6 +39,18 @@ pub(super) struct Task {
     pub(super) new: Option<Change>,
     /// How often its plan was stale.
     pub(super) stale: usize,
+    /// The pod as extenders are told of it, where one of them is about it.
+    pub(super) document: Option<PodDocument>,
+    /// Whether extenders were asked about nodes that it fits.
+    pub(super) is_asked_about: bool,
+    /// The calls of extenders that failed.
+    pub(super) errors: Vec<ExtenderError>,
+}
+
+impl Task {
+    pub(super) fn new(index: usize, pod: Arc<Pod>, new: Option<Change>) -> Self {
+        Self { index, pod, new, stale: 0, document: None, is_asked_about: false, errors: Vec::new() }
+    }
 }
 
 /// An answer about which there is nothing to decide, and its place in the reply.
@@ -95,7 +109,7 @@ impl Asked<'_> {
             let why = if pod.terminal { "has ended" } else { "is being deleted" };
             self.settled.push((index, failed(&pod.namespace, &pod.name, format!("the pod {why}"))));
         } else {
-            self.tasks.push(Task { index, pod, new, stale: 0 });
+            self.tasks.push(Task::new(index, pod, new));
         }
     }
 

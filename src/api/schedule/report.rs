@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use super::pods::Task;
 use crate::wire::schedule::{ScheduleLine, ScheduleResult, ScheduleSummary, ScheduledPod};
 
 /// Where answers go.
@@ -32,7 +33,7 @@ impl Answers {
 
     /// Whether nobody reads the answers any more.
     pub(super) fn client_left(&self) -> bool {
-        self.client_left
+        self.client_left || matches!(&self.sink, Sink::Lines(lines) if lines.is_closed())
     }
 
     /// Tells what became of a pod.
@@ -51,6 +52,11 @@ impl Answers {
             Sink::Collected(pods) => pods.push((index, pod)),
             Sink::Lines(_) => self.line(&ScheduleLine { pod: Some(pod), ..ScheduleLine::default() }).await,
         }
+    }
+
+    /// Tells what became of a task's pod, with the calls that failed on the way.
+    pub(super) async fn tell_of(&mut self, task: Task, pod: ScheduledPod) {
+        self.tell(task.index, ScheduledPod { extender_errors: task.errors, ..pod }).await;
     }
 
     /// Sends a line; where answers are collected there are none.

@@ -9,7 +9,8 @@ use std::{
 use metrics::{counter, histogram};
 
 use super::{
-    commit::{Carried, Manner, Order, carry_out},
+    commit::{Carried, Manner, Order},
+    outside::{AT_ONCE, Asking},
     pods::{Settled, Task, already_bound, answer, failed},
     report::Answers,
 };
@@ -56,6 +57,8 @@ pub(super) struct Run {
     pub(super) is_trial: bool,
     pub(super) all_or_nothing: bool,
     pub(super) suggestions: bool,
+    /// The extenders of the policy, where there are some that may be asked.
+    pub(super) asking: Option<Asking>,
     /// What the first decisions are made on.
     pub(super) snapshot: Snapshot,
     /// In the order in which they are placed.
@@ -64,15 +67,28 @@ pub(super) struct Run {
     pub(super) settled: Vec<Settled>,
 }
 
-type Batched = Batch<Arc<Profile>>;
+pub(super) type Batched = Batch<Arc<Profile>>;
 
 /// What was decided for a pod.
-enum Decided {
+pub(super) enum Decided {
     AlreadyOn(String),
     /// It is not stored any more.
     Gone,
     Placed(Placed),
     Unschedulable(String),
+    /// There is no decision: an extender that is needed did not answer.
+    Failed(String),
+}
+
+impl Decided {
+    /// For metrics.
+    pub(super) fn in_a_word(&self) -> &'static str {
+        match self {
+            Self::AlreadyOn(_) | Self::Placed(_) => "scheduled",
+            Self::Unschedulable(_) => "unschedulable",
+            Self::Gone | Self::Failed(_) => "error",
+        }
+    }
 }
 
 /// A pod that fits nowhere, and why.
@@ -110,8 +126,9 @@ impl Run {
         let mut revision = batch.revision();
         let mut hopeless = Vec::new();
         while !tasks.is_empty() && !answers.client_left() {
-            let chunk: Vec<Task> = tasks.drain(..tasks.len().min(CHUNK)).collect();
-            let (worked, decided) = decide(batch, chunk, &self.chosen).await?;
+            let most = if self.asking.is_some() { AT_ONCE } else { CHUNK };
+            let chunk: Vec<Task> = tasks.drain(..tasks.len().min(most)).collect();
+            let (worked, decided) = self.decide(batch, chunk, answers).await?;
             batch = worked;
             let mut placed = Vec::new();
             for (task, decided) in decided {
@@ -120,14 +137,19 @@ impl Run {
                     Decided::Unschedulable(message) => hopeless.push((task, message)),
                     Decided::AlreadyOn(node) => {
                         let told = already_bound(&task.pod.namespace, &task.pod.name, &node);
-                        answers.tell(task.index, told).await;
+                        answers.tell_of(task, told).await;
                     }
                     Decided::Gone => answers.tell(task.index, gone(&task.pod)).await,
+                    Decided::Failed(message) => {
+                        let told = failed(&task.pod.namespace, &task.pod.name, message);
+                        answers.tell_of(task, told).await;
+                    }
                 }
             }
             if self.is_trial {
                 for (task, there) in placed {
-                    answers.tell(task.index, self.told(&task.pod, &there)).await;
+                    let told = self.told(&task.pod, &there);
+                    answers.tell_of(task, told).await;
                 }
                 continue;
             }
@@ -143,17 +165,12 @@ impl Run {
     /// Binds what was placed; the tasks whose plans were stale.
     async fn bind(
         &self,
-        placed: Vec<(Task, Placed)>,
+        mut placed: Vec<(Task, Placed)>,
         based_on: u64,
         revision: &mut u64,
         answers: &mut Answers,
     ) -> Result<Vec<Task>> {
-        let order = |(task, there): &(Task, Placed)| Order {
-            plan: there.plan(&task.pod, based_on),
-            new: task.new.iter().map(|change| (task.pod.clone(), change.clone())).collect(),
-        };
-        let orders: Vec<Order> = placed.iter().map(order).collect();
-        let carried = carry_out(&self.state, &self.cluster, &self.manner()?, &orders).await?;
+        let carried = self.carry_out_each(&mut placed, based_on).await?;
         let view = ground::view(&self.state, &crate::api::cluster::ClusterName(self.cluster.clone())).await?;
         let mut again = Vec::new();
         for ((mut task, there), carried) in placed.into_iter().zip(carried) {
@@ -166,6 +183,10 @@ impl Run {
                 }
                 Carried::AlreadyOn(node) => already_bound(&pod.namespace, &pod.name, &node),
                 Carried::Gone => gone(&pod),
+                Carried::NotBound(message) => {
+                    self.count_error();
+                    self.not_bound(&pod, &there, message)
+                }
                 Carried::Stale if task.stale + 1 < ATTEMPTS => {
                     task.stale += 1;
                     // Somebody else has stored a pod of this name: theirs counts.
@@ -181,7 +202,7 @@ impl Run {
                     failed(&pod.namespace, &pod.name, "others took the room again and again: try again".into())
                 }
             };
-            answers.tell(task.index, told).await;
+            answers.tell_of(task, told).await;
         }
         Ok(again)
     }
@@ -189,25 +210,33 @@ impl Run {
     /// All pods or none.
     async fn together(&mut self, mut tasks: Vec<Task>, answers: &mut Answers) -> Result<(Batched, Vec<Hopeless>, u64)> {
         for _ in 0..ATTEMPTS {
-            let (batch, decided) = decide(self.batch(), tasks, &self.chosen).await?;
+            let (batch, mut decided) = self.decide(self.batch(), tasks, answers).await?;
             let revision = batch.revision();
-            let fits = decided.iter().all(|(_, decided)| !matches!(decided, Decided::Unschedulable(_) | Decided::Gone));
+            if answers.client_left() {
+                return Ok((batch, Vec::new(), revision));
+            }
+            let fits = decided.iter().all(|(_, d)| matches!(d, Decided::Placed(_) | Decided::AlreadyOn(_)));
             if !fits {
                 return Ok((batch, self.hold_back(decided, answers).await, revision));
             }
             if self.is_trial {
-                self.tell_all(decided, answers).await;
+                self.tell_all(decided, Vec::new(), answers).await;
                 return Ok((batch, Vec::new(), revision));
             }
             let order = gang(&decided, revision);
             if order.plan.steps.is_empty() {
-                self.tell_all(decided, answers).await;
+                self.tell_all(decided, Vec::new(), answers).await;
                 return Ok((batch, Vec::new(), revision));
             }
-            let carried = carry_out(&self.state, &self.cluster, &self.manner()?, &[order]).await?;
-            if let Some(Carried::Out(revision)) = carried.first() {
-                self.tell_all(decided, answers).await;
-                return Ok((batch, Vec::new(), *revision));
+            let carried = self.carry_out_gang(&mut decided, order).await?;
+            let is_out = |carried: &Carried| match carried {
+                Carried::Out(revision) => Some(*revision),
+                Carried::NotBound(_) => Some(revision),
+                _ => None,
+            };
+            if let Some(revision) = carried.iter().filter_map(is_out).max() {
+                self.tell_all(decided, carried, answers).await;
+                return Ok((batch, Vec::new(), revision));
             }
             self.snapshot = self.newest().await?;
             tasks = decided.into_iter().map(|(task, _)| self.as_stored(task)).collect();
@@ -234,17 +263,20 @@ impl Run {
                 }
                 Decided::AlreadyOn(node) => already_bound(&pod.namespace, &pod.name, &node),
                 Decided::Gone => gone(pod),
+                Decided::Failed(message) => failed(&pod.namespace, &pod.name, message),
                 Decided::Placed(there) => ScheduledPod {
                     message: Some(format!("it would fit on {}, but others of the request fit nowhere", there.node)),
                     ..answer(&pod.namespace, &pod.name, ScheduleResult::NotAttempted)
                 },
             };
-            answers.tell(task.index, told).await;
+            answers.tell_of(task, told).await;
         }
         hopeless
     }
 
-    async fn tell_all(&self, decided: Vec<(Task, Decided)>, answers: &mut Answers) {
+    /// Tells of a gang. `carried` says what became of those that were placed, in their order, where anything was done.
+    async fn tell_all(&self, decided: Vec<(Task, Decided)>, carried: Vec<Carried>, answers: &mut Answers) {
+        let mut carried = carried.into_iter();
         for (task, decided) in decided {
             let pod = &task.pod;
             let told = match decided {
@@ -252,13 +284,23 @@ impl Run {
                     if !self.is_trial {
                         count_victims(&there);
                     }
-                    self.told(pod, &there)
+                    match carried.next() {
+                        None | Some(Carried::Out(_)) => self.told(pod, &there),
+                        Some(Carried::AlreadyOn(node)) => already_bound(&pod.namespace, &pod.name, &node),
+                        Some(Carried::Gone) => gone(pod),
+                        Some(Carried::NotBound(message)) => self.not_bound(pod, &there, message),
+                        Some(Carried::Stale) => {
+                            self.not_bound(pod, &there, "the cluster changed meanwhile: try again".into())
+                        }
+                    }
                 }
                 Decided::AlreadyOn(node) => already_bound(&pod.namespace, &pod.name, &node),
-                Decided::Unschedulable(message) => failed(&pod.namespace, &pod.name, message),
+                Decided::Unschedulable(message) | Decided::Failed(message) => {
+                    failed(&pod.namespace, &pod.name, message)
+                }
                 Decided::Gone => gone(pod),
             };
-            answers.tell(task.index, told).await;
+            answers.tell_of(task, told).await;
         }
     }
 
@@ -267,22 +309,26 @@ impl Run {
         if hopeless.is_empty() || answers.client_left() {
             return Ok(());
         }
-        let pods: Vec<Arc<Pod>> = hopeless.iter().map(|(task, _)| task.pod.clone()).collect();
-        let mut suggestions =
-            if self.suggestions { ground::compute(move || what_would_help(&batch, &pods)).await? } else { Vec::new() };
-        suggestions.resize_with(hopeless.len(), Vec::new);
-        for ((task, message), suggestions) in hopeless.into_iter().zip(suggestions) {
+        // What helps against an extender's word is not known.
+        let is_helped = |task: &Task| self.suggestions && !task.is_asked_about;
+        let helped = hopeless.iter().filter(|(task, _)| is_helped(task));
+        let pods: Vec<Arc<Pod>> = helped.map(|(task, _)| task.pod.clone()).collect();
+        let suggestions =
+            if pods.is_empty() { Vec::new() } else { ground::compute(move || what_would_help(&batch, &pods)).await? };
+        let mut suggestions = suggestions.into_iter();
+        for (task, message) in hopeless {
+            let suggestions = is_helped(&task).then(|| suggestions.next()).flatten().unwrap_or_default();
             let told = ScheduledPod {
                 message: Some(message),
                 suggestions,
                 ..answer(&task.pod.namespace, &task.pod.name, ScheduleResult::Unschedulable)
             };
-            answers.tell(task.index, told).await;
+            answers.tell_of(task, told).await;
         }
         Ok(())
     }
 
-    fn manner(&self) -> Result<Manner> {
+    pub(super) fn manner(&self) -> Result<Manner> {
         let reserve_until = self.assume.map(lapsing_in).transpose()?;
         Ok(Manner { profile: self.chosen.profile().clone(), reserve_until })
     }
@@ -325,6 +371,11 @@ impl Run {
         }
     }
 
+    /// A pod that its extender did not bind; its victims are gone all the same.
+    fn not_bound(&self, pod: &Pod, there: &Placed, message: String) -> ScheduledPod {
+        ScheduledPod { victims: self.told(pod, there).victims, ..failed(&pod.namespace, &pod.name, message) }
+    }
+
     fn count_error(&self) {
         let profile = self.chosen.used().name;
         counter!(telemetry::SCHEDULE_ATTEMPTS, "result" => "error", "profile" => profile).increment(1);
@@ -353,52 +404,58 @@ fn gang(decided: &[(Task, Decided)], revision: u64) -> Order {
     order
 }
 
+/// What is known about a pod without asking anybody.
+pub(super) fn known(task: &Task, batch: &Batched) -> Option<Decided> {
+    match batch.snapshot().pod(&task.pod.namespace, &task.pod.name) {
+        Some(stored) if stored.uid != task.pod.uid && task.new.is_none() => Some(Decided::Gone),
+        None if task.new.is_none() => Some(Decided::Gone),
+        // Its node is reserved for it: the bind only makes that a fact.
+        Some(stored) if stored.is_assigned() && task.pod.is_assigned() => {
+            Some(Decided::Placed(Placed { node: stored.node_name.clone(), ..Placed::default() }))
+        }
+        Some(stored) if stored.is_assigned() => Some(Decided::AlreadyOn(stored.node_name.to_string())),
+        _ => None,
+    }
+}
+
+/// What was reserved for the pod has lapsed.
+pub(super) fn as_waiting(task: &mut Task) {
+    if task.pod.is_assigned() {
+        task.pod = Arc::new(Pod { node_name: Name::default(), ..(*task.pod).clone() });
+    }
+}
+
 /// Places a chunk on a thread of its own.
-async fn decide(mut batch: Batched, chunk: Vec<Task>, chosen: &Chosen) -> Result<(Batched, Vec<(Task, Decided)>)> {
+pub(super) async fn decide(
+    mut batch: Batched,
+    chunk: Vec<Task>,
+    chosen: &Chosen,
+) -> Result<(Batched, Vec<(Task, Decided)>)> {
     let profile = chosen.used().name;
     ground::compute(move || {
         let mut decided = Vec::with_capacity(chunk.len());
         for mut task in chunk {
-            let stored = batch.snapshot().pod(&task.pod.namespace, &task.pod.name);
-            let known = match stored {
-                Some(stored) if stored.uid != task.pod.uid && task.new.is_none() => Some(Decided::Gone),
-                None if task.new.is_none() => Some(Decided::Gone),
-                // Its node is reserved for it: the bind only makes that a fact.
-                Some(stored) if stored.is_assigned() && task.pod.is_assigned() => {
-                    Some(Decided::Placed(Placed { node: stored.node_name.clone(), ..Placed::default() }))
-                }
-                Some(stored) if stored.is_assigned() => Some(Decided::AlreadyOn(stored.node_name.to_string())),
-                _ => None,
-            };
-            if let Some(known) = known {
+            if let Some(known) = known(&task, &batch) {
                 decided.push((task, known));
                 continue;
             }
-            if task.pod.is_assigned() {
-                // What was reserved for it has lapsed.
-                task.pod = Arc::new(Pod { node_name: Name::default(), ..(*task.pod).clone() });
-            }
+            as_waiting(&mut task);
             let start = Instant::now();
             let placement = batch.place(&task.pod);
-            measure(&placement, &profile, start.elapsed());
-            decided.push((
-                task,
-                match placement {
-                    Placement::Placed(there) => Decided::Placed(there),
-                    Placement::Unschedulable(message) => Decided::Unschedulable(message),
-                },
-            ));
+            let took = start.elapsed();
+            let said = match placement {
+                Placement::Placed(there) => Decided::Placed(there),
+                Placement::Unschedulable(message) => Decided::Unschedulable(message),
+            };
+            measure(said.in_a_word(), &profile, took);
+            decided.push((task, said));
         }
         (batch, decided)
     })
     .await
 }
 
-fn measure(placement: &Placement, profile: &str, took: Duration) {
-    let result = match placement {
-        Placement::Placed(_) => "scheduled",
-        Placement::Unschedulable(_) => "unschedulable",
-    };
+pub(super) fn measure(result: &'static str, profile: &str, took: Duration) {
     counter!(telemetry::SCHEDULE_ATTEMPTS, "result" => result, "profile" => profile.to_owned()).increment(1);
     histogram!(telemetry::SCHEDULING_ATTEMPT_DURATION, "result" => result, "profile" => profile.to_owned())
         .record(took);

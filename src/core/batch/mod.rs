@@ -301,7 +301,8 @@ impl<P: Borrow<Profile>> Batch<P> {
         })
     }
 
-    fn put(&mut self, pod: &Pod, placed: &Placed) {
+    /// Puts a pod where somebody else decided that it goes: the pods placed after it see it there.
+    pub fn put(&mut self, pod: &Pod, placed: &Placed) {
         let mut bound = Pod { node_name: placed.node.clone(), ..pod.clone() };
         bound.nominated_node_name = Name::default();
         for victim in &placed.victims {

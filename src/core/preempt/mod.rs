@@ -30,6 +30,7 @@ pub use victims::DryRun;
 use super::{
     cycle::{self, Cycle, NO_NODES},
     model::{Name, Pod},
+    outside::Outside,
     policy::{PreemptionLimits, Profile},
     rule::Release,
     snapshot::{NodeInfo, Snapshot},
@@ -103,11 +104,16 @@ pub fn superseded_nominations(pod: &Pod, snapshot: &Snapshot, node: &str) -> Vec
 
 /// Looks for room on every node. The same input gives the same answer.
 pub fn attempt(profile: &Profile, pod: &Pod, snapshot: &Snapshot, seed: u64) -> Attempt {
+    attempt_with(profile, pod, snapshot, seed, &Outside::default())
+}
+
+/// The same with what extenders say of the nodes: where one of them alone rules a node out, no pod's leaving makes room.
+pub fn attempt_with(profile: &Profile, pod: &Pod, snapshot: &Snapshot, seed: u64, outside: &Outside) -> Attempt {
     let scene = cycle::scene(profile.release, pod, snapshot);
     let cycle = Cycle::prepare(profile, pod, &scene);
-    match candidates(profile, pod, &scene, &cycle, seed) {
+    match candidates(profile, pod, &scene, &cycle, seed, outside) {
         Ok(candidates) => {
-            let best = choice::best(&candidates, pod, &scene, seed);
+            let best = best(&candidates, pod, &scene, seed);
             let proposal = |best: &Candidate| {
                 let (pods, plural) = (best.victims.len(), if best.victims.len() == 1 { "" } else { "s" });
                 format!("{}/{} would fit on {} without {pods} pod{plural}.", pod.namespace, pod.name, best.node)
@@ -120,6 +126,11 @@ pub fn attempt(profile: &Profile, pod: &Pod, snapshot: &Snapshot, seed: u64) -> 
     }
 }
 
+/// The candidate on whose node preemption does the least harm (`pickOneNodeForPreemption`).
+pub fn best<'c>(candidates: &'c [Candidate], pod: &Pod, snapshot: &Snapshot, seed: u64) -> Option<&'c Candidate> {
+    choice::best(candidates, pod, snapshot, seed)
+}
+
 /// All candidates, at least one, or why there is none.
 fn candidates(
     profile: &Profile,
@@ -127,6 +138,7 @@ fn candidates(
     snapshot: &Snapshot,
     cycle: &Cycle<'_, '_>,
     seed: u64,
+    outside: &Outside,
 ) -> Result<Vec<Candidate>, String> {
     let Some(limits) = profile.preemption else { return Err("preemption is turned off".into()) };
     if snapshot.node_count() == 0 {
@@ -135,7 +147,8 @@ fn candidates(
     let mut potential = Vec::new();
     let mut nominated_is_hopeless = false;
     for node in snapshot.nodes() {
-        let Some(hopeless) = is_hopeless(profile, cycle, node) else {
+        let ruled_out = || outside.verdicts.contains_key(node.name()).then_some(true);
+        let Some(hopeless) = is_hopeless(profile, cycle, node).or_else(ruled_out) else {
             return Err(format!("the pod fits on {} as it is", node.name()));
         };
         nominated_is_hopeless |= hopeless && *node.name() == pod.nominated_node_name;

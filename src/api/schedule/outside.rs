@@ -1,0 +1,393 @@
+//! Pods about which the policy's own extenders have something to say: asked, and bound by them.
+//!
+//! Deciding goes one by one, since each pod sees those before it: nodes that fit → `filter` → `prioritize` → choice, and
+//! where nothing fits `preempt`.
+//!
+//! Where an extender binds, the node is reserved first, as kube-scheduler assumes a pod: durable, judged like a bind, and
+//! with the evictions in one commit. Then the extender is asked to bind, then its bind is recorded. What may go wrong:
+//!
+//! - It refuses: the reservation is taken back, the pod waits.
+//! - Whether it bound is not known (no answer, or none that can be read), or this server dies in between: the reservation
+//!   stays until it lapses, and a repeated request has the pod bound to the same node.
+//! - The cluster changed so that the bind would be refused by now: it is a fact all the same and is recorded.
+//!
+//! Evictions are not undone, in kube-scheduler neither.
+
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
+
+use futures_util::{StreamExt, stream};
+
+use super::{
+    commit::{Carried, Manner, Order, carry_out, recorded, released},
+    pods::Task,
+    report::Answers,
+    run::{Batched, Decided, Run, as_waiting, decide, known, measure},
+};
+use crate::{
+    api::{
+        error::Result,
+        ground,
+        outside::{self, Sent, Stored},
+        reservations::{LONGEST_TTL_SECONDS, lapsing_in},
+    },
+    core::{
+        batch::Placed,
+        cycle::{self, Cycle},
+        model::{Name, Pod},
+        outside::Outside,
+        policy::Profile,
+        preempt::{self, Attempt, Candidate, DryRun},
+        rule::Release,
+        snapshot::Snapshot,
+    },
+    downstream::{Bound, Chain, Documents, Failure, Victims},
+    store::Change,
+    wire::{document::Document, downstream::PodDocument},
+};
+
+/// Pods worked on at once where extenders are asked, and binds under way at a time.
+pub(super) const AT_ONCE: usize = 16;
+
+/// Seconds for the commits around a bind.
+const MARGIN_SECONDS: u64 = 30;
+
+/// Whom a request asks.
+pub(super) struct Asking {
+    /// The extenders of its policy.
+    pub(super) chain: Chain,
+    /// The documents of a cluster that came with it.
+    pub(super) sent: Option<Sent>,
+}
+
+/// What one pod comes to before preemption.
+enum Settled {
+    Placed(Placed),
+    Nowhere(String, Attempt),
+}
+
+impl Run {
+    /// Decides for the pods in order. Where the client leaves meanwhile, those that are left are dropped.
+    pub(super) async fn decide(
+        &self,
+        mut batch: Batched,
+        chunk: Vec<Task>,
+        answers: &Answers,
+    ) -> Result<(Batched, Vec<(Task, Decided)>)> {
+        let Some(asking) = &self.asking else { return decide(batch, chunk, &self.chosen).await };
+        let stored = Stored { state: self.state.clone(), cluster: self.cluster.clone() };
+        let documents: &dyn Documents = asking.sent.as_ref().map_or(&stored, |sent| sent);
+        let mut decided = Vec::with_capacity(chunk.len());
+        for mut task in chunk {
+            if answers.client_left() {
+                break;
+            }
+            let document = match document(&task, documents).await {
+                Ok(document) => document.filter(|document| asking.chain.is_about(document)),
+                Err(message) => {
+                    decided.push((task, Decided::Failed(message)));
+                    continue;
+                }
+            };
+            task.document = document.clone();
+            let is_asked = known(&task, &batch).is_none() && task.pod.scheduling_gates.is_empty();
+            let Some(document) = document.filter(|_| is_asked) else {
+                let (worked, one) = decide(batch, vec![task], &self.chosen).await?;
+                batch = worked;
+                decided.extend(one);
+                continue;
+            };
+            as_waiting(&mut task);
+            let start = Instant::now();
+            let (worked, said) = self.ask(batch, &mut task, &asking.chain, &document, documents).await?;
+            batch = worked;
+            measure(said.in_a_word(), &self.chosen.used().name, start.elapsed());
+            decided.push((task, said));
+        }
+        Ok((batch, decided))
+    }
+
+    async fn ask(
+        &self,
+        batch: Batched,
+        task: &mut Task,
+        chain: &Chain,
+        document: &PodDocument,
+        documents: &dyn Documents,
+    ) -> Result<(Batched, Decided)> {
+        let (profile, pod, snapshot) = (self.chosen.profile().clone(), task.pod.clone(), batch.snapshot().clone());
+        let fitting = ground::compute(move || outside::fitting(&profile, &pod, &snapshot)).await?;
+        task.is_asked_about = !fitting.is_empty();
+        let (outside, failures) = outside::ask(chain, document, &fitting, documents).await;
+        task.errors.extend(failures.into_iter().map(Into::into));
+        if let Some(failure) = outside.failure {
+            return Ok((batch, Decided::Failed(failure)));
+        }
+        let (pod, seed, may_preempt) = (task.pod.clone(), self.options.seed, self.options.preempt);
+        let (batch, settled) = ground::compute(move || settle(batch, &pod, seed, may_preempt, &outside)).await?;
+        let (message, attempt) = match settled {
+            Settled::Placed(there) => return Ok((batch, Decided::Placed(there))),
+            Settled::Nowhere(message, attempt) => (message, attempt),
+        };
+        if attempt.candidates.is_empty() {
+            let note = (self.chosen.profile().release >= Release::V1_34).then_some(attempt.message);
+            let note = note.filter(|note| !note.is_empty()).map(|note| format!(" preemption: {note}"));
+            return Ok((batch, Decided::Unschedulable(message + &note.unwrap_or_default())));
+        }
+        let snapshot = batch.snapshot().clone();
+        let candidates = match approved(chain, document, attempt, &snapshot, documents).await {
+            Ok((candidates, skipped)) => {
+                task.errors.extend(skipped.into_iter().map(Into::into));
+                candidates
+            }
+            Err(failure) => {
+                let message = failure.to_string();
+                task.errors.push(failure.into());
+                return Ok((batch, Decided::Failed(message)));
+            }
+        };
+        let pod = task.pod.clone();
+        ground::compute(move || {
+            let mut batch = batch;
+            match room(batch.profile(), &pod, &snapshot, seed, &candidates) {
+                Some(there) => {
+                    batch.put(&pod, &there);
+                    (batch, Decided::Placed(there))
+                }
+                None => (batch, Decided::Unschedulable(message)),
+            }
+        })
+        .await
+    }
+
+    /// Carries out what was decided, each pod for itself.
+    pub(super) async fn carry_out_each(&self, placed: &mut [(Task, Placed)], based_on: u64) -> Result<Vec<Carried>> {
+        let order = |(task, there): &(Task, Placed)| Order {
+            plan: there.plan(&task.pod, based_on),
+            new: task.new.iter().map(|change| (task.pod.clone(), change.clone())).collect(),
+        };
+        let is_bound_outside: Vec<bool> = placed.iter().map(|(task, _)| self.is_bound_outside(task)).collect();
+        let orders = |outside: bool| {
+            let pods = placed.iter().zip(&is_bound_outside).filter(move |(_, is)| **is == outside);
+            pods.map(|(pod, _)| order(pod)).collect::<Vec<_>>()
+        };
+        let here = carry_out(&self.state, &self.cluster, &self.manner()?, &orders(false)).await?;
+        let Some(asking) = self.asking.as_ref().filter(|_| is_bound_outside.contains(&true)) else { return Ok(here) };
+        let until = until(&asking.chain, 1)?;
+        let manner = Manner { reserve_until: Some(until.clone()), ..self.manner()? };
+        let reserved = carry_out(&self.state, &self.cluster, &manner, &orders(true)).await?;
+        let (mut here, mut reserved) = (here.into_iter(), reserved.into_iter());
+        let carried = is_bound_outside.iter().map(|is| if *is { reserved.next() } else { here.next() });
+        let mut carried: Vec<Carried> = carried.map(|carried| carried.unwrap_or(Carried::Stale)).collect();
+        let binds =
+            placed.iter_mut().zip(&mut carried).zip(&is_bound_outside).filter_map(|((pod, carried), outside)| {
+                (*outside && matches!(carried, Carried::Out(_))).then_some((pod, carried))
+            });
+        let binds: Vec<_> = binds
+            .map(|((task, there), carried)| {
+                let until = &until;
+                async move {
+                    *carried = match self.bound_outside(asking, task, there, until).await? {
+                        Ok(()) => {
+                            recorded(&self.state, &self.cluster, &self.manner()?, &task.pod, &there.node, true, until)
+                                .await?
+                        }
+                        Err(message) => Carried::NotBound(message),
+                    };
+                    Ok(())
+                }
+            })
+            .collect();
+        let done: Vec<Result<()>> = stream::iter(binds).buffer_unordered(AT_ONCE).collect().await;
+        done.into_iter().collect::<Result<()>>()?;
+        Ok(carried)
+    }
+
+    /// Carries a gang out; what became of each pod that was placed, or of all where nothing was carried out. The extenders
+    /// bind one pod after the other; where one of them is not bound, those after it are not either.
+    pub(super) async fn carry_out_gang(&self, decided: &mut [(Task, Decided)], order: Order) -> Result<Vec<Carried>> {
+        let placed = || decided.iter().filter(|(_, decided)| matches!(decided, Decided::Placed(_)));
+        let outside = placed().filter(|(task, _)| self.is_bound_outside(task)).count();
+        let Some(asking) = self.asking.as_ref().filter(|_| outside > 0) else {
+            let whole = carry_out(&self.state, &self.cluster, &self.manner()?, &[order]).await?;
+            let whole = whole.into_iter().next().unwrap_or(Carried::Stale);
+            return Ok(placed().map(|_| whole.clone()).collect());
+        };
+        let until = until(&asking.chain, outside)?;
+        let manner = Manner { reserve_until: Some(until.clone()), ..self.manner()? };
+        let reserved = carry_out(&self.state, &self.cluster, &manner, &[order]).await?;
+        let reserved = reserved.into_iter().next().unwrap_or(Carried::Stale);
+        if !matches!(reserved, Carried::Out(_)) {
+            return Ok(placed().map(|_| reserved.clone()).collect());
+        }
+        let mut failed = None;
+        let mut told = BTreeMap::new();
+        for (at, (task, decided)) in decided.iter_mut().enumerate() {
+            let Decided::Placed(there) = decided else { continue };
+            if failed.is_some() || !self.is_bound_outside(task) {
+                continue;
+            }
+            let carried = match self.bound_outside(asking, task, there, &until).await? {
+                Ok(()) => {
+                    recorded(&self.state, &self.cluster, &self.manner()?, &task.pod, &there.node, true, &until).await?
+                }
+                Err(message) => {
+                    failed = Some(format!("{}/{} was not bound", task.pod.namespace, task.pod.name));
+                    Carried::NotBound(message)
+                }
+            };
+            told.insert(at, carried);
+        }
+        let mut all = Vec::new();
+        for (at, (task, decided)) in decided.iter().enumerate() {
+            let Decided::Placed(there) = decided else { continue };
+            let carried = match (told.remove(&at), &failed) {
+                (Some(carried), _) => carried,
+                (None, Some(why)) => {
+                    released(&self.state, &self.cluster, &task.pod, &until).await?;
+                    Carried::NotBound(format!("another of the request, {why}"))
+                }
+                (None, None) => {
+                    recorded(&self.state, &self.cluster, &self.manner()?, &task.pod, &there.node, false, &until).await?
+                }
+            };
+            all.push(carried);
+        }
+        Ok(all)
+    }
+
+    /// Whether an extender is to bind the pod.
+    fn is_bound_outside(&self, task: &Task) -> bool {
+        let binder = |asking: &Asking| task.document.as_ref().is_some_and(|pod| asking.chain.binder(pod).is_some());
+        self.assume.is_none() && self.asking.as_ref().is_some_and(binder)
+    }
+
+    /// Has the extender bind a pod whose node is reserved; why it did not.
+    async fn bound_outside(
+        &self,
+        asking: &Asking,
+        task: &mut Task,
+        there: &Placed,
+        until: &str,
+    ) -> Result<std::result::Result<(), String>> {
+        let Some(document) = &task.document else { return Ok(Ok(())) };
+        match asking.chain.bind(document, &there.node).await {
+            Ok(Bound::By(_)) => Ok(Ok(())),
+            Ok(Bound::Here(skipped)) => {
+                task.errors.extend(skipped.into_iter().map(Into::into));
+                Ok(Ok(()))
+            }
+            Err(failure) => {
+                let mut message = failure.to_string();
+                if failure.cause.is_unclear() {
+                    message +=
+                        &format!("; whether it bound is not known, and node {} is reserved until {until}", there.node);
+                } else {
+                    released(&self.state, &self.cluster, &task.pod, until).await?;
+                }
+                task.errors.push(failure.into());
+                Ok(Err(message))
+            }
+        }
+    }
+}
+
+/// When a node is free again that is reserved while so many binds are asked for, one after the other.
+fn until(chain: &Chain, binds: usize) -> Result<String> {
+    let seconds = chain.patience().as_secs().saturating_add(1).saturating_mul(binds as u64);
+    let seconds = seconds.saturating_add(MARGIN_SECONDS).min(LONGEST_TTL_SECONDS.into());
+    lapsing_in(u32::try_from(seconds).unwrap_or(LONGEST_TTL_SECONDS))
+}
+
+/// The pod as extenders are told of it, waiting; `None` where it is gone.
+async fn document(task: &Task, documents: &dyn Documents) -> std::result::Result<Option<PodDocument>, String> {
+    let text: Option<Arc<str>> = match &task.new {
+        Some(Change::Put { body, .. }) => std::str::from_utf8(body).ok().map(Into::into),
+        _ => {
+            let name = (task.pod.namespace.clone(), task.pod.name.clone());
+            documents.pods(&[name]).await?.into_iter().flatten().next()
+        }
+    };
+    let Some(text) = text else { return Ok(None) };
+    let unreadable = |error: crate::wire::decode::DecodeError| format!("the pod cannot be read: {error}");
+    let mut document = Document::parse(text.as_bytes()).map_err(unreadable)?;
+    if task.pod.is_assigned() {
+        document.set_text_in("spec", "nodeName", "").map_err(unreadable)?;
+    }
+    PodDocument::parse(document.to_json().as_bytes()).map(Some).map_err(unreadable)
+}
+
+/// Chooses a node for the pod and puts it there; where there is none, the attempt to make room.
+fn settle(mut batch: Batched, pod: &Arc<Pod>, seed: u64, may_preempt: bool, outside: &Outside) -> (Batched, Settled) {
+    let decision = cycle::decide_with(batch.profile(), pod, batch.snapshot(), seed, outside);
+    let Some(node) = decision.selected else {
+        let attempt = if may_preempt {
+            preempt::attempt_with(batch.profile(), pod, batch.snapshot(), seed, outside)
+        } else {
+            Attempt { candidates: Vec::new(), selected: None, message: String::new() }
+        };
+        let message = decision.message;
+        return (batch, Settled::Nowhere(message, attempt));
+    };
+    let total = decision.nodes.iter().find(|there| *there.node.name() == node).map_or(0, |there| there.total);
+    let placed = Placed {
+        total,
+        decided_at: decision.decided_by.map(|level| level.number - 1),
+        fitting: decision.nodes.iter().filter(|node| node.rank.is_some()).count(),
+        node,
+        ..Placed::default()
+    };
+    batch.put(pod, &placed);
+    (batch, Settled::Placed(placed))
+}
+
+/// The candidates that the extenders let pass, and the ignorable ones that did not answer. Since the pod is bound in the
+/// commit that evicts, extenders are asked to filter before: a node that one rules out is no candidate, but for those of
+/// which it says that evictions may help and answers for the victims itself.
+async fn approved(
+    chain: &Chain,
+    pod: &PodDocument,
+    attempt: Attempt,
+    snapshot: &Snapshot,
+    documents: &dyn Documents,
+) -> std::result::Result<(BTreeMap<Name, Victims>, Vec<Failure>), Failure> {
+    let names: Vec<Name> = attempt.candidates.iter().map(|candidate| candidate.node.clone()).collect();
+    let filtered = chain.filter(pod, &names, documents).await?;
+    let is_ruled_out = |node: &Name| {
+        let verdict = filtered.verdicts.get(node);
+        verdict.is_some_and(|said| said.verdict.is_unresolvable() || !chain.knows_victims(pod, &said.by))
+    };
+    let victims = |Candidate { node, victims, pdb_violations }: Candidate| {
+        (node, Victims { pods: victims, budget_violations: pdb_violations as i64 })
+    };
+    let candidates = attempt.candidates.into_iter().filter(|candidate| !is_ruled_out(&candidate.node)).map(victims);
+    let preempted = chain.preempt(pod, candidates.collect(), snapshot, documents).await?;
+    let skipped = filtered.skipped.into_iter().chain(preempted.skipped).collect();
+    Ok((preempted.candidates, skipped))
+}
+
+/// The best of the candidates that extenders left. Those whose victims would not do, or are not all of lower priority, are
+/// passed over: nobody else's word evicts what the policy would not.
+fn room(
+    profile: &Profile,
+    pod: &Arc<Pod>,
+    snapshot: &Snapshot,
+    seed: u64,
+    left: &BTreeMap<Name, Victims>,
+) -> Option<Placed> {
+    let cycle = Cycle::prepare(profile, pod, snapshot);
+    let dry_run = DryRun::new(profile.release, pod, snapshot, &cycle);
+    let priority = snapshot.priority_of(pod);
+    let acceptable = |(node, victims): (&Name, &Victims)| {
+        let lower = victims.pods.iter().all(|victim| snapshot.priority_of(victim) < priority);
+        let accepted = dry_run.accept(snapshot.node(node).filter(|_| lower)?, &victims.pods)?;
+        (accepted.victims.len() == victims.pods.len()).then_some(accepted)
+    };
+    let candidates: Vec<Candidate> = left.iter().filter_map(acceptable).collect();
+    let chosen = preempt::best(&candidates, pod, snapshot, seed)?;
+    Some(Placed {
+        node: chosen.node.clone(),
+        victims: chosen.victims.clone(),
+        nominations_to_clear: preempt::superseded_nominations(pod, snapshot, &chosen.node),
+        ..Placed::default()
+    })
+}
