@@ -3,6 +3,7 @@
 mod calls;
 mod explained;
 mod peer;
+mod scheduled;
 mod tls;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
