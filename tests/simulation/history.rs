@@ -218,12 +218,11 @@ impl History {
         let moments = &ledger.timelines[place.cluster];
         let is_it =
             |moment: &Moment| moment.last_of_batch && is_same(&moment.head, &page.head) && moment.state == *state;
-        match moments[place.at..].iter().position(is_it) {
-            Some(ahead) => place.at += ahead,
-            None => {
-                let what = format!("a follower of {} differs at {:?}", ledger.names[place.cluster], page.head);
-                ledger.wrong(Rule::Feed, what);
-            }
+        if let Some(ahead) = moments[place.at..].iter().position(is_it) {
+            place.at += ahead;
+        } else {
+            let what = format!("a follower of {} differs at {:?}", ledger.names[place.cluster], page.head);
+            ledger.wrong(Rule::Feed, what);
         }
     }
 

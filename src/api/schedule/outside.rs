@@ -279,8 +279,9 @@ impl Run {
             Err(failure) => {
                 let mut message = failure.to_string();
                 if failure.cause.is_unclear() {
-                    message +=
-                        &format!("; whether it bound is not known, and node {} is reserved until {until}", there.node);
+                    let node = &there.node;
+                    message =
+                        format!("{message}; whether it bound is not known, and node {node} is reserved until {until}");
                 } else {
                     released(&self.state, &self.cluster, &task.pod, until).await?;
                 }
@@ -300,12 +301,11 @@ fn until(chain: &Chain, binds: usize) -> Result<String> {
 
 /// The pod as extenders are told of it, waiting; `None` where it is gone.
 async fn document(task: &Task, documents: &dyn Documents) -> std::result::Result<Option<PodDocument>, String> {
-    let text: Option<Arc<str>> = match &task.new {
-        Some(Change::Put { body, .. }) => std::str::from_utf8(body).ok().map(Into::into),
-        _ => {
-            let name = (task.pod.namespace.clone(), task.pod.name.clone());
-            documents.pods(&[name]).await?.into_iter().flatten().next()
-        }
+    let text: Option<Arc<str>> = if let Some(Change::Put { body, .. }) = &task.new {
+        std::str::from_utf8(body).ok().map(Into::into)
+    } else {
+        let name = (task.pod.namespace.clone(), task.pod.name.clone());
+        documents.pods(&[name]).await?.into_iter().flatten().next()
     };
     let Some(text) = text else { return Ok(None) };
     let unreadable = |error: crate::wire::decode::DecodeError| format!("the pod cannot be read: {error}");

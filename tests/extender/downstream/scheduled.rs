@@ -73,8 +73,8 @@ async fn each_pod_is_asked_about_and_sees_those_before_it() {
         assert_eq!(told(&report, "node"), ["c", "c", "a", "a"], "{report}");
         assert_eq!(told(&report, "result"), ["Bound"; 4]);
         assert_eq!((&report["pods"][0]["total"], &report["pods"][2]["total"]), (&(1 + 7 * 10 * 3).into(), &1.into()));
-        let last = &peer.asked().last().expect("asked").body["NodeNames"];
-        assert_eq!(*last, json!(["a", "b"]), "c is full by then, and what is left of a and b is no choice");
+        let last = peer.asked().last().expect("asked").body["NodeNames"].clone();
+        assert_eq!(last, json!(["a", "b"]), "c is full by then, and what is left of a and b is no choice");
         assert_eq!(paths(&peer).iter().filter(|path| *path == "/prioritize").count(), 2);
         let full = schedule(&server, &json!({"pods": [pod("p9", "2", "")], "policy": question["policy"]})).await;
         assert_eq!(full["pods"][0]["message"], "0/3 nodes are available: 1 no licence, 2 Insufficient cpu.");
