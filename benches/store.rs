@@ -62,7 +62,7 @@ async fn measure(engine: &str, url: &str, pods: usize, replicas: usize) {
 
     let mut first = 0.0;
     for replicas in 1..=replicas {
-        let (rate, times) = binds(url, replicas).await;
+        let (rate, times) = binds(&store, url, replicas).await;
         first = if replicas == 1 { rate } else { first };
         let figure = format!("{rate:.0}/s ({:.2} ×), p50 {}, p99 {}", rate / first, at(&times, 50), at(&times, 99));
         told(&format!("durable binds, {replicas} replica(s) racing for the same pods"), figure);
@@ -169,9 +169,8 @@ async fn writes(store: &Arc<dyn Store>, cluster: &'static str, count: usize, cal
 }
 
 /// Pods bound per second by replicas that all want to bind all of them, and how long each commit took.
-async fn binds(url: &str, replicas: usize) -> (f64, Vec<Duration>) {
+async fn binds(store: &Arc<dyn Store>, url: &str, replicas: usize) -> (f64, Vec<Duration>) {
     let cluster: &'static str = ["", "raced-1", "raced-2", "raced-3"][replicas];
-    let store = open(url).await;
     let node = |number| {
         let name = format!("node-{number}");
         let body = format!(
@@ -181,12 +180,13 @@ async fn binds(url: &str, replicas: usize) -> (f64, Vec<Duration>) {
         Write { key: Key::new("nodes", "", name), precondition: Precondition::default(), change }
     };
     store.commit(cluster, (0..NODES).map(node).collect(), Atomicity::Each).await.expect("the store commits");
-    fill(&*store, cluster, RACED).await;
+    fill(&**store, cluster, RACED).await;
 
     let mut racing = JoinSet::new();
     let start = Instant::now();
     for replica in 0..replicas {
-        let clusters = Clusters::new(open(url).await, Duration::from_millis(250));
+        let own = if replica == 0 { store.clone() } else { open(url).await };
+        let clusters = Clusters::new(own, Duration::from_millis(250));
         clusters.get(cluster).await.expect("it loads");
         racing.spawn(run(RACED, 128, move |number| {
             let clusters = clusters.clone();
@@ -209,7 +209,6 @@ async fn binds(url: &str, replicas: usize) -> (f64, Vec<Duration>) {
     }
     assert!(load.values().all(|pods| *pods <= 110), "no node is overcommitted");
     assert_eq!(bound.len(), RACED);
-    store.close().await;
     let mut times: Vec<Duration> = results.into_iter().flat_map(|(times, _)| times).collect();
     times.sort_unstable();
     (RACED as f64 / all.as_secs_f64(), times)
