@@ -19,7 +19,7 @@ use std::{
 
 use podberth::{
     cluster::Clusters,
-    store::{self, Atomicity, Call, Change, Commit, Key, ListQuery, Options, Outcome, Precondition, Store, Write},
+    store::{self, Atomicity, Call, Change, Key, ListQuery, Options, Outcome, Precondition, Store, Write},
 };
 use tokio::task::JoinSet;
 
@@ -195,8 +195,7 @@ async fn binds(store: &Arc<dyn Store>, url: &str, replicas: usize) -> (f64, Vec<
                 let pod = (number + replica * RACED / 3) % RACED;
                 let node = format!("node-{}", (pod + replica * 7) % NODES);
                 let bind = write(&format!("pod-{pod}"), Change::Bind { node });
-                let commit: Commit = clusters.commit(cluster, call(bind), None).await.expect("the cluster commits");
-                drop(commit);
+                clusters.commit(cluster, call(bind), None).await.expect("the cluster commits");
             }
         }));
     }

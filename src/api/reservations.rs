@@ -18,7 +18,7 @@ use crate::{
     store::{Atomicity, Call, Change, Key, ListQuery, Outcome, Precondition, Record, Refusal, Write},
     wire::{
         reservation::{self, Reservation, ReservationKind, ReservationList, ReservationRequest, Stored},
-        status::{Status, StatusMetadata},
+        status::Status,
     },
 };
 
@@ -129,16 +129,7 @@ pub async fn delete(
     if commit.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Refused(_))) {
         return Err(ApiError::NotFound(subject(&namespace, &name)));
     }
-    Ok(Json(Status {
-        kind: "Status".into(),
-        api_version: "v1".into(),
-        metadata: StatusMetadata::default(),
-        status: "Success".into(),
-        reason: String::new(),
-        message: String::new(),
-        code: 200,
-        details: None,
-    }))
+    Ok(Json(Status::success(200, None)))
 }
 
 fn subject(namespace: &str, name: &str) -> Subject {

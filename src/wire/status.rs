@@ -37,6 +37,22 @@ pub struct Status {
     pub details: Option<StatusDetails>,
 }
 
+impl Status {
+    /// That all went well, with this HTTP code, and what it was about.
+    pub fn success(code: u16, details: Option<StatusDetails>) -> Self {
+        Self {
+            kind: "Status".into(),
+            api_version: "v1".into(),
+            metadata: StatusMetadata::default(),
+            status: "Success".into(),
+            reason: String::new(),
+            message: String::new(),
+            code,
+            details,
+        }
+    }
+}
+
 /// The `metadata` of a [`Status`], which holds nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StatusMetadata {}

@@ -83,12 +83,11 @@ impl Postgres {
     pub(crate) fn up(&self) {
         let options = format!(
             "-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories={} -c max_connections={} \
-             -c superuser_reserved_connections=3 -c max_wal_size=1GB -c min_wal_size=32MB -c wal_segment_size=16MB",
+             -c superuser_reserved_connections=3 -c max_wal_size=1GB -c min_wal_size=32MB",
             self.port,
             self.home.path().display(),
             self.max_connections
         );
-        let options = options.replace(" -c wal_segment_size=16MB", "");
         let log = self.home.path().join("log");
         output(
             self.run("pg_ctl")

@@ -25,7 +25,7 @@ use crate::{
     wire::{
         objects::names,
         policy::{Document, PolicyRevisionList, PolicyState, RollbackRequest, revision, to_annotated_yaml},
-        status::{Status, StatusMetadata},
+        status::Status,
     },
 };
 
@@ -98,16 +98,7 @@ impl Target {
     /// DELETE.
     pub(super) async fn delete(&self, conditions: &Conditions, query: &WriteQuery) -> Result<Json<Status>> {
         self.records().delete(conditions, query.dry_run()?).await?;
-        Ok(Json(Status {
-            kind: "Status".into(),
-            api_version: "v1".into(),
-            metadata: StatusMetadata::default(),
-            status: "Success".into(),
-            reason: String::new(),
-            message: String::new(),
-            code: 200,
-            details: None,
-        }))
+        Ok(Json(Status::success(200, None)))
     }
 
     /// GET of the revisions.

@@ -17,7 +17,7 @@ use crate::{
         decode,
         document::{self, Document},
         kinds::StoredKind,
-        status::{Status, StatusDetails, StatusMetadata},
+        status::{Status, StatusDetails},
     },
 };
 
@@ -71,21 +71,12 @@ pub fn tried(code: StatusCode, kind: &StoredKind, body: &str, revision: Option<u
 
 /// A reply that says no more than that it is done.
 pub fn success(code: StatusCode, target: &Target, uid: &str) -> Response {
-    let status = Status {
-        kind: "Status".into(),
-        api_version: "v1".into(),
-        metadata: StatusMetadata::default(),
-        status: "Success".into(),
-        reason: String::new(),
-        message: String::new(),
-        code: code.as_u16(),
-        details: Some(StatusDetails {
-            name: target.name.clone(),
-            group: target.kind.group.into(),
-            kind: target.kind.plural.into(),
-            uid: uid.into(),
-            ..StatusDetails::default()
-        }),
+    let details = StatusDetails {
+        name: target.name.clone(),
+        group: target.kind.group.into(),
+        kind: target.kind.plural.into(),
+        uid: uid.into(),
+        ..StatusDetails::default()
     };
-    (code, Json(status)).into_response()
+    (code, Json(Status::success(code.as_u16(), Some(details)))).into_response()
 }
