@@ -4,7 +4,7 @@
 //! What the domain says no to stands in a 200, in `Error` or per node, since kube-scheduler throws away the body of any
 //! other code; only a body that cannot be read is an HTTP error.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, time::Instant};
 
 use axum::{
     extract::State,
@@ -30,7 +30,7 @@ use crate::{
         policy::Profile,
         rule::Release,
         seat::Seat,
-        snapshot::{NodeInfo, Snapshot},
+        snapshot::Snapshot,
     },
     telemetry,
     wire::extender::{Args, Candidates, ExtenderArgs, ExtenderFilterResult, HostPriority},
@@ -162,22 +162,13 @@ pub(super) fn timed(
     reply
 }
 
-/// The candidates as the core sees them.
-struct Asked {
-    snapshot: Snapshot,
-    /// In the order in which they were sent; `None` for a name that is not stored.
-    nodes: Vec<Option<Arc<NodeInfo>>>,
-}
-
-impl Asked {
-    /// Nodes sent in full are the truth about nodes; what runs on them is what is stored.
-    fn new(release: Release, snapshot: &Snapshot, pod: &Pod, candidates: &Candidates<'_>) -> Self {
-        let mut snapshot = cycle::scene(release, pod, snapshot).into_owned();
-        if let Candidates::Nodes(sent) = candidates {
-            snapshot = snapshot.with_nodes(sent.iter().map(|s| s.node.clone()));
-        }
-        let nodes = names(candidates).into_iter().map(|name| snapshot.node(name).cloned()).collect();
-        Self { snapshot, nodes }
+/// The cluster as the candidates are judged in it: nodes sent in full are the truth about nodes; what runs on them is what
+/// is stored.
+fn asked_about(release: Release, snapshot: &Snapshot, pod: &Pod, candidates: &Candidates<'_>) -> Snapshot {
+    let snapshot = cycle::scene(release, pod, snapshot).into_owned();
+    match candidates {
+        Candidates::Nodes(sent) => snapshot.with_nodes(sent.iter().map(|s| s.node.clone())),
+        Candidates::Names(_) | Candidates::Absent => snapshot,
     }
 }
 
@@ -191,17 +182,20 @@ fn names<'c>(candidates: &'c Candidates<'_>) -> Vec<&'c str> {
 
 /// The reply of `/filter`: each candidate stands in exactly one of its lists.
 fn filtered<'c>(pod: &Pod, candidates: &'c Candidates<'_>, view: &View, profile: &Profile) -> ExtenderFilterResult<'c> {
-    let asked = Asked::new(profile.release, &view.snapshot, pod, candidates);
-    let cycle = Cycle::prepare(profile, pod, &asked.snapshot);
+    let snapshot = asked_about(profile.release, &view.snapshot, pod, candidates);
+    let cycle = Cycle::prepare(profile, pod, &snapshot);
+    let names = names(candidates);
     let (mut failed, mut unresolvable) = (BTreeMap::new(), BTreeMap::new());
     let mut rejections = BTreeMap::<(&str, &str), u64>::new();
     let mut fitting = Vec::new();
-    for (at, (name, node)) in names(candidates).into_iter().zip(&asked.nodes).enumerate() {
-        let Some(node) = node else {
+    for (at, name) in names.iter().copied().enumerate() {
+        let Some(node) = snapshot.seat(name) else {
             unresolvable.insert(name, UNKNOWN_NODE.to_owned());
             continue;
         };
-        let Some(failure) = cycle.first_failure(node) else {
+        // Most candidates fit, and to see that is cheaper than to say why not.
+        let failure = if cycle.fits(node) { None } else { cycle.first_failure(node) };
+        let Some(failure) = failure else {
             fitting.push(at);
             continue;
         };
@@ -213,7 +207,7 @@ fn filtered<'c>(pod: &Pod, candidates: &'c Candidates<'_>, view: &View, profile:
         counter!(telemetry::NODE_REJECTIONS, "plugin" => plugin.to_owned(), "reason_code" => code.to_owned())
             .increment(count);
     }
-    histogram!(telemetry::NODES_EVALUATED).record(asked.nodes.len() as f64);
+    histogram!(telemetry::NODES_EVALUATED).record(names.len() as f64);
     let reply = ExtenderFilterResult {
         failed_nodes: failed,
         failed_and_unresolvable_nodes: unresolvable,
@@ -232,14 +226,15 @@ fn filtered<'c>(pod: &Pod, candidates: &'c Candidates<'_>, view: &View, profile:
 
 /// The reply of `/prioritize`: a line for each candidate; a node that is not stored gets the lowest score.
 fn prioritized(pod: &Pod, candidates: &Candidates<'_>, view: &View, profile: &Profile) -> Vec<HostPriority> {
-    let asked = Asked::new(profile.release, &view.snapshot, pod, candidates);
-    let cycle = Cycle::prepare(profile, pod, &asked.snapshot);
-    let known: Vec<&Seat> = asked.nodes.iter().flatten().filter_map(|node| asked.snapshot.seat(node.name())).collect();
+    let snapshot = asked_about(profile.release, &view.snapshot, pod, candidates);
+    let cycle = Cycle::prepare(profile, pod, &snapshot);
+    let names = names(candidates);
+    let nodes: Vec<Option<&Seat>> = names.iter().map(|name| snapshot.seat(name)).collect();
+    let known: Vec<&Seat> = nodes.iter().copied().flatten().collect();
     let ranking = cycle.rank(&cycle.scores(&known), known.len());
     let mut scores = ranking.extender_scores(profile.extender_max_score).into_iter();
-    histogram!(telemetry::NODES_EVALUATED).record(asked.nodes.len() as f64);
-    let score = |node: &Option<_>| node.as_ref().and_then(|_| scores.next()).unwrap_or(0);
-    let scores: Vec<i64> = asked.nodes.iter().map(score).collect();
+    histogram!(telemetry::NODES_EVALUATED).record(nodes.len() as f64);
+    let scores: Vec<i64> = nodes.iter().map(|node| node.and_then(|_| scores.next()).unwrap_or(0)).collect();
     let line = |(host, score): (&str, i64)| HostPriority { host: host.to_owned(), score };
-    names(candidates).into_iter().zip(scores).map(line).collect()
+    names.into_iter().zip(scores).map(line).collect()
 }

@@ -60,8 +60,7 @@ pub async fn ask(
 pub fn fitting(profile: &Profile, pod: &Pod, snapshot: &Snapshot) -> Vec<Name> {
     let scene = cycle::scene(profile.release, pod, snapshot);
     let cycle = Cycle::prepare(profile, pod, &scene);
-    let fitting = scene.nodes().filter(|node| cycle.first_failure(node).is_none());
-    fitting.map(|node| node.name().clone()).collect()
+    cycle.fitting().into_iter().map(|node| node.name().clone()).collect()
 }
 
 impl From<Failure> for ExtenderError {

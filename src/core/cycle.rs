@@ -117,7 +117,7 @@ impl<'p: 's, 's> Cycle<'p, 's> {
     }
 
     /// Whether [`Self::first_failure`] has nothing to say of the node.
-    fn fits(&self, node: &Seat) -> bool {
+    pub fn fits(&self, node: &Seat) -> bool {
         let mut asked = self.demands.iter().filter_map(|(_, demand)| demand.as_check());
         self.rejection.is_none()
             && asked.all(|check| check.fits(node))
