@@ -1,7 +1,7 @@
 //! What the store and the keepers on it can do, on PostgreSQL and on SQLite, as one table:
 //!
 //! ```sh
-//! PODBERTH_POSTGRES_FSYNC=on scripts/postgres cargo bench --bench store
+//! PODBERTH_POSTGRES_FSYNC=on scripts/postgres cargo bench --profile release --bench store
 //! ```
 //!
 //! `PODBERTH_BENCH_PODS` sets the size of the cluster that is started on (150,000 unless told). Before a figure is told
