@@ -63,13 +63,13 @@ impl Reader {
             let known = self.cursor.complete;
             self.cursor = next;
             if complete {
-                records.iter().for_each(|record| self.working.apply(record, known));
+                self.working.apply_all(&records, known);
                 self.working.snapshot.revision = head.revision;
                 return Ok(());
             }
             let mut working = std::mem::take(&mut self.working);
             let taken_in = spawn_blocking(move || {
-                records.iter().for_each(|record| working.apply(record, known));
+                working.apply_all(&records, known);
                 working
             });
             let (taken_in, following) = tokio::join!(taken_in, self.store.changes(&self.name, &self.cursor, PAGE));

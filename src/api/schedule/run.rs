@@ -146,7 +146,7 @@ impl Run {
         let mut revision = batch.revision();
         let mut hopeless = Vec::new();
         let mut underway = Chunk { base: revision, ..Chunk::default() };
-        while !(tasks.is_empty() && underway.placed.is_empty()) && !answers.client_left() {
+        while !(answers.client_left() || tasks.is_empty() && underway.placed.is_empty()) {
             let most = match &self.asking {
                 None => CHUNK,
                 Some(_) if underway.placed.is_empty() => AT_ONCE,
@@ -471,7 +471,9 @@ async fn rebased(mut batch: Batched, snapshot: Snapshot, underway: &Chunk) -> Re
     let placed: Vec<_> = underway.placed.iter().map(|(task, there)| (task.pod.clone(), there.clone())).collect();
     ground::compute(move || {
         batch.rebase(snapshot);
-        placed.iter().for_each(|(pod, there)| batch.put(pod, there));
+        for (pod, there) in &placed {
+            batch.put(pod, there);
+        }
         batch
     })
     .await

@@ -10,7 +10,7 @@ use crate::core::{cycle::TieBreak, model::Name, snapshot::Snapshot};
 /// Names by slot; slots without a node have an empty one.
 #[derive(Default)]
 pub(super) struct Names {
-    names: Vec<Name>,
+    by_slot: Vec<Name>,
     slots: FxHashMap<Name, usize>,
     /// How many bytes each name shares with the one before it.
     shared: Vec<usize>,
@@ -22,14 +22,14 @@ impl Names {
         let mut names = Self::default();
         for seat in snapshot.seats() {
             let slot = seat.slot() as usize;
-            if names.names.len() <= slot {
-                names.names.resize(slot + 1, Name::default());
+            if names.by_slot.len() <= slot {
+                names.by_slot.resize(slot + 1, Name::default());
             }
-            names.names[slot] = seat.name().clone();
+            names.by_slot[slot] = seat.name().clone();
             names.slots.insert(seat.name().clone(), slot);
         }
         let mut before: &str = "";
-        for name in &names.names {
+        for name in &names.by_slot {
             names.shared.push(before.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count());
             before = name;
         }
@@ -38,7 +38,7 @@ impl Names {
 
     /// The name of the node in a slot.
     pub(super) fn name(&self, slot: usize) -> &Name {
-        &self.names[slot]
+        &self.by_slot[slot]
     }
 
     /// The slot of a name that a node has.
@@ -58,13 +58,13 @@ impl Names {
             next = slot + 1;
             hashes.truncate(shared + 1);
             let mut hash = hashes[hashes.len() - 1];
-            for byte in &self.names[slot].as_bytes()[hashes.len() - 1..] {
+            for byte in &self.by_slot[slot].as_bytes()[hashes.len() - 1..] {
                 hash = TieBreak::with(hash, *byte);
                 hashes.push(hash);
             }
             let drawn = TieBreak::end(hash);
-            let is_first =
-                best.is_none_or(|(least, at)| drawn < least || (drawn == least && self.names[slot] < self.names[at]));
+            let is_first = best
+                .is_none_or(|(least, at)| drawn < least || (drawn == least && self.by_slot[slot] < self.by_slot[at]));
             if is_first {
                 best = Some((drawn, slot));
             }
