@@ -29,7 +29,7 @@ use crate::{
         model::Pod,
         policy::Profile,
         rule::Release,
-        seat::Seat,
+        seat::{Seat, Seats},
         snapshot::Snapshot,
     },
     telemetry,
@@ -187,14 +187,14 @@ fn filtered<'c>(pod: &Pod, candidates: &'c Candidates<'_>, view: &View, profile:
     let names = names(candidates);
     let (mut failed, mut unresolvable) = (BTreeMap::new(), BTreeMap::new());
     let mut rejections = BTreeMap::<(&str, &str), u64>::new();
+    let fits = cycle.fitting_of(&names.iter().filter_map(|name| snapshot.seat(name)).collect());
     let mut fitting = Vec::new();
     for (at, name) in names.iter().copied().enumerate() {
         let Some(node) = snapshot.seat(name) else {
             unresolvable.insert(name, UNKNOWN_NODE.to_owned());
             continue;
         };
-        // Most candidates fit, and to see that is cheaper than to say why not.
-        let failure = if cycle.fits(node) { None } else { cycle.first_failure(node) };
+        let failure = if fits.contains(node) { None } else { cycle.first_failure(&node) };
         let Some(failure) = failure else {
             fitting.push(at);
             continue;
@@ -229,12 +229,12 @@ fn prioritized(pod: &Pod, candidates: &Candidates<'_>, view: &View, profile: &Pr
     let snapshot = asked_about(profile.release, &view.snapshot, pod, candidates);
     let cycle = Cycle::prepare(profile, pod, &snapshot);
     let names = names(candidates);
-    let nodes: Vec<Option<&Seat>> = names.iter().map(|name| snapshot.seat(name)).collect();
-    let known: Vec<&Seat> = nodes.iter().copied().flatten().collect();
+    let nodes: Vec<Option<Seat<'_>>> = names.iter().map(|name| snapshot.seat(name)).collect();
+    let known: Seats<'_> = nodes.iter().copied().flatten().collect();
     let ranking = cycle.rank(&cycle.scores(&known), known.len());
-    let mut scores = ranking.extender_scores(profile.extender_max_score).into_iter();
+    let scores = ranking.extender_scores(profile.extender_max_score);
     histogram!(telemetry::NODES_EVALUATED).record(nodes.len() as f64);
-    let scores: Vec<i64> = nodes.iter().map(|node| node.and_then(|_| scores.next()).unwrap_or(0)).collect();
-    let line = |(host, score): (&str, i64)| HostPriority { host: host.to_owned(), score };
-    names.into_iter().zip(scores).map(line).collect()
+    let score = |node: Option<Seat<'_>>| node.and_then(|node| known.position(node)).map_or(0, |column| scores[column]);
+    let line = |(host, node): (&str, _)| HostPriority { host: host.to_owned(), score: score(node) };
+    names.into_iter().zip(nodes).map(line).collect()
 }
