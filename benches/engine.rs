@@ -15,7 +15,6 @@ use podberth::{
         predicates::{self, Build, Demand},
         priorities,
         rule::{Arguments, Release},
-        seat::Seat,
         snapshot::{Object, Snapshot},
     },
     testing::{self, PodBuilder, node, pod, service},
@@ -149,13 +148,15 @@ fn rules(criterion: &mut Criterion) {
         criterion.bench_function(&format!("predicate/{}", registration.identity.name), |b| {
             b.iter(|| match rule.prepare(&pod, &snapshot) {
                 Demand::Check(check) | Demand::OnlyNodes(_, check) => {
-                    snapshot.seats().filter(|seat| check.fits(seat)).count()
+                    let mut left = snapshot.all_seats();
+                    left.sift(|block, asked| check.sift(block, asked));
+                    left.len()
                 }
                 Demand::Nothing | Demand::Reject(_) => 0,
             });
         });
     }
-    let candidates: Vec<&Seat> = snapshot.seats().collect();
+    let candidates = snapshot.all_seats();
     for registration in priorities::ALL {
         let rule = testing::priority(registration.identity.name, &arguments);
         criterion.bench_function(&format!("priority/{}", registration.identity.name), |b| {

@@ -457,6 +457,7 @@ pub fn verdict_of<T: Clone + Into<Object>>(rule: &dyn Predicate, pod: PodBuilder
 /// A priority's scores for a pod on all nodes of a cluster, in order of their names.
 pub fn scores_of<T: Clone + Into<Object>>(rule: &dyn Priority, pod: PodBuilder, objects: &[T]) -> Vec<i64> {
     let snapshot = cluster(objects.iter().cloned().map(Into::into));
-    let candidates: Vec<_> = snapshot.seats().collect();
-    rule.score(&pod.build(), &snapshot, &candidates).to_vec(candidates.len())
+    let candidates = snapshot.all_seats();
+    let scores = rule.score(&pod.build(), &snapshot, &candidates);
+    snapshot.seats().filter_map(|seat| Some(scores[candidates.position(seat)?])).collect()
 }

@@ -31,7 +31,7 @@ use crate::{
         model::Pod,
         policy::Profile,
         rule::Release,
-        seat::Seat,
+        seat::{Seat, Seats},
         snapshot::{Object, Snapshot},
         verdict::Verdict,
     },
@@ -209,7 +209,7 @@ fn asked_about<'s>(
 }
 
 /// The candidates by name, each in its place in the snapshot, if it has one.
-fn seats<'s, 'c>(candidates: &'c Candidates<'_>, snapshot: &'s Snapshot) -> Vec<(&'c str, Option<&'s Seat>)> {
+fn seats<'s, 'c>(candidates: &'c Candidates<'_>, snapshot: &'s Snapshot) -> Vec<(&'c str, Option<Seat<'s>>)> {
     let seat = |name: &'c str| (name, snapshot.seat(name));
     match candidates {
         Candidates::Nodes(sent) => sent.iter().map(|sent| seat(&sent.node.name)).collect(),
@@ -236,13 +236,13 @@ fn filtered(body: &Bytes, pod: &Pod, candidates: &Candidates<'_>, view: &View, p
     let nodes = seats(candidates, &snapshot);
     let (mut fitting, mut unknown, mut refused) = (Vec::new(), Vec::new(), Vec::new());
     let mut refusals: Vec<Refusal<'_>> = Vec::new();
+    let fits = cycle.fitting_of(&nodes.iter().filter_map(|(_, seat)| *seat).collect());
     for (at, (name, seat)) in nodes.iter().enumerate() {
-        let Some(node) = seat else {
+        let Some(node) = *seat else {
             unknown.push(*name);
             continue;
         };
-        // Most candidates fit, and to see that is cheaper than to say why not.
-        let failure = if cycle.fits(node) { None } else { cycle.first_failure(node) };
+        let failure = if fits.contains(node) { None } else { cycle.first_failure(&node) };
         let Some(failure) = failure else {
             fitting.push(at);
             continue;
@@ -283,9 +283,10 @@ fn prioritized(pod: &Pod, candidates: &Candidates<'_>, view: &View, profile: &Pr
     let snapshot = asked_about(profile.release, &view.snapshot, pod, candidates);
     let cycle = Cycle::prepare(profile, pod, &snapshot);
     let nodes = seats(candidates, &snapshot);
-    let known: Vec<&Seat> = nodes.iter().filter_map(|(_, seat)| *seat).collect();
+    let known: Seats<'_> = nodes.iter().filter_map(|(_, seat)| *seat).collect();
     let ranking = cycle.rank(&cycle.scores(&known), known.len());
-    let mut scores = ranking.extender_scores(profile.extender_max_score).into_iter();
+    let scores = ranking.extender_scores(profile.extender_max_score);
     histogram!(telemetry::NODES_EVALUATED).record(nodes.len() as f64);
-    host_priorities(nodes.iter().map(|(name, seat)| (*name, seat.and_then(|_| scores.next()).unwrap_or(0))))
+    let score = |seat: Option<Seat<'_>>| seat.and_then(|seat| known.position(seat)).map_or(0, |column| scores[column]);
+    host_priorities(nodes.iter().map(|(name, seat)| (*name, score(*seat))))
 }

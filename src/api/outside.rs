@@ -56,11 +56,13 @@ pub async fn ask(
     (outside, skipped)
 }
 
-/// The nodes that every predicate lets pass.
+/// The nodes that every predicate lets pass, in order of their names.
 pub fn fitting(profile: &Profile, pod: &Pod, snapshot: &Snapshot) -> Vec<Name> {
     let scene = cycle::scene(profile.release, pod, snapshot);
     let cycle = Cycle::prepare(profile, pod, &scene);
-    cycle.fitting().into_iter().map(|node| node.name().clone()).collect()
+    let mut names: Vec<Name> = cycle.fitting().iter().map(|node| node.name().clone()).collect();
+    names.sort();
+    names
 }
 
 impl From<Failure> for ExtenderError {

@@ -9,15 +9,17 @@
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use super::{
+    block::pick,
     edited::EditedNode,
     model::{Name, Pod},
+    observe::{Observer, Point, observed},
     outside::{Outside, OutsideScore, OutsideVerdict},
     policy::{ActivePredicate, ActivePriority, Combination, Profile},
     predicates::{Check, Demand},
     priorities::Scores,
     ranking::Ranking,
     rule::Release,
-    seat::Seat,
+    seat::{Seat, Seats},
     snapshot::{NodeInfo, Snapshot},
     verdict::{Reason, Verdict},
 };
@@ -34,6 +36,7 @@ pub struct Cycle<'p, 's> {
     rejection: Option<PredicateVerdict<'p>>,
     /// Whether pods are nominated to any node.
     nominations: bool,
+    observer: Option<&'p dyn Observer>,
 }
 
 /// One predicate's answer for one node.
@@ -56,12 +59,22 @@ pub struct PriorityScores<'a> {
 impl<'p: 's, 's> Cycle<'p, 's> {
     /// Prepares every predicate of the profile for the pod.
     pub fn prepare(profile: &'p Profile, pod: &'s Pod, snapshot: &'s Snapshot) -> Self {
-        Self::of(profile, pod, snapshot, profile.predicates.iter())
+        Self::prepare_observed(profile, pod, snapshot, None)
+    }
+
+    /// The same under the eyes of somebody who wants to know how long each plugin takes.
+    pub fn prepare_observed(
+        profile: &'p Profile,
+        pod: &'s Pod,
+        snapshot: &'s Snapshot,
+        observer: Option<&'p dyn Observer>,
+    ) -> Self {
+        Self::of(profile, pod, snapshot, profile.predicates.iter(), observer)
     }
 
     /// Prepares only the predicates of these indices: those that [`Reads`](super::rule::Reads) something.
     pub(super) fn prepare_some(profile: &'p Profile, pod: &'s Pod, snapshot: &'s Snapshot, asked: &[usize]) -> Self {
-        Self::of(profile, pod, snapshot, asked.iter().filter_map(|index| profile.predicates.get(*index)))
+        Self::of(profile, pod, snapshot, asked.iter().filter_map(|index| profile.predicates.get(*index)), None)
     }
 
     fn of(
@@ -69,25 +82,29 @@ impl<'p: 's, 's> Cycle<'p, 's> {
         pod: &'s Pod,
         snapshot: &'s Snapshot,
         predicates: impl Iterator<Item = &'p ActivePredicate>,
+        observer: Option<&'p dyn Observer>,
     ) -> Self {
-        let demands: Vec<_> = predicates.map(|predicate| (predicate, predicate.rule.prepare(pod, snapshot))).collect();
+        let prepare = |predicate: &'p ActivePredicate| {
+            observed(observer, Point::PreFilter, predicate.plugin, || predicate.rule.prepare(pod, snapshot))
+        };
+        let demands: Vec<_> = predicates.map(|predicate| (predicate, prepare(predicate))).collect();
         let rejection = demands.iter().find_map(|(predicate, demand)| match demand {
             Demand::Reject(verdict) => Some(PredicateVerdict { predicate, verdict: verdict.clone() }),
             _ => None,
         });
-        Self { profile, pod, snapshot, demands, rejection, nominations: snapshot.has_nominated_pods() }
+        Self { profile, pod, snapshot, demands, rejection, nominations: snapshot.has_nominated_pods(), observer }
     }
 
     /// The reasons for which a node counts as ruled out: those of the first predicate that fails, or of all where the
     /// profile checks all; `None` where it fits.
-    pub(super) fn reasons(&self, node: &Seat) -> Option<Vec<Reason>> {
+    pub(super) fn reasons(&self, node: Seat<'_>) -> Option<Vec<Reason>> {
         if self.fits(node) {
             return None;
         }
         if !self.profile.always_check_all_predicates {
-            return self.first_failure(node).map(|failure| failure.verdict.reasons().to_vec());
+            return self.first_failure(&node).map(|failure| failure.verdict.reasons().to_vec());
         }
-        let failing: Vec<_> = self.verdicts(node).into_iter().filter(|v| !v.verdict.fits()).collect();
+        let failing: Vec<_> = self.verdicts(&node).into_iter().filter(|v| !v.verdict.fits()).collect();
         let reasons = || failing.iter().flat_map(|v| v.verdict.reasons()).cloned().collect();
         (!failing.is_empty()).then(reasons)
     }
@@ -97,31 +114,40 @@ impl<'p: 's, 's> Cycle<'p, 's> {
         self.rejection.clone()
     }
 
-    /// The nodes that fit, in order of their names: those of which [`Self::first_failure`] has nothing to say.
-    pub fn fitting(&self) -> Vec<&'s Seat> {
-        if self.rejection.is_some() {
-            return Vec::new();
-        }
+    /// The nodes that fit: those of which [`Self::first_failure`] has nothing to say.
+    pub fn fitting(&self) -> Seats<'s> {
         // Nodes that a demand does not name cannot meet it, so they are not even asked.
         let named = self.demands.iter().find_map(|(_, demand)| match demand {
             Demand::OnlyNodes(names, _) => Some(names),
             _ => None,
         });
-        let fits = |node: &&'s Seat| self.fits(node);
-        let Some(names) = named else { return self.snapshot.seats().filter(fits).collect() };
-        let mut nodes: Vec<_> = names.iter().filter_map(|name| self.snapshot.seat(name)).collect();
-        nodes.sort_by(|a, b| a.name().cmp(b.name()));
-        nodes.dedup_by(|a, b| a.name() == b.name());
-        nodes.retain(fits);
-        nodes
+        match named {
+            Some(names) => self.fitting_of(&names.iter().filter_map(|name| self.snapshot.seat(name)).collect()),
+            None => self.fitting_of(&self.snapshot.all_seats()),
+        }
+    }
+
+    /// Those of the nodes that fit. Asked block by block, predicate by predicate, which is far cheaper than node by node.
+    pub fn fitting_of<'n>(&self, nodes: &Seats<'n>) -> Seats<'n> {
+        if self.rejection.is_some() {
+            return Seats::default();
+        }
+        let mut left = nodes.clone();
+        for (predicate, demand) in &self.demands {
+            if let Some(check) = demand.as_check() {
+                let ask = || left.sift(|block, asked| check.sift(block, asked));
+                observed(self.observer, Point::Filter, predicate.plugin, ask);
+            }
+        }
+        if self.nominations {
+            left.sift(|block, asked| pick(asked, |at| self.first_failure(&block.seat(at)).is_none()));
+        }
+        left
     }
 
     /// Whether [`Self::first_failure`] has nothing to say of the node.
-    pub fn fits(&self, node: &Seat) -> bool {
-        let mut asked = self.demands.iter().filter_map(|(_, demand)| demand.as_check());
-        self.rejection.is_none()
-            && asked.all(|check| check.fits(node))
-            && (!self.nominations || self.first_failure(node).is_none())
+    pub fn fits(&self, node: Seat<'_>) -> bool {
+        !self.fitting_of(&std::iter::once(node).collect()).is_empty()
     }
 
     /// Every predicate's answer for a node, in order of evaluation; of a pod that no node can take, the one rejection.
@@ -196,10 +222,12 @@ impl<'p: 's, 's> Cycle<'p, 's> {
     }
 
     /// Every priority's scores of the candidates, which are taken to fit.
-    pub fn scores(&self, candidates: &[&Seat]) -> Vec<PriorityScores<'p>> {
+    pub fn scores(&self, candidates: &Seats<'_>) -> Vec<PriorityScores<'p>> {
         let score = |priority: &'p ActivePriority| PriorityScores {
             priority,
-            scores: priority.rule.score(self.pod, self.snapshot, candidates),
+            scores: observed(self.observer, Point::Score, priority.plugin, || {
+                priority.rule.score(self.pod, self.snapshot, candidates)
+            }),
         };
         self.profile.priorities.iter().map(score).collect()
     }
@@ -326,20 +354,25 @@ pub fn decide_with<'a>(
         })
         .collect();
 
-    let (fitting, candidates): (Vec<usize>, Vec<&Seat>) =
-        scene.seats().enumerate().filter(|(i, _)| nodes[*i].fits()).unzip();
+    let candidates: Seats<'_> =
+        scene.seats().zip(&nodes).filter(|(_, node)| node.fits()).map(|(seat, _)| seat).collect();
     let scores = cycle.scores(&candidates);
     let ranking = cycle.rank(&scores, candidates.len()).with_outside(&outside.sums(&candidates));
-    let order = ranking.order(|column| {
-        let name = candidates[column].name();
-        (tie_break(seed, pod, name), name.clone())
-    });
+    let names: Vec<&Name> = candidates.iter().map(Seat::name).collect();
+    let order = ranking.order(|column| (tie_break(seed, pod, names[column]), names[column].clone()));
+    // Candidates come in order of their slots, nodes in order of their names.
+    let mut place_of = vec![0; candidates.len()];
+    for (place, seat) in scene.seats().enumerate() {
+        if let Some(column) = candidates.position(seat) {
+            place_of[column] = place;
+        }
+    }
     for (place, column) in order.iter().enumerate() {
-        let node = &mut nodes[fitting[*column]];
+        let node = &mut nodes[place_of[*column]];
         node.total = ranking.totals()[*column];
         node.rank = Some(place + 1);
         node.scores = scores.iter().map(|p| (p.priority, p.scores[*column])).collect();
-        node.outside_scores = outside.scores_of(candidates[*column].name()).collect();
+        node.outside_scores = outside.scores_of(names[*column]).collect();
         node.lost_at = ranking.lost_at(*column).and_then(|level| cycle.level(level));
     }
     let decided_by = ranking.decided_at().and_then(|level| cycle.level(level));
@@ -347,9 +380,9 @@ pub fn decide_with<'a>(
         let message = failure.to_owned();
         return Decision { nodes, combination: profile.combination, selected: None, decided_by: None, message };
     }
-    let nominated = candidates.iter().find(|node| *node.name() == pod.nominated_node_name);
-    let selected = nominated.or_else(|| order.first().map(|column| &candidates[*column]));
-    let selected = selected.map(|node| node.name().clone());
+    let nominated = names.iter().find(|name| ***name == pod.nominated_node_name);
+    let selected = nominated.or_else(|| order.first().map(|column| &names[*column]));
+    let selected = selected.map(|name| Name::clone(name));
     let message = match &selected {
         Some(node) => {
             let fitting = candidates.len();

@@ -3,6 +3,7 @@
 //! Never here: I/O, async, SQL, HTTP, logging, a clock, chance.
 
 pub mod batch;
+pub mod block;
 pub mod cycle;
 pub mod edited;
 pub mod evictions;
@@ -11,6 +12,7 @@ mod index;
 mod inter_pod;
 pub mod model;
 mod node_match;
+pub mod observe;
 pub mod outside;
 pub mod plan;
 pub mod policy;
@@ -18,6 +20,7 @@ pub mod predicates;
 pub mod preempt;
 pub mod priorities;
 pub mod ranking;
+mod roster;
 pub mod rule;
 pub mod seat;
 pub mod snapshot;

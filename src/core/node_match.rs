@@ -2,7 +2,7 @@
 //! not against each node's labels.
 
 use super::{
-    index::LabelTest,
+    index::Answers,
     model::{NodeSelector, NodeSelectorTerm, Operator, Pod, Requirement},
     seat::Seat,
     snapshot::Snapshot,
@@ -14,16 +14,16 @@ pub(super) struct NodeMatch<'a>(Vec<TermMatch<'a>>);
 /// One term of a node selector, prepared likewise.
 pub(super) struct TermMatch<'a> {
     term: &'a NodeSelectorTerm,
-    tests: Vec<LabelTest>,
+    tests: Vec<Answers<bool>>,
 }
 
 /// A pod's node selector and required node affinity, prepared likewise.
 pub(super) struct PodMatch<'a> {
-    selector: Vec<LabelTest>,
+    selector: Vec<Answers<bool>>,
     required: Option<NodeMatch<'a>>,
 }
 
-fn test(requirement: &Requirement, snapshot: &Snapshot) -> LabelTest {
+fn test(requirement: &Requirement, snapshot: &Snapshot) -> Answers<bool> {
     snapshot.index().topology.test(&requirement.key, |value| requirement.matches_value(value))
 }
 
@@ -33,9 +33,9 @@ impl<'a> TermMatch<'a> {
     }
 
     /// Whether the node meets the term.
-    pub(super) fn matches(&self, node: &Seat) -> bool {
+    pub(super) fn matches(&self, node: Seat<'_>) -> bool {
         if self.term.match_fields.is_empty() {
-            !self.tests.is_empty() && self.tests.iter().all(|test| test.holds(node.slot()))
+            !self.tests.is_empty() && self.tests.iter().all(|test| test.of(node.slot()))
         } else {
             self.term.matches(node.name(), node.labels())
         }
@@ -48,7 +48,7 @@ impl<'a> NodeMatch<'a> {
     }
 
     /// Whether the node is selected.
-    pub(super) fn matches(&self, node: &Seat) -> bool {
+    pub(super) fn matches(&self, node: Seat<'_>) -> bool {
         self.0.iter().any(|term| term.matches(node))
     }
 }
@@ -66,8 +66,8 @@ impl<'a> PodMatch<'a> {
     }
 
     /// What [`Pod::selects_node`] says.
-    pub(super) fn selects(&self, node: &Seat) -> bool {
-        self.selector.iter().all(|test| test.holds(node.slot()))
+    pub(super) fn selects(&self, node: Seat<'_>) -> bool {
+        self.selector.iter().all(|test| test.of(node.slot()))
             && self.required.as_ref().is_none_or(|required| required.matches(node))
     }
 }

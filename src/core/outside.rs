@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{cycle::NodeDecision, model::Name, seat::Seat, verdict::Verdict};
+use super::{cycle::NodeDecision, model::Name, seat::Seats, verdict::Verdict};
 
 /// What scores of extenders are multiplied by, besides the weight: theirs go to 10, those of priorities to 100.
 pub const SCORE_SCALE: i64 = 10;
@@ -58,7 +58,7 @@ impl Outside {
     }
 
     /// What extenders' scores come to, Σ score × weight, in the order of the candidates; empty where none was asked.
-    pub(super) fn sums(&self, candidates: &[&Seat]) -> Vec<i64> {
+    pub(super) fn sums(&self, candidates: &Seats<'_>) -> Vec<i64> {
         if self.scores.is_empty() {
             return Vec::new();
         }

@@ -1,102 +1,163 @@
-//! A node in its place in the snapshot, with what nearly every decision reads of it at hand.
+//! A node in its place in the snapshot, and several of them to be judged together.
 
-use std::{ops::Deref, sync::Arc};
+use std::{fmt, ops::Deref, sync::Arc};
 
-use super::{index::Slot, model::Effect, snapshot::NodeInfo};
+use super::{
+    block::{Block, NODES, places},
+    index::Slot,
+    model::{Labels, Name},
+    snapshot::NodeInfo,
+};
 
-/// A node in the snapshot. Seats lie side by side in memory, in order of the nodes' names; the node behind one is a step
-/// away and is not read where a glance is enough.
-#[derive(Clone, Debug)]
-pub struct Seat {
-    /// What is read most.
-    pub glance: Glance,
-    /// The node.
-    pub info: Arc<NodeInfo>,
+/// A node in the snapshot: cheap to pass on, and a step away from the [`NodeInfo`] that it can be read as.
+#[derive(Clone, Copy)]
+pub struct Seat<'s> {
+    block: &'s Block,
+    at: usize,
 }
 
-/// What nearly every decision reads of a node: a copy, made anew at every change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Glance {
-    /// Thousandths of a core that it offers.
-    pub milli_cpu: i64,
-    /// Bytes that it offers.
-    pub memory: i64,
-    /// Bytes that it offers.
-    pub ephemeral_storage: i64,
-    /// Thousandths of a core that its pods ask for.
-    pub requested_milli_cpu: i64,
-    /// Bytes that its pods ask for.
-    pub requested_memory: i64,
-    /// Bytes that its pods ask for.
-    pub requested_ephemeral_storage: i64,
-    /// CPU that its pods ask for, as scoring counts it.
-    pub non_zero_milli_cpu: i64,
-    /// Memory that its pods ask for, as scoring counts it.
-    pub non_zero_memory: i64,
-    /// How many more pods it takes; 0 or below for none.
-    pub free_places: i64,
-    slot: Slot,
-    /// Whether it is cordoned.
-    pub unschedulable: bool,
-    /// Whether it has a taint that keeps pods off.
-    pub repels: bool,
-    /// Whether it has a taint with effect `PreferNoSchedule`.
-    pub discourages: bool,
-}
+impl<'s> Seat<'s> {
+    pub(super) fn new(block: &'s Block, at: usize) -> Self {
+        Self { block, at }
+    }
 
-impl Seat {
+    /// The node with the pods on it.
+    ///
+    /// # Panics
+    /// Never for a seat of a snapshot: there is a node in each.
+    pub fn info(self) -> &'s Arc<NodeInfo> {
+        self.block.info(self.at).expect("a seat is taken")
+    }
+
     /// Where the snapshot's indexes have the node.
-    pub(super) fn slot(&self) -> Slot {
-        self.glance.slot
+    pub fn slot(self) -> Slot {
+        self.block.slot(self.at)
     }
 
-    /// Changes the node.
-    pub(super) fn change(&mut self, change: impl FnOnce(&mut NodeInfo)) {
-        change(Arc::make_mut(&mut self.info));
-        self.glance = Glance::from(&*self.info);
+    /// The node's name.
+    pub fn name(self) -> &'s Name {
+        self.info().name()
     }
-}
 
-impl From<Arc<NodeInfo>> for Seat {
-    fn from(info: Arc<NodeInfo>) -> Self {
-        Self { glance: Glance::from(&*info), info }
+    /// The node's labels.
+    pub fn labels(self) -> &'s Labels {
+        self.info().labels()
     }
-}
 
-impl PartialEq for Seat {
-    fn eq(&self, other: &Self) -> bool {
-        self.info == other.info
+    /// Its block and its place there.
+    pub fn place(self) -> (&'s Block, usize) {
+        (self.block, self.at)
     }
 }
 
-impl Eq for Seat {}
-
-impl Deref for Seat {
+impl Deref for Seat<'_> {
     type Target = NodeInfo;
 
     fn deref(&self) -> &NodeInfo {
-        &self.info
+        self.info()
     }
 }
 
-impl From<&NodeInfo> for Glance {
-    fn from(info: &NodeInfo) -> Self {
-        let (node, offered) = (&info.node, &info.node.allocatable);
-        let discourages = |effect| effect == Effect::PreferNoSchedule;
-        Self {
-            milli_cpu: offered.milli_cpu,
-            memory: offered.memory,
-            ephemeral_storage: offered.ephemeral_storage,
-            requested_milli_cpu: info.requested.milli_cpu,
-            requested_memory: info.requested.memory,
-            requested_ephemeral_storage: info.requested.ephemeral_storage,
-            non_zero_milli_cpu: info.non_zero_requested.milli_cpu,
-            non_zero_memory: info.non_zero_requested.memory,
-            free_places: offered.pods.saturating_sub(info.pods.len() as i64),
-            slot: info.slot(),
-            unschedulable: node.unschedulable,
-            repels: node.taints.iter().any(|taint| !discourages(taint.effect)),
-            discourages: node.taints.iter().any(|taint| discourages(taint.effect)),
+impl fmt::Debug for Seat<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Seat").field(self.name()).finish()
+    }
+}
+
+/// Some nodes of one snapshot, each once, in order of their slots.
+#[derive(Clone, Default)]
+pub struct Seats<'s>(Vec<Part<'s>>);
+
+/// Those of one block; at least one.
+#[derive(Clone, Copy)]
+pub struct Part<'s> {
+    /// The block.
+    pub block: &'s Block,
+    /// Which of its nodes.
+    pub marked: u64,
+    /// How many nodes are in the parts before.
+    before: usize,
+}
+
+impl<'s> Seats<'s> {
+    /// These nodes of these blocks, which come in order of their slots.
+    pub fn new(blocks: impl IntoIterator<Item = (&'s Block, u64)>) -> Self {
+        let mut before = 0;
+        let part = |(block, marked): (&'s Block, u64)| {
+            let part = Part { block, marked, before };
+            before += marked.count_ones() as usize;
+            part
+        };
+        Self(blocks.into_iter().filter(|(_, marked)| *marked != 0).map(part).collect())
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.last().map_or(0, |last| last.before + last.marked.count_ones() as usize)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Block by block.
+    pub fn parts(&self) -> &[Part<'s>] {
+        &self.0
+    }
+
+    /// One by one.
+    pub fn iter(&self) -> impl Iterator<Item = Seat<'s>> + '_ {
+        self.0.iter().flat_map(|part| places(part.marked).map(|at| Seat::new(part.block, at)))
+    }
+
+    /// How many of them come before this one; `None` where it is not one of them.
+    pub fn position(&self, seat: Seat<'_>) -> Option<usize> {
+        let number = seat.block.number();
+        // Mostly every block has a part.
+        let part = match self.0.get(number).filter(|part| part.block.number() == number) {
+            Some(part) => part,
+            None => &self.0[self.0.binary_search_by_key(&number, |part| part.block.number()).ok()?],
+        };
+        let bit = 1_u64 << seat.at;
+        (part.marked & bit != 0).then(|| part.before + (part.marked & (bit - 1)).count_ones() as usize)
+    }
+
+    /// Whether this is one of them.
+    pub fn contains(&self, seat: Seat<'_>) -> bool {
+        self.position(seat).is_some()
+    }
+
+    /// Keeps those that `keep` marks of what is marked, block by block.
+    pub fn sift(&mut self, mut keep: impl FnMut(&'s Block, u64) -> u64) {
+        let mut before = 0;
+        self.0.retain_mut(|part| {
+            part.marked &= keep(part.block, part.marked);
+            part.before = before;
+            before += part.marked.count_ones() as usize;
+            part.marked != 0
+        });
+    }
+
+    /// A number for each, in their order.
+    pub fn map(&self, mut number: impl FnMut(Seat<'s>) -> i64) -> Vec<i64> {
+        let mut numbers = Vec::with_capacity(self.len());
+        for part in &self.0 {
+            numbers.extend(places(part.marked).map(|at| number(Seat::new(part.block, at))));
         }
+        numbers
+    }
+}
+
+impl<'s> FromIterator<Seat<'s>> for Seats<'s> {
+    fn from_iter<I: IntoIterator<Item = Seat<'s>>>(seats: I) -> Self {
+        let mut blocks: Vec<Option<(&'s Block, u64)>> = Vec::new();
+        for Seat { block, at } in seats {
+            if blocks.len() <= block.number() {
+                blocks.resize(block.number() + 1, None);
+            }
+            blocks[block.number()].get_or_insert((block, 0)).1 |= 1 << (at % NODES);
+        }
+        Self::new(blocks.into_iter().flatten())
     }
 }

@@ -17,7 +17,8 @@ use super::model::{
     CsiNode, HostPort, Labels, Name, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod,
     PodDisruptionBudget, PreemptionPolicy, PriorityClass, Resources, StorageClass, Workload, WorkloadKind,
 };
-use super::seat::Seat;
+use super::roster::Roster;
+use super::seat::{Seat, Seats};
 
 /// Namespace and name.
 pub type NamespacedName = (Name, Name);
@@ -53,7 +54,7 @@ impl PartialEq for NodeInfo {
 impl Eq for NodeInfo {}
 
 impl NodeInfo {
-    fn new(slot: Slot) -> Self {
+    pub(super) fn new(slot: Slot) -> Self {
         Self {
             node: Arc::default(),
             slot,
@@ -157,10 +158,9 @@ pub enum Object {
 pub struct Snapshot {
     /// The store's revision that this is the state of; 0 for a cluster that was handed in with a request.
     pub revision: u64,
-    nodes: OrdMap<Name, Seat>,
+    /// The nodes and the pods on them.
+    roster: Roster,
     pods: OrdMap<NamespacedName, Arc<Pod>>,
-    /// Pods bound to nodes that are not (or not yet) known, by node.
-    homeless: OrdMap<Name, Arc<NodeInfo>>,
     /// Pods that wait for a node on which preemption made room for them, by that node, in order of namespace and name.
     nominated: OrdMap<Name, Vec<Arc<Pod>>>,
     /// What is counted over all of it.
@@ -181,9 +181,8 @@ impl PartialEq for Snapshot {
     /// Whether both have the same objects at the same revision.
     fn eq(&self, other: &Self) -> bool {
         self.revision == other.revision
-            && self.nodes == other.nodes
+            && self.roster == other.roster
             && self.pods == other.pods
-            && self.homeless == other.homeless
             && self.nominated == other.nominated
             && self.namespaces == other.namespaces
             && self.workloads == other.workloads
@@ -207,27 +206,32 @@ impl Snapshot {
 
     /// All nodes in order of their names.
     pub fn nodes(&self) -> impl Iterator<Item = &Arc<NodeInfo>> {
-        self.nodes.values().map(|seat| &seat.info)
+        self.seats().map(Seat::info)
     }
 
     /// All nodes in their places, in order of their names.
-    pub fn seats(&self) -> impl Iterator<Item = &Seat> {
-        self.nodes.values()
+    pub fn seats(&self) -> impl Iterator<Item = Seat<'_>> {
+        self.roster.in_order()
     }
 
-    /// A node in its place, by name.
-    pub fn seat(&self, name: &str) -> Option<&Seat> {
-        self.nodes.get(name)
+    /// All nodes, to be judged together.
+    pub fn all_seats(&self) -> Seats<'_> {
+        self.roster.all()
+    }
+
+    /// A node in its place, by name. It costs no more than hashing the name.
+    pub fn seat(&self, name: &str) -> Option<Seat<'_>> {
+        self.roster.find(name)
     }
 
     /// How many nodes there are.
     pub fn node_count(&self) -> usize {
-        self.nodes.len()
+        self.roster.len()
     }
 
     /// A node by name.
     pub fn node(&self, name: &str) -> Option<&Arc<NodeInfo>> {
-        self.nodes.get(name).map(|seat| &seat.info)
+        self.seat(name).map(Seat::info)
     }
 
     /// All pods, pending and finished ones too, in order of namespace and name.
@@ -430,27 +434,17 @@ impl Snapshot {
     }
 
     fn apply_node(&mut self, node: Node) {
-        let name = node.name.clone();
-        let known = self.nodes.remove(&name).map(|seat| seat.info);
-        let old = known.as_ref().map(|info| info.node.clone());
-        let mut info = match known.or_else(|| self.homeless.remove(&name)) {
-            Some(info) => Arc::unwrap_or_clone(info),
-            None => NodeInfo::new(self.index.take_slot()),
-        };
-        self.index.replace_node(info.slot, old.as_deref(), Some(&node));
-        info.node = Arc::new(node);
-        self.nodes.insert(name, Arc::new(info).into());
+        let old = self.node(&node.name).map(|info| info.node.clone());
+        let slot = self.roster.slot(&node.name).unwrap_or_else(|| self.index.take_slot());
+        self.index.replace_node(slot, old.as_deref(), Some(&node));
+        self.roster.settle(slot, node);
     }
 
     fn delete_node(&mut self, name: &Name) {
-        let Some(Seat { info: old, .. }) = self.nodes.remove(name) else { return };
-        self.index.replace_node(old.slot, Some(&old.node), None);
-        if old.pods.is_empty() {
-            self.index.give_back(old.slot);
-        } else {
-            let mut info = Arc::unwrap_or_clone(old);
-            info.node = Arc::default();
-            self.homeless.insert(name.clone(), Arc::new(info));
+        let Some((old, slot, is_free)) = self.roster.unsettle(name) else { return };
+        self.index.replace_node(slot, Some(&old), None);
+        if is_free {
+            self.index.give_back(slot);
         }
     }
 
@@ -460,17 +454,12 @@ impl Snapshot {
         self.index.share_labels(&mut pod);
         let pod = Arc::new(pod);
         if pod.is_assigned() && !pod.terminal {
-            let slot = if let Some(seat) = self.nodes.get_mut(&pod.node_name) {
-                seat.change(|info| info.add(&pod));
-                seat.slot()
-            } else {
-                let taken = self.homeless.remove(&pod.node_name);
-                let mut info = taken.unwrap_or_else(|| Arc::new(NodeInfo::new(self.index.take_slot())));
-                Arc::make_mut(&mut info).add(&pod);
-                let slot = info.slot;
-                self.homeless.insert(pod.node_name.clone(), info);
+            let slot = self.roster.slot(&pod.node_name).unwrap_or_else(|| {
+                let slot = self.index.take_slot();
+                self.roster.expect(&pod.node_name, slot);
                 slot
-            };
+            });
+            self.roster.change(slot, |info| info.add(&pod));
             self.index.add_pod(slot, &pod);
         }
         if waits_nominated(&pod) {
@@ -492,17 +481,11 @@ impl Snapshot {
         if !old.is_assigned() || old.terminal {
             return;
         }
-        if let Some(seat) = self.nodes.get_mut(&old.node_name) {
-            seat.change(|info| info.remove(&old));
-            self.index.remove_pod(seat.slot(), &old);
-        } else if let Some(mut info) = self.homeless.remove(&old.node_name) {
-            Arc::make_mut(&mut info).remove(&old);
-            self.index.remove_pod(info.slot, &old);
-            if info.pods.is_empty() {
-                self.index.give_back(info.slot);
-            } else {
-                self.homeless.insert(old.node_name.clone(), info);
-            }
+        let Some(slot) = self.roster.slot(&old.node_name) else { return };
+        self.roster.change(slot, |info| info.remove(&old));
+        self.index.remove_pod(slot, &old);
+        if self.roster.forget_if_empty(&old.node_name, slot) {
+            self.index.give_back(slot);
         }
     }
 }

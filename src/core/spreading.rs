@@ -6,9 +6,10 @@ use std::borrow::Cow;
 
 use super::{
     grouping,
-    index::Domains,
+    index::{Answers, Domains},
     model::{
-        Effect, InclusionPolicy, Name, Pod, Selector, TopologySpreadConstraint, WhenUnsatisfiable, first_untolerated,
+        Effect, InclusionPolicy, Name, Pod, Selector, Taint, TopologySpreadConstraint, WhenUnsatisfiable,
+        first_untolerated,
     },
     node_match::PodMatch,
     rule::{Arguments, Release},
@@ -106,32 +107,34 @@ impl Spreading {
 /// Which nodes' pods a constraint counts.
 pub(super) struct Inclusion<'p> {
     selects: Option<PodMatch<'p>>,
-    tolerates: Option<&'p Pod>,
+    tolerates: Option<Answers<bool>>,
 }
 
 impl Inclusion<'_> {
-    pub(super) fn holds(&self, node: &Seat) -> bool {
+    pub(super) fn holds(&self, node: Seat<'_>) -> bool {
         self.selects.as_ref().is_none_or(|selects| selects.selects(node))
-            && self.tolerates.is_none_or(|pod| !node.glance.repels || is_tolerated(node, pod))
+            && self.tolerates.as_ref().is_none_or(|tolerates| tolerates.of(node.slot()))
     }
 }
 
-fn is_tolerated(node: &NodeInfo, pod: &Pod) -> bool {
+fn is_tolerated(taints: &[Taint], pod: &Pod) -> bool {
     let keeps_off = |effect| effect != Effect::PreferNoSchedule;
-    first_untolerated(&node.node.taints, &pod.tolerations, keeps_off).is_none()
+    first_untolerated(taints, &pod.tolerations, keeps_off).is_none()
 }
 
 impl Constraint<'_> {
     /// Whether a node's pods count: whether the pod's node affinity and, if wanted, its tolerations let it on.
     pub(super) fn includes(&self, node: &NodeInfo, pod: &Pod) -> bool {
-        (!self.honors_affinity || pod.selects_node(&node.node)) && (!self.honors_taints || is_tolerated(node, pod))
+        (!self.honors_affinity || pod.selects_node(&node.node))
+            && (!self.honors_taints || is_tolerated(&node.node.taints, pod))
     }
 
     /// The same, prepared to be asked of all nodes.
     pub(super) fn inclusion<'p>(&self, pod: &'p Pod, snapshot: &Snapshot) -> Inclusion<'p> {
+        let topology = &snapshot.index().topology;
         Inclusion {
             selects: self.honors_affinity.then(|| PodMatch::new(pod, snapshot)),
-            tolerates: self.honors_taints.then_some(pod),
+            tolerates: self.honors_taints.then(|| topology.by_taints(|taints| is_tolerated(taints, pod), true)),
         }
     }
 

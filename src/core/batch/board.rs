@@ -9,7 +9,7 @@ use crate::core::{
     priorities::Scores,
     ranking::Ranking,
     rule::Reads,
-    seat::Seat,
+    seat::Seats,
     snapshot::Snapshot,
     verdict::{Reason, Verdict},
 };
@@ -74,7 +74,7 @@ impl Board {
         for priority in &profile.priorities {
             let reads = priority.rule.reads(pod, snapshot);
             let mut column = Column { reads, scores: vec![0; board.said.len()] };
-            column.fill(&board.said, &priority.rule.score(pod, snapshot, &candidates));
+            column.fill(snapshot, &candidates, &priority.rule.score(pod, snapshot, &candidates));
             board.columns.push(column);
         }
         board.add_up(profile, 0..board.said.len());
@@ -114,7 +114,8 @@ impl Board {
             if self.said[*place].is_none() {
                 for (priority, column) in profile.priorities.iter().zip(&mut self.columns) {
                     if column.reads == Reads::Node {
-                        column.scores[*place] = one(&priority.rule.score(pod, snapshot, &[node]));
+                        column.scores[*place] =
+                            one(&priority.rule.score(pod, snapshot, &std::iter::once(node).collect()));
                     }
                 }
             }
@@ -125,10 +126,10 @@ impl Board {
                 match column.reads {
                     Reads::Node => {}
                     Reads::Nothing => {
-                        let score = one(&priority.rule.score(pod, snapshot, &candidates[..candidates.len().min(1)]));
+                        let score = one(&priority.rule.score(pod, snapshot, &candidates.iter().take(1).collect()));
                         column.scores.fill(score);
                     }
-                    _ => column.fill(&self.said, &priority.rule.score(pod, snapshot, &candidates)),
+                    _ => column.fill(snapshot, &candidates, &priority.rule.score(pod, snapshot, &candidates)),
                 }
             }
             self.add_up(profile, 0..self.said.len());
@@ -153,7 +154,7 @@ impl Board {
         self.fitting = self.fitting + usize::from(before.is_some()) - usize::from(self.said[place].is_some());
     }
 
-    fn candidates<'s>(&self, snapshot: &'s Snapshot) -> Vec<&'s Seat> {
+    fn candidates<'s>(&self, snapshot: &'s Snapshot) -> Seats<'s> {
         snapshot.seats().zip(&self.said).filter(|(_, said)| said.is_none()).map(|(node, _)| node).collect()
     }
 
@@ -211,12 +212,15 @@ impl Board {
 }
 
 impl Column {
-    /// Takes the scores of the candidates, which are the nodes that nothing is said against.
-    fn fill(&mut self, said: &[Said], scores: &Scores) {
-        let slots = self.scores.iter_mut().zip(said).filter(|(_, said)| said.is_none()).map(|(slot, _)| slot);
+    /// Takes the scores of the candidates.
+    fn fill(&mut self, snapshot: &Snapshot, candidates: &Seats<'_>, scores: &Scores) {
         match scores {
-            Scores::Same(score) => slots.for_each(|slot| *slot = *score),
-            Scores::Each(scores) => slots.zip(scores).for_each(|(slot, score)| *slot = *score),
+            Scores::Same(score) => self.scores.fill(*score),
+            Scores::Each(each) => {
+                for (score, seat) in self.scores.iter_mut().zip(snapshot.seats()) {
+                    *score = candidates.position(seat).map_or(*score, |column| each[column]);
+                }
+            }
         }
     }
 }

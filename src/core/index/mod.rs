@@ -22,7 +22,7 @@ pub(super) use groups::{Group, Groups};
 pub use images::ImageState;
 pub(super) use images::Images;
 pub(super) use terms::{Stance, Terms};
-pub(super) use topology::{Domains, LabelTest, Topology};
+pub(super) use topology::{Answers, Domains, Topology};
 
 use super::model::{Name, Node, Pod, Selector};
 use numbers::Numbers;
@@ -81,10 +81,7 @@ impl Index {
 
     /// A node has come, gone or changed.
     pub(super) fn replace_node(&mut self, slot: Slot, old: Option<&Node>, new: Option<&Node>) {
-        if old.map(|node| &node.labels) != new.map(|node| &node.labels) {
-            old.inspect(|node| self.topology.remove(slot, &node.labels));
-            new.inspect(|node| self.topology.add(slot, &node.labels));
-        }
+        self.topology.replace(slot, old, new);
         if old.map(|node| &node.images) != new.map(|node| &node.images) {
             old.inspect(|node| self.images.remove(slot, &node.images));
             new.inspect(|node| self.images.add(slot, &node.images));

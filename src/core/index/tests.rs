@@ -7,8 +7,8 @@ use proptest::{collection::vec, option::of, prelude::*, sample::select};
 use super::Group;
 use crate::core::{
     index::Stance,
-    model::{Image, Labels, Name, Pod, PodAffinityTerm, Selector, topology},
-    seat::{Glance, Seat},
+    model::{Effect, Image, Labels, Name, Pod, PodAffinityTerm, Selector, topology},
+    seat::Seat,
     snapshot::{Kind, Object, Snapshot},
 };
 use crate::testing::{node, pod};
@@ -23,12 +23,14 @@ fn node_name() -> impl Strategy<Value = String> {
 
 fn any_node() -> impl Strategy<Value = Object> {
     let labels = (of(select(vec!["z1", "z2", ""])), of(select(vec!["ssd", "hdd"])), any::<[bool; 2]>());
-    (node_name(), labels).prop_map(|(name, (zone, disk, images))| {
+    let marks = (vec(select(vec!["k0", "k1"]), 0..3), any::<bool>());
+    (node_name(), labels, marks).prop_map(|(name, (zone, disk, images), (taints, cordoned))| {
         let mut built = zone.iter().fold(node(&name), |n, zone| n.zone(zone));
         built = disk.iter().fold(built, |n, disk| n.label("disk", disk));
+        built = taints.iter().fold(built, |n, key| n.taint(key, "", Effect::NoSchedule));
         let held = images.iter().enumerate().filter(|(_, held)| **held).map(|(i, _)| format!("image:{i}").into());
         let held = Image { names: held.collect(), size: 1 };
-        built.with(|n| n.images = vec![held]).into()
+        built.with(|n| (n.images, n.unschedulable) = (vec![held], cordoned)).into()
     })
 }
 
@@ -164,11 +166,16 @@ proptest! {
                     prop_assert_eq!(domains.of_value(a.slot()) == domains.of_value(b.slot()), alike);
                 }
             }
-            let test = snapshot.index().topology.test(key, |value| value.is_none_or(|v| v.starts_with('z')));
+            let starts_with_z = |value: Option<&str>| value.is_none_or(|v| v.starts_with('z'));
+            let test = snapshot.index().topology.test(key, starts_with_z);
             for seat in &seats {
                 let expected = seat.labels().get(key).is_none_or(|v| v.starts_with('z'));
-                prop_assert_eq!(test.holds(seat.slot()), expected);
+                prop_assert_eq!(test.of(seat.slot()), expected);
             }
+        }
+        let tainted = snapshot.index().topology.by_taints(|taints| taints.len(), 0);
+        for seat in &seats {
+            prop_assert_eq!(tainted.of(seat.slot()), seat.node.taints.len());
         }
         let zones = snapshot.index().topology.zones();
         for a in &seats {
@@ -180,7 +187,7 @@ proptest! {
     }
 
     #[test]
-    fn images_and_glances_are_up_to_date_and_numbers_are_not_shared(changes in vec(change(), 0..60)) {
+    fn images_and_blocks_are_up_to_date_and_numbers_are_not_shared(changes in vec(change(), 0..60)) {
         let snapshot = replay(changes);
         for image in ["image:0", "image:1"].map(Name::from) {
             let holders = snapshot.seats().filter(|s| s.node.images.iter().any(|i| i.names.contains(&image)));
@@ -189,9 +196,30 @@ proptest! {
             prop_assert_eq!(expected, told);
         }
         for seat in snapshot.seats() {
-            prop_assert_eq!(seat.glance, Glance::from(&*seat.info));
+            let ((block, at), info) = (seat.place(), seat.info());
+            let (offered, requested) = (&info.node.allocatable, &info.requested);
+            let said = [&block.cpu, &block.memory, &block.ephemeral_storage];
+            let said = said.map(|a| (a.offered[at], a.requested[at], a.free[at]));
+            let amounts = |offered: i64, requested: i64| (offered, requested, offered - requested);
+            prop_assert_eq!(said, [
+                amounts(offered.milli_cpu, requested.milli_cpu),
+                amounts(offered.memory, requested.memory),
+                amounts(offered.ephemeral_storage, requested.ephemeral_storage),
+            ]);
+            let non_zero = &info.non_zero_requested;
+            prop_assert_eq!((block.non_zero_cpu[at], block.non_zero_memory[at]), (non_zero.milli_cpu, non_zero.memory));
+            prop_assert_eq!(block.free_places[at], offered.pods - info.pods.len() as i64);
+            let marks = [block.known(), block.unschedulable, block.with_ports].map(|mask| mask >> at & 1 == 1);
+            prop_assert_eq!(marks, [true, info.node.unschedulable, !info.used_ports.is_empty()]);
             prop_assert!((seat.slot() as usize) < snapshot.index().slots());
+            prop_assert_eq!(snapshot.seat(seat.name()).map(Seat::slot), Some(seat.slot()));
         }
+        let all = snapshot.all_seats();
+        prop_assert_eq!(all.len(), snapshot.node_count());
+        let positions: Vec<_> = all.iter().map(|seat| all.position(seat)).collect();
+        prop_assert_eq!(positions, (0..all.len()).map(Some).collect::<Vec<_>>());
+        let names: Vec<_> = snapshot.seats().map(Seat::name).collect();
+        prop_assert!(names.is_sorted());
         let slots: BTreeSet<_> = snapshot.seats().map(Seat::slot).collect();
         prop_assert_eq!(slots.len(), snapshot.node_count());
     }

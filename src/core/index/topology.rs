@@ -1,9 +1,10 @@
-//! The domains that nodes are in: for each label of nodes its different values, numbered, and each node's.
+//! The domains that nodes are in: for each label of nodes its different values, numbered, and each node's. Nodes with
+//! the same taints make such a domain too.
 
 use imbl::{OrdMap, Vector};
 
 use super::{Slot, numbers::Numbers};
-use crate::core::model::{Labels, Name, topology::zone_key};
+use crate::core::model::{Labels, Name, Node, Taint, topology::zone_key};
 
 /// Says that a node is in no domain.
 const NONE: u32 = u32::MAX;
@@ -11,17 +12,25 @@ const NONE: u32 = u32::MAX;
 /// Every label's domains, and the zones.
 #[derive(Clone, Debug, Default)]
 pub(in crate::core) struct Topology {
-    by_label: OrdMap<Name, Column>,
+    by_label: OrdMap<Name, Column<Name>>,
     /// By region and zone together.
-    zones: Column,
+    zones: Column<Name>,
+    /// By their taints, as far as scheduling reads them; nodes without any are in no domain.
+    taints: Column<Vec<Taint>>,
 }
 
 /// One label's domains.
-#[derive(Clone, Debug, Default)]
-struct Column {
+#[derive(Clone, Debug)]
+struct Column<V: Ord> {
     domain_of: Vector<u32>,
-    domains: OrdMap<Name, Domain>,
+    domains: OrdMap<V, Domain>,
     numbers: Numbers,
+}
+
+impl<V: Ord> Default for Column<V> {
+    fn default() -> Self {
+        Self { domain_of: Vector::new(), domains: OrdMap::new(), numbers: Numbers::default() }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -32,8 +41,24 @@ struct Domain {
 }
 
 impl Topology {
-    /// Takes in a node's labels.
-    pub(super) fn add(&mut self, slot: Slot, labels: &Labels) {
+    /// A node has come, gone or changed.
+    pub(super) fn replace(&mut self, slot: Slot, old: Option<&Node>, new: Option<&Node>) {
+        if old.map(|node| &node.labels) != new.map(|node| &node.labels) {
+            old.inspect(|node| self.remove(slot, &node.labels));
+            new.inspect(|node| self.add(slot, &node.labels));
+        }
+        let (old, new) = (old.map(taints), new.map(taints));
+        if old != new {
+            if let Some(old) = old.filter(|taints| !taints.is_empty()) {
+                self.taints.leave(slot, &old);
+            }
+            if let Some(new) = new.filter(|taints| !taints.is_empty()) {
+                self.taints.join(slot, &new);
+            }
+        }
+    }
+
+    fn add(&mut self, slot: Slot, labels: &Labels) {
         for (key, value) in labels.iter() {
             self.by_label.entry(key.clone()).or_default().join(slot, value);
         }
@@ -42,8 +67,7 @@ impl Topology {
         }
     }
 
-    /// Takes out a node, which had these labels.
-    pub(super) fn remove(&mut self, slot: Slot, labels: &Labels) {
+    fn remove(&mut self, slot: Slot, labels: &Labels) {
         for (key, value) in labels.iter() {
             if self.by_label.get_mut(key).is_some_and(|column| column.leave(slot, value)) {
                 self.by_label.remove(key);
@@ -56,18 +80,20 @@ impl Topology {
 
     /// The domains of a label, laid out to be read node by node.
     pub(in crate::core) fn domains(&self, key: &str) -> Domains {
-        self.by_label.get(key).map_or_else(Domains::default, Column::lay_out)
+        self.by_label.get(key).map_or_else(Domains::default, Column::lay_out_by_value)
     }
 
     /// What `holds` says of each node by its value of a label, `None` where it has no such label.
-    pub(in crate::core) fn test(&self, key: &str, holds: impl Fn(Option<&str>) -> bool) -> LabelTest {
-        let column = self.by_label.get(key);
-        let domains = column.map_or_else(Domains::default, Column::lay_out);
-        let mut of_domain = vec![false; domains.bound()];
-        for (value, domain) in column.iter().flat_map(|column| column.domains.iter()) {
-            of_domain[domain.number as usize] = holds(Some(value));
+    pub(in crate::core) fn test(&self, key: &str, holds: impl Fn(Option<&str>) -> bool) -> Answers<bool> {
+        match self.by_label.get(key) {
+            Some(column) => column.ask(|value| holds(Some(value)), holds(None)),
+            None => Column::default().ask(|_: &Name| false, holds(None)),
         }
-        LabelTest { domains, of_domain, without_label: holds(None) }
+    }
+
+    /// What `answer` says of each node by its taints, in their order; `untainted` of those without any.
+    pub(in crate::core) fn by_taints<T: Copy>(&self, answer: impl Fn(&[Taint]) -> T, untainted: T) -> Answers<T> {
+        self.taints.ask(|taints| answer(taints), untainted)
     }
 
     /// The zones, laid out likewise.
@@ -76,12 +102,17 @@ impl Topology {
     }
 }
 
+/// A node's taints without what scheduling does not read.
+fn taints(node: &Node) -> Vec<Taint> {
+    node.taints.iter().map(|taint| Taint { added: None, ..taint.clone() }).collect()
+}
+
 fn zone_name(labels: &Labels) -> Option<Name> {
     zone_key(labels).map(|(region, zone)| format!("{region}\0{zone}").into())
 }
 
-impl Column {
-    fn join(&mut self, slot: Slot, value: &Name) {
+impl<V: Ord + Clone> Column<V> {
+    fn join(&mut self, slot: Slot, value: &V) {
         let domain = if let Some(domain) = self.domains.get_mut(value) {
             domain.nodes += 1;
             domain.number
@@ -97,7 +128,7 @@ impl Column {
     }
 
     /// Whether no node is in any domain any more.
-    fn leave(&mut self, slot: Slot, value: &Name) -> bool {
+    fn leave(&mut self, slot: Slot, value: &V) -> bool {
         if (slot as usize) < self.domain_of.len() {
             self.domain_of.set(slot as usize, NONE);
         }
@@ -115,8 +146,27 @@ impl Column {
         let mut of_slot = Vec::with_capacity(self.domain_of.len());
         self.domain_of.leaves().for_each(|leaf| of_slot.extend_from_slice(leaf));
         let fresh = self.numbers.bound();
-        let without_label = self.domains.get("").map_or(fresh as u32, |domain| domain.number);
-        Domains { of_slot, without_label, bound: fresh + 1 }
+        Domains { of_slot, without_label: fresh as u32, bound: fresh + 1 }
+    }
+
+    fn ask<T: Copy>(&self, answer: impl Fn(&V) -> T, without: T) -> Answers<T> {
+        let domains = self.lay_out();
+        let mut of_domain = vec![without; domains.bound()];
+        for (value, domain) in &self.domains {
+            of_domain[domain.number as usize] = answer(value);
+        }
+        Answers { domains, of_domain, without }
+    }
+}
+
+impl Column<Name> {
+    /// As [`Self::lay_out`], where nodes without the label count as having the empty value.
+    fn lay_out_by_value(&self) -> Domains {
+        let domains = self.lay_out();
+        match self.domains.get("") {
+            Some(domain) => Domains { without_label: domain.number, ..domains },
+            None => domains,
+        }
     }
 }
 
@@ -145,17 +195,17 @@ impl Domains {
     }
 }
 
-/// A question about one label, answered for each of its values.
+/// A question about nodes, answered for each domain.
 #[derive(Debug)]
-pub(in crate::core) struct LabelTest {
+pub(in crate::core) struct Answers<T> {
     domains: Domains,
-    of_domain: Vec<bool>,
-    without_label: bool,
+    of_domain: Vec<T>,
+    without: T,
 }
 
-impl LabelTest {
+impl<T: Copy> Answers<T> {
     /// The answer for a node.
-    pub(in crate::core) fn holds(&self, slot: Slot) -> bool {
-        self.domains.of(slot).map_or(self.without_label, |domain| self.of_domain[domain])
+    pub(in crate::core) fn of(&self, slot: Slot) -> T {
+        self.domains.of(slot).map_or(self.without, |domain| self.of_domain[domain])
     }
 }

@@ -51,7 +51,7 @@ impl Predicate for CheckNodeUnschedulable {
         let verdict = |node: &NodeInfo| {
             Verdict::fits_if(!node.node.unschedulable, || Verdict::unresolvable("node(s) were unschedulable"))
         };
-        Demand::ask(|node| !node.glance.unschedulable, verdict)
+        Demand::sift(|block, asked| asked & !block.unschedulable, verdict)
     }
 
     fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {

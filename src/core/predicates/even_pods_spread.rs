@@ -37,11 +37,11 @@
 
 use super::{Build, Check, Demand, Predicate, Registration, Standing};
 use crate::core::{
+    block::{Block, pick},
     edited::EditedNode,
     index::Domains,
     model::{Pod, WhenUnsatisfiable},
     rule::{Identity, Reads, Release},
-    seat::Seat,
     snapshot::{NodeInfo, Snapshot},
     spreading::{Constraint, Spreading},
     verdict::Verdict,
@@ -188,8 +188,10 @@ impl Check for Limits<'_> {
         self.judge(node, |_| 0)
     }
 
-    fn fits(&self, node: &Seat) -> bool {
-        self.constraints.iter().all(|limit| limit.domains.of(node.slot()).is_some_and(|domain| limit.allows(domain, 0)))
+    fn sift(&self, block: &Block, asked: u64) -> u64 {
+        self.constraints.iter().fold(asked, |asked, limit| {
+            pick(asked, |at| limit.domains.of(block.slot(at)).is_some_and(|domain| limit.allows(domain, 0)))
+        })
     }
 
     /// As `updateWithPod` has it: a pod that comes or goes counts where the selector selects it, also one that is being

@@ -35,12 +35,12 @@
 
 use super::{Build, Check, Demand, Predicate, Registration, Standing};
 use crate::core::{
+    block::{Block, pick},
     edited::EditedNode,
     index::Group,
     inter_pod::{self, IncomingTerm, Sums, SumsByKey},
     model::{Affinity, Labels, Name, Pod, PodAffinityTerm},
     rule::{Identity, Reads, Release},
-    seat::Seat,
     snapshot::{NodeInfo, Snapshot},
     verdict::Verdict,
 };
@@ -201,12 +201,15 @@ impl Check for Company<'_> {
         self.judge(node, &Differences::default())
     }
 
-    fn fits(&self, node: &Seat) -> bool {
-        let none = |sums: &Sums| sums.at(node.slot()).is_none_or(|count| count == 0);
-        let finds_wanted = self.affinity.iter().all(|(_, sums)| !none(sums));
-        (finds_wanted || self.starts_the_group(node.labels(), &Differences::default()))
-            && self.anti_affinity.iter().all(|(_, sums)| none(sums))
-            && self.repelling.iter().all(|(_, sums)| none(sums))
+    fn sift(&self, block: &Block, asked: u64) -> u64 {
+        let some = |sums: &Sums, at| sums.at(block.slot(at)).is_some_and(|count| count > 0);
+        let repelling =
+            self.anti_affinity.iter().map(|(_, sums)| sums).chain(self.repelling.iter().map(|(_, sums)| sums));
+        let asked = repelling.fold(asked, |asked, sums| pick(asked, |at| !some(sums, at)));
+        pick(asked, |at| {
+            self.affinity.iter().all(|(_, sums)| some(sums, at))
+                || self.starts_the_group(block.seat(at).labels(), &Differences::default())
+        })
     }
 
     fn check_edited(&self, node: &EditedNode) -> Verdict {

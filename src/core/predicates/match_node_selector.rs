@@ -37,10 +37,10 @@ use std::collections::BTreeSet;
 
 use super::{Build, Check, Demand, Predicate, Registration, Standing};
 use crate::core::{
+    block::{Block, pick},
     model::{NODE_NAME_FIELD, Name, NodeSelector, NodeSelectorTerm, Operator, Pod},
     node_match::{NodeMatch, PodMatch},
     rule::{Identity, Reads, Release},
-    seat::Seat,
     snapshot::{NodeInfo, Snapshot},
     verdict::Verdict,
 };
@@ -105,8 +105,9 @@ impl Check for Wanted<'_> {
         })
     }
 
-    fn fits(&self, node: &Seat) -> bool {
-        self.added.as_ref().is_none_or(|(_, added)| added.matches(node)) && self.own.selects(node)
+    fn sift(&self, block: &Block, asked: u64) -> u64 {
+        let added = |node| self.added.as_ref().is_none_or(|(_, added)| added.matches(node));
+        pick(asked, |at| added(block.seat(at)) && self.own.selects(block.seat(at)))
     }
 }
 

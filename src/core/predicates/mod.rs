@@ -1,7 +1,9 @@
 //! Predicates: each rules nodes out, one file each, all of them listed in [`ALL`].
 //!
-//! A predicate is prepared once for a pod and a snapshot, and then asked node by node. Preparation returns the check, so
-//! nothing untyped passes between the two. To add one: a file, a line in [`ALL`].
+//! A predicate is prepared once for a pod and a snapshot, and then asked: about a block of nodes, which of them fit; about
+//! a node, why not. Preparation returns the check, so nothing untyped passes between the two. To add one: a file, a line
+//! in [`ALL`]. A rule that most pods make use of answers for a block in a few passes over its columns ([`Check::sift`]); for
+//! others it is enough to say why a node does not fit.
 
 mod attach_limit;
 mod check_node_condition;
@@ -34,10 +36,10 @@ mod scheduling_gates;
 mod volumes;
 
 use super::{
+    block::{Block, pick},
     edited::EditedNode,
     model::{Name, Pod},
     rule::{Arguments, Identity, Reads},
-    seat::Seat,
     snapshot::{NodeInfo, Snapshot},
     verdict::Verdict,
 };
@@ -71,25 +73,28 @@ impl<'a> Demand<'a> {
         Self::Check(Box::new(check))
     }
 
-    /// The same, where whether the verdict is `Fits` can be seen without it.
-    pub fn ask(fits: impl Fn(&Seat) -> bool + Sync + 'a, verdict: impl Fn(&NodeInfo) -> Verdict + Sync + 'a) -> Self {
-        Self::Check(Box::new(Question { fits, verdict }))
+    /// The same, where which nodes of a block fit can be seen without it: `sift` marks them among those marked.
+    pub fn sift(
+        sift: impl Fn(&Block, u64) -> u64 + Sync + 'a,
+        verdict: impl Fn(&NodeInfo) -> Verdict + Sync + 'a,
+    ) -> Self {
+        Self::Check(Box::new(Sieve { sift, verdict }))
     }
 }
 
-/// A demand that can be asked in a word.
-struct Question<F, V> {
-    fits: F,
+/// A demand that many nodes can be asked about at once.
+struct Sieve<S, V> {
+    sift: S,
     verdict: V,
 }
 
-impl<F: Fn(&Seat) -> bool + Sync, V: Fn(&NodeInfo) -> Verdict + Sync> Check for Question<F, V> {
+impl<S: Fn(&Block, u64) -> u64 + Sync, V: Fn(&NodeInfo) -> Verdict + Sync> Check for Sieve<S, V> {
     fn check(&self, node: &NodeInfo) -> Verdict {
         (self.verdict)(node)
     }
 
-    fn fits(&self, node: &Seat) -> bool {
-        (self.fits)(node)
+    fn sift(&self, block: &Block, asked: u64) -> u64 {
+        (self.sift)(block, asked)
     }
 }
 
@@ -98,9 +103,10 @@ pub trait Check: Sync {
     /// Whether the node meets it.
     fn check(&self, node: &NodeInfo) -> Verdict;
 
-    /// The same in a word. To be written where that is cheaper than to say why.
-    fn fits(&self, node: &Seat) -> bool {
-        self.check(node).fits()
+    /// Which of the nodes asked about meet it: those of whom [`Self::check`] says that they fit. Both are masks of the
+    /// block. To be written where that is cheaper than to say why not.
+    fn sift(&self, block: &Block, asked: u64) -> u64 {
+        pick(asked, |at| self.check(block.seat(at).info()).fits())
     }
 
     /// Whether the node would meet it with other pods on it. To be written where the check knows more of the cluster's

@@ -38,11 +38,11 @@
 //! On a node that offers 2 CPUs, with pods that request 1500m, a pod that requests 600m gets `Insufficient cpu`; one
 //! that requests 500m fits.
 
-use super::{Build, Demand, Predicate, Registration, Standing};
+use super::{Build, Check, Demand, Predicate, Registration, Standing};
 use crate::core::{
+    block::{Block, at_least, pick},
     model::{Name, Pod, Resources, resources},
     rule::{Identity, Reads, Release},
-    seat::Seat,
     snapshot::{NodeInfo, Snapshot},
     verdict::{Reason, Verdict},
 };
@@ -91,34 +91,55 @@ impl Predicate for PodFitsResources {
             .collect();
         let asks_nothing =
             wanted.milli_cpu == 0 && wanted.memory == 0 && wanted.ephemeral_storage == 0 && wanted.scalar.is_empty();
-        let release = self.release;
-        let asks_scalars = !scalars.is_empty();
-        let verdict = move |node: &NodeInfo| {
-            let mut shortage = Shortage { release, reasons: Vec::new(), unresolvable: false };
-            if node.pods.len() as i64 >= node.node.allocatable.pods {
-                shortage.reasons.push("Too many pods".into());
-            }
-            if !asks_nothing {
-                shortage.find(wanted, &scalars, node);
-            }
-            shortage.verdict()
-        };
-        let may_lack = move |wanted: i64| !asks_nothing && (wanted > 0 || release == Release::V1_22);
-        let [cpu, memory, storage] = [wanted.milli_cpu, wanted.memory, wanted.ephemeral_storage]
-            .map(|amount| if may_lack(amount) { amount } else { i64::MIN });
-        let has_room = move |node: &Seat| {
-            let glance = &node.glance;
-            glance.free_places > 0
-                && cpu <= glance.milli_cpu.saturating_sub(glance.requested_milli_cpu)
-                && memory <= glance.memory.saturating_sub(glance.requested_memory)
-                && storage <= glance.ephemeral_storage.saturating_sub(glance.requested_ephemeral_storage)
-        };
-        if asks_scalars { Demand::check(verdict) } else { Demand::ask(has_room, verdict) }
+        Demand::Check(Box::new(Room { release: self.release, wanted, scalars, asks_nothing }))
     }
 
     fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {
         Reads::Node
     }
+}
+
+/// What the pod needs.
+struct Room<'a> {
+    release: Release,
+    wanted: &'a Resources,
+    /// Those of its scalar resources that count.
+    scalars: Vec<(&'a Name, i64)>,
+    /// Whether it needs nothing but a place.
+    asks_nothing: bool,
+}
+
+impl Check for Room<'_> {
+    fn check(&self, node: &NodeInfo) -> Verdict {
+        let mut shortage = Shortage { release: self.release, reasons: Vec::new(), unresolvable: false };
+        if node.pods.len() as i64 >= node.node.allocatable.pods {
+            shortage.reasons.push("Too many pods".into());
+        }
+        if !self.asks_nothing {
+            shortage.find(self.wanted, &self.scalars, node);
+        }
+        shortage.verdict()
+    }
+
+    fn sift(&self, block: &Block, asked: u64) -> u64 {
+        let mut left = at_least(&block.free_places, 1, asked);
+        let Resources { milli_cpu, memory, ephemeral_storage, .. } = *self.wanted;
+        let columns = [&block.cpu.free, &block.memory.free, &block.ephemeral_storage.free];
+        for (wanted, free) in [milli_cpu, memory, ephemeral_storage].into_iter().zip(columns) {
+            if !self.asks_nothing && is_asked(wanted, self.release) {
+                left = at_least(free, wanted, left);
+            }
+        }
+        if self.scalars.is_empty() {
+            return left;
+        }
+        pick(left, |at| self.check(block.seat(at).info()).fits())
+    }
+}
+
+/// Whether so much of a resource is held against what there is. In 1.22 none at all needs it not to be overdrawn.
+fn is_asked(wanted: i64, release: Release) -> bool {
+    wanted > 0 || release == Release::V1_22
 }
 
 /// What one node lacks.
@@ -141,8 +162,7 @@ impl Shortage {
     }
 
     fn compare(&mut self, wanted: i64, offered: i64, taken: i64, reason: impl FnOnce() -> Reason) {
-        let asked = wanted > 0 || self.release == Release::V1_22;
-        if asked && wanted > offered.saturating_sub(taken) {
+        if is_asked(wanted, self.release) && wanted > offered.saturating_sub(taken) {
             self.reasons.push(reason());
             self.unresolvable |= self.release == Release::V1_34 && wanted > offered;
         }

@@ -24,6 +24,7 @@
 
 use super::{Build, Demand, Predicate, Registration, Standing};
 use crate::core::{
+    block::pick,
     model::{Effect, Pod, Taint, first_untolerated},
     rule::{Identity, Reads, Release},
     snapshot::{NodeInfo, Snapshot},
@@ -48,12 +49,10 @@ struct PodToleratesNodeTaints {
 }
 
 impl Predicate for PodToleratesNodeTaints {
-    fn prepare<'a>(&'a self, pod: &'a Pod, _: &'a Snapshot) -> Demand<'a> {
-        let untolerated = |node: &NodeInfo| {
-            let repels = |effect| matches!(effect, Effect::NoSchedule | Effect::NoExecute);
-            first_untolerated(&node.node.taints, &pod.tolerations, repels).cloned()
-        };
-        let verdict = move |node: &NodeInfo| match (untolerated(node), self.release) {
+    fn prepare<'a>(&'a self, pod: &'a Pod, snapshot: &'a Snapshot) -> Demand<'a> {
+        let repels = |effect| matches!(effect, Effect::NoSchedule | Effect::NoExecute);
+        let untolerated = move |taints: &[Taint]| first_untolerated(taints, &pod.tolerations, repels).cloned();
+        let verdict = move |node: &NodeInfo| match (untolerated(&node.node.taints), self.release) {
             (None, _) => Verdict::Fits,
             (Some(Taint { key, value, .. }), Release::V1_22) => {
                 Verdict::unresolvable(format!("node(s) had taint {{{key}: {value}}}, that the pod didn't tolerate"))
@@ -62,7 +61,8 @@ impl Predicate for PodToleratesNodeTaints {
                 Verdict::unresolvable(format!("node(s) had untolerated taint {{{key}: {value}}}"))
             }
         };
-        Demand::ask(move |node| !node.glance.repels || untolerated(node).is_none(), verdict)
+        let tolerated = snapshot.index().topology.by_taints(|taints| untolerated(taints).is_none(), true);
+        Demand::sift(move |block, asked| pick(asked, |at| tolerated.of(block.slot(at))), verdict)
     }
 
     fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {

@@ -35,7 +35,7 @@ use super::{
 use crate::core::{
     model::Pod,
     rule::{Identity, Reads, Release},
-    seat::Seat,
+    seat::Seats,
     snapshot::Snapshot,
 };
 
@@ -63,7 +63,7 @@ struct BalancedResourceAllocation {
 }
 
 impl Priority for BalancedResourceAllocation {
-    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[&Seat]) -> Scores {
+    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &Seats<'_>) -> Scores {
         if self.release == Release::V1_34 && self.scoring.pod_requests(pod).iter().all(|amount| *amount == 0) {
             return Scores::Same(0);
         }

@@ -19,7 +19,7 @@ use super::{Priority, Registration, Scores};
 use crate::core::{
     model::Pod,
     rule::{Identity, Reads},
-    seat::Seat,
+    seat::Seats,
     snapshot::Snapshot,
 };
 
@@ -39,7 +39,7 @@ pub(super) const REGISTRATION: Registration = Registration {
 struct Equal;
 
 impl Priority for Equal {
-    fn score(&self, _: &Pod, _: &Snapshot, _: &[&Seat]) -> Scores {
+    fn score(&self, _: &Pod, _: &Snapshot, _: &Seats<'_>) -> Scores {
         Scores::Same(1)
     }
 

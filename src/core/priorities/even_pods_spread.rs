@@ -35,7 +35,7 @@ use crate::core::{
     index::Domains,
     model::{Pod, WhenUnsatisfiable, topology::HOSTNAME},
     rule::{Identity, Reads, Release},
-    seat::Seat,
+    seat::{Seat, Seats},
     snapshot::Snapshot,
     spreading::{Constraint, Inclusion, Spreading},
 };
@@ -56,7 +56,7 @@ pub(super) const REGISTRATION: Registration = Registration {
 struct EvenPodsSpread(Spreading);
 
 impl Priority for EvenPodsSpread {
-    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &[&Seat]) -> Scores {
+    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &Seats<'_>) -> Scores {
         let constraints = self.0.constraints(pod, snapshot, WhenUnsatisfiable::ScheduleAnyway);
         if constraints.is_empty() {
             return Scores::Same(if self.0.release == Release::V1_22 { MAX_NODE_SCORE } else { 0 });
@@ -64,11 +64,12 @@ impl Priority for EvenPodsSpread {
         let needs_all = self.0.requires_all_keys(pod);
         let mut spreads: Vec<Spread<'_>> = constraints.iter().map(|c| Spread::new(c, pod, snapshot)).collect();
         let complete: Vec<bool> = {
-            let is_complete = |node: &&Seat| !needs_all || spreads.iter().all(|s| s.domains.of(node.slot()).is_some());
+            let is_complete =
+                |node: Seat<'_>| !needs_all || spreads.iter().all(|s| s.domains.of(node.slot()).is_some());
             candidates.iter().map(is_complete).collect()
         };
         for spread in &mut spreads {
-            let scored = candidates.iter().zip(&complete).filter(|(_, complete)| **complete).map(|(node, _)| *node);
+            let scored = candidates.iter().zip(&complete).filter(|(_, complete)| **complete).map(|(node, _)| node);
             spread.choose_domains(scored);
         }
         if spreads.iter().any(|spread| !spread.by_host) {
@@ -80,7 +81,7 @@ impl Priority for EvenPodsSpread {
                 }
             }
         }
-        let sum = |node: &Seat| {
+        let sum = |node: Seat<'_>| {
             let parts = spreads.iter().filter_map(|s| Some(s.matching(node)? as f64 * s.weight + s.constant()));
             let sum: f64 = parts.sum();
             if self.0.release == Release::V1_22 { sum as i64 } else { sum.round() as i64 }
@@ -126,7 +127,7 @@ impl<'a> Spread<'a> {
     }
 
     /// Finds the domains of the nodes that are scored.
-    fn choose_domains<'n>(&mut self, scored: impl Iterator<Item = &'n Seat>) {
+    fn choose_domains<'n>(&mut self, scored: impl Iterator<Item = Seat<'n>>) {
         self.weight = if self.by_host {
             weight(scored.count())
         } else {
@@ -136,7 +137,7 @@ impl<'a> Spread<'a> {
     }
 
     /// Counts the pods of a node, if they count.
-    fn take_in(&mut self, node: &Seat) {
+    fn take_in(&mut self, node: Seat<'_>) {
         let count = self.counts[node.slot() as usize];
         if count == 0 || self.by_host {
             return;
@@ -149,7 +150,7 @@ impl<'a> Spread<'a> {
     }
 
     /// How many pods match in the node's domain; `None` where it has no label.
-    fn matching(&self, node: &Seat) -> Option<i64> {
+    fn matching(&self, node: Seat<'_>) -> Option<i64> {
         let domain = self.domains.of(node.slot())?;
         if self.by_host {
             return Some(self.counts[node.slot() as usize]);

@@ -28,7 +28,7 @@ use crate::core::{
     index::ImageState,
     model::{Name, Pod},
     rule::{Identity, Reads, Release},
-    seat::Seat,
+    seat::Seats,
     snapshot::Snapshot,
 };
 
@@ -55,7 +55,7 @@ struct ImageLocality {
 }
 
 impl Priority for ImageLocality {
-    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &[&Seat]) -> Scores {
+    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &Seats<'_>) -> Scores {
         let init = if self.release == Release::V1_34 { &pod.init_images[..] } else { &[] };
         let containers = (init.len() + pod.images.len()) as i64;
         let scaled = |image: &Name| {
@@ -73,7 +73,7 @@ impl Priority for ImageLocality {
                 sums[slot as usize] = sums[slot as usize].saturating_add(size);
             }
         }
-        candidates.iter().map(|node| scale(sums[node.slot() as usize], containers)).collect()
+        Scores::Each(candidates.map(|node| scale(sums[node.slot() as usize], containers)))
     }
 
     fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {

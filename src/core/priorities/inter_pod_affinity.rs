@@ -33,7 +33,7 @@ use crate::core::{
     inter_pod::{self, IncomingTerm, SumsByKey},
     model::{Pod, WeightedPodAffinityTerm},
     rule::{Identity, Reads, Release},
-    seat::Seat,
+    seat::{Seat, Seats},
     snapshot::Snapshot,
 };
 
@@ -63,7 +63,7 @@ struct InterPodAffinity {
 }
 
 impl Priority for InterPodAffinity {
-    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &[&Seat]) -> Scores {
+    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &Seats<'_>) -> Scores {
         let own: Vec<_> = weighted(&pod.affinity.pod_preferred, &pod.affinity.anti_preferred)
             .map(|(preferred, weight)| (IncomingTerm::resolve(&preferred.term, snapshot, self.release), weight))
             .collect();
@@ -90,8 +90,8 @@ impl Priority for InterPodAffinity {
         if sums.iter().next().is_none() {
             return Scores::Same(0);
         }
-        let sum = |node: &&Seat| sums.iter().filter_map(|(_, sums)| sums.at(node.slot())).sum();
-        between_lowest_and_highest(candidates.iter().map(sum).collect())
+        let sum = |node: Seat<'_>| sums.iter().filter_map(|(_, sums)| sums.at(node.slot())).sum();
+        between_lowest_and_highest(candidates.map(sum))
     }
 
     fn reads(&self, pod: &Pod, snapshot: &Snapshot) -> Reads {

@@ -24,7 +24,7 @@ use super::{MAX_NODE_SCORE, Priority, Registration, Scores};
 use crate::core::{
     model::{Name, Pod},
     rule::{Identity, LabelPresence, Reads},
-    seat::Seat,
+    seat::{Seat, Seats},
     snapshot::Snapshot,
 };
 
@@ -53,12 +53,12 @@ struct LabelPreference {
 }
 
 impl Priority for LabelPreference {
-    fn score(&self, _: &Pod, _: &Snapshot, candidates: &[&Seat]) -> Scores {
+    fn score(&self, _: &Pod, _: &Snapshot, candidates: &Seats<'_>) -> Scores {
         let count = (self.wishes.len() as i64).max(1);
-        let met = |node: &&Seat| {
+        let met = |node: Seat<'_>| {
             self.wishes.iter().filter(|(label, presence)| node.labels().has(label) == *presence).count() as i64
         };
-        candidates.iter().map(|node| met(node) * MAX_NODE_SCORE / count).collect()
+        Scores::Each(candidates.map(|node| met(node) * MAX_NODE_SCORE / count))
     }
 
     fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {

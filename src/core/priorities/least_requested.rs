@@ -35,7 +35,7 @@ use super::{
 use crate::core::{
     model::Pod,
     rule::{Identity, Reads},
-    seat::Seat,
+    seat::Seats,
     snapshot::Snapshot,
 };
 
@@ -55,7 +55,7 @@ pub(super) const REGISTRATION: Registration = Registration {
 struct LeastRequested(ResourceScoring);
 
 impl Priority for LeastRequested {
-    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[&Seat]) -> Scores {
+    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &Seats<'_>) -> Scores {
         self.0.score(pod, candidates, |shares| weighted_mean(shares, unrequested))
     }
 

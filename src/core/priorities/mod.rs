@@ -5,7 +5,7 @@
 use super::{
     model::Pod,
     rule::{Arguments, Identity, Reads},
-    seat::Seat,
+    seat::Seats,
     snapshot::Snapshot,
 };
 
@@ -39,7 +39,7 @@ pub trait Priority: Send + Sync {
     /// The score of each candidate, normalized to 0..=[`MAX_NODE_SCORE`].
     ///
     /// The candidates are the nodes that fit; the snapshot holds the whole cluster.
-    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &[&Seat]) -> Scores;
+    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &Seats<'_>) -> Scores;
 
     /// What its score of a node depends on. `Nothing`: all nodes have the same one.
     fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {

@@ -33,7 +33,7 @@ use super::{
 use crate::core::{
     model::Pod,
     rule::{Identity, Reads},
-    seat::Seat,
+    seat::Seats,
     snapshot::Snapshot,
 };
 
@@ -53,7 +53,7 @@ pub(super) const REGISTRATION: Registration = Registration {
 struct MostRequested(ResourceScoring);
 
 impl Priority for MostRequested {
-    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[&Seat]) -> Scores {
+    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &Seats<'_>) -> Scores {
         self.0.score(pod, candidates, |shares| weighted_mean(shares, requested))
     }
 

@@ -29,7 +29,7 @@ use crate::core::{
     model::{Pod, PreferredNode},
     node_match::TermMatch,
     rule::{Identity, Reads},
-    seat::Seat,
+    seat::{Seat, Seats},
     snapshot::Snapshot,
 };
 
@@ -51,18 +51,18 @@ struct NodeAffinity {
 }
 
 impl Priority for NodeAffinity {
-    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &[&Seat]) -> Scores {
+    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &Seats<'_>) -> Scores {
         let terms: Vec<_> = self.added.iter().chain(&pod.affinity.node_preferred).collect();
         if terms.is_empty() {
             return Scores::Same(0);
         }
         let terms: Vec<_> =
             terms.into_iter().map(|t| (TermMatch::new(&t.term, snapshot), i64::from(t.weight))).collect();
-        let sum = |node: &&Seat| {
+        let sum = |node: Seat<'_>| {
             let met = terms.iter().filter(|(term, _)| term.matches(node));
             met.map(|(_, weight)| weight).sum()
         };
-        normalize::by_highest(candidates.iter().map(sum).collect(), false)
+        normalize::by_highest(candidates.map(sum), false)
     }
 
     fn reads(&self, pod: &Pod, _: &Snapshot) -> Reads {

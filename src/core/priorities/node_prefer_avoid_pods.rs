@@ -19,7 +19,7 @@ use super::{MAX_NODE_SCORE, Priority, Registration, Scores};
 use crate::core::{
     model::Pod,
     rule::{Identity, Reads},
-    seat::Seat,
+    seat::{Seat, Seats},
     snapshot::Snapshot,
 };
 
@@ -39,12 +39,12 @@ pub(super) const REGISTRATION: Registration = Registration {
 struct NodePreferAvoidPods;
 
 impl Priority for NodePreferAvoidPods {
-    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[&Seat]) -> Scores {
+    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &Seats<'_>) -> Scores {
         let owner = pod.controller.as_ref().filter(|o| matches!(&*o.kind, "ReplicationController" | "ReplicaSet"));
         let Some(owner) = owner else { return Scores::Same(MAX_NODE_SCORE) };
         let avoids =
-            |node: &&Seat| node.node.avoid_controllers.iter().any(|a| a.kind == owner.kind && a.uid == owner.uid);
-        candidates.iter().map(|node| if avoids(node) { 0 } else { MAX_NODE_SCORE }).collect()
+            |node: Seat<'_>| node.node.avoid_controllers.iter().any(|a| a.kind == owner.kind && a.uid == owner.uid);
+        Scores::Each(candidates.map(|node| if avoids(node) { 0 } else { MAX_NODE_SCORE }))
     }
 
     fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {

@@ -33,7 +33,7 @@ use super::{
 use crate::core::{
     model::Pod,
     rule::{Identity, Reads, ShapePoint},
-    seat::Seat,
+    seat::Seats,
     snapshot::Snapshot,
 };
 
@@ -64,7 +64,7 @@ struct RequestedToCapacityRatio {
 }
 
 impl Priority for RequestedToCapacityRatio {
-    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[&Seat]) -> Scores {
+    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &Seats<'_>) -> Scores {
         let score = |share: &Share| {
             let full = share.requested > share.allocatable;
             line(&self.shape, if full { 100 } else { percent(share.requested, share.allocatable) })

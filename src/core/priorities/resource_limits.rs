@@ -24,7 +24,7 @@ use super::{Priority, Registration, Scores};
 use crate::core::{
     model::Pod,
     rule::{Identity, Reads},
-    seat::Seat,
+    seat::{Seat, Seats},
     snapshot::Snapshot,
 };
 
@@ -44,13 +44,13 @@ pub(super) const REGISTRATION: Registration = Registration {
 struct ResourceLimits;
 
 impl Priority for ResourceLimits {
-    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[&Seat]) -> Scores {
+    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &Seats<'_>) -> Scores {
         let holds = |limit: i64, allocatable: i64| limit != 0 && limit <= allocatable;
-        let score = |node: &&Seat| {
+        let score = |node: Seat<'_>| {
             let offered = &node.node.allocatable;
             i64::from(holds(pod.limits.milli_cpu, offered.milli_cpu) || holds(pod.limits.memory, offered.memory))
         };
-        candidates.iter().map(score).collect()
+        Scores::Each(candidates.map(score))
     }
 
     fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {

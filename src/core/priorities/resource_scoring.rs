@@ -7,7 +7,7 @@ use super::Scores;
 use crate::core::{
     model::{Name, Pod, resources},
     rule::{Arguments, Release, ResourceWeight},
-    seat::Seat,
+    seat::{Seat, Seats},
 };
 
 /// Which requests are held against what a node offers. It makes a difference for CPU and memory alone.
@@ -89,26 +89,29 @@ impl ResourceScoring {
 
     /// What `formula` makes of each candidate's shares. A resource that the node does not offer has none, nor has a
     /// scalar resource that the pod does not request.
-    pub(super) fn score(&self, pod: &Pod, nodes: &[&Seat], formula: impl Fn(&[Share]) -> i64) -> Scores {
+    pub(super) fn score(&self, pod: &Pod, candidates: &Seats<'_>, formula: impl Fn(&[Share]) -> i64) -> Scores {
         let wanted = self.pod_requests(pod);
         let mut shares = Vec::with_capacity(self.resources.len());
-        let score = |node: &&Seat| {
+        let score = |node: Seat<'_>| {
             shares.clear();
             let pairs = self.resources.iter().zip(&wanted);
             shares.extend(pairs.filter_map(|(resource, wanted)| self.share(node, resource, *wanted)));
             formula(&shares)
         };
-        nodes.iter().map(score).collect()
+        Scores::Each(candidates.map(score))
     }
 
-    fn share(&self, node: &Seat, resource: &Looked, wanted: i64) -> Option<Share> {
-        let glance = &node.glance;
+    fn share(&self, node: Seat<'_>, resource: &Looked, wanted: i64) -> Option<Share> {
+        let (block, at) = node.place();
         let (taken, allocatable) = match (&resource.what, self.requests) {
-            (Amount::Cpu, Requests::NonZero) => (glance.non_zero_milli_cpu, glance.milli_cpu),
-            (Amount::Cpu, Requests::Real) => (glance.requested_milli_cpu, glance.milli_cpu),
-            (Amount::Memory, Requests::NonZero) => (glance.non_zero_memory, glance.memory),
-            (Amount::Memory, Requests::Real) => (glance.requested_memory, glance.memory),
-            (Amount::EphemeralStorage, _) => (glance.requested_ephemeral_storage, glance.ephemeral_storage),
+            (Amount::Cpu, Requests::NonZero) => (block.non_zero_cpu[at], block.cpu.offered[at]),
+            (Amount::Cpu, Requests::Real) => (block.cpu.requested[at], block.cpu.offered[at]),
+            (Amount::Memory, Requests::NonZero) => (block.non_zero_memory[at], block.memory.offered[at]),
+            (Amount::Memory, Requests::Real) => (block.memory.requested[at], block.memory.offered[at]),
+            (Amount::EphemeralStorage, _) => {
+                let storage = &block.ephemeral_storage;
+                (storage.requested[at], storage.offered[at])
+            }
             (Amount::Scalar(name), _) if wanted != 0 => (node.requested.get(name), node.node.allocatable.get(name)),
             _ => return None,
         };
@@ -191,7 +194,7 @@ mod tests {
         let offers = node("n").cpu("4").offers("example.com/foo", "4").offers("ephemeral-storage", "8");
         let there = pod("there").on("n").requests("example.com/foo", "1").requests("ephemeral-storage", "2");
         let snapshot = cluster([offers.into(), there.into()]);
-        let nodes: Vec<_> = snapshot.seats().collect();
+        let nodes = snapshot.all_seats();
         let names = ["cpu", "memory", "ephemeral-storage", "example.com/foo", "example.com/bar", "pods"];
         let shares = |pod: crate::testing::PodBuilder| {
             let found = std::cell::RefCell::new(Vec::new());

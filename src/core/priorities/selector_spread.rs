@@ -30,7 +30,7 @@ use crate::core::{
     grouping,
     model::Pod,
     rule::{Identity, Reads},
-    seat::Seat,
+    seat::{Seat, Seats},
     snapshot::Snapshot,
 };
 
@@ -53,7 +53,7 @@ pub(super) const REGISTRATION: Registration = Registration {
 struct SelectorSpread;
 
 impl Priority for SelectorSpread {
-    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &[&Seat]) -> Scores {
+    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &Seats<'_>) -> Scores {
         if !pod.topology_spread.is_empty() {
             return Scores::Same(0);
         }
@@ -62,27 +62,27 @@ impl Priority for SelectorSpread {
             return Scores::Same(MAX_NODE_SCORE);
         }
         let by_node = snapshot.index().count_selected(&pod.namespace, &selector);
-        let count = |node: &Seat| by_node[node.slot() as usize];
+        let count = |node: Seat<'_>| by_node[node.slot() as usize];
         let most_by_node = candidates.iter().map(|node| count(node)).max().unwrap_or(0);
         if most_by_node == 0 {
             return Scores::Same(MAX_NODE_SCORE);
         }
         let zones = snapshot.index().topology.zones();
         let mut by_zone = vec![0; zones.bound()];
-        for node in candidates {
+        for node in candidates.iter() {
             if let Some(zone) = zones.of(node.slot()) {
                 by_zone[zone] += count(node);
             }
         }
         let most_by_zone = by_zone.iter().copied().max().unwrap_or(0);
-        let score = |node: &&Seat| {
+        let score = |node: Seat<'_>| {
             let on_node = free(count(node), most_by_node);
             match zones.of(node.slot()) {
                 Some(zone) => on_node * (1.0 - ZONE_WEIGHT) + ZONE_WEIGHT * free(by_zone[zone], most_by_zone),
                 None => on_node,
             }
         };
-        candidates.iter().map(|node| score(node) as i64).collect()
+        Scores::Each(candidates.map(|node| score(node) as i64))
     }
 
     fn reads(&self, pod: &Pod, snapshot: &Snapshot) -> Reads {

@@ -19,9 +19,9 @@
 
 use super::{Priority, Registration, Scores, normalize};
 use crate::core::{
-    model::{Effect, Pod},
+    model::{Effect, Pod, Taint},
     rule::{Identity, Reads},
-    seat::Seat,
+    seat::Seats,
     snapshot::Snapshot,
 };
 
@@ -41,15 +41,13 @@ pub(super) const REGISTRATION: Registration = Registration {
 struct TaintToleration;
 
 impl Priority for TaintToleration {
-    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &[&Seat]) -> Scores {
-        let count = |node: &&Seat| {
-            if !node.glance.discourages {
-                return 0;
-            }
-            let soft = node.node.taints.iter().filter(|taint| taint.effect == Effect::PreferNoSchedule);
+    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &Seats<'_>) -> Scores {
+        let count = |taints: &[Taint]| {
+            let soft = taints.iter().filter(|taint| taint.effect == Effect::PreferNoSchedule);
             soft.filter(|taint| !pod.tolerations.iter().any(|t| t.tolerates(taint))).count() as i64
         };
-        normalize::by_highest(candidates.iter().map(count).collect(), true)
+        let counts = snapshot.index().topology.by_taints(count, 0);
+        normalize::by_highest(candidates.map(|node| counts.of(node.slot())), true)
     }
 
     fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {

@@ -1,0 +1,169 @@
+//! Nodes side by side, sixty-four to a block: what nearly every decision reads of them stands here once more, number by
+//! number, so that a rule runs along one number of many nodes and steps aside to the node itself only where it must.
+//!
+//! Invariant: the copies say what the [`NodeInfo`]s say. [`Block::put`] and [`Block::change`] are the only ways to either.
+
+use std::sync::Arc;
+
+use super::{index::Slot, seat::Seat, snapshot::NodeInfo};
+
+/// How many nodes stand in a block: one for each bit of a mask.
+pub const NODES: usize = 64;
+
+/// One number of each node of a block.
+pub type Column = [i64; NODES];
+
+/// One resource on each node of a block.
+#[derive(Clone, Debug)]
+pub struct Amounts {
+    /// What the node offers.
+    pub offered: Column,
+    /// What its pods ask for.
+    pub requested: Column,
+    /// What that leaves; below 0 where more is asked for than there is.
+    pub free: Column,
+}
+
+/// Up to [`NODES`] nodes. A mask has a bit for each of them, the lowest for the first.
+#[derive(Clone, Debug)]
+pub struct Block {
+    number: Slot,
+    known: u64,
+    infos: [Option<Arc<NodeInfo>>; NODES],
+    /// Which nodes are cordoned.
+    pub unschedulable: u64,
+    /// On which nodes a pod takes a host port.
+    pub with_ports: u64,
+    /// In thousandths of a core.
+    pub cpu: Amounts,
+    /// In bytes.
+    pub memory: Amounts,
+    /// In bytes.
+    pub ephemeral_storage: Amounts,
+    /// CPU that its pods ask for, as scoring counts it.
+    pub non_zero_cpu: Column,
+    /// Memory that its pods ask for, as scoring counts it.
+    pub non_zero_memory: Column,
+    /// How many more pods it takes; 0 or below for none.
+    pub free_places: Column,
+}
+
+/// The block in which a slot is, and its place there.
+pub(super) fn place_of(slot: Slot) -> (usize, usize) {
+    (slot as usize / NODES, slot as usize % NODES)
+}
+
+/// Of the nodes asked about, those for which `holds`.
+pub fn pick(asked: u64, mut holds: impl FnMut(usize) -> bool) -> u64 {
+    places(asked).fold(0, |picked, at| picked | u64::from(holds(at)) << at)
+}
+
+/// Of the nodes asked about, those with at least so much.
+pub fn at_least(column: &Column, wanted: i64, asked: u64) -> u64 {
+    // To ask about all of them without a branch is quicker than to ask about many one by one.
+    if asked.count_ones() < 8 {
+        return pick(asked, |at| column[at] >= wanted);
+    }
+    let bit = |(at, amount): (usize, &i64)| u64::from(*amount >= wanted) << at;
+    column.iter().enumerate().map(bit).fold(0, |picked, bit| picked | bit) & asked
+}
+
+/// The places that a mask marks, in order.
+pub fn places(mut mask: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let at = (mask != 0).then(|| mask.trailing_zeros() as usize % NODES);
+        mask &= mask.wrapping_sub(1);
+        at
+    })
+}
+
+fn mark(mask: &mut u64, at: usize, holds: bool) {
+    *mask = *mask & !(1 << at) | u64::from(holds) << at;
+}
+
+impl Amounts {
+    const NONE: Self = Self { offered: [0; NODES], requested: [0; NODES], free: [0; NODES] };
+
+    fn set(&mut self, at: usize, offered: i64, requested: i64) {
+        self.offered[at] = offered;
+        self.requested[at] = requested;
+        self.free[at] = offered.saturating_sub(requested);
+    }
+}
+
+impl Block {
+    /// A block without nodes.
+    pub(super) fn new(number: Slot) -> Self {
+        Self {
+            number,
+            known: 0,
+            infos: [const { None }; NODES],
+            unschedulable: 0,
+            with_ports: 0,
+            cpu: Amounts::NONE,
+            memory: Amounts::NONE,
+            ephemeral_storage: Amounts::NONE,
+            non_zero_cpu: [0; NODES],
+            non_zero_memory: [0; NODES],
+            free_places: [0; NODES],
+        }
+    }
+
+    /// The slot of the first of its nodes, a multiple of [`NODES`].
+    pub fn first_slot(&self) -> Slot {
+        self.number * NODES as Slot
+    }
+
+    /// The slot of one of its nodes.
+    pub fn slot(&self, at: usize) -> Slot {
+        self.first_slot() + at as Slot
+    }
+
+    /// Its place among the blocks.
+    pub(super) fn number(&self) -> usize {
+        self.number as usize
+    }
+
+    /// Which places are those of a known node.
+    pub fn known(&self) -> u64 {
+        self.known
+    }
+
+    /// A known node's seat.
+    pub fn seat(&self, at: usize) -> Seat<'_> {
+        Seat::new(self, at)
+    }
+
+    /// The node at a place with the pods on it; also one that is not known, as long as pods are bound to it.
+    pub(super) fn info(&self, at: usize) -> Option<&Arc<NodeInfo>> {
+        self.infos[at].as_ref()
+    }
+
+    /// Gives a place to a node, known or not, or takes it away.
+    pub(super) fn put(&mut self, at: usize, info: Option<Arc<NodeInfo>>, known: bool) {
+        self.infos[at] = info;
+        mark(&mut self.known, at, known);
+        self.copy(at);
+    }
+
+    /// Changes the node at a place, if there is one.
+    pub(super) fn change(&mut self, at: usize, change: impl FnOnce(&mut NodeInfo)) {
+        if let Some(info) = &mut self.infos[at] {
+            change(Arc::make_mut(info));
+            self.copy(at);
+        }
+    }
+
+    fn copy(&mut self, at: usize) {
+        let Some(info) = &self.infos[at] else { return };
+        let (node, offered, requested) = (&info.node, &info.node.allocatable, &info.requested);
+        self.cpu.set(at, offered.milli_cpu, requested.milli_cpu);
+        self.memory.set(at, offered.memory, requested.memory);
+        self.ephemeral_storage.set(at, offered.ephemeral_storage, requested.ephemeral_storage);
+        self.non_zero_cpu[at] = info.non_zero_requested.milli_cpu;
+        self.non_zero_memory[at] = info.non_zero_requested.memory;
+        self.free_places[at] = offered.pods.saturating_sub(info.pods.len() as i64);
+        mark(&mut self.unschedulable, at, node.unschedulable);
+        mark(&mut self.with_ports, at, !info.used_ports.is_empty());
+    }
+}

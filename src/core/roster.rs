@@ -1,0 +1,168 @@
+//! The nodes of a cluster: in blocks by their slots, by name, and in order of their names.
+//!
+//! Its one owner is the [`Snapshot`](super::snapshot::Snapshot). What pods change is persistent, so that a change copies
+//! one block; what only nodes that come and go change is copied whole when they do.
+//!
+//! Invariants: every known node stands in the directory, under its name and at its place in the order; every name that
+//! pods are bound to without there being such a node stands among the homeless; no slot is had twice.
+
+use std::sync::Arc;
+
+use imbl::{OrdMap, Vector};
+use rustc_hash::FxHashMap;
+
+use super::{
+    block::{Block, place_of},
+    index::Slot,
+    model::{Name, Node},
+    seat::{Seat, Seats},
+    snapshot::NodeInfo,
+};
+
+/// All nodes, and the names that pods are bound to though there is no such node.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Roster {
+    blocks: Vector<Arc<Block>>,
+    directory: Arc<Directory>,
+    /// Pods bound to nodes that are not (or not yet) known, by node.
+    homeless: OrdMap<Name, Slot>,
+}
+
+/// The known nodes.
+#[derive(Clone, Debug, Default)]
+struct Directory {
+    by_name: FxHashMap<Name, Slot>,
+    in_order: Vec<Slot>,
+}
+
+impl PartialEq for Roster {
+    /// Whether both have the same nodes with the same pods; the slots are no part of what a node is.
+    fn eq(&self, other: &Self) -> bool {
+        fn homeless(roster: &Roster) -> impl Iterator<Item = (&Name, Option<&Arc<NodeInfo>>)> {
+            roster.homeless.iter().map(|(name, slot)| (name, roster.info(*slot)))
+        }
+        self.len() == other.len()
+            && self.in_order().map(Seat::info).eq(other.in_order().map(Seat::info))
+            && homeless(self).eq(homeless(other))
+    }
+}
+
+/// Reading.
+impl Roster {
+    /// How many nodes are known.
+    pub(super) fn len(&self) -> usize {
+        self.directory.in_order.len()
+    }
+
+    /// A known node by name.
+    pub(super) fn find(&self, name: &str) -> Option<Seat<'_>> {
+        let (block, at) = place_of(*self.directory.by_name.get(name)?);
+        Some(Seat::new(self.blocks.get(block)?, at))
+    }
+
+    /// All known nodes in order of their names.
+    pub(super) fn in_order(&self) -> impl Iterator<Item = Seat<'_>> {
+        let blocks: Vec<&Block> = self.blocks.iter().map(|block| &**block).collect();
+        self.directory.in_order.iter().map(move |slot| {
+            let (block, at) = place_of(*slot);
+            Seat::new(blocks[block], at)
+        })
+    }
+
+    /// All known nodes in order of their slots.
+    pub(super) fn all(&self) -> Seats<'_> {
+        Seats::new(self.blocks.iter().map(|block| (&**block, block.known())))
+    }
+
+    /// The slot of a name: of a known node, or of one that pods are bound to.
+    pub(super) fn slot(&self, name: &Name) -> Option<Slot> {
+        self.directory.by_name.get(name).or_else(|| self.homeless.get(name)).copied()
+    }
+
+    /// Whether a name is that of a known node.
+    pub(super) fn knows(&self, name: &Name) -> bool {
+        self.directory.by_name.contains_key(name)
+    }
+
+    fn info(&self, slot: Slot) -> Option<&Arc<NodeInfo>> {
+        let (block, at) = place_of(slot);
+        self.blocks.get(block)?.info(at)
+    }
+}
+
+/// Changing.
+impl Roster {
+    /// Gives a slot that nobody has to a name that pods are bound to.
+    pub(super) fn expect(&mut self, name: &Name, slot: Slot) {
+        self.put(slot, Some(Arc::new(NodeInfo::new(slot))), false);
+        self.homeless.insert(name.clone(), slot);
+    }
+
+    /// Lets a node stand in a slot: that of its name, or one that nobody has. The pods there stay.
+    pub(super) fn settle(&mut self, slot: Slot, node: Node) {
+        let name = node.name.clone();
+        let there = self.info(slot).cloned();
+        let mut info = there.unwrap_or_else(|| Arc::new(NodeInfo::new(slot)));
+        Arc::make_mut(&mut info).node = Arc::new(node);
+        self.put(slot, Some(info), true);
+        if !self.knows(&name) {
+            self.homeless.remove(&name);
+            let at = self.place_in_order(&name);
+            let directory = Arc::make_mut(&mut self.directory);
+            directory.in_order.insert(at, slot);
+            directory.by_name.insert(name, slot);
+        }
+    }
+
+    /// Forgets a known node; its pods stay bound to its name. What it was, and whether its slot is free again.
+    pub(super) fn unsettle(&mut self, name: &Name) -> Option<(Arc<Node>, Slot, bool)> {
+        let slot = self.find(name)?.slot();
+        let place = self.place_in_order(name);
+        let directory = Arc::make_mut(&mut self.directory);
+        directory.in_order.remove(place);
+        directory.by_name.remove(name);
+        let mut info = self.info(slot)?.clone();
+        let node = info.node.clone();
+        let is_free = info.pods.is_empty();
+        if is_free {
+            self.put(slot, None, false);
+        } else {
+            Arc::make_mut(&mut info).node = Arc::default();
+            self.put(slot, Some(info), false);
+            self.homeless.insert(name.clone(), slot);
+        }
+        Some((node, slot, is_free))
+    }
+
+    /// Changes what is on a node, known or not.
+    pub(super) fn change(&mut self, slot: Slot, change: impl FnOnce(&mut NodeInfo)) {
+        let (block, at) = place_of(slot);
+        if let Some(block) = self.blocks.get_mut(block) {
+            Arc::make_mut(block).change(at, change);
+        }
+    }
+
+    /// Forgets a name that pods were bound to, if none are any more and there is no such node; whether it did.
+    pub(super) fn forget_if_empty(&mut self, name: &Name, slot: Slot) -> bool {
+        let is_empty = !self.knows(name) && self.info(slot).is_some_and(|info| info.pods.is_empty());
+        if is_empty {
+            self.homeless.remove(name);
+            self.put(slot, None, false);
+        }
+        is_empty
+    }
+
+    fn put(&mut self, slot: Slot, info: Option<Arc<NodeInfo>>, known: bool) {
+        let (number, at) = place_of(slot);
+        while self.blocks.len() <= number {
+            self.blocks.push_back(Arc::new(Block::new(self.blocks.len() as Slot)));
+        }
+        if let Some(block) = self.blocks.get_mut(number) {
+            Arc::make_mut(block).put(at, info, known);
+        }
+    }
+
+    fn place_in_order(&self, name: &Name) -> usize {
+        self.directory.in_order.partition_point(|slot| self.info(*slot).is_some_and(|info| *info.name() < *name))
+    }
+}
