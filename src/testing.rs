@@ -14,6 +14,8 @@ use crate::core::{
     verdict::Verdict,
 };
 
+pub mod json;
+pub mod large;
 mod volumes;
 
 pub use volumes::{ClaimBuilder, ClassBuilder, CsiNodeBuilder, VolumeBuilder, csi_node, pv, pvc, storage_class};

@@ -1,12 +1,7 @@
 //! The judge of a batch: the view as the batch would leave it.
 
-use std::sync::Arc;
-
-use super::View;
-use crate::{
-    core::policy::Profile,
-    store::{Head, Judge, Record},
-};
+use super::{View, queue::Judgement};
+use crate::store::{Head, Judge, Place, Record};
 
 /// A view that takes in what others wrote before the batch and what the batch writes, apart from the published one until
 /// the batch is committed.
@@ -17,8 +12,8 @@ pub(super) struct Draft {
     base: View,
     /// Where the cluster stood when `base` was its exact state.
     seen: Head,
-    /// By call: what its binds are judged by, unless by the policy in force.
-    profiles: Vec<Option<Arc<Profile>>>,
+    /// By call: what its binds are judged by.
+    judgements: Vec<Judgement>,
     /// All of `noted` up to `read`, laid over the base.
     view: View,
     read: usize,
@@ -45,9 +40,9 @@ struct Mark {
 
 impl Draft {
     /// A judge whose view is exactly that of the cluster as it stood at `seen`.
-    pub(super) fn new(base: View, seen: Head, profiles: Vec<Option<Arc<Profile>>>) -> Self {
+    pub(super) fn new(base: View, seen: Head, judgements: Vec<Judgement>) -> Self {
         let (view, mark) = (base.clone(), Mark::default());
-        Self { base, seen, profiles, view, read: 0, noted: Vec::new(), exact: seen.revision, mark }
+        Self { base, seen, judgements, view, read: 0, noted: Vec::new(), exact: seen.revision, mark }
     }
 
     /// Takes in the next of what was noted and not read yet; whether there was any.
@@ -82,9 +77,14 @@ impl Judge for Draft {
         self.exact = head.revision;
     }
 
-    fn may_bind(&mut self, call: usize, record: &Record, node: &str) -> Result<(), String> {
+    fn may_bind(&mut self, place: Place, record: &Record, node: &str) -> Result<(), String> {
+        if self.judgements.get(place.call).is_some_and(|judgement| judgement.holds_at(place, self.exact)) {
+            return Ok(());
+        }
         while self.read_next() {}
-        let profile = self.profiles.get(call).and_then(Option::as_ref).unwrap_or_else(|| self.view.profile());
+        let judgement = self.judgements.get(place.call);
+        let profile = judgement.and_then(|judgement| judgement.profile.as_ref());
+        let profile = profile.unwrap_or_else(|| self.view.profile());
         self.view.may_bind(&record.key.namespace, &record.key.name, node, profile)
     }
 
@@ -137,6 +137,9 @@ mod tests {
         record("nodes", name, revision, None, &body)
     }
 
+    /// The first write of the first call.
+    const FIRST: Place = Place { call: 0, write: 0, began: 4 };
+
     fn head(revision: u64) -> Head {
         Head { revision, ..Head::default() }
     }
@@ -146,25 +149,43 @@ mod tests {
     }
 
     #[test]
+    fn what_was_decided_on_this_very_state_is_not_judged_again() {
+        let decided = Judgement { decided_at: Some(4), ..Judgement::default() };
+        let mut draft = Draft::new(View::default(), Head::default(), vec![Judgement::default(), decided]);
+        let missed = [node("n", 1), pod("a", 2, None), pod("b", 3, None), pod("c", 4, None)];
+        let at = |write| Place { call: 1, write, began: 4 };
+        draft.begin(head(4), &missed);
+        assert_eq!(draft.may_bind(at(0), &missed[1], "no node"), Ok(()), "whoever decided knows");
+        draft.note(&bound("a", 5));
+        assert_eq!(draft.may_bind(at(1), &missed[2], "no node"), Ok(()));
+        assert!(draft.may_bind(at(2), &missed[3], "no node").is_err(), "the second write took no revision");
+        assert!(draft.may_bind(FIRST, &missed[2], "no node").is_err(), "another call");
+        draft.begin(head(5), &missed);
+        let late = |write| Place { call: 1, write, began: 5 };
+        assert!(draft.may_bind(late(0), &missed[1], "no node").is_err(), "something was written meanwhile");
+        assert!(draft.may_bind(late(1), &missed[1], "no node").is_err(), "and the first write was refused");
+    }
+
+    #[test]
     fn each_attempt_begins_anew_and_marks_are_gone_back_to() {
-        let mut draft = Draft::new(View::default(), Head::default(), vec![None]);
+        let mut draft = Draft::new(View::default(), Head::default(), vec![Judgement::default()]);
         let missed = [node("n", 1), pod("a", 2, None), pod("b", 3, None), pod("c", 4, None)];
         draft.begin(head(4), &missed);
         draft.note(&bound("a", 5));
         draft.note(&bound("b", 6));
-        assert!(draft.may_bind(0, &missed[3], "n").is_err(), "the first attempt, which is not committed");
+        assert!(draft.may_bind(FIRST, &missed[3], "n").is_err(), "the first attempt, which is not committed");
 
         draft.begin(head(4), &missed);
-        assert_eq!(draft.may_bind(0, &missed[1], "n"), Ok(()));
+        assert_eq!(draft.may_bind(FIRST, &missed[1], "n"), Ok(()));
         draft.note(&bound("a", 5));
         draft.mark();
-        assert_eq!(draft.may_bind(0, &missed[2], "n"), Ok(()));
+        assert_eq!(draft.may_bind(FIRST, &missed[2], "n"), Ok(()));
         draft.note(&bound("b", 6));
-        assert!(draft.may_bind(0, &missed[3], "n").is_err());
+        assert!(draft.may_bind(FIRST, &missed[3], "n").is_err());
         draft.roll_back();
-        assert_eq!(draft.may_bind(0, &missed[3], "n"), Ok(()), "b is not there after all");
+        assert_eq!(draft.may_bind(FIRST, &missed[3], "n"), Ok(()), "b is not there after all");
         draft.note(&bound("c", 6));
-        assert!(draft.may_bind(0, &missed[2], "n").is_err());
+        assert!(draft.may_bind(FIRST, &missed[2], "n").is_err());
         draft.mark();
         draft.note(&pod("d", 7, None));
         draft.roll_back();

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use metrics::gauge;
+use tokio::task::spawn_blocking;
+use uuid::Uuid;
 
 use super::View;
 use crate::{
-    store::{Cursor, Head, Store, StoreError},
+    store::{Changes, Cursor, Head, Store, StoreError},
     telemetry,
 };
 
@@ -33,17 +35,22 @@ impl Reader {
         self.cursor.seen.filter(|_| self.cursor.after == self.cursor.complete)
     }
 
-    /// Reads up to the store's head.
+    /// Reads up to the store's head. Of many pages one is taken in while the next one is read.
     pub(super) async fn catch_up(&mut self) -> Result<(), StoreError> {
+        let mut read_ahead = None;
         loop {
-            let page = match self.store.changes(&self.name, &self.cursor, PAGE).await {
+            let page = match read_ahead.take() {
+                Some(page) => page,
+                None => self.store.changes(&self.name, &self.cursor, PAGE).await,
+            };
+            let page = match page {
                 Err(StoreError::Compacted { .. }) => {
                     self.reset("compacted");
                     continue;
                 }
                 Err(StoreError::HistoryLost { .. }) => {
                     if let Some(seen) = &self.cursor.seen {
-                        self.store.begin_epoch(&self.name, seen).await?;
+                        self.store.begin_epoch(&self.name, seen, Uuid::new_v4()).await?;
                     }
                     self.reset("history was lost");
                     continue;
@@ -52,14 +59,28 @@ impl Reader {
             };
             gauge!(telemetry::FEED_LAG, "cluster" => self.name.clone())
                 .set(page.head.revision.saturating_sub(self.cursor.complete) as f64);
-            for record in &page.records {
-                self.working.apply(record, self.cursor.complete);
-            }
-            self.cursor = page.next;
-            if page.complete {
-                self.working.snapshot.revision = page.head.revision;
+            let Changes { records, head, complete, next } = page;
+            let known = self.cursor.complete;
+            self.cursor = next;
+            if complete {
+                self.working.apply_all(&records, known);
+                self.working.snapshot.revision = head.revision;
                 return Ok(());
             }
+            let mut working = std::mem::take(&mut self.working);
+            let taken_in = spawn_blocking(move || {
+                working.apply_all(&records, known);
+                working
+            });
+            let (taken_in, following) = tokio::join!(taken_in, self.store.changes(&self.name, &self.cursor, PAGE));
+            match taken_in {
+                Ok(working) => self.working = working,
+                Err(error) => {
+                    self.reset("a page could not be taken in");
+                    return Err(StoreError::Internal(error.to_string()));
+                }
+            }
+            read_ahead = Some(following);
         }
     }
 

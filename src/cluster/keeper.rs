@@ -18,10 +18,9 @@ use super::{
     Cluster, CommitError, Progress, View,
     draft::Draft,
     follow::Reader,
-    queue::{Queue, Waiting},
+    queue::{Judgement, Queue, Waiting},
 };
 use crate::{
-    core::policy::Profile,
     store::{Call, Commit, Head, Outcome, Refusal, Store, StoreError, Written},
     telemetry,
 };
@@ -110,13 +109,13 @@ impl Keeper {
 
     /// Writes a batch and answers its callers.
     async fn write(&mut self, batch: Vec<Waiting>) {
-        let (mut calls, mut profiles, mut replies) = (Vec::new(), Vec::new(), Vec::new());
-        for Waiting { call, judged_by, reply, since, .. } in batch {
+        let (mut calls, mut judgements, mut replies) = (Vec::new(), Vec::new(), Vec::new());
+        for Waiting { call, judgement, reply, since, .. } in batch {
             calls.push(call);
-            profiles.push(judged_by);
+            judgements.push(judgement);
             replies.push((reply, since));
         }
-        let answers = self.answers(&calls, &profiles).await;
+        let answers = self.answers(&calls, &judgements).await;
         for ((reply, since), answer) in replies.into_iter().zip(answers) {
             let result = if answer.is_ok() { "written" } else { "failed" };
             histogram!(telemetry::COMMIT_DURATION, "result" => result).record(since.elapsed());
@@ -126,8 +125,8 @@ impl Keeper {
     }
 
     /// One answer for each call.
-    async fn answers(&mut self, calls: &[Call], profiles: &[Option<Arc<Profile>>]) -> Vec<Result<Commit, StoreError>> {
-        let error = match self.commit(calls, profiles).await {
+    async fn answers(&mut self, calls: &[Call], judgements: &[Judgement]) -> Vec<Result<Commit, StoreError>> {
+        let error = match self.commit(calls, judgements).await {
             Ok(commits) => return commits.into_iter().map(Ok).collect(),
             Err(error) => error,
         };
@@ -142,8 +141,8 @@ impl Keeper {
         }
         // One of the calls is not fit to be written, and nobody else is to suffer for it.
         let mut answers = Vec::with_capacity(calls.len());
-        for (call, profile) in calls.iter().zip(profiles) {
-            let alone = self.commit(std::slice::from_ref(call), std::slice::from_ref(profile)).await;
+        for (call, judgement) in calls.iter().zip(judgements) {
+            let alone = self.commit(std::slice::from_ref(call), std::slice::from_ref(judgement)).await;
             answers.push(alone.and_then(|mut commits| {
                 commits.pop().ok_or_else(|| StoreError::Internal("the store did not answer a call".into()))
             }));
@@ -152,7 +151,7 @@ impl Keeper {
     }
 
     /// Writes calls in one transaction and publishes the state after it.
-    async fn commit(&mut self, calls: &[Call], profiles: &[Option<Arc<Profile>>]) -> Result<Vec<Commit>, StoreError> {
+    async fn commit(&mut self, calls: &[Call], judgements: &[Judgement]) -> Result<Vec<Commit>, StoreError> {
         let mut attempt = 1;
         loop {
             let Some(seen) = self.reader.exact() else {
@@ -160,7 +159,7 @@ impl Keeper {
                 continue;
             };
             let Reader { store, name, working, .. } = &self.reader;
-            let mut draft = Draft::new(working.clone(), seen, profiles.to_vec());
+            let mut draft = Draft::new(working.clone(), seen, judgements.to_vec());
             let start = Instant::now();
             match store.write(name, calls, &mut draft).await {
                 Ok(written) => {

@@ -18,7 +18,7 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use tokio::{sync::watch, task::AbortHandle, time::Instant};
 
-use self::queue::{Queue, Waiting};
+use self::queue::{Judgement, Queue, Waiting};
 use crate::{
     core::policy::Profile,
     store::{Atomicity, Call, Change, Commit, ListQuery, Outcome, Precondition, Store, StoreError, Write},
@@ -115,11 +115,30 @@ impl Clusters {
         call: Call,
         judged_by: Option<Arc<Profile>>,
     ) -> Result<Commit, CommitError> {
+        self.write(cluster, call, Judgement { profile: judged_by, decided_at: None }).await
+    }
+
+    /// The same for binds that were decided by `profile` on the state of a revision of this replica's view, each in view
+    /// of the call's writes before it. Where nothing else has been written since, they need no other judgement.
+    ///
+    /// # Errors
+    /// As for [`Self::commit`].
+    pub async fn commit_decided(
+        &self,
+        cluster: &str,
+        call: Call,
+        profile: Arc<Profile>,
+        decided_at: u64,
+    ) -> Result<Commit, CommitError> {
+        self.write(cluster, call, Judgement { profile: Some(profile), decided_at: Some(decided_at) }).await
+    }
+
+    async fn write(&self, cluster: &str, call: Call, judgement: Judgement) -> Result<Commit, CommitError> {
         let kept = match self.followed(cluster) {
             Some(kept) => kept,
             None => self.keep(cluster).await?,
         };
-        let commit = kept.commit(call, judged_by).await?;
+        let commit = kept.commit(call, judgement).await?;
         if commit.revision == 0 && cluster != DEFAULT_CLUSTER {
             self.forget(cluster, &kept);
         }
@@ -226,8 +245,8 @@ impl Cluster {
         matches!(tokio::time::timeout(within, reached).await, Ok(Ok(_)))
     }
 
-    async fn commit(&self, call: Call, judged_by: Option<Arc<Profile>>) -> Result<Commit, CommitError> {
-        let (waiting, answer) = Waiting::new(call, judged_by);
+    async fn commit(&self, call: Call, judgement: Judgement) -> Result<Commit, CommitError> {
+        let (waiting, answer) = Waiting::new(call, judgement);
         self.queue.push(waiting)?;
         answer.await.unwrap_or_else(|_| Err(StoreError::OutcomeUnknown("the cluster's keeper ended".into()).into()))
     }

@@ -15,7 +15,7 @@ use tokio::{
 use super::CommitError;
 use crate::{
     core::policy::Profile,
-    store::{Call, Change, Commit, StoreError},
+    store::{Call, Change, Commit, Place, StoreError},
     telemetry,
 };
 
@@ -26,12 +26,28 @@ const BATCH_BYTES: usize = 1 << 20;
 /// What binds take of a batch at most while others wait, so that they go first and starve nobody.
 const BIND_ROWS: usize = BATCH_ROWS / 4 * 3;
 
+/// What the binds of a call are judged by.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Judgement {
+    /// `None`: the policy in force at the commit.
+    pub(super) profile: Option<Arc<Profile>>,
+    /// They were decided, by the profile, on the state of this revision, each in view of the writes before it.
+    pub(super) decided_at: Option<u64>,
+}
+
+impl Judgement {
+    /// Whether a bind is written to the very state that it was decided on: its call began where it was to begin, and each
+    /// write of it so far took a revision, so that none was refused.
+    pub(super) fn holds_at(&self, place: Place, revision: u64) -> bool {
+        self.decided_at == Some(place.began) && place.began.saturating_add(place.write as u64) == revision
+    }
+}
+
 /// A call and who waits for its answer.
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) call: Call,
-    /// By which its binds are judged; `None`: by the policy in force at the commit.
-    pub(super) judged_by: Option<Arc<Profile>>,
+    pub(super) judgement: Judgement,
     pub(super) reply: oneshot::Sender<Result<Commit, CommitError>>,
     /// When it was queued.
     pub(super) since: Instant,
@@ -41,14 +57,11 @@ pub(super) struct Waiting {
 
 impl Waiting {
     /// A call as it is queued, and where its answer will come.
-    pub(super) fn new(
-        call: Call,
-        judged_by: Option<Arc<Profile>>,
-    ) -> (Self, oneshot::Receiver<Result<Commit, CommitError>>) {
+    pub(super) fn new(call: Call, judgement: Judgement) -> (Self, oneshot::Receiver<Result<Commit, CommitError>>) {
         let (reply, answer) = oneshot::channel();
         let body = |change: &Change| if let Change::Put { body, .. } = change { body.len() } else { 0 };
         let bytes = call.writes.iter().map(|write| body(&write.change)).sum();
-        (Self { call, judged_by, reply, since: Instant::now(), bytes }, answer)
+        (Self { call, judgement, reply, since: Instant::now(), bytes }, answer)
     }
 
     fn rows(&self) -> usize {
@@ -211,7 +224,7 @@ mod tests {
         };
         let write = Write { key: Key::new("pods", "", name), precondition: Precondition::default(), change };
         let call = Call { writes: vec![write; rows], atomicity: Atomicity::Each };
-        let (waiting, answer) = Waiting::new(call, None);
+        let (waiting, answer) = Waiting::new(call, Judgement::default());
         queue.push(waiting).expect("there is room");
         answer
     }
@@ -259,7 +272,7 @@ mod tests {
         queue.refuse(&away);
         assert_eq!(waiting.await, Ok(Err(away.clone().into())));
         let call = Call { writes: Vec::new(), atomicity: Atomicity::Each };
-        assert_eq!(queue.push(Waiting::new(call, None).0), Err(away.into()));
+        assert_eq!(queue.push(Waiting::new(call, Judgement::default()).0), Err(away.into()));
         queue.admit();
         let _answer = push(&queue, "b", 1, None);
         assert_eq!(queue.lengths(), (1, 0));

@@ -101,6 +101,13 @@ impl View {
         }
     }
 
+    /// Takes in a page of the change feed; see [`Self::apply`].
+    pub(super) fn apply_all(&mut self, records: &[Record], complete: u64) {
+        for record in records {
+            self.apply(record, complete);
+        }
+    }
+
     /// Takes in one record of the change feed; `complete` is the last revision of which this was the exact state.
     pub(super) fn apply(&mut self, record: &Record, complete: u64) {
         if &*record.key.kind == revision::IN_FORCE {

@@ -414,15 +414,33 @@ impl TieBreak {
     }
 
     pub(super) fn of(self, node: &str) -> u64 {
-        let hash = terminated(node).fold(self.0, fnv);
+        Self::end(node.bytes().fold(self.0, fnv))
+    }
+
+    /// The hash of no byte of a node's name.
+    pub(super) fn begin(self) -> u64 {
+        self.0
+    }
+
+    /// The hash of one byte more.
+    pub(super) fn with(hash: u64, byte: u8) -> u64 {
+        fnv(hash, byte)
+    }
+
+    /// What the hash of a whole name comes to.
+    pub(super) fn end(hash: u64) -> u64 {
+        let hash = fnv(hash, TERMINATOR);
         let mixed = (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         mixed ^ (mixed >> 29)
     }
 }
 
 fn terminated(text: &str) -> impl Iterator<Item = u8> {
-    text.bytes().chain([0xff])
+    text.bytes().chain([TERMINATOR])
 }
+
+/// What no text contains.
+const TERMINATOR: u8 = 0xff;
 
 fn fnv(hash: u64, byte: u8) -> u64 {
     (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)

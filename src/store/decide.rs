@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
-use super::{Atomicity, Call, Change, Commit, Judge, Key, Outcome, Precondition, Record, Refusal, Write};
+use super::{Atomicity, Call, Change, Commit, Judge, Key, Outcome, Place, Precondition, Record, Refusal, Write};
 
 /// What a batch comes to.
 #[derive(Debug, PartialEq, Eq)]
@@ -67,14 +67,16 @@ pub(super) fn decide(head: u64, current: Vec<Record>, calls: &[Call], judge: &mu
         .collect();
     let mut revision = head;
     let mut commits = Vec::with_capacity(calls.len());
-    for (place, call) in calls.iter().enumerate() {
+    for (at, call) in calls.iter().enumerate() {
         let before = (call.atomicity == Atomicity::AllOrNothing).then(|| {
             judge.mark();
             let slot = |key: &Key| (key.clone(), slots.get(key).cloned().unwrap_or_default());
             (revision, keys(std::slice::from_ref(call)).into_iter().map(|(key, _)| slot(key)).collect::<Vec<_>>())
         });
         let mut outcomes = Vec::with_capacity(call.writes.len());
-        for write in &call.writes {
+        let began = revision;
+        for (in_call, write) in call.writes.iter().enumerate() {
+            let place = Place { call: at, write: in_call, began };
             let slot = slots.entry(write.key.clone()).or_default();
             let next = revision.saturating_add(1);
             let outcome = apply(slot, write, next, |row, node| judge.may_bind(place, row, node));

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use super::decide::NewRow;
 use super::{Head, Key, Record, StoreError, types};
 
@@ -121,19 +123,26 @@ fn raised(record: Record, offset: u64, most: u64) -> Result<Record, StoreError> 
     Ok(raised)
 }
 
-/// What a raised epoch leaves out of the counter's way: revisions that were handed out in the lost history and that this
-/// process has not seen.
+/// What a raised epoch leaves out of the counter's way at least: revisions that were handed out in the lost history and that
+/// this process has not seen.
 const LOST: u64 = 1_000_000;
 
-/// Where a cluster stands, but for the token, when `lost` was seen of it and is not its history: `None` when that has been
-/// dealt with.
-pub(super) fn next_epoch(now: Head, lost: &Head, goes_on: bool) -> Option<Head> {
+/// The most that it leaves out, in steps of [`LOST`]: raised a few hundred times, a revision still is a whole number to
+/// those who read it as a double.
+const STEPS: u64 = 1 << 24;
+
+/// Where a cluster stands when `lost` was seen of it and is not its history: `None` when that has been dealt with. `token`
+/// is a new one and chooses how far the counter moves. The epoch may have been raised before, in a history that is lost as
+/// well and that this process knows nothing of: what was handed out then is not handed out again.
+pub(super) fn next_epoch(now: Head, lost: &Head, goes_on: bool, token: Uuid) -> Option<Head> {
     if goes_on || (now.epoch > lost.epoch && now.revision > lost.revision) {
         return None;
     }
-    let revision = now.revision.max(lost.revision).saturating_add(LOST);
+    let (_, chance) = token.as_u64_pair();
+    let left_out = LOST.saturating_mul(1 + chance % STEPS);
+    let revision = now.revision.max(lost.revision).saturating_add(left_out);
     let epoch = now.epoch.max(lost.epoch).saturating_add(1);
-    Some(Head { revision, compact_revision: revision, epoch, ..now })
+    Some(Head { revision, compact_revision: revision, epoch, token })
 }
 
 /// From where to where a cluster's past is kept without a gap.
@@ -183,10 +192,20 @@ mod tests {
     #[test]
     fn an_epoch_is_raised_once_and_above_all_that_was_seen() {
         let head = |revision, epoch| Head { revision, epoch, ..Head::default() };
-        assert_eq!(next_epoch(head(9, 0), &head(5, 0), true), None);
-        let raised = next_epoch(head(3, 0), &head(5, 0), false).expect("it is lost");
+        let next_epoch = |now, lost, goes_on| next_epoch(now, &lost, goes_on, Uuid::nil());
+        assert_eq!(next_epoch(head(9, 0), head(5, 0), true), None);
+        let raised = next_epoch(head(3, 0), head(5, 0), false).expect("it is lost");
         assert_eq!((raised.revision, raised.compact_revision, raised.epoch), (1_000_005, 1_000_005, 1));
-        assert_eq!(next_epoch(raised, &head(7, 0), false), None, "the second one to notice");
-        assert_eq!(next_epoch(raised, &head(2_000_000, 1), false).map(|head| head.epoch), Some(2));
+        assert_eq!(next_epoch(raised, head(7, 0), false), None, "the second one to notice");
+        assert_eq!(next_epoch(raised, head(2_000_000, 1), false).map(|head| head.epoch), Some(2));
+    }
+
+    #[test]
+    fn the_counter_moves_as_far_as_the_token_says() {
+        let lost = Head { revision: 5, ..Head::default() };
+        let raised =
+            |token| next_epoch(Head::default(), &lost, false, Uuid::from_u128(token)).map(|head| head.revision);
+        assert_eq!(raised(1), Some(2_000_005));
+        assert_eq!(raised(u128::MAX), Some(16_777_216_000_005), "at most");
     }
 }

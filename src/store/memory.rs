@@ -151,7 +151,8 @@ impl Memory {
             let found = state.copy.clusters.get(name).cloned().unwrap_or_default();
             state.note(|| journal::restored(name, &found));
             if how == Return::Declared {
-                state.raise_epoch(name, found, &lost.head, false);
+                let token = state.new_token();
+                state.raise_epoch(name, found, &lost.head, false, token);
             }
         }
         drop(guard);
@@ -293,9 +294,8 @@ impl State {
     }
 
     /// Begins an epoch of a cluster as found, unless the loss has been dealt with. Answers where it stands then.
-    fn raise_epoch(&mut self, name: &str, mut found: Cluster, lost: &Head, goes_on: bool) -> Head {
-        let Some(raised) = keeping::next_epoch(found.head, lost, goes_on) else { return found.head };
-        let raised = Head { token: self.new_token(), ..raised };
+    fn raise_epoch(&mut self, name: &str, mut found: Cluster, lost: &Head, goes_on: bool, token: Uuid) -> Head {
+        let Some(raised) = keeping::next_epoch(found.head, lost, goes_on, token) else { return found.head };
         found.kept = keeping::Kept { from: raised.revision, to: raised.revision };
         found.stand(raised, self.now());
         self.copy.clusters.insert(name.to_owned(), found);

@@ -29,7 +29,7 @@
 //!
 //! - A cluster's objects are the current ones plus a tombstone for each deleted one. Every change takes the next
 //!   revision of its cluster's counter, and the order of revisions is the order of commits and the order every reader
-//!   sees: a write transaction first bumps the counter and so holds its row until it ends.
+//!   sees: a write transaction first locks the counter and holds it until it ends.
 //! - [`Store::commit`] returns when the batch is durable. A write that changes nothing takes no revision.
 //! - [`Store::changes`] misses nothing and is atomic: what one transaction wrote is read whole or not at all (over
 //!   pages: once the page that is `complete` has been applied).
@@ -64,8 +64,8 @@ pub use error::StoreError;
 pub use feed::{Changes, Cursor, Head};
 pub use keeping::{Compaction, Keep, Restore, Source, Visitor};
 pub use types::{
-    Atomicity, Call, Change, Commit, Judge, Key, List, ListQuery, MigrationStatus, Outcome, Precondition, Record,
-    Refusal, Unjudged, Write, Written,
+    Atomicity, Call, Change, Commit, Judge, Key, List, ListQuery, MigrationStatus, Outcome, Place, Precondition,
+    Record, Refusal, Unjudged, Write, Written,
 };
 
 /// A database of clusters. See the [module](self) for what it promises.
@@ -122,9 +122,9 @@ pub trait Store: Debug + Send + Sync {
     async fn lease(&self, name: &str, holder: Uuid, ttl: Duration) -> Result<bool, StoreError>;
 
     /// To be told what was seen when [`Store::changes`] answers [`StoreError::HistoryLost`]. The first one to do so raises
-    /// the epoch, and the counter above all that may have been handed out; every reader begins anew. Answers where the
-    /// cluster stands then.
-    async fn begin_epoch(&self, cluster: &str, lost: &Head) -> Result<Head, StoreError>;
+    /// the epoch, and the counter above all that may have been handed out; every reader begins anew. `token` is random: it is
+    /// stored as a batch's is, and chooses how far the counter moves. Answers where the cluster stands then.
+    async fn begin_epoch(&self, cluster: &str, lost: &Head, token: Uuid) -> Result<Head, StoreError>;
 
     /// Where the cluster stands.
     async fn head(&self, cluster: &str) -> Result<Head, StoreError>;

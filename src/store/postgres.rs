@@ -1,7 +1,7 @@
-//! PostgreSQL: many processes, one counter row per cluster. The row's lock orders revisions: whoever has bumped the
-//! counter holds it until the end of the transaction, and in READ COMMITTED every later statement of that transaction
-//! sees all that was committed before. The SQL keeps to what CockroachDB, YugabyteDB and Citus know as well: no
-//! sequences, triggers, foreign keys or advisory locks; NOTIFY and lz4 are used where they are there.
+//! PostgreSQL: many processes, one counter row per cluster. The row's lock orders revisions: whoever is to raise the counter
+//! holds it until the end of the transaction, and in READ COMMITTED every later statement of that transaction sees all that
+//! was committed before. The SQL keeps to what CockroachDB, YugabyteDB and Citus know as well: no sequences, triggers,
+//! foreign keys or advisory locks; NOTIFY and lz4 are used where they are there.
 
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ use super::{
 mod keep;
 mod listen;
 mod state;
+mod statements;
 mod write;
 
 static MIGRATOR: Migrator = sqlx::migrate!("migrations/postgres");
@@ -94,6 +95,9 @@ impl Postgres {
             .after_connect(move |connection, _| {
                 let settings = settings.clone();
                 Box::pin(async move {
+                    if is_standby(connection).await {
+                        return Err(sqlx::Error::Configuration(STANDBY.into()));
+                    }
                     connection.execute(AssertSqlSafe(settings)).await?;
                     for wish in [SERVER_KEEPALIVE, INDEX_LOOKUPS] {
                         if let Err(error) = connection.execute(wish).await {
@@ -136,12 +140,14 @@ async fn first_contact(server: &PgConnectOptions, patience: Duration) -> Result<
     };
     let contact = async {
         let mut connection = PgConnection::connect_with(server).await?;
+        let standby = is_standby(&mut connection).await;
         let notify = sqlx::query("SELECT pg_notify($1, '')").bind(listen::CHANNEL).execute(&mut connection).await;
         connection.close().await?;
-        Ok(notify.is_ok())
+        Ok((standby, notify.is_ok()))
     };
     match tokio::time::timeout(patience, contact).await {
-        Ok(Ok(notify)) => Ok(notify),
+        Ok(Ok((true, _))) => Err(StoreError::Denied(format!("{place} is {STANDBY}"))),
+        Ok(Ok((false, notify))) => Ok(notify),
         Ok(Err(error @ sqlx::Error::Io(_))) => {
             Err(StoreError::Unavailable(format!("{place} cannot be reached: {}", rows::root_cause(&error))))
         }
@@ -151,6 +157,16 @@ async fn first_contact(server: &PgConnectOptions, patience: Duration) -> Result<
         }),
         Err(_) => Err(StoreError::Unavailable(format!("{place} does not answer within {patience:?}"))),
     }
+}
+
+/// What a standby is called.
+const STANDBY: &str = "a standby, which takes no writes and may be behind: the primary's address is needed";
+
+/// Whether the server follows another: a failover may lead a new connection there. Servers that do not know the question
+/// are none. One that takes no writes for another reason still is where to read.
+async fn is_standby(connection: &mut PgConnection) -> bool {
+    let asked = sqlx::query_scalar("SELECT pg_is_in_recovery()").persistent(false).fetch_one(connection);
+    asked.await.unwrap_or(false)
 }
 
 /// Ends a connection whose state is unknown instead of giving it back to the pool.
@@ -248,9 +264,9 @@ impl Store for Postgres {
         self.take_lease(name, holder, ttl).await
     }
 
-    async fn begin_epoch(&self, cluster: &str, lost: &Head) -> Result<Head, StoreError> {
+    async fn begin_epoch(&self, cluster: &str, lost: &Head, token: Uuid) -> Result<Head, StoreError> {
         types::check_new_cluster(cluster)?;
-        self.raise_epoch(cluster, lost).await
+        self.raise_epoch(cluster, lost, token).await
     }
 
     async fn head(&self, cluster: &str) -> Result<Head, StoreError> {

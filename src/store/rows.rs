@@ -223,7 +223,8 @@ impl From<sqlx::Error> for StoreError {
                 None => sqlite::error(&**database),
             },
             sqlx::Error::PoolTimedOut => {
-                Self::Busy("no database connection could be had in time: the database is down or all are in use".into())
+                let why = "the database is down, is a standby, or all are in use";
+                Self::Busy(format!("no database connection could be had in time: {why}"))
             }
             sqlx::Error::PoolClosed => Self::Unavailable("the store has been closed".into()),
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {

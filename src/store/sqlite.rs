@@ -271,9 +271,9 @@ impl Store for Sqlite {
         Ok(true) // There is no other process.
     }
 
-    async fn begin_epoch(&self, cluster: &str, lost: &Head) -> Result<Head, StoreError> {
+    async fn begin_epoch(&self, cluster: &str, lost: &Head, token: Uuid) -> Result<Head, StoreError> {
         types::check_new_cluster(cluster)?;
-        self.raise_epoch(cluster, lost).await
+        self.raise_epoch(cluster, lost, token).await
     }
 
     async fn head(&self, cluster: &str) -> Result<Head, StoreError> {

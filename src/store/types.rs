@@ -158,6 +158,17 @@ pub struct Written {
     pub head: Head,
 }
 
+/// Where a write stands in a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The call's place in the batch, from 0.
+    pub call: usize,
+    /// The write's place in its call, from 0.
+    pub write: usize,
+    /// The revision before the call's first write.
+    pub began: u64,
+}
+
 /// Has a say in a batch at the moment of its commit, with exact knowledge of the state that it is written to: the
 /// cluster's counter is held meanwhile, so nothing changes in between.
 ///
@@ -178,12 +189,11 @@ pub trait Judge: Send {
     /// stands before the batch.
     fn begin(&mut self, head: Head, missed: &[Record]);
 
-    /// Whether the object may be bound to the node, given `begin` and what was noted since. `call` is the call's place in
-    /// the batch.
+    /// Whether the object may be bound to the node, given `begin` and what was noted since.
     ///
     /// # Errors
     /// Why not, in one line for the caller: [`Refusal::Rejected`].
-    fn may_bind(&mut self, call: usize, record: &Record, node: &str) -> Result<(), String>;
+    fn may_bind(&mut self, place: Place, record: &Record, node: &str) -> Result<(), String>;
 
     /// An object as the batch has just left it, or its tombstone. Bodies that did not change are left out.
     fn note(&mut self, record: &Record);
@@ -206,7 +216,7 @@ impl Judge for Unjudged {
 
     fn begin(&mut self, _: Head, _: &[Record]) {}
 
-    fn may_bind(&mut self, _: usize, _: &Record, _: &str) -> Result<(), String> {
+    fn may_bind(&mut self, _: Place, _: &Record, _: &str) -> Result<(), String> {
         Ok(())
     }
 

@@ -14,7 +14,7 @@ mod replica;
 
 use std::time::Duration;
 
-use podberth::store::{Options, open};
+use podberth::store::{Cursor, Options, StoreError, open};
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::time::sleep;
 
@@ -308,4 +308,27 @@ async fn an_older_copy_comes_back() {
     tokio::task::block_in_place(|| stage.postgres.up());
     stage.goes_on().await;
     stage.judge("an older copy of the data comes back", 1).await;
+}
+
+/// What is behind the address changes: a standby is never read from, neither by who starts nor by who was there before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failover_leads_to_a_standby() {
+    let postgres = Postgres::start(20);
+    let options = Options { acquire_timeout: Duration::from_secs(1), ..Options::default() };
+    let store = open(&postgres.url(), &options).await.expect("the database is there");
+    store.migrate().await.expect("it migrates");
+    store.clusters().await.expect("the primary is read");
+    postgres.down();
+    postgres.demote();
+    postgres.up();
+    let error = open(&postgres.url(), &options).await.expect_err("a standby is turned away").to_string();
+    let address = postgres.address();
+    let expected = "a standby, which takes no writes and may be behind: the primary's address is needed";
+    assert_eq!(error, format!("PostgreSQL at {address} is {expected}"));
+    let read = store.changes("default", &Cursor::default(), 10).await;
+    assert!(matches!(read, Err(StoreError::Busy(_) | StoreError::Unavailable(_))), "{read:?}");
+    postgres.promote();
+    open(&postgres.url(), &options).await.expect("the new primary is there").close().await;
+    store.clusters().await.expect("nothing has to be restarted");
+    store.close().await;
 }

@@ -129,6 +129,20 @@ impl Postgres {
         fs::rename(self.home.path().join("copy"), self.data()).expect("the copy is there");
     }
 
+    /// Makes a standby of it, which serves reads and follows nobody. It must be down.
+    pub(crate) fn demote(&self) {
+        let signal = self.data().join("standby.signal");
+        fs::write(&signal, "").expect("the data can be written to");
+        if let Some(owner) = self.owner {
+            output(Command::new("chown").arg(owner).arg(signal));
+        }
+    }
+
+    /// Makes a standby the primary. It must be up.
+    pub(crate) fn promote(&self) {
+        output(self.run("pg_ctl").arg("-D").arg(self.data()).args(["-w", "-t", "60", "promote"]));
+    }
+
     /// Fills its disk up to the last byte.
     pub(crate) fn fill_disk(&self) {
         let ballast = self.home.path().join("ballast");

@@ -336,9 +336,11 @@ impl Store for Faulty {
         self.read(self.stream(CLUSTERS[0], Verb::Read), self.memory.lease(name, holder, ttl)).await
     }
 
-    /// The reader of the feed asks for it.
-    async fn begin_epoch(&self, cluster: &str, lost: &Head) -> Result<Head, StoreError> {
-        self.read(self.stream(cluster, Verb::Changes), self.memory.begin_epoch(cluster, lost)).await
+    /// The reader of the feed asks for it. The token is drawn here, so that the seed decides it.
+    async fn begin_epoch(&self, cluster: &str, lost: &Head, _: Uuid) -> Result<Head, StoreError> {
+        let stream = self.stream(cluster, Verb::Changes);
+        let token = stream.draw(|chance| Uuid::from_u64_pair(chance.u64(..), chance.u64(..)));
+        self.read(stream, self.memory.begin_epoch(cluster, lost, token)).await
     }
 
     async fn head(&self, cluster: &str) -> Result<Head, StoreError> {

@@ -7,6 +7,7 @@ use imbl::OrdMap;
 use podberth::cluster::Clusters;
 use podberth::store::{Cursor, Key, Record, Store, StoreError};
 use tokio::time::sleep;
+use uuid::Uuid;
 
 use crate::history::{History, Rule};
 use crate::world::CLUSTERS;
@@ -42,7 +43,7 @@ pub(crate) async fn tail(store: Arc<dyn Store>, cluster: usize, mut chance: fast
             }
             Err(StoreError::HistoryLost { .. }) => {
                 let lost = cursor.seen.expect("it has said what it has seen");
-                if store.begin_epoch(CLUSTERS[cluster], &lost).await.is_ok() {
+                if store.begin_epoch(CLUSTERS[cluster], &lost, Uuid::nil()).await.is_ok() {
                     (state, cursor) = (OrdMap::new(), Cursor::default());
                     history.count("tail: history was lost");
                 }

@@ -2,6 +2,7 @@
 
 use podberth::commands::archive::{export, import};
 use podberth::store::{self, Change, Cursor, Key, ListQuery, Options, Precondition, Restore, Store, StoreError, Write};
+use uuid::Uuid;
 
 use crate::build::{CLUSTER, bind, created, delete, each, one, pod, put};
 use crate::database::Database;
@@ -90,5 +91,6 @@ pub(crate) async fn an_import_replaces_only_when_told_to(database: Database) {
     assert_eq!((&*five.body, five.node.as_deref(), &*five.uid), (&b"{}"[..], Some("n"), "uid-5"));
     let reader = store.changes(CLUSTER, &cursor, 10).await;
     assert_eq!(reader, Err(StoreError::HistoryLost { revision: 1_109, epoch: 1 }), "readers begin anew");
-    assert_eq!(store.begin_epoch(CLUSTER, &cursor.seen.unwrap()).await.unwrap().revision, 1_109, "nothing is lost");
+    let head = store.begin_epoch(CLUSTER, &cursor.seen.unwrap(), Uuid::new_v4()).await.unwrap();
+    assert_eq!(head.revision, 1_109, "nothing is lost");
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use podberth::store::{
-    Atomicity, Call, Change, Changes, Compaction, Cursor, Head, Judge, Keep, Key, List, ListQuery, Options,
+    Atomicity, Call, Change, Changes, Compaction, Cursor, Head, Judge, Keep, Key, List, ListQuery, Options, Place,
     Precondition, Record, Store, StoreError, Write, Written,
 };
 use proptest::collection::vec;
@@ -100,7 +100,7 @@ fn blind_page(mut page: Changes) -> Changes {
 #[derive(Debug, Clone, PartialEq)]
 enum Told {
     Begin(Head, Vec<Record>),
-    Bind(usize, Record, String),
+    Bind(Place, Record, String),
     Note(Record),
     Mark,
     RollBack,
@@ -127,8 +127,8 @@ impl Judge for Scribe {
         self.told.push(Told::Begin(head, missed.to_vec()));
     }
 
-    fn may_bind(&mut self, call: usize, record: &Record, node: &str) -> Result<(), String> {
-        self.told.push(Told::Bind(call, record.clone(), node.to_owned()));
+    fn may_bind(&mut self, place: Place, record: &Record, node: &str) -> Result<(), String> {
+        self.told.push(Told::Bind(place, record.clone(), node.to_owned()));
         if node == "full" { Err("it is full".into()) } else { Ok(()) }
     }
 
@@ -214,6 +214,9 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// The token of every epoch: the same on all engines.
+const EPOCH: Uuid = Uuid::from_u128(7);
+
 /// Goes through a trace on clusters of its own, and in the end reads all there is.
 async fn replay(store: &dyn Store, case: u64, trace: &[Step]) -> Vec<Answer> {
     let names = CLUSTERS.map(|cluster| format!("{cluster}-{case}"));
@@ -251,7 +254,7 @@ async fn replay(store: &dyn Store, case: u64, trace: &[Step]) -> Vec<Answer> {
             }
             Step::Past { cluster, key, revision } => past(store, &names[*cluster], key, *revision).await,
             Step::Compact { cluster, keep } => Answer::Compact(store.compact(&names[*cluster], keep).await),
-            Step::Epoch { cluster, lost } => head(store.begin_epoch(&names[*cluster], lost).await),
+            Step::Epoch { cluster, lost } => head(store.begin_epoch(&names[*cluster], lost, EPOCH).await),
             Step::Head { cluster } => head(store.head(&names[*cluster]).await),
         });
     }

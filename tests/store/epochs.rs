@@ -6,9 +6,10 @@ use std::time::Duration;
 use podberth::cluster::Clusters;
 use podberth::store::memory::{Copy, Return};
 use podberth::store::{
-    Atomicity, Call, Cursor, Head, Judge, Key, Precondition, Record, Store, StoreError, Unjudged, Write,
+    Atomicity, Call, Cursor, Head, Judge, Key, Place, Precondition, Record, Store, StoreError, Unjudged, Write,
 };
 use sqlx::{AssertSqlSafe, Connection, Executor, SqliteConnection};
+use uuid::Uuid;
 
 use crate::build::{CLUSTER, each, one, pod, put};
 use crate::database::{Database, Engine, execute, with_database};
@@ -20,7 +21,7 @@ async fn go_back(database: &Database, revision: u64, copy: Option<Copy>) {
     }
     let sql = format!(
         "DELETE FROM object WHERE rev > {revision}; DELETE FROM batch WHERE rev_to > {revision};
-         UPDATE cluster SET rev = {revision}"
+         UPDATE cluster SET rev = {revision}, epoch = 0, compact_rev = 0"
     );
     if database.url.starts_with("postgres") {
         return execute(&database.url, &sql).await;
@@ -40,6 +41,11 @@ fn copy(database: &Database) -> Option<Copy> {
     database.memory.as_ref().map(|memory| memory.copy())
 }
 
+/// Where the counter stands that was raised from a revision, by millions as the head's token says.
+fn raised_from(revision: u64, head: Head) -> u64 {
+    revision + 1_000_000 * (1 + head.token.as_u64_pair().1 % (1 << 24))
+}
+
 /// A judge whose state was read at a head.
 struct Reads(Head);
 
@@ -53,7 +59,7 @@ impl Judge for Reads {
     fn begin(&mut self, head: Head, missed: &[Record]) {
         Unjudged.begin(head, missed);
     }
-    fn may_bind(&mut self, _: usize, _: &Record, _: &str) -> Result<(), String> {
+    fn may_bind(&mut self, _: Place, _: &Record, _: &str) -> Result<(), String> {
         Ok(())
     }
     fn note(&mut self, _: &Record) {}
@@ -86,12 +92,16 @@ async fn the_reader_is_told(database: Database) {
     let judged = store.write(CLUSTER, &calls, &mut Reads(written.head)).await;
     assert_eq!(judged, Err(StoreError::Behind { known: 6, revision: 8 }));
 
-    let head = store.begin_epoch(CLUSTER, &written.head).await.unwrap();
-    assert_eq!((head.revision, head.compact_revision, head.epoch), (1_000_008, 1_000_008, 1));
-    assert_eq!(store.begin_epoch(CLUSTER, &written.head).await.unwrap(), head, "once, whoever else notices");
+    let head = store.begin_epoch(CLUSTER, &written.head, Uuid::new_v4()).await.unwrap();
+    assert_eq!((head.revision, head.compact_revision, head.epoch), (raised_from(8, head), head.revision, 1));
+    assert_eq!(
+        store.begin_epoch(CLUSTER, &written.head, Uuid::new_v4()).await.unwrap(),
+        head,
+        "once, whoever else notices"
+    );
     assert_eq!(store.head(CLUSTER).await.unwrap(), head);
     let lost = store.changes(CLUSTER, &cursor, 10).await;
-    assert_eq!(lost, Err(StoreError::HistoryLost { revision: 1_000_008, epoch: 1 }));
+    assert_eq!(lost, Err(StoreError::HistoryLost { revision: head.revision, epoch: 1 }));
     let watch = store.changes(CLUSTER, &Cursor::after(6), 10).await;
     assert!(matches!(watch, Err(StoreError::Compacted { .. })), "who knows only a revision is told as well");
 
@@ -99,8 +109,12 @@ async fn the_reader_is_told(database: Database) {
     let names: Vec<_> = again.records.iter().map(|record| &*record.key.name).collect();
     assert_eq!(names, ["a", "b", "c", "d", "e", "f", "g", "h"]);
     create(&*store, &["i"]).await;
-    assert_eq!(store.changes(CLUSTER, &again.next, 10).await.unwrap().records[0].revision, 1_000_009);
-    assert_eq!(store.begin_epoch(CLUSTER, &head).await.unwrap().epoch, 1, "nothing is lost of this one");
+    assert_eq!(store.changes(CLUSTER, &again.next, 10).await.unwrap().records[0].revision, head.revision + 1);
+    assert_eq!(
+        store.begin_epoch(CLUSTER, &head, Uuid::new_v4()).await.unwrap().epoch,
+        1,
+        "nothing is lost of this one"
+    );
 }
 
 #[tokio::test]
@@ -122,8 +136,8 @@ async fn the_cluster_itself_is_lost(database: Database) {
     go_back(&database, 0, old).await;
     let lost = store.changes(CLUSTER, &cursor, 10).await;
     assert_eq!(lost, Err(StoreError::HistoryLost { revision: 0, epoch: 0 }));
-    let head = store.begin_epoch(CLUSTER, &cursor.seen.unwrap()).await.unwrap();
-    assert_eq!((head.revision, head.epoch), (1_000_001, 1));
+    let head = store.begin_epoch(CLUSTER, &cursor.seen.unwrap(), Uuid::new_v4()).await.unwrap();
+    assert_eq!((head.revision, head.epoch), (raised_from(1, head), 1));
 }
 
 #[tokio::test]
@@ -134,6 +148,48 @@ async fn the_cluster_itself_is_lost_sqlite() {
 #[tokio::test]
 async fn the_cluster_itself_is_lost_postgres() {
     with_database(Engine::Postgres, the_cluster_itself_is_lost).await;
+}
+
+/// An older copy comes back, and again after the loss was dealt with, to readers that know nothing of that: what was handed
+/// out in between is not handed out again.
+async fn history_is_lost_twice(database: Database) {
+    let store = database.store().await;
+    create(&*store, &["a", "b"]).await;
+    let old = [copy(&database), copy(&database)];
+    create(&*store, &["lost"]).await;
+    let cursor = store.changes(CLUSTER, &Cursor::default(), 10).await.unwrap().next;
+    let seen = cursor.seen.unwrap();
+    let mut raised = Vec::new();
+    let mut stood = Vec::new();
+    for old in old {
+        go_back(&database, 2, old).await;
+        assert!(matches!(store.changes(CLUSTER, &cursor, 10).await, Err(StoreError::HistoryLost { .. })));
+        raised.push(store.begin_epoch(CLUSTER, &seen, Uuid::new_v4()).await.unwrap());
+        create(&*store, &["c", "d"]).await;
+        stood.push(store.head(CLUSTER).await.unwrap());
+    }
+    let of_the_first = Cursor { after: stood[0].revision, seen: Some(stood[0]), ..cursor };
+    let went_on = store.changes(CLUSTER, &of_the_first, 10).await;
+    assert!(matches!(went_on, Err(StoreError::HistoryLost { .. } | StoreError::Compacted { .. })), "{went_on:?}");
+    let handed_out = |head: Head| head.revision..=head.revision + 2;
+    let [first, second] = raised[..] else { panic!("two losses") };
+    assert_eq!((first.epoch, second.epoch), (1, 1), "neither knew of the other");
+    assert!(handed_out(first).all(|revision| !handed_out(second).contains(&revision)), "{first:?} {second:?}");
+}
+
+#[tokio::test]
+async fn history_is_lost_twice_sqlite() {
+    with_database(Engine::SqliteFile, history_is_lost_twice).await;
+}
+
+#[tokio::test]
+async fn history_is_lost_twice_postgres() {
+    with_database(Engine::Postgres, history_is_lost_twice).await;
+}
+
+#[tokio::test]
+async fn history_is_lost_twice_fake() {
+    with_database(Engine::Memory, history_is_lost_twice).await;
 }
 
 /// Two followers, one further than the other when history is lost: neither mixes the two histories.

@@ -1,8 +1,8 @@
 //! Batches of several calls, and the judge who has a say in them.
 
 use podberth::store::{
-    Atomicity, Call, Change, Cursor, Head, Judge, Outcome, Precondition, Record, Refusal, Store, StoreError, Write,
-    Written,
+    Atomicity, Call, Change, Cursor, Head, Judge, Outcome, Place, Precondition, Record, Refusal, Store, StoreError,
+    Write, Written,
 };
 
 use crate::build::{CLUSTER, created, delete, one, pod, put, refused, unchanged, written};
@@ -29,8 +29,8 @@ impl Judge for Clerk {
         self.notes.clear();
     }
 
-    fn may_bind(&mut self, call: usize, record: &Record, node: &str) -> Result<(), String> {
-        if node == "full" { Err(format!("call {call}: {} does not fit", record.key.name)) } else { Ok(()) }
+    fn may_bind(&mut self, place: Place, record: &Record, node: &str) -> Result<(), String> {
+        if node == "full" { Err(format!("call {}: {} does not fit", place.call, record.key.name)) } else { Ok(()) }
     }
 
     fn note(&mut self, record: &Record) {
@@ -148,7 +148,7 @@ pub(crate) async fn only_what_is_put_is_read_with_its_body(database: Database) {
         fn begin(&mut self, _: Head, missed: &[Record]) {
             self.0.extend(missed.iter().map(|record| record.body.len()));
         }
-        fn may_bind(&mut self, _: usize, record: &Record, _: &str) -> Result<(), String> {
+        fn may_bind(&mut self, _: Place, record: &Record, _: &str) -> Result<(), String> {
             self.0.push(record.body.len());
             Ok(())
         }

@@ -60,11 +60,11 @@ pub(super) async fn recorded(
     until: &str,
 ) -> Result<Carried> {
     let plan = Plan { revision: 0, steps: vec![Step::Bind(pod.clone(), node.clone())] };
-    let carried = carry_out(state, cluster, manner, &[Order { plan, new: Vec::new() }]).await?;
+    let carried = carry_out(state, cluster, manner, &[Order { plan, new: Vec::new() }], None).await?;
     let mut carried = carried.into_iter().next().unwrap_or(Carried::Stale);
     if carried == Carried::Stale && is_fact {
         let call = Call { writes: vec![of(pod, Change::SetNode(Some(node.to_string())))?], atomicity: Atomicity::Each };
-        carried = of_call(&commit(state, cluster, call, &manner.profile).await?);
+        carried = of_call(&state.clusters.commit(cluster, call, Some(manner.profile.clone())).await?);
     }
     released(state, cluster, pod, until).await?;
     Ok(carried)
@@ -82,48 +82,46 @@ pub(super) async fn released(state: &AppState, cluster: &str, pod: &Pod, until: 
     Ok(())
 }
 
-/// Carries plans out, each whole or not at all, those that only bind in one call.
+/// Carries plans out in their order, each whole or not at all; those in a row that only bind are one call. `decided_at` is
+/// the revision of the state on which they were decided, each in view of those before it, where the manner's profile has
+/// judged them all; that is of use where all of them are one call.
 pub(super) async fn carry_out(
     state: &AppState,
     cluster: &str,
     manner: &Manner,
     orders: &[Order],
+    decided_at: Option<u64>,
 ) -> Result<Vec<Carried>> {
-    let mut binds = Call { writes: Vec::new(), atomicity: Atomicity::Each };
-    let mut calls = Vec::new();
-    let mut is_plain = Vec::with_capacity(orders.len());
+    let mut calls: Vec<Call> = Vec::new();
+    // For each order its call and, if that is one of several, its place there.
+    let mut places = Vec::with_capacity(orders.len());
     for order in orders {
-        let writes = writes(state, cluster, manner, order).await?;
-        let plain = writes.len() == 1;
-        is_plain.push(plain);
-        if plain {
-            binds.writes.extend(writes);
-        } else {
+        let mut writes = writes(state, cluster, manner, order).await?;
+        let [_] = &writes[..] else {
+            places.push((calls.len(), None));
             calls.push(Call { writes, atomicity: Atomicity::AllOrNothing });
+            continue;
+        };
+        match calls.last_mut().filter(|call| call.atomicity == Atomicity::Each) {
+            Some(call) => call.writes.append(&mut writes),
+            None => calls.push(Call { writes, atomicity: Atomicity::Each }),
         }
+        places.push((calls.len() - 1, Some(calls[calls.len() - 1].writes.len() - 1)));
     }
-    let with_binds = !binds.writes.is_empty();
-    if with_binds {
-        calls.push(binds);
-    }
-    let commits = calls.into_iter().map(|call| commit(state, cluster, call, &manner.profile));
-    let mut commits = try_join_all(commits).await?;
-    let bound = if with_binds { commits.pop() } else { None };
-    let revision = bound.as_ref().map_or(0, |commit| commit.revision);
-    let mut single = bound.into_iter().flat_map(|commit| commit.outcomes);
-    let mut whole = commits.into_iter();
-    let carried = is_plain.into_iter().map(|plain| {
-        if plain {
-            single.next().map_or(Carried::Stale, |outcome| of_bind(&outcome, revision))
-        } else {
-            whole.next().map_or(Carried::Stale, |commit| of_call(&commit))
+    let decided_at = decided_at.filter(|_| calls.len() == 1);
+    let commits = calls.into_iter().map(|call| async {
+        let profile = manner.profile.clone();
+        match decided_at {
+            Some(at) => state.clusters.commit_decided(cluster, call, profile, at).await,
+            None => state.clusters.commit(cluster, call, Some(profile)).await,
         }
     });
+    let commits: Vec<Commit> = try_join_all(commits).await?;
+    let carried = places.into_iter().map(|(call, place)| match place {
+        None => of_call(&commits[call]),
+        Some(place) => of_bind(&commits[call].outcomes[place], commits[call].revision),
+    });
     Ok(carried.collect())
-}
-
-async fn commit(state: &AppState, cluster: &str, call: Call, profile: &Arc<Profile>) -> Result<Commit> {
-    Ok(state.clusters.commit(cluster, call, Some(profile.clone())).await?)
 }
 
 /// The bind is the last write of its call; that anything before it is refused means that the plan is stale.

@@ -87,14 +87,14 @@ pub async fn schedule(
     let run = run.await??;
     if !wants_lines(&headers) {
         let mut answers = Answers::collected();
-        let summary = run.run(&mut answers).await?;
+        let summary = Box::pin(run.run(&mut answers)).await?;
         let report = ScheduleReport { pods: answers.into_pods(), summary };
         return Ok((ground_headers, Json(report)).into_response());
     }
     let (lines, mut written) = mpsc::channel(LINES_WAITING);
     tokio::spawn(async move {
         let mut answers = Answers::new(Sink::Lines(lines));
-        let line = match run.run(&mut answers).await {
+        let line = match Box::pin(run.run(&mut answers)).await {
             Ok(summary) => ScheduleLine { summary: Some(summary), ..ScheduleLine::default() },
             Err(error) => {
                 tracing::warn!(%error, "scheduling ended before its end");

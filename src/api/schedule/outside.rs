@@ -21,7 +21,7 @@ use super::{
     commit::{Carried, Manner, Order, carry_out, recorded, released},
     pods::Task,
     report::Answers,
-    run::{Batched, Decided, Run, as_waiting, decide, known, measure},
+    run::{Batched, Chunk, Decided, Run, as_waiting, decide, known, measure},
 };
 use crate::{
     api::{
@@ -160,9 +160,11 @@ impl Run {
     }
 
     /// Carries out what was decided, each pod for itself.
-    pub(super) async fn carry_out_each(&self, placed: &mut [(Task, Placed)], based_on: u64) -> Result<Vec<Carried>> {
+    pub(super) async fn carry_out_each(&self, chunk: &mut Chunk) -> Result<Vec<Carried>> {
+        let Chunk { placed, base, is_judged } = chunk;
+        let decided_at = is_judged.then_some(*base);
         let order = |(task, there): &(Task, Placed)| Order {
-            plan: there.plan(&task.pod, based_on),
+            plan: there.plan(&task.pod, *base),
             new: task.new.iter().map(|change| (task.pod.clone(), change.clone())).collect(),
         };
         let is_bound_outside: Vec<bool> = placed.iter().map(|(task, _)| self.is_bound_outside(task)).collect();
@@ -170,11 +172,11 @@ impl Run {
             let pods = placed.iter().zip(&is_bound_outside).filter(move |(_, is)| **is == outside);
             pods.map(|(pod, _)| order(pod)).collect::<Vec<_>>()
         };
-        let here = carry_out(&self.state, &self.cluster, &self.manner()?, &orders(false)).await?;
+        let here = carry_out(&self.state, &self.cluster, &self.manner()?, &orders(false), decided_at).await?;
         let Some(asking) = self.asking.as_ref().filter(|_| is_bound_outside.contains(&true)) else { return Ok(here) };
         let until = until(&asking.chain, 1)?;
         let manner = Manner { reserve_until: Some(until.clone()), ..self.manner()? };
-        let reserved = carry_out(&self.state, &self.cluster, &manner, &orders(true)).await?;
+        let reserved = carry_out(&self.state, &self.cluster, &manner, &orders(true), None).await?;
         let (mut here, mut reserved) = (here.into_iter(), reserved.into_iter());
         let carried = is_bound_outside.iter().map(|is| if *is { reserved.next() } else { here.next() });
         let mut carried: Vec<Carried> = carried.map(|carried| carried.unwrap_or(Carried::Stale)).collect();
@@ -208,13 +210,13 @@ impl Run {
         let placed = || decided.iter().filter(|(_, decided)| matches!(decided, Decided::Placed(_)));
         let outside = placed().filter(|(task, _)| self.is_bound_outside(task)).count();
         let Some(asking) = self.asking.as_ref().filter(|_| outside > 0) else {
-            let whole = carry_out(&self.state, &self.cluster, &self.manner()?, &[order]).await?;
+            let whole = carry_out(&self.state, &self.cluster, &self.manner()?, &[order], None).await?;
             let whole = whole.into_iter().next().unwrap_or(Carried::Stale);
             return Ok(placed().map(|_| whole.clone()).collect());
         };
         let until = until(&asking.chain, outside)?;
         let manner = Manner { reserve_until: Some(until.clone()), ..self.manner()? };
-        let reserved = carry_out(&self.state, &self.cluster, &manner, &[order]).await?;
+        let reserved = carry_out(&self.state, &self.cluster, &manner, &[order], None).await?;
         let reserved = reserved.into_iter().next().unwrap_or(Carried::Stale);
         if !matches!(reserved, Carried::Out(_)) {
             return Ok(placed().map(|_| reserved.clone()).collect());

@@ -21,6 +21,7 @@ use crate::{
         reservations::lapsing_in,
         state::AppState,
     },
+    cluster::View,
     core::{
         batch::{self, Batch, Placed, Placement},
         model::{Name, Pod},
@@ -94,6 +95,25 @@ impl Decided {
 /// A pod that fits nowhere, and why.
 type Hopeless = (Task, String);
 
+/// Pods that were placed and are to be bound.
+#[derive(Default)]
+pub(super) struct Chunk {
+    pub(super) placed: Vec<(Task, Placed)>,
+    /// The revision of a state that becomes the working copy when these are carried out and nothing else.
+    pub(super) base: u64,
+    /// Whether they were decided on that state.
+    pub(super) is_judged: bool,
+}
+
+impl Chunk {
+    /// How many revisions it takes.
+    fn revisions(&self) -> u64 {
+        let evictions = |there: &Placed| there.victims.len() + there.nominations_to_clear.len();
+        let revisions = |(task, there): &(Task, Placed)| usize::from(task.new.is_some()) + evictions(there) + 1;
+        self.placed.iter().map(revisions).sum::<usize>() as u64
+    }
+}
+
 impl Run {
     /// Carries the request out and tells what became of each pod; what it all came to.
     pub(super) async fn run(mut self, answers: &mut Answers) -> Result<ScheduleSummary> {
@@ -116,7 +136,7 @@ impl Run {
         })
     }
 
-    /// Each pod for itself.
+    /// Each pod for itself. While a chunk is carried out the next one is decided, as if all of that were done already.
     async fn one_by_one(
         &mut self,
         mut tasks: VecDeque<Task>,
@@ -125,16 +145,23 @@ impl Run {
         let mut batch = self.batch();
         let mut revision = batch.revision();
         let mut hopeless = Vec::new();
-        while !tasks.is_empty() && !answers.client_left() {
-            let most = if self.asking.is_some() { AT_ONCE } else { CHUNK };
-            let chunk: Vec<Task> = tasks.drain(..tasks.len().min(most)).collect();
-            let (worked, decided) = self.decide(batch, chunk, answers).await?;
+        let mut underway = Chunk { base: revision, ..Chunk::default() };
+        while !(answers.client_left() || tasks.is_empty() && underway.placed.is_empty()) {
+            let most = match &self.asking {
+                None => CHUNK,
+                Some(_) if underway.placed.is_empty() => AT_ONCE,
+                Some(_) => 0,
+            };
+            let next = tasks.drain(..tasks.len().min(most)).collect();
+            let (decided, carried) =
+                tokio::join!(self.decide(batch, next, answers), self.carry_out_each(&mut underway));
+            let ((worked, decided), carried) = (decided?, carried?);
             batch = worked;
-            let mut placed = Vec::new();
+            let (mut placed, mut nowhere) = (Vec::new(), Vec::new());
             for (task, decided) in decided {
                 match decided {
                     Decided::Placed(there) => placed.push((task, there)),
-                    Decided::Unschedulable(message) => hopeless.push((task, message)),
+                    Decided::Unschedulable(message) => nowhere.push((task, message)),
                     Decided::AlreadyOn(node) => {
                         let told = already_bound(&task.pod.namespace, &task.pod.name, &node);
                         answers.tell_of(task, told).await;
@@ -151,27 +178,41 @@ impl Run {
                     let told = self.told(&task.pod, &there);
                     answers.tell_of(task, told).await;
                 }
+                hopeless.append(&mut nowhere);
                 continue;
             }
-            let again = self.bind(placed, batch.revision(), &mut revision, answers).await?;
-            again.into_iter().rev().for_each(|task| tasks.push_front(task));
-            if !tasks.is_empty() {
-                batch.rebase(self.newest().await?);
+            let expected = underway.base + underway.revisions();
+            let view = self.newest().await?;
+            // Each took a revision at least: where these are all, nothing else has happened.
+            let is_as_decided =
+                carried.iter().all(|c| matches!(c, Carried::Out(_))) && view.snapshot.revision == expected;
+            let again = self.settle(underway.placed, carried, &view, &mut revision, answers).await;
+            if again.is_empty() {
+                hopeless.append(&mut nowhere);
+            }
+            // What fits nowhere in view of plans that came to nothing is decided again.
+            let anew = again.into_iter().chain(nowhere.into_iter().map(|(task, _)| task));
+            anew.rev().for_each(|task| tasks.push_front(task));
+            // A node that was reserved before was not chosen here.
+            let is_judged = self.asking.is_none() && placed.iter().all(|(task, _)| !task.pod.is_assigned());
+            underway = Chunk { base: expected, is_judged: is_judged && is_as_decided, placed };
+            if !is_as_decided {
+                underway.base = view.snapshot.revision;
+                batch = rebased(batch, view.snapshot.clone(), &underway).await?;
             }
         }
         Ok((batch, hopeless, revision))
     }
 
-    /// Binds what was placed; the tasks whose plans were stale.
-    async fn bind(
+    /// Tells what became of those that were placed; the tasks whose plans were stale.
+    async fn settle(
         &self,
-        mut placed: Vec<(Task, Placed)>,
-        based_on: u64,
+        placed: Vec<(Task, Placed)>,
+        carried: Vec<Carried>,
+        view: &View,
         revision: &mut u64,
         answers: &mut Answers,
-    ) -> Result<Vec<Task>> {
-        let carried = self.carry_out_each(&mut placed, based_on).await?;
-        let view = ground::view(&self.state, &crate::api::cluster::ClusterName(self.cluster.clone())).await?;
+    ) -> Vec<Task> {
         let mut again = Vec::new();
         for ((mut task, there), carried) in placed.into_iter().zip(carried) {
             let pod = task.pod.clone();
@@ -204,7 +245,7 @@ impl Run {
             };
             answers.tell_of(task, told).await;
         }
-        Ok(again)
+        again
     }
 
     /// All pods or none.
@@ -238,7 +279,7 @@ impl Run {
                 self.tell_all(decided, carried, answers).await;
                 return Ok((batch, Vec::new(), revision));
             }
-            self.snapshot = self.newest().await?;
+            self.snapshot = self.newest().await?.snapshot.clone();
             tasks = decided.into_iter().map(|(task, _)| self.as_stored(task)).collect();
         }
         for task in &tasks {
@@ -337,9 +378,9 @@ impl Run {
         Batch::new(self.chosen.profile().clone(), self.snapshot.clone(), self.options)
     }
 
-    async fn newest(&self) -> Result<Snapshot> {
+    async fn newest(&self) -> Result<Arc<View>> {
         let cluster = crate::api::cluster::ClusterName(self.cluster.clone());
-        Ok(ground::view(&self.state, &cluster).await?.snapshot.clone())
+        ground::view(&self.state, &cluster).await
     }
 
     /// The task for the pod as it is stored by now.
@@ -423,6 +464,19 @@ pub(super) fn as_waiting(task: &mut Task) {
     if task.pod.is_assigned() {
         task.pod = Arc::new(Pod { node_name: Name::default(), ..(*task.pod).clone() });
     }
+}
+
+/// The batch on a newer snapshot, as if what is under way were done.
+async fn rebased(mut batch: Batched, snapshot: Snapshot, underway: &Chunk) -> Result<Batched> {
+    let placed: Vec<_> = underway.placed.iter().map(|(task, there)| (task.pod.clone(), there.clone())).collect();
+    ground::compute(move || {
+        batch.rebase(snapshot);
+        for (pod, there) in &placed {
+            batch.put(pod, there);
+        }
+        batch
+    })
+    .await
 }
 
 /// Places a chunk on a thread of its own.

@@ -117,8 +117,8 @@ impl Store for Gated {
         self.inner.lease(name, holder, ttl).await
     }
 
-    async fn begin_epoch(&self, cluster: &str, lost: &Head) -> Result<Head, StoreError> {
-        self.inner.begin_epoch(cluster, lost).await
+    async fn begin_epoch(&self, cluster: &str, lost: &Head, token: Uuid) -> Result<Head, StoreError> {
+        self.inner.begin_epoch(cluster, lost, token).await
     }
 
     async fn head(&self, cluster: &str) -> Result<Head, StoreError> {

@@ -2,14 +2,14 @@
 //! outcome as deciding and binding them one by one.
 //!
 //! What makes it fast: pods that demand the same ([`Pod::is_like`]) share a [`Board`] of every node's verdict and scores.
-//! A pod placed changes one node, so only that node is asked about again; that holds as long as no rule looks further
-//! than the node it is asked about ([`Reads`](super::rule::Reads)). A pod for which one does is decided from scratch.
+//! A pod placed changes one node, so rules that look no further than the node they are asked about
+//! ([`Reads`](super::rule::Reads)) are asked about that node only; the others are asked again about all nodes.
 
 use std::{borrow::Borrow, hash::Hasher, sync::Arc};
 
-use rustc_hash::{FxHashMap, FxHasher};
+use rustc_hash::FxHasher;
 
-use self::board::Board;
+use self::{board::Board, names::Names};
 use super::{
     inter_pod,
     model::{Affinity, Name, Pod},
@@ -17,10 +17,12 @@ use super::{
     policy::Profile,
     preempt,
     rule::Release,
+    seat::Seat,
     snapshot::{Kind, NodeInfo, Object, Snapshot},
 };
 
 mod board;
+mod names;
 
 /// Boards kept at a time. Each holds a few numbers for every node.
 const MOST_CLASSES: usize = 32;
@@ -52,10 +54,8 @@ pub struct Batch<P> {
     /// The snapshot that the working copy began as.
     base: Snapshot,
     working: Snapshot,
-    /// All nodes in order.
-    names: Vec<Name>,
-    places: FxHashMap<Name, usize>,
-    /// The places of the nodes that changed, one after the other.
+    names: Names,
+    /// The slots of the nodes that changed, one after the other.
     changed: Vec<usize>,
     /// What of `changed` was there when the working copy began.
     changed_before: usize,
@@ -71,6 +71,8 @@ struct Class {
     board: Board,
     /// How much of the batch's `changed` the board has seen.
     seen: usize,
+    /// Whether pods may have come that have rules about this one.
+    may_read_more: bool,
     /// That preemption was tried since the last change.
     in_vain: Option<InVain>,
 }
@@ -128,8 +130,7 @@ impl<P: Borrow<Profile>> Batch<P> {
             options,
             base: Snapshot::default(),
             working: Snapshot::default(),
-            names: Vec::new(),
-            places: FxHashMap::default(),
+            names: Names::default(),
             changed: Vec::new(),
             changed_before: 0,
             classes: Vec::new(),
@@ -140,8 +141,7 @@ impl<P: Borrow<Profile>> Batch<P> {
     }
 
     fn begin(&mut self, snapshot: Snapshot) {
-        self.names = snapshot.nodes().map(|node| node.name().clone()).collect();
-        self.places = self.names.iter().enumerate().map(|(place, name)| (name.clone(), place)).collect();
+        self.names = Names::new(&snapshot);
         self.changed.clear();
         self.changed_before = 0;
         self.classes.clear();
@@ -168,26 +168,25 @@ impl<P: Borrow<Profile>> Batch<P> {
     /// Goes on from a newer snapshot: what was placed and is not in it is forgotten. What is known of nodes that have not
     /// changed stays known.
     pub fn rebase(&mut self, snapshot: Snapshot) {
-        let same_nodes = snapshot.node_count() == self.names.len()
-            && snapshot.nodes().zip(self.base.nodes()).all(|(new, old)| Arc::ptr_eq(&new.node, &old.node));
+        let is_same = |(new, old): (Seat<'_>, Seat<'_>)| new.slot() == old.slot() && Arc::ptr_eq(&new.node, &old.node);
+        let same_nodes =
+            snapshot.node_count() == self.base.node_count() && snapshot.seats().zip(self.base.seats()).all(is_same);
         if !same_nodes || !snapshot.shares_surroundings(&self.base) || snapshot.has_nominated_pods() {
             self.begin(snapshot);
             return;
         }
         self.changed.extend_from_within(self.changed_before..);
         let mut same_affinities = true;
-        for (place, ((new, old), worked)) in
-            snapshot.nodes().zip(self.base.nodes()).zip(self.working.nodes()).enumerate()
-        {
-            if !Arc::ptr_eq(new, old) {
-                self.changed.push(place);
+        for ((new, old), worked) in snapshot.seats().zip(self.base.nodes()).zip(self.working.nodes()) {
+            if !Arc::ptr_eq(new.info(), old) {
+                self.changed.push(new.slot() as usize);
             }
-            same_affinities &= Arc::ptr_eq(new, worked) || has_same_affinities(new, worked);
+            same_affinities &= Arc::ptr_eq(new.info(), worked) || has_same_affinities(&new, worked);
         }
-        if !same_affinities {
-            self.classes.clear();
+        for class in &mut self.classes {
+            class.may_read_more |= !same_affinities;
+            class.in_vain = None;
         }
-        self.classes.iter_mut().for_each(|class| class.in_vain = None);
         self.changed_before = self.changed.len();
         self.lowest_priority = None;
         self.working = snapshot.clone();
@@ -201,17 +200,17 @@ impl<P: Borrow<Profile>> Batch<P> {
             return Placement::Unschedulable(format!("{GATED}: [{}]", pod.scheduling_gates.join(" ")));
         }
         let class = self.class_of(pod);
-        let scratch;
+        let mut scratch;
         let profile = self.profile.borrow();
         let board = if let Some(class) = class {
-            &self.classes[class].board
+            &mut self.classes[class].board
         } else {
             scratch = Board::new(profile, pod, &self.working);
-            &scratch
+            &mut scratch
         };
         if let Some(best) = board.best(profile, pod, &self.names, self.options.seed) {
             let placed = Placed {
-                node: self.names[best.place].clone(),
+                node: self.names.name(best.slot).clone(),
                 total: best.total,
                 decided_at: best.decided_at,
                 fitting: board.fitting(),
@@ -220,7 +219,7 @@ impl<P: Borrow<Profile>> Batch<P> {
             self.put(pod, &placed);
             return Placement::Placed(placed);
         }
-        let message = board.message(profile);
+        let message = board.message(profile, pod, &self.working);
         if !self.options.preempt {
             return Placement::Unschedulable(message);
         }
@@ -248,19 +247,17 @@ impl<P: Borrow<Profile>> Batch<P> {
 
     /// The class of the pod, its board up to date; `None` where the pod is to be decided from scratch.
     fn class_of(&mut self, pod: &Arc<Pod>) -> Option<usize> {
-        if !self.options.reuse {
+        if !self.options.reuse || !Board::can_be_kept(pod, &self.working) {
             return None;
         }
         let key = class_key(pod);
         let profile = self.profile.borrow();
         let found = self.classes.iter().position(|class| class.key == key && class.pod.is_like(pod));
         let Some(at) = found else {
-            if !Board::can_be_kept(profile, pod, &self.working) {
-                return None;
-            }
             let board = Board::new(profile, pod, &self.working);
             self.classes.truncate(MOST_CLASSES - 1);
-            let class = Class { key, pod: pod.clone(), board, seen: self.changed.len(), in_vain: None };
+            let seen = self.changed.len();
+            let class = Class { key, pod: pod.clone(), board, seen, may_read_more: false, in_vain: None };
             self.classes.insert(0, class);
             return Some(0);
         };
@@ -268,8 +265,13 @@ impl<P: Borrow<Profile>> Batch<P> {
         self.classes[..=at].rotate_right(1);
         let class = &mut self.classes[0];
         if class.seen < self.changed.len() {
-            let places = self.changed[class.seen..].to_vec();
-            class.board.refresh(profile, pod, &self.working, &self.names, places);
+            if std::mem::take(&mut class.may_read_more) && class.board.reads_more(profile, pod, &self.working) {
+                class.board = Board::new(profile, pod, &self.working);
+            } else {
+                let changed = &self.changed[class.seen..];
+                let changed = changed.iter().filter_map(|slot| self.working.seat(self.names.name(*slot))).collect();
+                class.board.refresh(profile, pod, &self.working, &changed);
+            }
             class.seen = self.changed.len();
             class.in_vain = None;
         }
@@ -313,14 +315,15 @@ impl<P: Borrow<Profile>> Batch<P> {
             self.working.apply(Object::Pod(Box::new(cleared)));
         }
         if bound.affinity.names_pods() {
-            let working = &self.working;
-            self.classes.retain(|class| !inter_pod::names(&bound, &class.pod, working));
+            for class in &mut self.classes {
+                class.may_read_more |= inter_pod::names(&bound, &class.pod, &self.working);
+            }
         }
         if let Some(lowest) = &mut self.lowest_priority {
             *lowest = (*lowest).min(self.working.priority_of(&bound));
         }
         self.working.apply(Object::Pod(Box::new(bound)));
-        self.changed.extend(self.places.get(&placed.node));
+        self.changed.extend(self.names.slot(&placed.node));
     }
 }
 

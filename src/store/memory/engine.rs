@@ -122,13 +122,13 @@ impl Store for Memory {
         Ok(free)
     }
 
-    async fn begin_epoch(&self, cluster: &str, lost: &Head) -> Result<Head, StoreError> {
+    async fn begin_epoch(&self, cluster: &str, lost: &Head, token: Uuid) -> Result<Head, StoreError> {
         types::check_new_cluster(cluster)?;
         let _counter = self.counter(cluster).await;
         let mut state = self.state()?;
         let found = state.copy.clusters.get(cluster).cloned().unwrap_or_default();
         let goes_on = found.head.continues(lost, found.token(lost.revision));
-        let head = state.raise_epoch(cluster, found, lost, goes_on);
+        let head = state.raise_epoch(cluster, found, lost, goes_on, token);
         drop(state);
         self.database.wake();
         Ok(head)

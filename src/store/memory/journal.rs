@@ -6,7 +6,7 @@ use bytes::Bytes;
 use imbl::OrdMap;
 
 use super::cluster::Cluster;
-use crate::store::{Head, Judge, Key, Record};
+use crate::store::{Head, Judge, Key, Place, Record};
 
 /// Something that happened to the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,8 +86,8 @@ impl Judge for Recorder<'_> {
         self.judge.begin(head, missed);
     }
 
-    fn may_bind(&mut self, call: usize, record: &Record, node: &str) -> Result<(), String> {
-        self.judge.may_bind(call, record, node)
+    fn may_bind(&mut self, place: Place, record: &Record, node: &str) -> Result<(), String> {
+        self.judge.may_bind(place, record, node)
     }
 
     fn note(&mut self, record: &Record) {

@@ -128,9 +128,9 @@ impl Postgres {
         Ok(settle(connection, taken)?.rows_affected() == 1)
     }
 
-    pub(super) async fn raise_epoch(&self, cluster: &str, lost: &Head) -> Result<Head, StoreError> {
+    pub(super) async fn raise_epoch(&self, cluster: &str, lost: &Head, token: Uuid) -> Result<Head, StoreError> {
         let mut connection = self.pool.acquire().await?;
-        let raised = self.raise_epoch_on(&mut connection, cluster, lost).await;
+        let raised = self.raise_epoch_on(&mut connection, cluster, lost, token).await;
         settle(connection, raised)
     }
 
@@ -139,13 +139,14 @@ impl Postgres {
         connection: &mut PgConnection,
         cluster: &str,
         lost: &Head,
+        token: Uuid,
     ) -> Result<Head, StoreError> {
         let mut transaction = self.within(connection.begin()).await?;
-        let Locked { id, head, .. } = self.lock(&mut transaction, cluster, 0).await?;
-        let (token, found) = self.tokens(&mut transaction, id, head.revision, lost.revision).await?;
-        let now = Head { token, ..head };
-        let Some(raised) = keeping::next_epoch(now, lost, now.continues(lost, found)) else { return Ok(now) };
-        let raised = Head { token: Uuid::new_v4(), ..raised };
+        let Locked { id, head, .. } = self.lock(&mut transaction, cluster).await?;
+        let (newest, found) = self.tokens(&mut transaction, id, head.revision, lost.revision).await?;
+        let now = Head { token: newest, ..head };
+        let goes_on = now.continues(lost, found);
+        let Some(raised) = keeping::next_epoch(now, lost, goes_on, token) else { return Ok(now) };
         self.stand(&mut transaction, id, raised, Kept { from: raised.revision, to: raised.revision }).await?;
         self.note_batch(&mut transaction, id, cluster, raised).await?;
         self.within(transaction.commit()).await?;

@@ -6,7 +6,8 @@ use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use super::write::{INSERT, Locked};
+use super::statements::INSERT;
+use super::write::Locked;
 use super::{Columns, Key, Postgres, READ, Record, StoreError, object_columns, rows, settle, signed, signed_len};
 use crate::store::decide::NewRow;
 use crate::store::keeping::{self, Kept};
@@ -189,7 +190,7 @@ impl Postgres {
     ) -> Result<Head, StoreError> {
         let mut transaction = self.within(connection.begin()).await?;
         self.within(sqlx::query(LEISURE).execute(&mut *transaction)).await?;
-        let Locked { id, head: before, .. } = self.lock(&mut transaction, cluster, 0).await?;
+        let Locked { id, head: before, .. } = self.lock(&mut transaction, cluster).await?;
         let filled = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM object WHERE cluster_id = $1 AND NOT deleted)")
             .bind(id)
             .fetch_one(&mut *transaction);
@@ -206,7 +207,7 @@ impl Postgres {
         while let Some(records) = source.records().map_err(StoreError::Stopped)? {
             let rows: Vec<NewRow> = keeping::new_rows(records, offset, head.revision)?;
             for rows in rows::chunks(&rows.iter().collect::<Vec<_>>()) {
-                self.write_bodies(&mut transaction, INSERT, id, rows).await?;
+                self.write_some(&mut transaction, &INSERT, rows, id, None).await?;
             }
         }
         self.stand(&mut transaction, id, head, Kept { from: head.revision, to: head.revision }).await?;

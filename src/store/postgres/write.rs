@@ -1,24 +1,37 @@
-//! The write transaction: bump the counter, read, decide, write, commit; and what to do when its reply is lost.
+//! The write transaction: lock the counter, read, decide, write, commit; and what to do when its reply is lost.
 
 use std::time::Duration;
 
-use sqlx::Connection;
 use sqlx::postgres::PgConnection;
+use sqlx::{Connection, Row};
 use uuid::Uuid;
 
+use super::statements::{
+    CURRENT, INSERT, LOOK_AROUND, MOVE, NOTE, NOTE_AND_NOTIFY, SUPERSEDED, Stand, Statement, UPDATE, object,
+};
 use super::{
     ATTEMPTS, CHUNK, CODEC_RAW, Call, Columns, Head, Judge, Key, NewRow, Plan, Postgres, Record, StoreError, Written,
-    decide, listen, now, object_columns, rows, settle, signed, signed_len,
+    decide, listen, rows, settle, signed, signed_len,
 };
 use crate::store::keeping::Kept;
 use crate::store::rows::ClusterColumns;
 
-/// A cluster whose counter this transaction holds.
+/// A cluster whose row this transaction holds.
 pub(super) struct Locked {
     pub(super) id: i32,
     /// Where it stood before, but for the token.
     pub(super) head: Head,
     pub(super) kept: Kept,
+}
+
+/// What a batch is decided on, read while the counter is held.
+struct Ground {
+    /// Where the cluster stands; with its token where the judge has seen something.
+    head: Head,
+    /// The rows of the batch's keys.
+    current: Vec<Record>,
+    /// What the judge has missed, ascending.
+    missed: Vec<Record>,
 }
 
 /// What one transaction is to write.
@@ -70,7 +83,7 @@ impl Postgres {
         in_doubt: &mut Option<Written>,
     ) -> Result<Written, StoreError> {
         let mut transaction = self.within(connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED")).await?;
-        let Locked { id, head, kept } = self.lock(&mut transaction, batch.cluster, batch.count).await?;
+        let Locked { id, head, kept } = self.lock(&mut transaction, batch.cluster).await?;
         if let Some(written) = in_doubt.as_ref() {
             if self.is_written(&mut transaction, id, written.head.revision, batch.token).await? {
                 self.within(transaction.rollback()).await?;
@@ -81,14 +94,8 @@ impl Postgres {
         if batch.count > CHUNK {
             self.allow_time_to_decide(&mut transaction, batch.count).await?;
         }
-        let head = self.recognise(&mut transaction, id, head, judge.known(), judge.seen()).await?;
-        let mut current = Vec::new();
-        if head.revision > 0 {
-            for keys in decide::keys(batch.calls).chunks(CHUNK) {
-                current.extend(self.current_rows(&mut transaction, id, keys).await?);
-            }
-        }
-        let missed = self.missed(&mut transaction, id, head, judge.known()).await?;
+        let seen = (judge.known(), judge.seen());
+        let Ground { head, current, missed } = self.look(&mut transaction, id, head, batch, seen).await?;
         judge.begin(head, &missed);
         let Plan { revision, commits, rows } = decide::decide(head.revision, current, batch.calls, judge);
         if rows.is_empty() {
@@ -96,14 +103,12 @@ impl Postgres {
             return Ok(Written { commits, head });
         }
         let written = Written { commits, head: Head { revision, token: batch.token, ..head } };
+        let mut stand = Stand { id, cluster: batch.cluster, head: written.head, kept };
         if self.history.is_some() {
             self.keep_superseded(&mut transaction, id, &rows).await?;
-            self.stand(&mut transaction, id, written.head, kept.with(head.revision, revision)).await?;
-        } else if revision != head.revision.saturating_add(batch.count as u64) {
-            self.stand(&mut transaction, id, written.head, kept).await?;
+            stand.kept = kept.with(head.revision, revision);
         }
-        self.write_rows(&mut transaction, id, &rows).await?;
-        self.note_batch(&mut transaction, id, batch.cluster, written.head).await?;
+        self.write_rows(&mut transaction, &rows, &stand).await?;
         if let Err(error) = self.within(transaction.commit()).await {
             if matches!(error, StoreError::Unavailable(_)) {
                 *in_doubt = Some(written);
@@ -114,47 +119,17 @@ impl Postgres {
         Ok(written)
     }
 
-    /// What changed after the revision that the judge knows.
-    async fn missed(
-        &self,
-        connection: &mut PgConnection,
-        id: i32,
-        head: Head,
-        known: u64,
-    ) -> Result<Vec<Record>, StoreError> {
-        if head.revision <= known {
-            return Ok(Vec::new());
-        }
-        let missed = sqlx::query_as(concat!(
-            "SELECT ",
-            object_columns!("CASE WHEN o.body_rev > $2 THEN o.body ELSE '' END"),
-            " FROM object o WHERE o.cluster_id = $1 AND o.rev > $2 ORDER BY o.rev"
-        ))
-        .bind(id)
-        .bind(signed(known))
-        .fetch_all(connection);
-        let missed: Vec<Columns> = self.within(missed).await?;
-        rows::records(missed)
-    }
-
-    /// Locks the cluster's row by bumping its counter by as many revisions as the batch can need. Creates the cluster if
-    /// need be: another process may do so at the same time, under the same name or the same id, and then it is read
-    /// again.
-    pub(super) async fn lock(
-        &self,
-        connection: &mut PgConnection,
-        cluster: &str,
-        by: usize,
-    ) -> Result<Locked, StoreError> {
+    /// Locks the cluster's row: nobody else writes to the cluster until the transaction is over, and each statement after this
+    /// one sees all that was committed before. Creates the cluster if need be: another process may do so at the same time,
+    /// under the same name or the same id, and then it is read again.
+    pub(super) async fn lock(&self, connection: &mut PgConnection, cluster: &str) -> Result<Locked, StoreError> {
         for _ in 0..ATTEMPTS {
-            let bump = sqlx::query_as(
-                "UPDATE cluster SET rev = rev + $2 WHERE name = $1
-                 RETURNING cluster_id, rev - $2, compact_rev, epoch, history_from, history_to",
+            let lock = sqlx::query_as(
+                "SELECT cluster_id, rev, compact_rev, epoch, history_from, history_to FROM cluster WHERE name = $1 FOR UPDATE",
             )
             .bind(cluster)
-            .bind(signed_len(by))
             .fetch_optional(&mut *connection);
-            let row: Option<ClusterColumns> = self.within(bump).await?;
+            let row: Option<ClusterColumns> = self.within(lock).await?;
             if row.is_some() {
                 let (id, head, kept) = rows::cluster(row)?;
                 return Ok(Locked { id, head, kept });
@@ -170,22 +145,68 @@ impl Postgres {
         Err(StoreError::Aborted("other clusters were being created at the same time".into()))
     }
 
-    /// The head with its token, if what the judge knows is a part of this history.
-    async fn recognise(
+    /// What the batch is decided on, by a judge who knows the state of a revision and may have seen a head then. That it is of
+    /// this history, and what the judge has missed, is read with the first of the rows.
+    async fn look(
         &self,
         connection: &mut PgConnection,
         id: i32,
         head: Head,
-        known: u64,
-        seen: Option<Head>,
-    ) -> Result<Head, StoreError> {
+        batch: &Batch<'_>,
+        (known, seen): (u64, Option<Head>),
+    ) -> Result<Ground, StoreError> {
         rows::check_missed(head, known)?;
+        let keys = decide::keys(batch.calls);
+        // A cluster never written to has no rows.
+        let keys = if head.revision > 0 { &keys[..] } else { &[] };
+        let mut ground = Ground { head, current: Vec::with_capacity(keys.len()), missed: Vec::new() };
+        let (first, others) = keys.split_at(keys.len().min(CHUNK));
         if known == u64::MAX {
-            return Ok(head);
+            ground.current.extend(self.current_rows(connection, id, first).await?);
+        } else {
+            let other = seen.map_or(0, |seen| seen.revision);
+            let (newest, found) = self.look_around(connection, id, known, other, first, &mut ground).await?;
+            ground.head = rows::check_seen(Head { token: newest, ..head }, known, seen, found)?;
         }
-        let other = seen.map_or(0, |seen| seen.revision);
-        let (token, found) = self.tokens(connection, id, head.revision, other).await?;
-        rows::check_seen(Head { token, ..head }, known, seen, found)
+        for keys in others.chunks(CHUNK) {
+            ground.current.extend(self.current_rows(connection, id, keys).await?);
+        }
+        Ok(ground)
+    }
+
+    /// The rows there are for some keys, those changed after a revision, and the tokens of the newest revision and another.
+    async fn look_around(
+        &self,
+        connection: &mut PgConnection,
+        id: i32,
+        known: u64,
+        other: u64,
+        keys: &[(&Key, bool)],
+        ground: &mut Ground,
+    ) -> Result<(Uuid, Option<Uuid>), StoreError> {
+        let around = sqlx::query(LOOK_AROUND)
+            .bind(id)
+            .bind(column(keys, |(key, _)| &*key.kind))
+            .bind(column(keys, |(key, _)| key.namespace.as_str()))
+            .bind(column(keys, |(key, _)| key.name.as_str()))
+            .bind(column(keys, |(_, put)| *put))
+            .bind(signed(known))
+            .bind(signed(ground.head.revision))
+            .bind(signed(other))
+            .fetch_all(connection);
+        let around = self.within(around).await?;
+        let mut tokens = (Uuid::nil(), None);
+        for (at, row) in around.iter().enumerate() {
+            if at == 0 {
+                let (newest, other): (Option<Vec<u8>>, Option<Vec<u8>>) = (row.try_get(0)?, row.try_get(1)?);
+                tokens = (rows::token(newest)?.unwrap_or_default(), rows::token(other)?);
+            }
+            let Some(is_missed) = row.try_get(2)? else { continue };
+            let record = rows::record(object(row, 3)?)?;
+            if is_missed { ground.missed.push(record) } else { ground.current.push(record) }
+        }
+        ground.missed.sort_unstable_by_key(|record| record.revision);
+        Ok(tokens)
     }
 
     /// The tokens that the database has for the newest revision (nil for none) and for another.
@@ -280,76 +301,76 @@ impl Postgres {
         id: i32,
         keys: &[(&Key, bool)],
     ) -> Result<Vec<Record>, StoreError> {
-        let found = sqlx::query_as(concat!(
-            "SELECT ",
-            object_columns!("CASE WHEN k.put THEN o.body ELSE '' END"),
-            " FROM (SELECT $1::int AS cluster_id, k.*
-                    FROM UNNEST($2::text[], $3::text[], $4::text[], $5::bool[]) AS k (kind, ns, name, put) OFFSET 0) AS k
-              JOIN object o ON o.cluster_id = k.cluster_id AND o.kind = k.kind AND o.ns = k.ns AND o.name = k.name"
-        ))
-        .bind(id)
-        .bind(column(keys, |(key, _)| &*key.kind))
-        .bind(column(keys, |(key, _)| key.namespace.as_str()))
-        .bind(column(keys, |(key, _)| key.name.as_str()))
-        .bind(column(keys, |(_, put)| *put))
-        .fetch_all(connection);
+        let found = sqlx::query_as(CURRENT)
+            .bind(id)
+            .bind(column(keys, |(key, _)| &*key.kind))
+            .bind(column(keys, |(key, _)| key.namespace.as_str()))
+            .bind(column(keys, |(key, _)| key.name.as_str()))
+            .bind(column(keys, |(_, put)| *put))
+            .fetch_all(connection);
         let found: Vec<Columns> = self.within(found).await?;
         rows::records(found)
     }
 
-    async fn write_rows(&self, connection: &mut PgConnection, id: i32, rows: &[NewRow]) -> Result<(), StoreError> {
+    /// Writes all rows, and with the last of them where the cluster stands then.
+    async fn write_rows(
+        &self,
+        connection: &mut PgConnection,
+        rows: &[NewRow],
+        stand: &Stand<'_>,
+    ) -> Result<(), StoreError> {
         let (put, moved): (Vec<&NewRow>, Vec<&NewRow>) = rows.iter().partition(|row| row.body_changed);
         let (known, new): (Vec<&NewRow>, Vec<&NewRow>) = put.iter().partition(|row| row.replaces.is_some());
-        for (sql, rows) in [(INSERT, new), (UPDATE, known)] {
-            for rows in rows::chunks(&rows) {
-                self.write_bodies(connection, sql, id, rows).await?;
-            }
-        }
-        for rows in moved.chunks(CHUNK) {
-            self.write_nodes(connection, id, rows).await?;
+        let mut statements: Vec<(&Statement, &[&NewRow])> = Vec::new();
+        statements.extend(rows::chunks(&new).map(|rows| (&INSERT, rows)));
+        statements.extend(rows::chunks(&known).map(|rows| (&UPDATE, rows)));
+        statements.extend(moved.chunks(CHUNK).map(|rows| (&MOVE, rows)));
+        let last = statements.len().saturating_sub(1);
+        for (at, (statement, rows)) in statements.into_iter().enumerate() {
+            self.write_some(connection, statement, rows, stand.id, (at == last).then_some(stand)).await?;
         }
         Ok(())
     }
 
-    /// Writes whole rows with one statement, which must find each as it was read.
-    pub(super) async fn write_bodies(
+    /// Writes rows with one statement, which must find each as it was read, and where the cluster stands then.
+    pub(super) async fn write_some(
         &self,
         connection: &mut PgConnection,
-        sql: &'static str,
-        id: i32,
+        statement: &Statement,
         rows: &[&NewRow],
+        id: i32,
+        stand: Option<&Stand<'_>>,
     ) -> Result<(), StoreError> {
-        let statement = sqlx::query(sql)
-            .bind(id)
-            .bind(CODEC_RAW)
-            .bind(column(rows, |row| &*row.record.key.kind))
-            .bind(column(rows, |row| row.record.key.namespace.as_str()))
-            .bind(column(rows, |row| row.record.key.name.as_str()))
-            .bind(column(rows, |row| row.record.uid.as_str()))
-            .bind(column(rows, |row| signed(row.record.revision)))
-            .bind(column(rows, |row| signed(row.record.create_revision)))
-            .bind(column(rows, |row| row.record.node.as_deref()))
-            .bind(column(rows, |row| row.record.deleted))
-            .bind(column(rows, |row| signed(row.record.body_revision)))
-            .bind(column(rows, |row| &*row.record.body))
-            .bind(column(rows, |row| row.replaces.map(signed)))
-            .execute(connection);
-        all_written(rows, self.within(statement).await?.rows_affected())
-    }
-
-    /// Writes revision and node of rows whose body stays: it is neither sent nor, being stored apart when it is large,
-    /// written.
-    async fn write_nodes(&self, connection: &mut PgConnection, id: i32, rows: &[&NewRow]) -> Result<(), StoreError> {
-        let statement = sqlx::query(MOVE)
+        let mut query = sqlx::query_scalar(match stand {
+            None => statement.alone,
+            Some(_) if self.notify => statement.noted_and_told,
+            Some(_) => statement.noted,
+        });
+        query = query
             .bind(id)
             .bind(column(rows, |row| &*row.record.key.kind))
             .bind(column(rows, |row| row.record.key.namespace.as_str()))
             .bind(column(rows, |row| row.record.key.name.as_str()))
             .bind(column(rows, |row| signed(row.record.revision)))
             .bind(column(rows, |row| row.record.node.as_deref()))
-            .bind(column(rows, |row| row.replaces.map(signed)))
-            .execute(connection);
-        all_written(rows, self.within(statement).await?.rows_affected())
+            .bind(column(rows, |row| row.replaces.map(signed)));
+        if statement.with_bodies {
+            query = query
+                .bind(CODEC_RAW)
+                .bind(column(rows, |row| row.record.uid.as_str()))
+                .bind(column(rows, |row| signed(row.record.create_revision)))
+                .bind(column(rows, |row| row.record.deleted))
+                .bind(column(rows, |row| signed(row.record.body_revision)))
+                .bind(column(rows, |row| &*row.record.body));
+        }
+        if let Some(stand) = stand {
+            query = stand.bind(query, self.notify);
+        }
+        let written: i64 = self.within(query.fetch_one(connection)).await?;
+        if written == signed_len(rows.len()) {
+            return Ok(());
+        }
+        Err(StoreError::Corrupt(format!("{written} of {} rows were as they had been read", rows.len())))
     }
 
     /// Notes the batch's token and tells the listeners, who hear of it when the transaction is committed.
@@ -373,62 +394,3 @@ impl Postgres {
 fn column<'a, R, T>(rows: &'a [R], value: impl Fn(&'a R) -> T) -> Vec<T> {
     rows.iter().map(value).collect()
 }
-
-fn all_written(rows: &[&NewRow], written: u64) -> Result<(), StoreError> {
-    if written == rows.len() as u64 {
-        return Ok(());
-    }
-    Err(StoreError::Corrupt(format!("{written} of {} rows were as they had been read", rows.len())))
-}
-
-/// The rows of a batch. Here as in the statements below the cluster's id comes with each, from behind `OFFSET 0`: then the
-/// planner cannot but look each row up in `object`. By the id as a constant, of a table without statistics, it takes the
-/// cluster for small and goes through all of it, once for each row of the batch.
-macro_rules! new_rows {
-    () => {
-        "(SELECT $1::int AS cluster_id, n.*
-          FROM UNNEST($3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bigint[], $9::text[], $10::bool[],
-                      $11::bigint[], $12::bytea[], $13::bigint[])
-               AS n (kind, ns, name, uid, rev, create_rev, node, deleted, body_rev, body, replaces) OFFSET 0) AS n"
-    };
-}
-
-pub(super) const INSERT: &str = concat!(
-    "INSERT INTO object (cluster_id, kind, ns, name, uid, rev, create_rev, node, deleted, body_rev, codec, body)
-     SELECT n.cluster_id, n.kind, n.ns, n.name, n.uid, n.rev, n.create_rev, n.node, n.deleted, n.body_rev, $2, n.body FROM ",
-    new_rows!(),
-    " WHERE n.replaces IS NULL"
-);
-
-const UPDATE: &str = concat!(
-    "UPDATE object o SET uid = n.uid, rev = n.rev, create_rev = n.create_rev, node = n.node, deleted = n.deleted,
-         body_rev = n.body_rev, codec = $2, body = n.body
-     FROM ",
-    new_rows!(),
-    " WHERE o.cluster_id = n.cluster_id AND o.kind = n.kind AND o.ns = n.ns AND o.name = n.name AND o.rev = n.replaces"
-);
-
-const MOVE: &str = "UPDATE object o SET rev = n.rev, node = n.node
-     FROM (SELECT $1::int AS cluster_id, n.*
-           FROM UNNEST($2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bigint[])
-                AS n (kind, ns, name, rev, node, replaces) OFFSET 0) AS n
-     WHERE o.cluster_id = n.cluster_id AND o.kind = n.kind AND o.ns = n.ns AND o.name = n.name AND o.rev = n.replaces";
-
-/// A body that stays is not copied.
-const SUPERSEDED: &str = "INSERT INTO history
-         (cluster_id, until_rev, kind, ns, name, uid, rev, create_rev, node, body_rev, codec, body)
-     SELECT o.cluster_id, n.rev, o.kind, o.ns, o.name, o.uid, o.rev, o.create_rev, o.node, o.body_rev, o.codec,
-            CASE WHEN n.body_changed THEN o.body END
-     FROM (SELECT $1::int AS cluster_id, n.*
-           FROM UNNEST($2::text[], $3::text[], $4::text[], $5::bigint[], $6::bool[])
-                AS n (kind, ns, name, rev, body_changed) OFFSET 0) AS n
-     JOIN object o ON o.cluster_id = n.cluster_id AND o.kind = n.kind AND o.ns = n.ns AND o.name = n.name
-     WHERE NOT o.deleted";
-
-const NOTE: &str = concat!("INSERT INTO batch (cluster_id, rev_to, token, at) VALUES ($1, $2, $3, ", now!(), ")");
-
-const NOTE_AND_NOTIFY: &str = concat!(
-    "WITH note AS (INSERT INTO batch (cluster_id, rev_to, token, at) VALUES ($1, $2, $3, ",
-    now!(),
-    ")) SELECT pg_notify($4, $5)"
-);

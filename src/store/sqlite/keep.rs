@@ -54,13 +54,13 @@ impl Sqlite {
         Ok(Some((id, revision, kept.readable(head.revision))))
     }
 
-    pub(super) async fn raise_epoch(&self, cluster: &str, lost: &Head) -> Result<Head, StoreError> {
+    pub(super) async fn raise_epoch(&self, cluster: &str, lost: &Head, token: Uuid) -> Result<Head, StoreError> {
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
         let Locked { id, head, .. } = write::cluster_row(&mut transaction, cluster).await?;
-        let (token, found) = write::tokens(&mut transaction, id, head.revision, lost.revision).await?;
-        let now = Head { token, ..head };
-        let Some(raised) = keeping::next_epoch(now, lost, now.continues(lost, found)) else { return Ok(now) };
-        let raised = Head { token: Uuid::new_v4(), ..raised };
+        let (newest, found) = write::tokens(&mut transaction, id, head.revision, lost.revision).await?;
+        let now = Head { token: newest, ..head };
+        let goes_on = now.continues(lost, found);
+        let Some(raised) = keeping::next_epoch(now, lost, goes_on, token) else { return Ok(now) };
         let kept = Kept { from: raised.revision, to: raised.revision };
         write::stand(&mut transaction, id, cluster, raised, kept).await?;
         write::note_batch(&mut transaction, id, raised).await?;
