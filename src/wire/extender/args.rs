@@ -119,7 +119,8 @@ impl<'a> Walk<'a, '_> {
             if key.eq_ignore_ascii_case("Pod") {
                 once(&mut pod, walk.value::<Option<pod::Pod>>()?)
             } else if key.eq_ignore_ascii_case("Nodes") {
-                once(&mut nodes, walk.or_null(Self::node_list)?)
+                let list = if walk.take_null()? { None } else { Some(walk.node_list()?) };
+                once(&mut nodes, list)
             } else if key.eq_ignore_ascii_case("NodeNames") {
                 once(&mut names, walk.value::<Option<Vec<Text<'a>>>>()?)
             } else {
@@ -142,12 +143,13 @@ impl<'a> Walk<'a, '_> {
         let mut items = None;
         self.members(|walk, key| {
             if key.eq_ignore_ascii_case("items") {
-                once(&mut items, walk.or_null(Self::nodes)?)
+                let list = if walk.take_null()? { Vec::new() } else { walk.nodes()? };
+                once(&mut items, list)
             } else {
                 walk.value::<IgnoredAny>().map(drop)
             }
         })?;
-        Some(items.flatten().unwrap_or_default())
+        Some(items.unwrap_or_default())
     }
 
     fn nodes(&mut self) -> Option<Vec<SentNode>> {
@@ -214,9 +216,9 @@ impl<'a> Walk<'a, '_> {
         Some(value.0)
     }
 
-    /// `None` within for `null`, else what `read` makes of what is here.
-    fn or_null<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
-        if self.peek()? == b'n' { self.value::<()>().map(|()| None) } else { read(self).map(Some) }
+    /// Whether `null` is here, which is taken then.
+    fn take_null(&mut self) -> Option<bool> {
+        if self.peek()? == b'n' { self.value::<()>().map(|()| true) } else { Some(false) }
     }
 
     /// Takes a sign if it is the next one.
@@ -348,7 +350,7 @@ mod tests {
         .boxed()
     }
 
-    fn map(value: BoxedStrategy<String>) -> BoxedStrategy<String> {
+    fn map(value: &BoxedStrategy<String>) -> BoxedStrategy<String> {
         object(["cpu", "memory", "pods", "example.com/x"].map(|key| (key, value.clone())).into())
     }
 
@@ -366,7 +368,7 @@ mod tests {
             ("uid", text()),
             ("resourceVersion", text()),
             ("creationTimestamp", time.clone()),
-            ("labels", map(text())),
+            ("labels", map(&text())),
             ("annotations", annotations),
             ("managedFields", json()),
             ("ownerReferences", list(owner)),
@@ -376,8 +378,8 @@ mod tests {
         let image = object(vec![("names", list(text())), ("sizeBytes", one_of(&["1", "-7", "0"]))]);
         let condition = object(vec![("type", text()), ("status", text())]);
         let status = object(vec![
-            ("allocatable", map(amount())),
-            ("capacity", map(amount())),
+            ("allocatable", map(&amount())),
+            ("capacity", map(&amount())),
             ("images", list(image)),
             ("conditions", list(condition)),
         ]);

@@ -111,7 +111,9 @@ pub fn filter_result(
                     None => node.clone(),
                 });
             }
-            run.into_iter().for_each(|run| reply.echo(request, run));
+            if let Some(run) = run {
+                reply.echo(request, run);
+            }
             reply.write(r#"]},"NodeNames":null"#);
         }
         Candidates::Names(sent) => {
