@@ -281,6 +281,52 @@ async fn who_schedules_at_the_same_time_never_gives_a_node_twice() {
     assert_eq!(told.len(), 20);
 }
 
+/// So many that several chunks are decided, each while the one before it is bound.
+const MANY: usize = 1_200;
+
+fn places(report: &Value) -> BTreeMap<&str, &str> {
+    let pods = report["pods"].as_array().expect("pods").iter();
+    pods.map(|pod| (pod["name"].as_str().expect("a name"), pod["node"].as_str().unwrap_or("-"))).collect()
+}
+
+#[tokio::test]
+async fn many_pods_go_where_they_would_go_one_by_one() {
+    let nodes = (0..40).map(|i| node(&format!("n{i:02}"), "40"));
+    let stored: Vec<_> = nodes.clone().chain(pods(MANY, "1").into_iter().map(|pod| ("pods", pod))).collect();
+    let sent: Vec<_> = nodes.collect();
+    for (objects, mut request) in
+        [(stored, json!({"namespace": "shop", "seed": 7})), (sent, json!({"pods": pods(MANY, "1"), "seed": 7}))]
+    {
+        let server = Server::with(&objects).await;
+        request["dryRun"] = true.into();
+        let expected = schedule(&server, &request).await;
+        request["dryRun"] = false.into();
+        let report = schedule(&server, &request).await;
+        assert_eq!(report["summary"]["bound"], MANY);
+        assert_eq!(places(&report), places(&expected));
+        let load = load(&server).await;
+        assert!(load.values().all(|cpus| *cpus <= 40), "{load:?}");
+        assert_eq!(load.values().sum::<i64>(), MANY as i64);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_pods_are_bound_once_by_two_who_race() {
+    let nodes = (0..40).map(|i| node(&format!("n{i:02}"), "25"));
+    let objects: Vec<_> = nodes.chain(pods(MANY, "1").into_iter().map(|pod| ("pods", pod))).collect();
+    let server = Server::with(&objects).await;
+    let request = |seed| json!({"namespace": "shop", "seed": seed, "suggestions": false});
+    let (one, other) = (request(1), request(2));
+    let (one, other) = tokio::join!(schedule(&server, &one), schedule(&server, &other));
+    let mut load = load(&server).await;
+    assert_eq!(load.remove("-"), Some(200), "1,000 places for 1,200 pods");
+    assert!(load.values().all(|cpus| *cpus == 25), "{load:?}");
+    let (one, other) = (places(&one), places(&other));
+    let told: Vec<&str> = one.iter().map(|(pod, node)| if *node == "-" { other[pod] } else { node }).collect();
+    assert_eq!(told.iter().filter(|node| **node != "-").count(), 1_000, "who is bound is told where");
+    assert!(one.iter().all(|(pod, node)| *node == "-" || [*node, "-"].contains(&other[pod])), "on one node each");
+}
+
 /// Anything, with the names that the request knows here and there.
 fn anything() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![

@@ -121,10 +121,12 @@ fn weighted_sum<'s>(rows: impl ExactSizeIterator<Item = (i64, &'s Scores)>, coun
     if rows.len() == 0 {
         return vec![1; count];
     }
-    let mut totals = vec![0_i64; count];
-    for (weight, scores) in rows {
-        scores.add_to(&mut totals, weight);
-    }
+    // What all score alike is added once. Scores and weights are not below 0, so that the order does not matter.
+    let (alike, each): (Vec<_>, Vec<_>) = rows.partition(|(_, scores)| matches!(scores, Scores::Same(_)));
+    let mut common = [0_i64];
+    alike.iter().for_each(|(weight, scores)| scores.add_to(&mut common, *weight));
+    let mut totals = vec![common[0]; count];
+    each.iter().for_each(|(weight, scores)| scores.add_to(&mut totals, *weight));
     totals
 }
 

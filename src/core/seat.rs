@@ -141,9 +141,21 @@ impl<'s> Seats<'s> {
 
     /// A number for each, in their order.
     pub fn map(&self, mut number: impl FnMut(Seat<'s>) -> i64) -> Vec<i64> {
-        let mut numbers = Vec::with_capacity(self.len());
+        self.map_parts(|part, numbers| {
+            for (at, slot) in places(part.marked).zip(numbers) {
+                *slot = number(Seat::new(part.block, at));
+            }
+        })
+    }
+
+    /// The same block by block: `fill` writes a number for each node of a part, in their order.
+    pub fn map_parts(&self, mut fill: impl FnMut(Part<'s>, &mut [i64])) -> Vec<i64> {
+        let mut numbers = vec![0; self.len()];
+        let mut left = &mut numbers[..];
         for part in &self.0 {
-            numbers.extend(places(part.marked).map(|at| number(Seat::new(part.block, at))));
+            let (here, rest) = std::mem::take(&mut left).split_at_mut(part.marked.count_ones() as usize);
+            fill(*part, here);
+            left = rest;
         }
         numbers
     }

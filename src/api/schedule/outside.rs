@@ -161,7 +161,7 @@ impl Run {
 
     /// Carries out what was decided, each pod for itself.
     pub(super) async fn carry_out_each(&self, chunk: &mut Chunk) -> Result<Vec<Carried>> {
-        let Chunk { placed, base, is_judged } = chunk;
+        let Chunk { placed, base, is_judged, .. } = chunk;
         let decided_at = is_judged.then_some(*base);
         let order = |(task, there): &(Task, Placed)| Order {
             plan: there.plan(&task.pod, *base),

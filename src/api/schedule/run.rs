@@ -99,6 +99,8 @@ type Hopeless = (Task, String);
 #[derive(Default)]
 pub(super) struct Chunk {
     pub(super) placed: Vec<(Task, Placed)>,
+    /// What fits nowhere in view of these.
+    nowhere: Vec<Hopeless>,
     /// The revision of a state that becomes the working copy when these are carried out and nothing else.
     pub(super) base: u64,
     /// Whether they were decided on that state.
@@ -106,6 +108,10 @@ pub(super) struct Chunk {
 }
 
 impl Chunk {
+    fn is_empty(&self) -> bool {
+        self.placed.is_empty() && self.nowhere.is_empty()
+    }
+
     /// How many revisions it takes.
     fn revisions(&self) -> u64 {
         let evictions = |there: &Placed| there.victims.len() + there.nominations_to_clear.len();
@@ -146,7 +152,7 @@ impl Run {
         let mut revision = batch.revision();
         let mut hopeless = Vec::new();
         let mut underway = Chunk { base: revision, ..Chunk::default() };
-        while !(answers.client_left() || tasks.is_empty() && underway.placed.is_empty()) {
+        while !(answers.client_left() || tasks.is_empty() && underway.is_empty()) {
             let most = match &self.asking {
                 None => CHUNK,
                 Some(_) if underway.placed.is_empty() => AT_ONCE,
@@ -188,14 +194,16 @@ impl Run {
                 carried.iter().all(|c| matches!(c, Carried::Out(_))) && view.snapshot.revision == expected;
             let again = self.settle(underway.placed, carried, &view, &mut revision, answers).await;
             if again.is_empty() {
-                hopeless.append(&mut nowhere);
+                hopeless.append(&mut underway.nowhere);
+            } else {
+                // What fits nowhere in view of plans that came to nothing is decided again.
+                let in_vain = underway.nowhere.into_iter().chain(std::mem::take(&mut nowhere));
+                let anew: Vec<Task> = again.into_iter().chain(in_vain.map(|(task, _)| task)).collect();
+                anew.into_iter().rev().for_each(|task| tasks.push_front(task));
             }
-            // What fits nowhere in view of plans that came to nothing is decided again.
-            let anew = again.into_iter().chain(nowhere.into_iter().map(|(task, _)| task));
-            anew.rev().for_each(|task| tasks.push_front(task));
             // A node that was reserved before was not chosen here.
             let is_judged = self.asking.is_none() && placed.iter().all(|(task, _)| !task.pod.is_assigned());
-            underway = Chunk { base: expected, is_judged: is_judged && is_as_decided, placed };
+            underway = Chunk { base: expected, is_judged: is_judged && is_as_decided, placed, nowhere };
             if !is_as_decided {
                 underway.base = view.snapshot.revision;
                 batch = rebased(batch, view.snapshot.clone(), &underway).await?;

@@ -4,17 +4,21 @@
 
 use std::collections::BTreeMap;
 
-use imbl::{OrdMap, OrdSet};
+use imbl::OrdMap;
 
 use super::Slot;
-use crate::core::model::{Image, Name};
+use crate::core::{
+    block::place_of,
+    model::{Image, Name},
+};
 
 /// An image, as far as nodes hold it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageState {
     /// Bytes, as told by the first node that came to hold it.
     pub size: i64,
-    holders: OrdSet<Slot>,
+    /// By block, bit by bit; no mask is empty.
+    holders: OrdMap<usize, u64>,
 }
 
 /// All images that nodes hold, by each of their names.
@@ -24,27 +28,33 @@ pub(in crate::core) struct Images(OrdMap<Name, ImageState>);
 impl ImageState {
     /// How many nodes hold it.
     pub fn nodes(&self) -> usize {
-        self.holders.len()
+        self.holders.values().map(|mask| mask.count_ones() as usize).sum()
     }
 
-    /// The nodes that hold it.
-    pub(in crate::core) fn holders(&self) -> impl Iterator<Item = Slot> + '_ {
-        self.holders.iter().copied()
+    /// Which nodes of a block hold it.
+    pub(in crate::core) fn holders(&self, block: usize) -> u64 {
+        self.holders.get(&block).copied().unwrap_or(0)
     }
 }
 
 impl Images {
     pub(super) fn add(&mut self, slot: Slot, images: &[Image]) {
         for (name, size) in by_name(images) {
-            let state = self.0.entry(name.clone()).or_insert_with(|| ImageState { size, holders: OrdSet::new() });
-            state.holders.insert(slot);
+            let state = self.0.entry(name.clone()).or_insert_with(|| ImageState { size, holders: OrdMap::new() });
+            let (block, at) = place_of(slot);
+            *state.holders.entry(block).or_default() |= 1 << at;
         }
     }
 
     pub(super) fn remove(&mut self, slot: Slot, images: &[Image]) {
         for (name, _) in by_name(images) {
             if let Some(state) = self.0.get_mut(name) {
-                state.holders.remove(&slot);
+                let (block, at) = place_of(slot);
+                let left = state.holders(block) & !(1 << at);
+                match left {
+                    0 => drop(state.holders.remove(&block)),
+                    _ => drop(state.holders.insert(block, left)),
+                }
                 if state.holders.is_empty() {
                     self.0.remove(name);
                 }

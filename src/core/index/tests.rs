@@ -6,7 +6,7 @@ use proptest::{collection::vec, option::of, prelude::*, sample::select};
 
 use super::Group;
 use crate::core::{
-    index::Stance,
+    index::{ImageState, Stance},
     model::{Effect, Image, Labels, Name, Pod, PodAffinityTerm, Selector, topology},
     seat::Seat,
     snapshot::{Kind, Object, Snapshot},
@@ -192,7 +192,13 @@ proptest! {
         for image in ["image:0", "image:1"].map(Name::from) {
             let holders = snapshot.seats().filter(|s| s.node.images.iter().any(|i| i.names.contains(&image)));
             let expected: BTreeSet<_> = holders.map(Seat::slot).collect();
-            let told = snapshot.image(&image).map(|state| state.holders().collect()).unwrap_or_default();
+            let state = snapshot.image(&image);
+            let holds = |seat: &Seat<'_>| {
+                let (block, at) = seat.place();
+                state.is_some_and(|state| state.holders(block.number()) >> at & 1 == 1)
+            };
+            let told: BTreeSet<_> = snapshot.seats().filter(holds).map(Seat::slot).collect();
+            prop_assert_eq!(state.map_or(0, ImageState::nodes), told.len());
             prop_assert_eq!(expected, told);
         }
         for seat in snapshot.seats() {

@@ -6,7 +6,7 @@ use imbl::{OrdMap, Vector};
 use super::{Slot, numbers::Numbers};
 use crate::core::model::{Labels, Name, Node, Taint, topology::zone_key};
 
-/// Says that a node is in no domain.
+/// Says that a node is in no domain; no domain has this number.
 const NONE: u32 = u32::MAX;
 
 /// Every label's domains, and the zones.
@@ -206,6 +206,15 @@ pub(in crate::core) struct Answers<T> {
 impl<T: Copy> Answers<T> {
     /// The answer for a node.
     pub(in crate::core) fn of(&self, slot: Slot) -> T {
-        self.domains.of(slot).map_or(self.without, |domain| self.of_domain[domain])
+        // There is no domain of the number that says so.
+        let domain = self.domains.of_slot.get(slot as usize);
+        domain.and_then(|domain| self.of_domain.get(*domain as usize)).copied().unwrap_or(self.without)
+    }
+
+    /// What `change` makes of each answer.
+    pub(in crate::core) fn map(mut self, change: impl Fn(T) -> T) -> Self {
+        self.of_domain.iter_mut().for_each(|answer| *answer = change(*answer));
+        self.without = change(self.without);
+        self
     }
 }

@@ -71,7 +71,7 @@ impl Predicate for EvenPodsSpread {
         let mut limits: Vec<Limit<'_>> = constraints.into_iter().map(|c| Limit::new(c, pod, snapshot)).collect();
         let mut outside = Vec::new();
         let included: Vec<_> = limits.iter().map(|limit| limit.constraint.inclusion(pod, snapshot)).collect();
-        for node in snapshot.seats() {
+        for node in snapshot.all_seats().iter() {
             let slot = node.slot();
             let complete = limits.iter().all(|limit| limit.domains.of(slot).is_some());
             for (at, limit) in limits.iter_mut().enumerate() {

@@ -30,7 +30,7 @@
 //! `maxSkew: 1` by zone; 1.34; nodes in `az1`, `az2`, `az3` with 2, 1 and 0 matching pods: ln(3 + 2) = 1.609, so the sums
 //! are round(3.219) = 3, round(1.609) = 2 and 0, and the scores 100 × (3 + 0 − 3) / 3 = 0, 33 and 100.
 
-use super::{MAX_NODE_SCORE, Priority, Registration, Scores, ln::ln};
+use super::{MAX_NODE_SCORE, Priority, Registration, Scores, arithmetic::percent, ln::ln};
 use crate::core::{
     index::Domains,
     model::{Pod, WhenUnsatisfiable, topology::HOSTNAME},
@@ -73,7 +73,7 @@ impl Priority for EvenPodsSpread {
             spread.choose_domains(scored);
         }
         if spreads.iter().any(|spread| !spread.by_host) {
-            for node in snapshot.seats() {
+            for node in snapshot.all_seats().iter() {
                 if !needs_all || spreads.iter().all(|s| s.domains.of(node.slot()).is_some()) {
                     for spread in &mut spreads {
                         spread.take_in(node);
@@ -175,7 +175,7 @@ fn lowest_best(sums: &[Option<i64>]) -> Scores {
     let score = |sum: &Option<i64>| match (sum, highest) {
         (None, _) => 0,
         (Some(_), 0) => MAX_NODE_SCORE,
-        (Some(sum), _) => MAX_NODE_SCORE * (highest + lowest - sum) / highest,
+        (Some(sum), _) => percent(highest + lowest - sum, highest),
     };
     sums.iter().map(score).collect()
 }

@@ -23,8 +23,9 @@
 //! A pod of one container whose image of 500Mi is on both of two nodes: (500 − 23) × 100 / 977 = 48 on each. Were it on one
 //! node only, it would count as 250Mi: 23 there and 0 on the other.
 
-use super::{MAX_NODE_SCORE, Priority, Registration, Scores};
+use super::{Priority, Registration, Scores, arithmetic::percent};
 use crate::core::{
+    block::places,
     index::ImageState,
     model::{Name, Pod},
     rule::{Identity, Reads, Release},
@@ -67,13 +68,21 @@ impl Priority for ImageLocality {
         if present.is_empty() {
             return Scores::Same(scale(0, containers));
         }
-        let mut sums = vec![0_i64; snapshot.index().slots()];
-        for (image, size) in present {
-            for slot in image.holders() {
-                sums[slot as usize] = sums[slot as usize].saturating_add(size);
+        let score = |sum| scale(sum, containers);
+        Scores::Each(candidates.map_parts(|part, scores| {
+            let held = |(image, size): &(&ImageState, i64)| (image.holders(part.block.number()) & part.marked, *size);
+            let here: Vec<(u64, i64)> = present.iter().map(held).filter(|(holders, _)| *holders != 0).collect();
+            let add = |sum: i64, size: &i64| sum.saturating_add(*size);
+            // Nodes side by side mostly hold the same.
+            if here.iter().all(|(holders, _)| *holders == part.marked) {
+                scores.fill(score(here.iter().map(|(_, size)| size).fold(0, add)));
+                return;
             }
-        }
-        Scores::Each(candidates.map(|node| scale(sums[node.slot() as usize], containers)))
+            for (at, slot) in places(part.marked).zip(scores) {
+                let held = here.iter().filter(|(holders, _)| holders >> at & 1 == 1);
+                *slot = score(held.map(|(_, size)| size).fold(0, add));
+            }
+        }))
     }
 
     fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {
@@ -91,8 +100,7 @@ fn scale(sum: i64, containers: i64) -> i64 {
     if most <= MIN_SIZE {
         return 0;
     }
-    let above = i128::from(sum.clamp(MIN_SIZE, most) - MIN_SIZE);
-    (above * i128::from(MAX_NODE_SCORE) / i128::from(most - MIN_SIZE)) as i64
+    percent(sum.clamp(MIN_SIZE, most) - MIN_SIZE, most - MIN_SIZE)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::{
     snapshot::Snapshot,
 };
 
+mod arithmetic;
 mod balanced_resource_allocation;
 mod equal;
 mod even_pods_spread;

@@ -28,7 +28,8 @@
 
 use super::{
     Priority, Registration, Scores,
-    resource_scoring::{ResourceScoring, Share, percent, weighted_mean},
+    arithmetic::percent,
+    resource_scoring::{ResourceScoring, Share, weighted_mean},
 };
 use crate::core::{
     model::Pod,

@@ -2,7 +2,7 @@
 //!
 //! Source: `pkg/scheduler/framework/plugins/helper/normalize_score.go` (`DefaultNormalizeScore`).
 
-use super::{MAX_NODE_SCORE, Scores};
+use super::{MAX_NODE_SCORE, Scores, arithmetic::percent};
 
 /// Scales scores (at least 0) so that the highest becomes 100, rounding down; `reverse` turns them round, so that the
 /// highest becomes 0. When all are 0 they stay so, or all become 100 in reverse.
@@ -12,10 +12,7 @@ pub fn by_highest(mut scores: Vec<i64>, reverse: bool) -> Scores {
         return Scores::Same(if reverse { MAX_NODE_SCORE } else { 0 });
     }
     for score in &mut scores {
-        let scaled = match score.checked_mul(MAX_NODE_SCORE) {
-            Some(product) => product / highest,
-            None => (i128::from(*score) * i128::from(MAX_NODE_SCORE) / i128::from(highest)) as i64,
-        };
+        let scaled = percent(*score, highest);
         *score = if reverse { MAX_NODE_SCORE - scaled } else { scaled };
     }
     Scores::Each(scores)

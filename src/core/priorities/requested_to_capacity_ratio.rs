@@ -28,7 +28,8 @@
 
 use super::{
     MAX_NODE_SCORE, Priority, Registration, Scores,
-    resource_scoring::{Requests, ResourceScoring, Share, percent, weighted_sum},
+    arithmetic::percent,
+    resource_scoring::{Requests, ResourceScoring, Share, weighted_sum},
 };
 use crate::core::{
     model::Pod,

@@ -3,11 +3,12 @@
 //!
 //! Source: `pkg/scheduler/framework/plugins/noderesources/resource_allocation.go`.
 
-use super::Scores;
+use super::{Scores, arithmetic::quotient};
 use crate::core::{
+    block::{Block, Column, places},
     model::{Name, Pod, resources},
     rule::{Arguments, Release, ResourceWeight},
-    seat::{Seat, Seats},
+    seat::Seats,
 };
 
 /// Which requests are held against what a node offers. It makes a difference for CPU and memory alone.
@@ -91,32 +92,81 @@ impl ResourceScoring {
     /// scalar resource that the pod does not request.
     pub(super) fn score(&self, pod: &Pod, candidates: &Seats<'_>, formula: impl Fn(&[Share]) -> i64) -> Scores {
         let wanted = self.pod_requests(pod);
+        let mut sources = Vec::with_capacity(self.resources.len());
         let mut shares = Vec::with_capacity(self.resources.len());
-        let score = |node: Seat<'_>| {
-            shares.clear();
-            let pairs = self.resources.iter().zip(&wanted);
-            shares.extend(pairs.filter_map(|(resource, wanted)| self.share(node, resource, *wanted)));
-            formula(&shares)
-        };
-        Scores::Each(candidates.map(score))
+        Scores::Each(candidates.map_parts(|part, scores| {
+            let of_block = |(resource, wanted): (_, &i64)| self.source(part.block, resource, *wanted);
+            sources.clear();
+            sources.extend(self.resources.iter().zip(&wanted).filter_map(of_block));
+            for (at, score) in places(part.marked).zip(scores) {
+                // CPU and memory, on a node that offers both, are what is mostly looked at: they need no list.
+                if let [Source { amounts: Ok(one), .. }, Source { amounts: Ok(other), .. }] = &sources[..]
+                    && one.offered[at] != 0
+                    && other.offered[at] != 0
+                {
+                    *score = formula(&[sources[0].share(one.at(at)), sources[1].share(other.at(at))]);
+                    continue;
+                }
+                shares.clear();
+                let amounts = sources.iter().map(|source| (source, source.amounts_at(part.block, at)));
+                let offered = amounts.filter(|(_, (_, allocatable))| *allocatable != 0);
+                shares.extend(offered.map(|(source, amounts)| source.share(amounts)));
+                *score = formula(&shares);
+            }
+        }))
     }
 
-    fn share(&self, node: Seat<'_>, resource: &Looked, wanted: i64) -> Option<Share> {
-        let (block, at) = node.place();
-        let (taken, allocatable) = match (&resource.what, self.requests) {
-            (Amount::Cpu, Requests::NonZero) => (block.non_zero_cpu[at], block.cpu.offered[at]),
-            (Amount::Cpu, Requests::Real) => (block.cpu.requested[at], block.cpu.offered[at]),
-            (Amount::Memory, Requests::NonZero) => (block.non_zero_memory[at], block.memory.offered[at]),
-            (Amount::Memory, Requests::Real) => (block.memory.requested[at], block.memory.offered[at]),
+    /// Where a block has the resource's amounts; `None` where they do not count.
+    fn source<'b>(&self, block: &'b Block, resource: &'b Looked, wanted: i64) -> Option<Source<'b>> {
+        let columns = |taken, offered| Ok(Columns { taken, offered });
+        let amounts = match (&resource.what, self.requests) {
+            (Amount::Cpu, Requests::NonZero) => columns(&block.non_zero_cpu, &block.cpu.offered),
+            (Amount::Cpu, Requests::Real) => columns(&block.cpu.requested, &block.cpu.offered),
+            (Amount::Memory, Requests::NonZero) => columns(&block.non_zero_memory, &block.memory.offered),
+            (Amount::Memory, Requests::Real) => columns(&block.memory.requested, &block.memory.offered),
             (Amount::EphemeralStorage, _) => {
-                let storage = &block.ephemeral_storage;
-                (storage.requested[at], storage.offered[at])
+                columns(&block.ephemeral_storage.requested, &block.ephemeral_storage.offered)
             }
-            (Amount::Scalar(name), _) if wanted != 0 => (node.requested.get(name), node.node.allocatable.get(name)),
+            (Amount::Scalar(name), _) if wanted != 0 => Err(name),
             _ => return None,
         };
-        let requested = taken.saturating_add(wanted);
-        (allocatable != 0).then_some(Share { weight: resource.weight, requested, allocatable })
+        Some(Source { weight: resource.weight, wanted, amounts })
+    }
+}
+
+/// One resource in one block.
+struct Source<'b> {
+    weight: i64,
+    wanted: i64,
+    /// The block's columns, or the name under which each node has the amounts.
+    amounts: Result<Columns<'b>, &'b Name>,
+}
+
+/// What pods request, and what nodes offer.
+struct Columns<'b> {
+    taken: &'b Column,
+    offered: &'b Column,
+}
+
+impl Columns<'_> {
+    fn at(&self, at: usize) -> (i64, i64) {
+        (self.taken[at], self.offered[at])
+    }
+}
+
+impl Source<'_> {
+    fn amounts_at(&self, block: &Block, at: usize) -> (i64, i64) {
+        match &self.amounts {
+            Ok(columns) => columns.at(at),
+            Err(name) => {
+                let node = block.seat(at);
+                (node.requested.get(name), node.node.allocatable.get(name))
+            }
+        }
+    }
+
+    fn share(&self, (taken, allocatable): (i64, i64)) -> Share {
+        Share { weight: self.weight, requested: taken.saturating_add(self.wanted), allocatable }
     }
 }
 
@@ -134,11 +184,17 @@ impl Amount {
 
 /// The mean of the shares' scores by their weights, rounded down; 0 where there are none.
 pub(super) fn weighted_mean(shares: &[Share], score: impl Fn(&Share) -> i64) -> i64 {
-    let (sum, weights) = weighted_sum(shares, score);
-    match (i64::try_from(sum), i64::try_from(weights)) {
-        (_, Ok(0)) => 0,
-        (Ok(sum), Ok(weights)) => sum / weights,
-        _ => (sum / weights) as i64,
+    let add = |(sum, weights): (i64, i64), share: &Share| {
+        let weighted = score(share).checked_mul(share.weight)?;
+        Some((sum.checked_add(weighted)?, weights.checked_add(share.weight)?))
+    };
+    match shares.iter().try_fold((0, 0), add) {
+        Some((_, 0)) => 0,
+        Some((sum, weights)) => quotient(sum, weights),
+        None => {
+            let (sum, weights) = weighted_sum(shares, score);
+            (sum / weights) as i64
+        }
     }
 }
 
@@ -150,14 +206,6 @@ pub(super) fn weighted_sum<'s>(
     shares.into_iter().fold((0, 0), |(sum, weights), share| {
         (sum + i128::from(score(share)) * i128::from(share.weight), weights + i128::from(share.weight))
     })
-}
-
-/// `part` of `whole` in hundredths, rounded down. The whole is not 0.
-pub(super) fn percent(part: i64, whole: i64) -> i64 {
-    match part.checked_mul(100) {
-        Some(product) => product / whole,
-        None => (i128::from(part) * 100 / i128::from(whole)) as i64,
-    }
 }
 
 #[cfg(test)]

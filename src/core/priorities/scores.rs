@@ -25,6 +25,14 @@ impl Scores {
         let add = |total: &mut i64, score: i64| *total = total.saturating_add(score.saturating_mul(weight));
         match self {
             Self::Same(score) => totals.iter_mut().for_each(|total| add(total, *score)),
+            // No product of a score and such a weight is out of range.
+            Self::Each(scores)
+                if weight.unsigned_abs() < 1 << 32
+                    && scores.iter().fold(0, |all, score| all | *score as u64) < 1 << 30 =>
+            {
+                let pairs = totals.iter_mut().zip(scores);
+                pairs.for_each(|(total, score)| *total = total.saturating_add(*score * weight));
+            }
             Self::Each(scores) => totals.iter_mut().zip(scores).for_each(|(total, score)| add(total, *score)),
         }
     }

@@ -17,7 +17,7 @@
 //! # Example
 //! Nodes with 0, 1 and 3 such taints score 100, 67 and 0.
 
-use super::{Priority, Registration, Scores, normalize};
+use super::{MAX_NODE_SCORE, Priority, Registration, Scores};
 use crate::core::{
     model::{Effect, Pod, Taint},
     rule::{Identity, Reads},
@@ -47,7 +47,12 @@ impl Priority for TaintToleration {
             soft.filter(|taint| !pod.tolerations.iter().any(|t| t.tolerates(taint))).count() as i64
         };
         let counts = snapshot.index().topology.by_taints(count, 0);
-        normalize::by_highest(candidates.map(|node| counts.of(node.slot())), true)
+        let highest = candidates.iter().map(|node| counts.of(node.slot())).max().unwrap_or(0);
+        if highest == 0 {
+            return Scores::Same(MAX_NODE_SCORE);
+        }
+        let scores = counts.map(|count| MAX_NODE_SCORE - count * MAX_NODE_SCORE / highest);
+        Scores::Each(candidates.map(|node| scores.of(node.slot())))
     }
 
     fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {
