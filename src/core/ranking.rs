@@ -124,9 +124,13 @@ fn weighted_sum<'s>(rows: impl ExactSizeIterator<Item = (i64, &'s Scores)>, coun
     // What all score alike is added once. Scores and weights are not below 0, so that the order does not matter.
     let (alike, each): (Vec<_>, Vec<_>) = rows.partition(|(_, scores)| matches!(scores, Scores::Same(_)));
     let mut common = [0_i64];
-    alike.iter().for_each(|(weight, scores)| scores.add_to(&mut common, *weight));
+    for (weight, scores) in alike {
+        scores.add_to(&mut common, weight);
+    }
     let mut totals = vec![common[0]; count];
-    each.iter().for_each(|(weight, scores)| scores.add_to(&mut totals, *weight));
+    for (weight, scores) in each {
+        scores.add_to(&mut totals, weight);
+    }
     totals
 }
 

@@ -173,7 +173,7 @@ proptest! {
                 prop_assert_eq!(test.of(seat.slot()), expected);
             }
         }
-        let tainted = snapshot.index().topology.by_taints(|taints| taints.len(), 0);
+        let tainted = snapshot.index().topology.by_taints(<[_]>::len, 0);
         for seat in &seats {
             prop_assert_eq!(tainted.of(seat.slot()), seat.node.taints.len());
         }

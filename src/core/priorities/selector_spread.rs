@@ -63,7 +63,7 @@ impl Priority for SelectorSpread {
         }
         let by_node = snapshot.index().count_selected(&pod.namespace, &selector);
         let count = |node: Seat<'_>| by_node[node.slot() as usize];
-        let most_by_node = candidates.iter().map(|node| count(node)).max().unwrap_or(0);
+        let most_by_node = candidates.iter().map(count).max().unwrap_or(0);
         if most_by_node == 0 {
             return Scores::Same(MAX_NODE_SCORE);
         }
