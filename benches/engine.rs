@@ -21,7 +21,11 @@ use podberth::{
         json::{self, Candidates},
         large::{PODS_PER_NODE, Running, Workload, bound, cluster, decide, node_name, workloads},
     },
-    wire::{decode, extender::Args, objects},
+    wire::{
+        decode,
+        extender::{Args, KnownNodes, Reading},
+        objects,
+    },
 };
 
 /// The largest is looked at last, and only for how things grow.
@@ -96,6 +100,12 @@ fn rules(criterion: &mut Criterion) {
     }
 }
 
+/// A question with full nodes, of which some may have been sent before.
+fn read<'a>(body: &'a str, known: &KnownNodes) -> Args<'a> {
+    let reading = Reading { known, stored: &Snapshot::default(), images: true };
+    Args::parse(body.as_bytes(), reading).expect("it can be read")
+}
+
 /// What comes over the wire, read.
 fn parsing(criterion: &mut Criterion) {
     let pod = json::running(1, ASKED, PODS_PER_NODE);
@@ -108,9 +118,14 @@ fn parsing(criterion: &mut Criterion) {
     for (name, body) in &questions {
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_function(BenchmarkId::new(*name, ASKED), |b| {
-            b.iter(|| drop(black_box(Args::parse(body.as_bytes()).expect("it can be read"))));
+            b.iter(|| drop(black_box(read(body, &KnownNodes::default()))));
         });
     }
+    let (full, known) = (&questions[1].1, KnownNodes::default());
+    group.throughput(Throughput::Bytes(full.len() as u64));
+    group.bench_function(BenchmarkId::new("known-nodes", ASKED), |b| {
+        b.iter(|| drop(black_box(read(full, &known))));
+    });
     group.throughput(Throughput::Bytes(pod.len() as u64));
     group.bench_function("pod", |b| {
         b.iter(|| {

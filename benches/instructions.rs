@@ -225,6 +225,8 @@ impl Server {
                 request_timeout: Duration::from_hours(1),
                 body_bytes: 1024 * 1024,
                 bulk_body_bytes: 256 * 1024 * 1024,
+                bodies_bytes: 1024 * 1024 * 1024,
+                body_wait: Duration::from_hours(1),
             };
             router(AppState::new(clusters, freshness, Vec::new(), metrics), limits)
         });

@@ -170,6 +170,8 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
         request_timeout: settings.request_timeout,
         body_bytes: settings.max_body_bytes,
         bulk_body_bytes: settings.max_bulk_body_bytes,
+        bodies_bytes: settings.max_bodies_bytes,
+        body_wait: settings.max_body_wait,
     };
     let router = api::router(state.clone(), limits);
     let upkeep = Upkeep::start(&store, Uuid::new_v4(), jobs(settings, &state.clusters));

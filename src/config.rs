@@ -87,6 +87,15 @@ pub struct Settings {
     #[arg(long, value_name = "BYTES", default_value = "256Mi", value_parser = bytes)]
     pub max_bulk_body_bytes: usize,
 
+    /// Bodies over 1 MiB that may be in memory at once, all together; requests that find no room wait. A process needs this,
+    /// an eighth of it for smaller bodies, and its snapshots
+    #[arg(long, value_name = "BYTES", default_value = "512Mi", value_parser = bytes)]
+    pub max_bodies_bytes: usize,
+
+    /// How long a request waits for that room; then it is answered 503
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    pub max_body_wait: Duration,
+
     /// The hosts at which the extenders that policies name may be called: none, any, or a list of name, name:port, *.domain
     /// and [address]:port. Whoever may write a policy or ask /explain makes this server call them
     #[arg(long, value_name = "HOSTS", default_value = "none")]

@@ -80,6 +80,11 @@ metrics! {
     HTTP_REQUESTS = "http_requests_total", Kind::Counter, "Requests by method, route and status code.";
     HTTP_REQUEST_DURATION = "http_request_duration_seconds", Kind::Histogram(FAST),
         "Time to the beginning of the reply, by method and route.";
+    BODY_BYTES = "request_body_bytes", Kind::Gauge,
+        "Room in memory that bodies of requests have at the moment, by lane (small, large).";
+    BODIES_WAITING = "request_bodies_waiting", Kind::Gauge, "Requests whose bodies wait for room in memory, by lane.";
+    BODIES_REFUSED = "request_bodies_refused_total", Kind::Counter,
+        "Requests turned away because there was no room for their bodies in time, by lane.";
     EXTENDER_REQUESTS = "extender_requests_total", Kind::Counter,
         "Extender calls by verb, status code and form (nodes or names).";
     EXTENDER_REQUEST_DURATION = "extender_request_duration_seconds", Kind::Histogram(FAST),

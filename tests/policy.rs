@@ -126,8 +126,13 @@ impl Server {
         let clusters = Clusters::new(store.clone(), Duration::from_millis(50));
         let metrics = telemetry::recorder().expect("a recorder");
         let state = AppState::new(clusters, Freshness::default(), Vec::new(), metrics);
-        let limits =
-            Limits { request_timeout: Duration::from_mins(5), body_bytes: 3 << 20, bulk_body_bytes: 256 << 20 };
+        let limits = Limits {
+            request_timeout: Duration::from_mins(5),
+            body_bytes: 3 << 20,
+            bulk_body_bytes: 256 << 20,
+            bodies_bytes: 1 << 30,
+            body_wait: Duration::from_mins(1),
+        };
         Self { router: api::router(state, limits), store }
     }
 

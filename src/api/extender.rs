@@ -4,7 +4,7 @@
 //! What the domain says no to stands in a 200, in `Error` or per node, since kube-scheduler throws away the body of any
 //! other code; only a body that cannot be read is an HTTP error.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Instant};
 
 use axum::{
     extract::State,
@@ -13,8 +13,10 @@ use axum::{
 };
 use bytes::Bytes;
 use metrics::{counter, histogram};
+use serde::Serialize;
 
 use super::{
+    body::pieces,
     cluster::ClusterName,
     error::{ApiError, Result},
     extract::{JsonBytes, Query},
@@ -30,10 +32,14 @@ use crate::{
         policy::Profile,
         rule::Release,
         seat::{Seat, Seats},
-        snapshot::Snapshot,
+        snapshot::{Object, Snapshot},
+        verdict::Verdict,
     },
     telemetry,
-    wire::extender::{Args, Candidates, ExtenderArgs, ExtenderFilterResult, HostPriority},
+    wire::extender::{
+        Args, Candidates, ExtenderArgs, ExtenderFilterResult, HostPriority, Pieces, Reading, Why, filter_result,
+        host_priorities,
+    },
 };
 
 pub(super) const NO_POD: &str = "the request has no Pod";
@@ -61,15 +67,17 @@ pub async fn filter(
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
     let ground = ground::stand(&state, &cluster, &fresh).await?;
-    answer("filter", ground, query, body, |args, view, policy| {
-        let in_full = matches!(args.candidates, Candidates::Nodes(_));
-        let reply = match (policy, &args) {
-            (Err(error), _) => ExtenderFilterResult::failed(error.to_string(), in_full),
-            (_, Args { pod: None, .. }) => ExtenderFilterResult::failed(NO_POD, in_full),
-            (_, Args { candidates: Candidates::Absent, .. }) => ExtenderFilterResult::failed(NO_CANDIDATES, in_full),
-            (Ok(policy), Args { pod: Some(pod), candidates }) => filtered(pod, candidates, view, policy.profile()),
+    answer(Verb::Filter, ground, query, body, |body, args, view, policy| {
+        let error = match (policy, args) {
+            (Err(error), _) => error.to_string(),
+            (_, Args { pod: None, .. }) => NO_POD.into(),
+            (_, Args { candidates: Candidates::Absent, .. }) => NO_CANDIDATES.into(),
+            (Ok(policy), Args { pod: Some(pod), candidates }) => {
+                return Ok(filtered(body, pod, candidates, view, policy.profile()));
+            }
         };
-        serde_json::to_vec(&reply).map_err(ApiError::internal)
+        let in_full = matches!(args.candidates, Candidates::Nodes(_));
+        written(&ExtenderFilterResult::failed(error, in_full))
     })
     .await
 }
@@ -93,28 +101,42 @@ pub async fn prioritize(
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
     let ground = ground::stand(&state, &cluster, &fresh).await?;
-    answer("prioritize", ground, query, body, |args, view, policy| {
+    answer(Verb::Prioritize, ground, query, body, |_, args, view, policy| {
         // The reply has no place for an error, so here each is an HTTP one.
         let pod = args.pod.as_ref().ok_or_else(|| ApiError::BadRequest(NO_POD.into()))?;
         if matches!(args.candidates, Candidates::Absent) {
             return Err(ApiError::BadRequest(NO_CANDIDATES.into()));
         }
-        let reply = prioritized(pod, &args.candidates, view, policy?.profile());
-        serde_json::to_vec(&reply).map_err(ApiError::internal)
+        Ok(prioritized(pod, &args.candidates, view, policy?.profile()))
     })
     .await
 }
 
+/// The verbs that judge candidates.
+#[derive(Clone, Copy)]
+enum Verb {
+    Filter,
+    Prioritize,
+}
+
 /// One call of a verb that judges candidates.
 async fn answer(
-    verb: &'static str,
+    verb: Verb,
     ground: Ground,
     query: PolicyQuery,
     body: Bytes,
-    verdict: impl FnOnce(Args<'_>, &View, Result<Chosen>) -> Result<Vec<u8>> + Send + 'static,
+    verdict: impl FnOnce(&Bytes, &Args<'_>, &View, Result<Chosen>) -> Result<Pieces> + Send + 'static,
 ) -> Result<Response> {
-    measured(verb, ground, move |view| {
-        let args = match Args::parse(&body) {
+    let (name, point) = match verb {
+        Verb::Filter => ("filter", "Filter"),
+        Verb::Prioritize => ("prioritize", "Score"),
+    };
+    let known = ground.known.clone();
+    measured(name, ground, body, move |body, view| {
+        // No predicate reads images.
+        let images = matches!(verb, Verb::Prioritize);
+        let reading = Reading { known: &known, stored: &view.snapshot, images };
+        let args = match Args::parse(body, reading) {
             Ok(args) => args,
             Err(error) => return ("none", Err(ApiError::BadRequest(error.to_string()))),
         };
@@ -123,8 +145,7 @@ async fn answer(
             Candidates::Names(_) => "names",
             Candidates::Absent => "none",
         };
-        let point = if verb == "filter" { "Filter" } else { "Score" };
-        (form, timed(point, ground::chosen(view, &query), |policy| verdict(args, view, policy)))
+        (form, timed(point, ground::chosen(view, &query), |policy| verdict(body, &args, view, policy)))
     })
     .await
 }
@@ -134,24 +155,25 @@ async fn answer(
 pub(super) async fn measured(
     verb: &'static str,
     ground: Ground,
-    work: impl FnOnce(&View) -> (&'static str, Result<Vec<u8>>) + Send + 'static,
+    body: Bytes,
+    work: impl FnOnce(&Bytes, &View) -> (&'static str, Result<Pieces>) + Send + 'static,
 ) -> Result<Response> {
     let start = Instant::now();
-    let (headers, view) = (ground.headers(), ground.view);
-    let (form, reply) = ground::compute(move || work(&view)).await?;
+    let (headers, view, size) = (ground.headers(), ground.view, body.len());
+    let (form, reply) = ground::compute_on(size, move || work(&body, &view)).await?;
     let code = reply.as_ref().map_or_else(|error| error.reason().code, |_| StatusCode::OK);
     counter!(telemetry::EXTENDER_REQUESTS, "verb" => verb, "form" => form, "code" => code.as_str().to_owned())
         .increment(1);
     histogram!(telemetry::EXTENDER_REQUEST_DURATION, "verb" => verb).record(start.elapsed());
-    Ok(([(header::CONTENT_TYPE, "application/json")], headers, reply?).into_response())
+    Ok(([(header::CONTENT_TYPE, "application/json")], headers, pieces(reply?)).into_response())
 }
 
 /// Measures one extension point's part of a call.
 pub(super) fn timed(
     point: &'static str,
     policy: Result<Chosen>,
-    decide: impl FnOnce(Result<Chosen>) -> Result<Vec<u8>>,
-) -> Result<Vec<u8>> {
+    decide: impl FnOnce(Result<Chosen>) -> Result<Pieces>,
+) -> Result<Pieces> {
     let start = Instant::now();
     let profile = policy.as_ref().map_or_else(|_| String::new(), |policy| policy.used().name);
     let reply = decide(policy);
@@ -162,36 +184,62 @@ pub(super) fn timed(
     reply
 }
 
-/// The cluster as the candidates are judged in it: nodes sent in full are the truth about nodes; what runs on them is what
-/// is stored.
-fn asked_about(release: Release, snapshot: &Snapshot, pod: &Pod, candidates: &Candidates<'_>) -> Snapshot {
-    let snapshot = cycle::scene(release, pod, snapshot).into_owned();
-    match candidates {
-        Candidates::Nodes(sent) => snapshot.with_nodes(sent.iter().map(|s| s.node.clone())),
-        Candidates::Names(_) | Candidates::Absent => snapshot,
-    }
+/// A reply that is short.
+pub(super) fn written(reply: &impl Serialize) -> Result<Pieces> {
+    serde_json::to_vec(reply).map(Pieces::from).map_err(ApiError::internal)
 }
 
-fn names<'c>(candidates: &'c Candidates<'_>) -> Vec<&'c str> {
+/// The cluster as the candidates are judged in it: nodes sent in full are the truth about nodes; what runs on them is what
+/// is stored. Nodes that say what is known anyway change nothing.
+fn asked_about<'s>(
+    release: Release,
+    snapshot: &'s Snapshot,
+    pod: &Pod,
+    candidates: &Candidates<'_>,
+) -> Cow<'s, Snapshot> {
+    let mut scene = cycle::scene(release, pod, snapshot);
+    if let Candidates::Nodes(sent) = candidates {
+        for sent in sent {
+            if scene.node(&sent.node.name).is_none_or(|known| known.node != sent.node) {
+                scene.to_mut().apply(Object::Node(Arc::unwrap_or_clone(sent.node.clone())));
+            }
+        }
+    }
+    scene
+}
+
+/// The candidates by name, each in its place in the snapshot, if it has one.
+fn seats<'s, 'c>(candidates: &'c Candidates<'_>, snapshot: &'s Snapshot) -> Vec<(&'c str, Option<Seat<'s>>)> {
+    let seat = |name: &'c str| (name, snapshot.seat(name));
     match candidates {
-        Candidates::Nodes(sent) => sent.iter().map(|s| &*s.node.name).collect(),
-        Candidates::Names(names) => names.iter().map(|n| &**n).collect(),
+        Candidates::Nodes(sent) => sent.iter().map(|sent| seat(&sent.node.name)).collect(),
+        Candidates::Names(names) => names.iter().map(|name| seat(name)).collect(),
         Candidates::Absent => Vec::new(),
     }
 }
 
+/// What stands against nodes: most of them are ruled out for one of a few reasons.
+struct Refusal<'p> {
+    plugin: &'p str,
+    verdict: Verdict,
+    why: Why,
+    nodes: u64,
+}
+
+/// How many of the latest refusals a further one is held against.
+const ALIKE: usize = 16;
+
 /// The reply of `/filter`: each candidate stands in exactly one of its lists.
-fn filtered<'c>(pod: &Pod, candidates: &'c Candidates<'_>, view: &View, profile: &Profile) -> ExtenderFilterResult<'c> {
+fn filtered(body: &Bytes, pod: &Pod, candidates: &Candidates<'_>, view: &View, profile: &Profile) -> Pieces {
     let snapshot = asked_about(profile.release, &view.snapshot, pod, candidates);
     let cycle = Cycle::prepare(profile, pod, &snapshot);
-    let names = names(candidates);
-    let (mut failed, mut unresolvable) = (BTreeMap::new(), BTreeMap::new());
-    let mut rejections = BTreeMap::<(&str, &str), u64>::new();
-    let fits = cycle.fitting_of(&names.iter().filter_map(|name| snapshot.seat(name)).collect());
-    let mut fitting = Vec::new();
-    for (at, name) in names.iter().copied().enumerate() {
-        let Some(node) = snapshot.seat(name) else {
-            unresolvable.insert(name, UNKNOWN_NODE.to_owned());
+    let nodes = seats(candidates, &snapshot);
+    let (mut fitting, mut unknown, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+    let mut refusals: Vec<Refusal<'_>> = Vec::new();
+    let fits = cycle.fitting_of(&nodes.iter().filter_map(|(_, seat)| *seat).collect());
+    for (at, (name, seat)) in nodes.iter().enumerate() {
+        let Some(node) = *seat else {
+            unknown.push(*name);
             continue;
         };
         let failure = if fits.contains(node) { None } else { cycle.first_failure(&node) };
@@ -199,42 +247,46 @@ fn filtered<'c>(pod: &Pod, candidates: &'c Candidates<'_>, view: &View, profile:
             fitting.push(at);
             continue;
         };
-        *rejections.entry((failure.predicate.plugin, failure.verdict.code())).or_default() += 1;
-        let list = if failure.verdict.is_unresolvable() { &mut unresolvable } else { &mut failed };
-        list.insert(name, failure.verdict.reasons().join(", "));
+        let (plugin, verdict) = (failure.predicate.plugin, failure.verdict);
+        let alike = |other: &Refusal<'_>| other.plugin == plugin && other.verdict == verdict;
+        let first = refusals.len().saturating_sub(ALIKE);
+        let refusal = refusals[first..].iter().position(alike).map_or(refusals.len(), |place| first + place);
+        if refusal == refusals.len() {
+            let why = Why::new(&verdict.reasons().join(", "));
+            refusals.push(Refusal { plugin, verdict, why, nodes: 0 });
+        }
+        refusals[refusal].nodes += 1;
+        refused.push((*name, refusal));
+    }
+    let mut rejections = BTreeMap::<(&str, &str), u64>::new();
+    for Refusal { plugin, verdict, nodes, .. } in &refusals {
+        *rejections.entry((plugin, verdict.code())).or_default() += nodes;
     }
     for ((plugin, code), count) in rejections {
         counter!(telemetry::NODE_REJECTIONS, "plugin" => plugin.to_owned(), "reason_code" => code.to_owned())
             .increment(count);
     }
-    histogram!(telemetry::NODES_EVALUATED).record(names.len() as f64);
-    let reply = ExtenderFilterResult {
-        failed_nodes: failed,
-        failed_and_unresolvable_nodes: unresolvable,
-        ..ExtenderFilterResult::default()
-    };
-    match candidates {
-        Candidates::Nodes(sent) => {
-            ExtenderFilterResult { nodes: Some(fitting.into_iter().map(|at| sent[at].raw).collect()), ..reply }
-        }
-        Candidates::Names(sent) => {
-            ExtenderFilterResult { node_names: Some(fitting.into_iter().map(|at| &*sent[at]).collect()), ..reply }
-        }
-        Candidates::Absent => reply,
+    histogram!(telemetry::NODES_EVALUATED).record(nodes.len() as f64);
+    let is_unknown = Why::new(UNKNOWN_NODE);
+    let (mut failed, mut unresolvable) = (Vec::new(), Vec::new());
+    for (name, refusal) in refused {
+        let Refusal { verdict, why, .. } = &refusals[refusal];
+        let list = if verdict.is_unresolvable() { &mut unresolvable } else { &mut failed };
+        list.push((name, why));
     }
+    unresolvable.extend(unknown.into_iter().map(|name| (name, &is_unknown)));
+    filter_result(body, candidates, &fitting, failed, unresolvable)
 }
 
 /// The reply of `/prioritize`: a line for each candidate; a node that is not stored gets the lowest score.
-fn prioritized(pod: &Pod, candidates: &Candidates<'_>, view: &View, profile: &Profile) -> Vec<HostPriority> {
+fn prioritized(pod: &Pod, candidates: &Candidates<'_>, view: &View, profile: &Profile) -> Pieces {
     let snapshot = asked_about(profile.release, &view.snapshot, pod, candidates);
     let cycle = Cycle::prepare(profile, pod, &snapshot);
-    let names = names(candidates);
-    let nodes: Vec<Option<Seat<'_>>> = names.iter().map(|name| snapshot.seat(name)).collect();
-    let known: Seats<'_> = nodes.iter().copied().flatten().collect();
+    let nodes = seats(candidates, &snapshot);
+    let known: Seats<'_> = nodes.iter().filter_map(|(_, seat)| *seat).collect();
     let ranking = cycle.rank(&cycle.scores(&known), known.len());
     let scores = ranking.extender_scores(profile.extender_max_score);
     histogram!(telemetry::NODES_EVALUATED).record(nodes.len() as f64);
-    let score = |node: Option<Seat<'_>>| node.and_then(|node| known.position(node)).map_or(0, |column| scores[column]);
-    let line = |(host, node): (&str, _)| HostPriority { host: host.to_owned(), score: score(node) };
-    names.into_iter().zip(nodes).map(line).collect()
+    let score = |seat: Option<Seat<'_>>| seat.and_then(|seat| known.position(seat)).map_or(0, |column| scores[column]);
+    host_priorities(nodes.iter().map(|(name, seat)| (*name, score(*seat))))
 }

@@ -5,11 +5,14 @@ use std::borrow::Cow;
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Request},
-    http::{HeaderMap, StatusCode, header, request::Parts},
+    http::{HeaderMap, header, request::Parts},
 };
 use serde::de::DeserializeOwned;
 
-use super::error::{ApiError, Result};
+use super::{
+    body,
+    error::{ApiError, Result},
+};
 use crate::wire::yaml;
 
 /// How a body is written.
@@ -53,12 +56,8 @@ pub struct RawBody(pub Bytes);
 impl<S: Send + Sync> FromRequest<S> for RawBody {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self> {
-        match Bytes::from_request(request, state).await {
-            Ok(bytes) => Ok(Self(bytes)),
-            Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(ApiError::TooLarge),
-            Err(rejection) => Err(ApiError::BadRequest(rejection.body_text())),
-        }
+    async fn from_request(request: Request, _: &S) -> Result<Self> {
+        body::read(request).await.map(Self)
     }
 }
 

@@ -1,12 +1,17 @@
 //! What a decision stands on: one view of one cluster, taken at the door and never refreshed half-way, and a profile.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use axum::http::HeaderName;
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 use utoipa::IntoParams;
 
 use super::{
+    body::SMALL_BODY,
     cluster::ClusterName,
     error::{ApiError, Result, Subject},
     state::AppState,
@@ -15,7 +20,7 @@ use crate::{
     cluster::{ActivePolicy, BUILT_IN, View},
     core::{policy::Profile, rule::Release},
     downstream::Origin,
-    wire::{explanation::PolicyUsed, policy::revision},
+    wire::{explanation::PolicyUsed, extender::KnownNodes, policy::revision},
 };
 
 /// Which policy a decision is made under.
@@ -54,6 +59,8 @@ pub struct Ground {
     pub view: Arc<View>,
     /// How long ago it was last known to be the newest.
     pub age: Duration,
+    /// The nodes that clients of the cluster have sent in full.
+    pub known: Arc<KnownNodes>,
 }
 
 impl Ground {
@@ -129,7 +136,7 @@ pub async fn stand(state: &AppState, cluster: &ClusterName, fresh: &FreshnessQue
             retry_after_seconds: 1,
         });
     }
-    Ok(Ground { view: live.view(), age })
+    Ok(Ground { view: live.view(), age, known: live.known_nodes().clone() })
 }
 
 /// The same where nothing in particular is asked for.
@@ -165,4 +172,14 @@ pub fn chosen(view: &View, query: &PolicyQuery) -> Result<Chosen> {
 /// Runs what computes for long on a thread of its own, so that small requests are not kept waiting.
 pub async fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(ApiError::internal)
+}
+
+/// The same of what computes over a body of that size. Large ones take turns, so that a core is left for the small.
+pub async fn compute_on<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    static TURNS: LazyLock<Semaphore> = LazyLock::new(|| {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Semaphore::new(cores.saturating_sub(1).max(1))
+    });
+    let _turn = if bytes > SMALL_BODY { Some(TURNS.acquire().await.map_err(ApiError::internal)?) } else { None };
+    compute(work).await
 }

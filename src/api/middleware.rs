@@ -3,7 +3,7 @@
 use std::{any::Any, time::Duration};
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::{DefaultBodyLimit, MatchedPath, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue},
     middleware::{Next, from_fn, from_fn_with_state},
@@ -14,7 +14,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{Instrument, debug, error_span, warn};
 use uuid::Uuid;
 
-use super::error::ApiError;
+use super::{admission::Admission, error::ApiError};
 use crate::telemetry::{HTTP_REQUEST_DURATION, HTTP_REQUESTS};
 
 /// Carries the identity of a request, from the client or made here, and back in the reply.
@@ -32,12 +32,17 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Bytes of a body where the route takes whole clusters.
     pub bulk_body_bytes: usize,
+    /// Bytes of all bodies together that are in memory at once.
+    pub bodies_bytes: usize,
+    /// For how long a request waits for room in that.
+    pub body_wait: Duration,
 }
 
 /// Puts the layers around the router, the outermost last.
 pub fn around(router: Router, limits: Limits) -> Router {
     router
         .layer(DefaultBodyLimit::max(limits.body_bytes))
+        .layer(Extension(Admission::new(limits.bodies_bytes, limits.body_wait)))
         .layer(from_fn_with_state(limits.request_timeout, in_time))
         .layer(CatchPanicLayer::custom(caught))
         .layer(from_fn(observed))
@@ -154,7 +159,14 @@ mod tests {
             .route("/page", get(async |Query(page): Query<Page>| page.limit.unwrap_or(0).to_string()))
             .route("/slow", get(async || pending::<()>().await))
             .route("/broken", get(async || broken()));
-        around(router, Limits { request_timeout: Duration::from_millis(5), body_bytes: 64, bulk_body_bytes: 64 })
+        let limits = Limits {
+            request_timeout: Duration::from_millis(5),
+            body_bytes: 64,
+            bulk_body_bytes: 64,
+            bodies_bytes: 64,
+            body_wait: Duration::ZERO,
+        };
+        around(router, limits)
     }
 
     /// A reply's code and text.

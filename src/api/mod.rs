@@ -14,7 +14,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::{error::ApiError, state::AppState};
 
+pub mod admission;
 pub mod bind;
+pub mod body;
 pub mod cluster;
 pub mod docs;
 pub mod error;

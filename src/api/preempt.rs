@@ -20,7 +20,7 @@ use metrics::histogram;
 use super::{
     cluster::ClusterName,
     error::{ApiError, Result},
-    extender::{NO_POD, measured, timed},
+    extender::{NO_POD, measured, timed, written},
     extract::{JsonBytes, Query},
     ground::{self, FreshnessQuery, PolicyQuery},
     openapi::DecisionErrors,
@@ -64,8 +64,8 @@ pub async fn preempt(
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
     let ground = ground::stand(&state, &cluster, &fresh).await?;
-    measured("preempt", ground, move |view| {
-        let args = match PreemptionArgs::parse(&body) {
+    measured("preempt", ground, body, move |body, view| {
+        let args = match PreemptionArgs::parse(body) {
             Ok(args) => args,
             Err(error) => return ("none", Err(ApiError::BadRequest(error.to_string()))),
         };
@@ -82,8 +82,7 @@ pub async fn preempt(
                 Proposed::Pods(nodes) => sent_in_full(pod, nodes, &view.snapshot, policy?.profile()),
                 Proposed::Uids(nodes) => sent_by_uid(pod, nodes, &view.snapshot, policy?.profile()),
             };
-            serde_json::to_vec(&ExtenderPreemptionResult { node_name_to_meta_victims: left })
-                .map_err(ApiError::internal)
+            written(&ExtenderPreemptionResult { node_name_to_meta_victims: left })
         });
         (form, answer)
     })

@@ -22,7 +22,10 @@ use self::queue::{Judgement, Queue, Waiting};
 use crate::{
     core::policy::Profile,
     store::{Atomicity, Call, Change, Commit, ListQuery, Outcome, Precondition, Store, StoreError, Write},
-    wire::reservation::{self, Stored},
+    wire::{
+        extender::KnownNodes,
+        reservation::{self, Stored},
+    },
 };
 
 mod draft;
@@ -59,6 +62,7 @@ pub struct Cluster {
     progress: watch::Receiver<Progress>,
     queue: Arc<Queue>,
     keeper: AbortHandle,
+    known_nodes: Arc<KnownNodes>,
 }
 
 /// How far a keeper has come.
@@ -205,7 +209,8 @@ impl Cluster {
     fn empty() -> Self {
         let (_, progress) = watch::channel(Progress { revision: 0, synced: Instant::now() });
         let keeper = tokio::spawn(async {}).abort_handle();
-        Self { view: Arc::default(), progress, queue: Arc::new(Queue::new(0)), keeper }
+        let known_nodes = Arc::default();
+        Self { view: Arc::default(), progress, queue: Arc::new(Queue::new(0)), keeper, known_nodes }
     }
 
     /// The newest view. A request takes one at the door and uses it to its end.
@@ -216,6 +221,11 @@ impl Cluster {
     /// How far the keeper has come.
     pub fn progress(&self) -> Progress {
         *self.progress.borrow()
+    }
+
+    /// The nodes that clients have sent in full, which are no part of the cluster's state.
+    pub fn known_nodes(&self) -> &Arc<KnownNodes> {
+        &self.known_nodes
     }
 
     /// Tells of every newer view.

@@ -28,6 +28,12 @@ impl Head {
         };
         self.epoch == seen.epoch && self.revision >= seen.revision && known
     }
+
+    /// Whether a batch was written that was to take this revision, of whose token the database was asked: `None` where
+    /// compaction may have removed what would tell.
+    pub(super) fn was_written(&self, revision: u64, found: bool) -> Option<bool> {
+        (found || revision >= self.compact_revision).then_some(found)
+    }
 }
 
 /// How far a reader of the change feed has come. It starts with the default, and hands [`Changes::next`] back for the

@@ -232,10 +232,12 @@ impl Memory {
         lock.lock_owned().await
     }
 
-    /// Whether the batch of this token was written up to this revision. Only who holds the counter can rely on a no.
-    pub fn is_written(&self, cluster: &str, revision: u64, token: Uuid) -> bool {
+    /// Whether the batch of this token was written up to this revision; `None` where compaction may have removed what would
+    /// tell. Only who holds the counter can rely on a no.
+    pub fn is_written(&self, cluster: &str, revision: u64, token: Uuid) -> Option<bool> {
         let state = self.database.lock();
-        state.copy.clusters.get(cluster).is_some_and(|cluster| cluster.token(revision) == Some(token))
+        let Some(cluster) = state.copy.clusters.get(cluster) else { return Some(false) };
+        cluster.head.was_written(revision, cluster.token(revision) == Some(token))
     }
 
     /// The state, as long as the handle is open and the tables are there.

@@ -5,6 +5,10 @@
 //! Source: `k8s.io/kube-scheduler/extender/v1/types.go`, `pkg/scheduler/extender.go`; before 1.17
 //! `pkg/scheduler/api/types.go`.
 
+mod args;
+mod known;
+mod reply;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +20,10 @@ use super::{
     objects::{Converted, node, pod},
 };
 use crate::core::model;
+
+pub use args::{Args, Candidates, Reading, SentNode};
+pub use known::KnownNodes;
+pub use reply::{Pieces, Refused, Why, filter_result, host_priorities};
 
 /// What `/filter` and `/prioritize` are sent, as it stands on the wire. [`Args`] is what it means.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -43,60 +51,6 @@ pub struct NodeList<'a> {
     #[serde(borrow)]
     #[schema(value_type = Vec<node::Node>)]
     pub items: Vec<&'a RawValue>,
-}
-
-/// A node that was sent in full.
-#[derive(Debug)]
-pub struct SentNode<'a> {
-    /// The node as it came, byte for byte, to be echoed.
-    pub raw: &'a RawValue,
-    /// What it means.
-    pub node: model::Node,
-}
-
-/// What `/filter` and `/prioritize` are asked.
-#[derive(Debug)]
-pub struct Args<'a> {
-    /// The pod to place; `None` where none was sent.
-    pub pod: Option<model::Pod>,
-    /// The candidates.
-    pub candidates: Candidates<'a>,
-}
-
-/// The candidates, in the form in which they were sent and the reply must be.
-#[derive(Debug)]
-pub enum Candidates<'a> {
-    /// In full. Duplicates stay.
-    Nodes(Vec<SentNode<'a>>),
-    /// By name. Duplicates stay.
-    Names(Vec<String>),
-    /// Neither list was sent.
-    Absent,
-}
-
-impl<'a> Args<'a> {
-    /// Reads a request. Where both lists are there the full one counts.
-    ///
-    /// # Errors
-    /// When the body is no JSON, or a field has the wrong type or cannot be read.
-    pub fn parse(body: &'a [u8]) -> Result<Self, DecodeError> {
-        let args: ExtenderArgs<'a> = decode::from_slice(body)?;
-        let pod = args.pod.map(|pod| readable(pod.to_core(), "Pod")).transpose()?;
-        let candidates = match (args.nodes, args.node_names) {
-            (Some(list), _) => {
-                let nodes = list.items.into_iter().enumerate().map(|(i, raw)| {
-                    let at = format_args!("Nodes.items[{i}]").to_string();
-                    let node: node::Node = decode::from_slice(raw.get().as_bytes())
-                        .map_err(|e| DecodeError { field: join(&at, &e.field), ..e })?;
-                    Ok(SentNode { raw, node: readable(node.to_core(), &at)? })
-                });
-                Candidates::Nodes(nodes.collect::<Result<_, DecodeError>>()?)
-            }
-            (None, Some(names)) => Candidates::Names(names),
-            (None, None) => Candidates::Absent,
-        };
-        Ok(Self { pod, candidates })
-    }
 }
 
 fn join(at: &str, field: &str) -> String {
@@ -324,36 +278,90 @@ impl ExtenderPreemptionArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::snapshot::Snapshot;
 
     const POD: &str = r#"{"metadata":{"name":"p","creationTimestamp":null},"spec":{"containers":[{"name":"c","resources":{"requests":{"cpu":1}}}]},"status":{}}"#;
+
+    fn parse(body: &str) -> Result<Args<'_>, DecodeError> {
+        let (known, stored) = (KnownNodes::default(), Snapshot::default());
+        Args::parse(body.as_bytes(), Reading { known: &known, stored: &stored, images: true })
+    }
+
+    fn text(pieces: Pieces) -> String {
+        String::from_utf8(pieces.finish().concat()).unwrap()
+    }
 
     #[test]
     fn both_forms_in_any_case() {
         let body = format!(r#"{{"pod":{POD},"nodes":null,"nodenames":["a","b","a"]}}"#);
-        let args = Args::parse(body.as_bytes()).unwrap();
+        let args = parse(&body).unwrap();
         assert_eq!(args.pod.unwrap().requests.milli_cpu, 1000);
-        assert!(matches!(args.candidates, Candidates::Names(names) if names == ["a", "b", "a"]));
+        let Candidates::Names(names) = args.candidates else { panic!("sent by name") };
+        assert_eq!(names.iter().map(|name| &**name).collect::<Vec<_>>(), ["a", "b", "a"]);
 
         let node = r#"{ "metadata": {"name": "n", "x-odd": 1},"status":{"allocatable":{"cpu":"4"}} }"#;
         let body = format!(r#"{{"POD":null,"Nodes":{{"metadata":{{}},"Items":[{node}]}},"NodeNames":null}}"#);
-        let args = Args::parse(body.as_bytes()).unwrap();
+        let args = parse(&body).unwrap();
         assert!(args.pod.is_none());
-        let Candidates::Nodes(nodes) = args.candidates else { panic!("sent in full") };
-        assert_eq!((nodes[0].raw.get(), &*nodes[0].node.name, nodes[0].node.allocatable.milli_cpu), (node, "n", 4000));
-        let reply = ExtenderFilterResult { nodes: Some(nodes.iter().map(|n| n.raw).collect()), ..Default::default() };
+        let Candidates::Nodes(nodes) = &args.candidates else { panic!("sent in full") };
+        assert_eq!((&*nodes[0].node.name, nodes[0].node.allocatable.milli_cpu), ("n", 4000));
+        let reply = filter_result(&body.clone().into(), &args.candidates, &[0], Vec::new(), Vec::new());
         assert_eq!(
-            serde_json::to_string(&reply).unwrap(),
+            text(reply),
             format!(
                 r#"{{"Nodes":{{"metadata":{{}},"items":[{node}]}},"NodeNames":null,"FailedNodes":{{}},"FailedAndUnresolvableNodes":{{}},"Error":""}}"#
             )
         );
         for absent in ["{}", r#"{"Pod":null,"Nodes":null,"NodeNames":null}"#, "null"] {
-            assert!(matches!(Args::parse(absent.as_bytes()).unwrap().candidates, Candidates::Absent), "{absent}");
+            assert!(matches!(parse(absent).unwrap().candidates, Candidates::Absent), "{absent}");
         }
         assert!(matches!(
-            Args::parse(br#"{"Nodes":{"items":null}}"#).unwrap().candidates,
+            parse(r#"{"Nodes":{"items":null}}"#).unwrap().candidates,
             Candidates::Nodes(nodes) if nodes.is_empty()
         ));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn answers_are_written_as_their_documented_form_says(
+            nodes in proptest::collection::vec(("[a-c\"\\\\é\n]{0,3}", 0..4_usize, 0..3_usize), 0..12),
+            blank in "[ ]?",
+            in_full: bool,
+        ) {
+            let json = |text: &str| serde_json::to_string(text).unwrap();
+            // Some are short and copied, some are not.
+            let texts: Vec<String> = nodes
+                .iter()
+                .map(|(name, _, long)| format!(r#"{{"metadata":{{"name":{}}},"x":"{}"}}"#, json(name), "x".repeat(3000 * long)))
+                .collect();
+            let names: Vec<String> = nodes.iter().map(|(name, ..)| json(name)).collect();
+            let list = |items: &[String]| items.join(&format!(",{blank}"));
+            let body = if in_full {
+                format!(r#"{{"Nodes":{{"items":[{}]}}}}"#, list(&texts))
+            } else {
+                format!(r#"{{"NodeNames":[{}]}}"#, list(&names))
+            };
+            let args = parse(&body).unwrap();
+            let fitting: Vec<usize> = (0..nodes.len()).filter(|at| nodes[*at].1 < 2).collect();
+            let (why, text_of_why) = (Why::new("\"no\" ü"), "\"no\" ü".to_owned());
+            let those = |verdict| nodes.iter().filter(move |node| node.1 == verdict).map(|(name, ..)| name.as_str());
+            let refused = |verdict| those(verdict).map(|name| (name, &why)).collect();
+            let raw = |at: &usize| serde_json::from_str::<&RawValue>(&texts[*at]).unwrap();
+            let documented = |verdict| those(verdict).map(|name| (name, text_of_why.clone())).collect();
+            let expected = ExtenderFilterResult {
+                nodes: in_full.then(|| fitting.iter().map(raw).collect()),
+                node_names: (!in_full).then(|| fitting.iter().map(|at| nodes[*at].0.as_str()).collect()),
+                failed_nodes: documented(2),
+                failed_and_unresolvable_nodes: documented(3),
+                error: String::new(),
+            };
+            let reply = filter_result(&body.clone().into(), &args.candidates, &fitting, refused(2), refused(3));
+            proptest::prop_assert_eq!(text(reply), serde_json::to_string(&expected).unwrap());
+
+            let lines: Vec<_> = nodes.iter().map(|(host, score, _)| HostPriority { host: host.clone(), score: *score as i64 }).collect();
+            let reply = host_priorities(lines.iter().map(|line| (line.host.as_str(), line.score)));
+            proptest::prop_assert_eq!(text(reply), serde_json::to_string(&lines).unwrap());
+        }
     }
 
     #[test]
@@ -388,7 +396,7 @@ mod tests {
             (r#"{"Nodes":{"items":[7]}}"#, "Nodes.items[0]"),
             ("[]", ""),
         ] {
-            assert_eq!(Args::parse(body.as_bytes()).unwrap_err().field, field, "{body}");
+            assert_eq!(parse(body).unwrap_err().field, field, "{body}");
         }
     }
 
@@ -422,8 +430,8 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_body_panics(body in r#"[\[\]{}":,0-9a-zA-Z ]{0,80}"#) {
-            let _ = Args::parse(body.as_bytes());
-            let _ = Args::parse(format!(r#"{{"Pod":{body},"Nodes":{{"items":[{body}]}}}}"#).as_bytes());
+            let _ = parse(&body);
+            let _ = parse(&format!(r#"{{"Pod":{body},"Nodes":{{"items":[{body}]}}}}"#));
             let _ = PreemptionArgs::parse(body.as_bytes());
             let _ = PreemptionArgs::parse(format!(r#"{{"NodeNameToVictims":{{"n":{{"Pods":[{body}]}}}}}}"#).as_bytes());
             let _ = PreemptionArgs::parse(format!(r#"{{"Pod":{body},"NodeNameToMetaVictims":{body}}}"#).as_bytes());

@@ -19,4 +19,5 @@ pub mod schedule;
 pub mod selector;
 pub mod status;
 pub mod table;
+pub mod text;
 pub mod yaml;

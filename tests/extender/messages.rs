@@ -233,3 +233,21 @@ async fn other_clusters_are_reached_by_prefix_and_calls_are_counted() {
     assert!(counted([r#"verb="filter""#, r#"code="200""#, r#"form="names""#]), "{}", metrics.text());
     assert!(counted([r#"verb="prioritize""#, r#"code="400""#, r#"form="none""#]), "{}", metrics.text());
 }
+
+#[tokio::test]
+async fn a_node_that_was_sent_before_is_judged_by_what_it_says_now() {
+    let server = Server::with(&[("nodes", node("a", "1", "8Gi"))]).await;
+    let sent = |cpu: &str| {
+        let mut node = node("a", cpu, "8Gi");
+        node["metadata"]["resourceVersion"] = json!("7");
+        // Long enough to be remembered, and the same up to there.
+        node["metadata"]["annotations"] = json!({"note": "x".repeat(5000)});
+        in_full(&pod("web", "2", ""), &[node])
+    };
+    let (small, large) = (sent("1"), sent("4"));
+    for (request, fits) in [(&small, false), (&small, false), (&large, true), (&large, true), (&small, false)] {
+        let verdicts = filtered(request, &server.post("/filter", request.clone()).await);
+        assert_eq!(!verdicts.fits.is_empty(), fits);
+        prioritized(request, &server.post("/prioritize", request.clone()).await, 10);
+    }
+}

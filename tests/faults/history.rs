@@ -28,8 +28,10 @@ pub(crate) struct History {
     pub(crate) refused: u64,
     /// Pods whose deletion was sent: they may be gone.
     pub(crate) deleted: BTreeSet<PodName>,
-    /// When something was acknowledged, by replica.
+    /// When a write was acknowledged, by replica.
     pub(crate) heard: Vec<Vec<Instant>>,
+    /// When a decision was answered, by replica.
+    pub(crate) decided: Vec<Vec<Instant>>,
     /// Answers to the same question over the same revision, by epoch-free revision.
     pub(crate) answers: BTreeMap<u64, String>,
     /// What cannot be.
@@ -58,7 +60,7 @@ impl History {
     pub(crate) fn outage(&self) -> Duration {
         let mut all: Vec<Instant> = self.heard.iter().flatten().copied().collect();
         all.sort_unstable();
-        all.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
+        silence(&all)
     }
 
     /// How many writes were acknowledged.
@@ -125,6 +127,11 @@ impl History {
         }
         told
     }
+}
+
+/// The longest time between two of these, which are in order.
+pub(crate) fn silence(heard: &[Instant]) -> Duration {
+    heard.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
 }
 
 /// What the table says of a run.

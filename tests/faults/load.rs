@@ -94,7 +94,8 @@ impl Load {
                 answer => panic!("a node cannot be made: {answer:?}"),
             }
         }
-        let history = History { heard: vec![Vec::new(); replicas], ..History::default() };
+        let history =
+            History { heard: vec![Vec::new(); replicas], decided: vec![Vec::new(); replicas], ..History::default() };
         let shared = Arc::new(Shared {
             replicas: addresses.into_iter().map(Mutex::new).collect(),
             history: Mutex::new(history),
@@ -152,8 +153,8 @@ impl Load {
     pub(crate) fn history_may_be_lost(&self) {
         let mut history = self.shared.history();
         self.shared.losses.fetch_add(1, Ordering::Relaxed);
-        let heard = history.heard.clone();
-        *history = History { heard, ..History::default() };
+        let (heard, decided) = (history.heard.clone(), history.decided.clone());
+        *history = History { heard, decided, ..History::default() };
     }
 }
 
@@ -319,6 +320,7 @@ async fn ask(shared: Arc<Shared>, replica: usize) {
             let revision = answer["snapshotRevision"].as_u64().unwrap_or_default();
             let said = answer["nodes"].to_string();
             let mut history = shared.history();
+            history.decided[replica].push(Instant::now());
             let before = history.answers.entry(revision).or_insert_with(|| said.clone()).clone();
             if before != said {
                 history.violation(format!("replicas differ at revision {revision}: {before} and {said}"));

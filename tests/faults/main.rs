@@ -12,14 +12,14 @@ mod postgres;
 mod proxy;
 mod replica;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use podberth::store::{Cursor, Options, StoreError, open};
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::time::sleep;
 
 use self::{
-    history::History,
+    history::{History, silence},
     load::{CAPACITY, Load},
     postgres::Postgres,
     proxy::{Mode, Proxy},
@@ -108,7 +108,7 @@ async fn report(fault: &str, times: usize, mut history: History, postgres: &Post
     store.close().await;
     let findings = history.check(&there, CAPACITY);
     println!(
-        "| {fault} | {times} | {} | {} | {} / {} | {} | {} | {} | {} | {} | {:.1} s |",
+        "| {fault} | {times} | {} | {} | {} / {} | {} | {} | {} | {} | {} | {:.1} | {} | {} |",
         history.acknowledged(),
         findings.found,
         findings.unknown.0,
@@ -119,10 +119,17 @@ async fn report(fault: &str, times: usize, mut history: History, postgres: &Post
         findings.overcommitted,
         history.watched,
         history.outage().as_secs_f64(),
+        by_replica(&history.heard),
+        by_replica(&history.decided),
     );
     assert!(history.violations.is_empty(), "{fault}:\n{}", history.told());
     assert!(!history.bound.is_empty() && history.refused > 0, "binds were raced for");
     assert_eq!(history.acknowledged(), findings.found);
+}
+
+/// The longest silence of each replica, in seconds.
+fn by_replica(heard: &[Vec<Instant>]) -> String {
+    heard.iter().map(|heard| format!("{:.1}", silence(heard).as_secs_f64())).collect::<Vec<_>>().join(" / ")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -83,10 +83,12 @@ impl Postgres {
     pub(crate) fn up(&self) {
         let options = format!(
             "-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories={} -c max_connections={} \
-             -c superuser_reserved_connections=3 -c max_wal_size=1GB -c min_wal_size=32MB",
+             -c superuser_reserved_connections=3 -c max_wal_size={} -c min_wal_size=32MB",
             self.port,
             self.home.path().display(),
-            self.max_connections
+            self.max_connections,
+            // The log of a long run must not fill the small disk by itself.
+            if self.mounted { "64MB" } else { "1GB" }
         );
         let log = self.home.path().join("log");
         output(

@@ -214,11 +214,17 @@ impl Faulty {
         }
         if let Some(written) = in_doubt {
             let _counter = timeout(LOCK_TIMEOUT, self.memory.counter(cluster)).await.map_err(busy)?;
-            if self.memory.is_written(cluster, written.head.revision, token) {
-                self.count("found written");
-                return Ok(written.clone());
+            match self.memory.is_written(cluster, written.head.revision, token) {
+                Some(true) => {
+                    self.count("found written");
+                    return Ok(written.clone());
+                }
+                Some(false) => self.count("found not written"),
+                None => {
+                    self.count("found compacted");
+                    return Err(StoreError::OutcomeUnknown("compacted".into()));
+                }
             }
-            self.count("found not written");
             *in_doubt = None;
         }
         let begun = self.memory.begin(cluster, calls, judge, token);

@@ -15,9 +15,12 @@ mod objects;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZero;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use faulty::Planted;
+use faulty::{Planted, lock};
 use history::Rule;
 use world::{Report, run};
 
@@ -69,6 +72,36 @@ const HAPPENS: [&str; 25] = [
     "found not written",
 ];
 
+/// Goes through runs of `operations` under seeds from `first` on, on all cores, until one is wrong; what happened how often.
+fn go_through(first: u64, operations: usize) -> BTreeMap<&'static str, usize> {
+    let (begun, runs) = (Instant::now(), operations.div_ceil(RUN));
+    let (next, wrong) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let done = Mutex::new((0, BTreeMap::new()));
+    let work = || {
+        while !wrong.load(Ordering::Relaxed) {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            if at >= runs {
+                break;
+            }
+            let seed = first + at as u64;
+            let report = run(seed, RUN, Planted::Nothing);
+            wrong.fetch_or(!report.violations.is_empty(), Ordering::Relaxed);
+            check(seed, &report);
+            let mut done = lock(&done);
+            done.0 += 1;
+            for (what, count) in report.tally {
+                *done.1.entry(what).or_insert(0) += count;
+            }
+            if done.0 % runs.div_ceil(20) == 0 || done.0 == runs {
+                println!("{} of {operations} operations from seed {first} in {:.1?}", done.0 * RUN, begun.elapsed());
+            }
+        }
+    };
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    std::thread::scope(|scope| (0..cores.min(runs)).for_each(|_| drop(scope.spawn(work))));
+    done.into_inner().expect("no run went wrong").1
+}
+
 #[test]
 fn nothing_is_lost_bound_twice_overcommitted_skipped_or_repeated() {
     if let Some(seed) = setting("PODBERTH_SIM_SEED") {
@@ -76,22 +109,12 @@ fn nothing_is_lost_bound_twice_overcommitted_skipped_or_repeated() {
         println!("{:?}", report.tally);
         return check(seed, &report);
     }
-    let wanted = setting("PODBERTH_SIM_OPERATIONS").map(|operations| operations as usize);
     // The ordinary run is always the same; a long one goes where nobody has been.
-    let first = if wanted.is_some() { fastrand::u64(..u64::MAX / 2) } else { 0 };
-    let (begun, mut operations, mut tally) = (Instant::now(), 0, BTreeMap::new());
-    for seed in first.. {
-        let report = run(seed, RUN, Planted::Nothing);
-        check(seed, &report);
-        operations += report.operations;
-        for (what, count) in report.tally {
-            *tally.entry(what).or_insert(0) += count;
-        }
-        if operations >= wanted.unwrap_or(SHORT) {
-            break;
-        }
-    }
-    println!("{operations} operations from seed {first} in {:.1?}: {tally:?}", begun.elapsed());
+    let tally = match setting("PODBERTH_SIM_OPERATIONS") {
+        Some(operations) => go_through(fastrand::u64(..u64::MAX / 2), operations as usize),
+        None => go_through(0, SHORT),
+    };
+    println!("{tally:?}");
     for what in HAPPENS {
         assert!(tally.contains_key(what), "{what:?} never happened: {tally:?}");
     }

@@ -32,7 +32,6 @@ const SETTLES_WITHIN: Duration = Duration::from_mins(2);
 /// What came of a run.
 pub(crate) struct Report {
     pub(crate) violations: Vec<Violation>,
-    pub(crate) operations: usize,
     /// How often what happened.
     pub(crate) tally: BTreeMap<&'static str, usize>,
     /// The same for the same history.
@@ -127,7 +126,7 @@ async fn live(mut chance: fastrand::Rng, operations: usize, planted: Planted) ->
     }
     let (violations, mut tally, trace) = world.history.finish();
     tally.extend(lock(&world.weather).tally.iter().map(|(what, count)| (*what, *count)));
-    Report { violations, operations, tally, trace }
+    Report { violations, tally, trace }
 }
 
 impl World {

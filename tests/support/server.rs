@@ -70,7 +70,13 @@ impl Server {
     ) -> Self {
         let clusters = Clusters::new(store, Duration::from_hours(1)).with_most_waiting(most_waiting);
         let metrics = telemetry::recorder().expect("a recorder");
-        let limits = Limits { request_timeout: Duration::from_mins(1), body_bytes: 1024 * 1024, bulk_body_bytes };
+        let limits = Limits {
+            request_timeout: Duration::from_mins(1),
+            body_bytes: 1024 * 1024,
+            bulk_body_bytes,
+            bodies_bytes: 1 << 30,
+            body_wait: Duration::from_mins(1),
+        };
         Self(router(AppState::with_downstream(clusters, freshness, Vec::new(), metrics, downstream), limits))
     }
 

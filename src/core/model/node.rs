@@ -29,6 +29,18 @@ pub struct Node {
 }
 
 impl Node {
+    /// Whether both say the same but for their images, which only `ImageLocalityPriority` reads.
+    pub fn is_but_for_images(&self, other: &Self) -> bool {
+        let Self { name, labels, unschedulable, taints, allocatable, images: _, avoid_controllers, conditions } = self;
+        *name == other.name
+            && *labels == other.labels
+            && *unschedulable == other.unschedulable
+            && *taints == other.taints
+            && *allocatable == other.allocatable
+            && *avoid_controllers == other.avoid_controllers
+            && *conditions == other.conditions
+    }
+
     /// What the node says of a condition; `None` where it says nothing.
     pub fn condition(&self, kind: &str) -> Option<ConditionStatus> {
         self.conditions.iter().find(|(name, _)| **name == *kind).map(|(_, status)| *status)

@@ -16,6 +16,9 @@ use super::{
 use crate::store::keeping::Kept;
 use crate::store::rows::ClusterColumns;
 
+/// Why a batch in doubt stays in doubt.
+const TOKEN_GONE: &str = "compaction has removed what would tell";
+
 /// A cluster whose row this transaction holds.
 pub(super) struct Locked {
     pub(super) id: i32,
@@ -55,6 +58,9 @@ impl Postgres {
                 Ok(written) => return Ok(written),
                 Err(error) => error,
             };
+            if matches!(error, StoreError::OutcomeUnknown(_)) {
+                return Err(error);
+            }
             let again = in_doubt.is_some() || matches!(error, StoreError::Aborted(_) | StoreError::Unavailable(_));
             if !again || attempt == ATTEMPTS {
                 return Err(if in_doubt.is_some() { StoreError::OutcomeUnknown(error.to_string()) } else { error });
@@ -85,11 +91,16 @@ impl Postgres {
         let mut transaction = self.within(connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED")).await?;
         let Locked { id, head, kept } = self.lock(&mut transaction, batch.cluster).await?;
         if let Some(written) = in_doubt.as_ref() {
-            if self.is_written(&mut transaction, id, written.head.revision, batch.token).await? {
-                self.within(transaction.rollback()).await?;
-                return Ok(written.clone());
+            let revision = written.head.revision;
+            let found = self.has_token(&mut transaction, id, revision, batch.token).await?;
+            match head.was_written(revision, found) {
+                Some(true) => {
+                    self.within(transaction.rollback()).await?;
+                    return Ok(written.clone());
+                }
+                Some(false) => *in_doubt = None,
+                None => return Err(StoreError::OutcomeUnknown(TOKEN_GONE.into())),
             }
-            *in_doubt = None;
         }
         if batch.count > CHUNK {
             self.allow_time_to_decide(&mut transaction, batch.count).await?;
@@ -277,7 +288,7 @@ impl Postgres {
         self.within(set).await.map(drop)
     }
 
-    async fn is_written(
+    async fn has_token(
         &self,
         connection: &mut PgConnection,
         id: i32,

@@ -3,6 +3,8 @@
 //! Source: `api/core/v1/types.go` (`Node`), `pkg/apis/core/validation/validation.go` (`ValidateNode`,
 //! `validateNodeTaints`), `component-helpers/scheduling/corev1/helpers.go` (`GetAvoidPodsFromNodeAnnotations`).
 
+pub mod borrowed;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -134,19 +136,12 @@ impl Node {
                 .iter()
                 .map(|i| Image { names: i.names.iter().map(|n| n.as_str().into()).collect(), size: i.size_bytes })
                 .collect(),
-            avoid_controllers: self.metadata.annotations.get(PREFER_AVOID_PODS).map_or_else(Vec::new, avoided),
+            avoid_controllers: self.metadata.annotations.get(PREFER_AVOID_PODS).map_or_else(Vec::new, |a| avoided(a)),
             conditions: self
                 .status
                 .conditions
                 .iter()
-                .map(|c| {
-                    let status = match c.status.as_str() {
-                        "True" => ConditionStatus::True,
-                        "False" => ConditionStatus::False,
-                        _ => ConditionStatus::Unknown,
-                    };
-                    (c.condition_type.as_str().into(), status)
-                })
+                .map(|c| (c.condition_type.as_str().into(), condition_status(&c.status)))
                 .collect(),
         }
     }
@@ -170,6 +165,14 @@ impl NodeTaint {
     }
 }
 
+fn condition_status(name: &str) -> ConditionStatus {
+    match name {
+        "True" => ConditionStatus::True,
+        "False" => ConditionStatus::False,
+        _ => ConditionStatus::Unknown,
+    }
+}
+
 /// An effect by name.
 pub(super) fn effect(name: &str, at: &Path<'_>, faults: &mut Faults) -> Option<Effect> {
     match name {
@@ -188,7 +191,7 @@ pub(super) fn effect(name: &str, at: &Path<'_>, faults: &mut Faults) -> Option<E
 }
 
 /// The annotation's controllers. One that cannot be read is passed over, as kube-scheduler does.
-fn avoided(annotation: &String) -> Vec<AvoidController> {
+fn avoided(annotation: &str) -> Vec<AvoidController> {
     #[derive(Default, Deserialize)]
     #[serde(rename_all = "camelCase", default)]
     struct AvoidPods {

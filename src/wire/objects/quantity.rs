@@ -1,6 +1,6 @@
 //! Quantities and lists of them.
 
-use std::{collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use serde::de::{Deserialize, Deserializer, Visitor};
 
@@ -16,32 +16,53 @@ pub struct QuantityText(pub String);
 
 impl<'de> Deserialize<'de> for QuantityText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Written::deserialize(deserializer).map(|written| Self(written.0.into_owned()))
+    }
+}
+
+/// The same, not copied where it stands in the text as it is meant.
+#[derive(Debug)]
+pub(super) struct Written<'a>(Cow<'a, str>);
+
+impl Written<'_> {
+    /// What [`resource_list`] makes of it.
+    pub(super) fn amount(&self, at: &Path<'_>, faults: &mut Faults) -> Option<Quantity> {
+        amount(&self.0, at, faults)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Written<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Text;
-        impl Visitor<'_> for Text {
-            type Value = QuantityText;
+        impl<'de> Visitor<'de> for Text {
+            type Value = Written<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a quantity: text or a number")
             }
 
-            fn visit_str<E>(self, text: &str) -> Result<QuantityText, E> {
-                Ok(QuantityText(text.into()))
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Written<'de>, E> {
+                Ok(Written(text.into()))
             }
 
-            fn visit_i64<E>(self, number: i64) -> Result<QuantityText, E> {
-                Ok(QuantityText(number.to_string()))
+            fn visit_str<E>(self, text: &str) -> Result<Written<'de>, E> {
+                Ok(Written(text.to_owned().into()))
             }
 
-            fn visit_u64<E>(self, number: u64) -> Result<QuantityText, E> {
-                Ok(QuantityText(number.to_string()))
+            fn visit_i64<E>(self, number: i64) -> Result<Written<'de>, E> {
+                Ok(Written(number.to_string().into()))
             }
 
-            fn visit_f64<E>(self, number: f64) -> Result<QuantityText, E> {
-                Ok(QuantityText(number.to_string()))
+            fn visit_u64<E>(self, number: u64) -> Result<Written<'de>, E> {
+                Ok(Written(number.to_string().into()))
             }
 
-            fn visit_unit<E>(self) -> Result<QuantityText, E> {
-                Ok(QuantityText("0".into()))
+            fn visit_f64<E>(self, number: f64) -> Result<Written<'de>, E> {
+                Ok(Written(number.to_string().into()))
+            }
+
+            fn visit_unit<E>(self) -> Result<Written<'de>, E> {
+                Ok(Written("0".into()))
             }
         }
         deserializer.deserialize_any(Text)
