@@ -1,7 +1,7 @@
 //! How many instructions the hot paths take, held against `benches/instructions.json`: they repeat where seconds do not.
 //!
-//! `scripts/instructions` runs this. It starts itself under `valgrind --tool=callgrind`, which writes down what each call of
-//! [`counted`] took, and compares. A figure above the stored one by more than [`TOLERANCE`] is a failure; one below by as
+//! `scripts/instructions` runs this. It starts itself under `valgrind --tool=callgrind`, which writes down what happened
+//! between any two calls of [`mark`], and compares. A figure above the stored one by more than [`TOLERANCE`] is a failure; one below by as
 //! much is told, so that the file is renewed, which `UPDATE=1` does. CPUs differ in the instructions that the C library and
 //! some crates choose for them: what is within the tolerance says nothing.
 
@@ -120,7 +120,7 @@ fn count() -> Result<BTreeMap<String, u64>, String> {
     let counts = folder.0.join("counts");
     let mut valgrind = Command::new("valgrind");
     valgrind.args(["--tool=callgrind", "--quiet"]);
-    valgrind.args(["--zero-before=instructions::counted*", "--dump-after=instructions::counted*"]);
+    valgrind.arg("--dump-before=instructions::mark*");
     valgrind.arg(format!("--callgrind-out-file={}", counts.display()));
     valgrind.arg(env::current_exe().map_err(|error| error.to_string())?).arg("measured");
     let status = valgrind.status().map_err(|error| format!("valgrind: {error}"))?;
@@ -128,7 +128,8 @@ fn count() -> Result<BTreeMap<String, u64>, String> {
         return Err(format!("valgrind: {status}"));
     }
     let total = |(i, path): (usize, &&str)| {
-        let dump = format!("{}.{}", counts.display(), i + 1);
+        // Dumps are numbered from 1, and those with odd numbers are of what is between two paths.
+        let dump = format!("{}.{}", counts.display(), 2 * i + 2);
         let text = fs::read_to_string(&dump).map_err(|error| format!("{path}: {dump}: {error}"))?;
         let total = text.lines().find_map(|line| line.strip_prefix("totals: ")?.trim().parse().ok());
         Ok(((*path).to_owned(), total.ok_or_else(|| format!("{path}: {dump} has no totals"))?))
@@ -190,10 +191,18 @@ fn run() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Callgrind counts from here on, until this returns.
-#[inline(never)]
+/// Does what is to be counted, between two marks.
 fn counted<T>(work: impl FnOnce() -> T) -> T {
-    black_box(work())
+    mark();
+    let done = black_box(work());
+    mark();
+    done
+}
+
+/// Where callgrind writes down what happened since the last time, and begins anew.
+#[inline(never)]
+fn mark() {
+    black_box(());
 }
 
 /// The whole server but for its socket, on one thread and those that compute, with its state in memory.
