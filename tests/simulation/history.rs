@@ -444,10 +444,11 @@ impl Ledger {
         unknown.sort_by_key(|pending| std::cmp::Reverse(pending.from));
         let mut without_put = Vec::new();
         for pending in unknown {
-            // A body is one call's only one: it tells in which transaction the call was carried out.
+            // A body is one call's only one: it tells in which transaction the call was carried out. The last one: before it
+            // the call may have been carried out in a history that was lost, and then once more.
             let moments = &self.timelines[pending.cluster][pending.from + 1..];
             let puts = pending.call.writes.iter().filter(|write| matches!(write.change, Change::Put { .. }));
-            let its = puts.filter_map(|put| moments.iter().find(|moment| !moment.claimed && moment.is_effect_of(put)));
+            let its = puts.filter_map(|put| moments.iter().rfind(|moment| !moment.claimed && moment.is_effect_of(put)));
             match its.map(|moment| moment.batch).next() {
                 Some(batch) => self.explain_call(&pending, Some(batch)),
                 None if is_whole(&pending.call) => {
