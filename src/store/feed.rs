@@ -131,6 +131,14 @@ mod tests {
     }
 
     #[test]
+    fn a_missing_token_tells_nothing_once_it_may_have_been_compacted() {
+        let compacted = head(9, 5, 1);
+        assert_eq!(compacted.was_written(4, true), Some(true));
+        assert_eq!(compacted.was_written(4, false), None);
+        assert_eq!(compacted.was_written(5, false), Some(false), "compaction keeps the token of its own revision");
+    }
+
+    #[test]
     fn a_reader_that_began_with_nothing_misses_no_delete_from_before() {
         let check =
             |after, began, compact| Cursor { after, began, ..Cursor::default() }.check(&head(90, compact, 0), None);
