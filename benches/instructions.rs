@@ -43,7 +43,7 @@ use tokio::runtime::Runtime;
 use tower::ServiceExt;
 
 /// How far a figure may be from the stored one.
-const TOLERANCE: f64 = 0.05;
+const TOLERANCE: f64 = 0.10;
 
 /// Nodes of the cluster.
 const NODES: usize = 500;
