@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::{
     api::{
-        self,
+        self, Diagnostics,
         health::Check,
         middleware::Limits,
         serve::{Timeouts, serve as serve_connections},
@@ -37,7 +37,10 @@ use crate::{
     config::Settings,
     downstream::{self, Downstream},
     store::{self, Keep, Store, StoreError},
-    telemetry,
+    telemetry::{
+        self,
+        trace::{TraceError, Tracing},
+    },
 };
 
 pub mod archive;
@@ -61,6 +64,9 @@ pub enum Error {
     /// The metrics recorder could not start.
     #[error("cannot measure: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    /// Traces cannot be sent.
+    #[error("cannot trace: {0}")]
+    Trace(#[from] TraceError),
     /// The address is taken, not ours, or no address.
     #[error("cannot listen on {0}: {1}")]
     Listen(String, #[source] io::Error),
@@ -127,6 +133,7 @@ struct Server {
     state: AppState,
     router: Router,
     upkeep: Upkeep,
+    tracing: Option<Tracing>,
 }
 
 async fn start(settings: &Settings) -> Result<Server, Error> {
@@ -173,15 +180,21 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
         bodies_bytes: settings.max_bodies_bytes,
         body_wait: settings.max_body_wait,
     };
-    let router = api::router(state.clone(), limits);
+    let endpoint = settings.otlp_endpoint.as_ref();
+    let tracing = endpoint.map(|endpoint| Tracing::start(endpoint, settings.trace_ratio)).transpose()?;
+    let router = api::router_watched(
+        state.clone(),
+        limits,
+        Diagnostics { tracing: tracing.clone(), profiling: settings.profiling },
+    );
     let upkeep = Upkeep::start(&store, Uuid::new_v4(), jobs(settings, &state.clusters));
-    Ok(Server { listener, address, store, state, router, upkeep })
+    Ok(Server { listener, address, store, state, router, upkeep, tracing })
 }
 
 impl Server {
     /// Serves until told to stop: not ready first, then drained, then the database is let go.
     async fn run(self, settings: &Settings, stop: impl Future<Output = ()>) -> Result<(), Error> {
-        let Self { listener, address, store, state, router, upkeep } = self;
+        let Self { listener, address, store, state, router, upkeep, tracing } = self;
         info!(%address, version = env!("CARGO_PKG_VERSION"), "listening on http://{address}");
         let timeouts = Timeouts { idle: settings.idle_timeout, grace: settings.shutdown_grace };
         serve_connections(listener, router, timeouts, async {
@@ -193,6 +206,9 @@ impl Server {
         .await;
         drop(upkeep);
         store.close().await;
+        if let Some(tracing) = tracing {
+            tracing.stop().await;
+        }
         info!("stopped");
         Ok(())
     }

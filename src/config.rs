@@ -12,6 +12,7 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
     parser::ValueSource,
 };
+use hyper::Uri;
 use serde_json::{Map, Value};
 use tracing_subscriber::EnvFilter;
 
@@ -78,6 +79,20 @@ pub struct Settings {
     /// How log lines are written
     #[arg(long, value_enum, default_value = "text")]
     pub log_format: LogFormat,
+
+    /// Where to send traces: the URL of an OpenTelemetry collector that takes OTLP over HTTP, as http://collector:4318; none
+    /// are made where this is absent
+    #[arg(long, value_name = "URL", value_parser = collector)]
+    pub otlp_endpoint: Option<Uri>,
+
+    /// The share of requests that are traced, 0 to 1; where a client traces its request (traceparent), what that says counts
+    #[arg(long, value_name = "RATIO", default_value = "1", value_parser = ratio)]
+    pub trace_ratio: f64,
+
+    /// Serve CPU profiles of this process at /debug/pprof/profile, to whoever can reach it
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1, require_equals = true,
+          default_value = "false", default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    pub profiling: bool,
 
     /// Largest body of a request; kube-apiserver's limit is the same
     #[arg(long, value_name = "BYTES", default_value = "3Mi", value_parser = bytes)]
@@ -167,6 +182,20 @@ impl EnvFilterText {
 
 fn filter(text: &str) -> Result<EnvFilterText, String> {
     EnvFilter::try_new(text).map(|_| EnvFilterText(text.to_owned())).map_err(|error| error.to_string())
+}
+
+/// The URL of a collector: http or https, with a host and without a query.
+fn collector(text: &str) -> Result<Uri, String> {
+    let uri: Uri = text.parse().map_err(|_| "expected a URL such as http://collector:4318")?;
+    let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
+    let is_whole = uri.host().is_some_and(|host| !host.is_empty()) && uri.query().is_none();
+    if is_http && is_whole { Ok(uri) } else { Err("expected a URL such as http://collector:4318".into()) }
+}
+
+/// A share of the whole.
+fn ratio(text: &str) -> Result<f64, String> {
+    let ratio: f64 = text.parse().map_err(|_| "expected a number from 0 to 1")?;
+    if (0.0..=1.0).contains(&ratio) { Ok(ratio) } else { Err("expected a number from 0 to 1".into()) }
 }
 
 /// A duration as Go and people write it: `500ms`, `30s`, `1m30s`.

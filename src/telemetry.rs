@@ -1,4 +1,4 @@
-//! Logs and measurements: how they leave the process, and the names they have.
+//! Logs, measurements and traces: how they leave the process, and the names they have.
 //!
 //! Metrics that kube-scheduler has too keep its names and labels behind [`PREFIX`], so that dashboards move over by one
 //! substitution (Kubernetes: `pkg/scheduler/metrics/metrics.go`).
@@ -9,6 +9,9 @@ use clap::ValueEnum;
 use metrics::{describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::{EnvFilter, fmt};
+
+mod collector;
+pub mod trace;
 
 /// What every metric's name begins with.
 pub const PREFIX: &str = "podberth_";
@@ -95,6 +98,8 @@ metrics! {
         "Time for a call of a policy's own extender, by extender and verb.";
     EXTENSION_POINT_DURATION = "framework_extension_point_duration_seconds", Kind::Histogram(FAST),
         "Time for all plugins of an extension point, by extension point, status and profile.";
+    PLUGIN_EXECUTION_DURATION = "plugin_execution_duration_seconds", Kind::Histogram(FAST),
+        "Time for one plugin in one of ten cycles, for all nodes together, by plugin and extension point.";
     SCHEDULE_ATTEMPTS = "schedule_attempts_total", Kind::Counter,
         "Pods that /schedule decided, by result (scheduled, unschedulable, error) and profile.";
     SCHEDULING_ATTEMPT_DURATION = "scheduling_attempt_duration_seconds", Kind::Histogram(FAST),

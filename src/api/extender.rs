@@ -21,6 +21,7 @@ use super::{
     error::{ApiError, Result},
     extract::{JsonBytes, Query},
     ground::{self, Chosen, FreshnessQuery, Ground, PolicyQuery},
+    observe::Stopwatch,
     openapi::{DecisionErrors, ReadErrors},
     state::AppState,
 };
@@ -35,7 +36,7 @@ use crate::{
         snapshot::{Object, Snapshot},
         verdict::Verdict,
     },
-    telemetry,
+    telemetry::{self, trace},
     wire::extender::{
         Args, Candidates, ExtenderArgs, ExtenderFilterResult, HostPriority, Pieces, Reading, Why, filter_result,
         host_priorities,
@@ -136,7 +137,7 @@ async fn answer(
         // No predicate reads images.
         let images = matches!(verb, Verb::Prioritize);
         let reading = Reading { known: &known, stored: &view.snapshot, images };
-        let args = match Args::parse(body, reading) {
+        let args = match trace::phase("parse", || Args::parse(body, reading)) {
             Ok(args) => args,
             Err(error) => return ("none", Err(ApiError::BadRequest(error.to_string()))),
         };
@@ -232,7 +233,8 @@ const ALIKE: usize = 16;
 /// The reply of `/filter`: each candidate stands in exactly one of its lists.
 fn filtered(body: &Bytes, pod: &Pod, candidates: &Candidates<'_>, view: &View, profile: &Profile) -> Pieces {
     let snapshot = asked_about(profile.release, &view.snapshot, pod, candidates);
-    let cycle = Cycle::prepare(profile, pod, &snapshot);
+    let stopwatch = Stopwatch::if_wanted();
+    let cycle = Cycle::prepare_observed(profile, pod, &snapshot, stopwatch.as_ref().map(|watch| watch as _));
     let nodes = seats(candidates, &snapshot);
     let (mut fitting, mut unknown, mut refused) = (Vec::new(), Vec::new(), Vec::new());
     let mut refusals: Vec<Refusal<'_>> = Vec::new();
@@ -281,10 +283,12 @@ fn filtered(body: &Bytes, pod: &Pod, candidates: &Candidates<'_>, view: &View, p
 /// The reply of `/prioritize`: a line for each candidate; a node that is not stored gets the lowest score.
 fn prioritized(pod: &Pod, candidates: &Candidates<'_>, view: &View, profile: &Profile) -> Pieces {
     let snapshot = asked_about(profile.release, &view.snapshot, pod, candidates);
-    let cycle = Cycle::prepare(profile, pod, &snapshot);
+    let stopwatch = Stopwatch::if_wanted();
+    let cycle = Cycle::prepare_observed(profile, pod, &snapshot, stopwatch.as_ref().map(|watch| watch as _));
     let nodes = seats(candidates, &snapshot);
     let known: Seats<'_> = nodes.iter().filter_map(|(_, seat)| *seat).collect();
-    let ranking = cycle.rank(&cycle.scores(&known), known.len());
+    let scores = cycle.scores(&known);
+    let ranking = trace::phase("select", || cycle.rank(&scores, known.len()));
     let scores = ranking.extender_scores(profile.extender_max_score);
     histogram!(telemetry::NODES_EVALUATED).record(nodes.len() as f64);
     let score = |seat: Option<Seat<'_>>| seat.and_then(|seat| known.position(seat)).map_or(0, |column| scores[column]);

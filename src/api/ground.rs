@@ -20,6 +20,7 @@ use crate::{
     cluster::{ActivePolicy, BUILT_IN, View},
     core::{policy::Profile, rule::Release},
     downstream::Origin,
+    telemetry::trace::{self, Here},
     wire::{explanation::PolicyUsed, extender::KnownNodes, policy::revision},
 };
 
@@ -125,7 +126,7 @@ pub async fn stand(state: &AppState, cluster: &ClusterName, fresh: &FreshnessQue
     let live = state.clusters.get(name).await?;
     let head = if fresh.consistent == Some(true) { state.store.head(name).await?.revision } else { 0 };
     let wanted = fresh.min_revision.unwrap_or(0).max(head);
-    if !live.reached(wanted, state.freshness.max_wait).await {
+    if !trace::waited("snapshot wait", live.reached(wanted, state.freshness.max_wait)).await {
         let reached = live.progress().revision;
         return Err(ApiError::Timeout(format!("Too large resource version: {wanted}, current: {reached}")));
     }
@@ -171,7 +172,8 @@ pub fn chosen(view: &View, query: &PolicyQuery) -> Result<Chosen> {
 
 /// Runs what computes for long on a thread of its own, so that small requests are not kept waiting.
 pub async fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(ApiError::internal)
+    let here = Here::now();
+    tokio::task::spawn_blocking(move || Here::within(here, work)).await.map_err(ApiError::internal)
 }
 
 /// The same of what computes over a body of that size. Large ones take turns, so that a core is left for the small.

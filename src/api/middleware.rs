@@ -109,7 +109,7 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
 }
 
 /// A method as a label: clients must not be able to make up new ones.
-fn known_method(method: &str) -> &'static str {
+pub(super) fn known_method(method: &str) -> &'static str {
     const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
     KNOWN.into_iter().find(|known| *known == method).unwrap_or("other")
 }

@@ -9,10 +9,11 @@
 //! 2. Add one line to [`routes`].
 //! 3. Refresh the published documents: `UPDATE=1 cargo test --test openapi`.
 
-use axum::{Router, extract::DefaultBodyLimit};
+use axum::{Router, extract::DefaultBodyLimit, middleware::from_fn_with_state, routing::get};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::{error::ApiError, state::AppState};
+use crate::telemetry::trace::Tracing;
 
 pub mod admission;
 pub mod bind;
@@ -26,10 +27,12 @@ pub mod extract;
 pub mod ground;
 pub mod health;
 pub mod middleware;
+pub mod observe;
 pub mod openapi;
 pub mod outside;
 pub mod policy;
 pub mod preempt;
+mod profile;
 pub mod reservations;
 pub mod resources;
 pub mod schedule;
@@ -76,10 +79,29 @@ fn routes(bulk_body_bytes: usize) -> OpenApiRouter<AppState> {
 
 /// The whole server but for its socket.
 pub fn router(state: AppState, limits: middleware::Limits) -> Router {
+    router_watched(state, limits, Diagnostics::default())
+}
+
+/// What is there for whoever runs the process; nothing by default.
+#[derive(Clone, Debug, Default)]
+pub struct Diagnostics {
+    /// Where spans of requests are sent.
+    pub tracing: Option<Tracing>,
+    /// Whether `/debug/pprof/profile` is served.
+    pub profiling: bool,
+}
+
+/// The same under closer observation.
+pub fn router_watched(state: AppState, limits: middleware::Limits, diagnostics: Diagnostics) -> Router {
     let (router, _) = routes(limits.bulk_body_bytes).split_for_parts();
+    let router = if diagnostics.profiling { router.route(profile::PATH, get(profile::cpu)) } else { router };
     let router = router
         .fallback(async || ApiError::NoRoute)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .with_state(state);
-    cluster::under_any_cluster(middleware::around(router, limits))
+    let router = middleware::around(router, limits);
+    cluster::under_any_cluster(match diagnostics.tracing {
+        Some(tracing) => router.layer(from_fn_with_state(tracing, observe::traced)),
+        None => router,
+    })
 }

@@ -9,8 +9,9 @@ use axum::{
 };
 use podberth::{
     api::{
+        Diagnostics,
         middleware::Limits,
-        router,
+        router_watched,
         state::{AppState, Freshness},
     },
     cluster::Clusters,
@@ -55,6 +56,14 @@ impl Server {
         Self::start(memory(objects).await, 4_096, freshness, BULK_BODY_BYTES, Downstream::new(extenders))
     }
 
+    /// A server under closer observation.
+    #[allow(dead_code, reason = "one suite watches")]
+    pub(crate) async fn watched(objects: &[(&str, Value)], diagnostics: Diagnostics) -> Self {
+        let freshness = Freshness { max_staleness: Duration::MAX, ..Freshness::default() };
+        let (store, downstream) = (memory(objects).await, Downstream::default());
+        Self::start_watched(store, 4_096, freshness, BULK_BODY_BYTES, downstream, diagnostics)
+    }
+
     /// A server over a database, with so many changes waiting at most.
     #[allow(dead_code, reason = "not every suite changes something")]
     pub(crate) fn over(store: Arc<dyn Store>, most_waiting: usize, freshness: Freshness) -> Self {
@@ -68,6 +77,17 @@ impl Server {
         bulk_body_bytes: usize,
         downstream: Downstream,
     ) -> Self {
+        Self::start_watched(store, most_waiting, freshness, bulk_body_bytes, downstream, Diagnostics::default())
+    }
+
+    fn start_watched(
+        store: Arc<dyn Store>,
+        most_waiting: usize,
+        freshness: Freshness,
+        bulk_body_bytes: usize,
+        downstream: Downstream,
+        diagnostics: Diagnostics,
+    ) -> Self {
         let clusters = Clusters::new(store, Duration::from_hours(1)).with_most_waiting(most_waiting);
         let metrics = telemetry::recorder().expect("a recorder");
         let limits = Limits {
@@ -77,7 +97,8 @@ impl Server {
             bodies_bytes: 1 << 30,
             body_wait: Duration::from_mins(1),
         };
-        Self(router(AppState::with_downstream(clusters, freshness, Vec::new(), metrics, downstream), limits))
+        let state = AppState::with_downstream(clusters, freshness, Vec::new(), metrics, downstream);
+        Self(router_watched(state, limits, diagnostics))
     }
 
     /// POSTs JSON.

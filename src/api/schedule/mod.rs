@@ -40,6 +40,7 @@ use super::{
 use crate::{
     cluster::View,
     core::{batch, model::Pod},
+    telemetry::trace::{self, Here},
     wire::{
         decode,
         schedule::{ScheduleLine, ScheduleReport, ScheduleRequest},
@@ -81,7 +82,8 @@ pub async fn schedule(
     let ground = ground::stand(&state, &ClusterName(cluster.clone()), &fresh).await?;
     let (ground_headers, view) = (ground.headers(), ground.view);
     let run = ground::compute(move || {
-        let request = decode::from_slice(&body).map_err(|error| ApiError::BadRequest(error.to_string()))?;
+        let request = trace::phase("parse", || decode::from_slice(&body))
+            .map_err(|error| ApiError::BadRequest(error.to_string()))?;
         prepare(&request, &body, &query, state, cluster, &view)
     });
     let run = run.await??;
@@ -92,7 +94,7 @@ pub async fn schedule(
         return Ok((ground_headers, Json(report)).into_response());
     }
     let (lines, mut written) = mpsc::channel(LINES_WAITING);
-    tokio::spawn(async move {
+    let work = async move {
         let mut answers = Answers::new(Sink::Lines(lines));
         let line = match Box::pin(run.run(&mut answers)).await {
             Ok(summary) => ScheduleLine { summary: Some(summary), ..ScheduleLine::default() },
@@ -102,7 +104,8 @@ pub async fn schedule(
             }
         };
         answers.line(&line).await;
-    });
+    };
+    tokio::spawn(trace::continued(Here::now(), work));
     let lines = futures_util::stream::poll_fn(move |context| written.poll_recv(context));
     let lines = futures_util::StreamExt::map(lines, Ok::<_, std::convert::Infallible>);
     Ok((ground_headers, [(header::CONTENT_TYPE, NDJSON)], Body::from_stream(lines)).into_response())

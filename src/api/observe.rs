@@ -1,0 +1,113 @@
+//! Who watches a request: the span around each, and the time that each plugin takes.
+//!
+//! Plugins are timed where the request is traced, and in one of [`SAMPLE`] cycles for the metric: kube-scheduler measures
+//! as many (`pkg/scheduler/schedule_one.go`, `pluginMetricsSamplePercent`). All other cycles have no observer.
+
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Instant, SystemTime},
+};
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    middleware::Next,
+    response::Response,
+};
+use metrics::histogram;
+
+use super::middleware::known_method;
+use crate::{
+    clock,
+    core::observe::{Observer, Point},
+    telemetry::{
+        self,
+        trace::{Here, Tracing},
+    },
+};
+
+/// One of so many cycles is measured.
+const SAMPLE: usize = 10;
+
+/// Carries a request out within a span of its own.
+pub(super) async fn traced(State(tracing): State<Tracing>, request: Request, next: Next) -> Response {
+    let method = known_method(request.method().as_str());
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("", MatchedPath::as_str);
+    let headers = request.headers().clone();
+    tracing.request(method, route, &headers, next.run(request), Response::status).await
+}
+
+/// Takes the time of each plugin of a cycle, and tells it in the end.
+pub(super) struct Stopwatch {
+    here: Option<Here>,
+    is_sample: bool,
+    /// The same moment on both clocks.
+    epoch: (Instant, SystemTime),
+    laps: Mutex<Vec<Lap>>,
+}
+
+struct Lap {
+    point: Point,
+    plugin: &'static str,
+    begun: Instant,
+    ended: Instant,
+}
+
+impl Stopwatch {
+    /// Where somebody wants to know how long the plugins of the cycle that begins take.
+    pub(super) fn if_wanted() -> Option<Self> {
+        static CYCLES: AtomicUsize = AtomicUsize::new(0);
+        let is_sample = CYCLES.fetch_add(1, Ordering::Relaxed).is_multiple_of(SAMPLE);
+        let here = Here::now();
+        (is_sample || here.is_some()).then(|| Self {
+            here,
+            is_sample,
+            epoch: (Instant::now(), clock::now().into()),
+            laps: Mutex::default(),
+        })
+    }
+
+    fn laps(&self) -> MutexGuard<'_, Vec<Lap>> {
+        self.laps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observer for Stopwatch {
+    fn begin(&self, point: Point, plugin: &'static str) {
+        let begun = Instant::now();
+        self.laps().push(Lap { point, plugin, begun, ended: begun });
+    }
+
+    fn end(&self, _: Point, _: &'static str) {
+        let ended = Instant::now();
+        if let Some(lap) = self.laps().last_mut() {
+            lap.ended = ended;
+        }
+    }
+}
+
+impl Drop for Stopwatch {
+    fn drop(&mut self) {
+        let laps = self.laps();
+        if self.is_sample {
+            for lap in &*laps {
+                histogram!(telemetry::PLUGIN_EXECUTION_DURATION, "plugin" => lap.plugin,
+                    "extension_point" => lap.point.name())
+                .record(lap.ended - lap.begun);
+            }
+        }
+        let Some(here) = &self.here else { return };
+        let at = |instant: Instant| self.epoch.1 + (instant - self.epoch.0);
+        for phase in laps.chunk_by(|before, next| before.point == next.point) {
+            let [first, ..] = phase else { continue };
+            let last = phase.last().unwrap_or(first);
+            let point = here.tell(first.point.name(), at(first.begun), at(last.ended));
+            for lap in phase {
+                point.tell(lap.plugin, at(lap.begun), at(lap.ended));
+            }
+        }
+    }
+}

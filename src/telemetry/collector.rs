@@ -1,0 +1,85 @@
+//! The way to the collector of spans: over the HTTP client that extenders are called with.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{Request, Response};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use opentelemetry_http::{HttpClient, HttpError};
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use tokio::{runtime::Handle, time::timeout};
+use tracing::{info, warn};
+
+/// How long the collector may take for a batch.
+const TIME: Duration = Duration::from_secs(5);
+
+/// Longest answer that is read.
+const REPLY_BYTES: usize = 64 * 1024;
+
+/// What the exporter, which has a thread of its own, sends batches with.
+#[derive(Clone, Debug)]
+pub(super) struct Collector {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    runtime: Handle,
+    /// Whether the last batch was lost: told once, not for each.
+    is_away: Arc<AtomicBool>,
+}
+
+impl Collector {
+    pub(super) fn new(runtime: Handle) -> Result<Self, rustls::Error> {
+        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
+        let client = Client::builder(TokioExecutor::new()).build(connector);
+        Ok(Self { client, runtime, is_away: Arc::default() })
+    }
+
+    async fn exchange(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let reply = self.client.request(request.map(Full::new)).await?;
+        let (head, body) = reply.into_parts();
+        let body = Limited::new(body, REPLY_BYTES).collect().await?.to_bytes();
+        Ok(Response::from_parts(head, body))
+    }
+
+    fn tell(&self, trouble: Option<String>) {
+        match (self.is_away.swap(trouble.is_some(), Ordering::Relaxed), trouble) {
+            (false, Some(trouble)) => warn!(trouble, "the collector of traces takes no spans: they are lost"),
+            (true, None) => info!("the collector of traces takes spans again"),
+            _ => {}
+        }
+    }
+}
+
+#[async_trait]
+impl HttpClient for Collector {
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let collector = self.clone();
+        let sent = self.runtime.spawn(async move { timeout(TIME, collector.exchange(request)).await });
+        let reply: Result<Response<Bytes>, HttpError> = match sent.await {
+            Ok(Ok(reply)) => reply,
+            Ok(Err(late)) => Err(late.into()),
+            Err(stopped) => Err(stopped.into()),
+        };
+        self.tell(match &reply {
+            Ok(reply) if reply.status().is_success() => None,
+            Ok(reply) => Some(format!("it answers {}", reply.status())),
+            Err(error) => Some(error.to_string()),
+        });
+        reply
+    }
+}

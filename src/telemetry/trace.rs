@@ -1,0 +1,186 @@
+//! Traces: spans of requests and of what they pass through, sent to an OpenTelemetry collector.
+//!
+//! The span of the request under way travels in OpenTelemetry's context, across awaits and (by [`Here::within`]) onto the
+//! threads that compute. Where there is none, without a collector or in a request that is not sampled, [`phase`] and
+//! [`waited`] do nothing but the work.
+
+use std::{
+    future::Future,
+    time::{Duration, SystemTime},
+};
+
+use hyper::{HeaderMap, StatusCode, Uri};
+use opentelemetry::{
+    Context, KeyValue,
+    context::FutureExt,
+    propagation::TextMapPropagator,
+    trace::{SpanBuilder, SpanKind, Status, TraceContextExt, Tracer, TracerProvider},
+};
+use opentelemetry_http::HeaderExtractor;
+use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig, WithHttpConfig};
+use opentelemetry_sdk::{
+    Resource,
+    propagation::TraceContextPropagator,
+    trace::{BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracer, SdkTracerProvider},
+};
+use tokio::{runtime::Handle, task::spawn_blocking};
+use tracing::warn;
+
+use super::collector::Collector;
+
+/// Spans that wait to be sent at most; further ones are lost.
+const WAITING: usize = 16_384;
+
+/// Spans that are sent in one piece at most.
+const BATCH: usize = 2_048;
+
+/// How long the last spans may take to leave when the process stops.
+const LAST: Duration = Duration::from_secs(5);
+
+/// Why there are no traces.
+#[derive(Debug, thiserror::Error)]
+pub enum TraceError {
+    /// The exporter does not take its settings.
+    #[error(transparent)]
+    Exporter(#[from] ExporterBuildError),
+    /// There is no TLS to reach the collector by.
+    #[error(transparent)]
+    Tls(#[from] rustls::Error),
+}
+
+/// The way out for spans.
+#[derive(Clone, Debug)]
+pub struct Tracing {
+    tracer: SdkTracer,
+    provider: SdkTracerProvider,
+}
+
+impl Tracing {
+    /// Sends spans to the collector at a URL, to which `/v1/traces` is appended: this share of the traces that begin here,
+    /// and of those that a client began as that decided. Must be called on the asynchronous runtime.
+    ///
+    /// # Errors
+    /// The exporter or its TLS cannot be set up; whether the collector answers is not asked.
+    pub fn start(endpoint: &Uri, ratio: f64) -> Result<Self, TraceError> {
+        let endpoint = format!("{}/v1/traces", endpoint.to_string().trim_end_matches('/'));
+        let exporter = SpanExporter::builder()
+            .with_http()
+            .with_http_client(Collector::new(Handle::current())?)
+            .with_endpoint(endpoint)
+            .build()?;
+        let batches = BatchConfigBuilder::default().with_max_queue_size(WAITING).with_max_export_batch_size(BATCH);
+        let resource = Resource::builder().with_service_name("podberth");
+        let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
+        let provider = SdkTracerProvider::builder()
+            .with_span_processor(BatchSpanProcessor::builder(exporter).with_batch_config(batches.build()).build())
+            .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(ratio))))
+            .with_resource(resource.with_attribute(version).build())
+            .build();
+        Ok(Self { tracer: provider.tracer("podberth"), provider })
+    }
+
+    /// Carries a request out within a span of its own, whose parent is the client's span where it names one
+    /// (`traceparent`). `code` reads the reply's status code.
+    pub async fn request<T>(
+        &self,
+        method: &str,
+        route: &str,
+        headers: &HeaderMap,
+        work: impl Future<Output = T>,
+        code: impl FnOnce(&T) -> StatusCode,
+    ) -> T {
+        let client = TraceContextPropagator::new().extract_with_context(&Context::new(), &HeaderExtractor(headers));
+        let span =
+            SpanBuilder::from_name(if route.is_empty() { method.to_owned() } else { format!("{method} {route}") })
+                .with_kind(SpanKind::Server)
+                .with_attributes([
+                    KeyValue::new("http.request.method", method.to_owned()),
+                    KeyValue::new("http.route", route.to_owned()),
+                ]);
+        let span = self.tracer.build_with_context(span, &client);
+        let context = client.with_span(span).with_value(self.tracer.clone());
+        let done = work.with_context(context.clone()).await;
+        let (span, code) = (context.span(), code(&done));
+        span.set_attribute(KeyValue::new("http.response.status_code", i64::from(code.as_u16())));
+        if code.is_server_error() {
+            span.set_status(Status::error(""));
+        }
+        span.end();
+        done
+    }
+
+    /// Sends what waits to be sent.
+    pub async fn flush(&self) {
+        let provider = self.provider.clone();
+        // That it could not be sent has been logged where it was tried.
+        drop(spawn_blocking(move || provider.force_flush()).await);
+    }
+
+    /// Sends what waits to be sent, and nothing after that.
+    pub async fn stop(&self) {
+        let provider = self.provider.clone();
+        if !matches!(spawn_blocking(move || provider.shutdown_with_timeout(LAST)).await, Ok(Ok(()))) {
+            warn!("the last spans could not be sent");
+        }
+    }
+}
+
+/// The span that the work under way belongs to.
+#[derive(Clone, Debug)]
+pub struct Here(Context);
+
+impl Here {
+    /// `None` where nothing is recorded.
+    pub fn now() -> Option<Self> {
+        Context::map_current(|context| {
+            let is_recorded = context.has_active_span() && context.span().is_recording();
+            is_recorded.then(|| Self(context.clone()))
+        })
+    }
+
+    /// Does the work in a span, on whatever thread.
+    pub fn within<T>(here: Option<Self>, work: impl FnOnce() -> T) -> T {
+        let _attached = here.map(|here| here.0.attach());
+        work()
+    }
+
+    /// Tells of what was done within this span, after the fact.
+    pub fn tell(&self, name: &'static str, begun: SystemTime, ended: SystemTime) -> Self {
+        let told = self.child(SpanBuilder::from_name(name).with_start_time(begun));
+        told.0.span().end_with_timestamp(ended);
+        told
+    }
+
+    fn child(&self, span: SpanBuilder) -> Self {
+        match self.0.get::<SdkTracer>() {
+            Some(tracer) => Self(self.0.with_span(tracer.build_with_context(span, &self.0))),
+            None => self.clone(),
+        }
+    }
+}
+
+/// Does the work within a span of that name.
+pub fn phase<T>(name: &'static str, work: impl FnOnce() -> T) -> T {
+    let Some(here) = Here::now() else { return work() };
+    let phase = here.child(SpanBuilder::from_name(name));
+    let done = Here::within(Some(phase.clone()), work);
+    phase.0.span().end();
+    done
+}
+
+/// The same of work that waits.
+pub async fn waited<T>(name: &'static str, work: impl Future<Output = T>) -> T {
+    let Some(here) = Here::now() else { return work.await };
+    let phase = here.child(SpanBuilder::from_name(name));
+    let done = work.with_context(phase.0.clone()).await;
+    phase.0.span().end();
+    done
+}
+
+/// Work that goes on after the request was answered, as far as it concerns the request's span.
+pub async fn continued<T>(here: Option<Here>, work: impl Future<Output = T>) -> T {
+    match here {
+        Some(here) => work.with_context(here.0).await,
+        None => work.await,
+    }
+}

@@ -1,0 +1,203 @@
+//! What is for whoever runs the process: traces, the time of plugins, profiles.
+
+#[path = "support/server.rs"]
+mod server;
+
+use std::collections::HashSet;
+
+use axum::{Router, body::Body, body::Bytes, http::Request, http::Uri, routing::post};
+use opentelemetry_proto::tonic::{
+    collector::trace::v1::ExportTraceServiceRequest,
+    trace::v1::{Span, span::SpanKind},
+};
+use podberth::{
+    api::Diagnostics,
+    telemetry::trace::{Here, Tracing},
+};
+use pprof::protos::{Message as _, Profile};
+use prost::Message as _;
+use serde_json::{Value, json};
+use server::Server;
+use tokio::{net::TcpListener, sync::mpsc};
+
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+const PARENT: &str = "b7ad6b7169203331";
+
+/// Takes spans.
+struct Collector {
+    endpoint: Uri,
+    batches: mpsc::UnboundedReceiver<Bytes>,
+}
+
+impl Collector {
+    async fn start() -> Self {
+        let (sender, batches) = mpsc::unbounded_channel();
+        let take = move |body: Bytes| {
+            sender.send(body).expect("the test listens");
+            async {}
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let router = Router::new().route("/v1/traces", post(take));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { endpoint: format!("http://{address}").parse().expect("a URL"), batches }
+    }
+
+    /// What has come so far.
+    fn spans(&mut self) -> Vec<Span> {
+        let mut spans = Vec::new();
+        while let Ok(batch) = self.batches.try_recv() {
+            let batch = ExportTraceServiceRequest::decode(batch).expect("OTLP in protobuf");
+            for scope in batch.resource_spans.into_iter().flat_map(|resource| resource.scope_spans) {
+                spans.extend(scope.spans);
+            }
+        }
+        spans
+    }
+}
+
+fn objects() -> Vec<(&'static str, Value)> {
+    let node = |name| json!({"metadata": {"name": name}, "status": {"allocatable": {"cpu": "4", "memory": "8Gi", "pods": "110"}}});
+    vec![("nodes", node("a")), ("nodes", node("b"))]
+}
+
+fn question() -> Value {
+    json!({"Pod": {"metadata": {"name": "web", "namespace": "shop"},
+        "spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": "1"}}}]}}, "NodeNames": ["a", "b"]})
+}
+
+fn ask(path: &str, traceparent: Option<&str>) -> Request<Body> {
+    let mut request = Request::post(path).header("Content-Type", "application/json");
+    if let Some(traceparent) = traceparent {
+        request = request.header("traceparent", traceparent);
+    }
+    request.body(question().to_string().into()).expect("a request")
+}
+
+async fn traced(tracing: &Tracing) -> Server {
+    Server::watched(&objects(), Diagnostics { tracing: Some(tracing.clone()), profiling: false }).await
+}
+
+fn hex(id: &[u8]) -> String {
+    use std::fmt::Write;
+    id.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("strings take all");
+        text
+    })
+}
+
+fn children<'s>(spans: &'s [Span], parent: &Span) -> Vec<&'s Span> {
+    spans.iter().filter(|span| span.parent_span_id == parent.span_id).collect()
+}
+
+fn names<'s>(spans: &[&'s Span]) -> HashSet<&'s str> {
+    spans.iter().map(|span| &*span.name).collect()
+}
+
+#[tokio::test]
+async fn a_request_is_a_span_under_the_clients_over_its_phases_over_their_plugins() {
+    let mut collector = Collector::start().await;
+    // What begins here is not traced; what the client traces is.
+    let tracing = Tracing::start(&collector.endpoint, 0.0).expect("tracing starts");
+    let server = traced(&tracing).await;
+    let traceparent = format!("00-{TRACE}-{PARENT}-01");
+    for (path, phases) in [
+        ("/filter", vec!["snapshot wait", "parse", "PreFilter", "Filter"]),
+        ("/prioritize", vec!["snapshot wait", "parse", "PreFilter", "Score", "select"]),
+    ] {
+        server.send(ask(path, Some(&traceparent))).await.json();
+        tracing.flush().await;
+        let spans = collector.spans();
+        assert!(spans.iter().all(|span| hex(&span.trace_id) == TRACE));
+        let name = format!("POST {path}");
+        let request = spans.iter().find(|span| span.name == name).expect("the request's span");
+        assert_eq!((hex(&request.parent_span_id), request.kind()), (PARENT.into(), SpanKind::Server));
+        let attributes: Vec<_> = request.attributes.iter().map(|attribute| &*attribute.key).collect();
+        assert_eq!(attributes, ["http.request.method", "http.route", "http.response.status_code"]);
+        let under = children(&spans, request);
+        assert_eq!(names(&under), phases.into_iter().collect(), "{path}");
+        let mut plugins = 0;
+        for phase in &under {
+            assert!(request.start_time_unix_nano <= phase.start_time_unix_nano);
+            assert!(phase.end_time_unix_nano <= request.end_time_unix_nano);
+            let asked = children(&spans, phase);
+            if matches!(&*phase.name, "PreFilter" | "Filter" | "Score") {
+                let known = if phase.name == "Score" { "ImageLocality" } else { "NodeResourcesFit" };
+                assert!(names(&asked).contains(known), "{:?} of {}", names(&asked), phase.name);
+            }
+            plugins += asked.len();
+        }
+        assert_eq!(spans.len(), 1 + under.len() + plugins, "and there are no others");
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_asked_for_is_not_traced() {
+    let mut collector = Collector::start().await;
+    let tracing = Tracing::start(&collector.endpoint, 0.0).expect("tracing starts");
+    let server = traced(&tracing).await;
+    server.send(ask("/filter", None)).await.json();
+    server.send(ask("/filter", Some(&format!("00-{TRACE}-{PARENT}-00")))).await.json();
+    Server::with(&objects()).await.send(ask("/filter", Some(&format!("00-{TRACE}-{PARENT}-01")))).await.json();
+    tracing.flush().await;
+    assert!(collector.spans().is_empty());
+    assert!(Here::now().is_none());
+}
+
+#[tokio::test]
+async fn the_last_spans_are_sent_when_the_process_stops() {
+    let mut collector = Collector::start().await;
+    let tracing = Tracing::start(&collector.endpoint, 1.0).expect("tracing starts");
+    let server = traced(&tracing).await;
+    assert_eq!(server.send(ask("/nowhere", None)).await.code, 404);
+    tracing.stop().await;
+    let spans = collector.spans();
+    assert_eq!(spans.iter().map(|span| &*span.name).collect::<Vec<_>>(), ["POST"]);
+    assert_eq!(hex(&spans[0].parent_span_id), "", "it is the first of its trace");
+}
+
+#[tokio::test]
+async fn a_collector_that_is_away_is_no_trouble() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let endpoint = format!("http://{}", listener.local_addr().expect("an address")).parse().expect("a URL");
+    drop(listener);
+    let tracing = Tracing::start(&endpoint, 1.0).expect("tracing starts");
+    let server = traced(&tracing).await;
+    server.send(ask("/filter", None)).await.json();
+    tracing.flush().await;
+    assert_eq!(server.send(ask("/filter", None)).await.json()["NodeNames"], json!(["a", "b"]));
+    tracing.stop().await;
+}
+
+#[tokio::test]
+async fn plugins_are_timed_in_one_of_ten_cycles() {
+    let server = Server::with(&objects()).await;
+    for _ in 0..10 {
+        server.send(ask("/filter", None)).await.json();
+        server.send(ask("/prioritize", None)).await.json();
+    }
+    let metrics = server.send(Request::get("/metrics").body(Body::empty()).expect("a request")).await;
+    let named =
+        "podberth_plugin_execution_duration_seconds_count{plugin=\"NodeResourcesFit\",extension_point=\"PreFilter\"}";
+    assert!(metrics.text().contains(named), "{}", metrics.text());
+}
+
+fn profile(query: &str) -> Request<Body> {
+    Request::get(format!("/debug/pprof/profile{query}")).body(Body::empty()).expect("a request")
+}
+
+#[tokio::test]
+async fn profiles_are_taken_one_at_a_time_where_that_is_switched_on() {
+    let off = Server::with(&objects()).await;
+    off.send(profile("?seconds=1")).await.refusal(404);
+    let server = Server::watched(&objects(), Diagnostics { profiling: true, ..Diagnostics::default() }).await;
+    for seconds in ["0", "61"] {
+        let message = server.send(profile(&format!("?seconds={seconds}"))).await.refusal(400);
+        assert_eq!(message, format!("seconds: Invalid value: {seconds}: must be 1 to 60"));
+    }
+    let (first, second) = tokio::join!(server.send(profile("?seconds=1")), server.send(profile("?seconds=1")));
+    assert_eq!(second.refusal(429), "another profile is being taken");
+    assert_eq!(first.code, 200, "{:?}", first.body);
+    let profile = Profile::decode(&*first.body).expect("a profile");
+    assert!(profile.period_type.is_some());
+}
