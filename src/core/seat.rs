@@ -139,6 +139,17 @@ impl<'s> Seats<'s> {
         });
     }
 
+    /// Those that are not among the others.
+    #[must_use]
+    pub fn without(&self, others: &Self) -> Self {
+        let mut others = others.0.iter().peekable();
+        Self::new(self.0.iter().map(|part| {
+            while others.next_if(|other| other.block.number() < part.block.number()).is_some() {}
+            let gone = others.peek().filter(|other| other.block.number() == part.block.number());
+            (part.block, part.marked & !gone.map_or(0, |other| other.marked))
+        }))
+    }
+
     /// A number for each, in their order.
     pub fn map<T: Copy + Default>(&self, mut number: impl FnMut(Seat<'s>) -> T) -> Vec<T> {
         self.map_parts(|part, numbers| {

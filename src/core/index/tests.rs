@@ -7,7 +7,10 @@ use proptest::{collection::vec, option::of, prelude::*, sample::select};
 use super::{Group, Groups, Services};
 use crate::core::{
     index::{ImageState, Stance},
-    model::{Effect, Image, Labels, Name, Operator, Pod, PodAffinityTerm, Requirement, Selector, Workload, WorkloadKind, topology},
+    model::{
+        Effect, Image, Labels, Name, Operator, Pod, PodAffinityTerm, Requirement, Selector, Workload, WorkloadKind,
+        topology,
+    },
     seat::Seat,
     snapshot::{Kind, Object, Snapshot},
 };

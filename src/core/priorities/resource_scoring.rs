@@ -219,7 +219,6 @@ impl Amount {
     }
 }
 
-
 /// Σ score × weight and Σ weight.
 pub(super) fn weighted_sum<'s>(
     shares: impl IntoIterator<Item = &'s Share>,

@@ -36,7 +36,9 @@ impl Scores {
                 let pairs = totals.iter_mut().zip(scores);
                 pairs.for_each(|(total, score)| *total = total.saturating_add(i64::from(*score) * weight));
             }
-            Self::Each(scores) => totals.iter_mut().zip(scores).for_each(|(total, score)| add(total, i64::from(*score))),
+            Self::Each(scores) => {
+                totals.iter_mut().zip(scores).for_each(|(total, score)| add(total, i64::from(*score)))
+            }
         }
     }
 }
@@ -47,8 +49,8 @@ impl FromIterator<i64> for Scores {
     }
 }
 
-/// A score as it is kept: thousands of nodes' scores by every priority are to stay near the processor.
+/// A score as it is kept: thousands of nodes' scores by every priority are to stay near the processor. What amounts beyond
+/// reason bring out of range is cut off; kube-scheduler fails the pod there (`RunScorePlugins`).
 pub(super) fn narrow(score: i64) -> u8 {
-    debug_assert!((0..=MAX_NODE_SCORE).contains(&score), "{score} is no score");
-    score as u8
+    score.clamp(0, MAX_NODE_SCORE) as u8
 }
