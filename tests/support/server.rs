@@ -53,6 +53,7 @@ impl Default for Setup {
                 bulk_body_bytes: 256 << 20,
                 bodies_bytes: 1 << 30,
                 body_wait: LATE,
+                compress_from_bytes: None,
             },
             downstream: Downstream::default(),
         }
@@ -60,7 +61,7 @@ impl Default for Setup {
 }
 
 /// Later than any test, also under valgrind.
-const LATE: Duration = Duration::from_hours(1);
+pub(crate) const LATE: Duration = Duration::from_hours(1);
 
 /// A body to send.
 pub(crate) trait Sent {
