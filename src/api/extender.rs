@@ -288,5 +288,5 @@ fn prioritized(pod: &Pod, candidates: &Candidates<'_>, view: &View, profile: &Pr
     let scores = ranking.extender_scores(profile.extender_max_score);
     histogram!(telemetry::NODES_EVALUATED).record(nodes.len() as f64);
     let score = |seat: Option<Seat<'_>>| seat.and_then(|seat| known.position(seat)).map_or(0, |column| scores[column]);
-    host_priorities(nodes.iter().map(|(name, seat)| (*name, score(*seat))))
+    host_priorities(candidates, nodes.iter().map(|(_, seat)| score(*seat)))
 }

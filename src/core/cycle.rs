@@ -371,7 +371,7 @@ pub fn decide_with<'a>(
         let node = &mut nodes[place_of[*column]];
         node.total = ranking.totals()[*column];
         node.rank = Some(place + 1);
-        node.scores = scores.iter().map(|p| (p.priority, p.scores[*column])).collect();
+        node.scores = scores.iter().map(|p| (p.priority, p.scores.of(*column))).collect();
         node.outside_scores = outside.scores_of(names[*column]).collect();
         node.lost_at = ranking.lost_at(*column).and_then(|level| cycle.level(level));
     }
