@@ -158,8 +158,9 @@ fn a_score_that_depends_on_the_node_alone_is_the_same_in_any_company() {
             let all = snapshot.all_seats();
             let some = Seats::new(all.parts().iter().zip(&masks).map(|(part, mask)| (part.block, part.marked & mask)));
             for candidates in [all, some] {
-                let together = rule.score(&pod, &snapshot, &candidates).to_vec(candidates.len());
-                let alone = |seat| rule.score(&pod, &snapshot, &std::iter::once(seat).collect())[0];
+                let scores = rule.score(&pod, &snapshot, &candidates);
+                let together: Vec<i64> = (0..candidates.len()).map(|candidate| scores.of(candidate)).collect();
+                let alone = |seat| rule.score(&pod, &snapshot, &std::iter::once(seat).collect()).of(0);
                 let alone: Vec<i64> = candidates.iter().map(alone).collect();
                 assert_eq!(together, alone, "{name} of {release:?}, case {number}");
                 if reads == Reads::Node {
