@@ -429,14 +429,6 @@ impl Snapshot {
         copy
     }
 
-    /// A copy in which these nodes stand in the place of those that had their names; the pods on them stay.
-    #[must_use]
-    pub fn with_nodes(&self, nodes: impl IntoIterator<Item = Node>) -> Self {
-        let mut copy = self.clone();
-        nodes.into_iter().for_each(|node| copy.apply_node(node));
-        copy
-    }
-
     fn apply_node(&mut self, node: Node) {
         let old = self.node(&node.name).map(|info| info.node.clone());
         let slot = self.roster.slot(&node.name).unwrap_or_else(|| self.index.take_slot());

@@ -1,6 +1,7 @@
 //! Properties of decisions and snapshots that hold for any cluster, over random small ones.
 
 mod batches;
+mod blocks;
 
 use std::{
     collections::BTreeMap,
@@ -238,12 +239,13 @@ fn told(pod: &Pod, decision: &Decision<'_>) -> String {
 
 /// The cluster in which one of its nodes is changed.
 fn with_changed_node(objects: &[Object], at: Index, change: impl FnOnce(&mut Node)) -> Option<(Name, Snapshot)> {
-    let snapshot: Snapshot = objects.iter().cloned().collect();
+    let mut snapshot: Snapshot = objects.iter().cloned().collect();
     let names: Vec<Name> = snapshot.nodes().map(|n| n.name().clone()).collect();
     let name = names.get(at.index(names.len().max(1)))?;
     let mut node = Node::clone(&snapshot.node(name)?.node);
     change(&mut node);
-    Some((name.clone(), snapshot.with_nodes([node])))
+    snapshot.apply(Object::Node(node));
+    Some((name.clone(), snapshot))
 }
 
 fn key(object: &Object) -> (Kind, Name, Name) {
