@@ -12,7 +12,7 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
     parser::ValueSource,
 };
-use hyper::Uri;
+use hyper::{Uri, http::uri::Authority};
 use serde_json::{Map, Value};
 use tracing_subscriber::EnvFilter;
 
@@ -111,6 +111,11 @@ pub struct Settings {
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub max_body_wait: Duration,
 
+    /// From how many bytes on to compress (gzip) what is read with GET, for clients that ask for it; kube-apiserver does
+    /// from 128Ki on. It saves the network and costs time: nothing is compressed unless this is set
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub compress_replies_from: Option<usize>,
+
     /// The hosts at which the extenders that policies name may be called: none, any, or a list of name, name:port, *.domain
     /// and [address]:port. Whoever may write a policy or ask /explain makes this server call them
     #[arg(long, value_name = "HOSTS", default_value = "none")]
@@ -143,7 +148,7 @@ pub struct Settings {
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub request_timeout: Duration,
 
-    /// When to close a connection without a request; more than the 90s for which Go clients keep one, so that they never
+    /// When to close a connection without a request, or whose client takes nothing of its reply; more than the 90s for which Go clients keep one, so that they never
     /// send into one that is being closed
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration)]
     pub idle_timeout: Duration,
@@ -184,11 +189,12 @@ fn filter(text: &str) -> Result<EnvFilterText, String> {
     EnvFilter::try_new(text).map(|_| EnvFilterText(text.to_owned())).map_err(|error| error.to_string())
 }
 
-/// The URL of a collector: http or https, with a host and without a query.
+/// The URL of a collector: http or https, with a host, and with no password or query.
 fn collector(text: &str) -> Result<Uri, String> {
     let uri: Uri = text.parse().map_err(|_| "expected a URL such as http://collector:4318")?;
     let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
-    let is_whole = uri.host().is_some_and(|host| !host.is_empty()) && uri.query().is_none();
+    let authority = uri.authority().map_or("", Authority::as_str);
+    let is_whole = !(authority.is_empty() || authority.contains('@')) && uri.query().is_none();
     if is_http && is_whole { Ok(uri) } else { Err("expected a URL such as http://collector:4318".into()) }
 }
 

@@ -3,21 +3,21 @@
 #[path = "support/server.rs"]
 mod server;
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
-use axum::{Router, body::Body, body::Bytes, http::Request, http::Uri, routing::post};
+use axum::{Router, body::Bytes, http::Uri, routing::post};
 use opentelemetry_proto::tonic::{
     collector::trace::v1::ExportTraceServiceRequest,
     trace::v1::{Span, span::SpanKind},
 };
 use podberth::{
-    api::Diagnostics,
+    api::{Diagnostics, middleware::Limits},
     telemetry::trace::{Here, Tracing},
 };
 use pprof::protos::{Message as _, Profile};
 use prost::Message as _;
 use serde_json::{Value, json};
-use server::Server;
+use server::{Server, Setup, memory};
 use tokio::{net::TcpListener, sync::mpsc};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -66,16 +66,12 @@ fn question() -> Value {
         "spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": "1"}}}]}}, "NodeNames": ["a", "b"]})
 }
 
-fn ask(path: &str, traceparent: Option<&str>) -> Request<Body> {
-    let mut request = Request::post(path).header("Content-Type", "application/json");
-    if let Some(traceparent) = traceparent {
-        request = request.header("traceparent", traceparent);
-    }
-    request.body(question().to_string().into()).expect("a request")
+async fn watched(diagnostics: Diagnostics) -> Server {
+    Server::start(memory(&objects()).await, Setup { diagnostics, ..Setup::default() })
 }
 
 async fn traced(tracing: &Tracing) -> Server {
-    Server::watched(&objects(), Diagnostics { tracing: Some(tracing.clone()), profiling: false }).await
+    watched(Diagnostics { tracing: Some(tracing.clone()), profiling: false }).await
 }
 
 fn hex(id: &[u8]) -> String {
@@ -105,7 +101,7 @@ async fn a_request_is_a_span_under_the_clients_over_its_phases_over_their_plugin
         ("/filter", vec!["snapshot wait", "parse", "PreFilter", "Filter"]),
         ("/prioritize", vec!["snapshot wait", "parse", "PreFilter", "Score", "select"]),
     ] {
-        server.send(ask(path, Some(&traceparent))).await.json();
+        server.ask("POST", path, ("traceparent", &traceparent), question()).await.json();
         tracing.flush().await;
         let spans = collector.spans();
         assert!(spans.iter().all(|span| hex(&span.trace_id) == TRACE));
@@ -136,9 +132,10 @@ async fn what_nobody_asked_for_is_not_traced() {
     let mut collector = Collector::start().await;
     let tracing = Tracing::start(&collector.endpoint, 0.0).expect("tracing starts");
     let server = traced(&tracing).await;
-    server.send(ask("/filter", None)).await.json();
-    server.send(ask("/filter", Some(&format!("00-{TRACE}-{PARENT}-00")))).await.json();
-    Server::with(&objects()).await.send(ask("/filter", Some(&format!("00-{TRACE}-{PARENT}-01")))).await.json();
+    server.post("/filter", question()).await.json();
+    server.ask("POST", "/filter", ("traceparent", &format!("00-{TRACE}-{PARENT}-00")), question()).await.json();
+    let untraced = Server::with(&objects()).await;
+    untraced.ask("POST", "/filter", ("traceparent", &format!("00-{TRACE}-{PARENT}-01")), question()).await.json();
     tracing.flush().await;
     assert!(collector.spans().is_empty());
     assert!(Here::now().is_none());
@@ -149,10 +146,10 @@ async fn the_last_spans_are_sent_when_the_process_stops() {
     let mut collector = Collector::start().await;
     let tracing = Tracing::start(&collector.endpoint, 1.0).expect("tracing starts");
     let server = traced(&tracing).await;
-    assert_eq!(server.send(ask("/nowhere", None)).await.code, 404);
+    server.get("/nowhere").await.refusal(404);
     tracing.stop().await;
     let spans = collector.spans();
-    assert_eq!(spans.iter().map(|span| &*span.name).collect::<Vec<_>>(), ["POST"]);
+    assert_eq!(spans.iter().map(|span| &*span.name).collect::<Vec<_>>(), ["GET"]);
     assert_eq!(hex(&spans[0].parent_span_id), "", "it is the first of its trace");
 }
 
@@ -163,41 +160,56 @@ async fn a_collector_that_is_away_is_no_trouble() {
     drop(listener);
     let tracing = Tracing::start(&endpoint, 1.0).expect("tracing starts");
     let server = traced(&tracing).await;
-    server.send(ask("/filter", None)).await.json();
+    server.post("/filter", question()).await.json();
     tracing.flush().await;
-    assert_eq!(server.send(ask("/filter", None)).await.json()["NodeNames"], json!(["a", "b"]));
+    assert_eq!(server.post("/filter", question()).await.json()["NodeNames"], json!(["a", "b"]));
     tracing.stop().await;
 }
 
 #[tokio::test]
-async fn plugins_are_timed_in_one_of_ten_cycles() {
+async fn plugins_are_timed_in_one_of_ten_cycles_of_each_verb() {
     let server = Server::with(&objects()).await;
     for _ in 0..10 {
-        server.send(ask("/filter", None)).await.json();
-        server.send(ask("/prioritize", None)).await.json();
+        server.post("/filter", question()).await.json();
+        server.post("/prioritize", question()).await.json();
     }
-    let metrics = server.send(Request::get("/metrics").body(Body::empty()).expect("a request")).await;
-    let named =
-        "podberth_plugin_execution_duration_seconds_count{plugin=\"NodeResourcesFit\",extension_point=\"PreFilter\"}";
-    assert!(metrics.text().contains(named), "{}", metrics.text());
+    let metrics = server.get("/metrics").await;
+    for (plugin, point) in [("NodeResourcesFit", "Filter"), ("ImageLocality", "Score")] {
+        let count = format!(
+            "podberth_plugin_execution_duration_seconds_count{{plugin=\"{plugin}\",extension_point=\"{point}\"}}"
+        );
+        assert!(metrics.text().contains(&count), "{count}: {}", metrics.text());
+    }
 }
 
-fn profile(query: &str) -> Request<Body> {
-    Request::get(format!("/debug/pprof/profile{query}")).body(Body::empty()).expect("a request")
+const PROFILE: &str = "/debug/pprof/profile";
+
+#[tokio::test]
+async fn there_are_no_profiles_unless_that_is_switched_on() {
+    Server::with(&objects()).await.get(PROFILE).await.refusal(404);
 }
 
 #[tokio::test]
-async fn profiles_are_taken_one_at_a_time_where_that_is_switched_on() {
-    let off = Server::with(&objects()).await;
-    off.send(profile("?seconds=1")).await.refusal(404);
-    let server = Server::watched(&objects(), Diagnostics { profiling: true, ..Diagnostics::default() }).await;
+async fn profiles_are_taken_one_at_a_time() {
+    // The shortest is the one that is asked for. It takes its second; nothing waits for anything else here.
+    let second = format!("{PROFILE}?seconds=1");
+    let limits = Limits { request_timeout: Duration::from_millis(500), ..Setup::default().limits };
+    let diagnostics = Diagnostics { profiling: true, ..Diagnostics::default() };
+    let server = Server::start(memory(&objects()).await, Setup { limits, diagnostics, ..Setup::default() });
     for seconds in ["0", "61"] {
-        let message = server.send(profile(&format!("?seconds={seconds}"))).await.refusal(400);
+        let message = server.get(&format!("{PROFILE}?seconds={seconds}")).await.refusal(400);
         assert_eq!(message, format!("seconds: Invalid value: {seconds}: must be 1 to 60"));
     }
-    let (first, second) = tokio::join!(server.send(profile("?seconds=1")), server.send(profile("?seconds=1")));
-    assert_eq!(second.refusal(429), "another profile is being taken");
-    assert_eq!(first.code, 200, "{:?}", first.body);
+    let busy = async {
+        loop {
+            server.post("/filter", question()).await.json();
+        }
+    };
+    let taken = async { tokio::join!(server.get(&second), server.get(&second)) };
+    let (first, other) = tokio::select! { taken = taken => taken, never = busy => never };
+    assert_eq!(other.refusal(429), "another profile is being taken");
+    assert_eq!(first.code, 200, "a profile may take longer than the time of requests");
     let profile = Profile::decode(&*first.body).expect("a profile");
-    assert!(profile.period_type.is_some());
+    assert!(!profile.sample.is_empty());
+    assert!(profile.string_table.iter().any(|name| name.contains("podberth")), "{:?}", profile.string_table);
 }

@@ -4,7 +4,12 @@
 //! What the domain says no to stands in a 200, in `Error` or per node, since kube-scheduler throws away the body of any
 //! other code; only a body that cannot be read is an HTTP error.
 
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicUsize},
+    time::Instant,
+};
 
 use axum::{
     extract::State,
@@ -232,23 +237,14 @@ const ALIKE: usize = 16;
 
 /// The reply of `/filter`: each candidate stands in exactly one of its lists.
 fn filtered(body: &Bytes, pod: &Pod, candidates: &Candidates<'_>, view: &View, profile: &Profile) -> Pieces {
+    static CYCLES: AtomicUsize = AtomicUsize::new(0);
     let snapshot = asked_about(profile.release, &view.snapshot, pod, candidates);
-    let stopwatch = Stopwatch::if_wanted();
+    let stopwatch = Stopwatch::if_wanted(&CYCLES);
     let cycle = Cycle::prepare_observed(profile, pod, &snapshot, stopwatch.as_ref().map(|watch| watch as _));
     let nodes = seats(candidates, &snapshot);
-    let (mut fitting, mut unknown, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+    let mut refused = Vec::new();
     let mut refusals: Vec<Refusal<'_>> = Vec::new();
-    let fits = cycle.fitting_of(&nodes.iter().filter_map(|(_, seat)| *seat).collect());
-    for (at, (name, seat)) in nodes.iter().enumerate() {
-        let Some(node) = *seat else {
-            unknown.push(*name);
-            continue;
-        };
-        let failure = if fits.contains(node) { None } else { cycle.first_failure(&node) };
-        let Some(failure) = failure else {
-            fitting.push(at);
-            continue;
-        };
+    let fits = cycle.parted(&nodes.iter().filter_map(|(_, seat)| *seat).collect(), |node, failure| {
         let (plugin, verdict) = (failure.predicate.plugin, failure.verdict);
         let alike = |other: &Refusal<'_>| other.plugin == plugin && other.verdict == verdict;
         let first = refusals.len().saturating_sub(ALIKE);
@@ -258,8 +254,10 @@ fn filtered(body: &Bytes, pod: &Pod, candidates: &Candidates<'_>, view: &View, p
             refusals.push(Refusal { plugin, verdict, why, nodes: 0 });
         }
         refusals[refusal].nodes += 1;
-        refused.push((*name, refusal));
-    }
+        refused.push((&**node.name(), refusal));
+    });
+    let fit = |(_, seat): &(&str, Option<Seat<'_>>)| seat.is_some_and(|seat| fits.contains(seat));
+    let fitting: Vec<usize> = (0..nodes.len()).filter(|at| fit(&nodes[*at])).collect();
     let mut rejections = BTreeMap::<(&str, &str), u64>::new();
     for Refusal { plugin, verdict, nodes, .. } in &refusals {
         *rejections.entry((plugin, verdict.code())).or_default() += nodes;
@@ -276,14 +274,16 @@ fn filtered(body: &Bytes, pod: &Pod, candidates: &Candidates<'_>, view: &View, p
         let list = if verdict.is_unresolvable() { &mut unresolvable } else { &mut failed };
         list.push((name, why));
     }
-    unresolvable.extend(unknown.into_iter().map(|name| (name, &is_unknown)));
+    let unknown = nodes.iter().filter(|(_, seat)| seat.is_none());
+    unresolvable.extend(unknown.map(|(name, _)| (*name, &is_unknown)));
     filter_result(body, candidates, &fitting, failed, unresolvable)
 }
 
 /// The reply of `/prioritize`: a line for each candidate; a node that is not stored gets the lowest score.
 fn prioritized(pod: &Pod, candidates: &Candidates<'_>, view: &View, profile: &Profile) -> Pieces {
+    static CYCLES: AtomicUsize = AtomicUsize::new(0);
     let snapshot = asked_about(profile.release, &view.snapshot, pod, candidates);
-    let stopwatch = Stopwatch::if_wanted();
+    let stopwatch = Stopwatch::if_wanted(&CYCLES);
     let cycle = Cycle::prepare_observed(profile, pod, &snapshot, stopwatch.as_ref().map(|watch| watch as _));
     let nodes = seats(candidates, &snapshot);
     let known: Seats<'_> = nodes.iter().filter_map(|(_, seat)| *seat).collect();
@@ -292,5 +292,5 @@ fn prioritized(pod: &Pod, candidates: &Candidates<'_>, view: &View, profile: &Pr
     let scores = ranking.extender_scores(profile.extender_max_score);
     histogram!(telemetry::NODES_EVALUATED).record(nodes.len() as f64);
     let score = |seat: Option<Seat<'_>>| seat.and_then(|seat| known.position(seat)).map_or(0, |column| scores[column]);
-    host_priorities(nodes.iter().map(|(name, seat)| (*name, score(*seat))))
+    host_priorities(candidates, nodes.iter().map(|(_, seat)| score(*seat)))
 }

@@ -19,6 +19,7 @@ pub mod admission;
 pub mod bind;
 pub mod body;
 pub mod cluster;
+pub mod compression;
 pub mod docs;
 pub mod error;
 pub mod explain;
@@ -26,6 +27,7 @@ pub mod extender;
 pub mod extract;
 pub mod ground;
 pub mod health;
+pub mod linger;
 pub mod middleware;
 pub mod observe;
 pub mod openapi;
@@ -77,11 +79,6 @@ fn routes(bulk_body_bytes: usize) -> OpenApiRouter<AppState> {
         .routes(routes!(docs::file))
 }
 
-/// The whole server but for its socket.
-pub fn router(state: AppState, limits: middleware::Limits) -> Router {
-    router_watched(state, limits, Diagnostics::default())
-}
-
 /// What is there for whoever runs the process; nothing by default.
 #[derive(Clone, Debug, Default)]
 pub struct Diagnostics {
@@ -91,8 +88,8 @@ pub struct Diagnostics {
     pub profiling: bool,
 }
 
-/// The same under closer observation.
-pub fn router_watched(state: AppState, limits: middleware::Limits, diagnostics: Diagnostics) -> Router {
+/// The whole server but for its socket.
+pub fn router(state: AppState, limits: middleware::Limits, diagnostics: Diagnostics) -> Router {
     let (router, _) = routes(limits.bulk_body_bytes).split_for_parts();
     let router = if diagnostics.profiling { router.route(profile::PATH, get(profile::cpu)) } else { router };
     let router = router

@@ -36,8 +36,10 @@ pub(super) async fn traced(State(tracing): State<Tracing>, request: Request, nex
     let method = known_method(request.method().as_str());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("", MatchedPath::as_str);
-    let headers = request.headers().clone();
-    tracing.request(method, route, &headers, next.run(request), Response::status).await
+    let span = tracing.request(method, route, request.headers());
+    let response = Here::carry(Some(span.clone()), next.run(request)).await;
+    span.answered(response.status());
+    response
 }
 
 /// Takes the time of each plugin of a cycle, and tells it in the end.
@@ -57,10 +59,10 @@ struct Lap {
 }
 
 impl Stopwatch {
-    /// Where somebody wants to know how long the plugins of the cycle that begins take.
-    pub(super) fn if_wanted() -> Option<Self> {
-        static CYCLES: AtomicUsize = AtomicUsize::new(0);
-        let is_sample = CYCLES.fetch_add(1, Ordering::Relaxed).is_multiple_of(SAMPLE);
+    /// Where somebody wants to know how long the plugins of the cycle that begins take. `cycles` counts those of its verb:
+    /// were they counted together, a scheduler that asks now for this and now for that would have but one of them measured.
+    pub(super) fn if_wanted(cycles: &AtomicUsize) -> Option<Self> {
+        let is_sample = cycles.fetch_add(1, Ordering::Relaxed).is_multiple_of(SAMPLE);
         let here = Here::now();
         (is_sample || here.is_some()).then(|| Self {
             here,

@@ -24,7 +24,6 @@ use opentelemetry_sdk::{
     trace::{BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracer, SdkTracerProvider},
 };
 use tokio::{runtime::Handle, task::spawn_blocking};
-use tracing::warn;
 
 use super::collector::Collector;
 
@@ -79,49 +78,31 @@ impl Tracing {
         Ok(Self { tracer: provider.tracer("podberth"), provider })
     }
 
-    /// Carries a request out within a span of its own, whose parent is the client's span where it names one
-    /// (`traceparent`). `code` reads the reply's status code.
-    pub async fn request<T>(
-        &self,
-        method: &str,
-        route: &str,
-        headers: &HeaderMap,
-        work: impl Future<Output = T>,
-        code: impl FnOnce(&T) -> StatusCode,
-    ) -> T {
+    /// Begins the span of a request, whose parent is the client's span where the request names one (`traceparent`).
+    pub fn request(&self, method: &str, route: &str, headers: &HeaderMap) -> Here {
         let client = TraceContextPropagator::new().extract_with_context(&Context::new(), &HeaderExtractor(headers));
-        let span =
-            SpanBuilder::from_name(if route.is_empty() { method.to_owned() } else { format!("{method} {route}") })
-                .with_kind(SpanKind::Server)
-                .with_attributes([
-                    KeyValue::new("http.request.method", method.to_owned()),
-                    KeyValue::new("http.route", route.to_owned()),
-                ]);
-        let span = self.tracer.build_with_context(span, &client);
-        let context = client.with_span(span).with_value(self.tracer.clone());
-        let done = work.with_context(context.clone()).await;
-        let (span, code) = (context.span(), code(&done));
-        span.set_attribute(KeyValue::new("http.response.status_code", i64::from(code.as_u16())));
-        if code.is_server_error() {
-            span.set_status(Status::error(""));
+        let mut attributes = vec![KeyValue::new("http.request.method", method.to_owned())];
+        if !route.is_empty() {
+            attributes.push(KeyValue::new("http.route", route.to_owned()));
         }
-        span.end();
-        done
+        let name = format!("{method} {route}").trim_end().to_owned();
+        let span = SpanBuilder::from_name(name).with_kind(SpanKind::Server).with_attributes(attributes);
+        let span = self.tracer.build_with_context(span, &client);
+        Here(client.with_span(span).with_value(self.tracer.clone()))
     }
 
     /// Sends what waits to be sent.
     pub async fn flush(&self) {
         let provider = self.provider.clone();
-        // That it could not be sent has been logged where it was tried.
+        // That something could not be sent has been logged where it was tried.
         drop(spawn_blocking(move || provider.force_flush()).await);
     }
 
     /// Sends what waits to be sent, and nothing after that.
     pub async fn stop(&self) {
         let provider = self.provider.clone();
-        if !matches!(spawn_blocking(move || provider.shutdown_with_timeout(LAST)).await, Ok(Ok(()))) {
-            warn!("the last spans could not be sent");
-        }
+        // As above.
+        drop(spawn_blocking(move || provider.shutdown_with_timeout(LAST)).await);
     }
 }
 
@@ -142,6 +123,24 @@ impl Here {
     pub fn within<T>(here: Option<Self>, work: impl FnOnce() -> T) -> T {
         let _attached = here.map(|here| here.0.attach());
         work()
+    }
+
+    /// The same of work that waits, or that goes on after its request was answered.
+    pub async fn carry<T>(here: Option<Self>, work: impl Future<Output = T>) -> T {
+        match here {
+            Some(here) => work.with_context(here.0).await,
+            None => work.await,
+        }
+    }
+
+    /// Ends the span of a request.
+    pub fn answered(&self, code: StatusCode) {
+        let span = self.0.span();
+        span.set_attribute(KeyValue::new("http.response.status_code", i64::from(code.as_u16())));
+        if code.is_server_error() {
+            span.set_status(Status::error(""));
+        }
+        span.end();
     }
 
     /// Tells of what was done within this span, after the fact.
@@ -172,15 +171,7 @@ pub fn phase<T>(name: &'static str, work: impl FnOnce() -> T) -> T {
 pub async fn waited<T>(name: &'static str, work: impl Future<Output = T>) -> T {
     let Some(here) = Here::now() else { return work.await };
     let phase = here.child(SpanBuilder::from_name(name));
-    let done = work.with_context(phase.0.clone()).await;
+    let done = Here::carry(Some(phase.clone()), work).await;
     phase.0.span().end();
     done
-}
-
-/// Work that goes on after the request was answered, as far as it concerns the request's span.
-pub async fn continued<T>(here: Option<Here>, work: impl Future<Output = T>) -> T {
-    match here {
-        Some(here) => work.with_context(here.0).await,
-        None => work.await,
-    }
 }

@@ -81,7 +81,7 @@ pub async fn schedule(
 ) -> Result<Response> {
     let ground = ground::stand(&state, &ClusterName(cluster.clone()), &fresh).await?;
     let (ground_headers, view) = (ground.headers(), ground.view);
-    let run = ground::compute(move || {
+    let run = ground::compute_on(body.len(), move || {
         let request = trace::phase("parse", || decode::from_slice(&body))
             .map_err(|error| ApiError::BadRequest(error.to_string()))?;
         prepare(&request, &body, &query, state, cluster, &view)
@@ -105,7 +105,7 @@ pub async fn schedule(
         };
         answers.line(&line).await;
     };
-    tokio::spawn(trace::continued(Here::now(), work));
+    tokio::spawn(Here::carry(Here::now(), work));
     let lines = futures_util::stream::poll_fn(move |context| written.poll_recv(context));
     let lines = futures_util::StreamExt::map(lines, Ok::<_, std::convert::Infallible>);
     Ok((ground_headers, [(header::CONTENT_TYPE, NDJSON)], Body::from_stream(lines)).into_response())
