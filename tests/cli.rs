@@ -110,6 +110,9 @@ fn a_wrong_setting_is_one_line() {
     assert!(wrong(&["--max-body-bytes=much"]).contains("expected bytes"));
     assert!(wrong(&["--log-level=podberth=loud"]).contains("--log-level"));
     assert!(wrong(&["--database-max-connections=0"]).contains("--database-max-connections"));
+    assert!(wrong(&["--otlp-endpoint=collector:4318"]).contains("expected a URL such as"));
+    assert!(wrong(&["--otlp-endpoint=http://me:secret@collector"]).contains("expected a URL such as"));
+    assert!(wrong(&["--trace-ratio=1.1"]).contains("expected a number from 0 to 1"));
     assert!(wrong(&["--listen=nowhere"]).contains("cannot listen on nowhere"));
     let from_environment = one_line(podberth(folder.path()).arg("serve").env("PODBERTH_LOG_FORMAT", "xml"));
     assert!(from_environment.contains("--log-format"), "{from_environment}");
@@ -215,6 +218,19 @@ fn it_serves_and_stops_when_told() {
     assert!(status.success(), "{status} {log}");
     assert!(log.contains("stopped"), "{log}");
     drop(silent);
+}
+
+#[test]
+fn it_is_watched_where_that_is_switched_on() {
+    let folder = folder();
+    let nobody = ["serve", "--profiling", "--otlp-endpoint=http://127.0.0.1:1"];
+    let server = Server::start(podberth(folder.path()).args(nobody));
+    let profile = server.get("/debug/pprof/profile?seconds=0");
+    assert!(profile.starts_with("HTTP/1.1 400"), "{profile}");
+    // The span of that request is sent now, in vain.
+    let (status, log) = server.stop();
+    assert!(status.success(), "{status} {log}");
+    assert_eq!(log.matches("takes no spans").count(), 1, "{log}");
 }
 
 #[test]

@@ -3,7 +3,12 @@
 #[path = "support/server.rs"]
 mod server;
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::HashSet,
+    io::{Read, pipe},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{Router, body::Bytes, http::Uri, routing::post};
 use opentelemetry_proto::tonic::{
@@ -19,6 +24,7 @@ use prost::Message as _;
 use serde_json::{Value, json};
 use server::{Server, Setup, memory};
 use tokio::{net::TcpListener, sync::mpsc};
+use tracing::{Level, subscriber};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const PARENT: &str = "b7ad6b7169203331";
@@ -154,7 +160,10 @@ async fn the_last_spans_are_sent_when_the_process_stops() {
 }
 
 #[tokio::test]
-async fn a_collector_that_is_away_is_no_trouble() {
+async fn a_collector_that_is_away_is_no_trouble_and_told_of_once() {
+    let (mut told, log) = pipe().expect("a pipe");
+    let log = tracing_subscriber::fmt().with_max_level(Level::WARN).with_writer(Arc::new(log)).finish();
+    let logging = subscriber::set_default(log);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let endpoint = format!("http://{}", listener.local_addr().expect("an address")).parse().expect("a URL");
     drop(listener);
@@ -164,6 +173,10 @@ async fn a_collector_that_is_away_is_no_trouble() {
     tracing.flush().await;
     assert_eq!(server.post("/filter", question()).await.json()["NodeNames"], json!(["a", "b"]));
     tracing.stop().await;
+    drop(logging);
+    let mut log = String::new();
+    told.read_to_string(&mut log).expect("text");
+    assert_eq!(log.matches("takes no spans").count(), 1, "{log}");
 }
 
 #[tokio::test]

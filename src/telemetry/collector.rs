@@ -56,30 +56,25 @@ impl Collector {
         Ok(Response::from_parts(head, body))
     }
 
-    fn tell(&self, trouble: Option<String>) {
+    async fn send(self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let reply = timeout(TIME, self.exchange(request)).await.unwrap_or_else(|late| Err(late.into()));
+        let trouble = match &reply {
+            Ok(reply) if reply.status().is_success() => None,
+            Ok(reply) => Some(format!("it answers {}", reply.status())),
+            Err(error) => Some(format!("{error:?}")),
+        };
         match (self.is_away.swap(trouble.is_some(), Ordering::Relaxed), trouble) {
             (false, Some(trouble)) => warn!(trouble, "the collector of traces takes no spans: they are lost"),
             (true, None) => info!("the collector of traces takes spans again"),
             _ => {}
         }
+        reply
     }
 }
 
 #[async_trait]
 impl HttpClient for Collector {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let collector = self.clone();
-        let sent = self.runtime.spawn(async move { timeout(TIME, collector.exchange(request)).await });
-        let reply: Result<Response<Bytes>, HttpError> = match sent.await {
-            Ok(Ok(reply)) => reply,
-            Ok(Err(late)) => Err(late.into()),
-            Err(stopped) => Err(stopped.into()),
-        };
-        self.tell(match &reply {
-            Ok(reply) if reply.status().is_success() => None,
-            Ok(reply) => Some(format!("it answers {}", reply.status())),
-            Err(error) => Some(error.to_string()),
-        });
-        reply
+        self.runtime.spawn(self.clone().send(request)).await?
     }
 }
