@@ -12,27 +12,15 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, ExitCode},
     sync::Arc,
-    time::Duration,
 };
 
-use axum::{
-    Router,
-    body::{Body, Bytes, to_bytes},
-    http::{Request, StatusCode},
-};
+use bytes::Bytes;
 use podberth::{
-    api::{
-        middleware::Limits,
-        router,
-        state::{AppState, Freshness},
-    },
-    cluster::Clusters,
     core::policy::Policy,
     store::{
         Store,
         memory::{Memory, Numbering},
     },
-    telemetry,
     testing::{
         json::{self, Candidates},
         large::{PODS_PER_NODE, Running, TAINTED, bound, cluster, decide, node_name, workloads},
@@ -40,7 +28,9 @@ use podberth::{
 };
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
-use tower::ServiceExt;
+
+#[path = "../tests/support/server.rs"]
+mod server;
 
 /// How far a figure may be from the stored one.
 const TOLERANCE: f64 = 0.10;
@@ -205,40 +195,26 @@ fn mark() {
     black_box(());
 }
 
-/// The whole server but for its socket, on one thread and those that compute, with its state in memory.
+/// A server on one thread and those that compute, with its state in memory.
 struct Server {
     runtime: Runtime,
-    router: Router,
+    server: server::Server,
 }
 
 impl Server {
     fn new() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let router = runtime.block_on(async {
+        let server = runtime.block_on(async {
             let store = Arc::new(Memory::new(Numbering::Counter));
             store.migrate().await.expect("a database in memory");
-            let clusters = Clusters::new(store, Duration::from_hours(1));
-            // Valgrind takes its time.
-            let freshness = Freshness { max_staleness: Duration::MAX, ..Freshness::default() };
-            let metrics = telemetry::recorder().expect("a recorder");
-            let limits = Limits {
-                request_timeout: Duration::from_hours(1),
-                body_bytes: 1024 * 1024,
-                bulk_body_bytes: 256 * 1024 * 1024,
-                bodies_bytes: 1024 * 1024 * 1024,
-                body_wait: Duration::from_hours(1),
-            };
-            router(AppState::new(clusters, freshness, Vec::new(), metrics), limits)
+            server::Server::start(store, server::Setup::default())
         });
-        Self { runtime, router }
+        Self { runtime, server }
     }
 
-    fn post(&self, path: &str, body: impl Into<Body>) -> Bytes {
-        self.runtime.block_on(async {
-            let request = Request::post(path).header("Content-Type", "application/json").body(body.into());
-            let response = self.router.clone().oneshot(request.expect("a request")).await.expect("it never fails");
-            assert_eq!(response.status(), StatusCode::OK);
-            to_bytes(response.into_body(), usize::MAX).await.expect("a body")
-        })
+    fn post(&self, path: &str, body: impl server::Sent) -> Bytes {
+        let reply = self.runtime.block_on(self.server.post(path, body));
+        assert_eq!(reply.code, 200, "{}", reply.text());
+        reply.body
     }
 }

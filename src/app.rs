@@ -172,6 +172,7 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
         bulk_body_bytes: settings.max_bulk_body_bytes,
         bodies_bytes: settings.max_bodies_bytes,
         body_wait: settings.max_body_wait,
+        compress_from_bytes: settings.compress_replies_from.map(|bytes| bytes as u64),
     };
     let router = api::router(state.clone(), limits);
     let upkeep = Upkeep::start(&store, Uuid::new_v4(), jobs(settings, &state.clusters));
@@ -183,7 +184,8 @@ impl Server {
     async fn run(self, settings: &Settings, stop: impl Future<Output = ()>) -> Result<(), Error> {
         let Self { listener, address, store, state, router, upkeep } = self;
         info!(%address, version = env!("CARGO_PKG_VERSION"), "listening on http://{address}");
-        let timeouts = Timeouts { idle: settings.idle_timeout, grace: settings.shutdown_grace };
+        let timeouts =
+            Timeouts { idle: settings.idle_timeout, stalled: settings.idle_timeout, grace: settings.shutdown_grace };
         serve_connections(listener, router, timeouts, async {
             stop.await;
             info!("stopping");

@@ -96,6 +96,11 @@ pub struct Settings {
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub max_body_wait: Duration,
 
+    /// From how many bytes on to compress (gzip) what is read with GET, for clients that ask for it; kube-apiserver does
+    /// from 128Ki on. It saves the network and costs time: nothing is compressed unless this is set
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub compress_replies_from: Option<usize>,
+
     /// The hosts at which the extenders that policies name may be called: none, any, or a list of name, name:port, *.domain
     /// and [address]:port. Whoever may write a policy or ask /explain makes this server call them
     #[arg(long, value_name = "HOSTS", default_value = "none")]
@@ -128,7 +133,7 @@ pub struct Settings {
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub request_timeout: Duration,
 
-    /// When to close a connection without a request; more than the 90s for which Go clients keep one, so that they never
+    /// When to close a connection without a request, or whose client takes nothing of its reply; more than the 90s for which Go clients keep one, so that they never
     /// send into one that is being closed
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration)]
     pub idle_timeout: Duration,

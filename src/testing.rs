@@ -461,5 +461,5 @@ pub fn scores_of<T: Clone + Into<Object>>(rule: &dyn Priority, pod: PodBuilder, 
     let snapshot = cluster(objects.iter().cloned().map(Into::into));
     let candidates = snapshot.all_seats();
     let scores = rule.score(&pod.build(), &snapshot, &candidates);
-    snapshot.seats().filter_map(|seat| Some(scores[candidates.position(seat)?])).collect()
+    snapshot.seats().filter_map(|seat| Some(scores.of(candidates.position(seat)?))).collect()
 }

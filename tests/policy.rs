@@ -1,24 +1,12 @@
 //! Policies over HTTP, on SQLite in memory and on PostgreSQL. The router is called without a socket.
 //! Run it with `scripts/test --test policy`.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::collections::BTreeSet;
 
-use axum::{
-    Router,
-    body::{Body, to_bytes},
-    http::{HeaderMap, Method, Request},
-};
+use axum::{body::Body, http::Request};
 use podberth::{
-    api::{
-        self,
-        middleware::Limits,
-        openapi::DOCUMENTS,
-        state::{AppState, Freshness},
-    },
-    cluster::Clusters,
+    api::openapi::DOCUMENTS,
     core::{predicates, priorities},
-    store::Store,
-    telemetry,
     wire::policy,
 };
 use serde_json::{Value, json};
@@ -27,6 +15,10 @@ use tower::ServiceExt;
 #[path = "support/database.rs"]
 #[allow(dead_code, reason = "SQLite files are for the suite of the store")]
 mod database;
+#[path = "support/server.rs"]
+mod server;
+
+use server::{JSON, Reply, Server};
 
 /// Makes one test of each case and engine.
 macro_rules! cases {
@@ -36,12 +28,12 @@ macro_rules! cases {
     };
     (@engine $name:ident $engine:ident $($case:ident)*) => {
         mod $name {
-            use crate::{Server, database::{Engine, with_database}};
+            use crate::{server::Server, database::{Engine, with_database}};
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $case() {
                     with_database(Engine::$engine, async |database| {
-                        crate::$case(Server::start(database.store().await)).await;
+                        crate::$case(Server::replica(database.store().await)).await;
                     })
                     .await;
                 }
@@ -73,31 +65,13 @@ cases! {
     plugins_are_those_of_the_registries
 }
 
-#[derive(Clone)]
-struct Server {
-    router: Router,
-    store: Arc<dyn Store>,
+/// What is read off replies here.
+trait Told {
+    fn policy(&self) -> Value;
+    fn etag(&self) -> &str;
 }
 
-#[derive(Debug)]
-struct Reply {
-    code: u16,
-    headers: HeaderMap,
-    text: String,
-}
-
-impl Reply {
-    #[track_caller]
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
-    }
-
-    #[track_caller]
-    fn is(&self, code: u16) -> Value {
-        assert_eq!(self.code, code, "{}", self.text);
-        self.json()
-    }
-
+impl Told for Reply {
     /// A policy, as the published document describes it.
     #[track_caller]
     fn policy(&self) -> Value {
@@ -109,66 +83,15 @@ impl Reply {
         state
     }
 
-    #[track_caller]
-    fn fails(&self, code: u16, reason: &str) -> Value {
-        let status = self.is(code);
-        assert_eq!((&status["kind"], &status["reason"]), (&"Status".into(), &reason.into()), "{status}");
-        status
-    }
-
     fn etag(&self) -> &str {
         self.headers.get("etag").map(|value| value.to_str().expect("text")).unwrap_or_default()
     }
 }
 
-impl Server {
-    fn start(store: Arc<dyn Store>) -> Self {
-        let clusters = Clusters::new(store.clone(), Duration::from_millis(50));
-        let metrics = telemetry::recorder().expect("a recorder");
-        let state = AppState::new(clusters, Freshness::default(), Vec::new(), metrics);
-        let limits = Limits {
-            request_timeout: Duration::from_mins(5),
-            body_bytes: 3 << 20,
-            bulk_body_bytes: 256 << 20,
-            bodies_bytes: 1 << 30,
-            body_wait: Duration::from_mins(1),
-        };
-        Self { router: api::router(state, limits), store }
-    }
-
-    async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: String) -> Reply {
-        let mut request = Request::builder().method(method).uri(path);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let request = request.body(Body::from(body)).expect("a request");
-        let response = self.router.clone().oneshot(request).await.expect("the router never fails");
-        let (code, headers) = (response.status().as_u16(), response.headers().clone());
-        let body = to_bytes(response.into_body(), usize::MAX).await.expect("a body");
-        Reply { code, headers, text: String::from_utf8(body.to_vec()).expect("text") }
-    }
-
-    async fn get(&self, path: &str) -> Reply {
-        self.send(Method::GET, path, &[], String::new()).await
-    }
-
-    async fn put(&self, path: &str, body: impl ToString) -> Reply {
-        self.send(Method::PUT, path, &[], body.to_string()).await
-    }
-
-    async fn post(&self, path: &str, body: impl ToString) -> Reply {
-        self.send(Method::POST, path, &[], body.to_string()).await
-    }
-
-    async fn delete(&self, path: &str) -> Reply {
-        self.send(Method::DELETE, path, &[], String::new()).await
-    }
-
-    /// The node that `/explain` takes of one that is half full and one that is empty.
-    async fn choice(&self, query: &str) -> String {
-        let explanation = self.post(&format!("/explain{query}"), question()).await.is(200);
-        explanation["selected"].as_str().expect("a node").to_owned()
-    }
+/// The node that `/explain` takes of one that is half full and one that is empty.
+async fn choice(server: &Server, query: &str) -> String {
+    let explanation = server.post(&format!("/explain{query}"), question()).await.is(200);
+    explanation["selected"].as_str().expect("a node").to_owned()
 }
 
 /// `full` is the best node for who packs, `empty` for who spreads.
@@ -218,7 +141,7 @@ async fn without_a_policy_the_default_holds(server: Server) {
 }
 
 async fn a_policy_is_stored_and_decides(server: Server) {
-    assert_eq!(server.choice("").await, "empty");
+    assert_eq!(choice(&server, "").await, "empty");
     let reply = server.put("/policy", packing()).await;
     let state = reply.policy();
     assert_eq!((&state["revision"], reply.etag()), (&1.into(), "\"1\""));
@@ -227,13 +150,13 @@ async fn a_policy_is_stored_and_decides(server: Server) {
         state["active"]["priorities"],
         json!([{"name": "MostRequestedPriority", "plugin": "NodeResourcesMostAllocated", "weight": 1}])
     );
-    assert_eq!(server.choice("").await, "full", "the next decision is made under it");
+    assert_eq!(choice(&server, "").await, "full", "the next decision is made under it");
     assert_eq!(server.get("/policy").await.policy(), state);
     let explained = server.post("/explain", question()).await.is(200);
     assert_eq!(explained["policy"], json!({"name": "default", "revision": 1, "release": "1.22"}));
 
     assert_eq!(server.post("/policy", spreading()).await.policy()["revision"], 2, "POST means the same");
-    assert_eq!(server.choice("").await, "empty");
+    assert_eq!(choice(&server, "").await, "empty");
     let removed = server.delete("/policy").await.is(200);
     assert_eq!((&removed["kind"], &removed["status"]), (&"Status".into(), &"Success".into()));
     assert_eq!(server.get("/policy").await.policy()["revision"], 0);
@@ -241,7 +164,7 @@ async fn a_policy_is_stored_and_decides(server: Server) {
 
 async fn what_is_received_is_told(server: Server) {
     let yaml = "# Pack.\npriorities:\n  - {name: MostRequestedPriority, weight: 200}\npredicates:\n  - name: CheckNodeCondition\n";
-    let json = server.send(Method::PUT, "/policy", &[("content-type", "application/yaml")], yaml.into()).await.policy();
+    let json = server.ask("PUT", "/policy", ("content-type", "application/yaml"), yaml).await.policy();
     assert_eq!(json["text"], yaml, "comments are kept");
     assert_eq!(
         json["document"],
@@ -275,10 +198,10 @@ async fn a_decision_tree_is_kept_and_decides(server: Server) {
         ])
     );
     assert_eq!(server.get("/policy").await.policy(), state);
-    assert_eq!(server.choice("").await, "empty");
+    assert_eq!(choice(&server, "").await, "empty");
     let converted = server.get("/policy?as=KubeSchedulerConfiguration").await;
-    assert_eq!(converted.code, 200, "{}", converted.text);
-    assert!(converted.text.contains("# scoring.strategy: levels have no counterpart"), "{}", converted.text);
+    assert_eq!(converted.code, 200, "{}", converted.text());
+    assert!(converted.text().contains("# scoring.strategy: levels have no counterpart"), "{}", converted.text());
     let bad = json!({"scoring": {"strategy": "Lexicographic", "levels": [{"priority": "Nope", "tolerance": -1}]}});
     let status = server.put("/policy", bad).await.fails(422, "Invalid");
     assert_eq!(status["details"]["causes"].as_array().map(Vec::len), Some(2), "{status}");
@@ -306,11 +229,11 @@ async fn every_fault_is_told_and_nothing_is_stored(server: Server) {
     }
     server.put("/policy", "{").await.fails(422, "Invalid");
     assert_eq!(server.get("/policy").await.policy()["revision"], 1);
-    assert_eq!(server.choice("").await, "full");
+    assert_eq!(choice(&server, "").await, "full");
 }
 
 async fn a_dry_run_stores_nothing(server: Server) {
-    let head = server.store.head("default").await.expect("the store answers").revision;
+    let head = server.state.store.head("default").await.expect("the store answers").revision;
     let reply = server.put("/policy?dryRun=All", packing()).await;
     let tried = reply.policy();
     assert_eq!((&tried["revision"], reply.etag()), (&1.into(), ""));
@@ -318,7 +241,7 @@ async fn a_dry_run_stores_nothing(server: Server) {
     server.put("/policy?dryRun=All", "{").await.fails(422, "Invalid");
     server.put("/policy?dryRun=Some", packing()).await.fails(400, "BadRequest");
     assert_eq!(server.get("/policy").await.policy()["revision"], 0);
-    assert_eq!(server.store.head("default").await.expect("the store answers").revision, head);
+    assert_eq!(server.state.store.head("default").await.expect("the store answers").revision, head);
 
     server.put("/policy", packing()).await.policy();
     server.put("/policy", spreading()).await.policy();
@@ -328,24 +251,24 @@ async fn a_dry_run_stores_nothing(server: Server) {
 }
 
 async fn conditions_hold_or_nothing_is_changed(server: Server) {
-    let send = async |method: Method, path: &str, header: (&str, &str), body: Value| {
-        server.send(method, path, &[header], body.to_string()).await
+    let send = async |method: &str, path: &str, header: (&str, &str), body: Value| {
+        server.ask(method, path, header, body).await
     };
-    send(Method::PUT, "/policy", ("if-match", "*"), packing()).await.fails(412, "PreconditionFailed");
-    send(Method::PUT, "/policy", ("if-none-match", "*"), packing()).await.policy();
-    let taken = send(Method::PUT, "/policy", ("if-none-match", "*"), packing()).await;
+    send("PUT", "/policy", ("if-match", "*"), packing()).await.fails(412, "PreconditionFailed");
+    send("PUT", "/policy", ("if-none-match", "*"), packing()).await.policy();
+    let taken = send("PUT", "/policy", ("if-none-match", "*"), packing()).await;
     taken.fails(412, "PreconditionFailed");
     let tag = server.get("/policy").await.etag().to_owned();
-    send(Method::PUT, "/policy", ("if-match", &tag), spreading()).await.policy();
-    let status = send(Method::PUT, "/policy", ("if-match", &tag), packing()).await.fails(412, "PreconditionFailed");
+    send("PUT", "/policy", ("if-match", &tag), spreading()).await.policy();
+    let status = send("PUT", "/policy", ("if-match", &tag), packing()).await.fails(412, "PreconditionFailed");
     assert_eq!(status["message"], "If-Match does not hold: the revision in force is \"2\"");
-    send(Method::DELETE, "/policy", ("if-match", &tag), Value::Null).await.fails(412, "PreconditionFailed");
-    send(Method::POST, "/policy/rollback", ("if-match", &tag), json!({})).await.fails(412, "PreconditionFailed");
-    send(Method::PUT, "/policy?dryRun=All", ("if-match", &tag), packing()).await.fails(412, "PreconditionFailed");
-    send(Method::PUT, "/policy", ("if-match", "2"), packing()).await.fails(400, "BadRequest");
+    send("DELETE", "/policy", ("if-match", &tag), Value::Null).await.fails(412, "PreconditionFailed");
+    send("POST", "/policy/rollback", ("if-match", &tag), json!({})).await.fails(412, "PreconditionFailed");
+    send("PUT", "/policy?dryRun=All", ("if-match", &tag), packing()).await.fails(412, "PreconditionFailed");
+    send("PUT", "/policy", ("if-match", "2"), packing()).await.fails(400, "BadRequest");
     assert_eq!(server.get("/policy").await.etag(), "\"2\"");
-    send(Method::DELETE, "/policy", ("if-match", "\"2\""), Value::Null).await.is(200);
-    send(Method::PUT, "/policy", ("if-match", "\"0\""), packing()).await.policy();
+    send("DELETE", "/policy", ("if-match", "\"2\""), Value::Null).await.is(200);
+    send("PUT", "/policy", ("if-match", "\"0\""), packing()).await.policy();
 }
 
 async fn a_rollback_is_a_new_revision(server: Server) {
@@ -353,7 +276,7 @@ async fn a_rollback_is_a_new_revision(server: Server) {
     server.put("/policy", spreading()).await.policy();
     let back = server.post("/policy/rollback", "").await.policy();
     assert_eq!((&back["revision"], &back["rollbackTo"], &back["document"]), (&3.into(), &1.into(), &packing()));
-    assert_eq!(server.choice("").await, "full");
+    assert_eq!(choice(&server, "").await, "full");
     let forth = server.post("/policy/rollback", json!({"revision": 2})).await.policy();
     assert_eq!((&forth["revision"], &forth["rollbackTo"]), (&4.into(), &2.into()));
     let same = server.post("/policy/rollback", json!({"revision": 4})).await.policy();
@@ -401,7 +324,10 @@ async fn the_history_is_read_page_by_page(server: Server) {
 
 async fn named_policies_are_chosen_by_the_request(server: Server) {
     server.put("/policies/packing", packing()).await.policy();
-    assert_eq!((server.choice("").await.as_str(), server.choice("?policy=packing").await.as_str()), ("empty", "full"));
+    assert_eq!(
+        (choice(&server, "").await.as_str(), choice(&server, "?policy=packing").await.as_str()),
+        ("empty", "full")
+    );
     let named = server.get("/policies/packing").await.policy();
     assert_eq!((&named["name"], &named["revision"]), (&"packing".into(), &1.into()));
     let list = server.get("/policies").await.is(200);
@@ -443,7 +369,7 @@ async fn clusters_are_apart(server: Server) {
 }
 
 async fn another_replica_follows(server: Server) {
-    let other = Server::start(server.store.clone());
+    let other = Server::replica(server.state.store.clone());
     assert_eq!(other.get("/policy").await.policy()["revision"], 0);
     server.put("/policy", packing()).await.policy();
     // Putting what is in force waits until this replica has it too.
@@ -480,7 +406,7 @@ async fn writers_at_once_get_numbers_of_their_own(server: Server) {
         .map(|weight| {
             let (server, tag) = (server.clone(), format!("\"{WRITERS}\""));
             let body = weighing(100 + weight).to_string();
-            tokio::spawn(async move { server.send(Method::PUT, "/policy", &[("if-match", &tag)], body).await.code })
+            tokio::spawn(async move { server.ask("PUT", "/policy", ("if-match", &tag), body).await.code })
         })
         .collect();
     let mut codes = Vec::new();
@@ -524,20 +450,23 @@ async fn a_decision_sees_one_policy_whole(server: Server) {
 async fn configurations_are_taken_and_given(server: Server) {
     let yaml = server.get("/policy?as=KubeSchedulerConfiguration").await;
     assert_eq!((yaml.code, &yaml.headers["content-type"]), (200, &"application/yaml".parse().expect("a header")));
-    assert!(yaml.text.starts_with("# ") && yaml.text.contains("kind: KubeSchedulerConfiguration"), "{}", yaml.text);
-    policy::parse_configuration(&yaml.text).expect("what is given is taken");
+    assert!(
+        yaml.text().starts_with("# ") && yaml.text().contains("kind: KubeSchedulerConfiguration"),
+        "{}",
+        yaml.text()
+    );
+    policy::parse_configuration(yaml.text()).expect("what is given is taken");
 
     server.put("/policy", packing()).await.policy();
     let converted = server.get("/policy?as=KubeSchedulerConfiguration").await;
-    let (code, configuration) = (converted.code, converted.text);
+    let (code, configuration) = (converted.code, converted.text().to_owned());
     assert!(code == 200 && configuration.contains("MostAllocated"), "{configuration}");
-    let taken =
-        server.send(Method::PUT, "/policy", &[("content-type", "application/yaml")], configuration).await.policy();
+    let taken = server.ask("PUT", "/policy", ("content-type", "application/yaml"), configuration).await.policy();
     assert_eq!(
         (&taken["active"]["release"], &taken["document"]["kind"]),
         (&"1.34".into(), &"KubeSchedulerConfiguration".into())
     );
-    assert_eq!(server.choice("").await, "full", "the modern form decides alike");
+    assert_eq!(choice(&server, "").await, "full", "the modern form decides alike");
     assert_eq!(server.get("/policy?as=KubeSchedulerConfiguration").await.code, 200);
 
     let profile = json!({"schedulerName": "mine", "plugins": {"score": {"disabled": [{"name": "*"}]}}});
@@ -553,21 +482,20 @@ async fn requests_that_cannot_be_understood(server: Server) {
         server.get(&format!("/policies/{name}")).await.fails(400, "BadRequest");
         server.put(&format!("/policies/{name}"), packing()).await.fails(400, "BadRequest");
     }
-    let xml = server.send(Method::PUT, "/policy", &[("content-type", "application/xml")], "<a/>".into()).await;
+    let xml = server.ask("PUT", "/policy", ("content-type", "application/xml"), "<a/>").await;
     xml.fails(415, "UnsupportedMediaType");
     let large = server.put("/policy", " ".repeat(4 << 20)).await;
     large.fails(413, "RequestEntityTooLarge");
     server.post("/policy/rollback", "[").await.fails(400, "BadRequest");
-    server.send(Method::PATCH, "/policy", &[], String::new()).await.fails(405, "MethodNotAllowed");
-    let request =
-        Request::builder().method(Method::PUT).uri("/policy").body(Body::from(vec![0xff])).expect("a request");
+    server.ask("PATCH", "/policy", JSON, "").await.fails(405, "MethodNotAllowed");
+    let request = Request::builder().method("PUT").uri("/policy").body(Body::from(vec![0xff])).expect("a request");
     let response = server.router.clone().oneshot(request).await.expect("the router never fails");
     assert_eq!(response.status(), 400, "no text");
 }
 
 async fn the_metric_tells_what_is_in_force(server: Server) {
     let lines = async || {
-        let text = server.get("/metrics").await.text;
+        let text = server.get("/metrics").await.text().to_owned();
         let lines = text.lines().filter(|line| line.starts_with("podberth_policy_revision_info"));
         lines.map(str::to_owned).collect::<Vec<_>>()
     };

@@ -98,7 +98,7 @@ pub async fn explain(
 ) -> Result<Response> {
     let ground = ground::stand(&state, &cluster, &fresh).await?;
     let (headers, view) = (ground.headers(), ground.view);
-    let explanation = match ground::compute(move || Step::first(&body, &query, &view)).await?? {
+    let explanation = match ground::compute_on(body.len(), move || Step::first(&body, &query, &view)).await?? {
         Step::Answer(explanation) => *explanation,
         Step::Ask { question, fitting, pod, sent } => {
             let stored = Stored { state: state.clone(), cluster: cluster.0 };

@@ -234,19 +234,9 @@ fn filtered(body: &Bytes, pod: &Pod, candidates: &Candidates<'_>, view: &View, p
     let snapshot = asked_about(profile.release, &view.snapshot, pod, candidates);
     let cycle = Cycle::prepare(profile, pod, &snapshot);
     let nodes = seats(candidates, &snapshot);
-    let (mut fitting, mut unknown, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+    let mut refused = Vec::new();
     let mut refusals: Vec<Refusal<'_>> = Vec::new();
-    let fits = cycle.fitting_of(&nodes.iter().filter_map(|(_, seat)| *seat).collect());
-    for (at, (name, seat)) in nodes.iter().enumerate() {
-        let Some(node) = *seat else {
-            unknown.push(*name);
-            continue;
-        };
-        let failure = if fits.contains(node) { None } else { cycle.first_failure(&node) };
-        let Some(failure) = failure else {
-            fitting.push(at);
-            continue;
-        };
+    let fits = cycle.parted(&nodes.iter().filter_map(|(_, seat)| *seat).collect(), |node, failure| {
         let (plugin, verdict) = (failure.predicate.plugin, failure.verdict);
         let alike = |other: &Refusal<'_>| other.plugin == plugin && other.verdict == verdict;
         let first = refusals.len().saturating_sub(ALIKE);
@@ -256,8 +246,10 @@ fn filtered(body: &Bytes, pod: &Pod, candidates: &Candidates<'_>, view: &View, p
             refusals.push(Refusal { plugin, verdict, why, nodes: 0 });
         }
         refusals[refusal].nodes += 1;
-        refused.push((*name, refusal));
-    }
+        refused.push((&**node.name(), refusal));
+    });
+    let fit = |(_, seat): &(&str, Option<Seat<'_>>)| seat.is_some_and(|seat| fits.contains(seat));
+    let fitting: Vec<usize> = (0..nodes.len()).filter(|at| fit(&nodes[*at])).collect();
     let mut rejections = BTreeMap::<(&str, &str), u64>::new();
     for Refusal { plugin, verdict, nodes, .. } in &refusals {
         *rejections.entry((plugin, verdict.code())).or_default() += nodes;
@@ -274,7 +266,8 @@ fn filtered(body: &Bytes, pod: &Pod, candidates: &Candidates<'_>, view: &View, p
         let list = if verdict.is_unresolvable() { &mut unresolvable } else { &mut failed };
         list.push((name, why));
     }
-    unresolvable.extend(unknown.into_iter().map(|name| (name, &is_unknown)));
+    let unknown = nodes.iter().filter(|(_, seat)| seat.is_none());
+    unresolvable.extend(unknown.map(|(name, _)| (*name, &is_unknown)));
     filter_result(body, candidates, &fitting, failed, unresolvable)
 }
 
@@ -288,5 +281,5 @@ fn prioritized(pod: &Pod, candidates: &Candidates<'_>, view: &View, profile: &Pr
     let scores = ranking.extender_scores(profile.extender_max_score);
     histogram!(telemetry::NODES_EVALUATED).record(nodes.len() as f64);
     let score = |seat: Option<Seat<'_>>| seat.and_then(|seat| known.position(seat)).map_or(0, |column| scores[column]);
-    host_priorities(nodes.iter().map(|(name, seat)| (*name, score(*seat))))
+    host_priorities(candidates, nodes.iter().map(|(_, seat)| score(*seat)))
 }

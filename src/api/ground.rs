@@ -174,12 +174,17 @@ pub async fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stati
     tokio::task::spawn_blocking(work).await.map_err(ApiError::internal)
 }
 
-/// The same of what computes over a body of that size. Large ones take turns, so that a core is left for the small.
+/// The same of what computes over a body of that size.
 pub async fn compute_on<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    compute_in_turn(bytes > SMALL_BODY, work).await
+}
+
+/// The same, where those that compute long take turns, so that a core is left for the others.
+pub async fn compute_in_turn<T: Send + 'static>(is_long: bool, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     static TURNS: LazyLock<Semaphore> = LazyLock::new(|| {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Semaphore::new(cores.saturating_sub(1).max(1))
     });
-    let _turn = if bytes > SMALL_BODY { Some(TURNS.acquire().await.map_err(ApiError::internal)?) } else { None };
+    let _turn = if is_long { Some(TURNS.acquire().await.map_err(ApiError::internal)?) } else { None };
     compute(work).await
 }

@@ -6,7 +6,7 @@ use axum::{
     Extension, Router,
     extract::{DefaultBodyLimit, MatchedPath, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue},
-    middleware::{Next, from_fn, from_fn_with_state},
+    middleware::{Next, from_fn, from_fn_with_state, map_request},
     response::{IntoResponse, Response},
 };
 use tokio::time::{Instant, timeout};
@@ -14,7 +14,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{Instrument, debug, error_span, warn};
 use uuid::Uuid;
 
-use super::{admission::Admission, error::ApiError};
+use super::{admission::Admission, compression, error::ApiError, linger::reading_on};
 use crate::telemetry::{HTTP_REQUEST_DURATION, HTTP_REQUESTS};
 
 /// Carries the identity of a request, from the client or made here, and back in the reply.
@@ -36,15 +36,22 @@ pub struct Limits {
     pub bodies_bytes: usize,
     /// For how long a request waits for room in that.
     pub body_wait: Duration,
+    /// From how many bytes on a reply is compressed for who asks for it.
+    pub compress_from_bytes: Option<u64>,
 }
 
 /// Puts the layers around the router, the outermost last.
 pub fn around(router: Router, limits: Limits) -> Router {
+    let router = match limits.compress_from_bytes {
+        Some(bytes) => compression::of(router, bytes),
+        None => router,
+    };
     router
         .layer(DefaultBodyLimit::max(limits.body_bytes))
         .layer(Extension(Admission::new(limits.bodies_bytes, limits.body_wait)))
         .layer(from_fn_with_state(limits.request_timeout, in_time))
         .layer(CatchPanicLayer::custom(caught))
+        .layer(map_request(reading_on))
         .layer(from_fn(observed))
 }
 
@@ -165,6 +172,7 @@ mod tests {
             bulk_body_bytes: 64,
             bodies_bytes: 64,
             body_wait: Duration::ZERO,
+            compress_from_bytes: None,
         };
         around(router, limits)
     }

@@ -16,6 +16,7 @@ use tokio::{
     sync::watch,
     time::{sleep, timeout},
 };
+use tokio_io_timeout::TimeoutStream;
 use tracing::{debug, warn};
 
 /// Requests that one HTTP/2 connection may have under way.
@@ -29,6 +30,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Timeouts {
     /// For the next request's head to be complete: bounds idle connections and clients that trickle.
     pub idle: Duration,
+    /// For a client to take something of what is written to it: else what its reply holds would be held for ever.
+    pub stalled: Duration,
     /// For requests under way, once the process is to stop.
     pub grace: Duration,
 }
@@ -56,7 +59,7 @@ pub async fn serve(listener: TcpListener, router: Router, timeouts: Timeouts, st
                 readable = timeout(timeouts.idle, stream.readable()) => matches!(readable, Ok(Ok(()))),
                 _ = until_stop.changed() => false,
             };
-            if first_byte && let Err(error) = connection(stream, router, timeouts.idle, watcher).await {
+            if first_byte && let Err(error) = connection(stream, router, timeouts, watcher).await {
                 debug!(error, "connection ended");
             }
         });
@@ -70,15 +73,17 @@ pub async fn serve(listener: TcpListener, router: Router, timeouts: Timeouts, st
 async fn connection(
     stream: TcpStream,
     router: Router,
-    idle: Duration,
+    Timeouts { idle, stalled, .. }: Timeouts,
     watcher: Watcher,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     // Two small packets of one reply would otherwise wait 40 ms for each other's acknowledgement.
     stream.set_nodelay(true)?;
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(stalled));
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(idle);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(idle).max_concurrent_streams(HTTP2_STREAMS);
-    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let connection = builder.serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router));
     watcher.watch(connection.into_owned()).await
 }
 
@@ -135,7 +140,8 @@ mod tests {
         Server { entered, released, stop, ended, client }
     }
 
-    const PATIENT: Timeouts = Timeouts { idle: Duration::from_mins(1), grace: Duration::from_mins(1) };
+    const PATIENT: Timeouts =
+        Timeouts { idle: Duration::from_mins(1), stalled: Duration::from_mins(1), grace: Duration::from_mins(1) };
 
     async fn ask(client: &mut TcpStream) {
         client.write_all(b"GET / HTTP/1.1\r\nhost: podberth\r\n\r\n").await.expect("it reads");

@@ -129,18 +129,51 @@ impl<'p: 's, 's> Cycle<'p, 's> {
 
     /// Those of the nodes that fit. Asked block by block, predicate by predicate, which is far cheaper than node by node.
     pub fn fitting_of<'n>(&self, nodes: &Seats<'n>) -> Seats<'n> {
+        self.sifted(nodes, |_, _, _| {})
+    }
+
+    /// The same, telling of each node that does not fit what [`Self::first_failure`] says.
+    pub fn parted<'n>(&self, nodes: &Seats<'n>, mut refused: impl FnMut(Seat<'n>, PredicateVerdict<'p>)) -> Seats<'n> {
+        self.sifted(nodes, |asked, left, ruled_out_by| {
+            for node in asked.without(left).iter() {
+                // Where pods are nominated it may be another one that rules the node out first.
+                let failure = ruled_out_by.filter(|_| !self.nominations).and_then(|(predicate, check)| {
+                    let verdict = check.check(&node);
+                    (!verdict.fits()).then_some(PredicateVerdict { predicate, verdict })
+                });
+                if let Some(failure) = failure.or_else(|| self.first_failure(&node)) {
+                    refused(node, failure);
+                }
+            }
+        })
+    }
+
+    /// Those of the nodes that fit. After each step that rules nodes out `step` is told what was asked about, what is left of
+    /// that and, where it was one predicate, which.
+    fn sifted<'n>(
+        &self,
+        nodes: &Seats<'n>,
+        mut step: impl FnMut(&Seats<'n>, &Seats<'n>, Option<(&'p ActivePredicate, &dyn Check)>),
+    ) -> Seats<'n> {
         if self.rejection.is_some() {
+            step(nodes, &Seats::default(), None);
             return Seats::default();
         }
+        let mut asked = nodes.clone();
         let mut left = nodes.clone();
         for (predicate, demand) in &self.demands {
             if let Some(check) = demand.as_check() {
                 let ask = || left.sift(|block, asked| check.sift(block, asked));
                 observed(self.observer, Point::Filter, predicate.plugin, ask);
+                if left.len() < asked.len() {
+                    step(&asked, &left, Some((predicate, check)));
+                    asked.clone_from(&left);
+                }
             }
         }
         if self.nominations {
             left.sift(|block, asked| pick(asked, |at| self.first_failure(&block.seat(at)).is_none()));
+            step(&asked, &left, None);
         }
         left
     }
@@ -371,7 +404,7 @@ pub fn decide_with<'a>(
         let node = &mut nodes[place_of[*column]];
         node.total = ranking.totals()[*column];
         node.rank = Some(place + 1);
-        node.scores = scores.iter().map(|p| (p.priority, p.scores[*column])).collect();
+        node.scores = scores.iter().map(|p| (p.priority, p.scores.of(*column))).collect();
         node.outside_scores = outside.scores_of(names[*column]).collect();
         node.lost_at = ranking.lost_at(*column).and_then(|level| cycle.level(level));
     }

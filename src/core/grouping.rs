@@ -9,10 +9,7 @@ use super::{
 
 /// The selectors of the services that select the pod, in order of the services' names.
 pub(super) fn service_selectors<'a>(pod: &'a Pod, snapshot: &'a Snapshot) -> impl Iterator<Item = &'a Selector> {
-    snapshot
-        .workloads(WorkloadKind::Service, &pod.namespace)
-        .filter_map(|service| service.selector.as_ref())
-        .filter(|selector| selector.matches(&pod.labels))
+    snapshot.index().services.selecting(pod).into_iter().filter_map(|service| service.selector.as_ref())
 }
 
 /// The selector that the pod's services and its controller make together; empty where there are none.

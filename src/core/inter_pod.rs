@@ -48,10 +48,11 @@ impl<'a> IncomingTerm<'a> {
     /// The groups of running pods that the term means, with the nodes where they run.
     pub(super) fn groups(&self, snapshot: &'a Snapshot) -> impl Iterator<Item = (&'a Group, &'a Counts)> {
         let groups = &snapshot.index().groups;
-        let all = self.any_namespace.then(|| groups.all()).into_iter().flatten();
-        let named = if self.any_namespace { &[][..] } else { &self.namespaces[..] };
-        let within = named.iter().flat_map(move |namespace| groups.within(namespace));
-        all.chain(within).filter(|(group, _)| self.selector.is_some_and(|s| s.matches(&group.labels)))
+        self.selector.into_iter().flat_map(move |selector| {
+            let all = self.any_namespace.then(|| groups.selected(None, selector)).into_iter().flatten();
+            let named = if self.any_namespace { &[][..] } else { &self.namespaces[..] };
+            all.chain(named.iter().flat_map(move |namespace| groups.selected(Some(namespace), selector)))
+        })
     }
 
     /// Whether the term means this pod.

@@ -5,6 +5,7 @@
 pub mod batch;
 pub mod block;
 pub mod cycle;
+mod directory;
 pub mod edited;
 pub mod evictions;
 mod grouping;

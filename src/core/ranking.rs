@@ -143,7 +143,7 @@ fn by_levels<'s>(rows: impl Iterator<Item = (i64, &'s Scores)>, count: usize) ->
     for (level, (tolerance, scores)) in rows.enumerate() {
         // Where all score the same the level parts nobody.
         let Scores::Each(scores) = scores else { continue };
-        let score = |column: &usize| scores.get(*column).copied().unwrap_or_default();
+        let score = |column: &usize| scores.get(*column).copied().map_or(0, i64::from);
         let mut refined = Vec::with_capacity(starts.len());
         for (group, start) in starts.iter().enumerate() {
             let end = starts.get(group + 1).copied().unwrap_or(count);
@@ -200,7 +200,7 @@ mod tests {
 
     fn ranked(levels: &[Level]) -> Ranking {
         let count = levels.first().map_or(0, |(_, scores)| scores.len());
-        let scores: Vec<_> = levels.iter().map(|(_, scores)| Scores::Each(scores.clone())).collect();
+        let scores: Vec<_> = levels.iter().map(|(_, scores)| scores.iter().copied().collect::<Scores>()).collect();
         by_levels(levels.iter().map(|(tolerance, _)| *tolerance).zip(&scores), count)
     }
 
@@ -353,7 +353,7 @@ mod tests {
         #[test]
         fn one_level_is_the_order_of_its_priority(scores in (1_usize..12).prop_flat_map(scores)) {
             let one_level = ranked(&[(0, scores.clone())]);
-            let row = [(1, &Scores::Each(scores.clone()))];
+            let row = [(1, &scores.iter().copied().collect())];
             let summed = Ranking { totals: weighted_sum(row.into_iter(), scores.len()), lost_at: None };
             prop_assert_eq!(one_level.order(|column| column), summed.order(|column| column));
         }
@@ -361,7 +361,7 @@ mod tests {
         #[test]
         fn weights_of_101_to_the_nth_do_the_same(levels in levels(Just(0_i64))) {
             let weights = (0..levels.len() as u32).rev().map(|n| 101_i64.pow(n));
-            let scores: Vec<_> = levels.iter().map(|(_, scores)| Scores::Each(scores.clone())).collect();
+            let scores: Vec<_> = levels.iter().map(|(_, scores)| scores.iter().copied().collect::<Scores>()).collect();
             let rows: Vec<_> = weights.zip(&scores).collect();
             let summed = Ranking { totals: weighted_sum(rows.into_iter(), levels[0].1.len()), lost_at: None };
             prop_assert_eq!(summed.order(|column| column), ranked(&levels).order(|column| column));

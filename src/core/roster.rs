@@ -9,10 +9,10 @@
 use std::sync::Arc;
 
 use imbl::{OrdMap, Vector};
-use rustc_hash::FxHashMap;
 
 use super::{
     block::{Block, place_of},
+    directory::Directory,
     index::Slot,
     model::{Name, Node},
     seat::{Seat, Seats},
@@ -26,13 +26,6 @@ pub(super) struct Roster {
     directory: Arc<Directory>,
     /// Pods bound to nodes that are not (or not yet) known, by node.
     homeless: OrdMap<Name, Slot>,
-}
-
-/// The known nodes.
-#[derive(Clone, Debug, Default)]
-struct Directory {
-    by_name: FxHashMap<Name, Slot>,
-    in_order: Vec<Slot>,
 }
 
 impl PartialEq for Roster {
@@ -51,19 +44,19 @@ impl PartialEq for Roster {
 impl Roster {
     /// How many nodes are known.
     pub(super) fn len(&self) -> usize {
-        self.directory.in_order.len()
+        self.directory.len()
     }
 
     /// A known node by name.
     pub(super) fn find(&self, name: &str) -> Option<Seat<'_>> {
-        let (block, at) = place_of(*self.directory.by_name.get(name)?);
+        let (block, at) = place_of(self.directory.slot(name)?);
         Some(Seat::new(self.blocks.get(block)?, at))
     }
 
     /// All known nodes in order of their names.
     pub(super) fn in_order(&self) -> impl Iterator<Item = Seat<'_>> {
         let blocks: Vec<&Block> = self.blocks.iter().map(|block| &**block).collect();
-        self.directory.in_order.iter().map(move |slot| {
+        self.directory.in_order().iter().map(move |slot| {
             let (block, at) = place_of(*slot);
             Seat::new(blocks[block], at)
         })
@@ -76,12 +69,24 @@ impl Roster {
 
     /// The slot of a name: of a known node, or of one that pods are bound to.
     pub(super) fn slot(&self, name: &Name) -> Option<Slot> {
-        self.directory.by_name.get(name).or_else(|| self.homeless.get(name)).copied()
+        self.directory.slot(name).or_else(|| self.homeless.get(name).copied())
+    }
+
+    /// The known nodes by name.
+    pub(super) fn directory(&self) -> &Arc<Directory> {
+        &self.directory
+    }
+
+    /// The node in a slot that a node is in.
+    pub(super) fn seat(&self, slot: Slot) -> Option<Seat<'_>> {
+        let (block, at) = place_of(slot);
+        let block = self.blocks.get(block)?;
+        (block.known() >> at & 1 == 1).then(|| Seat::new(block, at))
     }
 
     /// Whether a name is that of a known node.
     pub(super) fn knows(&self, name: &Name) -> bool {
-        self.directory.by_name.contains_key(name)
+        self.directory.slot(name).is_some()
     }
 
     fn info(&self, slot: Slot) -> Option<&Arc<NodeInfo>> {
@@ -107,20 +112,14 @@ impl Roster {
         self.put(slot, Some(info), true);
         if !self.knows(&name) {
             self.homeless.remove(&name);
-            let at = self.place_in_order(&name);
-            let directory = Arc::make_mut(&mut self.directory);
-            directory.in_order.insert(at, slot);
-            directory.by_name.insert(name, slot);
+            Arc::make_mut(&mut self.directory).insert(&name, slot);
         }
     }
 
     /// Forgets a known node; its pods stay bound to its name. What it was, and whether its slot is free again.
     pub(super) fn unsettle(&mut self, name: &Name) -> Option<(Arc<Node>, Slot, bool)> {
-        let slot = self.find(name)?.slot();
-        let place = self.place_in_order(name);
-        let directory = Arc::make_mut(&mut self.directory);
-        directory.in_order.remove(place);
-        directory.by_name.remove(name);
+        self.directory.slot(name)?;
+        let slot = Arc::make_mut(&mut self.directory).remove(name)?;
         let mut info = self.info(slot)?.clone();
         let node = info.node.clone();
         let is_free = info.pods.is_empty();
@@ -160,9 +159,5 @@ impl Roster {
         if let Some(block) = self.blocks.get_mut(number) {
             Arc::make_mut(block).put(at, info, known);
         }
-    }
-
-    fn place_in_order(&self, name: &Name) -> usize {
-        self.directory.in_order.partition_point(|slot| self.info(*slot).is_some_and(|info| *info.name() < *name))
     }
 }

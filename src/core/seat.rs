@@ -139,8 +139,19 @@ impl<'s> Seats<'s> {
         });
     }
 
+    /// Those that are not among the others.
+    #[must_use]
+    pub fn without(&self, others: &Self) -> Self {
+        let mut others = others.0.iter().peekable();
+        Self::new(self.0.iter().map(|part| {
+            while others.next_if(|other| other.block.number() < part.block.number()).is_some() {}
+            let gone = others.peek().filter(|other| other.block.number() == part.block.number());
+            (part.block, part.marked & !gone.map_or(0, |other| other.marked))
+        }))
+    }
+
     /// A number for each, in their order.
-    pub fn map(&self, mut number: impl FnMut(Seat<'s>) -> i64) -> Vec<i64> {
+    pub fn map<T: Copy + Default>(&self, mut number: impl FnMut(Seat<'s>) -> T) -> Vec<T> {
         self.map_parts(|part, numbers| {
             for (at, slot) in places(part.marked).zip(numbers) {
                 *slot = number(Seat::new(part.block, at));
@@ -149,8 +160,8 @@ impl<'s> Seats<'s> {
     }
 
     /// The same block by block: `fill` writes a number for each node of a part, in their order.
-    pub fn map_parts(&self, mut fill: impl FnMut(Part<'s>, &mut [i64])) -> Vec<i64> {
-        let mut numbers = vec![0; self.len()];
+    pub fn map_parts<T: Copy + Default>(&self, mut fill: impl FnMut(Part<'s>, &mut [T])) -> Vec<T> {
+        let mut numbers = vec![T::default(); self.len()];
         let mut left = &mut numbers[..];
         for part in &self.0 {
             let (here, rest) = std::mem::take(&mut left).split_at_mut(part.marked.count_ones() as usize);

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 
+use super::directory::Directory;
 use super::index::{ImageState, Index, Slot};
 use super::model::{
     CsiNode, HostPort, Labels, Name, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod,
@@ -224,6 +225,16 @@ impl Snapshot {
         self.roster.find(name)
     }
 
+    /// The node in a slot; `None` where there is none.
+    pub(super) fn seat_in(&self, slot: Slot) -> Option<Seat<'_>> {
+        self.roster.seat(slot)
+    }
+
+    /// The names of the nodes.
+    pub(super) fn directory(&self) -> &Arc<Directory> {
+        self.roster.directory()
+    }
+
     /// How many nodes there are.
     pub fn node_count(&self) -> usize {
         self.roster.len()
@@ -273,17 +284,6 @@ impl Snapshot {
     /// All namespaces stored.
     pub fn namespaces(&self) -> impl Iterator<Item = &Arc<Namespace>> {
         self.namespaces.values()
-    }
-
-    /// All services or controllers of one kind in one namespace, in order of their names.
-    pub fn workloads<'s>(
-        &'s self,
-        kind: WorkloadKind,
-        namespace: &Name,
-    ) -> impl Iterator<Item = &'s Arc<Workload>> + use<'s> {
-        let namespace = namespace.clone();
-        let from = (kind, (namespace.clone(), Name::from("")));
-        self.workloads.range(from..).map(|(_, w)| w).take_while(move |w| w.kind == kind && w.namespace == namespace)
     }
 
     /// A service or controller by kind, namespace and name.
@@ -376,8 +376,9 @@ impl Snapshot {
             Object::Pod(pod) => self.apply_pod(*pod),
             Object::Namespace(o) => drop(self.namespaces.insert(o.name.clone(), Arc::new(o))),
             Object::Workload(o) => {
-                let key = (o.kind, (o.namespace.clone(), o.name.clone()));
-                self.workloads.insert(key, Arc::new(o));
+                let (key, new) = ((o.kind, (o.namespace.clone(), o.name.clone())), Arc::new(o));
+                let old = self.workloads.insert(key, new.clone());
+                self.index.replace_workload(old.as_deref(), Some(&new));
             }
             Object::PersistentVolume(o) => drop(self.volumes.insert(o.name.clone(), Arc::new(o))),
             Object::PersistentVolumeClaim(o) => {
@@ -399,7 +400,10 @@ impl Snapshot {
             Kind::Node => self.delete_node(name),
             Kind::Pod => self.delete_pod(&namespaced()),
             Kind::Namespace => drop(self.namespaces.remove(name)),
-            Kind::Workload(workload) => drop(self.workloads.remove(&(workload, namespaced()))),
+            Kind::Workload(workload) => {
+                let old = self.workloads.remove(&(workload, namespaced()));
+                self.index.replace_workload(old.as_deref(), None);
+            }
             Kind::PersistentVolume => drop(self.volumes.remove(name)),
             Kind::PersistentVolumeClaim => drop(self.claims.remove(&namespaced())),
             Kind::StorageClass => drop(self.storage_classes.remove(name)),
@@ -422,14 +426,6 @@ impl Snapshot {
     pub fn without_pod(&self, namespace: &Name, name: &Name) -> Self {
         let mut copy = self.clone();
         copy.delete_pod(&(namespace.clone(), name.clone()));
-        copy
-    }
-
-    /// A copy in which these nodes stand in the place of those that had their names; the pods on them stay.
-    #[must_use]
-    pub fn with_nodes(&self, nodes: impl IntoIterator<Item = Node>) -> Self {
-        let mut copy = self.clone();
-        nodes.into_iter().for_each(|node| copy.apply_node(node));
         copy
     }
 

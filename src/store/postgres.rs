@@ -304,7 +304,8 @@ impl Store for Postgres {
     }
 
     fn connections(&self) -> Connections {
-        let idle = self.pool.num_idle();
+        // What is taken can be subtracted before it was added: for a moment there are fewer than none.
+        let idle = self.pool.num_idle().min(self.pool.size() as usize);
         Connections { idle, used: (self.pool.size() as usize).saturating_sub(idle) }
     }
 

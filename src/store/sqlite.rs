@@ -287,7 +287,9 @@ impl Store for Sqlite {
     }
 
     fn connections(&self) -> Connections {
-        let idle = self.writer.num_idle() + self.readers.num_idle();
+        // What is taken can be subtracted before it was added: for a moment there are fewer than none.
+        let idle = |pool: &SqlitePool| pool.num_idle().min(pool.size() as usize);
+        let idle = idle(&self.writer) + idle(&self.readers);
         Connections { idle, used: ((self.writer.size() + self.readers.size()) as usize).saturating_sub(idle) }
     }
 

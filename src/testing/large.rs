@@ -90,11 +90,7 @@ fn volumes() -> [Object; 2] {
         v.phase = VolumePhase::Bound;
         v.access_modes = vec![AccessMode::ReadWriteMany];
     });
-    let claim = pvc("data").with(|c| {
-        c.phase = VolumePhase::Bound;
-        c.volume_name = "data".into();
-        c.access_modes = vec![AccessMode::ReadWriteMany];
-    });
+    let claim = pvc("data").bound_to("data").with(|c| c.access_modes = vec![AccessMode::ReadWriteMany]);
     [volume.into(), claim.into()]
 }
 
@@ -145,4 +141,27 @@ pub fn decide(profile: &Profile, pod: &Pod, snapshot: &Snapshot) -> Vec<i64> {
 pub fn bound(running: Running, i: usize) -> Pod {
     let bound = pod("new").label("app", &app_name(i)).cpu("1").on(&node_name(7));
     if running == Running::Apart { apart(bound, i, 1).build() } else { bound.build() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::policy::{Configuration, Policy};
+
+    #[test]
+    fn each_workload_fits_where_it_says() {
+        let profiles = [
+            Policy::default().compile().expect("the default policy compiles"),
+            Configuration::default().compile(None).expect("the default profile compiles"),
+        ];
+        for running in [Running::Plain, Running::Apart] {
+            let snapshot = cluster(300, PODS_PER_NODE, running);
+            for workload in workloads().into_iter().filter(|workload| workload.running == running) {
+                for profile in &profiles {
+                    let fitting = decide(profile, &workload.pod, &snapshot).len();
+                    assert_eq!(fitting, (workload.fitting)(300), "{} {:?}", workload.name, profile.release);
+                }
+            }
+        }
+    }
 }

@@ -359,7 +359,7 @@ mod tests {
             proptest::prop_assert_eq!(text(reply), serde_json::to_string(&expected).unwrap());
 
             let lines: Vec<_> = nodes.iter().map(|(host, score, _)| HostPriority { host: host.clone(), score: *score as i64 }).collect();
-            let reply = host_priorities(lines.iter().map(|line| (line.host.as_str(), line.score)));
+            let reply = host_priorities(&args.candidates, lines.iter().map(|line| line.score));
             proptest::prop_assert_eq!(text(reply), serde_json::to_string(&lines).unwrap());
         }
     }

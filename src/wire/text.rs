@@ -8,7 +8,16 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Text<'a>(Cow<'a, str>);
 
-impl Text<'_> {
+impl<'a> Text<'a> {
+    /// The string without escapes with which some JSON begins, and how many bytes it takes there; `None` where it begins with
+    /// anything else.
+    pub fn plain_at(json: &'a [u8]) -> Option<(Self, usize)> {
+        let text = json.strip_prefix(b"\"")?;
+        let end = text.iter().position(|byte| matches!(byte, b'"' | b'\\' | ..b' '))?;
+        let plain = std::str::from_utf8(&text[..end]).ok().filter(|_| text[end] == b'"')?;
+        Some((Self(plain.into()), end + 2))
+    }
+
     /// Whether it can be written as JSON by putting quotes around it.
     pub fn is_plain(&self) -> bool {
         matches!(self.0, Cow::Borrowed(_))

@@ -8,7 +8,6 @@
 //! Two comments may stand before a block: `<!-- skip: why -->` and, of a block that shows a file, `<!-- file: path -->`.
 
 #[path = "../support/server.rs"]
-#[allow(dead_code, reason = "the extender's suite uses the rest")]
 mod server;
 
 mod blocks;

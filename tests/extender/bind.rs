@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     check::{by_names, filtered, node, pod},
-    server::{Server, memory, seed},
+    server::{Server, Setup, memory, seed},
 };
 
 fn binding(pod: &str, uid: &str, node: &str) -> String {
@@ -86,20 +86,17 @@ async fn binds_at_once_share_what_there_is() {
 #[tokio::test]
 async fn too_much_is_told_to_come_back() {
     let store = memory(&[("nodes", node("a", "4", "8Gi")), ("pods", pod("p", "2", ""))]).await;
-    let server = Server::over(store, 0, Freshness::default());
+    let server = Server::start(store, Setup { most_waiting: 0, ..Setup::default() });
     let reply = server.post("/bind", binding("p", "p", "a")).await;
     assert_eq!((reply.code, reply.headers["retry-after"].to_str().ok()), (429, Some("1")), "{}", reply.text());
-}
-
-fn get(path: &str) -> Request<Body> {
-    Request::get(path).body(Body::empty()).expect("a request")
 }
 
 #[tokio::test]
 async fn without_its_database_it_decides_on_and_writes_nothing() {
     for (max_staleness, decides) in [(Duration::MAX, true), (Duration::ZERO, false)] {
         let store = memory(&[("nodes", node("a", "4", "8Gi")), ("pods", pod("p", "2", ""))]).await;
-        let server = Server::over(store.clone(), 100, Freshness { max_staleness, ..Freshness::default() });
+        let freshness = Freshness { max_staleness, ..Freshness::default() };
+        let server = Server::start(store.clone(), Setup { freshness, ..Setup::default() });
         let request = by_names(&pod("p", "2", ""), &["a"]);
         // It loads.
         server.post("/filter", request.clone()).await;
@@ -128,7 +125,7 @@ async fn without_its_database_it_decides_on_and_writes_nothing() {
             let reply = server.post(path, body).await;
             assert_eq!((reply.code, reply.headers["retry-after"].to_str().ok()), (503, Some("1")), "{path}");
         }
-        assert_eq!(server.send(get("/livez")).await.code, 200);
+        assert_eq!(server.get("/livez").await.code, 200);
     }
 }
 
@@ -136,8 +133,8 @@ async fn without_its_database_it_decides_on_and_writes_nothing() {
 async fn a_reader_can_ask_for_what_was_written_elsewhere() {
     let store = memory(&[("nodes", node("a", "4", "8Gi"))]).await;
     let freshness = Freshness { max_staleness: Duration::MAX, max_wait: Duration::from_millis(1) };
-    let (patient, hasty) =
-        (Server::over(store.clone(), 100, Freshness::default()), Server::over(store.clone(), 100, freshness));
+    let patient = Server::start(store.clone(), Setup::default());
+    let hasty = Server::start(store.clone(), Setup { freshness, ..Setup::default() });
     let request = by_names(&pod("p", "2", ""), &["a"]);
     patient.post("/filter", request.clone()).await;
     let revision = |reply: &crate::server::Reply| {
@@ -156,8 +153,8 @@ async fn a_reader_can_ask_for_what_was_written_elsewhere() {
     assert_eq!(message, "Too large resource version: 99, current: 5");
     hasty.post("/filter?minRevision=-1", request.clone()).await.refusal(400);
     hasty.post("/prioritize?consistent=maybe", request).await.refusal(400);
-    assert_eq!(hasty.send(get("/policy?minRevision=99")).await.code, 504);
-    assert_eq!(hasty.send(get("/policies?minRevision=5")).await.code, 200);
+    assert_eq!(hasty.get("/policy?minRevision=99").await.code, 504);
+    assert_eq!(hasty.get("/policies?minRevision=5").await.code, 200);
 }
 
 fn reservation(node: &str, kind: &str) -> Value {
@@ -178,7 +175,7 @@ async fn a_reserved_node_counts_as_taken() {
     let full = put(&server, "/reservations/default/r", &reservation("a", "Assumed")).await.refusal(409);
     assert!(full.ends_with("pod r does not fit on node a: Insufficient cpu"), "{full}");
     assert!(bind(&server, "/bind", binding("r", "r", "a")).await.ends_with("Insufficient cpu"));
-    let listed = server.send(get("/reservations")).await.json();
+    let listed = server.get("/reservations").await.json();
     let pods: Vec<_> = listed["items"].as_array().expect("items").iter().map(|r| r["pod"].clone()).collect();
     assert_eq!(pods, ["p", "q"]);
     assert_eq!(bind(&server, "/bind", binding("p", "p", "a")).await, "", "it is not in its own way");

@@ -3,13 +3,14 @@
 use std::sync::LazyLock;
 
 use axum::{body::Body, http::Request};
+use podberth::api::middleware::Limits;
 use proptest::{prelude::*, sample::Index};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use crate::{
     check::{by_names, node, pod},
-    server::Server,
+    server::{Sent, Server, Setup, memory},
 };
 
 const PATHS: [&str; 3] = ["/filter", "/prioritize", "/explain"];
@@ -83,7 +84,10 @@ async fn depth_costs_nothing() {
 
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused_with_a_status() {
-    let server = Server::limited(&[("nodes", node("a", 4, 1))], 1024).await;
+    let server = Server::start(
+        memory(&[("nodes", node("a", 4, 1))]).await,
+        Setup { limits: Limits { bulk_body_bytes: 1024, ..Setup::default().limits }, ..Setup::default() },
+    );
     let small = by_names(&pod("p", 1, ""), &["a"]);
     assert_eq!(server.post("/filter", small.clone()).await.json()["NodeNames"], json!(["a"]));
     for path in PATHS {
@@ -190,7 +194,7 @@ fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
     }
 }
 
-fn answers(path: &str, body: impl Into<Body>) -> Result<(), TestCaseError> {
+fn answers(path: &str, body: impl Sent) -> Result<(), TestCaseError> {
     let (runtime, server) = &*SERVER;
     let reply = runtime.block_on(server.post(path, body));
     prop_assert!(reply.code < 500, "{path}: {} {}", reply.code, reply.text());

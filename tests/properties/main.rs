@@ -1,18 +1,22 @@
 //! Properties of decisions and snapshots that hold for any cluster, over random small ones.
 
 mod batches;
+mod blocks;
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+};
 
 use podberth::{
     core::{
-        cycle::{self, Decision},
+        cycle::{self, Cycle, Decision, PredicateVerdict},
         model::{Effect, Image, Name, Node, Pod, Quantity, ResourceList, VolumeSource, WhenUnsatisfiable, topology},
         policy::{ActivePredicate, Combination, Policy, Profile},
         predicates::{self, Standing},
         priorities::{self, MAX_NODE_SCORE},
         ranking::spread_over,
-        snapshot::{Kind, Object, Snapshot},
+        snapshot::{Kind, NodeInfo, Object, Snapshot},
     },
     testing::{self, PodBuilder, csi_node, namespace, pv, pvc, service, storage_class},
     wire::{
@@ -235,12 +239,13 @@ fn told(pod: &Pod, decision: &Decision<'_>) -> String {
 
 /// The cluster in which one of its nodes is changed.
 fn with_changed_node(objects: &[Object], at: Index, change: impl FnOnce(&mut Node)) -> Option<(Name, Snapshot)> {
-    let snapshot: Snapshot = objects.iter().cloned().collect();
+    let mut snapshot: Snapshot = objects.iter().cloned().collect();
     let names: Vec<Name> = snapshot.nodes().map(|n| n.name().clone()).collect();
     let name = names.get(at.index(names.len().max(1)))?;
     let mut node = Node::clone(&snapshot.node(name)?.node);
     change(&mut node);
-    Some((name.clone(), snapshot.with_nodes([node])))
+    snapshot.apply(Object::Node(node));
+    Some((name.clone(), snapshot))
 }
 
 fn key(object: &Object) -> (Kind, Name, Name) {
@@ -315,6 +320,23 @@ proptest! {
         for profile in &*PROFILES {
             let (one, other) = (cycle::decide(profile, &pod, &one, 3), cycle::decide(profile, &pod, &other, 3));
             prop_assert_eq!(told(&pod, &one), told(&pod, &other));
+        }
+    }
+
+    #[test]
+    fn nodes_parted_together_are_judged_as_one_by_one(objects in objects(), pod in incoming()) {
+        let snapshot: Snapshot = objects.into_iter().collect();
+        for profile in &*PROFILES {
+            let cycle = Cycle::prepare(profile, &pod, &snapshot);
+            let say = |failure: PredicateVerdict<'_>| format!("{} {:?}", failure.predicate.plugin, failure.verdict);
+            let mut together = BTreeMap::new();
+            let fitting = cycle.parted(&snapshot.all_seats(), |node, failure| {
+                let before = together.insert(node.name().clone(), say(failure));
+                assert!(before.is_none(), "each node once");
+            });
+            let alone = |node: &Arc<NodeInfo>| Some((node.name().clone(), say(cycle.first_failure(node)?)));
+            prop_assert_eq!(fitting.len() + together.len(), snapshot.node_count());
+            prop_assert_eq!(together, snapshot.nodes().filter_map(alone).collect::<BTreeMap<_, _>>());
         }
     }
 

@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use crate::{
+    fields,
     objects::{NODES, PODS, node, pod},
-    server::{Server, fields},
+    server::Server,
 };
 
 pub async fn bodies_that_cannot_be_read(server: Server) {
@@ -23,16 +24,19 @@ pub async fn bodies_that_cannot_be_read(server: Server) {
     for body in bodies {
         let start = &body[..body.len().min(40)];
         for path in [NODES, PODS] {
-            let reply = server.send("POST", path, "application/json", body.to_owned()).await;
-            assert!(matches!(reply.code, 400 | 422), "{start}: {}", reply.text);
-            assert_eq!(reply.json()["kind"], "Status", "{start}");
+            let reply = server.post(path, body.to_owned()).await;
+            assert!(matches!(reply.code, 400 | 422), "{start}: {}", reply.text());
+            assert_eq!(reply.is(reply.code)["kind"], "Status", "{start}");
         }
-        let reply = server.send("POST", "/import", "application/json", body.to_owned()).await;
-        assert!(reply.code < 500, "{start}: {}", reply.text);
+        let reply = server.post("/import", body.to_owned()).await;
+        assert!(reply.code < 500, "{start}: {}", reply.text());
     }
-    server.send("POST", NODES, "application/yaml", "a: [").await.fails(400, "BadRequest");
-    server.send("POST", NODES, "application/vnd.kubernetes.protobuf", "x").await.fails(415, "UnsupportedMediaType");
-    server.send("POST", "/import", "text/html", "x").await.fails(415, "UnsupportedMediaType");
+    server.ask("POST", NODES, ("content-type", "application/yaml"), "a: [").await.fails(400, "BadRequest");
+    server
+        .ask("POST", NODES, ("content-type", "application/vnd.kubernetes.protobuf"), "x")
+        .await
+        .fails(415, "UnsupportedMediaType");
+    server.ask("POST", "/import", ("content-type", "text/html"), "x").await.fails(415, "UnsupportedMediaType");
     let wrong_type = json!({"metadata": {"name": "p"}, "spec": {"priority": "high"}});
     let status = server.post(PODS, &wrong_type).await.fails(400, "BadRequest");
     assert!(status["message"].as_str().is_some_and(|m| m.contains("spec.priority")), "{status}");
@@ -57,13 +61,13 @@ pub async fn objects_that_break_rules(server: Server) {
         let mut node = node("a");
         node["status"]["allocatable"]["cpu"] = quantity.into();
         let reply = server.post(&format!("{NODES}?dryRun=All"), &node).await;
-        assert!(matches!(reply.code, 201 | 400 | 422), "{quantity}: {}", reply.text);
+        assert!(matches!(reply.code, 201 | 400 | 422), "{quantity}: {}", reply.text());
     }
     let huge = "9".repeat(400);
     let mut absurd = node("a");
     absurd["status"]["allocatable"] = json!({"cpu": huge, "memory": "99999999999999999999Ei", "pods": "-3"});
     let reply = server.post(NODES, &absurd).await;
-    assert!(matches!(reply.code, 400 | 422), "{}", reply.text);
+    assert!(matches!(reply.code, 400 | 422), "{}", reply.text());
 }
 
 pub async fn objects_in_the_wrong_place(server: Server) {
@@ -90,6 +94,7 @@ pub async fn objects_in_the_wrong_place(server: Server) {
 pub async fn what_is_not_built(server: Server) {
     server.post(NODES, &node("a")).await.is(201);
     server.get(&format!("{NODES}?watch=1")).await.fails(400, "BadRequest");
-    let patch = server.send("PATCH", &format!("{NODES}/a"), "application/merge-patch+json", "{}").await;
+    let patch =
+        server.ask("PATCH", &format!("{NODES}/a"), ("content-type", "application/merge-patch+json"), "{}").await;
     patch.fails(405, "MethodNotAllowed");
 }

@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use crate::{
     documents::conforms,
+    fields, names,
     objects::{NODES, PODS, node, pod},
-    server::{Server, fields, names},
+    server::Server,
 };
 
 fn typed(mut object: Value, kind: &str) -> Value {
@@ -42,10 +43,11 @@ pub async fn everything_kubectl_prints(server: Server) {
     assert!(cluster.view().snapshot.node("a").is_some_and(|node| node.pods.len() == 1));
 
     let yaml = "apiVersion: v1\nkind: Node\nmetadata: {name: b}\n---\nkind: NodeList\napiVersion: v1\nitems:\n- metadata: {name: c}\n";
-    let report = server.send("POST", "/clusters/two/import", "application/yaml", yaml).await.is(200);
+    let report = server.ask("POST", "/clusters/two/import", ("content-type", "application/yaml"), yaml).await.is(200);
     assert_eq!(counts(&report), [2, 0, 0, 0]);
     let lines = format!("{}\n{}\n", typed(node("d"), "Node"), typed(node("e"), "Node"));
-    let report = server.send("POST", "/clusters/two/import", "application/x-ndjson", lines).await.is(200);
+    let report =
+        server.ask("POST", "/clusters/two/import", ("content-type", "application/x-ndjson"), lines).await.is(200);
     assert_eq!(counts(&report), [2, 0, 0, 0]);
     assert_eq!(names(&server.get("/clusters/two/api/v1/nodes").await.is(200)), ["b", "c", "d", "e"]);
     assert_eq!(names(&server.get(NODES).await.is(200)), ["a"]);

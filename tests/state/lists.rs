@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::{
+    names,
     objects::{NODES, PODS, node, pod},
-    server::{Server, names},
+    server::Server,
 };
 
 async fn five_pods(server: &Server) {

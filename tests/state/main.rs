@@ -4,6 +4,8 @@
 #[path = "../support/database.rs"]
 #[allow(dead_code, reason = "SQLite files are for the suite of the store")]
 mod database;
+#[path = "../support/server.rs"]
+mod server;
 
 mod bad;
 mod documents;
@@ -12,7 +14,8 @@ mod imports;
 mod lists;
 mod objects;
 mod pods;
-mod server;
+
+use serde_json::Value;
 
 /// Makes one test of each case and engine.
 macro_rules! cases {
@@ -27,7 +30,7 @@ macro_rules! cases {
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $case() {
                     with_database(Engine::$engine, async |database| {
-                        crate::$room::$case(Server::start(database.store().await)).await;
+                        crate::$room::$case(Server::replica(database.store().await)).await;
                     })
                     .await;
                 }
@@ -81,4 +84,15 @@ cases! {
         objects_that_break_rules
         objects_in_the_wrong_place
         what_is_not_built;
+}
+
+/// The names of a list's items in their order.
+pub(crate) fn names(list: &Value) -> Vec<&str> {
+    list["items"].as_array().expect("items").iter().filter_map(|item| item["metadata"]["name"].as_str()).collect()
+}
+
+/// The fields of a refusal's causes in their order.
+pub(crate) fn fields(status: &Value) -> Vec<&str> {
+    let causes = status["details"]["causes"].as_array().expect("causes");
+    causes.iter().filter_map(|cause| cause["field"].as_str()).collect()
 }

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::{
     documents::{conforms, posts},
-    server::{Server, names},
+    names,
+    server::Server,
 };
 
 pub const NODES: &str = "/api/v1/nodes";
@@ -61,8 +62,8 @@ pub async fn what_was_sent_comes_back_whole(server: Server) {
     let sent = r#"{"metadata":{"name":"odd","x-unknown":{"b":1,"a":[1.50,1e3,-0]},"managedFields":[{"f":{}}]},
         "spec":{"zeta":123456789012345678901234567890,"containers":[{"name":"c","surprise":"\u0000\ud83d\ude00"}],"none":null},
         "extra":{"of":"top"}}"#;
-    server.send("POST", PODS, "application/json", sent).await.is(201);
-    let text = server.get(&format!("{PODS}/odd")).await.text;
+    server.post(PODS, sent).await.is(201);
+    let text = server.get(&format!("{PODS}/odd")).await.text().to_owned();
     for part in [
         r#""x-unknown":{"b":1,"a":[1.50,1e3,-0]}"#,
         r#""managedFields":[{"f":{}}]"#,
@@ -78,13 +79,13 @@ pub async fn what_was_sent_comes_back_whole(server: Server) {
 pub async fn yaml_is_read(server: Server) {
     let yaml =
         "apiVersion: v1\nkind: Node\nmetadata:\n  name: y\n  labels: {on: \"1\"}\nstatus:\n  allocatable: {cpu: 2}\n";
-    let created = server.send("POST", NODES, "application/yaml", yaml).await.is(201);
+    let created = server.ask("POST", NODES, ("content-type", "application/yaml"), yaml).await.is(201);
     assert_eq!(
         (&created["metadata"]["labels"]["on"], &created["status"]["allocatable"]["cpu"]),
         (&"1".into(), &"2".into()),
         "amounts written as numbers come back as texts"
     );
-    server.send("POST", NODES, "application/yaml", "a: 1\n---\nb: 2\n").await.fails(400, "BadRequest");
+    server.ask("POST", NODES, ("content-type", "application/yaml"), "a: 1\n---\nb: 2\n").await.fails(400, "BadRequest");
 }
 
 pub async fn names_are_generated(server: Server) {
@@ -154,7 +155,7 @@ pub async fn deletions_have_preconditions(server: Server) {
     let path = format!("{NODES}/a");
     let delete = async |preconditions: Value| {
         let body = json!({"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": preconditions});
-        server.send("DELETE", &path, "application/json", body.to_string()).await
+        server.ask("DELETE", &path, ("content-type", "application/json"), body.to_string()).await
     };
     delete(json!({"uid": "another"})).await.fails(409, "Conflict");
     delete(json!({"resourceVersion": "999"})).await.fails(409, "Conflict");

@@ -1,4 +1,6 @@
-//! The whole server but for its socket, on a database of its own that is gone with it.
+//! The whole server but for its socket, and shorthand for what is asked of it. Suites and benches share it.
+
+#![allow(dead_code, reason = "each takes of it what it needs")]
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,19 +16,93 @@ use podberth::{
         state::{AppState, Freshness},
     },
     cluster::Clusters,
-    downstream::{self, Downstream},
+    downstream::Downstream,
     store::{self, Atomicity, Change, Key, Outcome, Precondition, Store, Write},
     telemetry,
 };
 use serde_json::Value;
 use tower::ServiceExt;
 
-/// The largest body that takes a whole cluster.
-const BULK_BODY_BYTES: usize = 64 * 1024 * 1024;
-
 /// A server in this process.
 #[derive(Clone)]
-pub(crate) struct Server(Router);
+pub(crate) struct Server {
+    pub(crate) router: Router,
+    pub(crate) state: AppState,
+}
+
+/// How a server is set up: unless told otherwise so that nothing is late and nothing too large.
+pub(crate) struct Setup {
+    /// How often to look for what others wrote.
+    pub(crate) poll: Duration,
+    /// How many changes may wait.
+    pub(crate) most_waiting: usize,
+    pub(crate) freshness: Freshness,
+    pub(crate) limits: Limits,
+    pub(crate) downstream: Downstream,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            poll: LATE,
+            most_waiting: 4_096,
+            freshness: Freshness { max_staleness: Duration::MAX, ..Freshness::default() },
+            limits: Limits {
+                request_timeout: LATE,
+                body_bytes: 3 << 20,
+                bulk_body_bytes: 256 << 20,
+                bodies_bytes: 1 << 30,
+                body_wait: LATE,
+                compress_from_bytes: None,
+            },
+            downstream: Downstream::default(),
+        }
+    }
+}
+
+/// Later than any test, also under valgrind.
+pub(crate) const LATE: Duration = Duration::from_hours(1);
+
+/// A body to send.
+pub(crate) trait Sent {
+    fn body(self) -> Body;
+}
+
+impl Sent for &Value {
+    fn body(self) -> Body {
+        self.to_string().into()
+    }
+}
+
+impl Sent for Value {
+    fn body(self) -> Body {
+        (&self).body()
+    }
+}
+
+impl Sent for &str {
+    fn body(self) -> Body {
+        self.to_owned().into()
+    }
+}
+
+impl Sent for String {
+    fn body(self) -> Body {
+        self.into()
+    }
+}
+
+impl Sent for Vec<u8> {
+    fn body(self) -> Body {
+        self.into()
+    }
+}
+
+impl Sent for Bytes {
+    fn body(self) -> Body {
+        self.into()
+    }
+}
 
 /// What it said.
 #[derive(Debug)]
@@ -37,63 +113,59 @@ pub(crate) struct Reply {
 }
 
 impl Server {
+    /// A server over a database.
+    pub(crate) fn start(store: Arc<dyn Store>, setup: Setup) -> Self {
+        let clusters = Clusters::new(store, setup.poll).with_most_waiting(setup.most_waiting);
+        let metrics = telemetry::recorder().expect("a recorder");
+        let state = AppState::with_downstream(clusters, setup.freshness, Vec::new(), metrics, setup.downstream);
+        Self { router: router(state.clone(), setup.limits), state }
+    }
+
+    /// One of several over a database, which looks often for what the others wrote.
+    pub(crate) fn replica(store: Arc<dyn Store>) -> Self {
+        Self::start(store, Setup { poll: Duration::from_millis(50), ..Setup::default() })
+    }
+
     /// A server whose default cluster holds these objects, each with the store's name of its kind.
     pub(crate) async fn with(objects: &[(&str, Value)]) -> Self {
-        Self::limited(objects, BULK_BODY_BYTES).await
+        Self::start(memory(objects).await, Setup::default())
     }
 
-    /// The same, with a limit on the bytes of a body that takes a whole cluster.
-    pub(crate) async fn limited(objects: &[(&str, Value)], bulk_body_bytes: usize) -> Self {
-        let freshness = Freshness { max_staleness: Duration::MAX, ..Freshness::default() };
-        Self::start(memory(objects).await, 4_096, freshness, bulk_body_bytes, Downstream::default())
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.send(Request::get(path).body(Body::empty()).expect("a request")).await
     }
 
-    /// A server that calls the extenders of its policies.
-    #[allow(dead_code, reason = "not every suite has extenders")]
-    pub(crate) async fn calling(objects: &[(&str, Value)], extenders: downstream::Options) -> Self {
-        let freshness = Freshness { max_staleness: Duration::MAX, ..Freshness::default() };
-        Self::start(memory(objects).await, 4_096, freshness, BULK_BODY_BYTES, Downstream::new(extenders))
-    }
-
-    /// A server over a database, with so many changes waiting at most.
-    #[allow(dead_code, reason = "not every suite changes something")]
-    pub(crate) fn over(store: Arc<dyn Store>, most_waiting: usize, freshness: Freshness) -> Self {
-        Self::start(store, most_waiting, freshness, BULK_BODY_BYTES, Downstream::default())
-    }
-
-    fn start(
-        store: Arc<dyn Store>,
-        most_waiting: usize,
-        freshness: Freshness,
-        bulk_body_bytes: usize,
-        downstream: Downstream,
-    ) -> Self {
-        let clusters = Clusters::new(store, Duration::from_hours(1)).with_most_waiting(most_waiting);
-        let metrics = telemetry::recorder().expect("a recorder");
-        let limits = Limits {
-            request_timeout: Duration::from_mins(1),
-            body_bytes: 1024 * 1024,
-            bulk_body_bytes,
-            bodies_bytes: 1 << 30,
-            body_wait: Duration::from_mins(1),
-        };
-        Self(router(AppState::with_downstream(clusters, freshness, Vec::new(), metrics, downstream), limits))
+    pub(crate) async fn delete(&self, path: &str) -> Reply {
+        self.send(Request::delete(path).body(Body::empty()).expect("a request")).await
     }
 
     /// POSTs JSON.
-    pub(crate) async fn post(&self, path: &str, body: impl Into<Body>) -> Reply {
-        let request = Request::post(path).header("Content-Type", "application/json").body(body.into());
-        self.send(request.expect("a request")).await
+    pub(crate) async fn post(&self, path: &str, body: impl Sent) -> Reply {
+        self.ask("POST", path, JSON, body).await
+    }
+
+    /// PUTs JSON.
+    pub(crate) async fn put(&self, path: &str, body: impl Sent) -> Reply {
+        self.ask("PUT", path, JSON, body).await
+    }
+
+    /// Sends a request with one header.
+    pub(crate) async fn ask(&self, method: &str, path: &str, header: (&str, &str), body: impl Sent) -> Reply {
+        let request = Request::builder().method(method).uri(path).header(header.0, header.1);
+        self.send(request.body(body.body()).expect("a request")).await
     }
 
     /// Sends any request.
     pub(crate) async fn send(&self, request: Request<Body>) -> Reply {
-        let response = self.0.clone().oneshot(request).await.expect("the router never fails");
+        let response = self.router.clone().oneshot(request).await.expect("the router never fails");
         let (head, body) = response.into_parts();
         let body = to_bytes(body, usize::MAX).await.expect("a body");
         Reply { code: head.status.as_u16(), headers: head.headers, body }
     }
 }
+
+/// The header of most bodies.
+pub(crate) const JSON: (&str, &str) = ("content-type", "application/json");
 
 impl Reply {
     /// The body as text.
@@ -101,16 +173,32 @@ impl Reply {
         std::str::from_utf8(&self.body).expect("replies are UTF-8")
     }
 
+    /// The body of a reply of this code.
+    #[track_caller]
+    pub(crate) fn is(&self, code: u16) -> Value {
+        assert_eq!(self.code, code, "{}", self.text());
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
     /// The body of a success.
+    #[track_caller]
     pub(crate) fn json(&self) -> Value {
-        assert_eq!(self.code, 200, "{}", self.text());
-        serde_json::from_slice(&self.body).expect("replies are JSON")
+        self.is(200)
+    }
+
+    /// The `Status` of a failure.
+    #[track_caller]
+    pub(crate) fn fails(&self, code: u16, reason: &str) -> Value {
+        let status = self.is(code);
+        assert_eq!((&status["kind"], &status["status"]), (&"Status".into(), &"Failure".into()), "{status}");
+        assert_eq!((&status["code"], &status["reason"]), (&code.into(), &reason.into()), "{status}");
+        status
     }
 
     /// The message of a refusal, whose body must be a `Status` of the same code.
+    #[track_caller]
     pub(crate) fn refusal(&self, code: u16) -> String {
-        assert_eq!(self.code, code, "{}", self.text());
-        let status: Value = serde_json::from_slice(&self.body).expect("refusals are JSON");
+        let status = self.is(code);
         assert_eq!((&status["kind"], &status["code"]), (&Value::from("Status"), &Value::from(code)));
         status["message"].as_str().unwrap_or_default().to_owned()
     }

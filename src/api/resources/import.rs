@@ -23,7 +23,7 @@ use crate::{
         cluster::ClusterName,
         error::{ApiError, Result, Subject},
         extract::{Encoded, Format, Query},
-        ground::compute,
+        ground::compute_on,
         openapi::WriteErrors,
         state::AppState,
     },
@@ -118,7 +118,7 @@ pub async fn import(
     Encoded { bytes: body, format }: Encoded,
 ) -> Result<axum::Json<ImportReport>> {
     let dry_run = dry_run(&query.dry_run)?;
-    let import = compute(move || read(&body, format == Format::Yaml)).await?;
+    let import = compute_on(body.len(), move || read(&body, format == Format::Yaml)).await?;
     let mut import = import.map_err(|error| ApiError::BadRequest(error.to_string()))?;
     if !import.report.refused.is_empty() && !query.skip_invalid {
         return Err(refusal(&import.report.refused));

@@ -80,7 +80,7 @@ pub async fn schedule(
 ) -> Result<Response> {
     let ground = ground::stand(&state, &ClusterName(cluster.clone()), &fresh).await?;
     let (ground_headers, view) = (ground.headers(), ground.view);
-    let run = ground::compute(move || {
+    let run = ground::compute_on(body.len(), move || {
         let request = decode::from_slice(&body).map_err(|error| ApiError::BadRequest(error.to_string()))?;
         prepare(&request, &body, &query, state, cluster, &view)
     });

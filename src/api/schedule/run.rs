@@ -41,6 +41,9 @@ use crate::{
 /// stale, and enough for the commit to be worth its time.
 const CHUNK: usize = 512;
 
+/// Pods that are decided without waiting for a turn.
+const FEW: usize = 32;
+
 /// How often a pod is decided when others keep coming first.
 const ATTEMPTS: usize = 8;
 
@@ -362,8 +365,11 @@ impl Run {
         let is_helped = |task: &Task| self.suggestions && !task.is_asked_about;
         let helped = hopeless.iter().filter(|(task, _)| is_helped(task));
         let pods: Vec<Arc<Pod>> = helped.map(|(task, _)| task.pod.clone()).collect();
-        let suggestions =
-            if pods.is_empty() { Vec::new() } else { ground::compute(move || what_would_help(&batch, &pods)).await? };
+        let suggestions = if pods.is_empty() {
+            Vec::new()
+        } else {
+            ground::compute_in_turn(pods.len() > FEW, move || what_would_help(&batch, &pods)).await?
+        };
         let mut suggestions = suggestions.into_iter();
         for (task, message) in hopeless {
             let suggestions = is_helped(&task).then(|| suggestions.next()).flatten().unwrap_or_default();
@@ -494,7 +500,7 @@ pub(super) async fn decide(
     chosen: &Chosen,
 ) -> Result<(Batched, Vec<(Task, Decided)>)> {
     let profile = chosen.used().name;
-    ground::compute(move || {
+    ground::compute_in_turn(chunk.len() > FEW, move || {
         let mut decided = Vec::with_capacity(chunk.len());
         for mut task in chunk {
             if let Some(known) = known(&task, &batch) {

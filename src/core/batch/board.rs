@@ -43,7 +43,7 @@ pub(super) struct Board {
 /// where all do.
 struct Column {
     reads: Reads,
-    scores: Vec<i64>,
+    scores: Vec<u8>,
 }
 
 /// Why nodes do not fit.
@@ -217,7 +217,7 @@ impl Board {
     fn add_up(&self, profile: &Profile, slot: usize, sum: i64, which: impl Fn(Reads) -> bool) -> i64 {
         let some = profile.priorities.iter().zip(&self.columns).filter(|(_, column)| which(column.reads));
         some.fold(sum, |sum, (priority, column)| {
-            sum.saturating_add(column.scores[slot].saturating_mul(priority.weight))
+            sum.saturating_add(i64::from(column.scores[slot]).saturating_mul(priority.weight))
         })
     }
 
@@ -239,7 +239,7 @@ impl Board {
         let fitting: Vec<usize> = (0..self.fits.len() * NODES).filter(|slot| self.fits(*slot)).collect();
         let scores = profile.priorities.iter().zip(&self.columns).map(|(priority, column)| PriorityScores {
             priority,
-            scores: fitting.iter().map(|slot| column.scores[*slot]).collect(),
+            scores: Scores::Each(fitting.iter().map(|slot| column.scores[*slot]).collect()),
         });
         let ranking = Ranking::new(profile, &scores.collect::<Vec<_>>(), fitting.len());
         let nominated = nominated.and_then(|slot| fitting.binary_search(&slot).ok());
@@ -288,7 +288,7 @@ impl Column {
     /// Takes the scores of some nodes.
     fn fill(&mut self, nodes: &Seats<'_>, scores: &Scores) {
         match scores {
-            Scores::Same(score) => slots(nodes).for_each(|slot| self.scores[slot] = *score),
+            Scores::Same(score) => slots(nodes).for_each(|slot| self.scores[slot] = *score as u8),
             Scores::Each(each) => slots(nodes).zip(each).for_each(|(slot, score)| self.scores[slot] = *score),
         }
     }
@@ -299,9 +299,9 @@ fn slots<'a>(nodes: &'a Seats<'_>) -> impl Iterator<Item = usize> + 'a {
 }
 
 /// The score of the one candidate; 0 where there is none to score.
-fn one(scores: &Scores) -> i64 {
+fn one(scores: &Scores) -> u8 {
     match scores {
-        Scores::Same(score) => *score,
+        Scores::Same(score) => *score as u8,
         Scores::Each(scores) => scores.first().copied().unwrap_or_default(),
     }
 }

@@ -11,6 +11,7 @@ use rustc_hash::FxHasher;
 
 use self::{board::Board, names::Names};
 use super::{
+    index::Slot,
     inter_pod,
     model::{Affinity, Name, Pod},
     plan::{Plan, Step},
@@ -269,7 +270,7 @@ impl<P: Borrow<Profile>> Batch<P> {
                 class.board = Board::new(profile, pod, &self.working);
             } else {
                 let changed = &self.changed[class.seen..];
-                let changed = changed.iter().filter_map(|slot| self.working.seat(self.names.name(*slot))).collect();
+                let changed = changed.iter().filter_map(|slot| self.working.seat_in(*slot as Slot)).collect();
                 class.board.refresh(profile, pod, &self.working, &changed);
             }
             class.seen = self.changed.len();

@@ -1,49 +1,40 @@
-//! The names of all nodes, laid out so that a tie among many of them is broken quickly.
+//! A tie among many nodes broken quickly.
 //!
 //! [`TieBreak`] hashes a name byte by byte. Nodes that came one after the other have names that begin alike, and what they
 //! share is hashed once.
 
-use rustc_hash::FxHashMap;
+use std::sync::Arc;
 
-use crate::core::{cycle::TieBreak, model::Name, snapshot::Snapshot};
+use crate::core::{cycle::TieBreak, directory::Directory, index::Slot, model::Name, snapshot::Snapshot};
 
-/// Names by slot; slots without a node have an empty one.
+/// The names of a snapshot's nodes.
 #[derive(Default)]
 pub(super) struct Names {
-    by_slot: Vec<Name>,
-    slots: FxHashMap<Name, usize>,
-    /// How many bytes each name shares with the one before it.
+    directory: Arc<Directory>,
+    /// How many bytes the name in each slot shares with the one in the slot before.
     shared: Vec<usize>,
 }
 
 impl Names {
     /// Of all nodes of a snapshot.
     pub(super) fn new(snapshot: &Snapshot) -> Self {
-        let mut names = Self::default();
-        for seat in snapshot.seats() {
-            let slot = seat.slot() as usize;
-            if names.by_slot.len() <= slot {
-                names.by_slot.resize(slot + 1, Name::default());
-            }
-            names.by_slot[slot] = seat.name().clone();
-            names.slots.insert(seat.name().clone(), slot);
-        }
-        let mut before: &str = "";
-        for name in &names.by_slot {
-            names.shared.push(before.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count());
-            before = name;
-        }
-        names
+        let directory = snapshot.directory().clone();
+        let mut before = "";
+        let shared = (0..directory.slots()).map(|slot| {
+            let name = directory.letters(slot as Slot);
+            std::mem::replace(&mut before, name).bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count()
+        });
+        Self { shared: shared.collect(), directory: directory.clone() }
     }
 
     /// The name of the node in a slot.
     pub(super) fn name(&self, slot: usize) -> &Name {
-        &self.by_slot[slot]
+        self.directory.name(slot as Slot)
     }
 
     /// The slot of a name that a node has.
     pub(super) fn slot(&self, name: &Name) -> Option<usize> {
-        self.slots.get(name).copied()
+        self.directory.slot(name).map(|slot| slot as usize)
     }
 
     /// Which of the slots, which ascend, comes first: the tie-break decides, and between equals the name.
@@ -58,13 +49,14 @@ impl Names {
             next = slot + 1;
             hashes.truncate(shared + 1);
             let mut hash = hashes[hashes.len() - 1];
-            for byte in &self.by_slot[slot].as_bytes()[hashes.len() - 1..] {
+            let name = self.directory.letters(slot as Slot);
+            for byte in &name.as_bytes()[hashes.len() - 1..] {
                 hash = TieBreak::with(hash, *byte);
                 hashes.push(hash);
             }
             let drawn = TieBreak::end(hash);
-            let is_first = best
-                .is_none_or(|(least, at)| drawn < least || (drawn == least && self.by_slot[slot] < self.by_slot[at]));
+            let is_before = |at: usize| name < self.directory.letters(at as Slot);
+            let is_first = best.is_none_or(|(least, at)| drawn < least || (drawn == least && is_before(at)));
             if is_first {
                 best = Some((drawn, slot));
             }

@@ -1,11 +1,12 @@
 //! Pods by what selectors read of them: their namespace, their labels, and whether they are being deleted.
 //!
-//! A cluster has many pods and few such groups, so that a selector is held against these.
+//! A cluster mostly has many pods and few such groups, so that a selector is held against these. Where each pod has labels
+//! of its own, as those of a stateful set do, it is held against the groups with a label that it asks for.
 
-use imbl::OrdMap;
+use imbl::{OrdMap, OrdSet};
 
 use super::{Slot, counts::Counts};
-use crate::core::model::{Labels, Name, Pod};
+use crate::core::model::{Labels, Name, Pod, Selector};
 
 /// What pods have in common that no selector tells apart.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,43 +20,70 @@ pub(in crate::core) struct Group {
 }
 
 /// All groups that have a pod on a node, known or not.
-#[derive(Clone, Debug, Default)]
-pub(in crate::core) struct Groups(OrdMap<Group, Counts>);
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::core) struct Groups {
+    counts: OrdMap<Group, Counts>,
+    /// Each group once for each of its labels, by key and value.
+    by_label: OrdSet<(Name, Name, Group)>,
+}
 
 impl Group {
     fn of(pod: &Pod) -> Self {
         Self { namespace: pod.namespace.clone(), labels: pod.labels.clone(), terminating: pod.terminating }
     }
+
+    /// What comes before every group of a namespace.
+    fn first_of(namespace: &Name) -> Self {
+        Self { namespace: namespace.clone(), labels: Labels::default(), terminating: false }
+    }
+
+    fn filed(&self) -> impl Iterator<Item = (Name, Name, Self)> {
+        self.labels.iter().map(|(key, value)| (key.clone(), value.clone(), self.clone()))
+    }
 }
 
 impl Groups {
     pub(super) fn add(&mut self, slot: Slot, pod: &Pod) {
-        self.0.entry(Group::of(pod)).or_default().add(slot);
+        let group = Group::of(pod);
+        if let Some(counts) = self.counts.get_mut(&group) {
+            counts.add(slot);
+            return;
+        }
+        self.by_label.extend(group.filed());
+        self.counts.entry(group).or_default().add(slot);
     }
 
     pub(super) fn remove(&mut self, slot: Slot, pod: &Pod) {
         let group = Group::of(pod);
-        if self.0.get_mut(&group).is_some_and(|counts| counts.remove(slot)) {
-            self.0.remove(&group);
+        if self.counts.get_mut(&group).is_some_and(|counts| counts.remove(slot)) {
+            self.counts.remove(&group);
+            for filed in group.filed() {
+                self.by_label.remove(&filed);
+            }
         }
     }
 
     /// The labels of the group that the pod is one of, if there is one: equal to the pod's own, and shared.
     pub(super) fn labels_like(&self, pod: &Pod) -> Option<&Labels> {
-        self.0.get_key_value(&Group::of(pod)).map(|(group, _)| &group.labels)
+        self.counts.get_key_value(&Group::of(pod)).map(|(group, _)| &group.labels)
     }
 
-    /// All groups.
-    pub(in crate::core) fn all(&self) -> impl Iterator<Item = (&Group, &Counts)> {
-        self.0.iter()
-    }
-
-    /// The groups of one namespace.
-    pub(in crate::core) fn within<'s>(
+    /// The groups that a selector selects, of one namespace or of all.
+    pub(in crate::core) fn selected<'s>(
         &'s self,
-        namespace: &'s Name,
+        namespace: Option<&'s Name>,
+        selector: &'s Selector,
     ) -> impl Iterator<Item = (&'s Group, &'s Counts)> + use<'s> {
-        let from = Group { namespace: namespace.clone(), labels: Labels::default(), terminating: false };
-        self.0.range(from..).take_while(move |(group, _)| group.namespace == *namespace)
+        let from = || Group::first_of(namespace.unwrap_or(&Name::default()));
+        let is_there = move |group: &Group| namespace.is_none_or(|namespace| group.namespace == *namespace);
+        let label = selector.needed_label();
+        let filed = label.map(|(key, value)| {
+            let filed = self.by_label.range((key.clone(), value.clone(), from())..);
+            let filed = filed.take_while(move |(k, v, group)| k == key && v == value && is_there(group));
+            filed.filter_map(|(_, _, group)| self.counts.get_key_value(group))
+        });
+        let every = label.is_none().then(|| self.counts.range(from()..).take_while(move |(group, _)| is_there(group)));
+        let candidates = filed.into_iter().flatten().chain(every.into_iter().flatten());
+        candidates.filter(|(group, _)| selector.matches(&group.labels))
     }
 }

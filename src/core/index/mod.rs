@@ -12,6 +12,7 @@ mod counts;
 mod groups;
 mod images;
 mod numbers;
+mod services;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -21,10 +22,13 @@ pub(super) use counts::Counts;
 pub(super) use groups::{Group, Groups};
 pub use images::ImageState;
 pub(super) use images::Images;
+pub(super) use services::Services;
 pub(super) use terms::{Stance, Terms};
 pub(super) use topology::{Answers, Domains, Topology};
 
-use super::model::{Name, Node, Pod, Selector};
+use std::sync::Arc;
+
+use super::model::{Name, Node, Pod, Selector, Workload, WorkloadKind};
 use numbers::Numbers;
 
 /// The number of a node, or of a name that pods are bound to before there is such a node.
@@ -36,6 +40,8 @@ pub(super) struct Index {
     slots: Numbers,
     /// Pods by what selectors read of them.
     pub(super) groups: Groups,
+    /// Services by what they select.
+    pub(super) services: Services,
     /// Rules of pods about other pods.
     pub(super) terms: Terms,
     /// The domains that nodes are in.
@@ -88,11 +94,18 @@ impl Index {
         }
     }
 
+    /// A service or controller has come, gone or changed.
+    pub(super) fn replace_workload(&mut self, old: Option<&Workload>, new: Option<&Arc<Workload>>) {
+        let is_service = |workload: &Workload| workload.kind == WorkloadKind::Service;
+        old.filter(|old| is_service(old)).inspect(|old| self.services.remove(old));
+        new.filter(|new| is_service(new)).inspect(|new| self.services.add(new));
+    }
+
     /// How many pods of a namespace the selector selects, by slot. Those being deleted do not count.
     pub(super) fn count_selected(&self, namespace: &Name, selector: &Selector) -> Vec<i64> {
         let mut counts = vec![0; self.slots()];
-        for (group, there) in self.groups.within(namespace) {
-            if !group.terminating && selector.matches(&group.labels) {
+        for (group, there) in self.groups.selected(Some(namespace), selector) {
+            if !group.terminating {
                 there.iter().for_each(|(slot, count)| counts[slot as usize] += count);
             }
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use imbl::OrdMap;
 
 use super::{Slot, counts::Counts};
-use crate::core::model::{Affinity, Labels, Name, Operator, Pod, PodAffinityTerm};
+use crate::core::model::{Affinity, Labels, Name, Pod, PodAffinityTerm, Selector};
 
 /// What a running pod makes of the pods that its term means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,7 +100,8 @@ fn filed(affinity: &Affinity) -> impl Iterator<Item = Filed> + '_ {
     let likes = affinity.pod_preferred.iter().map(|wish| (Stance::Prefers(wish.weight), &wish.term));
     let dislikes = affinity.anti_preferred.iter().map(|wish| (Stance::Prefers(-wish.weight), &wish.term));
     required.chain(likes).chain(dislikes).flat_map(|(stance, term)| {
-        let label = needed_label(term).unwrap_or_else(|| ("".into(), "".into()));
+        let needed = term.selector.as_ref().and_then(Selector::needed_label);
+        let label = needed.map_or_else(|| ("".into(), "".into()), |(key, value)| (key.clone(), value.clone()));
         let shared = Arc::new(term.clone());
         let file = move |namespace: &Name| Filed {
             namespace: namespace.clone(),
@@ -121,15 +122,4 @@ fn namespaces_of(term: &PodAffinityTerm) -> Vec<Name> {
     names.sort();
     names.dedup();
     names
-}
-
-/// A label that every pod meant by the term has.
-fn needed_label(term: &PodAffinityTerm) -> Option<(Name, Name)> {
-    term.selector.iter().flat_map(|selector| &selector.0).find_map(|requirement| match &requirement.operator {
-        Operator::In(values) => match values.as_slice() {
-            [only] => Some((requirement.key.clone(), only.clone())),
-            _ => None,
-        },
-        _ => None,
-    })
 }

@@ -4,14 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::{collection::vec, option::of, prelude::*, sample::select};
 
-use super::Group;
+use super::{Group, Groups, Services};
 use crate::core::{
     index::{ImageState, Stance},
-    model::{Effect, Image, Labels, Name, Pod, PodAffinityTerm, Selector, topology},
+    model::{
+        Effect, Image, Labels, Name, Operator, Pod, PodAffinityTerm, Requirement, Selector, Workload, WorkloadKind,
+        topology,
+    },
     seat::Seat,
     snapshot::{Kind, Object, Snapshot},
 };
-use crate::testing::{node, pod};
+use crate::testing::{node, pod, service};
 
 const KEYS: [&str; 3] = [topology::HOSTNAME, topology::ZONE, "disk"];
 const APPS: [&str; 3] = ["web", "db", "none"];
@@ -120,12 +123,21 @@ proptest! {
         let told = |(group, counts): (&Group, _)| {
             ((group.namespace.clone(), group.labels.clone(), group.terminating), by_node(&snapshot, counts))
         };
-        let groups = &snapshot.index().groups;
-        prop_assert_eq!(groups.all().map(told).collect::<BTreeMap<_, _>>(), expected);
-        for namespace in SPACES.map(Name::from) {
-            let within: Vec<_> = groups.within(&namespace).map(|(group, _)| group).collect();
-            let all: Vec<_> = groups.all().map(|(group, _)| group).filter(|g| g.namespace == namespace).collect();
-            prop_assert_eq!(within, all);
+        let (groups, everything) = (&snapshot.index().groups, Selector::default());
+        let all: Vec<&Group> = groups.selected(None, &everything).map(|(group, _)| group).collect();
+        prop_assert_eq!(groups.selected(None, &Selector::default()).map(told).collect::<BTreeMap<_, _>>(), expected);
+        let selectors = ["web", "db"].map(|app| Selector::from_map([("app", app)])).into_iter().chain([
+            Selector::default(),
+            Selector(vec![Requirement { key: "app".into(), operator: Operator::NotIn(vec!["web".into()]) }]),
+        ]);
+        for selector in selectors {
+            for namespace in SPACES.map(|name| Some(Name::from(name))).into_iter().chain([None]) {
+                let told: Vec<_> = groups.selected(namespace.as_ref(), &selector).map(|(group, _)| group).collect();
+                let means = |group: &&Group| {
+                    namespace.as_ref().is_none_or(|name| group.namespace == *name) && selector.matches(&group.labels)
+                };
+                prop_assert_eq!(told, all.iter().copied().filter(means).collect::<Vec<_>>());
+            }
         }
     }
 
@@ -231,6 +243,41 @@ proptest! {
     }
 
     #[test]
+    fn services_are_found_by_the_pods_that_they_select(
+        changes in vec((0..5_u8, select(&SPACES[..]), of(select(vec!["app=web", "app=db,tier=a", ""])), any::<bool>()), 0..40),
+        incoming in any_pod(),
+        tier in any::<bool>(),
+    ) {
+        let (mut snapshot, mut expected) = (Snapshot::default(), BTreeMap::new());
+        for (number, namespace, selector, put) in changes {
+            let built = service(&format!("s{number}"), selector.unwrap_or_default());
+            let Object::Workload(mut service) = built else { unreachable!("a service is a workload") };
+            service.namespace = namespace.into();
+            service.selector = service.selector.filter(|_| selector.is_some());
+            let key = (service.namespace.clone(), service.name.clone());
+            if put {
+                expected.insert(key, service.clone());
+                snapshot.apply(Object::Workload(service));
+            } else {
+                expected.remove(&key);
+                snapshot.delete(Kind::Workload(WorkloadKind::Service), &key.0, &key.1);
+            }
+        }
+        let labels = incoming.labels.iter().cloned().chain(tier.then(|| ("tier".into(), "a".into()))).collect();
+        let incoming = Pod { labels, ..incoming };
+        let selects = |service: &&Workload| {
+            service.namespace == incoming.namespace
+                && service.selector.as_ref().is_some_and(|selector| selector.matches(&incoming.labels))
+        };
+        let told: Vec<_> = snapshot.index().services.selecting(&incoming).into_iter().map(|found| &**found).collect();
+        prop_assert_eq!(told, expected.values().filter(selects).collect::<Vec<_>>());
+        for (namespace, name) in expected.keys() {
+            snapshot.delete(Kind::Workload(WorkloadKind::Service), namespace, name);
+        }
+        prop_assert_eq!(&snapshot.index().services, &Services::default());
+    }
+
+    #[test]
     fn nothing_is_left_of_what_is_gone(changes in vec(change(), 0..60)) {
         let mut snapshot = replay(changes);
         let nodes: Vec<Name> = snapshot.nodes().map(|node| node.name().clone()).collect();
@@ -243,7 +290,7 @@ proptest! {
         }
         prop_assert_eq!(&snapshot, &Snapshot::default());
         let index = snapshot.index();
-        prop_assert_eq!(index.groups.all().count(), 0);
+        prop_assert_eq!(&index.groups, &Groups::default());
         prop_assert!(index.images.get("image:0").is_none());
     }
 }

@@ -106,6 +106,17 @@ impl Selector {
         self.0.iter().all(|r| r.matches_value(labels.get(&r.key).map(|v| &**v)))
     }
 
+    /// A label that everything selected has, if the selector tells one: the key and the only value that it lets through.
+    pub fn needed_label(&self) -> Option<(&Name, &Name)> {
+        self.0.iter().find_map(|requirement| match &requirement.operator {
+            Operator::In(values) => match values.as_slice() {
+                [only] => Some((&requirement.key, only)),
+                _ => None,
+            },
+            _ => None,
+        })
+    }
+
     /// Whether it asks for nothing and so matches everything.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -23,7 +23,7 @@
 //! A pod of one container whose image of 500Mi is on both of two nodes: (500 − 23) × 100 / 977 = 48 on each. Were it on one
 //! node only, it would count as 250Mi: 23 there and 0 on the other.
 
-use super::{Priority, Registration, Scores, arithmetic::percent};
+use super::{Priority, Registration, Scores, arithmetic::percent, scores::narrow};
 use crate::core::{
     block::places,
     index::ImageState,
@@ -68,19 +68,30 @@ impl Priority for ImageLocality {
         if present.is_empty() {
             return Scores::Same(scale(0, containers));
         }
-        let score = |sum| scale(sum, containers);
+        let score = |sum| narrow(scale(sum, containers));
         Scores::Each(candidates.map_parts(|part, scores| {
             let held = |(image, size): &(&ImageState, i64)| (image.holders(part.block.number()) & part.marked, *size);
             let here: Vec<(u64, i64)> = present.iter().map(held).filter(|(holders, _)| *holders != 0).collect();
-            let add = |sum: i64, size: &i64| sum.saturating_add(*size);
-            // Nodes side by side mostly hold the same.
-            if here.iter().all(|(holders, _)| *holders == part.marked) {
-                scores.fill(score(here.iter().map(|(_, size)| size).fold(0, add)));
-                return;
-            }
-            for (at, slot) in places(part.marked).zip(scores) {
-                let held = here.iter().filter(|(holders, _)| holders >> at & 1 == 1);
-                *slot = score(held.map(|(_, size)| size).fold(0, add));
+            // Nodes are mostly parted by few images: those that hold the same are scored together.
+            let mut left = part.marked;
+            while left != 0 {
+                let first = 1 << left.trailing_zeros();
+                let (mut alike, mut sum) = (left, 0_i64);
+                for (holders, size) in &here {
+                    if holders & first != 0 {
+                        alike &= holders;
+                        sum = sum.saturating_add(*size);
+                    } else {
+                        alike &= !holders;
+                    }
+                }
+                if alike == part.marked {
+                    scores.fill(score(sum));
+                    return;
+                }
+                let score = score(sum);
+                places(alike).for_each(|at| scores[(part.marked & ((1 << at) - 1)).count_ones() as usize] = score);
+                left &= !alike;
             }
         }))
     }

@@ -118,7 +118,7 @@ fn between_lowest_and_highest(mut sums: Vec<i64>) -> Scores {
     for sum in &mut sums {
         *sum = (MAX_NODE_SCORE as f64 * ((*sum - lowest) as f64 / range as f64)) as i64;
     }
-    Scores::Each(sums)
+    sums.into_iter().collect()
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ impl Priority for LabelPreference {
         let met = |node: Seat<'_>| {
             self.wishes.iter().filter(|(label, presence)| node.labels().has(label) == *presence).count() as i64
         };
-        Scores::Each(candidates.map(|node| met(node) * MAX_NODE_SCORE / count))
+        Scores::of_each(candidates, |node| met(node) * MAX_NODE_SCORE / count)
     }
 
     fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {

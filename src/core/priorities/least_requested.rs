@@ -31,7 +31,7 @@
 use super::{
     Priority, Registration, Scores,
     arithmetic::percent,
-    resource_scoring::{ResourceScoring, Share, weighted_mean},
+    resource_scoring::{ResourceScoring, Share},
 };
 use crate::core::{
     model::Pod,
@@ -57,7 +57,7 @@ struct LeastRequested(ResourceScoring);
 
 impl Priority for LeastRequested {
     fn score(&self, pod: &Pod, _: &Snapshot, candidates: &Seats<'_>) -> Scores {
-        self.0.score(pod, candidates, |shares| weighted_mean(shares, unrequested))
+        self.0.mean(pod, candidates, unrequested)
     }
 
     fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {

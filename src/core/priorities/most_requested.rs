@@ -29,7 +29,7 @@
 use super::{
     Priority, Registration, Scores,
     arithmetic::percent,
-    resource_scoring::{ResourceScoring, Share, weighted_mean},
+    resource_scoring::{ResourceScoring, Share},
 };
 use crate::core::{
     model::Pod,
@@ -55,7 +55,7 @@ struct MostRequested(ResourceScoring);
 
 impl Priority for MostRequested {
     fn score(&self, pod: &Pod, _: &Snapshot, candidates: &Seats<'_>) -> Scores {
-        self.0.score(pod, candidates, |shares| weighted_mean(shares, requested))
+        self.0.mean(pod, candidates, requested)
     }
 
     fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {

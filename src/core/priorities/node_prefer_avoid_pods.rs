@@ -44,7 +44,7 @@ impl Priority for NodePreferAvoidPods {
         let Some(owner) = owner else { return Scores::Same(MAX_NODE_SCORE) };
         let avoids =
             |node: Seat<'_>| node.node.avoid_controllers.iter().any(|a| a.kind == owner.kind && a.uid == owner.uid);
-        Scores::Each(candidates.map(|node| if avoids(node) { 0 } else { MAX_NODE_SCORE }))
+        Scores::of_each(candidates, |node| if avoids(node) { 0 } else { MAX_NODE_SCORE })
     }
 
     fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {

@@ -15,7 +15,7 @@ pub fn by_highest(mut scores: Vec<i64>, reverse: bool) -> Scores {
         let scaled = percent(*score, highest);
         *score = if reverse { MAX_NODE_SCORE - scaled } else { scaled };
     }
-    Scores::Each(scores)
+    scores.into_iter().collect()
 }
 
 #[cfg(test)]
@@ -24,7 +24,8 @@ mod tests {
 
     fn normalized(scores: Vec<i64>, reverse: bool) -> Vec<i64> {
         let count = scores.len();
-        by_highest(scores, reverse).to_vec(count)
+        let normalized = by_highest(scores, reverse);
+        (0..count).map(|candidate| normalized.of(candidate)).collect()
     }
 
     #[test]

@@ -50,7 +50,7 @@ impl Priority for ResourceLimits {
             let offered = &node.node.allocatable;
             i64::from(holds(pod.limits.milli_cpu, offered.milli_cpu) || holds(pod.limits.memory, offered.memory))
         };
-        Scores::Each(candidates.map(score))
+        Scores::of_each(candidates, score)
     }
 
     fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {

@@ -3,13 +3,16 @@
 //!
 //! Source: `pkg/scheduler/framework/plugins/noderesources/resource_allocation.go`.
 
-use super::{Scores, arithmetic::quotient};
+use super::{Scores, arithmetic::quotient, scores::narrow};
 use crate::core::{
-    block::{Block, Column, places},
+    block::{Block, Column, NODES, places},
     model::{Name, Pod, resources},
     rule::{Arguments, Release, ResourceWeight},
     seat::Seats,
 };
+
+/// Scores times weights below this come to no more than a number holds, of as many resources as there can be.
+const LIGHT: i64 = 1 << 32;
 
 /// Which requests are held against what a node offers. It makes a difference for CPU and memory alone.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -104,14 +107,48 @@ impl ResourceScoring {
                     && one.offered[at] != 0
                     && other.offered[at] != 0
                 {
-                    *score = formula(&[sources[0].share(one.at(at)), sources[1].share(other.at(at))]);
+                    *score = narrow(formula(&[sources[0].share(one.at(at)), sources[1].share(other.at(at))]));
                     continue;
                 }
                 shares.clear();
                 let amounts = sources.iter().map(|source| (source, source.amounts_at(part.block, at)));
                 let offered = amounts.filter(|(_, (_, allocatable))| *allocatable != 0);
                 shares.extend(offered.map(|(source, amounts)| source.share(amounts)));
-                *score = formula(&shares);
+                *score = narrow(formula(&shares));
+            }
+        }))
+    }
+
+    /// The mean, by their weights and rounded down, of what `score` makes of the shares of each candidate, 0..=100 each; 0 of
+    /// a candidate that has none.
+    pub(super) fn mean(&self, pod: &Pod, candidates: &Seats<'_>, score: impl Fn(&Share) -> i64) -> Scores {
+        if self.resources.iter().any(|resource| resource.weight >= LIGHT) {
+            return self.score(pod, candidates, |shares| {
+                let (sum, weights) = weighted_sum(shares, &score);
+                if weights == 0 { 0 } else { (sum / weights) as i64 }
+            });
+        }
+        let wanted = self.pod_requests(pod);
+        Scores::Each(candidates.map_parts(|part, scores| {
+            let (mut sums, mut weights) = ([0; NODES], [0; NODES]);
+            for (resource, wanted) in self.resources.iter().zip(&wanted) {
+                let Some(source) = self.source(part.block, resource, *wanted) else { continue };
+                let mut add = |at: usize, amounts: (i64, i64)| {
+                    if amounts.1 != 0 {
+                        sums[at] += score(&source.share(amounts)) * source.weight;
+                        weights[at] += source.weight;
+                    }
+                };
+                match &source.amounts {
+                    // Going along a whole column is quicker than to pick out most of it.
+                    Ok(columns) if part.marked.count_ones() > NODES as u32 / 2 => {
+                        (0..NODES).for_each(|at| add(at, columns.at(at)));
+                    }
+                    _ => places(part.marked).for_each(|at| add(at, source.amounts_at(part.block, at))),
+                }
+            }
+            for (at, score) in places(part.marked).zip(scores) {
+                *score = if weights[at] == 0 { 0 } else { narrow(quotient(sums[at], weights[at])) };
             }
         }))
     }
@@ -178,22 +215,6 @@ impl Amount {
             resources::EPHEMERAL_STORAGE => Self::EphemeralStorage,
             scalar if resources::is_scalar(scalar) => Self::Scalar(name.clone()),
             _ => Self::Other,
-        }
-    }
-}
-
-/// The mean of the shares' scores by their weights, rounded down; 0 where there are none.
-pub(super) fn weighted_mean(shares: &[Share], score: impl Fn(&Share) -> i64) -> i64 {
-    let add = |(sum, weights): (i64, i64), share: &Share| {
-        let weighted = score(share).checked_mul(share.weight)?;
-        Some((sum.checked_add(weighted)?, weights.checked_add(share.weight)?))
-    };
-    match shares.iter().try_fold((0, 0), add) {
-        Some((_, 0)) => 0,
-        Some((sum, weights)) => quotient(sum, weights),
-        None => {
-            let (sum, weights) = weighted_sum(shares, score);
-            (sum / weights) as i64
         }
     }
 }

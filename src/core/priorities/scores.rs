@@ -1,6 +1,7 @@
 //! One priority's scores of all candidates.
 
-use std::ops::Index;
+use super::MAX_NODE_SCORE;
+use crate::core::seat::{Seat, Seats};
 
 /// A score for each candidate, 0..=100, in their order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -8,15 +9,20 @@ pub enum Scores {
     /// All score the same, which needs no list.
     Same(i64),
     /// One each.
-    Each(Vec<i64>),
+    Each(Vec<u8>),
 }
 
 impl Scores {
-    /// The scores of `count` candidates.
-    pub fn to_vec(&self, count: usize) -> Vec<i64> {
+    /// What `score` makes of each candidate, 0..=100.
+    pub(super) fn of_each<'s>(candidates: &Seats<'s>, mut score: impl FnMut(Seat<'s>) -> i64) -> Self {
+        Self::Each(candidates.map(|node| narrow(score(node))))
+    }
+
+    /// The score of one candidate, by its place among them.
+    pub fn of(&self, candidate: usize) -> i64 {
         match self {
-            Self::Same(score) => vec![*score; count],
-            Self::Each(scores) => scores.clone(),
+            Self::Same(score) => *score,
+            Self::Each(scores) => i64::from(scores[candidate]),
         }
     }
 
@@ -26,31 +32,25 @@ impl Scores {
         match self {
             Self::Same(score) => totals.iter_mut().for_each(|total| add(total, *score)),
             // No product of a score and such a weight is out of range.
-            Self::Each(scores)
-                if weight.unsigned_abs() < 1 << 32
-                    && scores.iter().fold(0, |all, score| all | *score as u64) < 1 << 30 =>
-            {
+            Self::Each(scores) if weight.unsigned_abs() < 1 << 32 => {
                 let pairs = totals.iter_mut().zip(scores);
-                pairs.for_each(|(total, score)| *total = total.saturating_add(*score * weight));
+                pairs.for_each(|(total, score)| *total = total.saturating_add(i64::from(*score) * weight));
             }
-            Self::Each(scores) => totals.iter_mut().zip(scores).for_each(|(total, score)| add(total, *score)),
-        }
-    }
-}
-
-impl Index<usize> for Scores {
-    type Output = i64;
-
-    fn index(&self, candidate: usize) -> &i64 {
-        match self {
-            Self::Same(score) => score,
-            Self::Each(scores) => &scores[candidate],
+            Self::Each(scores) => {
+                totals.iter_mut().zip(scores).for_each(|(total, score)| add(total, i64::from(*score)))
+            }
         }
     }
 }
 
 impl FromIterator<i64> for Scores {
     fn from_iter<I: IntoIterator<Item = i64>>(scores: I) -> Self {
-        Self::Each(scores.into_iter().collect())
+        Self::Each(scores.into_iter().map(narrow).collect())
     }
+}
+
+/// A score as it is kept: thousands of nodes' scores by every priority are to stay near the processor. What amounts beyond
+/// reason bring out of range is cut off; kube-scheduler fails the pod there (`RunScorePlugins`).
+pub(super) fn narrow(score: i64) -> u8 {
+    score.clamp(0, MAX_NODE_SCORE) as u8
 }

@@ -82,7 +82,7 @@ impl Priority for SelectorSpread {
                 None => on_node,
             }
         };
-        Scores::Each(candidates.map(|node| score(node) as i64))
+        Scores::of_each(candidates, |node| score(node) as i64)
     }
 
     fn reads(&self, pod: &Pod, snapshot: &Snapshot) -> Reads {

@@ -52,7 +52,7 @@ impl Priority for TaintToleration {
             return Scores::Same(MAX_NODE_SCORE);
         }
         let scores = counts.map(|count| MAX_NODE_SCORE - count * MAX_NODE_SCORE / highest);
-        Scores::Each(candidates.map(|node| scores.of(node.slot())))
+        Scores::of_each(candidates, |node| scores.of(node.slot()))
     }
 
     fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {

@@ -122,7 +122,7 @@ impl<'a> Walk<'a, '_> {
                 let list = if walk.take_null()? { None } else { Some(walk.node_list()?) };
                 once(&mut nodes, list)
             } else if key.eq_ignore_ascii_case("NodeNames") {
-                once(&mut names, walk.value::<Option<Vec<Text<'a>>>>()?)
+                once(&mut names, walk.names()?)
             } else {
                 walk.value::<IgnoredAny>().map(drop)
             }
@@ -137,6 +137,31 @@ impl<'a> Walk<'a, '_> {
             (None, None) => Candidates::Absent,
         };
         Some(Args { pod: pod.map_or(Some(None), |pod| pod.map(Some))?, candidates })
+    }
+
+    /// A list of names, or `null`.
+    fn names(&mut self) -> Option<Option<Vec<Text<'a>>>> {
+        if self.take_null()? {
+            return Some(None);
+        }
+        let mut names = Vec::new();
+        self.take(b'[')?;
+        if self.take(b']').is_some() {
+            return Some(Some(names));
+        }
+        loop {
+            self.peek()?;
+            names.push(match Text::plain_at(&self.body[self.at..]) {
+                Some((name, length)) => {
+                    self.at += length;
+                    name
+                }
+                None => self.value()?,
+            });
+            if self.take(b',').is_none() {
+                return self.take(b']').map(|()| Some(names));
+            }
+        }
     }
 
     fn node_list(&mut self) -> Option<Vec<SentNode>> {

@@ -1,7 +1,7 @@
 //! The answers of `/filter` and `/prioritize` as they are sent: each is written once, and nodes that were sent in full go
 //! back out of the memory that they came in.
 
-use std::{io::Write as _, mem, ops::Range};
+use std::{mem, ops::Range};
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -145,14 +145,19 @@ pub fn filter_result(
     reply
 }
 
-/// An answer of `/prioritize`, as a list of [`super::HostPriority`] is written.
-pub fn host_priorities<'n>(lines: impl ExactSizeIterator<Item = (&'n str, i64)>) -> Pieces {
-    let mut reply = Pieces::from(Vec::with_capacity(2 + 48 * lines.len()));
-    for (place, (host, score)) in lines.enumerate() {
-        reply.write(if place == 0 { "[{\"Host\":" } else { ",{\"Host\":" });
-        reply.json(host);
-        // As above.
-        let _ = write!(reply.open, ",\"Score\":{score}}}");
+/// An answer of `/prioritize`, as a list of [`super::HostPriority`] is written: each candidate of a request with its score.
+pub fn host_priorities(candidates: &Candidates<'_>, scores: impl ExactSizeIterator<Item = i64>) -> Pieces {
+    let mut reply = Pieces::from(Vec::with_capacity(2 + 48 * scores.len()));
+    for (at, score) in scores.enumerate() {
+        reply.write(if at == 0 { "[{\"Host\":" } else { ",{\"Host\":" });
+        match candidates {
+            Candidates::Names(sent) => reply.name(&sent[at]),
+            Candidates::Nodes(sent) => reply.json(&sent[at].node.name),
+            Candidates::Absent => {}
+        }
+        reply.write(",\"Score\":");
+        reply.json(&score);
+        reply.write("}");
     }
     reply.write(if reply.open.is_empty() { "[]" } else { "]" });
     reply

@@ -5,7 +5,7 @@ use podberth::downstream::Options;
 use serde_json::{Value, json};
 
 use super::{
-    options,
+    calling, options,
     peer::{Manner, Peer},
 };
 use crate::{
@@ -24,7 +24,7 @@ fn policy(url: &str, more: &Value) -> Value {
 async fn server(options: Options) -> Server {
     let nodes = ["a", "b", "c"].map(|name| ("nodes", node(name, "4", "8Gi")));
     let objects = [&nodes[..], &[("nodes", node("small", "1", "1Gi")), ("pods", pod("stored", "2", "c"))]].concat();
-    Server::calling(&objects, options).await
+    calling(&objects, options).await
 }
 
 fn of<'v>(answer: &'v Value, name: &str) -> &'v Value {

@@ -18,6 +18,9 @@ use podberth::{
     downstream::{Chain, Documents, Downstream, Options, Origin},
     wire::downstream::PodDocument,
 };
+use serde_json::Value;
+
+use crate::server::{Server, Setup, memory};
 
 /// Long enough for any machine, where an answer is expected.
 const PATIENT: Duration = Duration::from_mins(5);
@@ -28,6 +31,12 @@ const LONGEST: usize = 1 << 20;
 
 fn options() -> Options {
     Options { hosts: ExtenderHosts::Any, reply_bytes: LONGEST, ..Options::default() }
+}
+
+/// A server that calls the extenders of its policies.
+async fn calling(objects: &[(&str, Value)], extenders: Options) -> Server {
+    let downstream = Downstream::new(extenders);
+    Server::start(memory(objects).await, Setup { downstream, ..Setup::default() })
 }
 
 /// An extender with all verbs that knows the nodes.

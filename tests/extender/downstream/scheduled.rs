@@ -5,7 +5,7 @@ use podberth::downstream::Options;
 use serde_json::{Value, json};
 
 use super::{
-    options,
+    calling, options,
     peer::{Manner, Peer, nobody},
 };
 use crate::{
@@ -27,7 +27,7 @@ fn question(count: usize, url: &str, more: &Value) -> Value {
 
 async fn server() -> Server {
     let nodes = ["a", "b", "c"].map(|name| ("nodes", node(name, "4", "8Gi")));
-    Server::calling(&nodes, options()).await
+    calling(&nodes, options()).await
 }
 
 async fn schedule(server: &Server, body: &Value) -> Value {
@@ -169,7 +169,7 @@ async fn nobody_is_asked_about_what_is_not_theirs_or_where_it_is_not_allowed() {
     let managed = json!({"managedResources": [{"name": "example.com/gpu"}], "bindVerb": "bind"});
     let report = schedule(&server().await, &question(2, &peer.url(), &managed)).await;
     assert_eq!(told(&report, "result"), ["Bound"; 2]);
-    let quiet = Server::calling(&[("nodes", node("a", "4", "8Gi"))], Options::default()).await;
+    let quiet = calling(&[("nodes", node("a", "4", "8Gi"))], Options::default()).await;
     let report = schedule(&quiet, &question(2, &peer.url(), &json!({}))).await;
     assert_eq!(told(&report, "result"), ["Bound"; 2]);
     assert!(peer.asked().is_empty());
@@ -187,8 +187,7 @@ async fn victims_are_agreed_upon() {
             _ => (200, json!({"NodeNames": [], "FailedNodes": {"a": "in use"}}).to_string()),
         })))
         .await;
-        let server =
-            Server::calling(&[("nodes", node("a", "4", "8Gi")), ("pods", pod("low", "3", "a"))], options()).await;
+        let server = calling(&[("nodes", node("a", "4", "8Gi")), ("pods", pod("low", "3", "a"))], options()).await;
         let mut high = pod("high", "3", "");
         high["spec"]["priority"] = 10.into();
         let body = json!({"pods": [high], "suggestions": false, "policy": policy(&peer.url(), &json!({"preemptVerb": "preempt"}))});

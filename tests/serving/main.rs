@@ -1,0 +1,62 @@
+//! How requests are served whatever they ask, over real connections where that matters.
+
+#[path = "../support/server.rs"]
+mod server;
+
+mod admission;
+mod compression;
+mod http2;
+
+use std::{net::SocketAddr, time::Duration};
+
+use axum::Router;
+use podberth::api::serve::{Timeouts, serve};
+use serde_json::{Value, json};
+use server::LATE;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+    task::JoinHandle,
+};
+
+/// A server on a port of its own.
+struct Running {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    ended: JoinHandle<()>,
+}
+
+impl Running {
+    /// `stalled`: for how long a client may take nothing of what is written to it.
+    async fn start(router: Router, stalled: Duration) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("its address");
+        let (stop, stopped) = oneshot::channel::<()>();
+        let timeouts = Timeouts { idle: LATE, stalled, grace: LATE };
+        let ended = tokio::spawn(serve(listener, router, timeouts, async {
+            let _ = stopped.await;
+        }));
+        Self { address, stop, ended }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.expect("it listens")
+    }
+
+    /// Ends with the last connection.
+    async fn end(self) {
+        self.stop.send(()).expect("it serves");
+        self.ended.await.expect("no panic");
+    }
+}
+
+/// A node with this many CPUs.
+fn node(name: &str, cpu: usize) -> Value {
+    json!({"metadata": {"name": name}, "status": {"allocatable": {"cpu": cpu.to_string(), "memory": "8Gi", "pods": "110"}}})
+}
+
+/// A pod that asks for so many CPUs.
+fn pod(cpu: usize) -> Value {
+    json!({"metadata": {"name": "p", "namespace": "default"},
+        "spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": cpu.to_string()}}}]}})
+}
