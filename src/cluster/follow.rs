@@ -6,14 +6,14 @@ use metrics::gauge;
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
-use super::View;
+use super::{View, view::Page};
 use crate::{
     store::{Changes, Cursor, Head, Store, StoreError},
     telemetry,
 };
 
-/// Records read at a time.
-const PAGE: usize = 5_000;
+/// Records read at a time: few enough that their bodies are let go before the memory for more is asked of the system.
+const PAGE: usize = 1_000;
 
 /// Reads the feed of one cluster into a working copy.
 pub(super) struct Reader {
@@ -35,9 +35,9 @@ impl Reader {
         self.cursor.seen.filter(|_| self.cursor.after == self.cursor.complete)
     }
 
-    /// Reads up to the store's head. Of many pages one is taken in while the next one is read.
+    /// Reads up to the store's head. Of many pages one is taken in while the next one is parsed and the one after that is read.
     pub(super) async fn catch_up(&mut self) -> Result<(), StoreError> {
-        let mut read_ahead = None;
+        let (mut read_ahead, mut parsed) = (None, None);
         loop {
             let page = match read_ahead.take() {
                 Some(page) => page,
@@ -45,6 +45,7 @@ impl Reader {
             };
             let page = match page {
                 Err(StoreError::Compacted { .. }) => {
+                    parsed = None;
                     self.reset("compacted");
                     continue;
                 }
@@ -52,6 +53,7 @@ impl Reader {
                     if let Some(seen) = &self.cursor.seen {
                         self.store.begin_epoch(&self.name, seen, Uuid::new_v4()).await?;
                     }
+                    parsed = None;
                     self.reset("history was lost");
                     continue;
                 }
@@ -63,19 +65,25 @@ impl Reader {
             let known = self.cursor.complete;
             self.cursor = next;
             if complete {
-                self.working.apply_all(&records, known);
+                for page in parsed.into_iter().chain([Page::parse(records, known)]) {
+                    self.working.apply_all(page);
+                }
                 self.working.snapshot.revision = head.revision;
                 return Ok(());
             }
-            let mut working = std::mem::take(&mut self.working);
+            let (mut working, before) = (std::mem::take(&mut self.working), parsed.take());
             let taken_in = spawn_blocking(move || {
-                working.apply_all(&records, known);
+                if let Some(page) = before {
+                    working.apply_all(page);
+                }
                 working
             });
-            let (taken_in, following) = tokio::join!(taken_in, self.store.changes(&self.name, &self.cursor, PAGE));
-            match taken_in {
-                Ok(working) => self.working = working,
-                Err(error) => {
+            let parsing = spawn_blocking(move || Page::parse(records, known));
+            let following = self.store.changes(&self.name, &self.cursor, PAGE);
+            let (taken_in, parsing, following) = tokio::join!(taken_in, parsing, following);
+            match (taken_in, parsing) {
+                (Ok(working), Ok(page)) => (self.working, parsed) = (working, Some(page)),
+                (Err(error), _) | (_, Err(error)) => {
                     self.reset("a page could not be taken in");
                     return Err(StoreError::Internal(error.to_string()));
                 }

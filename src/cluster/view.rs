@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
+use bytes::Bytes;
 use imbl::OrdMap;
 
 use super::reserved::Reserved;
@@ -101,15 +102,19 @@ impl View {
         }
     }
 
-    /// Takes in a page of the change feed; see [`Self::apply`].
-    pub(super) fn apply_all(&mut self, records: &[Record], complete: u64) {
-        for record in records {
-            self.apply(record, complete);
+    /// Takes in a page of the change feed.
+    pub(super) fn apply_all(&mut self, page: Page) {
+        for (record, object) in page.records {
+            self.apply_parsed(&record, object, page.complete);
         }
     }
 
     /// Takes in one record of the change feed; `complete` is the last revision of which this was the exact state.
     pub(super) fn apply(&mut self, record: &Record, complete: u64) {
+        self.apply_parsed(record, parse(record, complete), complete);
+    }
+
+    fn apply_parsed(&mut self, record: &Record, object: Option<Object>, complete: u64) {
         if &*record.key.kind == revision::IN_FORCE {
             let name = Name::from(&*record.key.name);
             if record.body_is_known(complete) {
@@ -132,7 +137,6 @@ impl View {
             self.rebind(record);
             return;
         }
-        let object = if record.deleted { None } else { read(kind, record) };
         match object {
             Some(Object::Pod(pod)) => self.reserved.apply_pod(*pod, &mut self.snapshot),
             Some(object) => self.snapshot.apply(object),
@@ -174,6 +178,33 @@ fn compile(record: &Record) -> Option<ActivePolicy> {
     compiled
         .inspect_err(|error| tracing::error!(policy = record.key.name, error, "a stored policy cannot be read"))
         .ok()
+}
+
+/// A page of the change feed with its objects parsed. That takes no view: one page is parsed while the one before is taken in.
+pub(super) struct Page {
+    records: Vec<(Record, Option<Object>)>,
+    /// The last revision of which the view that is to take it in was the exact state.
+    complete: u64,
+}
+
+impl Page {
+    pub(super) fn parse(records: Vec<Record>, complete: u64) -> Self {
+        let parsed = records.into_iter().map(|mut record| {
+            let object = parse(&record, complete);
+            if object.is_some() {
+                record.body = Bytes::new(); // Nobody reads it again.
+            }
+            (record, object)
+        });
+        Self { records: parsed.collect(), complete }
+    }
+}
+
+/// The object that a record tells of, if it is one that the snapshot has; see [`View::apply`].
+fn parse(record: &Record, complete: u64) -> Option<Object> {
+    let kind = kinds::by_key(&record.key.kind)?;
+    let is_told = !record.deleted && !record.body_is_known(complete);
+    is_told.then(|| read(kind, record)).flatten()
 }
 
 /// The object that a record holds.

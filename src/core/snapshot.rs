@@ -445,10 +445,11 @@ impl Snapshot {
     }
 
     fn apply_pod(&mut self, mut pod: Pod) {
-        let key = (pod.namespace.clone(), pod.name.clone());
-        self.delete_pod(&key);
         self.index.share_labels(&mut pod);
         let pod = Arc::new(pod);
+        if let Some(old) = self.pods.insert((pod.namespace.clone(), pod.name.clone()), pod.clone()) {
+            self.take_off(&old);
+        }
         if pod.is_assigned() && !pod.terminal {
             let slot = self.roster.slot(&pod.node_name).unwrap_or_else(|| {
                 let slot = self.index.take_slot();
@@ -461,15 +462,20 @@ impl Snapshot {
         if waits_nominated(&pod) {
             insert_sorted(self.nominated.entry(pod.nominated_node_name.clone()).or_default(), &pod);
         }
-        self.pods.insert(key, pod);
     }
 
     fn delete_pod(&mut self, key: &NamespacedName) {
-        let Some(old) = self.pods.remove(key) else { return };
-        if waits_nominated(&old)
+        if let Some(old) = self.pods.remove(key) {
+            self.take_off(&old);
+        }
+    }
+
+    /// Forgets where a pod was that is no longer among the pods as it was.
+    fn take_off(&mut self, old: &Pod) {
+        if waits_nominated(old)
             && let Some(mut waiting) = self.nominated.remove(&old.nominated_node_name)
         {
-            waiting.retain(|pod| !pod.is_same(&old));
+            waiting.retain(|pod| !pod.is_same(old));
             if !waiting.is_empty() {
                 self.nominated.insert(old.nominated_node_name.clone(), waiting);
             }
@@ -478,8 +484,8 @@ impl Snapshot {
             return;
         }
         let Some(slot) = self.roster.slot(&old.node_name) else { return };
-        self.roster.change(slot, |info| info.remove(&old));
-        self.index.remove_pod(slot, &old);
+        self.roster.change(slot, |info| info.remove(old));
+        self.index.remove_pod(slot, old);
         if self.roster.forget_if_empty(&old.node_name, slot) {
             self.index.give_back(slot);
         }

@@ -85,6 +85,15 @@ pub trait Store: Debug + Send + Sync {
     /// One live object.
     async fn get(&self, cluster: &str, key: &Key) -> Result<Option<Record>, StoreError>;
 
+    /// Those of some objects that are live, in any order and each as it was at some moment meanwhile.
+    async fn find(&self, cluster: &str, keys: &[Key]) -> Result<Vec<Record>, StoreError> {
+        let mut found = Vec::new();
+        for key in keys {
+            found.extend(self.get(cluster, key).await?);
+        }
+        Ok(found)
+    }
+
     /// Live objects of a kind by (namespace, name), with the revision they were read at.
     async fn list(&self, cluster: &str, query: &ListQuery) -> Result<List, StoreError>;
 

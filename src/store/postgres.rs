@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Connection, Executor};
+use sqlx::{AssertSqlSafe, Connection, Executor, FromRow, Row};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use uuid::Uuid;
@@ -46,8 +46,8 @@ const SERVER_KEEPALIVE: &str = "SET tcp_keepalives_idle = 10; SET tcp_keepalives
 
 /// Every statement of ours looks rows up in an index by all its columns, or reads a range off one in its order. A plan made
 /// while a table was small and kept while it grows, or for a table that was loaded a moment ago and has no statistics yet,
-/// would read and sort a whole cluster instead: so plans are made anew, with the table's size of the moment, and those that
-/// read, keep or sort everything are ruled out. Best effort as well.
+/// would read and sort a whole cluster instead: so plans are made anew, with the table's size of the moment (but for those of
+/// [`statements::BEGIN_PLANNED`]), and those that read, keep or sort everything are ruled out. Best effort as well.
 const INDEX_LOOKUPS: &str = "SET plan_cache_mode = force_custom_plan; SET enable_hashjoin = off; \
                              SET enable_mergejoin = off; SET enable_seqscan = off; SET enable_bitmapscan = off; \
                              SET enable_sort = off; SET enable_material = off";
@@ -74,6 +74,8 @@ pub(super) struct Postgres {
     history: Option<Duration>,
     /// Whether the server knows NOTIFY.
     notify: bool,
+    /// How a write transaction begins.
+    begin: &'static str,
     changed: watch::Sender<u64>,
     listener: Option<AbortHandle>,
 }
@@ -82,7 +84,8 @@ impl Postgres {
     pub(super) async fn open(url: &str, options: &Options) -> Result<Self, StoreError> {
         let server: PgConnectOptions = url.parse()?;
         let server = server.application_name("podberth");
-        let notify = first_contact(&server, options.acquire_timeout).await?;
+        let Known { notify, plans } = first_contact(&server, options.acquire_timeout).await?;
+        let begin = if plans { statements::BEGIN_PLANNED } else { statements::BEGIN };
         let settings = format!(
             "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {}",
             options.statement_timeout.as_millis(),
@@ -112,7 +115,7 @@ impl Postgres {
         let listener = notify.then(|| tokio::spawn(listen::listen(pool.clone(), changed.clone())).abort_handle());
         let patience = options.statement_timeout.saturating_add(GRACE);
         let idle = options.idle_in_transaction_timeout;
-        Ok(Self { pool, server, patience, idle, history: options.history, notify, changed, listener })
+        Ok(Self { pool, server, patience, idle, history: options.history, notify, begin, changed, listener })
     }
 
     /// Bounds the wait for one statement.
@@ -132,8 +135,16 @@ impl Drop for Postgres {
     }
 }
 
-/// Connects once, so that a wrong URL, password or database is told as what it is. Answers whether NOTIFY is known.
-async fn first_contact(server: &PgConnectOptions, patience: Duration) -> Result<bool, StoreError> {
+/// What a server of this protocol may know or not.
+struct Known {
+    /// NOTIFY.
+    notify: bool,
+    /// The setting that has plans kept.
+    plans: bool,
+}
+
+/// Connects once, so that a wrong URL, password or database is told as what it is.
+async fn first_contact(server: &PgConnectOptions, patience: Duration) -> Result<Known, StoreError> {
     let place = match server.get_socket() {
         Some(socket) => format!("PostgreSQL at {}", socket.display()),
         None => format!("PostgreSQL at {}:{}", server.get_host(), server.get_port()),
@@ -142,12 +153,13 @@ async fn first_contact(server: &PgConnectOptions, patience: Duration) -> Result<
         let mut connection = PgConnection::connect_with(server).await?;
         let standby = is_standby(&mut connection).await;
         let notify = sqlx::query("SELECT pg_notify($1, '')").bind(listen::CHANNEL).execute(&mut connection).await;
+        let plans = connection.execute("SET plan_cache_mode = force_generic_plan").await;
         connection.close().await?;
-        Ok((standby, notify.is_ok()))
+        Ok((standby, Known { notify: notify.is_ok(), plans: plans.is_ok() }))
     };
     match tokio::time::timeout(patience, contact).await {
         Ok(Ok((true, _))) => Err(StoreError::Denied(format!("{place} is {STANDBY}"))),
-        Ok(Ok((false, notify))) => Ok(notify),
+        Ok(Ok((false, known))) => Ok(known),
         Ok(Err(error @ sqlx::Error::Io(_))) => {
             Err(StoreError::Unavailable(format!("{place} cannot be reached: {}", rows::root_cause(&error))))
         }
@@ -202,6 +214,14 @@ impl Store for Postgres {
         .fetch_optional(&mut *connection);
         let row: Option<Columns> = self.within(row).await.or_else(|error| settle(connection, Err(error)))?;
         row.map(rows::record).transpose()
+    }
+
+    async fn find(&self, cluster: &str, keys: &[Key]) -> Result<Vec<Record>, StoreError> {
+        types::check_cluster(cluster)?;
+        keys.iter().try_for_each(types::check_key)?;
+        let mut connection = self.pool.acquire().await?;
+        let found = self.read_some(&mut connection, cluster, keys).await;
+        settle(connection, found)
     }
 
     async fn list(&self, cluster: &str, query: &ListQuery) -> Result<List, StoreError> {
@@ -352,6 +372,23 @@ impl Postgres {
         rows::head(row)
     }
 
+    async fn read_some(
+        &self,
+        connection: &mut PgConnection,
+        cluster: &str,
+        keys: &[Key],
+    ) -> Result<Vec<Record>, StoreError> {
+        let id = sqlx::query_scalar("SELECT cluster_id FROM cluster WHERE name = $1").bind(cluster);
+        let Some(id) = self.within(id.fetch_optional(&mut *connection)).await? else { return Ok(Vec::new()) };
+        let keys: Vec<(&Key, bool)> = keys.iter().map(|key| (key, true)).collect();
+        let mut found = Vec::new();
+        for keys in keys.chunks(CHUNK) {
+            found.extend(self.current_rows(connection, id, keys).await?);
+        }
+        found.retain(|record: &Record| !record.deleted);
+        Ok(found)
+    }
+
     async fn read_list(
         &self,
         connection: &mut PgConnection,
@@ -415,24 +452,24 @@ impl Postgres {
         from: &Cursor,
         limit: usize,
     ) -> Result<Changes, StoreError> {
-        let mut transaction = self.within(connection.begin_with(READ)).await?;
-        let (head, found) = self.read_head(&mut transaction, cluster, from.seen_revision()).await?;
+        let page = sqlx::query(statements::CHANGES)
+            .bind(cluster)
+            .bind(signed(from.seen_revision()))
+            .bind(signed(from.after))
+            .bind(signed_len(limit))
+            .bind(signed(from.complete))
+            .fetch_all(connection);
+        let page = self.within(page).await?;
+        let (head, found) = rows::head(page.first().map(HeadColumns::from_row).transpose()?)?;
         from.check(&head, found)?;
-        let page = sqlx::query_as(concat!(
-            "SELECT ",
-            object_columns!("CASE WHEN o.body_rev > $4 THEN o.body ELSE '' END"),
-            " FROM object o
-              WHERE o.cluster_id = (SELECT cluster_id FROM cluster WHERE name = $1)
-              AND o.rev > $2 ORDER BY o.rev LIMIT $3"
-        ))
-        .bind(cluster)
-        .bind(signed(from.after))
-        .bind(signed_len(limit))
-        .bind(signed(from.complete))
-        .fetch_all(&mut *transaction);
-        let page: Vec<Columns> = self.within(page).await?;
-        self.within(transaction.commit()).await?;
-        Ok(from.page(head, rows::records(page)?, limit))
+        let mut records = Vec::with_capacity(page.len());
+        for row in &page {
+            if row.try_get::<Option<&str>, _>(5)?.is_some() {
+                records.push(rows::record(statements::object(row, 5)?)?);
+            }
+        }
+        records.sort_unstable_by_key(|record| record.revision);
+        Ok(from.page(head, records, limit))
     }
 
     async fn read_migrations(&self, connection: &mut PgConnection) -> Result<Option<i64>, StoreError> {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use podberth::core::{
     block::{Block, pick},
-    model::{ConditionStatus, Volume},
+    model::{AvoidController, ConditionStatus, ControllerRef, Volume},
     predicates::{Build, Demand},
     rule::{Arguments, LabelPresence, Reads, Release, ResourceWeight, ShapePoint},
     seat::Seats,
@@ -31,7 +31,9 @@ fn node_of_many(i: usize) -> impl Strategy<Value = Object> {
     let conditions = vec((select(kinds.to_vec()), status), 0..3);
     let volumes = ["aws-ebs", "gce-pd", "azure-disk", "cinder"];
     let limits = vec((select(volumes.to_vec()), 0_i64..3), 0..3);
-    (node(format!("n{i}")), conditions, limits).prop_map(|(mut node, conditions, limits)| {
+    let avoids = weighted(0.3, Just(AvoidController { kind: "ReplicaSet".into(), uid: "u1".into() }));
+    (node(format!("n{i}")), conditions, limits, avoids).prop_map(|(mut node, conditions, limits, avoids)| {
+        node.avoid_controllers = avoids.into_iter().collect();
         node.conditions = conditions.into_iter().map(|(kind, status)| (kind.into(), status)).collect();
         let limits = limits.into_iter().map(|(kind, most)| (format!("attachable-volumes-{kind}").into(), most));
         node.allocatable.scalar.extend(limits);
@@ -44,7 +46,17 @@ fn asking() -> impl Strategy<Value = Pod> {
     let claim = |name: &'static str| VolumeSource::PersistentVolumeClaim { claim_name: name.into(), read_only: false };
     let volume = prop_oneof![Just(azure()), select(vec!["c0", "c1", "zoned"]).prop_map(claim)];
     let named = weighted(0.1, node_name());
-    (pod("new".into(), named), weighted(0.3, volume), weighted(0.05, Just(()))).prop_map(|(mut pod, volume, gated)| {
+    let owner = |uid: &str| ControllerRef {
+        api_version: "apps/v1".into(),
+        kind: "ReplicaSet".into(),
+        name: "web".into(),
+        uid: uid.into(),
+    };
+    let owner = weighted(0.5, select(vec!["u1", "u2"]).prop_map(owner));
+    let more = (weighted(0.3, volume), weighted(0.05, Just(())), owner);
+    (pod("new".into(), named), more).prop_map(|(mut pod, (volume, gated, owner))| {
+        pod.controller = owner.or(pod.controller);
+        pod.limits = pod.requests.clone();
         pod.volumes.extend(volume.map(|source| Volume { name: "v".into(), source }));
         pod.scheduling_gates = gated.iter().map(|()| "example.com/gate".into()).collect();
         pod

@@ -18,6 +18,7 @@ mod keeping;
 mod opening;
 mod plans;
 mod reading;
+mod seeing;
 mod writing;
 
 /// Makes one test of each case and engine.
@@ -65,9 +66,12 @@ contract! {
         only_what_is_put_is_read_with_its_body
         the_judge_is_told_what_it_missed
         the_feed_leaves_out_bodies_its_reader_has;
+    seeing:
+        who_has_seen_the_head_misses_nothing;
     reading:
         an_unknown_cluster_is_empty
         clusters_are_apart
+        finds_what_is_live_of_many
         lists_in_order_page_by_page
         lists_one_namespace
         follows_changes_page_by_page

@@ -31,6 +31,19 @@ pub(crate) async fn clusters_are_apart(database: Database) {
     }
 }
 
+pub(crate) async fn finds_what_is_live_of_many(database: Database) {
+    let store = database.store().await;
+    each(&*store, (0..3_000).map(|i| put(pod(&i.to_string()), &i.to_string())).collect()).await;
+    one(&*store, delete(pod("7"))).await;
+    let keys: Vec<Key> = (0..3_000).step_by(7).chain([9_000]).map(|i| pod(&i.to_string())).collect();
+    let mut found = store.find(CLUSTER, &keys).await.unwrap();
+    found.sort_unstable_by_key(|record| record.revision);
+    let found: Vec<_> = found.iter().map(|record| (record.key.clone(), &*record.body)).collect();
+    let live: Vec<_> = keys.iter().filter(|key| !["7", "9000"].contains(&&*key.name)).collect();
+    assert_eq!(found, live.iter().map(|key| ((*key).clone(), key.name.as_bytes())).collect::<Vec<_>>());
+    assert_eq!(store.find("none", &keys).await, Ok(vec![]));
+}
+
 /// In byte order, upper case comes before lower case and both before what is not ASCII, whatever the locale.
 pub(crate) async fn lists_in_order_page_by_page(database: Database) {
     let store = database.store().await;

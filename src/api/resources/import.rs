@@ -41,9 +41,6 @@ use crate::{
 /// Stored objects that are compared at a time.
 const PAGE: usize = 2_000;
 
-/// So many objects of a kind are looked up one by one; for more, all of the kind are read.
-const FEW: usize = 256;
-
 /// How an import is asked for.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, rename_all = "camelCase")]
@@ -280,25 +277,29 @@ async fn compare(
             std::ptr::eq(kind, object.kind) && (dry_run || object.is_unbound || object.incomplete.is_some())
         });
         let mut wanting: HashMap<Key, &mut Incoming> = wanting.map(|object| (object.key.clone(), object)).collect();
-        if !replace && wanting.len() <= FEW {
-            for (key, object) in wanting {
-                settle(object, state.store.get(cluster, &key).await?.as_ref());
-            }
-            continue;
-        }
-        let mut query = ListQuery { limit: Some(PAGE), ..ListQuery::all(kind.key()) };
-        loop {
-            let page = state.store.list(cluster, &query).await?;
-            query.after = page.items.last().map(|record| (record.key.namespace.clone(), record.key.name.clone()));
-            for record in page.items {
-                match wanting.remove(&record.key) {
-                    Some(object) => settle(object, Some(&record)),
-                    None if replace => gone.push(record.key),
-                    None => {}
+        if replace {
+            let mut query = ListQuery { limit: Some(PAGE), ..ListQuery::all(kind.key()) };
+            loop {
+                let page = state.store.list(cluster, &query).await?;
+                query.after = page.items.last().map(|record| (record.key.namespace.clone(), record.key.name.clone()));
+                for record in page.items {
+                    match wanting.remove(&record.key) {
+                        Some(object) => settle(object, Some(&record)),
+                        None => gone.push(record.key),
+                    }
+                }
+                if page.remaining.is_none() || query.after.is_none() {
+                    break;
                 }
             }
-            if page.remaining.is_none() || query.after.is_none() {
-                break;
+        } else {
+            let keys: Vec<Key> = wanting.keys().cloned().collect();
+            for keys in keys.chunks(PAGE) {
+                for record in state.store.find(cluster, keys).await? {
+                    if let Some(object) = wanting.remove(&record.key) {
+                        settle(object, Some(&record));
+                    }
+                }
             }
         }
         for object in wanting.into_values() {

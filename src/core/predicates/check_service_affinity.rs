@@ -29,11 +29,14 @@
 //! Labels `[rack]`; service `web` selects `app=web`, whose one pod runs on a node with `rack=r1`. Another pod with
 //! `app=web` fits on nodes with `rack=r1` only.
 
+use std::collections::BTreeMap;
+
 use super::{Build, Check, Demand, Predicate, Registration, Standing};
 use crate::core::{
     edited::EditedNode,
     grouping,
-    model::{Name, Pod},
+    index::Slot,
+    model::{Name, Pod, Selector},
     rule::Identity,
     snapshot::{NodeInfo, Snapshot},
     verdict::Verdict,
@@ -87,9 +90,14 @@ impl<'a> Wanted<'a> {
     }
 
     /// The nodes on which pods like this one run, by name.
-    fn homes(&self) -> impl Iterator<Item = &'a NodeInfo> + '_ {
-        let nodes = self.snapshot.nodes().map(|node| &**node);
-        nodes.filter(|node| node.pods.iter().any(|other| self.is_alike(other)))
+    fn homes(&self) -> impl Iterator<Item = &'a NodeInfo> + use<'a> {
+        let alike = Selector::from_map(self.pod.labels.iter().cloned());
+        let groups = self.snapshot.index().groups.selected(Some(&self.pod.namespace), &alike);
+        let slots = groups.flat_map(|(_, counts)| counts.iter().map(|(slot, _)| slot));
+        let nodes = slots.filter_map(|slot| Some((self.snapshot.seat_in(slot)?.name(), slot)));
+        let by_name: BTreeMap<&Name, Slot> = nodes.collect();
+        let snapshot = self.snapshot;
+        by_name.into_values().filter_map(move |slot| Some(&**snapshot.seat_in(slot)?.info()))
     }
 
     fn judge(&self, home: Option<&NodeInfo>, node: &NodeInfo) -> Verdict {

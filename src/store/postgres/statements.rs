@@ -19,12 +19,20 @@ pub(super) struct Stand<'a> {
 /// Writes rows as they must stand after the batch; answers how many. Each has the same parameters up to `$7`, those that write
 /// bodies too up to `$13`, and then those of [`Stand`].
 pub(super) struct Statement {
+    /// Where no history is kept.
+    pub(super) plain: Forms,
+    /// Rows that are written over go to the history, as they were before the statement.
+    pub(super) keeping: Forms,
+    pub(super) with_bodies: bool,
+}
+
+/// One statement with more or less beside it.
+pub(super) struct Forms {
     pub(super) alone: &'static str,
     /// With where the cluster stands then.
     pub(super) noted: &'static str,
     /// And listeners are told, who hear of it when the transaction is committed.
     pub(super) noted_and_told: &'static str,
-    pub(super) with_bodies: bool,
 }
 
 impl<'a> Stand<'a> {
@@ -65,23 +73,33 @@ pub(super) fn object(row: &PgRow, at: usize) -> Result<Columns, sqlx::Error> {
     ))
 }
 
-/// A statement alone and with its notes, given the numbers of the notes' parameters.
+/// A statement with and without what it keeps, given the numbers of its notes' parameters.
 macro_rules! statement {
-    ($with_bodies:literal, $rev:literal $token:literal $compact:literal $epoch:literal $from:literal $to:literal
-     $channel:literal $cluster:literal, $($sql:tt)+) => {
+    ($with_bodies:literal, $notes:tt, keeps: { $($kept:tt)+ }, $($sql:tt)+) => {
         Statement {
-            alone: concat!("WITH written AS (", $($sql)+, " RETURNING 1) SELECT count(*) FROM written"),
+            plain: forms!($notes, { "" }, $($sql)+),
+            keeping: forms!($notes, { $($kept)+ }, $($sql)+),
+            with_bodies: $with_bodies,
+        }
+    };
+}
+
+/// All parts of a statement see the rows as they were before it, whichever of them is carried out first.
+macro_rules! forms {
+    ([$rev:literal $token:literal $compact:literal $epoch:literal $from:literal $to:literal $channel:literal $cluster:literal],
+     { $($kept:tt)+ }, $($sql:tt)+) => {
+        Forms {
+            alone: concat!("WITH ", $($kept)+, "written AS (", $($sql)+, " RETURNING 1) SELECT count(*) FROM written"),
             noted: concat!(
-                "WITH written AS (", $($sql)+, " RETURNING 1), ",
-                statement!(@notes $rev $token $compact $epoch $from $to),
+                "WITH ", $($kept)+, "written AS (", $($sql)+, " RETURNING 1), ",
+                forms!(@notes $rev $token $compact $epoch $from $to),
                 " SELECT count(*) FROM written"
             ),
             noted_and_told: concat!(
-                "WITH written AS (", $($sql)+, " RETURNING 1), ",
-                statement!(@notes $rev $token $compact $epoch $from $to),
+                "WITH ", $($kept)+, "written AS (", $($sql)+, " RETURNING 1), ",
+                forms!(@notes $rev $token $compact $epoch $from $to),
                 " SELECT (SELECT count(*) FROM written), pg_notify(", $channel, ", ", $cluster, ")"
             ),
-            with_bodies: $with_bodies,
         }
     };
     (@notes $rev:literal $token:literal $compact:literal $epoch:literal $from:literal $to:literal) => {
@@ -89,6 +107,20 @@ macro_rules! statement {
             "stood AS (UPDATE cluster SET rev = ", $rev, ", compact_rev = ", $compact, ", epoch = ", $epoch,
             ", history_from = ", $from, ", history_to = ", $to, " WHERE cluster_id = $1), ",
             "noted AS (INSERT INTO batch (cluster_id, rev_to, token, at) VALUES ($1, ", $rev, ", ", $token, ", ", now!(), "))"
+        )
+    };
+}
+
+/// Keeps the rows that are written over, given what of their bodies: one that stays is not copied.
+macro_rules! superseded {
+    ($body:literal, $($rows:tt)+) => {
+        concat!(
+            "kept AS (INSERT INTO history
+                 (cluster_id, until_rev, kind, ns, name, uid, rev, create_rev, node, body_rev, codec, body)
+             SELECT o.cluster_id, n.rev, o.kind, o.ns, o.name, o.uid, o.rev, o.create_rev, o.node, o.body_rev, o.codec, ",
+            $body, " FROM ", $($rows)+,
+            " JOIN object o ON o.cluster_id = n.cluster_id AND o.kind = n.kind AND o.ns = n.ns AND o.name = n.name
+             WHERE NOT o.deleted), "
         )
     };
 }
@@ -105,8 +137,17 @@ macro_rules! new_rows {
     };
 }
 
+/// The same of rows whose body stays.
+macro_rules! moved_rows {
+    () => {
+        "(SELECT $1::int AS cluster_id, n.*
+          FROM UNNEST($2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bigint[])
+               AS n (kind, ns, name, rev, node, replaces) OFFSET 0) AS n"
+    };
+}
+
 pub(super) static INSERT: Statement = statement!(
-    true, "$14" "$15" "$16" "$17" "$18" "$19" "$20" "$21",
+    true, ["$14" "$15" "$16" "$17" "$18" "$19" "$20" "$21"], keeps: { "" },
     concat!(
         "INSERT INTO object (cluster_id, kind, ns, name, uid, rev, create_rev, node, deleted, body_rev, codec, body)
          SELECT n.cluster_id, n.kind, n.ns, n.name, n.uid, n.rev, n.create_rev, n.node, n.deleted, n.body_rev, $8, n.body
@@ -117,7 +158,7 @@ pub(super) static INSERT: Statement = statement!(
 );
 
 pub(super) static UPDATE: Statement = statement!(
-    true, "$14" "$15" "$16" "$17" "$18" "$19" "$20" "$21",
+    true, ["$14" "$15" "$16" "$17" "$18" "$19" "$20" "$21"], keeps: { superseded!("o.body", new_rows!()) },
     concat!(
         "UPDATE object o SET uid = n.uid, rev = n.rev, create_rev = n.create_rev, node = n.node, deleted = n.deleted,
              body_rev = n.body_rev, codec = $8, body = n.body
@@ -130,12 +171,13 @@ pub(super) static UPDATE: Statement = statement!(
 
 /// Revision and node of rows whose body stays: it is neither sent nor, being stored apart when it is large, written.
 pub(super) static MOVE: Statement = statement!(
-    false, "$8" "$9" "$10" "$11" "$12" "$13" "$14" "$15",
-    "UPDATE object o SET rev = n.rev, node = n.node
-     FROM (SELECT $1::int AS cluster_id, n.*
-           FROM UNNEST($2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bigint[])
-                AS n (kind, ns, name, rev, node, replaces) OFFSET 0) AS n
-     WHERE o.cluster_id = n.cluster_id AND o.kind = n.kind AND o.ns = n.ns AND o.name = n.name AND o.rev = n.replaces"
+    false, ["$8" "$9" "$10" "$11" "$12" "$13" "$14" "$15"], keeps: { superseded!("NULL", moved_rows!()) },
+    concat!(
+        "UPDATE object o SET rev = n.rev, node = n.node FROM ",
+        moved_rows!(),
+        " WHERE o.cluster_id = n.cluster_id AND o.kind = n.kind AND o.ns = n.ns AND o.name = n.name
+          AND o.rev = n.replaces"
+    )
 );
 
 /// The keys of a batch.
@@ -146,8 +188,33 @@ macro_rules! keys {
     };
 }
 
+/// Begins a transaction of which each statement sees all that was committed before it.
+pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+
+/// The same, and its statements are planned but once for a connection: a small batch would take as long to plan as to write. None
+/// of their plans depends on what is bound; see `tests/store/plans.rs`. In one round trip, and for this transaction only.
+pub(super) const BEGIN_PLANNED: &str =
+    "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL plan_cache_mode = force_generic_plan";
+
+/// Locks the cluster `$1`; in each row where it stands with its token, and from the eighth column on a row of one of the keys, or
+/// nothing. No row: there is no such cluster. All but the first six columns may be older than the lock.
+pub(super) const LOCK_AND_LOOK: &str = concat!(
+    "WITH locked AS MATERIALIZED (
+         SELECT cluster_id, rev, compact_rev, epoch, history_from, history_to FROM cluster WHERE name = $1 FOR UPDATE
+     ), stands AS MATERIALIZED (
+         SELECT l.*, (SELECT b.token FROM batch b WHERE b.cluster_id = l.cluster_id AND b.rev_to = l.rev) AS token
+         FROM locked l
+     )
+     SELECT s.*, ",
+    object_columns!("CASE WHEN k.put THEN o.body ELSE '' END"),
+    " FROM stands s
+     CROSS JOIN UNNEST($2::text[], $3::text[], $4::text[], $5::bool[]) AS k (kind, ns, name, put)
+     LEFT JOIN object o ON o.cluster_id = s.cluster_id AND o.kind = k.kind AND o.ns = k.ns AND o.name = k.name"
+);
+
 /// In each row the tokens of the revisions `$7` and `$8`; from the third column on the rows that there are for some keys, those
-/// that are put with their bodies, and those changed after `$6`, which are marked.
+/// that are put with their bodies, and those changed after `$6` and up to `$7`, which are marked. `$7` is the newest revision: that
+/// there is none behind it only tells the planner that it is a part of the cluster.
 pub(super) const LOOK_AROUND: &str = concat!(
     "SELECT t.newest, t.other, o.* FROM
          (SELECT (SELECT token FROM batch WHERE cluster_id = $1 AND rev_to = $7) AS newest,
@@ -161,7 +228,23 @@ pub(super) const LOOK_AROUND: &str = concat!(
          UNION ALL
          SELECT true, ",
     object_columns!("CASE WHEN o.body_rev > $6 THEN o.body ELSE '' END"),
-    " FROM object o WHERE o.cluster_id = $1 AND o.rev > $6
+    " FROM object o WHERE o.cluster_id = $1 AND o.rev > $6 AND o.rev <= $7
+     ) AS o ON true"
+);
+
+/// A page of the feed in one statement, so that all of it is of one instant: in each row the head and the token of the revision
+/// `$2`, and from the sixth column on what changed after `$3`, or nothing. The page is a query of its own: only so does the planner
+/// know that it is of one cluster, and reads it off the index instead of sorting all.
+pub(super) const CHANGES: &str = concat!(
+    "SELECT c.rev, c.compact_rev, c.epoch, c.newest, c.other, o.*
+     FROM (SELECT cluster_id, rev, compact_rev, epoch,
+               (SELECT token FROM batch b WHERE b.cluster_id = c.cluster_id AND b.rev_to = c.rev) AS newest,
+               (SELECT token FROM batch b WHERE b.cluster_id = c.cluster_id AND b.rev_to = $2) AS other
+           FROM cluster c WHERE name = $1) AS c
+     LEFT JOIN LATERAL (
+         SELECT ",
+    object_columns!("CASE WHEN o.body_rev > $5 THEN o.body ELSE '' END"),
+    " FROM object o WHERE o.cluster_id = c.cluster_id AND o.rev > $3 ORDER BY o.rev LIMIT $4
      ) AS o ON true"
 );
 
@@ -173,17 +256,6 @@ pub(super) const CURRENT: &str = concat!(
     keys!(),
     " JOIN object o ON o.cluster_id = k.cluster_id AND o.kind = k.kind AND o.ns = k.ns AND o.name = k.name"
 );
-
-/// A body that stays is not copied.
-pub(super) const SUPERSEDED: &str = "INSERT INTO history
-         (cluster_id, until_rev, kind, ns, name, uid, rev, create_rev, node, body_rev, codec, body)
-     SELECT o.cluster_id, n.rev, o.kind, o.ns, o.name, o.uid, o.rev, o.create_rev, o.node, o.body_rev, o.codec,
-            CASE WHEN n.body_changed THEN o.body END
-     FROM (SELECT $1::int AS cluster_id, n.*
-           FROM UNNEST($2::text[], $3::text[], $4::text[], $5::bigint[], $6::bool[])
-                AS n (kind, ns, name, rev, body_changed) OFFSET 0) AS n
-     JOIN object o ON o.cluster_id = n.cluster_id AND o.kind = n.kind AND o.ns = n.ns AND o.name = n.name
-     WHERE NOT o.deleted";
 
 pub(super) const NOTE: &str =
     concat!("INSERT INTO batch (cluster_id, rev_to, token, at) VALUES ($1, $2, $3, ", now!(), ")");

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use sqlx::postgres::PgConnection;
-use sqlx::{Connection, Row};
+use sqlx::{Connection, FromRow, Row};
 use uuid::Uuid;
 
 use super::statements::{
-    CURRENT, INSERT, LOOK_AROUND, MOVE, NOTE, NOTE_AND_NOTIFY, SUPERSEDED, Stand, Statement, UPDATE, object,
+    CURRENT, INSERT, LOCK_AND_LOOK, LOOK_AROUND, MOVE, NOTE, NOTE_AND_NOTIFY, Stand, Statement, UPDATE, object,
 };
 use super::{
     ATTEMPTS, CHUNK, CODEC_RAW, Call, Columns, Head, Judge, Key, NewRow, Plan, Postgres, Record, StoreError, Written,
@@ -88,8 +88,20 @@ impl Postgres {
         judge: &mut dyn Judge,
         in_doubt: &mut Option<Written>,
     ) -> Result<Written, StoreError> {
-        let mut transaction = self.within(connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED")).await?;
-        let Locked { id, head, kept } = self.lock(&mut transaction, batch.cluster).await?;
+        let mut transaction = self.within(connection.begin_with(self.begin)).await?;
+        let (known, seen) = (judge.known(), judge.seen());
+        let mut looked = None;
+        if let Some(seen) = seen
+            && seen.revision == known
+            && batch.count <= CHUNK
+            && in_doubt.is_none()
+        {
+            looked = self.lock_and_look(&mut transaction, batch, seen).await?;
+        }
+        let (Locked { id, head, kept }, ground) = match looked {
+            Some((locked, ground)) => (locked, ground),
+            None => (self.lock(&mut transaction, batch.cluster).await?, None),
+        };
         if let Some(written) = in_doubt.as_ref() {
             let revision = written.head.revision;
             let found = self.has_token(&mut transaction, id, revision, batch.token).await?;
@@ -105,8 +117,10 @@ impl Postgres {
         if batch.count > CHUNK {
             self.allow_time_to_decide(&mut transaction, batch.count).await?;
         }
-        let seen = (judge.known(), judge.seen());
-        let Ground { head, current, missed } = self.look(&mut transaction, id, head, batch, seen).await?;
+        let Ground { head, current, missed } = match ground {
+            Some(ground) => ground,
+            None => self.look(&mut transaction, id, head, batch, (known, seen)).await?,
+        };
         judge.begin(head, &missed);
         let Plan { revision, commits, rows } = decide::decide(head.revision, current, batch.calls, judge);
         if rows.is_empty() {
@@ -116,7 +130,6 @@ impl Postgres {
         let written = Written { commits, head: Head { revision, token: batch.token, ..head } };
         let mut stand = Stand { id, cluster: batch.cluster, head: written.head, kept };
         if self.history.is_some() {
-            self.keep_superseded(&mut transaction, id, &rows).await?;
             stand.kept = kept.with(head.revision, revision);
         }
         self.write_rows(&mut transaction, &rows, &stand).await?;
@@ -154,6 +167,55 @@ impl Postgres {
             self.within(create).await?;
         }
         Err(StoreError::Aborted("other clusters were being created at the same time".into()))
+    }
+
+    /// Locks the cluster's row and reads the rows of a batch's keys in one statement, for a judge to whom nobody else has written
+    /// since `seen`. `None`: there is no such cluster.
+    ///
+    /// The statement sees what was committed before it began. It may then have waited for the lock, and only of the locked row
+    /// does it answer what was committed until it had it. So the rows are a ground to decide on only if nothing was written to
+    /// them in between; otherwise they are left out, and looked for anew under the lock.
+    ///
+    /// - The locked row stands at the revision and epoch that the judge has seen, and the batch of that revision has the token
+    ///   that it has seen. Whoever changes what is read raises the revision or the epoch in the same transaction and keeps the
+    ///   row locked until it is committed. So since the judge's read nobody has; and all that was written up to that revision
+    ///   was committed before that read, which was over before this statement began: it sees all of it.
+    /// - But for compaction, which removes tombstones under the lock and raises nothing with them. Of a tombstone that was read
+    ///   nobody knows whether it is still there.
+    async fn lock_and_look(
+        &self,
+        connection: &mut PgConnection,
+        batch: &Batch<'_>,
+        seen: Head,
+    ) -> Result<Option<(Locked, Option<Ground>)>, StoreError> {
+        let keys = decide::keys(batch.calls);
+        let rows = sqlx::query(LOCK_AND_LOOK)
+            .bind(batch.cluster)
+            .bind(column(&keys, |(key, _)| &*key.kind))
+            .bind(column(&keys, |(key, _)| key.namespace.as_str()))
+            .bind(column(&keys, |(key, _)| key.name.as_str()))
+            .bind(column(&keys, |(_, put)| *put))
+            .fetch_all(connection);
+        let rows = self.within(rows).await?;
+        let Some(first) = rows.first() else { return Ok(None) };
+        let (id, head, kept) = rows::cluster(Some(ClusterColumns::from_row(first)?))?;
+        let locked = Locked { id, head, kept };
+        let token = rows::token(first.try_get(6)?)?.unwrap_or_default();
+        let is_as_seen = (head.revision, head.epoch, token) == (seen.revision, seen.epoch, seen.token);
+        if !is_as_seen || token.is_nil() {
+            return Ok(Some((locked, None)));
+        }
+        let mut current = Vec::with_capacity(rows.len());
+        for row in &rows {
+            if row.try_get::<Option<&str>, _>(7)?.is_some() {
+                current.push(rows::record(object(row, 7)?)?);
+            }
+        }
+        if current.iter().any(|record| record.deleted) {
+            return Ok(Some((locked, None)));
+        }
+        let ground = Ground { head: Head { token, ..head }, current, missed: Vec::new() };
+        Ok(Some((locked, Some(ground))))
     }
 
     /// What the batch is decided on, by a judge who knows the state of a revision and may have seen a head then. That it is of
@@ -262,23 +324,6 @@ impl Postgres {
         self.within(stand).await.map(drop)
     }
 
-    /// Keeps the rows as they are before they are written over.
-    async fn keep_superseded(&self, connection: &mut PgConnection, id: i32, rows: &[NewRow]) -> Result<(), StoreError> {
-        let known: Vec<&NewRow> = rows.iter().filter(|row| row.replaces.is_some()).collect();
-        for rows in known.chunks(CHUNK) {
-            let keep = sqlx::query(SUPERSEDED)
-                .bind(id)
-                .bind(column(rows, |row| &*row.record.key.kind))
-                .bind(column(rows, |row| row.record.key.namespace.as_str()))
-                .bind(column(rows, |row| row.record.key.name.as_str()))
-                .bind(column(rows, |row| signed(row.record.revision)))
-                .bind(column(rows, |row| row.body_changed))
-                .execute(&mut *connection);
-            self.within(keep).await?;
-        }
-        Ok(())
-    }
-
     /// The server takes a transaction for idle while a large import is decided on here.
     async fn allow_time_to_decide(&self, connection: &mut PgConnection, writes: usize) -> Result<(), StoreError> {
         let idle = self.idle.saturating_add(Duration::from_micros(200).saturating_mul(writes as u32));
@@ -306,7 +351,7 @@ impl Postgres {
     }
 
     /// The rows there are for some keys, tombstones included, with the bodies of those that are put.
-    async fn current_rows(
+    pub(super) async fn current_rows(
         &self,
         connection: &mut PgConnection,
         id: i32,
@@ -352,10 +397,12 @@ impl Postgres {
         id: i32,
         stand: Option<&Stand<'_>>,
     ) -> Result<(), StoreError> {
+        // What is restored replaces nothing, and keeps nothing.
+        let forms = if self.history.is_some() { &statement.keeping } else { &statement.plain };
         let mut query = sqlx::query_scalar(match stand {
-            None => statement.alone,
-            Some(_) if self.notify => statement.noted_and_told,
-            Some(_) => statement.noted,
+            None => forms.alone,
+            Some(_) if self.notify => forms.noted_and_told,
+            Some(_) => forms.noted,
         });
         query = query
             .bind(id)
