@@ -134,6 +134,23 @@ async fn a_request_is_a_span_under_the_clients_over_its_phases_over_their_plugin
 }
 
 #[tokio::test]
+async fn so_is_one_whose_pods_are_told_after_its_reply_began() {
+    let mut collector = Collector::start().await;
+    let tracing = Tracing::start(&collector.endpoint, 1.0).expect("tracing starts");
+    let server = traced(&tracing).await;
+    for form in ["application/json", "application/x-ndjson"] {
+        let pod = json!({"metadata": {"name": form.len().to_string()}, "spec": {"containers": [{"name": "main"}]}});
+        let reply = server.ask("POST", "/schedule", ("accept", form), json!({"pods": [pod]})).await;
+        assert!(reply.text().contains("\"bound\":1"), "{}", reply.text());
+        tracing.flush().await;
+        let spans = collector.spans();
+        let request = spans.iter().find(|span| span.name == "POST /schedule").expect("the request's span");
+        let phases = ["snapshot wait", "parse", "decide", "commit"];
+        assert_eq!(names(&children(&spans, request)), phases.into(), "{form}");
+    }
+}
+
+#[tokio::test]
 async fn what_nobody_asked_for_is_not_traced() {
     let mut collector = Collector::start().await;
     let tracing = Tracing::start(&collector.endpoint, 0.0).expect("tracing starts");

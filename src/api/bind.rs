@@ -62,8 +62,8 @@ async fn answer(state: &AppState, cluster: &ClusterName, query: &PolicyQuery, bo
     };
     let pods = kinds::by_core(Kind::Pod).ok_or_else(|| ApiError::internal("pods are no stored kind"))?;
     let key = Key::new(pods.key(), &*pod_namespace, &*pod_name);
-    let written = state.clusters.commit(&cluster.0, bind_call(key, &pod_uid, &node), judged_by);
-    let mut commit = trace::waited("commit", written).await?;
+    let _committing = trace::phase("commit");
+    let mut commit = state.clusters.commit(&cluster.0, bind_call(key, &pod_uid, &node), judged_by).await?;
     Ok(match commit.outcomes.pop() {
         Some(Outcome::Refused(refusal)) => why(refusal, &pod_namespace, &pod_name, &pod_uid),
         Some(_) => String::new(),

@@ -142,10 +142,12 @@ async fn answer(
         // No predicate reads images.
         let images = matches!(verb, Verb::Prioritize);
         let reading = Reading { known: &known, stored: &view.snapshot, images };
-        let args = match trace::phase("parse", || Args::parse(body, reading)) {
+        let parsing = trace::phase("parse");
+        let args = match Args::parse(body, reading) {
             Ok(args) => args,
             Err(error) => return ("none", Err(ApiError::BadRequest(error.to_string()))),
         };
+        drop(parsing);
         let form = match &args.candidates {
             Candidates::Nodes(_) => "nodes",
             Candidates::Names(_) => "names",
@@ -288,8 +290,9 @@ fn prioritized(pod: &Pod, candidates: &Candidates<'_>, view: &View, profile: &Pr
     let nodes = seats(candidates, &snapshot);
     let known: Seats<'_> = nodes.iter().filter_map(|(_, seat)| *seat).collect();
     let scores = cycle.scores(&known);
-    let ranking = trace::phase("select", || cycle.rank(&scores, known.len()));
-    let scores = ranking.extender_scores(profile.extender_max_score);
+    let selecting = trace::phase("select");
+    let scores = cycle.rank(&scores, known.len()).extender_scores(profile.extender_max_score);
+    drop(selecting);
     histogram!(telemetry::NODES_EVALUATED).record(nodes.len() as f64);
     let score = |seat: Option<Seat<'_>>| seat.and_then(|seat| known.position(seat)).map_or(0, |column| scores[column]);
     host_priorities(candidates, nodes.iter().map(|(_, seat)| score(*seat)))

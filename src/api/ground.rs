@@ -126,10 +126,12 @@ pub async fn stand(state: &AppState, cluster: &ClusterName, fresh: &FreshnessQue
     let live = state.clusters.get(name).await?;
     let head = if fresh.consistent == Some(true) { state.store.head(name).await?.revision } else { 0 };
     let wanted = fresh.min_revision.unwrap_or(0).max(head);
-    if !trace::waited("snapshot wait", live.reached(wanted, state.freshness.max_wait)).await {
+    let waiting = trace::phase("snapshot wait");
+    if !live.reached(wanted, state.freshness.max_wait).await {
         let reached = live.progress().revision;
         return Err(ApiError::Timeout(format!("Too large resource version: {wanted}, current: {reached}")));
     }
+    drop(waiting);
     let age = live.progress().synced.elapsed();
     if age > state.freshness.max_staleness {
         return Err(ApiError::Unavailable {

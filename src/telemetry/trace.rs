@@ -1,8 +1,7 @@
 //! Traces: spans of requests and of what they pass through, sent to an OpenTelemetry collector.
 //!
 //! The span of the request under way travels in OpenTelemetry's context, across awaits and (by [`Here::within`]) onto the
-//! threads that compute. Where there is none, without a collector or in a request that is not sampled, [`phase`] and
-//! [`waited`] do nothing but the work.
+//! threads that compute. Where there is none, without a collector or in a request that is not sampled, [`phase`] does nothing.
 
 use std::{
     future::Future,
@@ -144,7 +143,7 @@ impl Here {
     }
 
     /// Tells of what was done within this span, after the fact.
-    pub fn tell(&self, name: &'static str, begun: SystemTime, ended: SystemTime) -> Self {
+    pub(crate) fn tell(&self, name: &'static str, begun: SystemTime, ended: SystemTime) -> Self {
         let told = self.child(SpanBuilder::from_name(name).with_start_time(begun));
         told.0.span().end_with_timestamp(ended);
         told
@@ -158,20 +157,8 @@ impl Here {
     }
 }
 
-/// Does the work within a span of that name.
-pub fn phase<T>(name: &'static str, work: impl FnOnce() -> T) -> T {
-    let Some(here) = Here::now() else { return work() };
-    let phase = here.child(SpanBuilder::from_name(name));
-    let done = Here::within(Some(phase.clone()), work);
-    phase.0.span().end();
-    done
-}
-
-/// The same of work that waits.
-pub async fn waited<T>(name: &'static str, work: impl Future<Output = T>) -> T {
-    let Some(here) = Here::now() else { return work.await };
-    let phase = here.child(SpanBuilder::from_name(name));
-    let done = Here::carry(Some(phase.clone()), work).await;
-    phase.0.span().end();
-    done
+/// A span of that name, under the request's, until what this returns is dropped.
+#[must_use = "the span ends when this is dropped"]
+pub fn phase(name: &'static str) -> Option<Here> {
+    Here::now().map(|here| here.child(SpanBuilder::from_name(name)))
 }

@@ -117,7 +117,8 @@ pub(super) async fn carry_out(
             None => state.clusters.commit(cluster, call, Some(profile)).await,
         }
     });
-    let commits: Vec<Commit> = trace::waited("commit", try_join_all(commits)).await?;
+    let _committing = trace::phase("commit");
+    let commits: Vec<Commit> = try_join_all(commits).await?;
     let carried = places.into_iter().map(|(call, place)| match place {
         None => of_call(&commits[call]),
         Some(place) => of_bind(&commits[call].outcomes[place], commits[call].revision),

@@ -82,8 +82,9 @@ pub async fn schedule(
     let ground = ground::stand(&state, &ClusterName(cluster.clone()), &fresh).await?;
     let (ground_headers, view) = (ground.headers(), ground.view);
     let run = ground::compute_on(body.len(), move || {
-        let request = trace::phase("parse", || decode::from_slice(&body))
-            .map_err(|error| ApiError::BadRequest(error.to_string()))?;
+        let parsing = trace::phase("parse");
+        let request = decode::from_slice(&body).map_err(|error| ApiError::BadRequest(error.to_string()))?;
+        drop(parsing);
         prepare(&request, &body, &query, state, cluster, &view)
     });
     let run = run.await??;

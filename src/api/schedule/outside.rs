@@ -42,6 +42,7 @@ use crate::{
     },
     downstream::{Bound, Chain, Documents, Failure, Victims},
     store::Change,
+    telemetry::trace,
     wire::{document::Document, downstream::PodDocument},
 };
 
@@ -73,6 +74,7 @@ impl Run {
         chunk: Vec<Task>,
         answers: &Answers,
     ) -> Result<(Batched, Vec<(Task, Decided)>)> {
+        let _deciding = trace::phase("decide");
         let Some(asking) = &self.asking else { return decide(batch, chunk, &self.chosen).await };
         let stored = Stored { state: self.state.clone(), cluster: self.cluster.clone() };
         let documents: &dyn Documents = asking.sent.as_ref().map_or(&stored, |sent| sent);

@@ -30,7 +30,7 @@ use crate::{
         snapshot::Snapshot,
         suggest,
     },
-    telemetry::{self, trace},
+    telemetry,
     wire::{
         explanation::{DecidingLevel, PodName},
         schedule::{ScheduleResult, ScheduleSummary, ScheduledPod, Suggestion},
@@ -162,10 +162,8 @@ impl Run {
                 Some(_) => 0,
             };
             let next = tasks.drain(..tasks.len().min(most)).collect();
-            let (decided, carried) = tokio::join!(
-                trace::waited("decide", self.decide(batch, next, answers)),
-                self.carry_out_each(&mut underway)
-            );
+            let (decided, carried) =
+                tokio::join!(self.decide(batch, next, answers), self.carry_out_each(&mut underway));
             let ((worked, decided), carried) = (decided?, carried?);
             batch = worked;
             let (mut placed, mut nowhere) = (Vec::new(), Vec::new());
@@ -264,8 +262,7 @@ impl Run {
     /// All pods or none.
     async fn together(&mut self, mut tasks: Vec<Task>, answers: &mut Answers) -> Result<(Batched, Vec<Hopeless>, u64)> {
         for _ in 0..ATTEMPTS {
-            let deciding = self.decide(self.batch(), tasks, answers);
-            let (batch, mut decided) = trace::waited("decide", deciding).await?;
+            let (batch, mut decided) = self.decide(self.batch(), tasks, answers).await?;
             let revision = batch.revision();
             if answers.client_left() {
                 return Ok((batch, Vec::new(), revision));
