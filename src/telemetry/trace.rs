@@ -110,12 +110,9 @@ impl Tracing {
 pub struct Here(Context);
 
 impl Here {
-    /// `None` where nothing is recorded.
+    /// `None` where nothing is traced. That a span has ended is no reason: work may go on after the reply has begun.
     pub fn now() -> Option<Self> {
-        Context::map_current(|context| {
-            let is_recorded = context.has_active_span() && context.span().is_recording();
-            is_recorded.then(|| Self(context.clone()))
-        })
+        Context::map_current(|context| context.span().span_context().is_sampled().then(|| Self(context.clone())))
     }
 
     /// Does the work in a span, on whatever thread.
