@@ -55,7 +55,7 @@ async fn a_page_of_the_feed_is_read_off_the_index() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn plans_made_for_an_empty_table_are_good_for_a_full_one() {
     with_database(Engine::Postgres, async |database: Database| {
-        for history in [None, Some(Duration::from_mins(60))] {
+        for history in [None, Some(Duration::from_hours(1))] {
             let store = database.store_with(Options { max_connections: 1, history, ..Options::default() }).await;
             for table in ["object", "history", "batch", "cluster"] {
                 execute(

@@ -37,7 +37,7 @@ impl Scores {
                 pairs.for_each(|(total, score)| *total = total.saturating_add(i64::from(*score) * weight));
             }
             Self::Each(scores) => {
-                totals.iter_mut().zip(scores).for_each(|(total, score)| add(total, i64::from(*score)))
+                totals.iter_mut().zip(scores).for_each(|(total, score)| add(total, i64::from(*score)));
             }
         }
     }

@@ -122,7 +122,8 @@ impl<'a> Walk<'a, '_> {
                 let list = if walk.take_null()? { None } else { Some(walk.node_list()?) };
                 once(&mut nodes, list)
             } else if key.eq_ignore_ascii_case("NodeNames") {
-                once(&mut names, walk.names()?)
+                let list = if walk.take_null()? { None } else { Some(walk.names()?) };
+                once(&mut names, list)
             } else {
                 walk.value::<IgnoredAny>().map(drop)
             }
@@ -139,15 +140,11 @@ impl<'a> Walk<'a, '_> {
         Some(Args { pod: pod.map_or(Some(None), |pod| pod.map(Some))?, candidates })
     }
 
-    /// A list of names, or `null`.
-    fn names(&mut self) -> Option<Option<Vec<Text<'a>>>> {
-        if self.take_null()? {
-            return Some(None);
-        }
+    fn names(&mut self) -> Option<Vec<Text<'a>>> {
         let mut names = Vec::new();
         self.take(b'[')?;
         if self.take(b']').is_some() {
-            return Some(Some(names));
+            return Some(names);
         }
         loop {
             self.peek()?;
@@ -159,7 +156,7 @@ impl<'a> Walk<'a, '_> {
                 None => self.value()?,
             });
             if self.take(b',').is_none() {
-                return self.take(b']').map(|()| Some(names));
+                return self.take(b']').map(|()| names);
             }
         }
     }
