@@ -89,7 +89,7 @@ def plain(figures, other, prefixes):
 
 def plot(figures):
     """Milliseconds of a decision over nodes, both in powers of ten."""
-    width, height, left, bottom, top, right = 640, 400, 70, 50, 20, 20
+    width, height, left, bottom, top, right = 640, 400, 70, 50, 20, 55
     lines = {}
     for name, figure in figures.items():
         match = re.fullmatch(r"growth/(.+)/(\d+)", name)
@@ -119,7 +119,7 @@ def plot(figures):
         points = " ".join(f"{at_x(x):.1f},{at_y(y):.1f}" for x, y in line)
         drawn.append(f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="2"/>')
         drawn += [f'<circle cx="{at_x(x):.1f}" cy="{at_y(y):.1f}" r="3" fill="{color}"/>' for x, y in line]
-        drawn += [text(at_x(x) - 6, at_y(y) - 8, number(y), f'text-anchor="end" fill="{color}"') for x, y in line[1:]]
+        drawn += [text(at_x(x) + 8, at_y(y) + 12, number(y), f'fill="{color}"') for x, y in line[1:]]
     # Linear growth from the first point of the first line; what the goal at the largest size is; where others stand.
     x0, y0 = next(iter(lines.values()))[0]
     x1 = min(10 ** last, x0 * 10 ** high / y0)
@@ -127,7 +127,7 @@ def plot(figures):
                  'stroke="#888" stroke-dasharray="4 4"/>')
     legend = [("#1f77b4", GROWING["plain"]), ("#d62728", GROWING["anti-affinity-among-apart"]), ("#888", "linear growth (dashed)")]
     for i, (color, words) in enumerate(legend):
-        drawn.append(text(left + 12, top + 18 + 18 * i, words, f'fill="{color}"'))
+        drawn.append(text(width - right - 310, height - bottom - 48 + 18 * i, words, f'fill="{color}"'))
     if low <= math.log10(4.8) <= high and first <= math.log10(5000) <= last:
         drawn.append(f'<circle cx="{at_x(5000):.1f}" cy="{at_y(4.8):.1f}" r="4" fill="none" stroke="black"/>')
         drawn.append(text(at_x(5000) + 8, at_y(4.8) + 4, "kube-scheduler 1.34.1, no affinity"))
