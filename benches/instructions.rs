@@ -36,7 +36,7 @@ mod server;
 const TOLERANCE: f64 = 0.10;
 
 /// Nodes of the cluster.
-const NODES: usize = 500;
+const NODES: usize = 200;
 
 /// What is counted, in the order in which it is done.
 const PATHS: [&str; 5] = ["decide-plain", "apply-bind", "decide-apart", "filter-names", "filter-full-nodes"];
