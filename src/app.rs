@@ -204,10 +204,11 @@ impl Server {
         })
         .await;
         drop(upkeep);
-        store.close().await;
         if let Some(tracing) = tracing {
             tracing.stop().await;
         }
+        // Last: the clusters are kept until the process ends, and would say that the database is away.
+        store.close().await;
         info!("stopped");
         Ok(())
     }
