@@ -141,24 +141,13 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn names(&mut self) -> Option<Vec<Text<'a>>> {
-        let mut names = Vec::new();
-        self.take(b'[')?;
-        if self.take(b']').is_some() {
-            return Some(names);
-        }
-        loop {
-            self.peek()?;
-            names.push(match Text::plain_at(&self.body[self.at..]) {
-                Some((name, length)) => {
-                    self.at += length;
-                    name
-                }
-                None => self.value()?,
-            });
-            if self.take(b',').is_none() {
-                return self.take(b']').map(|()| names);
+        self.elements(|walk| match Text::plain_at(&walk.body[walk.at..]) {
+            Some((name, length)) => {
+                walk.at += length;
+                Some(name)
             }
-        }
+            None => walk.value(),
+        })
     }
 
     fn node_list(&mut self) -> Option<Vec<SentNode>> {
@@ -175,18 +164,25 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn nodes(&mut self) -> Option<Vec<SentNode>> {
-        let mut nodes = Vec::new();
+        self.elements(|walk| {
+            let start = walk.at;
+            let node = walk.node()?;
+            Some(SentNode { at: start..walk.at, node })
+        })
+    }
+
+    /// A list whose elements `element` reads.
+    fn elements<T>(&mut self, mut element: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+        let mut elements = Vec::new();
         self.take(b'[')?;
         if self.take(b']').is_some() {
-            return Some(nodes);
+            return Some(elements);
         }
         loop {
             self.peek()?;
-            let start = self.at;
-            let node = self.node()?;
-            nodes.push(SentNode { at: start..self.at, node });
+            elements.push(element(self)?);
             if self.take(b',').is_none() {
-                return self.take(b']').map(|()| nodes);
+                return self.take(b']').map(|()| elements);
             }
         }
     }
