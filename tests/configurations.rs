@@ -24,7 +24,7 @@ fn weights(profile: &Profile) -> Vec<(&'static str, i64)> {
     profile.priorities.iter().map(|p| (p.plugin, p.weight)).collect()
 }
 
-const DEFAULT_FILTERS: [&str; 13] = [
+const DEFAULT_FILTERS: [&str; 14] = [
     "SchedulingGates",
     "NodeUnschedulable",
     "NodeName",
@@ -38,6 +38,7 @@ const DEFAULT_FILTERS: [&str; 13] = [
     "VolumeZone",
     "PodTopologySpread",
     "InterPodAffinity",
+    "DynamicResources",
 ];
 /// VolumeBinding has a weight too, but scores nothing unless the gate StorageCapacityScoring is on.
 const DEFAULT_WEIGHTS: [(&str, i64); 7] = [
@@ -312,7 +313,7 @@ fn what_is_doubtful_is_told() {
         told,
         [
             "apiVersion: v1beta3 is read as v1, with the defaults of v1",
-            "profiles[0].plugins: DynamicResources is not modelled: resource claims rule out no node here",
+            "profiles[0].plugins: DynamicResources is not modelled: pods with resource claims fit nowhere here",
             "profiles[0].pluginConfig[0]: there is no plugin \"Coscheduling\": its arguments are passed over",
             "profiles[0].plugins.preFilter: NodePorts runs at filter without preFilter; here both are one step and run",
             "profiles[0].plugins.score: ImageLocality outvotes all other priorities together: one point of it weighs \

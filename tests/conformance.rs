@@ -231,3 +231,8 @@ fn large_clusters_of_1_34() {
 fn preemption_of_1_22() {
     all_exact("preemption-1.22.jsonl.gz");
 }
+
+#[test]
+fn volumes_of_1_34() {
+    all_exact("volumes-1.34.jsonl.gz");
+}

@@ -62,7 +62,7 @@ const PREDICATE_HEADINGS: [&str; 2] = ["# Reason text", "# Can preemption help?"
 
 /// Rules without cases of their own, tested in their own files: no recorded cluster has Azure disks or Cinder volumes
 /// (which are counted as EBS volumes are), and the recorded releases, 1.22.6 and 1.34.1, do not have the others.
-const WITHOUT_CASES: [&str; 11] = [
+const WITHOUT_CASES: [&str; 12] = [
     "MaxAzureDiskVolumeCount",
     "MaxCinderVolumeCount",
     "CheckNodeCondition",
@@ -74,6 +74,7 @@ const WITHOUT_CASES: [&str; 11] = [
     "EqualPriority",
     "ResourceLimitsPriority",
     "SchedulingGates",
+    "DynamicResources",
 ];
 
 fn identities() -> impl Iterator<Item = (&'static Identity, &'static [&'static str])> {

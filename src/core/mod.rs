@@ -2,6 +2,7 @@
 //!
 //! Never here: I/O, async, SQL, HTTP, logging, a clock, chance.
 
+mod attachments;
 pub mod batch;
 pub mod block;
 pub mod cycle;
@@ -28,3 +29,4 @@ pub mod snapshot;
 mod spreading;
 pub mod suggest;
 pub mod verdict;
+pub mod volume_choice;

@@ -12,11 +12,13 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 
+use super::attachments::Attachments;
 use super::directory::Directory;
 use super::index::{ImageState, Index, Slot};
 use super::model::{
-    CsiNode, HostPort, Labels, Name, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod,
-    PodDisruptionBudget, PreemptionPolicy, PriorityClass, Resources, StorageClass, Workload, WorkloadKind,
+    CsiDriver, CsiNode, CsiStorageCapacity, HostPort, Labels, Name, Namespace, Node, PersistentVolume,
+    PersistentVolumeClaim, Pod, PodDisruptionBudget, PreemptionPolicy, PriorityClass, Resources, StorageClass,
+    VolumeAttachment, Workload, WorkloadKind,
 };
 use super::roster::Roster;
 use super::seat::{Seat, Seats};
@@ -134,6 +136,9 @@ pub enum Kind {
     PersistentVolumeClaim,
     StorageClass,
     CsiNode,
+    CsiDriver,
+    CsiStorageCapacity,
+    VolumeAttachment,
     PodDisruptionBudget,
     PriorityClass,
 }
@@ -150,6 +155,9 @@ pub enum Object {
     PersistentVolumeClaim(PersistentVolumeClaim),
     StorageClass(StorageClass),
     CsiNode(CsiNode),
+    CsiDriver(CsiDriver),
+    CsiStorageCapacity(CsiStorageCapacity),
+    VolumeAttachment(VolumeAttachment),
     PodDisruptionBudget(PodDisruptionBudget),
     PriorityClass(PriorityClass),
 }
@@ -172,6 +180,9 @@ pub struct Snapshot {
     claims: OrdMap<NamespacedName, Arc<PersistentVolumeClaim>>,
     storage_classes: OrdMap<Name, Arc<StorageClass>>,
     csi_nodes: OrdMap<Name, Arc<CsiNode>>,
+    csi_drivers: OrdMap<Name, Arc<CsiDriver>>,
+    storage_capacities: OrdMap<NamespacedName, Arc<CsiStorageCapacity>>,
+    attachments: Attachments,
     disruption_budgets: OrdMap<NamespacedName, Arc<PodDisruptionBudget>>,
     priority_classes: OrdMap<Name, Arc<PriorityClass>>,
 }
@@ -191,6 +202,9 @@ impl PartialEq for Snapshot {
             && self.claims == other.claims
             && self.storage_classes == other.storage_classes
             && self.csi_nodes == other.csi_nodes
+            && self.csi_drivers == other.csi_drivers
+            && self.storage_capacities == other.storage_capacities
+            && self.attachments == other.attachments
             && self.disruption_budgets == other.disruption_budgets
             && self.priority_classes == other.priority_classes
     }
@@ -316,6 +330,21 @@ impl Snapshot {
         self.csi_nodes.get(name)
     }
 
+    /// A CSI driver by name.
+    pub fn csi_driver(&self, name: &str) -> Option<&Arc<CsiDriver>> {
+        self.csi_drivers.get(name)
+    }
+
+    /// What CSI drivers say of the room they have, in order of namespace and name.
+    pub fn storage_capacities(&self) -> impl Iterator<Item = &Arc<CsiStorageCapacity>> {
+        self.storage_capacities.values()
+    }
+
+    /// The volumes attached to a node, in order of the attachments' names.
+    pub fn attached_to(&self, node: &str) -> &[Arc<VolumeAttachment>] {
+        self.attachments.to(node)
+    }
+
     /// All disruption budgets in order of namespace and name.
     pub fn disruption_budgets(&self) -> impl Iterator<Item = &Arc<PodDisruptionBudget>> {
         self.disruption_budgets.values()
@@ -336,6 +365,9 @@ impl Snapshot {
             && self.claims.ptr_eq(&other.claims)
             && self.storage_classes.ptr_eq(&other.storage_classes)
             && self.csi_nodes.ptr_eq(&other.csi_nodes)
+            && self.csi_drivers.ptr_eq(&other.csi_drivers)
+            && self.storage_capacities.ptr_eq(&other.storage_capacities)
+            && self.attachments.ptr_eq(&other.attachments)
             && self.disruption_budgets.ptr_eq(&other.disruption_budgets)
             && self.priority_classes.ptr_eq(&other.priority_classes)
     }
@@ -386,6 +418,11 @@ impl Snapshot {
             }
             Object::StorageClass(o) => drop(self.storage_classes.insert(o.name.clone(), Arc::new(o))),
             Object::CsiNode(o) => drop(self.csi_nodes.insert(o.name.clone(), Arc::new(o))),
+            Object::CsiDriver(o) => drop(self.csi_drivers.insert(o.name.clone(), Arc::new(o))),
+            Object::CsiStorageCapacity(o) => {
+                self.storage_capacities.insert((o.namespace.clone(), o.name.clone()), Arc::new(o));
+            }
+            Object::VolumeAttachment(o) => self.attachments.insert(o),
             Object::PodDisruptionBudget(o) => {
                 self.disruption_budgets.insert((o.namespace.clone(), o.name.clone()), Arc::new(o));
             }
@@ -408,6 +445,9 @@ impl Snapshot {
             Kind::PersistentVolumeClaim => drop(self.claims.remove(&namespaced())),
             Kind::StorageClass => drop(self.storage_classes.remove(name)),
             Kind::CsiNode => drop(self.csi_nodes.remove(name)),
+            Kind::CsiDriver => drop(self.csi_drivers.remove(name)),
+            Kind::CsiStorageCapacity => drop(self.storage_capacities.remove(&namespaced())),
+            Kind::VolumeAttachment => self.attachments.remove(name),
             Kind::PodDisruptionBudget => drop(self.disruption_budgets.remove(&namespaced())),
             Kind::PriorityClass => drop(self.priority_classes.remove(name)),
         }

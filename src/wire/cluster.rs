@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::{
     decode::{self, DecodeError},
     fault::Cause,
-    objects::{Converted, disruption, node, pod, storage, workload},
+    objects::{Converted, csi, disruption, meta::ObjectMeta, node, pod, storage, workload},
 };
 use crate::core::snapshot::{Object, Snapshot};
 
@@ -34,12 +34,34 @@ pub struct Cluster {
     pub storage_classes: Vec<storage::StorageClass>,
     /// What CSI drivers say of nodes.
     pub csi_nodes: Vec<storage::CsiNode>,
+    /// CSI drivers.
+    pub csi_drivers: Vec<csi::CsiDriver>,
+    /// What CSI drivers say of the room that they have.
+    pub csi_storage_capacities: Vec<csi::CsiStorageCapacity>,
+    /// Volumes attached to nodes.
+    pub volume_attachments: Vec<csi::VolumeAttachment>,
+    /// Claims to devices. Taken, and not read yet.
+    pub resource_claims: Vec<NamedObject>,
+    /// Templates of claims to devices. Taken, and not read yet.
+    pub resource_claim_templates: Vec<NamedObject>,
+    /// Devices. Taken, and not read yet.
+    pub resource_slices: Vec<NamedObject>,
+    /// Classes of devices. Taken, and not read yet.
+    pub device_classes: Vec<NamedObject>,
     /// Namespaces.
     pub namespaces: Vec<workload::Namespace>,
     /// Disruption budgets.
     pub pod_disruption_budgets: Vec<disruption::PodDisruptionBudget>,
     /// Priority classes.
     pub priority_classes: Vec<disruption::PriorityClass>,
+}
+
+/// An object of which nothing but its name is known here.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, ToSchema)]
+#[serde(default)]
+pub struct NamedObject {
+    /// Its name.
+    pub metadata: ObjectMeta,
 }
 
 impl Cluster {
@@ -70,6 +92,11 @@ impl Cluster {
         });
         into.list("storageClasses", &self.storage_classes, |o| o.to_core().map(Object::StorageClass));
         into.list("csiNodes", &self.csi_nodes, |o| o.to_core().map(Object::CsiNode));
+        into.list("csiDrivers", &self.csi_drivers, |o| o.to_core().map(Object::CsiDriver));
+        into.list("csiStorageCapacities", &self.csi_storage_capacities, |o| {
+            o.to_core().map(Object::CsiStorageCapacity)
+        });
+        into.list("volumeAttachments", &self.volume_attachments, |o| o.to_core().map(Object::VolumeAttachment));
         into.list("namespaces", &self.namespaces, |o| o.to_core().map(Object::Namespace));
         into.list("podDisruptionBudgets", &self.pod_disruption_budgets, |o| {
             o.to_core().map(Object::PodDisruptionBudget)

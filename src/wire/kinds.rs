@@ -4,7 +4,7 @@ use utoipa::{PartialSchema, ToSchema, openapi::RefOr};
 
 use super::{
     decode::{self, DecodeError},
-    objects::{Converted, disruption, node, pod, storage, workload},
+    objects::{Converted, csi, disruption, node, pod, storage, workload},
 };
 use crate::core::{
     model::WorkloadKind,
@@ -120,6 +120,17 @@ pub static ALL: &[StoredKind] = &[
         wire: wire!(storage::StorageClass => Object::StorageClass),
     },
     StoredKind {
+        group: "storage.k8s.io",
+        version: "v1",
+        kind: "CSIDriver",
+        plural: "csidrivers",
+        singular: "csidriver",
+        short_names: &[],
+        namespaced: false,
+        core: Kind::CsiDriver,
+        wire: wire!(csi::CsiDriver => Object::CsiDriver),
+    },
+    StoredKind {
         group: "",
         version: "v1",
         kind: "PersistentVolume",
@@ -219,6 +230,28 @@ pub static ALL: &[StoredKind] = &[
         wire: wire!(storage::CsiNode => Object::CsiNode),
     },
     StoredKind {
+        group: "storage.k8s.io",
+        version: "v1",
+        kind: "CSIStorageCapacity",
+        plural: "csistoragecapacities",
+        singular: "csistoragecapacity",
+        short_names: &[],
+        namespaced: true,
+        core: Kind::CsiStorageCapacity,
+        wire: wire!(csi::CsiStorageCapacity => Object::CsiStorageCapacity),
+    },
+    StoredKind {
+        group: "storage.k8s.io",
+        version: "v1",
+        kind: "VolumeAttachment",
+        plural: "volumeattachments",
+        singular: "volumeattachment",
+        short_names: &[],
+        namespaced: false,
+        core: Kind::VolumeAttachment,
+        wire: wire!(csi::VolumeAttachment => Object::VolumeAttachment),
+    },
+    StoredKind {
         group: "",
         version: "v1",
         kind: "Pod",
@@ -292,6 +325,9 @@ mod tests {
             Object::PersistentVolumeClaim(_) => Kind::PersistentVolumeClaim,
             Object::StorageClass(_) => Kind::StorageClass,
             Object::CsiNode(_) => Kind::CsiNode,
+            Object::CsiDriver(_) => Kind::CsiDriver,
+            Object::CsiStorageCapacity(_) => Kind::CsiStorageCapacity,
+            Object::VolumeAttachment(_) => Kind::VolumeAttachment,
             Object::PodDisruptionBudget(_) => Kind::PodDisruptionBudget,
             Object::PriorityClass(_) => Kind::PriorityClass,
         }

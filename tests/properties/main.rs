@@ -258,6 +258,9 @@ fn key(object: &Object) -> (Kind, Name, Name) {
         Object::PersistentVolumeClaim(o) => (Kind::PersistentVolumeClaim, o.namespace.clone(), o.name.clone()),
         Object::StorageClass(o) => (Kind::StorageClass, "".into(), o.name.clone()),
         Object::CsiNode(o) => (Kind::CsiNode, "".into(), o.name.clone()),
+        Object::CsiDriver(o) => (Kind::CsiDriver, "".into(), o.name.clone()),
+        Object::CsiStorageCapacity(o) => (Kind::CsiStorageCapacity, o.namespace.clone(), o.name.clone()),
+        Object::VolumeAttachment(o) => (Kind::VolumeAttachment, "".into(), o.name.clone()),
         Object::PodDisruptionBudget(o) => (Kind::PodDisruptionBudget, o.namespace.clone(), o.name.clone()),
         Object::PriorityClass(o) => (Kind::PriorityClass, "".into(), o.name.clone()),
     }

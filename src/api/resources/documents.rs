@@ -295,6 +295,11 @@ fn example(kind: &StoredKind) -> Value {
         "Service" | "ReplicationController" => json!({"spec": {"selector": {"app": "web"}}}),
         "ReplicaSet" | "StatefulSet" => json!({"spec": {"selector": labels}}),
         "PodDisruptionBudget" => json!({"spec": {"selector": labels}, "status": {"disruptionsAllowed": 1}}),
+        "CSIDriver" => json!({"spec": {"attachRequired": true, "storageCapacity": true}}),
+        "CSIStorageCapacity" => json!({"storageClassName": "local", "capacity": "100Gi",
+            "nodeTopology": {"matchLabels": {"topology.kubernetes.io/zone": "az1"}}}),
+        "VolumeAttachment" => json!({"spec": {"attacher": "ebs.csi.aws.com", "nodeName": "node-a",
+            "source": {"persistentVolumeName": "pv-1"}}}),
         "CSINode" => json!({"spec": {"drivers": [
             {"name": "ebs.csi.aws.com", "nodeID": "i-1", "allocatable": {"count": 25}}]}}),
         _ => json!({}),

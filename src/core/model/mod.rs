@@ -28,8 +28,8 @@ pub use resources::{ResourceList, Resources};
 pub use taint::{Effect, Taint, Toleration, TolerationOperator, UNSCHEDULABLE, first_untolerated};
 pub use topology::{InclusionPolicy, TopologySpreadConstraint, WhenUnsatisfiable};
 pub use volume::{
-    AccessMode, BindingMode, ClaimRef, CsiNode, CsiNodeDriver, PersistentVolume, PersistentVolumeClaim, StorageClass,
-    TopologyRequirement, Volume, VolumePhase, VolumeSource,
+    AccessMode, BindingMode, ClaimRef, CsiDriver, CsiNode, CsiNodeDriver, CsiStorageCapacity, PersistentVolume,
+    PersistentVolumeClaim, StorageClass, TopologyRequirement, Volume, VolumeAttachment, VolumePhase, VolumeSource,
 };
 pub use workload::{ControllerRef, Namespace, Workload, WorkloadKind};
 

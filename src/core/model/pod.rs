@@ -71,6 +71,8 @@ pub struct Pod {
     pub volumes: Vec<Volume>,
     /// What holds it back from being scheduled at all.
     pub scheduling_gates: Vec<Name>,
+    /// Whether it asks for devices (`spec.resourceClaims`).
+    pub claims_resources: bool,
 }
 
 impl Pod {
@@ -136,6 +138,7 @@ impl Pod {
             topology_spread,
             volumes,
             scheduling_gates,
+            claims_resources,
         } = self;
         *namespace == other.namespace
             && *labels == other.labels
@@ -161,6 +164,7 @@ impl Pod {
             && *topology_spread == other.topology_spread
             && *volumes == other.volumes
             && *scheduling_gates == other.scheduling_gates
+            && *claims_resources == other.claims_resources
     }
 
     /// Whether this is the pod of that namespace and name.

@@ -226,6 +226,44 @@ pub struct CsiNode {
     pub drivers: Vec<CsiNodeDriver>,
 }
 
+/// A CSI driver of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CsiDriver {
+    /// Its name, which is also its provisioner's.
+    pub name: Name,
+    /// Whether it publishes how much room there is (`spec.storageCapacity`), so that volumes are only made where there is
+    /// enough.
+    pub storage_capacity: bool,
+}
+
+/// How much room there is for volumes of one class in one topology.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CsiStorageCapacity {
+    /// Its namespace.
+    pub namespace: Name,
+    /// Its name.
+    pub name: Name,
+    /// The class that it is about.
+    pub storage_class_name: Name,
+    /// The nodes that have access; `None` for none of them.
+    pub node_topology: Option<Selector>,
+    /// The largest volume that can be made (`maximumVolumeSize`, else `capacity`); `None` where the driver does not say.
+    pub largest_volume: Option<Quantity>,
+}
+
+/// A volume that is attached to a node, or on its way there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumeAttachment {
+    /// Its name.
+    pub name: Name,
+    /// The CSI driver.
+    pub attacher: Name,
+    /// The node.
+    pub node_name: Name,
+    /// The persistent volume; empty for one that stands in a pod.
+    pub volume_name: Name,
+}
+
 /// One driver on one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CsiNodeDriver {

@@ -55,7 +55,7 @@ impl Configuration {
             let arguments = profile.arguments.named.iter();
             let mut named = sets.flat_map(|set| &set.enabled).map(|plugin| &plugin.name).chain(arguments.clone());
             if named.any(|name| &**name == "DynamicResources") {
-                let why = "DynamicResources is not modelled: resource claims rule out no node here";
+                let why = "DynamicResources is not modelled: pods with resource claims fit nowhere here";
                 warnings.push(Warning::new(format!("{field}plugins"), why));
             }
             for (j, name) in arguments.enumerate().filter(|(_, name)| plugins::find(name).is_none()) {

@@ -12,13 +12,18 @@
 //! - a class whose provisioner makes volumes where the node is: not `kubernetes.io/no-provisioner`, and one of
 //!   `allowedTopologies`, if there are any, holds for the node's labels.
 //!
+//! Where the driver publishes how much room it has (`storageCapacity: true` in its CSIDriver), a CSIStorageCapacity of the
+//! class that the node has access to must besides be large enough for the claim: by `maximumVolumeSize`, else `capacity`.
+//!
 //! A claim with the annotation `volume.kubernetes.io/selected-node` is being made for that node, and fits no other.
 //!
 //! These rule out every node before any is asked: a claim that does not exist or is being deleted, an ephemeral volume's
 //! claim that was not made for the pod, and an unbound claim of any other class, or one that names a volume: it should
 //! have been bound by now.
 //!
-//! How much room storage pools have (CSIStorageCapacity objects) is not stored and so not checked.
+//! When the pod is bound, what was chosen for its claims is written in the same commit: the volume is bound to the claim, or
+//! the claim is given the node's name in `volume.kubernetes.io/selected-node`. So no volume is chosen twice, and later pods
+//! with the same claim follow it.
 //!
 //! # Policy name and framework plugin
 //! `CheckVolumeBinding`; plugin `VolumeBinding`. (Its score needs a feature gate that is off in 1.22 and in 1.34: no
@@ -36,6 +41,7 @@
 //!
 //! # Reason text
 //! - `node(s) didn't find available persistent volumes to bind`
+//! - `node(s) did not have enough free storage`
 //! - `node(s) had volume node affinity conflict`; 1.34: `node(s) didn't match PersistentVolume's node affinity`
 //! - `pvc(s) bound to non-existent pv(s)`; 1.34: `node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)`
 //! - `pod has unbound immediate PersistentVolumeClaims`
@@ -57,9 +63,12 @@
 //! Class `local` has provisioner `kubernetes.io/no-provisioner` and waits for the first consumer. Node `a` has an available
 //! local volume of 10Gi and node `b` one of 100Gi. A pod that claims 5Gi fits both, one that claims 50Gi fits `b` alone.
 
+use std::sync::Arc;
+
 use super::{
     Build, Demand, Predicate, Registration, Standing,
     csi_migration::{InTreePlugin, csi_handle, csi_node_affinity},
+    storage_room::Room,
     volumes::{
         MountedClaim, binding_mode_not_set, claim_not_found, class_name_of, class_of, is_made_for, is_reached_by,
         not_owner, volume_of,
@@ -67,12 +76,13 @@ use super::{
 };
 use crate::core::{
     model::{
-        BindingMode, ClaimRef, Labels, PersistentVolume, PersistentVolumeClaim, Pod, Quantity, StorageClass,
-        TopologyRequirement, VolumePhase,
+        BindingMode, Labels, PersistentVolume, PersistentVolumeClaim, Pod, Quantity, StorageClass, TopologyRequirement,
+        VolumePhase,
     },
     rule::{Identity, Reads, Release},
     snapshot::{NodeInfo, Snapshot},
     verdict::{Reason, Verdict},
+    volume_choice::{BIND_COMPLETED, SELECTED_NODE, VolumeChoice, is_kept_for},
 };
 
 /// The registry's line.
@@ -89,9 +99,8 @@ pub(super) const REGISTRATION: Registration = Registration {
 };
 
 const NOTHING_TO_BIND: &str = "node(s) didn't find available persistent volumes to bind";
+const NO_ROOM: &str = "node(s) did not have enough free storage";
 const UNBOUND_IMMEDIATE: &str = "pod has unbound immediate PersistentVolumeClaims";
-const BIND_COMPLETED: &str = "pv.kubernetes.io/bind-completed";
-const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
 const NO_PROVISIONER: &str = "kubernetes.io/no-provisioner";
 
 struct CheckVolumeBinding {
@@ -110,6 +119,11 @@ impl Predicate for CheckVolumeBinding {
     fn reads(&self, pod: &Pod, _: &Snapshot) -> Reads {
         if pod.volumes.is_empty() { Reads::Nothing } else { Reads::Cluster }
     }
+
+    fn choose_volumes(&self, pod: &Pod, snapshot: &Snapshot, node: &NodeInfo) -> Vec<VolumeChoice> {
+        let claims = Claims::of(pod, snapshot, self.release);
+        claims.ok().and_then(|claims| claims.choices(node).ok()).unwrap_or_default()
+    }
 }
 
 /// A pod's claims, looked up once for all nodes.
@@ -124,19 +138,21 @@ struct Claims<'a> {
 
 /// A claim that waits for its pod.
 struct Unbound<'a> {
-    claim: &'a PersistentVolumeClaim,
+    claim: &'a Arc<PersistentVolumeClaim>,
     class: &'a StorageClass,
     /// Volumes that suit the claim wherever they can be reached from, and are kept for it.
-    kept: Vec<&'a PersistentVolume>,
+    kept: Vec<&'a Arc<PersistentVolume>>,
     /// The same, free for anyone, the smallest first.
-    free: Vec<&'a PersistentVolume>,
+    free: Vec<&'a Arc<PersistentVolume>>,
+    /// Where its driver has room; `None` where that is not known.
+    room: Option<Room<'a>>,
 }
 
 impl<'a> Claims<'a> {
     /// Sorts the pod's claims; an error is what keeps it off every node.
     fn of(pod: &Pod, snapshot: &'a Snapshot, release: Release) -> Result<Self, String> {
         // What is wrong with any claim as such is told before anything about binding.
-        let claims: Vec<&'a PersistentVolumeClaim> =
+        let claims: Vec<&'a Arc<PersistentVolumeClaim>> =
             MountedClaim::all(pod, snapshot).map(|mounted| usable(&mounted, pod, release)).collect::<Result<_, _>>()?;
         let mut sorted = Self { release, snapshot, bound: Vec::new(), unbound: Vec::new() };
         let mut overdue = false;
@@ -161,7 +177,7 @@ impl<'a> Claims<'a> {
             Ok(reason) => reason,
             Err(error) => return Verdict::unresolvable(error),
         };
-        let unbound = (!self.can_bind(node)).then_some(NOTHING_TO_BIND);
+        let unbound = self.choices(node).err();
         // kube-scheduler tells a conflict before, and a missing volume after, what cannot be bound.
         let (conflict, missing) = match bound {
             BoundVolumes::Reached => (None, None),
@@ -206,21 +222,36 @@ impl<'a> Claims<'a> {
         Ok(BoundVolumes::Reached)
     }
 
-    /// Whether each unbound claim finds a volume on the node or can have one made there.
-    fn can_bind(&self, node: &NodeInfo) -> bool {
-        let mut chosen: Vec<&PersistentVolume> = Vec::new();
-        self.unbound.iter().all(|unbound| {
-            if let Some(selected) = unbound.claim.annotations.get(SELECTED_NODE) {
-                return selected == node.name() && unbound.class.makes_volumes_for(node.labels());
+    /// Where each unbound claim gets its volume from on the node; of claims whose volume is being made, nothing. Else why
+    /// one of them gets none.
+    fn choices(&self, node: &NodeInfo) -> Result<Vec<VolumeChoice>, &'static str> {
+        let selected = |unbound: &&Unbound<'a>| unbound.claim.annotations.get(SELECTED_NODE);
+        if self.unbound.iter().filter_map(|unbound| selected(&unbound)).any(|selected| selected != node.name()) {
+            return Err(NOTHING_TO_BIND);
+        }
+        let (being_made, open): (Vec<_>, Vec<_>) = self.unbound.iter().partition(|unbound| selected(unbound).is_some());
+        let (mut taken, mut choices): (Vec<&PersistentVolume>, Vec<VolumeChoice>) = (Vec::new(), Vec::new());
+        let mut to_make = being_made;
+        for unbound in open {
+            let Some(volume) = unbound.choose(&taken, node.labels()) else {
+                to_make.push(unbound);
+                continue;
+            };
+            taken.push(volume);
+            choices.push(VolumeChoice::Bind { volume: volume.clone(), claim: unbound.claim.clone() });
+        }
+        for unbound in to_make {
+            if !unbound.class.makes_volumes_for(node.labels()) {
+                return Err(NOTHING_TO_BIND);
             }
-            match unbound.choose(&chosen, node.labels()) {
-                Some(volume) => {
-                    chosen.push(volume);
-                    true
-                }
-                None => unbound.class.makes_volumes_for(node.labels()),
+            if unbound.room.as_ref().is_some_and(|room| !room.is_reached_by(node.labels())) {
+                return Err(NO_ROOM);
             }
-        })
+            if selected(&unbound).is_none() {
+                choices.push(VolumeChoice::Make { claim: unbound.claim.clone(), node: node.name().clone() });
+            }
+        }
+        Ok(choices)
     }
 }
 
@@ -233,12 +264,12 @@ enum BoundVolumes {
 
 impl<'a> Unbound<'a> {
     fn new(
-        claim: &'a PersistentVolumeClaim,
+        claim: &'a Arc<PersistentVolumeClaim>,
         class: &'a StorageClass,
         snapshot: &'a Snapshot,
         release: Release,
     ) -> Self {
-        let suits = |volume: &&PersistentVolume| {
+        let suits = |volume: &&Arc<PersistentVolume>| {
             size_of(volume) >= claim.request
                 && *volume.storage_class_name == *class_name_of(claim)
                 && volume.block == claim.block
@@ -247,23 +278,22 @@ impl<'a> Unbound<'a> {
                 && !volume.terminating
         };
         let (kept, free): (Vec<_>, Vec<_>) =
-            snapshot.volumes().map(|volume| &**volume).filter(suits).partition(|volume| volume.claim_ref.is_some());
-        let for_claim = |volume: &&PersistentVolume| volume.claim_ref.as_ref().is_some_and(|r| is_to(r, claim));
-        let available = |volume: &&PersistentVolume| {
+            snapshot.volumes().filter(suits).partition(|volume| volume.claim_ref.is_some());
+        let available = |volume: &&Arc<PersistentVolume>| {
             volume.phase == VolumePhase::Available
                 && claim.selector.as_ref().is_none_or(|selector| selector.matches(&volume.labels))
                 && claim.access_modes.iter().all(|mode| volume.access_modes.contains(mode))
         };
-        let kept = kept.into_iter().filter(for_claim).collect();
+        let kept = kept.into_iter().filter(|volume| is_kept_for(volume, claim)).collect();
         let mut free: Vec<_> = free.into_iter().filter(available).collect();
         free.sort_by_key(|volume| size_of(volume));
-        Self { claim, class, kept, free }
+        Self { claim, class, kept, free, room: Room::of(claim, class, snapshot) }
     }
 
     /// The volume that the claim would be bound to. One that is kept for it is the only choice.
-    fn choose(&self, chosen: &[&PersistentVolume], labels: &Labels) -> Option<&'a PersistentVolume> {
-        let left = |volume: &&&PersistentVolume| !chosen.iter().any(|taken| taken.name == volume.name);
-        let reached = |volume: &&&PersistentVolume| is_reached_by(volume.node_affinity.as_ref(), labels);
+    fn choose(&self, taken: &[&PersistentVolume], labels: &Labels) -> Option<&'a Arc<PersistentVolume>> {
+        let left = |volume: &&&Arc<PersistentVolume>| !taken.iter().any(|taken| taken.name == volume.name);
+        let reached = |volume: &&&Arc<PersistentVolume>| is_reached_by(volume.node_affinity.as_ref(), labels);
         match self.kept.iter().find(left) {
             Some(kept) => Some(kept).filter(reached).copied(),
             None => self.free.iter().filter(left).find(reached).copied(),
@@ -289,13 +319,6 @@ fn size_of(volume: &PersistentVolume) -> Quantity {
     volume.capacity.get("storage").copied().unwrap_or_default()
 }
 
-/// Whether a volume's reference means the claim; without a uid, its name suffices.
-fn is_to(reference: &ClaimRef, claim: &PersistentVolumeClaim) -> bool {
-    reference.name == claim.name
-        && reference.namespace == claim.namespace
-        && (reference.uid.is_empty() || reference.uid == claim.uid)
-}
-
 /// The claim's class, if that waits for the first consumer.
 fn class_that_waits<'a>(
     claim: &PersistentVolumeClaim,
@@ -310,7 +333,11 @@ fn class_that_waits<'a>(
 }
 
 /// The claim, if the pod may use it at all.
-fn usable<'a>(mounted: &MountedClaim<'a>, pod: &Pod, release: Release) -> Result<&'a PersistentVolumeClaim, String> {
+fn usable<'a>(
+    mounted: &MountedClaim<'a>,
+    pod: &Pod,
+    release: Release,
+) -> Result<&'a Arc<PersistentVolumeClaim>, String> {
     let name = &*mounted.name;
     let modern = release >= Release::V1_34;
     let Some(claim) = mounted.claim else {
@@ -338,7 +365,7 @@ fn usable<'a>(mounted: &MountedClaim<'a>, pod: &Pod, release: Release) -> Result
 mod tests {
     use super::*;
     use crate::core::{
-        model::{AccessMode, Selector, VolumeSource, topology},
+        model::{AccessMode, ClaimRef, Selector, VolumeSource, topology},
         rule::Arguments,
         snapshot::Object,
     };

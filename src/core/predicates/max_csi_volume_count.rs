@@ -16,8 +16,8 @@
 //! | `kubernetes.io/cinder` | `cinder.csi.openstack.org` | where the CSINode lists it as migrated | where the node has a CSINode |
 //! | `kubernetes.io/portworx-volume` | `pxd.portworx.com` | never | where the CSINode lists it as migrated |
 //!
-//! Volumes that are attached although no pod on the node mounts them (VolumeAttachment objects, counted since 1.34) are not
-//! stored and so not counted.
+//! 1.34 also counts the volumes of CSI drivers that are attached to the node (VolumeAttachment objects) although none of its
+//! pods mounts them: they are on their way off it, or to it. One that the pod itself brings then counts twice.
 //!
 //! # Policy name and framework plugin
 //! `MaxCSIVolumeCountPred`; plugin `NodeVolumeLimits`.
@@ -129,11 +129,28 @@ impl<'a> Counting<'a> {
         for other in &node.pods {
             self.collect(other, false, &mut attached)?;
         }
+        let still_attached = self.still_attached(node, &attached);
         let exceeded = wanted.iter().filter(|volume| !attached.contains(volume)).any(|(driver, _)| {
-            let total = wanted.union(&attached).filter(|(other, _)| other == driver).count();
+            let total = wanted.union(&attached).chain(&still_attached).filter(|(other, _)| other == driver).count();
             self.limit(driver, node).is_some_and(|limit| total as i64 > limit)
         });
         Ok(Verdict::fits_if(!exceeded, || Verdict::unschedulable(EXCEEDED)))
+    }
+
+    /// The volumes that are attached to the node although no pod there mounts them (`getNodeVolumeAttachmentInfo`).
+    fn still_attached(&self, node: &NodeInfo, mounted: &BTreeSet<Attachment<'_>>) -> BTreeSet<Attachment<'a>> {
+        let attachments = match self.release {
+            Release::V1_22 => &[],
+            Release::V1_34 => self.snapshot.attached_to(node.name()),
+        };
+        let counted = attachments.iter().filter(|attachment| !attachment.attacher.is_empty());
+        let named = counted.filter_map(|attachment| {
+            let VolumeSource::Csi { handle, .. } = &self.snapshot.volume(&attachment.volume_name)?.source else {
+                return None;
+            };
+            Some((Cow::Borrowed(&*attachment.attacher), VolumeId::Volume(Cow::Borrowed(&**handle))))
+        });
+        named.filter(|volume: &Attachment<'_>| !mounted.contains(volume)).collect()
     }
 
     fn has_limits(&self, node: &NodeInfo) -> bool {

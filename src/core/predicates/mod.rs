@@ -15,6 +15,7 @@ mod check_node_unschedulable;
 mod check_service_affinity;
 mod check_volume_binding;
 mod csi_migration;
+mod dynamic_resources;
 mod even_pods_spread;
 mod general_predicates;
 mod host_name;
@@ -33,6 +34,7 @@ mod pod_fits_resources;
 mod pod_tolerates_node_no_execute_taints;
 mod pod_tolerates_node_taints;
 mod scheduling_gates;
+mod storage_room;
 mod volumes;
 
 use super::{
@@ -42,6 +44,7 @@ use super::{
     rule::{Arguments, Identity, Reads},
     snapshot::{NodeInfo, Snapshot},
     verdict::Verdict,
+    volume_choice::VolumeChoice,
 };
 
 /// A rule that rules nodes out.
@@ -52,6 +55,12 @@ pub trait Predicate: Send + Sync {
     /// What its verdict on a node depends on. `Nothing`: the demand is [`Demand::Nothing`].
     fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {
         Reads::Cluster
+    }
+
+    /// Where the pod's claims get their volumes from that are not settled yet, should the pod go to the node, on which it
+    /// fits; empty where nothing is to be chosen. Source: `pkg/scheduler/framework/interface.go` (`ReservePlugin`).
+    fn choose_volumes(&self, _: &Pod, _: &Snapshot, _: &NodeInfo) -> Vec<VolumeChoice> {
+        Vec::new()
     }
 }
 
@@ -180,6 +189,7 @@ pub static ALL: &[Registration] = &[
     no_volume_zone_conflict::REGISTRATION,
     even_pods_spread::REGISTRATION,
     match_inter_pod_affinity::REGISTRATION,
+    dynamic_resources::REGISTRATION,
     check_node_memory_pressure::REGISTRATION,
     check_node_pid_pressure::REGISTRATION,
     check_node_disk_pressure::REGISTRATION,

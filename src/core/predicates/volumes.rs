@@ -1,5 +1,7 @@
 //! What the volume predicates share: the way from a pod's volumes to claims, classes and persistent volumes.
 
+use std::sync::Arc;
+
 use crate::core::{
     model::{
         Labels, Name, NodeSelector, PersistentVolume, PersistentVolumeClaim, Pod, StorageClass, Volume, VolumeSource,
@@ -17,7 +19,7 @@ pub(super) struct MountedClaim<'a> {
     /// Whether it is made for the pod and named after it.
     pub(super) ephemeral: bool,
     /// The claim, where it exists.
-    pub(super) claim: Option<&'a PersistentVolumeClaim>,
+    pub(super) claim: Option<&'a Arc<PersistentVolumeClaim>>,
 }
 
 impl<'a> MountedClaim<'a> {
@@ -28,7 +30,7 @@ impl<'a> MountedClaim<'a> {
             VolumeSource::Ephemeral => (format!("{}-{}", pod.name, volume.name).into(), true),
             _ => return None,
         };
-        let claim = snapshot.claim(&pod.namespace, &name).map(|claim| &**claim);
+        let claim = snapshot.claim(&pod.namespace, &name);
         Some(Self { name, ephemeral, claim })
     }
 

@@ -4,6 +4,7 @@
 //! passed over; [`super::document`] is what keeps an object whole.
 
 pub mod affinity;
+pub mod csi;
 pub mod disruption;
 pub mod meta;
 pub mod names;

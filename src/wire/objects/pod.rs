@@ -75,6 +75,16 @@ pub struct PodSpec {
     pub preemption_policy: Option<String>,
     /// What holds it back from being scheduled.
     pub scheduling_gates: Vec<PodSchedulingGate>,
+    /// The devices that it asks for. Only that there are any is read.
+    pub resource_claims: Vec<PodResourceClaim>,
+}
+
+/// Devices that a pod asks for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodResourceClaim {
+    /// Its name within the pod.
+    pub name: String,
 }
 
 /// One container.
@@ -267,6 +277,7 @@ impl Pod {
                 .collect(),
             volumes: spec.volumes.iter().map(Volume::to_core).collect(),
             scheduling_gates: spec.scheduling_gates.iter().map(|g| g.name.as_str().into()).collect(),
+            claims_resources: !spec.resource_claims.is_empty(),
             overhead,
             labels: own_labels,
             namespace: key.namespace,

@@ -76,7 +76,8 @@ pub fn resource_list(map: &BTreeMap<String, QuantityText>, at: &Path<'_>, faults
         .collect()
 }
 
-fn amount(text: &str, at: &Path<'_>, faults: &mut Faults) -> Option<Quantity> {
+/// The amount; a text that is none is a fault, and so is a negative one, which stays.
+pub(super) fn amount(text: &str, at: &Path<'_>, faults: &mut Faults) -> Option<Quantity> {
     match text.parse::<Quantity>() {
         Ok(quantity) => {
             if quantity.is_negative() {
