@@ -18,7 +18,10 @@ pub mod json;
 pub mod large;
 mod volumes;
 
-pub use volumes::{ClaimBuilder, ClassBuilder, CsiNodeBuilder, VolumeBuilder, csi_node, pv, pvc, storage_class};
+pub use volumes::{
+    ClaimBuilder, ClassBuilder, CsiNodeBuilder, VolumeBuilder, attachment, csi_driver, csi_node, pv, pvc, room,
+    storage_class,
+};
 
 /// A pod in namespace `default` with one container that asks for nothing.
 pub fn pod(name: &str) -> PodBuilder {

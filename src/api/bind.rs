@@ -10,7 +10,7 @@ use super::{
     extract::{JsonBytes, Query},
     ground::{self, PolicyQuery},
     openapi::WriteErrors,
-    resources::binding::bind_call,
+    resources::binding::bind_pod,
     state::AppState,
 };
 use crate::{
@@ -27,8 +27,8 @@ use crate::{
 ///
 /// kube-scheduler's extender verb `bind`, recorded in Podberth's own state. The whole filter is asked again at the moment
 /// of the commit, over a state in which nothing is missing, so that no two binds, of whichever replicas, share what only
-/// one can have. Why a pod was not bound stands in `Error`. The same pod (`PodUID`) may be bound to the same node any
-/// number of times.
+/// one can have. Claims that wait for their pod are given their volumes in the same commit. Why a pod was not bound stands
+/// in `Error`. The same pod (`PodUID`) may be bound to the same node any number of times.
 #[utoipa::path(post, path = "/bind", operation_id = "bindPod", tag = "extender", params(PolicyQuery),
     request_body(content = ExtenderBindingArgs, example = json!({
         "PodName": "web", "PodNamespace": "default", "PodUID": "", "Node": "node-a"
@@ -63,11 +63,9 @@ async fn answer(state: &AppState, cluster: &ClusterName, query: &PolicyQuery, bo
     let pods = kinds::by_core(Kind::Pod).ok_or_else(|| ApiError::internal("pods are no stored kind"))?;
     let key = Key::new(pods.key(), &*pod_namespace, &*pod_name);
     let _committing = trace::phase("commit");
-    let mut commit = state.clusters.commit(&cluster.0, bind_call(key, &pod_uid, &node), judged_by).await?;
-    Ok(match commit.outcomes.pop() {
-        Some(Outcome::Refused(refusal)) => why(refusal, &pod_namespace, &pod_name, &pod_uid),
-        Some(_) => String::new(),
-        None => return Err(ApiError::internal("the store did not answer for a write")),
+    Ok(match bind_pod(state, cluster, &key, &pod_uid, &node, judged_by).await? {
+        Outcome::Refused(refusal) => why(refusal, &pod_namespace, &pod_name, &pod_uid),
+        _ => String::new(),
     })
 }
 

@@ -1,7 +1,10 @@
 //! The judge of a batch: the view as the batch would leave it.
 
 use super::{View, queue::Judgement};
-use crate::store::{Head, Judge, Place, Record};
+use crate::{
+    store::{Head, Judge, Place, Record},
+    wire::reservation,
+};
 
 /// A view that takes in what others wrote before the batch and what the batch writes, apart from the published one until
 /// the batch is committed.
@@ -85,7 +88,14 @@ impl Judge for Draft {
         let judgement = self.judgements.get(place.call);
         let profile = judgement.and_then(|judgement| judgement.profile.as_ref());
         let profile = profile.unwrap_or_else(|| self.view.profile());
-        self.view.may_bind(&record.key.namespace, &record.key.name, node, profile)
+        let (namespace, name) = (&record.key.namespace, &record.key.name);
+        self.view.may_bind(namespace, name, node, profile)?;
+        // A reservation of a node binds no volume.
+        if &*record.key.kind == reservation::KIND {
+            return Ok(());
+        }
+        let volumes = judgement.map_or(&[][..], |judgement| judgement.volumes_at(place));
+        self.view.may_settle(namespace, name, node, profile, volumes)
     }
 
     fn note(&mut self, record: &Record) {

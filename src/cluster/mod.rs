@@ -18,7 +18,7 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use tokio::{sync::watch, task::AbortHandle, time::Instant};
 
-use self::queue::{Judgement, Queue, Waiting};
+use self::queue::{Queue, Waiting};
 use crate::{
     core::policy::Profile,
     store::{Atomicity, Call, Change, Commit, ListQuery, Outcome, Precondition, Store, StoreError, Write},
@@ -38,6 +38,7 @@ pub mod upkeep;
 mod view;
 
 pub use error::CommitError;
+pub use queue::Judgement;
 pub use view::{ActivePolicy, BUILT_IN, View};
 
 /// The cluster that paths without a prefix mean.
@@ -115,25 +116,14 @@ impl Clusters {
         call: Call,
         judged_by: Option<Arc<Profile>>,
     ) -> Result<Commit, CommitError> {
-        self.write(cluster, call, Judgement { profile: judged_by, decided_at: None }).await
+        self.commit_judged(cluster, call, Judgement { profile: judged_by, ..Judgement::default() }).await
     }
 
-    /// The same for binds that were decided by `profile` on the state of a revision of this replica's view, each in view
-    /// of the call's writes before it. Where nothing else has been written since, they need no other judgement.
+    /// The same where more is known of the binds.
     ///
     /// # Errors
     /// As for [`Self::commit`].
-    pub async fn commit_decided(
-        &self,
-        cluster: &str,
-        call: Call,
-        profile: Arc<Profile>,
-        decided_at: u64,
-    ) -> Result<Commit, CommitError> {
-        self.write(cluster, call, Judgement { profile: Some(profile), decided_at: Some(decided_at) }).await
-    }
-
-    async fn write(&self, cluster: &str, call: Call, judgement: Judgement) -> Result<Commit, CommitError> {
+    pub async fn commit_judged(&self, cluster: &str, call: Call, judgement: Judgement) -> Result<Commit, CommitError> {
         let kept = match self.followed(cluster) {
             Some(kept) => kept,
             None => self.keep(cluster).await?,

@@ -14,7 +14,7 @@ use tokio::{
 
 use super::CommitError;
 use crate::{
-    core::policy::Profile,
+    core::{policy::Profile, volume_choice::VolumeChoice},
     store::{Call, Change, Commit, Place, StoreError},
     telemetry,
 };
@@ -28,11 +28,14 @@ const BIND_ROWS: usize = BATCH_ROWS / 4 * 3;
 
 /// What the binds of a call are judged by.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Judgement {
+pub struct Judgement {
     /// `None`: the policy in force at the commit.
-    pub(super) profile: Option<Arc<Profile>>,
-    /// They were decided, by the profile, on the state of this revision, each in view of the writes before it.
-    pub(super) decided_at: Option<u64>,
+    pub profile: Option<Arc<Profile>>,
+    /// They were decided, by the profile, on the state of this revision, each in view of the writes before it. Where
+    /// nothing else has been written since, they need no other judgement.
+    pub decided_at: Option<u64>,
+    /// What was chosen for the claims of pods, by the place of their bind in the call. The writes behind a bind make it so.
+    pub volumes: Vec<(usize, Vec<VolumeChoice>)>,
 }
 
 impl Judgement {
@@ -40,6 +43,12 @@ impl Judgement {
     /// write of it so far took a revision, so that none was refused.
     pub(super) fn holds_at(&self, place: Place, revision: u64) -> bool {
         self.decided_at == Some(place.began) && place.began.saturating_add(place.write as u64) == revision
+    }
+
+    /// What was chosen for the claims of the pod that is bound at this place.
+    pub(super) fn volumes_at(&self, place: Place) -> &[VolumeChoice] {
+        let found = self.volumes.iter().find(|(write, _)| *write == place.write);
+        found.map_or(&[], |(_, volumes)| volumes)
     }
 }
 

@@ -13,6 +13,7 @@ use crate::{
         policy::{Policy, Profile},
         rule::Release,
         snapshot::{Kind, Object, Snapshot},
+        volume_choice::{self, VolumeChoice},
     },
     store::Record,
     wire::{
@@ -100,6 +101,34 @@ impl View {
                 Err(format!("pod {name} does not fit on node {node}: {}", failure.verdict.reasons().join(", ")))
             }
         }
+    }
+
+    /// Whether these are the choices for the claims of a pod that may be bound to a node: those that the profile would make
+    /// now.
+    ///
+    /// # Errors
+    /// Why not, in one line for whoever asked.
+    pub fn may_settle(
+        &self,
+        namespace: &str,
+        name: &str,
+        node: &str,
+        profile: &Profile,
+        volumes: &[VolumeChoice],
+    ) -> Result<(), String> {
+        if self.choices(namespace, name, node, profile) == volumes {
+            return Ok(());
+        }
+        Err(format!(
+            "the volumes chosen for pod {name} on node {node} are not the ones that it would get now: try again"
+        ))
+    }
+
+    /// Where the claims of a pod would get their volumes from should it be bound to a node, on which it fits; of those that
+    /// are settled, nothing.
+    pub fn choices(&self, namespace: &str, name: &str, node: &str, profile: &Profile) -> Vec<VolumeChoice> {
+        let Some(pod) = self.reserved.told(&self.snapshot, namespace, name) else { return Vec::new() };
+        volume_choice::choices(profile, pod, &self.snapshot, node)
     }
 
     /// Takes in a page of the change feed.

@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 
-use super::model::{Name, Pod};
+use super::{
+    model::{Name, Pod},
+    volume_choice::VolumeChoice,
+};
 
 /// One pod's (or one gang's) changes, computed at one revision. A plan that is stale by the time it is carried out is
 /// refused, and made anew.
@@ -24,4 +27,6 @@ pub enum Step {
     ClearNomination(Arc<Pod>),
     /// The pod goes to the node.
     Bind(Arc<Pod>, Name),
+    /// A claim of the pod bound last gets its volume, in the same commit.
+    Choose(VolumeChoice),
 }

@@ -51,6 +51,14 @@ impl VolumeChoice {
         }
     }
 
+    /// How many objects change.
+    pub fn outcome_count(&self) -> usize {
+        match self {
+            Self::Bind { .. } => 2,
+            Self::Make { .. } => 1,
+        }
+    }
+
     /// What changes, as it is afterwards.
     pub fn outcome(&self) -> Vec<Object> {
         match self {
@@ -116,4 +124,52 @@ fn settled(claim: &PersistentVolumeClaim, volume: &PersistentVolume) -> Persiste
 fn with(annotations: &Labels, more: &[(&str, &str)]) -> Labels {
     let kept = annotations.iter().map(|(key, value)| (&**key, &**value));
     kept.chain(more.iter().copied()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::policy::Policy;
+    use crate::testing::{PodBuilder, cluster, node, pod, pv, pvc, storage_class};
+
+    fn told(pod: PodBuilder, on: &str) -> Vec<String> {
+        let objects = [
+            node("a").into(),
+            node("b").into(),
+            storage_class("local").provisioner("kubernetes.io/no-provisioner").into(),
+            storage_class("made").into(),
+            pv("small").class("local").size("2Gi").into(),
+            pv("large").class("local").size("8Gi").into(),
+            pvc("one").class("local").into(),
+            pvc("two").class("local").size("3Gi").into(),
+            pvc("new").class("made").into(),
+            pvc("for-a").class("made").annotation(SELECTED_NODE, "a").into(),
+            pvc("bound").class("local").bound_to("small").into(),
+        ];
+        let snapshot = cluster(objects);
+        let profile = Policy::default().compile().expect("the default policy compiles");
+        let told = |choice: VolumeChoice| match choice {
+            VolumeChoice::Bind { volume, claim } => format!("{} to {}", volume.name, claim.name),
+            VolumeChoice::Make { claim, node } => format!("{} on {node}", claim.name),
+        };
+        choices(&profile, &pod.build(), &snapshot, on).into_iter().map(told).collect()
+    }
+
+    #[test]
+    fn each_claim_that_waits_gets_one_choice() {
+        assert_eq!(told(pod("p").claim("one").claim("two"), "a"), ["small to one", "large to two"]);
+        assert_eq!(told(pod("p").claim("new"), "b"), ["new on b"]);
+        assert_eq!(told(pod("p").claim("one").claim("new").claim("for-a"), "a"), ["small to one", "new on a"]);
+        assert_eq!(told(pod("p").claim("one").claim("one"), "a"), ["small to one"], "mounted twice");
+    }
+
+    #[test]
+    fn what_is_settled_or_does_not_fit_is_not_chosen() {
+        let none: [&str; 0] = [];
+        assert_eq!(told(pod("p").claim("bound"), "a"), none);
+        assert_eq!(told(pod("p").claim("for-a"), "a"), none);
+        assert_eq!(told(pod("p").claim("for-a").claim("one"), "b"), none, "another claim keeps the pod off");
+        assert_eq!(told(pod("p").claim("one"), "gone"), none);
+        assert_eq!(told(pod("p"), "a"), none);
+    }
 }

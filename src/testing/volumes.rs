@@ -3,9 +3,9 @@
 use super::quantity;
 use crate::core::{
     model::{
-        AccessMode, BindingMode, CsiNode, CsiNodeDriver, Labels, NodeSelector, NodeSelectorTerm, Operator,
-        PersistentVolume, PersistentVolumeClaim, Requirement, StorageClass, TopologyRequirement, VolumePhase,
-        VolumeSource,
+        AccessMode, BindingMode, CsiDriver, CsiNode, CsiNodeDriver, CsiStorageCapacity, Labels, NodeSelector,
+        NodeSelectorTerm, Operator, PersistentVolume, PersistentVolumeClaim, Requirement, Selector, StorageClass,
+        TopologyRequirement, VolumeAttachment, VolumePhase, VolumeSource,
     },
     snapshot::Object,
 };
@@ -68,6 +68,32 @@ pub fn storage_class(name: &str) -> ClassBuilder {
 /// A node's CSI drivers: none yet.
 pub fn csi_node(name: &str) -> CsiNodeBuilder {
     CsiNodeBuilder(CsiNode { name: name.into(), migrated_plugins: Vec::new(), drivers: Vec::new() })
+}
+
+/// A CSI driver that publishes how much room it has.
+pub fn csi_driver(name: &str) -> Object {
+    Object::CsiDriver(CsiDriver { name: name.into(), storage_capacity: true })
+}
+
+/// Room for volumes of a class up to a size, on the nodes that the topology selects.
+pub fn room(class: &str, largest: &str, topology: Selector) -> Object {
+    Object::CsiStorageCapacity(CsiStorageCapacity {
+        namespace: "kube-system".into(),
+        name: format!("{class}-{largest}-{topology:?}").into(),
+        storage_class_name: class.into(),
+        node_topology: Some(topology),
+        largest_volume: Some(quantity(largest)),
+    })
+}
+
+/// A volume that a driver has attached to a node.
+pub fn attachment(attacher: &str, volume: &str, node: &str) -> Object {
+    Object::VolumeAttachment(VolumeAttachment {
+        name: format!("{volume}-{node}").into(),
+        attacher: attacher.into(),
+        node_name: node.into(),
+        volume_name: volume.into(),
+    })
 }
 
 /// Builds a [`PersistentVolume`].

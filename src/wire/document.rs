@@ -89,6 +89,21 @@ impl<'de> Deserialize<'de> for Fields {
     }
 }
 
+/// The fields of an object; none where it is missing.
+fn fields_of(object: Option<&RawValue>) -> Result<Fields, DecodeError> {
+    object.map_or(Ok(Fields::default()), |raw| decode::from_slice(raw.get().as_bytes()))
+}
+
+/// An object with a field set; its other fields stay as they are.
+fn with_field(object: Option<&RawValue>, field: &str, value: Box<RawValue>) -> Result<Box<RawValue>, DecodeError> {
+    let mut fields = fields_of(object)?;
+    fields.set(field, value);
+    let mut written = String::from("{");
+    fields.write(&mut written);
+    written.push('}');
+    RawValue::from_string(written).map_err(|e| DecodeError { field: String::new(), message: e.to_string() })
+}
+
 /// A text as a JSON value.
 fn raw_text(text: &str) -> Box<RawValue> {
     // A text always serializes; should it ever not, null is a value too.
@@ -158,6 +173,27 @@ impl Document {
         self.metadata.take(field);
     }
 
+    /// Sets an annotation.
+    ///
+    /// # Errors
+    /// When the annotations are no object.
+    pub fn set_annotation(&mut self, key: &str, value: &str) -> Result<(), DecodeError> {
+        let annotations = self.metadata.get("annotations");
+        let with_it = with_field(annotations, key, raw_text(value))
+            .map_err(|e| DecodeError { field: "metadata.annotations".into(), ..e })?;
+        self.metadata.set("annotations", with_it);
+        Ok(())
+    }
+
+    /// A field within an object of the top level, as it was written.
+    ///
+    /// # Errors
+    /// When what stands there is no object.
+    pub fn get_in(&self, object: &str, field: &str) -> Result<Option<Box<RawValue>>, DecodeError> {
+        let fields = fields_of(self.top.get(object)).map_err(|e| DecodeError { field: object.into(), ..e })?;
+        Ok(fields.get(field).map(ToOwned::to_owned))
+    }
+
     /// Sets a text within an object of the top level, as in `set_text_in("spec", "nodeName", "n")`. The object's other
     /// fields stay as they are; where it is missing it is made.
     ///
@@ -172,19 +208,8 @@ impl Document {
     /// # Errors
     /// When what stands there is no object.
     pub fn set_in(&mut self, object: &str, field: &str, value: Box<RawValue>) -> Result<(), DecodeError> {
-        let mut fields: Fields = match self.top.get(object) {
-            Some(raw) => {
-                decode::from_slice(raw.get().as_bytes()).map_err(|e| DecodeError { field: object.into(), ..e })?
-            }
-            None => Fields::default(),
-        };
-        fields.set(field, value);
-        let mut written = String::from("{");
-        fields.write(&mut written);
-        written.push('}');
-        let value =
-            RawValue::from_string(written).map_err(|e| DecodeError { field: object.into(), message: e.to_string() })?;
-        self.set(object, value);
+        let with_it = with_field(self.top.get(object), field, value);
+        self.set(object, with_it.map_err(|e| DecodeError { field: object.into(), ..e })?);
         Ok(())
     }
 

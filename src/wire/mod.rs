@@ -20,4 +20,5 @@ pub mod selector;
 pub mod status;
 pub mod table;
 pub mod text;
+pub mod volume_choice;
 pub mod yaml;

@@ -53,11 +53,12 @@ fn asking() -> impl Strategy<Value = Pod> {
         uid: uid.into(),
     };
     let owner = weighted(0.5, select(vec!["u1", "u2"]).prop_map(owner));
-    let more = (weighted(0.3, volume), weighted(0.05, Just(())), owner);
-    (pod("new".into(), named), more).prop_map(|(mut pod, (volume, gated, owner))| {
+    let more = (weighted(0.3, volume), weighted(0.05, Just(())), proptest::bool::weighted(0.05), owner);
+    (pod("new".into(), named), more).prop_map(|(mut pod, (volume, gated, claims_resources, owner))| {
         pod.controller = owner.or(pod.controller);
         pod.limits = pod.requests.clone();
         pod.volumes.extend(volume.map(|source| Volume { name: "v".into(), source }));
+        pod.claims_resources = claims_resources;
         pod.scheduling_gates = gated.iter().map(|()| "example.com/gate".into()).collect();
         pod
     })

@@ -3,6 +3,8 @@
 //!
 //! Kubernetes source: `pkg/registry/core/pod/storage/storage.go` (`BindingREST.Create`, `setPodNodeAndMetadata`).
 
+use std::sync::Arc;
+
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -15,11 +17,16 @@ use crate::{
         extract::{JsonBytes, Query},
         ground::{self, PolicyQuery},
         state::AppState,
+        volumes,
     },
-    cluster::View,
+    cluster::{Judgement, View},
+    core::{model::Pod, policy::Profile, volume_choice::VolumeChoice},
     store::{Atomicity, Call, Change, Key, Outcome, Precondition, Refusal, Write},
     wire::fault::{Faults, Path},
 };
+
+/// How often a bind is tried when its volumes go to others first.
+const ATTEMPTS: usize = 8;
 
 /// Puts a pod on a node.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -106,25 +113,72 @@ pub async fn bind(
         return try_bind(&target, &uid, &node, &view, &policy);
     }
     let judged_by = ground::judged_by(&state, &cluster, &policy).await?;
-    let call = bind_call(target.key(), &uid, &node);
-    let mut commit = state.clusters.commit(&target.cluster, call, judged_by).await?;
-    match commit.outcomes.pop() {
+    match bind_pod(&state, &cluster, &target.key(), &uid, &node, judged_by).await? {
         // Only with the uid is it known to be the same binding, repeated.
-        Some(Outcome::Unchanged { .. }) if uid.is_empty() => {
-            Err(refused(&target, Refusal::AlreadyBound { node }, &uid))
-        }
-        Some(Outcome::Refused(refusal)) => Err(refused(&target, refusal, &uid)),
-        Some(_) => Ok(show::success(StatusCode::CREATED, &target, &uid)),
-        None => Err(ApiError::internal("the store did not answer for a write")),
+        Outcome::Unchanged { .. } if uid.is_empty() => Err(refused(&target, Refusal::AlreadyBound { node }, &uid)),
+        Outcome::Refused(refusal) => Err(refused(&target, refusal, &uid)),
+        _ => Ok(show::success(StatusCode::CREATED, &target, &uid)),
     }
 }
 
-/// The call that binds a pod to a node, if it is the pod of this uid (empty: whichever it is).
-pub fn bind_call(key: Key, uid: &str, node: &str) -> Call {
+/// Binds a pod to a node, if it is the pod of this uid (empty: whichever it is), and in the same commit settles those of
+/// its claims that waited for it.
+pub async fn bind_pod(
+    state: &AppState,
+    cluster: &ClusterName,
+    key: &Key,
+    uid: &str,
+    node: &str,
+    judged_by: Option<Arc<Profile>>,
+) -> Result<Outcome> {
     let uid = Some(uid.to_owned()).filter(|uid| !uid.is_empty());
     let precondition = Precondition { uid, ..Precondition::exists() };
-    let write = Write { key, precondition, change: Change::Bind { node: node.to_owned() } };
-    Call { writes: vec![write], atomicity: Atomicity::AllOrNothing }
+    let bind = Write { key: key.clone(), precondition, change: Change::Bind { node: node.to_owned() } };
+    let mut before: Option<(Vec<VolumeChoice>, Outcome)> = None;
+    for _ in 0..ATTEMPTS {
+        let chosen = volumes_for(state, cluster, key, node, judged_by.as_ref()).await?;
+        match before {
+            // It is not for the choice that the bind was refused.
+            Some((tried, outcome)) if tried == chosen => return Ok(outcome),
+            _ => {}
+        }
+        let mut writes = vec![bind.clone()];
+        let stored = volumes::Stored::read(state, &cluster.0, chosen.iter()).await?;
+        for choice in &chosen {
+            writes.extend(stored.writes(choice)?.unwrap_or_default());
+        }
+        let volumes = if chosen.is_empty() { Vec::new() } else { vec![(0, chosen.clone())] };
+        let judgement = Judgement { profile: judged_by.clone(), decided_at: None, volumes };
+        let call = Call { writes, atomicity: Atomicity::AllOrNothing };
+        let commit = state.clusters.commit_judged(&cluster.0, call, judgement).await?;
+        let mut outcomes = commit.outcomes.into_iter();
+        let outcome = outcomes.next().ok_or_else(|| ApiError::internal("the store did not answer for a write"))?;
+        match outcome {
+            Outcome::Refused(Refusal::Rejected(_)) => before = Some((chosen, outcome)),
+            // One of the volumes or claims was written meanwhile.
+            Outcome::Refused(Refusal::NotAttempted) => before = None,
+            outcome => return Ok(outcome),
+        }
+    }
+    Ok(Outcome::Refused(Refusal::NotAttempted))
+}
+
+/// Where the pod's claims would get their volumes from on the node. Most pods have none.
+async fn volumes_for(
+    state: &AppState,
+    cluster: &ClusterName,
+    key: &Key,
+    node: &str,
+    profile: Option<&Arc<Profile>>,
+) -> Result<Vec<VolumeChoice>> {
+    let view = state.clusters.get(&cluster.0).await?.view();
+    let has_volumes = |pod: &Arc<Pod>| !pod.volumes.is_empty() && view.bound_to(&pod.namespace, &pod.name).is_none();
+    if !view.snapshot.pod(&key.namespace, &key.name).is_some_and(has_volumes) {
+        return Ok(Vec::new());
+    }
+    let profile = profile.unwrap_or_else(|| view.profile()).clone();
+    let (view, key, node) = (view.clone(), key.clone(), node.to_owned());
+    ground::compute(move || view.choices(&key.namespace, &key.name, &node, &profile)).await
 }
 
 /// Judges a binding as it would be judged now.

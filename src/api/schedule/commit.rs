@@ -6,17 +6,20 @@ use futures_util::future::try_join_all;
 
 use super::pods;
 use crate::{
-    api::{error::Result, reservations, state::AppState},
+    api::{error::Result, reservations, state::AppState, volumes::Stored},
+    cluster::Judgement,
     core::{
-        model::{Name, Pod},
+        batch::Placed,
+        model::Pod,
         plan::{Plan, Step},
         policy::Profile,
+        volume_choice::VolumeChoice,
     },
     store::{Atomicity, Call, Change, Commit, Key, Outcome, Precondition, Refusal, Write},
     telemetry::trace,
     wire::{
         document::Document,
-        reservation::{self, ReservationKind, Stored},
+        reservation::{self, ReservationKind},
     },
 };
 
@@ -56,16 +59,19 @@ pub(super) async fn recorded(
     cluster: &str,
     manner: &Manner,
     pod: &Arc<Pod>,
-    node: &Name,
+    there: &Placed,
     is_fact: bool,
     until: &str,
 ) -> Result<Carried> {
-    let plan = Plan { revision: 0, steps: vec![Step::Bind(pod.clone(), node.clone())] };
+    let node = &there.node;
+    // Whoever had to leave has left when the node was reserved.
+    let bind = Placed { node: node.clone(), volumes: there.volumes.clone(), ..Placed::default() };
+    let plan = bind.plan(pod, 0);
     let carried = carry_out(state, cluster, manner, &[Order { plan, new: Vec::new() }], None).await?;
     let mut carried = carried.into_iter().next().unwrap_or(Carried::Stale);
     if carried == Carried::Stale && is_fact {
         let call = Call { writes: vec![of(pod, Change::SetNode(Some(node.to_string())))?], atomicity: Atomicity::Each };
-        carried = of_call(&state.clusters.commit(cluster, call, Some(manner.profile.clone())).await?);
+        carried = of_call(&state.clusters.commit(cluster, call, Some(manner.profile.clone())).await?, 0);
     }
     released(state, cluster, pod, until).await?;
     Ok(carried)
@@ -75,7 +81,8 @@ pub(super) async fn recorded(
 pub(super) async fn released(state: &AppState, cluster: &str, pod: &Pod, until: &str) -> Result<()> {
     let key = Key::new(reservation::KIND, &*pod.namespace, &*pod.name);
     let Some(record) = state.store.get(cluster, &key).await? else { return Ok(()) };
-    if Stored::parse(&record.body).is_ok_and(|stored| stored.until == until && *stored.pod_uid == *pod.uid) {
+    if reservation::Stored::parse(&record.body).is_ok_and(|stored| stored.until == until && *stored.pod_uid == *pod.uid)
+    {
         let precondition = Precondition::revision(record.revision);
         let write = Write { key, precondition, change: Change::Delete };
         state.clusters.commit(cluster, Call { writes: vec![write], atomicity: Atomicity::Each }, None).await?;
@@ -93,48 +100,57 @@ pub(super) async fn carry_out(
     orders: &[Order],
     decided_at: Option<u64>,
 ) -> Result<Vec<Carried>> {
-    let mut calls: Vec<Call> = Vec::new();
-    // For each order its call and, if that is one of several, its place there.
+    let chosen = orders.iter().flat_map(|order| &order.plan.steps).filter_map(|step| match step {
+        Step::Choose(choice) if manner.reserve_until.is_none() => Some(choice),
+        _ => None,
+    });
+    let stored = Stored::read(state, cluster, chosen).await?;
+    let mut calls: Vec<(Call, Vec<Chosen>)> = Vec::new();
+    // For each order its call, the place of its last bind there and whether others share the call.
     let mut places = Vec::with_capacity(orders.len());
     for order in orders {
-        let mut writes = writes(state, cluster, manner, order).await?;
-        let [_] = &writes[..] else {
-            places.push((calls.len(), None));
-            calls.push(Call { writes, atomicity: Atomicity::AllOrNothing });
+        let Some(Ordered { mut writes, bind, volumes }) = writes(state, cluster, manner, order, &stored).await? else {
+            places.push(None);
             continue;
         };
-        match calls.last_mut().filter(|call| call.atomicity == Atomicity::Each) {
-            Some(call) => call.writes.append(&mut writes),
-            None => calls.push(Call { writes, atomicity: Atomicity::Each }),
+        let [_] = &writes[..] else {
+            places.push(Some((calls.len(), bind, false)));
+            calls.push((Call { writes, atomicity: Atomicity::AllOrNothing }, volumes));
+            continue;
+        };
+        match calls.last_mut().filter(|(call, _)| call.atomicity == Atomicity::Each) {
+            Some((call, _)) => call.writes.append(&mut writes),
+            None => calls.push((Call { writes, atomicity: Atomicity::Each }, Vec::new())),
         }
-        places.push((calls.len() - 1, Some(calls[calls.len() - 1].writes.len() - 1)));
+        places.push(Some((calls.len() - 1, calls[calls.len() - 1].0.writes.len() - 1, true)));
     }
     let decided_at = decided_at.filter(|_| calls.len() == 1);
-    let commits = calls.into_iter().map(|call| async {
-        let profile = manner.profile.clone();
-        match decided_at {
-            Some(at) => state.clusters.commit_decided(cluster, call, profile, at).await,
-            None => state.clusters.commit(cluster, call, Some(profile)).await,
-        }
+    let commits = calls.into_iter().map(|(call, volumes)| {
+        let judgement = Judgement { profile: Some(manner.profile.clone()), decided_at, volumes };
+        state.clusters.commit_judged(cluster, call, judgement)
     });
     let _committing = trace::phase("commit");
     let commits: Vec<Commit> = try_join_all(commits).await?;
-    let carried = places.into_iter().map(|(call, place)| match place {
-        None => of_call(&commits[call]),
-        Some(place) => of_bind(&commits[call].outcomes[place], commits[call].revision),
+    let carried = places.into_iter().map(|place| match place {
+        None => Carried::Stale,
+        Some((call, bind, false)) => of_call(&commits[call], bind),
+        Some((call, bind, true)) => of_bind(&commits[call].outcomes[bind], commits[call].revision),
     });
     Ok(carried.collect())
 }
 
-/// The bind is the last write of its call; that anything before it is refused means that the plan is stale.
-fn of_call(commit: &Commit) -> Carried {
+/// That anything but the last bind of the call, at `bind`, is refused means that the plan is stale.
+fn of_call(commit: &Commit, bind: usize) -> Carried {
     let refused = |outcome: &Outcome| matches!(outcome, Outcome::Refused(_));
     if !commit.outcomes.iter().any(refused) {
         return Carried::Out(commit.revision);
     }
-    let [before @ .., last] = &commit.outcomes[..] else { return Carried::Stale };
-    let stale = before.iter().any(|o| refused(o) && *o != Outcome::Refused(Refusal::NotAttempted));
-    if stale { Carried::Stale } else { of_bind(last, commit.revision) }
+    let others = commit.outcomes.iter().enumerate().filter(|(at, _)| *at != bind);
+    let stale = others.map(|(_, o)| o).any(|o| refused(o) && *o != Outcome::Refused(Refusal::NotAttempted));
+    match commit.outcomes.get(bind) {
+        Some(outcome) if !stale => of_bind(outcome, commit.revision),
+        _ => Carried::Stale,
+    }
 }
 
 fn of_bind(outcome: &Outcome, revision: u64) -> Carried {
@@ -146,9 +162,27 @@ fn of_bind(outcome: &Outcome, revision: u64) -> Carried {
     }
 }
 
-/// What the order writes, in order.
-async fn writes(state: &AppState, cluster: &str, manner: &Manner, order: &Order) -> Result<Vec<Write>> {
+/// The choices for the claims of the pod whose bind stands at this place.
+type Chosen = (usize, Vec<VolumeChoice>);
+
+/// What an order writes.
+struct Ordered {
+    writes: Vec<Write>,
+    /// Where the last bind stands.
+    bind: usize,
+    volumes: Vec<Chosen>,
+}
+
+/// What the order writes, in order; `None` where something that it is about is gone.
+async fn writes(
+    state: &AppState,
+    cluster: &str,
+    manner: &Manner,
+    order: &Order,
+    stored: &Stored,
+) -> Result<Option<Ordered>> {
     let mut writes = Vec::with_capacity(order.new.len() + order.plan.steps.len());
+    let (mut bind, mut volumes) = (0, Vec::<Chosen>::new());
     for (pod, change) in &order.new {
         writes.push(Write { key: key(pod)?, precondition: Precondition::absent(), change: change.clone() });
     }
@@ -157,16 +191,30 @@ async fn writes(state: &AppState, cluster: &str, manner: &Manner, order: &Order)
             Step::Evict(victim) => writes.push(of(victim, Change::Delete)?),
             Step::ClearNomination(waiting) => writes.extend(clear_nomination(state, cluster, waiting).await?),
             Step::Bind(pod, node) => match &manner.reserve_until {
-                None => writes.push(of(pod, Change::Bind { node: node.to_string() })?),
+                None => {
+                    bind = writes.len();
+                    writes.push(of(pod, Change::Bind { node: node.to_string() })?);
+                }
                 Some(until) => {
                     let kind = ReservationKind::Assumed;
-                    let stored = Stored { pod_uid: pod.uid.to_string(), kind, until: until.clone() };
+                    let stored = reservation::Stored { pod_uid: pod.uid.to_string(), kind, until: until.clone() };
                     writes.extend(reservations::reserving(&pod.namespace, &pod.name, node, &stored)?.writes);
+                    bind = writes.len() - 1;
                 }
             },
+            // Only a bind settles claims.
+            Step::Choose(_) if manner.reserve_until.is_some() => {}
+            Step::Choose(choice) => {
+                let Some(chosen) = stored.writes(choice)? else { return Ok(None) };
+                writes.extend(chosen);
+                match volumes.last_mut().filter(|(at, _)| *at == bind) {
+                    Some((_, choices)) => choices.push(choice.clone()),
+                    None => volumes.push((bind, vec![choice.clone()])),
+                }
+            }
         }
     }
-    Ok(writes)
+    Ok(Some(Ordered { writes, bind, volumes }))
 }
 
 /// A change of this very pod, not of a later one of its name.

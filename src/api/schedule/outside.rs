@@ -152,7 +152,7 @@ impl Run {
             let mut batch = batch;
             match room(batch.profile(), &pod, &snapshot, seed, &candidates) {
                 Some(there) => {
-                    batch.put(&pod, &there);
+                    let there = batch.settle(&pod, there);
                     (batch, Decided::Placed(there))
                 }
                 None => (batch, Decided::Unschedulable(message)),
@@ -192,8 +192,7 @@ impl Run {
                 async move {
                     *carried = match self.bound_outside(asking, task, there, until).await? {
                         Ok(()) => {
-                            recorded(&self.state, &self.cluster, &self.manner()?, &task.pod, &there.node, true, until)
-                                .await?
+                            recorded(&self.state, &self.cluster, &self.manner()?, &task.pod, there, true, until).await?
                         }
                         Err(message) => Carried::NotBound(message),
                     };
@@ -231,9 +230,7 @@ impl Run {
                 continue;
             }
             let carried = match self.bound_outside(asking, task, there, &until).await? {
-                Ok(()) => {
-                    recorded(&self.state, &self.cluster, &self.manner()?, &task.pod, &there.node, true, &until).await?
-                }
+                Ok(()) => recorded(&self.state, &self.cluster, &self.manner()?, &task.pod, there, true, &until).await?,
                 Err(message) => {
                     failed = Some(format!("{}/{} was not bound", task.pod.namespace, task.pod.name));
                     Carried::NotBound(message)
@@ -251,7 +248,7 @@ impl Run {
                     Carried::NotBound(format!("another of the request, {why}"))
                 }
                 (None, None) => {
-                    recorded(&self.state, &self.cluster, &self.manner()?, &task.pod, &there.node, false, &until).await?
+                    recorded(&self.state, &self.cluster, &self.manner()?, &task.pod, there, false, &until).await?
                 }
             };
             all.push(carried);
@@ -340,7 +337,7 @@ fn settle(mut batch: Batched, pod: &Arc<Pod>, seed: u64, may_preempt: bool, outs
         node,
         ..Placed::default()
     };
-    batch.put(pod, &placed);
+    let placed = batch.settle(pod, placed);
     (batch, Settled::Placed(placed))
 }
 

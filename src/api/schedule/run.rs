@@ -118,7 +118,9 @@ impl Chunk {
     /// How many revisions it takes.
     fn revisions(&self) -> u64 {
         let evictions = |there: &Placed| there.victims.len() + there.nominations_to_clear.len();
-        let revisions = |(task, there): &(Task, Placed)| usize::from(task.new.is_some()) + evictions(there) + 1;
+        let volumes = |there: &Placed| there.volumes.iter().map(|choice| choice.outcome_count()).sum::<usize>();
+        let revisions =
+            |(task, there): &(Task, Placed)| usize::from(task.new.is_some()) + evictions(there) + 1 + volumes(there);
         self.placed.iter().map(revisions).sum::<usize>() as u64
     }
 }
@@ -504,6 +506,11 @@ pub(super) async fn decide(
         let mut decided = Vec::with_capacity(chunk.len());
         for mut task in chunk {
             if let Some(known) = known(&task, &batch) {
+                // A reserved node is bound now; that the pod counts there already changes nothing.
+                let known = match known {
+                    Decided::Placed(there) => Decided::Placed(batch.settle(&task.pod, there)),
+                    known => known,
+                };
                 decided.push((task, known));
                 continue;
             }

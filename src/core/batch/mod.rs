@@ -20,6 +20,7 @@ use super::{
     rule::Release,
     seat::Seat,
     snapshot::{Kind, NodeInfo, Object, Snapshot},
+    volume_choice::{self, VolumeChoice},
 };
 
 mod board;
@@ -106,6 +107,8 @@ pub struct Placed {
     pub victims: Vec<Arc<Pod>>,
     /// Pods of lower priority that no longer wait for the node.
     pub nominations_to_clear: Vec<Arc<Pod>>,
+    /// Where its claims get their volumes from.
+    pub volumes: Vec<VolumeChoice>,
 }
 
 impl Placed {
@@ -114,7 +117,8 @@ impl Placed {
         let evictions = self.victims.iter().cloned().map(Step::Evict);
         let cleared = self.nominations_to_clear.iter().cloned().map(Step::ClearNomination);
         let bind = Step::Bind(pod.clone(), self.node.clone());
-        Plan { revision, steps: evictions.chain(cleared).chain([bind]).collect() }
+        let volumes = self.volumes.iter().cloned().map(Step::Choose);
+        Plan { revision, steps: evictions.chain(cleared).chain([bind]).chain(volumes).collect() }
     }
 }
 
@@ -217,8 +221,7 @@ impl<P: Borrow<Profile>> Batch<P> {
                 fitting: board.fitting(),
                 ..Placed::default()
             };
-            self.put(pod, &placed);
-            return Placement::Placed(placed);
+            return Placement::Placed(self.settle(pod, placed));
         }
         let message = board.message(profile, pod, &self.working);
         if !self.options.preempt {
@@ -228,10 +231,7 @@ impl<P: Borrow<Profile>> Batch<P> {
         let note = match in_vain {
             Some(InVain(note)) => note,
             None => match self.preempt(pod) {
-                Ok(placed) => {
-                    self.put(pod, &placed);
-                    return Placement::Placed(placed);
-                }
+                Ok(placed) => return Placement::Placed(self.settle(pod, placed)),
                 Err(note) => {
                     if let Some(class) = class {
                         self.classes[class].in_vain = Some(InVain(note.clone()));
@@ -304,7 +304,15 @@ impl<P: Borrow<Profile>> Batch<P> {
         })
     }
 
-    /// Puts a pod where somebody else decided that it goes: the pods placed after it see it there.
+    /// Chooses volumes for the claims of a pod that goes to a node, and puts it there.
+    pub fn settle(&mut self, pod: &Pod, placed: Placed) -> Placed {
+        let volumes = volume_choice::choices(self.profile.borrow(), pod, &self.working, &placed.node);
+        let placed = Placed { volumes, ..placed };
+        self.put(pod, &placed);
+        placed
+    }
+
+    /// Puts a pod where it was decided that it goes: the pods placed after it see it there.
     pub fn put(&mut self, pod: &Pod, placed: &Placed) {
         let mut bound = Pod { node_name: placed.node.clone(), ..pod.clone() };
         bound.nominated_node_name = Name::default();
@@ -324,6 +332,7 @@ impl<P: Borrow<Profile>> Batch<P> {
             *lowest = (*lowest).min(self.working.priority_of(&bound));
         }
         self.working.apply(Object::Pod(Box::new(bound)));
+        placed.volumes.iter().flat_map(VolumeChoice::outcome).for_each(|object| self.working.apply(object));
         self.changed.extend(self.names.slot(&placed.node));
     }
 }

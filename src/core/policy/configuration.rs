@@ -295,7 +295,8 @@ fn build_predicates(expanded: &Expanded, arguments: &Arguments) -> Vec<ActivePre
         })
     };
     // What keeps a pod from being tried at all is asked first.
-    expanded.at("preEnqueue").iter().chain(expanded.at("filter")).filter_map(rule).collect()
+    let first = expanded.at("preEnqueue").iter().filter(|plugin| !expanded.at("filter").contains(plugin));
+    first.chain(expanded.at("filter")).filter_map(rule).collect()
 }
 
 /// The rules behind the score plugins. `NodeResourcesFit` scores by its strategy, a plugin of its own in 1.22.

@@ -241,7 +241,7 @@ impl<'a> Counting<'a> {
 mod tests {
     use super::*;
     use crate::core::{rule::Arguments, snapshot::Object};
-    use crate::testing::{PodBuilder, csi_node, node, pod, predicate, pv, pvc, storage_class, verdict_of};
+    use crate::testing::{PodBuilder, attachment, csi_node, node, pod, predicate, pv, pvc, storage_class, verdict_of};
 
     const DRIVER: &str = "csi.example.com";
     const BOTH: [Release; 2] = [Release::V1_22, Release::V1_34];
@@ -305,6 +305,33 @@ mod tests {
         assert!(verdict(Release::V1_22, &[], pod("p").claim("lost")).fits());
         let text = "looking up PVC default/lost: persistentvolumeclaim \"lost\" not found";
         assert_eq!(verdict(Release::V1_34, &[], pod("p").claim("lost")), Verdict::unresolvable(text));
+    }
+
+    #[test]
+    fn volumes_that_are_still_attached_count_since_1_34() {
+        let volumes = |more: Object| {
+            let (claim, volume) = (pvc("two").bound_to("pv-2"), pv("pv-2").source(csi("h2")));
+            [claim.into(), volume.into(), pv("pv-9").source(csi("h9")).into(), more]
+        };
+        let cases = [
+            ("1 mounted + 1 leaving + 1 new > 2", attachment(DRIVER, "pv-9", "a"), false),
+            ("the one that is mounted is attached, of course", attachment(DRIVER, "pv-1", "a"), true),
+            ("its own volume counts twice while it is attached", attachment(DRIVER, "pv-2", "a"), false),
+            ("to another node", attachment(DRIVER, "pv-9", "b"), true),
+            ("by another driver", attachment("other.example.com", "pv-9", "a"), true),
+            ("of a volume that is gone", attachment(DRIVER, "gone", "a"), true),
+        ];
+        for (why, attached, fits) in cases {
+            assert_eq!(
+                verdict(Release::V1_34, &volumes(attached.clone()), pod("p").claim("two")).fits(),
+                fits,
+                "{why}"
+            );
+            assert!(
+                verdict(Release::V1_22, &volumes(attached), pod("p").claim("two")).fits(),
+                "1.22 looks at pods alone"
+            );
+        }
     }
 
     #[test]

@@ -49,3 +49,65 @@ impl<'a> Room<'a> {
             || self.others.iter().any(|topology| topology.matches(labels))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::core::{
+        model::{Operator, Requirement, Selector, topology},
+        rule::{Arguments, Release},
+        snapshot::Object,
+        verdict::Verdict,
+    };
+    use crate::testing::{csi_driver, node, pod, predicate, pvc, room, storage_class, verdict_of};
+
+    /// The verdict on node `a` of zone az1 about a claim of 5Gi to class `csi`.
+    fn verdict(more: Vec<Object>) -> Verdict {
+        let cluster = [
+            vec![
+                node("a").zone("az1").into(),
+                storage_class("csi").into(),
+                pvc("data").class("csi").size("5Gi").into(),
+            ],
+            more,
+        ];
+        let verdicts = [Release::V1_22, Release::V1_34].map(|release| {
+            let rule = predicate("CheckVolumeBinding", &Arguments::defaults(release));
+            verdict_of(&*rule, pod("p").claim("data"), &cluster.concat(), "a")
+        });
+        assert_eq!(verdicts[0], verdicts[1], "both releases keep account");
+        verdicts[0].clone()
+    }
+
+    fn zone(name: &str) -> Selector {
+        Selector::from_map([(topology::ZONE, name)])
+    }
+
+    #[test]
+    fn volumes_are_made_where_the_driver_has_room() {
+        let none = Verdict::unresolvable("node(s) did not have enough free storage");
+        let driver = || csi_driver("csi.example.com");
+        let not = Requirement { key: topology::ZONE.into(), operator: Operator::NotIn(vec!["az2".into()]) };
+        let cases = [
+            ("the driver is not known", vec![], true),
+            ("another driver publishes its room", vec![csi_driver("other.example.com")], true),
+            ("there is no room at all", vec![driver()], false),
+            ("5Gi of 5Gi", vec![driver(), room("csi", "5Gi", zone("az1"))], true),
+            ("5Gi of 4Gi", vec![driver(), room("csi", "4Gi", zone("az1"))], false),
+            ("elsewhere", vec![driver(), room("csi", "9Gi", zone("az2"))], false),
+            ("for another class", vec![driver(), room("other", "9Gi", zone("az1"))], false),
+            ("everywhere", vec![driver(), room("csi", "9Gi", Selector::default())], true),
+            ("by any condition", vec![driver(), room("csi", "9Gi", Selector(vec![not]))], true),
+        ];
+        for (why, more, fits) in cases {
+            assert_eq!(verdict(more), if fits { Verdict::Fits } else { none.clone() }, "{why}");
+        }
+    }
+
+    #[test]
+    fn a_claim_whose_volume_is_being_made_needs_its_room_still() {
+        let chosen = |node| pvc("data").class("csi").size("5Gi").annotation("volume.kubernetes.io/selected-node", node);
+        assert_eq!(verdict(vec![chosen("a").into()]), Verdict::Fits);
+        assert!(!verdict(vec![chosen("a").into(), csi_driver("csi.example.com")]).fits());
+        assert!(!verdict(vec![chosen("b").into()]).fits(), "it is made for another node");
+    }
+}

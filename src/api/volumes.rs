@@ -1,0 +1,98 @@
+//! Choices for claims, carried out: the writes that go with a bind in one commit.
+//!
+//! The judge makes the choices again on the very state that they are written to and lets the bind pass only if they are the
+//! same; volumes and claims are written only over what was read here. So no volume is bound to two claims, whichever
+//! replicas decide.
+
+use std::collections::HashMap;
+
+use super::{
+    error::{ApiError, Result},
+    state::AppState,
+};
+use crate::{
+    core::{snapshot::Kind, volume_choice::VolumeChoice},
+    store::{Change, Key, Precondition, Record, Write},
+    wire::{
+        decode::DecodeError,
+        kinds,
+        volume_choice::{bound_claim, bound_volume, claim_for_node},
+    },
+};
+
+/// The stored volumes and claims that choices are about.
+#[derive(Debug, Default)]
+pub struct Stored(HashMap<Key, Record>);
+
+impl Stored {
+    /// Reads those of all these choices at once; nothing is read where there are none.
+    pub async fn read<'c>(
+        state: &AppState,
+        cluster: &str,
+        choices: impl Iterator<Item = &'c VolumeChoice>,
+    ) -> Result<Self> {
+        let mut keys = Vec::new();
+        for choice in choices {
+            keys.push(claim_key(choice)?);
+            keys.extend(volume_key(choice)?);
+        }
+        if keys.is_empty() {
+            return Ok(Self::default());
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        let records = state.store.find(cluster, &keys).await?;
+        Ok(Self(records.into_iter().map(|record| (record.key.clone(), record)).collect()))
+    }
+
+    /// The writes by which a choice becomes so; `None` where the volume or the claim is gone or cannot be read.
+    pub fn writes(&self, choice: &VolumeChoice) -> Result<Option<Vec<Write>>> {
+        let Some(claim) = self.0.get(&claim_key(choice)?) else { return Ok(None) };
+        let volume = match volume_key(choice)? {
+            Some(key) => match self.0.get(&key) {
+                Some(volume) => Some(volume),
+                None => return Ok(None),
+            },
+            None => None,
+        };
+        // What cannot be read is not there for decisions either.
+        Ok(written(choice, claim, volume).ok())
+    }
+}
+
+fn written(
+    choice: &VolumeChoice,
+    claim: &Record,
+    volume: Option<&Record>,
+) -> std::result::Result<Vec<Write>, DecodeError> {
+    let put = |record: &Record, body: String| Write {
+        key: record.key.clone(),
+        precondition: Precondition::revision(record.revision),
+        change: Change::Put { body: body.into(), uid: record.uid.clone(), node: None },
+    };
+    match (choice, volume) {
+        (VolumeChoice::Bind { volume: chosen, claim: of }, Some(volume)) => Ok(vec![
+            put(volume, bound_volume(&volume.body, chosen, of, claim.revision)?),
+            put(claim, bound_claim(&claim.body, &chosen.name, &volume.body)?),
+        ]),
+        (VolumeChoice::Bind { .. }, None) => Ok(Vec::new()),
+        (VolumeChoice::Make { node, .. }, _) => Ok(vec![put(claim, claim_for_node(&claim.body, node)?)]),
+    }
+}
+
+fn claim_key(choice: &VolumeChoice) -> Result<Key> {
+    let claim = choice.claim();
+    Ok(Key::new(plural(Kind::PersistentVolumeClaim)?, &*claim.namespace, &*claim.name))
+}
+
+fn volume_key(choice: &VolumeChoice) -> Result<Option<Key>> {
+    match choice {
+        VolumeChoice::Bind { volume, .. } => Ok(Some(Key::new(plural(Kind::PersistentVolume)?, "", &*volume.name))),
+        VolumeChoice::Make { .. } => Ok(None),
+    }
+}
+
+fn plural(kind: Kind) -> Result<String> {
+    let kind = kinds::by_core(kind).ok_or_else(|| ApiError::internal("volumes and claims are no stored kinds"))?;
+    Ok(kind.key())
+}

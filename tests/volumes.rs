@@ -1,0 +1,315 @@
+//! Claims that wait for their pod over HTTP, without a socket: what is chosen for them when pods are bound, and who gets
+//! a volume that several want.
+
+#[path = "support/server.rs"]
+mod server;
+
+use serde_json::{Value, json};
+use server::{Server, memory};
+
+const SELECTED_NODE: &str = "/metadata/annotations/volume.kubernetes.io~1selected-node";
+
+fn node(name: &str, cpu: &str) -> (&'static str, Value) {
+    let labels = json!({"kubernetes.io/hostname": name, "topology.kubernetes.io/zone": format!("zone-{name}")});
+    let allocatable = json!({"cpu": cpu, "memory": "8Gi", "pods": "110"});
+    ("nodes", json!({"metadata": {"name": name, "labels": labels}, "status": {"allocatable": allocatable}}))
+}
+
+fn class(name: &str, provisioner: &str) -> (&'static str, Value) {
+    let mode = "WaitForFirstConsumer";
+    let class = json!({"metadata": {"name": name}, "provisioner": provisioner, "volumeBindingMode": mode});
+    ("storageclasses.storage.k8s.io", class)
+}
+
+fn local() -> (&'static str, Value) {
+    class("local", "kubernetes.io/no-provisioner")
+}
+
+/// An available local volume of a node.
+fn volume(name: &str, node: &str, size: &str) -> (&'static str, Value) {
+    let reached = json!({"key": "kubernetes.io/hostname", "operator": "In", "values": [node]});
+    let affinity = json!({"required": {"nodeSelectorTerms": [{"matchExpressions": [reached]}]}});
+    let spec = json!({"capacity": {"storage": size}, "accessModes": ["ReadWriteOnce"], "storageClassName": "local",
+        "local": {"path": "/disk"}, "nodeAffinity": affinity});
+    ("persistentvolumes", json!({"metadata": {"name": name}, "spec": spec, "status": {"phase": "Available"}}))
+}
+
+fn claim(name: &str, class: &str) -> (&'static str, Value) {
+    let spec = json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}},
+        "storageClassName": class});
+    let metadata = json!({"name": name, "namespace": "shop", "uid": format!("uid-{name}")});
+    ("persistentvolumeclaims", json!({"metadata": metadata, "spec": spec}))
+}
+
+fn pod(name: &str, claims: &[&str]) -> Value {
+    let volumes: Vec<Value> =
+        claims.iter().map(|claim| json!({"name": claim, "persistentVolumeClaim": {"claimName": claim}})).collect();
+    json!({"metadata": {"name": name, "namespace": "shop"}, "spec": {"volumes": volumes,
+        "containers": [{"name": "main", "resources": {"requests": {"cpu": "1"}}}]}})
+}
+
+fn stored_pod(name: &str, claims: &[&str]) -> (&'static str, Value) {
+    ("pods", pod(name, claims))
+}
+
+async fn schedule(server: &Server, body: Value) -> Value {
+    server.post("/schedule", body).await.json()
+}
+
+/// What became of each pod of a report: `<result> <node>`.
+fn results(report: &Value) -> Vec<String> {
+    let told = |pod: &Value| format!("{} {}", pod["result"].as_str().unwrap(), pod["node"].as_str().unwrap_or("-"));
+    report["pods"].as_array().expect("pods").iter().map(told).collect()
+}
+
+async fn volume_of(server: &Server, name: &str) -> Value {
+    server.get(&format!("/api/v1/persistentvolumes/{name}")).await.json()
+}
+
+async fn claim_of(server: &Server, name: &str) -> Value {
+    server.get(&format!("/api/v1/namespaces/shop/persistentvolumeclaims/{name}")).await.json()
+}
+
+/// Two nodes, one local volume on the first, two claims to it.
+async fn one_volume() -> Server {
+    Server::with(&[
+        node("a", "4"),
+        node("b", "4"),
+        local(),
+        volume("pv", "a", "1Gi"),
+        claim("c1", "local"),
+        claim("c2", "local"),
+    ])
+    .await
+}
+
+async fn is_bound(server: &Server, volume: &str, claim: &str) {
+    let (volume_now, claim_now) = (volume_of(server, volume).await, claim_of(server, claim).await);
+    assert_eq!(volume_now["spec"]["claimRef"]["name"], claim, "{volume_now}");
+    assert_eq!(volume_now["spec"]["claimRef"]["uid"], claim_now["metadata"]["uid"]);
+    assert_eq!(volume_now["status"]["phase"], "Bound");
+    assert_eq!(claim_now["spec"]["volumeName"], volume, "{claim_now}");
+    assert_eq!(claim_now["status"]["phase"], "Bound");
+    assert_eq!(claim_now["metadata"]["annotations"]["pv.kubernetes.io/bind-completed"], "yes");
+    assert_eq!(claim_now["status"]["capacity"], volume_now["spec"]["capacity"]);
+}
+
+#[tokio::test]
+async fn one_volume_goes_to_one_of_two_pods_of_a_batch() {
+    let server = one_volume().await;
+    let report = schedule(&server, json!({"pods": [pod("p1", &["c1"]), pod("p2", &["c2"])]})).await;
+    assert_eq!(results(&report), ["Bound a", "Unschedulable -"]);
+    let message = report["pods"][1]["message"].as_str().unwrap();
+    assert_eq!(message, "0/2 nodes are available: 2 node(s) didn't find available persistent volumes to bind.");
+    is_bound(&server, "pv", "c1").await;
+    assert_eq!(claim_of(&server, "c2").await["spec"]["volumeName"], Value::Null);
+}
+
+#[tokio::test]
+async fn one_volume_goes_to_the_first_of_two_calls() {
+    let server = one_volume().await;
+    let first = schedule(&server, json!({"pods": [pod("p1", &["c1"])]})).await;
+    let second = schedule(&server, json!({"pods": [pod("p2", &["c2"])]})).await;
+    assert_eq!((results(&first), results(&second)), (vec!["Bound a".into()], vec!["Unschedulable -".into()]));
+}
+
+#[tokio::test]
+async fn a_gang_that_wants_one_volume_twice_binds_nothing() {
+    let server = one_volume().await;
+    let gang = json!({"pods": [pod("p1", &["c1"]), pod("p2", &["c2"])], "allOrNothing": true});
+    assert_eq!(results(&schedule(&server, gang).await), ["NotAttempted -", "Unschedulable -"]);
+    assert_eq!(volume_of(&server, "pv").await["spec"]["claimRef"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_gang_settles_all_its_claims_in_one_commit() {
+    let server = one_volume().await;
+    server.post("/api/v1/persistentvolumes", volume("pv2", "a", "2Gi").1).await.is(201);
+    let gang = json!({"pods": [pod("p1", &["c1"]), pod("p2", &["c2"])], "allOrNothing": true});
+    assert_eq!(results(&schedule(&server, gang).await), ["Bound a", "Bound a"]);
+    is_bound(&server, "pv", "c1").await;
+    is_bound(&server, "pv2", "c2").await;
+}
+
+#[tokio::test]
+async fn a_dry_run_reserves_volumes_in_its_batch_and_writes_nothing() {
+    let server = one_volume().await;
+    let before = volume_of(&server, "pv").await;
+    let trial = json!({"pods": [pod("p1", &["c1"]), pod("p2", &["c2"])], "dryRun": true});
+    assert_eq!(results(&schedule(&server, trial).await), ["WouldBind a", "Unschedulable -"]);
+    assert_eq!(volume_of(&server, "pv").await, before);
+}
+
+#[tokio::test]
+async fn the_smallest_volume_that_fits_is_bound() {
+    let server = one_volume().await;
+    for (name, size) in [("big", "9Gi"), ("tiny", "1Mi"), ("mid", "5Gi")] {
+        server.post("/api/v1/persistentvolumes", volume(name, "b", size).1).await.is(201);
+    }
+    let mut on_b = pod("p1", &["c1"]);
+    on_b["spec"]["nodeSelector"] = json!({"kubernetes.io/hostname": "b"});
+    assert_eq!(results(&schedule(&server, json!({"pods": [on_b]})).await), ["Bound b"]);
+    is_bound(&server, "mid", "c1").await;
+}
+
+async fn with_stored_pods() -> Server {
+    let server = one_volume().await;
+    for (name, claim) in [("q1", "c1"), ("q2", "c2")] {
+        server.post("/api/v1/namespaces/shop/pods", stored_pod(name, &[claim]).1).await.is(201);
+    }
+    server
+}
+
+async fn bind(server: &Server, pod: &str, node: &str) -> String {
+    let args = json!({"PodName": pod, "PodNamespace": "shop", "PodUID": "", "Node": node});
+    server.post("/bind", args).await.json()["Error"].as_str().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn the_bind_verb_settles_claims_and_refuses_who_comes_second() {
+    let server = with_stored_pods().await;
+    assert_eq!(bind(&server, "q1", "a").await, "");
+    is_bound(&server, "pv", "c1").await;
+    let refusal = bind(&server, "q2", "a").await;
+    assert!(refusal.contains("didn't find available persistent volumes to bind"), "{refusal}");
+    assert_eq!(bind(&server, "q1", "a").await, "", "a repeat changes nothing");
+}
+
+#[tokio::test]
+async fn a_binding_settles_claims_and_its_dry_run_does_not() {
+    let server = with_stored_pods().await;
+    let binding = json!({"target": {"kind": "Node", "name": "a"}});
+    let path = |pod: &str, query: &str| format!("/api/v1/namespaces/shop/pods/{pod}/binding{query}");
+    server.post(&path("q1", "?dryRun=All"), &binding).await.is(201);
+    assert_eq!(volume_of(&server, "pv").await["spec"]["claimRef"], Value::Null);
+    server.post(&path("q1", ""), &binding).await.is(201);
+    is_bound(&server, "pv", "c1").await;
+    server.post(&path("q2", ""), &binding).await.is(409);
+}
+
+#[tokio::test]
+async fn a_policy_that_does_not_ask_about_volumes_binds_none() {
+    let server = with_stored_pods().await;
+    let policy = json!({"kind": "Policy", "apiVersion": "v1", "predicates": [{"name": "PodFitsResources"}]});
+    server.put("/policy", policy).await;
+    assert_eq!((bind(&server, "q1", "a").await, bind(&server, "q2", "a").await), (String::new(), String::new()));
+    assert_eq!(volume_of(&server, "pv").await["spec"]["claimRef"], Value::Null);
+}
+
+#[tokio::test]
+async fn pods_follow_the_claim_that_they_share() {
+    let objects = [node("a", "1"), node("b", "1"), class("made", "csi.example.com"), claim("c", "made")];
+    let server = Server::with(&objects).await;
+    let report = schedule(&server, json!({"pods": [pod("p1", &["c"]), pod("p2", &["c"])]})).await;
+    let node = report["pods"][0]["node"].as_str().unwrap().to_owned();
+    assert_eq!(results(&report), [format!("Bound {node}"), "Unschedulable -".into()], "the node has room for one");
+    assert_eq!(claim_of(&server, "c").await.pointer(SELECTED_NODE), Some(&json!(node)));
+
+    let roomy = [node("a", "4"), node("b", "4"), class("made", "csi.example.com"), claim("c", "made")];
+    let server = Server::with(&roomy).await;
+    let report = schedule(&server, json!({"pods": [pod("p1", &["c"]), pod("p2", &["c"])], "allOrNothing": true})).await;
+    assert_eq!(report["pods"][0]["node"], report["pods"][1]["node"]);
+}
+
+#[tokio::test]
+async fn a_recreated_pod_comes_back_to_its_disk() {
+    let objects = [node("a", "1"), node("b", "4"), class("ebs", "ebs.csi.aws.com"), claim("data", "ebs")];
+    let server = Server::with(&objects).await;
+    let mut first = pod("db-0", &["data"]);
+    first["spec"]["nodeSelector"] = json!({"topology.kubernetes.io/zone": "zone-a"});
+    assert_eq!(results(&schedule(&server, json!({"pods": [first]})).await), ["Bound a"]);
+    server.delete("/api/v1/namespaces/shop/pods/db-0").await.json();
+    let mut second = pod("db-0", &["data"]);
+    assert_eq!(results(&schedule(&server, json!({"pods": [second.clone()]})).await), ["Bound a"]);
+    server.delete("/api/v1/namespaces/shop/pods/db-0").await.json();
+    second["spec"]["containers"][0]["resources"]["requests"]["cpu"] = "2".into();
+    let report = schedule(&server, json!({"pods": [second]})).await;
+    assert_eq!(results(&report), ["Unschedulable -"], "its disk is where it no longer fits");
+}
+
+#[tokio::test]
+async fn a_volume_stays_with_its_claim_until_it_is_reclaimed() {
+    let server = one_volume().await;
+    schedule(&server, json!({"pods": [pod("p1", &["c1"])]})).await;
+    server.delete("/api/v1/namespaces/shop/pods/p1").await.json();
+    is_bound(&server, "pv", "c1").await;
+    server.delete("/api/v1/namespaces/shop/persistentvolumeclaims/c1").await.json();
+    let second = json!({"pods": [pod("p2", &["c2"])]});
+    assert_eq!(results(&schedule(&server, second.clone()).await), ["Unschedulable -"], "as with Retain");
+    let mut free = volume_of(&server, "pv").await;
+    free["spec"].as_object_mut().unwrap().remove("claimRef");
+    free["status"]["phase"] = "Available".into();
+    server.put("/api/v1/persistentvolumes/pv", &free).await.json();
+    server.put("/api/v1/persistentvolumes/pv/status", &free).await;
+    assert_eq!(results(&schedule(&server, second).await), ["Bound a"]);
+    is_bound(&server, "pv", "c2").await;
+}
+
+#[tokio::test]
+async fn two_claims_of_one_pod_get_two_volumes() {
+    let server = one_volume().await;
+    let both = json!({"pods": [pod("p", &["c1", "c2"])]});
+    assert_eq!(results(&schedule(&server, both.clone()).await), ["Unschedulable -"]);
+    server.post("/api/v1/persistentvolumes", volume("pv2", "a", "2Gi").1).await.is(201);
+    assert_eq!(results(&schedule(&server, both).await), ["Bound a"]);
+    let names: Vec<Value> = [claim_of(&server, "c1").await, claim_of(&server, "c2").await]
+        .iter()
+        .map(|claim| claim["spec"]["volumeName"].clone())
+        .collect();
+    assert!(names.contains(&json!("pv")) && names.contains(&json!("pv2")), "{names:?}");
+}
+
+#[tokio::test]
+async fn a_node_that_was_assumed_is_bound_with_its_volumes() {
+    let server = one_volume().await;
+    let assumed = json!({"pods": [pod("p1", &["c1"])], "assume": 60});
+    assert_eq!(results(&schedule(&server, assumed).await), ["Assumed a"]);
+    assert_eq!(volume_of(&server, "pv").await["spec"]["claimRef"], Value::Null, "only a bind settles claims");
+    server.post("/api/v1/namespaces/shop/pods", stored_pod("p1", &["c1"]).1).await;
+    assert_eq!(results(&schedule(&server, json!({"podNames": ["shop/p1"]})).await), ["Bound a"]);
+    is_bound(&server, "pv", "c1").await;
+}
+
+/// Two replicas and many callers, 12 pods and 8 volumes: each volume is bound to one claim, whose pod is the only one bound.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_two_replicas_give_one_volume_away() {
+    let mut objects = vec![node("a", "100"), node("b", "100"), local()];
+    for i in 0..12 {
+        objects.push(claim(&format!("c{i}"), "local"));
+        objects.push(stored_pod(&format!("p{i}"), &[&format!("c{i}")]));
+    }
+    for i in 0..8 {
+        objects.push(volume(&format!("pv{i}"), if i % 2 == 0 { "a" } else { "b" }, "1Gi"));
+    }
+    let store = memory(&objects).await;
+    let replicas = [Server::replica(store.clone()), Server::replica(store.clone())];
+    let mut callers = tokio::task::JoinSet::new();
+    for i in 0..12 {
+        let server = replicas[i % 2].clone();
+        callers.spawn(async move {
+            if i % 3 == 0 {
+                let bound_on_a = bind(&server, &format!("p{i}"), "a").await.is_empty();
+                if !bound_on_a {
+                    bind(&server, &format!("p{i}"), "b").await;
+                }
+            } else {
+                schedule(&server, json!({"podNames": [format!("shop/p{i}")]})).await;
+            }
+        });
+    }
+    callers.join_all().await;
+    let server = Server::replica(store);
+    let (mut taken, mut bound) = (std::collections::BTreeSet::new(), 0);
+    for i in 0..12 {
+        let claim = claim_of(&server, &format!("c{i}")).await;
+        let pod = server.get(&format!("/api/v1/namespaces/shop/pods/p{i}")).await.json();
+        let volume = claim["spec"]["volumeName"].as_str();
+        assert_eq!(pod["spec"]["nodeName"].is_string(), volume.is_some(), "{pod} {claim}");
+        if let Some(volume) = volume {
+            assert!(taken.insert(volume.to_owned()), "{volume} is bound twice");
+            assert_eq!(volume_of(&server, volume).await["spec"]["claimRef"]["name"], format!("c{i}"));
+            bound += 1;
+        }
+    }
+    assert_eq!(bound, 8, "and none is left over");
+}
