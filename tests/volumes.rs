@@ -99,6 +99,7 @@ async fn one_volume_goes_to_one_of_two_pods_of_a_batch() {
     let server = one_volume().await;
     let report = schedule(&server, json!({"pods": [pod("p1", &["c1"]), pod("p2", &["c2"])]})).await;
     assert_eq!(results(&report), ["Bound a", "Unschedulable -"]);
+    assert_eq!(report["pods"][0]["volumes"], json!([{"claim": "c1", "volume": "pv"}]));
     let message = report["pods"][1]["message"].as_str().unwrap();
     assert_eq!(message, "0/2 nodes are available: 2 node(s) didn't find available persistent volumes to bind.");
     is_bound(&server, "pv", "c1").await;
@@ -201,9 +202,9 @@ async fn pods_follow_the_claim_that_they_share() {
     let objects = [node("a", "1"), node("b", "1"), class("made", "csi.example.com"), claim("c", "made")];
     let server = Server::with(&objects).await;
     let report = schedule(&server, json!({"pods": [pod("p1", &["c"]), pod("p2", &["c"])]})).await;
-    let node = report["pods"][0]["node"].as_str().unwrap().to_owned();
-    assert_eq!(results(&report), [format!("Bound {node}"), "Unschedulable -".into()], "the node has room for one");
-    assert_eq!(claim_of(&server, "c").await.pointer(SELECTED_NODE), Some(&json!(node)));
+    let chosen = report["pods"][0]["node"].as_str().unwrap().to_owned();
+    assert_eq!(results(&report), [format!("Bound {chosen}"), "Unschedulable -".into()], "the node has room for one");
+    assert_eq!(claim_of(&server, "c").await.pointer(SELECTED_NODE), Some(&json!(chosen)));
 
     let roomy = [node("a", "4"), node("b", "4"), class("made", "csi.example.com"), claim("c", "made")];
     let server = Server::with(&roomy).await;
@@ -265,9 +266,21 @@ async fn a_node_that_was_assumed_is_bound_with_its_volumes() {
     let assumed = json!({"pods": [pod("p1", &["c1"])], "assume": 60});
     assert_eq!(results(&schedule(&server, assumed).await), ["Assumed a"]);
     assert_eq!(volume_of(&server, "pv").await["spec"]["claimRef"], Value::Null, "only a bind settles claims");
-    server.post("/api/v1/namespaces/shop/pods", stored_pod("p1", &["c1"]).1).await;
     assert_eq!(results(&schedule(&server, json!({"podNames": ["shop/p1"]})).await), ["Bound a"]);
     is_bound(&server, "pv", "c1").await;
+}
+
+#[tokio::test]
+async fn of_two_assumed_pods_that_want_one_volume_the_first_bound_gets_it() {
+    let server = with_stored_pods().await;
+    for pod in ["shop/q1", "shop/q2"] {
+        let assumed = schedule(&server, json!({"podNames": [pod], "assume": 60})).await;
+        assert_eq!(results(&assumed), ["Assumed a"], "volumes are not reserved with the node");
+    }
+    assert_eq!(results(&schedule(&server, json!({"podNames": ["shop/q2"]})).await), ["Bound a"]);
+    is_bound(&server, "pv", "c2").await;
+    let second = schedule(&server, json!({"podNames": ["shop/q1"]})).await;
+    assert_eq!(results(&second), ["Unschedulable -"], "{second}");
 }
 
 /// Two replicas and many callers, 12 pods and 8 volumes: each volume is bound to one claim, whose pod is the only one bound.

@@ -12,6 +12,7 @@ use super::{
 use crate::core::{
     model::{Effect, Name, Protocol, Quantity, resources},
     suggest::{self, Change},
+    volume_choice::VolumeChoice,
 };
 
 /// Which pods to schedule, and how. The pods are told in one of three ways: in full (`pods`), by name (`podNames`), or
@@ -125,6 +126,9 @@ pub struct ScheduledPod {
     /// The pods evicted for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub victims: Vec<PodName>,
+    /// Where those of its claims get their volumes from that waited for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<ChosenVolume>,
     /// What would help, the cheapest first, each tried out. Of several pods with the same demands only the first one has
     /// them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -132,6 +136,17 @@ pub struct ScheduledPod {
     /// The calls of the policy's extenders that failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub extender_errors: Vec<ExtenderError>,
+}
+
+/// Where a claim that waited for its pod gets its volume from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ChosenVolume {
+    /// The claim, in the pod's namespace.
+    pub claim: String,
+    /// The volume; absent where the claim's provisioner is to make one for the node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub volume: Option<String>,
 }
 
 /// The whole request in numbers.
@@ -241,6 +256,16 @@ pub enum ChangeKind {
     LabelNode,
     Uncordon,
     AddNodes,
+}
+
+impl From<&VolumeChoice> for ChosenVolume {
+    fn from(choice: &VolumeChoice) -> Self {
+        let volume = match choice {
+            VolumeChoice::Bind { volume, .. } => Some(volume.name.to_string()),
+            VolumeChoice::Make { .. } => None,
+        };
+        Self { claim: choice.claim().name.to_string(), volume }
+    }
 }
 
 impl From<&suggest::Suggestion> for Suggestion {

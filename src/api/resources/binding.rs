@@ -137,10 +137,11 @@ pub async fn bind_pod(
     let mut before: Option<(Vec<VolumeChoice>, Outcome)> = None;
     for _ in 0..ATTEMPTS {
         let chosen = volumes_for(state, cluster, key, node, judged_by.as_ref()).await?;
-        match before {
+        if let Some((tried, outcome)) = before
+            && tried == chosen
+        {
             // It is not for the choice that the bind was refused.
-            Some((tried, outcome)) if tried == chosen => return Ok(outcome),
-            _ => {}
+            return Ok(outcome);
         }
         let mut writes = vec![bind.clone()];
         let stored = volumes::Stored::read(state, &cluster.0, chosen.iter()).await?;

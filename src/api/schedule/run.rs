@@ -29,6 +29,7 @@ use crate::{
         policy::Profile,
         snapshot::Snapshot,
         suggest,
+        volume_choice::VolumeChoice,
     },
     telemetry,
     wire::{
@@ -118,7 +119,7 @@ impl Chunk {
     /// How many revisions it takes.
     fn revisions(&self) -> u64 {
         let evictions = |there: &Placed| there.victims.len() + there.nominations_to_clear.len();
-        let volumes = |there: &Placed| there.volumes.iter().map(|choice| choice.outcome_count()).sum::<usize>();
+        let volumes = |there: &Placed| there.volumes.iter().map(VolumeChoice::outcome_count).sum::<usize>();
         let revisions =
             |(task, there): &(Task, Placed)| usize::from(task.new.is_some()) + evictions(there) + 1 + volumes(there);
         self.placed.iter().map(revisions).sum::<usize>() as u64
@@ -424,6 +425,7 @@ impl Run {
             decided_by: there.decided_at.and_then(level),
             nominated_node: preempted.then(|| there.node.to_string()),
             victims: there.victims.iter().map(victim).collect(),
+            volumes: there.volumes.iter().map(Into::into).collect(),
             ..answer(&pod.namespace, &pod.name, result)
         }
     }
@@ -506,9 +508,11 @@ pub(super) async fn decide(
         let mut decided = Vec::with_capacity(chunk.len());
         for mut task in chunk {
             if let Some(known) = known(&task, &batch) {
-                // A reserved node is bound now; that the pod counts there already changes nothing.
                 let known = match known {
-                    Decided::Placed(there) => Decided::Placed(batch.settle(&task.pod, there)),
+                    Decided::Placed(there) => match batch.confirm(&task.pod, &there.node) {
+                        Ok(there) => Decided::Placed(there),
+                        Err(why) => Decided::Unschedulable(why),
+                    },
                     known => known,
                 };
                 decided.push((task, known));

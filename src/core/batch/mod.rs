@@ -11,6 +11,7 @@ use rustc_hash::FxHasher;
 
 use self::{board::Board, names::Names};
 use super::{
+    cycle::Cycle,
     index::Slot,
     inter_pod,
     model::{Affinity, Name, Pod},
@@ -302,6 +303,27 @@ impl<P: Borrow<Profile>> Batch<P> {
             nominations_to_clear: preempt::superseded_nominations(pod, &self.working, &chosen.node),
             ..Placed::default()
         })
+    }
+
+    /// A pod goes to the node that was reserved for it. Its volumes were not reserved with the node and are chosen now.
+    ///
+    /// # Errors
+    /// Why it does not fit there any more.
+    pub fn confirm(&mut self, pod: &Pod, node: &Name) -> Result<Placed, String> {
+        let placed = Placed { node: node.clone(), ..Placed::default() };
+        if pod.volumes.is_empty() {
+            return Ok(placed);
+        }
+        let waiting = Pod { node_name: Name::default(), ..pod.clone() };
+        let others = self.working.without_pod(&pod.namespace, &pod.name);
+        let profile = self.profile.borrow();
+        if let Some(info) = others.node(node)
+            && let Some(failure) = Cycle::prepare(profile, &waiting, &others).first_failure(info)
+        {
+            let reasons = failure.verdict.reasons().join(", ");
+            return Err(format!("node {node} was reserved for the pod, which does not fit there any more: {reasons}"));
+        }
+        Ok(self.settle(pod, placed))
     }
 
     /// Chooses volumes for the claims of a pod that goes to a node, and puts it there.
