@@ -3,19 +3,17 @@
 
 FROM rust:1-bookworm AS build
 WORKDIR /build
-# Dependencies first, so that a change of the source does not build them again.
-COPY Cargo.toml Cargo.lock ./
-RUN mkdir -p src benches && echo 'fn main() {}' > src/main.rs && touch src/lib.rs \
-    && cargo build --release --locked --bin podberth && rm -rf src
 COPY . .
-RUN touch src/main.rs src/lib.rs && cargo build --release --locked --bin podberth
+# What was downloaded and compiled before is kept between builds.
+RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/build/target \
+    cargo build --release --locked --bin podberth && cp target/release/podberth /podberth
 
 FROM debian:bookworm-slim
 LABEL org.opencontainers.image.title="podberth" \
       org.opencontainers.image.description="The Kubernetes scheduler as an HTTP service" \
       org.opencontainers.image.licenses="Apache-2.0"
 RUN useradd --system --uid 65532 --user-group --home-dir /var/lib/podberth --create-home podberth
-COPY --from=build /build/target/release/podberth /usr/local/bin/podberth
+COPY --from=build /podberth /usr/local/bin/podberth
 USER 65532:65532
 WORKDIR /var/lib/podberth
 VOLUME /var/lib/podberth

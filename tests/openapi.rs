@@ -186,3 +186,103 @@ fn every_reference_leads_somewhere() {
     });
     check(&problems);
 }
+
+/// openapi-generator's Python, Go and Java clients let servers of a path replace the address that their user gave.
+#[test]
+fn no_path_replaces_the_servers_of_the_user() {
+    let paths = DOCUMENTS.v3_0["paths"].as_object().expect("paths");
+    let own: Vec<&String> =
+        paths.iter().filter(|(_, item)| item.get("servers").is_some()).map(|(path, _)| path).collect();
+    assert!(own.is_empty(), "{own:?}");
+}
+
+/// The media types of a reply and their schemas, without examples.
+fn shape(content: &Value) -> String {
+    let media = content.as_object().into_iter().flatten();
+    media.map(|(name, media)| format!("{name} {}", media["schema"])).collect::<Vec<_>>().join(", ")
+}
+
+/// Progenitor takes one type for all errors of an operation.
+#[test]
+fn errors_of_an_operation_have_one_type() {
+    let mut problems = Vec::new();
+    for (name, operation) in operations() {
+        let responses = operation["responses"].as_object().expect("responses");
+        let errors = responses.iter().filter(|(code, _)| code.starts_with(['4', '5']));
+        let types: BTreeSet<String> = errors.map(|(_, response)| shape(&response["content"])).collect();
+        if types.len() > 1 {
+            problems.push(format!("{name}: {types:?}"));
+        }
+    }
+    check(&problems);
+}
+
+/// A client that reads an object, changes a field and sends it back must not remove what the document does not list.
+#[test]
+fn stored_objects_keep_unknown_fields_at_every_depth() {
+    let mut problems = Vec::new();
+    let mut seen = BTreeSet::new();
+    let mut waiting: Vec<String> = podberth::wire::kinds::ALL.iter().map(|kind| kind.kind.to_owned()).collect();
+    waiting.push("PolicyDocument".to_owned());
+    while let Some(name) = waiting.pop() {
+        if !seen.insert(name.clone()) {
+            continue;
+        }
+        let schema = &DOCUMENTS.v3_0["components"]["schemas"][&name];
+        if schema["type"] == "object" && schema.get("additionalProperties").is_none() {
+            problems.push(name);
+        }
+        let text = schema.to_string();
+        let references = text.split("#/components/schemas/").skip(1).filter_map(|rest| rest.split('"').next());
+        waiting.extend(references.map(str::to_owned));
+    }
+    check(&problems);
+}
+
+#[test]
+fn descriptions_are_free_of_rustdoc_links() {
+    let text = DOCUMENTS.v3_0.to_string();
+    let links: Vec<&str> = text.match_indices("[`").filter_map(|(at, _)| text.get(at..at + 40)).collect();
+    assert!(links.is_empty(), "{links:?}");
+}
+
+/// A value of a schema with all of its properties.
+fn sample(schema: &Value) -> Value {
+    if let Some(name) = schema["$ref"].as_str().or_else(|| schema["allOf"][0]["$ref"].as_str()) {
+        return sample(DOCUMENTS.v3_0.pointer(name.trim_start_matches('#')).expect("the reference leads somewhere"));
+    }
+    match schema["type"].as_str() {
+        Some("array") => Value::Array(vec![sample(&schema["items"])]),
+        Some("object") if schema.get("properties").is_some() => {
+            let properties = schema["properties"].as_object().expect("properties");
+            Value::Object(properties.iter().map(|(name, property)| (name.clone(), sample(property))).collect())
+        }
+        Some("boolean") => Value::Bool(true),
+        Some("integer") => Value::from(1),
+        Some("string") => Value::from("x"),
+        _ => Value::Object(Map::new()),
+    }
+}
+
+/// The published shape of policies names no field that is not read.
+#[test]
+fn every_field_of_the_policy_schemas_is_read() {
+    let whole = sample(&DOCUMENTS.v3_0["components"]["schemas"]["PolicyDocument"]);
+    let common = ["kind", "apiVersion", "extenders", "profiles"];
+    let of = |keep: &dyn Fn(&str) -> bool, kind: &str, version: &str| {
+        let fields = whole.as_object().expect("an object").iter().filter(|(name, _)| keep(name));
+        let mut document: Map<String, Value> = fields.map(|(name, value)| (name.clone(), value.clone())).collect();
+        document.insert("kind".into(), kind.into());
+        document.insert("apiVersion".into(), version.into());
+        Value::Object(document).to_string()
+    };
+    let policy = of(&|name| name != "profiles", "Policy", "v1");
+    // A KubeSchedulerConfiguration spells one field of its extenders otherwise.
+    let configuration =
+        of(&|name| common.contains(&name), "KubeSchedulerConfiguration", "kubescheduler.config.k8s.io/v1")
+            .replace("enableHttps", "enableHTTPS");
+    for text in [policy, configuration] {
+        let faults = podberth::wire::policy::parse(&text).expect_err("the values are made up").to_string();
+        assert!(!faults.contains("unknown field"), "{faults}");
+    }
+}

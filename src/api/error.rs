@@ -299,6 +299,10 @@ impl ApiError {
     }
 }
 
+/// The message of an error, carried by its response for paths that reply in plain text.
+#[derive(Clone, Debug)]
+pub struct ErrorText(pub String);
+
 /// Faults as Kubernetes lists them in a message: one as it is, several in brackets.
 fn list(causes: &[StatusCause]) -> String {
     let faults: Vec<String> =
@@ -321,6 +325,7 @@ impl IntoResponse for ApiError {
             tracing::error!(cause, "internal error");
         }
         let mut response = (self.reason().code, Json(self.status())).into_response();
+        response.extensions_mut().insert(ErrorText(self.to_string()));
         if let Some(seconds) = self.retry_after_seconds() {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

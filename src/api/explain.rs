@@ -39,7 +39,10 @@ use crate::{
         explanation::{Explanation, PreemptionExplanation},
         fault::Cause,
         objects::pod,
-        policy::{self},
+        policy::{
+            self,
+            schema::{PolicyDocument, SchedulerProfile},
+        },
         status::StatusCause,
     },
 };
@@ -55,10 +58,10 @@ pub struct ExplainRequest {
     #[schema(nullable = false, example = "default/web")]
     pub pod_name: Option<String>,
     /// A `kind: Policy` (or a KubeSchedulerConfiguration v1) to decide under instead of the one in force.
-    #[schema(nullable = false, value_type = std::collections::BTreeMap<String, serde_json::Value>)]
+    #[schema(nullable = false, value_type = PolicyDocument)]
     pub policy: Option<Box<RawValue>>,
     /// Instead of `policy`: a KubeSchedulerConfiguration v1, or one profile of it.
-    #[schema(nullable = false, value_type = std::collections::BTreeMap<String, serde_json::Value>)]
+    #[schema(nullable = false, value_type = SchedulerProfile)]
     pub profile: Option<Box<RawValue>>,
     /// The cluster to decide over instead of the stored one. Nothing of it is stored.
     #[schema(nullable = false)]

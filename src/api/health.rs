@@ -18,6 +18,9 @@ use utoipa::{IntoParams, ToSchema};
 use super::{error::Result, extract::Query, state::AppState};
 use crate::{core::snapshot::Snapshot, telemetry};
 
+/// The paths whose replies are plain text, errors too.
+pub const PLAIN_TEXT: [&str; 4] = ["/livez", "/readyz", "/healthz", "/metrics"];
+
 /// How long one check may take: whoever probes does not wait long either.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 

@@ -14,7 +14,13 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{Instrument, debug, error_span, warn};
 use uuid::Uuid;
 
-use super::{admission::Admission, compression, error::ApiError, linger::reading_on};
+use super::{
+    admission::Admission,
+    compression,
+    error::{ApiError, ErrorText},
+    health,
+    linger::reading_on,
+};
 use crate::telemetry::{HTTP_REQUEST_DURATION, HTTP_REQUESTS};
 
 /// Carries the identity of a request, from the client or made here, and back in the reply.
@@ -51,6 +57,7 @@ pub fn around(router: Router, limits: Limits) -> Router {
         .layer(Extension(Admission::new(limits.bodies_bytes, limits.body_wait)))
         .layer(from_fn_with_state(limits.request_timeout, in_time))
         .layer(CatchPanicLayer::custom(caught))
+        .layer(from_fn(plain_text_errors))
         .layer(map_request(reading_on))
         .layer(from_fn(observed))
 }
@@ -60,6 +67,16 @@ async fn in_time(State(limit): State<Duration>, request: Request, next: Next) ->
     timeout(limit, next.run(request)).await.unwrap_or_else(|_| {
         ApiError::Timeout("the request took too long, it may or may not have been carried out".into()).into_response()
     })
+}
+
+/// Errors as plain text where the path replies in plain text.
+async fn plain_text_errors(request: Request, next: Next) -> Response {
+    let is_plain = health::PLAIN_TEXT.contains(&request.uri().path());
+    let mut response = next.run(request).await;
+    match response.extensions_mut().remove::<ErrorText>() {
+        Some(ErrorText(text)) if is_plain => (response.status(), text + "\n").into_response(),
+        _ => response,
+    }
 }
 
 /// 500 in place of a dropped connection. The panic's own message went to stderr with its place.

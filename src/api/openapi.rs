@@ -20,19 +20,26 @@ use utoipa::{
     openapi::{Content, Ref, RefOr, Response as ResponseObject, ResponseBuilder, path::Operation, path::ParameterIn},
 };
 
-use super::error::Reason;
-use crate::wire::status::{Status, StatusCause, StatusDetails, StatusMetadata};
+use super::{error::Reason, health::PLAIN_TEXT};
+use crate::wire::{
+    kinds,
+    schedule::ScheduleLine,
+    status::{Status, StatusCause, StatusDetails, StatusMetadata},
+};
 
+mod schemas;
 mod v30;
 
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Podberth",
-        description = "The Kubernetes scheduler as an HTTP service: where can this pod run, where best, and why?",
+        description = "The Kubernetes scheduler as an HTTP service: where can this pod run, where best, and why?\n\n\
+            Every path but those of the tags `health` and `documents` is about the cluster `default`; the prefix \
+            `/clusters/{cluster}` makes it about another one: give an SDK `http://host:port/clusters/prod` as its server.",
         license(name = "Apache-2.0", url = "https://www.apache.org/licenses/LICENSE-2.0"),
     ),
-    components(schemas(Status, StatusMetadata, StatusDetails, StatusCause)),
+    components(schemas(Status, StatusMetadata, StatusDetails, StatusCause, ScheduleLine)),
     tags(
         (name = "extender", description = "kube-scheduler's extender protocol: point its configuration here."),
         (name = "decisions", description = "Where a pod can run, where best, and why."),
@@ -101,12 +108,16 @@ impl IntoResponses for ListErrors {
 
 /// The responses that tell these reasons.
 pub(super) fn responses(reasons: impl IntoIterator<Item = Reason>) -> BTreeMap<String, RefOr<ResponseObject>> {
-    reasons.into_iter().map(|reason| (reason.code.as_str().to_owned(), response(reason).into())).collect()
+    let listed = |reason: Reason| (reason.code.as_str().to_owned(), response(reason, "application/json").into());
+    reasons.into_iter().map(listed).collect()
 }
 
-fn response(reason: Reason) -> ResponseObject {
-    let body = Content::new(Some(Ref::from_schema_name(Status::name())));
-    ResponseBuilder::new().description(reason.description).content("application/json", body).build()
+fn response(reason: Reason, media_type: &str) -> ResponseObject {
+    let body = match media_type {
+        "text/plain" => Content::new(Some(String::schema())),
+        _ => Content::new(Some(Ref::from_schema_name(Status::name()))),
+    };
+    ResponseBuilder::new().description(reason.description).content(media_type, body).build()
 }
 
 /// What an operation may refuse by its shape.
@@ -125,7 +136,8 @@ fn usual(operation: &Operation) -> BTreeSet<u16> {
 
 /// Adds to every operation what it may refuse by its shape.
 fn add_usual_errors(document: &mut utoipa::openapi::OpenApi) {
-    for item in document.paths.paths.values_mut() {
+    for (path, item) in &mut document.paths.paths {
+        let media_type = if PLAIN_TEXT.contains(&path.as_str()) { "text/plain" } else { "application/json" };
         let methods = [
             &mut item.get,
             &mut item.put,
@@ -138,8 +150,9 @@ fn add_usual_errors(document: &mut utoipa::openapi::OpenApi) {
         for operation in methods.into_iter().flatten() {
             let reasons =
                 usual(operation).into_iter().filter_map(|code| Reason::of_code(StatusCode::from_u16(code).ok()?));
-            for (code, response) in responses(reasons) {
-                operation.responses.responses.entry(code).or_insert(response);
+            for reason in reasons {
+                let code = reason.code.as_str().to_owned();
+                operation.responses.responses.entry(code).or_insert_with(|| response(reason, media_type).into());
             }
         }
     }
@@ -162,9 +175,20 @@ pub static DOCUMENTS: LazyLock<Documents> = LazyLock::new(|| {
     }
     add_usual_errors(&mut document);
     let mut v3_1 = serde_json::to_value(document).unwrap_or_default();
-    drop_defaults(&mut v3_1["components"]["schemas"]);
+    finish(&mut v3_1["components"]["schemas"]);
     Documents { v3_0: v30::from_v31(v3_1.clone()), v3_1 }
 });
+
+/// The documents that clients read, change and send back, besides the stored kinds.
+const SENT_BACK: [&str; 2] = ["PolicyDocument", "SchedulerProfile"];
+
+/// Prepares the schemas for generators.
+fn finish(schemas: &mut Value) {
+    drop_defaults(schemas);
+    let roots = kinds::ALL.iter().map(|kind| kind.kind).chain(SENT_BACK);
+    schemas::keep_unknown_fields(schemas, roots);
+    schemas::tell_enums_apart(schemas);
+}
 
 /// Takes the defaults out of schemas: what is absent is read as Go's zero value, which needs no telling, and generators
 /// stumble over defaults that are objects or null.

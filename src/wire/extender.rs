@@ -25,7 +25,7 @@ pub use args::{Args, Candidates, Reading, SentNode};
 pub use known::KnownNodes;
 pub use reply::{Pieces, Refused, Why, filter_result, host_priorities};
 
-/// What `/filter` and `/prioritize` are sent, as it stands on the wire. [`Args`] is what it means.
+/// The question of `/filter` and `/prioritize`: a pod, and nodes by name or in full.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename(deserialize = "AnyCaseExtenderArgs"), rename_all = "PascalCase", default)]
 #[schema(as = ExtenderArgs)]

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use super::{
     cluster::Cluster,
     explanation::{DecidingLevel, ExtenderError, PodName, PolicyUsed},
+    policy::schema::{PolicyDocument, SchedulerProfile},
     status::Status,
 };
 use crate::core::{
@@ -52,10 +53,10 @@ pub struct ScheduleRequest {
     #[schema(nullable = false)]
     pub suggestions: Option<bool>,
     /// A `kind: Policy` (or a KubeSchedulerConfiguration v1) to decide under instead of the one in force.
-    #[schema(nullable = false, value_type = std::collections::BTreeMap<String, serde_json::Value>)]
+    #[schema(nullable = false, value_type = PolicyDocument)]
     pub policy: Option<Box<RawValue>>,
     /// Instead of `policy`: a KubeSchedulerConfiguration v1, or one profile of it.
-    #[schema(nullable = false, value_type = std::collections::BTreeMap<String, serde_json::Value>)]
+    #[schema(nullable = false, value_type = SchedulerProfile)]
     pub profile: Option<Box<RawValue>>,
     /// The cluster to decide over instead of the stored one; only with `dryRun`.
     #[schema(nullable = false)]

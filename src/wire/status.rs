@@ -53,11 +53,11 @@ impl Status {
     }
 }
 
-/// The `metadata` of a [`Status`], which holds nothing.
+/// The `metadata` of a Status, which is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StatusMetadata {}
 
-/// What a [`Status`] is about.
+/// The object that a Status is about, and its causes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct StatusDetails {

@@ -31,6 +31,7 @@ use crate::{
     wire::{
         policy::{
             PluginCatalog, PolicyList, PolicyRevisionList, PolicyState, PolicySummary, RollbackRequest, revision,
+            schema::PolicyDocument,
         },
         status::Status,
     },
@@ -105,7 +106,7 @@ impl IntoResponses for UnknownErrors {
 /// `kube-scheduler --config` takes today, with a comment for each thing that has no counterpart.
 #[utoipa::path(get, path = "/policy", operation_id = "getPolicy", tag = "policy", params(ShowQuery, FreshnessQuery),
     responses((status = 200, description = "The policy, or the configuration that comes closest.",
-        content((PolicyState = "application/json"), (String = "application/yaml")),
+        body = PolicyState,
         headers(("ETag" = String, description = "The revision, in quotes."))), ReadErrors))]
 pub async fn get(
     target: Target,
@@ -123,7 +124,7 @@ pub async fn get(
 /// changes nothing.
 #[utoipa::path(put, path = "/policy", operation_id = "replacePolicy", tag = "policy",
     params(WriteQuery, ConditionHeaders),
-    request_body(content = BTreeMap<String, serde_json::Value>, description = "In JSON, or as `application/yaml`.",
+    request_body(content = PolicyDocument, description = "In JSON, or as `application/yaml`.",
         example = json!({"kind": "Policy", "apiVersion": "v1",
             "predicates": [{"name": "GeneralPredicates"}, {"name": "PodToleratesNodeTaints"}],
             "priorities": [{"name": "MostRequestedPriority", "weight": 2}]})),
@@ -142,7 +143,7 @@ pub async fn replace(
 /// Brings a policy into force, like PUT
 #[utoipa::path(post, path = "/policy", operation_id = "createPolicy", tag = "policy",
     params(WriteQuery, ConditionHeaders),
-    request_body(content = BTreeMap<String, serde_json::Value>, description = "In JSON, or as `application/yaml`.",
+    request_body(content = PolicyDocument, description = "In JSON, or as `application/yaml`.",
         example = json!({"kind": "Policy", "apiVersion": "v1",
             "priorities": [{"name": "LeastRequestedPriority", "weight": 1}]})),
     responses((status = 200, description = "The policy now in force, and what its author may not have meant.",
@@ -233,7 +234,7 @@ pub(super) fn metrics(state: &AppState) -> String {
 #[utoipa::path(get, path = "/policies/{name}", operation_id = "getNamedPolicy", tag = "policy",
     params(("name" = String, Path, description = "The policy's name", example = "default"), ShowQuery, FreshnessQuery),
     responses((status = 200, description = "The policy, or the configuration that comes closest.",
-        content((PolicyState = "application/json"), (String = "application/yaml")),
+        body = PolicyState,
         headers(("ETag" = String, description = "The revision, in quotes."))), ReadErrors))]
 pub async fn get_named(
     target: Target,
@@ -248,7 +249,7 @@ pub async fn get_named(
 /// Takes what `PUT /policy` takes. Requests choose it by `?policy=name`; others are not touched by it.
 #[utoipa::path(put, path = "/policies/{name}", operation_id = "replaceNamedPolicy", tag = "policy",
     params(("name" = String, Path, description = "A DNS subdomain", example = "bin-packing"), WriteQuery, ConditionHeaders),
-    request_body(content = BTreeMap<String, serde_json::Value>, description = "In JSON, or as `application/yaml`.",
+    request_body(content = PolicyDocument, description = "In JSON, or as `application/yaml`.",
         example = json!({"kind": "Policy", "apiVersion": "v1",
             "priorities": [{"name": "MostRequestedPriority", "weight": 1}]})),
     responses((status = 200, description = "The policy now in force, and what its author may not have meant.",

@@ -42,7 +42,7 @@ pub struct Binding {
     pub target: BindingTarget,
 }
 
-/// The pod of a [`Binding`].
+/// The pod of a Binding.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct BindingMetadata {
@@ -54,7 +54,7 @@ pub struct BindingMetadata {
     pub uid: String,
 }
 
-/// The node of a [`Binding`].
+/// The node of a Binding.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct BindingTarget {

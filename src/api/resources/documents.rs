@@ -188,20 +188,7 @@ fn items(kind: &StoredKind, names: &Names) -> Vec<(String, Value)> {
             post("createPodEviction", "Evict a Pod, if its disruption budgets allow", "Eviction", eviction, vec![]),
         ));
     }
-    for (_, item) in &mut items {
-        if let Some(item) = item.as_object_mut() {
-            item.insert("servers".into(), servers());
-        }
-    }
     items
-}
-
-/// Each path is about the default cluster, and under a prefix about any.
-fn servers() -> Value {
-    json!([
-        {"url": "/", "description": "The cluster `default`."},
-        {"url": "/clusters/{cluster}", "description": "Any cluster.", "variables": {"cluster": {"default": "default"}}},
-    ])
 }
 
 fn operation(

@@ -61,16 +61,15 @@ const LINES_WAITING: usize = 1_024;
 /// evicted as kube-scheduler would choose them (`preempt`): they are deleted at once, without a grace period, in the same
 /// commit in which the pod is bound. What fits nowhere is told why and what would help.
 ///
-/// With `Accept: application/x-ndjson` each pod is told in a line of its own as soon as it is bound, the summary in the
-/// last one.
+/// With `Accept: application/x-ndjson` each pod is told in a line of its own, a `ScheduleLine`, as soon as it is bound; the
+/// last line has the summary.
 #[utoipa::path(post, path = "/schedule", operation_id = "schedulePods", tag = "decisions", params(PolicyQuery, FreshnessQuery),
     request_body(content = ScheduleRequest, example = json!({
         "pods": [{"metadata": {"name": "web"}, "spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": "1"}}}]}}],
         "cluster": {"nodes": [{"metadata": {"name": "node-a"}, "status": {"allocatable": {"cpu": "4", "pods": "110"}}}]},
         "dryRun": true
     })),
-    responses((status = 200, description = "What became of each pod.", content(
-        (ScheduleReport = "application/json"), (ScheduleLine = "application/x-ndjson"))), ScheduleErrors))]
+    responses((status = 200, description = "What became of each pod.", body = ScheduleReport), ScheduleErrors))]
 pub async fn schedule(
     State(state): State<AppState>,
     ClusterName(cluster): ClusterName,

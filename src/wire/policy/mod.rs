@@ -10,6 +10,7 @@ mod reader;
 mod render;
 mod reply;
 pub mod revision;
+pub mod schema;
 mod spread;
 mod tree;
 

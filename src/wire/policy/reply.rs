@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use super::{
     ActiveProfile, Document, Remark,
     revision::{self, Revision},
+    schema::PolicyDocument,
     tree::Tree,
 };
 use crate::core::policy::Profile;
@@ -35,7 +36,7 @@ pub struct PolicyState {
     /// What it decides by: defaults filled in, names resolved.
     pub active: ActiveProfile,
     /// What was sent, as an object.
-    #[schema(value_type = std::collections::BTreeMap<String, Value>)]
+    #[schema(value_type = PolicyDocument)]
     pub document: Value,
     /// What was sent, as it came.
     #[serde(skip_serializing_if = "Option::is_none")]

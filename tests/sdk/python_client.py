@@ -1,13 +1,13 @@
-"""What a user of a generated SDK does, with the client that scripts/sdk generates: sdk_journey.py URL"""
+"""The journey of tests/sdk with openapi-python-client's client: python_client.py URL"""
 import sys
 
 from podberth_client import Client
 from podberth_client.api.decisions import explain_pod
 from podberth_client.api.extender import filter_nodes, prioritize_nodes
 from podberth_client.api.policy import replace_policy
-from podberth_client.api.state import create_node, create_pod, list_nodes, read_pod
+from podberth_client.api.state import create_node, create_pod, list_nodes, read_pod, replace_pod
 from podberth_client.models import (
-    ExplainRequest, ExtenderArgs, ExtenderFilterResult, Node, NodeList, Pod, ReplacePolicyBody, Status)
+    ExplainRequest, ExtenderArgs, ExtenderFilterResult, Node, NodeList, Pod, PolicyDocument, Status)
 
 client = Client(base_url=sys.argv[1], raise_on_unexpected_status=True)
 
@@ -21,8 +21,9 @@ def node(name, cpu):
 
 def pod(name, cpu):
     requests = {"requests": {"cpu": cpu, "memory": "1Gi"}}
+    container = {"name": "main", "image": "example/web:1", "env": [{"name": "A", "value": "b"}], "resources": requests}
     return Pod.from_dict({"metadata": {"name": name, "namespace": "default"},
-                          "spec": {"containers": [{"name": "main", "image": "example/web:1", "resources": requests}]}})
+                          "spec": {"dnsPolicy": "Default", "containers": [container]}})
 
 
 # Stores two nodes and a pod; what comes back is typed and carries what the server added.
@@ -34,10 +35,18 @@ assert isinstance(nodes, NodeList) and [n.metadata.name for n in nodes.items] ==
 stored = create_pod.sync(namespace="default", client=client, body=pod("web", "2"))
 assert isinstance(stored, Pod) and stored.metadata.resource_version, stored
 
+# Reads the pod, changes a label, sends it back: nothing is lost.
+stored.metadata.labels = type(node("any", "1").metadata.labels).from_dict({"app": "web"})
+replaced = replace_pod.sync(namespace="default", name="web", client=client, body=stored)
+assert isinstance(replaced, Pod), replaced
+kept = read_pod.sync(namespace="default", name="web", client=client).to_dict()
+assert kept["spec"]["containers"][0]["env"] == [{"name": "A", "value": "b"}], kept
+assert kept["spec"]["dnsPolicy"] == "Default" and kept["metadata"]["labels"] == {"app": "web"}, kept
+
 # Sets a policy.
 policy = {"kind": "Policy", "apiVersion": "v1", "predicates": [{"name": "GeneralPredicates"}],
           "priorities": [{"name": "LeastRequestedPriority", "weight": 1}]}
-active = replace_policy.sync(client=client, body=ReplacePolicyBody.from_dict(policy))
+active = replace_policy.sync(client=client, body=PolicyDocument.from_dict(policy))
 assert not isinstance(active, Status) and active.revision == 1, active
 
 # Filters and prioritizes as kube-scheduler would, and asks why.
@@ -55,4 +64,4 @@ missing = read_pod.sync(namespace="default", name="nobody", client=client)
 assert isinstance(missing, Status) and (missing.reason, missing.code) == ("NotFound", 404), missing
 invalid = create_node.sync(client=client, body=node("broken", "many"))
 assert isinstance(invalid, Status) and invalid.code in (400, 422), invalid
-print(f"sdk: 8 calls and 2 typed errors as expected; {invalid.reason}: {invalid.message}")
+print("openapi-python-client: as expected")
