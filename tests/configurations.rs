@@ -2,7 +2,7 @@
 
 use podberth::{
     core::{policy::Profile, rule::Release},
-    wire::policy::{self, Document},
+    wire::policy::{self, Document, Reading},
 };
 use proptest::prelude::*;
 
@@ -138,6 +138,133 @@ fn every_fault_of_a_configuration_at_once() {
         assert!(told.iter().any(|fault| fault.contains(words)), "{words:?} is not told:\n{}", told.join("\n"));
     }
     assert_eq!(told.len(), expected.len(), "{}", told.join("\n"));
+}
+
+fn warnings(document: &Document) -> Vec<String> {
+    document.lint().iter().map(ToString::to_string).collect()
+}
+
+/// Source: `apimachinery/pkg/util/yaml/decoder.go`: what begins with a brace is JSON.
+#[test]
+fn text_in_braces_is_json_unless_stored_before() {
+    let texts = [
+        r#"{"kind":"Policy","apiVersion":"v1","predicates":[{"name":"PodFitsResources"},]}"#,
+        "{'kind': 'Policy', 'apiVersion': 'v1'}",
+        "{\"kind\":\"Policy\",\"apiVersion\":\"v1\"} # note",
+        " {kind: Policy}",
+    ];
+    for text in texts {
+        assert!(faults(text).concat().contains("json parse error"), "{text}");
+        assert!(policy::parse_as(text, Reading::STORED).is_ok(), "{text}");
+    }
+    assert!(policy::parse("kind: Policy\npredicates: [{name: HostName},]").is_ok(), "YAML has its own rules");
+}
+
+#[test]
+fn score_plugins_of_v1beta1_are_read_as_strategies_of_node_resources_fit() {
+    let of = |score: &str, config: &str| {
+        format!(
+            "apiVersion: kubescheduler.config.k8s.io/v1beta1\nkind: KubeSchedulerConfiguration\nprofiles:\n- plugins: \
+             {{score: {score}}}\n  pluginConfig: {config}\n"
+        )
+    };
+    let most = of(
+        "{disabled: [{name: NodeResourcesLeastAllocated}, {name: NodeResourcesBalancedAllocation}],
+                  enabled: [{name: NodeResourcesMostAllocated, weight: 5}]}",
+        "[{name: NodeResourcesMostAllocated, args: {resources: [{name: cpu, weight: 3}]}}]",
+    );
+    let document = policy::parse(&most).expect("it is accepted");
+    let profile = document.compile(None).expect("it compiles");
+    let fit = profile.priorities.iter().find(|p| p.plugin == "NodeResourcesFit").expect("it scores");
+    assert_eq!((&*fit.name, fit.weight), ("MostRequestedPriority", 5));
+    let told = warnings(&document);
+    assert!(
+        told.iter().any(|w| w.contains("read as NodeResourcesFit with scoringStrategy.type MostAllocated")),
+        "{told:?}"
+    );
+    let Document::Configuration(configuration) = &document else { panic!("a configuration") };
+    let strategy = configuration.profiles[0].arguments.scoring_strategy.as_ref().expect("a strategy");
+    assert_eq!((&*strategy.resources[0].name, strategy.resources[0].weight), ("cpu", 3));
+
+    let none = policy::parse(&of("{disabled: [{name: NodeResourcesLeastAllocated}]}", "[]")).expect("it is accepted");
+    let profile = none.compile(None).expect("it compiles");
+    assert!(profile.priorities.iter().all(|p| p.plugin != "NodeResourcesFit"), "its only score was turned off");
+    assert!(filters(&profile).contains(&"NodeResourcesFit"), "the filter stays");
+
+    let both = of("{enabled: [{name: NodeResourcesMostAllocated}, {name: RequestedToCapacityRatio}]}", "[]");
+    assert!(faults(&both).concat().contains("became the strategy RequestedToCapacityRatio"), "one strategy at most");
+}
+
+/// kube-scheduler up to 1.33 writes these into the file of `--write-config-to`.
+#[test]
+fn volume_limit_plugins_that_v1_took_out_are_passed_over_with_a_warning() {
+    let text = "apiVersion: kubescheduler.config.k8s.io/v1
+kind: KubeSchedulerConfiguration
+profiles:
+- plugins: {multiPoint: {enabled: [{name: EBSLimits}, {name: GCEPDLimits}, {name: AzureDiskLimits}, {name: NodeVolumeLimits}]}}
+";
+    let document = policy::parse(text).expect("it is accepted");
+    assert_eq!(filters(&document.compile(None).expect("it compiles")), DEFAULT_FILTERS);
+    let told = warnings(&document);
+    assert_eq!(told.iter().filter(|w| w.contains("NodeVolumeLimits counts these volumes")).count(), 3, "{told:?}");
+}
+
+#[test]
+fn unknown_plugins_are_refused_with_a_remedy_or_passed_over() {
+    let text = "apiVersion: kubescheduler.config.k8s.io/v1
+kind: KubeSchedulerConfiguration
+profiles:
+- plugins:
+    queueSort: {enabled: [{name: Coscheduling}], disabled: [{name: '*'}]}
+    score: {enabled: [{name: noderesourcesfit}]}
+  pluginConfig: [{name: Coscheduling, args: {permitWaitingTimeSeconds: 10}}]
+";
+    assert_eq!(
+        faults(text),
+        [
+            "profiles[0].plugins.queueSort.enabled[0].name: plugin \"Coscheduling\" does not exist (unknownPlugins=warn goes \
+             on without it)",
+            "profiles[0].plugins.score.enabled[0].name: plugin \"noderesourcesfit\" does not exist (it is written \
+             NodeResourcesFit)",
+        ]
+    );
+    let reading = Reading { pass_unknown_plugins: true, ..Reading::default() };
+    let document = policy::parse_as(text, reading).expect("it is accepted");
+    let profile = document.compile(None).expect("it compiles");
+    assert_eq!(filters(&profile), DEFAULT_FILTERS);
+    let told = warnings(&document);
+    assert!(told.iter().any(|w| w.contains("\"Coscheduling\" does not exist here and is passed over")), "{told:?}");
+    assert!(policy::parse_as(text, Reading::STORED).is_ok(), "what was let through is read again");
+}
+
+#[test]
+fn policies_are_read_out_of_config_maps() {
+    let map = "kind: ConfigMap\napiVersion: v1\ndata:\n  policy.cfg: |\n    {\"kind\": \"Policy\", \"predicates\": [{\"name\": \"HostName\"}]}\n";
+    assert!(filters(&profile(map)).contains(&"NodeName"));
+    assert_eq!(
+        faults("{\"kind\": \"ConfigMap\", \"data\": {\"other\": \"\"}}"),
+        ["data: a ConfigMap has its policy under policy.cfg"]
+    );
+    let source = "apiVersion: kubescheduler.config.k8s.io/v1beta1\nkind: KubeSchedulerConfiguration\nalgorithmSource: {policy: {file: {path: /etc/policy.cfg}}}\n";
+    assert!(faults(source).concat().contains("send that Policy itself"), "{:?}", faults(source));
+}
+
+#[test]
+fn lint_tells_of_keys_nobody_reads_placeholders_and_taints() {
+    let text = r#"{"kind": "Policy", "predicates": [{"name": "PodFitsPorts"}], "extenders": [
+        {"urlPrefix": "http://x", "filterVreb": "f", "FILTERVERB": "f"}, {"urlPrefix": "<extender-endpoint>", "filterVerb": "f"}]}"#;
+    let told = warnings(&policy::parse(text).expect("it is accepted"));
+    let expected = ["extenders[0].filterVreb: filterVreb is not read", "extenders[1].urlPrefix: ", "taints count"];
+    for words in expected {
+        assert_eq!(told.iter().filter(|w| w.contains(words)).count(), 1, "{words}: {told:?}");
+    }
+    assert!(told[1].contains("is no URL"), "{told:?}");
+    let twice = r#"{"kind": "Policy", "priorities": [{"name": "SelectorSpreadPriority", "weight": 1}, {"name": "ServiceSpreadingPriority", "weight": 1}]}"#;
+    let told = warnings(&policy::parse(twice).expect("it is accepted"));
+    assert!(
+        told[0].contains("ServiceSpreadingPriority is SelectorSpreadPriority, which is listed already"),
+        "{told:?}"
+    );
 }
 
 #[test]

@@ -33,7 +33,7 @@ pub(super) fn read(path: &Path) -> Result<String, Error> {
 pub(super) async fn put_in_force(clusters: &Clusters, text: String) -> Result<(), Error> {
     let records =
         PolicyRecords { clusters: clusters.clone(), cluster: DEFAULT_CLUSTER.into(), name: revision::DEFAULT.into() };
-    let put = records.put(&Text::New(text), &Conditions::default(), false).await;
+    let put = records.put(&Text::New(text, policy::Reading::default()), &Conditions::default(), false).await;
     let Put { revision, .. } = put.map_err(|error| match error {
         // Here is no reply from which the cause has to be kept.
         ApiError::Internal(cause) => Error::Policy("file".into(), cause),

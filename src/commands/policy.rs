@@ -9,7 +9,7 @@ use clap::{Subcommand, ValueEnum};
 
 use crate::{
     core::policy::Faults,
-    wire::policy::{comments, parse, to_json, to_yaml},
+    wire::policy::{Reading, comments, parse, parse_as, to_json, to_yaml},
 };
 
 /// What is to be done with policies.
@@ -20,6 +20,9 @@ pub enum Command {
         /// Policies (Kubernetes 1.6 to 1.22) or KubeSchedulerConfigurations, JSON or YAML; - for standard input
         #[arg(value_name = "FILE", required = true)]
         files: Vec<PathBuf>,
+        /// Whether plugins that do not exist here are refused or passed over with a warning
+        #[arg(long, value_enum, default_value = "refuse")]
+        unknown_plugins: UnknownPlugins,
     },
     /// Print the KubeSchedulerConfiguration v1 that comes closest to a Policy; notes go to standard error
     Convert {
@@ -30,6 +33,16 @@ pub enum Command {
         #[arg(short, long, value_enum, default_value = "yaml")]
         output: Output,
     },
+}
+
+/// What becomes of plugins that do not exist here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum UnknownPlugins {
+    /// The file is wrong.
+    #[default]
+    Refuse,
+    /// They are passed over with a warning.
+    Warn,
 }
 
 /// How a document is printed.
@@ -55,7 +68,7 @@ pub struct Said {
 /// Carries a command out.
 pub fn run(command: &Command) -> Said {
     match command {
-        Command::Check { files } => check(files),
+        Command::Check { files, unknown_plugins } => check(files, *unknown_plugins),
         Command::Convert { file, output } => {
             convert(file, *output).unwrap_or_else(|remarks| Said { remarks, ..Said::default() })
         }
@@ -63,11 +76,12 @@ pub fn run(command: &Command) -> Said {
 }
 
 /// A line for each fault and each warning of each file.
-fn check(files: &[PathBuf]) -> Said {
+fn check(files: &[PathBuf], unknown_plugins: UnknownPlugins) -> Said {
+    let reading = Reading { pass_unknown_plugins: unknown_plugins == UnknownPlugins::Warn, ..Reading::default() };
     let mut said = Said { good: true, ..Said::default() };
     for file in files {
         let name = file.display();
-        match read(file).and_then(|text| parse(&text).map_err(|faults| lines(file, &faults))) {
+        match read(file).and_then(|text| parse_as(&text, reading).map_err(|faults| lines(file, &faults))) {
             Err(errors) => {
                 said.good = false;
                 said.output.push_str(&errors);

@@ -114,6 +114,11 @@ impl Downstream {
         self.0.options.hosts != ExtenderHosts::None
     }
 
+    /// Why this process never calls an extender; `None` where it may.
+    pub fn refusal(&self, extender: &Extender) -> Option<String> {
+        self.peer(extender).client.as_ref().err().map(ToString::to_string)
+    }
+
     /// The extenders of a policy, as its profile lists them. Cheap: clients are kept from call to call.
     pub fn chain(&self, extenders: &[Extender], origin: Origin) -> Chain {
         Chain { peers: extenders.iter().map(|extender| self.peer(extender)).collect(), origin }

@@ -45,7 +45,7 @@ pub(super) struct Peer {
     /// Host and port, for metrics.
     address: String,
     /// Why it can never be asked, else how.
-    client: Result<HttpClient, Cause>,
+    pub(super) client: Result<HttpClient, Cause>,
     turns: Arc<Semaphore>,
     time: Duration,
     reply_bytes: usize,

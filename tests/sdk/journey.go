@@ -64,7 +64,9 @@ func main() {
 
 	// Sets a typed policy, filters, schedules.
 	document := podberth.NewPolicyDocument()
-	document.SetPriorities([]podberth.PriorityPolicy{*podberth.NewPriorityPolicy("LeastRequestedPriority", 1)})
+	priority := podberth.NewPriorityPolicy("LeastRequestedPriority")
+	priority.SetWeight(1)
+	document.SetPriorities([]podberth.PriorityPolicy{*priority})
 	active, _, err := client.PolicyAPI.ReplacePolicy(ctx).PolicyDocument(*document).Execute()
 	must(err)
 	expect(active.Revision == 1, active)

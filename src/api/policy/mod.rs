@@ -18,7 +18,7 @@ use self::{
 };
 use super::{
     cluster::ClusterName,
-    error::{Reason, Result},
+    error::{ApiError, Reason, Result},
     extract::{self, JsonBytes, Query},
     ground::{self, FreshnessQuery},
     openapi::{self, ReadErrors, WriteErrors},
@@ -30,8 +30,8 @@ use crate::{
     telemetry,
     wire::{
         policy::{
-            PluginCatalog, PolicyList, PolicyRevisionList, PolicyState, PolicySummary, RollbackRequest, revision,
-            schema::PolicyDocument,
+            PluginCatalog, PolicyList, PolicyRevisionList, PolicyState, PolicySummary, Reading, RollbackRequest,
+            revision, schema::PolicyDocument,
         },
         status::Status,
     },
@@ -59,9 +59,22 @@ pub struct WriteQuery {
     /// `All`: do everything but store it
     #[param(required = false, value_type = String, nullable = false)]
     dry_run: Option<String>,
+    /// `warn`: plugins that do not exist here are passed over with a warning; refused where absent
+    #[param(required = false, value_type = String, nullable = false)]
+    unknown_plugins: Option<String>,
 }
 
 impl WriteQuery {
+    fn reading(&self) -> Result<Reading> {
+        match self.unknown_plugins.as_deref() {
+            None | Some("" | "refuse") => Ok(Reading::default()),
+            Some("warn") => Ok(Reading { pass_unknown_plugins: true, ..Reading::default() }),
+            Some(other) => Err(ApiError::BadRequest(format!(
+                "unknownPlugins: Unsupported value: {other:?}: supported values: \"refuse\", \"warn\""
+            ))),
+        }
+    }
+
     fn dry_run(&self) -> Result<bool> {
         resources::dry_run(self.dry_run.as_deref().unwrap_or_default())
     }
@@ -137,7 +150,7 @@ pub async fn replace(
     Query(query): Query<WriteQuery>,
     extract::Text(text): extract::Text,
 ) -> Result<Response> {
-    target.put(Text::New(text), &conditions, &query).await
+    target.put(Text::New(text, query.reading()?), &conditions, &query).await
 }
 
 /// Brings a policy into force, like PUT
@@ -155,7 +168,7 @@ pub async fn create(
     Query(query): Query<WriteQuery>,
     extract::Text(text): extract::Text,
 ) -> Result<Response> {
-    target.put(Text::New(text), &conditions, &query).await
+    target.put(Text::New(text, query.reading()?), &conditions, &query).await
 }
 
 /// Returns to the default policy
@@ -261,7 +274,7 @@ pub async fn replace_named(
     Query(query): Query<WriteQuery>,
     extract::Text(text): extract::Text,
 ) -> Result<Response> {
-    target.put(Text::New(text), &conditions, &query).await
+    target.put(Text::New(text, query.reading()?), &conditions, &query).await
 }
 
 /// Takes a named policy out of force

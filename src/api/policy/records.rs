@@ -18,7 +18,7 @@ use crate::{
     core::policy::Profile,
     store::{Atomicity, Call, Change, Key, ListQuery, Outcome, Precondition, Record, Write},
     wire::policy::{
-        Document, PolicyRevisionList,
+        Document, PolicyRevisionList, Reading,
         revision::{self, Revision},
     },
 };
@@ -44,7 +44,7 @@ pub struct PolicyRecords {
 #[derive(Clone, Debug)]
 pub enum Text {
     /// This.
-    New(String),
+    New(String, Reading),
     /// What a revision of the history says; `None`: the one before the revision in force or, where none is, the last.
     Again(Option<u64>),
 }
@@ -82,19 +82,23 @@ impl PolicyRecords {
             let current = self.in_force().await?;
             let number = current.as_ref().map(|current| current.revision.revision);
             conditions.check(number)?;
-            let (text, rollback_to) = match text {
-                Text::New(text) => (text.clone(), None),
-                Text::Again(wanted) => self.earlier(*wanted, number).await?,
+            let (text, rollback_to, reading) = match text {
+                Text::New(text, reading) => (text.clone(), None, *reading),
+                Text::Again(wanted) => {
+                    let (text, number) = self.earlier(*wanted, number).await?;
+                    (text, number, Reading::STORED)
+                }
             };
             if let Some(InForce { revision, at, .. }) = current.as_ref().filter(|c| c.revision.text == text) {
-                let put = Put { stored_at: Some(*at), ..self.compile(revision.clone()).await? };
+                let put = Put { stored_at: Some(*at), ..self.compile(revision.clone(), Reading::STORED).await? };
                 // Another replica may have put it in force just now: whoever has this answer decides under it here.
                 self.clusters.get(&self.cluster).await?.reached(*at, SHOWN_WITHIN).await;
                 return Ok(put);
             }
             let last = if let Some(number) = number { number } else { self.last().await? };
             let revision = last.saturating_add(1);
-            let put = self.compile(Revision { revision, created_at: clock::now_rfc3339(), rollback_to, text }).await?;
+            let revision = Revision { revision, created_at: clock::now_rfc3339(), rollback_to, text };
+            let put = self.compile(revision, reading).await?;
             if dry_run {
                 return Ok(put);
             }
@@ -214,9 +218,9 @@ impl PolicyRecords {
         ])
     }
 
-    async fn compile(&self, revision: Revision) -> Result<Put> {
+    async fn compile(&self, revision: Revision, reading: Reading) -> Result<Put> {
         let (revision, compiled) = compute(move || {
-            let compiled = revision.compile();
+            let compiled = revision.compile_as(reading);
             (revision, compiled)
         })
         .await?;

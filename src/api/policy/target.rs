@@ -21,10 +21,10 @@ use crate::{
         ground::{self, Chosen, FreshnessQuery, PolicyQuery},
         state::AppState,
     },
-    core::policy::Policy,
+    core::policy::{Policy, Profile},
     wire::{
         objects::names,
-        policy::{Document, PolicyRevisionList, PolicyState, RollbackRequest, revision, to_annotated_yaml},
+        policy::{Document, PolicyRevisionList, PolicyState, Remark, RollbackRequest, revision, to_annotated_yaml},
         status::Status,
     },
 };
@@ -71,7 +71,7 @@ impl Target {
         let view = ground::stand(&self.state, &self.cluster, fresh).await?.view;
         let chosen = ground::chosen(&view, &PolicyQuery { policy: Some(self.name.clone()) })?;
         match query.form.as_deref() {
-            None => Ok(in_json(&state_of(&chosen))),
+            None => Ok(in_json(&self.with_uncalled(state_of(&chosen), chosen.profile()))),
             Some(CONFIGURATION) => in_yaml(&chosen),
             Some(other) => Err(ApiError::BadRequest(format!(
                 "as: Unsupported value: {other:?}: supported values: \"{CONFIGURATION}\""
@@ -84,8 +84,20 @@ impl Target {
         let put = self.records().put(&text, conditions, query.dry_run()?).await?;
         let Put { revision, document, profile, stored_at } = put;
         let state = PolicyState::new(&self.name, &revision, &document, &profile);
+        let state = self.with_uncalled(state, &profile);
         // What is not stored has no tag to come back with.
         Ok(if stored_at.is_some() { in_json(&state) } else { Json(state).into_response() })
+    }
+
+    /// Adds warnings of the extenders that this server does not call.
+    fn with_uncalled(&self, mut state: PolicyState, profile: &Profile) -> PolicyState {
+        for extender in &profile.extenders {
+            if let Some(why) = self.state.downstream.refusal(extender) {
+                let why = format!("{} is not called by this server: {why}", extender.url_prefix);
+                state.warnings.push(Remark { field: "extenders".into(), message: why });
+            }
+        }
+        state
     }
 
     /// A rollback asked for by a body, which may be empty.

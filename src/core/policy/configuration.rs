@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    ActivePredicate, ActivePriority, Fault, Faults, PreemptionLimits, Profile, arguments,
+    ActivePredicate, ActivePriority, Fault, Faults, PreemptionLimits, Profile, Warning, arguments,
     extender::{self, Extender},
     names,
     plugins::{self, Expanded, PluginSets},
@@ -33,6 +33,8 @@ pub struct Configuration {
     pub profiles: Vec<SchedulerProfile>,
     /// Extenders of all profiles.
     pub extenders: Vec<Extender>,
+    /// Doubts of the reader, which lint tells first.
+    pub remarks: Vec<Warning>,
 }
 
 /// One of `profiles`.
@@ -95,7 +97,7 @@ pub struct PluginArguments {
 }
 
 /// Strategies of `NodeResourcesFit`, with the plugin that each was in 1.22.
-const STRATEGIES: [(&str, &str); 3] = [
+pub const SCORING_STRATEGIES: [(&str, &str); 3] = [
     ("LeastAllocated", "NodeResourcesLeastAllocated"),
     ("MostAllocated", "NodeResourcesMostAllocated"),
     ("RequestedToCapacityRatio", "RequestedToCapacityRatio"),
@@ -108,6 +110,7 @@ impl Default for Configuration {
             api_version: Self::API_VERSION.into(),
             profiles: vec![SchedulerProfile::default()],
             extenders: Vec::new(),
+            remarks: Vec::new(),
         }
     }
 }
@@ -152,6 +155,9 @@ impl SchedulerProfile {
         let expanded = self.plugins.expand(field, faults);
         for (point, wanted) in [("queueSort", "only one queue sort plugin"), ("bind", "at least one bind plugin")] {
             let count = expanded.at(point).len();
+            if self.plugins.names_unknown(point) {
+                continue; // Told already; the count is only what follows from it.
+            }
             if count == 0 || point == "queueSort" && count > 1 {
                 let why = format!("{wanted} is required for scheduler name {:?}, but got {count}", self.scheduler_name);
                 faults.push(Fault::new(format!("{field}plugins.{point}"), why));
@@ -262,8 +268,8 @@ impl PluginArguments {
         }
         let Some(strategy) = &self.scoring_strategy else { return };
         let at = format!("{field}.scoringStrategy");
-        if !STRATEGIES.iter().any(|(kind, _)| *kind == &*strategy.kind) {
-            let supported = STRATEGIES.map(|(kind, _)| format!("{kind:?}")).join(", ");
+        if !SCORING_STRATEGIES.iter().any(|(kind, _)| *kind == &*strategy.kind) {
+            let supported = SCORING_STRATEGIES.map(|(kind, _)| format!("{kind:?}")).join(", ");
             let why = format!("Unsupported value: {:?}: supported values: {supported}", strategy.kind);
             faults.push(Fault::new(format!("{at}.type"), why));
         }
@@ -301,7 +307,7 @@ fn build_predicates(expanded: &Expanded, arguments: &Arguments) -> Vec<ActivePre
 
 /// The rules behind the score plugins. `NodeResourcesFit` scores by its strategy, a plugin of its own in 1.22.
 fn build_priorities(expanded: &Expanded, arguments: &Arguments, strategy: &str) -> Vec<ActivePriority> {
-    let by_strategy = STRATEGIES.iter().find(|(kind, _)| *kind == strategy).map(|(_, plugin)| *plugin);
+    let by_strategy = SCORING_STRATEGIES.iter().find(|(kind, _)| *kind == strategy).map(|(_, plugin)| *plugin);
     let rule = |plugin: &&'static str| {
         let carrier = if *plugin == "NodeResourcesFit" { by_strategy? } else { plugin };
         let registration = priorities::ALL

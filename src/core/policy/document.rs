@@ -2,7 +2,7 @@
 //!
 //! Source: `pkg/scheduler/apis/config/legacy_types.go` of 1.22.
 
-use super::{Combination, extender::Extender};
+use super::{Combination, extender::Extender, fault::Warning};
 use crate::core::{
     model::Name,
     rule::{LabelPresence, ResourceWeight, ShapePoint},
@@ -26,6 +26,8 @@ pub struct Policy {
     pub always_check_all_predicates: bool,
     /// How scores are put together and handed out: Podberth's own extension.
     pub scoring: Scoring,
+    /// Doubts of the reader, which lint tells first.
+    pub remarks: Vec<Warning>,
 }
 
 /// `scoring`, Podberth's own extension of a Policy: kube-scheduler knows no such key and refuses a file that has it.

@@ -25,7 +25,10 @@ struct Vote {
 impl Policy {
     /// Everything doubtful in a policy that compiles.
     pub fn lint(&self) -> Vec<Warning> {
-        let mut warnings = Vec::new();
+        let mut warnings = self.remarks.clone();
+        if let Some(listed) = &self.predicates {
+            lint_mandatory(listed, &mut warnings);
+        }
         lint_predicates(self.predicates.as_deref().unwrap_or_default(), &mut warnings);
         let entries = self.priorities.as_deref().unwrap_or_default();
         let votes = lint_priorities(entries, &mut warnings);
@@ -43,7 +46,7 @@ impl Policy {
 impl Configuration {
     /// Everything doubtful in a configuration that compiles.
     pub fn lint(&self) -> Vec<Warning> {
-        let mut warnings = Vec::new();
+        let mut warnings = self.remarks.clone();
         if let Some(beta) = self.api_version.rsplit('/').next().filter(|version| *version != "v1") {
             let why = format!("{beta} is read as v1, with the defaults of v1");
             warnings.push(Warning::new("apiVersion", why));
@@ -85,6 +88,15 @@ impl Configuration {
 fn retired(field: &str, name: &str, warnings: &mut Vec<Warning>) {
     if let Some(retired) = names::retired(name) {
         warnings.push(Warning::new(field, format!("{name} was retired: known {}", retired.fate)));
+    }
+}
+
+/// Tells that taints count, though the list was written when they did not.
+fn lint_mandatory(entries: &[PredicateEntry], warnings: &mut Vec<Warning>) {
+    let taints = "PodToleratesNodeTaints";
+    if !entries.is_empty() && !entries.iter().any(|entry| &*entry.name == taints) {
+        let why = format!("{taints} is not listed and runs all the same, as since Kubernetes 1.12: taints count");
+        warnings.push(Warning::new("predicates", why));
     }
 }
 
@@ -164,7 +176,8 @@ fn lint_priorities(entries: &[PriorityEntry], warnings: &mut Vec<Warning>) -> Ve
         }
         let default_weight = registration.and_then(|r| r.default_weight);
         if let Some(earlier) = listed.get(&name).and_then(|at: &usize| votes.get_mut(*at)) {
-            let why = format!("{name} is listed already as {}; the last weight counts", earlier.field);
+            let meant = if *name == *entry.name { name.clone() } else { format!("{} is {name}, which", entry.name) };
+            let why = format!("{meant} is listed already as {}; the last weight counts", earlier.field);
             warnings.push(Warning::new(&*field, why));
             earlier.weight = cut;
         } else {
@@ -281,6 +294,7 @@ mod tests {
         assert_eq!(
             told,
             [
+                "predicates: PodToleratesNodeTaints is not listed and runs all the same, as since Kubernetes 1.12: taints count",
                 "predicates[2]: HostName is listed already as predicates[0]; it runs once",
                 "predicates[0]: HostName is part of GeneralPredicates, which is listed too; it runs once",
             ]

@@ -17,7 +17,9 @@ mod names;
 mod plugins;
 mod qualified;
 
-pub use configuration::{Configuration, DEFAULT_SCHEDULER, PluginArguments, SchedulerProfile, ScoringStrategy};
+pub use configuration::{
+    Configuration, DEFAULT_SCHEDULER, PluginArguments, SCORING_STRATEGIES, SchedulerProfile, ScoringStrategy,
+};
 pub use convert::Conversion;
 pub use document::{
     CapacityRatio, DEFAULT_EXTENDER_MAX_SCORE, LevelEntry, Policy, PredicateArgument, PredicateEntry, PriorityArgument,
@@ -26,7 +28,7 @@ pub use document::{
 pub use extender::{DEFAULT_TIMEOUT_NANOS, Extender, ManagedResource, TlsConfig, TlsFiles};
 pub use fault::{Fault, Faults, Warning};
 pub use hosts::{ExtenderHosts, HostPattern};
-pub use plugins::{EXTENSION_POINTS, Plugin, PluginSet, PluginSets};
+pub use plugins::{EXTENSION_POINTS, Plugin, PluginSet, PluginSets, is_plugin};
 
 use std::borrow::Cow;
 

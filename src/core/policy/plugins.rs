@@ -67,6 +67,11 @@ pub(super) const KNOWN: &[Known] = &[
 /// Plugins that `kubescheduler.config.k8s.io/v1` took out.
 const REMOVED: [&str; 4] = ["AzureDiskLimits", "CinderLimits", "EBSLimits", "GCEPDLimits"];
 
+/// Whether kube-scheduler 1.34 has a plugin of that name.
+pub fn is_plugin(name: &str) -> bool {
+    find(name).is_some()
+}
+
 /// The plugin of that name.
 pub(super) fn find(name: &str) -> Option<&'static Known> {
     KNOWN.iter().find(|k| k.name == name)
@@ -119,6 +124,12 @@ impl Expanded {
 }
 
 impl PluginSets {
+    /// Whether a plugin is turned on at the extension point that does not exist.
+    pub(super) fn names_unknown(&self, point: &str) -> bool {
+        let sets = self.points.get(point).into_iter().chain([&self.multi_point]);
+        sets.flat_map(|set| &set.enabled).any(|plugin| find(&plugin.name).is_none())
+    }
+
     /// The plugins at each extension point. `field` is the path of the profile.
     pub(super) fn expand(&self, field: &str, faults: &mut Vec<Fault>) -> Expanded {
         let multi_at = format!("{field}plugins.multiPoint");
@@ -151,7 +162,7 @@ fn check_names(field: &str, set: &PluginSet, point: Option<&str>, faults: &mut V
         let name = &plugin.name;
         match find(name) {
             _ if REMOVED.contains(&&**name) => faults.push(removed(&at, name)),
-            None => faults.push(Fault::new(format!("{at}.name"), format!("plugin {name:?} does not exist"))),
+            None => faults.push(Fault::new(format!("{at}.name"), unknown(name))),
             Some(known) => {
                 if let Some(point) = point.filter(|point| !known.points.contains(point)) {
                     let why = format!("plugin {name:?} does not extend {point} plugin");
@@ -162,6 +173,18 @@ fn check_names(field: &str, set: &PluginSet, point: Option<&str>, faults: &mut V
         if point.is_some() && !seen.insert(name) {
             faults.push(Fault::new(format!("{at}.name"), format!("plugin {name:?} already registered")));
         }
+    }
+}
+
+/// Says that a plugin does not exist, and what would help.
+fn unknown(name: &str) -> String {
+    let meant = KNOWN.iter().find(|known| known.name.eq_ignore_ascii_case(name));
+    match (meant, name) {
+        (Some(known), _) => format!("plugin {name:?} does not exist (it is written {})", known.name),
+        (None, "NodeLabel" | "ServiceAffinity") => {
+            format!("plugin {name:?} does not exist any more (a kind: Policy still has its predicates and priorities)")
+        }
+        (None, _) => format!("plugin {name:?} does not exist (unknownPlugins=warn goes on without it)"),
     }
 }
 
@@ -267,7 +290,7 @@ mod tests {
         assert_eq!(
             told,
             [
-                r#"profiles[0].plugins.multiPoint.enabled[0].name: plugin "Coscheduling" does not exist"#,
+                r#"profiles[0].plugins.multiPoint.enabled[0].name: plugin "Coscheduling" does not exist (unknownPlugins=warn goes on without it)"#,
                 r#"profiles[0].plugins.filter.enabled[0].name: plugin "ImageLocality" does not extend filter plugin"#,
                 r#"profiles[0].plugins.filter.enabled[1]: Invalid value: "EBSLimits": was invalid in version "kubescheduler.config.k8s.io/v1""#,
                 r#"profiles[0].plugins.filter.enabled[3].name: plugin "NodeName" already registered"#,

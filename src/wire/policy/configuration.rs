@@ -6,6 +6,7 @@
 use super::{
     added_affinity, extender,
     legacy::{resources, shape},
+    older_plugins::{self, StrategyArguments},
     reader::{FaultList, Field, Object},
     spread,
     tree::Tree,
@@ -39,31 +40,21 @@ const TOP: [&str; 15] = [
     "healthzBindAddress",
     "metricsBindAddress",
 ];
-const EXTENDER: [&str; 12] = [
-    "urlPrefix",
-    "filterVerb",
-    "preemptVerb",
-    "prioritizeVerb",
-    "weight",
-    "bindVerb",
-    "enableHTTPS",
-    "tlsConfig",
-    "httpTimeout",
-    "nodeCacheCapable",
-    "managedResources",
-    "ignorable",
-];
 const TLS: [&str; 8] = ["insecure", "serverName", "certFile", "keyFile", "caFile", "certData", "keyData", "caData"];
 
 /// Reads and judges a configuration.
-pub(super) fn from_tree(tree: &Tree) -> Result<Configuration, Faults> {
+pub(super) fn from_tree(tree: &Tree, pass_unknown: bool) -> Result<Configuration, Faults> {
     judged(tree, |root| {
+        if tree.has("algorithmSource") {
+            root.fault("algorithmSource names where a Policy is kept: send that Policy itself");
+            return Configuration::default();
+        }
         let Some(object) = root.object(&TOP) else { return Configuration::default() };
         type_meta(&object);
         queueing(&object);
         let profiles = object.get("profiles").list().unwrap_or_default();
         let alone = profiles.len() == 1;
-        let mut profiles: Vec<_> = profiles.iter().map(|field| profile(field, alone)).collect();
+        let mut profiles: Vec<_> = profiles.iter().map(|field| profile(field, alone, pass_unknown)).collect();
         if profiles.is_empty() {
             profiles.push(SchedulerProfile::default());
         }
@@ -72,19 +63,22 @@ pub(super) fn from_tree(tree: &Tree) -> Result<Configuration, Faults> {
             api_version: object.get("apiVersion").name(),
             profiles,
             extenders: extenders.iter().map(modern_extender).collect(),
+            remarks: Vec::new(),
         }
     })
 }
 
 /// Reads and judges one profile as a configuration that has no other.
-pub(super) fn from_profile_tree(tree: &Tree) -> Result<Configuration, Faults> {
-    judged(tree, |root| Configuration { profiles: vec![profile(root, true)], ..Configuration::default() })
+pub(super) fn from_profile_tree(tree: &Tree, pass_unknown: bool) -> Result<Configuration, Faults> {
+    let profiles = |root: &Field<'_>| vec![profile(root, true, pass_unknown)];
+    judged(tree, |root| Configuration { profiles: profiles(root), ..Configuration::default() })
 }
 
 fn judged(tree: &Tree, read: impl FnOnce(&Field<'_>) -> Configuration) -> Result<Configuration, Faults> {
     let gathered = FaultList::default();
-    let configuration = read(&Field::root(tree, &gathered));
-    let mut faults = gathered.into_faults();
+    let mut configuration = read(&Field::root(tree, &gathered));
+    let (mut faults, warnings) = gathered.into_parts();
+    configuration.remarks = warnings;
     let any = configuration.profiles.first().map(|p| p.scheduler_name.clone());
     if let Err(Faults(more)) = configuration.compile(any.as_deref()) {
         faults.extend(more);
@@ -127,7 +121,7 @@ fn percentage(field: &Field<'_>) {
 }
 
 /// `alone`: the only profile needs no name.
-fn profile(field: &Field<'_>, alone: bool) -> SchedulerProfile {
+fn profile(field: &Field<'_>, alone: bool, pass_unknown: bool) -> SchedulerProfile {
     let keys = ["schedulerName", "percentageOfNodesToScore", "plugins", "pluginConfig"];
     let Some(object) = field.object(&keys) else { return SchedulerProfile::default() };
     percentage(&object.get("percentageOfNodesToScore"));
@@ -135,14 +129,32 @@ fn profile(field: &Field<'_>, alone: bool) -> SchedulerProfile {
     let scheduler_name = if alone && !name.is_present() { DEFAULT_SCHEDULER.into() } else { name.name() };
     let plugins = object.get("plugins").object(&plugin_keys()).map(|sets| plugin_sets(&sets)).unwrap_or_default();
     let mut arguments = PluginArguments::default();
+    let mut strategies = Vec::new();
     for entry in object.get("pluginConfig").list().unwrap_or_default() {
         if let Some(entry) = entry.object(&["name", "args"]) {
             let name = entry.get("name").name();
+            if let Some(kind) = older_plugins::strategy_of(&name) {
+                strategies.push(strategy_arguments(kind, &entry.get("args")));
+                continue;
+            }
             plugin_arguments(&name, &entry.get("args"), &mut arguments);
             arguments.named.push(name);
         }
     }
-    SchedulerProfile { scheduler_name, plugins, arguments }
+    let mut profile = SchedulerProfile { scheduler_name, plugins, arguments };
+    older_plugins::translate(field, &mut profile, strategies, pass_unknown);
+    profile
+}
+
+/// The arguments of a plugin of v1beta1 that became a strategy of NodeResourcesFit.
+fn strategy_arguments(kind: &'static str, args: &Field<'_>) -> StrategyArguments {
+    let object = args.object(&["kind", "apiVersion", "resources", "shape"]);
+    let object = object.as_ref();
+    StrategyArguments {
+        kind,
+        resources: object.map(|args| resources(&args.get("resources"))).unwrap_or_default(),
+        shape: object.map(|args| args.get("shape")).filter(Field::is_present).map(|field| shape(&field)),
+    }
 }
 
 fn plugin_keys() -> Vec<&'static str> {
@@ -264,7 +276,8 @@ fn scoring_strategy(field: &Field<'_>) -> Option<ScoringStrategy> {
 
 /// Unlike in a Policy, keys are read strictly, and the timeout is a Go duration (`"5s"`).
 fn modern_extender(field: &Field<'_>) -> Extender {
-    let Some(object) = field.object(&EXTENDER) else { return Extender::default() };
+    let Some(object) = field.object(&extender::KEYS) else { return Extender::default() };
+    object.get("urlPrefix").warn_of_placeholder();
     extender::extender(&object, extender::duration, |inner| {
         let keys: &[&str] = if inner.path().ends_with("tlsConfig") { &TLS } else { &["name", "ignoredByScheduler"] };
         inner.object(keys)

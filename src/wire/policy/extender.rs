@@ -7,9 +7,39 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use super::reader::{Field, Object};
 use crate::core::policy::{Extender, ManagedResource, TlsConfig, TlsFiles};
 
+/// The keys of an extender.
+pub(super) const KEYS: [&str; 12] = [
+    "urlPrefix",
+    "filterVerb",
+    "preemptVerb",
+    "prioritizeVerb",
+    "weight",
+    "bindVerb",
+    "enableHTTPS",
+    "tlsConfig",
+    "httpTimeout",
+    "nodeCacheCapable",
+    "managedResources",
+    "ignorable",
+];
+
 /// One extender of a Policy.
 pub(super) fn legacy(field: &Field<'_>) -> Extender {
-    field.lenient_object().map(|object| extender(&object, Field::integer, Field::lenient_object)).unwrap_or_default()
+    let Some(object) = field.lenient_object() else { return Extender::default() };
+    object.warn_of_other_keys(&KEYS);
+    object.get("urlPrefix").warn_of_placeholder();
+    extender(&object, Field::integer, Field::lenient_object)
+}
+
+impl Field<'_> {
+    /// Warns of a text that is no URL: an example that nobody filled in.
+    pub(super) fn warn_of_placeholder(&self) {
+        let text = self.tree().and_then(|_| self.text()).unwrap_or_default();
+        let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")).unwrap_or(text);
+        if text.contains(['<', '>', '{', '}', '$', ' ']) || host.is_empty() || host.starts_with('/') {
+            self.warning(format!("{text:?} is no URL: the extender cannot be called"));
+        }
+    }
 }
 
 /// A duration as Go writes it, such as `1m30s`, in nanoseconds. Source: Go's `time.ParseDuration`.

@@ -22,8 +22,9 @@ const API_VERSIONS: [&str; 2] = ["v1", "kubescheduler.config.k8s.io/v1"];
 /// Reads and judges a Policy.
 pub(super) fn from_tree(tree: &Tree) -> Result<Policy, Faults> {
     let gathered = FaultList::default();
-    let policy = policy(&Field::root(tree, &gathered));
-    let mut faults = gathered.into_faults();
+    let mut policy = policy(&Field::root(tree, &gathered));
+    let (mut faults, warnings) = gathered.into_parts();
+    policy.remarks = warnings;
     if let Err(Faults(more)) = policy.compile() {
         faults.extend(more);
     }
@@ -54,6 +55,7 @@ fn policy(root: &Field<'_>) -> Policy {
             .unwrap_or_default(),
         always_check_all_predicates: object.get("alwaysCheckAllPredicates").boolean().unwrap_or_default(),
         scoring: scoring(&object.get("scoring")),
+        remarks: Vec::new(),
     }
 }
 

@@ -6,6 +6,7 @@ mod catalog;
 mod configuration;
 mod extender;
 mod legacy;
+mod older_plugins;
 mod reader;
 mod render;
 mod reply;
@@ -68,16 +69,39 @@ impl Document {
     }
 }
 
+/// How strictly a document is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// Plugins that do not exist are passed over with a warning.
+    pub pass_unknown_plugins: bool,
+    /// A text that begins with a brace may be YAML.
+    pub yaml_in_braces: bool,
+}
+
+impl Reading {
+    /// How a stored text is read: whatever a door once let through decides on.
+    pub const STORED: Self = Self { pass_unknown_plugins: true, yaml_in_braces: true };
+}
+
 /// Reads either: JSON or YAML; told apart by `kind` or, where that is missing, by the keys that only one of them has.
 ///
 /// # Errors
 /// Everything that is wrong with it, in form and in meaning, each fault with its field.
 pub fn parse(text: &str) -> Result<Document, Faults> {
-    let tree = read(text)?;
+    parse_as(text, Reading::default())
+}
+
+/// Reads either, as strictly as told.
+///
+/// # Errors
+/// Everything that is wrong with it, in form and in meaning, each fault with its field.
+pub fn parse_as(text: &str, reading: Reading) -> Result<Document, Faults> {
+    let tree = read(text, reading)?;
+    let pass_unknown = reading.pass_unknown_plugins;
     if is_configuration(&tree) {
-        configuration::from_tree(&tree).map(Document::Configuration)
+        configuration::from_tree(&tree, pass_unknown).map(Document::Configuration)
     } else if is_profile(&tree) {
-        configuration::from_profile_tree(&tree).map(Document::Configuration)
+        configuration::from_profile_tree(&tree, pass_unknown).map(Document::Configuration)
     } else {
         legacy::from_tree(&tree).map(Document::Policy)
     }
@@ -89,7 +113,7 @@ pub fn parse(text: &str) -> Result<Document, Faults> {
 /// # Errors
 /// Everything that is wrong with it, in form and in meaning, each fault with its field.
 pub fn parse_policy(text: &str) -> Result<Policy, Faults> {
-    legacy::from_tree(&read(text)?)
+    legacy::from_tree(&read(text, Reading::default())?)
 }
 
 /// Reads a KubeSchedulerConfiguration or one profile of it, JSON or YAML. An empty text is the default profile.
@@ -97,13 +121,31 @@ pub fn parse_policy(text: &str) -> Result<Policy, Faults> {
 /// # Errors
 /// Everything that is wrong with it, in form and in meaning, each fault with its field.
 pub fn parse_configuration(text: &str) -> Result<Configuration, Faults> {
-    let tree = read(text)?;
-    if is_configuration(&tree) { configuration::from_tree(&tree) } else { configuration::from_profile_tree(&tree) }
+    let tree = read(text, Reading::default())?;
+    if is_configuration(&tree) {
+        configuration::from_tree(&tree, false)
+    } else {
+        configuration::from_profile_tree(&tree, false)
+    }
 }
 
-fn read(text: &str) -> Result<Tree, Faults> {
-    Tree::parse(text).map_err(|fault: Fault| Faults(vec![fault]))
+/// The document as a tree; of a ConfigMap, as kube-scheduler's `--policy-configmap` read it, the document in it.
+fn read(text: &str, reading: Reading) -> Result<Tree, Faults> {
+    let parse = |text: &str| Tree::parse(text, reading.yaml_in_braces).map_err(|fault: Fault| Faults(vec![fault]));
+    let tree = parse(text)?;
+    match tree.text("kind") {
+        Some("ConfigMap") => match tree.get("data").and_then(|data| data.text(CONFIG_MAP_KEY)) {
+            Some(policy) => parse(policy),
+            None => Err(Faults(vec![Fault::new("data", format!("a ConfigMap has its policy under {CONFIG_MAP_KEY}"))])),
+        },
+        _ => Ok(tree),
+    }
 }
+
+/// The key of a ConfigMap under which a policy stands.
+///
+/// Source: `pkg/scheduler/apis/config/types.go` of 1.22 (`SchedulerPolicyConfigMapKey`).
+const CONFIG_MAP_KEY: &str = "policy.cfg";
 
 fn is_configuration(tree: &Tree) -> bool {
     let of_group = |version: &str| version.starts_with(configuration::GROUP);

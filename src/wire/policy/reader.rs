@@ -5,19 +5,26 @@
 use std::{cell::RefCell, collections::BTreeSet};
 
 use super::tree::Tree;
-use crate::core::{model::Name, policy::Fault};
+use crate::core::{
+    model::Name,
+    policy::{Fault, Warning},
+};
 
-/// Where faults are gathered.
+/// Where faults and warnings are gathered.
 #[derive(Default)]
-pub(super) struct FaultList(RefCell<Vec<Fault>>);
+pub(super) struct FaultList {
+    faults: RefCell<Vec<Fault>>,
+    warnings: RefCell<Vec<Warning>>,
+}
 
 impl FaultList {
     pub(super) fn push(&self, fault: Fault) {
-        self.0.borrow_mut().push(fault);
+        self.faults.borrow_mut().push(fault);
     }
 
-    pub(super) fn into_faults(self) -> Vec<Fault> {
-        self.0.into_inner()
+    /// The faults, and what is only doubtful.
+    pub(super) fn into_parts(self) -> (Vec<Fault>, Vec<Warning>) {
+        (self.faults.into_inner(), self.warnings.into_inner())
     }
 }
 
@@ -66,6 +73,21 @@ impl<'t> Field<'t> {
 
     pub(super) fn fault(&self, message: impl Into<String>) {
         self.faults.push(Fault::new(&*self.path, message));
+    }
+
+    /// A doubt about the value.
+    pub(super) fn warning(&self, message: impl Into<String>) {
+        self.faults.warnings.borrow_mut().push(Warning::new(&*self.path, message));
+    }
+
+    /// A doubt about something within the value, at a path below it.
+    pub(super) fn child_warning(&self, below: &str, message: impl Into<String>) {
+        self.faults.warnings.borrow_mut().push(Warning::new(child(&self.path, below), message));
+    }
+
+    /// A fault of something within the value, at a path below it.
+    pub(super) fn child_fault(&self, below: &str, message: impl Into<String>) {
+        self.faults.push(Fault::new(child(&self.path, below), message));
     }
 
     /// A fault of something within the value.
@@ -175,9 +197,21 @@ impl<'t> Field<'t> {
     }
 }
 
+fn child(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
 impl<'t> Object<'t> {
     fn child(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+        child(&self.path, key)
+    }
+
+    /// Warns of keys that are not read, in any case.
+    pub(super) fn warn_of_other_keys(&self, known: &[&str]) {
+        for (key, _) in self.entries.iter().filter(|(key, _)| !known.iter().any(|k| k.eq_ignore_ascii_case(key))) {
+            let why = format!("{key} is not read; the keys are {}", known.join(", "));
+            self.faults.warnings.borrow_mut().push(Warning::new(self.child(key), why));
+        }
     }
 
     /// The value of a key; the last one where the key is repeated.

@@ -76,7 +76,7 @@ impl PolicyState {
 
 /// JSON or YAML as an object; an empty text is an empty one.
 fn object(text: &str) -> Value {
-    match Tree::parse(text).map(|tree| tree.to_json()) {
+    match Tree::parse(text, true).map(|tree| tree.to_json()) {
         Ok(object @ Value::Object(_)) => object,
         _ => json!({}),
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Document, parse};
+use super::{Document, Reading, parse_as};
 use crate::core::policy::{Faults, Profile};
 
 /// The store's kind under which the policies in force are kept, by name.
@@ -44,9 +44,17 @@ impl Revision {
     /// The text read and compiled.
     ///
     /// # Errors
-    /// Everything that is wrong with it; none where [`parse`] let it through before it was stored.
+    /// Everything that is wrong with it; none where [`super::parse`] let it through before it was stored.
     pub fn compile(&self) -> Result<(Document, Profile), Faults> {
-        let document = parse(&self.text)?;
+        self.compile_as(Reading::STORED)
+    }
+
+    /// The text read as strictly as told, and compiled.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn compile_as(&self, reading: Reading) -> Result<(Document, Profile), Faults> {
+        let document = parse_as(&self.text, reading)?;
         let profile = document.compile(None)?;
         Ok((document, profile))
     }

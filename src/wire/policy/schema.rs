@@ -90,9 +90,9 @@ pub struct PriorityPolicy {
     /// A priority of `/plugins`, or a name of the author's own with an argument.
     #[schema(example = "LeastRequestedPriority")]
     pub name: String,
-    /// Multiplies its score of 0 to 100; at least 1.
-    #[schema(example = 1)]
-    pub weight: i64,
+    /// Multiplies its score of 0 to 100; at least 1, and not read under `scoring.levels`.
+    #[schema(nullable = false, example = 1)]
+    pub weight: Option<i64>,
     /// The parameters of a priority that has some.
     #[schema(nullable = false)]
     pub argument: Option<PolicyPriorityArgument>,

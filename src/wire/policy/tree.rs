@@ -24,18 +24,22 @@ pub(super) enum Tree {
 }
 
 impl Tree {
-    /// Reads JSON where the text starts like it, else YAML (of which JSON is nearly a part, as kube-scheduler sees it).
-    /// An empty text is `Null`.
-    pub(super) fn parse(text: &str) -> Result<Self, Fault> {
+    /// Reads JSON where the text begins with a brace, else YAML. An empty text is `Null`. `yaml_in_braces`: what begins
+    /// with a brace and is no JSON may still be YAML.
+    ///
+    /// Source: `apimachinery/pkg/util/yaml/decoder.go` (`hasJSONPrefix`).
+    pub(super) fn parse(text: &str, yaml_in_braces: bool) -> Result<Self, Fault> {
         if text.trim().is_empty() {
             return Ok(Self::Null);
         }
-        let json = text.trim_start().starts_with('{').then(|| serde_json::from_str(text));
-        match json {
-            Some(Ok(tree)) => Ok(tree),
-            Some(Err(json)) => parse_yaml(text).map_err(|_| Fault::new("", format!("json parse error: {json}"))),
-            None => parse_yaml(text).map_err(|yaml| Fault::new("", format!("yaml parse error: {yaml}"))),
+        let yaml = || parse_yaml(text).map_err(|yaml| Fault::new("", format!("yaml parse error: {yaml}")));
+        if !text.trim_start().starts_with('{') {
+            return yaml();
         }
+        serde_json::from_str(text).or_else(|json| {
+            let refused = Fault::new("", format!("json parse error: {json}"));
+            if yaml_in_braces { yaml().map_err(|_| refused) } else { Err(refused) }
+        })
     }
 
     /// The same as a JSON value, in which the last of repeated keys counts.
@@ -59,13 +63,18 @@ impl Tree {
         matches!(self, Self::Map(entries) if entries.iter().any(|(k, _)| k == key))
     }
 
+    /// The value under a key of an object.
+    pub(super) fn get(&self, key: &str) -> Option<&Tree> {
+        let Self::Map(entries) = self else { return None };
+        entries.iter().find_map(|(k, value)| (k == key).then_some(value))
+    }
+
     /// The text under a key of an object.
     pub(super) fn text(&self, key: &str) -> Option<&str> {
-        let Self::Map(entries) = self else { return None };
-        entries.iter().find_map(|(k, value)| match value {
-            Self::Text(text) if k == key => Some(text.as_str()),
+        match self.get(key)? {
+            Self::Text(text) => Some(text),
             _ => None,
-        })
+        }
     }
 
     /// What it is, for messages.
