@@ -33,10 +33,9 @@ use super::{
 use crate::{
     cluster::View,
     core::{
-        cycle::{self, Cycle},
+        cycle::Cycle,
         model::Pod,
         policy::Profile,
-        rule::Release,
         seat::{Seat, Seats},
         snapshot::{Object, Snapshot},
         verdict::Verdict,
@@ -200,20 +199,19 @@ pub(super) fn written(reply: &impl Serialize) -> Result<Pieces> {
 /// The cluster as the candidates are judged in it: nodes sent in full are the truth about nodes; what runs on them is what
 /// is stored. Nodes that say what is known anyway change nothing.
 fn asked_about<'s>(
-    release: Release,
     snapshot: &'s Snapshot,
     pod: &Pod,
     candidates: &Candidates<'_>,
 ) -> Cow<'s, Snapshot> {
-    let mut scene = cycle::scene(release, pod, snapshot);
+    let mut judged = snapshot.asked_about(pod);
     if let Candidates::Nodes(sent) = candidates {
         for sent in sent {
-            if scene.node(&sent.node.name).is_none_or(|known| known.node != sent.node) {
-                scene.to_mut().apply(Object::Node(Arc::unwrap_or_clone(sent.node.clone())));
+            if judged.node(&sent.node.name).is_none_or(|known| known.node != sent.node) {
+                judged.to_mut().apply(Object::Node(Arc::unwrap_or_clone(sent.node.clone())));
             }
         }
     }
-    scene
+    judged
 }
 
 /// The candidates by name, each in its place in the snapshot, if it has one.
@@ -240,7 +238,7 @@ const ALIKE: usize = 16;
 /// The reply of `/filter`: each candidate stands in exactly one of its lists.
 fn filtered(body: &Bytes, pod: &Pod, candidates: &Candidates<'_>, view: &View, profile: &Profile) -> Pieces {
     static CYCLES: AtomicUsize = AtomicUsize::new(0);
-    let snapshot = asked_about(profile.release, &view.snapshot, pod, candidates);
+    let snapshot = asked_about(&view.snapshot, pod, candidates);
     let stopwatch = Stopwatch::if_wanted(&CYCLES);
     let cycle = Cycle::prepare_observed(profile, pod, &snapshot, stopwatch.as_ref().map(|watch| watch as _));
     let nodes = seats(candidates, &snapshot);
@@ -284,7 +282,7 @@ fn filtered(body: &Bytes, pod: &Pod, candidates: &Candidates<'_>, view: &View, p
 /// The reply of `/prioritize`: a line for each candidate; a node that is not stored gets the lowest score.
 fn prioritized(pod: &Pod, candidates: &Candidates<'_>, view: &View, profile: &Profile) -> Pieces {
     static CYCLES: AtomicUsize = AtomicUsize::new(0);
-    let snapshot = asked_about(profile.release, &view.snapshot, pod, candidates);
+    let snapshot = asked_about(&view.snapshot, pod, candidates);
     let stopwatch = Stopwatch::if_wanted(&CYCLES);
     let cycle = Cycle::prepare_observed(profile, pod, &snapshot, stopwatch.as_ref().map(|watch| watch as _));
     let nodes = seats(candidates, &snapshot);

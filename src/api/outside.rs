@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::{resources::with_node, state::AppState};
 use crate::{
     core::{
-        cycle::{self, Cycle},
+        cycle::Cycle,
         model::{Name, Pod},
         outside::Outside,
         policy::Profile,
@@ -58,8 +58,8 @@ pub async fn ask(
 
 /// The nodes that every predicate lets pass, in order of their names.
 pub fn fitting(profile: &Profile, pod: &Pod, snapshot: &Snapshot) -> Vec<Name> {
-    let scene = cycle::scene(profile.release, pod, snapshot);
-    let cycle = Cycle::prepare(profile, pod, &scene);
+    let snapshot = snapshot.asked_about(pod);
+    let cycle = Cycle::prepare(profile, pod, &snapshot);
     let mut names: Vec<Name> = cycle.fitting().iter().map(|node| node.name().clone()).collect();
     names.sort();
     names

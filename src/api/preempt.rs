@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     core::{
-        cycle::{self, Cycle},
+        cycle::Cycle,
         model::Pod,
         policy::Profile,
         preempt::{Candidate, DryRun},
@@ -93,20 +93,19 @@ type Proposals<T> = BTreeMap<String, Vec<T>>;
 type Answer = BTreeMap<String, MetaVictims>;
 
 fn sent_by_uid(pod: &Pod, nodes: &Proposals<String>, snapshot: &Snapshot, profile: &Profile) -> Answer {
-    let scene = cycle::scene(profile.release, pod, snapshot);
-    examined(pod, nodes, &scene, profile, |running, uid| *running.uid == **uid)
+    examined(pod, nodes, &snapshot.asked_about(pod), profile, |running, uid| *running.uid == **uid)
 }
 
 /// Pods sent in full are the truth about the nodes that they are on.
 fn sent_in_full(pod: &Pod, nodes: &Proposals<Pod>, snapshot: &Snapshot, profile: &Profile) -> Answer {
-    let mut scene = cycle::scene(profile.release, pod, snapshot).into_owned();
+    let mut sent = snapshot.asked_about(pod).into_owned();
     for (node, victims) in nodes.iter().filter(|(node, _)| snapshot.node(node).is_some()) {
         let there = victims.iter().filter(|victim| *victim.node_name == **node);
         for victim in there {
-            scene.apply(Object::Pod(Box::new(victim.clone())));
+            sent.apply(Object::Pod(Box::new(victim.clone())));
         }
     }
-    examined(pod, nodes, &scene, profile, Pod::is_same)
+    examined(pod, nodes, &sent, profile, Pod::is_same)
 }
 
 /// The proposals that are left, in the form of the reply. `is` says whether a pod on a node is one that was proposed.

@@ -8,7 +8,7 @@ use imbl::OrdMap;
 use super::reserved::Reserved;
 use crate::{
     core::{
-        cycle::{self, Cycle},
+        cycle::Cycle,
         model::{Name, Pod},
         policy::{Policy, Profile},
         rule::Release,
@@ -93,9 +93,9 @@ impl View {
         if let Some(gate) = pod.scheduling_gates.first() {
             return Err(format!("pod {name} has the scheduling gate {gate}, cannot be assigned to a host"));
         }
-        let scene = cycle::scene(profile.release, pod, &self.snapshot);
-        let Some(target) = scene.node(node) else { return Err(format!("node {node} is not known")) };
-        match Cycle::prepare(profile, pod, &scene).first_failure(target) {
+        let snapshot = self.snapshot.asked_about(pod);
+        let Some(target) = snapshot.node(node) else { return Err(format!("node {node} is not known")) };
+        match Cycle::prepare(profile, pod, &snapshot).first_failure(target) {
             None => Ok(()),
             Some(failure) => {
                 Err(format!("pod {name} does not fit on node {node}: {}", failure.verdict.reasons().join(", ")))

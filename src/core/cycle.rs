@@ -6,7 +6,7 @@
 //! Source: `pkg/scheduler/core/generic_scheduler.go` (`Schedule`, `selectHost`; 1.34: `pkg/scheduler/schedule_one.go`),
 //! `pkg/scheduler/framework/types.go` (`FitError`).
 
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     block::pick,
@@ -371,9 +371,9 @@ pub fn decide_with<'a>(
     seed: u64,
     outside: &Outside,
 ) -> Decision<'a> {
-    let scene = scene(profile.release, pod, snapshot);
-    let cycle = Cycle::prepare(profile, pod, &scene);
-    let mut nodes: Vec<NodeDecision<'a>> = scene
+    let snapshot = snapshot.asked_about(pod);
+    let cycle = Cycle::prepare(profile, pod, &snapshot);
+    let mut nodes: Vec<NodeDecision<'a>> = snapshot
         .nodes()
         .map(|node| NodeDecision {
             node: node.clone(),
@@ -388,14 +388,14 @@ pub fn decide_with<'a>(
         .collect();
 
     let candidates: Seats<'_> =
-        scene.seats().zip(&nodes).filter(|(_, node)| node.fits()).map(|(seat, _)| seat).collect();
+        snapshot.seats().zip(&nodes).filter(|(_, node)| node.fits()).map(|(seat, _)| seat).collect();
     let scores = cycle.scores(&candidates);
     let ranking = cycle.rank(&scores, candidates.len()).with_outside(&outside.sums(&candidates));
     let names: Vec<&Name> = candidates.iter().map(Seat::name).collect();
     let order = ranking.order(|column| (tie_break(seed, pod, names[column]), names[column].clone()));
     // Candidates come in order of their slots, nodes in order of their names.
     let mut place_of = vec![0; candidates.len()];
-    for (place, seat) in scene.seats().enumerate() {
+    for (place, seat) in snapshot.seats().enumerate() {
         if let Some(column) = candidates.position(seat) {
             place_of[column] = place;
         }
@@ -512,22 +512,10 @@ pub(super) fn told(
     format!("0/{nodes} nodes are available: {}.", told.join(", "))
 }
 
-/// The snapshot as kube-scheduler would see it while it decides for this pod: without the pod itself, should it be
-/// bound there already (a decision asked for again, or a question about a running pod). By the rules of 1.34 a pod that
-/// names its node (`spec.nodeName`) counts as running on it while all nodes are judged, since that release's cache takes
-/// in every pod that has one.
-pub fn scene<'s>(release: Release, pod: &Pod, snapshot: &'s Snapshot) -> Cow<'s, Snapshot> {
-    if release == Release::V1_34 && pod.is_assigned() {
-        return Cow::Owned(snapshot.with_pod(pod.clone()));
-    }
-    match snapshot.pod(&pod.namespace, &pod.name) {
-        Some(stored) if stored.is_assigned() => Cow::Owned(snapshot.without_pod(&pod.namespace, &pod.name)),
-        _ => Cow::Borrowed(snapshot),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
     use crate::core::rule::Arguments;
     use crate::testing::{cluster, node, pod, predicate};
@@ -587,10 +575,10 @@ mod tests {
     #[test]
     fn a_pod_does_not_stand_in_its_own_way() {
         let snapshot = cluster([node("a").into(), pod("p").on("a").into()]);
-        let alone = scene(Release::V1_22, &pod("p").build(), &snapshot);
+        let alone = snapshot.asked_about(&pod("p").build());
         assert!(alone.node("a").is_some_and(|n| n.pods.is_empty()));
-        assert!(matches!(scene(Release::V1_22, &pod("q").build(), &snapshot), Cow::Borrowed(_)));
-        let named = scene(Release::V1_34, &pod("q").on("a").build(), &snapshot);
-        assert_eq!(named.node("a").map(|n| n.pods.len()), Some(2), "1.34 counts it where it says it is");
+        assert!(matches!(snapshot.asked_about(&pod("q").build()), Cow::Borrowed(_)));
+        let named = pod("q").on("a").build();
+        assert_eq!(snapshot.asked_about(&named).node("a").map(|n| n.pods.len()), Some(1), "it is not there yet");
     }
 }

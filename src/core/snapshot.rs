@@ -8,7 +8,7 @@
 //!
 //! Source: `pkg/scheduler/framework/types.go` (`NodeInfo`), `pkg/scheduler/internal/cache/snapshot.go`.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use imbl::OrdMap;
 
@@ -450,6 +450,16 @@ impl Snapshot {
             Kind::VolumeAttachment => self.attachments.remove(name),
             Kind::PodDisruptionBudget => drop(self.disruption_budgets.remove(&namespaced())),
             Kind::PriorityClass => drop(self.priority_classes.remove(name)),
+        }
+    }
+
+    /// The cluster as a decision about a pod sees it: without that pod, should it be on a node already (a decision asked
+    /// for again, or a question about a running pod). A node that the pod names (`spec.nodeName`) is a demand and does
+    /// not put it there: kube-scheduler never queues a pod that has a node, so no plugin meets the pod on it.
+    pub fn asked_about(&self, pod: &Pod) -> Cow<'_, Self> {
+        match self.pod(&pod.namespace, &pod.name) {
+            Some(stored) if stored.is_assigned() => Cow::Owned(self.without_pod(&pod.namespace, &pod.name)),
+            _ => Cow::Borrowed(self),
         }
     }
 

@@ -109,11 +109,11 @@ pub fn attempt(profile: &Profile, pod: &Pod, snapshot: &Snapshot, seed: u64) -> 
 
 /// The same with what extenders say of the nodes: where one of them alone rules a node out, no pod's leaving makes room.
 pub fn attempt_with(profile: &Profile, pod: &Pod, snapshot: &Snapshot, seed: u64, outside: &Outside) -> Attempt {
-    let scene = cycle::scene(profile.release, pod, snapshot);
-    let cycle = Cycle::prepare(profile, pod, &scene);
-    match candidates(profile, pod, &scene, &cycle, seed, outside) {
+    let snapshot = &*snapshot.asked_about(pod);
+    let cycle = Cycle::prepare(profile, pod, snapshot);
+    match candidates(profile, pod, snapshot, &cycle, seed, outside) {
         Ok(candidates) => {
-            let best = best(&candidates, pod, &scene, seed);
+            let best = best(&candidates, pod, snapshot, seed);
             let proposal = |best: &Candidate| {
                 let (pods, plural) = (best.victims.len(), if best.victims.len() == 1 { "" } else { "s" });
                 format!("{}/{} would fit on {} without {pods} pod{plural}.", pod.namespace, pod.name, best.node)
