@@ -399,6 +399,7 @@ pub fn budget(name: &str, labels: &str, disruptions_allowed: i32) -> Object {
         selector: Some(selector(labels)),
         disruptions_allowed,
         disrupted_pods: Vec::new(),
+        spares_unready: false,
     })
 }
 

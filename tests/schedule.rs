@@ -144,6 +144,71 @@ async fn important_pods_come_first_and_may_evict() {
     );
 }
 
+/// A cluster of so many nodes, each full with a pod that a budget of so many disruptions protects.
+async fn guarded(nodes: usize, allowed: usize) -> Server {
+    let mut objects: Vec<(&str, Value)> = Vec::new();
+    for at in 0..nodes {
+        objects.push(node(&format!("n{at}"), "1"));
+        let mut low = pod(&format!("low-{at}"), "1");
+        low["spec"]["nodeName"] = format!("n{at}").into();
+        low["status"] = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]});
+        objects.push(("pods", low));
+    }
+    let status = json!({"disruptionsAllowed": allowed, "currentHealthy": nodes, "desiredHealthy": nodes - allowed});
+    let budget = json!({"metadata": {"name": "web", "namespace": "shop"}, "status": status,
+        "spec": {"minAvailable": nodes - allowed, "selector": {"matchLabels": {"app": "web"}}}});
+    objects.push(("poddisruptionbudgets.policy", budget));
+    Server::with(&objects).await
+}
+
+fn urgent(count: usize) -> Vec<Value> {
+    let urgent = |i: usize| {
+        let mut pod = pod(&format!("high-{i}"), "1");
+        pod["metadata"]["labels"] = json!({"app": "batch"});
+        pod["spec"]["priority"] = 9.into();
+        pod
+    };
+    (0..count).map(urgent).collect()
+}
+
+async fn allowed(server: &Server) -> Value {
+    let path = "/apis/policy/v1/namespaces/shop/poddisruptionbudgets/web";
+    server.get(path).await.json()["status"]["disruptionsAllowed"].clone()
+}
+
+#[tokio::test]
+async fn preemption_charges_budgets_as_an_eviction_does() {
+    for gang in [false, true] {
+        // Twelve victims of one budget in one request: each charge is written on top of the one before.
+        let server = guarded(12, 12).await;
+        let request = json!({"pods": urgent(10), "allOrNothing": gang});
+        let report = schedule(&server, &request).await;
+        assert_eq!(results(&report), ["Bound"; 10], "{report}");
+        assert_eq!(report["summary"]["evicted"], 10);
+        assert_eq!(allowed(&server).await, 2, "gang: {gang}");
+    }
+}
+
+#[tokio::test]
+async fn an_eviction_after_a_preemption_finds_the_budget_used_up() {
+    let server = guarded(3, 1).await;
+    let trial = json!({"pods": urgent(1), "dryRun": true});
+    schedule(&server, &trial).await;
+    assert_eq!(allowed(&server).await, 1, "a trial charges nothing");
+    let report = schedule(&server, &json!({"pods": urgent(1)})).await;
+    let victim = report["pods"][0]["victims"][0]["name"].as_str().expect("a victim").to_owned();
+    assert_eq!(allowed(&server).await, 0);
+    let left = (0..3).map(|at| format!("low-{at}")).find(|name| *name != victim).expect("two are left");
+    let eviction =
+        json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": left, "namespace": "shop"}});
+    let path = format!("/api/v1/namespaces/shop/pods/{left}/eviction");
+    server.post(&path, eviction).await.fails(429, "TooManyRequests");
+    // Preemption may break a budget as a last resort, and no allowance falls below 0.
+    let more = json!({"pods": urgent(2)});
+    assert_eq!(results(&schedule(&server, &more).await), ["AlreadyBound", "Bound"]);
+    assert_eq!(allowed(&server).await, 0);
+}
+
 #[tokio::test]
 async fn a_cluster_may_come_with_a_trial() {
     let server = Server::with(&[]).await;

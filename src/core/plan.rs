@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{
-    model::{Name, Pod},
+    model::{Name, Pod, PodDisruptionBudget},
     volume_choice::VolumeChoice,
 };
 
@@ -23,6 +23,8 @@ pub struct Plan {
 pub enum Step {
     /// The pod leaves its node, so that another has room.
     Evict(Arc<Pod>),
+    /// So many of the disruptions that the budget allows are used up. The budget is the one that this was decided on.
+    Charge(Arc<PodDisruptionBudget>, i32),
     /// The pod is no longer waiting for the node that it was nominated to.
     ClearNomination(Arc<Pod>),
     /// The pod goes to the node.

@@ -350,6 +350,11 @@ impl Snapshot {
         self.disruption_budgets.values()
     }
 
+    /// A disruption budget by namespace and name.
+    pub fn disruption_budget(&self, namespace: &Name, name: &Name) -> Option<&Arc<PodDisruptionBudget>> {
+        self.disruption_budgets.get(&(namespace.clone(), name.clone()))
+    }
+
     /// A priority class by name.
     pub fn priority_class(&self, name: &str) -> Option<&Arc<PriorityClass>> {
         self.priority_classes.get(name)

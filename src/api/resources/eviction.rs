@@ -26,7 +26,7 @@ use crate::{
         state::AppState,
     },
     core::{
-        model::{Labels, Pod},
+        model::Pod,
         snapshot::{Kind, Object},
     },
     store::{Atomicity, Change, ListQuery, Outcome, Precondition, Record, Refusal, Write},
@@ -56,39 +56,11 @@ pub struct Eviction {
     pub delete_options: Option<DeleteOptions>,
 }
 
-/// What eviction reads of a pod besides what decisions do.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct PodView {
-    status: PodStatusView,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct PodStatusView {
-    phase: String,
-    conditions: Vec<ConditionView>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct ConditionView {
-    r#type: String,
-    status: String,
-}
-
-impl PodView {
-    fn is_ready(&self) -> bool {
-        self.status.conditions.iter().any(|c| c.r#type == "Ready" && c.status == "True")
-    }
-}
-
-/// What eviction reads of a budget.
+/// What eviction reads of a budget besides what decisions do.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Budget {
     metadata: BudgetMetadata,
-    spec: BudgetSpec,
     status: BudgetStatus,
 }
 
@@ -96,12 +68,6 @@ struct Budget {
 #[serde(default)]
 struct BudgetMetadata {
     generation: i64,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct BudgetSpec {
-    unhealthy_pod_eviction_policy: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -114,15 +80,9 @@ struct BudgetStatus {
 }
 
 impl Budget {
-    /// The allowance after an eviction, `None` where the pod costs nothing.
-    fn after(&self, name: &str, pod: &PodView) -> Result<Option<i32>> {
-        let (spec, status) = (&self.spec, &self.status);
-        if !pod.is_ready() {
-            let healthy = status.current_healthy >= status.desired_healthy && status.desired_healthy > 0;
-            if spec.unhealthy_pod_eviction_policy == "AlwaysAllow" || healthy {
-                return Ok(None);
-            }
-        }
+    /// The allowance after an eviction that is charged for.
+    fn after(&self, name: &str) -> Result<i32> {
+        let status = &self.status;
         if status.observed_generation < self.metadata.generation {
             return Err(ApiError::Disruption {
                 cause: format!("The disruption budget {name} is still being processed by the server."),
@@ -136,7 +96,7 @@ impl Budget {
                 retry_after_seconds: None,
             });
         }
-        Ok(Some(status.disruptions_allowed.saturating_sub(1)))
+        Ok(status.disruptions_allowed.saturating_sub(1))
     }
 }
 
@@ -185,43 +145,36 @@ pub async fn evict(
 /// What the eviction of a pod costs its budgets.
 async fn charges(state: &AppState, target: &Target, pod: &Record) -> Result<Vec<Write>> {
     let Some(budgets) = kinds::by_core(Kind::PodDisruptionBudget) else { return Ok(Vec::new()) };
-    let view: PodView = decode::from_slice(&pod.body).map_err(ApiError::internal)?;
     let Object::Pod(parsed) = target.kind.parse(&pod.body).map_err(ApiError::internal)?.object else {
         return Ok(Vec::new());
     };
-    let costs_nothing = matches!(view.status.phase.as_str(), "Succeeded" | "Failed" | "Pending") || parsed.terminating;
-    if costs_nothing {
-        return Ok(Vec::new());
-    }
     let query = ListQuery { namespace: target.namespace.clone(), ..ListQuery::all(budgets.key()) };
     let stored = state.store.list(&target.cluster, &query).await?.items;
-    stored
-        .iter()
-        .filter(|record| protects(budgets, record, &parsed))
-        .filter_map(|record| charge(record, &view).transpose())
-        .collect()
+    stored.iter().filter(|record| charges_for(budgets, record, &parsed)).map(charge).collect()
 }
 
-/// Whether a budget is about a pod. An empty selector selects every pod that has labels.
-fn protects(kind: &StoredKind, budget: &Record, pod: &Pod) -> bool {
-    match kind.parse(&budget.body).map(|converted| converted.object) {
-        Ok(Object::PodDisruptionBudget(budget)) => {
-            pod.labels != Labels::default() && budget.selector.is_some_and(|selector| selector.matches(&pod.labels))
-        }
+/// Whether the eviction of a pod costs a budget anything.
+fn charges_for(kind: &StoredKind, record: &Record, pod: &Pod) -> bool {
+    match kind.parse(&record.body).map(|converted| converted.object) {
+        Ok(Object::PodDisruptionBudget(budget)) => budget.covers(pod) && budget.charges_for(pod),
         _ => false,
     }
 }
 
-/// The write that lowers a budget's allowance, if the eviction needs one.
-fn charge(record: &Record, pod: &PodView) -> Result<Option<Write>> {
+/// The write that lowers a budget's allowance by one.
+fn charge(record: &Record) -> Result<Write> {
     let budget: Budget = decode::from_slice(&record.body).map_err(ApiError::internal)?;
-    let Some(left) = budget.after(&record.key.name, pod)? else { return Ok(None) };
+    with_allowance(record, budget.after(&record.key.name)?)
+}
+
+/// The write that leaves a budget, if it still is as it was read, with so many disruptions that it allows.
+pub(in crate::api) fn with_allowance(record: &Record, left: i32) -> Result<Write> {
     let mut document = Document::parse(&record.body).map_err(ApiError::internal)?;
     let left = to_raw_value(&left).map_err(ApiError::internal)?;
     document.set_in("status", "disruptionsAllowed", left).map_err(ApiError::internal)?;
-    Ok(Some(Write {
+    Ok(Write {
         key: record.key.clone(),
         precondition: Precondition::revision(record.revision),
         change: Change::Put { body: document.into_body().into(), uid: record.uid.clone(), node: None },
-    }))
+    })
 }

@@ -33,6 +33,7 @@ pub(super) mod show;
 pub(super) mod target;
 pub(super) mod write;
 
+pub(super) use eviction::with_allowance;
 pub use show::body as with_node;
 pub use write::dry_run;
 

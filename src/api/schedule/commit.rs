@@ -1,24 +1,32 @@
 //! Plans carried out.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use futures_util::future::try_join_all;
 
 use super::pods;
 use crate::{
-    api::{error::Result, reservations, state::AppState, volumes::Stored},
+    api::{
+        error::{ApiError, Result},
+        reservations,
+        resources::with_allowance,
+        state::AppState,
+        volumes::Stored,
+    },
     cluster::Judgement,
     core::{
         batch::Placed,
-        model::Pod,
+        model::{Pod, PodDisruptionBudget},
         plan::{Plan, Step},
         policy::Profile,
+        snapshot::{Kind, NamespacedName, Object},
         volume_choice::VolumeChoice,
     },
     store::{Atomicity, Call, Change, Commit, Key, Outcome, Precondition, Refusal, Write},
     telemetry::trace,
     wire::{
         document::Document,
+        kinds,
         reservation::{self, ReservationKind},
     },
 };
@@ -27,6 +35,29 @@ use crate::{
 pub(super) struct Order {
     pub(super) plan: Plan,
     pub(super) new: Vec<(Arc<Pod>, Change)>,
+}
+
+impl Order {
+    /// What is used up of each budget, as it was before any of it.
+    fn charges(&self) -> Vec<(Arc<PodDisruptionBudget>, i32)> {
+        let mut charges: Vec<(Arc<PodDisruptionBudget>, i32)> = Vec::new();
+        for step in &self.plan.steps {
+            let Step::Charge(budget, used) = step else { continue };
+            let is_same = |(other, _): &&mut (Arc<PodDisruptionBudget>, i32)| {
+                other.namespace == budget.namespace && other.name == budget.name
+            };
+            match charges.iter_mut().find(is_same) {
+                Some((_, sum)) => *sum = sum.saturating_add(*used),
+                None => charges.push((budget.clone(), *used)),
+            }
+        }
+        charges
+    }
+
+    /// The budgets that it charges.
+    fn budgets(&self) -> impl Iterator<Item = NamespacedName> {
+        self.charges().into_iter().map(|(budget, _)| (budget.namespace.clone(), budget.name.clone()))
+    }
 }
 
 /// How orders are carried out.
@@ -105,38 +136,73 @@ pub(super) async fn carry_out(
         _ => None,
     });
     let stored = Stored::read(state, cluster, chosen).await?;
-    let mut calls: Vec<(Call, Vec<Chosen>)> = Vec::new();
-    // For each order its call, the place of its last bind there and whether others share the call.
-    let mut places = Vec::with_capacity(orders.len());
+    let mut carried = Vec::with_capacity(orders.len());
+    let mut calls = Calls::default();
     for order in orders {
-        let Some(Ordered { mut writes, bind, volumes }) = writes(state, cluster, manner, order, &stored).await? else {
-            places.push(None);
-            continue;
+        // What is left of a budget is read from the store, so those that were charged before have to be written.
+        if order.budgets().any(|budget| calls.charged.contains(&budget)) {
+            carried.append(&mut std::mem::take(&mut calls).commit(state, cluster, manner, None).await?);
+        }
+        calls.charged.extend(order.budgets());
+        calls.add(writes(state, cluster, manner, order, &stored).await?);
+    }
+    let decided_at = decided_at.filter(|_| carried.is_empty() && calls.calls.len() == 1);
+    carried.append(&mut calls.commit(state, cluster, manner, decided_at).await?);
+    Ok(carried)
+}
+
+/// Calls that need not wait for each other.
+#[derive(Default)]
+struct Calls {
+    calls: Vec<(Call, Vec<Chosen>)>,
+    /// For each order its call, the place of its last bind there and whether others share the call; `None` where it is
+    /// stale.
+    places: Vec<Option<(usize, usize, bool)>>,
+    /// The budgets that they charge.
+    charged: HashSet<NamespacedName>,
+}
+
+impl Calls {
+    /// Takes in an order; `None` is one that cannot be carried out any more.
+    fn add(&mut self, ordered: Option<Ordered>) {
+        let Some(Ordered { mut writes, bind, volumes }) = ordered else {
+            self.places.push(None);
+            return;
         };
         let [_] = &writes[..] else {
-            places.push(Some((calls.len(), bind, false)));
-            calls.push((Call { writes, atomicity: Atomicity::AllOrNothing }, volumes));
-            continue;
+            self.places.push(Some((self.calls.len(), bind, false)));
+            self.calls.push((Call { writes, atomicity: Atomicity::AllOrNothing }, volumes));
+            return;
         };
-        match calls.last_mut().filter(|(call, _)| call.atomicity == Atomicity::Each) {
+        match self.calls.last_mut().filter(|(call, _)| call.atomicity == Atomicity::Each) {
             Some((call, _)) => call.writes.append(&mut writes),
-            None => calls.push((Call { writes, atomicity: Atomicity::Each }, Vec::new())),
+            None => self.calls.push((Call { writes, atomicity: Atomicity::Each }, Vec::new())),
         }
-        places.push(Some((calls.len() - 1, calls[calls.len() - 1].0.writes.len() - 1, true)));
+        let last = self.calls.len() - 1;
+        self.places.push(Some((last, self.calls[last].0.writes.len() - 1, true)));
     }
-    let decided_at = decided_at.filter(|_| calls.len() == 1);
-    let commits = calls.into_iter().map(|(call, volumes)| {
-        let judgement = Judgement { profile: Some(manner.profile.clone()), decided_at, volumes };
-        state.clusters.commit_judged(cluster, call, judgement)
-    });
-    let _committing = trace::phase("commit");
-    let commits: Vec<Commit> = try_join_all(commits).await?;
-    let carried = places.into_iter().map(|place| match place {
-        None => Carried::Stale,
-        Some((call, bind, false)) => of_call(&commits[call], bind),
-        Some((call, bind, true)) => of_bind(&commits[call].outcomes[bind], commits[call].revision),
-    });
-    Ok(carried.collect())
+
+    /// What became of each order.
+    async fn commit(
+        self,
+        state: &AppState,
+        cluster: &str,
+        manner: &Manner,
+        decided_at: Option<u64>,
+    ) -> Result<Vec<Carried>> {
+        let commits = self.calls.into_iter().map(|(call, volumes)| {
+            let judgement = Judgement { profile: Some(manner.profile.clone()), decided_at, volumes };
+            state.clusters.commit_judged(cluster, call, judgement)
+        });
+        let _committing = trace::phase("commit");
+        let commits: Vec<Commit> = try_join_all(commits).await?;
+        let carried = self.places.into_iter().map(|place| match place {
+            None => Carried::Stale,
+            Some((call, bind, false)) => of_call(&commits[call], bind),
+            Some((call, bind, true)) => of_bind(&commits[call].outcomes[bind], commits[call].revision),
+        });
+        Ok(carried.collect())
+    }
 }
 
 /// That anything but the last bind of the call, at `bind`, is refused means that the plan is stale.
@@ -173,7 +239,8 @@ struct Ordered {
     volumes: Vec<Chosen>,
 }
 
-/// What the order writes, in order; `None` where something that it is about is gone.
+/// What the order writes, in order; `None` where something that it is about is gone, or a budget is no longer as it was
+/// when the order was decided.
 async fn writes(
     state: &AppState,
     cluster: &str,
@@ -186,9 +253,14 @@ async fn writes(
     for (pod, change) in &order.new {
         writes.push(Write { key: key(pod)?, precondition: Precondition::absent(), change: change.clone() });
     }
+    for (budget, used) in order.charges() {
+        let Some(write) = charged(state, cluster, &budget, used).await? else { return Ok(None) };
+        writes.push(write);
+    }
     for step in &order.plan.steps {
         match step {
             Step::Evict(victim) => writes.push(of(victim, Change::Delete)?),
+            Step::Charge(..) => {}
             Step::ClearNomination(waiting) => writes.extend(clear_nomination(state, cluster, waiting).await?),
             Step::Bind(pod, node) => match &manner.reserve_until {
                 None => {
@@ -215,6 +287,19 @@ async fn writes(
         }
     }
     Ok(Some(Ordered { writes, bind, volumes }))
+}
+
+/// The write that uses up disruptions of a budget, if it allows as many as when that was decided.
+async fn charged(state: &AppState, cluster: &str, budget: &PodDisruptionBudget, used: i32) -> Result<Option<Write>> {
+    let Some(kind) = kinds::by_core(Kind::PodDisruptionBudget) else { return Ok(None) };
+    let key = Key::new(kind.key(), &*budget.namespace, &*budget.name);
+    let Some(record) = state.store.get(cluster, &key).await? else { return Ok(None) };
+    let parsed = kind.parse(&record.body).map_err(ApiError::internal)?;
+    let Object::PodDisruptionBudget(stored) = parsed.object else { return Ok(None) };
+    if stored.disruptions_allowed != budget.disruptions_allowed {
+        return Ok(None);
+    }
+    with_allowance(&record, stored.disruptions_allowed.saturating_sub(used).max(0)).map(Some)
 }
 
 /// A change of this very pod, not of a later one of its name.

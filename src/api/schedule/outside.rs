@@ -385,10 +385,5 @@ fn room(
     };
     let candidates: Vec<Candidate> = left.iter().filter_map(acceptable).collect();
     let chosen = preempt::best(&candidates, pod, snapshot, seed)?;
-    Some(Placed {
-        node: chosen.node.clone(),
-        victims: chosen.victims.clone(),
-        nominations_to_clear: preempt::superseded_nominations(pod, snapshot, &chosen.node),
-        ..Placed::default()
-    })
+    Some(Placed::preempting(pod, chosen, snapshot))
 }

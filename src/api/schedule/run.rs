@@ -118,7 +118,7 @@ impl Chunk {
 
     /// How many revisions it takes.
     fn revisions(&self) -> u64 {
-        let evictions = |there: &Placed| there.victims.len() + there.nominations_to_clear.len();
+        let evictions = |there: &Placed| there.victims.len() + there.charges.len() + there.nominations_to_clear.len();
         let volumes = |there: &Placed| there.volumes.iter().map(VolumeChoice::outcome_count).sum::<usize>();
         let revisions =
             |(task, there): &(Task, Placed)| usize::from(task.new.is_some()) + evictions(there) + 1 + volumes(there);

@@ -14,10 +14,10 @@ use super::{
     cycle::Cycle,
     index::Slot,
     inter_pod,
-    model::{Affinity, Name, Pod},
+    model::{Affinity, Name, Pod, PodDisruptionBudget},
     plan::{Plan, Step},
     policy::Profile,
-    preempt,
+    preempt::{self, Candidate},
     rule::Release,
     seat::Seat,
     snapshot::{Kind, NodeInfo, Object, Snapshot},
@@ -110,16 +110,31 @@ pub struct Placed {
     pub nominations_to_clear: Vec<Arc<Pod>>,
     /// Where its claims get their volumes from.
     pub volumes: Vec<VolumeChoice>,
+    /// What the evictions use up of disruption budgets.
+    pub charges: Vec<(Arc<PodDisruptionBudget>, i32)>,
 }
 
 impl Placed {
+    /// A pod for which preemption makes room on a node.
+    pub fn preempting(pod: &Pod, candidate: &Candidate, snapshot: &Snapshot) -> Self {
+        Self {
+            node: candidate.node.clone(),
+            victims: candidate.victims.clone(),
+            nominations_to_clear: preempt::superseded_nominations(pod, snapshot, &candidate.node),
+            charges: preempt::charges(&candidate.victims, snapshot),
+            ..Self::default()
+        }
+    }
+
     /// What this asks of the world for the pod.
     pub fn plan(&self, pod: &Arc<Pod>, revision: u64) -> Plan {
         let evictions = self.victims.iter().cloned().map(Step::Evict);
+        let charged = self.charges.iter().map(|(budget, used)| Step::Charge(budget.clone(), *used));
         let cleared = self.nominations_to_clear.iter().cloned().map(Step::ClearNomination);
         let bind = Step::Bind(pod.clone(), self.node.clone());
         let volumes = self.volumes.iter().cloned().map(Step::Choose);
-        Plan { revision, steps: evictions.chain(cleared).chain([bind]).chain(volumes).collect() }
+        let steps = evictions.chain(charged).chain(cleared).chain([bind]).chain(volumes).collect();
+        Plan { revision, steps }
     }
 }
 
@@ -297,12 +312,7 @@ impl<P: Borrow<Profile>> Batch<P> {
         let Some(chosen) = chosen else {
             return Err((release >= Release::V1_34).then_some(attempt.message).filter(|note| !note.is_empty()));
         };
-        Ok(Placed {
-            node: chosen.node.clone(),
-            victims: chosen.victims.clone(),
-            nominations_to_clear: preempt::superseded_nominations(pod, &self.working, &chosen.node),
-            ..Placed::default()
-        })
+        Ok(Placed::preempting(pod, chosen, &self.working))
     }
 
     /// A pod goes to the node that was reserved for it. Its volumes were not reserved with the node and are chosen now.
@@ -340,6 +350,13 @@ impl<P: Borrow<Profile>> Batch<P> {
         bound.nominated_node_name = Name::default();
         for victim in &placed.victims {
             self.working.delete(Kind::Pod, &victim.namespace, &victim.name);
+        }
+        for (budget, used) in &placed.charges {
+            if let Some(budget) = self.working.disruption_budget(&budget.namespace, &budget.name) {
+                let left = budget.disruptions_allowed.saturating_sub(*used).max(0);
+                let charged = PodDisruptionBudget { disruptions_allowed: left, ..(**budget).clone() };
+                self.working.apply(Object::PodDisruptionBudget(charged));
+            }
         }
         for waiting in &placed.nominations_to_clear {
             let cleared = Pod { nominated_node_name: Name::default(), ..(**waiting).clone() };

@@ -6,8 +6,9 @@ use crate::{
         model::Pod,
         plan::{Plan, Step},
         policy::{Configuration, Policy, Profile},
+        snapshot::Object,
     },
-    testing::{PodBuilder, cluster, node, pod},
+    testing::{PodBuilder, budget, cluster, node, pod},
 };
 
 fn profile() -> Profile {
@@ -74,4 +75,38 @@ fn gated_pods_are_left_alone() {
     let gated = arc(pod("p").with(|p| p.scheduling_gates = vec!["example.com/quota".into()]));
     let expected = Placement::Unschedulable("waiting for scheduling gates: [example.com/quota]".into());
     assert_eq!(batch.place(&gated), expected);
+}
+
+/// A node of one CPU for each pod, full with that pod of priority 0.
+fn full(pods: impl IntoIterator<Item = PodBuilder>) -> Vec<Object> {
+    let each = pods.into_iter().enumerate().flat_map(|(at, low)| {
+        let low = low.cpu("1").on(&format!("n{at}")).with(|pod| pod.priority = Some(0));
+        [node(&format!("n{at}")).cpu("1").into(), low.into()]
+    });
+    each.collect()
+}
+
+#[test]
+fn evictions_are_charged_to_budgets_before_the_next_pod_is_placed() {
+    let profile = profile();
+    let guarded = |name: &str| pod(name).label("app", "db").with(|pod| pod.ready = true);
+    let lows = [guarded("db-0"), guarded("db-1"), guarded("db-2"), pod("free")];
+    let cluster = cluster(full(lows).into_iter().chain([budget("db", "app=db", 1)]));
+    let mut batch = Batch::new(&profile, cluster, Options::default());
+    let mut victims = Vec::new();
+    for at in 0..3 {
+        let high = arc(pod(&format!("high-{at}")).cpu("1").with(|p| p.priority = Some(10)));
+        let Placement::Placed(there) = batch.place(&high) else { panic!("it preempts") };
+        let left = batch.snapshot().disruption_budgets().next().map(|budget| budget.disruptions_allowed);
+        let charged: i32 = there.charges.iter().map(|(_, used)| used).sum();
+        let steps = there.plan(&high, 7).steps;
+        assert_eq!(steps.iter().filter(|step| matches!(step, Step::Charge(..))).count(), there.charges.len());
+        victims.push((there.victims[0].name.to_string(), charged, left));
+    }
+    // Two of the first are one pod of the budget, which allows one disruption, and the free one, in whatever order; the
+    // third breaks the budget, since nobody else is left.
+    let names = |range: std::ops::Range<usize>| victims[range].iter().filter(|(name, ..)| name != "free").count();
+    assert_eq!((names(0..2), names(2..3)), (1, 1), "{victims:?}");
+    assert_eq!(victims.iter().map(|(_, charged, _)| charged).sum::<i32>(), 1, "{victims:?}");
+    assert_eq!(victims[2].2, Some(0), "an allowance does not fall below 0");
 }

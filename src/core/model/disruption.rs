@@ -1,6 +1,6 @@
 //! Pod disruption budgets and priority classes.
 //!
-//! Source: `api/policy/v1/types.go`, `api/scheduling/v1/types.go`.
+//! Source: `api/policy/v1/types.go`, `api/scheduling/v1/types.go`, `pkg/registry/core/pod/storage/eviction.go`.
 
 use super::{Name, Pod, Selector};
 
@@ -17,6 +17,9 @@ pub struct PodDisruptionBudget {
     pub disruptions_allowed: i32,
     /// The pods whose eviction is under way already and counted (`status.disruptedPods`), by name.
     pub disrupted_pods: Vec<Name>,
+    /// Whether pods that are not ready may be evicted at no cost: `spec.unhealthyPodEvictionPolicy` is `AlwaysAllow`, or
+    /// as many pods are healthy as are needed.
+    pub spares_unready: bool,
 }
 
 impl PodDisruptionBudget {
@@ -26,6 +29,20 @@ impl PodDisruptionBudget {
         self.namespace == pod.namespace
             && !pod.labels.is_empty()
             && self.selector.as_ref().is_some_and(|s| !s.is_empty() && s.matches(&pod.labels))
+    }
+
+    /// Whether evictions of `pod` are counted by the budget. Other than for [`Self::protects`], an empty selector selects
+    /// every pod that has labels (`GetPodPodDisruptionBudgets`).
+    pub fn covers(&self, pod: &Pod) -> bool {
+        self.namespace == pod.namespace
+            && !pod.labels.is_empty()
+            && self.selector.as_ref().is_some_and(|s| s.matches(&pod.labels))
+    }
+
+    /// Whether the eviction of a pod that it covers uses up one of the disruptions allowed. A pod that has not started, has
+    /// ended or is leaving costs nothing (`canIgnorePDB`), and neither does one that is not ready where those are spared.
+    pub fn charges_for(&self, pod: &Pod) -> bool {
+        !(pod.pending || pod.terminal || pod.terminating || !pod.ready && self.spares_unready)
     }
 }
 

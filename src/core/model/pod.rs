@@ -30,6 +30,10 @@ pub struct Pod {
     pub terminal: bool,
     /// Whether it is being deleted (`metadata.deletionTimestamp`).
     pub terminating: bool,
+    /// Whether it has a node's word that it has not started (`status.phase` is `Pending`).
+    pub pending: bool,
+    /// Whether it is ready (condition `Ready`).
+    pub ready: bool,
     /// Whether kube-scheduler made it leave for a pod of higher priority (condition `DisruptionTarget`, reason
     /// `PreemptionByScheduler`, which it sets since 1.26).
     pub preempted: bool,
@@ -112,6 +116,9 @@ impl Pod {
             uid: _,
             start_time: _,
             created: _,
+            // How far it has come changes nothing about what it demands.
+            pending: _,
+            ready: _,
             namespace,
             labels,
             controller,

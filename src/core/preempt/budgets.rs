@@ -11,6 +11,24 @@ use crate::core::{
     snapshot::Snapshot,
 };
 
+/// What the eviction of these pods uses up of each budget that counts them: as many of the disruptions that it allows as
+/// there are such pods, or all. As an eviction by the API does (`eviction.go`, `checkAndDecrement`), so that a budget that
+/// allows one disruption does so once, whoever evicts.
+pub fn charges(victims: &[Arc<Pod>], snapshot: &Snapshot) -> Vec<(Arc<PodDisruptionBudget>, i32)> {
+    if victims.is_empty() {
+        return Vec::new();
+    }
+    let charge = |budget: &Arc<PodDisruptionBudget>| {
+        let counts = |victim: &&Arc<Pod>| {
+            budget.covers(victim) && budget.charges_for(victim) && !budget.disrupted_pods.contains(&victim.name)
+        };
+        let used = victims.iter().filter(counts).count();
+        let used = i32::try_from(used).unwrap_or(i32::MAX).min(budget.disruptions_allowed);
+        (used > 0).then(|| (budget.clone(), used))
+    };
+    snapshot.disruption_budgets().filter_map(charge).collect()
+}
+
 /// The cluster's disruption budgets.
 pub(super) struct Budgets<'s> {
     all: Vec<&'s PodDisruptionBudget>,

@@ -25,6 +25,7 @@ mod victims;
 
 use std::{collections::BTreeMap, sync::Arc};
 
+pub use budgets::charges;
 pub use victims::DryRun;
 
 use super::{

@@ -114,6 +114,28 @@ fn pods_that_a_budget_keeps_come_back_first() {
 }
 
 #[test]
+fn a_victim_is_charged_as_an_eviction_is() {
+    let of = |victim: PodBuilder, change: fn(&mut crate::core::model::PodDisruptionBudget)| {
+        let Object::PodDisruptionBudget(mut changed) = budget("db", "app=db", 2) else { unreachable!() };
+        change(&mut changed);
+        let snapshot = on_nodes(["a"], [Object::PodDisruptionBudget(changed)]);
+        let twice = [Arc::new(victim.clone().build()), Arc::new(victim.with(|pod| pod.name = "db-2".into()).build())];
+        super::charges(&twice, &snapshot).iter().map(|(_, used)| *used).sum::<i32>()
+    };
+    let ready = || ranked("db-1", 1, "4").label("app", "db").on("a").with(|pod| pod.ready = true);
+    assert_eq!(of(ready(), |_| ()), 2);
+    assert_eq!(of(ready(), |b| b.disruptions_allowed = 1), 1, "never below 0");
+    assert_eq!(of(ready(), |b| b.disruptions_allowed = -1), 0);
+    assert_eq!(of(ready(), |b| b.namespace = "prod".into()), 0);
+    assert_eq!(of(ready(), |b| b.selector = None), 0);
+    assert_eq!(of(ready(), |b| b.disrupted_pods = vec!["db-1".into()]), 1, "it was charged already");
+    assert_eq!(of(ready().with(|pod| pod.terminating = true), |_| ()), 0);
+    assert_eq!(of(ready().with(|pod| pod.pending = true), |_| ()), 0);
+    assert_eq!(of(ready().with(|pod| pod.ready = false), |_| ()), 2);
+    assert_eq!(of(ready().with(|pod| pod.ready = false), |b| b.spares_unready = true), 0);
+}
+
+#[test]
 fn budgets_have_their_namespace_and_know_what_is_going_already() {
     let of = |change: fn(&mut crate::core::model::PodDisruptionBudget)| {
         let Object::PodDisruptionBudget(mut changed) = budget("db", "app=db", 0) else { unreachable!() };

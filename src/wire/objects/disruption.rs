@@ -34,6 +34,9 @@ pub struct PodDisruptionBudgetSpec {
     /// The pods it protects; absent means none.
     #[schema(nullable = false)]
     pub selector: Option<LabelSelector>,
+    /// Which pods that are not ready may be evicted at no cost: `IfHealthyBudget` (default) or `AlwaysAllow`.
+    #[schema(nullable = false)]
+    pub unhealthy_pod_eviction_policy: Option<String>,
 }
 
 /// What a budget allows at the moment.
@@ -42,6 +45,10 @@ pub struct PodDisruptionBudgetSpec {
 pub struct PodDisruptionBudgetStatus {
     /// How many of its pods may be evicted now.
     pub disruptions_allowed: i32,
+    /// How many of its pods are healthy.
+    pub current_healthy: i32,
+    /// How many have to be.
+    pub desired_healthy: i32,
     /// The pods whose eviction is under way, by name, with the time it began.
     pub disrupted_pods: BTreeMap<String, String>,
 }
@@ -67,12 +74,15 @@ impl PodDisruptionBudget {
         converted(|faults| {
             let key = self.metadata.namespaced(names::dns_subdomain, faults);
             let at = Path::ROOT.child("spec");
+            let (spec, status) = (&self.spec, &self.status);
+            let is_healthy = status.current_healthy >= status.desired_healthy && status.desired_healthy > 0;
             model::PodDisruptionBudget {
                 namespace: key.namespace,
                 name: key.name,
-                selector: self.spec.selector.as_ref().and_then(|s| s.to_core(&at.child("selector"), faults)),
-                disruptions_allowed: self.status.disruptions_allowed,
-                disrupted_pods: self.status.disrupted_pods.keys().map(|name| name.as_str().into()).collect(),
+                selector: spec.selector.as_ref().and_then(|s| s.to_core(&at.child("selector"), faults)),
+                disruptions_allowed: status.disruptions_allowed,
+                spares_unready: is_healthy || spec.unhealthy_pod_eviction_policy.as_deref() == Some("AlwaysAllow"),
+                disrupted_pods: status.disrupted_pods.keys().map(|name| name.as_str().into()).collect(),
             }
         })
     }

@@ -182,6 +182,11 @@ pub struct PodCondition {
 }
 
 impl PodStatus {
+    /// Whether its node says that it is ready.
+    fn is_ready(&self) -> bool {
+        self.conditions.iter().any(|condition| condition.kind == "Ready" && condition.status == "True")
+    }
+
     /// Whether kube-scheduler made it leave (`podTerminatingByPreemption`): the first such condition counts.
     fn is_preempted(&self) -> bool {
         let disruption = self.conditions.iter().find(|condition| condition.kind == "DisruptionTarget");
@@ -240,6 +245,8 @@ impl Pod {
                 .into(),
             terminal: matches!(self.status.phase.as_str(), "Succeeded" | "Failed"),
             terminating,
+            pending: self.status.phase == "Pending",
+            ready: self.status.is_ready(),
             preempted: self.status.is_preempted(),
             priority: spec.priority,
             priority_class_name: spec.priority_class_name.as_str().into(),
