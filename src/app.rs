@@ -28,9 +28,9 @@ use crate::{
         serve::{Timeouts, serve as serve_connections},
         state::{AppState, Freshness},
     },
-    clock,
+    clock::{self, Elapsed},
     cluster::{
-        Clusters, DEFAULT_CLUSTER,
+        Clusters, DEFAULT_CLUSTER, Remembering,
         upkeep::{Compact, Expire, Job, Upkeep},
     },
     commands::{bench, demo},
@@ -147,7 +147,14 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     if !settings.no_migrate {
         store.migrate().await?;
     }
-    let clusters = Clusters::new(store.clone(), FEED_POLL).with_most_waiting(settings.max_waiting_changes);
+    let remembering = Remembering {
+        victims_for: settings.remember_victims,
+        binds_for: settings.assume_extender_binds,
+        elapsed: Elapsed::default(),
+    };
+    let clusters = Clusters::new(store.clone(), FEED_POLL)
+        .with_most_waiting(settings.max_waiting_changes)
+        .with_remembering(remembering);
     if let Some(text) = policy {
         policy_file::put_in_force(&clusters, text).await?;
     }

@@ -1,5 +1,11 @@
 //! The only caller of `now()`: everything else is handed the time.
 
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
 use jiff::Timestamp;
 
 /// The present instant.
@@ -16,4 +22,34 @@ pub fn now_rfc3339() -> String {
 /// An instant, to the second, in RFC 3339.
 pub fn rfc3339(instant: Timestamp) -> String {
     instant.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// A clock that only goes forward, for what is kept for a time: a test hands in one of its own.
+#[derive(Clone)]
+pub struct Elapsed(Arc<dyn Fn() -> Duration + Send + Sync>);
+
+impl Elapsed {
+    /// A clock that tells what `elapsed` does.
+    pub fn new(elapsed: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        Self(Arc::new(elapsed))
+    }
+
+    /// How long ago an instant was that stays the same.
+    pub fn now(&self) -> Duration {
+        (self.0)()
+    }
+}
+
+impl Default for Elapsed {
+    /// The process's own.
+    fn default() -> Self {
+        let start = Instant::now();
+        Self::new(move || start.elapsed())
+    }
+}
+
+impl fmt::Debug for Elapsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Elapsed").field(&self.now()).finish()
+    }
 }

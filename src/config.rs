@@ -131,6 +131,17 @@ pub struct Settings {
     #[arg(long, value_name = "FILE")]
     pub policy_config_file: Option<PathBuf>,
 
+    /// How long the victims that /preempt named count as gone for the pod that they make room for, while the state still has
+    /// them; at most 1h, 0s not at all
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = up_to_an_hour)]
+    pub remember_victims: Duration,
+
+    /// How long to assume, when nodes are scored, that a pod went where /filter and /prioritize sent it, while the state does
+    /// not show it there; at most 1h. For state that is behind the cluster: twice as long as it is behind. Nothing is
+    /// assumed unless this is set
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = up_to_an_hour)]
+    pub assume_extender_binds: Duration,
+
     /// How old the snapshot may be, the database being away or slow, before this process says that it is not ready and
     /// decides nothing on it any more
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
@@ -208,6 +219,12 @@ fn ratio(text: &str) -> Result<f64, String> {
 fn duration(text: &str) -> Result<Duration, String> {
     let signed: jiff::SignedDuration = text.parse().map_err(|_| "expected a duration such as 500ms, 30s or 1m30s")?;
     signed.try_into().map_err(|_| "a duration cannot be negative".into())
+}
+
+/// A duration for which something is kept in memory.
+fn up_to_an_hour(text: &str) -> Result<Duration, String> {
+    let hour = Duration::from_hours(1);
+    duration(text).and_then(|given| if given <= hour { Ok(given) } else { Err("it must be at most 1h".into()) })
 }
 
 /// A number of bytes as a Kubernetes quantity: `1048576`, `256Mi`, `1G`.

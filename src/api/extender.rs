@@ -31,10 +31,9 @@ use super::{
     state::AppState,
 };
 use crate::{
-    cluster::View,
     core::{
-        cycle::Cycle,
-        model::Pod,
+        cycle::{self, Cycle},
+        model::{Name, Pod},
         policy::Profile,
         seat::{Seat, Seats},
         snapshot::{Object, Snapshot},
@@ -56,7 +55,10 @@ const UNKNOWN_NODE: &str = "node(s) not known to the extender";
 ///
 /// kube-scheduler's extender verb `filter`. The nodes that fit come back in the form in which they were sent: names for
 /// names, full nodes byte for byte for full nodes. Every other node stands, with the first failing predicate's reasons,
-/// in `FailedNodes` or, where evicting pods cannot help, in `FailedAndUnresolvableNodes`. Nothing is changed.
+/// in `FailedNodes` or, where evicting pods cannot help, in `FailedAndUnresolvableNodes`. Nothing durable is changed.
+///
+/// On the node that the pod is nominated to (`status.nominatedNodeName`), pods of lower priority count as gone where the pod
+/// would not fit otherwise: kube-scheduler evicted them, and the stored state may be behind.
 #[utoipa::path(post, path = "/filter", operation_id = "filterNodes", tag = "extender", params(PolicyQuery, FreshnessQuery),
     request_body(content = ExtenderArgs<'_>, example = json!({
         "Pod": {"metadata": {"name": "web", "namespace": "default"}, "spec": {"containers": [{"name": "main"}]}},
@@ -72,13 +74,13 @@ pub async fn filter(
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
     let ground = ground::stand(&state, &cluster, &fresh).await?;
-    answer(Verb::Filter, ground, query, body, |body, args, view, policy| {
+    answer(Verb::Filter, ground, query, body, |body, args, ground, policy| {
         let error = match (policy, args) {
             (Err(error), _) => error.to_string(),
             (_, Args { pod: None, .. }) => NO_POD.into(),
             (_, Args { candidates: Candidates::Absent, .. }) => NO_CANDIDATES.into(),
             (Ok(policy), Args { pod: Some(pod), candidates }) => {
-                return Ok(filtered(body, pod, candidates, view, policy.profile()));
+                return Ok(filtered(body, pod, candidates, ground, policy.profile()));
             }
         };
         let in_full = matches!(args.candidates, Candidates::Nodes(_));
@@ -91,7 +93,8 @@ pub async fn filter(
 ///
 /// kube-scheduler's extender verb `prioritize`. The candidates are taken to fit; their totals are spread over 0..10 (or
 /// over the policy's `scoring.extenderMaxScore`): the best gets the highest score, the worst 0. Of more groups than there
-/// are numbers, under `Lexicographic`, the best have a number each and the rest 0. Nothing is changed.
+/// are numbers, under `Lexicographic`, the best have a number each and the rest 0. Nothing durable is changed. With the
+/// setting `assume-extender-binds` one node alone has the highest score, and is assumed for that time to have the pod.
 #[utoipa::path(post, path = "/prioritize", operation_id = "prioritizeNodes", tag = "extender", params(PolicyQuery, FreshnessQuery),
     request_body(content = ExtenderArgs<'_>, example = json!({
         "Pod": {"metadata": {"name": "web", "namespace": "default"}, "spec": {"containers": [{"name": "main"}]}},
@@ -106,13 +109,13 @@ pub async fn prioritize(
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
     let ground = ground::stand(&state, &cluster, &fresh).await?;
-    answer(Verb::Prioritize, ground, query, body, |_, args, view, policy| {
+    answer(Verb::Prioritize, ground, query, body, |_, args, ground, policy| {
         // The reply has no place for an error, so here each is an HTTP one.
         let pod = args.pod.as_ref().ok_or_else(|| ApiError::BadRequest(NO_POD.into()))?;
         if matches!(args.candidates, Candidates::Absent) {
             return Err(ApiError::BadRequest(NO_CANDIDATES.into()));
         }
-        Ok(prioritized(pod, &args.candidates, view, policy?.profile()))
+        Ok(prioritized(pod, &args.candidates, ground, policy?.profile()))
     })
     .await
 }
@@ -130,17 +133,16 @@ async fn answer(
     ground: Ground,
     query: PolicyQuery,
     body: Bytes,
-    verdict: impl FnOnce(&Bytes, &Args<'_>, &View, Result<Chosen>) -> Result<Pieces> + Send + 'static,
+    verdict: impl FnOnce(&Bytes, &Args<'_>, &Ground, Result<Chosen>) -> Result<Pieces> + Send + 'static,
 ) -> Result<Response> {
     let (name, point) = match verb {
         Verb::Filter => ("filter", "Filter"),
         Verb::Prioritize => ("prioritize", "Score"),
     };
-    let known = ground.known.clone();
-    measured(name, ground, body, move |body, view| {
+    measured(name, ground, body, move |body, ground| {
         // No predicate reads images.
         let images = matches!(verb, Verb::Prioritize);
-        let reading = Reading { known: &known, stored: &view.snapshot, images };
+        let reading = Reading { known: &ground.known, stored: &ground.view.snapshot, images };
         let parsing = trace::phase("parse");
         let args = match Args::parse(body, reading) {
             Ok(args) => args,
@@ -152,7 +154,7 @@ async fn answer(
             Candidates::Names(_) => "names",
             Candidates::Absent => "none",
         };
-        (form, timed(point, ground::chosen(view, &query), |policy| verdict(body, &args, view, policy)))
+        (form, timed(point, ground::chosen(&ground.view, &query), |policy| verdict(body, &args, ground, policy)))
     })
     .await
 }
@@ -163,11 +165,11 @@ pub(super) async fn measured(
     verb: &'static str,
     ground: Ground,
     body: Bytes,
-    work: impl FnOnce(&Bytes, &View) -> (&'static str, Result<Pieces>) + Send + 'static,
+    work: impl FnOnce(&Bytes, &Ground) -> (&'static str, Result<Pieces>) + Send + 'static,
 ) -> Result<Response> {
     let start = Instant::now();
-    let (headers, view, size) = (ground.headers(), ground.view, body.len());
-    let (form, reply) = ground::compute_on(size, move || work(&body, &view)).await?;
+    let (headers, size) = (ground.headers(), body.len());
+    let (form, reply) = ground::compute_on(size, move || work(&body, &ground)).await?;
     let code = reply.as_ref().map_or_else(|error| error.reason().code, |_| StatusCode::OK);
     counter!(telemetry::EXTENDER_REQUESTS, "verb" => verb, "form" => form, "code" => code.as_str().to_owned())
         .increment(1);
@@ -198,11 +200,7 @@ pub(super) fn written(reply: &impl Serialize) -> Result<Pieces> {
 
 /// The cluster as the candidates are judged in it: nodes sent in full are the truth about nodes; what runs on them is what
 /// is stored. Nodes that say what is known anyway change nothing.
-fn asked_about<'s>(
-    snapshot: &'s Snapshot,
-    pod: &Pod,
-    candidates: &Candidates<'_>,
-) -> Cow<'s, Snapshot> {
+fn asked_about<'s>(snapshot: &'s Snapshot, pod: &Pod, candidates: &Candidates<'_>) -> Cow<'s, Snapshot> {
     let mut judged = snapshot.asked_about(pod);
     if let Candidates::Nodes(sent) = candidates {
         for sent in sent {
@@ -236,15 +234,22 @@ struct Refusal<'p> {
 const ALIKE: usize = 16;
 
 /// The reply of `/filter`: each candidate stands in exactly one of its lists.
-fn filtered(body: &Bytes, pod: &Pod, candidates: &Candidates<'_>, view: &View, profile: &Profile) -> Pieces {
+fn filtered(body: &Bytes, pod: &Pod, candidates: &Candidates<'_>, ground: &Ground, profile: &Profile) -> Pieces {
     static CYCLES: AtomicUsize = AtomicUsize::new(0);
+    let Ground { view, in_flight, .. } = ground;
     let snapshot = asked_about(&view.snapshot, pod, candidates);
     let stopwatch = Stopwatch::if_wanted(&CYCLES);
     let cycle = Cycle::prepare_observed(profile, pod, &snapshot, stopwatch.as_ref().map(|watch| watch as _));
     let nodes = seats(candidates, &snapshot);
+    let departures = in_flight.departures(pod, view);
+    let mut freed = Vec::new();
     let mut refused = Vec::new();
     let mut refusals: Vec<Refusal<'_>> = Vec::new();
-    let fits = cycle.parted(&nodes.iter().filter_map(|(_, seat)| *seat).collect(), |node, failure| {
+    let mut fits = cycle.parted(&nodes.iter().filter_map(|(_, seat)| *seat).collect(), |node, failure| {
+        if departures.as_ref().is_some_and(|departures| departures.make_room(&cycle, &node, &snapshot)) {
+            freed.push(node);
+            return;
+        }
         let (plugin, verdict) = (failure.predicate.plugin, failure.verdict);
         let alike = |other: &Refusal<'_>| other.plugin == plugin && other.verdict == verdict;
         let first = refusals.len().saturating_sub(ALIKE);
@@ -256,8 +261,12 @@ fn filtered(body: &Bytes, pod: &Pod, candidates: &Candidates<'_>, view: &View, p
         refusals[refusal].nodes += 1;
         refused.push((&**node.name(), refusal));
     });
+    if !freed.is_empty() {
+        fits = fits.iter().chain(freed).collect();
+    }
     let fit = |(_, seat): &(&str, Option<Seat<'_>>)| seat.is_some_and(|seat| fits.contains(seat));
     let fitting: Vec<usize> = (0..nodes.len()).filter(|at| fit(&nodes[*at])).collect();
+    in_flight.filtered(pod, if let [only] = fitting[..] { Some(nodes[only].0) } else { None }, view);
     let mut rejections = BTreeMap::<(&str, &str), u64>::new();
     for Refusal { plugin, verdict, nodes, .. } in &refusals {
         *rejections.entry((plugin, verdict.code())).or_default() += nodes;
@@ -280,18 +289,37 @@ fn filtered(body: &Bytes, pod: &Pod, candidates: &Candidates<'_>, view: &View, p
 }
 
 /// The reply of `/prioritize`: a line for each candidate; a node that is not stored gets the lowest score.
-fn prioritized(pod: &Pod, candidates: &Candidates<'_>, view: &View, profile: &Profile) -> Pieces {
+fn prioritized(pod: &Pod, candidates: &Candidates<'_>, ground: &Ground, profile: &Profile) -> Pieces {
     static CYCLES: AtomicUsize = AtomicUsize::new(0);
-    let snapshot = asked_about(&view.snapshot, pod, candidates);
+    let Ground { view, in_flight, .. } = ground;
+    let assumed = in_flight.assumed(pod, view);
+    let snapshot = asked_about(assumed.as_ref().unwrap_or(&view.snapshot), pod, candidates);
     let stopwatch = Stopwatch::if_wanted(&CYCLES);
     let cycle = Cycle::prepare_observed(profile, pod, &snapshot, stopwatch.as_ref().map(|watch| watch as _));
     let nodes = seats(candidates, &snapshot);
     let known: Seats<'_> = nodes.iter().filter_map(|(_, seat)| *seat).collect();
     let scores = cycle.scores(&known);
     let selecting = trace::phase("select");
-    let scores = cycle.rank(&scores, known.len()).extender_scores(profile.extender_max_score);
+    let ranking = cycle.rank(&scores, known.len());
+    let mut scores = ranking.extender_scores(profile.extender_max_score);
+    if in_flight.assumes() {
+        let names: Vec<&Name> = known.iter().map(Seat::name).collect();
+        if let Some(best) = ranking.best(|column| (cycle::tie_break(0, pod, names[column]), names[column])) {
+            leave_one_best(&mut scores, best);
+            in_flight.assume(pod, names[best], view);
+        }
+    }
     drop(selecting);
     histogram!(telemetry::NODES_EVALUATED).record(nodes.len() as f64);
     let score = |seat: Option<Seat<'_>>| seat.and_then(|seat| known.position(seat)).map_or(0, |column| scores[column]);
     host_priorities(candidates, nodes.iter().map(|(_, seat)| score(*seat)))
+}
+
+/// Lets nobody tie with the best, so that kube-scheduler's choice can be foretold: the others of the highest score get one
+/// less. A score of 1 stays, since 0 is the worst.
+fn leave_one_best(scores: &mut [i64], best: usize) {
+    let highest = scores[best];
+    for (_, score) in scores.iter_mut().enumerate().filter(|(column, _)| *column != best) {
+        *score = (*score).min((highest - 1).max(1));
+    }
 }

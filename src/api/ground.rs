@@ -17,7 +17,7 @@ use super::{
     state::AppState,
 };
 use crate::{
-    cluster::{ActivePolicy, BUILT_IN, View},
+    cluster::{ActivePolicy, BUILT_IN, InFlight, View},
     core::{policy::Profile, rule::Release},
     downstream::Origin,
     telemetry::trace::{self, Here},
@@ -62,6 +62,8 @@ pub struct Ground {
     pub age: Duration,
     /// The nodes that clients of the cluster have sent in full.
     pub known: Arc<KnownNodes>,
+    /// What the extender verbs of the cluster remember between calls.
+    pub in_flight: Arc<InFlight>,
 }
 
 impl Ground {
@@ -139,7 +141,7 @@ pub async fn stand(state: &AppState, cluster: &ClusterName, fresh: &FreshnessQue
             retry_after_seconds: 1,
         });
     }
-    Ok(Ground { view: live.view(), age, known: live.known_nodes().clone() })
+    Ok(Ground { view: live.view(), age, known: live.known_nodes().clone(), in_flight: live.in_flight().clone() })
 }
 
 /// The same where nothing in particular is asked for.

@@ -11,6 +11,8 @@
 //! - Only pods that are on the node are named, since any other uid makes kube-scheduler give up the attempt. One that is
 //!   not stored there is passed over unless it was sent in full.
 //! - Disruption budgets are counted anew, over the pods answered.
+//! - While a pod waits for victims that were named before, no other node than theirs is offered: that the state still has
+//!   them says that it is behind, not that more pods have to leave ([`crate::core::in_flight`]).
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -22,17 +24,18 @@ use super::{
     error::{ApiError, Result},
     extender::{NO_POD, measured, timed, written},
     extract::{JsonBytes, Query},
-    ground::{self, FreshnessQuery, PolicyQuery},
+    ground::{self, FreshnessQuery, Ground, PolicyQuery},
     openapi::DecisionErrors,
     state::AppState,
 };
 use crate::{
     core::{
         cycle::Cycle,
+        in_flight::Victim,
         model::Pod,
         policy::Profile,
         preempt::{Candidate, DryRun},
-        snapshot::{NodeInfo, Object, Snapshot},
+        snapshot::{Object, Snapshot},
     },
     telemetry,
     wire::extender::{
@@ -46,8 +49,9 @@ const NO_PROPOSAL: &str = "the request has neither NodeNameToVictims nor NodeNam
 ///
 /// kube-scheduler's extender verb `preempt`. The victims that kube-scheduler proposes on a node are kept; where the pod
 /// would not fit by the policy even without them, further pods of lower priority are added, as few as it needs. Nodes that
-/// cannot take the pod even so are left out. Whatever the form of the request, the answer names victims by uid. Nothing is
-/// changed: kube-scheduler evicts.
+/// cannot take the pod even so are left out. Whatever the form of the request, the answer names victims by uid. Nothing
+/// durable is changed: kube-scheduler evicts. While the pod waits for victims that were named before on the node that it is
+/// nominated to, no other node is answered.
 #[utoipa::path(post, path = "/preempt", operation_id = "preemptPods", tag = "extender", params(PolicyQuery, FreshnessQuery),
     request_body(content = ExtenderPreemptionArgs, example = json!({
         "Pod": {"metadata": {"name": "web", "namespace": "default"},
@@ -64,7 +68,7 @@ pub async fn preempt(
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
     let ground = ground::stand(&state, &cluster, &fresh).await?;
-    measured("preempt", ground, body, move |body, view| {
+    measured("preempt", ground, body, move |body, ground| {
         let args = match PreemptionArgs::parse(body) {
             Ok(args) => args,
             Err(error) => return ("none", Err(ApiError::BadRequest(error.to_string()))),
@@ -74,13 +78,13 @@ pub async fn preempt(
             Proposed::Uids(_) => "names",
             Proposed::Absent => "none",
         };
-        let answer = timed("PostFilter", ground::chosen(view, &query), |policy| {
+        let answer = timed("PostFilter", ground::chosen(&ground.view, &query), |policy| {
             // The reply has no place for an error, so here each is an HTTP one.
             let pod = args.pod.as_ref().ok_or_else(|| ApiError::BadRequest(NO_POD.into()))?;
             let left = match &args.proposed {
                 Proposed::Absent => return Err(ApiError::BadRequest(NO_PROPOSAL.into())),
-                Proposed::Pods(nodes) => sent_in_full(pod, nodes, &view.snapshot, policy?.profile()),
-                Proposed::Uids(nodes) => sent_by_uid(pod, nodes, &view.snapshot, policy?.profile()),
+                Proposed::Pods(nodes) => sent_in_full(pod, nodes, ground, policy?.profile()),
+                Proposed::Uids(nodes) => sent_by_uid(pod, nodes, ground, policy?.profile()),
             };
             written(&ExtenderPreemptionResult { node_name_to_meta_victims: left })
         });
@@ -92,12 +96,14 @@ pub async fn preempt(
 type Proposals<T> = BTreeMap<String, Vec<T>>;
 type Answer = BTreeMap<String, MetaVictims>;
 
-fn sent_by_uid(pod: &Pod, nodes: &Proposals<String>, snapshot: &Snapshot, profile: &Profile) -> Answer {
-    examined(pod, nodes, &snapshot.asked_about(pod), profile, |running, uid| *running.uid == **uid)
+fn sent_by_uid(pod: &Pod, nodes: &Proposals<String>, ground: &Ground, profile: &Profile) -> Answer {
+    let snapshot = ground.view.snapshot.asked_about(pod);
+    examined(pod, nodes, &snapshot, ground, profile, |running, uid| *running.uid == **uid)
 }
 
 /// Pods sent in full are the truth about the nodes that they are on.
-fn sent_in_full(pod: &Pod, nodes: &Proposals<Pod>, snapshot: &Snapshot, profile: &Profile) -> Answer {
+fn sent_in_full(pod: &Pod, nodes: &Proposals<Pod>, ground: &Ground, profile: &Profile) -> Answer {
+    let snapshot = &ground.view.snapshot;
     let mut sent = snapshot.asked_about(pod).into_owned();
     for (node, victims) in nodes.iter().filter(|(node, _)| snapshot.node(node).is_some()) {
         let there = victims.iter().filter(|victim| *victim.node_name == **node);
@@ -105,14 +111,16 @@ fn sent_in_full(pod: &Pod, nodes: &Proposals<Pod>, snapshot: &Snapshot, profile:
             sent.apply(Object::Pod(Box::new(victim.clone())));
         }
     }
-    examined(pod, nodes, &sent, profile, Pod::is_same)
+    examined(pod, nodes, &sent, ground, profile, Pod::is_same)
 }
 
-/// The proposals that are left, in the form of the reply. `is` says whether a pod on a node is one that was proposed.
+/// The proposals that are left, in the form of the reply; their victims are remembered. `is` says whether a pod on a node
+/// is one that was proposed.
 fn examined<T>(
     pod: &Pod,
     nodes: &Proposals<T>,
     snapshot: &Snapshot,
+    ground: &Ground,
     profile: &Profile,
     is: impl Fn(&Pod, &T) -> bool,
 ) -> Answer {
@@ -120,15 +128,26 @@ fn examined<T>(
     if !snapshot.may_preempt(pod) {
         return Answer::new();
     }
+    let awaited = ground.in_flight.outstanding(pod, &ground.view);
     let cycle = Cycle::prepare(profile, pod, snapshot);
     let dry_run = DryRun::new(profile.release, pod, snapshot, &cycle);
-    let examine = |name: &str, victims: &[T]| {
-        let node: &NodeInfo = snapshot.node(name)?;
+    let (mut left, mut named) = (Answer::new(), BTreeMap::new());
+    for (name, victims) in nodes.iter().filter(|(name, _)| awaited.as_ref().is_none_or(|node| **node == **name)) {
+        let Some(node) = snapshot.node(name) else { continue };
         let is_proposed = |running: &&Arc<Pod>| victims.iter().any(|victim| is(running, victim));
         let proposed: Vec<Arc<Pod>> = node.pods.iter().filter(is_proposed).cloned().collect();
-        dry_run.accept(node, &proposed).and_then(|candidate| meta(&candidate))
-    };
-    nodes.iter().filter_map(|(name, victims)| Some((name.clone(), examine(name, victims)?))).collect()
+        let Some(candidate) = dry_run.accept(node, &proposed) else { continue };
+        let Some(meta) = meta(&candidate) else { continue };
+        let victim = |victim: &Arc<Pod>| Victim {
+            pod: (victim.namespace.clone(), victim.name.clone()),
+            uid: victim.uid.clone(),
+            proposed: is_proposed(&victim),
+        };
+        named.insert(node.name().clone(), candidate.victims.iter().map(victim).collect());
+        left.insert(name.clone(), meta);
+    }
+    ground.in_flight.named(pod, named, &ground.view);
+    left
 }
 
 /// A candidate by uids; `None` where a victim has none, so that kube-scheduler could not find it.

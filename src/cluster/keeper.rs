@@ -49,7 +49,7 @@ pub(super) async fn start(
     let keeper =
         Keeper { reader, poll, queue: queue.clone(), view: view.clone(), published: seen, progress, away: None };
     let task = tokio::spawn(keeper.run(hint)).abort_handle();
-    Ok(Cluster { view, progress: watched, queue, keeper: task, known_nodes: Arc::default() })
+    Ok(Cluster { view, progress: watched, queue, keeper: task, known_nodes: Arc::default(), in_flight: Arc::default() })
 }
 
 struct Keeper {

@@ -31,6 +31,7 @@ use crate::{
 mod draft;
 mod error;
 mod follow;
+mod in_flight;
 mod keeper;
 mod queue;
 mod reserved;
@@ -38,6 +39,7 @@ pub mod upkeep;
 mod view;
 
 pub use error::CommitError;
+pub use in_flight::{InFlight, Remembering};
 pub use queue::Judgement;
 pub use view::{ActivePolicy, BUILT_IN, View};
 
@@ -53,6 +55,7 @@ pub struct Clusters {
     store: Arc<dyn Store>,
     poll: Duration,
     most_waiting: usize,
+    remembering: Remembering,
     live: Arc<Mutex<BTreeMap<String, Arc<Cluster>>>>,
 }
 
@@ -64,6 +67,7 @@ pub struct Cluster {
     queue: Arc<Queue>,
     keeper: AbortHandle,
     known_nodes: Arc<KnownNodes>,
+    in_flight: Arc<InFlight>,
 }
 
 /// How far a keeper has come.
@@ -78,13 +82,19 @@ pub struct Progress {
 impl Clusters {
     /// No cluster is kept until it is asked for. `poll` is how often the feed is read when nothing hints at a change.
     pub fn new(store: Arc<dyn Store>, poll: Duration) -> Self {
-        Self { store, poll, most_waiting: MOST_WAITING, live: Arc::default() }
+        Self { store, poll, most_waiting: MOST_WAITING, remembering: Remembering::default(), live: Arc::default() }
     }
 
     /// The same with at most so many calls waiting to be written to each cluster.
     #[must_use]
     pub fn with_most_waiting(self, most_waiting: usize) -> Self {
         Self { most_waiting, ..self }
+    }
+
+    /// The same where the extender verbs remember this between calls.
+    #[must_use]
+    pub fn with_remembering(self, remembering: Remembering) -> Self {
+        Self { remembering, ..self }
     }
 
     /// The database.
@@ -173,7 +183,9 @@ impl Clusters {
     }
 
     async fn keep(&self, name: &str) -> Result<Arc<Cluster>, StoreError> {
-        let started = Arc::new(keeper::start(self.store.clone(), name, self.poll, self.most_waiting).await?);
+        let mut started = keeper::start(self.store.clone(), name, self.poll, self.most_waiting).await?;
+        started.in_flight = Arc::new(InFlight::new(&self.remembering));
+        let started = Arc::new(started);
         // Two first questions at once both load; one of the two is kept, the other's keeper ends with it.
         Ok(self.lock().entry(name.to_owned()).or_insert(started).clone())
     }
@@ -199,8 +211,8 @@ impl Cluster {
     fn empty() -> Self {
         let (_, progress) = watch::channel(Progress { revision: 0, synced: Instant::now() });
         let keeper = tokio::spawn(async {}).abort_handle();
-        let known_nodes = Arc::default();
-        Self { view: Arc::default(), progress, queue: Arc::new(Queue::new(0)), keeper, known_nodes }
+        let (known_nodes, in_flight) = (Arc::default(), Arc::default());
+        Self { view: Arc::default(), progress, queue: Arc::new(Queue::new(0)), keeper, known_nodes, in_flight }
     }
 
     /// The newest view. A request takes one at the door and uses it to its end.
@@ -216,6 +228,11 @@ impl Cluster {
     /// The nodes that clients have sent in full, which are no part of the cluster's state.
     pub fn known_nodes(&self) -> &Arc<KnownNodes> {
         &self.known_nodes
+    }
+
+    /// What the extender verbs remember between calls, which is no part of the cluster's state.
+    pub fn in_flight(&self) -> &Arc<InFlight> {
+        &self.in_flight
     }
 
     /// Tells of every newer view.

@@ -10,6 +10,7 @@ mod directory;
 pub mod edited;
 pub mod evictions;
 mod grouping;
+pub mod in_flight;
 mod index;
 mod inter_pod;
 pub mod model;

@@ -10,6 +10,7 @@ mod check;
 mod downstream;
 mod explain;
 mod hostile;
+mod lag;
 mod messages;
 mod preempt;
 mod recorded;

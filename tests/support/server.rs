@@ -16,7 +16,7 @@ use podberth::{
         router,
         state::{AppState, Freshness},
     },
-    cluster::Clusters,
+    cluster::{Clusters, Remembering},
     downstream::Downstream,
     store::{self, Atomicity, Change, Key, Outcome, Precondition, Store, Write},
     telemetry,
@@ -37,6 +37,8 @@ pub(crate) struct Setup {
     pub(crate) poll: Duration,
     /// How many changes may wait.
     pub(crate) most_waiting: usize,
+    /// What the extender verbs remember.
+    pub(crate) remembering: Remembering,
     pub(crate) freshness: Freshness,
     pub(crate) limits: Limits,
     pub(crate) downstream: Downstream,
@@ -48,6 +50,7 @@ impl Default for Setup {
         Self {
             poll: LATE,
             most_waiting: 4_096,
+            remembering: Remembering { victims_for: Duration::from_mins(2), ..Remembering::default() },
             freshness: Freshness { max_staleness: Duration::MAX, ..Freshness::default() },
             limits: Limits {
                 request_timeout: LATE,
@@ -118,7 +121,8 @@ pub(crate) struct Reply {
 impl Server {
     /// A server over a database.
     pub(crate) fn start(store: Arc<dyn Store>, setup: Setup) -> Self {
-        let clusters = Clusters::new(store, setup.poll).with_most_waiting(setup.most_waiting);
+        let clusters =
+            Clusters::new(store, setup.poll).with_most_waiting(setup.most_waiting).with_remembering(setup.remembering);
         let metrics = telemetry::recorder().expect("a recorder");
         let state = AppState::with_downstream(clusters, setup.freshness, Vec::new(), metrics, setup.downstream);
         Self { router: router(state.clone(), setup.limits, setup.diagnostics), state }
