@@ -4,6 +4,7 @@ use std::{
     future::Future,
     io,
     net::SocketAddr,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -36,7 +37,7 @@ use crate::{
     commands::{bench, demo},
     config::Settings,
     downstream::{self, Downstream},
-    store::{self, Keep, Store, StoreError},
+    store::{self, Keep, Store, StoreError, Writable},
     telemetry::{
         self,
         trace::{TraceError, Tracing},
@@ -104,8 +105,12 @@ pub fn run(command: impl Future<Output = Result<(), Error>>) -> Result<(), Error
 
 /// `podberth serve`: returns after SIGTERM or Ctrl-C.
 pub async fn serve(settings: &Settings) -> Result<(), Error> {
-    let stop = stop_signal().map_err(Error::Runtime)?;
-    start(settings).await?.run(settings, stop).await
+    let mut stop = pin!(stop_signal().map_err(Error::Runtime)?);
+    let server = tokio::select! {
+        server = start(settings) => server?,
+        () = &mut stop => return Ok(()),
+    };
+    server.run(settings, stop).await
 }
 
 /// `podberth demo`: the same over a database in memory, with a cluster to look at and two decisions told on standard
@@ -143,7 +148,7 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     let listener = TcpListener::bind(&settings.listen).await.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
     let policy = settings.policy_config_file.as_deref().map(policy_file::read).transpose()?;
-    let store = open(settings).await?;
+    let store = open(settings, !settings.no_migrate).await?;
     if !settings.no_migrate {
         store.migrate().await?;
     }
@@ -224,7 +229,7 @@ impl Server {
 /// `podberth migrate`.
 pub async fn migrate(settings: &Settings) -> Result<(), Error> {
     telemetry::log(settings.log_level.filter(), settings.log_format);
-    let store = open(settings).await?;
+    let store = open(settings, true).await?;
     store.migrate().await?;
     store.close().await;
     info!("the database's schema is up to date");
@@ -240,21 +245,25 @@ fn jobs(settings: &Settings, clusters: &Clusters) -> Vec<Box<dyn Job>> {
     ]
 }
 
-async fn open(settings: &Settings) -> Result<Arc<dyn Store>, StoreError> {
+/// `create`: a database file that is not there is made.
+async fn open(settings: &Settings, create: bool) -> Result<Arc<dyn Store>, StoreError> {
     let options = store::Options {
         max_connections: settings.database_max_connections,
         acquire_timeout: settings.database_acquire_timeout,
         statement_timeout: settings.database_statement_timeout,
         history: Some(settings.history_retention).filter(|retention| !retention.is_zero()),
+        create,
+        wait: settings.database_wait,
         ..store::Options::default()
     };
     store::open(&settings.database_url, &options).await
 }
 
 /// What must hold for this process to be ready. A database that is away is no reason by itself: decisions go on from the
-/// snapshot, and if all replicas were unready at once nobody would be asked for them. It is one when the snapshot grows old.
+/// snapshot, and if all replicas were unready at once nobody would be asked for them. It is one when the snapshot grows old,
+/// and when the database answers that it takes no writes: that does not end by itself.
 fn checks(store: &Arc<dyn Store>, clusters: &Clusters, max_staleness: Duration) -> Vec<Check> {
-    let (store, clusters) = (store.clone(), clusters.clone());
+    let (store, writes, clusters) = (store.clone(), store.clone(), clusters.clone());
     // A schema that is current stays so: then the database, which may be away, is not asked again.
     let current = Arc::new(AtomicBool::new(false));
     vec![
@@ -270,9 +279,13 @@ fn checks(store: &Arc<dyn Store>, clusters: &Clusters, max_staleness: Duration) 
                         Ok(())
                     }
                     Ok(_) => Err("the schema is behind this binary: run `podberth migrate`".into()),
-                    Err(_) => Err("the database does not answer".into()),
+                    Err(error) => Err(error.to_string()),
                 }
             }
+        }),
+        Check::new("writes", move || {
+            let writable = writes.writable();
+            async move { if let Writable::No(why) = writable { Err(why) } else { Ok(()) } }
         }),
         Check::new("snapshot", move || {
             let staleness = clusters.staleness();

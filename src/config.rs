@@ -46,6 +46,10 @@ pub struct Settings {
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub database_acquire_timeout: Duration,
 
+    /// How long to wait at the start for a database that cannot be reached yet (PostgreSQL)
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration)]
+    pub database_wait: Duration,
+
     /// How long one statement may take in the database
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub database_statement_timeout: Duration,
@@ -190,9 +194,10 @@ impl Settings {
 pub struct EnvFilterText(String);
 
 impl EnvFilterText {
-    /// The filter.
+    /// The filter. The database library's own lines are left out unless they are asked for by its name: what they say of the
+    /// library's insides is told in other words where it matters.
     pub fn filter(&self) -> EnvFilter {
-        EnvFilter::new(&self.0)
+        EnvFilter::new(format!("sqlx=off,sqlx_core=off,sqlx_postgres=off,sqlx_sqlite=off,{}", self.0))
     }
 }
 

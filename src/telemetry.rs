@@ -11,6 +11,7 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use tracing_subscriber::{EnvFilter, fmt};
 
 mod collector;
+pub mod seldom;
 pub mod trace;
 
 /// What every metric's name begins with.

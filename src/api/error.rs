@@ -16,6 +16,7 @@ use axum::{
 use crate::{
     cluster::CommitError,
     store::StoreError,
+    telemetry::seldom::REFUSED_REQUESTS,
     wire::status::{Status, StatusCause, StatusDetails, StatusMetadata},
 };
 
@@ -337,14 +338,15 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             error @ (StoreError::Unavailable(_)
+            | StoreError::Unwritable(_)
             | StoreError::Busy(_)
             | StoreError::Aborted(_)
-            | StoreError::Behind { .. }) => {
-                tracing::warn!(%error, "the database did not answer");
-                Self::Unavailable {
-                    message: "the database does not answer, nothing was changed".into(),
-                    retry_after_seconds: 1,
+            | StoreError::Behind { .. }
+            | StoreError::Corrupt(_)) => {
+                if let Some(left_out) = REFUSED_REQUESTS.turn() {
+                    tracing::warn!(%error, left_out, "the database did not take a request");
                 }
+                Self::Unavailable { message: format!("{error}; nothing was changed"), retry_after_seconds: 1 }
             }
             StoreError::OutcomeUnknown(cause) => {
                 tracing::warn!(cause, "the outcome of a commit is unknown");

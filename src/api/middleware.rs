@@ -5,7 +5,7 @@ use std::{any::Any, time::Duration};
 use axum::{
     Extension, Router,
     extract::{DefaultBodyLimit, MatchedPath, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode},
     middleware::{Next, from_fn, from_fn_with_state, map_request},
     response::{IntoResponse, Response},
 };
@@ -21,7 +21,7 @@ use super::{
     health,
     linger::reading_on,
 };
-use crate::telemetry::{HTTP_REQUEST_DURATION, HTTP_REQUESTS};
+use crate::telemetry::{HTTP_REQUEST_DURATION, HTTP_REQUESTS, seldom::REFUSED_REQUESTS};
 
 /// Carries the identity of a request, from the client or made here, and back in the reply.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -103,7 +103,12 @@ async fn observed(request: Request, next: Next) -> Response {
     let mut response = async {
         let response = next.run(request).await;
         let (code, took) = (response.status().as_u16(), start.elapsed());
-        if response.status().is_server_error() {
+        if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+            // Who is sent away comes again and again.
+            if let Some(left_out) = REFUSED_REQUESTS.turn() {
+                warn!(code, ?took, left_out, "request failed");
+            }
+        } else if response.status().is_server_error() {
             warn!(code, ?took, "request failed");
         } else {
             debug!(code, ?took, "request served");

@@ -57,7 +57,7 @@ pub struct Import {
 pub async fn export(command: &Export) -> Result<(), Error> {
     let settings = &command.settings;
     telemetry::log(settings.log_level.filter(), settings.log_format);
-    let store = open(settings).await?;
+    let store = open(settings, false).await?;
     let exported = if command.file == Path::new("-") {
         write(&*store, command, &mut BufWriter::new(io::stdout())).await
     } else {
@@ -104,7 +104,7 @@ pub async fn import(command: &Import) -> Result<(), Error> {
         let cannot = |error| Error::Archive(format!("cannot read {}: {error}", command.file.display()));
         Box::new(BufReader::new(file.map_err(cannot)?))
     };
-    let store = open(settings).await?;
+    let store = open(settings, !settings.no_migrate).await?;
     if !settings.no_migrate {
         store.migrate().await?;
     }

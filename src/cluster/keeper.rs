@@ -21,7 +21,7 @@ use super::{
     queue::{Judgement, Queue, Waiting},
 };
 use crate::{
-    store::{Call, Commit, Head, Outcome, Refusal, Store, StoreError, Written},
+    store::{Call, Commit, Head, Outcome, Refusal, Store, StoreError, Writable, Written},
     telemetry,
 };
 
@@ -60,7 +60,7 @@ struct Keeper {
     /// Where the cluster stood at what `view` holds.
     published: Head,
     progress: watch::Sender<Progress>,
-    /// Since when the database has not answered.
+    /// Since when the database has not answered, or has taken no writes.
     away: Option<Instant>,
 }
 
@@ -131,7 +131,7 @@ impl Keeper {
             Err(error) => error,
         };
         match &error {
-            StoreError::Unavailable(_) => self.lose(&error),
+            StoreError::Unavailable(_) | StoreError::Unwritable(_) => self.lose(&error),
             // Another's long transaction, or a database that does not answer? A read tells.
             StoreError::Busy(_) | StoreError::OutcomeUnknown(_) => self.follow().await,
             _ => {}
@@ -202,7 +202,9 @@ impl Keeper {
             self.published = working;
         }
         self.progress.send_replace(Progress { revision: working.revision, synced: Instant::now() });
-        if let Some(since) = self.away.take() {
+        if self.reader.store.writable() == Writable::Yes
+            && let Some(since) = self.away.take()
+        {
             self.queue.admit();
             gauge!(telemetry::CLUSTERS_AWAY).decrement(1.0);
             histogram!(telemetry::OUTAGE_DURATION).record(since.elapsed());
@@ -211,10 +213,10 @@ impl Keeper {
         news
     }
 
-    /// The database does not answer: until it does, nobody waits for it.
+    /// The database does not answer or takes no writes: until it does, nobody waits for it.
     fn lose(&mut self, error: &StoreError) {
         if self.away.is_none() {
-            tracing::warn!(cluster = self.reader.name, %error, "the database does not answer; deciding on from the last snapshot");
+            tracing::warn!(cluster = self.reader.name, %error, "the database cannot be used; deciding on from the last snapshot");
             self.away = Some(Instant::now());
             gauge!(telemetry::CLUSTERS_AWAY).increment(1.0);
         }

@@ -13,6 +13,10 @@ pub enum StoreError {
     /// The database cannot be reached now. Nothing was written.
     #[error("{0}")]
     Unavailable(String),
+    /// The database can take no writes, though it may be read: its disk is full, it is read-only, its file is not what it
+    /// was. Nothing was written.
+    #[error("{0}")]
+    Unwritable(String),
     /// The database is there but did not get to it in time. Nothing was written.
     #[error("{0}")]
     Busy(String),
@@ -83,7 +87,12 @@ impl StoreError {
     pub fn is_transient(&self) -> bool {
         matches!(
             self,
-            Self::Unavailable(_) | Self::Busy(_) | Self::Aborted(_) | Self::OutcomeUnknown(_) | Self::Behind { .. }
+            Self::Unavailable(_)
+                | Self::Unwritable(_)
+                | Self::Busy(_)
+                | Self::Aborted(_)
+                | Self::OutcomeUnknown(_)
+                | Self::Behind { .. }
         )
     }
 }

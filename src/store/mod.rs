@@ -53,6 +53,7 @@ use uuid::Uuid;
 mod decide;
 mod error;
 mod feed;
+mod guard;
 mod keeping;
 pub mod memory;
 mod postgres;
@@ -60,8 +61,11 @@ mod rows;
 mod sqlite;
 mod types;
 
+use self::guard::Guarded;
+
 pub use error::StoreError;
 pub use feed::{Changes, Cursor, Head};
+pub use guard::Writable;
 pub use keeping::{Compaction, Keep, Restore, Source, Visitor};
 pub use types::{
     Atomicity, Call, Change, Commit, Judge, Key, List, ListQuery, MigrationStatus, Outcome, Place, Precondition,
@@ -151,6 +155,11 @@ pub trait Store: Debug + Send + Sync {
     /// Whether the database answers.
     async fn ping(&self) -> Result<(), StoreError>;
 
+    /// Whether the database takes writes, as far as is known: nobody is asked.
+    fn writable(&self) -> Writable {
+        Writable::Yes
+    }
+
     /// Brings the schema up to date. Several processes may do so at once.
     async fn migrate(&self) -> Result<(), StoreError>;
 
@@ -190,6 +199,10 @@ pub struct Options {
     /// How long superseded versions of objects are kept; `None` keeps none, and costs nothing. All processes on a database
     /// should agree.
     pub history: Option<Duration>,
+    /// Whether a database file that is not there comes to be (SQLite).
+    pub create: bool,
+    /// How long to wait for a database that cannot be reached yet (PostgreSQL).
+    pub wait: Duration,
 }
 
 impl Default for Options {
@@ -201,6 +214,8 @@ impl Default for Options {
             lock_timeout: Duration::from_secs(2),
             idle_in_transaction_timeout: Duration::from_secs(2),
             history: None,
+            create: true,
+            wait: Duration::ZERO,
         }
     }
 }
@@ -210,8 +225,8 @@ impl Default for Options {
 /// migrate.
 pub async fn open(url: &str, options: &Options) -> Result<Arc<dyn Store>, StoreError> {
     let store: Arc<dyn Store> = match url.split_once(':') {
-        Some(("postgres" | "postgresql", _)) => Arc::new(postgres::Postgres::open(url, options).await?),
-        Some(("sqlite", path)) => Arc::new(sqlite::Sqlite::open(path, options).await?),
+        Some(("postgres" | "postgresql", _)) => Arc::new(Guarded::new(postgres::Postgres::open(url, options).await?)),
+        Some(("sqlite", path)) => Arc::new(Guarded::new(sqlite::Sqlite::open(path, options).await?)),
         _ => {
             return Err(StoreError::Url(
                 "the store's URL must begin with postgres://, postgresql:// or sqlite: (sqlite:path or sqlite::memory:)"
@@ -219,6 +234,9 @@ pub async fn open(url: &str, options: &Options) -> Result<Arc<dyn Store>, StoreE
             ));
         }
     };
-    store.migration_status().await?;
+    if let Err(error) = store.migration_status().await {
+        store.close().await;
+        return Err(error);
+    }
     Ok(store)
 }

@@ -3,6 +3,7 @@
 //! was committed before. The SQL keeps to what CockroachDB, YugabyteDB and Citus know as well: no sequences, triggers,
 //! foreign keys or advisory locks; NOTIFY and lz4 are used where they are there.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,11 +12,15 @@ use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, Executor, FromRow, Row};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+use self::servers::{Known, STANDBY};
+use self::vouch::Vouched;
 use super::decide::{self, NewRow, Plan};
+use super::guard::Engine;
 use super::rows::{self, CHUNK, CODEC_RAW, Columns, HeadColumns, micros, object_columns, signed, signed_len};
 use super::{
     Call, Changes, Compaction, Connections, Cursor, Head, Judge, Keep, Key, List, ListQuery, MigrationStatus, Options,
@@ -24,8 +29,10 @@ use super::{
 
 mod keep;
 mod listen;
+mod servers;
 mod state;
 mod statements;
+mod vouch;
 mod write;
 
 static MIGRATOR: Migrator = sqlx::migrate!("migrations/postgres");
@@ -64,8 +71,6 @@ use now;
 #[derive(Debug)]
 pub(super) struct Postgres {
     pool: PgPool,
-    /// For migrations, which have a connection of their own without our timeouts.
-    server: PgConnectOptions,
     /// How long a statement may take as seen from here.
     patience: Duration,
     /// How long the server lets a transaction stand idle.
@@ -77,14 +82,16 @@ pub(super) struct Postgres {
     /// How a write transaction begins.
     begin: &'static str,
     changed: watch::Sender<u64>,
-    listener: Option<AbortHandle>,
+    vouched: Vouched,
+    /// Told when the server that was the primary may not be it any more.
+    lost: Arc<Notify>,
+    tasks: Vec<AbortHandle>,
 }
 
 impl Postgres {
     pub(super) async fn open(url: &str, options: &Options) -> Result<Self, StoreError> {
-        let server: PgConnectOptions = url.parse()?;
-        let server = server.application_name("podberth");
-        let Known { notify, plans } = first_contact(&server, options.acquire_timeout).await?;
+        let servers = servers::parse(url)?;
+        let (server, Known { notify, plans }) = first_contact(&servers, options).await?;
         let begin = if plans { statements::BEGIN_PLANNED } else { statements::BEGIN };
         let settings = format!(
             "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {}",
@@ -92,13 +99,17 @@ impl Postgres {
             options.lock_timeout.as_millis(),
             options.idle_in_transaction_timeout.as_millis()
         );
+        let (lost, vouched) = (Arc::new(Notify::new()), Vouched::default());
+        let (standby, connected) = (lost.clone(), vouched.clone());
         let pool = PgPoolOptions::new()
             .max_connections(options.max_connections.saturating_add(u32::from(notify)))
             .acquire_timeout(options.acquire_timeout)
             .after_connect(move |connection, _| {
-                let settings = settings.clone();
+                let (settings, standby, connected) = (settings.clone(), standby.clone(), connected.clone());
                 Box::pin(async move {
-                    if is_standby(connection).await {
+                    connected.count_connection();
+                    if servers::is_standby(connection).await {
+                        standby.notify_one();
                         return Err(sqlx::Error::Configuration(STANDBY.into()));
                     }
                     connection.execute(AssertSqlSafe(settings)).await?;
@@ -110,12 +121,28 @@ impl Postgres {
                     Ok(())
                 })
             })
-            .connect_lazy_with(server.clone());
+            .after_release(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
+            .connect_lazy_with(server);
         let changed = watch::Sender::new(0);
-        let listener = notify.then(|| tokio::spawn(listen::listen(pool.clone(), changed.clone())).abort_handle());
+        let mut tasks = Vec::new();
+        if notify {
+            let listening = listen::listen(pool.clone(), changed.clone(), lost.clone());
+            tasks.push(tokio::spawn(listening).abort_handle());
+        }
+        if servers.len() > 1 {
+            tasks.push(tokio::spawn(follow_primary(servers, pool.clone(), lost.clone())).abort_handle());
+        }
         let patience = options.statement_timeout.saturating_add(GRACE);
         let idle = options.idle_in_transaction_timeout;
-        Ok(Self { pool, server, patience, idle, history: options.history, notify, begin, changed, listener })
+        Ok(Self { pool, patience, idle, history: options.history, notify, begin, changed, vouched, lost, tasks })
+    }
+
+    /// A connection to the primary.
+    async fn acquire(&self) -> Result<PoolConnection<sqlx::Postgres>, StoreError> {
+        self.pool.acquire().await.map_err(|error| {
+            self.lost.notify_one();
+            error.into()
+        })
     }
 
     /// Bounds the wait for one statement.
@@ -129,61 +156,73 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        if let Some(listener) = &self.listener {
-            listener.abort();
+        self.tasks.iter().for_each(AbortHandle::abort);
+    }
+}
+
+/// Finds the primary, for as long as it may not be there yet.
+async fn first_contact(
+    servers: &[PgConnectOptions],
+    options: &Options,
+) -> Result<(PgConnectOptions, Known), StoreError> {
+    let start = Instant::now();
+    let mut told: Option<Instant> = None;
+    loop {
+        let error = match servers::primary(servers, options.acquire_timeout).await {
+            Err(error) if error.is_transient() && start.elapsed() < options.wait => error,
+            found => return found,
+        };
+        if told.is_none_or(|told| told.elapsed() >= TELL_AGAIN) {
+            let left = options.wait.saturating_sub(start.elapsed());
+            tracing::warn!(%error, "waiting up to {} s for the database", left.as_secs());
+            told = Some(Instant::now());
+        }
+        sleep(RETRY).await;
+    }
+}
+
+/// Has new connections lead to the primary, after each sign that it is another server now.
+async fn follow_primary(servers: Vec<PgConnectOptions>, pool: PgPool, lost: Arc<Notify>) {
+    loop {
+        lost.notified().await;
+        let mut found = servers::primary(&servers, SEEK).await;
+        while let Err(error) = &found {
+            tracing::debug!(%error, "the primary is looked for");
+            sleep(RETRY).await;
+            found = servers::primary(&servers, SEEK).await;
+        }
+        if let Ok((server, _)) = found {
+            let known = pool.connect_options();
+            if (known.get_host(), known.get_port()) != (server.get_host(), server.get_port()) {
+                tracing::info!("the primary is {}:{} now", server.get_host(), server.get_port());
+                pool.set_connect_options(server);
+            }
         }
     }
 }
 
-/// What a server of this protocol may know or not.
-struct Known {
-    /// NOTIFY.
-    notify: bool,
-    /// The setting that has plans kept.
-    plans: bool,
-}
+/// Between two attempts to find the primary.
+const RETRY: Duration = Duration::from_millis(250);
 
-/// Connects once, so that a wrong URL, password or database is told as what it is.
-async fn first_contact(server: &PgConnectOptions, patience: Duration) -> Result<Known, StoreError> {
-    let place = match server.get_socket() {
-        Some(socket) => format!("PostgreSQL at {}", socket.display()),
-        None => format!("PostgreSQL at {}:{}", server.get_host(), server.get_port()),
-    };
-    let contact = async {
-        let mut connection = PgConnection::connect_with(server).await?;
-        let standby = is_standby(&mut connection).await;
-        let notify = sqlx::query("SELECT pg_notify($1, '')").bind(listen::CHANNEL).execute(&mut connection).await;
-        let plans = connection.execute("SET plan_cache_mode = force_generic_plan").await;
-        connection.close().await?;
-        Ok((standby, Known { notify: notify.is_ok(), plans: plans.is_ok() }))
-    };
-    match tokio::time::timeout(patience, contact).await {
-        Ok(Ok((true, _))) => Err(StoreError::Denied(format!("{place} is {STANDBY}"))),
-        Ok(Ok((false, known))) => Ok(known),
-        Ok(Err(error @ sqlx::Error::Io(_))) => {
-            Err(StoreError::Unavailable(format!("{place} cannot be reached: {}", rows::root_cause(&error))))
-        }
-        Ok(Err(error)) => Err(match error.into() {
-            StoreError::Denied(why) => StoreError::Denied(format!("{place} turns us away: {why}")),
-            other => other,
-        }),
-        Err(_) => Err(StoreError::Unavailable(format!("{place} does not answer within {patience:?}"))),
+/// How long each server has to say whether it is the primary, while the one that was is gone.
+const SEEK: Duration = Duration::from_secs(2);
+
+/// Between two lines of the log that say that a start waits.
+const TELL_AGAIN: Duration = Duration::from_secs(10);
+
+#[async_trait]
+impl Engine for Postgres {
+    async fn prove(&self, _: usize) -> Result<(), StoreError> {
+        let mut connection = self.acquire().await?;
+        let proven = self.vouch(&mut connection).await;
+        settle(connection, proven)
     }
-}
-
-/// What a standby is called.
-const STANDBY: &str = "a standby, which takes no writes and may be behind: the primary's address is needed";
-
-/// Whether the server follows another: a failover may lead a new connection there. Servers that do not know the question
-/// are none. One that takes no writes for another reason still is where to read.
-async fn is_standby(connection: &mut PgConnection) -> bool {
-    let asked = sqlx::query_scalar("SELECT pg_is_in_recovery()").persistent(false).fetch_one(connection);
-    asked.await.unwrap_or(false)
 }
 
 /// Ends a connection whose state is unknown instead of giving it back to the pool.
 fn settle<T>(mut connection: PoolConnection<sqlx::Postgres>, result: Result<T, StoreError>) -> Result<T, StoreError> {
-    if matches!(result, Err(StoreError::Unavailable(_))) {
+    // Where writes are refused, another connection may lead elsewhere.
+    if matches!(result, Err(StoreError::Unavailable(_) | StoreError::Unwritable(_) | StoreError::OutcomeUnknown(_))) {
         connection.close_on_drop();
     }
     result
@@ -200,7 +239,7 @@ impl Store for Postgres {
     async fn get(&self, cluster: &str, key: &Key) -> Result<Option<Record>, StoreError> {
         types::check_cluster(cluster)?;
         types::check_key(key)?;
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.acquire().await?;
         let row = sqlx::query_as(concat!(
             "SELECT ",
             object_columns!(),
@@ -219,21 +258,21 @@ impl Store for Postgres {
     async fn find(&self, cluster: &str, keys: &[Key]) -> Result<Vec<Record>, StoreError> {
         types::check_cluster(cluster)?;
         keys.iter().try_for_each(types::check_key)?;
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.acquire().await?;
         let found = self.read_some(&mut connection, cluster, keys).await;
         settle(connection, found)
     }
 
     async fn list(&self, cluster: &str, query: &ListQuery) -> Result<List, StoreError> {
         types::check_query(cluster, query)?;
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.acquire().await?;
         let list = self.read_list(&mut connection, cluster, query).await;
         settle(connection, list)
     }
 
     async fn changes(&self, cluster: &str, from: &Cursor, limit: usize) -> Result<Changes, StoreError> {
         types::check_cluster(cluster)?;
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.acquire().await?;
         let changes = self.read_changes(&mut connection, cluster, from, limit).await;
         settle(connection, changes)
     }
@@ -251,14 +290,14 @@ impl Store for Postgres {
     async fn get_at(&self, cluster: &str, key: &Key, revision: u64) -> Result<Option<Record>, StoreError> {
         types::check_cluster(cluster)?;
         types::check_key(key)?;
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.acquire().await?;
         let found = self.read_at(&mut connection, cluster, key, revision).await;
         settle(connection, found)
     }
 
     async fn revision_at(&self, cluster: &str, time: Timestamp) -> Result<Option<u64>, StoreError> {
         types::check_cluster(cluster)?;
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.acquire().await?;
         let found = sqlx::query_scalar(
             "SELECT rev_to FROM batch WHERE cluster_id = (SELECT cluster_id FROM cluster WHERE name = $1)
              AND at > 0 AND at <= $2 ORDER BY rev_to DESC LIMIT 1",
@@ -291,13 +330,13 @@ impl Store for Postgres {
 
     async fn head(&self, cluster: &str) -> Result<Head, StoreError> {
         types::check_cluster(cluster)?;
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.acquire().await?;
         let head = self.read_head(&mut connection, cluster, 0).await;
         Ok(settle(connection, head)?.0)
     }
 
     async fn clusters(&self) -> Result<Vec<String>, StoreError> {
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.acquire().await?;
         let names = sqlx::query_scalar("SELECT name FROM cluster ORDER BY name").fetch_all(&mut *connection);
         let names = self.within(names).await;
         settle(connection, names)
@@ -314,7 +353,7 @@ impl Store for Postgres {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.acquire().await?;
         let pong = self.within(connection.ping()).await;
         settle(connection, pong)
     }
@@ -324,7 +363,8 @@ impl Store for Postgres {
         if self.migration_status().await?.is_current() {
             return Ok(());
         }
-        let mut connection = self.within(PgConnection::connect_with(&self.server)).await?;
+        let server = self.pool.connect_options();
+        let mut connection = self.within(PgConnection::connect_with(&server)).await?;
         connection.execute(MIGRATION_LOCK_TIMEOUT).await?;
         // sqlx takes an advisory lock, so that replicas starting together migrate one after the other.
         let migrated = rows::migrate(&MIGRATOR, &mut connection).await;
@@ -336,15 +376,13 @@ impl Store for Postgres {
     }
 
     async fn migration_status(&self) -> Result<MigrationStatus, StoreError> {
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.acquire().await?;
         let applied = self.read_migrations(&mut connection).await;
         rows::status(&MIGRATOR, settle(connection, applied)?)
     }
 
     async fn close(&self) {
-        if let Some(listener) = &self.listener {
-            listener.abort();
-        }
+        self.tasks.iter().for_each(AbortHandle::abort);
         self.pool.close().await;
     }
 }
@@ -509,8 +547,10 @@ pub(super) fn error(error: &PgDatabaseError) -> StoreError {
         "55P03" | "57014" => StoreError::Busy(message),
         "28000" | "28P01" | "3D000" | "42501" => StoreError::Denied(message),
         "42P01" => StoreError::NotMigrated,
-        // Among them a statement whose outcome the server itself does not know, and a standby that takes no writes.
-        "40003" | "25006" | "25P03" | "25P04" => StoreError::Unavailable(message),
+        // A statement whose outcome the server itself does not know; a transaction that stood still.
+        "40003" | "25P03" | "25P04" => StoreError::Unavailable(message),
+        // A primary that is read-only for now, or a standby; a disk that is full.
+        "25006" | "53100" => StoreError::Unwritable(message),
         "XX001" | "XX002" => StoreError::Corrupt(message),
         // Connections, resources, shutdown.
         _ if ["08", "53", "57P"].iter().any(|class| code.starts_with(class)) => StoreError::Unavailable(message),

@@ -228,7 +228,15 @@ impl From<sqlx::Error> for StoreError {
             }
             sqlx::Error::PoolClosed => Self::Unavailable("the store has been closed".into()),
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
-                Self::Unavailable(format!("the connection to the database was lost: {}", root_cause(&error)))
+                let cause = root_cause(&error);
+                // The answer to the first byte was the end of the connection.
+                Self::Unavailable(if cause.contains(NOBODY_SPOKE) {
+                    "the connection was closed before PostgreSQL said anything: is there a primary behind this address \
+                     (a proxy without one does so)?"
+                        .into()
+                } else {
+                    format!("the connection to the database was lost: {cause}")
+                })
             }
             sqlx::Error::Configuration(_) => Self::Url(format!("the store's URL is not valid: {}", root_cause(&error))),
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Self::Corrupt(root_cause(&error)),
@@ -236,6 +244,9 @@ impl From<sqlx::Error> for StoreError {
         }
     }
 }
+
+/// How sqlx says that a connection was closed before its first answer.
+const NOBODY_SPOKE: &str = "unexpected response from SSLRequest: 0x00";
 
 /// The last of an error's chain of causes, which is the one that says something, on one line.
 pub(super) fn root_cause(error: &sqlx::Error) -> String {

@@ -1,7 +1,5 @@
 //! SQLite: one process, one writer, several readers. `BEGIN IMMEDIATE` is the lock that orders revisions.
 
-use std::fs::{File, TryLockError};
-use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,18 +7,22 @@ use jiff::Timestamp;
 use sqlx::error::DatabaseError;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+    SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use tokio::sync::watch;
+use sqlx::{Connection, Executor, Transaction};
+use tokio::sync::{Mutex, watch};
 use uuid::Uuid;
 
+use self::file::DatabaseFile;
 use super::decide::{self, Plan};
+use super::guard::Engine;
 use super::rows::{self, CHUNK, Columns, HeadColumns, micros, object_columns, signed, signed_len};
 use super::{
     Call, Changes, Compaction, Connections, Cursor, Head, Judge, Keep, Key, List, ListQuery, MigrationStatus, Options,
     Record, Restore, Source, Store, StoreError, Visitor, Written, types,
 };
 
+mod file;
 mod keep;
 mod state;
 mod write;
@@ -45,8 +47,9 @@ pub(super) struct Sqlite {
     /// How long superseded versions are kept.
     history: Option<Duration>,
     changed: watch::Sender<u64>,
-    /// Held while the file is open.
-    lock: Option<File>,
+    /// Does nothing but keep the write-ahead log open, which SQLite removes with the last connection.
+    anchor: Mutex<Option<SqliteConnection>>,
+    file: Option<DatabaseFile>,
 }
 
 impl Sqlite {
@@ -56,24 +59,59 @@ impl Sqlite {
         if path.is_empty() || path.contains('?') {
             return Err(StoreError::Url("write sqlite:path or sqlite::memory:, without parameters".into()));
         }
-        let pool = SqlitePoolOptions::new().acquire_timeout(options.acquire_timeout);
         if path == ":memory:" {
             // The database lives as long as its connection does.
+            let pool = SqlitePoolOptions::new().acquire_timeout(options.acquire_timeout);
             let pool = pool.max_connections(1).idle_timeout(None).max_lifetime(None);
-            let writer = connect(pool, SqliteConnectOptions::new().in_memory(true), "in memory").await?;
-            let (readers, changed) = (writer.clone(), watch::Sender::new(0));
-            return Ok(Self { readers, writer, history: options.history, changed, lock: None });
+            let writer = pool.connect_with(SqliteConnectOptions::new().in_memory(true)).await?;
+            let (readers, changed, anchor) = (writer.clone(), watch::Sender::new(0), Mutex::default());
+            return Ok(Self { readers, writer, history: options.history, changed, anchor, file: None });
         }
-        let lock = lock(path)?;
-        let connection = SqliteConnectOptions::new()
+        let file = DatabaseFile::open(path, options.create)?;
+        match Self::connect(path, &file, options).await {
+            Ok((writer, readers, anchor)) => {
+                let (changed, anchor) = (watch::Sender::new(0), Mutex::new(Some(anchor)));
+                Ok(Self { writer, readers, history: options.history, changed, anchor, file: Some(file) })
+            }
+            Err(error) => {
+                file.discard();
+                Err(match error {
+                    StoreError::Denied(why)
+                    | StoreError::Unavailable(why)
+                    | StoreError::Unwritable(why)
+                    | StoreError::Corrupt(why) => StoreError::Denied(format!("{path}: {why}")),
+                    other => other,
+                })
+            }
+        }
+    }
+
+    /// The writer, the readers, and the connection that keeps the write-ahead log.
+    async fn connect(
+        path: &str,
+        file: &DatabaseFile,
+        options: &Options,
+    ) -> Result<(SqlitePool, SqlitePool, SqliteConnection), StoreError> {
+        let settings = SqliteConnectOptions::new()
             .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(options.lock_timeout);
-        let writer = connect(pool.clone().max_connections(1), connection.clone(), path).await?;
-        let readers = connect(pool.max_connections(options.max_connections), connection.read_only(true), path).await?;
-        Ok(Self { writer, readers, history: options.history, changed: watch::Sender::new(0), lock: Some(lock) })
+        let mut anchor = SqliteConnection::connect_with(&settings).await?;
+        if let Err(error) = prepare(&mut anchor, options.create).await {
+            // The last connection takes away what SQLite has put beside the file.
+            let _ = anchor.close().await;
+            return Err(error);
+        }
+        file.note_beside();
+        // What is known of a transaction's state counts once the connection's own thread has done all that it was told.
+        let pool = SqlitePoolOptions::new()
+            .acquire_timeout(options.acquire_timeout)
+            .after_release(|connection, _| {
+                Box::pin(async move { Ok(connection.ping().await.is_ok() && !connection.is_in_transaction()) })
+            });
+        let writer = pool.clone().max_connections(1).connect_with(settings.clone()).await?;
+        let readers = pool.max_connections(options.max_connections).connect_with(settings.read_only(true)).await?;
+        Ok((writer, readers, anchor))
     }
 
     /// Tells who follows that something has changed.
@@ -82,35 +120,84 @@ impl Sqlite {
     }
 }
 
-async fn connect(
-    pool: SqlitePoolOptions,
-    connection: SqliteConnectOptions,
-    path: &str,
-) -> Result<SqlitePool, StoreError> {
-    pool.connect_with(connection).await.map_err(|error| match error.into() {
-        StoreError::Denied(why) => StoreError::Denied(format!("{path}: {why}")),
-        other => other,
+/// Looks whose database it is, makes it ready for many readers beside a writer, and opens its write-ahead log. One that is
+/// not to be created is left as it is.
+async fn prepare(anchor: &mut SqliteConnection, create: bool) -> Result<(), StoreError> {
+    let (tables, migrated): (i64, bool) = sqlx::query_as(
+        "SELECT count(*), coalesce(sum(name = ?), 0) > 0 FROM sqlite_schema WHERE type = 'table'",
+    )
+    .bind(rows::MIGRATIONS_TABLE)
+    .fetch_one(&mut *anchor)
+    .await?;
+    if tables > 0 && !migrated {
+        return Err(StoreError::Denied("it is another program's database: its tables are not Podberth's".into()));
+    }
+    if migrated || create {
+        anchor.execute("PRAGMA journal_mode = WAL").await?;
+        anchor.execute("SELECT count(*) FROM sqlite_schema").await?;
+    }
+    Ok(())
+}
+
+/// Commits. After an error in the midst of syncing, what was written may be found after a crash.
+async fn commit(transaction: Transaction<'_, sqlx::Sqlite>) -> Result<(), StoreError> {
+    transaction.commit().await.map_err(|error| {
+        let code = error.as_database_error().and_then(DatabaseError::code).and_then(|code| code.parse::<i32>().ok());
+        match (code, StoreError::from(error)) {
+            (Some(code), StoreError::Unwritable(why)) if code & 0xff == IO && code != IO_WRITE => {
+                StoreError::OutcomeUnknown(why)
+            }
+            (_, error) => error,
+        }
     })
 }
 
-/// Takes the lock file beside the database. It stays behind: removing it would race with the next process.
-fn lock(path: &str) -> Result<File, StoreError> {
-    let name = format!("{path}.lock");
-    let denied = |error: std::io::Error| {
-        StoreError::Denied(format!("the SQLite database {path} cannot be used: {name}: {error}"))
-    };
-    if Path::new(path).is_dir() {
-        return Err(StoreError::Denied(format!("the SQLite database {path} cannot be used: it is a directory")));
+#[async_trait]
+impl Engine for Sqlite {
+    fn look(&self) -> Result<(), StoreError> {
+        self.file.as_ref().map_or(Ok(()), DatabaseFile::check)
     }
-    let file = File::options().create(true).append(true).open(&name).map_err(denied)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(format!(
-            "the SQLite database {path} is in use by another process (it holds {name}); several replicas need PostgreSQL"
-        ))),
-        Err(TryLockError::Error(error)) => Err(denied(error)),
+
+    async fn vet(&self) -> Result<(), StoreError> {
+        let Some(file) = &self.file else { return Ok(()) };
+        file.check()?;
+        if !file.lacks_pages() {
+            return Ok(());
+        }
+        // The pages may still be in the write-ahead log. Nobody moves them while the writer is held.
+        let Some(mut writer) = self.writer.try_acquire() else { return Ok(()) };
+        let moved = sqlx::query_as("PRAGMA wal_checkpoint(PASSIVE)").fetch_one(&mut *writer).await;
+        let Ok((busy, logged, moved)): Result<(i64, i64, i64), _> = moved else { return Ok(()) };
+        if busy == 0 && logged == moved && file.lacks_pages() {
+            return Err(file.was_cut());
+        }
+        Ok(())
+    }
+
+    fn blame(&self, error: StoreError) -> StoreError {
+        if let (StoreError::Corrupt(why), Some(file)) = (&error, &self.file)
+            && why.starts_with(DAMAGED)
+        {
+            file.spoil(format!("is damaged ({why})"));
+        }
+        error
+    }
+
+    async fn prove(&self, bytes: usize) -> Result<(), StoreError> {
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        // Clusters are numbered from 1: this row is nobody's.
+        sqlx::query("INSERT OR REPLACE INTO batch (cluster_id, rev_to, token, at) VALUES (0, 0, zeroblob(?), 0)")
+            .bind(signed_len(bytes.max(ROOM)))
+            .execute(&mut *transaction)
+            .await?;
+        commit(transaction).await?;
+        sqlx::query("DELETE FROM batch WHERE cluster_id = 0").execute(&self.writer).await?;
+        Ok(())
     }
 }
+
+/// How much is written at least to see whether there is room again: a batch of a few objects.
+const ROOM: usize = 64 << 10;
 
 #[async_trait]
 impl Store for Sqlite {
@@ -140,7 +227,7 @@ impl Store for Sqlite {
         write::stand(&mut transaction, id, cluster, written, kept).await?;
         write::note_batch(&mut transaction, id, written).await?;
         write::write_rows(&mut transaction, id, &rows).await?;
-        transaction.commit().await?;
+        commit(transaction).await?;
         self.wake();
         Ok(Written { commits, head: written })
     }
@@ -325,10 +412,13 @@ impl Store for Sqlite {
     async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
-        if let Some(lock) = &self.lock
-            && let Err(error) = lock.unlock()
+        if let Some(anchor) = self.anchor.lock().await.take()
+            && let Err(error) = anchor.close().await
         {
-            tracing::warn!(%error, "the SQLite lock file could not be released");
+            tracing::warn!(%error, "the SQLite database could not be closed");
+        }
+        if let Some(file) = &self.file {
+            file.unlock();
         }
     }
 }
@@ -369,16 +459,29 @@ async fn read_head(
     rows::head(row)
 }
 
+/// The primary code of all errors of reading and writing, and the codes of some.
+const IO: i32 = 10;
+const IO_READ: i32 = IO + (1 << 8);
+const IO_SHORT_READ: i32 = IO + (2 << 8);
+const IO_WRITE: i32 = IO + (3 << 8);
+
+/// What SQLite's own finding of damage begins with.
+const DAMAGED: &str = "SQLite: ";
+
 /// Words an error. Codes: <https://www.sqlite.org/rescode.html>; the low byte is the primary one.
 pub(super) fn error(error: &dyn DatabaseError) -> StoreError {
     let message = error.message();
-    let code = error.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or(0) & 0xff;
-    match code {
+    let code = error.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or(0);
+    match code & 0xff {
         5 | 6 => StoreError::Busy(format!("the SQLite database is locked: {message}")),
-        10 => StoreError::Unavailable(format!("the SQLite database cannot be read or written: {message}")),
-        13 => StoreError::Unavailable("the SQLite database cannot be written: the disk is full".into()),
-        3 | 8 | 14 | 23 | 26 => StoreError::Denied(format!("the SQLite database cannot be used: {message}")),
-        11 => StoreError::Corrupt(message.to_owned()),
+        IO if code == IO_READ || code == IO_SHORT_READ => {
+            StoreError::Unavailable(format!("the SQLite database cannot be read: {message}"))
+        }
+        IO | 8 => StoreError::Unwritable(format!("the SQLite database cannot be written: {message}")),
+        13 => StoreError::Unwritable("the SQLite database cannot be written: the disk is full".into()),
+        14 => StoreError::Unavailable(format!("the SQLite database cannot be opened: {message}")),
+        3 | 23 => StoreError::Denied(format!("the SQLite database cannot be used: {message}")),
+        11 | 26 => StoreError::Corrupt(format!("{DAMAGED}{message}")),
         _ if message.starts_with("no such table") => StoreError::NotMigrated,
         _ => StoreError::Internal(format!("SQLite: {message}")),
     }

@@ -14,7 +14,7 @@ use crate::store::{Compaction, Head, Keep, StoreError};
 
 impl Postgres {
     pub(super) async fn compact_cluster(&self, cluster: &str, keep: &Keep) -> Result<Compaction, StoreError> {
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.acquire().await?;
         let done = self.sweep(&mut connection, cluster, keep).await;
         settle(connection, done)
     }
@@ -112,7 +112,7 @@ impl Postgres {
     }
 
     pub(super) async fn take_lease(&self, name: &str, holder: Uuid, ttl: Duration) -> Result<bool, StoreError> {
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.acquire().await?;
         let take = sqlx::query(concat!(
             "INSERT INTO lease (name, holder, until) VALUES ($1, $2, ",
             now!(),
@@ -129,7 +129,7 @@ impl Postgres {
     }
 
     pub(super) async fn raise_epoch(&self, cluster: &str, lost: &Head, token: Uuid) -> Result<Head, StoreError> {
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.acquire().await?;
         let raised = self.raise_epoch_on(&mut connection, cluster, lost, token).await;
         settle(connection, raised)
     }

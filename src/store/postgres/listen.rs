@@ -1,9 +1,10 @@
 //! NOTIFY as a wake-up hint: one per batch, passed on to whoever follows a change feed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgListener, PgPool};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// The one channel; the payload is the cluster's name, for people who watch it.
 pub(super) const CHANNEL: &str = "podberth";
@@ -15,11 +16,12 @@ const SILENCE: Duration = Duration::from_secs(10);
 const BACKOFF: Duration = Duration::from_secs(1);
 
 /// Listens until the pool is closed or the task is aborted. Whenever listening begins anew it wakes everybody:
-/// notifications may have been lost.
-pub(super) async fn listen(pool: PgPool, changed: watch::Sender<u64>) {
+/// notifications may have been lost. Its connection is the first to know that the server is gone.
+pub(super) async fn listen(pool: PgPool, changed: watch::Sender<u64>, lost: Arc<Notify>) {
     while !pool.is_closed() {
         if let Err(error) = session(&pool, &changed).await {
             tracing::debug!(%error, "listening for changes was interrupted");
+            lost.notify_one();
         }
         tokio::time::sleep(BACKOFF).await;
     }

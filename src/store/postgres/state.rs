@@ -35,7 +35,7 @@ impl Postgres {
         revision: Option<u64>,
         visitor: &mut dyn Visitor,
     ) -> Result<(), StoreError> {
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.acquire().await?;
         let visited = self.visit_on(&mut connection, cluster, revision, visitor).await;
         settle(connection, visited)
     }
@@ -176,7 +176,7 @@ impl Postgres {
         source: &mut dyn Source,
         how: Restore,
     ) -> Result<Head, StoreError> {
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.acquire().await?;
         let restored = self.restore_on(&mut connection, cluster, source, how).await;
         settle(connection, restored)
     }

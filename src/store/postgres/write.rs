@@ -61,7 +61,8 @@ impl Postgres {
             if matches!(error, StoreError::OutcomeUnknown(_)) {
                 return Err(error);
             }
-            let again = in_doubt.is_some() || matches!(error, StoreError::Aborted(_) | StoreError::Unavailable(_));
+            let again = in_doubt.is_some()
+                || matches!(error, StoreError::Aborted(_) | StoreError::Unavailable(_) | StoreError::Unwritable(_));
             if !again || attempt == ATTEMPTS {
                 return Err(if in_doubt.is_some() { StoreError::OutcomeUnknown(error.to_string()) } else { error });
             }
@@ -76,7 +77,7 @@ impl Postgres {
         judge: &mut dyn Judge,
         in_doubt: &mut Option<Written>,
     ) -> Result<Written, StoreError> {
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.acquire().await?;
         let written = self.transact(&mut connection, batch, judge, in_doubt).await;
         settle(connection, written)
     }
@@ -88,6 +89,7 @@ impl Postgres {
         judge: &mut dyn Judge,
         in_doubt: &mut Option<Written>,
     ) -> Result<Written, StoreError> {
+        let connected = self.vouched.connections();
         let mut transaction = self.within(connection.begin_with(self.begin)).await?;
         let (known, seen) = (judge.known(), judge.seen());
         let mut looked = None;
@@ -108,6 +110,7 @@ impl Postgres {
             match head.was_written(revision, found) {
                 Some(true) => {
                     self.within(transaction.rollback()).await?;
+                    self.vouch_for_answer(connection).await?;
                     return Ok(written.clone());
                 }
                 Some(false) => *in_doubt = None,
@@ -125,6 +128,9 @@ impl Postgres {
         let Plan { revision, commits, rows } = decide::decide(head.revision, current, batch.calls, judge);
         if rows.is_empty() {
             self.within(transaction.rollback()).await?;
+            if self.vouched.is_due() {
+                self.vouch_for_answer(connection).await?;
+            }
             return Ok(Written { commits, head });
         }
         let written = Written { commits, head: Head { revision, token: batch.token, ..head } };
@@ -139,6 +145,7 @@ impl Postgres {
             }
             return Err(error);
         }
+        self.vouched.note_commit(connected);
         listen::wake(&self.changed);
         Ok(written)
     }

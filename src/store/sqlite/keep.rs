@@ -26,7 +26,7 @@ impl Sqlite {
                 let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
                 let sweep = sqlx::query(sql).bind(id).bind(signed(up_to)).bind(SWEEP);
                 let gone = sweep.execute(&mut *transaction).await?.rows_affected();
-                transaction.commit().await?;
+                super::commit(transaction).await?;
                 *removed = removed.saturating_add(gone);
                 if gone <= SWEEP as u64 {
                     break;
@@ -50,7 +50,7 @@ impl Sqlite {
             kept.from = kept.from.max(last_batch(&mut transaction, id, head.revision, retention).await?);
         }
         write::stand(&mut transaction, id, cluster, Head { compact_revision: revision, ..head }, kept).await?;
-        transaction.commit().await?;
+        super::commit(transaction).await?;
         Ok(Some((id, revision, kept.readable(head.revision))))
     }
 
@@ -64,7 +64,7 @@ impl Sqlite {
         let kept = Kept { from: raised.revision, to: raised.revision };
         write::stand(&mut transaction, id, cluster, raised, kept).await?;
         write::note_batch(&mut transaction, id, raised).await?;
-        transaction.commit().await?;
+        super::commit(transaction).await?;
         self.wake();
         Ok(raised)
     }

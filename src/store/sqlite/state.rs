@@ -137,7 +137,7 @@ impl Sqlite {
             write::stand(&mut transaction, id, cluster, head, kept).await?;
             write::note_batch(&mut transaction, id, head).await?;
         }
-        transaction.commit().await?;
+        super::commit(transaction).await?;
         self.wake();
         Ok(head)
     }

@@ -1,0 +1,253 @@
+//! What stands around each engine: it knows whether the database takes writes, and tries until it does again.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio::time::sleep;
+use uuid::Uuid;
+
+use super::{
+    Call, Change, Changes, Compaction, Connections, Cursor, Head, Judge, Keep, Key, List, ListQuery, MigrationStatus,
+    Record, Restore, Source, Store, StoreError, Visitor, Written,
+};
+
+/// How often a database that takes no writes is tried.
+const TRIAL: Duration = Duration::from_millis(250);
+
+/// Whether the database takes writes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Writable {
+    /// Nothing is known against it.
+    #[default]
+    Yes,
+    /// It was away, and has taken no write since.
+    Unknown(String),
+    /// It answers and takes none: why, in one line.
+    No(String),
+}
+
+/// A database engine, and what [`Guarded`] asks of it besides.
+#[async_trait]
+pub(super) trait Engine: Store {
+    /// Whether the database is still what was opened, at a glance: it may be asked for each request.
+    fn look(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// The same in earnest, before something is read or written.
+    async fn vet(&self) -> Result<(), StoreError> {
+        self.look()
+    }
+
+    /// Draws conclusions from an error.
+    fn blame(&self, error: StoreError) -> StoreError {
+        error
+    }
+
+    /// Makes a write durable that nobody sees, of at least so many bytes where that matters.
+    async fn prove(&self, bytes: usize) -> Result<(), StoreError>;
+}
+
+/// An engine that is watched.
+#[derive(Debug)]
+pub(super) struct Guarded<E> {
+    engine: Arc<E>,
+    state: Arc<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    known: Mutex<Known>,
+    /// What the largest batch came to that found no room.
+    wanted: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    writable: Writable,
+    /// Whether a task tries to write.
+    on_trial: bool,
+    closed: bool,
+}
+
+impl State {
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        // It is whole after any panic: each change of it is one assignment.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<E: Engine + 'static> Guarded<E> {
+    pub(super) fn new(engine: E) -> Self {
+        Self { engine: Arc::new(engine), state: Arc::default() }
+    }
+
+    /// Lets a call through, and learns from its error.
+    async fn pass<T>(&self, call: impl Future<Output = Result<T, StoreError>> + Send) -> Result<T, StoreError> {
+        let result = match self.engine.vet().await {
+            Ok(()) => call.await.map_err(|error| self.engine.blame(error)),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &result {
+            self.learn(error);
+        }
+        result
+    }
+
+    /// The same with a call that writes: it is done only if the database is still the one that was opened.
+    async fn pass_write<T>(&self, call: impl Future<Output = Result<T, StoreError>> + Send) -> Result<T, StoreError> {
+        let written = self.pass(call).await?;
+        if let Err(error) = self.engine.look() {
+            self.learn(&error);
+            return Err(StoreError::OutcomeUnknown(error.to_string()));
+        }
+        Ok(written)
+    }
+
+    fn learn(&self, error: &StoreError) {
+        let mut known = self.state.lock();
+        match error {
+            StoreError::Unwritable(why) => known.writable = Writable::No(why.clone()),
+            StoreError::Unavailable(why) | StoreError::Busy(why) if known.writable == Writable::Yes => {
+                known.writable = Writable::Unknown(why.clone());
+            }
+            _ => return,
+        }
+        if !(known.on_trial || known.closed) {
+            known.on_trial = true;
+            tokio::spawn(try_until_written(Arc::downgrade(&self.engine), self.state.clone()));
+        }
+    }
+}
+
+/// Tries to write until that succeeds or the database is not wanted any more.
+async fn try_until_written<E: Engine>(engine: Weak<E>, state: Arc<State>) {
+    loop {
+        sleep(TRIAL).await;
+        let Some(engine) = engine.upgrade() else { return };
+        let tried = match engine.vet().await {
+            Ok(()) => engine.prove(state.wanted.load(Ordering::Relaxed)).await,
+            Err(error) => Err(error),
+        };
+        let mut known = state.lock();
+        match tried {
+            Err(StoreError::Unwritable(why)) => known.writable = Writable::No(why),
+            Err(error) if error.is_transient() => {}
+            // It takes writes, or refuses this one for a reason of its own: whoever writes is told that.
+            Ok(()) | Err(_) => {
+                known.writable = Writable::Yes;
+                state.wanted.store(0, Ordering::Relaxed);
+            }
+        }
+        if known.closed || known.writable == Writable::Yes {
+            known.on_trial = false;
+            return;
+        }
+    }
+}
+
+#[async_trait]
+impl<E: Engine + 'static> Store for Guarded<E> {
+    async fn write(&self, cluster: &str, calls: &[Call], judge: &mut dyn Judge) -> Result<Written, StoreError> {
+        let written = self.pass_write(self.engine.write(cluster, calls, judge)).await;
+        if matches!(written, Err(StoreError::Unwritable(_))) {
+            let body = |change: &Change| if let Change::Put { body, .. } = change { body.len() } else { 0 };
+            let bytes = calls.iter().flat_map(|call| &call.writes).map(|write| body(&write.change)).sum();
+            self.state.wanted.fetch_max(bytes, Ordering::Relaxed);
+        }
+        written
+    }
+
+    async fn get(&self, cluster: &str, key: &Key) -> Result<Option<Record>, StoreError> {
+        self.pass(self.engine.get(cluster, key)).await
+    }
+
+    async fn find(&self, cluster: &str, keys: &[Key]) -> Result<Vec<Record>, StoreError> {
+        self.pass(self.engine.find(cluster, keys)).await
+    }
+
+    async fn list(&self, cluster: &str, query: &ListQuery) -> Result<List, StoreError> {
+        self.pass(self.engine.list(cluster, query)).await
+    }
+
+    async fn changes(&self, cluster: &str, from: &Cursor, limit: usize) -> Result<Changes, StoreError> {
+        self.pass(self.engine.changes(cluster, from, limit)).await
+    }
+
+    async fn state_at(
+        &self,
+        cluster: &str,
+        revision: Option<u64>,
+        visitor: &mut dyn Visitor,
+    ) -> Result<(), StoreError> {
+        self.pass(self.engine.state_at(cluster, revision, visitor)).await
+    }
+
+    async fn get_at(&self, cluster: &str, key: &Key, revision: u64) -> Result<Option<Record>, StoreError> {
+        self.pass(self.engine.get_at(cluster, key, revision)).await
+    }
+
+    async fn revision_at(&self, cluster: &str, time: Timestamp) -> Result<Option<u64>, StoreError> {
+        self.pass(self.engine.revision_at(cluster, time)).await
+    }
+
+    async fn restore(&self, cluster: &str, source: &mut dyn Source, how: Restore) -> Result<Head, StoreError> {
+        self.pass_write(self.engine.restore(cluster, source, how)).await
+    }
+
+    async fn compact(&self, cluster: &str, keep: &Keep) -> Result<Compaction, StoreError> {
+        self.pass(self.engine.compact(cluster, keep)).await
+    }
+
+    async fn lease(&self, name: &str, holder: Uuid, ttl: Duration) -> Result<bool, StoreError> {
+        self.pass(self.engine.lease(name, holder, ttl)).await
+    }
+
+    async fn begin_epoch(&self, cluster: &str, lost: &Head, token: Uuid) -> Result<Head, StoreError> {
+        self.pass_write(self.engine.begin_epoch(cluster, lost, token)).await
+    }
+
+    async fn head(&self, cluster: &str) -> Result<Head, StoreError> {
+        self.pass(self.engine.head(cluster)).await
+    }
+
+    async fn clusters(&self) -> Result<Vec<String>, StoreError> {
+        self.pass(self.engine.clusters()).await
+    }
+
+    fn hint(&self) -> watch::Receiver<u64> {
+        self.engine.hint()
+    }
+
+    fn connections(&self) -> Connections {
+        self.engine.connections()
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.pass(self.engine.ping()).await
+    }
+
+    fn writable(&self) -> Writable {
+        if let Err(error) = self.engine.look() {
+            self.learn(&error);
+        }
+        self.state.lock().writable.clone()
+    }
+
+    async fn migrate(&self) -> Result<(), StoreError> {
+        self.pass(self.engine.migrate()).await
+    }
+
+    async fn migration_status(&self) -> Result<MigrationStatus, StoreError> {
+        self.pass(self.engine.migration_status()).await
+    }
+
+    async fn close(&self) {
+        self.state.lock().closed = true;
+        self.engine.close().await;
+    }
+}

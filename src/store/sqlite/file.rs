@@ -1,0 +1,180 @@
+//! The database file as the file system has it. SQLite goes on with a file that was deleted or replaced, and with one that
+//! was cut short as long as it finds what it needs elsewhere: what is written then is lost.
+
+use std::fs::{self, File, Metadata, TryLockError};
+use std::io::ErrorKind;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::StoreError;
+
+/// What each SQLite database begins with (<https://www.sqlite.org/fileformat.html>).
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+
+/// The header up to the number of pages.
+const HEADER: usize = 32;
+
+/// What to do about a file that is no longer what it was.
+const REMEDY: &str = "nothing more is read from it or written to it; put the file right, then restart";
+
+/// Device and inode.
+type Identity = (u64, u64);
+
+/// A database file that this process alone has.
+#[derive(Debug)]
+pub(super) struct DatabaseFile {
+    /// As the user wrote it.
+    name: String,
+    /// Holds the lock, which follows the file and not its name. It is closed after SQLite's own descriptors: closing any
+    /// descriptor of a file takes the locks away that SQLite has on it (POSIX).
+    file: File,
+    identity: Identity,
+    /// The write-ahead log and its index, once they are there.
+    beside: OnceLock<[(PathBuf, Identity); 2]>,
+    /// The greatest length seen.
+    length: AtomicU64,
+    /// Why the file is not to be used any more.
+    spoilt: OnceLock<String>,
+    /// Whether the file came to be with this.
+    pub(super) is_new: bool,
+}
+
+impl DatabaseFile {
+    /// Opens and locks the file; makes it where there is none and `create` says so. Nothing is left behind where it is
+    /// refused.
+    pub(super) fn open(name: &str, create: bool) -> Result<Self, StoreError> {
+        let cannot = |why: String| StoreError::Denied(format!("the SQLite database {name} cannot be used: {why}"));
+        let mut options = File::options();
+        options.read(true).write(true);
+        let found = match fs::metadata(name) {
+            Ok(found) if found.is_dir() => return Err(cannot("it is a directory".into())),
+            Ok(found) if !found.is_file() => return Err(cannot("it is no regular file".into())),
+            Ok(_) => options.open(name).map(|file| (file, false)),
+            Err(error) if error.kind() == ErrorKind::NotFound && !create => {
+                return Err(StoreError::Denied(format!("there is no SQLite database {name}")));
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                options.create(true).open(name).map(|file| (file, true))
+            }
+            Err(error) => Err(error),
+        };
+        let (file, is_new) = found.map_err(|error| cannot(error.to_string()))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::InUse(format!(
+                    "the SQLite database {name} is in use by another process; several replicas need PostgreSQL"
+                )));
+            }
+            Err(TryLockError::Error(error)) => return Err(cannot(error.to_string())),
+        }
+        let metadata = file.metadata().map_err(|error| cannot(error.to_string()))?;
+        let mut magic = [0; MAGIC.len()];
+        if metadata.len() > 0 && (file.read_exact_at(&mut magic, 0).is_err() || magic != *MAGIC) {
+            return Err(cannot("file is not a database".into()));
+        }
+        let length = AtomicU64::new(metadata.len());
+        let (beside, spoilt) = (OnceLock::new(), OnceLock::new());
+        Ok(Self { name: name.to_owned(), file, identity: identity(&metadata), beside, length, spoilt, is_new })
+    }
+
+    /// The file's name, free of symbolic links: SQLite names the files beside it after that.
+    fn canonical(&self) -> PathBuf {
+        fs::canonicalize(&self.name).unwrap_or_else(|_| PathBuf::from(&self.name))
+    }
+
+    /// To be called once a connection has the write-ahead log open, which keeps it as long as it lives.
+    pub(super) fn note_beside(&self) {
+        let path = self.canonical();
+        let note = |suffix: &str| {
+            let path = beside(&path, suffix);
+            fs::metadata(&path).ok().map(|found| (path, identity(&found)))
+        };
+        if let (Some(log), Some(index)) = (note("-wal"), note("-shm")) {
+            let _ = self.beside.set([log, index]);
+        }
+    }
+
+    /// Removes the file where it came to be with this and nothing was put in it.
+    pub(super) fn discard(&self) {
+        if self.is_new && self.file.metadata().is_ok_and(|found| found.len() == 0) {
+            let _ = fs::remove_file(&self.name);
+        }
+    }
+
+    /// Nothing is to be done with the file any more: it is damaged.
+    pub(super) fn spoil(&self, why: String) -> StoreError {
+        let why = self.spoilt.get_or_init(|| why);
+        StoreError::Unwritable(format!("the SQLite database {} {why}: {REMEDY}", self.name))
+    }
+
+    /// Whether the name still leads to the file, all of it. Touches no page of the database.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        if let Some(why) = self.spoilt.get() {
+            return Err(self.spoil(why.clone()));
+        }
+        let name = Path::new(&self.name);
+        let known = self.beside.get().into_iter().flatten().map(|(path, identity)| (path.as_path(), *identity));
+        for (path, identity_then) in [(name, self.identity)].into_iter().chain(known) {
+            let what = match fs::metadata(path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => "was deleted while it was in use",
+                Ok(found) if identity(&found) != identity_then => "was replaced by another file while it was in use",
+                // It cannot be looked at: reading and writing will tell.
+                Ok(_) | Err(_) => continue,
+            };
+            let what = if path == name { what.to_owned() } else { format!("has lost {}, which {what}", path.display()) };
+            return Err(StoreError::Unwritable(format!("the SQLite database {} {what}: {REMEDY}", self.name)));
+        }
+        let Ok(now) = self.file.metadata() else { return Ok(()) };
+        if now.len() < self.length.fetch_max(now.len(), Ordering::Relaxed) {
+            if self.lacks_pages() {
+                return Err(self.was_cut());
+            }
+            // Somebody has vacuumed it.
+            self.length.store(now.len(), Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Whether the file holds fewer pages than its header says: so it is for moments while the write-ahead log is moved into
+    /// it, for longer when that was interrupted, and when it was cut short.
+    pub(super) fn lacks_pages(&self) -> bool {
+        let mut header = [0; HEADER];
+        let Ok(now) = self.file.metadata() else { return false };
+        if self.file.read_exact_at(&mut header, 0).is_err() {
+            return self.length.load(Ordering::Relaxed) > 0;
+        }
+        let page = match u16::from_be_bytes([header[16], header[17]]) {
+            1 => 65_536,
+            size => u64::from(size),
+        };
+        let pages = u64::from(u32::from_be_bytes([header[28], header[29], header[30], header[31]]));
+        now.len() < pages.saturating_mul(page)
+    }
+
+    /// To be told that the file lacks pages that are nowhere else either.
+    pub(super) fn was_cut(&self) -> StoreError {
+        self.spoil(CUT.into())
+    }
+
+    /// Lets another process have the file.
+    pub(super) fn unlock(&self) {
+        if let Err(error) = self.file.unlock() {
+            tracing::warn!(%error, "the lock on the SQLite database could not be released");
+        }
+    }
+}
+
+const CUT: &str = "was cut short while it was in use";
+
+fn identity(metadata: &Metadata) -> Identity {
+    (metadata.dev(), metadata.ino())
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}

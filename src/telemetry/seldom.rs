@@ -1,0 +1,62 @@
+//! Log lines that would come by the thousand while something is away.
+
+use std::{
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// Since when time is counted.
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// One line is written in this time.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Requests that were refused because the database does not take them: why, once a second for all of them.
+pub static REFUSED_REQUESTS: Seldom = Seldom::new();
+
+/// Lets one line a second through.
+#[derive(Debug)]
+pub struct Seldom {
+    /// When the next one may be written, in milliseconds; 0: at once.
+    next: AtomicU64,
+    left_out: AtomicU64,
+}
+
+impl Seldom {
+    const fn new() -> Self {
+        Self { next: AtomicU64::new(0), left_out: AtomicU64::new(0) }
+    }
+
+    /// Whether a line may be written now: how many were left out before it, or `None`.
+    pub fn turn(&self) -> Option<u64> {
+        self.turn_at(START.elapsed())
+    }
+
+    fn turn_at(&self, now: Duration) -> Option<u64> {
+        let (now, next) = (now.as_millis() as u64, self.next.load(Ordering::Relaxed));
+        let after = now.saturating_add(PERIOD.as_millis() as u64);
+        let ours = now >= next
+            && self.next.compare_exchange(next, after, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if ours {
+            return Some(self.left_out.swap(0, Ordering::Relaxed));
+        }
+        self.left_out.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_a_second_tells_how_many_were_left_out() {
+        let seldom = Seldom::new();
+        let turns: Vec<_> =
+            [5, 10, 500, 1_005, 1_006, 9_000].map(|at| seldom.turn_at(Duration::from_millis(at))).to_vec();
+        assert_eq!(turns, [Some(0), None, None, Some(2), None, Some(1)]);
+    }
+}
