@@ -121,12 +121,37 @@ fn a_wrong_setting_is_one_line() {
 #[test]
 fn a_database_that_is_not_there_is_one_line() {
     let folder = folder();
-    let at =
-        |url: &str| one_line(podberth(folder.path()).args(["serve", "--listen=127.0.0.1:0", "--database-url", url]));
+    let at = |url: &str| {
+        let waiting = ["serve", "--listen=127.0.0.1:0", "--database-wait=0s", "--database-url", url];
+        one_line(podberth(folder.path()).args(waiting))
+    };
     assert!(at("mysql://localhost/x").contains("cannot use the database"));
     assert!(at("sqlite:missing/folder/file.db").contains("cannot use the database"));
     let refused = at("postgres://user:secret@127.0.0.1:1/podberth");
     assert!(refused.contains("cannot use the database") && !refused.contains("secret"), "{refused}");
+}
+
+#[test]
+fn a_wrong_path_is_named_and_no_file_comes_to_be() {
+    let folder = folder();
+    fs::write(folder.path().join("text"), "no database").expect("a file");
+    fs::write(folder.path().join("empty.db"), "").expect("a file");
+    let cases: [(&[&str], &str); 6] = [
+        (&["export", "out.ndjson"], "typo.db"),
+        (&["export", "out.ndjson"], "empty.db"),
+        (&["export", "out.ndjson"], "text"),
+        (&["migrate"], "text"),
+        (&["serve", "--listen=127.0.0.1:0"], "text"),
+        (&["serve", "--listen=127.0.0.1:0", "--no-migrate"], "typo.db"),
+    ];
+    for (command, path) in cases {
+        let line = one_line(podberth(folder.path()).args(command).args(["--database-url", &format!("sqlite:{path}")]));
+        assert!(line.contains(path), "{command:?}: {line}");
+        let mut names: Vec<_> =
+            fs::read_dir(folder.path()).expect("the folder").flatten().map(|e| e.file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["empty.db", "text"], "{command:?} {path}");
+    }
 }
 
 #[test]

@@ -64,7 +64,23 @@ pub async fn export(command: &Export) -> Result<(), Error> {
         write_file(&*store, command).await
     };
     store.close().await;
-    exported
+    exported.map_err(|error| match error {
+        Error::Store(error @ StoreError::NotMigrated) => {
+            Error::Archive(format!("cannot export from {}: {error}", place(&settings.database_url)))
+        }
+        other => other,
+    })
+}
+
+/// A database's URL without user, password and settings.
+fn place(url: &str) -> &str {
+    match url.rsplit_once('@') {
+        _ if url.starts_with("sqlite:") => url,
+        found => {
+            let place = found.map_or(url, |(_, place)| place);
+            place.split_once('?').map_or(place, |(place, _)| place)
+        }
+    }
 }
 
 async fn write_file(store: &dyn Store, command: &Export) -> Result<(), Error> {

@@ -202,7 +202,8 @@ impl Keeper {
             self.published = working;
         }
         self.progress.send_replace(Progress { revision: working.revision, synced: Instant::now() });
-        if self.reader.store.writable() == Writable::Yes
+        if self.away.is_some()
+            && self.reader.store.writable() == Writable::Yes
             && let Some(since) = self.away.take()
         {
             self.queue.admit();

@@ -6,9 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::error::DatabaseError;
 use sqlx::migrate::Migrator;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, Executor, Transaction};
 use tokio::sync::{Mutex, watch};
 use uuid::Uuid;
@@ -104,11 +102,9 @@ impl Sqlite {
         }
         file.note_beside();
         // What is known of a transaction's state counts once the connection's own thread has done all that it was told.
-        let pool = SqlitePoolOptions::new()
-            .acquire_timeout(options.acquire_timeout)
-            .after_release(|connection, _| {
-                Box::pin(async move { Ok(connection.ping().await.is_ok() && !connection.is_in_transaction()) })
-            });
+        let pool = SqlitePoolOptions::new().acquire_timeout(options.acquire_timeout).after_release(|connection, _| {
+            Box::pin(async move { Ok(connection.ping().await.is_ok() && !connection.is_in_transaction()) })
+        });
         let writer = pool.clone().max_connections(1).connect_with(settings.clone()).await?;
         let readers = pool.max_connections(options.max_connections).connect_with(settings.read_only(true)).await?;
         Ok((writer, readers, anchor))
@@ -123,12 +119,11 @@ impl Sqlite {
 /// Looks whose database it is, makes it ready for many readers beside a writer, and opens its write-ahead log. One that is
 /// not to be created is left as it is.
 async fn prepare(anchor: &mut SqliteConnection, create: bool) -> Result<(), StoreError> {
-    let (tables, migrated): (i64, bool) = sqlx::query_as(
-        "SELECT count(*), coalesce(sum(name = ?), 0) > 0 FROM sqlite_schema WHERE type = 'table'",
-    )
-    .bind(rows::MIGRATIONS_TABLE)
-    .fetch_one(&mut *anchor)
-    .await?;
+    let (tables, migrated): (i64, bool) =
+        sqlx::query_as("SELECT count(*), coalesce(sum(name = ?), 0) > 0 FROM sqlite_schema WHERE type = 'table'")
+            .bind(rows::MIGRATIONS_TABLE)
+            .fetch_one(&mut *anchor)
+            .await?;
     if tables > 0 && !migrated {
         return Err(StoreError::Denied("it is another program's database: its tables are not Podberth's".into()));
     }

@@ -38,8 +38,7 @@ impl Seldom {
     fn turn_at(&self, now: Duration) -> Option<u64> {
         let (now, next) = (now.as_millis() as u64, self.next.load(Ordering::Relaxed));
         let after = now.saturating_add(PERIOD.as_millis() as u64);
-        let ours = now >= next
-            && self.next.compare_exchange(next, after, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        let ours = now >= next && self.next.compare_exchange(next, after, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         if ours {
             return Some(self.left_out.swap(0, Ordering::Relaxed));
         }

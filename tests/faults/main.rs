@@ -11,6 +11,8 @@ mod load;
 mod postgres;
 mod proxy;
 mod replica;
+mod replicated;
+mod sqlite;
 
 use std::time::{Duration, Instant};
 

@@ -69,6 +69,31 @@ impl Postgres {
         Some(server)
     }
 
+    /// A standby that follows it, under the name by which synchronous replication knows it.
+    pub(crate) fn standby(&self, name: &str) -> Self {
+        let home = tempfile::tempdir().expect("a temporary directory");
+        if let Some(owner) = self.owner {
+            output(Command::new("chown").arg(owner).arg(home.path()));
+        }
+        let server = Self {
+            bin: self.bin.clone(),
+            owner: self.owner,
+            port: free_port(),
+            max_connections: self.max_connections,
+            mounted: false,
+            home,
+        };
+        let primary = format!("host=127.0.0.1 port={} user=postgres application_name={name}", self.port);
+        output(
+            server
+                .run("pg_basebackup")
+                .args(["-R", "-X", "stream", "-c", "fast", "-d", &primary, "-D"])
+                .arg(server.data()),
+        );
+        server.up();
+        server
+    }
+
     /// Where to find it.
     pub(crate) fn url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)

@@ -22,9 +22,29 @@ pub(crate) struct Replica {
 impl Replica {
     /// Starts a replica on a database and waits until it listens.
     pub(crate) fn start(database: &str, arguments: &[&str], clock: Option<&Clock>) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_podberth"));
+        Self::launch(Command::new(env!("CARGO_BIN_EXE_podberth")), database, arguments, clock)
+    }
+
+    /// Starts a replica whose files cannot become longer than so many bytes.
+    pub(crate) fn start_with_file_limit(database: &str, bytes: u64) -> Self {
+        let mut command = Command::new("prlimit");
+        // What is refused is to be an error, and not a signal that ends the process: env sets that.
+        command.args([&format!("--fsize={bytes}:unlimited"), "env", "--ignore-signal=XFSZ"]);
+        command.arg(env!("CARGO_BIN_EXE_podberth"));
+        Self::launch(command, database, &[], None)
+    }
+
+    /// Lets its files become as long as they like.
+    pub(crate) fn lift_file_limit(&self) {
+        let process = self.child.id().to_string();
+        let lifted = Command::new("prlimit").args(["--pid", &process, "--fsize=unlimited:unlimited"]).status();
+        assert!(lifted.expect("prlimit is there").success());
+    }
+
+    fn launch(mut command: Command, database: &str, arguments: &[&str], clock: Option<&Clock>) -> Self {
         command.args(["serve", "--listen=127.0.0.1:0", "--database-acquire-timeout=2s"]).args(arguments);
-        command.env_clear().env("PODBERTH_DATABASE_URL", database).env("NO_COLOR", "1");
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        command.env_clear().env("PATH", path).env("PODBERTH_DATABASE_URL", database).env("NO_COLOR", "1");
         if let Some(clock) = clock {
             command.env("LD_PRELOAD", &clock.library).env("FAKETIME_TIMESTAMP_FILE", clock.file.path());
             command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");

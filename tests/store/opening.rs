@@ -40,6 +40,38 @@ async fn postgres_silent() {
     assert_eq!(error, StoreError::Unavailable(format!("PostgreSQL at {address} does not answer within 2s")));
 }
 
+/// A proxy that has no primary behind it takes connections and closes them.
+#[tokio::test]
+async fn postgres_behind_a_proxy_without_a_primary() {
+    let proxy = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = proxy.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = proxy.accept().await {
+            let _ = tokio::io::AsyncReadExt::read(&mut client, &mut [0; 64]).await;
+        }
+    });
+    let error = error(&format!("postgres://u:secret@{address}/x")).await;
+    let expected = "the connection was closed before PostgreSQL said anything";
+    assert!(matches!(&error, StoreError::Unavailable(why) if why.contains(expected)), "{error}");
+    assert!(error.to_string().contains(&address.to_string()), "{error}");
+}
+
+/// The first of two servers is not there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_at_one_of_several_addresses() {
+    with_database(Engine::Postgres, async |database: Database| {
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let url = database.url.replace('@', &format!("@{closed},"));
+        let store = store::open(&url, &Options::default()).await.unwrap();
+        store.migrate().await.unwrap();
+        assert_eq!(one(&*store, put(pod("a"), "1")).await, created(1));
+        store.close().await;
+        let nobody = error(&format!("postgres://u:secret@{closed},{closed}/x")).await.to_string();
+        assert!(nobody.starts_with("there is no primary: ") && nobody.contains("cannot be reached"), "{nobody}");
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn postgres_wrong_password_or_database() {
     let admin = postgres_url("postgres");

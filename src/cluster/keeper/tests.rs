@@ -22,7 +22,7 @@ use crate::{
     store::{
         self, Atomicity, Call, Change, Changes, Commit, Compaction, Connections, Cursor, Head, Judge, Keep, Key, List,
         ListQuery, MigrationStatus, Outcome, Precondition, Record, Refusal, Restore, Source, Store, StoreError,
-        Visitor, Write, Written,
+        Visitor, Writable, Write, Written,
     },
     wire::reservation,
 };
@@ -37,6 +37,8 @@ struct Gated {
     /// One permit lets one batch through.
     gate: Semaphore,
     away: AtomicBool,
+    /// It is read, and takes no writes.
+    full: AtomicBool,
     /// How many of the next batches find their judge behind.
     behind: AtomicUsize,
     /// The names that the calls of each batch are about.
@@ -49,8 +51,8 @@ impl Gated {
     async fn open() -> Arc<Self> {
         let inner = store::open("sqlite::memory:", &store::Options::default()).await.expect("a database in memory");
         inner.migrate().await.expect("it migrates");
-        let (gate, away, behind) = (Semaphore::new(EVER), AtomicBool::new(false), AtomicUsize::new(0));
-        Arc::new(Self { inner, gate, away, behind, batches: Mutex::default() })
+        let (gate, away, full) = (Semaphore::new(EVER), AtomicBool::new(false), AtomicBool::new(false));
+        Arc::new(Self { inner, gate, away, full, behind: AtomicUsize::new(0), batches: Mutex::default() })
     }
 
     fn close_gate(&self) {
@@ -73,6 +75,9 @@ impl Store for Gated {
         self.batches.lock().expect("no test has panicked").push(calls.iter().map(name).collect());
         self.gate.acquire().await.expect("the gate stays").forget();
         self.answers()?;
+        if self.full.load(Ordering::SeqCst) {
+            return Err(StoreError::Unwritable("full".into()));
+        }
         let behind = self.behind.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
         if behind.is_ok() {
             return Err(StoreError::Behind { known: judge.known(), revision: 9_999 });
@@ -140,6 +145,10 @@ impl Store for Gated {
 
     async fn ping(&self) -> Result<(), StoreError> {
         self.answers()
+    }
+
+    fn writable(&self) -> Writable {
+        if self.full.load(Ordering::SeqCst) { Writable::No("full".into()) } else { Writable::Yes }
     }
 
     async fn migrate(&self) -> Result<(), StoreError> {
@@ -433,6 +442,26 @@ async fn while_the_database_is_away_nobody_waits_and_it_needs_no_restart() {
     store.away.store(false, Ordering::SeqCst);
     until(|| kept.progress().synced != synced).await;
     commit(&clusters, each(vec![bind("a", "n")])).await;
+}
+
+#[tokio::test]
+async fn while_the_database_takes_no_writes_it_is_read_and_nobody_waits() {
+    let store = Gated::open().await;
+    let clusters = Clusters::new(store.clone(), Duration::from_millis(1));
+    commit(&clusters, each(vec![node("n", 4), pod("a")])).await;
+    let kept = clusters.followed(CLUSTER).expect("it is kept");
+    store.full.store(true, Ordering::SeqCst);
+    let full = Err(CommitError::Store(StoreError::Unwritable("full".into())));
+    assert_eq!(clusters.commit(CLUSTER, each(vec![pod("b")]), None).await, full);
+    let tried = store.batches().len();
+    let synced = kept.progress().synced;
+    until(|| kept.progress().synced != synced).await;
+    assert_eq!(clusters.commit(CLUSTER, each(vec![pod("b")]), None).await, full, "it was read in between");
+    assert_eq!(store.batches().len(), tried, "nothing was tried");
+    store.full.store(false, Ordering::SeqCst);
+    let synced = kept.progress().synced;
+    until(|| kept.progress().synced != synced).await;
+    commit(&clusters, each(vec![pod("b")])).await;
 }
 
 #[tokio::test]

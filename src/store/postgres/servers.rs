@@ -41,7 +41,9 @@ pub(super) fn parse(url: &str) -> Result<Vec<PgConnectOptions>, StoreError> {
                 return Err(bad(&format!("{TARGET}={other}: Podberth needs the primary (read-write)")));
             }
             Some((key @ ("host" | "hostaddr" | "port"), value)) if value.contains(',') => {
-                return Err(bad(&format!("write several hosts before the path, as in postgres://h1:5432,h2:5432/name, and not as {key}=")));
+                return Err(bad(&format!(
+                    "write several hosts before the path, as in postgres://h1:5432,h2:5432/name, and not as {key}="
+                )));
             }
             _ => settings.push(setting),
         }
@@ -92,7 +94,8 @@ async fn contact(server: &PgConnectOptions, patience: Duration) -> Result<Known,
         let mut connection = PgConnection::connect_with(server).await?;
         let standby = is_standby(&mut connection).await;
         let pooled = !standby && shares_sessions(&mut connection, server).await?;
-        let known = if standby || pooled { Known { notify: false, plans: false } } else { known(&mut connection).await };
+        let known =
+            if standby || pooled { Known { notify: false, plans: false } } else { known(&mut connection).await };
         connection.close().await?;
         Ok((standby, pooled, known))
     };
@@ -120,8 +123,7 @@ async fn known(connection: &mut PgConnection) -> Known {
 }
 
 /// What a standby is called.
-pub(super) const STANDBY: &str =
-    "a standby, which takes no writes and may be behind: the primary's address is needed";
+pub(super) const STANDBY: &str = "a standby, which takes no writes and may be behind: the primary's address is needed";
 
 /// What a pooler is called that hands a session's statements to several connections of the server.
 const POOLER: &str = "a pooler in transaction or statement mode: settings, prepared statements and LISTEN belong to a \

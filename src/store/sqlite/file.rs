@@ -124,7 +124,8 @@ impl DatabaseFile {
                 // It cannot be looked at: reading and writing will tell.
                 Ok(_) | Err(_) => continue,
             };
-            let what = if path == name { what.to_owned() } else { format!("has lost {}, which {what}", path.display()) };
+            let what =
+                if path == name { what.to_owned() } else { format!("has lost {}, which {what}", path.display()) };
             return Err(StoreError::Unwritable(format!("the SQLite database {} {what}: {REMEDY}", self.name)));
         }
         let Ok(now) = self.file.metadata() else { return Ok(()) };
