@@ -92,9 +92,8 @@ async fn a_commit_that_no_standby_has_is_not_acknowledged_after_a_retry() {
         pair.standby.promote();
     });
     let promoted = open(&pair.standby.url(), &Options::default()).await.expect("the standby is the primary");
-    let there = |name| promoted.get("default", &Key::new("pods", "default", name));
-    assert!(there("before").await.expect("it answers").is_some());
-    drop(there);
+    let there = promoted.get("default", &Key::new("pods", "default", "before")).await;
+    assert!(there.expect("it answers").is_some());
     promoted.close().await;
 }
 

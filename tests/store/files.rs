@@ -60,6 +60,22 @@ async fn a_lock_follows_the_file_and_not_its_name() {
     .await;
 }
 
+/// Who was killed has left a log beside the name it used. SQLite would not find it under another.
+#[tokio::test]
+async fn a_hard_link_does_not_hide_the_log_of_the_other_name() {
+    with_database(Engine::SqliteFile, async |database: Database| {
+        database.store().await.close().await;
+        let file = path(&database);
+        let hard = file.with_file_name("hard.db");
+        fs::hard_link(&file, &hard).unwrap();
+        store::open(&url(&hard), &Options::default()).await.expect("there is no log").close().await;
+        fs::write(format!("{}-wal", file.display()), "changes").unwrap();
+        let error = store::open(&url(&hard), &Options::default()).await.unwrap_err();
+        assert!(matches!(&error, StoreError::Denied(why) if why.contains("test.db-wal")), "{error}");
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_path_that_cannot_be_used_is_named_and_left_as_it_was() {
     let directory = tempfile::tempdir().unwrap();

@@ -75,6 +75,11 @@ impl DatabaseFile {
         if metadata.len() > 0 && (file.read_exact_at(&mut magic, 0).is_err() || magic != *MAGIC) {
             return Err(cannot("file is not a database".into()));
         }
+        if metadata.nlink() > 1
+            && let Some(log) = log_of_another_name(name, identity(&metadata))
+        {
+            return Err(cannot(format!("its last changes are in {}: open it under that name", log.display())));
+        }
         let length = AtomicU64::new(metadata.len());
         let (beside, spoilt) = (OnceLock::new(), OnceLock::new());
         Ok(Self { name: name.to_owned(), file, identity: identity(&metadata), beside, length, spoilt, is_new })
@@ -166,6 +171,17 @@ impl DatabaseFile {
             tracing::warn!(%error, "the lock on the SQLite database could not be released");
         }
     }
+}
+
+/// The write-ahead log that a process has left which opened the file under another of its hard links in this directory, and
+/// was killed: SQLite would not find it under this name.
+fn log_of_another_name(name: &str, file: Identity) -> Option<PathBuf> {
+    let ours = fs::canonicalize(name).ok()?;
+    let others = fs::read_dir(ours.parent()?).ok()?.flatten().map(|entry| entry.path());
+    let of_file = others.filter(|other| {
+        *other != ours && fs::symlink_metadata(other).is_ok_and(|found| found.is_file() && identity(&found) == file)
+    });
+    of_file.map(|other| beside(&other, "-wal")).find(|log| fs::metadata(log).is_ok_and(|found| found.len() > 0))
 }
 
 const CUT: &str = "was cut short while it was in use";
