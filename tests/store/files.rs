@@ -139,6 +139,29 @@ async fn a_file_that_was_cut_short_is_not_used_any_more() {
     .await;
 }
 
+/// As `cp` does it: the file stays the same one.
+#[tokio::test]
+async fn a_file_that_was_overwritten_is_not_used_any_more() {
+    for older in [true, false] {
+        with_database(Engine::SqliteFile, async move |database: Database| {
+            database.store().await.close().await;
+            let file = path(&database);
+            let copy = if older { fs::read(&file).unwrap() } else { b"something else ".repeat(1_000) };
+            let store = database.store().await;
+            let body = "x".repeat(3_000);
+            each(&*store, (0..200).map(|i| put(pod(&i.to_string()), &body)).collect()).await;
+            let mut other = SqliteConnection::connect(&database.url).await.unwrap();
+            other.execute("PRAGMA wal_checkpoint(PASSIVE)").await.unwrap();
+            other.close().await.unwrap();
+            write(&*store, "a").await.unwrap();
+            fs::write(&file, copy).unwrap();
+            is_given_up(&*store, "while it was in use").await;
+            store.close().await;
+        })
+        .await;
+    }
+}
+
 #[tokio::test]
 async fn a_file_that_another_program_has_vacuumed_is_used_on() {
     with_database(Engine::SqliteFile, async |database: Database| {

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::StoreError;
 
@@ -35,6 +35,8 @@ pub(super) struct DatabaseFile {
     beside: OnceLock<[(PathBuf, Identity); 2]>,
     /// The greatest length seen.
     length: AtomicU64,
+    /// The greatest change counter seen in the header.
+    counter: AtomicU32,
     /// Why the file is not to be used any more.
     spoilt: OnceLock<String>,
     /// Whether the file came to be with this.
@@ -81,8 +83,8 @@ impl DatabaseFile {
             return Err(cannot(format!("its last changes are in {}: open it under that name", log.display())));
         }
         let length = AtomicU64::new(metadata.len());
-        let (beside, spoilt) = (OnceLock::new(), OnceLock::new());
-        Ok(Self { name: name.to_owned(), file, identity: identity(&metadata), beside, length, spoilt, is_new })
+        let (beside, counter, spoilt) = (OnceLock::new(), AtomicU32::new(0), OnceLock::new());
+        Ok(Self { name: name.to_owned(), file, identity: identity(&metadata), beside, length, counter, spoilt, is_new })
     }
 
     /// The file's name, free of symbolic links: SQLite names the files beside it after that.
@@ -141,22 +143,36 @@ impl DatabaseFile {
             // Somebody has vacuumed it.
             self.length.store(now.len(), Ordering::Relaxed);
         }
+        // Looked at twice: another may have seen a later state since the first look.
+        if self.is_overwritten() && self.is_overwritten() {
+            return Err(self.spoil("was overwritten while it was in use".into()));
+        }
         Ok(())
+    }
+
+    /// Whether the header is none, or an earlier one than was seen before.
+    fn is_overwritten(&self) -> bool {
+        let Some(header) = self.header() else { return false };
+        let counter = number(&header, 24);
+        !header.starts_with(MAGIC) || counter < self.counter.fetch_max(counter, Ordering::Relaxed)
+    }
+
+    /// The file's first bytes, if it has them.
+    fn header(&self) -> Option<[u8; HEADER]> {
+        let mut header = [0; HEADER];
+        self.file.read_exact_at(&mut header, 0).is_ok().then_some(header)
     }
 
     /// Whether the file holds fewer pages than its header says: so it is for moments while the write-ahead log is moved into
     /// it, for longer when that was interrupted, and when it was cut short.
     pub(super) fn lacks_pages(&self) -> bool {
-        let mut header = [0; HEADER];
         let Ok(now) = self.file.metadata() else { return false };
-        if self.file.read_exact_at(&mut header, 0).is_err() {
-            return self.length.load(Ordering::Relaxed) > 0;
-        }
+        let Some(header) = self.header() else { return self.length.load(Ordering::Relaxed) > 0 };
         let page = match u16::from_be_bytes([header[16], header[17]]) {
             1 => 65_536,
             size => u64::from(size),
         };
-        let pages = u64::from(u32::from_be_bytes([header[28], header[29], header[30], header[31]]));
+        let pages = u64::from(number(&header, 28));
         now.len() < pages.saturating_mul(page)
     }
 
@@ -185,6 +201,12 @@ fn log_of_another_name(name: &str, file: Identity) -> Option<PathBuf> {
 }
 
 const CUT: &str = "was cut short while it was in use";
+
+/// A number of the header (<https://www.sqlite.org/fileformat.html#the_database_header>): from 24 the change counter, from 28
+/// the number of pages.
+fn number(header: &[u8; HEADER], at: usize) -> u32 {
+    header.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |bytes| u32::from_be_bytes(*bytes))
+}
 
 fn identity(metadata: &Metadata) -> Identity {
     (metadata.dev(), metadata.ino())
