@@ -148,7 +148,7 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     let listener = TcpListener::bind(&settings.listen).await.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
     let policy = settings.policy_config_file.as_deref().map(policy_file::read).transpose()?;
-    let store = open(settings, !settings.no_migrate).await?;
+    let store = open(settings, true).await?;
     if !settings.no_migrate {
         store.migrate().await?;
     }

@@ -34,7 +34,8 @@ pub struct Settings {
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
     pub listen: String,
 
-    /// The database: sqlite:FILE, sqlite::memory: or postgres://USER:PASSWORD@HOST/NAME
+    /// The database: sqlite:FILE, sqlite::memory: or postgres://USER:PASSWORD@HOST/NAME; of several hosts (h1:5432,h2:5432) the
+    /// one is used that is the primary
     #[arg(long, value_name = "URL", default_value = "sqlite:podberth.db", hide_env_values = true)]
     pub database_url: String,
 

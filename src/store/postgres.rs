@@ -201,6 +201,9 @@ async fn follow_primary(servers: Vec<PgConnectOptions>, pool: PgPool, lost: Arc<
     }
 }
 
+/// How PostgreSQL says that it takes no writes for now.
+const READ_ONLY: &str = "in a read-only transaction";
+
 /// Between two attempts to find the primary.
 const RETRY: Duration = Duration::from_millis(250);
 
@@ -215,7 +218,11 @@ impl Engine for Postgres {
     async fn prove(&self, _: usize) -> Result<(), StoreError> {
         let mut connection = self.acquire().await?;
         let proven = self.vouch(&mut connection).await;
-        settle(connection, proven)
+        settle(connection, proven).map_err(|error| match error {
+            // It answers, and has nothing to do but to say so.
+            StoreError::Unavailable(why) if why.contains(READ_ONLY) => StoreError::Unwritable(why),
+            other => other,
+        })
     }
 }
 
@@ -547,10 +554,10 @@ pub(super) fn error(error: &PgDatabaseError) -> StoreError {
         "55P03" | "57014" => StoreError::Busy(message),
         "28000" | "28P01" | "3D000" | "42501" => StoreError::Denied(message),
         "42P01" => StoreError::NotMigrated,
-        // A statement whose outcome the server itself does not know; a transaction that stood still.
-        "40003" | "25P03" | "25P04" => StoreError::Unavailable(message),
-        // A primary that is read-only for now, or a standby; a disk that is full.
-        "25006" | "53100" => StoreError::Unwritable(message),
+        // Among them a statement whose outcome the server itself does not know, and a standby that takes no writes.
+        "40003" | "25006" | "25P03" | "25P04" => StoreError::Unavailable(message),
+        // The disk is full.
+        "53100" => StoreError::Unwritable(message),
         "XX001" | "XX002" => StoreError::Corrupt(message),
         // Connections, resources, shutdown.
         _ if ["08", "53", "57P"].iter().any(|class| code.starts_with(class)) => StoreError::Unavailable(message),

@@ -150,11 +150,11 @@ async fn commit(transaction: Transaction<'_, sqlx::Sqlite>) -> Result<(), StoreE
 #[async_trait]
 impl Engine for Sqlite {
     fn look(&self) -> Result<(), StoreError> {
-        self.file.as_ref().map_or(Ok(()), DatabaseFile::check)
+        self.file.as_ref().filter(|_| !self.writer.is_closed()).map_or(Ok(()), DatabaseFile::check)
     }
 
     async fn vet(&self) -> Result<(), StoreError> {
-        let Some(file) = &self.file else { return Ok(()) };
+        let Some(file) = self.file.as_ref().filter(|_| !self.writer.is_closed()) else { return Ok(()) };
         file.check()?;
         if !file.lacks_pages() {
             return Ok(());

@@ -17,7 +17,7 @@ use crate::{
 const PODS: &str = "/api/v1/namespaces/default/pods";
 
 fn pod(name: &str) -> Value {
-    json!({"metadata": {"name": name, "namespace": "default", "uid": name}, "spec": {"containers": [{"name": "main"}]}})
+    json!({"metadata": {"name": name, "namespace": "default"}, "spec": {"containers": [{"name": "main"}]}})
 }
 
 /// A primary and its standby, whose word every commit waits for, and a replica on the primary that has a node.
@@ -57,7 +57,7 @@ impl Pair {
     /// Crashes the primary while a commit waits for the standby, which is away; it comes back without.
     async fn crash_in_commit(&self) {
         let mut admin = PgConnection::connect(&self.primary.url()).await.expect("the primary answers");
-        let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query = 'COMMIT'";
         while sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut admin).await.expect("it may be asked") == 0 {
             sleep(Duration::from_millis(10)).await;
         }
@@ -102,7 +102,7 @@ async fn a_bind_that_no_standby_has_is_not_acknowledged_by_a_new_replica() {
     let mut pair = Pair::start().await;
     pair.acknowledges(PODS, &pod("p")).await;
     block_in_place(|| pair.standby.down());
-    let bind = json!({"PodName": "p", "PodNamespace": "default", "PodUID": "p", "Node": "n"});
+    let bind = json!({"PodName": "p", "PodNamespace": "default", "PodUID": "", "Node": "n"});
     let (answer, ()) = tokio::join!(pair.post("/bind", &bind), async {
         pair.crash_in_commit().await;
     });
