@@ -2,10 +2,10 @@
 
 use crate::core::{
     model::{
-        Affinity, ConditionStatus, ContainerRequests, ControllerRef, Effect, HostPort, Labels, Name, Namespace, Node,
-        Pod, PodAffinityTerm, PodDisruptionBudget, PodRequests, Protocol, Quantity, ResourceList, Resources, Selector,
-        Taint, Toleration, TolerationOperator, TopologySpreadConstraint, Volume, VolumeSource, WeightedPodAffinityTerm,
-        WhenUnsatisfiable, Workload, WorkloadKind,
+        Affinity, ConditionStatus, ContainerHolds, ContainerRequests, ControllerRef, Effect, HostPort, Labels, Name,
+        Namespace, Node, Pod, PodAffinityTerm, PodDisruptionBudget, PodRequests, Protocol, Quantity, ResourceList,
+        Resources, Selector, Taint, Toleration, TolerationOperator, TopologySpreadConstraint, Volume, VolumeSource,
+        WeightedPodAffinityTerm, WhenUnsatisfiable, Workload, WorkloadKind,
     },
     predicates::{self, Build, Demand, Predicate},
     priorities::{self, Priority},
@@ -34,6 +34,7 @@ pub fn pod(name: &str) -> PodBuilder {
         },
         requests: ResourceList::new(),
         others: PodRequests::default(),
+        resized: None,
         labels: Vec::new(),
     }
 }
@@ -53,6 +54,8 @@ pub struct PodBuilder {
     requests: ResourceList,
     /// What its other parts ask for.
     others: PodRequests,
+    /// What the status of its first container says, where that is resized in place.
+    resized: Option<ContainerHolds>,
     labels: Vec<(String, String)>,
 }
 
@@ -123,6 +126,13 @@ impl PodBuilder {
     #[must_use]
     pub fn overhead(mut self, amounts: &[(&str, &str)]) -> Self {
         self.others.overhead = list(amounts);
+        self
+    }
+
+    /// Is resized in place: its first container runs with these amounts.
+    #[must_use]
+    pub fn resized(mut self, actual: &[(&str, &str)]) -> Self {
+        self.resized = Some(ContainerHolds { actual: list(actual), ..ContainerHolds::default() });
         self
     }
 
@@ -286,8 +296,15 @@ impl PodBuilder {
         }
         pod.labels = self.labels.into_iter().collect();
         let mut asked = self.others;
-        asked.containers.push(ContainerRequests { requests: self.requests, restartable: false });
+        let others = asked.clone();
+        asked.containers.push(ContainerRequests { requests: self.requests.clone(), restartable: false });
         pod.set_requests(asked);
+        if let Some(holds) = self.resized {
+            let mut running = others;
+            let requests = holds.counted(&self.requests, false);
+            running.containers.push(ContainerRequests { requests, restartable: false });
+            pod.held = Some(Box::new(running.held()));
+        }
         pod
     }
 }

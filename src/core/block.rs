@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{index::Slot, seat::Seat, snapshot::NodeInfo};
+use super::{index::Slot, rule::Release, seat::Seat, snapshot::NodeInfo};
 
 /// How many nodes stand in a block: one for each bit of a mask.
 pub const NODES: usize = 64;
@@ -34,6 +34,19 @@ pub struct Block {
     pub unschedulable: u64,
     /// On which nodes a pod takes a host port.
     pub with_ports: u64,
+    /// As both releases count them, but for what `resized` says.
+    counted: Counted,
+    /// Which nodes 1.34 counts otherwise, since pods there are resized in place.
+    with_surplus: u64,
+    /// All nodes as 1.34 counts them, where any is in `with_surplus`.
+    resized: Option<Box<Counted>>,
+    /// How many more pods it takes; 0 or below for none.
+    pub free_places: Column,
+}
+
+/// The resources of each node of a block, as a release counts them.
+#[derive(Clone, Debug)]
+pub struct Counted {
     /// In thousandths of a core.
     pub cpu: Amounts,
     /// In bytes.
@@ -44,8 +57,6 @@ pub struct Block {
     pub non_zero_cpu: Column,
     /// Memory that its pods ask for, as scoring counts it.
     pub non_zero_memory: Column,
-    /// How many more pods it takes; 0 or below for none.
-    pub free_places: Column,
 }
 
 /// The block in which a slot is, and its place there.
@@ -91,6 +102,26 @@ impl Amounts {
     }
 }
 
+impl Counted {
+    const NONE: Self = Self {
+        cpu: Amounts::NONE,
+        memory: Amounts::NONE,
+        ephemeral_storage: Amounts::NONE,
+        non_zero_cpu: [0; NODES],
+        non_zero_memory: [0; NODES],
+    };
+
+    fn set(&mut self, at: usize, info: &NodeInfo, release: Release) {
+        let (offered, held) = (&info.node.allocatable, info.held(release));
+        self.cpu.set(at, offered.milli_cpu, held.milli_cpu);
+        self.memory.set(at, offered.memory, held.memory);
+        self.ephemeral_storage.set(at, offered.ephemeral_storage, held.ephemeral_storage);
+        let non_zero = info.non_zero_held(release);
+        self.non_zero_cpu[at] = non_zero.milli_cpu;
+        self.non_zero_memory[at] = non_zero.memory;
+    }
+}
+
 impl Block {
     /// A block without nodes.
     pub(super) fn new(number: Slot) -> Self {
@@ -100,11 +131,9 @@ impl Block {
             infos: [const { None }; NODES],
             unschedulable: 0,
             with_ports: 0,
-            cpu: Amounts::NONE,
-            memory: Amounts::NONE,
-            ephemeral_storage: Amounts::NONE,
-            non_zero_cpu: [0; NODES],
-            non_zero_memory: [0; NODES],
+            counted: Counted::NONE,
+            with_surplus: 0,
+            resized: None,
             free_places: [0; NODES],
         }
     }
@@ -127,6 +156,14 @@ impl Block {
     /// Which places are those of a known node.
     pub fn known(&self) -> u64 {
         self.known
+    }
+
+    /// The resources of its nodes, as a release counts them.
+    pub fn counted(&self, release: Release) -> &Counted {
+        match &self.resized {
+            Some(resized) if release == Release::V1_34 => resized,
+            _ => &self.counted,
+        }
     }
 
     /// A known node's seat.
@@ -155,15 +192,20 @@ impl Block {
     }
 
     fn copy(&mut self, at: usize) {
-        let Some(info) = &self.infos[at] else { return };
-        let (node, offered, requested) = (&info.node, &info.node.allocatable, &info.requested);
-        self.cpu.set(at, offered.milli_cpu, requested.milli_cpu);
-        self.memory.set(at, offered.memory, requested.memory);
-        self.ephemeral_storage.set(at, offered.ephemeral_storage, requested.ephemeral_storage);
-        self.non_zero_cpu[at] = info.non_zero_requested.milli_cpu;
-        self.non_zero_memory[at] = info.non_zero_requested.memory;
-        self.free_places[at] = offered.pods.saturating_sub(info.pods.len() as i64);
-        mark(&mut self.unschedulable, at, node.unschedulable);
+        let Some(info) = &self.infos[at] else {
+            mark(&mut self.with_surplus, at, false);
+            return;
+        };
+        self.counted.set(at, info, Release::V1_22);
+        self.free_places[at] = info.node.allocatable.pods.saturating_sub(info.pods.len() as i64);
+        mark(&mut self.unschedulable, at, info.node.unschedulable);
         mark(&mut self.with_ports, at, !info.used_ports.is_empty());
+        mark(&mut self.with_surplus, at, info.has_surplus());
+        if self.with_surplus == 0 {
+            self.resized = None;
+        } else {
+            let resized = self.resized.get_or_insert_with(|| Box::new(self.counted.clone()));
+            resized.set(at, info, Release::V1_34);
+        }
     }
 }

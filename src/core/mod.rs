@@ -14,6 +14,7 @@ pub mod in_flight;
 mod index;
 mod inter_pod;
 pub mod model;
+mod node_info;
 mod node_match;
 pub mod observe;
 pub mod outside;

@@ -8,7 +8,7 @@
 //!
 //! Source: `pkg/scheduler/framework/types.go` (`NodeInfo`), `pkg/scheduler/internal/cache/snapshot.go`.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, cmp::Reverse, sync::Arc};
 
 use imbl::OrdMap;
 
@@ -16,112 +16,21 @@ use super::attachments::Attachments;
 use super::directory::Directory;
 use super::index::{ImageState, Index, Slot};
 use super::model::{
-    CsiDriver, CsiNode, CsiStorageCapacity, HostPort, Labels, Name, Namespace, Node, PersistentVolume,
-    PersistentVolumeClaim, Pod, PodDisruptionBudget, PreemptionPolicy, PriorityClass, Resources, StorageClass,
-    VolumeAttachment, Workload, WorkloadKind,
+    CsiDriver, CsiNode, CsiStorageCapacity, Labels, Name, Namespace, Node, PersistentVolume, PersistentVolumeClaim,
+    Pod, PodDisruptionBudget, PreemptionPolicy, PriorityClass, RuntimeClass, StorageClass, VolumeAttachment, Workload,
+    WorkloadKind,
 };
+use super::node_info::insert_sorted;
 use super::roster::Roster;
 use super::seat::{Seat, Seats};
+
+pub use super::node_info::NodeInfo;
 
 /// Namespace and name.
 pub type NamespacedName = (Name, Name);
 
-/// A node with the pods on it and what they hold.
-#[derive(Clone, Debug)]
-pub struct NodeInfo {
-    /// The node.
-    pub node: Arc<Node>,
-    slot: Slot,
-    /// What its pods ask for together (`pods` stays 0: their number is `pods.len()`). Scalars that come to 0 are not
-    /// named, so that adding a pod and taking it off again leaves no trace.
-    pub requested: Resources,
-    /// CPU and memory that its pods ask for, as scoring counts them.
-    pub non_zero_requested: Resources,
-    /// The pods bound to it that still hold something, in order of namespace and name.
-    pub pods: Vec<Arc<Pod>>,
-    /// The host ports taken, one entry for each pod that takes one.
-    pub used_ports: Vec<HostPort>,
-}
-
-impl PartialEq for NodeInfo {
-    /// Whether both are the same node with the same pods; the slot is no part of what a node is.
-    fn eq(&self, other: &Self) -> bool {
-        self.node == other.node
-            && self.pods == other.pods
-            && self.requested == other.requested
-            && self.non_zero_requested == other.non_zero_requested
-            && self.used_ports == other.used_ports
-    }
-}
-
-impl Eq for NodeInfo {}
-
-impl NodeInfo {
-    pub(super) fn new(slot: Slot) -> Self {
-        Self {
-            node: Arc::default(),
-            slot,
-            requested: Resources::default(),
-            non_zero_requested: Resources::default(),
-            pods: Vec::new(),
-            used_ports: Vec::new(),
-        }
-    }
-
-    /// Where the snapshot's indexes have the node.
-    pub(super) fn slot(&self) -> Slot {
-        self.slot
-    }
-
-    /// The node's name.
-    pub fn name(&self) -> &Name {
-        &self.node.name
-    }
-
-    /// The node's labels.
-    pub fn labels(&self) -> &Labels {
-        &self.node.labels
-    }
-
-    pub(super) fn add(&mut self, pod: &Arc<Pod>) {
-        insert_sorted(&mut self.pods, pod);
-        self.requested.add(&pod.requests);
-        self.requested.scalar.retain(|_, amount| *amount != 0);
-        self.non_zero_requested.add(&pod.non_zero_requests);
-        for port in &pod.host_ports {
-            let at = self.used_ports.partition_point(|p| p < port);
-            self.used_ports.insert(at, port.clone());
-        }
-    }
-
-    pub(super) fn remove(&mut self, pod: &Pod) {
-        if let Ok(at) = position(&self.pods, pod) {
-            self.pods.remove(at);
-        }
-        self.requested.subtract(&pod.requests);
-        self.requested.scalar.retain(|_, amount| *amount != 0);
-        self.non_zero_requested.subtract(&pod.non_zero_requests);
-        for port in &pod.host_ports {
-            if let Ok(at) = self.used_ports.binary_search(port) {
-                self.used_ports.remove(at);
-            }
-        }
-    }
-}
-
 fn waits_nominated(pod: &Pod) -> bool {
     !pod.nominated_node_name.is_empty() && !pod.is_assigned() && !pod.terminal
-}
-
-fn position(pods: &[Arc<Pod>], pod: &Pod) -> Result<usize, usize> {
-    pods.binary_search_by(|p| (&p.namespace, &p.name).cmp(&(&pod.namespace, &pod.name)))
-}
-
-fn insert_sorted(pods: &mut Vec<Arc<Pod>>, pod: &Arc<Pod>) {
-    match position(pods, pod) {
-        Ok(at) => pods[at] = pod.clone(),
-        Err(at) => pods.insert(at, pod.clone()),
-    }
 }
 
 /// What kind of object scheduling knows.
@@ -141,6 +50,7 @@ pub enum Kind {
     VolumeAttachment,
     PodDisruptionBudget,
     PriorityClass,
+    RuntimeClass,
 }
 
 /// A parsed object of any kind.
@@ -160,6 +70,7 @@ pub enum Object {
     VolumeAttachment(VolumeAttachment),
     PodDisruptionBudget(PodDisruptionBudget),
     PriorityClass(PriorityClass),
+    RuntimeClass(RuntimeClass),
 }
 
 /// One cluster at one revision.
@@ -185,6 +96,7 @@ pub struct Snapshot {
     attachments: Attachments,
     disruption_budgets: OrdMap<NamespacedName, Arc<PodDisruptionBudget>>,
     priority_classes: OrdMap<Name, Arc<PriorityClass>>,
+    runtime_classes: OrdMap<Name, Arc<RuntimeClass>>,
 }
 
 static NO_LABELS: std::sync::LazyLock<Labels> = std::sync::LazyLock::new(Labels::default);
@@ -207,6 +119,7 @@ impl PartialEq for Snapshot {
             && self.attachments == other.attachments
             && self.disruption_budgets == other.disruption_budgets
             && self.priority_classes == other.priority_classes
+            && self.runtime_classes == other.runtime_classes
     }
 }
 
@@ -355,9 +268,26 @@ impl Snapshot {
         self.disruption_budgets.get(&(namespace.clone(), name.clone()))
     }
 
-    /// A priority class by name.
+    /// A priority class by name; the system's own ones are there without being stored.
     pub fn priority_class(&self, name: &str) -> Option<&Arc<PriorityClass>> {
-        self.priority_classes.get(name)
+        PriorityClass::system(name).or_else(|| self.priority_classes.get(name))
+    }
+
+    /// The class that a new pod gets which names none: of several, the one with the lowest value
+    /// (`plugin/pkg/admission/priority/admission.go`, `getDefaultPriorityClass`).
+    pub fn default_priority_class(&self) -> Option<&Arc<PriorityClass>> {
+        self.priority_classes.values().filter(|class| class.global_default).min_by_key(|class| class.value)
+    }
+
+    /// The class that a new claim gets which names none: of several, the newest, and among those of one age the first by
+    /// name (`pkg/volume/util/storageclass.go`, `GetDefaultClass`).
+    pub fn default_storage_class(&self) -> Option<&Arc<StorageClass>> {
+        self.storage_classes.values().filter(|class| class.is_default).min_by_key(|class| Reverse(class.created))
+    }
+
+    /// A runtime class by name.
+    pub fn runtime_class(&self, name: &str) -> Option<&Arc<RuntimeClass>> {
+        self.runtime_classes.get(name)
     }
 
     /// Whether all that is neither a node nor a pod is still the same memory as in `other`, of which this is an edited
@@ -375,32 +305,23 @@ impl Snapshot {
             && self.attachments.ptr_eq(&other.attachments)
             && self.disruption_budgets.ptr_eq(&other.disruption_budgets)
             && self.priority_classes.ptr_eq(&other.priority_classes)
+            && self.runtime_classes.ptr_eq(&other.runtime_classes)
     }
 
-    /// The priority a pod has: its own, else its class's, else that of the class that is the default, else 0.
+    /// The priority a pod has: its own, which is written when it is made; else that of the class it names, else 0. The
+    /// default class says nothing of a pod that is there already.
     pub fn priority_of(&self, pod: &Pod) -> i32 {
-        pod.priority.unwrap_or_else(|| {
-            if pod.priority_class_name.is_empty() {
-                self.priority_classes.values().find(|c| c.global_default).map_or(0, |c| c.value)
-            } else {
-                self.priority_class(&pod.priority_class_name).map_or(0, |c| c.value)
-            }
-        })
+        pod.priority.or_else(|| self.class_of(pod).map(|class| class.value)).unwrap_or(0)
     }
 
-    /// Whether a pod may evict others to make room for itself: as it says, else as its class says.
+    /// Whether a pod may evict others to make room for itself: as it says, else as the class says that it names.
     pub fn may_preempt(&self, pod: &Pod) -> bool {
-        let of_class = || {
-            if !pod.priority_class_name.is_empty() {
-                self.priority_class(&pod.priority_class_name)
-            } else if pod.priority.is_none() {
-                self.priority_classes.values().find(|c| c.global_default)
-            } else {
-                None
-            }
-        };
-        let policy = pod.preemption_policy.or_else(|| of_class().map(|class| class.preemption_policy));
+        let policy = pod.preemption_policy.or_else(|| self.class_of(pod).map(|class| class.preemption_policy));
         policy != Some(PreemptionPolicy::Never)
+    }
+
+    fn class_of(&self, pod: &Pod) -> Option<&Arc<PriorityClass>> {
+        if pod.priority_class_name.is_empty() { None } else { self.priority_class(&pod.priority_class_name) }
     }
 }
 
@@ -432,6 +353,7 @@ impl Snapshot {
                 self.disruption_budgets.insert((o.namespace.clone(), o.name.clone()), Arc::new(o));
             }
             Object::PriorityClass(o) => drop(self.priority_classes.insert(o.name.clone(), Arc::new(o))),
+            Object::RuntimeClass(o) => drop(self.runtime_classes.insert(o.name.clone(), Arc::new(o))),
         }
     }
 
@@ -455,6 +377,7 @@ impl Snapshot {
             Kind::VolumeAttachment => self.attachments.remove(name),
             Kind::PodDisruptionBudget => drop(self.disruption_budgets.remove(&namespaced())),
             Kind::PriorityClass => drop(self.priority_classes.remove(name)),
+            Kind::RuntimeClass => drop(self.runtime_classes.remove(name)),
         }
     }
 

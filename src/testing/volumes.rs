@@ -62,6 +62,8 @@ pub fn storage_class(name: &str) -> ClassBuilder {
         provisioner: "csi.example.com".into(),
         binding_mode: Some(BindingMode::WaitForFirstConsumer),
         allowed_topologies: Vec::new(),
+        is_default: false,
+        created: None,
     })
 }
 

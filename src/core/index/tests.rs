@@ -8,9 +8,10 @@ use super::{Group, Groups, Services};
 use crate::core::{
     index::{ImageState, Stance},
     model::{
-        Effect, Image, Labels, Name, Operator, Pod, PodAffinityTerm, Requirement, Selector, Workload, WorkloadKind,
-        topology,
+        Effect, Held, Image, Labels, Name, Operator, Pod, PodAffinityTerm, Requirement, Resources, Selector, Workload,
+        WorkloadKind, topology,
     },
+    rule::Release,
     seat::Seat,
     snapshot::{Kind, Object, Snapshot},
 };
@@ -41,9 +42,12 @@ fn any_pod() -> impl Strategy<Value = Pod> {
     let who = ((0..8_u8), select(&SPACES[..]), select(&APPS[..]), of(node_name()), any::<[bool; 2]>());
     let rule = || of((select(vec!["app=web", "app=db", ""]), select(&KEYS[..])));
     let wish = of((-2_i32..3, select(vec!["app=web", ""]), select(&KEYS[..])));
-    (who, rule(), rule(), wish, any::<bool>()).prop_map(|(who, together, apart, wish, anywhere)| {
+    let size = (of(0..3_u8), of(0..3_u8));
+    (who, rule(), rule(), wish, any::<bool>(), size).prop_map(|(who, together, apart, wish, anywhere, size)| {
         let (number, namespace, app, on, [terminating, terminal]) = who;
         let mut built = pod(&format!("p{number}")).namespace(namespace).label("app", app);
+        built = size.0.iter().fold(built, |p, cpu| p.cpu(&cpu.to_string()));
+        built = size.1.iter().fold(built, |p, cpu| p.resized(&[("cpu", &cpu.to_string()), ("example.com/foo", "1")]));
         built = on.iter().fold(built, |p, node| p.on(node));
         built = together.iter().fold(built, |p, (labels, key)| p.affinity(labels, key));
         built = apart.iter().fold(built, |p, (labels, key)| p.anti_affinity(labels, key));
@@ -215,17 +219,29 @@ proptest! {
         }
         for seat in snapshot.seats() {
             let ((block, at), info) = (seat.place(), seat.info());
-            let (offered, requested) = (&info.node.allocatable, &info.requested);
-            let said = [&block.cpu, &block.memory, &block.ephemeral_storage];
-            let said = said.map(|a| (a.offered[at], a.requested[at], a.free[at]));
-            let amounts = |offered: i64, requested: i64| (offered, requested, offered - requested);
-            prop_assert_eq!(said, [
-                amounts(offered.milli_cpu, requested.milli_cpu),
-                amounts(offered.memory, requested.memory),
-                amounts(offered.ephemeral_storage, requested.ephemeral_storage),
-            ]);
-            let non_zero = &info.non_zero_requested;
-            prop_assert_eq!((block.non_zero_cpu[at], block.non_zero_memory[at]), (non_zero.milli_cpu, non_zero.memory));
+            let offered = &info.node.allocatable;
+            for release in [Release::V1_22, Release::V1_34] {
+                let (requested, non_zero) = (info.held(release), info.non_zero_held(release));
+                let counted = block.counted(release);
+                let said = [&counted.cpu, &counted.memory, &counted.ephemeral_storage];
+                let said = said.map(|a| (a.offered[at], a.requested[at], a.free[at]));
+                let amounts = |offered: i64, requested: i64| (offered, requested, offered - requested);
+                prop_assert_eq!(said, [
+                    amounts(offered.milli_cpu, requested.milli_cpu),
+                    amounts(offered.memory, requested.memory),
+                    amounts(offered.ephemeral_storage, requested.ephemeral_storage),
+                ]);
+                let said = (counted.non_zero_cpu[at], counted.non_zero_memory[at]);
+                prop_assert_eq!(said, (non_zero.milli_cpu, non_zero.memory));
+                let pods = |held: fn(&Held) -> &Resources, asked: fn(&Pod) -> &Resources| {
+                    info.pods.iter().fold(Resources::default(), |mut sum, pod| {
+                        sum.add(pod.held.as_deref().filter(|_| release == Release::V1_34).map_or(asked(pod), held));
+                        sum
+                    })
+                };
+                prop_assert_eq!(&*requested, &pods(|held| &held.requests, |pod| &pod.requests));
+                prop_assert_eq!(&*non_zero, &pods(|held| &held.non_zero_requests, |pod| &pod.non_zero_requests));
+            }
             prop_assert_eq!(block.free_places[at], offered.pods - info.pods.len() as i64);
             let marks = [block.known(), block.unschedulable, block.with_ports].map(|mask| mask >> at & 1 == 1);
             prop_assert_eq!(marks, [true, info.node.unschedulable, !info.used_ports.is_empty()]);

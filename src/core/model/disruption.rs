@@ -2,6 +2,8 @@
 //!
 //! Source: `api/policy/v1/types.go`, `api/scheduling/v1/types.go`, `pkg/registry/core/pod/storage/eviction.go`.
 
+use std::sync::{Arc, LazyLock};
+
 use super::{Name, Pod, Selector};
 
 /// How many pods of a group may be evicted at the moment.
@@ -57,7 +59,7 @@ pub enum PreemptionPolicy {
 }
 
 /// A priority by name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PriorityClass {
     /// Its name.
     pub name: Name,
@@ -67,4 +69,22 @@ pub struct PriorityClass {
     pub global_default: bool,
     /// Whether its pods may preempt.
     pub preemption_policy: PreemptionPolicy,
+}
+
+/// The classes that every cluster has (`pkg/apis/scheduling/v1/helpers.go`).
+static SYSTEM: LazyLock<[Arc<PriorityClass>; 2]> = LazyLock::new(|| {
+    [("system-node-critical", 2_000_001_000), ("system-cluster-critical", 2_000_000_000)]
+        .map(|(name, value)| Arc::new(PriorityClass { name: name.into(), value, ..PriorityClass::default() }))
+});
+
+impl PriorityClass {
+    /// The highest value that a class may have which is not the system's own.
+    pub const HIGHEST_USER_VALUE: i32 = 1_000_000_000;
+    /// Names that begin so are kept for the system's own classes.
+    pub const SYSTEM_PREFIX: &str = "system-";
+
+    /// A class that every cluster has, stored or not.
+    pub fn system(name: &str) -> Option<&'static Arc<Self>> {
+        SYSTEM.iter().find(|class| *class.name == *name)
+    }
 }

@@ -9,6 +9,7 @@ mod ports;
 mod quantity;
 mod requests;
 pub mod resources;
+mod runtime_class;
 mod taint;
 pub mod topology;
 mod volume;
@@ -23,8 +24,9 @@ pub use node::{AvoidController, ConditionStatus, Image, Node, PREFER_AVOID_PODS}
 pub use pod::Pod;
 pub use ports::{HostPort, Protocol};
 pub use quantity::{Quantity, QuantityError};
-pub use requests::{ContainerRequests, PodRequests};
+pub use requests::{ContainerHolds, ContainerRequests, Held, PodRequests, may_stand_at_pod_level};
 pub use resources::{ResourceList, Resources};
+pub use runtime_class::RuntimeClass;
 pub use taint::{Effect, Taint, Toleration, TolerationOperator, UNSCHEDULABLE, first_untolerated};
 pub use topology::{InclusionPolicy, TopologySpreadConstraint, WhenUnsatisfiable};
 pub use volume::{

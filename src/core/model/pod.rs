@@ -3,8 +3,8 @@
 //! Source: `api/core/v1/types.go` (`Pod`).
 
 use super::{
-    Affinity, ControllerRef, HostPort, Labels, Name, Node, PodRequests, PreemptionPolicy, ResourceList, Resources,
-    Toleration, TopologySpreadConstraint, Volume,
+    Affinity, ControllerRef, Held, HostPort, Labels, Name, Node, PodRequests, PreemptionPolicy, ResourceList,
+    Resources, Toleration, TopologySpreadConstraint, Volume,
 };
 
 /// A pod, as far as scheduling reads it.
@@ -53,6 +53,8 @@ pub struct Pod {
     pub non_zero_requests: Resources,
     /// What it counts as when nodes are scored for it ([`PodRequests::scored`]).
     pub scored_requests: Resources,
+    /// What it holds instead while its containers are resized in place; `None` where that is what it asks for.
+    pub held: Option<Box<Held>>,
     /// `spec.overhead`, also within all three.
     pub overhead: ResourceList,
     /// The limits of its containers together, by the rules for requests, without overhead.
@@ -85,6 +87,7 @@ impl Pod {
         self.requests = asked.total();
         self.non_zero_requests = asked.non_zero();
         self.scored_requests = asked.scored();
+        self.held = None;
         self.overhead = asked.overhead;
     }
 
@@ -134,6 +137,7 @@ impl Pod {
             requests,
             non_zero_requests,
             scored_requests,
+            held,
             overhead,
             limits,
             images,
@@ -160,6 +164,7 @@ impl Pod {
             && *requests == other.requests
             && *non_zero_requests == other.non_zero_requests
             && *scored_requests == other.scored_requests
+            && *held == other.held
             && *overhead == other.overhead
             && *limits == other.limits
             && *images == other.images

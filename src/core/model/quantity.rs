@@ -56,6 +56,17 @@ impl Quantity {
         self.nanos == 0
     }
 
+    /// The amount rounded up to whole thousandths, away from zero (Go: `Quantity.RoundUp(-3)`).
+    #[must_use]
+    pub fn rounded_to_milli(self) -> Self {
+        // Division of what fits in sixty-four bits is much quicker, and nearly everything does.
+        let is_whole = match u64::try_from(self.nanos) {
+            Ok(nanos) => nanos % 1_000_000 == 0,
+            Err(_) => self.nanos % 1_000_000 == 0,
+        };
+        if is_whole { self } else { Self::from_milli(self.milli_value()) }
+    }
+
     /// The sum, cut at the largest amount kept.
     #[must_use]
     pub fn saturating_add(self, other: Self) -> Self {
@@ -231,6 +242,14 @@ mod tests {
         assert_eq!(value("0.3Ki"), 308, "307.2 bytes");
         assert_eq!(milli("1e-30"), 1, "a tiny request is still a request");
         assert_eq!(value("-1m"), -1);
+    }
+
+    #[test]
+    fn amounts_are_rounded_up_to_whole_thousandths() {
+        for (text, rounded) in [("1n", "1m"), ("1500u", "2m"), ("2m", "2m"), ("-1u", "-1m"), ("0", "0"), ("8Gi", "8Gi")]
+        {
+            assert_eq!(text.parse::<Quantity>().unwrap().rounded_to_milli(), rounded.parse().unwrap(), "{text}");
+        }
     }
 
     #[test]

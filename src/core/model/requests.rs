@@ -6,6 +6,10 @@
 //! The sums are those of 1.34. 1.22 knew neither sidecars nor pod-level amounts, so on the objects it could read both
 //! come to the same, but for one thing: 1.22 rounded each container's amount up to a whole unit before it summed, where
 //! 1.34 rounds the sum. That shows only with fractions of a byte (`cpu` is kept in whole thousandths by the API server).
+//!
+//! A running pod whose containers are resized in place holds other amounts than its spec asks for: [`Held`]. 1.34 counts
+//! those on the node (`UseStatusResources`, `determineContainerReqs`); 1.22 reads the spec alone. Neither release reads
+//! the status where the pod is the one to be placed, nor does 1.34.1 know of resizing pod-level amounts.
 
 use super::{Name, Quantity, ResourceList, Resources, resources};
 
@@ -31,7 +35,47 @@ pub struct PodRequests {
     pub overhead: ResourceList,
 }
 
+/// What a pod that is being resized in place holds on its node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// All of it together, as in [`PodRequests::total`].
+    pub requests: Resources,
+    /// CPU and memory as scoring counts them, as in [`PodRequests::non_zero`].
+    pub non_zero_requests: Resources,
+}
+
+/// What a container's status says of its resources.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ContainerHolds {
+    /// `resources.requests`: what it runs with.
+    pub actual: ResourceList,
+    /// `allocatedResources`: what its node has set aside for it.
+    pub allocated: ResourceList,
+}
+
+impl ContainerHolds {
+    /// What the container counts as, resource by resource: the highest of what it asks for, runs with and has been
+    /// allocated. Where its node said that the resize can never be (`PodResizePending`, reason `Infeasible`), what it asks
+    /// for does not count.
+    pub fn counted(&self, asked: &ResourceList, is_infeasible: bool) -> ResourceList {
+        let mut counted = if is_infeasible { ResourceList::new() } else { asked.clone() };
+        raise_to(&mut counted, &self.actual);
+        raise_to(&mut counted, &self.allocated);
+        counted
+    }
+}
+
 impl PodRequests {
+    /// What the pod holds on its node, and as what scoring counts it there.
+    pub fn held(&self) -> Held {
+        Held { requests: self.total(), non_zero_requests: self.non_zero() }
+    }
+
+    /// What its containers ask for together, without the amounts of the pod as a whole and without overhead.
+    pub fn of_containers(&self) -> ResourceList {
+        self.containers_with(&ResourceList::new())
+    }
+
     /// What the pod holds on its node.
     pub fn total(&self) -> Resources {
         self.sum(&ResourceList::new(), true)
@@ -57,9 +101,19 @@ impl PodRequests {
         self.sum(&default_requests(), false)
     }
 
-    /// The sum of the containers and sidecars or, where it is higher, the largest step of the initialisation; then the
-    /// pod-level amounts and the overhead.
+    /// The containers; then the pod-level amounts and the overhead.
     fn sum(&self, defaults: &ResourceList, with_pod_level: bool) -> Resources {
+        let mut total = self.containers_with(defaults);
+        if with_pod_level {
+            let counted = self.pod_level.iter().filter(|(name, _)| may_stand_at_pod_level(name));
+            total.extend(counted.map(|(name, amount)| (name.clone(), *amount)));
+        }
+        add(&mut total, &self.overhead);
+        Resources::from_list(&total)
+    }
+
+    /// The sum of the containers and sidecars or, where it is higher, the largest step of the initialisation.
+    fn containers_with(&self, defaults: &ResourceList) -> ResourceList {
         let own = |container: &ContainerRequests| {
             let mut list = container.requests.clone();
             for (name, amount) in defaults {
@@ -85,16 +139,12 @@ impl PodRequests {
             }
         }
         raise_to(&mut total, &peak);
-        if with_pod_level {
-            let counted = self.pod_level.iter().filter(|(name, _)| may_stand_at_pod_level(name));
-            total.extend(counted.map(|(name, amount)| (name.clone(), *amount)));
-        }
-        add(&mut total, &self.overhead);
-        Resources::from_list(&total)
+        total
     }
 }
 
-fn may_stand_at_pod_level(name: &str) -> bool {
+/// Whether the amount of a resource may be given for the pod as a whole (`IsSupportedPodLevelResource`).
+pub fn may_stand_at_pod_level(name: &str) -> bool {
     name == resources::CPU || name == resources::MEMORY || name.starts_with(resources::HUGE_PAGES_PREFIX)
 }
 
@@ -188,6 +238,20 @@ mod tests {
         assert_eq!((pod.non_zero().milli_cpu, pod.non_zero().memory), (150, 201 * MI));
         assert_eq!(pod.scored(), pod.non_zero());
         assert_eq!((pod.total().milli_cpu, pod.total().memory), (50, MI));
+    }
+
+    #[test]
+    fn resized_container_counts_its_highest_amount_of_each_resource() {
+        let holds = ContainerHolds {
+            actual: list(&[("cpu", "3"), ("memory", "1Gi")]),
+            allocated: list(&[("cpu", "2"), ("memory", "2Gi")]),
+        };
+        let asked = list(&[("cpu", "4"), ("memory", "1Gi"), ("example.com/foo", "1")]);
+        // cpu max(4, 3, 2), memory max(1, 1, 2), foo is only asked for
+        let expected = list(&[("cpu", "4"), ("memory", "2Gi"), ("example.com/foo", "1")]);
+        assert_eq!(holds.counted(&asked, false), expected);
+        // without what is asked for: cpu max(3, 2), memory max(1, 2)
+        assert_eq!(holds.counted(&asked, true), list(&[("cpu", "3"), ("memory", "2Gi")]));
     }
 
     #[test]

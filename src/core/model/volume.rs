@@ -204,6 +204,10 @@ pub struct StorageClass {
     pub binding_mode: Option<BindingMode>,
     /// The topologies in which volumes can be made; empty means all.
     pub allowed_topologies: Vec<Vec<TopologyRequirement>>,
+    /// Whether claims that name no class get it.
+    pub is_default: bool,
+    /// `metadata.creationTimestamp`, in nanoseconds since 1970; `None` where the object does not say.
+    pub created: Option<i64>,
 }
 
 /// One condition of an allowed topology: the node's label has one of the values.

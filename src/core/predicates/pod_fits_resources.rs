@@ -11,11 +11,17 @@
 //! there are any; and its overhead on top. CPU is compared in thousandths of a core, everything else in whole units.
 //! Limits and real usage do not count.
 //!
+//! In 1.34 a running pod whose containers are resized in place counts, container by container and resource by resource,
+//! as the highest of what its spec requests, what it runs with (`status.containerStatuses[].resources`) and what its node
+//! has set aside (`allocatedResources`); sidecars too. A resize that can never be (condition `PodResizePending`, reason
+//! `Infeasible`) leaves the spec out. 1.22 reads the spec alone.
+//!
 //! # Policy name and framework plugin
 //! `PodFitsResources`, also part of `GeneralPredicates`; plugin `NodeResourcesFit`.
 //!
 //! # Kubernetes source
-//! `pkg/scheduler/framework/plugins/noderesources/fit.go` (`fitsRequest`, `computePodResourceRequest`).
+//! `pkg/scheduler/framework/plugins/noderesources/fit.go` (`fitsRequest`, `computePodResourceRequest`); for resizing
+//! `component-helpers/resource/helpers.go` (`determineContainerReqs`).
 //!
 //! 1.22 compares CPU, memory and ephemeral storage as soon as the pod requests anything at all (a scalar resource of
 //! amount 0 is enough), so that on an overcommitted node even a resource of which nothing is requested is told as
@@ -124,7 +130,8 @@ impl Check for Room<'_> {
     fn sift(&self, block: &Block, asked: u64) -> u64 {
         let mut left = at_least(&block.free_places, 1, asked);
         let Resources { milli_cpu, memory, ephemeral_storage, .. } = *self.wanted;
-        let columns = [&block.cpu.free, &block.memory.free, &block.ephemeral_storage.free];
+        let counted = block.counted(self.release);
+        let columns = [&counted.cpu.free, &counted.memory.free, &counted.ephemeral_storage.free];
         for (wanted, free) in [milli_cpu, memory, ephemeral_storage].into_iter().zip(columns) {
             if !self.asks_nothing && is_asked(wanted, self.release) {
                 left = at_least(free, wanted, left);
@@ -151,7 +158,7 @@ struct Shortage {
 
 impl Shortage {
     fn find(&mut self, wanted: &Resources, scalars: &[(&Name, i64)], node: &NodeInfo) {
-        let (offered, taken) = (&node.node.allocatable, &node.requested);
+        let (offered, taken) = (&node.node.allocatable, &*node.held(self.release));
         self.compare(wanted.milli_cpu, offered.milli_cpu, taken.milli_cpu, || "Insufficient cpu".into());
         self.compare(wanted.memory, offered.memory, taken.memory, || "Insufficient memory".into());
         let storage = (wanted.ephemeral_storage, offered.ephemeral_storage, taken.ephemeral_storage);

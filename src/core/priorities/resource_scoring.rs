@@ -80,7 +80,10 @@ impl ResourceScoring {
     pub(super) fn pod_requests(&self, pod: &Pod) -> Vec<i64> {
         let counted = match self.requests {
             Requests::NonZero => &pod.scored_requests,
-            Requests::Real => &pod.requests,
+            Requests::Real => match &pod.held {
+                Some(held) if self.release == Release::V1_34 => &held.requests,
+                _ => &pod.requests,
+            },
         };
         let amount = |name: &str| match pod.overhead.get(name) {
             Some(overhead) if name == resources::CPU && self.release == Release::V1_22 => {
@@ -156,23 +159,25 @@ impl ResourceScoring {
     /// Where a block has the resource's amounts; `None` where they do not count.
     fn source<'b>(&self, block: &'b Block, resource: &'b Looked, wanted: i64) -> Option<Source<'b>> {
         let columns = |taken, offered| Ok(Columns { taken, offered });
+        let counted = block.counted(self.release);
         let amounts = match (&resource.what, self.requests) {
-            (Amount::Cpu, Requests::NonZero) => columns(&block.non_zero_cpu, &block.cpu.offered),
-            (Amount::Cpu, Requests::Real) => columns(&block.cpu.requested, &block.cpu.offered),
-            (Amount::Memory, Requests::NonZero) => columns(&block.non_zero_memory, &block.memory.offered),
-            (Amount::Memory, Requests::Real) => columns(&block.memory.requested, &block.memory.offered),
+            (Amount::Cpu, Requests::NonZero) => columns(&counted.non_zero_cpu, &counted.cpu.offered),
+            (Amount::Cpu, Requests::Real) => columns(&counted.cpu.requested, &counted.cpu.offered),
+            (Amount::Memory, Requests::NonZero) => columns(&counted.non_zero_memory, &counted.memory.offered),
+            (Amount::Memory, Requests::Real) => columns(&counted.memory.requested, &counted.memory.offered),
             (Amount::EphemeralStorage, _) => {
-                columns(&block.ephemeral_storage.requested, &block.ephemeral_storage.offered)
+                columns(&counted.ephemeral_storage.requested, &counted.ephemeral_storage.offered)
             }
             (Amount::Scalar(name), _) if wanted != 0 => Err(name),
             _ => return None,
         };
-        Some(Source { weight: resource.weight, wanted, amounts })
+        Some(Source { release: self.release, weight: resource.weight, wanted, amounts })
     }
 }
 
 /// One resource in one block.
 struct Source<'b> {
+    release: Release,
     weight: i64,
     wanted: i64,
     /// The block's columns, or the name under which each node has the amounts.
@@ -197,7 +202,7 @@ impl Source<'_> {
             Ok(columns) => columns.at(at),
             Err(name) => {
                 let node = block.seat(at);
-                (node.requested.get(name), node.node.allocatable.get(name))
+                (node.held(self.release).get(name), node.node.allocatable.get(name))
             }
         }
     }

@@ -5,12 +5,13 @@ use crate::core::{
     model::{
         Effect, HostPort, Labels, Name, Node, NodeSelector, Operator, Pod, Resources, WhenUnsatisfiable, resources,
     },
+    rule::Release,
     snapshot::NodeInfo,
 };
 
 /// Lists of changes, any of which might let the pod on the node; `None` where the node is full.
-pub(super) fn ways(pod: &Pod, node: &NodeInfo) -> Option<Vec<Vec<Change>>> {
-    let mut changes = lower_requests(pod, node)?;
+pub(super) fn ways(pod: &Pod, node: &NodeInfo, release: Release) -> Option<Vec<Vec<Change>>> {
+    let mut changes = lower_requests(pod, node, release)?;
     if !pod.node_name.is_empty() && pod.node_name != *node.name() {
         changes.push(Change::DropNodeName);
     }
@@ -61,14 +62,14 @@ pub(super) fn is_large_enough(pod: &Pod, node: &Node) -> bool {
 }
 
 /// To what is free; `None` where nothing is, or the node takes no more pods.
-fn lower_requests(pod: &Pod, node: &NodeInfo) -> Option<Vec<Change>> {
-    let offered = &node.node.allocatable;
+fn lower_requests(pod: &Pod, node: &NodeInfo, release: Release) -> Option<Vec<Change>> {
+    let (offered, held) = (&node.node.allocatable, node.held(release));
     if node.pods.len() as i64 >= offered.pods {
         return None;
     }
     let mut changes = Vec::new();
     for (resource, from) in amounts(&pod.requests) {
-        let to = offered.get(&resource).saturating_sub(node.requested.get(&resource));
+        let to = offered.get(&resource).saturating_sub(held.get(&resource));
         if from > to {
             if to <= 0 {
                 return None;

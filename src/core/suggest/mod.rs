@@ -16,6 +16,7 @@ use super::{
     cycle::Cycle,
     model::{Name, Node, Pod},
     policy::Profile,
+    rule::Release,
     snapshot::Snapshot,
 };
 
@@ -71,7 +72,7 @@ pub fn suggest(profile: &Profile, pod: &Pod, snapshot: &Snapshot, alike: usize) 
         return Vec::new();
     }
     let mut found: Vec<Suggestion> = Vec::new();
-    for (_, node, ways) in nearest(pod, snapshot) {
+    for (_, node, ways) in nearest(profile.release, pod, snapshot) {
         for changes in ways {
             let Some(changes) = fewest(profile, pod, snapshot, &node, changes) else { continue };
             if !changes.is_empty() && found.iter().all(|other| other.changes != changes) {
@@ -93,9 +94,9 @@ pub fn suggest(profile: &Profile, pod: &Pod, snapshot: &Snapshot, alike: usize) 
 }
 
 /// Nodes with the ways that might lead there, the cheapest first.
-fn nearest(pod: &Pod, snapshot: &Snapshot) -> Vec<(i64, Name, Vec<Vec<Change>>)> {
+fn nearest(release: Release, pod: &Pod, snapshot: &Snapshot) -> Vec<(i64, Name, Vec<Vec<Change>>)> {
     let way = |node| {
-        let ways = defects::ways(pod, node)?;
+        let ways = defects::ways(pod, node, release)?;
         let cost = |changes: &Vec<Change>| changes.iter().map(Change::cost).fold(0_i64, i64::saturating_add);
         let cheapest = ways.iter().map(cost).min()?;
         Some((cheapest, Arc::clone(&node.node.name), ways))
