@@ -49,6 +49,14 @@ pub enum ApiError {
     /// The request cannot be understood.
     #[error("{0}")]
     BadRequest(String),
+    /// The object contradicts others, or names what there is not (Kubernetes' admission).
+    #[error("{} \"{}\" is forbidden: {message}", .subject.qualified(), .subject.name)]
+    Forbidden {
+        /// What was to be created.
+        subject: Subject,
+        /// What stands against it.
+        message: String,
+    },
     /// No such object.
     #[error("{} \"{}\" not found", .0.qualified(), .0.name)]
     NotFound(Subject),
@@ -143,6 +151,12 @@ impl Reason {
     /// 400
     pub const BAD_REQUEST: Self =
         reason(StatusCode::BAD_REQUEST, "BadRequest", "The request cannot be understood; the message tells why.");
+    /// 403
+    pub const FORBIDDEN: Self = reason(
+        StatusCode::FORBIDDEN,
+        "Forbidden",
+        "The object contradicts others, or names a class that there is not.",
+    );
     /// 404
     pub const NOT_FOUND: Self = reason(StatusCode::NOT_FOUND, "NotFound", "There is no such object.");
     /// 405
@@ -203,6 +217,7 @@ impl Reason {
     pub fn of_code(code: StatusCode) -> Option<Self> {
         [
             Self::BAD_REQUEST,
+            Self::FORBIDDEN,
             Self::NOT_FOUND,
             Self::METHOD_NOT_ALLOWED,
             Self::CONFLICT,
@@ -231,6 +246,7 @@ impl ApiError {
     pub fn reason(&self) -> Reason {
         match self {
             Self::BadRequest(_) => Reason::BAD_REQUEST,
+            Self::Forbidden { .. } => Reason::FORBIDDEN,
             Self::NotFound(_) | Self::NoRoute => Reason::NOT_FOUND,
             Self::MethodNotAllowed => Reason::METHOD_NOT_ALLOWED,
             Self::AlreadyExists(_) => Reason::ALREADY_EXISTS,
@@ -270,9 +286,10 @@ impl ApiError {
             ..StatusDetails::default()
         };
         match self {
-            Self::NotFound(subject) | Self::AlreadyExists(subject) | Self::Conflict { subject, .. } => {
-                Some(about(subject))
-            }
+            Self::NotFound(subject)
+            | Self::AlreadyExists(subject)
+            | Self::Forbidden { subject, .. }
+            | Self::Conflict { subject, .. } => Some(about(subject)),
             Self::Invalid { subject, causes } => Some(StatusDetails { causes: causes.clone(), ..about(subject) }),
             Self::Disruption { cause, retry_after_seconds } => {
                 let cause =

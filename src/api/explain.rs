@@ -34,6 +34,7 @@ use crate::{
     wire::{
         cluster::Cluster,
         decode::{self, DecodeError},
+        defaults,
         document::Document,
         downstream::PodDocument,
         explanation::{Explanation, PreemptionExplanation},
@@ -250,7 +251,10 @@ pub fn invalid(kind: &str, name: &str, causes: Vec<Cause>) -> ApiError {
 fn asked_pod(sent: Option<pod::Pod>, name: Option<&str>, snapshot: &Snapshot) -> Result<model::Pod> {
     match (sent, name) {
         (Some(_), Some(_)) => Err(ApiError::BadRequest("pod and podName exclude each other".into())),
-        (Some(sent), None) => sent.to_core().lenient().map_err(|causes| invalid("Pod", &sent.metadata.name, causes)),
+        (Some(mut sent), None) => {
+            defaults::ask(&mut sent.spec, snapshot);
+            sent.to_core().lenient().map_err(|causes| invalid("Pod", &sent.metadata.name, causes))
+        }
         (None, Some(name)) => {
             let (namespace, name) = name.split_once('/').unwrap_or(("default", name));
             let stored = snapshot.pod(namespace, name);

@@ -96,7 +96,13 @@ impl IntoResponses for ReadErrors {
 
 impl IntoResponses for WriteErrors {
     fn responses() -> BTreeMap<String, RefOr<ResponseObject>> {
-        responses([Reason::CONFLICT, Reason::INVALID, Reason::TOO_MANY_REQUESTS, Reason::SERVICE_UNAVAILABLE])
+        responses([
+            Reason::FORBIDDEN,
+            Reason::CONFLICT,
+            Reason::INVALID,
+            Reason::TOO_MANY_REQUESTS,
+            Reason::SERVICE_UNAVAILABLE,
+        ])
     }
 }
 

@@ -5,8 +5,9 @@ use utoipa::ToSchema;
 
 use super::{
     decode::{self, DecodeError},
+    defaults,
     fault::Cause,
-    objects::{Converted, csi, disruption, meta::ObjectMeta, node, pod, storage, workload},
+    objects::{Converted, csi, disruption, meta::ObjectMeta, node, pod, runtime_class, storage, workload},
 };
 use crate::core::snapshot::{Object, Snapshot};
 
@@ -54,6 +55,8 @@ pub struct Cluster {
     pub pod_disruption_budgets: Vec<disruption::PodDisruptionBudget>,
     /// Priority classes.
     pub priority_classes: Vec<disruption::PriorityClass>,
+    /// Runtime classes.
+    pub runtime_classes: Vec<runtime_class::RuntimeClass>,
 }
 
 /// An object of which nothing but its name is known here.
@@ -80,17 +83,31 @@ impl Cluster {
     /// fields begin with the list's name: `nodes[3].status.allocatable[cpu]`.
     pub fn to_snapshot(&self) -> Result<Snapshot, Vec<Cause>> {
         let mut into = Gathering::default();
+        into.list("runtimeClasses", &self.runtime_classes, |o| o.to_core().map(Object::RuntimeClass));
+        into.list("storageClasses", &self.storage_classes, |o| o.to_core().map(Object::StorageClass));
+        let classes = into.snapshot.clone();
         into.list("nodes", &self.nodes, |o| o.to_core().map(Object::Node));
-        into.list("pods", &self.pods, |o| o.to_core().map(|pod| Object::Pod(Box::new(pod))));
+        into.list("pods", &self.pods, |o| {
+            let converted = if o.spec.runtime_class_name.is_some() {
+                let mut filled = o.clone();
+                defaults::in_cluster(&mut filled.spec, &classes);
+                filled.to_core()
+            } else {
+                o.to_core()
+            };
+            converted.map(|pod| Object::Pod(Box::new(pod)))
+        });
         into.list("services", &self.services, |o| o.to_core().map(Object::Workload));
         into.list("replicationControllers", &self.replication_controllers, |o| o.to_core().map(Object::Workload));
         into.list("replicaSets", &self.replica_sets, |o| o.to_core().map(Object::Workload));
         into.list("statefulSets", &self.stateful_sets, |o| o.to_core().map(Object::Workload));
         into.list("persistentVolumes", &self.persistent_volumes, |o| o.to_core().map(Object::PersistentVolume));
         into.list("persistentVolumeClaims", &self.persistent_volume_claims, |o| {
-            o.to_core().map(Object::PersistentVolumeClaim)
+            o.to_core().map(|mut claim| {
+                defaults::fill_claim(&mut claim, &classes);
+                Object::PersistentVolumeClaim(claim)
+            })
         });
-        into.list("storageClasses", &self.storage_classes, |o| o.to_core().map(Object::StorageClass));
         into.list("csiNodes", &self.csi_nodes, |o| o.to_core().map(Object::CsiNode));
         into.list("csiDrivers", &self.csi_drivers, |o| o.to_core().map(Object::CsiDriver));
         into.list("csiStorageCapacities", &self.csi_storage_capacities, |o| {

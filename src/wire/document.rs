@@ -95,9 +95,11 @@ fn fields_of(object: Option<&RawValue>) -> Result<Fields, DecodeError> {
 }
 
 /// An object with a field set; its other fields stay as they are.
-fn with_field(object: Option<&RawValue>, field: &str, value: Box<RawValue>) -> Result<Box<RawValue>, DecodeError> {
+fn with_fields(object: Option<&RawValue>, values: Vec<(&str, Box<RawValue>)>) -> Result<Box<RawValue>, DecodeError> {
     let mut fields = fields_of(object)?;
-    fields.set(field, value);
+    for (field, value) in values {
+        fields.set(field, value);
+    }
     let mut written = String::from("{");
     fields.write(&mut written);
     written.push('}');
@@ -179,7 +181,7 @@ impl Document {
     /// When the annotations are no object.
     pub fn set_annotation(&mut self, key: &str, value: &str) -> Result<(), DecodeError> {
         let annotations = self.metadata.get("annotations");
-        let with_it = with_field(annotations, key, raw_text(value))
+        let with_it = with_fields(annotations, vec![(key, raw_text(value))])
             .map_err(|e| DecodeError { field: "metadata.annotations".into(), ..e })?;
         self.metadata.set("annotations", with_it);
         Ok(())
@@ -208,8 +210,19 @@ impl Document {
     /// # Errors
     /// When what stands there is no object.
     pub fn set_in(&mut self, object: &str, field: &str, value: Box<RawValue>) -> Result<(), DecodeError> {
-        let with_it = with_field(self.top.get(object), field, value);
-        self.set(object, with_it.map_err(|e| DecodeError { field: object.into(), ..e })?);
+        self.set_all_in(object, vec![(field, value)])
+    }
+
+    /// Like [`Self::set_in`], for several fields.
+    ///
+    /// # Errors
+    /// When what stands there is no object.
+    pub fn set_all_in(&mut self, object: &str, values: Vec<(&str, Box<RawValue>)>) -> Result<(), DecodeError> {
+        if values.is_empty() {
+            return Ok(());
+        }
+        let with_them = with_fields(self.top.get(object), values);
+        self.set(object, with_them.map_err(|e| DecodeError { field: object.into(), ..e })?);
         Ok(())
     }
 

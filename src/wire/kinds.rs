@@ -4,7 +4,7 @@ use utoipa::{PartialSchema, ToSchema, openapi::RefOr};
 
 use super::{
     decode::{self, DecodeError},
-    objects::{Converted, csi, disruption, node, pod, storage, workload},
+    objects::{Converted, csi, disruption, node, pod, runtime_class, storage, workload},
 };
 use crate::core::{
     model::WorkloadKind,
@@ -107,6 +107,17 @@ pub static ALL: &[StoredKind] = &[
         namespaced: false,
         core: Kind::PriorityClass,
         wire: wire!(disruption::PriorityClass => Object::PriorityClass),
+    },
+    StoredKind {
+        group: "node.k8s.io",
+        version: "v1",
+        kind: "RuntimeClass",
+        plural: "runtimeclasses",
+        singular: "runtimeclass",
+        short_names: &[],
+        namespaced: false,
+        core: Kind::RuntimeClass,
+        wire: wire!(runtime_class::RuntimeClass => Object::RuntimeClass),
     },
     StoredKind {
         group: "storage.k8s.io",
@@ -330,6 +341,7 @@ mod tests {
             Object::VolumeAttachment(_) => Kind::VolumeAttachment,
             Object::PodDisruptionBudget(_) => Kind::PodDisruptionBudget,
             Object::PriorityClass(_) => Kind::PriorityClass,
+            Object::RuntimeClass(_) => Kind::RuntimeClass,
         }
     }
 }

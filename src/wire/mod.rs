@@ -6,6 +6,7 @@
 
 pub mod cluster;
 pub mod decode;
+pub mod defaults;
 pub mod document;
 pub mod downstream;
 pub mod explanation;

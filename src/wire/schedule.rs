@@ -11,7 +11,7 @@ use super::{
     status::Status,
 };
 use crate::core::{
-    model::{Effect, Name, Protocol, Quantity, resources},
+    model::{Name, Protocol, Quantity, resources},
     suggest::{self, Change},
     volume_choice::VolumeChoice,
 };
@@ -292,7 +292,7 @@ impl From<&Change> for SuggestedChange {
             },
             Change::Tolerate(taint) => Self {
                 value: taint.value.to_string(),
-                effect: effect(taint.effect).into(),
+                effect: taint.effect.name().into(),
                 ..keyed(ChangeKind::Tolerate, &taint.key)
             },
             Change::DropHostPort(port) => {
@@ -338,14 +338,6 @@ fn in_words(change: &Change) -> String {
             let count = count.unwrap_or_default();
             format!("add {count} {} like {node}", if count == 1 { "node" } else { "nodes" })
         }
-    }
-}
-
-fn effect(effect: Effect) -> &'static str {
-    match effect {
-        Effect::NoSchedule => "NoSchedule",
-        Effect::PreferNoSchedule => "PreferNoSchedule",
-        Effect::NoExecute => "NoExecute",
     }
 }
 

@@ -274,6 +274,7 @@ fn example(kind: &StoredKind) -> Value {
         "Pod" => json!({"spec": {"containers": [
             {"name": "web", "image": "nginx", "resources": {"requests": {"cpu": "500m", "memory": "128Mi"}}}]}}),
         "PriorityClass" => json!({"value": 1000}),
+        "RuntimeClass" => json!({"handler": "kata", "overhead": {"podFixed": {"cpu": "250m", "memory": "160Mi"}}}),
         "StorageClass" => json!({"provisioner": "ebs.csi.aws.com", "volumeBindingMode": "WaitForFirstConsumer"}),
         "PersistentVolume" => json!({"spec": {"capacity": {"storage": "10Gi"}, "accessModes": ["ReadWriteOnce"],
             "csi": {"driver": "ebs.csi.aws.com", "volumeHandle": "vol-1"}}}),

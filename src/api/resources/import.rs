@@ -13,6 +13,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{
+    admission,
     door::{self, Accepted, Refused, is_absent},
     report::{ImportReport, ObjectList, RefusedObject, refusal},
     target::status_cause,
@@ -23,16 +24,17 @@ use crate::{
         cluster::ClusterName,
         error::{ApiError, Result, Subject},
         extract::{Encoded, Format, Query},
-        ground::compute_on,
+        ground::{FreshnessQuery, compute_on},
         openapi::WriteErrors,
         state::AppState,
     },
-    core::snapshot::Kind,
+    core::snapshot::{Kind, Snapshot},
     store::{Atomicity, Change, Key, ListQuery, Outcome, Precondition, Record, Write},
     wire::{
         decode::DecodeError,
         document::Document,
         kinds::{self, StoredKind},
+        objects::Converted,
         status::StatusCause,
         yaml,
     },
@@ -73,8 +75,9 @@ struct Incoming {
 
 impl Incoming {
     /// Takes over what only the stored object knows; `None` when there is none.
-    fn settle(&mut self, stored: Option<&Record>) {
+    fn settle(&mut self, stored: Option<&Record>, classes: &Snapshot) {
         if let Some(document) = self.incomplete.take() {
+            let document = admission::of_imported(self.kind, document, stored, classes);
             let document = complete(document, stored);
             self.uid = document.metadata_text("uid").unwrap_or_default();
             self.body = document.into_body().into();
@@ -101,6 +104,8 @@ struct Import {
     /// By kind in the order of the table: what others refer to comes first.
     objects: Vec<Incoming>,
     report: ImportReport,
+    /// The cluster's objects, and the classes of the body: what new objects are filled in by.
+    classes: Snapshot,
 }
 
 /// Import objects
@@ -118,7 +123,8 @@ pub async fn import(
     Encoded { bytes: body, format }: Encoded,
 ) -> Result<axum::Json<ImportReport>> {
     let dry_run = dry_run(&query.dry_run)?;
-    let import = compute_on(body.len(), move || read(&body, format == Format::Yaml)).await?;
+    let classes = admission::classes(&state, &cluster, &FreshnessQuery::default()).await?;
+    let import = compute_on(body.len(), move || read(&body, format == Format::Yaml, classes)).await?;
     let mut import = import.map_err(|error| ApiError::BadRequest(error.to_string()))?;
     if !import.report.refused.is_empty() && !query.skip_invalid {
         return Err(refusal(&import.report.refused));
@@ -129,7 +135,7 @@ pub async fn import(
 
     for _ in 0..ATTEMPTS {
         let gone = compare(&state, &cluster, &mut import, query.replace, dry_run).await?;
-        let Import { objects, report } = &mut import;
+        let Import { objects, report, .. } = &mut import;
         if dry_run {
             report.deleted = gone.len() as u64;
             report.revision = state.store.head(&cluster).await?.revision;
@@ -162,12 +168,12 @@ pub async fn import(
 }
 
 /// Reads and checks a body. Of an object that is there twice the last one counts.
-fn read(body: &[u8], is_yaml: bool) -> std::result::Result<Import, DecodeError> {
-    let mut import = Import::default();
+fn read(body: &[u8], is_yaml: bool, classes: Snapshot) -> std::result::Result<Import, DecodeError> {
+    let mut import = Import { classes, ..Import::default() };
     let mut places: HashMap<Key, usize> = HashMap::new();
     for item in yaml::parse_items(body, is_yaml)? {
         let refused = match kinds::by_api_version(&item.api_version, &item.kind) {
-            Some(kind) => match incoming(kind, &item.json) {
+            Some(kind) => match incoming(kind, &item.json, &mut import.classes) {
                 Ok(object) => {
                     match places.entry(object.key.clone()) {
                         Entry::Occupied(place) => {
@@ -212,7 +218,11 @@ fn named(kind: &str, document: &Document, causes: Vec<StatusCause>) -> RefusedOb
 }
 
 /// Checks one object.
-fn incoming(kind: &'static StoredKind, json: &str) -> std::result::Result<Incoming, RefusedObject> {
+fn incoming(
+    kind: &'static StoredKind,
+    json: &str,
+    classes: &mut Snapshot,
+) -> std::result::Result<Incoming, RefusedObject> {
     let undecodable = |error: DecodeError| StatusCause {
         reason: "FieldValueTypeInvalid".into(),
         message: error.message,
@@ -237,6 +247,11 @@ fn incoming(kind: &'static StoredKind, json: &str) -> std::result::Result<Incomi
     let text = |field| document.metadata_text(field).unwrap_or_default();
     let key = Key::new(kind.key(), text("namespace"), text("name"));
     let Accepted { body, node, uid } = accepted;
+    if matches!(kind.core, Kind::PriorityClass | Kind::RuntimeClass | Kind::StorageClass)
+        && let Ok(Ok(class)) = kind.parse(body.as_bytes()).map(Converted::lenient)
+    {
+        classes.apply(class);
+    }
     Ok(Incoming {
         kind,
         key,
@@ -258,10 +273,10 @@ async fn compare(
     replace: bool,
     dry_run: bool,
 ) -> Result<Vec<Key>> {
-    let Import { objects, report } = import;
+    let Import { objects, report, classes } = import;
     let mut gone = Vec::new();
     let mut settle = |object: &mut Incoming, stored: Option<&Record>| {
-        object.settle(stored);
+        object.settle(stored, classes);
         if dry_run {
             let same_object = stored.filter(|record| record.uid == object.uid);
             let count = match same_object {

@@ -9,7 +9,8 @@
 //! - A namespace need not exist for objects to stand in it, and takes nothing with it when it is deleted.
 //! - A binding is refused where the pod does not fit; a pod that says its node is a fact and is not judged.
 //! - A deletion is done at once: there is no grace and there are no finalizers.
-//! - No controller defaults, and no field that scheduling does not read is checked; all are kept as they came.
+//! - Of what Kubernetes fills in, what decisions read is filled in ([`crate::wire::defaults`]): written where it follows from
+//!   other objects, else read so. No field that scheduling does not read is checked; all are kept as they came.
 
 use axum::routing::{MethodRouter, get, post};
 use utoipa_axum::router::OpenApiRouter;
@@ -18,6 +19,7 @@ use self::target::Served;
 use super::state::AppState;
 use crate::wire::kinds::{self, StoredKind};
 
+mod admission;
 pub mod binding;
 pub mod clusters;
 pub mod documents;

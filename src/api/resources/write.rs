@@ -5,6 +5,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::{
+    admission,
     door::{self, is_absent},
     list::{ListQuery, find},
     read::current,
@@ -85,6 +86,7 @@ pub async fn create(
     if !is_absent(document.metadata("resourceVersion")) {
         return Err(ApiError::BadRequest("resourceVersion should not be set on objects to be created".into()));
     }
+    admission::of_new(&state, &target, &mut document).await?;
     door::stamp(&mut document);
     let prefix = if is_absent(document.metadata("name")) { document.metadata_text("generateName") } else { None };
     let prefix = prefix.filter(|prefix| !prefix.is_empty());
@@ -195,7 +197,9 @@ async fn update(
             return Err(target.other_uid(&uid, &stored.uid));
         }
         let document = Document::parse(show::body(&stored)?.as_bytes()).map_err(ApiError::internal)?;
-        let document = edit(&sent, &document);
+        let stored_document = document;
+        let mut document = edit(&sent, &stored_document);
+        admission::of_update(state, target, &mut document, &stored_document).await?;
         let mut accepted = door::check(target.kind, document).map_err(|refused| refused.into_error(target))?;
         accepted.uid.clone_from(&stored.uid);
         stays_bound(target, &stored, accepted.node.as_deref())?;

@@ -20,6 +20,7 @@ use crate::{
     },
     store::Change,
     wire::{
+        defaults,
         document::Document,
         downstream::PodDocument,
         explanation::ExtenderError,
@@ -188,6 +189,9 @@ impl Asked<'_> {
         for field in ["resourceVersion", "uid", "creationTimestamp"] {
             document.remove_metadata(field);
         }
+        defaults::admit(kind, &mut document, self.snapshot).map_err(|denied| {
+            vec![cause(denied.field, "FieldValueForbidden", format!("Forbidden: {}", denied.message))]
+        })?;
         door::stamp(&mut document);
         let uid = document.metadata_text("uid").unwrap_or_default();
         let body = document.into_body();

@@ -13,7 +13,10 @@ use super::{
     names,
     pod::preemption_policy,
 };
-use crate::{core::model, wire::fault::Path};
+use crate::{
+    core::model,
+    wire::fault::{Faults, Path},
+};
 
 /// How many pods of a group may be missing at a time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -89,12 +92,38 @@ impl PodDisruptionBudget {
 }
 
 impl PriorityClass {
+    /// Only the system's own classes have names and values of the system
+    /// (`pkg/apis/scheduling/validation/validation.go`, `ValidatePriorityClass`).
+    fn check_value(&self, faults: &mut Faults) {
+        let (metadata, name) = (Path::ROOT.child("metadata"), &*self.metadata.name);
+        if !name.starts_with(model::PriorityClass::SYSTEM_PREFIX) {
+            let highest = model::PriorityClass::HIGHEST_USER_VALUE;
+            if self.value > highest {
+                let why = format!("maximum allowed value of a user defined priority is {highest}");
+                faults.forbidden(&Path::ROOT.child("value"), &why);
+            }
+            return;
+        }
+        let why = match model::PriorityClass::system(name) {
+            None => format!("{name} is not a known system priority class"),
+            Some(class) if class.value != self.value => {
+                format!("value of {name} PriorityClass must be {}", class.value)
+            }
+            Some(_) if self.global_default => format!("globalDefault of {name} PriorityClass must be false"),
+            Some(_) => return,
+        };
+        let why = format!("priority class names with 'system-' prefix are reserved for system use only. error: {why}");
+        faults.forbidden(&metadata.child("name"), &why);
+    }
+
     /// The class, and what is wrong with it.
     pub fn to_core(&self) -> Converted<model::PriorityClass> {
         converted(|faults| {
             let at = Path::ROOT.child("preemptionPolicy");
+            let name = self.metadata.cluster_scoped(names::dns_subdomain, faults);
+            self.check_value(faults);
             model::PriorityClass {
-                name: self.metadata.cluster_scoped(names::dns_subdomain, faults),
+                name,
                 value: self.value,
                 global_default: self.global_default,
                 preemption_policy: preemption_policy(self.preemption_policy.as_deref(), &at, faults)

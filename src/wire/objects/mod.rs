@@ -11,6 +11,7 @@ pub mod names;
 pub mod node;
 pub mod pod;
 pub mod quantity;
+pub mod runtime_class;
 pub mod storage;
 pub mod volume;
 pub mod workload;

@@ -19,9 +19,16 @@ use super::{
 };
 use crate::{
     core::model::{
-        self, ContainerRequests, HostPort, PodRequests, PreemptionPolicy, Protocol, ResourceList, TolerationOperator,
+        self, ContainerHolds, ContainerRequests, HostPort, PodRequests, PreemptionPolicy, Protocol, ResourceList,
+        TolerationOperator,
     },
-    wire::fault::{Faults, Path},
+    wire::{
+        defaults::{
+            amounts::{self, Amounts},
+            host_ports,
+        },
+        fault::{Faults, Path},
+    },
 };
 
 /// The scheduler that pods ask for when they name none.
@@ -47,6 +54,8 @@ pub struct PodSpec {
     pub node_name: String,
     /// The scheduler it asks for.
     pub scheduler_name: String,
+    /// Whether it is on its node's own network: its container ports are host ports then.
+    pub host_network: bool,
     /// Its containers.
     pub containers: Vec<Container>,
     /// Containers that run before them, and with `restartPolicy: Always` beside them.
@@ -55,6 +64,9 @@ pub struct PodSpec {
     pub resources: ResourceRequirements,
     /// What running the pod costs besides its containers.
     pub overhead: BTreeMap<String, QuantityText>,
+    /// The way its containers are run, by a RuntimeClass.
+    #[schema(nullable = false)]
+    pub runtime_class_name: Option<String>,
     /// Labels that its node must have.
     pub node_selector: BTreeMap<String, String>,
     /// What it likes and dislikes.
@@ -163,9 +175,26 @@ pub struct PodStatus {
     pub nominated_node_name: String,
     /// What is true of it at the moment.
     pub conditions: Vec<PodCondition>,
+    /// How its containers are.
+    pub container_statuses: Vec<ContainerStatus>,
+    /// How its init containers are.
+    pub init_container_statuses: Vec<ContainerStatus>,
     /// When its node took it over, RFC 3339.
     #[schema(nullable = false)]
     pub start_time: Option<String>,
+}
+
+/// How a container is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ContainerStatus {
+    /// The container's name.
+    pub name: String,
+    /// What it runs with; other than its spec says while it is resized.
+    #[schema(nullable = false)]
+    pub resources: Option<ResourceRequirements>,
+    /// What its node has set aside for it.
+    pub allocated_resources: BTreeMap<String, QuantityText>,
 }
 
 /// Something that is true of a pod, or not.
@@ -185,6 +214,33 @@ impl PodStatus {
     /// Whether its node says that it is ready.
     fn is_ready(&self) -> bool {
         self.conditions.iter().any(|condition| condition.kind == "Ready" && condition.status == "True")
+    }
+
+    /// Whether its node said that it can never be resized as its spec asks (`IsPodResizeInfeasible`): the first such
+    /// condition counts, whatever its status.
+    fn is_resize_infeasible(&self) -> bool {
+        let pending = self.conditions.iter().find(|condition| condition.kind == "PodResizePending");
+        pending.is_some_and(|condition| condition.reason == "Infeasible")
+    }
+
+    /// What the container of that name counts as, whose spec asks for so much; `None` where its status does not say. Of two
+    /// statuses of one name, that of an init container counts, and of those the last.
+    fn counted(&self, name: &str, asked: &ResourceList, faults: &mut Faults) -> Option<ResourceList> {
+        let lists =
+            [("initContainerStatuses", &self.init_container_statuses), ("containerStatuses", &self.container_statuses)];
+        let (list, i, status) = lists.into_iter().find_map(|(list, statuses)| {
+            let (i, status) = statuses.iter().enumerate().rfind(|(_, status)| status.name == name)?;
+            Some((list, i, status))
+        })?;
+        let resources = status.resources.as_ref()?;
+        let root = Path::ROOT.child("status");
+        let (list_at, resources_at) = (root.child(list), "resources");
+        let at = list_at.index(i);
+        let holds = ContainerHolds {
+            actual: resource_list(&resources.requests, &at.child(resources_at).child("requests"), faults),
+            allocated: resource_list(&status.allocated_resources, &at.child("allocatedResources"), faults),
+        };
+        Some(holds.counted(asked, self.is_resize_infeasible()))
     }
 
     /// Whether kube-scheduler made it leave (`podTerminatingByPreemption`): the first such condition counts.
@@ -214,21 +270,26 @@ impl Pod {
         {
             faults.invalid(&at.child("nodeName"), &spec.node_name, rule);
         }
-        let containers = amounts(&spec.containers, &at.child("containers"), faults);
-        let init_containers = amounts(&spec.init_containers, &at.child("initContainers"), faults);
-        let pod_level = spec.resources.to_core(&at.child("resources"), faults).requests;
-        let overhead = resource_list(&spec.overhead, &at.child("overhead"), faults);
+        let containers = amounts_of(&spec.containers, &at.child("containers"), faults);
+        let init_containers = amounts_of(&spec.init_containers, &at.child("initContainers"), faults);
+        let mut pod_level = spec.resources.read(&at.child("resources"), faults);
+        let mut overhead = resource_list(&spec.overhead, &at.child("overhead"), faults);
+        amounts::round(&mut overhead);
         let limits = PodRequests {
             containers: containers.limits,
             init_containers: init_containers.limits,
             ..PodRequests::default()
         };
-        let requests = PodRequests {
+        let mut requests = PodRequests {
             containers: containers.requests,
             init_containers: init_containers.requests,
-            pod_level,
             overhead: overhead.clone(),
+            ..PodRequests::default()
         };
+        amounts::of_pod(&mut pod_level, &requests, &limits);
+        spec.resources.check(&pod_level, &at.child("resources"), faults);
+        requests.pod_level = pod_level.requests;
+        let held = self.resized(&requests, faults).map(|running| Box::new(running.held()));
         let affinity = spec.affinity.to_core(
             Owner { namespace: &key.namespace, labels: &own_labels },
             &at.child("affinity"),
@@ -264,6 +325,7 @@ impl Pod {
             requests: requests.total(),
             non_zero_requests: requests.non_zero(),
             scored_requests: requests.scored(),
+            held,
             limits: limits.total(),
             images: spec.containers.iter().map(|c| c.image.as_str().into()).collect(),
             init_images: spec.init_containers.iter().map(|c| c.image.as_str().into()).collect(),
@@ -292,6 +354,29 @@ impl Pod {
         }
     }
 
+    /// Its parts with what they hold while they are resized in place; `None` where that is what they ask for. Of init
+    /// containers only sidecars are resized.
+    fn resized(&self, asked: &PodRequests, faults: &mut Faults) -> Option<PodRequests> {
+        if self.status.container_statuses.is_empty() && self.status.init_container_statuses.is_empty() {
+            return None;
+        }
+        let mut running: Option<PodRequests> = None;
+        for (i, container) in self.spec.containers.iter().enumerate() {
+            let asks = &asked.containers[i].requests;
+            if let Some(holds) = self.status.counted(&container.name, asks, faults).filter(|holds| holds != asks) {
+                running.get_or_insert_with(|| asked.clone()).containers[i].requests = holds;
+            }
+        }
+        for (i, container) in self.spec.init_containers.iter().enumerate().filter(|(_, c)| c.restart_policy == "Always")
+        {
+            let asks = &asked.init_containers[i].requests;
+            if let Some(holds) = self.status.counted(&container.name, asks, faults).filter(|holds| holds != asks) {
+                running.get_or_insert_with(|| asked.clone()).init_containers[i].requests = holds;
+            }
+        }
+        running
+    }
+
     /// The ports that it takes as long as it runs: not those of init containers which come to an end.
     fn host_ports(&self, at: &Path<'_>, faults: &mut Faults) -> Vec<HostPort> {
         let mut taken = Vec::new();
@@ -304,7 +389,7 @@ impl Pod {
                 let ports_at = container_at.child("ports");
                 let stays = list == "containers" || container.restart_policy == "Always";
                 for (j, port) in container.ports.iter().enumerate() {
-                    taken.extend(port.to_core(&ports_at.index(j), faults).filter(|_| stays));
+                    taken.extend(port.to_core(self.spec.host_network, &ports_at.index(j), faults).filter(|_| stays));
                 }
             }
         }
@@ -313,54 +398,54 @@ impl Pod {
 }
 
 /// What a list of containers asks for, and what it is limited to.
-struct Amounts {
+struct ContainerAmounts {
     requests: Vec<ContainerRequests>,
     limits: Vec<ContainerRequests>,
 }
 
-fn amounts(containers: &[Container], at: &Path<'_>, faults: &mut Faults) -> Amounts {
+fn amounts_of(containers: &[Container], at: &Path<'_>, faults: &mut Faults) -> ContainerAmounts {
     let (requests, limits) = containers
         .iter()
         .enumerate()
         .map(|(i, container)| {
             let at = at.index(i);
             let restartable = container.restart_policy == "Always";
-            let resources = container.resources.to_core(&at.child("resources"), faults);
+            let resources_at = at.child("resources");
+            let mut resources = container.resources.read(&resources_at, faults);
+            amounts::of_container(&mut resources);
+            container.resources.check(&resources, &resources_at, faults);
             (
                 ContainerRequests { requests: resources.requests, restartable },
                 ContainerRequests { requests: resources.limits, restartable },
             )
         })
         .unzip();
-    Amounts { requests, limits }
-}
-
-struct Bounds {
-    requests: ResourceList,
-    limits: ResourceList,
+    ContainerAmounts { requests, limits }
 }
 
 impl ResourceRequirements {
-    fn to_core(&self, at: &Path<'_>, faults: &mut Faults) -> Bounds {
+    fn read(&self, at: &Path<'_>, faults: &mut Faults) -> Amounts {
+        let mut requests = resource_list(&self.requests, &at.child("requests"), faults);
+        let mut limits = resource_list(&self.limits, &at.child("limits"), faults);
+        amounts::round(&mut requests);
+        amounts::round(&mut limits);
+        Amounts { requests, limits }
+    }
+
+    /// No request may exceed its limit, both as they were filled in.
+    fn check(&self, filled: &Amounts, at: &Path<'_>, faults: &mut Faults) {
         let requests_at = at.child("requests");
-        let mut requests = resource_list(&self.requests, &requests_at, faults);
-        let limits = resource_list(&self.limits, &at.child("limits"), faults);
-        for (name, limit) in &limits {
-            match requests.get(name) {
-                None => drop(requests.insert(name.clone(), *limit)),
-                Some(request) if request > limit => {
-                    let rule = format!("must be less than or equal to {name} limit of {limit}");
-                    faults.invalid(&requests_at.key(name), request.to_string(), rule);
-                }
-                Some(_) => {}
+        for (name, limit) in &filled.limits {
+            if let Some(request) = filled.requests.get(name).filter(|request| *request > limit) {
+                let rule = format!("must be less than or equal to {name} limit of {limit}");
+                faults.invalid(&requests_at.key(name), request.to_string(), rule);
             }
         }
-        Bounds { requests, limits }
     }
 }
 
 impl ContainerPort {
-    fn to_core(&self, at: &Path<'_>, faults: &mut Faults) -> Option<HostPort> {
+    fn to_core(&self, on_host_network: bool, at: &Path<'_>, faults: &mut Faults) -> Option<HostPort> {
         let protocol = match self.protocol.as_str() {
             "" | "TCP" => Some(Protocol::Tcp),
             "UDP" => Some(Protocol::Udp),
@@ -370,7 +455,8 @@ impl ContainerPort {
                 None
             }
         };
-        let Ok(port) = u16::try_from(self.host_port) else {
+        let port = host_ports::host_port(self.host_port, self.container_port, on_host_network);
+        let Ok(port) = u16::try_from(port) else {
             faults.invalid(&at.child("hostPort"), self.host_port, "must be between 1 and 65535, inclusive");
             return None;
         };
@@ -380,8 +466,23 @@ impl ContainerPort {
 }
 
 impl Toleration {
+    /// As it is written.
+    pub(in crate::wire) fn of(toleration: &model::Toleration) -> Self {
+        let operator = match toleration.operator {
+            TolerationOperator::Equal => "Equal",
+            TolerationOperator::Exists => "Exists",
+        };
+        Self {
+            key: toleration.key.to_string(),
+            operator: operator.into(),
+            value: toleration.value.to_string(),
+            effect: toleration.effect.map_or_else(String::new, |effect| effect.name().into()),
+            toleration_seconds: toleration.seconds,
+        }
+    }
+
     /// The toleration, or `None` where its operator or effect is unknown and so tolerates nothing.
-    fn to_core(&self, at: &Path<'_>, faults: &mut Faults) -> Option<model::Toleration> {
+    pub(super) fn to_core(&self, at: &Path<'_>, faults: &mut Faults) -> Option<model::Toleration> {
         let key_at = at.child("key");
         if !self.key.is_empty()
             && let Err(rule) = names::qualified_name(&self.key)

@@ -25,7 +25,10 @@ use crate::{
 /// The annotations that volume binding reads.
 const READ_ANNOTATIONS: &[&str] = &["volume.", "pv.kubernetes.io/"];
 /// Where objects of old name their storage class; it wins over the field.
-const BETA_STORAGE_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
+pub(in crate::wire) const BETA_STORAGE_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
+/// Where a class says that it is the default (`pkg/volume/util/storageclass.go`, `IsDefaultAnnotation`).
+const DEFAULT_CLASS: [&str; 2] =
+    ["storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"];
 /// Where a CSINode names the in-tree plugins that have moved to CSI.
 const MIGRATED_PLUGINS: &str = "storage.alpha.kubernetes.io/migrated-plugins";
 
@@ -340,6 +343,10 @@ impl StorageClass {
                     .iter()
                     .map(|term| term.match_label_expressions.iter().map(requirement).collect())
                     .collect(),
+                is_default: DEFAULT_CLASS
+                    .iter()
+                    .any(|key| self.metadata.annotations.get(*key).is_some_and(|v| v == "true")),
+                created: self.metadata.created(),
             }
         })
     }

@@ -14,7 +14,10 @@ use super::{
 };
 use crate::{
     core::model::{self, Selector, WorkloadKind},
-    wire::fault::{Faults, Path},
+    wire::{
+        defaults::name_label,
+        fault::{Faults, Path},
+    },
 };
 
 /// A scope for names.
@@ -42,7 +45,34 @@ pub struct ReplicationController {
     /// Name and namespace.
     pub metadata: ObjectMeta,
     /// Its pods.
-    pub spec: MapSelectorSpec,
+    pub spec: ReplicationControllerSpec,
+}
+
+/// The pods of a replication controller.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ReplicationControllerSpec {
+    /// The labels that its pods have; where absent or empty, those of its template.
+    #[schema(nullable = false)]
+    pub selector: Option<BTreeMap<String, String>>,
+    /// What its pods are made from.
+    pub template: PodTemplate,
+}
+
+/// What the pods of a controller are made from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodTemplate {
+    /// The labels that they get.
+    pub metadata: TemplateMeta,
+}
+
+/// What the pods of a controller are called by.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TemplateMeta {
+    /// Their labels.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// Pods by plain labels.
@@ -86,9 +116,9 @@ pub struct LabelSelectorSpec {
 impl Namespace {
     /// The namespace, and what is wrong with it.
     pub fn to_core(&self) -> Converted<model::Namespace> {
-        converted(|faults| model::Namespace {
-            name: self.metadata.cluster_scoped(names::dns_label, faults),
-            labels: self.metadata.labels(faults),
+        converted(|faults| {
+            let name = self.metadata.cluster_scoped(names::dns_label, faults);
+            model::Namespace { labels: name_label::labels(&self.metadata.labels(faults), &name), name }
         })
     }
 }
@@ -123,6 +153,18 @@ impl StatefulSet {
     pub fn to_core(&self) -> Converted<model::Workload> {
         let kind = WorkloadKind::StatefulSet;
         converted(|faults| workload(kind, &self.metadata, faults, |at, faults| self.spec.to_core(at, faults)))
+    }
+}
+
+impl ReplicationControllerSpec {
+    /// Source of the default: `pkg/apis/core/v1/defaults.go` (`SetDefaults_ReplicationController`).
+    fn to_core(&self, at: &Path<'_>, faults: &mut Faults) -> Option<Selector> {
+        let of_template = Some(&self.template.metadata.labels).filter(|labels| !labels.is_empty());
+        let said = self.selector.as_ref().filter(|selector| !selector.is_empty());
+        said.or(of_template).map(|map| {
+            labels(map, at, faults);
+            Selector::from_map(map.iter().map(|(k, v)| (k.as_str(), v.as_str())))
+        })
     }
 }
 

@@ -1,0 +1,85 @@
+//! Admission: a new object is filled in with what other objects decide ([`crate::wire::defaults`]), or refused.
+
+use std::sync::Arc;
+
+use super::{door::is_absent, target::Target};
+use crate::{
+    api::{
+        cluster::ClusterName,
+        error::{ApiError, Result},
+        ground::{self, FreshnessQuery},
+        state::AppState,
+    },
+    core::snapshot::Snapshot,
+    store::Record,
+    wire::{
+        defaults::{self, Denied},
+        document::Document,
+        kinds::StoredKind,
+    },
+};
+
+/// Fills in an object that is to be created.
+///
+/// # Errors
+/// [`ApiError::Forbidden`] when it contradicts other objects, or names a class that there is not.
+pub async fn of_new(state: &AppState, target: &Target, document: &mut Document) -> Result<()> {
+    if !defaults::is_admitted(target.kind) {
+        return Ok(());
+    }
+    let mut fresh = FreshnessQuery::default();
+    loop {
+        let classes = classes(state, &target.cluster, &fresh).await?;
+        match defaults::admit(target.kind, document, &classes) {
+            Ok(()) => return Ok(()),
+            // Somebody may have stored the class through another replica.
+            Err(denied) if denied.is_unknown && fresh.consistent.is_none() => fresh.consistent = Some(true),
+            Err(denied) => return Err(forbidden(target, document, denied)),
+        }
+    }
+}
+
+/// Lets an object that replaces a stored one keep what was written when that was created.
+///
+/// # Errors
+/// [`ApiError::Invalid`] when it changes what may not be changed, [`ApiError::Forbidden`] as for [`of_new`].
+pub async fn of_update(state: &AppState, target: &Target, sent: &mut Document, stored: &Document) -> Result<()> {
+    defaults::keep(target.kind, sent, stored).map_err(|causes| target.invalid(causes))?;
+    if defaults::is_admitted_again(target.kind) { of_new(state, target, sent).await } else { Ok(()) }
+}
+
+/// Fills in an imported object that was made nowhere yet: it has no uid. What is stored under its name keeps what was
+/// written when it was created. Nothing is refused.
+pub(super) fn of_imported(
+    kind: &StoredKind,
+    mut document: Document,
+    stored: Option<&Record>,
+    classes: &Snapshot,
+) -> Document {
+    if !is_absent(document.metadata("uid")) || !defaults::is_admitted(kind) {
+        return document;
+    }
+    let mut filled = document.clone();
+    if let Some(stored) = stored.and_then(|record| Document::parse(&record.body).ok()) {
+        // What may not be changed by PUT may be by an import.
+        let _ = defaults::keep(kind, &mut filled, &stored);
+    }
+    if defaults::admit(kind, &mut filled, classes).is_ok() {
+        document = filled;
+    }
+    document
+}
+
+/// The state of a cluster; an empty one where there is no such cluster yet.
+pub(super) async fn classes(state: &AppState, cluster: &Arc<str>, fresh: &FreshnessQuery) -> Result<Snapshot> {
+    match ground::stand(state, &ClusterName(cluster.clone()), fresh).await {
+        Ok(ground) => Ok(ground.view.snapshot.clone()),
+        Err(ApiError::NotFound(_)) => Ok(Snapshot::default()),
+        Err(error) => Err(error),
+    }
+}
+
+fn forbidden(target: &Target, document: &Document, denied: Denied) -> ApiError {
+    let name = document.metadata_text("name").unwrap_or_default();
+    ApiError::Forbidden { subject: target.named(name).subject(), message: denied.message }
+}
