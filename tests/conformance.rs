@@ -191,12 +191,8 @@ fn cases(lines: impl Iterator<Item = String>) -> impl Iterator<Item = Case> {
 
 /// Runs a file of recorded cases; all of them have to be exact.
 fn all_exact(file: &str) {
-    all_lines_exact(file, cases::lines(file));
-}
-
-fn all_lines_exact(file: &str, lines: impl Iterator<Item = String>) {
     let (mut suites, mut told) = (BTreeMap::<String, (usize, usize)>::new(), Vec::new());
-    for case in cases(lines) {
+    for case in cases(cases::lines(file)) {
         let suite = suites.entry(case.suite.clone()).or_default();
         suite.1 += 1;
         match run(&case) {
@@ -241,13 +237,7 @@ fn volumes_of_1_34() {
     all_exact("volumes-1.34.jsonl.gz");
 }
 
-/// Inputs made from public bug reports (`tests/data/reports/`), with what kube-scheduler answers to them.
 #[test]
-fn public_reports() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/reports");
-    for file in std::fs::read_dir(folder).expect("the folder is there") {
-        let path = file.expect("its files are read").path();
-        let text = std::fs::read_to_string(&path).expect("a file of lines");
-        all_lines_exact(&path.display().to_string(), text.lines().map(str::to_owned));
-    }
+fn resources_of_1_34() {
+    all_exact("resources-1.34.jsonl.gz");
 }

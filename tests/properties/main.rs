@@ -263,6 +263,7 @@ fn key(object: &Object) -> (Kind, Name, Name) {
         Object::VolumeAttachment(o) => (Kind::VolumeAttachment, "".into(), o.name.clone()),
         Object::PodDisruptionBudget(o) => (Kind::PodDisruptionBudget, o.namespace.clone(), o.name.clone()),
         Object::PriorityClass(o) => (Kind::PriorityClass, "".into(), o.name.clone()),
+        Object::RuntimeClass(o) => (Kind::RuntimeClass, "".into(), o.name.clone()),
     }
 }
 
