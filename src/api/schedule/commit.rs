@@ -146,7 +146,7 @@ pub(super) async fn carry_out(
         calls.charged.extend(order.budgets());
         calls.add(writes(state, cluster, manner, order, &stored).await?);
     }
-    let decided_at = decided_at.filter(|_| carried.is_empty() && calls.calls.len() == 1);
+    let decided_at = decided_at.filter(|_| carried.is_empty() && calls.waiting.len() == 1);
     carried.append(&mut calls.commit(state, cluster, manner, decided_at).await?);
     Ok(carried)
 }
@@ -154,7 +154,7 @@ pub(super) async fn carry_out(
 /// Calls that need not wait for each other.
 #[derive(Default)]
 struct Calls {
-    calls: Vec<(Call, Vec<Chosen>)>,
+    waiting: Vec<(Call, Vec<Chosen>)>,
     /// For each order its call, the place of its last bind there and whether others share the call; `None` where it is
     /// stale.
     places: Vec<Option<(usize, usize, bool)>>,
@@ -170,16 +170,16 @@ impl Calls {
             return;
         };
         let [_] = &writes[..] else {
-            self.places.push(Some((self.calls.len(), bind, false)));
-            self.calls.push((Call { writes, atomicity: Atomicity::AllOrNothing }, volumes));
+            self.places.push(Some((self.waiting.len(), bind, false)));
+            self.waiting.push((Call { writes, atomicity: Atomicity::AllOrNothing }, volumes));
             return;
         };
-        match self.calls.last_mut().filter(|(call, _)| call.atomicity == Atomicity::Each) {
+        match self.waiting.last_mut().filter(|(call, _)| call.atomicity == Atomicity::Each) {
             Some((call, _)) => call.writes.append(&mut writes),
-            None => self.calls.push((Call { writes, atomicity: Atomicity::Each }, Vec::new())),
+            None => self.waiting.push((Call { writes, atomicity: Atomicity::Each }, Vec::new())),
         }
-        let last = self.calls.len() - 1;
-        self.places.push(Some((last, self.calls[last].0.writes.len() - 1, true)));
+        let last = self.waiting.len() - 1;
+        self.places.push(Some((last, self.waiting[last].0.writes.len() - 1, true)));
     }
 
     /// What became of each order.
@@ -190,7 +190,7 @@ impl Calls {
         manner: &Manner,
         decided_at: Option<u64>,
     ) -> Result<Vec<Carried>> {
-        let commits = self.calls.into_iter().map(|(call, volumes)| {
+        let commits = self.waiting.into_iter().map(|(call, volumes)| {
             let judgement = Judgement { profile: Some(manner.profile.clone()), decided_at, volumes };
             state.clusters.commit_judged(cluster, call, judgement)
         });

@@ -136,7 +136,7 @@ impl Run {
         let (batch, hopeless, revision) = if self.all_or_nothing {
             self.together(tasks, answers).await?
         } else {
-            self.one_by_one(tasks.into(), answers).await?
+            Box::pin(self.one_by_one(tasks.into(), answers)).await?
         };
         self.explain(batch, hopeless, answers).await?;
         Ok(ScheduleSummary {

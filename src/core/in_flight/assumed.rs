@@ -84,7 +84,9 @@ impl Assumed {
         self.look_at = now.saturating_add(self.keep_for / PARTS);
         let over: Vec<NamespacedName> =
             self.pods.iter().filter(|(_, place)| place.until <= now).map(|(key, _)| key.clone()).collect();
-        over.iter().for_each(|key| self.forget(key));
+        for key in &over {
+            self.forget(key);
+        }
     }
 
     /// Assumes that a pod went to a node. A pod without a uid, or that the state does not show waiting, is not assumed.
@@ -100,7 +102,8 @@ impl Assumed {
         self.pods.insert(key(pod), place);
         while self.pods.len() > MOST_ASSUMED {
             let first = self.pods.iter().min_by_key(|(_, place)| place.until).map(|(key, _)| key.clone());
-            first.iter().for_each(|key| self.forget(key));
+            let Some(first) = first else { break };
+            self.forget(&first);
         }
     }
 

@@ -228,11 +228,15 @@ impl Departures {
                 return false;
             }
             let mut edited = EditedNode::new(node);
-            gone.into_iter().for_each(|pod| edited.remove(pod));
+            for pod in gone {
+                edited.remove(pod);
+            }
             // Nominations that the state shows count anyway.
             let is_shown = |pod: &Pod| state.nominated_to(node.name()).iter().any(|other| other.is_same(pod));
             let come = change.iter().flat_map(|change| &change.come).filter(|pod| !is_shown(pod));
-            come.for_each(|pod| edited.add(pod));
+            for pod in come {
+                edited.add(pod);
+            }
             cycle.first_failure_edited(&edited).is_none()
         };
         if change.is_some() && fits_without(&is_named) {

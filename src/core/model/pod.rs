@@ -9,6 +9,7 @@ use super::{
 
 /// A pod, as far as scheduling reads it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Pod {
     /// Its namespace.
     pub namespace: Name,
