@@ -241,3 +241,8 @@ fn volumes_of_1_34() {
 fn resources_of_1_34() {
     all_exact("resources-1.34.jsonl.gz");
 }
+
+#[test]
+fn preemption_of_1_34() {
+    all_exact("preemption-1.34.jsonl.gz");
+}
