@@ -160,7 +160,7 @@ pub struct Settings {
     #[arg(long, value_name = "N", default_value = "4096")]
     pub max_waiting_changes: usize,
 
-    /// How long a request may take, up to the beginning of its reply
+    /// How long a request may take, up to the beginning of its reply; what it computes ends then, or when its client hangs up
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub request_timeout: Duration,
 

@@ -101,6 +101,8 @@ metrics! {
         "Time for all plugins of an extension point, by extension point, status and profile.";
     PLUGIN_EXECUTION_DURATION = "plugin_execution_duration_seconds", Kind::Histogram(FAST),
         "Time for one plugin in one of ten cycles, for all nodes together, by plugin and extension point.";
+    COMPUTATIONS_STOPPED = "computations_stopped_total", Kind::Counter,
+        "Computations that ended early because nobody waited for their result any more.";
     SCHEDULE_ATTEMPTS = "schedule_attempts_total", Kind::Counter,
         "Pods that /schedule decided, by result (scheduled, unschedulable, error) and profile.";
     SCHEDULING_ATTEMPT_DURATION = "scheduling_attempt_duration_seconds", Kind::Histogram(FAST),
@@ -126,6 +128,10 @@ metrics! {
     BATCH_CALLS = "batch_calls", Kind::Histogram(COUNTS), "Callers that shared a batch.";
     BATCHES_RETRIED = "batches_retried_total", Kind::Counter,
         "Batches tried again because the snapshot was too far behind to be judged by.";
+    BINDS_UNJUDGED = "binds_unjudged_total", Kind::Counter,
+        "Binds refused because they could not be judged, by reason (TooLong, Panicked).";
+    KEEPERS_ENDED = "keepers_ended_total", Kind::Counter,
+        "Tasks that keep a cluster and ended by themselves; each was replaced when the cluster was asked for again.";
     WRITES_REFUSED = "writes_refused_total", Kind::Counter, "Objects not written, by reason.";
     CLUSTERS_AWAY = "clusters_away", Kind::Gauge, "Clusters of whose database this process has no answer.";
     OUTAGE_DURATION = "database_outage_duration_seconds", Kind::Histogram(OUTAGES),

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::{
-    Json,
     extract::State,
     response::{IntoResponse, Response},
 };
@@ -38,7 +37,7 @@ use crate::{
         document::Document,
         downstream::PodDocument,
         explanation::{Explanation, PreemptionExplanation},
-        fault::Cause,
+        fault::{Cause, TOO_MANY},
         objects::pod,
         policy::{
             self,
@@ -119,7 +118,7 @@ pub async fn explain(
             explanation
         }
     };
-    Ok((headers, Json(explanation)).into_response())
+    Ok((headers, ground::written(explanation).await?).into_response())
 }
 
 /// How far a question gets without anybody else.
@@ -190,6 +189,7 @@ impl Question {
         let brought = request.cluster.as_ref().map(brought_cluster).transpose()?;
         let snapshot = brought.unwrap_or_else(|| view.snapshot.clone());
         let pod = asked_pod(request.pod, request.pod_name.as_deref(), &snapshot)?;
+        decidable(&pod)?;
         Ok(Self { chosen, snapshot, pod, seed: request.seed, preempt: request.preempt })
     }
 
@@ -247,13 +247,24 @@ pub fn invalid(kind: &str, name: &str, causes: Vec<Cause>) -> ApiError {
     ApiError::Invalid { subject: Subject::new("", kind, name), causes: causes.into_iter().map(Into::into).collect() }
 }
 
+/// Whether a pod asks for no more than is decided on.
+///
+/// # Errors
+/// What is too much, and the limit.
+pub fn decidable(pod: &model::Pod) -> Result<()> {
+    let Some(excess) = &pod.excess else { return Ok(()) };
+    let (field, message) = excess.split_once(": ").unwrap_or(("spec", excess));
+    let (field, reason) = (field.into(), TOO_MANY.into());
+    Err(invalid("Pod", &pod.name, vec![Cause { field, reason, message: message.into(), unreadable: false }]))
+}
+
 /// The pod asked about. A stored one that is bound already is asked about as if it were not.
 fn asked_pod(sent: Option<pod::Pod>, name: Option<&str>, snapshot: &Snapshot) -> Result<model::Pod> {
     match (sent, name) {
         (Some(_), Some(_)) => Err(ApiError::BadRequest("pod and podName exclude each other".into())),
         (Some(mut sent), None) => {
             defaults::ask(&mut sent.spec, snapshot);
-            sent.to_core().lenient().map_err(|causes| invalid("Pod", &sent.metadata.name, causes))
+            sent.to_core().bounded().map_err(|causes| invalid("Pod", &sent.metadata.name, causes))
         }
         (None, Some(name)) => {
             let (namespace, name) = name.split_once('/').unwrap_or(("default", name));

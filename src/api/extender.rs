@@ -24,6 +24,7 @@ use super::{
     body::pieces,
     cluster::ClusterName,
     error::{ApiError, Result},
+    explain,
     extract::{JsonBytes, Query},
     ground::{self, Chosen, FreshnessQuery, Ground, PolicyQuery},
     observe::Stopwatch,
@@ -79,6 +80,7 @@ pub async fn filter(
             (Err(error), _) => error.to_string(),
             (_, Args { pod: None, .. }) => NO_POD.into(),
             (_, Args { candidates: Candidates::Absent, .. }) => NO_CANDIDATES.into(),
+            (_, Args { pod: Some(Pod { excess: Some(excess), .. }), .. }) => too_much(excess),
             (Ok(policy), Args { pod: Some(pod), candidates }) => {
                 return Ok(filtered(body, pod, candidates, ground, policy.profile()));
             }
@@ -115,9 +117,15 @@ pub async fn prioritize(
         if matches!(args.candidates, Candidates::Absent) {
             return Err(ApiError::BadRequest(NO_CANDIDATES.into()));
         }
+        explain::decidable(pod)?;
         Ok(prioritized(pod, &args.candidates, ground, policy?.profile()))
     })
     .await
+}
+
+/// Said of a pod beyond the limits.
+fn too_much(excess: &str) -> String {
+    format!("the pod asks for too much to be decided on: {excess}")
 }
 
 /// The verbs that judge candidates.

@@ -5,8 +5,12 @@ use std::{
     time::Duration,
 };
 
-use axum::http::HeaderName;
-use serde::Deserialize;
+use axum::{
+    http::{HeaderName, header},
+    response::IntoResponse,
+};
+use metrics::counter;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use utoipa::IntoParams;
 
@@ -18,9 +22,16 @@ use super::{
 };
 use crate::{
     cluster::{ActivePolicy, BUILT_IN, InFlight, View},
-    core::{policy::Profile, rule::Release},
+    core::{
+        policy::Profile,
+        rule::Release,
+        work::{self, Stop},
+    },
     downstream::Origin,
-    telemetry::trace::{self, Here},
+    telemetry::{
+        self,
+        trace::{self, Here},
+    },
     wire::{explanation::PolicyUsed, extender::KnownNodes, policy::revision},
 };
 
@@ -174,10 +185,13 @@ pub fn chosen(view: &View, query: &PolicyQuery) -> Result<Chosen> {
     }
 }
 
-/// Runs what computes for long on a thread of its own, so that small requests are not kept waiting.
+/// Runs what computes for long on a thread of its own, so that small requests are not kept waiting. It ends soon after
+/// its caller is gone: the future that waits for it was dropped, be it that the client hung up or that its time was over.
+///
+/// # Errors
+/// [`ApiError::Internal`] when it panicked.
 pub async fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    let here = Here::now();
-    tokio::task::spawn_blocking(move || Here::within(here, work)).await.map_err(ApiError::internal)
+    compute_in_turn(false, work).await
 }
 
 /// The same of what computes over a body of that size.
@@ -185,12 +199,93 @@ pub async fn compute_on<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> 
     compute_in_turn(bytes > SMALL_BODY, work).await
 }
 
-/// The same, where those that compute long take turns, so that a core is left for the others.
+/// The same, where those that compute long take turns, so that a core is left for the others. A turn ends with the work
+/// and not with its caller; what waits for one and has no caller any more is not begun.
 pub async fn compute_in_turn<T: Send + 'static>(is_long: bool, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    static TURNS: LazyLock<Semaphore> = LazyLock::new(|| {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Semaphore::new(cores.saturating_sub(1).max(1))
+    static LONG: LazyLock<Arc<Semaphore>> =
+        LazyLock::new(|| Arc::new(Semaphore::new(cores().saturating_sub(1).max(1))));
+    // Few enough that the runtime's own blocking work always finds a thread.
+    static SHORT: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new((16 * cores()).clamp(32, 256))));
+    let turns = if is_long { &LONG } else { &SHORT };
+    let turn = Arc::clone(turns).acquire_owned().await.map_err(ApiError::internal)?;
+    let (stop, _caller) = match STOP.try_with(Stop::clone) {
+        Ok(stop) => (stop, None),
+        Err(_) => {
+            let stop = Stop::default();
+            (stop.clone(), Some(stop.on_drop()))
+        }
+    };
+    let here = Here::now();
+    let computing = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        let mut steps = work::UNBOUNDED;
+        work::run(&stop, &mut steps, || Here::within(here, work))
+            .inspect_err(|_| counter!(telemetry::COMPUTATIONS_STOPPED).increment(1))
     });
-    let _turn = if is_long { Some(TURNS.acquire().await.map_err(ApiError::internal)?) } else { None };
-    compute(work).await
+    let stopped = |_| ApiError::Timeout("nobody waited for the answer any more".into());
+    computing.await.map_err(ApiError::internal)?.map_err(stopped)
+}
+
+/// A reply that may be long, written off the runtime's threads too.
+pub async fn written<T: Serialize + Send + 'static>(reply: T) -> Result<impl IntoResponse> {
+    let text = compute(move || serde_json::to_vec(&reply)).await?.map_err(ApiError::internal)?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], text))
+}
+
+tokio::task_local! {
+    /// What stops the computing of a task that goes on without its client.
+    static STOP: Stop;
+}
+
+/// Runs a task of which this stops what it computes, and nothing else: what it has begun to write it finishes.
+pub async fn computing_until<T>(stop: Stop, task: impl Future<Output = T>) -> T {
+    STOP.scope(stop, task).await
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::core::work::spend;
+
+    /// Work without an end that says when it has begun and, by letting go of its end of the channel, when it has ended.
+    fn endless(said: mpsc::Sender<()>) {
+        said.send(()).expect("the test listens");
+        loop {
+            spend(1);
+        }
+    }
+
+    #[tokio::test]
+    async fn work_ends_when_its_caller_is_gone_and_only_then_gives_back_its_turn() {
+        let (said, heard) = mpsc::channel();
+        let computing = tokio::spawn(compute_in_turn(true, move || endless(said)));
+        let heard = tokio::task::spawn_blocking(move || heard.recv().map(|()| heard)).await;
+        let heard = heard.expect("no panic").expect("the work has begun");
+        computing.abort();
+        let ended = tokio::task::spawn_blocking(move || heard.recv().is_err()).await;
+        assert!(ended.expect("no panic"), "it let go of the channel");
+        // On a machine with two cores there is one such turn.
+        compute_in_turn(true, || ()).await.expect("the turn was given back");
+    }
+
+    #[tokio::test]
+    async fn a_task_that_outlives_its_client_is_stopped_in_what_it_computes_only() {
+        let (said, heard) = mpsc::channel();
+        let stop = Stop::default();
+        let task = tokio::spawn(computing_until(stop.clone(), async move {
+            let computed = compute(move || endless(said)).await;
+            (computed, "written")
+        }));
+        tokio::task::spawn_blocking(move || heard.recv()).await.expect("no panic").expect("the work has begun");
+        stop.stop();
+        let (computed, written) = task.await.expect("no panic");
+        assert!(matches!(computed, Err(ApiError::Timeout(_))));
+        assert_eq!(written, "written");
+    }
 }

@@ -22,6 +22,7 @@ use metrics::histogram;
 use super::{
     cluster::ClusterName,
     error::{ApiError, Result},
+    explain,
     extender::{NO_POD, measured, timed, written},
     extract::{JsonBytes, Query},
     ground::{self, FreshnessQuery, Ground, PolicyQuery},
@@ -36,6 +37,7 @@ use crate::{
         policy::Profile,
         preempt::{Candidate, DryRun},
         snapshot::{Object, Snapshot},
+        work,
     },
     telemetry,
     wire::extender::{
@@ -81,6 +83,7 @@ pub async fn preempt(
         let answer = timed("PostFilter", ground::chosen(&ground.view, &query), |policy| {
             // The reply has no place for an error, so here each is an HTTP one.
             let pod = args.pod.as_ref().ok_or_else(|| ApiError::BadRequest(NO_POD.into()))?;
+            explain::decidable(pod)?;
             let left = match &args.proposed {
                 Proposed::Absent => return Err(ApiError::BadRequest(NO_PROPOSAL.into())),
                 Proposed::Pods(nodes) => sent_in_full(pod, nodes, ground, policy?.profile()),
@@ -134,6 +137,7 @@ fn examined<T>(
     let (mut left, mut named) = (Answer::new(), BTreeMap::new());
     for (name, victims) in nodes.iter().filter(|(name, _)| awaited.as_ref().is_none_or(|node| **node == **name)) {
         let Some(node) = snapshot.node(name) else { continue };
+        work::spend_on(node.pods.len().saturating_mul(1 + victims.len()));
         let is_proposed = |running: &&Arc<Pod>| victims.iter().any(|victim| is(running, victim));
         let proposed: Vec<Arc<Pod>> = node.pods.iter().filter(is_proposed).cloned().collect();
         let Some(candidate) = dry_run.accept(node, &proposed) else { continue };

@@ -1,8 +1,14 @@
 //! The judge of a batch: the view as the batch would leave it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use metrics::counter;
+
 use super::{View, queue::Judgement};
 use crate::{
+    core::work::{self, Stop},
     store::{Head, Judge, Place, Record},
+    telemetry,
     wire::reservation,
 };
 
@@ -24,6 +30,10 @@ pub(super) struct Draft {
     /// The revision of which the view, once all is read, is the exact state.
     exact: u64,
     mark: Mark,
+    /// How much work judging may still take.
+    steps: u64,
+    /// Whether a bind was refused for want of steps since [`Self::give`].
+    ran_out: bool,
 }
 
 /// A record, and the revision of whose exact state it changes: bodies up to that are known.
@@ -34,7 +44,7 @@ struct Noted {
 
 /// Where to go back to.
 #[derive(Default)]
-struct Mark {
+pub(super) struct Mark {
     view: View,
     read: usize,
     noted: usize,
@@ -45,7 +55,69 @@ impl Draft {
     /// A judge whose view is exactly that of the cluster as it stood at `seen`.
     pub(super) fn new(base: View, seen: Head, judgements: Vec<Judgement>) -> Self {
         let (view, mark) = (base.clone(), Mark::default());
-        Self { base, seen, judgements, view, read: 0, noted: Vec::new(), exact: seen.revision, mark }
+        let (noted, exact, steps) = (Vec::new(), seen.revision, work::UNBOUNDED);
+        Self { base, seen, judgements, view, read: 0, noted, exact, mark, steps, ran_out: false }
+    }
+
+    /// Gives judging so many steps of work from now on.
+    pub(super) fn give(&mut self, steps: u64) {
+        (self.steps, self.ran_out) = (steps, false);
+    }
+
+    /// The steps that are left.
+    pub(super) fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Whether a bind was refused for want of steps since they were given.
+    pub(super) fn ran_out(&self) -> bool {
+        self.ran_out
+    }
+
+    /// Where the cluster stood when the draft was begun.
+    pub(super) fn seen_head(&self) -> Head {
+        self.seen
+    }
+
+    /// The revision of which the view, once all is read, is the exact state.
+    pub(super) fn exact(&self) -> u64 {
+        self.exact
+    }
+
+    /// What the binds of a call are judged by.
+    pub(super) fn judgement(&self, call: usize) -> Option<&Judgement> {
+        self.judgements.get(call)
+    }
+
+    /// Takes a call out: those after it move up by one place.
+    pub(super) fn leave_out(&mut self, call: usize) {
+        self.judgements.remove(call);
+    }
+
+    /// The view with all that was noted.
+    pub(super) fn whole_view(&mut self) -> &View {
+        while self.read_next() {}
+        &self.view
+    }
+
+    /// How many records are noted and not read.
+    pub(super) fn unread(&self) -> usize {
+        self.noted.len() - self.read
+    }
+
+    /// The state as it is, to be gone back to.
+    pub(super) fn here(&self) -> Mark {
+        Mark { view: self.view.clone(), read: self.read, noted: self.noted.len(), exact: self.exact }
+    }
+
+    /// Goes back to a state that this one came from.
+    pub(super) fn go_back(&mut self, to: &Mark) {
+        self.noted.truncate(to.noted);
+        self.exact = to.exact;
+        if self.read > to.read {
+            self.read = to.read;
+            self.view = to.view.clone();
+        }
     }
 
     /// Takes in the next of what was noted and not read yet; whether there was any.
@@ -87,15 +159,35 @@ impl Judge for Draft {
         while self.read_next() {}
         let judgement = self.judgements.get(place.call);
         let profile = judgement.and_then(|judgement| judgement.profile.as_ref());
-        let profile = profile.unwrap_or_else(|| self.view.profile());
-        let (namespace, name) = (&record.key.namespace, &record.key.name);
-        self.view.may_bind(namespace, name, node, profile)?;
-        // A reservation of a node binds no volume.
-        if &*record.key.kind == reservation::KIND {
-            return Ok(());
+        let (view, steps, name) = (&self.view, &mut self.steps, &record.key.name);
+        let profile = profile.unwrap_or_else(|| view.profile());
+        let ask = || {
+            view.may_bind(&record.key.namespace, name, node, profile)?;
+            // A reservation of a node binds no volume.
+            if &*record.key.kind == reservation::KIND {
+                return Ok(());
+            }
+            let volumes = judgement.map_or(&[][..], |judgement| judgement.volumes_at(place));
+            view.may_settle(&record.key.namespace, name, node, profile, volumes)
+        };
+        match catch_unwind(AssertUnwindSafe(|| work::run(&Stop::default(), steps, ask))) {
+            Ok(Ok(verdict)) => verdict,
+            Ok(Err(_)) => {
+                self.ran_out = true;
+                counter!(telemetry::BINDS_UNJUDGED, "reason" => "TooLong").increment(1);
+                Err(format!(
+                    "pod {name} was not judged: whether it fits takes too long to tell in this cluster; try again, or \
+                     give it fewer or narrower rules about other pods and nodes"
+                ))
+            }
+            Err(panic) => {
+                let why = panic.downcast_ref::<&str>().map(ToString::to_string);
+                let why = why.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+                tracing::error!(key = ?record.key, node, why, "judging a bind panicked");
+                counter!(telemetry::BINDS_UNJUDGED, "reason" => "Panicked").increment(1);
+                Err(format!("pod {name} was not judged: an internal error occurred, see the server's log"))
+            }
         }
-        let volumes = judgement.map_or(&[][..], |judgement| judgement.volumes_at(place));
-        self.view.may_settle(namespace, name, node, profile, volumes)
     }
 
     fn note(&mut self, record: &Record) {
@@ -104,16 +196,13 @@ impl Judge for Draft {
     }
 
     fn mark(&mut self) {
-        self.mark = Mark { view: self.view.clone(), read: self.read, noted: self.noted.len(), exact: self.exact };
+        self.mark = self.here();
     }
 
     fn roll_back(&mut self) {
-        self.noted.truncate(self.mark.noted);
-        self.exact = self.mark.exact;
-        if self.read > self.mark.read {
-            self.read = self.mark.read;
-            self.view = self.mark.view.clone();
-        }
+        let mark = std::mem::take(&mut self.mark);
+        self.go_back(&mark);
+        self.mark = mark;
     }
 }
 

@@ -4,13 +4,13 @@
 //! is durable does its draft become the working view; then it is published, and only then are its callers answered:
 //! whoever has an answer and then decides here decides on what was written.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use metrics::{counter, gauge, histogram};
 use tokio::{
     sync::watch,
-    task::yield_now,
+    task::{JoinHandle, spawn_blocking},
     time::{Instant, sleep},
 };
 
@@ -19,6 +19,7 @@ use super::{
     draft::Draft,
     follow::Reader,
     queue::{Judgement, Queue, Waiting},
+    rehearsal::Rehearsed,
 };
 use crate::{
     store::{Call, Commit, Head, Outcome, Refusal, Store, StoreError, Writable, Written},
@@ -28,8 +29,18 @@ use crate::{
 /// How often a batch is tried again when it turns out that the view is too far from the state to write on it.
 const ATTEMPTS: usize = 5;
 
-/// So many records are read before other tasks get their turn.
-const READ_AT_ONCE: usize = 250;
+/// More records than this are read on a thread of their own.
+const READ_AT_ONCE: usize = 32;
+
+/// What became of a call of a batch.
+enum Fate {
+    Written(Commit),
+    /// Nothing of it was written: for want of steps in the transaction a bind was refused that might do.
+    Unjudged(Commit),
+    /// It was left for a later batch.
+    Left,
+    Failed(StoreError),
+}
 
 /// Loads a cluster and keeps it until the returned value is dropped.
 pub(super) async fn start(
@@ -46,10 +57,30 @@ pub(super) async fn start(
     let seen = reader.exact().unwrap_or_default();
     let (progress, watched) = watch::channel(Progress { revision: seen.revision, synced: Instant::now() });
     let queue = Arc::new(Queue::new(most_waiting));
-    let keeper =
-        Keeper { reader, poll, queue: queue.clone(), view: view.clone(), published: seen, progress, away: None };
-    let task = tokio::spawn(keeper.run(hint)).abort_handle();
+    let keeper = Keeper {
+        reader,
+        poll,
+        queue: queue.clone(),
+        view: view.clone(),
+        published: seen,
+        progress,
+        away: None,
+        is_contended: false,
+    };
+    let running = tokio::spawn(keeper.run(hint));
+    let task = running.abort_handle();
+    tokio::spawn(told(name.to_owned(), running));
     Ok(Cluster { view, progress: watched, queue, keeper: task, known_nodes: Arc::default(), in_flight: Arc::default() })
+}
+
+/// Tells of a keeper that has ended by itself: it is replaced when its cluster is asked for again.
+async fn told(cluster: String, running: JoinHandle<()>) {
+    if let Err(error) = running.await
+        && error.is_panic()
+    {
+        tracing::error!(cluster, %error, "the cluster's keeper panicked");
+        counter!(telemetry::KEEPERS_ENDED).increment(1);
+    }
 }
 
 struct Keeper {
@@ -62,6 +93,8 @@ struct Keeper {
     progress: watch::Sender<Progress>,
     /// Since when the database has not answered, or has taken no writes.
     away: Option<Instant>,
+    /// Whether others came before the last batch, and its binds were judged in its transaction all the same.
+    is_contended: bool,
 }
 
 impl Keeper {
@@ -109,25 +142,37 @@ impl Keeper {
 
     /// Writes a batch and answers its callers.
     async fn write(&mut self, batch: Vec<Waiting>) {
-        let (mut calls, mut judgements, mut replies) = (Vec::new(), Vec::new(), Vec::new());
-        for Waiting { call, judgement, reply, since, .. } in batch {
-            calls.push(call);
-            judgements.push(judgement);
-            replies.push((reply, since));
-        }
-        let answers = self.answers(&calls, &judgements).await;
-        for ((reply, since), answer) in replies.into_iter().zip(answers) {
+        let part = |waiting: &Waiting| (waiting.call.clone(), waiting.judgement.clone());
+        let (calls, judgements): (Vec<Call>, Vec<Judgement>) = batch.iter().map(part).unzip();
+        let fates = self.fates(calls, judgements).await;
+        let mut later = Vec::new();
+        for (mut waiting, fate) in batch.into_iter().zip(fates) {
+            let answer = match fate {
+                Fate::Left => {
+                    later.push(waiting);
+                    continue;
+                }
+                Fate::Unjudged(_) if waiting.tries < ATTEMPTS => {
+                    waiting.tries += 1;
+                    later.push(waiting);
+                    continue;
+                }
+                Fate::Written(commit) | Fate::Unjudged(commit) => Ok(commit),
+                Fate::Failed(error) => Err(CommitError::from(error)),
+            };
             let result = if answer.is_ok() { "written" } else { "failed" };
-            histogram!(telemetry::COMMIT_DURATION, "result" => result).record(since.elapsed());
+            histogram!(telemetry::COMMIT_DURATION, "result" => result).record(waiting.since.elapsed());
             // Who does not wait any more needs no answer.
-            drop(reply.send(answer.map_err(CommitError::from)));
+            drop(waiting.reply.send(answer));
         }
+        self.queue.put_back(later);
     }
 
-    /// One answer for each call.
-    async fn answers(&mut self, calls: &[Call], judgements: &[Judgement]) -> Vec<Result<Commit, StoreError>> {
-        let error = match self.commit(calls, judgements).await {
-            Ok(commits) => return commits.into_iter().map(Ok).collect(),
+    /// What becomes of each call.
+    async fn fates(&mut self, calls: Vec<Call>, judgements: Vec<Judgement>) -> Vec<Fate> {
+        let calls = Arc::new(calls);
+        let error = match self.commit(&calls, &judgements).await {
+            Ok(fates) => return fates,
             Err(error) => error,
         };
         match &error {
@@ -137,36 +182,44 @@ impl Keeper {
             _ => {}
         }
         if error.is_transient() || calls.len() <= 1 {
-            return vec![Err(error); calls.len()];
+            return calls.iter().map(|_| Fate::Failed(error.clone())).collect();
         }
         // One of the calls is not fit to be written, and nobody else is to suffer for it.
-        let mut answers = Vec::with_capacity(calls.len());
-        for (call, judgement) in calls.iter().zip(judgements) {
-            let alone = self.commit(std::slice::from_ref(call), std::slice::from_ref(judgement)).await;
-            answers.push(alone.and_then(|mut commits| {
-                commits.pop().ok_or_else(|| StoreError::Internal("the store did not answer a call".into()))
-            }));
+        let mut fates = Vec::with_capacity(calls.len());
+        for (call, judgement) in calls.iter().zip(&judgements) {
+            let alone = self.commit(&Arc::new(vec![call.clone()]), std::slice::from_ref(judgement)).await;
+            let missing = || Fate::Failed(StoreError::Internal("the store did not answer a call".into()));
+            fates.push(alone.map_or_else(Fate::Failed, |mut fates| fates.pop().unwrap_or_else(missing)));
         }
-        answers
+        fates
     }
 
-    /// Writes calls in one transaction and publishes the state after it.
-    async fn commit(&mut self, calls: &[Call], judgements: &[Judgement]) -> Result<Vec<Commit>, StoreError> {
+    /// Writes calls in one transaction and publishes the state after it. Binds are judged before it as far as may be.
+    async fn commit(&mut self, calls: &Arc<Vec<Call>>, judgements: &[Judgement]) -> Result<Vec<Fate>, StoreError> {
         let mut attempt = 1;
         loop {
             let Some(seen) = self.reader.exact() else {
                 self.reader.catch_up().await?;
                 continue;
             };
-            let Reader { store, name, working, .. } = &self.reader;
-            let mut draft = Draft::new(working.clone(), seen, judgements.to_vec());
+            let draft = Draft::new(self.reader.working.clone(), seen, judgements.to_vec());
+            let (mut judge, is_taken) = self.rehearsed(Rehearsed::new(draft), calls).await?;
+            let some: Vec<Call>;
+            let taken = if is_taken.contains(&false) {
+                some = calls.iter().zip(&is_taken).filter(|(_, is)| **is).map(|(call, _)| call.clone()).collect();
+                &some
+            } else {
+                &**calls
+            };
             let start = Instant::now();
-            match store.write(name, calls, &mut draft).await {
+            match self.reader.store.write(&self.reader.name, taken, &mut judge).await {
                 Ok(written) => {
                     histogram!(telemetry::BATCH_DURATION).record(start.elapsed());
-                    measure_batch(calls, &written);
-                    self.adopt(draft, &written).await;
-                    return Ok(written.commits);
+                    measure_batch(taken, &written);
+                    let unjudged = judge.unjudged().clone();
+                    self.is_contended = judge.is_overtaken() && unjudged.is_empty();
+                    self.adopt(judge, &written).await;
+                    return Ok(fates(&is_taken, written.commits, &unjudged));
                 }
                 Err(StoreError::Behind { .. }) if attempt < ATTEMPTS => {
                     counter!(telemetry::BATCHES_RETRIED).increment(1);
@@ -178,16 +231,43 @@ impl Keeper {
         }
     }
 
-    /// What was drafted is so.
-    async fn adopt(&mut self, mut draft: Draft, written: &Written) {
-        let mut read = 0_usize;
-        while draft.read_next() {
-            read += 1;
-            if read.is_multiple_of(READ_AT_ONCE) {
-                yield_now().await;
-            }
+    /// Judges the calls' binds ahead, on a thread of its own; which of the calls are to be written now.
+    ///
+    /// Where others write to the cluster all the time what is judged ahead seldom stands, and is not tried unless the steps
+    /// in the transaction do not suffice.
+    async fn rehearsed(
+        &self,
+        mut judge: Rehearsed,
+        calls: &Arc<Vec<Call>>,
+    ) -> Result<(Rehearsed, Vec<bool>), StoreError> {
+        if self.is_contended || !judge.is_needed(calls) {
+            return Ok((judge, vec![true; calls.len()]));
         }
-        self.reader.advance(draft.into_view(), written.head);
+        let calls = calls.clone();
+        let rehearsing = spawn_blocking(move || {
+            let is_taken = judge.rehearse(&calls);
+            (judge, is_taken)
+        });
+        rehearsing.await.map_err(|error| StoreError::Internal(error.to_string()))
+    }
+
+    /// What was drafted is so.
+    async fn adopt(&mut self, judge: Rehearsed, written: &Written) {
+        let view = if judge.unread() > READ_AT_ONCE {
+            let reading = spawn_blocking(move || judge.into_view());
+            match reading.await {
+                Ok(view) => view,
+                // It is written all the same: the feed tells of it.
+                Err(error) => {
+                    tracing::error!(cluster = self.reader.name, %error, "what was written cannot be taken in");
+                    self.follow().await;
+                    return;
+                }
+            }
+        } else {
+            judge.into_view()
+        };
+        self.reader.advance(view, written.head);
         self.publish();
     }
 
@@ -239,6 +319,17 @@ impl Drop for Keeper {
         }
         self.queue.refuse(&StoreError::Unavailable("the cluster is not kept any more".into()));
     }
+}
+
+/// The calls' fates, of those that were written and those that were left.
+fn fates(is_taken: &[bool], commits: Vec<Commit>, unjudged: &BTreeSet<usize>) -> Vec<Fate> {
+    let is_refused = |outcome: &Outcome| matches!(outcome, Outcome::Refused(_));
+    let mut written = commits.into_iter().enumerate().map(|(at, commit)| {
+        let may_do = unjudged.contains(&at) && commit.outcomes.iter().all(is_refused);
+        if may_do { Fate::Unjudged(commit) } else { Fate::Written(commit) }
+    });
+    let missing = || Fate::Failed(StoreError::Internal("the store did not answer a call".into()));
+    is_taken.iter().map(|is| if *is { written.next().unwrap_or_else(missing) } else { Fate::Left }).collect()
 }
 
 fn measure_batch(calls: &[Call], written: &Written) {

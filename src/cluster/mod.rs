@@ -34,6 +34,7 @@ mod follow;
 mod in_flight;
 mod keeper;
 mod queue;
+mod rehearsal;
 mod reserved;
 pub mod upkeep;
 mod view;
@@ -179,7 +180,7 @@ impl Clusters {
 
     /// The live cluster of this name, if it is kept.
     pub fn followed(&self, name: &str) -> Option<Arc<Cluster>> {
-        self.lock().get(name).cloned()
+        self.lock().get(name).filter(|cluster| cluster.is_kept()).cloned()
     }
 
     async fn keep(&self, name: &str) -> Result<Arc<Cluster>, StoreError> {
@@ -187,7 +188,12 @@ impl Clusters {
         started.in_flight = Arc::new(InFlight::new(&self.remembering));
         let started = Arc::new(started);
         // Two first questions at once both load; one of the two is kept, the other's keeper ends with it.
-        Ok(self.lock().entry(name.to_owned()).or_insert(started).clone())
+        let mut live = self.lock();
+        let kept = live.entry(name.to_owned()).or_insert_with(|| started.clone());
+        if !kept.is_kept() {
+            *kept = started;
+        }
+        Ok(kept.clone())
     }
 
     /// Keeps a cluster no longer in which nothing came to be, unless another caller has it as well: what that one writes
@@ -213,6 +219,11 @@ impl Cluster {
         let keeper = tokio::spawn(async {}).abort_handle();
         let (known_nodes, in_flight) = (Arc::default(), Arc::default());
         Self { view: Arc::default(), progress, queue: Arc::new(Queue::new(0)), keeper, known_nodes, in_flight }
+    }
+
+    /// Whether its keeper has not ended.
+    fn is_kept(&self) -> bool {
+        !self.keeper.is_finished()
     }
 
     /// The newest view. A request takes one at the door and uses it to its end.

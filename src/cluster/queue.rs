@@ -12,7 +12,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::CommitError;
+use super::{CommitError, rehearsal::is_bind};
 use crate::{
     core::{policy::Profile, volume_choice::VolumeChoice},
     store::{Call, Change, Commit, Place, StoreError},
@@ -60,6 +60,8 @@ pub(super) struct Waiting {
     pub(super) reply: oneshot::Sender<Result<Commit, CommitError>>,
     /// When it was queued.
     pub(super) since: Instant,
+    /// How many batches have left it for a later one after they had begun to write.
+    pub(super) tries: usize,
     /// What the bodies come to.
     bytes: usize,
 }
@@ -70,7 +72,7 @@ impl Waiting {
         let (reply, answer) = oneshot::channel();
         let body = |change: &Change| if let Change::Put { body, .. } = change { body.len() } else { 0 };
         let bytes = call.writes.iter().map(|write| body(&write.change)).sum();
-        (Self { call, judgement, reply, since: Instant::now(), bytes }, answer)
+        (Self { call, judgement, reply, since: Instant::now(), tries: 0, bytes }, answer)
     }
 
     fn rows(&self) -> usize {
@@ -78,7 +80,7 @@ impl Waiting {
     }
 
     fn binds(&self) -> bool {
-        self.call.writes.iter().any(|write| matches!(write.change, Change::Bind { .. }))
+        self.call.writes.iter().any(is_bind)
     }
 }
 
@@ -127,6 +129,23 @@ impl Queue {
         drop(lanes);
         self.arrived.notify_one();
         Ok(())
+    }
+
+    /// Puts calls back that were taken, before all that wait. None is turned away for want of room.
+    pub(super) fn put_back(&self, calls: Vec<Waiting>) {
+        let mut lanes = self.lock();
+        let Some(error) = lanes.refusing.clone() else {
+            for waiting in calls.into_iter().rev() {
+                let lane = if waiting.binds() { &mut lanes.binds } else { &mut lanes.others };
+                lane.push_front(waiting);
+            }
+            return;
+        };
+        drop(lanes);
+        for waiting in calls {
+            // Who does not wait any more needs no answer.
+            drop(waiting.reply.send(Err(error.clone().into())));
+        }
     }
 
     /// The next batch, in the order in which it is to be written; empty when nothing waits. Calls whose caller is gone

@@ -72,6 +72,12 @@ impl View {
         pod.is_assigned().then_some(&*pod.node_name)
     }
 
+    /// A pod's uid and the node that it is on, reservations left out of the account.
+    pub(super) fn stored_pod(&self, namespace: &str, name: &str) -> Option<(String, Option<String>)> {
+        let pod = self.reserved.told(&self.snapshot, namespace, name)?;
+        Some((pod.uid.to_string(), pod.is_assigned().then(|| pod.node_name.to_string())))
+    }
+
     /// Whether a pod may be bound to a node now: all predicates of the profile are asked, the pod itself left out of the
     /// account should a node be reserved for it.
     ///
@@ -92,6 +98,9 @@ impl View {
         }
         if let Some(gate) = pod.scheduling_gates.first() {
             return Err(format!("pod {name} has the scheduling gate {gate}, cannot be assigned to a host"));
+        }
+        if let Some(excess) = &pod.excess {
+            return Err(format!("pod {name} asks for too much to be decided on: {excess}"));
         }
         let snapshot = self.snapshot.asked_about(pod);
         let Some(target) = snapshot.node(node) else { return Err(format!("node {node} is not known")) };

@@ -22,6 +22,7 @@ use super::{
     seat::{Seat, Seats},
     snapshot::{NodeInfo, Snapshot},
     verdict::{Reason, Verdict},
+    work,
 };
 
 /// What kube-scheduler says of a cluster without nodes.
@@ -222,6 +223,7 @@ impl<'p: 's, 's> Cycle<'p, 's> {
     }
 
     fn ask_all(&self, verdict: impl Fn(&Demand<'s>) -> Verdict) -> Vec<PredicateVerdict<'p>> {
+        work::spend_on(1 + 2 * self.demands.len());
         let answer = |(predicate, demand): &(&'p ActivePredicate, Demand<'s>)| PredicateVerdict {
             predicate,
             verdict: verdict(demand),
@@ -230,6 +232,7 @@ impl<'p: 's, 's> Cycle<'p, 's> {
     }
 
     fn ask(&self, verdict: impl Fn(&Demand<'s>) -> Verdict) -> Option<PredicateVerdict<'p>> {
+        work::spend_on(1 + 2 * self.demands.len());
         self.demands.iter().find_map(|(predicate, demand)| {
             let verdict = verdict(demand);
             (!verdict.fits()).then_some(PredicateVerdict { predicate, verdict })

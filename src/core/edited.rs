@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::{
     model::{Name, Pod},
     snapshot::NodeInfo,
+    work,
 };
 
 /// A node, and how the pods on it differ from those that the snapshot has there.
@@ -52,12 +53,14 @@ impl EditedNode {
 
     /// By how many pods there are more (or fewer, below 0) that `counts` counts, each as often as it says.
     pub fn difference(&self, counts: impl Fn(&Pod) -> i64) -> i64 {
+        work::spend_on(self.added.len() + self.removed.len());
         let sum = |pods: &[Arc<Pod>]| pods.iter().map(|pod| counts(pod)).sum::<i64>();
         sum(&self.added) - sum(&self.removed)
     }
 
     /// Takes off a pod that is on the node.
     pub fn remove(&mut self, pod: &Arc<Pod>) {
+        work::spend_on(self.returned.len() / 4);
         self.info.remove(pod);
         self.returned.retain(|other| !other.is_same(pod));
         self.removed.push(pod.clone());
@@ -65,6 +68,7 @@ impl EditedNode {
 
     /// Puts back a pod that was taken off.
     pub fn put_back(&mut self, pod: &Arc<Pod>) {
+        work::spend_on(self.removed.len() / 4);
         self.info.add(pod);
         self.removed.retain(|other| !other.is_same(pod));
         self.returned.push(pod.clone());

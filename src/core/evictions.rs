@@ -19,6 +19,7 @@ use std::sync::Arc;
 use super::{
     model::{Effect, Name, Pod, Taint},
     snapshot::{NodeInfo, Snapshot},
+    work,
 };
 
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
@@ -64,9 +65,11 @@ pub fn evictions(snapshot: &Snapshot, now: i64) -> Vec<Eviction> {
 }
 
 fn of_node(node: &NodeInfo, now: i64) -> impl Iterator<Item = Eviction> + use<'_> {
+    work::spend(1);
     let tainted = node.node.taints.iter().any(|taint| taint.effect == Effect::NoExecute);
     let pods = if tainted { node.pods.as_slice() } else { &[] };
     pods.iter().filter_map(move |pod| {
+        work::spend_on(1 + node.node.taints.len().saturating_mul(pod.tolerations.len()));
         let notice = notice(pod, &node.node.taints, now)?;
         Some(Eviction { pod: pod.clone(), node: node.name().clone(), notice })
     })

@@ -5,6 +5,7 @@
 use super::{
     model::{Pod, Selector, WorkloadKind},
     snapshot::Snapshot,
+    work,
 };
 
 /// The selectors of the services that select the pod, in order of the services' names.
@@ -17,6 +18,7 @@ pub(super) fn default_selector(pod: &Pod, snapshot: &Snapshot) -> Selector {
     let mut all = Selector::default();
     for selector in service_selectors(pod, snapshot) {
         for requirement in &selector.0 {
+            work::spend_on(1 + all.0.len() / 4);
             if !all.0.contains(requirement) {
                 all.0.push(requirement.clone());
             }

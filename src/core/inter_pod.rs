@@ -8,6 +8,7 @@ use super::{
     model::{Affinity, Labels, Name, Pod, PodAffinityTerm, Selector},
     rule::Release,
     snapshot::Snapshot,
+    work,
 };
 
 /// A term of the incoming pod, its namespace selector resolved to the namespaces it selects.
@@ -36,7 +37,11 @@ impl<'a> IncomingTerm<'a> {
             resolved.any_namespace =
                 selector.is_empty() || (release == Release::V1_34 && selector.matches(&Labels::default()));
             if !resolved.any_namespace {
-                let selected = snapshot.namespaces().filter(|n| selector.matches(&n.labels));
+                let cost = selector.cost();
+                let selected = snapshot.namespaces().filter(|n| {
+                    work::spend(cost);
+                    selector.matches(&n.labels)
+                });
                 resolved.namespaces.extend(selected.map(|n| &n.name));
             }
         }
@@ -79,7 +84,10 @@ pub(super) fn names(other: &Pod, pod: &Pod, snapshot: &Snapshot) -> bool {
         return false;
     }
     let namespace_labels = snapshot.namespace_labels(&pod.namespace);
-    terms.any(|term| term.matches(pod, namespace_labels))
+    terms.any(|term| {
+        work::spend(1);
+        term.matches(pod, namespace_labels)
+    })
 }
 
 /// Whether any pod on a node has a rule that means `pod`.
@@ -103,6 +111,7 @@ impl Sums {
     /// Adds an amount for each of these, to the domains of the nodes where they are.
     pub(super) fn add(&mut self, counts: &Counts, amount: i64) {
         for (slot, count) in counts.iter() {
+            work::spend(1);
             if let Some(domain) = self.domains.of(slot) {
                 self.sums[domain] += count * amount;
             }
@@ -127,11 +136,17 @@ pub(super) struct SumsByKey<'a>(Vec<(&'a Name, Sums)>);
 impl<'a> SumsByKey<'a> {
     /// The numbers of one key.
     pub(super) fn of_key(&mut self, key: &'a Name, snapshot: &Snapshot) -> &mut Sums {
+        work::spend_on(self.0.len() / 4);
         let at = self.0.iter().position(|(k, _)| *k == key).unwrap_or_else(|| {
             self.0.push((key, Sums::new(key, snapshot)));
             self.0.len() - 1
         });
         &mut self.0[at].1
+    }
+
+    /// How many keys there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// Each key with its numbers.

@@ -6,6 +6,7 @@ use super::{
     model::{NodeSelector, NodeSelectorTerm, Operator, Pod, Requirement},
     seat::Seat,
     snapshot::Snapshot,
+    work,
 };
 
 /// A node selector, prepared against one snapshot.
@@ -24,7 +25,11 @@ pub(super) struct PodMatch<'a> {
 }
 
 fn test(requirement: &Requirement, snapshot: &Snapshot) -> Answers<bool> {
-    snapshot.index().topology.test(&requirement.key, |value| requirement.matches_value(value))
+    let cost = requirement.cost();
+    snapshot.index().topology.test(&requirement.key, |value| {
+        work::spend(cost);
+        requirement.matches_value(value)
+    })
 }
 
 impl<'a> TermMatch<'a> {

@@ -19,6 +19,7 @@ use super::{
     cycle::PriorityScores,
     policy::{Combination, Profile},
     priorities::Scores,
+    work,
 };
 
 /// Candidates in order, by their columns: their places among the candidates whose scores were ranked.
@@ -141,6 +142,7 @@ fn by_levels<'s>(rows: impl Iterator<Item = (i64, &'s Scores)>, count: usize) ->
     let mut starts = vec![0];
     let mut lost_at = vec![None; count];
     for (level, (tolerance, scores)) in rows.enumerate() {
+        work::spend_on(count);
         // Where all score the same the level parts nobody.
         let Scores::Each(scores) = scores else { continue };
         let score = |column: &usize| scores.get(*column).copied().map_or(0, i64::from);

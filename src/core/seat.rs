@@ -7,6 +7,7 @@ use super::{
     index::Slot,
     model::{Labels, Name},
     snapshot::NodeInfo,
+    work,
 };
 
 /// A node in the snapshot: cheap to pass on, and a step away from the [`NodeInfo`] that it can be read as.
@@ -132,6 +133,7 @@ impl<'s> Seats<'s> {
     pub fn sift(&mut self, mut keep: impl FnMut(&'s Block, u64) -> u64) {
         let mut before = 0;
         self.0.retain_mut(|part| {
+            work::spend_on(NODES);
             part.marked &= keep(part.block, part.marked);
             part.before = before;
             before += part.marked.count_ones() as usize;
@@ -164,6 +166,7 @@ impl<'s> Seats<'s> {
         let mut numbers = vec![T::default(); self.len()];
         let mut left = &mut numbers[..];
         for part in &self.0 {
+            work::spend_on(NODES);
             let (here, rest) = std::mem::take(&mut left).split_at_mut(part.marked.count_ones() as usize);
             fill(*part, here);
             left = rest;

@@ -9,7 +9,13 @@ use super::{
     fault::Cause,
     objects::{Converted, csi, disruption, meta::ObjectMeta, node, pod, runtime_class, storage, workload},
 };
-use crate::core::snapshot::{Object, Snapshot};
+use crate::core::{
+    snapshot::{Object, Snapshot},
+    work,
+};
+
+/// Steps of work that reading one object takes.
+const ITEM: u64 = 256;
 
 /// The state of a cluster: a list for each kind, all of them optional.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, ToSchema)]
@@ -132,7 +138,8 @@ struct Gathering {
 impl Gathering {
     fn list<T>(&mut self, name: &str, items: &[T], convert: impl Fn(&T) -> Converted<Object>) {
         for (i, item) in items.iter().enumerate() {
-            match convert(item).lenient() {
+            work::spend(ITEM);
+            match convert(item).bounded() {
                 Ok(object) => self.snapshot.apply(object),
                 Err(causes) => self.causes.extend(
                     causes.into_iter().map(|cause| Cause { field: format!("{name}[{i}].{}", cause.field), ..cause }),

@@ -10,6 +10,7 @@ use crate::core::{
     policy::{ActivePriority, Combination},
     preempt::{Attempt, Candidate},
     snapshot::Snapshot,
+    work,
 };
 
 /// The plugin that kube-scheduler counts the verdicts of extenders under.
@@ -270,6 +271,7 @@ impl NodeExplanation {
             weight: outside.weight,
             tolerance: None,
         };
+        work::spend_on(4 * (decision.verdicts.len() + decision.scores.len()));
         let (verdicts, scores) = (decision.verdicts.iter().map(verdict), decision.scores.iter().map(score));
         Self {
             name: decision.node.name().to_string(),

@@ -4,6 +4,9 @@
 
 use std::fmt;
 
+/// The reason of a list that is too long.
+pub const TOO_MANY: &str = "FieldValueTooMany";
+
 /// One fault of one field, which becomes a [`super::status::StatusCause`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause {
@@ -111,6 +114,11 @@ impl Faults {
     /// A value that is there twice.
     pub fn duplicate(&mut self, at: &Path<'_>, value: impl fmt::Debug) {
         self.push(at, "FieldValueDuplicate", format!("Duplicate value: {value:?}"));
+    }
+
+    /// A list that is too long.
+    pub fn too_many(&mut self, at: &Path<'_>, refusal: String) {
+        self.push(at, TOO_MANY, refusal);
     }
 
     /// A value that Kubernetes' own decoder would not have let through.

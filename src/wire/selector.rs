@@ -80,6 +80,11 @@ impl Query {
         self.labels.is_empty() && self.fields.is_empty()
     }
 
+    /// How many steps of [`work`](crate::core::work) it takes to hold the labels of one object against it.
+    pub fn cost(&self) -> u64 {
+        self.labels.cost()
+    }
+
     /// Whether a stored object is asked for. One that cannot be read is not.
     pub fn matches(&self, body: &str) -> bool {
         if self.is_everything() {

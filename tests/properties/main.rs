@@ -2,6 +2,7 @@
 
 mod batches;
 mod blocks;
+mod stopping;
 
 use std::{
     collections::BTreeMap,

@@ -28,7 +28,10 @@ use crate::{
         openapi::WriteErrors,
         state::AppState,
     },
-    core::snapshot::{Kind, Snapshot},
+    core::{
+        snapshot::{Kind, Snapshot},
+        work,
+    },
     store::{Atomicity, Change, Key, ListQuery, Outcome, Precondition, Record, Write},
     wire::{
         decode::DecodeError,
@@ -39,6 +42,9 @@ use crate::{
         yaml,
     },
 };
+
+/// Steps of work that reading one object takes.
+const ITEM: u64 = 1_024;
 
 /// Stored objects that are compared at a time.
 const PAGE: usize = 2_000;
@@ -172,6 +178,7 @@ fn read(body: &[u8], is_yaml: bool, classes: Snapshot) -> std::result::Result<Im
     let mut import = Import { classes, ..Import::default() };
     let mut places: HashMap<Key, usize> = HashMap::new();
     for item in yaml::parse_items(body, is_yaml)? {
+        work::spend(ITEM);
         let refused = match kinds::by_api_version(&item.api_version, &item.kind) {
             Some(kind) => match incoming(kind, &item.json, &mut import.classes) {
                 Ok(object) => {

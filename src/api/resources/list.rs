@@ -17,9 +17,13 @@ use crate::{
         ground::compute,
         state::AppState,
     },
+    core::work,
     store::{self, Record},
     wire::{document, kinds::StoredKind, selector},
 };
+
+/// Steps of work that reading one object's labels takes.
+const SELECTED: u64 = 128;
 
 /// What is read at a time while looking for what selectors ask for.
 const SEARCHED_AT_ONCE: usize = 1_000;
@@ -141,16 +145,15 @@ pub async fn find(
         }
         let mut remaining = page.remaining.unwrap_or(0);
         let read = page.items.len();
-        for (i, record) in page.items.into_iter().enumerate() {
-            after = Some((record.key.namespace.clone(), record.key.name.clone()));
-            if everything || selector.matches(&show::body(&record)?) {
-                found.items.push(record);
-            }
-            if limit.is_some_and(|limit| found.items.len() >= limit) {
-                remaining = remaining.saturating_add(read.saturating_sub(i.saturating_add(1)) as u64);
-                break;
-            }
-        }
+        let (looked_at, last, selected) = if everything {
+            select(page.items, None, missing)?
+        } else {
+            let selector = selector.clone();
+            compute(move || select(page.items, Some(&selector), missing)).await??
+        };
+        after = last;
+        found.items.extend(selected);
+        remaining = remaining.saturating_add(read.saturating_sub(looked_at) as u64);
         if remaining == 0 {
             return Ok(found);
         }
@@ -160,6 +163,33 @@ pub async fn find(
             return Ok(found);
         }
     }
+}
+
+/// A namespace and a name.
+type Place = (String, String);
+
+/// So many of a page's objects that are selected, at most; how many were looked at, and which was the last of these.
+fn select(
+    records: Vec<Record>,
+    selector: Option<&selector::Query>,
+    most: Option<usize>,
+) -> Result<(usize, Option<Place>, Vec<Record>)> {
+    let (mut looked_at, mut last, mut selected) = (0, None, Vec::new());
+    for record in records {
+        if most.is_some_and(|most| selected.len() >= most) {
+            break;
+        }
+        looked_at += 1;
+        last = Some((record.key.namespace.clone(), record.key.name.clone()));
+        if let Some(selector) = selector {
+            work::spend(SELECTED + selector.cost());
+            if !selector.matches(&show::body(&record)?) {
+                continue;
+            }
+        }
+        selected.push(record);
+    }
+    Ok((looked_at, last, selected))
 }
 
 /// The list as JSON.

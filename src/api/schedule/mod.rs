@@ -13,7 +13,6 @@ mod run;
 use std::sync::Arc;
 
 use axum::{
-    Json,
     body::Body,
     extract::State,
     http::{HeaderMap, header},
@@ -39,7 +38,7 @@ use super::{
 };
 use crate::{
     cluster::View,
-    core::{batch, model::Pod},
+    core::{batch, model::Pod, work::Stop},
     telemetry::trace::{self, Here},
     wire::{
         decode,
@@ -91,7 +90,7 @@ pub async fn schedule(
         let mut answers = Answers::collected();
         let summary = Box::pin(run.run(&mut answers)).await?;
         let report = ScheduleReport { pods: answers.into_pods(), summary };
-        return Ok((ground_headers, Json(report)).into_response());
+        return Ok((ground_headers, ground::written(report).await?).into_response());
     }
     let (lines, mut written) = mpsc::channel(LINES_WAITING);
     let work = async move {
@@ -105,8 +104,13 @@ pub async fn schedule(
         };
         answers.line(&line).await;
     };
-    tokio::spawn(Here::carry(Here::now(), work));
-    let lines = futures_util::stream::poll_fn(move |context| written.poll_recv(context));
+    let stop = Stop::default();
+    let reader = stop.on_drop();
+    tokio::spawn(Here::carry(Here::now(), ground::computing_until(stop, work)));
+    let lines = futures_util::stream::poll_fn(move |context| {
+        let _reader = &reader;
+        written.poll_recv(context)
+    });
     let lines = futures_util::StreamExt::map(lines, Ok::<_, std::convert::Infallible>);
     Ok((ground_headers, [(header::CONTENT_TYPE, NDJSON)], Body::from_stream(lines)).into_response())
 }

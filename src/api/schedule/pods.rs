@@ -17,6 +17,7 @@ use crate::{
         batch,
         model::{Name, Pod, Selector},
         snapshot::{Kind, Object, Snapshot},
+        work,
     },
     store::Change,
     wire::{
@@ -30,6 +31,9 @@ use crate::{
         selector,
     },
 };
+
+/// Steps of work that reading one pod takes.
+const ITEM: u64 = 256;
 
 /// A pod to be scheduled.
 pub(super) struct Task {
@@ -106,6 +110,9 @@ impl Asked<'_> {
             self.settled.push((index, failed(&pod.namespace, &pod.name, "the request names the pod twice".into())));
         } else if pod.is_assigned() && (self.is_bound)(&pod) {
             self.settled.push((index, already_bound(&pod.namespace, &pod.name, &pod.node_name)));
+        } else if let Some(excess) = &pod.excess {
+            let why = format!("the pod asks for too much to be decided on: {excess}");
+            self.settled.push((index, failed(&pod.namespace, &pod.name, why)));
         } else if pod.terminal || pod.terminating {
             let why = if pod.terminal { "has ended" } else { "is being deleted" };
             self.settled.push((index, failed(&pod.namespace, &pod.name, format!("the pod {why}"))));
@@ -131,7 +138,9 @@ impl Asked<'_> {
             selector::parse_labels(text).map_err(|error| ApiError::BadRequest(format!("selector: {error}")))?;
         let says = |asked: &Option<String>, said: &str| asked.as_deref().is_none_or(|asked| asked == said);
         let snapshot = self.snapshot;
+        let cost = selector.cost();
         for pod in snapshot.pods() {
+            work::spend(cost);
             let waits = !((pod.is_assigned() && (self.is_bound)(pod)) || pod.terminal || pod.terminating);
             let asked = says(&request.namespace, &pod.namespace) && says(&request.scheduler_name, &pod.scheduler_name);
             if waits && asked && selector.matches(&pod.labels) {
@@ -145,6 +154,7 @@ impl Asked<'_> {
         let kind = kind()?;
         let mut faults = Vec::new();
         for (place, raw) in pods.iter().enumerate() {
+            work::spend(ITEM);
             if let Err(causes) = self.one_sent(kind, raw) {
                 faults.extend(causes.into_iter().map(|cause| {
                     let dot = if cause.field.is_empty() { "" } else { "." };

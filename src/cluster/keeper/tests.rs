@@ -27,6 +27,8 @@ use crate::{
     wire::reservation,
 };
 
+mod judging;
+
 const CLUSTER: &str = "prod";
 const HOUR: Duration = Duration::from_hours(1);
 

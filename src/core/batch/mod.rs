@@ -11,6 +11,7 @@ use rustc_hash::FxHasher;
 
 use self::{board::Board, names::Names};
 use super::{
+    block::NODES,
     cycle::Cycle,
     index::Slot,
     inter_pod,
@@ -22,6 +23,7 @@ use super::{
     seat::Seat,
     snapshot::{Kind, NodeInfo, Object, Snapshot},
     volume_choice::{self, VolumeChoice},
+    work,
 };
 
 mod board;
@@ -220,6 +222,7 @@ impl<P: Borrow<Profile>> Batch<P> {
             // Whatever the release: a gated pod cannot be bound (`BindingREST`, `assignPod`).
             return Placement::Unschedulable(format!("{GATED}: [{}]", pod.scheduling_gates.join(" ")));
         }
+        work::spend_on(NODES);
         let class = self.class_of(pod);
         let mut scratch;
         let profile = self.profile.borrow();

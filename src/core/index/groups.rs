@@ -6,7 +6,10 @@
 use imbl::{OrdMap, OrdSet};
 
 use super::{Slot, counts::Counts};
-use crate::core::model::{Labels, Name, Pod, Selector};
+use crate::core::{
+    model::{Labels, Name, Pod, Selector},
+    work,
+};
 
 /// What pods have in common that no selector tells apart.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,6 +87,10 @@ impl Groups {
         });
         let every = label.is_none().then(|| self.counts.range(from()..).take_while(move |(group, _)| is_there(group)));
         let candidates = filed.into_iter().flatten().chain(every.into_iter().flatten());
-        candidates.filter(|(group, _)| selector.matches(&group.labels))
+        let cost = selector.cost();
+        candidates.filter(move |(group, _)| {
+            work::spend(cost);
+            selector.matches(&group.labels)
+        })
     }
 }

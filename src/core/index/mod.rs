@@ -28,7 +28,10 @@ pub(super) use topology::{Answers, Domains, Topology};
 
 use std::sync::Arc;
 
-use super::model::{Name, Node, Pod, Selector, Workload, WorkloadKind};
+use super::{
+    model::{Name, Node, Pod, Selector, Workload, WorkloadKind},
+    work,
+};
 use numbers::Numbers;
 
 /// The number of a node, or of a name that pods are bound to before there is such a node.
@@ -106,7 +109,10 @@ impl Index {
         let mut counts = vec![0; self.slots()];
         for (group, there) in self.groups.selected(Some(namespace), selector) {
             if !group.terminating {
-                there.iter().for_each(|(slot, count)| counts[slot as usize] += count);
+                there.iter().for_each(|(slot, count)| {
+                    work::spend(1);
+                    counts[slot as usize] += count;
+                });
             }
         }
         counts

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 
-use crate::core::model::{Name, Pod, Workload};
+use crate::core::{
+    model::{Name, Pod, Workload},
+    work,
+};
 
 /// A service's namespace, a label that its pods have (two empty texts where it needs none in particular), and its name.
 type Filed = (Name, Name, Name, Name);
@@ -36,7 +39,10 @@ impl Services {
             let from = (pod.namespace.clone(), key.clone(), value.clone(), Name::default());
             let there = self.0.range::<_, Filed>(&from..);
             let there = there.take_while(|(filed, _)| (&filed.0, &filed.1, &filed.2) == (&from.0, &from.1, &from.2));
-            let selects = |service: &&Arc<Workload>| service.selector.as_ref().is_some_and(|s| s.matches(&pod.labels));
+            let selects = |service: &&Arc<Workload>| {
+                work::spend(1);
+                service.selector.as_ref().is_some_and(|s| s.matches(&pod.labels))
+            };
             found.extend(there.map(|(_, service)| service).filter(selects));
         }
         found.sort_by_key(|service| &service.name);

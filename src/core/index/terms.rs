@@ -8,7 +8,10 @@ use std::sync::Arc;
 use imbl::OrdMap;
 
 use super::{Slot, counts::Counts};
-use crate::core::model::{Affinity, Labels, Name, Pod, PodAffinityTerm, Selector};
+use crate::core::{
+    model::{Affinity, Labels, Name, Pod, PodAffinityTerm, Selector},
+    work,
+};
 
 /// What a running pod makes of the pods that its term means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,6 +87,7 @@ impl Terms {
                     if elsewhere || (repelling && filed.stance != Stance::Repels) {
                         break;
                     }
+                    work::spend(filed.term.cost());
                     if filed.term.matches(pod, namespace_labels) {
                         each(filed.stance, &filed.term, counts);
                     }

@@ -4,10 +4,16 @@
 use imbl::{OrdMap, Vector};
 
 use super::{Slot, numbers::Numbers};
-use crate::core::model::{Labels, Name, Node, Taint, topology::zone_key};
+use crate::core::{
+    model::{Labels, Name, Node, Taint, topology::zone_key},
+    work,
+};
 
 /// Says that a node is in no domain; no domain has this number.
 const NONE: u32 = u32::MAX;
+
+/// So many numbers are copied in one step of work.
+const COPIED: usize = 32;
 
 /// Every label's domains, and the zones.
 #[derive(Clone, Debug, Default)]
@@ -143,6 +149,7 @@ impl<V: Ord + Clone> Column<V> {
     }
 
     fn lay_out(&self) -> Domains {
+        work::spend_on(self.domain_of.len() / COPIED);
         let mut of_slot = Vec::with_capacity(self.domain_of.len());
         self.domain_of.leaves().for_each(|leaf| of_slot.extend_from_slice(leaf));
         let fresh = self.numbers.bound();
@@ -153,6 +160,7 @@ impl<V: Ord + Clone> Column<V> {
         let domains = self.lay_out();
         let mut of_domain = vec![without; domains.bound()];
         for (value, domain) in &self.domains {
+            work::spend(1);
             of_domain[domain.number as usize] = answer(value);
         }
         Answers { domains, of_domain, without }

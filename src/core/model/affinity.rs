@@ -73,6 +73,12 @@ pub struct PodAffinityTerm {
 }
 
 impl PodAffinityTerm {
+    /// How many steps of [`work`](crate::core::work) it takes to hold it against one pod.
+    pub fn cost(&self) -> u64 {
+        let selectors = self.selector.iter().chain(&self.namespace_selector);
+        selectors.fold(1 + self.namespaces.len() as u64 / 4, |cost, selector| cost + selector.cost())
+    }
+
     /// Whether the term means `pod`, whose namespace has these labels.
     pub fn matches(&self, pod: &Pod, namespace_labels: &Labels) -> bool {
         (self.namespaces.contains(&pod.namespace)

@@ -66,6 +66,14 @@ pub struct Requirement {
 }
 
 impl Requirement {
+    /// As [`Selector::cost`]: values are compared one after the other.
+    pub fn cost(&self) -> u64 {
+        match &self.operator {
+            Operator::In(values) | Operator::NotIn(values) => values.len() as u64 / 4,
+            _ => 0,
+        }
+    }
+
     /// Whether an object whose label has this value (`None`: it has no such label) meets the requirement.
     pub fn matches_value(&self, value: Option<&str>) -> bool {
         match (&self.operator, value) {
@@ -115,6 +123,11 @@ impl Selector {
             },
             _ => None,
         })
+    }
+
+    /// How many steps of [`work`](crate::core::work) it takes to hold it against one object.
+    pub fn cost(&self) -> u64 {
+        self.0.iter().fold(1, |cost, requirement| cost + requirement.cost())
     }
 
     /// Whether it asks for nothing and so matches everything.

@@ -80,6 +80,9 @@ pub struct Pod {
     pub scheduling_gates: Vec<Name>,
     /// Whether it asks for devices (`spec.resourceClaims`).
     pub claims_resources: bool,
+    /// What it asks for beyond the [limits](crate::core::limits), and why that is too much: nothing is decided for such a
+    /// pod. `None` where it asks for no more than it may.
+    pub excess: Option<Name>,
 }
 
 impl Pod {
@@ -151,6 +154,7 @@ impl Pod {
             volumes,
             scheduling_gates,
             claims_resources,
+            excess,
         } = self;
         *namespace == other.namespace
             && *labels == other.labels
@@ -173,6 +177,7 @@ impl Pod {
             && *host_ports == other.host_ports
             && *node_selector == other.node_selector
             && *affinity == other.affinity
+            && *excess == other.excess
             && *tolerations == other.tolerations
             && *topology_spread == other.topology_spread
             && *volumes == other.volumes

@@ -3,6 +3,7 @@
 //! Source: `api/core/v1/toleration.go` (`ToleratesTaint`).
 
 use super::Name;
+use crate::core::work;
 
 /// What a taint does to pods that do not tolerate it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,5 +85,6 @@ pub fn first_untolerated<'t>(
     tolerations: &[Toleration],
     counts: impl Fn(Effect) -> bool,
 ) -> Option<&'t Taint> {
+    work::spend_on(taints.len().saturating_mul(tolerations.len()) / 4);
     taints.iter().filter(|t| counts(t.effect)).find(|taint| !tolerations.iter().any(|t| t.tolerates(taint)))
 }

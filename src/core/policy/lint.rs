@@ -8,6 +8,7 @@ use super::{
     plugins,
 };
 use crate::core::{
+    limits,
     predicates::{self, Build},
     priorities::{self, MAX_NODE_SCORE},
     rule::ShapePoint,
@@ -28,6 +29,15 @@ impl Policy {
         let mut warnings = self.remarks.clone();
         if let Some(listed) = &self.predicates {
             lint_mandatory(listed, &mut warnings);
+        }
+        let levels = self.scoring.levels.as_ref().map_or(0, Vec::len);
+        for (field, limit, count) in [
+            ("predicates", &limits::POLICY_ITEMS, self.predicates.as_ref().map_or(0, Vec::len)),
+            ("priorities", &limits::POLICY_ITEMS, self.priorities.as_ref().map_or(0, Vec::len)),
+            ("extenders", &limits::EXTENDERS, self.extenders.len()),
+            ("scoring.levels", &limits::LEVELS, levels),
+        ] {
+            warnings.extend(limit.warning(count).map(|why| Warning::new(field, why)));
         }
         lint_predicates(self.predicates.as_deref().unwrap_or_default(), &mut warnings);
         let entries = self.priorities.as_deref().unwrap_or_default();

@@ -40,6 +40,7 @@ use crate::core::{
     rule::Identity,
     snapshot::{NodeInfo, Snapshot},
     verdict::Verdict,
+    work,
 };
 
 /// The registry's line.
@@ -122,6 +123,7 @@ impl Check for Wanted<'_> {
         let Some(home) = self.home.filter(|home| home.name() == node.name()) else {
             return self.judge(self.home, node.info());
         };
+        work::spend_on(home.pods.len() + node.removed().len());
         let gone = |pod: &Pod| node.removed().iter().chain(node.returned()).any(|other| other.is_same(pod));
         if home.pods.iter().any(|pod| self.is_alike(pod) && !gone(pod)) {
             return self.judge(Some(home), node.info());

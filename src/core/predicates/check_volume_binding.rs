@@ -83,6 +83,7 @@ use crate::core::{
     snapshot::{NodeInfo, Snapshot},
     verdict::{Reason, Verdict},
     volume_choice::{BIND_COMPLETED, SELECTED_NODE, VolumeChoice, is_kept_for},
+    work,
 };
 
 /// The registry's line.
@@ -206,6 +207,7 @@ impl<'a> Claims<'a> {
     fn check_bound(&self, node: &NodeInfo) -> Result<BoundVolumes, String> {
         let csi_node = self.snapshot.csi_node(node.name()).map(|csi_node| &**csi_node);
         for volume in &self.bound {
+            work::spend(2);
             let Some(volume) = volume else { return Ok(BoundVolumes::Missing) };
             let plugin = InTreePlugin::of(&volume.source);
             let reached = match plugin.filter(|plugin| plugin.is_migrated_on(csi_node, self.release)) {
@@ -270,6 +272,7 @@ impl<'a> Unbound<'a> {
         release: Release,
     ) -> Self {
         let suits = |volume: &&Arc<PersistentVolume>| {
+            work::spend(1);
             size_of(volume) >= claim.request
                 && *volume.storage_class_name == *class_name_of(claim)
                 && volume.block == claim.block
@@ -292,7 +295,10 @@ impl<'a> Unbound<'a> {
 
     /// The volume that the claim would be bound to. One that is kept for it is the only choice.
     fn choose(&self, taken: &[&PersistentVolume], labels: &Labels) -> Option<&'a Arc<PersistentVolume>> {
-        let left = |volume: &&&Arc<PersistentVolume>| !taken.iter().any(|taken| taken.name == volume.name);
+        let left = |volume: &&&Arc<PersistentVolume>| {
+            work::spend_on(1 + taken.len() / 4);
+            !taken.iter().any(|taken| taken.name == volume.name)
+        };
         let reached = |volume: &&&Arc<PersistentVolume>| is_reached_by(volume.node_affinity.as_ref(), labels);
         match self.kept.iter().find(left) {
             Some(kept) => Some(kept).filter(reached).copied(),

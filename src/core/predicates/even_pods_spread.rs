@@ -45,6 +45,7 @@ use crate::core::{
     snapshot::{NodeInfo, Snapshot},
     spreading::{Constraint, Spreading},
     verdict::Verdict,
+    work,
 };
 
 /// The registry's line.
@@ -71,6 +72,7 @@ impl Predicate for EvenPodsSpread {
         let mut limits: Vec<Limit<'_>> = constraints.into_iter().map(|c| Limit::new(c, pod, snapshot)).collect();
         let mut outside = Vec::new();
         let included: Vec<_> = limits.iter().map(|limit| limit.constraint.inclusion(pod, snapshot)).collect();
+        work::spend_on(limits.len().saturating_mul(snapshot.node_count()));
         for node in snapshot.all_seats().iter() {
             let slot = node.slot();
             let complete = limits.iter().all(|limit| limit.domains.of(slot).is_some());

@@ -35,7 +35,7 @@
 
 use super::{Build, Check, Demand, Predicate, Registration, Standing};
 use crate::core::{
-    block::{Block, pick},
+    block::{Block, NODES, pick},
     edited::EditedNode,
     index::Group,
     inter_pod::{self, IncomingTerm, Sums, SumsByKey},
@@ -43,6 +43,7 @@ use crate::core::{
     rule::{Identity, Reads, Release},
     snapshot::{NodeInfo, Snapshot},
     verdict::Verdict,
+    work,
 };
 
 /// The registry's line.
@@ -148,6 +149,8 @@ impl<'a> Company<'a> {
 
     fn differences<'e>(&'e self, node: &'e EditedNode) -> Differences<'e> {
         let mut found = Differences { avoided: vec![0; self.anti_affinity.len()], ..Differences::default() };
+        let terms = 1 + self.affinity.len() + self.anti_affinity.len();
+        work::spend_on(terms.saturating_mul(node.removed().len() + node.added().len()));
         let (removed, added) = (node.removed().iter(), node.added().iter());
         for (pod, sign) in removed.map(|pod| (pod, -1)).chain(added.map(|pod| (pod, 1))) {
             if self.is_wanted(pod) {
@@ -202,6 +205,7 @@ impl Check for Company<'_> {
     }
 
     fn sift(&self, block: &Block, asked: u64) -> u64 {
+        work::spend_on((self.affinity.len() + self.anti_affinity.len() + self.repelling.len()) * (NODES / 4));
         let some = |sums: &Sums, at| sums.at(block.slot(at)).is_some_and(|count| count > 0);
         let repelling =
             self.anti_affinity.iter().map(|(_, sums)| sums).chain(self.repelling.iter().map(|(_, sums)| sums));

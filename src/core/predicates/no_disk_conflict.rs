@@ -47,6 +47,7 @@ use crate::core::{
     rule::{Identity, Reads, Release},
     snapshot::{NodeInfo, Snapshot},
     verdict::Verdict,
+    work,
 };
 
 /// The registry's line.
@@ -132,6 +133,7 @@ fn is_disk(source: &VolumeSource) -> bool {
 }
 
 fn is_taken(disks: &[&VolumeSource], node: &NodeInfo) -> bool {
+    work::spend_on(node.pods.len().saturating_mul(disks.len()) / 4);
     let mut mounted = node.pods.iter().flat_map(|pod| &pod.volumes);
     mounted.any(|volume| disks.iter().any(|disk| conflict(disk, &volume.source)))
 }

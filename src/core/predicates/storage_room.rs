@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use crate::core::{
     model::{Labels, Name, Operator, PersistentVolumeClaim, Selector, StorageClass},
     snapshot::Snapshot,
+    work,
 };
 
 /// The nodes with access to room for one claim. As many objects may tell of room as there are nodes, so they are sorted
@@ -30,6 +31,7 @@ impl<'a> Room<'a> {
         let size = claim.request.value();
         let mut room = Self::default();
         let capacities = snapshot.storage_capacities().filter(|capacity| {
+            work::spend(1);
             capacity.storage_class_name == class.name && capacity.largest_volume.is_some_and(|l| l.value() >= size)
         });
         for topology in capacities.filter_map(|capacity| capacity.node_topology.as_ref()) {
@@ -45,6 +47,7 @@ impl<'a> Room<'a> {
 
     /// Whether a node with these labels has access to it.
     pub(super) fn is_reached_by(&self, labels: &Labels) -> bool {
+        work::spend_on(self.others.len());
         self.by_label.iter().any(|(key, values)| labels.get(key).is_some_and(|value| values.contains(value)))
             || self.others.iter().any(|topology| topology.matches(labels))
     }

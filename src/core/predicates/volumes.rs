@@ -7,6 +7,7 @@ use crate::core::{
         Labels, Name, NodeSelector, PersistentVolume, PersistentVolumeClaim, Pod, StorageClass, Volume, VolumeSource,
     },
     snapshot::Snapshot,
+    work,
 };
 
 /// What kube-scheduler says of a claim without a name.
@@ -30,6 +31,7 @@ impl<'a> MountedClaim<'a> {
             VolumeSource::Ephemeral => (format!("{}-{}", pod.name, volume.name).into(), true),
             _ => return None,
         };
+        work::spend(1);
         let claim = snapshot.claim(&pod.namespace, &name);
         Some(Self { name, ephemeral, claim })
     }

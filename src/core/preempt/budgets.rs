@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 use crate::core::{
     model::{Name, Pod, PodDisruptionBudget},
     snapshot::Snapshot,
+    work,
 };
 
 /// What the eviction of these pods uses up of each budget that counts them: as many of the disruptions that it allows as
@@ -55,6 +56,7 @@ impl<'s> Budgets<'s> {
         pods.iter().partition(|pod| {
             let mut breaks = false;
             for at in self.by_namespace.get(&pod.namespace).cloned().into_iter().flatten() {
+                work::spend(1);
                 let budget = self.all[at];
                 if budget.protects(pod) && !budget.disrupted_pods.contains(&pod.name) {
                     allowed[at] = allowed[at].saturating_sub(1);

@@ -12,6 +12,7 @@ use crate::core::{
     rule::Release,
     snapshot::{NodeInfo, Snapshot},
     verdict::Verdict,
+    work,
 };
 
 /// Preemption for one pod, to be tried on any node.
@@ -48,7 +49,10 @@ impl<'c, 's> DryRun<'c, 's> {
     /// without all pods of lower priority, or has nobody to evict. Proposed pods that are not on the node are passed over.
     /// Victims stand in order of importance.
     pub fn accept(&self, node: &NodeInfo, proposed: &[Arc<Pod>]) -> Option<Candidate> {
-        let is_proposed = |pod: &Pod| proposed.iter().any(|other| other.is_same(pod));
+        let is_proposed = |pod: &Pod| {
+            work::spend_on(proposed.len());
+            proposed.iter().any(|other| other.is_same(pod))
+        };
         let pool = self.pool(node, is_proposed);
         let proposed: Vec<Arc<Pod>> = pool.iter().filter(|pod| is_proposed(pod)).cloned().collect();
         let mut without = EditedNode::new(node);
@@ -57,7 +61,10 @@ impl<'c, 's> DryRun<'c, 's> {
         }
         let mut accepted = if self.cycle.first_failure_edited(&without).is_none() {
             let (violating, _) = self.budgets.split(&pool);
-            let breaks = |pod: &&Arc<Pod>| violating.iter().any(|other| other.is_same(pod));
+            let breaks = |pod: &&Arc<Pod>| {
+                work::spend_on(violating.len());
+                violating.iter().any(|other| other.is_same(pod))
+            };
             let pdb_violations = proposed.iter().filter(breaks).count();
             Candidate { node: node.name().clone(), victims: proposed, pdb_violations }
         } else {
@@ -81,6 +88,7 @@ impl<'c, 's> DryRun<'c, 's> {
         let mut pdb_violations = 0;
         for (group, breaks_a_budget) in [(violating, true), (others, false)] {
             for pod in group {
+                work::spend_on(1 + settled.len());
                 if !settled.iter().any(|other| other.is_same(pod)) {
                     without.put_back(pod);
                     if self.cycle.first_failure_edited(&without).is_none() {
@@ -104,6 +112,7 @@ impl<'c, 's> DryRun<'c, 's> {
     /// The node's pods that are of lower priority, or `besides`, the more important first.
     fn pool(&self, node: &NodeInfo, besides: impl Fn(&Pod) -> bool) -> Vec<Arc<Pod>> {
         let may_leave = |pod: &&Arc<Pod>| self.snapshot.priority_of(pod) < self.priority || besides(pod);
+        work::spend_on(node.pods.len());
         let mut pods: Vec<Arc<Pod>> = node.pods.iter().filter(may_leave).cloned().collect();
         self.sort(&mut pods);
         pods

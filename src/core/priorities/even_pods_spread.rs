@@ -31,6 +31,7 @@
 //! are round(3.219) = 3, round(1.609) = 2 and 0, and the scores 100 × (3 + 0 − 3) / 3 = 0, 33 and 100.
 
 use super::{MAX_NODE_SCORE, Priority, Registration, Scores, arithmetic::percent, ln::ln};
+use crate::core::work;
 use crate::core::{
     index::Domains,
     model::{Pod, WhenUnsatisfiable, topology::HOSTNAME},
@@ -63,6 +64,7 @@ impl Priority for EvenPodsSpread {
         }
         let needs_all = self.0.requires_all_keys(pod);
         let mut spreads: Vec<Spread<'_>> = constraints.iter().map(|c| Spread::new(c, pod, snapshot)).collect();
+        work::spend_on(spreads.len().saturating_mul(candidates.len()));
         let complete: Vec<bool> = {
             let is_complete =
                 |node: Seat<'_>| !needs_all || spreads.iter().all(|s| s.domains.of(node.slot()).is_some());
@@ -73,6 +75,7 @@ impl Priority for EvenPodsSpread {
             spread.choose_domains(scored);
         }
         if spreads.iter().any(|spread| !spread.by_host) {
+            work::spend_on(spreads.len().saturating_mul(snapshot.node_count()));
             for node in snapshot.all_seats().iter() {
                 if !needs_all || spreads.iter().all(|s| s.domains.of(node.slot()).is_some()) {
                     for spread in &mut spreads {

@@ -35,6 +35,7 @@ use crate::core::{
     rule::{Identity, Reads, Release},
     seat::{Seat, Seats},
     snapshot::Snapshot,
+    work,
 };
 
 /// The registry's line.
@@ -90,6 +91,7 @@ impl Priority for InterPodAffinity {
         if sums.iter().next().is_none() {
             return Scores::Same(0);
         }
+        work::spend_on(sums.len().saturating_mul(candidates.len()) / 4);
         let sum = |node: Seat<'_>| sums.iter().filter_map(|(_, sums)| sums.at(node.slot())).sum();
         between_lowest_and_highest(candidates.map(sum))
     }

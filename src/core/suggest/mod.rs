@@ -18,6 +18,7 @@ use super::{
     policy::Profile,
     rule::Release,
     snapshot::Snapshot,
+    work,
 };
 
 /// Nodes that are tried, the nearest first.
@@ -28,6 +29,8 @@ const NODES_ALIKE: usize = 4;
 const MODELS_TRIED: usize = 8;
 /// More new nodes than this are no suggestion.
 const MOST_NEW_NODES: usize = 1_000;
+/// Steps of work that a look at one node takes.
+const STEPS: usize = 32;
 /// Pods for which it is tried out how many nodes they need.
 const MOST_ALIKE: usize = 10_000;
 /// Suggestions told.
@@ -96,6 +99,7 @@ pub fn suggest(profile: &Profile, pod: &Pod, snapshot: &Snapshot, alike: usize) 
 /// Nodes with the ways that might lead there, the cheapest first.
 fn nearest(release: Release, pod: &Pod, snapshot: &Snapshot) -> Vec<(i64, Name, Vec<Vec<Change>>)> {
     let way = |node| {
+        work::spend_on(STEPS + pod.tolerations.len());
         let ways = defects::ways(pod, node, release)?;
         let cost = |changes: &Vec<Change>| changes.iter().map(Change::cost).fold(0_i64, i64::saturating_add);
         let cheapest = ways.iter().map(cost).min()?;
@@ -173,6 +177,7 @@ fn nodes_added(change: &Change) -> usize {
 fn models(pod: &Pod, snapshot: &Snapshot) -> Vec<Arc<Node>> {
     let mut models: Vec<Arc<Node>> = Vec::new();
     for info in snapshot.nodes() {
+        work::spend_on(STEPS + models.len());
         let node = &info.node;
         let alike = |other: &Arc<Node>| {
             other.allocatable == node.allocatable

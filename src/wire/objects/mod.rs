@@ -4,6 +4,7 @@
 //! passed over; [`super::document`] is what keeps an object whole.
 
 pub mod affinity;
+pub(in crate::wire) mod bounds;
 pub mod csi;
 pub mod disruption;
 pub mod meta;
@@ -19,7 +20,7 @@ pub mod workload;
 #[cfg(test)]
 mod tests;
 
-use super::fault::{Cause, Faults};
+use super::fault::{Cause, Faults, TOO_MANY};
 
 /// What became of an object, and everything that is wrong with it.
 ///
@@ -40,6 +41,15 @@ impl<T> Converted<T> {
     /// All its faults.
     pub fn strict(self) -> Result<T, Vec<Cause>> {
         if self.causes.is_empty() { Ok(self.object) } else { Err(self.causes) }
+    }
+
+    /// The object if it can be read and asks for no more than is decided on: what a request may bring along.
+    ///
+    /// # Errors
+    /// What keeps it from being read, and what is too much.
+    pub fn bounded(mut self) -> Result<T, Vec<Cause>> {
+        self.causes.retain(|c| c.unreadable || c.reason == TOO_MANY);
+        self.strict()
     }
 
     /// The object if it can be read at all: what a request to judge may contain.

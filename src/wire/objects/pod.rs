@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::{
     Converted,
     affinity::{Affinity, Owner, TopologySpreadConstraint},
-    converted,
+    bounds, converted,
     meta::{ObjectMeta, instant, labels},
     names, node,
     quantity::{QuantityText, resource_list},
@@ -260,6 +260,7 @@ impl Pod {
         let key = self.metadata.namespaced(names::dns_subdomain, faults);
         let own_labels = self.metadata.labels(faults);
         let terminating = self.metadata.terminating(faults);
+        let excess = bounds::check(self, faults);
         let spec = &self.spec;
         let at = Path::ROOT.child("spec");
         if spec.containers.is_empty() {
@@ -348,6 +349,7 @@ impl Pod {
             scheduling_gates: spec.scheduling_gates.iter().map(|g| g.name.as_str().into()).collect(),
             claims_resources: !spec.resource_claims.is_empty(),
             overhead,
+            excess,
             labels: own_labels,
             namespace: key.namespace,
             name: key.name,

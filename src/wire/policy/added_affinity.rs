@@ -9,7 +9,7 @@ use crate::{
     wire::{
         decode,
         fault::{Faults, Path},
-        objects::affinity::NodeAffinity,
+        objects::{affinity::NodeAffinity, bounds},
     },
 };
 
@@ -25,7 +25,9 @@ pub(super) fn read(field: &Field<'_>) -> (Option<NodeSelector>, Vec<PreferredNod
         }
     };
     let mut faults = Faults::default();
-    let read = affinity.to_core(&Path::ROOT.child(field.path()), &mut faults);
+    let at = Path::ROOT.child(field.path());
+    bounds::check_node_affinity(&affinity, &at, &mut faults);
+    let read = affinity.to_core(&at, &mut faults);
     for cause in faults.into_causes() {
         field.push(Fault::new(cause.field, cause.message));
     }

@@ -6,6 +6,7 @@ use std::{cell::RefCell, collections::BTreeSet};
 
 use super::tree::Tree;
 use crate::core::{
+    limits,
     model::Name,
     policy::{Fault, Warning},
 };
@@ -149,6 +150,7 @@ impl<'t> Field<'t> {
             Tree::List(items) => Some(
                 items
                     .iter()
+                    .take(self.most_items(items.len()))
                     .enumerate()
                     .map(|(i, item)| Field {
                         tree: Some(item).filter(|t| **t != Tree::Null),
@@ -159,6 +161,14 @@ impl<'t> Field<'t> {
             ),
             other => self.mismatch("a list", other),
         }
+    }
+
+    /// How many items of a list are read: of one that is too long none, since each would be told of.
+    fn most_items(&self, count: usize) -> usize {
+        let key = self.path.rsplit('.').next().unwrap_or_default();
+        let Some(refusal) = limits::of_policy_list(key).refusal(count) else { return count };
+        self.fault(refusal);
+        0
     }
 
     /// A list of texts.
