@@ -125,7 +125,7 @@ const ROWS: &[Row] = &[
     }),
     ("volumes", |n| {
         let volumes = (0..n).map(|i| pv(&format!("v{i}")).into());
-        let waiting = [storage_class("local").into(), pvc("data").into()];
+        let waiting = [storage_class("local").into(), pvc("data").class("local").into()];
         let snapshot = testing::cluster(running(2).into_iter().chain(waiting).chain(volumes));
         filtered(testing::pod("p").claim("data"), &snapshot);
     }),
