@@ -12,18 +12,19 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
+use axum::{Extension, Router};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
     time::{interval, sleep},
 };
-use tracing::info;
+use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::{
     api::{
         self, Diagnostics,
+        browser::Guard,
         health::Check,
         middleware::Limits,
         serve::{Timeouts, serve as serve_connections},
@@ -196,7 +197,8 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     let endpoint = settings.otlp_endpoint.as_ref();
     let tracing = endpoint.map(|endpoint| Tracing::start(endpoint, settings.trace_ratio)).transpose()?;
     let diagnostics = Diagnostics { tracing: tracing.clone(), profiling: settings.profiling };
-    let router = api::router(state.clone(), limits, diagnostics);
+    let guard = Guard::new(&[address.ip()], settings.allowed_hosts.clone(), settings.allowed_origins.clone());
+    let router = api::router(state.clone(), limits, diagnostics).layer(Extension(guard));
     let upkeep = Upkeep::start(&store, Uuid::new_v4(), jobs(settings, &state.clusters));
     Ok(Server { listener, address, store, state, router, upkeep, tracing })
 }
@@ -206,6 +208,13 @@ impl Server {
     async fn run(self, settings: &Settings, stop: impl Future<Output = ()>) -> Result<(), Error> {
         let Self { listener, address, store, state, router, upkeep, tracing } = self;
         info!(%address, version = env!("CARGO_PKG_VERSION"), "listening on http://{address}");
+        if !address.ip().to_canonical().is_loopback() {
+            warn!(
+                %address,
+                "ANYBODY WHO REACHES {address} CAN READ AND CHANGE EVERYTHING HERE: this server asks nobody who they are. Listen \
+                 on a loopback address (--listen 127.0.0.1:8080), or let only those reach it who may"
+            );
+        }
         let timeouts =
             Timeouts { idle: settings.idle_timeout, stalled: settings.idle_timeout, grace: settings.shutdown_grace };
         serve_connections(listener, router, timeouts, async {

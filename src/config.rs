@@ -18,6 +18,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     core::{model::Quantity, policy::ExtenderHosts},
+    origin::Origins,
     telemetry::LogFormat,
 };
 
@@ -33,6 +34,17 @@ pub struct Settings {
     /// Where to listen; port 0 takes a free one and the log says which
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
     pub listen: String,
+
+    /// The hosts that requests may name besides localhost, names below it and IP addresses: none, any, or a list of name,
+    /// name:port and *.domain. Checked where --listen is a loopback address or hosts are named here: a web page could else
+    /// have its own name resolved to this machine, and read and write what is here
+    #[arg(long, value_name = "HOSTS", default_value = "none")]
+    pub allowed_hosts: ExtenderHosts,
+
+    /// The origins of web pages that may ask this server from a browser: none, or a list of scheme://host:port. Pages of
+    /// other origins can change nothing
+    #[arg(long, value_name = "ORIGINS", default_value = "none")]
+    pub allowed_origins: Origins,
 
     /// The database: sqlite:FILE, sqlite::memory: or postgres://USER:PASSWORD@HOST/NAME; of several hosts (h1:5432,h2:5432) the
     /// one is used that is the primary

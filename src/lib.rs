@@ -24,7 +24,7 @@
 //! | [`api`] | HTTP: one list of routes, a file per resource | know SQL |
 //! | [`app`] | composition root: the only file that may import everything | |
 //! | [`commands`] | what the command line does besides serving | know SQL |
-//! | [`config`] [`telemetry`] [`clock`] | leaves | |
+//! | [`config`] [`telemetry`] [`clock`] [`origin`] | leaves | |
 //!
 //! Direction: `core ← wire ← store ← cluster ← api ← commands ← app ← main`, and `wire ← downstream ← api`. `tests/architecture.rs` holds the code to it.
 
@@ -36,6 +36,7 @@ pub mod commands;
 pub mod config;
 pub mod core;
 pub mod downstream;
+pub mod origin;
 pub mod store;
 pub mod telemetry;
 pub mod testing;

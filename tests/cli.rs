@@ -58,7 +58,7 @@ impl Server {
     }
 
     fn get(&self, path: &str) -> String {
-        self.send(&format!("GET {path} HTTP/1.1\r\nhost: podberth\r\nconnection: close\r\n\r\n"))
+        self.send(&format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"))
     }
 
     /// Asks it to stop; returns how it ended and the rest of its log.
@@ -230,10 +230,11 @@ fn it_serves_and_stops_when_told() {
 
     let unknown = server.get("/nowhere");
     assert!(unknown.starts_with("HTTP/1.1 404") && unknown.contains("\"reason\":\"NotFound\""), "{unknown}");
-    let wrong = server.send("POST /livez HTTP/1.1\r\nhost: podberth\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+    let wrong =
+        server.send("POST /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
     assert!(wrong.starts_with("HTTP/1.1 405") && wrong.contains("\"reason\":\"MethodNotAllowed\""), "{wrong}");
     assert!(wrong.to_lowercase().contains("allow: get,head"), "{wrong}");
-    let head = server.send("HEAD /livez HTTP/1.1\r\nhost: podberth\r\nconnection: close\r\n\r\n");
+    let head = server.send("HEAD /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     assert!(head.starts_with("HTTP/1.1 200") && head.ends_with("\r\n\r\n"), "{head}");
 
     // A connection that says nothing does not hold the process up.

@@ -57,6 +57,12 @@ pub enum ApiError {
         /// What stands against it.
         message: String,
     },
+    /// A page of another origin asks.
+    #[error("{0}")]
+    CrossOrigin(String),
+    /// The request names a host that is not served here.
+    #[error("{0}")]
+    Misdirected(String),
     /// No such object.
     #[error("{} \"{}\" not found", .0.qualified(), .0.name)]
     NotFound(Subject),
@@ -155,7 +161,7 @@ impl Reason {
     pub const FORBIDDEN: Self = reason(
         StatusCode::FORBIDDEN,
         "Forbidden",
-        "The object contradicts others, or names a class that there is not.",
+        "The object contradicts others, names a class that there is not, or a page of another origin asks.",
     );
     /// 404
     pub const NOT_FOUND: Self = reason(StatusCode::NOT_FOUND, "NotFound", "There is no such object.");
@@ -185,6 +191,12 @@ impl Reason {
     /// 415
     pub const UNSUPPORTED_MEDIA_TYPE: Self =
         reason(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", "The body's media type is not read here.");
+    /// 421
+    pub const MISDIRECTED: Self = reason(
+        StatusCode::MISDIRECTED_REQUEST,
+        "MisdirectedRequest",
+        "The request names a host that is not served here: see `--allowed-hosts`.",
+    );
     /// 422
     pub const INVALID: Self =
         reason(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", "The object breaks a rule; `causes` lists every fault.");
@@ -225,6 +237,7 @@ impl Reason {
             Self::PRECONDITION_FAILED,
             Self::TOO_LARGE,
             Self::UNSUPPORTED_MEDIA_TYPE,
+            Self::MISDIRECTED,
             Self::INVALID,
             Self::TOO_MANY_REQUESTS,
             Self::INTERNAL_ERROR,
@@ -246,7 +259,8 @@ impl ApiError {
     pub fn reason(&self) -> Reason {
         match self {
             Self::BadRequest(_) => Reason::BAD_REQUEST,
-            Self::Forbidden { .. } => Reason::FORBIDDEN,
+            Self::Forbidden { .. } | Self::CrossOrigin(_) => Reason::FORBIDDEN,
+            Self::Misdirected(_) => Reason::MISDIRECTED,
             Self::NotFound(_) | Self::NoRoute => Reason::NOT_FOUND,
             Self::MethodNotAllowed => Reason::METHOD_NOT_ALLOWED,
             Self::AlreadyExists(_) => Reason::ALREADY_EXISTS,

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{
     admission::Admission,
-    compression,
+    browser, compression,
     error::{ApiError, ErrorText},
     health,
     linger::reading_on,
@@ -58,6 +58,7 @@ pub fn around(router: Router, limits: Limits) -> Router {
         .layer(from_fn_with_state(limits.request_timeout, in_time))
         .layer(CatchPanicLayer::custom(caught))
         .layer(from_fn(plain_text_errors))
+        .layer(from_fn(browser::guarded))
         .layer(map_request(reading_on))
         .layer(from_fn(observed))
 }

@@ -18,6 +18,7 @@ use crate::telemetry::trace::Tracing;
 pub mod admission;
 pub mod bind;
 pub mod body;
+pub mod browser;
 pub mod cluster;
 pub mod compression;
 pub mod docs;

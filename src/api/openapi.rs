@@ -2,7 +2,7 @@
 //!
 //! Error codes are listed one by one on each operation (generators ignore `default`) and are written down once:
 //! [`Reason`] has the code and the sentence; the shape of an operation says which of them it has anyway (a body: 400, 413,
-//! 415; a path variable: 404; a query: 400; always: 500, 504); the sets below add the rest on the handler, as in
+//! 415; a path variable: 404; a query: 400; a method that changes something: 403; always: 421, 500, 504); the sets below add the rest on the handler, as in
 //! `responses((status = 200, …), WriteErrors)`.
 
 use std::{
@@ -127,8 +127,11 @@ fn response(reason: Reason, media_type: &str) -> ResponseObject {
 }
 
 /// What an operation may refuse by its shape.
-fn usual(operation: &Operation) -> BTreeSet<u16> {
-    let mut codes = BTreeSet::from([500, 504]);
+fn usual(operation: &Operation, is_safe: bool) -> BTreeSet<u16> {
+    let mut codes = BTreeSet::from([421, 500, 504]);
+    if !is_safe {
+        codes.insert(403);
+    }
     if operation.request_body.is_some() {
         codes.extend([400, 413, 415]);
     }
@@ -144,18 +147,12 @@ fn usual(operation: &Operation) -> BTreeSet<u16> {
 fn add_usual_errors(document: &mut utoipa::openapi::OpenApi) {
     for (path, item) in &mut document.paths.paths {
         let media_type = if PLAIN_TEXT.contains(&path.as_str()) { "text/plain" } else { "application/json" };
-        let methods = [
-            &mut item.get,
-            &mut item.put,
-            &mut item.post,
-            &mut item.delete,
-            &mut item.options,
-            &mut item.head,
-            &mut item.patch,
-        ];
-        for operation in methods.into_iter().flatten() {
-            let reasons =
-                usual(operation).into_iter().filter_map(|code| Reason::of_code(StatusCode::from_u16(code).ok()?));
+        let safe = [&mut item.get, &mut item.options, &mut item.head].map(|operation| (operation, true));
+        let unsafe_ones = [&mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
+        let methods = safe.into_iter().chain(unsafe_ones.map(|operation| (operation, false)));
+        for (operation, is_safe) in methods.filter_map(|(operation, is_safe)| Some((operation.as_mut()?, is_safe))) {
+            let codes = usual(operation, is_safe);
+            let reasons = codes.into_iter().filter_map(|code| Reason::of_code(StatusCode::from_u16(code).ok()?));
             for reason in reasons {
                 let code = reason.code.as_str().to_owned();
                 operation.responses.responses.entry(code).or_insert_with(|| response(reason, media_type).into());

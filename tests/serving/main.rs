@@ -4,6 +4,7 @@
 mod server;
 
 mod admission;
+mod browser;
 mod compression;
 mod http2;
 
