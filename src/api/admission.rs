@@ -2,9 +2,14 @@
 //! other in place of taking all memory there is.
 //!
 //! Small bodies have a lane of their own, so that they never wait for large ones. Room is taken before a body is read,
-//! while it still stands in the client's socket, and goes with the last use of the body's memory, which may be a reply.
+//! while it still stands in the client's socket, and goes with the last use of the body's memory, which may be a reply. One
+//! that is slow to come keeps room for no more than has come ([`super::body`]). A connection that has many requests under
+//! way (HTTP/2) may have a part of each lane.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use metrics::{counter, gauge};
 use tokio::{
@@ -12,14 +17,23 @@ use tokio::{
     time::timeout,
 };
 
-use super::error::{ApiError, Result};
+use super::{
+    error::{ApiError, Result},
+    pace::Pace,
+};
 use crate::telemetry;
 
 /// The largest body that counts as small.
 pub const SMALL_BODY: usize = 1 << 20;
 
+/// The lane of small bodies.
+const SMALL: &str = "small";
+
 /// Small bodies may take so much more than the large ones have: one part in this many.
 const SMALL_SHARE: usize = 8;
+
+/// One connection may have so much of a lane: one part in this many.
+const CONNECTION_SHARE: usize = 4;
 
 /// Permits are handed out by the kibibyte, since a semaphore counts in 32 bits.
 const UNIT: usize = 1024;
@@ -33,7 +47,13 @@ pub struct Admission {
     small: Lane,
     large: Lane,
     wait: Duration,
+    /// How slow a body may come.
+    pub(super) pace: Pace,
 }
+
+/// What the requests of one connection have of the budget. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Share(Arc<[OnceLock<Arc<Semaphore>>; 2]>);
 
 #[derive(Clone, Debug)]
 struct Lane {
@@ -46,41 +66,97 @@ struct Lane {
 #[derive(Debug)]
 pub struct Room {
     permit: OwnedSemaphorePermit,
-    lane: &'static str,
+    /// What the connection has less for it, where it has a share.
+    of_share: Option<OwnedSemaphorePermit>,
+    lane: Lane,
+}
+
+impl Lane {
+    /// What one connection may have of it.
+    fn most_of_share(&self) -> usize {
+        self.units.div_ceil(CONNECTION_SHARE)
+    }
+}
+
+impl Share {
+    fn of(&self, lane: &Lane) -> Arc<Semaphore> {
+        let [small, large] = &*self.0;
+        let place = if lane.name == SMALL { small } else { large };
+        place.get_or_init(|| Arc::new(Semaphore::new(lane.most_of_share()))).clone()
+    }
 }
 
 impl Admission {
     /// Room for `bytes` of large bodies, for which a request waits so long at most.
-    pub fn new(bytes: usize, wait: Duration) -> Self {
+    pub fn new(bytes: usize, wait: Duration, pace: Pace) -> Self {
         let lane = |name, bytes: usize| {
             let units = bytes.div_ceil(UNIT).clamp(1, u32::MAX as usize);
             Lane { name, units, free: Arc::new(Semaphore::new(units)) }
         };
         let small = (bytes / SMALL_SHARE).max(SMALL_BODY);
-        Self { small: lane("small", small), large: lane("large", bytes), wait }
+        Self { small: lane(SMALL, small), large: lane("large", bytes), wait, pace }
     }
 
     /// Room for a body of that size. One that is larger than the whole budget has it to itself.
     ///
     /// # Errors
     /// [`ApiError::Unavailable`] when there is none in time.
-    pub async fn room(&self, bytes: usize) -> Result<Room> {
-        let Lane { name, units, free } = if bytes <= SMALL_BODY { &self.small } else { &self.large };
-        let wanted = bytes.div_ceil(UNIT).min(*units) as u32;
-        let waiting = gauge!(telemetry::BODIES_WAITING, "lane" => *name);
+    pub async fn room(&self, bytes: usize, share: Option<&Share>) -> Result<Room> {
+        let lane = if bytes <= SMALL_BODY { &self.small } else { &self.large };
+        let units = bytes.div_ceil(UNIT).min(lane.units);
+        let waiting = gauge!(telemetry::BODIES_WAITING, "lane" => lane.name);
         waiting.increment(1);
-        let permit = timeout(self.wait, free.clone().acquire_many_owned(wanted)).await;
+        let permits = timeout(self.wait, async {
+            let of_share = match share {
+                Some(share) => Some(acquire(share.of(lane), units.min(lane.most_of_share())).await?),
+                None => None,
+            };
+            Ok((of_share, acquire(lane.free.clone(), units).await?))
+        });
+        let permits = permits.await;
         waiting.decrement(1);
-        let permit = permit.map_err(|_| {
-            counter!(telemetry::BODIES_REFUSED, "lane" => *name).increment(1);
-            ApiError::Unavailable {
-                message: "too many large requests are under way".into(),
-                retry_after_seconds: RETRY_AFTER_SECONDS,
-            }
-        })?;
-        let room = Room { permit: permit.map_err(ApiError::internal)?, lane: name };
+        let (of_share, permit) = permits.unwrap_or_else(|_| Err(lane.full()))?;
+        let room = Room { permit, of_share, lane: lane.clone() };
         room.gauge().increment(room.bytes() as f64);
         Ok(room)
+    }
+
+    /// Makes room for more of a body, in the lane that it is in.
+    ///
+    /// # Errors
+    /// [`ApiError::Unavailable`] when there is none in time.
+    pub async fn grow(&self, room: &mut Room, bytes: usize, share: Option<&Share>) -> Result<()> {
+        let lane = room.lane.clone();
+        let units = bytes.div_ceil(UNIT).min(lane.units);
+        let missing = units.saturating_sub(room.permit.num_permits());
+        if missing == 0 {
+            return Ok(());
+        }
+        let more = timeout(self.wait, async {
+            if let (Some(share), Some(of_share)) = (share, &mut room.of_share) {
+                let missing = units.min(lane.most_of_share()).saturating_sub(of_share.num_permits());
+                of_share.merge(acquire(share.of(&lane), missing).await?);
+            }
+            acquire(lane.free.clone(), missing).await
+        });
+        let more = more.await.unwrap_or_else(|_| Err(lane.full()))?;
+        room.permit.merge(more);
+        room.gauge().increment((missing * UNIT) as f64);
+        Ok(())
+    }
+}
+
+async fn acquire(free: Arc<Semaphore>, units: usize) -> Result<OwnedSemaphorePermit> {
+    free.acquire_many_owned(units as u32).await.map_err(ApiError::internal)
+}
+
+impl Lane {
+    fn full(&self) -> ApiError {
+        counter!(telemetry::BODIES_REFUSED, "lane" => self.name).increment(1);
+        ApiError::Unavailable {
+            message: "too many large requests are under way".into(),
+            retry_after_seconds: RETRY_AFTER_SECONDS,
+        }
     }
 }
 
@@ -90,15 +166,24 @@ impl Room {
         self.permit.num_permits() * UNIT
     }
 
+    /// Whether it is among the small bodies.
+    pub fn is_small(&self) -> bool {
+        self.lane.name == SMALL
+    }
+
     /// Gives back what a body of that size does not need.
     pub fn shrink_to(&mut self, bytes: usize) {
-        let spare = self.permit.num_permits().saturating_sub(bytes.div_ceil(UNIT));
+        let needed = bytes.div_ceil(UNIT);
+        let spare = self.permit.num_permits().saturating_sub(needed);
         self.gauge().decrement((spare * UNIT) as f64);
         drop(self.permit.split(spare));
+        if let Some(of_share) = &mut self.of_share {
+            drop(of_share.split(of_share.num_permits().saturating_sub(needed)));
+        }
     }
 
     fn gauge(&self) -> metrics::Gauge {
-        gauge!(telemetry::BODY_BYTES, "lane" => self.lane)
+        gauge!(telemetry::BODY_BYTES, "lane" => self.lane.name)
     }
 }
 
@@ -115,41 +200,62 @@ mod tests {
     const LARGE: usize = SMALL_BODY + UNIT;
 
     fn tight() -> Admission {
-        Admission::new(2 * LARGE, Duration::ZERO)
+        Admission::new(2 * LARGE, Duration::ZERO, Pace { grace: Duration::MAX, bytes_per_second: 1 })
     }
 
     #[tokio::test]
     async fn large_bodies_wait_for_each_other_and_small_ones_for_nobody() {
         let budget = tight();
-        let first = budget.room(LARGE).await.expect("room for two");
-        let second = budget.room(LARGE).await.expect("room for two");
-        let refused = budget.room(LARGE).await.expect_err("no room for three");
+        let first = budget.room(LARGE, None).await.expect("room for two");
+        let second = budget.room(LARGE, None).await.expect("room for two");
+        let refused = budget.room(LARGE, None).await.expect_err("no room for three");
         assert!(matches!(refused, ApiError::Unavailable { retry_after_seconds: 1, .. }), "{refused}");
-        budget.room(SMALL_BODY).await.expect("a lane of its own");
+        budget.room(SMALL_BODY, None).await.expect("a lane of its own");
         drop(first);
-        budget.room(LARGE).await.expect("what was given back");
+        budget.room(LARGE, None).await.expect("what was given back");
         drop(second);
     }
 
     #[tokio::test]
     async fn what_is_not_needed_is_given_back() {
         let budget = tight();
-        let mut room = budget.room(usize::MAX).await.expect("all of it");
+        let mut room = budget.room(usize::MAX, None).await.expect("all of it");
         assert_eq!(room.bytes(), 2 * LARGE);
-        budget.room(LARGE).await.expect_err("all is taken");
+        budget.room(LARGE, None).await.expect_err("all is taken");
         room.shrink_to(LARGE);
-        budget.room(LARGE).await.expect("the other half");
+        budget.room(LARGE, None).await.expect("the other half");
     }
 
     #[tokio::test]
     async fn who_waits_gets_what_is_given_back() {
         let budget = Admission { wait: Duration::from_mins(1), ..tight() };
-        let room = budget.room(2 * LARGE).await.expect("all of it");
+        let room = budget.room(2 * LARGE, None).await.expect("all of it");
         let next = tokio::spawn({
             let budget = budget.clone();
-            async move { budget.room(2 * LARGE).await.map(|room| room.bytes()) }
+            async move { budget.room(2 * LARGE, None).await.map(|room| room.bytes()) }
         });
         drop(room);
         assert_eq!(next.await.expect("no panic").expect("in time"), 2 * LARGE);
+    }
+
+    #[tokio::test]
+    async fn one_connection_has_a_part_of_each_lane() {
+        let budget = Admission::new(8 * LARGE, Duration::ZERO, tight().pace);
+        let (mine, yours) = (Share::default(), Share::default());
+        let mut first = budget.room(2 * LARGE, Some(&mine)).await.expect("a quarter");
+        budget.room(LARGE, Some(&mine)).await.expect_err("no more than a quarter");
+        budget.room(SMALL_BODY / 8, Some(&mine)).await.expect("of the other lane");
+        budget.room(4 * LARGE, Some(&yours)).await.expect("one that is larger has it to itself");
+        first.shrink_to(LARGE);
+        budget.room(LARGE, Some(&mine)).await.expect("what was given back");
+    }
+
+    #[tokio::test]
+    async fn room_grows_with_what_comes() {
+        let budget = tight();
+        let mut room = budget.room(LARGE, None).await.expect("half");
+        budget.grow(&mut room, 2 * LARGE, None).await.expect("the other half");
+        assert_eq!(room.bytes(), 2 * LARGE);
+        budget.room(LARGE, None).await.expect_err("all is taken");
     }
 }

@@ -1,9 +1,14 @@
 //! Bodies: of requests, read once into memory that the budget has room for, and of replies, sent in the pieces they are in.
+//!
+//! Room for all of a body is taken before it is read, so that large ones do not wait for each other with half of their room
+//! each. A client that is then slow to send keeps room for what has come, and twice that at most from then on; one that is
+//! very slow is sent away.
 
 use std::{
     convert::Infallible,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use axum::{
@@ -12,12 +17,15 @@ use axum::{
     extract::Request,
     http::header,
 };
+use futures_util::FutureExt;
 use http_body_util::{BodyExt, LengthLimitError};
 use hyper::body::{Frame, SizeHint};
+use tokio::time::{Instant, timeout};
 
 use super::{
-    admission::{Admission, Room},
+    admission::{Admission, Room, Share},
     error::{ApiError, Result},
+    pace::Pace,
 };
 use crate::wire::extender::Pieces;
 
@@ -26,7 +34,7 @@ pub use super::admission::SMALL_BODY;
 /// Memory that gives its room back when it goes.
 struct Held {
     bytes: Vec<u8>,
-    _room: Option<Room>,
+    _room: Room,
 }
 
 impl AsRef<[u8]> for Held {
@@ -35,41 +43,126 @@ impl AsRef<[u8]> for Held {
     }
 }
 
+/// The pace of a client that keeps the room for what it has announced and not sent yet.
+const PROMPT: Pace = Pace { grace: Duration::from_millis(250), bytes_per_second: 1 << 20 };
+
+/// Room that is made at least for the next bytes of a body that is slow to come.
+const LEAST_GROWTH: usize = 16 << 10;
+
 /// The whole body, within the limit of the route and the budget. The room it takes is given back with the last use of the
 /// bytes.
 ///
 /// # Errors
 /// [`ApiError::TooLarge`] past the limit, [`ApiError::Unavailable`] when there is no room, [`ApiError::BadRequest`] when
-/// the client stops in the middle.
+/// the client stops in the middle, [`ApiError::TooSlow`] when it is slower than the [`Pace`] of the budget,
+/// [`ApiError::UnsupportedEncoding`] for one that is compressed.
 pub async fn read(request: Request) -> Result<Bytes> {
+    let encoding = request.headers().get(header::CONTENT_ENCODING);
+    if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(ApiError::UnsupportedEncoding);
+    }
     let budget = request.extensions().get::<Admission>().cloned();
+    let share = request.extensions().get::<Share>().cloned();
     let told = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    let mut body = request.into_limited_body();
-    let hint = body.size_hint();
-    let (least, most) = (hint.lower(), hint.upper().unwrap_or(u64::MAX));
+    let body = request.into_limited_body();
+    let most = body.size_hint().upper().unwrap_or(u64::MAX);
     if told.is_some_and(|told: u64| told > most) {
         return Err(ApiError::TooLarge);
     }
-    let mut room = match &budget {
-        Some(budget) => Some(budget.room(hint.exact().map_or(SMALL_BODY, |exact| exact as usize)).await?),
-        None => None,
+    let Some(budget) = budget else {
+        let whole = body.collect().await.map_err(refused)?;
+        return Ok(whole.to_bytes());
     };
-    let mut bytes = Vec::with_capacity(least as usize);
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(refused)?.into_data() else { continue };
-        if let (Some(budget), Some(taken)) = (&budget, &mut room)
-            && bytes.len() + data.len() > taken.bytes()
-            && hint.exact().is_none()
-        {
-            // One that does not tell its length may become as long as the route lets it.
-            *taken = budget.room(most as usize).await?;
+    let exact = body.size_hint().exact().map(|exact| exact as usize);
+    let room = budget.room(exact.unwrap_or(SMALL_BODY), share.as_ref()).await?;
+    let bytes = Vec::with_capacity(exact.unwrap_or_default());
+    let reading = Reading {
+        body,
+        budget,
+        share,
+        exact,
+        most: most as usize,
+        room,
+        bytes,
+        waited: Duration::ZERO,
+        is_prompt: true,
+    };
+    reading.whole().await
+}
+
+/// A body that is being read.
+struct Reading {
+    body: Body,
+    budget: Admission,
+    share: Option<Share>,
+    /// How long it is, where that is told.
+    exact: Option<usize>,
+    /// How long it may be.
+    most: usize,
+    room: Room,
+    bytes: Vec<u8>,
+    /// For how long the client was waited for.
+    waited: Duration,
+    /// Whether it comes so quickly that room for all of it is kept.
+    is_prompt: bool,
+}
+
+impl Reading {
+    async fn whole(mut self) -> Result<Bytes> {
+        while let Some(frame) = self.frame().await? {
+            let Ok(data) = frame.into_data() else { continue };
+            self.make_room(self.bytes.len() + data.len()).await?;
+            self.bytes.extend_from_slice(&data);
         }
-        bytes.extend_from_slice(&data);
-    }
-    if let Some(room) = &mut room {
+        let Self { mut room, bytes, .. } = self;
         room.shrink_to(bytes.len());
+        Ok(Bytes::from_owner(Held { bytes, _room: room }))
     }
-    Ok(Bytes::from_owner(Held { bytes, _room: room }))
+
+    /// What comes next, unless the client is too slow.
+    async fn frame(&mut self) -> Result<Option<Frame<Bytes>>> {
+        // Most often it is there already.
+        if let Some(frame) = self.body.frame().now_or_never() {
+            return frame.transpose().map_err(refused);
+        }
+        loop {
+            let pace = if self.is_prompt { PROMPT } else { self.budget.pace };
+            let left = pace.allows(self.bytes.len() as u64).saturating_sub(self.waited);
+            let asked = Instant::now();
+            let frame = timeout(left, self.body.frame()).await;
+            self.waited += asked.elapsed();
+            match frame {
+                Ok(frame) => return frame.transpose().map_err(refused),
+                Err(_) if self.is_prompt => self.keep_what_came(),
+                Err(_) => return Err(ApiError::TooSlow),
+            }
+        }
+    }
+
+    /// Gives back the room for what has not come.
+    fn keep_what_came(&mut self) {
+        self.is_prompt = false;
+        self.bytes.shrink_to_fit();
+        self.room.shrink_to(self.bytes.len());
+    }
+
+    /// Sees to room for so many bytes.
+    async fn make_room(&mut self, bytes: usize) -> Result<()> {
+        if bytes <= self.room.bytes() {
+            return Ok(());
+        }
+        let end = self.exact.unwrap_or(self.most);
+        if bytes > SMALL_BODY && self.room.is_small() {
+            // Larger than it seemed, since its length was not told: it goes on among the large ones.
+            self.room = self.budget.room(bytes.max(2 * SMALL_BODY).min(end), self.share.as_ref()).await?;
+        } else {
+            let end = if self.room.is_small() { end.min(SMALL_BODY) } else { end };
+            let wanted = bytes.max(2 * self.bytes.len()).max(self.bytes.len() + LEAST_GROWTH).min(end);
+            self.budget.grow(&mut self.room, wanted, self.share.as_ref()).await?;
+        }
+        self.bytes.reserve_exact(self.room.bytes().min(end).saturating_sub(self.bytes.len()));
+        Ok(())
+    }
 }
 
 fn refused(error: axum::Error) -> ApiError {

@@ -1,23 +1,31 @@
 //! Connections: accepted, bounded in time, and drained in the end.
 
-use std::{future::Future, io, time::Duration};
+use std::{
+    future::Future,
+    io,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
 
 use axum::Router;
+use hyper::{Request, Version, body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{
         conn::auto::Builder,
         graceful::{GracefulShutdown, Watcher},
     },
-    service::TowerToHyperService,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::watch,
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::{sleep, timeout},
 };
 use tokio_io_timeout::TimeoutStream;
+use tower::ServiceExt;
 use tracing::{debug, warn};
+
+use super::{connection::Connection, pace::Pace};
 
 /// Requests that one HTTP/2 connection may have under way.
 const HTTP2_STREAMS: u32 = 256;
@@ -25,15 +33,18 @@ const HTTP2_STREAMS: u32 = 256;
 /// Until the next attempt when the system has no more connections to give.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long connections may take.
+/// How long connections may take, and how many there may be.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
     /// For the next request's head to be complete: bounds idle connections and clients that trickle.
     pub idle: Duration,
-    /// For a client to take something of what is written to it: else what its reply holds would be held for ever.
-    pub stalled: Duration,
+    /// For a client to take something of what is written to it, longer for what is taken slowly: else what its reply holds
+    /// would be held for ever.
+    pub stalled: Pace,
     /// For requests under way, once the process is to stop.
     pub grace: Duration,
+    /// Connections at once. One more closes the one that was without a request for longest.
+    pub connections: usize,
 }
 
 /// Serves until `stop` resolves, then takes no new connection, lets requests under way finish within the grace and
@@ -41,11 +52,12 @@ pub struct Timeouts {
 pub async fn serve(listener: TcpListener, router: Router, timeouts: Timeouts, stop: impl Future<Output = ()>) {
     let connections = GracefulShutdown::new();
     let (serving, until_stop) = watch::channel(());
+    let places = Places::new(timeouts.connections);
     tokio::pin!(stop);
     loop {
-        let stream = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+        let (stream, connection, place) = tokio::select! {
+            accepted = accept(&listener, &places, timeouts.stalled) => match accepted {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     pause_after(&error).await;
                     continue;
@@ -57,11 +69,19 @@ pub async fn serve(listener: TcpListener, router: Router, timeouts: Timeouts, st
         tokio::spawn(async move {
             let first_byte = tokio::select! {
                 readable = timeout(timeouts.idle, stream.readable()) => matches!(readable, Ok(Ok(()))),
+                () = connection.to_be_closed(timeouts.idle) => false,
                 _ = until_stop.changed() => false,
             };
-            if first_byte && let Err(error) = connection(stream, router, timeouts, watcher).await {
-                debug!(error, "connection ended");
+            if first_byte {
+                let ended = tokio::select! {
+                    ended = served(stream, router, timeouts, watcher, connection.clone()) => ended,
+                    () = connection.to_be_closed(timeouts.idle) => Err("it was idle, or its client took nothing".into()),
+                };
+                if let Err(error) = ended {
+                    debug!(error, "connection ended");
+                }
             }
+            drop(place);
         });
     }
     drop((listener, serving));
@@ -70,20 +90,91 @@ pub async fn serve(listener: TcpListener, router: Router, timeouts: Timeouts, st
     }
 }
 
-async fn connection(
+/// How many connections there may be, and which there are.
+struct Places {
+    free: Arc<Semaphore>,
+    taken: Mutex<Vec<Weak<Connection>>>,
+}
+
+impl Places {
+    fn new(most: usize) -> Self {
+        Self { free: Arc::new(Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS))), taken: Mutex::default() }
+    }
+
+    /// A place for one more. Where there is none, whoever has had no request for longest has to go.
+    async fn one(&self) -> Option<OwnedSemaphorePermit> {
+        let mut is_told = false;
+        loop {
+            if let Ok(place) = self.free.clone().try_acquire_owned() {
+                return Some(place);
+            }
+            if let Some(idlest) = self.idlest() {
+                idlest.close();
+            } else if !std::mem::replace(&mut is_told, true) {
+                warn!("there are as many connections as --max-connections allows, and all have requests under way");
+            }
+            if let Ok(place) = timeout(ACCEPT_PAUSE, self.free.clone().acquire_owned()).await {
+                return place.ok();
+            }
+        }
+    }
+
+    fn idlest(&self) -> Option<Arc<Connection>> {
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = taken.iter().filter_map(Weak::upgrade).filter_map(|one| Some((one.idle()?, one)));
+        idle.max_by_key(|(since, _)| *since).map(|(_, one)| one)
+    }
+
+    fn add(&self, connection: &Arc<Connection>) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if taken.len() == taken.capacity() {
+            taken.retain(|one| one.strong_count() > 0);
+        }
+        taken.push(Arc::downgrade(connection));
+    }
+}
+
+/// The next connection, once there is a place for it.
+async fn accept(
+    listener: &TcpListener,
+    places: &Places,
+    pace: Pace,
+) -> io::Result<(TcpStream, Arc<Connection>, Option<OwnedSemaphorePermit>)> {
+    let (stream, _) = listener.accept().await?;
+    let place = places.one().await;
+    let connection = Arc::new(Connection::new(pace));
+    places.add(&connection);
+    Ok((stream, connection, place))
+}
+
+async fn served(
     stream: TcpStream,
     router: Router,
     Timeouts { idle, stalled, .. }: Timeouts,
     watcher: Watcher,
+    connection: Arc<Connection>,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     // Two small packets of one reply would otherwise wait 40 ms for each other's acknowledgement.
     stream.set_nodelay(true)?;
     let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(stalled));
+    stream.set_write_timeout(Some(stalled.grace));
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(idle);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(idle).max_concurrent_streams(HTTP2_STREAMS);
-    let connection = builder.serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let (router, connection, version) = (router.clone(), connection.clone(), request.version());
+        let at_work = connection.begin();
+        if version == Version::HTTP_2 {
+            request.extensions_mut().insert(connection.share.clone());
+        }
+        async move {
+            let reply = router.oneshot(request).await?;
+            let reply = connection.watched(reply, version);
+            drop(at_work);
+            Ok::<_, std::convert::Infallible>(reply)
+        }
+    });
+    let connection = builder.serve_connection(TokioIo::new(Box::pin(stream)), service);
     watcher.watch(connection.into_owned()).await
 }
 
@@ -140,8 +231,12 @@ mod tests {
         Server { entered, released, stop, ended, client }
     }
 
-    const PATIENT: Timeouts =
-        Timeouts { idle: Duration::from_mins(1), stalled: Duration::from_mins(1), grace: Duration::from_mins(1) };
+    const PATIENT: Timeouts = Timeouts {
+        idle: Duration::from_mins(1),
+        stalled: Pace { grace: Duration::from_mins(1), bytes_per_second: 1 },
+        grace: Duration::from_mins(1),
+        connections: 2,
+    };
 
     async fn ask(client: &mut TcpStream) {
         client.write_all(b"GET / HTTP/1.1\r\nhost: podberth\r\n\r\n").await.expect("it reads");

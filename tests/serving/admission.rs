@@ -15,10 +15,10 @@ use crate::{
 };
 
 /// More than counts as small.
-const LARGE: usize = 2 * SMALL_BODY;
+pub(crate) const LARGE: usize = 2 * SMALL_BODY;
 
 /// More than a connection holds that nobody reads from.
-const LONG: usize = 16 << 20;
+pub(crate) const LONG: usize = 16 << 20;
 
 /// A server that knows the node `a`, with room for so many bytes of large bodies.
 async fn server(bodies_bytes: usize, body_wait: Duration) -> Server {
@@ -27,49 +27,57 @@ async fn server(bodies_bytes: usize, body_wait: Duration) -> Server {
 }
 
 /// A question about `a`, so many bytes long.
-fn question(bytes: usize) -> Vec<u8> {
+pub(crate) fn question(bytes: usize) -> Vec<u8> {
     let mut question = json!({"Pod": pod(1), "NodeNames": ["a"]}).to_string().into_bytes();
     question.resize(bytes.max(question.len()), b' ');
     question
 }
 
 /// A connection of HTTP/1.1.
-struct Client(TcpStream);
+pub(crate) struct Client(pub(crate) TcpStream);
 
-struct Reply {
-    head: String,
+pub(crate) struct Reply {
+    pub(crate) head: String,
     body: Vec<u8>,
 }
 
 impl Client {
-    async fn new(running: &Running) -> Self {
+    pub(crate) async fn new(running: &Running) -> Self {
         Self(running.connect().await)
     }
 
-    async fn write(&mut self, bytes: &[u8]) {
+    pub(crate) async fn write(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).await.expect("the server reads");
     }
 
-    async fn begin(&mut self, length: usize, more: &str) {
+    pub(crate) async fn begin(&mut self, length: usize, more: &str) {
         let head = format!("POST /filter HTTP/1.1\r\nhost: podberth\r\ncontent-length: {length}\r\n{more}\r\n");
         self.write(head.as_bytes()).await;
     }
 
-    /// Asks whether a body of that length may be sent, and waits for the word that it may: there is room for it then.
-    async fn hold(running: &Running, length: usize) -> Self {
+    /// Asks whether a body of that length may be sent, waits for the word that it may, and sends all but the last byte: room
+    /// for it is taken then.
+    pub(crate) async fn hold(running: &Running, length: usize) -> Self {
         let mut client = Self::new(running).await;
         client.begin(length, "expect: 100-continue\r\n").await;
         assert_eq!(client.head().await, "HTTP/1.1 100 Continue\r\n\r\n");
         client
     }
 
-    async fn ask(&mut self, body: &[u8]) -> Reply {
+    /// The same, but for the last byte, which is all that is missing then.
+    pub(crate) async fn begun(running: &Running, body: &[u8]) -> Self {
+        let mut client = Self::hold(running, body.len()).await;
+        client.write(&body[..body.len() - 1]).await;
+        client
+    }
+
+    pub(crate) async fn ask(&mut self, body: &[u8]) -> Reply {
         self.begin(body.len(), "").await;
         self.write(body).await;
         self.reply().await
     }
 
-    async fn head(&mut self) -> String {
+    pub(crate) async fn head(&mut self) -> String {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(self.0.read_u8().await.expect("a reply"));
@@ -77,7 +85,7 @@ impl Client {
         String::from_utf8(head).expect("text")
     }
 
-    async fn reply(&mut self) -> Reply {
+    pub(crate) async fn reply(&mut self) -> Reply {
         let head = self.head().await;
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).expect("its length");
         let mut body = vec![0; length.parse().expect("a number")];
@@ -87,12 +95,12 @@ impl Client {
 }
 
 impl Reply {
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).expect("JSON")
     }
 
     #[track_caller]
-    fn says_that_it_fits(&self) {
+    pub(crate) fn says_that_it_fits(&self) {
         assert!(self.head.starts_with("HTTP/1.1 200 "), "{}", self.head);
         assert_eq!(self.json()["NodeNames"], json!(["a"]));
     }
@@ -101,7 +109,7 @@ impl Reply {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_finds_no_room_hears_so_though_it_still_sends() {
     let running = Running::start(server(LARGE, Duration::ZERO).await.router, LATE).await;
-    let mut first = Client::hold(&running, LARGE).await;
+    let mut first = Client::begun(&running, &question(LARGE)).await;
 
     let mut second = Client::new(&running).await;
     let refusal = second.ask(&question(LONG)).await;
@@ -117,7 +125,7 @@ async fn who_finds_no_room_hears_so_though_it_still_sends() {
     asking_first.begin(LARGE, "expect: 100-continue\r\n").await;
     assert!(asking_first.reply().await.head.starts_with("HTTP/1.1 503 "), "and is not told to send");
 
-    first.write(&question(LARGE)).await;
+    first.write(b" ").await;
     first.reply().await.says_that_it_fits();
     drop((first, second, asking_first));
     running.end().await;
@@ -140,15 +148,14 @@ async fn a_body_over_the_limit_is_refused_though_it_is_still_sent() {
 async fn room_is_given_back_by_who_is_answered_and_by_who_goes_away() {
     let running = Running::start(server(LARGE, LATE).await.router, LATE).await;
     for is_answered in [true, false] {
-        let mut first = Client::hold(&running, LARGE).await;
+        let mut first = Client::begun(&running, &question(LARGE)).await;
         let mut second = Client::new(&running).await;
         let waiting = tokio::spawn(async move { second.ask(&question(LARGE)).await });
         Client::new(&running).await.ask(&question(SMALL_BODY)).await.says_that_it_fits();
         if is_answered {
-            first.write(&question(LARGE)).await;
+            first.write(b" ").await;
             first.reply().await.says_that_it_fits();
         } else {
-            first.write(&question(LARGE)[..LARGE / 2]).await;
             drop(first);
         }
         waiting.await.expect("no panic").says_that_it_fits();

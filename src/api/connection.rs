@@ -1,0 +1,260 @@
+//! One connection: what it has under way, whether its client takes what it asked for, and its share of the budget of bodies.
+//!
+//! A client that takes nothing of a reply, or too little, would hold what the reply holds for as long as it likes. On
+//! HTTP/1.1 the socket tells that; on HTTP/2 the socket is well and a stream has no window. So replies are handed over in
+//! small pieces, and the time between two of them is the client's.
+
+use std::{
+    mem,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use axum::{
+    BoxError,
+    body::{Body, Bytes, HttpBody},
+    http::{Response, Version},
+};
+use hyper::body::{Frame, SizeHint};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep},
+};
+
+use super::{admission::Share, pace::Pace};
+
+/// What is handed over at once, and over HTTP/2 stays in memory when the stream is given up.
+const HTTP2_PIECE: usize = 16 << 10;
+
+/// The same over HTTP/1.1, where nothing is copied.
+const HTTP1_PIECE: usize = 256 << 10;
+
+/// Between two looks at what a connection has under way, as a part of the time that a client has.
+const LOOKS: u32 = 4;
+
+/// A connection that is served.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pace: Pace,
+    /// Requests without a reply.
+    at_work: AtomicUsize,
+    replies: Mutex<Vec<Weak<Meter>>>,
+    /// When the last request came, was answered, or the reply was taken.
+    used: Mutex<Instant>,
+    /// Told to end.
+    closed: Notify,
+    /// What its requests may take of the budget.
+    pub(super) share: Share,
+}
+
+/// A request under way.
+pub(super) struct AtWork(Arc<Connection>);
+
+/// How a reply stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It is written, or its client still has time.
+    Well,
+    /// Its client had its time; what it held is gone.
+    GivenUp,
+}
+
+impl Connection {
+    pub(super) fn new(pace: Pace) -> Self {
+        Self {
+            pace,
+            at_work: AtomicUsize::new(0),
+            replies: Mutex::default(),
+            used: Mutex::new(Instant::now()),
+            closed: Notify::new(),
+            share: Share::default(),
+        }
+    }
+
+    /// Notes a request, for as long as what is returned lives.
+    pub(super) fn begin(self: &Arc<Self>) -> AtWork {
+        self.at_work.fetch_add(1, Ordering::Relaxed);
+        AtWork(self.clone())
+    }
+
+    /// For how long there is nothing under way; `None` while there is.
+    pub(super) fn idle(&self) -> Option<Duration> {
+        let is_idle = self.at_work.load(Ordering::Relaxed) == 0 && self.replies().iter().all(|r| r.strong_count() == 0);
+        is_idle.then(|| lock(&self.used).elapsed())
+    }
+
+    /// Ends the connection, whatever it has under way.
+    pub(super) fn close(&self) {
+        self.closed.notify_one();
+    }
+
+    /// Resolves when it is to be closed: when told so, when it was idle for `idle`, or when nothing is under way but what
+    /// its client does not take.
+    pub(super) async fn to_be_closed(&self, idle: Duration) {
+        let look = (self.pace.grace.min(idle) / LOOKS).max(Duration::from_millis(1));
+        loop {
+            tokio::select! {
+                () = self.closed.notified() => return,
+                () = sleep(look) => {}
+            }
+            let replies: Vec<Arc<Meter>> = self.replies().iter().filter_map(Weak::upgrade).collect();
+            let standings: Vec<Standing> = replies.iter().map(|reply| reply.standing(self.pace)).collect();
+            drop(replies);
+            let is_stuck = !standings.is_empty() && standings.iter().all(|standing| *standing == Standing::GivenUp);
+            if is_stuck && self.at_work.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+            if self.idle().is_some_and(|since| since >= idle) {
+                return;
+            }
+        }
+    }
+
+    /// The reply, which from now on is looked after.
+    pub(super) fn watched(self: &Arc<Self>, reply: Response<Body>, version: Version) -> Response<Body> {
+        if reply.body().is_end_stream() {
+            return reply;
+        }
+        reply.map(|body| {
+            let state = Reply {
+                body: Some(body),
+                piece: Bytes::new(),
+                handed: 0,
+                handed_at: Some(Instant::now()),
+                waited: Duration::ZERO,
+            };
+            let meter = Arc::new(Meter(Mutex::new(state)));
+            let mut replies = self.replies();
+            if replies.len() == replies.capacity() {
+                replies.retain(|reply| reply.strong_count() > 0);
+            }
+            replies.push(Arc::downgrade(&meter));
+            Body::new(Watched { connection: self.clone(), meter, is_copied: version == Version::HTTP_2 })
+        })
+    }
+
+    fn replies(&self) -> MutexGuard<'_, Vec<Weak<Meter>>> {
+        lock(&self.replies)
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        *lock(&self.0.used) = Instant::now();
+        self.0.at_work.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A reply that is being written.
+#[derive(Debug)]
+struct Meter(Mutex<Reply>);
+
+#[derive(Debug)]
+struct Reply {
+    /// `None` once it is given up.
+    body: Option<Body>,
+    /// What of the last frame is still to be handed over.
+    piece: Bytes,
+    handed: u64,
+    /// Since when it is the client's turn.
+    handed_at: Option<Instant>,
+    /// For how long it was the client's turn before.
+    waited: Duration,
+}
+
+impl Meter {
+    /// How it stands; gives it up where the client had its time.
+    fn standing(&self, pace: Pace) -> Standing {
+        let mut reply = lock(&self.0);
+        let waited = reply.waited + reply.handed_at.map_or(Duration::ZERO, |at| at.elapsed());
+        if waited <= pace.allows(reply.handed) && reply.body.is_some() {
+            return Standing::Well;
+        }
+        let given_up = (reply.body.take(), mem::take(&mut reply.piece));
+        drop(reply);
+        drop(given_up);
+        Standing::GivenUp
+    }
+}
+
+/// The body of a reply that is looked after.
+struct Watched {
+    connection: Arc<Connection>,
+    meter: Arc<Meter>,
+    is_copied: bool,
+}
+
+impl Watched {
+    /// The next piece of what is there.
+    fn cut(&self, reply: &mut Reply) -> Bytes {
+        let most = if self.is_copied { HTTP2_PIECE } else { HTTP1_PIECE };
+        let piece = reply.piece.split_to(most.min(reply.piece.len()));
+        reply.handed += piece.len() as u64;
+        reply.handed_at = Some(Instant::now());
+        // What is copied holds nothing but itself.
+        if self.is_copied { Bytes::copy_from_slice(&piece) } else { piece }
+    }
+}
+
+impl HttpBody for Watched {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let mut reply = lock(&self.meter.0);
+        if let Some(at) = reply.handed_at.take() {
+            reply.waited += at.elapsed();
+        }
+        if !reply.piece.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(self.cut(&mut reply)))));
+        }
+        let Some(body) = &mut reply.body else {
+            return Poll::Ready(Some(Err("the client took too little of the reply".into())));
+        };
+        let frame = match ready!(Pin::new(body).poll_frame(context)) {
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+            None => return Poll::Ready(None),
+        };
+        let frame = match frame.into_data() {
+            Ok(data) => {
+                reply.piece = data;
+                Frame::data(self.cut(&mut reply))
+            }
+            Err(trailers) => trailers,
+        };
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let reply = lock(&self.meter.0);
+        reply.piece.is_empty() && reply.body.as_ref().is_some_and(HttpBody::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let reply = lock(&self.meter.0);
+        let left = reply.piece.len() as u64;
+        let Some(hint) = reply.body.as_ref().map(HttpBody::size_hint) else { return SizeHint::default() };
+        let mut whole = SizeHint::new();
+        whole.set_lower(hint.lower() + left);
+        if let Some(upper) = hint.upper() {
+            whole.set_upper(upper + left);
+        }
+        whole
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        *lock(&self.connection.used) = Instant::now();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
