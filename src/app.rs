@@ -27,6 +27,7 @@ use crate::{
         browser::Guard,
         health::Check,
         middleware::Limits,
+        pace::Pace,
         serve::{Timeouts, serve as serve_connections},
         state::{AppState, Freshness},
     },
@@ -36,7 +37,7 @@ use crate::{
         upkeep::{Compact, Expire, Job, Upkeep},
     },
     commands::{bench, demo},
-    config::Settings,
+    config::{self, Settings},
     downstream::{self, Downstream},
     store::{self, Keep, Store, StoreError, Writable},
     telemetry::{
@@ -50,6 +51,9 @@ mod policy_file;
 
 /// Between two runs that move what was recorded into the histograms.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
+/// Connections at most where no setting says so.
+const MOST_CONNECTIONS: usize = 10_000;
 
 /// How often reservations are gone through.
 const RESERVATIONS_EXPIRE: Duration = Duration::from_secs(5);
@@ -70,7 +74,7 @@ pub enum Error {
     #[error("cannot trace: {0}")]
     Trace(#[from] TraceError),
     /// The address is taken, not ours, or no address.
-    #[error("cannot listen on {0}: {1}")]
+    #[error("cannot listen on {0}: {1}{hint}", hint = listen_hint(.0))]
     Listen(String, #[source] io::Error),
     /// The database is not usable.
     #[error("cannot use the database: {0}")]
@@ -144,6 +148,10 @@ struct Server {
 
 async fn start(settings: &Settings) -> Result<Server, Error> {
     telemetry::log(settings.log_level.filter(), settings.log_format);
+    for (variable, meant) in config::unknown_variables() {
+        let meant = meant.map(|meant| format!(": did you mean {meant}?")).unwrap_or_default();
+        warn!("the environment has {variable}, which is no setting{meant}");
+    }
     let metrics = telemetry::recorder()?;
     let cannot_listen = |error| Error::Listen(settings.listen.clone(), error);
     let listener = TcpListener::bind(&settings.listen).await.map_err(cannot_listen)?;
@@ -191,7 +199,9 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
         body_bytes: settings.max_body_bytes,
         bulk_body_bytes: settings.max_bulk_body_bytes,
         bodies_bytes: settings.max_bodies_bytes,
+        decoded_bytes: settings.max_decoded_bytes,
         body_wait: settings.max_body_wait,
+        body_pace: Pace { grace: settings.body_timeout, bytes_per_second: settings.min_body_rate },
         compress_from_bytes: settings.compress_replies_from.map(|bytes| bytes as u64),
     };
     let endpoint = settings.otlp_endpoint.as_ref();
@@ -215,8 +225,12 @@ impl Server {
                  on a loopback address (--listen 127.0.0.1:8080), or let only those reach it who may"
             );
         }
-        let timeouts =
-            Timeouts { idle: settings.idle_timeout, stalled: settings.idle_timeout, grace: settings.shutdown_grace };
+        let timeouts = Timeouts {
+            idle: settings.idle_timeout,
+            stalled: Pace { grace: settings.idle_timeout, bytes_per_second: settings.min_body_rate },
+            grace: settings.shutdown_grace,
+            connections: settings.max_connections.unwrap_or_else(most_connections),
+        };
         serve_connections(listener, router, timeouts, async {
             stop.await;
             info!("stopping");
@@ -233,6 +247,22 @@ impl Server {
         info!("stopped");
         Ok(())
     }
+}
+
+/// What may be meant by an address that is none.
+fn listen_hint(listen: &str) -> String {
+    let port = listen.strip_prefix(':').unwrap_or(listen);
+    if port.parse::<u16>().is_ok() {
+        format!("; expected HOST:PORT: did you mean 127.0.0.1:{port}?")
+    } else {
+        String::new()
+    }
+}
+
+/// Connections that leave files to the database and to what else the process opens.
+fn most_connections() -> usize {
+    let files = telemetry::process::most_open_files().unwrap_or(1_024.0) as usize;
+    (files / 4 * 3).clamp(16, MOST_CONNECTIONS)
 }
 
 /// `podberth migrate`.

@@ -120,13 +120,33 @@ pub struct Settings {
     pub max_bulk_body_bytes: usize,
 
     /// Bodies over 1 MiB that may be in memory at once, all together; requests that find no room wait. A process needs this,
-    /// an eighth of it for smaller bodies, and its snapshots
+    /// an eighth of it for smaller bodies, --max-decoded-bytes, and its snapshots
     #[arg(long, value_name = "BYTES", default_value = "512Mi", value_parser = bytes)]
     pub max_bodies_bytes: usize,
 
-    /// How long a request waits for that room; then it is answered 503
+    /// Memory that may be made of bodies, all together, while they are read: many small items take far more than their bytes.
+    /// One request may have three quarters of it and is answered 413 beyond that; one that finds none left is answered 503
+    #[arg(long, value_name = "BYTES", default_value = "512Mi", value_parser = bytes)]
+    pub max_decoded_bytes: usize,
+
+    /// How long a request waits for room for its body; then it is answered 503
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub max_body_wait: Duration,
+
+    /// How long the client may keep a request waiting for its body, all in all; a second more for each --min-body-rate bytes
+    /// that have come. Then it is answered 408
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    pub body_timeout: Duration,
+
+    /// The rate a second at which bodies have to come and replies have to be taken, once --body-timeout or --idle-timeout is
+    /// used up
+    #[arg(long, value_name = "BYTES", default_value = "16Ki", value_parser = bytes)]
+    pub min_body_rate: usize,
+
+    /// Connections at once; one more closes the one that was without a request for longest. Three quarters of the files that
+    /// the process may open where this is absent, and 10000 at most
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub max_connections: Option<usize>,
 
     /// From how many bytes on to compress (gzip) what is read with GET, for clients that ask for it; kube-apiserver does
     /// from 128Ki on. It saves the network and costs time: nothing is compressed unless this is set
@@ -227,6 +247,11 @@ fn collector(text: &str) -> Result<Uri, String> {
     if is_http && is_whole { Ok(uri) } else { Err("expected a URL such as http://collector:4318".into()) }
 }
 
+/// A number from 1 on.
+fn count(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "expected a number from 1 on".into())
+}
+
 /// A share of the whole.
 fn ratio(text: &str) -> Result<f64, String> {
     let ratio: f64 = text.parse().map_err(|_| "expected a number from 0 to 1")?;
@@ -282,11 +307,45 @@ impl From<clap::Error> for Failure {
     }
 }
 
+/// The variables of the environment that begin as settings do and are none, each with the one that is probably meant.
+/// What Kubernetes sets for a Service named `podberth` (`PODBERTH_PORT_8080_TCP`) is no mistake.
+pub fn unknown_variables() -> Vec<(String, Option<String>)> {
+    let settings = Settings::augment_args(Command::new("settings"));
+    let known: Vec<String> = settings.get_arguments().filter_map(|one| one.get_long()).map(variable).collect();
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let of_service = |name: &str| {
+        let rest = name.trim_start_matches(ENVIRONMENT_PREFIX);
+        rest.starts_with("SERVICE_") || rest == "PORT" || rest.starts_with("PORT_")
+    };
+    let unknown =
+        names.filter(|name| name.starts_with(ENVIRONMENT_PREFIX) && !known.contains(name) && !of_service(name));
+    let nearest = |name: &str| {
+        let words = |name: &str| name.trim_start_matches(ENVIRONMENT_PREFIX).replace('_', "-").to_lowercase();
+        let found = settings.clone().try_get_matches_from(["settings", &format!("--{}=", words(name))]).err();
+        suggested(found?).map(|name| variable(&name))
+    };
+    unknown.map(|name| (name.clone(), nearest(&name))).collect()
+}
+
+/// The variable of a setting.
+fn variable(setting: &str) -> String {
+    format!("{ENVIRONMENT_PREFIX}{}", setting.replace('-', "_").to_uppercase())
+}
+
+/// The option that clap suggests.
+fn suggested(error: clap::Error) -> Option<String> {
+    match error.get(ContextKind::SuggestedArg) {
+        Some(ContextValue::String(name)) => Some(name.trim_start_matches('-').to_owned()),
+        _ => None,
+    }
+}
+
 /// Parses a command line, with the environment and the configuration file behind it.
 pub fn parse<C: CommandFactory + FromArgMatches>(arguments: impl IntoIterator<Item = String>) -> Result<C, Failure> {
     let mut arguments: Vec<String> = arguments.into_iter().collect();
     let command = C::command().mut_subcommands(with_environment);
-    let mut matches = command.clone().try_get_matches_from(&arguments)?;
+    let of_variable = |error: clap::Error| told_of_variable(error, &arguments);
+    let mut matches = command.clone().try_get_matches_from(&arguments).map_err(of_variable)?;
 
     let subcommand = matches.subcommand().and_then(|(name, given)| Some((command.find_subcommand(name)?, given)));
     if let Some((subcommand, given)) = subcommand
@@ -309,6 +368,20 @@ pub fn parse<C: CommandFactory + FromArgMatches>(arguments: impl IntoIterator<It
     Ok(C::from_arg_matches(&matches)?)
 }
 
+/// What is wrong, said of the variable where the value is that of one.
+fn told_of_variable(error: clap::Error, arguments: &[String]) -> Failure {
+    let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else { return error.into() };
+    let option = option.split([' ', '=', '[']).next().unwrap_or_default().to_owned();
+    let is_given = arguments.iter().any(|word| word.split('=').next() == Some(&option));
+    let variable = variable(option.trim_start_matches('-'));
+    match error.into() {
+        Failure::Wrong(line) if !is_given && std::env::var_os(&variable).is_some() => {
+            Failure::Wrong(format!("{variable}: {line}"))
+        }
+        failure => failure,
+    }
+}
+
 /// Gives each setting of a subcommand that has settings its environment variable.
 fn with_environment(subcommand: Command) -> Command {
     if !subcommand.get_arguments().any(|argument| argument.get_id() == "config") {
@@ -317,7 +390,7 @@ fn with_environment(subcommand: Command) -> Command {
     let settings = Settings::augment_args(Command::new("settings"));
     subcommand.mut_args(|argument| match argument.get_long() {
         Some(name) if settings.get_arguments().any(|setting| setting.get_id() == argument.get_id()) => {
-            let variable = format!("{ENVIRONMENT_PREFIX}{}", name.replace('-', "_").to_uppercase());
+            let variable = variable(name);
             argument.env(variable)
         }
         _ => argument,
@@ -348,11 +421,7 @@ fn read_file(path: &Path) -> Result<Vec<(String, String)>, String> {
 /// Names a key that is no setting, and the nearest one that is.
 fn unknown(subcommand: &Command, key: &str) -> String {
     let attempt = subcommand.clone().try_get_matches_from([subcommand.get_name(), &format!("--{key}=")]);
-    let nearest = attempt.err().and_then(|error| match error.get(ContextKind::SuggestedArg) {
-        Some(ContextValue::String(name)) => Some(name.trim_start_matches('-').to_owned()),
-        _ => None,
-    });
-    match nearest {
+    match attempt.err().and_then(suggested) {
         Some(nearest) => format!("unknown setting {key:?}; did you mean {nearest:?}?"),
         None => format!("unknown setting {key:?}; `podberth serve --help` lists them"),
     }

@@ -11,17 +11,18 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use tracing_subscriber::{EnvFilter, fmt};
 
 mod collector;
+pub mod process;
 pub mod seldom;
 pub mod trace;
 
 /// What every metric's name begins with.
 pub const PREFIX: &str = "podberth_";
 
-/// The commit this binary was built from, when the build said so.
-pub const COMMIT: &str = match option_env!("PODBERTH_COMMIT") {
-    Some(commit) => commit,
-    None => "",
-};
+/// The commit this binary was built from; empty where the build did not know.
+pub const COMMIT: &str = env!("PODBERTH_COMMIT");
+
+/// When that commit was made; empty where the build did not know.
+pub const BUILD_DATE: &str = env!("PODBERTH_BUILD_DATE");
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -86,6 +87,7 @@ metrics! {
         "Time to the beginning of the reply, by method and route.";
     BODY_BYTES = "request_body_bytes", Kind::Gauge,
         "Room in memory that bodies of requests have at the moment, by lane (small, large).";
+    DECODED_BYTES = "decoded_bytes", Kind::Gauge, "Memory that is set aside at the moment for what is read from bodies.";
     BODIES_WAITING = "request_bodies_waiting", Kind::Gauge, "Requests whose bodies wait for room in memory, by lane.";
     BODIES_REFUSED = "request_bodies_refused_total", Kind::Counter,
         "Requests turned away because there was no room for their bodies in time, by lane.";

@@ -115,7 +115,15 @@ fn a_wrong_setting_is_one_line() {
     assert!(wrong(&["--trace-ratio=1.1"]).contains("expected a number from 0 to 1"));
     assert!(wrong(&["--listen=nowhere"]).contains("cannot listen on nowhere"));
     let from_environment = one_line(podberth(folder.path()).arg("serve").env("PODBERTH_LOG_FORMAT", "xml"));
-    assert!(from_environment.contains("--log-format"), "{from_environment}");
+    assert!(
+        from_environment.contains("PODBERTH_LOG_FORMAT: ") && from_environment.contains("--log-format"),
+        "{from_environment}"
+    );
+    for listen in ["8080", ":8080"] {
+        assert!(wrong(&["--listen", listen]).contains("did you mean 127.0.0.1:8080?"), "{listen}");
+    }
+    assert!(wrong(&["--allowed-origins=https://ui.example/path"]).contains("expected scheme://host"));
+    assert!(wrong(&["--max-connections=0"]).contains("expected a number from 1 on"));
 }
 
 #[test]
@@ -243,6 +251,18 @@ fn it_serves_and_stops_when_told() {
     assert!(status.success(), "{status} {log}");
     assert!(log.contains("stopped"), "{log}");
     drop(silent);
+}
+
+#[test]
+fn a_misspelt_variable_is_told_and_those_of_a_service_are_not() {
+    let folder = folder();
+    let variables =
+        [("PODBERTH_IDLE_TIMEOU", "1s"), ("PODBERTH_SERVICE_HOST", "10.0.0.1"), ("PODBERTH_PORT", "tcp://10.0.0.1")];
+    let output =
+        podberth(folder.path()).args(["serve", "--listen=nowhere"]).envs(variables).output().expect("it starts");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("PODBERTH_IDLE_TIMEOU, which is no setting: did you mean PODBERTH_IDLE_TIMEOUT?"), "{text}");
+    assert!(!text.contains("PODBERTH_SERVICE_HOST") && !text.contains("PODBERTH_PORT"), "{text}");
 }
 
 #[test]

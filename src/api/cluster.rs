@@ -16,6 +16,9 @@ use tower::{ServiceExt, service_fn};
 use super::error::{ApiError, Result};
 use crate::cluster::DEFAULT_CLUSTER;
 
+/// Paths whose slash at the end counts.
+const PAGES: [&str; 1] = ["docs/"];
+
 /// The cluster that a request is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterName(pub Arc<str>);
@@ -53,10 +56,11 @@ fn split(uri: &Uri) -> Result<Option<(ClusterName, Uri)>> {
     let path = uri.path();
     let (name, rest) = match path.strip_prefix("/clusters/").and_then(|path| path.split_once('/')) {
         Some(named) => named,
-        None if path.starts_with("//") => (DEFAULT_CLUSTER, path),
+        None if path.starts_with("//") || is_folded(path) => (DEFAULT_CLUSTER, path),
         None => return Ok(None),
     };
     let rest = rest.trim_start_matches('/');
+    let rest = if is_folded(rest) { rest.trim_end_matches('/') } else { rest };
     if !is_dns_label(name) {
         return Err(ApiError::BadRequest(format!(
             "the cluster's name {name:?} must be lower case letters, digits and '-', 63 at most"
@@ -68,6 +72,11 @@ fn split(uri: &Uri) -> Result<Option<(ClusterName, Uri)>> {
     parts.path_and_query = Some(path);
     let uri = Uri::from_parts(parts).map_err(|e| ApiError::BadRequest(e.to_string()))?;
     Ok(Some((ClusterName(name.into()), uri)))
+}
+
+/// Whether a path ends in a slash that says nothing: `/filter/` is `/filter`. A page is read relative to its slash.
+fn is_folded(path: &str) -> bool {
+    path.len() > 1 && path.ends_with('/') && !PAGES.contains(&path.trim_start_matches('/'))
 }
 
 fn is_dns_label(name: &str) -> bool {
@@ -88,10 +97,13 @@ mod tests {
         assert!(matches!(of("/clusters"), Ok(None)));
         let Ok(Some((cluster, uri))) = of("/clusters/prod-1/api/v1/nodes?limit=2") else { panic!("it has the prefix") };
         assert_eq!((&*cluster.0, uri.to_string().as_str()), ("prod-1", "/api/v1/nodes?limit=2"));
-        for doubled in ["//filter?policy=a", "/clusters/default//filter?policy=a"] {
+        for doubled in
+            ["//filter?policy=a", "/clusters/default//filter?policy=a", "/filter/?policy=a", "//filter//?policy=a"]
+        {
             let Ok(Some((cluster, uri))) = of(doubled) else { panic!("{doubled} is rewritten") };
             assert_eq!((&*cluster.0, uri.to_string().as_str()), ("default", "/filter?policy=a"));
         }
+        assert!(matches!(of("/docs/"), Ok(None)) && matches!(of("/"), Ok(None)), "their slash counts");
         for bad in ["/clusters//filter", "/clusters/Prod/filter", "/clusters/-a/filter", "/clusters/a%2Fb/filter"] {
             assert!(of(bad).is_err(), "{bad}");
         }

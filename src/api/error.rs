@@ -8,16 +8,20 @@
 use std::fmt::Display;
 
 use axum::{
-    Json,
+    Extension,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 
+use super::line_feed::HasLineFeed;
 use crate::{
     cluster::CommitError,
     store::StoreError,
     telemetry::seldom::REFUSED_REQUESTS,
-    wire::status::{Status, StatusCause, StatusDetails, StatusMetadata},
+    wire::{
+        decode::DecodeError,
+        status::{Status, StatusCause, StatusDetails, StatusMetadata},
+    },
 };
 
 /// The object that an error is about.
@@ -92,6 +96,17 @@ pub enum ApiError {
     /// The body is larger than this operation takes.
     #[error("the request body is larger than this operation takes")]
     TooLarge,
+    /// What the body says takes more memory than one request may have.
+    #[error("{}", crate::wire::allowance::USED_UP)]
+    TooMuch,
+    /// The body did not come in time.
+    #[error(
+        "the body of the request came too slowly: it has --body-timeout, and a second more for each --min-body-rate bytes"
+    )]
+    TooSlow,
+    /// The body is compressed.
+    #[error("the body of the request has a Content-Encoding: send it as it is")]
+    UnsupportedEncoding,
     /// The body's media type is not one that this operation reads.
     #[error("the body of the request was in an unknown format - accepted media types include: {0}")]
     UnsupportedMediaType(&'static str),
@@ -168,6 +183,9 @@ impl Reason {
     /// 405
     pub const METHOD_NOT_ALLOWED: Self =
         reason(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", "The path does not know this method.");
+    /// 408
+    pub const TOO_SLOW: Self =
+        reason(StatusCode::REQUEST_TIMEOUT, "Timeout", "The body did not come in time: see `--body-timeout`.");
     /// 409, a name that is taken.
     pub const ALREADY_EXISTS: Self = reason(StatusCode::CONFLICT, "AlreadyExists", "An object of this name exists.");
     /// 409
@@ -232,6 +250,7 @@ impl Reason {
             Self::FORBIDDEN,
             Self::NOT_FOUND,
             Self::METHOD_NOT_ALLOWED,
+            Self::TOO_SLOW,
             Self::CONFLICT,
             Self::EXPIRED,
             Self::PRECONDITION_FAILED,
@@ -267,8 +286,9 @@ impl ApiError {
             Self::Conflict { .. } => Reason::CONFLICT,
             Self::PreconditionFailed(_) => Reason::PRECONDITION_FAILED,
             Self::Expired(_) => Reason::EXPIRED,
-            Self::TooLarge => Reason::TOO_LARGE,
-            Self::UnsupportedMediaType(_) => Reason::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooLarge | Self::TooMuch => Reason::TOO_LARGE,
+            Self::TooSlow => Reason::TOO_SLOW,
+            Self::UnsupportedMediaType(_) | Self::UnsupportedEncoding => Reason::UNSUPPORTED_MEDIA_TYPE,
             Self::Invalid { .. } => Reason::INVALID,
             Self::TooManyRequests { .. } | Self::Disruption { .. } => Reason::TOO_MANY_REQUESTS,
             Self::Internal(_) => Reason::INTERNAL_ERROR,
@@ -304,7 +324,7 @@ impl ApiError {
             | Self::AlreadyExists(subject)
             | Self::Forbidden { subject, .. }
             | Self::Conflict { subject, .. } => Some(about(subject)),
-            Self::Invalid { subject, causes } => Some(StatusDetails { causes: causes.clone(), ..about(subject) }),
+            Self::Invalid { subject, causes } => Some(StatusDetails { causes: told(causes), ..about(subject) }),
             Self::Disruption { cause, retry_after_seconds } => {
                 let cause =
                     StatusCause { reason: "DisruptionBudget".into(), message: cause.clone(), field: String::new() };
@@ -335,10 +355,23 @@ impl ApiError {
 #[derive(Clone, Debug)]
 pub struct ErrorText(pub String);
 
+/// Faults that a refusal tells; of further ones it tells the number.
+const FAULTS_TOLD: usize = 100;
+
+/// The faults that are told.
+fn told(causes: &[StatusCause]) -> Vec<StatusCause> {
+    let mut told: Vec<StatusCause> = causes.iter().take(FAULTS_TOLD).cloned().collect();
+    let more = causes.len() - told.len();
+    if more > 0 {
+        told.push(StatusCause { message: format!("and {more} more faults"), ..StatusCause::default() });
+    }
+    told
+}
+
 /// Faults as Kubernetes lists them in a message: one as it is, several in brackets.
 fn list(causes: &[StatusCause]) -> String {
     let faults: Vec<String> =
-        causes
+        told(causes)
             .iter()
             .map(|cause| {
                 if cause.field.is_empty() {
@@ -356,7 +389,10 @@ impl IntoResponse for ApiError {
         if let Self::Internal(cause) = &self {
             tracing::error!(cause, "internal error");
         }
-        let mut response = (self.reason().code, Json(self.status())).into_response();
+        let mut body = serde_json::to_string(&self.status()).unwrap_or_default();
+        body.push('\n');
+        let head = (self.reason().code, [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+        let mut response = (head.0, head.1, Extension(HasLineFeed), body).into_response();
         response.extensions_mut().insert(ErrorText(self.to_string()));
         if let Some(seconds) = self.retry_after_seconds() {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -389,6 +425,12 @@ impl From<StoreError> for ApiError {
             StoreError::Invalid(message) => Self::BadRequest(message),
             other => Self::internal(other),
         }
+    }
+}
+
+impl From<DecodeError> for ApiError {
+    fn from(error: DecodeError) -> Self {
+        if error.is_used_up() { Self::TooMuch } else { Self::BadRequest(error.to_string()) }
     }
 }
 
@@ -433,6 +475,19 @@ mod tests {
             "Pod \"web\" is invalid: spec.a: Required value"
         );
         assert_eq!(invalid(vec![cause("a", "x"), cause("b", "y")]).to_string(), "Pod \"web\" is invalid: [a: x, b: y]");
+    }
+
+    #[test]
+    fn the_first_hundred_faults_are_told_and_how_many_more_there_are() {
+        let cause =
+            |i: usize| StatusCause { field: format!("pods[{i}]"), message: "x".into(), ..StatusCause::default() };
+        let invalid =
+            |count| ApiError::Invalid { subject: Subject::default(), causes: (0..count).map(cause).collect() };
+        let causes = |count| invalid(count).status().details.expect("details").causes;
+        assert_eq!(causes(100).len(), 100);
+        let told = causes(100_000);
+        assert_eq!((told.len(), told[100].message.as_str()), (101, "and 99900 more faults"));
+        assert!(invalid(100_000).to_string().ends_with("pods[99]: x, and 99900 more faults]"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use axum::{
 use serde::de::DeserializeOwned;
 
 use super::{
-    body,
+    body, decoding,
     error::{ApiError, Result},
 };
 use crate::wire::yaml;
@@ -91,10 +91,13 @@ impl<S: Send + Sync> FromRequest<S> for JsonBytes {
 
     async fn from_request(request: Request, state: &S) -> Result<Self> {
         let Encoded { bytes, format } = Encoded::from_request(request, state).await?;
+        if format == Format::Yaml {
+            decoding::charge(yaml::weight(&bytes))?;
+        }
         let bytes = match yaml::to_json(&bytes, format == Format::Yaml) {
             Ok(Cow::Borrowed(_)) => bytes,
             Ok(Cow::Owned(json)) => json.into(),
-            Err(error) => return Err(ApiError::BadRequest(error.to_string())),
+            Err(error) => return Err(error.into()),
         };
         Ok(Self(bytes))
     }

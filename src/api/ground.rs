@@ -17,6 +17,7 @@ use utoipa::IntoParams;
 use super::{
     body::SMALL_BODY,
     cluster::ClusterName,
+    decoding,
     error::{ApiError, Result, Subject},
     state::AppState,
 };
@@ -215,7 +216,7 @@ pub async fn compute_in_turn<T: Send + 'static>(is_long: bool, work: impl FnOnce
             (stop.clone(), Some(stop.on_drop()))
         }
     };
-    let here = Here::now();
+    let (here, work) = (Here::now(), decoding::carried(work));
     let computing = tokio::task::spawn_blocking(move || {
         let _turn = turn;
         let mut steps = work::UNBOUNDED;

@@ -148,7 +148,7 @@ pub struct VersionInfo {
     git_commit: &'static str,
     /// Always empty.
     git_tree_state: &'static str,
-    /// Always empty: builds are reproducible.
+    /// When that commit was made: builds are reproducible.
     build_date: &'static str,
     /// Always empty: this is no Go program.
     go_version: &'static str,
@@ -173,7 +173,7 @@ pub async fn version() -> Json<VersionInfo> {
         git_version: concat!("v", env!("CARGO_PKG_VERSION")),
         git_commit: telemetry::COMMIT,
         git_tree_state: "",
-        build_date: "",
+        build_date: telemetry::BUILD_DATE,
         go_version: "",
         compiler: "rustc",
         platform: format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH),
@@ -201,7 +201,7 @@ fn sample(state: &AppState) {
 pub async fn metrics(State(state): State<AppState>) -> Response {
     telemetry::sample_process();
     sample(&state);
-    let text = state.metrics.render() + &super::policy::metrics(&state);
+    let text = state.metrics.render() + &super::policy::metrics(&state) + &telemetry::process::metrics();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 

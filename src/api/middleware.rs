@@ -6,7 +6,7 @@ use axum::{
     Extension, Router,
     extract::{DefaultBodyLimit, MatchedPath, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode},
-    middleware::{Next, from_fn, from_fn_with_state, map_request},
+    middleware::{Next, from_fn, from_fn_with_state, map_request, map_response},
     response::{IntoResponse, Response},
 };
 use tokio::time::{Instant, timeout};
@@ -17,9 +17,11 @@ use uuid::Uuid;
 use super::{
     admission::Admission,
     browser, compression,
+    decoding::{self, Memory},
     error::{ApiError, ErrorText},
-    health,
+    health, line_feed,
     linger::reading_on,
+    pace::Pace,
 };
 use crate::telemetry::{HTTP_REQUEST_DURATION, HTTP_REQUESTS, seldom::REFUSED_REQUESTS};
 
@@ -40,25 +42,31 @@ pub struct Limits {
     pub bulk_body_bytes: usize,
     /// Bytes of all bodies together that are in memory at once.
     pub bodies_bytes: usize,
-    /// For how long a request waits for room in that.
+    /// Bytes of memory that may be made of bodies, all together.
+    pub decoded_bytes: usize,
+    /// For how long a request waits for room among the bodies.
     pub body_wait: Duration,
+    /// How slow a body may come.
+    pub body_pace: Pace,
     /// From how many bytes on a reply is compressed for who asks for it.
     pub compress_from_bytes: Option<u64>,
 }
 
 /// Puts the layers around the router, the outermost last.
 pub fn around(router: Router, limits: Limits) -> Router {
+    let router = router.layer(map_response(line_feed::at_the_end));
     let router = match limits.compress_from_bytes {
         Some(bytes) => compression::of(router, bytes),
         None => router,
     };
     router
         .layer(DefaultBodyLimit::max(limits.body_bytes))
-        .layer(Extension(Admission::new(limits.bodies_bytes, limits.body_wait)))
+        .layer(Extension(Admission::new(limits.bodies_bytes, limits.body_wait, limits.body_pace)))
+        .layer(from_fn_with_state(Memory::new(limits.decoded_bytes), decoding::bounded))
         .layer(from_fn_with_state(limits.request_timeout, in_time))
         .layer(CatchPanicLayer::custom(caught))
-        .layer(from_fn(plain_text_errors))
         .layer(from_fn(browser::guarded))
+        .layer(from_fn(plain_text_errors))
         .layer(map_request(reading_on))
         .layer(from_fn(observed))
 }
@@ -103,16 +111,16 @@ async fn observed(request: Request, next: Next) -> Response {
     let start = Instant::now();
     let mut response = async {
         let response = next.run(request).await;
-        let (code, took) = (response.status().as_u16(), start.elapsed());
+        let (code, took) = (response.status().as_u16(), start.elapsed().as_secs_f64());
         if response.status() == StatusCode::SERVICE_UNAVAILABLE {
             // Who is sent away comes again and again.
             if let Some(left_out) = REFUSED_REQUESTS.turn() {
-                warn!(code, ?took, left_out, "request failed");
+                warn!(code, took, left_out, "request failed");
             }
         } else if response.status().is_server_error() {
-            warn!(code, ?took, "request failed");
+            warn!(code, took, "request failed");
         } else {
-            debug!(code, ?took, "request served");
+            debug!(code, took, "request served");
         }
         response
     }
@@ -194,7 +202,9 @@ mod tests {
             body_bytes: 64,
             bulk_body_bytes: 64,
             bodies_bytes: 64,
+            decoded_bytes: 1 << 20,
             body_wait: Duration::ZERO,
+            body_pace: Pace { grace: Duration::from_mins(1), bytes_per_second: 1 },
             compress_from_bytes: None,
         };
         around(router, limits)

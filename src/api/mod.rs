@@ -12,7 +12,7 @@
 use axum::{Router, extract::DefaultBodyLimit, middleware::from_fn_with_state, routing::get};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use self::{error::ApiError, state::AppState};
+use self::{error::ApiError, query_names::Names, state::AppState};
 use crate::telemetry::trace::Tracing;
 
 pub mod admission;
@@ -21,6 +21,8 @@ pub mod body;
 pub mod browser;
 pub mod cluster;
 pub mod compression;
+mod connection;
+pub mod decoding;
 pub mod docs;
 pub mod error;
 pub mod explain;
@@ -28,16 +30,20 @@ pub mod extender;
 pub mod extract;
 pub mod ground;
 pub mod health;
+mod line_feed;
 pub mod linger;
 pub mod middleware;
 pub mod observe;
 pub mod openapi;
 pub mod outside;
+pub mod pace;
 pub mod policy;
 pub mod preempt;
 mod profile;
+mod query_names;
 pub mod reservations;
 pub mod resources;
+pub mod root;
 pub mod schedule;
 pub mod serve;
 pub mod state;
@@ -76,6 +82,7 @@ fn routes(bulk_body_bytes: usize) -> OpenApiRouter<AppState> {
         .merge(resources::routes())
         .routes(routes!(openapi::document_3_0))
         .routes(routes!(openapi::document_3_1))
+        .routes(routes!(root::root))
         .routes(routes!(docs::redirect))
         .routes(routes!(docs::index))
         .routes(routes!(docs::file))
@@ -92,12 +99,13 @@ pub struct Diagnostics {
 
 /// The whole server but for its socket.
 pub fn router(state: AppState, limits: middleware::Limits, diagnostics: Diagnostics) -> Router {
-    let (router, _) = routes(limits.bulk_body_bytes).split_for_parts();
+    let (router, document) = routes(limits.bulk_body_bytes).split_for_parts();
     let router = if diagnostics.profiling { router.route(profile::PATH, get(profile::cpu)) } else { router };
     let router = router
         .fallback(async || ApiError::NoRoute)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
-        .with_state(state);
+        .with_state(state)
+        .layer(from_fn_with_state(Names::of(&document), query_names::told));
     let router = middleware::around(router, limits);
     cluster::under_any_cluster(match diagnostics.tracing {
         Some(tracing) => router.layer(from_fn_with_state(tracing, observe::traced)),

@@ -1,8 +1,8 @@
 //! The published document: what stands on the handlers, completed by what holds for every operation.
 //!
 //! Error codes are listed one by one on each operation (generators ignore `default`) and are written down once:
-//! [`Reason`] has the code and the sentence; the shape of an operation says which of them it has anyway (a body: 400, 413,
-//! 415; a path variable: 404; a query: 400; a method that changes something: 403; always: 421, 500, 504); the sets below add the rest on the handler, as in
+//! [`Reason`] has the code and the sentence; the shape of an operation says which of them it has anyway (a body: 400, 408,
+//! 413, 415; a path variable: 404; a query: 400; a method that changes something: 403; always: 421, 500, 504); the sets below add the rest on the handler, as in
 //! `responses((status = 200, …), WriteErrors)`.
 
 use std::{
@@ -133,7 +133,7 @@ fn usual(operation: &Operation, is_safe: bool) -> BTreeSet<u16> {
         codes.insert(403);
     }
     if operation.request_body.is_some() {
-        codes.extend([400, 413, 415]);
+        codes.extend([400, 408, 413, 415]);
     }
     for parameter in operation.parameters.iter().flatten() {
         if let RefOr::T(parameter) = parameter {

@@ -13,6 +13,8 @@ use serde::{
     forward_to_deserialize_any,
 };
 
+use super::allowance::{self, UsedUp};
+
 /// A body that is no JSON, or whose field has the wrong type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}{message}", if field.is_empty() { String::new() } else { format!("{field}: ") })]
@@ -23,11 +25,34 @@ pub struct DecodeError {
     pub message: String,
 }
 
+impl DecodeError {
+    /// What is to be read takes too much memory.
+    pub fn used_up() -> Self {
+        Self { field: String::new(), message: allowance::USED_UP.into() }
+    }
+
+    /// Whether the text is refused for what would be made of it.
+    pub fn is_used_up(&self) -> bool {
+        self.message == allowance::USED_UP
+    }
+}
+
+impl From<UsedUp> for DecodeError {
+    fn from(_: UsedUp) -> Self {
+        Self::used_up()
+    }
+}
+
 /// Decodes one JSON document, all of it.
 pub fn from_slice<'de, T: serde::Deserialize<'de>>(json: &'de [u8]) -> Result<T, DecodeError> {
+    allowance::for_text(json.len(), || read(json))
+}
+
+fn read<'de, T: serde::Deserialize<'de>>(json: &'de [u8]) -> Result<T, DecodeError> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     match T::deserialize(GoJson(&mut deserializer)).and_then(|value| deserializer.end().map(|()| value)) {
         Ok(value) => Ok(value),
+        Err(error) if error.to_string().starts_with(allowance::USED_UP) => Err(DecodeError::used_up()),
         // Finding the path costs time, so only a body that is wrong anyway is read again for it.
         Err(error) => {
             let mut again = serde_json::Deserializer::from_slice(json);
@@ -137,6 +162,10 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for GoJson<D> {
     }
 }
 
+fn used_up<E: serde::de::Error>(_: UsedUp) -> E {
+    E::custom(allowance::USED_UP)
+}
+
 /// Carries the habit on into what a value contains.
 struct Inside<T>(T);
 
@@ -200,7 +229,11 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Inside<A> {
     type Error = A::Error;
 
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
-        self.0.next_element_seed(Inside(seed))
+        let element = self.0.next_element_seed(Inside(seed))?;
+        if element.is_some() {
+            allowance::charge_element::<S::Value>().map_err(used_up)?;
+        }
+        Ok(element)
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -212,7 +245,11 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Inside<A> {
     type Error = A::Error;
 
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
-        self.0.next_key_seed(seed)
+        let key = self.0.next_key_seed(seed)?;
+        if key.is_some() {
+            allowance::charge_key::<S::Value>().map_err(used_up)?;
+        }
+        Ok(key)
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {

@@ -4,6 +4,7 @@
 //! faults refuse it: at the state door they do, in a request to judge they do not, since kube-scheduler itself lives
 //! with objects that the API server of another release let through.
 
+pub mod allowance;
 pub mod cluster;
 pub mod decode;
 pub mod defaults;

@@ -6,11 +6,18 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_saphyr::Options;
 
-use super::decode::{self, DecodeError};
+use super::{
+    allowance,
+    decode::{self, DecodeError},
+};
 
 /// How deep YAML may be nested (the parser recurses: this stays far inside a 2 MiB stack), and lists within lists.
 const MAX_DEPTH: usize = 64;
 const MAX_LIST_DEPTH: usize = 4;
+/// How many values a body may have in YAML, of which a tree is made before it is read, and what each takes there. JSON has no
+/// such limit.
+const MAX_YAML_VALUES: usize = 2_000_000;
+const YAML_VALUE: usize = 96;
 /// How much the aliases of a body may make of it: this many parts, of anchored texts of this many bytes together.
 const MAX_ALIASED_EVENTS: usize = 10_000;
 const MAX_ANCHORED_BYTES: usize = 16 * 1024;
@@ -74,17 +81,23 @@ fn yaml_documents(body: &[u8]) -> Result<Vec<String>, DecodeError> {
     Ok(documents.into_iter().filter(|d| !d.is_null()).map(|d| d.to_string()).collect())
 }
 
+/// What reading a text as YAML takes at most, in bytes of memory: as much for each sign that can begin a value.
+pub fn weight(body: &[u8]) -> usize {
+    YAML_VALUE * body.iter().filter(|byte| b"\n,:[{-?".contains(byte)).count().min(MAX_YAML_VALUES)
+}
+
 /// Limits that grow with the body: its length is bounded elsewhere, so all that has to be held down is what aliases
 /// and nesting make of it.
 pub(super) fn options(length: usize) -> Options {
-    let most = length.saturating_add(64);
+    let most = length.saturating_add(64).min(MAX_YAML_VALUES);
+    let length = length.saturating_add(64);
     let mut options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_events: most,
             max_nodes: most,
             max_documents: most,
-            max_total_scalar_bytes: most,
-            max_total_comment_bytes: most,
+            max_total_scalar_bytes: length,
+            max_total_comment_bytes: length,
             max_depth: MAX_DEPTH,
             max_recorded_anchor_bytes: MAX_ANCHORED_BYTES,
             enforce_alias_anchor_ratio: false,
@@ -153,6 +166,7 @@ fn gather(json: &str, parent: &Parent, at: &str, items: &mut Vec<Item>) -> Resul
                 kind: or_parent(head.kind, &parent.kind),
                 json: json.into(),
             });
+            allowance::charge(size_of::<Item>() + json.len())?;
             Ok(())
         }
     }

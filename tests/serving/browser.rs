@@ -170,18 +170,18 @@ async fn other_clients_and_own_pages_are_served() {
 async fn an_allowed_page_may_read_what_it_is_told() {
     let running = Running::start(guarded("127.0.0.1", "none", "https://ui.example").await, LATE).await;
     let page = "host: localhost\r\norigin: https://ui.example\r\n";
-    let (_, reply) = get(&running, "/api/v1/nodes", page).await;
-    assert!(reply.contains("access-control-allow-origin: https://ui.example\r\n"), "{reply}");
+    let (_, text) = get(&running, "/api/v1/nodes", page).await;
+    assert!(text.contains("access-control-allow-origin: https://ui.example\r\n"), "{text}");
     let (_, other) = get(&running, "/api/v1/nodes", "host: localhost\r\norigin: https://evil.example\r\n").await;
     assert!(!other.contains("access-control") && other.contains("vary: origin"), "{other}");
 
     let asked = "access-control-request-method: PUT\r\naccess-control-request-headers: content-type\r\n";
     let preflight = |page: &str| format!("OPTIONS /policy HTTP/1.1\r\n{page}{asked}connection: close\r\n\r\n");
-    let (code, reply_) = reply(&running, &preflight(page)).await;
-    assert_eq!(code, 204, "{reply_}");
-    assert!(reply_.contains("access-control-allow-methods: ") && reply_.contains("PUT"), "{reply_}");
-    let (code, reply) = reply(&running, &preflight("host: localhost\r\norigin: https://evil.example\r\n")).await;
-    assert!(code == 405 && !reply.contains("access-control"), "{reply}");
+    let (code, text) = reply(&running, &preflight(page)).await;
+    assert_eq!(code, 204, "{text}");
+    assert!(text.contains("access-control-allow-methods: ") && text.contains("PUT"), "{text}");
+    let (code, text) = reply(&running, &preflight("host: localhost\r\norigin: https://evil.example\r\n")).await;
+    assert!(code == 405 && !text.contains("access-control"), "{text}");
     running.end().await;
 }
 

@@ -7,11 +7,17 @@ mod admission;
 mod browser;
 mod compression;
 mod http2;
+mod manners;
+mod memory;
+mod slow;
 
 use std::{net::SocketAddr, time::Duration};
 
 use axum::Router;
-use podberth::api::serve::{Timeouts, serve};
+use podberth::api::{
+    pace::Pace,
+    serve::{Timeouts, serve},
+};
 use serde_json::{Value, json};
 use server::LATE;
 use tokio::{
@@ -30,10 +36,14 @@ struct Running {
 impl Running {
     /// `stalled`: for how long a client may take nothing of what is written to it.
     async fn start(router: Router, stalled: Duration) -> Self {
+        let stalled = Pace { grace: stalled, bytes_per_second: 1 << 20 };
+        Self::within(router, Timeouts { idle: LATE, stalled, grace: LATE, connections: 1_000 }).await
+    }
+
+    async fn within(router: Router, timeouts: Timeouts) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("its address");
         let (stop, stopped) = oneshot::channel::<()>();
-        let timeouts = Timeouts { idle: LATE, stalled, grace: LATE };
         let ended = tokio::spawn(serve(listener, router, timeouts, async {
             let _ = stopped.await;
         }));

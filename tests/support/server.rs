@@ -13,6 +13,7 @@ use podberth::{
     api::{
         Diagnostics,
         middleware::Limits,
+        pace::Pace,
         router,
         state::{AppState, Freshness},
     },
@@ -57,7 +58,9 @@ impl Default for Setup {
                 body_bytes: 3 << 20,
                 bulk_body_bytes: 256 << 20,
                 bodies_bytes: 1 << 30,
+                decoded_bytes: 1 << 30,
                 body_wait: LATE,
+                body_pace: Pace { grace: LATE, bytes_per_second: 1 },
                 compress_from_bytes: None,
             },
             downstream: Downstream::default(),

@@ -92,7 +92,7 @@ pub fn open(target: &Target, json: &[u8]) -> Result<Document> {
 
 /// Reads a message that is not stored, as Go does: `null` stands for nothing.
 pub fn decode<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T> {
-    decode::from_slice(json).map_err(|error| ApiError::BadRequest(error.to_string()))
+    decode::from_slice(json).map_err(ApiError::from)
 }
 
 /// Checks a complete object, which has its uid.

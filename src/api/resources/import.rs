@@ -34,6 +34,7 @@ use crate::{
     },
     store::{Atomicity, Change, Key, ListQuery, Outcome, Precondition, Record, Write},
     wire::{
+        allowance,
         decode::DecodeError,
         document::Document,
         kinds::{self, StoredKind},
@@ -48,6 +49,9 @@ const ITEM: u64 = 1_024;
 
 /// Stored objects that are compared at a time.
 const PAGE: usize = 2_000;
+
+/// What an object takes until it is stored, besides its text: its place, its key twice, its outcome.
+const INCOMING: usize = 1_024;
 
 /// How an import is asked for.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -177,10 +181,14 @@ pub async fn import(
 fn read(body: &[u8], is_yaml: bool, classes: Snapshot) -> std::result::Result<Import, DecodeError> {
     let mut import = Import { classes, ..Import::default() };
     let mut places: HashMap<Key, usize> = HashMap::new();
+    if is_yaml {
+        allowance::charge(yaml::weight(body))?;
+    }
     for item in yaml::parse_items(body, is_yaml)? {
         work::spend(ITEM);
+        allowance::charge(INCOMING)?;
         let refused = match kinds::by_api_version(&item.api_version, &item.kind) {
-            Some(kind) => match incoming(kind, &item.json, &mut import.classes) {
+            Some(kind) => match allowance::briefly(|| incoming(kind, &item.json, &mut import.classes)) {
                 Ok(object) => {
                     match places.entry(object.key.clone()) {
                         Entry::Occupied(place) => {

@@ -27,6 +27,7 @@ use self::{
 };
 use super::{
     cluster::ClusterName,
+    decoding,
     error::{ApiError, Result},
     explain,
     extract::{JsonBytes, Query},
@@ -106,7 +107,7 @@ pub async fn schedule(
     };
     let stop = Stop::default();
     let reader = stop.on_drop();
-    tokio::spawn(Here::carry(Here::now(), ground::computing_until(stop, work)));
+    tokio::spawn(decoding::kept(Here::carry(Here::now(), ground::computing_until(stop, work))));
     let lines = futures_util::stream::poll_fn(move |context| {
         let _reader = &reader;
         written.poll_recv(context)

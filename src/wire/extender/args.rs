@@ -15,6 +15,7 @@ use crate::{
         snapshot::Snapshot,
     },
     wire::{
+        allowance,
         decode::{self, DecodeError, GoJson},
         objects::{node, pod},
         text::Text,
@@ -61,6 +62,12 @@ pub struct Reading<'r> {
     pub images: bool,
 }
 
+/// What a candidate takes: its place in the list and in the reply, and the verdict on it.
+const CANDIDATE: usize = 512;
+
+/// Candidates that are charged for at once.
+const CHARGED_AT_ONCE: usize = 256;
+
 impl<'a> Args<'a> {
     /// Reads a request. Where both lists are there the full one counts.
     ///
@@ -76,6 +83,8 @@ impl<'a> Args<'a> {
     /// As for [`Self::parse`].
     pub fn parse_in_full(body: &'a [u8]) -> Result<Self, DecodeError> {
         let args: ExtenderArgs<'a> = decode::from_slice(body)?;
+        let candidates = args.nodes.as_ref().map_or(0, |list| list.items.len() * (CANDIDATE + size_of::<Node>()));
+        allowance::charge(candidates + args.node_names.as_ref().map_or(0, |names| names.len() * CANDIDATE))?;
         let pod = args.pod.map(|pod| readable(pod.to_core(), "Pod")).transpose()?;
         let candidates = match (args.nodes, args.node_names) {
             (Some(list), _) => {
@@ -141,7 +150,7 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn names(&mut self) -> Option<Vec<Text<'a>>> {
-        self.elements(|walk| match Text::plain_at(&walk.body[walk.at..]) {
+        self.elements(CANDIDATE, |walk| match Text::plain_at(&walk.body[walk.at..]) {
             Some((name, length)) => {
                 walk.at += length;
                 Some(name)
@@ -164,15 +173,15 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn nodes(&mut self) -> Option<Vec<SentNode>> {
-        self.elements(|walk| {
+        self.elements(CANDIDATE + size_of::<Node>(), |walk| {
             let start = walk.at;
             let node = walk.node()?;
             Some(SentNode { at: start..walk.at, node })
         })
     }
 
-    /// A list whose elements `element` reads.
-    fn elements<T>(&mut self, mut element: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+    /// A list whose elements `element` reads, and what is made of each takes so much memory.
+    fn elements<T>(&mut self, bytes: usize, mut element: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
         let mut elements = Vec::new();
         self.take(b'[')?;
         if self.take(b']').is_some() {
@@ -180,6 +189,9 @@ impl<'a> Walk<'a, '_> {
         }
         loop {
             self.peek()?;
+            if elements.len() % CHARGED_AT_ONCE == CHARGED_AT_ONCE - 1 {
+                allowance::charge(CHARGED_AT_ONCE * bytes).ok()?;
+            }
             elements.push(element(self)?);
             if self.take(b',').is_none() {
                 return self.take(b']').map(|()| elements);

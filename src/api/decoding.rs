@@ -1,0 +1,151 @@
+//! How much memory may be made of the bodies of requests, all together: what [`crate::wire::allowance`] charges for is taken
+//! from here while a body is read, and given back when the request is answered.
+
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use metrics::gauge;
+
+use super::error::ApiError;
+use crate::{
+    telemetry,
+    wire::allowance::{self, Source},
+};
+
+/// What is taken at a time.
+const STEP: usize = 1 << 20;
+
+tokio::task_local! {
+    static REQUEST: Arc<Taken>;
+}
+
+/// Memory for what is made of bodies. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    left: Arc<AtomicUsize>,
+    /// What one request may have of it.
+    most: usize,
+}
+
+/// What one request has of it.
+#[derive(Debug)]
+struct Taken {
+    memory: Memory,
+    bytes: AtomicUsize,
+    /// There was not as much as was wanted.
+    is_short: AtomicBool,
+    /// One request may not have as much as was wanted.
+    is_too_much: AtomicBool,
+}
+
+impl Memory {
+    /// So many bytes, of which one request may have three quarters: others can go on meanwhile.
+    pub fn new(bytes: usize) -> Self {
+        Self { left: Arc::new(AtomicUsize::new(bytes)), most: bytes / 4 * 3 }
+    }
+}
+
+impl Source for Taken {
+    fn take(&self, bytes: usize) -> usize {
+        let (taken, most) = (self.bytes.load(Ordering::Relaxed), self.memory.most);
+        if bytes > most.saturating_sub(taken) {
+            self.is_too_much.store(true, Ordering::Relaxed);
+            return 0;
+        }
+        let bytes = bytes.max(STEP.min(most - taken));
+        let less = |left: usize| left.checked_sub(bytes);
+        if self.memory.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_err() {
+            self.is_short.store(true, Ordering::Relaxed);
+            return 0;
+        }
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        gauge!(telemetry::DECODED_BYTES).increment(bytes as f64);
+        bytes
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let bytes = *self.bytes.get_mut();
+        if bytes > 0 {
+            self.memory.left.fetch_add(bytes, Ordering::Relaxed);
+            gauge!(telemetry::DECODED_BYTES).decrement(bytes as f64);
+        }
+    }
+}
+
+/// Carries a request out with an allowance. Where that was not enough the reply says so, whatever came of it.
+pub(super) async fn bounded(State(memory): State<Memory>, request: Request, next: Next) -> Response {
+    let (bytes, is_short, is_too_much) = (AtomicUsize::new(0), AtomicBool::new(false), AtomicBool::new(false));
+    let taken = Arc::new(Taken { memory, bytes, is_short, is_too_much });
+    let reply = REQUEST.scope(taken.clone(), next.run(request)).await;
+    if taken.is_too_much.load(Ordering::Relaxed) {
+        return ApiError::TooMuch.into_response();
+    }
+    if taken.is_short.load(Ordering::Relaxed) {
+        let message = "what other requests sent takes all memory that --max-decoded-bytes allows".into();
+        return ApiError::Unavailable { message, retry_after_seconds: 1 }.into_response();
+    }
+    reply
+}
+
+/// Work of the request under way, with its allowance, for another thread.
+pub(super) fn carried<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
+    let source = REQUEST.try_with(|taken| -> Arc<dyn Source> { taken.clone() }).ok();
+    move || allowance::within(source, work)
+}
+
+/// What the request under way has, kept for as long as the work goes on after the reply has begun.
+pub(super) fn kept<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
+    let taken = REQUEST.try_with(Clone::clone).ok();
+    async move {
+        match taken {
+            Some(taken) => REQUEST.scope(taken, work).await,
+            None => work.await,
+        }
+    }
+}
+
+/// Takes memory for the request under way.
+///
+/// # Errors
+/// [`ApiError::TooMuch`] when there is not as much.
+pub(super) fn charge(bytes: usize) -> super::error::Result<()> {
+    let taken = REQUEST.try_with(|taken| bytes < STEP || taken.take(bytes) > 0);
+    if taken.unwrap_or(true) { Ok(()) } else { Err(ApiError::TooMuch) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(memory: &Memory) -> Taken {
+        let (is_short, is_too_much) = (AtomicBool::new(false), AtomicBool::new(false));
+        Taken { memory: memory.clone(), bytes: AtomicUsize::new(0), is_short, is_too_much }
+    }
+
+    #[test]
+    fn one_request_has_three_quarters_and_all_together_no_more_than_there_is() {
+        let memory = Memory::new(8 * STEP);
+        let first = taken(&memory);
+        assert_eq!(first.take(10), STEP);
+        assert_eq!(first.take(5 * STEP), 5 * STEP);
+        assert_eq!(first.take(1), 0);
+        assert!(first.is_too_much.load(Ordering::Relaxed) && !first.is_short.load(Ordering::Relaxed));
+        let second = taken(&memory);
+        assert_eq!((second.take(2 * STEP), second.take(1)), (2 * STEP, 0));
+        assert!(second.is_short.load(Ordering::Relaxed) && !second.is_too_much.load(Ordering::Relaxed));
+        drop(first);
+        assert_eq!(second.take(1), STEP, "what was given back");
+    }
+}

@@ -1,0 +1,141 @@
+//! Names in a query that nothing reads. Our own operations refuse them: `?polcy=x` would be decided under the default policy
+//! without a word. Where Kubernetes clients ask, which may send names of later releases, a `Warning` tells of them, as
+//! kube-apiserver tells of fields that nothing reads.
+
+use std::{collections::HashMap, sync::Arc};
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::{HeaderValue, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use utoipa::openapi::{OpenApi, RefOr, path::ParameterIn};
+
+use super::error::ApiError;
+
+/// What Kubernetes clients may send, whatever they ask for (`apimachinery/pkg/apis/meta/v1/types.go`: the options of each
+/// verb), and what is read besides.
+const OF_KUBERNETES: &[&str] = &[
+    "allowWatchBookmarks",
+    "consistent",
+    "continue",
+    "dryRun",
+    "fieldManager",
+    "fieldSelector",
+    "fieldValidation",
+    "force",
+    "gracePeriodSeconds",
+    "ignoreStoreReadErrorWithClusterBreakingPotential",
+    "labelSelector",
+    "limit",
+    "minRevision",
+    "orphanDependents",
+    "policy",
+    "pretty",
+    "propagationPolicy",
+    "resourceVersion",
+    "resourceVersionMatch",
+    "sendInitialEvents",
+    "timeout",
+    "timeoutSeconds",
+    "watch",
+];
+
+/// What everybody may send.
+const OF_EVERYBODY: &[&str] = &["pretty", "timeout"];
+
+/// How much of a name is told back.
+const LONGEST_TOLD: usize = 64;
+
+/// The names that each path reads. Clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Names(Arc<HashMap<String, Vec<String>>>);
+
+impl Names {
+    /// Those of a document.
+    pub(super) fn of(document: &OpenApi) -> Self {
+        let of_path = document.paths.paths.iter().map(|(path, item)| {
+            let operations = [&item.get, &item.put, &item.post, &item.delete, &item.patch];
+            let parameters = operations.into_iter().flatten().flat_map(|one| one.parameters.iter().flatten());
+            let names = parameters.filter_map(|parameter| match parameter {
+                RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Query => Some(parameter.name.clone()),
+                _ => None,
+            });
+            (path.clone(), names.collect())
+        });
+        Self(Arc::new(of_path.collect()))
+    }
+
+    /// What a query of a path has that nothing reads, and what may be meant.
+    fn unknown(&self, path: &str, query: &str) -> Option<String> {
+        let is_of_kubernetes = path.starts_with("/api/") || path.starts_with("/apis/");
+        let own = if is_of_kubernetes { None } else { Some(self.0.get(path)?) };
+        let known: Vec<&str> = match own {
+            Some(own) => own.iter().map(String::as_str).chain(OF_EVERYBODY.iter().copied()).collect(),
+            None => OF_KUBERNETES.to_vec(),
+        };
+        let names = query.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
+        // One that is written in another way is for the reader of the query.
+        let mut plain = names.filter(|name| !name.is_empty() && !name.contains(['%', '+']));
+        let unknown = plain.find(|name| !known.contains(name))?;
+        let told: String =
+            unknown.chars().take(LONGEST_TOLD).filter(|c| c.is_ascii_graphic() && *c != '"' && *c != '\\').collect();
+        let meant = nearest(&told, known.iter().copied()).map(|name| format!(": did you mean {name}?"));
+        Some(format!("the query has {told}, which nothing here reads{}", meant.unwrap_or_default()))
+    }
+}
+
+/// The name that is meant, where one is near.
+pub(crate) fn nearest<'n>(written: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let near = names.map(|name| (distance(&written.to_lowercase(), &name.to_lowercase()), name));
+    near.filter(|(distance, name)| *distance <= name.len() / 3)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+/// In how many letters two words differ.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, of_a) in a.bytes().enumerate() {
+        let mut corner = i;
+        row[0] = i + 1;
+        for (j, of_b) in b.bytes().enumerate() {
+            let changed = corner + usize::from(of_a != of_b);
+            corner = row[j + 1];
+            row[j + 1] = changed.min(corner + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// Tells of the first name that nothing reads.
+pub(super) async fn told(State(names): State<Names>, request: Request, next: Next) -> Response {
+    let Some(query) = request.uri().query().filter(|query| !query.is_empty()) else { return next.run(request).await };
+    let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let Some(message) = names.unknown(path, query) else { return next.run(request).await };
+    if !path.starts_with("/api") {
+        return ApiError::BadRequest(message).into_response();
+    }
+    let warning = HeaderValue::from_str(&format!("299 - \"{message}\""));
+    let mut reply = next.run(request).await;
+    if let Ok(warning) = warning {
+        reply.headers_mut().append(header::WARNING, warning);
+    }
+    reply
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_suggested() {
+        let of = |word: &str| nearest(word, ["policy", "minRevision", "consistent"].into_iter());
+        assert_eq!(
+            (of("polcy"), of("minrevision"), of("consitsent")),
+            (Some("policy"), Some("minRevision"), Some("consistent"))
+        );
+        assert_eq!((of("x"), of("")), (None, None));
+    }
+}
