@@ -374,7 +374,7 @@ fn told_of_variable(error: clap::Error, arguments: &[String]) -> Failure {
     let option = option.split([' ', '=', '[']).next().unwrap_or_default().to_owned();
     let is_given = arguments.iter().any(|word| word.split('=').next() == Some(&option));
     let variable = variable(option.trim_start_matches('-'));
-    match error.into() {
+    match Failure::from(error) {
         Failure::Wrong(line) if !is_given && std::env::var_os(&variable).is_some() => {
             Failure::Wrong(format!("{variable}: {line}"))
         }

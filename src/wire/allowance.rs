@@ -41,33 +41,38 @@ thread_local! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UsedUp;
 
+/// Puts back what was there, also where the work panics.
+struct Before(usize, Option<Arc<dyn Source>>);
+
+impl Before {
+    fn set(left: usize, source: Option<Arc<dyn Source>>) -> Self {
+        Self(LEFT.replace(left), SOURCE.replace(source))
+    }
+}
+
+impl Drop for Before {
+    fn drop(&mut self) {
+        LEFT.set(self.0);
+        SOURCE.set(self.1.take());
+    }
+}
+
 /// Does the work with an allowance from this source.
 pub fn within<T>(source: Option<Arc<dyn Source>>, work: impl FnOnce() -> T) -> T {
-    /// Puts back what was there, also where the work panics.
-    struct Before(usize, Option<Arc<dyn Source>>);
-    impl Drop for Before {
-        fn drop(&mut self) {
-            LEFT.set(self.0);
-            SOURCE.set(self.1.take());
-        }
-    }
     if source.is_none() {
         return work();
     }
-    let _before = Before(LEFT.replace(FREE), SOURCE.replace(source));
+    let _before = Before::set(FREE, source);
     work()
 }
 
 /// Does work on one text for which, where the thread has no allowance, there is one that grows with the text's length.
 pub(super) fn for_text<T>(length: usize, work: impl FnOnce() -> T) -> T {
-    let has_source = SOURCE.with_borrow(Option::is_some);
-    if has_source || LEFT.get() != usize::MAX {
+    if LEFT.get() != usize::MAX {
         return work();
     }
-    LEFT.set(WITHOUT_SOURCE.saturating_add(length.saturating_mul(8)));
-    let done = work();
-    LEFT.set(usize::MAX);
-    done
+    let _before = Before::set(WITHOUT_SOURCE.saturating_add(length.saturating_mul(8)), None);
+    work()
 }
 
 /// Does work whose outcome is dropped or charged for by itself: what was charged meanwhile is given back.
@@ -89,7 +94,8 @@ pub fn briefly<T>(work: impl FnOnce() -> T) -> T {
 pub fn charge(bytes: usize) -> Result<(), UsedUp> {
     let left = LEFT.get();
     if left >= bytes {
-        LEFT.set(left - bytes);
+        // Without an allowance nothing is counted.
+        LEFT.set(if left == usize::MAX { left } else { left - bytes });
         return Ok(());
     }
     take_more(left, bytes)

@@ -57,7 +57,6 @@ async fn many_small_things_are_refused_before_they_fill_the_memory() {
         ("/preempt", format!(r#"{{"Pod":{{}},"NodeNameToMetaVictims":{{{}}}}}"#, keys.replace("\"\"", "{}"))),
         ("/import", format!(r#"{{"kind":"List","items":[{objects}]}}"#)),
         ("/import", many("{}", 200_000).replace(',', "\n")),
-        ("/import", format!("[{lists}]")),
         ("/policy", format!(r#"{{"kind":"Policy","apiVersion":"v1","predicates":[{objects}]}}"#)),
         ("/policy", format!(r#"{{"kind":"Policy","apiVersion":"v1","priorities":[{objects}]}}"#)),
     ] {

@@ -19,9 +19,9 @@ use crate::{
 const SHORT: Duration = Duration::from_millis(5);
 const PATIENT: Pace = Pace { grace: LATE, bytes_per_second: 1 };
 
-/// A server that knows the node `a`, with room for one body in each lane.
+/// A server that knows the node `a`, with room for two small bodies and for eight large ones.
 async fn server(body_pace: Pace) -> Server {
-    let limits = Limits { bodies_bytes: LARGE, body_pace, ..Setup::default().limits };
+    let limits = Limits { bodies_bytes: 8 * LARGE, body_pace, ..Setup::default().limits };
     Server::start(memory(&[("nodes", node("a", 4))]).await, Setup { limits, ..Setup::default() })
 }
 
@@ -30,7 +30,7 @@ async fn what_was_announced_and_does_not_come_keeps_nobody_waiting() {
     let running = Running::start(server(PATIENT).await.router, LATE).await;
     for length in [SMALL_BODY, LARGE] {
         let mut idle = Vec::new();
-        for _ in 0..4 {
+        for _ in 0..10 {
             let mut client = Client::new(&running).await;
             client.begin(length, "").await;
             client.write(b"          ").await;

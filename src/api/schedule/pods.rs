@@ -21,6 +21,7 @@ use crate::{
     },
     store::Change,
     wire::{
+        allowance,
         defaults,
         document::Document,
         downstream::PodDocument,
@@ -34,6 +35,9 @@ use crate::{
 
 /// Steps of work that reading one pod takes.
 const ITEM: u64 = 256;
+
+/// What the answer about one pod takes, however little it is asked with.
+const ANSWER: usize = 2 << 10;
 
 /// A pod to be scheduled.
 pub(super) struct Task {
@@ -73,6 +77,8 @@ pub(super) fn asked(
     is_bound: &dyn Fn(&Pod) -> bool,
 ) -> Result<(Vec<Task>, Vec<Settled>)> {
     let by_query = request.selector.is_some() || request.namespace.is_some() || request.scheduler_name.is_some();
+    let answers = request.pods.as_ref().map_or(0, Vec::len) + request.pod_names.as_ref().map_or(0, Vec::len);
+    allowance::charge(answers.saturating_mul(ANSWER)).map_err(|_| ApiError::TooMuch)?;
     let mut asked = Asked { snapshot, is_bound, tasks: Vec::new(), settled: Vec::new(), seen: HashSet::new(), next: 0 };
     match (&request.pods, &request.pod_names, by_query) {
         (Some(pods), None, false) => asked.sent(pods)?,
