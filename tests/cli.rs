@@ -239,7 +239,7 @@ fn it_serves_and_stops_when_told() {
     let unknown = server.get("/nowhere");
     assert!(unknown.starts_with("HTTP/1.1 404") && unknown.contains("\"reason\":\"NotFound\""), "{unknown}");
     let wrong =
-        server.send("POST /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+        server.send("POST /version HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
     assert!(wrong.starts_with("HTTP/1.1 405") && wrong.contains("\"reason\":\"MethodNotAllowed\""), "{wrong}");
     assert!(wrong.to_lowercase().contains("allow: get,head"), "{wrong}");
     let head = server.send("HEAD /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");

@@ -356,10 +356,14 @@ impl ApiError {
 pub struct ErrorText(pub String);
 
 /// Faults that a refusal tells; of further ones it tells the number.
-const FAULTS_TOLD: usize = 100;
+pub(super) const FAULTS_TOLD: usize = 100;
 
 /// The faults that are told.
 fn told(causes: &[StatusCause]) -> Vec<StatusCause> {
+    // One more may be the sentence about the others.
+    if causes.len() <= FAULTS_TOLD + 1 {
+        return causes.to_vec();
+    }
     let mut told: Vec<StatusCause> = causes.iter().take(FAULTS_TOLD).cloned().collect();
     let more = causes.len() - told.len();
     if more > 0 {

@@ -81,7 +81,7 @@ async fn loopback_serves_local_names_addresses_and_named_hosts() {
         for path in ["/api/v1/nodes", "/clusters/default/api/v1/nodes", "//healthz", "/nowhere", "/livez"] {
             let (code, reply) = get(&running, path, &format!("host: {host}\r\n")).await;
             assert_eq!(code, 421, "{host}{path}: {reply}");
-            assert!(reply.contains("--allowed-hosts") && reply.contains(r#""kind":"Status""#), "{reply}");
+            assert!(reply.contains("--allowed-hosts"), "{reply}");
         }
     }
     running.end().await;

@@ -33,7 +33,7 @@ async fn json_ends_with_one_line_feed() {
         server.post("/filter", &question).await,
         server.post("/filter", "{").await,
         server.post("/explain", &json!({"pod": pod(1)})).await,
-        server.put("/livez", "").await,
+        server.put("/version", "").await,
     ];
     for reply in replies {
         let text = reply.text();

@@ -7,12 +7,12 @@ use utoipa::ToSchema;
 
 use super::target::status_cause;
 use crate::{
-    api::error::{ApiError, Subject},
+    api::error::{ApiError, FAULTS_TOLD, Subject},
     wire::{fault::Cause, status::StatusCause},
 };
 
 /// Faults that a refusal lists; `skipInvalid=true` with `dryRun=All` reports all.
-const TOLD: usize = 200;
+const TOLD: usize = FAULTS_TOLD;
 
 /// What was done.
 #[derive(Debug, Default, Serialize, ToSchema)]
@@ -73,10 +73,11 @@ pub fn refusal(refused: &[RefusedObject]) -> ApiError {
             Cause { field, reason: cause.reason.clone(), message: cause.message.clone(), unreadable: false }
         })
     });
-    let mut causes: Vec<StatusCause> = faults.take(TOLD + 1).map(status_cause).collect();
-    if causes.len() > TOLD {
+    let mut causes: Vec<StatusCause> = faults.map(status_cause).collect();
+    let more = causes.len().saturating_sub(TOLD);
+    if more > 0 {
         causes.truncate(TOLD);
-        let message = "there are more: skipInvalid=true&dryRun=All reports them all".into();
+        let message = format!("and {more} more faults: skipInvalid=true&dryRun=All reports them all");
         causes.push(StatusCause { message, ..StatusCause::default() });
     }
     ApiError::Invalid { subject: Subject::new("", "List", ""), causes }
