@@ -21,8 +21,7 @@ use crate::{
     },
     store::Change,
     wire::{
-        allowance,
-        defaults,
+        allowance, defaults,
         document::Document,
         downstream::PodDocument,
         explanation::ExtenderError,
