@@ -382,16 +382,21 @@ fn told_of_variable(error: clap::Error, arguments: &[String]) -> Failure {
     }
 }
 
+/// The settings that commands besides `serve` show in their help, by prefix. They take the others too, so that one file
+/// serves all commands.
+const WITHOUT_A_SERVER: [&str; 4] = ["config", "database-", "log-", "print-config"];
+
 /// Gives each setting of a subcommand that has settings its environment variable.
 fn with_environment(subcommand: Command) -> Command {
     if !subcommand.get_arguments().any(|argument| argument.get_id() == "config") {
         return subcommand;
     }
     let settings = Settings::augment_args(Command::new("settings"));
+    let serves = subcommand.get_name() == "serve";
     subcommand.mut_args(|argument| match argument.get_long() {
         Some(name) if settings.get_arguments().any(|setting| setting.get_id() == argument.get_id()) => {
-            let variable = variable(name);
-            argument.env(variable)
+            let hidden = !serves && !WITHOUT_A_SERVER.iter().any(|prefix| name.starts_with(prefix));
+            argument.env(variable(name)).hide(hidden)
         }
         _ => argument,
     })

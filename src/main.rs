@@ -129,6 +129,9 @@ fn print_document(version: OpenApiVersion, output: Option<PathBuf>) -> Result<()
 }
 
 fn print(text: &str) -> Result<(), app::Error> {
-    std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes())
-        .map_err(|error| app::Error::Output("standard output".into(), error))
+    match std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes()) {
+        // The reader has enough: `| head`.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        done => done.map_err(|error| app::Error::Output("standard output".into(), error)),
+    }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::State,
+    http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
@@ -44,6 +45,7 @@ use crate::{
             schema::{PolicyDocument, SchedulerProfile},
         },
         status::StatusCause,
+        table,
     },
 };
 
@@ -85,6 +87,8 @@ pub struct ExplainRequest {
 ///
 /// With `callExtenders` the policy's extenders are asked about the nodes that fit: a node that one rules out has its verdict,
 /// and their scores count. Where one that is not `ignorable` does not answer, no node is selected and `message` says why.
+///
+/// With `Accept: text/plain` the reply is a table for people.
 #[utoipa::path(post, path = "/explain", operation_id = "explainPod", tag = "decisions", params(PolicyQuery, FreshnessQuery),
     request_body(content = ExplainRequest, example = json!({
         "pod": {"metadata": {"name": "web"}, "spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": "1"}}}]}},
@@ -97,6 +101,7 @@ pub async fn explain(
     cluster: ClusterName,
     Query(query): Query<PolicyQuery>,
     Query(fresh): Query<FreshnessQuery>,
+    accepted: HeaderMap,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
     let ground = ground::stand(&state, &cluster, &fresh).await?;
@@ -118,7 +123,17 @@ pub async fn explain(
             explanation
         }
     };
+    if wants_text(&accepted) {
+        let text = ground::compute(move || table::render(&explanation, table::WIDTH)).await?;
+        return Ok((headers, text).into_response());
+    }
     Ok((headers, ground::written(explanation).await?).into_response())
+}
+
+/// Whether a client asks for plain text before JSON: people with curl.
+fn wants_text(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    accept.split(',').next().is_some_and(|first| first.trim().starts_with("text/plain"))
 }
 
 /// How far a question gets without anybody else.

@@ -200,7 +200,10 @@ impl<'a> Reader<'a> {
             Ok(Mark::Cluster { version, .. }) => {
                 Err(format!("the export has version {version} of the format, this binary reads version {VERSION}"))
             }
-            Ok(Mark::End { .. }) | Err(_) => Err("this is no export of a cluster".into()),
+            Ok(Mark::End { .. }) | Err(_) => {
+                Err("this is no export of a cluster; manifests are for a server: curl --data-binary @FILE …/import"
+                    .into())
+            }
         }
     }
 
@@ -304,7 +307,7 @@ mod tests {
         assert_eq!(read(b""), Ok(0));
         let text = String::from_utf8(whole).expect("text");
         let refused = |text: &str| read(text.as_bytes()).expect_err("it is refused");
-        assert_eq!(refused("hello\n"), "this is no export of a cluster");
+        assert!(refused("hello\n").starts_with("this is no export of a cluster; manifests are for a server"));
         assert!(refused(&text.replacen("\"version\":1", "\"version\":2", 1)).contains("version 2"));
         assert!(refused(&text.replacen("\"name\":\"7\"", "\"name\":\"x\"", 1)).contains("SHA-256"));
         assert!(refused(&text.replacen("\"revision\":9", "\"revision\":8", 1)).contains("SHA-256"));

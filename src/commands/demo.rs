@@ -30,7 +30,7 @@ pub async fn introduce(router: &Router, url: &str) -> Result<String, String> {
         let reply = post(router, "/explain", "application/json", question).await?;
         let explanation: Explanation = serde_json::from_slice(&reply).map_err(|e| e.to_string())?;
         text.push('\n');
-        text.push_str(&table::render(&explanation));
+        text.push_str(&table::render(&explanation, super::explain::terminal_width()));
     }
     // Writing to a String cannot fail.
     let _ = writeln!(

@@ -35,11 +35,16 @@ pub fn explain(case: &Path) -> Result<Explanation, String> {
     answer(request, &PolicyQuery::default(), &View::default()).map_err(|e| at(&e))
 }
 
+/// The width of the terminal that standard output is; without one, of no terminal.
+pub(super) fn terminal_width() -> u16 {
+    terminal_size::terminal_size_of(std::io::stdout()).map_or(u16::MAX, |(width, _)| width.0.max(table::WIDTH))
+}
+
 /// The decision as text: a table, or JSON.
 pub fn render(explanation: &Explanation, as_json: bool) -> String {
     if as_json {
         serde_json::to_string_pretty(explanation).unwrap_or_default() + "\n"
     } else {
-        table::render(explanation)
+        table::render(explanation, terminal_width())
     }
 }

@@ -109,6 +109,16 @@ async fn decision_tree() {
 }
 
 #[tokio::test]
+async fn evictions() {
+    runs("docs/evictions.md", &[]).await;
+}
+
+#[tokio::test]
+async fn preemption() {
+    runs("docs/preemption.md", &[]).await;
+}
+
+#[tokio::test]
 async fn extender() {
     runs("docs/extender.md", &[]).await;
 }
