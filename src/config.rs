@@ -396,7 +396,8 @@ fn with_environment(subcommand: Command) -> Command {
     subcommand.mut_args(|argument| match argument.get_long() {
         Some(name) if settings.get_arguments().any(|setting| setting.get_id() == argument.get_id()) => {
             let hidden = !serves && !WITHOUT_A_SERVER.iter().any(|prefix| name.starts_with(prefix));
-            argument.env(variable(name)).hide(hidden)
+            let variable = variable(name);
+            argument.env(variable).hide(hidden)
         }
         _ => argument,
     })

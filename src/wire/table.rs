@@ -111,14 +111,17 @@ fn longest_label(node: &NodeExplanation) -> usize {
     labels.max().unwrap_or(0).max("level (tolerance)".len())
 }
 
-/// A name in at most so many characters: its end is kept, which tells nodes of one group apart.
+/// A name in at most so many characters: without its domain, then without its middle, since names of one group differ at
+/// the beginning or at the end.
 fn shortened(name: &str, room: usize) -> String {
-    let length = name.chars().count();
-    if length <= room {
-        return name.to_owned();
+    let fits = |text: &str| text.chars().count() <= room;
+    let host = name.split('.').next().unwrap_or(name);
+    if fits(name) || fits(host) {
+        return if fits(name) { name } else { host }.to_owned();
     }
-    let kept = room.saturating_sub(1);
-    std::iter::once('…').chain(name.chars().skip(length - kept)).collect()
+    let (length, kept) = (host.chars().count(), room.saturating_sub(1));
+    let (front, back) = (kept.div_ceil(2), kept / 2);
+    host.chars().take(front).chain(['…']).chain(host.chars().skip(length - back)).collect()
 }
 
 fn right(text: impl ToString) -> Cell {
@@ -238,7 +241,8 @@ mod tests {
             let text = render(&explanation, width);
             let widest = text.lines().skip(1).map(|line| line.chars().count()).max().unwrap_or_default();
             assert!(widest <= width.into(), "{widest} > {width}:\n{text}");
-            for word in text.split_whitespace().filter(|word| !word.starts_with('…')) {
+            let told = text.lines().filter(|line| !line.contains("fit but score less"));
+            for word in told.flat_map(str::split_whitespace).filter(|word| !word.contains('…')) {
                 assert!(whole.contains(word), "{word:?} of {width} is broken:\n{text}");
             }
             assert!(text.contains("fit but score less"), "{text}");
