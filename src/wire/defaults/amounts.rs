@@ -23,7 +23,9 @@ pub struct Amounts {
 
 /// Rounds each amount up to whole thousandths.
 pub fn round(list: &mut ResourceList) {
-    list.values_mut().for_each(|amount| *amount = amount.rounded_to_milli());
+    for amount in list.values_mut() {
+        *amount = amount.rounded_to_milli();
+    }
 }
 
 /// Fills in the requests of a container.
@@ -71,11 +73,12 @@ mod tests {
     }
 
     type Pairs = &'static [(&'static str, &'static str)];
+    /// Requests and limits of the pod; those of its containers; the pod's requests filled in.
+    type Case = ([Pairs; 2], [&'static [Pairs]; 2], Pairs);
 
     #[test]
     fn pod_level_requests_come_from_the_containers_before_the_limits() {
-        // (requests and limits of the pod), (requests and limits of its containers), requests of the pod filled in
-        let cases: &[([Pairs; 2], [&[Pairs]; 2], Pairs)] = &[
+        let cases: &[Case] = &[
             // 500m + 250m of the containers, not the limit
             ([&[], &[("cpu", "3")]], [&[&[("cpu", "500m")], &[("cpu", "250m")]], &[]], &[("cpu", "750m")]),
             // no container requests memory: the limit

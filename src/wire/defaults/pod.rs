@@ -73,7 +73,7 @@ pub(super) fn admit(document: &mut Document, classes: &Snapshot) -> Result<(), D
         let class = runtime_class::find(name, classes)?;
         let said = new.overhead.as_ref().map(amounts_of);
         let overhead = runtime_class::overhead(class, said.as_ref())?;
-        fields.extend(overhead.map(|list| ("overhead", Value::from_iter(texts(list)))));
+        fields.extend(overhead.map(|list| ("overhead", texts(list).collect::<Value>())));
         let selector = runtime_class::node_selector(class, &new.node_selector)?;
         fields.extend(selector.map(|labels| ("nodeSelector", json!(labels))));
         added.clone_from(&class.tolerations);
