@@ -247,6 +247,33 @@ async fn a_volume_stays_with_its_claim_until_it_is_reclaimed() {
 }
 
 #[tokio::test]
+async fn a_choice_outlives_an_import_that_says_nothing_of_it() {
+    let server = Server::with(&[]).await;
+    let typed = |(plural, mut object): (&str, Value)| {
+        let kind = match plural {
+            "nodes" => ("v1", "Node"),
+            "persistentvolumes" => ("v1", "PersistentVolume"),
+            "persistentvolumeclaims" => ("v1", "PersistentVolumeClaim"),
+            _ => ("storage.k8s.io/v1", "StorageClass"),
+        };
+        (object["apiVersion"], object["kind"]) = (kind.0.into(), kind.1.into());
+        object
+    };
+    let objects = [node("a", "4"), local(), volume("pv", "a", "1Gi"), claim("c1", "local"), claim("c2", "local")];
+    let list = json!({"kind": "List", "items": objects.map(typed)});
+    server.post("/import", &list).await.json();
+    assert_eq!(results(&schedule(&server, json!({"pods": [pod("p1", &["c1"])]})).await), ["Bound a"]);
+    let again = server.post("/import", &list).await.json();
+    assert_eq!((&again["updated"], &again["unchanged"]), (&json!(0), &json!(5)), "{again}");
+    is_bound(&server, "pv", "c1").await;
+    assert_eq!(results(&schedule(&server, json!({"pods": [pod("p2", &["c2"])]})).await), ["Unschedulable -"]);
+    let mut told = list.clone();
+    told["items"][2]["spec"]["claimRef"] = json!({"namespace": "shop", "name": "c2", "uid": "uid-c2"});
+    server.post("/import", &told).await.json();
+    assert_eq!(volume_of(&server, "pv").await["spec"]["claimRef"]["name"], "c2", "a fact goes before our decision");
+}
+
+#[tokio::test]
 async fn two_claims_of_one_pod_get_two_volumes() {
     let server = one_volume().await;
     let both = json!({"pods": [pod("p", &["c1", "c2"])]});

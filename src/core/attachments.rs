@@ -73,7 +73,9 @@ mod tests {
         attachments.remove(&"unknown".into());
         assert!(attachments.to("n1").is_empty());
         let mut anew = Attachments::default();
-        ["c", "b"].iter().for_each(|name| anew.insert(attachment(name, "n2")));
+        for name in ["c", "b"] {
+            anew.insert(attachment(name, "n2"));
+        }
         assert_eq!(attachments, anew, "nothing is left of what went");
     }
 }

@@ -175,6 +175,12 @@ impl Document {
         self.metadata.take(field);
     }
 
+    /// An annotation.
+    pub fn annotation(&self, key: &str) -> Option<String> {
+        let annotations = fields_of(self.metadata.get("annotations")).ok()?;
+        annotations.get(key).and_then(|raw| serde_json::from_str(raw.get()).ok())
+    }
+
     /// Sets an annotation.
     ///
     /// # Errors

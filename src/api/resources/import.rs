@@ -3,7 +3,8 @@
 //! The body is whatever `kubectl get … -o json` or `-o yaml` prints, or objects one after another. Facts are taken as
 //! they are told: the objects keep their uid and creation time, a pod is on the node its body names, and the resource
 //! versions of the cluster they come from mean nothing here. Only a pod that was bound here and whose body names no node
-//! stays where it is: the cluster it comes from has not heard of the bind yet.
+//! stays where it is: the cluster it comes from has not heard of the bind yet. The same goes for volumes and claims that a
+//! bind here gave to each other.
 
 use std::collections::{HashMap, HashSet, hash_map::Entry};
 
@@ -40,6 +41,7 @@ use crate::{
         kinds::{self, StoredKind},
         objects::Converted,
         status::StatusCause,
+        volume_choice::kept_choice,
         yaml,
     },
 };
@@ -80,6 +82,8 @@ struct Incoming {
     incomplete: Option<Document>,
     /// A pod whose body names no node.
     is_unbound: bool,
+    /// A volume or a claim as it is told, to be compared with the stored one.
+    unsettled: Option<Bytes>,
     precondition: Precondition,
 }
 
@@ -91,11 +95,17 @@ impl Incoming {
             let document = complete(document, stored);
             self.uid = document.metadata_text("uid").unwrap_or_default();
             self.body = document.into_body().into();
+            self.unsettled = self.unsettled.take().map(|_| self.body.clone());
+        }
+        if let Some(told) = &self.unsettled {
+            let same = stored.filter(|record| record.uid == self.uid);
+            let kept = same.and_then(|record| kept_choice(told, &record.body).ok()).flatten();
+            self.body = kept.map_or_else(|| told.clone(), Bytes::from);
+            self.precondition = at(stored);
         }
         if self.is_unbound {
             self.node = stored.filter(|record| record.uid == self.uid).and_then(|record| record.node.clone());
-            self.precondition =
-                stored.map_or_else(Precondition::absent, |record| Precondition::revision(record.revision));
+            self.precondition = at(stored);
         }
     }
 
@@ -106,6 +116,11 @@ impl Incoming {
             change: Change::Put { body: self.body.clone(), uid: self.uid.clone(), node: self.node.clone() },
         }
     }
+}
+
+/// That the object is as it was when it was compared.
+fn at(stored: Option<&Record>) -> Precondition {
+    stored.map_or_else(Precondition::absent, |record| Precondition::revision(record.revision))
 }
 
 /// A body, read.
@@ -267,10 +282,13 @@ fn incoming(
     {
         classes.apply(class);
     }
+    let body = Bytes::from(body);
+    let may_be_chosen = matches!(kind.core, Kind::PersistentVolume | Kind::PersistentVolumeClaim);
     Ok(Incoming {
         kind,
         key,
-        body: body.into(),
+        unsettled: may_be_chosen.then(|| body.clone()),
+        body,
         uid,
         is_unbound: kind.core == Kind::Pod && node.is_none(),
         node,
@@ -304,7 +322,8 @@ async fn compare(
     };
     for kind in kinds::ALL {
         let wanting = objects.iter_mut().filter(|object| {
-            std::ptr::eq(kind, object.kind) && (dry_run || object.is_unbound || object.incomplete.is_some())
+            std::ptr::eq(kind, object.kind)
+                && (dry_run || object.is_unbound || object.unsettled.is_some() || object.incomplete.is_some())
         });
         let mut wanting: HashMap<Key, &mut Incoming> = wanting.map(|object| (object.key.clone(), object)).collect();
         if replace {
