@@ -121,6 +121,21 @@ impl Faults {
         self.push(at, TOO_MANY, refusal);
     }
 
+    /// A value that is longer than `most` bytes.
+    pub fn too_long(&mut self, at: &Path<'_>, most: usize) {
+        self.push(at, "FieldValueTooLong", format!("Too long: may not be more than {most} bytes"));
+    }
+
+    /// A value that stands nowhere else, where it has to.
+    pub fn not_found(&mut self, at: &Path<'_>, value: impl fmt::Debug, why: impl fmt::Display) {
+        self.push(at, "FieldValueNotFound", format!("Not found: {value:?}: {why}"));
+    }
+
+    /// The faults of a part of the object, found on its own: their fields begin with `prefix`.
+    pub fn adopt(&mut self, prefix: &str, causes: impl IntoIterator<Item = Cause>) {
+        self.0.extend(causes.into_iter().map(|cause| Cause { field: format!("{prefix}.{}", cause.field), ..cause }));
+    }
+
     /// A value that Kubernetes' own decoder would not have let through.
     pub fn unreadable(&mut self, at: &Path<'_>, value: impl fmt::Debug, rule: impl fmt::Display) {
         self.invalid(at, value, rule);

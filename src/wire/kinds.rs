@@ -5,6 +5,7 @@ use utoipa::{PartialSchema, ToSchema, openapi::RefOr};
 use super::{
     decode::{self, DecodeError},
     objects::{Converted, csi, disruption, node, pod, runtime_class, storage, workload},
+    validation,
 };
 use crate::core::{
     model::WorkloadKind,
@@ -38,6 +39,7 @@ pub struct StoredKind {
 #[derive(Debug)]
 struct Wire {
     parse: fn(&[u8]) -> Result<Converted<Object>, DecodeError>,
+    validate: fn(&[u8]) -> Result<Converted<Object>, DecodeError>,
     schemas: fn() -> Vec<Schema>,
 }
 
@@ -63,6 +65,14 @@ impl StoredKind {
         (self.wire.parse)(json)
     }
 
+    /// Reads an object of this kind as [`Self::parse`] does, and tells besides what the API server would refuse of it.
+    ///
+    /// # Errors
+    /// When the text is no JSON, or a field has the wrong type.
+    pub fn validate(&self, json: &[u8]) -> Result<Converted<Object>, DecodeError> {
+        (self.wire.validate)(json)
+    }
+
     /// The schema of its objects, under its own name, and those that it refers to.
     pub fn schemas(&self) -> Vec<Schema> {
         (self.wire.schemas)()
@@ -74,6 +84,12 @@ macro_rules! wire {
     ($wire:ty => $object:expr) => {
         Wire {
             parse: |json| Ok(decode::from_slice::<$wire>(json)?.to_core().map($object)),
+            validate: |json| {
+                let object: $wire = decode::from_slice(json)?;
+                let mut converted = object.to_core().map($object);
+                converted.causes.extend(validation::faults(&object, json)?);
+                Ok(converted)
+            },
             schemas: || {
                 let mut schemas = Vec::new();
                 <$wire as ToSchema>::schemas(&mut schemas);

@@ -22,5 +22,6 @@ pub mod selector;
 pub mod status;
 pub mod table;
 pub mod text;
+pub mod validation;
 pub mod volume_choice;
 pub mod yaml;

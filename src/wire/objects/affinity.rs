@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    meta::{LabelSelector, LabelSelectorRequirement},
+    meta::{LabelSelector, LabelSelectorRequirement, On},
     names,
 };
 use crate::{
@@ -176,18 +176,18 @@ impl NodeSelector {
             faults.required(&terms_at, "must have at least one node selector term");
         }
         let terms = self.node_selector_terms.iter().enumerate();
-        model::NodeSelector(terms.filter_map(|(i, term)| term.to_core(&terms_at.index(i), faults)).collect())
+        model::NodeSelector(terms.filter_map(|(i, term)| term.to_core(On::Nodes, &terms_at.index(i), faults)).collect())
     }
 }
 
 impl NodeSelectorTerm {
-    fn to_core(&self, at: &Path<'_>, faults: &mut Faults) -> Option<model::NodeSelectorTerm> {
+    fn to_core(&self, on: On, at: &Path<'_>, faults: &mut Faults) -> Option<model::NodeSelectorTerm> {
         let (expressions_at, fields_at) = (at.child("matchExpressions"), at.child("matchFields"));
         let expressions: Vec<_> = self
             .match_expressions
             .iter()
             .enumerate()
-            .map(|(i, r)| r.to_core(true, &expressions_at.index(i), faults))
+            .map(|(i, r)| r.to_core(on, &expressions_at.index(i), faults))
             .collect();
         let fields: Vec<_> = self
             .match_fields
@@ -204,33 +204,39 @@ impl NodeSelectorTerm {
 
 /// A condition on a field of the node. No node has other fields than its name, so those are empty.
 fn field_condition(requirement: &LabelSelectorRequirement, at: &Path<'_>, faults: &mut Faults) -> Option<Requirement> {
-    let [value] = requirement.values.as_slice() else {
-        faults.required(
-            &at.child("values"),
-            "must be only one value when `operator` is 'In' or 'NotIn' for node field selector",
-        );
-        return None;
-    };
-    let known = requirement.key == "metadata.name";
-    if !known {
-        faults.invalid(&at.child("key"), &requirement.key, "not a valid field selector key");
-    }
-    let values = || if known { vec![Name::from(value.as_str())] } else { Vec::new() };
-    let operator = match requirement.operator.as_str() {
-        "In" => Operator::In(values()),
-        "NotIn" => Operator::NotIn(values()),
+    let values_at = at.child("values");
+    let is_equal = match requirement.operator.as_str() {
+        "In" => Some(true),
+        "NotIn" => Some(false),
         other => {
-            faults.not_supported(&at.child("operator"), other, &["In", "NotIn"]);
-            return None;
+            faults.invalid(&at.child("operator"), other, "not a valid selector operator; In or NotIn is");
+            None
         }
     };
+    let value = if let [value] = requirement.values.as_slice() { Some(value) } else { None };
+    if is_equal.is_some() && value.is_none() {
+        faults.required(&values_at, "must be only one value when `operator` is 'In' or 'NotIn' for node field selector");
+    }
+    let known = requirement.key == "metadata.name";
+    if known {
+        for (i, value) in requirement.values.iter().enumerate() {
+            if let Err(rule) = names::dns_subdomain(value) {
+                faults.invalid(&values_at.index(i), value, rule);
+            }
+        }
+    } else {
+        faults.invalid(&at.child("key"), &requirement.key, "not a valid field selector key; metadata.name is");
+    }
+    let value = Name::from(value?.as_str());
+    let values = if known { vec![value] } else { Vec::new() };
+    let operator = if is_equal? { Operator::In(values) } else { Operator::NotIn(values) };
     Some(Requirement { key: requirement.key.as_str().into(), operator })
 }
 
 impl PreferredSchedulingTerm {
     fn to_core(&self, at: &Path<'_>, faults: &mut Faults) -> Option<model::PreferredNode> {
         check_weight(self.weight, at, faults);
-        let term = self.preference.to_core(&at.child("preference"), faults)?;
+        let term = self.preference.to_core(On::PreferredNodes, &at.child("preference"), faults)?;
         Some(model::PreferredNode { weight: self.weight, term })
     }
 }
@@ -275,10 +281,10 @@ impl PodAffinityTerm {
         if namespaces.is_empty() && self.namespace_selector.is_none() {
             namespaces.push(owner.namespace.clone());
         }
-        let namespaces_at = at.child("namespaces");
-        for (i, namespace) in self.namespaces.iter().enumerate() {
+        for namespace in &self.namespaces {
             if let Err(rule) = names::dns_label(namespace) {
-                faults.invalid(&namespaces_at.index(i), namespace, rule);
+                // The API server says it without the s, and without the place in the list.
+                faults.invalid(&at.child("namespace"), namespace, rule);
             }
         }
         model::PodAffinityTerm {
@@ -312,7 +318,8 @@ fn check_topology_key(key: &str, at: &Path<'_>, faults: &mut Faults) {
     let at = at.child("topologyKey");
     if key.is_empty() {
         faults.required(&at, "can not be empty");
-    } else if let Err(rule) = names::qualified_name(key) {
+    }
+    if let Err(rule) = names::qualified_name(key) {
         faults.invalid(&at, key, rule);
     }
 }
@@ -323,7 +330,9 @@ impl TopologySpreadConstraint {
         if self.max_skew < 1 {
             faults.invalid(&at.child("maxSkew"), self.max_skew, "must be greater than zero");
         }
-        check_topology_key(&self.topology_key, at, faults);
+        if self.topology_key.is_empty() {
+            faults.required(&at.child("topologyKey"), "can not be empty");
+        }
         let when_unsatisfiable = match self.when_unsatisfiable.as_str() {
             "DoNotSchedule" => Some(WhenUnsatisfiable::DoNotSchedule),
             "ScheduleAnyway" => Some(WhenUnsatisfiable::ScheduleAnyway),
@@ -336,8 +345,11 @@ impl TopologySpreadConstraint {
             let at = at.child("minDomains");
             if domains < 1 {
                 faults.invalid(&at, domains, "must be greater than zero");
-            } else if when_unsatisfiable == Some(WhenUnsatisfiable::ScheduleAnyway) {
-                faults.invalid(&at, domains, "can only use minDomains if whenUnsatisfiable=DoNotSchedule");
+            }
+            if when_unsatisfiable != Some(WhenUnsatisfiable::DoNotSchedule) {
+                let other = &self.when_unsatisfiable;
+                let why = format!("can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {other}");
+                faults.invalid(&at, domains, why);
             }
         }
         let selector = self.label_selector.as_ref().and_then(|s| s.to_core(&at.child("labelSelector"), faults));

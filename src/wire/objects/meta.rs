@@ -188,7 +188,7 @@ impl LabelSelector {
         let expressions = at.child("matchExpressions");
         let mut whole = faults.count() == before;
         for (i, requirement) in self.match_expressions.iter().enumerate() {
-            match requirement.to_core(false, &expressions.index(i), faults) {
+            match requirement.to_core(On::Pods, &expressions.index(i), faults) {
                 Some(requirement) => selector.0.push(requirement),
                 None => whole = false,
             }
@@ -197,9 +197,21 @@ impl LabelSelector {
     }
 }
 
+/// What a condition is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum On {
+    /// Objects, by a label selector.
+    Pods,
+    /// Nodes. Numbers may be compared.
+    Nodes,
+    /// Nodes that are preferred: the values may be no label values, which no node has
+    /// (`ValidatePreferredSchedulingTerms`).
+    PreferredNodes,
+}
+
 impl LabelSelectorRequirement {
-    /// The condition, or `None` where it is faulty. Only conditions on nodes may compare numbers.
-    pub(super) fn to_core(&self, on_node: bool, at: &Path<'_>, faults: &mut Faults) -> Option<Requirement> {
+    /// The condition, or `None` where it holds for nothing.
+    pub(super) fn to_core(&self, on: On, at: &Path<'_>, faults: &mut Faults) -> Option<Requirement> {
         let values = || self.values.iter().map(|v| Name::from(v.as_str())).collect::<Vec<_>>();
         let (values_at, mut good) = (at.child("values"), true);
         let operator = match self.operator.as_str() {
@@ -217,21 +229,24 @@ impl LabelSelectorRequirement {
                 }
                 if operator == "Exists" { Operator::Exists } else { Operator::DoesNotExist }
             }
-            operator @ ("Gt" | "Lt") if on_node => {
-                let bound = match self.values.as_slice() {
-                    [bound] => bound.parse::<i64>().ok(),
-                    _ => None,
+            operator @ ("Gt" | "Lt") if on != On::Pods => {
+                let bound = if let [bound] = self.values.as_slice() {
+                    bound.parse::<i64>()
+                } else {
+                    faults.required(&values_at, "must be specified single value when `operator` is 'Lt' or 'Gt'");
+                    "".parse::<i64>()
                 };
-                let Some(bound) = bound else {
-                    faults.invalid(&values_at, &self.values, "must be one integer when `operator` is 'Lt' or 'Gt'");
-                    return None;
-                };
+                // A value that is no number is let in, and no node has more or less than that.
+                good = bound.is_ok();
+                let bound = bound.unwrap_or_default();
                 if operator == "Gt" { Operator::Gt(bound) } else { Operator::Lt(bound) }
             }
             other => {
-                let all = ["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"];
-                faults.not_supported(&at.child("operator"), other, if on_node { &all } else { &all[..4] });
-                return None;
+                let known = if on == On::Pods { "" } else { ", Gt or Lt" };
+                let why = format!("not a valid selector operator; In, NotIn, Exists, DoesNotExist{known} is");
+                faults.invalid(&at.child("operator"), other, why);
+                good = false;
+                Operator::Exists
             }
         };
         if let Err(rule) = names::qualified_name(&self.key) {
@@ -240,7 +255,9 @@ impl LabelSelectorRequirement {
         }
         for (i, value) in self.values.iter().enumerate() {
             if let Err(rule) = names::label_value(value) {
-                faults.invalid(&values_at.index(i), value, rule);
+                if on != On::PreferredNodes {
+                    faults.invalid(&values_at.index(i), value, rule);
+                }
                 good = false;
             }
         }

@@ -72,6 +72,36 @@ pub fn label_value(value: &str) -> Result<(), &'static str> {
     }
 }
 
+/// A DNS-1035 label: an RFC 1123 label that begins with a letter.
+pub fn dns_1035_label(name: &str) -> Result<(), &'static str> {
+    if name.len() > 63 {
+        Err("must be no more than 63 characters")
+    } else if is_label(name, false, b"-") && name.starts_with(|first: char| first.is_ascii_lowercase()) {
+        Ok(())
+    } else {
+        Err("a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic \
+             character, and end with an alphanumeric character")
+    }
+}
+
+/// The name of a port: at most 15 of `[a-z0-9-]`, a letter among them, no hyphens at the ends or side by side.
+pub fn port_name(name: &str) -> Result<(), &'static str> {
+    let bytes = name.as_bytes();
+    if bytes.len() > 15 {
+        Err("must be no more than 15 characters")
+    } else if !bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-') {
+        Err("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)")
+    } else if !bytes.iter().any(u8::is_ascii_lowercase) {
+        Err("must contain at least one letter (a-z)")
+    } else if name.contains("--") {
+        Err("must not contain consecutive hyphens")
+    } else if name.starts_with('-') || name.ends_with('-') {
+        Err("must not begin or end with a hyphen")
+    } else {
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,7 @@
 
 pub mod borrowed;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -118,12 +118,6 @@ impl Node {
             .enumerate()
             .filter_map(|(i, taint)| taint.to_core(&taints_at.index(i), faults))
             .collect();
-        let mut seen = BTreeSet::new();
-        for (i, taint) in self.spec.taints.iter().enumerate() {
-            if !seen.insert((&taint.key, &taint.effect)) {
-                faults.duplicate(&taints_at.index(i), format_args!("{}:{}", taint.key, taint.effect));
-            }
-        }
         model::Node {
             name: self.metadata.cluster_scoped(names::dns_subdomain, faults),
             labels: self.metadata.labels(faults),
@@ -150,17 +144,9 @@ impl Node {
 impl NodeTaint {
     /// The taint, or `None` where its effect is unknown and so has none.
     fn to_core(&self, at: &Path<'_>, faults: &mut Faults) -> Option<Taint> {
-        let key_at = at.child("key");
-        if self.key.is_empty() {
-            faults.required(&key_at, "");
-        } else if let Err(rule) = names::qualified_name(&self.key) {
-            faults.invalid(&key_at, &self.key, rule);
-        }
-        if let Err(rule) = names::label_value(&self.value) {
-            faults.invalid(&at.child("value"), &self.value, rule);
-        }
         let added = self.time_added.as_ref().and_then(|text| instant(text, &at.child("timeAdded"), faults));
-        let effect = effect(&self.effect, &at.child("effect"), faults)?;
+        // What is wrong with it, `wire::validation` tells.
+        let effect = effect(&self.effect, at, &mut Faults::default())?;
         Some(Taint { key: self.key.as_str().into(), value: self.value.as_str().into(), effect, added })
     }
 }
@@ -174,7 +160,7 @@ fn condition_status(name: &str) -> ConditionStatus {
 }
 
 /// An effect by name.
-pub(super) fn effect(name: &str, at: &Path<'_>, faults: &mut Faults) -> Option<Effect> {
+pub(in crate::wire) fn effect(name: &str, at: &Path<'_>, faults: &mut Faults) -> Option<Effect> {
     match name {
         "NoSchedule" => Some(Effect::NoSchedule),
         "PreferNoSchedule" => Some(Effect::PreferNoSchedule),

@@ -441,7 +441,7 @@ fn check_limits(filled: &Amounts, at: &Path<'_>, faults: &mut Faults) {
     for (name, limit) in &filled.limits {
         if let Some(request) = filled.requests.get(name).filter(|request| *request > limit) {
             let rule = format!("must be less than or equal to {name} limit of {limit}");
-            faults.invalid(&requests_at.key(name), request.to_string(), rule);
+            faults.invalid(&requests_at, request.to_string(), rule);
         }
     }
 }
@@ -498,17 +498,20 @@ impl Toleration {
                     faults.invalid(&operator_at, &self.operator, "operator must be Exists when `key` is empty");
                 }
                 if let Err(rule) = names::label_value(&self.value) {
-                    faults.invalid(&at.child("value"), &self.value, rule);
+                    faults.invalid(&operator_at, &self.value, rule);
                 }
                 Some(TolerationOperator::Equal)
             }
             "Exists" => {
                 if !self.value.is_empty() {
-                    faults.invalid(&at.child("value"), &self.value, "value must be empty when `operator` is 'Exists'");
+                    faults.invalid(&operator_at, &self.value, "value must be empty when `operator` is 'Exists'");
                 }
                 Some(TolerationOperator::Exists)
             }
             other => {
+                if self.key.is_empty() {
+                    faults.invalid(&operator_at, other, "operator must be Exists when `key` is empty");
+                }
                 faults.not_supported(&operator_at, other, &["Equal", "Exists"]);
                 None
             }

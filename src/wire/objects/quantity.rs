@@ -69,22 +69,18 @@ impl<'de: 'a, 'a> Deserialize<'de> for Written<'a> {
     }
 }
 
-/// The amounts, parsed. One that is no quantity is left out, with a fault; a negative one stays, with a fault.
+/// The amounts, parsed. One that is no quantity is left out, with a fault.
 pub fn resource_list(map: &BTreeMap<String, QuantityText>, at: &Path<'_>, faults: &mut Faults) -> ResourceList {
     map.iter()
         .filter_map(|(name, text)| Some((Name::from(name.as_str()), amount(&text.0, &at.key(name), faults)?)))
         .collect()
 }
 
-/// The amount; a text that is none is a fault, and so is a negative one, which stays.
+/// The amount; a text that is none is a fault. A negative one is told by `wire::validation`.
 pub(super) fn amount(text: &str, at: &Path<'_>, faults: &mut Faults) -> Option<Quantity> {
-    match text.parse::<Quantity>() {
-        Ok(quantity) => {
-            if quantity.is_negative() {
-                faults.invalid(at, text, "must be greater than or equal to 0");
-            }
-            Some(quantity)
-        }
+    // Blanks around it are passed over (`Quantity.UnmarshalJSON`).
+    match text.trim().parse::<Quantity>() {
+        Ok(quantity) => Some(quantity),
         Err(error) => {
             faults.unreadable(at, text, error);
             None

@@ -409,10 +409,10 @@ fn access_modes(names: &[String], at: &Path<'_>, faults: &mut Faults) -> Vec<Acc
         ("ReadWriteOncePod", AccessMode::ReadWriteOncePod),
     ];
     let mut modes = Vec::new();
-    for (i, name) in names.iter().enumerate() {
+    for name in names {
         match ALL.iter().find(|(n, _)| n == name) {
             Some((_, mode)) => modes.push(*mode),
-            None => faults.not_supported(&at.index(i), name, &ALL.map(|(n, _)| n)),
+            None => faults.not_supported(at, name, &ALL.map(|(n, _)| n)),
         }
     }
     modes
