@@ -26,7 +26,7 @@ use crate::{
         cycle,
         model::{self, Name},
         outside::Outside,
-        policy::{Faults, Profile},
+        policy::{Faults, Profiles},
         preempt,
         snapshot::Snapshot,
     },
@@ -228,9 +228,9 @@ pub fn decided_under(
 ) -> Result<Chosen> {
     match (policy, profile) {
         (Some(_), Some(_)) => Err(ApiError::BadRequest("policy and profile exclude each other".into())),
-        (Some(text), None) => brought(policy::parse(text.get()).and_then(|d| d.compile(None)), "Policy"),
+        (Some(text), None) => brought(policy::parse(text.get()).and_then(|d| d.compile_all()), "Policy"),
         (None, Some(text)) => {
-            let compiled = policy::parse_configuration(text.get()).and_then(|c| c.compile(None));
+            let compiled = policy::parse_configuration(text.get()).and_then(|c| c.compile_all());
             brought(compiled, "KubeSchedulerConfiguration")
         }
         (None, None) => ground::chosen(view, query),
@@ -243,8 +243,8 @@ pub fn brought_cluster(cluster: &Cluster) -> Result<Snapshot> {
 }
 
 /// A policy that came with the request.
-fn brought(compiled: std::result::Result<Profile, Faults>, kind: &str) -> Result<Chosen> {
-    compiled.map(|profile| Chosen::Request(Arc::new(profile))).map_err(|faults| refused(kind, "", faults))
+fn brought(compiled: std::result::Result<Profiles, Faults>, kind: &str) -> Result<Chosen> {
+    compiled.map(Chosen::Request).map_err(|faults| refused(kind, "", faults))
 }
 
 /// The error that tells a policy's faults.

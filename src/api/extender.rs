@@ -162,7 +162,8 @@ async fn answer(
             Candidates::Names(_) => "names",
             Candidates::Absent => "none",
         };
-        (form, timed(point, ground::chosen(&ground.view, &query), |policy| verdict(body, &args, ground, policy)))
+        let policy = ground::chosen(&ground.view, &query).map(|chosen| chosen.pick_or_first(args.pod.as_ref()));
+        (form, timed(point, policy, |policy| verdict(body, &args, ground, policy)))
     })
     .await
 }

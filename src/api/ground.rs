@@ -24,7 +24,8 @@ use super::{
 use crate::{
     cluster::{ActivePolicy, BUILT_IN, InFlight, View},
     core::{
-        policy::Profile,
+        model::Pod,
+        policy::{Profile, Profiles},
         rule::Release,
         work::{self, Stop},
     },
@@ -33,7 +34,7 @@ use crate::{
         self,
         trace::{self, Here},
     },
-    wire::{explanation::PolicyUsed, extender::KnownNodes, policy::revision},
+    wire::{explanation::PolicyUsed, extender::KnownNodes, policy::revision, status::StatusCause},
 };
 
 /// Which policy a decision is made under.
@@ -94,7 +95,9 @@ pub enum Chosen {
     /// A stored policy.
     Stored(Arc<str>, Arc<ActivePolicy>),
     /// One that came with the request.
-    Request(Arc<Profile>),
+    Request(Profiles),
+    /// One of several profiles of another, which a pod picked.
+    Picked(Box<Chosen>, Arc<Profile>),
 }
 
 impl Chosen {
@@ -103,7 +106,47 @@ impl Chosen {
         match self {
             Self::BuiltIn => &BUILT_IN,
             Self::Stored(_, policy) => &policy.profile,
-            Self::Request(profile) => profile,
+            Self::Request(profiles) => profiles.first(),
+            Self::Picked(_, profile) => profile,
+        }
+    }
+
+    /// The same with the profile that a pod picks by its `schedulerName`, where there are several.
+    ///
+    /// # Errors
+    /// [`ApiError::Invalid`] where none of several is called so.
+    pub fn pick(self, scheduler: &str) -> Result<Self> {
+        let profiles = match &self {
+            Self::Stored(_, policy) => &policy.profiles,
+            Self::Request(profiles) => profiles,
+            Self::BuiltIn | Self::Picked(..) => return Ok(self),
+        };
+        if !profiles.are_several() {
+            return Ok(self);
+        }
+        match profiles.of(scheduler) {
+            Ok(profile) => {
+                let profile = profile.clone();
+                Ok(Self::Picked(Box::new(self), profile))
+            }
+            Err(error) => Err(ApiError::Invalid {
+                subject: Subject::new("", "Pod", ""),
+                causes: vec![StatusCause {
+                    reason: "FieldValueNotSupported".into(),
+                    message: format!("Unsupported value: {:?}: {error}", error.wanted),
+                    field: "spec.schedulerName".into(),
+                }],
+            }),
+        }
+    }
+
+    /// The same for the extender verbs: whoever asks is the scheduler of the pod, by whatever name, so that where no
+    /// profile is called so the first one decides.
+    #[must_use]
+    pub fn pick_or_first(self, pod: Option<&Pod>) -> Self {
+        match pod {
+            Some(pod) => self.clone().pick(&pod.scheduler_name).unwrap_or(self),
+            None => self,
         }
     }
 
@@ -112,15 +155,17 @@ impl Chosen {
         match self {
             Self::BuiltIn | Self::Stored(..) => Origin::Stored,
             Self::Request(_) => Origin::Request,
+            Self::Picked(chosen, _) => chosen.origin(),
         }
     }
 
     /// How an explanation names it.
     pub fn used(&self) -> PolicyUsed {
-        let (name, revision) = match self {
-            Self::BuiltIn => (revision::DEFAULT, 0),
+        let whole = if let Self::Picked(chosen, _) = self { chosen } else { self };
+        let (name, revision) = match whole {
             Self::Stored(name, policy) => (&**name, policy.revision.revision),
             Self::Request(_) => ("(request)", 0),
+            Self::BuiltIn | Self::Picked(..) => (revision::DEFAULT, 0),
         };
         let release = match self.profile().release {
             Release::V1_22 => "1.22",
@@ -165,12 +210,18 @@ pub async fn view(state: &AppState, cluster: &ClusterName) -> Result<Arc<View>> 
 ///
 /// # Errors
 /// As for [`view`] and [`chosen`].
-pub async fn judged_by(state: &AppState, cluster: &ClusterName, query: &PolicyQuery) -> Result<Option<Arc<Profile>>> {
+pub async fn judged_by(
+    state: &AppState,
+    cluster: &ClusterName,
+    query: &PolicyQuery,
+    (namespace, name): (&str, &str),
+) -> Result<Option<Arc<Profile>>> {
     if query.policy.is_none() {
         return Ok(None);
     }
     let view = view(state, cluster).await?;
-    chosen(&view, query).map(|chosen| Some(chosen.profile().clone()))
+    let pod = view.snapshot.pod(namespace, name).map(|pod| &**pod);
+    chosen(&view, query).map(|chosen| Some(chosen.pick_or_first(pod).profile().clone()))
 }
 
 /// The policy that a request names, or the one in force.

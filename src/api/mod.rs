@@ -48,6 +48,7 @@ pub mod schedule;
 pub mod serve;
 pub mod state;
 mod volumes;
+pub mod warning;
 
 /// Every route there is; `bulk_body_bytes` is the largest body of those that take whole clusters.
 fn routes(bulk_body_bytes: usize) -> OpenApiRouter<AppState> {

@@ -80,7 +80,8 @@ pub async fn preempt(
             Proposed::Uids(_) => "names",
             Proposed::Absent => "none",
         };
-        let answer = timed("PostFilter", ground::chosen(&ground.view, &query), |policy| {
+        let policy = ground::chosen(&ground.view, &query).map(|chosen| chosen.pick_or_first(args.pod.as_ref()));
+        let answer = timed("PostFilter", policy, |policy| {
             // The reply has no place for an error, so here each is an HTTP one.
             let pod = args.pod.as_ref().ok_or_else(|| ApiError::BadRequest(NO_POD.into()))?;
             explain::decidable(pod)?;

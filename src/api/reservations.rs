@@ -71,7 +71,7 @@ pub async fn replace(
         return Err(conflict(format!("the pod has the uid {}", pod.uid)));
     }
     let stored = Stored { pod_uid: pod.uid.to_string(), kind, until: lapsing_in(ttl)? };
-    let judged_by = ground::judged_by(&state, &cluster, &query).await?;
+    let judged_by = ground::judged_by(&state, &cluster, &query, (&namespace, &name)).await?;
     let call = reserving(&namespace, &name, &node, &stored)?;
     let commit = state.clusters.commit(&cluster.0, call, judged_by).await?;
     let refusal = commit.outcomes.into_iter().find_map(|outcome| match outcome {

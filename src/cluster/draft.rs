@@ -160,7 +160,7 @@ impl Judge for Draft {
         let judgement = self.judgements.get(place.call);
         let profile = judgement.and_then(|judgement| judgement.profile.as_ref());
         let (view, steps, name) = (&self.view, &mut self.steps, &record.key.name);
-        let profile = profile.unwrap_or_else(|| view.profile());
+        let profile = profile.unwrap_or_else(|| view.profile_of(&record.key.namespace, name));
         let ask = || {
             view.may_bind(&record.key.namespace, name, node, profile)?;
             // A reservation of a node binds no volume.

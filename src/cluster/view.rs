@@ -10,7 +10,7 @@ use crate::{
     core::{
         cycle::Cycle,
         model::{Name, Pod},
-        policy::{Policy, Profile},
+        policy::{Policy, Profile, Profiles},
         rule::Release,
         snapshot::{Kind, Object, Snapshot},
         volume_choice::{self, VolumeChoice},
@@ -46,8 +46,10 @@ pub struct ActivePolicy {
     pub revision: Revision,
     /// What the text says.
     pub document: Document,
-    /// What it compiles to.
+    /// What it compiles to, where no pod asks for a particular profile.
     pub profile: Arc<Profile>,
+    /// All that it compiles to.
+    pub profiles: Profiles,
 }
 
 impl View {
@@ -64,6 +66,15 @@ impl View {
     /// The profile of the default policy in force, or the built-in one.
     pub fn profile(&self) -> &Arc<Profile> {
         self.policy(revision::DEFAULT).map_or(&BUILT_IN, |policy| &policy.profile)
+    }
+
+    /// The profile by which a pod is judged where nobody says by which: the one of the default policy that its scheduler
+    /// has, or its first.
+    pub fn profile_of(&self, namespace: &str, name: &str) -> &Arc<Profile> {
+        let several = self.policy(revision::DEFAULT).filter(|policy| policy.profiles.are_several());
+        let pod = several.and_then(|policy| Some((policy, self.snapshot.pod(namespace, name)?)));
+        let own = pod.and_then(|(policy, pod)| policy.profiles.of(&pod.scheduler_name).ok());
+        own.unwrap_or_else(|| self.profile())
     }
 
     /// The node that a pod is on, reservations left out of the account.
@@ -210,7 +221,9 @@ fn compile(record: &Record) -> Option<ActivePolicy> {
     }
     let revision: Result<Revision, String> = serde_json::from_slice(&record.body).map_err(|e| e.to_string());
     let compiled = revision.and_then(|revision| match revision.compile() {
-        Ok((document, profile)) => Ok(ActivePolicy { revision, document, profile: Arc::new(profile) }),
+        Ok((document, profiles)) => {
+            Ok(ActivePolicy { revision, document, profile: profiles.first().clone(), profiles })
+        }
         Err(faults) => Err(faults.to_string()),
     });
     compiled

@@ -35,12 +35,51 @@ impl DecodeError {
     pub fn is_used_up(&self) -> bool {
         self.message == allowance::USED_UP
     }
+
+    /// Without the line and column: those of a text that is not the one that was sent.
+    #[must_use]
+    pub fn without_place(mut self) -> Self {
+        if let Some(end) = self.message.rfind(" at line ") {
+            self.message.truncate(end);
+        }
+        self
+    }
+
+    /// With the field below this one.
+    #[must_use]
+    pub fn within(self, at: &str) -> Self {
+        let dot = if self.field.is_empty() || self.field.starts_with('[') || at.is_empty() { "" } else { "." };
+        Self { field: format!("{at}{dot}{}", self.field), ..self }
+    }
 }
 
 impl From<UsedUp> for DecodeError {
     fn from(_: UsedUp) -> Self {
         Self::used_up()
     }
+}
+
+/// What serde says, in the words of JSON: its own speak of Rust's types.
+fn in_json_words(message: &str) -> String {
+    let Some((found, expected)) = message.rsplit_once(", expected ") else { return message.to_owned() };
+    let found = match found {
+        "invalid type: map" => "invalid type: object",
+        "invalid type: sequence" => "invalid type: list",
+        other => other,
+    };
+    let (expected, place) = match expected.find(" at line ") {
+        Some(at) => expected.split_at(at),
+        None => (expected, ""),
+    };
+    let expected = match expected {
+        "i32" | "i64" | "u16" | "u32" | "u64" => "an integer that is in range",
+        "f64" => "a number",
+        "a map" => "an object",
+        "a sequence" => "a list",
+        other if other.starts_with("struct ") => "an object",
+        other => other,
+    };
+    format!("{found}, expected {expected}{place}")
 }
 
 /// Decodes one JSON document, all of it.
@@ -57,8 +96,10 @@ fn read<'de, T: serde::Deserialize<'de>>(json: &'de [u8]) -> Result<T, DecodeErr
         Err(error) => {
             let mut again = serde_json::Deserializer::from_slice(json);
             let found = serde_path_to_error::deserialize::<_, T>(GoJson(&mut again)).err();
-            let field = found.map(|e| e.path().to_string()).filter(|path| path != ".").unwrap_or_default();
-            Err(DecodeError { field, message: error.to_string() })
+            let field = found.map(|e| e.path().to_string()).unwrap_or_default();
+            // A part that is not known for certain is called so.
+            let field = field.split(".?").next().unwrap_or_default().trim_start_matches(['.', '?']).to_owned();
+            Err(DecodeError { field, message: in_json_words(&error.to_string()) })
         }
     }
 }
@@ -347,6 +388,18 @@ mod tests {
         assert_eq!(error(r#"{"map":{"a":1}}"#), "map.a");
         assert_eq!(error("[]"), "");
         assert_eq!(error("{} {}"), "");
+    }
+
+    #[test]
+    fn errors_speak_of_json_and_not_of_rust() {
+        let error = |json: &str| from_slice::<All>(json.as_bytes()).unwrap_err().to_string();
+        assert_eq!(error(r#"{"inner":[]}"#), "inner: invalid type: list, expected an object at line 1 column 9");
+        assert_eq!(error(r#"{"list":{}}"#), "list: invalid type: object, expected a list at line 1 column 8");
+        let number = from_slice::<All>(br#"{"number":"x"}"#).unwrap_err().without_place();
+        assert_eq!(number.to_string(), r#"number: invalid type: string "x", expected an integer that is in range"#);
+        assert_eq!(number.within("items[0]").field, "items[0].number");
+        assert_eq!(error("{"), "EOF while parsing an object at line 1 column 1");
+        assert_eq!(error(r#"{"inner":{"value":1,}}"#), "inner: trailing comma at line 1 column 21");
     }
 
     #[test]

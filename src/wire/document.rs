@@ -122,7 +122,7 @@ impl Document {
         let mut top: Fields = decode::from_slice(json)?;
         let metadata = match top.take("metadata") {
             Some(metadata) => decode::from_slice(metadata.get().as_bytes())
-                .map_err(|e| DecodeError { field: "metadata".into(), ..e })?,
+                .map_err(|e| e.without_place().within("metadata"))?,
             None => Fields::default(),
         };
         Ok(Self { top, metadata })
@@ -228,7 +228,7 @@ impl Document {
             return Ok(());
         }
         let with_them = with_fields(self.top.get(object), values);
-        self.set(object, with_them.map_err(|e| DecodeError { field: object.into(), ..e })?);
+        self.set(object, with_them.map_err(|e| e.without_place().within(object))?);
         Ok(())
     }
 

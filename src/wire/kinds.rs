@@ -311,6 +311,19 @@ pub fn by_api_version(api_version: &str, kind: &str) -> Option<&'static StoredKi
     ALL.iter().find(|k| k.group == group && k.kind == kind)
 }
 
+/// The kind of this name, for an object that does not say its API version.
+pub fn by_kind(api_version: &str, kind: &str) -> Option<&'static StoredKind> {
+    ALL.iter().find(|k| api_version.is_empty() && k.kind == kind)
+}
+
+/// The kind that was meant by a name that is none: its plural (`nodes`), a short name (`po`), or other letters (`pod`).
+pub fn meant(name: &str) -> Option<&'static StoredKind> {
+    let is = |known: &str| known.eq_ignore_ascii_case(name);
+    let row = ALL.iter().find(|k| is(k.kind) || is(k.plural) || k.short_names.iter().any(|short| is(short)));
+    // What is written as a kind is is one, of a group that is not stored.
+    row.filter(|row| row.kind != name)
+}
+
 /// The kind that is this to the core.
 pub fn by_core(kind: Kind) -> Option<&'static StoredKind> {
     ALL.iter().find(|k| k.core == kind)

@@ -31,6 +31,8 @@ pub struct Item {
     pub kind: String,
     /// The object, as it was written where the body is JSON.
     pub json: String,
+    /// Where it stands in the body: `items[3]`, `documents[1]`; empty where it is all of it.
+    pub at: String,
 }
 
 /// One object as JSON: the body itself, or its only YAML document.
@@ -55,13 +57,17 @@ pub fn to_json(body: &[u8], is_yaml: bool) -> Result<Cow<'_, [u8]>, DecodeError>
 pub fn parse_items(body: &[u8], is_yaml: bool) -> Result<Vec<Item>, DecodeError> {
     let mut items = Vec::new();
     if is_yaml {
-        for (i, json) in yaml_documents(body)?.into_iter().enumerate() {
-            gather(&json, &Parent::default(), &format!("documents[{i}]"), &mut items)?;
+        let documents = yaml_documents(body)?;
+        let is_one = documents.len() == 1;
+        for (i, json) in documents.into_iter().enumerate() {
+            let at = if is_one { String::new() } else { format!("documents[{i}]") };
+            gather(&json, &Parent::default(), &at, &mut items)?;
         }
     } else {
-        let documents = serde_json::Deserializer::from_slice(body).into_iter::<&RawValue>();
-        for (i, document) in documents.enumerate() {
-            let at = format!("documents[{i}]");
+        let mut documents = serde_json::Deserializer::from_slice(body).into_iter::<&RawValue>().enumerate().peekable();
+        while let Some((i, document)) = documents.next() {
+            let is_one = i == 0 && documents.peek().is_none();
+            let at = if is_one { String::new() } else { format!("documents[{i}]") };
             let document = document.map_err(|e| fault(&at, e.to_string()))?;
             gather(document.get(), &Parent::default(), &at, &mut items)?;
         }
@@ -130,10 +136,8 @@ fn gather(json: &str, parent: &Parent, at: &str, items: &mut Vec<Item>) -> Resul
     if parent.depth > MAX_LIST_DEPTH {
         return Err(fault(at, format!("lists are nested deeper than {MAX_LIST_DEPTH} levels")));
     }
-    let named = |e: DecodeError| {
-        let field = if e.field.is_empty() { at.into() } else { format!("{at}.{}", e.field) };
-        DecodeError { field, ..e }
-    };
+    let named = |e: DecodeError| e.without_place().within(at);
+    let dot = if at.is_empty() { "" } else { "." };
     let json = json.trim();
     if json == "null" {
         return Ok(());
@@ -157,7 +161,7 @@ fn gather(json: &str, parent: &Parent, at: &str, items: &mut Vec<Item>) -> Resul
             elements
                 .into_iter()
                 .enumerate()
-                .try_for_each(|(i, element)| gather(element.get(), &parent, &format!("{at}.items[{i}]"), items))
+                .try_for_each(|(i, element)| gather(element.get(), &parent, &format!("{at}{dot}items[{i}]"), items))
         }
         (Some(_), None) => Ok(()),
         (None, _) => {
@@ -165,6 +169,7 @@ fn gather(json: &str, parent: &Parent, at: &str, items: &mut Vec<Item>) -> Resul
                 api_version: or_parent(head.api_version, &parent.api_version),
                 kind: or_parent(head.kind, &parent.kind),
                 json: json.into(),
+                at: at.into(),
             });
             allowance::charge(size_of::<Item>() + json.len())?;
             Ok(())
@@ -230,13 +235,13 @@ mod tests {
     #[test]
     fn what_is_refused() {
         for (body, is_yaml, field) in [
-            ("{\"a\":1", false, "documents[0]"),
+            ("{\"a\":1", false, ""),
             ("{} 7", false, "documents[1]"),
-            ("[{}, \"x\"]", false, "documents[0][1]"),
+            ("[{}, \"x\"]", false, "[1]"),
             ("kind: [", true, ""),
             ("a: 1\na: 2", true, ""),
-            ("{\"kind\":\"List\",\"items\":[1]}", false, "documents[0].items[0]"),
-            ("{\"kind\":3}", false, "documents[0].kind"),
+            ("{\"kind\":\"List\",\"items\":[1]}", false, "items[0]"),
+            ("{\"kind\":3}", false, "kind"),
         ] {
             assert_eq!(parse_items(body.as_bytes(), is_yaml).unwrap_err().field, field, "{body}");
         }

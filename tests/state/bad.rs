@@ -18,7 +18,7 @@ pub async fn bodies_that_cannot_be_read(server: Server) {
         "7",
         r#"{"metadata":7}"#,
         r#"{"metadata":{"name":7}}"#,
-        r#"{"spec":1,"spec":2}"#,
+        r#"{"spec":1}"#,
         &deep,
     ];
     for body in bodies {
@@ -68,6 +68,58 @@ pub async fn objects_that_break_rules(server: Server) {
     absurd["status"]["allocatable"] = json!({"cpu": huge, "memory": "99999999999999999999Ei", "pods": "-3"});
     let reply = server.post(NODES, &absurd).await;
     assert!(matches!(reply.code, 400 | 422), "{}", reply.text());
+}
+
+/// What evictions and selectors read of an object is of the right type, or the object is refused.
+pub async fn types_that_a_later_request_reads(server: Server) {
+    let path = "/apis/policy/v1/namespaces/shop/poddisruptionbudgets";
+    for (part, field) in [
+        ("status", "currentHealthy"),
+        ("status", "desiredHealthy"),
+        ("status", "disruptionsAllowed"),
+        ("status", "observedGeneration"),
+        ("metadata", "generation"),
+    ] {
+        for value in [json!("NoExecute"), json!(3e30), json!(1.5), json!({})] {
+            let mut budget = json!({"metadata": {"name": "b"}, "spec": {"selector": {"matchLabels": {"a": "b"}}}});
+            budget[part][field] = value.clone();
+            let reply = server.post(path, &budget).await;
+            assert_eq!(reply.code, 400, "{part}.{field}: {value}: {}", reply.text());
+            let mut told = budget;
+            told["kind"] = "PodDisruptionBudget".into();
+            let reply = server.post("/import", &told).await;
+            assert_eq!(reply.code, 422, "{part}.{field}: {value}: {}", reply.text());
+        }
+    }
+    let negative =
+        json!({"metadata": {"name": "b"}, "spec": {"minAvailable": "150%"}, "status": {"currentHealthy": -1}});
+    let status = server.post(path, &negative).await.fails(422, "Invalid");
+    assert_eq!(fields(&status), ["spec.minAvailable", "status.currentHealthy"]);
+}
+
+pub async fn fields_that_do_not_exist(server: Server) {
+    let mut misspelt = pod("a");
+    misspelt["spec"]["nodeselector"] = json!({"a": "b"});
+    let warned = server.post(PODS, &misspelt).await;
+    let told = r#"299 - "unknown field \"spec.nodeselector\"""#;
+    assert_eq!((warned.code, warned.header("warning")), (201, Some(told)));
+    let path = format!("{PODS}/a");
+    for query in ["?fieldValidation=Strict", "?fieldValidation=Strict&dryRun=All"] {
+        let status = server.put(&format!("{path}{query}"), &misspelt).await.fails(400, "BadRequest");
+        let message = r#"Pod in version "v1" cannot be handled as a Pod: strict decoding error: unknown field "spec.nodeselector""#;
+        assert_eq!(status["message"], message);
+    }
+    let silent = server.put(&format!("{path}?fieldValidation=Ignore"), &misspelt).await;
+    assert_eq!((silent.code, silent.header("warning")), (200, None));
+    let status = server.put(&format!("{path}?fieldValidation=Loud"), &misspelt).await.fails(422, "Invalid");
+    assert_eq!(fields(&status), ["fieldValidation"]);
+    let twice = r#"{"metadata":{"name":"b"},"spec":{"containers":[{"name":"c","image":"one","image":"two"}]}}"#;
+    let warned = server.post(PODS, twice.to_owned()).await;
+    let told = r#"299 - "duplicate field \"spec.containers[0].image\"""#;
+    assert_eq!((warned.code, warned.header("warning")), (201, Some(told)));
+    assert_eq!(server.get(&format!("{PODS}/b")).await.is(200)["spec"]["containers"][0]["image"], "two");
+    let bare = server.post(NODES, &json!({"kind": "Pod", "metadata": {"name": "a"}})).await.fails(400, "BadRequest");
+    assert_eq!(bare["message"], r#"the object is "Pod" of "no apiVersion"; this path takes "Node" of "v1""#);
 }
 
 pub async fn objects_in_the_wrong_place(server: Server) {

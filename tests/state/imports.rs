@@ -54,17 +54,15 @@ pub async fn everything_kubectl_prints(server: Server) {
 }
 
 pub async fn one_bad_object_refuses_all(server: Server) {
-    let mut negative = typed(node("bad"), "Node");
-    negative["status"]["allocatable"]["cpu"] = "-1".into();
+    let mut unreadable = typed(node("bad"), "Node");
+    unreadable["status"]["allocatable"]["cpu"] = "lots".into();
     let mut number = typed(pod("p"), "Pod");
     number["spec"]["priority"] = "high".into();
     let nameless = typed(json!({"metadata": {}}), "Node");
-    let body = list(&[typed(node("good"), "Node"), negative, number, nameless, json!({"metadata": {"name": "x"}})]);
+    let body = list(&[typed(node("good"), "Node"), unreadable, number, nameless, json!({"metadata": {"name": "x"}})]);
     let status = server.post("/import", &body).await.fails(422, "Invalid");
     let fields = fields(&status);
-    for field in
-        ["Node bad: status.allocatable[cpu]", "Pod default/p: spec.priority", "Node : metadata.name", " x: kind"]
-    {
+    for field in ["items[1].status.allocatable[cpu]", "items[2].spec.priority", "items[3].metadata.name", "items[4].kind"] {
         assert!(fields.contains(&field), "{field} is not in {fields:?}");
     }
     assert_eq!(names(&server.get(NODES).await.is(200)), Vec::<&str>::new());
@@ -77,6 +75,44 @@ pub async fn one_bad_object_refuses_all(server: Server) {
     assert_eq!((&refused[0]["kind"], &refused[0]["name"]), (&"Node".into(), &"bad".into()));
     assert_eq!(refused[0]["causes"][0]["field"], "status.allocatable[cpu]");
     assert_eq!(names(&server.get(NODES).await.is(200)), ["good"]);
+}
+
+pub async fn what_runs_elsewhere_is_stored_with_a_warning(server: Server) {
+    let mut running = typed(pod("p"), "Pod");
+    running["spec"]["nodeName"] = "a".into();
+    running["spec"]["nodeselector"] = json!({"misspelt": "field"});
+    running["spec"]["containers"][0]["resources"] = json!({"requests": {"gpu": "1"}});
+    running["spec"]["containers"][0]["ports"] = json!([{"hostPort": 80}]);
+    let mut shrunk = typed(node("a"), "Node");
+    shrunk["status"]["allocatable"]["example.com/gpu"] = "-1".into();
+    let report = server.post("/import", &list(&[shrunk, running.clone()])).await.is(200);
+    conforms("ImportReport", &report);
+    assert_eq!((counts(&report), &report["warningsLeftOut"]), ([2, 0, 0, 0], &0.into()));
+    let node_warning = &report["warnings"][0];
+    assert_eq!(node_warning["at"], "items[0]");
+    assert_eq!(node_warning["causes"][0]["field"], "status.allocatable.example.com/gpu");
+    let causes = report["warnings"][1]["causes"].as_array().expect("causes").clone();
+    for said in ["spec.containers[0].resources.requests[gpu]", "spec.containers[0].ports[0].containerPort"] {
+        assert!(causes.iter().any(|cause| cause["field"] == said), "{said} is not in {causes:?}");
+    }
+    let odd = r#"unknown field "spec.nodeselector""#;
+    assert!(causes.iter().any(|cause| cause["message"] == odd), "{causes:?}");
+    // What was let in does not stand in the way of what changes.
+    let path = format!("{PODS}/p");
+    let mut stored = server.get(&path).await.is(200);
+    stored["metadata"]["labels"] = json!({"a": "b"});
+    server.put(&path, &stored).await.is(200);
+    stored["metadata"]["resourceVersion"] = Value::Null;
+    stored["metadata"]["labels"] = json!({"a": "b c"});
+    server.put(&path, &stored).await.fails(422, "Invalid");
+
+    server.post("/import?fieldValidation=Strict", &list(&[running])).await.fails(422, "Invalid");
+    let misspelt = json!({"kind": "nodes", "apiVersion": "v1", "metadata": {"name": "x"}});
+    let status = server.post("/import", &list(&[misspelt])).await.fails(422, "Invalid");
+    assert_eq!(fields(&status), ["items[0].kind"]);
+    assert!(status["message"].as_str().is_some_and(|m| m.contains(r#"did you mean "Node"?"#)), "{status}");
+    let untyped = json!({"kind": "ReplicaSet", "metadata": {"name": "r"}, "spec": {"selector": {"matchLabels": {"a": "b"}}}});
+    assert_eq!(counts(&server.post("/import", &untyped).await.is(200)), [1, 0, 0, 0], "the kind alone says which it is");
 }
 
 pub async fn a_second_import_changes_nothing(server: Server) {

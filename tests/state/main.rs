@@ -62,6 +62,7 @@ cases! {
     pods:
         a_binding_binds_once
         a_binding_is_judged
+        little_of_a_pod_changes
         bound_pods_stay_bound
         an_eviction_charges_its_budget
         who_is_done_costs_nothing
@@ -74,6 +75,7 @@ cases! {
     imports:
         everything_kubectl_prints
         one_bad_object_refuses_all
+        what_runs_elsewhere_is_stored_with_a_warning
         a_second_import_changes_nothing
         a_bind_outlives_an_import
         a_mirror_deletes
@@ -82,6 +84,8 @@ cases! {
     bad:
         bodies_that_cannot_be_read
         objects_that_break_rules
+        types_that_a_later_request_reads
+        fields_that_do_not_exist
         objects_in_the_wrong_place
         what_is_not_built;
 }

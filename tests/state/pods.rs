@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
+    fields,
     objects::{NODES, PODS, node, pod},
     server::Server,
 };
@@ -79,10 +80,35 @@ pub async fn a_binding_is_judged(server: Server) {
     }
     let nowhere = format!("{PODS}/web/binding?policy=none");
     server.post(&nowhere, &binding("n1", &Value::Null)).await.fails(404, "NotFound");
-    // A fact is told, not judged.
+    // No way around the judge: a PUT binds no pod.
     let mut fact = server.get(&format!("{PODS}/web")).await.is(200);
     fact["spec"]["nodeName"] = "n1".into();
-    server.put(&format!("{PODS}/web"), &fact).await.is(200);
+    let status = server.put(&format!("{PODS}/web"), &fact).await.fails(422, "Invalid");
+    assert_eq!(fields(&status), ["spec"]);
+    // A fact is told, not judged.
+    server.post("/import", &fact).await.is(200);
+}
+
+pub async fn little_of_a_pod_changes(server: Server) {
+    server.post(NODES, &node("n1")).await.is(201);
+    let path = format!("{PODS}/web");
+    server.post(PODS, &pod("web")).await.is(201);
+    server.post(&format!("{path}/binding"), &binding("n1", &Value::Null)).await.is(201);
+    let mut changed = server.get(&path).await.is(200);
+    changed["spec"]["containers"][0]["image"] = "another".into();
+    changed["metadata"]["labels"] = json!({"app": "other"});
+    let tolerations = changed["spec"]["tolerations"].as_array().cloned().unwrap_or_default();
+    let added = [tolerations, vec![json!({"key": "a", "operator": "Exists"})]].concat();
+    changed["spec"]["tolerations"] = added.into();
+    changed["metadata"]["resourceVersion"] = Value::Null;
+    server.put(&path, &changed).await.is(200);
+    for (field, value) in [("requests", json!({"cpu": "400"})), ("limits", json!({"cpu": "500"}))] {
+        let mut raised = changed.clone();
+        raised["spec"]["containers"][0]["resources"][field] = value;
+        let status = server.put(&path, &raised).await.fails(422, "Invalid");
+        assert_eq!(fields(&status), ["spec"], "{field}");
+        server.post("/import?dryRun=All", &raised).await.is(200);
+    }
 }
 
 /// A running, ready pod, as budgets protect it.

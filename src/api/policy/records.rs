@@ -57,7 +57,7 @@ pub struct Put {
     /// What its text says.
     pub document: Document,
     /// What it compiles to.
-    pub profile: Profile,
+    pub profile: Arc<Profile>,
     /// The cluster's revision since which it is stored; `None` in a dry run.
     pub stored_at: Option<u64>,
 }
@@ -224,8 +224,8 @@ impl PolicyRecords {
             (revision, compiled)
         })
         .await?;
-        let (document, profile) = compiled.map_err(|faults| refused("Policy", &self.name, faults))?;
-        Ok(Put { revision, document, profile, stored_at: None })
+        let (document, profiles) = compiled.map_err(|faults| refused("Policy", &self.name, faults))?;
+        Ok(Put { revision, document, profile: profiles.first().clone(), stored_at: None })
     }
 
     /// Writes all or nothing, after which this process decides under it; `None` when somebody else came first.

@@ -128,7 +128,7 @@ impl Target {
 fn state_of(chosen: &Chosen) -> PolicyState {
     match chosen {
         Chosen::Stored(name, policy) => PolicyState::new(name, &policy.revision, &policy.document, &policy.profile),
-        Chosen::BuiltIn | Chosen::Request(_) => PolicyState::built_in(chosen.profile()),
+        Chosen::BuiltIn | Chosen::Request(_) | Chosen::Picked(..) => PolicyState::built_in(chosen.profile()),
     }
 }
 
@@ -140,7 +140,7 @@ fn in_json(state: &PolicyState) -> Response {
 fn in_yaml(chosen: &Chosen) -> Result<Response> {
     let conversion = match chosen {
         Chosen::Stored(_, policy) => policy.document.convert(),
-        Chosen::BuiltIn | Chosen::Request(_) => Document::Policy(Policy::default()).convert(),
+        Chosen::BuiltIn | Chosen::Request(_) | Chosen::Picked(..) => Document::Policy(Policy::default()).convert(),
     };
     let yaml = to_annotated_yaml(&conversion.map_err(ApiError::internal)?).map_err(ApiError::internal)?;
     Ok(([(header::CONTENT_TYPE, "application/yaml")], yaml).into_response())

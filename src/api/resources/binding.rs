@@ -112,7 +112,8 @@ pub async fn bind(
         let view = ground::view(&state, &cluster).await?;
         return try_bind(&target, &uid, &node, &view, &policy);
     }
-    let judged_by = ground::judged_by(&state, &cluster, &policy).await?;
+    let pod = (target.namespace.as_deref().unwrap_or_default(), target.name.as_str());
+    let judged_by = ground::judged_by(&state, &cluster, &policy, pod).await?;
     match bind_pod(&state, &cluster, &target.key(), &uid, &node, judged_by).await? {
         // Only with the uid is it known to be the same binding, repeated.
         Outcome::Unchanged { .. } if uid.is_empty() => Err(refused(&target, Refusal::AlreadyBound { node }, &uid)),
@@ -190,7 +191,7 @@ fn try_bind(target: &Target, uid: &str, node: &str, view: &View, policy: &Policy
     if !uid.is_empty() && *uid != *pod.uid {
         return Err(target.other_uid(uid, &pod.uid));
     }
-    let chosen = ground::chosen(view, policy)?;
+    let chosen = ground::chosen(view, policy)?.pick_or_first(Some(pod));
     let repeated = !uid.is_empty() && view.bound_to(namespace, &target.name) == Some(node);
     if !repeated && let Err(why) = view.may_bind(namespace, &target.name, node, chosen.profile()) {
         return Err(refused(target, Refusal::Rejected(why), uid));

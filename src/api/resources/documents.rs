@@ -119,7 +119,7 @@ fn items(kind: &StoredKind, names: &Names) -> Vec<(String, Value)> {
     let replace = |id: String, summary: String, what: &str| {
         let body = Some((schema.as_str(), example(kind)));
         described(
-            operation(id, &summary, with(named(), dry_run()), body, (200, "The object as it is now.", schema)),
+            operation(id, &summary, [named(), writing()].concat(), body, (200, "The object as it is now.", schema)),
             what,
         )
     };
@@ -134,7 +134,7 @@ fn items(kind: &StoredKind, names: &Names) -> Vec<(String, Value)> {
             json!({
                 "get": list(format!("list{many}"), format!("List {many}"), namespace.clone()),
                 "post": described(
-                    operation(format!("create{one}"), &format!("Create a {one}"), with(namespace.clone(), dry_run()),
+                    operation(format!("create{one}"), &format!("Create a {one}"), [namespace.clone(), writing()].concat(),
                         Some((schema, example(kind))), (201, "The object as it was stored.", schema)),
                     "The whole object, `status` included. `metadata.generateName` gives it a name of its own."),
                 "delete": described(
@@ -233,6 +233,14 @@ fn query(name: &str, description: &str, schema: &Value) -> Value {
 
 fn dry_run() -> Value {
     query("dryRun", "`All`: check everything and store nothing.", &json!({"type": "string", "example": "All"}))
+}
+
+/// The parameters of what writes an object.
+fn writing() -> Vec<Value> {
+    let description = "Fields that do not exist or stand twice: `Warn` (default) tells them in `Warning` headers, `Strict` \
+                       refuses the object, `Ignore` says nothing.";
+    let schema = json!({"type": "string", "example": "Strict"});
+    vec![dry_run(), query("fieldValidation", description, &schema)]
 }
 
 fn list_parameters() -> Vec<Value> {

@@ -6,15 +6,23 @@ use uuid::Uuid;
 
 use super::target::Target;
 use crate::{
-    api::error::{ApiError, Result},
+    api::{
+        error::{ApiError, Result},
+        warning,
+    },
     clock,
-    core::snapshot::Object,
+    core::snapshot::{Kind, Object},
     store::Change,
     wire::{
         decode::{self, DecodeError},
         document::Document,
         fault::Cause,
         kinds::StoredKind,
+        validation::{
+            self,
+            fields::{Examined, FieldValidation},
+            update,
+        },
     },
 };
 
@@ -60,6 +68,15 @@ fn undecodable(kind: &StoredKind, error: &DecodeError) -> ApiError {
     ApiError::BadRequest(format!("{kind} in version {version:?} cannot be handled as a {kind}: {error}"))
 }
 
+/// Looks over the fields of a body that is to be stored as this kind.
+///
+/// # Errors
+/// Under `Strict`, where a field does not exist or stands twice.
+pub fn examined<'b>(kind: &StoredKind, json: &'b [u8], mode: FieldValidation) -> Result<Examined<'b>> {
+    let (kind, version) = (kind.kind, kind.api_version());
+    warning::examined(kind, &format!("{kind} in version {version:?} cannot be handled as a {kind}"), json, mode)
+}
+
 /// Reads a body that is to be stored where the path says.
 ///
 /// # Errors
@@ -68,14 +85,14 @@ pub fn open(target: &Target, json: &[u8]) -> Result<Document> {
     let kind = target.kind;
     let mut document = Document::parse(json).map_err(|error| undecodable(kind, &error))?;
     let (api_version, named) = (kind.api_version(), kind.kind);
-    let said = (document.text("apiVersion"), document.text("kind"));
-    if said.0.as_deref().is_some_and(|v| !v.is_empty() && v != api_version)
-        || said.1.as_deref().is_some_and(|k| !k.is_empty() && k != named)
+    let (said_version, said_kind) = (document.text("apiVersion"), document.text("kind"));
+    if said_version.as_deref().is_some_and(|v| !v.is_empty() && v != api_version)
+        || said_kind.as_deref().is_some_and(|k| !k.is_empty() && k != named)
     {
+        let said = |text: Option<String>, of: &str| text.filter(|text| !text.is_empty()).unwrap_or_else(|| of.to_owned());
+        let (version, kind) = (said(said_version, "no apiVersion"), said(said_kind, "object"));
         return Err(ApiError::BadRequest(format!(
-            "the object is a {} of {}; this path takes a {named} of {api_version}",
-            said.1.unwrap_or_default(),
-            said.0.unwrap_or_default()
+            "the object is {kind:?} of {version:?}; this path takes {named:?} of {api_version:?}"
         )));
     }
     if let Some(namespace) = &target.namespace {
@@ -95,16 +112,47 @@ pub fn decode<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T> {
     decode::from_slice(json).map_err(ApiError::from)
 }
 
-/// Checks a complete object, which has its uid.
+/// Checks a complete object that a client makes, which has its uid.
 pub fn check(kind: &StoredKind, document: Document) -> std::result::Result<Accepted, Refused> {
+    let (accepted, causes) = validated(kind, document)?;
+    if causes.is_empty() { Ok(accepted) } else { Err(Refused::Invalid(causes)) }
+}
+
+/// Checks an object that a client puts in the place of the stored one. What was wrong with that one already is not held
+/// against it: facts are stored as they are told.
+pub fn check_update(
+    kind: &StoredKind,
+    document: Document,
+    stored: &Document,
+) -> std::result::Result<Accepted, Refused> {
+    let changes = if kind.core == Kind::Pod { update::pod(&document, stored) } else { Vec::new() };
+    let (accepted, mut causes) = validated(kind, document)?;
+    if !causes.is_empty() {
+        let before = kind.validate(stored.clone().into_body().as_bytes()).map_err(Refused::Undecodable)?.causes;
+        causes.retain(|cause| !before.contains(cause));
+    }
+    causes.extend(changes);
+    if causes.is_empty() { Ok(accepted) } else { Err(Refused::Invalid(causes)) }
+}
+
+/// Checks an object that is told as a fact: it is refused only where it cannot be read or named. What a client could not
+/// have written comes with it.
+pub fn check_fact(kind: &StoredKind, document: Document) -> std::result::Result<(Accepted, Vec<Cause>), Refused> {
+    let (accepted, causes) = validated(kind, document)?;
+    if causes.iter().any(validation::unstorable) { Err(Refused::Invalid(causes)) } else { Ok((accepted, causes)) }
+}
+
+/// The object as it would be stored, and everything that is wrong with it.
+fn validated(kind: &StoredKind, document: Document) -> std::result::Result<(Accepted, Vec<Cause>), Refused> {
     let uid = document.metadata_text("uid").unwrap_or_default();
     let body = document.into_body();
-    let object = kind.parse(body.as_bytes()).map_err(Refused::Undecodable)?.strict().map_err(Refused::Invalid)?;
-    let node = match object {
+    // The text is not the one that was sent, so its lines mean nothing to the client.
+    let converted = kind.validate(body.as_bytes()).map_err(|error| Refused::Undecodable(error.without_place()))?;
+    let node = match converted.object {
         Object::Pod(pod) if !pod.node_name.is_empty() => Some(pod.node_name.as_ref().to_owned()),
         _ => None,
     };
-    Ok(Accepted { body, node, uid })
+    Ok((Accepted { body, node, uid }, converted.causes))
 }
 
 /// Gives an object what the server gives a new one.

@@ -28,6 +28,7 @@ use crate::{
         ground::{FreshnessQuery, compute_on},
         openapi::WriteErrors,
         state::AppState,
+        warning::FieldValidationQuery,
     },
     core::{
         snapshot::{Kind, Snapshot},
@@ -41,6 +42,7 @@ use crate::{
         kinds::{self, StoredKind},
         objects::Converted,
         status::StatusCause,
+        validation::fields::{self, FieldValidation},
         volume_choice::kept_choice,
         yaml,
     },
@@ -55,6 +57,9 @@ const PAGE: usize = 2_000;
 /// What an object takes until it is stored, besides its text: its place, its key twice, its outcome.
 const INCOMING: usize = 1_024;
 
+/// Faults that a warning about one object lists.
+const MOST_CAUSES: usize = 20;
+
 /// How an import is asked for.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, rename_all = "camelCase")]
@@ -63,7 +68,7 @@ pub struct ImportQuery {
     /// Delete every stored object, of whatever kind, that is not in the body: the cluster becomes its mirror
     #[param(required = false)]
     replace: bool,
-    /// Store the valid objects and report the others; otherwise one that is not valid refuses them all
+    /// Store what can be read and named, and report the rest; otherwise one that cannot refuses them all
     #[param(required = false)]
     skip_invalid: bool,
     /// `All`: report what would be done and do nothing
@@ -136,20 +141,25 @@ struct Import {
 /// Import objects
 ///
 /// Takes a `List`, a list of one kind, an array, objects one after another (NDJSON), or YAML with any number of
-/// documents. All are checked, then stored in one commit, all or none. Objects that are there already are replaced.
-/// Kinds that decisions do not read are passed over and counted.
-#[utoipa::path(post, path = "/import", operation_id = "importObjects", tag = "state", params(ImportQuery),
+/// documents. All are stored in one commit, all or none. Objects that are there already are replaced. Kinds that decisions
+/// do not read are passed over and counted.
+///
+/// Objects are facts: one that is stored though a client could not write it so (a running cluster may have let it in under
+/// other rules) is told in `warnings`. Only what cannot be read or named is refused.
+#[utoipa::path(post, path = "/import", operation_id = "importObjects", tag = "state", params(ImportQuery, FieldValidationQuery),
     request_body(content = ObjectList, description = "The objects; `application/yaml` and `application/x-ndjson` are read too."),
     responses((status = 200, description = "What was done.", body = ImportReport), WriteErrors))]
 pub async fn import(
     State(state): State<AppState>,
     ClusterName(cluster): ClusterName,
     Query(query): Query<ImportQuery>,
+    Query(fields): Query<FieldValidationQuery>,
     Encoded { bytes: body, format }: Encoded,
 ) -> Result<axum::Json<ImportReport>> {
     let dry_run = dry_run(&query.dry_run)?;
+    let mode = fields.parse()?;
     let classes = admission::classes(&state, &cluster, &FreshnessQuery::default()).await?;
-    let import = compute_on(body.len(), move || read(&body, format == Format::Yaml, classes)).await?;
+    let import = compute_on(body.len(), move || read(&body, format == Format::Yaml, mode, classes)).await?;
     let mut import = import.map_err(|error| ApiError::BadRequest(error.to_string()))?;
     if !import.report.refused.is_empty() && !query.skip_invalid {
         return Err(refusal(&import.report.refused));
@@ -193,7 +203,7 @@ pub async fn import(
 }
 
 /// Reads and checks a body. Of an object that is there twice the last one counts.
-fn read(body: &[u8], is_yaml: bool, classes: Snapshot) -> std::result::Result<Import, DecodeError> {
+fn read(body: &[u8], is_yaml: bool, mode: FieldValidation, classes: Snapshot) -> std::result::Result<Import, DecodeError> {
     let mut import = Import { classes, ..Import::default() };
     let mut places: HashMap<Key, usize> = HashMap::new();
     if is_yaml {
@@ -202,9 +212,12 @@ fn read(body: &[u8], is_yaml: bool, classes: Snapshot) -> std::result::Result<Im
     for item in yaml::parse_items(body, is_yaml)? {
         work::spend(ITEM);
         allowance::charge(INCOMING)?;
-        let refused = match kinds::by_api_version(&item.api_version, &item.kind) {
-            Some(kind) => match allowance::briefly(|| incoming(kind, &item.json, &mut import.classes)) {
-                Ok(object) => {
+        let mut refused = match kind_of(&item) {
+            Ok(Some(kind)) => match allowance::briefly(|| incoming(kind, &item.json, mode, &mut import.classes)) {
+                Ok((object, warning)) => {
+                    if let Some(warning) = warning {
+                        import.report.warn(RefusedObject { at: item.at, ..warning });
+                    }
                     match places.entry(object.key.clone()) {
                         Entry::Occupied(place) => {
                             if let Some(earlier) = import.objects.get_mut(*place.get()) {
@@ -220,22 +233,43 @@ fn read(body: &[u8], is_yaml: bool, classes: Snapshot) -> std::result::Result<Im
                 }
                 Err(refused) => refused,
             },
-            None if item.kind.is_empty() => {
-                named(&item.kind, &Document::parse(item.json.as_bytes())?, vec![missing("kind")])
-            }
-            None => {
+            Err(cause) => match Document::parse(item.json.as_bytes()) {
+                Ok(document) => named(&item.kind, &document, vec![cause]),
+                Err(error) => RefusedObject { causes: vec![undecodable(error)], ..RefusedObject::default() },
+            },
+            Ok(None) => {
                 *import.report.skipped.entry(item.kind).or_default() += 1;
                 continue;
             }
         };
+        refused.at = item.at;
         import.report.refused.push(refused);
     }
     import.objects.sort_by_key(|object| kinds::ALL.iter().position(|kind| std::ptr::eq(kind, object.kind)));
     Ok(import)
 }
 
-fn missing(field: &str) -> StatusCause {
-    StatusCause { reason: "FieldValueRequired".into(), message: "Required value".into(), field: field.into() }
+/// The kind of an item; `None` where it is one that is not stored.
+fn kind_of(item: &yaml::Item) -> std::result::Result<Option<&'static StoredKind>, StatusCause> {
+    let cause = |reason: &str, message: String| StatusCause { reason: reason.into(), message, field: "kind".into() };
+    if item.kind.is_empty() {
+        return Err(cause("FieldValueRequired", "Required value: what kind of object it is".into()));
+    }
+    match kinds::by_api_version(&item.api_version, &item.kind).or_else(|| kinds::by_kind(&item.api_version, &item.kind)) {
+        None => match kinds::meant(&item.kind) {
+            Some(kind) => {
+                let message = format!("Unsupported value: {:?}: did you mean {:?}?", item.kind, kind.kind);
+                Err(cause("FieldValueNotSupported", message))
+            }
+            None => Ok(None),
+        },
+        kind => Ok(kind),
+    }
+}
+
+fn undecodable(error: DecodeError) -> StatusCause {
+    let DecodeError { field, message } = error.without_place();
+    StatusCause { reason: "FieldValueTypeInvalid".into(), message, field }
 }
 
 fn named(kind: &str, document: &Document, causes: Vec<StatusCause>) -> RefusedObject {
@@ -244,21 +278,19 @@ fn named(kind: &str, document: &Document, causes: Vec<StatusCause>) -> RefusedOb
         namespace: document.metadata_text("namespace").unwrap_or_default(),
         name: document.metadata_text("name").unwrap_or_default(),
         causes,
+        ..RefusedObject::default()
     }
 }
 
-/// Checks one object.
+/// Reads one object, and tells what a client could not have written.
 fn incoming(
     kind: &'static StoredKind,
     json: &str,
+    mode: FieldValidation,
     classes: &mut Snapshot,
-) -> std::result::Result<Incoming, RefusedObject> {
-    let undecodable = |error: DecodeError| StatusCause {
-        reason: "FieldValueTypeInvalid".into(),
-        message: error.message,
-        field: error.field,
-    };
-    let mut document = Document::parse(json.as_bytes()).map_err(|error| RefusedObject {
+) -> std::result::Result<(Incoming, Option<RefusedObject>), RefusedObject> {
+    let examined = fields::examine(kind.kind, "", json.as_bytes());
+    let mut document = Document::parse(&examined.json).map_err(|error| RefusedObject {
         kind: kind.kind.into(),
         causes: vec![undecodable(error)],
         ..RefusedObject::default()
@@ -267,13 +299,20 @@ fn incoming(
         document.set_metadata_text("namespace", "default");
     }
     let whole = ["uid", "creationTimestamp"].iter().all(|field| !is_absent(document.metadata(field)));
-    let accepted = door::check(kind, document.clone()).map_err(|refused| {
+    let odd = examined.odd.into_iter().filter(|_| mode != FieldValidation::Ignore);
+    let odd: Vec<StatusCause> = odd.map(|message| StatusCause { message, ..StatusCause::default() }).collect();
+    if mode == FieldValidation::Strict && !odd.is_empty() {
+        return Err(named(kind.kind, &document, odd));
+    }
+    let (accepted, causes) = door::check_fact(kind, document.clone()).map_err(|refused| {
         let causes = match refused {
             Refused::Undecodable(error) => vec![undecodable(error)],
             Refused::Invalid(causes) => causes.into_iter().map(status_cause).collect(),
         };
         named(kind.kind, &document, causes)
     })?;
+    let causes: Vec<StatusCause> = causes.into_iter().map(status_cause).chain(odd).take(MOST_CAUSES).collect();
+    let warning = (!causes.is_empty()).then(|| named(kind.kind, &document, causes));
     let text = |field| document.metadata_text(field).unwrap_or_default();
     let key = Key::new(kind.key(), text("namespace"), text("name"));
     let Accepted { body, node, uid } = accepted;
@@ -284,7 +323,7 @@ fn incoming(
     }
     let body = Bytes::from(body);
     let may_be_chosen = matches!(kind.core, Kind::PersistentVolume | Kind::PersistentVolumeClaim);
-    Ok(Incoming {
+    let incoming = Incoming {
         kind,
         key,
         unsettled: may_be_chosen.then(|| body.clone()),
@@ -294,7 +333,8 @@ fn incoming(
         node,
         incomplete: (!whole).then_some(document),
         precondition: Precondition::default(),
-    })
+    };
+    Ok((incoming, warning))
 }
 
 /// Settles objects by what is stored, counts what would change (`dry_run`), and finds what the body does not have

@@ -5,17 +5,20 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::target::status_cause;
 use crate::{
     api::error::{ApiError, FAULTS_TOLD, Subject},
-    wire::{fault::Cause, status::StatusCause},
+    wire::status::StatusCause,
 };
+
+/// Objects with warnings that are told.
+const WARNED: usize = 100;
 
 /// Faults that a refusal lists; `skipInvalid=true` with `dryRun=All` reports all.
 const TOLD: usize = FAULTS_TOLD;
 
 /// What was done.
 #[derive(Debug, Default, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct ImportReport {
     /// Objects that were not there.
     pub created: u64,
@@ -27,8 +30,12 @@ pub struct ImportReport {
     pub deleted: u64,
     /// How many objects of each kind that is not stored, such as `Deployment`, were passed over.
     pub skipped: BTreeMap<String, u64>,
-    /// The objects that are not valid (`skipInvalid=true`).
+    /// The objects that cannot be read or named (`skipInvalid=true`).
     pub refused: Vec<RefusedObject>,
+    /// Objects that were stored, as facts are, though a client could not write them so: the first hundred.
+    pub warnings: Vec<RefusedObject>,
+    /// How many more there are.
+    pub warnings_left_out: u64,
     /// The cluster's revision afterwards.
     pub revision: u64,
 }
@@ -36,6 +43,8 @@ pub struct ImportReport {
 /// An object that is not valid.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub struct RefusedObject {
+    /// Where it stands in the body: `items[3]`; empty where it is all of it.
+    pub at: String,
     /// Its kind, as far as it says.
     pub kind: String,
     /// Its namespace, as far as it says.
@@ -63,17 +72,36 @@ pub struct ObjectList {
     items: Vec<BTreeMap<String, serde_json::Value>>,
 }
 
-/// The refusal of a whole import.
+impl ImportReport {
+    /// Adds what is to be looked at, within a bound.
+    pub fn warn(&mut self, object: RefusedObject) {
+        if self.warnings.len() < WARNED {
+            self.warnings.push(object);
+        } else {
+            self.warnings_left_out += 1;
+        }
+    }
+}
+
+impl RefusedObject {
+    /// How people call it: `Pod default/web`.
+    fn called(&self) -> String {
+        let slash = if self.namespace.is_empty() { "" } else { "/" };
+        format!("{} {}{slash}{}", self.kind, self.namespace, self.name)
+    }
+}
+
+/// The refusal of a whole import: each fault by its place in the body, with the object that has it.
 pub fn refusal(refused: &[RefusedObject]) -> ApiError {
     let faults = refused.iter().flat_map(|object| {
-        let RefusedObject { kind, namespace, name, .. } = object;
-        let slash = if namespace.is_empty() { "" } else { "/" };
-        object.causes.iter().map(move |cause| {
-            let field = format!("{kind} {namespace}{slash}{name}: {}", cause.field);
-            Cause { field, reason: cause.reason.clone(), message: cause.message.clone(), unreadable: false }
+        let (at, called) = (&object.at, object.called());
+        object.causes.iter().map(move |cause| StatusCause {
+            field: if at.is_empty() { cause.field.clone() } else { format!("{at}.{}", cause.field) },
+            reason: cause.reason.clone(),
+            message: if called.trim().is_empty() { cause.message.clone() } else { format!("{} (of {called})", cause.message) },
         })
     });
-    let mut causes: Vec<StatusCause> = faults.map(status_cause).collect();
+    let mut causes: Vec<StatusCause> = faults.collect();
     let more = causes.len().saturating_sub(TOLD);
     if more > 0 {
         causes.truncate(TOLD);

@@ -17,11 +17,12 @@ use crate::{
         error::{ApiError, Result},
         extract::{JsonBytes, Query},
         state::AppState,
+        warning::{FieldValidationQuery, warn},
     },
     store::{Atomicity, Call, Change, Commit, Outcome, Precondition, Record, Refusal, Write},
     wire::{
         document::Document,
-        fault::{Faults, Path},
+        validation::fields::FieldValidation,
     },
 };
 
@@ -39,12 +40,18 @@ const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 #[serde(default, rename_all = "camelCase")]
 pub struct WriteQuery {
     dry_run: String,
+    field_validation: String,
 }
 
 impl WriteQuery {
     /// Whether everything is to be done but storing it.
     pub fn dry_run(&self) -> Result<bool> {
         dry_run(&self.dry_run)
+    }
+
+    /// What is done about fields that do not exist or stand twice.
+    pub fn field_validation(&self) -> Result<FieldValidation> {
+        FieldValidationQuery { field_validation: self.field_validation.clone() }.parse()
     }
 }
 
@@ -82,7 +89,8 @@ pub async fn create(
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
     let dry_run = query.dry_run()?;
-    let mut document = door::open(&target, &body)?;
+    let examined = door::examined(target.kind, &body, query.field_validation()?)?;
+    let mut document = door::open(&target, &examined.json)?;
     if !is_absent(document.metadata("resourceVersion")) {
         return Err(ApiError::BadRequest("resourceVersion should not be set on objects to be created".into()));
     }
@@ -99,14 +107,16 @@ pub async fn create(
         let accepted = door::check(target.kind, document.clone()).map_err(|refused| refused.into_error(&target))?;
         let refusal = if dry_run {
             if state.store.get(&target.cluster, &target.key()).await?.is_none() {
-                return Ok(show::tried(StatusCode::CREATED, target.kind, &accepted.body, None));
+                let response = show::tried(StatusCode::CREATED, target.kind, &accepted.body, None);
+                return Ok(warn(response, &examined.odd));
             }
             Refusal::AlreadyExists { current: 0 }
         } else {
             match commit_one(&state, &target, Precondition::absent(), accepted.put()).await? {
                 Outcome::Refused(refusal) => refusal,
                 Outcome::Written { revision, .. } | Outcome::Unchanged { revision } | Outcome::Deleted { revision } => {
-                    return Ok(show::tried(StatusCode::CREATED, target.kind, &accepted.body, Some(revision)));
+                    let response = show::tried(StatusCode::CREATED, target.kind, &accepted.body, Some(revision));
+                    return Ok(warn(response, &examined.odd));
                 }
             }
         };
@@ -177,7 +187,8 @@ async fn update(
     edit: fn(&Document, &Document) -> Document,
 ) -> Result<Response> {
     let dry_run = query.dry_run()?;
-    let mut sent = door::open(target, body)?;
+    let examined = door::examined(target.kind, body, query.field_validation()?)?;
+    let mut sent = door::open(target, &examined.json)?;
     if is_absent(sent.metadata("name")) {
         sent.set_metadata_text("name", &target.name);
     }
@@ -196,36 +207,26 @@ async fn update(
         if let Some(uid) = sent.metadata_text("uid").filter(|uid| !uid.is_empty() && *uid != stored.uid) {
             return Err(target.other_uid(&uid, &stored.uid));
         }
-        let document = Document::parse(show::body(&stored)?.as_bytes()).map_err(ApiError::internal)?;
-        let stored_document = document;
-        let mut document = edit(&sent, &stored_document);
-        admission::of_update(state, target, &mut document, &stored_document).await?;
-        let mut accepted = door::check(target.kind, document).map_err(|refused| refused.into_error(target))?;
+        let before = Document::parse(show::body(&stored)?.as_bytes()).map_err(ApiError::internal)?;
+        let mut document = edit(&sent, &before);
+        admission::of_update(state, target, &mut document, &before).await?;
+        let mut accepted =
+            door::check_update(target.kind, document, &before).map_err(|refused| refused.into_error(target))?;
         accepted.uid.clone_from(&stored.uid);
-        stays_bound(target, &stored, accepted.node.as_deref())?;
         if dry_run {
-            return Ok(show::tried(StatusCode::OK, target.kind, &accepted.body, Some(stored.revision)));
+            let response = show::tried(StatusCode::OK, target.kind, &accepted.body, Some(stored.revision));
+            return Ok(warn(response, &examined.odd));
         }
         match commit_one(state, target, Precondition::revision(stored.revision), accepted.put()).await? {
             Outcome::Refused(Refusal::Conflict { .. }) if based_on.is_none() => {}
             Outcome::Refused(refusal) => return Err(target.refused(refusal, &accepted.uid)),
             Outcome::Written { revision, .. } | Outcome::Unchanged { revision } | Outcome::Deleted { revision } => {
-                return Ok(show::tried(StatusCode::OK, target.kind, &accepted.body, Some(revision)));
+                let response = show::tried(StatusCode::OK, target.kind, &accepted.body, Some(revision));
+                return Ok(warn(response, &examined.odd));
             }
         }
     }
     Err(target.modified())
-}
-
-/// A pod that is on a node stays there until it is deleted, so that an outdated PUT cannot take a bind back.
-fn stays_bound(target: &Target, stored: &Record, node: Option<&str>) -> Result<()> {
-    if stored.node.is_none() || stored.node.as_deref() == node {
-        return Ok(());
-    }
-    let mut faults = Faults::default();
-    let spec = Path::ROOT.child("spec");
-    faults.forbidden(&spec.child("nodeName"), "a pod that is bound cannot be bound anew or freed, only deleted");
-    Err(target.invalid(faults.into_causes()))
 }
 
 /// What a deletion may ask for in its body (`meta/v1` DeleteOptions).

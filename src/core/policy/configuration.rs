@@ -3,10 +3,10 @@
 //! Source: `pkg/scheduler/apis/config/types.go` and `types_pluginargs.go`, `v1/defaults.go`,
 //! `validation/validation.go` and `validation_pluginargs.go`.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    ActivePredicate, ActivePriority, Fault, Faults, PreemptionLimits, Profile, Warning, arguments,
+    ActivePredicate, ActivePriority, Fault, Faults, PreemptionLimits, Profile, Profiles, Warning, arguments,
     extender::{self, Extender},
     names,
     plugins::{self, Expanded, PluginSets},
@@ -124,6 +124,33 @@ impl Configuration {
     /// # Errors
     /// Everything that is wrong with the configuration, in any of its profiles, each fault with its field.
     pub fn compile(&self, scheduler_name: Option<&str>) -> Result<Profile, Faults> {
+        let (compiled, mut faults) = self.compiled();
+        let position = position(&compiled, scheduler_name);
+        if position.is_none_or(|at| at >= compiled.len()) {
+            let wanted = scheduler_name.unwrap_or(DEFAULT_SCHEDULER);
+            faults.push(Fault::new("profiles", format!("no profile has the schedulerName {wanted:?}")));
+        }
+        let at = position.unwrap_or_default();
+        let chosen = compiled.into_iter().nth(at).map_or_else(|| Profile::empty(RELEASE), |(_, profile)| profile);
+        Faults::or(faults, chosen)
+    }
+
+    /// All its profiles.
+    ///
+    /// # Errors
+    /// As for [`Self::compile`].
+    pub fn compile_all(&self) -> Result<Profiles, Faults> {
+        let (compiled, mut faults) = self.compiled();
+        let default = position(&compiled, None).unwrap_or_default();
+        let named = compiled.into_iter().map(|(name, profile)| (name, Arc::new(profile))).collect();
+        let profiles = Profiles::named(named, default).unwrap_or_else(|| {
+            faults.push(Fault::new("profiles", "Required value"));
+            Arc::new(Profile::empty(RELEASE)).into()
+        });
+        Faults::or(faults, profiles)
+    }
+
+    fn compiled(&self) -> (Vec<(Name, Profile)>, Vec<Fault>) {
         let mut faults = Vec::new();
         let mut names = BTreeSet::new();
         let mut compiled = Vec::new();
@@ -135,19 +162,18 @@ impl Configuration {
                 let why = format!("Duplicate value: {:?}", profile.scheduler_name);
                 faults.push(Fault::new(format!("{field}schedulerName"), why));
             }
-            compiled.push((&profile.scheduler_name, profile.compile(&field, &self.extenders, &mut faults)));
+            compiled.push((profile.scheduler_name.clone(), profile.compile(&field, &self.extenders, &mut faults)));
         }
         extender::validate("extenders", &self.extenders, &mut faults);
-        let wanted = scheduler_name.unwrap_or(DEFAULT_SCHEDULER);
-        let position = compiled.iter().position(|(name, _)| &***name == wanted);
-        let position = position.or_else(|| scheduler_name.is_none().then_some(0));
-        if position.is_none_or(|at| at >= compiled.len()) {
-            faults.push(Fault::new("profiles", format!("no profile has the schedulerName {wanted:?}")));
-        }
-        let at = position.unwrap_or_default();
-        let chosen = compiled.into_iter().nth(at).map_or_else(|| Profile::empty(RELEASE), |(_, profile)| profile);
-        Faults::or(faults, chosen)
+        (compiled, faults)
     }
+}
+
+/// Where the profile of a scheduler stands; for `None` that of `default-scheduler`, else the first.
+fn position(compiled: &[(Name, Profile)], scheduler_name: Option<&str>) -> Option<usize> {
+    let wanted = scheduler_name.unwrap_or(DEFAULT_SCHEDULER);
+    let position = compiled.iter().position(|(name, _)| &**name == wanted);
+    position.or_else(|| scheduler_name.is_none().then_some(0))
 }
 
 impl SchedulerProfile {

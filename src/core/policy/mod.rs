@@ -15,6 +15,7 @@ mod levels;
 mod lint;
 mod names;
 mod plugins;
+mod profiles;
 mod qualified;
 
 pub use configuration::{
@@ -29,6 +30,7 @@ pub use extender::{DEFAULT_TIMEOUT_NANOS, Extender, ManagedResource, TlsConfig, 
 pub use fault::{Fault, Faults, Warning};
 pub use hosts::{ExtenderHosts, HostPattern};
 pub use plugins::{EXTENSION_POINTS, Plugin, PluginSet, PluginSets, is_plugin};
+pub use profiles::{NoSuchProfile, Profiles};
 
 use std::borrow::Cow;
 

@@ -20,7 +20,9 @@ pub use catalog::{PluginCatalog, PluginInfo};
 pub use render::{comments, to_annotated_yaml, to_json, to_yaml};
 pub use reply::{PolicyList, PolicyRevisionList, PolicyState, PolicySummary, RollbackRequest};
 
-use crate::core::policy::{Configuration, Conversion, Fault, Faults, Policy, Profile, Warning};
+use std::sync::Arc;
+
+use crate::core::policy::{Configuration, Conversion, Fault, Faults, Policy, Profile, Profiles, Warning};
 use tree::Tree;
 
 /// What a user may bring to say how pods are placed.
@@ -43,6 +45,17 @@ impl Document {
         match self {
             Self::Policy(policy) => policy.compile(),
             Self::Configuration(configuration) => configuration.compile(scheduler_name),
+        }
+    }
+
+    /// All the profiles that the document stands for.
+    ///
+    /// # Errors
+    /// As for [`Self::compile`].
+    pub fn compile_all(&self) -> Result<Profiles, Faults> {
+        match self {
+            Self::Policy(policy) => policy.compile().map(|profile| Arc::new(profile).into()),
+            Self::Configuration(configuration) => configuration.compile_all(),
         }
     }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Document, Reading, parse_as};
-use crate::core::policy::{Faults, Profile};
+use crate::core::policy::{Faults, Profiles};
 
 /// The store's kind under which the policies in force are kept, by name.
 pub const IN_FORCE: &str = "policies.podberth.io";
@@ -45,7 +45,7 @@ impl Revision {
     ///
     /// # Errors
     /// Everything that is wrong with it; none where [`super::parse`] let it through before it was stored.
-    pub fn compile(&self) -> Result<(Document, Profile), Faults> {
+    pub fn compile(&self) -> Result<(Document, Profiles), Faults> {
         self.compile_as(Reading::STORED)
     }
 
@@ -53,9 +53,9 @@ impl Revision {
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn compile_as(&self, reading: Reading) -> Result<(Document, Profile), Faults> {
+    pub fn compile_as(&self, reading: Reading) -> Result<(Document, Profiles), Faults> {
         let document = parse_as(&self.text, reading)?;
-        let profile = document.compile(None)?;
-        Ok((document, profile))
+        let profiles = document.compile_all()?;
+        Ok((document, profiles))
     }
 }

@@ -9,6 +9,7 @@
 //! are told as warnings: a running cluster may have let it in under other rules ([`unstorable`]).
 
 mod containers;
+mod csi;
 mod disruption;
 pub mod fields;
 mod meta;

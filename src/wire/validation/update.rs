@@ -108,6 +108,11 @@ fn compare(mut sent: Map<String, Value>, stored: &Map<String, Value>, faults: &m
             return;
         }
     }
+    let node = "nodeName";
+    if stored.contains_key(node) && sent.get(node) != stored.get(node) {
+        faults.forbidden(&at.child(node), "a pod that is bound cannot be bound anew or freed, only deleted");
+        take(&mut sent, stored, node);
+    }
     deadline(&sent, stored, &at, faults);
     tolerations(&sent, stored, &at, faults);
     gates(&sent, stored, &at, faults);
@@ -312,7 +317,8 @@ mod tests {
         assert_eq!(faults(r#"{"activeDeadlineSeconds":5}"#, r#"{"activeDeadlineSeconds":6}"#), ["spec.activeDeadlineSeconds"]);
         assert_eq!(faults(r#"{"activeDeadlineSeconds":5}"#, "{}"), ["spec.activeDeadlineSeconds"]);
         assert_eq!(faults(r#"{"priority":5}"#, "{}"), [""; 0], "what the server gave stays where it is left out");
-        assert_eq!(faults(r#"{"nodeName":"n"}"#, "{}"), ["spec"]);
+        assert_eq!(faults(r#"{"nodeName":"n"}"#, "{}"), ["spec.nodeName"]);
+        assert_eq!(faults(r#"{"nodeName":"n"}"#, r#"{"nodeName":"m"}"#), ["spec.nodeName"]);
     }
 
     #[test]

@@ -1,0 +1,103 @@
+//! Warnings: what a client should look at though its request was done, in headers as kube-apiserver sends them.
+//!
+//! Source: `apimachinery/pkg/util/net/http.go` (`NewWarningHeader`), `apiserver/pkg/endpoints/filters/warning.go`.
+
+use axum::{
+    http::{HeaderValue, header},
+    response::Response,
+};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::error::{ApiError, Result, Subject};
+use crate::wire::{
+    status::StatusCause,
+    validation::fields::{self, Examined, FieldValidation},
+};
+
+/// How many characters a warning has at most, and all of a reply together.
+const LONGEST: usize = 256;
+const LONGEST_ALL: usize = 4 * 1024;
+
+/// What is done about fields that do not exist or stand twice.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub struct FieldValidationQuery {
+    /// Fields that do not exist or stand twice: `Warn` (default) tells them in `Warning` headers, `Strict` refuses the
+    /// request, `Ignore` says nothing
+    #[param(required = false, value_type = String)]
+    pub field_validation: String,
+}
+
+impl FieldValidationQuery {
+    /// What is asked for.
+    pub fn parse(&self) -> Result<FieldValidation> {
+        FieldValidation::parse(&self.field_validation).ok_or_else(|| {
+            let said = &self.field_validation;
+            let known = r#""", "Ignore", "Strict", "Warn""#;
+            ApiError::Invalid {
+                subject: Subject::new("meta.k8s.io", "CreateOptions", ""),
+                causes: vec![StatusCause {
+                    reason: "FieldValueNotSupported".into(),
+                    message: format!("Unsupported value: {said:?}: supported values: {known}"),
+                    field: "fieldValidation".into(),
+                }],
+            }
+        })
+    }
+}
+
+/// Looks over the fields of a body that is an object of this kind, or a request of this name.
+///
+/// # Errors
+/// [`ApiError::BadRequest`] for unknown fields of a request of our own, and under `Strict` for any that are odd. `what` is
+/// how the error calls the body.
+pub fn examined<'b>(kind: &str, what: &str, body: &'b [u8], mode: FieldValidation) -> Result<Examined<'b>> {
+    let mut examined = fields::examine(kind, "", body);
+    if !examined.refused.is_empty() {
+        return Err(ApiError::BadRequest(examined.refused.join(", ")));
+    }
+    match mode {
+        FieldValidation::Strict if !examined.odd.is_empty() => {
+            let odd = examined.odd.join(", ");
+            return Err(ApiError::BadRequest(format!("{what}: strict decoding error: {odd}")));
+        }
+        FieldValidation::Ignore => examined.odd.clear(),
+        FieldValidation::Strict | FieldValidation::Warn => {}
+    }
+    Ok(examined)
+}
+
+/// Adds warnings to a reply. What no header can hold is left out.
+pub fn warn(mut response: Response, warnings: &[String]) -> Response {
+    let mut room = LONGEST_ALL;
+    for warning in warnings {
+        let text: String = warning.chars().filter(|c| !c.is_control()).take(LONGEST).collect();
+        room = match room.checked_sub(text.chars().count()) {
+            Some(room) => room,
+            None => break,
+        };
+        let quoted = text.replace('\\', "\\\\").replace('"', "\\\"");
+        if let Ok(value) = HeaderValue::from_bytes(format!("299 - \"{quoted}\"").as_bytes()) {
+            response.headers_mut().append(header::WARNING, value);
+        }
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::response::IntoResponse;
+
+    use super::*;
+
+    #[test]
+    fn warnings_are_quoted_and_bounded() {
+        let many: Vec<String> = (0..100).map(|i| format!("unknown field \"spec.\u{7}{i}{}\"", "x".repeat(300))).collect();
+        let response = warn("".into_response(), &many);
+        let headers: Vec<_> = response.headers().get_all(header::WARNING).iter().collect();
+        assert_eq!(headers.len(), LONGEST_ALL / LONGEST);
+        assert!(headers[0].to_str().is_ok_and(|h| h.starts_with(r#"299 - "unknown field \"spec.0xxx"#)), "{headers:?}");
+    }
+}
