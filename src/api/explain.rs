@@ -1,7 +1,5 @@
 //! `/explain`: the whole decision for one pod, as a matrix of every node by every predicate and priority.
 
-use std::sync::Arc;
-
 use axum::{
     extract::State,
     http::{HeaderMap, header},
