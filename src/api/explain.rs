@@ -17,6 +17,7 @@ use super::{
     openapi::DecisionErrors,
     outside::{self, RawQuestion, Sent, Stored},
     state::AppState,
+    warning::{self, FieldValidationQuery, warn},
 };
 use crate::{
     cluster::View,
@@ -26,11 +27,12 @@ use crate::{
         outside::Outside,
         policy::{Faults, Profiles},
         preempt,
-        snapshot::Snapshot,
+        snapshot::{Kind, Snapshot},
     },
     downstream::Documents,
     wire::{
-        cluster::Cluster,
+        asked::{self, AskedPod, TemplateOwner},
+        cluster::{Brought, Cluster},
         decode::{self, DecodeError},
         defaults,
         document::Document,
@@ -44,6 +46,7 @@ use crate::{
         },
         status::StatusCause,
         table,
+        validation::fields::Examined,
     },
 };
 
@@ -51,9 +54,10 @@ use crate::{
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ExplainRequest {
-    /// The pod, in full.
-    #[schema(nullable = false)]
-    pub pod: Option<pod::Pod>,
+    /// The pod, in full; or a Deployment, ReplicaSet, StatefulSet, DaemonSet, ReplicationController, Job, CronJob or
+    /// PodTemplate, whose template's pod is meant.
+    #[schema(nullable = false, value_type = pod::Pod)]
+    pub pod: Option<Box<RawValue>>,
     /// Instead of `pod`: a stored one, as `namespace/name` or, in the namespace `default`, `name`.
     #[schema(nullable = false, example = "default/web")]
     pub pod_name: Option<String>,
@@ -64,8 +68,8 @@ pub struct ExplainRequest {
     #[schema(nullable = false, value_type = SchedulerProfile)]
     pub profile: Option<Box<RawValue>>,
     /// The cluster to decide over instead of the stored one. Nothing of it is stored.
-    #[schema(nullable = false)]
-    pub cluster: Option<Cluster>,
+    #[schema(nullable = false, value_type = Cluster)]
+    pub cluster: Option<Brought>,
     /// Whether to say which pods would have to leave for it where it fits nowhere.
     pub preempt: bool,
     /// Breaks ties: the same seed, the same answer.
@@ -83,11 +87,15 @@ pub struct ExplainRequest {
 /// level that decided, and for each node the one at which it fell behind the best. With `preempt` it also tells which pods
 /// kube-scheduler would evict, and where, to make room; nothing is evicted.
 ///
+/// A stored pod that runs already is asked about as if it waited: `boundTo` tells where it is, and whether that is still the
+/// best. Of several profiles the one that the pod's `schedulerName` names decides. Unknown keys of the request are refused,
+/// those of objects in it are told in `Warning` headers.
+///
 /// With `callExtenders` the policy's extenders are asked about the nodes that fit: a node that one rules out has its verdict,
 /// and their scores count. Where one that is not `ignorable` does not answer, no node is selected and `message` says why.
 ///
 /// With `Accept: text/plain` the reply is a table for people.
-#[utoipa::path(post, path = "/explain", operation_id = "explainPod", tag = "decisions", params(PolicyQuery, FreshnessQuery),
+#[utoipa::path(post, path = "/explain", operation_id = "explainPod", tag = "decisions", params(PolicyQuery, FreshnessQuery, FieldValidationQuery),
     request_body(content = ExplainRequest, example = json!({
         "pod": {"metadata": {"name": "web"}, "spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": "1"}}}]}},
         "cluster": {"nodes": [{"metadata": {"name": "node-a"}, "status": {"allocatable": {"cpu": "4", "pods": "110"}}}]}
@@ -100,11 +108,18 @@ pub async fn explain(
     Query(query): Query<PolicyQuery>,
     Query(fresh): Query<FreshnessQuery>,
     accepted: HeaderMap,
+    Query(fields): Query<FieldValidationQuery>,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
+    let (mode, size) = (fields.parse()?, body.len());
     let ground = ground::stand(&state, &cluster, &fresh).await?;
     let (headers, view) = (ground.headers(), ground.view);
-    let explanation = match ground::compute_on(body.len(), move || Step::first(&body, &query, &view)).await?? {
+    let first = move || -> Result<(Step, Vec<String>)> {
+        let Examined { json, odd, .. } = warning::examined("ExplainRequest", "the request cannot be read", &body, mode)?;
+        Ok((Step::first(&json, &query, &view)?, odd))
+    };
+    let (step, odd) = ground::compute_on(size, first).await??;
+    let explanation = match step {
         Step::Answer(explanation) => *explanation,
         Step::Ask { question, fitting, pod, sent } => {
             let stored = Stored { state: state.clone(), cluster: cluster.0 };
@@ -123,9 +138,9 @@ pub async fn explain(
     };
     if wants_text(&accepted) {
         let text = ground::compute(move || table::render(&explanation, table::WIDTH)).await?;
-        return Ok((headers, text).into_response());
+        return Ok(warn((headers, text).into_response(), &odd));
     }
-    Ok((headers, ground::written(explanation).await?).into_response())
+    Ok(warn((headers, ground::written(explanation).await?).into_response(), &odd))
 }
 
 /// Whether a client asks for plain text before JSON: people with curl.
@@ -158,7 +173,9 @@ impl Step {
             return Ok(Self::Answer(Box::new(question.answer(&Outside::default()))));
         }
         let raw: RawQuestion<'_> = decode::from_slice(body).map_err(wrong)?;
-        let (pod, sent) = (raw.pod.map(|pod| pod.get().to_owned()), raw.cluster.as_ref().map(Sent::new));
+        let asked = |pod: &RawValue| asked::pod(pod.get()).map(|pod| pod.json.into_owned());
+        let pod = raw.pod.map(asked).transpose().map_err(|causes| invalid("Pod", "", causes))?;
+        let sent = raw.cluster.map(|cluster| Sent::new(cluster));
         Ok(Self::Ask {
             fitting: outside::fitting(question.chosen.profile(), &question.pod, &question.snapshot),
             question: Box::new(question),
@@ -192,6 +209,9 @@ struct Question {
     chosen: Chosen,
     snapshot: Snapshot,
     pod: model::Pod,
+    template: Option<TemplateOwner>,
+    /// The node that it is on already.
+    bound_to: Option<Name>,
     seed: u64,
     preempt: bool,
 }
@@ -200,20 +220,41 @@ impl Question {
     fn new(request: ExplainRequest, query: &PolicyQuery, view: &View) -> Result<Self> {
         let chosen = decided_under(request.policy.as_deref(), request.profile.as_deref(), query, view)?;
         let brought = request.cluster.as_ref().map(brought_cluster).transpose()?;
-        let snapshot = brought.unwrap_or_else(|| view.snapshot.clone());
-        let pod = asked_pod(request.pod, request.pod_name.as_deref(), &snapshot)?;
+        let is_brought = brought.is_some();
+        let mut snapshot = brought.unwrap_or_else(|| view.snapshot.clone());
+        let (pod, template) = asked_pod(request.pod.as_deref(), request.pod_name.as_deref(), &snapshot)?;
+        let mut bound_to = None;
+        if request.pod_name.is_some() && pod.is_assigned() {
+            // A reserved node is none that it is on.
+            let told = if is_brought { Some(&*pod.node_name) } else { view.bound_to(&pod.namespace, &pod.name) };
+            bound_to = told.map(Name::from);
+            snapshot.delete(Kind::Pod, &pod.namespace, &pod.name);
+        }
+        // A stored one is asked about as if it waited.
+        let node_name = if request.pod_name.is_some() { Name::default() } else { pod.node_name.clone() };
+        let pod = model::Pod { node_name, ..pod };
         decidable(&pod)?;
-        Ok(Self { chosen, snapshot, pod, seed: request.seed, preempt: request.preempt })
+        let chosen = chosen.pick(&pod.scheduler_name)?;
+        let (seed, preempt) = (request.seed, request.preempt);
+        Ok(Self { chosen, snapshot, pod, template, bound_to, seed, preempt })
     }
 
     fn answer(&self, outside: &Outside) -> Explanation {
-        let Self { chosen, snapshot, pod, seed, preempt } = self;
+        let Self { chosen, snapshot, pod, template, bound_to, seed, preempt } = self;
         let decision = cycle::decide_with(chosen.profile(), pod, snapshot, *seed, outside);
         let preemption = preempt.then(|| {
             let attempt = preempt::attempt(chosen.profile(), pod, snapshot, *seed);
             PreemptionExplanation::new(&attempt, snapshot)
         });
-        Explanation { preemption, ..Explanation::new(pod, &decision, chosen.used(), snapshot.revision, *seed) }
+        let explanation = Explanation {
+            preemption,
+            template: template.clone(),
+            ..Explanation::new(pod, &decision, chosen.used(), snapshot.revision, *seed)
+        };
+        match bound_to {
+            Some(node) => explanation.of_bound(node),
+            None => explanation,
+        }
     }
 }
 
@@ -236,7 +277,7 @@ pub fn decided_under(
 }
 
 /// A cluster that came with a request.
-pub fn brought_cluster(cluster: &Cluster) -> Result<Snapshot> {
+pub fn brought_cluster(Brought(cluster): &Brought) -> Result<Snapshot> {
     cluster.to_snapshot().map_err(|causes| invalid("Cluster", "", causes))
 }
 
@@ -271,19 +312,27 @@ pub fn decidable(pod: &model::Pod) -> Result<()> {
     Err(invalid("Pod", &pod.name, vec![Cause { field, reason, message: message.into(), unreadable: false }]))
 }
 
-/// The pod asked about. A stored one that is bound already is asked about as if it were not.
-fn asked_pod(sent: Option<pod::Pod>, name: Option<&str>, snapshot: &Snapshot) -> Result<model::Pod> {
+/// The pod asked about, and whose template it was made of.
+fn asked_pod(
+    sent: Option<&RawValue>,
+    name: Option<&str>,
+    snapshot: &Snapshot,
+) -> Result<(model::Pod, Option<TemplateOwner>)> {
     match (sent, name) {
         (Some(_), Some(_)) => Err(ApiError::BadRequest("pod and podName exclude each other".into())),
-        (Some(mut sent), None) => {
+        (Some(sent), None) => {
+            let AskedPod { json, template } = asked::pod(sent.get()).map_err(|causes| invalid("Pod", "", causes))?;
+            let mut sent: pod::Pod = decode::from_slice(json.as_bytes())
+                .map_err(|error| ApiError::BadRequest(error.without_place().within("pod").to_string()))?;
             defaults::ask(&mut sent.spec, snapshot);
-            sent.to_core().bounded().map_err(|causes| invalid("Pod", &sent.metadata.name, causes))
+            let pod = sent.to_core().bounded().map_err(|causes| invalid("Pod", &sent.metadata.name, causes))?;
+            Ok((pod, template))
         }
         (None, Some(name)) => {
             let (namespace, name) = name.split_once('/').unwrap_or(("default", name));
             let stored = snapshot.pod(namespace, name);
             let stored = stored.ok_or_else(|| ApiError::NotFound(Subject::new("", "pods", name)))?;
-            Ok(model::Pod { node_name: Name::default(), ..(**stored).clone() })
+            Ok(((**stored).clone(), None))
         }
         (None, None) => Err(ApiError::BadRequest("either pod or podName is needed".into())),
     }

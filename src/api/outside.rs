@@ -19,12 +19,13 @@ use crate::{
     downstream::{Chain, Documents, Failure},
     store::{Key, ListQuery, Record},
     wire::{
-        document,
+        decode, document,
         downstream::PodDocument,
         downstream::{node_name, pod_name},
         explanation::ExtenderError,
         kinds,
         kinds::StoredKind,
+        yaml,
     },
 };
 
@@ -152,13 +153,13 @@ pub struct RawQuestion<'a> {
     pub pod: Option<&'a RawValue>,
     /// The cluster.
     #[serde(borrow)]
-    pub cluster: Option<RawCluster<'a>>,
+    pub cluster: Option<&'a RawValue>,
 }
 
 /// The parts of a cluster as they were written.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct RawCluster<'a> {
+struct RawCluster<'a> {
     #[serde(borrow)]
     nodes: Vec<&'a RawValue>,
     #[serde(borrow)]
@@ -167,10 +168,20 @@ pub struct RawCluster<'a> {
 
 impl Sent {
     /// The documents of a cluster. Of two objects of one name the last counts.
-    pub fn new(cluster: &RawCluster<'_>) -> Self {
-        let named = cluster.nodes.iter().filter_map(|node| Some((node_name(node.get())?, node.get().into())));
-        let pods = cluster.pods.iter().filter_map(|pod| Some((pod_name(pod.get())?, pod.get().into())));
-        Self { nodes: named.collect(), pods: pods.collect() }
+    pub fn new(cluster: &RawValue) -> Self {
+        let lists: RawCluster<'_> = decode::from_slice(cluster.get().as_bytes()).unwrap_or_default();
+        let named = lists.nodes.iter().filter_map(|node| Some((node_name(node.get())?, node.get().into())));
+        let pods = lists.pods.iter().filter_map(|pod| Some((pod_name(pod.get())?, pod.get().into())));
+        let mut sent = Self { nodes: named.collect(), pods: pods.collect() };
+        // A list as kubectl prints it.
+        for item in yaml::parse_items(cluster.get().as_bytes(), false).unwrap_or_default() {
+            match item.kind.as_str() {
+                "Node" => sent.nodes.extend(node_name(&item.json).map(|name| (name, item.json.as_str().into()))),
+                "Pod" => sent.pods.extend(pod_name(&item.json).map(|name| (name, item.json.as_str().into()))),
+                _ => {}
+            }
+        }
+        sent
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
         ground::PolicyQuery,
     },
     cluster::View,
-    wire::{decode, explanation::Explanation, table, yaml},
+    wire::{decode, explanation::Explanation, table, validation::fields, yaml},
 };
 
 /// Decides a case: the same question as the body of `POST /explain`, with its `cluster`, in JSON or YAML; `-` reads it
@@ -28,7 +28,11 @@ pub fn explain(case: &Path) -> Result<Explanation, String> {
     // YAML is a superset of JSON, but reading JSON as such is quicker and its errors are clearer.
     let is_yaml = !body.trim_ascii_start().starts_with(b"{");
     let json = yaml::to_json(&body, is_yaml).map_err(|e| at(&e))?;
-    let request: ExplainRequest = decode::from_slice(&json).map_err(|e| at(&e))?;
+    let examined = fields::examine("ExplainRequest", "", &json);
+    if let Some(unknown) = examined.refused.first() {
+        return Err(at(unknown));
+    }
+    let request: ExplainRequest = decode::from_slice(&examined.json).map_err(|e| at(&e))?;
     if request.cluster.is_none() {
         return Err(at(&"the case has no `cluster`; to ask about a stored one, POST it to a server's /explain"));
     }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::asked::TemplateOwner;
 use crate::core::{
     cycle::{Decision, Level, NodeDecision},
     model::Pod,
@@ -39,6 +40,14 @@ pub struct Explanation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub preemption: Option<PreemptionExplanation>,
+    /// Where the pod runs already, and whether that is still the best; absent for one that waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub bound_to: Option<BoundTo>,
+    /// The object whose template's pod was asked about; absent where the pod itself was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub template: Option<TemplateOwner>,
     /// The policy decided under.
     pub policy: PolicyUsed,
     /// The revision of the state decided over; 0 where the cluster came with the request.
@@ -48,6 +57,22 @@ pub struct Explanation {
     /// The extenders that were asked (`callExtenders`) and did not answer as they should.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub extender_errors: Vec<ExtenderError>,
+}
+
+/// Where a pod that was asked about by name runs already.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BoundTo {
+    /// The node.
+    pub node: String,
+    /// Whether it would fit there if it were placed anew, itself left out of the account.
+    pub fits: bool,
+    /// Whether no other node is better.
+    pub is_best: bool,
+    /// The node's place among those that fit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub rank: Option<usize>,
 }
 
 /// A call of an extender that failed.
@@ -235,11 +260,45 @@ impl Explanation {
             decided_by: decision.decided_by.as_ref().map(DecidingLevel::from),
             message: decision.message.clone(),
             preemption: None,
+            bound_to: None,
+            template: None,
             policy,
             snapshot_revision,
             seed,
             extender_errors: Vec::new(),
         }
+    }
+}
+
+impl Explanation {
+    /// The same of a pod that runs on a node already, and was left out of the account there.
+    #[must_use]
+    pub fn of_bound(mut self, node: &str) -> Self {
+        let here = self.nodes.iter().find(|n| n.name == node);
+        let best = self.nodes.iter().filter(|n| n.fits).map(|n| n.total).max();
+        let bound = BoundTo {
+            node: node.to_owned(),
+            fits: here.is_some_and(|here| here.fits),
+            is_best: here.is_some_and(|here| here.fits && Some(here.total) == best),
+            rank: here.and_then(|here| here.rank),
+        };
+        let still = match here {
+            _ if bound.is_best => "which is still the best node".to_owned(),
+            None => "which is no node any more".to_owned(),
+            Some(here) if here.fits => {
+                let fitting = self.nodes.iter().filter(|n| n.fits).count();
+                format!("which is now number {} of the {fitting} nodes that fit", bound.rank.unwrap_or_default())
+            }
+            Some(here) => {
+                let reasons: Vec<&str> =
+                    here.verdicts.iter().flat_map(|v| &v.reasons).map(String::as_str).collect();
+                format!("where it would not fit any more ({})", reasons.join(", "))
+            }
+        };
+        let PodName { namespace, name } = &self.pod;
+        self.message = format!("{namespace}/{name} runs on {node}, {still}; placed anew: {}", self.message);
+        self.bound_to = Some(bound);
+        self
     }
 }
 

@@ -5,6 +5,7 @@
 //! with objects that the API server of another release let through.
 
 pub mod allowance;
+pub mod asked;
 pub mod cluster;
 pub mod decode;
 pub mod defaults;

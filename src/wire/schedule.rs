@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::{
-    cluster::Cluster,
+    cluster::{Brought, Cluster},
     explanation::{DecidingLevel, ExtenderError, PodName, PolicyUsed},
     policy::schema::{PolicyDocument, SchedulerProfile},
     status::Status,
@@ -59,8 +59,8 @@ pub struct ScheduleRequest {
     #[schema(nullable = false, value_type = SchedulerProfile)]
     pub profile: Option<Box<RawValue>>,
     /// The cluster to decide over instead of the stored one; only with `dryRun`.
-    #[schema(nullable = false)]
-    pub cluster: Option<Cluster>,
+    #[schema(nullable = false, value_type = Cluster)]
+    pub cluster: Option<Brought>,
     /// Breaks ties: the same seed, the same placements.
     pub seed: u64,
 }

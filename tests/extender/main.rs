@@ -13,4 +13,5 @@ mod hostile;
 mod lag;
 mod messages;
 mod preempt;
+mod questions;
 mod recorded;

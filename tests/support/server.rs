@@ -178,6 +178,11 @@ impl Server {
 pub(crate) const JSON: (&str, &str) = ("content-type", "application/json");
 
 impl Reply {
+    /// A header as text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
     /// The body as text.
     pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).expect("replies are UTF-8")

@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 
 use self::{
     outside::Asking,
+    pods::Task,
     report::{Answers, Sink},
     run::Run,
 };
@@ -31,11 +32,12 @@ use super::{
     error::{ApiError, Result},
     explain,
     extract::{JsonBytes, Query},
-    ground::{self, FreshnessQuery, PolicyQuery},
+    ground::{self, Chosen, FreshnessQuery, PolicyQuery},
     openapi::ScheduleErrors,
     outside::{RawQuestion, Sent},
     reservations::LONGEST_TTL_SECONDS,
     state::AppState,
+    warning::{self, FieldValidationQuery, warn},
 };
 use crate::{
     cluster::View,
@@ -43,7 +45,8 @@ use crate::{
     telemetry::trace::{self, Here},
     wire::{
         decode,
-        schedule::{ScheduleLine, ScheduleReport, ScheduleRequest},
+        schedule::{ScheduleLine, ScheduleReport, ScheduleRequest, ScheduleSummary},
+        validation::fields::Examined,
     },
 };
 
@@ -63,7 +66,7 @@ const LINES_WAITING: usize = 1_024;
 ///
 /// With `Accept: application/x-ndjson` each pod is told in a line of its own, a `ScheduleLine`, as soon as it is bound; the
 /// last line has the summary.
-#[utoipa::path(post, path = "/schedule", operation_id = "schedulePods", tag = "decisions", params(PolicyQuery, FreshnessQuery),
+#[utoipa::path(post, path = "/schedule", operation_id = "schedulePods", tag = "decisions", params(PolicyQuery, FreshnessQuery, FieldValidationQuery),
     request_body(content = ScheduleRequest, example = json!({
         "pods": [{"metadata": {"name": "web"}, "spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": "1"}}}]}}],
         "cluster": {"nodes": [{"metadata": {"name": "node-a"}, "status": {"allocatable": {"cpu": "4", "pods": "110"}}}]},
@@ -75,23 +78,26 @@ pub async fn schedule(
     ClusterName(cluster): ClusterName,
     Query(query): Query<PolicyQuery>,
     Query(fresh): Query<FreshnessQuery>,
+    Query(fields): Query<FieldValidationQuery>,
     headers: HeaderMap,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
     let ground = ground::stand(&state, &ClusterName(cluster.clone()), &fresh).await?;
     let (ground_headers, view) = (ground.headers(), ground.view);
-    let run = ground::compute_on(body.len(), move || {
+    let mode = fields.parse()?;
+    let run = ground::compute_on(body.len(), move || -> Result<(Runs, Vec<String>)> {
         let parsing = trace::phase("parse");
-        let request = decode::from_slice(&body).map_err(|error| ApiError::BadRequest(error.to_string()))?;
+        let Examined { json, odd, .. } = warning::examined("ScheduleRequest", "the request cannot be read", &body, mode)?;
+        let request = decode::from_slice(&json).map_err(|error| ApiError::BadRequest(error.to_string()))?;
         drop(parsing);
-        prepare(&request, &body, &query, state, cluster, &view)
+        Ok((prepare(&request, &json, &query, state, cluster, &view)?, odd))
     });
-    let run = run.await??;
+    let (run, odd) = run.await??;
     if !wants_lines(&headers) {
         let mut answers = Answers::collected();
         let summary = Box::pin(run.run(&mut answers)).await?;
         let report = ScheduleReport { pods: answers.into_pods(), summary };
-        return Ok((ground_headers, ground::written(report).await?).into_response());
+        return Ok(warn((ground_headers, ground::written(report).await?).into_response(), &odd));
     }
     let (lines, mut written) = mpsc::channel(LINES_WAITING);
     let work = async move {
@@ -113,7 +119,8 @@ pub async fn schedule(
         written.poll_recv(context)
     });
     let lines = futures_util::StreamExt::map(lines, Ok::<_, std::convert::Infallible>);
-    Ok((ground_headers, [(header::CONTENT_TYPE, NDJSON)], Body::from_stream(lines)).into_response())
+    let response = (ground_headers, [(header::CONTENT_TYPE, NDJSON)], Body::from_stream(lines)).into_response();
+    Ok(warn(response, &odd))
 }
 
 /// Whether the client asks for a line per pod.
@@ -133,7 +140,7 @@ fn prepare(
     state: AppState,
     cluster: Arc<str>,
     view: &View,
-) -> Result<Run> {
+) -> Result<Runs> {
     let chosen = explain::decided_under(request.policy.as_deref(), request.profile.as_deref(), query, view)?;
     if request.cluster.is_some() && !request.dry_run {
         return Err(ApiError::BadRequest("cluster: a cluster that comes with the request takes dryRun: true".into()));
@@ -148,27 +155,73 @@ fn prepare(
         Some(_) => pod.is_assigned(),
         None => view.bound_to(&pod.namespace, &pod.name).is_some(),
     };
-    let (tasks, settled) = pods::asked(request, &snapshot, &bound_to)?;
+    let (tasks, mut settled) = pods::asked(request, &snapshot, &bound_to)?;
+    let mut stretches: Vec<(Chosen, Vec<Task>)> = Vec::new();
+    let mut scheduler = None;
+    for task in tasks {
+        let name = task.pod.scheduler_name.clone();
+        match stretches.last_mut() {
+            Some((_, tasks)) if scheduler.as_ref() == Some(&name) => tasks.push(task),
+            _ => match chosen.clone().pick(&name) {
+                Ok(picked) => {
+                    // Where there is but one profile, all pods are of it.
+                    scheduler = Some(name);
+                    match stretches.last_mut() {
+                        Some((_, tasks)) if !matches!(picked, Chosen::Picked(..)) => tasks.push(task),
+                        _ => stretches.push((picked, vec![task])),
+                    }
+                }
+                Err(error) if request.pods.is_some() => return Err(error),
+                Err(error) => {
+                    settled.push((task.index, pods::failed(&task.pod.namespace, &task.pod.name, error.to_string())));
+                }
+            },
+        }
+    }
+    if stretches.len() > 1 && request.all_or_nothing {
+        let message = "allOrNothing: the pods pick different profiles by their schedulerName; ask for those of one at a time";
+        return Err(ApiError::BadRequest(message.into()));
+    }
+    if stretches.is_empty() {
+        stretches.push((chosen.clone(), Vec::new()));
+    }
     let extenders = &chosen.profile().extenders;
     let asking = if extenders.is_empty() || !state.downstream.is_on() {
         None
     } else {
         let raw: RawQuestion<'_> = decode::from_slice(body).map_err(|error| ApiError::BadRequest(error.to_string()))?;
-        let sent = raw.cluster.as_ref().map(Sent::new);
+        let sent = raw.cluster.map(Sent::new);
         Some(Asking { chain: state.downstream.chain(extenders, chosen.origin()), sent })
     };
-    Ok(Run {
+    let run = |(chosen, tasks): (Chosen, Vec<Task>)| Run {
         options: batch::Options { seed: request.seed, preempt: request.preempt.unwrap_or(true), reuse: true },
         assume: request.assume,
         is_trial: request.dry_run,
         all_or_nothing: request.all_or_nothing,
         suggestions: request.suggestions.unwrap_or(true),
-        asking,
-        state,
-        cluster,
+        asking: asking.clone(),
+        state: state.clone(),
+        cluster: cluster.clone(),
         chosen,
-        snapshot,
+        snapshot: snapshot.clone(),
         tasks,
-        settled,
-    })
+        settled: std::mem::take(&mut settled),
+    };
+    Ok(Runs(stretches.into_iter().map(run).collect()))
+}
+
+/// A request carried out: in one go or, where its pods pick different profiles, one stretch of them after the other.
+struct Runs(Vec<Run>);
+
+impl Runs {
+    async fn run(self, answers: &mut Answers) -> Result<ScheduleSummary> {
+        let mut last = None;
+        for mut run in self.0 {
+            if let Some((_, snapshot)) = last.take() {
+                run.snapshot = snapshot;
+            }
+            last = Some(Box::pin(run.run(answers)).await?);
+        }
+        last.map(|(summary, _)| summary).ok_or_else(|| ApiError::internal("a request was carried out in no part"))
+    }
 }

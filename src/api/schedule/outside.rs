@@ -53,6 +53,7 @@ pub(super) const AT_ONCE: usize = 16;
 const MARGIN_SECONDS: u64 = 30;
 
 /// Whom a request asks.
+#[derive(Clone)]
 pub(super) struct Asking {
     /// The extenders of its policy.
     pub(super) chain: Chain,

@@ -21,7 +21,7 @@ use crate::{
     },
     store::Change,
     wire::{
-        allowance, defaults,
+        allowance, asked, defaults,
         document::Document,
         downstream::PodDocument,
         explanation::ExtenderError,
@@ -80,7 +80,7 @@ pub(super) fn asked(
     allowance::charge(answers.saturating_mul(ANSWER)).map_err(|_| ApiError::TooMuch)?;
     let mut asked = Asked { snapshot, is_bound, tasks: Vec::new(), settled: Vec::new(), seen: HashSet::new(), next: 0 };
     match (&request.pods, &request.pod_names, by_query) {
-        (Some(pods), None, false) => asked.sent(pods)?,
+        (Some(pods), None, false) => asked.sent(pods, request.dry_run)?,
         (None, Some(names), false) => names.iter().for_each(|name| asked.named(name)),
         (None, None, true) => asked.waiting(request)?,
         (None, None, false) => {
@@ -155,12 +155,12 @@ impl Asked<'_> {
         Ok(())
     }
 
-    fn sent(&mut self, pods: &[Box<RawValue>]) -> Result<()> {
+    fn sent(&mut self, pods: &[Box<RawValue>], is_trial: bool) -> Result<()> {
         let kind = kind()?;
         let mut faults = Vec::new();
         for (place, raw) in pods.iter().enumerate() {
             work::spend(ITEM);
-            if let Err(causes) = self.one_sent(kind, raw) {
+            if let Err(causes) = self.one_sent(kind, raw, is_trial) {
                 faults.extend(causes.into_iter().map(|cause| {
                     let dot = if cause.field.is_empty() { "" } else { "." };
                     Cause { field: format!("pods[{place}]{dot}{}", cause.field), ..cause }
@@ -170,13 +170,18 @@ impl Asked<'_> {
         if faults.is_empty() { Ok(()) } else { Err(explain::invalid("ScheduleRequest", "", faults)) }
     }
 
-    fn one_sent(&mut self, kind: &StoredKind, raw: &RawValue) -> std::result::Result<(), Vec<Cause>> {
-        let undecodable =
-            |error: crate::wire::decode::DecodeError| vec![cause(&error.field, "FieldValueTypeInvalid", error.message)];
-        let mut document = Document::parse(raw.get().as_bytes()).map_err(undecodable)?;
+    fn one_sent(&mut self, kind: &StoredKind, raw: &RawValue, is_trial: bool) -> std::result::Result<(), Vec<Cause>> {
+        let undecodable = |error: crate::wire::decode::DecodeError| {
+            let error = error.without_place();
+            vec![cause(&error.field, "FieldValueTypeInvalid", error.message)]
+        };
+        // What stores nothing may ask about a controller's template.
+        let json = if is_trial { asked::pod(raw.get())?.json } else { raw.get().into() };
+        let mut document = Document::parse(json.as_bytes()).map_err(undecodable)?;
         for (field, expected) in [("kind", kind.kind.to_owned()), ("apiVersion", kind.api_version())] {
             if let Some(said) = document.text(field).filter(|said| !said.is_empty() && *said != expected) {
-                let message = format!("Invalid value: {said:?}: must be {expected}");
+                let hint = if field == "kind" && !is_trial { "; with dryRun a controller's template will do" } else { "" };
+                let message = format!("Invalid value: {said:?}: must be {expected}{hint}");
                 return Err(vec![cause(field, "FieldValueInvalid", message)]);
             }
         }
@@ -210,7 +215,7 @@ impl Asked<'_> {
         door::stamp(&mut document);
         let uid = document.metadata_text("uid").unwrap_or_default();
         let body = document.into_body();
-        let object = kind.parse(body.as_bytes()).map_err(undecodable)?.strict()?;
+        let object = kind.validate(body.as_bytes()).map_err(undecodable)?.strict()?;
         let Object::Pod(pod) = object else { return Ok(()) };
         if pod.is_assigned() {
             let message = "Forbidden: a pod that is not stored yet is given its node here".into();

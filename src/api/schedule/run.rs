@@ -127,8 +127,8 @@ impl Chunk {
 }
 
 impl Run {
-    /// Carries the request out and tells what became of each pod; what it all came to.
-    pub(super) async fn run(mut self, answers: &mut Answers) -> Result<ScheduleSummary> {
+    /// Carries the request out and tells what became of each pod; what it all came to, and the state afterwards.
+    pub(super) async fn run(mut self, answers: &mut Answers) -> Result<(ScheduleSummary, Snapshot)> {
         for (index, pod) in std::mem::take(&mut self.settled) {
             answers.tell(index, pod).await;
         }
@@ -138,14 +138,16 @@ impl Run {
         } else {
             Box::pin(self.one_by_one(tasks.into(), answers)).await?
         };
+        let after = if self.is_trial { batch.snapshot().clone() } else { self.newest().await?.snapshot.clone() };
         self.explain(batch, hopeless, answers).await?;
-        Ok(ScheduleSummary {
+        let summary = ScheduleSummary {
             revision,
             policy: self.chosen.used(),
             seed: self.options.seed,
             dry_run: self.is_trial,
             ..answers.counts.clone()
-        })
+        };
+        Ok((summary, after))
     }
 
     /// Each pod for itself. While a chunk is carried out the next one is decided, as if all of that were done already.

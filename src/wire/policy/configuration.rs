@@ -115,8 +115,13 @@ fn queueing(object: &Object<'_>) {
 }
 
 fn percentage(field: &Field<'_>) {
-    if let Some(value) = field.small_integer().filter(|value| !(0..=100).contains(value)) {
-        field.fault(format!("Invalid value: {value}: not in valid range [0-100]"));
+    match field.small_integer() {
+        Some(value) if !(0..=100).contains(&value) => {
+            field.fault(format!("Invalid value: {value}: not in valid range [0-100]"));
+        }
+        // 0 leaves it to kube-scheduler, and 100 is what is done here.
+        Some(1..=99) => field.warning("is passed over: every node that fits is scored"),
+        _ => {}
     }
 }
 

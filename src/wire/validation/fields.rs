@@ -256,10 +256,13 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
+        // One of our own types as a list is a cluster: objects that say their kind.
+        let is_own = self.of.is_some_and(|of| of.is_own);
+        let of = self.of.filter(|of| !of.is_own);
         for i in 0.. {
             let at = self.at.index(i);
-            let holds = if self.holds == Holds::Kinds { Holds::Kind } else { self.holds };
-            let walk = Walk { of: self.of, holds, at: &at, found: &mut *self.found };
+            let holds = if is_own || self.holds == Holds::Kinds { Holds::Kind } else { self.holds };
+            let walk = Walk { of, holds, at: &at, found: &mut *self.found };
             if elements.next_element_seed(walk)?.is_none() {
                 break;
             }
