@@ -178,7 +178,7 @@ async fn volumes_for(
     if !view.snapshot.pod(&key.namespace, &key.name).is_some_and(has_volumes) {
         return Ok(Vec::new());
     }
-    let profile = profile.unwrap_or_else(|| view.profile()).clone();
+    let profile = profile.unwrap_or_else(|| view.profile_of(&key.namespace, &key.name)).clone();
     let (view, key, node) = (view.clone(), key.clone(), node.to_owned());
     ground::compute(move || view.choices(&key.namespace, &key.name, &node, &profile)).await
 }

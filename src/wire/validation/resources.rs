@@ -130,17 +130,18 @@ fn one(name: &str, quantity: Quantity, owner: Owner, at: &Path<'_>, faults: &mut
 
 /// Requests and limits of a container or a pod.
 pub fn requirements(resources: &ResourceRequirements, owner: Owner, at: &Path<'_>, faults: &mut Faults) {
-    lists(&resources.requests, &resources.limits, owner, at, faults);
+    lists(&resources.requests, &resources.limits, true, owner, at, faults);
 }
 
 /// Amounts on top of a pod's containers.
 pub fn overhead(overhead: &BTreeMap<String, QuantityText>, at: &Path<'_>, faults: &mut Faults) {
-    lists(&BTreeMap::new(), overhead, Owner::Container, at, faults);
+    lists(&BTreeMap::new(), overhead, false, Owner::Container, at, faults);
 }
 
 fn lists(
     requests: &BTreeMap<String, QuantityText>,
     limits: &BTreeMap<String, QuantityText>,
+    has_requests: bool,
     owner: Owner,
     at: &Path<'_>,
     faults: &mut Faults,
@@ -148,6 +149,10 @@ fn lists(
     let (limits_at, requests_at) = (at.child("limits"), at.child("requests"));
     for (name, quantity) in limits.iter().filter_map(|(name, text)| Some((name, amount(text)?))) {
         one(name, quantity, owner, &limits_at.key(name), faults);
+        // A request that is not made is the limit (`SetDefaults_Pod`).
+        if has_requests && !requests.contains_key(name) {
+            one(name, quantity, owner, &requests_at.key(name), faults);
+        }
     }
     for (name, quantity) in requests.iter().filter_map(|(name, text)| Some((name, amount(text)?))) {
         one(name, quantity, owner, &requests_at.key(name), faults);
