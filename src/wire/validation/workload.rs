@@ -1,4 +1,4 @@
-//! Namespaces, services and controllers.
+//! Namespaces, runtime classes, services and controllers.
 //!
 //! Source: `pkg/apis/core/validation/validation.go` (`ValidateServiceCreate`, `ValidateReplicationControllerSpec`),
 //! `pkg/apis/apps/validation/validation.go` (`ValidateReplicaSetSpec`, `ValidateStatefulSetSpec`). Decisions read selectors;
@@ -17,6 +17,7 @@ use crate::{
             meta::ObjectMeta,
             names,
             pod::Pod,
+            runtime_class::RuntimeClass,
             workload::{Namespace, ReplicaSet, ReplicationController, Service, StatefulSet},
         },
     },
@@ -37,6 +38,8 @@ struct ExtraSpec {
 }
 
 impl Validate for Namespace {}
+
+impl Validate for RuntimeClass {}
 
 impl Validate for Service {
     fn validate(&self, _: &[u8], faults: &mut Faults) -> Result<(), DecodeError> {
