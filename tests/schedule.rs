@@ -286,7 +286,7 @@ async fn what_cannot_be_asked_is_refused() {
         (json!({"podNames": [], "assume": 0}), 400, "assume: Invalid value: 0"),
         (json!({"podNames": [], "assume": 90_000}), 400, "assume: Invalid value: 90000"),
         (json!({"podNames": [], "policy": {}, "profile": {}}), 400, "policy and profile exclude each other"),
-        (json!({"podNames": [], "allornothing": true}), 400, "unknown field `allornothing`"),
+        (json!({"podNames": [], "allornothing": true}), 400, "unknown field \"allornothing\""),
         (json!({"podNames": 3}), 400, "podNames"),
         (json!({"pods": [{"metadata": {"name": "UPPER"}}]}), 422, "pods[0].metadata.name"),
         (json!({"pods": [pod("a", "1"), {"kind": "Node"}]}), 422, "pods[1].kind: Invalid value: \"Node\": must be Pod"),

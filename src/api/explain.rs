@@ -115,7 +115,8 @@ pub async fn explain(
     let ground = ground::stand(&state, &cluster, &fresh).await?;
     let (headers, view) = (ground.headers(), ground.view);
     let first = move || -> Result<(Step, Vec<String>)> {
-        let Examined { json, odd, .. } = warning::examined("ExplainRequest", "the request cannot be read", &body, mode)?;
+        let Examined { json, odd, .. } =
+            warning::examined("ExplainRequest", "the request cannot be read", &body, mode)?;
         Ok((Step::first(&json, &query, &view)?, odd))
     };
     let (step, odd) = ground::compute_on(size, first).await??;

@@ -94,7 +94,8 @@ mod tests {
 
     #[test]
     fn warnings_are_quoted_and_bounded() {
-        let many: Vec<String> = (0..100).map(|i| format!("unknown field \"spec.\u{7}{i}{}\"", "x".repeat(300))).collect();
+        let many: Vec<String> =
+            (0..100).map(|i| format!("unknown field \"spec.\u{7}{i}{}\"", "x".repeat(300))).collect();
         let response = warn("".into_response(), &many);
         let headers: Vec<_> = response.headers().get_all(header::WARNING).iter().collect();
         assert_eq!(headers.len(), LONGEST_ALL / LONGEST);

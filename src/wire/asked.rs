@@ -124,13 +124,24 @@ mod tests {
             ("CronJob", json!({"jobTemplate": {"spec": {"template": template}}}), "web"),
             ("DaemonSet", json!({"template": template}), "web"),
         ] {
-            let object = json!({"kind": kind, "metadata": {"name": "web", "namespace": "shop"}, "spec": object}).to_string();
+            let object =
+                json!({"kind": kind, "metadata": {"name": "web", "namespace": "shop"}, "spec": object}).to_string();
             let asked = pod(&object).unwrap();
             let made: Value = serde_json::from_str(&asked.json).unwrap();
-            assert_eq!((&made["metadata"]["name"], &made["metadata"]["namespace"]), (&name.into(), &"shop".into()), "{kind}");
-            assert_eq!((&made["metadata"]["labels"]["a"], &made["spec"]["containers"][0]["name"]), (&"b".into(), &"c".into()));
+            assert_eq!(
+                (&made["metadata"]["name"], &made["metadata"]["namespace"]),
+                (&name.into(), &"shop".into()),
+                "{kind}"
+            );
+            assert_eq!(
+                (&made["metadata"]["labels"]["a"], &made["spec"]["containers"][0]["name"]),
+                (&"b".into(), &"c".into())
+            );
             assert_eq!(asked.template.unwrap().kind, kind);
-            assert_eq!(made["spec"]["tolerations"].as_array().map_or(0, Vec::len), if kind == "DaemonSet" { 6 } else { 0 });
+            assert_eq!(
+                made["spec"]["tolerations"].as_array().map_or(0, Vec::len),
+                if kind == "DaemonSet" { 6 } else { 0 }
+            );
         }
         for itself in ["{}", r#"{"kind":"Pod"}"#, "7", "{"] {
             let asked = pod(itself).unwrap();

@@ -283,7 +283,9 @@ mod tests {
         );
         for body in [
             format!(r#"{{"kind":"List","apiVersion":"v1","metadata":{{}},"items":[{pod},{node}]}}"#),
-            format!(r#"{{"items":[{node},{{"kind":"PodList","apiVersion":"v1","items":[{pod}]}},{{"kind":"Secret"}}]}}"#),
+            format!(
+                r#"{{"items":[{node},{{"kind":"PodList","apiVersion":"v1","items":[{pod}]}},{{"kind":"Secret"}}]}}"#
+            ),
             format!(r"[{node},{pod},null]"),
             format!(r#"{{"nodes":[{node}],"items":[{pod}]}}"#),
         ] {
@@ -297,7 +299,10 @@ mod tests {
         for (body, field) in [
             (r#"[{"metadata":{"name":"a"}}]"#, "items[0].kind"),
             (r#"{"items":[{"kind":"Pod","spec":{"priority":"high"}}]}"#, "items[0].spec.priority"),
-            (r#"{"items":[{"kind":"Node","status":{"allocatable":{"cpu":"lots"}}}]}"#, "items[0].status.allocatable[cpu]"),
+            (
+                r#"{"items":[{"kind":"Node","status":{"allocatable":{"cpu":"lots"}}}]}"#,
+                "items[0].status.allocatable[cpu]",
+            ),
         ] {
             let Brought(cluster) = decode::from_slice(body.as_bytes()).unwrap();
             assert_eq!(cluster.to_snapshot().unwrap_err()[0].field, field, "{body}");

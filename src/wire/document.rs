@@ -121,8 +121,9 @@ impl Document {
         check_nesting(json)?;
         let mut top: Fields = decode::from_slice(json)?;
         let metadata = match top.take("metadata") {
-            Some(metadata) => decode::from_slice(metadata.get().as_bytes())
-                .map_err(|e| e.without_place().within("metadata"))?,
+            Some(metadata) => {
+                decode::from_slice(metadata.get().as_bytes()).map_err(|e| e.without_place().within("metadata"))?
+            }
             None => Fields::default(),
         };
         Ok(Self { top, metadata })

@@ -290,8 +290,7 @@ impl Explanation {
                 format!("which is now number {} of the {fitting} nodes that fit", bound.rank.unwrap_or_default())
             }
             Some(here) => {
-                let reasons: Vec<&str> =
-                    here.verdicts.iter().flat_map(|v| &v.reasons).map(String::as_str).collect();
+                let reasons: Vec<&str> = here.verdicts.iter().flat_map(|v| &v.reasons).map(String::as_str).collect();
                 format!("where it would not fit any more ({})", reasons.join(", "))
             }
         };

@@ -15,9 +15,7 @@ fn pod(name: &str, cpu: &str) -> Value {
 }
 
 fn configuration() -> Value {
-    let fit = |strategy: &str| {
-        json!([{"name": "NodeResourcesFit", "args": {"scoringStrategy": {"type": strategy, "resources": [{"name": "cpu", "weight": 1}]}}}])
-    };
+    let fit = |strategy: &str| json!([{"name": "NodeResourcesFit", "args": {"scoringStrategy": {"type": strategy, "resources": [{"name": "cpu", "weight": 1}]}}}]);
     json!({"apiVersion": "kubescheduler.config.k8s.io/v1", "kind": "KubeSchedulerConfiguration", "percentageOfNodesToScore": 30,
         "profiles": [{"schedulerName": "default-scheduler", "pluginConfig": fit("LeastAllocated")},
                      {"schedulerName": "bin", "pluginConfig": fit("MostAllocated")}]})
@@ -51,7 +49,10 @@ async fn unknown_keys_of_a_question_are_refused_and_those_of_objects_told() {
     let told = |status: &Value| status["message"].as_str().unwrap_or_default().to_owned();
     let misspelt = json!({"pood": pod("p", "1"), "cluster": {"nods": []}});
     let message = told(&server.post("/explain", &misspelt).await.fails(400, "BadRequest"));
-    assert_eq!(message, r#"unknown field "pood"; did you mean "pod"?, unknown field "cluster.nods"; did you mean "nodes"?"#);
+    assert_eq!(
+        message,
+        r#"unknown field "pood"; did you mean "pod"?, unknown field "cluster.nods"; did you mean "nodes"?"#
+    );
     let misspelt = json!({"pods": [], "podNmes": []});
     let message = told(&server.post("/schedule", &misspelt).await.fails(400, "BadRequest"));
     assert_eq!(message, r#"unknown field "podNmes"; did you mean "podNames"?"#);
@@ -59,7 +60,10 @@ async fn unknown_keys_of_a_question_are_refused_and_those_of_objects_told() {
     odd["spec"]["nodeselector"] = json!({"a": "b"});
     let asked = json!({"pod": odd, "cluster": [node("n", "4")]});
     let reply = server.post("/explain", &asked).await;
-    assert_eq!((reply.code, reply.header("warning")), (200, Some(r#"299 - "unknown field \"pod.spec.nodeselector\"""#)));
+    assert_eq!(
+        (reply.code, reply.header("warning")),
+        (200, Some(r#"299 - "unknown field \"pod.spec.nodeselector\"""#))
+    );
     server.post("/explain?fieldValidation=Strict", &asked).await.fails(400, "BadRequest");
     assert_eq!(server.post("/explain?fieldValidation=Ignore", &asked).await.header("warning"), None);
 }

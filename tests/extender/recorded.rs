@@ -88,6 +88,6 @@ async fn every_recorded_bind_is_carried_out_and_may_be_repeated() {
             sent = sent.header(name, value);
         }
         let reply = server.send(sent.body(Body::from(request.body)).expect("a request")).await;
-        assert_eq!((reply.code, reply.text()), (200, r#"{"Error":""}"#), "{}", request.client);
+        assert_eq!((reply.code, reply.text()), (200, "{\"Error\":\"\"}\n"), "{}", request.client);
     }
 }

@@ -10,17 +10,8 @@ use crate::{
 
 pub async fn bodies_that_cannot_be_read(server: Server) {
     let deep = format!(r#"{{"metadata":{{"name":"a"}},"x":{}{}}}"#, "[".repeat(50_000), "]".repeat(50_000));
-    let bodies = [
-        "",
-        "{",
-        "[]",
-        "null",
-        "7",
-        r#"{"metadata":7}"#,
-        r#"{"metadata":{"name":7}}"#,
-        r#"{"spec":1}"#,
-        &deep,
-    ];
+    let bodies =
+        ["", "{", "[]", "null", "7", r#"{"metadata":7}"#, r#"{"metadata":{"name":7}}"#, r#"{"spec":1}"#, &deep];
     for body in bodies {
         let start = &body[..body.len().min(40)];
         for path in [NODES, PODS] {

@@ -62,7 +62,9 @@ pub async fn one_bad_object_refuses_all(server: Server) {
     let body = list(&[typed(node("good"), "Node"), unreadable, number, nameless, json!({"metadata": {"name": "x"}})]);
     let status = server.post("/import", &body).await.fails(422, "Invalid");
     let fields = fields(&status);
-    for field in ["items[1].status.allocatable[cpu]", "items[2].spec.priority", "items[3].metadata.name", "items[4].kind"] {
+    for field in
+        ["items[1].status.allocatable[cpu]", "items[2].spec.priority", "items[3].metadata.name", "items[4].kind"]
+    {
         assert!(fields.contains(&field), "{field} is not in {fields:?}");
     }
     assert_eq!(names(&server.get(NODES).await.is(200)), Vec::<&str>::new());
@@ -111,8 +113,13 @@ pub async fn what_runs_elsewhere_is_stored_with_a_warning(server: Server) {
     let status = server.post("/import", &list(&[misspelt])).await.fails(422, "Invalid");
     assert_eq!(fields(&status), ["items[0].kind"]);
     assert!(status["message"].as_str().is_some_and(|m| m.contains(r#"did you mean "Node"?"#)), "{status}");
-    let untyped = json!({"kind": "ReplicaSet", "metadata": {"name": "r"}, "spec": {"selector": {"matchLabels": {"a": "b"}}}});
-    assert_eq!(counts(&server.post("/import", &untyped).await.is(200)), [1, 0, 0, 0], "the kind alone says which it is");
+    let untyped =
+        json!({"kind": "ReplicaSet", "metadata": {"name": "r"}, "spec": {"selector": {"matchLabels": {"a": "b"}}}});
+    assert_eq!(
+        counts(&server.post("/import", &untyped).await.is(200)),
+        [1, 0, 0, 0],
+        "the kind alone says which it is"
+    );
 }
 
 pub async fn a_second_import_changes_nothing(server: Server) {

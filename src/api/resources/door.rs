@@ -89,7 +89,8 @@ pub fn open(target: &Target, json: &[u8]) -> Result<Document> {
     if said_version.as_deref().is_some_and(|v| !v.is_empty() && v != api_version)
         || said_kind.as_deref().is_some_and(|k| !k.is_empty() && k != named)
     {
-        let said = |text: Option<String>, of: &str| text.filter(|text| !text.is_empty()).unwrap_or_else(|| of.to_owned());
+        let said =
+            |text: Option<String>, of: &str| text.filter(|text| !text.is_empty()).unwrap_or_else(|| of.to_owned());
         let (version, kind) = (said(said_version, "no apiVersion"), said(said_kind, "object"));
         return Err(ApiError::BadRequest(format!(
             "the object is {kind:?} of {version:?}; this path takes {named:?} of {api_version:?}"

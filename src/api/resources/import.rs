@@ -203,7 +203,12 @@ pub async fn import(
 }
 
 /// Reads and checks a body. Of an object that is there twice the last one counts.
-fn read(body: &[u8], is_yaml: bool, mode: FieldValidation, classes: Snapshot) -> std::result::Result<Import, DecodeError> {
+fn read(
+    body: &[u8],
+    is_yaml: bool,
+    mode: FieldValidation,
+    classes: Snapshot,
+) -> std::result::Result<Import, DecodeError> {
     let mut import = Import { classes, ..Import::default() };
     let mut places: HashMap<Key, usize> = HashMap::new();
     if is_yaml {
@@ -255,7 +260,8 @@ fn kind_of(item: &yaml::Item) -> std::result::Result<Option<&'static StoredKind>
     if item.kind.is_empty() {
         return Err(cause("FieldValueRequired", "Required value: what kind of object it is".into()));
     }
-    match kinds::by_api_version(&item.api_version, &item.kind).or_else(|| kinds::by_kind(&item.api_version, &item.kind)) {
+    match kinds::by_api_version(&item.api_version, &item.kind).or_else(|| kinds::by_kind(&item.api_version, &item.kind))
+    {
         None => match kinds::meant(&item.kind) {
             Some(kind) => {
                 let message = format!("Unsupported value: {:?}: did you mean {:?}?", item.kind, kind.kind);

@@ -98,7 +98,11 @@ pub fn refusal(refused: &[RefusedObject]) -> ApiError {
         object.causes.iter().map(move |cause| StatusCause {
             field: if at.is_empty() { cause.field.clone() } else { format!("{at}.{}", cause.field) },
             reason: cause.reason.clone(),
-            message: if called.trim().is_empty() { cause.message.clone() } else { format!("{} (of {called})", cause.message) },
+            message: if called.trim().is_empty() {
+                cause.message.clone()
+            } else {
+                format!("{} (of {called})", cause.message)
+            },
         })
     });
     let mut causes: Vec<StatusCause> = faults.collect();

@@ -20,10 +20,7 @@ use crate::{
         warning::{FieldValidationQuery, warn},
     },
     store::{Atomicity, Call, Change, Commit, Outcome, Precondition, Record, Refusal, Write},
-    wire::{
-        document::Document,
-        validation::fields::FieldValidation,
-    },
+    wire::{document::Document, validation::fields::FieldValidation},
 };
 
 /// How often a change that asks for no revision is tried again when others change the same object.

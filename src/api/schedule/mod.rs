@@ -87,7 +87,8 @@ pub async fn schedule(
     let mode = fields.parse()?;
     let run = ground::compute_on(body.len(), move || -> Result<(Runs, Vec<String>)> {
         let parsing = trace::phase("parse");
-        let Examined { json, odd, .. } = warning::examined("ScheduleRequest", "the request cannot be read", &body, mode)?;
+        let Examined { json, odd, .. } =
+            warning::examined("ScheduleRequest", "the request cannot be read", &body, mode)?;
         let request = decode::from_slice(&json).map_err(|error| ApiError::BadRequest(error.to_string()))?;
         drop(parsing);
         Ok((prepare(&request, &json, &query, state, cluster, &view)?, odd))
@@ -179,7 +180,8 @@ fn prepare(
         }
     }
     if stretches.len() > 1 && request.all_or_nothing {
-        let message = "allOrNothing: the pods pick different profiles by their schedulerName; ask for those of one at a time";
+        let message =
+            "allOrNothing: the pods pick different profiles by their schedulerName; ask for those of one at a time";
         return Err(ApiError::BadRequest(message.into()));
     }
     if stretches.is_empty() {

@@ -180,7 +180,8 @@ impl Asked<'_> {
         let mut document = Document::parse(json.as_bytes()).map_err(undecodable)?;
         for (field, expected) in [("kind", kind.kind.to_owned()), ("apiVersion", kind.api_version())] {
             if let Some(said) = document.text(field).filter(|said| !said.is_empty() && *said != expected) {
-                let hint = if field == "kind" && !is_trial { "; with dryRun a controller's template will do" } else { "" };
+                let hint =
+                    if field == "kind" && !is_trial { "; with dryRun a controller's template will do" } else { "" };
                 let message = format!("Invalid value: {said:?}: must be {expected}{hint}");
                 return Err(vec![cause(field, "FieldValueInvalid", message)]);
             }

@@ -265,9 +265,7 @@ mod tests {
 
     #[test]
     fn what_is_no_quantity() {
-        for bad in
-            ["", "+", "-", "abc", "1 Gi", "1gi", "1KI", "1e", "1e+", "1mm", "0x10", "1,5", "١", "--1", "NaN"]
-        {
+        for bad in ["", "+", "-", "abc", "1 Gi", "1gi", "1KI", "1e", "1e+", "1mm", "0x10", "1,5", "١", "--1", "NaN"] {
             assert!(bad.parse::<Quantity>().is_err(), "{bad:?}");
         }
     }

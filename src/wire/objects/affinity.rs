@@ -215,7 +215,8 @@ fn field_condition(requirement: &LabelSelectorRequirement, at: &Path<'_>, faults
     };
     let value = if let [value] = requirement.values.as_slice() { Some(value) } else { None };
     if is_equal.is_some() && value.is_none() {
-        faults.required(&values_at, "must be only one value when `operator` is 'In' or 'NotIn' for node field selector");
+        faults
+            .required(&values_at, "must be only one value when `operator` is 'In' or 'NotIn' for node field selector");
     }
     let known = requirement.key == "metadata.name";
     if known {

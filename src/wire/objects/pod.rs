@@ -288,7 +288,6 @@ impl Pod {
             ..PodRequests::default()
         };
         amounts::of_pod(&mut pod_level, &requests, &limits);
-        check_limits(&pod_level, &at.child("resources"), faults);
         requests.pod_level = pod_level.requests;
         let held = self.resized(&requests, faults).map(|running| Box::new(running.held()));
         let affinity = spec.affinity.to_core(
@@ -415,7 +414,6 @@ fn amounts_of(containers: &[Container], at: &Path<'_>, faults: &mut Faults) -> C
             let resources_at = at.child("resources");
             let mut resources = container.resources.read(&resources_at, faults);
             amounts::of_container(&mut resources);
-            check_limits(&resources, &resources_at, faults);
             (
                 ContainerRequests { requests: resources.requests, restartable },
                 ContainerRequests { requests: resources.limits, restartable },
@@ -432,17 +430,6 @@ impl ResourceRequirements {
         amounts::round(&mut requests);
         amounts::round(&mut limits);
         Amounts { requests, limits }
-    }
-}
-
-/// No request may exceed its limit, both as they were filled in.
-fn check_limits(filled: &Amounts, at: &Path<'_>, faults: &mut Faults) {
-    let requests_at = at.child("requests");
-    for (name, limit) in &filled.limits {
-        if let Some(request) = filled.requests.get(name).filter(|request| *request > limit) {
-            let rule = format!("must be less than or equal to {name} limit of {limit}");
-            faults.invalid(&requests_at, request.to_string(), rule);
-        }
     }
 }
 

@@ -77,7 +77,13 @@ pub fn init<'a>(list: &'a [Container], extra: &[Extra], named: &mut Named<'a>, a
     }
 }
 
-fn common<'a>(container: &'a Container, extra: Option<&Extra>, named: &mut Named<'a>, at: &Path<'_>, faults: &mut Faults) {
+fn common<'a>(
+    container: &'a Container,
+    extra: Option<&Extra>,
+    named: &mut Named<'a>,
+    at: &Path<'_>,
+    faults: &mut Faults,
+) {
     let name_at = at.child("name");
     if container.name.is_empty() {
         faults.required(&name_at, "");

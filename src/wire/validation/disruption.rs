@@ -69,7 +69,11 @@ impl Validate for PodDisruptionBudget {
         let Extra { spec, status } = decode::from_slice(json)?;
         let (spec_at, status_at) = (Path::ROOT.child("spec"), Path::ROOT.child("status"));
         if spec.min_available.is_some() && spec.max_unavailable.is_some() {
-            faults.invalid(&spec_at, "minAvailable, maxUnavailable", "minAvailable and maxUnavailable cannot be both set");
+            faults.invalid(
+                &spec_at,
+                "minAvailable, maxUnavailable",
+                "minAvailable and maxUnavailable cannot be both set",
+            );
         }
         for (field, number) in [("minAvailable", spec.min_available), ("maxUnavailable", spec.max_unavailable)] {
             if let Some(number) = number {

@@ -6,12 +6,7 @@
 //!
 //! Source: `apimachinery/pkg/apis/meta/v1/types.go` (`CreateOptions.FieldValidation`), `sigs.k8s.io/json` (the words).
 
-use std::{
-    borrow::Cow,
-    collections::HashMap,
-    fmt,
-    sync::LazyLock,
-};
+use std::{borrow::Cow, collections::HashMap, fmt, sync::LazyLock};
 
 use serde::{
     Deserialize,
@@ -85,22 +80,23 @@ enum Holds {
 
 static TYPES: LazyLock<HashMap<&'static str, Type>> = LazyLock::new(|| {
     let lines = include_str!("fields.txt").lines().filter_map(|line| line.split_once(':'));
-    lines.map(|(name, fields)| {
-        let fields = fields.split_ascii_whitespace().map(|field| match field.split_once('=') {
-            None => (field, Field { of: None, holds: Holds::Objects }),
-            Some((name, of)) => {
-                let (of, holds) = match (of.strip_prefix('*'), of.strip_prefix('?')) {
-                    (Some(of), _) => (of, Holds::ByKey),
-                    (_, Some(of)) => (of, Holds::Kinds),
-                    _ => (of, Holds::Objects),
-                };
-                (name, Field { of: Some(of), holds })
-            }
-        });
-        let own = name.strip_prefix('!');
-        (own.unwrap_or(name), Type { is_own: own.is_some(), fields: fields.collect() })
-    })
-    .collect()
+    lines
+        .map(|(name, fields)| {
+            let fields = fields.split_ascii_whitespace().map(|field| match field.split_once('=') {
+                None => (field, Field { of: None, holds: Holds::Objects }),
+                Some((name, of)) => {
+                    let (of, holds) = match (of.strip_prefix('*'), of.strip_prefix('?')) {
+                        (Some(of), _) => (of, Holds::ByKey),
+                        (_, Some(of)) => (of, Holds::Kinds),
+                        _ => (of, Holds::Objects),
+                    };
+                    (name, Field { of: Some(of), holds })
+                }
+            });
+            let own = name.strip_prefix('!');
+            (own.unwrap_or(name), Type { is_own: own.is_some(), fields: fields.collect() })
+        })
+        .collect()
 });
 
 /// Whether the fields of a kind are known.
@@ -320,11 +316,7 @@ mod tests {
         );
         assert_eq!(
             odd("Node", r#"{"status":{"alocatable":{},"zzz":1},"status":{}}"#),
-            [
-                r#"unknown field "status.alocatable""#,
-                r#"unknown field "status.zzz""#,
-                r#"duplicate field "status""#,
-            ]
+            [r#"unknown field "status.alocatable""#, r#"unknown field "status.zzz""#, r#"duplicate field "status""#,]
         );
         let labels = r#"{"metadata":{"labels":{"a":"1","a":"2"},"annotations":{"any":"thing"},"managedFields":[{"fieldsV1":{"f:x":{}}}]}}"#;
         let examined = examine("Pod", "pod", labels.as_bytes());
@@ -341,10 +333,7 @@ mod tests {
         let examined = examine("ExplainRequest", "", body.as_bytes());
         assert_eq!(
             examined.refused,
-            [
-                r#"unknown field "pood"; did you mean "pod"?"#,
-                r#"unknown field "cluster.nods"; did you mean "nodes"?"#,
-            ]
+            [r#"unknown field "pood"; did you mean "pod"?"#, r#"unknown field "cluster.nods"; did you mean "nodes"?"#,]
         );
         assert_eq!(
             examined.odd,

@@ -73,12 +73,9 @@ impl Metadata {
 
     fn owners(&self, at: &Path<'_>, faults: &mut Faults) {
         for owner in &self.owner_references {
-            for (field, value) in [
-                ("apiVersion", &owner.api_version),
-                ("kind", &owner.kind),
-                ("name", &owner.name),
-                ("uid", &owner.uid),
-            ] {
+            for (field, value) in
+                [("apiVersion", &owner.api_version), ("kind", &owner.kind), ("name", &owner.name), ("uid", &owner.uid)]
+            {
                 if value.is_empty() {
                     faults.invalid(&at.child(field), value, "must not be empty");
                 }

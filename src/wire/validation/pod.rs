@@ -70,7 +70,13 @@ impl Validate for Pod {
         let claims = extra.resource_claims.iter().map(|claim| claim.name.as_str()).collect();
         let mut named = Named { containers: BTreeSet::new(), claims };
         containers::regular(&spec.containers, &extra.containers, &mut named, &at.child("containers"), faults);
-        containers::init(&spec.init_containers, &extra.init_containers, &mut named, &at.child("initContainers"), faults);
+        containers::init(
+            &spec.init_containers,
+            &extra.init_containers,
+            &mut named,
+            &at.child("initContainers"),
+            faults,
+        );
         if !extra.ephemeral_containers.is_empty() {
             faults.forbidden(&at.child("ephemeralContainers"), "cannot be set on create");
         }
@@ -98,12 +104,14 @@ fn words(spec: &PodSpec, extra: &ExtraSpec, at: &Path<'_>, faults: &mut Faults) 
         let known = ["Always", "OnFailure", "Never"];
         faults.not_supported(&at.child("restartPolicy"), &extra.restart_policy, &known);
     }
-    if let Some(seconds) = extra.active_deadline_seconds.filter(|seconds| !(1..=i64::from(i32::MAX)).contains(seconds)) {
+    if let Some(seconds) = extra.active_deadline_seconds.filter(|seconds| !(1..=i64::from(i32::MAX)).contains(seconds))
+    {
         let why = "must be between 1 and 2147483647, inclusive";
         faults.invalid(&at.child("activeDeadlineSeconds"), seconds, why);
     }
     let runtime_class = extra.runtime_class_name.as_deref().unwrap_or_default();
-    for (field, name) in [("priorityClassName", spec.priority_class_name.as_str()), ("runtimeClassName", runtime_class)] {
+    for (field, name) in [("priorityClassName", spec.priority_class_name.as_str()), ("runtimeClassName", runtime_class)]
+    {
         if !name.is_empty()
             && let Err(rule) = names::dns_subdomain(name)
         {
@@ -175,7 +183,8 @@ fn affinity(spec: &PodSpec, at: &Path<'_>, faults: &mut Faults) {
 
 fn term_keys(term: &PodAffinityTerm, at: &Path<'_>, faults: &mut Faults) {
     let selector = term.label_selector.as_ref();
-    for (field, keys) in [("matchLabelKeys", &term.match_label_keys), ("mismatchLabelKeys", &term.mismatch_label_keys)] {
+    for (field, keys) in [("matchLabelKeys", &term.match_label_keys), ("mismatchLabelKeys", &term.mismatch_label_keys)]
+    {
         label_keys(keys, selector, &at.child(field), faults);
     }
     selected_twice(&term.match_label_keys, selector, at, faults);

@@ -213,7 +213,8 @@ pub fn pod_level(spec: &PodSpec, at: &Path<'_>, faults: &mut Faults) {
         }
         let containers = at.child("containers");
         for (i, container) in spec.containers.iter().enumerate() {
-            if let Some(limit) = container.resources.limits.get(name).and_then(amount).filter(|limit| *limit > quantity) {
+            if let Some(limit) = container.resources.limits.get(name).and_then(amount).filter(|limit| *limit > quantity)
+            {
                 let place = containers.index(i);
                 let why = format!("must be less than or equal to pod limits of {quantity}");
                 faults.invalid(&place.key(name).child("limits"), limit.to_string(), why);

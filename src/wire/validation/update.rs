@@ -117,7 +117,9 @@ fn compare(mut sent: Map<String, Value>, stored: &Map<String, Value>, faults: &m
     tolerations(&sent, stored, &at, faults);
     gates(&sent, stored, &at, faults);
     let grace = "terminationGracePeriodSeconds";
-    if stored.get(grace).and_then(Value::as_i64).is_some_and(|seconds| seconds < 0) && sent.get(grace) == Some(&json!(1)) {
+    if stored.get(grace).and_then(Value::as_i64).is_some_and(|seconds| seconds < 0)
+        && sent.get(grace) == Some(&json!(1))
+    {
         take(&mut sent, stored, grace);
     }
     if !list(stored, "schedulingGates").is_empty() {
@@ -218,7 +220,8 @@ fn gates(sent: &Map<String, Value>, stored: &Map<String, Value>, at: &Path<'_>, 
     let gates_at = at.child("schedulingGates");
     let name = |gate: &Value| gate.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
     let old: BTreeSet<String> = list(stored, "schedulingGates").iter().map(name).collect();
-    for (i, gate) in list(sent, "schedulingGates").iter().map(name).enumerate().filter(|(_, gate)| !old.contains(gate)) {
+    for (i, gate) in list(sent, "schedulingGates").iter().map(name).enumerate().filter(|(_, gate)| !old.contains(gate))
+    {
         let why = format!("only deletion is allowed, but found new scheduling gate '{gate}'");
         faults.forbidden(&gates_at.index(i).child("name"), &why);
     }
@@ -310,11 +313,18 @@ mod tests {
             (r#"{"name":"c""#, r#"{"name":"d"},{"name":"c""#, &["spec.containers"]),
             (r#"{"containers""#, r#"{"initContainers":[{"name":"i"}],"containers""#, &["spec.initContainers"]),
             (r#""key":"a""#, r#""key":"b""#, &["spec.tolerations"]),
-            (r#"{"containers""#, r#"{"schedulingGates":[{"name":"g"}],"containers""#, &["spec.schedulingGates[0].name"]),
+            (
+                r#"{"containers""#,
+                r#"{"schedulingGates":[{"name":"g"}],"containers""#,
+                &["spec.schedulingGates[0].name"],
+            ),
         ] {
             assert_eq!(faults(POD, &POD.replacen(from, to, 1)), expected, "{from} → {to}");
         }
-        assert_eq!(faults(r#"{"activeDeadlineSeconds":5}"#, r#"{"activeDeadlineSeconds":6}"#), ["spec.activeDeadlineSeconds"]);
+        assert_eq!(
+            faults(r#"{"activeDeadlineSeconds":5}"#, r#"{"activeDeadlineSeconds":6}"#),
+            ["spec.activeDeadlineSeconds"]
+        );
         assert_eq!(faults(r#"{"activeDeadlineSeconds":5}"#, "{}"), ["spec.activeDeadlineSeconds"]);
         assert_eq!(faults(r#"{"priority":5}"#, "{}"), [""; 0], "what the server gave stays where it is left out");
         assert_eq!(faults(r#"{"nodeName":"n"}"#, "{}"), ["spec.nodeName"]);

@@ -88,7 +88,8 @@ fn set(json: &[u8], is_absent: bool, selector: Option<&Selector>, faults: &mut F
 fn controller(json: &[u8], selector: Option<&Selector>, faults: &mut Faults) -> Result<(), DecodeError> {
     let Extra { spec } = decode::from_slice(json)?;
     let at = Path::ROOT.child("spec");
-    for (field, count) in [("replicas", spec.replicas.unwrap_or_default()), ("minReadySeconds", spec.min_ready_seconds)] {
+    for (field, count) in [("replicas", spec.replicas.unwrap_or_default()), ("minReadySeconds", spec.min_ready_seconds)]
+    {
         if count < 0 {
             faults.invalid(&at.child(field), count, "must be greater than or equal to 0");
         }
@@ -98,7 +99,12 @@ fn controller(json: &[u8], selector: Option<&Selector>, faults: &mut Faults) -> 
 }
 
 /// The pod of a template: it is one that could be made, and its controller finds it again.
-fn template(json: &RawValue, selector: Option<&Selector>, at: &Path<'_>, faults: &mut Faults) -> Result<(), DecodeError> {
+fn template(
+    json: &RawValue,
+    selector: Option<&Selector>,
+    at: &Path<'_>,
+    faults: &mut Faults,
+) -> Result<(), DecodeError> {
     #[derive(Default, Deserialize)]
     #[serde(default)]
     struct Words {
