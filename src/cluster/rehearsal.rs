@@ -200,16 +200,40 @@ impl Rehearsed {
 
     /// How many records have to be read for [`Self::into_view`].
     pub(super) fn unread(&self) -> usize {
-        if self.was_followed() { 0 } else { self.draft.unread() }
+        if self.was_followed() {
+            return 0;
+        }
+        let is_note = |line: &&Line| matches!(line, Line::Note(_));
+        self.draft.unread() + self.followed().iter().filter(is_note).count()
     }
 
     /// The view as the batch has left it.
     pub(super) fn into_view(mut self) -> View {
-        match self.end.take().filter(|_| self.next == Some(self.script.len())) {
-            Some(end) => end,
-            None => {
-                while self.draft.read_next() {}
-                self.draft.into_view()
+        if self.was_followed()
+            && let Some(end) = self.end.take()
+        {
+            return end;
+        }
+        // The last of what was planned may not have come to be, and then nothing has told so.
+        self.leave();
+        while self.draft.read_next() {}
+        self.draft.into_view()
+    }
+
+    /// The lines that the transaction has gone by, of which the draft does not know yet.
+    fn followed(&self) -> &[Line] {
+        self.next.and_then(|next| self.script.get(..next)).unwrap_or_default()
+    }
+
+    /// Leaves the script: the draft takes in what has been followed of it and goes on by itself.
+    fn leave(&mut self) {
+        let Some(at) = self.next.take() else { return };
+        for line in &self.script[..at] {
+            match line {
+                Line::Mark => self.draft.mark(),
+                Line::RollBack => self.draft.roll_back(),
+                Line::Note(record) => self.draft.note(record),
+                Line::Bind(..) => {}
             }
         }
     }
@@ -221,15 +245,7 @@ impl Rehearsed {
             self.next = Some(at + 1);
             return true;
         }
-        self.next = None;
-        for line in &self.script[..at] {
-            match line {
-                Line::Mark => self.draft.mark(),
-                Line::RollBack => self.draft.roll_back(),
-                Line::Note(record) => self.draft.note(record),
-                Line::Bind(..) => {}
-            }
-        }
+        self.leave();
         false
     }
 }

@@ -167,6 +167,32 @@ async fn a_create_that_is_refused_where_it_was_taken_for_good_leaves_the_others_
 }
 
 #[tokio::test]
+async fn a_batch_whose_last_write_has_no_effect_where_it_was_taken_for_good_shows_all_before_it() {
+    let again = Write { precondition: Precondition::absent(), ..node("n", 4) };
+    let outdated = Write { precondition: Precondition::revision(9_999), ..pod("a") };
+    let without_effect = [
+        write("pods", "shop", "gone", Change::Delete),
+        write("pods", "shop", "gone", Change::SetNode(Some("n".into()))),
+        write("nodes", "", "gone", Change::Delete),
+        node("n", 4),
+        again,
+        outdated,
+    ];
+    // Few records are read by the keeper, many on a thread of their own.
+    for (last, many) in without_effect.iter().flat_map(|last| [(last, 1), (last, 40)]) {
+        let (store, clusters) = cluster(&["a"]).await;
+        let late: Vec<String> = (0..many).map(|i| format!("late-{i}")).collect();
+        let writes = std::iter::once(bind("a", "n")).chain(late.iter().map(|name| pod(name))).chain([last.clone()]);
+        let told = commit(&clusters, each(writes.collect())).await.outcomes;
+        assert!(is_written(&told[..=many]) && !is_written(&told[many + 1..]), "{told:?}");
+        let shown = clusters.followed(CLUSTER).expect("it is kept").view();
+        let read_anew = Clusters::new(store, HOUR).get(CLUSTER).await.expect("it is kept").view();
+        assert!(shown.snapshot == read_anew.snapshot, "{many} pods before {last:?}");
+        assert_eq!((shown.bound_to("shop", "a"), shown.snapshot.pod_count()), (Some("n"), many + 1));
+    }
+}
+
+#[tokio::test]
 async fn a_keeper_that_ended_is_replaced() {
     let (_, clusters) = cluster(&["a"]).await;
     let kept = clusters.followed(CLUSTER).expect("it is kept");
