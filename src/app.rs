@@ -31,10 +31,10 @@ use crate::{
         serve::{Timeouts, serve as serve_connections},
         state::{AppState, Freshness},
     },
-    clock::{self, Elapsed},
+    clock::Elapsed,
     cluster::{
-        Clusters, DEFAULT_CLUSTER, Remembering,
-        upkeep::{Compact, Expire, Job, Upkeep},
+        self, Clusters, DEFAULT_CLUSTER, Remembering,
+        upkeep::{Compact, Expire, ForgetPolicies, Job, Upkeep},
     },
     commands::{bench, demo},
     config::{self, Settings},
@@ -58,7 +58,10 @@ const MOST_CONNECTIONS: usize = 10_000;
 /// How often reservations are gone through.
 const RESERVATIONS_EXPIRE: Duration = Duration::from_secs(5);
 
-/// How often the change feed is read when nothing hints at a change.
+/// How often revisions of policies are gone through that may be too old.
+const POLICIES_FORGOTTEN: Duration = Duration::from_hours(1);
+
+/// How often the database is asked where the clusters stand when nothing hints at a change.
 const FEED_POLL: Duration = Duration::from_millis(250);
 
 /// Why the process ended. Each is one line for the person who started it.
@@ -166,9 +169,7 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
         binds_for: settings.assume_extender_binds,
         elapsed: Elapsed::default(),
     };
-    let clusters = Clusters::new(store.clone(), FEED_POLL)
-        .with_most_waiting(settings.max_waiting_changes)
-        .with_remembering(remembering);
+    let clusters = Clusters::limited(store.clone(), limits(settings)).with_remembering(remembering);
     if let Some(text) = policy {
         policy_file::put_in_force(&clusters, text).await?;
     }
@@ -184,7 +185,13 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
 
     // Before the first request, so that no one has to wait for it. A schema that is behind is told by readiness.
     if store.migration_status().await?.is_current() {
-        clusters.get(DEFAULT_CLUSTER).await?;
+        match clusters.get(DEFAULT_CLUSTER).await {
+            Ok(_) => {}
+            Err(error @ StoreError::Corrupt(_)) => {
+                tracing::error!(cluster = DEFAULT_CLUSTER, %error, "the cluster cannot be read; others are served");
+            }
+            Err(error) => return Err(error.into()),
+        }
     }
     let checks = checks(&store, &clusters, settings.max_staleness);
     let freshness = Freshness { max_staleness: settings.max_staleness, max_wait: settings.max_snapshot_wait };
@@ -275,12 +282,32 @@ pub async fn migrate(settings: &Settings) -> Result<(), Error> {
     Ok(())
 }
 
+fn limits(settings: &Settings) -> cluster::Limits {
+    cluster::Limits {
+        poll: FEED_POLL,
+        most_waiting: settings.max_waiting_changes,
+        release_after: settings.release_after,
+        most_live: settings.max_live_clusters,
+        names: settings.clusters.clone().map(|names| Arc::new(names.0)),
+        policies: cluster::PolicyHistory {
+            revisions: settings.policy_history,
+            bytes: settings.policy_history_bytes,
+            age: settings.policy_history_age,
+        },
+    }
+}
+
 /// What one process does for all, now and then.
 fn jobs(settings: &Settings, clusters: &Clusters) -> Vec<Box<dyn Job>> {
     let keep = Keep { age: settings.compact_keep_age, revisions: settings.compact_keep_revisions };
     vec![
         Box::new(Compact { every: settings.compact_interval, keep }),
-        Box::new(Expire { every: RESERVATIONS_EXPIRE, clusters: clusters.clone(), now: clock::now }),
+        Box::new(ForgetPolicies {
+            every: POLICIES_FORGOTTEN,
+            keep: clusters.limits().policies,
+            clusters: clusters.clone(),
+        }),
+        Box::new(Expire { every: RESERVATIONS_EXPIRE, clusters: clusters.clone() }),
     ]
 }
 

@@ -4,7 +4,7 @@
 //!
 //! To add a setting, add a field to [`Settings`]; everything else is read off it.
 
-use std::{error::Error, fmt, fs, path::Path, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, error::Error, fmt, fs, path::Path, path::PathBuf, time::Duration};
 
 use clap::{
     ArgAction, Args, Command, CommandFactory, FromArgMatches,
@@ -179,6 +179,18 @@ pub struct Settings {
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = up_to_an_hour)]
     pub assume_extender_binds: Duration,
 
+    /// Revisions of each policy that are kept besides the one in force, for rollbacks
+    #[arg(long, value_name = "N", default_value = "20")]
+    pub policy_history: usize,
+
+    /// Bytes that these may have together, of each policy: the oldest ones go first
+    #[arg(long, value_name = "BYTES", default_value = "4Mi", value_parser = bytes)]
+    pub policy_history_bytes: usize,
+
+    /// How long each of them is kept after it came into force
+    #[arg(long, value_name = "DURATION", default_value = "2160h", value_parser = duration)]
+    pub policy_history_age: Duration,
+
     /// How old the snapshot may be, the database being away or slow, before this process says that it is not ready and
     /// decides nothing on it any more
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
@@ -191,6 +203,19 @@ pub struct Settings {
     /// Changes that may wait to be written to one cluster; more are answered 429
     #[arg(long, value_name = "N", default_value = "4096")]
     pub max_waiting_changes: usize,
+
+    /// The clusters that may be made, besides the default one: a list of names; unless set, whoever writes to a path makes
+    /// the cluster that it names. Clusters that are there stay usable
+    #[arg(long, value_name = "NAMES", value_parser = cluster_names)]
+    pub clusters: Option<ClusterNames>,
+
+    /// After how long to let a cluster go from memory that nobody asks for; the next request loads it again
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
+    pub release_after: Duration,
+
+    /// Clusters in memory at most, besides those in use: the one goes first that was asked for the longest ago
+    #[arg(long, value_name = "N", default_value = "1000")]
+    pub max_live_clusters: usize,
 
     /// How long a request may take, up to the beginning of its reply; what it computes ends then, or when its client hangs up
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
@@ -256,6 +281,23 @@ fn count(text: &str) -> Result<usize, String> {
 fn ratio(text: &str) -> Result<f64, String> {
     let ratio: f64 = text.parse().map_err(|_| "expected a number from 0 to 1")?;
     if (0.0..=1.0).contains(&ratio) { Ok(ratio) } else { Err("expected a number from 0 to 1".into()) }
+}
+
+/// Names of clusters.
+#[derive(Clone, Debug)]
+pub struct ClusterNames(pub BTreeSet<String>);
+
+/// A list of names of clusters, each a DNS label.
+fn cluster_names(text: &str) -> Result<ClusterNames, String> {
+    let names: BTreeSet<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+    let is_label = |name: &str| {
+        let is_part = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        (1..=63).contains(&name.len()) && name.bytes().all(is_part) && !name.starts_with('-') && !name.ends_with('-')
+    };
+    match names.iter().find(|name| !is_label(name)) {
+        None => Ok(ClusterNames(names)),
+        Some(name) => Err(format!("{name:?} is no cluster's name: lower case letters, digits and '-', 63 at most")),
+    }
 }
 
 /// A duration as Go and people write it: `500ms`, `30s`, `1m30s`.

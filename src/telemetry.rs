@@ -11,6 +11,7 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use tracing_subscriber::{EnvFilter, fmt};
 
 mod collector;
+pub mod labels;
 pub mod process;
 pub mod seldom;
 pub mod trace;
@@ -116,14 +117,14 @@ metrics! {
     NODES_EVALUATED = "nodes_evaluated", Kind::Histogram(COUNTS), "Nodes that a decision looked at.";
     NODE_REJECTIONS = "node_rejections_total", Kind::Counter, "Nodes refused, by plugin and reason code.";
     SNAPSHOT_AGE = "snapshot_age_seconds", Kind::Gauge,
-        "Time since the snapshot was last known to hold everything that the database has.";
+        "Time since the database last told whether the snapshots hold everything that it has.";
     FEED_LAG = "feed_lag_revisions", Kind::Gauge,
-        "Revisions by which the snapshot was behind the database when the change feed was last read, by cluster.";
+        "Revisions by which the snapshot furthest behind was behind the database when that was last asked.";
     FEED_DURATION = "feed_read_duration_seconds", Kind::Histogram(FAST),
         "Time from the beginning of a reading of the change feed that brought news to the published snapshot.";
     COMMIT_DURATION = "commit_duration_seconds", Kind::Histogram(FAST),
         "Time from a change's entry into the queue to its answer, by result (written, failed).";
-    COMMITS_WAITING = "commits_waiting", Kind::Gauge, "Changes that wait to be written, by cluster and lane (binds, others).";
+    COMMITS_WAITING = "commits_waiting", Kind::Gauge, "Changes that wait to be written, by lane (binds, others).";
     COMMITS_REJECTED = "commits_rejected_total", Kind::Counter, "Changes turned away because too many waited.";
     BATCH_DURATION = "batch_duration_seconds", Kind::Histogram(FAST), "Time for the transaction of a batch of changes.";
     BATCH_ROWS = "batch_rows", Kind::Histogram(COUNTS), "Objects that a batch was to write.";
@@ -135,7 +136,9 @@ metrics! {
     KEEPERS_ENDED = "keepers_ended_total", Kind::Counter,
         "Tasks that keep a cluster and ended by themselves; each was replaced when the cluster was asked for again.";
     WRITES_REFUSED = "writes_refused_total", Kind::Counter, "Objects not written, by reason.";
-    CLUSTERS_AWAY = "clusters_away", Kind::Gauge, "Clusters of whose database this process has no answer.";
+    CLUSTERS_LIVE = "clusters_live", Kind::Gauge, "Clusters that this process keeps in memory.";
+    CLUSTERS_AWAY = "clusters_away", Kind::Gauge, "Of these, the clusters that cannot be read at the moment.";
+    WATCHER_RESTARTS = "cluster_watcher_restarts_total", Kind::Counter, "How often the watcher of the clusters ended by a fault.";
     OUTAGE_DURATION = "database_outage_duration_seconds", Kind::Histogram(OUTAGES),
         "How long the database did not answer, once it does again; one for each cluster.";
     POLICY_REVISION = "policy_revision_info", Kind::Gauge, "1; the labels are a policy of the default cluster and its revision in force.";
@@ -187,6 +190,13 @@ pub fn policy_revisions<'p>(policies: impl IntoIterator<Item = (&'p str, u64)>) 
     let head = format!("# HELP {POLICY_REVISION} {help}\n# TYPE {POLICY_REVISION} gauge\n");
     let line = |(policy, revision)| format!("{POLICY_REVISION}{{policy=\"{policy}\",revision=\"{revision}\"}} 1\n");
     policies.into_iter().map(line).fold(head, |text, line| text + &line)
+}
+
+/// The text of what was recorded, without series about policies and extenders that are gone.
+pub fn render(recorded: &PrometheusHandle) -> String {
+    let text = recorded.render();
+    let is_told = |line: &&str| labels::PROFILES.tells(line) && labels::EXTENDERS.tells(line);
+    text.split_inclusive('\n').filter(is_told).collect()
 }
 
 /// Measures what is only worth a look when somebody asks: memory and the runtime.

@@ -1,13 +1,21 @@
 //! Policies over HTTP, on SQLite in memory and on PostgreSQL. The router is called without a socket.
 //! Run it with `scripts/test --test policy`.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::{body::Body, http::Request};
 use podberth::{
     api::openapi::DOCUMENTS,
+    cluster::{
+        Clusters, Limits, PolicyHistory,
+        upkeep::{ForgetPolicies, Job},
+    },
     core::{predicates, priorities},
-    wire::policy,
+    store::{
+        Key, ListQuery, Store,
+        memory::{Memory, Numbering},
+    },
+    wire::policy::{self, revision},
 };
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -18,7 +26,7 @@ mod database;
 #[path = "support/server.rs"]
 mod server;
 
-use server::{JSON, Reply, Server};
+use server::{JSON, LATE, Reply, Server, Setup};
 
 /// Makes one test of each case and engine.
 macro_rules! cases {
@@ -53,6 +61,7 @@ cases! {
     conditions_hold_or_nothing_is_changed
     a_rollback_is_a_new_revision
     numbers_are_never_given_twice
+    a_purge_forgets_the_history
     the_history_is_read_page_by_page
     named_policies_are_chosen_by_the_request
     clusters_are_apart
@@ -297,6 +306,79 @@ async fn numbers_are_never_given_twice(server: Server) {
         server.delete("/policy").await.is(200);
     }
     assert_eq!(server.get("/policy/revisions").await.is(200)["items"].as_array().expect("a list").len(), 3);
+}
+
+async fn a_purge_forgets_the_history(server: Server) {
+    for weight in 1..=3 {
+        server.put("/policies/p", weighing(weight)).await.policy();
+    }
+    server.delete("/policies/p?purge=true&dryRun=All").await.is(200);
+    assert_eq!(server.get("/policies/p/revisions").await.is(200)["items"].as_array().expect("a list").len(), 3);
+    server.delete("/policies/p").await.is(200);
+    assert_eq!(server.get("/policies/p/revisions").await.is(200)["items"].as_array().expect("a list").len(), 3);
+    server.delete("/policies/p").await.fails(404, "NotFound");
+    server.delete("/policies/p?purge=true").await.is(200);
+    server.get("/policies/p/revisions").await.fails(404, "NotFound");
+    server.post("/policies/p/rollback", "").await.fails(404, "NotFound");
+    server.delete("/policies/p?purge=true").await.fails(404, "NotFound");
+    assert_eq!(server.put("/policies/p", weighing(1)).await.policy()["revision"], 1);
+    server.delete("/policies/p?purge=true").await.is(200);
+    assert_eq!(server.put("/policies/p", weighing(1)).await.policy()["revision"], 1, "in one go");
+}
+
+/// The numbers of a policy's revisions, and how many objects the store keeps for them.
+async fn kept(server: &Server) -> (Vec<u64>, usize) {
+    let list = server.get("/policies/p/revisions").await.is(200);
+    let items = list["items"].as_array().expect("a list");
+    let stored = server.state.store.list("default", &ListQuery::all(revision::HISTORY)).await;
+    let numbers = items.iter().filter_map(|item| item["revision"].as_u64()).collect();
+    (numbers, stored.expect("the store answers").items.len())
+}
+
+#[tokio::test]
+async fn the_history_is_bounded_by_number_size_and_age() {
+    let server = async |policies: PolicyHistory| {
+        let clusters = Limits { policies, ..Setup::default().clusters };
+        let server = Server::start(server::memory(&[]).await, Setup { clusters, ..Setup::default() });
+        for weight in 1..=6 {
+            server.put("/policies/p", weighing(weight)).await.policy();
+        }
+        server
+    };
+    let all = PolicyHistory::default();
+    let by_number = server(PolicyHistory { revisions: 2, ..all }).await;
+    assert_eq!(kept(&by_number).await, (vec![6, 5, 4], 2), "besides the one in force, which is kept once");
+    by_number.delete("/policies/p").await.is(200);
+    assert_eq!(kept(&by_number).await, (vec![6, 5], 2));
+    let again = by_number.post("/policies/p/rollback", "").await.policy();
+    assert_eq!((&again["revision"], &again["rollbackTo"]), (&7.into(), &6.into()));
+
+    let key = Key::new(revision::IN_FORCE, "", "p");
+    let stored = by_number.state.store.get("default", &key).await.expect("the store answers").expect("a policy");
+    let by_size = server(PolicyHistory { bytes: stored.body.len() * 5 / 2, ..all }).await;
+    assert_eq!(kept(&by_size).await, (vec![6, 5, 4], 2));
+    let none = server(PolicyHistory { revisions: 0, ..all }).await;
+    assert_eq!(kept(&none).await, (vec![6], 0));
+    let by_age = server(PolicyHistory { age: Duration::ZERO, ..all }).await;
+    assert!(kept(&by_age).await.1 <= 6);
+}
+
+#[tokio::test]
+async fn a_revision_that_is_too_old_goes_without_a_change() {
+    let memory = Arc::new(Memory::new(Numbering::Counter));
+    memory.migrate().await.expect("it migrates");
+    let store: Arc<dyn Store> = memory.clone();
+    let server = Server::start(store.clone(), Setup::default());
+    for weight in 1..=3 {
+        server.put("/policies/p", weighing(weight)).await.policy();
+    }
+    let keep = PolicyHistory { age: Duration::from_hours(1), ..PolicyHistory::default() };
+    let job = ForgetPolicies { every: Duration::ZERO, keep, clusters: Clusters::new(store.clone(), LATE) };
+    job.run(&*store).await.expect("it is done");
+    assert_eq!(kept(&server).await.1, 2, "they are young");
+    memory.pass(Duration::from_hours(2));
+    job.run(&*store).await.expect("it is done");
+    assert_eq!(kept(&server).await, (vec![3], 0), "the one in force stays");
 }
 
 async fn the_history_is_read_page_by_page(server: Server) {

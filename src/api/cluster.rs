@@ -61,11 +61,7 @@ fn split(uri: &Uri) -> Result<Option<(ClusterName, Uri)>> {
     };
     let rest = rest.trim_start_matches('/');
     let rest = if is_folded(rest) { rest.trim_end_matches('/') } else { rest };
-    if !is_dns_label(name) {
-        return Err(ApiError::BadRequest(format!(
-            "the cluster's name {name:?} must be lower case letters, digits and '-', 63 at most"
-        )));
-    }
+    check_name(name)?;
     let query = uri.query().map(|q| format!("?{q}")).unwrap_or_default();
     let path = PathAndQuery::try_from(format!("/{rest}{query}")).map_err(|e| ApiError::BadRequest(e.to_string()))?;
     let mut parts = uri.clone().into_parts();
@@ -79,7 +75,18 @@ fn is_folded(path: &str) -> bool {
     path.len() > 1 && path.ends_with('/') && !PAGES.contains(&path.trim_start_matches('/'))
 }
 
-fn is_dns_label(name: &str) -> bool {
+/// Refuses what cannot be a cluster's name.
+pub fn check_name(name: &str) -> Result<()> {
+    if is_dns_label(name) {
+        return Ok(());
+    }
+    Err(ApiError::BadRequest(format!(
+        "the cluster's name {name:?} must be lower case letters, digits and '-', 63 at most"
+    )))
+}
+
+/// Whether a cluster can have that name.
+pub fn is_dns_label(name: &str) -> bool {
     (1..=63).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         && !name.starts_with('-')

@@ -70,6 +70,9 @@ pub enum ApiError {
     /// No such object.
     #[error("{} \"{}\" not found", .0.qualified(), .0.name)]
     NotFound(Subject),
+    /// The operator has ruled it out.
+    #[error("{0}")]
+    NotAllowed(String),
     /// No such path.
     #[error("the server could not find the requested resource")]
     NoRoute,
@@ -278,7 +281,7 @@ impl ApiError {
     pub fn reason(&self) -> Reason {
         match self {
             Self::BadRequest(_) => Reason::BAD_REQUEST,
-            Self::Forbidden { .. } | Self::CrossOrigin(_) => Reason::FORBIDDEN,
+            Self::Forbidden { .. } | Self::CrossOrigin(_) | Self::NotAllowed(_) => Reason::FORBIDDEN,
             Self::Misdirected(_) => Reason::MISDIRECTED,
             Self::NotFound(_) | Self::NoRoute => Reason::NOT_FOUND,
             Self::MethodNotAllowed => Reason::METHOD_NOT_ALLOWED,
@@ -445,6 +448,7 @@ impl From<CommitError> for ApiError {
                 message: "too many changes wait to be written, nothing was changed".into(),
                 retry_after_seconds: 1,
             },
+            error @ CommitError::NotAllowed { .. } => Self::NotAllowed(error.to_string()),
             CommitError::Store(error) => error.into(),
         }
     }

@@ -113,11 +113,11 @@ pub async fn explain(
 ) -> Result<Response> {
     let (mode, size) = (fields.parse()?, body.len());
     let ground = ground::stand(&state, &cluster, &fresh).await?;
-    let (headers, view) = (ground.headers(), ground.view);
+    let (headers, is_there, view) = (ground.headers(), ground.is_there(), ground.view);
     let first = move || -> Result<(Step, Vec<String>)> {
         let Examined { json, odd, .. } =
             warning::examined("ExplainRequest", "the request cannot be read", &body, mode)?;
-        Ok((Step::first(&json, &query, &view)?, odd))
+        Ok((Step::first(&json, &query, &view, is_there)?, odd))
     };
     let (step, odd) = ground::compute_on(size, first).await??;
     let explanation = match step {
@@ -165,9 +165,13 @@ enum Step {
 }
 
 impl Step {
-    fn first(body: &[u8], query: &PolicyQuery, view: &View) -> Result<Self> {
+    /// `is_there`: whether the stored cluster is.
+    fn first(body: &[u8], query: &PolicyQuery, view: &View, is_there: Result<()>) -> Result<Self> {
         let wrong = |error: DecodeError| ApiError::BadRequest(error.to_string());
         let request: ExplainRequest = decode::from_slice(body).map_err(wrong)?;
+        if request.cluster.is_none() {
+            is_there?;
+        }
         let calls = request.call_extenders;
         let question = Question::new(request, query, view)?;
         if !calls || question.chosen.profile().extenders.is_empty() {

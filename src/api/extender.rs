@@ -40,7 +40,7 @@ use crate::{
         snapshot::{Object, Snapshot},
         verdict::Verdict,
     },
-    telemetry::{self, trace},
+    telemetry::{self, labels::PROFILES, trace},
     wire::extender::{
         Args, Candidates, ExtenderArgs, ExtenderFilterResult, HostPriority, Pieces, Reading, Why, filter_result,
         host_priorities,
@@ -162,6 +162,9 @@ async fn answer(
             Candidates::Names(_) => "names",
             Candidates::Absent => "none",
         };
+        if let (Candidates::Names(_), Err(error)) = (&args.candidates, ground.is_there()) {
+            return (form, Err(error));
+        }
         let policy = ground::chosen(&ground.view, &query).map(|chosen| chosen.pick_or_first(args.pod.as_ref()));
         (form, timed(point, policy, |policy| verdict(body, &args, ground, policy)))
     })
@@ -197,7 +200,7 @@ pub(super) fn timed(
     let reply = decide(policy);
     let status = if reply.is_ok() { "Success" } else { "Error" };
     histogram!(telemetry::EXTENSION_POINT_DURATION, "extension_point" => point, "status" => status,
-        "profile" => profile)
+        "profile" => PROFILES.of(&profile))
     .record(start.elapsed());
     reply
 }

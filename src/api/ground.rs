@@ -22,7 +22,7 @@ use super::{
     state::AppState,
 };
 use crate::{
-    cluster::{ActivePolicy, BUILT_IN, InFlight, View},
+    cluster::{ActivePolicy, BUILT_IN, DEFAULT_CLUSTER, InFlight, View},
     core::{
         model::Pod,
         policy::{Profile, Profiles},
@@ -77,9 +77,22 @@ pub struct Ground {
     pub known: Arc<KnownNodes>,
     /// What the extender verbs of the cluster remember between calls.
     pub in_flight: Arc<InFlight>,
+    /// The name of a cluster that does not exist.
+    missing: Option<Arc<str>>,
 }
 
 impl Ground {
+    /// Whether there is a cluster to decide over; what brings its own nodes needs none.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`]
+    pub fn is_there(&self) -> Result<()> {
+        match &self.missing {
+            None => Ok(()),
+            Some(name) => Err(ApiError::NotFound(Subject::new("podberth.io", "clusters", &**name))),
+        }
+    }
+
     /// The headers that tell about it.
     pub fn headers(&self) -> [(HeaderName, String); 2] {
         let (revision, age) = (self.view.snapshot.revision, self.age.as_secs());
@@ -193,12 +206,19 @@ pub async fn stand(state: &AppState, cluster: &ClusterName, fresh: &FreshnessQue
     drop(waiting);
     let age = live.progress().synced.elapsed();
     if age > state.freshness.max_staleness {
+        let why = match live.trouble() {
+            Some(error) if !error.is_transient() => format!("the cluster {name:?} cannot be read (the log tells why)"),
+            _ => "the database does not answer".into(),
+        };
         return Err(ApiError::Unavailable {
-            message: format!("the database does not answer, and what is known is {} seconds old", age.as_secs()),
+            message: format!("{why}, and what is known is {} seconds old", age.as_secs()),
             retry_after_seconds: 1,
         });
     }
-    Ok(Ground { view: live.view(), age, known: live.known_nodes().clone(), in_flight: live.in_flight().clone() })
+    let exists = live.progress().revision > 0 || name == DEFAULT_CLUSTER;
+    let missing = (!exists).then(|| cluster.0.clone());
+    let (known, in_flight) = (live.known_nodes().clone(), live.in_flight().clone());
+    Ok(Ground { view: live.view(), age, known, in_flight, missing })
 }
 
 /// The same where nothing in particular is asked for.

@@ -182,7 +182,12 @@ pub async fn version() -> Json<VersionInfo> {
 
 /// Measures what is only worth a look when somebody asks: the live clusters and the database's connections.
 fn sample(state: &AppState) {
-    let views: Vec<_> = state.clusters.live().iter().map(|cluster| cluster.view()).collect();
+    let live = state.clusters.live();
+    gauge!(telemetry::CLUSTERS_LIVE).set(live.len() as f64);
+    let waiting = live.iter().map(|cluster| cluster.waiting()).fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
+    gauge!(telemetry::COMMITS_WAITING, "lane" => "binds").set(waiting.0 as f64);
+    gauge!(telemetry::COMMITS_WAITING, "lane" => "others").set(waiting.1 as f64);
+    let views: Vec<_> = live.iter().map(|cluster| cluster.view()).collect();
     let total = |count: fn(&Snapshot) -> usize| views.iter().map(|v| count(&v.snapshot)).sum::<usize>() as f64;
     gauge!(telemetry::CACHE_SIZE, "type" => "nodes").set(total(Snapshot::node_count));
     gauge!(telemetry::CACHE_SIZE, "type" => "pods").set(total(Snapshot::pod_count));
@@ -201,7 +206,8 @@ fn sample(state: &AppState) {
 pub async fn metrics(State(state): State<AppState>) -> Response {
     telemetry::sample_process();
     sample(&state);
-    let text = state.metrics.render() + &super::policy::metrics(&state) + &telemetry::process::metrics();
+    super::policy::retain_labels(&state);
+    let text = telemetry::render(&state.metrics) + &super::policy::metrics(&state) + &telemetry::process::metrics();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 

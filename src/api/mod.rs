@@ -79,6 +79,7 @@ fn routes(bulk_body_bytes: usize) -> OpenApiRouter<AppState> {
         .routes(routes!(policy::rollback_named))
         .routes(routes!(policy::plugins))
         .routes(routes!(resources::clusters::list))
+        .routes(routes!(resources::clusters::delete))
         .routes(routes!(resources::evictions::list, resources::evictions::carry_out))
         .merge(resources::routes())
         .routes(routes!(openapi::document_3_0))

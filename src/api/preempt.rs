@@ -70,6 +70,7 @@ pub async fn preempt(
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
     let ground = ground::stand(&state, &cluster, &fresh).await?;
+    ground.is_there()?;
     measured("preempt", ground, body, move |body, ground| {
         let args = match PreemptionArgs::parse(body) {
             Ok(args) => args,

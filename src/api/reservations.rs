@@ -2,7 +2,7 @@
 //! replica, until its pod is bound, it is deleted, or its time is over.
 
 use axum::{Json, extract::State};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::{
@@ -70,7 +70,7 @@ pub async fn replace(
     if !pod_uid.is_empty() && *pod_uid != *pod.uid {
         return Err(conflict(format!("the pod has the uid {}", pod.uid)));
     }
-    let stored = Stored { pod_uid: pod.uid.to_string(), kind, until: lapsing_in(ttl)? };
+    let stored = Stored { pod_uid: pod.uid.to_string(), kind, until: lapsing_in(state.clusters.now().await?, ttl)? };
     let judged_by = ground::judged_by(&state, &cluster, &query, (&namespace, &name)).await?;
     let call = reserving(&namespace, &name, &node, &stored)?;
     let commit = state.clusters.commit(&cluster.0, call, judged_by).await?;
@@ -87,9 +87,9 @@ pub async fn replace(
     Ok(Json(Reservation { namespace, pod: name, pod_uid, node, kind, until, revision: commit.revision }))
 }
 
-/// When what lasts so many seconds from now lapses.
-pub fn lapsing_in(seconds: u32) -> Result<String> {
-    let until = clock::now().saturating_add(SignedDuration::from_secs(seconds.into())).map_err(ApiError::internal)?;
+/// When what lasts so many seconds lapses; `now` is the database's time, by which it is ended.
+pub fn lapsing_in(now: Timestamp, seconds: u32) -> Result<String> {
+    let until = now.saturating_add(SignedDuration::from_secs(seconds.into())).map_err(ApiError::internal)?;
     Ok(clock::rfc3339(until))
 }
 

@@ -11,6 +11,12 @@ pub enum CommitError {
         /// How many.
         waiting: usize,
     },
+    /// The cluster does not exist and is not one of those that may be made. Nothing was written.
+    #[error("the cluster {cluster:?} may not be made: `--clusters` names those that may")]
+    NotAllowed {
+        /// Its name.
+        cluster: String,
+    },
     /// The database's answer. While it is known to be away, nobody waits for it.
     #[error(transparent)]
     Store(#[from] StoreError),

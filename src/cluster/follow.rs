@@ -1,108 +1,139 @@
 //! The feed's reader: from the store's changes to a working view.
+//!
+//! A cursor moves when what it stands for has been applied, not when it was read: view and cursor are one value, which
+//! is taken and put back whole. Whatever fails, panics or is dropped in between is read again.
 
 use std::sync::Arc;
 
-use metrics::gauge;
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 use super::{View, view::Page};
-use crate::{
-    store::{Changes, Cursor, Head, Store, StoreError},
-    telemetry,
-};
+use crate::store::{Changes, Cursor, Head, Store, StoreError};
 
 /// Records read at a time: few enough that their bodies are let go before the memory for more is asked of the system.
-const PAGE: usize = 1_000;
+pub(super) const PAGE: usize = 1_000;
 
-/// Reads the feed of one cluster into a working copy.
-pub(super) struct Reader {
-    pub(super) store: Arc<dyn Store>,
-    pub(super) name: String,
-    pub(super) working: View,
-    /// What of the feed is in the working copy.
+/// A view, and how much of the feed it holds.
+#[derive(Debug, Default)]
+struct Applied {
+    view: View,
     cursor: Cursor,
 }
 
+impl Applied {
+    fn apply(&mut self, Pending { page, next }: Pending) {
+        self.view.apply_all(page);
+        self.cursor = next;
+    }
+}
+
+/// A page that was read and is not applied yet.
+struct Pending {
+    page: Page,
+    next: Cursor,
+}
+
+/// Reads the feed of one cluster into a working view.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) name: String,
+    /// Records read at a time.
+    page: usize,
+    applied: Applied,
+    /// Where the cluster stood when it was last read, whether or not that was applied.
+    seen: Option<Head>,
+}
+
 impl Reader {
-    /// Has read nothing yet.
-    pub(super) fn new(store: Arc<dyn Store>, name: &str) -> Self {
-        Self { store, name: name.to_owned(), working: View::default(), cursor: Cursor::default() }
+    /// Has read nothing yet; reads so many records at a time.
+    pub(super) fn new(store: Arc<dyn Store>, name: &str, page: usize) -> Self {
+        Self { store, name: name.to_owned(), page, applied: Applied::default(), seen: None }
     }
 
-    /// Where the cluster stood when the working copy was last its exact state; `None` while it is not.
+    /// The working view.
+    pub(super) fn view(&self) -> &View {
+        &self.applied.view
+    }
+
+    /// Where the cluster stood when the working view was last its exact state; `None` while it is not.
     pub(super) fn exact(&self) -> Option<Head> {
-        self.cursor.seen.filter(|_| self.cursor.after == self.cursor.complete)
+        let Cursor { after, complete, seen, .. } = self.applied.cursor;
+        seen.filter(|_| after == complete)
     }
 
-    /// Reads up to the store's head. Of many pages one is taken in while the next one is parsed and the one after that is read.
+    /// Reads up to the store's head. Of many pages one is applied while the next one is parsed and the one after that is
+    /// read. An error leaves the view at the last page that was applied.
     pub(super) async fn catch_up(&mut self) -> Result<(), StoreError> {
-        let (mut read_ahead, mut parsed) = (None, None);
+        let mut at = self.applied.cursor;
+        let (mut read_ahead, mut pending): (_, Option<Pending>) = (None, None);
         loop {
+            at.seen = self.seen;
             let page = match read_ahead.take() {
                 Some(page) => page,
-                None => self.store.changes(&self.name, &self.cursor, PAGE).await,
+                None => self.store.changes(&self.name, &at, self.page).await,
             };
-            let page = match page {
+            let Changes { records, head, complete, next } = match page {
+                Ok(page) => page,
                 Err(StoreError::Compacted { .. }) => {
-                    parsed = None;
-                    self.reset("compacted");
+                    (at, pending) = (self.reset("compacted"), None);
                     continue;
                 }
                 Err(StoreError::HistoryLost { .. }) => {
-                    if let Some(seen) = &self.cursor.seen {
+                    if let Some(seen) = &self.seen {
                         self.store.begin_epoch(&self.name, seen, Uuid::new_v4()).await?;
                     }
-                    parsed = None;
-                    self.reset("history was lost");
+                    self.seen = None;
+                    (at, pending) = (self.reset("history was lost"), None);
                     continue;
                 }
-                page => page?,
-            };
-            gauge!(telemetry::FEED_LAG, "cluster" => self.name.clone())
-                .set(page.head.revision.saturating_sub(self.cursor.complete) as f64);
-            let Changes { records, head, complete, next } = page;
-            let known = self.cursor.complete;
-            self.cursor = next;
-            if complete {
-                for page in parsed.into_iter().chain([Page::parse(records, known)]) {
-                    self.working.apply_all(page);
+                Err(error) => {
+                    // It is there already, and need not be read again.
+                    pending.into_iter().for_each(|page| self.applied.apply(page));
+                    return Err(error);
                 }
-                self.working.snapshot.revision = head.revision;
+            };
+            self.seen = Some(head);
+            let known = at.complete;
+            at = next;
+            if complete {
+                for page in pending.into_iter().chain([Pending { page: Page::parse(records, known), next }]) {
+                    self.applied.apply(page);
+                }
+                self.applied.view.snapshot.revision = head.revision;
                 return Ok(());
             }
-            let (mut working, before) = (std::mem::take(&mut self.working), parsed.take());
-            let taken_in = spawn_blocking(move || {
-                if let Some(page) = before {
-                    working.apply_all(page);
-                }
-                working
+            let (mut applied, before) = (std::mem::take(&mut self.applied), pending.take());
+            let applying = spawn_blocking(move || {
+                before.into_iter().for_each(|page| applied.apply(page));
+                applied
             });
             let parsing = spawn_blocking(move || Page::parse(records, known));
-            let following = self.store.changes(&self.name, &self.cursor, PAGE);
-            let (taken_in, parsing, following) = tokio::join!(taken_in, parsing, following);
-            match (taken_in, parsing) {
-                (Ok(working), Ok(page)) => (self.working, parsed) = (working, Some(page)),
-                (Err(error), _) | (_, Err(error)) => {
-                    self.reset("a page could not be taken in");
-                    return Err(StoreError::Internal(error.to_string()));
-                }
-            }
+            let following = self.store.changes(&self.name, &at, self.page);
+            let (applied, parsed, following) = tokio::join!(applying, parsing, following);
+            // Whoever is not through it here has lost the view, and with it the cursor.
+            let broken = |error: tokio::task::JoinError| StoreError::Internal(format!("a page of changes: {error}"));
+            self.applied = applied.map_err(broken)?;
+            pending = Some(Pending { page: parsed.map_err(broken)?, next });
             read_ahead = Some(following);
         }
     }
 
     /// Takes over a view that is exactly the state of `head`: what a commit left.
-    pub(super) fn advance(&mut self, view: View, head: Head) {
-        self.working = view;
-        self.working.snapshot.revision = head.revision;
-        self.cursor = Cursor { after: head.revision, complete: head.revision, seen: Some(head), ..self.cursor };
+    pub(super) fn advance(&mut self, mut view: View, head: Head) {
+        view.snapshot.revision = head.revision;
+        let cursor = Cursor { after: head.revision, complete: head.revision, seen: Some(head), ..self.applied.cursor };
+        (self.applied, self.seen) = (Applied { view, cursor }, Some(head));
     }
 
-    /// Starts anew: what was read before is void.
-    fn reset(&mut self, why: &'static str) {
+    /// Starts anew: what was read before is void. Answers where to read on.
+    fn reset(&mut self, why: &'static str) -> Cursor {
         tracing::info!(cluster = self.name, why, "reading the whole cluster again");
-        self.working = View::default();
-        self.cursor = Cursor::default();
+        self.applied = Applied::default();
+        Cursor::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

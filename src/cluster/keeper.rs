@@ -4,22 +4,22 @@
 //! is durable does its draft become the working view; then it is published, and only then are its callers answered:
 //! whoever has an answer and then decides here decides on what was written.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc};
 
 use arc_swap::ArcSwap;
-use metrics::{counter, gauge, histogram};
+use metrics::{counter, histogram};
 use tokio::{
-    sync::watch,
     task::{JoinHandle, spawn_blocking},
-    time::{Instant, sleep},
+    time::Instant,
 };
 
 use super::{
-    Cluster, CommitError, Progress, View,
+    Cluster, CommitError, View,
     draft::Draft,
-    follow::Reader,
+    follow::{PAGE, Reader},
     queue::{Judgement, Queue, Waiting},
     rehearsal::Rehearsed,
+    status::{Progress, Status, is_same},
 };
 use crate::{
     store::{Call, Commit, Head, Outcome, Refusal, Store, StoreError, Writable, Written},
@@ -43,34 +43,26 @@ enum Fate {
 }
 
 /// Loads a cluster and keeps it until the returned value is dropped.
-pub(super) async fn start(
-    store: Arc<dyn Store>,
-    name: &str,
-    poll: Duration,
-    most_waiting: usize,
-) -> Result<Cluster, StoreError> {
-    // Subscribed before the first read, so that no change between the two goes unnoticed.
-    let hint = store.hint();
-    let mut reader = Reader::new(store, name);
+pub(super) async fn start(store: Arc<dyn Store>, name: &str, most_waiting: usize) -> Result<Cluster, StoreError> {
+    let mut reader = Reader::new(store, name, PAGE);
     reader.catch_up().await?;
-    let view = Arc::new(ArcSwap::from_pointee(reader.working.clone()));
+    let view = Arc::new(ArcSwap::from_pointee(reader.view().clone()));
     let seen = reader.exact().unwrap_or_default();
-    let (progress, watched) = watch::channel(Progress { revision: seen.revision, synced: Instant::now() });
+    let status = Arc::new(Status::new(seen));
     let queue = Arc::new(Queue::new(most_waiting));
     let keeper = Keeper {
         reader,
-        poll,
         queue: queue.clone(),
         view: view.clone(),
         published: seen,
-        progress,
-        away: None,
+        status: status.clone(),
         is_contended: false,
     };
-    let running = tokio::spawn(keeper.run(hint));
+    let running = tokio::spawn(keeper.run());
     let task = running.abort_handle();
     tokio::spawn(told(name.to_owned(), running));
-    Ok(Cluster { view, progress: watched, queue, keeper: task, known_nodes: Arc::default(), in_flight: Arc::default() })
+    let (known_nodes, in_flight) = (Arc::default(), Arc::default());
+    Ok(Cluster { view, status, queue, keeper: Some(task), known_nodes, in_flight })
 }
 
 /// Tells of a keeper that has ended by itself: it is replaced when its cluster is asked for again.
@@ -85,44 +77,27 @@ async fn told(cluster: String, running: JoinHandle<()>) {
 
 struct Keeper {
     reader: Reader,
-    poll: Duration,
     queue: Arc<Queue>,
     view: Arc<ArcSwap<View>>,
     /// Where the cluster stood at what `view` holds.
     published: Head,
-    progress: watch::Sender<Progress>,
-    /// Since when the database has not answered, or has taken no writes.
-    away: Option<Instant>,
+    status: Arc<Status>,
     /// Whether others came before the last batch, and its binds were judged in its transaction all the same.
     is_contended: bool,
 }
 
 impl Keeper {
-    async fn run(mut self, mut hint: watch::Receiver<u64>) {
+    async fn run(mut self) {
         loop {
             let batch = self.queue.take();
-            self.measure_queue();
-            if !batch.is_empty() {
+            if batch.is_empty() {
+                self.queue.arrived().await;
+            } else {
                 self.write(batch).await;
-                continue;
             }
-            // The store's hint is only that: the poll finds what a lost one would have told.
-            let feed_is_due = tokio::select! {
-                biased;
-                () = self.queue.arrived() => self.queue.was_nudged(),
-                hinted = hint.changed() => {
-                    if hinted.is_err() {
-                        return; // The store is gone.
-                    }
-                    true
-                }
-                () = sleep(self.poll) => true,
-            };
-            if feed_is_due {
+            // What this keeper has written itself it need not read.
+            if self.queue.take_nudge() > self.published.revision {
                 self.follow().await;
-            }
-            if self.away.is_some() {
-                sleep(self.poll).await;
             }
         }
     }
@@ -202,7 +177,7 @@ impl Keeper {
                 self.reader.catch_up().await?;
                 continue;
             };
-            let draft = Draft::new(self.reader.working.clone(), seen, judgements.to_vec());
+            let draft = Draft::new(self.reader.view().clone(), seen, judgements.to_vec());
             let (mut judge, is_taken) = self.rehearsed(Rehearsed::new(draft), calls).await?;
             let some: Vec<Call>;
             let taken = if is_taken.contains(&false) {
@@ -274,49 +249,26 @@ impl Keeper {
     /// The working view is the store's head; whether that is news.
     fn publish(&mut self) -> bool {
         let Some(working) = self.reader.exact() else { return false };
-        // A compaction is no news; the same revision of another history is.
-        let point = |head: &Head| (head.epoch, head.revision, head.token);
-        let news = point(&working) != point(&self.published);
+        let news = !is_same(&working, &self.published);
         if news {
-            self.view.store(Arc::new(self.reader.working.clone()));
+            self.view.store(Arc::new(self.reader.view().clone()));
             self.published = working;
         }
-        self.progress.send_replace(Progress { revision: working.revision, synced: Instant::now() });
-        if self.away.is_some()
-            && self.reader.store.writable() == Writable::Yes
-            && let Some(since) = self.away.take()
-        {
-            self.queue.admit();
-            gauge!(telemetry::CLUSTERS_AWAY).decrement(1.0);
-            histogram!(telemetry::OUTAGE_DURATION).record(since.elapsed());
-            tracing::info!(cluster = self.reader.name, "the database answers again");
+        self.status.progress.send_replace(Progress::at(working));
+        if self.reader.store.writable() == Writable::Yes {
+            self.status.recover(&self.queue, &self.reader.name);
         }
         news
     }
 
-    /// The database does not answer or takes no writes: until it does, nobody waits for it.
+    /// The cluster cannot be read, or the database takes no writes: until that changes, nobody waits for it.
     fn lose(&mut self, error: &StoreError) {
-        if self.away.is_none() {
-            tracing::warn!(cluster = self.reader.name, %error, "the database cannot be used; deciding on from the last snapshot");
-            self.away = Some(Instant::now());
-            gauge!(telemetry::CLUSTERS_AWAY).increment(1.0);
-        }
-        self.queue.refuse(error);
-    }
-
-    fn measure_queue(&self) {
-        let (binds, others) = self.queue.lengths();
-        gauge!(telemetry::COMMITS_WAITING, "cluster" => self.reader.name.clone(), "lane" => "binds").set(binds as f64);
-        gauge!(telemetry::COMMITS_WAITING, "cluster" => self.reader.name.clone(), "lane" => "others")
-            .set(others as f64);
+        self.status.lose(&self.queue, Some(&self.reader.name), error);
     }
 }
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        if self.away.is_some() {
-            gauge!(telemetry::CLUSTERS_AWAY).decrement(1.0);
-        }
         self.queue.refuse(&StoreError::Unavailable("the cluster is not kept any more".into()));
     }
 }

@@ -2,15 +2,16 @@
 //!
 //! Each cluster that is asked about has one keeper task. It reads the feed from the last revision it has seen, applies
 //! what changed to its working copy and publishes a new [`View`], atomically, once it has reached the store's head.
-//! Readers load the newest view without a lock and keep it as long as their request lasts.
+//! Readers load the newest view without a lock and keep it as long as their request lasts. One watcher for all clusters
+//! wakes a keeper when its cluster's head has moved, and releases clusters that nobody asks for.
 //!
 //! Writes go through the keeper as well ([`Clusters::commit`]): it takes what is queued as one transaction, binds first,
 //! and judges each bind at the commit by the whole filter on the state that it is written to, the earlier binds of the
 //! batch included. Callers are answered when their write is durable and published here.
 
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -18,10 +19,16 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use tokio::{sync::watch, task::AbortHandle, time::Instant};
 
-use self::queue::{Queue, Waiting};
+use self::{
+    live::Live,
+    queue::{Queue, Waiting},
+    status::Status,
+};
 use crate::{
     core::policy::Profile,
-    store::{Atomicity, Call, Change, Commit, ListQuery, Outcome, Precondition, Store, StoreError, Write},
+    store::{
+        Atomicity, Call, Change, Commit, Everywhere, Head, Outcome, Precondition, Record, Store, StoreError, Write,
+    },
     wire::{
         extender::KnownNodes,
         reservation::{self, Stored},
@@ -31,65 +38,117 @@ use crate::{
 mod draft;
 mod error;
 mod follow;
+#[cfg(test)]
+mod gated;
 mod in_flight;
 mod keeper;
+mod live;
 mod queue;
 mod rehearsal;
 mod reserved;
+mod status;
 pub mod upkeep;
 mod view;
 
 pub use error::CommitError;
 pub use in_flight::{InFlight, Remembering};
 pub use queue::Judgement;
+pub use status::Progress;
 pub use view::{ActivePolicy, BUILT_IN, View};
 
 /// The cluster that paths without a prefix mean.
 pub const DEFAULT_CLUSTER: &str = "default";
 
-/// How many calls may wait to be written to a cluster, unless told.
-const MOST_WAITING: usize = 4_096;
-
 /// All live clusters of one store. Clones are the same.
 #[derive(Clone, Debug)]
 pub struct Clusters {
     store: Arc<dyn Store>,
-    poll: Duration,
-    most_waiting: usize,
+    limits: Limits,
     remembering: Remembering,
-    live: Arc<Mutex<BTreeMap<String, Arc<Cluster>>>>,
+    live: Arc<Live>,
+}
+
+/// What is kept, and for how long.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// How often the database is asked where the clusters stand, whether or not something hints at a change.
+    pub poll: Duration,
+    /// How many calls may wait to be written to a cluster.
+    pub most_waiting: usize,
+    /// After so long a cluster is let go that nobody asks for; the default one stays.
+    pub release_after: Duration,
+    /// How many clusters are kept in memory, besides those in use.
+    pub most_live: usize,
+    /// The clusters that may be made; `None`: any.
+    pub names: Option<Arc<BTreeSet<String>>>,
+    /// What is kept of the past of each policy.
+    pub policies: PolicyHistory,
+}
+
+/// What is kept of a policy's past, besides the revision in force.
+#[derive(Clone, Copy, Debug)]
+pub struct PolicyHistory {
+    /// Revisions at most.
+    pub revisions: usize,
+    /// Their texts together, in bytes.
+    pub bytes: usize,
+    /// For how long after a revision came into force.
+    pub age: Duration,
+}
+
+impl Default for PolicyHistory {
+    fn default() -> Self {
+        Self { revisions: 20, bytes: 4 << 20, age: Duration::from_hours(90 * 24) }
+    }
+}
+
+impl PolicyHistory {
+    /// Whether a time, RFC 3339, is too long ago. One that cannot be read is not.
+    pub fn is_too_old(&self, created_at: &str, now: Timestamp) -> bool {
+        let age = created_at.parse::<Timestamp>().map(|then| now.duration_since(then));
+        age.is_ok_and(|age| Duration::try_from(age).is_ok_and(|age| age > self.age))
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            poll: Duration::from_millis(250),
+            most_waiting: 4_096,
+            release_after: Duration::from_hours(1),
+            most_live: 1_000,
+            names: None,
+            policies: PolicyHistory::default(),
+        }
+    }
 }
 
 /// One cluster, kept up to date.
 #[derive(Debug)]
 pub struct Cluster {
     view: Arc<ArcSwap<View>>,
-    progress: watch::Receiver<Progress>,
+    status: Arc<Status>,
     queue: Arc<Queue>,
-    keeper: AbortHandle,
+    /// `None`: nothing is to be kept.
+    keeper: Option<AbortHandle>,
     known_nodes: Arc<KnownNodes>,
     in_flight: Arc<InFlight>,
 }
 
-/// How far a keeper has come.
-#[derive(Clone, Copy, Debug)]
-pub struct Progress {
-    /// The revision of the newest view.
-    pub revision: u64,
-    /// When the view was last known to be the store's head.
-    pub synced: Instant,
-}
-
 impl Clusters {
-    /// No cluster is kept until it is asked for. `poll` is how often the feed is read when nothing hints at a change.
+    /// No cluster is kept until it is asked for.
     pub fn new(store: Arc<dyn Store>, poll: Duration) -> Self {
-        Self { store, poll, most_waiting: MOST_WAITING, remembering: Remembering::default(), live: Arc::default() }
+        Self::limited(store, Limits { poll, ..Limits::default() })
     }
 
-    /// The same with at most so many calls waiting to be written to each cluster.
-    #[must_use]
-    pub fn with_most_waiting(self, most_waiting: usize) -> Self {
-        Self { most_waiting, ..self }
+    /// The same within limits.
+    pub fn limited(store: Arc<dyn Store>, limits: Limits) -> Self {
+        Self { store, limits, remembering: Remembering::default(), live: Arc::default() }
+    }
+
+    /// What is kept, and for how long.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// The same where the extender verbs remember this between calls.
@@ -137,93 +196,116 @@ impl Clusters {
     pub async fn commit_judged(&self, cluster: &str, call: Call, judgement: Judgement) -> Result<Commit, CommitError> {
         let kept = match self.followed(cluster) {
             Some(kept) => kept,
-            None => self.keep(cluster).await?,
+            None => {
+                self.check_may_be_made(cluster).await?;
+                self.keep(cluster).await?
+            }
         };
         let commit = kept.commit(call, judgement).await?;
         if commit.revision == 0 && cluster != DEFAULT_CLUSTER {
-            self.forget(cluster, &kept);
+            self.live.forget_unused(cluster, &kept);
         }
         Ok(commit)
     }
 
-    /// Deletes the reservations, of all clusters, whose time was over at `now`; how many there were. One replica at a
-    /// time is enough.
-    pub async fn expire(&self, now: Timestamp) -> Result<usize, CommitError> {
+    /// Refuses to make a cluster that is not to be made. One that is there is written to whatever its name.
+    async fn check_may_be_made(&self, name: &str) -> Result<(), CommitError> {
+        let Some(names) = &self.limits.names else { return Ok(()) };
+        let may = name == DEFAULT_CLUSTER || names.contains(name) || self.store.head(name).await?.revision > 0;
+        if may { Ok(()) } else { Err(CommitError::NotAllowed { cluster: name.to_owned() }) }
+    }
+
+    /// Removes a cluster with everything that is kept of it; whether it was there.
+    pub async fn remove(&self, name: &str) -> Result<bool, StoreError> {
+        let removed = self.store.remove(name).await?;
+        self.live.remove_if(name, |_| true);
+        Ok(removed)
+    }
+
+    /// Deletes the reservations, of all clusters, whose time is over by the database's clock; how many there were. One
+    /// replica at a time is enough. A cluster of which this cannot be done keeps no other's.
+    pub async fn expire(&self) -> Result<usize, StoreError> {
+        let Everywhere { now, found } = self.store.everywhere(reservation::KIND).await?;
+        let mut lapsed = BTreeMap::<String, Vec<Write>>::new();
+        for (cluster, record) in found {
+            match record {
+                Ok(record) if Stored::parse(&record.body).map_or(true, |stored| stored.has_lapsed(now)) => {
+                    lapsed.entry(cluster).or_default().push(delete(record));
+                }
+                Ok(_) => {}
+                Err(error) => tracing::error!(cluster, %error, "a reservation cannot be read"),
+            }
+        }
         let mut expired = 0;
-        for cluster in self.store.clusters().await? {
-            let reservations = self.store.list(&cluster, &ListQuery::all(reservation::KIND)).await?.items;
-            let lapsed =
-                reservations.into_iter().filter(|r| Stored::parse(&r.body).map_or(true, |s| s.has_lapsed(now)));
-            let delete = |record: crate::store::Record| Write {
-                precondition: Precondition::revision(record.revision),
-                key: record.key,
-                change: Change::Delete,
-            };
-            let writes: Vec<Write> = lapsed.map(delete).collect();
-            if !writes.is_empty() {
-                let commit = self.commit(&cluster, Call { writes, atomicity: Atomicity::Each }, None).await?;
-                expired += commit.outcomes.iter().filter(|o| matches!(o, Outcome::Deleted { .. })).count();
+        for (cluster, writes) in lapsed {
+            match self.store.commit(&cluster, writes, Atomicity::Each).await {
+                Ok(Commit { outcomes, .. }) => {
+                    expired += outcomes.iter().filter(|o| matches!(o, Outcome::Deleted { .. })).count();
+                }
+                Err(error @ StoreError::Unavailable(_)) => return Err(error),
+                Err(error) => tracing::error!(cluster, %error, "reservations whose time is over cannot be deleted"),
             }
         }
         Ok(expired)
     }
 
-    /// The clusters that are kept, by name.
-    pub fn live(&self) -> Vec<Arc<Cluster>> {
-        self.lock().values().cloned().collect()
+    /// The database's time. What is to last is measured by it: the clocks of replicas may be wrong.
+    pub async fn now(&self) -> Result<Timestamp, StoreError> {
+        match self.live.time() {
+            Some(time) => Ok(time),
+            None => Ok(self.store.heads(&[]).await?.now),
+        }
     }
 
-    /// How long ago the view that has waited longest was last known to be the store's head.
+    /// The clusters that are kept, by name.
+    pub fn live(&self) -> Vec<Arc<Cluster>> {
+        self.live.all()
+    }
+
+    /// How long ago the database last told where the clusters stand; of one cluster, see [`Cluster::progress`].
     pub fn staleness(&self) -> Duration {
-        self.live().iter().map(|c| c.progress().synced.elapsed()).max().unwrap_or_default()
+        self.live.staleness()
     }
 
     /// The live cluster of this name, if it is kept.
     pub fn followed(&self, name: &str) -> Option<Arc<Cluster>> {
-        self.lock().get(name).filter(|cluster| cluster.is_kept()).cloned()
+        self.live.get(name).filter(|cluster| cluster.is_kept())
     }
 
     async fn keep(&self, name: &str) -> Result<Arc<Cluster>, StoreError> {
-        let mut started = keeper::start(self.store.clone(), name, self.poll, self.most_waiting).await?;
+        self.live.watch(&self.store, &self.limits);
+        let turn = self.live.turn(name);
+        let _turn = turn.lock().await;
+        if let Some(kept) = self.followed(name) {
+            return Ok(kept);
+        }
+        let mut started = keeper::start(self.store.clone(), name, self.limits.most_waiting).await?;
         started.in_flight = Arc::new(InFlight::new(&self.remembering));
         let started = Arc::new(started);
-        // Two first questions at once both load; one of the two is kept, the other's keeper ends with it.
-        let mut live = self.lock();
-        let kept = live.entry(name.to_owned()).or_insert_with(|| started.clone());
-        if !kept.is_kept() {
-            *kept = started;
-        }
-        Ok(kept.clone())
+        self.live.insert(name, &started, self.limits.most_live);
+        // What was hinted at while it was loaded found nobody.
+        started.nudge(u64::MAX);
+        Ok(started)
     }
+}
 
-    /// Keeps a cluster no longer in which nothing came to be, unless another caller has it as well: what that one writes
-    /// is to be seen here.
-    fn forget(&self, name: &str, kept: &Arc<Cluster>) {
-        let mut live = self.lock();
-        let is_kept = live.get(name).is_some_and(|known| Arc::ptr_eq(known, kept));
-        // The map's and this caller's.
-        if is_kept && Arc::strong_count(kept) == 2 {
-            live.remove(name);
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Cluster>>> {
-        // The map is whole after any panic: each change of it is one call.
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Deletes an object as it was read.
+fn delete(record: Record) -> Write {
+    let precondition = Precondition::revision(record.revision);
+    Write { key: record.key, precondition, change: Change::Delete }
 }
 
 impl Cluster {
     fn empty() -> Self {
-        let (_, progress) = watch::channel(Progress { revision: 0, synced: Instant::now() });
-        let keeper = tokio::spawn(async {}).abort_handle();
+        let status = Arc::new(Status::new(Head::default()));
         let (known_nodes, in_flight) = (Arc::default(), Arc::default());
-        Self { view: Arc::default(), progress, queue: Arc::new(Queue::new(0)), keeper, known_nodes, in_flight }
+        let queue = Arc::new(Queue::new(0));
+        Self { view: Arc::default(), status, queue, keeper: None, known_nodes, in_flight }
     }
 
     /// Whether its keeper has not ended.
     fn is_kept(&self) -> bool {
-        !self.keeper.is_finished()
+        !self.has_ended()
     }
 
     /// The newest view. A request takes one at the door and uses it to its end.
@@ -233,7 +315,17 @@ impl Cluster {
 
     /// How far the keeper has come.
     pub fn progress(&self) -> Progress {
-        *self.progress.borrow()
+        *self.status.progress.borrow()
+    }
+
+    /// Why the cluster cannot be read at the moment, if so.
+    pub fn trouble(&self) -> Option<StoreError> {
+        self.status.trouble()
+    }
+
+    /// How many changes wait to be written: binds, others.
+    pub fn waiting(&self) -> (usize, usize) {
+        self.queue.lengths()
     }
 
     /// The nodes that clients have sent in full, which are no part of the cluster's state.
@@ -248,7 +340,7 @@ impl Cluster {
 
     /// Tells of every newer view.
     pub fn subscribe(&self) -> watch::Receiver<Progress> {
-        self.progress.clone()
+        self.status.progress.subscribe()
     }
 
     /// Waits until the view has reached a revision, reading the feed at once if need be. `false` when `within` has
@@ -257,8 +349,8 @@ impl Cluster {
         if self.progress().revision >= revision {
             return true;
         }
-        self.queue.nudge();
-        let mut progress = self.progress.clone();
+        self.nudge(revision);
+        let mut progress = self.subscribe();
         let reached = progress.wait_for(|p| p.revision >= revision);
         matches!(tokio::time::timeout(within, reached).await, Ok(Ok(_)))
     }
@@ -270,9 +362,42 @@ impl Cluster {
     }
 }
 
+/// For the watcher.
+impl Cluster {
+    /// Has the feed read unless the view has come to a revision; `u64::MAX`: in any case.
+    fn nudge(&self, revision: u64) {
+        self.queue.nudge(revision);
+    }
+
+    /// The view was the store's head at a time.
+    fn in_step(&self, head: &Head, at: Instant) {
+        self.status.in_step(head, at);
+    }
+
+    /// Where it cannot be read: whether it is to be tried again.
+    fn is_to_be_tried(&self) -> Option<bool> {
+        self.status.is_to_be_tried()
+    }
+
+    /// It cannot be read, whatever of the others.
+    fn lose(&self, name: &str, error: &StoreError) {
+        self.status.lose(&self.queue, Some(name), error);
+    }
+
+    /// No cluster can be read, which is told once for all.
+    fn lose_with_all(&self, error: &StoreError) {
+        self.status.lose(&self.queue, None, error);
+    }
+
+    /// Whether its keeper has ended, which it does not by itself.
+    fn has_ended(&self) -> bool {
+        self.keeper.as_ref().is_some_and(AbortHandle::is_finished)
+    }
+}
+
 impl Drop for Cluster {
     fn drop(&mut self) {
-        self.keeper.abort();
+        self.keeper.iter().for_each(AbortHandle::abort);
     }
 }
 

@@ -98,8 +98,8 @@ struct Lanes {
     others: VecDeque<Waiting>,
     /// A call too large to share a batch was taken last: it is the binds' turn.
     large_was_last: bool,
-    /// Somebody wants the feed to be read.
-    nudged: bool,
+    /// Somebody wants the feed to be read up to this revision; 0: nobody.
+    nudged: u64,
     /// What everybody is answered at once.
     refusing: Option<StoreError>,
 }
@@ -172,14 +172,16 @@ impl Queue {
         self.arrived.notified().await;
     }
 
-    /// Asks the keeper to read the feed now.
-    pub(super) fn nudge(&self) {
-        self.lock().nudged = true;
+    /// Asks the keeper to read the feed unless it has come to a revision; `u64::MAX`: in any case.
+    pub(super) fn nudge(&self, revision: u64) {
+        let mut lanes = self.lock();
+        lanes.nudged = lanes.nudged.max(revision);
+        drop(lanes);
         self.arrived.notify_one();
     }
 
-    /// Whether somebody has asked for the feed to be read since the last time.
-    pub(super) fn was_nudged(&self) -> bool {
+    /// The revision that the feed was to be read up to since the last time; 0: nobody has asked.
+    pub(super) fn take_nudge(&self) -> u64 {
         mem::take(&mut self.lock().nudged)
     }
 

@@ -4,12 +4,14 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use tokio::task::AbortHandle;
 use uuid::Uuid;
 
-use super::{Clusters, CommitError};
-use crate::store::{Keep, Store, StoreError};
+use super::{Clusters, PolicyHistory, delete};
+use crate::{
+    store::{Atomicity, Keep, ListQuery, Store, StoreError},
+    wire::policy::revision::{self, Made},
+};
 
 /// The shortest lease: a holder that is slow for a while keeps it.
 const SHORTEST_LEASE: Duration = Duration::from_secs(30);
@@ -92,10 +94,14 @@ impl Job for Compact {
 
     async fn run(&self, store: &dyn Store) -> Result<(), StoreError> {
         for cluster in store.clusters().await? {
-            let done = store.compact(&cluster, &self.keep).await?;
-            tracing::debug!(cluster, ?done, "compacted");
+            match store.compact(&cluster, &self.keep).await {
+                Ok(done) => tracing::debug!(cluster, ?done, "compacted"),
+                Err(error @ StoreError::Unavailable(_)) => return Err(error),
+                // The others are not to suffer for it.
+                Err(error) => tracing::error!(cluster, %error, "the cluster cannot be compacted"),
+            }
         }
-        Ok(())
+        store.sweep(self.keep.age).await
     }
 }
 
@@ -106,8 +112,6 @@ pub struct Expire {
     pub every: Duration,
     /// Whose reservations.
     pub clusters: Clusters,
-    /// Tells the time.
-    pub now: fn() -> Timestamp,
 }
 
 #[async_trait]
@@ -121,11 +125,63 @@ impl Job for Expire {
     }
 
     async fn run(&self, _: &dyn Store) -> Result<(), StoreError> {
-        match self.clusters.expire((self.now)()).await {
-            Ok(0) => {}
-            Ok(count) => tracing::debug!(count, "reservations have expired"),
-            Err(CommitError::Store(error)) => return Err(error),
-            Err(error @ CommitError::Overloaded { .. }) => return Err(StoreError::Busy(error.to_string())),
+        let count = self.clusters.expire().await?;
+        if count > 0 {
+            tracing::debug!(count, "reservations have expired");
+        }
+        Ok(())
+    }
+}
+
+/// Revisions of policies read at a time: each may be as large as a policy.
+const REVISIONS: usize = 8;
+
+/// Deletes the revisions of policies that are too old.
+#[derive(Debug, Clone)]
+pub struct ForgetPolicies {
+    /// How often.
+    pub every: Duration,
+    /// What is kept.
+    pub keep: PolicyHistory,
+    /// Whose policies.
+    pub clusters: Clusters,
+}
+
+impl ForgetPolicies {
+    async fn forget(&self, store: &dyn Store, cluster: &str) -> Result<(), StoreError> {
+        let now = self.clusters.now().await?;
+        let mut query = ListQuery { limit: Some(REVISIONS), ..ListQuery::all(revision::HISTORY) };
+        loop {
+            let page = store.list(cluster, &query).await?;
+            let Some(last) = page.items.last() else { return Ok(()) };
+            query.after = Some((last.key.namespace.clone(), last.key.name.clone()));
+            let is_old = |made: Made| self.keep.is_too_old(&made.created_at, now);
+            let old = page.items.into_iter().filter(|record| Made::parse(&record.body).is_ok_and(is_old));
+            let writes: Vec<_> = old.map(delete).collect();
+            if !writes.is_empty() {
+                store.commit(cluster, writes, Atomicity::Each).await?;
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Job for ForgetPolicies {
+    fn name(&self) -> &'static str {
+        "forget policies"
+    }
+
+    fn every(&self) -> Duration {
+        self.every
+    }
+
+    async fn run(&self, store: &dyn Store) -> Result<(), StoreError> {
+        for cluster in store.clusters().await? {
+            match self.forget(store, &cluster).await {
+                Ok(()) => {}
+                Err(error @ StoreError::Unavailable(_)) => return Err(error),
+                Err(error) => tracing::error!(cluster, %error, "the history of its policies cannot be gone through"),
+            }
         }
         Ok(())
     }

@@ -39,6 +39,7 @@ pub use judge::{Filtered, Scored};
 pub use victims::{Bound, Preempted, Victims};
 
 use peer::Peer;
+pub use peer::label;
 
 /// How many extenders are remembered with their connections.
 const REMEMBERED: usize = 64;

@@ -26,7 +26,7 @@ use crate::{
         model::Name,
         policy::{DEFAULT_TIMEOUT_NANOS, Extender},
     },
-    telemetry,
+    telemetry::{self, labels::EXTENDERS},
 };
 
 /// How long an unused connection is kept, as Go does.
@@ -60,7 +60,6 @@ impl Peer {
     pub(super) fn new(extender: &Extender, options: &Options) -> Self {
         let nanos = u64::try_from(extender.http_timeout_nanos).ok().filter(|nanos| *nanos > 0);
         let address = address(&extender.url_prefix);
-        let label = address.as_ref().map(|(host, port)| format!("{host}:{port}")).unwrap_or_default();
         let client = address.and_then(|(host, port)| {
             if options.hosts.allow(&host, port) {
                 client(extender, options)
@@ -71,7 +70,7 @@ impl Peer {
         Self {
             extender: extender.clone(),
             name: extender.url_prefix.as_str().into(),
-            address: label,
+            address: label(&extender.url_prefix),
             client,
             turns: Arc::new(Semaphore::new(options.concurrency)),
             time: Duration::from_nanos(nanos.unwrap_or(DEFAULT_TIMEOUT_NANOS.unsigned_abs())),
@@ -87,14 +86,14 @@ impl Peer {
         let answer = exchange.await.unwrap_or(Err(Cause::Timeout(self.time)));
         let code = match &answer {
             Ok(_) => StatusCode::OK.as_str().to_owned(),
-            Err(Cause::Code(code)) => code.to_string(),
+            Err(Cause::Code(code)) => code_label(*code),
             Err(cause) => cause.word().to_owned(),
         };
-        let address = if origin == Origin::Stored { &*self.address } else { "(request)" };
+        let address = EXTENDERS.of(if origin == Origin::Stored { &self.address } else { "(request)" });
         counter!(telemetry::DOWNSTREAM_REQUESTS,
-            "extender" => address.to_owned(), "verb" => verb.name(), "code" => code)
+            "extender" => address.clone(), "verb" => verb.name(), "code" => code)
         .increment(1);
-        histogram!(telemetry::DOWNSTREAM_REQUEST_DURATION, "extender" => address.to_owned(), "verb" => verb.name())
+        histogram!(telemetry::DOWNSTREAM_REQUEST_DURATION, "extender" => address, "verb" => verb.name())
             .record(started.elapsed());
         answer.map_err(|cause| self.failure(verb, cause))
     }
@@ -129,6 +128,17 @@ impl Peer {
 }
 
 /// Host and port of a URL that can be called.
+/// How metrics name the extender of a URL: host and port.
+pub fn label(url: &str) -> String {
+    address(url).map(|(host, port)| format!("{host}:{port}")).unwrap_or_default()
+}
+
+/// How metrics name a status code: one that means nothing counts with its class, for extenders make up their codes.
+fn code_label(code: u16) -> String {
+    let is_known = StatusCode::from_u16(code).is_ok_and(|code| code.canonical_reason().is_some());
+    if is_known { code.to_string() } else { format!("{}xx", code / 100) }
+}
+
 fn address(url: &str) -> Result<(String, u16), Cause> {
     let wrong = |why: &str| Cause::Url(format!("its URL {why}"));
     let uri: Uri = url.parse().map_err(|error| wrong(&format!("cannot be read: {error}")))?;

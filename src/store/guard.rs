@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use tokio::sync::watch;
 use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::{
-    Call, Change, Changes, Compaction, Connections, Cursor, Head, Judge, Keep, Key, List, ListQuery, MigrationStatus,
-    Record, Restore, Source, Store, StoreError, Visitor, Written,
+    Call, Change, Changes, Compaction, Connections, Cursor, Everywhere, Head, Heads, Judge, Keep, Key, List, ListQuery,
+    Listener, MigrationStatus, Record, Restore, Source, Store, StoreError, Visitor, Written,
 };
 
 /// How often a database that takes no writes is tried.
@@ -211,16 +210,28 @@ impl<E: Engine + 'static> Store for Guarded<E> {
         self.pass_write(self.engine.begin_epoch(cluster, lost, token)).await
     }
 
-    async fn head(&self, cluster: &str) -> Result<Head, StoreError> {
-        self.pass(self.engine.head(cluster)).await
+    async fn heads(&self, clusters: &[String]) -> Result<Heads, StoreError> {
+        self.pass(self.engine.heads(clusters)).await
+    }
+
+    async fn everywhere(&self, kind: &str) -> Result<Everywhere, StoreError> {
+        self.pass(self.engine.everywhere(kind)).await
+    }
+
+    async fn remove(&self, cluster: &str) -> Result<bool, StoreError> {
+        self.pass_write(self.engine.remove(cluster)).await
+    }
+
+    async fn sweep(&self, keep: Duration) -> Result<(), StoreError> {
+        self.pass(self.engine.sweep(keep)).await
     }
 
     async fn clusters(&self) -> Result<Vec<String>, StoreError> {
         self.pass(self.engine.clusters()).await
     }
 
-    fn hint(&self) -> watch::Receiver<u64> {
-        self.engine.hint()
+    fn hints(&self) -> Listener {
+        self.engine.hints()
     }
 
     fn connections(&self) -> Connections {

@@ -10,11 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedMutexGuard, watch};
+use jiff::Timestamp;
+use tokio::sync::OwnedMutexGuard;
 use uuid::Uuid;
 
 use super::decide::{self, NewRow, Plan};
-use super::{Call, Head, Judge, StoreError, Written, keeping, rows, types};
+use super::{Call, Head, Hint, Hints, Judge, StoreError, Written, keeping, rows, types};
 use cluster::{Cluster, without_body};
 
 mod cluster;
@@ -64,7 +65,7 @@ pub struct Copy {
 struct Database {
     numbering: Numbering,
     state: Mutex<State>,
-    changed: watch::Sender<u64>,
+    hints: Hints,
 }
 
 #[derive(Debug, Default)]
@@ -101,7 +102,7 @@ pub struct Transaction {
 impl Memory {
     /// A handle on an empty database that has not been migrated.
     pub fn new(numbering: Numbering) -> Self {
-        Self::on(Arc::new(Database { numbering, state: Mutex::default(), changed: watch::Sender::new(0) }))
+        Self::on(Arc::new(Database { numbering, state: Mutex::default(), hints: Hints::default() }))
     }
 
     /// Another handle on this database, as another process has it.
@@ -156,7 +157,7 @@ impl Memory {
             }
         }
         drop(guard);
-        self.database.wake();
+        self.database.hints.tell(Hint::Any);
     }
 
     /// Notes from now on what happens to the database, for [`Memory::take_journal`].
@@ -266,16 +267,16 @@ impl Database {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn wake(&self) {
-        self.changed.send_modify(|count| *count = count.wrapping_add(1));
-    }
 }
 
 impl State {
     /// The database's time, in microseconds.
     fn now(&self) -> i64 {
         START.saturating_add(rows::micros(self.elapsed))
+    }
+
+    fn instant(&self) -> Result<Timestamp, StoreError> {
+        Timestamp::from_microsecond(self.now()).map_err(|error| StoreError::Internal(error.to_string()))
     }
 
     /// So long ago.
@@ -340,10 +341,10 @@ impl Transaction {
         } else {
             cluster.note_batch(revision, token, state.now()); // Out of the order of a sequence.
         }
-        state.copy.clusters.insert(self.cluster, cluster);
+        state.copy.clusters.insert(self.cluster.clone(), cluster);
         state.note(|| Event::Committed(self.committed));
         drop(state);
-        self.database.wake();
+        self.database.hints.changed(&self.cluster, self.written.head.revision);
         Ok(self.written)
     }
 }

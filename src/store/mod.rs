@@ -47,16 +47,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use tokio::sync::watch;
 use uuid::Uuid;
 
 mod decide;
 mod error;
 mod feed;
 mod guard;
+mod heads;
+mod hint;
 mod keeping;
 pub mod memory;
 mod postgres;
+mod removal;
 mod rows;
 mod sqlite;
 mod types;
@@ -66,6 +68,8 @@ use self::guard::Guarded;
 pub use error::StoreError;
 pub use feed::{Changes, Cursor, Head};
 pub use guard::Writable;
+pub use heads::{Everywhere, Heads, Standing};
+pub use hint::{Hint, Hints, Listener};
 pub use keeping::{Compaction, Keep, Restore, Source, Visitor};
 pub use types::{
     Atomicity, Call, Change, Commit, Judge, Key, List, ListQuery, MigrationStatus, Outcome, Place, Precondition,
@@ -139,15 +143,33 @@ pub trait Store: Debug + Send + Sync {
     /// stored as a batch's is, and chooses how far the counter moves. Answers where the cluster stands then.
     async fn begin_epoch(&self, cluster: &str, lost: &Head, token: Uuid) -> Result<Head, StoreError>;
 
-    /// Where the cluster stands.
-    async fn head(&self, cluster: &str) -> Result<Head, StoreError>;
+    /// Where the cluster stands; a removed one is as one never written to.
+    async fn head(&self, cluster: &str) -> Result<Head, StoreError> {
+        let found = self.heads(&[cluster.to_owned()]).await?.clusters.pop();
+        found.filter(|found| !found.removed).map_or(Ok(Head::default()), |found| found.head)
+    }
+
+    /// Where those of some clusters stand of which the database knows, in any order, and its time. One that cannot be
+    /// read says so for itself and keeps none of the others.
+    async fn heads(&self, clusters: &[String]) -> Result<Heads, StoreError>;
+
+    /// The live objects of a kind in all clusters, and the database's time.
+    async fn everywhere(&self, kind: &str) -> Result<Everywhere, StoreError>;
 
     /// The names of all clusters, sorted.
     async fn clusters(&self) -> Result<Vec<String>, StoreError>;
 
-    /// Wakes when some cluster may have changed, by this process or another. The number is only a counter of wake-ups.
-    /// It is a hint: wake-ups get lost with connections, so poll as well.
-    fn hint(&self) -> watch::Receiver<u64>;
+    /// Removes a cluster with all that is kept of it; whether it was there. When this is answered it is gone for good. Its
+    /// objects are deleted in bounded transactions; [`Store::sweep`] goes on with them where this was interrupted. Its
+    /// revisions are not given again to a cluster that is made under the name within the time that `sweep` keeps.
+    async fn remove(&self, cluster: &str) -> Result<bool, StoreError>;
+
+    /// Deletes what is left of removed clusters; their names are forgotten once they have been removed for `keep`.
+    async fn sweep(&self, keep: Duration) -> Result<(), StoreError>;
+
+    /// Tells when some cluster may have changed, by this process or another. Hints get lost with connections, so ask for
+    /// the heads as well.
+    fn hints(&self) -> Listener;
 
     /// Connections that are open at the moment.
     fn connections(&self) -> Connections;

@@ -12,7 +12,7 @@ use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, Executor, FromRow, Row};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
@@ -23,12 +23,13 @@ use super::decide::{self, NewRow, Plan};
 use super::guard::Engine;
 use super::rows::{self, CHUNK, CODEC_RAW, Columns, HeadColumns, micros, object_columns, signed, signed_len};
 use super::{
-    Call, Changes, Compaction, Connections, Cursor, Head, Judge, Keep, Key, List, ListQuery, MigrationStatus, Options,
-    Record, Restore, Source, Store, StoreError, Visitor, Written, types,
+    Call, Changes, Compaction, Connections, Cursor, Everywhere, Head, Heads, Hints, Judge, Keep, Key, List, ListQuery,
+    Listener, MigrationStatus, Options, Record, Restore, Source, Store, StoreError, Visitor, Written, types,
 };
 
 mod keep;
 mod listen;
+mod removal;
 mod servers;
 mod state;
 mod statements;
@@ -81,7 +82,7 @@ pub(super) struct Postgres {
     notify: bool,
     /// How a write transaction begins.
     begin: &'static str,
-    changed: watch::Sender<u64>,
+    hints: Hints,
     vouched: Vouched,
     /// Told when the server that was the primary may not be it any more.
     lost: Arc<Notify>,
@@ -123,10 +124,10 @@ impl Postgres {
             })
             .after_release(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
             .connect_lazy_with(server);
-        let changed = watch::Sender::new(0);
+        let hints = Hints::default();
         let mut tasks = Vec::new();
         if notify {
-            let listening = listen::listen(pool.clone(), changed.clone(), lost.clone());
+            let listening = listen::listen(pool.clone(), hints.clone(), lost.clone());
             tasks.push(tokio::spawn(listening).abort_handle());
         }
         if servers.len() > 1 {
@@ -134,7 +135,7 @@ impl Postgres {
         }
         let patience = options.statement_timeout.saturating_add(GRACE);
         let idle = options.idle_in_transaction_timeout;
-        Ok(Self { pool, patience, idle, history: options.history, notify, begin, changed, vouched, lost, tasks })
+        Ok(Self { pool, patience, idle, history: options.history, notify, begin, hints, vouched, lost, tasks })
     }
 
     /// A connection to the primary.
@@ -335,18 +336,37 @@ impl Store for Postgres {
         self.raise_epoch(cluster, lost, token).await
     }
 
-    async fn head(&self, cluster: &str) -> Result<Head, StoreError> {
-        types::check_cluster(cluster)?;
+    async fn heads(&self, clusters: &[String]) -> Result<Heads, StoreError> {
+        types::check_clusters(clusters)?;
         let mut connection = self.acquire().await?;
-        let head = self.read_head(&mut connection, cluster, 0).await;
-        Ok(settle(connection, head)?.0)
+        let heads = self.read_heads(&mut connection, clusters).await;
+        settle(connection, heads)
+    }
+
+    async fn everywhere(&self, kind: &str) -> Result<Everywhere, StoreError> {
+        let mut connection = self.acquire().await?;
+        let found = self.read_everywhere(&mut connection, kind).await;
+        settle(connection, found)
     }
 
     async fn clusters(&self) -> Result<Vec<String>, StoreError> {
         let mut connection = self.acquire().await?;
-        let names = sqlx::query_scalar("SELECT name FROM cluster ORDER BY name").fetch_all(&mut *connection);
-        let names = self.within(names).await;
+        let names = sqlx::query_scalar("SELECT name FROM cluster WHERE removed = 0 ORDER BY name");
+        let names = self.within(names.fetch_all(&mut *connection)).await;
         settle(connection, names)
+    }
+
+    async fn remove(&self, cluster: &str) -> Result<bool, StoreError> {
+        types::check_new_cluster(cluster)?;
+        let mut connection = self.acquire().await?;
+        let removed = self.remove_cluster(&mut connection, cluster).await;
+        settle(connection, removed)
+    }
+
+    async fn sweep(&self, keep: Duration) -> Result<(), StoreError> {
+        let mut connection = self.acquire().await?;
+        let swept = self.sweep_removed(&mut connection, keep).await;
+        settle(connection, swept)
     }
 
     fn connections(&self) -> Connections {
@@ -355,8 +375,8 @@ impl Store for Postgres {
         Connections { idle, used: (self.pool.size() as usize).saturating_sub(idle) }
     }
 
-    fn hint(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
+    fn hints(&self) -> Listener {
+        self.hints.listen()
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

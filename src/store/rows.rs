@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
 use sqlx::postgres::PgDatabaseError;
 use uuid::Uuid;
 
 use super::decide::NewRow;
 use super::keeping::Kept;
-use super::{Head, Key, MigrationStatus, Record, StoreError};
+use super::{Everywhere, Head, Heads, Key, MigrationStatus, Record, Standing, StoreError};
 use super::{postgres, sqlite};
 
 /// Where sqlx notes the migrations it has applied.
@@ -30,6 +31,14 @@ pub(super) type Version = (String, String, String, String, i64, i64, Option<Stri
 
 /// `rev, compact_rev, epoch` of `cluster`, and the tokens of the batches of `rev` and of another revision.
 pub(super) type HeadColumns = (i64, i64, i64, Option<Vec<u8>>, Option<Vec<u8>>);
+
+/// The database's time, and `name, rev, compact_rev, epoch, removed` of a cluster with the token of its newest batch: of one
+/// row at least, so that the time is told.
+pub(super) type StandingColumns =
+    (i64, Option<String>, Option<i64>, Option<i64>, Option<i64>, Option<i64>, Option<Vec<u8>>);
+
+/// The name of a cluster, and the columns of `object_columns!`.
+pub(super) type Found = (String, String, String, String, String, i64, i64, Option<String>, bool, i64, i32, Vec<u8>);
 
 /// `cluster_id, rev, compact_rev, epoch, history_from, history_to` of `cluster`.
 pub(super) type ClusterColumns = (i32, i64, i64, i64, i64, i64);
@@ -114,6 +123,33 @@ pub(super) fn head(columns: Option<HeadColumns>) -> Result<(Head, Option<Uuid>),
         token: token(newest)?.unwrap_or_default(),
     };
     Ok((head, token(other)?))
+}
+
+/// Where clusters stand.
+pub(super) fn heads(rows: Vec<StandingColumns>) -> Result<Heads, StoreError> {
+    let mut heads =
+        Heads { now: instant(rows.first().map_or(0, |row| row.0))?, clusters: Vec::with_capacity(rows.len()) };
+    for (_, name, rev, compact_rev, epoch, removed, newest) in rows {
+        let Some(name) = name else { continue };
+        let number = |column: Option<i64>| column.unwrap_or_default();
+        let columns = (number(rev), number(compact_rev), number(epoch), newest, None);
+        let (revision, removed) = (unsigned(columns.0).unwrap_or_default(), number(removed) != 0);
+        heads.clusters.push(Standing { name, revision, removed, head: head(Some(columns)).map(|(head, _)| head) });
+    }
+    Ok(heads)
+}
+
+/// Objects of many clusters.
+pub(super) fn everywhere(now: i64, rows: Vec<Found>) -> Result<Everywhere, StoreError> {
+    let found =
+        rows.into_iter().map(|(cluster, kind, ns, name, uid, rev, create, node, deleted, body_rev, codec, body)| {
+            (cluster, record((kind, ns, name, uid, rev, create, node, deleted, body_rev, codec, body)))
+        });
+    Ok(Everywhere { now: instant(now)?, found: found.collect() })
+}
+
+fn instant(micros: i64) -> Result<Timestamp, StoreError> {
+    Timestamp::from_microsecond(micros).map_err(|error| StoreError::Corrupt(format!("the database's time: {error}")))
 }
 
 /// A cluster's id, its head but for the token, and what is kept of its past; of one never written to, all zero.

@@ -8,7 +8,7 @@ use sqlx::error::DatabaseError;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, Executor, Transaction};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use self::file::DatabaseFile;
@@ -16,12 +16,13 @@ use super::decide::{self, Plan};
 use super::guard::Engine;
 use super::rows::{self, CHUNK, Columns, HeadColumns, micros, object_columns, signed, signed_len};
 use super::{
-    Call, Changes, Compaction, Connections, Cursor, Head, Judge, Keep, Key, List, ListQuery, MigrationStatus, Options,
-    Record, Restore, Source, Store, StoreError, Visitor, Written, types,
+    Call, Changes, Compaction, Connections, Cursor, Everywhere, Head, Heads, Hints, Judge, Keep, Key, List, ListQuery,
+    Listener, MigrationStatus, Options, Record, Restore, Source, Store, StoreError, Visitor, Written, types,
 };
 
 mod file;
 mod keep;
+mod removal;
 mod state;
 mod write;
 
@@ -44,7 +45,7 @@ pub(super) struct Sqlite {
     readers: SqlitePool,
     /// How long superseded versions are kept.
     history: Option<Duration>,
-    changed: watch::Sender<u64>,
+    hints: Hints,
     /// Does nothing but keep the write-ahead log open, which SQLite removes with the last connection.
     anchor: Mutex<Option<SqliteConnection>>,
     file: Option<DatabaseFile>,
@@ -62,14 +63,14 @@ impl Sqlite {
             let pool = SqlitePoolOptions::new().acquire_timeout(options.acquire_timeout);
             let pool = pool.max_connections(1).idle_timeout(None).max_lifetime(None);
             let writer = pool.connect_with(SqliteConnectOptions::new().in_memory(true)).await?;
-            let (readers, changed, anchor) = (writer.clone(), watch::Sender::new(0), Mutex::default());
-            return Ok(Self { readers, writer, history: options.history, changed, anchor, file: None });
+            let (readers, hints, anchor) = (writer.clone(), Hints::default(), Mutex::default());
+            return Ok(Self { readers, writer, history: options.history, hints, anchor, file: None });
         }
         let file = DatabaseFile::open(path, options.create)?;
         match Self::connect(path, &file, options).await {
             Ok((writer, readers, anchor)) => {
-                let (changed, anchor) = (watch::Sender::new(0), Mutex::new(Some(anchor)));
-                Ok(Self { writer, readers, history: options.history, changed, anchor, file: Some(file) })
+                let (hints, anchor) = (Hints::default(), Mutex::new(Some(anchor)));
+                Ok(Self { writer, readers, history: options.history, hints, anchor, file: Some(file) })
             }
             Err(error) => {
                 file.discard();
@@ -109,10 +110,6 @@ impl Sqlite {
         let readers = pool.max_connections(options.max_connections).connect_with(settings.read_only(true)).await?;
         Ok((writer, readers, anchor))
     }
-
-    /// Tells who follows that something has changed.
-    fn wake(&self) {
-        self.changed.send_modify(|count| *count = count.wrapping_add(1));
     }
 }
 
@@ -223,7 +220,7 @@ impl Store for Sqlite {
         write::note_batch(&mut transaction, id, written).await?;
         write::write_rows(&mut transaction, id, &rows).await?;
         commit(transaction).await?;
-        self.wake();
+        self.hints.changed(cluster, written.revision);
         Ok(Written { commits, head: written })
     }
 
@@ -358,14 +355,37 @@ impl Store for Sqlite {
         self.raise_epoch(cluster, lost, token).await
     }
 
-    async fn head(&self, cluster: &str) -> Result<Head, StoreError> {
-        types::check_cluster(cluster)?;
+    async fn heads(&self, clusters: &[String]) -> Result<Heads, StoreError> {
+        types::check_clusters(clusters)?;
+        rows::heads(removal::read_heads(&self.readers, clusters).await?)
+    }
+
+    async fn everywhere(&self, kind: &str) -> Result<Everywhere, StoreError> {
         let mut connection = self.readers.acquire().await?;
-        Ok(read_head(&mut connection, cluster, 0).await?.0)
+        let now: i64 = sqlx::query_scalar(concat!("SELECT ", now!())).fetch_one(&mut *connection).await?;
+        let found = sqlx::query_as(concat!(
+            "SELECT c.name, ",
+            object_columns!(),
+            " FROM cluster c CROSS JOIN object o
+              WHERE o.cluster_id = c.cluster_id AND o.kind = ? AND NOT o.deleted AND c.removed = 0"
+        ))
+        .bind(kind)
+        .fetch_all(&mut *connection);
+        rows::everywhere(now, found.await?)
     }
 
     async fn clusters(&self) -> Result<Vec<String>, StoreError> {
-        Ok(sqlx::query_scalar("SELECT name FROM cluster ORDER BY name").fetch_all(&self.readers).await?)
+        let names = sqlx::query_scalar("SELECT name FROM cluster WHERE removed = 0 ORDER BY name");
+        Ok(names.fetch_all(&self.readers).await?)
+    }
+
+    async fn remove(&self, cluster: &str) -> Result<bool, StoreError> {
+        types::check_new_cluster(cluster)?;
+        self.remove_cluster(cluster).await
+    }
+
+    async fn sweep(&self, keep: Duration) -> Result<(), StoreError> {
+        self.sweep_removed(keep).await
     }
 
     fn connections(&self) -> Connections {
@@ -375,8 +395,8 @@ impl Store for Sqlite {
         Connections { idle, used: ((self.writer.size() + self.readers.size()) as usize).saturating_sub(idle) }
     }
 
-    fn hint(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
+    fn hints(&self) -> Listener {
+        self.hints.listen()
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

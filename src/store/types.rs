@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Head, StoreError};
+use super::{Head, StoreError, removal};
 
 /// Longest key, in bytes over all its parts. PostgreSQL cannot index more than about 2,700; Kubernetes names and
 /// namespaces have at most 253 each.
@@ -382,7 +382,12 @@ pub(super) fn check_new_cluster(cluster: &str) -> Result<(), StoreError> {
     check_cluster(cluster)
 }
 
+pub(super) fn check_clusters(clusters: &[String]) -> Result<(), StoreError> {
+    clusters.iter().try_for_each(|cluster| check_cluster(cluster))
+}
+
 pub(super) fn check_cluster(cluster: &str) -> Result<(), StoreError> {
+    removal::check_name(cluster)?;
     check_text("the cluster's name", cluster)
 }
 

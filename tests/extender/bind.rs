@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::{body::Body, http::Request};
-use podberth::{api::state::Freshness, store::Atomicity};
+use podberth::{api::state::Freshness, cluster::Limits, store::Atomicity};
 use serde_json::{Value, json};
 
 use crate::{
@@ -86,7 +86,10 @@ async fn binds_at_once_share_what_there_is() {
 #[tokio::test]
 async fn too_much_is_told_to_come_back() {
     let store = memory(&[("nodes", node("a", "4", "8Gi")), ("pods", pod("p", "2", ""))]).await;
-    let server = Server::start(store, Setup { most_waiting: 0, ..Setup::default() });
+    let server = Server::start(
+        store,
+        Setup { clusters: Limits { most_waiting: 0, ..Setup::default().clusters }, ..Setup::default() },
+    );
     let reply = server.post("/bind", binding("p", "p", "a")).await;
     assert_eq!((reply.code, reply.headers["retry-after"].to_str().ok()), (429, Some("1")), "{}", reply.text());
 }

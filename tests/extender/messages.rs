@@ -218,6 +218,8 @@ async fn a_decision_tree_answers_its_order_and_who_decided() {
 async fn other_clusters_are_reached_by_prefix_and_calls_are_counted() {
     let server = two_nodes().await;
     let request = by_names(&pod("web", "2", ""), &["a"]);
+    server.post("/clusters/elsewhere/filter", request.clone()).await.fails(404, "NotFound");
+    server.post("/clusters/elsewhere/api/v1/nodes", &node("b", "4", "8Gi")).await.is(201);
     let elsewhere = server.post("/clusters/elsewhere/filter", request.clone()).await;
     assert_eq!(filtered(&request, &elsewhere).unresolvable["a"], UNKNOWN);
     let doubled = server.post("/clusters/default//filter", request.clone()).await;

@@ -333,13 +333,13 @@ async fn ask(shared: Arc<Shared>, replica: usize) {
 /// Follows the change feed as a replica does, and checks what every follower counts on.
 async fn follow(shared: Arc<Shared>, database: String) {
     let store = open(&database, &Options::default()).await.expect("the database is there");
-    let mut hint = store.hint();
+    let mut hints = store.hints();
     let mut seen = Seen::default();
     loop {
         let last = shared.quiet.load(Ordering::Relaxed);
         match seen.catch_up(&*store, &shared).await {
             Ok(()) if last => break,
-            Ok(()) => drop(tokio::time::timeout(PAUSE * 10, hint.changed()).await),
+            Ok(()) => drop(tokio::time::timeout(PAUSE * 10, hints.next()).await),
             Err(error) => {
                 assert!(error.is_transient() || matches!(error, StoreError::Denied(_)), "the feed: {error}");
                 sleep(PAUSE).await;

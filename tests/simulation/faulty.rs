@@ -9,10 +9,10 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use podberth::store::memory::{Copy, Memory};
 use podberth::store::{
-    Call, Changes, Compaction, Connections, Cursor, Head, Judge, Keep, Key, List, ListQuery, MigrationStatus, Record,
-    Restore, Source, Store, StoreError, Visitor, Written,
+    Call, Changes, Compaction, Connections, Cursor, Everywhere, Head, Heads, Hints, Judge, Keep, Key, List, ListQuery,
+    Listener, MigrationStatus, Record, Restore, Source, Store, StoreError, Visitor, Written,
 };
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 use uuid::Uuid;
@@ -66,7 +66,9 @@ pub(crate) struct Faulty {
     rates: Rates,
     planted: Planted,
     streams: BTreeMap<(String, Verb), Arc<Stream>>,
-    hint: watch::Sender<u64>,
+    /// The way of the watcher, which asks for all clusters at once.
+    heads: Stream,
+    hints: Hints,
     ear: AbortHandle,
 }
 
@@ -91,6 +93,9 @@ pub(crate) struct Stream {
     place: u64,
     start: Instant,
 }
+
+/// The first place of those that the watchers have, one for each slot.
+const FIRST_HEADS: u64 = 59;
 
 /// Milliseconds, as many as there are streams.
 const ROUND: u64 = 64;
@@ -135,19 +140,20 @@ impl Faulty {
                 streams.insert(((*name).to_owned(), verb), Arc::new(stream));
             }
         }
-        let hint = watch::Sender::new(0);
-        let (mut news, heard) = (memory.hint(), hint.clone());
+        let hints = Hints::default();
+        let (mut news, heard) = (memory.hints(), hints.clone());
         let stream = streams[&(CLUSTERS[0].to_owned(), Verb::Hint)].clone();
         let ear = tokio::spawn(async move {
-            while news.changed().await.is_ok() {
+            while let Some(hint) = news.next().await {
                 stream.sleep(20).await;
                 if stream.draw(|chance| chance.u32(0..1_000)) >= rates.deaf {
-                    heard.send_modify(|count| *count += 1);
+                    heard.tell(hint);
                 }
             }
         });
         let (memory, weather) = (memory.handle(), weather.clone());
-        Self { memory, weather, rates, planted, streams, hint, ear: ear.abort_handle() }
+        let heads = Stream::new(chance.fork(), FIRST_HEADS + slot as u64, start);
+        Self { memory, weather, rates, planted, streams, heads, hints, ear: ear.abort_handle() }
     }
 
     fn stream(&self, cluster: &str, verb: Verb) -> &Stream {
@@ -353,12 +359,28 @@ impl Store for Faulty {
         self.read(self.stream(cluster, Verb::Read), self.memory.head(cluster)).await
     }
 
+    async fn heads(&self, clusters: &[String]) -> Result<Heads, StoreError> {
+        self.read(&self.heads, self.memory.heads(clusters)).await
+    }
+
+    async fn everywhere(&self, kind: &str) -> Result<Everywhere, StoreError> {
+        self.read(self.stream(CLUSTERS[0], Verb::Read), self.memory.everywhere(kind)).await
+    }
+
+    async fn remove(&self, cluster: &str) -> Result<bool, StoreError> {
+        self.read(self.stream(cluster, Verb::Direct), self.memory.remove(cluster)).await
+    }
+
+    async fn sweep(&self, keep: Duration) -> Result<(), StoreError> {
+        self.read(self.stream(CLUSTERS[0], Verb::Direct), self.memory.sweep(keep)).await
+    }
+
     async fn clusters(&self) -> Result<Vec<String>, StoreError> {
         self.read(self.stream(CLUSTERS[0], Verb::Read), self.memory.clusters()).await
     }
 
-    fn hint(&self) -> watch::Receiver<u64> {
-        self.hint.subscribe()
+    fn hints(&self) -> Listener {
+        self.hints.listen()
     }
 
     fn connections(&self) -> Connections {

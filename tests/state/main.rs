@@ -8,6 +8,7 @@ mod database;
 mod server;
 
 mod bad;
+mod clusters;
 mod documents;
 mod evictions;
 mod imports;
@@ -54,6 +55,10 @@ cases! {
         dry_runs_store_nothing
         clusters_are_apart
         a_write_shows_in_the_snapshot;
+    clusters:
+        decisions_over_a_cluster_that_does_not_exist_are_not_found
+        a_removed_cluster_is_gone_everywhere
+        what_cannot_be_removed;
     lists:
         lists_page_by_page
         selectors_choose

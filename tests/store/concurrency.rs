@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use podberth::store::{Atomicity, Cursor, Outcome, Precondition, Store};
+use podberth::store::{Atomicity, Cursor, Hint, Outcome, Precondition, Store};
 use tokio::task::JoinSet;
 
 use crate::build::{CLUSTER, each, one, only, pod, put};
@@ -77,15 +77,16 @@ pub(crate) async fn one_writer_wins(database: Database) {
 pub(crate) async fn the_hint_wakes(database: Database) {
     let replicas = replicas(&database).await;
     for store in &replicas {
-        let mut hint = replicas[1].hint();
+        let mut hints = replicas[1].hints();
         let before = store.head(CLUSTER).await.unwrap().revision;
         one(&**store, put(pod("a"), &before.to_string())).await;
         // The listener may only just begin, and wakes everybody then; so the test is that the news arrives.
         let news = async {
             while replicas[1].head(CLUSTER).await.unwrap().revision == before {
-                hint.changed().await.unwrap();
+                hints.next().await.unwrap();
             }
-            hint.changed().await.unwrap();
+            let told = Hint::Cluster { name: CLUSTER.into(), revision: before + 1 };
+            while hints.next().await.unwrap() != told {}
         };
         tokio::time::timeout(Duration::from_secs(30), news).await.expect("the hint wakes");
     }

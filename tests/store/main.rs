@@ -7,6 +7,7 @@ mod database;
 
 mod archive;
 mod build;
+mod clusters;
 mod concurrency;
 mod damage;
 mod differential;
@@ -101,4 +102,11 @@ contract! {
         one_writer_wins
         the_hint_wakes
         clusters_come_to_be_once;
+    clusters:
+        heads_tell_where_each_cluster_stands
+        a_kind_is_found_in_all_clusters
+        a_hint_names_its_cluster
+        a_removed_cluster_is_gone
+        a_removed_clusters_name_is_forgotten_after_a_while
+        a_large_cluster_is_removed_in_pieces;
 }

@@ -71,10 +71,9 @@ async fn a_pooler_in_session_mode_does() {
         let Some(pooler) = Pooler::start(&database, "session").await else { return };
         let store = store::open(&pooler.url, &Options::default()).await.unwrap();
         store.migrate().await.unwrap();
-        let mut hint = store.hint();
-        hint.mark_unchanged();
+        let mut hints = store.hints();
         assert_eq!(one(&*store, put(pod("a"), "1")).await, created(1));
-        hint.changed().await.unwrap();
+        hints.next().await.unwrap();
         store.close().await;
     })
     .await;

@@ -17,7 +17,7 @@ use podberth::{
         router,
         state::{AppState, Freshness},
     },
-    cluster::{Clusters, Remembering},
+    cluster::{self, Clusters, Remembering},
     downstream::Downstream,
     store::{self, Atomicity, Change, Key, Outcome, Precondition, Store, Write},
     telemetry,
@@ -34,10 +34,8 @@ pub(crate) struct Server {
 
 /// How a server is set up: unless told otherwise so that nothing is late and nothing too large.
 pub(crate) struct Setup {
-    /// How often to look for what others wrote.
-    pub(crate) poll: Duration,
-    /// How many changes may wait.
-    pub(crate) most_waiting: usize,
+    /// What is kept, and how often to look for what others wrote.
+    pub(crate) clusters: cluster::Limits,
     /// What the extender verbs remember.
     pub(crate) remembering: Remembering,
     pub(crate) freshness: Freshness,
@@ -49,8 +47,7 @@ pub(crate) struct Setup {
 impl Default for Setup {
     fn default() -> Self {
         Self {
-            poll: LATE,
-            most_waiting: 4_096,
+            clusters: cluster::Limits { poll: LATE, ..cluster::Limits::default() },
             remembering: Remembering { victims_for: Duration::from_mins(2), ..Remembering::default() },
             freshness: Freshness { max_staleness: Duration::MAX, ..Freshness::default() },
             limits: Limits {
@@ -124,8 +121,7 @@ pub(crate) struct Reply {
 impl Server {
     /// A server over a database.
     pub(crate) fn start(store: Arc<dyn Store>, setup: Setup) -> Self {
-        let clusters =
-            Clusters::new(store, setup.poll).with_most_waiting(setup.most_waiting).with_remembering(setup.remembering);
+        let clusters = Clusters::limited(store, setup.clusters).with_remembering(setup.remembering);
         let metrics = telemetry::recorder().expect("a recorder");
         let state = AppState::with_downstream(clusters, setup.freshness, Vec::new(), metrics, setup.downstream);
         Self { router: router(state.clone(), setup.limits, setup.diagnostics), state }
@@ -133,7 +129,8 @@ impl Server {
 
     /// One of several over a database, which looks often for what the others wrote.
     pub(crate) fn replica(store: Arc<dyn Store>) -> Self {
-        Self::start(store, Setup { poll: Duration::from_millis(50), ..Setup::default() })
+        let clusters = cluster::Limits { poll: Duration::from_millis(50), ..cluster::Limits::default() };
+        Self::start(store, Setup { clusters, ..Setup::default() })
     }
 
     /// A server whose default cluster holds these objects, each with the store's name of its kind.

@@ -2,7 +2,7 @@
 //!
 //! Reading is from the live view, which is what decides; writing is one commit, after which the view has it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::{Json, extract::State, response::Response};
 use serde::Deserialize;
@@ -27,7 +27,11 @@ use super::{
 };
 use crate::{
     cluster::{DEFAULT_CLUSTER, View},
-    telemetry,
+    downstream::label,
+    telemetry::{
+        self,
+        labels::{EXTENDERS, PROFILES},
+    },
     wire::{
         policy::{
             PluginCatalog, PolicyList, PolicyRevisionList, PolicyState, PolicySummary, Reading, RollbackRequest,
@@ -40,6 +44,9 @@ use crate::{
 pub mod conditions;
 pub mod records;
 pub mod target;
+
+/// How many named policies `/metrics` tells the revisions of.
+const MOST_TOLD: usize = 100;
 
 /// How a policy is to be shown.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -75,9 +82,22 @@ impl WriteQuery {
         }
     }
 
-    fn dry_run(&self) -> Result<bool> {
+    pub(super) fn dry_run(&self) -> Result<bool> {
         resources::dry_run(self.dry_run.as_deref().unwrap_or_default())
     }
+}
+
+/// How a policy is to be deleted.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub struct DeleteQuery {
+    /// `All`: do everything but delete it
+    #[param(required = false, value_type = String, nullable = false)]
+    dry_run: Option<String>,
+    /// `true`: delete its history too, also of a policy that is no longer in force; its numbers begin anew then
+    #[param(required = false, value_type = bool, nullable = false)]
+    purge: Option<bool>,
 }
 
 /// Which part of a history is asked for.
@@ -173,19 +193,19 @@ pub async fn create(
 
 /// Returns to the default policy
 ///
-/// kube-scheduler 1.22's default predicates and priorities decide from the next request on. The history stays, and a
-/// rollback brings the last policy back.
+/// kube-scheduler 1.22's default predicates and priorities decide from the next request on. The history stays within its
+/// bounds, and a rollback brings the last policy back; `purge` deletes it.
 #[utoipa::path(delete, path = "/policy", operation_id = "deletePolicy", tag = "policy",
-    params(WriteQuery, ConditionHeaders),
+    params(DeleteQuery, ConditionHeaders),
     responses((status = 200, description = "The default holds.", body = Status), WriteErrors, ConditionErrors))]
-pub async fn delete(target: Target, conditions: Conditions, Query(query): Query<WriteQuery>) -> Result<Json<Status>> {
+pub async fn delete(target: Target, conditions: Conditions, Query(query): Query<DeleteQuery>) -> Result<Json<Status>> {
     target.delete(&conditions, &query).await
 }
 
 /// The policy's revisions
 #[utoipa::path(get, path = "/policy/revisions", operation_id = "listPolicyRevisions", tag = "policy",
     params(HistoryQuery),
-    responses((status = 200, description = "Every text that was in force, the newest first.",
+    responses((status = 200, description = "The text in force and those before it that are kept, the newest first.",
         body = PolicyRevisionList), ReadErrors))]
 pub async fn revisions(target: Target, Query(query): Query<HistoryQuery>) -> Result<Json<PolicyRevisionList>> {
     target.history(&query).await
@@ -238,7 +258,22 @@ fn summaries(view: &View) -> Vec<PolicySummary> {
 pub(super) fn metrics(state: &AppState) -> String {
     let Some(cluster) = state.clusters.followed(DEFAULT_CLUSTER) else { return String::new() };
     let items = summaries(&cluster.view());
-    telemetry::policy_revisions(items.iter().map(|item| (&*item.name, item.revision)))
+    let (default, others): (Vec<_>, Vec<_>) = items.iter().partition(|item| item.name == revision::DEFAULT);
+    let told = default.into_iter().chain(others.into_iter().take(MOST_TOLD));
+    telemetry::policy_revisions(told.map(|item| (&*item.name, item.revision)))
+}
+
+/// Lets go of what metrics tell apart of policies and extenders that no cluster in memory has any more.
+pub(super) fn retain_labels(state: &AppState) {
+    let (mut profiles, mut extenders) = (BTreeSet::new(), BTreeSet::new());
+    for cluster in state.clusters.live() {
+        for (name, policy) in cluster.view().policies() {
+            profiles.insert(name.to_string());
+            extenders.extend(policy.profile.extenders.iter().map(|extender| label(&extender.url_prefix)));
+        }
+    }
+    PROFILES.retain(&profiles);
+    EXTENDERS.retain(&extenders);
 }
 
 /// A named policy
@@ -278,14 +313,16 @@ pub async fn replace_named(
 }
 
 /// Takes a named policy out of force
+///
+/// Its history stays within its bounds; `purge` deletes it.
 #[utoipa::path(delete, path = "/policies/{name}", operation_id = "deleteNamedPolicy", tag = "policy",
-    params(("name" = String, Path, description = "The policy's name", example = "bin-packing"), WriteQuery, ConditionHeaders),
-    responses((status = 200, description = "It is gone; its history stays.", body = Status),
+    params(("name" = String, Path, description = "The policy's name", example = "bin-packing"), DeleteQuery, ConditionHeaders),
+    responses((status = 200, description = "It is gone.", body = Status),
         WriteErrors, ConditionErrors))]
 pub async fn delete_named(
     target: Target,
     conditions: Conditions,
-    Query(query): Query<WriteQuery>,
+    Query(query): Query<DeleteQuery>,
 ) -> Result<Json<Status>> {
     target.delete(&conditions, &query).await
 }
@@ -293,7 +330,7 @@ pub async fn delete_named(
 /// A named policy's revisions
 #[utoipa::path(get, path = "/policies/{name}/revisions", operation_id = "listNamedPolicyRevisions", tag = "policy",
     params(("name" = String, Path, description = "The policy's name", example = "default"), HistoryQuery),
-    responses((status = 200, description = "Every text that was in force, the newest first.",
+    responses((status = 200, description = "The text in force and those before it that are kept, the newest first.",
         body = PolicyRevisionList), ReadErrors))]
 pub async fn revisions_named(target: Target, Query(query): Query<HistoryQuery>) -> Result<Json<PolicyRevisionList>> {
     target.history(&query).await

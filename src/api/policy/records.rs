@@ -1,5 +1,5 @@
-//! Policies in the store: the one in force under its name and, beside it, every revision that there was. One commit
-//! writes both, or neither.
+//! Policies in the store: the one in force under its name and, beside it, revisions that were in force before. A revision
+//! moves there in the commit that brings the next one into force or takes the policy out of it, and what is too much goes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,7 +19,7 @@ use crate::{
     store::{Atomicity, Call, Change, Key, ListQuery, Outcome, Precondition, Record, Write},
     wire::policy::{
         Document, PolicyRevisionList, Reading,
-        revision::{self, Revision},
+        revision::{self, Made, Revision},
     },
 };
 
@@ -65,8 +65,13 @@ pub struct Put {
 /// The policy in force with what compare-and-set needs.
 struct InForce {
     revision: Revision,
-    at: u64,
-    uid: String,
+    record: Record,
+}
+
+/// A revision of the history.
+struct Past {
+    made: Made,
+    record: Record,
 }
 
 impl PolicyRecords {
@@ -82,27 +87,30 @@ impl PolicyRecords {
             let current = self.in_force().await?;
             let number = current.as_ref().map(|current| current.revision.revision);
             conditions.check(number)?;
+            let past = self.past().await?;
             let (text, rollback_to, reading) = match text {
                 Text::New(text, reading) => (text.clone(), None, *reading),
                 Text::Again(wanted) => {
-                    let (text, number) = self.earlier(*wanted, number).await?;
+                    let (text, number) = self.earlier(*wanted, current.as_ref(), &past)?;
                     (text, number, Reading::STORED)
                 }
             };
-            if let Some(InForce { revision, at, .. }) = current.as_ref().filter(|c| c.revision.text == text) {
-                let put = Put { stored_at: Some(*at), ..self.compile(revision.clone(), Reading::STORED).await? };
+            if let Some(InForce { revision, record }) = current.as_ref().filter(|c| c.revision.text == text) {
+                let at = record.revision;
+                let put = Put { stored_at: Some(at), ..self.compile(revision.clone(), Reading::STORED).await? };
                 // Another replica may have put it in force just now: whoever has this answer decides under it here.
-                self.clusters.get(&self.cluster).await?.reached(*at, SHOWN_WITHIN).await;
+                self.clusters.get(&self.cluster).await?.reached(at, SHOWN_WITHIN).await;
                 return Ok(put);
             }
-            let last = if let Some(number) = number { number } else { self.last().await? };
-            let revision = last.saturating_add(1);
-            let revision = Revision { revision, created_at: clock::now_rfc3339(), rollback_to, text };
-            let put = self.compile(revision, reading).await?;
+            let last = number.or_else(|| past.last().map(|past| past.made.revision)).unwrap_or(0);
+            let (revision, created_at) = (last.saturating_add(1), clock::rfc3339(self.clusters.now().await?));
+            let put = self.compile(Revision { revision, created_at, rollback_to, text }, reading).await?;
             if dry_run {
                 return Ok(put);
             }
-            let stored_at = self.commit(self.writes(current, &put.revision)?).await?;
+            let mut writes = vec![self.brings_into_force(current.as_ref(), &put.revision)?];
+            writes.extend(self.moves(current, past).await?);
+            let stored_at = self.commit(writes).await?;
             if stored_at.is_some() {
                 return Ok(Put { stored_at, ..put });
             }
@@ -110,50 +118,58 @@ impl PolicyRecords {
         Err(self.contended())
     }
 
-    /// Takes the policy out of force; its history stays. `None` where there was none or in a dry run, else the cluster's
-    /// revision since which it is gone.
+    /// Takes the policy out of force; its history stays within its bounds, or goes too (`purge`). `None` where there was
+    /// nothing to do or in a dry run, else the cluster's revision since which it is gone.
     ///
     /// # Errors
     /// As for [`Self::put`]; [`ApiError::NotFound`] when there is no such policy, except for the default one.
-    pub async fn delete(&self, conditions: &Conditions, dry_run: bool) -> Result<Option<u64>> {
+    pub async fn delete(&self, conditions: &Conditions, purge: bool, dry_run: bool) -> Result<Option<u64>> {
         for _ in 0..ATTEMPTS {
             let current = self.in_force().await?;
             conditions.check(current.as_ref().map(|current| current.revision.revision))?;
-            let Some(InForce { at, .. }) = current else {
+            let past = self.past().await?;
+            if current.is_none() && (past.is_empty() || !purge) {
                 return if self.name == revision::DEFAULT { Ok(None) } else { Err(self.not_found()) };
-            };
+            }
             if dry_run {
                 return Ok(None);
             }
-            let key = Key::new(revision::IN_FORCE, "", &*self.name);
-            let write = Write { key, precondition: Precondition::revision(at), change: Change::Delete };
-            if let Some(revision) = self.commit(vec![write]).await? {
+            let ends = current.as_ref().map(|current| deletion(&current.record));
+            let mut writes: Vec<Write> = ends.into_iter().collect();
+            if purge {
+                writes.extend(past.iter().map(|past| deletion(&past.record)));
+            } else {
+                writes.extend(self.moves(current, past).await?);
+            }
+            if let Some(revision) = self.commit(writes).await? {
                 return Ok(Some(revision));
             }
         }
         Err(self.contended())
     }
 
-    /// At most `limit` revisions before one, the newest first.
+    /// At most `limit` revisions before one, the newest first: the one in force and those that are kept.
     ///
     /// # Errors
-    /// [`ApiError::NotFound`] when there never was such a policy, except for the default one.
+    /// [`ApiError::NotFound`] when nothing is known of such a policy, except for the default one.
     pub async fn history(&self, before: Option<u64>, limit: u64) -> Result<PolicyRevisionList> {
-        let last = self.last().await?;
-        if last == 0 && self.name != revision::DEFAULT {
+        let (current, past) = (self.in_force().await?, self.past().await?);
+        let number = current.as_ref().map(|current| current.revision.revision);
+        let mut items = Vec::with_capacity(past.len() + 1);
+        for Past { made, record } in &past {
+            if Some(made.revision) != number {
+                items.push(read(record)?);
+            }
+        }
+        items.extend(current.map(|current| current.revision));
+        if items.is_empty() && self.name != revision::DEFAULT {
             return Err(self.not_found());
         }
-        let newest = before.map_or(last, |before| before.saturating_sub(1).min(last));
-        let remaining = newest.saturating_sub(limit);
-        let query = ListQuery {
-            after: Some((self.name.clone(), Revision::history_name(remaining))),
-            limit: Some(usize::try_from(newest - remaining).unwrap_or(usize::MAX)),
-            ..self.whole_history()
-        };
-        let items =
-            if newest == 0 { Vec::new() } else { self.clusters.store().list(&self.cluster, &query).await?.items };
-        let items = items.iter().rev().map(read).collect::<Result<_>>()?;
-        Ok(PolicyRevisionList { items, remaining })
+        items.retain(|item| before.is_none_or(|before| item.revision < before));
+        let remaining = items.len().saturating_sub(usize::try_from(limit).unwrap_or(usize::MAX));
+        items.drain(..remaining);
+        items.reverse();
+        Ok(PolicyRevisionList { items, remaining: remaining as u64 })
     }
 
     /// There is no such policy.
@@ -173,49 +189,68 @@ impl PolicyRecords {
     async fn in_force(&self) -> Result<Option<InForce>> {
         let key = Key::new(revision::IN_FORCE, "", &*self.name);
         let record = self.clusters.store().get(&self.cluster, &key).await?;
-        record.map(|r| Ok(InForce { revision: read(&r)?, at: r.revision, uid: r.uid })).transpose()
+        record.map(|record| Ok(InForce { revision: read(&record)?, record })).transpose()
     }
 
-    /// The text of a revision of the history, and its number.
-    async fn earlier(&self, wanted: Option<u64>, current: Option<u64>) -> Result<(String, Option<u64>)> {
-        let number = match (wanted, current) {
-            (Some(wanted), _) => wanted,
-            (None, Some(current)) => current.saturating_sub(1),
-            (None, None) => self.last().await?,
-        };
-        let name = Revision::history_name(number);
-        let key = Key::new(revision::HISTORY, &*self.name, name);
-        let record = self.clusters.store().get(&self.cluster, &key).await?;
-        let subject = || Subject::new("podberth.io", "policyrevisions", format!("{}/{number}", self.name));
-        let record = record.ok_or_else(|| ApiError::NotFound(subject()))?;
-        Ok((read(&record)?.text, Some(number)))
-    }
-
-    /// The last number given: revisions are numbered from 1 without gaps and never deleted, so it is their count.
-    async fn last(&self) -> Result<u64> {
-        let query = ListQuery { limit: Some(1), ..self.whole_history() };
+    /// The history, the oldest first. It is bounded.
+    async fn past(&self) -> Result<Vec<Past>> {
+        let query = ListQuery { namespace: Some(self.name.clone()), ..ListQuery::all(revision::HISTORY) };
         let list = self.clusters.store().list(&self.cluster, &query).await?;
-        Ok(list.remaining.unwrap_or(0).saturating_add(list.items.len() as u64))
+        let past = |record: Record| Ok(Past { made: Made::parse(&record.body).map_err(ApiError::internal)?, record });
+        list.items.into_iter().map(past).collect()
     }
 
-    fn whole_history(&self) -> ListQuery {
-        ListQuery { namespace: Some(self.name.clone()), ..ListQuery::all(revision::HISTORY) }
-    }
-
-    /// What makes a revision the one in force, provided that `current` still is.
-    fn writes(&self, current: Option<InForce>, revision: &Revision) -> Result<Vec<Write>> {
-        let body: Bytes = serde_json::to_vec(revision).map_err(ApiError::internal)?.into();
-        let new_uid = || Uuid::new_v4().to_string();
-        let (precondition, uid) = match current {
-            Some(InForce { at, uid, .. }) => (Precondition::revision(at), uid),
-            None => (Precondition::absent(), new_uid()),
+    /// The text of an earlier revision, and its number.
+    fn earlier(&self, wanted: Option<u64>, current: Option<&InForce>, past: &[Past]) -> Result<(String, Option<u64>)> {
+        let current = current.map(|current| &current.revision);
+        if let Some(current) = current.filter(|current| wanted == Some(current.revision)) {
+            return Ok((current.text.clone(), Some(current.revision)));
+        }
+        let is_meant = |past: &&Past| match wanted {
+            Some(wanted) => past.made.revision == wanted,
+            None => current.is_none_or(|current| past.made.revision < current.revision),
         };
-        let put = |uid| Change::Put { body: body.clone(), uid, node: None };
-        let past = Key::new(revision::HISTORY, &*self.name, Revision::history_name(revision.revision));
-        Ok(vec![
-            Write { key: Key::new(revision::IN_FORCE, "", &*self.name), precondition, change: put(uid) },
-            Write { key: past, precondition: Precondition::absent(), change: put(new_uid()) },
-        ])
+        let found = past.iter().rev().find(is_meant).ok_or_else(|| {
+            let number = wanted.unwrap_or_else(|| current.map_or(0, |current| current.revision.saturating_sub(1)));
+            ApiError::NotFound(Subject::new("podberth.io", "policyrevisions", format!("{}/{number}", self.name)))
+        })?;
+        Ok((read(&found.record)?.text, Some(found.made.revision)))
+    }
+
+    /// Makes a revision the one in force, provided that `current` still is.
+    fn brings_into_force(&self, current: Option<&InForce>, revision: &Revision) -> Result<Write> {
+        let body: Bytes = serde_json::to_vec(revision).map_err(ApiError::internal)?.into();
+        let (precondition, uid) = match current {
+            Some(InForce { record, .. }) => (Precondition::revision(record.revision), record.uid.clone()),
+            None => (Precondition::absent(), Uuid::new_v4().to_string()),
+        };
+        let key = Key::new(revision::IN_FORCE, "", &*self.name);
+        Ok(Write { key, precondition, change: Change::Put { body, uid, node: None } })
+    }
+
+    /// Moves the revision in force to the history, and lets go what is too much there.
+    async fn moves(&self, current: Option<InForce>, past: Vec<Past>) -> Result<Vec<Write>> {
+        let keep = self.clusters.limits().policies;
+        let now = self.clusters.now().await?;
+        let (mut count, mut bytes) = (0_usize, 0_usize);
+        // The newest first: behind the first one that is too much nothing is kept.
+        let mut is_kept = |body: &Bytes, created_at: &str| {
+            count = count.saturating_add(1);
+            bytes = bytes.saturating_add(body.len());
+            count <= keep.revisions && bytes <= keep.bytes && !keep.is_too_old(created_at, now)
+        };
+        let mut writes = Vec::new();
+        if let Some(InForce { revision, record }) = current
+            && past.last().is_none_or(|past| past.made.revision < revision.revision)
+            && is_kept(&record.body, &revision.created_at)
+        {
+            let key = Key::new(revision::HISTORY, &*self.name, Revision::history_name(revision.revision));
+            let change = Change::Put { body: record.body, uid: Uuid::new_v4().to_string(), node: None };
+            writes.push(Write { key, precondition: Precondition::absent(), change });
+        }
+        let gone = past.iter().rev().filter(|past| !is_kept(&past.record.body, &past.made.created_at));
+        writes.extend(gone.map(|past| deletion(&past.record)));
+        Ok(writes)
     }
 
     async fn compile(&self, revision: Revision, reading: Reading) -> Result<Put> {
@@ -235,6 +270,12 @@ impl PolicyRecords {
         let refused = commit.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Refused(_)));
         Ok((!refused).then_some(commit.revision))
     }
+}
+
+/// Deletes what was read, provided that it still is so.
+fn deletion(record: &Record) -> Write {
+    let precondition = Precondition::revision(record.revision);
+    Write { key: record.key.clone(), precondition, change: Change::Delete }
 }
 
 fn read(record: &Record) -> Result<Revision> {

@@ -9,7 +9,7 @@ use axum::{
 use serde::Deserialize;
 
 use super::{
-    HistoryQuery, ShowQuery, WriteQuery,
+    DeleteQuery, HistoryQuery, ShowQuery, WriteQuery,
     conditions::{Conditions, tag},
     records::{PolicyRecords, Put, Text},
 };
@@ -19,6 +19,7 @@ use crate::{
         error::{ApiError, Result},
         extract::{Path, parse_json},
         ground::{self, Chosen, FreshnessQuery, PolicyQuery},
+        resources,
         state::AppState,
     },
     core::policy::{Policy, Profile},
@@ -108,8 +109,9 @@ impl Target {
     }
 
     /// DELETE.
-    pub(super) async fn delete(&self, conditions: &Conditions, query: &WriteQuery) -> Result<Json<Status>> {
-        self.records().delete(conditions, query.dry_run()?).await?;
+    pub(super) async fn delete(&self, conditions: &Conditions, query: &DeleteQuery) -> Result<Json<Status>> {
+        let dry_run = resources::dry_run(query.dry_run.as_deref().unwrap_or_default())?;
+        self.records().delete(conditions, query.purge == Some(true), dry_run).await?;
         Ok(Json(Status::success(200, None)))
     }
 

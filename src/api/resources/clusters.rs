@@ -1,10 +1,22 @@
-//! `GET /clusters`: which clusters there are.
+//! `/clusters`: which clusters there are, and their removal.
 
 use axum::{Json, extract::State};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::api::{error::Result, openapi::ReadErrors, state::AppState};
+use crate::{
+    api::{
+        cluster,
+        error::{ApiError, Result, Subject},
+        extract::{Path, Query},
+        openapi::{ReadErrors, WriteErrors},
+        policy::{UnknownErrors, WriteQuery},
+        state::AppState,
+    },
+    cluster::DEFAULT_CLUSTER,
+    store::Standing,
+    wire::status::Status,
+};
 
 /// The clusters that hold anything.
 #[derive(Debug, Serialize, ToSchema)]
@@ -27,14 +39,49 @@ pub struct ClusterItem {
 /// List clusters
 ///
 /// A cluster comes to be when something is stored in it. Every path of this document also exists under
-/// `/clusters/{name}`; without that it is about the cluster `default`.
+/// `/clusters/{name}`; without that it is about the cluster `default`, which always exists. Decisions over the stored nodes
+/// of another cluster that does not exist are answered 404.
 #[utoipa::path(get, path = "/clusters", operation_id = "listClusters", tag = "state", responses(
     (status = 200, description = "All of them.", body = ClusterList), ReadErrors))]
 pub async fn list(State(state): State<AppState>) -> Result<Json<ClusterList>> {
-    let mut items = Vec::new();
-    for name in state.store.clusters().await? {
-        let revision = state.store.head(&name).await?.revision;
-        items.push(ClusterItem { name, revision });
-    }
+    let heads = state.store.heads(&state.store.clusters().await?).await?;
+    let item = |Standing { name, revision, .. }| ClusterItem { name, revision };
+    let mut items: Vec<_> = heads.clusters.into_iter().filter(|found| !found.removed).map(item).collect();
+    items.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(Json(ClusterList { items }))
+}
+
+/// The path's variable.
+#[derive(Debug, Deserialize)]
+pub struct Named {
+    name: String,
+}
+
+/// Remove a cluster
+///
+/// With everything that is kept of it: objects, policies, reservations and their history. It is gone at once and for good,
+/// on every replica; what it held is deleted from the database in pieces. The cluster `default` cannot be removed.
+#[utoipa::path(delete, path = "/clusters/{name}", operation_id = "deleteCluster", tag = "state",
+    params(("name" = String, Path, description = "The cluster's name", example = "staging"), WriteQuery),
+    responses((status = 200, description = "It is gone.", body = Status), WriteErrors, UnknownErrors))]
+pub async fn delete(
+    State(state): State<AppState>,
+    Path(Named { name }): Path<Named>,
+    Query(query): Query<WriteQuery>,
+) -> Result<Json<Status>> {
+    cluster::check_name(&name)?;
+    if name == DEFAULT_CLUSTER {
+        let message = format!("the cluster {name:?} cannot be removed: delete what is in it");
+        return Err(ApiError::BadRequest(message));
+    }
+    let is_there = if query.dry_run()? {
+        state.store.head(&name).await?.revision > 0
+    } else {
+        state.clusters.remove(&name).await?
+    };
+    if is_there {
+        Ok(Json(Status::success(200, None)))
+    } else {
+        Err(ApiError::NotFound(Subject::new("podberth.io", "clusters", name)))
+    }
 }

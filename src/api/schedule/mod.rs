@@ -83,14 +83,18 @@ pub async fn schedule(
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
     let ground = ground::stand(&state, &ClusterName(cluster.clone()), &fresh).await?;
-    let (ground_headers, view) = (ground.headers(), ground.view);
+    let (ground_headers, is_there, view) = (ground.headers(), ground.is_there(), ground.view);
     let mode = fields.parse()?;
     let run = ground::compute_on(body.len(), move || -> Result<(Runs, Vec<String>)> {
         let parsing = trace::phase("parse");
         let Examined { json, odd, .. } =
             warning::examined("ScheduleRequest", "the request cannot be read", &body, mode)?;
-        let request = decode::from_slice(&json).map_err(|error| ApiError::BadRequest(error.to_string()))?;
+        let request: ScheduleRequest =
+            decode::from_slice(&json).map_err(|error| ApiError::BadRequest(error.to_string()))?;
         drop(parsing);
+        if request.cluster.is_none() {
+            is_there?;
+        }
         Ok((prepare(&request, &json, &query, state, cluster, &view)?, odd))
     });
     let (run, odd) = run.await??;

@@ -23,6 +23,8 @@ use super::{
     report::Answers,
     run::{Batched, Chunk, Decided, Run, as_waiting, decide, known, measure},
 };
+use jiff::Timestamp;
+
 use crate::{
     api::{
         error::Result,
@@ -175,10 +177,10 @@ impl Run {
             let pods = placed.iter().zip(&is_bound_outside).filter(move |(_, is)| **is == outside);
             pods.map(|(pod, _)| order(pod)).collect::<Vec<_>>()
         };
-        let here = carry_out(&self.state, &self.cluster, &self.manner()?, &orders(false), decided_at).await?;
+        let here = carry_out(&self.state, &self.cluster, &self.manner().await?, &orders(false), decided_at).await?;
         let Some(asking) = self.asking.as_ref().filter(|_| is_bound_outside.contains(&true)) else { return Ok(here) };
-        let until = until(&asking.chain, 1)?;
-        let manner = Manner { reserve_until: Some(until.clone()), ..self.manner()? };
+        let until = until(self.state.clusters.now().await?, &asking.chain, 1)?;
+        let manner = Manner { reserve_until: Some(until.clone()), ..self.manner().await? };
         let reserved = carry_out(&self.state, &self.cluster, &manner, &orders(true), None).await?;
         let (mut here, mut reserved) = (here.into_iter(), reserved.into_iter());
         let carried = is_bound_outside.iter().map(|is| if *is { reserved.next() } else { here.next() });
@@ -193,7 +195,7 @@ impl Run {
                 async move {
                     *carried = match self.bound_outside(asking, task, there, until).await? {
                         Ok(()) => {
-                            recorded(&self.state, &self.cluster, &self.manner()?, &task.pod, there, true, until).await?
+                            recorded(&self.state, &self.cluster, &self.manner().await?, &task.pod, there, true, until).await?
                         }
                         Err(message) => Carried::NotBound(message),
                     };
@@ -212,12 +214,12 @@ impl Run {
         let placed = || decided.iter().filter(|(_, decided)| matches!(decided, Decided::Placed(_)));
         let outside = placed().filter(|(task, _)| self.is_bound_outside(task)).count();
         let Some(asking) = self.asking.as_ref().filter(|_| outside > 0) else {
-            let whole = carry_out(&self.state, &self.cluster, &self.manner()?, &[order], None).await?;
+            let whole = carry_out(&self.state, &self.cluster, &self.manner().await?, &[order], None).await?;
             let whole = whole.into_iter().next().unwrap_or(Carried::Stale);
             return Ok(placed().map(|_| whole.clone()).collect());
         };
-        let until = until(&asking.chain, outside)?;
-        let manner = Manner { reserve_until: Some(until.clone()), ..self.manner()? };
+        let until = until(self.state.clusters.now().await?, &asking.chain, outside)?;
+        let manner = Manner { reserve_until: Some(until.clone()), ..self.manner().await? };
         let reserved = carry_out(&self.state, &self.cluster, &manner, &[order], None).await?;
         let reserved = reserved.into_iter().next().unwrap_or(Carried::Stale);
         if !matches!(reserved, Carried::Out(_)) {
@@ -231,7 +233,7 @@ impl Run {
                 continue;
             }
             let carried = match self.bound_outside(asking, task, there, &until).await? {
-                Ok(()) => recorded(&self.state, &self.cluster, &self.manner()?, &task.pod, there, true, &until).await?,
+                Ok(()) => recorded(&self.state, &self.cluster, &self.manner().await?, &task.pod, there, true, &until).await?,
                 Err(message) => {
                     failed = Some(format!("{}/{} was not bound", task.pod.namespace, task.pod.name));
                     Carried::NotBound(message)
@@ -249,7 +251,7 @@ impl Run {
                     Carried::NotBound(format!("another of the request, {why}"))
                 }
                 (None, None) => {
-                    recorded(&self.state, &self.cluster, &self.manner()?, &task.pod, there, false, &until).await?
+                    recorded(&self.state, &self.cluster, &self.manner().await?, &task.pod, there, false, &until).await?
                 }
             };
             all.push(carried);
@@ -295,10 +297,10 @@ impl Run {
 }
 
 /// When a node is free again that is reserved while so many binds are asked for, one after the other.
-fn until(chain: &Chain, binds: usize) -> Result<String> {
+fn until(now: Timestamp, chain: &Chain, binds: usize) -> Result<String> {
     let seconds = chain.patience().as_secs().saturating_add(1).saturating_mul(binds as u64);
     let seconds = seconds.saturating_add(MARGIN_SECONDS).min(LONGEST_TTL_SECONDS.into());
-    lapsing_in(u32::try_from(seconds).unwrap_or(LONGEST_TTL_SECONDS))
+    lapsing_in(now, u32::try_from(seconds).unwrap_or(LONGEST_TTL_SECONDS))
 }
 
 /// The pod as extenders are told of it, waiting; `None` where it is gone.

@@ -31,7 +31,7 @@ use crate::{
         suggest,
         volume_choice::VolumeChoice,
     },
-    telemetry,
+    telemetry::{self, labels::PROFILES},
     wire::{
         explanation::{DecidingLevel, PodName},
         schedule::{ScheduleResult, ScheduleSummary, ScheduledPod, Suggestion},
@@ -388,8 +388,11 @@ impl Run {
         Ok(())
     }
 
-    pub(super) fn manner(&self) -> Result<Manner> {
-        let reserve_until = self.assume.map(lapsing_in).transpose()?;
+    pub(super) async fn manner(&self) -> Result<Manner> {
+        let reserve_until = match self.assume {
+            Some(seconds) => Some(lapsing_in(self.state.clusters.now().await?, seconds)?),
+            None => None,
+        };
         Ok(Manner { profile: self.chosen.profile().clone(), reserve_until })
     }
 
@@ -438,7 +441,7 @@ impl Run {
     }
 
     fn count_error(&self) {
-        let profile = self.chosen.used().name;
+        let profile = PROFILES.of(&self.chosen.used().name);
         counter!(telemetry::SCHEDULE_ATTEMPTS, "result" => "error", "profile" => profile).increment(1);
     }
 }
@@ -537,9 +540,9 @@ pub(super) async fn decide(
 }
 
 pub(super) fn measure(result: &'static str, profile: &str, took: Duration) {
-    counter!(telemetry::SCHEDULE_ATTEMPTS, "result" => result, "profile" => profile.to_owned()).increment(1);
-    histogram!(telemetry::SCHEDULING_ATTEMPT_DURATION, "result" => result, "profile" => profile.to_owned())
-        .record(took);
+    let profile = PROFILES.of(profile);
+    counter!(telemetry::SCHEDULE_ATTEMPTS, "result" => result, "profile" => profile.clone()).increment(1);
+    histogram!(telemetry::SCHEDULING_ATTEMPT_DURATION, "result" => result, "profile" => profile).record(took);
 }
 
 /// What would help, for the first of each kind of pods; nothing for the others.

@@ -1,29 +1,19 @@
 //! Batches, their judge and their callers, over a store that can be held up and taken away.
 
 use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use async_trait::async_trait;
-use jiff::Timestamp;
 use serde_json::json;
-use tokio::{
-    sync::{Semaphore, watch},
-    task::{JoinHandle, yield_now},
-};
-use uuid::Uuid;
+use tokio::task::{JoinHandle, yield_now};
 
 use crate::{
-    cluster::{Clusters, CommitError},
-    store::{
-        self, Atomicity, Call, Change, Changes, Commit, Compaction, Connections, Cursor, Head, Judge, Keep, Key, List,
-        ListQuery, MigrationStatus, Outcome, Precondition, Record, Refusal, Restore, Source, Store, StoreError,
-        Visitor, Writable, Write, Written,
+    cluster::{
+        Clusters, CommitError, Limits,
+        gated::{EVER, Gated},
     },
+    store::{Atomicity, Call, Change, Commit, Key, Outcome, Precondition, Refusal, Store, StoreError, Write},
     wire::reservation,
 };
 
@@ -31,140 +21,6 @@ mod judging;
 
 const CLUSTER: &str = "prod";
 const HOUR: Duration = Duration::from_hours(1);
-
-/// SQLite in memory behind a gate.
-#[derive(Debug)]
-struct Gated {
-    inner: Arc<dyn Store>,
-    /// One permit lets one batch through.
-    gate: Semaphore,
-    away: AtomicBool,
-    /// It is read, and takes no writes.
-    full: AtomicBool,
-    /// How many of the next batches find their judge behind.
-    behind: AtomicUsize,
-    /// The names that the calls of each batch are about.
-    batches: Mutex<Vec<Vec<String>>>,
-}
-
-const EVER: usize = Semaphore::MAX_PERMITS / 2;
-
-impl Gated {
-    async fn open() -> Arc<Self> {
-        let inner = store::open("sqlite::memory:", &store::Options::default()).await.expect("a database in memory");
-        inner.migrate().await.expect("it migrates");
-        let (gate, away, full) = (Semaphore::new(EVER), AtomicBool::new(false), AtomicBool::new(false));
-        Arc::new(Self { inner, gate, away, full, behind: AtomicUsize::new(0), batches: Mutex::default() })
-    }
-
-    fn close_gate(&self) {
-        self.gate.forget_permits(EVER);
-    }
-
-    fn batches(&self) -> Vec<Vec<String>> {
-        self.batches.lock().expect("no test has panicked").clone()
-    }
-
-    fn answers(&self) -> Result<(), StoreError> {
-        if self.away.load(Ordering::SeqCst) { Err(StoreError::Unavailable("away".into())) } else { Ok(()) }
-    }
-}
-
-#[async_trait]
-impl Store for Gated {
-    async fn write(&self, cluster: &str, calls: &[Call], judge: &mut dyn Judge) -> Result<Written, StoreError> {
-        let name = |call: &Call| call.writes.first().map(|write| write.key.name.clone()).unwrap_or_default();
-        self.batches.lock().expect("no test has panicked").push(calls.iter().map(name).collect());
-        self.gate.acquire().await.expect("the gate stays").forget();
-        self.answers()?;
-        if self.full.load(Ordering::SeqCst) {
-            return Err(StoreError::Unwritable("full".into()));
-        }
-        let behind = self.behind.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
-        if behind.is_ok() {
-            return Err(StoreError::Behind { known: judge.known(), revision: 9_999 });
-        }
-        self.inner.write(cluster, calls, judge).await
-    }
-
-    async fn get(&self, cluster: &str, key: &Key) -> Result<Option<Record>, StoreError> {
-        self.inner.get(cluster, key).await
-    }
-
-    async fn list(&self, cluster: &str, query: &ListQuery) -> Result<List, StoreError> {
-        self.inner.list(cluster, query).await
-    }
-
-    async fn changes(&self, cluster: &str, from: &Cursor, limit: usize) -> Result<Changes, StoreError> {
-        self.answers()?;
-        self.inner.changes(cluster, from, limit).await
-    }
-
-    async fn state_at(&self, cluster: &str, at: Option<u64>, visitor: &mut dyn Visitor) -> Result<(), StoreError> {
-        self.inner.state_at(cluster, at, visitor).await
-    }
-
-    async fn get_at(&self, cluster: &str, key: &Key, revision: u64) -> Result<Option<Record>, StoreError> {
-        self.inner.get_at(cluster, key, revision).await
-    }
-
-    async fn revision_at(&self, cluster: &str, time: Timestamp) -> Result<Option<u64>, StoreError> {
-        self.inner.revision_at(cluster, time).await
-    }
-
-    async fn restore(&self, cluster: &str, source: &mut dyn Source, how: Restore) -> Result<Head, StoreError> {
-        self.inner.restore(cluster, source, how).await
-    }
-
-    async fn compact(&self, cluster: &str, keep: &Keep) -> Result<Compaction, StoreError> {
-        self.inner.compact(cluster, keep).await
-    }
-
-    async fn lease(&self, name: &str, holder: Uuid, ttl: Duration) -> Result<bool, StoreError> {
-        self.inner.lease(name, holder, ttl).await
-    }
-
-    async fn begin_epoch(&self, cluster: &str, lost: &Head, token: Uuid) -> Result<Head, StoreError> {
-        self.inner.begin_epoch(cluster, lost, token).await
-    }
-
-    async fn head(&self, cluster: &str) -> Result<Head, StoreError> {
-        self.answers()?;
-        self.inner.head(cluster).await
-    }
-
-    async fn clusters(&self) -> Result<Vec<String>, StoreError> {
-        self.inner.clusters().await
-    }
-
-    fn hint(&self) -> watch::Receiver<u64> {
-        self.inner.hint()
-    }
-
-    fn connections(&self) -> Connections {
-        self.inner.connections()
-    }
-
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.answers()
-    }
-
-    fn writable(&self) -> Writable {
-        if self.full.load(Ordering::SeqCst) { Writable::No("full".into()) } else { Writable::Yes }
-    }
-
-    async fn migrate(&self) -> Result<(), StoreError> {
-        self.inner.migrate().await
-    }
-
-    async fn migration_status(&self) -> Result<MigrationStatus, StoreError> {
-        self.inner.migration_status().await
-    }
-
-    async fn close(&self) {
-        self.inner.close().await;
-    }
-}
 
 fn write(kind: &str, namespace: &str, name: &str, change: Change) -> Write {
     Write { key: Key::new(kind, namespace, name), precondition: Precondition::default(), change }
@@ -364,7 +220,7 @@ async fn a_pod_in_no_state_to_be_bound_is_not_bound() {
 #[tokio::test]
 async fn a_full_queue_turns_away() {
     let store = Gated::open().await;
-    let clusters = Clusters::new(store.clone(), HOUR).with_most_waiting(1);
+    let clusters = Clusters::limited(store.clone(), Limits { poll: HOUR, most_waiting: 1, ..Limits::default() });
     store.close_gate();
     let first = start(&clusters, each(vec![pod("a")]));
     until(|| !store.batches().is_empty()).await;
@@ -490,8 +346,8 @@ fn reserve(name: &str, kind: &str, node: &str, until: &str) -> Call {
 
 #[tokio::test]
 async fn a_reserved_node_is_taken_until_the_reservation_is_gone() {
-    let (_, clusters) = cluster(&["a", "b", "c", "d", "e"]).await;
-    let (early, late) = ("2026-01-01T00:00:10Z", "2026-01-01T00:01:00Z");
+    let (store, clusters) = cluster(&["a", "b", "c", "d", "e"]).await;
+    let (early, late) = ("2001-01-01T00:00:10Z", "2901-01-01T00:01:00Z");
     for (name, until) in [("a", early), ("b", late), ("c", late), ("d", late)] {
         let told = commit(&clusters, reserve(name, "Assumed", "n", until)).await;
         assert!(told.outcomes.iter().all(|o| matches!(o, Outcome::Written { .. })), "{told:?}");
@@ -513,13 +369,13 @@ async fn a_reserved_node_is_taken_until_the_reservation_is_gone() {
     commit(&clusters, each(vec![write(reservation::KIND, "shop", "d", Change::Delete)])).await;
     assert_eq!(view().snapshot.node("n").expect("a node").pods.len(), 2, "a assumed, b bound, c and d gone");
 
-    let now = |text: &str| text.parse::<Timestamp>().expect("an instant");
-    assert_eq!(clusters.expire(now("2026-01-01T00:00:05Z")).await, Ok(0));
-    assert_eq!(clusters.expire(now("2026-01-01T00:00:30Z")).await, Ok(1), "a's");
-    assert_eq!(view().snapshot.node("n").expect("a node").pods.len(), 1);
-    assert!(!view().snapshot.pod("shop", "a").expect("a pod").is_assigned(), "nothing is left behind");
-    assert_eq!(clusters.expire(now("2026-01-01T00:02:00Z")).await, Ok(2), "b's and c's");
+    assert_eq!(clusters.expire().await, Ok(1), "a's: the database's clock is past it");
+    assert_eq!(clusters.expire().await, Ok(0));
+    let kept = clusters.followed(CLUSTER).expect("it is kept");
+    let head = store.head(CLUSTER).await.expect("the store answers").revision;
+    assert!(kept.reached(head, HOUR).await);
     assert_eq!(view().snapshot.node("n").expect("a node").pods.len(), 1, "b stays bound");
+    assert!(!view().snapshot.pod("shop", "a").expect("a pod").is_assigned(), "nothing is left behind");
 }
 
 #[tokio::test]

@@ -7,11 +7,13 @@ use uuid::Uuid;
 use crate::store::decide::NewRow;
 use crate::store::keeping::{self, Kept, Source, Visitor};
 use crate::store::rows::PAGE;
-use crate::store::{Compaction, Head, Key, Record, StoreError};
+use crate::store::{Compaction, Head, Key, Record, StoreError, removal};
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Cluster {
     pub(super) head: Head,
+    /// When it was removed, by the database's clock: nothing has been written to it since.
+    pub(super) removed: Option<i64>,
     /// The last revision given out: ahead of the head where a [`super::Numbering::Sequence`] is at work.
     pub(super) given: u64,
     pub(super) kept: Kept,
@@ -79,13 +81,19 @@ impl Cluster {
 
     /// Stands at `head` after a batch that was written at `at`.
     pub(super) fn stand(&mut self, head: Head, at: i64) {
-        self.head = head;
+        (self.head, self.removed) = (head, None);
         self.given = self.given.max(head.revision);
         self.note_batch(head.revision, head.token, at);
     }
 
     pub(super) fn note_batch(&mut self, revision: u64, token: Uuid, at: i64) {
         self.batches.insert(revision, Batch { token, at });
+    }
+
+    /// What stands in the place of a cluster that is removed.
+    pub(super) fn removed(before: Head, at: i64) -> Self {
+        let (head, kept) = removal::after(before);
+        Self { head, kept, given: head.revision, removed: Some(at), ..Self::default() }
     }
 
     /// Holds no objects, and nothing of what was.

@@ -5,15 +5,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::cluster::{Ages, Cluster};
 use super::{Memory, journal};
 use crate::store::keeping::{self, Kept};
 use crate::store::{
-    Call, Changes, Compaction, Connections, Cursor, Head, Judge, Keep, Key, List, ListQuery, MigrationStatus, Record,
-    Restore, Source, Store, StoreError, Visitor, Written, rows, types,
+    Call, Changes, Compaction, Connections, Cursor, Everywhere, Head, Heads, Judge, Keep, Key, List, ListQuery,
+    Listener, MigrationStatus, Record, Restore, Source, Standing, Store, StoreError, Visitor, Written, rows, types,
 };
 
 /// The only migration there is.
@@ -96,7 +95,7 @@ impl Store for Memory {
         state.note(|| journal::restored(cluster, &found));
         state.copy.clusters.insert(cluster.to_owned(), found);
         drop(state);
-        self.database.wake();
+        self.database.hints.changed(cluster, head.revision);
         Ok(head)
     }
 
@@ -130,20 +129,62 @@ impl Store for Memory {
         let goes_on = found.head.continues(lost, found.token(lost.revision));
         let head = state.raise_epoch(cluster, found, lost, goes_on, token);
         drop(state);
-        self.database.wake();
+        self.database.hints.changed(cluster, head.revision);
         Ok(head)
     }
 
-    async fn head(&self, cluster: &str) -> Result<Head, StoreError> {
-        self.read(cluster, |cluster| cluster.head)
+    async fn heads(&self, clusters: &[String]) -> Result<Heads, StoreError> {
+        types::check_clusters(clusters)?;
+        let state = self.state()?;
+        let standing = |name: &String| {
+            let found = state.copy.clusters.get(name)?;
+            let (revision, removed) = (found.head.revision, found.removed.is_some());
+            Some(Standing { name: name.clone(), revision, removed, head: Ok(found.head) })
+        };
+        Ok(Heads { now: state.instant()?, clusters: clusters.iter().filter_map(standing).collect() })
+    }
+
+    async fn everywhere(&self, kind: &str) -> Result<Everywhere, StoreError> {
+        let state = self.state()?;
+        let mut found = Vec::new();
+        for (name, cluster) in &state.copy.clusters {
+            let rows = cluster.rows().values().filter(|row| *row.key.kind == *kind && !row.deleted);
+            found.extend(rows.map(|row| (name.clone(), Ok(row.clone()))));
+        }
+        Ok(Everywhere { now: state.instant()?, found })
     }
 
     async fn clusters(&self) -> Result<Vec<String>, StoreError> {
-        Ok(self.state()?.copy.clusters.keys().cloned().collect())
+        let state = self.state()?;
+        let there = state.copy.clusters.iter().filter(|(_, cluster)| cluster.removed.is_none());
+        Ok(there.map(|(name, _)| name.clone()).collect())
     }
 
-    fn hint(&self) -> watch::Receiver<u64> {
-        self.database.changed.subscribe()
+    async fn remove(&self, cluster: &str) -> Result<bool, StoreError> {
+        types::check_new_cluster(cluster)?;
+        let _counter = self.counter(cluster).await;
+        let mut state = self.state()?;
+        let now = state.now();
+        let Some(found) = state.copy.clusters.get_mut(cluster).filter(|found| found.removed.is_none()) else {
+            return Ok(false);
+        };
+        *found = Cluster::removed(found.head, now);
+        let gone = found.clone();
+        state.note(|| journal::restored(cluster, &gone));
+        drop(state);
+        self.database.hints.changed(cluster, gone.head.revision);
+        Ok(true)
+    }
+
+    async fn sweep(&self, keep: Duration) -> Result<(), StoreError> {
+        let mut state = self.state()?;
+        let by = state.ago(keep);
+        state.copy.clusters.retain(|_, cluster| cluster.removed.is_none_or(|at| at > by));
+        Ok(())
+    }
+
+    fn hints(&self) -> Listener {
+        self.database.hints.listen()
     }
 
     fn connections(&self) -> Connections {

@@ -50,7 +50,7 @@ impl Postgres {
     ) -> Result<Option<(i32, u64, u64)>, StoreError> {
         let mut transaction = self.within(connection.begin()).await?;
         let row = sqlx::query_as(
-            "SELECT cluster_id, rev, compact_rev, history_from, history_to FROM cluster WHERE name = $1 FOR UPDATE",
+            "SELECT cluster_id, rev, compact_rev, history_from, history_to FROM cluster WHERE name = $1 AND removed = 0 FOR UPDATE",
         )
         .bind(cluster)
         .fetch_optional(&mut *transaction);
@@ -150,7 +150,7 @@ impl Postgres {
         self.stand(&mut transaction, id, raised, Kept { from: raised.revision, to: raised.revision }).await?;
         self.note_batch(&mut transaction, id, cluster, raised).await?;
         self.within(transaction.commit()).await?;
-        super::listen::wake(&self.changed);
+        self.hints.changed(cluster, raised.revision);
         Ok(raised)
     }
 }
@@ -159,7 +159,7 @@ const SWEEP_TOMBSTONES: &str = "DELETE FROM object WHERE cluster_id = $1 AND del
     AND rev <= coalesce((SELECT rev FROM object WHERE cluster_id = $1 AND deleted AND rev <= $2
                          ORDER BY rev LIMIT 1 OFFSET $3), $2)";
 
-const SWEEP_BATCHES: &str = "DELETE FROM batch WHERE cluster_id = $1 AND rev_to <= $2
+pub(super) const SWEEP_BATCHES: &str = "DELETE FROM batch WHERE cluster_id = $1 AND rev_to <= $2
     AND rev_to <= coalesce((SELECT rev_to FROM batch WHERE cluster_id = $1 AND rev_to <= $2
                             ORDER BY rev_to LIMIT 1 OFFSET $3), $2)";
 

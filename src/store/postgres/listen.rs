@@ -1,12 +1,14 @@
-//! NOTIFY as a wake-up hint: one per batch, passed on to whoever follows a change feed.
+//! NOTIFY as a hint: one per batch, which names its cluster, passed on to whoever follows that cluster's feed.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgListener, PgPool};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
-/// The one channel; the payload is the cluster's name, for people who watch it.
+use crate::store::{Hint, Hints};
+
+/// The one channel; see [`payload`].
 pub(super) const CHANNEL: &str = "podberth";
 
 /// After so much silence the connection is tried: one that died without a word would stay silent for ever.
@@ -15,11 +17,24 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// Between two attempts to listen.
 const BACKOFF: Duration = Duration::from_secs(1);
 
-/// Listens until the pool is closed or the task is aborted. Whenever listening begins anew it wakes everybody:
+/// What is told on the channel: the revision that a cluster stands at, and its name.
+pub(super) fn payload(cluster: &str, revision: u64) -> String {
+    format!("{revision} {cluster}")
+}
+
+/// What a payload says. Earlier releases told the name alone.
+fn hint(payload: &str) -> Hint {
+    match payload.split_once(' ').map(|(revision, name)| (revision.parse(), name)) {
+        Some((Ok(revision), name)) => Hint::Cluster { name: name.into(), revision },
+        _ => Hint::Cluster { name: payload.into(), revision: u64::MAX },
+    }
+}
+
+/// Listens until the pool is closed or the task is aborted. Whenever listening begins anew everybody is told:
 /// notifications may have been lost. Its connection is the first to know that the server is gone.
-pub(super) async fn listen(pool: PgPool, changed: watch::Sender<u64>, lost: Arc<Notify>) {
+pub(super) async fn listen(pool: PgPool, hints: Hints, lost: Arc<Notify>) {
     while !pool.is_closed() {
-        if let Err(error) = session(&pool, &changed).await {
+        if let Err(error) = session(&pool, &hints, &lost).await {
             tracing::debug!(%error, "listening for changes was interrupted");
             lost.notify_one();
         }
@@ -27,20 +42,36 @@ pub(super) async fn listen(pool: PgPool, changed: watch::Sender<u64>, lost: Arc<
     }
 }
 
-async fn session(pool: &PgPool, changed: &watch::Sender<u64>) -> Result<(), sqlx::Error> {
+async fn session(pool: &PgPool, hints: &Hints, lost: &Notify) -> Result<(), sqlx::Error> {
     let mut listener = PgListener::connect_with(pool).await?;
+    listener.eager_reconnect(false);
     listener.listen(CHANNEL).await?;
     loop {
-        wake(changed);
+        hints.tell(Hint::Any);
         while let Ok(message) = tokio::time::timeout(SILENCE, listener.try_recv()).await {
-            message?;
-            wake(changed);
+            match message? {
+                Some(message) => hints.tell(hint(message.payload())),
+                // The connection was lost and is made anew.
+                None => {
+                    lost.notify_one();
+                    hints.tell(Hint::Any);
+                }
+            }
         }
         let trial = sqlx::query("SELECT 1").execute(&mut listener);
         tokio::time::timeout(SILENCE, trial).await.map_err(std::io::Error::from)??;
     }
 }
 
-pub(super) fn wake(changed: &watch::Sender<u64>) {
-    changed.send_modify(|count| *count = count.wrapping_add(1));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_names_the_cluster_and_its_revision() {
+        let told = |name: &str, revision| Hint::Cluster { name: name.into(), revision };
+        assert_eq!(hint(&payload("prod", 7)), told("prod", 7));
+        assert_eq!(hint("prod"), told("prod", u64::MAX), "of a release that told no revision");
+        assert_eq!(hint(&payload("a b", 7)), told("a b", 7));
+    }
 }

@@ -215,13 +215,13 @@ impl Postgres {
             self.note_batch(&mut transaction, id, cluster, head).await?;
         }
         self.within(transaction.commit()).await?;
-        super::listen::wake(&self.changed);
+        self.hints.changed(cluster, head.revision);
         Ok(head)
     }
 }
 
-const CLEAR_OBJECTS: &str = "DELETE FROM object WHERE cluster_id = $1 AND rev <= coalesce(
+pub(super) const CLEAR_OBJECTS: &str = "DELETE FROM object WHERE cluster_id = $1 AND rev <= coalesce(
     (SELECT rev FROM object WHERE cluster_id = $1 ORDER BY rev LIMIT 1 OFFSET $2), 9223372036854775807)";
 
-const CLEAR_HISTORY: &str = "DELETE FROM history WHERE cluster_id = $1 AND until_rev <= coalesce(
+pub(super) const CLEAR_HISTORY: &str = "DELETE FROM history WHERE cluster_id = $1 AND until_rev <= coalesce(
     (SELECT until_rev FROM history WHERE cluster_id = $1 ORDER BY until_rev LIMIT 1 OFFSET $2), 9223372036854775807)";

@@ -4,7 +4,7 @@ use sqlx::Row;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::QueryScalar;
 
-use super::listen::CHANNEL;
+use super::listen::{CHANNEL, payload};
 use super::{Columns, Head, now, object_columns, signed};
 use crate::store::keeping::Kept;
 
@@ -52,7 +52,7 @@ impl<'a> Stand<'a> {
             .bind(signed(self.head.epoch))
             .bind(signed(self.kept.from))
             .bind(signed(self.kept.to));
-        if told { query.bind(CHANNEL).bind(self.cluster) } else { query }
+        if told { query.bind(CHANNEL).bind(payload(self.cluster, self.head.revision)) } else { query }
     }
 }
 
@@ -105,7 +105,7 @@ macro_rules! forms {
     (@notes $rev:literal $token:literal $compact:literal $epoch:literal $from:literal $to:literal) => {
         concat!(
             "stood AS (UPDATE cluster SET rev = ", $rev, ", compact_rev = ", $compact, ", epoch = ", $epoch,
-            ", history_from = ", $from, ", history_to = ", $to, " WHERE cluster_id = $1), ",
+            ", history_from = ", $from, ", history_to = ", $to, ", removed = 0 WHERE cluster_id = $1), ",
             "noted AS (INSERT INTO batch (cluster_id, rev_to, token, at) VALUES ($1, ", $rev, ", ", $token, ", ", now!(), "))"
         )
     };

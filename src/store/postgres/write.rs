@@ -146,7 +146,7 @@ impl Postgres {
             return Err(error);
         }
         self.vouched.note_commit(connected);
-        listen::wake(&self.changed);
+        self.hints.changed(batch.cluster, written.head.revision);
         Ok(written)
     }
 
@@ -318,7 +318,7 @@ impl Postgres {
         kept: Kept,
     ) -> Result<(), StoreError> {
         let stand = sqlx::query(
-            "UPDATE cluster SET rev = $2, compact_rev = $3, epoch = $4, history_from = $5, history_to = $6
+            "UPDATE cluster SET rev = $2, compact_rev = $3, epoch = $4, history_from = $5, history_to = $6, removed = 0
              WHERE cluster_id = $1",
         )
         .bind(id)
@@ -450,7 +450,8 @@ impl Postgres {
             .bind(id)
             .bind(signed(head.revision))
             .bind(head.token.as_bytes().as_slice());
-        let note = if self.notify { note.bind(listen::CHANNEL).bind(cluster) } else { note };
+        let note =
+            if self.notify { note.bind(listen::CHANNEL).bind(listen::payload(cluster, head.revision)) } else { note };
         self.within(note.execute(connection)).await.map(drop)
     }
 }

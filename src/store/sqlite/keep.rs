@@ -49,7 +49,13 @@ impl Sqlite {
         if let Some(retention) = self.history {
             kept.from = kept.from.max(last_batch(&mut transaction, id, head.revision, retention).await?);
         }
-        write::stand(&mut transaction, id, cluster, Head { compact_revision: revision, ..head }, kept).await?;
+        // A mark of removal stays.
+        sqlx::query("UPDATE cluster SET compact_rev = ?, history_from = ? WHERE cluster_id = ?")
+            .bind(signed(revision))
+            .bind(signed(kept.from))
+            .bind(id)
+            .execute(&mut *transaction)
+            .await?;
         super::commit(transaction).await?;
         Ok(Some((id, revision, kept.readable(head.revision))))
     }
@@ -65,7 +71,7 @@ impl Sqlite {
         write::stand(&mut transaction, id, cluster, raised, kept).await?;
         write::note_batch(&mut transaction, id, raised).await?;
         super::commit(transaction).await?;
-        self.wake();
+        self.hints.changed(cluster, raised.revision);
         Ok(raised)
     }
 }

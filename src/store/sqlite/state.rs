@@ -138,7 +138,7 @@ impl Sqlite {
             write::note_batch(&mut transaction, id, head).await?;
         }
         super::commit(transaction).await?;
-        self.wake();
+        self.hints.changed(cluster, head.revision);
         Ok(head)
     }
 }

@@ -105,7 +105,7 @@ pub(super) async fn stand(
         "INSERT INTO cluster (cluster_id, name, rev, compact_rev, epoch, history_from, history_to)
          VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (cluster_id) DO UPDATE SET rev = excluded.rev,
              compact_rev = excluded.compact_rev, epoch = excluded.epoch, history_from = excluded.history_from,
-             history_to = excluded.history_to",
+             history_to = excluded.history_to, removed = 0",
     )
     .bind(id)
     .bind(cluster)
@@ -235,6 +235,6 @@ fn upsert(size: usize) -> String {
             body_rev = excluded.body_rev, codec = excluded.codec, body = excluded.body"
 }
 
-fn json<T: serde::Serialize>(rows: &T) -> Result<String, StoreError> {
+pub(super) fn json<T: serde::Serialize>(rows: &T) -> Result<String, StoreError> {
     serde_json::to_string(rows).map_err(|error| StoreError::Internal(error.to_string()))
 }

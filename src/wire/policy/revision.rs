@@ -9,8 +9,9 @@ use crate::core::policy::{Faults, Profiles};
 /// The store's kind under which the policies in force are kept, by name.
 pub const IN_FORCE: &str = "policies.podberth.io";
 
-/// The store's kind under which every revision of every policy is kept: the policy's name is the namespace, the revision
-/// in ten digits the name, so that they are listed in order.
+/// The store's kind under which revisions are kept that were in force: the policy's name is the namespace, the revision in
+/// ten digits the name, so that they are listed in order. The one in force stands under [`IN_FORCE`] and, but for
+/// databases of earlier releases, not here too.
 pub const HISTORY: &str = "policyrevisions.podberth.io";
 
 /// The policy that holds where a request names none.
@@ -21,7 +22,7 @@ pub const DEFAULT: &str = "default";
 #[serde(rename_all = "camelCase")]
 #[schema(as = PolicyRevision)]
 pub struct Revision {
-    /// 1 for a policy's first text, one more for each that followed; never given twice.
+    /// 1 for a policy's first text, one more for each that followed; never given twice unless its history is purged.
     #[schema(example = 3)]
     pub revision: u64,
     /// When it came into force, RFC 3339.
@@ -33,6 +34,26 @@ pub struct Revision {
     pub rollback_to: Option<u64>,
     /// JSON or YAML, as received.
     pub text: String,
+}
+
+/// Which revision a stored one is and when it came into force, read without its text.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Made {
+    /// Its number.
+    pub revision: u64,
+    /// When, RFC 3339.
+    pub created_at: String,
+}
+
+impl Made {
+    /// Reads it off a stored revision.
+    ///
+    /// # Errors
+    /// When the body is none.
+    pub fn parse(body: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(body)
+    }
 }
 
 impl Revision {

@@ -1,0 +1,322 @@
+//! The clusters that are kept in memory, and the one task that watches over them.
+//!
+//! A hint of the store names its cluster and wakes that one's keeper. Because hints get lost, the heads of all kept
+//! clusters are read by one statement every now and then: a keeper reads its feed only when its head has moved, and the
+//! statement's answer is what says that the database is there.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    time::Duration,
+};
+
+use jiff::{SignedDuration, Timestamp};
+use metrics::{counter, gauge};
+use tokio::{
+    task::{AbortHandle, JoinError},
+    time::{Instant, sleep},
+};
+
+use super::{Cluster, DEFAULT_CLUSTER, Limits, status::is_same};
+use crate::{
+    store::{Head, Heads, Hint, Listener, Standing, Store, StoreError},
+    telemetry,
+};
+
+/// How long the database's time is told on without asking it.
+const TIME_HOLDS: Duration = Duration::from_secs(10);
+
+/// Before a watcher that has ended is started again.
+const RESTART: Duration = Duration::from_millis(100);
+
+#[derive(Debug)]
+pub(super) struct Live {
+    kept: Mutex<BTreeMap<String, Kept>>,
+    /// By name: the turn of those that load a cluster.
+    loading: Mutex<BTreeMap<String, Weak<tokio::sync::Mutex<()>>>>,
+    contact: Mutex<Contact>,
+    watcher: OnceLock<AbortHandle>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    cluster: Arc<Cluster>,
+    /// When somebody last asked for it.
+    asked: Instant,
+}
+
+/// A kept cluster, and the head of its view at a moment. It may be released meanwhile.
+struct Shown {
+    name: String,
+    cluster: Weak<Cluster>,
+    head: Head,
+}
+
+/// When the database last told where the clusters stand, and what its time was.
+#[derive(Clone, Copy, Debug)]
+struct Contact {
+    at: Instant,
+    time: Option<Timestamp>,
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        let contact = Contact { at: Instant::now(), time: None };
+        Self {
+            kept: Mutex::default(),
+            loading: Mutex::default(),
+            contact: Mutex::new(contact),
+            watcher: OnceLock::new(),
+        }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        if let Some(watcher) = self.watcher.get() {
+            watcher.abort();
+        }
+    }
+}
+
+// What the locks hold is whole after any panic: each change of it is one call.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Live {
+    /// The cluster of this name, if it is kept; notes that it was asked for.
+    pub(super) fn get(&self, name: &str) -> Option<Arc<Cluster>> {
+        let mut kept = lock(&self.kept);
+        let found = kept.get_mut(name)?;
+        found.asked = Instant::now();
+        Some(found.cluster.clone())
+    }
+
+    /// All that are kept.
+    pub(super) fn all(&self) -> Vec<Arc<Cluster>> {
+        lock(&self.kept).values().map(|kept| kept.cluster.clone()).collect()
+    }
+
+    /// Keeps a cluster from now on. Where more are kept than may be, the one goes that nobody uses and that was asked for
+    /// the longest ago.
+    pub(super) fn insert(&self, name: &str, cluster: &Arc<Cluster>, most: usize) {
+        let mut released = Vec::new(); // Dropped last, without the lock: it may be large.
+        let mut kept = lock(&self.kept);
+        let is_idle =
+            |(name, kept): &(&String, &Kept)| *name != DEFAULT_CLUSTER && Arc::strong_count(&kept.cluster) == 1;
+        while kept.len() >= most.max(1) {
+            let oldest = kept.iter().filter(is_idle).min_by_key(|(_, kept)| kept.asked).map(|(name, _)| name.clone());
+            let Some(oldest) = oldest else { break };
+            tracing::debug!(cluster = oldest, "released, to make room for another");
+            released.extend(kept.remove(&oldest));
+        }
+        kept.insert(name.to_owned(), Kept { cluster: cluster.clone(), asked: Instant::now() });
+    }
+
+    /// Keeps a cluster no longer in which nothing came to be, unless another caller has it as well: what that one writes
+    /// is to be seen here.
+    pub(super) fn forget_unused(&self, name: &str, cluster: &Arc<Cluster>) {
+        // The map's and this caller's.
+        self.remove_if(name, |kept| Arc::ptr_eq(kept, cluster) && Arc::strong_count(kept) == 2);
+    }
+
+    /// Keeps a cluster no longer.
+    pub(super) fn remove_if(&self, name: &str, is_to_go: impl FnOnce(&Arc<Cluster>) -> bool) {
+        let mut kept = lock(&self.kept);
+        let gone = if kept.get(name).is_some_and(|kept| is_to_go(&kept.cluster)) { kept.remove(name) } else { None };
+        drop(kept);
+        drop(gone); // Without the lock: it may be large.
+    }
+
+    /// Those who load the same cluster take turns, so that it is loaded once.
+    pub(super) fn turn(&self, name: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut loading = lock(&self.loading);
+        loading.retain(|_, turn| turn.strong_count() > 0);
+        let waiting = loading.get(name).and_then(Weak::upgrade);
+        waiting.unwrap_or_else(|| {
+            let turn = Arc::default();
+            loading.insert(name.to_owned(), Arc::downgrade(&turn));
+            turn
+        })
+    }
+
+    /// How long ago the database last told where the clusters stand; nothing while none is kept.
+    pub(super) fn staleness(&self) -> Duration {
+        if lock(&self.kept).is_empty() { Duration::ZERO } else { lock(&self.contact).at.elapsed() }
+    }
+
+    /// The database's time, if it was told not long ago.
+    pub(super) fn time(&self) -> Option<Timestamp> {
+        let Contact { at, time } = *lock(&self.contact);
+        let since = at.elapsed();
+        let time = time.filter(|_| since <= TIME_HOLDS)?;
+        time.checked_add(SignedDuration::try_from(since).ok()?).ok()
+    }
+
+    /// Watches from now on, if nobody does yet. What is hinted at from here on is heard.
+    pub(super) fn watch(self: &Arc<Self>, store: &Arc<dyn Store>, limits: &Limits) {
+        self.watcher.get_or_init(|| {
+            lock(&self.contact).at = Instant::now();
+            let (live, store, limits, hints) = (Arc::downgrade(self), store.clone(), limits.clone(), store.hints());
+            tokio::spawn(supervise(live, store, limits, hints)).abort_handle()
+        });
+    }
+
+    /// Releases those that nobody has asked for in so long, and those whose keeper has ended.
+    fn release(&self, after: Duration) {
+        let is_idle = |name: &str, kept: &Kept| {
+            name != DEFAULT_CLUSTER && kept.asked.elapsed() >= after && Arc::strong_count(&kept.cluster) == 1
+        };
+        let mut kept = lock(&self.kept);
+        let gone: Vec<_> = kept.extract_if(.., |name, kept| kept.cluster.has_ended() || is_idle(name, kept)).collect();
+        drop(kept);
+        for (cluster, kept) in gone {
+            if kept.cluster.has_ended() {
+                tracing::error!(cluster, "the cluster's keeper has ended; it is loaded again when it is asked for");
+            } else {
+                tracing::debug!(cluster, "released: nobody has asked for it");
+            }
+        }
+    }
+
+    fn hinted(&self, name: &str, revision: u64) {
+        if let Some(kept) = lock(&self.kept).get(name) {
+            kept.cluster.nudge(revision);
+        }
+    }
+
+    /// Each cluster with the head of its view before the heads are read.
+    fn shown(&self) -> Vec<Shown> {
+        let kept = lock(&self.kept);
+        let shown = |(name, kept): (&String, &Kept)| Shown {
+            name: name.clone(),
+            cluster: Arc::downgrade(&kept.cluster),
+            head: kept.cluster.progress().head,
+        };
+        kept.iter().map(shown).collect()
+    }
+
+    /// Compares what the database tells with what is shown.
+    fn compare(&self, shown: Vec<Shown>, heads: Heads, asked_at: Instant) {
+        *lock(&self.contact) = Contact { at: asked_at, time: Some(heads.now) };
+        let found: BTreeMap<String, Standing> = heads.clusters.into_iter().map(|c| (c.name.clone(), c)).collect();
+        let mut lag = 0;
+        for Shown { name, cluster, head: before } in shown {
+            let Some(cluster) = cluster.upgrade() else { continue };
+            let head = match found.get(&name) {
+                Some(standing) if standing.removed => {
+                    tracing::info!(cluster = name, "the cluster was removed");
+                    self.remove_if(&name, |kept| Arc::ptr_eq(kept, &cluster));
+                    continue;
+                }
+                Some(Standing { head: Err(error), .. }) => {
+                    cluster.lose(&name, error);
+                    continue;
+                }
+                Some(Standing { head: Ok(head), .. }) => *head,
+                None => Head::default(),
+            };
+            lag = lag.max(head.revision.saturating_sub(before.revision));
+            match cluster.is_to_be_tried() {
+                Some(true) => cluster.nudge(u64::MAX),
+                Some(false) => {}
+                None if is_same(&head, &before) => cluster.in_step(&head, asked_at),
+                None => {
+                    let goes_on = head.epoch == before.epoch && head.revision > before.revision;
+                    cluster.nudge(if goes_on { head.revision } else { u64::MAX });
+                }
+            }
+        }
+        gauge!(telemetry::FEED_LAG).set(lag as f64);
+    }
+}
+
+/// Keeps a watcher running for as long as there is something to watch.
+async fn supervise(live: Weak<Live>, store: Arc<dyn Store>, limits: Limits, hints: Listener) {
+    let mut hints = Some(hints);
+    loop {
+        let hints = hints.take().unwrap_or_else(|| store.hints());
+        let watching = watch(live.clone(), store.clone(), limits.clone(), hints);
+        match Aborting(tokio::spawn(watching)).await {
+            Ok(()) => return,
+            Err(error) => {
+                counter!(telemetry::WATCHER_RESTARTS).increment(1);
+                tracing::error!(%error, "the watcher of the clusters has ended; it is started again");
+                sleep(RESTART).await;
+            }
+        }
+    }
+}
+
+/// A task that ends with whoever waits for it.
+struct Aborting(tokio::task::JoinHandle<()>);
+
+impl Future for Aborting {
+    type Output = Result<(), JoinError>;
+
+    fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
+        std::pin::Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+impl Drop for Aborting {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Passes hints on and reads the heads, until the store or the clusters are gone.
+async fn watch(live: Weak<Live>, store: Arc<dyn Store>, limits: Limits, mut hints: Listener) {
+    let mut is_away = false;
+    let mut round = Box::pin(read_heads(&live, &*store, limits.poll));
+    loop {
+        let read = tokio::select! {
+            biased;
+            hint = hints.next() => {
+                let Some(kept) = live.upgrade() else { return };
+                match hint {
+                    Some(Hint::Cluster { name, revision }) => kept.hinted(&name, revision),
+                    Some(Hint::Any) => round.set(read_heads(&live, &*store, Duration::ZERO)),
+                    None => return,
+                }
+                continue;
+            }
+            read = &mut round => read,
+        };
+        round.set(read_heads(&live, &*store, limits.poll));
+        let Some(kept) = live.upgrade() else { return };
+        let Some((shown, heads, asked_at)) = read else { return };
+        match heads {
+            Ok(heads) => {
+                if std::mem::take(&mut is_away) {
+                    tracing::info!("the database answers again");
+                }
+                kept.compare(shown, heads, asked_at);
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut is_away, true) {
+                    tracing::warn!(%error, "the database does not answer; deciding on from the last snapshots");
+                }
+                let kept = shown.iter().filter_map(|shown| shown.cluster.upgrade());
+                kept.for_each(|cluster| cluster.lose_with_all(&error));
+            }
+        }
+        kept.release(limits.release_after);
+    }
+}
+
+type Read = (Vec<Shown>, Result<Heads, StoreError>, Instant);
+
+/// Reads where all kept clusters stand, after a while. `None`: there is nothing to watch any more.
+async fn read_heads(live: &Weak<Live>, store: &dyn Store, after: Duration) -> Option<Read> {
+    sleep(after).await;
+    let shown = live.upgrade()?.shown();
+    let names: Vec<String> = shown.iter().map(|shown| shown.name.clone()).collect();
+    let asked_at = Instant::now();
+    let heads = store.heads(&names).await;
+    Some((shown, heads, asked_at))
+}
+
+#[cfg(test)]
+mod tests;

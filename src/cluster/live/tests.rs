@@ -1,0 +1,218 @@
+//! Many clusters, in virtual time: what wakes a keeper, what one cluster's damage does to the others, and what is let go.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::time::{advance, sleep};
+
+use crate::{
+    cluster::{Clusters, CommitError, DEFAULT_CLUSTER, Limits, gated::Gated},
+    store::{
+        Atomicity, Call, Change, Key, Precondition, Store, StoreError, Write,
+        memory::{Memory, Numbering},
+    },
+};
+
+const HOUR: Duration = Duration::from_hours(1);
+
+fn put(name: &str) -> Write {
+    let body = format!(r#"{{"metadata":{{"name":"{name}"}}}}"#).into();
+    let change = Change::Put { body, uid: name.to_owned(), node: None };
+    Write { key: Key::new("nodes", "", name), precondition: Precondition::default(), change }
+}
+
+/// Writes as another replica does.
+async fn write(store: &Gated, cluster: &str, name: &str) -> u64 {
+    store.commit(cluster, vec![put(name)], Atomicity::Each).await.expect("the store writes").revision
+}
+
+/// Some clusters of one node, all kept.
+async fn kept(names: &[&str], limits: Limits) -> (Arc<Gated>, Clusters) {
+    let store = Gated::over(Arc::new(Memory::new(Numbering::Counter))).await;
+    let clusters = Clusters::limited(store.clone(), limits);
+    for name in names {
+        write(&store, name, "n").await;
+        clusters.get(name).await.expect("it loads");
+    }
+    (store, clusters)
+}
+
+fn live(clusters: &Clusters) -> usize {
+    clusters.live().len()
+}
+
+fn pages(store: &Gated) -> Vec<usize> {
+    store.pages.lock().expect("no test has panicked").values().copied().collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_write_wakes_only_its_cluster() {
+    let (store, clusters) = kept(&["a", "b", "c"], Limits { poll: HOUR, ..Limits::default() }).await;
+    sleep(Duration::from_secs(1)).await;
+    let before = pages(&store);
+    let revision = write(&store, "b", "m").await;
+    assert!(clusters.get("b").await.expect("it is kept").reached(revision, HOUR).await);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(pages(&store), [before[0], before[1] + 1, before[2]]);
+    let call = Call { writes: vec![put("o")], atomicity: Atomicity::Each };
+    clusters.commit("c", call, None).await.expect("it is written");
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(pages(&store)[2], before[2], "what is written here need not be read here");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_hints_a_keeper_reads_its_feed_only_when_its_head_has_moved() {
+    let store = Gated::over(Arc::new(Memory::new(Numbering::Counter))).await;
+    store.deaf.store(true, Ordering::SeqCst);
+    let clusters = Clusters::new(store.clone(), Duration::from_millis(250));
+    for name in ["a", "b"] {
+        write(&store, name, "n").await;
+        clusters.get(name).await.expect("it loads");
+    }
+    sleep(Duration::from_secs(1)).await;
+    let (before, heads) = (pages(&store), store.heads_read.load(Ordering::SeqCst));
+    let revision = write(&store, "a", "m").await;
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(clusters.get("a").await.expect("it is kept").progress().revision, revision);
+    assert_eq!(pages(&store), [before[0] + 1, before[1]]);
+    let rounds = store.heads_read.load(Ordering::SeqCst) - heads;
+    assert!((38..=41).contains(&rounds), "one statement an interval, whatever the number of clusters: {rounds}");
+    let age = clusters.get("b").await.expect("it is kept").progress().synced.elapsed();
+    assert!(age <= Duration::from_millis(251), "what has not moved is known to be new: {age:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn damage_of_one_cluster_is_its_own() {
+    let (store, clusters) = kept(&["bad", "good"], Limits::default()).await;
+    *store.damaged.lock().expect("no test has panicked") = Some("bad".into());
+    write(&store, "bad", "m").await;
+    sleep(Duration::from_mins(1)).await;
+    let bad = clusters.get("bad").await.expect("it is kept");
+    let trouble = bad.trouble().expect("it cannot be read");
+    assert!(matches!(trouble, StoreError::Corrupt(_)), "{trouble:?}");
+    assert!(bad.progress().synced.elapsed() >= Duration::from_secs(30));
+    let tried = pages(&store);
+    let call = |name| Call { writes: vec![put(name)], atomicity: Atomicity::Each };
+    assert_eq!(clusters.commit("bad", call("o"), None).await, Err(CommitError::Store(trouble)), "nobody waits");
+    assert!(clusters.commit("good", call("o"), None).await.is_ok());
+    assert!(clusters.staleness() <= Duration::from_secs(1), "the database answers");
+    assert!(clusters.get("good").await.expect("it is kept").progress().synced.elapsed() <= Duration::from_secs(1));
+    assert_eq!(pages(&store)[0], tried[0]);
+
+    *store.damaged.lock().expect("no test has panicked") = None;
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!((bad.trouble(), bad.view().snapshot.node_count()), (None, 2), "mended, it goes on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_database_is_away_all_are_told_at_once() {
+    let (store, clusters) = kept(&["a", "b"], Limits::default()).await;
+    store.away.store(true, Ordering::SeqCst);
+    sleep(Duration::from_secs(40)).await;
+    assert!(clusters.staleness() >= Duration::from_secs(39));
+    assert!(clusters.live().iter().all(|cluster| cluster.trouble().is_some_and(|error| error.is_transient())));
+    store.away.store(false, Ordering::SeqCst);
+    sleep(Duration::from_secs(1)).await;
+    assert!(clusters.live().iter().all(|cluster| cluster.trouble().is_none()));
+    assert!(clusters.staleness() <= Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_asks_for_is_released_but_for_the_default_cluster() {
+    let limits = Limits { release_after: HOUR, ..Limits::default() };
+    let (_, clusters) = kept(&[DEFAULT_CLUSTER, "asked", "forgotten"], limits).await;
+    for _ in 0..10 {
+        sleep(Duration::from_mins(10)).await;
+        clusters.get("asked").await.expect("it is kept");
+    }
+    let names = [DEFAULT_CLUSTER, "asked", "forgotten"].map(|name| clusters.followed(name).is_some());
+    assert_eq!(names, [true, true, false]);
+    assert_eq!(clusters.get("forgotten").await.expect("it loads again").view().snapshot.node_count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_in_use_is_not_released() {
+    let (_, clusters) = kept(&["a"], Limits { release_after: HOUR, ..Limits::default() }).await;
+    let used = clusters.get("a").await.expect("it is kept");
+    sleep(HOUR * 2).await;
+    assert_eq!(live(&clusters), 1);
+    drop(used);
+    sleep(HOUR).await;
+    assert_eq!(live(&clusters), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_too_many_the_one_goes_that_was_asked_for_the_longest_ago() {
+    let (store, clusters) = kept(&[DEFAULT_CLUSTER, "a", "b"], Limits { most_live: 3, ..Limits::default() }).await;
+    advance(Duration::from_secs(1)).await;
+    clusters.get("a").await.expect("it is kept");
+    write(&store, "c", "n").await;
+    clusters.get("c").await.expect("it loads");
+    let kept = [DEFAULT_CLUSTER, "a", "b", "c"].map(|name| clusters.followed(name).is_some());
+    assert_eq!(kept, [true, true, false, true]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_another_replica_removes_is_dropped() {
+    let (store, clusters) = kept(&["a", "b"], Limits::default()).await;
+    store.remove("a").await.expect("the store answers");
+    sleep(Duration::from_secs(1)).await;
+    assert!(clusters.followed("a").is_none());
+    let gone = clusters.get("a").await.expect("it is no error");
+    assert_eq!((gone.progress().revision, gone.view().snapshot.node_count()), (0, 0));
+    assert_eq!(clusters.remove("b").await, Ok(true));
+    assert_eq!((clusters.remove("b").await, live(&clusters)), (Ok(false), 0));
+    let call = Call { writes: vec![put("m")], atomicity: Atomicity::Each };
+    let again = clusters.commit("a", call, None).await.expect("it is made again");
+    assert_eq!((again.revision, clusters.get("a").await.expect("it is kept").view().snapshot.node_count()), (3, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_named_clusters_are_made() {
+    let names = Some(Arc::new(BTreeSet::from(["prod".to_owned()])));
+    let (store, clusters) = kept(&[], Limits { names, ..Limits::default() }).await;
+    write(&store, "older", "n").await;
+    let call = || Call { writes: vec![put("n")], atomicity: Atomicity::Each };
+    for name in ["prod", DEFAULT_CLUSTER, "older"] {
+        assert!(clusters.commit(name, call(), None).await.is_ok(), "{name}");
+    }
+    let refused = clusters.commit("other", call(), None).await;
+    assert_eq!(refused, Err(CommitError::NotAllowed { cluster: "other".into() }));
+    assert_eq!(store.clusters().await, Ok(vec![DEFAULT_CLUSTER.into(), "older".into(), "prod".into()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn first_questions_at_once_load_a_cluster_once() {
+    let (store, clusters) = kept(&[], Limits { poll: HOUR, ..Limits::default() }).await;
+    write(&store, "a", "n").await;
+    let asked = (0..8).map(|_| {
+        let clusters = clusters.clone();
+        tokio::spawn(async move { clusters.get("a").await.expect("it loads") })
+    });
+    let asked: Vec<_> = asked.collect();
+    for question in asked {
+        question.await.expect("no panic");
+    }
+    assert!(pages(&store)[0] <= 2, "{:?}", pages(&store));
+}
+
+#[tokio::test(start_paused = true)]
+async fn expiry_goes_on_behind_a_cluster_that_cannot_be_written() {
+    let memory = Arc::new(Memory::new(Numbering::Counter));
+    let store = Gated::over(memory.clone()).await;
+    let clusters = Clusters::new(store.clone(), HOUR);
+    let body = r#"{"podUid":"","kind":"Nominated","until":"1970-01-01T00:00:02Z"}"#;
+    let change = Change::Put { body: body.into(), uid: "1".into(), node: Some("n".into()) };
+    let key = Key::new(crate::wire::reservation::KIND, "shop", "a");
+    let reserve = Write { key, precondition: Precondition::default(), change };
+    for cluster in ["bad", "good"] {
+        store.commit(cluster, vec![reserve.clone()], Atomicity::Each).await.expect("the store writes");
+    }
+    assert_eq!(clusters.expire().await, Ok(0), "by the database's clock it is second 1");
+    *store.unwritable.lock().expect("no test has panicked") = Some("bad".into());
+    memory.pass(Duration::from_secs(5));
+    assert_eq!(clusters.expire().await, Ok(1));
+}
