@@ -254,10 +254,10 @@ impl Keeper {
             self.view.store(Arc::new(self.reader.view().clone()));
             self.published = working;
         }
-        self.status.progress.send_replace(Progress::at(working));
         if self.reader.store.writable() == Writable::Yes {
             self.status.recover(&self.queue, &self.reader.name);
         }
+        self.status.progress.send_replace(Progress::at(working));
         news
     }
 

@@ -18,7 +18,8 @@ use crate::history::{History, Rule, Violation};
 
 pub(crate) const CLUSTERS: [&str; 2] = ["default", "east"];
 
-/// Places of the streams: five for each cluster of each replica, and of the tails; then the clients'; then the weather's.
+/// Places of the streams: five for each cluster of each replica, and of the tails; then the clients'; then the weather's;
+/// then the watchers'.
 const MOST_REPLICAS: usize = 4;
 const FIRST_CLIENT: u64 = 50;
 const MOST_CLIENTS: u64 = 8;

@@ -88,7 +88,7 @@ pub(crate) async fn a_removed_cluster_is_gone(database: Database) {
 
     // No revision is given twice.
     assert_eq!(one(&*store, put(pod("a"), "1")).await, created(6));
-    assert_eq!(store.clusters().await.unwrap(), [CLUSTER, "other"]);
+    assert_eq!(store.clusters().await.unwrap(), ["other", CLUSTER]);
     let again = store.changes(CLUSTER, &Cursor::default(), 10).await.unwrap();
     assert_eq!((again.records.len(), again.head.epoch), (1, before.head.epoch + 1));
     assert_eq!(

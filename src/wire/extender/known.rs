@@ -12,7 +12,10 @@ use std::{
     collections::HashMap,
     hash::{BuildHasher, RandomState},
     mem,
-    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, LazyLock, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use rustc_hash::FxBuildHasher;
@@ -25,8 +28,11 @@ const HEAD: usize = 512;
 /// Longer nodes are read each time.
 const LONGEST: usize = 64 << 10;
 
-/// Bytes of nodes that are known at most: as many as a large request has.
+/// Bytes of nodes that are known at most, of all clusters together: as many as a large request has.
 const MOST: usize = 256 << 20;
+
+/// How many clusters have known nodes: each has an equal share.
+static SHARERS: AtomicUsize = AtomicUsize::new(0);
 
 /// What the nodes of one cluster mean that were sent in full.
 #[derive(Debug, Default)]
@@ -76,8 +82,13 @@ impl KnownNodes {
 
 impl Known {
     fn insert(&mut self, head: u64, entry: Entry) {
-        if self.bytes + entry.length > MOST {
-            *self = Self::default();
+        if self.bytes == 0 {
+            SHARERS.fetch_add(1, Ordering::Relaxed);
+        }
+        if self.bytes + entry.length > MOST / SHARERS.load(Ordering::Relaxed).max(1) {
+            self.by_head.clear();
+            self.heads.clear();
+            self.bytes = 0;
         }
         self.forget(head);
         if let Some(older) = self.heads.get(&entry.node.name).copied() {
@@ -92,6 +103,14 @@ impl Known {
         if let Some(entry) = self.by_head.remove(&head) {
             self.bytes -= entry.length;
             self.heads.remove(&entry.node.name);
+        }
+    }
+}
+
+impl Drop for Known {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            SHARERS.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
