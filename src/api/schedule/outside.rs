@@ -195,7 +195,8 @@ impl Run {
                 async move {
                     *carried = match self.bound_outside(asking, task, there, until).await? {
                         Ok(()) => {
-                            recorded(&self.state, &self.cluster, &self.manner().await?, &task.pod, there, true, until).await?
+                            recorded(&self.state, &self.cluster, &self.manner().await?, &task.pod, there, true, until)
+                                .await?
                         }
                         Err(message) => Carried::NotBound(message),
                     };
@@ -233,7 +234,9 @@ impl Run {
                 continue;
             }
             let carried = match self.bound_outside(asking, task, there, &until).await? {
-                Ok(()) => recorded(&self.state, &self.cluster, &self.manner().await?, &task.pod, there, true, &until).await?,
+                Ok(()) => {
+                    recorded(&self.state, &self.cluster, &self.manner().await?, &task.pod, there, true, &until).await?
+                }
                 Err(message) => {
                     failed = Some(format!("{}/{} was not bound", task.pod.namespace, task.pod.name));
                     Carried::NotBound(message)
