@@ -218,7 +218,8 @@ async fn propagation(url: &str) -> Vec<Duration> {
     let (here, there) = (open(url).await, open(url).await);
     let writer = Clusters::new(here.clone(), Duration::from_millis(250));
     writer.commit("seen", call(write("pod-0", pod("pod-0"))), None).await.expect("the cluster commits");
-    let reader = Clusters::new(there.clone(), Duration::from_millis(250)).get("seen").await.expect("it loads");
+    let followed = Clusters::new(there.clone(), Duration::from_millis(250));
+    let reader = followed.get("seen").await.expect("it loads");
     let mut times = Vec::new();
     for number in 1..=1_000 {
         let name = format!("pod-{number}");
