@@ -110,7 +110,6 @@ impl Sqlite {
         let readers = pool.max_connections(options.max_connections).connect_with(settings.read_only(true)).await?;
         Ok((writer, readers, anchor))
     }
-    }
 }
 
 /// Looks whose database it is, makes it ready for many readers beside a writer, and opens its write-ahead log. One that is
