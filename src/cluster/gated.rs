@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::store::{
     self, Call, Changes, Compaction, Connections, Cursor, Everywhere, Head, Heads, Hints, Judge, Keep, Key, List,
-    ListQuery, Listener, MigrationStatus, Record, Restore, Source, Store, StoreError, Visitor, Written,
+    ListQuery, Listener, MigrationStatus, Record, Restore, Source, Store, StoreError, Visitor, Writable, Written,
 };
 
 /// SQLite in memory behind a gate.
@@ -24,6 +24,8 @@ pub(super) struct Gated {
     /// One permit lets one batch through.
     pub(super) gate: Semaphore,
     pub(super) away: AtomicBool,
+    /// It takes no writes.
+    pub(super) full: AtomicBool,
     /// How many of the next batches find their judge behind.
     pub(super) behind: AtomicUsize,
     /// The names that the calls of each batch are about.
@@ -67,6 +69,7 @@ impl Gated {
             inner,
             gate: Semaphore::new(EVER),
             away: AtomicBool::new(false),
+            full: AtomicBool::new(false),
             behind: AtomicUsize::new(0),
             batches: Mutex::default(),
             fault: Mutex::default(),
@@ -119,6 +122,9 @@ impl Store for Gated {
         self.batches.lock().expect("no test has panicked").push(calls.iter().map(name).collect());
         self.gate.acquire().await.expect("the gate stays").forget();
         self.answers()?;
+        if self.full.load(Ordering::SeqCst) {
+            return Err(StoreError::Unwritable("full".into()));
+        }
         let behind = self.behind.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
         if behind.is_ok() {
             return Err(StoreError::Behind { known: judge.known(), revision: 9_999 });
@@ -212,6 +218,10 @@ impl Store for Gated {
 
     async fn ping(&self) -> Result<(), StoreError> {
         self.answers()
+    }
+
+    fn writable(&self) -> Writable {
+        if self.full.load(Ordering::SeqCst) { Writable::No("full".into()) } else { Writable::Yes }
     }
 
     async fn migrate(&self) -> Result<(), StoreError> {
