@@ -196,7 +196,7 @@ async fn a_batch_whose_last_write_has_no_effect_where_it_was_taken_for_good_show
 async fn a_keeper_that_ended_is_replaced() {
     let (_, clusters) = cluster(&["a"]).await;
     let kept = clusters.followed(CLUSTER).expect("it is kept");
-    kept.keeper.abort();
+    kept.keeper.as_ref().expect("it has a keeper").abort();
     until(|| clusters.followed(CLUSTER).is_none()).await;
     assert!(is_written(&commit(&clusters, one("a")).await.outcomes));
     let anew = clusters.get(CLUSTER).await.expect("it is kept again");
