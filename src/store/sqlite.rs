@@ -59,11 +59,13 @@ impl Sqlite {
             return Err(StoreError::Url("write sqlite:path or sqlite::memory:, without parameters".into()));
         }
         if path == ":memory:" {
-            // The database lives as long as its connection does.
+            // The database lives as long as any connection does, and the writer's is lost with work that is broken off.
+            let settings: SqliteConnectOptions = "sqlite::memory:".parse()?;
+            let anchor = Mutex::new(Some(SqliteConnection::connect_with(&settings).await?));
             let pool = SqlitePoolOptions::new().acquire_timeout(options.acquire_timeout);
             let pool = pool.max_connections(1).idle_timeout(None).max_lifetime(None);
-            let writer = pool.connect_with(SqliteConnectOptions::new().in_memory(true)).await?;
-            let (readers, hints, anchor) = (writer.clone(), Hints::default(), Mutex::default());
+            let writer = pool.connect_with(settings).await?;
+            let (readers, hints) = (writer.clone(), Hints::default());
             return Ok(Self { readers, writer, history: options.history, hints, anchor, file: None });
         }
         let file = DatabaseFile::open(path, options.create)?;
