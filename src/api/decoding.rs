@@ -10,7 +10,7 @@ use std::{
 };
 
 use axum::{
-    extract::{Request, State},
+    extract::Request,
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -85,7 +85,7 @@ impl Drop for Taken {
 }
 
 /// Carries a request out with an allowance. Where that was not enough the reply says so, whatever came of it.
-pub(super) async fn bounded(State(memory): State<Memory>, request: Request, next: Next) -> Response {
+pub(super) async fn bounded(memory: Memory, request: Request, next: Next) -> Response {
     let (bytes, is_short, is_too_much) = (AtomicUsize::new(0), AtomicBool::new(false), AtomicBool::new(false));
     let taken = Arc::new(Taken { memory, bytes, is_short, is_too_much });
     let reply = REQUEST.scope(taken.clone(), next.run(request)).await;

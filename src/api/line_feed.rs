@@ -17,7 +17,7 @@ use hyper::body::{Frame, SizeHint};
 pub(super) struct HasLineFeed;
 
 /// The reply, which ends with a line feed if it is JSON.
-pub(super) async fn at_the_end(mut reply: Response) -> Response {
+pub(super) fn at_the_end(mut reply: Response) -> Response {
     let is_json = reply.headers().get(header::CONTENT_TYPE).is_some_and(|media| media == "application/json");
     let is_json = is_json && reply.extensions().get::<HasLineFeed>().is_none();
     let Some(length) = reply.body().size_hint().exact().filter(|length| is_json && *length > 0) else { return reply };

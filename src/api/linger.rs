@@ -21,7 +21,7 @@ use tokio::{runtime::Handle, time::timeout};
 const LONGEST: Duration = Duration::from_secs(5);
 
 /// The request, the rest of whose body is read on for a while once nobody wants it.
-pub async fn reading_on(request: Request) -> Request {
+pub fn reading_on(request: Request) -> Request {
     // HTTP/2 has a way to say that a body is not wanted.
     if request.body().is_end_stream() || request.version() > Version::HTTP_11 {
         return request;

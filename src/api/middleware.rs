@@ -3,10 +3,10 @@
 use std::{any::Any, time::Duration};
 
 use axum::{
-    Extension, Router,
+    Router,
     extract::{DefaultBodyLimit, MatchedPath, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode},
-    middleware::{Next, from_fn, from_fn_with_state, map_request, map_response},
+    middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
 };
 use tokio::time::{Instant, timeout};
@@ -22,6 +22,7 @@ use super::{
     health, line_feed,
     linger::reading_on,
     pace::Pace,
+    query_names::{self, Names},
 };
 use crate::telemetry::{HTTP_REQUEST_DURATION, HTTP_REQUESTS, seldom::REFUSED_REQUESTS};
 
@@ -52,28 +53,52 @@ pub struct Limits {
     pub compress_from_bytes: Option<u64>,
 }
 
-/// Puts the layers around the router, the outermost last.
-pub fn around(router: Router, limits: Limits) -> Router {
-    let router = router.layer(map_response(line_feed::at_the_end));
+/// Puts the layers around the router, the outermost last. A layer costs each request a boxed future and a copy of the
+/// services below it, so those that need nothing between them are one.
+pub(super) fn around(router: Router, names: Names, limits: Limits) -> Router {
+    let router = router.layer(from_fn_with_state(names, worded));
     let router = match limits.compress_from_bytes {
         Some(bytes) => compression::of(router, bytes),
         None => router,
     };
     router
-        .layer(DefaultBodyLimit::max(limits.body_bytes))
-        .layer(Extension(Admission::new(limits.bodies_bytes, limits.body_wait, limits.body_pace)))
-        .layer(from_fn_with_state(Memory::new(limits.decoded_bytes), decoding::bounded))
-        .layer(from_fn_with_state(limits.request_timeout, in_time))
+        .layer(from_fn_with_state(Budget::new(&limits), within_budget))
         .layer(CatchPanicLayer::custom(caught))
-        .layer(from_fn(browser::guarded))
-        .layer(from_fn(plain_text_errors))
-        .layer(map_request(reading_on))
         .layer(from_fn(observed))
 }
 
-/// 504 when there is no reply in time. A reply's body may take longer: a watch does.
-async fn in_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
-    timeout(limit, next.run(request)).await.unwrap_or_else(|_| {
+/// Tells of names in the query that nothing reads, and ends JSON with a line feed.
+async fn worded(State(names): State<Names>, request: Request, next: Next) -> Response {
+    line_feed::at_the_end(query_names::told(&names, request, next).await)
+}
+
+/// The time of a request, and its room among those that are under way.
+#[derive(Clone)]
+struct Budget {
+    time: Duration,
+    body: DefaultBodyLimit,
+    bodies: Admission,
+    decoded: Memory,
+}
+
+impl Budget {
+    fn new(limits: &Limits) -> Self {
+        Self {
+            time: limits.request_timeout,
+            body: DefaultBodyLimit::max(limits.body_bytes),
+            bodies: Admission::new(limits.bodies_bytes, limits.body_wait, limits.body_pace),
+            decoded: Memory::new(limits.decoded_bytes),
+        }
+    }
+}
+
+/// Carries a request out within the budget: 504 when there is no reply in time. A reply's body may take longer: a watch
+/// does.
+async fn within_budget(State(budget): State<Budget>, mut request: Request, next: Next) -> Response {
+    let Budget { time, body, bodies, decoded } = budget;
+    body.apply(&mut request);
+    request.extensions_mut().insert(bodies);
+    timeout(time, decoding::bounded(decoded, request, next)).await.unwrap_or_else(|_| {
         ApiError::Timeout("the request took too long, it may or may not have been carried out".into()).into_response()
     })
 }
@@ -81,7 +106,7 @@ async fn in_time(State(limit): State<Duration>, request: Request, next: Next) ->
 /// Errors as plain text where the path replies in plain text.
 async fn plain_text_errors(request: Request, next: Next) -> Response {
     let is_plain = health::PLAIN_TEXT.contains(&request.uri().path());
-    let mut response = next.run(request).await;
+    let mut response = browser::guarded(request, next).await;
     match response.extensions_mut().remove::<ErrorText>() {
         Some(ErrorText(text)) if is_plain => (response.status(), text + "\n").into_response(),
         _ => response,
@@ -110,7 +135,7 @@ async fn observed(request: Request, next: Next) -> Response {
 
     let start = Instant::now();
     let mut response = async {
-        let response = next.run(request).await;
+        let response = plain_text_errors(reading_on(request), next).await;
         let (code, took) = (response.status().as_u16(), start.elapsed().as_secs_f64());
         if response.status() == StatusCode::SERVICE_UNAVAILABLE {
             // Who is sent away comes again and again.
@@ -207,7 +232,7 @@ mod tests {
             body_pace: Pace { grace: Duration::from_mins(1), bytes_per_second: 1 },
             compress_from_bytes: None,
         };
-        around(router, limits)
+        around(router, Names::default(), limits)
     }
 
     /// A reply's code and text.

@@ -106,9 +106,8 @@ pub fn router(state: AppState, limits: middleware::Limits, diagnostics: Diagnost
     let router = router
         .fallback(async || ApiError::NoRoute)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
-        .with_state(state)
-        .layer(from_fn_with_state(Names::of(&document), query_names::told));
-    let router = middleware::around(router, limits);
+        .with_state(state);
+    let router = middleware::around(router, Names::of(&document), limits);
     cluster::under_any_cluster(match diagnostics.tracing {
         Some(tracing) => router.layer(from_fn_with_state(tracing, observe::traced)),
         None => router,

@@ -5,7 +5,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use axum::{
-    extract::{MatchedPath, Request, State},
+    extract::{MatchedPath, Request},
     http::{HeaderValue, header},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -49,7 +49,7 @@ const OF_EVERYBODY: &[&str] = &["pretty", "timeout"];
 const LONGEST_TOLD: usize = 64;
 
 /// The names that each path reads. Clones share it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Names(Arc<HashMap<String, Vec<String>>>);
 
 impl Names {
@@ -110,7 +110,7 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 /// Tells of the first name that nothing reads.
-pub(super) async fn told(State(names): State<Names>, request: Request, next: Next) -> Response {
+pub(super) async fn told(names: &Names, request: Request, next: Next) -> Response {
     let Some(query) = request.uri().query().filter(|query| !query.is_empty()) else { return next.run(request).await };
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let Some(message) = names.unknown(path, query) else { return next.run(request).await };
