@@ -364,7 +364,7 @@ pub fn unknown_variables() -> Vec<(String, Option<String>)> {
     let nearest = |name: &str| {
         let words = |name: &str| name.trim_start_matches(ENVIRONMENT_PREFIX).replace('_', "-").to_lowercase();
         let found = settings.clone().try_get_matches_from(["settings", &format!("--{}=", words(name))]).err();
-        suggested(found?).map(|name| variable(&name))
+        suggested(&found?).map(|name| variable(&name))
     };
     unknown.map(|name| (name.clone(), nearest(&name))).collect()
 }
@@ -375,7 +375,7 @@ fn variable(setting: &str) -> String {
 }
 
 /// The option that clap suggests.
-fn suggested(error: clap::Error) -> Option<String> {
+fn suggested(error: &clap::Error) -> Option<String> {
     match error.get(ContextKind::SuggestedArg) {
         Some(ContextValue::String(name)) => Some(name.trim_start_matches('-').to_owned()),
         _ => None,
@@ -469,7 +469,7 @@ fn read_file(path: &Path) -> Result<Vec<(String, String)>, String> {
 /// Names a key that is no setting, and the nearest one that is.
 fn unknown(subcommand: &Command, key: &str) -> String {
     let attempt = subcommand.clone().try_get_matches_from([subcommand.get_name(), &format!("--{key}=")]);
-    match attempt.err().and_then(suggested) {
+    match attempt.err().as_ref().and_then(suggested) {
         Some(nearest) => format!("unknown setting {key:?}; did you mean {nearest:?}?"),
         None => format!("unknown setting {key:?}; `podberth serve --help` lists them"),
     }

@@ -473,7 +473,8 @@ fn what_is_no_document_is_refused_and_never_overflows_the_stack() {
     }
     assert_eq!(faults("kind: Policy\nkind: Policy\n"), ["kind: key \"kind\" already set in map"]);
     let many = r#"{"name": "P", "weight": 0},"#.repeat(20_000);
-    assert_eq!(faults(&format!("{{\"priorities\": [{many}{{}}]}}")).len(), 40_002);
+    let told = faults(&format!("{{\"priorities\": [{many}{{}}]}}"));
+    assert!(told.len() == 1 && told[0].starts_with("priorities"), "what is too long is not looked into: {}", told[0]);
 }
 
 /// Documents with something wrong at a random place.

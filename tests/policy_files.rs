@@ -60,7 +60,7 @@ fn check_tells_everything_of_every_file() {
     assert_eq!(check(&["good.yaml"]), ("good.yaml: ok\n".into(), String::new(), true));
     let (output, remarks, good) = check(&["old.json", "good.yaml"]);
     assert!(good && remarks.is_empty(), "{remarks}");
-    assert!(output.starts_with("old.json: warning: predicates[0].name: "), "{output}");
+    assert!(output.contains("old.json: warning: predicates[0].name: "), "{output}");
     assert!(output.ends_with("good.yaml: ok\n"), "{output}");
 
     let (output, remarks, good) = check(&["bad.json", "broken.yaml", "absent.json", "good.yaml"]);

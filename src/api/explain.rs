@@ -173,14 +173,14 @@ impl Step {
             is_there?;
         }
         let calls = request.call_extenders;
-        let question = Question::new(request, query, view)?;
+        let question = Question::new(&request, query, view)?;
         if !calls || question.chosen.profile().extenders.is_empty() {
             return Ok(Self::Answer(Box::new(question.answer(&Outside::default()))));
         }
         let raw: RawQuestion<'_> = decode::from_slice(body).map_err(wrong)?;
         let asked = |pod: &RawValue| asked::pod(pod.get()).map(|pod| pod.json.into_owned());
         let pod = raw.pod.map(asked).transpose().map_err(|causes| invalid("Pod", "", causes))?;
-        let sent = raw.cluster.map(|cluster| Sent::new(cluster));
+        let sent = raw.cluster.map(Sent::new);
         Ok(Self::Ask {
             fitting: outside::fitting(question.chosen.profile(), &question.pod, &question.snapshot),
             question: Box::new(question),
@@ -205,7 +205,7 @@ async fn stored_pod(stored: &Stored, pod: &model::Pod, is_sent: bool) -> Result<
 }
 
 /// Answers a question over a view, without asking any extender.
-pub fn answer(request: ExplainRequest, query: &PolicyQuery, view: &View) -> Result<Explanation> {
+pub fn answer(request: &ExplainRequest, query: &PolicyQuery, view: &View) -> Result<Explanation> {
     Question::new(request, query, view).map(|question| question.answer(&Outside::default()))
 }
 
@@ -222,7 +222,7 @@ struct Question {
 }
 
 impl Question {
-    fn new(request: ExplainRequest, query: &PolicyQuery, view: &View) -> Result<Self> {
+    fn new(request: &ExplainRequest, query: &PolicyQuery, view: &View) -> Result<Self> {
         let chosen = decided_under(request.policy.as_deref(), request.profile.as_deref(), query, view)?;
         let brought = request.cluster.as_ref().map(brought_cluster).transpose()?;
         let is_brought = brought.is_some();

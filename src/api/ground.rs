@@ -280,12 +280,11 @@ pub async fn compute_in_turn<T: Send + 'static>(is_long: bool, work: impl FnOnce
     static SHORT: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new((16 * cores()).clamp(32, 256))));
     let turns = if is_long { &LONG } else { &SHORT };
     let turn = Arc::clone(turns).acquire_owned().await.map_err(ApiError::internal)?;
-    let (stop, _caller) = match STOP.try_with(Stop::clone) {
-        Ok(stop) => (stop, None),
-        Err(_) => {
-            let stop = Stop::default();
-            (stop.clone(), Some(stop.on_drop()))
-        }
+    let (stop, _caller) = if let Ok(stop) = STOP.try_with(Stop::clone) {
+        (stop, None)
+    } else {
+        let stop = Stop::default();
+        (stop.clone(), Some(stop.on_drop()))
     };
     let (here, work) = (Here::now(), decoding::carried(work));
     let computing = tokio::task::spawn_blocking(move || {
@@ -326,7 +325,7 @@ mod tests {
     use crate::core::work::spend;
 
     /// Work without an end that says when it has begun and, by letting go of its end of the channel, when it has ended.
-    fn endless(said: mpsc::Sender<()>) {
+    fn endless(said: &mpsc::Sender<()>) {
         said.send(()).expect("the test listens");
         loop {
             spend(1);
@@ -336,7 +335,7 @@ mod tests {
     #[tokio::test]
     async fn work_ends_when_its_caller_is_gone_and_only_then_gives_back_its_turn() {
         let (said, heard) = mpsc::channel();
-        let computing = tokio::spawn(compute_in_turn(true, move || endless(said)));
+        let computing = tokio::spawn(compute_in_turn(true, move || endless(&said)));
         let heard = tokio::task::spawn_blocking(move || heard.recv().map(|()| heard)).await;
         let heard = heard.expect("no panic").expect("the work has begun");
         computing.abort();
@@ -351,7 +350,7 @@ mod tests {
         let (said, heard) = mpsc::channel();
         let stop = Stop::default();
         let task = tokio::spawn(computing_until(stop.clone(), async move {
-            let computed = compute(move || endless(said)).await;
+            let computed = compute(move || endless(&said)).await;
             (computed, "written")
         }));
         tokio::task::spawn_blocking(move || heard.recv()).await.expect("no panic").expect("the work has begun");

@@ -90,7 +90,9 @@ impl Reader {
                 }
                 Err(error) => {
                     // It is there already, and need not be read again.
-                    pending.into_iter().for_each(|page| self.applied.apply(page));
+                    if let Some(page) = pending {
+                        self.applied.apply(page);
+                    }
                     return Err(error);
                 }
             };
@@ -106,7 +108,9 @@ impl Reader {
             }
             let (mut applied, before) = (std::mem::take(&mut self.applied), pending.take());
             let applying = spawn_blocking(move || {
-                before.into_iter().for_each(|page| applied.apply(page));
+                if let Some(page) = before {
+                    applied.apply(page);
+                }
                 applied
             });
             let parsing = spawn_blocking(move || Page::parse(records, known));

@@ -194,12 +194,11 @@ impl Clusters {
     /// # Errors
     /// As for [`Self::commit`].
     pub async fn commit_judged(&self, cluster: &str, call: Call, judgement: Judgement) -> Result<Commit, CommitError> {
-        let kept = match self.followed(cluster) {
-            Some(kept) => kept,
-            None => {
-                self.check_may_be_made(cluster).await?;
-                self.keep(cluster).await?
-            }
+        let kept = if let Some(kept) = self.followed(cluster) {
+            kept
+        } else {
+            self.check_may_be_made(cluster).await?;
+            self.keep(cluster).await?
         };
         let commit = kept.commit(call, judgement).await?;
         if commit.revision == 0 && cluster != DEFAULT_CLUSTER {

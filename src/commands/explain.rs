@@ -36,7 +36,7 @@ pub fn explain(case: &Path) -> Result<Explanation, String> {
     if request.cluster.is_none() {
         return Err(at(&"the case has no `cluster`; to ask about a stored one, POST it to a server's /explain"));
     }
-    answer(request, &PolicyQuery::default(), &View::default()).map_err(|e| at(&e))
+    answer(&request, &PolicyQuery::default(), &View::default()).map_err(|e| at(&e))
 }
 
 /// The width of the terminal that standard output is; without one, of no terminal.

@@ -90,7 +90,7 @@ async fn nesting_and_aliases_are_bounded() {
     let mut laughs = String::from("a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n");
     for level in 1..12 {
         let previous = vec![format!("*a{}", level - 1); 9].join(", ");
-        laughs += &format!("a{level}: &a{level} [{previous}]\n");
+        laughs.extend(["a", &level.to_string(), ": &a", &level.to_string(), " [", &previous, "]\n"]);
     }
     for path in ["/schedule", "/explain", "/filter", "/import", "/policy"] {
         let reply = server.ask("POST", path, ("content-type", "application/yaml"), laughs.clone()).await;

@@ -138,6 +138,7 @@ fn wants_lines(headers: &HeaderMap) -> bool {
 }
 
 /// Everything that a request asks for, checked.
+#[allow(clippy::needless_pass_by_value, reason = "what runs afterwards keeps them")]
 fn prepare(
     request: &ScheduleRequest,
     body: &[u8],

@@ -134,7 +134,7 @@ impl Run {
         }
         let tasks = std::mem::take(&mut self.tasks);
         let (batch, hopeless, revision) = if self.all_or_nothing {
-            self.together(tasks, answers).await?
+            Box::pin(self.together(tasks, answers)).await?
         } else {
             Box::pin(self.one_by_one(tasks.into(), answers)).await?
         };
@@ -267,7 +267,7 @@ impl Run {
     /// All pods or none.
     async fn together(&mut self, mut tasks: Vec<Task>, answers: &mut Answers) -> Result<(Batched, Vec<Hopeless>, u64)> {
         for _ in 0..ATTEMPTS {
-            let (batch, mut decided) = self.decide(self.batch(), tasks, answers).await?;
+            let (batch, mut decided) = Box::pin(self.decide(self.batch(), tasks, answers)).await?;
             let revision = batch.revision();
             if answers.client_left() {
                 return Ok((batch, Vec::new(), revision));

@@ -49,13 +49,12 @@ async fn session(pool: &PgPool, hints: &Hints, lost: &Notify) -> Result<(), sqlx
     loop {
         hints.tell(Hint::Any);
         while let Ok(message) = tokio::time::timeout(SILENCE, listener.try_recv()).await {
-            match message? {
-                Some(message) => hints.tell(hint(message.payload())),
+            if let Some(message) = message? {
+                hints.tell(hint(message.payload()));
+            } else {
                 // The connection was lost and is made anew.
-                None => {
-                    lost.notify_one();
-                    hints.tell(Hint::Any);
-                }
+                lost.notify_one();
+                hints.tell(Hint::Any);
             }
         }
         let trial = sqlx::query("SELECT 1").execute(&mut listener);

@@ -42,7 +42,7 @@ pub(super) fn translate(
     pass_unknown: bool,
 ) {
     let SchedulerProfile { plugins, arguments: configured, .. } = profile;
-    for (point, set) in plugins.points.iter_mut() {
+    for (point, set) in &mut plugins.points {
         translate_set(field, point, set, configured, pass_unknown);
     }
     translate_set(field, "multiPoint", &mut plugins.multi_point, configured, pass_unknown);

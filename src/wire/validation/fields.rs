@@ -266,6 +266,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
         Ok(())
     }
 
+    #[allow(clippy::unnecessary_sort_by, reason = "a key that borrows from the element cannot be returned")]
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
         let mut keys: Vec<Text<'de>> = Vec::new();
         while let Some(key) = entries.next_key::<Text<'de>>()? {

@@ -164,11 +164,10 @@ fn lists(
                 let why = format!("must be less than or equal to {name} limit of {limit}");
                 faults.invalid(&requests_at, quantity.to_string(), why);
             }
-            Some(_) => {}
             None if !is_overcommitted(name) => {
                 faults.required(&limits_at, "Limit must be set for non overcommitable resources");
             }
-            None => {}
+            Some(_) | None => {}
         }
     }
     let mut named = limits.keys().chain(requests.keys());

@@ -301,7 +301,7 @@ mod tests {
             (r#""cpu":"1""#, r#""cpu":1"#, &[]),
             (r#""image":"a""#, r#""image":"a","terminationMessagePolicy":"File","ports":[],"stdin":false"#, &[]),
             (r#"{"containers""#, r#"{"nodeName":"","dnsPolicy":"ClusterFirst","priority":null,"containers""#, &[]),
-            (r#"}]}"#, r#"},{"key":"b"}]}"#, &[]),
+            (r"}]}", r#"},{"key":"b"}]}"#, &[]),
             (r#""Exists"}"#, r#""Exists","tolerationSeconds":5}"#, &[]),
             (r#"{"containers""#, r#"{"activeDeadlineSeconds":5,"containers""#, &[]),
             (r#""cpu":"1""#, r#""cpu":"400""#, &["spec"]),

@@ -32,6 +32,7 @@ impl Predicate for Panics {
     }
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "what commits take")]
 fn by(rule: impl Predicate + 'static) -> Option<Arc<Profile>> {
     let mut profile = Profile::empty(Release::V1_34);
     profile.predicates.push(ActivePredicate { name: "Planted", plugin: "Planted", rule: Box::new(rule) });
