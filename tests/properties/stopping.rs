@@ -25,6 +25,7 @@ fn few() -> Snapshot {
     testing::cluster(running(20))
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "the rows below are made in place")]
 fn decided(pod: PodBuilder, snapshot: &Snapshot) {
     for profile in PROFILES.iter() {
         drop(cycle::decide(profile, &pod.clone().build(), snapshot, 0));
