@@ -10,7 +10,9 @@
 //! - A binding is refused where the pod does not fit; a pod that says its node is a fact and is not judged.
 //! - A deletion is done at once: there is no grace and there are no finalizers.
 //! - Of what Kubernetes fills in, what decisions read is filled in ([`crate::wire::defaults`]): written where it follows from
-//!   other objects, else read so. No field that scheduling does not read is checked; all are kept as they came.
+//!   other objects, else read so.
+//! - The values of fields that scheduling does not read are not checked; all are kept as they came. `fieldValidation` tells
+//!   of misspelt and repeated fields among those that it reads.
 
 use axum::routing::{MethodRouter, get, post};
 use utoipa_axum::router::OpenApiRouter;
