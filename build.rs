@@ -1,9 +1,9 @@
-//! Rebuilds when a migration is added, since the binary embeds them, and tells it the commit that it is built from.
+//! Tells the binary the commit that it is built from.
 
 use std::{env, path::Path, process::Command};
 
 fn main() {
-    println!("cargo:rerun-if-changed=migrations");
+    println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=PODBERTH_COMMIT");
     println!("cargo:rerun-if-env-changed=PODBERTH_BUILD_DATE");
     let folder = env::var("CARGO_MANIFEST_DIR").unwrap_or_default();

@@ -16,16 +16,16 @@ use podberth::{
         rule::{Arguments, Release},
         snapshot::Snapshot,
     },
-    testing::{
-        self,
-        json::{self, Candidates},
-        large::{PODS_PER_NODE, Running, Workload, bound, cluster, decide, node_name, workloads},
-    },
     wire::{
         decode,
         extender::{Args, KnownNodes, Reading},
         objects,
     },
+};
+use podberth_testkit as testing;
+use podberth_testkit::{
+    json::{self, Candidates},
+    large::{PODS_PER_NODE, Running, Workload, bound, cluster, decide, node_name, workloads},
 };
 
 /// The largest is looked at last, and only for how things grow.

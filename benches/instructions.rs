@@ -15,16 +15,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use podberth::{
-    core::policy::Policy,
-    store::{
-        Store,
-        memory::{Memory, Numbering},
-    },
-    testing::{
-        json::{self, Candidates},
-        large::{PODS_PER_NODE, Running, TAINTED, bound, cluster, decide, node_name, workloads},
-    },
+use podberth::{core::policy::Policy, store::Store};
+use podberth_testkit::memory::{Memory, Numbering};
+use podberth_testkit::{
+    json::{self, Candidates},
+    large::{PODS_PER_NODE, Running, TAINTED, bound, cluster, decide, node_name, workloads},
 };
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;

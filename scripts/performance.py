@@ -18,7 +18,7 @@ def load(name):
 
 
 def number(value):
-    """Three digits that count, thousands apart; as `podberth bench` prints them."""
+    """Three digits that count, thousands apart; as `podberth-bench` prints them."""
     size = abs(value)
     decimals = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 1 else 3
     return f"{value:,.{decimals}f}"

@@ -36,7 +36,7 @@ use crate::{
         self, Clusters, DEFAULT_CLUSTER, Remembering,
         upkeep::{Compact, Expire, ForgetPolicies, Job, Upkeep},
     },
-    commands::{bench, demo},
+    commands::demo,
     config::{self, Settings},
     downstream::{self, Downstream},
     store::{self, Keep, Store, StoreError, Writable},
@@ -94,9 +94,6 @@ pub enum Error {
     /// An export or import did not come to its end.
     #[error("{0}")]
     Archive(String),
-    /// Something could not be measured, or was wrong.
-    #[error("{0}")]
-    Bench(String),
     /// A file could not be written.
     #[error("cannot write {0}: {1}")]
     Output(String, #[source] io::Error),
@@ -130,12 +127,6 @@ pub async fn demo(settings: &Settings) -> Result<(), Error> {
     io::Write::write_all(&mut io::stdout(), story.as_bytes())
         .map_err(|error| Error::Output("standard output".into(), error))?;
     server.run(settings, stop).await
-}
-
-/// `podberth bench`: ends early, with what it has, after SIGTERM or Ctrl-C.
-pub async fn bench(options: &bench::Options) -> Result<(), Error> {
-    let stop = stop_signal().map_err(Error::Runtime)?;
-    bench::run(options, stop).await.map_err(Error::Bench)
 }
 
 /// A server that is up but for its connections.

@@ -89,7 +89,7 @@ pub struct Settings {
           default_value = "false", default_missing_value = "true", value_parser = BoolishValueParser::new())]
     pub no_migrate: bool,
 
-    /// What to log: error, warn, info, debug, trace, or by module as in info,podberth::store=debug
+    /// What to log: error, warn, info, debug, trace, or by module as in info,podberth_store=debug
     #[arg(long, value_name = "FILTER", default_value = "info", value_parser = filter)]
     pub log_level: EnvFilterText,
 

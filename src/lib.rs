@@ -16,17 +16,20 @@
 //!
 //! | room | what lives there | must never |
 //! |---|---|---|
-//! | [`core`] | the scheduler: model, snapshot, predicates, priorities, policy, cycle | do I/O, read a clock, draw chance, know HTTP or SQL |
-//! | [`wire`] | the outside world's JSON and YAML ⇄ core | do I/O, decide |
-//! | [`store`] | durable documents and revisions; the only SQL | know scheduling |
+//! | `crates/core`, [`core`] | the scheduler: model, snapshot, predicates, priorities, policy, cycle | do I/O, read a clock, draw chance, know HTTP or SQL |
+//! | `crates/wire`, [`wire`] | the outside world's JSON and YAML ⇄ core | do I/O, decide |
+//! | `crates/store`, [`store`] | durable documents and revisions; the only SQL | know scheduling |
 //! | [`cluster`] | the live cache: change feed in, snapshots out; commits what was decided | know SQL, HTTP |
 //! | [`downstream`] | the way out to a policy's own extenders: HTTP calls that always end | decide, know the store or SQL |
 //! | [`api`] | HTTP: one list of routes, a file per resource | know SQL |
 //! | [`app`] | composition root: the only file that may import everything | |
 //! | [`commands`] | what the command line does besides serving | know SQL |
 //! | [`config`] [`telemetry`] [`clock`] [`origin`] | leaves | |
+//! | `crates/testkit` | builders, large clusters, a store in memory that fails on demand | be in the product's binary |
+//! | `crates/bench` | `podberth-bench`: measures a server over HTTP | be in the product's binary |
 //!
-//! Direction: `core ← wire ← store ← cluster ← api ← commands ← app ← main`, and `wire ← downstream ← api`. `tests/architecture.rs` holds the code to it.
+//! Direction: `core ← wire ← cluster ← api ← commands ← app ← main`, `store ← cluster` and `wire ← downstream ← api`. The crates hold the first three
+//! rooms apart; `tests/architecture.rs` holds the rest to it.
 
 pub mod api;
 pub mod app;
@@ -34,10 +37,10 @@ pub mod clock;
 pub mod cluster;
 pub mod commands;
 pub mod config;
-pub mod core;
 pub mod downstream;
 pub mod origin;
-pub mod store;
 pub mod telemetry;
-pub mod testing;
-pub mod wire;
+
+pub use podberth_core as core;
+pub use podberth_store as store;
+pub use podberth_wire as wire;

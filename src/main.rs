@@ -9,7 +9,7 @@ use podberth::{
         self,
         archive::{Export, Import},
     },
-    commands::{bench, explain, policy},
+    commands::{explain, policy},
     config::{self, Failure, Settings},
 };
 
@@ -53,8 +53,6 @@ enum Command {
     Export(Box<Export>),
     /// Read clusters from an export, each whole or not at all
     Import(Box<Import>),
-    /// Measure a server of its own over HTTP: what it does, how fast, with how much memory, every answer checked
-    Bench(Box<bench::Options>),
     /// Print the OpenAPI document
     Openapi {
         /// The version of OpenAPI
@@ -90,7 +88,6 @@ fn main() -> ExitCode {
         Command::Migrate(settings) => app::run(app::migrate(&settings)),
         Command::Export(command) => app::run(app::archive::export(&command)),
         Command::Import(command) => app::run(app::archive::import(&command)),
-        Command::Bench(options) => app::run(app::bench(&options)),
         Command::Openapi { version, output } => print_document(version, output),
     };
     match done {

@@ -35,7 +35,7 @@ pub enum LogFormat {
 }
 
 /// Sends log lines to standard error from now on. `filter` is a level, or directives as in
-/// `info,podberth::store=debug`.
+/// `info,podberth_store=debug`.
 pub fn log(filter: EnvFilter, format: LogFormat) {
     let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let installed = match format {

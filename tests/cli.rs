@@ -279,29 +279,6 @@ fn it_is_watched_where_that_is_switched_on() {
 }
 
 #[test]
-fn it_measures_a_server_of_its_own() {
-    let folder = folder();
-    let bench = |words: &[&str]| {
-        let mut command = podberth(folder.path());
-        command.env("TMPDIR", folder.path()).arg("bench").args(words);
-        command
-    };
-    let listed = bench(&["--list"]).output().expect("the binary starts");
-    assert!(String::from_utf8_lossy(&listed.stdout).contains("SchedulingBasic/5000\n"));
-    assert!(one_line(&mut bench(&["--only=nothing"])).contains("no part's name begins with \"nothing\""));
-
-    let measured = bench(&["--only=schedule-apart", "--nodes=100", "--pods=300", "--json=it.json"]).output();
-    let measured = measured.expect("the binary starts");
-    assert!(measured.status.success(), "{}", String::from_utf8_lossy(&measured.stderr));
-    assert!(String::from_utf8_lossy(&measured.stdout).contains("| schedule-apart/rate "));
-    let report = fs::read_to_string(folder.path().join("it.json")).expect("the file");
-    assert!(report.contains("\"unit\": \"pods/s\"") && report.contains("\"failed\": []"), "{report}");
-    let left: Vec<_> =
-        fs::read_dir(folder.path()).expect("the folder").flatten().map(|entry| entry.file_name()).collect();
-    assert_eq!(left, ["it.json"], "the database is gone");
-}
-
-#[test]
 fn a_schema_that_is_behind_is_not_ready() {
     let folder = folder();
     let behind = Server::start(podberth(folder.path()).args(["serve", "--no-migrate"]));

@@ -11,12 +11,10 @@ use podberth::{
         upkeep::{ForgetPolicies, Job},
     },
     core::{predicates, priorities},
-    store::{
-        Key, ListQuery, Store,
-        memory::{Memory, Numbering},
-    },
+    store::{Key, ListQuery, Store},
     wire::policy::{self, revision},
 };
+use podberth_testkit::memory::{Memory, Numbering};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 

@@ -25,7 +25,7 @@ use serde::Deserialize;
 const INTRODUCTION: &str = "\
 # Predicates and priorities
 
-<!-- Written by `UPDATE=1 cargo test --test reference` from the files of src/core/predicates and src/core/priorities. -->
+<!-- Written by `UPDATE=1 cargo test --test reference` from the files of crates/core/src/predicates and crates/core/src/priorities. -->
 
 A *predicate* rules nodes out, a *priority* scores those that are left, from 0 to 100; a node's total is the sum of its
 scores, each times its priority's weight, unless a policy makes a [decision tree](decision-tree.md) of its priorities. These

@@ -1,7 +1,6 @@
 //! The commands that do more than start a server, one file each.
 
 pub mod archive;
-pub mod bench;
 pub mod demo;
 pub mod explain;
 pub mod policy;

@@ -170,7 +170,7 @@ fn resolved(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{cluster, node, pod};
+    use podberth_testkit::{cluster, node, pod};
 
     #[test]
     fn victims_are_looked_up_on_their_node() {

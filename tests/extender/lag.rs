@@ -13,7 +13,8 @@ use std::{
     time::Duration,
 };
 
-use podberth::{clock::Elapsed, cluster::Remembering, core::cycle::tie_break, testing};
+use podberth::{clock::Elapsed, cluster::Remembering, core::cycle::tie_break};
+use podberth_testkit as testing;
 use serde_json::{Value, json};
 
 use crate::{

@@ -19,12 +19,13 @@ use podberth::{
         ranking::spread_over,
         snapshot::{Kind, NodeInfo, Object, Snapshot},
     },
-    testing::{self, PodBuilder, csi_node, namespace, pv, pvc, service, storage_class},
     wire::{
         explanation::{Explanation, PolicyUsed},
         policy,
     },
 };
+use podberth_testkit as testing;
+use podberth_testkit::{PodBuilder, csi_node, namespace, pv, pvc, service, storage_class};
 use proptest::{
     collection::vec,
     option::{of, weighted},

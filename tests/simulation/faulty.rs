@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use podberth::store::memory::{Copy, Memory};
 use podberth::store::{
     Call, Changes, Compaction, Connections, Cursor, Everywhere, Head, Heads, Hints, Judge, Keep, Key, List, ListQuery,
     Listener, MigrationStatus, Record, Restore, Source, Store, StoreError, Visitor, Written,
 };
+use podberth_testkit::memory::{Copy, Memory};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout};

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use imbl::OrdMap;
 use podberth::core::snapshot::{Object, Snapshot};
-use podberth::store::memory::{Event, Memory};
 use podberth::store::{Atomicity, Call, Change, Changes, Commit, Head, Key, List, Outcome, Record, Refusal, Write};
 use podberth::wire::kinds;
+use podberth_testkit::memory::{Event, Memory};
 
 use crate::objects::{FACT, cpu};
 

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use podberth::cluster::{Clusters, CommitError, View};
-use podberth::store::memory::{Copy, Memory, Numbering, Return};
 use podberth::store::{Call, Commit, Keep, Store};
+use podberth_testkit::memory::{Copy, Memory, Numbering, Return};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 

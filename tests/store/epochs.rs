@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use podberth::cluster::Clusters;
-use podberth::store::memory::{Copy, Return};
 use podberth::store::{
     Atomicity, Call, Cursor, Head, Judge, Key, Place, Precondition, Record, Store, StoreError, Unjudged, Write,
 };
+use podberth_testkit::memory::{Copy, Return};
 use sqlx::{AssertSqlSafe, Connection, Executor, SqliteConnection};
 use uuid::Uuid;
 

@@ -3,8 +3,8 @@
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
-use podberth::store::memory::{Memory, Numbering};
 use podberth::store::{self, Options, Store};
+use podberth_testkit::memory::{Memory, Numbering};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 /// Which database to make.

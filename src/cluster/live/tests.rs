@@ -10,11 +10,9 @@ use tokio::time::{advance, sleep};
 
 use crate::{
     cluster::{Clusters, CommitError, DEFAULT_CLUSTER, Limits, gated::Gated},
-    store::{
-        Atomicity, Call, Change, Key, Precondition, Store, StoreError, Write,
-        memory::{Memory, Numbering},
-    },
+    store::{Atomicity, Call, Change, Key, Precondition, Store, StoreError, Write},
 };
+use podberth_testkit::memory::{Memory, Numbering};
 
 const HOUR: Duration = Duration::from_hours(1);
 

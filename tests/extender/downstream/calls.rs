@@ -7,8 +7,8 @@ use podberth::{
         verdict::Verdict,
     },
     downstream::{Bound, Cause, Downstream, Options, Origin, Victims},
-    testing,
 };
+use podberth_testkit as testing;
 use serde_json::{Value, json};
 
 use super::{

@@ -1,0 +1,32 @@
+//! The bench against a real server: `cargo test` builds that beside the bench.
+
+use std::{fs, path::Path, process::Command};
+
+fn bench(folder: &Path, words: &[&str]) -> Command {
+    let bench = Path::new(env!("CARGO_BIN_EXE_podberth-bench"));
+    let server = bench.with_file_name("podberth");
+    assert!(server.exists(), "no server beside the bench: cargo build --bin podberth");
+    let mut command = Command::new(bench);
+    command.current_dir(folder).env("TMPDIR", folder).args(words);
+    command
+}
+
+#[test]
+fn bench_measures_a_server_and_leaves_only_its_report() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bench = |words: &[&str]| bench(folder.path(), words).output().expect("the bench starts");
+    let listed = bench(&["--list"]);
+    assert!(String::from_utf8_lossy(&listed.stdout).contains("SchedulingBasic/5000\n"));
+    let unknown = bench(&["--only=nothing"]);
+    assert!(!unknown.status.success());
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("no part's name begins with \"nothing\""));
+
+    let measured = bench(&["--only=schedule-apart", "--nodes=100", "--pods=300", "--json=it.json"]);
+    assert!(measured.status.success(), "{}", String::from_utf8_lossy(&measured.stderr));
+    assert!(String::from_utf8_lossy(&measured.stdout).contains("| schedule-apart/rate "));
+    let report = fs::read_to_string(folder.path().join("it.json")).expect("the file");
+    assert!(report.contains("\"unit\": \"pods/s\"") && report.contains("\"failed\": []"), "{report}");
+    let left: Vec<_> =
+        fs::read_dir(folder.path()).expect("the folder").flatten().map(|entry| entry.file_name()).collect();
+    assert_eq!(left, ["it.json"], "the database is gone");
+}

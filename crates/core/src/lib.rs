@@ -1,0 +1,45 @@
+//! The scheduler, pure and synchronous: a snapshot and a pod in, a decision out.
+//!
+//! Never here: I/O, async, SQL, HTTP, logging, a clock, chance.
+
+mod attachments;
+pub mod batch;
+pub mod block;
+pub mod cycle;
+mod directory;
+pub mod edited;
+pub mod evictions;
+mod grouping;
+pub mod in_flight;
+mod index;
+mod inter_pod;
+pub mod limits;
+pub mod model;
+mod node_info;
+mod node_match;
+pub mod observe;
+pub mod outside;
+pub mod plan;
+pub mod policy;
+pub mod predicates;
+pub mod preempt;
+pub mod priorities;
+pub mod ranking;
+mod roster;
+pub mod rule;
+pub mod seat;
+pub mod snapshot;
+mod spreading;
+pub mod suggest;
+pub mod verdict;
+pub mod volume_choice;
+pub mod work;
+
+/// The builders of `crates/testkit`, of which this crate's own tests take the source: what the crate itself builds would be of
+/// another copy of these types.
+#[cfg(test)]
+#[path = "../../testkit/src/builders/mod.rs"]
+pub mod testing;
+
+#[cfg(test)]
+extern crate self as podberth_core;

@@ -1,0 +1,197 @@
+//! Pods.
+//!
+//! Source: `api/core/v1/types.go` (`Pod`).
+
+use super::{
+    Affinity, ControllerRef, Held, HostPort, Labels, Name, Node, PodRequests, PreemptionPolicy, ResourceList,
+    Resources, Toleration, TopologySpreadConstraint, Volume,
+};
+
+/// A pod, as far as scheduling reads it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+pub struct Pod {
+    /// Its namespace.
+    pub namespace: Name,
+    /// Its name.
+    pub name: Name,
+    /// Its uid.
+    pub uid: Name,
+    /// Its labels.
+    pub labels: Labels,
+    /// The controller that owns it.
+    pub controller: Option<ControllerRef>,
+    /// The node it is bound to, or asks for by name (`spec.nodeName`); empty for none.
+    pub node_name: Name,
+    /// The node on which preemption made room for it (`status.nominatedNodeName`); empty for none.
+    pub nominated_node_name: Name,
+    /// The scheduler it asks for.
+    pub scheduler_name: Name,
+    /// Whether it ran to its end (`Succeeded` or `Failed`) and so holds nothing any more.
+    pub terminal: bool,
+    /// Whether it is being deleted (`metadata.deletionTimestamp`).
+    pub terminating: bool,
+    /// Whether it has a node's word that it has not started (`status.phase` is `Pending`).
+    pub pending: bool,
+    /// Whether it is ready (condition `Ready`).
+    pub ready: bool,
+    /// Whether kube-scheduler made it leave for a pod of higher priority (condition `DisruptionTarget`, reason
+    /// `PreemptionByScheduler`, which it sets since 1.26).
+    pub preempted: bool,
+    /// `spec.priority`; `None` where the object does not say and its class decides.
+    pub priority: Option<i32>,
+    /// `spec.priorityClassName`; empty for none.
+    pub priority_class_name: Name,
+    /// Whether it may make room for itself.
+    pub preemption_policy: Option<PreemptionPolicy>,
+    /// `metadata.creationTimestamp`, in nanoseconds since 1970; `None` where the object does not say.
+    pub created: Option<i64>,
+    /// `status.startTime`, in nanoseconds since 1970; `None` where it has not started.
+    pub start_time: Option<i64>,
+    /// What it holds on a node: all containers, pod-level amounts and overhead together ([`PodRequests::total`]).
+    pub requests: Resources,
+    /// CPU and memory as the scoring of other pods counts them on its node ([`PodRequests::non_zero`]).
+    pub non_zero_requests: Resources,
+    /// What it counts as when nodes are scored for it ([`PodRequests::scored`]).
+    pub scored_requests: Resources,
+    /// What it holds instead while its containers are resized in place; `None` where that is what it asks for.
+    pub held: Option<Box<Held>>,
+    /// `spec.overhead`, also within all three.
+    pub overhead: ResourceList,
+    /// The limits of its containers together, by the rules for requests, without overhead.
+    pub limits: Resources,
+    /// The images of its containers.
+    pub images: Vec<Name>,
+    /// The images of its init containers.
+    pub init_images: Vec<Name>,
+    /// The host ports it takes.
+    pub host_ports: Vec<HostPort>,
+    /// `spec.nodeSelector`: labels that the node must have.
+    pub node_selector: Labels,
+    /// Its affinities.
+    pub affinity: Affinity,
+    /// What it puts up with.
+    pub tolerations: Vec<Toleration>,
+    /// How it and its like are to be spread.
+    pub topology_spread: Vec<TopologySpreadConstraint>,
+    /// Its volumes.
+    pub volumes: Vec<Volume>,
+    /// What holds it back from being scheduled at all.
+    pub scheduling_gates: Vec<Name>,
+    /// Whether it asks for devices (`spec.resourceClaims`).
+    pub claims_resources: bool,
+    /// What it asks for beyond the [limits](crate::limits), and why that is too much: nothing is decided for such a
+    /// pod. `None` where it asks for no more than it may.
+    pub excess: Option<Name>,
+}
+
+impl Pod {
+    /// Fills in everything that follows from what its parts ask for.
+    pub fn set_requests(&mut self, asked: PodRequests) {
+        self.requests = asked.total();
+        self.non_zero_requests = asked.non_zero();
+        self.scored_requests = asked.scored();
+        self.held = None;
+        self.overhead = asked.overhead;
+    }
+
+    /// Its priority where the object says it, else 0.
+    pub fn priority_or_default(&self) -> i32 {
+        self.priority.unwrap_or(0)
+    }
+
+    /// Whether its node selector and its required node affinity let it on a node.
+    pub fn selects_node(&self, node: &Node) -> bool {
+        self.node_selector.iter().all(|(key, value)| node.labels.get(key) == Some(value))
+            && self.affinity.node_required.as_ref().is_none_or(|required| required.matches(&node.name, &node.labels))
+    }
+
+    /// Whether none of its containers asks for CPU or memory or is limited in them (quality of service `BestEffort`).
+    pub fn is_best_effort(&self) -> bool {
+        let overhead = Resources::from_list(&self.overhead);
+        self.requests.milli_cpu <= overhead.milli_cpu
+            && self.requests.memory <= overhead.memory
+            && self.limits.milli_cpu == 0
+            && self.limits.memory == 0
+    }
+
+    /// Whether it demands exactly what another pod does: they differ in name, uid and times at most.
+    pub fn is_like(&self, other: &Self) -> bool {
+        // Without `..`, so that a new field has to be thought of.
+        let Self {
+            name: _,
+            uid: _,
+            start_time: _,
+            created: _,
+            // How far it has come changes nothing about what it demands.
+            pending: _,
+            ready: _,
+            namespace,
+            labels,
+            controller,
+            node_name,
+            nominated_node_name,
+            scheduler_name,
+            terminal,
+            terminating,
+            preempted,
+            priority,
+            priority_class_name,
+            preemption_policy,
+            requests,
+            non_zero_requests,
+            scored_requests,
+            held,
+            overhead,
+            limits,
+            images,
+            init_images,
+            host_ports,
+            node_selector,
+            affinity,
+            tolerations,
+            topology_spread,
+            volumes,
+            scheduling_gates,
+            claims_resources,
+            excess,
+        } = self;
+        *namespace == other.namespace
+            && *labels == other.labels
+            && *controller == other.controller
+            && *node_name == other.node_name
+            && *nominated_node_name == other.nominated_node_name
+            && *scheduler_name == other.scheduler_name
+            && (*terminal, *terminating, *preempted) == (other.terminal, other.terminating, other.preempted)
+            && *priority == other.priority
+            && *priority_class_name == other.priority_class_name
+            && *preemption_policy == other.preemption_policy
+            && *requests == other.requests
+            && *non_zero_requests == other.non_zero_requests
+            && *scored_requests == other.scored_requests
+            && *held == other.held
+            && *overhead == other.overhead
+            && *limits == other.limits
+            && *images == other.images
+            && *init_images == other.init_images
+            && *host_ports == other.host_ports
+            && *node_selector == other.node_selector
+            && *affinity == other.affinity
+            && *excess == other.excess
+            && *tolerations == other.tolerations
+            && *topology_spread == other.topology_spread
+            && *volumes == other.volumes
+            && *scheduling_gates == other.scheduling_gates
+            && *claims_resources == other.claims_resources
+    }
+
+    /// Whether this is the pod of that namespace and name.
+    pub fn is_same(&self, other: &Pod) -> bool {
+        self.name == other.name && self.namespace == other.namespace
+    }
+
+    /// Whether it is on a node.
+    pub fn is_assigned(&self) -> bool {
+        !self.node_name.is_empty()
+    }
+}

@@ -1,0 +1,127 @@
+//! What other processes (extenders) say of nodes, as data that a decision takes in.
+//!
+//! Source: `pkg/scheduler/schedule_one.go` (`findNodesThatPassExtenders`, `prioritizeNodes`).
+
+use std::collections::BTreeMap;
+
+use super::{cycle::NodeDecision, model::Name, seat::Seats, verdict::Verdict};
+
+/// What scores of extenders are multiplied by, besides the weight: theirs go to 10, those of priorities to 100.
+pub const SCORE_SCALE: i64 = 10;
+
+/// What extenders say in one decision.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outside {
+    /// The nodes that one of them ruled out.
+    pub verdicts: BTreeMap<Name, OutsideVerdict>,
+    /// Their scores of the nodes that fit.
+    pub scores: Vec<OutsideScores>,
+    /// Why there can be no decision: one of them was needed and did not answer.
+    pub failure: Option<String>,
+}
+
+/// That an extender rules a node out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutsideVerdict {
+    /// The extender, by its URL.
+    pub by: Name,
+    /// Why.
+    pub verdict: Verdict,
+}
+
+/// What an extender scores.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutsideScores {
+    /// The extender, by its URL.
+    pub by: Name,
+    /// What its scores are multiplied by.
+    pub weight: i64,
+    /// By node, on the scale of priorities: ten times what it answered. A node that it left out has 0.
+    pub scores: BTreeMap<Name, i64>,
+}
+
+/// One extender's score of one node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutsideScore {
+    /// The extender, by its URL.
+    pub by: Name,
+    /// Before the weight.
+    pub score: i64,
+    /// What it is multiplied by.
+    pub weight: i64,
+}
+
+impl Outside {
+    /// What stands against a node.
+    pub(super) fn verdict(&self, node: &str) -> Option<OutsideVerdict> {
+        self.verdicts.get(node).cloned()
+    }
+
+    /// What extenders' scores come to, Σ score × weight, in the order of the candidates; empty where none was asked.
+    pub(super) fn sums(&self, candidates: &Seats<'_>) -> Vec<i64> {
+        if self.scores.is_empty() {
+            return Vec::new();
+        }
+        let add = |sum: i64, outside: OutsideScore| sum.saturating_add(outside.score.saturating_mul(outside.weight));
+        candidates.iter().map(|node| self.scores_of(node.name()).fold(0, add)).collect()
+    }
+
+    /// Every extender's score of a node.
+    pub(super) fn scores_of(&self, node: &str) -> impl Iterator<Item = OutsideScore> {
+        self.scores.iter().map(move |scores| OutsideScore {
+            by: scores.by.clone(),
+            score: scores.scores.get(node).copied().unwrap_or(0),
+            weight: scores.weight,
+        })
+    }
+
+    /// Takes ranks and choice away where there can be no decision; the reason.
+    pub(super) fn fail<'o>(&'o self, nodes: &mut [NodeDecision<'_>]) -> Option<&'o str> {
+        let failure = self.failure.as_deref()?;
+        for node in nodes {
+            node.rank = None;
+        }
+        Some(failure)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{cluster, node, pod};
+    use crate::{
+        cycle::{decide, decide_with},
+        policy::Profile,
+        rule::Release,
+    };
+
+    #[test]
+    fn extenders_rule_out_add_up_and_may_be_missing() {
+        let snapshot = cluster([node("a").into(), node("b").into(), node("c").into()]);
+        let (profile, pod) = (Profile::empty(Release::V1_22), pod("p").build());
+        let against = |node: &str| {
+            let verdict = Verdict::unschedulable("no gpu");
+            (Name::from(node), OutsideVerdict { by: "http://x".into(), verdict })
+        };
+        let scores = OutsideScores { by: "http://x".into(), weight: 2, scores: [("b".into(), 30)].into() };
+        let outside = Outside { verdicts: [against("c")].into(), scores: vec![scores], ..Outside::default() };
+        let decision = decide_with(&profile, &pod, &snapshot, 0, &outside);
+        assert_eq!(decision.selected.as_deref(), Some("b"));
+        // Without priorities every node comes to 1; 1 + 30 × 2
+        assert_eq!(
+            decision.nodes.iter().map(|n| (n.fits(), n.total)).collect::<Vec<_>>(),
+            [(true, 1), (true, 61), (false, 0)]
+        );
+        assert_eq!(decision.nodes[0].outside_scores.len(), 1, "also where it was left out");
+
+        let all = Outside { verdicts: ["a", "b", "c"].map(against).into(), ..Outside::default() };
+        let decision = decide_with(&profile, &pod, &snapshot, 0, &all);
+        assert_eq!((decision.selected, &*decision.message), (None, "0/3 nodes are available: 3 no gpu."));
+
+        let failed = Outside { failure: Some("it is away".into()), ..outside };
+        let decision = decide_with(&profile, &pod, &snapshot, 0, &failed);
+        assert_eq!((decision.selected, &*decision.message), (None, "it is away"));
+        assert!(decision.nodes.iter().all(|node| node.rank.is_none()));
+        assert!(decide(&profile, &pod, &snapshot, 0).selected.is_some());
+    }
+}

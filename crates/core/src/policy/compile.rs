@@ -1,0 +1,400 @@
+//! From a Policy to the profile it stands for, or everything that is wrong with it.
+//!
+//! Source: `pkg/scheduler/factory.go` (`createFromPolicy`), `pkg/scheduler/framework/plugins/legacy_registry.go`
+//! (`ProcessPredicatePolicy`, `ProcessPriorityPolicy`, `AppendPredicateConfigs`) and
+//! `pkg/scheduler/apis/config/validation/validation.go` (`ValidatePolicy`) of 1.22, which stop at the first fault.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    ActivePredicate, ActivePriority, Combination, Fault, Faults, Policy, PredicateEntry, PriorityEntry, Profile,
+    arguments,
+    document::CapacityRatio,
+    extender, levels,
+    names::{self, Argued},
+};
+use crate::{
+    model::Name,
+    predicates::{self, Build, Standing},
+    priorities,
+    rule::{Arguments, Identity, LabelPresence, Release, ResourceWeight},
+};
+
+const RELEASE: Release = Release::V1_22;
+/// `MaxWeight` in `pkg/scheduler/apis/config/types.go`.
+const MAX_WEIGHT: i64 = i64::MAX / 10;
+const MAX_HARD_POD_AFFINITY_WEIGHT: i64 = 100;
+const MAX_EXTENDER_SCORE: i64 = 1000;
+
+impl Policy {
+    /// The profile that the policy stands for.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, each fault with its field.
+    pub fn compile(&self) -> Result<Profile, Faults> {
+        let mut compiler = Compiler::new(self);
+        let chosen = compiler.chosen_predicates();
+        let weights = compiler.chosen_priorities();
+        compiler.judge_the_rest(&chosen);
+        let Compiler { arguments, capacity_ratio, mut faults, .. } = compiler;
+        let levels = levels::build(self, &arguments, &mut faults);
+        let profile = Profile {
+            predicates: build_predicates(&chosen, &arguments),
+            priorities: match self.scoring.strategy {
+                Combination::WeightedSum => build_priorities(&weights, &arguments, capacity_ratio),
+                Combination::Lexicographic => levels,
+            },
+            always_check_all_predicates: self.always_check_all_predicates,
+            combination: self.scoring.strategy,
+            extender_max_score: self.scoring.extender_max_score,
+            extenders: extender::in_order_of_use(&self.extenders),
+            ..Profile::empty(RELEASE)
+        };
+        Faults::or(faults, profile)
+    }
+}
+
+/// What has been gathered from a policy's entries so far. Chosen rules are kept by their registered name.
+struct Compiler<'p> {
+    policy: &'p Policy,
+    faults: Vec<Fault>,
+    arguments: Arguments,
+    capacity_ratio: Option<&'p CapacityRatio>,
+    /// Entries called by the registered name of a rule that needs an argument: the argument must stand elsewhere.
+    unargued: Vec<(String, &'static Argued)>,
+}
+
+impl<'p> Compiler<'p> {
+    fn new(policy: &'p Policy) -> Self {
+        let mut arguments = Arguments::defaults(RELEASE);
+        arguments.ignored_resources = extender::ignored_resources(&policy.extenders);
+        if policy.hard_pod_affinity_symmetric_weight != 0 {
+            arguments.hard_pod_affinity_weight = policy.hard_pod_affinity_symmetric_weight;
+        }
+        Self { policy, faults: Vec::new(), arguments, capacity_ratio: None, unargued: Vec::new() }
+    }
+
+    fn fault(&mut self, field: String, message: impl Into<String>) {
+        self.faults.push(Fault::new(field, message));
+    }
+
+    fn chosen_predicates(&mut self) -> BTreeSet<&'static str> {
+        let mut chosen = standing(Standing::Mandatory);
+        match &self.policy.predicates {
+            None => chosen.extend(standing(Standing::Default)),
+            Some(entries) => {
+                for (i, entry) in entries.iter().enumerate() {
+                    chosen.extend(self.predicate(&format!("predicates[{i}]"), entry).map(|identity| identity.name));
+                }
+            }
+        }
+        chosen
+    }
+
+    /// The rule that an entry asks for, its argument taken in.
+    fn predicate(&mut self, at: &str, entry: &PredicateEntry) -> Option<&'static Identity> {
+        let argument = entry.argument.as_ref();
+        let affinity = argument.and_then(|a| a.service_affinity.as_ref());
+        let presence = argument.and_then(|a| a.labels_presence.as_ref());
+        let given = usize::from(affinity.is_some()) + usize::from(presence.is_some());
+        if argument.is_some() && given != 1 {
+            let why = format!("exactly 1 predicate argument is required, numArgs: {given}, predicate {}", entry.name);
+            self.fault(format!("{at}.argument"), why);
+            return None;
+        }
+        let argued = [&names::SERVICE_AFFINITY, &names::LABELS_PRESENCE];
+        let registered = |plugin| predicates::ALL.iter().map(|r| &r.identity).find(|i| i.plugin == plugin);
+        if let Some(argued) = argued.into_iter().find(|a| a.key == &*entry.name) {
+            self.unargued.push((at.to_owned(), argued));
+            return self.built(at, entry.name.as_ref(), "predicate", registered(argued.plugin));
+        }
+        let by_name =
+            predicates::find(&entry.name).filter(|r| r.standing != Standing::ProfilesOnly).map(|r| &r.identity);
+        if let Some(identity) = by_name.filter(|i| argued.iter().all(|a| a.plugin != i.plugin)) {
+            return Some(identity);
+        }
+        let argued = if let Some(labels) = affinity {
+            self.arguments.service_affinity_labels.extend(labels.iter().cloned());
+            &names::SERVICE_AFFINITY
+        } else if let Some(presence) = presence {
+            self.arguments.labels_presence.push(presence.clone());
+            &names::LABELS_PRESENCE
+        } else {
+            return self.built(at, &entry.name, "predicate", None);
+        };
+        self.built(at, argued.key, "predicate", registered(argued.plugin))
+    }
+
+    /// The chosen priorities with their weights.
+    fn chosen_priorities(&mut self) -> BTreeMap<&'static str, i64> {
+        let Some(entries) = &self.policy.priorities else {
+            return priorities::ALL
+                .iter()
+                .filter_map(|r| r.default_weight.map(|weight| (r.identity.name, weight)))
+                .collect();
+        };
+        let mut weights = BTreeMap::new();
+        let mut declared = BTreeMap::new();
+        // Levels have no weights, and each is a rule of its own.
+        let weighed = self.policy.scoring.strategy == Combination::WeightedSum;
+        for (i, entry) in entries.iter().enumerate() {
+            let at = format!("priorities[{i}]");
+            if weighed && (entry.weight <= 0 || entry.weight >= MAX_WEIGHT) {
+                let why = "should have a positive weight applied to it or it has overflown";
+                self.fault(format!("{at}.weight"), format!("priority {} {why}", entry.name));
+            }
+            let argued = self.argument_of(&at, entry);
+            if let Some(argued) = argued.filter(|_| weighed) {
+                self.declare(&at, entry, argued, &mut declared);
+            }
+            let argument_is_at_fault = entry.argument.is_some() && argued.is_none();
+            if &*entry.name != names::EQUAL_PRIORITY && !argument_is_at_fault {
+                // The last entry wins, and is cut like Go's int32(weight).
+                let identity = self.priority(&at, entry, argued);
+                weights.extend(identity.map(|identity| (identity.name, i64::from(entry.weight as i32))));
+            }
+        }
+        weights
+    }
+
+    /// What configures a priority entry, where exactly one thing does.
+    fn argument_of(&mut self, at: &str, entry: &PriorityEntry) -> Option<&'static Argued> {
+        let argument = entry.argument.as_ref()?;
+        let given: Vec<&'static Argued> = [
+            (&names::LABEL_PREFERENCE, argument.label_preference.is_some()),
+            (&names::SERVICE_ANTI_AFFINITY, argument.service_anti_affinity.is_some()),
+            (&names::CAPACITY_RATIO, argument.requested_to_capacity_ratio.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(argued, given)| given.then_some(argued))
+        .collect();
+        let why = match given.as_slice() {
+            [argued] => return Some(argued),
+            [] => format!("no priority arguments set for priority {}", entry.name),
+            more => {
+                format!("exactly 1 priority argument is required, numArgs: {}, priority {}", more.len(), entry.name)
+            }
+        };
+        self.fault(format!("{at}.argument"), why);
+        None
+    }
+
+    /// Holds an entry with an argument against earlier ones of its kind (`validateCustomPriorities`).
+    fn declare(
+        &mut self,
+        at: &str,
+        entry: &PriorityEntry,
+        argued: &'static Argued,
+        declared: &mut BTreeMap<&'static str, (Name, i64)>,
+    ) {
+        let (name, weight) = (&entry.name, entry.weight);
+        match declared.get(argued.argument) {
+            Some((earlier, _)) if argued.argument == names::CAPACITY_RATIO.argument => {
+                let kind = argued.plugin;
+                let why = format!("priority {name:?} redeclares custom priority {kind:?}, from: {earlier:?}");
+                self.fault(format!("{at}.argument"), why);
+                return;
+            }
+            Some((earlier, other)) if *other != weight => {
+                let kind = if argued.argument == names::LABEL_PREFERENCE.argument {
+                    "LabelPreference"
+                } else {
+                    "ServiceAntiAffinity"
+                };
+                let why = format!("{kind}  priority {name:?} has a different weight with {earlier:?}");
+                self.fault(format!("{at}.weight"), why);
+                return;
+            }
+            _ => {}
+        }
+        declared.insert(argued.argument, (name.clone(), weight));
+    }
+
+    /// The rule that an entry asks for, its argument taken in.
+    fn priority(
+        &mut self,
+        at: &str,
+        entry: &'p PriorityEntry,
+        argued: Option<&'static Argued>,
+    ) -> Option<&'static Identity> {
+        let every = [&names::LABEL_PREFERENCE, &names::SERVICE_ANTI_AFFINITY, &names::CAPACITY_RATIO];
+        let registered = |plugin| priorities::ALL.iter().map(|r| &r.identity).find(|i| i.plugin == plugin);
+        if let Some(argued) = every.into_iter().find(|a| a.key == &*entry.name) {
+            self.unargued.push((at.to_owned(), argued));
+            return self.built(at, &entry.name, "priority", registered(argued.plugin));
+        }
+        let by_name = priorities::find(&entry.name).map(|r| &r.identity);
+        if let Some(identity) = by_name.filter(|i| every.iter().all(|a| a.plugin != i.plugin)) {
+            return Some(identity);
+        }
+        let Some((argued, argument)) = argued.zip(entry.argument.as_ref()) else {
+            return self.built(at, &entry.name, "priority", None);
+        };
+        self.arguments.label_preferences.extend(argument.label_preference.clone());
+        self.arguments.service_anti_affinity_labels.extend(argument.service_anti_affinity.clone());
+        if let Some(ratio) = &argument.requested_to_capacity_ratio {
+            let at = format!("{at}.argument.{}", argued.argument);
+            let unsorted = "utilization values must be sorted in increasing order";
+            arguments::shape(&format!("{at}.shape"), &ratio.shape, unsorted, &mut self.faults);
+            arguments::resources(&format!("{at}.resources"), &ratio.resources, None, &mut self.faults);
+            self.capacity_ratio = Some(ratio);
+        }
+        self.built(at, argued.key, "priority", registered(argued.plugin))
+    }
+
+    /// The identity, or that there is none.
+    fn built(
+        &mut self,
+        at: &str,
+        name: &str,
+        what: &str,
+        identity: Option<&'static Identity>,
+    ) -> Option<&'static Identity> {
+        if identity.is_none() {
+            let fate = names::retired(name).map_or(String::new(), |r| format!(" (known {})", r.fate));
+            self.fault(format!("{at}.name"), format!("{what} type not found for {name:?}{fate}"));
+        }
+        identity
+    }
+
+    /// Everything but the entries themselves.
+    fn judge_the_rest(&mut self, chosen: &BTreeSet<&'static str>) {
+        self.judge_unargued();
+        label_conflicts("predicates", &self.arguments.labels_presence, &mut self.faults);
+        let policy = self.policy;
+        if policy.scoring.strategy == Combination::WeightedSum {
+            label_conflicts("priorities", &self.arguments.label_preferences, &mut self.faults);
+        }
+        extender::validate("extenders", &policy.extenders, &mut self.faults);
+        let ignores = !self.arguments.ignored_resources.is_empty();
+        if ignores && !["GeneralPredicates", "PodFitsResources"].iter().any(|name| chosen.contains(name)) {
+            let why = "can't find NodeResourcesFitArgs in plugin config: resources are to be ignored by the scheduler, \
+                       but neither GeneralPredicates nor PodFitsResources looks at any";
+            self.fault("extenders".to_owned(), why);
+        }
+        let weight = policy.hard_pod_affinity_symmetric_weight;
+        if !(0..=MAX_HARD_POD_AFFINITY_WEIGHT).contains(&weight) {
+            let why = "not in valid range [0-100]";
+            self.faults.push(Fault::invalid("hardPodAffinitySymmetricWeight", weight, why));
+        }
+        let max = policy.scoring.extender_max_score;
+        if !(1..=MAX_EXTENDER_SCORE).contains(&max) {
+            let why = format!("not in valid range [1-{MAX_EXTENDER_SCORE}]");
+            self.faults.push(Fault::invalid("scoring.extenderMaxScore", max, why));
+        }
+    }
+
+    /// A rule called by its registered name takes the arguments that entries of other names brought (both plugins carry
+    /// a predicate and a priority, and share their arguments). Where there are none, kube-scheduler refuses or crashes.
+    fn judge_unargued(&mut self) {
+        let Arguments {
+            labels_presence, label_preferences, service_affinity_labels, service_anti_affinity_labels, ..
+        } = &self.arguments;
+        let affinities = [service_affinity_labels, service_anti_affinity_labels].map(|labels| !labels.is_empty());
+        let labels = [!labels_presence.is_empty(), !label_preferences.is_empty()];
+        for (at, argued) in std::mem::take(&mut self.unargued) {
+            let configured = match argued.argument {
+                "serviceAffinity" => affinities.contains(&true),
+                "labelsPresence" => labels.contains(&true),
+                "serviceAntiAffinity" => affinities[1],
+                "labelPreference" => labels[1],
+                _ => self.capacity_ratio.is_some(),
+            };
+            if !configured {
+                let Argued { plugin, argument, key } = argued;
+                let why = format!(
+                    "initializing plugin {plugin:?}: want args to be of type {plugin}Args, got <nil> (the argument of \
+                     an entry named {key} is not read: give the entry a name of your own and {argument})"
+                );
+                self.fault(at, why);
+            }
+        }
+    }
+}
+
+fn standing(wanted: Standing) -> BTreeSet<&'static str> {
+    predicates::ALL.iter().filter(|r| r.standing == wanted).map(|r| r.identity.name).collect()
+}
+
+/// Labels that are to be there and to be missing at once (`ValidateNodeLabelArgs`).
+fn label_conflicts(field: &str, entries: &[LabelPresence], faults: &mut Vec<Fault>) {
+    let all = |presence| entries.iter().filter(move |e| e.presence == presence).flat_map(|e| &e.labels);
+    let absent: BTreeSet<_> = all(false).collect();
+    for label in all(true).collect::<BTreeSet<_>>().intersection(&absent) {
+        let why = "the label is to be present and to be absent: presentLabels conflict with absentLabels";
+        faults.push(Fault::invalid_text(field, label, why));
+    }
+}
+
+/// The chosen predicates in order of evaluation, each once even where several names bring it.
+fn build_predicates(chosen: &BTreeSet<&'static str>, arguments: &Arguments) -> Vec<ActivePredicate> {
+    let mut built = BTreeSet::new();
+    let mut active = Vec::new();
+    for called in predicates::ALL.iter().filter(|r| chosen.contains(r.identity.name)) {
+        let members: Vec<_> = match &called.build {
+            Build::Rule(build) => vec![(&called.identity, build)],
+            Build::Group(names) => names
+                .iter()
+                .filter_map(|name| predicates::find(name))
+                .filter_map(|member| match &member.build {
+                    Build::Rule(build) => Some((&member.identity, build)),
+                    Build::Group(_) => None,
+                })
+                .collect(),
+        };
+        for (member, build) in members {
+            if built.insert(member.name) {
+                let (name, plugin) = (called.identity.name, member.plugin_in(arguments.release));
+                active.push(ActivePredicate { name, plugin, rule: build(arguments) });
+            }
+        }
+    }
+    active
+}
+
+fn build_priorities(
+    weights: &BTreeMap<&'static str, i64>,
+    arguments: &Arguments,
+    capacity_ratio: Option<&CapacityRatio>,
+) -> Vec<ActivePriority> {
+    let for_ratio = capacity_ratio.map(|ratio| with_capacity_ratio(arguments, ratio));
+    let active = priorities::ALL.iter().filter_map(|r| {
+        let Identity { name, plugin, .. } = r.identity;
+        let weight = *weights.get(name)? as i32;
+        let entries = match plugin {
+            "NodeLabel" => arguments.label_preferences.len(),
+            "ServiceAffinity" => arguments.service_anti_affinity_labels.len(),
+            _ => 1,
+        };
+        // Go multiplies as int32, and the framework reads a weight of 0 as 1.
+        let weight = match weight.wrapping_mul(entries as i32) {
+            0 => 1,
+            weight => i64::from(weight),
+        };
+        let own = for_ratio.as_ref().filter(|_| plugin == names::CAPACITY_RATIO.plugin).unwrap_or(arguments);
+        Some(ActivePriority {
+            name: name.into(),
+            plugin: r.identity.plugin_in(arguments.release),
+            weight,
+            tolerance: 0,
+            rule: (r.build)(own),
+        })
+    });
+    active.collect()
+}
+
+/// The arguments of `RequestedToCapacityRatio`.
+pub(super) fn with_capacity_ratio(arguments: &Arguments, ratio: &CapacityRatio) -> Arguments {
+    Arguments {
+        capacity_ratio_shape: ratio.shape.clone(),
+        scored_resources: last_of_each(&ratio.resources),
+        ..arguments.clone()
+    }
+}
+
+/// Of a resource listed twice the last weight counts.
+fn last_of_each(resources: &[ResourceWeight]) -> Vec<ResourceWeight> {
+    let mut seen = BTreeSet::new();
+    let last: Vec<_> = resources.iter().rev().filter(|r| seen.insert(&r.name)).cloned().collect();
+    last.into_iter().rev().collect()
+}

@@ -1,0 +1,107 @@
+//! A Policy as it was written: `kind: Policy`, `apiVersion: v1`.
+//!
+//! Source: `pkg/scheduler/apis/config/legacy_types.go` of 1.22.
+
+use super::{Combination, extender::Extender, fault::Warning};
+use crate::{
+    model::Name,
+    rule::{LabelPresence, ResourceWeight, ShapePoint},
+};
+
+/// The highest score that `/prioritize` answers unless a policy asks for another: kube-scheduler's `MaxExtenderPriority`.
+pub const DEFAULT_EXTENDER_MAX_SCORE: i64 = 10;
+
+/// A Policy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// The predicates listed; `None` (the list is absent) stands for the default ones.
+    pub predicates: Option<Vec<PredicateEntry>>,
+    /// The priorities listed; `None` (the list is absent) stands for the default ones.
+    pub priorities: Option<Vec<PriorityEntry>>,
+    /// Extenders that the policy names.
+    pub extenders: Vec<Extender>,
+    /// What a required affinity of another pod counts, 0..=100; 0 stands for 1.
+    pub hard_pod_affinity_symmetric_weight: i64,
+    /// Whether a node's message names the reasons of every predicate that failed.
+    pub always_check_all_predicates: bool,
+    /// How scores are put together and handed out: Podberth's own extension.
+    pub scoring: Scoring,
+    /// Doubts of the reader, which lint tells first.
+    pub remarks: Vec<Warning>,
+}
+
+/// `scoring`, Podberth's own extension of a Policy: kube-scheduler knows no such key and refuses a file that has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scoring {
+    /// `strategy`: how a node's scores become one order. `WeightedSum` unless told.
+    pub strategy: Combination,
+    /// `levels`: the priorities that decide under `Lexicographic`, the most important first; `None` where absent.
+    pub levels: Option<Vec<LevelEntry>>,
+    /// `extenderMaxScore`: the highest score that `/prioritize` answers, 1..=1000. 10 unless told, which is what
+    /// kube-scheduler expects of an extender.
+    pub extender_max_score: i64,
+}
+
+impl Default for Scoring {
+    fn default() -> Self {
+        Self { strategy: Combination::WeightedSum, levels: None, extender_max_score: DEFAULT_EXTENDER_MAX_SCORE }
+    }
+}
+
+/// An entry of `scoring.levels`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LevelEntry {
+    /// The name of an entry of `priorities`, or a registered name.
+    pub priority: Name,
+    /// How far below the best a score may be and still tie with it, 0..=100.
+    pub tolerance: i64,
+}
+
+/// An entry of `predicates`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PredicateEntry {
+    /// A registered name or, with an argument, any name.
+    pub name: Name,
+    /// What it is configured with.
+    pub argument: Option<PredicateArgument>,
+}
+
+/// `argument` of a predicate; exactly one of its members is to be there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PredicateArgument {
+    /// `serviceAffinity.labels`.
+    pub service_affinity: Option<Vec<Name>>,
+    /// `labelsPresence`.
+    pub labels_presence: Option<LabelPresence>,
+}
+
+/// An entry of `priorities`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PriorityEntry {
+    /// A registered name or, with an argument, any name.
+    pub name: Name,
+    /// What its scores are multiplied by; kube-scheduler keeps the lower 32 bits.
+    pub weight: i64,
+    /// What it is configured with.
+    pub argument: Option<PriorityArgument>,
+}
+
+/// `argument` of a priority; exactly one of its members is to be there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PriorityArgument {
+    /// `serviceAntiAffinity.label`.
+    pub service_anti_affinity: Option<Name>,
+    /// `labelPreference`, of one label.
+    pub label_preference: Option<LabelPresence>,
+    /// `requestedToCapacityRatioArguments`.
+    pub requested_to_capacity_ratio: Option<CapacityRatio>,
+}
+
+/// `requestedToCapacityRatioArguments`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CapacityRatio {
+    /// The line from utilization to score.
+    pub shape: Vec<ShapePoint>,
+    /// The resources looked at; with none, all nodes score 0. Of a resource listed twice the last weight counts.
+    pub resources: Vec<ResourceWeight>,
+}

@@ -1,0 +1,228 @@
+//! `scoring.levels`: the priorities of a policy as the levels of a decision tree ([`crate::ranking`]).
+//!
+//! Nothing of this is kube-scheduler's. A level names an entry of `priorities`, whose argument it takes, or a registered
+//! priority, whether listed or not. Each level is a rule of its own, also where kube-scheduler would make one plugin of
+//! several entries.
+
+use std::collections::BTreeMap;
+
+use super::{
+    ActivePriority, Combination, Fault, LevelEntry, Policy, PriorityArgument, compile,
+    names::{self, Argued},
+};
+use crate::{
+    priorities::{self, MAX_NODE_SCORE, Registration},
+    rule::{Arguments, Identity},
+};
+
+/// Rules that are nothing without an argument.
+const ARGUED: [&Argued; 3] = [&names::LABEL_PREFERENCE, &names::SERVICE_ANTI_AFFINITY, &names::CAPACITY_RATIO];
+
+/// The levels as priorities, the most important first, and everything that is wrong with them. None where the strategy
+/// has no levels.
+pub(super) fn build(policy: &Policy, arguments: &Arguments, faults: &mut Vec<Fault>) -> Vec<ActivePriority> {
+    let (field, scoring) = ("scoring.levels", &policy.scoring);
+    let levels = match (scoring.strategy, &scoring.levels) {
+        (Combination::WeightedSum, None) => return Vec::new(),
+        (Combination::WeightedSum, Some(_)) => {
+            faults.push(Fault::new(field, "only the strategy \"Lexicographic\" has levels"));
+            return Vec::new();
+        }
+        (Combination::Lexicographic, levels) => levels.as_deref().unwrap_or_default(),
+    };
+    if levels.is_empty() {
+        faults.push(Fault::new(field, "Required value: the strategy \"Lexicographic\" needs at least one level"));
+    }
+    let mut seen = BTreeMap::new();
+    let mut active = Vec::new();
+    for (i, entry) in levels.iter().enumerate() {
+        let at = format!("{field}[{i}]");
+        if !(0..=MAX_NODE_SCORE).contains(&entry.tolerance) {
+            let why = format!("not in valid range [0-{MAX_NODE_SCORE}]");
+            faults.push(Fault::invalid(format!("{at}.tolerance"), entry.tolerance, why));
+        }
+        match meant(policy, entry) {
+            Err(why) => faults.extend(why.map(|why| Fault::new(format!("{at}.priority"), why))),
+            Ok((registration, argument)) => {
+                // Names and aliases of one rule are the same level; entries with arguments are told apart by their names.
+                let key = argument.map_or(registration.identity.name, |_| &entry.priority);
+                if let Some(earlier) = seen.insert(key, i) {
+                    let why = format!("Duplicate value: {:?} is level {field}[{earlier}] already", entry.priority);
+                    faults.push(Fault::new(format!("{at}.priority"), why));
+                    seen.insert(key, earlier);
+                }
+                active.push(level(entry, registration, argument, arguments));
+            }
+        }
+    }
+    active
+}
+
+/// The rule that a level asks for, with its argument where it takes one; or why there is none, unless the entry of
+/// `priorities` has been told of already.
+pub(super) fn meant<'p>(
+    policy: &'p Policy,
+    level: &LevelEntry,
+) -> Result<(&'static Registration, Option<&'p PriorityArgument>), Option<String>> {
+    let name = &*level.priority;
+    if name.is_empty() {
+        return Err(Some("Required value".to_owned()));
+    }
+    let argued = |registration: &Registration| ARGUED.iter().find(|a| a.plugin == registration.identity.plugin);
+    let registered = priorities::find(name);
+    if let Some(registration) = registered.filter(|r| argued(r).is_none()) {
+        return Ok((registration, None));
+    }
+    // An entry of the key under which 1.22 registers a rule does not read its argument.
+    let listed = policy.priorities.iter().flatten().rev().find(|entry| entry.name == level.priority);
+    if let Some(entry) = listed.filter(|_| ARGUED.iter().all(|a| a.key != name)) {
+        let argument = entry.argument.as_ref().ok_or(None)?;
+        let plugin = plugin_of(argument).ok_or(None)?;
+        let by_plugin = priorities::ALL.iter().find(|r| r.identity.plugin == plugin).ok_or(None)?;
+        return Ok((by_plugin, Some(argument)));
+    }
+    let why = if let Some(Argued { argument, .. }) = registered.and_then(argued) {
+        format!("{name} needs an argument: list a priority of a name of your own with {argument}, and name that here")
+    } else {
+        let fate = names::retired(name).map_or(String::new(), |r| format!(" (known {})", r.fate));
+        format!("priority type not found for {name:?}{fate}")
+    };
+    Err(Some(why))
+}
+
+/// The plugin that an argument configures; `None` where not exactly one member is there.
+fn plugin_of(argument: &PriorityArgument) -> Option<&'static str> {
+    let PriorityArgument { service_anti_affinity, label_preference, requested_to_capacity_ratio } = argument;
+    match (service_anti_affinity, label_preference, requested_to_capacity_ratio) {
+        (Some(_), None, None) => Some(names::SERVICE_ANTI_AFFINITY.plugin),
+        (None, Some(_), None) => Some(names::LABEL_PREFERENCE.plugin),
+        (None, None, Some(_)) => Some(names::CAPACITY_RATIO.plugin),
+        _ => None,
+    }
+}
+
+fn level(
+    entry: &LevelEntry,
+    registration: &Registration,
+    argument: Option<&PriorityArgument>,
+    arguments: &Arguments,
+) -> ActivePriority {
+    let mut own = match argument.and_then(|argument| argument.requested_to_capacity_ratio.as_ref()) {
+        Some(ratio) => compile::with_capacity_ratio(arguments, ratio),
+        None => arguments.clone(),
+    };
+    if let Some(argument) = argument {
+        own.label_preferences = argument.label_preference.iter().cloned().collect();
+        own.service_anti_affinity_labels = argument.service_anti_affinity.iter().cloned().collect();
+    }
+    let Identity { name, .. } = registration.identity;
+    ActivePriority {
+        name: argument.map_or(name.into(), |_| entry.priority.to_string().into()),
+        plugin: registration.identity.plugin_in(arguments.release),
+        weight: 1,
+        tolerance: entry.tolerance,
+        rule: (registration.build)(&own),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        policy::{CapacityRatio, PriorityEntry, Scoring},
+        rule::LabelPresence,
+    };
+
+    fn tree(priorities: Option<Vec<PriorityEntry>>, levels: &[(&str, i64)]) -> Policy {
+        let level =
+            |(priority, tolerance): &(&str, i64)| LevelEntry { priority: (*priority).into(), tolerance: *tolerance };
+        let levels = Some(levels.iter().map(level).collect());
+        let scoring = Scoring { strategy: Combination::Lexicographic, levels, ..Scoring::default() };
+        Policy { priorities, scoring, ..Policy::default() }
+    }
+
+    fn likes(name: &str, label: &str) -> PriorityEntry {
+        let presence = LabelPresence { labels: vec![label.into()], presence: true };
+        let argument = PriorityArgument { label_preference: Some(presence), ..PriorityArgument::default() };
+        PriorityEntry { name: name.into(), weight: 0, argument: Some(argument) }
+    }
+
+    fn told(policy: &Policy) -> Vec<String> {
+        let faults = policy.compile().map(|_| ()).expect_err("it is wrong");
+        faults.0.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn levels_are_the_priorities_in_their_order() {
+        let listed = vec![likes("Ssd", "disk"), likes("Cheap", "spot"), likes("Unused", "x")];
+        let policy = tree(Some(listed), &[("Cheap", 0), ("MostRequestedPriority", 7), ("Ssd", 100)]);
+        let profile = policy.compile().expect("a tree");
+        let active: Vec<_> = profile.priorities.iter().map(|p| (&*p.name, p.plugin, p.weight, p.tolerance)).collect();
+        assert_eq!(
+            active,
+            [
+                ("Cheap", "NodeLabel", 1, 0),
+                ("MostRequestedPriority", "NodeResourcesMostAllocated", 1, 7),
+                ("Ssd", "NodeLabel", 1, 100),
+            ]
+        );
+        let only_levels = tree(None, &[("ImageLocalityPriority", 0)]).compile().expect("a tree");
+        assert_eq!(only_levels.priorities.len(), 1, "the default priorities are not asked");
+        assert_eq!(only_levels.combination, Combination::Lexicographic);
+    }
+
+    #[test]
+    fn each_level_with_an_argument_is_a_rule_of_its_own() {
+        use crate::testing::{node, pod, scores_of};
+        let policy = tree(Some(vec![likes("Ssd", "disk"), likes("Cheap", "spot")]), &[("Cheap", 0), ("Ssd", 0)]);
+        let profile = policy.compile().expect("a tree");
+        let nodes = [node("a").label("disk", ""), node("b").label("spot", "")];
+        let scores = |level: usize| scores_of(&*profile.priorities[level].rule, pod("p"), &nodes);
+        assert_eq!((scores(0), scores(1)), (vec![0, 100], vec![100, 0]));
+    }
+
+    #[test]
+    fn everything_that_is_wrong_with_levels() {
+        assert_eq!(
+            told(&tree(
+                Some(vec![likes("Ssd", "disk"), PriorityEntry { name: "Mine".into(), ..PriorityEntry::default() }]),
+                &[
+                    ("NoSuch", 0),
+                    ("Ssd", -1),
+                    ("Ssd", 101),
+                    ("", 0),
+                    ("Mine", 0),
+                    ("LabelPreference", 0),
+                    ("SelectorSpreadPriority", 0),
+                    ("ServiceSpreadingPriority", 0),
+                ],
+            )),
+            [
+                "priorities[1].name: priority type not found for \"Mine\"",
+                "scoring.levels[0].priority: priority type not found for \"NoSuch\"",
+                "scoring.levels[1].tolerance: Invalid value: -1: not in valid range [0-100]",
+                "scoring.levels[2].tolerance: Invalid value: 101: not in valid range [0-100]",
+                "scoring.levels[2].priority: Duplicate value: \"Ssd\" is level scoring.levels[1] already",
+                "scoring.levels[3].priority: Required value",
+                "scoring.levels[5].priority: LabelPreference needs an argument: list a priority of a name of your own with \
+                 labelPreference, and name that here",
+                "scoring.levels[7].priority: Duplicate value: \"ServiceSpreadingPriority\" is level scoring.levels[6] \
+                 already",
+            ]
+        );
+        let none = "scoring.levels: Required value: the strategy \"Lexicographic\" needs at least one level";
+        assert_eq!(told(&tree(None, &[])), [none]);
+        let mut summed = tree(None, &[("ImageLocalityPriority", 0)]);
+        summed.scoring.strategy = Combination::WeightedSum;
+        assert_eq!(told(&summed), ["scoring.levels: only the strategy \"Lexicographic\" has levels"]);
+    }
+
+    #[test]
+    fn an_argument_that_is_wrong_is_told_once() {
+        let ratio =
+            PriorityArgument { requested_to_capacity_ratio: Some(CapacityRatio::default()), ..Default::default() };
+        let entry = PriorityEntry { name: "Ratio".into(), weight: 0, argument: Some(ratio) };
+        let policy = tree(Some(vec![entry]), &[("Ratio", 0)]);
+        assert_eq!(told(&policy).len(), 1, "{:?}", told(&policy));
+    }
+}

@@ -1,0 +1,90 @@
+//! # Rule
+//! Each wish is for a label that is there, or for one that is missing, whatever its value and whatever the pod:
+//!
+//! ```text
+//! score = wishes that the node meets × 100 / wishes             rounded down; 0 without any wish
+//! ```
+//!
+//! # Policy name and framework plugin
+//! Any name with the argument `labelPreference`; plugin `NodeLabel`, which is gone in 1.34: preferred node affinity that a
+//! profile adds (`addedAffinity`) does the like.
+//!
+//! # Kubernetes source
+//! `pkg/scheduler/framework/plugins/nodelabel/node_label.go` (`Score`) of 1.22. In 1.6 (`node_label.go` in
+//! `plugin/pkg/scheduler/algorithm/priorities`) each priority of a policy stood by itself and scored 0 or 10; since 1.17
+//! all of them are one plugin, whose weight is theirs times their number, which comes to the same up to rounding.
+//!
+//! # Arguments
+//! `labelPreference: {label: ssd, presence: true}`, one for each priority.
+//!
+//! # Example
+//! With wishes for `ssd` there, `rack` there and `retiring` missing, a node labelled `ssd` alone meets two of three: 66.
+
+use super::{MAX_NODE_SCORE, Priority, Registration, Scores};
+use crate::{
+    model::{Name, Pod},
+    rule::{Identity, LabelPresence, Reads},
+    seat::{Seat, Seats},
+    snapshot::Snapshot,
+};
+
+/// The registry's line.
+pub(super) const REGISTRATION: Registration = Registration {
+    identity: Identity {
+        name: "LabelPreference",
+        aliases: &["NodeLabel"],
+        plugin: "NodeLabel",
+        modern_plugin: None,
+        source: include_str!("label_preference.rs"),
+    },
+    default_weight: None,
+    build: |arguments| {
+        let each = |entry: &LabelPresence| {
+            let presence = entry.presence;
+            entry.labels.iter().map(|label| (label.clone(), presence)).collect::<Vec<_>>()
+        };
+        Box::new(LabelPreference { wishes: arguments.label_preferences.iter().flat_map(each).collect() })
+    },
+};
+
+/// Labels, and whether each is to be there.
+struct LabelPreference {
+    wishes: Vec<(Name, bool)>,
+}
+
+impl Priority for LabelPreference {
+    fn score(&self, _: &Pod, _: &Snapshot, candidates: &Seats<'_>) -> Scores {
+        let count = (self.wishes.len() as i64).max(1);
+        let met = |node: Seat<'_>| {
+            self.wishes.iter().filter(|(label, presence)| node.labels().has(label) == *presence).count() as i64
+        };
+        Scores::of_each(candidates, |node| met(node) * MAX_NODE_SCORE / count)
+    }
+
+    fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {
+        Reads::Node
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::rule::{Arguments, LabelPresence, Release};
+    use crate::testing::{node, pod, priority, scores_of};
+
+    #[test]
+    fn the_share_of_wishes_met() {
+        let nodes = [node("a").label("ssd", ""), node("b").label("retiring", ""), node("c").label("rack", "r1")];
+        let scores = |wishes: &[(&str, bool)]| {
+            let mut arguments = Arguments::defaults(Release::V1_22);
+            let wish =
+                |(label, presence): &(&str, bool)| LabelPresence { labels: vec![(*label).into()], presence: *presence };
+            arguments.label_preferences = wishes.iter().map(wish).collect();
+            scores_of(&*priority("LabelPreference", &arguments), pod("p"), &nodes)
+        };
+        assert_eq!(scores(&[]), [0, 0, 0]);
+        assert_eq!(scores(&[("ssd", true)]), [100, 0, 0]);
+        assert_eq!(scores(&[("ssd", false)]), [0, 100, 100]);
+        // of three: a 2 → 66.7 → 66, b 0, c 2
+        assert_eq!(scores(&[("ssd", true), ("rack", true), ("retiring", false)]), [66, 0, 66]);
+    }
+}

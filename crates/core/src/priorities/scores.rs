@@ -1,0 +1,56 @@
+//! One priority's scores of all candidates.
+
+use super::MAX_NODE_SCORE;
+use crate::seat::{Seat, Seats};
+
+/// A score for each candidate, 0..=100, in their order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scores {
+    /// All score the same, which needs no list.
+    Same(i64),
+    /// One each.
+    Each(Vec<u8>),
+}
+
+impl Scores {
+    /// What `score` makes of each candidate, 0..=100.
+    pub(super) fn of_each<'s>(candidates: &Seats<'s>, mut score: impl FnMut(Seat<'s>) -> i64) -> Self {
+        Self::Each(candidates.map(|node| narrow(score(node))))
+    }
+
+    /// The score of one candidate, by its place among them.
+    pub fn of(&self, candidate: usize) -> i64 {
+        match self {
+            Self::Same(score) => *score,
+            Self::Each(scores) => i64::from(scores[candidate]),
+        }
+    }
+
+    /// Adds to each total the candidate's score as often as the weight says.
+    pub fn add_to(&self, totals: &mut [i64], weight: i64) {
+        let add = |total: &mut i64, score: i64| *total = total.saturating_add(score.saturating_mul(weight));
+        match self {
+            Self::Same(score) => totals.iter_mut().for_each(|total| add(total, *score)),
+            // No product of a score and such a weight is out of range.
+            Self::Each(scores) if weight.unsigned_abs() < 1 << 32 => {
+                let pairs = totals.iter_mut().zip(scores);
+                pairs.for_each(|(total, score)| *total = total.saturating_add(i64::from(*score) * weight));
+            }
+            Self::Each(scores) => {
+                totals.iter_mut().zip(scores).for_each(|(total, score)| add(total, i64::from(*score)));
+            }
+        }
+    }
+}
+
+impl FromIterator<i64> for Scores {
+    fn from_iter<I: IntoIterator<Item = i64>>(scores: I) -> Self {
+        Self::Each(scores.into_iter().map(narrow).collect())
+    }
+}
+
+/// A score as it is kept: thousands of nodes' scores by every priority are to stay near the processor. What amounts beyond
+/// reason bring out of range is cut off; kube-scheduler fails the pod there (`RunScorePlugins`).
+pub(super) fn narrow(score: i64) -> u8 {
+    score.clamp(0, MAX_NODE_SCORE) as u8
+}

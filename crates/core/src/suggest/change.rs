@@ -1,0 +1,145 @@
+//! One change that would help a pod, what it costs, and what the cluster is like with it.
+
+use std::sync::Arc;
+
+use crate::{
+    model::{HostPort, Labels, Name, Pod, Taint, Toleration, TolerationOperator, topology, topology::HOSTNAME},
+    snapshot::{Object, Snapshot},
+};
+
+/// One change of the pod or of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The pod asks for less of a resource; CPU in thousandths, anything else in whole units.
+    LowerRequest {
+        /// The resource.
+        resource: Name,
+        /// What the pod asks for.
+        from: i64,
+        /// What would fit.
+        to: i64,
+    },
+    /// The pod tolerates a taint.
+    Tolerate(Taint),
+    /// The pod gives up a host port.
+    DropHostPort(HostPort),
+    /// The pod asks for no particular node.
+    DropNodeName,
+    /// The pod's node selector no longer names a label.
+    DropNodeSelector(Name),
+    /// The pod gives up its required node affinity.
+    DropNodeAffinity,
+    /// The pod gives up a spread constraint that must hold, by the node label.
+    DropSpread(Name),
+    /// The pod gives up its required affinity to pods, by the node label.
+    DropPodAffinity(Name),
+    /// The pod gives up its required anti-affinity to pods, by the node label.
+    DropPodAntiAffinity(Name),
+    /// A node gets a label.
+    LabelNode {
+        /// The node.
+        node: Name,
+        /// The label.
+        key: Name,
+        /// Its value.
+        value: Name,
+    },
+    /// A node is open again.
+    Uncordon(Name),
+    /// There are more nodes, empty ones that are otherwise like one there is.
+    AddNodes {
+        /// The node that they are like.
+        like: Name,
+        /// How many.
+        count: usize,
+    },
+}
+
+/// What lowering a request by all of it would cost; by a part of it, that part.
+const WHOLE_REQUEST: i64 = 1_000;
+
+impl Change {
+    /// What it takes, so that what is easier stands first: a smaller request counts by the share given up, a
+    /// permission or a label less than a rule given up, and machines most.
+    pub fn cost(&self) -> i64 {
+        match self {
+            Self::LowerRequest { from, to, .. } => {
+                let share = i128::from(*from).saturating_sub(i128::from(*to)) * i128::from(WHOLE_REQUEST);
+                share.checked_div(i128::from(*from)).map_or(WHOLE_REQUEST, |share| share as i64).max(1)
+            }
+            Self::Tolerate(_) | Self::LabelNode { .. } => 300,
+            Self::DropHostPort(_) => 400,
+            Self::DropNodeName | Self::DropNodeSelector(_) | Self::DropSpread(_) => 500,
+            Self::DropNodeAffinity | Self::Uncordon(_) => 600,
+            Self::DropPodAffinity(_) | Self::DropPodAntiAffinity(_) => 700,
+            Self::AddNodes { count, .. } => i64::try_from(*count).unwrap_or(i64::MAX).saturating_mul(WHOLE_REQUEST),
+        }
+    }
+
+    /// Carries it out on a copy.
+    pub fn apply(&self, pod: &mut Pod, snapshot: &mut Snapshot) {
+        match self {
+            Self::LowerRequest { resource, from, to } => {
+                // Whoever asks anew is not being resized.
+                pod.held = None;
+                for amounts in [&mut pod.requests, &mut pod.non_zero_requests, &mut pod.scored_requests] {
+                    let amount = amounts.slot(resource);
+                    *amount = amount.saturating_sub(from.saturating_sub(*to)).max(0);
+                }
+            }
+            Self::Tolerate(taint) => pod.tolerations.push(Toleration {
+                key: taint.key.clone(),
+                operator: TolerationOperator::Equal,
+                value: taint.value.clone(),
+                effect: Some(taint.effect),
+                seconds: None,
+            }),
+            Self::DropHostPort(port) => pod.host_ports.retain(|other| other != port),
+            Self::DropNodeName => pod.node_name = Name::default(),
+            Self::DropNodeSelector(key) => {
+                pod.node_selector = pod.node_selector.iter().filter(|(other, _)| other != key).cloned().collect();
+            }
+            Self::DropNodeAffinity => pod.affinity.node_required = None,
+            Self::DropSpread(key) => pod.topology_spread.retain(|constraint| {
+                constraint.topology_key != *key
+                    || constraint.when_unsatisfiable != topology::WhenUnsatisfiable::DoNotSchedule
+            }),
+            Self::DropPodAffinity(key) => pod.affinity.pod_required.retain(|term| term.topology_key != *key),
+            Self::DropPodAntiAffinity(key) => pod.affinity.anti_required.retain(|term| term.topology_key != *key),
+            Self::LabelNode { node, key, value } => {
+                let Some(info) = snapshot.node(node) else { return };
+                let mut changed = (*info.node).clone();
+                changed.labels = with_label(&changed.labels, key, value);
+                snapshot.apply(Object::Node(changed));
+            }
+            Self::Uncordon(node) => {
+                let Some(info) = snapshot.node(node) else { return };
+                let mut changed = (*info.node).clone();
+                changed.unschedulable = false;
+                changed.taints.retain(|taint| &*taint.key != crate::model::UNSCHEDULABLE);
+                snapshot.apply(Object::Node(changed));
+            }
+            Self::AddNodes { like, count } => {
+                let Some(info) = snapshot.node(like) else { return };
+                let model = info.node.clone();
+                for number in 1..=*count {
+                    let mut added = (*model).clone();
+                    added.name = new_name(like, number);
+                    if added.labels.has(HOSTNAME) {
+                        added.labels = with_label(&added.labels, &HOSTNAME.into(), &added.name);
+                    }
+                    snapshot.apply(Object::Node(added));
+                }
+            }
+        }
+    }
+}
+
+/// The name that a node which does not exist yet goes by.
+pub(super) fn new_name(like: &str, number: usize) -> Name {
+    Arc::from(format!("{like}-new-{number}"))
+}
+
+fn with_label(labels: &Labels, key: &Name, value: &Name) -> Labels {
+    labels.iter().cloned().chain([(key.clone(), value.clone())]).collect()
+}

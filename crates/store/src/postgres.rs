@@ -1,0 +1,586 @@
+//! PostgreSQL: many processes, one counter row per cluster. The row's lock orders revisions: whoever is to raise the counter
+//! holds it until the end of the transaction, and in READ COMMITTED every later statement of that transaction sees all that
+//! was committed before. The SQL keeps to what CockroachDB, YugabyteDB and Citus know as well: no sequences, triggers,
+//! foreign keys or advisory locks; NOTIFY and lz4 are used where they are there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use sqlx::migrate::Migrator;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgPool, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Connection, Executor, FromRow, Row};
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use self::servers::{Known, STANDBY};
+use self::vouch::Vouched;
+use super::decide::{self, NewRow, Plan};
+use super::guard::Engine;
+use super::rows::{self, CHUNK, CODEC_RAW, Columns, HeadColumns, micros, object_columns, signed, signed_len};
+use super::{
+    Call, Changes, Compaction, Connections, Cursor, Everywhere, Head, Heads, Hints, Judge, Keep, Key, List, ListQuery,
+    Listener, MigrationStatus, Options, Record, Restore, Source, Store, StoreError, Visitor, Written, types,
+};
+
+mod keep;
+mod listen;
+mod removal;
+mod servers;
+mod state;
+mod statements;
+mod vouch;
+mod write;
+
+static MIGRATOR: Migrator = sqlx::migrate!("../../migrations/postgres");
+
+/// What one statement adds to its own timeout until we give the connection up: the server has been silent then. sqlx
+/// cannot switch TCP keepalive on for our end; this bounds every wait instead.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// How often a batch is tried while the database aborts it or loses the connection.
+const ATTEMPTS: u32 = 4;
+
+/// How long a migration waits for another process that migrates.
+const MIGRATION_LOCK_TIMEOUT: &str = "SET lock_timeout = '60s'";
+
+/// Ends connections whose client is gone without a word. Best effort: not every server of this protocol knows them.
+const SERVER_KEEPALIVE: &str = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; \
+                                SET tcp_keepalives_count = 3; SET tcp_user_timeout = 15000";
+
+/// Every statement of ours looks rows up in an index by all its columns, or reads a range off one in its order. A plan made
+/// while a table was small and kept while it grows, or for a table that was loaded a moment ago and has no statistics yet,
+/// would read and sort a whole cluster instead: so plans are made anew, with the table's size of the moment (but for those of
+/// [`statements::BEGIN_PLANNED`]), and those that read, keep or sort everything are ruled out. Best effort as well.
+const INDEX_LOOKUPS: &str = "SET plan_cache_mode = force_custom_plan; SET enable_hashjoin = off; \
+                             SET enable_mergejoin = off; SET enable_seqscan = off; SET enable_bitmapscan = off; \
+                             SET enable_sort = off; SET enable_material = off";
+
+/// The database's clock: microseconds since 1970.
+macro_rules! now {
+    () => {
+        "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+    };
+}
+use now;
+
+/// A database shared by any number of processes.
+#[derive(Debug)]
+pub(super) struct Postgres {
+    pool: PgPool,
+    /// How long a statement may take as seen from here.
+    patience: Duration,
+    /// How long the server lets a transaction stand idle.
+    idle: Duration,
+    /// How long superseded versions are kept.
+    history: Option<Duration>,
+    /// Whether the server knows NOTIFY.
+    notify: bool,
+    /// How a write transaction begins.
+    begin: &'static str,
+    hints: Hints,
+    vouched: Vouched,
+    /// Told when the server that was the primary may not be it any more.
+    lost: Arc<Notify>,
+    tasks: Vec<AbortHandle>,
+}
+
+impl Postgres {
+    pub(super) async fn open(url: &str, options: &Options) -> Result<Self, StoreError> {
+        let servers = servers::parse(url)?;
+        let (server, Known { notify, plans }) = first_contact(&servers, options).await?;
+        let begin = if plans { statements::BEGIN_PLANNED } else { statements::BEGIN };
+        let settings = format!(
+            "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {}",
+            options.statement_timeout.as_millis(),
+            options.lock_timeout.as_millis(),
+            options.idle_in_transaction_timeout.as_millis()
+        );
+        let (lost, vouched) = (Arc::new(Notify::new()), Vouched::default());
+        let (standby, connected) = (lost.clone(), vouched.clone());
+        let pool = PgPoolOptions::new()
+            .max_connections(options.max_connections.saturating_add(u32::from(notify)))
+            .acquire_timeout(options.acquire_timeout)
+            .after_connect(move |connection, _| {
+                let (settings, standby, connected) = (settings.clone(), standby.clone(), connected.clone());
+                Box::pin(async move {
+                    connected.count_connection();
+                    if servers::is_standby(connection).await {
+                        standby.notify_one();
+                        return Err(sqlx::Error::Configuration(STANDBY.into()));
+                    }
+                    connection.execute(AssertSqlSafe(settings)).await?;
+                    for wish in [SERVER_KEEPALIVE, INDEX_LOOKUPS] {
+                        if let Err(error) = connection.execute(wish).await {
+                            tracing::debug!(%error, "the server does not know a setting");
+                        }
+                    }
+                    Ok(())
+                })
+            })
+            .after_release(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
+            .connect_lazy_with(server);
+        let hints = Hints::default();
+        let mut tasks = Vec::new();
+        if notify {
+            let listening = listen::listen(pool.clone(), hints.clone(), lost.clone());
+            tasks.push(tokio::spawn(listening).abort_handle());
+        }
+        if servers.len() > 1 {
+            tasks.push(tokio::spawn(follow_primary(servers, pool.clone(), lost.clone())).abort_handle());
+        }
+        let patience = options.statement_timeout.saturating_add(GRACE);
+        let idle = options.idle_in_transaction_timeout;
+        Ok(Self { pool, patience, idle, history: options.history, notify, begin, hints, vouched, lost, tasks })
+    }
+
+    /// A connection to the primary.
+    async fn acquire(&self) -> Result<PoolConnection<sqlx::Postgres>, StoreError> {
+        self.pool.acquire().await.map_err(|error| {
+            self.lost.notify_one();
+            error.into()
+        })
+    }
+
+    /// Bounds the wait for one statement.
+    async fn within<T>(&self, statement: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
+        match tokio::time::timeout(self.patience, statement).await {
+            Ok(result) => Ok(result?),
+            Err(_) => Err(StoreError::Unavailable(format!("the database was silent for {:?}", self.patience))),
+        }
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+    }
+}
+
+/// Finds the primary, for as long as it may not be there yet.
+async fn first_contact(
+    servers: &[PgConnectOptions],
+    options: &Options,
+) -> Result<(PgConnectOptions, Known), StoreError> {
+    let start = Instant::now();
+    let mut told: Option<Instant> = None;
+    loop {
+        let error = match servers::primary(servers, options.acquire_timeout).await {
+            Err(error) if error.is_transient() && start.elapsed() < options.wait => error,
+            found => return found,
+        };
+        if told.is_none_or(|told| told.elapsed() >= TELL_AGAIN) {
+            let left = options.wait.saturating_sub(start.elapsed());
+            tracing::warn!(%error, "waiting up to {} s for the database", left.as_secs());
+            told = Some(Instant::now());
+        }
+        sleep(RETRY).await;
+    }
+}
+
+/// Has new connections lead to the primary, after each sign that it is another server now.
+async fn follow_primary(servers: Vec<PgConnectOptions>, pool: PgPool, lost: Arc<Notify>) {
+    loop {
+        lost.notified().await;
+        let mut found = servers::primary(&servers, SEEK).await;
+        while let Err(error) = &found {
+            tracing::debug!(%error, "the primary is looked for");
+            sleep(RETRY).await;
+            found = servers::primary(&servers, SEEK).await;
+        }
+        if let Ok((server, _)) = found {
+            let known = pool.connect_options();
+            if (known.get_host(), known.get_port()) != (server.get_host(), server.get_port()) {
+                tracing::info!("the primary is {}:{} now", server.get_host(), server.get_port());
+                pool.set_connect_options(server);
+            }
+        }
+    }
+}
+
+/// How PostgreSQL says that it takes no writes for now.
+const READ_ONLY: &str = "in a read-only transaction";
+
+/// Between two attempts to find the primary.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// How long each server has to say whether it is the primary, while the one that was is gone.
+const SEEK: Duration = Duration::from_secs(2);
+
+/// Between two lines of the log that say that a start waits.
+const TELL_AGAIN: Duration = Duration::from_secs(10);
+
+#[async_trait]
+impl Engine for Postgres {
+    async fn prove(&self, _: usize) -> Result<(), StoreError> {
+        let mut connection = self.acquire().await?;
+        let proven = self.vouch(&mut connection).await;
+        settle(connection, proven).map_err(|error| match error {
+            // It answers, and has nothing to do but to say so.
+            StoreError::Unavailable(why) if why.contains(READ_ONLY) => StoreError::Unwritable(why),
+            other => other,
+        })
+    }
+}
+
+/// Ends a connection whose state is unknown instead of giving it back to the pool.
+fn settle<T>(mut connection: PoolConnection<sqlx::Postgres>, result: Result<T, StoreError>) -> Result<T, StoreError> {
+    // Where writes are refused, another connection may lead elsewhere.
+    if matches!(result, Err(StoreError::Unavailable(_) | StoreError::Unwritable(_) | StoreError::OutcomeUnknown(_))) {
+        connection.close_on_drop();
+    }
+    result
+}
+
+#[async_trait]
+impl Store for Postgres {
+    async fn write(&self, cluster: &str, calls: &[Call], judge: &mut dyn Judge) -> Result<Written, StoreError> {
+        types::check_batch(cluster, calls)?;
+        let batch = write::Batch { cluster, calls, count: decide::count(calls), token: Uuid::new_v4() };
+        self.write_batch(&batch, judge).await
+    }
+
+    async fn get(&self, cluster: &str, key: &Key) -> Result<Option<Record>, StoreError> {
+        types::check_cluster(cluster)?;
+        types::check_key(key)?;
+        let mut connection = self.acquire().await?;
+        let row = sqlx::query_as(concat!(
+            "SELECT ",
+            object_columns!(),
+            " FROM cluster c JOIN object o ON o.cluster_id = c.cluster_id
+              WHERE c.name = $1 AND o.kind = $2 AND o.ns = $3 AND o.name = $4 AND NOT o.deleted"
+        ))
+        .bind(cluster)
+        .bind(&*key.kind)
+        .bind(&key.namespace)
+        .bind(&key.name)
+        .fetch_optional(&mut *connection);
+        let row: Option<Columns> = self.within(row).await.or_else(|error| settle(connection, Err(error)))?;
+        row.map(rows::record).transpose()
+    }
+
+    async fn find(&self, cluster: &str, keys: &[Key]) -> Result<Vec<Record>, StoreError> {
+        types::check_cluster(cluster)?;
+        keys.iter().try_for_each(types::check_key)?;
+        let mut connection = self.acquire().await?;
+        let found = self.read_some(&mut connection, cluster, keys).await;
+        settle(connection, found)
+    }
+
+    async fn list(&self, cluster: &str, query: &ListQuery) -> Result<List, StoreError> {
+        types::check_query(cluster, query)?;
+        let mut connection = self.acquire().await?;
+        let list = self.read_list(&mut connection, cluster, query).await;
+        settle(connection, list)
+    }
+
+    async fn changes(&self, cluster: &str, from: &Cursor, limit: usize) -> Result<Changes, StoreError> {
+        types::check_cluster(cluster)?;
+        let mut connection = self.acquire().await?;
+        let changes = self.read_changes(&mut connection, cluster, from, limit).await;
+        settle(connection, changes)
+    }
+
+    async fn state_at(
+        &self,
+        cluster: &str,
+        revision: Option<u64>,
+        visitor: &mut dyn Visitor,
+    ) -> Result<(), StoreError> {
+        types::check_cluster(cluster)?;
+        self.visit(cluster, revision, visitor).await
+    }
+
+    async fn get_at(&self, cluster: &str, key: &Key, revision: u64) -> Result<Option<Record>, StoreError> {
+        types::check_cluster(cluster)?;
+        types::check_key(key)?;
+        let mut connection = self.acquire().await?;
+        let found = self.read_at(&mut connection, cluster, key, revision).await;
+        settle(connection, found)
+    }
+
+    async fn revision_at(&self, cluster: &str, time: Timestamp) -> Result<Option<u64>, StoreError> {
+        types::check_cluster(cluster)?;
+        let mut connection = self.acquire().await?;
+        let found = sqlx::query_scalar(
+            "SELECT rev_to FROM batch WHERE cluster_id = (SELECT cluster_id FROM cluster WHERE name = $1)
+             AND at > 0 AND at <= $2 ORDER BY rev_to DESC LIMIT 1",
+        )
+        .bind(cluster)
+        .bind(time.as_microsecond())
+        .fetch_optional(&mut *connection);
+        let found: Option<i64> = self.within(found).await.or_else(|error| settle(connection, Err(error)))?;
+        found.map(rows::unsigned).transpose()
+    }
+
+    async fn restore(&self, cluster: &str, source: &mut dyn Source, how: Restore) -> Result<Head, StoreError> {
+        types::check_new_cluster(cluster)?;
+        self.restore_cluster(cluster, source, how).await
+    }
+
+    async fn compact(&self, cluster: &str, keep: &Keep) -> Result<Compaction, StoreError> {
+        types::check_cluster(cluster)?;
+        self.compact_cluster(cluster, keep).await
+    }
+
+    async fn lease(&self, name: &str, holder: Uuid, ttl: Duration) -> Result<bool, StoreError> {
+        self.take_lease(name, holder, ttl).await
+    }
+
+    async fn begin_epoch(&self, cluster: &str, lost: &Head, token: Uuid) -> Result<Head, StoreError> {
+        types::check_new_cluster(cluster)?;
+        self.raise_epoch(cluster, lost, token).await
+    }
+
+    async fn heads(&self, clusters: &[String]) -> Result<Heads, StoreError> {
+        types::check_clusters(clusters)?;
+        let mut connection = self.acquire().await?;
+        let heads = self.read_heads(&mut connection, clusters).await;
+        settle(connection, heads)
+    }
+
+    async fn everywhere(&self, kind: &str) -> Result<Everywhere, StoreError> {
+        let mut connection = self.acquire().await?;
+        let found = self.read_everywhere(&mut connection, kind).await;
+        settle(connection, found)
+    }
+
+    async fn clusters(&self) -> Result<Vec<String>, StoreError> {
+        let mut connection = self.acquire().await?;
+        let names = sqlx::query_scalar("SELECT name FROM cluster WHERE removed = 0 ORDER BY name");
+        let names = self.within(names.fetch_all(&mut *connection)).await;
+        settle(connection, names)
+    }
+
+    async fn remove(&self, cluster: &str) -> Result<bool, StoreError> {
+        types::check_new_cluster(cluster)?;
+        let mut connection = self.acquire().await?;
+        let removed = self.remove_cluster(&mut connection, cluster).await;
+        settle(connection, removed)
+    }
+
+    async fn sweep(&self, keep: Duration) -> Result<(), StoreError> {
+        let mut connection = self.acquire().await?;
+        let swept = self.sweep_removed(&mut connection, keep).await;
+        settle(connection, swept)
+    }
+
+    fn connections(&self) -> Connections {
+        // What is taken can be subtracted before it was added: for a moment there are fewer than none.
+        let idle = self.pool.num_idle().min(self.pool.size() as usize);
+        Connections { idle, used: (self.pool.size() as usize).saturating_sub(idle) }
+    }
+
+    fn hints(&self) -> Listener {
+        self.hints.listen()
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        let mut connection = self.acquire().await?;
+        let pong = self.within(connection.ping()).await;
+        settle(connection, pong)
+    }
+
+    async fn migrate(&self) -> Result<(), StoreError> {
+        // A role that may not create tables has nothing to do here then.
+        if self.migration_status().await?.is_current() {
+            return Ok(());
+        }
+        let server = self.pool.connect_options();
+        let mut connection = self.within(PgConnection::connect_with(&server)).await?;
+        connection.execute(MIGRATION_LOCK_TIMEOUT).await?;
+        // sqlx takes an advisory lock, so that replicas starting together migrate one after the other.
+        let migrated = rows::migrate(&MIGRATOR, &mut connection).await;
+        if migrated.is_ok() {
+            compress_bodies(&mut connection).await;
+        }
+        connection.close().await?;
+        migrated
+    }
+
+    async fn migration_status(&self) -> Result<MigrationStatus, StoreError> {
+        let mut connection = self.acquire().await?;
+        let applied = self.read_migrations(&mut connection).await;
+        rows::status(&MIGRATOR, settle(connection, applied)?)
+    }
+
+    async fn close(&self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+        self.pool.close().await;
+    }
+}
+
+/// Reading, each in one transaction that sees the state of one instant. The cluster's id comes from a subquery, not a
+/// join: only so does the planner know that there is one, and reads a page off the index instead of sorting all.
+impl Postgres {
+    /// With the token that the database has for another revision.
+    async fn read_head(
+        &self,
+        connection: &mut PgConnection,
+        cluster: &str,
+        other: u64,
+    ) -> Result<(Head, Option<Uuid>), StoreError> {
+        let row = sqlx::query_as(
+            "SELECT rev, compact_rev, epoch,
+                 (SELECT token FROM batch b WHERE b.cluster_id = c.cluster_id AND b.rev_to = c.rev),
+                 (SELECT token FROM batch b WHERE b.cluster_id = c.cluster_id AND b.rev_to = $2)
+             FROM cluster c WHERE name = $1",
+        )
+        .bind(cluster)
+        .bind(signed(other))
+        .fetch_optional(connection);
+        let row: Option<HeadColumns> = self.within(row).await?;
+        rows::head(row)
+    }
+
+    async fn read_some(
+        &self,
+        connection: &mut PgConnection,
+        cluster: &str,
+        keys: &[Key],
+    ) -> Result<Vec<Record>, StoreError> {
+        let id = sqlx::query_scalar("SELECT cluster_id FROM cluster WHERE name = $1").bind(cluster);
+        let Some(id) = self.within(id.fetch_optional(&mut *connection)).await? else { return Ok(Vec::new()) };
+        let keys: Vec<(&Key, bool)> = keys.iter().map(|key| (key, true)).collect();
+        let mut found = Vec::new();
+        for keys in keys.chunks(CHUNK) {
+            found.extend(self.current_rows(connection, id, keys).await?);
+        }
+        found.retain(|record: &Record| !record.deleted);
+        Ok(found)
+    }
+
+    async fn read_list(
+        &self,
+        connection: &mut PgConnection,
+        cluster: &str,
+        query: &ListQuery,
+    ) -> Result<List, StoreError> {
+        let mut transaction = self.within(connection.begin_with(READ)).await?;
+        let (head, _) = self.read_head(&mut transaction, cluster, 0).await?;
+        let types::Range { mut start, end } = query.range();
+        let limit = query.limit.unwrap_or(usize::MAX);
+        let mut items: Vec<Record> = Vec::new();
+        let mut more = limit > 0;
+        while more {
+            let wanted = CHUNK.min(limit.saturating_sub(items.len()));
+            let page = sqlx::query_as(concat!(
+                "SELECT ",
+                object_columns!(),
+                " FROM object o
+                  WHERE o.cluster_id = (SELECT cluster_id FROM cluster WHERE name = $1)
+                  AND o.kind = $2 AND (o.ns, o.name) > ($3, $4) AND o.ns < $5 AND NOT o.deleted
+                  ORDER BY o.ns, o.name LIMIT $6"
+            ))
+            .bind(cluster)
+            .bind(&*query.kind)
+            .bind(&start.0)
+            .bind(&start.1)
+            .bind(&end)
+            .bind(signed_len(wanted))
+            .fetch_all(&mut *transaction);
+            let page: Vec<Columns> = self.within(page).await?;
+            more = page.len() == wanted && items.len().saturating_add(wanted) < limit;
+            items.extend(rows::records(page)?);
+            if let Some(last) = items.last() {
+                start = (last.key.namespace.clone(), last.key.name.clone());
+            }
+        }
+        let mut remaining = None;
+        if query.limit == Some(items.len()) {
+            let count = sqlx::query_scalar(
+                "SELECT count(*) FROM object o
+                 WHERE o.cluster_id = (SELECT cluster_id FROM cluster WHERE name = $1)
+                 AND o.kind = $2 AND (o.ns, o.name) > ($3, $4) AND o.ns < $5 AND NOT o.deleted",
+            )
+            .bind(cluster)
+            .bind(&*query.kind)
+            .bind(&start.0)
+            .bind(&start.1)
+            .bind(&end)
+            .fetch_one(&mut *transaction);
+            let count: i64 = self.within(count).await?;
+            remaining = u64::try_from(count).ok().filter(|count| *count > 0);
+        }
+        self.within(transaction.commit()).await?;
+        Ok(List { items, revision: head.revision, remaining })
+    }
+
+    async fn read_changes(
+        &self,
+        connection: &mut PgConnection,
+        cluster: &str,
+        from: &Cursor,
+        limit: usize,
+    ) -> Result<Changes, StoreError> {
+        let page = sqlx::query(statements::CHANGES)
+            .bind(cluster)
+            .bind(signed(from.seen_revision()))
+            .bind(signed(from.after))
+            .bind(signed_len(limit))
+            .bind(signed(from.complete))
+            .fetch_all(connection);
+        let page = self.within(page).await?;
+        let (head, found) = rows::head(page.first().map(HeadColumns::from_row).transpose()?)?;
+        from.check(&head, found)?;
+        let mut records = Vec::with_capacity(page.len());
+        for row in &page {
+            if row.try_get::<Option<&str>, _>(5)?.is_some() {
+                records.push(rows::record(statements::object(row, 5)?)?);
+            }
+        }
+        records.sort_unstable_by_key(|record| record.revision);
+        Ok(from.page(head, records, limit))
+    }
+
+    async fn read_migrations(&self, connection: &mut PgConnection) -> Result<Option<i64>, StoreError> {
+        let there = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
+            .bind(rows::MIGRATIONS_TABLE)
+            .fetch_one(&mut *connection);
+        if !self.within(there).await? {
+            return Ok(None);
+        }
+        let applied = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(connection);
+        self.within(applied).await
+    }
+}
+
+/// All statements of such a transaction see the same instant.
+const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+/// Has the server compress bodies with lz4, which is several times as fast as its default. Servers before 14 and those
+/// built without lz4 keep their default: nothing but speed depends on it.
+async fn compress_bodies(connection: &mut PgConnection) {
+    let set = "DO $$ BEGIN
+        IF (SELECT attcompression <> 'l' FROM pg_attribute
+            WHERE attrelid = 'object'::regclass AND attname = 'body') THEN
+            ALTER TABLE object ALTER COLUMN body SET COMPRESSION lz4;
+        END IF; END $$";
+    if let Err(error) = connection.execute(set).await {
+        tracing::info!(%error, "the server compresses bodies with its default instead of lz4");
+    }
+}
+
+/// Words an error. Codes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+pub(super) fn error(error: &PgDatabaseError) -> StoreError {
+    let message = format!("PostgreSQL: {}", error.message().lines().collect::<Vec<_>>().join(" "));
+    let code = error.code();
+    match code {
+        "40001" | "40P01" => StoreError::Aborted(message),
+        "55P03" | "57014" => StoreError::Busy(message),
+        "28000" | "28P01" | "3D000" | "42501" => StoreError::Denied(message),
+        "42P01" => StoreError::NotMigrated,
+        // Among them a statement whose outcome the server itself does not know, and a standby that takes no writes.
+        "40003" | "25006" | "25P03" | "25P04" => StoreError::Unavailable(message),
+        // The disk is full.
+        "53100" => StoreError::Unwritable(message),
+        "XX001" | "XX002" => StoreError::Corrupt(message),
+        // Connections, resources, shutdown.
+        _ if ["08", "53", "57P"].iter().any(|class| code.starts_with(class)) => StoreError::Unavailable(message),
+        _ => StoreError::Internal(message),
+    }
+}

@@ -1,0 +1,168 @@
+//! What is done once for all processes, and at their leisure: compaction, leases, epochs.
+
+use std::time::Duration;
+
+use sqlx::Connection;
+use sqlx::postgres::PgConnection;
+use uuid::Uuid;
+
+use super::write::Locked;
+use super::{Postgres, micros, now, settle};
+use crate::keeping::{self, Kept};
+use crate::rows::{SWEEP, signed, unsigned};
+use crate::{Compaction, Head, Keep, StoreError};
+
+impl Postgres {
+    pub(super) async fn compact_cluster(&self, cluster: &str, keep: &Keep) -> Result<Compaction, StoreError> {
+        let mut connection = self.acquire().await?;
+        let done = self.sweep(&mut connection, cluster, keep).await;
+        settle(connection, done)
+    }
+
+    async fn sweep(&self, connection: &mut PgConnection, cluster: &str, keep: &Keep) -> Result<Compaction, StoreError> {
+        let Some((id, revision, readable)) = self.raise_marks(connection, cluster, keep).await? else {
+            return Ok(Compaction::default());
+        };
+        let mut done = Compaction { revision, ..Compaction::default() };
+        for (sql, up_to, removed) in [
+            (SWEEP_TOMBSTONES, revision, &mut done.tombstones),
+            (SWEEP_BATCHES, revision.min(readable).saturating_sub(1), &mut done.batches),
+            (SWEEP_HISTORY, readable, &mut done.versions),
+        ] {
+            loop {
+                let gone = self.sweep_some(connection, sql, id, up_to).await?;
+                *removed = removed.saturating_add(gone);
+                if gone <= SWEEP as u64 {
+                    break;
+                }
+            }
+        }
+        Ok(done)
+    }
+
+    /// Notes from where on feed and history can be read from now on, before anything goes. Answers the cluster's id and
+    /// both.
+    async fn raise_marks(
+        &self,
+        connection: &mut PgConnection,
+        cluster: &str,
+        keep: &Keep,
+    ) -> Result<Option<(i32, u64, u64)>, StoreError> {
+        let mut transaction = self.within(connection.begin()).await?;
+        let row = sqlx::query_as(
+            "SELECT cluster_id, rev, compact_rev, history_from, history_to FROM cluster WHERE name = $1 AND removed = 0 FOR UPDATE",
+        )
+        .bind(cluster)
+        .fetch_optional(&mut *transaction);
+        let row: Option<(i32, i64, i64, i64, i64)> = self.within(row).await?;
+        let Some((id, rev, compact_rev, from, to)) = row else { return Ok(None) };
+        let (rev, compact_rev) = (unsigned(rev)?, unsigned(compact_rev)?);
+        let mut kept = Kept { from: unsigned(from)?, to: unsigned(to)? };
+
+        let most = rev.saturating_sub(keep.revisions);
+        let revision = self.last_batch(&mut transaction, id, most, keep.age).await?.max(compact_rev);
+        if let Some(retention) = self.history {
+            kept.from = kept.from.max(self.last_batch(&mut transaction, id, rev, retention).await?);
+        }
+        let raise = sqlx::query("UPDATE cluster SET compact_rev = $2, history_from = $3 WHERE cluster_id = $1")
+            .bind(id)
+            .bind(signed(revision))
+            .bind(signed(kept.from));
+        self.within(raise.execute(&mut *transaction)).await?;
+        self.within(transaction.commit()).await?;
+        Ok(Some((id, revision, kept.readable(rev))))
+    }
+
+    /// The revision of the newest batch that is up to `most` and so old; 0 when there is none.
+    async fn last_batch(
+        &self,
+        connection: &mut PgConnection,
+        id: i32,
+        most: u64,
+        age: Duration,
+    ) -> Result<u64, StoreError> {
+        let last = sqlx::query_scalar(concat!(
+            "SELECT rev_to FROM batch WHERE cluster_id = $1 AND rev_to <= $2 AND at <= ",
+            now!(),
+            " - $3 ORDER BY rev_to DESC LIMIT 1"
+        ))
+        .bind(id)
+        .bind(signed(most))
+        .bind(micros(age))
+        .fetch_optional(connection);
+        let last: Option<i64> = self.within(last).await?;
+        unsigned(last.unwrap_or(0))
+    }
+
+    /// Holding the counter: a writer that has read a tombstone would not find it again.
+    async fn sweep_some(
+        &self,
+        connection: &mut PgConnection,
+        sql: &'static str,
+        id: i32,
+        up_to: u64,
+    ) -> Result<u64, StoreError> {
+        let mut transaction = self.within(connection.begin()).await?;
+        let lock = sqlx::query("SELECT 1 FROM cluster WHERE cluster_id = $1 FOR UPDATE").bind(id);
+        self.within(lock.execute(&mut *transaction)).await?;
+        let sweep = sqlx::query(sql).bind(id).bind(signed(up_to)).bind(SWEEP);
+        let gone = self.within(sweep.execute(&mut *transaction)).await?.rows_affected();
+        self.within(transaction.commit()).await?;
+        Ok(gone)
+    }
+
+    pub(super) async fn take_lease(&self, name: &str, holder: Uuid, ttl: Duration) -> Result<bool, StoreError> {
+        let mut connection = self.acquire().await?;
+        let take = sqlx::query(concat!(
+            "INSERT INTO lease (name, holder, until) VALUES ($1, $2, ",
+            now!(),
+            " + $3) ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
+              WHERE lease.holder = excluded.holder OR lease.until <= ",
+            now!()
+        ))
+        .bind(name)
+        .bind(holder.as_bytes().as_slice())
+        .bind(micros(ttl))
+        .execute(&mut *connection);
+        let taken = self.within(take).await;
+        Ok(settle(connection, taken)?.rows_affected() == 1)
+    }
+
+    pub(super) async fn raise_epoch(&self, cluster: &str, lost: &Head, token: Uuid) -> Result<Head, StoreError> {
+        let mut connection = self.acquire().await?;
+        let raised = self.raise_epoch_on(&mut connection, cluster, lost, token).await;
+        settle(connection, raised)
+    }
+
+    async fn raise_epoch_on(
+        &self,
+        connection: &mut PgConnection,
+        cluster: &str,
+        lost: &Head,
+        token: Uuid,
+    ) -> Result<Head, StoreError> {
+        let mut transaction = self.within(connection.begin()).await?;
+        let Locked { id, head, .. } = self.lock(&mut transaction, cluster).await?;
+        let (newest, found) = self.tokens(&mut transaction, id, head.revision, lost.revision).await?;
+        let now = Head { token: newest, ..head };
+        let goes_on = now.continues(lost, found);
+        let Some(raised) = keeping::next_epoch(now, lost, goes_on, token) else { return Ok(now) };
+        self.stand(&mut transaction, id, raised, Kept { from: raised.revision, to: raised.revision }).await?;
+        self.note_batch(&mut transaction, id, cluster, raised).await?;
+        self.within(transaction.commit()).await?;
+        self.hints.changed(cluster, raised.revision);
+        Ok(raised)
+    }
+}
+
+const SWEEP_TOMBSTONES: &str = "DELETE FROM object WHERE cluster_id = $1 AND deleted AND rev <= $2
+    AND rev <= coalesce((SELECT rev FROM object WHERE cluster_id = $1 AND deleted AND rev <= $2
+                         ORDER BY rev LIMIT 1 OFFSET $3), $2)";
+
+pub(super) const SWEEP_BATCHES: &str = "DELETE FROM batch WHERE cluster_id = $1 AND rev_to <= $2
+    AND rev_to <= coalesce((SELECT rev_to FROM batch WHERE cluster_id = $1 AND rev_to <= $2
+                            ORDER BY rev_to LIMIT 1 OFFSET $3), $2)";
+
+const SWEEP_HISTORY: &str = "DELETE FROM history WHERE cluster_id = $1 AND until_rev <= $2
+    AND until_rev <= coalesce((SELECT until_rev FROM history WHERE cluster_id = $1 AND until_rev <= $2
+                               ORDER BY until_rev LIMIT 1 OFFSET $3), $2)";

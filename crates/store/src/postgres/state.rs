@@ -1,0 +1,227 @@
+//! A whole cluster as of one revision, out and in.
+
+use std::time::Duration;
+
+use sqlx::Connection;
+use sqlx::postgres::PgConnection;
+use uuid::Uuid;
+
+use super::statements::INSERT;
+use super::write::Locked;
+use super::{Columns, Key, Postgres, READ, Record, StoreError, object_columns, rows, settle, signed, signed_len};
+use crate::decide::NewRow;
+use crate::keeping::{self, Kept};
+use crate::rows::{PAGE, SWEEP, Version, superseded_columns, unsigned};
+use crate::{Head, Restore, Source, Visitor};
+
+/// A transaction over a whole cluster waits for files and pipes.
+const LEISURE: &str = "SELECT set_config('idle_in_transaction_session_timeout', '10min', true),
+                              set_config('statement_timeout', '10min', true)";
+
+const PATIENCE: Duration = Duration::from_mins(10);
+
+/// Bounds the wait for one statement over a whole cluster.
+async fn leisurely<T>(statement: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
+    match tokio::time::timeout(PATIENCE, statement).await {
+        Ok(result) => Ok(result?),
+        Err(_) => Err(StoreError::Unavailable(format!("the database was silent for {PATIENCE:?}"))),
+    }
+}
+
+impl Postgres {
+    pub(super) async fn visit(
+        &self,
+        cluster: &str,
+        revision: Option<u64>,
+        visitor: &mut dyn Visitor,
+    ) -> Result<(), StoreError> {
+        let mut connection = self.acquire().await?;
+        let visited = self.visit_on(&mut connection, cluster, revision, visitor).await;
+        settle(connection, visited)
+    }
+
+    async fn visit_on(
+        &self,
+        connection: &mut PgConnection,
+        cluster: &str,
+        revision: Option<u64>,
+        visitor: &mut dyn Visitor,
+    ) -> Result<(), StoreError> {
+        let mut transaction = self.within(connection.begin_with(READ)).await?;
+        self.within(sqlx::query(LEISURE).execute(&mut *transaction)).await?;
+        let (id, head, revision) = self.past(&mut transaction, cluster, revision).await?;
+        let count = sqlx::query_scalar(
+            "SELECT (SELECT count(*) FROM object WHERE cluster_id = $1 AND NOT deleted AND rev <= $2)
+                  + (SELECT count(*) FROM history WHERE cluster_id = $1 AND until_rev > $2 AND rev <= $2)",
+        )
+        .bind(id)
+        .bind(signed(revision))
+        .fetch_one(&mut *transaction);
+        visitor.begin(revision, unsigned(leisurely(count).await?)?).map_err(StoreError::Stopped)?;
+
+        let mut after = Key::new("", "", "");
+        loop {
+            let page = sqlx::query_as(concat!(
+                "SELECT ",
+                object_columns!(),
+                " FROM object o WHERE o.cluster_id = $1 AND (o.kind, o.ns, o.name) > ($2, $3, $4)
+                  AND NOT o.deleted AND o.rev <= $5 ORDER BY o.kind, o.ns, o.name LIMIT $6"
+            ))
+            .bind(id)
+            .bind(&*after.kind)
+            .bind(&after.namespace)
+            .bind(&after.name)
+            .bind(signed(revision))
+            .bind(signed_len(PAGE))
+            .fetch_all(&mut *transaction);
+            let page: Vec<Columns> = leisurely(page).await?;
+            let full = page.len() == PAGE;
+            let page = rows::records(page)?;
+            if let Some(last) = page.last() {
+                after = last.key.clone();
+            }
+            visitor.records(page).map_err(StoreError::Stopped)?;
+            if !full {
+                break;
+            }
+        }
+        let mut until = revision;
+        while until < head.revision {
+            let page = sqlx::query_as(concat!(
+                "SELECT ",
+                superseded_columns!("false"),
+                ", h.until_rev FROM history h WHERE h.cluster_id = $1 AND h.until_rev > $2 AND h.rev <= $3
+                  ORDER BY h.until_rev LIMIT $4"
+            ))
+            .bind(id)
+            .bind(signed(until))
+            .bind(signed(revision))
+            .bind(signed_len(PAGE))
+            .fetch_all(&mut *transaction);
+            let page: Vec<Version> = leisurely(page).await?;
+            until = if page.len() == PAGE { rows::until(&page)? } else { head.revision };
+            visitor.records(rows::versions(page)?).map_err(StoreError::Stopped)?;
+        }
+        self.within(transaction.commit()).await
+    }
+
+    pub(super) async fn read_at(
+        &self,
+        connection: &mut PgConnection,
+        cluster: &str,
+        key: &Key,
+        revision: u64,
+    ) -> Result<Option<Record>, StoreError> {
+        let mut transaction = self.within(connection.begin_with(READ)).await?;
+        let (id, _, revision) = self.past(&mut transaction, cluster, Some(revision)).await?;
+        let now = sqlx::query_as(concat!(
+            "SELECT ",
+            object_columns!(),
+            " FROM object o WHERE o.cluster_id = $1 AND o.kind = $2 AND o.ns = $3 AND o.name = $4 AND o.rev <= $5"
+        ))
+        .bind(id)
+        .bind(&*key.kind)
+        .bind(&key.namespace)
+        .bind(&key.name)
+        .bind(signed(revision))
+        .fetch_optional(&mut *transaction);
+        let mut row: Option<Columns> = self.within(now).await?;
+        if row.is_none() {
+            let then = sqlx::query_as(concat!(
+                "SELECT ",
+                superseded_columns!("false"),
+                " FROM history h WHERE h.cluster_id = $1 AND h.kind = $2 AND h.ns = $3 AND h.name = $4
+                  AND h.until_rev > $5 AND h.rev <= $5"
+            ))
+            .bind(id)
+            .bind(&*key.kind)
+            .bind(&key.namespace)
+            .bind(&key.name)
+            .bind(signed(revision))
+            .fetch_optional(&mut *transaction);
+            row = self.within(then).await?;
+        }
+        self.within(transaction.commit()).await?;
+        Ok(row.map(rows::record).transpose()?.filter(|record| !record.deleted))
+    }
+
+    /// The cluster's id, where it stands, and the revision to read: that of the last batch up to the one asked for.
+    async fn past(
+        &self,
+        connection: &mut PgConnection,
+        cluster: &str,
+        revision: Option<u64>,
+    ) -> Result<(i32, Head, u64), StoreError> {
+        let row = sqlx::query_as(
+            "SELECT cluster_id, rev, compact_rev, epoch, history_from, history_to FROM cluster WHERE name = $1",
+        )
+        .bind(cluster)
+        .fetch_optional(&mut *connection);
+        let (id, head, kept) = rows::cluster(self.within(row).await?)?;
+        let Some(revision) = revision.filter(|revision| *revision != head.revision) else {
+            return Ok((id, head, head.revision));
+        };
+        kept.check(head.revision, revision)?;
+        let batch = sqlx::query_scalar("SELECT max(rev_to) FROM batch WHERE cluster_id = $1 AND rev_to <= $2")
+            .bind(id)
+            .bind(signed(revision))
+            .fetch_one(connection);
+        let batch: Option<i64> = self.within(batch).await?;
+        Ok((id, head, unsigned(batch.unwrap_or(0))?))
+    }
+
+    pub(super) async fn restore_cluster(
+        &self,
+        cluster: &str,
+        source: &mut dyn Source,
+        how: Restore,
+    ) -> Result<Head, StoreError> {
+        let mut connection = self.acquire().await?;
+        let restored = self.restore_on(&mut connection, cluster, source, how).await;
+        settle(connection, restored)
+    }
+
+    async fn restore_on(
+        &self,
+        connection: &mut PgConnection,
+        cluster: &str,
+        source: &mut dyn Source,
+        how: Restore,
+    ) -> Result<Head, StoreError> {
+        let mut transaction = self.within(connection.begin()).await?;
+        self.within(sqlx::query(LEISURE).execute(&mut *transaction)).await?;
+        let Locked { id, head: before, .. } = self.lock(&mut transaction, cluster).await?;
+        let filled = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM object WHERE cluster_id = $1 AND NOT deleted)")
+            .bind(id)
+            .fetch_one(&mut *transaction);
+        if leisurely(filled).await? && !how.replace {
+            return Err(keeping::not_empty(cluster));
+        }
+        for sql in [CLEAR_OBJECTS, CLEAR_HISTORY] {
+            while leisurely(sqlx::query(sql).bind(id).bind(SWEEP).execute(&mut *transaction)).await?.rows_affected() > 0
+            {
+            }
+        }
+        let (offset, head) = how.plan(before, source.revision());
+        let head = Head { token: Uuid::new_v4(), ..head };
+        while let Some(records) = source.records().map_err(StoreError::Stopped)? {
+            let rows: Vec<NewRow> = keeping::new_rows(records, offset, head.revision)?;
+            for rows in rows::chunks(&rows.iter().collect::<Vec<_>>()) {
+                self.write_some(&mut transaction, &INSERT, rows, id, None).await?;
+            }
+        }
+        self.stand(&mut transaction, id, head, Kept { from: head.revision, to: head.revision }).await?;
+        if head.revision > before.revision {
+            self.note_batch(&mut transaction, id, cluster, head).await?;
+        }
+        self.within(transaction.commit()).await?;
+        self.hints.changed(cluster, head.revision);
+        Ok(head)
+    }
+}
+
+pub(super) const CLEAR_OBJECTS: &str = "DELETE FROM object WHERE cluster_id = $1 AND rev <= coalesce(
+    (SELECT rev FROM object WHERE cluster_id = $1 ORDER BY rev LIMIT 1 OFFSET $2), 9223372036854775807)";
+
+pub(super) const CLEAR_HISTORY: &str = "DELETE FROM history WHERE cluster_id = $1 AND until_rev <= coalesce(
+    (SELECT until_rev FROM history WHERE cluster_id = $1 ORDER BY until_rev LIMIT 1 OFFSET $2), 9223372036854775807)";

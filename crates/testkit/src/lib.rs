@@ -1,0 +1,8 @@
+//! What tests and benches share: builders, large clusters, and a store in memory that can fail. Never in the product's binary.
+
+mod builders;
+pub mod json;
+pub mod large;
+pub mod memory;
+
+pub use builders::*;

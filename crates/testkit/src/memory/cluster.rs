@@ -1,0 +1,191 @@
+//! One cluster of a database in memory: its rows, and what is kept of its past.
+
+use bytes::Bytes;
+use imbl::OrdMap;
+use uuid::Uuid;
+
+use podberth_store::decide::NewRow;
+use podberth_store::keeping::{self, Kept, Source, Visitor};
+use podberth_store::rows::PAGE;
+use podberth_store::{Compaction, Head, Key, Record, StoreError, removal};
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct Cluster {
+    pub(super) head: Head,
+    /// When it was removed, by the database's clock: nothing has been written to it since.
+    pub(super) removed: Option<i64>,
+    /// The last revision given out: ahead of the head where a [`super::Numbering::Sequence`] is at work.
+    pub(super) given: u64,
+    pub(super) kept: Kept,
+    rows: OrdMap<Key, Record>,
+    by_revision: OrdMap<u64, Key>,
+    /// Superseded versions, by the revision that superseded them.
+    versions: OrdMap<u64, Record>,
+    /// By their newest revisions.
+    batches: OrdMap<u64, Batch>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Batch {
+    token: Uuid,
+    /// Microseconds, by the database's clock.
+    at: i64,
+}
+
+/// Which batches are old enough to go.
+pub(super) struct Ages {
+    /// Up to this revision, and written by then.
+    pub(super) feed: (u64, i64),
+    /// Written by then; `None` leaves history as it is.
+    pub(super) history: Option<i64>,
+}
+
+impl Cluster {
+    pub(super) fn rows(&self) -> &OrdMap<Key, Record> {
+        &self.rows
+    }
+
+    /// Rows changed after a revision, without the bodies that a reader complete at `complete` has.
+    pub(super) fn since(&self, after: u64, complete: u64, limit: usize) -> Vec<Record> {
+        let Some(first) = after.checked_add(1) else { return Vec::new() };
+        let rows = self.by_revision.range(first..).filter_map(|(_, key)| self.rows.get(key));
+        rows.take(limit).map(|row| without_body(row, row.body_is_known(complete))).collect()
+    }
+
+    /// The token of the batch that ended with a revision.
+    pub(super) fn token(&self, revision: u64) -> Option<Uuid> {
+        self.batches.get(&revision).map(|batch| batch.token)
+    }
+
+    /// Puts a row in the place of the one that was read; `false` when that one is no longer there.
+    pub(super) fn replace(&mut self, row: NewRow, keep_superseded: bool) -> bool {
+        let NewRow { mut record, replaces, body_changed } = row;
+        let before = self.rows.get(&record.key);
+        if before.map(|row| row.revision) != replaces {
+            return false;
+        }
+        if let Some(before) = before {
+            if !body_changed {
+                let Record { revision, node, .. } = record;
+                record = Record { revision, node, ..before.clone() };
+            }
+            if keep_superseded && !before.deleted {
+                self.versions.insert(record.revision, before.clone());
+            }
+            self.by_revision.remove(&before.revision);
+        }
+        self.by_revision.insert(record.revision, record.key.clone());
+        self.rows.insert(record.key.clone(), record);
+        true
+    }
+
+    /// Stands at `head` after a batch that was written at `at`.
+    pub(super) fn stand(&mut self, head: Head, at: i64) {
+        (self.head, self.removed) = (head, None);
+        self.given = self.given.max(head.revision);
+        self.note_batch(head.revision, head.token, at);
+    }
+
+    pub(super) fn note_batch(&mut self, revision: u64, token: Uuid, at: i64) {
+        self.batches.insert(revision, Batch { token, at });
+    }
+
+    /// What stands in the place of a cluster that is removed.
+    pub(super) fn removed(before: Head, at: i64) -> Self {
+        let (head, kept) = removal::after(before);
+        Self { head, kept, given: head.revision, removed: Some(at), ..Self::default() }
+    }
+
+    /// Holds no objects, and nothing of what was.
+    pub(super) fn clear(&mut self) {
+        (self.rows, self.by_revision, self.versions) = Default::default();
+    }
+
+    /// The newest batch up to a revision that was written by then; 0 when there is none.
+    fn last_batch(&self, most: u64, by: i64) -> u64 {
+        let mut batches = self.batches.range(..=most).rev();
+        batches.find(|(_, batch)| batch.at <= by).map_or(0, |(revision, _)| *revision)
+    }
+
+    /// The revision that was the newest at a time.
+    pub(super) fn revision_by(&self, time: i64) -> Option<u64> {
+        Some(self.last_batch(u64::MAX, time)).filter(|revision| *revision > 0)
+    }
+
+    /// The revision to read for one asked for: that of the last batch up to it.
+    pub(super) fn past(&self, revision: Option<u64>) -> Result<u64, StoreError> {
+        let head = self.head.revision;
+        let Some(revision) = revision.filter(|revision| *revision != head) else { return Ok(head) };
+        self.kept.check(head, revision)?;
+        Ok(self.last_batch(revision, i64::MAX))
+    }
+
+    /// Live rows as of a revision that [`Cluster::past`] has answered: those that still are, then those that were.
+    fn rows_at(&self, revision: u64) -> impl Iterator<Item = &Record> {
+        let are = self.rows.values().filter(move |row| !row.deleted && row.revision <= revision);
+        let were = self.versions.range(revision.saturating_add(1)..).map(|(_, row)| row);
+        are.chain(were.filter(move |row| row.revision <= revision))
+    }
+
+    pub(super) fn visit(&self, revision: Option<u64>, visitor: &mut dyn Visitor) -> Result<(), StoreError> {
+        let revision = self.past(revision)?;
+        let rows: Vec<&Record> = self.rows_at(revision).collect();
+        visitor.begin(revision, rows.len() as u64).map_err(StoreError::Stopped)?;
+        for page in rows.chunks(PAGE) {
+            visitor.records(page.iter().copied().cloned().collect()).map_err(StoreError::Stopped)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn row_at(&self, key: &Key, revision: u64) -> Result<Option<Record>, StoreError> {
+        let revision = self.past(Some(revision))?;
+        Ok(self.rows_at(revision).find(|row| row.key == *key).cloned())
+    }
+
+    /// Takes in a whole cluster as rows that nothing stands in the way of.
+    pub(super) fn fill(&mut self, source: &mut dyn Source, offset: u64, most: u64) -> Result<(), StoreError> {
+        while let Some(records) = source.records().map_err(StoreError::Stopped)? {
+            for row in keeping::new_rows(records, offset, most)? {
+                let replaces = self.rows.get(&row.record.key).map(|row| row.revision);
+                self.replace(NewRow { replaces, ..row }, false);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn compact(&mut self, ages: &Ages) -> Compaction {
+        let (most, by) = ages.feed;
+        let revision = self.last_batch(most, by).max(self.head.compact_revision);
+        self.head.compact_revision = revision;
+        if let Some(by) = ages.history {
+            self.kept.from = self.kept.from.max(self.last_batch(self.head.revision, by));
+        }
+        let readable = self.kept.readable(self.head.revision);
+        let rows = self.rows.values().filter(|row| row.deleted && row.revision <= revision);
+        let tombstones: Vec<(Key, u64)> = rows.map(|row| (row.key.clone(), row.revision)).collect();
+        for (key, revision) in &tombstones {
+            self.rows.remove(key);
+            self.by_revision.remove(revision);
+        }
+        Compaction {
+            revision,
+            tombstones: tombstones.len() as u64,
+            batches: remove_up_to(&mut self.batches, revision.min(readable).saturating_sub(1)),
+            versions: remove_up_to(&mut self.versions, readable),
+        }
+    }
+}
+
+/// Removes entries up to a revision; how many there were.
+fn remove_up_to<T: Clone>(map: &mut OrdMap<u64, T>, last: u64) -> u64 {
+    let gone: Vec<u64> = map.range(..=last).map(|(revision, _)| *revision).collect();
+    for revision in &gone {
+        map.remove(revision);
+    }
+    gone.len() as u64
+}
+
+pub(super) fn without_body(row: &Record, leave_it_out: bool) -> Record {
+    let body = if leave_it_out { Bytes::new() } else { row.body.clone() };
+    Record { body, ..row.clone() }
+}

@@ -1,0 +1,202 @@
+//! How much memory may be made of a text. Three bytes, `{},`, become a pod of a kilobyte and more: a limit on the length of
+//! a body says little about what reading it takes.
+//!
+//! What is read is charged for by [`super::decode`] where it is made: an element of a list for its size in memory, an entry
+//! of a map likewise. What is passed over costs nothing, and neither do the fields of a struct, which are part of it. The
+//! texts in it are bounded by the length of the body.
+//!
+//! The allowance is that of the thread, for as long as [`within`] runs; what has none of its own may make
+//! [`WITHOUT_SOURCE`] of one text.
+
+use std::{cell::Cell, cell::RefCell, fmt::Debug, sync::Arc};
+
+/// Where an allowance comes from.
+pub trait Source: Debug + Send + Sync {
+    /// Takes so many bytes and some more; answers how many it took, 0 where there is not as much.
+    fn take(&self, bytes: usize) -> usize;
+}
+
+/// What a thread may make of one text when nobody has given it an allowance, besides eight times the text's length.
+pub const WITHOUT_SOURCE: usize = 64 << 20;
+
+/// What a small request takes, for which no source is asked.
+const FREE: usize = 256 << 10;
+
+/// What is read is turned into what decisions read, which is of about the same size, while it is still there.
+const COPIES: usize = 2;
+
+/// What an entry of a map takes at least: its key, its place and what that is rounded up to.
+const MAP_ENTRY: usize = 160;
+
+/// What is told where the allowance is used up.
+pub const USED_UP: &str =
+    "what is to be read takes more memory than --max-decoded-bytes allows: send fewer items at a time";
+
+thread_local! {
+    static LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
+    static SOURCE: RefCell<Option<Arc<dyn Source>>> = const { RefCell::new(None) };
+}
+
+/// There is not as much memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsedUp;
+
+/// Puts back what was there, also where the work panics.
+struct Before(usize, Option<Arc<dyn Source>>);
+
+impl Before {
+    fn set(left: usize, source: Option<Arc<dyn Source>>) -> Self {
+        Self(LEFT.replace(left), SOURCE.replace(source))
+    }
+}
+
+impl Drop for Before {
+    fn drop(&mut self) {
+        LEFT.set(self.0);
+        SOURCE.set(self.1.take());
+    }
+}
+
+/// Does the work with an allowance from this source.
+pub fn within<T>(source: Option<Arc<dyn Source>>, work: impl FnOnce() -> T) -> T {
+    if source.is_none() {
+        return work();
+    }
+    let _before = Before::set(FREE, source);
+    work()
+}
+
+/// Does work on one text for which, where the thread has no allowance, there is one that grows with the text's length.
+pub(super) fn for_text<T>(length: usize, work: impl FnOnce() -> T) -> T {
+    if LEFT.get() != usize::MAX {
+        return work();
+    }
+    let _before = Before::set(WITHOUT_SOURCE.saturating_add(length.saturating_mul(8)), None);
+    work()
+}
+
+/// Does work whose outcome is dropped or charged for by itself: what was charged meanwhile is given back.
+pub fn briefly<T>(work: impl FnOnce() -> T) -> T {
+    let before = LEFT.get();
+    let done = work();
+    if SOURCE.with_borrow(Option::is_some) {
+        // What more the source gave stays with the thread.
+        LEFT.set(before.max(LEFT.get()));
+    }
+    done
+}
+
+/// Charges for memory.
+///
+/// # Errors
+/// [`UsedUp`] when there is not as much.
+#[inline]
+pub fn charge(bytes: usize) -> Result<(), UsedUp> {
+    let left = LEFT.get();
+    if left >= bytes {
+        // Without an allowance nothing is counted.
+        LEFT.set(if left == usize::MAX { left } else { left - bytes });
+        return Ok(());
+    }
+    take_more(left, bytes)
+}
+
+#[cold]
+fn take_more(left: usize, bytes: usize) -> Result<(), UsedUp> {
+    let source = SOURCE.with_borrow(Clone::clone);
+    let taken = source.map_or(0, |source| source.take(bytes - left));
+    let left = left.saturating_add(taken);
+    LEFT.set(left.checked_sub(bytes).ok_or(UsedUp)?);
+    Ok(())
+}
+
+/// Charges for an element of a list.
+#[inline]
+pub(super) fn charge_element<T>() -> Result<(), UsedUp> {
+    match size_of::<T>() {
+        // It is passed over.
+        0 => Ok(()),
+        size => charge(COPIES * size + size_of::<usize>()),
+    }
+}
+
+/// Charges for an entry of a map, whose key is a text. The fields of a struct, whose keys are numbers, are part of it.
+#[inline]
+pub(super) fn charge_key<K>() -> Result<(), UsedUp> {
+    if size_of::<K>() > size_of::<usize>() { charge(MAP_ENTRY) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::{cluster::Cluster, decode, extender::ExtenderArgs, objects::pod::Pod};
+
+    #[derive(Debug)]
+    struct Purse(AtomicUsize);
+
+    impl Source for Purse {
+        fn take(&self, bytes: usize) -> usize {
+            self.0
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes))
+                .map_or(0, |_| bytes)
+        }
+    }
+
+    fn with<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+        within(Some(Arc::new(Purse(AtomicUsize::new(bytes)))), work)
+    }
+
+    fn list(item: &str, count: usize) -> String {
+        vec![item; count].join(",")
+    }
+
+    #[test]
+    fn elements_cost_what_they_take_and_what_is_passed_over_costs_nothing() {
+        let pods = |item: &str, count| format!(r#"{{"pods":[{}]}}"#, list(item, count));
+        let parse = |text: &str, bytes| with(bytes, || Cluster::parse(text.as_bytes()).map(drop));
+        let size = size_of::<Pod>();
+        parse(&pods("{}", 1_000), 2_100 * size).expect("as much as they take");
+        let error = parse(&pods("{}", 1_000), 900 * size).expect_err("not half of it");
+        assert_eq!(error.message, USED_UP);
+        let passed_over = format!(r#"{{"pods":[{{"x":[{}]}}]}}"#, list("{}", 100_000));
+        parse(&passed_over, 0).expect("nobody reads it");
+    }
+
+    #[test]
+    fn every_form_of_many_small_values_is_held_down() {
+        for text in [
+            format!(r#"{{"Pod":{{"spec":{{"topologySpreadConstraints":[{}]}}}}}}"#, list("{}", 400_000)),
+            format!(r#"{{"Pod":{{"spec":{{"tolerations":[{}]}}}}}}"#, list("{}", 400_000)),
+            format!(r#"{{"Pod":{{"spec":{{"containers":[{{"ports":[{}]}}]}}}}}}"#, list("{}", 400_000)),
+            format!(r#"{{"NodeNames":[{}]}}"#, list("\"\"", 4_000_000)),
+            format!(
+                r#"{{"Pod":{{"metadata":{{"labels":{{{}}}}}}}}}"#,
+                (0..400_000).map(|i| format!("\"{i}\":\"\"")).collect::<Vec<_>>().join(",")
+            ),
+        ] {
+            let error = with(16 << 20, || decode::from_slice::<ExtenderArgs<'_>>(text.as_bytes()).map(drop));
+            assert_eq!(error.expect_err("too much").message, USED_UP, "{}", &text[..60]);
+        }
+    }
+
+    #[test]
+    fn a_text_without_an_allowance_has_one_that_follows_its_length() {
+        let pods = format!(r#"{{"pods":[{}]}}"#, list("{}", 1_000_000));
+        assert_eq!(Cluster::parse(pods.as_bytes()).expect_err("too much").message, USED_UP);
+        assert_eq!(LEFT.get(), usize::MAX);
+        Cluster::parse(br#"{"pods":[{}]}"#).expect("and the next one is read");
+    }
+
+    #[test]
+    fn what_is_done_briefly_is_given_back() {
+        with(0, || {
+            for _ in 0..100 {
+                briefly(|| charge(FREE / 2)).expect("each by itself");
+            }
+            charge(FREE).expect("all is there");
+            assert_eq!(charge(1), Err(UsedUp));
+        });
+    }
+}

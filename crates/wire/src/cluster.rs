@@ -1,0 +1,322 @@
+//! A whole cluster handed in with a request: a list for each kind, or objects as kubectl prints them.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{
+        MapAccess, SeqAccess, Visitor,
+        value::{MapAccessDeserializer, SeqAccessDeserializer},
+    },
+};
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::{
+    decode::{self, DecodeError},
+    defaults,
+    fault::Cause,
+    kinds,
+    objects::{Converted, csi, disruption, meta::ObjectMeta, node, pod, runtime_class, storage, workload},
+    yaml,
+};
+use podberth_core::{
+    snapshot::{Object, Snapshot},
+    work,
+};
+
+/// Steps of work that reading one object takes.
+const ITEM: u64 = 256;
+
+/// The state of a cluster: a list for each kind, all of them optional; or a `List` as kubectl prints it, with `items` of any
+/// kind, or an array of objects. The order of a list is the order in which the objects came to be.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Cluster {
+    /// Nodes.
+    pub nodes: Vec<node::Node>,
+    /// Pods, running and pending.
+    pub pods: Vec<pod::Pod>,
+    /// Services.
+    pub services: Vec<workload::Service>,
+    /// Replication controllers.
+    pub replication_controllers: Vec<workload::ReplicationController>,
+    /// Replica sets.
+    pub replica_sets: Vec<workload::ReplicaSet>,
+    /// Stateful sets.
+    pub stateful_sets: Vec<workload::StatefulSet>,
+    /// Persistent volumes.
+    pub persistent_volumes: Vec<storage::PersistentVolume>,
+    /// Persistent volume claims.
+    pub persistent_volume_claims: Vec<storage::PersistentVolumeClaim>,
+    /// Storage classes.
+    pub storage_classes: Vec<storage::StorageClass>,
+    /// What CSI drivers say of nodes.
+    pub csi_nodes: Vec<storage::CsiNode>,
+    /// CSI drivers.
+    pub csi_drivers: Vec<csi::CsiDriver>,
+    /// What CSI drivers say of the room that they have.
+    pub csi_storage_capacities: Vec<csi::CsiStorageCapacity>,
+    /// Volumes attached to nodes.
+    pub volume_attachments: Vec<csi::VolumeAttachment>,
+    /// Claims to devices. Taken, and not read yet.
+    pub resource_claims: Vec<NamedObject>,
+    /// Templates of claims to devices. Taken, and not read yet.
+    pub resource_claim_templates: Vec<NamedObject>,
+    /// Devices. Taken, and not read yet.
+    pub resource_slices: Vec<NamedObject>,
+    /// Classes of devices. Taken, and not read yet.
+    pub device_classes: Vec<NamedObject>,
+    /// Namespaces.
+    pub namespaces: Vec<workload::Namespace>,
+    /// Disruption budgets.
+    pub pod_disruption_budgets: Vec<disruption::PodDisruptionBudget>,
+    /// Priority classes.
+    pub priority_classes: Vec<disruption::PriorityClass>,
+    /// Runtime classes.
+    pub runtime_classes: Vec<runtime_class::RuntimeClass>,
+    /// Of a list as kubectl prints it: `List`, `NodeList`, …
+    #[serde(skip_serializing)]
+    #[schema(ignore)]
+    pub kind: String,
+    /// Of a list as kubectl prints it.
+    #[serde(skip_serializing)]
+    #[schema(ignore)]
+    pub api_version: String,
+    /// Objects of any kind, as kubectl prints them. Kinds that decisions do not read are passed over.
+    #[serde(skip_serializing)]
+    #[schema(value_type = Vec<std::collections::BTreeMap<String, serde_json::Value>>)]
+    pub items: Vec<AnyObject>,
+}
+
+/// An object of which nothing but its name is known here.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, ToSchema)]
+#[serde(default)]
+pub struct NamedObject {
+    /// Its name.
+    pub metadata: ObjectMeta,
+}
+
+/// An object of any kind, unread.
+#[derive(Clone, Debug, Deserialize)]
+pub struct AnyObject(Box<RawValue>);
+
+impl PartialEq for AnyObject {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.get() == other.0.get()
+    }
+}
+
+/// A cluster in any of its forms.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Brought(pub Cluster);
+
+impl<'de> Deserialize<'de> for Brought {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Forms;
+        impl<'de> Visitor<'de> for Forms {
+            type Value = Brought;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a cluster: an object with a list for each kind, a List as kubectl prints it, or an array")
+            }
+
+            fn visit_unit<E>(self) -> Result<Brought, E> {
+                Ok(Brought::default())
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Brought, A::Error> {
+                Cluster::deserialize(MapAccessDeserializer::new(entries)).map(Brought)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, elements: A) -> Result<Brought, A::Error> {
+                let items = Vec::deserialize(SeqAccessDeserializer::new(elements))?;
+                Ok(Brought(Cluster { items, ..Cluster::default() }))
+            }
+        }
+        deserializer.deserialize_any(Forms)
+    }
+}
+
+impl Cluster {
+    /// Reads a cluster.
+    ///
+    /// # Errors
+    /// When the text is no JSON, or a field has the wrong type.
+    pub fn parse(json: &[u8]) -> Result<Self, DecodeError> {
+        decode::from_slice(json)
+    }
+
+    /// The cluster as the core sees it.
+    ///
+    /// # Errors
+    /// The faults with which an object cannot be read at all; other faults pass, as they do with kube-scheduler. The
+    /// fields begin with the list's name: `nodes[3].status.allocatable[cpu]`.
+    pub fn to_snapshot(&self) -> Result<Snapshot, Vec<Cause>> {
+        let mut into = Gathering::default();
+        into.list("runtimeClasses", &self.runtime_classes, |o| o.to_core().map(Object::RuntimeClass));
+        into.list("storageClasses", &self.storage_classes, |o| o.to_core().map(Object::StorageClass));
+        let classes = into.snapshot.clone();
+        into.list("nodes", &self.nodes, |o| o.to_core().map(Object::Node));
+        into.list("pods", &self.pods, |o| {
+            let converted = if o.spec.runtime_class_name.is_some() {
+                let mut filled = o.clone();
+                defaults::in_cluster(&mut filled.spec, &classes);
+                filled.to_core()
+            } else {
+                o.to_core()
+            };
+            converted.map(|pod| Object::Pod(Box::new(pod)))
+        });
+        into.list("services", &self.services, |o| o.to_core().map(Object::Workload));
+        into.list("replicationControllers", &self.replication_controllers, |o| o.to_core().map(Object::Workload));
+        into.list("replicaSets", &self.replica_sets, |o| o.to_core().map(Object::Workload));
+        into.list("statefulSets", &self.stateful_sets, |o| o.to_core().map(Object::Workload));
+        into.list("persistentVolumes", &self.persistent_volumes, |o| o.to_core().map(Object::PersistentVolume));
+        into.list("persistentVolumeClaims", &self.persistent_volume_claims, |o| {
+            o.to_core().map(|mut claim| {
+                defaults::fill_claim(&mut claim, &classes);
+                Object::PersistentVolumeClaim(claim)
+            })
+        });
+        into.list("csiNodes", &self.csi_nodes, |o| o.to_core().map(Object::CsiNode));
+        into.list("csiDrivers", &self.csi_drivers, |o| o.to_core().map(Object::CsiDriver));
+        into.list("csiStorageCapacities", &self.csi_storage_capacities, |o| {
+            o.to_core().map(Object::CsiStorageCapacity)
+        });
+        into.list("volumeAttachments", &self.volume_attachments, |o| o.to_core().map(Object::VolumeAttachment));
+        into.list("namespaces", &self.namespaces, |o| o.to_core().map(Object::Namespace));
+        into.list("podDisruptionBudgets", &self.pod_disruption_budgets, |o| {
+            o.to_core().map(Object::PodDisruptionBudget)
+        });
+        into.list("priorityClasses", &self.priority_classes, |o| o.to_core().map(Object::PriorityClass));
+        for (i, item) in self.items.iter().enumerate() {
+            into.any(&format!("items[{i}]"), item.0.get(), self);
+        }
+        if into.causes.is_empty() { Ok(into.snapshot) } else { Err(into.causes) }
+    }
+}
+
+#[derive(Default)]
+struct Gathering {
+    snapshot: Snapshot,
+    causes: Vec<Cause>,
+}
+
+impl Gathering {
+    /// An item of a list, which may be a list itself.
+    fn any(&mut self, at: &str, json: &str, list: &Cluster) {
+        let told = |error: DecodeError| {
+            let DecodeError { field, message } = error.without_place().within(at);
+            Cause { field, reason: "FieldValueTypeInvalid".into(), message, unreadable: true }
+        };
+        let items = match yaml::parse_items(json.as_bytes(), false) {
+            Ok(items) => items,
+            Err(error) => return self.causes.push(told(error)),
+        };
+        for item in items {
+            let dot = if item.at.is_empty() { "" } else { "." };
+            let at = format!("{at}{dot}{}", item.at);
+            let typed = list.kind.strip_suffix("List").filter(|kind| item.kind.is_empty() && !kind.is_empty());
+            let kind = typed.unwrap_or(&item.kind);
+            let version = if typed.is_some() { &list.api_version } else { &item.api_version };
+            if kind.is_empty() {
+                let (field, message) = (format!("{at}.kind"), "Required value: what kind of object it is".into());
+                self.causes.push(Cause { field, reason: "FieldValueRequired".into(), message, unreadable: true });
+                continue;
+            }
+            let Some(kind) = kinds::by_api_version(version, kind).or_else(|| kinds::by_kind(version, kind)) else {
+                continue;
+            };
+            match kind.parse(item.json.as_bytes()).map_err(|error| vec![told(error)]).and_then(|c| {
+                c.lenient().map_err(|causes| {
+                    let within = |cause: Cause| Cause { field: format!("{at}.{}", cause.field), ..cause };
+                    causes.into_iter().map(within).collect()
+                })
+            }) {
+                Ok(object) => self.snapshot.apply(object),
+                Err(causes) => self.causes.extend(causes),
+            }
+        }
+    }
+
+    fn list<T>(&mut self, name: &str, items: &[T], convert: impl Fn(&T) -> Converted<Object>) {
+        for (i, item) in items.iter().enumerate() {
+            work::spend(ITEM);
+            match convert(item).bounded() {
+                Ok(object) => self.snapshot.apply(object),
+                Err(causes) => self.causes.extend(
+                    causes.into_iter().map(|cause| Cause { field: format!("{name}[{i}].{}", cause.field), ..cause }),
+                ),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_become_a_snapshot_and_nulls_are_absences() {
+        let cluster = Cluster::parse(
+            br#"{"nodes": [{"metadata": {"name": "n", "creationTimestamp": null, "labels": null},
+                            "spec": {"taints": null}, "status": {"allocatable": {"cpu": 2, "memory": "1Gi"}}}],
+                 "pods": [{"metadata": {"name": "p", "managedFields": [{"x": 1}]},
+                           "spec": {"nodeName": "n", "affinity": null,
+                                    "containers": [{"name": "c", "resources": {"limits": {"cpu": "500m"}}}]}}],
+                 "services": null, "csiNodes": []}"#,
+        )
+        .unwrap();
+        let snapshot = cluster.to_snapshot().unwrap();
+        let node = snapshot.node("n").unwrap();
+        assert_eq!(node.node.allocatable.milli_cpu, 2000);
+        assert_eq!(node.requested.milli_cpu, 500, "a limit without a request is a request");
+        assert!(snapshot.pod("default", "p").is_some(), "the namespace is default where none is named");
+    }
+
+    #[test]
+    fn a_cluster_may_be_a_list_as_kubectl_prints_it() {
+        let (node, pod) = (
+            r#"{"kind":"Node","apiVersion":"v1","metadata":{"name":"n"},"status":{"allocatable":{"cpu":"2"}}}"#,
+            r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"p"},"spec":{"nodeName":"n","containers":[{"name":"c"}]}}"#,
+        );
+        for body in [
+            format!(r#"{{"kind":"List","apiVersion":"v1","metadata":{{}},"items":[{pod},{node}]}}"#),
+            format!(
+                r#"{{"items":[{node},{{"kind":"PodList","apiVersion":"v1","items":[{pod}]}},{{"kind":"Secret"}}]}}"#
+            ),
+            format!(r"[{node},{pod},null]"),
+            format!(r#"{{"nodes":[{node}],"items":[{pod}]}}"#),
+        ] {
+            let Brought(cluster) = decode::from_slice(body.as_bytes()).unwrap_or_else(|e| panic!("{body}: {e}"));
+            let snapshot = cluster.to_snapshot().unwrap_or_else(|e| panic!("{body}: {e:?}"));
+            assert_eq!(snapshot.node("n").map(|node| node.pods.len()), Some(1), "{body}");
+        }
+        let typed = r#"{"kind":"NodeList","apiVersion":"v1","items":[{"metadata":{"name":"a"}}]}"#;
+        let Brought(cluster) = decode::from_slice(typed.as_bytes()).unwrap();
+        assert!(cluster.to_snapshot().unwrap().node("a").is_some());
+        for (body, field) in [
+            (r#"[{"metadata":{"name":"a"}}]"#, "items[0].kind"),
+            (r#"{"items":[{"kind":"Pod","spec":{"priority":"high"}}]}"#, "items[0].spec.priority"),
+            (
+                r#"{"items":[{"kind":"Node","status":{"allocatable":{"cpu":"lots"}}}]}"#,
+                "items[0].status.allocatable[cpu]",
+            ),
+        ] {
+            let Brought(cluster) = decode::from_slice(body.as_bytes()).unwrap();
+            assert_eq!(cluster.to_snapshot().unwrap_err()[0].field, field, "{body}");
+        }
+        assert!(decode::from_slice::<Brought>(b"7").is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named_with_its_list() {
+        let cluster = Cluster::parse(br#"{"nodes": [{}, {"status": {"allocatable": {"cpu": "2 cores"}}}]}"#).unwrap();
+        let causes = cluster.to_snapshot().unwrap_err();
+        assert_eq!(causes.len(), 1, "a missing name passes");
+        assert_eq!(causes[0].field, "nodes[1].status.allocatable[cpu]");
+        let error = Cluster::parse(br#"{"pods": [{"spec": {"priority": "high"}}]}"#).unwrap_err();
+        assert_eq!(error.field, "pods[0].spec.priority");
+    }
+}

@@ -1,0 +1,74 @@
+//! Kubernetes objects: the fields that scheduling reads, as they stand on the wire, and their way into the core.
+//!
+//! The structs are also the published schemas, so their documentation speaks to users. Fields unknown to them are
+//! passed over; [`super::document`] is what keeps an object whole.
+
+pub mod affinity;
+pub(crate) mod bounds;
+pub mod csi;
+pub mod disruption;
+pub mod meta;
+pub mod names;
+pub mod node;
+pub mod pod;
+pub mod quantity;
+pub mod runtime_class;
+pub mod storage;
+pub mod volume;
+pub mod workload;
+
+#[cfg(test)]
+mod tests;
+
+use super::fault::{Cause, Faults, TOO_MANY};
+
+/// What became of an object, and everything that is wrong with it.
+///
+/// A faulty part is read as kube-scheduler would read it: a selector that does not parse selects nothing, a toleration
+/// with an unknown operator tolerates nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Converted<T> {
+    /// The object.
+    pub object: T,
+    /// Its faults in the order of their fields.
+    pub causes: Vec<Cause>,
+}
+
+impl<T> Converted<T> {
+    /// The object if it has no fault at all: what the state door lets in.
+    ///
+    /// # Errors
+    /// All its faults.
+    pub fn strict(self) -> Result<T, Vec<Cause>> {
+        if self.causes.is_empty() { Ok(self.object) } else { Err(self.causes) }
+    }
+
+    /// The object if it can be read and asks for no more than is decided on: what a request may bring along.
+    ///
+    /// # Errors
+    /// What keeps it from being read, and what is too much.
+    pub fn bounded(mut self) -> Result<T, Vec<Cause>> {
+        self.causes.retain(|c| c.unreadable || c.reason == TOO_MANY);
+        self.strict()
+    }
+
+    /// The object if it can be read at all: what a request to judge may contain.
+    ///
+    /// # Errors
+    /// The faults that Kubernetes' own decoder would have refused.
+    pub fn lenient(mut self) -> Result<T, Vec<Cause>> {
+        self.causes.retain(|c| c.unreadable);
+        self.strict()
+    }
+
+    pub(super) fn map<U>(self, f: impl FnOnce(T) -> U) -> Converted<U> {
+        Converted { object: f(self.object), causes: self.causes }
+    }
+}
+
+/// Runs a conversion and gathers what it finds wrong.
+fn converted<T>(convert: impl FnOnce(&mut Faults) -> T) -> Converted<T> {
+    let mut faults = Faults::default();
+    let object = convert(&mut faults);
+    Converted { object, causes: faults.into_causes() }
+}

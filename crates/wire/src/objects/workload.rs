@@ -1,0 +1,199 @@
+//! Namespaces, services and controllers.
+//!
+//! Source: `api/core/v1/types.go`, `api/apps/v1/types.go`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{
+    Converted, converted,
+    meta::{LabelSelector, ObjectMeta, labels},
+    names,
+};
+use crate::{
+    defaults::name_label,
+    fault::{Faults, Path},
+};
+use podberth_core::model::{self, Selector, WorkloadKind};
+
+/// A scope for names.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Namespace {
+    /// Name and labels.
+    pub metadata: ObjectMeta,
+}
+
+/// A service: pods under one address.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Service {
+    /// Name and namespace.
+    pub metadata: ObjectMeta,
+    /// Its pods.
+    pub spec: MapSelectorSpec,
+}
+
+/// A replication controller: so many pods of one make.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ReplicationController {
+    /// Name and namespace.
+    pub metadata: ObjectMeta,
+    /// Its pods.
+    pub spec: ReplicationControllerSpec,
+}
+
+/// The pods of a replication controller.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ReplicationControllerSpec {
+    /// The labels that its pods have; where absent or empty, those of its template.
+    #[schema(nullable = false)]
+    pub selector: Option<BTreeMap<String, String>>,
+    /// What its pods are made from.
+    pub template: PodTemplate,
+}
+
+/// What the pods of a controller are made from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodTemplate {
+    /// The labels that they get.
+    pub metadata: TemplateMeta,
+}
+
+/// What the pods of a controller are called by.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TemplateMeta {
+    /// Their labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Pods by plain labels.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MapSelectorSpec {
+    /// The labels that its pods have; absent means no pods.
+    #[schema(nullable = false)]
+    pub selector: Option<BTreeMap<String, String>>,
+}
+
+/// A replica set: so many pods of one make.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ReplicaSet {
+    /// Name and namespace.
+    pub metadata: ObjectMeta,
+    /// Its pods.
+    pub spec: LabelSelectorSpec,
+}
+
+/// A stateful set: pods of one make with names of their own.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StatefulSet {
+    /// Name and namespace.
+    pub metadata: ObjectMeta,
+    /// Its pods.
+    pub spec: LabelSelectorSpec,
+}
+
+/// Pods by a selector.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LabelSelectorSpec {
+    /// Its pods; absent means no pods.
+    #[schema(nullable = false)]
+    pub selector: Option<LabelSelector>,
+}
+
+impl Namespace {
+    /// The namespace, and what is wrong with it.
+    pub fn to_core(&self) -> Converted<model::Namespace> {
+        converted(|faults| {
+            let name = self.metadata.cluster_scoped(names::dns_label, faults);
+            model::Namespace { labels: name_label::labels(&self.metadata.labels(faults), &name), name }
+        })
+    }
+}
+
+impl Service {
+    /// The service, and what is wrong with it.
+    pub fn to_core(&self) -> Converted<model::Workload> {
+        converted(|faults| {
+            workload(WorkloadKind::Service, &self.metadata, faults, |at, faults| self.spec.to_core(at, faults))
+        })
+    }
+}
+
+impl ReplicationController {
+    /// The controller, and what is wrong with it.
+    pub fn to_core(&self) -> Converted<model::Workload> {
+        let kind = WorkloadKind::ReplicationController;
+        converted(|faults| workload(kind, &self.metadata, faults, |at, faults| self.spec.to_core(at, faults)))
+    }
+}
+
+impl ReplicaSet {
+    /// The set, and what is wrong with it.
+    pub fn to_core(&self) -> Converted<model::Workload> {
+        let kind = WorkloadKind::ReplicaSet;
+        converted(|faults| workload(kind, &self.metadata, faults, |at, faults| self.spec.to_core(at, faults)))
+    }
+}
+
+impl StatefulSet {
+    /// The set, and what is wrong with it.
+    pub fn to_core(&self) -> Converted<model::Workload> {
+        let kind = WorkloadKind::StatefulSet;
+        converted(|faults| workload(kind, &self.metadata, faults, |at, faults| self.spec.to_core(at, faults)))
+    }
+}
+
+impl ReplicationControllerSpec {
+    /// Source of the default: `pkg/apis/core/v1/defaults.go` (`SetDefaults_ReplicationController`).
+    fn to_core(&self, at: &Path<'_>, faults: &mut Faults) -> Option<Selector> {
+        let of_template = Some(&self.template.metadata.labels).filter(|labels| !labels.is_empty());
+        let said = self.selector.as_ref().filter(|selector| !selector.is_empty());
+        said.or(of_template).map(|map| {
+            labels(map, at, faults);
+            Selector::from_map(map.iter().map(|(k, v)| (k.as_str(), v.as_str())))
+        })
+    }
+}
+
+impl MapSelectorSpec {
+    fn to_core(&self, at: &Path<'_>, faults: &mut Faults) -> Option<Selector> {
+        self.selector.as_ref().map(|map| {
+            labels(map, at, faults);
+            Selector::from_map(map.iter().map(|(k, v)| (k.as_str(), v.as_str())))
+        })
+    }
+}
+
+impl LabelSelectorSpec {
+    fn to_core(&self, at: &Path<'_>, faults: &mut Faults) -> Option<Selector> {
+        self.selector.as_ref().and_then(|selector| selector.to_core(at, faults))
+    }
+}
+
+fn workload(
+    kind: WorkloadKind,
+    metadata: &ObjectMeta,
+    faults: &mut Faults,
+    selector: impl FnOnce(&Path<'_>, &mut Faults) -> Option<Selector>,
+) -> model::Workload {
+    let key = metadata.namespaced(names::dns_subdomain, faults);
+    let spec_at = Path::ROOT.child("spec");
+    model::Workload {
+        kind,
+        namespace: key.namespace,
+        name: key.name,
+        uid: metadata.uid.as_str().into(),
+        selector: selector(&spec_at.child("selector"), faults),
+    }
+}

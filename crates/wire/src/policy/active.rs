@@ -1,0 +1,116 @@
+//! What is in force, as `GET /policy` and `GET /plugins` tell it.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use podberth_core::{
+    policy::{Combination, Fault, Profile, Warning},
+    rule::Release,
+};
+
+/// A policy or profile as it decides: defaults filled in, names resolved, in order of evaluation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ActiveProfile {
+    /// The kube-scheduler release whose rules and reason texts apply.
+    #[schema(example = "1.22")]
+    pub release: &'static str,
+    /// The predicates, in order of evaluation.
+    pub predicates: Vec<ActivePredicate>,
+    /// The priorities; under `Lexicographic` the levels, the most important first.
+    pub priorities: Vec<ActivePriority>,
+    /// How a node's scores become one order: `WeightedSum` or, each priority ordering only the nodes that tie on those
+    /// before it, `Lexicographic`.
+    #[schema(example = "WeightedSum")]
+    pub combination: &'static str,
+    /// Whether a node's message names the reasons of every predicate that failed, not only of the first.
+    pub always_check_all_predicates: bool,
+    /// The highest score that the extender verb `prioritize` answers.
+    #[schema(example = 10)]
+    pub extender_max_score: i64,
+    /// The base URLs of the extenders named, in the order in which they are asked.
+    pub extenders: Vec<String>,
+}
+
+/// A predicate in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ActivePredicate {
+    /// The name under which the policy has it.
+    #[schema(example = "GeneralPredicates")]
+    pub name: &'static str,
+    /// The framework plugin that carries it in that release.
+    #[schema(example = "NodeResourcesFit")]
+    pub plugin: &'static str,
+}
+
+/// A priority in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ActivePriority {
+    /// The name under which the policy has it.
+    #[schema(example = "LeastRequestedPriority")]
+    pub name: String,
+    /// The framework plugin that carries it in that release.
+    #[schema(example = "NodeResourcesLeastAllocated")]
+    pub plugin: &'static str,
+    /// What its scores are multiplied by; 1 under `Lexicographic`.
+    #[schema(example = 1)]
+    pub weight: i64,
+    /// How far below the best a score may be and still tie with it; only under `Lexicographic`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 0, maximum = 100)]
+    pub tolerance: Option<i64>,
+}
+
+/// A fault or a warning, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Remark {
+    /// The field path; empty for the whole document.
+    #[schema(example = "priorities[0].weight")]
+    pub field: String,
+    /// What is wrong or doubtful.
+    pub message: String,
+}
+
+impl From<Fault> for Remark {
+    fn from(Fault { field, message }: Fault) -> Self {
+        Self { field, message }
+    }
+}
+
+impl From<Warning> for Remark {
+    fn from(Warning { field, message }: Warning) -> Self {
+        Self { field, message }
+    }
+}
+
+impl From<&Profile> for ActiveProfile {
+    fn from(profile: &Profile) -> Self {
+        Self {
+            release: match profile.release {
+                Release::V1_22 => "1.22",
+                Release::V1_34 => "1.34",
+            },
+            predicates: profile
+                .predicates
+                .iter()
+                .map(|predicate| ActivePredicate { name: predicate.name, plugin: predicate.plugin })
+                .collect(),
+            priorities: profile
+                .priorities
+                .iter()
+                .map(|p| ActivePriority {
+                    name: p.name.to_string(),
+                    plugin: p.plugin,
+                    weight: p.weight,
+                    tolerance: (profile.combination == Combination::Lexicographic).then_some(p.tolerance),
+                })
+                .collect(),
+            combination: profile.combination.name(),
+            always_check_all_predicates: profile.always_check_all_predicates,
+            extender_max_score: profile.extender_max_score,
+            extenders: profile.extenders.iter().map(|extender| extender.url_prefix.clone()).collect(),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Plugins that older KubeSchedulerConfigurations name and `v1` no longer has, and those from outside the tree.
+//!
+//! Source: `pkg/scheduler/apis/config/validation/validation.go` (`removedPluginsByVersion`), and
+//! `pkg/scheduler/apis/config/v1beta1/defaults.go` of 1.22.
+
+use super::reader::Field;
+use podberth_core::{
+    policy::{Plugin, PluginArguments, PluginSet, SCORING_STRATEGIES, SchedulerProfile, ScoringStrategy, is_plugin},
+    rule::{ResourceWeight, ShapePoint},
+};
+
+/// The plugin that scores by a strategy since v1beta2.
+const FIT: &str = "NodeResourcesFit";
+
+/// Plugins that `v1` took out, and what does their work now.
+const GONE: [(&str, &str); 6] = [
+    ("EBSLimits", "NodeVolumeLimits counts these volumes"),
+    ("GCEPDLimits", "NodeVolumeLimits counts these volumes"),
+    ("AzureDiskLimits", "NodeVolumeLimits counts these volumes"),
+    ("CinderLimits", "NodeVolumeLimits counts these volumes"),
+    ("NodePreferAvoidPods", "taints do its work, and the annotation that it read is not read any more"),
+    ("SelectorSpread", "the default constraints of PodTopologySpread do its work"),
+];
+
+/// The strategy that an older plugin of its own became.
+pub(super) fn strategy_of(plugin: &str) -> Option<&'static str> {
+    SCORING_STRATEGIES.iter().find(|(_, older)| *older == plugin).map(|(kind, _)| *kind)
+}
+
+/// The arguments of a plugin that became a strategy.
+pub(super) struct StrategyArguments {
+    pub(super) kind: &'static str,
+    pub(super) resources: Vec<ResourceWeight>,
+    pub(super) shape: Option<Vec<ShapePoint>>,
+}
+
+/// Puts what plugins became in their place, each with a warning. `pass_unknown`: plugins that do not exist are left out.
+pub(super) fn translate(
+    field: &Field<'_>,
+    profile: &mut SchedulerProfile,
+    arguments: Vec<StrategyArguments>,
+    pass_unknown: bool,
+) {
+    let SchedulerProfile { plugins, arguments: configured, .. } = profile;
+    for (point, set) in &mut plugins.points {
+        translate_set(field, point, set, configured, pass_unknown);
+    }
+    translate_set(field, "multiPoint", &mut plugins.multi_point, configured, pass_unknown);
+    for StrategyArguments { kind, resources, shape } in arguments {
+        if let Some(strategy) = configured.scoring_strategy.as_mut().filter(|strategy| &*strategy.kind == kind) {
+            strategy.resources = resources;
+            strategy.shape = shape;
+        }
+    }
+    let mut named = std::mem::take(&mut configured.named);
+    named.retain(|name| match gone(name) {
+        Some(instead) => {
+            field.child_warning("pluginConfig", format!("{name} is gone: its arguments are passed over; {instead}"));
+            false
+        }
+        None => true,
+    });
+    configured.named = named;
+}
+
+fn gone(plugin: &str) -> Option<&'static str> {
+    GONE.iter().find(|(name, _)| *name == plugin).map(|(_, instead)| *instead)
+}
+
+fn translate_set(
+    field: &Field<'_>,
+    point: &str,
+    set: &mut PluginSet,
+    arguments: &mut PluginArguments,
+    pass_unknown: bool,
+) {
+    let mut kept: Vec<Plugin> = Vec::with_capacity(set.enabled.len());
+    let mut passed = false;
+    for (i, plugin) in std::mem::take(&mut set.enabled).into_iter().enumerate() {
+        let (name, at) = (plugin.name.clone(), format!("plugins.{point}.enabled[{i}]"));
+        if let Some(kind) = strategy_of(&name) {
+            let resources = Vec::new();
+            let chosen = arguments.scoring_strategy.get_or_insert_with(|| ScoringStrategy {
+                kind: kind.into(),
+                resources,
+                shape: None,
+            });
+            if &*chosen.kind != kind {
+                let why = format!("{name} became the strategy {kind} of {FIT}, which has {} already", chosen.kind);
+                field.child_fault(&at, why);
+            }
+            field.child_warning(&at, format!("{name} is read as {FIT} with scoringStrategy.type {kind}"));
+            if !kept.iter().any(|other| &*other.name == FIT) {
+                kept.push(Plugin { name: FIT.into(), weight: plugin.weight });
+            }
+        } else if let Some(instead) = gone(&name) {
+            field.child_warning(&at, format!("{name} is gone and passed over: {instead}"));
+        } else if pass_unknown && !is_plugin(&name) {
+            field.child_warning(&at, format!("plugin {name:?} does not exist here and is passed over"));
+            passed = true;
+        } else {
+            kept.push(plugin);
+        }
+    }
+    // A plugin that is passed over leaves the default in its place.
+    if passed && kept.is_empty() && matches!(point, "queueSort" | "bind") {
+        set.disabled.clear();
+    }
+    let replaced = kept.iter().any(|plugin| &*plugin.name == FIT);
+    if point == "score" && !replaced && set.disabled.iter().any(|name| strategy_of(name) == Some("LeastAllocated")) {
+        field.child_warning(
+            &format!("plugins.{point}.disabled"),
+            format!("NodeResourcesLeastAllocated is read as {FIT}, whose default strategy it became"),
+        );
+        set.disabled.push(FIT.into());
+    }
+    set.enabled = kept;
+}

@@ -1,0 +1,347 @@
+//! What `/schedule` is asked and what it answers.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::{
+    cluster::{Brought, Cluster},
+    explanation::{DecidingLevel, ExtenderError, PodName, PolicyUsed},
+    policy::schema::{PolicyDocument, SchedulerProfile},
+    status::Status,
+};
+use podberth_core::{
+    model::{Name, Protocol, Quantity, resources},
+    suggest::{self, Change},
+    volume_choice::VolumeChoice,
+};
+
+/// Which pods to schedule, and how. The pods are told in one of three ways: in full (`pods`), by name (`podNames`), or
+/// as those that wait for a node and are in a `namespace`, have the labels of a `selector` and name a `schedulerName`.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct ScheduleRequest {
+    /// Pods in full. Those that are not stored are stored and bound in one commit; of those that are, what is stored
+    /// counts.
+    #[schema(nullable = false, value_type = Vec<super::objects::pod::Pod>)]
+    pub pods: Option<Vec<Box<RawValue>>>,
+    /// Stored pods, each as `namespace/name` or, in the namespace `default`, `name`.
+    #[schema(nullable = false, example = json!(["default/web"]))]
+    pub pod_names: Option<Vec<String>>,
+    /// Those that wait and have these labels.
+    #[schema(nullable = false, example = "app=web")]
+    pub selector: Option<String>,
+    /// Those that wait in this namespace.
+    #[schema(nullable = false)]
+    pub namespace: Option<String>,
+    /// Those that wait for the scheduler of this name.
+    #[schema(nullable = false)]
+    pub scheduler_name: Option<String>,
+    /// Decide, and store nothing.
+    pub dry_run: bool,
+    /// All pods or none: nothing is bound unless all fit, and then all are in one commit.
+    pub all_or_nothing: bool,
+    /// Whether pods of lower priority may be evicted for one that fits nowhere; `true` where absent, as in
+    /// kube-scheduler. A profile without preemption and a pod that says `preemptionPolicy: Never` evict nobody.
+    #[schema(nullable = false)]
+    pub preempt: Option<bool>,
+    /// Reserve the nodes for so many seconds (1 to 86400) instead of binding, as `/reservations` does: the pods count as
+    /// running there until they are bound or the time is over.
+    #[schema(nullable = false, minimum = 1, maximum = 86400)]
+    pub assume: Option<u32>,
+    /// Whether it is worked out what would help pods that fit nowhere; `true` where absent.
+    #[schema(nullable = false)]
+    pub suggestions: Option<bool>,
+    /// A `kind: Policy` (or a KubeSchedulerConfiguration v1) to decide under instead of the one in force.
+    #[schema(nullable = false, value_type = PolicyDocument)]
+    pub policy: Option<Box<RawValue>>,
+    /// Instead of `policy`: a KubeSchedulerConfiguration v1, or one profile of it.
+    #[schema(nullable = false, value_type = SchedulerProfile)]
+    pub profile: Option<Box<RawValue>>,
+    /// The cluster to decide over instead of the stored one; only with `dryRun`.
+    #[schema(nullable = false, value_type = Cluster)]
+    pub cluster: Option<Brought>,
+    /// Breaks ties: the same seed, the same placements.
+    pub seed: u64,
+}
+
+/// What became of the pods.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ScheduleReport {
+    /// Each pod, in the order of the request; pods found by selector in order of namespace and name.
+    pub pods: Vec<ScheduledPod>,
+    /// All together.
+    pub summary: ScheduleSummary,
+}
+
+/// What became of a pod.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub enum ScheduleResult {
+    /// It is on its node now, durably.
+    Bound,
+    /// Its node is reserved for it now (`assume`).
+    Assumed,
+    /// It was on a node before.
+    AlreadyBound,
+    /// It would go to its node (`dryRun`).
+    WouldBind,
+    /// It fits nowhere.
+    Unschedulable,
+    /// It would have gone to its node, but others of the `allOrNothing` request fit nowhere.
+    NotAttempted,
+    /// It could not be scheduled for another reason.
+    #[default]
+    Failed,
+}
+
+/// One pod and where it goes, or why nowhere.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ScheduledPod {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// What became of it.
+    pub result: ScheduleResult,
+    /// The node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub node: Option<String>,
+    /// The node's scores combined, as in `/explain`. Absent where preemption chose the node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub total: Option<i64>,
+    /// The level of a decision tree that parted the node from the next best.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub decided_by: Option<DecidingLevel>,
+    /// Why it is on no node; of a pod that fits nowhere kube-scheduler's own sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub message: Option<String>,
+    /// The node on which preemption made room; the same as `node`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub nominated_node: Option<String>,
+    /// The pods evicted for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub victims: Vec<PodName>,
+    /// Where those of its claims get their volumes from that waited for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<ChosenVolume>,
+    /// What would help, the cheapest first, each tried out. Of several pods with the same demands only the first one has
+    /// them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suggestions: Vec<Suggestion>,
+    /// The calls of the policy's extenders that failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extender_errors: Vec<ExtenderError>,
+}
+
+/// Where a claim that waited for its pod gets its volume from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ChosenVolume {
+    /// The claim, in the pod's namespace.
+    pub claim: String,
+    /// The volume; absent where the claim's provisioner is to make one for the node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub volume: Option<String>,
+}
+
+/// The whole request in numbers.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ScheduleSummary {
+    /// The revision of the state afterwards, or decided over where nothing was stored; 0 where the cluster came with
+    /// the request.
+    pub revision: u64,
+    /// Bound by this request; with `dryRun` those that would be.
+    pub bound: usize,
+    /// Given a reservation by this request.
+    pub assumed: usize,
+    /// On a node before.
+    pub already_bound: usize,
+    /// Fit nowhere.
+    pub unschedulable: usize,
+    /// Held back since others of an `allOrNothing` request fit nowhere.
+    pub not_attempted: usize,
+    /// Not scheduled for another reason.
+    pub failed: usize,
+    /// Pods evicted.
+    pub evicted: usize,
+    /// The policy decided under.
+    pub policy: PolicyUsed,
+    /// The seed that breaks ties.
+    pub seed: u64,
+    /// Whether nothing was stored.
+    pub dry_run: bool,
+}
+
+/// One line of a report as it is made (`Accept: application/x-ndjson`): exactly one of its fields is there.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct ScheduleLine {
+    /// A pod about which all is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub pod: Option<ScheduledPod>,
+    /// The last line, if all went well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub summary: Option<ScheduleSummary>,
+    /// The last line, if something broke; what was told before stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub error: Option<Status>,
+}
+
+/// Changes that together would let a pod on a node. They were tried out on a copy of the cluster.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Suggestion {
+    /// All of them in words.
+    #[schema(example = "lower the cpu request from 2 to 1500m")]
+    pub text: String,
+    /// All of them are needed.
+    pub changes: Vec<SuggestedChange>,
+    /// A node that would take the pod then; one to be added goes by the name of its model, `-new-` and a number.
+    pub node: String,
+    /// How many of the request's pods with the same demands would fit then.
+    pub pods: usize,
+}
+
+/// One change. Which of the fields it has follows from its kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SuggestedChange {
+    /// What to do.
+    pub kind: ChangeKind,
+    /// The resource asked for less, the label or the taint's key, the topology label, or the host port
+    /// (`TCP 0.0.0.0:80`).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub key: String,
+    /// The label's or the taint's value.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub value: String,
+    /// The taint's effect.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub effect: String,
+    /// What is asked for now, a quantity.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub from: String,
+    /// What would fit, a quantity.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub to: String,
+    /// The node to be changed, or that new ones are to be like.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub node: String,
+    /// How many nodes to add.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub count: Option<usize>,
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[allow(missing_docs, reason = "documented in core::suggest::Change")]
+pub enum ChangeKind {
+    #[default]
+    LowerRequest,
+    Tolerate,
+    DropHostPort,
+    DropNodeName,
+    DropNodeSelector,
+    DropNodeAffinity,
+    DropSpread,
+    DropPodAffinity,
+    DropPodAntiAffinity,
+    LabelNode,
+    Uncordon,
+    AddNodes,
+}
+
+impl From<&VolumeChoice> for ChosenVolume {
+    fn from(choice: &VolumeChoice) -> Self {
+        let volume = match choice {
+            VolumeChoice::Bind { volume, .. } => Some(volume.name.to_string()),
+            VolumeChoice::Make { .. } => None,
+        };
+        Self { claim: choice.claim().name.to_string(), volume }
+    }
+}
+
+impl From<&suggest::Suggestion> for Suggestion {
+    fn from(found: &suggest::Suggestion) -> Self {
+        Self {
+            text: found.changes.iter().map(in_words).collect::<Vec<_>>().join(", and "),
+            changes: found.changes.iter().map(SuggestedChange::from).collect(),
+            node: found.node.to_string(),
+            pods: found.pods,
+        }
+    }
+}
+
+impl From<&Change> for SuggestedChange {
+    fn from(change: &Change) -> Self {
+        let of = |kind| Self { kind, ..Self::default() };
+        let keyed = |kind, key: &Name| Self { key: key.to_string(), ..of(kind) };
+        match change {
+            Change::LowerRequest { resource, from, to } => Self {
+                from: quantity(resource, *from),
+                to: quantity(resource, *to),
+                ..keyed(ChangeKind::LowerRequest, resource)
+            },
+            Change::Tolerate(taint) => Self {
+                value: taint.value.to_string(),
+                effect: taint.effect.name().into(),
+                ..keyed(ChangeKind::Tolerate, &taint.key)
+            },
+            Change::DropHostPort(port) => {
+                let protocol = match port.protocol {
+                    Protocol::Tcp => "TCP",
+                    Protocol::Udp => "UDP",
+                    Protocol::Sctp => "SCTP",
+                };
+                Self { key: format!("{protocol} {}:{}", port.ip, port.port), ..of(ChangeKind::DropHostPort) }
+            }
+            Change::DropNodeName => of(ChangeKind::DropNodeName),
+            Change::DropNodeSelector(key) => keyed(ChangeKind::DropNodeSelector, key),
+            Change::DropNodeAffinity => of(ChangeKind::DropNodeAffinity),
+            Change::DropSpread(key) => keyed(ChangeKind::DropSpread, key),
+            Change::DropPodAffinity(key) => keyed(ChangeKind::DropPodAffinity, key),
+            Change::DropPodAntiAffinity(key) => keyed(ChangeKind::DropPodAntiAffinity, key),
+            Change::LabelNode { node, key, value } => {
+                Self { node: node.to_string(), value: value.to_string(), ..keyed(ChangeKind::LabelNode, key) }
+            }
+            Change::Uncordon(node) => Self { node: node.to_string(), ..of(ChangeKind::Uncordon) },
+            Change::AddNodes { like, count } => {
+                Self { node: like.to_string(), count: Some(*count), ..of(ChangeKind::AddNodes) }
+            }
+        }
+    }
+}
+
+fn in_words(change: &Change) -> String {
+    let SuggestedChange { key, value, effect, from, to, node, count, .. } = change.into();
+    match change {
+        Change::LowerRequest { .. } => format!("lower the {key} request from {from} to {to}"),
+        Change::Tolerate(_) => format!("tolerate the taint {key}={value}:{effect}"),
+        Change::DropHostPort(_) => format!("give up the host port {key}"),
+        Change::DropNodeName => "name no node".into(),
+        Change::DropNodeSelector(_) => format!("take {key} out of the node selector"),
+        Change::DropNodeAffinity => "give up the required node affinity".into(),
+        Change::DropSpread(_) => format!("give up the spread constraint over {key}"),
+        Change::DropPodAffinity(_) => format!("give up the required pod affinity over {key}"),
+        Change::DropPodAntiAffinity(_) => format!("give up the required pod anti-affinity over {key}"),
+        Change::LabelNode { .. } => format!("label node {node} with {key}={value}"),
+        Change::Uncordon(_) => format!("uncordon node {node}"),
+        Change::AddNodes { .. } => {
+            let count = count.unwrap_or_default();
+            format!("add {count} {} like {node}", if count == 1 { "node" } else { "nodes" })
+        }
+    }
+}
+
+fn quantity(resource: &str, amount: i64) -> String {
+    let amount = if resource == resources::CPU { Quantity::from_milli(amount) } else { Quantity::from_units(amount) };
+    amount.to_string()
+}

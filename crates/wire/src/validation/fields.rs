@@ -1,0 +1,386 @@
+//! The fields of Kubernetes' objects: one that is not among them is most likely misspelt, and silently means nothing.
+//!
+//! `fields.txt` has a line for each type: its name, and its fields as `name`, `name=Type` (an object or a list of them),
+//! `name=*Type` (objects by key) or `name=?Type` (objects that may say their kind themselves). It is made from the JSON tags
+//! of `k8s.io/api` 1.34. Types that begin with `!` are our own requests: an unknown field refuses them.
+//!
+//! Source: `apimachinery/pkg/apis/meta/v1/types.go` (`CreateOptions.FieldValidation`), `sigs.k8s.io/json` (the words).
+
+use std::{borrow::Cow, collections::HashMap, fmt, sync::LazyLock};
+
+use serde::{
+    Deserialize,
+    de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use crate::{fault::Path, text::Text};
+
+/// How many odd fields are told at most; the API server stops there too.
+const MOST: usize = 100;
+
+/// What is done about odd fields.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FieldValidation {
+    /// They are told, and the object is taken.
+    #[default]
+    Warn,
+    /// They refuse the object.
+    Strict,
+    /// Nothing.
+    Ignore,
+}
+
+impl FieldValidation {
+    /// By its name; the empty one is the default.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "" | "Warn" => Some(Self::Warn),
+            "Strict" => Some(Self::Strict),
+            "Ignore" => Some(Self::Ignore),
+            _ => None,
+        }
+    }
+}
+
+/// A text with what is odd about its fields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Examined<'a> {
+    /// The text; of fields that were there twice, the last one.
+    pub json: Cow<'a, [u8]>,
+    /// Fields that do not exist or were there twice, in order, at most a hundred: `unknown field "spec.nodeselector"`.
+    pub odd: Vec<String>,
+    /// Unknown fields of a request of our own.
+    pub refused: Vec<String>,
+}
+
+struct Type {
+    is_own: bool,
+    fields: HashMap<&'static str, Field>,
+}
+
+#[derive(Clone, Copy)]
+struct Field {
+    of: Option<&'static str>,
+    holds: Holds,
+}
+
+/// What a field holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    /// An object of its type, or a list of them.
+    Objects,
+    /// Objects of its type by key.
+    ByKey,
+    /// An object that may say its kind, or a list of them.
+    Kinds,
+    /// One that may say its kind.
+    Kind,
+}
+
+static TYPES: LazyLock<HashMap<&'static str, Type>> = LazyLock::new(|| {
+    let lines = include_str!("fields.txt").lines().filter_map(|line| line.split_once(':'));
+    lines
+        .map(|(name, fields)| {
+            let fields = fields.split_ascii_whitespace().map(|field| match field.split_once('=') {
+                None => (field, Field { of: None, holds: Holds::Objects }),
+                Some((name, of)) => {
+                    let (of, holds) = match (of.strip_prefix('*'), of.strip_prefix('?')) {
+                        (Some(of), _) => (of, Holds::ByKey),
+                        (_, Some(of)) => (of, Holds::Kinds),
+                        _ => (of, Holds::Objects),
+                    };
+                    (name, Field { of: Some(of), holds })
+                }
+            });
+            let own = name.strip_prefix('!');
+            (own.unwrap_or(name), Type { is_own: own.is_some(), fields: fields.collect() })
+        })
+        .collect()
+});
+
+/// Whether the fields of a kind are known.
+pub fn is_known(kind: &str) -> bool {
+    TYPES.contains_key(kind)
+}
+
+/// Looks over the fields of an object of this kind, or a request of this name. `at` is where the text stands in what was
+/// sent, empty for all of it. A text that is no JSON is left as it is, for those who have the words for what is wrong.
+pub fn examine<'a>(kind: &str, at: &str, json: &'a [u8]) -> Examined<'a> {
+    let mut found = Found::default();
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    let root = Path::ROOT;
+    let start = if at.is_empty() { root } else { root.child(at) };
+    let of = TYPES.get(kind);
+    let read = Walk { of, holds: Holds::Objects, at: &start, found: &mut found }.deserialize(&mut deserializer);
+    let mut json = Cow::Borrowed(json);
+    if read.is_ok()
+        && found.is_repeated
+        && let Ok(tree) = serde_json::from_slice::<serde_json::Value>(&json)
+    {
+        json = Cow::Owned(tree.to_string().into_bytes());
+    }
+    Examined { json, odd: found.odd, refused: found.refused }
+}
+
+#[derive(Default)]
+struct Found {
+    odd: Vec<String>,
+    refused: Vec<String>,
+    is_repeated: bool,
+}
+
+impl Found {
+    fn unknown(&mut self, of: &Type, key: &str, at: &Path<'_>) {
+        let list = if of.is_own { &mut self.refused } else { &mut self.odd };
+        if list.len() >= MOST {
+            return;
+        }
+        let meant = if of.is_own { near(of.fields.keys().copied(), key) } else { None };
+        let hint = meant.map(|meant| format!("; did you mean {meant:?}?"));
+        list.push(format!("unknown field {:?}{}", at.to_string(), hint.unwrap_or_default()));
+    }
+
+    fn repeated(&mut self, at: &Path<'_>) {
+        self.is_repeated = true;
+        if self.odd.len() < MOST {
+            self.odd.push(format!("duplicate field {:?}", at.to_string()));
+        }
+    }
+}
+
+/// The name that was most likely meant.
+pub fn near<'n>(names: impl Iterator<Item = &'n str>, typed: &str) -> Option<&'n str> {
+    // What is far longer than any name is no slip.
+    if typed.len() > 64 {
+        return None;
+    }
+    let most = if typed.len() < 4 { 1 } else { 2 };
+    let typed = typed.to_ascii_lowercase();
+    names
+        .map(|name| (distance(&name.to_ascii_lowercase(), &typed), name))
+        .filter(|(distance, _)| *distance <= most)
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// How many letters have to be added, taken out, changed, or swapped with their neighbour.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        let mut row = vec![i; b.len() + 1];
+        for j in 1..=b.len() {
+            let changed = last[j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            row[j] = changed.min(last[j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                row[j] = row[j].min(before[j - 2] + 1);
+            }
+        }
+        before = std::mem::replace(&mut last, row);
+    }
+    last[b.len()]
+}
+
+/// A value and what its fields are.
+struct Walk<'w> {
+    of: Option<&'static Type>,
+    holds: Holds,
+    at: &'w Path<'w>,
+    found: &'w mut Found,
+}
+
+impl<'de> DeserializeSeed<'de> for Walk<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        if !matches!(self.holds, Holds::Kinds | Holds::Kind) {
+            return deserializer.deserialize_any(self);
+        }
+        let raw = <&RawValue>::deserialize(deserializer)?;
+        let mut within = serde_json::Deserializer::from_str(raw.get());
+        let is_list = raw.get().starts_with('[');
+        let walk = if is_list && self.holds == Holds::Kinds {
+            within.deserialize_any(self)
+        } else {
+            let head: Head<'_> = serde_json::from_str(raw.get()).unwrap_or_default();
+            let of = if head.kind.is_empty() { self.of } else { TYPES.get(&*head.kind) };
+            within.deserialize_any(Walk { of, holds: Holds::Objects, ..self })
+        };
+        walk.map_err(D::Error::custom)
+    }
+}
+
+/// Of an object, its kind.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Head<'a> {
+    #[serde(borrow)]
+    kind: Text<'a>,
+}
+
+impl<'de> Visitor<'de> for Walk<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
+        // One of our own types as a list is a cluster: objects that say their kind.
+        let is_own = self.of.is_some_and(|of| of.is_own);
+        let of = self.of.filter(|of| !of.is_own);
+        for i in 0.. {
+            let at = self.at.index(i);
+            let holds = if is_own || self.holds == Holds::Kinds { Holds::Kind } else { self.holds };
+            let walk = Walk { of, holds, at: &at, found: &mut *self.found };
+            if elements.next_element_seed(walk)?.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    #[allow(clippy::unnecessary_sort_by, reason = "a key that borrows from the element cannot be returned")]
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        let mut keys: Vec<Text<'de>> = Vec::new();
+        while let Some(key) = entries.next_key::<Text<'de>>()? {
+            let at = self.at.child(&key);
+            let (of, holds) = match self.of {
+                None => (None, Holds::Objects),
+                Some(of) if self.holds == Holds::ByKey => (Some(of), Holds::Objects),
+                Some(of) => {
+                    let Some(field) = of.fields.get(&*key) else {
+                        self.found.unknown(of, &key, &at);
+                        entries.next_value::<IgnoredAny>()?;
+                        continue;
+                    };
+                    (field.of.and_then(|name| TYPES.get(name)), field.holds)
+                }
+            };
+            entries.next_value_seed(Walk { of, holds, at: &at, found: &mut *self.found })?;
+            keys.push(key);
+        }
+        keys.sort_unstable_by(|a, b| (**a).cmp(&**b));
+        for pair in keys.array_windows::<2>().filter(|[a, b]| **a == **b) {
+            self.found.repeated(&self.at.child(&pair[0]));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn odd(kind: &str, json: &str) -> Vec<String> {
+        examine(kind, "", json.as_bytes()).odd
+    }
+
+    #[test]
+    fn unknown_and_repeated_fields_are_told_with_their_place() {
+        assert_eq!(
+            odd(
+                "Pod",
+                r#"{"metadata":{"name":"p","label":{}},"spec":{"nodeselector":{"a":"b"},"containers":[{"name":"c","resources":{"request":{"cpu":"1"}}}]}}"#
+            ),
+            [
+                r#"unknown field "metadata.label""#,
+                r#"unknown field "spec.nodeselector""#,
+                r#"unknown field "spec.containers[0].resources.request""#,
+            ]
+        );
+        assert_eq!(
+            odd("Node", r#"{"status":{"alocatable":{},"zzz":1},"status":{}}"#),
+            [r#"unknown field "status.alocatable""#, r#"unknown field "status.zzz""#, r#"duplicate field "status""#,]
+        );
+        let labels = r#"{"metadata":{"labels":{"a":"1","a":"2"},"annotations":{"any":"thing"},"managedFields":[{"fieldsV1":{"f:x":{}}}]}}"#;
+        let examined = examine("Pod", "pod", labels.as_bytes());
+        assert_eq!(examined.odd, [r#"duplicate field "pod.metadata.labels.a""#]);
+        assert!(String::from_utf8_lossy(&examined.json).contains(r#""labels":{"a":"2"}"#), "the last one counts");
+        assert_eq!(odd("Unheard", r#"{"a":1}"#), Vec::<String>::new(), "of other kinds nothing is known");
+        assert_eq!(odd("Pod", r#"{"spec":{"containers":[{"name":"#), Vec::<String>::new(), "others say what is wrong");
+    }
+
+    #[test]
+    fn requests_of_our_own_are_looked_through_to_the_objects_in_them() {
+        let body = r#"{"pood":1,"pod":{"kind":"Deployment","spec":{"template":{"spec":{"containrs":[]}}}},"cluster":{"nods":[],"nodes":[{"sepc":{}}],
+            "items":[{"kind":"Node","stauts":1},{"kind":"Secret","any":1},{"x":1}]}}"#;
+        let examined = examine("ExplainRequest", "", body.as_bytes());
+        assert_eq!(
+            examined.refused,
+            [r#"unknown field "pood"; did you mean "pod"?"#, r#"unknown field "cluster.nods"; did you mean "nodes"?"#,]
+        );
+        assert_eq!(
+            examined.odd,
+            [
+                r#"unknown field "pod.spec.template.spec.containrs""#,
+                r#"unknown field "cluster.nodes[0].sepc""#,
+                r#"unknown field "cluster.items[0].stauts""#,
+            ]
+        );
+        let arrays = format!(r#"{{"pods":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+        assert!(examine("ScheduleRequest", "", arrays.as_bytes()).odd.is_empty(), "and what is too deep is left alone");
+    }
+
+    #[test]
+    fn the_fields_that_decisions_read_are_all_known() {
+        for row in crate::kinds::ALL {
+            assert!(is_known(row.kind), "{} has no line in fields.txt", row.kind);
+        }
+        for kind in TYPES.values() {
+            for field in kind.fields.values().filter_map(|field| field.of).filter(|of| *of != "Untyped") {
+                assert!(is_known(field), "{field} has no line in fields.txt");
+            }
+        }
+    }
+
+    #[test]
+    fn slips_are_seen_through() {
+        let names = ["nodes", "pods", "podName", "policy"];
+        for (typed, meant) in [
+            ("nods", Some("nodes")),
+            ("pood", Some("pods")),
+            ("podname", Some("podName")),
+            ("polciy", Some("policy")),
+            ("x", None),
+            ("replicas", None),
+        ] {
+            assert_eq!(near(names.into_iter(), typed), meant, "{typed}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200), text in "[\\[\\]{}:,\"a-z0-9 ]{0,60}") {
+            for json in [bytes.as_slice(), text.as_bytes()] {
+                let _ = examine("Pod", "", json);
+            }
+        }
+    }
+}
