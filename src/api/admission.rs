@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use metrics::{counter, gauge};
+use metrics::{Gauge, counter, gauge};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
@@ -44,8 +44,8 @@ const RETRY_AFTER_SECONDS: u32 = 1;
 /// The budget. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Admission {
-    small: Lane,
-    large: Lane,
+    small: Arc<Lane>,
+    large: Arc<Lane>,
     wait: Duration,
     /// How slow a body may come.
     pub(super) pace: Pace,
@@ -55,11 +55,15 @@ pub struct Admission {
 #[derive(Clone, Debug, Default)]
 pub struct Share(Arc<[OnceLock<Arc<Semaphore>>; 2]>);
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Lane {
     name: &'static str,
     units: usize,
     free: Arc<Semaphore>,
+    /// Bytes that are taken. Gauges are looked up once, since each request changes them.
+    taken: Gauge,
+    /// Requests that wait for room.
+    waiting: Gauge,
 }
 
 /// Room for a body, for as long as it lives.
@@ -68,7 +72,7 @@ pub struct Room {
     permit: OwnedSemaphorePermit,
     /// What the connection has less for it, where it has a share.
     of_share: Option<OwnedSemaphorePermit>,
-    lane: Lane,
+    lane: Arc<Lane>,
 }
 
 impl Lane {
@@ -91,7 +95,9 @@ impl Admission {
     pub fn new(bytes: usize, wait: Duration, pace: Pace) -> Self {
         let lane = |name, bytes: usize| {
             let units = bytes.div_ceil(UNIT).clamp(1, u32::MAX as usize);
-            Lane { name, units, free: Arc::new(Semaphore::new(units)) }
+            let taken = gauge!(telemetry::BODY_BYTES, "lane" => name);
+            let waiting = gauge!(telemetry::BODIES_WAITING, "lane" => name);
+            Arc::new(Lane { name, units, free: Arc::new(Semaphore::new(units)), taken, waiting })
         };
         let small = (bytes / SMALL_SHARE).max(SMALL_BODY);
         Self { small: lane(SMALL, small), large: lane("large", bytes), wait, pace }
@@ -104,8 +110,7 @@ impl Admission {
     pub async fn room(&self, bytes: usize, share: Option<&Share>) -> Result<Room> {
         let lane = if bytes <= SMALL_BODY { &self.small } else { &self.large };
         let units = bytes.div_ceil(UNIT).min(lane.units);
-        let waiting = gauge!(telemetry::BODIES_WAITING, "lane" => lane.name);
-        waiting.increment(1);
+        let waiting = Waiting::new(&lane.waiting);
         let permits = timeout(self.wait, async {
             let of_share = match share {
                 Some(share) => Some(acquire(share.of(lane), units.min(lane.most_of_share())).await?),
@@ -114,10 +119,10 @@ impl Admission {
             Ok((of_share, acquire(lane.free.clone(), units).await?))
         });
         let permits = permits.await;
-        waiting.decrement(1);
+        drop(waiting);
         let (of_share, permit) = permits.unwrap_or_else(|_| Err(lane.full()))?;
         let room = Room { permit, of_share, lane: lane.clone() };
-        room.gauge().increment(room.bytes() as f64);
+        lane.taken.increment(room.bytes() as f64);
         Ok(room)
     }
 
@@ -141,8 +146,24 @@ impl Admission {
         });
         let more = more.await.unwrap_or_else(|_| Err(lane.full()))?;
         room.permit.merge(more);
-        room.gauge().increment((missing * UNIT) as f64);
+        lane.taken.increment((missing * UNIT) as f64);
         Ok(())
+    }
+}
+
+/// A request that waits for room, counted for as long: it may be given up meanwhile.
+struct Waiting<'l>(&'l Gauge);
+
+impl<'l> Waiting<'l> {
+    fn new(gauge: &'l Gauge) -> Self {
+        gauge.increment(1);
+        Self(gauge)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.decrement(1);
     }
 }
 
@@ -175,26 +196,25 @@ impl Room {
     pub fn shrink_to(&mut self, bytes: usize) {
         let needed = bytes.div_ceil(UNIT);
         let spare = self.permit.num_permits().saturating_sub(needed);
-        self.gauge().decrement((spare * UNIT) as f64);
+        self.lane.taken.decrement((spare * UNIT) as f64);
         drop(self.permit.split(spare));
         if let Some(of_share) = &mut self.of_share {
             drop(of_share.split(of_share.num_permits().saturating_sub(needed)));
         }
     }
-
-    fn gauge(&self) -> metrics::Gauge {
-        gauge!(telemetry::BODY_BYTES, "lane" => self.lane.name)
-    }
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
-        self.gauge().decrement(self.bytes() as f64);
+        self.lane.taken.decrement(self.bytes() as f64);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
     use super::*;
 
     const LARGE: usize = SMALL_BODY + UNIT;
@@ -236,6 +256,25 @@ mod tests {
         });
         drop(room);
         assert_eq!(next.await.expect("no panic").expect("in time"), 2 * LARGE);
+    }
+
+    #[tokio::test]
+    async fn a_waiting_request_is_counted_until_it_is_given_up() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let _recording = metrics::set_default_local_recorder(&recorder);
+        let counts = |count: u32| {
+            let line = format!("{}{{lane=\"large\"}} {count}\n", telemetry::BODIES_WAITING);
+            recorder.handle().render().contains(&line)
+        };
+        let budget = Admission { wait: Duration::from_mins(1), ..tight() };
+        let room = budget.room(2 * LARGE, None).await.expect("all of it");
+        assert!(counts(0));
+        let mut next = Box::pin(budget.room(LARGE, None));
+        assert!(next.as_mut().now_or_never().is_none(), "all is taken");
+        assert!(counts(1));
+        drop(next);
+        assert!(counts(0));
+        drop(room);
     }
 
     #[tokio::test]

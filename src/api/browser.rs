@@ -13,7 +13,6 @@ use std::{net::IpAddr, sync::Arc};
 use axum::{
     extract::Request,
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
-    middleware::Next,
     response::{IntoResponse, Response},
 };
 
@@ -61,14 +60,17 @@ impl Guard {
 }
 
 /// Refuses what a page of another site asks for, answers preflights, and gives our own pages their headers.
-pub(super) async fn guarded(request: Request, next: Next) -> Response {
+pub(super) async fn guarded<F: Future<Output = Response>>(
+    request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     let guard = request.extensions().get::<Guard>().cloned().unwrap_or_default();
     let rules = &*guard.0;
     if let Err(error) = check(rules, &request) {
         return error.into_response();
     }
     if rules.origins.is_empty() {
-        return with_page_headers(next.run(request).await);
+        return with_page_headers(next(request).await);
     }
     let origin = request.headers().get(header::ORIGIN).cloned();
     let origin = origin.filter(|origin| origin.to_str().is_ok_and(|origin| rules.origins.allow(origin)));
@@ -76,7 +78,7 @@ pub(super) async fn guarded(request: Request, next: Next) -> Response {
         request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     let mut response = match &origin {
         Some(_) if is_preflight => preflight(request.headers()),
-        _ => with_page_headers(next.run(request).await),
+        _ => with_page_headers(next(request).await),
     };
     let headers = response.headers_mut();
     headers.append(header::VARY, HeaderValue::from_static("origin"));

@@ -1,16 +1,16 @@
 //! What stands around every request: its identity, its log span, its measurements, its time limit, its safety net.
 
-use std::{any::Any, time::Duration};
+use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use axum::{
     Router,
     extract::{DefaultBodyLimit, MatchedPath, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode},
-    middleware::{Next, from_fn, from_fn_with_state},
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
 };
+use futures_util::FutureExt;
 use tokio::time::{Instant, timeout};
-use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{Instrument, debug, error_span, warn};
 use uuid::Uuid;
 
@@ -55,16 +55,15 @@ pub struct Limits {
 
 /// Puts the layers around the router, the outermost last. A layer costs each request a boxed future and a copy of the
 /// services below it, so those that need nothing between them are one.
-pub(super) fn around(router: Router, names: Names, limits: Limits) -> Router {
+///
+/// Bodies on the paths in `bulk` may be as large as whole clusters.
+pub(super) fn around(router: Router, names: Names, bulk: Vec<String>, limits: Limits) -> Router {
     let router = router.layer(from_fn_with_state(names, worded));
     let router = match limits.compress_from_bytes {
         Some(bytes) => compression::of(router, bytes),
         None => router,
     };
-    router
-        .layer(from_fn_with_state(Budget::new(&limits), within_budget))
-        .layer(CatchPanicLayer::custom(caught))
-        .layer(from_fn(observed))
+    router.layer(from_fn_with_state(Arc::new(Budget::new(&limits, bulk)), observed))
 }
 
 /// Tells of names in the query that nothing reads, and ends JSON with a line feed.
@@ -73,40 +72,50 @@ async fn worded(State(names): State<Names>, request: Request, next: Next) -> Res
 }
 
 /// The time of a request, and its room among those that are under way.
-#[derive(Clone)]
 struct Budget {
     time: Duration,
     body: DefaultBodyLimit,
+    bulk_body: DefaultBodyLimit,
+    /// Paths on which a body may be as large as `bulk_body`.
+    bulk: Vec<String>,
     bodies: Admission,
     decoded: Memory,
 }
 
 impl Budget {
-    fn new(limits: &Limits) -> Self {
+    fn new(limits: &Limits, bulk: Vec<String>) -> Self {
         Self {
             time: limits.request_timeout,
             body: DefaultBodyLimit::max(limits.body_bytes),
+            bulk_body: DefaultBodyLimit::max(limits.bulk_body_bytes),
+            bulk,
             bodies: Admission::new(limits.bodies_bytes, limits.body_wait, limits.body_pace),
             decoded: Memory::new(limits.decoded_bytes),
         }
     }
 }
 
-/// Carries a request out within the budget: 504 when there is no reply in time. A reply's body may take longer: a watch
-/// does.
-async fn within_budget(State(budget): State<Budget>, mut request: Request, next: Next) -> Response {
-    let Budget { time, body, bodies, decoded } = budget;
+/// Carries a request out within the budget: 504 when there is no reply in time, 500 when the handler panics. A reply's body
+/// may take longer: a watch does.
+async fn within_budget(budget: &Budget, mut request: Request, next: Next) -> Response {
+    let Budget { time, body, bulk_body, bulk, bodies, decoded } = budget;
+    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let body = if path.is_some_and(|path| bulk.iter().any(|bulk| bulk == path)) { bulk_body } else { body };
     body.apply(&mut request);
-    request.extensions_mut().insert(bodies);
-    timeout(time, decoding::bounded(decoded, request, next)).await.unwrap_or_else(|_| {
-        ApiError::Timeout("the request took too long, it may or may not have been carried out".into()).into_response()
-    })
+    request.extensions_mut().insert(bodies.clone());
+    // Nothing of a request outlives its panic but what is shared, and that is behind locks.
+    let reply = AssertUnwindSafe(decoding::bounded(decoded.clone(), request, next)).catch_unwind();
+    let reply = timeout(*time, reply).await.unwrap_or_else(|_| {
+        let message = "the request took too long, it may or may not have been carried out";
+        Ok(ApiError::Timeout(message.into()).into_response())
+    });
+    reply.unwrap_or_else(|panic| caught(&*panic))
 }
 
 /// Errors as plain text where the path replies in plain text.
-async fn plain_text_errors(request: Request, next: Next) -> Response {
+async fn plain_text_errors(budget: &Budget, request: Request, next: Next) -> Response {
     let is_plain = health::PLAIN_TEXT.contains(&request.uri().path());
-    let mut response = browser::guarded(request, next).await;
+    let mut response = browser::guarded(request, |request| within_budget(budget, request, next)).await;
     match response.extensions_mut().remove::<ErrorText>() {
         Some(ErrorText(text)) if is_plain => (response.status(), text + "\n").into_response(),
         _ => response,
@@ -114,18 +123,17 @@ async fn plain_text_errors(request: Request, next: Next) -> Response {
 }
 
 /// 500 in place of a dropped connection. The panic's own message went to stderr with its place.
-#[allow(clippy::needless_pass_by_value, reason = "the signature that CatchPanicLayer asks for")]
-fn caught(panic: Box<dyn Any + Send>) -> Response {
+fn caught(panic: &(dyn Any + Send)) -> Response {
     let message = panic
         .downcast_ref::<&str>()
-        .map(ToString::to_string)
-        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or_default();
     ApiError::internal(format!("a handler panicked: {message}")).into_response()
 }
 
 /// Gives the request its identity, a span and its place in the metrics.
-async fn observed(request: Request, next: Next) -> Response {
+async fn observed(State(budget): State<Arc<Budget>>, request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
@@ -135,7 +143,7 @@ async fn observed(request: Request, next: Next) -> Response {
 
     let start = Instant::now();
     let mut response = async {
-        let response = plain_text_errors(reading_on(request), next).await;
+        let response = plain_text_errors(&budget, reading_on(request), next).await;
         let (code, took) = (response.status().as_u16(), start.elapsed().as_secs_f64());
         if response.status() == StatusCode::SERVICE_UNAVAILABLE {
             // Who is sent away comes again and again.
@@ -232,7 +240,7 @@ mod tests {
             body_pace: Pace { grace: Duration::from_mins(1), bytes_per_second: 1 },
             compress_from_bytes: None,
         };
-        around(router, Names::default(), limits)
+        around(router, Names::default(), Vec::new(), limits)
     }
 
     /// A reply's code and text.

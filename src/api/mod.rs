@@ -9,7 +9,7 @@
 //! 2. Add one line to [`routes`].
 //! 3. Refresh the published documents: `UPDATE=1 cargo test --test openapi`.
 
-use axum::{Router, extract::DefaultBodyLimit, middleware::from_fn_with_state, routing::get};
+use axum::{Router, middleware::from_fn_with_state, routing::get};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::{error::ApiError, query_names::Names, state::AppState};
@@ -50,23 +50,26 @@ pub mod state;
 mod volumes;
 pub mod warning;
 
-/// Every route there is; `bulk_body_bytes` is the largest body of those that take whole clusters.
-fn routes(bulk_body_bytes: usize) -> OpenApiRouter<AppState> {
-    let bulk = OpenApiRouter::new()
+/// The routes that take whole clusters, whose bodies may be as large as `bulk_body_bytes` of the [`middleware::Limits`].
+fn bulk_routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
         .routes(routes!(extender::filter))
         .routes(routes!(extender::prioritize))
         .routes(routes!(preempt::preempt))
         .routes(routes!(explain::explain))
         .routes(routes!(schedule::schedule))
         .routes(routes!(resources::import::import))
-        .layer(DefaultBodyLimit::max(bulk_body_bytes));
+}
+
+/// Every route there is.
+fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(openapi::base())
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(health::healthz))
         .routes(routes!(health::version))
         .routes(routes!(health::metrics))
-        .merge(bulk)
+        .merge(bulk_routes())
         .routes(routes!(bind::bind))
         .routes(routes!(reservations::list))
         .routes(routes!(reservations::replace, reservations::delete))
@@ -101,13 +104,14 @@ pub struct Diagnostics {
 
 /// The whole server but for its socket.
 pub fn router(state: AppState, limits: middleware::Limits, diagnostics: Diagnostics) -> Router {
-    let (router, document) = routes(limits.bulk_body_bytes).split_for_parts();
+    let (router, document) = routes().split_for_parts();
+    let bulk = bulk_routes().into_openapi().paths.paths.into_keys().collect();
     let router = if diagnostics.profiling { router.route(profile::PATH, get(profile::cpu)) } else { router };
     let router = router
         .fallback(async || ApiError::NoRoute)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .with_state(state);
-    let router = middleware::around(router, Names::of(&document), limits);
+    let router = middleware::around(router, Names::of(&document), bulk, limits);
     cluster::under_any_cluster(match diagnostics.tracing {
         Some(tracing) => router.layer(from_fn_with_state(tracing, observe::traced)),
         None => router,

@@ -172,7 +172,7 @@ pub struct Documents {
 
 /// The documents of this server.
 pub static DOCUMENTS: LazyLock<Documents> = LazyLock::new(|| {
-    let mut document = super::routes(0).into_openapi();
+    let mut document = super::routes().into_openapi();
     if let Err(error) = super::resources::documents::add(&mut document) {
         tracing::error!(%error, "the operations of stored objects cannot be documented");
     }
