@@ -131,9 +131,9 @@ impl<'s> Seats<'s> {
 
     /// Keeps those that `keep` marks of what is marked, block by block.
     pub fn sift(&mut self, mut keep: impl FnMut(&'s Block, u64) -> u64) {
+        work::spend_on(self.0.len() * NODES);
         let mut before = 0;
         self.0.retain_mut(|part| {
-            work::spend_on(NODES);
             part.marked &= keep(part.block, part.marked);
             part.before = before;
             before += part.marked.count_ones() as usize;
@@ -163,10 +163,10 @@ impl<'s> Seats<'s> {
 
     /// The same block by block: `fill` writes a number for each node of a part, in their order.
     pub fn map_parts<T: Copy + Default>(&self, mut fill: impl FnMut(Part<'s>, &mut [T])) -> Vec<T> {
+        work::spend_on(self.0.len() * NODES);
         let mut numbers = vec![T::default(); self.len()];
         let mut left = &mut numbers[..];
         for part in &self.0 {
-            work::spend_on(NODES);
             let (here, rest) = std::mem::take(&mut left).split_at_mut(part.marked.count_ones() as usize);
             fill(*part, here);
             left = rest;

@@ -3,6 +3,7 @@
 use imbl::OrdMap;
 
 use super::Slot;
+use crate::work;
 
 /// A number for each node that has any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,8 +24,9 @@ impl Counts {
         self.0.is_empty()
     }
 
-    /// The nodes with their numbers.
+    /// The nodes with their numbers: a step of work each, taken at once.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Slot, i64)> + '_ {
+        work::spend_on(self.0.len());
         self.0.iter().map(|(slot, count)| (*slot, i64::from(*count)))
     }
 }
