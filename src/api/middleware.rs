@@ -194,6 +194,7 @@ mod tests {
         http::{Request as HttpRequest, header},
         routing::{get, post},
     };
+    use metrics_exporter_prometheus::PrometheusBuilder;
     use serde::Deserialize;
     use tower::ServiceExt;
 
@@ -226,6 +227,7 @@ mod tests {
     fn server() -> Router {
         let router = Router::new()
             .route("/count", post(async |Body(input): Body<Input>| input.spec.count.to_string()))
+            .route("/bulk", post(async |Body(input): Body<Input>| input.spec.count.to_string()))
             .route("/number/{n}", get(async |Path(n): Path<u8>| n.to_string()))
             .route("/page", get(async |Query(page): Query<Page>| page.limit.unwrap_or(0).to_string()))
             .route("/slow", get(async || pending::<()>().await))
@@ -233,14 +235,14 @@ mod tests {
         let limits = Limits {
             request_timeout: Duration::from_millis(5),
             body_bytes: 64,
-            bulk_body_bytes: 64,
+            bulk_body_bytes: 128,
             bodies_bytes: 64,
             decoded_bytes: 1 << 20,
             body_wait: Duration::ZERO,
             body_pace: Pace { grace: Duration::from_mins(1), bytes_per_second: 1 },
             compress_from_bytes: None,
         };
-        around(router, Names::default(), Vec::new(), limits)
+        around(router, Names::default(), vec!["/bulk".into()], limits)
     }
 
     /// A reply's code and text.
@@ -264,7 +266,11 @@ mod tests {
     }
 
     fn post_of(media_type: Option<&str>, body: &str) -> HttpRequest<HttpBody> {
-        let mut request = HttpRequest::post("/count");
+        post_to("/count", media_type, body)
+    }
+
+    fn post_to(path: &str, media_type: Option<&str>, body: &str) -> HttpRequest<HttpBody> {
+        let mut request = HttpRequest::post(path);
         if let Some(media_type) = media_type {
             request = request.header(header::CONTENT_TYPE, media_type);
         }
@@ -295,6 +301,24 @@ mod tests {
         assert_eq!(refusal(post_of(None, r#"{"spec": {"count": 1}} more"#)).await.0, 400);
         assert_eq!(refusal(post_of(Some("application/yaml"), "a: [")).await.0, 400);
         assert_eq!(refusal(post_of(None, &" ".repeat(65))).await.0, 413);
+    }
+
+    #[tokio::test]
+    async fn bodies_on_bulk_paths_have_a_limit_of_their_own() {
+        let body = |bytes: usize| format!("{:bytes$}", r#"{"spec": {"count": 3}}"#);
+        assert_eq!(reply(post_to("/count", None, &body(64))).await, (200, "3".into()));
+        assert_eq!(refusal(post_to("/count", None, &body(65))).await.0, 413);
+        assert_eq!(reply(post_to("/bulk", None, &body(128))).await, (200, "3".into()));
+        assert_eq!(refusal(post_to("/bulk", None, &body(129))).await.0, 413);
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_a_handler_counts_as_500() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let _recording = metrics::set_default_local_recorder(&recorder);
+        assert_eq!(refusal(get_of("/broken")).await.0, 500);
+        let counted = format!("{HTTP_REQUESTS}{{method=\"GET\",route=\"/broken\",code=\"500\"}} 1\n");
+        assert!(recorder.handle().render().contains(&counted), "{}", recorder.handle().render());
     }
 
     #[tokio::test]
