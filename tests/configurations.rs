@@ -471,7 +471,7 @@ fn what_is_no_document_is_refused_and_never_overflows_the_stack() {
     for open in ["[", "{\"predicates\":[", "- ", "? ", "{a: "] {
         assert!(policy::parse(&open.repeat(100_000)).is_err(), "{open:?}");
     }
-    assert_eq!(faults("kind: Policy\nkind: Policy\n"), ["kind: key \"kind\" already set in map"]);
+    assert_eq!(faults("kind: Policy\nkind: Policy\n"), ["kind: line 2: key \"kind\" already set in map"]);
     let many = r#"{"name": "P", "weight": 0},"#.repeat(20_000);
     let told = faults(&format!("{{\"priorities\": [{many}{{}}]}}"));
     assert!(told.len() == 1 && told[0].starts_with("priorities"), "what is too long is not looked into: {}", told[0]);

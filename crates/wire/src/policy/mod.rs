@@ -9,6 +9,7 @@ mod legacy;
 mod older_plugins;
 mod reader;
 mod render;
+mod repeated;
 mod reply;
 pub mod revision;
 pub mod schema;
@@ -20,7 +21,7 @@ pub use catalog::{PluginCatalog, PluginInfo};
 pub use render::{comments, to_annotated_yaml, to_json, to_yaml};
 pub use reply::{PolicyList, PolicyRevisionList, PolicyState, PolicySummary, RollbackRequest};
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use podberth_core::policy::{Configuration, Conversion, Fault, Faults, Policy, Profile, Profiles, Warning};
 use tree::Tree;
@@ -109,15 +110,16 @@ pub fn parse(text: &str) -> Result<Document, Faults> {
 /// # Errors
 /// Everything that is wrong with it, in form and in meaning, each fault with its field.
 pub fn parse_as(text: &str, reading: Reading) -> Result<Document, Faults> {
-    let tree = read(text, reading)?;
+    let Read { tree, text } = read(text, reading)?;
     let pass_unknown = reading.pass_unknown_plugins;
-    if is_configuration(&tree) {
+    let document = if is_configuration(&tree) {
         configuration::from_tree(&tree, pass_unknown).map(Document::Configuration)
     } else if is_profile(&tree) {
         configuration::from_profile_tree(&tree, pass_unknown).map(Document::Configuration)
     } else {
         legacy::from_tree(&tree).map(Document::Policy)
-    }
+    };
+    document.map_err(|faults| repeated::with_lines(faults, &text))
 }
 
 /// Reads a Policy: JSON or YAML, `kind: Policy`, `apiVersion: v1` (both may be missing). An empty text is a Policy of
@@ -126,7 +128,8 @@ pub fn parse_as(text: &str, reading: Reading) -> Result<Document, Faults> {
 /// # Errors
 /// Everything that is wrong with it, in form and in meaning, each fault with its field.
 pub fn parse_policy(text: &str) -> Result<Policy, Faults> {
-    legacy::from_tree(&read(text, Reading::default())?)
+    let Read { tree, text } = read(text, Reading::default())?;
+    legacy::from_tree(&tree).map_err(|faults| repeated::with_lines(faults, &text))
 }
 
 /// Reads a KubeSchedulerConfiguration or one profile of it, JSON or YAML. An empty text is the default profile.
@@ -134,24 +137,31 @@ pub fn parse_policy(text: &str) -> Result<Policy, Faults> {
 /// # Errors
 /// Everything that is wrong with it, in form and in meaning, each fault with its field.
 pub fn parse_configuration(text: &str) -> Result<Configuration, Faults> {
-    let tree = read(text, Reading::default())?;
-    if is_configuration(&tree) {
+    let Read { tree, text } = read(text, Reading::default())?;
+    let configuration = if is_configuration(&tree) {
         configuration::from_tree(&tree, false)
     } else {
         configuration::from_profile_tree(&tree, false)
-    }
+    };
+    configuration.map_err(|faults| repeated::with_lines(faults, &text))
+}
+
+/// A document as a tree, and the text that it was read from.
+struct Read<'t> {
+    tree: Tree,
+    text: Cow<'t, str>,
 }
 
 /// The document as a tree; of a ConfigMap, as kube-scheduler's `--policy-configmap` read it, the document in it.
-fn read(text: &str, reading: Reading) -> Result<Tree, Faults> {
+fn read(text: &str, reading: Reading) -> Result<Read<'_>, Faults> {
     let parse = |text: &str| Tree::parse(text, reading.yaml_in_braces).map_err(|fault: Fault| Faults(vec![fault]));
     let tree = parse(text)?;
     match tree.text("kind") {
         Some("ConfigMap") => match tree.get("data").and_then(|data| data.text(CONFIG_MAP_KEY)) {
-            Some(policy) => parse(policy),
+            Some(policy) => Ok(Read { tree: parse(policy)?, text: Cow::Owned(policy.to_owned()) }),
             None => Err(Faults(vec![Fault::new("data", format!("a ConfigMap has its policy under {CONFIG_MAP_KEY}"))])),
         },
-        _ => Ok(tree),
+        _ => Ok(Read { tree, text: Cow::Borrowed(text) }),
     }
 }
 

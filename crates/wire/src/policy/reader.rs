@@ -4,7 +4,7 @@
 
 use std::{cell::RefCell, collections::BTreeSet};
 
-use super::tree::Tree;
+use super::{repeated, tree::Tree};
 use podberth_core::{
     limits,
     model::Name,
@@ -201,13 +201,13 @@ impl<'t> Field<'t> {
         let object = Object { entries, keys, path: self.path.clone(), faults: self.faults };
         let mut seen = BTreeSet::new();
         for (key, _) in entries.iter().filter(|(key, _)| !seen.insert(key)) {
-            self.faults.push(Fault::new(object.child(key), format!("key {key:?} already set in map")));
+            self.faults.push(Fault::new(object.child(key), repeated::message(key)));
         }
         Some(object)
     }
 }
 
-fn child(path: &str, key: &str) -> String {
+pub(super) fn child(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 

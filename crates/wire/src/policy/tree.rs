@@ -9,7 +9,7 @@ use crate::yaml;
 use podberth_core::policy::Fault;
 
 /// How deep YAML may be nested; no policy comes near it.
-const MAX_DEPTH: usize = 32;
+pub(super) const MAX_DEPTH: usize = 32;
 
 /// A document, with keys in the order written and repeated ones kept.
 #[derive(Clone, Debug, PartialEq)]
