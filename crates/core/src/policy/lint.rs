@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Combination, Configuration, Policy, PredicateEntry, PriorityEntry, Warning, levels,
+    Combination, Configuration, PluginSets, Policy, PredicateEntry, PriorityEntry, Warning, levels,
     names::{self, EQUAL_PRIORITY},
     plugins,
 };
@@ -75,6 +75,7 @@ impl Configuration {
                 let why = format!("there is no plugin {name:?}: its arguments are passed over");
                 warnings.push(Warning::new(format!("{field}pluginConfig[{j}]"), why));
             }
+            lint_turned_off(&profile.plugins, &field, &mut warnings);
             for (early, late) in [("preFilter", "filter"), ("preScore", "score")] {
                 for name in expanded.at(late).iter().filter(|name| !expanded.at(early).contains(name)) {
                     if plugins::find(name).is_some_and(|known| known.points.contains(&early)) {
@@ -92,6 +93,22 @@ impl Configuration {
             lint_votes(&votes.collect::<Vec<_>>(), &mut warnings);
         }
         warnings
+    }
+}
+
+/// Tells of plugins that are turned off though they do not run there anyway. kube-scheduler says nothing of it.
+fn lint_turned_off(sets: &PluginSets, field: &str, warnings: &mut Vec<Warning>) {
+    let at_points = sets.points.iter().map(|(point, set)| (*point, set));
+    for (point, set) in at_points.chain([("multiPoint", &sets.multi_point)]) {
+        for name in set.disabled.iter().filter(|name| &***name != "*") {
+            let why = match plugins::find(name) {
+                None if plugins::is_removed(name) => continue,
+                None => format!("there is no plugin {name:?}: nothing is turned off"),
+                Some(known) if point == "multiPoint" || known.points.contains(&point) => continue,
+                Some(_) => format!("{name} does not run at {point}: nothing is turned off"),
+            };
+            warnings.push(Warning::new(format!("{field}plugins.{point}.disabled"), why));
+        }
     }
 }
 
@@ -261,6 +278,7 @@ fn lint_votes(votes: &[Vote], warnings: &mut Vec<Warning>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::{PluginSet, SchedulerProfile};
 
     fn entry(name: &str, weight: i64) -> PriorityEntry {
         PriorityEntry { name: name.into(), weight, argument: None }
@@ -293,6 +311,26 @@ mod tests {
             ]
         );
         assert_eq!(told(vec![entry("A", 4_294_967_297)]), ["priorities[0].weight: 4294967297 is cut to 32 bits: 1"]);
+    }
+
+    #[test]
+    fn plugins_turned_off_that_do_not_run_there() {
+        let off = |names: &[&str]| PluginSet {
+            disabled: names.iter().map(|name| (*name).into()).collect(),
+            ..PluginSet::default()
+        };
+        let plugins = PluginSets {
+            multi_point: off(&["NodeResourceFit", "EBSLimits", "ImageLocality"]),
+            points: [("filter", off(&["*", "ImageLocality", "NodeName"]))].into(),
+        };
+        let profiles = vec![SchedulerProfile { plugins, ..SchedulerProfile::default() }];
+        let configuration = Configuration { profiles, ..Configuration::default() };
+        let told: Vec<_> = configuration.lint().iter().map(ToString::to_string).collect();
+        let expected = [
+            "profiles[0].plugins.filter.disabled: ImageLocality does not run at filter: nothing is turned off",
+            r#"profiles[0].plugins.multiPoint.disabled: there is no plugin "NodeResourceFit": nothing is turned off"#,
+        ];
+        assert_eq!(told.iter().filter(|line| line.contains("turned off")).collect::<Vec<_>>(), expected);
     }
 
     #[test]

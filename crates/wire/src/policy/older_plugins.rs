@@ -114,5 +114,7 @@ fn translate_set(
         );
         set.disabled.push(FIT.into());
     }
+    // What is gone is off.
+    set.disabled.retain(|name| strategy_of(name).is_none() && gone(name).is_none());
     set.enabled = kept;
 }
