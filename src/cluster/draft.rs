@@ -162,13 +162,12 @@ impl Judge for Draft {
         let (view, steps, name) = (&self.view, &mut self.steps, &record.key.name);
         let profile = profile.unwrap_or_else(|| view.profile_of(&record.key.namespace, name));
         let ask = || {
-            view.may_bind(&record.key.namespace, name, node, profile)?;
             // A reservation of a node binds no volume.
             if &*record.key.kind == reservation::KIND {
-                return Ok(());
+                return view.may_bind(&record.key.namespace, name, node, profile);
             }
             let volumes = judgement.map_or(&[][..], |judgement| judgement.volumes_at(place));
-            view.may_settle(&record.key.namespace, name, node, profile, volumes)
+            view.may_bind_with(&record.key.namespace, name, node, profile, volumes)
         };
         match catch_unwind(AssertUnwindSafe(|| work::run(&Stop::default(), steps, ask))) {
             Ok(Ok(verdict)) => verdict,

@@ -95,6 +95,33 @@ impl View {
     /// # Errors
     /// Why not, in one line for whoever asked.
     pub fn may_bind(&self, namespace: &str, name: &str, node: &str, profile: &Profile) -> Result<(), String> {
+        self.judge(namespace, name, node, profile, None)
+    }
+
+    /// Whether a pod may be bound to a node now, as for [`Self::may_bind`], and these are the choices for its claims that the
+    /// profile would make now.
+    ///
+    /// # Errors
+    /// Why not, in one line for whoever asked.
+    pub fn may_bind_with(
+        &self,
+        namespace: &str,
+        name: &str,
+        node: &str,
+        profile: &Profile,
+        volumes: &[VolumeChoice],
+    ) -> Result<(), String> {
+        self.judge(namespace, name, node, profile, Some(volumes))
+    }
+
+    fn judge(
+        &self,
+        namespace: &str,
+        name: &str,
+        node: &str,
+        profile: &Profile,
+        volumes: Option<&[VolumeChoice]>,
+    ) -> Result<(), String> {
         let Some(pod) = self.reserved.told(&self.snapshot, namespace, name) else {
             return Err(format!("pod {name} cannot be read"));
         };
@@ -115,33 +142,15 @@ impl View {
         }
         let snapshot = self.snapshot.asked_about(pod);
         let Some(target) = snapshot.node(node) else { return Err(format!("node {node} is not known")) };
-        match Cycle::prepare(profile, pod, &snapshot).first_failure(target) {
-            None => Ok(()),
-            Some(failure) => {
-                Err(format!("pod {name} does not fit on node {node}: {}", failure.verdict.reasons().join(", ")))
-            }
+        if let Some(failure) = Cycle::prepare(profile, pod, &snapshot).first_failure(target) {
+            return Err(format!("pod {name} does not fit on node {node}: {}", failure.verdict.reasons().join(", ")));
         }
-    }
-
-    /// Whether these are the choices for the claims of a pod that may be bound to a node: those that the profile would make
-    /// now.
-    ///
-    /// # Errors
-    /// Why not, in one line for whoever asked.
-    pub fn may_settle(
-        &self,
-        namespace: &str,
-        name: &str,
-        node: &str,
-        profile: &Profile,
-        volumes: &[VolumeChoice],
-    ) -> Result<(), String> {
-        if self.choices(namespace, name, node, profile) == volumes {
-            return Ok(());
+        if volumes.is_some_and(|volumes| volume_choice::choices(profile, pod, &self.snapshot, node) != volumes) {
+            return Err(format!(
+                "the volumes chosen for pod {name} on node {node} are not the ones that it would get now: try again"
+            ));
         }
-        Err(format!(
-            "the volumes chosen for pod {name} on node {node} are not the ones that it would get now: try again"
-        ))
+        Ok(())
     }
 
     /// Where the claims of a pod would get their volumes from should it be bound to a node, on which it fits; of those that
