@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::{
     Converted, converted,
-    meta::{LabelSelector, ObjectMeta},
+    meta::{LabelSelector, ObjectMeta, instant},
     names,
     pod::preemption_policy,
 };
@@ -76,6 +76,11 @@ impl PodDisruptionBudget {
             let key = self.metadata.namespaced(names::dns_subdomain, faults);
             let at = Path::ROOT.child("spec");
             let (spec, status) = (&self.spec, &self.status);
+            let status_at = Path::ROOT.child("status");
+            let disrupted_at = status_at.child("disruptedPods");
+            for (name, since) in &status.disrupted_pods {
+                let _ = instant(since, &disrupted_at.key(name), faults);
+            }
             let is_healthy = status.current_healthy >= status.desired_healthy && status.desired_healthy > 0;
             model::PodDisruptionBudget {
                 namespace: key.namespace,

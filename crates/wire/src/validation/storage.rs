@@ -67,11 +67,17 @@ impl Validate for PersistentVolume {
         for (name, text) in &spec.capacity {
             size(text, &capacity_at.key(name), faults);
         }
-        if written.contains_key("nodeAffinity") && spec.node_affinity.required.is_none() {
+        if volume::says(&written, "nodeAffinity") && spec.node_affinity.required.is_none() {
             let affinity = at.child("nodeAffinity");
             faults.required(&affinity.child("required"), "must specify required node constraints");
         }
         volume::of_persistent(&written, spec.csi.as_ref(), &at, faults);
+        if volume::says(&written, "local") && !volume::says(&written, "nodeAffinity") {
+            faults.required(&at.child("nodeAffinity"), "Local volume requires node affinity");
+        }
+        if !spec.volume_attributes_class_name.is_empty() && spec.csi.is_none() {
+            faults.required(&at.child("csi"), "has to be specified when using volumeAttributesClassName");
+        }
         class(&spec.storage_class_name, &at.child("storageClassName"), faults);
         class(&spec.volume_attributes_class_name, &at.child("volumeAttributesClassName"), faults);
         Ok(())

@@ -75,9 +75,14 @@ const PERSISTENT: [&str; 22] = [
     "csi",
 ];
 
+/// Whether a field is there; `null` is absent.
+pub fn says(written: &Written, field: &str) -> bool {
+    written.get(field).is_some_and(|value| value.get() != "null")
+}
+
 /// That at most one source is given. Answers how many are.
 fn sources(written: &Written, known: &[&str], at: &Path<'_>, faults: &mut Faults) -> usize {
-    let given = known.iter().filter(|source| written.get(**source).is_some_and(|value| value.get() != "null"));
+    let given = known.iter().filter(|source| says(written, source));
     for more in given.clone().skip(1) {
         faults.forbidden(&at.child(more), "may not specify more than 1 volume type");
     }
