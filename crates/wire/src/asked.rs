@@ -47,6 +47,13 @@ const TEMPLATES: [(&str, &str); 8] = [
     ("PodTemplate", "/template"),
 ];
 
+/// Controllers that say in their pods that they own them, as far as decisions read it, and their API version.
+const OWNERS: [(&str, &str); 3] =
+    [("ReplicaSet", "apps/v1"), ("StatefulSet", "apps/v1"), ("ReplicationController", "v1")];
+
+/// What the pods of a daemon set tolerate besides if they are on the host's network.
+const NETWORK_UNAVAILABLE: (&str, &str) = ("node.kubernetes.io/network-unavailable", "NoSchedule");
+
 /// What the pods of a daemon set tolerate besides.
 const DAEMON_TOLERATIONS: [(&str, &str); 6] = [
     ("node.kubernetes.io/not-ready", "NoExecute"),
@@ -58,7 +65,7 @@ const DAEMON_TOLERATIONS: [(&str, &str); 6] = [
 ];
 
 /// The pod of an object: itself, or the one that its template makes. What a controller does to it on its way is left out
-/// but for a daemon set's tolerations; claims of a stateful set's `volumeClaimTemplates` are not mounted.
+/// but for a daemon set's tolerations and who owns the pod; claims of a stateful set's `volumeClaimTemplates` are not mounted.
 ///
 /// # Errors
 /// When the object is of a kind that makes no pods, or has no template.
@@ -102,10 +109,18 @@ pub fn pod(json: &str) -> Result<AskedPod<'_>, Vec<Cause>> {
         && let Some(spec) = pod["spec"].as_object_mut()
     {
         let mut tolerations = spec.get("tolerations").and_then(Value::as_array).cloned().unwrap_or_default();
-        for (key, effect) in DAEMON_TOLERATIONS {
+        let network = (spec.get("hostNetwork") == Some(&Value::Bool(true))).then_some(NETWORK_UNAVAILABLE);
+        for (key, effect) in DAEMON_TOLERATIONS.into_iter().chain(network) {
             tolerations.push(json!({"key": key, "operator": "Exists", "effect": effect}));
         }
         spec.insert("tolerations".into(), tolerations.into());
+    }
+    if let Some((_, version)) = OWNERS.iter().find(|(owner, _)| owner == kind && !name.is_empty()) {
+        // A reference without a uid is none.
+        let (name, uid) = (&name, text("/metadata/uid"));
+        let uid = if uid.is_empty() { name } else { &uid };
+        let reference = json!({"apiVersion": version, "kind": kind, "name": name, "uid": uid, "controller": true});
+        pod["metadata"]["ownerReferences"] = json!([reference]);
     }
     let template = Some(TemplateOwner { kind: (*kind).into(), namespace, name });
     Ok(AskedPod { json: Cow::Owned(pod.to_string()), template })
