@@ -196,7 +196,7 @@ pub(super) fn timed(
     decide: impl FnOnce(Result<Chosen>) -> Result<Pieces>,
 ) -> Result<Pieces> {
     let start = Instant::now();
-    let profile = policy.as_ref().map_or_else(|_| String::new(), |policy| policy.used().name);
+    let profile = policy.as_ref().map_or_else(|_| String::new(), |policy| policy.name().to_owned());
     let reply = decide(policy);
     let status = if reply.is_ok() { "Success" } else { "Error" };
     histogram!(telemetry::EXTENSION_POINT_DURATION, "extension_point" => point, "status" => status,

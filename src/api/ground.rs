@@ -24,7 +24,7 @@ use super::{
 use crate::{
     cluster::{ActivePolicy, BUILT_IN, DEFAULT_CLUSTER, InFlight, View},
     core::{
-        model::Pod,
+        model::{Name, Pod},
         policy::{Profile, Profiles},
         rule::Release,
         work::{self, Stop},
@@ -109,8 +109,8 @@ pub enum Chosen {
     Stored(Arc<str>, Arc<ActivePolicy>),
     /// One that came with the request.
     Request(Profiles),
-    /// One of several profiles of another, which a pod picked.
-    Picked(Box<Chosen>, Arc<Profile>),
+    /// One of several profiles of another, which a pod picked by this name.
+    Picked(Box<Chosen>, Arc<Profile>, Name),
 }
 
 impl Chosen {
@@ -120,7 +120,7 @@ impl Chosen {
             Self::BuiltIn => &BUILT_IN,
             Self::Stored(_, policy) => &policy.profile,
             Self::Request(profiles) => profiles.first(),
-            Self::Picked(_, profile) => profile,
+            Self::Picked(_, profile, _) => profile,
         }
     }
 
@@ -140,7 +140,7 @@ impl Chosen {
         match profiles.of(scheduler) {
             Ok(profile) => {
                 let profile = profile.clone();
-                Ok(Self::Picked(Box::new(self), profile))
+                Ok(Self::Picked(Box::new(self), profile, scheduler.into()))
             }
             Err(error) => Err(ApiError::Invalid {
                 subject: Subject::new("", "Pod", ""),
@@ -168,23 +168,50 @@ impl Chosen {
         match self {
             Self::BuiltIn | Self::Stored(..) => Origin::Stored,
             Self::Request(_) => Origin::Request,
-            Self::Picked(chosen, _) => chosen.origin(),
+            Self::Picked(chosen, ..) => chosen.origin(),
+        }
+    }
+
+    /// The name of the policy.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Stored(name, _) => name,
+            Self::Request(_) => "(request)",
+            Self::BuiltIn => revision::DEFAULT,
+            Self::Picked(chosen, ..) => chosen.name(),
+        }
+    }
+
+    fn revision(&self) -> u64 {
+        match self {
+            Self::Stored(_, policy) => policy.revision.revision,
+            Self::BuiltIn | Self::Request(_) => 0,
+            Self::Picked(chosen, ..) => chosen.revision(),
+        }
+    }
+
+    /// The `schedulerName` of the profile; `None` where it has none.
+    fn profile_name(&self) -> Option<&Name> {
+        match self {
+            Self::Stored(_, policy) => policy.profiles.first_name(),
+            Self::Request(profiles) => profiles.first_name(),
+            Self::BuiltIn => None,
+            Self::Picked(_, _, name) => Some(name),
         }
     }
 
     /// How an explanation names it.
     pub fn used(&self) -> PolicyUsed {
-        let whole = if let Self::Picked(chosen, _) = self { chosen } else { self };
-        let (name, revision) = match whole {
-            Self::Stored(name, policy) => (&**name, policy.revision.revision),
-            Self::Request(_) => ("(request)", 0),
-            Self::BuiltIn | Self::Picked(..) => (revision::DEFAULT, 0),
-        };
         let release = match self.profile().release {
             Release::V1_22 => "1.22",
             Release::V1_34 => "1.34",
         };
-        PolicyUsed { name: name.into(), revision, release: release.into() }
+        PolicyUsed {
+            name: self.name().into(),
+            revision: self.revision(),
+            profile: self.profile_name().map(ToString::to_string),
+            release: release.into(),
+        }
     }
 }
 

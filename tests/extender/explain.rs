@@ -106,3 +106,46 @@ async fn a_configuration_is_taken_wherever_a_policy_is() {
         assert_eq!(answer["message"], "no nodes available to schedule pods");
     }
 }
+
+#[tokio::test]
+async fn a_client_that_prefers_text_gets_a_table() {
+    let server = Server::with(&[]).await;
+    let configuration = serde_json::json!({
+        "apiVersion": "kubescheduler.config.k8s.io/v1", "kind": "KubeSchedulerConfiguration",
+        "profiles": [{"schedulerName": "default-scheduler"}, {"schedulerName": "bin"}],
+    });
+    let node = |name: &str, cpu: &str| serde_json::json!({"metadata": {"name": name}, "status": {"allocatable": {"cpu": cpu, "memory": "4Gi", "pods": "9"}}});
+    let container = serde_json::json!({"name": "c", "resources": {"requests": {"cpu": "1"}}});
+    let question = serde_json::json!({
+        "pod": {"metadata": {"name": "web"}, "spec": {"schedulerName": "bin", "containers": [container]}},
+        "cluster": {"nodes": [node("large", "4"), node("tiny", "500m")]}, "policy": configuration,
+    });
+    for (accept, is_text) in [
+        ("text/plain", true),
+        ("text/plain; charset=utf-8", true),
+        ("text/plain, application/json;q=0.5", true),
+        ("application/json, text/plain", false),
+        ("*/*", false),
+    ] {
+        let reply = server.ask("POST", "/explain", ("Accept", accept), question.to_string()).await;
+        let kind = reply.header("content-type").expect("a type").to_owned();
+        assert_eq!(kind.starts_with("text/plain"), is_text, "{accept}: {kind}");
+        assert!(reply.header("x-podberth-snapshot-revision").is_some());
+        let text = reply.text();
+        if is_text {
+            let head =
+                "default/web on 2 nodes, 1 of them fit (policy (request), profile bin, rules of kube-scheduler 1.34)";
+            assert_eq!(text.lines().next(), Some(head));
+            assert!(text.contains("tiny") && text.contains("Insufficient cpu"), "{text}");
+            assert!(
+                text.contains("→ default/web would go to large: 1/2 nodes are available.") && text.ends_with('\n'),
+                "{text}"
+            );
+        } else {
+            assert_eq!(reply.json()["policy"]["profile"], "bin");
+        }
+    }
+    let question = serde_json::json!({"pod": {"spec": {"schedulerName": "none"}}, "policy": configuration});
+    let refused = server.ask("POST", "/explain", ("Accept", "text/plain"), question.to_string()).await;
+    refused.fails(422, "Invalid");
+}

@@ -235,7 +235,7 @@ fn fits(decision: &Decision<'_>) -> Vec<Name> {
 
 /// Everything that a decision says.
 fn told(pod: &Pod, decision: &Decision<'_>) -> String {
-    let used = PolicyUsed { name: String::new(), revision: 0, release: String::new() };
+    let used = PolicyUsed::default();
     format!("{:#?}", Explanation::new(pod, decision, used, 0, 0))
 }
 

@@ -119,6 +119,10 @@ pub struct PolicyUsed {
     pub name: String,
     /// Its revision; 0 for a built-in default or one that came with the request.
     pub revision: u64,
+    /// The profile of it that decided, by its `schedulerName`; absent for a Policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "default-scheduler")]
+    pub profile: Option<String>,
     /// The kube-scheduler release whose rules it follows.
     #[schema(example = "1.22")]
     pub release: String,

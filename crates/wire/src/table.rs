@@ -24,12 +24,13 @@ pub fn render(explanation: &Explanation, width: u16) -> String {
     // Writing to a String cannot fail.
     let _ = writeln!(
         text,
-        "{}/{} on {} nodes, {} of them fit (policy {}, rules of kube-scheduler {})",
+        "{}/{} on {} nodes, {} of them fit (policy {}{}, rules of kube-scheduler {})",
         explanation.pod.namespace,
         explanation.pod.name,
         explanation.nodes.len(),
         fitting.len(),
         explanation.policy.name,
+        explanation.policy.profile.as_ref().map(|name| format!(", profile {name}")).unwrap_or_default(),
         explanation.policy.release,
     );
     if !fitting.is_empty() {
@@ -193,7 +194,7 @@ mod tests {
         let profile = crate::policy::parse_policy(text).and_then(|p| p.compile()).expect("a tree");
         let pod = pod("web").cpu("2").memory("1Gi").build();
         let decision = cycle::decide(&profile, &pod, &snapshot, 0);
-        let policy = PolicyUsed { name: "tree".into(), revision: 1, release: "1.22".into() };
+        let policy = PolicyUsed { name: "tree".into(), revision: 1, release: "1.22".into(), ..PolicyUsed::default() };
         let text = render(&Explanation::new(&pod, &decision, policy, 0, 0), WIDTH);
         // CPU and memory left: big 75 and 87, small 50 and 75; means 81 and 62.
         let lines: Vec<String> = text.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
@@ -216,7 +217,7 @@ mod tests {
         let profile = Policy::default().compile().expect("the default policy compiles");
         let pod = pod("web").cpu("2").memory("1Gi").build();
         let decision = cycle::decide(&profile, &pod, &snapshot, 0);
-        let policy = PolicyUsed { name: "default".into(), revision: 0, release: "1.22".into() };
+        let policy = PolicyUsed { name: "default".into(), release: "1.22".into(), ..PolicyUsed::default() };
         let text = render(&Explanation::new(&pod, &decision, policy, 0, 0), WIDTH);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "default/web on 3 nodes, 2 of them fit (policy default, rules of kube-scheduler 1.22)");
@@ -232,7 +233,7 @@ mod tests {
         let profile = Policy::default().compile().expect("the default policy compiles");
         let pod = pod("web").cpu("2").build();
         let decision = cycle::decide(&profile, &pod, &cluster(nodes), 0);
-        let policy = PolicyUsed { name: "default".into(), revision: 0, release: "1.22".into() };
+        let policy = PolicyUsed { name: "default".into(), release: "1.22".into(), ..PolicyUsed::default() };
         let explanation = Explanation::new(&pod, &decision, policy, 0, 0);
         let whole = render(&explanation, u16::MAX);
         for width in [60, 80, 100, 200] {

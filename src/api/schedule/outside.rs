@@ -105,7 +105,7 @@ impl Run {
             let start = Instant::now();
             let (worked, said) = self.ask(batch, &mut task, &asking.chain, &document, documents).await?;
             batch = worked;
-            measure(said.in_a_word(), &self.chosen.used().name, start.elapsed());
+            measure(said.in_a_word(), self.chosen.name(), start.elapsed());
             decided.push((task, said));
         }
         Ok((batch, decided))

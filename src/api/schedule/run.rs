@@ -441,7 +441,7 @@ impl Run {
     }
 
     fn count_error(&self) {
-        let profile = PROFILES.of(&self.chosen.used().name);
+        let profile = PROFILES.of(self.chosen.name());
         counter!(telemetry::SCHEDULE_ATTEMPTS, "result" => "error", "profile" => profile).increment(1);
     }
 }
@@ -508,7 +508,7 @@ pub(super) async fn decide(
     chunk: Vec<Task>,
     chosen: &Chosen,
 ) -> Result<(Batched, Vec<(Task, Decided)>)> {
-    let profile = chosen.used().name;
+    let profile = chosen.name().to_owned();
     ground::compute_in_turn(chunk.len() > FEW, move || {
         let mut decided = Vec::with_capacity(chunk.len());
         for mut task in chunk {

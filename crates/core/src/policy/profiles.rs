@@ -11,6 +11,8 @@ use crate::model::Name;
 #[derive(Clone, Debug)]
 pub struct Profiles {
     first: Arc<Profile>,
+    /// Its `schedulerName`; `None` where it has none.
+    first_name: Option<Name>,
     /// By name, where there are several.
     named: Vec<(Name, Arc<Profile>)>,
 }
@@ -27,23 +29,28 @@ pub struct NoSuchProfile {
 
 impl From<Arc<Profile>> for Profiles {
     fn from(first: Arc<Profile>) -> Self {
-        Self { first, named: Vec::new() }
+        Self { first, first_name: None, named: Vec::new() }
     }
 }
 
 impl Profiles {
     /// Several profiles by name. Of none there is nothing to make.
     pub fn named(mut named: Vec<(Name, Arc<Profile>)>, default: usize) -> Option<Self> {
-        let first = named.get(default)?.1.clone();
+        let (first_name, first) = named.get(default)?.clone();
         if named.len() == 1 {
             named.clear();
         }
-        Some(Self { first, named })
+        Some(Self { first, first_name: Some(first_name), named })
     }
 
     /// The profile where nobody asks for a particular one: the only one, `default-scheduler`, or the first.
     pub fn first(&self) -> &Arc<Profile> {
         &self.first
+    }
+
+    /// The `schedulerName` of [`Self::first`]; `None` for a Policy.
+    pub fn first_name(&self) -> Option<&Name> {
+        self.first_name.as_ref()
     }
 
     /// Whether a pod's `schedulerName` makes a difference.
