@@ -1,7 +1,7 @@
 //! Inputs made from public bug reports, each with the answer that Kubernetes gives and why.
 //!
 //! The lines of `tests/data/reports/*.jsonl`, one JSON object each: `id`, `about`, `source` (`repository#number`, with
-//! `(sibling)` where the report tells of a neighbour), `why` (the rule, and the arithmetic where there is any), and one of
+//! `(sibling)` where the report tells of a neighbour; `(source)` where Kubernetes' code told alone), `why` (the rule, and the arithmetic where there is any), and one of
 //!
 //! - a question: `cluster`, `pod`, `policy` or `profile`, and `expect` as in the conformance cases: `filter[node]` with
 //!   `fits`, `code`, `reasons`; `scores[plugin][node]`; `total[node]`; `preempt` with `candidates[node].uids` and `selected`;

@@ -330,7 +330,8 @@ fn asked_pod(
             let mut sent: pod::Pod = decode::from_slice(json.as_bytes())
                 .map_err(|error| ApiError::BadRequest(error.without_place().within("pod").to_string()))?;
             defaults::ask(&mut sent.spec, snapshot);
-            let pod = sent.to_core().bounded().map_err(|causes| invalid("Pod", &sent.metadata.name, causes))?;
+            let mut pod = sent.to_core().bounded().map_err(|causes| invalid("Pod", &sent.metadata.name, causes))?;
+            defaults::fill_new(&mut pod, snapshot);
             Ok((pod, template))
         }
         (None, Some(name)) => {

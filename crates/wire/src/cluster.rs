@@ -1,6 +1,6 @@
 //! A whole cluster handed in with a request: a list for each kind, or objects as kubectl prints them.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer, Serialize,
@@ -16,12 +16,12 @@ use super::{
     decode::{self, DecodeError},
     defaults,
     fault::Cause,
-    kinds,
+    kinds::{self, StoredKind},
     objects::{Converted, csi, disruption, meta::ObjectMeta, node, pod, runtime_class, storage, workload},
     yaml,
 };
 use podberth_core::{
-    snapshot::{Object, Snapshot},
+    snapshot::{Kind, Object, Snapshot},
     work,
 };
 
@@ -154,31 +154,23 @@ impl Cluster {
     /// fields begin with the list's name: `nodes[3].status.allocatable[cpu]`.
     pub fn to_snapshot(&self) -> Result<Snapshot, Vec<Cause>> {
         let mut into = Gathering::default();
+        let items = into.items(self);
+        // Others are filled in from these, wherever they stand.
         into.list("runtimeClasses", &self.runtime_classes, |o| o.to_core().map(Object::RuntimeClass));
         into.list("storageClasses", &self.storage_classes, |o| o.to_core().map(Object::StorageClass));
+        into.list("priorityClasses", &self.priority_classes, |o| o.to_core().map(Object::PriorityClass));
+        let is_class =
+            |item: &&TypedItem| matches!(item.kind.core, Kind::RuntimeClass | Kind::StorageClass | Kind::PriorityClass);
+        items.iter().filter(is_class).for_each(|item| into.item(item, &Snapshot::default()));
         let classes = into.snapshot.clone();
         into.list("nodes", &self.nodes, |o| o.to_core().map(Object::Node));
-        into.list("pods", &self.pods, |o| {
-            let converted = if o.spec.runtime_class_name.is_some() {
-                let mut filled = o.clone();
-                defaults::in_cluster(&mut filled.spec, &classes);
-                filled.to_core()
-            } else {
-                o.to_core()
-            };
-            converted.map(|pod| Object::Pod(Box::new(pod)))
-        });
+        into.list("pods", &self.pods, |o| filled_pod(Cow::Borrowed(o), &classes));
         into.list("services", &self.services, |o| o.to_core().map(Object::Workload));
         into.list("replicationControllers", &self.replication_controllers, |o| o.to_core().map(Object::Workload));
         into.list("replicaSets", &self.replica_sets, |o| o.to_core().map(Object::Workload));
         into.list("statefulSets", &self.stateful_sets, |o| o.to_core().map(Object::Workload));
         into.list("persistentVolumes", &self.persistent_volumes, |o| o.to_core().map(Object::PersistentVolume));
-        into.list("persistentVolumeClaims", &self.persistent_volume_claims, |o| {
-            o.to_core().map(|mut claim| {
-                defaults::fill_claim(&mut claim, &classes);
-                Object::PersistentVolumeClaim(claim)
-            })
-        });
+        into.list("persistentVolumeClaims", &self.persistent_volume_claims, |o| filled_claim(o, &classes));
         into.list("csiNodes", &self.csi_nodes, |o| o.to_core().map(Object::CsiNode));
         into.list("csiDrivers", &self.csi_drivers, |o| o.to_core().map(Object::CsiDriver));
         into.list("csiStorageCapacities", &self.csi_storage_capacities, |o| {
@@ -189,11 +181,45 @@ impl Cluster {
         into.list("podDisruptionBudgets", &self.pod_disruption_budgets, |o| {
             o.to_core().map(Object::PodDisruptionBudget)
         });
-        into.list("priorityClasses", &self.priority_classes, |o| o.to_core().map(Object::PriorityClass));
-        for (i, item) in self.items.iter().enumerate() {
-            into.any(&format!("items[{i}]"), item.0.get(), self);
-        }
+        items.iter().filter(|item| !is_class(item)).for_each(|item| into.item(item, &classes));
         if into.causes.is_empty() { Ok(into.snapshot) } else { Err(into.causes) }
+    }
+}
+
+/// A pod, with what the API server would have filled in.
+fn filled_pod(mut pod: Cow<'_, pod::Pod>, classes: &Snapshot) -> Converted<Object> {
+    if pod.spec.runtime_class_name.is_some() {
+        defaults::in_cluster(&mut pod.to_mut().spec, classes);
+    }
+    pod.to_core().map(|mut pod| {
+        defaults::fill_new(&mut pod, classes);
+        Object::Pod(Box::new(pod))
+    })
+}
+
+/// A claim, with the class that the API server would have filled in.
+fn filled_claim(claim: &storage::PersistentVolumeClaim, classes: &Snapshot) -> Converted<Object> {
+    claim.to_core().map(|mut claim| {
+        defaults::fill_claim(&mut claim, classes);
+        Object::PersistentVolumeClaim(claim)
+    })
+}
+
+/// An item of a list, of a kind that decisions read.
+struct TypedItem {
+    at: String,
+    kind: &'static StoredKind,
+    json: String,
+}
+
+impl TypedItem {
+    fn convert(&self, classes: &Snapshot) -> Result<Converted<Object>, DecodeError> {
+        let json = self.json.as_bytes();
+        match self.kind.core {
+            Kind::Pod => Ok(filled_pod(Cow::Owned(decode::from_slice(json)?), classes)),
+            Kind::PersistentVolumeClaim => Ok(filled_claim(&decode::from_slice(json)?, classes)),
+            _ => self.kind.parse(json),
+        }
     }
 }
 
@@ -201,53 +227,75 @@ impl Cluster {
 struct Gathering {
     snapshot: Snapshot,
     causes: Vec<Cause>,
+    /// How many pods came so far.
+    pods: u32,
+}
+
+/// A fault of the text of an item.
+fn unreadable(at: &str, error: DecodeError) -> Cause {
+    let DecodeError { field, message } = error.without_place().within(at);
+    Cause { field, reason: "FieldValueTypeInvalid".into(), message, unreadable: true }
 }
 
 impl Gathering {
-    /// An item of a list, which may be a list itself.
-    fn any(&mut self, at: &str, json: &str, list: &Cluster) {
-        let told = |error: DecodeError| {
-            let DecodeError { field, message } = error.without_place().within(at);
-            Cause { field, reason: "FieldValueTypeInvalid".into(), message, unreadable: true }
-        };
-        let items = match yaml::parse_items(json.as_bytes(), false) {
-            Ok(items) => items,
-            Err(error) => return self.causes.push(told(error)),
-        };
-        for item in items {
-            let dot = if item.at.is_empty() { "" } else { "." };
-            let at = format!("{at}{dot}{}", item.at);
-            let typed = list.kind.strip_suffix("List").filter(|kind| item.kind.is_empty() && !kind.is_empty());
-            let kind = typed.unwrap_or(&item.kind);
-            let version = if typed.is_some() { &list.api_version } else { &item.api_version };
-            if kind.is_empty() {
-                let (field, message) = (format!("{at}.kind"), "Required value: what kind of object it is".into());
-                self.causes.push(Cause { field, reason: "FieldValueRequired".into(), message, unreadable: true });
-                continue;
-            }
-            let Some(kind) = kinds::by_api_version(version, kind).or_else(|| kinds::by_kind(version, kind)) else {
-                continue;
+    /// The items of a list and of lists within it. Kinds that decisions do not read are passed over.
+    fn items(&mut self, list: &Cluster) -> Vec<TypedItem> {
+        let mut found = Vec::new();
+        for (i, item) in list.items.iter().enumerate() {
+            let at = format!("items[{i}]");
+            let items = match yaml::parse_items(item.0.get().as_bytes(), false) {
+                Ok(items) => items,
+                Err(error) => {
+                    self.causes.push(unreadable(&at, error));
+                    continue;
+                }
             };
-            match kind.parse(item.json.as_bytes()).map_err(|error| vec![told(error)]).and_then(|c| {
-                c.lenient().map_err(|causes| {
-                    let within = |cause: Cause| Cause { field: format!("{at}.{}", cause.field), ..cause };
-                    causes.into_iter().map(within).collect()
-                })
-            }) {
-                Ok(object) => self.snapshot.apply(object),
-                Err(causes) => self.causes.extend(causes),
+            for item in items {
+                let dot = if item.at.is_empty() { "" } else { "." };
+                let at = format!("{at}{dot}{}", item.at);
+                let typed = list.kind.strip_suffix("List").filter(|kind| item.kind.is_empty() && !kind.is_empty());
+                let kind = typed.unwrap_or(&item.kind);
+                let version = if typed.is_some() { &list.api_version } else { &item.api_version };
+                if kind.is_empty() {
+                    let (field, message) = (format!("{at}.kind"), "Required value: what kind of object it is".into());
+                    self.causes.push(Cause { field, reason: "FieldValueRequired".into(), message, unreadable: true });
+                    continue;
+                }
+                if let Some(kind) = kinds::by_api_version(version, kind).or_else(|| kinds::by_kind(version, kind)) {
+                    found.push(TypedItem { at, kind, json: item.json });
+                }
             }
+        }
+        found
+    }
+
+    fn item(&mut self, item: &TypedItem, classes: &Snapshot) {
+        work::spend(ITEM);
+        match item.convert(classes) {
+            Ok(converted) => self.take(format_args!("{}", item.at), converted),
+            Err(error) => self.causes.push(unreadable(&item.at, error)),
         }
     }
 
     fn list<T>(&mut self, name: &str, items: &[T], convert: impl Fn(&T) -> Converted<Object>) {
         for (i, item) in items.iter().enumerate() {
             work::spend(ITEM);
-            match convert(item).bounded() {
-                Ok(object) => self.snapshot.apply(object),
-                Err(causes) => self.causes.extend(
-                    causes.into_iter().map(|cause| Cause { field: format!("{name}[{i}].{}", cause.field), ..cause }),
-                ),
+            self.take(format_args!("{name}[{i}]"), convert(item));
+        }
+    }
+
+    fn take(&mut self, at: fmt::Arguments<'_>, converted: Converted<Object>) {
+        match converted.bounded() {
+            Ok(mut object) => {
+                if let Object::Pod(pod) = &mut object {
+                    self.pods = self.pods.saturating_add(1);
+                    pod.arrival = self.pods;
+                }
+                self.snapshot.apply(object);
+            }
+            Err(causes) => {
+                let within = |cause: Cause| Cause { field: format!("{at}.{}", cause.field), ..cause };
+                self.causes.extend(causes.into_iter().map(within));
             }
         }
     }

@@ -58,7 +58,7 @@ const LINES_WAITING: usize = 1_024;
 /// Decide for pods and bind them
 ///
 /// Pods are taken by priority, the highest first, and among equals as they stand in the request (those found by selector
-/// by namespace and name). Each sees those before it; the outcome is the same as one by one with the same seed. A bind is
+/// by namespace and name; of a `cluster` in the request in the order of its list). Each sees those before it; the outcome is the same as one by one with the same seed. A bind is
 /// judged again on the state that it is written to; where others came first the pod is decided anew. A pod that is
 /// bound already is answered as such, so a request may be repeated. Where a pod fits nowhere, pods of lower priority are
 /// evicted as kube-scheduler would choose them (`preempt`): they are deleted at once, without a grace period, in the same
@@ -223,12 +223,18 @@ struct Runs(Vec<Run>);
 impl Runs {
     async fn run(self, answers: &mut Answers) -> Result<ScheduleSummary> {
         let mut last = None;
+        let are_several = self.0.len() > 1;
         for mut run in self.0 {
             if let Some((_, snapshot)) = last.take() {
                 run.snapshot = snapshot;
             }
             last = Some(Box::pin(run.run(answers)).await?);
         }
-        last.map(|(summary, _)| summary).ok_or_else(|| ApiError::internal("a request was carried out in no part"))
+        let summary = last.map(|(mut summary, _): (ScheduleSummary, _)| {
+            // No one profile decided for all.
+            summary.policy.profile = summary.policy.profile.filter(|_| !are_several);
+            summary
+        });
+        summary.ok_or_else(|| ApiError::internal("a request was carried out in no part"))
     }
 }

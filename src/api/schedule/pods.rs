@@ -144,13 +144,19 @@ impl Asked<'_> {
         let says = |asked: &Option<String>, said: &str| asked.as_deref().is_none_or(|asked| asked == said);
         let snapshot = self.snapshot;
         let cost = selector.cost();
+        let mut found: Vec<&Arc<Pod>> = Vec::new();
         for pod in snapshot.pods() {
             work::spend(cost);
             let waits = !((pod.is_assigned() && (self.is_bound)(pod)) || pod.terminal || pod.terminating);
             let asked = says(&request.namespace, &pod.namespace) && says(&request.scheduler_name, &pod.scheduler_name);
             if waits && asked && selector.matches(&pod.labels) {
-                self.add(pod.clone(), None);
+                found.push(pod);
             }
+        }
+        // Those of a cluster in the request waited in its order; stored ones stay by namespace and name.
+        found.sort_by_key(|pod| pod.arrival);
+        for pod in found {
+            self.add(pod.clone(), None);
         }
         Ok(())
     }

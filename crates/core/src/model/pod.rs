@@ -46,6 +46,8 @@ pub struct Pod {
     pub preemption_policy: Option<PreemptionPolicy>,
     /// `metadata.creationTimestamp`, in nanoseconds since 1970; `None` where the object does not say.
     pub created: Option<i64>,
+    /// Its place among the pods of a cluster that came with a request, from 1; 0 for a stored one.
+    pub arrival: u32,
     /// `status.startTime`, in nanoseconds since 1970; `None` where it has not started.
     pub start_time: Option<i64>,
     /// What it holds on a node: all containers, pod-level amounts and overhead together ([`PodRequests::total`]).
@@ -123,6 +125,7 @@ impl Pod {
             uid: _,
             start_time: _,
             created: _,
+            arrival: _,
             // How far it has come changes nothing about what it demands.
             pending: _,
             ready: _,

@@ -119,10 +119,13 @@ impl<'c, 's> DryRun<'c, 's> {
     }
 
     /// The more important a pod, the further to the front: by priority, then by how long it has run. Of pods that started
-    /// at the same time the order of namespace and name decides; one that has not started counts as starting now.
+    /// at the same time the order decides in which they came (kube-scheduler's cache lists them so), then that of namespace
+    /// and name; one that has not started counts as starting now.
     fn sort(&self, pods: &mut [Arc<Pod>]) {
         pods.sort_by_cached_key(|pod| {
-            let rank = (Reverse(self.snapshot.priority_of(pod)), pod.start_time.unwrap_or(i64::MAX));
+            let started = pod.start_time.unwrap_or(i64::MAX);
+            // Pods that were placed since have no number, and came after those that have one.
+            let rank = (Reverse(self.snapshot.priority_of(pod)), started, pod.arrival.wrapping_sub(1));
             (rank, pod.namespace.clone(), pod.name.clone())
         });
     }

@@ -16,9 +16,10 @@
 //! `/import` that have no uid yet. An object that was made elsewhere (it has a uid, or is a pod on a node) is a fact and
 //! stays as it is. PUT keeps what was written ([`keep`]).
 //!
-//! Where nothing is made, nothing is refused, and only what is not said is filled in: the pod of `/explain` gets its
-//! priority and what its runtime class demands ([`ask`]), but not the tolerations, since it is asked about as it is; pods
-//! of a `cluster` in a request get what their runtime class demands, and their claims the default class.
+//! Where nothing is made, nothing is refused, and only what is not said is filled in. The pod of `/explain` gets its
+//! priority and what its runtime class demands ([`ask`]). Pods of a `cluster` in a request get what their runtime class
+//! demands ([`in_cluster`]), and their claims the default class. Both get besides what every new pod gets ([`fill_new`]),
+//! unless they have a uid or a node and so are facts.
 //!
 //! Left out: `LimitRanger` (limit ranges are not stored), `TaintNodesByCondition` (nodes are facts).
 
@@ -32,7 +33,7 @@ mod storage_class;
 mod tolerations;
 mod update;
 
-pub use pod::{ask, in_cluster};
+pub use pod::{ask, fill_new, in_cluster};
 pub use storage_class::fill as fill_claim;
 pub use update::keep;
 

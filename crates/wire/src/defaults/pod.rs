@@ -20,7 +20,7 @@ use crate::{
     },
 };
 use podberth_core::{
-    model::{ResourceList, Toleration as CoreToleration},
+    model::{Pod, ResourceList, Toleration as CoreToleration},
     snapshot::Snapshot,
 };
 
@@ -129,6 +129,24 @@ pub fn in_cluster(spec: &mut PodSpec, classes: &Snapshot) {
     }
     spec.tolerations.retain(|own| !is_overridden(own, &class.tolerations));
     spec.tolerations.splice(0..0, class.tolerations.iter().map(Toleration::of));
+}
+
+/// Fills in a pod what every new one gets: its priority and tolerations. One that has a uid or a node was made elsewhere and
+/// stays as it is. Overhead and the like are filled in before it is read ([`in_cluster`]).
+pub fn fill_new(pod: &mut Pod, classes: &Snapshot) {
+    if !pod.uid.is_empty() || pod.is_assigned() {
+        return;
+    }
+    let (class, policy) = (&*pod.priority_class_name, pod.preemption_policy.map(policy_name));
+    if let Ok(filled) = priority::fill(priority::Said { priority: pod.priority, class, policy }, classes) {
+        pod.priority = filled.priority.or(pod.priority);
+        pod.preemption_policy = filled.policy.or(pod.preemption_policy);
+        if let Some(class) = filled.class {
+            pod.priority_class_name = class;
+        }
+    }
+    let missing: Vec<_> = tolerations::missing(pod.tolerations.iter().map(key_and_effect)).collect();
+    pod.tolerations.extend(missing);
 }
 
 /// Whether a toleration added has the key and the effect of this one.

@@ -315,6 +315,7 @@ impl Pod {
                 faults,
             ),
             created: self.metadata.created(),
+            arrival: 0,
             start_time: self
                 .status
                 .start_time
