@@ -162,7 +162,8 @@ impl<'a> Spread<'a> {
     }
 
     fn constant(&self) -> f64 {
-        f64::from(self.constraint.max_skew - 1)
+        // An `int32` in kube-scheduler, which wraps (`podtopologyspread/scoring.go`, `scoreForCount`).
+        f64::from(self.constraint.max_skew.wrapping_sub(1))
     }
 }
 
@@ -224,6 +225,14 @@ mod tests {
         // By both, d is left out and the hosts weigh ln(3 + 2): sums 6.44, 3.22, 0 → 6, 3, 0
         let both = by(ZONE, 1).spread(1, HOSTNAME, ScheduleAnyway, "app=web");
         assert_eq!(scores(Release::V1_34, both, &cluster()), [0, 50, 100, 0]);
+    }
+
+    #[test]
+    fn max_skew_wraps_like_an_int32() {
+        // 2^31 - 1 more or less counts for everything, and MIN - 1 is MAX: 100 × (3 + 2^31 + 2^31 - sum) / (3 + 2^31)
+        for max_skew in [i32::MIN, i32::MAX] {
+            assert_eq!(scores(Release::V1_34, by(ZONE, max_skew), &cluster())[2], 100, "{max_skew}");
+        }
     }
 
     #[test]
