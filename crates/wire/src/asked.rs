@@ -10,8 +10,10 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::{
+    allowance,
     fault::{Cause, Faults, Path},
     text::Text,
+    tree,
 };
 
 /// The object whose template's pod is asked about.
@@ -89,7 +91,17 @@ pub fn pod(json: &str) -> Result<AskedPod<'_>, Vec<Cause>> {
         faults.not_supported(&Path::ROOT.child("kind"), &head.kind, &known);
         return Err(faults.into_causes());
     };
-    let owner: Value = serde_json::from_str(json).unwrap_or_default();
+    // The pod is copied out of it.
+    let copied = tree::parse(json.as_bytes())
+        .and_then(|owner| allowance::charge(tree::weight(json.as_bytes())).map(|()| owner).map_err(Into::into));
+    let owner: Value = match copied {
+        Ok(owner) => owner,
+        Err(error) if error.is_used_up() => {
+            let (reason, message) = ("FieldValueInvalid".into(), error.message);
+            return Err(vec![Cause { field: String::new(), reason, message, unreadable: true }]);
+        }
+        Err(_) => Value::Null,
+    };
     let text = |pointer: &str| owner.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
     let Some(mut pod) = owner.pointer(pointer).filter(|template| template.is_object()).cloned() else {

@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::{
+    allowance,
     decode::{self, DecodeError},
     defaults,
     fault::Cause,
@@ -27,6 +28,9 @@ use podberth_core::{
 
 /// Steps of work that reading one object takes.
 const ITEM: u64 = 256;
+
+/// What a fault takes besides its texts, up to the reply that tells it.
+const FAULT: usize = 512;
 
 /// The state of a cluster: a list for each kind, all of them optional; or a `List` as kubectl prints it, with `items` of any
 /// kind, or an array of objects. The order of a list is the order in which the objects came to be.
@@ -242,11 +246,12 @@ impl Gathering {
     fn items(&mut self, list: &Cluster) -> Vec<TypedItem> {
         let mut found = Vec::new();
         for (i, item) in list.items.iter().enumerate() {
+            work::spend(ITEM);
             let at = format!("items[{i}]");
             let items = match yaml::parse_items(item.0.get().as_bytes(), false) {
                 Ok(items) => items,
                 Err(error) => {
-                    self.causes.push(unreadable(&at, error));
+                    self.tell(unreadable(&at, error));
                     continue;
                 }
             };
@@ -258,7 +263,7 @@ impl Gathering {
                 let version = if typed.is_some() { &list.api_version } else { &item.api_version };
                 if kind.is_empty() {
                     let (field, message) = (format!("{at}.kind"), "Required value: what kind of object it is".into());
-                    self.causes.push(Cause { field, reason: "FieldValueRequired".into(), message, unreadable: true });
+                    self.tell(Cause { field, reason: "FieldValueRequired".into(), message, unreadable: true });
                     continue;
                 }
                 if let Some(kind) = kinds::by_api_version(version, kind).or_else(|| kinds::by_kind(version, kind)) {
@@ -273,7 +278,14 @@ impl Gathering {
         work::spend(ITEM);
         match item.convert(classes) {
             Ok(converted) => self.take(format_args!("{}", item.at), converted),
-            Err(error) => self.causes.push(unreadable(&item.at, error)),
+            Err(error) => self.tell(unreadable(&item.at, error)),
+        }
+    }
+
+    /// Notes a fault, as far as there is memory for it: where there is none the request is refused for that.
+    fn tell(&mut self, cause: Cause) {
+        if allowance::charge(FAULT + cause.field.len() + cause.message.len()).is_ok() {
+            self.causes.push(cause);
         }
     }
 

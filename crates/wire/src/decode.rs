@@ -13,7 +13,10 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-use super::allowance::{self, UsedUp};
+use super::{
+    allowance::{self, UsedUp},
+    fault::shortened,
+};
 
 /// A body that is no JSON, or whose field has the wrong type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -99,7 +102,7 @@ fn read<'de, T: serde::Deserialize<'de>>(json: &'de [u8]) -> Result<T, DecodeErr
             let field = found.map(|e| e.path().to_string()).unwrap_or_default();
             // A part that is not known for certain is called so.
             let field = field.split(".?").next().unwrap_or_default().trim_start_matches(['.', '?']).to_owned();
-            Err(DecodeError { field, message: in_json_words(&error.to_string()) })
+            Err(DecodeError { field: shortened(field), message: in_json_words(&shortened(error.to_string())) })
         }
     }
 }

@@ -7,6 +7,19 @@ use std::fmt;
 /// The reason of a list that is too long.
 pub const TOO_MANY: &str = "FieldValueTooMany";
 
+/// How many bytes from the start and from the end of a value, of a field's place or of a message are told.
+const TOLD: usize = 1024;
+
+/// A text without its middle where it is longer than what is told.
+pub(super) fn shortened(text: String) -> String {
+    if text.len() <= 2 * TOLD {
+        return text;
+    }
+    let (start, _) = text.split_at(text.floor_char_boundary(TOLD));
+    let (_, end) = text.split_at(text.ceil_char_boundary(text.len() - TOLD));
+    format!("{start}…{end}")
+}
+
 /// One fault of one field, which becomes a [`super::status::StatusCause`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause {
@@ -18,6 +31,11 @@ pub struct Cause {
     pub message: String,
     /// Whether the object cannot be read at all with this fault, not even by a scheduler that lets other faults pass.
     pub unreadable: bool,
+}
+
+/// A value as messages show it.
+fn shown(value: impl fmt::Debug) -> String {
+    shortened(format!("{value:?}"))
 }
 
 /// Where in an object a value stands. Costs nothing until it is printed.
@@ -91,7 +109,7 @@ impl Faults {
 
     /// A value that breaks a rule.
     pub fn invalid(&mut self, at: &Path<'_>, value: impl fmt::Debug, rule: impl fmt::Display) {
-        self.push(at, "FieldValueInvalid", format!("Invalid value: {value:?}: {rule}"));
+        self.push(at, "FieldValueInvalid", format!("Invalid value: {}: {rule}", shown(value)));
     }
 
     /// A value that is missing. `why` may be empty.
@@ -103,7 +121,11 @@ impl Faults {
     /// A value outside of a short list.
     pub fn not_supported(&mut self, at: &Path<'_>, value: &str, supported: &[&str]) {
         let supported = supported.iter().map(|s| format!("{s:?}")).collect::<Vec<_>>().join(", ");
-        self.push(at, "FieldValueNotSupported", format!("Unsupported value: {value:?}: supported values: {supported}"));
+        self.push(
+            at,
+            "FieldValueNotSupported",
+            format!("Unsupported value: {}: supported values: {supported}", shown(value)),
+        );
     }
 
     /// A value that may not stand here.
@@ -113,7 +135,7 @@ impl Faults {
 
     /// A value that is there twice.
     pub fn duplicate(&mut self, at: &Path<'_>, value: impl fmt::Debug) {
-        self.push(at, "FieldValueDuplicate", format!("Duplicate value: {value:?}"));
+        self.push(at, "FieldValueDuplicate", format!("Duplicate value: {}", shown(value)));
     }
 
     /// A list that is too long.
@@ -128,7 +150,7 @@ impl Faults {
 
     /// A value that stands nowhere else, where it has to.
     pub fn not_found(&mut self, at: &Path<'_>, value: impl fmt::Debug, why: impl fmt::Display) {
-        self.push(at, "FieldValueNotFound", format!("Not found: {value:?}: {why}"));
+        self.push(at, "FieldValueNotFound", format!("Not found: {}: {why}", shown(value)));
     }
 
     /// The faults of a part of the object, found on its own: their fields begin with `prefix`.
@@ -145,7 +167,8 @@ impl Faults {
     }
 
     fn push(&mut self, at: &Path<'_>, reason: &str, message: String) {
-        self.0.push(Cause { field: at.to_string(), reason: reason.into(), message, unreadable: false });
+        let (field, message) = (shortened(at.to_string()), shortened(message));
+        self.0.push(Cause { field, reason: reason.into(), message, unreadable: false });
     }
 }
 

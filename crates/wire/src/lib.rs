@@ -23,6 +23,7 @@ pub mod selector;
 pub mod status;
 pub mod table;
 pub mod text;
+mod tree;
 pub mod validation;
 pub mod volume_choice;
 pub mod yaml;

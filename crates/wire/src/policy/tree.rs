@@ -5,11 +5,17 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::options::DuplicateKeyPolicy;
 
-use crate::yaml;
-use podberth_core::policy::Fault;
+use crate::{allowance, yaml};
+use podberth_core::{policy::Fault, work};
 
 /// How deep YAML may be nested; no policy comes near it.
 pub(super) const MAX_DEPTH: usize = 32;
+
+/// What a key takes besides its place, and how often a part is there: room that grows, and the policy that is read from it.
+const KEY: usize = 32;
+/// Steps of work that reading a part takes.
+const PART: u64 = 64;
+const COPIES: usize = 4;
 
 /// A document, with keys in the order written and repeated ones kept.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +39,10 @@ impl Tree {
         if text.trim().is_empty() {
             return Ok(Self::Null);
         }
+        allowance::for_text(text.len(), || Self::parse_charged(text, yaml_in_braces))
+    }
+
+    fn parse_charged(text: &str, yaml_in_braces: bool) -> Result<Self, Fault> {
         let yaml = || parse_yaml(text).map_err(|yaml| Fault::new("", format!("yaml parse error: {yaml}")));
         if !text.trim_start().starts_with('{') {
             return yaml();
@@ -92,6 +102,7 @@ impl Tree {
 }
 
 fn parse_yaml(text: &str) -> Result<Tree, serde_saphyr::Error> {
+    allowance::charge(yaml::weight(text.as_bytes())).map_err(|_| serde_saphyr::Error::custom(allowance::USED_UP))?;
     let mut options = yaml::options(text.len());
     options.duplicate_keys = DuplicateKeyPolicy::PassThrough;
     if let Some(budget) = &mut options.budget {
@@ -154,6 +165,7 @@ impl<'de> Visitor<'de> for TreeVisitor {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Tree, A::Error> {
         let mut list = Vec::new();
         while let Some(item) = items.next_element()? {
+            charge(size_of::<Tree>())?;
             list.push(item);
         }
         Ok(Tree::List(list))
@@ -162,8 +174,15 @@ impl<'de> Visitor<'de> for TreeVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Tree, A::Error> {
         let mut map = Vec::new();
         while let Some(entry) = entries.next_entry()? {
+            charge(size_of::<(String, Tree)>() + KEY)?;
             map.push(entry);
         }
         Ok(Tree::Map(map))
     }
+}
+
+/// Charges for a part of a tree, and for what is read from it.
+fn charge<E: Error>(bytes: usize) -> Result<(), E> {
+    work::spend(PART);
+    allowance::charge(COPIES * bytes).map_err(|_| E::custom(allowance::USED_UP))
 }

@@ -14,10 +14,13 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::{fault::Path, text::Text};
+use crate::{fault::Path, text::Text, tree};
 
 /// How many odd fields are told at most; the API server stops there too.
 const MOST: usize = 100;
+
+/// How deep objects that may say their kind may stand within each other. serde_json counts depth anew for each of them.
+const MAX_KINDS_DEPTH: usize = 8;
 
 /// What is done about odd fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -112,11 +115,13 @@ pub fn examine<'a>(kind: &str, at: &str, json: &'a [u8]) -> Examined<'a> {
     let root = Path::ROOT;
     let start = if at.is_empty() { root } else { root.child(at) };
     let of = TYPES.get(kind);
-    let read = Walk { of, holds: Holds::Objects, at: &start, found: &mut found }.deserialize(&mut deserializer);
+    let walk = Walk { of, holds: Holds::Objects, at: &start, kinds_depth: 0, found: &mut found };
+    let read = walk.deserialize(&mut deserializer);
     let mut json = Cow::Borrowed(json);
+    // Where a tree takes too much memory the fields stay repeated, and whoever charges refuses the request.
     if read.is_ok()
         && found.is_repeated
-        && let Ok(tree) = serde_json::from_slice::<serde_json::Value>(&json)
+        && let Ok(tree) = tree::parse(&json)
     {
         json = Cow::Owned(tree.to_string().into_bytes());
     }
@@ -188,6 +193,8 @@ struct Walk<'w> {
     of: Option<&'static Type>,
     holds: Holds,
     at: &'w Path<'w>,
+    /// Within how many objects it stands that may say their kind.
+    kinds_depth: usize,
     found: &'w mut Found,
 }
 
@@ -199,17 +206,26 @@ impl<'de> DeserializeSeed<'de> for Walk<'_> {
             return deserializer.deserialize_any(self);
         }
         let raw = <&RawValue>::deserialize(deserializer)?;
+        let kinds_depth = self.kinds_depth + 1;
+        if kinds_depth > MAX_KINDS_DEPTH {
+            return Ok(());
+        }
         let mut within = serde_json::Deserializer::from_str(raw.get());
         let is_list = raw.get().starts_with('[');
         let walk = if is_list && self.holds == Holds::Kinds {
-            within.deserialize_any(self)
+            within.deserialize_any(Walk { kinds_depth, ..self })
         } else {
             let head: Head<'_> = serde_json::from_str(raw.get()).unwrap_or_default();
-            let of = if head.kind.is_empty() { self.of } else { TYPES.get(&*head.kind) };
-            within.deserialize_any(Walk { of, holds: Holds::Objects, ..self })
+            let of = if head.kind.is_empty() { self.of } else { said(&head.kind) };
+            within.deserialize_any(Walk { of, holds: Holds::Objects, kinds_depth, ..self })
         };
         walk.map_err(D::Error::custom)
     }
+}
+
+/// The fields of a kind that an object says it is of. None of our own requests is a kind.
+fn said(kind: &str) -> Option<&'static Type> {
+    TYPES.get(kind).filter(|of| !of.is_own)
 }
 
 /// Of an object, its kind.
@@ -258,7 +274,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
         for i in 0.. {
             let at = self.at.index(i);
             let holds = if is_own || self.holds == Holds::Kinds { Holds::Kind } else { self.holds };
-            let walk = Walk { of, holds, at: &at, found: &mut *self.found };
+            let walk = Walk { of, holds, at: &at, kinds_depth: self.kinds_depth, found: &mut *self.found };
             if elements.next_element_seed(walk)?.is_none() {
                 break;
             }
@@ -283,7 +299,8 @@ impl<'de> Visitor<'de> for Walk<'_> {
                     (field.of.and_then(|name| TYPES.get(name)), field.holds)
                 }
             };
-            entries.next_value_seed(Walk { of, holds, at: &at, found: &mut *self.found })?;
+            let kinds_depth = self.kinds_depth;
+            entries.next_value_seed(Walk { of, holds, at: &at, kinds_depth, found: &mut *self.found })?;
             keys.push(key);
         }
         keys.sort_unstable_by(|a, b| (**a).cmp(&**b));
@@ -296,7 +313,10 @@ impl<'de> Visitor<'de> for Walk<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::allowance;
 
     fn odd(kind: &str, json: &str) -> Vec<String> {
         examine(kind, "", json.as_bytes()).odd
@@ -346,6 +366,37 @@ mod tests {
         );
         let arrays = format!(r#"{{"pods":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
         assert!(examine("ScheduleRequest", "", arrays.as_bytes()).odd.is_empty(), "and what is too deep is left alone");
+    }
+
+    #[test]
+    fn objects_within_objects_that_say_their_kind_cannot_overflow_the_stack() {
+        for kind in ["Cluster", "ExplainRequest", "List", "Node"] {
+            for field in ["items", "cluster", "pod", "pods"] {
+                let opened = format!(r#"{{"kind":"{kind}","{field}":["#).repeat(50_000);
+                let closed = "]}".repeat(50_000);
+                let nested = format!(r#"{{"pods":[{{}}],"cluster":{{"items":[{opened}{closed}]}}}}"#);
+                let _ = examine("ScheduleRequest", "", nested.as_bytes());
+                let nested = nested.replace(['[', ']'], "");
+                let _ = examine("ExplainRequest", "", nested.as_bytes());
+            }
+        }
+    }
+
+    #[test]
+    fn repeated_fields_make_no_more_of_a_text_than_is_allowed() {
+        let values = vec![r#"{"":0}"#; 200_000].join(",");
+        let bomb = format!(r#"{{"metadata":{{"a":1,"a":2,"x":[{values}]}}}}"#);
+        let examined = allowance::within(Some(Arc::new(Nothing)), || examine("Pod", "", bomb.as_bytes()));
+        assert!(matches!(examined.json, Cow::Borrowed(_)));
+    }
+
+    #[derive(Debug)]
+    struct Nothing;
+
+    impl allowance::Source for Nothing {
+        fn take(&self, _: usize) -> usize {
+            0
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     document::Document,
     fault::{Cause, Faults, Path},
+    tree,
 };
 use podberth_core::model::Quantity;
 
@@ -49,7 +50,7 @@ pub fn pod(sent: &Document, stored: &Document) -> Vec<Cause> {
 }
 
 fn spec(document: &Document) -> Option<Map<String, Value>> {
-    let spec = document.get("spec").map_or(Ok(Value::Null), |raw| serde_json::from_str(raw.get()));
+    let spec = document.get("spec").map_or(Ok(Value::Null), |raw| tree::parse(raw.get().as_bytes()));
     match plain("spec", spec.ok()?) {
         Some(Value::Object(spec)) => Some(spec),
         // What is no object is told by others.

@@ -1,0 +1,63 @@
+//! JSON as a tree of values, which takes far more memory than its text and is charged for as such ([`super::allowance`]).
+
+use serde_json::Value;
+
+use super::{
+    allowance::{self, UsedUp},
+    decode::DecodeError,
+};
+
+/// What a value takes in a list that grows, and an object with one field besides (its entry, its place in the table; room
+/// for four is made at once).
+const VALUE: usize = 2 * size_of::<Value>();
+const OBJECT: usize = 512;
+
+/// What a text takes at most as a tree, in bytes of memory. The texts in it are counted as they stand.
+pub(super) fn weight(json: &[u8]) -> usize {
+    let of = |byte: &u8| match byte {
+        b'{' => OBJECT + VALUE,
+        b'[' | b',' => VALUE,
+        _ => 1,
+    };
+    json.iter().map(of).sum()
+}
+
+/// Reads a text as a tree that the allowance of the thread has room for. Of fields that stand twice the last one counts.
+///
+/// # Errors
+/// When there is no room, or the text is no JSON.
+pub(super) fn parse(json: &[u8]) -> Result<Value, DecodeError> {
+    allowance::for_text(json.len(), || {
+        allowance::charge(weight(json)).map_err(|_: UsedUp| DecodeError::used_up())?;
+        let fault = |error: serde_json::Error| DecodeError { field: String::new(), message: error.to_string() };
+        serde_json::from_slice(json).map_err(fault)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_weight_of_a_tree_is_not_less_than_what_its_values_take() {
+        fn taken(value: &Value) -> usize {
+            size_of::<Value>()
+                + match value {
+                    Value::Array(items) => items.iter().map(taken).sum(),
+                    Value::Object(fields) => fields.iter().map(|(key, value)| 32 + key.len() + taken(value)).sum(),
+                    Value::String(text) => text.len(),
+                    _ => 0,
+                }
+        }
+        for text in [r#"{"":0}"#, "[[],[],[[]]]", r#"{"a":{"b":[1,2,{"c":"ddd"}]},"e":null}"#, "[1,1,1,1]"] {
+            let tree = parse(text.as_bytes()).expect("JSON");
+            assert!(weight(text.as_bytes()) >= taken(&tree), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_tree_that_is_far_larger_than_its_text_is_refused() {
+        let many = format!("[{}]", vec![r#"{"":0}"#; 1_000_000].join(","));
+        assert!(parse(many.as_bytes()).expect_err("too much").is_used_up());
+    }
+}
