@@ -3,6 +3,7 @@
 //! was committed before. The SQL keeps to what CockroachDB, YugabyteDB and Citus know as well: no sequences, triggers,
 //! foreign keys or advisory locks; NOTIFY and lz4 are used where they are there.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -140,7 +141,16 @@ impl Postgres {
 
     /// A connection to the primary.
     async fn acquire(&self) -> Result<PoolConnection<sqlx::Postgres>, StoreError> {
-        self.pool.acquire().await.map_err(|error| {
+        let mut acquiring = pin!(self.pool.acquire());
+        let in_time = tokio::time::timeout(SUSPECT, &mut acquiring).await;
+        let acquired = if let Ok(acquired) = in_time {
+            acquired
+        } else {
+            // Another server may be the primary by now: it is looked for while this one still has time.
+            self.lost.notify_one();
+            acquiring.await
+        };
+        acquired.map_err(|error| {
             self.lost.notify_one();
             error.into()
         })
@@ -199,6 +209,7 @@ async fn follow_primary(servers: Vec<PgConnectOptions>, pool: PgPool, lost: Arc<
                 pool.set_connect_options(server);
             }
         }
+        sleep(SUSPECT).await;
     }
 }
 
@@ -210,6 +221,9 @@ const RETRY: Duration = Duration::from_millis(250);
 
 /// How long each server has to say whether it is the primary, while the one that was is gone.
 const SEEK: Duration = Duration::from_secs(2);
+
+/// After so long without a connection the primary is looked for, and how often at most.
+const SUSPECT: Duration = Duration::from_millis(500);
 
 /// Between two lines of the log that say that a start waits.
 const TELL_AGAIN: Duration = Duration::from_secs(10);
