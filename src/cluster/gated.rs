@@ -53,6 +53,8 @@ pub(super) enum Fault {
     Cut,
     /// No answer comes.
     Silence,
+    /// Who reads panics.
+    Panic,
 }
 
 pub(super) const EVER: usize = Semaphore::MAX_PERMITS / 2;
@@ -144,6 +146,7 @@ impl Store for Gated {
         self.answers()?;
         match self.next_fault() {
             Some(Fault::Cut) => return Err(StoreError::Unavailable("the connection was cut".into())),
+            Some(Fault::Panic) => panic!("planted"),
             Some(Fault::Silence) => {
                 self.hangs.notify_one();
                 std::future::pending::<()>().await;

@@ -43,7 +43,12 @@ enum Fate {
 }
 
 /// Loads a cluster and keeps it until the returned value is dropped.
-pub(super) async fn start(store: Arc<dyn Store>, name: &str, most_waiting: usize) -> Result<Cluster, StoreError> {
+/// The task that is returned ends with an error where the keeper ends by itself.
+pub(super) async fn start(
+    store: Arc<dyn Store>,
+    name: &str,
+    most_waiting: usize,
+) -> Result<(Cluster, JoinHandle<()>), StoreError> {
     let mut reader = Reader::new(store, name, PAGE);
     reader.catch_up().await?;
     let view = Arc::new(ArcSwap::from_pointee(reader.view().clone()));
@@ -60,18 +65,19 @@ pub(super) async fn start(store: Arc<dyn Store>, name: &str, most_waiting: usize
     };
     let running = tokio::spawn(keeper.run());
     let task = running.abort_handle();
-    tokio::spawn(told(name.to_owned(), running));
     let (known_nodes, in_flight) = (Arc::default(), Arc::default());
-    Ok(Cluster { view, status, queue, keeper: Some(task), known_nodes, in_flight })
+    Ok((Cluster { view, status, queue, keeper: Some(task), known_nodes, in_flight }, running))
 }
 
-/// Tells of a keeper that has ended by itself: it is replaced when its cluster is asked for again.
-async fn told(cluster: String, running: JoinHandle<()>) {
-    if let Err(error) = running.await
-        && error.is_panic()
-    {
-        tracing::error!(cluster, %error, "the cluster's keeper panicked");
-        counter!(telemetry::KEEPERS_ENDED).increment(1);
+/// Waits until a keeper has ended; whether it has panicked, and was not let go.
+pub(super) async fn has_panicked(cluster: &str, running: JoinHandle<()>) -> bool {
+    match running.await {
+        Err(error) if error.is_panic() => {
+            tracing::error!(cluster, %error, "the cluster's keeper panicked; it is replaced");
+            counter!(telemetry::KEEPERS_ENDED).increment(1);
+            true
+        }
+        _ => false,
     }
 }
 

@@ -173,7 +173,7 @@ impl Live {
         drop(kept);
         for (cluster, kept) in gone {
             if kept.cluster.has_ended() {
-                tracing::error!(cluster, "the cluster's keeper has ended; it is loaded again when it is asked for");
+                tracing::error!(cluster, "the cluster's keeper has ended");
             } else {
                 tracing::debug!(cluster, "released: nobody has asked for it");
             }

@@ -11,13 +11,18 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    pin::Pin,
     sync::Arc,
     time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
-use tokio::{sync::watch, task::AbortHandle, time::Instant};
+use tokio::{
+    sync::watch,
+    task::{AbortHandle, JoinHandle},
+    time::{Instant, sleep},
+};
 
 use self::{
     live::Live,
@@ -58,6 +63,9 @@ pub use view::{ActivePolicy, BUILT_IN, View};
 
 /// The cluster that paths without a prefix mean.
 pub const DEFAULT_CLUSTER: &str = "default";
+
+/// Before a keeper that has panicked is replaced, where nobody asks for its cluster sooner, and between two attempts.
+const REPLACED_AFTER: Duration = Duration::from_secs(1);
 
 /// All live clusters of one store. Clones are the same.
 #[derive(Clone, Debug)]
@@ -278,13 +286,42 @@ impl Clusters {
         if let Some(kept) = self.followed(name) {
             return Ok(kept);
         }
-        let mut started = keeper::start(self.store.clone(), name, self.limits.most_waiting).await?;
+        let (mut started, running) = keeper::start(self.store.clone(), name, self.limits.most_waiting).await?;
         started.in_flight = Arc::new(InFlight::new(&self.remembering));
         let started = Arc::new(started);
         self.live.insert(name, &started, self.limits.most_live);
         // What was hinted at while it was loaded found nobody.
         started.nudge(u64::MAX);
+        self.supervise(name, running);
         Ok(started)
+    }
+
+    /// Replaces a keeper that panics, whether or not somebody asks for its cluster.
+    fn supervise(&self, name: &str, running: JoinHandle<()>) {
+        let (live, name) = (Arc::downgrade(&self.live), name.to_owned());
+        let (store, limits, remembering) = (self.store.clone(), self.limits.clone(), self.remembering.clone());
+        tokio::spawn(async move {
+            if !keeper::has_panicked(&name, running).await {
+                return;
+            }
+            // What it panicked at may be there still.
+            sleep(REPLACED_AFTER).await;
+            while let Some(live) = live.upgrade() {
+                let clusters =
+                    Self { store: store.clone(), limits: limits.clone(), remembering: remembering.clone(), live };
+                match clusters.get_boxed(&name).await {
+                    Ok(()) => return,
+                    Err(error) => tracing::warn!(cluster = name, %error, "the cluster cannot be loaded again yet"),
+                }
+                drop(clusters);
+                sleep(REPLACED_AFTER).await;
+            }
+        });
+    }
+
+    /// [`Self::get`] as what it can itself begin.
+    fn get_boxed<'a>(&'a self, name: &'a str) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + 'a>> {
+        Box::pin(async move { self.get(name).await.map(drop) })
     }
 }
 

@@ -9,7 +9,10 @@ use std::{
 use tokio::time::{advance, sleep};
 
 use crate::{
-    cluster::{Clusters, CommitError, DEFAULT_CLUSTER, Limits, gated::Gated},
+    cluster::{
+        Clusters, CommitError, DEFAULT_CLUSTER, Limits,
+        gated::{Fault, Gated},
+    },
     store::{Atomicity, Call, Change, Key, Precondition, Store, StoreError, Write},
 };
 use podberth_testkit::memory::{Memory, Numbering};
@@ -213,4 +216,21 @@ async fn expiry_goes_on_behind_a_cluster_that_cannot_be_written() {
     *store.unwritable.lock().expect("no test has panicked") = Some("bad".into());
     memory.pass(Duration::from_secs(5));
     assert_eq!(clusters.expire().await, Ok(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_keeper_that_panics_is_replaced_though_nobody_asks() {
+    let (store, clusters) = kept(&["a", "b"], Limits { poll: HOUR, ..Limits::default() }).await;
+    for name in ["m", "n", "o"] {
+        store.fail_page(0, Fault::Panic);
+        let revision = write(&store, "a", name).await;
+        sleep(Duration::from_secs(5)).await;
+        let replaced = clusters.live().into_iter().any(|cluster| cluster.progress().revision == revision);
+        assert!(replaced, "it is loaded again, and follows");
+        assert_eq!(live(&clusters), 2);
+    }
+    store.fail_page(0, Fault::Panic);
+    write(&store, "a", "last").await;
+    drop(clusters);
+    sleep(Duration::from_secs(5)).await;
 }
