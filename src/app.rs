@@ -228,6 +228,8 @@ impl Server {
             stalled: Pace { grace: settings.idle_timeout, bytes_per_second: settings.min_body_rate },
             grace: settings.shutdown_grace,
             connections: settings.max_connections.unwrap_or_else(most_connections),
+            reply_bytes: settings.max_replies_bytes,
+            reply_wait: settings.max_body_wait,
         };
         serve_connections(listener, router, timeouts, async {
             stop.await;

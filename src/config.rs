@@ -120,7 +120,7 @@ pub struct Settings {
     pub max_bulk_body_bytes: usize,
 
     /// Bodies over 1 MiB that may be in memory at once, all together; requests that find no room wait. A process needs this,
-    /// an eighth of it for smaller bodies, --max-decoded-bytes, and its snapshots
+    /// an eighth of it for smaller bodies, --max-decoded-bytes, --max-replies-bytes, and its snapshots
     #[arg(long, value_name = "BYTES", default_value = "512Mi", value_parser = bytes)]
     pub max_bodies_bytes: usize,
 
@@ -129,7 +129,13 @@ pub struct Settings {
     #[arg(long, value_name = "BYTES", default_value = "512Mi", value_parser = bytes)]
     pub max_decoded_bytes: usize,
 
-    /// How long a request waits for room for its body; then it is answered 503
+    /// Replies over 64 KiB that may wait for their clients at once, all together. Where there is no room for one more, the
+    /// one is given up whose client has taken nothing for longest; a reply that finds no room within --max-body-wait is
+    /// answered 503
+    #[arg(long, value_name = "BYTES", default_value = "256Mi", value_parser = bytes)]
+    pub max_replies_bytes: usize,
+
+    /// How long a request waits for room for its body, and a reply for room; then it is answered 503
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub max_body_wait: Duration,
 

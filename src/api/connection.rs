@@ -26,7 +26,11 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{admission::Share, pace::Pace};
+use super::{
+    admission::Share,
+    pace::Pace,
+    replies::{self, ListTurn, Replies, ReplyRoom, Taken},
+};
 
 /// What is handed over at once, and over HTTP/2 stays in memory when the stream is given up.
 const HTTP2_PIECE: usize = 16 << 10;
@@ -50,6 +54,7 @@ pub(super) struct Connection {
     closed: Notify,
     /// What its requests may take of the budget.
     pub(super) share: Share,
+    replies_of_all: Replies,
 }
 
 /// A request under way.
@@ -65,9 +70,10 @@ enum Standing {
 }
 
 impl Connection {
-    pub(super) fn new(pace: Pace) -> Self {
+    pub(super) fn new(pace: Pace, replies_of_all: Replies) -> Self {
         Self {
             pace,
+            replies_of_all,
             at_work: AtomicUsize::new(0),
             replies: Mutex::default(),
             used: Mutex::new(Instant::now()),
@@ -115,20 +121,41 @@ impl Connection {
         }
     }
 
-    /// The reply, which from now on is looked after.
-    pub(super) fn watched(self: &Arc<Self>, reply: Response<Body>, version: Version) -> Response<Body> {
+    /// The reply, which from now on is looked after, once there is room for it.
+    pub(super) async fn watched(
+        self: &Arc<Self>,
+        mut reply: Response<Body>,
+        version: Version,
+        only_reads: bool,
+    ) -> Response<Body> {
         if reply.body().is_end_stream() {
             return reply;
         }
+        let room = match self.replies_of_all.room(reply.body().size_hint().lower()).await {
+            Ok(room) => room,
+            Err(error) => {
+                drop(reply);
+                return replies::refused(error, only_reads);
+            }
+        };
+        reply.extensions_mut().remove::<ListTurn>();
         reply.map(|body| {
+            let has_room = room.is_some();
             let state = Reply {
+                room,
                 body: Some(body),
                 piece: Bytes::new(),
                 handed: 0,
                 handed_at: Some(Instant::now()),
                 waited: Duration::ZERO,
             };
-            let meter = Arc::new(Meter(Mutex::new(state)));
+            // What is handed over on HTTP/1.1 is a part of the whole, which goes with the connection only.
+            let closes = if version == Version::HTTP_2 { Weak::new() } else { Arc::downgrade(self) };
+            let meter = Arc::new(Meter(Mutex::new(state), closes));
+            if has_room {
+                let held: Weak<Meter> = Arc::downgrade(&meter);
+                self.replies_of_all.hold(held);
+            }
             let mut replies = self.replies();
             if replies.len() == replies.capacity() {
                 replies.retain(|reply| reply.strong_count() > 0);
@@ -152,10 +179,12 @@ impl Drop for AtWork {
 
 /// A reply that is being written.
 #[derive(Debug)]
-struct Meter(Mutex<Reply>);
+struct Meter(Mutex<Reply>, Weak<Connection>);
 
 #[derive(Debug)]
 struct Reply {
+    /// Where it is large.
+    room: Option<ReplyRoom>,
     /// `None` once it is given up.
     body: Option<Body>,
     /// What of the last frame is still to be handed over.
@@ -170,15 +199,48 @@ struct Reply {
 impl Meter {
     /// How it stands; gives it up where the client had its time.
     fn standing(&self, pace: Pace) -> Standing {
-        let mut reply = lock(&self.0);
+        let reply = lock(&self.0);
         let waited = reply.waited + reply.handed_at.map_or(Duration::ZERO, |at| at.elapsed());
         if waited <= pace.allows(reply.handed) && reply.body.is_some() {
             return Standing::Well;
         }
-        let given_up = (reply.body.take(), mem::take(&mut reply.piece));
+        drop(reply);
+        self.let_go();
+        Standing::GivenUp
+    }
+
+    fn let_go(&self) {
+        let mut reply = lock(&self.0);
+        let given_up = (reply.body.take(), mem::take(&mut reply.piece), reply.room.take());
         drop(reply);
         drop(given_up);
-        Standing::GivenUp
+    }
+}
+
+impl Taken for Meter {
+    fn stalled(&self) -> Duration {
+        let reply = lock(&self.0);
+        // One without room was given up already.
+        reply.handed_at.filter(|_| reply.room.is_some()).map_or(Duration::ZERO, |at| at.elapsed())
+    }
+
+    fn give_up(&self) {
+        self.let_go();
+        if let Some(connection) = self.1.upgrade() {
+            connection.close();
+        }
+    }
+}
+
+/// A piece of a large reply, which is not written while one of its pieces is not.
+struct Piece {
+    bytes: Bytes,
+    _of: Arc<Meter>,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -196,8 +258,13 @@ impl Watched {
         let piece = reply.piece.split_to(most.min(reply.piece.len()));
         reply.handed += piece.len() as u64;
         reply.handed_at = Some(Instant::now());
-        // What is copied holds nothing but itself.
-        if self.is_copied { Bytes::copy_from_slice(&piece) } else { piece }
+        match reply.room {
+            // What is copied holds nothing but itself.
+            _ if self.is_copied => Bytes::copy_from_slice(&piece),
+            // Each piece holds the whole.
+            Some(_) => Bytes::from_owner(Piece { bytes: piece, _of: self.meter.clone() }),
+            None => piece,
+        }
     }
 }
 
@@ -219,7 +286,10 @@ impl HttpBody for Watched {
         let frame = match ready!(Pin::new(body).poll_frame(context)) {
             Some(Ok(frame)) => frame,
             Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
-            None => return Poll::Ready(None),
+            None => {
+                reply.handed_at = Some(Instant::now());
+                return Poll::Ready(None);
+            }
         };
         let frame = match frame.into_data() {
             Ok(data) => {

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use super::{
     body, decoding,
     error::{ApiError, Result},
+    ground::read_on,
 };
 use crate::wire::yaml;
 
@@ -91,15 +92,16 @@ impl<S: Send + Sync> FromRequest<S> for JsonBytes {
 
     async fn from_request(request: Request, state: &S) -> Result<Self> {
         let Encoded { bytes, format } = Encoded::from_request(request, state).await?;
+        let length = bytes.len();
         if format == Format::Yaml {
             decoding::charge(yaml::weight(&bytes))?;
         }
-        let bytes = match yaml::to_json(&bytes, format == Format::Yaml) {
-            Ok(Cow::Borrowed(_)) => bytes,
-            Ok(Cow::Owned(json)) => json.into(),
-            Err(error) => return Err(error.into()),
+        let read = move || match yaml::to_json(&bytes, format == Format::Yaml) {
+            Ok(Cow::Borrowed(_)) => Ok(bytes),
+            Ok(Cow::Owned(json)) => Ok(json.into()),
+            Err(error) => Err(error),
         };
-        Ok(Self(bytes))
+        if format == Format::Yaml { Ok(Self(read_on(length, read).await??)) } else { Ok(Self(read()?)) }
     }
 }
 

@@ -37,6 +37,10 @@ use crate::{
     wire::{explanation::PolicyUsed, extender::KnownNodes, policy::revision, status::StatusCause},
 };
 
+/// The largest body that is read on a thread of the runtime: it takes a millisecond or two, about as long as a switch to
+/// another thread on a busy machine.
+const SHORT_BODY: usize = 32 << 10;
+
 /// Which policy a decision is made under.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -89,7 +93,7 @@ impl Ground {
     pub fn is_there(&self) -> Result<()> {
         match &self.missing {
             None => Ok(()),
-            Some(name) => Err(ApiError::NotFound(Subject::new("podberth.io", "clusters", &**name))),
+            Some(name) => Err(missing(name)),
         }
     }
 
@@ -215,6 +219,19 @@ impl Chosen {
     }
 }
 
+/// Whether there is a cluster to change.
+///
+/// # Errors
+/// [`ApiError::NotFound`] where there is none.
+pub async fn existing(state: &AppState, ClusterName(name): &ClusterName) -> Result<()> {
+    let exists = &**name == DEFAULT_CLUSTER || state.clusters.get(name).await?.progress().revision > 0;
+    if exists { Ok(()) } else { Err(missing(name)) }
+}
+
+fn missing(cluster: &str) -> ApiError {
+    ApiError::NotFound(Subject::new("podberth.io", "clusters", cluster))
+}
+
 /// The newest view of the request's cluster, as fresh as is asked for.
 ///
 /// # Errors
@@ -291,6 +308,14 @@ pub fn chosen(view: &View, query: &PolicyQuery) -> Result<Chosen> {
 /// [`ApiError::Internal`] when it panicked.
 pub async fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     compute_in_turn(false, work).await
+}
+
+/// Reads a body of that size: a short one at once, a longer one as [`compute_on`] does.
+///
+/// # Errors
+/// As for [`compute`].
+pub async fn read_on<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    if bytes <= SHORT_BODY { Ok(work()) } else { compute_on(bytes, work).await }
 }
 
 /// The same of what computes over a body of that size.

@@ -41,6 +41,7 @@ pub mod policy;
 pub mod preempt;
 mod profile;
 mod query_names;
+mod replies;
 pub mod reservations;
 pub mod resources;
 pub mod root;

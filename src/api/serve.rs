@@ -8,7 +8,7 @@ use std::{
 };
 
 use axum::Router;
-use hyper::{Request, Version, body::Incoming, service::service_fn};
+use hyper::{Method, Request, Version, body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{
@@ -25,7 +25,7 @@ use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
-use super::{connection::Connection, pace::Pace};
+use super::{connection::Connection, pace::Pace, replies::Replies};
 
 /// Requests that one HTTP/2 connection may have under way.
 const HTTP2_STREAMS: u32 = 256;
@@ -45,6 +45,10 @@ pub struct Timeouts {
     pub grace: Duration,
     /// Connections at once. One more closes the one that was without a request for longest.
     pub connections: usize,
+    /// Bytes of large replies that may wait for their clients at once, all together.
+    pub reply_bytes: usize,
+    /// How long a reply waits for room among them.
+    pub reply_wait: Duration,
 }
 
 /// Serves until `stop` resolves, then takes no new connection, lets requests under way finish within the grace and
@@ -53,10 +57,11 @@ pub async fn serve(listener: TcpListener, router: Router, timeouts: Timeouts, st
     let connections = GracefulShutdown::new();
     let (serving, until_stop) = watch::channel(());
     let places = Places::new(timeouts.connections);
+    let replies = Replies::new(timeouts.reply_bytes, timeouts.reply_wait);
     tokio::pin!(stop);
     loop {
         let (stream, connection, place) = tokio::select! {
-            accepted = accept(&listener, &places, timeouts.stalled) => match accepted {
+            accepted = accept(&listener, &places, timeouts.stalled, &replies) => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     pause_after(&error).await;
@@ -139,10 +144,11 @@ async fn accept(
     listener: &TcpListener,
     places: &Places,
     pace: Pace,
+    replies: &Replies,
 ) -> io::Result<(TcpStream, Arc<Connection>, Option<OwnedSemaphorePermit>)> {
     let (stream, _) = listener.accept().await?;
     let place = places.one().await;
-    let connection = Arc::new(Connection::new(pace));
+    let connection = Arc::new(Connection::new(pace, replies.clone()));
     places.add(&connection);
     Ok((stream, connection, place))
 }
@@ -164,12 +170,13 @@ async fn served(
     let service = service_fn(move |mut request: Request<Incoming>| {
         let (router, connection, version) = (router.clone(), connection.clone(), request.version());
         let at_work = connection.begin();
+        let only_reads = matches!(*request.method(), Method::GET | Method::HEAD);
         if version == Version::HTTP_2 {
             request.extensions_mut().insert(connection.share.clone());
         }
         async move {
             let reply = router.oneshot(request).await?;
-            let reply = connection.watched(reply, version);
+            let reply = connection.watched(reply, version, only_reads).await;
             drop(at_work);
             Ok::<_, std::convert::Infallible>(reply)
         }
@@ -236,6 +243,8 @@ mod tests {
         stalled: Pace { grace: Duration::from_mins(1), bytes_per_second: 1 },
         grace: Duration::from_mins(1),
         connections: 2,
+        reply_bytes: 1 << 20,
+        reply_wait: Duration::from_mins(1),
     };
 
     async fn ask(client: &mut TcpStream) {

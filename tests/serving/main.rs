@@ -26,6 +26,16 @@ use tokio::{
     task::JoinHandle,
 };
 
+/// Time and room enough for everybody.
+const TIMEOUTS: Timeouts = Timeouts {
+    idle: LATE,
+    stalled: Pace { grace: LATE, bytes_per_second: 1 },
+    grace: LATE,
+    connections: 1_000,
+    reply_bytes: 1 << 30,
+    reply_wait: LATE,
+};
+
 /// A server on a port of its own.
 struct Running {
     address: SocketAddr,
@@ -37,7 +47,7 @@ impl Running {
     /// `stalled`: for how long a client may take nothing of what is written to it.
     async fn start(router: Router, stalled: Duration) -> Self {
         let stalled = Pace { grace: stalled, bytes_per_second: 1 << 20 };
-        Self::within(router, Timeouts { idle: LATE, stalled, grace: LATE, connections: 1_000 }).await
+        Self::within(router, Timeouts { stalled, ..TIMEOUTS }).await
     }
 
     async fn within(router: Router, timeouts: Timeouts) -> Self {

@@ -39,6 +39,7 @@ async fn many_small_things_are_refused_before_they_fill_the_memory() {
     let server = server(32 << 20).await;
     let (objects, lists, texts) = (many("{}", 200_000), many("[]", 200_000), many("\"\"", 200_000));
     let keys = (0..200_000).map(|i| format!("\"{i}\":\"\"")).collect::<Vec<_>>().join(",");
+    let (trees, long) = (many(r#"{"":0}"#, 200_000), "x".repeat(1 << 20));
     for (path, body) in [
         ("/schedule", format!(r#"{{"dryRun":true,"pods":[{objects}]}}"#)),
         ("/schedule", format!(r#"{{"dryRun":true,"podNames":[{texts}]}}"#)),
@@ -59,12 +60,47 @@ async fn many_small_things_are_refused_before_they_fill_the_memory() {
         ("/import", many("{}", 200_000).replace(',', "\n")),
         ("/policy", format!(r#"{{"kind":"Policy","apiVersion":"v1","predicates":[{objects}]}}"#)),
         ("/policy", format!(r#"{{"kind":"Policy","apiVersion":"v1","priorities":[{objects}]}}"#)),
+        // Trees are made of these: where a field stands twice, of a template, of a policy.
+        ("/schedule", format!(r#"{{"dryRun":true,"dryRun":true,"pods":[{{"x":[{trees}]}}]}}"#)),
+        ("/explain", format!(r#"{{"pod":{{"kind":"Deployment","spec":{{"template":{{"x":[{trees}]}}}}}}}}"#)),
+        ("/explain", format!(r#"{{"pod":{{}},"policy":{{"kind":"Policy","x":[{trees}]}}}}"#)),
+        ("/explain", format!(r#"{{"pod":{{}},"profile":{{"x":[{trees}]}}}}"#)),
+        // Each is a fault.
+        ("/explain", format!(r#"{{"pod":{{}},"cluster":{{"items":[{objects}]}}}}"#)),
+        ("/explain", format!(r#"{{"pod":{{}},"cluster":[{objects}]}}"#)),
+        // A fault tells what it is about.
+        (
+            "/explain",
+            format!(r#"{{"pod":{{}},"cluster":{{"nodes":[{{"status":{{"allocatable":{{"cpu":"{long}"}}}}}}]}}}}"#),
+        ),
+        ("/explain", format!(r#"{{"pod":{{}},"cluster":{{"nodes":[{{"status":{{"allocatable":"{long}"}}}}]}}}}"#)),
+        ("/schedule", format!(r#"{{"dryRun":true,"pods":[{{"metadata":{{"name":"p","labels":{{"{long}":"!"}}}}}}]}}"#)),
     ] {
         is_refused(&server.post(path, body.clone()).await, &format!("{path} {}", &body[..body.len().min(80)]));
     }
     // Nothing of it is left.
     let question = json!({"Pod": pod(1), "NodeNames": ["a"]});
     assert_eq!(server.post("/filter", &question).await.json()["NodeNames"], json!(["a"]));
+}
+
+#[tokio::test]
+async fn kinds_within_kinds_overflow_no_stack() {
+    let server = Server::with(&[]).await;
+    for kind in ["Cluster", "ExplainRequest", "ScheduleRequest", "List"] {
+        for field in ["items", "cluster", "pods"] {
+            let nested = format!(r#"{{"kind":"{kind}","{field}":["#).repeat(30_000);
+            let closed = "]}".repeat(30_000);
+            for body in [
+                format!(r#"{{"pod":{{}},"cluster":{{"items":[{nested}{closed}]}}}}"#),
+                format!(r#"{{"dryRun":true,"pods":[{nested}{closed}]}}"#),
+            ] {
+                for path in ["/explain", "/schedule"] {
+                    let reply = server.post(path, body.clone()).await;
+                    assert!(matches!(reply.code, 200 | 400 | 413 | 422), "{path} {kind}.{field}: {}", reply.code);
+                }
+            }
+        }
+    }
 }
 
 #[tokio::test]

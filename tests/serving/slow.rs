@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::io::AsyncReadExt;
 
 use crate::{
-    Running,
+    Running, TIMEOUTS,
     admission::{Client, LARGE, LONG, question},
     node, pod,
     server::{LATE, Server, Setup, memory},
@@ -111,7 +111,7 @@ async fn a_stream_without_a_window_gives_its_room_back_and_the_connection_ends()
     let server = Server::start(memory(&[("nodes", node("a", 4))]).await, Setup { limits, ..Setup::default() });
     for window in [0, 1, 100_000] {
         let stalled = Pace { grace: Duration::from_millis(50), bytes_per_second: 1 << 30 };
-        let timeouts = Timeouts { idle: LATE, stalled, grace: LATE, connections: 10 };
+        let timeouts = Timeouts { stalled, connections: 10, ..TIMEOUTS };
         let running = Running::within(server.router.clone(), timeouts).await;
         let (mut sender, connection) = http2_client(&running, window).await;
         let request = Request::post("http://localhost/filter").body(Body::from(full.clone())).expect("a request");
@@ -125,8 +125,36 @@ async fn a_stream_without_a_window_gives_its_room_back_and_the_connection_ends()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_that_nobody_reads_make_room_for_one_that_is_read() {
+    let mut large = node("a", 4);
+    large["metadata"]["annotations"] = json!({"long": "x".repeat(8 << 20)});
+    let server = Server::start(memory(&[("nodes", large)]).await, Setup::default());
+    // Room for one such list, which is more than sockets hold.
+    let timeouts = Timeouts { reply_bytes: 9 << 20, ..TIMEOUTS };
+    let running = Running::within(server.router.clone(), timeouts).await;
+    let mut unread = Vec::new();
+    for _ in 0..3 {
+        let mut client = Client::new(&running).await;
+        client.write(b"GET /api/v1/nodes HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+        // The beginning of the reply: it has its room.
+        assert_eq!(client.0.read(&mut [0]).await.expect("a reply"), 1);
+        unread.push(client);
+    }
+    let mut cut = Vec::new();
+    unread[0].0.read_to_end(&mut cut).await.ok();
+    assert!(cut.len() < 8 << 20, "it made room: {} bytes", cut.len());
+    let mut whole = Vec::new();
+    let last = unread.last_mut().expect("three");
+    while whole.len() < 8 << 20 {
+        assert!(last.0.read_buf(&mut whole).await.expect("the rest") > 0, "{} bytes", whole.len());
+    }
+    drop(unread);
+    running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_without_requests_is_closed() {
-    let timeouts = Timeouts { idle: Duration::from_millis(20), stalled: PATIENT, grace: LATE, connections: 10 };
+    let timeouts = Timeouts { idle: Duration::from_millis(20), stalled: PATIENT, connections: 10, ..TIMEOUTS };
     let running = Running::within(server(PATIENT).await.router, timeouts).await;
     let mut silent = running.connect().await;
     assert_eq!(silent.read(&mut [0]).await.expect("an end"), 0);
@@ -138,7 +166,7 @@ async fn a_connection_without_requests_is_closed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_connection_too_many_closes_the_idlest() {
-    let timeouts = Timeouts { idle: LATE, stalled: PATIENT, grace: LATE, connections: 2 };
+    let timeouts = Timeouts { stalled: PATIENT, connections: 2, ..TIMEOUTS };
     let running = Running::within(server(PATIENT).await.router, timeouts).await;
     let mut busy = Client::begun(&running, &question(LARGE)).await;
     let mut idle = Client::new(&running).await;

@@ -17,6 +17,7 @@ pub async fn decisions_over_a_cluster_that_does_not_exist_are_not_found(server: 
     let proposed = json!({"Pod": pod("p"), "NodeNameToMetaVictims": {}});
     let asked = json!({"pod": pod("p")});
     let brought = json!({"pod": pod("p"), "cluster": {"nodes": [node("a")]}});
+    let bound = json!({"PodName": "p", "PodNamespace": "default", "PodUID": "", "Node": "a"});
     let scheduled = json!({"pods": [pod("p")]});
     let tried = json!({"pods": [pod("p")], "cluster": {"nodes": [node("a")]}, "dryRun": true});
     // path, body, whether it needs the cluster
@@ -30,6 +31,8 @@ pub async fn decisions_over_a_cluster_that_does_not_exist_are_not_found(server: 
         ("explain", &brought, false),
         ("schedule", &scheduled, true),
         ("schedule", &tried, false),
+        ("bind", &bound, true),
+        ("evictions", &Value::Null, true),
     ];
     for (path, body, needs_it) in table {
         let reply = server.post(&format!("/clusters/typo/{path}"), body).await;
@@ -41,6 +44,7 @@ pub async fn decisions_over_a_cluster_that_does_not_exist_are_not_found(server: 
         }
         server.post(&format!("/{path}"), body).await.is(200);
     }
+    server.get("/clusters/typo/evictions").await.fails(404, "NotFound");
     assert!(!listed(&server.get("/clusters").await.is(200)).contains(&"typo"), "asking makes none");
     server.post(&format!("/clusters/typo{NODES}"), &node("a")).await.is(201);
     server.post("/clusters/typo/filter", &by_name).await.is(200);

@@ -19,19 +19,27 @@ use crate::{
     },
 };
 
-/// Fills in an object that is to be created.
+/// Fills in an object of so many bytes that is to be created.
 ///
 /// # Errors
 /// [`ApiError::Forbidden`] when it contradicts other objects, or names a class that there is not.
-pub async fn of_new(state: &AppState, target: &Target, document: &mut Document) -> Result<()> {
+pub async fn of_new(state: &AppState, target: &Target, document: &mut Document, length: usize) -> Result<()> {
     if !defaults::is_admitted(target.kind) {
         return Ok(());
     }
     let mut fresh = FreshnessQuery::default();
     loop {
         let classes = classes(state, &target.cluster, &fresh).await?;
-        match defaults::admit(target.kind, document, &classes) {
-            Ok(()) => return Ok(()),
+        let (kind, mut filled) = (target.kind, document.clone());
+        let filled = ground::read_on(length, move || {
+            let admitted = defaults::admit(kind, &mut filled, &classes);
+            admitted.map(|()| filled)
+        });
+        match filled.await? {
+            Ok(filled) => {
+                *document = filled;
+                return Ok(());
+            }
             // Somebody may have stored the class through another replica.
             Err(denied) if denied.is_unknown && fresh.consistent.is_none() => fresh.consistent = Some(true),
             Err(denied) => return Err(forbidden(target, document, denied)),
@@ -43,9 +51,15 @@ pub async fn of_new(state: &AppState, target: &Target, document: &mut Document) 
 ///
 /// # Errors
 /// [`ApiError::Invalid`] when it changes what may not be changed, [`ApiError::Forbidden`] as for [`of_new`].
-pub async fn of_update(state: &AppState, target: &Target, sent: &mut Document, stored: &Document) -> Result<()> {
+pub async fn of_update(
+    state: &AppState,
+    target: &Target,
+    sent: &mut Document,
+    stored: &Document,
+    length: usize,
+) -> Result<()> {
     defaults::keep(target.kind, sent, stored).map_err(|causes| target.invalid(causes))?;
-    if defaults::is_admitted_again(target.kind) { of_new(state, target, sent).await } else { Ok(()) }
+    if defaults::is_admitted_again(target.kind) { of_new(state, target, sent, length).await } else { Ok(()) }
 }
 
 /// Fills in an imported object that was made nowhere yet: it has no uid. What is stored under its name keeps what was

@@ -233,6 +233,7 @@ pub async fn list(
     Query(query): Query<EvictionQuery>,
 ) -> Result<Json<EvictionList>> {
     let (now, before) = (nanoseconds(clock::now()), query.before()?);
+    ground::existing(&state, &cluster).await?;
     let view = ground::view(&state, &cluster).await?;
     let list = ground::compute(move || {
         let (found, remaining) = query.of(&view, now, before);
@@ -259,6 +260,7 @@ pub async fn carry_out(
     let now = nanoseconds(clock::now());
     let before = query.before()?.map_or(now, |before| before.min(now));
     let dry_run = dry_run(how.dry_run.as_deref().unwrap_or_default())?;
+    ground::existing(&state, &cluster).await?;
     let view = ground::view(&state, &cluster).await?;
     let revision = view.snapshot.revision;
     let (found, remaining) = ground::compute(move || query.of(&view, now, Some(before))).await?;

@@ -15,6 +15,7 @@ use crate::{
         error::{ApiError, Result},
         extract::Query,
         ground::compute,
+        replies::{self, ListTurn},
         state::AppState,
     },
     core::work,
@@ -99,10 +100,15 @@ pub async fn list(State(state): State<AppState>, target: Target, Query(query): Q
         query.check_revision(state.store.head(&target.cluster).await?.revision)?;
     }
 
-    let found = find(&state, &target, &selector, limit, from).await?;
+    let mut found = find(&state, &target, &selector, limit, from).await?;
+    let turn = found.turn.take();
     let kind = target.kind;
     let text = compute(move || render(kind, &found)).await??;
-    Ok(show::json(StatusCode::OK, text))
+    let mut reply = show::json(StatusCode::OK, text);
+    if let Some(turn) = turn {
+        reply.extensions_mut().insert(turn);
+    }
+    Ok(reply)
 }
 
 /// A page of a list.
@@ -112,6 +118,8 @@ pub struct Found {
     revision: u64,
     next: Option<Page>,
     remaining: Option<u64>,
+    /// Where it may be a whole collection.
+    turn: Option<ListTurn>,
 }
 
 /// The objects that are asked for, page by page of the store where selectors leave some out.
@@ -123,11 +131,13 @@ pub async fn find(
     from: Option<Page>,
 ) -> Result<Found> {
     let everything = selector.is_everything();
+    let is_whole = limit.is_none_or(|limit| limit > SEARCHED_AT_ONCE);
     let mut found = Found {
         items: Vec::new(),
         revision: from.as_ref().map_or(0, |page| page.revision),
         next: None,
         remaining: None,
+        turn: if is_whole { Some(replies::list_turn().await?) } else { None },
     };
     let mut after = from.map(|page| (page.namespace, page.name));
     loop {

@@ -1,6 +1,6 @@
 //! Create, replace, delete.
 
-use axum::{extract::State, http::StatusCode, response::Response};
+use axum::{body::Bytes, extract::State, http::StatusCode, response::Response};
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -16,6 +16,7 @@ use crate::{
     api::{
         error::{ApiError, Result},
         extract::{JsonBytes, Query},
+        ground::read_on,
         state::AppState,
         warning::{FieldValidationQuery, warn},
     },
@@ -86,12 +87,12 @@ pub async fn create(
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
     let dry_run = query.dry_run()?;
-    let examined = door::examined(target.kind, &body, query.field_validation()?)?;
-    let mut document = door::open(&target, &examined.json)?;
+    let length = body.len();
+    let (mut document, odd) = opened(&target, body, query.field_validation()?).await?;
     if !is_absent(document.metadata("resourceVersion")) {
         return Err(ApiError::BadRequest("resourceVersion should not be set on objects to be created".into()));
     }
-    admission::of_new(&state, &target, &mut document).await?;
+    admission::of_new(&state, &target, &mut document, length).await?;
     door::stamp(&mut document);
     let prefix = if is_absent(document.metadata("name")) { document.metadata_text("generateName") } else { None };
     let prefix = prefix.filter(|prefix| !prefix.is_empty());
@@ -101,11 +102,13 @@ pub async fn create(
             document.set_metadata_text("name", &generated(prefix));
         }
         let target = target.named(document.metadata_text("name").unwrap_or_default());
-        let accepted = door::check(target.kind, document.clone()).map_err(|refused| refused.into_error(&target))?;
+        let (kind, checked) = (target.kind, document.clone());
+        let checked = read_on(length, move || door::check(kind, checked)).await?;
+        let accepted = checked.map_err(|refused| refused.into_error(&target))?;
         let refusal = if dry_run {
             if state.store.get(&target.cluster, &target.key()).await?.is_none() {
                 let response = show::tried(StatusCode::CREATED, target.kind, &accepted.body, None);
-                return Ok(warn(response, &examined.odd));
+                return Ok(warn(response, &odd));
             }
             Refusal::AlreadyExists { current: 0 }
         } else {
@@ -113,7 +116,7 @@ pub async fn create(
                 Outcome::Refused(refusal) => refusal,
                 Outcome::Written { revision, .. } | Outcome::Unchanged { revision } | Outcome::Deleted { revision } => {
                     let response = show::tried(StatusCode::CREATED, target.kind, &accepted.body, Some(revision));
-                    return Ok(warn(response, &examined.odd));
+                    return Ok(warn(response, &odd));
                 }
             }
         };
@@ -122,6 +125,16 @@ pub async fn create(
         }
     }
     Err(ApiError::internal("the attempts are endless"))
+}
+
+/// Reads a body that is to be stored where the path says, with what is odd about its fields.
+async fn opened(target: &Target, body: Bytes, mode: FieldValidation) -> Result<(Document, Vec<String>)> {
+    let (target, length) = (target.clone(), body.len());
+    let read = move || -> Result<_> {
+        let examined = door::examined(target.kind, &body, mode)?;
+        Ok((door::open(&target, &examined.json)?, examined.odd))
+    };
+    read_on(length, read).await?
 }
 
 /// A name that begins so.
@@ -140,7 +153,7 @@ pub async fn replace(
     Query(query): Query<WriteQuery>,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
-    update(&state, &target, &query, &body, whole).await
+    update(&state, &target, &query, body, whole).await
 }
 
 /// PUT of an object's `status`: everything else stays.
@@ -150,7 +163,7 @@ pub async fn replace_status(
     Query(query): Query<WriteQuery>,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
-    update(&state, &target, &query, &body, only_status).await
+    update(&state, &target, &query, body, only_status).await
 }
 
 /// The object sent in place of the stored one, which keeps its identity.
@@ -180,12 +193,12 @@ async fn update(
     state: &AppState,
     target: &Target,
     query: &WriteQuery,
-    body: &[u8],
+    body: Bytes,
     edit: fn(&Document, &Document) -> Document,
 ) -> Result<Response> {
     let dry_run = query.dry_run()?;
-    let examined = door::examined(target.kind, body, query.field_validation()?)?;
-    let mut sent = door::open(target, &examined.json)?;
+    let length = body.len();
+    let (mut sent, odd) = opened(target, body, query.field_validation()?).await?;
     if is_absent(sent.metadata("name")) {
         sent.set_metadata_text("name", &target.name);
     }
@@ -204,22 +217,28 @@ async fn update(
         if let Some(uid) = sent.metadata_text("uid").filter(|uid| !uid.is_empty() && *uid != stored.uid) {
             return Err(target.other_uid(&uid, &stored.uid));
         }
-        let before = Document::parse(show::body(&stored)?.as_bytes()).map_err(ApiError::internal)?;
+        let length = length.max(stored.body.len());
+        let record = stored.clone();
+        let before = read_on(length, move || -> Result<_> {
+            Document::parse(show::body(&record)?.as_bytes()).map_err(ApiError::internal)
+        });
+        let before = before.await??;
         let mut document = edit(&sent, &before);
-        admission::of_update(state, target, &mut document, &before).await?;
-        let mut accepted =
-            door::check_update(target.kind, document, &before).map_err(|refused| refused.into_error(target))?;
+        admission::of_update(state, target, &mut document, &before, length).await?;
+        let kind = target.kind;
+        let checked = read_on(length, move || door::check_update(kind, document, &before)).await?;
+        let mut accepted = checked.map_err(|refused| refused.into_error(target))?;
         accepted.uid.clone_from(&stored.uid);
         if dry_run {
             let response = show::tried(StatusCode::OK, target.kind, &accepted.body, Some(stored.revision));
-            return Ok(warn(response, &examined.odd));
+            return Ok(warn(response, &odd));
         }
         match commit_one(state, target, Precondition::revision(stored.revision), accepted.put()).await? {
             Outcome::Refused(Refusal::Conflict { .. }) if based_on.is_none() => {}
             Outcome::Refused(refusal) => return Err(target.refused(refusal, &accepted.uid)),
             Outcome::Written { revision, .. } | Outcome::Unchanged { revision } | Outcome::Deleted { revision } => {
                 let response = show::tried(StatusCode::OK, target.kind, &accepted.body, Some(revision));
-                return Ok(warn(response, &examined.odd));
+                return Ok(warn(response, &odd));
             }
         }
     }

@@ -1,0 +1,186 @@
+//! How much of replies may wait for their clients to take it, all together.
+//!
+//! A reply is in memory until its client has taken it, and to ask for one costs next to nothing: a few lists of a whole
+//! cluster that nobody reads would take all memory there is. Where there is no room for one more, that one goes whose client
+//! has taken nothing for longest; where all are being taken, the new one waits.
+
+use std::{
+    fmt,
+    sync::{Arc, LazyLock, Mutex, PoisonError, Weak},
+    time::Duration,
+};
+
+use axum::response::{IntoResponse, Response};
+use tokio::{
+    pin,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use super::error::{ApiError, Result};
+
+/// Replies up to this size need no room: what bounds them is the number of connections.
+const SMALL_REPLY: u64 = 64 << 10;
+
+/// Permits are handed out by the kibibyte, since a semaphore counts in 32 bits.
+const UNIT: u64 = 1024;
+
+/// A client that has taken nothing for so long may lose its reply to others.
+const STALLED: Duration = Duration::from_secs(1);
+
+/// Between two looks for such a client.
+const LOOKS: Duration = Duration::from_millis(20);
+
+/// Whole collections that are read at once.
+const LISTS_AT_ONCE: usize = 2;
+
+/// A reply that can be given up.
+pub(super) trait Taken: fmt::Debug + Send + Sync {
+    /// For how long its client has taken nothing.
+    fn stalled(&self) -> Duration;
+
+    /// Lets go of what it holds.
+    fn give_up(&self);
+}
+
+/// The room for replies. Clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Replies {
+    units: u64,
+    free: Arc<Semaphore>,
+    wait: Duration,
+    held: Arc<Mutex<Vec<Weak<dyn Taken>>>>,
+}
+
+/// Room for a reply, for as long as it lives.
+#[derive(Debug)]
+pub(super) struct ReplyRoom {
+    _permit: OwnedSemaphorePermit,
+}
+
+/// The turn of a request that reads a whole collection. It goes on until there is room for the reply, of which this is an
+/// extension.
+#[derive(Clone, Debug)]
+pub struct ListTurn {
+    _permit: Arc<OwnedSemaphorePermit>,
+}
+
+impl Replies {
+    /// Room for so many bytes, for which a reply waits so long at most.
+    pub(super) fn new(bytes: usize, wait: Duration) -> Self {
+        let units = (bytes as u64).div_ceil(UNIT).clamp(1, u32::MAX.into());
+        Self { units, free: Arc::new(Semaphore::new(units as usize)), wait, held: Arc::default() }
+    }
+
+    /// Room for a reply of that size; one that is larger than all there is has it to itself.
+    ///
+    /// # Errors
+    /// [`ApiError::Unavailable`] when there is none in time.
+    pub(super) async fn room(&self, bytes: u64) -> Result<Option<ReplyRoom>> {
+        if bytes <= SMALL_REPLY {
+            return Ok(None);
+        }
+        let units = u32::try_from(bytes.div_ceil(UNIT).min(self.units)).unwrap_or(u32::MAX);
+        let acquiring = self.free.clone().acquire_many_owned(units);
+        pin!(acquiring);
+        let acquired = timeout(self.wait, async {
+            loop {
+                match timeout(LOOKS, &mut acquiring).await {
+                    Ok(acquired) => return acquired,
+                    Err(_) => self.give_up_one(),
+                }
+            }
+        });
+        match acquired.await {
+            Ok(permit) => Ok(Some(ReplyRoom { _permit: permit.map_err(ApiError::internal)? })),
+            Err(_) => Err(ApiError::Unavailable {
+                message: "replies that wait for their clients take all memory that --max-replies-bytes allows".into(),
+                retry_after_seconds: 1,
+            }),
+        }
+    }
+
+    /// Notes a reply that has room.
+    pub(super) fn hold(&self, reply: Weak<dyn Taken>) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.len() == held.capacity() {
+            held.retain(|one| one.strong_count() > 0);
+        }
+        held.push(reply);
+    }
+
+    /// Gives up the reply whose client has taken nothing for longest, if that is long enough.
+    fn give_up_one(&self) {
+        let held: Vec<Arc<dyn Taken>> = {
+            let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            held.iter().filter_map(Weak::upgrade).collect()
+        };
+        let stalled = held.into_iter().map(|reply| (reply.stalled(), reply)).filter(|(stalled, _)| *stalled >= STALLED);
+        if let Some((_, slowest)) = stalled.max_by_key(|(stalled, _)| *stalled) {
+            slowest.give_up();
+        }
+    }
+}
+
+/// The turn of a request that reads a whole collection, which may be any size.
+///
+/// # Errors
+/// Never: nobody closes the semaphore.
+pub async fn list_turn() -> Result<ListTurn> {
+    static TURNS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(LISTS_AT_ONCE)));
+    let permit = TURNS.clone().acquire_owned().await.map_err(ApiError::internal)?;
+    Ok(ListTurn { _permit: Arc::new(permit) })
+}
+
+/// The answer in place of a reply for which there was no room. What only reads can be asked for again.
+pub(super) fn refused(error: ApiError, only_reads: bool) -> Response {
+    match error {
+        ApiError::Unavailable { message, .. } if !only_reads => {
+            ApiError::Timeout(format!("{message}; the request was carried out")).into_response()
+        }
+        error => error.into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::OnceLock;
+
+    use super::*;
+
+    /// A reply whose client takes nothing.
+    #[derive(Debug)]
+    struct Unread(Mutex<Option<ReplyRoom>>, Duration, OnceLock<()>);
+
+    impl Taken for Unread {
+        fn stalled(&self) -> Duration {
+            if self.2.get().is_some() { Duration::ZERO } else { self.1 }
+        }
+
+        fn give_up(&self) {
+            let _ = self.2.set(());
+            *self.0.lock().expect("no panic") = None;
+        }
+    }
+
+    async fn unread(replies: &Replies, bytes: u64, stalled: Duration) -> Arc<Unread> {
+        let room = replies.room(bytes).await.expect("there is room");
+        let reply = Arc::new(Unread(Mutex::new(room), stalled, OnceLock::new()));
+        let held: Weak<Unread> = Arc::downgrade(&reply);
+        replies.hold(held);
+        reply
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_reply_goes_that_nobody_takes() {
+        let replies = Replies::new(1 << 20, Duration::from_secs(5));
+        let taken = unread(&replies, 512 << 10, Duration::ZERO).await;
+        let stuck = unread(&replies, 512 << 10, Duration::from_secs(9)).await;
+        let next = replies.room(400 << 10).await.expect("in the place of the one that is stuck");
+        assert!(stuck.2.get().is_some() && taken.2.get().is_none());
+        replies.room(400 << 10).await.expect_err("all others are being taken");
+        assert!(replies.room(SMALL_REPLY).await.is_ok_and(|room| room.is_none()));
+        drop((next, taken));
+        replies.room(u64::MAX).await.expect("all of it");
+    }
+}
