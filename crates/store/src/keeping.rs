@@ -157,6 +157,7 @@ pub struct Kept {
 
 impl Kept {
     /// After a batch that keeps what it supersedes, of a cluster that stood at `head`.
+    #[must_use]
     pub fn with(self, head: u64, revision: u64) -> Self {
         Self { from: if self.to == head { self.from } else { head }, to: revision }
     }
