@@ -13,6 +13,7 @@ use axum::{
 use utoipa::openapi::{OpenApi, RefOr, path::ParameterIn};
 
 use super::error::ApiError;
+use crate::core::near::near;
 
 /// What Kubernetes clients may send, whatever they ask for (`apimachinery/pkg/apis/meta/v1/types.go`: the options of each
 /// verb), and what is read besides.
@@ -81,32 +82,9 @@ impl Names {
         let unknown = plain.find(|name| !known.contains(name))?;
         let told: String =
             unknown.chars().take(LONGEST_TOLD).filter(|c| c.is_ascii_graphic() && *c != '"' && *c != '\\').collect();
-        let meant = nearest(&told, known.iter().copied()).map(|name| format!(": did you mean {name}?"));
+        let meant = near(known.iter().copied(), &told).map(|name| format!(": did you mean {name}?"));
         Some(format!("the query has {told}, which nothing here reads{}", meant.unwrap_or_default()))
     }
-}
-
-/// The name that is meant, where one is near.
-pub(crate) fn nearest<'n>(written: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    let near = names.map(|name| (distance(&written.to_lowercase(), &name.to_lowercase()), name));
-    near.filter(|(distance, name)| *distance <= name.len() / 3)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, name)| name)
-}
-
-/// In how many letters two words differ.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, of_a) in a.bytes().enumerate() {
-        let mut corner = i;
-        row[0] = i + 1;
-        for (j, of_b) in b.bytes().enumerate() {
-            let changed = corner + usize::from(of_a != of_b);
-            corner = row[j + 1];
-            row[j + 1] = changed.min(corner + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 /// Tells of the first name that nothing reads.
@@ -131,7 +109,7 @@ mod tests {
 
     #[test]
     fn the_nearest_name_is_suggested() {
-        let of = |word: &str| nearest(word, ["policy", "minRevision", "consistent"].into_iter());
+        let of = |word: &str| near(["policy", "minRevision", "consistent"].into_iter(), word);
         assert_eq!(
             (of("polcy"), of("minrevision"), of("consitsent")),
             (Some("policy"), Some("minRevision"), Some("consistent"))

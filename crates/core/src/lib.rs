@@ -15,6 +15,7 @@ mod index;
 mod inter_pod;
 pub mod limits;
 pub mod model;
+pub mod near;
 mod node_info;
 mod node_match;
 pub mod observe;

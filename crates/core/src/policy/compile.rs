@@ -251,8 +251,8 @@ impl<'p> Compiler<'p> {
         identity: Option<&'static Identity>,
     ) -> Option<&'static Identity> {
         if identity.is_none() {
-            let fate = names::retired(name).map_or(String::new(), |r| format!(" (known {})", r.fate));
-            self.fault(format!("{at}.name"), format!("{what} type not found for {name:?}{fate}"));
+            let hint = names::hint(name, what == "predicate");
+            self.fault(format!("{at}.name"), format!("{what} type not found for {name:?}{hint}"));
         }
         identity
     }

@@ -84,8 +84,7 @@ pub(super) fn meant<'p>(
     let why = if let Some(Argued { argument, .. }) = registered.and_then(argued) {
         format!("{name} needs an argument: list a priority of a name of your own with {argument}, and name that here")
     } else {
-        let fate = names::retired(name).map_or(String::new(), |r| format!(" (known {})", r.fate));
-        format!("priority type not found for {name:?}{fate}")
+        format!("priority type not found for {name:?}{}", names::hint(name, false))
     };
     Err(Some(why))
 }

@@ -3,6 +3,8 @@
 //! Source: `pkg/scheduler/framework/plugins/legacy_registry.go` of 1.22 and
 //! `plugin/pkg/scheduler/algorithmprovider/defaults/defaults.go` of 1.6 and after.
 
+use crate::{near::near, predicates, priorities, rule::Identity};
+
 /// Scores all nodes alike; kube-scheduler skips it.
 pub(super) const EQUAL_PRIORITY: &str = "EqualPriority";
 
@@ -41,6 +43,20 @@ pub(super) const CAPACITY_RATIO: Argued = Argued {
 pub(super) fn takes_an_argument(name: &str, plugin: &str) -> bool {
     let argued = [&SERVICE_ANTI_AFFINITY, &LABEL_PREFERENCE, &CAPACITY_RATIO];
     argued.iter().any(|argued| argued.plugin == plugin && argued.key != name)
+}
+
+/// What to say of a name that is not registered: what became of it, or which one it was meant for.
+pub(super) fn hint(name: &str, of_predicate: bool) -> String {
+    if let Some(retired) = retired(name) {
+        return format!(" (known {})", retired.fate);
+    }
+    let called = |identity: &'static Identity| std::iter::once(identity.name).chain(identity.aliases.iter().copied());
+    let meant = if of_predicate {
+        near(predicates::ALL.iter().flat_map(|r| called(&r.identity)), name)
+    } else {
+        near(priorities::ALL.iter().flat_map(|r| called(&r.identity)), name)
+    };
+    meant.map_or(String::new(), |meant| format!("; did you mean {meant:?}?"))
 }
 
 /// A name that 1.22 does not know any more.

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Fault;
-use crate::model::Name;
+use crate::{model::Name, near::near};
 
 /// Where plugins run, in the order of a scheduling attempt.
 pub const EXTENSION_POINTS: [&str; 12] = [
@@ -184,7 +184,11 @@ fn unknown(name: &str) -> String {
         (None, "NodeLabel" | "ServiceAffinity") => {
             format!("plugin {name:?} does not exist any more (a kind: Policy still has its predicates and priorities)")
         }
-        (None, _) => format!("plugin {name:?} does not exist (unknownPlugins=warn goes on without it)"),
+        (None, _) => {
+            let near = near(KNOWN.iter().map(|known| known.name), name);
+            let meant = near.map_or(String::new(), |meant| format!("; did you mean {meant:?}?"));
+            format!("plugin {name:?} does not exist{meant} (unknownPlugins=warn goes on without it)")
+        }
     }
 }
 

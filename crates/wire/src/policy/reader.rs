@@ -8,6 +8,7 @@ use super::{repeated, tree::Tree};
 use podberth_core::{
     limits,
     model::Name,
+    near::near,
     policy::{Fault, Warning},
 };
 
@@ -181,7 +182,8 @@ impl<'t> Field<'t> {
         let object = self.any_object(Keys::Strict)?;
         for (key, _) in object.entries.iter().filter(|(key, _)| !known.contains(&&**key)) {
             let meant = known.iter().find(|k| k.eq_ignore_ascii_case(key));
-            let hint = meant.map_or(String::new(), |k| format!(" (it is written {k})"));
+            let near = || near(known.iter().copied(), key).map(|k| format!("; did you mean {k:?}?"));
+            let hint = meant.map(|k| format!(" (it is written {k})")).or_else(near).unwrap_or_default();
             self.faults.push(Fault::new(object.child(key), format!("found unknown field: {key}{hint}")));
         }
         Some(object)
