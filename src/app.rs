@@ -77,7 +77,7 @@ pub enum Error {
     #[error("cannot trace: {0}")]
     Trace(#[from] TraceError),
     /// The address is taken, not ours, or no address.
-    #[error("cannot listen on {0}: {1}{hint}", hint = listen_hint(.0))]
+    #[error("cannot listen on {0}: {1}{hint}", hint = listen_hint(.0, .1))]
     Listen(String, #[source] io::Error),
     /// The database is not usable.
     #[error("cannot use the database: {0}")]
@@ -215,7 +215,7 @@ impl Server {
     /// Serves until told to stop: not ready first, then drained, then the database is let go.
     async fn run(self, settings: &Settings, stop: impl Future<Output = ()>) -> Result<(), Error> {
         let Self { listener, address, store, state, router, upkeep, tracing } = self;
-        info!(%address, version = env!("CARGO_PKG_VERSION"), "listening on http://{address}");
+        info!(%address, version = env!("CARGO_PKG_VERSION"), "listening on http://{address} (the API: http://{address}/docs)");
         if !address.ip().to_canonical().is_loopback() {
             warn!(
                 %address,
@@ -250,10 +250,12 @@ impl Server {
 }
 
 /// What may be meant by an address that is none.
-fn listen_hint(listen: &str) -> String {
+fn listen_hint(listen: &str, error: &io::Error) -> String {
     let port = listen.strip_prefix(':').unwrap_or(listen);
     if port.parse::<u16>().is_ok() {
         format!("; expected HOST:PORT: did you mean 127.0.0.1:{port}?")
+    } else if error.kind() == io::ErrorKind::AddrInUse {
+        "; another process listens there: end it, or choose another port with --listen".into()
     } else {
         String::new()
     }

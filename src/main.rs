@@ -35,15 +35,8 @@ enum Command {
         #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
         listen: String,
     },
-    /// Print the decision for a pod and a cluster in a file: where it can run, where best, and why
-    Explain {
-        /// The case: {pod, cluster, policy or profile, seed} as for POST /explain, in JSON or YAML; - for standard input
-        #[arg(short, long, value_name = "FILE")]
-        file: PathBuf,
-        /// Print JSON in place of a table
-        #[arg(long)]
-        json: bool,
-    },
+    /// Print the decision for a pod on a cluster, both from files: where it can run, where best, and why
+    Explain(explain::Options),
     /// Check policy files, or convert them to what kube-scheduler takes today
     #[command(subcommand)]
     Policy(policy::Command),
@@ -81,9 +74,10 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Serve(settings) => app::run(app::serve(&settings)),
         Command::Demo { listen } => app::run(app::demo(&Settings::for_demo(listen))),
-        Command::Explain { file, json } => explain::explain(&file)
-            .map_err(app::Error::Question)
-            .and_then(|explanation| print(&explain::render(&explanation, json))),
+        Command::Explain(options) => explain::explain(&options).map_err(app::Error::Question).and_then(|said| {
+            eprint!("{}", said.warnings);
+            print(&said.output)
+        }),
         Command::Policy(command) => return say(&policy::run(&command)),
         Command::Migrate(settings) => app::run(app::migrate(&settings)),
         Command::Export(command) => app::run(app::archive::export(&command)),

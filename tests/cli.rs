@@ -101,6 +101,61 @@ fn help_explains_every_setting_and_its_variable() {
     }
 }
 
+/// What `podberth explain` says, on standard output and standard error.
+fn explained(folder: &Path, arguments: &[&str]) -> (String, String) {
+    let output = podberth(folder).arg("explain").args(arguments).output().expect("the binary starts");
+    let [said, told] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).expect("text"));
+    assert!(output.status.success(), "{arguments:?}: {told}");
+    (said, told)
+}
+
+#[test]
+fn explain_takes_pod_and_cluster_in_files_of_any_form() {
+    let folder = folder();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("it is written");
+    let node = |name: &str| {
+        format!(
+            r#"{{"kind":"Node","apiVersion":"v1","metadata":{{"name":"{name}"}},"status":{{"allocatable":{{"cpu":"4","pods":"9"}}}}}}"#
+        )
+    };
+    write("pod.yaml", "kind: Pod\nmetadata: {name: web}\nspec: {containers: [{name: main}]}\n");
+    write(
+        "job.yaml",
+        "kind: Job\napiVersion: batch/v1\nmetadata: {name: sum}\nspec: {template: {spec: {containers: [{name: main}]}}}\n",
+    );
+    write("list.json", &format!(r#"{{"kind":"List","apiVersion":"v1","items":[{},{}]}}"#, node("n1"), node("n2")));
+    write("stream.json", &format!("{}\n{}\n", node("n1"), node("n2")));
+    write("manifests.yaml", &format!("{}\n---\n{}\n", node("n1"), node("n2")));
+    write("lists.yaml", "nodes:\n- {metadata: {name: n1}}\n- {metadata: {name: n2}}\n");
+    for cluster in ["list.json", "stream.json", "manifests.yaml", "lists.yaml"] {
+        for (pod, name) in [("pod.yaml", "web"), ("job.yaml", "sum")] {
+            let (said, told) = explained(folder.path(), &["--pod", pod, "--cluster", cluster]);
+            assert!(said.contains(&format!("default/{name}")) && said.contains("on 2 nodes"), "{cluster}: {said}");
+            assert_eq!(told, "", "{cluster}");
+        }
+    }
+    write("one.json", &node("n1"));
+    assert!(explained(folder.path(), &["--pod", "pod.yaml", "--cluster", "one.json"]).0.contains("on 1 node"));
+
+    write("policy.json", r#"{"kind":"Policy","priorities":[{"name":"MostRequestedPriority","weight":1}]}"#);
+    let (said, _) =
+        explained(folder.path(), &["--pod", "pod.yaml", "--cluster", "list.json", "--policy", "policy.json"]);
+    assert!(said.contains("MostRequestedPriority × 1") && !said.contains("LeastRequested"), "{said}");
+    write("huge.yaml", "metadata: {name: huge}\nspec: {containers: [{name: main, resources: {requests: {cpu: 9}}}]}\n");
+    let (said, _) = explained(folder.path(), &["--pod", "huge.yaml", "--cluster", "list.json", "--preempt"]);
+    assert!(said.contains("Insufficient cpu") && said.contains("preemption"), "{said}");
+
+    write("slip.yaml", "metadata: {name: slip}\nspec: {nodeselector: {a: b}, containers: [{name: main}]}\n");
+    let (_, told) = explained(folder.path(), &["--pod", "slip.yaml", "--cluster", "list.json"]);
+    assert_eq!(told, "warning: unknown field \"pod.spec.nodeselector\"\n");
+
+    let wrong = |arguments: &[&str]| one_line(podberth(folder.path()).arg("explain").args(arguments));
+    assert!(wrong(&["--pod", "pod.yaml"]).contains("--cluster"));
+    assert!(wrong(&["--pod", "manifests.yaml", "--cluster", "list.json"]).contains("found 2"));
+    assert!(wrong(&[]).contains("--file"));
+    assert!(wrong(&["manifests.yaml"]).contains("--cluster"), "a file without an option is the case");
+}
+
 #[test]
 fn a_wrong_setting_is_one_line() {
     let folder = folder();
@@ -114,6 +169,10 @@ fn a_wrong_setting_is_one_line() {
     assert!(wrong(&["--otlp-endpoint=http://me:secret@collector"]).contains("expected a URL such as"));
     assert!(wrong(&["--trace-ratio=1.1"]).contains("expected a number from 0 to 1"));
     assert!(wrong(&["--listen=nowhere"]).contains("cannot listen on nowhere"));
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("an address");
+    let told = wrong(&["--database-url=sqlite::memory:", &format!("--listen={address}")]);
+    assert!(told.contains("another process listens there") && told.contains("--listen"), "{told}");
     let from_environment = one_line(podberth(folder.path()).arg("serve").env("PODBERTH_LOG_FORMAT", "xml"));
     assert!(
         from_environment.contains("PODBERTH_LOG_FORMAT: ") && from_environment.contains("--log-format"),

@@ -138,7 +138,8 @@ pub async fn explain(
         }
     };
     if wants_text(&accepted) {
-        let text = ground::compute(move || table::render(&explanation, table::WIDTH)).await?;
+        let warnings = odd.iter().map(|odd| format!("\nwarning: {odd}")).collect::<Vec<_>>().concat();
+        let text = ground::compute(move || table::render(&explanation, table::WIDTH)).await? + &warnings;
         return Ok(warn((headers, text).into_response(), &odd));
     }
     Ok(warn((headers, ground::written(explanation).await?).into_response(), &odd))

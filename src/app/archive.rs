@@ -120,6 +120,14 @@ pub async fn import(command: &Import) -> Result<(), Error> {
         let cannot = |error| Error::Archive(format!("cannot read {}: {error}", command.file.display()));
         Box::new(BufReader::new(file.map_err(cannot)?))
     };
+    // Before a database is made for nothing.
+    let begin =
+        input.fill_buf().map_err(|error| Error::Archive(format!("cannot read {}: {error}", command.file.display())))?;
+    match begin {
+        [] => return Err(Error::Archive("the export is empty".into())),
+        begin if !archive::begins(begin) => return Err(Error::Archive(archive::NO_EXPORT.into())),
+        _ => {}
+    }
     let store = open(settings, !settings.no_migrate).await?;
     if !settings.no_migrate {
         store.migrate().await?;

@@ -176,6 +176,18 @@ pub async fn import(
     Ok(Some(Imported { cluster, count: reader.count, head }))
 }
 
+/// Whether this is how an export begins, so far as can be told without reading on.
+pub fn begins(text: &[u8]) -> bool {
+    text.starts_with(MARK) || MARK.starts_with(text)
+}
+
+/// How the lines begin that stand around a cluster's objects.
+const MARK: &[u8] = br#"{"podberth":"#;
+
+/// What is said of another file.
+pub const NO_EXPORT: &str =
+    "this is no export of a cluster; manifests are for a server: curl --data-binary @FILE …/import";
+
 struct Reader<'a> {
     input: &'a mut (dyn BufRead + Send),
     cluster: String,
@@ -200,10 +212,7 @@ impl<'a> Reader<'a> {
             Ok(Mark::Cluster { version, .. }) => {
                 Err(format!("the export has version {version} of the format, this binary reads version {VERSION}"))
             }
-            Ok(Mark::End { .. }) | Err(_) => {
-                Err("this is no export of a cluster; manifests are for a server: curl --data-binary @FILE …/import"
-                    .into())
-            }
+            Ok(Mark::End { .. }) | Err(_) => Err(NO_EXPORT.into()),
         }
     }
 
@@ -231,7 +240,7 @@ impl Source for Reader<'_> {
             if read_line(self.input, &mut text)? == 0 {
                 return Err("the export ends before its last line".into());
             }
-            if text.starts_with(br#"{"podberth":"#) {
+            if text.starts_with(MARK) {
                 let Ok(Mark::End { count, sha256 }) = serde_json::from_slice(&text) else {
                     return Err("the export ends before its last line".into());
                 };

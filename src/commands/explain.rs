@@ -1,6 +1,13 @@
 //! `podberth explain`: a decision as a table, without a server.
 
-use std::{fs, io::Read as _, path::Path};
+use std::{
+    fs,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use serde::Deserialize;
 
 use crate::{
     api::{
@@ -11,24 +18,66 @@ use crate::{
     wire::{decode, explanation::Explanation, table, validation::fields, yaml},
 };
 
-/// Decides a case: the same question as the body of `POST /explain`, with its `cluster`, in JSON or YAML; `-` reads it
-/// from standard input.
+/// What is asked.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// The whole case in one file: {pod, cluster, policy or profile, preempt, seed} as for POST /explain, in JSON or YAML; -
+    /// for standard input
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        required_unless_present_any = ["pod", "case"],
+        conflicts_with_all = ["pod", "cluster", "policy", "preempt", "case"]
+    )]
+    file: Option<PathBuf>,
+    /// The same as --file
+    #[arg(value_name = "FILE", hide = true, conflicts_with_all = ["pod", "cluster", "policy", "preempt"])]
+    case: Option<PathBuf>,
+    /// The pod, or a Deployment, Job, … whose template is meant; JSON or YAML, - for standard input
+    #[arg(long, value_name = "FILE", requires = "cluster")]
+    pod: Option<PathBuf>,
+    /// With --pod: the cluster, as `kubectl get nodes,pods,… -A -o json` prints it, as manifests, or as an object with a list
+    /// for each kind; - for standard input
+    #[arg(long, value_name = "FILE", requires = "pod")]
+    cluster: Option<PathBuf>,
+    /// With --pod: a Policy or KubeSchedulerConfiguration to decide under in place of the default
+    #[arg(long, value_name = "FILE", requires = "pod")]
+    policy: Option<PathBuf>,
+    /// With --pod: say which pods would have to leave for it where it fits nowhere
+    #[arg(long, requires = "pod")]
+    preempt: bool,
+    /// Print JSON in place of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// A decision as it is printed.
+#[derive(Debug)]
+pub struct Said {
+    /// For standard output.
+    pub output: String,
+    /// Fields that nobody reads, one a line, for standard error.
+    pub warnings: String,
+}
+
+/// Decides a case without a server.
 ///
 /// # Errors
 /// One line on why there is no decision.
-pub fn explain(case: &Path) -> Result<Explanation, String> {
-    let at = |error: &dyn std::fmt::Display| format!("{}: {error}", case.display());
-    let body = if case.as_os_str() == "-" {
-        let mut body = Vec::new();
-        std::io::stdin().read_to_end(&mut body).map(|_| body)
-    } else {
-        fs::read(case)
+pub fn explain(options: &Options) -> Result<Said, String> {
+    let (name, request) = match (&options.file, &options.pod, &options.cluster) {
+        (None, Some(pod), Some(cluster)) => (None, composed(options, pod, cluster)?),
+        (file, ..) => {
+            let file = file.as_deref().or(options.case.as_deref()).unwrap_or(Path::new("-"));
+            (Some(file), one(file)?)
+        }
     };
-    let body = body.map_err(|e| at(&e))?;
-    // YAML is a superset of JSON, but reading JSON as such is quicker and its errors are clearer.
-    let is_yaml = !body.trim_ascii_start().starts_with(b"{");
-    let json = yaml::to_json(&body, is_yaml).map_err(|e| at(&e))?;
-    let examined = fields::examine("ExplainRequest", "", &json);
+    let at = |error: &dyn std::fmt::Display| match name {
+        Some(name) => format!("{}: {error}", name.display()),
+        None => error.to_string(),
+    };
+    let examined = fields::examine("ExplainRequest", "", request.as_bytes());
     if let Some(unknown) = examined.refused.first() {
         return Err(at(unknown));
     }
@@ -36,7 +85,65 @@ pub fn explain(case: &Path) -> Result<Explanation, String> {
     if request.cluster.is_none() {
         return Err(at(&"the case has no `cluster`; to ask about a stored one, POST it to a server's /explain"));
     }
-    answer(&request, &PolicyQuery::default(), &View::default()).map_err(|e| at(&e))
+    let explanation = answer(&request, &PolicyQuery::default(), &View::default()).map_err(|e| at(&e))?;
+    let warnings = examined.odd.iter().map(|odd| format!("warning: {}\n", at(odd))).collect::<Vec<_>>().concat();
+    Ok(Said { output: render(&explanation, options.json), warnings })
+}
+
+/// The body of a question that stands in several files.
+fn composed(options: &Options, pod: &Path, cluster: &Path) -> Result<String, String> {
+    let mut fields = vec![format!("\"pod\":{}", one(pod)?), format!("\"cluster\":{}", whole_cluster(cluster)?)];
+    if let Some(policy) = &options.policy {
+        fields.push(format!("\"policy\":{}", one(policy)?));
+    }
+    Ok(format!("{{{},\"preempt\":{}}}", fields.join(","), options.preempt))
+}
+
+/// The only document of a file.
+fn one(path: &Path) -> Result<String, String> {
+    let mut documents = documents(path)?;
+    match (documents.pop(), documents.len()) {
+        (Some(document), 0) => Ok(document),
+        (last, before) => {
+            let found = before + usize::from(last.is_some());
+            let path = path.display();
+            Err(format!("{path}: expected one document, found {found}; manifests of a cluster are for --cluster"))
+        }
+    }
+}
+
+/// A cluster in the form that a request takes: manifests become an array.
+fn whole_cluster(path: &Path) -> Result<String, String> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Head {
+        kind: String,
+    }
+    let mut documents = documents(path)?;
+    let is_object = |text: &str| {
+        let head: Head = serde_json::from_str(text).unwrap_or_default();
+        !head.kind.is_empty() && !head.kind.ends_with("List")
+    };
+    match &mut documents[..] {
+        [only] if !is_object(only) => Ok(std::mem::take(only)),
+        many => Ok(format!("[{}]", many.join(","))),
+    }
+}
+
+/// The documents of a file, as JSON.
+fn documents(path: &Path) -> Result<Vec<String>, String> {
+    let at = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let body = if path.as_os_str() == "-" {
+        let mut body = Vec::new();
+        std::io::stdin().read_to_end(&mut body).map(|_| body)
+    } else {
+        fs::read(path)
+    };
+    let body = body.map_err(|e| at(&e))?;
+    let is_yaml = !matches!(body.trim_ascii_start().first(), Some(b'{' | b'['));
+    // YAML is nearly a superset of JSON, but reading JSON as such is quicker and its errors are clearer.
+    let read = yaml::documents(&body, is_yaml);
+    read.or_else(|error| yaml::documents(&body, true).map_err(|_| at(&error)))
 }
 
 /// The width of the terminal that standard output is; without one, of no terminal.

@@ -28,6 +28,9 @@ pub struct DecodeError {
     pub message: String,
 }
 
+/// What is said of a text without anything in it.
+const EMPTY: &str = "there is nothing to read: an object is expected";
+
 impl DecodeError {
     /// What is to be read takes too much memory.
     pub fn used_up() -> Self {
@@ -95,6 +98,7 @@ fn read<'de, T: serde::Deserialize<'de>>(json: &'de [u8]) -> Result<T, DecodeErr
     match T::deserialize(GoJson(&mut deserializer)).and_then(|value| deserializer.end().map(|()| value)) {
         Ok(value) => Ok(value),
         Err(error) if error.to_string().starts_with(allowance::USED_UP) => Err(DecodeError::used_up()),
+        Err(_) if json.trim_ascii().is_empty() => Err(DecodeError { field: String::new(), message: EMPTY.into() }),
         // Finding the path costs time, so only a body that is wrong anyway is read again for it.
         Err(error) => {
             let mut again = serde_json::Deserializer::from_slice(json);
@@ -401,6 +405,7 @@ mod tests {
         let number = from_slice::<All>(br#"{"number":"x"}"#).unwrap_err().without_place();
         assert_eq!(number.to_string(), r#"number: invalid type: string "x", expected an integer that is in range"#);
         assert_eq!(number.within("items[0]").field, "items[0].number");
+        assert_eq!(error(" \n"), EMPTY);
         assert_eq!(error("{"), "EOF while parsing an object at line 1 column 1");
         assert_eq!(error(r#"{"inner":{"value":1,}}"#), "inner: trailing comma at line 1 column 21");
     }

@@ -75,6 +75,18 @@ pub fn parse_items(body: &[u8], is_yaml: bool) -> Result<Vec<Item>, DecodeError>
     Ok(items)
 }
 
+/// The documents of a body, each as JSON: those of a YAML stream, or JSON values one after another.
+///
+/// # Errors
+/// When the text is neither JSON nor YAML.
+pub fn documents(body: &[u8], is_yaml: bool) -> Result<Vec<String>, DecodeError> {
+    if is_yaml {
+        return yaml_documents(body);
+    }
+    let documents = serde_json::Deserializer::from_slice(body).into_iter::<&RawValue>();
+    documents.map(|document| document.map(|d| d.get().to_owned()).map_err(|e| fault("", e.to_string()))).collect()
+}
+
 fn fault(field: &str, message: impl Into<String>) -> DecodeError {
     DecodeError { field: field.into(), message: message.into() }
 }
