@@ -6,7 +6,7 @@
 use std::{fs, io::IsTerminal, sync::OnceLock};
 
 use clap::ValueEnum;
-use metrics::{describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::{EnvFilter, fmt};
 
@@ -149,6 +149,11 @@ metrics! {
     RUNTIME_QUEUE = "runtime_queue_depth", Kind::Gauge, "Tasks that wait for a thread.";
 }
 
+/// Reasons of [`BINDS_UNJUDGED`].
+pub const TOO_LONG: &str = "TooLong";
+/// See [`TOO_LONG`].
+pub const PANICKED: &str = "Panicked";
+
 /// The process's recorder, installed at the first call.
 pub fn recorder() -> Result<PrometheusHandle, BuildError> {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
@@ -169,8 +174,30 @@ pub fn recorder() -> Result<PrometheusHandle, BuildError> {
         handle
     });
     describe();
+    begin_at_zero();
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION"), "commit" => COMMIT).set(1.0);
     Ok(handle.clone())
+}
+
+/// Shows the counters of what should never happen before it happens: Prometheus sees no increase in a series that begins with 1.
+fn begin_at_zero() {
+    for name in
+        [COMMITS_REJECTED, BATCHES_RETRIED, KEEPERS_ENDED, WATCHER_RESTARTS, COMPUTATIONS_STOPPED, PREEMPTION_ATTEMPTS]
+    {
+        counter!(name).increment(0);
+    }
+    gauge!(CLUSTERS_AWAY).increment(0.0);
+    for reason in [TOO_LONG, PANICKED] {
+        counter!(BINDS_UNJUDGED, "reason" => reason).increment(0);
+    }
+    for lane in ["small", "large"] {
+        counter!(BODIES_REFUSED, "lane" => lane).increment(0);
+    }
+}
+
+/// Every metric that is recorded, and whether it is a histogram.
+pub fn names() -> impl Iterator<Item = (&'static str, bool)> {
+    METRICS.iter().map(|metric| (metric.name, matches!(metric.kind, Kind::Histogram(_))))
 }
 
 fn describe() {

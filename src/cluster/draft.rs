@@ -173,7 +173,7 @@ impl Judge for Draft {
             Ok(Ok(verdict)) => verdict,
             Ok(Err(_)) => {
                 self.ran_out = true;
-                counter!(telemetry::BINDS_UNJUDGED, "reason" => "TooLong").increment(1);
+                counter!(telemetry::BINDS_UNJUDGED, "reason" => telemetry::TOO_LONG).increment(1);
                 Err(format!(
                     "pod {name} was not judged: whether it fits takes too long to tell in this cluster; try again, or \
                      give it fewer or narrower rules about other pods and nodes"
@@ -183,7 +183,7 @@ impl Judge for Draft {
                 let why = panic.downcast_ref::<&str>().map(ToString::to_string);
                 let why = why.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
                 tracing::error!(key = ?record.key, node, why, "judging a bind panicked");
-                counter!(telemetry::BINDS_UNJUDGED, "reason" => "Panicked").increment(1);
+                counter!(telemetry::BINDS_UNJUDGED, "reason" => telemetry::PANICKED).increment(1);
                 Err(format!("pod {name} was not judged: an internal error occurred, see the server's log"))
             }
         }

@@ -12,6 +12,8 @@ mod server;
 
 mod blocks;
 mod commands;
+mod links;
+mod monitoring;
 
 use std::{fs, path::PathBuf};
 
@@ -101,6 +103,11 @@ fn differ(at: &str, wanted: &Value, found: &Value, part: bool, differences: &mut
         _ if wanted == found => {}
         _ => differences.push(format!("{at} is {found}, shown as {wanted}")),
     }
+}
+
+#[tokio::test]
+async fn readme() {
+    runs("README.md", &[]).await;
 }
 
 #[tokio::test]
