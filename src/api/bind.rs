@@ -31,7 +31,7 @@ use crate::{
 /// in `Error`. The same pod (`PodUID`) may be bound to the same node any number of times.
 #[utoipa::path(post, path = "/bind", operation_id = "bindPod", tag = "extender", params(PolicyQuery),
     request_body(content = ExtenderBindingArgs, example = json!({
-        "PodName": "web", "PodNamespace": "default", "PodUID": "", "Node": "node-a"
+        "PodName": "example", "PodNamespace": "default", "PodUID": "", "Node": "example"
     })),
     responses((status = 200, description = "It is bound, durably, unless `Error` says why not.",
         body = ExtenderBindingResult), WriteErrors))]

@@ -17,9 +17,25 @@ use super::{
 static CONFIG: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
     Arc::new(
         Config::new([Url::new("OpenAPI 3.0", "../openapi.json"), Url::new("OpenAPI 3.1", "../openapi-3.1.json")])
-            .validator_url("none"),
+            .validator_url("none")
+            .doc_expansion("none")
+            .filter(true)
+            .try_it_out_enabled(true)
+            .display_request_duration(true)
+            .default_models_expand_depth(0),
     )
 });
+
+/// The page's name, in place of that of the library.
+const TITLE: &str = "<title>Podberth: the API</title>";
+const LIBRARY_TITLE: &str = "<title>Swagger UI</title>";
+/// The name in place of the library's logo.
+const STYLE: &str = "
+.swagger-ui .topbar { background-color: #1d2733; padding: 8px 0; }
+.swagger-ui .topbar .link { max-width: none; }
+.swagger-ui .topbar .link svg, .swagger-ui .topbar .link img { display: none; }
+.swagger-ui .topbar .link::after { content: 'Podberth'; font: bold 1.4em sans-serif; color: #fff; }
+";
 
 /// The documentation, for a browser
 #[utoipa::path(get, path = "/docs", operation_id = "getDocsRedirect", tag = "documents", responses(
@@ -49,5 +65,11 @@ pub async fn file(Path(name): Path<String>) -> Result<Response> {
 
 fn embedded(name: &str) -> Result<Response> {
     let file = serve(name, CONFIG.clone()).map_err(ApiError::internal)?.ok_or(ApiError::NoRoute)?;
-    Ok(([(header::CONTENT_TYPE, file.content_type)], file.bytes.into_owned()).into_response())
+    let text = || String::from_utf8_lossy(&file.bytes);
+    let bytes = match name {
+        "index.html" => text().replace(LIBRARY_TITLE, TITLE).into_bytes(),
+        "index.css" => (text() + STYLE).into_owned().into_bytes(),
+        _ => file.bytes.into_owned(),
+    };
+    Ok(([(header::CONTENT_TYPE, file.content_type)], bytes).into_response())
 }

@@ -63,7 +63,7 @@ const UNKNOWN_NODE: &str = "node(s) not known to the extender";
 #[utoipa::path(post, path = "/filter", operation_id = "filterNodes", tag = "extender", params(PolicyQuery, FreshnessQuery),
     request_body(content = ExtenderArgs<'_>, example = json!({
         "Pod": {"metadata": {"name": "web", "namespace": "default"}, "spec": {"containers": [{"name": "main"}]}},
-        "NodeNames": ["node-a", "node-b"]
+        "NodeNames": ["example", "node-a"]
     })),
     responses((status = 200, description = "The nodes that fit, and why the others do not.", body = ExtenderFilterResult<'_>),
         ReadErrors))]
@@ -100,7 +100,7 @@ pub async fn filter(
 #[utoipa::path(post, path = "/prioritize", operation_id = "prioritizeNodes", tag = "extender", params(PolicyQuery, FreshnessQuery),
     request_body(content = ExtenderArgs<'_>, example = json!({
         "Pod": {"metadata": {"name": "web", "namespace": "default"}, "spec": {"containers": [{"name": "main"}]}},
-        "NodeNames": ["node-a", "node-b"]
+        "NodeNames": ["example", "node-a"]
     })),
     responses((status = 200, description = "A score for each candidate.", body = Vec<HostPriority>), DecisionErrors))]
 pub async fn prioritize(

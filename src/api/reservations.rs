@@ -43,8 +43,8 @@ pub async fn list(State(state): State<AppState>, ClusterName(cluster): ClusterNa
 /// that the pod had before is replaced.
 #[utoipa::path(put, path = "/reservations/{namespace}/{pod}", operation_id = "replaceReservation", tag = "decisions",
     params(("namespace" = String, Path, description = "The pod's namespace", example = "default"),
-        ("pod" = String, Path, description = "The pod's name", example = "web"), PolicyQuery),
-    request_body(content = ReservationRequest, example = json!({"node": "node-a", "kind": "Assumed", "ttlSeconds": 30})),
+        ("pod" = String, Path, description = "The pod's name", example = "example"), PolicyQuery),
+    request_body(content = ReservationRequest, example = json!({"node": "example", "kind": "Assumed", "ttlSeconds": 30})),
     responses((status = 200, description = "The node is reserved.", body = Reservation), WriteErrors))]
 pub async fn replace(
     State(state): State<AppState>,
@@ -111,7 +111,7 @@ pub fn reserving(namespace: &str, name: &str, node: &str, stored: &Stored) -> Re
 /// Takes a pod's reservation back
 #[utoipa::path(delete, path = "/reservations/{namespace}/{pod}", operation_id = "deleteReservation", tag = "decisions",
     params(("namespace" = String, Path, description = "The pod's namespace", example = "default"),
-        ("pod" = String, Path, description = "The pod's name", example = "web")),
+        ("pod" = String, Path, description = "The pod's name", example = "example")),
     responses((status = 200, description = "It is gone.", body = Status), WriteErrors))]
 pub async fn delete(
     State(state): State<AppState>,

@@ -195,6 +195,8 @@ async fn pages_load_nothing_from_elsewhere_and_stand_in_no_frame() {
     assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{policy}");
     assert_eq!((header("x-content-type-options"), header("referrer-policy")), ("nosniff".into(), "no-referrer".into()));
     assert!(!page.text().contains("<script>"), "the page's scripts are files of ours");
+    assert!(page.text().contains("<title>Podberth") && !page.text().contains("Swagger UI"), "{}", page.text());
+    assert!(server.get("/docs/index.css").await.text().contains("'Podberth'"), "the name stands in place of the logo");
     assert!(!server.get("/livez").await.headers.contains_key("content-security-policy"));
 }
 

@@ -1,7 +1,9 @@
 //! What the published document says can be done.
 
 use podberth::api::openapi::DOCUMENTS;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+
+use crate::server::Server;
 
 /// A documented POST of a stored object or its subresource.
 pub struct Post {
@@ -58,4 +60,55 @@ fn every_kind_has_its_operations() {
     ] {
         assert!(text.contains(&format!("\"operationId\":\"{id}\"")), "{id}");
     }
+}
+
+/// A path with the examples of its variables in their place.
+fn filled_in(path: &str, operation: &Map<String, Value>) -> String {
+    let parameters = operation.get("parameters").and_then(Value::as_array).into_iter().flatten();
+    parameters.filter(|parameter| parameter["in"] == "path").fold(path.to_owned(), |path, parameter| {
+        let (name, example) = (&parameter["name"], &parameter["example"]);
+        let example = example.as_str().unwrap_or_else(|| panic!("{path}: {name} has no example"));
+        path.replace(&format!("{{{}}}", name.as_str().unwrap_or_default()), example)
+    })
+}
+
+/// As somebody goes through the page at `/docs`: objects are created, then replaced, then the rest, evictions last.
+#[tokio::test]
+async fn every_operation_with_a_body_has_an_example_that_works_as_it_stands() {
+    let server = Server::with(&[]).await;
+    let mut asked = Vec::new();
+    for (path, item) in DOCUMENTS.v3_0["paths"].as_object().expect("paths") {
+        for (method, operation) in item.as_object().expect("a path") {
+            let Some(operation) = operation.as_object().filter(|operation| operation.contains_key("requestBody"))
+            else {
+                continue;
+            };
+            let example = operation["requestBody"].pointer("/content/application~1json/example");
+            let example = example.unwrap_or_else(|| panic!("{method} {path} has no example"));
+            let query = operation.get("parameters").and_then(Value::as_array).into_iter().flatten();
+            let filled: Vec<_> = query
+                .filter(|parameter| parameter["in"] != "path")
+                .filter(|parameter| !parameter["example"].is_null() || !parameter["schema"]["example"].is_null())
+                .collect();
+            assert!(filled.is_empty(), "{method} {path}: the page would send {filled:?} unasked");
+            let creates = operation["operationId"].as_str().is_some_and(|id| id.starts_with("create"));
+            let last = path.ends_with("/eviction") || path.ends_with("/rollback");
+            let rank = (last, !creates || path.contains("{name}"), method != "put");
+            asked.push((rank, method.to_uppercase(), filled_in(path, operation), example.clone()));
+        }
+    }
+    asked.sort_by(|a, b| (a.0, &a.2).cmp(&(b.0, &b.2)));
+    assert!(asked.len() > 40, "{asked:?}");
+    let mut problems = Vec::new();
+    for (_, method, path, example) in asked {
+        let reply = server.ask(&method, &path, ("content-type", "application/json"), &example).await;
+        let text = reply.text();
+        if !(200..300).contains(&reply.code) || text.contains("\"Error\":\"") && !text.contains("\"Error\":\"\"") {
+            problems.push(format!("{method} {path}: {} {}", reply.code, text.trim()));
+        }
+        if let Some(warning) = reply.header("warning") {
+            problems.push(format!("{method} {path}: warning {warning}"));
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
 }

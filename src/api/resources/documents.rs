@@ -112,9 +112,9 @@ fn reference(component: &str) -> Value {
 fn items(kind: &StoredKind, names: &Names) -> Vec<(String, Value)> {
     let Names { one, many, schema } = names;
     let Paths { collection, everywhere, object } = Paths::of(kind);
-    let namespace = kind.namespaced.then(|| variable("namespace", "The namespace.")).into_iter();
+    let namespace = kind.namespaced.then(|| variable("namespace", "The namespace.", "default")).into_iter();
     let namespace: Vec<Value> = namespace.collect();
-    let named = || [&namespace[..], &[variable("name", "The object's name.")]].concat();
+    let named = || [&namespace[..], &[variable("name", "The object's name.", "example")]].concat();
     let read = |id: String, summary: String| operation(id, &summary, named(), None, (200, "The object.", schema));
     let replace = |id: String, summary: String, what: &str| {
         let body = Some((schema.as_str(), example(kind)));
@@ -223,8 +223,8 @@ fn with(mut parameters: Vec<Value>, one_more: Value) -> Vec<Value> {
     parameters
 }
 
-fn variable(name: &str, description: &str) -> Value {
-    json!({"name": name, "in": "path", "required": true, "description": description, "schema": {"type": "string"}})
+fn variable(name: &str, description: &str, example: &str) -> Value {
+    json!({"name": name, "in": "path", "required": true, "description": description, "schema": {"type": "string"}, "example": example})
 }
 
 fn query(name: &str, description: &str, schema: &Value) -> Value {
@@ -232,15 +232,14 @@ fn query(name: &str, description: &str, schema: &Value) -> Value {
 }
 
 fn dry_run() -> Value {
-    query("dryRun", "`All`: check everything and store nothing.", &json!({"type": "string", "example": "All"}))
+    query("dryRun", "`All`: check everything and store nothing.", &json!({"type": "string"}))
 }
 
 /// The parameters of what writes an object.
 fn writing() -> Vec<Value> {
     let description = "Fields that do not exist or stand twice: `Warn` (default) tells them in `Warning` headers, `Strict` \
                        refuses the object, `Ignore` says nothing.";
-    let schema = json!({"type": "string", "example": "Strict"});
-    vec![dry_run(), query("fieldValidation", description, &schema)]
+    vec![dry_run(), query("fieldValidation", description, &json!({"type": "string"}))]
 }
 
 fn list_parameters() -> Vec<Value> {

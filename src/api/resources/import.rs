@@ -147,7 +147,11 @@ struct Import {
 /// Objects are facts: one that is stored though a client could not write it so (a running cluster may have let it in under
 /// other rules) is told in `warnings`. Only what cannot be read or named is refused.
 #[utoipa::path(post, path = "/import", operation_id = "importObjects", tag = "state", params(ImportQuery, FieldValidationQuery),
-    request_body(content = ObjectList, description = "The objects; `application/yaml` and `application/x-ndjson` are read too."),
+    request_body(content = ObjectList, description = "The objects; `application/yaml` and `application/x-ndjson` are read too.",
+        example = json!({"kind": "List", "apiVersion": "v1", "items": [
+        {"kind": "Node", "apiVersion": "v1", "metadata": {"name": "node-a"},
+         "status": {"allocatable": {"cpu": "4", "memory": "16Gi", "pods": "110"}}}
+    ]})),
     responses((status = 200, description = "What was done.", body = ImportReport), WriteErrors))]
 pub async fn import(
     State(state): State<AppState>,
