@@ -1,8 +1,5 @@
 //! `/preempt` and preemption in `/explain`.
 
-use std::{fs, path::Path};
-
-use podberth::commands::explain;
 use serde_json::{Value, json};
 
 use crate::{
@@ -141,15 +138,4 @@ async fn explain_tells_what_preemption_would_do_when_asked() {
     let message = "0/2 nodes are available: 2 No preemption victims found for incoming pod.";
     let expected = json!({"candidates": [], "selected": null, "message": message});
     assert_eq!(ask(meek, true).await["preemption"], expected);
-}
-
-#[test]
-fn the_page_shows_what_its_example_answers() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let explanation = explain::explain(&root.join("examples/preemption.yaml")).expect("the example can be decided");
-    let answer = explain::render(&explanation, false);
-    let page = fs::read_to_string(root.join("docs/preemption.md")).expect("the page is there");
-    let shown =
-        page.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an answer on the page");
-    assert!(answer.ends_with(shown), "docs/preemption.md is to show the end of\n{answer}");
 }

@@ -7,12 +7,10 @@ use podberth::{
         Clusters, Limits, PolicyHistory,
         upkeep::{ForgetPolicies, Job},
     },
-    store::{
-        Key, ListQuery, Store,
-        memory::{Memory, Numbering},
-    },
+    store::{Key, ListQuery, Store},
     wire::policy::revision,
 };
+use podberth_testkit::memory::{Memory, Numbering};
 use serde_json::json;
 
 use super::{
