@@ -83,7 +83,7 @@ fn rules(criterion: &mut Criterion) {
         criterion.bench_function(&format!("predicate/{}", registration.identity.name), |b| {
             b.iter(|| match rule.prepare(pod, &snapshot) {
                 Demand::Check(check) | Demand::OnlyNodes(_, check) => {
-                    let mut left = snapshot.all_seats();
+                    let mut left = snapshot.node_set();
                     left.sift(|block, asked| check.sift(block, asked));
                     left.len()
                 }
@@ -91,7 +91,7 @@ fn rules(criterion: &mut Criterion) {
             });
         });
     }
-    let candidates = snapshot.all_seats();
+    let candidates = snapshot.node_set();
     for registration in priorities::ALL {
         let rule = testing::priority(registration.identity.name, &arguments);
         criterion.bench_function(&format!("priority/{}", registration.identity.name), |b| {

@@ -1,4 +1,4 @@
-//! What the store and the keepers on it can do, on PostgreSQL and on SQLite, as one table:
+//! What the store and the writers on it can do, on PostgreSQL and on SQLite, as one table:
 //!
 //! ```sh
 //! PODBERTH_POSTGRES_FSYNC=on scripts/postgres cargo bench --profile release --bench store

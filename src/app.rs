@@ -38,7 +38,7 @@ use crate::{
     },
     commands::demo,
     config::{self, Settings},
-    downstream::{self, Downstream},
+    extenders::{self, Extenders},
     store::{self, Keep, Store, StoreError, Writable},
     telemetry::{
         self,
@@ -186,12 +186,12 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     }
     let checks = checks(&store, &clusters, settings.max_staleness);
     let freshness = Freshness { max_staleness: settings.max_staleness, max_wait: settings.max_snapshot_wait };
-    let downstream = Downstream::new(downstream::Options {
+    let extenders = Extenders::new(extenders::Options {
         hosts: settings.downstream_extenders.clone(),
         reply_bytes: settings.max_downstream_reply_bytes,
-        ..downstream::Options::default()
+        ..extenders::Options::default()
     });
-    let state = AppState::with_downstream(clusters, freshness, checks, metrics, downstream);
+    let state = AppState::with_extenders(clusters, freshness, checks, metrics, extenders);
     let limits = Limits {
         request_timeout: settings.request_timeout,
         body_bytes: settings.max_body_bytes,

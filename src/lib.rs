@@ -6,10 +6,10 @@
 //! feed hands it to [`cluster`] → a new [`core::snapshot::Snapshot`] is published.
 //!
 //! *A decision*: request → parse → one snapshot taken at the door → the pure [`core::cycle`] → reply.
-//! No SQL on this way, and no lock held while computing. Where a policy's extenders are asked ([`downstream`]), what they
-//! say is taken in as data ([`core::outside`]).
+//! No SQL on this way, and no lock held while computing. Where a policy's extenders are asked ([`extenders`]), what they
+//! say is taken in as data ([`core::extenders`]).
 //!
-//! *A change*: HTTP → the cluster's keeper, which takes what is queued as one transaction of the [`store`] and judges
+//! *A change*: HTTP → the cluster's writer, which takes what is queued as one transaction of the [`store`] and judges
 //! every bind by the whole filter on the state that it is written to → published, then answered.
 //!
 //! # Code map
@@ -20,7 +20,7 @@
 //! | `crates/wire`, [`wire`] | the outside world's JSON and YAML ⇄ core | do I/O, decide |
 //! | `crates/store`, [`store`] | durable documents and revisions; the only SQL | know scheduling |
 //! | [`cluster`] | the live cache: change feed in, snapshots out; commits what was decided | know SQL, HTTP |
-//! | [`downstream`] | the way out to a policy's own extenders: HTTP calls that always end | decide, know the store or SQL |
+//! | [`extenders`] | the way out to a policy's own extenders: HTTP calls that always end | decide, know the store or SQL |
 //! | [`api`] | HTTP: one list of routes, a file per resource | know SQL |
 //! | [`app`] | composition root: the only file that may import everything | |
 //! | [`commands`] | what the command line does besides serving | know SQL |
@@ -37,7 +37,7 @@ pub mod clock;
 pub mod cluster;
 pub mod commands;
 pub mod config;
-pub mod downstream;
+pub mod extenders;
 pub mod origin;
 pub mod telemetry;
 

@@ -133,7 +133,7 @@ metrics! {
         "Batches tried again because the snapshot was too far behind to be judged by.";
     BINDS_UNJUDGED = "binds_unjudged_total", Kind::Counter,
         "Binds refused because they could not be judged, by reason (TooLong, Panicked).";
-    KEEPERS_ENDED = "keepers_ended_total", Kind::Counter,
+    WRITERS_ENDED = "writers_ended_total", Kind::Counter,
         "Tasks that keep a cluster and ended by themselves; each was replaced when the cluster was asked for again.";
     WRITES_REFUSED = "writes_refused_total", Kind::Counter, "Objects not written, by reason.";
     CLUSTERS_LIVE = "clusters_live", Kind::Gauge, "Clusters that this process keeps in memory.";
@@ -182,7 +182,7 @@ pub fn recorder() -> Result<PrometheusHandle, BuildError> {
 /// Shows the counters of what should never happen before it happens: Prometheus sees no increase in a series that begins with 1.
 fn begin_at_zero() {
     for name in
-        [COMMITS_REJECTED, BATCHES_RETRIED, KEEPERS_ENDED, WATCHER_RESTARTS, COMPUTATIONS_STOPPED, PREEMPTION_ATTEMPTS]
+        [COMMITS_REJECTED, BATCHES_RETRIED, WRITERS_ENDED, WATCHER_RESTARTS, COMPUTATIONS_STOPPED, PREEMPTION_ATTEMPTS]
     {
         counter!(name).increment(0);
     }

@@ -13,9 +13,9 @@ const LONGEST_FILE: usize = 600;
 const NEVER: &[(&str, &[&str])] = &[
     ("crates/core/src/", &["std::time", "std::fs", "std::net", "std::env", "std::thread", "std::process"]),
     ("crates/wire/src/", &["std::time", "std::fs", "std::net", "std::env", "std::thread", "std::process"]),
-    ("src/cluster/", &["axum", "hyper", "crate::downstream", "crate::api", "crate::app", "crate::config"]),
+    ("src/cluster/", &["axum", "hyper", "crate::extenders", "crate::api", "crate::app", "crate::config"]),
     (
-        "src/downstream/",
+        "src/extenders/",
         &["axum", "std::fs", "crate::store", "crate::cluster", "crate::api", "crate::app", "crate::config"],
     ),
     ("src/api/", &["crate::app", "crate::config"]),

@@ -6,9 +6,9 @@ use tokio::time::Instant;
 
 use super::{
     cluster::ClusterName,
+    context::{self, PolicyQuery},
     error::{ApiError, Result},
     extract::{JsonBytes, Query},
-    ground::{self, PolicyQuery},
     openapi::WriteErrors,
     resources::binding::bind_pod,
     state::AppState,
@@ -56,8 +56,8 @@ async fn answer(state: &AppState, cluster: &ClusterName, query: &PolicyQuery, bo
     if pod_name.is_empty() || node.is_empty() {
         return Ok("the request names no pod or no node".into());
     }
-    ground::existing(state, cluster).await?;
-    let judged_by = match ground::judged_by(state, cluster, query, (&pod_namespace, &pod_name)).await {
+    context::existing(state, cluster).await?;
+    let judged_by = match context::judged_by(state, cluster, query, (&pod_namespace, &pod_name)).await {
         Err(error @ ApiError::NotFound(_)) => return Ok(error.to_string()),
         judged_by => judged_by?,
     };

@@ -11,11 +11,11 @@ use utoipa::ToSchema;
 
 use super::{
     cluster::ClusterName,
+    context::{self, Chosen, FreshnessQuery, PolicyQuery},
     error::{ApiError, Result, Subject},
+    extenders::{self, RawQuestion, Sent, Stored},
     extract::{JsonBytes, Query},
-    ground::{self, Chosen, FreshnessQuery, PolicyQuery},
     openapi::DecisionErrors,
-    outside::{self, RawQuestion, Sent, Stored},
     state::AppState,
     warning::{self, FieldValidationQuery, warn},
 };
@@ -23,21 +23,21 @@ use crate::{
     cluster::View,
     core::{
         cycle,
+        extenders::ExtenderAnswers,
         model::{self, Name},
-        outside::Outside,
         policy::{Faults, Profiles},
         preempt,
         snapshot::{Kind, Snapshot},
     },
-    downstream::Documents,
+    extenders::Documents,
     wire::{
         asked::{self, AskedPod, TemplateOwner},
         cluster::{Brought, Cluster},
         decode::{self, DecodeError},
         defaults,
         document::Document,
-        downstream::PodDocument,
         explanation::{Explanation, PreemptionExplanation},
+        extender_calls::PodDocument,
         fault::{Cause, TOO_MANY},
         objects::pod,
         policy::{
@@ -112,14 +112,14 @@ pub async fn explain(
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
     let (mode, size) = (fields.parse()?, body.len());
-    let ground = ground::stand(&state, &cluster, &fresh).await?;
-    let (headers, is_there, view) = (ground.headers(), ground.is_there(), ground.view);
+    let context = context::stand(&state, &cluster, &fresh).await?;
+    let (headers, is_there, view) = (context.headers(), context.is_there(), context.view);
     let first = move || -> Result<(Step, Vec<String>)> {
         let Examined { json, odd, .. } =
             warning::examined("ExplainRequest", "the request cannot be read", &body, mode)?;
         Ok((Step::first(&json, &query, &view, is_there)?, odd))
     };
-    let (step, odd) = ground::compute_on(size, first).await??;
+    let (step, odd) = context::compute_on(size, first).await??;
     let explanation = match step {
         Step::Answer(explanation) => *explanation,
         Step::Ask { question, fitting, pod, sent } => {
@@ -129,20 +129,20 @@ pub async fn explain(
                 None => stored_pod(&stored, &question.pod, sent.is_some()).await?,
             };
             let pod = PodDocument::parse(pod.as_bytes()).map_err(|e| ApiError::BadRequest(format!("pod.{e}")))?;
-            let chain = state.downstream.chain(&question.chosen.profile().extenders, question.chosen.origin());
+            let chain = state.extenders.chain(&question.chosen.profile().extenders, question.chosen.origin());
             let documents: &dyn Documents = sent.as_ref().map_or(&stored, |sent| sent);
-            let (outside, failures) = outside::ask(&chain, &pod, &fitting, documents).await;
-            let mut explanation = ground::compute(move || question.answer(&outside)).await?;
+            let (extenders, failures) = extenders::ask(&chain, &pod, &fitting, documents).await;
+            let mut explanation = context::compute(move || question.answer(&extenders)).await?;
             explanation.extender_errors = failures.into_iter().map(Into::into).collect();
             explanation
         }
     };
     if wants_text(&accepted) {
         let warnings = odd.iter().map(|odd| format!("\nwarning: {odd}")).collect::<Vec<_>>().concat();
-        let text = ground::compute(move || table::render(&explanation, table::WIDTH)).await? + &warnings;
+        let text = context::compute(move || table::render(&explanation, table::WIDTH)).await? + &warnings;
         return Ok(warn((headers, text).into_response(), &odd));
     }
-    Ok(warn((headers, ground::written(explanation).await?).into_response(), &odd))
+    Ok(warn((headers, context::written(explanation).await?).into_response(), &odd))
 }
 
 /// Whether a client asks for plain text before JSON: people with curl.
@@ -176,14 +176,14 @@ impl Step {
         let calls = request.call_extenders;
         let question = Question::new(&request, query, view)?;
         if !calls || question.chosen.profile().extenders.is_empty() {
-            return Ok(Self::Answer(Box::new(question.answer(&Outside::default()))));
+            return Ok(Self::Answer(Box::new(question.answer(&ExtenderAnswers::default()))));
         }
         let raw: RawQuestion<'_> = decode::from_slice(body).map_err(wrong)?;
         let asked = |pod: &RawValue| asked::pod(pod.get()).map(|pod| pod.json.into_owned());
         let pod = raw.pod.map(asked).transpose().map_err(|causes| invalid("Pod", "", causes))?;
         let sent = raw.cluster.map(Sent::new);
         Ok(Self::Ask {
-            fitting: outside::fitting(question.chosen.profile(), &question.pod, &question.snapshot),
+            fitting: extenders::fitting(question.chosen.profile(), &question.pod, &question.snapshot),
             question: Box::new(question),
             pod,
             sent,
@@ -207,7 +207,7 @@ async fn stored_pod(stored: &Stored, pod: &model::Pod, is_sent: bool) -> Result<
 
 /// Answers a question over a view, without asking any extender.
 pub fn answer(request: &ExplainRequest, query: &PolicyQuery, view: &View) -> Result<Explanation> {
-    Question::new(request, query, view).map(|question| question.answer(&Outside::default()))
+    Question::new(request, query, view).map(|question| question.answer(&ExtenderAnswers::default()))
 }
 
 /// A question that is understood.
@@ -245,9 +245,9 @@ impl Question {
         Ok(Self { chosen, snapshot, pod, template, bound_to, seed, preempt })
     }
 
-    fn answer(&self, outside: &Outside) -> Explanation {
+    fn answer(&self, extenders: &ExtenderAnswers) -> Explanation {
         let Self { chosen, snapshot, pod, template, bound_to, seed, preempt } = self;
-        let decision = cycle::decide_with(chosen.profile(), pod, snapshot, *seed, outside);
+        let decision = cycle::decide_with(chosen.profile(), pod, snapshot, *seed, extenders);
         let preemption = preempt.then(|| {
             let attempt = preempt::attempt(chosen.profile(), pod, snapshot, *seed);
             PreemptionExplanation::new(&attempt, snapshot)
@@ -278,7 +278,7 @@ pub fn decided_under(
             let compiled = policy::parse_configuration(text.get()).and_then(|c| c.compile_all());
             brought(compiled, "KubeSchedulerConfiguration")
         }
-        (None, None) => ground::chosen(view, query),
+        (None, None) => context::chosen(view, query),
     }
 }
 

@@ -23,10 +23,10 @@ use serde::Serialize;
 use super::{
     body::pieces,
     cluster::ClusterName,
+    context::{self, Chosen, DecisionContext, FreshnessQuery, PolicyQuery},
     error::{ApiError, Result},
     explain,
     extract::{JsonBytes, Query},
-    ground::{self, Chosen, FreshnessQuery, Ground, PolicyQuery},
     observe::Stopwatch,
     openapi::{DecisionErrors, ReadErrors},
     state::AppState,
@@ -35,8 +35,8 @@ use crate::{
     core::{
         cycle::{self, Cycle},
         model::{Name, Pod},
+        node_set::{NodeRef, NodeSet},
         policy::Profile,
-        seat::{Seat, Seats},
         snapshot::{Object, Snapshot},
         verdict::Verdict,
     },
@@ -74,15 +74,15 @@ pub async fn filter(
     Query(fresh): Query<FreshnessQuery>,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
-    let ground = ground::stand(&state, &cluster, &fresh).await?;
-    answer(Verb::Filter, ground, query, body, |body, args, ground, policy| {
+    let context = context::stand(&state, &cluster, &fresh).await?;
+    answer(Verb::Filter, context, query, body, |body, args, context, policy| {
         let error = match (policy, args) {
             (Err(error), _) => error.to_string(),
             (_, Args { pod: None, .. }) => NO_POD.into(),
             (_, Args { candidates: Candidates::Absent, .. }) => NO_CANDIDATES.into(),
             (_, Args { pod: Some(Pod { excess: Some(excess), .. }), .. }) => too_much(excess),
             (Ok(policy), Args { pod: Some(pod), candidates }) => {
-                return Ok(filtered(body, pod, candidates, ground, policy.profile()));
+                return Ok(filtered(body, pod, candidates, context, policy.profile()));
             }
         };
         let in_full = matches!(args.candidates, Candidates::Nodes(_));
@@ -110,15 +110,15 @@ pub async fn prioritize(
     Query(fresh): Query<FreshnessQuery>,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
-    let ground = ground::stand(&state, &cluster, &fresh).await?;
-    answer(Verb::Prioritize, ground, query, body, |_, args, ground, policy| {
+    let context = context::stand(&state, &cluster, &fresh).await?;
+    answer(Verb::Prioritize, context, query, body, |_, args, context, policy| {
         // The reply has no place for an error, so here each is an HTTP one.
         let pod = args.pod.as_ref().ok_or_else(|| ApiError::BadRequest(NO_POD.into()))?;
         if matches!(args.candidates, Candidates::Absent) {
             return Err(ApiError::BadRequest(NO_CANDIDATES.into()));
         }
         explain::decidable(pod)?;
-        Ok(prioritized(pod, &args.candidates, ground, policy?.profile()))
+        Ok(prioritized(pod, &args.candidates, context, policy?.profile()))
     })
     .await
 }
@@ -138,19 +138,19 @@ enum Verb {
 /// One call of a verb that judges candidates.
 async fn answer(
     verb: Verb,
-    ground: Ground,
+    context: DecisionContext,
     query: PolicyQuery,
     body: Bytes,
-    verdict: impl FnOnce(&Bytes, &Args<'_>, &Ground, Result<Chosen>) -> Result<Pieces> + Send + 'static,
+    verdict: impl FnOnce(&Bytes, &Args<'_>, &DecisionContext, Result<Chosen>) -> Result<Pieces> + Send + 'static,
 ) -> Result<Response> {
     let (name, point) = match verb {
         Verb::Filter => ("filter", "Filter"),
         Verb::Prioritize => ("prioritize", "Score"),
     };
-    measured(name, ground, body, move |body, ground| {
+    measured(name, context, body, move |body, context| {
         // No predicate reads images.
         let images = matches!(verb, Verb::Prioritize);
-        let reading = Reading { known: &ground.known, stored: &ground.view.snapshot, images };
+        let reading = Reading { known: &context.known, stored: &context.view.snapshot, images };
         let parsing = trace::phase("parse");
         let args = match Args::parse(body, reading) {
             Ok(args) => args,
@@ -162,11 +162,11 @@ async fn answer(
             Candidates::Names(_) => "names",
             Candidates::Absent => "none",
         };
-        if let (Candidates::Names(_), Err(error)) = (&args.candidates, ground.is_there()) {
+        if let (Candidates::Names(_), Err(error)) = (&args.candidates, context.is_there()) {
             return (form, Err(error));
         }
-        let policy = ground::chosen(&ground.view, &query).map(|chosen| chosen.pick_or_first(args.pod.as_ref()));
-        (form, timed(point, policy, |policy| verdict(body, &args, ground, policy)))
+        let policy = context::chosen(&context.view, &query).map(|chosen| chosen.pick_or_first(args.pod.as_ref()));
+        (form, timed(point, policy, |policy| verdict(body, &args, context, policy)))
     })
     .await
 }
@@ -175,13 +175,13 @@ async fn answer(
 /// `work` answers the form of the request (`nodes`, `names`, or `none` where it has neither) and the reply's body.
 pub(super) async fn measured(
     verb: &'static str,
-    ground: Ground,
+    context: DecisionContext,
     body: Bytes,
-    work: impl FnOnce(&Bytes, &Ground) -> (&'static str, Result<Pieces>) + Send + 'static,
+    work: impl FnOnce(&Bytes, &DecisionContext) -> (&'static str, Result<Pieces>) + Send + 'static,
 ) -> Result<Response> {
     let start = Instant::now();
-    let (headers, size) = (ground.headers(), body.len());
-    let (form, reply) = ground::compute_on(size, move || work(&body, &ground)).await?;
+    let (headers, size) = (context.headers(), body.len());
+    let (form, reply) = context::compute_on(size, move || work(&body, &context)).await?;
     let code = reply.as_ref().map_or_else(|error| error.reason().code, |_| StatusCode::OK);
     counter!(telemetry::EXTENDER_REQUESTS, "verb" => verb, "form" => form, "code" => code.as_str().to_owned())
         .increment(1);
@@ -225,11 +225,11 @@ fn asked_about<'s>(snapshot: &'s Snapshot, pod: &Pod, candidates: &Candidates<'_
 }
 
 /// The candidates by name, each in its place in the snapshot, if it has one.
-fn seats<'s, 'c>(candidates: &'c Candidates<'_>, snapshot: &'s Snapshot) -> Vec<(&'c str, Option<Seat<'s>>)> {
-    let seat = |name: &'c str| (name, snapshot.seat(name));
+fn node_set<'s, 'c>(candidates: &'c Candidates<'_>, snapshot: &'s Snapshot) -> Vec<(&'c str, Option<NodeRef<'s>>)> {
+    let node_ref = |name: &'c str| (name, snapshot.node_ref(name));
     match candidates {
-        Candidates::Nodes(sent) => sent.iter().map(|sent| seat(&sent.node.name)).collect(),
-        Candidates::Names(names) => names.iter().map(|name| seat(name)).collect(),
+        Candidates::Nodes(sent) => sent.iter().map(|sent| node_ref(&sent.node.name)).collect(),
+        Candidates::Names(names) => names.iter().map(|name| node_ref(name)).collect(),
         Candidates::Absent => Vec::new(),
     }
 }
@@ -246,18 +246,24 @@ struct Refusal<'p> {
 const ALIKE: usize = 16;
 
 /// The reply of `/filter`: each candidate stands in exactly one of its lists.
-fn filtered(body: &Bytes, pod: &Pod, candidates: &Candidates<'_>, ground: &Ground, profile: &Profile) -> Pieces {
+fn filtered(
+    body: &Bytes,
+    pod: &Pod,
+    candidates: &Candidates<'_>,
+    context: &DecisionContext,
+    profile: &Profile,
+) -> Pieces {
     static CYCLES: AtomicUsize = AtomicUsize::new(0);
-    let Ground { view, in_flight, .. } = ground;
+    let DecisionContext { view, in_flight, .. } = context;
     let snapshot = asked_about(&view.snapshot, pod, candidates);
     let stopwatch = Stopwatch::if_wanted(&CYCLES);
     let cycle = Cycle::prepare_observed(profile, pod, &snapshot, stopwatch.as_ref().map(|watch| watch as _));
-    let nodes = seats(candidates, &snapshot);
+    let nodes = node_set(candidates, &snapshot);
     let departures = in_flight.departures(pod, view);
     let mut freed = Vec::new();
     let mut refused = Vec::new();
     let mut refusals: Vec<Refusal<'_>> = Vec::new();
-    let mut fits = cycle.parted(&nodes.iter().filter_map(|(_, seat)| *seat).collect(), |node, failure| {
+    let mut fits = cycle.parted(&nodes.iter().filter_map(|(_, node_ref)| *node_ref).collect(), |node, failure| {
         if departures.as_ref().is_some_and(|departures| departures.make_room(&cycle, &node, &snapshot)) {
             freed.push(node);
             return;
@@ -276,7 +282,7 @@ fn filtered(body: &Bytes, pod: &Pod, candidates: &Candidates<'_>, ground: &Groun
     if !freed.is_empty() {
         fits = fits.iter().chain(freed).collect();
     }
-    let fit = |(_, seat): &(&str, Option<Seat<'_>>)| seat.is_some_and(|seat| fits.contains(seat));
+    let fit = |(_, node_ref): &(&str, Option<NodeRef<'_>>)| node_ref.is_some_and(|node_ref| fits.contains(node_ref));
     let fitting: Vec<usize> = (0..nodes.len()).filter(|at| fit(&nodes[*at])).collect();
     in_flight.filtered(pod, if let [only] = fitting[..] { Some(nodes[only].0) } else { None }, view);
     let mut rejections = BTreeMap::<(&str, &str), u64>::new();
@@ -295,27 +301,27 @@ fn filtered(body: &Bytes, pod: &Pod, candidates: &Candidates<'_>, ground: &Groun
         let list = if verdict.is_unresolvable() { &mut unresolvable } else { &mut failed };
         list.push((name, why));
     }
-    let unknown = nodes.iter().filter(|(_, seat)| seat.is_none());
+    let unknown = nodes.iter().filter(|(_, node_ref)| node_ref.is_none());
     unresolvable.extend(unknown.map(|(name, _)| (*name, &is_unknown)));
     filter_result(body, candidates, &fitting, failed, unresolvable)
 }
 
 /// The reply of `/prioritize`: a line for each candidate; a node that is not stored gets the lowest score.
-fn prioritized(pod: &Pod, candidates: &Candidates<'_>, ground: &Ground, profile: &Profile) -> Pieces {
+fn prioritized(pod: &Pod, candidates: &Candidates<'_>, context: &DecisionContext, profile: &Profile) -> Pieces {
     static CYCLES: AtomicUsize = AtomicUsize::new(0);
-    let Ground { view, in_flight, .. } = ground;
+    let DecisionContext { view, in_flight, .. } = context;
     let assumed = in_flight.assumed(pod, view);
     let snapshot = asked_about(assumed.as_ref().unwrap_or(&view.snapshot), pod, candidates);
     let stopwatch = Stopwatch::if_wanted(&CYCLES);
     let cycle = Cycle::prepare_observed(profile, pod, &snapshot, stopwatch.as_ref().map(|watch| watch as _));
-    let nodes = seats(candidates, &snapshot);
-    let known: Seats<'_> = nodes.iter().filter_map(|(_, seat)| *seat).collect();
+    let nodes = node_set(candidates, &snapshot);
+    let known: NodeSet<'_> = nodes.iter().filter_map(|(_, node_ref)| *node_ref).collect();
     let scores = cycle.scores(&known);
     let selecting = trace::phase("select");
     let ranking = cycle.rank(&scores, known.len());
     let mut scores = ranking.extender_scores(profile.extender_max_score);
     if in_flight.assumes() {
-        let names: Vec<&Name> = known.iter().map(Seat::name).collect();
+        let names: Vec<&Name> = known.iter().map(NodeRef::name).collect();
         if let Some(best) = ranking.best(|column| (cycle::tie_break(0, pod, names[column]), names[column])) {
             leave_one_best(&mut scores, best);
             in_flight.assume(pod, names[best], view);
@@ -323,8 +329,10 @@ fn prioritized(pod: &Pod, candidates: &Candidates<'_>, ground: &Ground, profile:
     }
     drop(selecting);
     histogram!(telemetry::NODES_EVALUATED).record(nodes.len() as f64);
-    let score = |seat: Option<Seat<'_>>| seat.and_then(|seat| known.position(seat)).map_or(0, |column| scores[column]);
-    host_priorities(candidates, nodes.iter().map(|(_, seat)| score(*seat)))
+    let score = |node_ref: Option<NodeRef<'_>>| {
+        node_ref.and_then(|node_ref| known.position(node_ref)).map_or(0, |column| scores[column])
+    };
+    host_priorities(candidates, nodes.iter().map(|(_, node_ref)| score(*node_ref)))
 }
 
 /// Lets nobody tie with the best, so that kube-scheduler's choice can be foretold: the others of the highest score get one

@@ -10,9 +10,10 @@ use axum::{
 use serde::de::DeserializeOwned;
 
 use super::{
-    body, decoding,
+    body,
+    context::read_on,
+    decoding,
     error::{ApiError, Result},
-    ground::read_on,
 };
 use crate::wire::yaml;
 

@@ -21,11 +21,11 @@ use metrics::histogram;
 
 use super::{
     cluster::ClusterName,
+    context::{self, DecisionContext, FreshnessQuery, PolicyQuery},
     error::{ApiError, Result},
     explain,
     extender::{NO_POD, measured, timed, written},
     extract::{JsonBytes, Query},
-    ground::{self, FreshnessQuery, Ground, PolicyQuery},
     openapi::DecisionErrors,
     state::AppState,
 };
@@ -69,9 +69,9 @@ pub async fn preempt(
     Query(fresh): Query<FreshnessQuery>,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
-    let ground = ground::stand(&state, &cluster, &fresh).await?;
-    ground.is_there()?;
-    measured("preempt", ground, body, move |body, ground| {
+    let context = context::stand(&state, &cluster, &fresh).await?;
+    context.is_there()?;
+    measured("preempt", context, body, move |body, context| {
         let args = match PreemptionArgs::parse(body) {
             Ok(args) => args,
             Err(error) => return ("none", Err(ApiError::BadRequest(error.to_string()))),
@@ -81,15 +81,15 @@ pub async fn preempt(
             Proposed::Uids(_) => "names",
             Proposed::Absent => "none",
         };
-        let policy = ground::chosen(&ground.view, &query).map(|chosen| chosen.pick_or_first(args.pod.as_ref()));
+        let policy = context::chosen(&context.view, &query).map(|chosen| chosen.pick_or_first(args.pod.as_ref()));
         let answer = timed("PostFilter", policy, |policy| {
             // The reply has no place for an error, so here each is an HTTP one.
             let pod = args.pod.as_ref().ok_or_else(|| ApiError::BadRequest(NO_POD.into()))?;
             explain::decidable(pod)?;
             let left = match &args.proposed {
                 Proposed::Absent => return Err(ApiError::BadRequest(NO_PROPOSAL.into())),
-                Proposed::Pods(nodes) => sent_in_full(pod, nodes, ground, policy?.profile()),
-                Proposed::Uids(nodes) => sent_by_uid(pod, nodes, ground, policy?.profile()),
+                Proposed::Pods(nodes) => sent_in_full(pod, nodes, context, policy?.profile()),
+                Proposed::Uids(nodes) => sent_by_uid(pod, nodes, context, policy?.profile()),
             };
             written(&ExtenderPreemptionResult { node_name_to_meta_victims: left })
         });
@@ -101,14 +101,14 @@ pub async fn preempt(
 type Proposals<T> = BTreeMap<String, Vec<T>>;
 type Answer = BTreeMap<String, MetaVictims>;
 
-fn sent_by_uid(pod: &Pod, nodes: &Proposals<String>, ground: &Ground, profile: &Profile) -> Answer {
-    let snapshot = ground.view.snapshot.asked_about(pod);
-    examined(pod, nodes, &snapshot, ground, profile, |running, uid| *running.uid == **uid)
+fn sent_by_uid(pod: &Pod, nodes: &Proposals<String>, context: &DecisionContext, profile: &Profile) -> Answer {
+    let snapshot = context.view.snapshot.asked_about(pod);
+    examined(pod, nodes, &snapshot, context, profile, |running, uid| *running.uid == **uid)
 }
 
 /// Pods sent in full are the truth about the nodes that they are on.
-fn sent_in_full(pod: &Pod, nodes: &Proposals<Pod>, ground: &Ground, profile: &Profile) -> Answer {
-    let snapshot = &ground.view.snapshot;
+fn sent_in_full(pod: &Pod, nodes: &Proposals<Pod>, context: &DecisionContext, profile: &Profile) -> Answer {
+    let snapshot = &context.view.snapshot;
     let mut sent = snapshot.asked_about(pod).into_owned();
     for (node, victims) in nodes.iter().filter(|(node, _)| snapshot.node(node).is_some()) {
         let there = victims.iter().filter(|victim| *victim.node_name == **node);
@@ -116,7 +116,7 @@ fn sent_in_full(pod: &Pod, nodes: &Proposals<Pod>, ground: &Ground, profile: &Pr
             sent.apply(Object::Pod(Box::new(victim.clone())));
         }
     }
-    examined(pod, nodes, &sent, ground, profile, Pod::is_same)
+    examined(pod, nodes, &sent, context, profile, Pod::is_same)
 }
 
 /// The proposals that are left, in the form of the reply; their victims are remembered. `is` says whether a pod on a node
@@ -125,7 +125,7 @@ fn examined<T>(
     pod: &Pod,
     nodes: &Proposals<T>,
     snapshot: &Snapshot,
-    ground: &Ground,
+    context: &DecisionContext,
     profile: &Profile,
     is: impl Fn(&Pod, &T) -> bool,
 ) -> Answer {
@@ -133,7 +133,7 @@ fn examined<T>(
     if !snapshot.may_preempt(pod) {
         return Answer::new();
     }
-    let awaited = ground.in_flight.outstanding(pod, &ground.view);
+    let awaited = context.in_flight.outstanding(pod, &context.view);
     let cycle = Cycle::prepare(profile, pod, snapshot);
     let dry_run = DryRun::new(profile.release, pod, snapshot, &cycle);
     let (mut left, mut named) = (Answer::new(), BTreeMap::new());
@@ -152,7 +152,7 @@ fn examined<T>(
         named.insert(node.name().clone(), candidate.victims.iter().map(victim).collect());
         left.insert(name.clone(), meta);
     }
-    ground.in_flight.named(pod, named, &ground.view);
+    context.in_flight.named(pod, named, &context.view);
     left
 }
 

@@ -18,9 +18,9 @@ use tokio::{
 use tracing::warn;
 
 use super::{
+    context::compute,
     error::{ApiError, Result},
     extract::Query,
-    ground::compute,
 };
 
 /// The route.

@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 use super::{
     cluster::ClusterName,
+    context::{self, PolicyQuery},
     error::{ApiError, Result, Subject},
     extract::{JsonBytes, Path, Query, parse_json},
-    ground::{self, PolicyQuery},
     openapi::{ReadErrors, WriteErrors},
     state::AppState,
 };
@@ -63,7 +63,7 @@ pub async fn replace(
             "ttlSeconds: Invalid value: {ttl}: must be 1 to {LONGEST_TTL_SECONDS}"
         )));
     }
-    let view = ground::view(&state, &cluster).await?;
+    let view = context::view(&state, &cluster).await?;
     let pod = view.snapshot.pod(&namespace, &name);
     let pod = pod.ok_or_else(|| ApiError::NotFound(Subject::new("", "pods", &*name)))?;
     let conflict = |message| ApiError::Conflict { subject: subject(&namespace, &name), message };
@@ -71,7 +71,7 @@ pub async fn replace(
         return Err(conflict(format!("the pod has the uid {}", pod.uid)));
     }
     let stored = Stored { pod_uid: pod.uid.to_string(), kind, until: lapsing_in(state.clusters.now().await?, ttl)? };
-    let judged_by = ground::judged_by(&state, &cluster, &query, (&namespace, &name)).await?;
+    let judged_by = context::judged_by(&state, &cluster, &query, (&namespace, &name)).await?;
     let call = reserving(&namespace, &name, &node, &stored)?;
     let commit = state.clusters.commit(&cluster.0, call, judged_by).await?;
     let refusal = commit.outcomes.into_iter().find_map(|outcome| match outcome {

@@ -11,7 +11,7 @@ use std::{
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use super::health::Check;
-use crate::{cluster::Clusters, downstream::Downstream, store::Store};
+use crate::{cluster::Clusters, extenders::Extenders, store::Store};
 
 /// Handed to every handler; cloning it costs one reference count.
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ pub struct Shared {
     /// What decisions are made on.
     pub clusters: Clusters,
     /// The way out to extenders.
-    pub downstream: Downstream,
+    pub extenders: Extenders,
     /// What is asked of their snapshots.
     pub freshness: Freshness,
     /// What must hold for this process to be ready, in the order it is told.
@@ -54,19 +54,19 @@ pub struct Shared {
 impl AppState {
     /// The state of a process that is up and calls no extender.
     pub fn new(clusters: Clusters, freshness: Freshness, checks: Vec<Check>, metrics: PrometheusHandle) -> Self {
-        Self::with_downstream(clusters, freshness, checks, metrics, Downstream::default())
+        Self::with_extenders(clusters, freshness, checks, metrics, Extenders::default())
     }
 
     /// The state of a process that is up.
-    pub fn with_downstream(
+    pub fn with_extenders(
         clusters: Clusters,
         freshness: Freshness,
         checks: Vec<Check>,
         metrics: PrometheusHandle,
-        downstream: Downstream,
+        extenders: Extenders,
     ) -> Self {
         let (store, stopping) = (clusters.store().clone(), AtomicBool::new(false));
-        Self(Arc::new(Shared { store, clusters, downstream, freshness, checks, metrics, stopping }))
+        Self(Arc::new(Shared { store, clusters, extenders, freshness, checks, metrics, stopping }))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The clusters that are kept in memory, and the one task that watches over them.
 //!
-//! A hint of the store names its cluster and wakes that one's keeper. Because hints get lost, the heads of all kept
-//! clusters are read by one statement every now and then: a keeper reads its feed only when its head has moved, and the
+//! A hint of the store names its cluster and wakes that one's writer. Because hints get lost, the heads of all kept
+//! clusters are read by one statement every now and then: a writer reads its feed only when its head has moved, and the
 //! statement's answer is what says that the database is there.
 
 use std::{
@@ -163,7 +163,7 @@ impl Live {
         });
     }
 
-    /// Releases those that nobody has asked for in so long, and those whose keeper has ended.
+    /// Releases those that nobody has asked for in so long, and those whose writer has ended.
     fn release(&self, after: Duration) {
         let is_idle = |name: &str, kept: &Kept| {
             name != DEFAULT_CLUSTER && kept.asked.elapsed() >= after && Arc::strong_count(&kept.cluster) == 1
@@ -173,7 +173,7 @@ impl Live {
         drop(kept);
         for (cluster, kept) in gone {
             if kept.cluster.has_ended() {
-                tracing::error!(cluster, "the cluster's keeper has ended");
+                tracing::error!(cluster, "the cluster's writer has ended");
             } else {
                 tracing::debug!(cluster, "released: nobody has asked for it");
             }

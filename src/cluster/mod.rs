@@ -1,11 +1,11 @@
 //! The live cache: takes the store's change feed in, gives snapshots out, and commits what was decided on them.
 //!
-//! Each cluster that is asked about has one keeper task. It reads the feed from the last revision it has seen, applies
+//! Each cluster that is asked about has one writer task. It reads the feed from the last revision it has seen, applies
 //! what changed to its working copy and publishes a new [`View`], atomically, once it has reached the store's head.
 //! Readers load the newest view without a lock and keep it as long as their request lasts. One watcher for all clusters
-//! wakes a keeper when its cluster's head has moved, and releases clusters that nobody asks for.
+//! wakes a writer when its cluster's head has moved, and releases clusters that nobody asks for.
 //!
-//! Writes go through the keeper as well ([`Clusters::commit`]): it takes what is queued as one transaction, binds first,
+//! Writes go through the writer as well ([`Clusters::commit`]): it takes what is queued as one transaction, binds first,
 //! and judges each bind at the commit by the whole filter on the state that it is written to, the earlier binds of the
 //! batch included. Callers are answered when their write is durable and published here.
 
@@ -46,7 +46,6 @@ mod follow;
 #[cfg(test)]
 mod gated;
 mod in_flight;
-mod keeper;
 mod live;
 mod queue;
 mod rehearsal;
@@ -54,6 +53,7 @@ mod reserved;
 mod status;
 pub mod upkeep;
 mod view;
+mod writer;
 
 pub use error::CommitError;
 pub use in_flight::{InFlight, Remembering};
@@ -64,7 +64,7 @@ pub use view::{ActivePolicy, BUILT_IN, View};
 /// The cluster that paths without a prefix mean.
 pub const DEFAULT_CLUSTER: &str = "default";
 
-/// Before a keeper that has panicked is replaced, where nobody asks for its cluster sooner, and between two attempts.
+/// Before a writer that has panicked is replaced, where nobody asks for its cluster sooner, and between two attempts.
 const REPLACED_AFTER: Duration = Duration::from_secs(1);
 
 /// All live clusters of one store. Clones are the same.
@@ -138,7 +138,7 @@ pub struct Cluster {
     status: Arc<Status>,
     queue: Arc<Queue>,
     /// `None`: nothing is to be kept.
-    keeper: Option<AbortHandle>,
+    writer: Option<AbortHandle>,
     known_nodes: Arc<KnownNodes>,
     in_flight: Arc<InFlight>,
 }
@@ -286,7 +286,7 @@ impl Clusters {
         if let Some(kept) = self.followed(name) {
             return Ok(kept);
         }
-        let (mut started, running) = keeper::start(self.store.clone(), name, self.limits.most_waiting).await?;
+        let (mut started, running) = writer::start(self.store.clone(), name, self.limits.most_waiting).await?;
         started.in_flight = Arc::new(InFlight::new(&self.remembering));
         let started = Arc::new(started);
         self.live.insert(name, &started, self.limits.most_live);
@@ -296,12 +296,12 @@ impl Clusters {
         Ok(started)
     }
 
-    /// Replaces a keeper that panics, whether or not somebody asks for its cluster.
+    /// Replaces a writer that panics, whether or not somebody asks for its cluster.
     fn supervise(&self, name: &str, running: JoinHandle<()>) {
         let (live, name) = (Arc::downgrade(&self.live), name.to_owned());
         let (store, limits, remembering) = (self.store.clone(), self.limits.clone(), self.remembering.clone());
         tokio::spawn(async move {
-            if !keeper::has_panicked(&name, running).await {
+            if !writer::has_panicked(&name, running).await {
                 return;
             }
             // What it panicked at may be there still.
@@ -336,10 +336,10 @@ impl Cluster {
         let status = Arc::new(Status::new(Head::default()));
         let (known_nodes, in_flight) = (Arc::default(), Arc::default());
         let queue = Arc::new(Queue::new(0));
-        Self { view: Arc::default(), status, queue, keeper: None, known_nodes, in_flight }
+        Self { view: Arc::default(), status, queue, writer: None, known_nodes, in_flight }
     }
 
-    /// Whether its keeper has not ended.
+    /// Whether its writer has not ended.
     fn is_kept(&self) -> bool {
         !self.has_ended()
     }
@@ -349,7 +349,7 @@ impl Cluster {
         self.view.load_full()
     }
 
-    /// How far the keeper has come.
+    /// How far the writer has come.
     pub fn progress(&self) -> Progress {
         *self.status.progress.borrow()
     }
@@ -394,7 +394,7 @@ impl Cluster {
     async fn commit(&self, call: Call, judgement: Judgement) -> Result<Commit, CommitError> {
         let (waiting, answer) = Waiting::new(call, judgement);
         self.queue.push(waiting)?;
-        answer.await.unwrap_or_else(|_| Err(StoreError::OutcomeUnknown("the cluster's keeper ended".into()).into()))
+        answer.await.unwrap_or_else(|_| Err(StoreError::OutcomeUnknown("the cluster's writer ended".into()).into()))
     }
 }
 
@@ -425,15 +425,15 @@ impl Cluster {
         self.status.lose(&self.queue, None, error);
     }
 
-    /// Whether its keeper has ended, which it does not by itself.
+    /// Whether its writer has ended, which it does not by itself.
     fn has_ended(&self) -> bool {
-        self.keeper.as_ref().is_some_and(AbortHandle::is_finished)
+        self.writer.as_ref().is_some_and(AbortHandle::is_finished)
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        self.keeper.iter().for_each(AbortHandle::abort);
+        self.writer.iter().for_each(AbortHandle::abort);
     }
 }
 

@@ -84,7 +84,7 @@ impl Waiting {
     }
 }
 
-/// The calls that wait for one cluster's keeper.
+/// The calls that wait for one cluster's writer.
 #[derive(Debug)]
 pub(super) struct Queue {
     lanes: Mutex<Lanes>,
@@ -172,7 +172,7 @@ impl Queue {
         self.arrived.notified().await;
     }
 
-    /// Asks the keeper to read the feed unless it has come to a revision; `u64::MAX`: in any case.
+    /// Asks the writer to read the feed unless it has come to a revision; `u64::MAX`: in any case.
     pub(super) fn nudge(&self, revision: u64) {
         let mut lanes = self.lock();
         lanes.nudged = lanes.nudged.max(revision);

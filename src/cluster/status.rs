@@ -38,7 +38,7 @@ pub(super) fn is_same(one: &Head, other: &Head) -> bool {
     (one.epoch, one.revision, one.token) == (other.epoch, other.revision, other.token)
 }
 
-/// What keeper, watcher and readers of a cluster share of its standing.
+/// What writer, watcher and readers of a cluster share of its standing.
 #[derive(Debug)]
 pub(super) struct Status {
     pub(super) progress: watch::Sender<Progress>,

@@ -11,8 +11,8 @@ use serde::Deserialize;
 
 use crate::{
     api::{
+        context::PolicyQuery,
         explain::{ExplainRequest, answer},
-        ground::PolicyQuery,
     },
     cluster::View,
     wire::{decode, explanation::Explanation, table, validation::fields, yaml},

@@ -7,8 +7,8 @@ mod server;
 
 mod bind;
 mod check;
-mod downstream;
 mod explain;
+mod extenders;
 mod hostile;
 mod lag;
 mod messages;

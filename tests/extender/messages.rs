@@ -118,7 +118,7 @@ async fn sent_nodes_are_the_truth_about_nodes_and_stored_pods_about_pods() {
     let server = Server::with(&[
         ("nodes", node("a", "1", "8Gi")),
         ("pods", pod("big", "3", "a")),
-        ("pods", pod("homeless", "3", "new")),
+        ("pods", pod("unknown", "3", "new")),
         ("pods", pod("done", "4", "b")).finished(),
     ])
     .await;

@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use podberth::core::{
     block::{Block, pick},
     model::{AvoidController, ConditionStatus, ControllerRef, Volume},
+    node_set::NodeSet,
     predicates::{Build, Demand},
     rule::{Arguments, LabelPresence, Reads, Release, ResourceWeight, ShapePoint},
-    seat::Seats,
     snapshot::NodeInfo,
 };
 use proptest::{
@@ -133,7 +133,7 @@ fn a_block_is_sifted_as_its_nodes_are_checked() {
                     continue;
                 }
             };
-            for (part, mask) in snapshot.all_seats().parts().iter().zip(&masks) {
+            for (part, mask) in snapshot.node_set().parts().iter().zip(&masks) {
                 // All of them, some, and so few that they are asked one by one.
                 for asked in [part.marked, part.marked & mask, part.marked & mask & mask >> 7 & mask >> 20 & mask >> 33]
                 {
@@ -153,7 +153,7 @@ fn a_block_is_sifted_as_its_nodes_are_checked() {
 }
 
 fn info(block: &Block, at: usize) -> &NodeInfo {
-    block.seat(at).info()
+    block.node_ref(at).info()
 }
 
 #[test]
@@ -168,12 +168,13 @@ fn a_score_that_depends_on_the_node_alone_is_the_same_in_any_company() {
             if reads > Reads::Node {
                 continue;
             }
-            let all = snapshot.all_seats();
-            let some = Seats::new(all.parts().iter().zip(&masks).map(|(part, mask)| (part.block, part.marked & mask)));
+            let all = snapshot.node_set();
+            let some =
+                NodeSet::new(all.parts().iter().zip(&masks).map(|(part, mask)| (part.block, part.marked & mask)));
             for candidates in [all, some] {
                 let scores = rule.score(&pod, &snapshot, &candidates);
                 let together: Vec<i64> = (0..candidates.len()).map(|candidate| scores.of(candidate)).collect();
-                let alone = |seat| rule.score(&pod, &snapshot, &std::iter::once(seat).collect()).of(0);
+                let alone = |node_ref| rule.score(&pod, &snapshot, &std::iter::once(node_ref).collect()).of(0);
                 let alone: Vec<i64> = candidates.iter().map(alone).collect();
                 assert_eq!(together, alone, "{name} of {release:?}, case {number}");
                 if reads == Reads::Node {

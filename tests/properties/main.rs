@@ -336,7 +336,7 @@ proptest! {
             let cycle = Cycle::prepare(profile, &pod, &snapshot);
             let say = |failure: PredicateVerdict<'_>| format!("{} {:?}", failure.predicate.plugin, failure.verdict);
             let mut together = BTreeMap::new();
-            let fitting = cycle.parted(&snapshot.all_seats(), |node, failure| {
+            let fitting = cycle.parted(&snapshot.node_set(), |node, failure| {
                 let before = together.insert(node.name().clone(), say(failure));
                 assert!(before.is_none(), "each node once");
             });

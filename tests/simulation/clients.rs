@@ -168,7 +168,7 @@ impl Client {
 /// The calls that a client has under way, until each is answered: they outlive a replica that crashes.
 pub(crate) type Tickets = Mutex<Vec<Option<Ticket>>>;
 
-/// Has a call written past the replica's keeper, as what needs no judge can be.
+/// Has a call written past the replica's writer, as what needs no judge can be.
 async fn write_directly(replica: &Replica, cluster: usize, call: Call, tickets: &Tickets, history: &History) {
     *lock(tickets) = vec![Some(history.begin(cluster, &call))];
     let written = replica.store.commit(CLUSTERS[cluster], call.writes, call.atomicity).await;

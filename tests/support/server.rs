@@ -18,7 +18,7 @@ use podberth::{
         state::{AppState, Freshness},
     },
     cluster::{self, Clusters, Remembering},
-    downstream::Downstream,
+    extenders::Extenders,
     store::{self, Atomicity, Change, Key, Outcome, Precondition, Store, Write},
     telemetry,
 };
@@ -40,7 +40,7 @@ pub(crate) struct Setup {
     pub(crate) remembering: Remembering,
     pub(crate) freshness: Freshness,
     pub(crate) limits: Limits,
-    pub(crate) downstream: Downstream,
+    pub(crate) extenders: Extenders,
     pub(crate) diagnostics: Diagnostics,
 }
 
@@ -60,7 +60,7 @@ impl Default for Setup {
                 body_pace: Pace { grace: LATE, bytes_per_second: 1 },
                 compress_from_bytes: None,
             },
-            downstream: Downstream::default(),
+            extenders: Extenders::default(),
             diagnostics: Diagnostics::default(),
         }
     }
@@ -123,7 +123,7 @@ impl Server {
     pub(crate) fn start(store: Arc<dyn Store>, setup: Setup) -> Self {
         let clusters = Clusters::limited(store, setup.clusters).with_remembering(setup.remembering);
         let metrics = telemetry::recorder().expect("a recorder");
-        let state = AppState::with_downstream(clusters, setup.freshness, Vec::new(), metrics, setup.downstream);
+        let state = AppState::with_extenders(clusters, setup.freshness, Vec::new(), metrics, setup.extenders);
         Self { router: router(state.clone(), setup.limits, setup.diagnostics), state }
     }
 

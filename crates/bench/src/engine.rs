@@ -74,7 +74,7 @@ fn grown(nodes: usize, pods_per_node: usize, running: Running) -> Result<Vec<(&'
 
 /// Decides again and again, once it has been seen that the decision is right.
 fn time(profile: &Profile, workload: &Workload, snapshot: &Snapshot) -> Result<Times, String> {
-    let expected = (workload.fitting)(snapshot.seats().count());
+    let expected = (workload.fitting)(snapshot.node_refs().count());
     let fitting = decide(profile, &workload.pod, snapshot).len();
     if fitting != expected {
         return Err(format!("{}: {fitting} nodes fit, not {expected}", workload.name));

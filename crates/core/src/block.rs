@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{index::Slot, rule::Release, seat::Seat, snapshot::NodeInfo};
+use super::{index::Slot, node_set::NodeRef, rule::Release, snapshot::NodeInfo};
 
 /// How many nodes stand in a block: one for each bit of a mask.
 pub const NODES: usize = 64;
@@ -166,9 +166,9 @@ impl Block {
         }
     }
 
-    /// A known node's seat.
-    pub fn seat(&self, at: usize) -> Seat<'_> {
-        Seat::new(self, at)
+    /// A known node, with its place.
+    pub fn node_ref(&self, at: usize) -> NodeRef<'_> {
+        NodeRef::new(self, at)
     }
 
     /// The node at a place with the pods on it; also one that is not known, as long as pods are bound to it.

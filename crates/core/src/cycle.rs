@@ -10,16 +10,16 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     block::pick,
-    edited::EditedNode,
+    extenders::{ExtenderAnswers, ExtenderScore, ExtenderVerdict},
     model::{Name, Pod},
+    node_set::{NodeRef, NodeSet},
     observe::{Observer, Point, observed},
-    outside::{Outside, OutsideScore, OutsideVerdict},
+    overlay::NodeOverlay,
     policy::{ActivePredicate, ActivePriority, Combination, Profile},
     predicates::{Check, Demand},
     priorities::Scores,
     ranking::Ranking,
     rule::Release,
-    seat::{Seat, Seats},
     snapshot::{NodeInfo, Snapshot},
     verdict::{Reason, Verdict},
     work,
@@ -98,7 +98,7 @@ impl<'p: 's, 's> Cycle<'p, 's> {
 
     /// The reasons for which a node counts as ruled out: those of the first predicate that fails, or of all where the
     /// profile checks all; `None` where it fits.
-    pub(super) fn reasons(&self, node: Seat<'_>) -> Option<Vec<Reason>> {
+    pub(super) fn reasons(&self, node: NodeRef<'_>) -> Option<Vec<Reason>> {
         if self.fits(node) {
             return None;
         }
@@ -116,25 +116,29 @@ impl<'p: 's, 's> Cycle<'p, 's> {
     }
 
     /// The nodes that fit: those of which [`Self::first_failure`] has nothing to say.
-    pub fn fitting(&self) -> Seats<'s> {
+    pub fn fitting(&self) -> NodeSet<'s> {
         // Nodes that a demand does not name cannot meet it, so they are not even asked.
         let named = self.demands.iter().find_map(|(_, demand)| match demand {
             Demand::OnlyNodes(names, _) => Some(names),
             _ => None,
         });
         match named {
-            Some(names) => self.fitting_of(&names.iter().filter_map(|name| self.snapshot.seat(name)).collect()),
-            None => self.fitting_of(&self.snapshot.all_seats()),
+            Some(names) => self.fitting_of(&names.iter().filter_map(|name| self.snapshot.node_ref(name)).collect()),
+            None => self.fitting_of(&self.snapshot.node_set()),
         }
     }
 
     /// Those of the nodes that fit. Asked block by block, predicate by predicate, which is far cheaper than node by node.
-    pub fn fitting_of<'n>(&self, nodes: &Seats<'n>) -> Seats<'n> {
+    pub fn fitting_of<'n>(&self, nodes: &NodeSet<'n>) -> NodeSet<'n> {
         self.sifted(nodes, |_, _, _| {})
     }
 
     /// The same, telling of each node that does not fit what [`Self::first_failure`] says.
-    pub fn parted<'n>(&self, nodes: &Seats<'n>, mut refused: impl FnMut(Seat<'n>, PredicateVerdict<'p>)) -> Seats<'n> {
+    pub fn parted<'n>(
+        &self,
+        nodes: &NodeSet<'n>,
+        mut refused: impl FnMut(NodeRef<'n>, PredicateVerdict<'p>),
+    ) -> NodeSet<'n> {
         self.sifted(nodes, |asked, left, ruled_out_by| {
             for node in asked.without(left).iter() {
                 // Where pods are nominated it may be another one that rules the node out first.
@@ -153,12 +157,12 @@ impl<'p: 's, 's> Cycle<'p, 's> {
     /// that and, where it was one predicate, which.
     fn sifted<'n>(
         &self,
-        nodes: &Seats<'n>,
-        mut step: impl FnMut(&Seats<'n>, &Seats<'n>, Option<(&'p ActivePredicate, &dyn Check)>),
-    ) -> Seats<'n> {
+        nodes: &NodeSet<'n>,
+        mut step: impl FnMut(&NodeSet<'n>, &NodeSet<'n>, Option<(&'p ActivePredicate, &dyn Check)>),
+    ) -> NodeSet<'n> {
         if self.rejection.is_some() {
-            step(nodes, &Seats::default(), None);
-            return Seats::default();
+            step(nodes, &NodeSet::default(), None);
+            return NodeSet::default();
         }
         let mut asked = nodes.clone();
         let mut left = nodes.clone();
@@ -173,14 +177,14 @@ impl<'p: 's, 's> Cycle<'p, 's> {
             }
         }
         if self.nominations {
-            left.sift(|block, asked| pick(asked, |at| self.first_failure(&block.seat(at)).is_none()));
+            left.sift(|block, asked| pick(asked, |at| self.first_failure(&block.node_ref(at)).is_none()));
             step(&asked, &left, None);
         }
         left
     }
 
     /// Whether [`Self::first_failure`] has nothing to say of the node.
-    pub fn fits(&self, node: Seat<'_>) -> bool {
+    pub fn fits(&self, node: NodeRef<'_>) -> bool {
         !self.fitting_of(&std::iter::once(node).collect()).is_empty()
     }
 
@@ -192,8 +196,8 @@ impl<'p: 's, 's> Cycle<'p, 's> {
         if let Some(rejection) = self.rejection() {
             return vec![rejection];
         }
-        if let Some(crowded) = self.with_nominated(|| EditedNode::new(node), node.name()) {
-            let verdicts = self.ask_all(|demand| demand.verdict_edited(&crowded));
+        if let Some(crowded) = self.with_nominated(|| NodeOverlay::new(node), node.name()) {
+            let verdicts = self.ask_all(|demand| demand.verdict_overlay(&crowded));
             if verdicts.iter().any(|v| !v.verdict.fits()) {
                 return verdicts;
             }
@@ -206,20 +210,20 @@ impl<'p: 's, 's> Cycle<'p, 's> {
     pub fn first_failure(&self, node: &NodeInfo) -> Option<PredicateVerdict<'p>> {
         self.rejection()
             .or_else(|| {
-                let crowded = self.with_nominated(|| EditedNode::new(node), node.name())?;
-                self.ask(|demand| demand.verdict_edited(&crowded))
+                let crowded = self.with_nominated(|| NodeOverlay::new(node), node.name())?;
+                self.ask(|demand| demand.verdict_overlay(&crowded))
             })
             .or_else(|| self.ask(|demand| demand.verdict(node)))
     }
 
     /// The same of a node with other pods on it.
-    pub fn first_failure_edited(&self, node: &EditedNode) -> Option<PredicateVerdict<'p>> {
+    pub fn first_failure_overlay(&self, node: &NodeOverlay) -> Option<PredicateVerdict<'p>> {
         self.rejection()
             .or_else(|| {
                 let crowded = self.with_nominated(|| node.clone(), node.name())?;
-                self.ask(|demand| demand.verdict_edited(&crowded))
+                self.ask(|demand| demand.verdict_overlay(&crowded))
             })
-            .or_else(|| self.ask(|demand| demand.verdict_edited(node)))
+            .or_else(|| self.ask(|demand| demand.verdict_overlay(node)))
     }
 
     fn ask_all(&self, verdict: impl Fn(&Demand<'s>) -> Verdict) -> Vec<PredicateVerdict<'p>> {
@@ -240,7 +244,7 @@ impl<'p: 's, 's> Cycle<'p, 's> {
     }
 
     /// The node with the pods nominated to it to which this pod must yield; `None` where there are none.
-    fn with_nominated(&self, node: impl FnOnce() -> EditedNode, name: &str) -> Option<EditedNode> {
+    fn with_nominated(&self, node: impl FnOnce() -> NodeOverlay, name: &str) -> Option<NodeOverlay> {
         if !self.nominations {
             return None;
         }
@@ -258,7 +262,7 @@ impl<'p: 's, 's> Cycle<'p, 's> {
     }
 
     /// Every priority's scores of the candidates, which are taken to fit.
-    pub fn scores(&self, candidates: &Seats<'_>) -> Vec<PriorityScores<'p>> {
+    pub fn scores(&self, candidates: &NodeSet<'_>) -> Vec<PriorityScores<'p>> {
         let score = |priority: &'p ActivePriority| PriorityScores {
             priority,
             scores: observed(self.observer, Point::Score, priority.plugin, || {
@@ -297,10 +301,10 @@ impl Demand<'_> {
         }
     }
 
-    fn verdict_edited(&self, node: &EditedNode) -> Verdict {
+    fn verdict_overlay(&self, node: &NodeOverlay) -> Verdict {
         match self {
             Demand::Nothing => Verdict::Fits,
-            Demand::Check(check) | Demand::OnlyNodes(_, check) => check.check_edited(node),
+            Demand::Check(check) | Demand::OnlyNodes(_, check) => check.check_overlay(node),
             Demand::Reject(verdict) => verdict.clone(),
         }
     }
@@ -338,11 +342,11 @@ pub struct NodeDecision<'a> {
     /// What each predicate says, in order of evaluation.
     pub verdicts: Vec<PredicateVerdict<'a>>,
     /// What an extender says against it.
-    pub outside: Option<OutsideVerdict>,
+    pub extenders: Option<ExtenderVerdict>,
     /// What each priority says; empty where the node does not fit.
     pub scores: Vec<(&'a ActivePriority, i64)>,
     /// What each extender says; empty where the node does not fit.
-    pub outside_scores: Vec<OutsideScore>,
+    pub extender_scores: Vec<ExtenderScore>,
     /// The scores combined ([`Ranking::totals`]), with those of extenders; 0 where the node does not fit.
     pub total: i64,
     /// The node's place among those that fit, 1 being the best; `None` where it does not fit.
@@ -355,14 +359,14 @@ pub struct NodeDecision<'a> {
 impl NodeDecision<'_> {
     /// Whether every predicate and extender lets the pod on.
     pub fn fits(&self) -> bool {
-        self.outside.is_none() && self.verdicts.iter().all(|v| v.verdict.fits())
+        self.extenders.is_none() && self.verdicts.iter().all(|v| v.verdict.fits())
     }
 }
 
 /// Decides for one pod over all nodes of the snapshot. The same input gives the same answer, whatever the order in which
 /// the snapshot was built; among equals [`tie_break`] decides.
 pub fn decide<'a>(profile: &'a Profile, pod: &Pod, snapshot: &Snapshot, seed: u64) -> Decision<'a> {
-    decide_with(profile, pod, snapshot, seed, &Outside::default())
+    decide_with(profile, pod, snapshot, seed, &ExtenderAnswers::default())
 }
 
 /// The same with what extenders say of the nodes: those that they rule out do not fit, and their scores, times their
@@ -372,7 +376,7 @@ pub fn decide_with<'a>(
     pod: &Pod,
     snapshot: &Snapshot,
     seed: u64,
-    outside: &Outside,
+    extenders: &ExtenderAnswers,
 ) -> Decision<'a> {
     let snapshot = snapshot.asked_about(pod);
     let cycle = Cycle::prepare(profile, pod, &snapshot);
@@ -381,25 +385,25 @@ pub fn decide_with<'a>(
         .map(|node| NodeDecision {
             node: node.clone(),
             verdicts: cycle.verdicts(node),
-            outside: outside.verdict(node.name()),
+            extenders: extenders.verdict(node.name()),
             scores: Vec::new(),
-            outside_scores: Vec::new(),
+            extender_scores: Vec::new(),
             total: 0,
             rank: None,
             lost_at: None,
         })
         .collect();
 
-    let candidates: Seats<'_> =
-        snapshot.seats().zip(&nodes).filter(|(_, node)| node.fits()).map(|(seat, _)| seat).collect();
+    let candidates: NodeSet<'_> =
+        snapshot.node_refs().zip(&nodes).filter(|(_, node)| node.fits()).map(|(node_ref, _)| node_ref).collect();
     let scores = cycle.scores(&candidates);
-    let ranking = cycle.rank(&scores, candidates.len()).with_outside(&outside.sums(&candidates));
-    let names: Vec<&Name> = candidates.iter().map(Seat::name).collect();
+    let ranking = cycle.rank(&scores, candidates.len()).with_extenders(&extenders.sums(&candidates));
+    let names: Vec<&Name> = candidates.iter().map(NodeRef::name).collect();
     let order = ranking.order(|column| (tie_break(seed, pod, names[column]), names[column].clone()));
     // Candidates come in order of their slots, nodes in order of their names.
     let mut place_of = vec![0; candidates.len()];
-    for (place, seat) in snapshot.seats().enumerate() {
-        if let Some(column) = candidates.position(seat) {
+    for (place, node_ref) in snapshot.node_refs().enumerate() {
+        if let Some(column) = candidates.position(node_ref) {
             place_of[column] = place;
         }
     }
@@ -408,11 +412,11 @@ pub fn decide_with<'a>(
         node.total = ranking.totals()[*column];
         node.rank = Some(place + 1);
         node.scores = scores.iter().map(|p| (p.priority, p.scores.of(*column))).collect();
-        node.outside_scores = outside.scores_of(names[*column]).collect();
+        node.extender_scores = extenders.scores_of(names[*column]).collect();
         node.lost_at = ranking.lost_at(*column).and_then(|level| cycle.level(level));
     }
     let decided_by = ranking.decided_at().and_then(|level| cycle.level(level));
-    if let Some(failure) = outside.fail(&mut nodes) {
+    if let Some(failure) = extenders.fail(&mut nodes) {
         let message = failure.to_owned();
         return Decision { nodes, combination: profile.combination, selected: None, decided_by: None, message };
     }
@@ -486,7 +490,7 @@ fn fnv(hash: u64, byte: u8) -> u64 {
 fn fit_error(profile: &Profile, nodes: &[NodeDecision<'_>], rejection: Option<&PredicateVerdict<'_>>) -> String {
     let mut counts: BTreeMap<Reason, usize> = BTreeMap::new();
     for node in nodes {
-        let verdicts = node.verdicts.iter().map(|v| &v.verdict).chain(node.outside.iter().map(|o| &o.verdict));
+        let verdicts = node.verdicts.iter().map(|v| &v.verdict).chain(node.extenders.iter().map(|o| &o.verdict));
         let told = if profile.always_check_all_predicates { usize::MAX } else { 1 };
         for reason in verdicts.filter(|v| !v.fits()).take(told).flat_map(Verdict::reasons) {
             *counts.entry(reason.clone()).or_default() += 1;

@@ -4,7 +4,7 @@
 use super::{
     index::Answers,
     model::{NodeSelector, NodeSelectorTerm, Operator, Pod, Requirement},
-    seat::Seat,
+    node_set::NodeRef,
     snapshot::Snapshot,
     work,
 };
@@ -38,7 +38,7 @@ impl<'a> TermMatch<'a> {
     }
 
     /// Whether the node meets the term.
-    pub(super) fn matches(&self, node: Seat<'_>) -> bool {
+    pub(super) fn matches(&self, node: NodeRef<'_>) -> bool {
         if self.term.match_fields.is_empty() {
             !self.tests.is_empty() && self.tests.iter().all(|test| test.of(node.slot()))
         } else {
@@ -53,7 +53,7 @@ impl<'a> NodeMatch<'a> {
     }
 
     /// Whether the node is selected.
-    pub(super) fn matches(&self, node: Seat<'_>) -> bool {
+    pub(super) fn matches(&self, node: NodeRef<'_>) -> bool {
         self.0.iter().any(|term| term.matches(node))
     }
 }
@@ -71,7 +71,7 @@ impl<'a> PodMatch<'a> {
     }
 
     /// What [`Pod::selects_node`] says.
-    pub(super) fn selects(&self, node: Seat<'_>) -> bool {
+    pub(super) fn selects(&self, node: NodeRef<'_>) -> bool {
         self.selector.iter().all(|test| test.of(node.slot()))
             && self.required.as_ref().is_none_or(|required| required.matches(node))
     }

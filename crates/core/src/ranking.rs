@@ -45,7 +45,7 @@ impl Ranking {
     /// With what extenders' scores come to, in the order of the candidates (none: nothing changes). A weighted sum grows
     /// by it; under levels it is one more level behind the last, which is nobody's priority.
     #[must_use]
-    pub fn with_outside(mut self, sums: &[i64]) -> Self {
+    pub fn with_extenders(mut self, sums: &[i64]) -> Self {
         let Some(lost_at) = self.lost_at.as_mut().filter(|_| !sums.is_empty()) else {
             for (total, sum) in self.totals.iter_mut().zip(sums) {
                 *total = total.saturating_add(*sum);
@@ -232,10 +232,10 @@ mod tests {
     #[test]
     fn extenders_are_one_more_level() {
         let tied = || ranked(&[(0, vec![90, 90, 80, 80])]);
-        let ranking = tied().with_outside(&[0, 20, 70, 70]);
+        let ranking = tied().with_extenders(&[0, 20, 70, 70]);
         assert_eq!(ranking.totals(), [1, 2, 0, 0], "they part a from b, and lift nobody over a level");
         assert_eq!((ranking.lost_at(0), ranking.lost_at(1), ranking.lost_at(2)), (Some(usize::MAX), None, Some(0)));
-        assert_eq!(tied().with_outside(&[]), tied());
+        assert_eq!(tied().with_extenders(&[]), tied());
     }
 
     #[test]

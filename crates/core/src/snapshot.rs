@@ -21,8 +21,8 @@ use super::model::{
     WorkloadKind,
 };
 use super::node_info::insert_sorted;
-use super::roster::Roster;
-use super::seat::{Seat, Seats};
+use super::node_set::{NodeRef, NodeSet};
+use super::node_table::NodeTable;
 
 pub use super::node_info::NodeInfo;
 
@@ -79,7 +79,7 @@ pub struct Snapshot {
     /// The store's revision that this is the state of; 0 for a cluster that was handed in with a request.
     pub revision: u64,
     /// The nodes and the pods on them.
-    roster: Roster,
+    node_table: NodeTable,
     pods: OrdMap<NamespacedName, Arc<Pod>>,
     /// Pods that wait for a node on which preemption made room for them, by that node, in order of namespace and name.
     nominated: OrdMap<Name, Vec<Arc<Pod>>>,
@@ -105,7 +105,7 @@ impl PartialEq for Snapshot {
     /// Whether both have the same objects at the same revision.
     fn eq(&self, other: &Self) -> bool {
         self.revision == other.revision
-            && self.roster == other.roster
+            && self.node_table == other.node_table
             && self.pods == other.pods
             && self.nominated == other.nominated
             && self.namespaces == other.namespaces
@@ -134,42 +134,42 @@ impl Snapshot {
 
     /// All nodes in order of their names.
     pub fn nodes(&self) -> impl Iterator<Item = &Arc<NodeInfo>> {
-        self.seats().map(Seat::info)
+        self.node_refs().map(NodeRef::info)
     }
 
     /// All nodes in their places, in order of their names.
-    pub fn seats(&self) -> impl Iterator<Item = Seat<'_>> {
-        self.roster.in_order()
+    pub fn node_refs(&self) -> impl Iterator<Item = NodeRef<'_>> {
+        self.node_table.in_order()
     }
 
     /// All nodes, to be judged together.
-    pub fn all_seats(&self) -> Seats<'_> {
-        self.roster.all()
+    pub fn node_set(&self) -> NodeSet<'_> {
+        self.node_table.all()
     }
 
     /// A node in its place, by name. It costs no more than hashing the name.
-    pub fn seat(&self, name: &str) -> Option<Seat<'_>> {
-        self.roster.find(name)
+    pub fn node_ref(&self, name: &str) -> Option<NodeRef<'_>> {
+        self.node_table.find(name)
     }
 
     /// The node in a slot; `None` where there is none.
-    pub(super) fn seat_in(&self, slot: Slot) -> Option<Seat<'_>> {
-        self.roster.seat(slot)
+    pub(super) fn node_ref_in(&self, slot: Slot) -> Option<NodeRef<'_>> {
+        self.node_table.node_ref(slot)
     }
 
     /// The names of the nodes.
     pub(super) fn directory(&self) -> &Arc<Directory> {
-        self.roster.directory()
+        self.node_table.directory()
     }
 
     /// How many nodes there are.
     pub fn node_count(&self) -> usize {
-        self.roster.len()
+        self.node_table.len()
     }
 
     /// A node by name.
     pub fn node(&self, name: &str) -> Option<&Arc<NodeInfo>> {
-        self.seat(name).map(Seat::info)
+        self.node_ref(name).map(NodeRef::info)
     }
 
     /// All pods, pending and finished ones too, in order of namespace and name.
@@ -409,13 +409,13 @@ impl Snapshot {
 
     fn apply_node(&mut self, node: Node) {
         let old = self.node(&node.name).map(|info| info.node.clone());
-        let slot = self.roster.slot(&node.name).unwrap_or_else(|| self.index.take_slot());
+        let slot = self.node_table.slot(&node.name).unwrap_or_else(|| self.index.take_slot());
         self.index.replace_node(slot, old.as_deref(), Some(&node));
-        self.roster.settle(slot, node);
+        self.node_table.settle(slot, node);
     }
 
     fn delete_node(&mut self, name: &Name) {
-        let Some((old, slot, is_free)) = self.roster.unsettle(name) else { return };
+        let Some((old, slot, is_free)) = self.node_table.unsettle(name) else { return };
         self.index.replace_node(slot, Some(&old), None);
         if is_free {
             self.index.give_back(slot);
@@ -429,12 +429,12 @@ impl Snapshot {
             self.take_off(&old);
         }
         if pod.is_assigned() && !pod.terminal {
-            let slot = self.roster.slot(&pod.node_name).unwrap_or_else(|| {
+            let slot = self.node_table.slot(&pod.node_name).unwrap_or_else(|| {
                 let slot = self.index.take_slot();
-                self.roster.expect(&pod.node_name, slot);
+                self.node_table.expect(&pod.node_name, slot);
                 slot
             });
-            self.roster.change(slot, |info| info.add(&pod));
+            self.node_table.change(slot, |info| info.add(&pod));
             self.index.add_pod(slot, &pod);
         }
         if waits_nominated(&pod) {
@@ -461,10 +461,10 @@ impl Snapshot {
         if !old.is_assigned() || old.terminal {
             return;
         }
-        let Some(slot) = self.roster.slot(&old.node_name) else { return };
-        self.roster.change(slot, |info| info.remove(old));
+        let Some(slot) = self.node_table.slot(&old.node_name) else { return };
+        self.node_table.change(slot, |info| info.remove(old));
         self.index.remove_pod(slot, old);
-        if self.roster.forget_if_empty(&old.node_name, slot) {
+        if self.node_table.forget_if_empty(&old.node_name, slot) {
             self.index.give_back(slot);
         }
     }

@@ -12,8 +12,8 @@ use super::{
         first_untolerated,
     },
     node_match::PodMatch,
+    node_set::NodeRef,
     rule::{Arguments, Release},
-    seat::Seat,
     snapshot::{NodeInfo, Snapshot},
 };
 
@@ -111,7 +111,7 @@ pub(super) struct Inclusion<'p> {
 }
 
 impl Inclusion<'_> {
-    pub(super) fn holds(&self, node: Seat<'_>) -> bool {
+    pub(super) fn holds(&self, node: NodeRef<'_>) -> bool {
         self.selects.as_ref().is_none_or(|selects| selects.selects(node))
             && self.tolerates.as_ref().is_none_or(|tolerates| tolerates.of(node.slot()))
     }

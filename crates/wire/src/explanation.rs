@@ -6,8 +6,8 @@ use utoipa::ToSchema;
 use super::asked::TemplateOwner;
 use podberth_core::{
     cycle::{Decision, Level, NodeDecision},
+    extenders::{ExtenderScore, ExtenderVerdict},
     model::Pod,
-    outside::{OutsideScore, OutsideVerdict},
     policy::{ActivePriority, Combination},
     preempt::{Attempt, Candidate},
     snapshot::Snapshot,
@@ -320,17 +320,17 @@ impl NodeExplanation {
             weight: priority.weight,
             tolerance: (combination == Combination::Lexicographic).then_some(priority.tolerance),
         };
-        let outside_verdict = |outside: &OutsideVerdict| VerdictExplanation {
-            predicate: outside.by.to_string(),
+        let extender_verdict = |extenders: &ExtenderVerdict| VerdictExplanation {
+            predicate: extenders.by.to_string(),
             plugin: EXTENDER_PLUGIN.into(),
-            verdict: VerdictCode::from(&outside.verdict),
-            reasons: outside.verdict.reasons().iter().map(ToString::to_string).collect(),
+            verdict: VerdictCode::from(&extenders.verdict),
+            reasons: extenders.verdict.reasons().iter().map(ToString::to_string).collect(),
         };
-        let outside_score = |outside: &OutsideScore| ScoreExplanation {
-            priority: outside.by.to_string(),
+        let extender_score = |extenders: &ExtenderScore| ScoreExplanation {
+            priority: extenders.by.to_string(),
             plugin: EXTENDER_PLUGIN.into(),
-            score: outside.score,
-            weight: outside.weight,
+            score: extenders.score,
+            weight: extenders.weight,
             tolerance: None,
         };
         work::spend_on(4 * (decision.verdicts.len() + decision.scores.len()));
@@ -341,8 +341,8 @@ impl NodeExplanation {
             total: decision.total,
             rank: decision.rank,
             lost_at: decision.lost_at.as_ref().map(DecidingLevel::from),
-            verdicts: verdicts.chain(decision.outside.iter().map(outside_verdict)).collect(),
-            scores: scores.chain(decision.outside_scores.iter().map(outside_score)).collect(),
+            verdicts: verdicts.chain(decision.extenders.iter().map(extender_verdict)).collect(),
+            scores: scores.chain(decision.extender_scores.iter().map(extender_score)).collect(),
         }
     }
 }

@@ -18,16 +18,16 @@ use self::{
 };
 use super::{
     cluster::ClusterName,
+    context::{self, FreshnessQuery},
     error::{ApiError, Reason, Result},
     extract::{self, JsonBytes, Query},
-    ground::{self, FreshnessQuery},
     openapi::{self, ReadErrors, WriteErrors},
     resources,
     state::AppState,
 };
 use crate::{
     cluster::{DEFAULT_CLUSTER, View},
-    downstream::label,
+    extenders::label,
     telemetry::{
         self,
         labels::{EXTENDERS, PROFILES},
@@ -236,7 +236,7 @@ pub async fn list(
     cluster: ClusterName,
     Query(fresh): Query<FreshnessQuery>,
 ) -> Result<Json<PolicyList>> {
-    let view = ground::stand(&state, &cluster, &fresh).await?.view;
+    let view = context::stand(&state, &cluster, &fresh).await?.view;
     Ok(Json(PolicyList { items: summaries(&view) }))
 }
 

@@ -9,9 +9,9 @@ use uuid::Uuid;
 use super::conditions::Conditions;
 use crate::{
     api::{
+        context::compute,
         error::{ApiError, Result, Subject},
         explain::refused,
-        ground::compute,
     },
     clock,
     cluster::Clusters,

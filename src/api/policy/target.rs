@@ -16,9 +16,9 @@ use super::{
 use crate::{
     api::{
         cluster::ClusterName,
+        context::{self, Chosen, FreshnessQuery, PolicyQuery},
         error::{ApiError, Result},
         extract::{Path, parse_json},
-        ground::{self, Chosen, FreshnessQuery, PolicyQuery},
         resources,
         state::AppState,
     },
@@ -69,8 +69,8 @@ where
 impl Target {
     /// GET: from the live view, since that is what decides.
     pub(super) async fn show(&self, query: &ShowQuery, fresh: &FreshnessQuery) -> Result<Response> {
-        let view = ground::stand(&self.state, &self.cluster, fresh).await?.view;
-        let chosen = ground::chosen(&view, &PolicyQuery { policy: Some(self.name.clone()) })?;
+        let view = context::stand(&self.state, &self.cluster, fresh).await?.view;
+        let chosen = context::chosen(&view, &PolicyQuery { policy: Some(self.name.clone()) })?;
         match query.form.as_deref() {
             None => Ok(in_json(&self.with_uncalled(state_of(&chosen), chosen.profile()))),
             Some(CONFIGURATION) => in_yaml(&chosen),
@@ -93,7 +93,7 @@ impl Target {
     /// Adds warnings of the extenders that this server does not call.
     fn with_uncalled(&self, mut state: PolicyState, profile: &Profile) -> PolicyState {
         for extender in &profile.extenders {
-            if let Some(why) = self.state.downstream.refusal(extender) {
+            if let Some(why) = self.state.extenders.refusal(extender) {
                 let why = format!("{} is not called by this server: {why}", extender.url_prefix);
                 state.warnings.push(Remark { field: "extenders".into(), message: why });
             }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{door::is_absent, target::Target};
+use super::{examine::is_absent, target::Target};
 use crate::{
     api::{
         cluster::ClusterName,
+        context::{self, FreshnessQuery},
         error::{ApiError, Result},
-        ground::{self, FreshnessQuery},
         state::AppState,
     },
     core::snapshot::Snapshot,
@@ -31,7 +31,7 @@ pub async fn of_new(state: &AppState, target: &Target, document: &mut Document, 
     loop {
         let classes = classes(state, &target.cluster, &fresh).await?;
         let (kind, mut filled) = (target.kind, document.clone());
-        let filled = ground::read_on(length, move || {
+        let filled = context::read_on(length, move || {
             let admitted = defaults::admit(kind, &mut filled, &classes);
             admitted.map(|()| filled)
         });
@@ -86,8 +86,8 @@ pub(super) fn of_imported(
 
 /// The state of a cluster; an empty one where there is no such cluster yet.
 pub(super) async fn classes(state: &AppState, cluster: &Arc<str>, fresh: &FreshnessQuery) -> Result<Snapshot> {
-    match ground::stand(state, &ClusterName(cluster.clone()), fresh).await {
-        Ok(ground) => Ok(ground.view.snapshot.clone()),
+    match context::stand(state, &ClusterName(cluster.clone()), fresh).await {
+        Ok(context) => Ok(context.view.snapshot.clone()),
         Err(ApiError::NotFound(_)) => Ok(Snapshot::default()),
         Err(error) => Err(error),
     }

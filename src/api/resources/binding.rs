@@ -9,13 +9,13 @@ use axum::{extract::State, http::StatusCode, response::Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{door, show, target::Target, write::WriteQuery};
+use super::{examine, show, target::Target, write::WriteQuery};
 use crate::{
     api::{
         cluster::ClusterName,
+        context::{self, PolicyQuery},
         error::{ApiError, Result, Subject},
         extract::{JsonBytes, Query},
-        ground::{self, PolicyQuery},
         state::AppState,
         volumes,
     },
@@ -104,16 +104,16 @@ pub async fn bind(
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
     let dry_run = query.dry_run()?;
-    let binding: Binding = door::decode(&body)?;
+    let binding: Binding = examine::decode(&body)?;
     binding.check(&target)?;
     let Binding { metadata: BindingMetadata { uid, .. }, target: BindingTarget { name: node, .. }, .. } = binding;
     let cluster = ClusterName(target.cluster.clone());
     if dry_run {
-        let view = ground::view(&state, &cluster).await?;
+        let view = context::view(&state, &cluster).await?;
         return try_bind(&target, &uid, &node, &view, &policy);
     }
     let pod = (target.namespace.as_deref().unwrap_or_default(), target.name.as_str());
-    let judged_by = ground::judged_by(&state, &cluster, &policy, pod).await?;
+    let judged_by = context::judged_by(&state, &cluster, &policy, pod).await?;
     match bind_pod(&state, &cluster, &target.key(), &uid, &node, judged_by).await? {
         // Only with the uid is it known to be the same binding, repeated.
         Outcome::Unchanged { .. } if uid.is_empty() => Err(refused(&target, Refusal::AlreadyBound { node }, &uid)),
@@ -180,7 +180,7 @@ async fn volumes_for(
     }
     let profile = profile.unwrap_or_else(|| view.profile_of(&key.namespace, &key.name)).clone();
     let (view, key, node) = (view.clone(), key.clone(), node.to_owned());
-    ground::compute(move || view.choices(&key.namespace, &key.name, &node, &profile)).await
+    context::compute(move || view.choices(&key.namespace, &key.name, &node, &profile)).await
 }
 
 /// Judges a binding as it would be judged now.
@@ -191,7 +191,7 @@ fn try_bind(target: &Target, uid: &str, node: &str, view: &View, policy: &Policy
     if !uid.is_empty() && *uid != *pod.uid {
         return Err(target.other_uid(uid, &pod.uid));
     }
-    let chosen = ground::chosen(view, policy)?.pick_or_first(Some(pod));
+    let chosen = context::chosen(view, policy)?.pick_or_first(Some(pod));
     let repeated = !uid.is_empty() && view.bound_to(namespace, &target.name) == Some(node);
     if !repeated && let Err(why) = view.may_bind(namespace, &target.name, node, chosen.profile()) {
         return Err(refused(target, Refusal::Rejected(why), uid));

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::{
     binding::{BindingMetadata, same_object},
-    door,
+    examine,
     read::current,
     show,
     target::Target,
@@ -107,7 +107,7 @@ pub async fn evict(
     Query(query): Query<WriteQuery>,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
-    let eviction: Eviction = door::decode(&body)?;
+    let eviction: Eviction = examine::decode(&body)?;
     if !matches!(eviction.kind.as_str(), "" | "Eviction")
         || !matches!(eviction.api_version.as_str(), "" | "policy/v1" | "policy/v1beta1")
     {

@@ -17,9 +17,9 @@ use super::write::{ATTEMPTS, commit, dry_run};
 use crate::{
     api::{
         cluster::ClusterName,
+        context,
         error::{ApiError, Result},
         extract::Query,
-        ground,
         openapi::{ReadErrors, WriteErrors},
         state::AppState,
     },
@@ -233,9 +233,9 @@ pub async fn list(
     Query(query): Query<EvictionQuery>,
 ) -> Result<Json<EvictionList>> {
     let (now, before) = (nanoseconds(clock::now()), query.before()?);
-    ground::existing(&state, &cluster).await?;
-    let view = ground::view(&state, &cluster).await?;
-    let list = ground::compute(move || {
+    context::existing(&state, &cluster).await?;
+    let view = context::view(&state, &cluster).await?;
+    let list = context::compute(move || {
         let (found, remaining) = query.of(&view, now, before);
         let items = found.iter().map(|eviction| EvictionItem::new(eviction, now)).collect();
         EvictionList { items, remaining, revision: view.snapshot.revision }
@@ -260,10 +260,10 @@ pub async fn carry_out(
     let now = nanoseconds(clock::now());
     let before = query.before()?.map_or(now, |before| before.min(now));
     let dry_run = dry_run(how.dry_run.as_deref().unwrap_or_default())?;
-    ground::existing(&state, &cluster).await?;
-    let view = ground::view(&state, &cluster).await?;
+    context::existing(&state, &cluster).await?;
+    let view = context::view(&state, &cluster).await?;
     let revision = view.snapshot.revision;
-    let (found, remaining) = ground::compute(move || query.of(&view, now, Some(before))).await?;
+    let (found, remaining) = context::compute(move || query.of(&view, now, Some(before))).await?;
 
     let mut by_node: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (i, eviction) in found.iter().enumerate() {

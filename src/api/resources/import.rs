@@ -15,7 +15,7 @@ use utoipa::IntoParams;
 
 use super::{
     admission,
-    door::{self, Accepted, Refused, is_absent},
+    examine::{self, Accepted, Refused, is_absent},
     report::{ImportReport, ObjectList, RefusedObject, refusal},
     target::status_cause,
     write::{ATTEMPTS, commit, dry_run},
@@ -23,9 +23,9 @@ use super::{
 use crate::{
     api::{
         cluster::ClusterName,
+        context::{FreshnessQuery, compute_on},
         error::{ApiError, Result, Subject},
         extract::{Encoded, Format, Query},
-        ground::{FreshnessQuery, compute_on},
         openapi::WriteErrors,
         state::AppState,
         warning::FieldValidationQuery,
@@ -314,7 +314,7 @@ fn incoming(
     if mode == FieldValidation::Strict && !odd.is_empty() {
         return Err(named(kind.kind, &document, odd));
     }
-    let (accepted, causes) = door::check_fact(kind, document.clone()).map_err(|refused| {
+    let (accepted, causes) = examine::check_fact(kind, document.clone()).map_err(|refused| {
         let causes = match refused {
             Refused::Undecodable(error) => vec![undecodable(error)],
             Refused::Invalid(causes) => causes.into_iter().map(status_cause).collect(),
@@ -413,7 +413,7 @@ async fn compare(
 /// Gives an object the uid and creation time that it lacks: those of the stored object of its name, or new ones.
 fn complete(mut document: Document, stored: Option<&Record>) -> Document {
     let mut fresh = Document::default();
-    door::stamp(&mut fresh);
+    examine::stamp(&mut fresh);
     let stored = stored.and_then(|record| Document::parse(&record.body).ok());
     for field in ["uid", "creationTimestamp"] {
         let value = stored.as_ref().and_then(|stored| stored.metadata(field)).or_else(|| fresh.metadata(field));

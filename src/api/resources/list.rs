@@ -9,12 +9,12 @@ use std::fmt::Write as _;
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde::Deserialize;
 
-use super::{door, page::Page, show, target::Target};
+use super::{examine, page::Page, show, target::Target};
 use crate::{
     api::{
+        context::compute,
         error::{ApiError, Result},
         extract::Query,
-        ground::compute,
         replies::{self, ListTurn},
         state::AppState,
     },
@@ -66,7 +66,7 @@ impl ListQuery {
 
     /// The revision asked for is neither to come nor gone.
     fn check_revision(&self, head: u64) -> Result<()> {
-        let Some(wanted) = door::revision(&self.resource_version)? else { return Ok(()) };
+        let Some(wanted) = examine::revision(&self.resource_version)? else { return Ok(()) };
         if !self.token.is_empty() {
             return Err(ApiError::BadRequest("specifying resource version is not allowed when using continue".into()));
         }

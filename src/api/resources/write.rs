@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     admission,
-    door::{self, is_absent},
+    examine::{self, is_absent},
     list::{ListQuery, find},
     read::current,
     show,
@@ -14,9 +14,9 @@ use super::{
 };
 use crate::{
     api::{
+        context::read_on,
         error::{ApiError, Result},
         extract::{JsonBytes, Query},
-        ground::read_on,
         state::AppState,
         warning::{FieldValidationQuery, warn},
     },
@@ -93,7 +93,7 @@ pub async fn create(
         return Err(ApiError::BadRequest("resourceVersion should not be set on objects to be created".into()));
     }
     admission::of_new(&state, &target, &mut document, length).await?;
-    door::stamp(&mut document);
+    examine::stamp(&mut document);
     let prefix = if is_absent(document.metadata("name")) { document.metadata_text("generateName") } else { None };
     let prefix = prefix.filter(|prefix| !prefix.is_empty());
 
@@ -103,7 +103,7 @@ pub async fn create(
         }
         let target = target.named(document.metadata_text("name").unwrap_or_default());
         let (kind, checked) = (target.kind, document.clone());
-        let checked = read_on(length, move || door::check(kind, checked)).await?;
+        let checked = read_on(length, move || examine::check(kind, checked)).await?;
         let accepted = checked.map_err(|refused| refused.into_error(&target))?;
         let refusal = if dry_run {
             if state.store.get(&target.cluster, &target.key()).await?.is_none() {
@@ -131,8 +131,8 @@ pub async fn create(
 async fn opened(target: &Target, body: Bytes, mode: FieldValidation) -> Result<(Document, Vec<String>)> {
     let (target, length) = (target.clone(), body.len());
     let read = move || -> Result<_> {
-        let examined = door::examined(target.kind, &body, mode)?;
-        Ok((door::open(&target, &examined.json)?, examined.odd))
+        let examined = examine::examined(target.kind, &body, mode)?;
+        Ok((examine::open(&target, &examined.json)?, examined.odd))
     };
     read_on(length, read).await?
 }
@@ -207,7 +207,7 @@ async fn update(
         let message = format!("the name of the object ({name}) does not match the name on the URL ({url})");
         return Err(ApiError::BadRequest(message));
     }
-    let based_on = door::revision(&sent.metadata_text("resourceVersion").unwrap_or_default())?;
+    let based_on = examine::revision(&sent.metadata_text("resourceVersion").unwrap_or_default())?;
 
     for _ in 0..ATTEMPTS {
         let stored = current(state, target).await?;
@@ -226,7 +226,7 @@ async fn update(
         let mut document = edit(&sent, &before);
         admission::of_update(state, target, &mut document, &before, length).await?;
         let kind = target.kind;
-        let checked = read_on(length, move || door::check_update(kind, document, &before)).await?;
+        let checked = read_on(length, move || examine::check_update(kind, document, &before)).await?;
         let mut accepted = checked.map_err(|refused| refused.into_error(target))?;
         accepted.uid.clone_from(&stored.uid);
         if dry_run {
@@ -265,7 +265,7 @@ pub struct Preconditions {
 impl DeleteOptions {
     /// Reads the body of a deletion; an empty one asks for nothing.
     pub fn parse(body: &[u8]) -> Result<Self> {
-        if body.is_empty() { Ok(Self::default()) } else { door::decode(body) }
+        if body.is_empty() { Ok(Self::default()) } else { examine::decode(body) }
     }
 
     /// Whether nothing is to be stored.

@@ -1,11 +1,11 @@
 //! `POST /schedule`: decides for any number of pods and binds them.
 //!
 //! The way of a request: which pods ([`pods`]) → chunk by chunk: place them on a working snapshot off the runtime's
-//! threads (asking the policy's extenders where it has some, [`outside`]), carry the plans out ([`commit`]), go on from the view that shows them ([`run`]) → what would help those that
+//! threads (asking the policy's extenders where it has some, [`extenders`]), carry the plans out ([`commit`]), go on from the view that shows them ([`run`]) → what would help those that
 //! fit nowhere → the summary. A pod whose plan turns out to be stale is placed again.
 
 mod commit;
-mod outside;
+mod extenders;
 mod pods;
 mod report;
 mod run;
@@ -21,20 +21,20 @@ use axum::{
 use tokio::sync::mpsc;
 
 use self::{
-    outside::Asking,
+    extenders::Asking,
     pods::Task,
     report::{Answers, Sink},
     run::Run,
 };
 use super::{
     cluster::ClusterName,
+    context::{self, Chosen, FreshnessQuery, PolicyQuery},
     decoding,
     error::{ApiError, Result},
     explain,
+    extenders::{RawQuestion, Sent},
     extract::{JsonBytes, Query},
-    ground::{self, Chosen, FreshnessQuery, PolicyQuery},
     openapi::ScheduleErrors,
-    outside::{RawQuestion, Sent},
     reservations::LONGEST_TTL_SECONDS,
     state::AppState,
     warning::{self, FieldValidationQuery, warn},
@@ -82,10 +82,10 @@ pub async fn schedule(
     headers: HeaderMap,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
-    let ground = ground::stand(&state, &ClusterName(cluster.clone()), &fresh).await?;
-    let (ground_headers, is_there, view) = (ground.headers(), ground.is_there(), ground.view);
+    let context = context::stand(&state, &ClusterName(cluster.clone()), &fresh).await?;
+    let (context_headers, is_there, view) = (context.headers(), context.is_there(), context.view);
     let mode = fields.parse()?;
-    let run = ground::compute_on(body.len(), move || -> Result<(Runs, Vec<String>)> {
+    let run = context::compute_on(body.len(), move || -> Result<(Runs, Vec<String>)> {
         let parsing = trace::phase("parse");
         let Examined { json, odd, .. } =
             warning::examined("ScheduleRequest", "the request cannot be read", &body, mode)?;
@@ -102,7 +102,7 @@ pub async fn schedule(
         let mut answers = Answers::collected();
         let summary = Box::pin(run.run(&mut answers)).await?;
         let report = ScheduleReport { pods: answers.into_pods(), summary };
-        return Ok(warn((ground_headers, ground::written(report).await?).into_response(), &odd));
+        return Ok(warn((context_headers, context::written(report).await?).into_response(), &odd));
     }
     let (lines, mut written) = mpsc::channel(LINES_WAITING);
     let work = async move {
@@ -118,13 +118,13 @@ pub async fn schedule(
     };
     let stop = Stop::default();
     let reader = stop.on_drop();
-    tokio::spawn(decoding::kept(Here::carry(Here::now(), ground::computing_until(stop, work))));
+    tokio::spawn(decoding::kept(Here::carry(Here::now(), context::computing_until(stop, work))));
     let lines = futures_util::stream::poll_fn(move |context| {
         let _reader = &reader;
         written.poll_recv(context)
     });
     let lines = futures_util::StreamExt::map(lines, Ok::<_, std::convert::Infallible>);
-    let response = (ground_headers, [(header::CONTENT_TYPE, NDJSON)], Body::from_stream(lines)).into_response();
+    let response = (context_headers, [(header::CONTENT_TYPE, NDJSON)], Body::from_stream(lines)).into_response();
     Ok(warn(response, &odd))
 }
 
@@ -193,12 +193,12 @@ fn prepare(
         stretches.push((chosen.clone(), Vec::new()));
     }
     let extenders = &chosen.profile().extenders;
-    let asking = if extenders.is_empty() || !state.downstream.is_on() {
+    let asking = if extenders.is_empty() || !state.extenders.is_on() {
         None
     } else {
         let raw: RawQuestion<'_> = decode::from_slice(body).map_err(|error| ApiError::BadRequest(error.to_string()))?;
         let sent = raw.cluster.map(Sent::new);
-        Some(Asking { chain: state.downstream.chain(extenders, chosen.origin()), sent })
+        Some(Asking { chain: state.extenders.chain(extenders, chosen.origin()), sent })
     };
     let run = |(chosen, tasks): (Chosen, Vec<Task>)| Run {
         options: batch::Options { seed: request.seed, preempt: request.preempt.unwrap_or(true), reuse: true },

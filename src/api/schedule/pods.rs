@@ -9,7 +9,7 @@ use crate::{
         error::{ApiError, Result, Subject},
         explain,
         resources::{
-            door::{self, is_absent},
+            examine::{self, is_absent},
             write::generated,
         },
     },
@@ -23,8 +23,8 @@ use crate::{
     wire::{
         allowance, asked, defaults,
         document::Document,
-        downstream::PodDocument,
         explanation::ExtenderError,
+        extender_calls::PodDocument,
         fault::Cause,
         kinds::{self, StoredKind},
         schedule::{ScheduleRequest, ScheduleResult, ScheduledPod},
@@ -219,7 +219,7 @@ impl Asked<'_> {
         defaults::admit(kind, &mut document, self.snapshot).map_err(|denied| {
             vec![cause(denied.field, "FieldValueForbidden", format!("Forbidden: {}", denied.message))]
         })?;
-        door::stamp(&mut document);
+        examine::stamp(&mut document);
         let uid = document.metadata_text("uid").unwrap_or_default();
         let body = document.into_body();
         let object = kind.validate(body.as_bytes()).map_err(undecodable)?.strict()?;

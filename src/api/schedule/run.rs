@@ -10,14 +10,14 @@ use metrics::{counter, histogram};
 
 use super::{
     commit::{Carried, Manner, Order},
-    outside::{AT_ONCE, Asking},
+    extenders::{AT_ONCE, Asking},
     pods::{Settled, Task, already_bound, answer, failed},
     report::Answers,
 };
 use crate::{
     api::{
+        context::{self, Chosen},
         error::Result,
-        ground::{self, Chosen},
         reservations::lapsing_in,
         state::AppState,
     },
@@ -97,14 +97,14 @@ impl Decided {
 }
 
 /// A pod that fits nowhere, and why.
-type Hopeless = (Task, String);
+type Unschedulable = (Task, String);
 
 /// Pods that were placed and are to be bound.
 #[derive(Default)]
 pub(super) struct Chunk {
     pub(super) placed: Vec<(Task, Placed)>,
     /// What fits nowhere in view of these.
-    nowhere: Vec<Hopeless>,
+    nowhere: Vec<Unschedulable>,
     /// The revision of a state that becomes the working copy when these are carried out and nothing else.
     pub(super) base: u64,
     /// Whether they were decided on that state.
@@ -133,13 +133,13 @@ impl Run {
             answers.tell(index, pod).await;
         }
         let tasks = std::mem::take(&mut self.tasks);
-        let (batch, hopeless, revision) = if self.all_or_nothing {
+        let (batch, unschedulable, revision) = if self.all_or_nothing {
             Box::pin(self.together(tasks, answers)).await?
         } else {
             Box::pin(self.one_by_one(tasks.into(), answers)).await?
         };
         let after = if self.is_trial { batch.snapshot().clone() } else { self.newest().await?.snapshot.clone() };
-        self.explain(batch, hopeless, answers).await?;
+        self.explain(batch, unschedulable, answers).await?;
         let summary = ScheduleSummary {
             revision,
             policy: self.chosen.used(),
@@ -155,10 +155,10 @@ impl Run {
         &mut self,
         mut tasks: VecDeque<Task>,
         answers: &mut Answers,
-    ) -> Result<(Batched, Vec<Hopeless>, u64)> {
+    ) -> Result<(Batched, Vec<Unschedulable>, u64)> {
         let mut batch = self.batch();
         let mut revision = batch.revision();
-        let mut hopeless = Vec::new();
+        let mut unschedulable = Vec::new();
         let mut underway = Chunk { base: revision, ..Chunk::default() };
         while !(answers.client_left() || tasks.is_empty() && underway.is_empty()) {
             let most = match &self.asking {
@@ -192,7 +192,7 @@ impl Run {
                     let told = self.told(&task.pod, &there);
                     answers.tell_of(task, told).await;
                 }
-                hopeless.append(&mut nowhere);
+                unschedulable.append(&mut nowhere);
                 continue;
             }
             let expected = underway.base + underway.revisions();
@@ -202,7 +202,7 @@ impl Run {
                 carried.iter().all(|c| matches!(c, Carried::Out(_))) && view.snapshot.revision == expected;
             let again = self.settle(underway.placed, carried, &view, &mut revision, answers).await;
             if again.is_empty() {
-                hopeless.append(&mut underway.nowhere);
+                unschedulable.append(&mut underway.nowhere);
             } else {
                 // What fits nowhere in view of plans that came to nothing is decided again.
                 let in_vain = underway.nowhere.into_iter().chain(std::mem::take(&mut nowhere));
@@ -217,7 +217,7 @@ impl Run {
                 batch = rebased(batch, view.snapshot.clone(), &underway).await?;
             }
         }
-        Ok((batch, hopeless, revision))
+        Ok((batch, unschedulable, revision))
     }
 
     /// Tells what became of those that were placed; the tasks whose plans were stale.
@@ -265,7 +265,11 @@ impl Run {
     }
 
     /// All pods or none.
-    async fn together(&mut self, mut tasks: Vec<Task>, answers: &mut Answers) -> Result<(Batched, Vec<Hopeless>, u64)> {
+    async fn together(
+        &mut self,
+        mut tasks: Vec<Task>,
+        answers: &mut Answers,
+    ) -> Result<(Batched, Vec<Unschedulable>, u64)> {
         for _ in 0..ATTEMPTS {
             let (batch, mut decided) = Box::pin(self.decide(self.batch(), tasks, answers)).await?;
             let revision = batch.revision();
@@ -309,13 +313,13 @@ impl Run {
     }
 
     /// Tells which pods would have been bound if all did fit; those that do not.
-    async fn hold_back(&self, decided: Vec<(Task, Decided)>, answers: &mut Answers) -> Vec<Hopeless> {
-        let mut hopeless = Vec::new();
+    async fn hold_back(&self, decided: Vec<(Task, Decided)>, answers: &mut Answers) -> Vec<Unschedulable> {
+        let mut unschedulable = Vec::new();
         for (task, decided) in decided {
             let pod = &task.pod;
             let told = match decided {
                 Decided::Unschedulable(message) => {
-                    hopeless.push((task, message));
+                    unschedulable.push((task, message));
                     continue;
                 }
                 Decided::AlreadyOn(node) => already_bound(&pod.namespace, &pod.name, &node),
@@ -328,7 +332,7 @@ impl Run {
             };
             answers.tell_of(task, told).await;
         }
-        hopeless
+        unschedulable
     }
 
     /// Tells of a gang. `carried` says what became of those that were placed, in their order, where anything was done.
@@ -362,21 +366,21 @@ impl Run {
     }
 
     /// Tells why pods fit nowhere and, of the first of each kind, what would help.
-    async fn explain(&self, batch: Batched, hopeless: Vec<Hopeless>, answers: &mut Answers) -> Result<()> {
-        if hopeless.is_empty() || answers.client_left() {
+    async fn explain(&self, batch: Batched, unschedulable: Vec<Unschedulable>, answers: &mut Answers) -> Result<()> {
+        if unschedulable.is_empty() || answers.client_left() {
             return Ok(());
         }
         // What helps against an extender's word is not known.
         let is_helped = |task: &Task| self.suggestions && !task.is_asked_about;
-        let helped = hopeless.iter().filter(|(task, _)| is_helped(task));
+        let helped = unschedulable.iter().filter(|(task, _)| is_helped(task));
         let pods: Vec<Arc<Pod>> = helped.map(|(task, _)| task.pod.clone()).collect();
         let suggestions = if pods.is_empty() {
             Vec::new()
         } else {
-            ground::compute_in_turn(pods.len() > FEW, move || what_would_help(&batch, &pods)).await?
+            context::compute_in_turn(pods.len() > FEW, move || what_would_help(&batch, &pods)).await?
         };
         let mut suggestions = suggestions.into_iter();
-        for (task, message) in hopeless {
+        for (task, message) in unschedulable {
             let suggestions = is_helped(&task).then(|| suggestions.next()).flatten().unwrap_or_default();
             let told = ScheduledPod {
                 message: Some(message),
@@ -402,7 +406,7 @@ impl Run {
 
     async fn newest(&self) -> Result<Arc<View>> {
         let cluster = crate::api::cluster::ClusterName(self.cluster.clone());
-        ground::view(&self.state, &cluster).await
+        context::view(&self.state, &cluster).await
     }
 
     /// The task for the pod as it is stored by now.
@@ -492,7 +496,7 @@ pub(super) fn as_waiting(task: &mut Task) {
 /// The batch on a newer snapshot, as if what is under way were done.
 async fn rebased(mut batch: Batched, snapshot: Snapshot, underway: &Chunk) -> Result<Batched> {
     let placed: Vec<_> = underway.placed.iter().map(|(task, there)| (task.pod.clone(), there.clone())).collect();
-    ground::compute(move || {
+    context::compute(move || {
         batch.rebase(snapshot);
         for (pod, there) in &placed {
             batch.put(pod, there);
@@ -509,7 +513,7 @@ pub(super) async fn decide(
     chosen: &Chosen,
 ) -> Result<(Batched, Vec<(Task, Decided)>)> {
     let profile = chosen.name().to_owned();
-    ground::compute_in_turn(chunk.len() > FEW, move || {
+    context::compute_in_turn(chunk.len() > FEW, move || {
         let mut decided = Vec::with_capacity(chunk.len());
         for mut task in chunk {
             if let Some(known) = known(&task, &batch) {

@@ -1,4 +1,4 @@
-//! Many clusters, in virtual time: what wakes a keeper, what one cluster's damage does to the others, and what is let go.
+//! Many clusters, in virtual time: what wakes a writer, what one cluster's damage does to the others, and what is let go.
 
 use std::{
     collections::BTreeSet,
@@ -65,7 +65,7 @@ async fn one_write_wakes_only_its_cluster() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_hints_a_keeper_reads_its_feed_only_when_its_head_has_moved() {
+async fn without_hints_a_writer_reads_its_feed_only_when_its_head_has_moved() {
     let store = Gated::over(Arc::new(Memory::new(Numbering::Counter))).await;
     store.deaf.store(true, Ordering::SeqCst);
     let clusters = Clusters::new(store.clone(), Duration::from_millis(250));
@@ -219,7 +219,7 @@ async fn expiry_goes_on_behind_a_cluster_that_cannot_be_written() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_keeper_that_panics_is_replaced_though_nobody_asks() {
+async fn a_writer_that_panics_is_replaced_though_nobody_asks() {
     let (store, clusters) = kept(&["a", "b"], Limits { poll: HOUR, ..Limits::default() }).await;
     for name in ["m", "n", "o"] {
         store.fail_page(0, Fault::Panic);

@@ -7,11 +7,11 @@ use crate::{
     block::{NODES, places},
     cycle::{self, Cycle, PriorityScores, TieBreak},
     model::{Pod, Volume, VolumeSource},
+    node_set::NodeSet,
     policy::{Combination, Profile},
     priorities::Scores,
     ranking::Ranking,
     rule::Reads,
-    seat::Seats,
     snapshot::Snapshot,
     verdict::{Reason, Verdict},
 };
@@ -72,7 +72,7 @@ impl Board {
     /// long as [`Self::can_be_kept`].
     pub(super) fn new(profile: &Profile, pod: &Pod, snapshot: &Snapshot) -> Self {
         let nominations = snapshot.has_nominated_pods();
-        let all = snapshot.all_seats();
+        let all = snapshot.node_set();
         let blocks = all.parts().last().map_or(0, |part| part.block.number() + 1);
         let sums = if profile.combination == Combination::WeightedSum { blocks * NODES } else { 0 };
         let mut board = Self {
@@ -95,7 +95,7 @@ impl Board {
                 Reads::Nodes | Reads::Cluster => board.far.push(index),
             }
         }
-        let first: Seats<'_> = all.iter().take(1).collect();
+        let first: NodeSet<'_> = all.iter().take(1).collect();
         for priority in &profile.priorities {
             let reads = priority.rule.reads(pod, snapshot);
             // All nodes have the same score, whichever are candidates.
@@ -126,13 +126,13 @@ impl Board {
     }
 
     /// Asks again after these nodes have changed.
-    pub(super) fn refresh(&mut self, profile: &Profile, pod: &Pod, snapshot: &Snapshot, changed: &Seats<'_>) {
+    pub(super) fn refresh(&mut self, profile: &Profile, pod: &Pod, snapshot: &Snapshot, changed: &NodeSet<'_>) {
         self.ask_near(profile, pod, snapshot, changed);
         self.ask_far(profile, pod, snapshot, changed, false);
     }
 
     /// Asks the near rules about some nodes.
-    fn ask_near(&mut self, profile: &Profile, pod: &Pod, snapshot: &Snapshot, nodes: &Seats<'_>) {
+    fn ask_near(&mut self, profile: &Profile, pod: &Pod, snapshot: &Snapshot, nodes: &NodeSet<'_>) {
         let cycle = Cycle::prepare_some(profile, pod, snapshot, &self.near);
         let fitting = cycle.fitting_of(nodes);
         for part in nodes.parts() {
@@ -154,17 +154,17 @@ impl Board {
         }
         match &mut self.reasons {
             Some(reasons) if self.far.is_empty() => {
-                nodes.iter().for_each(|seat| reasons.say(seat.slot() as usize, cycle.reasons(seat)));
+                nodes.iter().for_each(|node_ref| reasons.say(node_ref.slot() as usize, cycle.reasons(node_ref)));
             }
             _ => self.reasons = None,
         }
     }
 
     /// Asks the far rules, after the near ones were asked about some nodes.
-    fn ask_far(&mut self, profile: &Profile, pod: &Pod, snapshot: &Snapshot, nodes: &Seats<'_>, is_new: bool) {
-        let all = snapshot.all_seats();
+    fn ask_far(&mut self, profile: &Profile, pod: &Pod, snapshot: &Snapshot, nodes: &NodeSet<'_>, is_new: bool) {
+        let all = snapshot.node_set();
         let marked =
-            |masks: &[u64]| Seats::new(all.parts().iter().map(|part| (part.block, masks[part.block.number()])));
+            |masks: &[u64]| NodeSet::new(all.parts().iter().map(|part| (part.block, masks[part.block.number()])));
         let mut fits = self.near_fits.clone();
         if !self.far.is_empty() {
             let cycle = Cycle::prepare_some(profile, pod, snapshot, &self.far);
@@ -263,8 +263,8 @@ impl Reasons {
             counts: BTreeMap::new(),
             rejection: cycle.rejection().map(|rejection| rejection.verdict),
         };
-        for seat in snapshot.seats() {
-            reasons.say(seat.slot() as usize, cycle.reasons(seat));
+        for node_ref in snapshot.node_refs() {
+            reasons.say(node_ref.slot() as usize, cycle.reasons(node_ref));
         }
         reasons
     }
@@ -286,7 +286,7 @@ impl Reasons {
 
 impl Column {
     /// Takes the scores of some nodes.
-    fn fill(&mut self, nodes: &Seats<'_>, scores: &Scores) {
+    fn fill(&mut self, nodes: &NodeSet<'_>, scores: &Scores) {
         match scores {
             Scores::Same(score) => slots(nodes).for_each(|slot| self.scores[slot] = *score as u8),
             Scores::Each(each) => slots(nodes).zip(each).for_each(|(slot, score)| self.scores[slot] = *score),
@@ -294,7 +294,7 @@ impl Column {
     }
 }
 
-fn slots<'a>(nodes: &'a Seats<'_>) -> impl Iterator<Item = usize> + 'a {
+fn slots<'a>(nodes: &'a NodeSet<'_>) -> impl Iterator<Item = usize> + 'a {
     nodes.parts().iter().flat_map(|part| places(part.marked).map(|at| part.block.slot(at) as usize))
 }
 

@@ -16,11 +16,11 @@ use super::{
     index::Slot,
     inter_pod,
     model::{Affinity, Name, Pod, PodDisruptionBudget},
+    node_set::NodeRef,
     plan::{Plan, Step},
     policy::Profile,
     preempt::{self, Candidate},
     rule::Release,
-    seat::Seat,
     snapshot::{Kind, NodeInfo, Object, Snapshot},
     volume_choice::{self, VolumeChoice},
     work,
@@ -191,16 +191,17 @@ impl<P: Borrow<Profile>> Batch<P> {
     /// Goes on from a newer snapshot: what was placed and is not in it is forgotten. What is known of nodes that have not
     /// changed stays known.
     pub fn rebase(&mut self, snapshot: Snapshot) {
-        let is_same = |(new, old): (Seat<'_>, Seat<'_>)| new.slot() == old.slot() && Arc::ptr_eq(&new.node, &old.node);
-        let same_nodes =
-            snapshot.node_count() == self.base.node_count() && snapshot.seats().zip(self.base.seats()).all(is_same);
+        let is_same =
+            |(new, old): (NodeRef<'_>, NodeRef<'_>)| new.slot() == old.slot() && Arc::ptr_eq(&new.node, &old.node);
+        let same_nodes = snapshot.node_count() == self.base.node_count()
+            && snapshot.node_refs().zip(self.base.node_refs()).all(is_same);
         if !same_nodes || !snapshot.shares_surroundings(&self.base) || snapshot.has_nominated_pods() {
             self.begin(snapshot);
             return;
         }
         self.changed.extend_from_within(self.changed_before..);
         let mut same_affinities = true;
-        for ((new, old), worked) in snapshot.seats().zip(self.base.nodes()).zip(self.working.nodes()) {
+        for ((new, old), worked) in snapshot.node_refs().zip(self.base.nodes()).zip(self.working.nodes()) {
             if !Arc::ptr_eq(new.info(), old) {
                 self.changed.push(new.slot() as usize);
             }
@@ -289,7 +290,7 @@ impl<P: Borrow<Profile>> Batch<P> {
                 class.board = Board::new(profile, pod, &self.working);
             } else {
                 let changed = &self.changed[class.seen..];
-                let changed = changed.iter().filter_map(|slot| self.working.seat_in(*slot as Slot)).collect();
+                let changed = changed.iter().filter_map(|slot| self.working.node_ref_in(*slot as Slot)).collect();
                 class.board.refresh(profile, pod, &self.working, &changed);
             }
             class.seen = self.changed.len();

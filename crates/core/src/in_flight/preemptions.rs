@@ -11,8 +11,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{Standing, is_same_object, key};
 use crate::{
     cycle::Cycle,
-    edited::EditedNode,
     model::{Name, Pod},
+    overlay::NodeOverlay,
     snapshot::{NamespacedName, NodeInfo, Snapshot},
 };
 
@@ -227,17 +227,17 @@ impl Departures {
             if gone.is_empty() {
                 return false;
             }
-            let mut edited = EditedNode::new(node);
+            let mut overlay = NodeOverlay::new(node);
             for pod in gone {
-                edited.remove(pod);
+                overlay.remove(pod);
             }
             // Nominations that the state shows count anyway.
             let is_shown = |pod: &Pod| state.nominated_to(node.name()).iter().any(|other| other.is_same(pod));
             let come = change.iter().flat_map(|change| &change.come).filter(|pod| !is_shown(pod));
             for pod in come {
-                edited.add(pod);
+                overlay.add(pod);
             }
-            cycle.first_failure_edited(&edited).is_none()
+            cycle.first_failure_overlay(&overlay).is_none()
         };
         if change.is_some() && fits_without(&is_named) {
             return true;

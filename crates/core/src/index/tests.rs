@@ -12,8 +12,8 @@ use crate::{
         Effect, Held, Image, Labels, Name, Operator, Pod, PodAffinityTerm, Requirement, Resources, Selector, Workload,
         WorkloadKind, topology,
     },
+    node_set::NodeRef,
     rule::Release,
-    seat::Seat,
     snapshot::{Kind, Object, Snapshot},
 };
 
@@ -91,7 +91,8 @@ fn running(snapshot: &Snapshot) -> impl Iterator<Item = &Pod> {
 type ByNode = BTreeMap<Name, i64>;
 
 fn by_node(snapshot: &Snapshot, counts: &super::Counts) -> ByNode {
-    let names: BTreeMap<_, _> = snapshot.seats().map(|seat| (seat.slot(), seat.name().clone())).collect();
+    let names: BTreeMap<_, _> =
+        snapshot.node_refs().map(|node_ref| (node_ref.slot(), node_ref.name().clone())).collect();
     let mut found = ByNode::new();
     for (slot, count) in counts.iter() {
         *found.entry(names.get(&slot).cloned().unwrap_or_else(|| "".into())).or_default() += count;
@@ -170,32 +171,32 @@ proptest! {
     #[test]
     fn nodes_are_in_the_domains_that_their_labels_say(changes in vec(change(), 0..60)) {
         let snapshot = replay(changes);
-        let seats: Vec<_> = snapshot.seats().collect();
+        let node_set: Vec<_> = snapshot.node_refs().collect();
         for key in KEYS {
             let domains = snapshot.index().topology.domains(key);
-            for a in &seats {
+            for a in &node_set {
                 let value = a.labels().get(key);
                 prop_assert_eq!(domains.of(a.slot()).is_some(), value.is_some());
                 prop_assert!(domains.of_value(a.slot()) < domains.bound());
-                for b in &seats {
+                for b in &node_set {
                     let alike = value.map_or("", |v| v) == b.labels().get(key).map_or("", |v| v);
                     prop_assert_eq!(domains.of_value(a.slot()) == domains.of_value(b.slot()), alike);
                 }
             }
             let starts_with_z = |value: Option<&str>| value.is_none_or(|v| v.starts_with('z'));
             let test = snapshot.index().topology.test(key, starts_with_z);
-            for seat in &seats {
-                let expected = seat.labels().get(key).is_none_or(|v| v.starts_with('z'));
-                prop_assert_eq!(test.of(seat.slot()), expected);
+            for node_ref in &node_set {
+                let expected = node_ref.labels().get(key).is_none_or(|v| v.starts_with('z'));
+                prop_assert_eq!(test.of(node_ref.slot()), expected);
             }
         }
         let tainted = snapshot.index().topology.by_taints(<[_]>::len, 0);
-        for seat in &seats {
-            prop_assert_eq!(tainted.of(seat.slot()), seat.node.taints.len());
+        for node_ref in &node_set {
+            prop_assert_eq!(tainted.of(node_ref.slot()), node_ref.node.taints.len());
         }
         let zones = snapshot.index().topology.zones();
-        for a in &seats {
-            for b in &seats {
+        for a in &node_set {
+            for b in &node_set {
                 let alike = topology::zone_key(a.labels()) == topology::zone_key(b.labels());
                 prop_assert_eq!(zones.of(a.slot()) == zones.of(b.slot()), alike);
             }
@@ -206,19 +207,19 @@ proptest! {
     fn images_and_blocks_are_up_to_date_and_numbers_are_not_shared(changes in vec(change(), 0..60)) {
         let snapshot = replay(changes);
         for image in ["image:0", "image:1"].map(Name::from) {
-            let holders = snapshot.seats().filter(|s| s.node.images.iter().any(|i| i.names.contains(&image)));
-            let expected: BTreeSet<_> = holders.map(Seat::slot).collect();
+            let holders = snapshot.node_refs().filter(|s| s.node.images.iter().any(|i| i.names.contains(&image)));
+            let expected: BTreeSet<_> = holders.map(NodeRef::slot).collect();
             let state = snapshot.image(&image);
-            let holds = |seat: &Seat<'_>| {
-                let (block, at) = seat.place();
+            let holds = |node_ref: &NodeRef<'_>| {
+                let (block, at) = node_ref.place();
                 state.is_some_and(|state| state.holders(block.number()) >> at & 1 == 1)
             };
-            let told: BTreeSet<_> = snapshot.seats().filter(holds).map(Seat::slot).collect();
+            let told: BTreeSet<_> = snapshot.node_refs().filter(holds).map(NodeRef::slot).collect();
             prop_assert_eq!(state.map_or(0, ImageState::nodes), told.len());
             prop_assert_eq!(expected, told);
         }
-        for seat in snapshot.seats() {
-            let ((block, at), info) = (seat.place(), seat.info());
+        for node_ref in snapshot.node_refs() {
+            let ((block, at), info) = (node_ref.place(), node_ref.info());
             let offered = &info.node.allocatable;
             for release in [Release::V1_22, Release::V1_34] {
                 let (requested, non_zero) = (info.held(release), info.non_zero_held(release));
@@ -245,16 +246,16 @@ proptest! {
             prop_assert_eq!(block.free_places[at], offered.pods - info.pods.len() as i64);
             let marks = [block.known(), block.unschedulable, block.with_ports].map(|mask| mask >> at & 1 == 1);
             prop_assert_eq!(marks, [true, info.node.unschedulable, !info.used_ports.is_empty()]);
-            prop_assert!((seat.slot() as usize) < snapshot.index().slots());
-            prop_assert_eq!(snapshot.seat(seat.name()).map(Seat::slot), Some(seat.slot()));
+            prop_assert!((node_ref.slot() as usize) < snapshot.index().slots());
+            prop_assert_eq!(snapshot.node_ref(node_ref.name()).map(NodeRef::slot), Some(node_ref.slot()));
         }
-        let all = snapshot.all_seats();
+        let all = snapshot.node_set();
         prop_assert_eq!(all.len(), snapshot.node_count());
-        let positions: Vec<_> = all.iter().map(|seat| all.position(seat)).collect();
+        let positions: Vec<_> = all.iter().map(|node_ref| all.position(node_ref)).collect();
         prop_assert_eq!(positions, (0..all.len()).map(Some).collect::<Vec<_>>());
-        let names: Vec<_> = snapshot.seats().map(Seat::name).collect();
+        let names: Vec<_> = snapshot.node_refs().map(NodeRef::name).collect();
         prop_assert!(names.is_sorted());
-        let slots: BTreeSet<_> = snapshot.seats().map(Seat::slot).collect();
+        let slots: BTreeSet<_> = snapshot.node_refs().map(NodeRef::slot).collect();
         prop_assert_eq!(slots.len(), snapshot.node_count());
     }
 

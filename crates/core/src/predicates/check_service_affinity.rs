@@ -33,10 +33,10 @@ use std::collections::BTreeMap;
 
 use super::{Build, Check, Demand, Predicate, Registration, Standing};
 use crate::{
-    edited::EditedNode,
     grouping,
     index::Slot,
     model::{Name, Pod, Selector},
+    overlay::NodeOverlay,
     rule::Identity,
     snapshot::{NodeInfo, Snapshot},
     verdict::Verdict,
@@ -95,10 +95,10 @@ impl<'a> Wanted<'a> {
         let alike = Selector::from_map(self.pod.labels.iter().cloned());
         let groups = self.snapshot.index().groups.selected(Some(&self.pod.namespace), &alike);
         let slots = groups.flat_map(|(_, counts)| counts.iter().map(|(slot, _)| slot));
-        let nodes = slots.filter_map(|slot| Some((self.snapshot.seat_in(slot)?.name(), slot)));
+        let nodes = slots.filter_map(|slot| Some((self.snapshot.node_ref_in(slot)?.name(), slot)));
         let by_name: BTreeMap<&Name, Slot> = nodes.collect();
         let snapshot = self.snapshot;
-        by_name.into_values().filter_map(move |slot| Some(&**snapshot.seat_in(slot)?.info()))
+        by_name.into_values().filter_map(move |slot| Some(&**snapshot.node_ref_in(slot)?.info()))
     }
 
     fn judge(&self, home: Option<&NodeInfo>, node: &NodeInfo) -> Verdict {
@@ -119,7 +119,7 @@ impl Check for Wanted<'_> {
 
     /// As `AddPod` and `RemovePod` have it: pods that are put back come last, so that those on other nodes go before.
     /// Nominated pods are on no node whose labels could count.
-    fn check_edited(&self, node: &EditedNode) -> Verdict {
+    fn check_overlay(&self, node: &NodeOverlay) -> Verdict {
         let Some(home) = self.home.filter(|home| home.name() == node.name()) else {
             return self.judge(self.home, node.info());
         };

@@ -38,9 +38,9 @@
 use super::{Build, Check, Demand, Predicate, Registration, Standing};
 use crate::{
     block::{Block, pick},
-    edited::EditedNode,
     index::Domains,
     model::{Pod, WhenUnsatisfiable},
+    overlay::NodeOverlay,
     rule::{Identity, Reads, Release},
     snapshot::{NodeInfo, Snapshot},
     spreading::{Constraint, Spreading},
@@ -73,7 +73,7 @@ impl Predicate for EvenPodsSpread {
         let mut outside = Vec::new();
         let included: Vec<_> = limits.iter().map(|limit| limit.constraint.inclusion(pod, snapshot)).collect();
         work::spend_on(limits.len().saturating_mul(snapshot.node_count()));
-        for node in snapshot.all_seats().iter() {
+        for node in snapshot.node_set().iter() {
             let slot = node.slot();
             let complete = limits.iter().all(|limit| limit.domains.of(slot).is_some());
             for (at, limit) in limits.iter_mut().enumerate() {
@@ -198,7 +198,7 @@ impl Check for Limits<'_> {
 
     /// As `updateWithPod` has it: a pod that comes or goes counts where the selector selects it, also one that is being
     /// deleted, and by the empty selector too, though in the first count such pods did not.
-    fn check_edited(&self, node: &EditedNode) -> Verdict {
+    fn check_overlay(&self, node: &NodeOverlay) -> Verdict {
         let complete = self.constraints.iter().all(|limit| limit.domains.of(node.info().slot()).is_some());
         self.judge(node.info(), |constraint| {
             let counts = complete && (self.release == Release::V1_22 || constraint.includes(node.info(), self.pod));

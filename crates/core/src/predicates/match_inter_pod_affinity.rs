@@ -36,10 +36,10 @@
 use super::{Build, Check, Demand, Predicate, Registration, Standing};
 use crate::{
     block::{Block, NODES, pick},
-    edited::EditedNode,
     index::Group,
     inter_pod::{self, IncomingTerm, Sums, SumsByKey},
     model::{Affinity, Labels, Name, Pod, PodAffinityTerm},
+    overlay::NodeOverlay,
     rule::{Identity, Reads, Release},
     snapshot::{NodeInfo, Snapshot},
     verdict::Verdict,
@@ -147,7 +147,7 @@ impl<'a> Company<'a> {
         });
     }
 
-    fn differences<'e>(&'e self, node: &'e EditedNode) -> Differences<'e> {
+    fn differences<'e>(&'e self, node: &'e NodeOverlay) -> Differences<'e> {
         let mut found = Differences { avoided: vec![0; self.anti_affinity.len()], ..Differences::default() };
         let terms = 1 + self.affinity.len() + self.anti_affinity.len();
         work::spend_on(terms.saturating_mul(node.removed().len() + node.added().len()));
@@ -212,11 +212,11 @@ impl Check for Company<'_> {
         let asked = repelling.fold(asked, |asked, sums| pick(asked, |at| !some(sums, at)));
         pick(asked, |at| {
             self.affinity.iter().all(|(_, sums)| some(sums, at))
-                || self.starts_the_group(block.seat(at).labels(), &Differences::default())
+                || self.starts_the_group(block.node_ref(at).labels(), &Differences::default())
         })
     }
 
-    fn check_edited(&self, node: &EditedNode) -> Verdict {
+    fn check_overlay(&self, node: &NodeOverlay) -> Verdict {
         self.judge(node.info(), &self.differences(node))
     }
 }

@@ -107,7 +107,7 @@ impl Check for Wanted<'_> {
 
     fn sift(&self, block: &Block, asked: u64) -> u64 {
         let added = |node| self.added.as_ref().is_none_or(|(_, added)| added.matches(node));
-        pick(asked, |at| added(block.seat(at)) && self.own.selects(block.seat(at)))
+        pick(asked, |at| added(block.node_ref(at)) && self.own.selects(block.node_ref(at)))
     }
 }
 

@@ -39,8 +39,8 @@ mod volumes;
 
 use super::{
     block::{Block, pick},
-    edited::EditedNode,
     model::{Name, Pod},
+    overlay::NodeOverlay,
     rule::{Arguments, Identity, Reads},
     snapshot::{NodeInfo, Snapshot},
     verdict::Verdict,
@@ -115,12 +115,12 @@ pub trait Check: Sync {
     /// Which of the nodes asked about meet it: those of whom [`Self::check`] says that they fit. Both are masks of the
     /// block. To be written where that is cheaper than to say why not.
     fn sift(&self, block: &Block, asked: u64) -> u64 {
-        pick(asked, |at| self.check(block.seat(at).info()).fits())
+        pick(asked, |at| self.check(block.node_ref(at).info()).fits())
     }
 
     /// Whether the node would meet it with other pods on it. To be written where the check knows more of the cluster's
     /// pods than those on the node it is asked about.
-    fn check_edited(&self, node: &EditedNode) -> Verdict {
+    fn check_overlay(&self, node: &NodeOverlay) -> Verdict {
         self.check(node.info())
     }
 }

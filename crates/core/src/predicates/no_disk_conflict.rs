@@ -42,8 +42,8 @@ use super::{
     volumes::{MountedClaim, claim_not_found},
 };
 use crate::{
-    edited::EditedNode,
     model::{AccessMode, Name, Pod, VolumeSource},
+    overlay::NodeOverlay,
     rule::{Identity, Reads, Release},
     snapshot::{NodeInfo, Snapshot},
     verdict::Verdict,
@@ -120,7 +120,7 @@ impl Check for Wanted<'_> {
 
     /// As `conflictingPVCRefCountForPod` has it: pods that come and go are asked for the claims' names alone, whatever
     /// their namespace.
-    fn check_edited(&self, node: &EditedNode) -> Verdict {
+    fn check_overlay(&self, node: &NodeOverlay) -> Verdict {
         let uses = |pod: &Pod| pod.volumes.iter().filter(|volume| names_claim(&volume.source, &self.claims)).count();
         self.judge(node.info(), self.claims_taken + node.difference(|pod| uses(pod) as i64))
     }

@@ -140,7 +140,7 @@ impl Check for Room<'_> {
         if self.scalars.is_empty() {
             return left;
         }
-        pick(left, |at| self.check(block.seat(at).info()).fits())
+        pick(left, |at| self.check(block.node_ref(at).info()).fits())
     }
 }
 

@@ -30,8 +30,8 @@ pub use victims::DryRun;
 
 use super::{
     cycle::{self, Cycle, NO_NODES},
+    extenders::ExtenderAnswers,
     model::{Name, Pod},
-    outside::Outside,
     policy::{PreemptionLimits, Profile},
     rule::Release,
     snapshot::{NodeInfo, Snapshot},
@@ -105,14 +105,20 @@ pub fn superseded_nominations(pod: &Pod, snapshot: &Snapshot, node: &str) -> Vec
 
 /// Looks for room on every node. The same input gives the same answer.
 pub fn attempt(profile: &Profile, pod: &Pod, snapshot: &Snapshot, seed: u64) -> Attempt {
-    attempt_with(profile, pod, snapshot, seed, &Outside::default())
+    attempt_with(profile, pod, snapshot, seed, &ExtenderAnswers::default())
 }
 
 /// The same with what extenders say of the nodes: where one of them alone rules a node out, no pod's leaving makes room.
-pub fn attempt_with(profile: &Profile, pod: &Pod, snapshot: &Snapshot, seed: u64, outside: &Outside) -> Attempt {
+pub fn attempt_with(
+    profile: &Profile,
+    pod: &Pod,
+    snapshot: &Snapshot,
+    seed: u64,
+    extenders: &ExtenderAnswers,
+) -> Attempt {
     let snapshot = &*snapshot.asked_about(pod);
     let cycle = Cycle::prepare(profile, pod, snapshot);
-    match candidates(profile, pod, snapshot, &cycle, seed, outside) {
+    match candidates(profile, pod, snapshot, &cycle, seed, extenders) {
         Ok(candidates) => {
             let best = best(&candidates, pod, snapshot, seed);
             let proposal = |best: &Candidate| {
@@ -139,25 +145,25 @@ fn candidates(
     snapshot: &Snapshot,
     cycle: &Cycle<'_, '_>,
     seed: u64,
-    outside: &Outside,
+    extenders: &ExtenderAnswers,
 ) -> Result<Vec<Candidate>, String> {
     let Some(limits) = profile.preemption else { return Err("preemption is turned off".into()) };
     if snapshot.node_count() == 0 {
         return Err(NO_NODES.into());
     }
     let mut potential = Vec::new();
-    let mut nominated_is_hopeless = false;
+    let mut nominated_is_unresolvable = false;
     for node in snapshot.nodes() {
-        let ruled_out = || outside.verdicts.contains_key(node.name()).then_some(true);
-        let Some(hopeless) = is_hopeless(profile, cycle, node).or_else(ruled_out) else {
+        let ruled_out = || extenders.verdicts.contains_key(node.name()).then_some(true);
+        let Some(unresolvable) = is_unresolvable(profile, cycle, node).or_else(ruled_out) else {
             return Err(format!("the pod fits on {} as it is", node.name()));
         };
-        nominated_is_hopeless |= hopeless && *node.name() == pod.nominated_node_name;
-        if !hopeless {
+        nominated_is_unresolvable |= unresolvable && *node.name() == pod.nominated_node_name;
+        if !unresolvable {
             potential.push(node);
         }
     }
-    eligible(profile.release, pod, snapshot, nominated_is_hopeless)?;
+    eligible(profile.release, pod, snapshot, nominated_is_unresolvable)?;
 
     let dry_run = DryRun::new(profile.release, pod, snapshot, cycle);
     let limit = limits.candidates(potential.len());
@@ -186,9 +192,9 @@ fn candidates(
     if !sparing.is_empty() {
         return Ok(sparing);
     }
-    let (all, hopeless) = (snapshot.node_count(), snapshot.node_count() - potential.len());
-    if hopeless > 0 {
-        *reasons.entry(NOT_HELPFUL.into()).or_default() += hopeless;
+    let (all, unresolvable) = (snapshot.node_count(), snapshot.node_count() - potential.len());
+    if unresolvable > 0 {
+        *reasons.entry(NOT_HELPFUL.into()).or_default() += unresolvable;
     }
     let mut told: Vec<String> = reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
     told.sort();
@@ -197,7 +203,7 @@ fn candidates(
 
 /// Whether no pod's leaving could help on a node that does not fit; `None` where it does. A profile that stops at the
 /// first failing predicate goes by that one, and leaves the others to the dry run.
-fn is_hopeless(profile: &Profile, cycle: &Cycle<'_, '_>, node: &NodeInfo) -> Option<bool> {
+fn is_unresolvable(profile: &Profile, cycle: &Cycle<'_, '_>, node: &NodeInfo) -> Option<bool> {
     if !profile.always_check_all_predicates {
         return cycle.first_failure(node).map(|failure| failure.verdict.is_unresolvable());
     }
@@ -207,11 +213,13 @@ fn is_hopeless(profile: &Profile, cycle: &Cycle<'_, '_>, node: &NodeInfo) -> Opt
 }
 
 /// Whether the pod may look for victims (`PodEligibleToPreemptOthers`); if not, why, in 1.34's words.
-fn eligible(release: Release, pod: &Pod, snapshot: &Snapshot, nominated_is_hopeless: bool) -> Result<(), String> {
+fn eligible(release: Release, pod: &Pod, snapshot: &Snapshot, nominated_is_unresolvable: bool) -> Result<(), String> {
     if !snapshot.may_preempt(pod) {
         return Err("not eligible due to preemptionPolicy=Never.".into());
     }
-    let Some(node) = snapshot.node(&pod.nominated_node_name).filter(|_| !nominated_is_hopeless) else { return Ok(()) };
+    let Some(node) = snapshot.node(&pod.nominated_node_name).filter(|_| !nominated_is_unresolvable) else {
+        return Ok(());
+    };
     let priority = snapshot.priority_of(pod);
     let is_leaving = |other: &Pod| match release {
         Release::V1_22 => other.terminating,

@@ -260,10 +260,10 @@ fn who_may_not_preempt_is_told_why() {
     assert_eq!(message(&V1_34, &ranked("new", 1, "1"), &snapshot), nothing);
     let large = message(&V1_22, &ranked("new", 10, "5"), &snapshot);
     assert_eq!(large, "0/1 nodes are available: 1 Insufficient cpu.", "1.22 tries though the node is too small");
-    let hopeless = "0/1 nodes are available: 1 Preemption is not helpful for scheduling.";
-    assert_eq!(message(&V1_34, &ranked("new", 10, "5"), &snapshot), hopeless, "1.34 knows");
+    let unresolvable = "0/1 nodes are available: 1 Preemption is not helpful for scheduling.";
+    assert_eq!(message(&V1_34, &ranked("new", 10, "5"), &snapshot), unresolvable, "1.34 knows");
     let elsewhere = ranked("new", 10, "0").with(|p| p.node_selector = [("disk", "ssd")].into_iter().collect());
-    assert_eq!(message(&V1_22, &elsewhere, &snapshot), hopeless);
+    assert_eq!(message(&V1_22, &elsewhere, &snapshot), unresolvable);
     assert_eq!(message(&V1_22, &ranked("new", 10, "0"), &snapshot), "the pod fits on a as it is");
     assert_eq!(message(&V1_22, &ranked("new", 10, "1"), &Snapshot::default()), NO_NODES);
 }
@@ -283,9 +283,9 @@ fn a_pod_whose_victims_are_still_leaving_waits() {
     assert!(!waits(&V1_22, &new, true), "nominated to no node");
     assert!(!waits(&V1_22, &new.clone().nominated("b"), true), "nobody leaves there");
     assert!(!waits(&V1_22, &nominated.clone().priority(1), true), "for whom the pod does not leave");
-    let hopeless = ranked("new", 10, "0").nominated("a");
-    let hopeless = hopeless.with(|p| p.node_selector = [("disk", "ssd")].into_iter().collect());
-    assert!(!waits(&V1_22, &hopeless, true), "the nominated node has become impossible");
+    let unresolvable = ranked("new", 10, "0").nominated("a");
+    let unresolvable = unresolvable.with(|p| p.node_selector = [("disk", "ssd")].into_iter().collect());
+    assert!(!waits(&V1_22, &unresolvable, true), "the nominated node has become impossible");
 }
 
 #[test]

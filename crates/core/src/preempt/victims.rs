@@ -7,8 +7,8 @@ use std::{cmp::Reverse, sync::Arc};
 use super::{Candidate, NO_VICTIMS, budgets::Budgets};
 use crate::{
     cycle::Cycle,
-    edited::EditedNode,
     model::Pod,
+    overlay::NodeOverlay,
     rule::Release,
     snapshot::{NodeInfo, Snapshot},
     verdict::Verdict,
@@ -55,11 +55,11 @@ impl<'c, 's> DryRun<'c, 's> {
         };
         let pool = self.pool(node, is_proposed);
         let proposed: Vec<Arc<Pod>> = pool.iter().filter(|pod| is_proposed(pod)).cloned().collect();
-        let mut without = EditedNode::new(node);
+        let mut without = NodeOverlay::new(node);
         for pod in &proposed {
             without.remove(pod);
         }
-        let mut accepted = if self.cycle.first_failure_edited(&without).is_none() {
+        let mut accepted = if self.cycle.first_failure_overlay(&without).is_none() {
             let (violating, _) = self.budgets.split(&pool);
             let breaks = |pod: &&Arc<Pod>| {
                 work::spend_on(violating.len());
@@ -76,11 +76,11 @@ impl<'c, 's> DryRun<'c, 's> {
 
     /// The fewest of `pool` that have to leave when those of `settled` do in any case.
     fn fewest(&self, node: &NodeInfo, pool: &[Arc<Pod>], settled: &[Arc<Pod>]) -> Result<Candidate, Verdict> {
-        let mut without = EditedNode::new(node);
+        let mut without = NodeOverlay::new(node);
         for pod in pool {
             without.remove(pod);
         }
-        if let Some(failure) = self.cycle.first_failure_edited(&without) {
+        if let Some(failure) = self.cycle.first_failure_overlay(&without) {
             return Err(failure.verdict);
         }
         let (violating, others) = self.budgets.split(pool);
@@ -91,7 +91,7 @@ impl<'c, 's> DryRun<'c, 's> {
                 work::spend_on(1 + settled.len());
                 if !settled.iter().any(|other| other.is_same(pod)) {
                     without.put_back(pod);
-                    if self.cycle.first_failure_edited(&without).is_none() {
+                    if self.cycle.first_failure_overlay(&without).is_none() {
                         continue;
                     }
                     without.remove(pod);

@@ -34,8 +34,8 @@ use super::{
 };
 use crate::{
     model::Pod,
+    node_set::NodeSet,
     rule::{Identity, Reads, Release},
-    seat::Seats,
     snapshot::Snapshot,
 };
 
@@ -63,7 +63,7 @@ struct BalancedResourceAllocation {
 }
 
 impl Priority for BalancedResourceAllocation {
-    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &Seats<'_>) -> Scores {
+    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &NodeSet<'_>) -> Scores {
         if self.release == Release::V1_34 && self.scoring.pod_requests(pod).iter().all(|amount| *amount == 0) {
             return Scores::Same(0);
         }

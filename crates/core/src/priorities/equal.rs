@@ -18,8 +18,8 @@
 use super::{Priority, Registration, Scores};
 use crate::{
     model::Pod,
+    node_set::NodeSet,
     rule::{Identity, Reads},
-    seat::Seats,
     snapshot::Snapshot,
 };
 
@@ -39,7 +39,7 @@ pub(super) const REGISTRATION: Registration = Registration {
 struct Equal;
 
 impl Priority for Equal {
-    fn score(&self, _: &Pod, _: &Snapshot, _: &Seats<'_>) -> Scores {
+    fn score(&self, _: &Pod, _: &Snapshot, _: &NodeSet<'_>) -> Scores {
         Scores::Same(1)
     }
 

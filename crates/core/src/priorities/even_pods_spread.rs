@@ -35,8 +35,8 @@ use crate::work;
 use crate::{
     index::Domains,
     model::{Pod, WhenUnsatisfiable, topology::HOSTNAME},
+    node_set::{NodeRef, NodeSet},
     rule::{Identity, Reads, Release},
-    seat::{Seat, Seats},
     snapshot::Snapshot,
     spreading::{Constraint, Inclusion, Spreading},
 };
@@ -57,7 +57,7 @@ pub(super) const REGISTRATION: Registration = Registration {
 struct EvenPodsSpread(Spreading);
 
 impl Priority for EvenPodsSpread {
-    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &Seats<'_>) -> Scores {
+    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &NodeSet<'_>) -> Scores {
         let constraints = self.0.constraints(pod, snapshot, WhenUnsatisfiable::ScheduleAnyway);
         if constraints.is_empty() {
             return Scores::Same(if self.0.release == Release::V1_22 { MAX_NODE_SCORE } else { 0 });
@@ -67,7 +67,7 @@ impl Priority for EvenPodsSpread {
         work::spend_on(spreads.len().saturating_mul(candidates.len()));
         let complete: Vec<bool> = {
             let is_complete =
-                |node: Seat<'_>| !needs_all || spreads.iter().all(|s| s.domains.of(node.slot()).is_some());
+                |node: NodeRef<'_>| !needs_all || spreads.iter().all(|s| s.domains.of(node.slot()).is_some());
             candidates.iter().map(is_complete).collect()
         };
         for spread in &mut spreads {
@@ -76,7 +76,7 @@ impl Priority for EvenPodsSpread {
         }
         if spreads.iter().any(|spread| !spread.by_host) {
             work::spend_on(spreads.len().saturating_mul(snapshot.node_count()));
-            for node in snapshot.all_seats().iter() {
+            for node in snapshot.node_set().iter() {
                 if !needs_all || spreads.iter().all(|s| s.domains.of(node.slot()).is_some()) {
                     for spread in &mut spreads {
                         spread.take_in(node);
@@ -84,7 +84,7 @@ impl Priority for EvenPodsSpread {
                 }
             }
         }
-        let sum = |node: Seat<'_>| {
+        let sum = |node: NodeRef<'_>| {
             let parts = spreads.iter().filter_map(|s| Some(s.matching(node)? as f64 * s.weight + s.constant()));
             let sum: f64 = parts.sum();
             if self.0.release == Release::V1_22 { sum as i64 } else { sum.round() as i64 }
@@ -130,7 +130,7 @@ impl<'a> Spread<'a> {
     }
 
     /// Finds the domains of the nodes that are scored.
-    fn choose_domains<'n>(&mut self, scored: impl Iterator<Item = Seat<'n>>) {
+    fn choose_domains<'n>(&mut self, scored: impl Iterator<Item = NodeRef<'n>>) {
         self.weight = if self.by_host {
             weight(scored.count())
         } else {
@@ -140,7 +140,7 @@ impl<'a> Spread<'a> {
     }
 
     /// Counts the pods of a node, if they count.
-    fn take_in(&mut self, node: Seat<'_>) {
+    fn take_in(&mut self, node: NodeRef<'_>) {
         let count = self.counts[node.slot() as usize];
         if count == 0 || self.by_host {
             return;
@@ -153,7 +153,7 @@ impl<'a> Spread<'a> {
     }
 
     /// How many pods match in the node's domain; `None` where it has no label.
-    fn matching(&self, node: Seat<'_>) -> Option<i64> {
+    fn matching(&self, node: NodeRef<'_>) -> Option<i64> {
         let domain = self.domains.of(node.slot())?;
         if self.by_host {
             return Some(self.counts[node.slot() as usize]);

@@ -28,8 +28,8 @@ use crate::{
     block::places,
     index::ImageState,
     model::{Name, Pod},
+    node_set::NodeSet,
     rule::{Identity, Reads, Release},
-    seat::Seats,
     snapshot::Snapshot,
 };
 
@@ -56,7 +56,7 @@ struct ImageLocality {
 }
 
 impl Priority for ImageLocality {
-    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &Seats<'_>) -> Scores {
+    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &NodeSet<'_>) -> Scores {
         let init = if self.release == Release::V1_34 { &pod.init_images[..] } else { &[] };
         let containers = (init.len() + pod.images.len()) as i64;
         let scaled = |image: &Name| {

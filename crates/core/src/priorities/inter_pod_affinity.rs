@@ -32,8 +32,8 @@ use crate::{
     index::Stance,
     inter_pod::{self, IncomingTerm, SumsByKey},
     model::{Pod, WeightedPodAffinityTerm},
+    node_set::{NodeRef, NodeSet},
     rule::{Identity, Reads, Release},
-    seat::{Seat, Seats},
     snapshot::Snapshot,
     work,
 };
@@ -64,7 +64,7 @@ struct InterPodAffinity {
 }
 
 impl Priority for InterPodAffinity {
-    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &Seats<'_>) -> Scores {
+    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &NodeSet<'_>) -> Scores {
         let own: Vec<_> = weighted(&pod.affinity.pod_preferred, &pod.affinity.anti_preferred)
             .map(|(preferred, weight)| (IncomingTerm::resolve(&preferred.term, snapshot, self.release), weight))
             .collect();
@@ -92,7 +92,7 @@ impl Priority for InterPodAffinity {
             return Scores::Same(0);
         }
         work::spend_on(sums.len().saturating_mul(candidates.len()) / 4);
-        let sum = |node: Seat<'_>| sums.iter().filter_map(|(_, sums)| sums.at(node.slot())).sum();
+        let sum = |node: NodeRef<'_>| sums.iter().filter_map(|(_, sums)| sums.at(node.slot())).sum();
         between_lowest_and_highest(candidates.map(sum))
     }
 

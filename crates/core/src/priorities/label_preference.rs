@@ -23,8 +23,8 @@
 use super::{MAX_NODE_SCORE, Priority, Registration, Scores};
 use crate::{
     model::{Name, Pod},
+    node_set::{NodeRef, NodeSet},
     rule::{Identity, LabelPresence, Reads},
-    seat::{Seat, Seats},
     snapshot::Snapshot,
 };
 
@@ -53,9 +53,9 @@ struct LabelPreference {
 }
 
 impl Priority for LabelPreference {
-    fn score(&self, _: &Pod, _: &Snapshot, candidates: &Seats<'_>) -> Scores {
+    fn score(&self, _: &Pod, _: &Snapshot, candidates: &NodeSet<'_>) -> Scores {
         let count = (self.wishes.len() as i64).max(1);
-        let met = |node: Seat<'_>| {
+        let met = |node: NodeRef<'_>| {
             self.wishes.iter().filter(|(label, presence)| node.labels().has(label) == *presence).count() as i64
         };
         Scores::of_each(candidates, |node| met(node) * MAX_NODE_SCORE / count)

@@ -35,8 +35,8 @@ use super::{
 };
 use crate::{
     model::Pod,
+    node_set::NodeSet,
     rule::{Identity, Reads},
-    seat::Seats,
     snapshot::Snapshot,
 };
 
@@ -56,7 +56,7 @@ pub(super) const REGISTRATION: Registration = Registration {
 struct LeastRequested(ResourceScoring);
 
 impl Priority for LeastRequested {
-    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &Seats<'_>) -> Scores {
+    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &NodeSet<'_>) -> Scores {
         self.0.mean(pod, candidates, unrequested)
     }
 

@@ -4,8 +4,8 @@
 
 use super::{
     model::Pod,
+    node_set::NodeSet,
     rule::{Arguments, Identity, Reads},
-    seat::Seats,
     snapshot::Snapshot,
 };
 
@@ -40,7 +40,7 @@ pub trait Priority: Send + Sync {
     /// The score of each candidate, normalized to 0..=[`MAX_NODE_SCORE`].
     ///
     /// The candidates are the nodes that fit; the snapshot holds the whole cluster.
-    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &Seats<'_>) -> Scores;
+    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &NodeSet<'_>) -> Scores;
 
     /// What its score of a node depends on. `Nothing`: all nodes have the same one.
     fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {

@@ -33,8 +33,8 @@ use super::{
 };
 use crate::{
     model::Pod,
+    node_set::NodeSet,
     rule::{Identity, Reads},
-    seat::Seats,
     snapshot::Snapshot,
 };
 
@@ -54,7 +54,7 @@ pub(super) const REGISTRATION: Registration = Registration {
 struct MostRequested(ResourceScoring);
 
 impl Priority for MostRequested {
-    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &Seats<'_>) -> Scores {
+    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &NodeSet<'_>) -> Scores {
         self.0.mean(pod, candidates, requested)
     }
 

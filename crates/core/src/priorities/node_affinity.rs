@@ -28,8 +28,8 @@ use super::{Priority, Registration, Scores, normalize};
 use crate::{
     model::{Pod, PreferredNode},
     node_match::TermMatch,
+    node_set::{NodeRef, NodeSet},
     rule::{Identity, Reads},
-    seat::{Seat, Seats},
     snapshot::Snapshot,
 };
 
@@ -51,14 +51,14 @@ struct NodeAffinity {
 }
 
 impl Priority for NodeAffinity {
-    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &Seats<'_>) -> Scores {
+    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &NodeSet<'_>) -> Scores {
         let terms: Vec<_> = self.added.iter().chain(&pod.affinity.node_preferred).collect();
         if terms.is_empty() {
             return Scores::Same(0);
         }
         let terms: Vec<_> =
             terms.into_iter().map(|t| (TermMatch::new(&t.term, snapshot), i64::from(t.weight))).collect();
-        let sum = |node: Seat<'_>| {
+        let sum = |node: NodeRef<'_>| {
             let met = terms.iter().filter(|(term, _)| term.matches(node));
             met.map(|(_, weight)| weight).sum()
         };

@@ -18,8 +18,8 @@
 use super::{MAX_NODE_SCORE, Priority, Registration, Scores};
 use crate::{
     model::Pod,
+    node_set::{NodeRef, NodeSet},
     rule::{Identity, Reads},
-    seat::{Seat, Seats},
     snapshot::Snapshot,
 };
 
@@ -39,11 +39,11 @@ pub(super) const REGISTRATION: Registration = Registration {
 struct NodePreferAvoidPods;
 
 impl Priority for NodePreferAvoidPods {
-    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &Seats<'_>) -> Scores {
+    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &NodeSet<'_>) -> Scores {
         let owner = pod.controller.as_ref().filter(|o| matches!(&*o.kind, "ReplicationController" | "ReplicaSet"));
         let Some(owner) = owner else { return Scores::Same(MAX_NODE_SCORE) };
         let avoids =
-            |node: Seat<'_>| node.node.avoid_controllers.iter().any(|a| a.kind == owner.kind && a.uid == owner.uid);
+            |node: NodeRef<'_>| node.node.avoid_controllers.iter().any(|a| a.kind == owner.kind && a.uid == owner.uid);
         Scores::of_each(candidates, |node| if avoids(node) { 0 } else { MAX_NODE_SCORE })
     }
 

@@ -33,8 +33,8 @@ use super::{
 };
 use crate::{
     model::Pod,
+    node_set::NodeSet,
     rule::{Identity, Reads, ShapePoint},
-    seat::Seats,
     snapshot::Snapshot,
 };
 
@@ -65,7 +65,7 @@ struct RequestedToCapacityRatio {
 }
 
 impl Priority for RequestedToCapacityRatio {
-    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &Seats<'_>) -> Scores {
+    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &NodeSet<'_>) -> Scores {
         let score = |share: &Share| {
             let full = share.requested > share.allocatable;
             line(&self.shape, if full { 100 } else { percent(share.requested, share.allocatable) })

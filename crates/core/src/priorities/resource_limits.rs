@@ -23,8 +23,8 @@
 use super::{Priority, Registration, Scores};
 use crate::{
     model::Pod,
+    node_set::{NodeRef, NodeSet},
     rule::{Identity, Reads},
-    seat::{Seat, Seats},
     snapshot::Snapshot,
 };
 
@@ -44,9 +44,9 @@ pub(super) const REGISTRATION: Registration = Registration {
 struct ResourceLimits;
 
 impl Priority for ResourceLimits {
-    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &Seats<'_>) -> Scores {
+    fn score(&self, pod: &Pod, _: &Snapshot, candidates: &NodeSet<'_>) -> Scores {
         let holds = |limit: i64, allocatable: i64| limit != 0 && limit <= allocatable;
-        let score = |node: Seat<'_>| {
+        let score = |node: NodeRef<'_>| {
             let offered = &node.node.allocatable;
             i64::from(holds(pod.limits.milli_cpu, offered.milli_cpu) || holds(pod.limits.memory, offered.memory))
         };

@@ -7,8 +7,8 @@ use super::{Scores, arithmetic::quotient, scores::narrow};
 use crate::{
     block::{Block, Column, NODES, places},
     model::{Name, Pod, resources},
+    node_set::NodeSet,
     rule::{Arguments, Release, ResourceWeight},
-    seat::Seats,
 };
 
 /// Scores times weights below this come to no more than a number holds, of as many resources as there can be.
@@ -96,7 +96,7 @@ impl ResourceScoring {
 
     /// What `formula` makes of each candidate's shares. A resource that the node does not offer has none, nor has a
     /// scalar resource that the pod does not request.
-    pub(super) fn score(&self, pod: &Pod, candidates: &Seats<'_>, formula: impl Fn(&[Share]) -> i64) -> Scores {
+    pub(super) fn score(&self, pod: &Pod, candidates: &NodeSet<'_>, formula: impl Fn(&[Share]) -> i64) -> Scores {
         let wanted = self.pod_requests(pod);
         let mut sources = Vec::with_capacity(self.resources.len());
         let mut shares = Vec::with_capacity(self.resources.len());
@@ -124,7 +124,7 @@ impl ResourceScoring {
 
     /// The mean, by their weights and rounded down, of what `score` makes of the shares of each candidate, 0..=100 each; 0 of
     /// a candidate that has none.
-    pub(super) fn mean(&self, pod: &Pod, candidates: &Seats<'_>, score: impl Fn(&Share) -> i64) -> Scores {
+    pub(super) fn mean(&self, pod: &Pod, candidates: &NodeSet<'_>, score: impl Fn(&Share) -> i64) -> Scores {
         if self.resources.iter().any(|resource| resource.weight >= LIGHT) {
             return self.score(pod, candidates, |shares| {
                 let (sum, weights) = weighted_sum(shares, &score);
@@ -201,7 +201,7 @@ impl Source<'_> {
         match &self.amounts {
             Ok(columns) => columns.at(at),
             Err(name) => {
-                let node = block.seat(at);
+                let node = block.node_ref(at);
                 (node.held(self.release).get(name), node.node.allocatable.get(name))
             }
         }
@@ -268,7 +268,7 @@ mod tests {
         let offers = node("n").cpu("4").offers("example.com/foo", "4").offers("ephemeral-storage", "8");
         let there = pod("there").on("n").requests("example.com/foo", "1").requests("ephemeral-storage", "2");
         let snapshot = cluster([offers.into(), there.into()]);
-        let nodes = snapshot.all_seats();
+        let nodes = snapshot.node_set();
         let names = ["cpu", "memory", "ephemeral-storage", "example.com/foo", "example.com/bar", "pods"];
         let shares = |pod: crate::testing::PodBuilder| {
             let found = std::cell::RefCell::new(Vec::new());

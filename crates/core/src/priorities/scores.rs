@@ -1,7 +1,7 @@
 //! One priority's scores of all candidates.
 
 use super::MAX_NODE_SCORE;
-use crate::seat::{Seat, Seats};
+use crate::node_set::{NodeRef, NodeSet};
 
 /// A score for each candidate, 0..=100, in their order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub enum Scores {
 
 impl Scores {
     /// What `score` makes of each candidate, 0..=100.
-    pub(super) fn of_each<'s>(candidates: &Seats<'s>, mut score: impl FnMut(Seat<'s>) -> i64) -> Self {
+    pub(super) fn of_each<'s>(candidates: &NodeSet<'s>, mut score: impl FnMut(NodeRef<'s>) -> i64) -> Self {
         Self::Each(candidates.map(|node| narrow(score(node))))
     }
 

@@ -29,8 +29,8 @@ use super::{MAX_NODE_SCORE, Priority, Registration, Scores};
 use crate::{
     grouping,
     model::Pod,
+    node_set::{NodeRef, NodeSet},
     rule::{Identity, Reads},
-    seat::{Seat, Seats},
     snapshot::Snapshot,
 };
 
@@ -53,7 +53,7 @@ pub(super) const REGISTRATION: Registration = Registration {
 struct SelectorSpread;
 
 impl Priority for SelectorSpread {
-    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &Seats<'_>) -> Scores {
+    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &NodeSet<'_>) -> Scores {
         if !pod.topology_spread.is_empty() {
             return Scores::Same(0);
         }
@@ -62,7 +62,7 @@ impl Priority for SelectorSpread {
             return Scores::Same(MAX_NODE_SCORE);
         }
         let by_node = snapshot.index().count_selected(&pod.namespace, &selector);
-        let count = |node: Seat<'_>| by_node[node.slot() as usize];
+        let count = |node: NodeRef<'_>| by_node[node.slot() as usize];
         let most_by_node = candidates.iter().map(count).max().unwrap_or(0);
         if most_by_node == 0 {
             return Scores::Same(MAX_NODE_SCORE);
@@ -75,7 +75,7 @@ impl Priority for SelectorSpread {
             }
         }
         let most_by_zone = by_zone.iter().copied().max().unwrap_or(0);
-        let score = |node: Seat<'_>| {
+        let score = |node: NodeRef<'_>| {
             let on_node = free(count(node), most_by_node);
             match zones.of(node.slot()) {
                 Some(zone) => on_node * (1.0 - ZONE_WEIGHT) + ZONE_WEIGHT * free(by_zone[zone], most_by_zone),

@@ -28,8 +28,8 @@ use crate::{
     grouping,
     index::Domains,
     model::{Name, Pod},
+    node_set::{NodeRef, NodeSet},
     rule::Identity,
-    seat::{Seat, Seats},
     snapshot::Snapshot,
 };
 
@@ -51,10 +51,10 @@ struct ServiceAntiAffinity {
 }
 
 impl Priority for ServiceAntiAffinity {
-    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &Seats<'_>) -> Scores {
+    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &NodeSet<'_>) -> Scores {
         let selector = grouping::service_selectors(pod, snapshot).next().filter(|selector| !selector.is_empty());
         let by_node = selector.map(|selector| snapshot.index().count_selected(&pod.namespace, selector));
-        let count = |node: Seat<'_>| by_node.as_ref().map_or(0, |counts| counts[node.slot() as usize]);
+        let count = |node: NodeRef<'_>| by_node.as_ref().map_or(0, |counts| counts[node.slot() as usize]);
         let counts = candidates.map(count);
         let mut scores = vec![0.0; candidates.len()];
         for label in &self.labels {
@@ -65,7 +65,7 @@ impl Priority for ServiceAntiAffinity {
 }
 
 impl ServiceAntiAffinity {
-    fn add_label(&self, domains: &Domains, candidates: &Seats<'_>, counts: &[i64], scores: &mut [f64]) {
+    fn add_label(&self, domains: &Domains, candidates: &NodeSet<'_>, counts: &[i64], scores: &mut [f64]) {
         let total: i64 = counts.iter().sum();
         let mut by_value = vec![0; domains.bound()];
         for (node, count) in candidates.iter().zip(counts) {

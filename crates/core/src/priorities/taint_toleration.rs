@@ -20,8 +20,8 @@
 use super::{MAX_NODE_SCORE, Priority, Registration, Scores};
 use crate::{
     model::{Effect, Pod, Taint},
+    node_set::NodeSet,
     rule::{Identity, Reads},
-    seat::Seats,
     snapshot::Snapshot,
 };
 
@@ -41,7 +41,7 @@ pub(super) const REGISTRATION: Registration = Registration {
 struct TaintToleration;
 
 impl Priority for TaintToleration {
-    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &Seats<'_>) -> Scores {
+    fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &NodeSet<'_>) -> Scores {
         let count = |taints: &[Taint]| {
             let soft = taints.iter().filter(|taint| taint.effect == Effect::PreferNoSchedule);
             soft.filter(|taint| !pod.tolerations.iter().any(|t| t.tolerates(taint))).count() as i64

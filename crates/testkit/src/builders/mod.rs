@@ -478,7 +478,7 @@ pub fn verdict_of<T: Clone + Into<Object>>(rule: &dyn Predicate, pod: PodBuilder
 /// A priority's scores for a pod on all nodes of a cluster, in order of their names.
 pub fn scores_of<T: Clone + Into<Object>>(rule: &dyn Priority, pod: PodBuilder, objects: &[T]) -> Vec<i64> {
     let snapshot = cluster(objects.iter().cloned().map(Into::into));
-    let candidates = snapshot.all_seats();
+    let candidates = snapshot.node_set();
     let scores = rule.score(&pod.build(), &snapshot, &candidates);
-    snapshot.seats().filter_map(|seat| Some(scores.of(candidates.position(seat)?))).collect()
+    snapshot.node_refs().filter_map(|node_ref| Some(scores.of(candidates.position(node_ref)?))).collect()
 }

@@ -11,18 +11,18 @@ use super::{resources::with_node, state::AppState};
 use crate::{
     core::{
         cycle::Cycle,
+        extenders::ExtenderAnswers,
         model::{Name, Pod},
-        outside::Outside,
         policy::Profile,
         snapshot::{Kind, NamespacedName, Snapshot},
     },
-    downstream::{Chain, Documents, Failure},
+    extenders::{Chain, Documents, Failure},
     store::{Key, ListQuery, Record},
     wire::{
         decode, document,
-        downstream::PodDocument,
-        downstream::{node_name, pod_name},
         explanation::ExtenderError,
+        extender_calls::PodDocument,
+        extender_calls::{node_name, pod_name},
         kinds,
         kinds::StoredKind,
         yaml,
@@ -39,22 +39,22 @@ pub async fn ask(
     pod: &PodDocument,
     fitting: &[Name],
     documents: &dyn Documents,
-) -> (Outside, Vec<Failure>) {
+) -> (ExtenderAnswers, Vec<Failure>) {
     let filtered = match chain.filter(pod, fitting, documents).await {
         Ok(filtered) => filtered,
         Err(failure) => {
-            let outside = Outside { failure: Some(failure.to_string()), ..Outside::default() };
-            return (outside, vec![failure]);
+            let extenders = ExtenderAnswers { failure: Some(failure.to_string()), ..ExtenderAnswers::default() };
+            return (extenders, vec![failure]);
         }
     };
-    let mut outside = Outside { verdicts: filtered.verdicts, ..Outside::default() };
+    let mut extenders = ExtenderAnswers { verdicts: filtered.verdicts, ..ExtenderAnswers::default() };
     let mut skipped = filtered.skipped;
     if filtered.fits.len() > 1 {
         let scored = chain.prioritize(pod, &filtered.fits, documents).await;
-        outside.scores = scored.scores;
+        extenders.scores = scored.scores;
         skipped.extend(scored.skipped);
     }
-    (outside, skipped)
+    (extenders, skipped)
 }
 
 /// The nodes that every predicate lets pass, in order of their names.

@@ -15,8 +15,8 @@ use podberth::{
         policy::{Extender, ExtenderHosts},
         snapshot::NamespacedName,
     },
-    downstream::{Chain, Documents, Downstream, Options, Origin},
-    wire::downstream::PodDocument,
+    extenders::{Chain, Documents, Extenders, Options, Origin},
+    wire::extender_calls::PodDocument,
 };
 use serde_json::Value;
 
@@ -35,8 +35,8 @@ fn options() -> Options {
 
 /// A server that calls the extenders of its policies.
 async fn calling(objects: &[(&str, Value)], extenders: Options) -> Server {
-    let downstream = Downstream::new(extenders);
-    Server::start(memory(objects).await, Setup { downstream, ..Setup::default() })
+    let extenders = Extenders::new(extenders);
+    Server::start(memory(objects).await, Setup { extenders, ..Setup::default() })
 }
 
 /// An extender with all verbs that knows the nodes.
@@ -59,7 +59,7 @@ fn impatient(url: &str) -> Extender {
 }
 
 fn chain(extenders: &[Extender]) -> Chain {
-    Downstream::new(options()).chain(extenders, Origin::Stored)
+    Extenders::new(options()).chain(extenders, Origin::Stored)
 }
 
 fn names(names: &[&str]) -> Vec<Name> {

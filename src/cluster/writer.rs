@@ -1,4 +1,4 @@
-//! The keeper of one cluster: one task that follows the change feed and writes what is queued, in batches.
+//! The writer of one cluster: one task that follows the change feed and writes what is queued, in batches.
 //!
 //! It alone holds the working view, so a batch is judged by exactly the state that it is written to. Only when a batch
 //! is durable does its draft become the working view; then it is published, and only then are its callers answered:
@@ -43,7 +43,7 @@ enum Fate {
 }
 
 /// Loads a cluster and keeps it until the returned value is dropped.
-/// The task that is returned ends with an error where the keeper ends by itself.
+/// The task that is returned ends with an error where the writer ends by itself.
 pub(super) async fn start(
     store: Arc<dyn Store>,
     name: &str,
@@ -55,7 +55,7 @@ pub(super) async fn start(
     let seen = reader.exact().unwrap_or_default();
     let status = Arc::new(Status::new(seen));
     let queue = Arc::new(Queue::new(most_waiting));
-    let keeper = Keeper {
+    let writer = Writer {
         reader,
         queue: queue.clone(),
         view: view.clone(),
@@ -63,25 +63,25 @@ pub(super) async fn start(
         status: status.clone(),
         is_contended: false,
     };
-    let running = tokio::spawn(keeper.run());
+    let running = tokio::spawn(writer.run());
     let task = running.abort_handle();
     let (known_nodes, in_flight) = (Arc::default(), Arc::default());
-    Ok((Cluster { view, status, queue, keeper: Some(task), known_nodes, in_flight }, running))
+    Ok((Cluster { view, status, queue, writer: Some(task), known_nodes, in_flight }, running))
 }
 
-/// Waits until a keeper has ended; whether it has panicked, and was not let go.
+/// Waits until a writer has ended; whether it has panicked, and was not let go.
 pub(super) async fn has_panicked(cluster: &str, running: JoinHandle<()>) -> bool {
     match running.await {
         Err(error) if error.is_panic() => {
-            tracing::error!(cluster, %error, "the cluster's keeper panicked; it is replaced");
-            counter!(telemetry::KEEPERS_ENDED).increment(1);
+            tracing::error!(cluster, %error, "the cluster's writer panicked; it is replaced");
+            counter!(telemetry::WRITERS_ENDED).increment(1);
             true
         }
         _ => false,
     }
 }
 
-struct Keeper {
+struct Writer {
     reader: Reader,
     queue: Arc<Queue>,
     view: Arc<ArcSwap<View>>,
@@ -92,7 +92,7 @@ struct Keeper {
     is_contended: bool,
 }
 
-impl Keeper {
+impl Writer {
     async fn run(mut self) {
         loop {
             let batch = self.queue.take();
@@ -101,7 +101,7 @@ impl Keeper {
             } else {
                 self.write(batch).await;
             }
-            // What this keeper has written itself it need not read.
+            // What this writer has written itself it need not read.
             if self.queue.take_nudge() > self.published.revision {
                 self.follow().await;
             }
@@ -273,7 +273,7 @@ impl Keeper {
     }
 }
 
-impl Drop for Keeper {
+impl Drop for Writer {
     fn drop(&mut self) {
         self.queue.refuse(&StoreError::Unavailable("the cluster is not kept any more".into()));
     }

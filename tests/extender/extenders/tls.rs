@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use podberth::{
     core::policy::{Extender, TlsConfig},
-    downstream::{Cause, Failure, Filtered},
+    extenders::{Cause, Failure, Filtered},
 };
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::{

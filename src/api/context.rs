@@ -29,7 +29,7 @@ use crate::{
         rule::Release,
         work::{self, Stop},
     },
-    downstream::Origin,
+    extenders::Origin,
     telemetry::{
         self,
         trace::{self, Here},
@@ -72,7 +72,7 @@ pub const SNAPSHOT_AGE: HeaderName = HeaderName::from_static("x-podberth-snapsho
 
 /// What a reply stands on.
 #[derive(Clone, Debug)]
-pub struct Ground {
+pub struct DecisionContext {
     /// The view.
     pub view: Arc<View>,
     /// How long ago it was last known to be the newest.
@@ -85,7 +85,7 @@ pub struct Ground {
     missing: Option<Arc<str>>,
 }
 
-impl Ground {
+impl DecisionContext {
     /// Whether there is a cluster to decide over; what brings its own nodes needs none.
     ///
     /// # Errors
@@ -237,7 +237,7 @@ fn missing(cluster: &str) -> ApiError {
 /// # Errors
 /// [`ApiError::Timeout`] when it does not get as far in time, [`ApiError::Unavailable`] when the database has been away
 /// for so long that nothing is to be decided on what was known then.
-pub async fn stand(state: &AppState, cluster: &ClusterName, fresh: &FreshnessQuery) -> Result<Ground> {
+pub async fn stand(state: &AppState, cluster: &ClusterName, fresh: &FreshnessQuery) -> Result<DecisionContext> {
     let name = &*cluster.0;
     let live = state.clusters.get(name).await?;
     let head = if fresh.consistent == Some(true) { state.store.head(name).await?.revision } else { 0 };
@@ -262,12 +262,12 @@ pub async fn stand(state: &AppState, cluster: &ClusterName, fresh: &FreshnessQue
     let exists = live.progress().revision > 0 || name == DEFAULT_CLUSTER;
     let missing = (!exists).then(|| cluster.0.clone());
     let (known, in_flight) = (live.known_nodes().clone(), live.in_flight().clone());
-    Ok(Ground { view: live.view(), age, known, in_flight, missing })
+    Ok(DecisionContext { view: live.view(), age, known, in_flight, missing })
 }
 
 /// The same where nothing in particular is asked for.
 pub async fn view(state: &AppState, cluster: &ClusterName) -> Result<Arc<View>> {
-    stand(state, cluster, &FreshnessQuery::default()).await.map(|ground| ground.view)
+    stand(state, cluster, &FreshnessQuery::default()).await.map(|context| context.view)
 }
 
 /// What binds are judged by: the policy that the request names; where it names none, the one in force at the commit.

@@ -84,7 +84,7 @@ async fn cluster(pods: &[&str]) -> (Arc<Gated>, Clusters) {
     (store, clusters)
 }
 
-/// Holds the keeper up in a batch of its own while these are queued, then lets everything through.
+/// Holds the writer up in a batch of its own while these are queued, then lets everything through.
 async fn together(store: &Gated, clusters: &Clusters, calls: Vec<Call>) -> Vec<Result<Commit, CommitError>> {
     store.close_gate();
     let first = start(clusters, each(vec![node("held", 1)]));

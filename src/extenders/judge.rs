@@ -11,11 +11,11 @@ use tokio::task::JoinSet;
 use super::{Cause, Chain, Documents, Failure, Verb, peer::Peer};
 use crate::{
     core::{
+        extenders::{ExtenderScores, ExtenderVerdict, SCORE_SCALE},
         model::Name,
-        outside::{OutsideScores, OutsideVerdict, SCORE_SCALE},
         verdict::{Reason, Verdict},
     },
-    wire::downstream::{FilterReply, PodDocument, parse_scores},
+    wire::extender_calls::{FilterReply, PodDocument, parse_scores},
 };
 
 /// Told of a node that an extender left out without a word.
@@ -29,7 +29,7 @@ pub struct Filtered {
     /// The nodes that fit, in the order in which they were asked about.
     pub fits: Vec<Name>,
     /// Why the others do not.
-    pub verdicts: BTreeMap<Name, OutsideVerdict>,
+    pub verdicts: BTreeMap<Name, ExtenderVerdict>,
     /// The ignorable extenders that did not answer, and were passed over.
     pub skipped: Vec<Failure>,
 }
@@ -38,7 +38,7 @@ pub struct Filtered {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scored {
     /// The scores of each that answered, in the chain's order.
-    pub scores: Vec<OutsideScores>,
+    pub scores: Vec<ExtenderScores>,
     /// Those that did not answer: scoring goes on without them, ignorable or not.
     pub skipped: Vec<Failure>,
 }
@@ -87,7 +87,7 @@ impl Chain {
             match self.filtered_by(peer, pod, &filtered.fits, &mut full).await {
                 Ok(judged) => {
                     filtered.fits = judged.fits;
-                    let by = |verdict| OutsideVerdict { by: peer.name.clone(), verdict };
+                    let by = |verdict| ExtenderVerdict { by: peer.name.clone(), verdict };
                     filtered.verdicts.extend(judged.verdicts.into_iter().map(|(node, verdict)| (node, by(verdict))));
                 }
                 Err(failure) if peer.extender.ignorable => filtered.skipped.push(failure),
@@ -196,12 +196,12 @@ fn judged(asked: &[Name], reply: &FilterReply, by_name: bool) -> Result<Judged, 
 }
 
 /// What an answer scores, on the scale of priorities. Nodes that were not asked about do no harm.
-fn scores(peer: &Peer, answer: &[u8]) -> Result<OutsideScores, Failure> {
+fn scores(peer: &Peer, answer: &[u8]) -> Result<ExtenderScores, Failure> {
     let read = parse_scores(answer)
         .map_err(|error| peer.failure(Verb::Prioritize, Cause::Unreadable(error.to_string())))?
         .into_iter()
         .map(|(node, score)| (Name::from(node), score.saturating_mul(SCORE_SCALE)));
-    Ok(OutsideScores { by: peer.name.clone(), weight: peer.extender.weight, scores: read.collect() })
+    Ok(ExtenderScores { by: peer.name.clone(), weight: peer.extender.weight, scores: read.collect() })
 }
 
 #[cfg(test)]

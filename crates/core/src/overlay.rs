@@ -13,14 +13,14 @@ use super::{
 
 /// A node, and how the pods on it differ from those that the snapshot has there.
 #[derive(Clone, Debug)]
-pub struct EditedNode {
+pub struct NodeOverlay {
     info: NodeInfo,
     removed: Vec<Arc<Pod>>,
     added: Vec<Arc<Pod>>,
     returned: Vec<Arc<Pod>>,
 }
 
-impl EditedNode {
+impl NodeOverlay {
     /// The node as it is.
     pub fn new(info: &NodeInfo) -> Self {
         Self { info: info.clone(), removed: Vec::new(), added: Vec::new(), returned: Vec::new() }

@@ -11,8 +11,8 @@ use crate::{
         snapshot::{NamespacedName, Snapshot},
     },
     wire::{
-        downstream::{FullVictims, PodDocument, parse_bound, parse_victims},
         extender::{MetaPod, MetaVictims},
+        extender_calls::{FullVictims, PodDocument, parse_bound, parse_victims},
     },
 };
 

@@ -179,7 +179,7 @@ async fn a_batch_whose_last_write_has_no_effect_where_it_was_taken_for_good_show
         again,
         outdated,
     ];
-    // Few records are read by the keeper, many on a thread of their own.
+    // Few records are read by the writer, many on a thread of their own.
     for (last, many) in without_effect.iter().flat_map(|last| [(last, 1), (last, 40)]) {
         let (store, clusters) = cluster(&["a"]).await;
         let late: Vec<String> = (0..many).map(|i| format!("late-{i}")).collect();
@@ -194,10 +194,10 @@ async fn a_batch_whose_last_write_has_no_effect_where_it_was_taken_for_good_show
 }
 
 #[tokio::test]
-async fn a_keeper_that_ended_is_replaced() {
+async fn a_writer_that_ended_is_replaced() {
     let (_, clusters) = cluster(&["a"]).await;
     let kept = clusters.followed(CLUSTER).expect("it is kept");
-    kept.keeper.as_ref().expect("it has a keeper").abort();
+    kept.writer.as_ref().expect("it has a writer").abort();
     until(|| clusters.followed(CLUSTER).is_none()).await;
     assert!(is_written(&commit(&clusters, one("a")).await.outcomes));
     let anew = clusters.get(CLUSTER).await.expect("it is kept again");

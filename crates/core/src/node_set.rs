@@ -12,12 +12,12 @@ use super::{
 
 /// A node in the snapshot: cheap to pass on, and a step away from the [`NodeInfo`] that it can be read as.
 #[derive(Clone, Copy)]
-pub struct Seat<'s> {
+pub struct NodeRef<'s> {
     block: &'s Block,
     at: usize,
 }
 
-impl<'s> Seat<'s> {
+impl<'s> NodeRef<'s> {
     pub(super) fn new(block: &'s Block, at: usize) -> Self {
         Self { block, at }
     }
@@ -25,9 +25,9 @@ impl<'s> Seat<'s> {
     /// The node with the pods on it.
     ///
     /// # Panics
-    /// Never for a seat of a snapshot: there is a node in each.
+    /// Never for a node of a snapshot: there is a node in each.
     pub fn info(self) -> &'s Arc<NodeInfo> {
-        self.block.info(self.at).expect("a seat is taken")
+        self.block.info(self.at).expect("there is a node in this place")
     }
 
     /// Where the snapshot's indexes have the node.
@@ -51,7 +51,7 @@ impl<'s> Seat<'s> {
     }
 }
 
-impl Deref for Seat<'_> {
+impl Deref for NodeRef<'_> {
     type Target = NodeInfo;
 
     fn deref(&self) -> &NodeInfo {
@@ -59,15 +59,15 @@ impl Deref for Seat<'_> {
     }
 }
 
-impl fmt::Debug for Seat<'_> {
+impl fmt::Debug for NodeRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Seat").field(self.name()).finish()
+        f.debug_tuple("NodeRef").field(self.name()).finish()
     }
 }
 
 /// Some nodes of one snapshot, each once, in order of their slots.
 #[derive(Clone, Default)]
-pub struct Seats<'s>(Vec<Part<'s>>);
+pub struct NodeSet<'s>(Vec<Part<'s>>);
 
 /// Those of one block; at least one.
 #[derive(Clone, Copy)]
@@ -80,7 +80,7 @@ pub struct Part<'s> {
     before: usize,
 }
 
-impl<'s> Seats<'s> {
+impl<'s> NodeSet<'s> {
     /// These nodes of these blocks, which come in order of their slots.
     pub fn new(blocks: impl IntoIterator<Item = (&'s Block, u64)>) -> Self {
         let mut before = 0;
@@ -108,25 +108,25 @@ impl<'s> Seats<'s> {
     }
 
     /// One by one.
-    pub fn iter(&self) -> impl Iterator<Item = Seat<'s>> + '_ {
-        self.0.iter().flat_map(|part| places(part.marked).map(|at| Seat::new(part.block, at)))
+    pub fn iter(&self) -> impl Iterator<Item = NodeRef<'s>> + '_ {
+        self.0.iter().flat_map(|part| places(part.marked).map(|at| NodeRef::new(part.block, at)))
     }
 
     /// How many of them come before this one; `None` where it is not one of them.
-    pub fn position(&self, seat: Seat<'_>) -> Option<usize> {
-        let number = seat.block.number();
+    pub fn position(&self, node_ref: NodeRef<'_>) -> Option<usize> {
+        let number = node_ref.block.number();
         // Mostly every block has a part.
         let part = match self.0.get(number).filter(|part| part.block.number() == number) {
             Some(part) => part,
             None => &self.0[self.0.binary_search_by_key(&number, |part| part.block.number()).ok()?],
         };
-        let bit = 1_u64 << seat.at;
+        let bit = 1_u64 << node_ref.at;
         (part.marked & bit != 0).then(|| part.before + (part.marked & (bit - 1)).count_ones() as usize)
     }
 
     /// Whether this is one of them.
-    pub fn contains(&self, seat: Seat<'_>) -> bool {
-        self.position(seat).is_some()
+    pub fn contains(&self, node_ref: NodeRef<'_>) -> bool {
+        self.position(node_ref).is_some()
     }
 
     /// Keeps those that `keep` marks of what is marked, block by block.
@@ -153,10 +153,10 @@ impl<'s> Seats<'s> {
     }
 
     /// A number for each, in their order.
-    pub fn map<T: Copy + Default>(&self, mut number: impl FnMut(Seat<'s>) -> T) -> Vec<T> {
+    pub fn map<T: Copy + Default>(&self, mut number: impl FnMut(NodeRef<'s>) -> T) -> Vec<T> {
         self.map_parts(|part, numbers| {
             for (at, slot) in places(part.marked).zip(numbers) {
-                *slot = number(Seat::new(part.block, at));
+                *slot = number(NodeRef::new(part.block, at));
             }
         })
     }
@@ -175,10 +175,10 @@ impl<'s> Seats<'s> {
     }
 }
 
-impl<'s> FromIterator<Seat<'s>> for Seats<'s> {
-    fn from_iter<I: IntoIterator<Item = Seat<'s>>>(seats: I) -> Self {
+impl<'s> FromIterator<NodeRef<'s>> for NodeSet<'s> {
+    fn from_iter<I: IntoIterator<Item = NodeRef<'s>>>(node_set: I) -> Self {
         let mut blocks: Vec<Option<(&'s Block, u64)>> = Vec::new();
-        for Seat { block, at } in seats {
+        for NodeRef { block, at } in node_set {
             if blocks.len() <= block.number() {
                 blocks.resize(block.number() + 1, None);
             }

@@ -1,7 +1,7 @@
 //! Extenders in `POST /schedule`.
 
 use axum::{body::Body, http::Request};
-use podberth::downstream::Options;
+use podberth::extenders::Options;
 use serde_json::{Value, json};
 
 use super::{

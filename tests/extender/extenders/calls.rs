@@ -2,11 +2,11 @@
 
 use podberth::{
     core::{
-        outside::OutsideVerdict,
+        extenders::ExtenderVerdict,
         policy::{Extender, ExtenderHosts, ManagedResource},
         verdict::Verdict,
     },
-    downstream::{Bound, Cause, Downstream, Options, Origin, Victims},
+    extenders::{Bound, Cause, Extenders, Options, Origin, Victims},
 };
 use podberth_testkit as testing;
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ async fn names_go_out_and_verdicts_and_scores_come_back() {
     let (pod, documents) = (pod(), Given::default());
     let filtered = chain.filter(&pod, &names(&["a", "b", "c"]), &documents).await.expect("an answer");
     assert_eq!((filtered.fits.clone(), filtered.skipped), (names(&["a", "c"]), vec![]));
-    let verdict = OutsideVerdict { by: url.as_str().into(), verdict: Verdict::unschedulable("no gpu") };
+    let verdict = ExtenderVerdict { by: url.as_str().into(), verdict: Verdict::unschedulable("no gpu") };
     assert_eq!(filtered.verdicts, [("b".into(), verdict)].into());
     let scored = chain.prioritize(&pod, &filtered.fits, &documents).await;
     assert!(scored.skipped.is_empty());
@@ -166,7 +166,7 @@ async fn hosts_that_are_not_named_are_not_called() {
     let peer = Peer::saying(200, "{}").await;
     let elsewhere: ExtenderHosts = "localhost,127.0.0.1:1".parse().expect("hosts");
     for hosts in [ExtenderHosts::None, elsewhere] {
-        let chain = Downstream::new(Options { hosts, ..options() }).chain(&[extender(&peer.url())], Origin::Request);
+        let chain = Extenders::new(Options { hosts, ..options() }).chain(&[extender(&peer.url())], Origin::Request);
         let failure = chain.filter(&pod(), &names(&["a"]), &Given::default()).await.expect_err("refused");
         assert_eq!(failure.cause, Cause::NotAllowed(peer.address.to_string()));
     }
@@ -180,8 +180,8 @@ async fn hosts_that_are_not_named_are_not_called() {
 #[tokio::test]
 async fn waiting_for_a_turn_counts() {
     let peer = Peer::start(Manner::Never).await;
-    let downstream = Downstream::new(Options { concurrency: 1, ..options() });
-    let chain = downstream.chain(&[impatient(&peer.url())], Origin::Stored);
+    let extenders = Extenders::new(Options { concurrency: 1, ..options() });
+    let chain = extenders.chain(&[impatient(&peer.url())], Origin::Stored);
     let (pod, nodes, documents) = (pod(), names(&["a"]), Given::default());
     let ask = || chain.filter(&pod, &nodes, &documents);
     let answers = tokio::join!(ask(), ask(), ask());

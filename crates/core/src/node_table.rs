@@ -4,7 +4,7 @@
 //! one block; what only nodes that come and go change is copied whole when they do.
 //!
 //! Invariants: every known node stands in the directory, under its name and at its place in the order; every name that
-//! pods are bound to without there being such a node stands among the homeless; no slot is had twice.
+//! pods are bound to without there being such a node stands among the unknown nodes; no slot is had twice.
 
 use std::sync::Arc;
 
@@ -15,61 +15,61 @@ use super::{
     directory::Directory,
     index::Slot,
     model::{Name, Node},
-    seat::{Seat, Seats},
+    node_set::{NodeRef, NodeSet},
     snapshot::NodeInfo,
 };
 
 /// All nodes, and the names that pods are bound to though there is no such node.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Roster {
+pub(super) struct NodeTable {
     blocks: Vector<Arc<Block>>,
     directory: Arc<Directory>,
     /// Pods bound to nodes that are not (or not yet) known, by node.
-    homeless: OrdMap<Name, Slot>,
+    unknown: OrdMap<Name, Slot>,
 }
 
-impl PartialEq for Roster {
+impl PartialEq for NodeTable {
     /// Whether both have the same nodes with the same pods; the slots are no part of what a node is.
     fn eq(&self, other: &Self) -> bool {
-        fn homeless(roster: &Roster) -> impl Iterator<Item = (&Name, Option<&Arc<NodeInfo>>)> {
-            roster.homeless.iter().map(|(name, slot)| (name, roster.info(*slot)))
+        fn unknown(node_table: &NodeTable) -> impl Iterator<Item = (&Name, Option<&Arc<NodeInfo>>)> {
+            node_table.unknown.iter().map(|(name, slot)| (name, node_table.info(*slot)))
         }
         self.len() == other.len()
-            && self.in_order().map(Seat::info).eq(other.in_order().map(Seat::info))
-            && homeless(self).eq(homeless(other))
+            && self.in_order().map(NodeRef::info).eq(other.in_order().map(NodeRef::info))
+            && unknown(self).eq(unknown(other))
     }
 }
 
 /// Reading.
-impl Roster {
+impl NodeTable {
     /// How many nodes are known.
     pub(super) fn len(&self) -> usize {
         self.directory.len()
     }
 
     /// A known node by name.
-    pub(super) fn find(&self, name: &str) -> Option<Seat<'_>> {
+    pub(super) fn find(&self, name: &str) -> Option<NodeRef<'_>> {
         let (block, at) = place_of(self.directory.slot(name)?);
-        Some(Seat::new(self.blocks.get(block)?, at))
+        Some(NodeRef::new(self.blocks.get(block)?, at))
     }
 
     /// All known nodes in order of their names.
-    pub(super) fn in_order(&self) -> impl Iterator<Item = Seat<'_>> {
+    pub(super) fn in_order(&self) -> impl Iterator<Item = NodeRef<'_>> {
         let blocks: Vec<&Block> = self.blocks.iter().map(|block| &**block).collect();
         self.directory.in_order().iter().map(move |slot| {
             let (block, at) = place_of(*slot);
-            Seat::new(blocks[block], at)
+            NodeRef::new(blocks[block], at)
         })
     }
 
     /// All known nodes in order of their slots.
-    pub(super) fn all(&self) -> Seats<'_> {
-        Seats::new(self.blocks.iter().map(|block| (&**block, block.known())))
+    pub(super) fn all(&self) -> NodeSet<'_> {
+        NodeSet::new(self.blocks.iter().map(|block| (&**block, block.known())))
     }
 
     /// The slot of a name: of a known node, or of one that pods are bound to.
     pub(super) fn slot(&self, name: &Name) -> Option<Slot> {
-        self.directory.slot(name).or_else(|| self.homeless.get(name).copied())
+        self.directory.slot(name).or_else(|| self.unknown.get(name).copied())
     }
 
     /// The known nodes by name.
@@ -78,10 +78,10 @@ impl Roster {
     }
 
     /// The node in a slot that a node is in.
-    pub(super) fn seat(&self, slot: Slot) -> Option<Seat<'_>> {
+    pub(super) fn node_ref(&self, slot: Slot) -> Option<NodeRef<'_>> {
         let (block, at) = place_of(slot);
         let block = self.blocks.get(block)?;
-        (block.known() >> at & 1 == 1).then(|| Seat::new(block, at))
+        (block.known() >> at & 1 == 1).then(|| NodeRef::new(block, at))
     }
 
     /// Whether a name is that of a known node.
@@ -96,11 +96,11 @@ impl Roster {
 }
 
 /// Changing.
-impl Roster {
+impl NodeTable {
     /// Gives a slot that nobody has to a name that pods are bound to.
     pub(super) fn expect(&mut self, name: &Name, slot: Slot) {
         self.put(slot, Some(Arc::new(NodeInfo::new(slot))), false);
-        self.homeless.insert(name.clone(), slot);
+        self.unknown.insert(name.clone(), slot);
     }
 
     /// Lets a node stand in a slot: that of its name, or one that nobody has. The pods there stay.
@@ -111,7 +111,7 @@ impl Roster {
         Arc::make_mut(&mut info).node = Arc::new(node);
         self.put(slot, Some(info), true);
         if !self.knows(&name) {
-            self.homeless.remove(&name);
+            self.unknown.remove(&name);
             Arc::make_mut(&mut self.directory).insert(&name, slot);
         }
     }
@@ -128,7 +128,7 @@ impl Roster {
         } else {
             Arc::make_mut(&mut info).node = Arc::default();
             self.put(slot, Some(info), false);
-            self.homeless.insert(name.clone(), slot);
+            self.unknown.insert(name.clone(), slot);
         }
         Some((node, slot, is_free))
     }
@@ -145,7 +145,7 @@ impl Roster {
     pub(super) fn forget_if_empty(&mut self, name: &Name, slot: Slot) -> bool {
         let is_empty = !self.knows(name) && self.info(slot).is_some_and(|info| info.pods.is_empty());
         if is_empty {
-            self.homeless.remove(name);
+            self.unknown.remove(name);
             self.put(slot, None, false);
         }
         is_empty

@@ -4,25 +4,25 @@
 
 use std::collections::BTreeMap;
 
-use super::{cycle::NodeDecision, model::Name, seat::Seats, verdict::Verdict};
+use super::{cycle::NodeDecision, model::Name, node_set::NodeSet, verdict::Verdict};
 
 /// What scores of extenders are multiplied by, besides the weight: theirs go to 10, those of priorities to 100.
 pub const SCORE_SCALE: i64 = 10;
 
 /// What extenders say in one decision.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outside {
+pub struct ExtenderAnswers {
     /// The nodes that one of them ruled out.
-    pub verdicts: BTreeMap<Name, OutsideVerdict>,
+    pub verdicts: BTreeMap<Name, ExtenderVerdict>,
     /// Their scores of the nodes that fit.
-    pub scores: Vec<OutsideScores>,
+    pub scores: Vec<ExtenderScores>,
     /// Why there can be no decision: one of them was needed and did not answer.
     pub failure: Option<String>,
 }
 
 /// That an extender rules a node out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutsideVerdict {
+pub struct ExtenderVerdict {
     /// The extender, by its URL.
     pub by: Name,
     /// Why.
@@ -31,7 +31,7 @@ pub struct OutsideVerdict {
 
 /// What an extender scores.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutsideScores {
+pub struct ExtenderScores {
     /// The extender, by its URL.
     pub by: Name,
     /// What its scores are multiplied by.
@@ -42,7 +42,7 @@ pub struct OutsideScores {
 
 /// One extender's score of one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutsideScore {
+pub struct ExtenderScore {
     /// The extender, by its URL.
     pub by: Name,
     /// Before the weight.
@@ -51,24 +51,25 @@ pub struct OutsideScore {
     pub weight: i64,
 }
 
-impl Outside {
+impl ExtenderAnswers {
     /// What stands against a node.
-    pub(super) fn verdict(&self, node: &str) -> Option<OutsideVerdict> {
+    pub(super) fn verdict(&self, node: &str) -> Option<ExtenderVerdict> {
         self.verdicts.get(node).cloned()
     }
 
     /// What extenders' scores come to, Σ score × weight, in the order of the candidates; empty where none was asked.
-    pub(super) fn sums(&self, candidates: &Seats<'_>) -> Vec<i64> {
+    pub(super) fn sums(&self, candidates: &NodeSet<'_>) -> Vec<i64> {
         if self.scores.is_empty() {
             return Vec::new();
         }
-        let add = |sum: i64, outside: OutsideScore| sum.saturating_add(outside.score.saturating_mul(outside.weight));
+        let add =
+            |sum: i64, extenders: ExtenderScore| sum.saturating_add(extenders.score.saturating_mul(extenders.weight));
         candidates.iter().map(|node| self.scores_of(node.name()).fold(0, add)).collect()
     }
 
     /// Every extender's score of a node.
-    pub(super) fn scores_of(&self, node: &str) -> impl Iterator<Item = OutsideScore> {
-        self.scores.iter().map(move |scores| OutsideScore {
+    pub(super) fn scores_of(&self, node: &str) -> impl Iterator<Item = ExtenderScore> {
+        self.scores.iter().map(move |scores| ExtenderScore {
             by: scores.by.clone(),
             score: scores.scores.get(node).copied().unwrap_or(0),
             weight: scores.weight,
@@ -101,24 +102,25 @@ mod tests {
         let (profile, pod) = (Profile::empty(Release::V1_22), pod("p").build());
         let against = |node: &str| {
             let verdict = Verdict::unschedulable("no gpu");
-            (Name::from(node), OutsideVerdict { by: "http://x".into(), verdict })
+            (Name::from(node), ExtenderVerdict { by: "http://x".into(), verdict })
         };
-        let scores = OutsideScores { by: "http://x".into(), weight: 2, scores: [("b".into(), 30)].into() };
-        let outside = Outside { verdicts: [against("c")].into(), scores: vec![scores], ..Outside::default() };
-        let decision = decide_with(&profile, &pod, &snapshot, 0, &outside);
+        let scores = ExtenderScores { by: "http://x".into(), weight: 2, scores: [("b".into(), 30)].into() };
+        let extenders =
+            ExtenderAnswers { verdicts: [against("c")].into(), scores: vec![scores], ..ExtenderAnswers::default() };
+        let decision = decide_with(&profile, &pod, &snapshot, 0, &extenders);
         assert_eq!(decision.selected.as_deref(), Some("b"));
         // Without priorities every node comes to 1; 1 + 30 × 2
         assert_eq!(
             decision.nodes.iter().map(|n| (n.fits(), n.total)).collect::<Vec<_>>(),
             [(true, 1), (true, 61), (false, 0)]
         );
-        assert_eq!(decision.nodes[0].outside_scores.len(), 1, "also where it was left out");
+        assert_eq!(decision.nodes[0].extender_scores.len(), 1, "also where it was left out");
 
-        let all = Outside { verdicts: ["a", "b", "c"].map(against).into(), ..Outside::default() };
+        let all = ExtenderAnswers { verdicts: ["a", "b", "c"].map(against).into(), ..ExtenderAnswers::default() };
         let decision = decide_with(&profile, &pod, &snapshot, 0, &all);
         assert_eq!((decision.selected, &*decision.message), (None, "0/3 nodes are available: 3 no gpu."));
 
-        let failed = Outside { failure: Some("it is away".into()), ..outside };
+        let failed = ExtenderAnswers { failure: Some("it is away".into()), ..extenders };
         let decision = decide_with(&profile, &pod, &snapshot, 0, &failed);
         assert_eq!((decision.selected, &*decision.message), (None, "it is away"));
         assert!(decision.nodes.iter().all(|node| node.rank.is_none()));

@@ -1,8 +1,8 @@
 //! The way out to the extenders that a policy names, when Podberth itself decides: kube-scheduler's side of the protocol.
 //!
-//! A [`Downstream`] keeps one client per extender (connections, a bound on calls at once) over all policies and their
+//! A [`Extenders`] keeps one client per extender (connections, a bound on calls at once) over all policies and their
 //! revisions; a [`Chain`] is the extenders of one policy in their order. What they say comes back as data of the core
-//! ([`Outside`](crate::core::outside::Outside)); nothing is decided here.
+//! ([`ExtenderAnswers`](crate::core::extenders::ExtenderAnswers)); nothing is decided here.
 //!
 //! Whatever an extender does, a call ends with an answer or a [`Failure`] within its `httpTimeout`: waiting for its turn,
 //! name look-up, connecting and the last byte of the reply count together. Redirects are not followed, proxies not used,
@@ -25,7 +25,7 @@ use crate::{
         policy::{Extender, ExtenderHosts},
         snapshot::NamespacedName,
     },
-    wire::downstream::PodDocument,
+    wire::extender_calls::PodDocument,
 };
 
 mod failure;
@@ -63,7 +63,7 @@ impl Default for Options {
 
 /// All extenders known, with their connections. Clones are the same.
 #[derive(Clone, Debug, Default)]
-pub struct Downstream(Arc<Shared>);
+pub struct Extenders(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -104,7 +104,7 @@ pub trait Documents: Send + Sync {
     async fn pods(&self, names: &[NamespacedName]) -> Result<Vec<Option<Arc<str>>>, String>;
 }
 
-impl Downstream {
+impl Extenders {
     /// No extender is connected to before it is asked.
     pub fn new(options: Options) -> Self {
         Self(Arc::new(Shared { options, peers: Mutex::default() }))

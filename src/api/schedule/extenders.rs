@@ -27,25 +27,25 @@ use jiff::Timestamp;
 
 use crate::{
     api::{
+        context,
         error::Result,
-        ground,
-        outside::{self, Sent, Stored},
+        extenders::{self, Sent, Stored},
         reservations::{LONGEST_TTL_SECONDS, lapsing_in},
     },
     core::{
         batch::Placed,
         cycle::{self, Cycle},
+        extenders::ExtenderAnswers,
         model::{Name, Pod},
-        outside::Outside,
         policy::Profile,
         preempt::{self, Attempt, Candidate, DryRun},
         rule::Release,
         snapshot::Snapshot,
     },
-    downstream::{Bound, Chain, Documents, Failure, Victims},
+    extenders::{Bound, Chain, Documents, Failure, Victims},
     store::Change,
     telemetry::trace,
-    wire::{document::Document, downstream::PodDocument},
+    wire::{document::Document, extender_calls::PodDocument},
 };
 
 /// Pods worked on at once where extenders are asked, and binds under way at a time.
@@ -120,15 +120,15 @@ impl Run {
         documents: &dyn Documents,
     ) -> Result<(Batched, Decided)> {
         let (profile, pod, snapshot) = (self.chosen.profile().clone(), task.pod.clone(), batch.snapshot().clone());
-        let fitting = ground::compute(move || outside::fitting(&profile, &pod, &snapshot)).await?;
+        let fitting = context::compute(move || extenders::fitting(&profile, &pod, &snapshot)).await?;
         task.is_asked_about = !fitting.is_empty();
-        let (outside, failures) = outside::ask(chain, document, &fitting, documents).await;
+        let (extenders, failures) = extenders::ask(chain, document, &fitting, documents).await;
         task.errors.extend(failures.into_iter().map(Into::into));
-        if let Some(failure) = outside.failure {
+        if let Some(failure) = extenders.failure {
             return Ok((batch, Decided::Failed(failure)));
         }
         let (pod, seed, may_preempt) = (task.pod.clone(), self.options.seed, self.options.preempt);
-        let (batch, settled) = ground::compute(move || settle(batch, &pod, seed, may_preempt, &outside)).await?;
+        let (batch, settled) = context::compute(move || settle(batch, &pod, seed, may_preempt, &extenders)).await?;
         let (message, attempt) = match settled {
             Settled::Placed(there) => return Ok((batch, Decided::Placed(there))),
             Settled::Nowhere(message, attempt) => (message, attempt),
@@ -151,7 +151,7 @@ impl Run {
             }
         };
         let pod = task.pod.clone();
-        ground::compute(move || {
+        context::compute(move || {
             let mut batch = batch;
             match room(batch.profile(), &pod, &snapshot, seed, &candidates) {
                 Some(there) => {
@@ -172,28 +172,30 @@ impl Run {
             plan: there.plan(&task.pod, *base),
             new: task.new.iter().map(|change| (task.pod.clone(), change.clone())).collect(),
         };
-        let is_bound_outside: Vec<bool> = placed.iter().map(|(task, _)| self.is_bound_outside(task)).collect();
-        let orders = |outside: bool| {
-            let pods = placed.iter().zip(&is_bound_outside).filter(move |(_, is)| **is == outside);
+        let is_bound_by_extender: Vec<bool> = placed.iter().map(|(task, _)| self.is_bound_by_extender(task)).collect();
+        let orders = |extenders: bool| {
+            let pods = placed.iter().zip(&is_bound_by_extender).filter(move |(_, is)| **is == extenders);
             pods.map(|(pod, _)| order(pod)).collect::<Vec<_>>()
         };
         let here = carry_out(&self.state, &self.cluster, &self.manner().await?, &orders(false), decided_at).await?;
-        let Some(asking) = self.asking.as_ref().filter(|_| is_bound_outside.contains(&true)) else { return Ok(here) };
+        let Some(asking) = self.asking.as_ref().filter(|_| is_bound_by_extender.contains(&true)) else {
+            return Ok(here);
+        };
         let until = until(self.state.clusters.now().await?, &asking.chain, 1)?;
         let manner = Manner { reserve_until: Some(until.clone()), ..self.manner().await? };
         let reserved = carry_out(&self.state, &self.cluster, &manner, &orders(true), None).await?;
         let (mut here, mut reserved) = (here.into_iter(), reserved.into_iter());
-        let carried = is_bound_outside.iter().map(|is| if *is { reserved.next() } else { here.next() });
+        let carried = is_bound_by_extender.iter().map(|is| if *is { reserved.next() } else { here.next() });
         let mut carried: Vec<Carried> = carried.map(|carried| carried.unwrap_or(Carried::Stale)).collect();
         let binds =
-            placed.iter_mut().zip(&mut carried).zip(&is_bound_outside).filter_map(|((pod, carried), outside)| {
-                (*outside && matches!(carried, Carried::Out(_))).then_some((pod, carried))
+            placed.iter_mut().zip(&mut carried).zip(&is_bound_by_extender).filter_map(|((pod, carried), extenders)| {
+                (*extenders && matches!(carried, Carried::Out(_))).then_some((pod, carried))
             });
         let binds: Vec<_> = binds
             .map(|((task, there), carried)| {
                 let until = &until;
                 async move {
-                    *carried = match self.bound_outside(asking, task, there, until).await? {
+                    *carried = match self.bound_by_extender(asking, task, there, until).await? {
                         Ok(()) => {
                             recorded(&self.state, &self.cluster, &self.manner().await?, &task.pod, there, true, until)
                                 .await?
@@ -213,13 +215,13 @@ impl Run {
     /// bind one pod after the other; where one of them is not bound, those after it are not either.
     pub(super) async fn carry_out_gang(&self, decided: &mut [(Task, Decided)], order: Order) -> Result<Vec<Carried>> {
         let placed = || decided.iter().filter(|(_, decided)| matches!(decided, Decided::Placed(_)));
-        let outside = placed().filter(|(task, _)| self.is_bound_outside(task)).count();
-        let Some(asking) = self.asking.as_ref().filter(|_| outside > 0) else {
+        let extenders = placed().filter(|(task, _)| self.is_bound_by_extender(task)).count();
+        let Some(asking) = self.asking.as_ref().filter(|_| extenders > 0) else {
             let whole = carry_out(&self.state, &self.cluster, &self.manner().await?, &[order], None).await?;
             let whole = whole.into_iter().next().unwrap_or(Carried::Stale);
             return Ok(placed().map(|_| whole.clone()).collect());
         };
-        let until = until(self.state.clusters.now().await?, &asking.chain, outside)?;
+        let until = until(self.state.clusters.now().await?, &asking.chain, extenders)?;
         let manner = Manner { reserve_until: Some(until.clone()), ..self.manner().await? };
         let reserved = carry_out(&self.state, &self.cluster, &manner, &[order], None).await?;
         let reserved = reserved.into_iter().next().unwrap_or(Carried::Stale);
@@ -230,10 +232,10 @@ impl Run {
         let mut told = BTreeMap::new();
         for (at, (task, decided)) in decided.iter_mut().enumerate() {
             let Decided::Placed(there) = decided else { continue };
-            if failed.is_some() || !self.is_bound_outside(task) {
+            if failed.is_some() || !self.is_bound_by_extender(task) {
                 continue;
             }
-            let carried = match self.bound_outside(asking, task, there, &until).await? {
+            let carried = match self.bound_by_extender(asking, task, there, &until).await? {
                 Ok(()) => {
                     recorded(&self.state, &self.cluster, &self.manner().await?, &task.pod, there, true, &until).await?
                 }
@@ -263,13 +265,13 @@ impl Run {
     }
 
     /// Whether an extender is to bind the pod.
-    fn is_bound_outside(&self, task: &Task) -> bool {
+    fn is_bound_by_extender(&self, task: &Task) -> bool {
         let binder = |asking: &Asking| task.document.as_ref().is_some_and(|pod| asking.chain.binder(pod).is_some());
         self.assume.is_none() && self.asking.as_ref().is_some_and(binder)
     }
 
     /// Has the extender bind a pod whose node is reserved; why it did not.
-    async fn bound_outside(
+    async fn bound_by_extender(
         &self,
         asking: &Asking,
         task: &mut Task,
@@ -324,11 +326,17 @@ async fn document(task: &Task, documents: &dyn Documents) -> std::result::Result
 }
 
 /// Chooses a node for the pod and puts it there; where there is none, the attempt to make room.
-fn settle(mut batch: Batched, pod: &Arc<Pod>, seed: u64, may_preempt: bool, outside: &Outside) -> (Batched, Settled) {
-    let decision = cycle::decide_with(batch.profile(), pod, batch.snapshot(), seed, outside);
+fn settle(
+    mut batch: Batched,
+    pod: &Arc<Pod>,
+    seed: u64,
+    may_preempt: bool,
+    extenders: &ExtenderAnswers,
+) -> (Batched, Settled) {
+    let decision = cycle::decide_with(batch.profile(), pod, batch.snapshot(), seed, extenders);
     let Some(node) = decision.selected else {
         let attempt = if may_preempt {
-            preempt::attempt_with(batch.profile(), pod, batch.snapshot(), seed, outside)
+            preempt::attempt_with(batch.profile(), pod, batch.snapshot(), seed, extenders)
         } else {
             Attempt { candidates: Vec::new(), selected: None, message: String::new() }
         };
