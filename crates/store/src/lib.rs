@@ -4,7 +4,7 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), podberth_store::StoreError> {
-//! use podberth_store::{self, Atomicity, Change, Cursor, Key, Precondition, Write};
+//! use podberth_store::{self as store, Atomicity, Change, Cursor, Key, Precondition, Write};
 //!
 //! let store = store::open("sqlite:podberth.db", &store::Options::default()).await?;
 //! store.migrate().await?;
