@@ -249,7 +249,7 @@ impl Server {
     }
 }
 
-/// What may be meant by an address that is none.
+/// Suggests the valid form of an address that cannot be parsed.
 fn listen_hint(listen: &str, error: &io::Error) -> String {
     let port = listen.strip_prefix(':').unwrap_or(listen);
     if port.parse::<u16>().is_ok() {
@@ -292,7 +292,7 @@ fn limits(settings: &Settings) -> cluster::Limits {
     }
 }
 
-/// What one process does for all, now and then.
+/// The periodic jobs of this process.
 fn jobs(settings: &Settings, clusters: &Clusters) -> Vec<Box<dyn Job>> {
     let keep = Keep { age: settings.compact_keep_age, revisions: settings.compact_keep_revisions };
     vec![
@@ -320,9 +320,9 @@ async fn open(settings: &Settings, create: bool) -> Result<Arc<dyn Store>, Store
     store::open(&settings.database_url, &options).await
 }
 
-/// What must hold for this process to be ready. A database that is away is no reason by itself: decisions go on from the
-/// snapshot, and if all replicas were unready at once nobody would be asked for them. It is one when the snapshot grows old,
-/// and when the database answers that it takes no writes: that does not end by itself.
+/// The readiness checks of this process. An unreachable database alone does not fail them: decisions go on from the snapshot, and
+/// if all replicas were unready at once no replica would get requests. An old snapshot fails them, and so does a database that
+/// refuses writes, since that does not end by itself.
 fn checks(store: &Arc<dyn Store>, clusters: &Clusters, max_staleness: Duration) -> Vec<Check> {
     let (store, writes, clusters) = (store.clone(), store.clone(), clusters.clone());
     // A schema that is current stays so: then the database, which may be away, is not asked again.

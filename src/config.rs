@@ -1,6 +1,6 @@
-//! Every setting, under one name in three places: `--max-body-bytes`, `PODBERTH_MAX_BODY_BYTES`, and the key
-//! `max-body-bytes` of the file that `--config` names. The command line goes before the environment, that before the
-//! file, that before the default. No other file reads the environment.
+//! Settings. Each has one name in three places: the flag `--max-body-bytes`, the variable `PODBERTH_MAX_BODY_BYTES`, and the key
+//! `max-body-bytes` of the file that `--config` names. The command line overrides the environment, which overrides the file, which
+//! overrides the default. No other file reads the environment.
 //!
 //! To add a setting, add a field to [`Settings`]; everything else is read off it.
 
@@ -24,225 +24,219 @@ use crate::{
 
 const ENVIRONMENT_PREFIX: &str = "PODBERTH_";
 
-/// What a running Podberth can be told.
+/// The settings of a running Podberth.
 #[derive(Clone, Args)]
 pub struct Settings {
-    /// A file of settings in YAML or JSON, with the names of these options as keys
+    /// File of settings in YAML or JSON; its keys are the names of these options
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Where to listen; port 0 takes a free one and the log says which
+    /// Address to listen on; with port 0 the log names the free port that was taken
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
     pub listen: String,
 
-    /// The hosts that requests may name besides localhost, names below it and IP addresses: none, any, or a list of name,
-    /// name:port and *.domain. Checked where --listen is a loopback address or hosts are named here: a web page could else
-    /// have its own name resolved to this machine, and read and write what is here
+    /// Hosts that requests may name besides localhost, names below it and IP addresses: none, any, or a list of name, name:port and
+    /// *.domain. The host is checked if --listen is a loopback address or hosts are named here. Without the check a web page could
+    /// have its own name resolved to this machine, and read and change its state
     #[arg(long, value_name = "HOSTS", default_value = "none")]
     pub allowed_hosts: ExtenderHosts,
 
-    /// The origins of web pages that may ask this server from a browser: none, or a list of scheme://host:port. Pages of
-    /// other origins can change nothing
+    /// Origins of web pages that may send requests from a browser: none, or a list of scheme://host:port. Pages of other origins can
+    /// change nothing
     #[arg(long, value_name = "ORIGINS", default_value = "none")]
     pub allowed_origins: Origins,
 
-    /// The database: sqlite:FILE, sqlite::memory: or postgres://USER:PASSWORD@HOST/NAME; of several hosts (h1:5432,h2:5432) the
-    /// one is used that is the primary
+    /// Database: sqlite:FILE, sqlite::memory: or postgres://USER:PASSWORD@HOST/NAME; of several hosts (h1:5432,h2:5432) the primary
+    /// is used
     #[arg(long, value_name = "URL", default_value = "sqlite:podberth.db", hide_env_values = true)]
     pub database_url: String,
 
-    /// Connections to the database at most
+    /// Maximum number of connections to the database
     #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u32).range(1..))]
     pub database_max_connections: u32,
 
-    /// How long to wait for a connection to the database
+    /// Longest wait for a connection to the database
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub database_acquire_timeout: Duration,
 
-    /// How long to wait at the start for a database that cannot be reached yet (PostgreSQL)
+    /// Longest wait at the start for a PostgreSQL that cannot be reached yet
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration)]
     pub database_wait: Duration,
 
-    /// How long one statement may take in the database
+    /// Longest time of one statement in the database
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub database_statement_timeout: Duration,
 
-    /// How long to keep superseded versions of objects, for looking at the past; 0s keeps none. All processes on a database
-    /// should agree
+    /// How long to keep superseded versions of objects, for reading the past; 0s keeps none. All processes on a database should agree
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
     pub history_retention: Duration,
 
-    /// How often to remove what need not be kept: one process at a time does it for all
+    /// Interval between compactions, which remove what need not be kept; one process compacts for all
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration)]
     pub compact_interval: Duration,
 
-    /// How far back readers of changes can resume at least, in time; those further behind read everything again
+    /// Least time over which readers of changes can resume; readers further behind read everything again
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
     pub compact_keep_age: Duration,
 
-    /// How far back readers of changes can resume at least, in revisions
+    /// Least number of revisions over which readers of changes can resume
     #[arg(long, value_name = "N", default_value = "10000")]
     pub compact_keep_revisions: u64,
 
-    /// Do not bring the database's schema up to date at the start (run `podberth migrate` instead)
+    /// Do not update the database's schema at the start (run `podberth migrate` instead)
     #[arg(long, value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1, require_equals = true,
           default_value = "false", default_missing_value = "true", value_parser = BoolishValueParser::new())]
     pub no_migrate: bool,
 
-    /// What to log: error, warn, info, debug, trace, or by module as in info,podberth_store=debug
+    /// Log level: error, warn, info, debug, trace, or by module as in info,podberth_store=debug
     #[arg(long, value_name = "FILTER", default_value = "info", value_parser = filter)]
     pub log_level: EnvFilterText,
 
-    /// How log lines are written
+    /// Format of log lines
     #[arg(long, value_enum, default_value = "text")]
     pub log_format: LogFormat,
 
-    /// Where to send traces: the URL of an OpenTelemetry collector that takes OTLP over HTTP, as http://collector:4318; none
-    /// are made where this is absent
+    /// URL of an OpenTelemetry collector that takes traces by OTLP over HTTP, as http://collector:4318; no traces unless it is set
     #[arg(long, value_name = "URL", value_parser = collector)]
     pub otlp_endpoint: Option<Uri>,
 
-    /// The share of requests that are traced, 0 to 1; where a client traces its request (traceparent), what that says counts
+    /// Share of requests that are traced, 0 to 1; a client's own choice in traceparent overrides it
     #[arg(long, value_name = "RATIO", default_value = "1", value_parser = ratio)]
     pub trace_ratio: f64,
 
-    /// Serve CPU profiles of this process at /debug/pprof/profile, to whoever can reach it
+    /// Serve CPU profiles of this process at /debug/pprof/profile, to everybody who can reach it
     #[arg(long, value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1, require_equals = true,
           default_value = "false", default_missing_value = "true", value_parser = BoolishValueParser::new())]
     pub profiling: bool,
 
-    /// Largest body of a request; kube-apiserver's limit is the same
+    /// Largest body of a request; kube-apiserver has this limit too
     #[arg(long, value_name = "BYTES", default_value = "3Mi", value_parser = bytes)]
     pub max_body_bytes: usize,
 
-    /// Largest body of /filter, /prioritize, /explain and /import: 5,000 nodes in full are 25 to 75 megabytes
+    /// Largest body of /filter, /prioritize, /explain and /import; 5,000 full nodes are 25 to 75 megabytes
     #[arg(long, value_name = "BYTES", default_value = "256Mi", value_parser = bytes)]
     pub max_bulk_body_bytes: usize,
 
-    /// Bodies over 1 MiB that may be in memory at once, all together; requests that find no room wait. A process needs this,
-    /// an eighth of it for smaller bodies, --max-decoded-bytes, --max-replies-bytes, and its snapshots
+    /// Memory for bodies over 1 MiB, in total; requests that find no room wait. A process needs this much, an eighth of it for
+    /// smaller bodies, --max-decoded-bytes, --max-replies-bytes, and its snapshots
     #[arg(long, value_name = "BYTES", default_value = "512Mi", value_parser = bytes)]
     pub max_bodies_bytes: usize,
 
-    /// Memory that may be made of bodies, all together, while they are read: many small items take far more than their bytes.
-    /// One request may have three quarters of it and is answered 413 beyond that; one that finds none left is answered 503
+    /// Memory for parsed bodies, in total; bodies of many small items take far more than their bytes. One request may take three
+    /// quarters of it and is answered 413 beyond that; a request that finds none left is answered 503
     #[arg(long, value_name = "BYTES", default_value = "512Mi", value_parser = bytes)]
     pub max_decoded_bytes: usize,
 
-    /// Replies over 64 KiB that may wait for their clients at once, all together. Where there is no room for one more, the
-    /// one is given up whose client has taken nothing for longest; a reply that finds no room within --max-body-wait is
-    /// answered 503
+    /// Memory for replies over 64 KiB that wait for their clients, in total. If there is no room, the reply whose client has read
+    /// nothing for longest is given up; a reply that finds no room within --max-body-wait is answered 503
     #[arg(long, value_name = "BYTES", default_value = "256Mi", value_parser = bytes)]
     pub max_replies_bytes: usize,
 
-    /// How long a request waits for room for its body, and a reply for room; then it is answered 503
+    /// Longest wait of a request for room for its body, and of a reply for room; then it is answered 503
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub max_body_wait: Duration,
 
-    /// How long the client may keep a request waiting for its body, all in all; a second more for each --min-body-rate bytes
-    /// that have come. Then it is answered 408
+    /// Longest wait for the body of a request, in total; one second more for each --min-body-rate bytes received. Then it is
+    /// answered 408
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
     pub body_timeout: Duration,
 
-    /// The rate a second at which bodies have to come and replies have to be taken, once --body-timeout or --idle-timeout is
-    /// used up
+    /// Bytes per second at which bodies must arrive and replies must be read, once --body-timeout or --idle-timeout is used up
     #[arg(long, value_name = "BYTES", default_value = "16Ki", value_parser = bytes)]
     pub min_body_rate: usize,
 
-    /// Connections at once; one more closes the one that was without a request for longest. Three quarters of the files that
-    /// the process may open where this is absent, and 10000 at most
+    /// Maximum number of connections; one more closes the one that was idle for longest. Default: three quarters of the files that
+    /// the process may open, at most 10000
     #[arg(long, value_name = "N", value_parser = count)]
     pub max_connections: Option<usize>,
 
-    /// From how many bytes on to compress (gzip) what is read with GET, for clients that ask for it; kube-apiserver does
-    /// from 128Ki on. It saves the network and costs time: nothing is compressed unless this is set
+    /// Compress (gzip) replies to GET from this many bytes on, for clients that accept it; kube-apiserver does so from 128Ki on. It
+    /// saves network and costs time. Nothing is compressed unless it is set
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub compress_replies_from: Option<usize>,
 
-    /// The hosts at which the extenders that policies name may be called: none, any, or a list of name, name:port, *.domain
-    /// and [address]:port. Whoever may write a policy or ask /explain makes this server call them
+    /// Hosts at which the extenders of policies may be called: none, any, or a list of name, name:port, *.domain and [address]:port.
+    /// Everybody who can write a policy or call /explain can make this server call them
     #[arg(long, value_name = "HOSTS", default_value = "none")]
     pub downstream_extenders: ExtenderHosts,
 
-    /// Largest answer of such an extender; a longer one counts as none
+    /// Largest reply of such an extender; a longer one counts as no reply
     #[arg(long, value_name = "BYTES", default_value = "64Mi", value_parser = bytes)]
     pub max_downstream_reply_bytes: usize,
 
-    /// A policy to put in force at the start, as kube-scheduler's flag of that name does: kind Policy (Kubernetes 1.6 to
-    /// 1.22) or KubeSchedulerConfiguration, JSON or YAML. It becomes a new revision of the default cluster's policy unless
-    /// that says the same already
+    /// Policy to put in force at the start, like kube-scheduler's flag of that name: kind Policy (Kubernetes 1.6 to 1.22) or
+    /// KubeSchedulerConfiguration, JSON or YAML. It becomes a new revision of the default cluster's policy unless that policy says
+    /// the same already
     #[arg(long, value_name = "FILE")]
     pub policy_config_file: Option<PathBuf>,
 
-    /// How long the victims that /preempt named count as gone for the pod that they make room for, while the state still has
-    /// them; at most 1h, 0s not at all
+    /// How long the victims that /preempt named count as gone for their preemptor while the state still has them; at most 1h, 0s
+    /// turns this off
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = up_to_an_hour)]
     pub remember_victims: Duration,
 
-    /// How long to assume, when nodes are scored, that a pod went where /filter and /prioritize sent it, while the state does
-    /// not show it there; at most 1h. For state that is behind the cluster: twice as long as it is behind. Nothing is
-    /// assumed unless this is set
+    /// How long scores assume that a pod is on the node to which /filter and /prioritize sent it, while the state does not show it
+    /// there; at most 1h. If the state lags behind the cluster, set twice the lag. Nothing is assumed unless it is set
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = up_to_an_hour)]
     pub assume_extender_binds: Duration,
 
-    /// Revisions of each policy that are kept besides the one in force, for rollbacks
+    /// Revisions of each policy that are kept for rollbacks, besides the one in force
     #[arg(long, value_name = "N", default_value = "20")]
     pub policy_history: usize,
 
-    /// Bytes that these may have together, of each policy: the oldest ones go first
+    /// Maximum bytes of these revisions, per policy; the oldest go first
     #[arg(long, value_name = "BYTES", default_value = "4Mi", value_parser = bytes)]
     pub policy_history_bytes: usize,
 
-    /// How long each of them is kept after it came into force
+    /// How long each of these revisions is kept after it came into force
     #[arg(long, value_name = "DURATION", default_value = "2160h", value_parser = duration)]
     pub policy_history_age: Duration,
 
-    /// How old the snapshot may be, the database being away or slow, before this process says that it is not ready and
-    /// decides nothing on it any more
+    /// Maximum age of the snapshot while the database is away or slow; beyond it this process is not ready and decides nothing
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub max_staleness: Duration,
 
-    /// How long a request with minRevision or consistent waits for the snapshot at most
+    /// Longest wait for the snapshot of a request with minRevision or consistent
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub max_snapshot_wait: Duration,
 
-    /// Changes that may wait to be written to one cluster; more are answered 429
+    /// Changes that may be queued for one cluster; further ones are answered 429
     #[arg(long, value_name = "N", default_value = "4096")]
     pub max_waiting_changes: usize,
 
-    /// The clusters that may be made, besides the default one: a list of names; unless set, whoever writes to a path makes
-    /// the cluster that it names. Clusters that are there stay usable
+    /// Clusters that may be created, besides the default one: a list of names. Unless it is set, a write to a path creates the
+    /// cluster that the path names. Existing clusters stay usable
     #[arg(long, value_name = "NAMES", value_parser = cluster_names)]
     pub clusters: Option<ClusterNames>,
 
-    /// After how long to let a cluster go from memory that nobody asks for; the next request loads it again
+    /// Time without requests after which a cluster is released from memory; the next request loads it again
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
     pub release_after: Duration,
 
-    /// Clusters in memory at most, besides those in use: the one goes first that was asked for the longest ago
+    /// Maximum number of clusters in memory, besides those in use; the one used the longest ago is released first
     #[arg(long, value_name = "N", default_value = "1000")]
     pub max_live_clusters: usize,
 
-    /// How long a request may take, up to the beginning of its reply; what it computes ends then, or when its client hangs up
+    /// Longest time of a request until its reply begins; its computation ends then, or when its client disconnects
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub request_timeout: Duration,
 
-    /// When to close a connection without a request, or whose client takes nothing of its reply; more than the 90s for which Go clients keep one, so that they never
-    /// send into one that is being closed
+    /// Close a connection after this time without a request, or if its client reads nothing of its reply. Keep it above the 90s for
+    /// which Go clients keep a connection, so that they never send into one that is being closed
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration)]
     pub idle_timeout: Duration,
 
-    /// How long to go on serving, not ready, once told to stop: until load balancers have noticed
+    /// How long to keep serving, not ready, after the signal to stop, so that load balancers notice
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
     pub shutdown_delay: Duration,
 
-    /// How long requests under way may take to finish after that
+    /// How long requests in progress may take to finish after that
     #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = duration)]
     pub shutdown_grace: Duration,
 }
 
 impl Settings {
-    /// What `podberth demo` runs with: a database in memory, and only trouble in the log.
+    /// The settings of `podberth demo`: a database in memory, and only warnings and errors in the log.
     ///
     /// # Panics
     /// Never: the settings are spelled out here and have defaults.
@@ -253,13 +247,13 @@ impl Settings {
     }
 }
 
-/// The text of a log filter that is known to parse.
+/// A log filter in text form that is known to parse.
 #[derive(Clone, Debug)]
 pub struct EnvFilterText(String);
 
 impl EnvFilterText {
-    /// The filter. The database library's own lines are left out unless they are asked for by its name: what they say of the
-    /// library's insides is told in other words where it matters.
+    /// The filter. It drops the lines of the database library unless they are asked for by its name, since Podberth reports the
+    /// relevant ones in its own words.
     pub fn filter(&self) -> EnvFilter {
         EnvFilter::new(format!("sqlx=off,sqlx_core=off,sqlx_postgres=off,sqlx_sqlite=off,{}", self.0))
     }
@@ -289,7 +283,7 @@ fn ratio(text: &str) -> Result<f64, String> {
     if (0.0..=1.0).contains(&ratio) { Ok(ratio) } else { Err("expected a number from 0 to 1".into()) }
 }
 
-/// Names of clusters.
+/// A set of cluster names.
 #[derive(Clone, Debug)]
 pub struct ClusterNames(pub BTreeSet<String>);
 
@@ -306,30 +300,30 @@ fn cluster_names(text: &str) -> Result<ClusterNames, String> {
     }
 }
 
-/// A duration as Go and people write it: `500ms`, `30s`, `1m30s`.
+/// Parses a duration as Go and people write it: `500ms`, `30s`, `1m30s`.
 fn duration(text: &str) -> Result<Duration, String> {
     let signed: jiff::SignedDuration = text.parse().map_err(|_| "expected a duration such as 500ms, 30s or 1m30s")?;
     signed.try_into().map_err(|_| "a duration cannot be negative".into())
 }
 
-/// A duration for which something is kept in memory.
+/// Parses a duration of at most an hour, for state kept in memory.
 fn up_to_an_hour(text: &str) -> Result<Duration, String> {
     let hour = Duration::from_hours(1);
     duration(text).and_then(|given| if given <= hour { Ok(given) } else { Err("it must be at most 1h".into()) })
 }
 
-/// A number of bytes as a Kubernetes quantity: `1048576`, `256Mi`, `1G`.
+/// Parses a number of bytes as a Kubernetes quantity: `1048576`, `256Mi`, `1G`.
 fn bytes(text: &str) -> Result<usize, String> {
     let quantity: Quantity = text.parse().map_err(|_| "expected bytes such as 1048576, 256Mi or 1G")?;
     usize::try_from(quantity.value()).map_err(|_| "a size cannot be negative".into())
 }
 
-/// Why the command line did not become a command.
+/// The reason why a command line gives no command.
 #[derive(Debug)]
 pub enum Failure {
-    /// Help or the version was asked for.
+    /// Help or the version was requested.
     Show(clap::Error),
-    /// Something is wrong; the text is one line.
+    /// The command line, the environment or the file has a fault; the text is one line.
     Wrong(String),
 }
 
@@ -355,8 +349,8 @@ impl From<clap::Error> for Failure {
     }
 }
 
-/// The variables of the environment that begin as settings do and are none, each with the one that is probably meant.
-/// What Kubernetes sets for a Service named `podberth` (`PODBERTH_PORT_8080_TCP`) is no mistake.
+/// Lists the environment variables that begin like settings but are none, each with the setting that is probably meant. The
+/// variables that Kubernetes sets for a Service named `podberth` (`PODBERTH_PORT_8080_TCP`) are ignored.
 pub fn unknown_variables() -> Vec<(String, Option<String>)> {
     let settings = Settings::augment_args(Command::new("settings"));
     let known: Vec<String> = settings.get_arguments().filter_map(|one| one.get_long()).map(variable).collect();
@@ -388,7 +382,7 @@ fn suggested(error: &clap::Error) -> Option<String> {
     }
 }
 
-/// Parses a command line, with the environment and the configuration file behind it.
+/// Parses a command line; values come also from the environment and from the configuration file.
 pub fn parse<C: CommandFactory + FromArgMatches>(arguments: impl IntoIterator<Item = String>) -> Result<C, Failure> {
     let mut arguments: Vec<String> = arguments.into_iter().collect();
     let command = C::command().mut_subcommands(with_environment);
@@ -416,7 +410,7 @@ pub fn parse<C: CommandFactory + FromArgMatches>(arguments: impl IntoIterator<It
     Ok(C::from_arg_matches(&matches)?)
 }
 
-/// What is wrong, said of the variable where the value is that of one.
+/// The fault, reported for the environment variable if the value came from one.
 fn told_of_variable(error: clap::Error, arguments: &[String]) -> Failure {
     let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else { return error.into() };
     let option = option.split([' ', '=', '[']).next().unwrap_or_default().to_owned();
@@ -430,11 +424,11 @@ fn told_of_variable(error: clap::Error, arguments: &[String]) -> Failure {
     }
 }
 
-/// The settings that commands besides `serve` show in their help, by prefix. They take the others too, so that one file
-/// serves all commands.
+/// Prefixes of the settings that commands other than `serve` show in their help. These commands accept the other settings too,
+/// so that one file serves all commands.
 const WITHOUT_A_SERVER: [&str; 4] = ["config", "database-", "log-", "print-config"];
 
-/// Gives each setting of a subcommand that has settings its environment variable.
+/// Gives each setting of a subcommand its environment variable, if the subcommand has settings.
 fn with_environment(subcommand: Command) -> Command {
     if !subcommand.get_arguments().any(|argument| argument.get_id() == "config") {
         return subcommand;
@@ -455,7 +449,7 @@ fn is_setting(argument: &clap::Arg, key: &str) -> bool {
     argument.get_long() == Some(key) && argument.get_env().is_some() && key != "config"
 }
 
-/// The settings of a file, each as the text that the command line would have.
+/// The settings of a file, each as text in the form of the command line.
 fn read_file(path: &Path) -> Result<Vec<(String, String)>, String> {
     let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
     let settings: Option<Map<String, Value>> =
@@ -472,7 +466,7 @@ fn read_file(path: &Path) -> Result<Vec<(String, String)>, String> {
     Ok(listed)
 }
 
-/// Names a key that is no setting, and the nearest one that is.
+/// Names a key that is no setting, and the nearest setting.
 fn unknown(subcommand: &Command, key: &str) -> String {
     let attempt = subcommand.clone().try_get_matches_from([subcommand.get_name(), &format!("--{key}=")]);
     match attempt.err().as_ref().and_then(suggested) {

@@ -1,4 +1,4 @@
-//! The command line: what each word of it means is in the library.
+//! The command line; the library has the commands.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -96,7 +96,7 @@ fn fail(message: &str, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// What a command said, where it belongs.
+/// Prints the output and the remarks of a command.
 fn say(said: &policy::Said) -> ExitCode {
     eprint!("{}", said.remarks);
     match print(&said.output) {

@@ -10,12 +10,12 @@ use std::{
 pub struct Origins(Vec<String>);
 
 impl Origins {
-    /// Whether there are none.
+    /// `true` if there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether pages of this origin may ask.
+    /// Tells if pages of this origin may send requests.
     pub fn allow(&self, origin: &str) -> bool {
         !self.0.is_empty() && normal_origin(origin).is_some_and(|origin| self.0.contains(&origin))
     }
@@ -88,14 +88,14 @@ impl Authority {
         (is_name || is_address).then(|| Self { host: name.to_owned(), port })
     }
 
-    /// Whether no name server has a say in where this leads.
+    /// `true` if no name server decides where this leads.
     pub fn is_local_or_address(&self) -> bool {
         let host = self.host.as_str();
         host == "localhost" || host.ends_with(".localhost") || host.starts_with('[') || host.parse::<IpAddr>().is_ok()
     }
 }
 
-/// Whether an origin is that of the host asked. Its scheme says nothing: TLS may end before us.
+/// Tells if an origin is that of the requested host. Its scheme is ignored, since TLS may end in a proxy.
 pub fn is_origin_of(origin: &str, host: &str) -> bool {
     let Some((scheme, of_origin)) = origin.split_once("://") else { return false };
     let (Some(theirs), Some(ours)) = (Authority::parse(of_origin), Authority::parse(host)) else { return false };

@@ -16,7 +16,7 @@ pub mod process;
 pub mod seldom;
 pub mod trace;
 
-/// What every metric's name begins with.
+/// The prefix of every metric's name.
 pub const PREFIX: &str = "podberth_";
 
 /// The commit this binary was built from; empty where the build did not know.
@@ -46,7 +46,7 @@ pub fn log(filter: EnvFilter, format: LogFormat) {
     drop(installed);
 }
 
-/// What kind of thing a metric is.
+/// The type of a metric.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Counter,

@@ -17,7 +17,7 @@ use crate::{
     telemetry,
 };
 
-/// What to export, and where to.
+/// Options of `podberth export`.
 #[derive(Args)]
 pub struct Export {
     #[command(flatten)]
@@ -33,7 +33,7 @@ pub struct Export {
     file: PathBuf,
 }
 
-/// What to import, and how.
+/// Options of `podberth import`.
 #[derive(Args)]
 pub struct Import {
     #[command(flatten)]

@@ -8,8 +8,8 @@
 //! {"podberth":"end","count":1,"sha256":"…"}
 //! ```
 //!
-//! A body that is no UTF-8 stands as `bodyBase64`. Lines are read and written one at a time: memory does not grow with the
-//! cluster.
+//! A body that is not UTF-8 is written as `bodyBase64`. Lines are read and written one at a time, so memory does not grow with
+//! the cluster.
 
 use std::{
     io::{self, BufRead, Write},
@@ -22,10 +22,10 @@ use sha2::{Digest, Sha256};
 
 use crate::store::{Head, Key, Record, Restore, Source, Store, StoreError, Visitor};
 
-/// The format's version. A reader takes its own and no other.
+/// The version of the format. A reader accepts only its own version.
 const VERSION: u32 = 1;
 
-/// How many objects are handed on at a time.
+/// The number of objects in one batch.
 const PAGE: usize = 500;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -98,7 +98,7 @@ impl TryFrom<Line> for Record {
     }
 }
 
-/// Writes one cluster as it is now. Answers the revision and the number of objects.
+/// Writes one cluster in its current state. Returns the revision and the number of objects.
 pub async fn export(
     store: &dyn Store,
     cluster: &str,
@@ -148,14 +148,14 @@ impl Visitor for Writer<'_> {
     }
 }
 
-/// What one cluster came to.
+/// The result of importing one cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Imported {
-    /// Its name.
+    /// Name of the cluster.
     pub cluster: String,
-    /// How many objects.
+    /// Number of objects.
     pub count: u64,
-    /// Where it stands now.
+    /// Revision of the cluster after the import.
     pub head: Head,
 }
 
@@ -176,15 +176,15 @@ pub async fn import(
     Ok(Some(Imported { cluster, count: reader.count, head }))
 }
 
-/// Whether this is how an export begins, so far as can be told without reading on.
+/// Tells if the input begins like an export, as far as the buffered bytes show.
 pub fn begins(text: &[u8]) -> bool {
     text.starts_with(MARK) || MARK.starts_with(text)
 }
 
-/// How the lines begin that stand around a cluster's objects.
+/// The beginning of header and trailer lines.
 const MARK: &[u8] = br#"{"podberth":"#;
 
-/// What is said of another file.
+/// The error for a file that is no export.
 pub const NO_EXPORT: &str =
     "this is no export of a cluster; manifests are for a server: curl --data-binary @FILE …/import";
 
@@ -216,7 +216,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Whether the trailer agrees with what has been read.
+    /// Checks the trailer against the lines read.
     fn check(&mut self, count: u64, sha256: &str) -> Result<(), String> {
         if count != self.count || self.expected != self.count {
             return Err(format!("the export has {} objects where it says {}", self.count, self.expected.max(count)));
@@ -337,7 +337,7 @@ mod tests {
             }
         }
 
-        /// Whatever the file holds, reading it ends with a line about it.
+        /// Reading any file ends with a result or one line about the fault.
         #[test]
         fn any_input_is_read_or_refused(
             bytes in prop::collection::vec(any::<u8>(), 0..300),

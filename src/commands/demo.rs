@@ -1,4 +1,4 @@
-//! `podberth demo`: what a newcomer runs first. A small cluster, two decisions, and a server to go on with.
+//! `podberth demo`: the first command for newcomers. It loads a small cluster, shows two decisions, and keeps serving.
 
 use std::fmt::Write as _;
 
@@ -17,10 +17,10 @@ const PODS: [(&str, &str); 2] = [
     ("ml/train-2", include_str!("../../examples/pods/impossible.yaml")),
 ];
 
-/// Loads the demo's cluster through the server's own API and tells about its two pending pods.
+/// Loads the demo's cluster through the server's own API and reports on its two pending pods.
 ///
 /// # Errors
-/// One line on what the server answered instead.
+/// The server's reply, as one line, if it is not the expected one.
 pub async fn introduce(router: &Router, url: &str) -> Result<String, String> {
     let pods = PODS.map(|(_, yaml)| yaml);
     post(router, "/import", "application/yaml", [CLUSTER, pods[0], pods[1]].join("\n---\n")).await?;

@@ -18,11 +18,11 @@ use crate::{
     wire::{decode, explanation::Explanation, table, validation::fields, yaml},
 };
 
-/// What is asked.
+/// The options of the command.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// The whole case in one file: {pod, cluster, policy or profile, preempt, seed} as for POST /explain, in JSON or YAML; -
-    /// for standard input
+    /// The whole case in one file: {pod, cluster, policy or profile, preempt, seed} as for POST /explain, in JSON or YAML; - for
+    /// standard input
     #[arg(
         short,
         long,
@@ -31,40 +31,40 @@ pub struct Options {
         conflicts_with_all = ["pod", "cluster", "policy", "preempt", "case"]
     )]
     file: Option<PathBuf>,
-    /// The same as --file
+    /// Short form of --file
     #[arg(value_name = "FILE", hide = true, conflicts_with_all = ["pod", "cluster", "policy", "preempt"])]
     case: Option<PathBuf>,
-    /// The pod, or a Deployment, Job, … whose template is meant; JSON or YAML, - for standard input
+    /// The pod, or a Deployment, Job, … with its pod template; JSON or YAML, - for standard input
     #[arg(long, value_name = "FILE", requires = "cluster")]
     pod: Option<PathBuf>,
-    /// With --pod: the cluster, as `kubectl get nodes,pods,… -A -o json` prints it, as manifests, or as an object with a list
-    /// for each kind; - for standard input
+    /// With --pod: the cluster, as `kubectl get nodes,pods,… -A -o json` prints it, as manifests, or as an object with one list per
+    /// kind; - for standard input
     #[arg(long, value_name = "FILE", requires = "pod")]
     cluster: Option<PathBuf>,
-    /// With --pod: a Policy or KubeSchedulerConfiguration to decide under in place of the default
+    /// With --pod: a Policy or KubeSchedulerConfiguration to use instead of the default
     #[arg(long, value_name = "FILE", requires = "pod")]
     policy: Option<PathBuf>,
-    /// With --pod: say which pods would have to leave for it where it fits nowhere
+    /// With --pod: show which pods would have to leave if the pod fits nowhere
     #[arg(long, requires = "pod")]
     preempt: bool,
-    /// Print JSON in place of a table
+    /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
 }
 
-/// A decision as it is printed.
+/// The printed decision.
 #[derive(Debug)]
 pub struct Said {
-    /// For standard output.
+    /// Text for standard output.
     pub output: String,
-    /// Fields that nobody reads, one a line, for standard error.
+    /// Unknown fields, one per line, for standard error.
     pub warnings: String,
 }
 
 /// Decides a case without a server.
 ///
 /// # Errors
-/// One line on why there is no decision.
+/// The reason why there is no decision, as one line.
 pub fn explain(options: &Options) -> Result<Said, String> {
     let (name, request) = match (&options.file, &options.pod, &options.cluster) {
         (None, Some(pod), Some(cluster)) => (None, composed(options, pod, cluster)?),
@@ -90,7 +90,7 @@ pub fn explain(options: &Options) -> Result<Said, String> {
     Ok(Said { output: render(&explanation, options.json), warnings })
 }
 
-/// The body of a question that stands in several files.
+/// Combines the files of a question into one request body.
 fn composed(options: &Options, pod: &Path, cluster: &Path) -> Result<String, String> {
     let mut fields = vec![format!("\"pod\":{}", one(pod)?), format!("\"cluster\":{}", whole_cluster(cluster)?)];
     if let Some(policy) = &options.policy {
@@ -99,7 +99,7 @@ fn composed(options: &Options, pod: &Path, cluster: &Path) -> Result<String, Str
     Ok(format!("{{{},\"preempt\":{}}}", fields.join(","), options.preempt))
 }
 
-/// The only document of a file.
+/// The single document of a file.
 fn one(path: &Path) -> Result<String, String> {
     let mut documents = documents(path)?;
     match (documents.pop(), documents.len()) {
@@ -112,7 +112,7 @@ fn one(path: &Path) -> Result<String, String> {
     }
 }
 
-/// A cluster in the form that a request takes: manifests become an array.
+/// Turns a cluster into the form that a request takes: manifests become an array.
 fn whole_cluster(path: &Path) -> Result<String, String> {
     #[derive(Default, Deserialize)]
     #[serde(default)]
@@ -146,7 +146,7 @@ fn documents(path: &Path) -> Result<Vec<String>, String> {
     read.or_else(|error| yaml::documents(&body, true).map_err(|_| at(&error)))
 }
 
-/// The width of the terminal that standard output is; without one, of no terminal.
+/// The width of the terminal on standard output; unlimited without a terminal.
 pub(super) fn terminal_width() -> u16 {
     terminal_size::terminal_size_of(std::io::stdout()).map_or(u16::MAX, |(width, _)| width.0.max(table::WIDTH))
 }

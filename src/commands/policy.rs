@@ -1,4 +1,4 @@
-//! `podberth policy`: what can be said of a policy file without a server.
+//! `podberth policy`: checks and converts policy files without a server.
 
 use std::{
     fs, io,
@@ -12,15 +12,15 @@ use crate::{
     wire::policy::{Reading, comments, parse, parse_as, to_json, to_yaml},
 };
 
-/// What is to be done with policies.
+/// The subcommands for policies.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Tell everything that is wrong or doubtful in policy files; fails when something is wrong
+    /// Report all faults and warnings of policy files; exits with 1 if there is a fault
     Check {
         /// Policies (Kubernetes 1.6 to 1.22) or KubeSchedulerConfigurations, JSON or YAML; - for standard input
         #[arg(value_name = "FILE", required = true)]
         files: Vec<PathBuf>,
-        /// Whether plugins that do not exist here are refused or passed over with a warning
+        /// Refuse plugins that Podberth does not have, or ignore them with a warning
         #[arg(long, value_enum, default_value = "refuse")]
         unknown_plugins: UnknownPlugins,
     },
@@ -29,23 +29,23 @@ pub enum Command {
         /// The policy, JSON or YAML; - for standard input
         #[arg(value_name = "FILE")]
         file: PathBuf,
-        /// How to print it
+        /// Output format
         #[arg(short, long, value_enum, default_value = "yaml")]
         output: Output,
     },
 }
 
-/// What becomes of plugins that do not exist here.
+/// The treatment of plugins that Podberth does not have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum UnknownPlugins {
-    /// The file is wrong.
+    /// They are faults.
     #[default]
     Refuse,
-    /// They are passed over with a warning.
+    /// They are ignored with a warning.
     Warn,
 }
 
-/// How a document is printed.
+/// The output format of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// As YAML.
@@ -54,14 +54,14 @@ pub enum Output {
     Json,
 }
 
-/// What a command has to say.
+/// The output of a command.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Said {
-    /// For standard output.
+    /// Text for standard output.
     pub output: String,
-    /// For standard error.
+    /// Text for standard error.
     pub remarks: String,
-    /// Whether all is well.
+    /// `true` if there is no fault.
     pub good: bool,
 }
 
@@ -75,7 +75,7 @@ pub fn run(command: &Command) -> Said {
     }
 }
 
-/// A line for each fault and each warning of each file.
+/// One line for each fault and each warning of each file.
 fn check(files: &[PathBuf], unknown_plugins: UnknownPlugins) -> Said {
     let reading = Reading { pass_unknown_plugins: unknown_plugins == UnknownPlugins::Warn, ..Reading::default() };
     let mut said = Said { good: true, ..Said::default() };
@@ -102,7 +102,7 @@ fn check(files: &[PathBuf], unknown_plugins: UnknownPlugins) -> Said {
     said
 }
 
-/// The configuration and the notes, or lines that say why there is none.
+/// The configuration and its notes, or the reasons why there is none.
 fn convert(file: &Path, output: Output) -> Result<Said, String> {
     let document = parse(&read(file)?).map_err(|faults| lines(file, &faults))?;
     let conversion = document.convert().map_err(|faults| lines(file, &faults))?;

@@ -28,12 +28,12 @@ const TIME: Duration = Duration::from_secs(5);
 /// Longest answer that is read.
 const REPLY_BYTES: usize = 64 * 1024;
 
-/// What the exporter, which has a thread of its own, sends batches with.
+/// The HTTP client with which the exporter, on its own thread, sends batches.
 #[derive(Clone, Debug)]
 pub(super) struct Collector {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     runtime: Handle,
-    /// Whether the last batch was lost: told once, not for each.
+    /// `true` if the last batch was lost; logged once, not for each batch.
     is_away: Arc<AtomicBool>,
 }
 

@@ -11,7 +11,7 @@ const AT_ONCE: usize = 16;
 /// How many there are in the life of a process. The recorder forgets none.
 const EVER: usize = 256;
 
-/// What all others count under.
+/// The label value under which all further values count.
 const OTHER: &str = "other";
 
 /// The names of policies.
@@ -63,7 +63,7 @@ impl Label {
         self.lock().told.retain(|value| there.contains(value));
     }
 
-    /// Whether a line of metrics is about something that is still there, or has not this label.
+    /// Tells if a line of metrics has no such label, or has a value that still exists.
     pub fn tells(&self, line: &str) -> bool {
         let value = line.split_once(&format!("{}=\"", self.name)).and_then(|(_, rest)| rest.split_once('"'));
         value.is_none_or(|(value, _)| value == OTHER || self.fixed.contains(&value) || self.lock().told.contains(value))

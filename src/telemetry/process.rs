@@ -8,7 +8,7 @@ use std::{fmt::Write, fs};
 /// Ticks a second in `/proc`: the kernel tells user space so on every architecture.
 const TICKS: f64 = 100.0;
 
-/// What the system knows of this process.
+/// The system's figures of this process.
 #[derive(Clone, Copy, Debug, Default)]
 struct Figures {
     cpu_seconds: f64,

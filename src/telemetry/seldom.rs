@@ -30,7 +30,7 @@ impl Seldom {
         Self { next: AtomicU64::new(0), left_out: AtomicU64::new(0) }
     }
 
-    /// Whether a line may be written now: how many were left out before it, or `None`.
+    /// Tells if a line may be written now: the number of lines left out before it, or `None`.
     pub fn turn(&self) -> Option<u64> {
         self.turn_at(START.elapsed())
     }

@@ -121,7 +121,7 @@ impl Here {
         work()
     }
 
-    /// The same of work that waits, or that goes on after its request was answered.
+    /// Like [`Self::within`], for work that waits, or that goes on after the reply to its request.
     pub async fn carry<T>(here: Option<Self>, work: impl Future<Output = T>) -> T {
         match here {
             Some(here) => work.with_context(here.0).await,

@@ -20,7 +20,7 @@ impl Attachments {
         self.by_node.get(node).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether both are the same memory. `false` says nothing.
+    /// `true` if both share their memory. `false` does not mean that they differ.
     pub(super) fn ptr_eq(&self, other: &Self) -> bool {
         self.by_name.ptr_eq(&other.by_name)
     }

@@ -16,11 +16,11 @@ pub type Column = [i64; NODES];
 /// One resource on each node of a block.
 #[derive(Clone, Debug)]
 pub struct Amounts {
-    /// What the node offers.
+    /// Amounts that the node offers.
     pub offered: Column,
-    /// What its pods ask for.
+    /// Amounts that its pods request.
     pub requested: Column,
-    /// What that leaves; below 0 where more is asked for than there is.
+    /// Offered minus requested; below 0 if the pods request more than the node offers.
     pub free: Column,
 }
 

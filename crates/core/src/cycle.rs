@@ -25,7 +25,7 @@ use super::{
     work,
 };
 
-/// What kube-scheduler says of a cluster without nodes.
+/// kube-scheduler's message for a cluster without nodes.
 pub const NO_NODES: &str = "no nodes available to schedule pods";
 
 /// One pod, prepared against one snapshot under one profile.
@@ -35,7 +35,7 @@ pub struct Cycle<'p, 's> {
     snapshot: &'s Snapshot,
     demands: Vec<(&'p ActivePredicate, Demand<'s>)>,
     rejection: Option<PredicateVerdict<'p>>,
-    /// Whether pods are nominated to any node.
+    /// `true` if any pod is nominated to a node.
     nominations: bool,
     observer: Option<&'p dyn Observer>,
 }
@@ -63,7 +63,7 @@ impl<'p: 's, 's> Cycle<'p, 's> {
         Self::prepare_observed(profile, pod, snapshot, None)
     }
 
-    /// The same under the eyes of somebody who wants to know how long each plugin takes.
+    /// Like [`Self::prepare`], with an observer that can time each plugin.
     pub fn prepare_observed(
         profile: &'p Profile,
         pod: &'s Pod,
@@ -110,7 +110,7 @@ impl<'p: 's, 's> Cycle<'p, 's> {
         (!failing.is_empty()).then(reasons)
     }
 
-    /// What stands against every node alike, before any predicate is asked about one.
+    /// The verdict that rules out all nodes alike, before any predicate looks at one.
     pub fn rejection(&self) -> Option<PredicateVerdict<'p>> {
         self.rejection.clone()
     }
@@ -133,7 +133,7 @@ impl<'p: 's, 's> Cycle<'p, 's> {
         self.sifted(nodes, |_, _, _| {})
     }
 
-    /// The same, telling of each node that does not fit what [`Self::first_failure`] says.
+    /// Like [`Self::fitting_of`], and returns with each node that does not fit the verdict of [`Self::first_failure`].
     pub fn parted<'n>(
         &self,
         nodes: &NodeSet<'n>,
@@ -183,7 +183,7 @@ impl<'p: 's, 's> Cycle<'p, 's> {
         left
     }
 
-    /// Whether [`Self::first_failure`] has nothing to say of the node.
+    /// `true` if [`Self::first_failure`] has no verdict against the node.
     pub fn fits(&self, node: NodeRef<'_>) -> bool {
         !self.fitting_of(&std::iter::once(node).collect()).is_empty()
     }
@@ -216,7 +216,7 @@ impl<'p: 's, 's> Cycle<'p, 's> {
             .or_else(|| self.ask(|demand| demand.verdict(node)))
     }
 
-    /// The same of a node with other pods on it.
+    /// Like [`Self::first_failure`], for a node with other pods on it.
     pub fn first_failure_overlay(&self, node: &NodeOverlay) -> Option<PredicateVerdict<'p>> {
         self.rejection()
             .or_else(|| {
@@ -285,7 +285,7 @@ impl<'p: 's, 's> Cycle<'p, 's> {
 }
 
 impl Demand<'_> {
-    /// What is to be asked of a node; `None` where nothing is.
+    /// The check to run on a node; `None` if there is none.
     fn as_check(&self) -> Option<&dyn Check> {
         match self {
             Demand::Check(check) | Demand::OnlyNodes(_, check) => Some(&**check),
@@ -339,13 +339,13 @@ pub struct Decision<'a> {
 pub struct NodeDecision<'a> {
     /// The node.
     pub node: Arc<NodeInfo>,
-    /// What each predicate says, in order of evaluation.
+    /// The verdict of each predicate, in order of evaluation.
     pub verdicts: Vec<PredicateVerdict<'a>>,
-    /// What an extender says against it.
+    /// The verdict of an extender that rules it out.
     pub extenders: Option<ExtenderVerdict>,
-    /// What each priority says; empty where the node does not fit.
+    /// The score of each priority; empty if the node does not fit.
     pub scores: Vec<(&'a ActivePriority, i64)>,
-    /// What each extender says; empty where the node does not fit.
+    /// The score of each extender; empty if the node does not fit.
     pub extender_scores: Vec<ExtenderScore>,
     /// The scores combined ([`Ranking::totals`]), with those of extenders; 0 where the node does not fit.
     pub total: i64,
@@ -357,7 +357,7 @@ pub struct NodeDecision<'a> {
 }
 
 impl NodeDecision<'_> {
-    /// Whether every predicate and extender lets the pod on.
+    /// `true` if every predicate and extender accepts the node.
     pub fn fits(&self) -> bool {
         self.extenders.is_none() && self.verdicts.iter().all(|v| v.verdict.fits())
     }
@@ -369,8 +369,8 @@ pub fn decide<'a>(profile: &'a Profile, pod: &Pod, snapshot: &Snapshot, seed: u6
     decide_with(profile, pod, snapshot, seed, &ExtenderAnswers::default())
 }
 
-/// The same with what extenders say of the nodes: those that they rule out do not fit, and their scores, times their
-/// weights, are added to the totals.
+/// Like [`decide`], with the answers of extenders: the nodes that they rule out do not fit, and their scores, times their weights,
+/// are added to the totals.
 pub fn decide_with<'a>(
     profile: &'a Profile,
     pod: &Pod,
@@ -467,7 +467,7 @@ impl TieBreak {
         fnv(hash, byte)
     }
 
-    /// What the hash of a whole name comes to.
+    /// Finishes the hash of a whole name.
     pub(super) fn end(hash: u64) -> u64 {
         let hash = fnv(hash, TERMINATOR);
         let mixed = (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -479,7 +479,7 @@ fn terminated(text: &str) -> impl Iterator<Item = u8> {
     text.bytes().chain([TERMINATOR])
 }
 
-/// What no text contains.
+/// A byte that no UTF-8 text contains.
 const TERMINATOR: u8 = 0xff;
 
 fn fnv(hash: u64, byte: u8) -> u64 {

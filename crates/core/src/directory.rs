@@ -50,7 +50,7 @@ impl Directory {
         &self.names[slot as usize]
     }
 
-    /// The same without a step into other memory.
+    /// Like [`Self::name`], without a reference into other memory.
     pub(super) fn letters(&self, slot: Slot) -> &str {
         let start = self.starts[slot as usize];
         &self.letters[start..start + self.names[slot as usize].len()]

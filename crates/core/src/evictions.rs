@@ -47,7 +47,7 @@ pub struct Notice {
 }
 
 impl Notice {
-    /// Whether the time has come.
+    /// `true` if the time has come.
     pub fn is_due(&self, now: i64) -> bool {
         self.at.is_some_and(|at| at <= now)
     }
@@ -75,7 +75,7 @@ fn of_node(node: &NodeInfo, now: i64) -> impl Iterator<Item = Eviction> + use<'_
     })
 }
 
-/// What the taints of a pod's node come to for it; `None` where it may stay for ever, or is on its way already.
+/// The eviction that the taints of a pod's node demand; `None` if the pod may stay for ever or is being deleted.
 pub fn notice(pod: &Pod, taints: &[Taint], now: i64) -> Option<Notice> {
     if pod.terminal || pod.terminating {
         return None;
@@ -133,7 +133,7 @@ mod tests {
         }
     }
 
-    /// What becomes of a pod.
+    /// The fate of a pod on a tainted node.
     #[derive(Debug, PartialEq, Eq)]
     enum Fate {
         Stays,

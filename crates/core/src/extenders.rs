@@ -1,4 +1,4 @@
-//! What other processes (extenders) say of nodes, as data that a decision takes in.
+//! Answers of extenders (other processes) about nodes, as data that a decision takes in.
 //!
 //! Source: `pkg/scheduler/schedule_one.go` (`findNodesThatPassExtenders`, `prioritizeNodes`).
 
@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use super::{cycle::NodeDecision, model::Name, node_set::NodeSet, verdict::Verdict};
 
-/// What scores of extenders are multiplied by, besides the weight: theirs go to 10, those of priorities to 100.
+/// The factor, besides the weight, for scores of extenders: theirs go to 10, those of priorities to 100.
 pub const SCORE_SCALE: i64 = 10;
 
-/// What extenders say in one decision.
+/// The answers of all extenders in one decision.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExtenderAnswers {
     /// The nodes that one of them ruled out.
@@ -29,12 +29,12 @@ pub struct ExtenderVerdict {
     pub verdict: Verdict,
 }
 
-/// What an extender scores.
+/// The scores of one extender.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExtenderScores {
     /// The extender, by its URL.
     pub by: Name,
-    /// What its scores are multiplied by.
+    /// The factor of its scores.
     pub weight: i64,
     /// By node, on the scale of priorities: ten times what it answered. A node that it left out has 0.
     pub scores: BTreeMap<Name, i64>,
@@ -47,17 +47,17 @@ pub struct ExtenderScore {
     pub by: Name,
     /// Before the weight.
     pub score: i64,
-    /// What it is multiplied by.
+    /// The factor of the score.
     pub weight: i64,
 }
 
 impl ExtenderAnswers {
-    /// What stands against a node.
+    /// The verdict against a node, if an extender rules it out.
     pub(super) fn verdict(&self, node: &str) -> Option<ExtenderVerdict> {
         self.verdicts.get(node).cloned()
     }
 
-    /// What extenders' scores come to, Σ score × weight, in the order of the candidates; empty where none was asked.
+    /// The sum of all extenders' scores, Σ score × weight, in the order of the candidates; empty if no extender scored.
     pub(super) fn sums(&self, candidates: &NodeSet<'_>) -> Vec<i64> {
         if self.scores.is_empty() {
             return Vec::new();

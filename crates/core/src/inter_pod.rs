@@ -1,4 +1,4 @@
-//! What the predicate and the priority of inter-pod affinity share: which running pods a term of the incoming pod means,
+//! Shared parts of the predicate and the priority of inter-pod affinity: the running pods that match a term of the incoming pod,
 //! and numbers per topology domain.
 //!
 //! Source: `pkg/scheduler/framework/types.go` (`AffinityTerm`), `pkg/scheduler/framework/plugins/interpodaffinity`.
@@ -60,12 +60,12 @@ impl<'a> IncomingTerm<'a> {
         })
     }
 
-    /// Whether the term means this pod.
+    /// `true` if the term matches this pod.
     pub(super) fn means(&self, pod: &Pod) -> bool {
         self.means_labels(&pod.namespace, &pod.labels)
     }
 
-    /// Whether the term means the pods of a group.
+    /// `true` if the term matches the pods of a group.
     pub(super) fn means_group(&self, group: &Group) -> bool {
         self.means_labels(&group.namespace, &group.labels)
     }
@@ -75,7 +75,7 @@ impl<'a> IncomingTerm<'a> {
     }
 }
 
-/// Whether any rule of `other` about other pods, required or preferred, means `pod`.
+/// `true` if any rule of `other` about other pods, required or preferred, matches `pod`.
 pub(super) fn names(other: &Pod, pod: &Pod, snapshot: &Snapshot) -> bool {
     let Affinity { pod_required, anti_required, pod_preferred, anti_preferred, .. } = &other.affinity;
     let preferred = pod_preferred.iter().chain(anti_preferred).map(|wish| &wish.term);
@@ -90,7 +90,7 @@ pub(super) fn names(other: &Pod, pod: &Pod, snapshot: &Snapshot) -> bool {
     })
 }
 
-/// Whether any pod on a node has a rule that means `pod`.
+/// `true` if any pod on a node has a rule that matches `pod`.
 pub(super) fn is_named(pod: &Pod, snapshot: &Snapshot) -> bool {
     snapshot.index().terms.any_means(pod, snapshot.namespace_labels(&pod.namespace))
 }
@@ -122,7 +122,7 @@ impl Sums {
         self.domains.of(slot).map(|domain| self.sums[domain])
     }
 
-    /// What all domains come to together.
+    /// The sum over all domains.
     pub(super) fn total(&self) -> i64 {
         self.sums.iter().sum()
     }
@@ -153,7 +153,7 @@ impl<'a> SumsByKey<'a> {
         self.0.iter()
     }
 
-    /// Whether nothing was added to any domain. Nothing below 0 was.
+    /// `true` if nothing was added to any domain. Amounts are never below 0.
     pub(super) fn is_empty(&self) -> bool {
         self.0.iter().all(|(_, sums)| sums.total() == 0)
     }

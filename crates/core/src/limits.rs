@@ -1,16 +1,16 @@
-//! What one pod and one policy may ask for at most: the one table.
+//! The limits of one pod and of one policy, in one table.
 //!
-//! Kubernetes has no such limits but the size of an object. What a decision costs grows with what the pod asks for times
-//! the nodes and pods of the cluster, so that a few megabytes can ask for minutes of work. The limits are far above what
-//! pods and policies in use have. A pod beyond them is stored as a fact where a cluster already runs it, and counts for
-//! others; what is refused is to create it here and to decide for it.
+//! Kubernetes limits only the size of an object. The cost of a decision grows with the demands of the pod times the nodes and pods
+//! of the cluster, so a few megabytes could demand minutes of work. The limits are far above the needs of pods and policies in use.
+//! A pod beyond them is refused when it is created or sent for a decision. A pod that a cluster already runs is stored as a fact
+//! and counts for others.
 
 /// One limit.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Limit {
     /// The most there may be.
     pub most: usize,
-    /// What to do instead.
+    /// The alternative to suggest.
     pub remedy: &'static str,
 }
 
@@ -62,7 +62,7 @@ impl Limit {
         (count > *most).then(|| format!("Too many: {count}: must have at most {most} items: {remedy}"))
     }
 
-    /// What there is to say of so many that are let through, but three quarters of what is.
+    /// The warning for a count within the limit, but above three quarters of it.
     pub fn warning(&self, count: usize) -> Option<String> {
         let Self { most, remedy } = self;
         let is_near = count <= *most && count > *most / 4 * 3;

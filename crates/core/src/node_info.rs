@@ -14,8 +14,8 @@ pub struct NodeInfo {
     /// The node.
     pub node: Arc<Node>,
     slot: Slot,
-    /// What its pods ask for together (`pods` stays 0: their number is `pods.len()`). Scalars that come to 0 are not
-    /// named, so that adding a pod and taking it off again leaves no trace.
+    /// Sum of its pods' requests (`pods` stays 0: the number of pods is `pods.len()`). Scalars with a sum of 0 are left out, so that
+    /// adding and removing a pod leaves no trace.
     pub requested: Resources,
     /// CPU and memory that its pods ask for, as scoring counts them.
     pub non_zero_requested: Resources,
@@ -51,7 +51,7 @@ impl Surplus {
 }
 
 impl PartialEq for NodeInfo {
-    /// Whether both are the same node with the same pods; the slot is no part of what a node is.
+    /// `true` if both are the same node with the same pods; the slot is not compared.
     fn eq(&self, other: &Self) -> bool {
         self.node == other.node
             && self.pods == other.pods
@@ -92,13 +92,13 @@ impl NodeInfo {
         &self.node.labels
     }
 
-    /// Whether 1.34 counts other amounts on it than 1.22.
+    /// `true` if 1.34 counts other amounts on it than 1.22.
     pub(super) fn has_surplus(&self) -> bool {
         self.surplus.is_some()
     }
 
-    /// What its pods hold together, as a release counts it: 1.22 reads specs alone, 1.34 also how far resizing in place
-    /// has come.
+    /// Sum of the amounts that its pods hold, as a release counts it: 1.22 reads specs alone, 1.34 also the progress of resizing in
+    /// place.
     pub fn held(&self, release: Release) -> Cow<'_, Resources> {
         Self::with(&self.requested, self.surplus.as_ref().map(|s| &s.held.requests), release)
     }

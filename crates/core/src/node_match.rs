@@ -37,7 +37,7 @@ impl<'a> TermMatch<'a> {
         Self { term, tests: term.match_expressions.iter().map(|r| test(r, snapshot)).collect() }
     }
 
-    /// Whether the node meets the term.
+    /// `true` if the node meets the term.
     pub(super) fn matches(&self, node: NodeRef<'_>) -> bool {
         if self.term.match_fields.is_empty() {
             !self.tests.is_empty() && self.tests.iter().all(|test| test.of(node.slot()))
@@ -52,7 +52,7 @@ impl<'a> NodeMatch<'a> {
         Self(selector.0.iter().map(|term| TermMatch::new(term, snapshot)).collect())
     }
 
-    /// Whether the node is selected.
+    /// `true` if the node is selected.
     pub(super) fn matches(&self, node: NodeRef<'_>) -> bool {
         self.0.iter().any(|term| term.matches(node))
     }
@@ -70,7 +70,7 @@ impl<'a> PodMatch<'a> {
         }
     }
 
-    /// What [`Pod::selects_node`] says.
+    /// Equals [`Pod::selects_node`].
     pub(super) fn selects(&self, node: NodeRef<'_>) -> bool {
         self.selector.iter().all(|test| test.of(node.slot()))
             && self.required.as_ref().is_none_or(|required| required.matches(node))

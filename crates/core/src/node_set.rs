@@ -97,7 +97,7 @@ impl<'s> NodeSet<'s> {
         self.0.last().map_or(0, |last| last.before + last.marked.count_ones() as usize)
     }
 
-    /// Whether there are none.
+    /// `true` if there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -124,7 +124,7 @@ impl<'s> NodeSet<'s> {
         (part.marked & bit != 0).then(|| part.before + (part.marked & (bit - 1)).count_ones() as usize)
     }
 
-    /// Whether this is one of them.
+    /// `true` if this node is in the set.
     pub fn contains(&self, node_ref: NodeRef<'_>) -> bool {
         self.position(node_ref).is_some()
     }
@@ -161,7 +161,7 @@ impl<'s> NodeSet<'s> {
         })
     }
 
-    /// The same block by block: `fill` writes a number for each node of a part, in their order.
+    /// Like [`Self::map`], block by block: `fill` writes a number for each node of a part, in their order.
     pub fn map_parts<T: Copy + Default>(&self, mut fill: impl FnMut(Part<'s>, &mut [T])) -> Vec<T> {
         work::spend_on(self.0.len() * NODES);
         let mut numbers = vec![T::default(); self.len()];

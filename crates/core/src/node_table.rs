@@ -29,7 +29,7 @@ pub(super) struct NodeTable {
 }
 
 impl PartialEq for NodeTable {
-    /// Whether both have the same nodes with the same pods; the slots are no part of what a node is.
+    /// `true` if both have the same nodes with the same pods; slots are not compared.
     fn eq(&self, other: &Self) -> bool {
         fn unknown(node_table: &NodeTable) -> impl Iterator<Item = (&Name, Option<&Arc<NodeInfo>>)> {
             node_table.unknown.iter().map(|(name, slot)| (name, node_table.info(*slot)))
@@ -84,7 +84,7 @@ impl NodeTable {
         (block.known() >> at & 1 == 1).then(|| NodeRef::new(block, at))
     }
 
-    /// Whether a name is that of a known node.
+    /// `true` if a known node has this name.
     pub(super) fn knows(&self, name: &Name) -> bool {
         self.directory.slot(name).is_some()
     }

@@ -1,11 +1,10 @@
-//! Who wants to know what the cycle is at: told when a plugin begins and when it ends, so that its time can be taken. The
-//! core itself has no clock.
+//! Observers of a cycle. An observer is called when a plugin begins and when it ends, so that it can take the time. The core itself
+//! has no clock.
 //!
-//! An observer is handed to [`Cycle::prepare_observed`](super::cycle::Cycle::prepare_observed), and is told of each
-//! predicate that is prepared, of each that a set of nodes is asked about
-//! ([`Cycle::fitting_of`](super::cycle::Cycle::fitting_of)) and of each priority that scores
-//! ([`Cycle::scores`](super::cycle::Cycle::scores)): once for all nodes, never node by node. Calls come in pairs that do
-//! not overlap, on the thread that asks. Without an observer this costs a look at an `Option` for each plugin.
+//! [`Cycle::prepare_observed`](super::cycle::Cycle::prepare_observed) takes an observer. It is called for each predicate that is
+//! prepared, for each predicate that filters a set of nodes ([`Cycle::fitting_of`](super::cycle::Cycle::fitting_of)), and for each
+//! priority that scores ([`Cycle::scores`](super::cycle::Cycle::scores)): once for all nodes, never node by node. Calls come in pairs
+//! that do not overlap, on the calling thread. Without an observer this costs one look at an `Option` per plugin.
 
 /// Where in the cycle a plugin is at work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,5 +1,5 @@
-//! What a decision asks of the world: to bind, to evict, to clear a nomination. Nothing else asks for anything, and
-//! whoever carries a plan out does so whole or not at all.
+//! The changes that a decision demands: bind, evict, clear a nomination. Nothing else demands changes. A plan is carried out whole
+//! or not at all.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::{
 pub struct Plan {
     /// The revision of the snapshot that it was computed on.
     pub revision: u64,
-    /// What is to be done, in this order.
+    /// The steps, in their order.
     pub steps: Vec<Step>,
 }
 

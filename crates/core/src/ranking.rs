@@ -66,10 +66,10 @@ impl Ranking {
         self
     }
 
-    /// What each candidate comes to: the higher the better, and equal ones tie.
+    /// The total of each candidate: the higher the better, and equal totals tie.
     ///
-    /// Under a weighted sum Σ score × weight; without any priority all come to 1. Under levels the number of groups of
-    /// equal candidates that stand behind the candidate's own: 0 for the worst group, and one more for each better one.
+    /// Under a weighted sum it is Σ score × weight, or 1 for all without any priority. Under levels it is the number of groups of equal
+    /// candidates behind the candidate's own group: 0 for the worst group, and one more for each better group.
     pub fn totals(&self) -> &[i64] {
         &self.totals
     }

@@ -1,5 +1,4 @@
-//! What predicates and priorities have in common: the release whose habits they follow, their arguments, their
-//! documentation.
+//! Common parts of predicates and priorities: the release whose rules they follow, their arguments, their documentation.
 
 use super::model::{Name, NodeSelector, PreferredNode, TopologySpreadConstraint, WhenUnsatisfiable, topology};
 
@@ -13,8 +12,8 @@ pub enum Release {
     V1_34,
 }
 
-/// What a rule's answer for a pod depends on besides the pod's own demands (everything but its name and uid), while only
-/// pods that have no rule about this one come to the cluster's nodes or leave them. The later ones include the earlier.
+/// The inputs of a rule's verdict on a pod, besides the pod's own demands (everything but its name and uid). It holds while only
+/// pods without a rule about this pod come to the cluster's nodes or leave them. Later variants include the earlier ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reads {
     /// Nothing at all.
@@ -32,7 +31,7 @@ pub enum Reads {
 pub struct LabelPresence {
     /// The node labels meant.
     pub labels: Vec<Name>,
-    /// Whether they are to be there (else: to be missing).
+    /// `true` if they must exist, `false` if they must be missing.
     pub presence: bool,
 }
 
@@ -77,11 +76,11 @@ pub struct Arguments {
     pub balanced_resources: Vec<ResourceWeight>,
     /// Resources that `PodFitsResources` passes over: those that an extender manages, or that a profile ignores.
     pub ignored_resources: Vec<Name>,
-    /// The same by the part of the name before the slash.
+    /// Resources to ignore, by the part of the name before the slash.
     pub ignored_resource_groups: Vec<Name>,
-    /// What a required affinity of another pod towards the incoming one counts in `InterPodAffinityPriority`, 0..=100.
+    /// The weight, 0..=100, of a required affinity of another pod towards the incoming one in `InterPodAffinityPriority`.
     pub hard_pod_affinity_weight: i64,
-    /// Whether `InterPodAffinityPriority` passes over the preferences of pods that already run.
+    /// `true` if `InterPodAffinityPriority` ignores the preferences of pods that already run.
     pub ignore_preferred_terms_of_existing_pods: bool,
     /// Node affinity required of every pod besides its own (`NodeAffinityArgs.addedAffinity`).
     pub added_affinity: Option<NodeSelector>,
@@ -90,12 +89,12 @@ pub struct Arguments {
     /// Spread constraints of pods that have none of their own; their selector is made from the pod's services and
     /// controllers.
     pub default_spread_constraints: Vec<TopologySpreadConstraint>,
-    /// Whether `default_spread_constraints` are kube-scheduler's own rather than written in the profile.
+    /// `true` if `default_spread_constraints` are kube-scheduler's own and not those of the profile.
     pub system_default_spreading: bool,
 }
 
 impl Arguments {
-    /// What kube-scheduler of that release uses where a policy or profile says nothing.
+    /// The defaults of that release, for policies and profiles that do not set an argument.
     pub fn defaults(release: Release) -> Self {
         let cpu_and_memory = || ["cpu", "memory"].map(|name| ResourceWeight { name: name.into(), weight: 1 }).to_vec();
         Self {
@@ -163,7 +162,7 @@ impl Identity {
         }
     }
 
-    /// Whether users may call the rule so: by its name or an alias, in letters exactly as written.
+    /// `true` if the rule has this name or alias, exactly as written.
     pub fn is_called(&self, name: &str) -> bool {
         self.name == name || self.aliases.contains(&name)
     }

@@ -33,7 +33,7 @@ fn waits_nominated(pod: &Pod) -> bool {
     !pod.nominated_node_name.is_empty() && !pod.is_assigned() && !pod.terminal
 }
 
-/// What kind of object scheduling knows.
+/// The kinds of objects that decisions read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Kind {
@@ -83,7 +83,7 @@ pub struct Snapshot {
     pods: OrdMap<NamespacedName, Arc<Pod>>,
     /// Pods that wait for a node on which preemption made room for them, by that node, in order of namespace and name.
     nominated: OrdMap<Name, Vec<Arc<Pod>>>,
-    /// What is counted over all of it.
+    /// Counts over all of it.
     index: Index,
     namespaces: OrdMap<Name, Arc<Namespace>>,
     workloads: OrdMap<(WorkloadKind, NamespacedName), Arc<Workload>>,
@@ -102,7 +102,7 @@ pub struct Snapshot {
 static NO_LABELS: std::sync::LazyLock<Labels> = std::sync::LazyLock::new(Labels::default);
 
 impl PartialEq for Snapshot {
-    /// Whether both have the same objects at the same revision.
+    /// `true` if both have the same objects at the same revision.
     fn eq(&self, other: &Self) -> bool {
         self.revision == other.revision
             && self.node_table == other.node_table
@@ -127,7 +127,7 @@ impl Eq for Snapshot {}
 
 /// Reading.
 impl Snapshot {
-    /// What is counted over the whole cluster.
+    /// Counts over the whole cluster.
     pub(super) fn index(&self) -> &Index {
         &self.index
     }
@@ -193,7 +193,7 @@ impl Snapshot {
         self.nominated.get(node).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether any pod waits for a node that it was nominated to.
+    /// `true` if any pod waits for the node that it is nominated to.
     pub fn has_nominated_pods(&self) -> bool {
         !self.nominated.is_empty()
     }
@@ -238,7 +238,7 @@ impl Snapshot {
         self.storage_classes.get(name)
     }
 
-    /// What CSI drivers said of a node.
+    /// The CSI drivers of a node.
     pub fn csi_node(&self, name: &str) -> Option<&Arc<CsiNode>> {
         self.csi_nodes.get(name)
     }
@@ -248,7 +248,7 @@ impl Snapshot {
         self.csi_drivers.get(name)
     }
 
-    /// What CSI drivers say of the room they have, in order of namespace and name.
+    /// The capacities that CSI drivers publish, in order of namespace and name.
     pub fn storage_capacities(&self) -> impl Iterator<Item = &Arc<CsiStorageCapacity>> {
         self.storage_capacities.values()
     }
@@ -290,8 +290,8 @@ impl Snapshot {
         self.runtime_classes.get(name)
     }
 
-    /// Whether all that is neither a node nor a pod is still the same memory as in `other`, of which this is an edited
-    /// copy or the other way round. `false` says nothing.
+    /// `true` if everything but nodes and pods shares its memory with `other`, which is an edited copy of this snapshot or its origin.
+    /// `false` does not mean that they differ.
     pub(super) fn shares_surroundings(&self, other: &Self) -> bool {
         self.index.images.ptr_eq(&other.index.images)
             && self.namespaces.ptr_eq(&other.namespaces)
@@ -314,7 +314,7 @@ impl Snapshot {
         pod.priority.or_else(|| self.class_of(pod).map(|class| class.value)).unwrap_or(0)
     }
 
-    /// Whether a pod may evict others to make room for itself: as it says, else as the class says that it names.
+    /// `true` if a pod may preempt others: by its own policy, else by the policy of its class.
     pub fn may_preempt(&self, pod: &Pod) -> bool {
         let policy = pod.preemption_policy.or_else(|| self.class_of(pod).map(|class| class.preemption_policy));
         policy != Some(PreemptionPolicy::Never)

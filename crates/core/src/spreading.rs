@@ -1,4 +1,4 @@
-//! What the predicate and the priority of topology spreading share: a pod's constraints, made ready to count with.
+//! Shared parts of the predicate and the priority of topology spreading: a pod's constraints, prepared for counting.
 //!
 //! Source: `pkg/scheduler/framework/plugins/podtopologyspread/common.go`.
 
@@ -71,8 +71,8 @@ impl Spreading {
         constraints
     }
 
-    /// Whether only nodes with all topology labels are scored. Under kube-scheduler's own default constraints a node
-    /// without a zone is still spread over by host name.
+    /// `true` if only nodes with all topology labels are scored. Under kube-scheduler's own default constraints a node without a zone
+    /// is still spread over by host name.
     pub(super) fn requires_all_keys(&self, pod: &Pod) -> bool {
         !pod.topology_spread.is_empty() || !self.system_defaults
     }
@@ -123,13 +123,13 @@ fn is_tolerated(taints: &[Taint], pod: &Pod) -> bool {
 }
 
 impl Constraint<'_> {
-    /// Whether a node's pods count: whether the pod's node affinity and, if wanted, its tolerations let it on.
+    /// `true` if a node's pods count: the pod's node affinity and, if wanted, its tolerations accept the node.
     pub(super) fn includes(&self, node: &NodeInfo, pod: &Pod) -> bool {
         (!self.honors_affinity || pod.selects_node(&node.node))
             && (!self.honors_taints || is_tolerated(&node.node.taints, pod))
     }
 
-    /// The same, prepared to be asked of all nodes.
+    /// Like [`Self::includes`], prepared for all nodes.
     pub(super) fn inclusion<'p>(&self, pod: &'p Pod, snapshot: &Snapshot) -> Inclusion<'p> {
         let topology = &snapshot.index().topology;
         Inclusion {
@@ -138,7 +138,7 @@ impl Constraint<'_> {
         }
     }
 
-    /// Whether the constraint's selector selects the pod.
+    /// `true` if the constraint's selector selects the pod.
     pub(super) fn selects(&self, pod: &Pod) -> bool {
         self.selector.as_ref().is_some_and(|s| s.matches(&pod.labels))
     }

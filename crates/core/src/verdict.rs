@@ -1,4 +1,4 @@
-//! What a predicate says of a pod on a node.
+//! The verdict of a predicate on a pod and a node.
 //!
 //! Source: `pkg/scheduler/framework/interface.go` (`Status`, `Code`).
 
@@ -35,12 +35,12 @@ impl Verdict {
         if condition { Self::Fits } else { otherwise() }
     }
 
-    /// Whether nothing stands against the node.
+    /// `true` if the node is accepted.
     pub fn fits(&self) -> bool {
         matches!(self, Self::Fits)
     }
 
-    /// Whether the node is ruled out for good, as far as eviction goes.
+    /// `true` if evicting pods cannot help.
     pub fn is_unresolvable(&self) -> bool {
         matches!(self, Self::UnschedulableAndUnresolvable(_))
     }

@@ -59,7 +59,7 @@ impl VolumeChoice {
         }
     }
 
-    /// What changes, as it is afterwards.
+    /// The changed objects, in their new state.
     pub fn outcome(&self) -> Vec<Object> {
         match self {
             Self::Bind { volume, claim } => {
@@ -76,8 +76,8 @@ impl VolumeChoice {
     }
 }
 
-/// What is to be chosen for the pod's claims should it go to the node, on which it fits, each claim once. Pods without
-/// volumes cost nothing.
+/// The volumes to choose for the pod's claims if it goes to the node, on which it fits; each claim once. Pods without volumes cost
+/// nothing.
 pub fn choices(profile: &Profile, pod: &Pod, snapshot: &Snapshot, node: &str) -> Vec<VolumeChoice> {
     if pod.volumes.is_empty() {
         return Vec::new();
@@ -92,7 +92,7 @@ pub fn choices(profile: &Profile, pod: &Pod, snapshot: &Snapshot, node: &str) ->
     choices
 }
 
-/// Whether a volume is bound to or kept for the claim; without a uid, its name suffices (`IsVolumeBoundToClaim`).
+/// `true` if a volume is bound to or kept for the claim; without a uid its name suffices (`IsVolumeBoundToClaim`).
 pub fn is_kept_for(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> bool {
     volume.claim_ref.as_ref().is_some_and(|reference| {
         reference.name == claim.name

@@ -55,12 +55,12 @@ impl Stop {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the work is to end.
+    /// `true` if the work must end.
     pub fn is_stopped(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// What stops the work when its waiter goes.
+    /// A guard that stops the work when its waiter goes.
     pub fn on_drop(&self) -> StopOnDrop {
         StopOnDrop(self.clone())
     }
@@ -94,7 +94,7 @@ pub fn spend(steps: u64) {
     });
 }
 
-/// The same for as many steps as there are items.
+/// Like [`spend`], for as many steps as there are items.
 #[inline]
 pub fn spend_on(items: usize) {
     spend(items as u64);

@@ -18,7 +18,7 @@ pub struct NodeSelectorTerm {
 }
 
 impl NodeSelectorTerm {
-    /// Whether a node of this name with these labels meets the term.
+    /// `true` if a node of this name with these labels meets the term.
     pub fn matches(&self, node_name: &str, labels: &Labels) -> bool {
         if self.match_expressions.is_empty() && self.match_fields.is_empty() {
             return false;
@@ -44,7 +44,7 @@ fn field_matches(requirement: &Requirement, node_name: &str) -> bool {
 pub struct NodeSelector(pub Vec<NodeSelectorTerm>);
 
 impl NodeSelector {
-    /// Whether a node of this name with these labels is selected.
+    /// `true` if a node of this name with these labels is selected.
     pub fn matches(&self, node_name: &str, labels: &Labels) -> bool {
         self.0.iter().any(|term| term.matches(node_name, labels))
     }
@@ -79,7 +79,7 @@ impl PodAffinityTerm {
         selectors.fold(1 + self.namespaces.len() as u64 / 4, |cost, selector| cost + selector.cost())
     }
 
-    /// Whether the term means `pod`, whose namespace has these labels.
+    /// `true` if the term matches `pod`, whose namespace has these labels.
     pub fn matches(&self, pod: &Pod, namespace_labels: &Labels) -> bool {
         (self.namespaces.contains(&pod.namespace)
             || self.namespace_selector.as_ref().is_some_and(|s| s.matches(namespace_labels)))
@@ -114,7 +114,7 @@ pub struct Affinity {
 }
 
 impl Affinity {
-    /// Whether the pod has any rule about other pods.
+    /// `true` if the pod has any rule about other pods.
     pub fn names_pods(&self) -> bool {
         !(self.pod_required.is_empty()
             && self.pod_preferred.is_empty()

@@ -19,36 +19,36 @@ pub struct PodDisruptionBudget {
     pub disruptions_allowed: i32,
     /// The pods whose eviction is under way already and counted (`status.disruptedPods`), by name.
     pub disrupted_pods: Vec<Name>,
-    /// Whether pods that are not ready may be evicted at no cost: `spec.unhealthyPodEvictionPolicy` is `AlwaysAllow`, or
-    /// as many pods are healthy as are needed.
+    /// `true` if pods that are not ready may be evicted at no cost: `spec.unhealthyPodEvictionPolicy` is `AlwaysAllow`, or enough pods
+    /// are healthy.
     pub spares_unready: bool,
 }
 
 impl PodDisruptionBudget {
-    /// Whether the budget protects `pod`. An empty or absent selector protects no pod, and a pod without labels is
-    /// protected by none (`filterPodsWithPDBViolation`).
+    /// `true` if the budget protects `pod`. An empty or absent selector protects no pod, and no budget protects a pod without labels
+    /// (`filterPodsWithPDBViolation`).
     pub fn protects(&self, pod: &Pod) -> bool {
         self.namespace == pod.namespace
             && !pod.labels.is_empty()
             && self.selector.as_ref().is_some_and(|s| !s.is_empty() && s.matches(&pod.labels))
     }
 
-    /// Whether evictions of `pod` are counted by the budget. Other than for [`Self::protects`], an empty selector selects
-    /// every pod that has labels (`GetPodPodDisruptionBudgets`).
+    /// `true` if the budget counts evictions of `pod`. Unlike for [`Self::protects`], an empty selector selects every pod that has
+    /// labels (`GetPodPodDisruptionBudgets`).
     pub fn covers(&self, pod: &Pod) -> bool {
         self.namespace == pod.namespace
             && !pod.labels.is_empty()
             && self.selector.as_ref().is_some_and(|s| s.matches(&pod.labels))
     }
 
-    /// Whether the eviction of a pod that it covers uses up one of the disruptions allowed. A pod that has not started, has
-    /// ended or is leaving costs nothing (`canIgnorePDB`), and neither does one that is not ready where those are spared.
+    /// `true` if the eviction of a pod that the budget covers uses up one of the allowed disruptions. A pod that has not started, has
+    /// ended or is being deleted costs nothing (`canIgnorePDB`), and neither does one that is not ready if those are spared.
     pub fn charges_for(&self, pod: &Pod) -> bool {
         !(pod.pending || pod.terminal || pod.terminating || !pod.ready && self.spares_unready)
     }
 }
 
-/// Whether a pod may make room for itself.
+/// Permission of a pod to preempt others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PreemptionPolicy {
     /// It may evict pods of lower priority.
@@ -65,9 +65,9 @@ pub struct PriorityClass {
     pub name: Name,
     /// The priority it stands for.
     pub value: i32,
-    /// Whether pods that name no class get it.
+    /// `true` if pods without a class name get this class.
     pub global_default: bool,
-    /// Whether its pods may preempt.
+    /// Permission of its pods to preempt.
     pub preemption_policy: PreemptionPolicy,
 }
 

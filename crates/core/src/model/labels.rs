@@ -14,7 +14,7 @@ impl Labels {
         self.0.binary_search_by(|(k, _)| (**k).cmp(key)).ok().map(|i| &self.0[i].1)
     }
 
-    /// Whether the label is there, whatever its value.
+    /// `true` if the label exists, with any value.
     pub fn has(&self, key: &str) -> bool {
         self.get(key).is_some()
     }
@@ -24,7 +24,7 @@ impl Labels {
         self.0.iter()
     }
 
-    /// Whether there are none.
+    /// `true` if there are no labels.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -39,7 +39,7 @@ impl<K: Into<Name>, V: Into<Name>> FromIterator<(K, V)> for Labels {
     }
 }
 
-/// What a requirement asks of one label.
+/// The operator of a requirement on one label.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operator {
     /// The label's value is one of these.
@@ -61,7 +61,7 @@ pub enum Operator {
 pub struct Requirement {
     /// The label's key.
     pub key: Name,
-    /// What is asked of it.
+    /// The operator.
     pub operator: Operator,
 }
 
@@ -74,7 +74,7 @@ impl Requirement {
         }
     }
 
-    /// Whether an object whose label has this value (`None`: it has no such label) meets the requirement.
+    /// `true` if an object whose label has this value (`None`: the label is missing) meets the requirement.
     pub fn matches_value(&self, value: Option<&str>) -> bool {
         match (&self.operator, value) {
             (Operator::In(values), Some(v)) => values.iter().any(|w| &**w == v),
@@ -109,7 +109,7 @@ impl Selector {
         )
     }
 
-    /// Whether an object with these labels meets every requirement.
+    /// `true` if an object with these labels meets every requirement.
     pub fn matches(&self, labels: &Labels) -> bool {
         self.0.iter().all(|r| r.matches_value(labels.get(&r.key).map(|v| &**v)))
     }
@@ -130,7 +130,7 @@ impl Selector {
         self.0.iter().fold(1, |cost, requirement| cost + requirement.cost())
     }
 
-    /// Whether it asks for nothing and so matches everything.
+    /// `true` if it has no requirement and so matches everything.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -18,7 +18,7 @@ pub struct Node {
     pub unschedulable: bool,
     /// Its taints, in their order.
     pub taints: Vec<Taint>,
-    /// What it offers to pods.
+    /// Amounts offered to pods.
     pub allocatable: Resources,
     /// The images it holds.
     pub images: Vec<Image>,
@@ -29,7 +29,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// Whether both say the same but for their images, which only `ImageLocalityPriority` reads.
+    /// `true` if both nodes are equal except for their images, which only `ImageLocalityPriority` reads.
     pub fn is_but_for_images(&self, other: &Self) -> bool {
         let Self { name, labels, unschedulable, taints, allocatable, images: _, avoid_controllers, conditions } = self;
         *name == other.name
@@ -41,7 +41,7 @@ impl Node {
             && *conditions == other.conditions
     }
 
-    /// What the node says of a condition; `None` where it says nothing.
+    /// The status of a condition; `None` if the node does not report it.
     pub fn condition(&self, kind: &str) -> Option<ConditionStatus> {
         self.conditions.iter().find(|(name, _)| **name == *kind).map(|(_, status)| *status)
     }
@@ -65,7 +65,7 @@ pub struct AvoidController {
     pub uid: Name,
 }
 
-/// What a node condition says.
+/// The status of a node condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum ConditionStatus {

@@ -27,22 +27,22 @@ pub struct Pod {
     pub nominated_node_name: Name,
     /// The scheduler it asks for.
     pub scheduler_name: Name,
-    /// Whether it ran to its end (`Succeeded` or `Failed`) and so holds nothing any more.
+    /// `true` if it has ended (`Succeeded` or `Failed`), so that it holds nothing any more.
     pub terminal: bool,
-    /// Whether it is being deleted (`metadata.deletionTimestamp`).
+    /// `true` if it is being deleted (`metadata.deletionTimestamp`).
     pub terminating: bool,
-    /// Whether it has a node's word that it has not started (`status.phase` is `Pending`).
+    /// `true` if its node reports that it has not started (`status.phase` is `Pending`).
     pub pending: bool,
-    /// Whether it is ready (condition `Ready`).
+    /// `true` if it is ready (condition `Ready`).
     pub ready: bool,
-    /// Whether kube-scheduler made it leave for a pod of higher priority (condition `DisruptionTarget`, reason
-    /// `PreemptionByScheduler`, which it sets since 1.26).
+    /// `true` if kube-scheduler preempted it for a pod of higher priority (condition `DisruptionTarget`, reason
+    /// `PreemptionByScheduler`, set since 1.26).
     pub preempted: bool,
     /// `spec.priority`; `None` where the object does not say and its class decides.
     pub priority: Option<i32>,
     /// `spec.priorityClassName`; empty for none.
     pub priority_class_name: Name,
-    /// Whether it may make room for itself.
+    /// Permission to preempt others.
     pub preemption_policy: Option<PreemptionPolicy>,
     /// `metadata.creationTimestamp`, in nanoseconds since 1970; `None` where the object does not say.
     pub created: Option<i64>,
@@ -50,13 +50,13 @@ pub struct Pod {
     pub arrival: u32,
     /// `status.startTime`, in nanoseconds since 1970; `None` where it has not started.
     pub start_time: Option<i64>,
-    /// What it holds on a node: all containers, pod-level amounts and overhead together ([`PodRequests::total`]).
+    /// Amounts that it holds on a node: containers, pod-level amounts and overhead together ([`PodRequests::total`]).
     pub requests: Resources,
     /// CPU and memory as the scoring of other pods counts them on its node ([`PodRequests::non_zero`]).
     pub non_zero_requests: Resources,
-    /// What it counts as when nodes are scored for it ([`PodRequests::scored`]).
+    /// Amounts that count when nodes are scored for it ([`PodRequests::scored`]).
     pub scored_requests: Resources,
-    /// What it holds instead while its containers are resized in place; `None` where that is what it asks for.
+    /// Amounts that it holds while its containers are resized in place; `None` if they equal its requests.
     pub held: Option<Box<Held>>,
     /// `spec.overhead`, also within all three.
     pub overhead: ResourceList,
@@ -72,18 +72,17 @@ pub struct Pod {
     pub node_selector: Labels,
     /// Its affinities.
     pub affinity: Affinity,
-    /// What it puts up with.
+    /// Tolerations of taints.
     pub tolerations: Vec<Toleration>,
     /// How it and its like are to be spread.
     pub topology_spread: Vec<TopologySpreadConstraint>,
     /// Its volumes.
     pub volumes: Vec<Volume>,
-    /// What holds it back from being scheduled at all.
+    /// Scheduling gates, which keep it from being scheduled.
     pub scheduling_gates: Vec<Name>,
-    /// Whether it asks for devices (`spec.resourceClaims`).
+    /// `true` if it requests devices (`spec.resourceClaims`).
     pub claims_resources: bool,
-    /// What it asks for beyond the [limits](crate::limits), and why that is too much: nothing is decided for such a
-    /// pod. `None` where it asks for no more than it may.
+    /// The [limit](crate::limits) that it exceeds, and why: no decision is made for such a pod. `None` if it keeps all limits.
     pub excess: Option<Name>,
 }
 
@@ -102,13 +101,13 @@ impl Pod {
         self.priority.unwrap_or(0)
     }
 
-    /// Whether its node selector and its required node affinity let it on a node.
+    /// `true` if its node selector and its required node affinity accept a node.
     pub fn selects_node(&self, node: &Node) -> bool {
         self.node_selector.iter().all(|(key, value)| node.labels.get(key) == Some(value))
             && self.affinity.node_required.as_ref().is_none_or(|required| required.matches(&node.name, &node.labels))
     }
 
-    /// Whether none of its containers asks for CPU or memory or is limited in them (quality of service `BestEffort`).
+    /// `true` if no container has a request or limit of CPU or memory (quality of service `BestEffort`).
     pub fn is_best_effort(&self) -> bool {
         let overhead = Resources::from_list(&self.overhead);
         self.requests.milli_cpu <= overhead.milli_cpu
@@ -117,7 +116,7 @@ impl Pod {
             && self.limits.memory == 0
     }
 
-    /// Whether it demands exactly what another pod does: they differ in name, uid and times at most.
+    /// `true` if both pods have the same demands: they differ in name, uid and times at most.
     pub fn is_like(&self, other: &Self) -> bool {
         // Without `..`, so that a new field has to be thought of.
         let Self {
@@ -188,12 +187,12 @@ impl Pod {
             && *claims_resources == other.claims_resources
     }
 
-    /// Whether this is the pod of that namespace and name.
+    /// `true` if both have one namespace and name.
     pub fn is_same(&self, other: &Pod) -> bool {
         self.name == other.name && self.namespace == other.namespace
     }
 
-    /// Whether it is on a node.
+    /// `true` if it is on a node.
     pub fn is_assigned(&self) -> bool {
         !self.node_name.is_empty()
     }

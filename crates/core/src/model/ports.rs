@@ -28,7 +28,7 @@ impl HostPort {
     /// The address that stands for all addresses.
     pub const ANY_IP: &'static str = "0.0.0.0";
 
-    /// Whether both cannot be taken on one node: same transport and port, and the same address or all addresses.
+    /// `true` if one node cannot have both: same transport and port, and the same address or all addresses.
     pub fn conflicts_with(&self, other: &Self) -> bool {
         self.port == other.port
             && self.protocol == other.protocol

@@ -46,12 +46,12 @@ impl Quantity {
         self.scaled(1_000_000)
     }
 
-    /// Whether the amount is below zero.
+    /// `true` if the amount is below zero.
     pub fn is_negative(self) -> bool {
         self.nanos < 0
     }
 
-    /// Whether the amount is nothing at all.
+    /// `true` if the amount is zero.
     pub fn is_zero(self) -> bool {
         self.nanos == 0
     }
@@ -107,7 +107,7 @@ impl std::str::FromStr for Quantity {
     }
 }
 
-/// What a suffix multiplies by.
+/// The factor of a suffix.
 enum Scale {
     /// A power of ten.
     Ten(i32),

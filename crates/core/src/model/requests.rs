@@ -1,19 +1,20 @@
-//! What a pod asks for, worked out from its containers.
+//! Requests of a pod, computed from its containers.
 //!
 //! Source: `component-helpers/resource/helpers.go` (`PodRequests`, `AggregateContainerRequests`),
 //! `pkg/scheduler/framework/types.go` (`PodInfo.CalculateResource`; 1.22: `calculateResource`).
 //!
-//! The sums are those of 1.34. 1.22 knew neither sidecars nor pod-level amounts, so on the objects it could read both
-//! come to the same, but for one thing: 1.22 rounded each container's amount up to a whole unit before it summed, where
-//! 1.34 rounds the sum. That shows only with fractions of a byte (`cpu` is kept in whole thousandths by the API server).
+//! The sums are those of 1.34. 1.22 had neither sidecars nor pod-level amounts, so both releases agree on the objects that 1.22
+//! could read, with one exception. 1.22 rounded each container's amount up to a whole unit before it summed, while 1.34 rounds the
+//! sum. That shows only with fractions of a byte (the API server keeps `cpu` in whole thousandths).
 //!
-//! A running pod whose containers are resized in place holds other amounts than its spec asks for: [`Held`]. 1.34 counts
-//! those on the node (`UseStatusResources`, `determineContainerReqs`); 1.22 reads the spec alone. Neither release reads
+//! A running pod whose containers are resized in place holds other amounts than its spec requests: [`Held`]. 1.34 counts those on
+//! the node (`UseStatusResources`, `determineContainerReqs`); 1.22 reads the spec alone. Neither release reads the status of the
+//! pod to be placed, and 1.34.1 does not handle the resizing of pod-level amounts.
 //! the status where the pod is the one to be placed, nor does 1.34.1 know of resizing pod-level amounts.
 
 use super::{Name, Quantity, ResourceList, Resources, resources};
 
-/// What one container asks for, and how it counts.
+/// Requests of one container, and its kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContainerRequests {
     /// `resources.requests`.
@@ -22,7 +23,7 @@ pub struct ContainerRequests {
     pub restartable: bool,
 }
 
-/// What a whole pod asks for, part by part.
+/// Requests of a whole pod, part by part.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PodRequests {
     /// The containers.
@@ -35,7 +36,7 @@ pub struct PodRequests {
     pub overhead: ResourceList,
 }
 
-/// What a pod that is being resized in place holds on its node.
+/// Amounts that a pod holds on its node while it is resized in place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Held {
     /// All of it together, as in [`PodRequests::total`].
@@ -44,7 +45,7 @@ pub struct Held {
     pub non_zero_requests: Resources,
 }
 
-/// What a container's status says of its resources.
+/// Resources in the status of a container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContainerHolds {
     /// `resources.requests`: what it runs with.
@@ -54,9 +55,8 @@ pub struct ContainerHolds {
 }
 
 impl ContainerHolds {
-    /// What the container counts as, resource by resource: the highest of what it asks for, runs with and has been
-    /// allocated. Where its node said that the resize can never be (`PodResizePending`, reason `Infeasible`), what it asks
-    /// for does not count.
+    /// Amounts that the container counts as, per resource: the highest of its request, its running amount and its allocated amount. Its
+    /// request does not count if the node declared the resize impossible (`PodResizePending`, reason `Infeasible`).
     pub fn counted(&self, asked: &ResourceList, is_infeasible: bool) -> ResourceList {
         let mut counted = if is_infeasible { ResourceList::new() } else { asked.clone() };
         raise_to(&mut counted, &self.actual);
@@ -66,24 +66,24 @@ impl ContainerHolds {
 }
 
 impl PodRequests {
-    /// What the pod holds on its node, and as what scoring counts it there.
+    /// Amounts that the pod holds on its node, and those that scoring counts there.
     pub fn held(&self) -> Held {
         Held { requests: self.total(), non_zero_requests: self.non_zero() }
     }
 
-    /// What its containers ask for together, without the amounts of the pod as a whole and without overhead.
+    /// Sum of the containers' requests, without pod-level amounts and overhead.
     pub fn of_containers(&self) -> ResourceList {
         self.containers_with(&ResourceList::new())
     }
 
-    /// What the pod holds on its node.
+    /// Amounts that the pod holds on its node.
     pub fn total(&self) -> Resources {
         self.sum(&ResourceList::new(), true)
     }
 
-    /// The same as the scoring of other pods counts it: a container that names no CPU or no memory counts as
-    /// [`resources::DEFAULT_MILLI_CPU_REQUEST`] or [`resources::DEFAULT_MEMORY_REQUEST`], unless pod-level amounts are
-    /// given and that resource is asked for anywhere in the pod.
+    /// Amounts that the scoring of other pods counts. A container without a CPU or memory request counts as
+    /// [`resources::DEFAULT_MILLI_CPU_REQUEST`] or [`resources::DEFAULT_MEMORY_REQUEST`], unless there are pod-level amounts and any
+    /// part of the pod requests that resource.
     pub fn non_zero(&self) -> Resources {
         let mut defaults = default_requests();
         if self.pod_level.keys().any(|name| may_stand_at_pod_level(name)) {
@@ -95,8 +95,8 @@ impl PodRequests {
         Resources { milli_cpu, memory, ..Resources::default() }
     }
 
-    /// The same as the pod's own scoring counts it: with the defaults, and without pod-level amounts, which
-    /// `NodeResourcesFit` passes over when it scores.
+    /// Amounts that the pod's own scoring counts: with these defaults, and without pod-level amounts, which `NodeResourcesFit` ignores
+    /// when it scores.
     pub fn scored(&self) -> Resources {
         self.sum(&default_requests(), false)
     }
@@ -143,7 +143,7 @@ impl PodRequests {
     }
 }
 
-/// Whether the amount of a resource may be given for the pod as a whole (`IsSupportedPodLevelResource`).
+/// `true` if the amount of a resource may be set at the pod level (`IsSupportedPodLevelResource`).
 pub fn may_stand_at_pod_level(name: &str) -> bool {
     name == resources::CPU || name == resources::MEMORY || name.starts_with(resources::HUGE_PAGES_PREFIX)
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::{Name, Quantity};
 
-/// What one object asks for or offers, by resource name, as it was written.
+/// Amounts that one object requests or offers, by resource name, as written.
 pub type ResourceList = BTreeMap<Name, Quantity>;
 
 /// CPU in thousandths of a core.
@@ -19,21 +19,21 @@ pub const EPHEMERAL_STORAGE: &str = "ephemeral-storage";
 /// How many pods a node takes.
 pub const PODS: &str = "pods";
 
-/// What a container that names no CPU request counts as when nodes are scored, in thousandths of a core.
+/// CPU that a container without a CPU request counts as in scores, in thousandths of a core.
 pub const DEFAULT_MILLI_CPU_REQUEST: i64 = 100;
-/// What a container that names no memory request counts as when nodes are scored, in bytes.
+/// Memory that a container without a memory request counts as in scores, in bytes.
 pub const DEFAULT_MEMORY_REQUEST: i64 = 200 * 1024 * 1024;
 
 /// The names of huge pages begin so; their page size follows.
 pub const HUGE_PAGES_PREFIX: &str = "hugepages-";
 
-/// Whether a name stands for an extended resource: one with a domain that is not `kubernetes.io` or below it.
+/// `true` for an extended resource: a name with a domain that is neither `kubernetes.io` nor below it.
 pub fn is_extended(name: &str) -> bool {
     name.contains('/') && !name.contains("kubernetes.io/") && !name.starts_with("requests.")
 }
 
-/// Whether amounts of this name count besides CPU, memory, ephemeral storage and pods: extended resources, huge pages,
-/// volume counts and names under `kubernetes.io/`. Requests of any other name are passed over.
+/// `true` for names that count besides CPU, memory, ephemeral storage and pods: extended resources, huge pages, volume counts and
+/// names under `kubernetes.io/`. Requests of other names are ignored.
 pub fn is_scalar(name: &str) -> bool {
     is_extended(name)
         || name.contains("kubernetes.io/")

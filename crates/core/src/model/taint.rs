@@ -5,7 +5,7 @@
 use super::Name;
 use crate::work;
 
-/// What a taint does to pods that do not tolerate it.
+/// The effect of a taint on pods that do not tolerate it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Effect {
     /// New pods are kept off.
@@ -34,7 +34,7 @@ pub struct Taint {
     pub key: Name,
     /// Its value; empty where none was given.
     pub value: Name,
-    /// What it does.
+    /// The effect.
     pub effect: Effect,
     /// `timeAdded`, in nanoseconds since 1970; `None` where the object does not say. Scheduling does not read it.
     pub added: Option<i64>,
@@ -52,7 +52,7 @@ pub enum TolerationOperator {
     Exists,
 }
 
-/// What a pod puts up with.
+/// A toleration of a pod.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Toleration {
     /// The taint key; empty with `Exists` tolerates every key.
@@ -68,7 +68,7 @@ pub struct Toleration {
 }
 
 impl Toleration {
-    /// Whether this toleration covers `taint`.
+    /// `true` if this toleration matches `taint`.
     pub fn tolerates(&self, taint: &Taint) -> bool {
         self.effect.is_none_or(|e| e == taint.effect)
             && (self.key.is_empty() || self.key == taint.key)

@@ -15,7 +15,7 @@ pub const BETA_ZONE: &str = "failure-domain.beta.kubernetes.io/zone";
 /// The region label of releases before 1.17.
 pub const BETA_REGION: &str = "failure-domain.beta.kubernetes.io/region";
 
-/// What to do with a pod that cannot be spread.
+/// The action for a pod that cannot be spread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenUnsatisfiable {
     /// A predicate: the node is ruled out.

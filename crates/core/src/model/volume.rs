@@ -9,11 +9,11 @@ use super::{Labels, Name, NodeSelector, Quantity, ResourceList, Selector};
 pub struct Volume {
     /// Its name within the pod.
     pub name: Name,
-    /// What is mounted.
+    /// The mounted source.
     pub source: VolumeSource,
 }
 
-/// What a volume of a pod, or a persistent volume, stands for.
+/// The source of a pod's volume or of a persistent volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VolumeSource {
     /// A claim of the pod's namespace.
@@ -128,13 +128,13 @@ pub struct PersistentVolume {
     pub labels: Labels,
     /// Its annotations of the `volume.beta.kubernetes.io/…` and `pv.kubernetes.io/…` families.
     pub annotations: Labels,
-    /// What it offers; `storage` is read.
+    /// Offered amounts; only `storage` is read.
     pub capacity: ResourceList,
     /// How it may be mounted.
     pub access_modes: Vec<AccessMode>,
     /// Its storage class, by the annotation of older days or the field; empty for none.
     pub storage_class_name: Name,
-    /// Whether it is a raw block device (`volumeMode: Block`).
+    /// `true` for a raw block device (`volumeMode: Block`).
     pub block: bool,
     /// Its volume attributes class; empty for none. Read since 1.34.
     pub volume_attributes_class_name: Name,
@@ -142,11 +142,11 @@ pub struct PersistentVolume {
     pub claim_ref: Option<ClaimRef>,
     /// The nodes that reach it; `None` means all.
     pub node_affinity: Option<NodeSelector>,
-    /// What it stands for.
+    /// The source.
     pub source: VolumeSource,
     /// How far it has come.
     pub phase: VolumePhase,
-    /// Whether it is being deleted.
+    /// `true` if it is being deleted.
     pub terminating: bool,
 }
 
@@ -166,7 +166,7 @@ pub struct PersistentVolumeClaim {
     /// Its storage class, by the annotation of older days or the field: `None` where both are absent, empty where it asks
     /// for none.
     pub storage_class_name: Option<Name>,
-    /// Whether it asks for a raw block device.
+    /// `true` if it requests a raw block device.
     pub block: bool,
     /// The volume attributes class it asks for; empty for none. Read since 1.34.
     pub volume_attributes_class_name: Name,
@@ -180,7 +180,7 @@ pub struct PersistentVolumeClaim {
     pub phase: VolumePhase,
     /// The pod that owns it (controller reference), for ephemeral volumes.
     pub owner_pod_uid: Option<Name>,
-    /// Whether it is being deleted.
+    /// `true` if it is being deleted.
     pub terminating: bool,
 }
 
@@ -198,13 +198,13 @@ pub enum BindingMode {
 pub struct StorageClass {
     /// Its name.
     pub name: Name,
-    /// Who provisions its volumes; `kubernetes.io/no-provisioner` for nobody.
+    /// The provisioner of its volumes; `kubernetes.io/no-provisioner` for none.
     pub provisioner: Name,
     /// When its claims are bound; `None` where the object does not say.
     pub binding_mode: Option<BindingMode>,
     /// The topologies in which volumes can be made; empty means all.
     pub allowed_topologies: Vec<Vec<TopologyRequirement>>,
-    /// Whether claims that name no class get it.
+    /// `true` if claims without a class name get this class.
     pub is_default: bool,
     /// `metadata.creationTimestamp`, in nanoseconds since 1970; `None` where the object does not say.
     pub created: Option<i64>,
@@ -219,7 +219,7 @@ pub struct TopologyRequirement {
     pub values: Vec<Name>,
 }
 
-/// What CSI drivers said of one node.
+/// CSI drivers of one node, as they report themselves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CsiNode {
     /// The node's name.
@@ -235,8 +235,7 @@ pub struct CsiNode {
 pub struct CsiDriver {
     /// Its name, which is also its provisioner's.
     pub name: Name,
-    /// Whether it publishes how much room there is (`spec.storageCapacity`), so that volumes are only made where there is
-    /// enough.
+    /// `true` if the driver publishes its free capacity (`spec.storageCapacity`), so that volumes are made only where there is enough.
     pub storage_capacity: bool,
 }
 

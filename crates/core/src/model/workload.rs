@@ -1,4 +1,4 @@
-//! What owns pods and what groups them: namespaces, services and controllers.
+//! Objects that own or group pods: namespaces, services and controllers.
 //!
 //! Source: `api/core/v1/types.go`, `api/apps/v1/types.go`.
 
@@ -13,7 +13,7 @@ pub struct Namespace {
     pub labels: Labels,
 }
 
-/// What kind of object groups pods by a selector.
+/// The kind of an object that groups pods by a selector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum WorkloadKind {
@@ -26,7 +26,7 @@ pub enum WorkloadKind {
 /// A service or a controller: a selector over the pods of its namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workload {
-    /// What it is.
+    /// The kind.
     pub kind: WorkloadKind,
     /// Its namespace.
     pub namespace: Name,
