@@ -16,11 +16,10 @@ use crate::{
     verdict::{Reason, Verdict},
 };
 
-/// What is known about all nodes, by their slots.
+/// Verdicts and scores of all nodes, by their slots.
 ///
-/// Rules that look at the node they are asked about and no further (the near ones) are asked again about nodes that have
-/// changed. The others (the far ones) are asked again about all nodes, in a word; why a node does not fit is asked only
-/// where none does.
+/// A near rule looks only at the node that it judges; it judges nodes again that have changed. A far rule looks further; it judges all
+/// nodes again, block by block. The reasons why nodes do not fit are worked out only if no node fits.
 pub(super) struct Board {
     /// The near predicates that ask anything, and the far ones, by index.
     near: Vec<usize>,
@@ -48,11 +47,11 @@ struct Column {
 
 /// Why nodes do not fit.
 struct Reasons {
-    /// What is said of each node; `None` where it fits.
+    /// Reasons of each node; `None` if it fits.
     said: Vec<Option<Vec<Reason>>>,
     /// How many nodes each reason rules out.
     counts: BTreeMap<Reason, usize>,
-    /// What stands against all nodes alike.
+    /// The verdict that rules out all nodes alike.
     rejection: Option<Verdict>,
 }
 
@@ -107,8 +106,8 @@ impl Board {
         board
     }
 
-    /// Whether what is known holds for pods that demand the same and stays known when pods come and go: whether the pod asks
-    /// for nothing that has its name, and no node is kept free for a pod, nor for this one.
+    /// `true` if the board holds for all pods with these demands and stays valid when pods come and go: no demand of the pod names the
+    /// pod itself, and no node is kept free for a pod, nor for this one.
     pub(super) fn can_be_kept(pod: &Pod, snapshot: &Snapshot) -> bool {
         let is_named_after_pod = |volume: &Volume| volume.source == VolumeSource::Ephemeral;
         pod.nominated_node_name.is_empty()
@@ -116,7 +115,7 @@ impl Board {
             && !pod.volumes.iter().any(is_named_after_pod)
     }
 
-    /// Whether pods have come that have rules about this one, so that a rule looks further than it did.
+    /// `true` if pods with rules about this one have come, so that a rule looks further than before.
     pub(super) fn reads_more(&self, profile: &Profile, pod: &Pod, snapshot: &Snapshot) -> bool {
         let is_far = |reads| reads > Reads::Node;
         let mut predicates = profile.predicates.iter().enumerate();

@@ -1,9 +1,9 @@
-//! Many pods, one after the other, each seeing those before it: placed on a working copy of the snapshot, with the same
-//! outcome as deciding and binding them one by one.
+//! Places many pods one after another, each seeing the pods before it, on a working copy of the snapshot. The outcome equals that of
+//! deciding and binding them one by one.
 //!
-//! What makes it fast: pods that demand the same ([`Pod::is_like`]) share a [`Board`] of every node's verdict and scores.
-//! A pod placed changes one node, so rules that look no further than the node they are asked about
-//! ([`Reads`](super::rule::Reads)) are asked about that node only; the others are asked again about all nodes.
+//! Pods with the same demands ([`Pod::is_like`]) share a [`Board`] with the verdict and the scores of every node, which makes this
+//! fast. A placed pod changes one node, so only that node is judged again by rules that look at one node alone
+//! ([`Reads`](super::rule::Reads)); the other rules judge all nodes again.
 
 use std::{borrow::Borrow, hash::Hasher, sync::Arc};
 
@@ -32,7 +32,7 @@ mod names;
 /// Boards kept at a time. Each holds a few numbers for every node.
 const MOST_CLASSES: usize = 32;
 
-/// What kube-scheduler says of a pod that is not to be scheduled yet.
+/// kube-scheduler's message for a pod with scheduling gates.
 const GATED: &str = "waiting for scheduling gates";
 
 /// How a batch is decided.
@@ -40,9 +40,9 @@ const GATED: &str = "waiting for scheduling gates";
 pub struct Options {
     /// Breaks ties: the same seed, the same placements.
     pub seed: u64,
-    /// Whether a pod that fits nowhere may have others evicted, where profile and pod allow it.
+    /// `true` if a pod that fits nowhere may preempt others, as far as profile and pod allow.
     pub preempt: bool,
-    /// Whether pods that demand the same share what is known about the nodes. The outcome is the same either way.
+    /// `true` if pods with the same demands share a board. The outcome is the same either way.
     pub reuse: bool,
 }
 
@@ -62,7 +62,7 @@ pub struct Batch<P> {
     names: Names,
     /// The slots of the nodes that changed, one after the other.
     changed: Vec<usize>,
-    /// What of `changed` was there when the working copy began.
+    /// Length of `changed` when the working copy began.
     changed_before: usize,
     classes: Vec<Class>,
     /// No pod on any node has a lower priority; `None` until it is asked for.
@@ -76,7 +76,7 @@ struct Class {
     board: Board,
     /// How much of the batch's `changed` the board has seen.
     seen: usize,
-    /// Whether pods may have come that have rules about this one.
+    /// `true` if pods with rules about this one may have come.
     may_read_more: bool,
     /// That preemption was tried since the last change.
     in_vain: Option<InVain>,
@@ -86,7 +86,7 @@ struct Class {
 #[derive(Clone)]
 struct InVain(Option<String>);
 
-/// What became of one pod.
+/// The outcome for one pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Placement {
     /// It goes to a node.
@@ -112,7 +112,7 @@ pub struct Placed {
     pub nominations_to_clear: Vec<Arc<Pod>>,
     /// Where its claims get their volumes from.
     pub volumes: Vec<VolumeChoice>,
-    /// What the evictions use up of disruption budgets.
+    /// Allowed disruptions that the evictions use up, per budget.
     pub charges: Vec<(Arc<PodDisruptionBudget>, i32)>,
 }
 
@@ -128,7 +128,7 @@ impl Placed {
         }
     }
 
-    /// What this asks of the world for the pod.
+    /// The changes that this placement demands for the pod.
     pub fn plan(&self, pod: &Arc<Pod>, revision: u64) -> Plan {
         let evictions = self.victims.iter().cloned().map(Step::Evict);
         let charged = self.charges.iter().map(|(budget, used)| Step::Charge(budget.clone(), *used));
@@ -389,7 +389,7 @@ fn class_key(pod: &Pod) -> u64 {
     hasher.finish()
 }
 
-/// Whether the pods on both that have rules about others have the same rules.
+/// `true` if the pods with rules about others have the same rules on both nodes.
 fn has_same_affinities(a: &NodeInfo, b: &NodeInfo) -> bool {
     fn rules(node: &NodeInfo) -> impl Iterator<Item = &Affinity> {
         node.pods.iter().map(|pod| &pod.affinity).filter(|affinity| affinity.names_pods())

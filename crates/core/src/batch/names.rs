@@ -73,7 +73,7 @@ mod tests {
     use crate::testing::{node, pod};
 
     proptest! {
-        /// The same as by hashing each name whole, whatever the names share and whichever of them tie.
+        /// The result equals that of hashing each name whole, for any common prefixes and ties.
         #[test]
         fn the_first_is_the_first_of_all(
             nodes in btree_map("[ab]{0,3}[a-c]", any::<bool>(), 0..12).prop_map(|nodes| nodes.into_iter().collect::<Vec<_>>()).prop_shuffle(),

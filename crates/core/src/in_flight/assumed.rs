@@ -34,7 +34,7 @@ pub struct Assumed {
 struct Place {
     /// The pod on its node.
     pod: Arc<Pod>,
-    /// Whether the state has had the pod.
+    /// `true` if the state has had the pod.
     seen: bool,
     until: u64,
 }
@@ -50,7 +50,7 @@ impl Assumed {
         self.pods.len()
     }
 
-    /// Whether no pod is.
+    /// `true` if no pod is assumed.
     pub fn is_empty(&self) -> bool {
         self.pods.is_empty()
     }

@@ -1,12 +1,11 @@
-//! What a scheduler has decided through the extender verbs and the state does not show yet.
+//! Decisions that a scheduler made through the extender verbs and that the state does not show yet.
 //!
-//! The state that a decision stands on is often a copy of a real cluster, and a copy is behind: a victim that was evicted
-//! still runs there, a pod that was bound still waits. Two tables bridge that gap, each bounded, each with a time after
-//! which an entry counts no more, and each ended by the state itself once it shows what happened:
+//! The state is often a copy of a real cluster, and a copy lags: an evicted victim still runs there, a bound pod still waits. Two
+//! tables bridge that gap. Each is bounded, and each entry ends after a time, or earlier when the state shows the outcome:
 //!
-//! - [`Preemptions`]: the victims that were named for a pod. They count as gone where that pod asks for their node.
-//! - [`Assumed`]: pods that were in all likelihood bound. They count when nodes are scored, and nowhere else: what is
-//!   only likely is no reason to refuse a node.
+//! - [`Preemptions`]: the victims named for a pod. They count as gone when that pod asks for their node.
+//! - [`Assumed`]: pods that were probably bound. They count when nodes are scored, and nowhere else: a probable bind is no reason to
+//!   refuse a node.
 //!
 //! Times are nanoseconds since any fixed instant.
 
@@ -21,7 +20,7 @@ use super::{
     snapshot::{NamespacedName, Snapshot},
 };
 
-/// What the state says of a pod that something is remembered about.
+/// The state's view of a pod that has an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
     /// It is not (or not any more) in the state.
@@ -41,13 +40,13 @@ impl Standing {
         }
     }
 
-    /// Whether this ends what is remembered; `seen` says whether the state has had the pod before.
+    /// `true` if this ends the entry; `seen` tells if the state has had the pod before.
     fn ends(self, seen: bool) -> bool {
         self == Self::Settled || self == Self::Absent && seen
     }
 }
 
-/// Whether two pods of one name are one pod. A pod without a uid is any pod of its name.
+/// `true` if two pods of one name are one pod. A pod without a uid is any pod of its name.
 fn is_same_object(a: &Pod, b: &Pod) -> bool {
     a.uid == b.uid || a.uid.is_empty() || b.uid.is_empty()
 }

@@ -29,7 +29,7 @@ pub struct Victim {
     pub pod: NamespacedName,
     /// Its uid.
     pub uid: Name,
-    /// Whether the scheduler proposed it, so that it stood in the way by the scheduler's own predicates.
+    /// `true` if the scheduler proposed it, so that it was in the way by the scheduler's own predicates.
     pub proposed: bool,
 }
 
@@ -38,7 +38,7 @@ impl Victim {
         self.pod.1 == pod.name && self.pod.0 == pod.namespace && self.uid == pod.uid
     }
 
-    /// Whether the state still has it on the node.
+    /// `true` if the state still has it on the node.
     fn is_on(&self, node: &NodeInfo) -> bool {
         node.pods
             .binary_search_by(|pod| (&pod.namespace, &pod.name).cmp(&(&self.pod.0, &self.pod.1)))
@@ -55,14 +55,14 @@ pub struct Preemptions {
     victims: usize,
 }
 
-/// What was answered for one pod.
+/// The reply for one pod.
 #[derive(Debug)]
 struct Offer {
     preemptor: Arc<Pod>,
-    /// Whether the state has had the preemptor.
+    /// `true` if the state has had the preemptor.
     seen: bool,
     until: u64,
-    /// Whether the scheduler has settled on the one node that is left in `nodes`.
+    /// `true` if the scheduler has chosen the one node that is left in `nodes`.
     is_chosen: bool,
     nodes: BTreeMap<Name, Vec<Victim>>,
 }
@@ -92,7 +92,7 @@ impl Preemptions {
         self.offers.len()
     }
 
-    /// Whether nothing is remembered.
+    /// `true` if there are no entries.
     pub fn is_empty(&self) -> bool {
         self.offers.is_empty()
     }
@@ -182,7 +182,7 @@ impl Preemptions {
         (!departures.nodes.is_empty() || !departures.nominated.is_empty()).then_some(departures)
     }
 
-    /// What was answered for a pod, its nomination taken in.
+    /// The reply for a pod, updated by its nomination.
     fn of(&mut self, pod: &Pod) -> Option<&Offer> {
         let offer = self.offers.get_mut(&key(pod)).filter(|offer| is_same_object(&offer.preemptor, pod))?;
         offer.choose(&pod.nominated_node_name);
@@ -218,7 +218,7 @@ impl Departures {
         }
     }
 
-    /// Whether a node that does not fit as it is does once these pods are gone. `cycle` is that of the pod, over `state`.
+    /// `true` if a node that does not fit now fits without these pods. `cycle` is that of the pod, over `state`.
     pub fn make_room(&self, cycle: &Cycle<'_, '_>, node: &NodeInfo, state: &Snapshot) -> bool {
         let change = self.nodes.get(node.name());
         let is_named = |pod: &Pod| change.is_some_and(|change| change.gone.iter().any(|victim| victim.is(pod)));

@@ -11,14 +11,14 @@ use crate::{
     work,
 };
 
-/// What pods have in common that no selector tells apart.
+/// Common properties of pods that no selector can tell apart.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Group {
     /// Their namespace.
     pub(crate) namespace: Name,
     /// Their labels.
     pub(crate) labels: Labels,
-    /// Whether they are being deleted.
+    /// `true` if they are being deleted.
     pub(crate) terminating: bool,
 }
 
@@ -35,7 +35,7 @@ impl Group {
         Self { namespace: pod.namespace.clone(), labels: pod.labels.clone(), terminating: pod.terminating }
     }
 
-    /// What comes before every group of a namespace.
+    /// A bound below every group of a namespace.
     fn first_of(namespace: &Name) -> Self {
         Self { namespace: namespace.clone(), labels: Labels::default(), terminating: false }
     }

@@ -62,7 +62,7 @@ impl Images {
         }
     }
 
-    /// Whether both are the same memory.
+    /// `true` if both share their memory.
     pub(crate) fn ptr_eq(&self, other: &Self) -> bool {
         self.0.ptr_eq(&other.0)
     }

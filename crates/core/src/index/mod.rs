@@ -1,12 +1,10 @@
-//! What decisions count over the whole cluster, kept up to date pod by pod and node by node.
+//! Counts over the whole cluster that decisions read, kept up to date pod by pod and node by node.
 //!
-//! Its one owner is the [`Snapshot`](super::snapshot::Snapshot), which tells it of every pod that comes to a node or
-//! leaves it and of every change to a node. All of it is persistent: a clone costs a few reference counts, a change
-//! O(log n).
+//! Its owner, the [`Snapshot`](super::snapshot::Snapshot), reports every pod that comes to a node or leaves it and every change to a
+//! node. All of it is persistent: a clone costs a few reference counts, a change O(log n).
 //!
-//! Invariant: at any time it says what counting anew over all nodes and their pods would say. Nodes are known here by
-//! their [`Slot`]: two snapshots of one cluster may number its nodes differently, and so are equal where their objects
-//! are.
+//! Invariant: it always equals a fresh count over all nodes and their pods. Nodes are identified by their [`Slot`]. Two snapshots of
+//! one cluster may number nodes differently; they are equal if their objects are.
 
 mod counts;
 mod groups;

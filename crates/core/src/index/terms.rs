@@ -13,7 +13,7 @@ use crate::{
     work,
 };
 
-/// What a running pod makes of the pods that its term means.
+/// The attitude of a running pod towards the pods that its term matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stance {
     /// Required anti-affinity.
@@ -54,7 +54,7 @@ impl Terms {
         }
     }
 
-    /// Whether any term means the pod, whose namespace has these labels.
+    /// `true` if any term matches the pod, whose namespace has these labels.
     pub(crate) fn any_means(&self, pod: &Pod, namespace_labels: &Labels) -> bool {
         let mut found = false;
         for repelling in [true, false] {

@@ -89,7 +89,7 @@ impl Topology {
         self.by_label.get(key).map_or_else(Domains::default, Column::lay_out_by_value)
     }
 
-    /// What `holds` says of each node by its value of a label, `None` where it has no such label.
+    /// The result of `holds` for each node by its value of a label, `None` for a node without the label.
     pub(crate) fn test(&self, key: &str, holds: impl Fn(Option<&str>) -> bool) -> Answers<bool> {
         match self.by_label.get(key) {
             Some(column) => column.ask(|value| holds(Some(value)), holds(None)),
@@ -97,7 +97,7 @@ impl Topology {
         }
     }
 
-    /// What `answer` says of each node by its taints, in their order; `untainted` of those without any.
+    /// The result of `answer` for each node by its taints, in their order; `untainted` for nodes without taints.
     pub(crate) fn by_taints<T: Copy>(&self, answer: impl Fn(&[Taint]) -> T, untainted: T) -> Answers<T> {
         self.taints.ask(|taints| answer(taints), untainted)
     }
@@ -133,7 +133,7 @@ impl<V: Ord + Clone> Column<V> {
         self.domain_of.set(slot as usize, domain);
     }
 
-    /// Whether no node is in any domain any more.
+    /// `true` if no node is in any domain any more.
     fn leave(&mut self, slot: Slot, value: &V) -> bool {
         if (slot as usize) < self.domain_of.len() {
             self.domain_of.set(slot as usize, NONE);
@@ -219,7 +219,7 @@ impl<T: Copy> Answers<T> {
         domain.and_then(|domain| self.of_domain.get(*domain as usize)).copied().unwrap_or(self.without)
     }
 
-    /// What `change` makes of each answer.
+    /// Applies `change` to each answer.
     pub(crate) fn map(mut self, change: impl Fn(T) -> T) -> Self {
         self.of_domain.iter_mut().for_each(|answer| *answer = change(*answer));
         self.without = change(self.without);

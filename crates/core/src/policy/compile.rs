@@ -54,7 +54,7 @@ impl Policy {
     }
 }
 
-/// What has been gathered from a policy's entries so far. Chosen rules are kept by their registered name.
+/// The state of compiling a policy's entries. Chosen rules are kept by their registered name.
 struct Compiler<'p> {
     policy: &'p Policy,
     faults: Vec<Fault>,
@@ -157,7 +157,7 @@ impl<'p> Compiler<'p> {
         weights
     }
 
-    /// What configures a priority entry, where exactly one thing does.
+    /// The argument that configures a priority entry, if there is exactly one.
     fn argument_of(&mut self, at: &str, entry: &PriorityEntry) -> Option<&'static Argued> {
         let argument = entry.argument.as_ref()?;
         let given: Vec<&'static Argued> = [

@@ -44,7 +44,7 @@ pub struct SchedulerProfile {
     pub scheduler_name: Name,
     /// Which plugins run where.
     pub plugins: PluginSets,
-    /// What they are configured with.
+    /// Arguments of the plugins.
     pub arguments: PluginArguments,
 }
 
@@ -206,7 +206,7 @@ impl PluginArguments {
         self.scoring_strategy.as_ref().map_or("LeastAllocated", |s| &*s.kind)
     }
 
-    /// The same in the terms of the rules. What an extender looks after alone replaces what the profile ignores.
+    /// These arguments in the terms of the rules. Resources that an extender alone manages replace those that the profile ignores.
     fn for_rules(&self, extenders: &[Extender]) -> Arguments {
         let mut arguments = Arguments::defaults(RELEASE);
         if let Some(strategy) = &self.scoring_strategy {

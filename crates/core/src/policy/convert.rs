@@ -19,7 +19,7 @@ use crate::{
 pub struct Conversion {
     /// The configuration; it compiles.
     pub configuration: Configuration,
-    /// What it does not do as the Policy did, by the Policy's fields.
+    /// Differences from the Policy, by the fields of the Policy.
     pub notes: Vec<Warning>,
 }
 
@@ -221,7 +221,7 @@ impl Converter {
         self.scores.insert("NodeResourcesFit", weight);
     }
 
-    /// Whether there is anything to score.
+    /// `true` if there is anything to score.
     fn capacity_ratio(&mut self, ratio: Option<&CapacityRatio>, strategy: &mut ScoringStrategy) -> bool {
         let Some(ratio) = ratio.filter(|ratio| !ratio.resources.is_empty()) else {
             self.note("priorities", "RequestedToCapacityRatio without resources scores all nodes 0 and is left out");

@@ -20,9 +20,9 @@ pub struct Policy {
     pub priorities: Option<Vec<PriorityEntry>>,
     /// Extenders that the policy names.
     pub extenders: Vec<Extender>,
-    /// What a required affinity of another pod counts, 0..=100; 0 stands for 1.
+    /// The weight of another pod's required affinity, 0..=100; 0 stands for 1.
     pub hard_pod_affinity_symmetric_weight: i64,
-    /// Whether a node's message names the reasons of every predicate that failed.
+    /// `true` if a node's message names the reasons of every predicate that failed.
     pub always_check_all_predicates: bool,
     /// How scores are put together and handed out: Podberth's own extension.
     pub scoring: Scoring,
@@ -62,7 +62,7 @@ pub struct LevelEntry {
 pub struct PredicateEntry {
     /// A registered name or, with an argument, any name.
     pub name: Name,
-    /// What it is configured with.
+    /// Its argument.
     pub argument: Option<PredicateArgument>,
 }
 
@@ -80,9 +80,9 @@ pub struct PredicateArgument {
 pub struct PriorityEntry {
     /// A registered name or, with an argument, any name.
     pub name: Name,
-    /// What its scores are multiplied by; kube-scheduler keeps the lower 32 bits.
+    /// The factor of its scores; kube-scheduler keeps the lower 32 bits.
     pub weight: i64,
-    /// What it is configured with.
+    /// Its argument.
     pub argument: Option<PriorityArgument>,
 }
 

@@ -22,21 +22,21 @@ pub struct Extender {
     pub preempt_verb: String,
     /// The verb that scores; empty for none.
     pub prioritize_verb: String,
-    /// What its scores are multiplied by.
+    /// The factor of its scores.
     pub weight: i64,
     /// The verb that binds; empty for none.
     pub bind_verb: String,
-    /// Whether it is spoken to over TLS.
+    /// `true` if it is called over TLS.
     pub enable_https: bool,
     /// How, if so.
     pub tls: Option<TlsConfig>,
     /// How long it may take, in nanoseconds; 0 stands for [`DEFAULT_TIMEOUT_NANOS`].
     pub http_timeout_nanos: i64,
-    /// Whether it knows the nodes and needs only their names.
+    /// `true` if it knows the nodes and needs only their names.
     pub node_cache_capable: bool,
     /// The resources it looks after; with any, only pods that ask for one of them are sent to it.
     pub managed_resources: Vec<ManagedResource>,
-    /// Whether pods are scheduled without it where it does not answer.
+    /// `true` if pods are scheduled without it when it does not answer.
     pub ignorable: bool,
 }
 
@@ -45,14 +45,14 @@ pub struct Extender {
 pub struct ManagedResource {
     /// The resource.
     pub name: Name,
-    /// Whether `PodFitsResources` passes over it.
+    /// `true` if `PodFitsResources` ignores it.
     pub ignored_by_scheduler: bool,
 }
 
 /// How an extender is spoken to over TLS.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct TlsConfig {
-    /// Whether its certificate is taken as it comes.
+    /// `true` if any certificate is accepted.
     pub insecure: bool,
     /// The name its certificate is held against; empty for the one in the URL.
     pub server_name: String,
@@ -136,7 +136,7 @@ pub(super) fn ignored_resources(extenders: &[Extender]) -> Vec<Name> {
 }
 
 impl TlsConfig {
-    /// What `TLSConfigFor` in `client-go/transport/transport.go` refuses. Files are never opened: a policy comes over
+    /// Reports the faults that `TLSConfigFor` in `client-go/transport/transport.go` refuses. Files are never opened: a policy comes over
     /// the network and must not reach into the server's file system.
     fn validate(&self, field: &str, faults: &mut Vec<Fault>) {
         let has_ca = !self.ca_data.is_empty() || !self.files.ca.is_empty();
@@ -176,7 +176,7 @@ impl TlsConfig {
     }
 }
 
-/// Whether the bytes hold a PEM block whose type ends so. The block's inside is left to whoever opens the connection.
+/// `true` if the bytes hold a PEM block whose type ends in `kind`. The content of the block is left to the TLS client.
 fn has_pem(bytes: &[u8], kind: &str) -> bool {
     let text = String::from_utf8_lossy(bytes);
     let end = format!("{kind}-----");

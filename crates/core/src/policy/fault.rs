@@ -1,4 +1,4 @@
-//! What is wrong with a policy, and what is merely doubtful in it.
+//! Faults and warnings of a policy.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use std::fmt;
 pub struct Fault {
     /// Where, as a field path: `predicates[2].argument.labelsPresence.labels`; empty for the whole document.
     pub field: String,
-    /// What, in kube-scheduler's own words where it has some.
+    /// The fault, in kube-scheduler's own words if it has some.
     pub message: String,
 }
 
@@ -16,7 +16,7 @@ pub struct Fault {
 pub struct Warning {
     /// Where, as a field path; empty for the whole document.
     pub field: String,
-    /// What.
+    /// The warning.
     pub message: String,
 }
 
@@ -31,7 +31,7 @@ impl Fault {
         Self::new(field, format!("Invalid value: {value}: {why}"))
     }
 
-    /// The same for a text, which is printed in quotes.
+    /// Like [`Self::invalid`], for a text, which is printed in quotes.
     pub fn invalid_text(field: impl Into<String>, value: &str, why: impl fmt::Display) -> Self {
         Self::invalid(field, format_args!("{value:?}"), why)
     }

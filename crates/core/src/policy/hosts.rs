@@ -25,7 +25,7 @@ pub struct HostPattern {
 }
 
 impl ExtenderHosts {
-    /// Whether a host and port, as a URL has them, may be called.
+    /// `true` if a host and port, as in a URL, may be called.
     pub fn allow(&self, host: &str, port: u16) -> bool {
         match self {
             Self::None => false,

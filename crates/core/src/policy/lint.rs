@@ -1,4 +1,4 @@
-//! What a policy's author may not have meant: every rule here is certain of what it says, whatever the cluster.
+//! Warnings about settings that the author of a policy may not have meant. Each holds for any cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
 

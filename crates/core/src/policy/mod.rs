@@ -49,7 +49,7 @@ pub struct Profile {
     pub predicates: Vec<ActivePredicate>,
     /// The priorities; where they are levels, in order of importance.
     pub priorities: Vec<ActivePriority>,
-    /// Whether a node's message names the reasons of every predicate that failed, not only of the first.
+    /// `true` if a node's message names the reasons of every predicate that failed, not only of the first.
     pub always_check_all_predicates: bool,
     /// How scores are combined.
     pub combination: Combination,
@@ -142,7 +142,7 @@ pub struct ActivePriority {
     pub name: Cow<'static, str>,
     /// The framework plugin that carries it.
     pub plugin: &'static str,
-    /// What a score is multiplied by; 1 where priorities are levels.
+    /// The factor of the score; 1 if priorities are levels.
     pub weight: i64,
     /// How far below the best a score may be and still tie with it, 0..=100. Only levels read it.
     pub tolerance: i64,

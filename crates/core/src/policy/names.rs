@@ -39,13 +39,13 @@ pub(super) const CAPACITY_RATIO: Argued = Argued {
     argument: "requestedToCapacityRatioArguments",
 };
 
-/// Whether an entry of this name, that of a rule carried by this plugin, is configured by its argument.
+/// `true` if an entry of this name, whose rule this plugin carries, is configured by its argument.
 pub(super) fn takes_an_argument(name: &str, plugin: &str) -> bool {
     let argued = [&SERVICE_ANTI_AFFINITY, &LABEL_PREFERENCE, &CAPACITY_RATIO];
     argued.iter().any(|argued| argued.plugin == plugin && argued.key != name)
 }
 
-/// What to say of a name that is not registered: what became of it, or which one it was meant for.
+/// A hint for a name that is not registered: its successor, or the name that was probably meant.
 pub(super) fn hint(name: &str, of_predicate: bool) -> String {
     if let Some(retired) = retired(name) {
         return format!(" (known {})", retired.fate);
@@ -63,7 +63,7 @@ pub(super) fn hint(name: &str, of_predicate: bool) -> String {
 pub(super) struct Retired {
     /// The name.
     pub name: &'static str,
-    /// What became of it.
+    /// Its successor, or the reason why it is gone.
     pub fate: &'static str,
 }
 

@@ -67,7 +67,7 @@ pub(super) const KNOWN: &[Known] = &[
 /// Plugins that `kubescheduler.config.k8s.io/v1` took out.
 const REMOVED: [&str; 4] = ["AzureDiskLimits", "CinderLimits", "EBSLimits", "GCEPDLimits"];
 
-/// Whether kube-scheduler 1.34 has a plugin of that name.
+/// `true` if kube-scheduler 1.34 has a plugin of that name.
 pub fn is_plugin(name: &str) -> bool {
     find(name).is_some()
 }
@@ -82,11 +82,11 @@ pub(super) fn find(name: &str) -> Option<&'static Known> {
 pub struct Plugin {
     /// Its name.
     pub name: Name,
-    /// What its scores are multiplied by; 0 where none is written.
+    /// The factor of its scores; 0 if none is written.
     pub weight: i64,
 }
 
-/// What a profile says of one extension point, or of all by `multiPoint`.
+/// The plugins of one extension point in a profile, or of all points for `multiPoint`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PluginSet {
     /// Turned on, besides what is on by default.
@@ -124,7 +124,7 @@ impl Expanded {
 }
 
 impl PluginSets {
-    /// Whether a plugin is turned on at the extension point that does not exist.
+    /// `true` if an unknown plugin is turned on at the extension point.
     pub(super) fn names_unknown(&self, point: &str) -> bool {
         let sets = self.points.get(point).into_iter().chain([&self.multi_point]);
         sets.flat_map(|set| &set.enabled).any(|plugin| find(&plugin.name).is_none())
@@ -206,7 +206,7 @@ pub(super) fn removed(field: &str, name: &str) -> Fault {
     Fault::invalid_text(field, name, why)
 }
 
-/// Whether the plugin is gone.
+/// `true` if the plugin was removed.
 pub(super) fn is_removed(name: &str) -> bool {
     REMOVED.contains(&name)
 }

@@ -53,7 +53,7 @@ impl Profiles {
         self.first_name.as_ref()
     }
 
-    /// Whether a pod's `schedulerName` makes a difference.
+    /// `true` if there are several, so that a pod's `schedulerName` matters.
     pub fn are_several(&self) -> bool {
         !self.named.is_empty()
     }

@@ -18,7 +18,7 @@ const SHAPE: &str = "a qualified name must consist of alphanumeric characters, '
 const MAX_NAME: usize = 63;
 const MAX_PREFIX: usize = 253;
 
-/// What keeps a text from being a qualified name, in Kubernetes' words; nothing where it is one.
+/// The reasons why a text is no qualified name, in Kubernetes' words; none if it is one.
 pub(super) fn reasons(text: &str) -> Vec<String> {
     let (prefix, name) = match text.split_once('/') {
         Some((_, name)) if name.contains('/') => return vec![SHAPE.to_owned()],

@@ -1,4 +1,4 @@
-//! What the predicates that count attached volumes share, and the rule of the four that count one in-tree kind.
+//! Shared parts of the predicates that count attached volumes, and the rule of the four that count one in-tree kind.
 //!
 //! Source: `pkg/scheduler/framework/plugins/nodevolumelimits/non_csi.go`.
 
@@ -109,7 +109,7 @@ impl AttachLimit {
         true
     }
 
-    /// Whether the claim's volume will be of this kind.
+    /// `true` if the claim's volume will be of this kind.
     fn provisions(&self, claim: &PersistentVolumeClaim, snapshot: &Snapshot) -> bool {
         class_of(claim, snapshot).is_some_and(|class| *class.provisioner == *self.plugin)
     }

@@ -143,7 +143,7 @@ struct Unbound<'a> {
     class: &'a StorageClass,
     /// Volumes that suit the claim wherever they can be reached from, and are kept for it.
     kept: Vec<&'a Arc<PersistentVolume>>,
-    /// The same, free for anyone, the smallest first.
+    /// Unclaimed volumes, the smallest first.
     free: Vec<&'a Arc<PersistentVolume>>,
     /// Where its driver has room; `None` where that is not known.
     room: Option<Room<'a>>,
@@ -203,7 +203,7 @@ impl<'a> Claims<'a> {
         }
     }
 
-    /// What the first bound volume that is not in order comes to.
+    /// The result for the first bound volume with a fault.
     fn check_bound(&self, node: &NodeInfo) -> Result<BoundVolumes, String> {
         let csi_node = self.snapshot.csi_node(node.name()).map(|csi_node| &**csi_node);
         for volume in &self.bound {
@@ -308,7 +308,7 @@ impl<'a> Unbound<'a> {
 }
 
 impl StorageClass {
-    /// Whether its provisioner makes volumes where nodes have these labels.
+    /// `true` if its provisioner makes volumes for nodes with these labels.
     fn makes_volumes_for(&self, labels: &Labels) -> bool {
         if self.provisioner.is_empty() || *self.provisioner == *NO_PROVISIONER {
             return false;

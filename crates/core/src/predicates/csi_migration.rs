@@ -29,7 +29,7 @@ pub(super) struct InTreePlugin {
     topology_key: Option<&'static str>,
     /// The first release that treats the plugin's volumes as the driver's; `None` for none of them.
     since: Option<Release>,
-    /// Whether 1.34 counts the plugin's volumes as the driver's on every node with a CSINode, annotated or not.
+    /// `true` if 1.34 counts the plugin's volumes as the driver's on every node with a CSINode, annotated or not.
     always: bool,
 }
 
@@ -114,20 +114,20 @@ impl InTreePlugin {
         })
     }
 
-    /// Whether the node says that the plugin has moved there, and the release heeds it.
+    /// `true` if the node reports that the plugin has been migrated, and the release heeds it.
     pub(super) fn is_migrated_on(&self, csi_node: Option<&CsiNode>, release: Release) -> bool {
         self.since.is_some_and(|since| since <= release)
             && csi_node.is_some_and(|node| node.migrated_plugins.iter().any(|name| **name == *self.name))
     }
 
-    /// Whether the plugin's volumes count as the driver's on a node.
+    /// `true` if the plugin's volumes count as the driver's on a node.
     pub(super) fn counts_as_csi_on(&self, csi_node: Option<&CsiNode>, release: Release) -> bool {
         self.is_migrated_on(csi_node, release) || (release >= Release::V1_34 && self.always && csi_node.is_some())
     }
 }
 
-/// What the driver calls a volume that one of the [`PLUGINS`] made; `labels` are the persistent volume's, empty for a
-/// volume that stands in the pod itself. Without an error, `None` is a volume of no such plugin.
+/// The driver's handle of a volume that one of the [`PLUGINS`] made. `labels` are those of the persistent volume, empty for a volume
+/// in the pod itself. `Ok(None)` is a volume of no such plugin.
 pub(super) fn csi_handle<'a>(source: &'a VolumeSource, labels: &Labels) -> Result<Option<Cow<'a, str>>, String> {
     Ok(Some(match source {
         VolumeSource::AwsElasticBlockStore { volume_id, .. } => Cow::Borrowed(ebs_volume_id(volume_id)?),

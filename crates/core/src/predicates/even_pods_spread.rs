@@ -161,7 +161,7 @@ impl<'a> Limit<'a> {
         }
     }
 
-    /// Whether one more pod may go to a domain, had it `more` than were counted.
+    /// `true` if one more pod may go to a domain that has `more` pods than were counted.
     fn allows(&self, domain: usize, more: i64) -> bool {
         let there = self.there[domain];
         let skew = there.map_or(0, |there| there + more) + self.itself - self.fewest(domain, there, more);

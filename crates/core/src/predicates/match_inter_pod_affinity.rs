@@ -68,7 +68,7 @@ struct Company<'a> {
     namespace_labels: &'a Labels,
     /// Each required term, with the running pods that all of them mean.
     affinity: Vec<(IncomingTerm<'a>, Sums)>,
-    /// What all domains have of these pods together, once for each term.
+    /// Matches in all domains together, one count per term.
     wanted_anywhere: i64,
     /// Each term of required anti-affinity, with the running pods that it means.
     anti_affinity: Vec<(IncomingTerm<'a>, Sums)>,
@@ -76,7 +76,7 @@ struct Company<'a> {
     repelling: SumsByKey<'a>,
 }
 
-/// What the domains of one node have besides what was counted.
+/// Matches in the domains of one node, in addition to those counted.
 #[derive(Default)]
 struct Differences<'e> {
     /// Of the pods that all terms mean.
@@ -190,7 +190,7 @@ impl<'a> Company<'a> {
             || differences.repelling.iter().any(is_new)
     }
 
-    /// Whether no domain has a pod that is wanted, the pod is one of its own group, and the node has the labels.
+    /// `true` if no domain has a matching pod, the pod matches its own terms, and the node has the labels.
     fn starts_the_group(&self, node: &Labels, differences: &Differences<'_>) -> bool {
         let here = self.affinity.iter().filter(|(term, _)| node.has(term.topology_key)).count();
         self.wanted_anywhere + differences.wanted * here as i64 == 0

@@ -63,7 +63,7 @@ pub(super) const REGISTRATION: Registration = Registration {
     }),
 };
 
-/// What a node takes that does not say, by its instance type.
+/// The limit, by instance type, of a node that does not report one.
 fn default_limit(labels: &Labels) -> i64 {
     let keys = ["node.kubernetes.io/instance-type", "beta.kubernetes.io/instance-type"];
     let instance = keys.into_iter().find_map(|key| labels.get(key)).map_or("", |value| &**value);

@@ -52,7 +52,7 @@ pub trait Predicate: Send + Sync {
     /// Compiles what the pod demands against the snapshot.
     fn prepare<'a>(&'a self, pod: &'a Pod, snapshot: &'a Snapshot) -> Demand<'a>;
 
-    /// What its verdict on a node depends on. `Nothing`: the demand is [`Demand::Nothing`].
+    /// The inputs of its verdict on a node. `Nothing`: the demand is [`Demand::Nothing`].
     fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {
         Reads::Cluster
     }
@@ -64,7 +64,7 @@ pub trait Predicate: Send + Sync {
     }
 }
 
-/// What a pod demands by one predicate.
+/// The demand of a pod under one predicate.
 pub enum Demand<'a> {
     /// Nothing: every node fits, whatever pods come and go.
     Nothing,
@@ -72,7 +72,7 @@ pub enum Demand<'a> {
     Check(Box<dyn Check + 'a>),
     /// To be asked of each node, and none but the nodes named can meet it (1.34's `PreFilterResult`).
     OnlyNodes(Vec<Name>, Box<dyn Check + 'a>),
-    /// What no node can give: all of them are ruled out by this before any other predicate is asked.
+    /// A demand that no node can meet: it rules out all nodes before any other predicate runs.
     Reject(Verdict),
 }
 
@@ -82,7 +82,7 @@ impl<'a> Demand<'a> {
         Self::Check(Box::new(check))
     }
 
-    /// The same, where which nodes of a block fit can be seen without it: `sift` marks them among those marked.
+    /// Like [`Self::check`], for a check whose fitting nodes in a block can be seen without it: `sift` marks them among those marked.
     pub fn sift(
         sift: impl Fn(&Block, u64) -> u64 + Sync + 'a,
         verdict: impl Fn(&NodeInfo) -> Verdict + Sync + 'a,
@@ -109,7 +109,7 @@ impl<S: Fn(&Block, u64) -> u64 + Sync, V: Fn(&NodeInfo) -> Verdict + Sync> Check
 
 /// A prepared demand.
 pub trait Check: Sync {
-    /// Whether the node meets it.
+    /// The verdict on the node.
     fn check(&self, node: &NodeInfo) -> Verdict;
 
     /// Which of the nodes asked about meet it: those of whom [`Self::check`] says that they fit. Both are masks of the
@@ -118,8 +118,8 @@ pub trait Check: Sync {
         pick(asked, |at| self.check(block.node_ref(at).info()).fits())
     }
 
-    /// Whether the node would meet it with other pods on it. To be written where the check knows more of the cluster's
-    /// pods than those on the node it is asked about.
+    /// The verdict on the node with other pods on it. Implement it if the check knows more of the cluster's pods than those on the node
+    /// that it judges.
     fn check_overlay(&self, node: &NodeOverlay) -> Verdict {
         self.check(node.info())
     }
@@ -131,7 +131,7 @@ impl<F: Fn(&NodeInfo) -> Verdict + Sync> Check for F {
     }
 }
 
-/// Whether a predicate runs without being asked for.
+/// The condition under which a predicate runs without being listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// Under every policy.
@@ -144,7 +144,7 @@ pub enum Standing {
     ProfilesOnly,
 }
 
-/// What stands behind a name.
+/// The rule behind a name.
 pub enum Build {
     /// A rule, made from a policy's arguments.
     Rule(fn(&Arguments) -> Box<dyn Predicate>),
@@ -156,9 +156,9 @@ pub enum Build {
 pub struct Registration {
     /// Names and documentation.
     pub identity: Identity,
-    /// Whether it runs without being asked for.
+    /// The condition under which it runs without being listed.
     pub standing: Standing,
-    /// What it stands for.
+    /// Its rule.
     pub build: Build,
 }
 

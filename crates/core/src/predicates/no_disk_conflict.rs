@@ -126,7 +126,7 @@ impl Check for Wanted<'_> {
     }
 }
 
-/// Whether the rule looks at volumes of this kind.
+/// `true` if the rule looks at volumes of this kind.
 fn is_disk(source: &VolumeSource) -> bool {
     use VolumeSource::{AwsElasticBlockStore, GcePersistentDisk, Iscsi, Rbd};
     matches!(source, GcePersistentDisk { .. } | AwsElasticBlockStore { .. } | Rbd { .. } | Iscsi { .. })

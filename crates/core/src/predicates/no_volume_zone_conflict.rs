@@ -78,7 +78,7 @@ struct NoVolumeZoneConflict {
     release: Release,
 }
 
-/// What one volume asks by one of its labels.
+/// The demand of one volume by one of its labels.
 struct Place<'a> {
     label: &'static str,
     successor: &'static str,
@@ -144,7 +144,7 @@ fn bound_volume<'a>(
     volume_of(claim, snapshot).map(Some).ok_or_else(|| not_found("persistentvolume", &claim.volume_name))
 }
 
-/// Whether it is in order that the claim is not bound.
+/// `Ok` if the claim may be unbound.
 fn unbound(claim: &PersistentVolumeClaim, snapshot: &Snapshot) -> Result<(), String> {
     let class_name = class_name_of(claim);
     if class_name.is_empty() {

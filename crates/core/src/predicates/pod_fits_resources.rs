@@ -105,13 +105,13 @@ impl Predicate for PodFitsResources {
     }
 }
 
-/// What the pod needs.
+/// The needs of the pod.
 struct Room<'a> {
     release: Release,
     wanted: &'a Resources,
     /// Those of its scalar resources that count.
     scalars: Vec<(&'a Name, i64)>,
-    /// Whether it needs nothing but a place.
+    /// `true` if it needs only a place.
     asks_nothing: bool,
 }
 
@@ -144,12 +144,12 @@ impl Check for Room<'_> {
     }
 }
 
-/// Whether so much of a resource is held against what there is. In 1.22 none at all needs it not to be overdrawn.
+/// `true` if an amount is compared with the free amount. In 1.22 a request of 0 needs a resource that is not overcommitted.
 fn is_asked(wanted: i64, release: Release) -> bool {
     wanted > 0 || release == Release::V1_22
 }
 
-/// What one node lacks.
+/// The shortages of one node.
 struct Shortage {
     release: Release,
     reasons: Vec<Reason>,

@@ -45,7 +45,7 @@ impl<'a> Room<'a> {
         Some(room)
     }
 
-    /// Whether a node with these labels has access to it.
+    /// `true` if a node with these labels has access to it.
     pub(super) fn is_reached_by(&self, labels: &Labels) -> bool {
         work::spend_on(self.others.len());
         self.by_label.iter().any(|(key, values)| labels.get(key).is_some_and(|value| values.contains(value)))

@@ -1,4 +1,4 @@
-//! What the volume predicates share: the way from a pod's volumes to claims, classes and persistent volumes.
+//! Shared parts of the volume predicates: from a pod's volumes to claims, classes and persistent volumes.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use crate::{
     work,
 };
 
-/// What kube-scheduler says of a claim without a name.
+/// kube-scheduler's message for a claim without a name.
 pub(super) const NAMELESS_CLAIM: &str = "PersistentVolumeClaim had no name";
 
 /// A claim that a pod mounts.
 pub(super) struct MountedClaim<'a> {
     /// Its name.
     pub(super) name: Name,
-    /// Whether it is made for the pod and named after it.
+    /// `true` if it is made for the pod and named after it.
     pub(super) ephemeral: bool,
     /// The claim, where it exists.
     pub(super) claim: Option<&'a Arc<PersistentVolumeClaim>>,
@@ -47,7 +47,7 @@ impl<'a> MountedClaim<'a> {
     }
 }
 
-/// Whether the claim was made for the pod.
+/// `true` if the claim was made for the pod.
 pub(super) fn is_made_for(claim: &PersistentVolumeClaim, pod: &Pod) -> bool {
     claim.owner_pod_uid.as_ref() == Some(&pod.uid)
 }
@@ -80,18 +80,18 @@ pub(super) fn not_found(resource: &str, name: &str) -> String {
     format!("{resource} {name:?} not found")
 }
 
-/// What is said of a claim that is not there.
+/// The message for a claim that does not exist.
 pub(super) fn claim_not_found(name: &str) -> String {
     not_found("persistentvolumeclaim", name)
 }
 
-/// What is said of a class that does not tell when its claims are bound.
+/// The message for a class without a volume binding mode.
 pub(super) fn binding_mode_not_set(class: &StorageClass) -> String {
     format!("VolumeBindingMode not set for StorageClass {:?}", &*class.name)
 }
 
-/// Whether nodes with these labels are within a volume's node affinity. Fields of the node, its name among them, are not
-/// known where this is asked (`component-helpers/storage/volume/helpers.go`, `CheckNodeAffinity`).
+/// `true` if nodes with these labels are within a volume's node affinity. Fields of the node, such as its name, are unknown here
+/// (`component-helpers/storage/volume/helpers.go`, `CheckNodeAffinity`).
 pub(super) fn is_reached_by(affinity: Option<&NodeSelector>, labels: &Labels) -> bool {
     affinity.is_none_or(|selector| selector.matches("", labels))
 }

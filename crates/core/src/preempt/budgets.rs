@@ -12,9 +12,9 @@ use crate::{
     work,
 };
 
-/// What the eviction of these pods uses up of each budget that counts them: as many of the disruptions that it allows as
-/// there are such pods, or all. As an eviction by the API does (`eviction.go`, `checkAndDecrement`), so that a budget that
-/// allows one disruption does so once, whoever evicts.
+/// Disruptions that the eviction of these pods uses up, per budget: one for each pod that the budget counts, at most all that it
+/// allows. An eviction by the API does this too (`eviction.go`, `checkAndDecrement`), so a budget that allows one disruption allows it
+/// once, to any evictor.
 pub fn charges(victims: &[Arc<Pod>], snapshot: &Snapshot) -> Vec<(Arc<PodDisruptionBudget>, i32)> {
     if victims.is_empty() {
         return Vec::new();

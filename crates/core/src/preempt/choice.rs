@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use super::Candidate;
 use crate::{cycle::tie_break, model::Pod, snapshot::Snapshot};
 
-/// What is added to each priority before they are summed up, so that none counts below 0 and every further victim costs.
+/// An offset for each priority in the sum, so that none is below 0 and every further victim costs.
 const PRIORITY_OFFSET: i64 = 1 << 31;
 
 /// The candidate with, in this order, the fewest budgets broken, the least important first victim, the smallest sum of

@@ -108,7 +108,7 @@ pub fn attempt(profile: &Profile, pod: &Pod, snapshot: &Snapshot, seed: u64) -> 
     attempt_with(profile, pod, snapshot, seed, &ExtenderAnswers::default())
 }
 
-/// The same with what extenders say of the nodes: where one of them alone rules a node out, no pod's leaving makes room.
+/// Like [`attempt`], with the answers of extenders: if only an extender rules a node out, evictions do not help there.
 pub fn attempt_with(
     profile: &Profile,
     pod: &Pod,
@@ -201,8 +201,8 @@ fn candidates(
     Err(format!("0/{all} nodes are available: {}.", told.join(", ")))
 }
 
-/// Whether no pod's leaving could help on a node that does not fit; `None` where it does. A profile that stops at the
-/// first failing predicate goes by that one, and leaves the others to the dry run.
+/// `true` if no eviction could help on a node that does not fit; `None` if it fits. A profile that stops at the first failing
+/// predicate looks at that one, and leaves the others to the dry run.
 fn is_unresolvable(profile: &Profile, cycle: &Cycle<'_, '_>, node: &NodeInfo) -> Option<bool> {
     if !profile.always_check_all_predicates {
         return cycle.first_failure(node).map(|failure| failure.verdict.is_unresolvable());
@@ -212,7 +212,7 @@ fn is_unresolvable(profile: &Profile, cycle: &Cycle<'_, '_>, node: &NodeInfo) ->
     (!failing.is_empty()).then(|| failing.iter().any(Verdict::is_unresolvable))
 }
 
-/// Whether the pod may look for victims (`PodEligibleToPreemptOthers`); if not, why, in 1.34's words.
+/// `Ok` if the pod may preempt others (`PodEligibleToPreemptOthers`); else the reason in 1.34's words.
 fn eligible(release: Release, pod: &Pod, snapshot: &Snapshot, nominated_is_unresolvable: bool) -> Result<(), String> {
     if !snapshot.may_preempt(pod) {
         return Err("not eligible due to preemptionPolicy=Never.".into());

@@ -1,4 +1,4 @@
-//! Who has to leave one node.
+//! The victims on one node.
 //!
 //! Source: `default_preemption.go` (`selectVictimsOnNode`), `pkg/scheduler/util/utils.go` (`MoreImportantPod`).
 

@@ -105,7 +105,7 @@ struct Spread<'a> {
     constraint: &'a Constraint<'a>,
     domains: Domains,
     includes: Inclusion<'a>,
-    /// Whether every node is a domain of its own.
+    /// `true` if every node is a domain of its own.
     by_host: bool,
     /// Matching pods by slot.
     counts: Vec<i64>,

@@ -35,7 +35,7 @@ use crate::{
 
 /// Images that come to less than this are not worth going after.
 const MIN_SIZE: i64 = 23 * 1024 * 1024;
-/// What comes to more than this per container does not count.
+/// The largest image size per container that counts.
 const MAX_SIZE_PER_CONTAINER: i64 = 1000 * 1024 * 1024;
 
 /// The registry's line.

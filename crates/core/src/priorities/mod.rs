@@ -42,7 +42,7 @@ pub trait Priority: Send + Sync {
     /// The candidates are the nodes that fit; the snapshot holds the whole cluster.
     fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &NodeSet<'_>) -> Scores;
 
-    /// What its score of a node depends on. `Nothing`: all nodes have the same one.
+    /// The inputs of its score of a node. `Nothing`: all nodes have the same score.
     fn reads(&self, _: &Pod, _: &Snapshot) -> Reads {
         Reads::Cluster
     }

@@ -1,5 +1,5 @@
-//! What the priorities that look at resources share: how much of each resource a node would have given away, if the pod
-//! came to it.
+//! Shared parts of the priorities that score resources: the share of each resource that a node would have given away if the pod came
+//! to it.
 //!
 //! Source: `pkg/scheduler/framework/plugins/noderesources/resource_allocation.go`.
 
@@ -25,11 +25,11 @@ pub(super) enum Requests {
 
 /// One resource on one node.
 pub(super) struct Share {
-    /// What the resource weighs.
+    /// Weight of the resource.
     pub weight: i64,
-    /// What the pods on the node and the one to come request together.
+    /// Sum of the requests of the pods on the node and of the incoming pod.
     pub requested: i64,
-    /// What the node offers, never 0.
+    /// Amount that the node offers, never 0.
     pub allocatable: i64,
 }
 
@@ -73,9 +73,9 @@ impl ResourceScoring {
         Self::new(arguments.release, Requests::NonZero, resources)
     }
 
-    /// What the pod to come counts as, in the order of the resources.
+    /// Amounts that the incoming pod counts as, in the order of the resources.
     ///
-    /// 1.22 adds the overhead's CPU in whole cores where thousandths are meant, so that 250m come to 1
+    /// 1.22 adds the CPU of the overhead in whole cores instead of thousandths, so that 250m count as 1
     /// (`calculatePodResourceRequest`).
     pub(super) fn pod_requests(&self, pod: &Pod) -> Vec<i64> {
         let counted = match self.requests {
@@ -94,7 +94,7 @@ impl ResourceScoring {
         self.resources.iter().map(|r| amount(&r.name)).collect()
     }
 
-    /// What `formula` makes of each candidate's shares. A resource that the node does not offer has none, nor has a
+    /// Scores each candidate by applying `formula` to its shares. There is no share of a resource that the node does not offer, or of a
     /// scalar resource that the pod does not request.
     pub(super) fn score(&self, pod: &Pod, candidates: &NodeSet<'_>, formula: impl Fn(&[Share]) -> i64) -> Scores {
         let wanted = self.pod_requests(pod);
@@ -184,7 +184,7 @@ struct Source<'b> {
     amounts: Result<Columns<'b>, &'b Name>,
 }
 
-/// What pods request, and what nodes offer.
+/// The amounts that pods request and nodes offer.
 struct Columns<'b> {
     taken: &'b Column,
     offered: &'b Column,

@@ -13,7 +13,7 @@ pub enum Scores {
 }
 
 impl Scores {
-    /// What `score` makes of each candidate, 0..=100.
+    /// Applies `score` to each candidate; 0..=100.
     pub(super) fn of_each<'s>(candidates: &NodeSet<'s>, mut score: impl FnMut(NodeRef<'s>) -> i64) -> Self {
         Self::Each(candidates.map(|node| narrow(score(node))))
     }

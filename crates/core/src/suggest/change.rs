@@ -14,9 +14,9 @@ pub enum Change {
     LowerRequest {
         /// The resource.
         resource: Name,
-        /// What the pod asks for.
+        /// The present request.
         from: i64,
-        /// What would fit.
+        /// A request that would fit.
         to: i64,
     },
     /// The pod tolerates a taint.
@@ -55,12 +55,12 @@ pub enum Change {
     },
 }
 
-/// What lowering a request by all of it would cost; by a part of it, that part.
+/// The cost of lowering a request by all of it; lowering it by a part costs that part.
 const WHOLE_REQUEST: i64 = 1_000;
 
 impl Change {
-    /// What it takes, so that what is easier stands first: a smaller request counts by the share given up, a
-    /// permission or a label less than a rule given up, and machines most.
+    /// The cost of the change; easier changes stand first. A smaller request counts by the share given up, a permission or a label costs
+    /// less than a rule given up, and machines cost most.
     pub fn cost(&self) -> i64 {
         match self {
             Self::LowerRequest { from, to, .. } => {

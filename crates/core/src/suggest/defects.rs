@@ -1,4 +1,4 @@
-//! What stands between a pod and a node, read off the pod's demands.
+//! The obstacles between a pod and a node, read off the pod's demands.
 
 use super::Change;
 use crate::{
@@ -41,7 +41,7 @@ pub(super) fn ways(pod: &Pod, node: &NodeInfo, release: Release) -> Option<Vec<V
     Some([Some(dropped), labelled].into_iter().flatten().collect())
 }
 
-/// What the pod would have to give up to its rules about other pods.
+/// The pod's rules about other pods, as changes that give them up.
 pub(super) fn rules_about_pods(pod: &Pod) -> Vec<Change> {
     let hard = pod.topology_spread.iter().filter(|c| c.when_unsatisfiable == WhenUnsatisfiable::DoNotSchedule);
     let spread = hard.map(|constraint| Change::DropSpread(constraint.topology_key.clone()));
@@ -56,7 +56,7 @@ pub(super) fn rules_about_pods(pod: &Pod) -> Vec<Change> {
     changes
 }
 
-/// Whether the node would have room for the pod if it were empty.
+/// `true` if the node would have room for the pod if it were empty.
 pub(super) fn is_large_enough(pod: &Pod, node: &Node) -> bool {
     node.allocatable.pods > 0 && amounts(&pod.requests).all(|(name, amount)| amount <= node.allocatable.get(&name))
 }
@@ -80,7 +80,7 @@ fn lower_requests(pod: &Pod, node: &NodeInfo, release: Release) -> Option<Vec<Ch
     Some(changes)
 }
 
-/// What the pod asks for, by name, where it asks for any.
+/// The requests of the pod by name, without those that are 0.
 fn amounts(requests: &Resources) -> impl Iterator<Item = (Name, i64)> {
     let plain = [
         (resources::CPU, requests.milli_cpu),

@@ -1,8 +1,8 @@
-//! What would help a pod that fits nowhere: the cheapest changes, each tried out before it is told.
+//! Suggestions for a pod that fits nowhere: the cheapest changes, each tried before it is reported.
 //!
-//! For every node it is read off the pod's demands what stands between the two; the nodes where that costs least are tried:
-//! the changes are carried out on a copy, what turns out to be needless is left out, and what does not help is not
-//! told. Besides, it is tried how many more nodes like one there is would do.
+//! The obstacles between the pod and each node are read off the pod's demands. The nodes with the cheapest obstacles are tried: the
+//! changes are made on a copy, needless changes are left out, and changes that do not help are dropped. The number of further nodes
+//! like an existing one that would suffice is tried as well.
 
 mod change;
 mod defects;
@@ -48,7 +48,7 @@ pub struct Suggestion {
 }
 
 impl Suggestion {
-    /// What its changes cost together.
+    /// The sum of the costs of its changes.
     pub fn cost(&self) -> i64 {
         self.changes.iter().fold(0, |sum, change| sum.saturating_add(change.cost()))
     }

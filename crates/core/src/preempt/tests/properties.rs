@@ -1,4 +1,4 @@
-//! What holds of every attempt, over random small clusters, compared with slow ways to the same answer.
+//! Properties of every attempt over random small clusters, compared with slow reference computations.
 
 use proptest::{collection::vec, option::of, option::weighted, prelude::*, sample::select};
 
@@ -68,7 +68,7 @@ fn without(snapshot: &Snapshot, pods: &[&Pod]) -> Snapshot {
     pods.iter().fold(snapshot.clone(), |s, pod| s.without_pod(&pod.namespace, &pod.name))
 }
 
-/// Whether the pod fits, everything prepared anew.
+/// `true` if the pod fits, with everything prepared anew.
 fn fits(profile: &Profile, pod: &Pod, snapshot: &Snapshot, node: &str) -> bool {
     let node = snapshot.node(node).expect("a node of the scene");
     Cycle::prepare(profile, pod, snapshot).first_failure(node).is_none()
