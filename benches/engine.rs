@@ -30,7 +30,7 @@ use podberth_testkit::{
 
 /// The largest is looked at last, and only for how things grow.
 const SIZES: [usize; 3] = [500, 5_000, 50_000];
-/// What is looked at there.
+/// The cases measured there.
 const GROWING: [&str; 2] = ["plain", "anti-affinity-among-apart"];
 /// Nodes of a question.
 const ASKED: usize = 5_000;
@@ -106,7 +106,7 @@ fn read<'a>(body: &'a str, known: &KnownNodes) -> Args<'a> {
     Args::parse(body.as_bytes(), reading).expect("it can be read")
 }
 
-/// What comes over the wire, read.
+/// Parsing of requests and documents.
 fn parsing(criterion: &mut Criterion) {
     let pod = json::running(1, ASKED, PODS_PER_NODE);
     let names: Vec<String> = (0..ASKED).map(node_name).collect();

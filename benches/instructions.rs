@@ -33,7 +33,7 @@ const TOLERANCE: f64 = 0.10;
 /// Nodes of the cluster.
 const NODES: usize = 200;
 
-/// What is counted, in the order in which it is done.
+/// The measured paths, in the order in which they run.
 const PATHS: [&str; 5] = ["decide-plain", "apply-bind", "decide-apart", "filter-names", "filter-full-nodes"];
 
 #[derive(Serialize, Deserialize)]

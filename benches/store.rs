@@ -1,11 +1,11 @@
-//! What the store and the writers on it can do, on PostgreSQL and on SQLite, as one table:
+//! Measures the store and the writers on it, on PostgreSQL and on SQLite, as one table:
 //!
 //! ```sh
 //! PODBERTH_POSTGRES_FSYNC=on scripts/postgres cargo bench --profile release --bench store
 //! ```
 //!
-//! `PODBERTH_BENCH_PODS` sets the size of the cluster that is started on (150,000 unless told). Before a figure is told
-//! the state is checked: every acknowledged write is there, no pod is bound twice, no node is overcommitted.
+//! `PODBERTH_BENCH_PODS` sets the size of the cluster at the start (default 150,000). The state is checked before a figure is
+//! reported: every acknowledged write exists, no pod is bound twice, no node is overcommitted.
 
 use std::{
     collections::BTreeMap,

@@ -1,16 +1,16 @@
 //! Podberth: the Kubernetes scheduler as an HTTP service.
 //!
-//! # Bird's eye
+//! # Overview
 //!
-//! *State in*: HTTP → [`wire`] parses at the door → [`store`] makes it durable and gives it a revision → the change
-//! feed hands it to [`cluster`] → a new [`core::snapshot::Snapshot`] is published.
+//! *State*: [`wire`] parses a request at its arrival → [`store`] makes the object durable and gives it a revision → the change
+//! feed brings it to [`cluster`] → a new [`core::snapshot::Snapshot`] is published.
 //!
-//! *A decision*: request → parse → one snapshot taken at the door → the pure [`core::cycle`] → reply.
-//! No SQL on this way, and no lock held while computing. Where a policy's extenders are asked ([`extenders`]), what they
-//! say is taken in as data ([`core::extenders`]).
+//! *A decision*: request → parse → one snapshot, taken once → the pure [`core::cycle`] → reply. It uses no SQL, and holds no
+//! lock while it computes. If a policy's extenders are called ([`extenders`]), their replies enter the decision as data
+//! ([`core::extenders`]).
 //!
-//! *A change*: HTTP → the cluster's writer, which takes what is queued as one transaction of the [`store`] and judges
-//! every bind by the whole filter on the state that it is written to → published, then answered.
+//! *A change*: request → the cluster's writer, which commits the queued calls as one transaction of the [`store`] and judges
+//! every bind by the whole filter on the state that it is written to → published → reply.
 //!
 //! # Code map
 //!
@@ -19,17 +19,64 @@
 //! | `crates/core`, [`core`] | the scheduler: model, snapshot, predicates, priorities, policy, cycle | do I/O, read a clock, draw chance, know HTTP or SQL |
 //! | `crates/wire`, [`wire`] | the outside world's JSON and YAML ⇄ core | do I/O, decide |
 //! | `crates/store`, [`store`] | durable documents and revisions; the only SQL | know scheduling |
-//! | [`cluster`] | the live cache: change feed in, snapshots out; commits what was decided | know SQL, HTTP |
-//! | [`extenders`] | the way out to a policy's own extenders: HTTP calls that always end | decide, know the store or SQL |
+//! | [`cluster`] | the live cache: change feed in, snapshots out; commits decisions | know SQL, HTTP |
+//! | [`extenders`] | HTTP calls to a policy's own extenders, which always end | decide, know the store or SQL |
 //! | [`api`] | HTTP: one list of routes, a file per resource | know SQL |
 //! | [`app`] | composition root: the only file that may import everything | |
-//! | [`commands`] | what the command line does besides serving | know SQL |
+//! | [`commands`] | commands other than serving | know SQL |
 //! | [`config`] [`telemetry`] [`clock`] [`origin`] | leaves | |
 //! | `crates/testkit` | builders, large clusters, a store in memory that fails on demand | be in the product's binary |
 //! | `crates/bench` | `podberth-bench`: measures a server over HTTP | be in the product's binary |
 //!
-//! Direction: `core ← wire ← cluster ← api ← commands ← app ← main`, `store ← cluster` and `wire ← downstream ← api`. The crates hold the first three
+//! Direction: `core ← wire ← cluster ← api ← commands ← app ← main`, `store ← cluster` and `wire ← extenders ← api`. The crates hold the first three
 //! rooms apart; `tests/architecture.rs` holds the rest to it.
+//!
+//! # Glossary
+//!
+//! Nouns of Kubernetes have their meaning there. These are used in one sense over the whole workspace:
+//!
+//! | noun | meaning | where it lives |
+//! |---|---|---|
+//! | assumed pod | a pod that was probably bound and that the state does not show on its node yet; only scores count it | [`core::in_flight`] |
+//! | batch | calls that the writer commits in one transaction | [`cluster`] |
+//! | block | 64 nodes side by side, with their amounts in columns, so that rules judge them at once | [`core::block`] |
+//! | board | verdicts and scores of all nodes, shared by pods with equal demands | [`core::batch`] |
+//! | call | the writes of one caller, carried out all or each for itself | [`store::Call`] |
+//! | change feed | all changes of a cluster in order of revision, read in pages | [`store`] |
+//! | cluster | objects with one revision counter; every key begins with it, and no transaction spans two | [`cluster`], [`store`] |
+//! | compaction | the periodic removal of tombstones and superseded versions | [`store`] |
+//! | decision context | the view, the profile and the extenders of one decision, taken once | `context` |
+//! | decision tree | a policy whose priorities decide one after another; each one is a *level* | [`core::ranking`] |
+//! | draft | the writer's working copy of the state while a batch is judged | [`cluster`] |
+//! | epoch | a part of a cluster's history; a new one begins when an older copy of the database comes back | [`store::Head`] |
+//! | extender | an HTTP server that filters and scores nodes for a scheduler: Podberth for kube-scheduler, others for Podberth | [`api`], [`extenders`] |
+//! | fact | an object that exists elsewhere, such as an imported running pod; it is stored, not judged | [`wire`] |
+//! | fault, warning | an error, or a doubtful setting, of an object or a policy, with its field | [`wire`], [`core::policy`] |
+//! | head | the newest revision, epoch and token of a cluster | [`store::Head`] |
+//! | hint | a message that a cluster may have changed | [`store::Hint`] |
+//! | index | counts over the whole cluster that rules read | [`core::snapshot`] |
+//! | judge | the check of every bind at its commit, by the whole filter | [`store`], [`cluster`] |
+//! | lease | the right of one process to run a periodic job for all | [`store`] |
+//! | limit | the largest number of items that a pod or a policy may have | [`core::limits`] |
+//! | node set | some of a snapshot's nodes, block by block: the candidates, or those that fit | [`core::node_set`] |
+//! | node table | the nodes of a snapshot: blocks, names and slots | `core::node_table` |
+//! | observer | the receiver of a plugin's begin and end, which takes the time | [`core::observe`] |
+//! | overlay | a node with other pods on it than the snapshot has | [`core::overlay`] |
+//! | plan | the changes that a decision demands, carried out whole or not at all | [`core::plan`] |
+//! | profile | a compiled policy, or one profile of a configuration: predicates, priorities, weights, arguments | [`core::policy`] |
+//! | rehearsal | judging a batch before its transaction, on the expected state | [`cluster`] |
+//! | release | the kube-scheduler release whose rules apply, 1.22 or 1.34 | [`core::rule`] |
+//! | reservation | a node kept for a pod for a time, counted like a bind | [`wire::reservation`] |
+//! | revision | the number of a change in its cluster; Kubernetes' resourceVersion | [`store`] |
+//! | slot | the number of a node in one snapshot | `core::node_table` |
+//! | snapshot | a cluster's objects at one revision, as decisions read them; immutable | [`core::snapshot`] |
+//! | unknown nodes | names that pods are bound to although there is no such node | `core::node_table` |
+//! | unschedulable pod | a pod that fits no node | [`core::batch`] |
+//! | validation | the rules by which a client's write is refused | [`wire::validation`] |
+//! | verdict | a predicate's answer for a pod and a node: fits, or a reason, and if eviction could help | [`core::verdict`] |
+//! | victim | a pod to be evicted for a pod of higher priority | [`core::preempt`] |
+//! | view | a published snapshot and the policies of one revision | [`cluster::View`] |
+//! | writer | the task that owns a cluster's state: it applies the feed, commits and publishes | [`cluster`] |
 
 pub mod api;
 pub mod app;

@@ -109,7 +109,7 @@ fn sources() -> Vec<Source> {
     found
 }
 
-/// Whether `word` occurs in `line` and is not a part of a longer word.
+/// Tells if `word` occurs in `line` and is not a part of a longer word.
 fn mentions(line: &str, word: &str) -> bool {
     let in_word = |character: char| character.is_alphanumeric() || character == '_';
     line.match_indices(word).any(|(at, _)| {
@@ -121,7 +121,7 @@ fn mentions(line: &str, word: &str) -> bool {
     })
 }
 
-/// Whether `line` names the crate or module `path`: a crate by `tokio::…` or `use tokio`, a module by its path.
+/// Tells if `line` names the crate or module `path`: a crate by `tokio::…` or `use tokio`, a module by its path.
 fn imports(line: &str, path: &str) -> bool {
     if path.contains("::") {
         return mentions(line, path);

@@ -24,7 +24,7 @@ fn folder() -> TempDir {
 /// A server that is stopped when the test is over.
 struct Server {
     child: Child,
-    /// What follows on standard error, kept open so that the server can go on writing.
+    /// The rest of standard error, kept open so that the server can go on writing.
     log: BufReader<std::process::ChildStderr>,
     /// Where it listens.
     address: String,
@@ -101,7 +101,7 @@ fn help_explains_every_setting_and_its_variable() {
     }
 }
 
-/// What `podberth explain` says, on standard output and standard error.
+/// The output of `podberth explain`, on standard output and standard error.
 fn explained(folder: &Path, arguments: &[&str]) -> (String, String) {
     let output = podberth(folder).arg("explain").args(arguments).output().expect("the binary starts");
     let [said, told] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).expect("text"));

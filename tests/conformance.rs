@@ -1,8 +1,8 @@
-//! What the real kube-scheduler answered, case by case: every node, reason, score and total.
+//! Answers of the real kube-scheduler, case by case: every node, reason, score and total.
 //!
 //! The cases (`tests/data/conformance/*.jsonl.gz`, one JSON object a line) are random small clusters with one incoming
-//! pod; under `expect` stands what the code of kube-scheduler 1.22.6 or 1.34.1 answered. A case counts only when all of
-//! it is the same. `CASE=<id>` runs one case and prints its whole decision.
+//! pod; `expect` is the answer of the code of kube-scheduler 1.22.6 or 1.34.1. A case passes only if all of it is equal.
+//! `CASE=<id>` runs one case and prints its whole decision.
 
 #[path = "support/cases.rs"]
 mod cases;

@@ -1,4 +1,4 @@
-//! What is for whoever runs the process: traces, the time of plugins, profiles.
+//! Diagnostics for operators: traces, the time of plugins, profiles.
 
 #[path = "support/server.rs"]
 mod server;
@@ -49,7 +49,7 @@ impl Collector {
         Self { endpoint: format!("http://{address}").parse().expect("a URL"), batches }
     }
 
-    /// What has come so far.
+    /// The spans received so far.
     fn spans(&mut self) -> Vec<Span> {
         let mut spans = Vec::new();
         while let Ok(batch) = self.batches.try_recv() {

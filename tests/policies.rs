@@ -84,7 +84,7 @@ fn fault_in(error: &str) -> &str {
     fault.strip_suffix('}').and_then(|f| f.rsplit_once(" {")).map_or(fault, |(before, _)| before)
 }
 
-/// What Podberth says where kube-scheduler crashes, or names a detail of its own decoder.
+/// Podberth's own messages for cases in which kube-scheduler crashes, or names a detail of its own decoder.
 const IN_OUR_WORDS: [(&str, &str); 6] = [
     ("notjson", "json parse error: EOF while parsing"),
     ("weight-str", "priorities[0].weight: expected an integer, found a string"),

@@ -32,13 +32,13 @@ fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")
 }
 
-/// What it printed, what it told beside, and whether it ended well.
+/// Standard output, standard error, and `true` for exit code 0.
 fn run(command: &mut Command) -> (String, String, bool) {
     let Output { status, stdout, stderr } = command.output().expect("the binary starts");
     (String::from_utf8(stdout).expect("text"), String::from_utf8(stderr).expect("text"), status.success())
 }
 
-/// The same with text on standard input.
+/// Like [`run`], with text on standard input.
 fn run_with(command: &mut Command, input: &str) -> (String, String, bool) {
     let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the binary starts");

@@ -27,20 +27,19 @@ const INTRODUCTION: &str = "\
 
 <!-- Written by `UPDATE=1 cargo test --test reference` from the files of crates/core/src/predicates and crates/core/src/priorities. -->
 
-A *predicate* rules nodes out, a *priority* scores those that are left, from 0 to 100; a node's total is the sum of its
-scores, each times its priority's weight, unless a policy makes a [decision tree](decision-tree.md) of its priorities. These
-are all there are, by the names that a Policy uses. A
-KubeSchedulerConfiguration calls them by their plugins. What each one says of a pod on each node of a cluster is told by
-`POST /explain`.
+A *predicate* rules nodes out. A *priority* scores the other nodes from 0 to 100. The total of a node is the sum of its scores,
+each times the weight of its priority, unless a policy makes a [decision tree](decision-tree.md) of its priorities. This page
+lists all of them by the names of a Policy; a KubeSchedulerConfiguration uses the names of their plugins. `POST /explain` shows
+the verdict and the score of each one for a pod on each node of a cluster.
 
 ";
 
 const PREDICATES: &str = "\
 ## Predicates
 
-In order of evaluation: the first one that rules a node out gives the reason that kube-scheduler counts. *Always* runs under
-every policy, *by default* where a policy has no list of predicates, *when listed* only where it names it. Rules of older
-releases, which no plugin of 1.22 carries, go by their own name.
+In order of evaluation: the first one that rules a node out gives the reason that kube-scheduler counts. *Always* means under every
+policy, *by default* under policies without a list of predicates, and *when listed* only under policies that list it. Rules of older
+releases, which no plugin of 1.22 carries, keep their own names.
 
 | | Predicate | Plugin in 1.22 | Plugin in 1.34 | Runs |
 |---|---|---|---|---|
@@ -55,9 +54,9 @@ The weights are those of a Policy without a list of priorities (1.22), and of th
 |---|---|---|---|---|
 ";
 
-/// What every rule's file tells.
+/// Headings of every rule's file.
 const HEADINGS: [&str; 4] = ["# Rule", "# Policy name and framework plugin", "# Kubernetes source", "# Example"];
-/// What a predicate's file tells besides.
+/// Further headings of a predicate's file.
 const PREDICATE_HEADINGS: [&str; 2] = ["# Reason text", "# Can preemption help?"];
 
 /// Rules without cases of their own, tested in their own files: no recorded cluster has Azure disks or Cinder volumes

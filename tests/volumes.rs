@@ -56,7 +56,7 @@ async fn schedule(server: &Server, body: Value) -> Value {
     server.post("/schedule", body).await.json()
 }
 
-/// What became of each pod of a report: `<result> <node>`.
+/// The result of each pod of a report: `<result> <node>`.
 fn results(report: &Value) -> Vec<String> {
     let told = |pod: &Value| format!("{} {}", pod["result"].as_str().unwrap(), pod["node"].as_str().unwrap_or("-"));
     report["pods"].as_array().expect("pods").iter().map(told).collect()

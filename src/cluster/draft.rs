@@ -32,7 +32,7 @@ pub(super) struct Draft {
     mark: Mark,
     /// How much work judging may still take.
     steps: u64,
-    /// Whether a bind was refused for want of steps since [`Self::give`].
+    /// `true` if a bind was refused for lack of steps since [`Self::give`].
     ran_out: bool,
 }
 
@@ -69,7 +69,7 @@ impl Draft {
         self.steps
     }
 
-    /// Whether a bind was refused for want of steps since they were given.
+    /// `true` if a bind was refused for lack of steps since they were given.
     pub(super) fn ran_out(&self) -> bool {
         self.ran_out
     }
@@ -84,7 +84,7 @@ impl Draft {
         self.exact
     }
 
-    /// What the binds of a call are judged by.
+    /// The rules that judge the binds of a call.
     pub(super) fn judgement(&self, call: usize) -> Option<&Judgement> {
         self.judgements.get(call)
     }

@@ -2,7 +2,7 @@
 
 use crate::store::StoreError;
 
-/// What stands against a commit besides its own preconditions, which are answered in the [`crate::store::Commit`].
+/// The failure of a commit. Its own preconditions are not failures; the [`crate::store::Commit`] has their outcome.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommitError {
     /// As many changes wait to be written to this cluster as may. Nothing was written.

@@ -46,14 +46,14 @@ pub(super) struct Gated {
     pub(super) hangs: Notify,
 }
 
-/// What befalls the reading of a page.
+/// A fault while a page is read.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Fault {
     /// The connection is cut.
     Cut,
     /// No answer comes.
     Silence,
-    /// Who reads panics.
+    /// The reader panics.
     Panic,
 }
 

@@ -1,4 +1,5 @@
-//! What the extender verbs of one cluster remember between two calls, in this process: see [`crate::core::in_flight`].
+//! Victims and assumed pods that the extender verbs of one cluster keep between calls, in this process: see
+//! [`crate::core::in_flight`].
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +20,7 @@ use crate::{
     },
 };
 
-/// What is remembered, and for how long.
+/// The times for which victims and assumed pods are kept.
 #[derive(Clone, Debug, Default)]
 pub struct Remembering {
     /// Victims that `/preempt` named; zero: not at all.
@@ -49,7 +50,7 @@ struct AsOf<T> {
 }
 
 impl<T> AsOf<T> {
-    /// Whether this is another view than the last time.
+    /// `true` if this is another view than the last time.
     fn turns_to(&mut self, view: &Arc<View>) -> bool {
         let is_new = self.view.as_ref().is_none_or(|known| !Arc::ptr_eq(known, view));
         if is_new {
@@ -93,7 +94,7 @@ impl InFlight {
         self.preempting.store(preemptions.value.len(), Ordering::Relaxed);
     }
 
-    /// Whether binds are assumed at all.
+    /// `true` if binds are assumed at all.
     pub fn assumes(&self) -> bool {
         self.assumes
     }

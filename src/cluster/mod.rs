@@ -76,7 +76,7 @@ pub struct Clusters {
     live: Arc<Live>,
 }
 
-/// What is kept, and for how long.
+/// The bounds of the clusters in memory.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// How often the database is asked where the clusters stand, whether or not something hints at a change.
@@ -89,11 +89,11 @@ pub struct Limits {
     pub most_live: usize,
     /// The clusters that may be made; `None`: any.
     pub names: Option<Arc<BTreeSet<String>>>,
-    /// What is kept of the past of each policy.
+    /// The bounds of each policy's past revisions.
     pub policies: PolicyHistory,
 }
 
-/// What is kept of a policy's past, besides the revision in force.
+/// The bounds of a policy's past revisions, besides the one in force.
 #[derive(Clone, Copy, Debug)]
 pub struct PolicyHistory {
     /// Revisions at most.
@@ -111,7 +111,7 @@ impl Default for PolicyHistory {
 }
 
 impl PolicyHistory {
-    /// Whether a time, RFC 3339, is too long ago. One that cannot be read is not.
+    /// `true` if a time, RFC 3339, is too long ago; `false` if it cannot be read.
     pub fn is_too_old(&self, created_at: &str, now: Timestamp) -> bool {
         let age = created_at.parse::<Timestamp>().map(|then| now.duration_since(then));
         age.is_ok_and(|age| Duration::try_from(age).is_ok_and(|age| age > self.age))
@@ -149,17 +149,17 @@ impl Clusters {
         Self::limited(store, Limits { poll, ..Limits::default() })
     }
 
-    /// The same within limits.
+    /// Like [`Self::new`], with limits.
     pub fn limited(store: Arc<dyn Store>, limits: Limits) -> Self {
         Self { store, limits, remembering: Remembering::default(), live: Arc::default() }
     }
 
-    /// What is kept, and for how long.
+    /// The limits.
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    /// The same where the extender verbs remember this between calls.
+    /// Sets the times for which the extender verbs keep victims and assumed pods.
     #[must_use]
     pub fn with_remembering(self, remembering: Remembering) -> Self {
         Self { remembering, ..self }
@@ -197,7 +197,7 @@ impl Clusters {
         self.commit_judged(cluster, call, Judgement { profile: judged_by, ..Judgement::default() }).await
     }
 
-    /// The same where more is known of the binds.
+    /// Like [`Self::commit`], if more is known of the binds.
     ///
     /// # Errors
     /// As for [`Self::commit`].
@@ -339,7 +339,7 @@ impl Cluster {
         Self { view: Arc::default(), status, queue, writer: None, known_nodes, in_flight }
     }
 
-    /// Whether its writer has not ended.
+    /// `true` if its writer has not ended.
     fn is_kept(&self) -> bool {
         !self.has_ended()
     }
@@ -369,7 +369,7 @@ impl Cluster {
         &self.known_nodes
     }
 
-    /// What the extender verbs remember between calls, which is no part of the cluster's state.
+    /// Victims and assumed pods of the extender verbs, which are no part of the cluster's state.
     pub fn in_flight(&self) -> &Arc<InFlight> {
         &self.in_flight
     }
@@ -425,7 +425,7 @@ impl Cluster {
         self.status.lose(&self.queue, None, error);
     }
 
-    /// Whether its writer has ended, which it does not by itself.
+    /// `true` if its writer has ended, which it does only by a fault.
     fn has_ended(&self) -> bool {
         self.writer.as_ref().is_some_and(AbortHandle::is_finished)
     }

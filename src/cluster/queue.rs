@@ -1,4 +1,4 @@
-//! What waits to be written to one cluster: two lanes, bounded, taken in batches.
+//! The queue of changes to one cluster: two lanes, bounded, taken in batches.
 
 use std::{
     collections::VecDeque,
@@ -19,14 +19,14 @@ use crate::{
     telemetry,
 };
 
-/// What a batch holds at most, unless a single call has more: its transaction holds the cluster's counter.
+/// Largest number of rows of a batch, unless a single call has more: its transaction holds the cluster's counter.
 const BATCH_ROWS: usize = 256;
 const BATCH_BYTES: usize = 1 << 20;
 
-/// What binds take of a batch at most while others wait, so that they go first and starve nobody.
+/// Largest number of rows of binds in a batch while other changes wait, so that binds go first and starve no other change.
 const BIND_ROWS: usize = BATCH_ROWS / 4 * 3;
 
-/// What the binds of a call are judged by.
+/// The rules that judge the binds of a call.
 #[derive(Clone, Debug, Default)]
 pub struct Judgement {
     /// `None`: the policy in force at the commit.
@@ -34,18 +34,18 @@ pub struct Judgement {
     /// They were decided, by the profile, on the state of this revision, each in view of the writes before it. Where
     /// nothing else has been written since, they need no other judgement.
     pub decided_at: Option<u64>,
-    /// What was chosen for the claims of pods, by the place of their bind in the call. The writes behind a bind make it so.
+    /// The volumes chosen for the claims of pods, by the place of their bind in the call. The writes behind a bind record them.
     pub volumes: Vec<(usize, Vec<VolumeChoice>)>,
 }
 
 impl Judgement {
-    /// Whether a bind is written to the very state that it was decided on: its call began where it was to begin, and each
-    /// write of it so far took a revision, so that none was refused.
+    /// `true` if a bind is written to the very state that it was decided on: its call began at that revision, and each write of it so far
+    /// took a revision, so that none was refused.
     pub(super) fn holds_at(&self, place: Place, revision: u64) -> bool {
         self.decided_at == Some(place.began) && place.began.saturating_add(place.write as u64) == revision
     }
 
-    /// What was chosen for the claims of the pod that is bound at this place.
+    /// The volumes chosen for the claims of the pod that is bound at this place.
     pub(super) fn volumes_at(&self, place: Place) -> &[VolumeChoice] {
         let found = self.volumes.iter().find(|(write, _)| *write == place.write);
         found.map_or(&[], |(_, volumes)| volumes)
@@ -62,7 +62,7 @@ pub(super) struct Waiting {
     pub(super) since: Instant,
     /// How many batches have left it for a later one after they had begun to write.
     pub(super) tries: usize,
-    /// What the bodies come to.
+    /// Bytes of the bodies.
     bytes: usize,
 }
 
@@ -100,7 +100,7 @@ struct Lanes {
     large_was_last: bool,
     /// Somebody wants the feed to be read up to this revision; 0: nobody.
     nudged: u64,
-    /// What everybody is answered at once.
+    /// The error that every call gets at once.
     refusing: Option<StoreError>,
 }
 

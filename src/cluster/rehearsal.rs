@@ -1,14 +1,14 @@
 //! Binds judged before their transaction.
 //!
-//! What a batch asks of its judge is played through on the working view first, off the runtime's threads and with nobody
-//! waiting for the cluster's counter. In the transaction the verdicts stand as long as all goes as it was played: the
-//! state is the one that was seen, and the judge is asked and told the same things in the same order. From where it goes
-//! otherwise (others wrote meanwhile, a write that was taken for good is refused) binds are judged there and then, in few
-//! steps: what these do not suffice for is refused, and its call may be played anew in the next batch.
+//! The questions of a batch to its judge are answered on the working view first, off the runtime's threads and while nobody waits for
+//! the cluster's counter. In the transaction the verdicts hold as long as it follows this script: the state is the one that was seen,
+//! and the judge gets the same questions and reports in the same order. Where it leaves the script (others wrote meanwhile, or a write
+//! is refused that was expected to succeed) binds are judged within the transaction, in few steps. A bind that needs more is refused,
+//! and its call may be judged again in the next batch.
 //!
-//! All judging is bounded in steps of [`work`](crate::core::work). One batch judges its first call with [`ALONE`] steps, so
-//! that whatever can be judged at all gets its turn, and the others with [`TOGETHER`] at most. Calls that these do not
-//! suffice for are left for a later batch; calls that bind nothing go on.
+//! All judging is bounded in steps of [`work`](crate::core::work). A batch judges its first call with [`ALONE`] steps, so that every
+//! bind that can be judged at all gets its turn, and the others with [`TOGETHER`] at most. Calls that need more wait for a later batch;
+//! calls without binds go on.
 
 use std::collections::BTreeSet;
 
@@ -41,13 +41,13 @@ pub(super) struct Rehearsed {
     end: Option<View>,
     /// The next line, as long as the transaction goes by the script.
     next: Option<usize>,
-    /// Whether others had written before the transaction began.
+    /// `true` if others had written before the transaction began.
     is_overtaken: bool,
     /// Calls with a bind that was not judged in the transaction for want of steps.
     unjudged: BTreeSet<usize>,
 }
 
-/// What the judge is asked or told.
+/// A question or a report to the judge.
 enum Line {
     Mark,
     RollBack,
@@ -55,7 +55,7 @@ enum Line {
     Note(Record),
 }
 
-/// What becomes of a write.
+/// The outcome of a write.
 enum Played {
     Written(Record),
     Unchanged,
@@ -68,7 +68,7 @@ impl Rehearsed {
         Self { draft, script: Vec::new(), end: None, next: None, is_overtaken: false, unjudged: BTreeSet::new() }
     }
 
-    /// Whether the calls have binds that are judged: all but those that were decided on the very state they come upon.
+    /// `true` if the calls have binds to judge: all but those that were decided on the very state that they are written to.
     pub(super) fn is_needed(&self, calls: &[Call]) -> bool {
         let mut revision = self.draft.exact();
         calls.iter().enumerate().any(|(at, call)| {
@@ -188,12 +188,12 @@ impl Rehearsed {
         &self.unjudged
     }
 
-    /// Whether others had written before the transaction began.
+    /// `true` if others had written before the transaction began.
     pub(super) fn is_overtaken(&self) -> bool {
         self.is_overtaken
     }
 
-    /// Whether the transaction went by the script to its end.
+    /// `true` if the transaction followed the script to its end.
     fn was_followed(&self) -> bool {
         self.end.is_some() && self.next == Some(self.script.len())
     }
@@ -238,7 +238,7 @@ impl Rehearsed {
         }
     }
 
-    /// Whether the next line is this one; if it is not, the script is left.
+    /// `true` if the next line is this one; if not, the script is left.
     fn follows(&mut self, is: impl FnOnce(&Line) -> bool) -> bool {
         let Some(at) = self.next else { return false };
         if self.script.get(at).is_some_and(is) {
@@ -310,7 +310,7 @@ fn is_pod(record: &Record) -> bool {
     kinds::by_key(&record.key.kind).is_some_and(|kind| kind.core == Kind::Pod)
 }
 
-/// Whether what was planned says of the object what has become of it. A plan without a body leaves the body as it is.
+/// `true` if the record is as planned. A plan without a body leaves the body unchanged.
 fn is_same(planned: &Record, record: &Record) -> bool {
     (planned.revision, planned.deleted) == (record.revision, record.deleted)
         && planned.key == record.key

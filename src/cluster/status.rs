@@ -33,12 +33,12 @@ impl Progress {
     }
 }
 
-/// Whether two heads are the same point of the same history: compaction is no news.
+/// `true` if two heads are the same point of the same history; compaction makes no difference.
 pub(super) fn is_same(one: &Head, other: &Head) -> bool {
     (one.epoch, one.revision, one.token) == (other.epoch, other.revision, other.token)
 }
 
-/// What writer, watcher and readers of a cluster share of its standing.
+/// The standing of a cluster, shared by its writer, its watcher and its readers.
 #[derive(Debug)]
 pub(super) struct Status {
     pub(super) progress: watch::Sender<Progress>,

@@ -1,5 +1,5 @@
-//! What has to be done now and then, by one process for all: each job is run by whoever holds its lease. Another process
-//! takes over when the holder is gone, at the latest two turns later.
+//! Periodic jobs, each run by one process for all: the one that holds the job's lease. If the holder is gone, another process takes
+//! over, at the latest two turns later.
 
 use std::{sync::Arc, time::Duration};
 
@@ -78,7 +78,7 @@ async fn turn(store: &dyn Store, holder: Uuid, job: &dyn Job) -> Result<bool, St
 pub struct Compact {
     /// How often.
     pub every: Duration,
-    /// What is kept.
+    /// The bounds of the history.
     pub keep: Keep,
 }
 
@@ -141,7 +141,7 @@ const REVISIONS: usize = 8;
 pub struct ForgetPolicies {
     /// How often.
     pub every: Duration,
-    /// What is kept.
+    /// The bounds of policy histories.
     pub keep: PolicyHistory,
     /// Whose policies.
     pub clusters: Clusters,

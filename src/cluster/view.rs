@@ -1,4 +1,4 @@
-//! What is published: a snapshot and the policies to decide with, of one revision.
+//! A published view: a snapshot and the policies to decide with, of one revision.
 
 use std::sync::{Arc, LazyLock};
 
@@ -44,9 +44,9 @@ pub struct View {
 pub struct ActivePolicy {
     /// The text and its number.
     pub revision: Revision,
-    /// What the text says.
+    /// The parsed text.
     pub document: Document,
-    /// What it compiles to, where no pod asks for a particular profile.
+    /// The compiled profile for pods that ask for no particular one.
     pub profile: Arc<Profile>,
     /// All that it compiles to.
     pub profiles: Profiles,
@@ -89,20 +89,19 @@ impl View {
         Some((pod.uid.to_string(), pod.is_assigned().then(|| pod.node_name.to_string())))
     }
 
-    /// Whether a pod may be bound to a node now: all predicates of the profile are asked, the pod itself left out of the
-    /// account should a node be reserved for it.
+    /// `Ok` if a pod may be bound to a node now: all predicates of the profile accept it. The pod itself is not counted, if the node is
+    /// reserved for it.
     ///
     /// # Errors
-    /// Why not, in one line for whoever asked.
+    /// The reason in one line.
     pub fn may_bind(&self, namespace: &str, name: &str, node: &str, profile: &Profile) -> Result<(), String> {
         self.judge(namespace, name, node, profile, None)
     }
 
-    /// Whether a pod may be bound to a node now, as for [`Self::may_bind`], and these are the choices for its claims that the
-    /// profile would make now.
+    /// `Ok` if a pod may be bound to a node now, as for [`Self::may_bind`], and the profile would now make these choices for its claims.
     ///
     /// # Errors
-    /// Why not, in one line for whoever asked.
+    /// The reason in one line.
     pub fn may_bind_with(
         &self,
         namespace: &str,
@@ -267,10 +266,10 @@ fn parse(record: &Record, complete: u64) -> Option<Object> {
     is_told.then(|| read(kind, record)).flatten()
 }
 
-/// The object that a record holds.
+/// The object in a record.
 ///
-/// What the door let in can be read again here. A body that cannot (written by another release, or by hand) is told in
-/// the log and leaves the object as if deleted, since a half-read one would decide wrongly.
+/// Validation let it in, so it can be read again. If a body cannot (it was written by another release, or by hand), the log says so
+/// and the object counts as deleted, since a half-read one would lead to wrong decisions.
 fn read(kind: &StoredKind, record: &Record) -> Option<Object> {
     let converted = kind.parse(&record.body).map_err(|e| e.to_string());
     let object = converted.and_then(|c| c.lenient().map_err(|causes| format!("{causes:?}")));

@@ -32,7 +32,7 @@ const ATTEMPTS: usize = 5;
 /// More records than this are read on a thread of their own.
 const READ_AT_ONCE: usize = 32;
 
-/// What became of a call of a batch.
+/// The outcome of a call in a batch.
 enum Fate {
     Written(Commit),
     /// Nothing of it was written: for want of steps in the transaction a bind was refused that might do.
@@ -88,7 +88,7 @@ struct Writer {
     /// Where the cluster stood at what `view` holds.
     published: Head,
     status: Arc<Status>,
-    /// Whether others came before the last batch, and its binds were judged in its transaction all the same.
+    /// `true` if others wrote before the last batch and its binds were judged in its transaction all the same.
     is_contended: bool,
 }
 
@@ -149,7 +149,7 @@ impl Writer {
         self.queue.put_back(later);
     }
 
-    /// What becomes of each call.
+    /// The outcome of each call.
     async fn fates(&mut self, calls: Vec<Call>, judgements: Vec<Judgement>) -> Vec<Fate> {
         let calls = Arc::new(calls);
         let error = match self.commit(&calls, &judgements).await {
@@ -232,7 +232,7 @@ impl Writer {
         rehearsing.await.map_err(|error| StoreError::Internal(error.to_string()))
     }
 
-    /// What was drafted is so.
+    /// Makes the draft the published state.
     async fn adopt(&mut self, judge: Rehearsed, written: &Written) {
         let view = if judge.unread() > READ_AT_ONCE {
             let reading = spawn_blocking(move || judge.into_view());

@@ -1,10 +1,10 @@
-//! What can go wrong with an extender.
+//! Failures of calls to extenders.
 
 use std::time::Duration;
 
 use crate::core::{model::Name, policy::Extender};
 
-/// What an extender is asked.
+/// The verb of a call to an extender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Verb {
@@ -25,7 +25,7 @@ impl Verb {
         }
     }
 
-    /// What an extender calls it; empty where it does not have it.
+    /// The extender's name for the verb; empty if it does not have the verb.
     pub(super) fn of(self, extender: &Extender) -> &str {
         match self {
             Self::Filter => &extender.filter_verb,
@@ -42,7 +42,7 @@ impl Verb {
 pub struct Failure {
     /// The extender, by its URL.
     pub extender: Name,
-    /// What it was asked.
+    /// The verb of the call.
     pub verb: Verb,
     /// Why there is no answer.
     pub cause: Cause,
@@ -93,7 +93,7 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Whether what was asked for may have been done all the same.
+    /// `true` if the extender may have done it all the same.
     pub fn is_unclear(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::Timeout(_) | Self::TooLong(_) | Self::Unreadable(_))
     }

@@ -23,7 +23,7 @@ const LEFT_OUT: &str = "node(s) were left out by an extender";
 /// Told of a node whose document is gone before it could be sent.
 const GONE: &str = "node(s) are no longer stored";
 
-/// What extenders let pass.
+/// The nodes that extenders accept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filtered {
     /// The nodes that fit, in the order in which they were asked about.
@@ -34,7 +34,7 @@ pub struct Filtered {
     pub skipped: Vec<Failure>,
 }
 
-/// What extenders score.
+/// The scores of extenders.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scored {
     /// The scores of each that answered, in the chain's order.
@@ -43,7 +43,7 @@ pub struct Scored {
     pub skipped: Vec<Failure>,
 }
 
-/// What one extender says of the nodes it was asked about.
+/// The verdicts of one extender on the nodes of a call.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Judged {
     fits: Vec<Name>,
@@ -166,8 +166,7 @@ impl Chain {
     }
 }
 
-/// What an answer means for the nodes that were asked about. Nodes that it speaks of besides those that fit are ignored
-/// unless they were asked about.
+/// The verdicts in a reply. Nodes that were not in the call are ignored, unless the reply lists them as fitting.
 fn judged(asked: &[Name], reply: &FilterReply, by_name: bool) -> Result<Judged, Cause> {
     if !reply.error.is_empty() {
         return Err(Cause::Refused(reply.error.clone()));
@@ -195,7 +194,7 @@ fn judged(asked: &[Name], reply: &FilterReply, by_name: bool) -> Result<Judged, 
     Ok(judged)
 }
 
-/// What an answer scores, on the scale of priorities. Nodes that were not asked about do no harm.
+/// The scores in a reply, on the scale of priorities. Nodes that were not in the call do no harm.
 fn scores(peer: &Peer, answer: &[u8]) -> Result<ExtenderScores, Failure> {
     let read = parse_scores(answer)
         .map_err(|error| peer.failure(Verb::Prioritize, Cause::Unreadable(error.to_string())))?

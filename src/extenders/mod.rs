@@ -110,7 +110,7 @@ impl Extenders {
         Self(Arc::new(Shared { options, peers: Mutex::default() }))
     }
 
-    /// Whether any extender may be called at all.
+    /// `true` if any extender may be called at all.
     pub fn is_on(&self) -> bool {
         self.0.options.hosts != ExtenderHosts::None
     }
@@ -139,19 +139,19 @@ impl Extenders {
 }
 
 impl Chain {
-    /// Whether there is nobody to ask.
+    /// `true` if there is no extender to call.
     pub fn is_empty(&self) -> bool {
         self.peers.is_empty()
     }
 
-    /// Whether one of them has anything to say about this pod.
+    /// `true` if one of them handles this pod.
     pub fn is_about(&self, pod: &PodDocument) -> bool {
         [Verb::Filter, Verb::Prioritize, Verb::Preempt, Verb::Bind]
             .into_iter()
             .any(|verb| self.asked(verb, pod).next().is_some())
     }
 
-    /// Whether the extender of this URL is asked about the victims of this pod.
+    /// `true` if the extender of this URL is asked about the victims of this pod.
     pub fn knows_victims(&self, pod: &PodDocument, extender: &str) -> bool {
         self.asked(Verb::Preempt, pod).any(|peer| *peer.name == *extender)
     }

@@ -25,7 +25,7 @@ pub struct Victims {
     pub budget_violations: i64,
 }
 
-/// What extenders let go.
+/// The victims that extenders accept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Preempted {
     /// The nodes that remain candidates, with their victims, which may be others than were proposed.
@@ -34,7 +34,7 @@ pub struct Preempted {
     pub skipped: Vec<Failure>,
 }
 
-/// Who bound a pod.
+/// The party that bound a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Bound {
     /// No extender binds it, or only ignorable ones that did not answer: bind it here.

@@ -1,6 +1,6 @@
 //! The fenced blocks of a Markdown text.
 
-/// What a comment before a block says of it.
+/// The comment before a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mark<'t> {
     None,
@@ -13,14 +13,14 @@ pub(crate) enum Mark<'t> {
 /// A fenced block.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Block<'t> {
-    /// What stands behind the opening fence.
+    /// The text behind the opening fence.
     pub(crate) language: &'t str,
-    /// What stands between the fences, without the last line feed.
+    /// The text between the fences, without the last line feed.
     pub(crate) text: &'t str,
     /// The line of the opening fence, from 1.
     pub(crate) line: usize,
     pub(crate) mark: Mark<'t>,
-    /// Whether nothing but blank lines is between it and the block before.
+    /// `true` if only blank lines are between it and the block before.
     pub(crate) follows: bool,
 }
 

@@ -9,7 +9,7 @@ use axum::{body::Body, http::Request};
 
 use crate::{in_repository, server::Server};
 
-/// What a command put out.
+/// The output of a command.
 #[derive(Debug)]
 pub(crate) struct Output {
     pub(crate) text: String,

@@ -1,4 +1,4 @@
-//! What every answer of the extender verbs must be, whatever was asked.
+//! Properties of every answer of the extender verbs, for any request.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -72,7 +72,7 @@ struct MetaPod {
     uid: String,
 }
 
-/// What `/filter` said of the nodes, once its form was found right.
+/// The answer of `/filter` for the nodes, after its form was checked.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Verdicts {
     pub(crate) fits: Vec<String>,

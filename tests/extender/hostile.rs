@@ -152,7 +152,7 @@ static WHOLE: LazyLock<[(&str, Value); 3]> = LazyLock::new(|| {
     ]
 });
 
-/// What a value is spoiled with.
+/// Values to replace a value with.
 fn odd() -> impl Strategy<Value = Value> {
     prop_oneof![
         Just(Value::Null),

@@ -40,7 +40,7 @@ enum Lag {
     Endless,
 }
 
-/// What became of one attempt to schedule a pod.
+/// The outcome of one attempt to schedule a pod.
 #[derive(Debug, PartialEq)]
 enum Attempt {
     Bound,
@@ -146,7 +146,7 @@ impl World {
         self.pods.iter().filter(counts).map(|(_, pod)| pod.cpu).sum()
     }
 
-    /// Whether kube-scheduler's own filters let a pod on a node.
+    /// `true` if kube-scheduler's own filters accept the node for the pod.
     fn fits(&self, name: &str, node: &str) -> bool {
         let pod = &self.pods[name];
         self.requested(node, name, pod.priority) + pod.cpu <= self.cpu

@@ -1,4 +1,4 @@
-//! What `/explain` and `/schedule` are asked, in the forms in which people have it.
+//! Questions to `/explain` and `/schedule`, in the forms in which people have them.
 
 use serde_json::{Value, json};
 

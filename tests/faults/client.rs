@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(12);
 #[derive(Clone, Debug)]
 pub(crate) struct Client(legacy::Client<legacy::connect::HttpConnector, Full<Bytes>>);
 
-/// What came back.
+/// The reply.
 #[derive(Debug)]
 pub(crate) enum Answer {
     /// A reply.

@@ -1,4 +1,4 @@
-//! What clients and watchers saw, and whether it can be true.
+//! Replies and feeds that clients and watchers saw, and a check that they are possible.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,7 +34,7 @@ pub(crate) struct History {
     pub(crate) decided: Vec<Vec<Instant>>,
     /// Answers to the same question over the same revision, by epoch-free revision.
     pub(crate) answers: BTreeMap<u64, String>,
-    /// What cannot be.
+    /// Impossible observations.
     pub(crate) violations: Vec<String>,
     /// Revisions that a watcher went through.
     pub(crate) watched: u64,
@@ -134,7 +134,7 @@ pub(crate) fn silence(heard: &[Instant]) -> Duration {
     heard.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
 }
 
-/// What the table says of a run.
+/// The row of a run in the table.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     /// Acknowledged writes that are there.

@@ -46,7 +46,7 @@ struct Shared {
     /// Acknowledged writes by replica.
     progress: watch::Sender<Vec<u64>>,
     stopped: AtomicBool,
-    /// Whether all clients have ended.
+    /// `true` if all clients have ended.
     quiet: AtomicBool,
     names: AtomicU64,
     /// How often history may have been lost.

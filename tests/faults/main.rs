@@ -319,7 +319,7 @@ async fn an_older_copy_comes_back() {
     stage.judge("an older copy of the data comes back", 1).await;
 }
 
-/// What is behind the address changes: a standby is never read from, neither by who starts nor by who was there before.
+/// The server behind the address changes: neither new nor old processes ever read from a standby.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failover_leads_to_a_standby() {
     let postgres = Postgres::start(20);

@@ -17,7 +17,7 @@ pub(crate) struct Postgres {
     owner: Option<&'static str>,
     port: u16,
     max_connections: u32,
-    /// Whether `home` is a small file system of its own.
+    /// `true` if `home` is a small file system of its own.
     mounted: bool,
     home: TempDir,
 }
@@ -126,7 +126,7 @@ impl Postgres {
         );
     }
 
-    /// Whether it runs.
+    /// `true` if it runs.
     pub(crate) fn is_up(&self) -> bool {
         self.run("pg_ctl").arg("-D").arg(self.data()).arg("status").output().is_ok_and(|o| o.status.success())
     }
@@ -226,7 +226,7 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
 }
 
-/// What a command prints; it must succeed. Its output goes to a file where it leaves a server behind, which would keep a
+/// The output of a command, which must succeed. The output goes to a file if the command leaves a server behind, which would keep a
 /// pipe open.
 fn output(command: &mut Command) -> String {
     let file = tempfile::NamedTempFile::new().expect("a temporary file");

@@ -12,7 +12,7 @@ use tokio::{
 /// A COMMIT as the PostgreSQL protocol's simple query.
 const COMMIT: &[u8] = b"Q\0\0\0\x0bCOMMIT\0";
 
-/// What the proxy does.
+/// The behaviour of the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// Passes everything on.
@@ -62,7 +62,7 @@ impl Proxy {
         Self { url, mode, caught, accepting }
     }
 
-    /// What to do from now on.
+    /// Sets the behaviour from now on.
     pub(crate) fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
     }

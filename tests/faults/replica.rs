@@ -92,7 +92,7 @@ impl Replica {
         assert!(sent.expect("kill is there").success());
     }
 
-    /// Whether it has ended on its own.
+    /// `true` if it has ended by itself.
     pub(crate) fn has_ended(&mut self) -> bool {
         self.child.try_wait().expect("it is ours").is_some()
     }

@@ -68,7 +68,7 @@ impl Pair {
     }
 }
 
-/// Whether the client may take it for done.
+/// `true` if the client may regard it as done.
 fn is_acknowledged(answer: &Answer) -> bool {
     matches!(answer, Answer::Said(200..=299 | 409, body) if body["Error"].as_str().unwrap_or_default().is_empty())
 }
@@ -152,7 +152,7 @@ async fn a_url_that_names_both_servers_follows_the_primary() {
     store.close().await;
 }
 
-/// Who starts before its database waits for it.
+/// A process that starts before its database waits for it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_start_waits_for_the_database() {
     let postgres = block_in_place(|| {

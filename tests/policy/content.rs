@@ -1,4 +1,4 @@
-//! What a policy may say, and what is told of it.
+//! Contents of policies, and the faults and warnings reported for them.
 
 use std::collections::BTreeSet;
 

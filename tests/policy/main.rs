@@ -67,7 +67,7 @@ cases! {
         plugins_are_those_of_the_registries;
 }
 
-/// What is read off replies here.
+/// Shortcuts for reading replies.
 trait Told {
     fn policy(&self) -> Value;
     fn etag(&self) -> &str;

@@ -23,7 +23,7 @@ fn options(seed: u64, preempt: bool, reuse: bool) -> Options {
     Options { seed, preempt, reuse }
 }
 
-/// What one pod is told if it is decided and bound alone.
+/// The result for one pod that is decided and bound alone.
 fn alone(profile: &Profile, pod: &Pod, snapshot: &mut Snapshot, seed: u64) -> Result<(Name, i64, usize), String> {
     let decision = cycle::decide(profile, pod, snapshot, seed);
     let Some(node) = decision.selected.clone() else { return Err(decision.message) };

@@ -24,7 +24,7 @@ const CASES: usize = 128;
 /// A cluster, a pod to be placed and which nodes of each block to ask about.
 type Case = (Snapshot, Pod, Vec<u64>);
 
-/// What the nodes of [`node`] have no need of.
+/// Nodes with properties that those of [`node`] do not need.
 fn node_of_many(i: usize) -> impl Strategy<Value = Object> {
     let kinds = ["Ready", "MemoryPressure", "PIDPressure", "DiskPressure"];
     let status = select(vec![ConditionStatus::True, ConditionStatus::False, ConditionStatus::Unknown]);

@@ -192,7 +192,7 @@ fn pod(name: String, on: impl Strategy<Value = Option<String>>) -> impl Strategy
     })
 }
 
-/// What stands in a cluster besides nodes and pods.
+/// Objects of a cluster other than nodes and pods.
 fn others() -> Vec<Object> {
     vec![
         namespace("default", "team", "a"),

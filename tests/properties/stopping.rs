@@ -47,7 +47,7 @@ fn requirement(key: &str, n: usize) -> Requirement {
     Requirement { key: key.into(), operator: Operator::NotIn(values(n)) }
 }
 
-/// What a client decides about, and what is done with so much of it.
+/// The input of a decision, and the computation on so much of it.
 type Row = (&'static str, fn(usize));
 
 const ROWS: &[Row] = &[

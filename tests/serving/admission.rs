@@ -64,7 +64,7 @@ impl Client {
         client
     }
 
-    /// The same, but for the last byte, which is all that is missing then.
+    /// Sends the request except for its last byte.
     pub(crate) async fn begun(running: &Running, body: &[u8]) -> Self {
         let mut client = Self::hold(running, body.len()).await;
         client.write(&body[..body.len() - 1]).await;

@@ -1,4 +1,4 @@
-//! What people and their tools expect of any HTTP service.
+//! Behaviour that people and their tools expect of any HTTP service.
 
 use serde_json::json;
 

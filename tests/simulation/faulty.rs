@@ -29,7 +29,7 @@ pub(crate) enum Planted {
     BlindRetry,
     /// The feed is read from a standby, which is behind.
     StandbyFeed,
-    /// Who reads the feed does not say what it has seen: when history is lost, it cannot be told.
+    /// The reader of the feed does not report what it has seen, so that lost history cannot be noticed.
     Forgetful,
 }
 
@@ -48,13 +48,13 @@ pub(crate) struct Rates {
     pub(crate) slow: u32,
 }
 
-/// What all replicas share: how the network is.
+/// The state of the network, shared by all replicas.
 #[derive(Debug, Default)]
 pub(crate) struct Weather {
     pub(crate) calm: bool,
     /// Until then nobody reaches the database.
     pub(crate) away: Option<Instant>,
-    /// What the standby shows.
+    /// The state that the standby shows.
     pub(crate) standby: Copy,
     pub(crate) tally: BTreeMap<&'static str, usize>,
 }
@@ -160,7 +160,7 @@ impl Faulty {
         &self.streams[&(cluster.to_owned(), verb)]
     }
 
-    /// Whether something that happens so often happens now.
+    /// Tells if an event of this rate happens now.
     fn happens(&self, stream: &Stream, rate: u32) -> bool {
         stream.draw(|chance| chance.u32(0..1_000)) < rate && !lock(&self.weather).calm
     }

@@ -29,7 +29,7 @@ pub(crate) enum Rule {
     Order,
     /// An acknowledged write is there, as it was acknowledged.
     Acknowledged,
-    /// What is there was written by somebody, once.
+    /// Every stored object was written by a client, once.
     Explained,
     /// A batch is there whole or not at all.
     Whole,
@@ -65,7 +65,7 @@ struct Moment {
     changed: Option<Key>,
     /// Live objects.
     state: OrdMap<Key, Record>,
-    /// What of CPU each object asks for or has.
+    /// CPU that each object requests or has.
     cpus: OrdMap<Key, i64>,
     snapshot: Snapshot,
     /// An acknowledgement names it.
@@ -197,7 +197,7 @@ impl History {
         ledger.wrong(Rule::View, what);
     }
 
-    /// Whether a view is that of the newest moment.
+    /// `true` if a view is that of the newest moment.
     pub(crate) fn is_newest(&self, cluster: usize, snapshot: &Snapshot) -> bool {
         let ledger = self.ledger();
         ledger.timelines[cluster].last().is_some_and(|moment| moment.snapshot == *snapshot)
@@ -230,7 +230,7 @@ impl History {
         self.ledger().wrong(rule, what);
     }
 
-    /// What was wrong, how often things happened, and a number that is the same for the same history.
+    /// The violations, the counts of events, and a number that is equal for equal histories.
     pub(crate) fn finish(&self) -> (Vec<Violation>, BTreeMap<&'static str, usize>, u64) {
         let mut ledger = self.ledger();
         ledger.explain();
@@ -238,7 +238,7 @@ impl History {
     }
 }
 
-/// Whether these are the same point of a history; compaction makes no other.
+/// `true` if these are the same point of a history; compaction makes no difference.
 fn is_same(one: &Head, other: &Head) -> bool {
     let point = |head: &Head| (head.epoch, head.revision, head.token);
     point(one) == point(other)
@@ -258,7 +258,7 @@ impl Moment {
         }
     }
 
-    /// Whether an older copy came back, or an epoch was begun.
+    /// `true` if an older copy came back, or an epoch was begun.
     fn is_restored(&self) -> bool {
         self.changed.is_none() && self.batch > 0
     }
@@ -288,7 +288,7 @@ impl Moment {
         self.snapshot.apply(object);
     }
 
-    /// Whether a node has more on it than it has, with one more pod, or is not there.
+    /// `true` if the pods on a node, with one more pod, request more than it has, or if the node does not exist.
     fn is_overcommitted(&self, node: &str, with: Option<&Key>) -> bool {
         let on_it = self.state.values().filter(|record| record.node.as_deref() == Some(node)).map(|record| &record.key);
         let used: i64 = on_it.chain(with).filter_map(|key| self.cpus.get(key)).sum();
@@ -504,7 +504,7 @@ impl Ledger {
 }
 
 impl Moment {
-    /// Whether this moment is what the write does.
+    /// `true` if this moment is the effect of the write.
     fn is_effect_of(&self, write: &Write) -> bool {
         self.changed.as_ref() == Some(&write.key)
             && match (&write.change, self.written()) {
@@ -540,7 +540,7 @@ impl Moment {
     }
 }
 
-/// Whether a call of which no put is there is not there at all.
+/// `true` if a call without any stored put has no effect at all: it is all or nothing, and has a put.
 fn is_whole(call: &Call) -> bool {
     let is_put = |write: &Write| matches!(write.change, Change::Put { .. });
     call.atomicity == Atomicity::AllOrNothing && call.writes.iter().any(is_put)

@@ -43,7 +43,7 @@ fn check(seed: u64, report: &Report) {
     }
 }
 
-/// What has to happen for a run to prove anything.
+/// Events that must happen for a run to prove anything.
 const HAPPENS: [&str; 25] = [
     "written",
     "unchanged",
@@ -147,7 +147,7 @@ fn revisions_from_a_sequence_are_found() {
     breaks(Planted::Sequence, &[Rule::Order, Rule::Feed, Rule::View]);
 }
 
-/// What the first try wrote is nobody's.
+/// The first attempt's write belongs to no client.
 #[test]
 fn a_blind_retry_is_found() {
     breaks(Planted::BlindRetry, &[Rule::Explained]);

@@ -30,12 +30,12 @@ const POLL: Duration = Duration::from_millis(250);
 /// How long everybody has to come to the same end.
 const SETTLES_WITHIN: Duration = Duration::from_mins(2);
 
-/// What came of a run.
+/// The result of a run.
 pub(crate) struct Report {
     pub(crate) violations: Vec<Violation>,
     /// How often what happened.
     pub(crate) tally: BTreeMap<&'static str, usize>,
-    /// The same for the same history.
+    /// A number that is equal for equal histories.
     pub(crate) trace: u64,
 }
 

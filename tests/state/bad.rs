@@ -1,4 +1,4 @@
-//! What is refused, and how it is told.
+//! Refused objects, and their error messages.
 
 use serde_json::json;
 
@@ -61,7 +61,7 @@ pub async fn objects_that_break_rules(server: Server) {
     assert!(matches!(reply.code, 400 | 422), "{}", reply.text());
 }
 
-/// What evictions and selectors read of an object is of the right type, or the object is refused.
+/// Fields that evictions and selectors read have the right type, or the object is refused.
 pub async fn types_that_a_later_request_reads(server: Server) {
     let path = "/apis/policy/v1/namespaces/shop/poddisruptionbudgets";
     for (part, field) in [

@@ -1,4 +1,4 @@
-//! What the published document says can be done.
+//! The operations that the published document lists.
 
 use podberth::api::openapi::DOCUMENTS;
 use serde_json::{Map, Value, json};

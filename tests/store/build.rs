@@ -23,7 +23,7 @@ pub(crate) fn bind(key: Key, node: &str) -> Write {
     Write { key, precondition: Precondition::default(), change: Change::SetNode(Some(node.into())) }
 }
 
-/// The same write, if the precondition holds.
+/// The write, if the precondition holds.
 pub(crate) fn only(precondition: Precondition, write: Write) -> Write {
     Write { precondition, ..write }
 }

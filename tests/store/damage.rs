@@ -70,7 +70,7 @@ async fn too_many_connections() {
     .await;
 }
 
-/// What a process does that starts with `--no-migrate`, its schema brought up to date by somebody with more rights.
+/// A process with `--no-migrate`, after a role with more rights has updated its schema.
 #[tokio::test]
 async fn a_role_that_may_not_migrate() {
     with_database(Engine::Postgres, async |database: Database| {

@@ -63,10 +63,10 @@ enum Step {
     },
 }
 
-/// What the judge knows before a write.
+/// The judge's knowledge before a write.
 #[derive(Debug, Clone)]
 enum Known {
-    /// What it knew after the write before.
+    /// Its knowledge after the write before.
     Last,
     At(u64),
 }
@@ -96,7 +96,7 @@ fn blind_page(mut page: Changes) -> Changes {
     page
 }
 
-/// What a judge was told or asked.
+/// A report or a question to a judge.
 #[derive(Debug, Clone, PartialEq)]
 enum Told {
     Begin(Head, Vec<Record>),

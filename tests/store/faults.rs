@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::build::{CLUSTER, created, delete, deleted, each, pod, put};
 use crate::database::{Database, Engine, with_database};
 
-/// What the proxy does to the next COMMIT of a write transaction.
+/// The proxy's treatment of the next COMMIT of a write transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     /// Passes it on, and cuts the connection instead of returning the reply.

@@ -60,7 +60,7 @@ async fn a_lock_follows_the_file_and_not_its_name() {
     .await;
 }
 
-/// Who was killed has left a log beside the name it used. SQLite would not find it under another.
+/// A killed process leaves a log beside the name that it used. SQLite would not find it under another name.
 #[tokio::test]
 async fn a_hard_link_does_not_hide_the_log_of_the_other_name() {
     with_database(Engine::SqliteFile, async |database: Database| {

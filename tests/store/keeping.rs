@@ -48,7 +48,7 @@ pub(crate) async fn compaction_goes_in_pieces(database: Database) {
     assert!(store.changes(CLUSTER, &Cursor::default(), 10).await.unwrap().records.is_empty());
 }
 
-/// What a reader has made of the feed.
+/// The state of a reader of the feed.
 #[derive(Default)]
 struct Reader {
     cursor: Cursor,

@@ -1,4 +1,4 @@
-//! What PostgreSQL reads to answer: a page off an index, and never a whole cluster.
+//! The rows that PostgreSQL reads to answer: a page off an index, and never a whole cluster.
 
 use std::time::Duration;
 

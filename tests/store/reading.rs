@@ -1,4 +1,4 @@
-//! What reads see.
+//! Reads.
 
 use podberth::store::{Cursor, Head, Key, List, ListQuery, MigrationStatus, StoreError};
 

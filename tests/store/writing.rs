@@ -1,4 +1,4 @@
-//! What writes do.
+//! Writes.
 
 use bytes::Bytes;
 use podberth::store::{Atomicity, Change, Commit, Cursor, Key, Precondition, Refusal, StoreError, Write};

@@ -43,14 +43,14 @@ impl Database {
         self.store_with(Options::default()).await
     }
 
-    /// The same, with options.
+    /// Opens a store with options.
     pub(crate) async fn store_with(&self, options: Options) -> Arc<dyn Store> {
         let store = self.open_with(&options).await;
         store.migrate().await.expect("the database migrates");
         store
     }
 
-    /// Whether several stores can be open on it at once.
+    /// `true` if several stores can be open on it at once.
     pub(crate) fn is_shared(&self) -> bool {
         self.memory.is_some() || self.url.starts_with("postgres")
     }

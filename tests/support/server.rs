@@ -34,9 +34,9 @@ pub(crate) struct Server {
 
 /// How a server is set up: unless told otherwise so that nothing is late and nothing too large.
 pub(crate) struct Setup {
-    /// What is kept, and how often to look for what others wrote.
+    /// The bounds of the clusters in memory, and the interval of polling.
     pub(crate) clusters: cluster::Limits,
-    /// What the extender verbs remember.
+    /// The times for which the extender verbs keep victims and assumed pods.
     pub(crate) remembering: Remembering,
     pub(crate) freshness: Freshness,
     pub(crate) limits: Limits,
@@ -110,7 +110,7 @@ impl Sent for Bytes {
     }
 }
 
-/// What it said.
+/// A reply.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) code: u16,

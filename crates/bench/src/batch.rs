@@ -21,7 +21,7 @@ const PLAIN: usize = 10_000;
 /// Pods with rules that are scheduled in one call; less where so many nodes are not there.
 const APART: usize = 2_000;
 
-/// What one call came to.
+/// The result of one call.
 pub(super) struct Scheduled {
     pub(super) took: Duration,
     pub(super) summary: ScheduleSummary,

@@ -1,4 +1,4 @@
-//! Whether placements are right, judged from what is in the store and by rules written out here a second time.
+//! Checks placements, by the stored objects and by a second implementation of the rules.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use podberth_core::model::Quantity;
 /// Objects of one page of a list.
 const PAGE: usize = 2_000;
 
-/// What a node offers, and what of it is taken.
+/// The amounts that a node offers, and those in use.
 #[derive(Clone, Debug)]
 pub(super) struct Room {
     pub(super) zone: &'static str,

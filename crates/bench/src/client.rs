@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_mins(10);
 #[derive(Clone, Debug)]
 pub(super) struct Client(legacy::Client<HttpConnector, Full<Bytes>>);
 
-/// What came back, and how long it took from the first byte sent to the last one read.
+/// A reply, and the time from the first byte sent to the last one read.
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) body: Bytes,
@@ -58,7 +58,7 @@ impl Client {
         self.send(Method::POST, url, None, body).await
     }
 
-    /// The same by any method, with an `Accept` header where one is wanted.
+    /// Sends a request by any method, with an `Accept` header if given.
     pub(super) async fn send(
         &self,
         method: Method,

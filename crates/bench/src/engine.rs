@@ -13,7 +13,7 @@ use podberth_testkit::large::{PODS_PER_NODE, Running, Workload, cluster, decide,
 const BUDGET: Duration = Duration::from_secs(1);
 const REPEATS: usize = 15;
 
-/// What the growth of is looked at.
+/// The cases whose growth is measured.
 const GROWING: [&str; 2] = ["plain", "anti-affinity-among-apart"];
 
 /// The default policy of 1.22 and the default profile of 1.34.

@@ -1,4 +1,4 @@
-//! What parts share: the database, the server on it, and the large cluster in it.
+//! Shared by the parts: the database, the server on it, and the large cluster in it.
 
 use std::{
     fs,
@@ -26,7 +26,7 @@ pub(super) struct Fixture<'o> {
     binary: PathBuf,
     database: Database,
     options: &'o Options,
-    /// Whether the database was looked into, and had nothing.
+    /// `true` if the database was checked and had no objects.
     was_empty: bool,
     filled: Option<Filling>,
 }
@@ -91,7 +91,7 @@ impl<'o> Fixture<'o> {
         if self.is_shared() { "PostgreSQL" } else { "SQLite" }
     }
 
-    /// Whether several processes can be on the database.
+    /// `true` if several processes can use the database.
     pub(super) fn is_shared(&self) -> bool {
         self.database.url().starts_with("postgres")
     }

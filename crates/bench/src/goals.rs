@@ -1,18 +1,18 @@
-//! What is to be reached at 5,000 nodes and 150,000 pods on two cores, and where others stand on the same machine.
+//! Goals at 5,000 nodes and 150,000 pods on two cores, and the figures of other products on the same machine.
 
 /// The scale that goals are about.
 pub(super) const NODES: usize = 5_000;
 /// The pods that run there.
 pub(super) const PODS: usize = 150_000;
 
-/// What a figure is held against.
+/// The goal of a figure.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Mark {
     /// The figure's name.
     figure: &'static str,
     /// At most or, of a rate, at least.
     pub(super) goal: Option<f64>,
-    /// Who has a figure of the same kind, and which; the best of it where it is a range.
+    /// Another product with a figure of this kind, and its figure; the best of it if it is a range.
     pub(super) others: Option<(&'static str, f64)>,
 }
 
@@ -67,13 +67,13 @@ const MARKS: &[Mark] = &[
 /// Cold start in seconds, by engine.
 const START: [(&str, Mark); 2] = [("PostgreSQL", goal("start/ready", 2.0)), ("SQLite", goal("start/ready", 4.0))];
 
-/// What a figure is held against on a database.
+/// The goal of a figure on a database.
 pub(super) fn mark(figure: &str, engine: &str) -> Option<Mark> {
     let start = START.iter().filter(|(name, _)| *name == engine).map(|(_, mark)| mark);
     start.chain(MARKS).find(|mark| mark.figure == figure).copied()
 }
 
-/// Whether more of a unit is better.
+/// `true` if more of a unit is better.
 pub(super) fn is_rate(unit: &str) -> bool {
     unit.ends_with("/s")
 }

@@ -53,7 +53,7 @@ struct Pace {
     callers: usize,
 }
 
-/// What the calls of one kind came to.
+/// The results of the calls of one kind.
 #[derive(Default)]
 struct Calls {
     /// The number of each call that was answered, and how long it took.
@@ -61,7 +61,7 @@ struct Calls {
     turned_away: usize,
 }
 
-/// What calls need.
+/// The inputs of calls.
 #[derive(Clone)]
 struct Scene {
     client: Client,

@@ -1,4 +1,4 @@
-//! What was measured: a table for people, JSON for machines.
+//! The measured figures: a table for people, JSON for machines.
 
 use std::{fmt::Write as _, fs, thread};
 
@@ -15,7 +15,7 @@ use podberth::telemetry;
 struct Figure {
     /// Its name, which begins with that of the part that measured it.
     name: String,
-    /// What it is, for people.
+    /// A description, for people.
     what: String,
     value: f64,
     unit: &'static str,
@@ -30,7 +30,7 @@ struct Figure {
     note: String,
 }
 
-/// What a figure is held against.
+/// The goal of a figure.
 #[derive(Clone, Debug, Serialize)]
 struct Held {
     /// Whose it is; nobody's where it is a goal.
@@ -63,7 +63,7 @@ pub(super) struct Report {
     failed: Vec<Failed>,
 }
 
-/// What it ran on.
+/// The machine of the run.
 #[derive(Clone, Debug, Serialize)]
 struct Machine {
     processor: String,
@@ -173,7 +173,7 @@ impl Report {
         text
     }
 
-    /// The same for machines.
+    /// The report as JSON.
     pub(super) fn json(&self) -> Result<String, String> {
         serde_json::to_string_pretty(self).map(|text| text + "\n").map_err(|error| error.to_string())
     }

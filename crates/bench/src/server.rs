@@ -107,7 +107,7 @@ impl Server {
         Ok(())
     }
 
-    /// Whether it still runs.
+    /// `true` if it still runs.
     pub(super) fn lives(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }

@@ -1,9 +1,9 @@
 //! Workloads shaped like kube-scheduler's own: `test/integration/scheduler_perf`, its templates and its counts at 500 and
 //! 5,000 nodes. Each has a cluster of its own.
 //!
-//! What differs: pods are stored before the clock starts and then placed and bound by one `/schedule`, where scheduler_perf
-//! creates them while it measures; every node is looked at, where kube-scheduler samples; and each bind is durable.
-//! Preemption has 5,000 nodes as well, at which upstream's case is switched off since it fails (kubernetes#108308).
+//! Differences: pods are stored before the clock starts, and one `/schedule` then places and binds them, while scheduler_perf creates
+//! them as it measures; every node is considered, while kube-scheduler samples; and each bind is durable. Preemption also runs with
+//! 5,000 nodes, at which upstream's case is switched off since it fails (kubernetes#108308).
 
 use super::{
     batch::{Scheduled, schedule},
@@ -26,7 +26,7 @@ pub(super) struct Workload {
     /// Upstream's name.
     pub(super) name: &'static str,
     what: &'static str,
-    /// What runs before: each template as often as the counts say.
+    /// Pods that run before: each template as often as the counts say.
     initial: &'static [Template],
     measured: Template,
     zones: &'static [&'static str],

@@ -1,4 +1,4 @@
-//! Volume attachments, by name and by node: counting those of one node does not go through all of them.
+//! Volume attachments, by name and by node, so that counting those of one node does not visit all of them.
 
 use std::sync::Arc;
 

@@ -1,13 +1,13 @@
-//! Nodes side by side, sixty-four to a block: what nearly every decision reads of them stands here once more, number by
-//! number, so that a rule runs along one number of many nodes and steps aside to the node itself only where it must.
+//! Blocks of 64 nodes. A block copies the numbers that nearly every decision reads into columns, so that a rule runs along one column
+//! and looks at a node itself only where it must.
 //!
-//! Invariant: the copies say what the [`NodeInfo`]s say. [`Block::put`] and [`Block::change`] are the only ways to either.
+//! Invariant: the copies equal the [`NodeInfo`]s. Only [`Block::put`] and [`Block::change`] write either.
 
 use std::sync::Arc;
 
 use super::{index::Slot, node_set::NodeRef, rule::Release, snapshot::NodeInfo};
 
-/// How many nodes stand in a block: one for each bit of a mask.
+/// Number of nodes in a block: one for each bit of a mask.
 pub const NODES: usize = 64;
 
 /// One number of each node of a block.
@@ -34,7 +34,7 @@ pub struct Block {
     pub unschedulable: u64,
     /// On which nodes a pod takes a host port.
     pub with_ports: u64,
-    /// As both releases count them, but for what `resized` says.
+    /// Amounts as both releases count them, except for those in `resized`.
     counted: Counted,
     /// Which nodes 1.34 counts otherwise, since pods there are resized in place.
     with_surplus: u64,
@@ -64,12 +64,12 @@ pub(super) fn place_of(slot: Slot) -> (usize, usize) {
     (slot as usize / NODES, slot as usize % NODES)
 }
 
-/// Of the nodes asked about, those for which `holds`.
+/// The asked nodes for which `holds`.
 pub fn pick(asked: u64, mut holds: impl FnMut(usize) -> bool) -> u64 {
     places(asked).fold(0, |picked, at| picked | u64::from(holds(at)) << at)
 }
 
-/// Of the nodes asked about, those with at least so much.
+/// The asked nodes with at least `wanted`.
 pub fn at_least(column: &Column, wanted: i64, asked: u64) -> u64 {
     // To ask about all of them without a branch is quicker than to ask about many one by one.
     if asked.count_ones() < 8 {

@@ -1,7 +1,7 @@
 //! The scheduling cycle: filter → prioritize → select.
 //!
-//! A [`Cycle`] is one pod prepared against one snapshot under one profile; it can be asked about any node. [`decide`]
-//! asks about all of them and throws nothing away.
+//! A [`Cycle`] is one pod prepared against one snapshot under one profile; it can judge any node. [`decide`] judges all nodes and keeps
+//! every verdict and score.
 //!
 //! Source: `pkg/scheduler/core/generic_scheduler.go` (`Schedule`, `selectHost`; 1.34: `pkg/scheduler/schedule_one.go`),
 //! `pkg/scheduler/framework/types.go` (`FitError`).
@@ -115,7 +115,7 @@ impl<'p: 's, 's> Cycle<'p, 's> {
         self.rejection.clone()
     }
 
-    /// The nodes that fit: those of which [`Self::first_failure`] has nothing to say.
+    /// The nodes that fit: those without a verdict of [`Self::first_failure`].
     pub fn fitting(&self) -> NodeSet<'s> {
         // Nodes that a demand does not name cannot meet it, so they are not even asked.
         let named = self.demands.iter().find_map(|(_, demand)| match demand {
@@ -153,8 +153,8 @@ impl<'p: 's, 's> Cycle<'p, 's> {
         })
     }
 
-    /// Those of the nodes that fit. After each step that rules nodes out `step` is told what was asked about, what is left of
-    /// that and, where it was one predicate, which.
+    /// The nodes that fit. After each step that rules nodes out `step` gets the nodes that were judged, those that are left, and the
+    /// predicate if it was a single one.
     fn sifted<'n>(
         &self,
         nodes: &NodeSet<'n>,
@@ -363,8 +363,8 @@ impl NodeDecision<'_> {
     }
 }
 
-/// Decides for one pod over all nodes of the snapshot. The same input gives the same answer, whatever the order in which
-/// the snapshot was built; among equals [`tie_break`] decides.
+/// Decides for one pod over all nodes of the snapshot. Equal input gives an equal answer, however the snapshot was built; among equal
+/// nodes [`tie_break`] decides.
 pub fn decide<'a>(profile: &'a Profile, pod: &Pod, snapshot: &Snapshot, seed: u64) -> Decision<'a> {
     decide_with(profile, pod, snapshot, seed, &ExtenderAnswers::default())
 }
@@ -443,7 +443,7 @@ pub fn tie_break(seed: u64, pod: &Pod, node: &str) -> u64 {
     TieBreak::new(seed, pod).of(node)
 }
 
-/// [`tie_break`] of one pod, to be asked about many nodes.
+/// [`tie_break`] of one pod, prepared for many nodes.
 #[derive(Clone, Copy)]
 pub(super) struct TieBreak(u64);
 
@@ -499,8 +499,8 @@ fn fit_error(profile: &Profile, nodes: &[NodeDecision<'_>], rejection: Option<&P
     told(profile.release, nodes.len(), &counts, rejection.map(|r| &r.verdict))
 }
 
-/// kube-scheduler's sentence for a pod that fits on none of so many nodes, given how many each reason rules out and what
-/// stands against all of them alike.
+/// kube-scheduler's sentence for a pod that fits none of `nodes` nodes, from the number of nodes per reason and the verdict against all
+/// nodes alike.
 pub(super) fn told(
     release: Release,
     nodes: usize,

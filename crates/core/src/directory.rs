@@ -1,9 +1,9 @@
 //! The known nodes by name.
 //!
-//! A request names thousands of nodes, and a tie may be among thousands: their names stand side by side here once more, so
-//! that to read many of them is not to wait for memory each time.
+//! A request names thousands of nodes, and a tie may be among thousands. Their names are copied side by side here, so that reading many
+//! of them does not wait for memory each time.
 //!
-//! Invariant: a name that is known has one slot, stands at its place in the order, and its letters are those of the name.
+//! Invariant: a known name has one slot and its place in the order, and its letters equal the name.
 
 use std::hash::BuildHasher;
 

@@ -1,15 +1,15 @@
-//! Which pods are to leave their node because of its NoExecute taints, and when.
+//! Evictions by NoExecute taints: which pods leave their node, and when.
 //!
-//! A pod that does not tolerate every one of them leaves at once. Where it does, the first toleration that covers a taint
-//! says for how long (`tolerationSeconds`; none: for ever; 0 or less: not at all), and the taint that is tolerated for the
-//! shortest time decides. Nothing else is asked: no disruption budget, no owner, no priority.
+//! A pod that does not tolerate every such taint leaves at once. Otherwise the first toleration that matches a taint decides how long it
+//! stays (`tolerationSeconds`; none: for ever; 0 or less: not at all), and the taint that is tolerated for the shortest time decides.
+//! Disruption budgets, owners and priorities do not matter.
 //!
-//! # Where the clock starts
+//! # Start of the clock
 //!
-//! Kubernetes' controller starts it when it first sees the taint and the pod together, and anew when it is restarted.
-//! Nothing is remembered here, so it starts at the later of what the objects themselves tell: the taint's `timeAdded`, and
-//! the pod's start (`status.startTime`, before that its creation). A taint without `timeAdded` gives a limited toleration
-//! no start: such a pod has no time to leave at and is never due, since to evict too early is worse than to leave alone.
+//! Kubernetes' controller starts the clock when it first sees the taint and the pod together, and again when it is restarted. Podberth
+//! keeps no such state. It starts the clock at the later of the taint's `timeAdded` and the pod's start (`status.startTime`, before that
+//! its creation). A taint without `timeAdded` gives a limited toleration no start: such a pod is never due, since an eviction too early
+//! is worse than none.
 //!
 //! Source: `pkg/controller/tainteviction/taint_eviction.go` (`processPodOnNode`, `getMinTolerationTime`),
 //! `pkg/apis/core/v1/helper/helpers.go` (`GetMatchingTolerations`).
@@ -38,7 +38,7 @@ pub struct Eviction {
 /// When a pod is to leave, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
-    /// From when on, in nanoseconds since 1970; `None` where nobody knows when the taint was added.
+    /// Time of the eviction, in nanoseconds since 1970; `None` if it is unknown when the taint was added.
     pub at: Option<i64>,
     /// The taints that are not tolerated or, where all are, the one that is tolerated for the shortest time.
     pub taints: Vec<Taint>,
@@ -53,8 +53,8 @@ impl Notice {
     }
 }
 
-/// All pods of a cluster that are to leave, the soonest first and those without a time last. `now` is in nanoseconds
-/// since 1970. Pods that ran to their end or are being deleted already are not told.
+/// All pods of a cluster to be evicted, the soonest first and those without a time last. `now` is in nanoseconds since 1970. Pods that
+/// have ended or are being deleted are left out.
 pub fn evictions(snapshot: &Snapshot, now: i64) -> Vec<Eviction> {
     let mut found: Vec<Eviction> = snapshot.nodes().flat_map(|node| of_node(node, now)).collect();
     found.sort_by(|a, b| {
@@ -139,7 +139,7 @@ mod tests {
         Stays,
         /// At this second.
         Leaves(i64),
-        /// Nobody knows when.
+        /// At an unknown time.
         Unknown,
     }
 

@@ -36,7 +36,7 @@ pub struct ExtenderScores {
     pub by: Name,
     /// The factor of its scores.
     pub weight: i64,
-    /// By node, on the scale of priorities: ten times what it answered. A node that it left out has 0.
+    /// Scores by node, on the scale of priorities: ten times the extender's own. Nodes that it left out have 0.
     pub scores: BTreeMap<Name, i64>,
 }
 

@@ -1,4 +1,4 @@
-//! Which pods belong together: those of a service, of a controller.
+//! Groups of pods: those of a service, and those of a controller.
 //!
 //! Source: `pkg/scheduler/framework/plugins/helper/spread.go` (`GetPodServices`, `DefaultSelector`).
 

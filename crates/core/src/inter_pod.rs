@@ -23,9 +23,8 @@ pub(super) struct IncomingTerm<'a> {
 impl<'a> IncomingTerm<'a> {
     /// Resolves a term. Namespaces that are not stored are selected by the empty selector only.
     ///
-    /// 1.34 (`interpodaffinity/plugin.go`, `mergeAffinityTermNamespacesIfNotEmpty`) resolves a copy of the term and
-    /// afterwards asks the selector again, of an empty set of labels: one that only says what labels a namespace must
-    /// not have then means every namespace.
+    /// 1.34 (`interpodaffinity/plugin.go`, `mergeAffinityTermNamespacesIfNotEmpty`) resolves a copy of the term and then matches the selector
+    /// again, against an empty set of labels. So a selector that only excludes labels matches every namespace.
     pub(super) fn resolve(term: &'a PodAffinityTerm, snapshot: &'a Snapshot, release: Release) -> Self {
         let mut resolved = Self {
             topology_key: &term.topology_key,
@@ -95,7 +94,7 @@ pub(super) fn is_named(pod: &Pod, snapshot: &Snapshot) -> bool {
     snapshot.index().terms.any_means(pod, snapshot.namespace_labels(&pod.namespace))
 }
 
-/// Numbers for the topology domains of one key, that is for each value of a node label. What nobody added to is 0.
+/// Numbers for the topology domains of one key, that is, for each value of a node label. The default is 0.
 pub(super) struct Sums {
     domains: Domains,
     sums: Vec<i64>,

@@ -36,8 +36,8 @@ pub mod verdict;
 pub mod volume_choice;
 pub mod work;
 
-/// The builders of `crates/testkit`, of which this crate's own tests take the source: what the crate itself builds would be of
-/// another copy of these types.
+/// The builders of `crates/testkit`, included as source for this crate's own tests: the testkit crate itself would bring another copy of
+/// these types.
 #[cfg(test)]
 #[path = "../../testkit/src/builders/mod.rs"]
 pub mod testing;

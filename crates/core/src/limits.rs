@@ -55,8 +55,8 @@ pub const EXTENDERS: Limit = limit(32, "each is called for every pod: let one an
 pub const POLICY_ITEMS: Limit = limit(256, "each is asked about every node: leave out what decides nothing");
 
 impl Limit {
-    /// Why so many are refused, in the words of `field.TooMany` of `apimachinery/pkg/util/validation/field/errors.go`;
-    /// `None` where they are not.
+    /// The reason to refuse so many items, in the words of `field.TooMany` of `apimachinery/pkg/util/validation/field/errors.go`; `None` if
+    /// they are within the limit.
     pub fn refusal(&self, count: usize) -> Option<String> {
         let Self { most, remedy } = self;
         (count > *most).then(|| format!("Too many: {count}: must have at most {most} items: {remedy}"))

@@ -1,4 +1,4 @@
-//! The name that a misspelt one was meant for.
+//! Finds the name that a misspelt one was meant for.
 
 /// The name that was most likely meant.
 pub fn near<'n>(names: impl Iterator<Item = &'n str>, typed: &str) -> Option<&'n str> {

@@ -1,4 +1,4 @@
-//! A node with the pods on it, and what they hold.
+//! A node with the pods on it, and the amounts that they hold.
 //!
 //! Source: `pkg/scheduler/framework/types.go` (`NodeInfo`).
 
@@ -8,7 +8,7 @@ use super::index::Slot;
 use super::model::{Held, HostPort, Labels, Name, Node, Pod, Resources};
 use super::rule::Release;
 
-/// A node with the pods on it and what they hold.
+/// A node with the pods on it and the amounts that they hold.
 #[derive(Clone, Debug)]
 pub struct NodeInfo {
     /// The node.
@@ -19,7 +19,7 @@ pub struct NodeInfo {
     pub requested: Resources,
     /// CPU and memory that its pods ask for, as scoring counts them.
     pub non_zero_requested: Resources,
-    /// By how much what its pods hold differs from what they ask for, where containers are resized in place.
+    /// Difference between the amounts that its pods hold and their requests, if containers are resized in place.
     surplus: Option<Box<Surplus>>,
     /// The pods bound to it that still hold something, in order of namespace and name.
     pub pods: Vec<Arc<Pod>>,
@@ -27,7 +27,7 @@ pub struct NodeInfo {
     pub used_ports: Vec<HostPort>,
 }
 
-/// How far what the pods of a node hold is from what they ask for; below 0 where they hold less.
+/// Amounts that the pods of a node hold beyond their requests; below 0 if they hold less.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Surplus {
     /// How many pods hold something else than they ask for.
@@ -36,7 +36,7 @@ struct Surplus {
 }
 
 impl Surplus {
-    /// Adds (`sign` 1) or takes off (-1) how far a pod is from what it asks for.
+    /// Adds (`sign` 1) or removes (-1) the difference of a pod.
     fn count(&mut self, pod: &Pod, held: &Held, sign: i64) {
         let by = |total: &mut Resources, held: &Resources, asked: &Resources| {
             let (more, less) = if sign > 0 { (held, asked) } else { (asked, held) };

@@ -1,5 +1,4 @@
-//! Node selectors and node affinity, asked of all nodes: each requirement is held against each value of its label once,
-//! not against each node's labels.
+//! Node selectors and node affinity for all nodes: each requirement is checked once per value of its label, not once per node.
 
 use super::{
     index::Answers,

@@ -1,4 +1,4 @@
-//! A node in its place in the snapshot, and several of them to be judged together.
+//! References to nodes in the snapshot, and sets of them that are judged together.
 
 use std::{fmt, ops::Deref, sync::Arc};
 
@@ -129,7 +129,7 @@ impl<'s> NodeSet<'s> {
         self.position(node_ref).is_some()
     }
 
-    /// Keeps those that `keep` marks of what is marked, block by block.
+    /// Keeps the marked nodes that `keep` marks again, block by block.
     pub fn sift(&mut self, mut keep: impl FnMut(&'s Block, u64) -> u64) {
         work::spend_on(self.0.len() * NODES);
         let mut before = 0;

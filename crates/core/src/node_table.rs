@@ -1,10 +1,10 @@
 //! The nodes of a cluster: in blocks by their slots, by name, and in order of their names.
 //!
-//! Its one owner is the [`Snapshot`](super::snapshot::Snapshot). What pods change is persistent, so that a change copies
-//! one block; what only nodes that come and go change is copied whole when they do.
+//! Its owner is the [`Snapshot`](super::snapshot::Snapshot). Parts that pods change are persistent, so that a change copies one block;
+//! parts that only coming and going nodes change are copied whole.
 //!
-//! Invariants: every known node stands in the directory, under its name and at its place in the order; every name that
-//! pods are bound to without there being such a node stands among the unknown nodes; no slot is had twice.
+//! Invariants: every known node is in the directory, under its name and at its place in the order; every name that pods are bound to
+//! without such a node is among the unknown nodes; no two names share a slot.
 
 use std::sync::Arc;
 
@@ -97,13 +97,13 @@ impl NodeTable {
 
 /// Changing.
 impl NodeTable {
-    /// Gives a slot that nobody has to a name that pods are bound to.
+    /// Gives a free slot to a name that pods are bound to.
     pub(super) fn expect(&mut self, name: &Name, slot: Slot) {
         self.put(slot, Some(Arc::new(NodeInfo::new(slot))), false);
         self.unknown.insert(name.clone(), slot);
     }
 
-    /// Lets a node stand in a slot: that of its name, or one that nobody has. The pods there stay.
+    /// Puts a node into a slot: that of its name, or a free one. The pods there stay.
     pub(super) fn settle(&mut self, slot: Slot, node: Node) {
         let name = node.name.clone();
         let there = self.info(slot).cloned();
@@ -116,7 +116,7 @@ impl NodeTable {
         }
     }
 
-    /// Forgets a known node; its pods stay bound to its name. What it was, and whether its slot is free again.
+    /// Removes a known node; its pods stay bound to its name. Returns the node, its slot, and `true` if the slot is free again.
     pub(super) fn unsettle(&mut self, name: &Name) -> Option<(Arc<Node>, Slot, bool)> {
         self.directory.slot(name)?;
         let slot = Arc::make_mut(&mut self.directory).remove(name)?;
@@ -133,7 +133,7 @@ impl NodeTable {
         Some((node, slot, is_free))
     }
 
-    /// Changes what is on a node, known or not.
+    /// Changes a node's pods, known node or not.
     pub(super) fn change(&mut self, slot: Slot, change: impl FnOnce(&mut NodeInfo)) {
         let (block, at) = place_of(slot);
         if let Some(block) = self.blocks.get_mut(block) {

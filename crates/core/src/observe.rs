@@ -11,7 +11,7 @@
 pub enum Point {
     /// A predicate is prepared for the pod.
     PreFilter,
-    /// A predicate is asked which nodes fit.
+    /// A predicate filters nodes.
     Filter,
     /// A priority scores the nodes that fit.
     Score,
@@ -28,7 +28,7 @@ impl Point {
     }
 }
 
-/// Somebody who is told.
+/// A receiver of begin and end.
 pub trait Observer: Sync {
     /// A plugin begins.
     fn begin(&self, point: Point, plugin: &'static str);
@@ -37,7 +37,7 @@ pub trait Observer: Sync {
     fn end(&self, point: Point, plugin: &'static str);
 }
 
-/// Does the work, and tells the observer of it, if there is one.
+/// Does the work, and reports its begin and end to the observer, if there is one.
 pub(super) fn observed<T>(
     observer: Option<&dyn Observer>,
     point: Point,

@@ -1,7 +1,7 @@
-//! One node with other pods on it than the snapshot has: what a dry run of preemption looks at, and nominations.
+//! One node with other pods on it than the snapshot has, for dry runs of preemption and for nominations.
 //!
-//! Source: `pkg/scheduler/framework/interface.go` (`PreFilterExtensions`): as there, what a predicate counted over the
-//! whole cluster is corrected by the pods that went and came, and not counted anew.
+//! Source: `pkg/scheduler/framework/interface.go` (`PreFilterExtensions`). As there, counts of a predicate over the whole cluster are
+//! corrected by the pods that were removed and added, and not counted anew.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub struct NodeOverlay {
 }
 
 impl NodeOverlay {
-    /// The node as it is.
+    /// The node without changes.
     pub fn new(info: &NodeInfo) -> Self {
         Self { info: info.clone(), removed: Vec::new(), added: Vec::new(), returned: Vec::new() }
     }
@@ -36,7 +36,7 @@ impl NodeOverlay {
         self.info.name()
     }
 
-    /// The pods taken off it.
+    /// The removed pods.
     pub fn removed(&self) -> &[Arc<Pod>] {
         &self.removed
     }
@@ -46,12 +46,12 @@ impl NodeOverlay {
         &self.added
     }
 
-    /// The pods that were taken off and put back, in the order in which they came back.
+    /// The pods that were removed and put back, in the order in which they came back.
     pub fn returned(&self) -> &[Arc<Pod>] {
         &self.returned
     }
 
-    /// By how many pods there are more (or fewer, below 0) that `counts` counts, each as often as it says.
+    /// The difference in the sum of `counts` over the pods; below 0 if it is smaller now.
     pub fn difference(&self, counts: impl Fn(&Pod) -> i64) -> i64 {
         work::spend_on(self.added.len() + self.removed.len());
         let sum = |pods: &[Arc<Pod>]| pods.iter().map(|pod| counts(pod)).sum::<i64>();
@@ -66,7 +66,7 @@ impl NodeOverlay {
         self.removed.push(pod.clone());
     }
 
-    /// Puts back a pod that was taken off.
+    /// Puts back a removed pod.
     pub fn put_back(&mut self, pod: &Arc<Pod>) {
         work::spend_on(self.removed.len() / 4);
         self.info.add(pod);

@@ -8,8 +8,8 @@ use super::{
     volume_choice::VolumeChoice,
 };
 
-/// One pod's (or one gang's) changes, computed at one revision. A plan that is stale by the time it is carried out is
-/// refused, and made anew.
+/// The changes for one pod (or one gang), computed at one revision. A plan that is stale when it is carried out is refused and computed
+/// again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// The revision of the snapshot that it was computed on.
@@ -23,7 +23,7 @@ pub struct Plan {
 pub enum Step {
     /// The pod leaves its node, so that another has room.
     Evict(Arc<Pod>),
-    /// So many of the disruptions that the budget allows are used up. The budget is the one that this was decided on.
+    /// Uses up this number of the disruptions that the budget allows. The budget is the one that this was decided on.
     Charge(Arc<PodDisruptionBudget>, i32),
     /// The pod is no longer waiting for the node that it was nominated to.
     ClearNomination(Arc<Pod>),

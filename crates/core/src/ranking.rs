@@ -1,17 +1,16 @@
-//! From the scores of the candidates to one order: a weighted sum, or a decision tree whose levels are the priorities.
+//! Turns the scores of the candidates into one order: by a weighted sum, or by a decision tree whose levels are the priorities.
 //!
-//! In the tree the most important measure decides, and the next one is asked only about nodes that come out equal. A level
-//! takes each group of nodes that are still equal and cuts it into bands:
+//! In the tree the most important priority decides, and the next one orders only nodes that come out equal. A level cuts each group of
+//! equal nodes into bands:
 //!
 //! ```text
 //! best = highest score in what is left of the group
-//! band = the nodes whose score is at least best − tolerance     they stay equal, and the next level is asked
-//! what is left goes on to the next band, whose best is its own highest score
+//! band = the nodes whose score is at least best − tolerance     they stay equal, and the next level orders them
+//! the rest forms the next band, whose best is its own highest score
 //! ```
 //!
-//! "At most so far apart" holds for 50 and 45 and for 45 and 40 but not for 50 and 40, so it orders nothing by itself;
-//! bands counted from the best down do: each node is in exactly one, so the groups stand in one order, whatever the
-//! order in which the nodes came.
+//! "At most so far apart" holds for 50 and 45 and for 45 and 40 but not for 50 and 40, so it is no order. Bands counted from the best
+//! down are one: each node is in exactly one band, so the order of the groups does not depend on the order of the nodes.
 
 use std::cmp::Reverse;
 
@@ -42,8 +41,8 @@ impl Ranking {
         }
     }
 
-    /// With what extenders' scores come to, in the order of the candidates (none: nothing changes). A weighted sum grows
-    /// by it; under levels it is one more level behind the last, which is nobody's priority.
+    /// Adds the sums of the extenders' scores, in the order of the candidates (none: nothing changes). A weighted sum grows by them; under
+    /// levels they are one more level behind the last, without a priority.
     #[must_use]
     pub fn with_extenders(mut self, sums: &[i64]) -> Self {
         let Some(lost_at) = self.lost_at.as_mut().filter(|_| !sums.is_empty()) else {
@@ -105,8 +104,8 @@ impl Ranking {
 
     /// The order as whole numbers from 0 to `max`, at least 1, for clients that read a score in that range.
     ///
-    /// Totals are spread over it ([`spread_over`]). Groups of levels are too, and stay distinct, where there are no more
-    /// than `max` + 1; of more the best keep a number each (`max`, `max` − 1, … 1) and the rest come to 0.
+    /// Totals are spread over it ([`spread_over`]). Groups of levels are too, and stay distinct, if there are at most `max` + 1. If there are
+    /// more, the best keep a number each (`max`, `max` − 1, … 1) and the rest get 0.
     pub fn extender_scores(&self, max: i64) -> Vec<i64> {
         let above = self.totals.iter().max().map_or(0, |highest| highest.saturating_sub(max));
         if self.lost_at.is_some() && above > 0 {
@@ -176,9 +175,9 @@ fn by_levels<'s>(rows: impl Iterator<Item = (i64, &'s Scores)>, count: usize) ->
     Ranking { totals, lost_at: Some(lost_at) }
 }
 
-/// Totals as whole numbers from 0 to `max`, for clients that read a score in that range: the highest becomes `max`, the
-/// lowest 0, the rest stand where they stand between the two, rounded to the nearest. Where all are equal all become
-/// `max`. Order is kept, but totals closer than a `max`-th of the spread may come to the same number.
+/// Totals as whole numbers from 0 to `max`, for clients that read a score in that range. The highest becomes `max`, the lowest 0, and the
+/// rest lie in proportion between them, rounded to the nearest. If all are equal, all become `max`. Order is kept, but totals closer than
+/// a `max`-th of the spread may become equal.
 pub fn spread_over(totals: &[i64], max: i64) -> Vec<i64> {
     let (Some(lowest), Some(highest)) = (totals.iter().min(), totals.iter().max()) else { return Vec::new() };
     let spread = i128::from(*highest) - i128::from(*lowest);

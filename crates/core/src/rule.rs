@@ -18,7 +18,7 @@ pub enum Release {
 pub enum Reads {
     /// Nothing at all.
     Nothing,
-    /// The node asked about, and the pods on it.
+    /// The judged node, and the pods on it.
     Node,
     /// Which nodes are candidates, and the node objects; no pods.
     Nodes,
@@ -53,8 +53,7 @@ pub struct ShapePoint {
     pub score: i64,
 }
 
-/// Everything that a predicate or a priority may be configured with. A Policy or a profile fills it in once; each rule
-/// takes from it what it needs when it is built.
+/// All arguments of predicates and priorities. A Policy or a profile fills them in once; each rule takes its own when it is built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arguments {
     /// Whose rules apply.
@@ -69,10 +68,10 @@ pub struct Arguments {
     pub service_anti_affinity_labels: Vec<Name>,
     /// `RequestedToCapacityRatio`: the line from utilization to score, in order of utilization.
     pub capacity_ratio_shape: Vec<ShapePoint>,
-    /// The resources that `RequestedToCapacityRatio` looks at; in 1.34 also least and most requested, which in 1.22 look
-    /// at CPU and memory whatever a policy says.
+    /// The resources that `RequestedToCapacityRatio` scores. In 1.34 also those of least and most requested, which in 1.22 always score CPU and
+    /// memory.
     pub scored_resources: Vec<ResourceWeight>,
-    /// The resources that `BalancedResourceAllocation` looks at.
+    /// The resources that `BalancedResourceAllocation` scores.
     pub balanced_resources: Vec<ResourceWeight>,
     /// Resources that `PodFitsResources` passes over: those that an extender manages, or that a profile ignores.
     pub ignored_resources: Vec<Name>,

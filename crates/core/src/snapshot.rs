@@ -1,10 +1,10 @@
 //! An immutable view of one cluster at one revision, with the indexes that decisions need.
 //!
-//! A `Snapshot` is a handful of persistent maps: cloning it costs a few reference counts, so that an edited copy (for a
-//! what-if, or for the next revision) shares everything that did not change.
+//! A `Snapshot` consists of persistent maps: a clone costs a few reference counts, and an edited copy (for a what-if, or for the next
+//! revision) shares everything that did not change.
 //!
-//! Invariant: a snapshot built step by step, in any order of changes, equals one built at once from the same objects; but
-//! where nodes tell different sizes for one image, the first to come counts, as with kube-scheduler.
+//! Invariant: a snapshot built step by step, in any order of changes, equals one built at once from the same objects. There is one
+//! exception: if nodes report different sizes for one image, the first to come counts, as in kube-scheduler.
 //!
 //! Source: `pkg/scheduler/framework/types.go` (`NodeInfo`), `pkg/scheduler/internal/cache/snapshot.go`.
 
@@ -308,8 +308,8 @@ impl Snapshot {
             && self.runtime_classes.ptr_eq(&other.runtime_classes)
     }
 
-    /// The priority a pod has: its own, which is written when it is made; else that of the class it names, else 0. The
-    /// default class says nothing of a pod that is there already.
+    /// The priority of a pod: its own, which is written when it is created; else that of its class, else 0. The default class does not apply
+    /// to existing pods.
     pub fn priority_of(&self, pod: &Pod) -> i32 {
         pod.priority.or_else(|| self.class_of(pod).map(|class| class.value)).unwrap_or(0)
     }
@@ -391,7 +391,7 @@ impl Snapshot {
         }
     }
 
-    /// A copy in which one pod was added, or stands where its `node_name` now says.
+    /// A copy in which one pod was added, or moved to the node in its `node_name`.
     #[must_use]
     pub fn with_pod(&self, pod: Pod) -> Self {
         let mut copy = self.clone();

@@ -28,7 +28,7 @@ pub(super) struct Spreading {
 pub(super) struct Constraint<'a> {
     pub(super) max_skew: i32,
     pub(super) topology_key: &'a Name,
-    /// The fewest domains that there have to be for the emptiest to count as it is.
+    /// The least number of domains. With fewer, the emptiest counts as 0.
     pub(super) min_domains: usize,
     selector: Option<Cow<'a, Selector>>,
     /// 1.34 counts no pod by the empty selector, though the incoming pod is one that it selects.

@@ -4,14 +4,14 @@
 
 use std::borrow::Cow;
 
-/// Why a node is ruled out, in kube-scheduler's own words. No node names or counts stand in it, because reasons are
-/// counted by equality over all nodes.
+/// The reason why a node is ruled out, in kube-scheduler's own words. It contains no node names or counts, because reasons are counted by
+/// equality over all nodes.
 pub type Reason = Cow<'static, str>;
 
 /// One predicate's answer for one node. "Does not fit" is an answer, not an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Nothing stands against the node.
+    /// The node is accepted.
     Fits,
     /// The node is ruled out; evicting pods from it might help.
     Unschedulable(Vec<Reason>),
@@ -30,7 +30,7 @@ impl Verdict {
         Self::UnschedulableAndUnresolvable(vec![reason.into()])
     }
 
-    /// `Fits` where the condition holds, else what `otherwise` says.
+    /// `Fits` if the condition holds, else the result of `otherwise`.
     pub fn fits_if(condition: bool, otherwise: impl FnOnce() -> Self) -> Self {
         if condition { Self::Fits } else { otherwise() }
     }

@@ -1,7 +1,7 @@
-//! Where claims that waited for their pod get their volumes from.
+//! Volumes for claims that waited for their pod.
 //!
-//! A choice is made when a pod is placed and written when it is bound, in the same commit. kube-scheduler writes one side
-//! of it and waits for the volume controller to write the other; here both sides are written at once.
+//! A choice is made when a pod is placed, and written in the commit that binds the pod. kube-scheduler writes one side and waits for the
+//! volume controller to write the other; here both sides are written at once.
 //!
 //! Source: `pkg/scheduler/framework/plugins/volumebinding/binder.go` (`AssumePodVolumes`, `BindPodVolumes`),
 //! `component-helpers/storage/volume/pv_helpers.go` (`GetBindVolumeToClaim`),
@@ -21,7 +21,7 @@ pub const BIND_COMPLETED: &str = "pv.kubernetes.io/bind-completed";
 pub const BOUND_BY_CONTROLLER: &str = "pv.kubernetes.io/bound-by-controller";
 /// The annotation by which a claim names the node that its volume is made for.
 pub const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
-/// The value of annotations that say yes by being there.
+/// The value of annotations that only need to exist.
 pub const YES: &str = "yes";
 
 /// Where one claim gets its volume from.

@@ -1,21 +1,20 @@
-//! How long computing may go on: work looks now and then whether it is still wanted, and ends where it is not.
+//! Bounded computation: work checks from time to time if it is still wanted, and ends if not.
 //!
-//! Every loop whose length a client decides says what it costs ([`spend`]). [`run`] is the one place where work can end
-//! early: because nobody waits for it any more ([`Stop`]), or because it has taken more steps than it was given. Steps are
-//! counted and not timed, so that the same work on the same input ends at the same step everywhere; one step is about one
-//! node, one group of pods or one term looked at, some tens of nanoseconds.
+//! Every loop whose length a client decides reports its cost ([`spend`]). Work can end early only in [`run`]: because nobody waits for it
+//! any more ([`Stop`]), or because it has taken more steps than it was given. Steps are counted and not timed, so that equal work on equal
+//! input ends at the same step everywhere. One step is about one node, one group of pods or one term, some tens of nanoseconds.
 //!
 //! # Why by unwinding
 //!
-//! An early end unwinds to [`run`] without a panic's message or hook, as salsa's cancellation does. The other way is a
-//! `Result` from every predicate, priority, index and iterator between: some ninety signatures, a branch after every call
-//! on the hot paths, and a value that no caller but [`run`] has a use for. What unwinds here only reads a snapshot and
-//! builds values of its own, which are dropped; nothing is shared that could be left half changed.
+//! An early end unwinds to [`run`] without a panic's message or hook, as salsa's cancellation does. The alternative is a `Result` from
+//! every predicate, priority, index and iterator: some ninety signatures, a branch after every call on the hot paths, and a value that
+//! only [`run`] would use. Code that unwinds here only reads a snapshot and builds values of its own, which are dropped. It shares
+//! nothing that could be left half changed.
 //!
-//! # What it costs
+//! # Cost
 //!
-//! A subtraction in a number of the thread's own. Flag and budget are looked at when that number is used up, once in
-//! [`QUANTUM`] steps. Outside of [`run`] nothing is ever ended.
+//! A subtraction from a thread-local number. Flag and budget are checked when that number is used up, once in [`QUANTUM`] steps. Outside of
+//! [`run`] nothing is ever ended.
 
 use std::{
     cell::{Cell, RefCell},
@@ -26,16 +25,16 @@ use std::{
     },
 };
 
-/// So many steps are taken between two looks at the flag: about a millisecond.
+/// Steps between two checks of the flag: about a millisecond.
 const QUANTUM: u64 = 1 << 15;
 
-/// As many steps as anybody needs.
+/// More steps than any work needs.
 pub const UNBOUNDED: u64 = u64::MAX;
 
 /// Why work ended before it was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// Nobody waits for it any more.
+    /// Nobody waits for the result any more.
     Stopped,
     /// It needs more steps than it was given.
     TooLong,
@@ -125,11 +124,11 @@ fn look(steps: u64) {
     }
 }
 
-/// Does work until it is done, is stopped, or has taken the steps that it was given. What is left of these stays in `steps`.
-/// Work that is stopped already is not begun.
+/// Runs work until it is done, is stopped, or has taken the given steps. The rest of these stays in `steps`. Work that is stopped already
+/// is not begun.
 ///
 /// # Errors
-/// Why it ended early. A panic of the work goes on from here.
+/// The reason of an early end. A panic of the work is passed on.
 pub fn run<T>(stop: &Stop, steps: &mut u64, work: impl FnOnce() -> T) -> Result<T, Ended> {
     if stop.is_stopped() {
         return Err(Ended::Stopped);

@@ -4,9 +4,9 @@ use std::{fmt::Write as _, sync::LazyLock};
 
 use super::large::{APPS, TAINTED, ZONES, node_name, node_of};
 
-/// Fields of a kubelet that a pod's status is managed by: about 3 KB.
+/// Managed fields in a pod's status: about 3 KB.
 const POD_FIELDS: usize = 170;
-/// The same of a node, which with its images comes to 13.6 KB.
+/// Managed fields in a node's status; with its images a node has 13.6 KB.
 const NODE_FIELDS: usize = 400;
 /// Images on a node.
 const IMAGES: usize = 45;
@@ -58,11 +58,11 @@ pub struct Shape {
     pub labels: String,
     /// More members of its spec, as JSON, each with a comma behind it.
     pub rules: String,
-    /// What it asks for.
+    /// Its CPU request.
     pub cpu: &'static str,
-    /// What it asks for.
+    /// Its memory request.
     pub memory: &'static str,
-    /// Whether it carries what a real pod has besides what decisions read.
+    /// `true` if it has the fields of a real pod that decisions do not read.
     pub filled: bool,
 }
 
@@ -111,7 +111,7 @@ pub fn list(objects: &[String]) -> String {
     format!(r#"{{"apiVersion":"v1","kind":"List","items":[{}]}}"#, objects.join(","))
 }
 
-/// What kube-scheduler sends to an extender about a pod: with the names of the candidates, or with all of each.
+/// The body that kube-scheduler sends to an extender for a pod: with the names of the candidates, or with all of each.
 pub fn question(pod: &str, candidates: &Candidates<'_>) -> String {
     match candidates {
         Candidates::Names(names) => {

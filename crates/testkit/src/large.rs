@@ -17,7 +17,7 @@ pub const TAINTED: usize = 10;
 /// The zones that nodes stand in, one after another.
 pub const ZONES: [&str; 3] = ["zone-a", "zone-b", "zone-c"];
 
-/// What the running pods ask of each other.
+/// The rules of the running pods about each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Running {
     /// Nothing.
@@ -28,7 +28,7 @@ pub enum Running {
 
 /// A pod to place.
 pub struct Workload {
-    /// What is particular about it.
+    /// Its name.
     pub name: &'static str,
     /// Among what it is placed.
     pub running: Running,
@@ -94,7 +94,7 @@ fn volumes() -> [Object; 2] {
     [volume.into(), claim.into()]
 }
 
-/// What is to be placed, and among which running pods.
+/// The workloads: pods to place, and the running pods.
 pub fn workloads() -> Vec<Workload> {
     let new =
         || pod("new").label("tier", "back").cpu("1").memory("2Gi").with(|p| p.images = vec!["example/app-1:v1".into()]);

@@ -1,4 +1,4 @@
-//! What tests and benches share: builders, large clusters, and a store in memory that can fail. Never in the product's binary.
+//! Shared by tests and benches: builders, large clusters, and a store in memory that can fail. Never in the product's binary.
 
 mod builders;
 pub mod json;

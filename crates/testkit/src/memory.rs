@@ -77,7 +77,7 @@ struct State {
     locks: BTreeMap<String, Arc<tokio::sync::Mutex<()>>>,
     /// By name: the holder, and until when by the clock.
     leases: BTreeMap<String, (Uuid, i64)>,
-    /// What the clock has gone on by.
+    /// Time by which the clock was advanced.
     elapsed: Duration,
     /// How many tokens were given to batches that brought none.
     tokens: u128,
@@ -115,7 +115,7 @@ impl Memory {
         Self { database, history: None, closed: AtomicBool::new(false) }
     }
 
-    /// The same, which keeps superseded versions for so long.
+    /// Keeps superseded versions for this time.
     #[must_use]
     pub fn keeping(self, history: Option<Duration>) -> Self {
         Self { history, ..self }
@@ -165,7 +165,7 @@ impl Memory {
         self.database.lock().journal.get_or_insert_default();
     }
 
-    /// What has happened since the last time, in the order of commits.
+    /// The events since the last call, in the order of commits.
     pub fn take_journal(&self) -> Vec<Event> {
         self.database.lock().journal.as_mut().map(std::mem::take).unwrap_or_default()
     }
@@ -233,8 +233,8 @@ impl Memory {
         lock.lock_owned().await
     }
 
-    /// Whether the batch of this token was written up to this revision; `None` where compaction may have removed what would
-    /// tell. Only who holds the counter can rely on a no.
+    /// Tells if the batch of this token was written up to this revision; `None` if compaction may have removed the evidence. Only the
+    /// holder of the counter can rely on `Some(false)`.
     pub fn is_written(&self, cluster: &str, revision: u64, token: Uuid) -> Option<bool> {
         let state = self.database.lock();
         let Some(cluster) = state.copy.clusters.get(cluster) else { return Some(false) };
@@ -308,7 +308,7 @@ impl State {
 }
 
 impl Transaction {
-    /// What the batch will have come to when it is committed.
+    /// The result of the batch when it is committed.
     pub fn written(&self) -> &Written {
         &self.written
     }

@@ -1,12 +1,11 @@
-//! How much memory may be made of a text. Three bytes, `{},`, become a pod of a kilobyte and more: a limit on the length of
-//! a body says little about what reading it takes.
+//! A limit on the memory that parsing a text takes. Three bytes, `{},`, become a pod of a kilobyte and more, so a limit on the
+//! length of a body does not bound it.
 //!
-//! What is read is charged for by [`super::decode`] where it is made: an element of a list for its size in memory, an entry
-//! of a map likewise. What is passed over costs nothing, and neither do the fields of a struct, which are part of it. The
-//! texts in it are bounded by the length of the body.
+//! [`super::decode`] charges for values when it makes them: for an element of a list, and for an entry of a map, its size in memory.
+//! Ignored values cost nothing, and neither do the fields of a struct, which are part of it. The length of the body bounds the texts
+//! in it.
 //!
-//! The allowance is that of the thread, for as long as [`within`] runs; what has none of its own may make
-//! [`WITHOUT_SOURCE`] of one text.
+//! The allowance belongs to the thread while [`within`] runs. A thread without one may use [`WITHOUT_SOURCE`] for one text.
 
 use std::{cell::Cell, cell::RefCell, fmt::Debug, sync::Arc};
 
@@ -16,19 +15,19 @@ pub trait Source: Debug + Send + Sync {
     fn take(&self, bytes: usize) -> usize;
 }
 
-/// What a thread may make of one text when nobody has given it an allowance, besides eight times the text's length.
+/// Memory that a thread without an allowance may use for one text, besides eight times the length of the text.
 pub const WITHOUT_SOURCE: usize = 64 << 20;
 
-/// What a small request takes, for which no source is asked.
+/// Memory of a small request, which is not counted.
 const FREE: usize = 256 << 10;
 
-/// What is read is turned into what decisions read, which is of about the same size, while it is still there.
+/// Number of copies: parsed values are converted to the core's form, about as large, while they still exist.
 const COPIES: usize = 2;
 
-/// What an entry of a map takes at least: its key, its place and what that is rounded up to.
+/// Least memory of a map entry: its key, its place, and rounding.
 const MAP_ENTRY: usize = 160;
 
-/// What is told where the allowance is used up.
+/// The message when the allowance is used up.
 pub const USED_UP: &str =
     "what is to be read takes more memory than --max-decoded-bytes allows: send fewer items at a time";
 

@@ -53,10 +53,10 @@ const TEMPLATES: [(&str, &str); 8] = [
 const OWNERS: [(&str, &str); 3] =
     [("ReplicaSet", "apps/v1"), ("StatefulSet", "apps/v1"), ("ReplicationController", "v1")];
 
-/// What the pods of a daemon set tolerate besides if they are on the host's network.
+/// Toleration that pods of a daemon set get in addition if they use the host's network.
 const NETWORK_UNAVAILABLE: (&str, &str) = ("node.kubernetes.io/network-unavailable", "NoSchedule");
 
-/// What the pods of a daemon set tolerate besides.
+/// Tolerations that pods of a daemon set get.
 const DAEMON_TOLERATIONS: [(&str, &str); 6] = [
     ("node.kubernetes.io/not-ready", "NoExecute"),
     ("node.kubernetes.io/unreachable", "NoExecute"),

@@ -29,7 +29,7 @@ use podberth_core::{
 /// Steps of work that reading one object takes.
 const ITEM: u64 = 256;
 
-/// What a fault takes besides its texts, up to the reply that tells it.
+/// Memory of a fault besides its texts, up to the reply that lists it.
 const FAULT: usize = 512;
 
 /// The state of a cluster: a list for each kind, all of them optional; or a `List` as kubectl prints it, with `items` of any
@@ -55,11 +55,11 @@ pub struct Cluster {
     pub persistent_volume_claims: Vec<storage::PersistentVolumeClaim>,
     /// Storage classes.
     pub storage_classes: Vec<storage::StorageClass>,
-    /// What CSI drivers say of nodes.
+    /// CSI drivers of nodes.
     pub csi_nodes: Vec<storage::CsiNode>,
     /// CSI drivers.
     pub csi_drivers: Vec<csi::CsiDriver>,
-    /// What CSI drivers say of the room that they have.
+    /// Free capacities that CSI drivers publish.
     pub csi_storage_capacities: Vec<csi::CsiStorageCapacity>,
     /// Volumes attached to nodes.
     pub volume_attachments: Vec<csi::VolumeAttachment>,

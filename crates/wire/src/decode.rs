@@ -24,20 +24,20 @@ use super::{
 pub struct DecodeError {
     /// The field, as in `spec.containers[0].name`; empty where the text is no JSON at all or the top has the wrong type.
     pub field: String,
-    /// What is wrong with it.
+    /// The fault.
     pub message: String,
 }
 
-/// What is said of a text without anything in it.
+/// The message for an empty text.
 const EMPTY: &str = "there is nothing to read: an object is expected";
 
 impl DecodeError {
-    /// What is to be read takes too much memory.
+    /// The error for a text whose parsed form takes too much memory.
     pub fn used_up() -> Self {
         Self { field: String::new(), message: allowance::USED_UP.into() }
     }
 
-    /// Whether the text is refused for what would be made of it.
+    /// `true` if the text was refused because of the memory that its parsed form takes.
     pub fn is_used_up(&self) -> bool {
         self.message == allowance::USED_UP
     }
@@ -65,7 +65,7 @@ impl From<UsedUp> for DecodeError {
     }
 }
 
-/// What serde says, in the words of JSON: its own speak of Rust's types.
+/// Rewrites serde's message, which names Rust types, in terms of JSON.
 fn in_json_words(message: &str) -> String {
     let Some((found, expected)) = message.rsplit_once(", expected ") else { return message.to_owned() };
     let found = match found {

@@ -246,8 +246,8 @@ impl Document {
         json
     }
 
-    /// What the store keeps: it begins with `{"metadata":{`, has no `kind`, `apiVersion` or `metadata.resourceVersion`,
-    /// and stands on one line, compact. Everything else is as the client wrote it.
+    /// The stored form: it begins with `{"metadata":{`, has no `kind`, `apiVersion` or `metadata.resourceVersion`, and is one compact line.
+    /// Everything else is as the client wrote it.
     pub fn into_body(mut self) -> String {
         self.remove("kind");
         self.remove("apiVersion");

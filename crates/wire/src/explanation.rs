@@ -65,9 +65,9 @@ pub struct Explanation {
 pub struct BoundTo {
     /// The node.
     pub node: String,
-    /// Whether it would fit there if it were placed anew, itself left out of the account.
+    /// `true` if the pod would fit there if it were placed again, without counting itself.
     pub fits: bool,
-    /// Whether no other node is better.
+    /// `true` if no other node is better.
     pub is_best: bool,
     /// The node's place among those that fit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -82,7 +82,7 @@ pub struct ExtenderError {
     pub extender: String,
     /// `filter`, `prioritize`, `preempt` or `bind`.
     pub verb: String,
-    /// What went wrong.
+    /// The error.
     pub message: String,
 }
 
@@ -134,7 +134,7 @@ pub struct PolicyUsed {
 pub struct NodeExplanation {
     /// The node's name.
     pub name: String,
-    /// Whether the pod can run there.
+    /// `true` if the pod can run there.
     pub fits: bool,
     /// Its scores combined: the higher the better, and equal totals tie. Under `WeightedSum` Σ score × weight; under
     /// `Lexicographic` how many groups of equal nodes stand behind its own. 0 where it does not fit.
@@ -147,9 +147,9 @@ pub struct NodeExplanation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub lost_at: Option<DecidingLevel>,
-    /// What every predicate says, in order of evaluation.
+    /// The verdict of every predicate, in order of evaluation.
     pub verdicts: Vec<VerdictExplanation>,
-    /// What every priority says, under `Lexicographic` in order of importance; empty where it does not fit.
+    /// The score of every priority, under `Lexicographic` in order of importance; empty if the node does not fit.
     pub scores: Vec<ScoreExplanation>,
 }
 
@@ -184,7 +184,7 @@ pub struct ScoreExplanation {
     pub plugin: String,
     /// 0..=100, before the weight; of an extender ten times what it answered.
     pub score: i64,
-    /// What the score is multiplied by; 1 under `Lexicographic`.
+    /// The factor of the score; 1 under `Lexicographic`.
     pub weight: i64,
     /// How far below the best a score may be and still tie with it; only under `Lexicographic`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -192,7 +192,7 @@ pub struct ScoreExplanation {
     pub tolerance: Option<i64>,
 }
 
-/// What preemption would do for a pod that fits nowhere.
+/// The effect of preemption for a pod that fits nowhere.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PreemptionExplanation {
@@ -200,7 +200,7 @@ pub struct PreemptionExplanation {
     pub candidates: Vec<CandidateExplanation>,
     /// The node it would choose; null where there is no candidate.
     pub selected: Option<String>,
-    /// What it would do or, without any candidate, why not, as in
+    /// The effect or, without any candidate, the reason, as in
     /// `0/2 nodes are available: 2 No preemption victims found for incoming pod.`
     pub message: String,
 }
@@ -275,7 +275,7 @@ impl Explanation {
 }
 
 impl Explanation {
-    /// The same of a pod that runs on a node already, and was left out of the account there.
+    /// The explanation for a pod that runs on a node already and was not counted there.
     #[must_use]
     pub fn of_bound(mut self, node: &str) -> Self {
         let here = self.nodes.iter().find(|n| n.name == node);

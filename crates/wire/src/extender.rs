@@ -123,7 +123,7 @@ pub struct HostPriority {
     pub score: i64,
 }
 
-/// What `/bind` is sent.
+/// The body of a `/bind` request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename(deserialize = "AnyCaseExtenderBindingArgs"), rename_all = "PascalCase", default)]
 #[schema(as = ExtenderBindingArgs)]
@@ -147,7 +147,7 @@ pub struct ExtenderBindingResult {
     pub error: String,
 }
 
-/// What `/preempt` is sent: exactly one of the two maps, by node name.
+/// The body of a `/preempt` request: exactly one of the two maps, by node name.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename(deserialize = "AnyCaseExtenderPreemptionArgs"), rename_all = "PascalCase", default)]
 #[schema(as = ExtenderPreemptionArgs)]
@@ -215,7 +215,7 @@ impl ExtenderBindingArgs {
     }
 }
 
-/// What `/preempt` is asked.
+/// The arguments of `/preempt`.
 #[derive(Debug)]
 pub struct PreemptionArgs {
     /// The pod that needs room; `None` where none was sent.

@@ -54,12 +54,12 @@ impl PodDocument {
         })
     }
 
-    /// Whether one of its containers asks for a resource, or is limited in it.
+    /// `true` if one of its containers has a request or a limit of a resource.
     pub fn names_resource(&self, resource: &str) -> bool {
         self.resources.contains(resource)
     }
 
-    /// What `bind` is asked.
+    /// The body of a `bind` call.
     pub fn binding_to(&self, node: &str) -> Vec<u8> {
         json(&ExtenderBindingArgs {
             pod_name: self.name.clone(),
@@ -69,13 +69,13 @@ impl PodDocument {
         })
     }
 
-    /// What `filter` and `prioritize` are asked, with nodes by name.
+    /// The body of a `filter` or `prioritize` call with nodes by name.
     pub fn with_names(&self, nodes: &[Name]) -> Vec<u8> {
         let names = json(&nodes.iter().map(|name| &**name).collect::<Vec<_>>());
         [br#"{"Pod":"#, self.json.as_bytes(), br#","Nodes":null,"NodeNames":"#, &names, b"}"].concat()
     }
 
-    /// What they are asked with nodes in full; each node is a JSON object.
+    /// The body of such a call with full nodes; each node is a JSON object.
     pub fn with_nodes<'n>(&self, nodes: impl IntoIterator<Item = &'n str>) -> Vec<u8> {
         let mut body = [br#"{"Pod":"#, self.json.as_bytes(), br#","Nodes":{"metadata":{},"items":["#].concat();
         for (i, node) in nodes.into_iter().enumerate() {
@@ -86,7 +86,7 @@ impl PodDocument {
         body
     }
 
-    /// What `preempt` is asked, with victims by uid.
+    /// The body of a `preempt` call with victims by uid.
     pub fn with_victims_by_uid(&self, victims: &BTreeMap<&str, MetaVictims>) -> Vec<u8> {
         let victims = json(victims);
         let parts: [&[u8]; 5] = [
@@ -99,10 +99,10 @@ impl PodDocument {
         parts.concat()
     }
 
-    /// What `preempt` is asked, with victims in full; each pod is a JSON object.
+    /// The body of a `preempt` call with full victims; each pod is a JSON object.
     ///
     /// # Errors
-    /// When a pod is no JSON.
+    /// If a pod is not JSON.
     pub fn with_victims(&self, victims: &BTreeMap<&str, FullVictims>) -> Result<Vec<u8>, serde_json::Error> {
         let victims = serde_json::to_vec(victims)?;
         let parts: [&[u8]; 5] = [

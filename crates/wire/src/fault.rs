@@ -1,4 +1,4 @@
-//! What is wrong with an object, field by field, in Kubernetes' own form.
+//! Faults of an object, field by field, in Kubernetes' own form.
 //!
 //! Source: `apimachinery/pkg/util/validation/field/errors.go` (`Error.ErrorBody`, `ErrorType`) and `path.go`.
 
@@ -27,9 +27,9 @@ pub struct Cause {
     pub field: String,
     /// The kind of fault: `FieldValueInvalid`, `FieldValueRequired`, `FieldValueNotSupported`, …
     pub reason: String,
-    /// What is wrong, for people.
+    /// The fault, for people.
     pub message: String,
-    /// Whether the object cannot be read at all with this fault, not even by a scheduler that lets other faults pass.
+    /// `true` if the fault makes the object unreadable, even to a scheduler that ignores other faults.
     pub unreadable: bool,
 }
 

@@ -25,17 +25,17 @@ pub struct StoredKind {
     pub plural: &'static str,
     /// Its name for one: `node`.
     pub singular: &'static str,
-    /// What kubectl users type: `no`.
+    /// Short names for kubectl, as `no`.
     pub short_names: &'static [&'static str],
-    /// Whether its objects stand in namespaces.
+    /// `true` if its objects are in namespaces.
     pub namespaced: bool,
-    /// What it is to the core.
+    /// Its kind in the core.
     pub core: Kind,
     /// How its objects are written.
     wire: Wire,
 }
 
-/// What a row knows of the struct that reads its objects.
+/// Functions of the struct that reads the objects of a row.
 #[derive(Debug)]
 struct Wire {
     parse: fn(&[u8]) -> Result<Converted<Object>, DecodeError>,

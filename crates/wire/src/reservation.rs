@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 /// The store's kind under which reservations are kept, each under its pod's namespace and name.
 pub const KIND: &str = "reservations.podberth.io";
 
-/// What a reservation means.
+/// The meaning of a reservation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub enum ReservationKind {
     /// The pod counts as running on the node: it is about to be bound there.
@@ -23,7 +23,7 @@ pub enum ReservationKind {
 pub struct Stored {
     /// The pod's uid: a later pod of the same name has no part in it.
     pub pod_uid: String,
-    /// What it means.
+    /// Its meaning.
     pub kind: ReservationKind,
     /// When it lapses, RFC 3339.
     pub until: String,
@@ -36,7 +36,7 @@ pub struct ReservationRequest {
     /// The node's name.
     #[schema(example = "node-a")]
     pub node: String,
-    /// What it is to mean; `Assumed` where absent.
+    /// Its meaning; `Assumed` if absent.
     pub kind: ReservationKind,
     /// After how many seconds it lapses; 30 where absent, a day at most.
     #[schema(nullable = false, example = 30)]
@@ -64,7 +64,7 @@ pub struct Reservation {
     /// The node's name.
     #[schema(example = "node-a")]
     pub node: String,
-    /// What it means.
+    /// Its meaning.
     pub kind: ReservationKind,
     /// When it lapses, RFC 3339.
     #[schema(example = "2026-01-02T15:04:05Z")]
@@ -93,7 +93,7 @@ impl Stored {
         serde_json::from_slice(body)
     }
 
-    /// Whether its time is over. One whose end cannot be read does not last for ever.
+    /// `true` if its time is over. A reservation with an unreadable end counts as expired.
     pub fn has_lapsed(&self, now: Timestamp) -> bool {
         !self.until.parse::<Timestamp>().is_ok_and(|until| until > now)
     }

@@ -1,4 +1,4 @@
-//! What `/schedule` is asked and what it answers.
+//! The request and the reply of `/schedule`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -41,15 +41,15 @@ pub struct ScheduleRequest {
     pub dry_run: bool,
     /// All pods or none: nothing is bound unless all fit, and then all are in one commit.
     pub all_or_nothing: bool,
-    /// Whether pods of lower priority may be evicted for one that fits nowhere; `true` where absent, as in
-    /// kube-scheduler. A profile without preemption and a pod that says `preemptionPolicy: Never` evict nobody.
+    /// Allows evicting pods of lower priority for one that fits nowhere; default `true`, as in kube-scheduler. With a profile without
+    /// preemption, or for a pod with `preemptionPolicy: Never`, no pod is evicted.
     #[schema(nullable = false)]
     pub preempt: Option<bool>,
     /// Reserve the nodes for so many seconds (1 to 86400) instead of binding, as `/reservations` does: the pods count as
     /// running there until they are bound or the time is over.
     #[schema(nullable = false, minimum = 1, maximum = 86400)]
     pub assume: Option<u32>,
-    /// Whether it is worked out what would help pods that fit nowhere; `true` where absent.
+    /// Asks for suggestions for pods that fit nowhere; default `true`.
     #[schema(nullable = false)]
     pub suggestions: Option<bool>,
     /// A `kind: Policy` (or a KubeSchedulerConfiguration v1) to decide under instead of the one in force.
@@ -65,7 +65,7 @@ pub struct ScheduleRequest {
     pub seed: u64,
 }
 
-/// What became of the pods.
+/// The results for the pods.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ScheduleReport {
     /// Each pod, in the order of the request; pods found by selector in order of namespace and name.
@@ -74,7 +74,7 @@ pub struct ScheduleReport {
     pub summary: ScheduleSummary,
 }
 
-/// What became of a pod.
+/// The result for a pod.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub enum ScheduleResult {
     /// It is on its node now, durably.
@@ -102,7 +102,7 @@ pub struct ScheduledPod {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// What became of it.
+    /// Its result.
     pub result: ScheduleResult,
     /// The node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -130,8 +130,7 @@ pub struct ScheduledPod {
     /// Where those of its claims get their volumes from that waited for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub volumes: Vec<ChosenVolume>,
-    /// What would help, the cheapest first, each tried out. Of several pods with the same demands only the first one has
-    /// them.
+    /// Changes that would help, the cheapest first, each tried. Of several pods with equal demands only the first one has them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub suggestions: Vec<Suggestion>,
     /// The calls of the policy's extenders that failed.
@@ -175,7 +174,7 @@ pub struct ScheduleSummary {
     pub policy: PolicyUsed,
     /// The seed that breaks ties.
     pub seed: u64,
-    /// Whether nothing was stored.
+    /// `true` if nothing was stored.
     pub dry_run: bool,
 }
 
@@ -213,7 +212,7 @@ pub struct Suggestion {
 /// One change. Which of the fields it has follows from its kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SuggestedChange {
-    /// What to do.
+    /// The kind of change.
     pub kind: ChangeKind,
     /// The resource asked for less, the label or the taint's key, the topology label, or the host port
     /// (`TCP 0.0.0.0:80`).
@@ -225,10 +224,10 @@ pub struct SuggestedChange {
     /// The taint's effect.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub effect: String,
-    /// What is asked for now, a quantity.
+    /// The present request, a quantity.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub from: String,
-    /// What would fit, a quantity.
+    /// A request that would fit, a quantity.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub to: String,
     /// The node to be changed, or that new ones are to be like.
@@ -240,7 +239,7 @@ pub struct SuggestedChange {
     pub count: Option<usize>,
 }
 
-/// What to do.
+/// The kind of a change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[allow(missing_docs, reason = "documented in core::suggest::Change")]
 pub enum ChangeKind {

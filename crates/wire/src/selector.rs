@@ -14,7 +14,7 @@ use podberth_core::model::{Labels, Name, Operator, Requirement, Selector};
 #[error("unable to parse requirement: {0}")]
 pub struct SelectorError(String);
 
-/// What a list or a watch asks for. The default asks for everything.
+/// The selection of a list or a watch. The default selects everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
     labels: Selector,
@@ -70,12 +70,12 @@ impl Query {
     /// Reads both selectors; empty ones select everything.
     ///
     /// # Errors
-    /// What is wrong with the first faulty requirement.
+    /// The first requirement with a fault.
     pub fn parse(label_selector: &str, field_selector: &str) -> Result<Self, SelectorError> {
         Ok(Self { labels: parse_labels(label_selector)?, fields: parse_fields(field_selector)? })
     }
 
-    /// Whether it asks for everything.
+    /// `true` if it selects everything.
     pub fn is_everything(&self) -> bool {
         self.labels.is_empty() && self.fields.is_empty()
     }
@@ -85,7 +85,7 @@ impl Query {
         self.labels.cost()
     }
 
-    /// Whether a stored object is asked for. One that cannot be read is not.
+    /// `true` if a stored object is selected. An unreadable object is not.
     pub fn matches(&self, body: &str) -> bool {
         if self.is_everything() {
             return true;
@@ -130,10 +130,10 @@ fn parse_fields(text: &str) -> Result<Vec<FieldRequirement>, SelectorError> {
         .collect()
 }
 
-/// Reads a label selector as kubectl writes it. Empty selects everything.
+/// Reads a label selector as kubectl writes it. An empty text selects everything.
 ///
 /// # Errors
-/// What was found where something else was expected.
+/// The unexpected text, and the expected one.
 pub fn parse_labels(text: &str) -> Result<Selector, SelectorError> {
     let mut parser = Parser { tokens: tokens(text).collect(), at: 0 };
     let mut selector = Selector::default();

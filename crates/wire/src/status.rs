@@ -24,14 +24,14 @@ pub struct Status {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schema(example = "NotFound")]
     pub reason: String,
-    /// What happened, for people.
+    /// The error, for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schema(example = "pods \"web\" not found")]
     pub message: String,
     /// The HTTP status code.
     #[schema(example = 404)]
     pub code: u16,
-    /// What the failure is about, for programs.
+    /// The subject of the failure, for programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub details: Option<StatusDetails>,
@@ -95,7 +95,7 @@ pub struct StatusCause {
     #[serde(skip_serializing_if = "String::is_empty")]
     #[schema(required = false, example = "FieldValueRequired")]
     pub reason: String,
-    /// What is wrong, for people.
+    /// The fault, for people.
     #[serde(skip_serializing_if = "String::is_empty")]
     #[schema(required = false, example = "Required value")]
     pub message: String,

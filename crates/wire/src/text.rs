@@ -18,7 +18,7 @@ impl<'a> Text<'a> {
         Some((Self(plain.into()), end + 2))
     }
 
-    /// Whether it can be written as JSON by putting quotes around it.
+    /// `true` if quotes around it make it JSON.
     pub fn is_plain(&self) -> bool {
         matches!(self.0, Cow::Borrowed(_))
     }

@@ -7,12 +7,12 @@ use super::{
     decode::DecodeError,
 };
 
-/// What a value takes in a list that grows, and an object with one field besides (its entry, its place in the table; room
-/// for four is made at once).
+/// Memory of a value in a growing list, and of an object with one further field (its entry, its place in the table; room for four is
+/// made at once).
 const VALUE: usize = 2 * size_of::<Value>();
 const OBJECT: usize = 512;
 
-/// What a text takes at most as a tree, in bytes of memory. The texts in it are counted as they stand.
+/// Largest memory of a text as a tree, in bytes. Texts in it count with their length.
 pub(super) fn weight(json: &[u8]) -> usize {
     let of = |byte: &u8| match byte {
         b'{' => OBJECT + VALUE,

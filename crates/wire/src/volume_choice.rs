@@ -9,8 +9,8 @@ use podberth_core::{
     volume_choice::{BIND_COMPLETED, BOUND_BY_CONTROLLER, SELECTED_NODE, YES, is_kept_for},
 };
 
-/// The annotation of volumes and claims that got each other by a bind here, and of claims whose node was chosen by one.
-/// What was chosen outlives imports that say nothing of it: the cluster that they come from has not heard of the bind yet.
+/// The annotation of volumes and claims that a bind here bound to each other, and of claims whose node it chose. The choice survives
+/// imports that do not mention it: the cluster that they come from has not heard of the bind yet.
 const CHOSEN_HERE: &str = "podberth.io/volume-chosen-here";
 
 /// A reference to a claim, as `reference.GetReference` makes it.

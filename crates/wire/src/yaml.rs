@@ -99,7 +99,7 @@ fn yaml_documents(body: &[u8]) -> Result<Vec<String>, DecodeError> {
     Ok(documents.into_iter().filter(|d| !d.is_null()).map(|d| d.to_string()).collect())
 }
 
-/// What reading a text as YAML takes at most, in bytes of memory: as much for each sign that can begin a value.
+/// Largest memory for reading a text as YAML, in bytes: a fixed amount for each character that can begin a value.
 pub fn weight(body: &[u8]) -> usize {
     YAML_VALUE * body.iter().filter(|byte| b"\n,:[{-?".contains(byte)).count().min(MAX_YAML_VALUES)
 }
@@ -127,7 +127,7 @@ pub(super) fn options(length: usize) -> Options {
     options
 }
 
-/// What a list says of its items.
+/// Properties that a list passes to its items.
 #[derive(Default)]
 struct Parent {
     api_version: String,

@@ -14,7 +14,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-/// What an extender was asked.
+/// A call to an extender.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) path: String,

@@ -1,4 +1,4 @@
-//! Every node's verdict and scores for pods that demand the same.
+//! Verdicts and scores of every node for pods with equal demands.
 
 use std::collections::BTreeMap;
 
@@ -24,22 +24,22 @@ pub(super) struct Board {
     /// The near predicates that ask anything, and the far ones, by index.
     near: Vec<usize>,
     far: Vec<usize>,
-    /// Whom the near predicates let the pod on, a mask for each block.
+    /// Nodes that the near predicates accept, a mask for each block.
     near_fits: Vec<u64>,
-    /// Whom all do.
+    /// Nodes that all predicates accept.
     fits: Vec<u64>,
     fitting: usize,
     reasons: Option<Reasons>,
     /// One for each priority.
     columns: Vec<Column>,
-    /// Under a weighted sum what the near priorities come to, where the near predicates let the pod on.
+    /// Under a weighted sum the totals of the near priorities, for nodes that the near predicates accept.
     near_totals: Vec<i64>,
     /// Under a weighted sum each node's total; [`UNFIT`] where it does not fit.
     totals: Vec<i64>,
 }
 
-/// One priority's scores. Those of a near one mean something where the near predicates let the pod on, those of a far one
-/// where all do.
+/// The scores of one priority. Those of a near one are valid for nodes that the near predicates accept, those of a far one for nodes that
+/// all accept.
 struct Column {
     reads: Reads,
     scores: Vec<u8>,
@@ -67,8 +67,8 @@ pub(super) struct Best {
 }
 
 impl Board {
-    /// Asks about every node. What is known stays known when pods come and go, but for what [`Self::reads_more`] tells, as
-    /// long as [`Self::can_be_kept`].
+    /// Judges every node. The results stay valid when pods come and go, except for those that [`Self::reads_more`] names, as long as
+    /// [`Self::can_be_kept`].
     pub(super) fn new(profile: &Profile, pod: &Pod, snapshot: &Snapshot) -> Self {
         let nominations = snapshot.has_nominated_pods();
         let all = snapshot.node_set();
@@ -159,7 +159,7 @@ impl Board {
         }
     }
 
-    /// Asks the far rules, after the near ones were asked about some nodes.
+    /// Applies the far rules, after the near ones have judged some nodes.
     fn ask_far(&mut self, profile: &Profile, pod: &Pod, snapshot: &Snapshot, nodes: &NodeSet<'_>, is_new: bool) {
         let all = snapshot.node_set();
         let marked =

@@ -65,7 +65,7 @@ pub struct Batch<P> {
     /// Length of `changed` when the working copy began.
     changed_before: usize,
     classes: Vec<Class>,
-    /// No pod on any node has a lower priority; `None` until it is asked for.
+    /// The lowest priority of the pods on nodes; `None` until it is needed.
     lowest_priority: Option<i32>,
 }
 
@@ -178,7 +178,7 @@ impl<P: Borrow<Profile>> Batch<P> {
         self.profile.borrow()
     }
 
-    /// The cluster with what was placed so far.
+    /// The cluster with the pods placed so far.
     pub fn snapshot(&self) -> &Snapshot {
         &self.working
     }
@@ -188,8 +188,7 @@ impl<P: Borrow<Profile>> Batch<P> {
         self.base.revision
     }
 
-    /// Goes on from a newer snapshot: what was placed and is not in it is forgotten. What is known of nodes that have not
-    /// changed stays known.
+    /// Moves on to a newer snapshot: pods that were placed and are not in it are dropped. Results for unchanged nodes are kept.
     pub fn rebase(&mut self, snapshot: Snapshot) {
         let is_same =
             |(new, old): (NodeRef<'_>, NodeRef<'_>)| new.slot() == old.slot() && Arc::ptr_eq(&new.node, &old.node);

@@ -1,7 +1,6 @@
-//! A tie among many nodes broken quickly.
+//! Fast tie-breaking among many nodes.
 //!
-//! [`TieBreak`] hashes a name byte by byte. Nodes that came one after the other have names that begin alike, and what they
-//! share is hashed once.
+//! [`TieBreak`] hashes a name byte by byte. Nodes created one after another have names with a common prefix, which is hashed once.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
-//! Pods that were in all likelihood bound to a node.
+//! Pods that were probably bound to a node.
 //!
-//! Source: `pkg/scheduler/backend/cache/cache.go` (`AssumePod`, `ForgetPod`, `AddPod`): kube-scheduler itself assumes a pod
-//! to be where it is about to be bound until its watch shows it there.
+//! Source: `pkg/scheduler/backend/cache/cache.go` (`AssumePod`, `ForgetPod`, `AddPod`): kube-scheduler itself assumes a pod on the node to
+//! which it is about to be bound, until its watch shows the pod there.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -17,7 +17,7 @@ const MOST_ASSUMED: usize = 4_096;
 /// Pods of which too old ones are looked for only after this part of their time has passed.
 const PARTS: u64 = 8;
 
-/// A state, and what it does not show yet.
+/// A state, and the assumed pods that it does not show yet.
 #[derive(Debug, Default)]
 pub struct Assumed {
     /// For how long a pod is assumed; 0: none is.
@@ -40,7 +40,7 @@ struct Place {
 }
 
 impl Assumed {
-    /// Nothing is assumed yet; later, what is counts for so long and an eighth of it more at most.
+    /// An empty table. Each later entry counts for this time, and at most an eighth longer.
     pub fn new(keep_for: u64) -> Self {
         Self { keep_for, ..Self::default() }
     }
@@ -60,7 +60,7 @@ impl Assumed {
         &self.state
     }
 
-    /// Goes on from a newer state, and forgets what that shows.
+    /// Moves on to a newer state, and removes the entries that it settles.
     pub fn rebase(&mut self, base: &Snapshot, now: u64) {
         self.base = base.clone();
         self.state = base.clone();
@@ -76,7 +76,7 @@ impl Assumed {
         });
     }
 
-    /// Forgets what is over at a time.
+    /// Removes the entries that have expired.
     pub fn expire(&mut self, now: u64) {
         if now < self.look_at {
             return;
@@ -107,7 +107,7 @@ impl Assumed {
         }
     }
 
-    /// Forgets where a pod was assumed to be: it is asked about anew, so it went nowhere.
+    /// Removes the entry of a pod: it is asked about again, so it was not bound.
     pub fn forget_pod(&mut self, pod: &Pod) {
         if !self.pods.is_empty() {
             self.forget(&key(pod));

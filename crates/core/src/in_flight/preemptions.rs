@@ -1,7 +1,7 @@
-//! The victims that were named for pods that preempt.
+//! The victims named for pods that preempt.
 //!
-//! Without this a lagging state costs pods their lives: kube-scheduler evicts the victim on one node, asks whether the
-//! pod fits there now, is told that the victim is in the way, and evicts on the next node.
+//! Without this table a lagging state leads to needless evictions: kube-scheduler evicts the victim on one node, asks if the pod fits
+//! there now, learns that the victim is in the way, and evicts on the next node.
 //!
 //! Source: `pkg/scheduler/schedule_one.go` (`evaluateNominatedNode`: only the node nominated is asked about at first),
 //! `pkg/scheduler/framework/preemption/preemption.go` (`callExtenders`, `prepareCandidate`).
@@ -16,7 +16,7 @@ use crate::{
     snapshot::{NamespacedName, NodeInfo, Snapshot},
 };
 
-/// Pods whose victims are remembered at a time; of more, those that were asked about first are forgotten.
+/// Largest number of pods whose victims are remembered; beyond it, the ones asked about first are removed.
 const MOST_PREEMPTORS: usize = 1_024;
 
 /// Victims that are remembered at a time.
@@ -82,7 +82,7 @@ impl Offer {
 }
 
 impl Preemptions {
-    /// Nothing is remembered yet; later, what is named is for so long.
+    /// An empty table. Each later entry lasts for this time.
     pub fn new(keep_for: u64) -> Self {
         Self { keep_for, ..Self::default() }
     }
@@ -120,8 +120,8 @@ impl Preemptions {
         }
     }
 
-    /// Takes in how a state looks at a time: forgets what is over, because the time is, the preemptor has a node or is
-    /// gone, or no victim is left.
+    /// Compares the entries with a state: removes those that have expired, whose preemptor has a node or is gone, or whose victims are all
+    /// gone.
     pub fn settle(&mut self, state: &Snapshot, now: u64) {
         self.offers.retain(|_, offer| {
             let standing = Standing::of(&offer.preemptor, state);

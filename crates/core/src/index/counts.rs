@@ -1,4 +1,4 @@
-//! How many of something are on each node.
+//! Counts per node.
 
 use imbl::OrdMap;
 

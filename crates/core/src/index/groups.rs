@@ -1,7 +1,7 @@
-//! Pods by what selectors read of them: their namespace, their labels, and whether they are being deleted.
+//! Groups of pods by the properties that selectors read: namespace, labels, and if they are being deleted.
 //!
-//! A cluster mostly has many pods and few such groups, so that a selector is held against these. Where each pod has labels
-//! of its own, as those of a stateful set do, it is held against the groups with a label that it asks for.
+//! A cluster mostly has many pods and few such groups, so a selector is matched against groups. If each pod has labels of its own, as in
+//! a stateful set, it is matched only against the groups with a label that it demands.
 
 use imbl::{OrdMap, OrdSet};
 

@@ -1,4 +1,4 @@
-//! Which nodes hold which images.
+//! The nodes that hold each image.
 //!
 //! Source: `addNodeImageStates` in `pkg/scheduler/internal/cache/cache.go`.
 
@@ -15,7 +15,7 @@ use crate::{
 /// An image, as far as nodes hold it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageState {
-    /// Bytes, as told by the first node that came to hold it.
+    /// Bytes, as reported by the first node that held it.
     pub size: i64,
     /// By block, bit by bit; no mask is empty.
     holders: OrdMap<usize, u64>,
@@ -73,7 +73,7 @@ impl Images {
     }
 }
 
-/// Each name once, with the first size told for it.
+/// Each name once, with the first size reported for it.
 fn by_name(images: &[Image]) -> BTreeMap<&Name, i64> {
     let mut sizes = BTreeMap::new();
     for (name, size) in images.iter().flat_map(|image| image.names.iter().map(|name| (name, image.size))) {

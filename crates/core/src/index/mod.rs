@@ -38,7 +38,7 @@ pub(super) struct Index {
     slots: Numbers,
     /// Pods by what selectors read of them.
     pub(super) groups: Groups,
-    /// Services by what they select.
+    /// Services by their selectors.
     pub(super) services: Services,
     /// Rules of pods about other pods.
     pub(super) terms: Terms,

@@ -1,17 +1,17 @@
-//! Small numbers for things that come and go, so that what is known of them can stand in an array.
+//! Small reusable numbers, so that data about things that come and go can be kept in arrays.
 
 use imbl::OrdSet;
 
-/// Hands out the smallest number that is free.
+/// Gives out the smallest free number.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Numbers {
-    /// Every number handed out so far is below this.
+    /// Every number given out so far is below this.
     bound: u32,
     free: OrdSet<u32>,
 }
 
 impl Numbers {
-    /// A number that nobody has.
+    /// Takes a free number.
     pub(super) fn take(&mut self) -> u32 {
         self.free.remove_min().unwrap_or_else(|| {
             self.bound += 1;

@@ -1,7 +1,7 @@
-//! The rules that running pods have about other pods: each different one once, with the nodes where it runs.
+//! The rules of running pods about other pods: each different rule once, with the nodes where it runs.
 //!
-//! A rule is filed by what a pod must have for the rule to mean it (a namespace, a label), so that a pod is held against
-//! few of those that do not mean it.
+//! A rule is filed under a property that a matching pod must have (a namespace, a label), so that a pod is checked against few rules that
+//! do not match it.
 
 use std::sync::Arc;
 
@@ -63,8 +63,8 @@ impl Terms {
         found
     }
 
-    /// Calls `each` with every term that means the pod, whose namespace has these labels, and where its owners run. Terms
-    /// of required anti-affinity are told or all others are.
+    /// Calls `each` with every term that matches the pod, whose namespace has these labels, and with the nodes of its owners. It visits either
+    /// the terms of required anti-affinity or all others.
     pub(crate) fn meaning<'s>(
         &'s self,
         pod: &Pod,
@@ -117,7 +117,7 @@ fn filed(affinity: &Affinity) -> impl Iterator<Item = Filed> + '_ {
     })
 }
 
-/// The namespaces to file a term under. One that a selector widens stands under the empty name alone.
+/// The namespaces to file a term under. A term with a namespace selector is filed under the empty name alone.
 fn namespaces_of(term: &PodAffinityTerm) -> Vec<Name> {
     if term.namespace_selector.is_some() {
         return vec!["".into()];

@@ -1,4 +1,4 @@
-//! The index says what counting anew would say, after any stream of changes.
+//! The index equals a fresh count after any stream of changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -87,7 +87,7 @@ fn running(snapshot: &Snapshot) -> impl Iterator<Item = &Pod> {
     snapshot.pods().map(|pod| &**pod).filter(|pod| pod.is_assigned() && !pod.terminal)
 }
 
-/// Numbers by node; those of nodes that are not known stand together under the empty name.
+/// Numbers by node; those of unknown nodes are summed under the empty name.
 type ByNode = BTreeMap<Name, i64>;
 
 fn by_node(snapshot: &Snapshot, counts: &super::Counts) -> ByNode {

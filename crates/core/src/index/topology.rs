@@ -1,5 +1,5 @@
-//! The domains that nodes are in: for each label of nodes its different values, numbered, and each node's. Nodes with
-//! the same taints make such a domain too.
+//! Topology domains: for each node label its values, numbered, and the value of each node. Nodes with equal taints form such a domain
+//! too.
 
 use imbl::{OrdMap, Vector};
 
@@ -9,10 +9,10 @@ use crate::{
     work,
 };
 
-/// Says that a node is in no domain; no domain has this number.
+/// The number of no domain.
 const NONE: u32 = u32::MAX;
 
-/// So many numbers are copied in one step of work.
+/// Numbers copied in one step of work.
 const COPIED: usize = 32;
 
 /// Every label's domains, and the zones.

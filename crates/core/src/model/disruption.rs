@@ -63,7 +63,7 @@ pub enum PreemptionPolicy {
 pub struct PriorityClass {
     /// Its name.
     pub name: Name,
-    /// The priority it stands for.
+    /// The priority of its pods.
     pub value: i32,
     /// `true` if pods without a class name get this class.
     pub global_default: bool,

@@ -94,7 +94,7 @@ fn integer(value: &str) -> Option<i64> {
 
 /// A conjunction of requirements. Empty matches every object.
 ///
-/// An absent selector is not this: where Kubernetes says "nil selects nothing", the owner holds an `Option<Selector>`.
+/// It does not stand for an absent selector: where Kubernetes says "nil selects nothing", the owner holds an `Option<Selector>`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Selector(pub Vec<Requirement>);
 
@@ -114,7 +114,7 @@ impl Selector {
         self.0.iter().all(|r| r.matches_value(labels.get(&r.key).map(|v| &**v)))
     }
 
-    /// A label that everything selected has, if the selector tells one: the key and the only value that it lets through.
+    /// A label that all selected objects have, if the selector implies one: the key and the only permitted value.
     pub fn needed_label(&self) -> Option<(&Name, &Name)> {
         self.0.iter().find_map(|requirement| match &requirement.operator {
             Operator::In(values) => match values.as_slice() {

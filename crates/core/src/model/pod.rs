@@ -38,13 +38,13 @@ pub struct Pod {
     /// `true` if kube-scheduler preempted it for a pod of higher priority (condition `DisruptionTarget`, reason
     /// `PreemptionByScheduler`, set since 1.26).
     pub preempted: bool,
-    /// `spec.priority`; `None` where the object does not say and its class decides.
+    /// `spec.priority`; `None` if the object has none and its class decides.
     pub priority: Option<i32>,
     /// `spec.priorityClassName`; empty for none.
     pub priority_class_name: Name,
     /// Permission to preempt others.
     pub preemption_policy: Option<PreemptionPolicy>,
-    /// `metadata.creationTimestamp`, in nanoseconds since 1970; `None` where the object does not say.
+    /// `metadata.creationTimestamp`, in nanoseconds since 1970; `None` if absent.
     pub created: Option<i64>,
     /// Its place among the pods of a cluster that came with a request, from 1; 0 for a stored one.
     pub arrival: u32,
@@ -96,7 +96,7 @@ impl Pod {
         self.overhead = asked.overhead;
     }
 
-    /// Its priority where the object says it, else 0.
+    /// Its priority, or 0 if the object has none.
     pub fn priority_or_default(&self) -> i32 {
         self.priority.unwrap_or(0)
     }

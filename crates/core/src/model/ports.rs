@@ -25,7 +25,7 @@ pub struct HostPort {
 }
 
 impl HostPort {
-    /// The address that stands for all addresses.
+    /// The wildcard address.
     pub const ANY_IP: &'static str = "0.0.0.0";
 
     /// `true` if one node cannot have both: same transport and port, and the same address or all addresses.

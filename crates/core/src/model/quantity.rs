@@ -26,12 +26,12 @@ const NANO: i128 = 1_000_000_000;
 const MAX_NANOS: i128 = i64::MAX as i128 * NANO;
 
 impl Quantity {
-    /// So many whole units.
+    /// A number of whole units.
     pub fn from_units(units: i64) -> Self {
         Self { nanos: i128::from(units) * NANO }
     }
 
-    /// So many thousandths of a unit.
+    /// A number of thousandths of a unit.
     pub fn from_milli(milli: i64) -> Self {
         Self { nanos: i128::from(milli) * 1_000_000 }
     }

@@ -19,7 +19,7 @@ use super::{Name, Quantity, ResourceList, Resources, resources};
 pub struct ContainerRequests {
     /// `resources.requests`.
     pub requests: ResourceList,
-    /// An init container with `restartPolicy: Always` (a sidecar): it goes on beside the others.
+    /// An init container with `restartPolicy: Always` (a sidecar): it keeps running beside the others.
     pub restartable: bool,
 }
 
@@ -30,7 +30,7 @@ pub struct PodRequests {
     pub containers: Vec<ContainerRequests>,
     /// The init containers, in their order.
     pub init_containers: Vec<ContainerRequests>,
-    /// `spec.resources.requests` (since 1.32): for CPU, memory and huge pages it stands instead of the containers'.
+    /// `spec.resources.requests` (since 1.32): it replaces the containers' requests of CPU, memory and huge pages.
     pub pod_level: ResourceList,
     /// `spec.overhead`: comes on top.
     pub overhead: ResourceList,
@@ -48,7 +48,7 @@ pub struct Held {
 /// Resources in the status of a container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContainerHolds {
-    /// `resources.requests`: what it runs with.
+    /// `resources.requests`: the amounts that it runs with.
     pub actual: ResourceList,
     /// `allocatedResources`: what its node has set aside for it.
     pub allocated: ResourceList,

@@ -66,8 +66,7 @@ impl Resources {
         resources
     }
 
-    /// Sets the amount of one resource, rounded up to a whole one of its units. A name that stands for no resource is
-    /// passed over.
+    /// Sets the amount of one resource, rounded up to a whole unit. A name that denotes no resource is ignored.
     pub fn set(&mut self, name: &Name, quantity: Quantity) {
         match &**name {
             CPU => self.milli_cpu = quantity.milli_value(),

@@ -17,7 +17,7 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// As it is written in objects.
+    /// The name in objects.
     pub fn name(self) -> &'static str {
         match self {
             Self::NoSchedule => "NoSchedule",
@@ -36,11 +36,11 @@ pub struct Taint {
     pub value: Name,
     /// The effect.
     pub effect: Effect,
-    /// `timeAdded`, in nanoseconds since 1970; `None` where the object does not say. Scheduling does not read it.
+    /// `timeAdded`, in nanoseconds since 1970; `None` if absent. Scheduling does not read it.
     pub added: Option<i64>,
 }
 
-/// The key of the taint that stands for `spec.unschedulable`.
+/// The key of the taint for `spec.unschedulable`.
 pub const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 
 /// How a toleration compares.
@@ -48,7 +48,7 @@ pub const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 pub enum TolerationOperator {
     /// Key and value are equal (also when the operator is absent).
     Equal,
-    /// The key is there, whatever its value.
+    /// The key exists, with any value.
     Exists,
 }
 

@@ -170,7 +170,7 @@ pub struct PersistentVolumeClaim {
     pub block: bool,
     /// The volume attributes class it asks for; empty for none. Read since 1.34.
     pub volume_attributes_class_name: Name,
-    /// The labels asked of the volume; `None` asks nothing.
+    /// The labels demanded of the volume; `None` demands nothing.
     pub selector: Option<Selector>,
     /// The size asked for (`spec.resources.requests.storage`).
     pub request: Quantity,
@@ -200,13 +200,13 @@ pub struct StorageClass {
     pub name: Name,
     /// The provisioner of its volumes; `kubernetes.io/no-provisioner` for none.
     pub provisioner: Name,
-    /// When its claims are bound; `None` where the object does not say.
+    /// The time at which its claims are bound; `None` if absent.
     pub binding_mode: Option<BindingMode>,
     /// The topologies in which volumes can be made; empty means all.
     pub allowed_topologies: Vec<Vec<TopologyRequirement>>,
     /// `true` if claims without a class name get this class.
     pub is_default: bool,
-    /// `metadata.creationTimestamp`, in nanoseconds since 1970; `None` where the object does not say.
+    /// `metadata.creationTimestamp`, in nanoseconds since 1970; `None` if absent.
     pub created: Option<i64>,
 }
 
@@ -250,7 +250,7 @@ pub struct CsiStorageCapacity {
     pub storage_class_name: Name,
     /// The nodes that have access; `None` for none of them.
     pub node_topology: Option<Selector>,
-    /// The largest volume that can be made (`maximumVolumeSize`, else `capacity`); `None` where the driver does not say.
+    /// The largest volume that can be made (`maximumVolumeSize`, else `capacity`); `None` if absent.
     pub largest_volume: Option<Quantity>,
 }
 
@@ -263,7 +263,7 @@ pub struct VolumeAttachment {
     pub attacher: Name,
     /// The node.
     pub node_name: Name,
-    /// The persistent volume; empty for one that stands in a pod.
+    /// The persistent volume; empty for a volume in a pod.
     pub volume_name: Name,
 }
 
@@ -276,6 +276,6 @@ pub struct CsiNodeDriver {
     pub allocatable_count: Option<i32>,
     /// The node's name in the driver's own words.
     pub node_id: Name,
-    /// The node labels by which the driver tells topologies apart.
+    /// The node labels that define the driver's topology.
     pub topology_keys: Vec<Name>,
 }

@@ -1,4 +1,4 @@
-//! From a Policy to the profile it stands for, or everything that is wrong with it.
+//! Compiles a Policy to a profile, or reports all its faults.
 //!
 //! Source: `pkg/scheduler/factory.go` (`createFromPolicy`), `pkg/scheduler/framework/plugins/legacy_registry.go`
 //! (`ProcessPredicatePolicy`, `ProcessPriorityPolicy`, `AppendPredicateConfigs`) and

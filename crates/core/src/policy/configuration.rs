@@ -1,4 +1,4 @@
-//! A `KubeSchedulerConfiguration` as 1.34 reads it, as far as it decides where pods go.
+//! A `KubeSchedulerConfiguration` as 1.34 reads it, as far as it affects where pods go.
 //!
 //! Source: `pkg/scheduler/apis/config/types.go` and `types_pluginargs.go`, `v1/defaults.go`,
 //! `validation/validation.go` and `validation_pluginargs.go`.

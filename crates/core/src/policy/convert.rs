@@ -1,6 +1,6 @@
-//! From a Policy to the KubeSchedulerConfiguration that comes closest, and what is lost on the way.
+//! Converts a Policy to the closest KubeSchedulerConfiguration, and notes the differences.
 //!
-//! Policy files ended with 1.23 (kubernetes#92143). Most names live on as plugins; what has no counterpart is noted.
+//! Policy files ended with 1.23 (kubernetes#92143). Most names live on as plugins; settings without a counterpart are noted.
 
 use std::collections::BTreeMap;
 

@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 use super::{fault::Fault, qualified};
 use crate::model::Name;
 
-/// How long an extender may take unless told otherwise, in nanoseconds.
+/// Default timeout of an extender, in nanoseconds.
 pub const DEFAULT_TIMEOUT_NANOS: i64 = 5_000_000_000;
 
-/// Another process that is asked about nodes over HTTP.
+/// Another process that filters and scores nodes over HTTP.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extender {
     /// Where it answers, without a verb.
@@ -30,7 +30,7 @@ pub struct Extender {
     pub enable_https: bool,
     /// How, if so.
     pub tls: Option<TlsConfig>,
-    /// How long it may take, in nanoseconds; 0 stands for [`DEFAULT_TIMEOUT_NANOS`].
+    /// Timeout in nanoseconds; 0 stands for [`DEFAULT_TIMEOUT_NANOS`].
     pub http_timeout_nanos: i64,
     /// `true` if it knows the nodes and needs only their names.
     pub node_cache_capable: bool,
@@ -54,9 +54,9 @@ pub struct ManagedResource {
 pub struct TlsConfig {
     /// `true` if any certificate is accepted.
     pub insecure: bool,
-    /// The name its certificate is held against; empty for the one in the URL.
+    /// The name that its certificate must have; empty for the host of the URL.
     pub server_name: String,
-    /// Files that hold what the `data` fields hold.
+    /// Files in place of the `data` fields.
     pub files: TlsFiles,
     /// The client certificate, PEM.
     pub cert_data: Vec<u8>,
@@ -88,7 +88,7 @@ impl std::fmt::Debug for TlsConfig {
     }
 }
 
-/// Everything wrong with a list of extenders that stands at `field`.
+/// All faults of a list of extenders at `field`.
 pub(super) fn validate(field: &str, extenders: &[Extender], faults: &mut Vec<Fault>) {
     let mut managed = BTreeSet::new();
     for (i, extender) in extenders.iter().enumerate() {
@@ -118,7 +118,7 @@ pub(super) fn validate(field: &str, extenders: &[Extender], faults: &mut Vec<Fau
     }
 }
 
-/// The extenders as they are asked: the ignorable ones after the others.
+/// The extenders in the order of calls: the ignorable ones after the others.
 pub(super) fn in_order_of_use(extenders: &[Extender]) -> Vec<Extender> {
     let mut ordered = extenders.to_vec();
     ordered.sort_by_key(|extender| extender.ignorable);

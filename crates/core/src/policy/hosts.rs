@@ -1,4 +1,4 @@
-//! Which hosts the extenders of a policy may be called at: whoever may write a policy could else make this process call
+//! The hosts at which the extenders of a policy may be called. Without this list the author of a policy could make this process call
 //! anything that it can reach.
 
 use std::{fmt, str::FromStr};

@@ -1,8 +1,7 @@
 //! `scoring.levels`: the priorities of a policy as the levels of a decision tree ([`crate::ranking`]).
 //!
-//! Nothing of this is kube-scheduler's. A level names an entry of `priorities`, whose argument it takes, or a registered
-//! priority, whether listed or not. Each level is a rule of its own, also where kube-scheduler would make one plugin of
-//! several entries.
+//! kube-scheduler has nothing like this. A level names an entry of `priorities`, whose argument it takes, or a registered priority, listed
+//! or not. Each level is a rule of its own, even if kube-scheduler would merge several entries into one plugin.
 
 use std::collections::BTreeMap;
 
@@ -58,8 +57,8 @@ pub(super) fn build(policy: &Policy, arguments: &Arguments, faults: &mut Vec<Fau
     active
 }
 
-/// The rule that a level asks for, with its argument where it takes one; or why there is none, unless the entry of
-/// `priorities` has been told of already.
+/// The rule of a level, with its argument if it takes one; or the reason why there is none, unless the entry of `priorities` has a fault
+/// already.
 pub(super) fn meant<'p>(
     policy: &'p Policy,
     level: &LevelEntry,

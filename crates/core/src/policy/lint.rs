@@ -96,7 +96,7 @@ impl Configuration {
     }
 }
 
-/// Tells of plugins that are turned off though they do not run there anyway. kube-scheduler says nothing of it.
+/// Warns of plugins that are turned off at a point where they do not run anyway. kube-scheduler ignores them.
 fn lint_turned_off(sets: &PluginSets, field: &str, warnings: &mut Vec<Warning>) {
     let at_points = sets.points.iter().map(|(point, set)| (*point, set));
     for (point, set) in at_points.chain([("multiPoint", &sets.multi_point)]) {
@@ -118,7 +118,7 @@ fn retired(field: &str, name: &str, warnings: &mut Vec<Warning>) {
     }
 }
 
-/// Tells that taints count, though the list was written when they did not.
+/// Warns that taints count, though the list was written when they did not.
 fn lint_mandatory(entries: &[PredicateEntry], warnings: &mut Vec<Warning>) {
     let taints = "PodToleratesNodeTaints";
     if !entries.is_empty() && !entries.iter().any(|entry| &*entry.name == taints) {

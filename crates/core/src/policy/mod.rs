@@ -1,7 +1,7 @@
 //! Policies, and the profiles they compile to.
 //!
-//! A document is parsed in `wire::policy`; here it is judged ([`Policy::compile`]: every fault at once) and read over
-//! for what its author may not have meant ([`Policy::lint`]).
+//! `wire::policy` parses a document. Here it is validated ([`Policy::compile`]: every fault at once) and checked for settings that its
+//! author may not have meant ([`Policy::lint`]).
 
 mod arguments;
 mod compile;

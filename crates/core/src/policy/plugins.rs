@@ -89,7 +89,7 @@ pub struct Plugin {
 /// The plugins of one extension point in a profile, or of all points for `multiPoint`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PluginSet {
-    /// Turned on, besides what is on by default.
+    /// Turned on, in addition to the default plugins.
     pub enabled: Vec<Plugin>,
     /// Turned off, though on by default; `*` turns all of those off.
     pub disabled: Vec<Name>,
@@ -154,7 +154,7 @@ impl PluginSets {
     }
 }
 
-/// Tells of plugins that do not exist, are gone, cannot run there, or stand there twice.
+/// Reports plugins that do not exist, were removed, cannot run there, or are listed twice.
 fn check_names(field: &str, set: &PluginSet, point: Option<&str>, faults: &mut Vec<Fault>) {
     let mut seen = BTreeSet::new();
     for (i, plugin) in set.enabled.iter().enumerate() {
@@ -176,7 +176,7 @@ fn check_names(field: &str, set: &PluginSet, point: Option<&str>, faults: &mut V
     }
 }
 
-/// Says that a plugin does not exist, and what would help.
+/// The fault of a plugin that does not exist, with a remedy.
 fn unknown(name: &str) -> String {
     let meant = KNOWN.iter().find(|known| known.name.eq_ignore_ascii_case(name));
     match (meant, name) {
@@ -192,7 +192,7 @@ fn unknown(name: &str) -> String {
     }
 }
 
-/// Tells of plugins that multiPoint turns on twice.
+/// Reports plugins that multiPoint turns on twice.
 fn repeated(field: &str, multi: &[Plugin], faults: &mut Vec<Fault>) {
     let mut seen = BTreeSet::new();
     for plugin in multi.iter().filter(|plugin| !seen.insert(&plugin.name)) {

@@ -1,13 +1,13 @@
 //! The profiles of one policy, of which a pod picks one by `spec.schedulerName`.
 //!
-//! Source: `pkg/scheduler/schedule_one.go` (`frameworkForPod`): a pod whose scheduler has no profile is nobody's.
+//! Source: `pkg/scheduler/schedule_one.go` (`frameworkForPod`): no profile handles a pod whose scheduler has none.
 
 use std::sync::Arc;
 
 use super::Profile;
 use crate::model::Name;
 
-/// One profile, which decides whatever scheduler pods name, or several.
+/// One profile, which decides for any scheduler name, or several.
 #[derive(Clone, Debug)]
 pub struct Profiles {
     first: Arc<Profile>,
@@ -43,7 +43,7 @@ impl Profiles {
         Some(Self { first, first_name: Some(first_name), named })
     }
 
-    /// The profile where nobody asks for a particular one: the only one, `default-scheduler`, or the first.
+    /// The profile for requests without a choice: the only one, `default-scheduler`, or the first.
     pub fn first(&self) -> &Arc<Profile> {
         &self.first
     }

@@ -49,12 +49,12 @@ pub(super) fn reasons(text: &str) -> Vec<String> {
     reasons
 }
 
-/// Tells what keeps a label key from being one.
+/// Reports the faults of a label key.
 pub(super) fn label_key(field: &str, key: &str, faults: &mut Vec<Fault>) {
     faults.extend(reasons(key).into_iter().map(|why| Fault::invalid_text(field, key, why)));
 }
 
-/// Tells what keeps the name of an extended resource from being one.
+/// Reports the faults of an extended resource's name.
 pub(super) fn extended_resource(field: &str, name: &str, faults: &mut Vec<Fault>) {
     let why = reasons(name);
     let native = !name.contains('/') || name.contains("kubernetes.io/");

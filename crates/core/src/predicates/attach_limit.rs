@@ -16,10 +16,10 @@ use crate::{
     verdict::Verdict,
 };
 
-/// Said by every predicate that counts attached volumes.
+/// The message of every predicate that counts attached volumes.
 pub(super) const EXCEEDED: &str = "node(s) exceed max volume count";
 
-/// A volume as it is counted: once, however many pods mount it.
+/// The identity of a volume for counting: once, for any number of pods that mount it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum VolumeId<'a> {
     /// A volume that is there, by its own name.
@@ -41,9 +41,9 @@ pub(super) struct AttachLimit {
     pub(super) release: Release,
     /// The in-tree plugin, by its name and its provisioner's.
     pub(super) plugin: &'static str,
-    /// The allocatable resource by which a node says how many it takes.
+    /// The allocatable resource with the limit of a node.
     pub(super) resource: &'static str,
-    /// How many a node takes that does not say, by its labels.
+    /// The limit of a node without that resource, by its labels.
     pub(super) default: fn(&Labels) -> i64,
     /// The name of a volume of this kind; `None` for one of another.
     pub(super) id: fn(&VolumeSource) -> Option<&Name>,
@@ -87,10 +87,10 @@ impl AttachLimit {
         Verdict::fits_if((attached.len() + new) as i64 <= limit, || Verdict::unschedulable(EXCEEDED))
     }
 
-    /// Adds a pod's volumes of this kind; false where one of its claims has no name.
+    /// Adds a pod's volumes of this kind; `false` if one of its claims has no name.
     ///
-    /// Of what is not bound, or bound to a volume that is not there, the class's provisioner tells the kind. A claim that
-    /// is not there is not counted.
+    /// For a claim that is unbound, or bound to a volume that does not exist, the provisioner of its class decides the kind. A claim that does
+    /// not exist does not count.
     fn collect<'a>(&self, pod: &'a Pod, snapshot: &'a Snapshot, into: &mut BTreeSet<VolumeId<'a>>) -> bool {
         into.extend(
             pod.volumes.iter().filter_map(|volume| (self.id)(&volume.source)).map(|id| VolumeId::Volume((**id).into())),

@@ -1,6 +1,6 @@
 //! # Rule
 //! The node is `Ready`, its network is available (condition `NetworkUnavailable` is `False`) and it is not cordoned. A
-//! condition that the node does not report does not count; one that is `Unknown` does.
+//! condition that the node does not report is ignored; a condition that is `Unknown` counts as a fault.
 //!
 //! # Policy name and framework plugin
 //! `CheckNodeCondition`; no plugin carried it. Since 1.12 nodes that are not ready are tainted, which

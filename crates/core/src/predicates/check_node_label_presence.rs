@@ -1,6 +1,5 @@
 //! # Rule
-//! The node has every label that must be there and none that must be missing, whatever their values. The pod does not
-//! matter.
+//! The node has every label that must exist and none that must be missing, with any values. The pod does not matter.
 //!
 //! # Policy name and framework plugin
 //! `CheckNodeLabelPresence`, or any name with the argument `labelsPresence`; plugin `NodeLabel`, which is gone in 1.34: a
@@ -12,8 +11,8 @@
 //! policy stood by itself; since 1.17 all of them are one plugin and all must hold.
 //!
 //! # Arguments
-//! `labelsPresence: {labels: [...], presence: true}` asks for all the labels, `presence: false` for none of them. Without
-//! argument every node fits.
+//! `labelsPresence: {labels: [...], presence: true}` demands all the labels, `presence: false` none of them. Without an argument every node
+//! fits.
 //!
 //! # Reason text
 //! `node(s) didn't have the requested labels`

@@ -1,6 +1,6 @@
 //! # Rule
-//! Where the node reports the condition `MemoryPressure: True`, the pod asks for, or is limited to, some CPU or memory:
-//! pods of quality of service `BestEffort` are kept off.
+//! If the node reports the condition `MemoryPressure: True`, it takes only pods with a request or limit of CPU or memory: pods of quality
+//! of service `BestEffort` are kept off.
 //!
 //! # Policy name and framework plugin
 //! `CheckNodeMemoryPressure`; no plugin carried it. Since 1.12 such a node is tainted

@@ -1,13 +1,13 @@
 //! # Rule
-//! The pods of one service stay on nodes that agree on certain labels (one rack, one region). The node must have, of the
-//! labels named in the policy,
+//! The pods of one service stay on nodes that agree on certain labels (one rack, one region). Of the labels named in the policy, the
+//! node must have
 //!
 //! - those that the pod's `nodeSelector` names, with these values;
-//! - the others, where some service selects the pod and a pod like it already runs, with the values of that pod's node.
-//!   Labels that node does not have are free.
+//! - the others with the values of another node, if some service selects the pod and a similar pod already runs there. Labels that
+//!   this other node lacks are free.
 //!
-//! Like it are the pods of its namespace that carry all of its labels. Where several run on nodes that disagree,
-//! kube-scheduler takes whichever its cache lists first; Podberth always takes the first by node name.
+//! Similar pods are those of its namespace that carry all of its labels. If several run on nodes that disagree, kube-scheduler takes
+//! the first one in its cache; Podberth always takes the first by node name.
 //!
 //! # Policy name and framework plugin
 //! `CheckServiceAffinity`, under any name that the policy gives it; plugin `ServiceAffinity`.
@@ -23,7 +23,7 @@
 //! `node(s) didn't match service affinity`
 //!
 //! # Can preemption help?
-//! Yes: evicting the pods alike frees the labels.
+//! Yes: evicting the similar pods frees the labels.
 //!
 //! # Example
 //! Labels `[rack]`; service `web` selects `app=web`, whose one pod runs on a node with `rack=r1`. Another pod with

@@ -1,8 +1,8 @@
 //! # Rule
-//! Each claim of a pod, ephemeral volumes included, must be to be had on the node.
+//! The node must have the volume of each claim of the pod, ephemeral volumes included, or be able to get it.
 //!
-//! A claim is *bound* when it names its volume and carries the annotation `pv.kubernetes.io/bind-completed`. Then the
-//! volume must exist and the node be within its node affinity.
+//! A claim is *bound* when it names its volume and carries the annotation `pv.kubernetes.io/bind-completed`. Then the volume must
+//! exist, and its node affinity must accept the node.
 //!
 //! An unbound claim whose class has `volumeBindingMode: WaitForFirstConsumer` needs one of these:
 //! - an available volume of its class that can be reached from the node, is large enough, and agrees with the claim in
@@ -12,18 +12,17 @@
 //! - a class whose provisioner makes volumes where the node is: not `kubernetes.io/no-provisioner`, and one of
 //!   `allowedTopologies`, if there are any, holds for the node's labels.
 //!
-//! Where the driver publishes how much room it has (`storageCapacity: true` in its CSIDriver), a CSIStorageCapacity of the
-//! class that the node has access to must besides be large enough for the claim: by `maximumVolumeSize`, else `capacity`.
+//! If the driver publishes its free capacity (`storageCapacity: true` in its CSIDriver), a CSIStorageCapacity of the class that the
+//! node has access to must also be large enough for the claim: by `maximumVolumeSize`, else `capacity`.
 //!
-//! A claim with the annotation `volume.kubernetes.io/selected-node` is being made for that node, and fits no other.
+//! A claim with the annotation `volume.kubernetes.io/selected-node` gets its volume on that node, and fits no other.
 //!
-//! These rule out every node before any is asked: a claim that does not exist or is being deleted, an ephemeral volume's
-//! claim that was not made for the pod, and an unbound claim of any other class, or one that names a volume: it should
+//! These faults rule out every node before any is checked: a claim that does not exist or is being deleted; a claim of an ephemeral
+//! volume that was not made for the pod; an unbound claim of any other class; an unbound claim that names a volume, since it should
 //! have been bound by now.
 //!
-//! When the pod is bound, what was chosen for its claims is written in the same commit: the volume is bound to the claim, or
-//! the claim is given the node's name in `volume.kubernetes.io/selected-node`. So no volume is chosen twice, and later pods
-//! with the same claim follow it.
+//! The commit that binds the pod also writes the choices for its claims: it binds the volume to the claim, or writes the node's name to
+//! `volume.kubernetes.io/selected-node` of the claim. So no volume is chosen twice, and later pods with the claim follow it.
 //!
 //! # Policy name and framework plugin
 //! `CheckVolumeBinding`; plugin `VolumeBinding`. (Its score needs a feature gate that is off in 1.22 and in 1.34: no
@@ -257,7 +256,7 @@ impl<'a> Claims<'a> {
     }
 }
 
-/// How a pod's bound volumes stand to a node.
+/// The relation of a pod's bound volumes to a node.
 enum BoundVolumes {
     Reached,
     OutOfReach,

@@ -1,5 +1,5 @@
-//! In-tree volume plugins that have moved to CSI: which driver took a plugin's place, on which nodes, and what one of its
-//! volumes is called there.
+//! In-tree volume plugins that have moved to CSI: the driver that replaced each plugin, the nodes where it did, and the driver's handle
+//! of a plugin's volume.
 //!
 //! Source: `csi-translation-lib/translate.go`, `csi-translation-lib/plugins/*.go`;
 //! `pkg/scheduler/framework/plugins/nodevolumelimits/utils.go` (`isCSIMigrationOn`);
@@ -25,7 +25,7 @@ pub(super) struct InTreePlugin {
     pub(super) name: &'static str,
     /// The CSI driver.
     pub(super) driver: &'static str,
-    /// The node label by which the driver tells zones; `None` where volumes keep their node affinity.
+    /// The node label with the driver's zone; `None` if volumes keep their node affinity.
     topology_key: Option<&'static str>,
     /// The first release that treats the plugin's volumes as the driver's; `None` for none of them.
     since: Option<Release>,
@@ -33,7 +33,7 @@ pub(super) struct InTreePlugin {
     always: bool,
 }
 
-/// Of 1.22 the defaults of the feature gates CSIMigration*, of 1.34 what has become of them.
+/// For 1.22 the defaults of the feature gates CSIMigration*, for 1.34 their final state.
 static PLUGINS: [InTreePlugin; 7] = [
     InTreePlugin {
         name: AWS_EBS,

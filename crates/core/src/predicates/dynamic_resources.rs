@@ -1,9 +1,9 @@
 //! # Rule
-//! A pod with resource claims (`spec.resourceClaims`) fits no node: which devices are free where is not known here yet, and
-//! a guess would be no answer. A pod without any fits everywhere.
+//! A pod with resource claims (`spec.resourceClaims`) fits no node: Podberth does not know the free devices of nodes yet, and does not
+//! guess. A pod without claims fits everywhere.
 //!
-//! Where kube-scheduler looks after the claims itself and Podberth is its extender, turn the plugin off in Podberth's
-//! profile (`disabled: [{name: DynamicResources}]`): then claims rule out no node here.
+//! If kube-scheduler handles the claims itself and Podberth is its extender, turn the plugin off in Podberth's profile
+//! (`disabled: [{name: DynamicResources}]`). Claims then rule out no node here.
 //!
 //! # Policy name and framework plugin
 //! `DynamicResources` is no policy name: it came after policies and runs only in profiles of 1.34; plugin

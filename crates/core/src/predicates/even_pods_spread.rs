@@ -4,13 +4,13 @@
 //! - the node must have the label `topologyKey`; the nodes with the same value of it make one domain;
 //! - `matching pods in the node's domain + (1 if the pod itself matches) − fewest in any domain ≤ maxSkew`.
 //!
-//! Matching are the pods of the same namespace that the `labelSelector` selects and that are not being deleted. A domain
-//! is one of a node that has the labels of all constraints and that the pod's node selector and required node affinity
-//! let it on. Without any domain the constraint holds.
+//! Matching pods are those of the same namespace that the `labelSelector` selects and that are not being deleted. Domains are formed by
+//! the nodes that have the labels of all constraints and are accepted by the pod's node selector and required node affinity. Without
+//! any domain the constraint holds.
 //!
-//! Since 1.25 (so not for a Policy): with fewer domains than `minDomains` the fewest counts as 0;
-//! `nodeAffinityPolicy: Ignore` takes in nodes that the node affinity shuts out, `nodeTaintsPolicy: Honor` leaves out
-//! nodes with a taint that the pod does not tolerate; the values that the pod has for `matchLabelKeys` join the selector.
+//! Since 1.25 (so not for a Policy): with fewer domains than `minDomains` the fewest counts as 0; `nodeAffinityPolicy: Ignore`
+//! includes nodes that the node affinity excludes; `nodeTaintsPolicy: Honor` excludes nodes with a taint that the pod does not
+//! tolerate; the values that the pod has for `matchLabelKeys` join the selector.
 //!
 //! # Policy name and framework plugin
 //! `EvenPodsSpread`; plugin `PodTopologySpread`.

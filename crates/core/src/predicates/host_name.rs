@@ -1,5 +1,5 @@
 //! # Rule
-//! A pod that asks for a node by name (`spec.nodeName`) fits on no other.
+//! A pod that names a node (`spec.nodeName`) fits no other.
 //!
 //! # Policy name and framework plugin
 //! `HostName`, also part of `GeneralPredicates`; plugin `NodeName`.

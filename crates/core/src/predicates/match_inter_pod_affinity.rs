@@ -1,16 +1,16 @@
 //! # Rule
-//! Three questions, the first "no" being the answer:
+//! Three conditions, checked in this order; the first that fails gives the reason:
 //!
-//! 1. *Affinity*: for every required term of the pod, a pod that **all** its terms mean runs in the node's domain (the
-//!    nodes with the same value of the term's `topologyKey`), and the node has that label. When no such pod runs in any
-//!    domain and the pod itself is meant by all its terms, it is the first of its group and the label is enough.
-//! 2. *Anti-affinity*: no required term of the pod means a pod that runs in the node's domain. A node without the label
+//! 1. *Affinity*: for every required term of the pod, a pod that matches **all** its terms runs in the node's domain (the
+//!    nodes with the same value of the term's `topologyKey`), and the node has that label. If no such pod runs in any
+//!    domain and the pod itself matches all its terms, it is the first of its group and the label is enough.
+//! 2. *Anti-affinity*: no required term of the pod matches a pod that runs in the node's domain. A node without the label
 //!    is in no domain and so always passes.
-//! 3. *Symmetry*: no pod that runs in the node's domain has a required anti-affinity term that means the pod.
+//! 3. *Symmetry*: no pod that runs in the node's domain has a required anti-affinity term that matches the pod.
 //!
-//! A term means the pods whose labels its `labelSelector` selects (an absent one: none; the empty one: all), in the
-//! namespaces it names, in those its `namespaceSelector` selects (the empty one: all), and with neither in the pod's
-//! own. Pods that are being deleted count as long as they are there.
+//! A term matches the pods whose labels its `labelSelector` selects (an absent one: none; an empty one: all). Their namespace is one
+//! that the term names or that its `namespaceSelector` selects (an empty one: all); with neither, it is the pod's own. Pods that are
+//! being deleted count as long as they exist.
 //!
 //! # Policy name and framework plugin
 //! `MatchInterPodAffinity`; plugin `InterPodAffinity`.

@@ -12,18 +12,17 @@
 //! `pkg/scheduler/framework/plugins/nodeaffinity/node_affinity.go` (`PreFilter`, `Filter`),
 //! `component-helpers/scheduling/corev1/nodeaffinity/nodeaffinity.go`.
 //!
-//! Since 1.26 a pod each of whose terms names nodes (`matchFields`, `metadata.name In`) is tried on these alone; where
-//! each term contradicts itself it is refused outright. Which nodes fit is the same. 1.6 (`PodSelectorMatches` in
-//! `plugin/pkg/scheduler/algorithm/predicates/predicates.go`) had no `matchFields`, and a term that is not valid ended the
-//! search there and then.
+//! Since 1.26 a pod each of whose terms names nodes (`matchFields`, `metadata.name In`) is tried on these nodes alone. If each term
+//! contradicts itself the pod is refused outright. The nodes that fit are the same. 1.6 (`PodSelectorMatches` in
+//! `plugin/pkg/scheduler/algorithm/predicates/predicates.go`) had no `matchFields`, and an invalid term ended the search there.
 //!
 //! # Arguments
 //! A profile may require node affinity of every pod besides its own (`NodeAffinityArgs.addedAffinity`).
 //!
 //! # Reason text
-//! `node(s) didn't match Pod's node affinity/selector`; for a profile's added affinity, which is asked first, `node(s)
-//! didn't match scheduler-enforced node affinity`; where all terms contradict themselves (1.34) `pod affinity terms
-//! conflict`. Nodes that 1.34 does not even try are told by kube-scheduler as `node(s) didn't satisfy plugin(s)
+//! `node(s) didn't match Pod's node affinity/selector`. For a profile's added affinity, which is checked first, `node(s)
+//! didn't match scheduler-enforced node affinity`. If all terms contradict themselves (1.34), `pod affinity terms
+//! conflict`. For nodes that 1.34 does not try, kube-scheduler says `node(s) didn't satisfy plugin(s)
 //! [NodeAffinity]`; here they have the first of these texts.
 //!
 //! # Can preemption help?

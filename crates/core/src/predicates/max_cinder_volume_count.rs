@@ -1,13 +1,13 @@
 //! # Rule
-//! A node takes so many OpenStack Cinder volumes and no more: those of its pods and the pod's own together, each volume
-//! counted once. Volumes that stand in a pod count, and those behind a claim, bound or not: of an unbound claim the
-//! provisioner of its class tells (`kubernetes.io/cinder`). A claim that does not exist is not counted, nor one
-//! made for a pod (ephemeral volumes). A pod that brings no such volume fits always.
+//! The number of OpenStack Cinder volumes on a node, those of its pods and of the incoming pod together, is at most a
+//! limit. Each volume counts once. Volumes in the pod itself count, and volumes behind its claims. For an unbound claim the
+//! provisioner of its class decides (`kubernetes.io/cinder`). Claims that do not exist, and claims made for a pod (ephemeral
+//! volumes), do not count. A pod without such a volume always fits.
 //!
 //! limit = the node's allocatable `attachable-volumes-cinder`, else 256
 //!
-//! Kubernetes lets the environment variable `KUBE_MAX_PD_VOLS` of kube-scheduler stand in for that default. It is not read
-//! here: a decision depends on what is asked and stored alone.
+//! kube-scheduler's environment variable `KUBE_MAX_PD_VOLS` overrides that default. Podberth does not read it: a decision
+//! depends on the request and the stored state alone.
 //!
 //! # Policy name and framework plugin
 //! `MaxCinderVolumeCount`; plugin `CinderLimits`.
@@ -16,14 +16,14 @@
 //! `pkg/scheduler/framework/plugins/nodevolumelimits/non_csi.go`.
 //! - 1.6: not there yet; it came with 1.14.
 //! - 1.22: a node whose CSINode lists `kubernetes.io/cinder` among the migrated plugins fits always: `MaxCSIVolumeCountPred` counts there.
-//! - 1.34: the plugin is gone and the rule asks nothing. `NodeVolumeLimits` (`MaxCSIVolumeCountPred`) counts these volumes
+//! - 1.34: the plugin is gone and the rule accepts every node. `NodeVolumeLimits` (`MaxCSIVolumeCountPred`) counts these volumes
 //!   as their CSI driver's.
 //!
 //! # Reason text
 //! `node(s) exceed max volume count`; `PersistentVolumeClaim had no name`
 //!
 //! # Can preemption help?
-//! Yes: a pod that goes takes its volumes with it. A claim without a name is unresolvable.
+//! Yes: an evicted pod takes its volumes with it. A claim without a name is unresolvable.
 //!
 //! # Example
 //! ```json

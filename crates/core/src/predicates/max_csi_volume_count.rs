@@ -1,6 +1,6 @@
 //! # Rule
-//! A node takes so many volumes of a CSI driver and no more: those that its pods mount by claims and the pod's own
-//! together, each volume counted once. A pod that brings no such volume fits always.
+//! The number of volumes of a CSI driver on a node is at most a limit. Volumes that the node's pods and the incoming pod mount by
+//! claims count, each once. A pod without such a volume always fits.
 //!
 //! limit = the driver's `allocatable.count` in the node's CSINode; without one there is none
 //!
@@ -16,8 +16,8 @@
 //! | `kubernetes.io/cinder` | `cinder.csi.openstack.org` | where the CSINode lists it as migrated | where the node has a CSINode |
 //! | `kubernetes.io/portworx-volume` | `pxd.portworx.com` | never | where the CSINode lists it as migrated |
 //!
-//! 1.34 also counts the volumes of CSI drivers that are attached to the node (VolumeAttachment objects) although none of its
-//! pods mounts them: they are on their way off it, or to it. One that the pod itself brings then counts twice.
+//! 1.34 also counts volumes of CSI drivers that are attached to the node (VolumeAttachment objects) though none of its pods mounts them:
+//! they are being detached or attached. Such a volume counts twice if the incoming pod mounts it.
 //!
 //! # Policy name and framework plugin
 //! `MaxCSIVolumeCountPred`; plugin `NodeVolumeLimits`.
@@ -38,7 +38,7 @@
 //!   not owner)`, `converting volume(<name>) from inline to csi: …`
 //!
 //! # Can preemption help?
-//! Yes: a pod that goes takes its volumes with it. What is wrong with a claim is unresolvable.
+//! Yes: an evicted pod takes its volumes with it. A fault of a claim is unresolvable.
 //!
 //! # Example
 //! ```json
@@ -201,7 +201,7 @@ impl<'a> Counting<'a> {
         Ok(())
     }
 
-    /// A volume that stands in the pod itself, as its driver knows it.
+    /// A volume in the pod itself, as its driver identifies it.
     fn inline<'p>(&self, volume: &'p Volume) -> Result<Option<Attachment<'p>>, String> {
         let plugin = InTreePlugin::of(&volume.source);
         let Some(plugin) = plugin.filter(|plugin| plugin.counts_as_csi_on(self.csi_node, self.release)) else {

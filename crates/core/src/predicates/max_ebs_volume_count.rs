@@ -1,13 +1,13 @@
 //! # Rule
-//! A node takes so many AWS elastic block store volumes and no more: those of its pods and the pod's own together, each volume
-//! counted once. Volumes that stand in a pod count, and those behind a claim, bound or not: of an unbound claim the
-//! provisioner of its class tells (`kubernetes.io/aws-ebs`). A claim that does not exist is not counted, nor one
-//! made for a pod (ephemeral volumes). A pod that brings no such volume fits always.
+//! The number of AWS elastic block store volumes on a node, those of its pods and of the incoming pod together, is at most a
+//! limit. Each volume counts once. Volumes in the pod itself count, and volumes behind its claims. For an unbound claim the
+//! provisioner of its class decides (`kubernetes.io/aws-ebs`). Claims that do not exist, and claims made for a pod (ephemeral
+//! volumes), do not count. A pod without such a volume always fits.
 //!
 //! limit = the node's allocatable `attachable-volumes-aws-ebs`, else 39, or 25 on a Nitro instance (an instance type that begins with `c5`, `m5` or `r5`, or holds `t3` or `z1d`)
 //!
-//! Kubernetes lets the environment variable `KUBE_MAX_PD_VOLS` of kube-scheduler stand in for that default. It is not read
-//! here: a decision depends on what is asked and stored alone.
+//! kube-scheduler's environment variable `KUBE_MAX_PD_VOLS` overrides that default. Podberth does not read it: a decision
+//! depends on the request and the stored state alone.
 //!
 //! # Policy name and framework plugin
 //! `MaxEBSVolumeCount`; plugin `EBSLimits`.
@@ -15,16 +15,16 @@
 //! # Kubernetes source
 //! `pkg/scheduler/framework/plugins/nodevolumelimits/non_csi.go`.
 //! - 1.6: `MaxPDVolumeCountChecker` in `plugin/pkg/scheduler/algorithm/predicates/predicates.go`, with 39 for every node. A
-//!   claim or volume that was not there counted as one; an unbound claim was an error.
+//!   claim or volume that did not exist counted as one; an unbound claim was an error.
 //! - 1.22: the plugin's migration to CSI is off, so its volumes are counted here on every node.
-//! - 1.34: the plugin is gone and the rule asks nothing. `NodeVolumeLimits` (`MaxCSIVolumeCountPred`) counts these volumes
+//! - 1.34: the plugin is gone and the rule accepts every node. `NodeVolumeLimits` (`MaxCSIVolumeCountPred`) counts these volumes
 //!   as their CSI driver's.
 //!
 //! # Reason text
 //! `node(s) exceed max volume count`; `PersistentVolumeClaim had no name`
 //!
 //! # Can preemption help?
-//! Yes: a pod that goes takes its volumes with it. A claim without a name is unresolvable.
+//! Yes: an evicted pod takes its volumes with it. A claim without a name is unresolvable.
 //!
 //! # Example
 //! ```json

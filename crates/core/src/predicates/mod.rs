@@ -1,9 +1,9 @@
-//! Predicates: each rules nodes out, one file each, all of them listed in [`ALL`].
+//! Predicates. Each rules nodes out and has its own file; [`ALL`] lists them.
 //!
-//! A predicate is prepared once for a pod and a snapshot, and then asked: about a block of nodes, which of them fit; about
-//! a node, why not. Preparation returns the check, so nothing untyped passes between the two. To add one: a file, a line
-//! in [`ALL`]. A rule that most pods make use of answers for a block in a few passes over its columns ([`Check::sift`]); for
-//! others it is enough to say why a node does not fit.
+//! A predicate is prepared once for a pod and a snapshot, which gives a check. The check is then asked which nodes of a block fit, or
+//! why a node does not fit. Since preparation returns the check, nothing untyped passes between the two. To add a predicate, write a
+//! file and add a line to [`ALL`]. A rule that most pods use answers for a block in a few passes over its columns
+//! ([`Check::sift`]); other rules only say why a node does not fit.
 
 mod attach_limit;
 mod check_node_condition;
@@ -66,18 +66,18 @@ pub trait Predicate: Send + Sync {
 
 /// The demand of a pod under one predicate.
 pub enum Demand<'a> {
-    /// Nothing: every node fits, whatever pods come and go.
+    /// No demand: every node fits, with any pods.
     Nothing,
-    /// To be asked of each node.
+    /// A check of each node.
     Check(Box<dyn Check + 'a>),
-    /// To be asked of each node, and none but the nodes named can meet it (1.34's `PreFilterResult`).
+    /// A check of each node, and only the named nodes can meet it (1.34's `PreFilterResult`).
     OnlyNodes(Vec<Name>, Box<dyn Check + 'a>),
     /// A demand that no node can meet: it rules out all nodes before any other predicate runs.
     Reject(Verdict),
 }
 
 impl<'a> Demand<'a> {
-    /// A demand to be asked of each node.
+    /// A demand that checks each node.
     pub fn check(check: impl Fn(&NodeInfo) -> Verdict + Sync + 'a) -> Self {
         Self::Check(Box::new(check))
     }
@@ -91,7 +91,7 @@ impl<'a> Demand<'a> {
     }
 }
 
-/// A demand that many nodes can be asked about at once.
+/// A demand that can check many nodes at once.
 struct Sieve<S, V> {
     sift: S,
     verdict: V,
@@ -112,8 +112,8 @@ pub trait Check: Sync {
     /// The verdict on the node.
     fn check(&self, node: &NodeInfo) -> Verdict;
 
-    /// Which of the nodes asked about meet it: those of whom [`Self::check`] says that they fit. Both are masks of the
-    /// block. To be written where that is cheaper than to say why not.
+    /// The asked nodes that meet it: those that [`Self::check`] accepts. Both are masks of the block. Implement it if that is cheaper than to
+    /// find the reasons.
     fn sift(&self, block: &Block, asked: u64) -> u64 {
         pick(asked, |at| self.check(block.node_ref(at).info()).fits())
     }
@@ -163,8 +163,8 @@ pub struct Registration {
 }
 
 /// Every predicate, in kube-scheduler 1.22's order of evaluation
-/// (`pkg/scheduler/framework/plugins/legacy_registry.go`, `PredicateOrdering`); those that only older releases knew stand
-/// where 1.16 had them (`pkg/scheduler/algorithm/predicates/predicates.go`, `predicatesOrdering`).
+/// (`pkg/scheduler/framework/plugins/legacy_registry.go`, `PredicateOrdering`). Those that only older releases knew have their place of
+/// 1.16 (`pkg/scheduler/algorithm/predicates/predicates.go`, `predicatesOrdering`).
 pub static ALL: &[Registration] = &[
     scheduling_gates::REGISTRATION,
     check_node_condition::REGISTRATION,

@@ -1,5 +1,5 @@
 //! # Rule
-//! A pod does not join a node on which another pod already mounts the same disk, where the disk cannot be shared:
+//! A pod does not fit a node on which another pod mounts the same disk, if the disk cannot be shared:
 //!
 //! | volume | the same when | shared when |
 //! |---|---|---|
@@ -8,10 +8,10 @@
 //! | Ceph RBD | same pool and image, and a monitor in common | both mount it read-only |
 //! | iSCSI | same `iqn` | both mount it read-only |
 //!
-//! Only volumes that stand in the pod itself are compared, not those behind a claim.
+//! Only volumes in the pod itself are compared, not those behind a claim.
 //!
-//! As 1.34 has it, a claim with access mode `ReadWriteOncePod` besides belongs to one pod at a time: while any pod on any
-//! node uses it, no node takes another. And a claim that does not exist rules every node out.
+//! In 1.34 a claim with access mode `ReadWriteOncePod` also belongs to one pod at a time: while any pod on any node uses it, no node
+//! takes another. A claim that does not exist rules every node out.
 //!
 //! # Policy name and framework plugin
 //! `NoDiskConflict`; plugin `VolumeRestrictions`.
@@ -118,8 +118,7 @@ impl Check for Wanted<'_> {
         self.judge(node, self.claims_taken)
     }
 
-    /// As `conflictingPVCRefCountForPod` has it: pods that come and go are asked for the claims' names alone, whatever
-    /// their namespace.
+    /// Follows `conflictingPVCRefCountForPod`: removed and added pods are compared by the claims' names alone, in any namespace.
     fn check_overlay(&self, node: &NodeOverlay) -> Verdict {
         let uses = |pod: &Pod| pod.volumes.iter().filter(|volume| names_claim(&volume.source, &self.claims)).count();
         self.judge(node.info(), self.claims_taken + node.difference(|pod| uses(pod) as i64))

@@ -1,6 +1,6 @@
 //! # Rule
-//! A pod whose claims are bound fits only nodes that the volumes behind them can be reached from, by the volumes' node
-//! affinity. A claim that is not bound, or does not exist, rules every node out.
+//! A pod with bound claims fits only nodes that the node affinity of their volumes accepts. A claim that is not bound, or does not exist,
+//! rules every node out.
 //!
 //! # Policy name and framework plugin
 //! `NoVolumeNodeConflict`, a name that only 1.7 to 1.9 knew. `CheckVolumeBinding` took its place; plugin `VolumeBinding`.

@@ -1,12 +1,12 @@
 //! # Rule
-//! A pod whose claims are bound fits only nodes in the zones and regions of the volumes behind them: for each of the
-//! volume's labels `topology.kubernetes.io/zone`, `topology.kubernetes.io/region` and their predecessors
+//! A pod with bound claims fits only nodes in the zones and regions of their volumes. For each of the volume's labels
+//! `topology.kubernetes.io/zone`, `topology.kubernetes.io/region` and their predecessors
 //! `failure-domain.beta.kubernetes.io/zone` and `…/region`, the node must carry the label with the same value. A volume
 //! that spans several zones lists them with `__` between them, and one of them suffices. A label whose list has an empty
-//! entry is passed over.
+//! entry is ignored.
 //!
-//! A node that carries none of the four labels fits always. Claims made for the pod (ephemeral volumes) are not looked
-//! at, nor unbound claims whose class waits for the first consumer.
+//! A node that carries none of the four labels always fits. Claims made for the pod (ephemeral volumes) are ignored, and so are unbound
+//! claims whose class waits for the first consumer.
 //!
 //! # Policy name and framework plugin
 //! `NoVolumeZoneConflict`; plugin `VolumeZone`.
@@ -129,7 +129,7 @@ impl Place<'_> {
     }
 }
 
-/// The volume a claim is bound to, if it is or should be; else what is wrong.
+/// The volume of a claim that is bound or should be; else the fault.
 fn bound_volume<'a>(
     mounted: &MountedClaim<'a>,
     snapshot: &'a Snapshot,

@@ -1,6 +1,6 @@
 //! # Rule
-//! None of the host ports that the pod takes is taken on the node. Two ports conflict when number and transport are the
-//! same and the address is the same or either is `0.0.0.0` (also when none is given), which stands for all addresses.
+//! The node has all host ports of the pod free. Two ports conflict if number and transport are equal, and the address is equal or either
+//! is `0.0.0.0` (also when none is given), which stands for all addresses.
 //!
 //! # Policy name and framework plugin
 //! `PodFitsHostPorts`, in policies written for 1.0 `PodFitsPorts`, also part of `GeneralPredicates`; plugin `NodePorts`.

@@ -6,15 +6,14 @@
 //! request ≤ allocatable − Σ requests of the pods on the node
 //! ```
 //!
-//! A pod requests the sum of its containers and sidecars or, where that is higher, its largest step of initialisation (an
-//! init container with the sidecars started before it); then the amounts given for the pod as a whole instead, where
-//! there are any; and its overhead on top. CPU is compared in thousandths of a core, everything else in whole units.
-//! Limits and real usage do not count.
+//! A pod requests the sum of its containers and sidecars, or its largest step of initialisation if that is higher (an init container with
+//! the sidecars started before it). Amounts given for the pod as a whole replace that; its overhead is added on top. CPU is compared in
+//! thousandths of a core, everything else in whole units. Limits and real usage do not count.
 //!
-//! In 1.34 a running pod whose containers are resized in place counts, container by container and resource by resource,
-//! as the highest of what its spec requests, what it runs with (`status.containerStatuses[].resources`) and what its node
-//! has set aside (`allocatedResources`); sidecars too. A resize that can never be (condition `PodResizePending`, reason
-//! `Infeasible`) leaves the spec out. 1.22 reads the spec alone.
+//! In 1.34 a running pod whose containers are resized in place counts, per container and resource, with the highest of three amounts:
+//! the request of its spec, the amount that it runs with (`status.containerStatuses[].resources`), and the amount that its node has set
+//! aside (`allocatedResources`). Sidecars count too. The spec is ignored if the resize can never be done (condition
+//! `PodResizePending`, reason `Infeasible`). 1.22 reads the spec alone.
 //!
 //! # Policy name and framework plugin
 //! `PodFitsResources`, also part of `GeneralPredicates`; plugin `NodeResourcesFit`.
@@ -30,7 +29,7 @@
 //! `alpha.kubernetes.io/nvidia-gpu` and opaque integer resources, but neither ephemeral storage nor overhead.
 //!
 //! # Arguments
-//! Extended resources may be passed over, by name (in a policy: `managedResources` of an extender with
+//! Extended resources may be ignored, by name (in a policy: `managedResources` of an extender with
 //! `ignoredByScheduler`; in a profile: `ignoredResources`) or by the part before the slash (`ignoredResourceGroups`).
 //!
 //! # Reason text

@@ -1,6 +1,5 @@
 //! # Rule
-//! A pod with scheduling gates (`spec.schedulingGates`) is not scheduled until the last of them has been taken away: no
-//! node fits.
+//! A pod with scheduling gates (`spec.schedulingGates`) fits no node until the last gate has been removed.
 //!
 //! # Policy name and framework plugin
 //! `SchedulingGates` is no policy name: it came after policies and runs only in profiles of 1.34; plugin

@@ -1,4 +1,4 @@
-//! Where a CSI driver has room for a volume that is yet to be made.
+//! Free capacity of CSI drivers for a volume to be made.
 //!
 //! Source: `pkg/scheduler/framework/plugins/volumebinding/binder.go` (`hasEnoughCapacity`, `nodeHasAccess`); in 1.22
 //! `pkg/controller/volume/scheduling/scheduler_binder.go`, behind the feature gate CSIStorageCapacity, on since 1.21.
@@ -11,8 +11,8 @@ use crate::{
     work,
 };
 
-/// The nodes with access to room for one claim. As many objects may tell of room as there are nodes, so they are sorted
-/// once for all nodes.
+/// The nodes with access to free capacity for one claim. There may be as many capacity objects as nodes, so they are sorted once for all
+/// nodes.
 #[derive(Debug, Default)]
 pub(super) struct Room<'a> {
     /// The values of one label that suffice, by its key.
@@ -21,8 +21,8 @@ pub(super) struct Room<'a> {
 }
 
 impl<'a> Room<'a> {
-    /// Where there is room for the claim; `None` where nobody keeps account: the class's driver is not known, or does not
-    /// publish its room, or the claim asks for no size.
+    /// The capacities for the claim; `None` if none are published: the class's driver is unknown or does not publish its capacity, or the
+    /// claim has no size.
     pub(super) fn of(claim: &PersistentVolumeClaim, class: &StorageClass, snapshot: &'a Snapshot) -> Option<Self> {
         let keeps_account = snapshot.csi_driver(&class.provisioner).is_some_and(|driver| driver.storage_capacity);
         if !keeps_account || claim.request.is_zero() {

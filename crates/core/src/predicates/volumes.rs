@@ -52,7 +52,7 @@ pub(super) fn is_made_for(claim: &PersistentVolumeClaim, pod: &Pod) -> bool {
     claim.owner_pod_uid.as_ref() == Some(&pod.uid)
 }
 
-/// Since 1.23, what is said of a claim that has the name of a pod's ephemeral volume but was not made for the pod.
+/// The message, since 1.23, for a claim that has the name of a pod's ephemeral volume but was not made for the pod.
 pub(super) fn not_owner(claim: &PersistentVolumeClaim, pod: &Pod) -> String {
     format!(
         "PVC {}/{} was not created for pod {}/{} (pod is not owner)",

@@ -1,4 +1,4 @@
-//! Which victims would break a disruption budget.
+//! Victims that would break a disruption budget.
 //!
 //! Source: `default_preemption.go` (`filterPodsWithPDBViolation`).
 
@@ -33,7 +33,7 @@ pub fn charges(victims: &[Arc<Pod>], snapshot: &Snapshot) -> Vec<(Arc<PodDisrupt
 /// The cluster's disruption budgets.
 pub(super) struct Budgets<'s> {
     all: Vec<&'s PodDisruptionBudget>,
-    /// Where those of a namespace stand in `all`.
+    /// The range of a namespace's budgets in `all`.
     by_namespace: FxHashMap<&'s Name, Range<usize>>,
 }
 

@@ -1,4 +1,4 @@
-//! Which candidate to take.
+//! The choice among the candidates.
 //!
 //! Source: `default_preemption.go` (`pickOneNodeForPreemption`), `pkg/scheduler/util/utils.go`
 //! (`GetEarliestPodStartTime`).

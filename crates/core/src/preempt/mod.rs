@@ -1,8 +1,8 @@
-//! Preemption: which running pods would have to leave, and where, for a pod that fits nowhere.
+//! Preemption: the running pods that would have to leave, and their node, for a pod that fits nowhere.
 //!
-//! 1. *Candidates* are the nodes whose pods might be in the way: all but those that say
+//! 1. *Candidates* are the nodes whose pods might be in the way: all but those with the verdict
 //!    [`Verdict::UnschedulableAndUnresolvable`](super::verdict::Verdict).
-//! 2. On each, a dry run ([`DryRun`]) finds the fewest and least important pods whose absence lets the pod on.
+//! 2. On each, a dry run ([`DryRun`]) finds the fewest and least important pods without which the pod fits.
 //! 3. Of the nodes with victims the one where preemption does the least harm is chosen (`choice.rs`).
 //!
 //! Nothing is evicted here: an [`Attempt`] and a [`Preemption`] are proposals.
@@ -16,8 +16,8 @@
 //! | victims stand | those that break a budget first, each group by importance | by importance |
 //! | "the highest victim" by which nodes are compared is | the first, so one that breaks a budget if there is any | the most important |
 //!
-//! Where kube-scheduler draws a random number (from which node to start, which of equal nodes to take), a seed decides
-//! here, by [`cycle::tie_break`].
+//! Where kube-scheduler draws a random number (the first node to try, one of several equal nodes), a seed decides here, by
+//! [`cycle::tie_break`].
 
 mod budgets;
 mod choice;
@@ -38,9 +38,9 @@ use super::{
     verdict::{Reason, Verdict},
 };
 
-/// Said of a node from which no pod's leaving could help.
+/// The message for a node on which no eviction could help.
 const NOT_HELPFUL: &str = "Preemption is not helpful for scheduling";
-/// Said of a node without pods of lower priority, or where none of them is in the way.
+/// The message for a node without pods of lower priority, or on which none of them is in the way.
 const NO_VICTIMS: &str = "No preemption victims found for incoming pod";
 
 /// A node that would take the pod once its victims have left.
@@ -61,7 +61,7 @@ pub struct Attempt {
     pub candidates: Vec<Candidate>,
     /// The best candidate's node.
     pub selected: Option<Name>,
-    /// Why there is no candidate, in kube-scheduler 1.34's words where it has some; else what is proposed.
+    /// The reason why there is no candidate, in kube-scheduler 1.34's words if it has some; else the proposal.
     pub message: String,
 }
 

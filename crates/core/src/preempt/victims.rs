@@ -44,10 +44,9 @@ impl<'c, 's> DryRun<'c, 's> {
         self.fewest(node, &pool, &[])
     }
 
-    /// The victims on a node for which some were proposed by who evicts them: those, where the pod fits once they have left;
-    /// else those and, chosen as by [`Self::victims`], as few others as the pod needs. `None` where it would not fit even
-    /// without all pods of lower priority, or has nobody to evict. Proposed pods that are not on the node are passed over.
-    /// Victims stand in order of importance.
+    /// The victims on a node for which the evicting scheduler proposed some: the proposed ones, if the pod fits without them; else those and,
+    /// chosen as by [`Self::victims`], as few others as the pod needs. `None` if the pod does not fit even without all pods of lower priority,
+    /// or if there is no victim. Proposed pods that are not on the node are ignored. Victims are in order of importance.
     pub fn accept(&self, node: &NodeInfo, proposed: &[Arc<Pod>]) -> Option<Candidate> {
         let is_proposed = |pod: &Pod| {
             work::spend_on(proposed.len());

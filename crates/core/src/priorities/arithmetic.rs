@@ -1,4 +1,4 @@
-//! Whole numbers divided as floats where that is exact: several times quicker than what processors do for 64 bits.
+//! Integer division by floating point where that is exact: several times faster than 64-bit integer division.
 
 /// Below this the quotient of two whole numbers as floats, of 53 bits, is never rounded up to the next whole number: it is
 /// at least `1 / divisor` away from that, and the error is smaller.

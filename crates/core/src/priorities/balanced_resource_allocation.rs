@@ -1,14 +1,13 @@
 //! # Rule
-//! The closer to each other the shares of a node's resources that would be requested, the higher its score:
+//! The closer the requested shares of a node's resources are to each other, the higher its score:
 //!
 //! ```text
 //! fraction(r) = requested / allocatable, at most 1
 //! score       = (1 − σ) × 100                         rounded down
 //! ```
 //!
-//! σ is the standard deviation of the fractions (of two: half their difference; of one or none: 0). Requests count as they
-//! are written. A resource that the node does not offer is left out, as is a scalar resource that the pod does not
-//! request.
+//! σ is the standard deviation of the fractions (of two: half their difference; of one or none: 0). Requests count as written. A
+//! resource that the node does not offer is left out, and so is a scalar resource that the pod does not request.
 //!
 //! # Policy name and framework plugin
 //! `BalancedResourceAllocation`, by default with weight 1; plugin `NodeResourcesBalancedAllocation`.

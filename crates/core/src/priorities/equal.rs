@@ -12,8 +12,8 @@
 //! empty list. As all nodes get the same, the order of the nodes never depended on it.
 //!
 //! # Example
-//! A policy with `priorities: [{name: EqualPriority, weight: 1}]` alone spreads pods over the nodes that fit as chance, or
-//! here the tie-break, has it.
+//! A policy with `priorities: [{name: EqualPriority, weight: 1}]` alone spreads pods over the nodes that fit by chance (here: by the
+//! tie-break).
 
 use super::{Priority, Registration, Scores};
 use crate::{

@@ -6,10 +6,10 @@
 //! rounded to an integer, and then, between the lowest and the highest sum of the nodes that fit,
 //! `score = 100 × (max + min − sum) / max` rounded down, or 100 where `max = 0`.
 //!
-//! Matching are the pods of the same namespace that the `labelSelector` selects and that are not being deleted; of nodes
-//! that do not fit those count too that the pod's node selector and required node affinity let it on. `domains` is the
-//! number of values of `topologyKey` among the nodes that fit; for `kubernetes.io/hostname` every node is a domain of its
-//! own. A node without the labels of all constraints scores 0.
+//! Matching pods are those of the same namespace that the `labelSelector` selects and that are not being deleted. Pods on nodes that do
+//! not fit count too if the pod's node selector and required node affinity accept the node. `domains` is the number of values of
+//! `topologyKey` among the nodes that fit; for `kubernetes.io/hostname` every node is a domain of its own. A node without the labels of
+//! all constraints scores 0.
 //!
 //! # Policy name and framework plugin
 //! `EvenPodsSpreadPriority`; plugin `PodTopologySpread`.

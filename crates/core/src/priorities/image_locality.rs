@@ -1,6 +1,6 @@
 //! # Rule
-//! The more of the pod's images a node already holds, by size, the higher its score. An image that is on few nodes counts
-//! less, lest all its pods end up there:
+//! The more of the pod's images a node already holds, by size, the higher its score. An image that few nodes hold counts less, so that
+//! not all its pods go to them:
 //!
 //! ```text
 //! sum   = Σ over the pod's containers: size of its image on the node × nodes that hold it / all nodes   each rounded down
@@ -33,7 +33,7 @@ use crate::{
     snapshot::Snapshot,
 };
 
-/// Images that come to less than this are not worth going after.
+/// Images below this total size do not count.
 const MIN_SIZE: i64 = 23 * 1024 * 1024;
 /// The largest image size per container that counts.
 const MAX_SIZE_PER_CONTAINER: i64 = 1000 * 1024 * 1024;

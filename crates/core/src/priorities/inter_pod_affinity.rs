@@ -1,10 +1,10 @@
 //! # Rule
 //! Every topology domain (the nodes with the same value of a term's `topologyKey`) has a sum, made from all running pods:
 //!
-//! - for each preferred affinity term of the incoming pod that means a running pod: + its weight in that pod's domain;
-//! - for each preferred anti-affinity term of the incoming pod that means it: − its weight;
-//! - for each preferred term of the running pod that means the incoming one: + or − its weight likewise;
-//! - for each required affinity term of the running pod that means the incoming one: + `hardPodAffinitySymmetricWeight`.
+//! - for each preferred affinity term of the incoming pod that matches a running pod: + its weight in that pod's domain;
+//! - for each preferred anti-affinity term of the incoming pod that matches it: − its weight;
+//! - for each preferred term of the running pod that matches the incoming one: + or − its weight likewise;
+//! - for each required affinity term of the running pod that matches the incoming one: + `hardPodAffinitySymmetricWeight`.
 //!
 //! A node's sum is that of all its domains, and its score is that sum between the lowest and the highest of the nodes
 //! that fit: `score = ⌊100 × (sum − min) / (max − min)⌋`, 0 for all where `max = min`.

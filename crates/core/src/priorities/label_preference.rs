@@ -1,13 +1,13 @@
 //! # Rule
-//! Each wish is for a label that is there, or for one that is missing, whatever its value and whatever the pod:
+//! Each preference is for a label that exists or for one that is missing, with any value and for any pod:
 //!
 //! ```text
-//! score = wishes that the node meets × 100 / wishes             rounded down; 0 without any wish
+//! score = preferences that the node meets × 100 / preferences   rounded down; 0 without any preference
 //! ```
 //!
 //! # Policy name and framework plugin
-//! Any name with the argument `labelPreference`; plugin `NodeLabel`, which is gone in 1.34: preferred node affinity that a
-//! profile adds (`addedAffinity`) does the like.
+//! Any name with the argument `labelPreference`; plugin `NodeLabel`, which is gone in 1.34. Preferred node affinity that a profile adds
+//! (`addedAffinity`) has a similar effect.
 //!
 //! # Kubernetes source
 //! `pkg/scheduler/framework/plugins/nodelabel/node_label.go` (`Score`) of 1.22. In 1.6 (`node_label.go` in
@@ -18,7 +18,7 @@
 //! `labelPreference: {label: ssd, presence: true}`, one for each priority.
 //!
 //! # Example
-//! With wishes for `ssd` there, `rack` there and `retiring` missing, a node labelled `ssd` alone meets two of three: 66.
+//! With preferences for `ssd` and `rack`, and against `retiring`, a node labelled `ssd` alone meets two of three: 66.
 
 use super::{MAX_NODE_SCORE, Priority, Registration, Scores};
 use crate::{

@@ -1,6 +1,6 @@
 //! # Rule
-//! The more of a node is unrequested, the higher its score. For each resource looked at, with requests of the pods on the
-//! node and of the one to come:
+//! The larger the unrequested share of a node, the higher its score. For each resource, with the requests of the pods on the node and of
+//! the incoming pod:
 //!
 //! ```text
 //! score(r) = (allocatable − requested) × 100 / allocatable      rounded down; 0 where requested > allocatable

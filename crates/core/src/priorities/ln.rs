@@ -1,4 +1,4 @@
-//! The natural logarithm, the same on every machine and to the last bit that of Go's `math.Log`.
+//! The natural logarithm, equal on every machine and to Go's `math.Log` to the last bit.
 //!
 //! Rust leaves the precision of `f64::ln` to the platform. The method is FreeBSD's (`lib/msun/src/e_log.c`), which Go
 //! uses: with x = 2ᵏ × (1 + f) and s = f / (2 + f), ln x = k ln 2 + ln(1 + f), the latter from a polynomial in s².

@@ -1,6 +1,6 @@
-//! Priorities: each scores the nodes that fit, one file each, all of them listed in [`ALL`].
+//! Priorities. Each scores the nodes that fit and has its own file; [`ALL`] lists them.
 //!
-//! To add one: a file, a line in [`ALL`].
+//! To add a priority, write a file and add a line to [`ALL`].
 
 use super::{
     model::Pod,

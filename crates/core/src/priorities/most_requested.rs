@@ -1,6 +1,6 @@
 //! # Rule
-//! The more of a node is requested, the higher its score, so that pods are packed onto few nodes. For each resource looked
-//! at, with requests of the pods on the node and of the one to come:
+//! The larger the requested share of a node, the higher its score, so that pods are packed onto few nodes. For each resource, with the
+//! requests of the pods on the node and of the incoming pod:
 //!
 //! ```text
 //! score(r) = min(requested, allocatable) × 100 / allocatable    rounded down

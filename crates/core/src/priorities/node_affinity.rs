@@ -1,5 +1,5 @@
 //! # Rule
-//! The more of the pod's preferred node affinity a node meets, the higher its score:
+//! The more preferred node affinity of the pod a node meets, by weight, the higher its score:
 //!
 //! ```text
 //! sum   = Σ weight of the preferred terms that the node matches

@@ -4,7 +4,7 @@
 //!
 //! # Policy name and framework plugin
 //! `NodePreferAvoidPodsPriority`, by default with weight 10000, more than all others together; plugin
-//! `NodePreferAvoidPods`, which is gone in 1.34: taints with effect `PreferNoSchedule` do the like.
+//! `NodePreferAvoidPods`, which is gone in 1.34. Taints with effect `PreferNoSchedule` have a similar effect.
 //!
 //! # Kubernetes source
 //! `pkg/scheduler/framework/plugins/nodepreferavoidpods/node_prefer_avoid_pods.go` of 1.22. The same in 1.6

@@ -1,4 +1,4 @@
-//! Bringing raw scores into 0..=100.
+//! Scales raw scores to 0..=100.
 //!
 //! Source: `pkg/scheduler/framework/plugins/helper/normalize_score.go` (`DefaultNormalizeScore`).
 

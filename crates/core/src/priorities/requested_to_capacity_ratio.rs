@@ -1,6 +1,6 @@
 //! # Rule
-//! Each resource's score is read off a line through given points, by the share of the node that is requested; with
-//! requests of the pods on the node and of the one to come:
+//! The requested share of each resource is turned into a score by a line through given points, with the requests of the pods on the node
+//! and of the incoming pod:
 //!
 //! ```text
 //! utilization(r) = requested × 100 / allocatable                rounded down; 100 where requested > allocatable

@@ -6,8 +6,8 @@
 //! score    = 1 where holds(cpu) or holds(memory), else 0
 //! ```
 //!
-//! A pod is limited to the sum of its containers or, where that is higher, to its largest init container. The score is
-//! not scaled: 1 of 100 decides between nodes that are otherwise equal, as it was meant to.
+//! A pod is limited to the sum of its containers or, if that is higher, to its largest init container. The score is deliberately not
+//! scaled: 1 of 100 decides between nodes that are otherwise equal.
 //!
 //! # Policy name and framework plugin
 //! `ResourceLimitsPriority`; plugin `NodeResourceLimits`, which is gone in 1.22.

@@ -11,10 +11,10 @@ use crate::{
     rule::{Arguments, Release, ResourceWeight},
 };
 
-/// Scores times weights below this come to no more than a number holds, of as many resources as there can be.
+/// Weights below this cannot overflow the sum of scores times weights, for any number of resources.
 const LIGHT: i64 = 1 << 32;
 
-/// Which requests are held against what a node offers. It makes a difference for CPU and memory alone.
+/// The requests to compare with the amounts of a node. The choice matters for CPU and memory only.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Requests {
     /// With a default for each container that names none.
@@ -33,7 +33,7 @@ pub(super) struct Share {
     pub allocatable: i64,
 }
 
-/// The resources that a priority looks at, and how.
+/// The resources that a priority scores, and the way it counts them.
 pub(super) struct ResourceScoring {
     release: Release,
     requests: Requests,
@@ -47,7 +47,7 @@ struct Looked {
     weight: i64,
 }
 
-/// Where a resource's amounts stand.
+/// The place of a resource's amounts.
 enum Amount {
     Cpu,
     Memory,
@@ -66,7 +66,7 @@ impl ResourceScoring {
         Self { release, requests, resources: counted.map(|(_, r)| looked(r)).collect() }
     }
 
-    /// As `LeastRequestedPriority` and `MostRequestedPriority` look at them; a policy of 1.22 cannot configure these.
+    /// The resources of `LeastRequestedPriority` and `MostRequestedPriority`; a policy of 1.22 cannot configure them.
     pub(super) fn of_requests(arguments: &Arguments) -> Self {
         let fixed = Arguments::defaults(Release::V1_22).scored_resources;
         let resources = if arguments.release == Release::V1_22 { &fixed } else { &arguments.scored_resources };

@@ -26,7 +26,7 @@ impl Scores {
         }
     }
 
-    /// Adds to each total the candidate's score as often as the weight says.
+    /// Adds the candidate's score times the weight to each total.
     pub fn add_to(&self, totals: &mut [i64], weight: i64) {
         let add = |total: &mut i64, score: i64| *total = total.saturating_add(score.saturating_mul(weight));
         match self {
@@ -49,8 +49,8 @@ impl FromIterator<i64> for Scores {
     }
 }
 
-/// A score as it is kept: thousands of nodes' scores by every priority are to stay near the processor. What amounts beyond
-/// reason bring out of range is cut off; kube-scheduler fails the pod there (`RunScorePlugins`).
+/// A score in its stored form, small so that the scores of thousands of nodes by every priority stay in the processor's cache. Scores that
+/// absurd amounts bring out of range are cut off; kube-scheduler fails the pod there (`RunScorePlugins`).
 pub(super) fn narrow(score: i64) -> u8 {
     score.clamp(0, MAX_NODE_SCORE) as u8
 }

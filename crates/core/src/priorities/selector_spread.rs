@@ -1,11 +1,11 @@
 //! # Rule
-//! Spreads the pods that belong together over nodes and zones. They are the pods of the namespace, not being deleted,
-//! that are selected by all services that select the incoming pod and by the ReplicationController, ReplicaSet or
-//! StatefulSet that owns it. Over the nodes that fit:
+//! Spreads pods of one group over nodes and zones. The group has the pods of the namespace, not being deleted, that are selected by all
+//! services that select the incoming pod and by the ReplicationController, ReplicaSet or StatefulSet that owns it. Over the nodes that
+//! fit:
 //!
-//! - by node: `100 × (most on any node − those on the node) / most on any node`, or 100 where there are none;
-//! - by zone (region and zone together): the same with the pods on all nodes of the zone;
-//! - `score = ⌊by node / 3 + by zone × 2 / 3⌋`; of a node without a zone, what it is by node.
+//! - by node: `100 × (most on any node − those on the node) / most on any node`, or 100 if there are none;
+//! - by zone (region and zone together): this formula with the pods on all nodes of the zone;
+//! - `score = ⌊by node / 3 + by zone × 2 / 3⌋`; for a node without a zone, the score by node.
 //!
 //! All score 0 for a pod with topology spread constraints of its own.
 //!

@@ -4,8 +4,8 @@
 //! service on all nodes that fit`, or 100 where there are none yet; nodes without the label score 0. With several labels
 //! the score is the mean over the labels, rounded down.
 //!
-//! A pod's service is the first by name that selects it; its pods are those of the namespace that it selects and that are
-//! not being deleted. (kube-scheduler takes the first of the services as they come, in no certain order.)
+//! A pod's service is the first by name that selects it. Its pods are those of the namespace that it selects and that are not being
+//! deleted. (kube-scheduler takes the first service in no defined order.)
 //!
 //! # Policy name and framework plugin
 //! `ServiceAntiAffinityPriority`, under any name that the policy gives it; plugin `ServiceAffinity`.

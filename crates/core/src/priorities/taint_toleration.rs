@@ -1,5 +1,5 @@
 //! # Rule
-//! The fewer taints with effect `PreferNoSchedule` a node has that the pod does not tolerate, the higher its score:
+//! The fewer untolerated taints with effect `PreferNoSchedule` a node has, the higher its score:
 //!
 //! ```text
 //! count = number of such taints

@@ -1,4 +1,4 @@
-//! One change that would help a pod, what it costs, and what the cluster is like with it.
+//! One change that would help a pod, its cost, and the cluster with it.
 
 use std::sync::Arc;
 

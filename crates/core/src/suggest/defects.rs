@@ -9,7 +9,7 @@ use crate::{
     snapshot::NodeInfo,
 };
 
-/// Lists of changes, any of which might let the pod on the node; `None` where the node is full.
+/// Lists of changes, each of which might make the pod fit the node; `None` if the node is full.
 pub(super) fn ways(pod: &Pod, node: &NodeInfo, release: Release) -> Option<Vec<Vec<Change>>> {
     let mut changes = lower_requests(pod, node, release)?;
     if !pod.node_name.is_empty() && pod.node_name != *node.name() {
@@ -61,7 +61,7 @@ pub(super) fn is_large_enough(pod: &Pod, node: &Node) -> bool {
     node.allocatable.pods > 0 && amounts(&pod.requests).all(|(name, amount)| amount <= node.allocatable.get(&name))
 }
 
-/// To what is free; `None` where nothing is, or the node takes no more pods.
+/// Lowers requests to the free amounts; `None` if nothing is free, or the node takes no more pods.
 fn lower_requests(pod: &Pod, node: &NodeInfo, release: Release) -> Option<Vec<Change>> {
     let (offered, held) = (&node.node.allocatable, node.held(release));
     if node.pods.len() as i64 >= offered.pods {

@@ -29,21 +29,21 @@ const NODES_ALIKE: usize = 4;
 const MODELS_TRIED: usize = 8;
 /// More new nodes than this are no suggestion.
 const MOST_NEW_NODES: usize = 1_000;
-/// Steps of work that a look at one node takes.
+/// Steps of work for one node.
 const STEPS: usize = 32;
 /// Pods for which it is tried out how many nodes they need.
 const MOST_ALIKE: usize = 10_000;
-/// Suggestions told.
+/// Largest number of suggestions in a reply.
 const MOST_TOLD: usize = 5;
 
-/// Changes that together let the pod on a node.
+/// Changes with which the pod fits a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suggestion {
     /// All of them are needed.
     pub changes: Vec<Change>,
     /// A node that would take the pod then. A node to be added goes by the name of its model, `-new-` and a number.
     pub node: Name,
-    /// How many of the pods asked about would fit then; of those with the same demands that is, where there are several.
+    /// The number of pods that would fit then, among those with equal demands.
     pub pods: usize,
 }
 

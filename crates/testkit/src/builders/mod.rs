@@ -48,11 +48,11 @@ pub fn node(name: &str) -> NodeBuilder {
 #[derive(Clone, Debug)]
 pub struct PodBuilder {
     pod: Pod,
-    /// What the first container asks for.
+    /// Requests of the first container.
     requests: ResourceList,
-    /// What its other parts ask for.
+    /// Requests of the other parts.
     others: PodRequests,
-    /// What the status of its first container says, where that is resized in place.
+    /// Resources in the status of the first container, if it is resized in place.
     resized: Option<ContainerHolds>,
     labels: Vec<(String, String)>,
 }
@@ -460,10 +460,10 @@ pub fn priority(name: &str, arguments: &Arguments) -> Box<dyn Priority> {
     (registration.build)(arguments)
 }
 
-/// What a predicate says of a pod on one node of a cluster.
+/// The verdict of a predicate on a pod and one node of a cluster.
 ///
 /// # Panics
-/// When the cluster has no such node: the test is wrong.
+/// If the cluster has no such node: the test is wrong.
 pub fn verdict_of<T: Clone + Into<Object>>(rule: &dyn Predicate, pod: PodBuilder, objects: &[T], on: &str) -> Verdict {
     let snapshot = cluster(objects.iter().cloned().map(Into::into));
     let pod = pod.build();

@@ -90,7 +90,7 @@ impl Cluster {
         self.batches.insert(revision, Batch { token, at });
     }
 
-    /// What stands in the place of a cluster that is removed.
+    /// The placeholder of a removed cluster.
     pub(super) fn removed(before: Head, at: i64) -> Self {
         let (head, kept) = removal::after(before);
         Self { head, kept, given: head.revision, removed: Some(at), ..Self::default() }

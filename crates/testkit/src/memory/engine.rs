@@ -1,4 +1,4 @@
-//! What every engine does, on a database in memory.
+//! The engine's operations, on a database in memory.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What happened to a database in memory, told from beside the code under test.
+//! The journal of a database in memory, recorded independently of the code under test.
 
 use std::collections::HashMap;
 

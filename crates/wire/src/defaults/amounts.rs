@@ -15,9 +15,9 @@ use podberth_core::model::{PodRequests, ResourceList, may_stand_at_pod_level, re
 /// Requests and limits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Amounts {
-    /// What is kept for the container or the pod.
+    /// Requests of the container or the pod.
     pub requests: ResourceList,
-    /// What it may not exceed.
+    /// Limits.
     pub limits: ResourceList,
 }
 

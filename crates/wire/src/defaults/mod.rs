@@ -1,25 +1,24 @@
-//! What the API server fills in, as far as decisions read it: one rule, one file.
+//! Defaults that the API server fills in, as far as decisions read them: one rule, one file.
 //!
-//! # Read, and not written
+//! # Applied when an object is read
 //!
-//! What follows from the object itself is filled in each time it is parsed, wherever it comes from, and its stored text
-//! stays as it was sent: [`amounts`] (requests from limits, amounts of the pod as a whole), [`host_ports`], [`name_label`]
-//! of namespaces, and besides, in the files of their objects, `allocatable` from `capacity`, the selector of a controller
-//! from its template, protocol, operator, binding mode and scheduler name. What extenders are asked comes filled in
-//! already; to fill it in again changes nothing.
+//! Defaults that follow from the object itself are applied each time it is parsed, wherever it comes from; the stored text stays as it
+//! was sent. These are [`amounts`] (requests from limits, pod-level amounts), [`host_ports`], and [`name_label`] of namespaces. The
+//! files of the objects add `allocatable` from `capacity`, the selector of a controller from its template, protocol, operator, binding
+//! mode and scheduler name. Objects sent to the extender verbs have their defaults already; applying them again changes nothing.
 //!
-//! # Written when the object is made
+//! # Written when an object is created
 //!
-//! What follows from other objects is written into the text ([`admit`]), since those others may change or go: priority,
-//! overhead, node selector and tolerations of pods (`priority.rs`, `runtime_class.rs`, `tolerations.rs`) and the class of
-//! claims (`storage_class.rs`). That is done wherever an object is made: POST, the pods of `/schedule`, and objects of
-//! `/import` that have no uid yet. An object that was made elsewhere (it has a uid, or is a pod on a node) is a fact and
-//! stays as it is. PUT keeps what was written ([`keep`]).
+//! Defaults that follow from other objects are written into the text ([`admit`]), since those others may change or go: priority,
+//! overhead, node selector and tolerations of pods (`priority.rs`, `runtime_class.rs`, `tolerations.rs`) and the class of claims
+//! (`storage_class.rs`). They apply wherever an object is created: POST, the pods of `/schedule`, and objects of `/import` without a
+//! uid. An object that was created elsewhere (it has a uid, or is a pod on a node) is a fact and stays as it is. PUT keeps the written
+//! values ([`keep`]).
 //!
-//! Where nothing is made, nothing is refused, and only what is not said is filled in. The pod of `/explain` gets its
-//! priority and what its runtime class demands ([`ask`]). Pods of a `cluster` in a request get what their runtime class
-//! demands ([`in_cluster`]), and their claims the default class. Both get besides what every new pod gets ([`fill_new`]),
-//! unless they have a uid or a node and so are facts.
+//! Requests that create nothing refuse nothing, and fill in only absent fields. The pod of `/explain` gets its priority and the
+//! demands of its runtime class ([`ask`]). Pods of a `cluster` in a request get the demands of their runtime class ([`in_cluster`]),
+//! and their claims the default class. Both also get the defaults of every new pod ([`fill_new`]), unless they have a uid or a node and
+//! so are facts.
 //!
 //! Left out: `LimitRanger` (limit ranges are not stored), `TaintNodesByCondition` (nodes are facts).
 
@@ -47,16 +46,16 @@ pub struct Denied {
     pub field: &'static str,
     /// Why, in one line.
     pub message: String,
-    /// Whether a class is missing that may be stored already, though not in the snapshot yet.
+    /// `true` if a class is missing from the snapshot that may already be stored.
     pub is_unknown: bool,
 }
 
-/// Whether objects of a kind are held against others when they are made.
+/// `true` if objects of a kind are checked against others when they are created.
 pub fn is_admitted(kind: &StoredKind) -> bool {
     matches!(kind.core, Kind::Pod | Kind::PersistentVolumeClaim | Kind::PriorityClass)
 }
 
-/// Whether objects of a kind are held against others again when they are replaced.
+/// `true` if objects of a kind are checked against others again when they are replaced.
 pub fn is_admitted_again(kind: &StoredKind) -> bool {
     kind.core == Kind::PriorityClass
 }

@@ -24,7 +24,7 @@ use podberth_core::{
     snapshot::Snapshot,
 };
 
-/// What the rules read of `spec`.
+/// The fields of `spec` that the rules read.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct NewPod<'a> {
@@ -149,7 +149,7 @@ pub fn fill_new(pod: &mut Pod, classes: &Snapshot) {
     pod.tolerations.extend(missing);
 }
 
-/// Whether a toleration added has the key and the effect of this one.
+/// `true` if an added toleration has the key and the effect of this one.
 fn is_overridden(own: &Toleration, added: &[CoreToleration]) -> bool {
     added.iter().map(key_and_effect).any(|(key, effect)| own.key == key && own.effect == effect)
 }

@@ -14,7 +14,7 @@ use podberth_core::{
     snapshot::Snapshot,
 };
 
-/// What a pod says of its priority.
+/// The priority fields of a pod.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Said<'a> {
     /// `spec.priority`.
@@ -25,7 +25,7 @@ pub(super) struct Said<'a> {
     pub policy: Option<&'a str>,
 }
 
-/// What is filled in.
+/// The values to fill in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Filled {
     pub priority: Option<i32>,
@@ -41,7 +41,7 @@ pub(super) fn policy_name(policy: PreemptionPolicy) -> &'static str {
     }
 }
 
-/// What a new pod gets that its words leave open.
+/// The priority values that a new pod leaves open.
 pub(super) fn fill(said: Said<'_>, classes: &Snapshot) -> Result<Filled, Denied> {
     if said.class.is_empty() {
         let default = if said.priority.is_none() { classes.default_priority_class() } else { None };

@@ -1,9 +1,8 @@
-//! What a RuntimeClass demands of a new pod that names it: its overhead, its node selector besides the pod's own, and its
+//! The demands of a RuntimeClass on a new pod that names it: its overhead, its node selector in addition to the pod's own, and its
 //! tolerations before the pod's own. Of two tolerations with one key and effect, that of the class stays.
 //!
-//! A pod that names a class which does not exist is refused, as is one that says another overhead than its class or wants
-//! another value for a label of the class's node selector. Other than with Kubernetes, a pod that names no class may say
-//! its overhead.
+//! A pod is refused if its class does not exist, if its overhead differs from that of the class, or if it has another value for a
+//! label of the class's node selector. Unlike in Kubernetes, a pod without a class may set its overhead.
 //!
 //! Source: `plugin/pkg/admission/runtimeclass/admission.go` (`setOverhead`, `setScheduling`, `validateOverhead`),
 //! `pkg/util/tolerations/tolerations.go` (`MergeTolerations`).

@@ -84,7 +84,7 @@ fn take_over(sent: &mut Document, new: &Fields, old: &Fields, names: &[&'static 
     let _ = sent.set_all_in("spec", kept.collect());
 }
 
-/// What tells a toleration apart from others of the pod.
+/// The key by which tolerations of a pod are distinguished.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 struct Tolerated {

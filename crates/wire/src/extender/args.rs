@@ -1,8 +1,7 @@
-//! What `/filter` and `/prioritize` are asked: read in one pass, with nothing copied that need not be.
+//! The bodies of `/filter` and `/prioritize`, read in one pass with as little copying as possible.
 //!
-//! The ways of JSON that clients go are read here step by step: names and nodes stay where they are in the body, and a
-//! node that was sent before is passed over in one leap. Whatever else there may be in a body is left to the full reader,
-//! [`ExtenderArgs`], which reads everything and says what is wrong.
+//! This reader handles the JSON that clients send: names and nodes stay where they are in the body, and a node that was sent before is
+//! skipped at once. Any other body goes to the full reader, [`ExtenderArgs`], which reads everything and reports faults.
 
 use std::{ops::Range, sync::Arc};
 
@@ -25,11 +24,11 @@ use podberth_core::{
 pub struct SentNode {
     /// Where in the body it stands, to be echoed byte for byte.
     pub at: Range<usize>,
-    /// What it means.
+    /// The parsed node.
     pub node: Arc<Node>,
 }
 
-/// What `/filter` and `/prioritize` are asked.
+/// The arguments of `/filter` and `/prioritize`.
 #[derive(Debug)]
 pub struct Args<'a> {
     /// The pod to place; `None` where none was sent.
@@ -49,18 +48,18 @@ pub enum Candidates<'a> {
     Absent,
 }
 
-/// What nodes that are sent in full are read with.
+/// The tools for reading full nodes.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading<'r> {
     /// Those that were sent before.
     pub known: &'r KnownNodes,
     /// The nodes as they are stored: those that are sent alike are the same in memory.
     pub stored: &'r Snapshot,
-    /// Whether the images on them are wanted. Where not, what the nodes say of images means nothing.
+    /// `true` if the images of the nodes are needed. If `false`, their images have no meaning.
     pub images: bool,
 }
 
-/// What a candidate takes: its place in the list and in the reply, and the verdict on it.
+/// Memory of a candidate: its place in the list and in the reply, and its verdict.
 const CANDIDATE: usize = 512;
 
 /// Candidates that are charged for at once.
@@ -75,7 +74,7 @@ impl<'a> Args<'a> {
         Walk { body, at: 0, reading }.args().map_or_else(|| Self::parse_in_full(body), Ok)
     }
 
-    /// The same by the full reader alone.
+    /// Parses by the full reader alone.
     ///
     /// # Errors
     /// As for [`Self::parse`].
@@ -244,7 +243,7 @@ impl<'a> Walk<'a, '_> {
         Some(value.0)
     }
 
-    /// Whether `null` is here, which is taken then.
+    /// Takes a `null`, if the text has one here.
     fn take_null(&mut self) -> Option<bool> {
         if self.peek()? == b'n' { self.value::<()>().map(|()| true) } else { Some(false) }
     }
@@ -278,7 +277,7 @@ mod tests {
         Walk { body, at: 0, reading: Reading { known, stored, images } }.args()
     }
 
-    /// What a request means, as text: its nodes with their places and, if they were asked for, their images.
+    /// The meaning of a request as text: its nodes with their places and, if requested, their images.
     fn told(args: &Args<'_>, images: bool) -> String {
         let node = |sent: &SentNode| {
             let mut node = Node::clone(&sent.node);

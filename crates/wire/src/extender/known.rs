@@ -22,7 +22,7 @@ use rustc_hash::FxBuildHasher;
 
 use podberth_core::model::{Name, Node};
 
-/// What a node is found by. It holds what tells one node and version from another where Go clients write it.
+/// Length of the text by which a node is found. It contains the fields that distinguish nodes and versions as Go clients write them.
 const HEAD: usize = 512;
 
 /// Longer nodes are read each time.
@@ -34,7 +34,7 @@ const MOST: usize = 256 << 20;
 /// How many clusters have known nodes: each has an equal share.
 static SHARERS: AtomicUsize = AtomicUsize::new(0);
 
-/// What the nodes of one cluster mean that were sent in full.
+/// The parsed nodes of one cluster that were sent in full.
 #[derive(Debug, Default)]
 pub struct KnownNodes(Mutex<Known>);
 
@@ -51,7 +51,7 @@ struct Entry {
     length: usize,
     fingerprint: Fingerprint,
     node: Arc<Node>,
-    /// Whether the images in `node` are those of the text.
+    /// `true` if `node` has the images of the text.
     images: bool,
 }
 

@@ -73,7 +73,7 @@ impl From<Vec<u8>> for Pieces {
 pub struct Why(String);
 
 impl Why {
-    /// What is said of such nodes.
+    /// The verdict for such nodes.
     pub fn new(text: &str) -> Self {
         Self(serde_json::Value::from(text).to_string())
     }

@@ -14,7 +14,7 @@ use super::{
 use crate::fault::{Faults, Path};
 use podberth_core::model::{self, InclusionPolicy, Labels, Name, Operator, Requirement, WhenUnsatisfiable};
 
-/// What a pod likes and dislikes.
+/// Affinity and anti-affinity of a pod.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Affinity {

@@ -1,4 +1,4 @@
-//! Whether a pod asks for no more than is decided on: [`podberth_core::limits`] held against an object.
+//! Checks a pod against the limits of [`podberth_core::limits`].
 
 use super::{
     affinity::{NodeAffinity, NodeSelectorTerm, PodAffinity, PodAffinityTerm},
@@ -62,7 +62,7 @@ pub(super) fn check(pod: &Pod, faults: &mut Faults) -> Option<Name> {
     bounds.excess
 }
 
-/// The same of node affinity that stands by itself, as in a profile.
+/// Checks node affinity that stands by itself, as in a profile.
 pub(crate) fn check_node_affinity(affinity: &NodeAffinity, at: &Path<'_>, faults: &mut Faults) {
     let (mut bounds, mut asked) = (Bounds { faults, excess: None }, Asked::default());
     bounds.node_affinity(affinity, at, &mut asked);
@@ -104,7 +104,7 @@ impl Bounds<'_> {
     }
 }
 
-/// What a pod's selectors ask for together.
+/// Sums over the selectors of a pod.
 #[derive(Default)]
 struct Asked {
     conditions: usize,
@@ -151,7 +151,7 @@ mod tests {
         (0..count).map(|i| json!({"key": format!("k{i}"), "operator": "In", "values": values})).collect()
     }
 
-    /// What of the table there is, the field that it is told of, and a `spec` that has so many.
+    /// A limit of the table, the field of its fault, and a `spec` with so many items.
     type Row = (&'static str, &'static Limit, &'static str, fn(usize) -> Value);
 
     const ROWS: &[Row] = &[

@@ -1,4 +1,4 @@
-//! What CSI drivers publish beside their nodes: themselves, the room they have, the volumes they attached.
+//! Objects that CSI drivers publish besides their nodes: themselves, their free capacity, their attached volumes.
 //!
 //! Source: `api/storage/v1/types.go`.
 
@@ -21,11 +21,11 @@ use podberth_core::model;
 pub struct CsiDriver {
     /// The driver's name, which is also its provisioner's.
     pub metadata: ObjectMeta,
-    /// What it can do.
+    /// Properties of the driver.
     pub spec: CsiDriverSpec,
 }
 
-/// What a CSI driver can do.
+/// Properties of a CSI driver.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schema(as = CSIDriverSpec)]
@@ -60,11 +60,11 @@ pub struct CsiStorageCapacity {
 pub struct VolumeAttachment {
     /// Name.
     pub metadata: ObjectMeta,
-    /// What is attached where.
+    /// The attached volume and its node.
     pub spec: VolumeAttachmentSpec,
 }
 
-/// What is attached where.
+/// An attached volume and its node.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VolumeAttachmentSpec {

@@ -24,7 +24,7 @@ pub struct PodDisruptionBudget {
     pub metadata: ObjectMeta,
     /// Its pods.
     pub spec: PodDisruptionBudgetSpec,
-    /// What it allows at the moment.
+    /// Disruptions allowed at the moment.
     pub status: PodDisruptionBudgetStatus,
 }
 
@@ -40,7 +40,7 @@ pub struct PodDisruptionBudgetSpec {
     pub unhealthy_pod_eviction_policy: Option<String>,
 }
 
-/// What a budget allows at the moment.
+/// Disruptions that a budget allows at the moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PodDisruptionBudgetStatus {
@@ -62,7 +62,7 @@ pub struct PriorityClass {
     pub metadata: ObjectMeta,
     /// The priority; the higher the sooner.
     pub value: i32,
-    /// Whether pods that name no class get it.
+    /// `true` if pods without a class name get this class.
     pub global_default: bool,
     /// `PreemptLowerPriority` (default) or `Never`.
     #[schema(nullable = false)]

@@ -12,7 +12,7 @@ use super::names::{self, NameRule};
 use crate::fault::{Faults, Path};
 use podberth_core::model::{ControllerRef, Labels, Name, Operator, Requirement, Selector};
 
-/// What all objects carry.
+/// Metadata of all objects.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ObjectMeta {
@@ -30,7 +30,7 @@ pub struct ObjectMeta {
     /// When its deletion began, RFC 3339.
     #[schema(nullable = false)]
     pub deletion_timestamp: Option<String>,
-    /// What selectors read.
+    /// Labels, which selectors read.
     pub labels: BTreeMap<String, String>,
     /// Notes that selectors do not read.
     pub annotations: BTreeMap<String, String>,
@@ -50,7 +50,7 @@ pub struct OwnerReference {
     pub name: String,
     /// The owner's uid.
     pub uid: String,
-    /// Whether the owner is the managing controller.
+    /// `true` if the owner is the managing controller.
     pub controller: bool,
 }
 
@@ -122,7 +122,7 @@ impl ObjectMeta {
         i64::try_from(created.as_nanosecond()).ok()
     }
 
-    /// Whether its deletion has begun.
+    /// `true` if its deletion has begun.
     pub(super) fn terminating(&self, faults: &mut Faults) -> bool {
         let at = Path::ROOT.child("metadata");
         self.deletion_timestamp.as_ref().is_some_and(|text| {
@@ -173,7 +173,7 @@ pub struct LabelSelectorRequirement {
     pub key: String,
     /// `In`, `NotIn`, `Exists` or `DoesNotExist`; of nodes also `Gt` and `Lt`.
     pub operator: String,
-    /// What the operator compares with.
+    /// Values for the operator.
     pub values: Vec<String>,
 }
 
@@ -195,7 +195,7 @@ impl LabelSelector {
     }
 }
 
-/// What a condition is about.
+/// The subject of a condition.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum On {
     /// Objects, by a label selector.

@@ -22,10 +22,10 @@ mod tests;
 
 use super::fault::{Cause, Faults, TOO_MANY};
 
-/// What became of an object, and everything that is wrong with it.
+/// The result of converting an object, with all its faults.
 ///
-/// A faulty part is read as kube-scheduler would read it: a selector that does not parse selects nothing, a toleration
-/// with an unknown operator tolerates nothing.
+/// A faulty part is read as kube-scheduler would read it: a selector that does not parse selects nothing, a toleration with an unknown
+/// operator tolerates nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Converted<T> {
     /// The object.
@@ -43,10 +43,10 @@ impl<T> Converted<T> {
         if self.causes.is_empty() { Ok(self.object) } else { Err(self.causes) }
     }
 
-    /// The object if it can be read and asks for no more than is decided on: what a request may bring along.
+    /// The object, if it is readable and within the limits. Requests may bring only such objects.
     ///
     /// # Errors
-    /// What keeps it from being read, and what is too much.
+    /// The faults that make it unreadable, and the limits that it exceeds.
     pub fn bounded(mut self) -> Result<T, Vec<Cause>> {
         self.causes.retain(|c| c.unreadable || c.reason == TOO_MANY);
         self.strict()

@@ -2,7 +2,7 @@
 //!
 //! Source: `apimachinery/pkg/util/validation/validation.go`.
 
-/// What a name is allowed to look like.
+/// A rule for names.
 pub type NameRule = fn(&str) -> Result<(), &'static str>;
 
 fn is_label(text: &str, upper: bool, inner: &[u8]) -> bool {

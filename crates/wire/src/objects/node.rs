@@ -30,17 +30,17 @@ use podberth_core::model::{
 pub struct Node {
     /// Name, labels, annotations.
     pub metadata: ObjectMeta,
-    /// What is wanted of it.
+    /// Desired state.
     pub spec: NodeSpec,
-    /// What it says of itself.
+    /// Reported state.
     pub status: NodeStatus,
 }
 
-/// What is wanted of a node.
+/// Desired state of a node.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NodeSpec {
-    /// Whether it takes no new pods.
+    /// `true` if it takes no new pods.
     pub unschedulable: bool,
     /// Marks that repel pods.
     pub taints: Vec<NodeTaint>,
@@ -62,13 +62,13 @@ pub struct NodeTaint {
     pub time_added: Option<String>,
 }
 
-/// What a node says of itself.
+/// Reported state of a node.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NodeStatus {
     /// All that it has.
     pub capacity: BTreeMap<String, QuantityText>,
-    /// What it offers to pods; where it is absent, its capacity.
+    /// Amounts offered to pods; default: its capacity.
     #[schema(nullable = false)]
     pub allocatable: Option<BTreeMap<String, QuantityText>>,
     /// The images that it holds.

@@ -38,13 +38,13 @@ const DEFAULT_SCHEDULER: &str = "default-scheduler";
 pub struct Pod {
     /// Name, namespace, labels, owners.
     pub metadata: ObjectMeta,
-    /// What it asks for.
+    /// Desired state.
     pub spec: PodSpec,
     /// How far it has come.
     pub status: PodStatus,
 }
 
-/// What a pod asks for.
+/// Desired state of a pod.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PodSpec {
@@ -52,7 +52,7 @@ pub struct PodSpec {
     pub node_name: String,
     /// The scheduler it asks for.
     pub scheduler_name: String,
-    /// Whether it is on its node's own network: its container ports are host ports then.
+    /// `true` if it uses its node's network; its container ports are host ports then.
     pub host_network: bool,
     /// Its containers.
     pub containers: Vec<Container>,
@@ -60,20 +60,20 @@ pub struct PodSpec {
     pub init_containers: Vec<Container>,
     /// Amounts for the pod as a whole.
     pub resources: ResourceRequirements,
-    /// What running the pod costs besides its containers.
+    /// Amounts that running the pod takes besides its containers.
     pub overhead: BTreeMap<String, QuantityText>,
     /// The way its containers are run, by a RuntimeClass.
     #[schema(nullable = false)]
     pub runtime_class_name: Option<String>,
     /// Labels that its node must have.
     pub node_selector: BTreeMap<String, String>,
-    /// What it likes and dislikes.
+    /// Affinity and anti-affinity.
     pub affinity: Affinity,
     /// The taints it puts up with.
     pub tolerations: Vec<Toleration>,
     /// How it and its like are spread.
     pub topology_spread_constraints: Vec<TopologySpreadConstraint>,
-    /// What it mounts.
+    /// Volumes.
     pub volumes: Vec<Volume>,
     /// The higher the sooner.
     #[schema(nullable = false)]
@@ -83,7 +83,7 @@ pub struct PodSpec {
     /// `PreemptLowerPriority` (default) or `Never`.
     #[schema(nullable = false)]
     pub preemption_policy: Option<String>,
-    /// What holds it back from being scheduled.
+    /// Scheduling gates, which keep it from being scheduled.
     pub scheduling_gates: Vec<PodSchedulingGate>,
     /// The devices that it asks for. Only that there are any is read.
     pub resource_claims: Vec<PodResourceClaim>,
@@ -105,7 +105,7 @@ pub struct Container {
     pub name: String,
     /// Its image.
     pub image: String,
-    /// What it asks for and may not exceed.
+    /// Requests and limits.
     pub resources: ResourceRequirements,
     /// The ports it listens on.
     pub ports: Vec<ContainerPort>,
@@ -117,9 +117,9 @@ pub struct Container {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ResourceRequirements {
-    /// What is kept for it. Resources named in the limits only are asked for to their limit.
+    /// Requests. A resource with only a limit has the limit as its request.
     pub requests: BTreeMap<String, QuantityText>,
-    /// What it may not exceed.
+    /// Limits.
     pub limits: BTreeMap<String, QuantityText>,
 }
 
@@ -171,7 +171,7 @@ pub struct PodStatus {
     pub phase: String,
     /// The node on which preemption made room for it.
     pub nominated_node_name: String,
-    /// What is true of it at the moment.
+    /// Current conditions.
     pub conditions: Vec<PodCondition>,
     /// How its containers are.
     pub container_statuses: Vec<ContainerStatus>,
@@ -188,10 +188,10 @@ pub struct PodStatus {
 pub struct ContainerStatus {
     /// The container's name.
     pub name: String,
-    /// What it runs with; other than its spec says while it is resized.
+    /// Amounts that it runs with; they differ from its spec while it is resized.
     #[schema(nullable = false)]
     pub resources: Option<ResourceRequirements>,
-    /// What its node has set aside for it.
+    /// Amounts that its node has set aside for it.
     pub allocated_resources: BTreeMap<String, QuantityText>,
 }
 
@@ -199,7 +199,7 @@ pub struct ContainerStatus {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PodCondition {
-    /// What about.
+    /// Type of the condition.
     #[serde(rename = "type")]
     pub kind: String,
     /// `True`, `False` or `Unknown`.
@@ -209,20 +209,20 @@ pub struct PodCondition {
 }
 
 impl PodStatus {
-    /// Whether its node says that it is ready.
+    /// `true` if its node reports that it is ready.
     fn is_ready(&self) -> bool {
         self.conditions.iter().any(|condition| condition.kind == "Ready" && condition.status == "True")
     }
 
-    /// Whether its node said that it can never be resized as its spec asks (`IsPodResizeInfeasible`): the first such
-    /// condition counts, whatever its status.
+    /// `true` if its node reports that it can never be resized to its spec (`IsPodResizeInfeasible`): the first such condition counts, with
+    /// any status.
     fn is_resize_infeasible(&self) -> bool {
         let pending = self.conditions.iter().find(|condition| condition.kind == "PodResizePending");
         pending.is_some_and(|condition| condition.reason == "Infeasible")
     }
 
-    /// What the container of that name counts as, whose spec asks for so much; `None` where its status does not say. Of two
-    /// statuses of one name, that of an init container counts, and of those the last.
+    /// Amounts that count for the container of that name, which requests `asked`; `None` if its status does not say. Of two statuses of one
+    /// name, that of an init container counts, and of those the last.
     fn counted(&self, name: &str, asked: &ResourceList, faults: &mut Faults) -> Option<ResourceList> {
         let lists =
             [("initContainerStatuses", &self.init_container_statuses), ("containerStatuses", &self.container_statuses)];
@@ -241,7 +241,7 @@ impl PodStatus {
         Some(holds.counted(asked, self.is_resize_infeasible()))
     }
 
-    /// Whether kube-scheduler made it leave (`podTerminatingByPreemption`): the first such condition counts.
+    /// `true` if kube-scheduler preempted it (`podTerminatingByPreemption`): the first such condition counts.
     fn is_preempted(&self) -> bool {
         let disruption = self.conditions.iter().find(|condition| condition.kind == "DisruptionTarget");
         disruption.is_some_and(|c| c.status == "True" && c.reason == "PreemptionByScheduler")
@@ -397,7 +397,7 @@ impl Pod {
     }
 }
 
-/// What a list of containers asks for, and what it is limited to.
+/// Sums of requests and limits of a list of containers.
 struct ContainerAmounts {
     requests: Vec<ContainerRequests>,
     limits: Vec<ContainerRequests>,

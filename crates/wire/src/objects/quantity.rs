@@ -18,12 +18,12 @@ impl<'de> Deserialize<'de> for QuantityText {
     }
 }
 
-/// The same, not copied where it stands in the text as it is meant.
+/// A quantity as text, borrowed if the text needs no decoding.
 #[derive(Debug)]
 pub(super) struct Written<'a>(Cow<'a, str>);
 
 impl Written<'_> {
-    /// What [`resource_list`] makes of it.
+    /// The amount as [`resource_list`] reads it.
     pub(super) fn amount(&self, at: &Path<'_>, faults: &mut Faults) -> Option<Quantity> {
         amount(&self.0, at, faults)
     }

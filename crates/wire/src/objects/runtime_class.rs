@@ -26,20 +26,20 @@ use podberth_core::model;
 pub struct RuntimeClass {
     /// Name.
     pub metadata: ObjectMeta,
-    /// What runs the containers, by a name that the nodes know.
+    /// The handler that runs the containers, by a name that the nodes know.
     pub handler: String,
-    /// What it costs.
+    /// Its overhead.
     #[schema(nullable = false)]
     pub overhead: Option<Overhead>,
     /// Where its pods run.
     pub scheduling: Scheduling,
 }
 
-/// What a runtime class costs.
+/// The overhead of a runtime class.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Overhead {
-    /// What running a pod costs besides its containers.
+    /// Amounts that running a pod takes besides its containers.
     pub pod_fixed: BTreeMap<String, QuantityText>,
 }
 

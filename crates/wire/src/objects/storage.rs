@@ -36,13 +36,13 @@ const MIGRATED_PLUGINS: &str = "storage.alpha.kubernetes.io/migrated-plugins";
 pub struct PersistentVolume {
     /// Name, labels, annotations.
     pub metadata: ObjectMeta,
-    /// What it offers.
+    /// Its properties.
     pub spec: PersistentVolumeSpec,
     /// How far it has come.
     pub status: VolumeStatus,
 }
 
-/// What a persistent volume offers.
+/// Properties of a persistent volume.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PersistentVolumeSpec {
@@ -124,13 +124,13 @@ pub struct VolumeStatus {
 pub struct PersistentVolumeClaim {
     /// Name, namespace, annotations, owner.
     pub metadata: ObjectMeta,
-    /// What it asks for.
+    /// Its demands.
     pub spec: PersistentVolumeClaimSpec,
     /// How far it has come.
     pub status: VolumeStatus,
 }
 
-/// What a claim asks for.
+/// Demands of a claim.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PersistentVolumeClaimSpec {
@@ -166,7 +166,7 @@ pub struct VolumeResourceRequirements {
 pub struct StorageClass {
     /// Name.
     pub metadata: ObjectMeta,
-    /// Who makes its volumes.
+    /// The provisioner of its volumes.
     pub provisioner: String,
     /// `Immediate` (default) or `WaitForFirstConsumer`.
     pub volume_binding_mode: String,
@@ -192,7 +192,7 @@ pub struct TopologySelectorLabelRequirement {
     pub values: Vec<String>,
 }
 
-/// What CSI drivers say of a node.
+/// CSI drivers of a node.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schema(as = CSINode)]
@@ -351,7 +351,7 @@ impl StorageClass {
 }
 
 impl CsiNode {
-    /// What the drivers say, and what is wrong with it.
+    /// The drivers, and their faults.
     pub fn to_core(&self) -> Converted<model::CsiNode> {
         converted(|faults| {
             let migrated = self.metadata.annotations.get(MIGRATED_PLUGINS).map_or("", String::as_str);

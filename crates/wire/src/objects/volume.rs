@@ -1,4 +1,4 @@
-//! What volumes stand for: of pods, and of persistent volumes.
+//! Volume sources of pods and of persistent volumes.
 //!
 //! Source: `api/core/v1/types.go` (`VolumeSource`, `PersistentVolumeSource`).
 

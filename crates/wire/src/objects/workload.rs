@@ -53,11 +53,11 @@ pub struct ReplicationControllerSpec {
     /// The labels that its pods have; where absent or empty, those of its template.
     #[schema(nullable = false)]
     pub selector: Option<BTreeMap<String, String>>,
-    /// What its pods are made from.
+    /// Template of its pods.
     pub template: PodTemplate,
 }
 
-/// What the pods of a controller are made from.
+/// Template of a controller's pods.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PodTemplate {
@@ -65,7 +65,7 @@ pub struct PodTemplate {
     pub metadata: TemplateMeta,
 }
 
-/// What the pods of a controller are called by.
+/// Metadata of a controller's pods.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TemplateMeta {

@@ -1,4 +1,4 @@
-//! What is in force, as `GET /policy` and `GET /plugins` tell it.
+//! The policy in force, as `GET /policy` and `GET /plugins` report it.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -23,7 +23,7 @@ pub struct ActiveProfile {
     /// before it, `Lexicographic`.
     #[schema(example = "WeightedSum")]
     pub combination: &'static str,
-    /// Whether a node's message names the reasons of every predicate that failed, not only of the first.
+    /// `true` if a node's message names the reasons of every predicate that failed, not only of the first.
     pub always_check_all_predicates: bool,
     /// The highest score that the extender verb `prioritize` answers.
     #[schema(example = 10)]
@@ -54,7 +54,7 @@ pub struct ActivePriority {
     /// The framework plugin that carries it in that release.
     #[schema(example = "NodeResourcesLeastAllocated")]
     pub plugin: &'static str,
-    /// What its scores are multiplied by; 1 under `Lexicographic`.
+    /// The factor of its scores; 1 under `Lexicographic`.
     #[schema(example = 1)]
     pub weight: i64,
     /// How far below the best a score may be and still tie with it; only under `Lexicographic`.
@@ -69,7 +69,7 @@ pub struct Remark {
     /// The field path; empty for the whole document.
     #[schema(example = "priorities[0].weight")]
     pub field: String,
-    /// What is wrong or doubtful.
+    /// The fault or the doubt.
     pub message: String,
 }
 

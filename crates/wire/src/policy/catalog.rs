@@ -13,9 +13,9 @@ use podberth_core::{
 /// Every predicate and priority that a policy can name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct PluginCatalog {
-    /// What rules nodes out, in order of evaluation.
+    /// Predicates, in order of evaluation.
     pub predicates: Vec<PluginInfo>,
-    /// What scores the nodes that fit.
+    /// Priorities.
     pub priorities: Vec<PluginInfo>,
 }
 
@@ -54,7 +54,7 @@ pub struct PluginInfo {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub retired: Option<&'static str>,
-    /// What it does, as Markdown.
+    /// Its documentation, as Markdown.
     pub documentation: String,
 }
 

@@ -97,7 +97,7 @@ fn type_meta(object: &Object<'_>) {
     }
 }
 
-/// What a configuration says besides its profiles: judged as kube-scheduler does, and not used.
+/// Checks the parts of a configuration other than profiles as kube-scheduler does; they are not used.
 fn queueing(object: &Object<'_>) {
     let parallelism = object.get("parallelism");
     if parallelism.small_integer().is_some_and(|value| value <= 0) {

@@ -26,7 +26,7 @@ use std::{borrow::Cow, sync::Arc};
 use podberth_core::policy::{Configuration, Conversion, Fault, Faults, Policy, Profile, Profiles, Warning};
 use tree::Tree;
 
-/// What a user may bring to say how pods are placed.
+/// A document that configures how pods are placed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Document {
     /// `kind: Policy`, judged as 1.22.
@@ -60,7 +60,7 @@ impl Document {
         }
     }
 
-    /// What the document's author may not have meant.
+    /// Settings that the document's author may not have meant.
     pub fn lint(&self) -> Vec<Warning> {
         match self {
             Self::Policy(policy) => policy.lint(),

@@ -22,15 +22,15 @@ pub fn to_json(configuration: &Configuration) -> Value {
     ])
 }
 
-/// The same as YAML text.
+/// Renders the configuration as YAML text.
 ///
 /// # Errors
-/// When the text cannot be written, which no configuration is known to bring about.
+/// If the text cannot be written. No known configuration causes this.
 pub fn to_yaml(configuration: &Configuration) -> Result<String, serde_saphyr::ser::Error> {
     serde_saphyr::to_string(&to_json(configuration))
 }
 
-/// The same as YAML text, under the notes of the conversion as comments.
+/// Renders the configuration as YAML text, with the notes of the conversion as comments at the top.
 ///
 /// # Errors
 /// As [`to_yaml`].

@@ -31,14 +31,14 @@ pub struct PolicyState {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub rollback_to: Option<u64>,
-    /// What its author may not have meant.
+    /// Settings that its author may not have meant.
     pub warnings: Vec<Remark>,
-    /// What it decides by: defaults filled in, names resolved.
+    /// The resulting profile: defaults filled in, names resolved.
     pub active: ActiveProfile,
-    /// What was sent, as an object.
+    /// The policy as it was sent, as an object.
     #[schema(value_type = PolicyDocument)]
     pub document: Value,
-    /// What was sent, as it came.
+    /// The policy as it was sent, as text.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub text: Option<String>,

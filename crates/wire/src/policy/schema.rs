@@ -31,7 +31,7 @@ pub struct PolicyDocument {
     /// The weight of required pod affinity for InterPodAffinityPriority, 1 to 100; 1 where absent.
     #[schema(nullable = false)]
     pub hard_pod_affinity_symmetric_weight: Option<i32>,
-    /// Whether all predicates are evaluated after the first failure.
+    /// `true` if all predicates are evaluated after the first failure.
     #[schema(nullable = false)]
     pub always_check_all_predicates: Option<bool>,
     /// How scores become a choice. Podberth's own extension of a Policy.
@@ -206,7 +206,7 @@ pub struct PolicyExtender {
     /// Multiplies its scores.
     #[schema(nullable = false)]
     pub weight: Option<i64>,
-    /// Whether it is called over TLS; `enableHTTPS` in a KubeSchedulerConfiguration.
+    /// `true` if it is called over TLS; `enableHTTPS` in a KubeSchedulerConfiguration.
     #[schema(nullable = false)]
     pub enable_https: Option<bool>,
     /// Certificates and names for TLS.
@@ -215,13 +215,13 @@ pub struct PolicyExtender {
     /// How long a call may take: nanoseconds in a Policy, a duration such as `5s` in a KubeSchedulerConfiguration.
     #[schema(nullable = false)]
     pub http_timeout: Option<Value>,
-    /// Whether it is sent names of nodes instead of nodes.
+    /// `true` if it gets names of nodes instead of nodes.
     #[schema(nullable = false)]
     pub node_cache_capable: Option<bool>,
     /// It is asked only about pods that ask for one of these; about all where absent.
     #[schema(nullable = false)]
     pub managed_resources: Option<Vec<ExtenderManagedResource>>,
-    /// Whether decisions go on without it when it fails.
+    /// `true` if decisions go on without it when it fails.
     #[schema(nullable = false)]
     pub ignorable: Option<bool>,
 }
@@ -230,7 +230,7 @@ pub struct PolicyExtender {
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "camelCase")]
 pub struct ExtenderTlsConfig {
-    /// Whether its certificate goes unchecked.
+    /// `true` if its certificate is not checked.
     #[schema(nullable = false)]
     pub insecure: Option<bool>,
     /// The name that its certificate must have, where it is not that of the URL.
@@ -263,7 +263,7 @@ pub struct ExtenderManagedResource {
     /// Such as `example.com/gpu`.
     #[schema(example = "example.com/gpu")]
     pub name: String,
-    /// Whether the resource is left to the extender alone.
+    /// `true` if only the extender handles the resource.
     #[schema(nullable = false)]
     pub ignored_by_scheduler: Option<bool>,
 }

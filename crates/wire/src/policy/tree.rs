@@ -11,7 +11,7 @@ use podberth_core::{policy::Fault, work};
 /// How deep YAML may be nested; no policy comes near it.
 pub(super) const MAX_DEPTH: usize = 32;
 
-/// What a key takes besides its place, and how often a part is there: room that grows, and the policy that is read from it.
+/// Memory of a key besides its place, times the copies of a part: growing buffers, and the policy that is read from it.
 const KEY: usize = 32;
 /// Steps of work that reading a part takes.
 const PART: u64 = 64;
@@ -53,7 +53,7 @@ impl Tree {
         })
     }
 
-    /// The same as a JSON value, in which the last of repeated keys counts.
+    /// The value as JSON; the last of repeated keys counts.
     pub(super) fn to_json(&self) -> serde_json::Value {
         use serde_json::Value;
         match self {
@@ -69,7 +69,7 @@ impl Tree {
         }
     }
 
-    /// Whether it is an object with this key.
+    /// `true` if it is an object with this key.
     pub(super) fn has(&self, key: &str) -> bool {
         matches!(self, Self::Map(entries) if entries.iter().any(|(k, _)| k == key))
     }
@@ -88,7 +88,7 @@ impl Tree {
         }
     }
 
-    /// What it is, for messages.
+    /// Its type, for messages.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",

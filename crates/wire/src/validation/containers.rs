@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// What only rules read of a container.
+/// Fields of a container that only validation reads.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub struct Extra {

@@ -13,7 +13,7 @@ use crate::{
     objects::disruption::{PodDisruptionBudget, PriorityClass},
 };
 
-/// What only rules and evictions read of a budget.
+/// Fields of a budget that only validation and evictions read.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Extra {

@@ -24,7 +24,7 @@ const MOST: usize = 100;
 /// How deep objects that may say their kind may stand within each other. serde_json counts depth anew for each of them.
 const MAX_KINDS_DEPTH: usize = 8;
 
-/// What is done about odd fields.
+/// The treatment of unknown and repeated fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FieldValidation {
     /// They are told, and the object is taken.
@@ -70,7 +70,7 @@ struct Field {
     holds: Holds,
 }
 
-/// What a field holds.
+/// The content of a field.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Holds {
     /// An object of its type, or a list of them.
@@ -104,7 +104,7 @@ static TYPES: LazyLock<HashMap<&'static str, Type>> = LazyLock::new(|| {
         .collect()
 });
 
-/// Whether the fields of a kind are known.
+/// `true` if the fields of a kind are known.
 pub fn is_known(kind: &str) -> bool {
     TYPES.contains_key(kind)
 }

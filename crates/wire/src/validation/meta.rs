@@ -23,7 +23,7 @@ pub struct Object {
     pub metadata: Metadata,
 }
 
-/// What rules read of metadata.
+/// Fields of metadata that validation reads.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Metadata {

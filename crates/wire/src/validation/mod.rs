@@ -1,12 +1,12 @@
-//! Validation: what kube-apiserver refuses of an object that can be read, by the paths and reasons that it tells.
+//! Validation: refuses what kube-apiserver refuses of a readable object, with its paths and reasons.
 //!
-//! A conversion ([`super::objects`]) tells what it cannot take as it stands, such as a selector that selects nothing; the
-//! rules here look at what stands beside what. One file per noun. Checked is what decisions read, and what would make an
-//! object ambiguous to them. Where Podberth asks for less than the API server: a container needs no image, a service no
-//! ports, a replica set no template.
+//! A conversion ([`super::objects`]) reports values that it cannot use, such as a selector that selects nothing; the rules here compare
+//! fields with each other. There is one file per noun. They check the fields that decisions read, and fields that would make an object
+//! ambiguous. Podberth demands less than the API server in these points: a container needs no image, a service no ports, a replica set
+//! no template.
 //!
-//! What a client writes is refused for any of these faults. A fact, told by `/import`, is stored nevertheless and the faults
-//! are told as warnings: a running cluster may have let it in under other rules ([`unstorable`]).
+//! A write by a client is refused for any of these faults. A fact, sent to `/import`, is stored and the faults become warnings: a
+//! running cluster may have admitted it under other rules ([`unstorable`]).
 
 mod containers;
 mod csi;
@@ -51,7 +51,7 @@ pub fn faults(object: &impl Validate, json: &[u8]) -> Result<Vec<Cause>, DecodeE
     Ok(faults.into_causes())
 }
 
-/// Whether an object with this fault can be no fact: it cannot be read, or not be named.
+/// `true` if an object with this fault cannot be stored as a fact: it cannot be read or named.
 pub fn unstorable(cause: &Cause) -> bool {
     cause.unreadable || matches!(cause.field.as_str(), "metadata.name" | "metadata.namespace")
 }

@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-/// What only rules read of a pod.
+/// Fields of a pod that only validation reads.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Extra {
@@ -242,7 +242,7 @@ fn spread(constraints: &[TopologySpreadConstraint], at: &Path<'_>, faults: &mut 
     }
 }
 
-/// What holds a pod back.
+/// Validates scheduling gates.
 fn gates(spec: &PodSpec, at: &Path<'_>, faults: &mut Faults) {
     let gates_at = at.child("schedulingGates");
     let mut named = BTreeSet::new();

@@ -36,7 +36,7 @@ const COUNTED: [&str; 15] = [
     "limits.cpu",
 ];
 
-/// What amounts belong to.
+/// The owner of amounts.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Owner {
     /// A container, or the overhead of a pod.
@@ -50,7 +50,7 @@ pub fn amount(text: &QuantityText) -> Option<Quantity> {
     text.0.trim().parse().ok()
 }
 
-/// Whether a name without a domain, or one of Kubernetes' own, is meant.
+/// `true` for a name without a domain, or with one of Kubernetes' own.
 fn is_native(name: &str) -> bool {
     !name.contains('/') || name.contains("kubernetes.io/")
 }
@@ -60,7 +60,7 @@ fn is_extended(name: &str) -> bool {
     !is_native(name) && !name.starts_with("requests.") && names::qualified_name(&format!("requests.{name}")).is_ok()
 }
 
-/// Whether less may be asked for than the limit.
+/// `true` if a request may be below the limit.
 fn is_overcommitted(name: &str) -> bool {
     is_native(name) && !name.starts_with(HUGE_PAGES)
 }
@@ -73,7 +73,7 @@ fn may_be_of_pod(name: &str) -> bool {
     matches!(name, "cpu" | "memory") || name.starts_with(HUGE_PAGES)
 }
 
-/// Whether a node or a container has whole ones of it only.
+/// `true` if only whole numbers of it exist.
 pub fn is_whole(name: &str) -> bool {
     (COUNTED.contains(&name) && !name.contains("storage") && !name.contains("cpu") && !name.contains("memory"))
         || is_extended(name)

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{fault::Cause, kinds};
 
-/// What Podberth lets pass, since no decision reads it.
+/// Faults that Podberth ignores, since no decision reads the field.
 const UNREAD: &[&str] = &[
     "pod-spec: dnsPolicy",
     "pod-spec: dnsPolicy unknown",
@@ -60,7 +60,7 @@ fn objects_are_refused_as_the_api_server_refuses_them() {
     assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// What may stand in any place of an object.
+/// Any value for any place in an object.
 fn anything() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),

@@ -1,4 +1,4 @@
-//! What may change of a pod that exists: little, so that what was decided about it stays true.
+//! Permitted changes of an existing pod: few, so that decisions about it stay true.
 //!
 //! Source: `pkg/apis/core/validation/validation.go` (`ValidatePodUpdate`, `validateOnlyAddedTolerations`,
 //! `validateOnlyDeletedSchedulingGates`, `validateNodeSelectorMutation`, `validateNodeAffinityMutation`).
@@ -14,7 +14,7 @@ use crate::{
 };
 use podberth_core::model::Quantity;
 
-/// What may change, as the API server tells it.
+/// Changeable fields, as the API server lists them.
 const MUTABLE: &str = "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,\
                        `spec.tolerations` (only additions to existing tolerations),\
                        `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
@@ -35,7 +35,7 @@ const DEFAULTS: [(&str, &str); 9] = [
     ("protocol", "TCP"),
 ];
 
-/// What only the server gives: where it is left out, it stays.
+/// Fields that only the server sets: if the update leaves them out, they stay.
 const GIVEN: [&str; 4] = ["priority", "imagePullPolicy", "terminationGracePeriodSeconds", "enableServiceLinks"];
 
 /// The faults of a pod that is to take the place of the stored one.

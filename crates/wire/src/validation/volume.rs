@@ -15,7 +15,7 @@ use crate::{
 /// The fields of a volume, unread.
 pub type Written = BTreeMap<String, Box<RawValue>>;
 
-/// What a volume of a pod can be, in the order in which the API server looks.
+/// Sources of a pod's volume, in the order in which the API server checks.
 const SOURCES: [&str; 30] = [
     "emptyDir",
     "hostPath",
@@ -49,7 +49,7 @@ const SOURCES: [&str; 30] = [
     "image",
 ];
 
-/// What a persistent volume can be.
+/// Sources of a persistent volume.
 const PERSISTENT: [&str; 22] = [
     "hostPath",
     "gcePersistentDisk",
@@ -75,7 +75,7 @@ const PERSISTENT: [&str; 22] = [
     "csi",
 ];
 
-/// Whether a field is there; `null` is absent.
+/// `true` if a field exists; `null` counts as absent.
 pub fn says(written: &Written, field: &str) -> bool {
     written.get(field).is_some_and(|value| value.get() != "null")
 }

@@ -35,7 +35,7 @@ fn read_as<I: Images>(json: &[u8]) -> Option<(model::Node, usize)> {
     Some((converted(|faults| node.into_core(faults)).lenient().ok()?, end))
 }
 
-/// Whether the images on a node are kept.
+/// Keeps or drops the images on a node.
 trait Images: Default {
     const KEPT: bool;
 }
