@@ -25,7 +25,7 @@ use crate::{
     api::{
         self, Diagnostics,
         browser::Guard,
-        health::Check,
+        check::Check,
         middleware::Limits,
         pace::Pace,
         serve::{Timeouts, serve as serve_connections},

@@ -21,6 +21,7 @@
 //! | `crates/store`, [`store`] | durable documents and revisions; the only SQL | know scheduling |
 //! | [`cluster`] | the live cache: change feed in, snapshots out; commits decisions | know SQL, HTTP |
 //! | [`extenders`] | HTTP calls to a policy's own extenders, which always end | decide, know the store or SQL |
+//! | [`service`] | all that is done, whoever asks: decide, explain, schedule, bind, reserve, evict, policies | know HTTP, SQL |
 //! | [`api`] | HTTP: one list of routes, a file per resource | know SQL |
 //! | [`app`] | composition root: the only file that may import everything | |
 //! | [`commands`] | commands other than serving | know SQL |
@@ -28,8 +29,8 @@
 //! | `crates/testkit` | builders, large clusters, a store in memory that fails on demand | be in the product's binary |
 //! | `crates/bench` | `podberth-bench`: measures a server over HTTP | be in the product's binary |
 //!
-//! Direction: `core ← wire ← cluster ← api ← commands ← app ← main`, `store ← cluster` and `wire ← extenders ← api`. The crates hold the first three
-//! rooms apart; `tests/architecture.rs` holds the rest to it.
+//! Direction: `core ← wire ← cluster ← service ← api ← commands ← app ← main`, `store ← cluster` and `wire ← extenders ← service`. The crates hold
+//! the first three rooms apart; `tests/architecture` holds the rest to it, and finds modules that import each other.
 //!
 //! # Glossary
 //!
@@ -86,6 +87,7 @@ pub mod commands;
 pub mod config;
 pub mod extenders;
 pub mod origin;
+pub mod service;
 pub mod telemetry;
 
 pub use podberth_core as core;

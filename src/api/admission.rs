@@ -23,8 +23,7 @@ use super::{
 };
 use crate::telemetry;
 
-/// The largest body that counts as small.
-pub const SMALL_BODY: usize = 1 << 20;
+pub use crate::service::compute::SMALL_BODY;
 
 /// The lane of small bodies.
 const SMALL: &str = "small";

@@ -1,20 +1,22 @@
 //! `/bind`: kube-scheduler's extender verb that changes something.
 
+use std::sync::Arc;
+
 use axum::{Json, extract::State};
 use metrics::{counter, histogram};
 use tokio::time::Instant;
 
 use super::{
     cluster::ClusterName,
-    context::{self, PolicyQuery},
+    context::PolicyQuery,
     error::{ApiError, Result},
     extract::{JsonBytes, Query},
     openapi::WriteErrors,
-    resources::binding::bind_pod,
     state::AppState,
 };
 use crate::{
     core::snapshot::Kind,
+    service::{Service, bind::bind_pod, context},
     store::{Key, Outcome, Refusal},
     telemetry::{self, trace},
     wire::{
@@ -37,12 +39,12 @@ use crate::{
         body = ExtenderBindingResult), WriteErrors))]
 pub async fn bind(
     State(state): State<AppState>,
-    cluster: ClusterName,
+    ClusterName(cluster): ClusterName,
     Query(query): Query<PolicyQuery>,
     JsonBytes(body): JsonBytes,
 ) -> Result<Json<ExtenderBindingResult>> {
     let start = Instant::now();
-    let reply = answer(&state, &cluster, &query, &body).await;
+    let reply = answer(&state, &cluster, query.policy.as_deref(), &body).await;
     let code = reply.as_ref().map_or_else(|error| error.reason().code.as_u16(), |_| 200);
     counter!(telemetry::EXTENDER_REQUESTS, "verb" => "bind", "form" => "none", "code" => code.to_string()).increment(1);
     histogram!(telemetry::EXTENDER_REQUEST_DURATION, "verb" => "bind").record(start.elapsed());
@@ -50,21 +52,21 @@ pub async fn bind(
 }
 
 /// Why the pod was not bound; empty where it was.
-async fn answer(state: &AppState, cluster: &ClusterName, query: &PolicyQuery, body: &[u8]) -> Result<String> {
+async fn answer(service: &Service, cluster: &Arc<str>, policy: Option<&str>, body: &[u8]) -> Result<String> {
     let ExtenderBindingArgs { pod_name, pod_namespace, pod_uid, node } =
         ExtenderBindingArgs::parse(body).map_err(|error| ApiError::BadRequest(error.to_string()))?;
     if pod_name.is_empty() || node.is_empty() {
         return Ok("the request names no pod or no node".into());
     }
-    context::existing(state, cluster).await?;
-    let judged_by = match context::judged_by(state, cluster, query, (&pod_namespace, &pod_name)).await {
+    context::existing(service, cluster).await?;
+    let judged_by = match context::judged_by(service, cluster, policy, (&pod_namespace, &pod_name)).await {
         Err(error @ ApiError::NotFound(_)) => return Ok(error.to_string()),
         judged_by => judged_by?,
     };
     let pods = kinds::by_core(Kind::Pod).ok_or_else(|| ApiError::internal("pods are no stored kind"))?;
     let key = Key::new(pods.key(), &*pod_namespace, &*pod_name);
     let _committing = trace::phase("commit");
-    Ok(match bind_pod(state, cluster, &key, &pod_uid, &node, judged_by).await? {
+    Ok(match bind_pod(service, cluster, &key, &pod_uid, &node, judged_by).await? {
         Outcome::Refused(refusal) => why(refusal, &pod_namespace, &pod_name, &pod_uid),
         _ => String::new(),
     })

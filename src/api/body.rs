@@ -24,7 +24,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     admission::{Admission, Room, Share},
-    error::{ApiError, Result},
+    error::{ApiError, RequestError},
     pace::Pace,
 };
 use crate::wire::extender::Pieces;
@@ -53,13 +53,13 @@ const LEAST_GROWTH: usize = 16 << 10;
 /// bytes.
 ///
 /// # Errors
-/// [`ApiError::TooLarge`] past the limit, [`ApiError::Unavailable`] when there is no room, [`ApiError::BadRequest`] when
-/// the client stops in the middle, [`ApiError::TooSlow`] when it is slower than the [`Pace`] of the budget,
-/// [`ApiError::UnsupportedEncoding`] for one that is compressed.
-pub async fn read(request: Request) -> Result<Bytes> {
+/// [`RequestError::TooLarge`] past the limit, [`ApiError::Unavailable`] when there is no room, [`ApiError::BadRequest`] when
+/// the client stops in the middle, [`RequestError::TooSlow`] when it is slower than the [`Pace`] of the budget,
+/// [`RequestError::UnsupportedEncoding`] for one that is compressed.
+pub async fn read(request: Request) -> Result<Bytes, RequestError> {
     let encoding = request.headers().get(header::CONTENT_ENCODING);
     if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
-        return Err(ApiError::UnsupportedEncoding);
+        return Err(RequestError::UnsupportedEncoding);
     }
     let budget = request.extensions().get::<Admission>().cloned();
     let share = request.extensions().get::<Share>().cloned();
@@ -67,7 +67,7 @@ pub async fn read(request: Request) -> Result<Bytes> {
     let body = request.into_limited_body();
     let most = body.size_hint().upper().unwrap_or(u64::MAX);
     if told.is_some_and(|told: u64| told > most) {
-        return Err(ApiError::TooLarge);
+        return Err(RequestError::TooLarge);
     }
     let Some(budget) = budget else {
         let whole = body.collect().await.map_err(refused)?;
@@ -108,7 +108,7 @@ struct Reading {
 }
 
 impl Reading {
-    async fn whole(mut self) -> Result<Bytes> {
+    async fn whole(mut self) -> Result<Bytes, RequestError> {
         while let Some(frame) = self.frame().await? {
             let Ok(data) = frame.into_data() else { continue };
             self.make_room(self.bytes.len() + data.len()).await?;
@@ -120,7 +120,7 @@ impl Reading {
     }
 
     /// What comes next, unless the client is too slow.
-    async fn frame(&mut self) -> Result<Option<Frame<Bytes>>> {
+    async fn frame(&mut self) -> Result<Option<Frame<Bytes>>, RequestError> {
         // Most often it is there already.
         if let Some(frame) = self.body.frame().now_or_never() {
             return frame.transpose().map_err(refused);
@@ -134,7 +134,7 @@ impl Reading {
             match frame {
                 Ok(frame) => return frame.transpose().map_err(refused),
                 Err(_) if self.is_prompt => self.keep_what_came(),
-                Err(_) => return Err(ApiError::TooSlow),
+                Err(_) => return Err(RequestError::TooSlow),
             }
         }
     }
@@ -147,7 +147,7 @@ impl Reading {
     }
 
     /// Sees to room for so many bytes.
-    async fn make_room(&mut self, bytes: usize) -> Result<()> {
+    async fn make_room(&mut self, bytes: usize) -> Result<(), RequestError> {
         if bytes <= self.room.bytes() {
             return Ok(());
         }
@@ -165,9 +165,9 @@ impl Reading {
     }
 }
 
-fn refused(error: axum::Error) -> ApiError {
+fn refused(error: axum::Error) -> RequestError {
     let error = error.into_inner();
-    if error.is::<LengthLimitError>() { ApiError::TooLarge } else { ApiError::BadRequest(error.to_string()) }
+    if error.is::<LengthLimitError>() { RequestError::TooLarge } else { ApiError::BadRequest(error.to_string()).into() }
 }
 
 /// The body of a reply in pieces, none of which is copied. Its length is told.
@@ -186,10 +186,7 @@ impl HttpBody for Sent {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<std::result::Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let next = self.pieces.next();
         self.left -= next.as_ref().map_or(0, |piece| piece.len() as u64);
         Poll::Ready(next.map(|piece| Ok(Frame::data(piece))))

@@ -16,7 +16,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::error::{ApiError, Result};
+use super::error::{ApiError, RequestError};
 use crate::{
     core::policy::ExtenderHosts,
     origin::{Authority, Origins, is_origin_of},
@@ -89,10 +89,10 @@ pub(super) async fn guarded<F: Future<Output = Response>>(
     response
 }
 
-fn check(rules: &Rules, request: &Request) -> Result<()> {
+fn check(rules: &Rules, request: &Request) -> Result<(), RequestError> {
     let (headers, uri) = (request.headers(), request.uri());
     if headers.get_all(header::HOST).iter().nth(1).is_some() {
-        return Err(ApiError::BadRequest("the request has more than one Host header".into()));
+        return Err(ApiError::BadRequest("the request has more than one Host header".into()).into());
     }
     if let Some(hosts) = &rules.hosts {
         served(hosts, headers, uri)?;
@@ -104,10 +104,10 @@ fn check(rules: &Rules, request: &Request) -> Result<()> {
 }
 
 /// Whether the host that the request names is served: that of `Host` and that of the URI (HTTP/2, absolute form).
-fn served(hosts: &ExtenderHosts, headers: &HeaderMap, uri: &Uri) -> Result<()> {
+fn served(hosts: &ExtenderHosts, headers: &HeaderMap, uri: &Uri) -> Result<(), RequestError> {
     let refused = |host: &str| {
         let host = shortened(host);
-        ApiError::Misdirected(format!(
+        RequestError::Misdirected(format!(
             "this server listens on loopback only or has --allowed-hosts, and is not asked for as {host:?}: use localhost \
              or an IP address, or name the host in --allowed-hosts"
         ))
@@ -125,12 +125,12 @@ fn served(hosts: &ExtenderHosts, headers: &HeaderMap, uri: &Uri) -> Result<()> {
 }
 
 /// Whether the request comes from no page, from one of ours, or from one that is allowed.
-fn same_origin(allowed: &Origins, headers: &HeaderMap, uri: &Uri) -> Result<()> {
+fn same_origin(allowed: &Origins, headers: &HeaderMap, uri: &Uri) -> Result<(), RequestError> {
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let origins: Vec<String> = headers.get_all(header::ORIGIN).iter().map(text).collect();
     let sites: Vec<String> = headers.get_all(SEC_FETCH_SITE).iter().map(text).collect();
     let refused = |why: String| {
-        Err(ApiError::CrossOrigin(format!(
+        Err(RequestError::CrossOrigin(format!(
             "a page of another origin may not ask for this ({why}): name its origin in --allowed-origins to let it"
         )))
     };

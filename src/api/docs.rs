@@ -9,7 +9,7 @@ use axum::{
 use utoipa_swagger_ui::{Config, Url, serve};
 
 use super::{
-    error::{ApiError, Result},
+    error::{ApiError, RequestError},
     extract::Path,
 };
 
@@ -49,7 +49,7 @@ pub async fn redirect() -> Response {
 #[utoipa::path(get, path = "/docs/", operation_id = "getDocs", tag = "documents", responses(
     (status = 200, description = "A page that shows this API.", body = String, content_type = "text/html"),
 ))]
-pub async fn index() -> Result<Response> {
+pub async fn index() -> Result<Response, RequestError> {
     embedded("index.html")
 }
 
@@ -59,12 +59,12 @@ pub async fn index() -> Result<Response> {
 ), responses(
     (status = 200, description = "The file.", body = String, content_type = "text/plain"),
 ))]
-pub async fn file(Path(name): Path<String>) -> Result<Response> {
+pub async fn file(Path(name): Path<String>) -> Result<Response, RequestError> {
     embedded(&name)
 }
 
-fn embedded(name: &str) -> Result<Response> {
-    let file = serve(name, CONFIG.clone()).map_err(ApiError::internal)?.ok_or(ApiError::NoRoute)?;
+fn embedded(name: &str) -> Result<Response, RequestError> {
+    let file = serve(name, CONFIG.clone()).map_err(ApiError::internal)?.ok_or(RequestError::NoRoute)?;
     let text = || String::from_utf8_lossy(&file.bytes);
     let bytes = match name {
         "index.html" => text().replace(LIBRARY_TITLE, TITLE).into_bytes(),

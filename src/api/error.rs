@@ -1,11 +1,10 @@
-//! The one error of the HTTP API. It speaks for the status code, the body (always a Kubernetes [`Status`]) and the
-//! OpenAPI document at once: [`Reason`] is the table that all three are read off.
+//! Errors as HTTP tells them: a status code, a body (always a Kubernetes [`Status`]) and a line of the OpenAPI document.
+//! [`Reason`] is the table that all three are read off. Handlers fail with the service layer's error; what stands around
+//! them turns requests away with a [`RequestError`].
 //!
 //! "Does not fit" is a verdict, not an error; the extender verbs answer 200 with their own `Error` field.
 //!
 //! Kubernetes source: `apimachinery/pkg/api/errors/errors.go`.
-
-use std::fmt::Display;
 
 use axum::{
     Extension,
@@ -15,93 +14,30 @@ use axum::{
 
 use super::line_feed::HasLineFeed;
 use crate::{
-    cluster::CommitError,
-    store::StoreError,
-    telemetry::seldom::REFUSED_REQUESTS,
-    wire::{
-        decode::DecodeError,
-        status::{Status, StatusCause, StatusDetails, StatusMetadata},
-    },
+    service::error::told,
+    wire::status::{Status, StatusCause, StatusDetails, StatusMetadata},
 };
 
-/// The object that an error is about.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Subject {
-    /// The API group; empty for the core group.
-    pub group: String,
-    /// The resource in the plural, `pods`; in [`ApiError::Invalid`] the kind, `Pod`.
-    pub resource: String,
-    /// The object's name.
-    pub name: String,
-}
+pub use crate::service::error::{Error as ApiError, Subject};
 
-impl Subject {
-    /// An object of a group's resource (in [`ApiError::Invalid`]: kind).
-    pub fn new(group: impl Into<String>, resource: impl Into<String>, name: impl Into<String>) -> Self {
-        Self { group: group.into(), resource: resource.into(), name: name.into() }
-    }
-
-    /// `pods`, or `deployments.apps` in a group.
-    fn qualified(&self) -> String {
-        if self.group.is_empty() { self.resource.clone() } else { format!("{}.{}", self.resource, self.group) }
-    }
-}
-
-/// Why a request failed.
+/// Why a request is turned away by what stands around the handlers: its shape as HTTP, its size, where it comes from.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum ApiError {
-    /// The request cannot be understood.
-    #[error("{0}")]
-    BadRequest(String),
-    /// The object contradicts others, or names what there is not (Kubernetes' admission).
-    #[error("{} \"{}\" is forbidden: {message}", .subject.qualified(), .subject.name)]
-    Forbidden {
-        /// What was to be created.
-        subject: Subject,
-        /// What stands against it.
-        message: String,
-    },
+pub enum RequestError {
     /// A page of another origin asks.
     #[error("{0}")]
     CrossOrigin(String),
     /// The request names a host that is not served here.
     #[error("{0}")]
     Misdirected(String),
-    /// No such object.
-    #[error("{} \"{}\" not found", .0.qualified(), .0.name)]
-    NotFound(Subject),
-    /// The operator has ruled it out.
-    #[error("{0}")]
-    NotAllowed(String),
     /// No such path.
     #[error("the server could not find the requested resource")]
     NoRoute,
     /// The path exists, the method does not.
     #[error("the server does not allow this method on the requested resource")]
     MethodNotAllowed,
-    /// An object of this name exists.
-    #[error("{} \"{}\" already exists", .0.qualified(), .0.name)]
-    AlreadyExists(Subject),
-    /// The object is not (or no longer) as the request takes it to be.
-    #[error("Operation cannot be fulfilled on {} \"{}\": {message}", .subject.qualified(), .subject.name)]
-    Conflict {
-        /// What was to be changed.
-        subject: Subject,
-        /// What stands against it.
-        message: String,
-    },
-    /// A condition of the request's head (`If-Match`, `If-None-Match`) does not hold.
-    #[error("{0}")]
-    PreconditionFailed(String),
-    /// The history asked for is gone: list again.
-    #[error("{0}")]
-    Expired(String),
     /// The body is larger than this operation takes.
     #[error("the request body is larger than this operation takes")]
     TooLarge,
-    /// What the body says takes more memory than one request may have.
-    #[error("{}", crate::wire::allowance::USED_UP)]
-    TooMuch,
     /// The body did not come in time.
     #[error(
         "the body of the request came too slowly: it has --body-timeout, and a second more for each --min-body-rate bytes"
@@ -113,48 +49,13 @@ pub enum ApiError {
     /// The body's media type is not one that this operation reads.
     #[error("the body of the request was in an unknown format - accepted media types include: {0}")]
     UnsupportedMediaType(&'static str),
-    /// The request was understood, and what it says cannot be.
-    #[error("{} \"{}\" is invalid: {}", .subject.qualified(), .subject.name, list(.causes))]
-    Invalid {
-        /// The object, by kind.
-        subject: Subject,
-        /// Every fault, with the field's path.
-        causes: Vec<StatusCause>,
-    },
-    /// More requests than can be taken on now.
-    #[error("{message}")]
-    TooManyRequests {
-        /// What is overloaded.
-        message: String,
-        /// When to try again.
-        retry_after_seconds: u32,
-    },
-    /// A disruption budget forbids the eviction at the moment.
-    #[error("Cannot evict pod as it would violate the pod's disruption budget.")]
-    Disruption {
-        /// Which budget, and why.
-        cause: String,
-        /// When to try again, where that is known.
-        retry_after_seconds: Option<u32>,
-    },
-    /// Something broke here. The cause is logged and not told.
-    #[error("an internal error occurred, see the server's log under this reply's x-request-id")]
-    Internal(String),
-    /// What the request needs (the database) is away.
-    #[error("{message}")]
-    Unavailable {
-        /// What is away.
-        message: String,
-        /// When to try again.
-        retry_after_seconds: u32,
-    },
-    /// The request took too long; what it was to change may or may not have been changed.
-    #[error("{0}")]
-    Timeout(String),
+    /// What was asked for was not done.
+    #[error(transparent)]
+    Failed(#[from] ApiError),
 }
 
 /// What the result of a handler is.
-pub type Result<T> = std::result::Result<T, ApiError>;
+pub type Result<T, E = ApiError> = std::result::Result<T, E>;
 
 /// The kinds of failure: a status code, the word for programs and the sentence for the OpenAPI document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -272,26 +173,17 @@ impl Reason {
 }
 
 impl ApiError {
-    /// A failure that is nobody's fault but ours; `cause` goes to the log only.
-    pub fn internal(cause: impl Display) -> Self {
-        Self::Internal(cause.to_string())
-    }
-
     /// Which kind of failure this is.
     pub fn reason(&self) -> Reason {
         match self {
             Self::BadRequest(_) => Reason::BAD_REQUEST,
-            Self::Forbidden { .. } | Self::CrossOrigin(_) | Self::NotAllowed(_) => Reason::FORBIDDEN,
-            Self::Misdirected(_) => Reason::MISDIRECTED,
-            Self::NotFound(_) | Self::NoRoute => Reason::NOT_FOUND,
-            Self::MethodNotAllowed => Reason::METHOD_NOT_ALLOWED,
+            Self::Forbidden { .. } | Self::NotAllowed(_) => Reason::FORBIDDEN,
+            Self::NotFound(_) => Reason::NOT_FOUND,
             Self::AlreadyExists(_) => Reason::ALREADY_EXISTS,
             Self::Conflict { .. } => Reason::CONFLICT,
             Self::PreconditionFailed(_) => Reason::PRECONDITION_FAILED,
             Self::Expired(_) => Reason::EXPIRED,
-            Self::TooLarge | Self::TooMuch => Reason::TOO_LARGE,
-            Self::TooSlow => Reason::TOO_SLOW,
-            Self::UnsupportedMediaType(_) | Self::UnsupportedEncoding => Reason::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooMuch => Reason::TOO_LARGE,
             Self::Invalid { .. } => Reason::INVALID,
             Self::TooManyRequests { .. } | Self::Disruption { .. } => Reason::TOO_MANY_REQUESTS,
             Self::Internal(_) => Reason::INTERNAL_ERROR,
@@ -302,17 +194,7 @@ impl ApiError {
 
     /// The body, which a watch sends as the object of its ERROR event too.
     pub fn status(&self) -> Status {
-        let reason = self.reason();
-        Status {
-            kind: "Status".into(),
-            api_version: "v1".into(),
-            metadata: StatusMetadata::default(),
-            status: "Failure".into(),
-            reason: reason.word.into(),
-            message: self.to_string(),
-            code: reason.code.as_u16(),
-            details: self.details(),
-        }
+        status(self.reason(), self.to_string(), self.details())
     }
 
     fn details(&self) -> Option<StatusDetails> {
@@ -354,41 +236,49 @@ impl ApiError {
     }
 }
 
+impl RequestError {
+    /// Which kind of failure this is.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::CrossOrigin(_) => Reason::FORBIDDEN,
+            Self::Misdirected(_) => Reason::MISDIRECTED,
+            Self::NoRoute => Reason::NOT_FOUND,
+            Self::MethodNotAllowed => Reason::METHOD_NOT_ALLOWED,
+            Self::TooLarge => Reason::TOO_LARGE,
+            Self::TooSlow => Reason::TOO_SLOW,
+            Self::UnsupportedMediaType(_) | Self::UnsupportedEncoding => Reason::UNSUPPORTED_MEDIA_TYPE,
+            Self::Failed(error) => error.reason(),
+        }
+    }
+}
+
+fn status(reason: Reason, message: String, details: Option<StatusDetails>) -> Status {
+    Status {
+        kind: "Status".into(),
+        api_version: "v1".into(),
+        metadata: StatusMetadata::default(),
+        status: "Failure".into(),
+        reason: reason.word.into(),
+        message,
+        code: reason.code.as_u16(),
+        details,
+    }
+}
+
 /// The message of an error, carried by its response for paths that reply in plain text.
 #[derive(Clone, Debug)]
 pub struct ErrorText(pub String);
 
-/// Faults that a refusal tells; of further ones it tells the number.
-pub(super) const FAULTS_TOLD: usize = 100;
-
-/// The faults that are told.
-fn told(causes: &[StatusCause]) -> Vec<StatusCause> {
-    // One more may be the sentence about the others.
-    if causes.len() <= FAULTS_TOLD + 1 {
-        return causes.to_vec();
+fn response(reason: Reason, status: Status) -> Response {
+    let mut body = serde_json::to_string(&status).unwrap_or_default();
+    body.push('\n');
+    let head = (reason.code, [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+    let mut response = (head.0, head.1, Extension(HasLineFeed), body).into_response();
+    response.extensions_mut().insert(ErrorText(status.message));
+    if let Some(seconds) = status.details.and_then(|details| details.retry_after_seconds) {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
-    let mut told: Vec<StatusCause> = causes.iter().take(FAULTS_TOLD).cloned().collect();
-    let more = causes.len() - told.len();
-    if more > 0 {
-        told.push(StatusCause { message: format!("and {more} more faults"), ..StatusCause::default() });
-    }
-    told
-}
-
-/// Faults as Kubernetes lists them in a message: one as it is, several in brackets.
-fn list(causes: &[StatusCause]) -> String {
-    let faults: Vec<String> =
-        told(causes)
-            .iter()
-            .map(|cause| {
-                if cause.field.is_empty() {
-                    cause.message.clone()
-                } else {
-                    format!("{}: {}", cause.field, cause.message)
-                }
-            })
-            .collect();
-    if faults.len() == 1 { faults.concat() } else { format!("[{}]", faults.join(", ")) }
+    response
 }
 
 impl IntoResponse for ApiError {
@@ -396,60 +286,15 @@ impl IntoResponse for ApiError {
         if let Self::Internal(cause) = &self {
             tracing::error!(cause, "internal error");
         }
-        let mut body = serde_json::to_string(&self.status()).unwrap_or_default();
-        body.push('\n');
-        let head = (self.reason().code, [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
-        let mut response = (head.0, head.1, Extension(HasLineFeed), body).into_response();
-        response.extensions_mut().insert(ErrorText(self.to_string()));
-        if let Some(seconds) = self.retry_after_seconds() {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        response
+        response(self.reason(), self.status())
     }
 }
 
-impl From<StoreError> for ApiError {
-    fn from(error: StoreError) -> Self {
-        match error {
-            error @ (StoreError::Unavailable(_)
-            | StoreError::Unwritable(_)
-            | StoreError::Busy(_)
-            | StoreError::Aborted(_)
-            | StoreError::Behind { .. }
-            | StoreError::Corrupt(_)) => {
-                if let Some(left_out) = REFUSED_REQUESTS.turn() {
-                    tracing::warn!(%error, left_out, "the database did not take a request");
-                }
-                Self::Unavailable { message: format!("{error}; nothing was changed"), retry_after_seconds: 1 }
-            }
-            StoreError::OutcomeUnknown(cause) => {
-                tracing::warn!(cause, "the outcome of a commit is unknown");
-                Self::Timeout("the database was lost during the change, which may or may not have happened".into())
-            }
-            StoreError::Compacted { .. } | StoreError::HistoryLost { .. } => {
-                Self::Expired("the revision asked for is too old: list again".into())
-            }
-            StoreError::Invalid(message) => Self::BadRequest(message),
-            other => Self::internal(other),
-        }
-    }
-}
-
-impl From<DecodeError> for ApiError {
-    fn from(error: DecodeError) -> Self {
-        if error.is_used_up() { Self::TooMuch } else { Self::BadRequest(error.to_string()) }
-    }
-}
-
-impl From<CommitError> for ApiError {
-    fn from(error: CommitError) -> Self {
-        match error {
-            CommitError::Overloaded { .. } => Self::TooManyRequests {
-                message: "too many changes wait to be written, nothing was changed".into(),
-                retry_after_seconds: 1,
-            },
-            error @ CommitError::NotAllowed { .. } => Self::NotAllowed(error.to_string()),
-            CommitError::Store(error) => error.into(),
+impl IntoResponse for RequestError {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Failed(error) => error.into_response(),
+            refused => response(refused.reason(), status(refused.reason(), refused.to_string(), None)),
         }
     }
 }
@@ -468,21 +313,6 @@ mod tests {
             "details": {"name": "web", "group": "apps", "kind": "deployments"}
         });
         assert_eq!(body, expected);
-    }
-
-    #[test]
-    fn faults_are_listed_with_their_fields() {
-        let cause = |field: &str, message: &str| StatusCause {
-            reason: "FieldValueRequired".into(),
-            message: message.into(),
-            field: field.into(),
-        };
-        let invalid = |causes| ApiError::Invalid { subject: Subject::new("", "Pod", "web"), causes };
-        assert_eq!(
-            invalid(vec![cause("spec.a", "Required value")]).to_string(),
-            "Pod \"web\" is invalid: spec.a: Required value"
-        );
-        assert_eq!(invalid(vec![cause("a", "x"), cause("b", "y")]).to_string(), "Pod \"web\" is invalid: [a: x, b: y]");
     }
 
     #[test]

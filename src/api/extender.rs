@@ -23,9 +23,8 @@ use serde::Serialize;
 use super::{
     body::pieces,
     cluster::ClusterName,
-    context::{self, Chosen, DecisionContext, FreshnessQuery, PolicyQuery},
+    context::{FreshnessQuery, PolicyQuery},
     error::{ApiError, Result},
-    explain,
     extract::{JsonBytes, Query},
     observe::Stopwatch,
     openapi::{DecisionErrors, ReadErrors},
@@ -39,6 +38,11 @@ use crate::{
         policy::Profile,
         snapshot::{Object, Snapshot},
         verdict::Verdict,
+    },
+    service::{
+        compute::compute_on,
+        context::{self, Chosen, DecisionContext},
+        decide::decidable,
     },
     telemetry::{self, labels::PROFILES, trace},
     wire::extender::{
@@ -69,12 +73,12 @@ const UNKNOWN_NODE: &str = "node(s) not known to the extender";
         ReadErrors))]
 pub async fn filter(
     State(state): State<AppState>,
-    cluster: ClusterName,
+    ClusterName(cluster): ClusterName,
     Query(query): Query<PolicyQuery>,
     Query(fresh): Query<FreshnessQuery>,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
-    let context = context::stand(&state, &cluster, &fresh).await?;
+    let context = context::stand(&state, &cluster, fresh.fresh()).await?;
     answer(Verb::Filter, context, query, body, |body, args, context, policy| {
         let error = match (policy, args) {
             (Err(error), _) => error.to_string(),
@@ -105,19 +109,19 @@ pub async fn filter(
     responses((status = 200, description = "A score for each candidate.", body = Vec<HostPriority>), DecisionErrors))]
 pub async fn prioritize(
     State(state): State<AppState>,
-    cluster: ClusterName,
+    ClusterName(cluster): ClusterName,
     Query(query): Query<PolicyQuery>,
     Query(fresh): Query<FreshnessQuery>,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
-    let context = context::stand(&state, &cluster, &fresh).await?;
+    let context = context::stand(&state, &cluster, fresh.fresh()).await?;
     answer(Verb::Prioritize, context, query, body, |_, args, context, policy| {
         // The reply has no place for an error, so here each is an HTTP one.
         let pod = args.pod.as_ref().ok_or_else(|| ApiError::BadRequest(NO_POD.into()))?;
         if matches!(args.candidates, Candidates::Absent) {
             return Err(ApiError::BadRequest(NO_CANDIDATES.into()));
         }
-        explain::decidable(pod)?;
+        decidable(pod)?;
         Ok(prioritized(pod, &args.candidates, context, policy?.profile()))
     })
     .await
@@ -165,7 +169,8 @@ async fn answer(
         if let (Candidates::Names(_), Err(error)) = (&args.candidates, context.is_there()) {
             return (form, Err(error));
         }
-        let policy = context::chosen(&context.view, &query).map(|chosen| chosen.pick_or_first(args.pod.as_ref()));
+        let policy = context::chosen(&context.view, query.policy.as_deref())
+            .map(|chosen| chosen.pick_or_first(args.pod.as_ref()));
         (form, timed(point, policy, |policy| verdict(body, &args, context, policy)))
     })
     .await
@@ -181,7 +186,7 @@ pub(super) async fn measured(
 ) -> Result<Response> {
     let start = Instant::now();
     let (headers, size) = (context.headers(), body.len());
-    let (form, reply) = context::compute_on(size, move || work(&body, &context)).await?;
+    let (form, reply) = compute_on(size, move || work(&body, &context)).await?;
     let code = reply.as_ref().map_or_else(|error| error.reason().code, |_| StatusCode::OK);
     counter!(telemetry::EXTENDER_REQUESTS, "verb" => verb, "form" => form, "code" => code.as_str().to_owned())
         .increment(1);

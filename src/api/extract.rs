@@ -1,4 +1,5 @@
-//! What handlers take from a request. Whatever is wrong with it is an [`ApiError`], so every refusal is a `Status`.
+//! What handlers take from a request. Whatever is wrong with it is an [`ApiError`] or a
+//! [`RequestError`], so every refusal is a `Status`.
 
 use std::borrow::Cow;
 
@@ -11,11 +12,12 @@ use serde::de::DeserializeOwned;
 
 use super::{
     body,
-    context::read_on,
-    decoding,
-    error::{ApiError, Result},
+    error::{ApiError, RequestError, Result},
 };
-use crate::wire::yaml;
+use crate::{
+    service::{compute::read_on, memory},
+    wire::yaml,
+};
 
 /// How a body is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +33,7 @@ impl Format {
 
     /// What the request says its body is. `curl -d` says `application/x-www-form-urlencoded` unless told otherwise: then
     /// the body's first sign tells.
-    fn of(headers: &HeaderMap, body: &[u8]) -> Result<Self> {
+    fn of(headers: &HeaderMap, body: &[u8]) -> Result<Self, RequestError> {
         match media_type(headers)?.as_str() {
             "" | "application/json" | "application/x-ndjson" | "application/jsonl" => Ok(Self::Json),
             "application/yaml" | "application/x-yaml" | "text/yaml" | "text/x-yaml" => Ok(Self::Yaml),
@@ -39,15 +41,15 @@ impl Format {
                 let is_json = matches!(body.trim_ascii_start().first(), None | Some(b'{' | b'['));
                 Ok(if is_json { Self::Json } else { Self::Yaml })
             }
-            _ => Err(ApiError::UnsupportedMediaType(Self::ACCEPTED)),
+            _ => Err(RequestError::UnsupportedMediaType(Self::ACCEPTED)),
         }
     }
 }
 
 /// The request's media type in lower case without its parameters; empty when there is none.
-pub fn media_type(headers: &HeaderMap) -> Result<String> {
+pub fn media_type(headers: &HeaderMap) -> Result<String, RequestError> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(String::new()) };
-    let value = value.to_str().map_err(|_| ApiError::UnsupportedMediaType(Format::ACCEPTED))?;
+    let value = value.to_str().map_err(|_| RequestError::UnsupportedMediaType(Format::ACCEPTED))?;
     Ok(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
 
@@ -56,9 +58,9 @@ pub fn media_type(headers: &HeaderMap) -> Result<String> {
 pub struct RawBody(pub Bytes);
 
 impl<S: Send + Sync> FromRequest<S> for RawBody {
-    type Rejection = ApiError;
+    type Rejection = RequestError;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, RequestError> {
         body::read(request).await.map(Self)
     }
 }
@@ -73,9 +75,9 @@ pub struct Encoded {
 }
 
 impl<S: Send + Sync> FromRequest<S> for Encoded {
-    type Rejection = ApiError;
+    type Rejection = RequestError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, RequestError> {
         let headers = request.headers().clone();
         // What is refused for its type is refused before it is read.
         Format::of(&headers, b"")?;
@@ -89,18 +91,18 @@ impl<S: Send + Sync> FromRequest<S> for Encoded {
 pub struct JsonBytes(pub Bytes);
 
 impl<S: Send + Sync> FromRequest<S> for JsonBytes {
-    type Rejection = ApiError;
+    type Rejection = RequestError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, RequestError> {
         let Encoded { bytes, format } = Encoded::from_request(request, state).await?;
         let length = bytes.len();
         if format == Format::Yaml {
-            decoding::charge(yaml::weight(&bytes))?;
+            memory::charge(yaml::weight(&bytes))?;
         }
         let read = move || match yaml::to_json(&bytes, format == Format::Yaml) {
             Ok(Cow::Borrowed(_)) => Ok(bytes),
             Ok(Cow::Owned(json)) => Ok(json.into()),
-            Err(error) => Err(error),
+            Err(error) => Err(ApiError::from(error)),
         };
         if format == Format::Yaml { Ok(Self(read_on(length, read).await??)) } else { Ok(Self(read()?)) }
     }
@@ -111,9 +113,9 @@ impl<S: Send + Sync> FromRequest<S> for JsonBytes {
 pub struct Text(pub String);
 
 impl<S: Send + Sync> FromRequest<S> for Text {
-    type Rejection = ApiError;
+    type Rejection = RequestError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, RequestError> {
         let Encoded { bytes, .. } = Encoded::from_request(request, state).await?;
         let text = String::from_utf8(bytes.into()).map_err(|e| ApiError::BadRequest(e.to_string()))?;
         Ok(Self(text))
@@ -125,11 +127,11 @@ impl<S: Send + Sync> FromRequest<S> for Text {
 pub struct Body<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
-    type Rejection = ApiError;
+    type Rejection = RequestError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, RequestError> {
         let JsonBytes(bytes) = JsonBytes::from_request(request, state).await?;
-        parse_json(&bytes).map(Self)
+        Ok(parse_json(&bytes).map(Self)?)
     }
 }
 

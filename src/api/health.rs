@@ -2,7 +2,7 @@
 //!
 //! Replies read like those of the Kubernetes components (`staging/src/k8s.io/apiserver/pkg/server/healthz/healthz.go`).
 
-use std::{fmt, fmt::Write as _, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::fmt::Write as _;
 
 use axum::{
     Json,
@@ -12,45 +12,13 @@ use axum::{
 };
 use metrics::gauge;
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{error::Result, extract::Query, state::AppState};
-use crate::{core::snapshot::Snapshot, telemetry};
+use super::{check::CheckResult, error::Result, extract::Query, state::AppState};
+use crate::{core::snapshot::Snapshot, service::policies, telemetry};
 
 /// The paths whose replies are plain text, errors too.
 pub const PLAIN_TEXT: [&str; 4] = ["/livez", "/readyz", "/healthz", "/metrics"];
-
-/// How long one check may take: whoever probes does not wait long either.
-const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// What a check's run comes to: nothing, or one line that may be shown to anybody.
-pub type CheckResult = std::result::Result<(), String>;
-
-type Running = Pin<Box<dyn Future<Output = CheckResult> + Send>>;
-
-/// Something that must hold for the process to be ready.
-#[derive(Clone)]
-pub struct Check {
-    name: &'static str,
-    run: Arc<dyn Fn() -> Running + Send + Sync>,
-}
-
-impl Check {
-    /// A check under the name that `/readyz` tells.
-    pub fn new<F>(name: &'static str, run: impl Fn() -> F + Send + Sync + 'static) -> Self
-    where
-        F: Future<Output = CheckResult> + Send + 'static,
-    {
-        Self { name, run: Arc::new(move || Box::pin(run())) }
-    }
-}
-
-impl fmt::Debug for Check {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Check").field(&self.name).finish()
-    }
-}
 
 /// How a health endpoint is asked.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -103,8 +71,7 @@ async fn run(state: &AppState) -> Vec<(&'static str, CheckResult)> {
     let stopping = if state.is_stopping() { Err("the process is shutting down".into()) } else { Ok(()) };
     let mut results = vec![("shutdown", stopping)];
     for check in &state.checks {
-        let result = timeout(CHECK_TIMEOUT, (check.run)()).await;
-        results.push((check.name, result.unwrap_or_else(|_| Err(format!("no answer within {CHECK_TIMEOUT:?}")))));
+        results.push(check.result().await);
     }
     results
 }
@@ -206,17 +173,23 @@ fn sample(state: &AppState) {
 pub async fn metrics(State(state): State<AppState>) -> Response {
     telemetry::sample_process();
     sample(&state);
-    super::policy::retain_labels(&state);
-    let text = telemetry::render(&state.metrics) + &super::policy::metrics(&state) + &telemetry::process::metrics();
+    policies::retain_labels(&state);
+    let text = telemetry::render(&state.metrics) + &policies::metrics(&state) + &telemetry::process::metrics();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicBool, Ordering},
+        },
+        time::Duration,
+    };
 
     use super::*;
-    use crate::api::state::Freshness;
+    use crate::api::{check::Check, state::Freshness};
     use crate::cluster::Clusters;
     use crate::store;
 

@@ -17,14 +17,16 @@ use uuid::Uuid;
 use super::{
     admission::Admission,
     browser, compression,
-    decoding::{self, Memory},
     error::{ApiError, ErrorText},
     health, line_feed,
     linger::reading_on,
     pace::Pace,
     query_names::{self, Names},
 };
-use crate::telemetry::{HTTP_REQUEST_DURATION, HTTP_REQUESTS, seldom::REFUSED_REQUESTS};
+use crate::{
+    service::memory::{self, Memory},
+    telemetry::{HTTP_REQUEST_DURATION, HTTP_REQUESTS, seldom::REFUSED_REQUESTS},
+};
 
 /// Carries the identity of a request, from the client or made here, and back in the reply.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -104,7 +106,11 @@ async fn within_budget(budget: &Budget, mut request: Request, next: Next) -> Res
     body.apply(&mut request);
     request.extensions_mut().insert(bodies.clone());
     // Nothing of a request outlives its panic but what is shared, and that is behind locks.
-    let reply = AssertUnwindSafe(decoding::bounded(decoded.clone(), request, next)).catch_unwind();
+    let reply = async {
+        let reply = memory::bounded(decoded.clone(), next.run(request)).await;
+        reply.unwrap_or_else(IntoResponse::into_response)
+    };
+    let reply = AssertUnwindSafe(reply).catch_unwind();
     let reply = timeout(*time, reply).await.unwrap_or_else(|_| {
         let message = "the request took too long, it may or may not have been carried out";
         Ok(ApiError::Timeout(message.into()).into_response())

@@ -12,23 +12,24 @@
 use axum::{Router, middleware::from_fn_with_state, routing::get};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use self::{error::ApiError, query_names::Names, state::AppState};
+use self::{error::RequestError, query_names::Names, state::AppState};
 use crate::telemetry::trace::Tracing;
 
 pub mod admission;
 pub mod bind;
 pub mod body;
 pub mod browser;
+pub mod check;
 pub mod cluster;
 pub mod compression;
 mod connection;
 pub mod context;
-pub mod decoding;
 pub mod docs;
+pub mod document;
 pub mod error;
+pub mod evictions;
 pub mod explain;
 pub mod extender;
-pub mod extenders;
 pub mod extract;
 pub mod health;
 mod line_feed;
@@ -40,6 +41,7 @@ pub mod pace;
 pub mod policy;
 pub mod preempt;
 mod profile;
+pub mod queries;
 mod query_names;
 mod replies;
 pub mod reservations;
@@ -48,7 +50,6 @@ pub mod root;
 pub mod schedule;
 pub mod serve;
 pub mod state;
-mod volumes;
 pub mod warning;
 
 /// The routes that take whole clusters, whose bodies may be as large as `bulk_body_bytes` of the [`middleware::Limits`].
@@ -74,20 +75,13 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(bind::bind))
         .routes(routes!(reservations::list))
         .routes(routes!(reservations::replace, reservations::delete))
-        .routes(routes!(policy::get, policy::replace, policy::create, policy::delete))
-        .routes(routes!(policy::revisions))
-        .routes(routes!(policy::rollback))
-        .routes(routes!(policy::list))
-        .routes(routes!(policy::get_named, policy::replace_named, policy::delete_named))
-        .routes(routes!(policy::revisions_named))
-        .routes(routes!(policy::rollback_named))
-        .routes(routes!(policy::plugins))
+        .merge(policy::routes())
         .routes(routes!(resources::clusters::list))
         .routes(routes!(resources::clusters::delete))
-        .routes(routes!(resources::evictions::list, resources::evictions::carry_out))
+        .routes(routes!(evictions::list, evictions::carry_out))
         .merge(resources::routes())
-        .routes(routes!(openapi::document_3_0))
-        .routes(routes!(openapi::document_3_1))
+        .routes(routes!(document::document_3_0))
+        .routes(routes!(document::document_3_1))
         .routes(routes!(root::root))
         .routes(routes!(docs::redirect))
         .routes(routes!(docs::index))
@@ -109,8 +103,8 @@ pub fn router(state: AppState, limits: middleware::Limits, diagnostics: Diagnost
     let bulk = bulk_routes().into_openapi().paths.paths.into_keys().collect();
     let router = if diagnostics.profiling { router.route(profile::PATH, get(profile::cpu)) } else { router };
     let router = router
-        .fallback(async || ApiError::NoRoute)
-        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+        .fallback(async || RequestError::NoRoute)
+        .method_not_allowed_fallback(async || RequestError::MethodNotAllowed)
         .with_state(state);
     let router = middleware::around(router, Names::of(&document), bulk, limits);
     cluster::under_any_cluster(match diagnostics.tracing {

@@ -5,15 +5,9 @@
 //! 413, 415; a path variable: 404; a query: 400; a method that changes something: 403; always: 421, 500, 504); the sets below add the rest on the handler, as in
 //! `responses((status = 200, …), WriteErrors)`.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::LazyLock,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
-use axum::{
-    http::{StatusCode, header},
-    response::{IntoResponse, Response},
-};
+use axum::http::StatusCode;
 use serde_json::Value;
 use utoipa::{
     IntoResponses, OpenApi, PartialSchema, ToSchema,
@@ -112,8 +106,28 @@ impl IntoResponses for ListErrors {
     }
 }
 
+/// What a change of a policy may refuse besides the usual: a condition that does not hold.
+#[derive(Debug)]
+pub struct ConditionErrors;
+
+impl IntoResponses for ConditionErrors {
+    fn responses() -> BTreeMap<String, RefOr<ResponseObject>> {
+        responses([Reason::PRECONDITION_FAILED])
+    }
+}
+
+/// What an operation on one thing may refuse besides: there is none.
+#[derive(Debug)]
+pub struct UnknownErrors;
+
+impl IntoResponses for UnknownErrors {
+    fn responses() -> BTreeMap<String, RefOr<ResponseObject>> {
+        responses([Reason::NOT_FOUND])
+    }
+}
+
 /// The responses that tell these reasons.
-pub(super) fn responses(reasons: impl IntoIterator<Item = Reason>) -> BTreeMap<String, RefOr<ResponseObject>> {
+fn responses(reasons: impl IntoIterator<Item = Reason>) -> BTreeMap<String, RefOr<ResponseObject>> {
     let listed = |reason: Reason| (reason.code.as_str().to_owned(), response(reason, "application/json").into());
     reasons.into_iter().map(listed).collect()
 }
@@ -143,6 +157,15 @@ fn usual(operation: &Operation, is_safe: bool) -> BTreeSet<u16> {
     codes
 }
 
+/// The document in both versions of OpenAPI.
+#[derive(Debug)]
+pub struct Documents {
+    /// OpenAPI 3.0.3, which every generator reads.
+    pub v3_0: Value,
+    /// OpenAPI 3.1.
+    pub v3_1: Value,
+}
+
 /// Adds to every operation what it may refuse by its shape.
 fn add_usual_errors(document: &mut utoipa::openapi::OpenApi) {
     for (path, item) in &mut document.paths.paths {
@@ -161,29 +184,16 @@ fn add_usual_errors(document: &mut utoipa::openapi::OpenApi) {
     }
 }
 
-/// The document in both versions of OpenAPI.
-#[derive(Debug)]
-pub struct Documents {
-    /// OpenAPI 3.0.3, which every generator reads.
-    pub v3_0: Value,
-    /// OpenAPI 3.1.
-    pub v3_1: Value,
-}
+/// The documents that clients read, change and send back, besides the stored kinds.
+const SENT_BACK: [&str; 2] = ["PolicyDocument", "SchedulerProfile"];
 
-/// The documents of this server.
-pub static DOCUMENTS: LazyLock<Documents> = LazyLock::new(|| {
-    let mut document = super::routes().into_openapi();
-    if let Err(error) = super::resources::documents::add(&mut document) {
-        tracing::error!(%error, "the operations of stored objects cannot be documented");
-    }
+/// Completes a document: what every operation may refuse, and schemas that generators take. In both versions of OpenAPI.
+pub(super) fn completed(mut document: utoipa::openapi::OpenApi) -> Documents {
     add_usual_errors(&mut document);
     let mut v3_1 = serde_json::to_value(document).unwrap_or_default();
     finish(&mut v3_1["components"]["schemas"]);
     Documents { v3_0: v30::from_v31(v3_1.clone()), v3_1 }
-});
-
-/// The documents that clients read, change and send back, besides the stored kinds.
-const SENT_BACK: [&str; 2] = ["PolicyDocument", "SchedulerProfile"];
+}
 
 /// Prepares the schemas for generators.
 fn finish(schemas: &mut Value) {
@@ -202,50 +212,4 @@ fn drop_defaults(schemas: &mut Value) {
             property.remove("default");
         }
     }
-}
-
-/// A document as it is published: indented, with a line feed at the end.
-pub fn published(document: &Value) -> String {
-    format!("{document:#}\n")
-}
-
-/// An OpenAPI document
-struct Document;
-
-impl PartialSchema for Document {
-    fn schema() -> RefOr<utoipa::openapi::Schema> {
-        utoipa::openapi::schema::ObjectBuilder::new()
-            .description(Some("An OpenAPI document."))
-            .additional_properties(Some(utoipa::openapi::schema::AdditionalProperties::FreeForm(true)))
-            .build()
-            .into()
-    }
-}
-
-impl ToSchema for Document {
-    fn name() -> std::borrow::Cow<'static, str> {
-        "OpenApiDocument".into()
-    }
-}
-
-/// This document, as OpenAPI 3.0.3
-#[utoipa::path(get, path = "/openapi.json", operation_id = "getOpenApi30", tag = "documents", responses(
-    (status = 200, description = "The document that SDK generators read.", body = Document),
-))]
-pub async fn document_3_0() -> Response {
-    static TEXT: LazyLock<String> = LazyLock::new(|| DOCUMENTS.v3_0.to_string());
-    json(&TEXT)
-}
-
-/// This document, as OpenAPI 3.1
-#[utoipa::path(get, path = "/openapi-3.1.json", operation_id = "getOpenApi31", tag = "documents", responses(
-    (status = 200, description = "The same in the newer version.", body = Document),
-))]
-pub async fn document_3_1() -> Response {
-    static TEXT: LazyLock<String> = LazyLock::new(|| DOCUMENTS.v3_1.to_string());
-    json(&TEXT)
-}
-
-fn json(text: &'static str) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], text).into_response()
 }

@@ -21,9 +21,8 @@ use metrics::histogram;
 
 use super::{
     cluster::ClusterName,
-    context::{self, DecisionContext, FreshnessQuery, PolicyQuery},
+    context::{FreshnessQuery, PolicyQuery},
     error::{ApiError, Result},
-    explain,
     extender::{NO_POD, measured, timed, written},
     extract::{JsonBytes, Query},
     openapi::DecisionErrors,
@@ -38,6 +37,10 @@ use crate::{
         preempt::{Candidate, DryRun},
         snapshot::{Object, Snapshot},
         work,
+    },
+    service::{
+        context::{self, DecisionContext},
+        decide::decidable,
     },
     telemetry,
     wire::extender::{
@@ -64,12 +67,12 @@ const NO_PROPOSAL: &str = "the request has neither NodeNameToVictims nor NodeNam
         DecisionErrors))]
 pub async fn preempt(
     State(state): State<AppState>,
-    cluster: ClusterName,
+    ClusterName(cluster): ClusterName,
     Query(query): Query<PolicyQuery>,
     Query(fresh): Query<FreshnessQuery>,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
-    let context = context::stand(&state, &cluster, &fresh).await?;
+    let context = context::stand(&state, &cluster, fresh.fresh()).await?;
     context.is_there()?;
     measured("preempt", context, body, move |body, context| {
         let args = match PreemptionArgs::parse(body) {
@@ -81,11 +84,12 @@ pub async fn preempt(
             Proposed::Uids(_) => "names",
             Proposed::Absent => "none",
         };
-        let policy = context::chosen(&context.view, &query).map(|chosen| chosen.pick_or_first(args.pod.as_ref()));
+        let policy = context::chosen(&context.view, query.policy.as_deref())
+            .map(|chosen| chosen.pick_or_first(args.pod.as_ref()));
         let answer = timed("PostFilter", policy, |policy| {
             // The reply has no place for an error, so here each is an HTTP one.
             let pod = args.pod.as_ref().ok_or_else(|| ApiError::BadRequest(NO_POD.into()))?;
-            explain::decidable(pod)?;
+            decidable(pod)?;
             let left = match &args.proposed {
                 Proposed::Absent => return Err(ApiError::BadRequest(NO_PROPOSAL.into())),
                 Proposed::Pods(nodes) => sent_in_full(pod, nodes, context, policy?.profile()),

@@ -1,48 +1,25 @@
 //! What every handler shares.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use super::health::Check;
-use crate::{cluster::Clusters, extenders::Extenders, store::Store};
+use super::check::Check;
+use crate::{cluster::Clusters, extenders::Extenders, service::Service};
+
+pub use crate::service::Freshness;
 
 /// Handed to every handler; cloning it costs one reference count.
 #[derive(Clone, Debug)]
 pub struct AppState(Arc<Shared>);
 
-/// What is asked of the snapshot that a reply stands on.
-#[derive(Clone, Copy, Debug)]
-pub struct Freshness {
-    /// How long ago it may have been known to hold everything that the database has.
-    pub max_staleness: Duration,
-    /// How long to wait for it to reach a revision that a request asks for.
-    pub max_wait: Duration,
-}
-
-impl Default for Freshness {
-    fn default() -> Self {
-        Self { max_staleness: Duration::from_secs(30), max_wait: Duration::from_secs(5) }
-    }
-}
-
 /// The contents of [`AppState`].
 #[derive(Debug)]
 pub struct Shared {
-    /// The database.
-    pub store: Arc<dyn Store>,
-    /// What decisions are made on.
-    pub clusters: Clusters,
-    /// The way out to extenders.
-    pub extenders: Extenders,
-    /// What is asked of their snapshots.
-    pub freshness: Freshness,
+    service: Service,
     /// What must hold for this process to be ready, in the order it is told.
     pub checks: Vec<Check>,
     /// Renders what the process has measured.
@@ -65,8 +42,8 @@ impl AppState {
         metrics: PrometheusHandle,
         extenders: Extenders,
     ) -> Self {
-        let (store, stopping) = (clusters.store().clone(), AtomicBool::new(false));
-        Self(Arc::new(Shared { store, clusters, extenders, freshness, checks, metrics, stopping }))
+        let service = Service::new(clusters, freshness, extenders);
+        Self(Arc::new(Shared { service, checks, metrics, stopping: AtomicBool::new(false) }))
     }
 }
 
@@ -75,6 +52,14 @@ impl std::ops::Deref for AppState {
 
     fn deref(&self) -> &Shared {
         &self.0
+    }
+}
+
+impl std::ops::Deref for Shared {
+    type Target = Service;
+
+    fn deref(&self) -> &Service {
+        &self.service
     }
 }
 

@@ -6,14 +6,11 @@ use tracing::{info, warn};
 
 use super::Error;
 use crate::{
-    api::{
-        error::ApiError,
-        policy::{
-            conditions::Conditions,
-            records::{PolicyRecords, Put, Text},
-        },
-    },
     cluster::{Clusters, DEFAULT_CLUSTER},
+    service::{
+        self,
+        policies::{Conditions, New, PolicyRecords, Put},
+    },
     wire::policy::{self, revision},
 };
 
@@ -33,10 +30,10 @@ pub(super) fn read(path: &Path) -> Result<String, Error> {
 pub(super) async fn put_in_force(clusters: &Clusters, text: String) -> Result<(), Error> {
     let records =
         PolicyRecords { clusters: clusters.clone(), cluster: DEFAULT_CLUSTER.into(), name: revision::DEFAULT.into() };
-    let put = records.put(&Text::New(text, policy::Reading::default()), &Conditions::default(), false).await;
+    let put = records.put(&New::Text(text, policy::Reading::default()), &Conditions::default(), false).await;
     let Put { revision, .. } = put.map_err(|error| match error {
         // Here is no reply from which the cause has to be kept.
-        ApiError::Internal(cause) => Error::Policy("file".into(), cause),
+        service::Error::Internal(cause) => Error::Policy("file".into(), cause),
         error => Error::Policy("file".into(), error.to_string()),
     })?;
     info!(revision = revision.revision, "the policy of the file is in force");

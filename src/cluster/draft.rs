@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use metrics::counter;
 
-use super::{View, queue::Judgement};
+use super::{Judgement, View};
 use crate::{
     core::work::{self, Stop},
     store::{Head, Judge, Place, Record},

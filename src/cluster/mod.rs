@@ -46,6 +46,7 @@ mod follow;
 #[cfg(test)]
 mod gated;
 mod in_flight;
+mod judgement;
 mod live;
 mod queue;
 mod rehearsal;
@@ -57,7 +58,7 @@ mod writer;
 
 pub use error::CommitError;
 pub use in_flight::{InFlight, Remembering};
-pub use queue::Judgement;
+pub use judgement::Judgement;
 pub use status::Progress;
 pub use view::{ActivePolicy, BUILT_IN, View};
 

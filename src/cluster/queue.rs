@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use metrics::counter;
@@ -12,10 +12,9 @@ use tokio::{
     time::Instant,
 };
 
-use super::{CommitError, rehearsal::is_bind};
+use super::{CommitError, Judgement, judgement::is_bind};
 use crate::{
-    core::{policy::Profile, volume_choice::VolumeChoice},
-    store::{Call, Change, Commit, Place, StoreError},
+    store::{Call, Change, Commit, StoreError},
     telemetry,
 };
 
@@ -25,32 +24,6 @@ const BATCH_BYTES: usize = 1 << 20;
 
 /// Largest number of rows of binds in a batch while other changes wait, so that binds go first and starve no other change.
 const BIND_ROWS: usize = BATCH_ROWS / 4 * 3;
-
-/// The rules that judge the binds of a call.
-#[derive(Clone, Debug, Default)]
-pub struct Judgement {
-    /// `None`: the policy in force at the commit.
-    pub profile: Option<Arc<Profile>>,
-    /// They were decided, by the profile, on the state of this revision, each in view of the writes before it. Where
-    /// nothing else has been written since, they need no other judgement.
-    pub decided_at: Option<u64>,
-    /// The volumes chosen for the claims of pods, by the place of their bind in the call. The writes behind a bind record them.
-    pub volumes: Vec<(usize, Vec<VolumeChoice>)>,
-}
-
-impl Judgement {
-    /// `true` if a bind is written to the very state that it was decided on: its call began at that revision, and each write of it so far
-    /// took a revision, so that none was refused.
-    pub(super) fn holds_at(&self, place: Place, revision: u64) -> bool {
-        self.decided_at == Some(place.began) && place.began.saturating_add(place.write as u64) == revision
-    }
-
-    /// The volumes chosen for the claims of the pod that is bound at this place.
-    pub(super) fn volumes_at(&self, place: Place) -> &[VolumeChoice] {
-        let found = self.volumes.iter().find(|(write, _)| *write == place.write);
-        found.map_or(&[], |(_, volumes)| volumes)
-    }
-}
 
 /// A call and who waits for its answer.
 #[derive(Debug)]

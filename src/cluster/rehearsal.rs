@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
-use super::{View, draft::Draft};
+use super::{View, draft::Draft, judgement::is_bind};
 use crate::{
     core::snapshot::Kind,
     store::{Atomicity, Call, Change, Head, Judge, Place, Record, Write},
@@ -300,10 +300,6 @@ impl Judge for Rehearsed {
             self.draft.roll_back();
         }
     }
-}
-
-pub(super) fn is_bind(write: &Write) -> bool {
-    matches!(write.change, Change::Bind { .. })
 }
 
 fn is_pod(record: &Record) -> bool {

@@ -17,7 +17,8 @@ use super::{
     Cluster, CommitError, View,
     draft::Draft,
     follow::{PAGE, Reader},
-    queue::{Judgement, Queue, Waiting},
+    judgement::Judgement,
+    queue::{Queue, Waiting},
     rehearsal::Rehearsed,
     status::{Progress, Status, is_same},
 };

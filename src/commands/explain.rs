@@ -10,11 +10,8 @@ use clap::Args;
 use serde::Deserialize;
 
 use crate::{
-    api::{
-        context::PolicyQuery,
-        explain::{ExplainRequest, answer},
-    },
     cluster::View,
+    service::explain::{ExplainRequest, answer},
     wire::{decode, explanation::Explanation, table, validation::fields, yaml},
 };
 
@@ -85,7 +82,7 @@ pub fn explain(options: &Options) -> Result<Said, String> {
     if request.cluster.is_none() {
         return Err(at(&"the case has no `cluster`; to ask about a stored one, POST it to a server's /explain"));
     }
-    let explanation = answer(&request, &PolicyQuery::default(), &View::default()).map_err(|e| at(&e))?;
+    let explanation = answer(&request, None, &View::default()).map_err(|e| at(&e))?;
     let warnings = examined.odd.iter().map(|odd| format!("warning: {}\n", at(odd))).collect::<Vec<_>>().concat();
     Ok(Said { output: render(&explanation, options.json), warnings })
 }

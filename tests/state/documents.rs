@@ -1,6 +1,6 @@
 //! The operations that the published document lists.
 
-use podberth::api::openapi::DOCUMENTS;
+use podberth::api::document::DOCUMENTS;
 use serde_json::{Map, Value, json};
 
 use crate::server::Server;

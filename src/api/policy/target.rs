@@ -1,4 +1,6 @@
-//! Which policy a request is about, and the work that `/policy` and `/policies/{name}` share.
+//! Which policy a request is about: the one that the path names, else the default one.
+
+use std::sync::Arc;
 
 use axum::{
     Json,
@@ -8,40 +10,33 @@ use axum::{
 };
 use serde::Deserialize;
 
-use super::{
-    DeleteQuery, HistoryQuery, ShowQuery, WriteQuery,
-    conditions::{Conditions, tag},
-    records::{PolicyRecords, Put, Text},
-};
+use super::conditions::tag;
 use crate::{
     api::{
         cluster::ClusterName,
-        context::{self, Chosen, FreshnessQuery, PolicyQuery},
         error::{ApiError, Result},
-        extract::{Path, parse_json},
-        resources,
+        extract::Path,
         state::AppState,
     },
     core::policy::{Policy, Profile},
+    service::{
+        context::{self, Chosen, Fresh},
+        policies::{Conditions, New, PolicyRecords, Put},
+    },
     wire::{
         objects::names,
-        policy::{Document, PolicyRevisionList, PolicyState, Remark, RollbackRequest, revision, to_annotated_yaml},
-        status::Status,
+        policy::{Document, PolicyState, Remark, revision, to_annotated_yaml},
     },
 };
 
-/// The form of [`ShowQuery`] that is not this server's own.
+/// The form of [`super::ShowQuery`] that is not this server's own.
 const CONFIGURATION: &str = "KubeSchedulerConfiguration";
-
-/// Revisions of a page of the history: unless told, and at most.
-const PAGE: u64 = 50;
-const LARGEST_PAGE: u64 = 500;
 
 /// The policy that a path names.
 #[derive(Debug)]
 pub struct Target {
     state: AppState,
-    cluster: ClusterName,
+    cluster: Arc<str>,
     name: String,
 }
 
@@ -57,7 +52,7 @@ where
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
-        let Ok(cluster) = ClusterName::from_request_parts(parts, state).await;
+        let Ok(ClusterName(cluster)) = ClusterName::from_request_parts(parts, state).await;
         let Path(Variables { name }) = Path::from_request_parts(parts, state).await?;
         let name = name.unwrap_or_else(|| revision::DEFAULT.into());
         names::dns_subdomain(&name)
@@ -68,10 +63,10 @@ where
 
 impl Target {
     /// GET: from the live view, since that is what decides.
-    pub(super) async fn show(&self, query: &ShowQuery, fresh: &FreshnessQuery) -> Result<Response> {
+    pub(super) async fn show(&self, form: Option<&str>, fresh: Fresh) -> Result<Response> {
         let view = context::stand(&self.state, &self.cluster, fresh).await?.view;
-        let chosen = context::chosen(&view, &PolicyQuery { policy: Some(self.name.clone()) })?;
-        match query.form.as_deref() {
+        let chosen = context::chosen(&view, Some(&self.name))?;
+        match form {
             None => Ok(in_json(&self.with_uncalled(state_of(&chosen), chosen.profile()))),
             Some(CONFIGURATION) => in_yaml(&chosen),
             Some(other) => Err(ApiError::BadRequest(format!(
@@ -81,8 +76,8 @@ impl Target {
     }
 
     /// PUT, POST and rollback.
-    pub(super) async fn put(&self, text: Text, conditions: &Conditions, query: &WriteQuery) -> Result<Response> {
-        let put = self.records().put(&text, conditions, query.dry_run()?).await?;
+    pub(super) async fn put(&self, text: &New, conditions: &Conditions, dry_run: bool) -> Result<Response> {
+        let put = self.records().put(text, conditions, dry_run).await?;
         let Put { revision, document, profile, stored_at } = put;
         let state = PolicyState::new(&self.name, &revision, &document, &profile);
         let state = self.with_uncalled(state, &profile);
@@ -101,29 +96,10 @@ impl Target {
         state
     }
 
-    /// A rollback asked for by a body, which may be empty.
-    pub(super) async fn roll_back(&self, body: &[u8], conditions: &Conditions, query: &WriteQuery) -> Result<Response> {
-        let request: RollbackRequest =
-            if body.trim_ascii().is_empty() { RollbackRequest::default() } else { parse_json(body)? };
-        self.put(Text::Again(request.revision), conditions, query).await
-    }
-
-    /// DELETE.
-    pub(super) async fn delete(&self, conditions: &Conditions, query: &DeleteQuery) -> Result<Json<Status>> {
-        let dry_run = resources::dry_run(query.dry_run.as_deref().unwrap_or_default())?;
-        self.records().delete(conditions, query.purge == Some(true), dry_run).await?;
-        Ok(Json(Status::success(200, None)))
-    }
-
-    /// GET of the revisions.
-    pub(super) async fn history(&self, query: &HistoryQuery) -> Result<Json<PolicyRevisionList>> {
-        let limit = query.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
-        self.records().history(query.before, limit).await.map(Json)
-    }
-
-    fn records(&self) -> PolicyRecords {
+    /// The policy in the store.
+    pub(super) fn records(&self) -> PolicyRecords {
         let clusters = self.state.clusters.clone();
-        PolicyRecords { clusters, cluster: self.cluster.0.clone(), name: self.name.clone() }
+        PolicyRecords { clusters, cluster: self.cluster.clone(), name: self.name.clone() }
     }
 }
 

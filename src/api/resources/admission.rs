@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
-use super::{examine::is_absent, target::Target};
+use super::target::Target;
 use crate::{
     api::{
-        cluster::ClusterName,
-        context::{self, FreshnessQuery},
         error::{ApiError, Result},
         state::AppState,
     },
     core::snapshot::Snapshot,
+    service::{
+        compute::read_on,
+        context::{self, Fresh},
+        objects::is_absent,
+    },
     store::Record,
     wire::{
         defaults::{self, Denied},
@@ -27,11 +30,11 @@ pub async fn of_new(state: &AppState, target: &Target, document: &mut Document, 
     if !defaults::is_admitted(target.kind) {
         return Ok(());
     }
-    let mut fresh = FreshnessQuery::default();
+    let mut fresh = Fresh::default();
     loop {
-        let classes = classes(state, &target.cluster, &fresh).await?;
+        let classes = classes(state, &target.cluster, fresh).await?;
         let (kind, mut filled) = (target.kind, document.clone());
-        let filled = context::read_on(length, move || {
+        let filled = read_on(length, move || {
             let admitted = defaults::admit(kind, &mut filled, &classes);
             admitted.map(|()| filled)
         });
@@ -41,7 +44,7 @@ pub async fn of_new(state: &AppState, target: &Target, document: &mut Document, 
                 return Ok(());
             }
             // Somebody may have stored the class through another replica.
-            Err(denied) if denied.is_unknown && fresh.consistent.is_none() => fresh.consistent = Some(true),
+            Err(denied) if denied.is_unknown && !fresh.is_newest => fresh.is_newest = true,
             Err(denied) => return Err(forbidden(target, document, denied)),
         }
     }
@@ -85,8 +88,8 @@ pub(super) fn of_imported(
 }
 
 /// The state of a cluster; an empty one where there is no such cluster yet.
-pub(super) async fn classes(state: &AppState, cluster: &Arc<str>, fresh: &FreshnessQuery) -> Result<Snapshot> {
-    match context::stand(state, &ClusterName(cluster.clone()), fresh).await {
+pub(super) async fn classes(state: &AppState, cluster: &Arc<str>, fresh: Fresh) -> Result<Snapshot> {
+    match context::stand(state, cluster, fresh).await {
         Ok(context) => Ok(context.view.snapshot.clone()),
         Err(ApiError::NotFound(_)) => Ok(Snapshot::default()),
         Err(error) => Err(error),

@@ -3,8 +3,6 @@
 //!
 //! Kubernetes source: `pkg/registry/core/pod/storage/storage.go` (`BindingREST.Create`, `setPodNodeAndMetadata`).
 
-use std::sync::Arc;
-
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -12,21 +10,16 @@ use utoipa::ToSchema;
 use super::{examine, show, target::Target, write::WriteQuery};
 use crate::{
     api::{
-        cluster::ClusterName,
-        context::{self, PolicyQuery},
+        context::PolicyQuery,
         error::{ApiError, Result, Subject},
         extract::{JsonBytes, Query},
         state::AppState,
-        volumes,
     },
-    cluster::{Judgement, View},
-    core::{model::Pod, policy::Profile, volume_choice::VolumeChoice},
-    store::{Atomicity, Call, Change, Key, Outcome, Precondition, Refusal, Write},
+    cluster::View,
+    service::{bind::bind_pod, context},
+    store::{Outcome, Refusal},
     wire::fault::{Faults, Path},
 };
-
-/// How often a bind is tried when its volumes go to others first.
-const ATTEMPTS: usize = 8;
 
 /// Puts a pod on a node.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -107,14 +100,14 @@ pub async fn bind(
     let binding: Binding = examine::decode(&body)?;
     binding.check(&target)?;
     let Binding { metadata: BindingMetadata { uid, .. }, target: BindingTarget { name: node, .. }, .. } = binding;
-    let cluster = ClusterName(target.cluster.clone());
+    let policy = policy.policy.as_deref();
     if dry_run {
-        let view = context::view(&state, &cluster).await?;
-        return try_bind(&target, &uid, &node, &view, &policy);
+        let view = context::view(&state, &target.cluster).await?;
+        return try_bind(&target, &uid, &node, &view, policy);
     }
     let pod = (target.namespace.as_deref().unwrap_or_default(), target.name.as_str());
-    let judged_by = context::judged_by(&state, &cluster, &policy, pod).await?;
-    match bind_pod(&state, &cluster, &target.key(), &uid, &node, judged_by).await? {
+    let judged_by = context::judged_by(&state, &target.cluster, policy, pod).await?;
+    match bind_pod(&state, &target.cluster, &target.key(), &uid, &node, judged_by).await? {
         // Only with the uid is it known to be the same binding, repeated.
         Outcome::Unchanged { .. } if uid.is_empty() => Err(refused(&target, Refusal::AlreadyBound { node }, &uid)),
         Outcome::Refused(refusal) => Err(refused(&target, refusal, &uid)),
@@ -122,69 +115,8 @@ pub async fn bind(
     }
 }
 
-/// Binds a pod to a node, if it is the pod of this uid (empty: whichever it is), and in the same commit settles those of
-/// its claims that waited for it.
-pub async fn bind_pod(
-    state: &AppState,
-    cluster: &ClusterName,
-    key: &Key,
-    uid: &str,
-    node: &str,
-    judged_by: Option<Arc<Profile>>,
-) -> Result<Outcome> {
-    let uid = Some(uid.to_owned()).filter(|uid| !uid.is_empty());
-    let precondition = Precondition { uid, ..Precondition::exists() };
-    let bind = Write { key: key.clone(), precondition, change: Change::Bind { node: node.to_owned() } };
-    let mut before: Option<(Vec<VolumeChoice>, Outcome)> = None;
-    for _ in 0..ATTEMPTS {
-        let chosen = volumes_for(state, cluster, key, node, judged_by.as_ref()).await?;
-        if let Some((tried, outcome)) = before
-            && tried == chosen
-        {
-            // It is not for the choice that the bind was refused.
-            return Ok(outcome);
-        }
-        let mut writes = vec![bind.clone()];
-        let stored = volumes::Stored::read(state, &cluster.0, chosen.iter()).await?;
-        for choice in &chosen {
-            writes.extend(stored.writes(choice)?.unwrap_or_default());
-        }
-        let volumes = if chosen.is_empty() { Vec::new() } else { vec![(0, chosen.clone())] };
-        let judgement = Judgement { profile: judged_by.clone(), decided_at: None, volumes };
-        let call = Call { writes, atomicity: Atomicity::AllOrNothing };
-        let commit = state.clusters.commit_judged(&cluster.0, call, judgement).await?;
-        let mut outcomes = commit.outcomes.into_iter();
-        let outcome = outcomes.next().ok_or_else(|| ApiError::internal("the store did not answer for a write"))?;
-        match outcome {
-            Outcome::Refused(Refusal::Rejected(_)) => before = Some((chosen, outcome)),
-            // One of the volumes or claims was written meanwhile.
-            Outcome::Refused(Refusal::NotAttempted) => before = None,
-            outcome => return Ok(outcome),
-        }
-    }
-    Ok(Outcome::Refused(Refusal::NotAttempted))
-}
-
-/// Where the pod's claims would get their volumes from on the node. Most pods have none.
-async fn volumes_for(
-    state: &AppState,
-    cluster: &ClusterName,
-    key: &Key,
-    node: &str,
-    profile: Option<&Arc<Profile>>,
-) -> Result<Vec<VolumeChoice>> {
-    let view = state.clusters.get(&cluster.0).await?.view();
-    let has_volumes = |pod: &Arc<Pod>| !pod.volumes.is_empty() && view.bound_to(&pod.namespace, &pod.name).is_none();
-    if !view.snapshot.pod(&key.namespace, &key.name).is_some_and(has_volumes) {
-        return Ok(Vec::new());
-    }
-    let profile = profile.unwrap_or_else(|| view.profile_of(&key.namespace, &key.name)).clone();
-    let (view, key, node) = (view.clone(), key.clone(), node.to_owned());
-    context::compute(move || view.choices(&key.namespace, &key.name, &node, &profile)).await
-}
-
 /// Judges a binding as it would be judged now.
-fn try_bind(target: &Target, uid: &str, node: &str, view: &View, policy: &PolicyQuery) -> Result<Response> {
+fn try_bind(target: &Target, uid: &str, node: &str, view: &View, policy: Option<&str>) -> Result<Response> {
     let namespace = target.namespace.as_deref().unwrap_or_default();
     let pod = view.snapshot.pod(namespace, &target.name);
     let pod = pod.ok_or_else(|| ApiError::NotFound(target.subject()))?;

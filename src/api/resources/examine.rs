@@ -1,8 +1,6 @@
 //! The door: what a client sends is checked here, all of it, before anything is stored.
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
-use uuid::Uuid;
 
 use super::target::Target;
 use crate::{
@@ -10,8 +8,8 @@ use crate::{
         error::{ApiError, Result},
         warning,
     },
-    clock,
     core::snapshot::{Kind, Object},
+    service::objects::is_absent,
     store::Change,
     wire::{
         decode::{self, DecodeError},
@@ -154,17 +152,6 @@ fn validated(kind: &StoredKind, document: Document) -> std::result::Result<(Acce
         _ => None,
     };
     Ok((Accepted { body, node, uid }, converted.causes))
-}
-
-/// Gives an object what the server gives a new one.
-pub fn stamp(document: &mut Document) {
-    document.set_metadata_text("uid", &Uuid::new_v4().to_string());
-    document.set_metadata_text("creationTimestamp", &clock::now_rfc3339());
-}
-
-/// Whether a field says nothing: it is missing, null or an empty text.
-pub fn is_absent(field: Option<&RawValue>) -> bool {
-    field.is_none_or(|raw| matches!(raw.get(), "null" | "\"\""))
 }
 
 /// The revision that a resource version in a request stands for; `None` asks for no particular one.

@@ -15,24 +15,29 @@ use utoipa::IntoParams;
 
 use super::{
     admission,
-    examine::{self, Accepted, Refused, is_absent},
+    examine::{self, Accepted, Refused},
     report::{ImportReport, ObjectList, RefusedObject, refusal},
     target::status_cause,
-    write::{ATTEMPTS, commit, dry_run},
+    write::{ATTEMPTS, commit},
 };
 use crate::{
     api::{
         cluster::ClusterName,
-        context::{FreshnessQuery, compute_on},
         error::{ApiError, Result, Subject},
         extract::{Encoded, Format, Query},
         openapi::WriteErrors,
+        queries::dry_run,
         state::AppState,
         warning::FieldValidationQuery,
     },
     core::{
         snapshot::{Kind, Snapshot},
         work,
+    },
+    service::{
+        compute::compute_on,
+        context::Fresh,
+        objects::{is_absent, stamp},
     },
     store::{Atomicity, Change, Key, ListQuery, Outcome, Precondition, Record, Write},
     wire::{
@@ -162,7 +167,7 @@ pub async fn import(
 ) -> Result<axum::Json<ImportReport>> {
     let dry_run = dry_run(&query.dry_run)?;
     let mode = fields.parse()?;
-    let classes = admission::classes(&state, &cluster, &FreshnessQuery::default()).await?;
+    let classes = admission::classes(&state, &cluster, Fresh::default()).await?;
     let import = compute_on(body.len(), move || read(&body, format == Format::Yaml, mode, classes)).await?;
     let mut import = import.map_err(|error| ApiError::BadRequest(error.to_string()))?;
     if !import.report.refused.is_empty() && !query.skip_invalid {
@@ -413,7 +418,7 @@ async fn compare(
 /// Gives an object the uid and creation time that it lacks: those of the stored object of its name, or new ones.
 fn complete(mut document: Document, stored: Option<&Record>) -> Document {
     let mut fresh = Document::default();
-    examine::stamp(&mut fresh);
+    stamp(&mut fresh);
     let stored = stored.and_then(|record| Document::parse(&record.body).ok());
     for field in ["uid", "creationTimestamp"] {
         let value = stored.as_ref().and_then(|stored| stored.metadata(field)).or_else(|| fresh.metadata(field));

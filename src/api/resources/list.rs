@@ -19,6 +19,7 @@ use crate::{
         state::AppState,
     },
     core::work,
+    service::objects::with_node,
     store::{self, Record},
     wire::{document, kinds::StoredKind, selector},
 };
@@ -193,7 +194,7 @@ fn select(
         last = Some((record.key.namespace.clone(), record.key.name.clone()));
         if let Some(selector) = selector {
             work::spend(SELECTED + selector.cost());
-            if !selector.matches(&show::body(&record)?) {
+            if !selector.matches(&with_node(&record)?) {
                 continue;
             }
         }
@@ -224,7 +225,7 @@ fn render(kind: &StoredKind, found: &Found) -> Result<String> {
         if i > 0 {
             text.push(',');
         }
-        document::render_into(&mut text, &show::body(record)?, kind, record.revision);
+        document::render_into(&mut text, &with_node(record)?, kind, record.revision);
     }
     text.push_str("]}");
     Ok(text)

@@ -26,7 +26,6 @@ pub mod binding;
 pub mod clusters;
 pub mod documents;
 pub mod eviction;
-pub mod evictions;
 pub(super) mod examine;
 pub mod import;
 mod list;
@@ -36,10 +35,6 @@ pub mod report;
 pub(super) mod show;
 pub(super) mod target;
 pub(super) mod write;
-
-pub(super) use eviction::with_allowance;
-pub use show::body as with_node;
-pub use write::dry_run;
 
 /// The kinds whose `status` can be replaced alone.
 const WITH_STATUS: [&str; 3] = ["nodes", "pods", "poddisruptionbudgets"];

@@ -6,7 +6,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    api::error::{ApiError, FAULTS_TOLD, Subject},
+    api::error::{ApiError, Subject},
+    service::error::FAULTS_TOLD,
     wire::status::StatusCause,
 };
 

@@ -1,52 +1,22 @@
 //! Stored objects as clients read them.
 
-use std::borrow::Cow;
-
 use axum::{
     Json,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde::Deserialize;
 
 use super::target::Target;
 use crate::{
-    api::error::{ApiError, Result},
+    api::error::Result,
+    service::objects::with_node,
     store::Record,
     wire::{
-        decode,
-        document::{self, Document},
+        document,
         kinds::StoredKind,
         status::{Status, StatusDetails},
     },
 };
-
-/// The node a body says its pod is on.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Bound<'a> {
-    #[serde(borrow)]
-    spec: BoundSpec<'a>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct BoundSpec<'a> {
-    #[serde(borrow)]
-    node_name: Cow<'a, str>,
-}
-
-/// A record's body with the node that stands beside it: a bind writes the column and leaves the body.
-pub fn body(record: &Record) -> Result<Cow<'_, str>> {
-    let body = std::str::from_utf8(&record.body).map_err(ApiError::internal)?;
-    let Some(node) = &record.node else { return Ok(Cow::Borrowed(body)) };
-    if decode::from_slice::<Bound<'_>>(body.as_bytes()).is_ok_and(|bound| bound.spec.node_name == *node) {
-        return Ok(Cow::Borrowed(body));
-    }
-    let mut document = Document::parse(body.as_bytes()).map_err(ApiError::internal)?;
-    document.set_text_in("spec", "nodeName", node).map_err(ApiError::internal)?;
-    Ok(Cow::Owned(document.into_body()))
-}
 
 /// A reply of JSON that is written already.
 pub fn json(code: StatusCode, text: String) -> Response {
@@ -55,7 +25,7 @@ pub fn json(code: StatusCode, text: String) -> Response {
 
 /// A reply of one stored object.
 pub fn object(kind: &StoredKind, record: &Record) -> Result<Response> {
-    Ok(json(StatusCode::OK, document::render(&body(record)?, kind, record.revision)))
+    Ok(json(StatusCode::OK, document::render(&with_node(record)?, kind, record.revision)))
 }
 
 /// A reply of an object that was only tried (`dryRun`): one that is new has no revision.

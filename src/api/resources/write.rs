@@ -2,11 +2,9 @@
 
 use axum::{body::Bytes, extract::State, http::StatusCode, response::Response};
 use serde::Deserialize;
-use uuid::Uuid;
 
 use super::{
-    admission,
-    examine::{self, is_absent},
+    admission, examine,
     list::{ListQuery, find},
     read::current,
     show,
@@ -17,21 +15,17 @@ use crate::{
         context::read_on,
         error::{ApiError, Result},
         extract::{JsonBytes, Query},
+        queries::dry_run,
         state::AppState,
         warning::{FieldValidationQuery, warn},
     },
+    service::objects::{self, is_absent, with_node},
     store::{Atomicity, Call, Change, Commit, Outcome, Precondition, Record, Refusal, Write},
     wire::{document::Document, validation::fields::FieldValidation},
 };
 
 /// How often a change that asks for no revision is tried again when others change the same object.
 pub const ATTEMPTS: usize = 8;
-
-/// What a generated name adds, and how long the part before it may be
-/// (`apiserver/pkg/storage/names/generate.go`: no vowels, so no words).
-const SUFFIX: usize = 5;
-const LONGEST_PREFIX: usize = 63 - SUFFIX;
-const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// How a change is asked for.
 #[derive(Debug, Default, Deserialize)]
@@ -50,15 +44,6 @@ impl WriteQuery {
     /// What is done about fields that do not exist or stand twice.
     pub fn field_validation(&self) -> Result<FieldValidation> {
         FieldValidationQuery { field_validation: self.field_validation.clone() }.parse()
-    }
-}
-
-/// Whether a `dryRun` asks for nothing to be stored.
-pub fn dry_run(value: &str) -> Result<bool> {
-    match value {
-        "" => Ok(false),
-        "All" => Ok(true),
-        other => Err(ApiError::BadRequest(format!("dryRun: Unsupported value: {other:?}: supported values: \"All\""))),
     }
 }
 
@@ -93,13 +78,13 @@ pub async fn create(
         return Err(ApiError::BadRequest("resourceVersion should not be set on objects to be created".into()));
     }
     admission::of_new(&state, &target, &mut document, length).await?;
-    examine::stamp(&mut document);
+    objects::stamp(&mut document);
     let prefix = if is_absent(document.metadata("name")) { document.metadata_text("generateName") } else { None };
     let prefix = prefix.filter(|prefix| !prefix.is_empty());
 
     for attempt in 1.. {
         if let Some(prefix) = &prefix {
-            document.set_metadata_text("name", &generated(prefix));
+            document.set_metadata_text("name", &objects::generated(prefix));
         }
         let target = target.named(document.metadata_text("name").unwrap_or_default());
         let (kind, checked) = (target.kind, document.clone());
@@ -135,15 +120,6 @@ async fn opened(target: &Target, body: Bytes, mode: FieldValidation) -> Result<(
         Ok((examine::open(&target, &examined.json)?, examined.odd))
     };
     read_on(length, read).await?
-}
-
-/// A name that begins so.
-pub fn generated(prefix: &str) -> String {
-    let mut name: String = prefix.chars().take(LONGEST_PREFIX).collect();
-    let chance = Uuid::new_v4();
-    let letters = chance.as_bytes().iter().take(SUFFIX);
-    name.extend(letters.filter_map(|byte| ALPHABET.get(usize::from(*byte) % ALPHABET.len())).map(|l| char::from(*l)));
-    name
 }
 
 /// PUT of an object.
@@ -220,7 +196,7 @@ async fn update(
         let length = length.max(stored.body.len());
         let record = stored.clone();
         let before = read_on(length, move || -> Result<_> {
-            Document::parse(show::body(&record)?.as_bytes()).map_err(ApiError::internal)
+            Document::parse(with_node(&record)?.as_bytes()).map_err(ApiError::internal)
         });
         let before = before.await??;
         let mut document = edit(&sent, &before);

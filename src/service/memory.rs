@@ -9,14 +9,9 @@ use std::{
     },
 };
 
-use axum::{
-    extract::Request,
-    middleware::Next,
-    response::{IntoResponse, Response},
-};
 use metrics::gauge;
 
-use super::error::ApiError;
+use super::error::{Error, Result};
 use crate::{
     telemetry,
     wire::allowance::{self, Source},
@@ -84,29 +79,32 @@ impl Drop for Taken {
     }
 }
 
-/// Carries a request out with an allowance. Where that was not enough the reply says so, whatever came of it.
-pub(super) async fn bounded(memory: Memory, request: Request, next: Next) -> Response {
+/// Carries a request out with an allowance.
+///
+/// # Errors
+/// [`Error::TooMuch`] or [`Error::Unavailable`] where that was not enough, whatever came of it.
+pub async fn bounded<T>(memory: Memory, request: impl Future<Output = T>) -> Result<T> {
     let (bytes, is_short, is_too_much) = (AtomicUsize::new(0), AtomicBool::new(false), AtomicBool::new(false));
     let taken = Arc::new(Taken { memory, bytes, is_short, is_too_much });
-    let reply = REQUEST.scope(taken.clone(), next.run(request)).await;
+    let reply = REQUEST.scope(taken.clone(), request).await;
     if taken.is_too_much.load(Ordering::Relaxed) {
-        return ApiError::TooMuch.into_response();
+        return Err(Error::TooMuch);
     }
     if taken.is_short.load(Ordering::Relaxed) {
         let message = "what other requests sent takes all memory that --max-decoded-bytes allows".into();
-        return ApiError::Unavailable { message, retry_after_seconds: 1 }.into_response();
+        return Err(Error::Unavailable { message, retry_after_seconds: 1 });
     }
-    reply
+    Ok(reply)
 }
 
 /// Work of the request under way, with its allowance, for another thread.
-pub(super) fn carried<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
+pub fn carried<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
     let source = REQUEST.try_with(|taken| -> Arc<dyn Source> { taken.clone() }).ok();
     move || allowance::within(source, work)
 }
 
 /// What the request under way has, kept for as long as the work goes on after the reply has begun.
-pub(super) fn kept<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
+pub fn kept<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
     let taken = REQUEST.try_with(Clone::clone).ok();
     async move {
         match taken {
@@ -119,10 +117,10 @@ pub(super) fn kept<T>(work: impl Future<Output = T>) -> impl Future<Output = T> 
 /// Takes memory for the request under way.
 ///
 /// # Errors
-/// [`ApiError::TooMuch`] when there is not as much.
-pub(super) fn charge(bytes: usize) -> super::error::Result<()> {
+/// [`Error::TooMuch`] when there is not as much.
+pub fn charge(bytes: usize) -> Result<()> {
     let taken = REQUEST.try_with(|taken| bytes < STEP || taken.take(bytes) > 0);
-    if taken.unwrap_or(true) { Ok(()) } else { Err(ApiError::TooMuch) }
+    if taken.unwrap_or(true) { Ok(()) } else { Err(Error::TooMuch) }
 }
 
 #[cfg(test)]

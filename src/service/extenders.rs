@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{resources::with_node, state::AppState};
+use super::{Service, objects::with_node};
 use crate::{
     core::{
         cycle::Cycle,
@@ -80,14 +80,14 @@ impl From<Failure> for ExtenderError {
 #[derive(Clone, Debug)]
 pub struct Stored {
     /// Where they are stored.
-    pub state: AppState,
+    pub service: Service,
     /// Whose they are.
     pub cluster: Arc<str>,
 }
 
 impl Stored {
     async fn get(&self, kind: &StoredKind, namespace: &str, name: &str) -> Result<Option<Arc<str>>, String> {
-        let record = self.state.store.get(&self.cluster, &Key::new(kind.key(), namespace, name)).await;
+        let record = self.service.store.get(&self.cluster, &Key::new(kind.key(), namespace, name)).await;
         record.map_err(told)?.map(|record| rendered(kind, &record)).transpose()
     }
 }
@@ -118,7 +118,7 @@ impl Documents for Stored {
             }
             return Ok(found);
         }
-        let list = self.state.store.list(&self.cluster, &ListQuery::all(kind.key())).await.map_err(told)?;
+        let list = self.service.store.list(&self.cluster, &ListQuery::all(kind.key())).await.map_err(told)?;
         let by_name: HashMap<&str, &Record> = list.items.iter().map(|record| (&*record.key.name, record)).collect();
         for name in names {
             found.push(by_name.get(&**name).map(|record| rendered(kind, record)).transpose()?);

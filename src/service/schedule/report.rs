@@ -7,7 +7,7 @@ use super::pods::Task;
 use crate::wire::schedule::{ScheduleLine, ScheduleResult, ScheduleSummary, ScheduledPod};
 
 /// Where answers go.
-pub(super) enum Sink {
+enum Sink {
     /// Into one reply, each with its place.
     Collected(Vec<(usize, ScheduledPod)>),
     /// To a client that reads them as they come.
@@ -15,7 +15,7 @@ pub(super) enum Sink {
 }
 
 /// The answers told so far.
-pub(super) struct Answers {
+pub struct Answers {
     sink: Sink,
     /// What was told, in numbers.
     pub(super) counts: ScheduleSummary,
@@ -23,12 +23,18 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    pub(super) fn new(sink: Sink) -> Self {
+    fn new(sink: Sink) -> Self {
         Self { sink, counts: ScheduleSummary::default(), client_left: false }
     }
 
-    pub(super) fn collected() -> Self {
+    /// Those that go into one reply.
+    pub fn collected() -> Self {
         Self::new(Sink::Collected(Vec::new()))
+    }
+
+    /// Those that go out line by line.
+    pub fn lines(lines: mpsc::Sender<Bytes>) -> Self {
+        Self::new(Sink::Lines(lines))
     }
 
     /// Whether nobody reads the answers any more.
@@ -60,7 +66,7 @@ impl Answers {
     }
 
     /// Sends a line; where answers are collected there are none.
-    pub(super) async fn line(&mut self, line: &ScheduleLine) {
+    pub async fn line(&mut self, line: &ScheduleLine) {
         let Sink::Lines(lines) = &self.sink else { return };
         match serde_json::to_vec(line) {
             Ok(mut text) => {
@@ -72,7 +78,7 @@ impl Answers {
     }
 
     /// The answers in the order of the request.
-    pub(super) fn into_pods(self) -> Vec<ScheduledPod> {
+    pub fn into_pods(self) -> Vec<ScheduledPod> {
         let Sink::Collected(mut pods) = self.sink else { return Vec::new() };
         pods.sort_by_key(|(index, _)| *index);
         pods.into_iter().map(|(_, pod)| pod).collect()

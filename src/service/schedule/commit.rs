@@ -6,13 +6,6 @@ use futures_util::future::try_join_all;
 
 use super::pods;
 use crate::{
-    api::{
-        error::{ApiError, Result},
-        reservations,
-        resources::with_allowance,
-        state::AppState,
-        volumes::Stored,
-    },
     cluster::Judgement,
     core::{
         batch::Placed,
@@ -21,6 +14,13 @@ use crate::{
         policy::Profile,
         snapshot::{Kind, NamespacedName, Object},
         volume_choice::VolumeChoice,
+    },
+    service::{
+        Service,
+        error::{Error, Result},
+        evict::with_allowance,
+        reserve,
+        volumes::Stored,
     },
     store::{Atomicity, Call, Change, Commit, Key, Outcome, Precondition, Refusal, Write},
     telemetry::trace,
@@ -86,7 +86,7 @@ pub(super) enum Carried {
 /// Binds a pod whose node was reserved for it until then. Where an extender bound it already that is a fact, and is
 /// noted whatever speaks against it by now.
 pub(super) async fn recorded(
-    state: &AppState,
+    service: &Service,
     cluster: &str,
     manner: &Manner,
     pod: &Arc<Pod>,
@@ -98,25 +98,25 @@ pub(super) async fn recorded(
     // Whoever had to leave has left when the node was reserved.
     let bind = Placed { node: node.clone(), volumes: there.volumes.clone(), ..Placed::default() };
     let plan = bind.plan(pod, 0);
-    let carried = carry_out(state, cluster, manner, &[Order { plan, new: Vec::new() }], None).await?;
+    let carried = carry_out(service, cluster, manner, &[Order { plan, new: Vec::new() }], None).await?;
     let mut carried = carried.into_iter().next().unwrap_or(Carried::Stale);
     if carried == Carried::Stale && is_fact {
         let call = Call { writes: vec![of(pod, Change::SetNode(Some(node.to_string())))?], atomicity: Atomicity::Each };
-        carried = of_call(&state.clusters.commit(cluster, call, Some(manner.profile.clone())).await?, 0);
+        carried = of_call(&service.clusters.commit(cluster, call, Some(manner.profile.clone())).await?, 0);
     }
-    released(state, cluster, pod, until).await?;
+    released(service, cluster, pod, until).await?;
     Ok(carried)
 }
 
 /// Takes the reservation back that was made until then; a later one stays.
-pub(super) async fn released(state: &AppState, cluster: &str, pod: &Pod, until: &str) -> Result<()> {
+pub(super) async fn released(service: &Service, cluster: &str, pod: &Pod, until: &str) -> Result<()> {
     let key = Key::new(reservation::KIND, &*pod.namespace, &*pod.name);
-    let Some(record) = state.store.get(cluster, &key).await? else { return Ok(()) };
+    let Some(record) = service.store.get(cluster, &key).await? else { return Ok(()) };
     if reservation::Stored::parse(&record.body).is_ok_and(|stored| stored.until == until && *stored.pod_uid == *pod.uid)
     {
         let precondition = Precondition::revision(record.revision);
         let write = Write { key, precondition, change: Change::Delete };
-        state.clusters.commit(cluster, Call { writes: vec![write], atomicity: Atomicity::Each }, None).await?;
+        service.clusters.commit(cluster, Call { writes: vec![write], atomicity: Atomicity::Each }, None).await?;
     }
     Ok(())
 }
@@ -125,7 +125,7 @@ pub(super) async fn released(state: &AppState, cluster: &str, pod: &Pod, until: 
 /// the revision of the state on which they were decided, each in view of those before it, where the manner's profile has
 /// judged them all; that is of use where all of them are one call.
 pub(super) async fn carry_out(
-    state: &AppState,
+    service: &Service,
     cluster: &str,
     manner: &Manner,
     orders: &[Order],
@@ -135,19 +135,19 @@ pub(super) async fn carry_out(
         Step::Choose(choice) if manner.reserve_until.is_none() => Some(choice),
         _ => None,
     });
-    let stored = Stored::read(state, cluster, chosen).await?;
+    let stored = Stored::read(service, cluster, chosen).await?;
     let mut carried = Vec::with_capacity(orders.len());
     let mut calls = Calls::default();
     for order in orders {
         // What is left of a budget is read from the store, so those that were charged before have to be written.
         if order.budgets().any(|budget| calls.charged.contains(&budget)) {
-            carried.append(&mut std::mem::take(&mut calls).commit(state, cluster, manner, None).await?);
+            carried.append(&mut std::mem::take(&mut calls).commit(service, cluster, manner, None).await?);
         }
         calls.charged.extend(order.budgets());
-        calls.add(writes(state, cluster, manner, order, &stored).await?);
+        calls.add(writes(service, cluster, manner, order, &stored).await?);
     }
     let decided_at = decided_at.filter(|_| carried.is_empty() && calls.waiting.len() == 1);
-    carried.append(&mut calls.commit(state, cluster, manner, decided_at).await?);
+    carried.append(&mut calls.commit(service, cluster, manner, decided_at).await?);
     Ok(carried)
 }
 
@@ -185,14 +185,14 @@ impl Calls {
     /// What became of each order.
     async fn commit(
         self,
-        state: &AppState,
+        service: &Service,
         cluster: &str,
         manner: &Manner,
         decided_at: Option<u64>,
     ) -> Result<Vec<Carried>> {
         let commits = self.waiting.into_iter().map(|(call, volumes)| {
             let judgement = Judgement { profile: Some(manner.profile.clone()), decided_at, volumes };
-            state.clusters.commit_judged(cluster, call, judgement)
+            service.clusters.commit_judged(cluster, call, judgement)
         });
         let _committing = trace::phase("commit");
         let commits: Vec<Commit> = try_join_all(commits).await?;
@@ -242,7 +242,7 @@ struct Ordered {
 /// What the order writes, in order; `None` where something that it is about is gone, or a budget is no longer as it was
 /// when the order was decided.
 async fn writes(
-    state: &AppState,
+    service: &Service,
     cluster: &str,
     manner: &Manner,
     order: &Order,
@@ -254,14 +254,14 @@ async fn writes(
         writes.push(Write { key: key(pod)?, precondition: Precondition::absent(), change: change.clone() });
     }
     for (budget, used) in order.charges() {
-        let Some(write) = charged(state, cluster, &budget, used).await? else { return Ok(None) };
+        let Some(write) = charged(service, cluster, &budget, used).await? else { return Ok(None) };
         writes.push(write);
     }
     for step in &order.plan.steps {
         match step {
             Step::Evict(victim) => writes.push(of(victim, Change::Delete)?),
             Step::Charge(..) => {}
-            Step::ClearNomination(waiting) => writes.extend(clear_nomination(state, cluster, waiting).await?),
+            Step::ClearNomination(waiting) => writes.extend(clear_nomination(service, cluster, waiting).await?),
             Step::Bind(pod, node) => match &manner.reserve_until {
                 None => {
                     bind = writes.len();
@@ -270,7 +270,7 @@ async fn writes(
                 Some(until) => {
                     let kind = ReservationKind::Assumed;
                     let stored = reservation::Stored { pod_uid: pod.uid.to_string(), kind, until: until.clone() };
-                    writes.extend(reservations::reserving(&pod.namespace, &pod.name, node, &stored)?.writes);
+                    writes.extend(reserve::reserving(&pod.namespace, &pod.name, node, &stored)?.writes);
                     bind = writes.len() - 1;
                 }
             },
@@ -290,11 +290,11 @@ async fn writes(
 }
 
 /// The write that uses up disruptions of a budget, if it allows as many as when that was decided.
-async fn charged(state: &AppState, cluster: &str, budget: &PodDisruptionBudget, used: i32) -> Result<Option<Write>> {
+async fn charged(service: &Service, cluster: &str, budget: &PodDisruptionBudget, used: i32) -> Result<Option<Write>> {
     let Some(kind) = kinds::by_core(Kind::PodDisruptionBudget) else { return Ok(None) };
     let key = Key::new(kind.key(), &*budget.namespace, &*budget.name);
-    let Some(record) = state.store.get(cluster, &key).await? else { return Ok(None) };
-    let parsed = kind.parse(&record.body).map_err(ApiError::internal)?;
+    let Some(record) = service.store.get(cluster, &key).await? else { return Ok(None) };
+    let parsed = kind.parse(&record.body).map_err(Error::internal)?;
     let Object::PodDisruptionBudget(stored) = parsed.object else { return Ok(None) };
     if stored.disruptions_allowed != budget.disruptions_allowed {
         return Ok(None);
@@ -313,9 +313,9 @@ fn key(pod: &Pod) -> Result<Key> {
 }
 
 /// Takes the node out of the pod's status, if it is still there.
-async fn clear_nomination(state: &AppState, cluster: &str, pod: &Pod) -> Result<Option<Write>> {
+async fn clear_nomination(service: &Service, cluster: &str, pod: &Pod) -> Result<Option<Write>> {
     let key = key(pod)?;
-    let Some(stored) = state.store.get(cluster, &key).await? else { return Ok(None) };
+    let Some(stored) = service.store.get(cluster, &key).await? else { return Ok(None) };
     let cleared = Document::parse(&stored.body).and_then(|mut document| {
         document.set_text_in("status", "nominatedNodeName", "")?;
         Ok(document)

@@ -16,22 +16,16 @@
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use futures_util::{StreamExt, stream};
+use jiff::Timestamp;
 
 use super::{
     commit::{Carried, Manner, Order, carry_out, recorded, released},
+    deciding::{AT_ONCE, Asking, Batched, Decided, as_waiting, decide, known, measure},
     pods::Task,
     report::Answers,
-    run::{Batched, Chunk, Decided, Run, as_waiting, decide, known, measure},
+    run::{Chunk, Run},
 };
-use jiff::Timestamp;
-
 use crate::{
-    api::{
-        context,
-        error::Result,
-        extenders::{self, Sent, Stored},
-        reservations::{LONGEST_TTL_SECONDS, lapsing_in},
-    },
     core::{
         batch::Placed,
         cycle::{self, Cycle},
@@ -43,25 +37,19 @@ use crate::{
         snapshot::Snapshot,
     },
     extenders::{Bound, Chain, Documents, Failure, Victims},
+    service::{
+        compute::compute,
+        error::Result,
+        extenders::{self, Stored},
+        reserve::{LONGEST_TTL_SECONDS, lapsing_in},
+    },
     store::Change,
     telemetry::trace,
     wire::{document::Document, extender_calls::PodDocument},
 };
 
-/// Pods worked on at once where extenders are asked, and binds under way at a time.
-pub(super) const AT_ONCE: usize = 16;
-
 /// Seconds for the commits around a bind.
 const MARGIN_SECONDS: u64 = 30;
-
-/// Whom a request asks.
-#[derive(Clone)]
-pub(super) struct Asking {
-    /// The extenders of its policy.
-    pub(super) chain: Chain,
-    /// The documents of a cluster that came with it.
-    pub(super) sent: Option<Sent>,
-}
 
 /// What one pod comes to before preemption.
 enum Settled {
@@ -79,7 +67,7 @@ impl Run {
     ) -> Result<(Batched, Vec<(Task, Decided)>)> {
         let _deciding = trace::phase("decide");
         let Some(asking) = &self.asking else { return decide(batch, chunk, &self.chosen).await };
-        let stored = Stored { state: self.state.clone(), cluster: self.cluster.clone() };
+        let stored = Stored { service: self.service.clone(), cluster: self.cluster.clone() };
         let documents: &dyn Documents = asking.sent.as_ref().map_or(&stored, |sent| sent);
         let mut decided = Vec::with_capacity(chunk.len());
         for mut task in chunk {
@@ -120,7 +108,7 @@ impl Run {
         documents: &dyn Documents,
     ) -> Result<(Batched, Decided)> {
         let (profile, pod, snapshot) = (self.chosen.profile().clone(), task.pod.clone(), batch.snapshot().clone());
-        let fitting = context::compute(move || extenders::fitting(&profile, &pod, &snapshot)).await?;
+        let fitting = compute(move || extenders::fitting(&profile, &pod, &snapshot)).await?;
         task.is_asked_about = !fitting.is_empty();
         let (extenders, failures) = extenders::ask(chain, document, &fitting, documents).await;
         task.errors.extend(failures.into_iter().map(Into::into));
@@ -128,7 +116,7 @@ impl Run {
             return Ok((batch, Decided::Failed(failure)));
         }
         let (pod, seed, may_preempt) = (task.pod.clone(), self.options.seed, self.options.preempt);
-        let (batch, settled) = context::compute(move || settle(batch, &pod, seed, may_preempt, &extenders)).await?;
+        let (batch, settled) = compute(move || settle(batch, &pod, seed, may_preempt, &extenders)).await?;
         let (message, attempt) = match settled {
             Settled::Placed(there) => return Ok((batch, Decided::Placed(there))),
             Settled::Nowhere(message, attempt) => (message, attempt),
@@ -151,7 +139,7 @@ impl Run {
             }
         };
         let pod = task.pod.clone();
-        context::compute(move || {
+        compute(move || {
             let mut batch = batch;
             match room(batch.profile(), &pod, &snapshot, seed, &candidates) {
                 Some(there) => {
@@ -177,13 +165,13 @@ impl Run {
             let pods = placed.iter().zip(&is_bound_by_extender).filter(move |(_, is)| **is == extenders);
             pods.map(|(pod, _)| order(pod)).collect::<Vec<_>>()
         };
-        let here = carry_out(&self.state, &self.cluster, &self.manner().await?, &orders(false), decided_at).await?;
+        let here = carry_out(&self.service, &self.cluster, &self.manner().await?, &orders(false), decided_at).await?;
         let Some(asking) = self.asking.as_ref().filter(|_| is_bound_by_extender.contains(&true)) else {
             return Ok(here);
         };
-        let until = until(self.state.clusters.now().await?, &asking.chain, 1)?;
+        let until = until(self.service.clusters.now().await?, &asking.chain, 1)?;
         let manner = Manner { reserve_until: Some(until.clone()), ..self.manner().await? };
-        let reserved = carry_out(&self.state, &self.cluster, &manner, &orders(true), None).await?;
+        let reserved = carry_out(&self.service, &self.cluster, &manner, &orders(true), None).await?;
         let (mut here, mut reserved) = (here.into_iter(), reserved.into_iter());
         let carried = is_bound_by_extender.iter().map(|is| if *is { reserved.next() } else { here.next() });
         let mut carried: Vec<Carried> = carried.map(|carried| carried.unwrap_or(Carried::Stale)).collect();
@@ -197,7 +185,7 @@ impl Run {
                 async move {
                     *carried = match self.bound_by_extender(asking, task, there, until).await? {
                         Ok(()) => {
-                            recorded(&self.state, &self.cluster, &self.manner().await?, &task.pod, there, true, until)
+                            recorded(&self.service, &self.cluster, &self.manner().await?, &task.pod, there, true, until)
                                 .await?
                         }
                         Err(message) => Carried::NotBound(message),
@@ -217,13 +205,13 @@ impl Run {
         let placed = || decided.iter().filter(|(_, decided)| matches!(decided, Decided::Placed(_)));
         let extenders = placed().filter(|(task, _)| self.is_bound_by_extender(task)).count();
         let Some(asking) = self.asking.as_ref().filter(|_| extenders > 0) else {
-            let whole = carry_out(&self.state, &self.cluster, &self.manner().await?, &[order], None).await?;
+            let whole = carry_out(&self.service, &self.cluster, &self.manner().await?, &[order], None).await?;
             let whole = whole.into_iter().next().unwrap_or(Carried::Stale);
             return Ok(placed().map(|_| whole.clone()).collect());
         };
-        let until = until(self.state.clusters.now().await?, &asking.chain, extenders)?;
+        let until = until(self.service.clusters.now().await?, &asking.chain, extenders)?;
         let manner = Manner { reserve_until: Some(until.clone()), ..self.manner().await? };
-        let reserved = carry_out(&self.state, &self.cluster, &manner, &[order], None).await?;
+        let reserved = carry_out(&self.service, &self.cluster, &manner, &[order], None).await?;
         let reserved = reserved.into_iter().next().unwrap_or(Carried::Stale);
         if !matches!(reserved, Carried::Out(_)) {
             return Ok(placed().map(|_| reserved.clone()).collect());
@@ -237,7 +225,8 @@ impl Run {
             }
             let carried = match self.bound_by_extender(asking, task, there, &until).await? {
                 Ok(()) => {
-                    recorded(&self.state, &self.cluster, &self.manner().await?, &task.pod, there, true, &until).await?
+                    recorded(&self.service, &self.cluster, &self.manner().await?, &task.pod, there, true, &until)
+                        .await?
                 }
                 Err(message) => {
                     failed = Some(format!("{}/{} was not bound", task.pod.namespace, task.pod.name));
@@ -252,11 +241,12 @@ impl Run {
             let carried = match (told.remove(&at), &failed) {
                 (Some(carried), _) => carried,
                 (None, Some(why)) => {
-                    released(&self.state, &self.cluster, &task.pod, &until).await?;
+                    released(&self.service, &self.cluster, &task.pod, &until).await?;
                     Carried::NotBound(format!("another of the request, {why}"))
                 }
                 (None, None) => {
-                    recorded(&self.state, &self.cluster, &self.manner().await?, &task.pod, there, false, &until).await?
+                    recorded(&self.service, &self.cluster, &self.manner().await?, &task.pod, there, false, &until)
+                        .await?
                 }
             };
             all.push(carried);
@@ -292,7 +282,7 @@ impl Run {
                     message =
                         format!("{message}; whether it bound is not known, and node {node} is reserved until {until}");
                 } else {
-                    released(&self.state, &self.cluster, &task.pod, until).await?;
+                    released(&self.service, &self.cluster, &task.pod, until).await?;
                 }
                 task.errors.push(failure.into());
                 Ok(Err(message))

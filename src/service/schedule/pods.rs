@@ -5,19 +5,15 @@ use std::{collections::HashSet, sync::Arc};
 use serde_json::value::RawValue;
 
 use crate::{
-    api::{
-        error::{ApiError, Result, Subject},
-        explain,
-        resources::{
-            examine::{self, is_absent},
-            write::generated,
-        },
-    },
     core::{
         batch,
         model::{Name, Pod, Selector},
         snapshot::{Kind, Object, Snapshot},
         work,
+    },
+    service::{
+        error::{Error, Result, Subject},
+        objects::{generated, is_absent, stamp},
     },
     store::Change,
     wire::{
@@ -66,7 +62,7 @@ pub(super) type Settled = (usize, ScheduledPod);
 
 /// The kind of pods.
 pub(super) fn kind() -> Result<&'static StoredKind> {
-    kinds::by_core(Kind::Pod).ok_or_else(|| ApiError::internal("pods are not stored"))
+    kinds::by_core(Kind::Pod).ok_or_else(|| Error::internal("pods are not stored"))
 }
 
 /// The pods to be scheduled, in their order, and the answers for those about which there is nothing to decide.
@@ -77,7 +73,7 @@ pub(super) fn asked(
 ) -> Result<(Vec<Task>, Vec<Settled>)> {
     let by_query = request.selector.is_some() || request.namespace.is_some() || request.scheduler_name.is_some();
     let answers = request.pods.as_ref().map_or(0, Vec::len) + request.pod_names.as_ref().map_or(0, Vec::len);
-    allowance::charge(answers.saturating_mul(ANSWER)).map_err(|_| ApiError::TooMuch)?;
+    allowance::charge(answers.saturating_mul(ANSWER)).map_err(|_| Error::TooMuch)?;
     let mut asked = Asked { snapshot, is_bound, tasks: Vec::new(), settled: Vec::new(), seen: HashSet::new(), next: 0 };
     match (&request.pods, &request.pod_names, by_query) {
         (Some(pods), None, false) => asked.sent(pods, request.dry_run)?,
@@ -85,11 +81,11 @@ pub(super) fn asked(
         (None, None, true) => asked.waiting(request)?,
         (None, None, false) => {
             let message = "one of pods, podNames, selector, namespace or schedulerName is needed";
-            return Err(ApiError::BadRequest(message.into()));
+            return Err(Error::BadRequest(message.into()));
         }
         _ => {
             let message = "pods, podNames and a query (selector, namespace, schedulerName) exclude each other";
-            return Err(ApiError::BadRequest(message.into()));
+            return Err(Error::BadRequest(message.into()));
         }
     }
     let Asked { mut tasks, settled, .. } = asked;
@@ -131,7 +127,7 @@ impl Asked<'_> {
         if let Some(pod) = self.snapshot.pod(namespace, name) {
             self.add(pod.clone(), None);
         } else {
-            let error = ApiError::NotFound(Subject::new("", "pods", name));
+            let error = Error::NotFound(Subject::new("", "pods", name));
             self.settled.push((self.next, failed(namespace, name, error.to_string())));
             self.next += 1;
         }
@@ -140,7 +136,7 @@ impl Asked<'_> {
     fn waiting(&mut self, request: &ScheduleRequest) -> Result<()> {
         let text = request.selector.as_deref().unwrap_or_default();
         let selector: Selector =
-            selector::parse_labels(text).map_err(|error| ApiError::BadRequest(format!("selector: {error}")))?;
+            selector::parse_labels(text).map_err(|error| Error::BadRequest(format!("selector: {error}")))?;
         let says = |asked: &Option<String>, said: &str| asked.as_deref().is_none_or(|asked| asked == said);
         let snapshot = self.snapshot;
         let cost = selector.cost();
@@ -173,7 +169,7 @@ impl Asked<'_> {
                 }));
             }
         }
-        if faults.is_empty() { Ok(()) } else { Err(explain::invalid("ScheduleRequest", "", faults)) }
+        if faults.is_empty() { Ok(()) } else { Err(Error::invalid("ScheduleRequest", "", faults)) }
     }
 
     fn one_sent(&mut self, kind: &StoredKind, raw: &RawValue, is_trial: bool) -> std::result::Result<(), Vec<Cause>> {
@@ -219,7 +215,7 @@ impl Asked<'_> {
         defaults::admit(kind, &mut document, self.snapshot).map_err(|denied| {
             vec![cause(denied.field, "FieldValueForbidden", format!("Forbidden: {}", denied.message))]
         })?;
-        examine::stamp(&mut document);
+        stamp(&mut document);
         let uid = document.metadata_text("uid").unwrap_or_default();
         let body = document.into_body();
         let object = kind.validate(body.as_bytes()).map_err(undecodable)?.strict()?;

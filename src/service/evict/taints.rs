@@ -1,4 +1,4 @@
-//! `/evictions`: the pods that NoExecute taints drive off their nodes, and their departure.
+//! The pods that NoExecute taints drive off their nodes, and their departure.
 //!
 //! Nothing here runs by itself: whoever looks after a cluster asks what is due and has it carried out, as often as it likes.
 //! A deletion asks no disruption budget, as Kubernetes' taint eviction asks none.
@@ -6,23 +6,14 @@
 //! Node and pods are read anew from the store before anything is deleted, and the deletions are committed only if neither
 //! has changed since, so that a taint taken off, or a toleration added, in time keeps its pod.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use axum::{Json, extract::State};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::write::{ATTEMPTS, commit, dry_run};
+use super::ATTEMPTS;
 use crate::{
-    api::{
-        cluster::ClusterName,
-        context,
-        error::{ApiError, Result},
-        extract::Query,
-        openapi::{ReadErrors, WriteErrors},
-        state::AppState,
-    },
     clock,
     cluster::View,
     core::{
@@ -30,56 +21,30 @@ use crate::{
         model::{Node, Pod, Taint},
         snapshot::{Kind, Object},
     },
-    store::{Atomicity, Change, Key, Outcome, Precondition, Record, Write},
+    service::{
+        Service,
+        compute::compute,
+        context,
+        error::{Error, Result},
+    },
+    store::{Atomicity, Call, Change, Key, Outcome, Precondition, Record, Write},
     wire::{fault::Cause, kinds},
 };
 
-/// How many pods one answer is about unless told otherwise, and at most.
-const LIMIT: usize = 500;
-const LARGEST_LIMIT: usize = 5_000;
-
 /// Which evictions are meant.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(rename_all = "camelCase")]
-#[into_params(parameter_in = Query)]
-pub struct EvictionQuery {
-    /// Only pods on this node
-    #[param(required = false, value_type = String, nullable = false)]
-    node: Option<String>,
-    /// Only pods of this namespace
-    #[param(required = false, value_type = String, nullable = false)]
-    namespace: Option<String>,
-    /// Only those that are due by this instant, RFC 3339; where it is absent a list has all, and what is carried out is
-    /// what is due now
-    #[param(required = false, value_type = String, nullable = false)]
-    before: Option<String>,
-    /// At most so many, the soonest first; 500 where absent, never more than 5000
-    #[param(required = false, value_type = u64, nullable = false)]
-    limit: Option<usize>,
+#[derive(Clone, Debug, Default)]
+pub struct Meant {
+    /// Those from this node only.
+    pub node: Option<String>,
+    /// Those of pods of this namespace only.
+    pub namespace: Option<String>,
+    /// Those that are due by this instant only.
+    pub before: Option<Timestamp>,
+    /// At most so many.
+    pub limit: usize,
 }
 
-/// How evictions are to be carried out.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(rename_all = "camelCase")]
-#[into_params(parameter_in = Query)]
-pub struct CarryOutQuery {
-    /// `All`: do everything but store it
-    #[param(required = false, value_type = String, nullable = false)]
-    dry_run: Option<String>,
-}
-
-impl EvictionQuery {
-    fn before(&self) -> Result<Option<i64>> {
-        let Some(text) = &self.before else { return Ok(None) };
-        let instant: Timestamp =
-            text.parse().map_err(|_| ApiError::BadRequest(format!("before: {text:?} is no RFC 3339 instant")))?;
-        Ok(Some(nanoseconds(instant)))
-    }
-
-    fn limit(&self) -> usize {
-        self.limit.unwrap_or(LIMIT).min(LARGEST_LIMIT)
-    }
-
+impl Meant {
     /// The evictions of a view that are meant, the soonest first, and how many more there are.
     fn of(&self, view: &View, now: i64, before: Option<i64>) -> (Vec<Eviction>, usize) {
         let mut found = evictions(&view.snapshot, now);
@@ -88,8 +53,8 @@ impl EvictionQuery {
                 && self.namespace.as_ref().is_none_or(|namespace| *eviction.pod.namespace == **namespace)
                 && before.is_none_or(|before| eviction.notice.is_due(before))
         });
-        let remaining = found.len().saturating_sub(self.limit());
-        found.truncate(self.limit());
+        let remaining = found.len().saturating_sub(self.limit);
+        found.truncate(self.limit);
         (found, remaining)
     }
 }
@@ -220,64 +185,41 @@ fn nanoseconds(instant: Timestamp) -> i64 {
     i64::try_from(instant.as_nanosecond()).unwrap_or(i64::MAX)
 }
 
-/// List the pods that taints drive off their nodes
+/// The pods that taints drive off their nodes.
 ///
-/// A pod that does not tolerate a NoExecute taint of its node is to leave at once; one whose toleration has
-/// `tolerationSeconds`, that long after the taint's `timeAdded` (or after the pod's own start, where that is later). Nothing
-/// is changed: POST carries out what is due.
-#[utoipa::path(get, path = "/evictions", operation_id = "listEvictions", tag = "decisions", params(EvictionQuery),
-    responses((status = 200, description = "Who is to leave which node, when and why.", body = EvictionList), ReadErrors))]
-pub async fn list(
-    State(state): State<AppState>,
-    cluster: ClusterName,
-    Query(query): Query<EvictionQuery>,
-) -> Result<Json<EvictionList>> {
-    let (now, before) = (nanoseconds(clock::now()), query.before()?);
-    context::existing(&state, &cluster).await?;
-    let view = context::view(&state, &cluster).await?;
-    let list = context::compute(move || {
-        let (found, remaining) = query.of(&view, now, before);
+/// # Errors
+/// Where the cluster is not known or too old.
+pub async fn list(service: &Service, cluster: &Arc<str>, meant: Meant) -> Result<EvictionList> {
+    let now = nanoseconds(clock::now());
+    context::existing(service, cluster).await?;
+    let view = context::view(service, cluster).await?;
+    let list = compute(move || {
+        let (found, remaining) = meant.of(&view, now, meant.before.map(nanoseconds));
         let items = found.iter().map(|eviction| EvictionItem::new(eviction, now)).collect();
         EvictionList { items, remaining, revision: view.snapshot.revision }
     });
-    list.await.map(Json)
+    list.await
 }
 
-/// Delete the pods that taints drive off their nodes by now
+/// Deletes the pods that taints drive off their nodes by now, as [`list`] tells them; `before` may narrow that, never widen
+/// it. `dry_run`: tells only what would become of them.
 ///
-/// Carries out what the list tells to be due, asking no disruption budget. Node and pod are read anew first; a pod whose
-/// taints or tolerations have changed stays. `before` may narrow it to what was due earlier, never widen it to what is not
-/// due yet.
-#[utoipa::path(post, path = "/evictions", operation_id = "carryOutEvictions", tag = "decisions",
-    params(EvictionQuery, CarryOutQuery),
-    responses((status = 200, description = "What became of each pod.", body = EvictionReport), WriteErrors))]
-pub async fn carry_out(
-    State(state): State<AppState>,
-    cluster: ClusterName,
-    Query(query): Query<EvictionQuery>,
-    Query(how): Query<CarryOutQuery>,
-) -> Result<Json<EvictionReport>> {
+/// # Errors
+/// Where the cluster is not known or too old, and the store's.
+pub async fn carry_out(service: &Service, cluster: &Arc<str>, meant: Meant, dry_run: bool) -> Result<EvictionReport> {
     let now = nanoseconds(clock::now());
-    let before = query.before()?.map_or(now, |before| before.min(now));
-    let dry_run = dry_run(how.dry_run.as_deref().unwrap_or_default())?;
-    context::existing(&state, &cluster).await?;
-    let view = context::view(&state, &cluster).await?;
+    let before = meant.before.map_or(now, |before| nanoseconds(before).min(now));
+    context::existing(service, cluster).await?;
+    let view = context::view(service, cluster).await?;
     let revision = view.snapshot.revision;
-    let (found, remaining) = context::compute(move || query.of(&view, now, Some(before))).await?;
+    let (found, remaining) = compute(move || meant.of(&view, now, Some(before))).await?;
 
     let mut by_node: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (i, eviction) in found.iter().enumerate() {
         by_node.entry(&eviction.node).or_default().push(i);
     }
-    let mut departure = Departure {
-        state: &state,
-        cluster: &cluster.0,
-        found: &found,
-        now,
-        dry_run,
-        outcomes: vec![None; found.len()],
-        revision,
-    };
+    let mut departure =
+        Departure { service, cluster, found: &found, now, dry_run, outcomes: vec![None; found.len()], revision };
     for (node, pods) in by_node {
         departure.empty_node(node, &pods).await?;
     }
@@ -287,12 +229,12 @@ pub async fn carry_out(
         node: eviction.node.to_string(),
         outcome: outcome.unwrap_or(EvictionOutcome::Contended),
     });
-    Ok(Json(EvictionReport { items: items.collect(), remaining, revision }))
+    Ok(EvictionReport { items: items.collect(), remaining, revision })
 }
 
 /// Evictions on their way.
 struct Departure<'a> {
-    state: &'a AppState,
+    service: &'a Service,
     cluster: &'a str,
     found: &'a [Eviction],
     now: i64,
@@ -307,7 +249,7 @@ impl Departure<'_> {
     /// Deletes pods of one node, in one commit that holds only if the node and every one of them are as they were read.
     async fn empty_node(&mut self, name: &str, pods: &[usize]) -> Result<()> {
         for _ in 0..ATTEMPTS {
-            let Some(record) = self.state.store.get(self.cluster, &key(Kind::Node, "", name)?).await? else {
+            let Some(record) = self.service.store.get(self.cluster, &key(Kind::Node, "", name)?).await? else {
                 self.settle(pods, EvictionOutcome::Stays);
                 return Ok(());
             };
@@ -331,7 +273,8 @@ impl Departure<'_> {
                 self.settle(&leaving, EvictionOutcome::Deleted);
                 return Ok(());
             }
-            let commit = commit(self.state, self.cluster, writes, Atomicity::AllOrNothing).await?;
+            let call = Call { writes, atomicity: Atomicity::AllOrNothing };
+            let commit = self.service.clusters.commit(self.cluster, call, None).await?;
             if !commit.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Refused(_))) {
                 self.revision = self.revision.max(commit.revision);
                 self.settle(&leaving, EvictionOutcome::Deleted);
@@ -352,7 +295,7 @@ impl Departure<'_> {
     async fn judge(&self, eviction: &Eviction, node: &Node) -> Result<std::result::Result<Write, EvictionOutcome>> {
         let asked = &eviction.pod;
         let key = key(Kind::Pod, &asked.namespace, &asked.name)?;
-        let Some(record) = self.state.store.get(self.cluster, &key).await? else {
+        let Some(record) = self.service.store.get(self.cluster, &key).await? else {
             return Ok(Err(EvictionOutcome::Gone));
         };
         let Object::Pod(pod) = read(Kind::Pod, &record)? else { return Err(misread(&record)) };
@@ -371,17 +314,17 @@ impl Departure<'_> {
 
 /// Where an object is stored.
 fn key(kind: Kind, namespace: &str, name: &str) -> Result<Key> {
-    let kind = kinds::by_core(kind).ok_or_else(|| ApiError::internal("a kind is not stored"))?;
+    let kind = kinds::by_core(kind).ok_or_else(|| Error::internal("a kind is not stored"))?;
     Ok(Key::new(kind.key(), namespace, name))
 }
 
 /// What a record holds.
 fn read(kind: Kind, record: &Record) -> Result<Object> {
     let kind = kinds::by_core(kind).ok_or_else(|| misread(record))?;
-    let converted = kind.parse(&record.body).map_err(ApiError::internal)?;
-    converted.lenient().map_err(|causes: Vec<Cause>| ApiError::internal(format!("{causes:?}")))
+    let converted = kind.parse(&record.body).map_err(Error::internal)?;
+    converted.lenient().map_err(|causes: Vec<Cause>| Error::internal(format!("{causes:?}")))
 }
 
-fn misread(record: &Record) -> ApiError {
-    ApiError::internal(format!("the stored object {:?} is not of its kind", record.key))
+fn misread(record: &Record) -> Error {
+    Error::internal(format!("the stored object {:?} is not of its kind", record.key))
 }

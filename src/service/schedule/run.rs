@@ -1,35 +1,31 @@
 //! One request carried out, chunk by chunk.
 
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use metrics::{counter, histogram};
 
 use super::{
     commit::{Carried, Manner, Order},
-    extenders::{AT_ONCE, Asking},
+    deciding::{AT_ONCE, Asking, Batched, Decided, FEW},
     pods::{Settled, Task, already_bound, answer, failed},
     report::Answers,
 };
 use crate::{
-    api::{
-        context::{self, Chosen},
-        error::Result,
-        reservations::lapsing_in,
-        state::AppState,
-    },
     cluster::View,
     core::{
-        batch::{self, Batch, Placed, Placement},
-        model::{Name, Pod},
+        batch::{self, Batch, Placed},
+        model::Pod,
         plan::Plan,
-        policy::Profile,
         snapshot::Snapshot,
         suggest,
         volume_choice::VolumeChoice,
+    },
+    service::{
+        Service,
+        compute::{compute, compute_in_turn},
+        context::{self, Chosen},
+        error::Result,
+        reserve::lapsing_in,
     },
     telemetry::{self, labels::PROFILES},
     wire::{
@@ -42,9 +38,6 @@ use crate::{
 /// stale, and enough for the commit to be worth its time.
 const CHUNK: usize = 512;
 
-/// Pods that are decided without waiting for a turn.
-const FEW: usize = 32;
-
 /// How often a pod is decided when others keep coming first.
 const ATTEMPTS: usize = 8;
 
@@ -53,7 +46,7 @@ const EXPLAINED: usize = 5;
 
 /// A request, ready to be carried out.
 pub(super) struct Run {
-    pub(super) state: AppState,
+    pub(super) service: Service,
     pub(super) cluster: Arc<str>,
     pub(super) chosen: Chosen,
     pub(super) options: batch::Options,
@@ -70,30 +63,6 @@ pub(super) struct Run {
     pub(super) tasks: Vec<Task>,
     /// Answers about which nothing is to be decided.
     pub(super) settled: Vec<Settled>,
-}
-
-pub(super) type Batched = Batch<Arc<Profile>>;
-
-/// What was decided for a pod.
-pub(super) enum Decided {
-    AlreadyOn(String),
-    /// It is not stored any more.
-    Gone,
-    Placed(Placed),
-    Unschedulable(String),
-    /// There is no decision: an extender that is needed did not answer.
-    Failed(String),
-}
-
-impl Decided {
-    /// For metrics.
-    pub(super) fn in_a_word(&self) -> &'static str {
-        match self {
-            Self::AlreadyOn(_) | Self::Placed(_) => "scheduled",
-            Self::Unschedulable(_) => "unschedulable",
-            Self::Gone | Self::Failed(_) => "error",
-        }
-    }
 }
 
 /// A pod that fits nowhere, and why.
@@ -377,7 +346,7 @@ impl Run {
         let suggestions = if pods.is_empty() {
             Vec::new()
         } else {
-            context::compute_in_turn(pods.len() > FEW, move || what_would_help(&batch, &pods)).await?
+            compute_in_turn(pods.len() > FEW, move || what_would_help(&batch, &pods)).await?
         };
         let mut suggestions = suggestions.into_iter();
         for (task, message) in unschedulable {
@@ -394,7 +363,7 @@ impl Run {
 
     pub(super) async fn manner(&self) -> Result<Manner> {
         let reserve_until = match self.assume {
-            Some(seconds) => Some(lapsing_in(self.state.clusters.now().await?, seconds)?),
+            Some(seconds) => Some(lapsing_in(self.service.clusters.now().await?, seconds)?),
             None => None,
         };
         Ok(Manner { profile: self.chosen.profile().clone(), reserve_until })
@@ -405,8 +374,7 @@ impl Run {
     }
 
     async fn newest(&self) -> Result<Arc<View>> {
-        let cluster = crate::api::cluster::ClusterName(self.cluster.clone());
-        context::view(&self.state, &cluster).await
+        context::view(&self.service, &self.cluster).await
     }
 
     /// The task for the pod as it is stored by now.
@@ -472,31 +440,10 @@ fn gang(decided: &[(Task, Decided)], revision: u64) -> Order {
     order
 }
 
-/// What is known about a pod without asking anybody.
-pub(super) fn known(task: &Task, batch: &Batched) -> Option<Decided> {
-    match batch.snapshot().pod(&task.pod.namespace, &task.pod.name) {
-        Some(stored) if stored.uid != task.pod.uid && task.new.is_none() => Some(Decided::Gone),
-        None if task.new.is_none() => Some(Decided::Gone),
-        // Its node is reserved for it: the bind only makes that a fact.
-        Some(stored) if stored.is_assigned() && task.pod.is_assigned() => {
-            Some(Decided::Placed(Placed { node: stored.node_name.clone(), ..Placed::default() }))
-        }
-        Some(stored) if stored.is_assigned() => Some(Decided::AlreadyOn(stored.node_name.to_string())),
-        _ => None,
-    }
-}
-
-/// What was reserved for the pod has lapsed.
-pub(super) fn as_waiting(task: &mut Task) {
-    if task.pod.is_assigned() {
-        task.pod = Arc::new(Pod { node_name: Name::default(), ..(*task.pod).clone() });
-    }
-}
-
 /// The batch on a newer snapshot, as if what is under way were done.
 async fn rebased(mut batch: Batched, snapshot: Snapshot, underway: &Chunk) -> Result<Batched> {
     let placed: Vec<_> = underway.placed.iter().map(|(task, there)| (task.pod.clone(), there.clone())).collect();
-    context::compute(move || {
+    compute(move || {
         batch.rebase(snapshot);
         for (pod, there) in &placed {
             batch.put(pod, there);
@@ -504,49 +451,6 @@ async fn rebased(mut batch: Batched, snapshot: Snapshot, underway: &Chunk) -> Re
         batch
     })
     .await
-}
-
-/// Places a chunk on a thread of its own.
-pub(super) async fn decide(
-    mut batch: Batched,
-    chunk: Vec<Task>,
-    chosen: &Chosen,
-) -> Result<(Batched, Vec<(Task, Decided)>)> {
-    let profile = chosen.name().to_owned();
-    context::compute_in_turn(chunk.len() > FEW, move || {
-        let mut decided = Vec::with_capacity(chunk.len());
-        for mut task in chunk {
-            if let Some(known) = known(&task, &batch) {
-                let known = match known {
-                    Decided::Placed(there) => match batch.confirm(&task.pod, &there.node) {
-                        Ok(there) => Decided::Placed(there),
-                        Err(why) => Decided::Unschedulable(why),
-                    },
-                    known => known,
-                };
-                decided.push((task, known));
-                continue;
-            }
-            as_waiting(&mut task);
-            let start = Instant::now();
-            let placement = batch.place(&task.pod);
-            let took = start.elapsed();
-            let said = match placement {
-                Placement::Placed(there) => Decided::Placed(there),
-                Placement::Unschedulable(message) => Decided::Unschedulable(message),
-            };
-            measure(said.in_a_word(), &profile, took);
-            decided.push((task, said));
-        }
-        (batch, decided)
-    })
-    .await
-}
-
-pub(super) fn measure(result: &'static str, profile: &str, took: Duration) {
-    let profile = PROFILES.of(profile);
-    counter!(telemetry::SCHEDULE_ATTEMPTS, "result" => result, "profile" => profile.clone()).increment(1);
-    histogram!(telemetry::SCHEDULING_ATTEMPT_DURATION, "result" => result, "profile" => profile).record(took);
 }
 
 /// What would help, for the first of each kind of pods; nothing for the others.

@@ -6,13 +6,11 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::conditions::Conditions;
+use super::{
+    compute::compute,
+    error::{Error, Result, Subject},
+};
 use crate::{
-    api::{
-        context::compute,
-        error::{ApiError, Result, Subject},
-        explain::refused,
-    },
     clock,
     cluster::Clusters,
     core::policy::Profile,
@@ -22,6 +20,14 @@ use crate::{
         revision::{self, Made, Revision},
     },
 };
+
+pub use self::{
+    conditions::{Conditions, Tags},
+    told::{list, metrics, retain_labels},
+};
+
+mod conditions;
+mod told;
 
 /// How often a write is tried again when others change the same policy.
 const ATTEMPTS: usize = 16;
@@ -42,9 +48,9 @@ pub struct PolicyRecords {
 
 /// What is to come into force.
 #[derive(Clone, Debug)]
-pub enum Text {
+pub enum New {
     /// This.
-    New(String, Reading),
+    Text(String, Reading),
     /// What a revision of the history says; `None`: the one before the revision in force or, where none is, the last.
     Again(Option<u64>),
 }
@@ -79,18 +85,18 @@ impl PolicyRecords {
     /// stays.
     ///
     /// # Errors
-    /// [`ApiError::PreconditionFailed`] when the conditions do not hold, [`ApiError::Invalid`] with every fault of the
-    /// text, [`ApiError::NotFound`] when there is no such revision to go back to, [`ApiError::Conflict`] when others kept
+    /// [`Error::PreconditionFailed`] when the conditions do not hold, [`Error::Invalid`] with every fault of the
+    /// text, [`Error::NotFound`] when there is no such revision to go back to, [`Error::Conflict`] when others kept
     /// changing the policy.
-    pub async fn put(&self, text: &Text, conditions: &Conditions, dry_run: bool) -> Result<Put> {
+    pub async fn put(&self, new: &New, conditions: &Conditions, dry_run: bool) -> Result<Put> {
         for _ in 0..ATTEMPTS {
             let current = self.in_force().await?;
             let number = current.as_ref().map(|current| current.revision.revision);
             conditions.check(number)?;
             let past = self.past().await?;
-            let (text, rollback_to, reading) = match text {
-                Text::New(text, reading) => (text.clone(), None, *reading),
-                Text::Again(wanted) => {
+            let (text, rollback_to, reading) = match new {
+                New::Text(text, reading) => (text.clone(), None, *reading),
+                New::Again(wanted) => {
                     let (text, number) = self.earlier(*wanted, current.as_ref(), &past)?;
                     (text, number, Reading::STORED)
                 }
@@ -122,7 +128,7 @@ impl PolicyRecords {
     /// nothing to do or in a dry run, else the cluster's revision since which it is gone.
     ///
     /// # Errors
-    /// As for [`Self::put`]; [`ApiError::NotFound`] when there is no such policy, except for the default one.
+    /// As for [`Self::put`]; [`Error::NotFound`] when there is no such policy, except for the default one.
     pub async fn delete(&self, conditions: &Conditions, purge: bool, dry_run: bool) -> Result<Option<u64>> {
         for _ in 0..ATTEMPTS {
             let current = self.in_force().await?;
@@ -151,7 +157,7 @@ impl PolicyRecords {
     /// At most `limit` revisions before one, the newest first: the one in force and those that are kept.
     ///
     /// # Errors
-    /// [`ApiError::NotFound`] when nothing is known of such a policy, except for the default one.
+    /// [`Error::NotFound`] when nothing is known of such a policy, except for the default one.
     pub async fn history(&self, before: Option<u64>, limit: u64) -> Result<PolicyRevisionList> {
         let (current, past) = (self.in_force().await?, self.past().await?);
         let number = current.as_ref().map(|current| current.revision.revision);
@@ -173,17 +179,17 @@ impl PolicyRecords {
     }
 
     /// There is no such policy.
-    pub fn not_found(&self) -> ApiError {
-        ApiError::NotFound(self.subject())
+    pub fn not_found(&self) -> Error {
+        Error::NotFound(self.subject())
     }
 
     fn subject(&self) -> Subject {
         Subject::new("podberth.io", "policies", &*self.name)
     }
 
-    fn contended(&self) -> ApiError {
+    fn contended(&self) -> Error {
         let message = "others keep changing the policy; please try again".into();
-        ApiError::Conflict { subject: self.subject(), message }
+        Error::Conflict { subject: self.subject(), message }
     }
 
     async fn in_force(&self) -> Result<Option<InForce>> {
@@ -196,7 +202,7 @@ impl PolicyRecords {
     async fn past(&self) -> Result<Vec<Past>> {
         let query = ListQuery { namespace: Some(self.name.clone()), ..ListQuery::all(revision::HISTORY) };
         let list = self.clusters.store().list(&self.cluster, &query).await?;
-        let past = |record: Record| Ok(Past { made: Made::parse(&record.body).map_err(ApiError::internal)?, record });
+        let past = |record: Record| Ok(Past { made: Made::parse(&record.body).map_err(Error::internal)?, record });
         list.items.into_iter().map(past).collect()
     }
 
@@ -212,14 +218,14 @@ impl PolicyRecords {
         };
         let found = past.iter().rev().find(is_meant).ok_or_else(|| {
             let number = wanted.unwrap_or_else(|| current.map_or(0, |current| current.revision.saturating_sub(1)));
-            ApiError::NotFound(Subject::new("podberth.io", "policyrevisions", format!("{}/{number}", self.name)))
+            Error::NotFound(Subject::new("podberth.io", "policyrevisions", format!("{}/{number}", self.name)))
         })?;
         Ok((read(&found.record)?.text, Some(found.made.revision)))
     }
 
     /// Makes a revision the one in force, provided that `current` still is.
     fn brings_into_force(&self, current: Option<&InForce>, revision: &Revision) -> Result<Write> {
-        let body: Bytes = serde_json::to_vec(revision).map_err(ApiError::internal)?.into();
+        let body: Bytes = serde_json::to_vec(revision).map_err(Error::internal)?.into();
         let (precondition, uid) = match current {
             Some(InForce { record, .. }) => (Precondition::revision(record.revision), record.uid.clone()),
             None => (Precondition::absent(), Uuid::new_v4().to_string()),
@@ -259,7 +265,7 @@ impl PolicyRecords {
             (revision, compiled)
         })
         .await?;
-        let (document, profiles) = compiled.map_err(|faults| refused("Policy", &self.name, faults))?;
+        let (document, profiles) = compiled.map_err(|faults| Error::invalid_policy("Policy", &self.name, faults))?;
         Ok(Put { revision, document, profile: profiles.first().clone(), stored_at: None })
     }
 
@@ -279,5 +285,5 @@ fn deletion(record: &Record) -> Write {
 }
 
 fn read(record: &Record) -> Result<Revision> {
-    serde_json::from_slice(&record.body).map_err(ApiError::internal)
+    serde_json::from_slice(&record.body).map_err(Error::internal)
 }

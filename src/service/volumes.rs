@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 
 use super::{
-    error::{ApiError, Result},
-    state::AppState,
+    Service,
+    error::{Error, Result},
 };
 use crate::{
     core::{snapshot::Kind, volume_choice::VolumeChoice},
@@ -27,7 +27,7 @@ pub struct Stored(HashMap<Key, Record>);
 impl Stored {
     /// Reads those of all these choices at once; nothing is read where there are none.
     pub async fn read<'c>(
-        state: &AppState,
+        service: &Service,
         cluster: &str,
         choices: impl Iterator<Item = &'c VolumeChoice>,
     ) -> Result<Self> {
@@ -41,7 +41,7 @@ impl Stored {
         }
         keys.sort_unstable();
         keys.dedup();
-        let records = state.store.find(cluster, &keys).await?;
+        let records = service.store.find(cluster, &keys).await?;
         Ok(Self(records.into_iter().map(|record| (record.key.clone(), record)).collect()))
     }
 
@@ -93,6 +93,6 @@ fn volume_key(choice: &VolumeChoice) -> Result<Option<Key>> {
 }
 
 fn plural(kind: Kind) -> Result<String> {
-    let kind = kinds::by_core(kind).ok_or_else(|| ApiError::internal("volumes and claims are no stored kinds"))?;
+    let kind = kinds::by_core(kind).ok_or_else(|| Error::internal("volumes and claims are no stored kinds"))?;
     Ok(kind.key())
 }

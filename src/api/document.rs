@@ -1,0 +1,70 @@
+//! The published document of this server, and where it is served.
+
+use std::sync::LazyLock;
+
+use axum::{
+    http::header,
+    response::{IntoResponse, Response},
+};
+use serde_json::Value;
+use utoipa::{PartialSchema, ToSchema, openapi::RefOr};
+
+use super::{
+    openapi::{self, Documents},
+    resources,
+};
+
+/// The documents of this server.
+pub static DOCUMENTS: LazyLock<Documents> = LazyLock::new(|| {
+    let mut document = super::routes().into_openapi();
+    if let Err(error) = resources::documents::add(&mut document) {
+        tracing::error!(%error, "the operations of stored objects cannot be documented");
+    }
+    openapi::completed(document)
+});
+
+/// A document as it is published: indented, with a line feed at the end.
+pub fn published(document: &Value) -> String {
+    format!("{document:#}\n")
+}
+
+/// An OpenAPI document
+struct Document;
+
+impl PartialSchema for Document {
+    fn schema() -> RefOr<utoipa::openapi::Schema> {
+        utoipa::openapi::schema::ObjectBuilder::new()
+            .description(Some("An OpenAPI document."))
+            .additional_properties(Some(utoipa::openapi::schema::AdditionalProperties::FreeForm(true)))
+            .build()
+            .into()
+    }
+}
+
+impl ToSchema for Document {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "OpenApiDocument".into()
+    }
+}
+
+/// This document, as OpenAPI 3.0.3
+#[utoipa::path(get, path = "/openapi.json", operation_id = "getOpenApi30", tag = "documents", responses(
+    (status = 200, description = "The document that SDK generators read.", body = Document),
+))]
+pub async fn document_3_0() -> Response {
+    static TEXT: LazyLock<String> = LazyLock::new(|| DOCUMENTS.v3_0.to_string());
+    json(&TEXT)
+}
+
+/// This document, as OpenAPI 3.1
+#[utoipa::path(get, path = "/openapi-3.1.json", operation_id = "getOpenApi31", tag = "documents", responses(
+    (status = 200, description = "The same in the newer version.", body = Document),
+))]
+pub async fn document_3_1() -> Response {
+    static TEXT: LazyLock<String> = LazyLock::new(|| DOCUMENTS.v3_1.to_string());
+    json(&TEXT)
+}
+
+fn json(text: &'static str) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], text).into_response()
+}

@@ -1,0 +1,123 @@
+//! `POST /schedule`: decides for any number of pods and binds them.
+
+use axum::{
+    body::Body,
+    extract::State,
+    http::{HeaderMap, header},
+    response::{IntoResponse, Response},
+};
+use tokio::sync::mpsc;
+
+use super::{
+    cluster::ClusterName,
+    context::{FreshnessQuery, PolicyQuery, written},
+    error::{ApiError, Result},
+    extract::{JsonBytes, Query},
+    openapi::ScheduleErrors,
+    state::AppState,
+    warning::{self, FieldValidationQuery, warn},
+};
+use crate::{
+    core::work::Stop,
+    service::{
+        Service,
+        compute::{compute_on, computing_until},
+        context,
+        memory::kept,
+        schedule::{Answers, Runs, prepare},
+    },
+    telemetry::trace::{self, Here},
+    wire::{
+        decode,
+        schedule::{ScheduleLine, ScheduleReport, ScheduleRequest},
+        validation::fields::Examined,
+    },
+};
+
+const NDJSON: &str = "application/x-ndjson";
+
+/// Lines that wait for a client that reads slowly.
+const LINES_WAITING: usize = 1_024;
+
+/// Decide for pods and bind them
+///
+/// Pods are taken by priority, the highest first, and among equals as they stand in the request (those found by selector
+/// by namespace and name; of a `cluster` in the request in the order of its list). Each sees those before it; the outcome is the same as one by one with the same seed. A bind is
+/// judged again on the state that it is written to; where others came first the pod is decided anew. A pod that is
+/// bound already is answered as such, so a request may be repeated. Where a pod fits nowhere, pods of lower priority are
+/// evicted as kube-scheduler would choose them (`preempt`): they are deleted at once, without a grace period, in the same
+/// commit in which the pod is bound. What fits nowhere is told why and what would help.
+///
+/// With `Accept: application/x-ndjson` each pod is told in a line of its own, a `ScheduleLine`, as soon as it is bound; the
+/// last line has the summary.
+#[utoipa::path(post, path = "/schedule", operation_id = "schedulePods", tag = "decisions", params(PolicyQuery, FreshnessQuery, FieldValidationQuery),
+    request_body(content = ScheduleRequest, example = json!({
+        "pods": [{"metadata": {"name": "web"}, "spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": "1"}}}]}}],
+        "cluster": {"nodes": [{"metadata": {"name": "node-a"}, "status": {"allocatable": {"cpu": "4", "pods": "110"}}}]},
+        "dryRun": true
+    })),
+    responses((status = 200, description = "What became of each pod.", body = ScheduleReport), ScheduleErrors))]
+pub async fn schedule(
+    State(state): State<AppState>,
+    ClusterName(cluster): ClusterName,
+    Query(query): Query<PolicyQuery>,
+    Query(fresh): Query<FreshnessQuery>,
+    Query(fields): Query<FieldValidationQuery>,
+    headers: HeaderMap,
+    JsonBytes(body): JsonBytes,
+) -> Result<Response> {
+    let context = context::stand(&state, &cluster, fresh.fresh()).await?;
+    let (context_headers, is_there, view) = (context.headers(), context.is_there(), context.view);
+    let mode = fields.parse()?;
+    let service = Service::clone(&state);
+    let run = compute_on(body.len(), move || -> Result<(Runs, Vec<String>)> {
+        let parsing = trace::phase("parse");
+        let Examined { json, odd, .. } =
+            warning::examined("ScheduleRequest", "the request cannot be read", &body, mode)?;
+        let request: ScheduleRequest =
+            decode::from_slice(&json).map_err(|error| ApiError::BadRequest(error.to_string()))?;
+        drop(parsing);
+        if request.cluster.is_none() {
+            is_there?;
+        }
+        Ok((prepare(&request, &json, query.policy.as_deref(), service, cluster, &view)?, odd))
+    });
+    let (run, odd) = run.await??;
+    if !wants_lines(&headers) {
+        let mut answers = Answers::collected();
+        let summary = Box::pin(run.run(&mut answers)).await?;
+        let report = ScheduleReport { pods: answers.into_pods(), summary };
+        return Ok(warn((context_headers, written(report).await?).into_response(), &odd));
+    }
+    let (lines, mut written) = mpsc::channel(LINES_WAITING);
+    let work = async move {
+        let mut answers = Answers::lines(lines);
+        let line = match Box::pin(run.run(&mut answers)).await {
+            Ok(summary) => ScheduleLine { summary: Some(summary), ..ScheduleLine::default() },
+            Err(error) => {
+                tracing::warn!(%error, "scheduling ended before its end");
+                ScheduleLine { error: Some(error.status()), ..ScheduleLine::default() }
+            }
+        };
+        answers.line(&line).await;
+    };
+    let stop = Stop::default();
+    let reader = stop.on_drop();
+    tokio::spawn(kept(Here::carry(Here::now(), computing_until(stop, work))));
+    let lines = futures_util::stream::poll_fn(move |context| {
+        let _reader = &reader;
+        written.poll_recv(context)
+    });
+    let lines = futures_util::StreamExt::map(lines, Ok::<_, std::convert::Infallible>);
+    let response = (context_headers, [(header::CONTENT_TYPE, NDJSON)], Body::from_stream(lines)).into_response();
+    Ok(warn(response, &odd))
+}
+
+/// Whether the client asks for a line per pod.
+fn wants_lines(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|value| value.split(',')).any(|media| {
+        let media = media.split(';').next().unwrap_or_default().trim();
+        media.eq_ignore_ascii_case(NDJSON) || media.eq_ignore_ascii_case("application/jsonl")
+    })
+}

@@ -1,0 +1,253 @@
+//! What a decision stands on: one view of one cluster, taken at the door and never refreshed half-way, and a profile.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    Service,
+    error::{Error, Result, Subject},
+};
+use crate::{
+    cluster::{ActivePolicy, BUILT_IN, DEFAULT_CLUSTER, InFlight, View},
+    core::{
+        model::{Name, Pod},
+        policy::{Profile, Profiles},
+        rule::Release,
+    },
+    extenders::Origin,
+    telemetry::trace,
+    wire::{explanation::PolicyUsed, extender::KnownNodes, policy::revision, status::StatusCause},
+};
+
+/// How fresh a state is to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fresh {
+    /// It has reached this revision.
+    pub min_revision: Option<u64>,
+    /// It has reached the database's newest revision.
+    pub is_newest: bool,
+}
+
+/// What a reply stands on.
+#[derive(Clone, Debug)]
+pub struct DecisionContext {
+    /// The view.
+    pub view: Arc<View>,
+    /// How long ago it was last known to be the newest.
+    pub age: Duration,
+    /// The nodes that clients of the cluster have sent in full.
+    pub known: Arc<KnownNodes>,
+    /// What the extender verbs of the cluster remember between calls.
+    pub in_flight: Arc<InFlight>,
+    /// The name of a cluster that does not exist.
+    missing: Option<Arc<str>>,
+}
+
+impl DecisionContext {
+    /// Whether there is a cluster to decide over; what brings its own nodes needs none.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]
+    pub fn is_there(&self) -> Result<()> {
+        match &self.missing {
+            None => Ok(()),
+            Some(name) => Err(missing(name)),
+        }
+    }
+}
+
+/// Where the profile comes from.
+#[derive(Clone, Debug)]
+pub enum Chosen {
+    /// Nobody said anything.
+    BuiltIn,
+    /// A stored policy.
+    Stored(Arc<str>, Arc<ActivePolicy>),
+    /// One that came with the request.
+    Request(Profiles),
+    /// One of several profiles of another, which a pod picked by this name.
+    Picked(Box<Chosen>, Arc<Profile>, Name),
+}
+
+impl Chosen {
+    /// The profile to decide with.
+    pub fn profile(&self) -> &Arc<Profile> {
+        match self {
+            Self::BuiltIn => &BUILT_IN,
+            Self::Stored(_, policy) => &policy.profile,
+            Self::Request(profiles) => profiles.first(),
+            Self::Picked(_, profile, _) => profile,
+        }
+    }
+
+    /// The same with the profile that a pod picks by its `schedulerName`, where there are several.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where none of several is called so.
+    pub fn pick(self, scheduler: &str) -> Result<Self> {
+        let profiles = match &self {
+            Self::Stored(_, policy) => &policy.profiles,
+            Self::Request(profiles) => profiles,
+            Self::BuiltIn | Self::Picked(..) => return Ok(self),
+        };
+        if !profiles.are_several() {
+            return Ok(self);
+        }
+        match profiles.of(scheduler) {
+            Ok(profile) => {
+                let profile = profile.clone();
+                Ok(Self::Picked(Box::new(self), profile, scheduler.into()))
+            }
+            Err(error) => Err(Error::Invalid {
+                subject: Subject::new("", "Pod", ""),
+                causes: vec![StatusCause {
+                    reason: "FieldValueNotSupported".into(),
+                    message: format!("Unsupported value: {:?}: {error}", error.wanted),
+                    field: "spec.schedulerName".into(),
+                }],
+            }),
+        }
+    }
+
+    /// The same for the extender verbs: whoever asks is the scheduler of the pod, by whatever name, so that where no
+    /// profile is called so the first one decides.
+    #[must_use]
+    pub fn pick_or_first(self, pod: Option<&Pod>) -> Self {
+        match pod {
+            Some(pod) => self.clone().pick(&pod.scheduler_name).unwrap_or(self),
+            None => self,
+        }
+    }
+
+    /// Whether it is stored, for those that call its extenders.
+    pub fn origin(&self) -> Origin {
+        match self {
+            Self::BuiltIn | Self::Stored(..) => Origin::Stored,
+            Self::Request(_) => Origin::Request,
+            Self::Picked(chosen, ..) => chosen.origin(),
+        }
+    }
+
+    /// The name of the policy.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Stored(name, _) => name,
+            Self::Request(_) => "(request)",
+            Self::BuiltIn => revision::DEFAULT,
+            Self::Picked(chosen, ..) => chosen.name(),
+        }
+    }
+
+    fn revision(&self) -> u64 {
+        match self {
+            Self::Stored(_, policy) => policy.revision.revision,
+            Self::BuiltIn | Self::Request(_) => 0,
+            Self::Picked(chosen, ..) => chosen.revision(),
+        }
+    }
+
+    /// The `schedulerName` of the profile; `None` where it has none.
+    fn profile_name(&self) -> Option<&Name> {
+        match self {
+            Self::Stored(_, policy) => policy.profiles.first_name(),
+            Self::Request(profiles) => profiles.first_name(),
+            Self::BuiltIn => None,
+            Self::Picked(_, _, name) => Some(name),
+        }
+    }
+
+    /// How an explanation names it.
+    pub fn used(&self) -> PolicyUsed {
+        let release = match self.profile().release {
+            Release::V1_22 => "1.22",
+            Release::V1_34 => "1.34",
+        };
+        PolicyUsed {
+            name: self.name().into(),
+            revision: self.revision(),
+            profile: self.profile_name().map(ToString::to_string),
+            release: release.into(),
+        }
+    }
+}
+
+/// Whether there is a cluster to change.
+///
+/// # Errors
+/// [`Error::NotFound`] where there is none.
+pub async fn existing(service: &Service, name: &str) -> Result<()> {
+    let exists = name == DEFAULT_CLUSTER || service.clusters.get(name).await?.progress().revision > 0;
+    if exists { Ok(()) } else { Err(missing(name)) }
+}
+
+fn missing(cluster: &str) -> Error {
+    Error::NotFound(Subject::new("podberth.io", "clusters", cluster))
+}
+
+/// The newest view of the request's cluster, as fresh as is asked for.
+///
+/// # Errors
+/// [`Error::Timeout`] when it does not get as far in time, [`Error::Unavailable`] when the database has been away
+/// for so long that nothing is to be decided on what was known then.
+pub async fn stand(service: &Service, cluster: &Arc<str>, fresh: Fresh) -> Result<DecisionContext> {
+    let name = &**cluster;
+    let live = service.clusters.get(name).await?;
+    let head = if fresh.is_newest { service.store.head(name).await?.revision } else { 0 };
+    let wanted = fresh.min_revision.unwrap_or(0).max(head);
+    let waiting = trace::phase("snapshot wait");
+    if !live.reached(wanted, service.freshness.max_wait).await {
+        let reached = live.progress().revision;
+        return Err(Error::Timeout(format!("Too large resource version: {wanted}, current: {reached}")));
+    }
+    drop(waiting);
+    let age = live.progress().synced.elapsed();
+    if age > service.freshness.max_staleness {
+        let why = match live.trouble() {
+            Some(error) if !error.is_transient() => format!("the cluster {name:?} cannot be read (the log tells why)"),
+            _ => "the database does not answer".into(),
+        };
+        return Err(Error::Unavailable {
+            message: format!("{why}, and what is known is {} seconds old", age.as_secs()),
+            retry_after_seconds: 1,
+        });
+    }
+    let exists = live.progress().revision > 0 || name == DEFAULT_CLUSTER;
+    let missing = (!exists).then(|| cluster.clone());
+    let (known, in_flight) = (live.known_nodes().clone(), live.in_flight().clone());
+    Ok(DecisionContext { view: live.view(), age, known, in_flight, missing })
+}
+
+/// The same where nothing in particular is asked for.
+pub async fn view(service: &Service, cluster: &Arc<str>) -> Result<Arc<View>> {
+    stand(service, cluster, Fresh::default()).await.map(|context| context.view)
+}
+
+/// What binds are judged by: the policy that the request names; where it names none, the one in force at the commit.
+///
+/// # Errors
+/// As for [`view`] and [`chosen`].
+pub async fn judged_by(
+    service: &Service,
+    cluster: &Arc<str>,
+    policy: Option<&str>,
+    (namespace, name): (&str, &str),
+) -> Result<Option<Arc<Profile>>> {
+    if policy.is_none() {
+        return Ok(None);
+    }
+    let view = view(service, cluster).await?;
+    let pod = view.snapshot.pod(namespace, name).map(|pod| &**pod);
+    chosen(&view, policy).map(|chosen| Some(chosen.pick_or_first(pod).profile().clone()))
+}
+
+/// The policy of this name, or the one in force.
+///
+/// # Errors
+/// [`Error::NotFound`] when there is no policy of that name.
+pub fn chosen(view: &View, policy: Option<&str>) -> Result<Chosen> {
+    let name = policy.unwrap_or(revision::DEFAULT);
+    match view.policy(name) {
+        Some(policy) => Ok(Chosen::Stored(name.into(), policy.clone())),
+        None if name == revision::DEFAULT => Ok(Chosen::BuiltIn),
+        None => Err(Error::NotFound(Subject::new("podberth.io", "policies", name))),
+    }
+}

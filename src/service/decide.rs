@@ -1,0 +1,60 @@
+//! What several ways to decide have in common: under which policy, over which cluster, about which pods.
+
+use serde_json::value::RawValue;
+
+use super::{
+    context::{self, Chosen},
+    error::{Error, Result},
+};
+use crate::{
+    cluster::View,
+    core::{
+        model::Pod,
+        policy::{Faults, Profiles},
+        snapshot::Snapshot,
+    },
+    wire::{
+        cluster::Brought,
+        fault::{Cause, TOO_MANY},
+        policy,
+    },
+};
+
+/// The policy or profile that came with a request, else the one that it names, else the one in force.
+pub fn decided_under(
+    sent_policy: Option<&RawValue>,
+    profile: Option<&RawValue>,
+    policy: Option<&str>,
+    view: &View,
+) -> Result<Chosen> {
+    match (sent_policy, profile) {
+        (Some(_), Some(_)) => Err(Error::BadRequest("policy and profile exclude each other".into())),
+        (Some(text), None) => brought(policy::parse(text.get()).and_then(|d| d.compile_all()), "Policy"),
+        (None, Some(text)) => {
+            let compiled = policy::parse_configuration(text.get()).and_then(|c| c.compile_all());
+            brought(compiled, "KubeSchedulerConfiguration")
+        }
+        (None, None) => context::chosen(view, policy),
+    }
+}
+
+/// A cluster that came with a request.
+pub fn brought_cluster(Brought(cluster): &Brought) -> Result<Snapshot> {
+    cluster.to_snapshot().map_err(|causes| Error::invalid("Cluster", "", causes))
+}
+
+/// A policy that came with the request.
+fn brought(compiled: std::result::Result<Profiles, Faults>, kind: &str) -> Result<Chosen> {
+    compiled.map(Chosen::Request).map_err(|faults| Error::invalid_policy(kind, "", faults))
+}
+
+/// Whether a pod asks for no more than is decided on.
+///
+/// # Errors
+/// What is too much, and the limit.
+pub fn decidable(pod: &Pod) -> Result<()> {
+    let Some(excess) = &pod.excess else { return Ok(()) };
+    let (field, message) = excess.split_once(": ").unwrap_or(("spec", excess));
+    let (field, reason) = (field.into(), TOO_MANY.into());
+    Err(Error::invalid("Pod", &pod.name, vec![Cause { field, reason, message: message.into(), unreadable: false }]))
+}

@@ -1,0 +1,241 @@
+//! The one error of the service layer: why something was not done, whoever asked. HTTP has a code and a body for each
+//! ([`crate::api::error`]).
+//!
+//! "Does not fit" is a verdict, not an error.
+
+use std::fmt::Display;
+
+use crate::{
+    cluster::CommitError,
+    core::policy::{Fault, Faults},
+    store::StoreError,
+    telemetry::seldom::REFUSED_REQUESTS,
+    wire::{decode::DecodeError, fault::Cause, status::StatusCause},
+};
+
+/// The object that an error is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subject {
+    /// The API group; empty for the core group.
+    pub group: String,
+    /// The resource in the plural, `pods`; in [`Error::Invalid`] the kind, `Pod`.
+    pub resource: String,
+    /// The object's name.
+    pub name: String,
+}
+
+impl Subject {
+    /// An object of a group's resource (in [`Error::Invalid`]: kind).
+    pub fn new(group: impl Into<String>, resource: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { group: group.into(), resource: resource.into(), name: name.into() }
+    }
+
+    /// `pods`, or `deployments.apps` in a group.
+    fn qualified(&self) -> String {
+        if self.group.is_empty() { self.resource.clone() } else { format!("{}.{}", self.resource, self.group) }
+    }
+}
+
+/// Why something asked for was not done.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// The request cannot be understood.
+    #[error("{0}")]
+    BadRequest(String),
+    /// The object contradicts others, or names what there is not (Kubernetes' admission).
+    #[error("{} \"{}\" is forbidden: {message}", .subject.qualified(), .subject.name)]
+    Forbidden {
+        /// What was to be created.
+        subject: Subject,
+        /// What stands against it.
+        message: String,
+    },
+    /// No such object.
+    #[error("{} \"{}\" not found", .0.qualified(), .0.name)]
+    NotFound(Subject),
+    /// The operator has ruled it out.
+    #[error("{0}")]
+    NotAllowed(String),
+    /// An object of this name exists.
+    #[error("{} \"{}\" already exists", .0.qualified(), .0.name)]
+    AlreadyExists(Subject),
+    /// The object is not (or no longer) as the request takes it to be.
+    #[error("Operation cannot be fulfilled on {} \"{}\": {message}", .subject.qualified(), .subject.name)]
+    Conflict {
+        /// What was to be changed.
+        subject: Subject,
+        /// What stands against it.
+        message: String,
+    },
+    /// A condition of the request's head (`If-Match`, `If-None-Match`) does not hold.
+    #[error("{0}")]
+    PreconditionFailed(String),
+    /// The history asked for is gone: list again.
+    #[error("{0}")]
+    Expired(String),
+    /// What the body says takes more memory than one request may have.
+    #[error("{}", crate::wire::allowance::USED_UP)]
+    TooMuch,
+    /// The request was understood, and what it says cannot be.
+    #[error("{} \"{}\" is invalid: {}", .subject.qualified(), .subject.name, list(.causes))]
+    Invalid {
+        /// The object, by kind.
+        subject: Subject,
+        /// Every fault, with the field's path.
+        causes: Vec<StatusCause>,
+    },
+    /// More requests than can be taken on now.
+    #[error("{message}")]
+    TooManyRequests {
+        /// What is overloaded.
+        message: String,
+        /// When to try again.
+        retry_after_seconds: u32,
+    },
+    /// A disruption budget forbids the eviction at the moment.
+    #[error("Cannot evict pod as it would violate the pod's disruption budget.")]
+    Disruption {
+        /// Which budget, and why.
+        cause: String,
+        /// When to try again, where that is known.
+        retry_after_seconds: Option<u32>,
+    },
+    /// Something broke here. The cause is logged and not told.
+    #[error("an internal error occurred, see the server's log under this reply's x-request-id")]
+    Internal(String),
+    /// What the request needs (the database) is away.
+    #[error("{message}")]
+    Unavailable {
+        /// What is away.
+        message: String,
+        /// When to try again.
+        retry_after_seconds: u32,
+    },
+    /// The request took too long; what it was to change may or may not have been changed.
+    #[error("{0}")]
+    Timeout(String),
+}
+
+/// What a service comes to.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// A failure that is nobody's fault but ours; `cause` goes to the log only.
+    pub fn internal(cause: impl Display) -> Self {
+        Self::Internal(cause.to_string())
+    }
+
+    /// An object of a kind is not as it must be.
+    pub fn invalid(kind: &str, name: &str, causes: Vec<Cause>) -> Self {
+        Self::Invalid { subject: Subject::new("", kind, name), causes: causes.into_iter().map(Into::into).collect() }
+    }
+
+    /// A policy, or what else says one, cannot be compiled.
+    pub fn invalid_policy(kind: &str, name: &str, faults: Faults) -> Self {
+        let cause = |fault: Fault| StatusCause {
+            reason: "FieldValueInvalid".into(),
+            message: fault.message,
+            field: fault.field,
+        };
+        Self::Invalid { subject: Subject::new("", kind, name), causes: faults.0.into_iter().map(cause).collect() }
+    }
+}
+
+/// Faults that a refusal tells; of further ones it tells the number.
+pub const FAULTS_TOLD: usize = 100;
+
+/// The faults that are told.
+pub fn told(causes: &[StatusCause]) -> Vec<StatusCause> {
+    // One more may be the sentence about the others.
+    if causes.len() <= FAULTS_TOLD + 1 {
+        return causes.to_vec();
+    }
+    let mut told: Vec<StatusCause> = causes.iter().take(FAULTS_TOLD).cloned().collect();
+    let more = causes.len() - told.len();
+    if more > 0 {
+        told.push(StatusCause { message: format!("and {more} more faults"), ..StatusCause::default() });
+    }
+    told
+}
+
+/// Faults as Kubernetes lists them in a message: one as it is, several in brackets.
+fn list(causes: &[StatusCause]) -> String {
+    let faults: Vec<String> =
+        told(causes)
+            .iter()
+            .map(|cause| {
+                if cause.field.is_empty() {
+                    cause.message.clone()
+                } else {
+                    format!("{}: {}", cause.field, cause.message)
+                }
+            })
+            .collect();
+    if faults.len() == 1 { faults.concat() } else { format!("[{}]", faults.join(", ")) }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            error @ (StoreError::Unavailable(_)
+            | StoreError::Unwritable(_)
+            | StoreError::Busy(_)
+            | StoreError::Aborted(_)
+            | StoreError::Behind { .. }
+            | StoreError::Corrupt(_)) => {
+                if let Some(left_out) = REFUSED_REQUESTS.turn() {
+                    tracing::warn!(%error, left_out, "the database did not take a request");
+                }
+                Self::Unavailable { message: format!("{error}; nothing was changed"), retry_after_seconds: 1 }
+            }
+            StoreError::OutcomeUnknown(cause) => {
+                tracing::warn!(cause, "the outcome of a commit is unknown");
+                Self::Timeout("the database was lost during the change, which may or may not have happened".into())
+            }
+            StoreError::Compacted { .. } | StoreError::HistoryLost { .. } => {
+                Self::Expired("the revision asked for is too old: list again".into())
+            }
+            StoreError::Invalid(message) => Self::BadRequest(message),
+            other => Self::internal(other),
+        }
+    }
+}
+
+impl From<DecodeError> for Error {
+    fn from(error: DecodeError) -> Self {
+        if error.is_used_up() { Self::TooMuch } else { Self::BadRequest(error.to_string()) }
+    }
+}
+
+impl From<CommitError> for Error {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Overloaded { .. } => Self::TooManyRequests {
+                message: "too many changes wait to be written, nothing was changed".into(),
+                retry_after_seconds: 1,
+            },
+            error @ CommitError::NotAllowed { .. } => Self::NotAllowed(error.to_string()),
+            CommitError::Store(error) => error.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_are_listed_with_their_fields() {
+        let cause = |field: &str, message: &str| StatusCause {
+            reason: "FieldValueRequired".into(),
+            message: message.into(),
+            field: field.into(),
+        };
+        let invalid = |causes| Error::Invalid { subject: Subject::new("", "Pod", "web"), causes };
+        assert_eq!(
+            invalid(vec![cause("spec.a", "Required value")]).to_string(),
+            "Pod \"web\" is invalid: spec.a: Required value"
+        );
+        assert_eq!(invalid(vec![cause("a", "x"), cause("b", "y")]).to_string(), "Pod \"web\" is invalid: [a: x, b: y]");
+    }
+}

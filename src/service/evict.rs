@@ -1,0 +1,156 @@
+//! Eviction: pods go, unless a disruption budget forbids it.
+//!
+//! Where several budgets protect one pod, kube-apiserver gives up with an internal error; here all of them must allow
+//! the eviction and all are charged. A budget is charged by lowering `status.disruptionsAllowed` in the same commit that
+//! deletes the pod, so two evictions can never share one allowance.
+//!
+//! Kubernetes source: `pkg/registry/core/pod/storage/eviction.go` (`Create`, `canIgnorePDB`, `checkAndDecrement`).
+
+use serde::Deserialize;
+use serde_json::value::to_raw_value;
+
+use super::{
+    Service,
+    error::{Error, Result, Subject},
+};
+use crate::{
+    core::{
+        model::Pod,
+        snapshot::{Kind, Object},
+    },
+    store::{Atomicity, Call, Change, Key, ListQuery, Outcome, Precondition, Record, Refusal, Write},
+    wire::{
+        decode,
+        document::Document,
+        kinds::{self, StoredKind},
+    },
+};
+
+pub mod taints;
+
+/// How often an eviction is judged when others keep changing what it is about.
+const ATTEMPTS: usize = 8;
+
+/// When kube-apiserver tells clients to come back for a budget that is behind.
+const BEHIND_RETRY_SECONDS: u32 = 10;
+
+/// What eviction reads of a budget besides what decisions do.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Budget {
+    metadata: BudgetMetadata,
+    status: BudgetStatus,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct BudgetMetadata {
+    generation: i64,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct BudgetStatus {
+    observed_generation: i64,
+    disruptions_allowed: i32,
+    current_healthy: i32,
+    desired_healthy: i32,
+}
+
+impl Budget {
+    /// The allowance after an eviction that is charged for.
+    fn after(&self, name: &str) -> Result<i32> {
+        let status = &self.status;
+        if status.observed_generation < self.metadata.generation {
+            return Err(Error::Disruption {
+                cause: format!("The disruption budget {name} is still being processed by the server."),
+                retry_after_seconds: Some(BEHIND_RETRY_SECONDS),
+            });
+        }
+        if status.disruptions_allowed <= 0 {
+            let (needed, has) = (status.desired_healthy, status.current_healthy);
+            return Err(Error::Disruption {
+                cause: format!("The disruption budget {name} needs {needed} healthy pods and has {has} currently"),
+                retry_after_seconds: None,
+            });
+        }
+        Ok(status.disruptions_allowed.saturating_sub(1))
+    }
+}
+
+/// Deletes a pod that `may` lets go, and charges its budgets; the pod as it was. `None` where others kept changing it or its
+/// budgets.
+///
+/// # Errors
+/// [`Error::NotFound`] where there is no such pod, [`Error::Disruption`] where a budget forbids it, and those of `may`.
+pub async fn evict(
+    service: &Service,
+    cluster: &str,
+    key: &Key,
+    may: &(dyn Fn(&Record) -> Result<()> + Send + Sync),
+    dry_run: bool,
+) -> Result<Option<Record>> {
+    for _ in 0..ATTEMPTS {
+        let pod = service.store.get(cluster, key).await?;
+        let pod = pod.ok_or_else(|| Error::NotFound(Subject::new("", "pods", &*key.name)))?;
+        may(&pod)?;
+        let mut writes = charges(service, cluster, &pod).await?;
+        writes.push(Write {
+            key: pod.key.clone(),
+            precondition: Precondition::revision(pod.revision),
+            change: Change::Delete,
+        });
+        if !dry_run {
+            let call = Call { writes, atomicity: Atomicity::AllOrNothing };
+            let outcomes = service.clusters.commit(cluster, call, None).await?.outcomes;
+            let refusal = outcomes.into_iter().find_map(|outcome| match outcome {
+                Outcome::Refused(refusal) if refusal != Refusal::NotAttempted => Some(refusal),
+                _ => None,
+            });
+            // Pod or budget has changed in between: judge anew.
+            if refusal.is_some() {
+                continue;
+            }
+        }
+        return Ok(Some(pod));
+    }
+    Ok(None)
+}
+
+/// What the eviction of a pod costs its budgets.
+async fn charges(service: &Service, cluster: &str, pod: &Record) -> Result<Vec<Write>> {
+    let Some(budgets) = kinds::by_core(Kind::PodDisruptionBudget) else { return Ok(Vec::new()) };
+    let Some(pods) = kinds::by_core(Kind::Pod) else { return Ok(Vec::new()) };
+    let Object::Pod(parsed) = pods.parse(&pod.body).map_err(Error::internal)?.object else {
+        return Ok(Vec::new());
+    };
+    let query = ListQuery { namespace: Some(pod.key.namespace.clone()), ..ListQuery::all(budgets.key()) };
+    let stored = service.store.list(cluster, &query).await?.items;
+    stored.iter().filter(|record| charges_for(budgets, record, &parsed)).map(charge).collect()
+}
+
+/// Whether the eviction of a pod costs a budget anything.
+fn charges_for(kind: &StoredKind, record: &Record, pod: &Pod) -> bool {
+    match kind.parse(&record.body).map(|converted| converted.object) {
+        Ok(Object::PodDisruptionBudget(budget)) => budget.covers(pod) && budget.charges_for(pod),
+        _ => false,
+    }
+}
+
+/// The write that lowers a budget's allowance by one.
+fn charge(record: &Record) -> Result<Write> {
+    let budget: Budget = decode::from_slice(&record.body).map_err(Error::internal)?;
+    with_allowance(record, budget.after(&record.key.name)?)
+}
+
+/// The write that leaves a budget, if it still is as it was read, with so many disruptions that it allows.
+pub(super) fn with_allowance(record: &Record, left: i32) -> Result<Write> {
+    let mut document = Document::parse(&record.body).map_err(Error::internal)?;
+    let left = to_raw_value(&left).map_err(Error::internal)?;
+    document.set_in("status", "disruptionsAllowed", left).map_err(Error::internal)?;
+    Ok(Write {
+        key: record.key.clone(),
+        precondition: Precondition::revision(record.revision),
+        change: Change::Put { body: document.into_body().into(), uid: record.uid.clone(), node: None },
+    })
+}

@@ -1,0 +1,241 @@
+//! Explaining: the whole decision for one pod, as a matrix of every node by every predicate and priority.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::{
+    Service,
+    compute::compute,
+    context::Chosen,
+    decide::{brought_cluster, decidable, decided_under},
+    error::{Error, Result, Subject},
+    extenders::{self, RawQuestion, Sent, Stored},
+};
+use crate::{
+    cluster::View,
+    core::{
+        cycle,
+        extenders::ExtenderAnswers,
+        model::{self, Name},
+        preempt,
+        snapshot::{Kind, Snapshot},
+    },
+    extenders::Documents,
+    wire::{
+        asked::{self, AskedPod, TemplateOwner},
+        cluster::{Brought, Cluster},
+        decode::{self, DecodeError},
+        defaults,
+        document::Document,
+        explanation::{Explanation, PreemptionExplanation},
+        extender_calls::PodDocument,
+        objects::pod,
+        policy::schema::{PolicyDocument, SchedulerProfile},
+    },
+};
+
+/// A question: this pod, under this policy, on this cluster. Everything but the pod has a default.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ExplainRequest {
+    /// The pod, in full; or a Deployment, ReplicaSet, StatefulSet, DaemonSet, ReplicationController, Job, CronJob or
+    /// PodTemplate, whose template's pod is meant.
+    #[schema(nullable = false, value_type = pod::Pod)]
+    pub pod: Option<Box<RawValue>>,
+    /// Instead of `pod`: a stored one, as `namespace/name` or, in the namespace `default`, `name`.
+    #[schema(nullable = false, example = "default/web")]
+    pub pod_name: Option<String>,
+    /// A `kind: Policy` (or a KubeSchedulerConfiguration v1) to decide under instead of the one in force.
+    #[schema(nullable = false, value_type = PolicyDocument)]
+    pub policy: Option<Box<RawValue>>,
+    /// Instead of `policy`: a KubeSchedulerConfiguration v1, or one profile of it.
+    #[schema(nullable = false, value_type = SchedulerProfile)]
+    pub profile: Option<Box<RawValue>>,
+    /// The cluster to decide over instead of the stored one. Nothing of it is stored.
+    #[schema(nullable = false, value_type = Cluster)]
+    pub cluster: Option<Brought>,
+    /// Whether to say which pods would have to leave for it where it fits nowhere.
+    pub preempt: bool,
+    /// Breaks ties: the same seed, the same answer.
+    pub seed: u64,
+    /// Whether the policy's own extenders are asked too, as the server's setting `downstream-extenders` allows.
+    pub call_extenders: bool,
+}
+
+/// How far a question gets without anybody else.
+pub struct Step(Reached);
+
+enum Reached {
+    Answer(Box<Explanation>),
+    /// The extenders are to be asked about the nodes that fit.
+    Ask {
+        question: Box<Question>,
+        fitting: Vec<Name>,
+        /// As it was sent; `None` where it was asked about by name.
+        pod: Option<String>,
+        /// Where a cluster was sent: its nodes.
+        sent: Option<Sent>,
+    },
+}
+
+impl Step {
+    /// Reads a question, an [`ExplainRequest`], and answers it as far as no extender is asked. `is_there`: whether the
+    /// stored cluster is.
+    ///
+    /// # Errors
+    /// What is wrong with the question.
+    pub fn first(body: &[u8], policy: Option<&str>, view: &View, is_there: Result<()>) -> Result<Self> {
+        let wrong = |error: DecodeError| Error::BadRequest(error.to_string());
+        let request: ExplainRequest = decode::from_slice(body).map_err(wrong)?;
+        if request.cluster.is_none() {
+            is_there?;
+        }
+        let calls = request.call_extenders;
+        let question = Question::new(&request, policy, view)?;
+        if !calls || question.chosen.profile().extenders.is_empty() {
+            let answer = question.answer(&ExtenderAnswers::default());
+            return Ok(Self(Reached::Answer(Box::new(answer))));
+        }
+        let raw: RawQuestion<'_> = decode::from_slice(body).map_err(wrong)?;
+        let asked = |pod: &RawValue| asked::pod(pod.get()).map(|pod| pod.json.into_owned());
+        let pod = raw.pod.map(asked).transpose().map_err(|causes| Error::invalid("Pod", "", causes))?;
+        let sent = raw.cluster.map(Sent::new);
+        Ok(Self(Reached::Ask {
+            fitting: extenders::fitting(question.chosen.profile(), &question.pod, &question.snapshot),
+            question: Box::new(question),
+            pod,
+            sent,
+        }))
+    }
+
+    /// Asks the extenders, where they are to be asked, and answers.
+    ///
+    /// # Errors
+    /// Where the documents that they are told cannot be read.
+    pub async fn finish(self, service: &Service, cluster: &Arc<str>) -> Result<Explanation> {
+        let (question, fitting, pod, sent) = match self.0 {
+            Reached::Answer(explanation) => return Ok(*explanation),
+            Reached::Ask { question, fitting, pod, sent } => (question, fitting, pod, sent),
+        };
+        let stored = Stored { service: service.clone(), cluster: cluster.clone() };
+        let pod = match pod {
+            Some(json) => json,
+            None => stored_pod(&stored, &question.pod, sent.is_some()).await?,
+        };
+        let pod = PodDocument::parse(pod.as_bytes()).map_err(|e| Error::BadRequest(format!("pod.{e}")))?;
+        let chain = service.extenders.chain(&question.chosen.profile().extenders, question.chosen.origin());
+        let documents: &dyn Documents = sent.as_ref().map_or(&stored, |sent| sent);
+        let (extenders, failures) = extenders::ask(&chain, &pod, &fitting, documents).await;
+        let mut explanation = compute(move || question.answer(&extenders)).await?;
+        explanation.extender_errors = failures.into_iter().map(Into::into).collect();
+        Ok(explanation)
+    }
+}
+
+/// The document of a pod that was asked about by name, as if it were not bound.
+async fn stored_pod(stored: &Stored, pod: &model::Pod, is_sent: bool) -> Result<String> {
+    if is_sent {
+        return Err(Error::BadRequest("callExtenders needs the pod itself where the cluster is sent".into()));
+    }
+    let found = stored.pods(&[(pod.namespace.clone(), pod.name.clone())]).await;
+    let found = found.map_err(|message| Error::Unavailable { message, retry_after_seconds: 1 })?;
+    let text = found.into_iter().flatten().next();
+    let text = text.ok_or_else(|| Error::NotFound(Subject::new("", "pods", &*pod.name)))?;
+    let mut document = Document::parse(text.as_bytes()).map_err(Error::internal)?;
+    document.set_text_in("spec", "nodeName", "").map_err(Error::internal)?;
+    Ok(document.to_json())
+}
+
+/// Answers a question over a view, without asking any extender.
+///
+/// # Errors
+/// What is wrong with the question.
+pub fn answer(request: &ExplainRequest, policy: Option<&str>, view: &View) -> Result<Explanation> {
+    Question::new(request, policy, view).map(|question| question.answer(&ExtenderAnswers::default()))
+}
+
+/// A question that is understood.
+struct Question {
+    chosen: Chosen,
+    snapshot: Snapshot,
+    pod: model::Pod,
+    template: Option<TemplateOwner>,
+    /// The node that it is on already.
+    bound_to: Option<Name>,
+    seed: u64,
+    preempt: bool,
+}
+
+impl Question {
+    fn new(request: &ExplainRequest, policy: Option<&str>, view: &View) -> Result<Self> {
+        let chosen = decided_under(request.policy.as_deref(), request.profile.as_deref(), policy, view)?;
+        let brought = request.cluster.as_ref().map(brought_cluster).transpose()?;
+        let is_brought = brought.is_some();
+        let mut snapshot = brought.unwrap_or_else(|| view.snapshot.clone());
+        let (pod, template) = asked_pod(request.pod.as_deref(), request.pod_name.as_deref(), &snapshot)?;
+        let mut bound_to = None;
+        if request.pod_name.is_some() && pod.is_assigned() {
+            // A reserved node is none that it is on.
+            let told = if is_brought { Some(&*pod.node_name) } else { view.bound_to(&pod.namespace, &pod.name) };
+            bound_to = told.map(Name::from);
+            snapshot.delete(Kind::Pod, &pod.namespace, &pod.name);
+        }
+        // A stored one is asked about as if it waited.
+        let node_name = if request.pod_name.is_some() { Name::default() } else { pod.node_name.clone() };
+        let pod = model::Pod { node_name, ..pod };
+        decidable(&pod)?;
+        let chosen = chosen.pick(&pod.scheduler_name)?;
+        let (seed, preempt) = (request.seed, request.preempt);
+        Ok(Self { chosen, snapshot, pod, template, bound_to, seed, preempt })
+    }
+
+    fn answer(&self, extenders: &ExtenderAnswers) -> Explanation {
+        let Self { chosen, snapshot, pod, template, bound_to, seed, preempt } = self;
+        let decision = cycle::decide_with(chosen.profile(), pod, snapshot, *seed, extenders);
+        let preemption = preempt.then(|| {
+            let attempt = preempt::attempt(chosen.profile(), pod, snapshot, *seed);
+            PreemptionExplanation::new(&attempt, snapshot)
+        });
+        let explanation = Explanation {
+            preemption,
+            template: template.clone(),
+            ..Explanation::new(pod, &decision, chosen.used(), snapshot.revision, *seed)
+        };
+        match bound_to {
+            Some(node) => explanation.of_bound(node),
+            None => explanation,
+        }
+    }
+}
+
+/// The pod asked about, and whose template it was made of.
+fn asked_pod(
+    sent: Option<&RawValue>,
+    name: Option<&str>,
+    snapshot: &Snapshot,
+) -> Result<(model::Pod, Option<TemplateOwner>)> {
+    match (sent, name) {
+        (Some(_), Some(_)) => Err(Error::BadRequest("pod and podName exclude each other".into())),
+        (Some(sent), None) => {
+            let AskedPod { json, template } =
+                asked::pod(sent.get()).map_err(|causes| Error::invalid("Pod", "", causes))?;
+            let mut sent: pod::Pod = decode::from_slice(json.as_bytes())
+                .map_err(|error| Error::BadRequest(error.without_place().within("pod").to_string()))?;
+            defaults::ask(&mut sent.spec, snapshot);
+            let mut pod =
+                sent.to_core().bounded().map_err(|causes| Error::invalid("Pod", &sent.metadata.name, causes))?;
+            defaults::fill_new(&mut pod, snapshot);
+            Ok((pod, template))
+        }
+        (None, Some(name)) => {
+            let (namespace, name) = name.split_once('/').unwrap_or(("default", name));
+            let stored = snapshot.pod(namespace, name);
+            let stored = stored.ok_or_else(|| Error::NotFound(Subject::new("", "pods", name)))?;
+            Ok(((**stored).clone(), None))
+        }
+        (None, None) => Err(Error::BadRequest("either pod or podName is needed".into())),
+    }
+}

@@ -1,0 +1,67 @@
+//! Stored objects: what the server gives a new one, and how its record is read.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::error::{Error, Result};
+use crate::{
+    clock,
+    store::Record,
+    wire::{decode, document::Document},
+};
+
+/// What a generated name adds, and how long the part before it may be
+/// (`apiserver/pkg/storage/names/generate.go`: no vowels, so no words).
+const SUFFIX: usize = 5;
+const LONGEST_PREFIX: usize = 63 - SUFFIX;
+const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
+
+/// The node a body says its pod is on.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Bound<'a> {
+    #[serde(borrow)]
+    spec: BoundSpec<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct BoundSpec<'a> {
+    #[serde(borrow)]
+    node_name: Cow<'a, str>,
+}
+
+/// A record's body with the node that stands beside it: a bind writes the column and leaves the body.
+pub fn with_node(record: &Record) -> Result<Cow<'_, str>> {
+    let body = std::str::from_utf8(&record.body).map_err(Error::internal)?;
+    let Some(node) = &record.node else { return Ok(Cow::Borrowed(body)) };
+    if decode::from_slice::<Bound<'_>>(body.as_bytes()).is_ok_and(|bound| bound.spec.node_name == *node) {
+        return Ok(Cow::Borrowed(body));
+    }
+    let mut document = Document::parse(body.as_bytes()).map_err(Error::internal)?;
+    document.set_text_in("spec", "nodeName", node).map_err(Error::internal)?;
+    Ok(Cow::Owned(document.into_body()))
+}
+
+/// Gives an object what the server gives a new one.
+pub fn stamp(document: &mut Document) {
+    document.set_metadata_text("uid", &Uuid::new_v4().to_string());
+    document.set_metadata_text("creationTimestamp", &clock::now_rfc3339());
+}
+
+/// Whether a field says nothing: it is missing, null or an empty text.
+pub fn is_absent(field: Option<&RawValue>) -> bool {
+    field.is_none_or(|raw| matches!(raw.get(), "null" | "\"\""))
+}
+
+/// A name that begins so.
+pub fn generated(prefix: &str) -> String {
+    let mut name: String = prefix.chars().take(LONGEST_PREFIX).collect();
+    let chance = Uuid::new_v4();
+    let letters = chance.as_bytes().iter().take(SUFFIX);
+    name.extend(letters.filter_map(|byte| ALPHABET.get(usize::from(*byte) % ALPHABET.len())).map(|l| char::from(*l)));
+    name
+}

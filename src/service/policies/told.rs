@@ -1,0 +1,53 @@
+//! Which policies there are, for lists and metrics.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    cluster::{DEFAULT_CLUSTER, View},
+    extenders::label,
+    service::Service,
+    telemetry::{
+        self,
+        labels::{EXTENDERS, PROFILES},
+    },
+    wire::policy::{PolicySummary, revision},
+};
+
+/// How many named policies `/metrics` tells the revisions of.
+const MOST_TOLD: usize = 100;
+
+/// The policies of a cluster by name, the default one always among them.
+pub fn list(view: &View) -> Vec<PolicySummary> {
+    let stored = view.policies().map(|(name, policy)| PolicySummary {
+        name: name.to_string(),
+        revision: policy.revision.revision,
+        created_at: Some(policy.revision.created_at.clone()),
+    });
+    let mut items: Vec<_> = stored.collect();
+    if let Err(at) = items.binary_search_by(|item| (*item.name).cmp(revision::DEFAULT)) {
+        items.insert(at, PolicySummary { name: revision::DEFAULT.into(), revision: 0, created_at: None });
+    }
+    items
+}
+
+/// Which revisions decide in the default cluster, as lines of `/metrics`; nothing until somebody has asked about it.
+pub fn metrics(service: &Service) -> String {
+    let Some(cluster) = service.clusters.followed(DEFAULT_CLUSTER) else { return String::new() };
+    let items = list(&cluster.view());
+    let (default, others): (Vec<_>, Vec<_>) = items.iter().partition(|item| item.name == revision::DEFAULT);
+    let told = default.into_iter().chain(others.into_iter().take(MOST_TOLD));
+    telemetry::policy_revisions(told.map(|item| (&*item.name, item.revision)))
+}
+
+/// Lets go of what metrics tell apart of policies and extenders that no cluster in memory has any more.
+pub fn retain_labels(service: &Service) {
+    let (mut profiles, mut extenders) = (BTreeSet::new(), BTreeSet::new());
+    for cluster in service.clusters.live() {
+        for (name, policy) in cluster.view().policies() {
+            profiles.insert(name.to_string());
+            extenders.extend(policy.profile.extenders.iter().map(|extender| label(&extender.url_prefix)));
+        }
+    }
+    PROFILES.retain(&profiles);
+    EXTENDERS.retain(&extenders);
+}

@@ -1,0 +1,143 @@
+//! Scheduling: decides for any number of pods and binds them.
+//!
+//! The way of a request: which pods ([`pods`]) → chunk by chunk: place them on a working snapshot off the runtime's
+//! threads (asking the policy's extenders where it has some, [`extenders`]), carry the plans out ([`commit`]), go on from the view that shows them ([`run`]) → what would help those that
+//! fit nowhere → the summary. A pod whose plan turns out to be stale is placed again.
+
+use std::sync::Arc;
+
+use self::{deciding::Asking, pods::Task, run::Run};
+use super::{
+    Service,
+    context::Chosen,
+    decide::{brought_cluster, decided_under},
+    error::{Error, Result},
+    extenders::{RawQuestion, Sent},
+    reserve::LONGEST_TTL_SECONDS,
+};
+use crate::{
+    cluster::View,
+    core::{batch, model::Pod},
+    wire::{
+        decode,
+        schedule::{ScheduleRequest, ScheduleSummary},
+    },
+};
+
+pub use report::Answers;
+
+mod commit;
+mod deciding;
+mod extenders;
+mod pods;
+mod report;
+mod run;
+
+/// Everything that a request asks for, checked. `body` is the request as it was written.
+///
+/// # Errors
+/// What is wrong with it.
+#[allow(clippy::needless_pass_by_value, reason = "what runs afterwards keeps them")]
+pub fn prepare(
+    request: &ScheduleRequest,
+    body: &[u8],
+    policy: Option<&str>,
+    service: Service,
+    cluster: Arc<str>,
+    view: &View,
+) -> Result<Runs> {
+    let chosen = decided_under(request.policy.as_deref(), request.profile.as_deref(), policy, view)?;
+    if request.cluster.is_some() && !request.dry_run {
+        return Err(Error::BadRequest("cluster: a cluster that comes with the request takes dryRun: true".into()));
+    }
+    if let Some(seconds) = request.assume.filter(|seconds| !(1..=LONGEST_TTL_SECONDS).contains(seconds)) {
+        let message = format!("assume: Invalid value: {seconds}: must be 1 to {LONGEST_TTL_SECONDS}");
+        return Err(Error::BadRequest(message));
+    }
+    let brought = request.cluster.as_ref().map(brought_cluster).transpose()?;
+    let snapshot = brought.unwrap_or_else(|| view.snapshot.clone());
+    let bound_to = |pod: &Pod| match &request.cluster {
+        Some(_) => pod.is_assigned(),
+        None => view.bound_to(&pod.namespace, &pod.name).is_some(),
+    };
+    let (tasks, mut settled) = pods::asked(request, &snapshot, &bound_to)?;
+    let mut stretches: Vec<(Chosen, Vec<Task>)> = Vec::new();
+    let mut scheduler = None;
+    for task in tasks {
+        let name = task.pod.scheduler_name.clone();
+        match stretches.last_mut() {
+            Some((_, tasks)) if scheduler.as_ref() == Some(&name) => tasks.push(task),
+            _ => match chosen.clone().pick(&name) {
+                Ok(picked) => {
+                    // Where there is but one profile, all pods are of it.
+                    scheduler = Some(name);
+                    match stretches.last_mut() {
+                        Some((_, tasks)) if !matches!(picked, Chosen::Picked(..)) => tasks.push(task),
+                        _ => stretches.push((picked, vec![task])),
+                    }
+                }
+                Err(error) if request.pods.is_some() => return Err(error),
+                Err(error) => {
+                    settled.push((task.index, pods::failed(&task.pod.namespace, &task.pod.name, error.to_string())));
+                }
+            },
+        }
+    }
+    if stretches.len() > 1 && request.all_or_nothing {
+        let message =
+            "allOrNothing: the pods pick different profiles by their schedulerName; ask for those of one at a time";
+        return Err(Error::BadRequest(message.into()));
+    }
+    if stretches.is_empty() {
+        stretches.push((chosen.clone(), Vec::new()));
+    }
+    let extenders = &chosen.profile().extenders;
+    let asking = if extenders.is_empty() || !service.extenders.is_on() {
+        None
+    } else {
+        let raw: RawQuestion<'_> = decode::from_slice(body).map_err(|error| Error::BadRequest(error.to_string()))?;
+        let sent = raw.cluster.map(Sent::new);
+        Some(Asking { chain: service.extenders.chain(extenders, chosen.origin()), sent })
+    };
+    let run = |(chosen, tasks): (Chosen, Vec<Task>)| Run {
+        options: batch::Options { seed: request.seed, preempt: request.preempt.unwrap_or(true), reuse: true },
+        assume: request.assume,
+        is_trial: request.dry_run,
+        all_or_nothing: request.all_or_nothing,
+        suggestions: request.suggestions.unwrap_or(true),
+        asking: asking.clone(),
+        service: service.clone(),
+        cluster: cluster.clone(),
+        chosen,
+        snapshot: snapshot.clone(),
+        tasks,
+        settled: std::mem::take(&mut settled),
+    };
+    Ok(Runs(stretches.into_iter().map(run).collect()))
+}
+
+/// A request carried out: in one go or, where its pods pick different profiles, one stretch of them after the other.
+pub struct Runs(Vec<Run>);
+
+impl Runs {
+    /// Carries it out, and tells what became of each pod.
+    ///
+    /// # Errors
+    /// Where it ends before its end.
+    pub async fn run(self, answers: &mut Answers) -> Result<ScheduleSummary> {
+        let mut last = None;
+        let are_several = self.0.len() > 1;
+        for mut run in self.0 {
+            if let Some((_, snapshot)) = last.take() {
+                run.snapshot = snapshot;
+            }
+            last = Some(Box::pin(run.run(answers)).await?);
+        }
+        let summary = last.map(|(mut summary, _): (ScheduleSummary, _)| {
+            // No one profile decided for all.
+            summary.policy.profile = summary.policy.profile.filter(|_| !are_several);
+            summary
+        });
+        summary.ok_or_else(|| Error::internal("a request was carried out in no part"))
+    }
+}

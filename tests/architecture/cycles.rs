@@ -1,0 +1,212 @@
+//! Import cycles between the modules of a crate. A module imports another one where it names it: by `use` or by an inline
+//! path, beginning with `crate`, `self`, `super` or a child of its own. A module and those below it are one idea, so what
+//! they name of each other does not count.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    iter,
+};
+
+use crate::Source;
+
+/// Folder of a crate's sources → the cycles that it still has, each by its modules in order. No crate gets a new one, and one
+/// that is gone is gone from here.
+const KNOWN: &[(&str, &[&[&str]])] = &[
+    ("src", &[]),
+    (
+        "crates/core/src",
+        &[
+            &["block", "node_set", "node_table", "snapshot"],
+            &["cycle", "extenders", "ranking"],
+            &["policy", "predicates", "volume_choice"],
+            &["policy::compile", "policy::levels"],
+        ],
+    ),
+    ("crates/wire/src", &[&["objects::bounds", "objects::pod"], &["policy::reader", "policy::repeated"]]),
+    ("crates/store/src", &[&["keeping", "removal", "types"], &["postgres", "rows", "sqlite"]]),
+    ("crates/testkit/src", &[]),
+    ("crates/bench/src", &[]),
+];
+
+/// Module → the modules that it imports.
+type Graph = BTreeMap<String, BTreeSet<String>>;
+
+/// The cycles of a crate's modules.
+pub(crate) fn of_crate(folder: &str, sources: &[Source]) -> BTreeSet<Vec<String>> {
+    cycles(&graph(folder, sources))
+}
+
+fn graph(folder: &str, sources: &[Source]) -> Graph {
+    let files: BTreeMap<String, &Source> = sources
+        .iter()
+        .filter_map(|source| Some((module(source.path.strip_prefix(folder)?.strip_prefix('/')?), source)))
+        .collect();
+    let imported = |module: &str, source: &Source| -> BTreeSet<String> {
+        let code: String = source.code().flat_map(|line| [line, "\n"]).collect();
+        let named = paths(&code).into_iter().filter_map(|path| {
+            let mut named = absolute(module, &path)?;
+            while !named.is_empty() && !files.contains_key(&named.join("::")) {
+                named.pop();
+            }
+            Some(named.join("::"))
+        });
+        named.filter(|named| !named.is_empty() && !is_within(module, named) && !is_within(named, module)).collect()
+    };
+    let is_tests = |module: &str| module.split("::").any(|part| part == "tests");
+    files
+        .iter()
+        .filter(|(module, _)| !is_tests(module))
+        .map(|(module, source)| (module.clone(), imported(module, source)))
+        .collect()
+}
+
+/// The module of a file, `a::b` of `a/b.rs` and `a/b/mod.rs`; that of the crate's root is empty.
+fn module(file: &str) -> String {
+    let path = file.strip_suffix(".rs").unwrap_or(file);
+    let path = path.strip_suffix("/mod").unwrap_or(path);
+    if matches!(path, "lib" | "main" | "mod") { String::new() } else { path.replace('/', "::") }
+}
+
+fn is_within(module: &str, outer: &str) -> bool {
+    outer.is_empty() || module == outer || module.strip_prefix(outer).is_some_and(|rest| rest.starts_with("::"))
+}
+
+/// A path from the crate's root; `None` where it begins with another crate, or none of ours.
+fn absolute(module: &str, path: &str) -> Option<Vec<String>> {
+    let mut parts: Vec<&str> = path.split("::").collect();
+    let mut base: Vec<String> = module.split("::").filter(|part| !part.is_empty()).map(Into::into).collect();
+    match parts.first().copied()? {
+        "crate" => {
+            base.clear();
+            parts.remove(0);
+        }
+        "self" => {
+            parts.remove(0);
+        }
+        _ => {}
+    }
+    while parts.first() == Some(&"super") {
+        base.pop();
+        parts.remove(0);
+    }
+    base.extend(parts.into_iter().map(Into::into));
+    Some(base)
+}
+
+/// Every path that the code names: those of `use` trees, spread out, and inline ones from `crate`, `self` and `super`.
+fn paths(code: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for statement in code.split(';') {
+        let Some((_, tree)) = statement.rsplit_once("use ") else { continue };
+        if statement
+            .trim_end()
+            .lines()
+            .any(|line| line.trim_start().trim_start_matches("pub ").starts_with("use ") || line.contains(") use "))
+        {
+            spread("", tree, &mut found);
+        }
+    }
+    for start in ["crate::", "self::", "super::"] {
+        for (at, _) in code.match_indices(start) {
+            let is_whole =
+                !code[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_' || before == ':');
+            if is_whole {
+                let is_path = |c: &char| c.is_alphanumeric() || matches!(c, '_' | ':');
+                let path: String = code[at..].chars().take_while(is_path).collect();
+                found.push(path.trim_end_matches(':').to_owned());
+            }
+        }
+    }
+    found
+}
+
+/// The paths of a `use` tree behind a prefix.
+fn spread(prefix: &str, tree: &str, found: &mut Vec<String>) {
+    let tree = tree.trim();
+    let Some((before, group)) = tree.split_once('{') else {
+        let name = tree.split(" as ").next().unwrap_or_default().trim();
+        found.push(format!("{prefix}{name}"));
+        return;
+    };
+    let prefix = format!("{prefix}{}", before.trim());
+    let (mut depth, mut item) = (0, String::new());
+    for character in group.chars().chain(iter::once(',')) {
+        match character {
+            ',' if depth == 0 => {
+                if !item.trim().is_empty() {
+                    spread(&prefix, &item, found);
+                }
+                item.clear();
+            }
+            '}' if depth == 0 => {}
+            _ => {
+                depth += i32::from(character == '{') - i32::from(character == '}');
+                item.push(character);
+            }
+        }
+    }
+}
+
+/// The modules that reach themselves, together with all those that they reach and that reach them.
+fn cycles(graph: &Graph) -> BTreeSet<Vec<String>> {
+    let reached: BTreeMap<&str, BTreeSet<&str>> =
+        graph.keys().map(|from| (&**from, reached_from(graph, from))).collect();
+    let reaches = |from: &str, to: &str| reached.get(from).is_some_and(|reached| reached.contains(to));
+    let of_one = |one: &&String| -> Vec<String> {
+        graph.keys().filter(|other| reaches(one, other) && reaches(other, one)).cloned().collect()
+    };
+    graph.keys().filter(|one| reaches(one, one)).map(|one| of_one(&one)).collect()
+}
+
+fn reached_from<'g>(graph: &'g Graph, from: &str) -> BTreeSet<&'g str> {
+    let mut reached = BTreeSet::new();
+    let mut left: Vec<&str> = vec![from];
+    while let Some(module) = left.pop() {
+        for next in graph.get(module).into_iter().flatten() {
+            if reached.insert(&**next) {
+                left.push(next);
+            }
+        }
+    }
+    reached
+}
+
+#[test]
+fn no_crate_has_an_import_cycle_but_the_known_ones() {
+    let sources = crate::sources();
+    let mut problems = Vec::new();
+    for (folder, known) in KNOWN {
+        let found = of_crate(folder, &sources);
+        let known: BTreeSet<Vec<String>> =
+            known.iter().map(|cycle| cycle.iter().map(ToString::to_string).collect()).collect();
+        problems
+            .extend(found.difference(&known).map(|cycle| format!("{folder}: {} import each other", cycle.join(", "))));
+        let gone = known.difference(&found);
+        problems.extend(
+            gone.map(|cycle| format!("{folder}: the cycle {} is gone: take it off the list", cycle.join(", "))),
+        );
+    }
+    crate::check(&problems);
+}
+
+#[test]
+fn imports_are_seen_in_every_form() {
+    let file = |path: &str, text: &str| Source { path: path.into(), text: text.into() };
+    let sources = [
+        file("src/lib.rs", "mod a; mod b; mod c; mod d; pub use d::D;"),
+        file("src/a.rs", "use crate::{\n    b::{self, deep::B as Other},\n    wire,\n};"),
+        file("src/b/mod.rs", "pub(super) mod deep;"),
+        file("src/b/deep.rs", "fn f() { super::super::c::call(); }"),
+        file("src/c.rs", "// use crate::d;\nfn g() -> crate::a::A { crate::a::A }"),
+        file("src/d/mod.rs", "mod child;\nuse self::child::Child;"),
+        file("src/d/child.rs", "use super::D;\n#[cfg(test)]\nmod tests {\n    use crate::a;\n}"),
+        file("other/src/a.rs", "use crate::c;"),
+    ];
+    let graph = graph("src", &sources);
+    let imports = |module: &str| graph[module].iter().map(String::as_str).collect::<Vec<_>>();
+    assert_eq!(imports("a"), ["b", "b::deep"]);
+    assert_eq!(imports("b::deep"), ["c"]);
+    assert_eq!(imports("c"), ["a"]);
+    assert!(imports("d").is_empty() && imports("d::child").is_empty(), "a module and its child are one idea");
+    assert_eq!(cycles(&graph), BTreeSet::from([["a", "b::deep", "c"].map(String::from).to_vec()]));
+}
