@@ -32,9 +32,10 @@ use super::{
 };
 use crate::{
     core::{
+        block::NodeRef,
         cycle::{self, Cycle},
         model::{Name, Pod},
-        node_set::{NodeRef, NodeSet},
+        node_set::NodeSet,
         policy::Profile,
         snapshot::{Object, Snapshot},
         verdict::Verdict,

@@ -13,7 +13,7 @@ use crate::{
         policy::{Policy, Profile, Profiles},
         rule::Release,
         snapshot::{Kind, Object, Snapshot},
-        volume_choice::{self, VolumeChoice},
+        volume_choice::VolumeChoice,
     },
     store::Record,
     wire::{
@@ -144,7 +144,7 @@ impl View {
         if let Some(failure) = Cycle::prepare(profile, pod, &snapshot).first_failure(target) {
             return Err(format!("pod {name} does not fit on node {node}: {}", failure.verdict.reasons().join(", ")));
         }
-        if volumes.is_some_and(|volumes| volume_choice::choices(profile, pod, &self.snapshot, node) != volumes) {
+        if volumes.is_some_and(|volumes| profile.volume_choices(pod, &self.snapshot, node) != volumes) {
             return Err(format!(
                 "the volumes chosen for pod {name} on node {node} are not the ones that it would get now: try again"
             ));
@@ -156,7 +156,7 @@ impl View {
     /// are settled, nothing.
     pub fn choices(&self, namespace: &str, name: &str, node: &str, profile: &Profile) -> Vec<VolumeChoice> {
         let Some(pod) = self.reserved.told(&self.snapshot, namespace, name) else { return Vec::new() };
-        volume_choice::choices(profile, pod, &self.snapshot, node)
+        profile.volume_choices(pod, &self.snapshot, node)
     }
 
     /// Takes in a page of the change feed.

@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 use podberth::core::{
     block::{Block, pick},
     model::{AvoidController, ConditionStatus, ControllerRef, Volume},
+    node_info::NodeInfo,
     node_set::NodeSet,
     predicates::{Build, Demand},
     rule::{Arguments, LabelPresence, Reads, Release, ResourceWeight, ShapePoint},
-    snapshot::NodeInfo,
 };
 use proptest::{
     strategy::ValueTree,

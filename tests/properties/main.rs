@@ -13,11 +13,12 @@ use podberth::{
     core::{
         cycle::{self, Cycle, Decision, PredicateVerdict},
         model::{Effect, Image, Name, Node, Pod, Quantity, ResourceList, VolumeSource, WhenUnsatisfiable, topology},
+        node_info::NodeInfo,
         policy::{ActivePredicate, Combination, Policy, Profile},
         predicates::{self, Standing},
         priorities::{self, MAX_NODE_SCORE},
         ranking::spread_over,
-        snapshot::{Kind, NodeInfo, Object, Snapshot},
+        snapshot::{Kind, Object, Snapshot},
     },
     wire::{
         explanation::{Explanation, PolicyUsed},

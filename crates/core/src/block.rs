@@ -3,9 +3,14 @@
 //!
 //! Invariant: the copies equal the [`NodeInfo`]s. Only [`Block::put`] and [`Block::change`] write either.
 
-use std::sync::Arc;
+use std::{fmt, ops::Deref, sync::Arc};
 
-use super::{index::Slot, node_set::NodeRef, rule::Release, snapshot::NodeInfo};
+use super::{
+    index::Slot,
+    model::{Labels, Name},
+    node_info::NodeInfo,
+    rule::Release,
+};
 
 /// Number of nodes in a block: one for each bit of a mask.
 pub const NODES: usize = 64;
@@ -42,6 +47,61 @@ pub struct Block {
     resized: Option<Box<Counted>>,
     /// How many more pods it takes; 0 or below for none.
     pub free_places: Column,
+}
+
+/// A node in the snapshot: cheap to pass on, and a step away from the [`NodeInfo`] that it can be read as.
+#[derive(Clone, Copy)]
+pub struct NodeRef<'s> {
+    block: &'s Block,
+    at: usize,
+}
+
+impl<'s> NodeRef<'s> {
+    pub(super) fn new(block: &'s Block, at: usize) -> Self {
+        Self { block, at }
+    }
+
+    /// The node with the pods on it.
+    ///
+    /// # Panics
+    /// Never for a node of a snapshot: there is a node in each.
+    pub fn info(self) -> &'s Arc<NodeInfo> {
+        self.block.info(self.at).expect("there is a node in this place")
+    }
+
+    /// Where the snapshot's indexes have the node.
+    pub fn slot(self) -> Slot {
+        self.block.slot(self.at)
+    }
+
+    /// The node's name.
+    pub fn name(self) -> &'s Name {
+        self.info().name()
+    }
+
+    /// The node's labels.
+    pub fn labels(self) -> &'s Labels {
+        self.info().labels()
+    }
+
+    /// Its block and its place there.
+    pub fn place(self) -> (&'s Block, usize) {
+        (self.block, self.at)
+    }
+}
+
+impl Deref for NodeRef<'_> {
+    type Target = NodeInfo;
+
+    fn deref(&self) -> &NodeInfo {
+        self.info()
+    }
+}
+
+impl fmt::Debug for NodeRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("NodeRef").field(self.name()).finish()
+    }
 }
 
 /// The resources of each node of a block, as a release counts them.

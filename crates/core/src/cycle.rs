@@ -9,18 +9,19 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
+    block::NodeRef,
     block::pick,
     extenders::{ExtenderAnswers, ExtenderScore, ExtenderVerdict},
     model::{Name, Pod},
-    node_set::{NodeRef, NodeSet},
+    node_info::NodeInfo,
+    node_set::NodeSet,
     observe::{Observer, Point, observed},
     overlay::NodeOverlay,
     policy::{ActivePredicate, ActivePriority, Combination, Profile},
     predicates::{Check, Demand},
-    priorities::Scores,
-    ranking::Ranking,
+    ranking::{PriorityScores, Ranking},
     rule::Release,
-    snapshot::{NodeInfo, Snapshot},
+    snapshot::Snapshot,
     verdict::{Reason, Verdict},
     work,
 };
@@ -47,14 +48,6 @@ pub struct PredicateVerdict<'a> {
     pub predicate: &'a ActivePredicate,
     /// Its answer.
     pub verdict: Verdict,
-}
-
-/// One priority's scores, in the order of the candidates.
-pub struct PriorityScores<'a> {
-    /// The priority.
-    pub priority: &'a ActivePriority,
-    /// 0..=100 each.
-    pub scores: Scores,
 }
 
 impl<'p: 's, 's> Cycle<'p, 's> {
@@ -416,8 +409,8 @@ pub fn decide_with<'a>(
         node.lost_at = ranking.lost_at(*column).and_then(|level| cycle.level(level));
     }
     let decided_by = ranking.decided_at().and_then(|level| cycle.level(level));
-    if let Some(failure) = extenders.fail(&mut nodes) {
-        let message = failure.to_owned();
+    if let Some(message) = extenders.failure.clone() {
+        nodes.iter_mut().for_each(|node| node.rank = None);
         return Decision { nodes, combination: profile.combination, selected: None, decided_by: None, message };
     }
     let nominated = names.iter().find(|name| ***name == pod.nominated_node_name);

@@ -18,7 +18,8 @@ use std::sync::Arc;
 
 use super::{
     model::{Effect, Name, Pod, Taint},
-    snapshot::{NodeInfo, Snapshot},
+    node_info::NodeInfo,
+    snapshot::Snapshot,
     work,
 };
 

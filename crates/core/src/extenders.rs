@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{cycle::NodeDecision, model::Name, node_set::NodeSet, verdict::Verdict};
+use super::{model::Name, node_set::NodeSet, verdict::Verdict};
 
 /// The factor, besides the weight, for scores of extenders: theirs go to 10, those of priorities to 100.
 pub const SCORE_SCALE: i64 = 10;
@@ -74,15 +74,6 @@ impl ExtenderAnswers {
             score: scores.scores.get(node).copied().unwrap_or(0),
             weight: scores.weight,
         })
-    }
-
-    /// Takes ranks and choice away where there can be no decision; the reason.
-    pub(super) fn fail<'o>(&'o self, nodes: &mut [NodeDecision<'_>]) -> Option<&'o str> {
-        let failure = self.failure.as_deref()?;
-        for node in nodes {
-            node.rank = None;
-        }
-        Some(failure)
     }
 }
 

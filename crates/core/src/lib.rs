@@ -16,7 +16,7 @@ mod inter_pod;
 pub mod limits;
 pub mod model;
 pub mod near;
-mod node_info;
+pub mod node_info;
 mod node_match;
 pub mod node_set;
 mod node_table;

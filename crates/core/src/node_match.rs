@@ -1,9 +1,9 @@
 //! Node selectors and node affinity for all nodes: each requirement is checked once per value of its label, not once per node.
 
 use super::{
+    block::NodeRef,
     index::Answers,
     model::{NodeSelector, NodeSelectorTerm, Operator, Pod, Requirement},
-    node_set::NodeRef,
     snapshot::Snapshot,
     work,
 };

@@ -1,69 +1,9 @@
-//! References to nodes in the snapshot, and sets of them that are judged together.
-
-use std::{fmt, ops::Deref, sync::Arc};
+//! Sets of nodes of one snapshot that are judged together.
 
 use super::{
-    block::{Block, NODES, places},
-    index::Slot,
-    model::{Labels, Name},
-    snapshot::NodeInfo,
+    block::{Block, NODES, NodeRef, places},
     work,
 };
-
-/// A node in the snapshot: cheap to pass on, and a step away from the [`NodeInfo`] that it can be read as.
-#[derive(Clone, Copy)]
-pub struct NodeRef<'s> {
-    block: &'s Block,
-    at: usize,
-}
-
-impl<'s> NodeRef<'s> {
-    pub(super) fn new(block: &'s Block, at: usize) -> Self {
-        Self { block, at }
-    }
-
-    /// The node with the pods on it.
-    ///
-    /// # Panics
-    /// Never for a node of a snapshot: there is a node in each.
-    pub fn info(self) -> &'s Arc<NodeInfo> {
-        self.block.info(self.at).expect("there is a node in this place")
-    }
-
-    /// Where the snapshot's indexes have the node.
-    pub fn slot(self) -> Slot {
-        self.block.slot(self.at)
-    }
-
-    /// The node's name.
-    pub fn name(self) -> &'s Name {
-        self.info().name()
-    }
-
-    /// The node's labels.
-    pub fn labels(self) -> &'s Labels {
-        self.info().labels()
-    }
-
-    /// Its block and its place there.
-    pub fn place(self) -> (&'s Block, usize) {
-        (self.block, self.at)
-    }
-}
-
-impl Deref for NodeRef<'_> {
-    type Target = NodeInfo;
-
-    fn deref(&self) -> &NodeInfo {
-        self.info()
-    }
-}
-
-impl fmt::Debug for NodeRef<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("NodeRef").field(self.name()).finish()
-    }
-}
 
 /// Some nodes of one snapshot, each once, in order of their slots.
 #[derive(Clone, Default)]
@@ -114,13 +54,14 @@ impl<'s> NodeSet<'s> {
 
     /// How many of them come before this one; `None` where it is not one of them.
     pub fn position(&self, node_ref: NodeRef<'_>) -> Option<usize> {
-        let number = node_ref.block.number();
+        let (block, at) = node_ref.place();
+        let number = block.number();
         // Mostly every block has a part.
         let part = match self.0.get(number).filter(|part| part.block.number() == number) {
             Some(part) => part,
             None => &self.0[self.0.binary_search_by_key(&number, |part| part.block.number()).ok()?],
         };
-        let bit = 1_u64 << node_ref.at;
+        let bit = 1_u64 << at;
         (part.marked & bit != 0).then(|| part.before + (part.marked & (bit - 1)).count_ones() as usize)
     }
 
@@ -178,7 +119,7 @@ impl<'s> NodeSet<'s> {
 impl<'s> FromIterator<NodeRef<'s>> for NodeSet<'s> {
     fn from_iter<I: IntoIterator<Item = NodeRef<'s>>>(node_set: I) -> Self {
         let mut blocks: Vec<Option<(&'s Block, u64)>> = Vec::new();
-        for NodeRef { block, at } in node_set {
+        for (block, at) in node_set.into_iter().map(NodeRef::place) {
             if blocks.len() <= block.number() {
                 blocks.resize(block.number() + 1, None);
             }

@@ -11,12 +11,13 @@ use std::sync::Arc;
 use imbl::{OrdMap, Vector};
 
 use super::{
+    block::NodeRef,
     block::{Block, place_of},
     directory::Directory,
     index::Slot,
     model::{Name, Node},
-    node_set::{NodeRef, NodeSet},
-    snapshot::NodeInfo,
+    node_info::NodeInfo,
+    node_set::NodeSet,
 };
 
 /// All nodes, and the names that pods are bound to though there is no such node.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{
     model::{Name, Pod},
-    snapshot::NodeInfo,
+    node_info::NodeInfo,
     work,
 };
 

@@ -15,11 +15,18 @@
 use std::cmp::Reverse;
 
 use super::{
-    cycle::PriorityScores,
-    policy::{Combination, Profile},
+    policy::{ActivePriority, Combination, Profile},
     priorities::Scores,
     work,
 };
+
+/// One priority's scores, in the order of the candidates.
+pub struct PriorityScores<'a> {
+    /// The priority.
+    pub priority: &'a ActivePriority,
+    /// 0..=100 each.
+    pub scores: Scores,
+}
 
 /// Candidates in order, by their columns: their places among the candidates whose scores were ranked.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,6 +13,7 @@ use std::{borrow::Cow, cmp::Reverse, sync::Arc};
 use imbl::OrdMap;
 
 use super::attachments::Attachments;
+use super::block::NodeRef;
 use super::directory::Directory;
 use super::index::{ImageState, Index, Slot};
 use super::model::{
@@ -20,11 +21,9 @@ use super::model::{
     Pod, PodDisruptionBudget, PreemptionPolicy, PriorityClass, RuntimeClass, StorageClass, VolumeAttachment, Workload,
     WorkloadKind,
 };
-use super::node_info::insert_sorted;
-use super::node_set::{NodeRef, NodeSet};
+use super::node_info::{NodeInfo, insert_sorted};
+use super::node_set::NodeSet;
 use super::node_table::NodeTable;
-
-pub use super::node_info::NodeInfo;
 
 /// Namespace and name.
 pub type NamespacedName = (Name, Name);

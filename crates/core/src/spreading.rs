@@ -5,16 +5,17 @@
 use std::borrow::Cow;
 
 use super::{
+    block::NodeRef,
     grouping,
     index::{Answers, Domains},
     model::{
         Effect, InclusionPolicy, Name, Pod, Selector, Taint, TopologySpreadConstraint, WhenUnsatisfiable,
         first_untolerated,
     },
+    node_info::NodeInfo,
     node_match::PodMatch,
-    node_set::NodeRef,
     rule::{Arguments, Release},
-    snapshot::{NodeInfo, Snapshot},
+    snapshot::Snapshot,
 };
 
 /// How pods are spread under one policy.

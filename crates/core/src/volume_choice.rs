@@ -10,9 +10,8 @@
 use std::sync::Arc;
 
 use super::{
-    model::{ClaimRef, Labels, Name, PersistentVolume, PersistentVolumeClaim, Pod, VolumePhase},
-    policy::Profile,
-    snapshot::{Object, Snapshot},
+    model::{ClaimRef, Labels, Name, PersistentVolume, PersistentVolumeClaim, VolumePhase},
+    snapshot::Object,
 };
 
 /// The annotation of a claim that is bound to the volume that it names.
@@ -76,22 +75,6 @@ impl VolumeChoice {
     }
 }
 
-/// The volumes to choose for the pod's claims if it goes to the node, on which it fits; each claim once. Pods without volumes cost
-/// nothing.
-pub fn choices(profile: &Profile, pod: &Pod, snapshot: &Snapshot, node: &str) -> Vec<VolumeChoice> {
-    if pod.volumes.is_empty() {
-        return Vec::new();
-    }
-    let Some(node) = snapshot.node(node) else { return Vec::new() };
-    let mut choices: Vec<VolumeChoice> = Vec::new();
-    for choice in profile.predicates.iter().flat_map(|p| p.rule.choose_volumes(pod, snapshot, node)) {
-        if choices.iter().all(|other| other.claim().name != choice.claim().name) {
-            choices.push(choice);
-        }
-    }
-    choices
-}
-
 /// `true` if a volume is bound to or kept for the claim; without a uid its name suffices (`IsVolumeBoundToClaim`).
 pub fn is_kept_for(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> bool {
     volume.claim_ref.as_ref().is_some_and(|reference| {
@@ -124,52 +107,4 @@ fn settled(claim: &PersistentVolumeClaim, volume: &PersistentVolume) -> Persiste
 fn with(annotations: &Labels, more: &[(&str, &str)]) -> Labels {
     let kept = annotations.iter().map(|(key, value)| (&**key, &**value));
     kept.chain(more.iter().copied()).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::policy::Policy;
-    use crate::testing::{PodBuilder, cluster, node, pod, pv, pvc, storage_class};
-
-    fn told(pod: PodBuilder, on: &str) -> Vec<String> {
-        let objects = [
-            node("a").into(),
-            node("b").into(),
-            storage_class("local").provisioner("kubernetes.io/no-provisioner").into(),
-            storage_class("made").into(),
-            pv("small").class("local").size("2Gi").into(),
-            pv("large").class("local").size("8Gi").into(),
-            pvc("one").class("local").into(),
-            pvc("two").class("local").size("3Gi").into(),
-            pvc("new").class("made").into(),
-            pvc("for-a").class("made").annotation(SELECTED_NODE, "a").into(),
-            pvc("bound").class("local").bound_to("small").into(),
-        ];
-        let snapshot = cluster(objects);
-        let profile = Policy::default().compile().expect("the default policy compiles");
-        let told = |choice: VolumeChoice| match choice {
-            VolumeChoice::Bind { volume, claim } => format!("{} to {}", volume.name, claim.name),
-            VolumeChoice::Make { claim, node } => format!("{} on {node}", claim.name),
-        };
-        choices(&profile, &pod.build(), &snapshot, on).into_iter().map(told).collect()
-    }
-
-    #[test]
-    fn each_claim_that_waits_gets_one_choice() {
-        assert_eq!(told(pod("p").claim("one").claim("two"), "a"), ["small to one", "large to two"]);
-        assert_eq!(told(pod("p").claim("new"), "b"), ["new on b"]);
-        assert_eq!(told(pod("p").claim("one").claim("new").claim("for-a"), "a"), ["small to one", "new on a"]);
-        assert_eq!(told(pod("p").claim("one").claim("one"), "a"), ["small to one"], "mounted twice");
-    }
-
-    #[test]
-    fn what_is_settled_or_does_not_fit_is_not_chosen() {
-        let none: [&str; 0] = [];
-        assert_eq!(told(pod("p").claim("bound"), "a"), none);
-        assert_eq!(told(pod("p").claim("for-a"), "a"), none);
-        assert_eq!(told(pod("p").claim("for-a").claim("one"), "b"), none, "another claim keeps the pod off");
-        assert_eq!(told(pod("p").claim("one"), "gone"), none);
-        assert_eq!(told(pod("p"), "a"), none);
-    }
 }

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use super::names::Names;
 use crate::{
     block::{NODES, places},
-    cycle::{self, Cycle, PriorityScores, TieBreak},
+    cycle::{self, Cycle, TieBreak},
     model::{Pod, Volume, VolumeSource},
     node_set::NodeSet,
     policy::{Combination, Profile},
     priorities::Scores,
-    ranking::Ranking,
+    ranking::{PriorityScores, Ranking},
     rule::Reads,
     snapshot::Snapshot,
     verdict::{Reason, Verdict},

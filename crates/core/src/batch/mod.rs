@@ -12,17 +12,18 @@ use rustc_hash::FxHasher;
 use self::{board::Board, names::Names};
 use super::{
     block::NODES,
+    block::NodeRef,
     cycle::Cycle,
     index::Slot,
     inter_pod,
     model::{Affinity, Name, Pod, PodDisruptionBudget},
-    node_set::NodeRef,
+    node_info::NodeInfo,
     plan::{Plan, Step},
     policy::Profile,
     preempt::{self, Candidate},
     rule::Release,
-    snapshot::{Kind, NodeInfo, Object, Snapshot},
-    volume_choice::{self, VolumeChoice},
+    snapshot::{Kind, Object, Snapshot},
+    volume_choice::VolumeChoice,
     work,
 };
 
@@ -341,7 +342,7 @@ impl<P: Borrow<Profile>> Batch<P> {
 
     /// Chooses volumes for the claims of a pod that goes to a node, and puts it there.
     pub fn settle(&mut self, pod: &Pod, placed: Placed) -> Placed {
-        let volumes = volume_choice::choices(self.profile.borrow(), pod, &self.working, &placed.node);
+        let volumes = self.profile.borrow().volume_choices(pod, &self.working, &placed.node);
         let placed = Placed { volumes, ..placed };
         self.put(pod, &placed);
         placed

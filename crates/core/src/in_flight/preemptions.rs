@@ -12,8 +12,9 @@ use super::{Standing, is_same_object, key};
 use crate::{
     cycle::Cycle,
     model::{Name, Pod},
+    node_info::NodeInfo,
     overlay::NodeOverlay,
-    snapshot::{NamespacedName, NodeInfo, Snapshot},
+    snapshot::{NamespacedName, Snapshot},
 };
 
 /// Largest number of pods whose victims are remembered; beyond it, the ones asked about first are removed.

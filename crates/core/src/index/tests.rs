@@ -7,12 +7,12 @@ use proptest::{collection::vec, option::of, prelude::*, sample::select};
 use super::{Group, Groups, Services};
 use crate::testing::{node, pod, service};
 use crate::{
+    block::NodeRef,
     index::{ImageState, Stance},
     model::{
         Effect, Held, Image, Labels, Name, Operator, Pod, PodAffinityTerm, Requirement, Resources, Selector, Workload,
         WorkloadKind, topology,
     },
-    node_set::NodeRef,
     rule::Release,
     snapshot::{Kind, Object, Snapshot},
 };

@@ -2,8 +2,10 @@
 //!
 //! Source: `pkg/scheduler/apis/config/validation/validation_pluginargs.go`.
 
-use super::fault::Fault;
-use crate::rule::{ResourceWeight, ShapePoint};
+use std::collections::BTreeSet;
+
+use super::{document::CapacityRatio, fault::Fault};
+use crate::rule::{Arguments, ResourceWeight, ShapePoint};
 
 const MAX_UTILIZATION: i64 = 100;
 const MAX_SHAPE_SCORE: i64 = 10;
@@ -38,4 +40,20 @@ pub(super) fn resources(field: &str, resources: &[ResourceWeight], max: Option<i
             faults.push(Fault::invalid(format!("{field}[{i}].weight"), resource.weight, why));
         }
     }
+}
+
+/// The arguments of `RequestedToCapacityRatio`.
+pub(super) fn with_capacity_ratio(arguments: &Arguments, ratio: &CapacityRatio) -> Arguments {
+    Arguments {
+        capacity_ratio_shape: ratio.shape.clone(),
+        scored_resources: last_of_each(&ratio.resources),
+        ..arguments.clone()
+    }
+}
+
+/// Of a resource listed twice the last weight counts.
+fn last_of_each(resources: &[ResourceWeight]) -> Vec<ResourceWeight> {
+    let mut seen = BTreeSet::new();
+    let last: Vec<_> = resources.iter().rev().filter(|r| seen.insert(&r.name)).cloned().collect();
+    last.into_iter().rev().collect()
 }

@@ -17,7 +17,7 @@ use crate::{
     model::Name,
     predicates::{self, Build, Standing},
     priorities,
-    rule::{Arguments, Identity, LabelPresence, Release, ResourceWeight},
+    rule::{Arguments, Identity, LabelPresence, Release},
 };
 
 const RELEASE: Release = Release::V1_22;
@@ -357,7 +357,7 @@ fn build_priorities(
     arguments: &Arguments,
     capacity_ratio: Option<&CapacityRatio>,
 ) -> Vec<ActivePriority> {
-    let for_ratio = capacity_ratio.map(|ratio| with_capacity_ratio(arguments, ratio));
+    let for_ratio = capacity_ratio.map(|ratio| arguments::with_capacity_ratio(arguments, ratio));
     let active = priorities::ALL.iter().filter_map(|r| {
         let Identity { name, plugin, .. } = r.identity;
         let weight = *weights.get(name)? as i32;
@@ -381,20 +381,4 @@ fn build_priorities(
         })
     });
     active.collect()
-}
-
-/// The arguments of `RequestedToCapacityRatio`.
-pub(super) fn with_capacity_ratio(arguments: &Arguments, ratio: &CapacityRatio) -> Arguments {
-    Arguments {
-        capacity_ratio_shape: ratio.shape.clone(),
-        scored_resources: last_of_each(&ratio.resources),
-        ..arguments.clone()
-    }
-}
-
-/// Of a resource listed twice the last weight counts.
-fn last_of_each(resources: &[ResourceWeight]) -> Vec<ResourceWeight> {
-    let mut seen = BTreeSet::new();
-    let last: Vec<_> = resources.iter().rev().filter(|r| seen.insert(&r.name)).cloned().collect();
-    last.into_iter().rev().collect()
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    ActivePriority, Combination, Fault, LevelEntry, Policy, PriorityArgument, compile,
+    ActivePriority, Combination, Fault, LevelEntry, Policy, PriorityArgument, arguments,
     names::{self, Argued},
 };
 use crate::{
@@ -106,7 +106,7 @@ fn level(
     arguments: &Arguments,
 ) -> ActivePriority {
     let mut own = match argument.and_then(|argument| argument.requested_to_capacity_ratio.as_ref()) {
-        Some(ratio) => compile::with_capacity_ratio(arguments, ratio),
+        Some(ratio) => arguments::with_capacity_ratio(arguments, ratio),
         None => arguments.clone(),
     };
     if let Some(argument) = argument {

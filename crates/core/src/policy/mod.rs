@@ -17,6 +17,7 @@ mod names;
 mod plugins;
 mod profiles;
 mod qualified;
+mod volumes;
 
 pub use configuration::{
     Configuration, DEFAULT_SCHEDULER, PluginArguments, SCORING_STRATEGIES, SchedulerProfile, ScoringStrategy,

@@ -11,8 +11,9 @@ use super::{
 };
 use crate::{
     model::{Labels, Name, PersistentVolumeClaim, Pod, VolumeSource},
+    node_info::NodeInfo,
     rule::{Reads, Release},
-    snapshot::{NodeInfo, Snapshot},
+    snapshot::Snapshot,
     verdict::Verdict,
 };
 

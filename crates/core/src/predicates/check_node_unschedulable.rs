@@ -22,8 +22,9 @@
 use super::{Build, Demand, Predicate, Registration, Standing};
 use crate::{
     model::{Effect, Pod, Taint, UNSCHEDULABLE},
+    node_info::NodeInfo,
     rule::{Identity, Reads},
-    snapshot::{NodeInfo, Snapshot},
+    snapshot::Snapshot,
     verdict::Verdict,
 };
 

@@ -36,9 +36,10 @@ use crate::{
     grouping,
     index::Slot,
     model::{Name, Pod, Selector},
+    node_info::NodeInfo,
     overlay::NodeOverlay,
     rule::Identity,
-    snapshot::{NodeInfo, Snapshot},
+    snapshot::Snapshot,
     verdict::Verdict,
     work,
 };

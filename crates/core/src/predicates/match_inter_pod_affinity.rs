@@ -39,9 +39,10 @@ use crate::{
     index::Group,
     inter_pod::{self, IncomingTerm, Sums, SumsByKey},
     model::{Affinity, Labels, Name, Pod, PodAffinityTerm},
+    node_info::NodeInfo,
     overlay::NodeOverlay,
     rule::{Identity, Reads, Release},
-    snapshot::{NodeInfo, Snapshot},
+    snapshot::Snapshot,
     verdict::Verdict,
     work,
 };

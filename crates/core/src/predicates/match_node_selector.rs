@@ -38,9 +38,10 @@ use super::{Build, Check, Demand, Predicate, Registration, Standing};
 use crate::{
     block::{Block, pick},
     model::{NODE_NAME_FIELD, Name, NodeSelector, NodeSelectorTerm, Operator, Pod},
+    node_info::NodeInfo,
     node_match::{NodeMatch, PodMatch},
     rule::{Identity, Reads, Release},
-    snapshot::{NodeInfo, Snapshot},
+    snapshot::Snapshot,
     verdict::Verdict,
 };
 

@@ -57,8 +57,9 @@ use super::{
 };
 use crate::{
     model::{CsiNode, Labels, PersistentVolumeClaim, Pod, Volume, VolumeSource},
+    node_info::NodeInfo,
     rule::{Identity, Reads, Release},
-    snapshot::{NodeInfo, Snapshot},
+    snapshot::Snapshot,
     verdict::Verdict,
 };
 

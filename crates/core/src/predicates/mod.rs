@@ -40,9 +40,10 @@ mod volumes;
 use super::{
     block::{Block, pick},
     model::{Name, Pod},
+    node_info::NodeInfo,
     overlay::NodeOverlay,
     rule::{Arguments, Identity, Reads},
-    snapshot::{NodeInfo, Snapshot},
+    snapshot::Snapshot,
     verdict::Verdict,
     volume_choice::VolumeChoice,
 };

@@ -43,9 +43,10 @@ use super::{
 };
 use crate::{
     model::{AccessMode, Name, Pod, VolumeSource},
+    node_info::NodeInfo,
     overlay::NodeOverlay,
     rule::{Identity, Reads, Release},
-    snapshot::{NodeInfo, Snapshot},
+    snapshot::Snapshot,
     verdict::Verdict,
     work,
 };

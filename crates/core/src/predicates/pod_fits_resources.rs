@@ -47,8 +47,9 @@ use super::{Build, Check, Demand, Predicate, Registration, Standing};
 use crate::{
     block::{Block, at_least, pick},
     model::{Name, Pod, Resources, resources},
+    node_info::NodeInfo,
     rule::{Identity, Reads, Release},
-    snapshot::{NodeInfo, Snapshot},
+    snapshot::Snapshot,
     verdict::{Reason, Verdict},
 };
 

@@ -26,8 +26,9 @@ use super::{Build, Demand, Predicate, Registration, Standing};
 use crate::{
     block::pick,
     model::{Effect, Pod, Taint, first_untolerated},
+    node_info::NodeInfo,
     rule::{Identity, Reads, Release},
-    snapshot::{NodeInfo, Snapshot},
+    snapshot::Snapshot,
     verdict::Verdict,
 };
 

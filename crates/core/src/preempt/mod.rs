@@ -32,9 +32,10 @@ use super::{
     cycle::{self, Cycle, NO_NODES},
     extenders::ExtenderAnswers,
     model::{Name, Pod},
+    node_info::NodeInfo,
     policy::{PreemptionLimits, Profile},
     rule::Release,
-    snapshot::{NodeInfo, Snapshot},
+    snapshot::Snapshot,
     verdict::{Reason, Verdict},
 };
 

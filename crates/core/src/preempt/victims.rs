@@ -6,13 +6,8 @@ use std::{cmp::Reverse, sync::Arc};
 
 use super::{Candidate, NO_VICTIMS, budgets::Budgets};
 use crate::{
-    cycle::Cycle,
-    model::Pod,
-    overlay::NodeOverlay,
-    rule::Release,
-    snapshot::{NodeInfo, Snapshot},
-    verdict::Verdict,
-    work,
+    cycle::Cycle, model::Pod, node_info::NodeInfo, overlay::NodeOverlay, rule::Release, snapshot::Snapshot,
+    verdict::Verdict, work,
 };
 
 /// Preemption for one pod, to be tried on any node.

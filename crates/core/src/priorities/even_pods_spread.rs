@@ -33,9 +33,10 @@
 use super::{MAX_NODE_SCORE, Priority, Registration, Scores, arithmetic::percent, ln::ln};
 use crate::work;
 use crate::{
+    block::NodeRef,
     index::Domains,
     model::{Pod, WhenUnsatisfiable, topology::HOSTNAME},
-    node_set::{NodeRef, NodeSet},
+    node_set::NodeSet,
     rule::{Identity, Reads, Release},
     snapshot::Snapshot,
     spreading::{Constraint, Inclusion, Spreading},

@@ -29,10 +29,11 @@
 
 use super::{MAX_NODE_SCORE, Priority, Registration, Scores};
 use crate::{
+    block::NodeRef,
     index::Stance,
     inter_pod::{self, IncomingTerm, SumsByKey},
     model::{Pod, WeightedPodAffinityTerm},
-    node_set::{NodeRef, NodeSet},
+    node_set::NodeSet,
     rule::{Identity, Reads, Release},
     snapshot::Snapshot,
     work,

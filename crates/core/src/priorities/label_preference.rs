@@ -22,8 +22,9 @@
 
 use super::{MAX_NODE_SCORE, Priority, Registration, Scores};
 use crate::{
+    block::NodeRef,
     model::{Name, Pod},
-    node_set::{NodeRef, NodeSet},
+    node_set::NodeSet,
     rule::{Identity, LabelPresence, Reads},
     snapshot::Snapshot,
 };

@@ -26,9 +26,10 @@
 
 use super::{Priority, Registration, Scores, normalize};
 use crate::{
+    block::NodeRef,
     model::{Pod, PreferredNode},
     node_match::TermMatch,
-    node_set::{NodeRef, NodeSet},
+    node_set::NodeSet,
     rule::{Identity, Reads},
     snapshot::Snapshot,
 };

@@ -17,8 +17,9 @@
 
 use super::{MAX_NODE_SCORE, Priority, Registration, Scores};
 use crate::{
+    block::NodeRef,
     model::Pod,
-    node_set::{NodeRef, NodeSet},
+    node_set::NodeSet,
     rule::{Identity, Reads},
     snapshot::Snapshot,
 };

@@ -22,8 +22,9 @@
 
 use super::{Priority, Registration, Scores};
 use crate::{
+    block::NodeRef,
     model::Pod,
-    node_set::{NodeRef, NodeSet},
+    node_set::NodeSet,
     rule::{Identity, Reads},
     snapshot::Snapshot,
 };

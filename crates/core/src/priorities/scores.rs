@@ -1,7 +1,7 @@
 //! One priority's scores of all candidates.
 
 use super::MAX_NODE_SCORE;
-use crate::node_set::{NodeRef, NodeSet};
+use crate::{block::NodeRef, node_set::NodeSet};
 
 /// A score for each candidate, 0..=100, in their order.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -27,9 +27,10 @@
 
 use super::{MAX_NODE_SCORE, Priority, Registration, Scores};
 use crate::{
+    block::NodeRef,
     grouping,
     model::Pod,
-    node_set::{NodeRef, NodeSet},
+    node_set::NodeSet,
     rule::{Identity, Reads},
     snapshot::Snapshot,
 };

@@ -25,10 +25,11 @@
 
 use super::{MAX_NODE_SCORE, Priority, Registration, Scores};
 use crate::{
+    block::NodeRef,
     grouping,
     index::Domains,
     model::{Name, Pod},
-    node_set::{NodeRef, NodeSet},
+    node_set::NodeSet,
     rule::Identity,
     snapshot::Snapshot,
 };

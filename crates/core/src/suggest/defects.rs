@@ -5,8 +5,8 @@ use crate::{
     model::{
         Effect, HostPort, Labels, Name, Node, NodeSelector, Operator, Pod, Resources, WhenUnsatisfiable, resources,
     },
+    node_info::NodeInfo,
     rule::Release,
-    snapshot::NodeInfo,
 };
 
 /// Lists of changes, each of which might make the pod fit the node; `None` if the node is full.

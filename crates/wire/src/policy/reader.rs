@@ -4,13 +4,16 @@
 
 use std::{cell::RefCell, collections::BTreeSet};
 
-use super::{repeated, tree::Tree};
+use super::tree::Tree;
 use podberth_core::{
     limits,
     model::Name,
     near::near,
     policy::{Fault, Warning},
 };
+
+/// How a fault of a repeated key ends.
+pub(super) const ALREADY_SET: &str = "already set in map";
 
 /// Where faults and warnings are gathered.
 #[derive(Default)]
@@ -203,7 +206,7 @@ impl<'t> Field<'t> {
         let object = Object { entries, keys, path: self.path.clone(), faults: self.faults };
         let mut seen = BTreeSet::new();
         for (key, _) in entries.iter().filter(|(key, _)| !seen.insert(key)) {
-            self.faults.push(Fault::new(object.child(key), repeated::message(key)));
+            self.faults.push(Fault::new(object.child(key), format!("key {key:?} {ALREADY_SET}")));
         }
         Some(object)
     }

@@ -8,17 +8,12 @@ use std::{collections::BTreeMap, fmt};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Spanned, options::DuplicateKeyPolicy};
 
-use super::{reader::child, tree::MAX_DEPTH};
+use super::{
+    reader::{ALREADY_SET, child},
+    tree::MAX_DEPTH,
+};
 use crate::yaml;
 use podberth_core::policy::{Fault, Faults};
-
-/// How a fault of a repeated key ends.
-const ALREADY_SET: &str = "already set in map";
-
-/// The message of a repeated key.
-pub(super) fn message(key: &str) -> String {
-    format!("key {key:?} {ALREADY_SET}")
-}
 
 /// The faults of a text, those of repeated keys with their lines. JSON is read as the YAML that it is; where it is none, the
 /// faults stay as they are.
