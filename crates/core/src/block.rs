@@ -7,7 +7,7 @@ use std::{fmt, ops::Deref, sync::Arc};
 
 use super::{
     index::Slot,
-    model::{Labels, Name},
+    model::{Labels, Name, Resources},
     node_info::NodeInfo,
     rule::Release,
 };
@@ -39,11 +39,11 @@ pub struct Block {
     pub unschedulable: u64,
     /// On which nodes a pod takes a host port.
     pub with_ports: u64,
-    /// Amounts as both releases count them, except for those in `resized`.
+    /// Amounts as the specs of their pods ask.
     counted: Counted,
-    /// Which nodes 1.34 counts otherwise, since pods there are resized in place.
+    /// Nodes on which pods are resized in place.
     with_surplus: u64,
-    /// All nodes as 1.34 counts them, where any is in `with_surplus`.
+    /// Amounts of all nodes as far as resizing in place has come, if any node is in `with_surplus`.
     resized: Option<Box<Counted>>,
     /// How many more pods it takes; 0 or below for none.
     pub free_places: Column,
@@ -171,12 +171,10 @@ impl Counted {
         non_zero_memory: [0; NODES],
     };
 
-    fn set(&mut self, at: usize, info: &NodeInfo, release: Release) {
-        let (offered, held) = (&info.node.allocatable, info.held(release));
+    fn set(&mut self, at: usize, offered: &Resources, held: &Resources, non_zero: &Resources) {
         self.cpu.set(at, offered.milli_cpu, held.milli_cpu);
         self.memory.set(at, offered.memory, held.memory);
         self.ephemeral_storage.set(at, offered.ephemeral_storage, held.ephemeral_storage);
-        let non_zero = info.non_zero_held(release);
         self.non_zero_cpu[at] = non_zero.milli_cpu;
         self.non_zero_memory[at] = non_zero.memory;
     }
@@ -221,7 +219,7 @@ impl Block {
     /// The resources of its nodes, as a release counts them.
     pub fn counted(&self, release: Release) -> &Counted {
         match &self.resized {
-            Some(resized) if release == Release::V1_34 => resized,
+            Some(resized) if release.facts().counts_resizes_in_place => resized,
             _ => &self.counted,
         }
     }
@@ -256,7 +254,8 @@ impl Block {
             mark(&mut self.with_surplus, at, false);
             return;
         };
-        self.counted.set(at, info, Release::V1_22);
+        let offered = &info.node.allocatable;
+        self.counted.set(at, offered, &info.requested, &info.non_zero_requested);
         self.free_places[at] = info.node.allocatable.pods.saturating_sub(info.pods.len() as i64);
         mark(&mut self.unschedulable, at, info.node.unschedulable);
         mark(&mut self.with_ports, at, !info.used_ports.is_empty());
@@ -265,7 +264,7 @@ impl Block {
             self.resized = None;
         } else {
             let resized = self.resized.get_or_insert_with(|| Box::new(self.counted.clone()));
-            resized.set(at, info, Release::V1_34);
+            resized.set(at, offered, &info.resized(), &info.non_zero_resized());
         }
     }
 }

@@ -503,8 +503,7 @@ pub(super) fn told(
     if nodes == 0 {
         return NO_NODES.to_owned();
     }
-    // From 1.24 on, what stands against all nodes alike is told once and not counted.
-    if let (Release::V1_34, Some(rejection)) = (release, rejection) {
+    if let Some(rejection) = rejection.filter(|_| release.facts().tells_common_rejection_once) {
         return format!("0/{nodes} nodes are available: {}.", rejection.reasons().join(", "));
     }
     let mut told: Vec<String> = counts.iter().map(|(reason, count)| format!("{count} {reason}")).collect();

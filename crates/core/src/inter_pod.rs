@@ -33,8 +33,8 @@ impl<'a> IncomingTerm<'a> {
             any_namespace: false,
         };
         if let Some(selector) = &term.namespace_selector {
-            resolved.any_namespace =
-                selector.is_empty() || (release == Release::V1_34 && selector.matches(&Labels::default()));
+            resolved.any_namespace = selector.is_empty()
+                || release.facts().selector_of_unlabelled_means_all_namespaces && selector.matches(&Labels::default());
             if !resolved.any_namespace {
                 let cost = selector.cost();
                 let selected = snapshot.namespaces().filter(|n| {

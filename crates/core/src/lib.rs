@@ -28,6 +28,7 @@ pub mod predicates;
 pub mod preempt;
 pub mod priorities;
 pub mod ranking;
+pub mod release;
 pub mod rule;
 pub mod snapshot;
 mod spreading;

@@ -92,31 +92,40 @@ impl NodeInfo {
         &self.node.labels
     }
 
-    /// `true` if 1.34 counts other amounts on it than 1.22.
+    /// `true` if any of its pods is resized in place.
     pub(super) fn has_surplus(&self) -> bool {
         self.surplus.is_some()
     }
 
-    /// Sum of the amounts that its pods hold, as a release counts it: 1.22 reads specs alone, 1.34 also the progress of resizing in
-    /// place.
+    /// What its pods hold together, as a release counts it.
     pub fn held(&self, release: Release) -> Cow<'_, Resources> {
-        Self::with(&self.requested, self.surplus.as_ref().map(|s| &s.held.requests), release)
+        if release.facts().counts_resizes_in_place { self.resized() } else { Cow::Borrowed(&self.requested) }
     }
 
     /// CPU and memory that its pods hold, as scoring and a release count them.
     pub fn non_zero_held(&self, release: Release) -> Cow<'_, Resources> {
-        Self::with(&self.non_zero_requested, self.surplus.as_ref().map(|s| &s.held.non_zero_requests), release)
+        if release.facts().counts_resizes_in_place {
+            self.non_zero_resized()
+        } else {
+            Cow::Borrowed(&self.non_zero_requested)
+        }
     }
 
-    fn with<'r>(asked: &'r Resources, surplus: Option<&Resources>, release: Release) -> Cow<'r, Resources> {
-        match surplus {
-            Some(surplus) if release == Release::V1_34 => {
-                let mut held = asked.clone();
-                held.add(surplus);
-                Cow::Owned(held)
-            }
-            _ => Cow::Borrowed(asked),
-        }
+    /// What its pods hold together as far as resizing in place has come.
+    pub(super) fn resized(&self) -> Cow<'_, Resources> {
+        Self::with(&self.requested, self.surplus.as_ref().map(|s| &s.held.requests))
+    }
+
+    /// CPU and memory that its pods hold, as scoring counts them, as far as resizing in place has come.
+    pub(super) fn non_zero_resized(&self) -> Cow<'_, Resources> {
+        Self::with(&self.non_zero_requested, self.surplus.as_ref().map(|s| &s.held.non_zero_requests))
+    }
+
+    fn with<'r>(asked: &'r Resources, surplus: Option<&Resources>) -> Cow<'r, Resources> {
+        let Some(surplus) = surplus else { return Cow::Borrowed(asked) };
+        let mut held = asked.clone();
+        held.add(surplus);
+        Cow::Owned(held)
     }
 
     fn count_surplus(&mut self, pod: &Pod, sign: i64) {

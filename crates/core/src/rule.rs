@@ -2,15 +2,7 @@
 
 use super::model::{Name, NodeSelector, PreferredNode, TopologySpreadConstraint, WhenUnsatisfiable, topology};
 
-/// The kube-scheduler release whose rules, defaults and reason texts apply. A Policy is judged as 1.22, the last release
-/// that took one; a KubeSchedulerConfiguration as 1.34.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Release {
-    /// 1.22 and before.
-    V1_22,
-    /// 1.34.
-    V1_34,
-}
+pub use super::release::Release;
 
 /// The inputs of a rule's verdict on a pod, besides the pod's own demands (everything but its name and uid). It holds while only
 /// pods without a rule about this pod come to the cluster's nodes or leave them. Later variants include the earlier ones.
@@ -111,11 +103,12 @@ impl Arguments {
             ignore_preferred_terms_of_existing_pods: false,
             added_affinity: None,
             added_preferences: Vec::new(),
-            default_spread_constraints: match release {
-                Release::V1_22 => Vec::new(),
-                Release::V1_34 => system_default_spread_constraints(),
+            default_spread_constraints: if release.facts().spreads_by_system_defaults {
+                system_default_spread_constraints()
+            } else {
+                Vec::new()
             },
-            system_default_spreading: release == Release::V1_34,
+            system_default_spreading: release.facts().spreads_by_system_defaults,
         }
     }
 }
@@ -153,15 +146,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The plugin under which the rule runs in a release.
-    pub fn plugin_in(&self, release: Release) -> &'static str {
-        match release {
-            Release::V1_22 => self.plugin,
-            Release::V1_34 => self.modern_plugin.unwrap_or(self.plugin),
-        }
-    }
-
-    /// `true` if the rule has this name or alias, exactly as written.
+    /// `true` if users may call the rule so: by its name or an alias, in letters exactly as written.
     pub fn is_called(&self, name: &str) -> bool {
         self.name == name || self.aliases.contains(&name)
     }

@@ -88,7 +88,7 @@ impl Spreading {
             honors_affinity: true,
             honors_taints: false,
         };
-        if self.release >= Release::V1_34 {
+        if self.release.facts().spread_constraints_have_policies {
             compiled.min_domains = constraint.min_domains.map_or(1, |n| usize::try_from(n).unwrap_or(0));
             compiled.honors_affinity = constraint.node_affinity_policy != Some(InclusionPolicy::Ignore);
             compiled.honors_taints = constraint.node_taints_policy == Some(InclusionPolicy::Honor);

@@ -33,7 +33,6 @@ use crate::{
         model::{Name, Pod},
         policy::Profile,
         preempt::{self, Attempt, Candidate, DryRun},
-        rule::Release,
         snapshot::Snapshot,
     },
     extenders::{Bound, Chain, Documents, Failure, Victims},
@@ -122,7 +121,8 @@ impl Run {
             Settled::Nowhere(message, attempt) => (message, attempt),
         };
         if attempt.candidates.is_empty() {
-            let note = (self.chosen.profile().release >= Release::V1_34).then_some(attempt.message);
+            let tells_why = self.chosen.profile().release.facts().tells_why_preemption_failed;
+            let note = tells_why.then_some(attempt.message);
             let note = note.filter(|note| !note.is_empty()).map(|note| format!(" preemption: {note}"));
             return Ok((batch, Decided::Unschedulable(message + &note.unwrap_or_default())));
         }

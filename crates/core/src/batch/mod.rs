@@ -21,7 +21,6 @@ use super::{
     plan::{Plan, Step},
     policy::Profile,
     preempt::{self, Candidate},
-    rule::Release,
     snapshot::{Kind, Object, Snapshot},
     volume_choice::VolumeChoice,
     work,
@@ -299,22 +298,22 @@ impl<P: Borrow<Profile>> Batch<P> {
         Some(0)
     }
 
-    /// Room made for a pod by evictions, or what 1.34 adds to its sentence where that is not possible.
+    /// Room made for a pod by evictions, or what the sentence ends with where that is not possible.
     fn preempt(&mut self, pod: &Arc<Pod>) -> Result<Placed, Option<String>> {
         let profile = self.profile.borrow();
-        let release = profile.release;
+        let tells_why = profile.release.facts().tells_why_preemption_failed;
         let lowest = *self.lowest_priority.get_or_insert_with(|| {
             let running = self.working.nodes().flat_map(|node| &node.pods);
             running.map(|pod| self.working.priority_of(pod)).min().unwrap_or(i32::MAX)
         });
-        if release == Release::V1_22 && self.working.priority_of(pod) <= lowest {
+        if !tells_why && self.working.priority_of(pod) <= lowest {
             return Err(None);
         }
         let attempt = preempt::attempt(profile, pod, &self.working, self.options.seed);
         let selected = attempt.selected.as_ref();
         let chosen = selected.and_then(|node| attempt.candidates.iter().find(|candidate| candidate.node == *node));
         let Some(chosen) = chosen else {
-            return Err((release >= Release::V1_34).then_some(attempt.message).filter(|note| !note.is_empty()));
+            return Err(tells_why.then_some(attempt.message).filter(|note| !note.is_empty()));
         };
         Ok(Placed::preempting(pod, chosen, &self.working))
     }

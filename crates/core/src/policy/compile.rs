@@ -344,7 +344,7 @@ fn build_predicates(chosen: &BTreeSet<&'static str>, arguments: &Arguments) -> V
         };
         for (member, build) in members {
             if built.insert(member.name) {
-                let (name, plugin) = (called.identity.name, member.plugin_in(arguments.release));
+                let (name, plugin) = (called.identity.name, member.plugin);
                 active.push(ActivePredicate { name, plugin, rule: build(arguments) });
             }
         }
@@ -372,13 +372,7 @@ fn build_priorities(
             weight => i64::from(weight),
         };
         let own = for_ratio.as_ref().filter(|_| plugin == names::CAPACITY_RATIO.plugin).unwrap_or(arguments);
-        Some(ActivePriority {
-            name: name.into(),
-            plugin: r.identity.plugin_in(arguments.release),
-            weight,
-            tolerance: 0,
-            rule: (r.build)(own),
-        })
+        Some(ActivePriority { name: name.into(), plugin, weight, tolerance: 0, rule: (r.build)(own) })
     });
     active.collect()
 }

@@ -116,7 +116,7 @@ fn level(
     let Identity { name, .. } = registration.identity;
     ActivePriority {
         name: argument.map_or(name.into(), |_| entry.priority.to_string().into()),
-        plugin: registration.identity.plugin_in(arguments.release),
+        plugin: registration.identity.plugin,
         weight: 1,
         tolerance: entry.tolerance,
         rule: (registration.build)(&own),

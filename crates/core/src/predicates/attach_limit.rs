@@ -38,7 +38,7 @@ impl<'a> VolumeId<'a> {
 
 /// How many volumes of one in-tree kind a node takes.
 pub(super) struct AttachLimit {
-    /// Whose rules apply. The four plugins are gone in 1.34, which counts these volumes as their CSI drivers'.
+    /// Whose rules apply.
     pub(super) release: Release,
     /// The in-tree plugin, by its name and its provisioner's.
     pub(super) plugin: &'static str,
@@ -52,7 +52,7 @@ pub(super) struct AttachLimit {
 
 impl Predicate for AttachLimit {
     fn prepare<'a>(&'a self, pod: &'a Pod, snapshot: &'a Snapshot) -> Demand<'a> {
-        if self.release >= Release::V1_34 {
+        if self.release.facts().counts_in_tree_volumes_as_csi {
             return Demand::Nothing;
         }
         let mut wanted = BTreeSet::new();

@@ -190,17 +190,11 @@ impl<'a> Claims<'a> {
     }
 
     fn out_of_reach(&self) -> &'static str {
-        match self.release {
-            Release::V1_22 => "node(s) had volume node affinity conflict",
-            Release::V1_34 => "node(s) didn't match PersistentVolume's node affinity",
-        }
+        self.release.facts().volume_out_of_reach
     }
 
     fn missing(&self) -> &'static str {
-        match self.release {
-            Release::V1_22 => "pvc(s) bound to non-existent pv(s)",
-            Release::V1_34 => "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)",
-        }
+        self.release.facts().bound_volume_missing
     }
 
     /// The result for the first bound volume with a fault.
@@ -276,7 +270,7 @@ impl<'a> Unbound<'a> {
             size_of(volume) >= claim.request
                 && *volume.storage_class_name == *class_name_of(claim)
                 && volume.block == claim.block
-                && (release == Release::V1_22
+                && (!release.facts().matches_volume_attributes_classes
                     || volume.volume_attributes_class_name == claim.volume_attributes_class_name)
                 && !volume.terminating
         };
@@ -345,22 +339,22 @@ fn usable<'a>(
     release: Release,
 ) -> Result<&'a Arc<PersistentVolumeClaim>, String> {
     let name = &*mounted.name;
-    let modern = release >= Release::V1_34;
+    let facts = release.facts();
     let Some(claim) = mounted.claim else {
-        return Err(if modern && mounted.ephemeral {
+        return Err(if facts.explains_ephemeral_claims && mounted.ephemeral {
             format!("waiting for ephemeral volume controller to create the persistentvolumeclaim {name:?}")
         } else {
             claim_not_found(name)
         });
     };
-    if modern && claim.phase == VolumePhase::Lost {
+    if facts.refuses_lost_claims && claim.phase == VolumePhase::Lost {
         let volume = &*claim.volume_name;
         Err(format!("persistentvolumeclaim {name:?} bound to non-existent persistentvolume {volume:?}"))
     } else if claim.terminating {
         Err(format!("persistentvolumeclaim {name:?} is being deleted"))
     } else if !mounted.ephemeral || is_made_for(claim, pod) {
         Ok(claim)
-    } else if modern {
+    } else if facts.explains_ephemeral_claims {
         Err(not_owner(claim, pod))
     } else {
         Err(format!("persistentvolumeclaim {name:?} was not created for the pod"))

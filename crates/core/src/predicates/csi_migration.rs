@@ -29,7 +29,8 @@ pub(super) struct InTreePlugin {
     topology_key: Option<&'static str>,
     /// The first release that treats the plugin's volumes as the driver's; `None` for none of them.
     since: Option<Release>,
-    /// `true` if 1.34 counts the plugin's volumes as the driver's on every node with a CSINode, annotated or not.
+    /// `true` if the plugin's volumes count as the driver's on every node with a CSINode, annotated or not, where a release
+    /// counts in-tree volumes as CSI drivers'.
     always: bool,
 }
 
@@ -122,7 +123,8 @@ impl InTreePlugin {
 
     /// `true` if the plugin's volumes count as the driver's on a node.
     pub(super) fn counts_as_csi_on(&self, csi_node: Option<&CsiNode>, release: Release) -> bool {
-        self.is_migrated_on(csi_node, release) || (release >= Release::V1_34 && self.always && csi_node.is_some())
+        self.is_migrated_on(csi_node, release)
+            || (release.facts().counts_in_tree_volumes_as_csi && self.always && csi_node.is_some())
     }
 }
 

@@ -71,6 +71,7 @@ impl Predicate for EvenPodsSpread {
             return Demand::Nothing;
         }
         let mut limits: Vec<Limit<'_>> = constraints.into_iter().map(|c| Limit::new(c, pod, snapshot)).collect();
+        let counts_excluded = self.0.release.facts().spread_counts_pods_on_excluded_nodes;
         let mut outside = Vec::new();
         let included: Vec<_> = limits.iter().map(|limit| limit.constraint.inclusion(pod, snapshot)).collect();
         work::spend_on(limits.len().saturating_mul(snapshot.node_count()));
@@ -80,7 +81,7 @@ impl Predicate for EvenPodsSpread {
             for (at, limit) in limits.iter_mut().enumerate() {
                 if complete && included[at].holds(node) {
                     *limit.there[limit.domains.of_value(slot)].get_or_insert(0) += limit.counts[slot as usize];
-                } else if self.0.release == Release::V1_22 && limit.counts[slot as usize] > 0 {
+                } else if counts_excluded && limit.counts[slot as usize] > 0 {
                     outside.push((at, slot));
                 }
             }
@@ -200,9 +201,10 @@ impl Check for Limits<'_> {
     /// As `updateWithPod` has it: a pod that comes or goes counts where the selector selects it, also one that is being
     /// deleted, and by the empty selector too, though in the first count such pods did not.
     fn check_overlay(&self, node: &NodeOverlay) -> Verdict {
+        let counts_excluded = self.release.facts().spread_counts_pods_on_excluded_nodes;
         let complete = self.constraints.iter().all(|limit| limit.domains.of(node.info().slot()).is_some());
         self.judge(node.info(), |constraint| {
-            let counts = complete && (self.release == Release::V1_22 || constraint.includes(node.info(), self.pod));
+            let counts = complete && (counts_excluded || constraint.includes(node.info(), self.pod));
             let selects = |other: &Pod| other.namespace == self.pod.namespace && constraint.selects(other);
             if counts { node.difference(|other| i64::from(selects(other))) } else { 0 }
         })

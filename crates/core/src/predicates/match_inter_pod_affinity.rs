@@ -107,8 +107,7 @@ impl Predicate for MatchInterPodAffinity {
             repelling: SumsByKey::default(),
         };
         company.look_around(snapshot);
-        // 1.34 skips the plugin where nothing is asked and nobody repels the pod; 1.22 still sees what nominated pods bring.
-        let may_change = self.release == Release::V1_22 && snapshot.has_nominated_pods();
+        let may_change = !self.release.facts().pod_affinity_skips_nominated_pods && snapshot.has_nominated_pods();
         let asks_nothing = company.affinity.is_empty() && company.anti_affinity.is_empty();
         if asks_nothing && company.repelling.is_empty() && !may_change {
             return Demand::Nothing;

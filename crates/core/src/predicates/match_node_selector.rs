@@ -77,7 +77,7 @@ impl Predicate for MatchNodeSelector {
             own: PodMatch::new(pod, snapshot),
         };
         let check = Box::new(wanted);
-        match required.and_then(named_nodes).filter(|_| self.release == Release::V1_34) {
+        match required.and_then(named_nodes).filter(|_| self.release.facts().node_affinity_names_candidates) {
             None => Demand::Check(check),
             Some(names) if names.is_empty() => Demand::Reject(Verdict::unresolvable("pod affinity terms conflict")),
             Some(names) => Demand::OnlyNodes(names.into_iter().collect(), check),

@@ -88,10 +88,11 @@ type Attachment<'a> = (Cow<'a, str>, VolumeId<'a>);
 
 impl Predicate for MaxCsiVolumeCount {
     fn prepare<'a>(&'a self, pod: &'a Pod, snapshot: &'a Snapshot) -> Demand<'a> {
+        let facts = self.release.facts();
         let may_count = |volume: &Volume| match volume.source {
             VolumeSource::PersistentVolumeClaim { .. } => true,
-            VolumeSource::Ephemeral => self.release >= Release::V1_34,
-            _ => self.release >= Release::V1_34 && InTreePlugin::of(&volume.source).is_some(),
+            VolumeSource::Ephemeral => facts.counts_ephemeral_volumes,
+            _ => facts.counts_in_tree_volumes_as_csi && InTreePlugin::of(&volume.source).is_some(),
         };
         if !pod.volumes.iter().any(may_count) {
             return Demand::Nothing;
@@ -140,10 +141,8 @@ impl<'a> Counting<'a> {
 
     /// The volumes that are attached to the node although no pod there mounts them (`getNodeVolumeAttachmentInfo`).
     fn still_attached(&self, node: &NodeInfo, mounted: &BTreeSet<Attachment<'_>>) -> BTreeSet<Attachment<'a>> {
-        let attachments = match self.release {
-            Release::V1_22 => &[],
-            Release::V1_34 => self.snapshot.attached_to(node.name()),
-        };
+        let counted = self.release.facts().counts_volumes_still_attached;
+        let attachments = if counted { self.snapshot.attached_to(node.name()) } else { &[] };
         let counted = attachments.iter().filter(|attachment| !attachment.attacher.is_empty());
         let named = counted.filter_map(|attachment| {
             let VolumeSource::Csi { handle, .. } = &self.snapshot.volume(&attachment.volume_name)?.source else {
@@ -157,33 +156,33 @@ impl<'a> Counting<'a> {
     fn has_limits(&self, node: &NodeInfo) -> bool {
         let by_driver = self.csi_node.is_some_and(|csi| csi.drivers.iter().any(|d| d.allocatable_count.is_some()));
         let mut named = node.node.allocatable.scalar.keys();
-        by_driver || (self.release == Release::V1_22 && named.any(|name| name.starts_with(NODE_LIMIT_PREFIX)))
+        by_driver
+            || (self.release.facts().reads_volume_limits_of_allocatable
+                && named.any(|name| name.starts_with(NODE_LIMIT_PREFIX)))
     }
 
     fn limit(&self, driver: &str, node: &NodeInfo) -> Option<i64> {
         let drivers = self.csi_node.into_iter().flat_map(|csi_node| &csi_node.drivers);
         let count = drivers.filter(|d| *d.name == *driver).find_map(|d| d.allocatable_count);
-        count.map(i64::from).or_else(|| match self.release {
-            Release::V1_22 => {
-                node.node.allocatable.scalar.get(format!("{NODE_CSI_LIMIT_PREFIX}{driver}").as_str()).copied()
-            }
-            Release::V1_34 => None,
-        })
+        let named = || node.node.allocatable.scalar.get(format!("{NODE_CSI_LIMIT_PREFIX}{driver}").as_str()).copied();
+        let reads = self.release.facts().reads_volume_limits_of_allocatable;
+        count.map(i64::from).or_else(|| if reads { named() } else { None })
     }
 
-    /// Adds a pod's volumes. What does not exist is passed over, but 1.34 wants the claims of an incoming pod to exist.
+    /// Adds a pod's volumes. What does not exist is passed over, but the claims of an incoming pod may have to exist.
     fn collect<'p>(&self, pod: &'p Pod, incoming: bool, into: &mut BTreeSet<Attachment<'p>>) -> Result<(), String>
     where
         'a: 'p,
     {
+        let facts = self.release.facts();
         for volume in &pod.volumes {
             let Some(mounted) = MountedClaim::of(pod, volume, self.snapshot) else {
-                if self.release >= Release::V1_34 {
+                if facts.counts_in_tree_volumes_as_csi {
                     into.extend(self.inline(volume)?);
                 }
                 continue;
             };
-            if mounted.ephemeral && self.release == Release::V1_22 {
+            if mounted.ephemeral && !facts.counts_ephemeral_volumes {
                 continue;
             }
             if mounted.name.is_empty() {
@@ -192,7 +191,7 @@ impl<'a> Counting<'a> {
             match mounted.claim {
                 Some(claim) if mounted.ephemeral && !is_made_for(claim, pod) => return Err(not_owner(claim, pod)),
                 Some(claim) => into.extend(self.attachment(claim)),
-                None if incoming && self.release >= Release::V1_34 => {
+                None if incoming && facts.volume_count_requires_claims => {
                     let (namespace, name) = (&pod.namespace, &mounted.name);
                     return Err(format!("looking up PVC {namespace}/{name}: {}", claim_not_found(name)));
                 }

@@ -74,13 +74,13 @@ struct NoDiskConflict {
 
 impl Predicate for NoDiskConflict {
     fn prepare<'a>(&'a self, pod: &'a Pod, snapshot: &'a Snapshot) -> Demand<'a> {
-        let claims = match self.release {
-            Release::V1_22 => Vec::new(),
-            Release::V1_34 => match one_pod_claims(pod, snapshot) {
-                Ok(claims) => claims,
+        let mut claims = Vec::new();
+        if self.release.facts().enforces_read_write_once_pod {
+            match one_pod_claims(pod, snapshot) {
+                Ok(found) => claims = found,
                 Err(missing) => return Demand::Reject(Verdict::unresolvable(missing)),
-            },
-        };
+            }
+        }
         let claims_taken = if claims.is_empty() { 0 } else { in_use(&claims, pod, snapshot) };
         let disks: Vec<&VolumeSource> =
             pod.volumes.iter().map(|v| &v.source).filter(|source| is_disk(source)).collect();

@@ -99,7 +99,7 @@ impl Predicate for NoVolumeZoneConflict {
             }
         }
         match (fault, self.release) {
-            (Some(fault), Release::V1_34) => Demand::Reject(fault),
+            (Some(fault), release) if release.facts().looks_up_volume_zones_first => Demand::Reject(fault),
             (None, _) if places.is_empty() => Demand::Nothing,
             (fault, release) => Demand::check(move |node| {
                 let labels = node.labels();
@@ -121,10 +121,8 @@ impl Predicate for NoVolumeZoneConflict {
 
 impl Place<'_> {
     fn holds(&self, labels: &Labels, release: Release) -> bool {
-        let value = labels.get(self.label).or_else(|| match release {
-            Release::V1_22 => None,
-            Release::V1_34 => labels.get(self.successor),
-        });
+        let stable = || labels.get(self.successor).filter(|_| release.facts().beta_zone_means_stable_zone);
+        let value = labels.get(self.label).or_else(stable);
         value.is_some_and(|value| self.values.contains(&&**value))
     }
 }

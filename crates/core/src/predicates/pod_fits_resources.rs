@@ -88,11 +88,12 @@ impl PodFitsResources {
 
 impl Predicate for PodFitsResources {
     fn prepare<'a>(&'a self, pod: &'a Pod, _: &'a Snapshot) -> Demand<'a> {
+        let zero_fits = self.release.facts().zero_requests_fit;
         let wanted = &pod.requests;
         let scalars: Vec<_> = wanted
             .scalar
             .iter()
-            .filter(|(name, amount)| !(self.ignores(name) || self.release == Release::V1_34 && **amount == 0))
+            .filter(|(name, amount)| !(self.ignores(name) || zero_fits && **amount == 0))
             .map(|(name, amount)| (name, *amount))
             .collect();
         let asks_nothing =
@@ -144,9 +145,9 @@ impl Check for Room<'_> {
     }
 }
 
-/// `true` if an amount is compared with the free amount. In 1.22 a request of 0 needs a resource that is not overcommitted.
+/// `true` if this much of a resource is compared with what is free.
 fn is_asked(wanted: i64, release: Release) -> bool {
-    wanted > 0 || release == Release::V1_22
+    wanted > 0 || !release.facts().zero_requests_fit
 }
 
 /// The shortages of one node.
@@ -171,7 +172,7 @@ impl Shortage {
     fn compare(&mut self, wanted: i64, offered: i64, taken: i64, reason: impl FnOnce() -> Reason) {
         if is_asked(wanted, self.release) && wanted > offered.saturating_sub(taken) {
             self.reasons.push(reason());
-            self.unresolvable |= self.release == Release::V1_34 && wanted > offered;
+            self.unresolvable |= self.release.facts().request_beyond_capacity_is_unresolvable && wanted > offered;
         }
     }
 

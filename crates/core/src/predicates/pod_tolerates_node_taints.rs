@@ -53,14 +53,10 @@ impl Predicate for PodToleratesNodeTaints {
     fn prepare<'a>(&'a self, pod: &'a Pod, snapshot: &'a Snapshot) -> Demand<'a> {
         let repels = |effect| matches!(effect, Effect::NoSchedule | Effect::NoExecute);
         let untolerated = move |taints: &[Taint]| first_untolerated(taints, &pod.tolerations, repels).cloned();
-        let verdict = move |node: &NodeInfo| match (untolerated(&node.node.taints), self.release) {
-            (None, _) => Verdict::Fits,
-            (Some(Taint { key, value, .. }), Release::V1_22) => {
-                Verdict::unresolvable(format!("node(s) had taint {{{key}: {value}}}, that the pod didn't tolerate"))
-            }
-            (Some(Taint { key, value, .. }), Release::V1_34) => {
-                Verdict::unresolvable(format!("node(s) had untolerated taint {{{key}: {value}}}"))
-            }
+        let [before, after] = self.release.facts().untolerated_taint;
+        let verdict = move |node: &NodeInfo| match untolerated(&node.node.taints) {
+            None => Verdict::Fits,
+            Some(Taint { key, value, .. }) => Verdict::unresolvable(format!("{before}{{{key}: {value}}}{after}")),
         };
         let tolerated = snapshot.index().topology.by_taints(|taints| untolerated(taints).is_none(), true);
         Demand::sift(move |block, asked| pick(asked, |at| tolerated.of(block.slot(at))), verdict)

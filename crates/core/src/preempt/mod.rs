@@ -222,10 +222,8 @@ fn eligible(release: Release, pod: &Pod, snapshot: &Snapshot, nominated_is_unres
         return Ok(());
     };
     let priority = snapshot.priority_of(pod);
-    let is_leaving = |other: &Pod| match release {
-        Release::V1_22 => other.terminating,
-        Release::V1_34 => other.terminating && other.preempted,
-    };
+    let any_leaving = !release.facts().waits_for_preempted_pods_only;
+    let is_leaving = |other: &Pod| other.terminating && (any_leaving || other.preempted);
     if node.pods.iter().any(|other| is_leaving(other) && snapshot.priority_of(other) < priority) {
         return Err("not eligible due to a terminating pod on the nominated node.".into());
     }

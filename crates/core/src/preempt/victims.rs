@@ -97,7 +97,7 @@ impl<'c, 's> DryRun<'c, 's> {
         if victims.is_empty() {
             return Err(Verdict::unschedulable(NO_VICTIMS));
         }
-        if self.release >= Release::V1_34 {
+        if self.release.facts().sorts_victims {
             self.sort(&mut victims);
         }
         Ok(Candidate { node: node.name().clone(), victims, pdb_violations })

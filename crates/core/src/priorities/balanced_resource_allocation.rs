@@ -63,7 +63,8 @@ struct BalancedResourceAllocation {
 
 impl Priority for BalancedResourceAllocation {
     fn score(&self, pod: &Pod, _: &Snapshot, candidates: &NodeSet<'_>) -> Scores {
-        if self.release == Release::V1_34 && self.scoring.pod_requests(pod).iter().all(|amount| *amount == 0) {
+        let skips = self.release.facts().balance_skips_pods_without_requests;
+        if skips && self.scoring.pod_requests(pod).iter().all(|amount| *amount == 0) {
             return Scores::Same(0);
         }
         self.scoring.score(pod, candidates, balance)

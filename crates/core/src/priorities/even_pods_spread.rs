@@ -37,7 +37,7 @@ use crate::{
     index::Domains,
     model::{Pod, WhenUnsatisfiable, topology::HOSTNAME},
     node_set::NodeSet,
-    rule::{Identity, Reads, Release},
+    rule::{Identity, Reads},
     snapshot::Snapshot,
     spreading::{Constraint, Inclusion, Spreading},
 };
@@ -61,7 +61,7 @@ impl Priority for EvenPodsSpread {
     fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &NodeSet<'_>) -> Scores {
         let constraints = self.0.constraints(pod, snapshot, WhenUnsatisfiable::ScheduleAnyway);
         if constraints.is_empty() {
-            return Scores::Same(if self.0.release == Release::V1_22 { MAX_NODE_SCORE } else { 0 });
+            return Scores::Same(self.0.release.facts().spread_score_without_constraints);
         }
         let needs_all = self.0.requires_all_keys(pod);
         let mut spreads: Vec<Spread<'_>> = constraints.iter().map(|c| Spread::new(c, pod, snapshot)).collect();
@@ -85,10 +85,11 @@ impl Priority for EvenPodsSpread {
                 }
             }
         }
+        let rounds = self.0.release.facts().rounds_spread_sums;
         let sum = |node: NodeRef<'_>| {
             let parts = spreads.iter().filter_map(|s| Some(s.matching(node)? as f64 * s.weight + s.constant()));
             let sum: f64 = parts.sum();
-            if self.0.release == Release::V1_22 { sum as i64 } else { sum.round() as i64 }
+            if rounds { sum.round() as i64 } else { sum as i64 }
         };
         let sums: Vec<Option<i64>> =
             candidates.iter().zip(complete).map(|(node, complete)| complete.then(|| sum(node))).collect();

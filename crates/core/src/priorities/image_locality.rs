@@ -57,7 +57,7 @@ struct ImageLocality {
 
 impl Priority for ImageLocality {
     fn score(&self, pod: &Pod, snapshot: &Snapshot, candidates: &NodeSet<'_>) -> Scores {
-        let init = if self.release == Release::V1_34 { &pod.init_images[..] } else { &[] };
+        let init = if self.release.facts().scores_init_images { &pod.init_images[..] } else { &[] };
         let containers = (init.len() + pod.images.len()) as i64;
         let scaled = |image: &Name| {
             let state = snapshot.image(&with_tag(image))?;

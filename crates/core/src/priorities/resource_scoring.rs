@@ -58,35 +58,36 @@ enum Amount {
 }
 
 impl ResourceScoring {
-    /// Of a resource named twice, 1.22 counts one, with the last weight.
+    /// Of a resource named twice the last weight may be the one that counts.
     pub(super) fn new(release: Release, requests: Requests, resources: &[ResourceWeight]) -> Self {
         let overridden = |i: usize, r: &ResourceWeight| resources.iter().skip(i + 1).any(|later| later.name == r.name);
-        let counted = resources.iter().enumerate().filter(|(i, r)| release != Release::V1_22 || !overridden(*i, r));
+        let repeats = release.facts().scores_repeated_resources_twice;
+        let counted = resources.iter().enumerate().filter(|(i, r)| repeats || !overridden(*i, r));
         let looked = |r: &ResourceWeight| Looked { name: r.name.clone(), what: Amount::of(&r.name), weight: r.weight };
         Self { release, requests, resources: counted.map(|(_, r)| looked(r)).collect() }
     }
 
-    /// The resources of `LeastRequestedPriority` and `MostRequestedPriority`; a policy of 1.22 cannot configure them.
+    /// The resources of `LeastRequestedPriority` and `MostRequestedPriority`; a Policy cannot configure them.
     pub(super) fn of_requests(arguments: &Arguments) -> Self {
-        let fixed = Arguments::defaults(Release::V1_22).scored_resources;
-        let resources = if arguments.release == Release::V1_22 { &fixed } else { &arguments.scored_resources };
-        Self::new(arguments.release, Requests::NonZero, resources)
+        if arguments.release.facts().least_and_most_requested_take_resources {
+            return Self::new(arguments.release, Requests::NonZero, &arguments.scored_resources);
+        }
+        let fixed = Arguments::defaults(arguments.release).scored_resources;
+        Self::new(arguments.release, Requests::NonZero, &fixed)
     }
 
     /// Amounts that the incoming pod counts as, in the order of the resources.
-    ///
-    /// 1.22 adds the CPU of the overhead in whole cores instead of thousandths, so that 250m count as 1
-    /// (`calculatePodResourceRequest`).
     pub(super) fn pod_requests(&self, pod: &Pod) -> Vec<i64> {
+        let facts = self.release.facts();
         let counted = match self.requests {
             Requests::NonZero => &pod.scored_requests,
             Requests::Real => match &pod.held {
-                Some(held) if self.release == Release::V1_34 => &held.requests,
+                Some(held) if facts.counts_resizes_in_place => &held.requests,
                 _ => &pod.requests,
             },
         };
         let amount = |name: &str| match pod.overhead.get(name) {
-            Some(overhead) if name == resources::CPU && self.release == Release::V1_22 => {
+            Some(overhead) if name == resources::CPU && facts.scores_cpu_overhead_in_cores => {
                 counted.milli_cpu.saturating_sub(overhead.milli_value()).saturating_add(overhead.value())
             }
             _ => counted.get(name),

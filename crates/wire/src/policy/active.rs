@@ -3,10 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use podberth_core::{
-    policy::{Combination, Fault, Profile, Warning},
-    rule::Release,
-};
+use podberth_core::policy::{Combination, Fault, Profile, Warning};
 
 /// A policy or profile as it decides: defaults filled in, names resolved, in order of evaluation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -88,10 +85,7 @@ impl From<Warning> for Remark {
 impl From<&Profile> for ActiveProfile {
     fn from(profile: &Profile) -> Self {
         Self {
-            release: match profile.release {
-                Release::V1_22 => "1.22",
-                Release::V1_34 => "1.34",
-            },
+            release: profile.release.name(),
             predicates: profile
                 .predicates
                 .iter()
