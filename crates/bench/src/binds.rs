@@ -99,7 +99,7 @@ async fn caller(
         let node = node_for(i, nodes);
         let body = format!(r#"{{"PodName":"{prefix}-{i:07}","PodNamespace":"binds","PodUID":"","Node":"{node}"}}"#);
         let reply = client.post(&url, body).await?;
-        if &*reply.body != br#"{"Error":""}"# {
+        if reply.body.trim_ascii() != br#"{"Error":""}"# {
             return Err(format!("/bind: {}", String::from_utf8_lossy(&reply.body)));
         }
         times.push(reply.took);

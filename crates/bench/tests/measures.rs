@@ -21,9 +21,12 @@ fn bench_measures_a_server_and_leaves_only_its_report() {
     assert!(!unknown.status.success());
     assert!(String::from_utf8_lossy(&unknown.stderr).contains("no part's name begins with \"nothing\""));
 
-    let measured = bench(&["--only=schedule-apart", "--nodes=100", "--pods=300", "--json=it.json"]);
+    let measured = bench(&["--only=filter,schedule-apart,binds-16", "--nodes=100", "--pods=300", "--json=it.json"]);
     assert!(measured.status.success(), "{}", String::from_utf8_lossy(&measured.stderr));
-    assert!(String::from_utf8_lossy(&measured.stdout).contains("| schedule-apart/rate "));
+    let table = String::from_utf8_lossy(&measured.stdout);
+    for figure in ["filter-names/p50", "filter-full/p50", "schedule-apart/rate", "binds-16/rate"] {
+        assert!(table.contains(&format!("| {figure} ")), "no {figure} in\n{table}");
+    }
     let report = fs::read_to_string(folder.path().join("it.json")).expect("the file");
     assert!(report.contains("\"unit\": \"pods/s\"") && report.contains("\"failed\": []"), "{report}");
     let left: Vec<_> =
