@@ -11,7 +11,7 @@ use std::{cell::Cell, cell::RefCell, fmt::Debug, sync::Arc};
 
 /// Where an allowance comes from.
 pub trait Source: Debug + Send + Sync {
-    /// Takes so many bytes and some more; answers how many it took, 0 where there is not as much.
+    /// Takes `bytes` and some more. Returns the number of bytes taken, 0 if there are not enough.
     fn take(&self, bytes: usize) -> usize;
 }
 
@@ -40,7 +40,7 @@ thread_local! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UsedUp;
 
-/// Puts back what was there, also where the work panics.
+/// Restores the earlier state, also if the work panics.
 struct Before(usize, Option<Arc<dyn Source>>);
 
 impl Before {
@@ -74,7 +74,7 @@ pub(super) fn for_text<T>(length: usize, work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// Does work whose outcome is dropped or charged for by itself: what was charged meanwhile is given back.
+/// Does work whose result is dropped or charged for separately: charges made meanwhile are given back.
 pub fn briefly<T>(work: impl FnOnce() -> T) -> T {
     let before = LEFT.get();
     let done = work();

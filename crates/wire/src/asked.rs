@@ -16,7 +16,7 @@ use super::{
     tree,
 };
 
-/// The object whose template's pod is asked about.
+/// The object whose pod template is used.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TemplateOwner {
     /// Its kind.
@@ -37,7 +37,7 @@ pub struct AskedPod<'a> {
     pub template: Option<TemplateOwner>,
 }
 
-/// Kinds with a template, and where it stands.
+/// Kinds with a pod template, and its place.
 const TEMPLATES: [(&str, &str); 8] = [
     ("Deployment", "/spec/template"),
     ("ReplicaSet", "/spec/template"),
@@ -49,7 +49,7 @@ const TEMPLATES: [(&str, &str); 8] = [
     ("PodTemplate", "/template"),
 ];
 
-/// Controllers that say in their pods that they own them, as far as decisions read it, and their API version.
+/// Controllers that their pods name as owners, as far as decisions read it, and their API version.
 const OWNERS: [(&str, &str); 3] =
     [("ReplicaSet", "apps/v1"), ("StatefulSet", "apps/v1"), ("ReplicationController", "v1")];
 
@@ -66,11 +66,11 @@ const DAEMON_TOLERATIONS: [(&str, &str); 6] = [
     ("node.kubernetes.io/unschedulable", "NoSchedule"),
 ];
 
-/// The pod of an object: itself, or the one that its template makes. What a controller does to it on its way is left out
-/// but for a daemon set's tolerations and who owns the pod; claims of a stateful set's `volumeClaimTemplates` are not mounted.
+/// The pod of an object: itself, or the one that its template makes. Of a controller's changes to it only the tolerations of a daemon set
+/// and the owner are applied; claims of a stateful set's `volumeClaimTemplates` are not mounted.
 ///
 /// # Errors
-/// When the object is of a kind that makes no pods, or has no template.
+/// If the object is of a kind that makes no pods, or has no template.
 pub fn pod(json: &str) -> Result<AskedPod<'_>, Vec<Cause>> {
     #[derive(Default, Deserialize)]
     #[serde(default)]

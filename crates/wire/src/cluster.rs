@@ -32,8 +32,8 @@ const ITEM: u64 = 256;
 /// Memory of a fault besides its texts, up to the reply that lists it.
 const FAULT: usize = 512;
 
-/// The state of a cluster: a list for each kind, all of them optional; or a `List` as kubectl prints it, with `items` of any
-/// kind, or an array of objects. The order of a list is the order in which the objects came to be.
+/// The state of a cluster: one optional list per kind; or a `List` as kubectl prints it, with `items` of any kind; or an array of objects.
+/// The order of a list is the order in which the objects were created.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Cluster {
@@ -190,7 +190,7 @@ impl Cluster {
     }
 }
 
-/// A pod, with what the API server would have filled in.
+/// A pod with the API server's defaults.
 fn filled_pod(mut pod: Cow<'_, pod::Pod>, classes: &Snapshot) -> Converted<Object> {
     if pod.spec.runtime_class_name.is_some() {
         defaults::in_cluster(&mut pod.to_mut().spec, classes);
@@ -231,7 +231,7 @@ impl TypedItem {
 struct Gathering {
     snapshot: Snapshot,
     causes: Vec<Cause>,
-    /// How many pods came so far.
+    /// Number of pods so far.
     pods: u32,
 }
 

@@ -1,5 +1,5 @@
-//! JSON decoded as Go decodes it: `null` stands for the zero value wherever a list, map, object, text, number or boolean
-//! is expected, and the keys of extender messages may be written in any case.
+//! JSON decoded as Go decodes it: `null` stands for the zero value of any list, map, object, text, number or boolean, and the keys of
+//! extender messages may be in any case.
 //!
 //! A deserializer wrapped around serde_json's, so that the structs of [`super::objects`] need no attribute per field.
 
@@ -119,7 +119,7 @@ const ANY_CASE: &str = "AnyCase";
 /// A deserializer that reads as Go does.
 pub struct GoJson<D>(pub D);
 
-/// For each type: what its `null` is.
+/// The value of `null` for each type.
 macro_rules! null_is_zero {
     ($($method:ident($($argument:ident: $type:ty),*) => |$visitor:ident| $zero:expr;)*) => {$(
         fn $method<V: Visitor<'de>>(self, $($argument: $type,)* visitor: V) -> Result<V::Value, D::Error> {
@@ -214,7 +214,7 @@ fn used_up<E: serde::de::Error>(_: UsedUp) -> E {
     E::custom(allowance::USED_UP)
 }
 
-/// Carries the habit on into what a value contains.
+/// Decodes the content of a value by these rules too.
 struct Inside<T>(T);
 
 impl<'de, V: Visitor<'de>> Visitor<'de> for Inside<V> {

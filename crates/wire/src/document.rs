@@ -1,8 +1,7 @@
 //! A stored object, kept as the client sent it: unknown fields, the order of fields and the spelling of values stay.
 //!
-//! Only the top level and `metadata` are taken apart; everything else is text that is carried along. Stored bodies have
-//! one shape (see [`Document::into_body`]), so that reading one out of the store needs no parsing: [`render`] splices in
-//! what the store knows besides.
+//! Only the top level and `metadata` are parsed; everything else stays text. Stored bodies have one shape (see
+//! [`Document::into_body`]), so that reading one out of the store needs no parsing: [`render`] inserts the fields that the store adds.
 
 use std::fmt::Write as _;
 
@@ -17,10 +16,10 @@ use super::{
     kinds::StoredKind,
 };
 
-/// How deep objects may be nested; what serde_json itself allows when it builds a tree.
+/// Largest nesting depth of objects; serde_json itself allows this much when it builds a tree.
 const MAX_DEPTH: usize = 127;
 
-/// An object on its way into the store.
+/// An object to be stored.
 #[derive(Clone, Debug, Default)]
 pub struct Document {
     top: Fields,
@@ -49,7 +48,7 @@ impl Fields {
         Some(self.0.remove(at).1)
     }
 
-    /// A key that is there twice.
+    /// A repeated key.
     fn repeated(&self) -> Option<&str> {
         let mut keys: Vec<&str> = self.0.iter().map(|(key, _)| key.as_str()).collect();
         keys.sort_unstable();
@@ -197,17 +196,17 @@ impl Document {
     /// A field within an object of the top level, as it was written.
     ///
     /// # Errors
-    /// When what stands there is no object.
+    /// If the value there is not an object.
     pub fn get_in(&self, object: &str, field: &str) -> Result<Option<Box<RawValue>>, DecodeError> {
         let fields = fields_of(self.top.get(object)).map_err(|e| DecodeError { field: object.into(), ..e })?;
         Ok(fields.get(field).map(ToOwned::to_owned))
     }
 
-    /// Sets a text within an object of the top level, as in `set_text_in("spec", "nodeName", "n")`. The object's other
-    /// fields stay as they are; where it is missing it is made.
+    /// Sets a text within an object of the top level, as in `set_text_in("spec", "nodeName", "n")`. The object's other fields stay as they
+    /// are; a missing object is created.
     ///
     /// # Errors
-    /// When what stands there is no object.
+    /// If the value there is not an object.
     pub fn set_text_in(&mut self, object: &str, field: &str, text: &str) -> Result<(), DecodeError> {
         self.set_in(object, field, raw_text(text))
     }
@@ -215,7 +214,7 @@ impl Document {
     /// Like [`Self::set_text_in`], for a value of any type.
     ///
     /// # Errors
-    /// When what stands there is no object.
+    /// If the value there is not an object.
     pub fn set_in(&mut self, object: &str, field: &str, value: Box<RawValue>) -> Result<(), DecodeError> {
         self.set_all_in(object, vec![(field, value)])
     }
@@ -223,7 +222,7 @@ impl Document {
     /// Like [`Self::set_in`], for several fields.
     ///
     /// # Errors
-    /// When what stands there is no object.
+    /// If the value there is not an object.
     pub fn set_all_in(&mut self, object: &str, values: Vec<(&str, Box<RawValue>)>) -> Result<(), DecodeError> {
         if values.is_empty() {
             return Ok(());
@@ -291,8 +290,7 @@ fn outside_strings(json: &[u8]) -> impl Iterator<Item = u8> {
     })
 }
 
-/// Refuses what is nested too deeply, so that nobody's recursion overflows later on, and `null` as an item of a list,
-/// which stands for nothing.
+/// Refuses nesting that is too deep, so that no later recursion overflows, and `null` as an item of a list, which has no meaning.
 fn check_nesting(json: &[u8]) -> Result<(), DecodeError> {
     let refused = |message: String| Err(DecodeError { field: String::new(), message });
     let mut open = Vec::new();

@@ -21,7 +21,7 @@ const EXTENDER_PLUGIN: &str = "Extender";
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Explanation {
-    /// The pod asked about.
+    /// The pod of the request.
     pub pod: PodName,
     /// Every node, in order of names.
     pub nodes: Vec<NodeExplanation>,
@@ -36,7 +36,7 @@ pub struct Explanation {
     /// Where the pod would go or, where it fits nowhere, kube-scheduler's own sentence, as in
     /// `0/5 nodes are available: 5 Insufficient cpu.`
     pub message: String,
-    /// Whom preemption would evict; absent unless asked for.
+    /// The effect of preemption; absent unless requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub preemption: Option<PreemptionExplanation>,
@@ -44,7 +44,7 @@ pub struct Explanation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub bound_to: Option<BoundTo>,
-    /// The object whose template's pod was asked about; absent where the pod itself was sent.
+    /// The object whose pod template was used; absent if the pod itself was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub template: Option<TemplateOwner>,
@@ -54,12 +54,12 @@ pub struct Explanation {
     pub snapshot_revision: u64,
     /// The seed that breaks ties.
     pub seed: u64,
-    /// The extenders that were asked (`callExtenders`) and did not answer as they should.
+    /// Failed calls to extenders (`callExtenders`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub extender_errors: Vec<ExtenderError>,
 }
 
-/// Where a pod that was asked about by name runs already.
+/// The node on which a pod that was requested by name runs already.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BoundTo {
@@ -92,7 +92,7 @@ pub struct DecidingLevel {
     /// Its place, 1 being the most important.
     #[schema(example = 1)]
     pub level: usize,
-    /// The priority asked there, by the name the policy called it.
+    /// The priority of the level, by its name in the policy.
     #[schema(example = "NodeAffinityPriority")]
     pub priority: String,
 }
@@ -136,8 +136,8 @@ pub struct NodeExplanation {
     pub name: String,
     /// `true` if the pod can run there.
     pub fits: bool,
-    /// Its scores combined: the higher the better, and equal totals tie. Under `WeightedSum` Σ score × weight; under
-    /// `Lexicographic` how many groups of equal nodes stand behind its own. 0 where it does not fit.
+    /// Its scores combined: the higher the better, and equal totals tie. Under `WeightedSum` Σ score × weight; under `Lexicographic` the number
+    /// of groups of equal nodes behind its own. 0 if it does not fit.
     pub total: i64,
     /// Its place among the nodes that fit, 1 being the best.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -182,7 +182,7 @@ pub struct ScoreExplanation {
     pub priority: String,
     /// The framework plugin that carries it; `Extender` for an extender.
     pub plugin: String,
-    /// 0..=100, before the weight; of an extender ten times what it answered.
+    /// 0..=100, before the weight; for an extender ten times its own score.
     pub score: i64,
     /// The factor of the score; 1 under `Lexicographic`.
     pub weight: i64,
@@ -228,7 +228,7 @@ pub struct Victim {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// Its priority, below that of the pod asked about.
+    /// Its priority, below that of the pod of the request.
     pub priority: i32,
 }
 

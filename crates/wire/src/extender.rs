@@ -65,7 +65,7 @@ fn readable<T>(converted: Converted<T>, at: &str) -> Result<T, DecodeError> {
     })
 }
 
-/// The answer of `/filter`. Exactly one of `nodes` and `node_names` is there: the one that was sent.
+/// The answer of `/filter`. Exactly one of `nodes` and `node_names` is set: the form of the request.
 #[derive(Debug, Default, Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ExtenderFilterResult<'a> {
@@ -102,7 +102,7 @@ impl<'a> FromIterator<&'a RawValue> for EchoedNodes<'a> {
 }
 
 impl ExtenderFilterResult<'_> {
-    /// The answer to a question that cannot be answered, in the form in which it was asked.
+    /// The answer to a request that cannot be answered, in the form of the request.
     pub fn failed(error: impl Into<String>, asked_in_full: bool) -> Self {
         Self {
             nodes: asked_in_full.then(EchoedNodes::default),
@@ -119,7 +119,7 @@ impl ExtenderFilterResult<'_> {
 pub struct HostPriority {
     /// The node.
     pub host: String,
-    /// Its score; a whole number in kube-scheduler's 0..=10 unless the policy says otherwise.
+    /// Its score; a whole number in kube-scheduler's 0..=10 unless the policy sets another range.
     pub score: i64,
 }
 
@@ -220,7 +220,7 @@ impl ExtenderBindingArgs {
 pub struct PreemptionArgs {
     /// The pod that needs room; `None` where none was sent.
     pub pod: Option<model::Pod>,
-    /// Whom kube-scheduler would evict.
+    /// The victims that kube-scheduler proposes.
     pub proposed: Proposed,
 }
 
@@ -236,10 +236,10 @@ pub enum Proposed {
 }
 
 impl PreemptionArgs {
-    /// Reads a request. Where both maps are there the full one counts.
+    /// Reads a request. If both maps are present the full one counts.
     ///
     /// # Errors
-    /// When the body is no JSON, or a field has the wrong type or cannot be read.
+    /// If the body is not JSON, or a field has the wrong type or cannot be read.
     pub fn parse(body: &[u8]) -> Result<Self, DecodeError> {
         let args = ExtenderPreemptionArgs::parse(body)?;
         let pod = args.pod.map(|pod| readable(pod.to_core(), "Pod")).transpose()?;
@@ -266,10 +266,10 @@ impl PreemptionArgs {
 }
 
 impl ExtenderPreemptionArgs {
-    /// Reads a request as it stands on the wire.
+    /// Reads a request in its wire form.
     ///
     /// # Errors
-    /// When the body is no JSON, or a field has the wrong type.
+    /// If the body is not JSON, or a field has the wrong type.
     pub fn parse(body: &[u8]) -> Result<Self, DecodeError> {
         decode::from_slice(body)
     }

@@ -1,7 +1,7 @@
-//! kube-scheduler's extender protocol from its other side: what other extenders are asked, and how their answers read.
+//! kube-scheduler's extender protocol from the scheduler's side: the bodies of calls to other extenders, and their replies.
 //!
-//! Questions are written as kube-scheduler writes them, with pods and nodes as they came. Answers are read with keys in any
-//! case and `null` for anything, as Go reads them.
+//! Calls are written as kube-scheduler writes them, with pods and nodes as they came. Replies are read as Go reads them: keys in any case,
+//! and `null` for any value.
 //!
 //! Source: `k8s.io/kube-scheduler/extender/v1/types.go`, `pkg/scheduler/extender.go`.
 
@@ -21,7 +21,7 @@ use super::{
 };
 use podberth_core::model::Name;
 
-/// A pod as extenders are told of it: its document, and what decides who is asked about it.
+/// A pod as extenders get it: its document, and the fields that decide which extenders handle it.
 #[derive(Clone, Debug)]
 pub struct PodDocument {
     json: Arc<str>,
@@ -116,7 +116,7 @@ impl PodDocument {
     }
 }
 
-/// Plain data always serializes; an empty body would be refused by whoever reads it.
+/// Plain data always serializes; a receiver would refuse an empty body.
 fn json(data: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(data).unwrap_or_default()
 }
@@ -230,14 +230,14 @@ pub fn parse_bound(json: &[u8]) -> Result<String, DecodeError> {
     decode::from_slice::<Reply>(json).map(|reply| reply.error)
 }
 
-/// The namespace, `default` where it says none, and the name that a pod's document says.
+/// The namespace (default `default`) and the name in a pod's document.
 pub fn pod_name(json: &str) -> Option<(String, String)> {
     let document = Document::parse(json.as_bytes()).ok()?;
     let said = |field: &str| document.metadata_text(field).filter(|text| !text.is_empty());
     Some((said("namespace").unwrap_or_else(|| "default".into()), said("name")?))
 }
 
-/// The name that a node's document says.
+/// The name in a node's document.
 pub fn node_name(json: &str) -> Option<String> {
     decode::from_slice::<NodeItem>(json.as_bytes()).ok().map(|node| node.metadata.name).filter(|name| !name.is_empty())
 }

@@ -7,10 +7,10 @@ use std::fmt;
 /// The reason of a list that is too long.
 pub const TOO_MANY: &str = "FieldValueTooMany";
 
-/// How many bytes from the start and from the end of a value, of a field's place or of a message are told.
+/// Number of bytes that are shown from the start and from the end of a value, of a field's path or of a message.
 const TOLD: usize = 1024;
 
-/// A text without its middle where it is longer than what is told.
+/// A text without its middle if it is longer than the shown part.
 pub(super) fn shortened(text: String) -> String {
     if text.len() <= 2 * TOLD {
         return text;
@@ -38,7 +38,7 @@ fn shown(value: impl fmt::Debug) -> String {
     shortened(format!("{value:?}"))
 }
 
-/// Where in an object a value stands. Costs nothing until it is printed.
+/// The path of a value in an object. Costs nothing until it is printed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Path<'p> {
     parent: Option<&'p Path<'p>>,
@@ -58,19 +58,19 @@ impl<'p> Path<'p> {
     /// The object's top.
     pub const ROOT: Path<'static> = Path { parent: None, part: Part::Root };
 
-    /// A field of the object that stands here.
+    /// A field of the object at this path.
     #[must_use]
     pub fn child(&'p self, name: &'p str) -> Self {
         Self { parent: Some(self), part: Part::Child(name) }
     }
 
-    /// An element of the list that stands here.
+    /// An element of the list at this path.
     #[must_use]
     pub fn index(&'p self, index: usize) -> Self {
         Self { parent: Some(self), part: Part::Index(index) }
     }
 
-    /// An entry of the map that stands here.
+    /// An entry of the map at this path.
     #[must_use]
     pub fn key(&'p self, key: &'p str) -> Self {
         Self { parent: Some(self), part: Part::Key(key) }
@@ -102,7 +102,7 @@ impl Faults {
         self.0
     }
 
-    /// How many there are so far.
+    /// Number of faults so far.
     pub fn count(&self) -> usize {
         self.0.len()
     }
@@ -128,12 +128,12 @@ impl Faults {
         );
     }
 
-    /// A value that may not stand here.
+    /// A value that is not allowed here.
     pub fn forbidden(&mut self, at: &Path<'_>, why: &str) {
         self.push(at, "FieldValueForbidden", format!("Forbidden: {why}"));
     }
 
-    /// A value that is there twice.
+    /// A repeated value.
     pub fn duplicate(&mut self, at: &Path<'_>, value: impl fmt::Debug) {
         self.push(at, "FieldValueDuplicate", format!("Duplicate value: {}", shown(value)));
     }
@@ -148,7 +148,7 @@ impl Faults {
         self.push(at, "FieldValueTooLong", format!("Too long: may not be more than {most} bytes"));
     }
 
-    /// A value that stands nowhere else, where it has to.
+    /// A value that must exist elsewhere and does not.
     pub fn not_found(&mut self, at: &Path<'_>, value: impl fmt::Debug, why: impl fmt::Display) {
         self.push(at, "FieldValueNotFound", format!("Not found: {}: {why}", shown(value)));
     }
@@ -158,7 +158,7 @@ impl Faults {
         self.0.extend(causes.into_iter().map(|cause| Cause { field: format!("{prefix}.{}", cause.field), ..cause }));
     }
 
-    /// A value that Kubernetes' own decoder would not have let through.
+    /// A value that Kubernetes' own decoder would refuse.
     pub fn unreadable(&mut self, at: &Path<'_>, value: impl fmt::Debug, rule: impl fmt::Display) {
         self.invalid(at, value, rule);
         if let Some(cause) = self.0.last_mut() {

@@ -57,18 +57,18 @@ impl StoredKind {
         if self.group.is_empty() { self.plural.into() } else { format!("{}.{}", self.plural, self.group) }
     }
 
-    /// Reads an object of this kind: what it means, and everything that is wrong with it.
+    /// Parses an object of this kind, and reports all its faults.
     ///
     /// # Errors
-    /// When the text is no JSON, or a field has the wrong type.
+    /// If the text is not JSON, or a field has the wrong type.
     pub fn parse(&self, json: &[u8]) -> Result<Converted<Object>, DecodeError> {
         (self.wire.parse)(json)
     }
 
-    /// Reads an object of this kind as [`Self::parse`] does, and tells besides what the API server would refuse of it.
+    /// Parses an object of this kind as [`Self::parse`] does, and also reports the faults for which the API server would refuse it.
     ///
     /// # Errors
-    /// When the text is no JSON, or a field has the wrong type.
+    /// If the text is not JSON, or a field has the wrong type.
     pub fn validate(&self, json: &[u8]) -> Result<Converted<Object>, DecodeError> {
         (self.wire.validate)(json)
     }
@@ -79,7 +79,7 @@ impl StoredKind {
     }
 }
 
-/// Writes what a row knows of its struct.
+/// Writes the functions of a row's struct.
 macro_rules! wire {
     ($wire:ty => $object:expr) => {
         Wire {
@@ -100,7 +100,7 @@ macro_rules! wire {
     };
 }
 
-/// Every stored kind, in the order in which an import applies them: what others refer to comes first.
+/// Every stored kind, in the order in which an import applies them: objects that others refer to come first.
 pub static ALL: &[StoredKind] = &[
     StoredKind {
         group: "",
@@ -291,7 +291,7 @@ pub static ALL: &[StoredKind] = &[
     },
 ];
 
-/// The kind under this group and plural, as they stand in a path.
+/// The kind of this group and plural, as in a path.
 pub fn by_plural(group: &str, plural: &str) -> Option<&'static StoredKind> {
     ALL.iter().find(|k| k.group == group && k.plural == plural)
 }
@@ -302,8 +302,8 @@ pub fn by_key(key: &str) -> Option<&'static StoredKind> {
     by_plural(group, plural)
 }
 
-/// The kind that an object says it is. Any version of the group will do (`policy/v1beta1`, `apps/v1beta2`): what
-/// scheduling reads has not changed between them.
+/// The kind of an object. Any version of the group will do (`policy/v1beta1`, `apps/v1beta2`), since the fields that scheduling reads have
+/// not changed between them.
 pub fn by_api_version(api_version: &str, kind: &str) -> Option<&'static StoredKind> {
     let group = api_version.split_once('/').map_or("", |(group, _)| group);
     // Before 1.9 replica sets were served in a group of their own.
@@ -311,7 +311,7 @@ pub fn by_api_version(api_version: &str, kind: &str) -> Option<&'static StoredKi
     ALL.iter().find(|k| k.group == group && k.kind == kind)
 }
 
-/// The kind of this name, for an object that does not say its API version.
+/// The kind of this name, for an object without an API version.
 pub fn by_kind(api_version: &str, kind: &str) -> Option<&'static StoredKind> {
     ALL.iter().find(|k| api_version.is_empty() && k.kind == kind)
 }

@@ -1,8 +1,8 @@
-//! The outside world's JSON and YAML, and what it means in the [`podberth_core`]'s terms. No I/O, no decisions.
+//! The outside world's JSON and YAML, and its conversion to [`podberth_core`]'s types. No I/O, no decisions.
 //!
-//! Every conversion answers with the object *and* all its faults ([`objects::Converted`]); the caller decides whether
-//! faults refuse it: at the state door they do, in a request to judge they do not, since kube-scheduler itself lives
-//! with objects that the API server of another release let through.
+//! Every conversion returns the object *and* all its faults ([`objects::Converted`]). The caller decides if faults refuse the object. For a
+//! write they do; for an object in a request to decide they do not, since kube-scheduler itself handles objects that the API server of
+//! another release admitted.
 
 pub mod allowance;
 pub mod asked;

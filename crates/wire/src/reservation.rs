@@ -1,4 +1,4 @@
-//! Reservations: what was decided about a pod and is not a fact yet.
+//! Reservations: decisions about pods that are not facts yet.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -17,11 +17,11 @@ pub enum ReservationKind {
     Nominated,
 }
 
-/// A reservation as it is stored. The node of an assumed pod stands beside it, since it is judged like a bind.
+/// A stored reservation. The node of an assumed pod is stored beside it, since it is judged like a bind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Stored {
-    /// The pod's uid: a later pod of the same name has no part in it.
+    /// The pod's uid: a later pod of this name does not get the reservation.
     pub pod_uid: String,
     /// Its meaning.
     pub kind: ReservationKind,
@@ -29,7 +29,7 @@ pub struct Stored {
     pub until: String,
 }
 
-/// Asks for a node to be reserved for a pod.
+/// A request to reserve a node for a pod.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ReservationRequest {
@@ -41,7 +41,7 @@ pub struct ReservationRequest {
     /// After how many seconds it lapses; 30 where absent, a day at most.
     #[schema(nullable = false, example = 30)]
     pub ttl_seconds: Option<u32>,
-    /// The pod's uid: with it a later pod of the same name is not hit.
+    /// The pod's uid: with it a later pod of this name is not affected.
     #[schema(rename = "podUID")]
     #[serde(rename = "podUID")]
     pub pod_uid: String,

@@ -16,13 +16,12 @@ use podberth_core::{
     volume_choice::VolumeChoice,
 };
 
-/// Which pods to schedule, and how. The pods are told in one of three ways: in full (`pods`), by name (`podNames`), or
-/// as those that wait for a node and are in a `namespace`, have the labels of a `selector` and name a `schedulerName`.
+/// The pods to schedule, and options. Pods are given in one of three ways: in full (`pods`), by name (`podNames`), or by selection: those
+/// that wait for a node and are in a `namespace`, have the labels of a `selector` and name a `schedulerName`.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct ScheduleRequest {
-    /// Pods in full. Those that are not stored are stored and bound in one commit; of those that are, what is stored
-    /// counts.
+    /// Pods in full. Pods that are not stored yet are stored and bound in one commit; for the others the stored pod counts.
     #[schema(nullable = false, value_type = Vec<super::objects::pod::Pod>)]
     pub pods: Option<Vec<Box<RawValue>>>,
     /// Stored pods, each as `namespace/name` or, in the namespace `default`, `name`.
@@ -45,8 +44,8 @@ pub struct ScheduleRequest {
     /// preemption, or for a pod with `preemptionPolicy: Never`, no pod is evicted.
     #[schema(nullable = false)]
     pub preempt: Option<bool>,
-    /// Reserve the nodes for so many seconds (1 to 86400) instead of binding, as `/reservations` does: the pods count as
-    /// running there until they are bound or the time is over.
+    /// Reserve the nodes for this number of seconds (1 to 86400) instead of binding, as `/reservations` does: the pods count as running there
+    /// until they are bound or the time is over.
     #[schema(nullable = false, minimum = 1, maximum = 86400)]
     pub assume: Option<u32>,
     /// Asks for suggestions for pods that fit nowhere; default `true`.
@@ -61,7 +60,7 @@ pub struct ScheduleRequest {
     /// The cluster to decide over instead of the stored one; only with `dryRun`.
     #[schema(nullable = false, value_type = Cluster)]
     pub cluster: Option<Brought>,
-    /// Breaks ties: the same seed, the same placements.
+    /// Breaks ties: equal seeds give equal placements.
     pub seed: u64,
 }
 
@@ -120,7 +119,7 @@ pub struct ScheduledPod {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub message: Option<String>,
-    /// The node on which preemption made room; the same as `node`.
+    /// The node on which preemption made room; equals `node`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub nominated_node: Option<String>,
@@ -178,10 +177,10 @@ pub struct ScheduleSummary {
     pub dry_run: bool,
 }
 
-/// One line of a report as it is made (`Accept: application/x-ndjson`): exactly one of its fields is there.
+/// One line of a report in progress (`Accept: application/x-ndjson`): exactly one of its fields is present.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct ScheduleLine {
-    /// A pod about which all is said.
+    /// A pod whose result is final.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub pod: Option<ScheduledPod>,
@@ -189,13 +188,13 @@ pub struct ScheduleLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub summary: Option<ScheduleSummary>,
-    /// The last line, if something broke; what was told before stands.
+    /// The last line after a failure; earlier lines stay valid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub error: Option<Status>,
 }
 
-/// Changes that together would let a pod on a node. They were tried out on a copy of the cluster.
+/// Changes with which a pod would fit a node. They were tried on a copy of the cluster.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Suggestion {
     /// All of them in words.
@@ -205,7 +204,7 @@ pub struct Suggestion {
     pub changes: Vec<SuggestedChange>,
     /// A node that would take the pod then; one to be added goes by the name of its model, `-new-` and a number.
     pub node: String,
-    /// How many of the request's pods with the same demands would fit then.
+    /// Number of pods of the request with equal demands that would fit then.
     pub pods: usize,
 }
 
@@ -214,8 +213,7 @@ pub struct Suggestion {
 pub struct SuggestedChange {
     /// The kind of change.
     pub kind: ChangeKind,
-    /// The resource asked for less, the label or the taint's key, the topology label, or the host port
-    /// (`TCP 0.0.0.0:80`).
+    /// The resource to request less of, the key of the label or the taint, the topology label, or the host port (`TCP 0.0.0.0:80`).
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub key: String,
     /// The label's or the taint's value.

@@ -37,7 +37,7 @@ struct FieldRequirement {
     equal: bool,
 }
 
-/// The part of an object that selectors look at.
+/// The part of an object that selectors read.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Head {
@@ -158,7 +158,7 @@ fn is_identifier(token: &str) -> bool {
     !SYMBOLS.contains(&token)
 }
 
-/// Symbols, the longest first, and what stands between them.
+/// Symbols, the longest first, and the text between them.
 fn tokens(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {

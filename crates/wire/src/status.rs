@@ -1,11 +1,11 @@
-//! `Status` of `meta/v1`: what every error reply is (Kubernetes: `apimachinery/pkg/apis/meta/v1/types.go`).
+//! `Status` of `meta/v1`: the body of every error reply (Kubernetes: `apimachinery/pkg/apis/meta/v1/types.go`).
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::fault::Cause;
 
-/// The reply to a request that failed, or that has nothing else to say.
+/// The reply to a request that failed, or that has no other result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
@@ -38,7 +38,7 @@ pub struct Status {
 }
 
 impl Status {
-    /// That all went well, with this HTTP code, and what it was about.
+    /// A success with this HTTP code, and its subject.
     pub fn success(code: u16, details: Option<StatusDetails>) -> Self {
         Self {
             kind: "Status".into(),

@@ -112,8 +112,8 @@ fn longest_label(node: &NodeExplanation) -> usize {
     labels.max().unwrap_or(0).max("level (tolerance)".len())
 }
 
-/// A name in at most so many characters: without its domain, then without its middle, since names of one group differ at
-/// the beginning or at the end.
+/// A name in at most `room` characters: without its domain, then without its middle, since names of one group differ at the beginning or at
+/// the end.
 fn shortened(name: &str, room: usize) -> String {
     let fits = |text: &str| text.chars().count() <= room;
     let host = name.split('.').next().unwrap_or(name);

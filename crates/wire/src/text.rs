@@ -1,4 +1,4 @@
-//! Text that is not copied out of the JSON it stands in unless it has to be.
+//! Text that is borrowed from its JSON where possible.
 
 use std::{borrow::Cow, fmt, ops::Deref};
 

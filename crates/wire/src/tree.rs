@@ -22,10 +22,10 @@ pub(super) fn weight(json: &[u8]) -> usize {
     json.iter().map(of).sum()
 }
 
-/// Reads a text as a tree that the allowance of the thread has room for. Of fields that stand twice the last one counts.
+/// Reads a text as a tree within the allowance of the thread. The last of repeated fields counts.
 ///
 /// # Errors
-/// When there is no room, or the text is no JSON.
+/// If there is no room, or the text is not JSON.
 pub(super) fn parse(json: &[u8]) -> Result<Value, DecodeError> {
     allowance::for_text(json.len(), || {
         allowance::charge(weight(json)).map_err(|_: UsedUp| DecodeError::used_up())?;

@@ -1,5 +1,4 @@
-//! Choices for claims ([`podberth_core::volume_choice`]), written into the stored objects. What is not about the choice stays
-//! as it is.
+//! Choices for claims ([`podberth_core::volume_choice`]), written into the stored objects. Other fields stay as they are.
 
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -84,11 +83,11 @@ pub fn claim_for_node(body: &[u8], node: &str) -> Result<String, DecodeError> {
     Ok(document.into_body())
 }
 
-/// The body of a volume or a claim as it is told, with what a bind here has chosen for the stored one; `None` where nothing
-/// was, or the told one says itself what it is bound to or made for.
+/// The body of an imported volume or claim, with the choice that a bind here made for the stored one. `None` if there is no choice, or if the
+/// imported body itself names its claim, volume or node.
 ///
 /// # Errors
-/// When one of the bodies cannot be read.
+/// If one of the bodies cannot be read.
 pub fn kept_choice(told: &[u8], stored: &[u8]) -> Result<Option<String>, DecodeError> {
     const BINDINGS: [&str; 2] = ["claimRef", "volumeName"];
     let (mut document, stored) = (Document::parse(told)?, Document::parse(stored)?);

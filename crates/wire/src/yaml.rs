@@ -14,8 +14,7 @@ use super::{
 /// How deep YAML may be nested (the parser recurses: this stays far inside a 2 MiB stack), and lists within lists.
 const MAX_DEPTH: usize = 64;
 const MAX_LIST_DEPTH: usize = 4;
-/// How many values a body may have in YAML, of which a tree is made before it is read, and what each takes there. JSON has no
-/// such limit.
+/// Largest number of values in a YAML body, of which a tree is made before it is read, and the memory of each there. JSON has no such limit.
 const MAX_YAML_VALUES: usize = 2_000_000;
 const YAML_VALUE: usize = 96;
 /// How much the aliases of a body may make of it: this many parts, of anchored texts of this many bytes together.
@@ -25,13 +24,13 @@ const MAX_ANCHORED_BYTES: usize = 16 * 1024;
 /// One object of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
-    /// `v1`, `apps/v1`; empty where neither the object nor its list says.
+    /// `v1`, `apps/v1`; empty if neither the object nor its list names it.
     pub api_version: String,
-    /// `Pod`; empty where neither the object nor its list says.
+    /// `Pod`; empty if neither the object nor its list names it.
     pub kind: String,
     /// The object, as it was written where the body is JSON.
     pub json: String,
-    /// Where it stands in the body: `items[3]`, `documents[1]`; empty where it is all of it.
+    /// Its place in the body: `items[3]`, `documents[1]`; empty if it is the whole body.
     pub at: String,
 }
 
@@ -104,8 +103,7 @@ pub fn weight(body: &[u8]) -> usize {
     YAML_VALUE * body.iter().filter(|byte| b"\n,:[{-?".contains(byte)).count().min(MAX_YAML_VALUES)
 }
 
-/// Limits that grow with the body: its length is bounded elsewhere, so all that has to be held down is what aliases
-/// and nesting make of it.
+/// Limits that grow with the body. Its length is bounded elsewhere, so these only bound the effect of aliases and nesting.
 pub(super) fn options(length: usize) -> Options {
     let most = length.saturating_add(64).min(MAX_YAML_VALUES);
     let length = length.saturating_add(64);

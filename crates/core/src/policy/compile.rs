@@ -27,10 +27,10 @@ const MAX_HARD_POD_AFFINITY_WEIGHT: i64 = 100;
 const MAX_EXTENDER_SCORE: i64 = 1000;
 
 impl Policy {
-    /// The profile that the policy stands for.
+    /// The compiled profile.
     ///
     /// # Errors
-    /// Everything that is wrong with it, each fault with its field.
+    /// All faults of the policy, each with its field.
     pub fn compile(&self) -> Result<Profile, Faults> {
         let mut compiler = Compiler::new(self);
         let chosen = compiler.chosen_predicates();
@@ -60,7 +60,7 @@ struct Compiler<'p> {
     faults: Vec<Fault>,
     arguments: Arguments,
     capacity_ratio: Option<&'p CapacityRatio>,
-    /// Entries called by the registered name of a rule that needs an argument: the argument must stand elsewhere.
+    /// Entries with the registered name of a rule that needs an argument, which must be in another entry.
     unargued: Vec<(String, &'static Argued)>,
 }
 
@@ -91,7 +91,7 @@ impl<'p> Compiler<'p> {
         chosen
     }
 
-    /// The rule that an entry asks for, its argument taken in.
+    /// The rule of an entry, with its argument.
     fn predicate(&mut self, at: &str, entry: &PredicateEntry) -> Option<&'static Identity> {
         let argument = entry.argument.as_ref();
         let affinity = argument.and_then(|a| a.service_affinity.as_ref());
@@ -210,7 +210,7 @@ impl<'p> Compiler<'p> {
         declared.insert(argued.argument, (name.clone(), weight));
     }
 
-    /// The rule that an entry asks for, its argument taken in.
+    /// The rule of an entry, with its argument.
     fn priority(
         &mut self,
         at: &str,

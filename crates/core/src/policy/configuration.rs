@@ -24,7 +24,7 @@ const RELEASE: Release = Release::V1_34;
 pub const DEFAULT_SCHEDULER: &str = "default-scheduler";
 const MAX_RESOURCE_WEIGHT: i64 = 100;
 
-/// A configuration: what it says of nodes and scores; queueing, leader election and the like are not kept.
+/// A configuration: the parts that concern nodes and scores. Queueing, leader election and similar parts are dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Configuration {
     /// Its API version; all are judged as [`Configuration::API_VERSION`].
@@ -33,7 +33,7 @@ pub struct Configuration {
     pub profiles: Vec<SchedulerProfile>,
     /// Extenders of all profiles.
     pub extenders: Vec<Extender>,
-    /// Doubts of the reader, which lint tells first.
+    /// Warnings of the reader, which lint reports first.
     pub remarks: Vec<Warning>,
 }
 
@@ -63,7 +63,7 @@ impl Default for SchedulerProfile {
 pub struct ScoringStrategy {
     /// `LeastAllocated`, `MostAllocated` or `RequestedToCapacityRatio`.
     pub kind: Name,
-    /// The resources looked at; none stands for CPU and memory. A weight of 0 stands for 1.
+    /// The scored resources; an empty list stands for CPU and memory. A weight of 0 stands for 1.
     pub resources: Vec<ResourceWeight>,
     /// The line of `RequestedToCapacityRatio`; `None` where none is written.
     pub shape: Option<Vec<ShapePoint>>,
@@ -104,7 +104,7 @@ pub const SCORING_STRATEGIES: [(&str, &str); 3] = [
 ];
 
 impl Default for Configuration {
-    /// The configuration of 1.34 where it is told nothing.
+    /// The default configuration of 1.34.
     fn default() -> Self {
         Self {
             api_version: Self::API_VERSION.into(),
@@ -169,7 +169,7 @@ impl Configuration {
     }
 }
 
-/// Where the profile of a scheduler stands; for `None` that of `default-scheduler`, else the first.
+/// The index of a scheduler's profile; for `None` that of `default-scheduler`, else the first.
 fn position(compiled: &[(Name, Profile)], scheduler_name: Option<&str>) -> Option<usize> {
     let wanted = scheduler_name.unwrap_or(DEFAULT_SCHEDULER);
     let position = compiled.iter().position(|(name, _)| &**name == wanted);
@@ -316,7 +316,7 @@ fn weighted(resources: &[ResourceWeight]) -> Vec<ResourceWeight> {
     resources.iter().map(|r| ResourceWeight { name: r.name.clone(), weight: weight(r) }).collect()
 }
 
-/// The rules behind the filter plugins, in the profile's order. Plugins without one say nothing of nodes here.
+/// The rules behind the filter plugins, in the profile's order. Plugins without a rule rule no node out here.
 fn build_predicates(expanded: &Expanded, arguments: &Arguments) -> Vec<ActivePredicate> {
     let rule = |plugin: &&'static str| {
         let carried = predicates::ALL.iter().filter(|r| r.identity.modern_plugin == Some(*plugin));

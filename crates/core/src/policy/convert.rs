@@ -122,8 +122,8 @@ impl Converter {
         }
     }
 
-    /// Weights under which a sum orders nodes as the levels do: one point of a level is more than all that the levels
-    /// after it can come to, 101 > 100 and 101 × 101 > 100 × 101 + 100.
+    /// Sets weights under which a sum orders nodes as the levels do: one point of a level weighs more than all later levels together,
+    /// 101 > 100 and 101 × 101 > 100 × 101 + 100.
     fn levels(&mut self, policy: &Policy, profile: &Profile) {
         let mut kept: Vec<&ActivePriority> = Vec::new();
         for (i, level) in profile.priorities.iter().enumerate() {
@@ -270,7 +270,7 @@ impl Converter {
     }
 }
 
-/// The plugin that does today what a priority's plugin of 1.22 did, or its own name.
+/// The present successor of a priority's plugin of 1.22, or its own name.
 fn successor(plugin: &'static str) -> &'static str {
     match plugin {
         "SelectorSpread" => "PodTopologySpread",

@@ -14,9 +14,9 @@ pub const DEFAULT_EXTENDER_MAX_SCORE: i64 = 10;
 /// A Policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
-    /// The predicates listed; `None` (the list is absent) stands for the default ones.
+    /// The listed predicates; `None` (the list is absent) stands for the default ones.
     pub predicates: Option<Vec<PredicateEntry>>,
-    /// The priorities listed; `None` (the list is absent) stands for the default ones.
+    /// The listed priorities; `None` (the list is absent) stands for the default ones.
     pub priorities: Option<Vec<PriorityEntry>>,
     /// Extenders that the policy names.
     pub extenders: Vec<Extender>,
@@ -24,21 +24,21 @@ pub struct Policy {
     pub hard_pod_affinity_symmetric_weight: i64,
     /// `true` if a node's message names the reasons of every predicate that failed.
     pub always_check_all_predicates: bool,
-    /// How scores are put together and handed out: Podberth's own extension.
+    /// The way in which scores are combined and reported: Podberth's own extension.
     pub scoring: Scoring,
-    /// Doubts of the reader, which lint tells first.
+    /// Warnings of the reader, which lint reports first.
     pub remarks: Vec<Warning>,
 }
 
 /// `scoring`, Podberth's own extension of a Policy: kube-scheduler knows no such key and refuses a file that has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scoring {
-    /// `strategy`: how a node's scores become one order. `WeightedSum` unless told.
+    /// `strategy`: the way in which a node's scores become one order. Default `WeightedSum`.
     pub strategy: Combination,
     /// `levels`: the priorities that decide under `Lexicographic`, the most important first; `None` where absent.
     pub levels: Option<Vec<LevelEntry>>,
-    /// `extenderMaxScore`: the highest score that `/prioritize` answers, 1..=1000. 10 unless told, which is what
-    /// kube-scheduler expects of an extender.
+    /// `extenderMaxScore`: the highest score that `/prioritize` answers, 1..=1000. The default, 10, is the score that kube-scheduler expects of
+    /// an extender.
     pub extender_max_score: i64,
 }
 

@@ -1,10 +1,10 @@
-//! Amounts of containers and of the pod as a whole.
+//! Amounts of containers, and pod-level amounts.
 //!
-//! - A container that is limited in a resource requests it to its limit where it says no request.
-//! - A pod with limits as a whole requests, where it does not say, of CPU and memory what its containers request together;
-//!   of what they do not request, its limit.
-//! - A pod with amounts as a whole is limited in huge pages to what its containers are limited to together, where it
-//!   neither requests nor limits them.
+//! - A container with a limit of a resource and no request has the limit as its request.
+//! - A pod with pod-level limits and no pod-level request requests the sum of its containers' requests of CPU and memory; for resources
+//!   that no container requests, its limit.
+//! - A pod with pod-level amounts is limited in huge pages to the sum of its containers' limits, if it has neither a request nor a limit of
+//!   them.
 //! - Requests and limits are whole thousandths: finer ones are rounded up.
 //!
 //! Source: `pkg/apis/core/v1/defaults.go` (`SetDefaults_Pod`, `defaultPodRequests`, `defaultHugePagePodLimits`,

@@ -1,5 +1,5 @@
-//! Host ports under `hostNetwork`: a container's port is the node's, so where no host port is said it is the container's
-//! port. Init containers and sidecars too.
+//! Host ports under `hostNetwork`: a container's port is the node's, so the default host port is the container's port. That includes init
+//! containers and sidecars.
 //!
 //! Source: `pkg/apis/core/v1/defaults.go` (`defaultHostNetworkPorts`).
 

@@ -60,10 +60,10 @@ pub fn is_admitted_again(kind: &StoredKind) -> bool {
     kind.core == Kind::PriorityClass
 }
 
-/// Fills in a new object what other objects decide. What cannot be read is left to validation.
+/// Fills in a new object the fields that other objects decide. Unreadable fields are left to validation.
 ///
 /// # Errors
-/// When the object contradicts others, or names a class that there is not.
+/// If the object contradicts others, or names a class that does not exist.
 pub fn admit(kind: &StoredKind, document: &mut Document, classes: &Snapshot) -> Result<(), Denied> {
     match kind.core {
         Kind::Pod => pod::admit(document, classes),

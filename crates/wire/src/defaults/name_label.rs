@@ -1,4 +1,4 @@
-//! The label that every namespace carries: `kubernetes.io/metadata.name`, with its name, whatever else it says there.
+//! The label that every namespace carries: `kubernetes.io/metadata.name`, with its name. It overrides the object's own value.
 //!
 //! Source: `pkg/apis/core/v1/defaults.go` (`SetDefaults_Namespace`).
 

@@ -1,4 +1,4 @@
-//! New pods: the rules that look at other objects, one after another, and their outcome in the pod's text or struct.
+//! New pods: the rules that read other objects, one after another, and their results in the pod's text or struct.
 
 use std::collections::BTreeMap;
 
@@ -46,8 +46,8 @@ impl NewPod<'_> {
     }
 }
 
-/// Writes into a new pod what other objects decide. A pod that is on a node already is a fact: nothing is written but the
-/// priority of the class it names, where it does not say it.
+/// Writes into a new pod the fields that other objects decide. A pod that is on a node already is a fact: only the priority of its class is
+/// written, if it has none.
 pub(super) fn admit(document: &mut Document, classes: &Snapshot) -> Result<(), Denied> {
     let Some(spec) = document.get("spec").map(|spec| spec.get().to_owned()) else { return Ok(()) };
     let Ok(new) = decode::from_slice::<NewPod<'_>>(spec.as_bytes()) else { return Ok(()) };
@@ -98,8 +98,8 @@ pub(super) fn admit(document: &mut Document, classes: &Snapshot) -> Result<(), D
     Ok(())
 }
 
-/// Fills in the pod of a question: its priority, and what its runtime class demands. What contradicts other objects, or
-/// names what there is not, stays as it is said.
+/// Fills in the pod of a request to decide: its priority, and the demands of its runtime class. Fields that contradict other objects, or name
+/// missing ones, stay as they are.
 pub fn ask(spec: &mut PodSpec, classes: &Snapshot) {
     let (class, policy) = (&*spec.priority_class_name, spec.preemption_policy.as_deref());
     if let Ok(filled) = priority::fill(priority::Said { priority: spec.priority, class, policy }, classes) {
@@ -114,7 +114,7 @@ pub fn ask(spec: &mut PodSpec, classes: &Snapshot) {
     in_cluster(spec, classes);
 }
 
-/// Fills in what the runtime class of a pod demands, as far as the pod does not say.
+/// Fills in the demands of a pod's runtime class, as far as the pod leaves them open.
 pub fn in_cluster(spec: &mut PodSpec, classes: &Snapshot) {
     let Some(class) = spec.runtime_class_name.as_ref().and_then(|name| runtime_class::find(name, classes).ok()) else {
         return;
@@ -131,8 +131,8 @@ pub fn in_cluster(spec: &mut PodSpec, classes: &Snapshot) {
     spec.tolerations.splice(0..0, class.tolerations.iter().map(Toleration::of));
 }
 
-/// Fills in a pod what every new one gets: its priority and tolerations. One that has a uid or a node was made elsewhere and
-/// stays as it is. Overhead and the like are filled in before it is read ([`in_cluster`]).
+/// Fills in a pod the defaults of every new pod: its priority and tolerations. A pod with a uid or a node was created elsewhere and stays as it
+/// is. Overhead and the other demands of its runtime class are filled in before it is read ([`in_cluster`]).
 pub fn fill_new(pod: &mut Pod, classes: &Snapshot) {
     if !pod.uid.is_empty() || pod.is_assigned() {
         return;
@@ -169,7 +169,7 @@ fn json_of(toleration: &CoreToleration) -> Value {
     fields.into()
 }
 
-/// Amounts as they compare with those of a class. Those that are none are left out; validation tells of them.
+/// Amounts in the form in which they compare with those of a class. Invalid ones are left out; validation reports them.
 fn amounts_of(said: &BTreeMap<String, QuantityText>) -> ResourceList {
     let mut list = resource_list(said, &Path::ROOT, &mut Faults::default());
     amounts::round(&mut list);

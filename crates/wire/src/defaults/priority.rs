@@ -1,9 +1,9 @@
-//! Priority and preemption policy of a new pod: those of the class it names or, where it names none, of the class that
-//! is the default. Both are written into the pod, with the name of the class, so that no later change of classes changes
-//! the pod. The system's own classes (`system-node-critical`, `system-cluster-critical`) are there without being stored.
+//! Priority and preemption policy of a new pod: those of its class or, without a class name, of the default class. Both are written into the
+//! pod, with the name of the class, so that no later change of classes changes the pod. The system's own classes (`system-node-critical`,
+//! `system-cluster-critical`) exist without being stored.
 //!
-//! A pod that names a class which does not exist is refused, as is one that says another priority or policy than its
-//! class. Other than with Kubernetes, a pod that names no class may say its priority: no class is needed for a priority.
+//! A pod is refused if its class does not exist, or if its priority or policy differs from that of the class. Unlike in Kubernetes, a pod
+//! without a class may set its priority.
 //!
 //! Source: `plugin/pkg/admission/priority/admission.go` (`admitPod`, `validatePriorityClass`),
 //! `pkg/apis/scheduling/validation/validation.go`.

@@ -1,5 +1,5 @@
-//! The storage class of a new claim that names none, neither in the field nor in the annotation of old: the class that is
-//! the default; of several, the newest. An empty name stays: it asks for a volume without a class.
+//! The storage class of a new claim without one, neither in the field nor in the old annotation: the default class; if there are several, the
+//! newest. An empty name stays: it demands a volume without a class.
 //!
 //! Source: `plugin/pkg/admission/storage/storageclass/setdefault/admission.go`, `pkg/apis/core/helper/helpers.go`
 //! (`PersistentVolumeClaimHasClass`), `pkg/volume/util/storageclass.go` (`GetDefaultClass`).
@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::{decode, document::Document, objects::storage::BETA_STORAGE_CLASS};
 use podberth_core::{model::PersistentVolumeClaim, snapshot::Snapshot};
 
-/// Fills in the class of a claim that is asked about.
+/// Fills in the class of a claim of a request.
 pub fn fill(claim: &mut PersistentVolumeClaim, classes: &Snapshot) {
     if claim.storage_class_name.is_none() && claim.volume_name.is_empty() {
         claim.storage_class_name = classes.default_storage_class().map(|class| class.name.clone());

@@ -1,17 +1,17 @@
-//! Tolerations of a new pod: it stays on a node that is not ready or unreachable for five minutes, unless it says how long.
-//! `/evictions` reads them, and so does every decision about a node that has one of the two taints with `NoExecute` alone.
+//! Tolerations of a new pod: it stays on a node that is not ready or unreachable for five minutes, unless it sets another time. `/evictions`
+//! reads them, and so does every decision about a node that has one of the two taints with `NoExecute` alone.
 //!
 //! Source: `plugin/pkg/admission/defaulttolerationseconds/admission.go`.
 
 use podberth_core::model::{Effect, Toleration, TolerationOperator};
 
-/// How long a pod stays that does not say.
+/// Default time for which a pod stays.
 const SECONDS: i64 = 300;
 
 /// The taints that every pod tolerates for a while.
 const TAINTS: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
 
-/// The tolerations to add to these, each told by its key and effect.
+/// The tolerations to add to these, which are identified by key and effect.
 pub(super) fn missing<'a>(said: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> impl Iterator<Item = Toleration> {
     TAINTS
         .into_iter()

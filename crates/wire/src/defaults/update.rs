@@ -1,4 +1,4 @@
-//! PUT: what was written when the object was made stays, also where the text sent leaves it out, and may not be changed.
+//! PUT: values written when the object was created stay, also if the new text leaves them out, and may not be changed.
 //!
 //! Source: `plugin/pkg/admission/priority/admission.go` (`admitPod` of an update),
 //! `pkg/apis/core/validation/validation.go` (`ValidatePodUpdate`, `ValidatePersistentVolumeClaimUpdate`),
@@ -20,10 +20,10 @@ use podberth_core::snapshot::Kind;
 
 /// Fields of a pod's spec that stay where a PUT leaves them out.
 const OF_POD: [&str; 5] = ["priority", "priorityClassName", "preemptionPolicy", "overhead", "runtimeClassName"];
-/// Those of them that cannot be changed by anything else either; validation says so of the others.
+/// Fields that nothing else can change either; validation reports the others.
 const FIXED: [&str; 3] = ["priority", "priorityClassName", "preemptionPolicy"];
 
-/// Takes over into an object that replaces a stored one what was written when that was made.
+/// Copies into a new text the values that were written when the stored object was created.
 ///
 /// # Errors
 /// The fields that may not be changed.
@@ -101,7 +101,7 @@ fn tolerations(fields: &Fields) -> Option<Vec<(Tolerated, Box<RawValue>)>> {
     raw.into_iter().map(|raw| Some((decode::from_slice(raw.get().as_bytes()).ok()?, raw))).collect()
 }
 
-/// Tolerations can be added to a pod, not taken off.
+/// Tolerations can be added to a pod, but not removed.
 fn take_over_tolerations(sent: &mut Document, new: &Fields, old: &Fields) {
     let (Some(mut new), Some(old)) = (tolerations(new), tolerations(old)) else { return };
     let before = new.len();

@@ -22,7 +22,7 @@ use podberth_core::{
 /// A node that was sent in full.
 #[derive(Clone, Debug)]
 pub struct SentNode {
-    /// Where in the body it stands, to be echoed byte for byte.
+    /// Its place in the body, to be echoed byte for byte.
     pub at: Range<usize>,
     /// The parsed node.
     pub node: Arc<Node>,
@@ -53,7 +53,7 @@ pub enum Candidates<'a> {
 pub struct Reading<'r> {
     /// Those that were sent before.
     pub known: &'r KnownNodes,
-    /// The nodes as they are stored: those that are sent alike are the same in memory.
+    /// The stored nodes: a sent node that equals a stored one shares its memory.
     pub stored: &'r Snapshot,
     /// `true` if the images of the nodes are needed. If `false`, their images have no meaning.
     pub images: bool,
@@ -66,10 +66,10 @@ const CANDIDATE: usize = 512;
 const CHARGED_AT_ONCE: usize = 256;
 
 impl<'a> Args<'a> {
-    /// Reads a request. Where both lists are there the full one counts.
+    /// Reads a request. If both lists are present the full one counts.
     ///
     /// # Errors
-    /// When the body is no JSON, or a field has the wrong type or cannot be read.
+    /// If the body is not JSON, or a field has the wrong type or cannot be read.
     pub fn parse(body: &'a [u8], reading: Reading<'_>) -> Result<Self, DecodeError> {
         Walk { body, at: 0, reading }.args().map_or_else(|| Self::parse_in_full(body), Ok)
     }
@@ -111,7 +111,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Go<T> {
     }
 }
 
-/// A place in the body. Each step answers `None` where the full reader is to be asked.
+/// A position in the body. Each step returns `None` if the full reader is needed.
 struct Walk<'a, 'r> {
     body: &'a [u8],
     at: usize,
@@ -177,7 +177,7 @@ impl<'a> Walk<'a, '_> {
         })
     }
 
-    /// A list whose elements `element` reads, and what is made of each takes so much memory.
+    /// A list whose elements `element` reads; the result of each takes `bytes` of memory.
     fn elements<T>(&mut self, bytes: usize, mut element: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
         let mut elements = Vec::new();
         self.take(b'[')?;
@@ -261,7 +261,7 @@ impl<'a> Walk<'a, '_> {
     }
 }
 
-/// Of a key that is given twice the full reader has something to say.
+/// For a repeated key the full reader is needed, which reports it.
 fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
     place.replace(value).is_none().then_some(())
 }

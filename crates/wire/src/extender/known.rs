@@ -1,12 +1,12 @@
-//! Nodes that were sent before, so that they are not read again: kube-scheduler sends the same ones for every pod.
+//! Nodes that were sent before, so that they need no parsing: kube-scheduler sends the same ones for every pod.
 //!
-//! A node is known by its text and by nothing else. Neither its uid with its `resourceVersion` would do, since whoever
-//! asks "what if" sends a changed node under the old one, nor its place, since kube-scheduler's order changes.
+//! A node is recognized by its text alone. Its uid with its `resourceVersion` would not do, since a what-if request sends a changed node under
+//! the old version; its place would not do, since kube-scheduler's order changes.
 //!
-//! Of the text only a fingerprint is kept: the universal hash NH (RFC 4418, section 5.2) of words of 64 bits with a key of
-//! this process and its second half by Toeplitz. Two different texts of one length share it with a probability of 2⁻¹²⁸,
-//! whoever wrote them, and it is computed as fast as memory is read. A node's text is an object in braces, so where the
-//! bytes of a known one are found, that object ends where they do.
+//! Only a fingerprint of the text is kept: the universal hash NH (RFC 4418, section 5.2) of words of 64 bits, with a key of this process and
+//! with its second half by Toeplitz. Two different texts of one length share it with a probability of 2⁻¹²⁸, whatever an attacker sends. It is
+//! computed as fast as memory is read. A node's text is an object in braces, so if the bytes of a known node are found, the object ends with
+//! them.
 
 use std::{
     collections::HashMap,

@@ -79,7 +79,7 @@ impl Why {
     }
 }
 
-/// Nodes that do not fit, by name, with the reason. Of a name that is there twice the reason is the same.
+/// Nodes that do not fit, by name, with the reason. Repeated names have equal reasons.
 pub type Refused<'a> = Vec<(&'a str, &'a Why)>;
 
 /// An answer of `/filter` to a question that can be answered, as [`super::ExtenderFilterResult`] is written: of the

@@ -37,7 +37,7 @@ pub struct NodeAffinity {
     pub preferred_during_scheduling_ignored_during_execution: Vec<PreferredSchedulingTerm>,
 }
 
-/// Rules about the pods that run in the same topology domain.
+/// Rules about the pods in a topology domain.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PodAffinity {
@@ -297,8 +297,8 @@ impl PodAffinityTerm {
         }
     }
 
-    /// Adds what `matchLabelKeys` and `mismatchLabelKeys` ask, as the API server does when a pod is made. A pod that
-    /// came from one has these conditions in its selector already, and asks them twice.
+    /// Adds the conditions of `matchLabelKeys` and `mismatchLabelKeys`, as the API server does when a pod is created. A pod from an API server has
+    /// them in its selector already, and then twice.
     fn share_labels(&self, labels: &Labels, selector: &mut model::Selector) {
         let mut ask = |key: &String, operator: fn(Vec<Name>) -> Operator| {
             if let Some(value) = labels.get(key) {
@@ -324,7 +324,7 @@ fn check_topology_key(key: &str, at: &Path<'_>, faults: &mut Faults) {
 }
 
 impl TopologySpreadConstraint {
-    /// The constraint, or `None` where it asks for something unknown and so is neither predicate nor priority.
+    /// The constraint, or `None` if it has an unknown `whenUnsatisfiable` and so belongs to neither predicate nor priority.
     pub(super) fn to_core(&self, at: &Path<'_>, faults: &mut Faults) -> Option<model::TopologySpreadConstraint> {
         if self.max_skew < 1 {
             faults.invalid(&at.child("maxSkew"), self.max_skew, "must be greater than zero");

@@ -11,7 +11,7 @@ use podberth_core::{
     model::Name,
 };
 
-/// Tells of everything that is too much. What the pod's first excess is, with its field.
+/// Reports every exceeded limit. Returns the pod's first one, with its field.
 pub(super) fn check(pod: &Pod, faults: &mut Faults) -> Option<Name> {
     let mut bounds = Bounds { faults, excess: None };
     let (metadata, spec_at) = (Path::ROOT.child("metadata"), Path::ROOT.child("spec"));
@@ -253,7 +253,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// Up to the limit nothing is said of it; above it exactly that is, with its field, and the pod is kept all the same.
+        /// Up to the limit there is no fault; above it there is this one, with its field, and the pod is kept.
         #[test]
         fn what_is_beyond_a_limit_is_told_with_field_limit_and_remedy(row in 0..ROWS.len(), part in 0_usize..=2_000) {
             let (what, limit, field, spec) = ROWS[row];

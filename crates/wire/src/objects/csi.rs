@@ -30,7 +30,7 @@ pub struct CsiDriver {
 #[serde(rename_all = "camelCase", default)]
 #[schema(as = CSIDriverSpec)]
 pub struct CsiDriverSpec {
-    /// Volumes are only made where a CSIStorageCapacity says that there is room.
+    /// Volumes are made only where a CSIStorageCapacity shows enough capacity.
     pub storage_capacity: bool,
 }
 
@@ -54,7 +54,7 @@ pub struct CsiStorageCapacity {
     pub maximum_volume_size: Option<QuantityText>,
 }
 
-/// A volume that is attached to a node, or on its way there.
+/// A volume that is attached to a node, or is being attached.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VolumeAttachment {
@@ -82,17 +82,17 @@ pub struct VolumeAttachmentSpec {
 pub struct VolumeAttachmentSource {
     /// A persistent volume.
     pub persistent_volume_name: String,
-    /// A volume that stands in a pod. Only that it is there is read.
+    /// A volume in a pod. Only its presence is read.
     #[schema(nullable = false, value_type = std::collections::BTreeMap<String, serde_json::Value>)]
     pub inline_volume_spec: Option<InlineVolume>,
 }
 
-/// A volume that stands in a pod.
+/// A volume in a pod.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct InlineVolume {}
 
 impl CsiDriver {
-    /// The driver, and what is wrong with it.
+    /// The driver, and its faults.
     pub fn to_core(&self) -> Converted<model::CsiDriver> {
         converted(|faults| model::CsiDriver {
             name: self.metadata.cluster_scoped(names::dns_subdomain, faults),
@@ -102,7 +102,7 @@ impl CsiDriver {
 }
 
 impl CsiStorageCapacity {
-    /// The capacity, and what is wrong with it.
+    /// The capacity, and its faults.
     pub fn to_core(&self) -> Converted<model::CsiStorageCapacity> {
         converted(|faults| {
             let key = self.metadata.namespaced(names::dns_subdomain, faults);
@@ -125,7 +125,7 @@ impl CsiStorageCapacity {
 }
 
 impl VolumeAttachment {
-    /// The attachment, and what is wrong with it.
+    /// The attachment, and its faults.
     pub fn to_core(&self) -> Converted<model::VolumeAttachment> {
         converted(|faults| {
             let at = Path::ROOT.child("spec");

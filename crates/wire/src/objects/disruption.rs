@@ -50,7 +50,7 @@ pub struct PodDisruptionBudgetStatus {
     pub current_healthy: i32,
     /// How many have to be.
     pub desired_healthy: i32,
-    /// The pods whose eviction is under way, by name, with the time it began.
+    /// The pods that are being evicted, by name, with the time of the eviction.
     pub disrupted_pods: BTreeMap<String, String>,
 }
 
@@ -70,7 +70,7 @@ pub struct PriorityClass {
 }
 
 impl PodDisruptionBudget {
-    /// The budget, and what is wrong with it.
+    /// The budget, and its faults.
     pub fn to_core(&self) -> Converted<model::PodDisruptionBudget> {
         converted(|faults| {
             let key = self.metadata.namespaced(names::dns_subdomain, faults);
@@ -119,7 +119,7 @@ impl PriorityClass {
         faults.forbidden(&metadata.child("name"), &why);
     }
 
-    /// The class, and what is wrong with it.
+    /// The class, and its faults.
     pub fn to_core(&self) -> Converted<model::PriorityClass> {
         converted(|faults| {
             let at = Path::ROOT.child("preemptionPolicy");

@@ -46,7 +46,7 @@ pub struct OwnerReference {
     pub api_version: String,
     /// The owner's kind.
     pub kind: String,
-    /// The owner's name, in the same namespace.
+    /// The owner's name, in this namespace.
     pub name: String,
     /// The owner's uid.
     pub uid: String,
@@ -62,7 +62,7 @@ pub(super) struct Key {
 }
 
 impl ObjectMeta {
-    /// Checks and gives what identifies a namespaced object; without a namespace it stands in `default`.
+    /// Checks and returns namespace and name; the default namespace is `default`.
     pub(super) fn namespaced(&self, rule: NameRule, faults: &mut Faults) -> Key {
         let at = Path::ROOT.child("metadata");
         let namespace = if self.namespace.is_empty() { "default" } else { &self.namespace };
@@ -72,7 +72,7 @@ impl ObjectMeta {
         Key { namespace: namespace.into(), name: self.named(rule, faults) }
     }
 
-    /// Checks and gives the name of an object that stands in no namespace.
+    /// Checks and returns the name of an object without a namespace.
     pub(super) fn cluster_scoped(&self, rule: NameRule, faults: &mut Faults) -> Name {
         if !self.namespace.is_empty() {
             let at = Path::ROOT.child("metadata");
@@ -116,7 +116,7 @@ impl ObjectMeta {
         })
     }
 
-    /// When it was made, in nanoseconds since 1970. What is no instant counts as not said.
+    /// The creation time in nanoseconds since 1970. An invalid time counts as absent.
     pub(super) fn created(&self) -> Option<i64> {
         let created: jiff::Timestamp = self.creation_timestamp.as_ref()?.parse().ok()?;
         i64::try_from(created.as_nanosecond()).ok()

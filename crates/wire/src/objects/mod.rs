@@ -1,7 +1,7 @@
-//! Kubernetes objects: the fields that scheduling reads, as they stand on the wire, and their way into the core.
+//! Kubernetes objects: the fields that scheduling reads, in their wire form, and their conversion to the core.
 //!
-//! The structs are also the published schemas, so their documentation speaks to users. Fields unknown to them are
-//! passed over; [`super::document`] is what keeps an object whole.
+//! The structs are also the published schemas, so their documentation speaks to users. Unknown fields are ignored here;
+//! [`super::document`] keeps an object whole.
 
 pub mod affinity;
 pub(crate) mod bounds;
@@ -35,7 +35,7 @@ pub struct Converted<T> {
 }
 
 impl<T> Converted<T> {
-    /// The object if it has no fault at all: what the state door lets in.
+    /// The object if it has no fault at all.
     ///
     /// # Errors
     /// All its faults.
@@ -52,10 +52,10 @@ impl<T> Converted<T> {
         self.strict()
     }
 
-    /// The object if it can be read at all: what a request to judge may contain.
+    /// The object if it is readable. An object in a request to decide needs no more.
     ///
     /// # Errors
-    /// The faults that Kubernetes' own decoder would have refused.
+    /// The faults that Kubernetes' own decoder would refuse.
     pub fn lenient(mut self) -> Result<T, Vec<Cause>> {
         self.causes.retain(|c| c.unreadable);
         self.strict()
@@ -66,7 +66,7 @@ impl<T> Converted<T> {
     }
 }
 
-/// Runs a conversion and gathers what it finds wrong.
+/// Runs a conversion and collects its faults.
 fn converted<T>(convert: impl FnOnce(&mut Faults) -> T) -> Converted<T> {
     let mut faults = Faults::default();
     let object = convert(&mut faults);

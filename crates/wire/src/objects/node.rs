@@ -99,7 +99,7 @@ pub struct NodeCondition {
 }
 
 impl Node {
-    /// The node, and what is wrong with it.
+    /// The node, and its faults.
     pub fn to_core(&self) -> Converted<model::Node> {
         converted(|faults| self.convert(faults))
     }

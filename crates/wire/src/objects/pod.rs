@@ -36,9 +36,9 @@ pub struct Pod {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PodSpec {
-    /// The node it is bound to, or asks for by name.
+    /// The node that it is bound to, or that it names itself.
     pub node_name: String,
-    /// The scheduler it asks for.
+    /// The scheduler that it names.
     pub scheduler_name: String,
     /// `true` if it uses its node's network; its container ports are host ports then.
     pub host_network: bool,
@@ -50,7 +50,7 @@ pub struct PodSpec {
     pub resources: ResourceRequirements,
     /// Amounts that running the pod takes besides its containers.
     pub overhead: BTreeMap<String, QuantityText>,
-    /// The way its containers are run, by a RuntimeClass.
+    /// The RuntimeClass that runs its containers.
     #[schema(nullable = false)]
     pub runtime_class_name: Option<String>,
     /// Labels that its node must have.
@@ -73,11 +73,11 @@ pub struct PodSpec {
     pub preemption_policy: Option<String>,
     /// Scheduling gates, which keep it from being scheduled.
     pub scheduling_gates: Vec<PodSchedulingGate>,
-    /// The devices that it asks for. Only that there are any is read.
+    /// Devices that it requests. Only their presence is read.
     pub resource_claims: Vec<PodResourceClaim>,
 }
 
-/// Devices that a pod asks for.
+/// Devices that a pod requests.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PodResourceClaim {

@@ -74,7 +74,7 @@ pub fn resource_list(map: &BTreeMap<String, QuantityText>, at: &Path<'_>, faults
         .collect()
 }
 
-/// The amount; a text that is none is a fault. A negative one is told by `wire::validation`.
+/// The amount; an invalid text is a fault. `wire::validation` reports negative amounts.
 pub(super) fn amount(text: &str, at: &Path<'_>, faults: &mut Faults) -> Option<Quantity> {
     // Blanks around it are passed over (`Quantity.UnmarshalJSON`).
     match text.trim().parse::<Quantity>() {

@@ -20,7 +20,7 @@ use crate::{
 };
 use podberth_core::model;
 
-/// A way to run containers, which pods name in `runtimeClassName`.
+/// A RuntimeClass, which pods name in `runtimeClassName`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RuntimeClass {
@@ -49,12 +49,12 @@ pub struct Overhead {
 pub struct Scheduling {
     /// Labels that their nodes must have, besides those that the pods ask for.
     pub node_selector: BTreeMap<String, String>,
-    /// Taints that they put up with, besides those that the pods say.
+    /// Tolerations that its pods get in addition to their own.
     pub tolerations: Vec<Toleration>,
 }
 
 impl RuntimeClass {
-    /// The class, and what is wrong with it.
+    /// The class, and its faults.
     pub fn to_core(&self) -> Converted<model::RuntimeClass> {
         converted(|faults| self.convert(faults))
     }

@@ -24,7 +24,7 @@ use podberth_core::model::{self, AccessMode, BindingMode, ClaimRef, TopologyRequ
 const READ_ANNOTATIONS: &[&str] = &["volume.", "pv.kubernetes.io/"];
 /// Where objects of old name their storage class; it wins over the field.
 pub(crate) const BETA_STORAGE_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
-/// Where a class says that it is the default (`pkg/volume/util/storageclass.go`, `IsDefaultAnnotation`).
+/// Annotations that mark the default class (`pkg/volume/util/storageclass.go`, `IsDefaultAnnotation`).
 const DEFAULT_CLASS: [&str; 2] =
     ["storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"];
 /// Where a CSINode names the in-tree plugins that have moved to CSI.
@@ -222,7 +222,7 @@ pub struct CsiNodeDriver {
     /// The node in the driver's words.
     #[serde(rename = "nodeID")]
     pub node_id: String,
-    /// The node labels by which the driver tells topologies apart.
+    /// The node labels that define the driver's topology.
     pub topology_keys: Vec<String>,
     /// How many volumes the node takes.
     pub allocatable: VolumeNodeResources,
@@ -238,7 +238,7 @@ pub struct VolumeNodeResources {
 }
 
 impl PersistentVolume {
-    /// The volume, and what is wrong with it.
+    /// The volume, and its faults.
     pub fn to_core(&self) -> Converted<model::PersistentVolume> {
         converted(|faults| {
             let spec = &self.spec;
@@ -283,7 +283,7 @@ impl PersistentVolume {
 }
 
 impl PersistentVolumeClaim {
-    /// The claim, and what is wrong with it.
+    /// The claim, and its faults.
     pub fn to_core(&self) -> Converted<model::PersistentVolumeClaim> {
         converted(|faults| {
             let spec = &self.spec;
@@ -313,7 +313,7 @@ impl PersistentVolumeClaim {
 }
 
 impl StorageClass {
-    /// The class, and what is wrong with it.
+    /// The class, and its faults.
     pub fn to_core(&self) -> Converted<model::StorageClass> {
         converted(|faults| {
             let binding_at = Path::ROOT.child("volumeBindingMode");

@@ -1,4 +1,4 @@
-//! The conversions as tables: what a piece of JSON becomes, and what is said to be wrong with it.
+//! Tables of conversions: JSON, the resulting object, and its faults.
 
 use proptest::prelude::*;
 

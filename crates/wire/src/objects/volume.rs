@@ -55,7 +55,7 @@ pub struct PersistentVolumeClaimVolumeSource {
     pub read_only: bool,
 }
 
-/// A claim that is made together with the pod. Only that it is there is read.
+/// A claim that is created together with the pod. Only its presence is read.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EphemeralVolumeSource {}
 
@@ -164,7 +164,7 @@ pub(super) struct Disk<'a> {
 }
 
 impl Disk<'_> {
-    /// The first source that is there.
+    /// The first source that is set.
     pub(super) fn to_core(&self) -> model::VolumeSource {
         use model::VolumeSource as Source;
         if let Some(disk) = self.gce {

@@ -36,7 +36,7 @@ pub struct Service {
     pub spec: MapSelectorSpec,
 }
 
-/// A replication controller: so many pods of one make.
+/// A replication controller.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ReplicationController {
@@ -82,7 +82,7 @@ pub struct MapSelectorSpec {
     pub selector: Option<BTreeMap<String, String>>,
 }
 
-/// A replica set: so many pods of one make.
+/// A replica set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ReplicaSet {
@@ -112,7 +112,7 @@ pub struct LabelSelectorSpec {
 }
 
 impl Namespace {
-    /// The namespace, and what is wrong with it.
+    /// The namespace, and its faults.
     pub fn to_core(&self) -> Converted<model::Namespace> {
         converted(|faults| {
             let name = self.metadata.cluster_scoped(names::dns_label, faults);
@@ -122,7 +122,7 @@ impl Namespace {
 }
 
 impl Service {
-    /// The service, and what is wrong with it.
+    /// The service, and its faults.
     pub fn to_core(&self) -> Converted<model::Workload> {
         converted(|faults| {
             workload(WorkloadKind::Service, &self.metadata, faults, |at, faults| self.spec.to_core(at, faults))
@@ -131,7 +131,7 @@ impl Service {
 }
 
 impl ReplicationController {
-    /// The controller, and what is wrong with it.
+    /// The controller, and its faults.
     pub fn to_core(&self) -> Converted<model::Workload> {
         let kind = WorkloadKind::ReplicationController;
         converted(|faults| workload(kind, &self.metadata, faults, |at, faults| self.spec.to_core(at, faults)))
@@ -139,7 +139,7 @@ impl ReplicationController {
 }
 
 impl ReplicaSet {
-    /// The set, and what is wrong with it.
+    /// The set, and its faults.
     pub fn to_core(&self) -> Converted<model::Workload> {
         let kind = WorkloadKind::ReplicaSet;
         converted(|faults| workload(kind, &self.metadata, faults, |at, faults| self.spec.to_core(at, faults)))
@@ -147,7 +147,7 @@ impl ReplicaSet {
 }
 
 impl StatefulSet {
-    /// The set, and what is wrong with it.
+    /// The set, and its faults.
     pub fn to_core(&self) -> Converted<model::Workload> {
         let kind = WorkloadKind::StatefulSet;
         converted(|faults| workload(kind, &self.metadata, faults, |at, faults| self.spec.to_core(at, faults)))

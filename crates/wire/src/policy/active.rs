@@ -25,7 +25,7 @@ pub struct ActiveProfile {
     /// The highest score that the extender verb `prioritize` answers.
     #[schema(example = 10)]
     pub extender_max_score: i64,
-    /// The base URLs of the extenders named, in the order in which they are asked.
+    /// The base URLs of the named extenders, in the order of calls.
     pub extenders: Vec<String>,
 }
 
@@ -60,7 +60,7 @@ pub struct ActivePriority {
     pub tolerance: Option<i64>,
 }
 
-/// A fault or a warning, and where it stands.
+/// A fault or a warning, and its field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Remark {
     /// The field path; empty for the whole document.

@@ -26,7 +26,7 @@ pub struct PluginInfo {
     /// The name that a policy gives it.
     #[schema(example = "PodFitsHostPorts")]
     pub name: &'static str,
-    /// Other names that mean the same.
+    /// Other names of the plugin.
     #[schema(value_type = Vec<String>, example = json!(["PodFitsPorts"]))]
     pub aliases: &'static [&'static str],
     /// `Predicate` or `Priority`.
@@ -36,11 +36,11 @@ pub struct PluginInfo {
     /// where a policy lists it. `ProfilesOnly`: never in a policy, by default in profiles of 1.34.
     #[schema(example = "Optional")]
     pub standing: &'static str,
-    /// The weight of a priority that is there by default.
+    /// The weight of a default priority.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = 1)]
     pub default_weight: Option<i64>,
-    /// The predicates that the name stands for; empty where it stands for itself.
+    /// The predicates behind a group name; empty for a single predicate.
     #[schema(value_type = Vec<String>, example = json!([]))]
     pub members: &'static [&'static str],
     /// The framework plugin of Kubernetes 1.22 that carries it.
@@ -50,7 +50,7 @@ pub struct PluginInfo {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "NodePorts")]
     pub modern_plugin: Option<&'static str>,
-    /// When it was in use and what took its place; absent where 1.22 still knows the name.
+    /// The releases that had it, and its successor; absent if 1.22 still has the name.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub retired: Option<&'static str>,

@@ -32,7 +32,7 @@ pub(super) fn legacy(field: &Field<'_>) -> Extender {
 }
 
 impl Field<'_> {
-    /// Warns of a text that is no URL: an example that nobody filled in.
+    /// Warns of a text that is not a URL, such as an unfilled example.
     pub(super) fn warn_of_placeholder(&self) {
         let text = self.tree().and_then(|_| self.text()).unwrap_or_default();
         let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")).unwrap_or(text);

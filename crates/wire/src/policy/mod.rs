@@ -36,11 +36,11 @@ pub enum Document {
 }
 
 impl Document {
-    /// The profile that the document stands for. A configuration may hold several: `scheduler_name` chooses; `None` is
-    /// `default-scheduler` or else the first. A Policy has but one, whatever it is called.
+    /// The compiled profile. A configuration may hold several: `scheduler_name` chooses one; `None` is `default-scheduler` or else the first. A
+    /// Policy has one, with any name.
     ///
     /// # Errors
-    /// Everything that is wrong with the document. A document that [`parse`] let through has no fault but that no
+    /// All faults of the document. A document that [`parse`] accepted has only one possible fault: no profile has the requested name.
     /// profile has the name asked for.
     pub fn compile(&self, scheduler_name: Option<&str>) -> Result<Profile, Faults> {
         match self {
@@ -49,7 +49,7 @@ impl Document {
         }
     }
 
-    /// All the profiles that the document stands for.
+    /// All compiled profiles.
     ///
     /// # Errors
     /// As for [`Self::compile`].
@@ -68,10 +68,10 @@ impl Document {
         }
     }
 
-    /// The KubeSchedulerConfiguration that comes closest, with a note for each thing that it does not do alike.
+    /// The closest KubeSchedulerConfiguration, with a note for each difference.
     ///
     /// # Errors
-    /// Everything that is wrong with the document; nothing where [`parse`] let it through.
+    /// All faults of the document; none if [`parse`] accepted it.
     pub fn convert(&self) -> Result<Conversion, Faults> {
         match self {
             Self::Policy(policy) => policy.convert(),
@@ -93,22 +93,22 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// How a stored text is read: whatever a door once let through decides on.
+    /// The options for stored texts: a text that was accepted once stays in use.
     pub const STORED: Self = Self { pass_unknown_plugins: true, yaml_in_braces: true };
 }
 
-/// Reads either: JSON or YAML; told apart by `kind` or, where that is missing, by the keys that only one of them has.
+/// Reads a JSON or YAML document. `kind` distinguishes the two forms or, if it is missing, the keys that only one of them has.
 ///
 /// # Errors
-/// Everything that is wrong with it, in form and in meaning, each fault with its field.
+/// All its faults, in form and in meaning, each with its field.
 pub fn parse(text: &str) -> Result<Document, Faults> {
     parse_as(text, Reading::default())
 }
 
-/// Reads either, as strictly as told.
+/// Reads a document with the given options.
 ///
 /// # Errors
-/// Everything that is wrong with it, in form and in meaning, each fault with its field.
+/// All its faults, in form and in meaning, each with its field.
 pub fn parse_as(text: &str, reading: Reading) -> Result<Document, Faults> {
     let Read { tree, text } = read(text, reading)?;
     let pass_unknown = reading.pass_unknown_plugins;
@@ -165,7 +165,7 @@ fn read(text: &str, reading: Reading) -> Result<Read<'_>, Faults> {
     }
 }
 
-/// The key of a ConfigMap under which a policy stands.
+/// The key of a ConfigMap that holds a policy.
 ///
 /// Source: `pkg/scheduler/apis/config/types.go` of 1.22 (`SchedulerPolicyConfigMapKey`).
 const CONFIG_MAP_KEY: &str = "policy.cfg";

@@ -12,7 +12,7 @@ use podberth_core::{
 /// The plugin that scores by a strategy since v1beta2.
 const FIT: &str = "NodeResourcesFit";
 
-/// Plugins that `v1` took out, and what does their work now.
+/// Plugins that `v1` removed, and their successors.
 const GONE: [(&str, &str); 6] = [
     ("EBSLimits", "NodeVolumeLimits counts these volumes"),
     ("GCEPDLimits", "NodeVolumeLimits counts these volumes"),
@@ -34,7 +34,7 @@ pub(super) struct StrategyArguments {
     pub(super) shape: Option<Vec<ShapePoint>>,
 }
 
-/// Puts what plugins became in their place, each with a warning. `pass_unknown`: plugins that do not exist are left out.
+/// Replaces removed plugins by their successors, each with a warning. `pass_unknown`: plugins that do not exist are left out.
 pub(super) fn translate(
     field: &Field<'_>,
     profile: &mut SchedulerProfile,

@@ -1,4 +1,4 @@
-//! A cursor over a [`Tree`] that gathers faults instead of stopping at the first.
+//! A cursor over a [`Tree`] that collects faults instead of stopping at the first.
 //!
 //! A field of the wrong type is told and then read as if it were absent. `null` is absent, as in Go.
 
@@ -27,7 +27,7 @@ impl FaultList {
         self.faults.borrow_mut().push(fault);
     }
 
-    /// The faults, and what is only doubtful.
+    /// The faults and the warnings.
     pub(super) fn into_parts(self) -> (Vec<Fault>, Vec<Warning>) {
         (self.faults.into_inner(), self.warnings.into_inner())
     }
@@ -167,7 +167,7 @@ impl<'t> Field<'t> {
         }
     }
 
-    /// How many items of a list are read: of one that is too long none, since each would be told of.
+    /// Number of items of a list to read: none of a list that is too long, since each could have faults.
     fn most_items(&self, count: usize) -> usize {
         let key = self.path.rsplit('.').next().unwrap_or_default();
         let Some(refusal) = limits::of_policy_list(key).refusal(count) else { return count };

@@ -1,4 +1,4 @@
-//! A configuration as it is written: what is default or empty stays away.
+//! Renders a configuration; default and empty values are left out.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
@@ -38,7 +38,7 @@ pub fn to_annotated_yaml(conversion: &Conversion) -> Result<String, serde_saphyr
     Ok(comments(&conversion.notes) + &to_yaml(&conversion.configuration)?)
 }
 
-/// Notes as comment lines of YAML. A note can quote what a user wrote, so no line feed may end its comment.
+/// Notes as comment lines of YAML. A note can quote user text, so no line feed may end its comment.
 pub fn comments(notes: &[Warning]) -> String {
     let line = |note: &Warning| format!("# {}\n", note.to_string().replace(char::is_control, " "));
     notes.iter().map(line).fold(String::new(), |text, line| text + &line)

@@ -1,4 +1,4 @@
-//! On which line of a policy's text a repeated key stands.
+//! Finds the line of a repeated key in a policy's text.
 //!
 //! kube-scheduler 1.22 refuses such a text with `line 3: key "name" already set in map`
 //! (`apimachinery/pkg/runtime/serializer/json/json.go`, `sigs.k8s.io/yaml`, `UnmarshalStrict`).
@@ -42,7 +42,7 @@ fn places(text: &str) -> Result<Places, serde_saphyr::Error> {
     serde_saphyr::from_str_with_options(text, options)
 }
 
-/// Where the keys of a document stand.
+/// The places of a document's keys.
 enum Places {
     Leaf,
     List(Vec<Places>),

@@ -1,4 +1,4 @@
-//! A policy and its history, as the API tells them.
+//! A policy and its history, as API replies.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use super::{
 };
 use podberth_core::policy::Profile;
 
-/// A policy: what was sent, and what it comes to.
+/// A policy: the document that was sent, and the resulting profile.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PolicyState {

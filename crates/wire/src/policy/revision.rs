@@ -9,9 +9,8 @@ use podberth_core::policy::{Faults, Profiles};
 /// The store's kind under which the policies in force are kept, by name.
 pub const IN_FORCE: &str = "policies.podberth.io";
 
-/// The store's kind under which revisions are kept that were in force: the policy's name is the namespace, the revision in
-/// ten digits the name, so that they are listed in order. The one in force stands under [`IN_FORCE`] and, but for
-/// databases of earlier releases, not here too.
+/// The store's kind for revisions that were in force: the policy's name is the namespace, the revision in ten digits the name, so that they are
+/// listed in order. The one in force is kept under [`IN_FORCE`] and, except in databases of earlier releases, not here too.
 pub const HISTORY: &str = "policyrevisions.podberth.io";
 
 /// The policy that holds where a request names none.
@@ -62,18 +61,18 @@ impl Revision {
         format!("{revision:010}")
     }
 
-    /// The text read and compiled.
+    /// Reads and compiles the text.
     ///
     /// # Errors
-    /// Everything that is wrong with it; none where [`super::parse`] let it through before it was stored.
+    /// All its faults; none if [`super::parse`] accepted it before it was stored.
     pub fn compile(&self) -> Result<(Document, Profiles), Faults> {
         self.compile_as(Reading::STORED)
     }
 
-    /// The text read as strictly as told, and compiled.
+    /// Reads the text with the given options, and compiles it.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// All its faults.
     pub fn compile_as(&self, reading: Reading) -> Result<(Document, Profiles), Faults> {
         let document = parse_as(&self.text, reading)?;
         let profiles = document.compile_all()?;

@@ -1,5 +1,5 @@
-//! The published shape of a policy document, for SDKs. [`super::parse`] reads documents itself, so that every fault is told
-//! at once; `tests/openapi.rs` holds this shape to it.
+//! The published shape of a policy document, for SDKs. [`super::parse`] does not use it, so that it can report every fault at once;
+//! `tests/openapi.rs` keeps the two in step.
 //!
 //! Source: `kube-scheduler/config/v1/types.go` of 1.22 (`Policy`) and of 1.34 (`KubeSchedulerConfiguration`).
 
@@ -11,8 +11,8 @@ use utoipa::ToSchema;
 /// A `kind: Policy` of `v1`, or a `kind: KubeSchedulerConfiguration` of `kubescheduler.config.k8s.io/v1`.
 ///
 /// A Policy has `predicates`, `priorities`, `hardPodAffinitySymmetricWeight`, `alwaysCheckAllPredicates`, `scoring`; a
-/// KubeSchedulerConfiguration has `profiles`. Both have `extenders`. Everything is optional: a list that is absent
-/// stands for the defaults, an empty one for none.
+/// KubeSchedulerConfiguration has `profiles`. Both have `extenders`. Everything is optional: an absent list stands for the defaults, an empty
+/// one for none.
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "camelCase")]
 pub struct PolicyDocument {
@@ -218,7 +218,7 @@ pub struct PolicyExtender {
     /// `true` if it gets names of nodes instead of nodes.
     #[schema(nullable = false)]
     pub node_cache_capable: Option<bool>,
-    /// It is asked only about pods that ask for one of these; about all where absent.
+    /// It is called only for pods that request one of these; for all pods if absent.
     #[schema(nullable = false)]
     pub managed_resources: Option<Vec<ExtenderManagedResource>>,
     /// `true` if decisions go on without it when it fails.

@@ -1,4 +1,4 @@
-//! JSON and YAML as one tree, from which a document is read field by field so that every fault is told at once.
+//! JSON and YAML as one tree, from which a document is read field by field so that every fault is reported at once.
 
 use std::fmt;
 
@@ -31,8 +31,8 @@ pub(super) enum Tree {
 }
 
 impl Tree {
-    /// Reads JSON where the text begins with a brace, else YAML. An empty text is `Null`. `yaml_in_braces`: what begins
-    /// with a brace and is no JSON may still be YAML.
+    /// Reads JSON if the text begins with a brace, else YAML. An empty text is `Null`. `yaml_in_braces`: a text that begins with a brace and is not
+    /// JSON may still be YAML.
     ///
     /// Source: `apimachinery/pkg/util/yaml/decoder.go` (`hasJSONPrefix`).
     pub(super) fn parse(text: &str, yaml_in_braces: bool) -> Result<Self, Fault> {
@@ -181,7 +181,7 @@ impl<'de> Visitor<'de> for TreeVisitor {
     }
 }
 
-/// Charges for a part of a tree, and for what is read from it.
+/// Charges for a part of a tree, and for the values read from it.
 fn charge<E: Error>(bytes: usize) -> Result<(), E> {
     work::spend(PART);
     allowance::charge(COPIES * bytes).map_err(|_| E::custom(allowance::USED_UP))

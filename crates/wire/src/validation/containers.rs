@@ -46,7 +46,7 @@ pub struct Claim {
 
 /// The names that a pod gives to its containers and its claims.
 pub struct Named<'a> {
-    /// Of containers so far.
+    /// Names of containers so far.
     pub containers: BTreeSet<&'a str>,
     /// Of `spec.resourceClaims`.
     pub claims: BTreeSet<&'a str>,
@@ -123,7 +123,7 @@ fn ports(ports: &[ContainerPort], extra: &[ExtraPort], at: &Path<'_>, faults: &m
     }
 }
 
-/// That no port of the node is asked for twice.
+/// No host port of the node is used twice.
 fn host_ports(ports: &[ContainerPort], taken: &mut BTreeSet<String>, at: &Path<'_>, faults: &mut Faults) {
     let ports_at = at.child("ports");
     for (i, port) in ports.iter().enumerate().filter(|(_, port)| port.host_port != 0) {

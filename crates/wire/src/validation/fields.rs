@@ -1,4 +1,4 @@
-//! The fields of Kubernetes' objects: one that is not among them is most likely misspelt, and silently means nothing.
+//! The fields of Kubernetes' objects. An unknown field is most likely misspelt, and would silently mean nothing.
 //!
 //! `fields.txt` has a line for each type: its name, and its fields as `name`, `name=Type` (an object or a list of them),
 //! `name=*Type` (objects by key) or `name=?Type` (objects that may say their kind themselves). It is made from the JSON tags
@@ -18,16 +18,16 @@ use podberth_core::near::near;
 
 use crate::{fault::Path, text::Text, tree};
 
-/// How many odd fields are told at most; the API server stops there too.
+/// Largest number of odd fields in a reply; the API server has this limit too.
 const MOST: usize = 100;
 
-/// How deep objects that may say their kind may stand within each other. serde_json counts depth anew for each of them.
+/// Largest nesting depth of objects that may name their kind. serde_json counts depth anew for each of them.
 const MAX_KINDS_DEPTH: usize = 8;
 
 /// The treatment of unknown and repeated fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FieldValidation {
-    /// They are told, and the object is taken.
+    /// They become warnings, and the object is accepted.
     #[default]
     Warn,
     /// They refuse the object.
@@ -48,7 +48,7 @@ impl FieldValidation {
     }
 }
 
-/// A text with what is odd about its fields.
+/// A text with its unknown and repeated fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Examined<'a> {
     /// The text; of fields that were there twice, the last one.
@@ -77,9 +77,9 @@ enum Holds {
     Objects,
     /// Objects of its type by key.
     ByKey,
-    /// An object that may say its kind, or a list of them.
+    /// An object that may name its kind, or a list of them.
     Kinds,
-    /// One that may say its kind.
+    /// One that may name its kind.
     Kind,
 }
 
@@ -109,8 +109,8 @@ pub fn is_known(kind: &str) -> bool {
     TYPES.contains_key(kind)
 }
 
-/// Looks over the fields of an object of this kind, or a request of this name. `at` is where the text stands in what was
-/// sent, empty for all of it. A text that is no JSON is left as it is, for those who have the words for what is wrong.
+/// Checks the fields of an object of this kind, or of a request of this name. `at` is the place of the text in the body, empty for all of it. A
+/// text that is not JSON is left to the parser, which reports its faults.
 pub fn examine<'a>(kind: &str, at: &str, json: &'a [u8]) -> Examined<'a> {
     let mut found = Found::default();
     let mut deserializer = serde_json::Deserializer::from_slice(json);
@@ -156,12 +156,12 @@ impl Found {
     }
 }
 
-/// A value and what its fields are.
+/// A value and the types of its fields.
 struct Walk<'w> {
     of: Option<&'static Type>,
     holds: Holds,
     at: &'w Path<'w>,
-    /// Within how many objects it stands that may say their kind.
+    /// Number of enclosing objects that may name their kind.
     kinds_depth: usize,
     found: &'w mut Found,
 }
@@ -191,7 +191,7 @@ impl<'de> DeserializeSeed<'de> for Walk<'_> {
     }
 }
 
-/// The fields of a kind that an object says it is of. None of our own requests is a kind.
+/// The fields of the kind that an object names. Podberth's own requests are not kinds.
 fn said(kind: &str) -> Option<&'static Type> {
     TYPES.get(kind).filter(|of| !of.is_own)
 }

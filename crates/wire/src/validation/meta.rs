@@ -36,7 +36,7 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// Tells what is wrong with it.
+    /// Reports its faults.
     pub fn validate(&self, faults: &mut Faults) {
         let at = Path::ROOT.child("metadata");
         // A prefix may end where the rest of the name goes on.

@@ -30,10 +30,10 @@ use super::{
 
 /// An object with rules of its own, besides those of its conversion and its metadata.
 pub trait Validate {
-    /// Tells what is wrong with the object, of which `json` is the text.
+    /// Reports the faults of the object, whose text is `json`.
     ///
     /// # Errors
-    /// When a field that only rules read has the wrong type.
+    /// If a field that only validation reads has the wrong type.
     fn validate(&self, json: &[u8], faults: &mut Faults) -> Result<(), DecodeError> {
         let _ = (json, faults);
         Ok(())

@@ -120,7 +120,7 @@ fn words(spec: &PodSpec, extra: &ExtraSpec, at: &Path<'_>, faults: &mut Faults) 
     }
 }
 
-/// That a pod in the network of its node listens there where it says.
+/// In the network of its node a pod's host ports equal its container ports.
 fn host_network(spec: &PodSpec, at: &Path<'_>, faults: &mut Faults) {
     for (i, container) in spec.containers.iter().enumerate() {
         let container_at = at.index(i);
@@ -212,7 +212,7 @@ fn label_keys(keys: &[String], selector: Option<&LabelSelector>, at: &Path<'_>, 
     }
 }
 
-/// That a key which becomes a term of the selector is not in it twice: once it is there as what the API server made of it.
+/// A key that becomes a term of the selector is not in it twice. It may be there once, from the API server.
 fn selected_twice(keys: &[String], selector: Option<&LabelSelector>, at: &Path<'_>, faults: &mut Faults) {
     let Some(selector) = selector else { return };
     let places: BTreeMap<&String, usize> = keys.iter().enumerate().map(|(i, key)| (key, i)).collect();

@@ -17,7 +17,7 @@ use podberth_core::model::{ContainerRequests, Name, PodRequests, Quantity, Resou
 
 const HUGE_PAGES: &str = "hugepages-";
 
-/// Resources without a domain that Kubernetes counts somewhere, besides what containers can ask for.
+/// Resources without a domain that Kubernetes counts somewhere, besides those that containers can request.
 const COUNTED: [&str; 15] = [
     "pods",
     "resourcequotas",
@@ -45,7 +45,7 @@ pub enum Owner {
     Pod,
 }
 
-/// An amount as it was written; `None` where it cannot be read, which the conversion tells.
+/// An amount as it was written; `None` if it is invalid, which the conversion reports.
 pub fn amount(text: &QuantityText) -> Option<Quantity> {
     text.0.trim().parse().ok()
 }
@@ -110,7 +110,7 @@ fn resource_name(name: &str, owner: Owner, at: &Path<'_>, faults: &mut Faults) {
     }
 }
 
-/// That huge pages are asked for in whole pages.
+/// Huge pages are requested in whole pages.
 fn huge_pages(name: &str, quantity: Quantity, at: &Path<'_>, faults: &mut Faults) {
     let Some(size) = name.strip_prefix(HUGE_PAGES) else { return };
     let page = size.parse::<Quantity>().ok().filter(|page| page.milli_value() % 1000 == 0).map_or(0, Quantity::value);
@@ -175,7 +175,7 @@ fn lists(
     }
 }
 
-/// That a pod as a whole asks for no less than its containers together, and none of them for more than all.
+/// The pod-level request is at least the sum of the containers' requests, and no container exceeds the pod's limit.
 pub fn pod_level(spec: &PodSpec, at: &Path<'_>, faults: &mut Faults) {
     let (requests_at, limits_at) = (at.child("requests"), at.child("limits"));
     let sum = |of: fn(&ResourceRequirements) -> &BTreeMap<String, QuantityText>| {

@@ -1,4 +1,4 @@
-//! Objects held against what kube-apiserver 1.34.1 said of them (`tests/data/validation-1.34.jsonl`), and properties.
+//! Objects compared with the replies of kube-apiserver 1.34.1 (`tests/data/validation-1.34.jsonl`), and properties.
 
 use std::collections::BTreeSet;
 

@@ -22,7 +22,7 @@ const MUTABLE: &str = "`spec.containers[*].image`,`spec.initContainers[*].image`
 /// How many fields that may not change are named.
 const NAMED: usize = 5;
 
-/// Texts that the API server fills in: to leave them out is to say them.
+/// Texts that the API server fills in: leaving them out equals setting them.
 const DEFAULTS: [(&str, &str); 9] = [
     ("restartPolicy", "Always"),
     ("dnsPolicy", "ClusterFirst"),
@@ -59,8 +59,7 @@ fn spec(document: &Document) -> Option<Map<String, Value>> {
     }
 }
 
-/// A value without what means nothing: what is absent, empty, false, or what the API server would fill in. Amounts are
-/// compared by what they come to.
+/// A value without its meaningless parts: absent, empty and false ones, and the API server's defaults. Amounts are compared by value.
 fn plain(key: &str, value: Value) -> Option<Value> {
     let amounts = matches!(key, "requests" | "limits" | "overhead");
     match value {

@@ -1,7 +1,7 @@
 //! Volumes of pods and of persistent volumes.
 //!
 //! Source: `pkg/apis/core/validation/validation.go` (`ValidateVolumes`, `validateVolumeSource`,
-//! `ValidatePersistentVolumeSpec`). Of sources, what decisions read is checked.
+//! `ValidatePersistentVolumeSpec`). Of sources, only the fields that decisions read are checked.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,7 +1,7 @@
-//! Nodes that are sent in full, by the thousand: read in one pass, without a copy of what stays unread.
+//! Full nodes of requests, by the thousand: read in one pass, without copying the parts that are not read.
 //!
-//! Invariant: what is read here, [`super::Node`] reads in the same way. What is odd (a key given twice, a type that does
-//! not fit) is not read here but left to that one, which has the words for what is wrong.
+//! Invariant: [`super::Node`] reads everything that is read here in the same way. Odd input (a repeated key, a wrong type) is not read here
+//! but left to it, since it reports faults.
 
 use std::{fmt, marker::PhantomData};
 
@@ -20,8 +20,8 @@ use crate::{
 };
 use podberth_core::model::{self, Image, Name, PREFER_AVOID_PODS, Resources, Taint};
 
-/// The node at the beginning of `json` and where its text ends, or `None` where it is none or an odd one. Images are left
-/// out of the node unless they are asked for.
+/// The node at the beginning of `json` and the end of its text, or `None` if there is none or an odd one. Images are dropped unless `images` is
+/// set.
 pub fn read(json: &[u8], images: bool) -> Option<(model::Node, usize)> {
     if images { read_as::<Kept>(json) } else { read_as::<Checked>(json) }
 }
@@ -56,7 +56,7 @@ impl Images for Checked {
     const KEPT: bool = false;
 }
 
-/// A [`super::Node`] of which nothing is copied, and of images only what is wanted.
+/// A [`super::Node`] that copies nothing, and keeps images only if they are wanted.
 struct Node<'a, I: Images>(Fields<'a, I>);
 
 impl<'de: 'a, 'a, I: Images> Deserialize<'de> for Node<'a, I> {
