@@ -49,10 +49,10 @@ use crate::{
 pub mod archive;
 mod policy_file;
 
-/// Between two runs that move what was recorded into the histograms.
+/// Interval of moving recorded values into the histograms.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
-/// Connections at most where no setting says so.
+/// Largest default number of connections.
 const MOST_CONNECTIONS: usize = 10_000;
 
 /// How often reservations are gone through.
@@ -61,7 +61,7 @@ const RESERVATIONS_EXPIRE: Duration = Duration::from_secs(5);
 /// How often revisions of policies are gone through that may be too old.
 const POLICIES_FORGOTTEN: Duration = Duration::from_hours(1);
 
-/// How often the database is asked where the clusters stand when nothing hints at a change.
+/// Interval of reading the heads of all clusters, besides hints.
 const FEED_POLL: Duration = Duration::from_millis(250);
 
 /// Why the process ended. Each is one line for the person who started it.
@@ -91,7 +91,7 @@ pub enum Error {
     /// The policy file cannot be used.
     #[error("cannot use the policy {0}: {1}")]
     Policy(String, String),
-    /// An export or import did not come to its end.
+    /// An export or import failed.
     #[error("{0}")]
     Archive(String),
     /// A file could not be written.
@@ -118,8 +118,7 @@ pub async fn serve(settings: &Settings) -> Result<(), Error> {
     server.run(settings, stop).await
 }
 
-/// `podberth demo`: the same over a database in memory, with a cluster to look at and two decisions told on standard
-/// output.
+/// `podberth demo`: serves over a database in memory with a small cluster, and prints two decisions on standard output.
 pub async fn demo(settings: &Settings) -> Result<(), Error> {
     let stop = stop_signal().map_err(Error::Runtime)?;
     let server = start(settings).await?;
@@ -212,7 +211,7 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
 }
 
 impl Server {
-    /// Serves until told to stop: not ready first, then drained, then the database is let go.
+    /// Serves until the signal to stop: then it is not ready, drains requests, and closes the database.
     async fn run(self, settings: &Settings, stop: impl Future<Output = ()>) -> Result<(), Error> {
         let Self { listener, address, store, state, router, upkeep, tracing } = self;
         info!(%address, version = env!("CARGO_PKG_VERSION"), "listening on http://{address} (the API: http://{address}/docs)");
@@ -261,7 +260,7 @@ fn listen_hint(listen: &str, error: &io::Error) -> String {
     }
 }
 
-/// Connections that leave files to the database and to what else the process opens.
+/// The default limit of connections, which leaves files to the database and to other uses.
 fn most_connections() -> usize {
     let files = telemetry::process::most_open_files().unwrap_or(1_024.0) as usize;
     (files / 4 * 3).clamp(16, MOST_CONNECTIONS)

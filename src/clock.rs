@@ -24,17 +24,17 @@ pub fn rfc3339(instant: Timestamp) -> String {
     instant.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// A clock that only goes forward, for what is kept for a time: a test hands in one of its own.
+/// A monotonic clock for data that is kept for a time; tests use their own.
 #[derive(Clone)]
 pub struct Elapsed(Arc<dyn Fn() -> Duration + Send + Sync>);
 
 impl Elapsed {
-    /// A clock that tells what `elapsed` does.
+    /// A clock that returns the value of `elapsed`.
     pub fn new(elapsed: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
         Self(Arc::new(elapsed))
     }
 
-    /// How long ago an instant was that stays the same.
+    /// Time since a fixed instant.
     pub fn now(&self) -> Duration {
         (self.0)()
     }

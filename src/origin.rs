@@ -37,7 +37,7 @@ impl FromStr for Origins {
     }
 }
 
-/// An origin in lower case and without the port that its scheme has anyway; `None` for what is none.
+/// An origin in lower case and without the default port of its scheme; `None` if it is invalid.
 fn normal_origin(text: &str) -> Option<String> {
     let text = text.to_ascii_lowercase();
     let (scheme, authority) = text.split_once("://")?;
@@ -61,12 +61,12 @@ fn usual_port(scheme: &str) -> Option<u16> {
 pub struct Authority {
     /// In lower case and without the dot at the end of a name that is complete; an IPv6 address in brackets.
     pub host: String,
-    /// `None` where none is told.
+    /// `None` if absent.
     pub port: Option<u16>,
 }
 
 impl Authority {
-    /// `None` for what is no host, or has a user in front.
+    /// `None` if it is not a host, or has a user in front.
     pub fn parse(text: &str) -> Option<Self> {
         let (host, port) = match text.rsplit_once(':') {
             Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, Some(port)),

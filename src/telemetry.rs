@@ -179,7 +179,7 @@ pub fn recorder() -> Result<PrometheusHandle, BuildError> {
     Ok(handle.clone())
 }
 
-/// Shows the counters of what should never happen before it happens: Prometheus sees no increase in a series that begins with 1.
+/// Shows the counters of faults at 0 from the start: Prometheus sees no increase in a series that begins with 1.
 fn begin_at_zero() {
     for name in
         [COMMITS_REJECTED, BATCHES_RETRIED, WRITERS_ENDED, WATCHER_RESTARTS, COMPUTATIONS_STOPPED, PREEMPTION_ATTEMPTS]
@@ -219,14 +219,14 @@ pub fn policy_revisions<'p>(policies: impl IntoIterator<Item = (&'p str, u64)>) 
     policies.into_iter().map(line).fold(head, |text, line| text + &line)
 }
 
-/// The text of what was recorded, without series about policies and extenders that are gone.
+/// The metrics as text, without series of policies and extenders that are gone.
 pub fn render(recorded: &PrometheusHandle) -> String {
     let text = recorded.render();
     let is_told = |line: &&str| labels::PROFILES.tells(line) && labels::EXTENDERS.tells(line);
     text.split_inclusive('\n').filter(is_told).collect()
 }
 
-/// Measures what is only worth a look when somebody asks: memory and the runtime.
+/// Measures memory and the runtime, which is done only when metrics are read.
 pub fn sample_process() {
     if let Some(bytes) = resident_memory() {
         gauge!(PROCESS_RESIDENT_MEMORY).set(bytes);

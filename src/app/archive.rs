@@ -41,11 +41,10 @@ pub struct Import {
     /// Import into a cluster of this name; the file must hold no more than one
     #[arg(long, value_name = "NAME")]
     cluster: Option<String>,
-    /// Replace what the clusters hold; all their readers begin anew
+    /// Replace the objects of existing clusters; all their readers begin anew
     #[arg(long)]
     replace: bool,
-    /// Leave so many revisions out before the next change: more than there were changes since the export was made, so that
-    /// no revision is used twice
+    /// Skip this many revisions before the next change: more than the changes since the export was made, so that no revision is used twice
     #[arg(long, value_name = "N", default_value = "0")]
     skip_revisions: u64,
     /// The file to read; - for standard input
@@ -53,7 +52,7 @@ pub struct Import {
     file: PathBuf,
 }
 
-/// `podberth export`. A file comes to be when it is whole.
+/// `podberth export`. A file appears when it is complete.
 pub async fn export(command: &Export) -> Result<(), Error> {
     let settings = &command.settings;
     telemetry::log(settings.log_level.filter(), settings.log_format);
@@ -109,7 +108,7 @@ async fn write(store: &dyn Store, command: &Export, output: &mut (dyn Write + Se
     Ok(())
 }
 
-/// `podberth import`. Brings the schema up to date first, unless told not to.
+/// `podberth import`. Updates the schema first, unless `--no-migrate` is set.
 pub async fn import(command: &Import) -> Result<(), Error> {
     let settings = &command.settings;
     telemetry::log(settings.log_level.filter(), settings.log_format);

@@ -25,8 +25,8 @@ pub(super) fn read(path: &Path) -> Result<String, Error> {
     Ok(text)
 }
 
-/// Makes it the default cluster's policy unless that says the same already: of several processes that start with one
-/// file, one stores it.
+/// Puts it in force in the default cluster unless the policy there says the same already. If several processes start with one file, one of them
+/// stores it.
 pub(super) async fn put_in_force(clusters: &Clusters, text: String) -> Result<(), Error> {
     let records =
         PolicyRecords { clusters: clusters.clone(), cluster: DEFAULT_CLUSTER.into(), name: revision::DEFAULT.into() };

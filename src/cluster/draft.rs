@@ -12,16 +12,16 @@ use crate::{
     wire::reservation,
 };
 
-/// A view that takes in what others wrote before the batch and what the batch writes, apart from the published one until
-/// the batch is committed.
+/// A view that applies the writes of others before the batch and the writes of the batch itself; the published view stays as it is until the
+/// batch is committed.
 ///
-/// Records are noted as they come and read only when a bind has to be judged over them or the batch is committed, so
-/// that a large import is not parsed while the cluster's counter is held.
+/// Records are only noted when they come. They are parsed when a bind has to be judged over them or the batch is committed, so that a large
+/// import is not parsed while the cluster's counter is held.
 pub(super) struct Draft {
     base: View,
     /// Where the cluster stood when `base` was its exact state.
     seen: Head,
-    /// By call: what its binds are judged by.
+    /// The rules that judge the binds, by call.
     judgements: Vec<Judgement>,
     /// All of `noted` up to `read`, laid over the base.
     view: View,
@@ -59,7 +59,7 @@ impl Draft {
         Self { base, seen, judgements, view, read: 0, noted, exact, mark, steps, ran_out: false }
     }
 
-    /// Gives judging so many steps of work from now on.
+    /// Gives judging a number of steps of work from now on.
     pub(super) fn give(&mut self, steps: u64) {
         (self.steps, self.ran_out) = (steps, false);
     }
@@ -120,7 +120,7 @@ impl Draft {
         }
     }
 
-    /// Takes in the next of what was noted and not read yet; whether there was any.
+    /// Applies the next noted record that is not parsed yet; `false` if there was none.
     pub(super) fn read_next(&mut self) -> bool {
         let Some(Noted { record, complete }) = self.noted.get(self.read) else { return false };
         self.view.apply(record, *complete);

@@ -17,7 +17,7 @@ pub enum CommitError {
         /// Its name.
         cluster: String,
     },
-    /// The database's answer. While it is known to be away, nobody waits for it.
+    /// The database's error. While the database is known to be unreachable, calls fail at once.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

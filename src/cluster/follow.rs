@@ -1,7 +1,7 @@
-//! The feed's reader: from the store's changes to a working view.
+//! The reader of the feed: turns the store's changes into a working view.
 //!
-//! A cursor moves when what it stands for has been applied, not when it was read: view and cursor are one value, which
-//! is taken and put back whole. Whatever fails, panics or is dropped in between is read again.
+//! A cursor moves when its page has been applied, not when it was read: view and cursor are one value, which is taken and put back whole. After
+//! a failure, a panic or a drop in between, the page is read again.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{View, view::Page};
 use crate::store::{Changes, Cursor, Head, Store, StoreError};
 
-/// Records read at a time: few enough that their bodies are let go before the memory for more is asked of the system.
+/// Records read at a time: few enough that their bodies are freed before the system is asked for more memory.
 pub(super) const PAGE: usize = 1_000;
 
 /// A view, and how much of the feed it holds.
@@ -47,7 +47,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Has read nothing yet; reads so many records at a time.
+    /// A reader that has read nothing yet, with pages of `page` records.
     pub(super) fn new(store: Arc<dyn Store>, name: &str, page: usize) -> Self {
         Self { store, name: name.to_owned(), page, applied: Applied::default(), seen: None }
     }
@@ -124,14 +124,14 @@ impl Reader {
         }
     }
 
-    /// Takes over a view that is exactly the state of `head`: what a commit left.
+    /// Takes over a view that equals the state of `head`, from a commit.
     pub(super) fn advance(&mut self, mut view: View, head: Head) {
         view.snapshot.revision = head.revision;
         let cursor = Cursor { after: head.revision, complete: head.revision, seen: Some(head), ..self.applied.cursor };
         (self.applied, self.seen) = (Applied { view, cursor }, Some(head));
     }
 
-    /// Starts anew: what was read before is void. Answers where to read on.
+    /// Starts again from nothing. Returns the cursor to read from.
     fn reset(&mut self, why: &'static str) -> Cursor {
         tracing::info!(cluster = self.name, why, "reading the whole cluster again");
         self.applied = Applied::default();

@@ -21,7 +21,7 @@ use crate::store::{
 #[derive(Debug)]
 pub(super) struct Gated {
     pub(super) inner: Arc<dyn Store>,
-    /// One permit lets one batch through.
+    /// One permit admits one batch.
     pub(super) gate: Semaphore,
     pub(super) away: AtomicBool,
     /// It takes no writes.
@@ -35,9 +35,9 @@ pub(super) struct Gated {
     /// How often the heads were read, and how many pages of each cluster's feed.
     pub(super) heads_read: AtomicUsize,
     pub(super) pages: Mutex<BTreeMap<String, usize>>,
-    /// A cluster whose feed cannot be read, whatever of the others.
+    /// A cluster whose feed cannot be read, while others can.
     pub(super) damaged: Mutex<Option<String>>,
-    /// A cluster that cannot be written to, whatever of the others.
+    /// A cluster that cannot be written to, while others can.
     pub(super) unwritable: Mutex<Option<String>>,
     /// No hint is heard by those who listen from now on.
     pub(super) deaf: AtomicBool,
@@ -93,7 +93,7 @@ impl Gated {
         self.batches.lock().expect("no test has panicked").clone()
     }
 
-    /// Has the reading of one page of the feed fail, after so many others.
+    /// Makes the reading of one page of the feed fail, after `after` others.
     pub(super) fn fail_page(&self, after: usize, fault: Fault) {
         *self.fault.lock().expect("no test has panicked") = Some((after, fault));
     }

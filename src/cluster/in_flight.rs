@@ -27,7 +27,7 @@ pub struct Remembering {
     pub victims_for: Duration,
     /// Pods that were in all likelihood bound after `/filter` or `/prioritize`; zero: not at all.
     pub binds_for: Duration,
-    /// Tells the time.
+    /// The clock.
     pub elapsed: Elapsed,
 }
 
@@ -73,7 +73,7 @@ impl InFlight {
         }
     }
 
-    /// The pods that count as gone when a pod asks for nodes; `None` where none do.
+    /// The pods that count as gone when a pod asks for nodes; `None` if there are none.
     pub fn departures(&self, pod: &Pod, view: &Arc<View>) -> Option<Departures> {
         if pod.nominated_node_name.is_empty() && self.preempting.load(Ordering::Relaxed) == 0 {
             return None;
@@ -99,8 +99,7 @@ impl InFlight {
         self.assumes
     }
 
-    /// The cluster with the pods where they are assumed to be, as this pod sees it, which is asked about anew; `None` where
-    /// that is the view.
+    /// The cluster with the assumed pods on their nodes, for scoring this pod, whose own entry ends now. `None` if that equals the view.
     pub fn assumed(&self, pod: &Pod, view: &Arc<View>) -> Option<Snapshot> {
         if !self.assumes {
             return None;
@@ -110,7 +109,7 @@ impl InFlight {
         (!assumed.value.is_empty()).then(|| assumed.value.state().clone())
     }
 
-    /// Takes in that a pod is asked about: it went to the node, which alone fits, or nowhere.
+    /// Records that a pod was filtered: it is assumed on the node if only one fits, or nowhere.
     pub fn filtered(&self, pod: &Pod, only: Option<&str>, view: &Arc<View>) {
         if self.assumes {
             let now = self.now();

@@ -1,8 +1,8 @@
-//! The clusters that are kept in memory, and the one task that watches over them.
+//! The clusters in memory, and the one watcher task for them.
 //!
-//! A hint of the store names its cluster and wakes that one's writer. Because hints get lost, the heads of all kept
-//! clusters are read by one statement every now and then: a writer reads its feed only when its head has moved, and the
-//! statement's answer is what says that the database is there.
+//! A hint of the store names its cluster and wakes that cluster's writer. Because hints get lost, one statement reads the heads of all clusters
+//! in memory from time to time. A writer reads its feed only when its head has moved. The reply to that statement also shows that the database
+//! is reachable.
 
 use std::{
     collections::BTreeMap,
@@ -23,7 +23,7 @@ use crate::{
     telemetry,
 };
 
-/// How long the database's time is told on without asking it.
+/// Time for which the database's clock is extrapolated without asking it.
 const TIME_HOLDS: Duration = Duration::from_secs(10);
 
 /// Before a watcher that has ended is started again.
@@ -41,7 +41,7 @@ pub(super) struct Live {
 #[derive(Debug)]
 struct Kept {
     cluster: Arc<Cluster>,
-    /// When somebody last asked for it.
+    /// Time of the last request for it.
     asked: Instant,
 }
 
@@ -52,7 +52,7 @@ struct Shown {
     head: Head,
 }
 
-/// When the database last told where the clusters stand, and what its time was.
+/// The time of the last reply with the heads of all clusters, and the database's clock then.
 #[derive(Clone, Copy, Debug)]
 struct Contact {
     at: Instant,
@@ -85,7 +85,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Live {
-    /// The cluster of this name, if it is kept; notes that it was asked for.
+    /// The cluster of this name, if it is in memory. Counts as a request for it.
     pub(super) fn get(&self, name: &str) -> Option<Arc<Cluster>> {
         let mut kept = lock(&self.kept);
         let found = kept.get_mut(name)?;
@@ -98,8 +98,7 @@ impl Live {
         lock(&self.kept).values().map(|kept| kept.cluster.clone()).collect()
     }
 
-    /// Keeps a cluster from now on. Where more are kept than may be, the one goes that nobody uses and that was asked for
-    /// the longest ago.
+    /// Adds a cluster. If there are too many, the unused one with the oldest request is released.
     pub(super) fn insert(&self, name: &str, cluster: &Arc<Cluster>, most: usize) {
         let mut released = Vec::new(); // Dropped last, without the lock: it may be large.
         let mut kept = lock(&self.kept);
@@ -114,8 +113,7 @@ impl Live {
         kept.insert(name.to_owned(), Kept { cluster: cluster.clone(), asked: Instant::now() });
     }
 
-    /// Keeps a cluster no longer in which nothing came to be, unless another caller has it as well: what that one writes
-    /// is to be seen here.
+    /// Removes an empty cluster, unless another caller uses it too: that one's writes must be visible here.
     pub(super) fn forget_unused(&self, name: &str, cluster: &Arc<Cluster>) {
         // The map's and this caller's.
         self.remove_if(name, |kept| Arc::ptr_eq(kept, cluster) && Arc::strong_count(kept) == 2);
@@ -129,7 +127,7 @@ impl Live {
         drop(gone); // Without the lock: it may be large.
     }
 
-    /// Those who load the same cluster take turns, so that it is loaded once.
+    /// A lock for loading a cluster, so that concurrent requests load it once.
     pub(super) fn turn(&self, name: &str) -> Arc<tokio::sync::Mutex<()>> {
         let mut loading = lock(&self.loading);
         loading.retain(|_, turn| turn.strong_count() > 0);
@@ -141,12 +139,12 @@ impl Live {
         })
     }
 
-    /// How long ago the database last told where the clusters stand; nothing while none is kept.
+    /// Time since the database last reported the heads; zero if there is no cluster.
     pub(super) fn staleness(&self) -> Duration {
         if lock(&self.kept).is_empty() { Duration::ZERO } else { lock(&self.contact).at.elapsed() }
     }
 
-    /// The database's time, if it was told not long ago.
+    /// The database's time, if it was read recently.
     pub(super) fn time(&self) -> Option<Timestamp> {
         let Contact { at, time } = *lock(&self.contact);
         let since = at.elapsed();
@@ -154,7 +152,7 @@ impl Live {
         time.checked_add(SignedDuration::try_from(since).ok()?).ok()
     }
 
-    /// Watches from now on, if nobody does yet. What is hinted at from here on is heard.
+    /// Starts the watcher, if it does not run yet. Hints from here on are not missed.
     pub(super) fn watch(self: &Arc<Self>, store: &Arc<dyn Store>, limits: &Limits) {
         self.watcher.get_or_init(|| {
             lock(&self.contact).at = Instant::now();
@@ -163,7 +161,7 @@ impl Live {
         });
     }
 
-    /// Releases those that nobody has asked for in so long, and those whose writer has ended.
+    /// Releases clusters without requests for `after`, and those whose writer has ended.
     fn release(&self, after: Duration) {
         let is_idle = |name: &str, kept: &Kept| {
             name != DEFAULT_CLUSTER && kept.asked.elapsed() >= after && Arc::strong_count(&kept.cluster) == 1
@@ -197,7 +195,7 @@ impl Live {
         kept.iter().map(shown).collect()
     }
 
-    /// Compares what the database tells with what is shown.
+    /// Compares the heads of the database with the published views.
     fn compare(&self, shown: Vec<Shown>, heads: Heads, asked_at: Instant) {
         *lock(&self.contact) = Contact { at: asked_at, time: Some(heads.now) };
         let found: BTreeMap<String, Standing> = heads.clusters.into_iter().map(|c| (c.name.clone(), c)).collect();
@@ -249,7 +247,7 @@ async fn supervise(live: Weak<Live>, store: Arc<dyn Store>, limits: Limits, hint
     }
 }
 
-/// A task that ends with whoever waits for it.
+/// A task that is aborted when its waiter is dropped.
 struct Aborting(tokio::task::JoinHandle<()>);
 
 impl Future for Aborting {
@@ -308,7 +306,7 @@ async fn watch(live: Weak<Live>, store: Arc<dyn Store>, limits: Limits, mut hint
 
 type Read = (Vec<Shown>, Result<Heads, StoreError>, Instant);
 
-/// Reads where all kept clusters stand, after a while. `None`: there is nothing to watch any more.
+/// Reads the heads of all clusters in memory, after a while. `None`: there is nothing left to watch.
 async fn read_heads(live: &Weak<Live>, store: &dyn Store, after: Duration) -> Option<Read> {
     sleep(after).await;
     let shown = live.upgrade()?.shown();

@@ -1,13 +1,12 @@
-//! The live cache: takes the store's change feed in, gives snapshots out, and commits what was decided on them.
+//! The live cache: takes the store's change feed in, gives snapshots out, and commits decisions.
 //!
-//! Each cluster that is asked about has one writer task. It reads the feed from the last revision it has seen, applies
-//! what changed to its working copy and publishes a new [`View`], atomically, once it has reached the store's head.
-//! Readers load the newest view without a lock and keep it as long as their request lasts. One watcher for all clusters
-//! wakes a writer when its cluster's head has moved, and releases clusters that nobody asks for.
+//! Each cluster in use has one writer task. It reads the feed from the last revision it has seen, applies the changes to its working copy and
+//! publishes a new [`View`], atomically, once it has reached the store's head. Readers load the newest view without a lock and keep it for
+//! their request. One watcher for all clusters wakes a writer when its cluster's head has moved, and releases unused clusters.
 //!
-//! Writes go through the writer as well ([`Clusters::commit`]): it takes what is queued as one transaction, binds first,
-//! and judges each bind at the commit by the whole filter on the state that it is written to, the earlier binds of the
-//! batch included. Callers are answered when their write is durable and published here.
+//! Writes go through the writer as well ([`Clusters::commit`]). It takes the queued calls as one transaction, binds first, and judges each bind
+//! at the commit by the whole filter on the state that it is written to, including the earlier binds of the batch. A caller gets the reply when
+//! its write is durable and published here.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -65,10 +64,10 @@ pub use view::{ActivePolicy, BUILT_IN, View};
 /// The cluster that paths without a prefix mean.
 pub const DEFAULT_CLUSTER: &str = "default";
 
-/// Before a writer that has panicked is replaced, where nobody asks for its cluster sooner, and between two attempts.
+/// Delay before a panicked writer is replaced if no request comes sooner, and between two attempts.
 const REPLACED_AFTER: Duration = Duration::from_secs(1);
 
-/// All live clusters of one store. Clones are the same.
+/// All live clusters of one store. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Clusters {
     store: Arc<dyn Store>,
@@ -80,11 +79,11 @@ pub struct Clusters {
 /// The bounds of the clusters in memory.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// How often the database is asked where the clusters stand, whether or not something hints at a change.
+    /// Interval of reading the heads of all clusters, besides hints.
     pub poll: Duration,
     /// How many calls may wait to be written to a cluster.
     pub most_waiting: usize,
-    /// After so long a cluster is let go that nobody asks for; the default one stays.
+    /// Time without requests after which a cluster is released; the default one stays.
     pub release_after: Duration,
     /// How many clusters are kept in memory, besides those in use.
     pub most_live: usize,
@@ -145,7 +144,7 @@ pub struct Cluster {
 }
 
 impl Clusters {
-    /// No cluster is kept until it is asked for.
+    /// No cluster is loaded until the first request for it.
     pub fn new(store: Arc<dyn Store>, poll: Duration) -> Self {
         Self::limited(store, Limits { poll, ..Limits::default() })
     }
@@ -171,8 +170,8 @@ impl Clusters {
         &self.store
     }
 
-    /// The live cluster of this name, caught up with the store when it is first asked for. A cluster that the store does
-    /// not know has nothing in it and is not kept until something is written to it.
+    /// The live cluster of this name, caught up with the store at the first request. A cluster that the store does not have is empty, and is not
+    /// kept until something is written to it.
     pub async fn get(&self, name: &str) -> Result<Arc<Cluster>, StoreError> {
         if let Some(cluster) = self.followed(name) {
             return Ok(cluster);
@@ -183,12 +182,12 @@ impl Clusters {
         self.keep(name).await
     }
 
-    /// Writes a call, together with others that wait at the time. Resolves when it is durable and this replica's view
-    /// shows it; a cluster that is not there comes to be. Binds are judged by `judged_by` or, where that is `None`, by
-    /// the policy in force at the commit. When the future is dropped, the call may or may not be written.
+    /// Commits a call, in one batch with others that are queued. Resolves when it is durable and this replica's view shows it; a missing cluster is
+    /// created. Binds are judged by `judged_by` or, if that is `None`, by the policy in force at the commit. If the future is dropped, the call may
+    /// or may not be written.
     ///
     /// # Errors
-    /// [`CommitError`]. A refused write is none: its [`Outcome`] tells.
+    /// [`CommitError`]. A refused write is not an error: its [`Outcome`] has the reason.
     pub async fn commit(
         &self,
         cluster: &str,
@@ -216,7 +215,7 @@ impl Clusters {
         Ok(commit)
     }
 
-    /// Refuses to make a cluster that is not to be made. One that is there is written to whatever its name.
+    /// Refuses to create a cluster that is not allowed. An existing cluster may have any name.
     async fn check_may_be_made(&self, name: &str) -> Result<(), CommitError> {
         let Some(names) = &self.limits.names else { return Ok(()) };
         let may = name == DEFAULT_CLUSTER || names.contains(name) || self.store.head(name).await?.revision > 0;
@@ -257,7 +256,7 @@ impl Clusters {
         Ok(expired)
     }
 
-    /// The database's time. What is to last is measured by it: the clocks of replicas may be wrong.
+    /// The database's time, which measures all periods: the clocks of replicas may be wrong.
     pub async fn now(&self) -> Result<Timestamp, StoreError> {
         match self.live.time() {
             Some(time) => Ok(time),
@@ -270,7 +269,7 @@ impl Clusters {
         self.live.all()
     }
 
-    /// How long ago the database last told where the clusters stand; of one cluster, see [`Cluster::progress`].
+    /// Time since the database last reported the heads; for one cluster, see [`Cluster::progress`].
     pub fn staleness(&self) -> Duration {
         self.live.staleness()
     }
@@ -297,7 +296,7 @@ impl Clusters {
         Ok(started)
     }
 
-    /// Replaces a writer that panics, whether or not somebody asks for its cluster.
+    /// Replaces a writer that panics, even without a request for its cluster.
     fn supervise(&self, name: &str, running: JoinHandle<()>) {
         let (live, name) = (Arc::downgrade(&self.live), name.to_owned());
         let (store, limits, remembering) = (self.store.clone(), self.limits.clone(), self.remembering.clone());
@@ -320,7 +319,7 @@ impl Clusters {
         });
     }
 
-    /// [`Self::get`] as what it can itself begin.
+    /// [`Self::get`] as a boxed future, so that it can call itself.
     fn get_boxed<'a>(&'a self, name: &'a str) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + 'a>> {
         Box::pin(async move { self.get(name).await.map(drop) })
     }
@@ -375,7 +374,7 @@ impl Cluster {
         &self.in_flight
     }
 
-    /// Tells of every newer view.
+    /// A receiver that is notified of every newer view.
     pub fn subscribe(&self) -> watch::Receiver<Progress> {
         self.status.progress.subscribe()
     }
@@ -401,7 +400,7 @@ impl Cluster {
 
 /// For the watcher.
 impl Cluster {
-    /// Has the feed read unless the view has come to a revision; `u64::MAX`: in any case.
+    /// Makes the writer read the feed unless the view has reached a revision; `u64::MAX`: in any case.
     fn nudge(&self, revision: u64) {
         self.queue.nudge(revision);
     }
@@ -416,12 +415,12 @@ impl Cluster {
         self.status.is_to_be_tried()
     }
 
-    /// It cannot be read, whatever of the others.
+    /// Marks this cluster as unreadable, while others are readable.
     fn lose(&self, name: &str, error: &StoreError) {
         self.status.lose(&self.queue, Some(name), error);
     }
 
-    /// No cluster can be read, which is told once for all.
+    /// Marks this cluster as unreadable together with all others, which is logged once for all.
     fn lose_with_all(&self, error: &StoreError) {
         self.status.lose(&self.queue, None, error);
     }

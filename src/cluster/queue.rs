@@ -71,14 +71,14 @@ struct Lanes {
     others: VecDeque<Waiting>,
     /// A call too large to share a batch was taken last: it is the binds' turn.
     large_was_last: bool,
-    /// Somebody wants the feed to be read up to this revision; 0: nobody.
+    /// The revision up to which the feed must be read; 0: none.
     nudged: u64,
     /// The error that every call gets at once.
     refusing: Option<StoreError>,
 }
 
 impl Queue {
-    /// An empty queue for at most so many calls.
+    /// An empty queue for at most `most` calls.
     pub(super) fn new(most: usize) -> Self {
         Self { lanes: Mutex::default(), arrived: Notify::new(), most }
     }
@@ -86,7 +86,7 @@ impl Queue {
     /// Queues a call.
     ///
     /// # Errors
-    /// [`CommitError::Overloaded`] when it is full, or what is answered to all at the moment.
+    /// [`CommitError::Overloaded`] if it is full, or the error that every call gets at the moment.
     pub(super) fn push(&self, waiting: Waiting) -> Result<(), CommitError> {
         let mut lanes = self.lock();
         if let Some(error) = &lanes.refusing {
@@ -145,7 +145,7 @@ impl Queue {
         self.arrived.notified().await;
     }
 
-    /// Asks the writer to read the feed unless it has come to a revision; `u64::MAX`: in any case.
+    /// Makes the writer read the feed unless it has reached a revision; `u64::MAX`: in any case.
     pub(super) fn nudge(&self, revision: u64) {
         let mut lanes = self.lock();
         lanes.nudged = lanes.nudged.max(revision);
@@ -153,7 +153,7 @@ impl Queue {
         self.arrived.notify_one();
     }
 
-    /// The revision that the feed was to be read up to since the last time; 0: nobody has asked.
+    /// The revision requested by [`Self::nudge`] since the last call; 0: none.
     pub(super) fn take_nudge(&self) -> u64 {
         mem::take(&mut self.lock().nudged)
     }
@@ -199,7 +199,7 @@ impl Batch {
         self.rows.saturating_add(next.rows()) <= rows && self.bytes.saturating_add(next.bytes) <= BATCH_BYTES
     }
 
-    /// Takes from a lane, in order, until the next call has no room in so many rows.
+    /// Takes calls from a lane, in order, until the next call exceeds the rows.
     fn fill(&mut self, lane: &mut VecDeque<Waiting>, rows: usize) {
         while let Some(next) = lane.front()
             && (self.calls.is_empty() || self.has_room(next, rows))
@@ -219,7 +219,7 @@ mod tests {
 
     type Answer = oneshot::Receiver<Result<Commit, CommitError>>;
 
-    /// Queues a call of so many rows and bytes in each.
+    /// Queues a call with `rows` rows and `bytes` bytes in each.
     fn push(queue: &Queue, name: &str, rows: usize, bytes: Option<usize>) -> Answer {
         let change = match bytes {
             Some(bytes) => Change::Put { body: vec![b' '; bytes].into(), uid: String::new(), node: None },

@@ -33,7 +33,7 @@ const EACH: u64 = TOGETHER / 8;
 /// Steps while the cluster's counter is held: some tens of milliseconds.
 pub(super) const HELD: u64 = 1 << 20;
 
-/// A judge of a batch, with what was judged ahead.
+/// The judge of a batch, with the verdicts of the rehearsal.
 pub(super) struct Rehearsed {
     draft: Draft,
     script: Vec<Line>,
@@ -106,7 +106,7 @@ impl Rehearsed {
         is_taken
     }
 
-    /// Plays a call as the store will, as far as the view tells what the store has.
+    /// Plays a call as the store will, as far as the view knows the store's state.
     fn play(&mut self, number: usize, call: &Call) {
         let began = self.draft.exact();
         let is_whole = call.atomicity == Atomicity::AllOrNothing;
@@ -225,7 +225,7 @@ impl Rehearsed {
         self.next.and_then(|next| self.script.get(..next)).unwrap_or_default()
     }
 
-    /// Leaves the script: the draft takes in what has been followed of it and goes on by itself.
+    /// Leaves the script: the draft applies the part that was followed, and continues by itself.
     fn leave(&mut self) {
         let Some(at) = self.next.take() else { return };
         for line in &self.script[..at] {

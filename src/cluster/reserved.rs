@@ -1,8 +1,8 @@
-//! Reservations laid over the pods that they are about.
+//! Reservations, applied to their pods.
 //!
-//! An assumed pod counts as running on its node until it is bound, deleted, or its reservation is; a nominated one names
-//! its node. What was told of the pod is kept beside, so that a reservation leaves nothing behind when it goes. Nothing
-//! here knows the time: who keeps the store tidy deletes reservations that have lapsed.
+//! An assumed pod counts as running on its node until it is bound, deleted, or its reservation ends; a nominated one names its node. The pod
+//! itself is kept beside, so that a reservation leaves no trace when it ends. This file does not know the time: the expiry job deletes
+//! reservations that have lapsed.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ type PodKey = (Name, Name);
 #[derive(Clone, Debug, Default)]
 pub(super) struct Reserved {
     held: OrdMap<PodKey, Arc<Held>>,
-    /// The pods that the snapshot shows otherwise, as they were told.
+    /// The pods that the snapshot shows differently, in their own form.
     told: OrdMap<PodKey, Arc<Pod>>,
 }
 
@@ -52,12 +52,12 @@ impl Held {
 }
 
 impl Reserved {
-    /// A pod as it was told.
+    /// A pod in its own form, without its reservation.
     pub(super) fn told<'s>(&'s self, snapshot: &'s Snapshot, namespace: &str, name: &str) -> Option<&'s Arc<Pod>> {
         self.told.get(&(namespace.into(), name.into())).or_else(|| snapshot.pod(namespace, name))
     }
 
-    /// Takes in a pod as it is told.
+    /// Applies a pod.
     pub(super) fn apply_pod(&mut self, pod: Pod, snapshot: &mut Snapshot) {
         let key = (pod.namespace.clone(), pod.name.clone());
         let pod = if let Some(held) = self.held.get(&key).filter(|held| held.is_about(&pod)) {

@@ -1,4 +1,4 @@
-//! How a cluster that is kept stands: how far its view has come, and whether the database answers for it.
+//! The standing of a cluster in memory: the revision of its view, and if the database confirms it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::{
     telemetry,
 };
 
-/// After so long a cluster that cannot be read, though the database answers, is tried again.
+/// Interval of trying again to read a cluster that cannot be read though the database is reachable.
 const RETRY: Duration = Duration::from_secs(5);
 
 /// How far a cluster's view has come.
@@ -82,7 +82,7 @@ impl Status {
         self.lock().as_ref().map(|away| away.error.is_transient() || away.tried.elapsed() >= RETRY)
     }
 
-    /// The cluster cannot be read: until it can, nobody waits for it. `name` where the log is to tell.
+    /// Marks the cluster as unreadable: until it is readable, calls fail at once. `name` is given if the log must report it.
     pub(super) fn lose(&self, queue: &Queue, name: Option<&str>, error: &StoreError) {
         let mut away = self.lock();
         if away.is_none() {

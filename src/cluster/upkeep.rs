@@ -73,7 +73,7 @@ async fn turn(store: &dyn Store, holder: Uuid, job: &dyn Job) -> Result<bool, St
     Ok(ours)
 }
 
-/// Removes from all clusters what need not be kept.
+/// Compacts all clusters.
 #[derive(Debug, Clone, Copy)]
 pub struct Compact {
     /// How often.

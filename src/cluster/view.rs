@@ -68,8 +68,7 @@ impl View {
         self.policy(revision::DEFAULT).map_or(&BUILT_IN, |policy| &policy.profile)
     }
 
-    /// The profile by which a pod is judged where nobody says by which: the one of the default policy that its scheduler
-    /// has, or its first.
+    /// The default profile for judging a pod: that of its scheduler in the default policy, or the first.
     pub fn profile_of(&self, namespace: &str, name: &str) -> &Arc<Profile> {
         let several = self.policy(revision::DEFAULT).filter(|policy| policy.profiles.are_several());
         let pod = several.and_then(|policy| Some((policy, self.snapshot.pod(namespace, name)?)));
@@ -210,7 +209,7 @@ impl View {
 
 /// Changes that leave the body as it was.
 impl View {
-    /// Puts a pod where the record says, for a bind writes the column and not the body.
+    /// Moves a pod to the node of the record, since a bind writes the column and not the body.
     fn rebind(&mut self, record: &Record) {
         if kinds::by_key(&record.key.kind).is_none_or(|kind| kind.core != Kind::Pod) {
             return;
@@ -222,7 +221,7 @@ impl View {
     }
 }
 
-/// The policy that a record holds, compiled; `None` for a tombstone. The door let in only what compiles.
+/// The compiled policy of a record; `None` for a tombstone. Only policies that compile were stored.
 fn compile(record: &Record) -> Option<ActivePolicy> {
     if record.deleted {
         return None;
@@ -239,7 +238,7 @@ fn compile(record: &Record) -> Option<ActivePolicy> {
         .ok()
 }
 
-/// A page of the change feed with its objects parsed. That takes no view: one page is parsed while the one before is taken in.
+/// A page of the change feed with its objects parsed. Parsing needs no view, so one page is parsed while the one before is applied.
 pub(super) struct Page {
     records: Vec<(Record, Option<Object>)>,
     /// The last revision of which the view that is to take it in was the exact state.
@@ -259,7 +258,7 @@ impl Page {
     }
 }
 
-/// The object that a record tells of, if it is one that the snapshot has; see [`View::apply`].
+/// The object of a record, if the snapshot has objects of its kind; see [`View::apply`].
 fn parse(record: &Record, complete: u64) -> Option<Object> {
     let kind = kinds::by_key(&record.key.kind)?;
     let is_told = !record.deleted && !record.body_is_known(complete);

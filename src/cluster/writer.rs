@@ -1,8 +1,8 @@
-//! The writer of one cluster: one task that follows the change feed and writes what is queued, in batches.
+//! The writer of one cluster: one task that follows the change feed and commits the queued calls, in batches.
 //!
-//! It alone holds the working view, so a batch is judged by exactly the state that it is written to. Only when a batch
-//! is durable does its draft become the working view; then it is published, and only then are its callers answered:
-//! whoever has an answer and then decides here decides on what was written.
+//! It alone has the working view, so a batch is judged by exactly the state that it is written to. When a batch is durable, its draft becomes
+//! the working view; then it is published, and then its callers get their replies. So a caller that decides here after its reply decides on its
+//! own write.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -70,7 +70,7 @@ pub(super) async fn start(
     Ok((Cluster { view, status, queue, writer: Some(task), known_nodes, in_flight }, running))
 }
 
-/// Waits until a writer has ended; whether it has panicked, and was not let go.
+/// Waits until a writer has ended; `true` if it has panicked and was not released.
 pub(super) async fn has_panicked(cluster: &str, running: JoinHandle<()>) -> bool {
     match running.await {
         Err(error) if error.is_panic() => {
@@ -86,7 +86,7 @@ struct Writer {
     reader: Reader,
     queue: Arc<Queue>,
     view: Arc<ArcSwap<View>>,
-    /// Where the cluster stood at what `view` holds.
+    /// The head at which `view` was read.
     published: Head,
     status: Arc<Status>,
     /// `true` if others wrote before the last batch and its binds were judged in its transaction all the same.
@@ -109,7 +109,7 @@ impl Writer {
         }
     }
 
-    /// Reads the feed and publishes what is new.
+    /// Reads the feed and publishes the changes.
     async fn follow(&mut self) {
         let start = Instant::now();
         match self.reader.catch_up().await {
@@ -213,10 +213,9 @@ impl Writer {
         }
     }
 
-    /// Judges the calls' binds ahead, on a thread of its own; which of the calls are to be written now.
+    /// Rehearses the calls' binds on a thread of its own. Returns the calls to write now.
     ///
-    /// Where others write to the cluster all the time what is judged ahead seldom stands, and is not tried unless the steps
-    /// in the transaction do not suffice.
+    /// If others keep writing to the cluster, a rehearsal seldom holds. It is then skipped unless the steps within the transaction do not suffice.
     async fn rehearsed(
         &self,
         mut judge: Rehearsed,
@@ -268,7 +267,7 @@ impl Writer {
         news
     }
 
-    /// The cluster cannot be read, or the database takes no writes: until that changes, nobody waits for it.
+    /// Marks the cluster as unreadable, or the database as refusing writes: until that changes, calls fail at once.
     fn lose(&mut self, error: &StoreError) {
         self.status.lose(&self.queue, Some(&self.reader.name), error);
     }

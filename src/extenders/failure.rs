@@ -15,7 +15,7 @@ pub enum Verb {
 }
 
 impl Verb {
-    /// Its name, whatever the policy calls it.
+    /// Its standard name, independent of the policy.
     pub fn name(self) -> &'static str {
         match self {
             Self::Filter => "filter",
@@ -36,7 +36,7 @@ impl Verb {
     }
 }
 
-/// That an extender did not answer, or answered what cannot be.
+/// A call to an extender without a valid reply.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("extender {extender:?} failed to {}: {cause}", .verb.name())]
 pub struct Failure {
@@ -75,10 +75,10 @@ pub enum Cause {
     /// Its answer cannot be read.
     #[error("its answer cannot be read: {0}")]
     Unreadable(String),
-    /// It says itself that there is no answer.
+    /// The reply itself has an error.
     #[error("{0}")]
     Refused(String),
-    /// It names a node that it was not asked about.
+    /// The reply names a node that was not in the call.
     #[error("it claims a filtered node {0:?} which is not found in the input node list")]
     UnknownNode(String),
     /// It names a victim that is not on the node.

@@ -1,4 +1,4 @@
-//! `filter` and `prioritize`: which nodes extenders let pass, and how they score them.
+//! `filter` and `prioritize`: the nodes that extenders accept, and their scores.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -18,15 +18,15 @@ use crate::{
     wire::extender_calls::{FilterReply, PodDocument, parse_scores},
 };
 
-/// Told of a node that an extender left out without a word.
+/// The reason for a node that an extender's reply does not mention.
 const LEFT_OUT: &str = "node(s) were left out by an extender";
-/// Told of a node whose document is gone before it could be sent.
+/// The reason for a node whose document was deleted before it could be sent.
 const GONE: &str = "node(s) are no longer stored";
 
 /// The nodes that extenders accept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filtered {
-    /// The nodes that fit, in the order in which they were asked about.
+    /// The nodes that fit, in the order of the call.
     pub fits: Vec<Name>,
     /// Why the others do not.
     pub verdicts: BTreeMap<Name, ExtenderVerdict>,
@@ -39,7 +39,7 @@ pub struct Filtered {
 pub struct Scored {
     /// The scores of each that answered, in the chain's order.
     pub scores: Vec<ExtenderScores>,
-    /// Those that did not answer: scoring goes on without them, ignorable or not.
+    /// Extenders that did not answer: scoring goes on without them, ignorable or not.
     pub skipped: Vec<Failure>,
 }
 
@@ -68,10 +68,10 @@ impl Full<'_> {
 }
 
 impl Chain {
-    /// Which of the nodes pass: the extenders are asked one after the other, each about what those before it left.
+    /// Filters nodes: the extenders are called one after another, each with the nodes that the earlier ones left.
     ///
     /// # Errors
-    /// When one that is not ignorable does not answer: the attempt to place the pod fails.
+    /// If an extender that is not ignorable does not answer: the attempt to place the pod fails.
     pub async fn filter(
         &self,
         pod: &PodDocument,
@@ -122,7 +122,7 @@ impl Chain {
         Ok(judged)
     }
 
-    /// How good the nodes are: all extenders are asked at once.
+    /// Scores nodes: all extenders are called at once.
     pub async fn prioritize(&self, pod: &PodDocument, nodes: &[Name], documents: &dyn Documents) -> Scored {
         let mut scored = Scored::default();
         let mut full = Full { documents, by_name: None };

@@ -1,12 +1,12 @@
-//! The way out to the extenders that a policy names, when Podberth itself decides: kube-scheduler's side of the protocol.
+//! Calls to the extenders of a policy, when Podberth itself decides: kube-scheduler's side of the protocol.
 //!
-//! A [`Extenders`] keeps one client per extender (connections, a bound on calls at once) over all policies and their
-//! revisions; a [`Chain`] is the extenders of one policy in their order. What they say comes back as data of the core
+//! [`Extenders`] keeps one client per extender (connections, a bound on concurrent calls) for all policies and their revisions. A [`Chain`]
+//! has the extenders of one policy in their order. Replies become data of the core
 //! ([`ExtenderAnswers`](crate::core::extenders::ExtenderAnswers)); nothing is decided here.
 //!
-//! Whatever an extender does, a call ends with an answer or a [`Failure`] within its `httpTimeout`: waiting for its turn,
-//! name look-up, connecting and the last byte of the reply count together. Redirects are not followed, proxies not used,
-//! and only hosts that the operator named ([`ExtenderHosts`]) are called.
+//! A call always ends with a reply or a [`Failure`] within its `httpTimeout`, which includes waiting for a turn, name look-up, connecting and
+//! the last byte of the reply. Redirects are not followed, proxies are not used, and only hosts that the operator named ([`ExtenderHosts`])
+//! are called.
 //!
 //! Source: `pkg/scheduler/extender.go`, `pkg/scheduler/schedule_one.go` (`findNodesThatPassExtenders`, `prioritizeNodes`,
 //! `extendersBinding`), `pkg/scheduler/framework/preemption/preemption.go` (`callExtenders`).
@@ -61,7 +61,7 @@ impl Default for Options {
     }
 }
 
-/// All extenders known, with their connections. Clones are the same.
+/// All known extenders, with their connections. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Extenders(Arc<Shared>);
 
@@ -81,7 +81,7 @@ pub enum Origin {
     Request,
 }
 
-/// The extenders of one policy, in the order in which they are asked.
+/// The extenders of one policy, in the order of calls.
 #[derive(Clone, Debug)]
 pub struct Chain {
     peers: Vec<Arc<Peer>>,
@@ -105,7 +105,7 @@ pub trait Documents: Send + Sync {
 }
 
 impl Extenders {
-    /// No extender is connected to before it is asked.
+    /// No extender is connected to before its first call.
     pub fn new(options: Options) -> Self {
         Self(Arc::new(Shared { options, peers: Mutex::default() }))
     }

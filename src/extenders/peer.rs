@@ -36,7 +36,7 @@ const USER_AGENT: &str = concat!("podberth/", env!("CARGO_PKG_VERSION"));
 
 type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
-/// An extender that can be asked.
+/// A client of one extender.
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) extender: Extender,
@@ -44,7 +44,7 @@ pub(super) struct Peer {
     pub(super) name: Name,
     /// Host and port, for metrics.
     address: String,
-    /// Why it can never be asked, else how.
+    /// The HTTP client, or the reason why it can never be called.
     pub(super) client: Result<HttpClient, Cause>,
     turns: Arc<Semaphore>,
     time: Duration,
@@ -174,7 +174,7 @@ fn client(extender: &Extender, options: &Options) -> Result<HttpClient, Cause> {
         .build(connector))
 }
 
-/// An error and what it came from, in one line.
+/// An error and its causes, in one line.
 fn chain_of(error: &(dyn Error + 'static)) -> String {
     let (mut told, mut cause) = (Vec::new(), Some(error));
     while let Some(error) = cause {

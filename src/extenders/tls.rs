@@ -36,7 +36,7 @@ pub(super) fn client_config(extender: &Extender) -> Result<ClientConfig, Cause> 
     builder.with_client_auth_cert(chain, key).map_err(wrong("certData"))
 }
 
-/// The name that the extender's certificate is held against, where it is not the URL's.
+/// The name that the extender's certificate must have, if it is not the URL's host.
 pub(super) fn server_name(extender: &Extender) -> Result<Option<ServerName<'static>>, Cause> {
     let name = extender.tls.as_ref().map(|tls| tls.server_name.clone()).filter(|name| !name.is_empty());
     name.map(|name| ServerName::try_from(name).map_err(wrong("serverName"))).transpose()

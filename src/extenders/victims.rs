@@ -1,4 +1,4 @@
-//! `preempt` and `bind`: which pods extenders let go, and who binds.
+//! `preempt` and `bind`: the victims that extenders accept, and the extender that binds.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -44,10 +44,10 @@ pub enum Bound {
 }
 
 impl Chain {
-    /// Which of the candidates remain: the extenders are asked one after the other, each about what those before it left.
+    /// Filters candidates: the extenders are called one after another, each with the candidates that the earlier ones left.
     ///
     /// # Errors
-    /// When one that is not ignorable does not answer, or answers what cannot be.
+    /// If an extender that is not ignorable does not answer, or its reply is impossible.
     pub async fn preempt(
         &self,
         pod: &PodDocument,

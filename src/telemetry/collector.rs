@@ -1,4 +1,4 @@
-//! The way to the collector of spans: over the HTTP client that extenders are called with.
+//! Sends spans to the collector, over the HTTP client for extenders.
 
 use std::{
     sync::{

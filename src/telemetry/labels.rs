@@ -1,11 +1,11 @@
-//! Labels whose values clients can make up: a bounded number of them is told apart, the others count together.
+//! Labels whose values clients choose: a bounded number of values is counted separately, the others together.
 
 use std::{
     collections::BTreeSet,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// How many values are told apart at a time.
+/// Largest number of separate values at a time.
 const AT_ONCE: usize = 16;
 
 /// How many there are in the life of a process. The recorder forgets none.
@@ -24,7 +24,7 @@ pub static EXTENDERS: Label = Label::new("extender", &["", "(request)"]);
 #[derive(Debug)]
 pub struct Label {
     name: &'static str,
-    /// Nobody makes these up.
+    /// Values that clients cannot choose.
     fixed: &'static [&'static str],
     values: Mutex<Values>,
 }

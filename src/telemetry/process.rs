@@ -5,7 +5,7 @@
 
 use std::{fmt::Write, fs};
 
-/// Ticks a second in `/proc`: the kernel tells user space so on every architecture.
+/// Ticks a second in `/proc`: the kernel uses this value on every architecture.
 const TICKS: f64 = 100.0;
 
 /// The system's figures of this process.

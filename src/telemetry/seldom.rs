@@ -17,7 +17,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// Requests that were refused because the database does not take them: why, once a second for all of them.
 pub static REFUSED_REQUESTS: Seldom = Seldom::new();
 
-/// Lets one line a second through.
+/// Admits one line a second.
 #[derive(Debug)]
 pub struct Seldom {
     /// When the next one may be written, in milliseconds; 0: at once.

@@ -1,7 +1,7 @@
-//! Traces: spans of requests and of what they pass through, sent to an OpenTelemetry collector.
+//! Traces: spans of requests and of their phases, sent to an OpenTelemetry collector.
 //!
-//! The span of the request under way travels in OpenTelemetry's context, across awaits and (by [`Here::within`]) onto the
-//! threads that compute. Where there is none, without a collector or in a request that is not sampled, [`phase`] does nothing.
+//! The span of the current request travels in OpenTelemetry's context, across awaits and (by [`Here::within`]) to the threads that compute.
+//! Without a span (no collector, or a request that is not sampled) [`phase`] does nothing.
 
 use std::{
     future::Future,
@@ -46,7 +46,7 @@ pub enum TraceError {
     Tls(#[from] rustls::Error),
 }
 
-/// The way out for spans.
+/// The exporter of spans.
 #[derive(Clone, Debug)]
 pub struct Tracing {
     tracer: SdkTracer,
@@ -54,11 +54,11 @@ pub struct Tracing {
 }
 
 impl Tracing {
-    /// Sends spans to the collector at a URL, to which `/v1/traces` is appended: this share of the traces that begin here,
-    /// and of those that a client began as that decided. Must be called on the asynchronous runtime.
+    /// Sends spans to the collector at a URL, to which `/v1/traces` is appended: this share of the traces that begin here; for a trace that a
+    /// client began, the client's decision counts. Must be called on the asynchronous runtime.
     ///
     /// # Errors
-    /// The exporter or its TLS cannot be set up; whether the collector answers is not asked.
+    /// The exporter or its TLS cannot be set up. The collector is not contacted.
     pub fn start(endpoint: &Uri, ratio: f64) -> Result<Self, TraceError> {
         let endpoint = format!("{}/v1/traces", endpoint.to_string().trim_end_matches('/'));
         let exporter = SpanExporter::builder()
@@ -90,14 +90,14 @@ impl Tracing {
         Here(client.with_span(span).with_value(self.tracer.clone()))
     }
 
-    /// Sends what waits to be sent.
+    /// Sends the queued spans.
     pub async fn flush(&self) {
         let provider = self.provider.clone();
         // That something could not be sent has been logged where it was tried.
         drop(spawn_blocking(move || provider.force_flush()).await);
     }
 
-    /// Sends what waits to be sent, and nothing after that.
+    /// Sends the queued spans, and none after that.
     pub async fn stop(&self) {
         let provider = self.provider.clone();
         // As above.
@@ -105,7 +105,7 @@ impl Tracing {
     }
 }
 
-/// The span that the work under way belongs to.
+/// The span of the current work.
 #[derive(Clone, Debug)]
 pub struct Here(Context);
 
@@ -115,7 +115,7 @@ impl Here {
         Context::map_current(|context| context.span().span_context().is_sampled().then(|| Self(context.clone())))
     }
 
-    /// Does the work in a span, on whatever thread.
+    /// Does the work in a span, on any thread.
     pub fn within<T>(here: Option<Self>, work: impl FnOnce() -> T) -> T {
         let _attached = here.map(|here| here.0.attach());
         work()
@@ -139,7 +139,7 @@ impl Here {
         span.end();
     }
 
-    /// Tells of what was done within this span, after the fact.
+    /// Records finished work as a span below this one.
     pub(crate) fn tell(&self, name: &'static str, begun: SystemTime, ended: SystemTime) -> Self {
         let told = self.child(SpanBuilder::from_name(name).with_start_time(begun));
         told.0.span().end_with_timestamp(ended);
@@ -154,7 +154,7 @@ impl Here {
     }
 }
 
-/// A span of that name, under the request's, until what this returns is dropped.
+/// A span of that name, below the request's, until the returned value is dropped.
 #[must_use = "the span ends when this is dropped"]
 pub fn phase(name: &'static str) -> Option<Here> {
     Here::now().map(|here| here.child(SpanBuilder::from_name(name)))

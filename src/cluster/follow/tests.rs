@@ -88,7 +88,7 @@ async fn a_reader_dropped_in_any_page_loses_nothing() {
     }
 }
 
-/// Of a reader that was at the head before: what changes and goes meanwhile is neither missed nor kept.
+/// A reader that was at the head before neither misses nor keeps objects that change or go meanwhile.
 #[tokio::test]
 async fn changes_and_deletes_between_a_cut_and_the_next_read_are_seen() {
     for page in 0..4 {

@@ -1,4 +1,4 @@
-//! Many clusters, in virtual time: what wakes a writer, what one cluster's damage does to the others, and what is let go.
+//! Many clusters, in virtual time: waking of writers, effects of one cluster's damage on others, and release.
 
 use std::{
     collections::BTreeSet,

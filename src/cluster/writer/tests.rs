@@ -30,13 +30,13 @@ fn put(kind: &str, namespace: &str, name: &str, body: &serde_json::Value) -> Wri
     write(kind, namespace, name, Change::Put { body: body.to_string().into(), uid: format!("uid-{name}"), node: None })
 }
 
-/// A node of so many CPUs.
+/// A node with `cpu` CPUs.
 fn node(name: &str, cpu: u32) -> Write {
     let body = json!({"metadata": {"name": name}, "status": {"allocatable": {"cpu": cpu.to_string(), "pods": "110"}}});
     put("nodes", "", name, &body)
 }
 
-/// A pod that asks for one CPU.
+/// A pod that requests one CPU.
 fn pod(name: &str) -> Write {
     let body = json!({"metadata": {"name": name, "namespace": "shop", "uid": format!("uid-{name}")},
         "spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "1"}}}]}});
@@ -84,7 +84,7 @@ async fn cluster(pods: &[&str]) -> (Arc<Gated>, Clusters) {
     (store, clusters)
 }
 
-/// Holds the writer up in a batch of its own while these are queued, then lets everything through.
+/// Holds the writer in a batch of its own while these calls are queued, then admits all.
 async fn together(store: &Gated, clusters: &Clusters, calls: Vec<Call>) -> Vec<Result<Commit, CommitError>> {
     store.close_gate();
     let first = start(clusters, each(vec![node("held", 1)]));

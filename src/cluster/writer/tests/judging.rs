@@ -1,4 +1,4 @@
-//! Judging ahead of the transaction: its bounds, its panics, and what others write meanwhile.
+//! Rehearsals: their bounds, their panics, and concurrent writers.
 
 use super::*;
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// A rule that lets every pod on every node, after so many steps.
+/// A rule that accepts every pod on every node, after a number of steps.
 struct Costly(u64);
 
 impl Predicate for Costly {
