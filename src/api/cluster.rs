@@ -1,7 +1,6 @@
-//! Which cluster a request is about: every path also exists under `/clusters/{cluster}`.
+//! The cluster of a request: every path also exists under `/clusters/{cluster}`.
 //!
-//! The prefix is taken off before routing, so routes and documents are written once. Without it the cluster is
-//! [`DEFAULT_CLUSTER`].
+//! The prefix is removed before routing, so routes and documents are written once. Without it the cluster is [`DEFAULT_CLUSTER`].
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -70,12 +69,12 @@ fn split(uri: &Uri) -> Result<Option<(ClusterName, Uri)>> {
     Ok(Some((ClusterName(name.into()), uri)))
 }
 
-/// Whether a path ends in a slash that says nothing: `/filter/` is `/filter`. A page is read relative to its slash.
+/// `true` if a path ends in a slash without meaning: `/filter/` is `/filter`. A page is read relative to its slash.
 fn is_folded(path: &str) -> bool {
     path.len() > 1 && path.ends_with('/') && !PAGES.contains(&path.trim_start_matches('/'))
 }
 
-/// Refuses what cannot be a cluster's name.
+/// Refuses invalid cluster names.
 pub fn check_name(name: &str) -> Result<()> {
     if is_dns_label(name) {
         return Ok(());
@@ -85,7 +84,7 @@ pub fn check_name(name: &str) -> Result<()> {
     )))
 }
 
-/// Whether a cluster can have that name.
+/// `true` if a cluster can have that name.
 pub fn is_dns_label(name: &str) -> bool {
     (1..=63).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')

@@ -1,6 +1,5 @@
-//! Long replies, compressed for clients that ask for it. Only what is read with GET: Go's client asks for gzip by itself,
-//! and kube-scheduler's calls of the extender verbs must not wait for that; lines that are sent one by one would be held
-//! back.
+//! Compression of long replies, for clients that ask for it. Only replies to GET are compressed: Go's client asks for gzip by itself, and
+//! kube-scheduler's calls of the extender verbs must not wait for that. Lines that are sent one by one would be held back.
 
 use axum::{
     Router,
@@ -14,7 +13,7 @@ use tower_http::{
     compression::{CompressionLayer, Predicate},
 };
 
-/// Compresses replies of so many bytes or more. kube-apiserver's limit is 128 KiB, and its level the lowest too
+/// Compresses replies of at least this many bytes. kube-apiserver's limit is 128 KiB, and it uses the lowest level too
 /// (`apiserver/pkg/endpoints/handlers/responsewriters/writers.go`).
 pub fn of(router: Router, from_bytes: u64) -> Router {
     let compression = CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(Long(from_bytes));

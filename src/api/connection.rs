@@ -1,8 +1,8 @@
-//! One connection: what it has under way, whether its client takes what it asked for, and its share of the budget of bodies.
+//! One connection: its requests in progress, the progress of its client in reading replies, and its share of the budget of bodies.
 //!
-//! A client that takes nothing of a reply, or too little, would hold what the reply holds for as long as it likes. On
-//! HTTP/1.1 the socket tells that; on HTTP/2 the socket is well and a stream has no window. So replies are handed over in
-//! small pieces, and the time between two of them is the client's.
+//! A client that does not read a reply, or reads too slowly, would keep the reply's memory for as long as it likes. On HTTP/1.1 the socket
+//! shows that; on HTTP/2 the socket is writable and the stream has no window. So replies are passed on in small pieces, and the time between
+//! two pieces is the client's.
 
 use std::{
     mem,
@@ -32,13 +32,13 @@ use super::{
     replies::{self, ListTurn, Replies, ReplyRoom, Taken},
 };
 
-/// What is handed over at once, and over HTTP/2 stays in memory when the stream is given up.
+/// Size of a piece over HTTP/2, which stays in memory when the stream is given up.
 const HTTP2_PIECE: usize = 16 << 10;
 
-/// The same over HTTP/1.1, where nothing is copied.
+/// Size of a piece over HTTP/1.1, where nothing is copied.
 const HTTP1_PIECE: usize = 256 << 10;
 
-/// Between two looks at what a connection has under way, as a part of the time that a client has.
+/// Number of checks of a connection's requests within the time that a client has.
 const LOOKS: u32 = 4;
 
 /// A connection that is served.
@@ -50,22 +50,22 @@ pub(super) struct Connection {
     replies: Mutex<Vec<Weak<Meter>>>,
     /// When the last request came, was answered, or the reply was taken.
     used: Mutex<Instant>,
-    /// Told to end.
+    /// The signal to end.
     closed: Notify,
-    /// What its requests may take of the budget.
+    /// The share of its requests in the budget.
     pub(super) share: Share,
     replies_of_all: Replies,
 }
 
-/// A request under way.
+/// A request in progress.
 pub(super) struct AtWork(Arc<Connection>);
 
-/// How a reply stands.
+/// The state of a reply.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Standing {
     /// It is written, or its client still has time.
     Well,
-    /// Its client had its time; what it held is gone.
+    /// Its client's time is over; its memory is freed.
     GivenUp,
 }
 
@@ -82,25 +82,25 @@ impl Connection {
         }
     }
 
-    /// Notes a request, for as long as what is returned lives.
+    /// Counts a request as in progress while the returned value lives.
     pub(super) fn begin(self: &Arc<Self>) -> AtWork {
         self.at_work.fetch_add(1, Ordering::Relaxed);
         AtWork(self.clone())
     }
 
-    /// For how long there is nothing under way; `None` while there is.
+    /// Time since the last request ended; `None` while one is in progress.
     pub(super) fn idle(&self) -> Option<Duration> {
         let is_idle = self.at_work.load(Ordering::Relaxed) == 0 && self.replies().iter().all(|r| r.strong_count() == 0);
         is_idle.then(|| lock(&self.used).elapsed())
     }
 
-    /// Ends the connection, whatever it has under way.
+    /// Ends the connection, with all its requests.
     pub(super) fn close(&self) {
         self.closed.notify_one();
     }
 
-    /// Resolves when it is to be closed: when told so, when it was idle for `idle`, or when nothing is under way but what
-    /// its client does not take.
+    /// Resolves when it must be closed: on the signal, when it was idle for `idle`, or when only replies are in progress that its client does not
+    /// read.
     pub(super) async fn to_be_closed(&self, idle: Duration) {
         let look = (self.pace.grace.min(idle) / LOOKS).max(Duration::from_millis(1));
         loop {
@@ -187,7 +187,7 @@ struct Reply {
     room: Option<ReplyRoom>,
     /// `None` once it is given up.
     body: Option<Body>,
-    /// What of the last frame is still to be handed over.
+    /// The rest of the last frame.
     piece: Bytes,
     handed: u64,
     /// Since when it is the client's turn.
@@ -197,7 +197,7 @@ struct Reply {
 }
 
 impl Meter {
-    /// How it stands; gives it up where the client had its time.
+    /// Its state; gives the reply up if the client's time is over.
     fn standing(&self, pace: Pace) -> Standing {
         let reply = lock(&self.0);
         let waited = reply.waited + reply.handed_at.map_or(Duration::ZERO, |at| at.elapsed());
@@ -252,7 +252,7 @@ struct Watched {
 }
 
 impl Watched {
-    /// The next piece of what is there.
+    /// The next piece of the available data.
     fn cut(&self, reply: &mut Reply) -> Bytes {
         let most = if self.is_copied { HTTP2_PIECE } else { HTTP1_PIECE };
         let piece = reply.piece.split_to(most.min(reply.piece.len()));

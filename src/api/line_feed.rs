@@ -1,4 +1,4 @@
-//! JSON ends with a line feed, as kube-apiserver's does: the next prompt of a terminal stands on a line of its own.
+//! JSON replies end with a line feed, as kube-apiserver's do, so that the next prompt of a terminal starts on a new line.
 
 use std::{
     pin::Pin,

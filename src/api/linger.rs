@@ -1,5 +1,5 @@
-//! Reading on after a refusal. Who is answered before its body is read goes on sending, and if nobody took that, it would
-//! be told of a reset connection and might never see the answer (nginx's `lingering_close`).
+//! Lingering after a refusal. A client that is answered before its body is read keeps sending. If nothing read that, the client would get a
+//! reset connection and might never see the answer (nginx's `lingering_close`).
 
 use std::{
     mem,
@@ -17,10 +17,10 @@ use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
 use tokio::{runtime::Handle, time::timeout};
 
-/// For how long what nobody wants is read at most, and thrown away.
+/// Longest time for which an unwanted body is read and discarded.
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// The request, the rest of whose body is read on for a while once nobody wants it.
+/// The request, whose unread body is read and discarded for a while once the handler drops it.
 pub fn reading_on(request: Request) -> Request {
     // HTTP/2 has a way to say that a body is not wanted.
     if request.body().is_end_stream() || request.version() > Version::HTTP_11 {

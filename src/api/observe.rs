@@ -1,7 +1,7 @@
-//! Who watches a request: the span around each, and the time that each plugin takes.
+//! Observation of requests: the span of each, and the time of each plugin.
 //!
-//! Plugins are timed where the request is traced, and in one of [`SAMPLE`] cycles for the metric: kube-scheduler measures
-//! as many (`pkg/scheduler/schedule_one.go`, `pluginMetricsSamplePercent`). All other cycles have no observer.
+//! Plugins are timed if the request is traced, and in one of [`SAMPLE`] cycles for the metric, as in kube-scheduler
+//! (`pkg/scheduler/schedule_one.go`, `pluginMetricsSamplePercent`). All other cycles have no observer.
 
 use std::{
     sync::{
@@ -28,7 +28,7 @@ use crate::{
     },
 };
 
-/// One of so many cycles is measured.
+/// One in this number of cycles is measured.
 const SAMPLE: usize = 10;
 
 /// Carries a request out within a span of its own.
@@ -42,11 +42,11 @@ pub(super) async fn traced(State(tracing): State<Tracing>, request: Request, nex
     response
 }
 
-/// Takes the time of each plugin of a cycle, and tells it in the end.
+/// Measures the time of each plugin of a cycle, and reports it at the end.
 pub(super) struct Stopwatch {
     here: Option<Here>,
     is_sample: bool,
-    /// The same moment on both clocks.
+    /// One moment on both clocks.
     epoch: (Instant, SystemTime),
     laps: Mutex<Vec<Lap>>,
 }
@@ -59,8 +59,8 @@ struct Lap {
 }
 
 impl Stopwatch {
-    /// Where somebody wants to know how long the plugins of the cycle that begins take. `cycles` counts those of its verb:
-    /// were they counted together, a scheduler that asks now for this and now for that would have but one of them measured.
+    /// A stopwatch for the cycle that begins, if its plugins must be timed. `cycles` counts those of its verb: with a common count, a scheduler that
+    /// alternates between two verbs would have only one of them measured.
     pub(super) fn if_wanted(cycles: &AtomicUsize) -> Option<Self> {
         let is_sample = cycles.fetch_add(1, Ordering::Relaxed).is_multiple_of(SAMPLE);
         let here = Here::now();

@@ -13,7 +13,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// For how long a client that has moved so many bytes may have been waited for.
+    /// Time that a client that has moved `bytes` bytes may have taken.
     pub fn allows(&self, bytes: u64) -> Duration {
         let seconds = bytes as f64 / self.bytes_per_second.max(1) as f64;
         self.grace.saturating_add(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))

@@ -1,5 +1,5 @@
-//! `/debug/pprof/profile`: what the process spends its time on, as Go's programs answer it. Served with `--profiling` only,
-//! and no part of the published document: it is for whoever runs the process, not for its clients.
+//! `/debug/pprof/profile`: a CPU profile of the process, in the format of Go's programs. It is served with `--profiling` only and is no part
+//! of the published document: it is for operators, not for clients.
 
 use std::time::Duration;
 
@@ -26,13 +26,13 @@ use super::{
 /// The route.
 pub(super) const PATH: &str = "/debug/pprof/profile";
 
-/// Samples in a second of computing: no multiple of what programs do at regular times.
+/// Samples per second of computing: no multiple of the usual intervals of programs.
 const FREQUENCY: i32 = 99;
 
 /// The longest profile, in seconds.
 const LONGEST: u64 = 60;
 
-/// What code is not interrupted in: the unwinder would want locks that it may hold.
+/// Libraries in which code is not interrupted: the unwinder would need locks that they may hold.
 const NOT_IN: [&str; 4] = ["libc", "libgcc", "pthread", "vdso"];
 
 /// How long to look.
@@ -42,7 +42,7 @@ pub(super) struct ProfileQuery {
     seconds: u64,
 }
 
-/// Go's default is the same.
+/// Go's default.
 fn half_a_minute() -> u64 {
     30
 }

@@ -1,6 +1,5 @@
-//! Names in a query that nothing reads. Our own operations refuse them: `?polcy=x` would be decided under the default policy
-//! without a word. Where Kubernetes clients ask, which may send names of later releases, a `Warning` tells of them, as
-//! kube-apiserver tells of fields that nothing reads.
+//! Unknown names in queries. Podberth's own operations refuse them: `?polcy=x` would silently be decided under the default policy. For paths of
+//! Kubernetes clients, which may send names of later releases, a `Warning` lists them, as kube-apiserver does for unknown fields.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -15,8 +14,8 @@ use utoipa::openapi::{OpenApi, RefOr, path::ParameterIn};
 use super::error::ApiError;
 use crate::core::near::near;
 
-/// What Kubernetes clients may send, whatever they ask for (`apimachinery/pkg/apis/meta/v1/types.go`: the options of each
-/// verb), and what is read besides.
+/// Names that Kubernetes clients may send with any verb (`apimachinery/pkg/apis/meta/v1/types.go`: the options of each verb), and the further
+/// names that are read.
 const OF_KUBERNETES: &[&str] = &[
     "allowWatchBookmarks",
     "consistent",
@@ -43,10 +42,10 @@ const OF_KUBERNETES: &[&str] = &[
     "watch",
 ];
 
-/// What everybody may send.
+/// Names that any client may send.
 const OF_EVERYBODY: &[&str] = &["pretty", "timeout"];
 
-/// How much of a name is told back.
+/// Length of the part of a name that an error shows.
 const LONGEST_TOLD: usize = 64;
 
 /// The names that each path reads. Clones share it.
@@ -68,7 +67,7 @@ impl Names {
         Self(Arc::new(of_path.collect()))
     }
 
-    /// What a query of a path has that nothing reads, and what may be meant.
+    /// An unknown name in the query of a path, with the name that was probably meant.
     fn unknown(&self, path: &str, query: &str) -> Option<String> {
         let is_of_kubernetes = path.starts_with("/api/") || path.starts_with("/apis/");
         let own = if is_of_kubernetes { None } else { Some(self.0.get(path)?) };
@@ -87,7 +86,7 @@ impl Names {
     }
 }
 
-/// Tells of the first name that nothing reads.
+/// Reports the first unknown name.
 pub(super) async fn told(names: &Names, request: Request, next: Next) -> Response {
     let Some(query) = request.uri().query().filter(|query| !query.is_empty()) else { return next.run(request).await };
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);

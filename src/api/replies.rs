@@ -1,8 +1,8 @@
-//! How much of replies may wait for their clients to take it, all together.
+//! A bound on the memory of replies that wait for their clients.
 //!
-//! A reply is in memory until its client has taken it, and to ask for one costs next to nothing: a few lists of a whole
-//! cluster that nobody reads would take all memory there is. Where there is no room for one more, that one goes whose client
-//! has taken nothing for longest; where all are being taken, the new one waits.
+//! A reply stays in memory until its client has read it, and a request for one is cheap: a few lists of a whole cluster that no client reads
+//! would take all memory. If there is no room for another reply, the one whose client has read nothing for longest is given up; if all clients
+//! are reading, the new one waits.
 
 use std::{
     fmt,
@@ -19,13 +19,13 @@ use tokio::{
 
 use super::error::{ApiError, Result};
 
-/// Replies up to this size need no room: what bounds them is the number of connections.
+/// Replies up to this size need no room: the number of connections bounds them.
 const SMALL_REPLY: u64 = 64 << 10;
 
-/// Permits are handed out by the kibibyte, since a semaphore counts in 32 bits.
+/// Permits are counted in kibibytes, since a semaphore counts in 32 bits.
 const UNIT: u64 = 1024;
 
-/// A client that has taken nothing for so long may lose its reply to others.
+/// A client that has read nothing for this time may lose its reply to others.
 const STALLED: Duration = Duration::from_secs(1);
 
 /// Between two looks for such a client.
@@ -39,7 +39,7 @@ pub(super) trait Taken: fmt::Debug + Send + Sync {
     /// For how long its client has taken nothing.
     fn stalled(&self) -> Duration;
 
-    /// Lets go of what it holds.
+    /// Releases its memory.
     fn give_up(&self);
 }
 
@@ -58,15 +58,14 @@ pub(super) struct ReplyRoom {
     _permit: OwnedSemaphorePermit,
 }
 
-/// The turn of a request that reads a whole collection. It goes on until there is room for the reply, of which this is an
-/// extension.
+/// The turn of a request that reads a whole collection. It lasts until there is room for the reply, of which this is an extension.
 #[derive(Clone, Debug)]
 pub struct ListTurn {
     _permit: Arc<OwnedSemaphorePermit>,
 }
 
 impl Replies {
-    /// Room for so many bytes, for which a reply waits so long at most.
+    /// Room for `bytes` bytes, for which a reply waits at most for `wait`.
     pub(super) fn new(bytes: usize, wait: Duration) -> Self {
         let units = (bytes as u64).div_ceil(UNIT).clamp(1, u32::MAX.into());
         Self { units, free: Arc::new(Semaphore::new(units as usize)), wait, held: Arc::default() }
@@ -122,17 +121,17 @@ impl Replies {
     }
 }
 
-/// The turn of a request that reads a whole collection, which may be any size.
+/// The turn of a request that reads a whole collection of any size.
 ///
 /// # Errors
-/// Never: nobody closes the semaphore.
+/// None: the semaphore is never closed.
 pub async fn list_turn() -> Result<ListTurn> {
     static TURNS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(LISTS_AT_ONCE)));
     let permit = TURNS.clone().acquire_owned().await.map_err(ApiError::internal)?;
     Ok(ListTurn { _permit: Arc::new(permit) })
 }
 
-/// The answer in place of a reply for which there was no room. What only reads can be asked for again.
+/// The answer in place of a reply for which there was no room. A request that only reads can be sent again.
 pub(super) fn refused(error: ApiError, only_reads: bool) -> Response {
     match error {
         ApiError::Unavailable { message, .. } if !only_reads => {

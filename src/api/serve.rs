@@ -27,7 +27,7 @@ use tracing::{debug, warn};
 
 use super::{connection::Connection, pace::Pace, replies::Replies};
 
-/// Requests that one HTTP/2 connection may have under way.
+/// Requests that one HTTP/2 connection may have in progress.
 const HTTP2_STREAMS: u32 = 256;
 
 /// Until the next attempt when the system has no more connections to give.
@@ -38,10 +38,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Timeouts {
     /// For the next request's head to be complete: bounds idle connections and clients that trickle.
     pub idle: Duration,
-    /// For a client to take something of what is written to it, longer for what is taken slowly: else what its reply holds
-    /// would be held for ever.
+    /// Time for a client to read something of a reply, longer for a slow client: otherwise the reply's memory could be held for ever.
     pub stalled: Pace,
-    /// For requests under way, once the process is to stop.
+    /// Time for requests in progress after the signal to stop.
     pub grace: Duration,
     /// Connections at once. One more closes the one that was without a request for longest.
     pub connections: usize,
@@ -51,8 +50,8 @@ pub struct Timeouts {
     pub reply_wait: Duration,
 }
 
-/// Serves until `stop` resolves, then takes no new connection, lets requests under way finish within the grace and
-/// closes idle connections at once.
+/// Serves until `stop` resolves. Then it accepts no new connections, lets requests in progress finish within the grace, and closes idle
+/// connections at once.
 pub async fn serve(listener: TcpListener, router: Router, timeouts: Timeouts, stop: impl Future<Output = ()>) {
     let connections = GracefulShutdown::new();
     let (serving, until_stop) = watch::channel(());
@@ -106,7 +105,7 @@ impl Places {
         Self { free: Arc::new(Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS))), taken: Mutex::default() }
     }
 
-    /// A place for one more. Where there is none, whoever has had no request for longest has to go.
+    /// A place for one more connection. If there is none, the one that was idle for longest is closed.
     async fn one(&self) -> Option<OwnedSemaphorePermit> {
         let mut is_told = false;
         loop {
@@ -185,7 +184,7 @@ async fn served(
     watcher.watch(connection.into_owned()).await
 }
 
-/// A connection that failed before it was accepted says nothing about the next; running out of file descriptors does.
+/// A connection that failed before it was accepted does not affect the next; running out of file descriptors does.
 async fn pause_after(error: &io::Error) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
@@ -207,7 +206,7 @@ mod tests {
 
     use super::*;
 
-    /// A server with one handler that says that it was `entered` and answers when it is `released`.
+    /// A server with one handler that reports that it was `entered` and answers when it is `released`.
     struct Server {
         entered: Arc<Notify>,
         released: Arc<Notify>,

@@ -1,4 +1,4 @@
-//! Warnings: what a client should look at though its request was done, in headers as kube-apiserver sends them.
+//! Warnings about requests that were carried out, in headers as kube-apiserver sends them.
 //!
 //! Source: `apimachinery/pkg/util/net/http.go` (`NewWarningHeader`), `apiserver/pkg/endpoints/filters/warning.go`.
 
@@ -19,19 +19,18 @@ use crate::wire::{
 const LONGEST: usize = 256;
 const LONGEST_ALL: usize = 4 * 1024;
 
-/// What is done about fields that do not exist or stand twice.
+/// The treatment of unknown and repeated fields.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub struct FieldValidationQuery {
-    /// Fields that do not exist or stand twice: `Warn` (default) tells them in `Warning` headers, `Strict` refuses the
-    /// request, `Ignore` says nothing
+    /// Unknown and repeated fields: `Warn` (default) lists them in `Warning` headers, `Strict` refuses the request, `Ignore` ignores them
     #[param(required = false, value_type = String)]
     pub field_validation: String,
 }
 
 impl FieldValidationQuery {
-    /// What is asked for.
+    /// The treatment of the request.
     pub fn parse(&self) -> Result<FieldValidation> {
         FieldValidation::parse(&self.field_validation).ok_or_else(|| {
             let said = &self.field_validation;
@@ -48,11 +47,11 @@ impl FieldValidationQuery {
     }
 }
 
-/// Looks over the fields of a body that is an object of this kind, or a request of this name.
+/// Checks the fields of a body that is an object of this kind, or a request of this name.
 ///
 /// # Errors
-/// [`ApiError::BadRequest`] for unknown fields of a request of our own, and under `Strict` for any that are odd. `what` is
-/// how the error calls the body.
+/// [`ApiError::BadRequest`] for unknown fields of Podberth's own requests, and under `Strict` for any unknown or repeated field. `what` is the
+/// name of the body in the error.
 pub fn examined<'b>(kind: &str, what: &str, body: &'b [u8], mode: FieldValidation) -> Result<Examined<'b>> {
     let mut examined = fields::examine(kind, "", body);
     if !examined.refused.is_empty() {
@@ -69,7 +68,7 @@ pub fn examined<'b>(kind: &str, what: &str, body: &'b [u8], mode: FieldValidatio
     Ok(examined)
 }
 
-/// Adds warnings to a reply. What no header can hold is left out.
+/// Adds warnings to a reply. Text that no header can hold is left out.
 pub fn warn(mut response: Response, warnings: &[String]) -> Response {
     let mut room = LONGEST_ALL;
     for warning in warnings {

@@ -1,4 +1,4 @@
-//! What generators of SDKs need of schemas besides what stands on the types.
+//! Additions to schemas that generators of SDKs need and that the types do not express.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 /// Describes such fields. Some generators keep them only where they have a schema that is more than `true`.
 const KEPT: &str = "A field that is kept as it came.";
 
-/// Says of the objects that can be reached from `roots` that they have fields besides those listed, so that a client that
-/// reads a stored object, changes a field and sends it back keeps the rest.
+/// Marks the objects that can be reached from `roots` as having fields besides those listed, so that a client that reads a stored object,
+/// changes a field and sends it back keeps the rest.
 pub(super) fn keep_unknown_fields<'a>(schemas: &mut Value, roots: impl Iterator<Item = &'a str>) {
     let mut waiting: Vec<String> = roots.map(str::to_owned).collect();
     let mut seen = BTreeSet::new();

@@ -19,7 +19,7 @@ pub(super) fn from_v31(mut document: Value) -> Value {
     document
 }
 
-/// Rewrites an object of the document, whatever it is: no other than a schema has the keywords that matter.
+/// Rewrites any object of the document: only schemas have the keywords that matter.
 fn object(value: &mut Value) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(object),
@@ -125,7 +125,7 @@ fn without_null_branch(map: &mut Map<String, Value>) {
 mod tests {
     use super::*;
 
-    /// What becomes of a schema.
+    /// The rewritten schema.
     fn rewritten(mut schema: Value) -> Value {
         object(&mut schema);
         schema

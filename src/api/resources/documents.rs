@@ -15,7 +15,7 @@ use crate::{
 /// Adds the operations and schemas of every stored kind.
 ///
 /// # Errors
-/// When what is written here is no OpenAPI: a mistake that the tests find.
+/// If the JSON here is not OpenAPI: a mistake that the tests find.
 pub fn add(document: &mut OpenApi) -> Result<(), serde_json::Error> {
     let components = document.components.get_or_insert_with(Components::default);
     components.schemas.insert("ListMeta".into(), serde_json::from_value(list_meta())?);
@@ -45,7 +45,7 @@ fn components_of(document: &mut OpenApi) -> &mut Components {
     document.components.get_or_insert_with(Components::default)
 }
 
-/// What SDKs call a kind.
+/// The names of a kind in SDKs.
 struct Names {
     /// `Pod`
     one: &'static str,
@@ -235,7 +235,7 @@ fn dry_run() -> Value {
     query("dryRun", "`All`: check everything and store nothing.", &json!({"type": "string"}))
 }
 
-/// The parameters of what writes an object.
+/// The parameters of operations that write an object.
 fn writing() -> Vec<Value> {
     let description = "Fields that do not exist or stand twice: `Warn` (default) tells them in `Warning` headers, `Strict` \
                        refuses the object, `Ignore` says nothing.";
@@ -258,7 +258,7 @@ fn list_parameters() -> Vec<Value> {
     ]
 }
 
-/// Adds what operations may refuse besides the usual.
+/// Adds the errors of operations besides the usual ones.
 fn add_errors(item: &mut PathItem) {
     fn extend(operation: Option<&mut Operation>, errors: impl IntoIterator<Item = (String, RefOr<Response>)>) {
         if let Some(operation) = operation {

@@ -11,7 +11,7 @@ pub struct Page {
     /// The list's revision: that of its first page.
     #[serde(rename = "rv")]
     pub revision: u64,
-    /// The namespace of the last object told.
+    /// The namespace of the last object of the page.
     #[serde(rename = "ns")]
     pub namespace: String,
     /// Its name.

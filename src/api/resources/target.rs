@@ -1,4 +1,4 @@
-//! What a path names, and how errors call it.
+//! The objects of a path, and their names in errors.
 
 use std::sync::Arc;
 
@@ -23,12 +23,12 @@ struct Variables {
     name: Option<String>,
 }
 
-/// What a path names: a kind, perhaps a namespace, perhaps an object.
+/// The object of a path: a kind, perhaps a namespace, perhaps a name.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// The cluster.
     pub cluster: Arc<str>,
-    /// The kind, which stands on the route.
+    /// The kind, from the route.
     pub kind: &'static StoredKind,
     /// `None` where the path has none: all of them, or a kind without.
     pub namespace: Option<String>,
@@ -53,7 +53,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Target {
 }
 
 impl Target {
-    /// The same with a name of its own: what a creation comes to.
+    /// This target with a name, for a created object.
     #[must_use]
     pub fn named(&self, name: impl Into<String>) -> Self {
         Self { name: name.into(), ..self.clone() }
@@ -82,12 +82,12 @@ impl Target {
         ApiError::Conflict { subject: self.subject(), message: message.into() }
     }
 
-    /// Somebody else changed the object first.
+    /// Another client changed the object first.
     pub fn modified(&self) -> ApiError {
         self.conflict("the object has been modified; please apply your changes to the latest version and try again")
     }
 
-    /// Another object of the same name stands in its place.
+    /// Another object has its name.
     pub fn other_uid(&self, wanted: &str, current: &str) -> ApiError {
         self.conflict(format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {current}"))
     }
