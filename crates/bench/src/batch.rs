@@ -18,7 +18,7 @@ use podberth_wire::schedule::{ScheduleLine, ScheduleResult, ScheduleSummary, Sch
 
 /// Plain pods that are scheduled in one call.
 const PLAIN: usize = 10_000;
-/// Pods with rules that are scheduled in one call; less where so many nodes are not there.
+/// Pods with rules that are scheduled in one call; fewer with fewer nodes.
 const APART: usize = 2_000;
 
 /// The result of one call.
@@ -60,7 +60,7 @@ impl Scheduled {
         Err(format!("{bound} of {count} pods were bound{why}"))
     }
 
-    /// The store has each pod where the reply said that it is.
+    /// Checks that each stored pod is on the node of the reply.
     pub(super) fn is_stored(&self, stored: &[Stored]) -> Result<(), String> {
         let stored: BTreeMap<_, _> = stored.iter().map(|pod| ((&*pod.namespace, &*pod.name), &*pod.node)).collect();
         let differs = |((namespace, name), pod): &(&(String, String), &ScheduledPod)| {
@@ -80,7 +80,7 @@ impl Scheduled {
     }
 }
 
-/// Nodes of the large cluster with what its running pods leave of them.
+/// Nodes of the large cluster with the amounts that its running pods leave.
 fn rooms(nodes: usize, pods: usize, pods_per_node: usize) -> Rooms {
     let room = |i: usize| Room { zone: ZONES[i % ZONES.len()], cpu: 32_000, memory: 128 << 30, pods: 110 };
     let mut rooms: Vec<Room> = (0..nodes).map(room).collect();

@@ -152,7 +152,7 @@ pub(super) fn apart<'p>(pods: impl IntoIterator<Item = &'p Stored>) -> Result<()
     }
 }
 
-/// The pods are all in one zone: what affinity to their like over zones comes to.
+/// Checks that the pods are all in one zone, as affinity to each other over zones demands.
 pub(super) fn together<'p>(rooms: &Rooms, pods: impl IntoIterator<Item = &'p Stored>) -> Result<(), String> {
     let zones: BTreeSet<&str> = pods.into_iter().filter_map(|pod| rooms.get(&pod.node)).map(|room| room.zone).collect();
     if zones.len() <= 1 { Ok(()) } else { Err(format!("pods that must be together are in {zones:?}")) }

@@ -12,7 +12,7 @@ use hyper_util::{
 };
 use tokio::time::timeout;
 
-/// Longer than any call should take: what hangs is told.
+/// Longer than any call should take: a hanging call becomes an error.
 const PATIENCE: Duration = Duration::from_mins(10);
 
 /// A client; its copies share connections.
@@ -29,7 +29,7 @@ pub(super) struct Reply {
 /// Why nothing useful came back.
 #[derive(Debug)]
 pub(super) struct Failed {
-    /// How long to wait before the same is asked again, where the server is only busy.
+    /// The wait before the request is sent again, if the server is only busy.
     pub(super) busy: Option<Duration>,
     text: String,
 }
@@ -90,7 +90,7 @@ impl Client {
         timeout(PATIENCE, exchange).await.unwrap_or_else(|_| Err(late(url)))
     }
 
-    /// Up to the beginning of a reply that tells of success.
+    /// Sends a request, up to the beginning of a successful reply.
     async fn begin(
         &self,
         method: Method,
@@ -118,13 +118,13 @@ fn late(url: &str) -> Failed {
     format!("{url}: no answer within {PATIENCE:?}").into()
 }
 
-/// How long to wait before the same is asked again.
+/// The wait before the request is sent again.
 fn retry_after<T>(response: &Response<T>) -> Option<Duration> {
     let seconds = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
     Some(Duration::from_secs(seconds))
 }
 
-/// An error with what caused it, which hyper's own text leaves out.
+/// An error with its causes, which hyper's own text leaves out.
 fn chain_of(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")

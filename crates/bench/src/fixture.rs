@@ -144,7 +144,7 @@ impl<'o> Fixture<'o> {
         Ok(self.server.insert(server))
     }
 
-    /// The server, started anew: with nothing in its memory but what it reads from the database.
+    /// The server, restarted: it has in memory only data from the database.
     pub(super) async fn fresh_server(&mut self) -> Result<&Server, String> {
         if let Some(server) = self.server.take() {
             server.stop().await?;
@@ -163,7 +163,7 @@ impl<'o> Fixture<'o> {
         self.server().await
     }
 
-    /// How the large cluster came into the database, once it is there.
+    /// The import of the large cluster, once it is done.
     pub(super) fn filling(&self) -> Option<Filling> {
         self.filled
     }

@@ -78,7 +78,7 @@ pub(super) fn is_rate(unit: &str) -> bool {
     unit.ends_with("/s")
 }
 
-/// How many times better a figure is than another one of the same unit.
+/// The ratio by which a figure is better than another one of the same unit.
 pub(super) fn ratio(value: f64, other: f64, unit: &str) -> f64 {
     if is_rate(unit) { value / other } else { other / value }
 }

@@ -1,8 +1,7 @@
-//! `podberth-bench`: the whole over real HTTP and a real database, every answer checked before a time is told.
+//! `podberth-bench`: measures a server over real HTTP and with a real database. Every answer is checked before a time is reported.
 //!
-//! The server is a process of its own, so that its memory and CPU time are its own. Each part of
-//! [`parts`] is one thing that is measured; the clusters of scheduler_perf's workloads are clusters of one server, the large
-//! one is the server's default cluster.
+//! The server is a separate process, so that its memory and CPU time can be measured. Each part of [`parts`] measures one thing. The clusters of
+//! scheduler_perf's workloads are clusters of one server; the large one is the server's default cluster.
 
 mod batch;
 mod binds;
@@ -30,15 +29,15 @@ use self::{fixture::Fixture, report::Report, workloads::Workload};
 /// The longest that one part may take.
 const PATIENCE: Duration = Duration::from_mins(10);
 
-/// Measure a server over HTTP: what it does, how fast, with how much memory, every answer checked
+/// Measure a server over HTTP: speed and memory, with every answer checked
 #[derive(Debug, Parser)]
 #[command(name = "podberth-bench", version)]
 struct Options {
-    /// The server to measure; the `podberth` beside this binary where none is told
+    /// The server to measure; default: the `podberth` beside this binary
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
 
-    /// An empty database; a temporary SQLite file where none is told. `scripts/postgres` gives a PostgreSQL
+    /// An empty database; default: a temporary SQLite file. `scripts/postgres` provides a PostgreSQL
     #[arg(long, value_name = "URL")]
     database_url: Option<String>,
 
@@ -54,7 +53,7 @@ struct Options {
     #[arg(long, value_name = "N", default_value_t = goals::PODS)]
     pods: usize,
 
-    /// Callers that bind at the same time; a part for each number
+    /// Concurrent callers that bind; one part for each number
     #[arg(long, value_name = "N", value_delimiter = ',', default_value = "16,128")]
     callers: Vec<usize>,
 

@@ -1,4 +1,4 @@
-//! What a batch of writes does, given the current rows. Pure; both engines call it while they hold the cluster's lock.
+//! Decides the effect of a batch of writes, given the current rows. Pure; both engines call it while they hold the cluster's lock.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{Atomicity, Call, Change, Commit, Judge, Key, Outcome, Place, Precondition, Record, Refusal, Write};
 
-/// What a batch comes to.
+/// The effect of a batch.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Plan {
     /// The counter after the batch.
@@ -186,7 +186,7 @@ fn apply(
     outcome
 }
 
-/// Whether the precondition fails on the live object, and how. Revision and uid ask for an object to compare with.
+/// The refusal if the precondition fails on the live object. A condition on revision or uid needs an object to compare with.
 fn refuse(live: Option<&Record>, precondition: &Precondition) -> Option<Refusal> {
     let Precondition { exists, revision, uid } = precondition;
     let Some(row) = live else {

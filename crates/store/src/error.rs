@@ -1,4 +1,4 @@
-//! What can go wrong with the database. A refused write is no error: see [`super::Refusal`].
+//! Errors of the database. A refused write is not an error: see [`super::Refusal`].
 
 /// Why the store could not answer. Messages are one line and hold no password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,8 +45,8 @@ pub enum StoreError {
         /// The oldest that can be asked for (besides 0).
         compact_revision: u64,
     },
-    /// What was read before is no part of the cluster's history any more: an older copy of the database has come back.
-    /// Tell [`super::Store::begin_epoch`], and read everything again.
+    /// The revision read before is no part of the cluster's history any more: an older copy of the database has come back. Call
+    /// [`super::Store::begin_epoch`], and read everything again.
     #[error(
         "history was lost: the cluster is at revision {revision} of epoch {epoch}, and does not know what was read"
     )]
@@ -56,7 +56,7 @@ pub enum StoreError {
         /// Its epoch.
         epoch: u64,
     },
-    /// What a batch is judged by is too far from the cluster's state: follow the change feed first. Nothing was written.
+    /// The judge's state is too far behind the cluster's: follow the change feed first. Nothing was written.
     #[error("the state known is of revision {known}, too far from {revision} to write on it")]
     Behind {
         /// The revision known.
@@ -68,13 +68,13 @@ pub enum StoreError {
     /// it may or may not have been written.
     #[error("the connection to the database was lost during a commit, its outcome is unknown: {0}")]
     OutcomeUnknown(String),
-    /// Who was handed a cluster, or handed one out, gave up. Nothing was written.
+    /// A visitor or a source stopped the transfer of a cluster. Nothing was written.
     #[error("{0}")]
     Stopped(String),
     /// A key or name that the store cannot hold.
     #[error("{0}")]
     Invalid(String),
-    /// What was read cannot be right.
+    /// Stored data is invalid.
     #[error("the database holds something unexpected: {0}")]
     Corrupt(String),
     /// Anything else; a bug or a broken installation.
@@ -83,7 +83,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the same call may succeed later without anybody's doing.
+    /// `true` if the call may succeed later without intervention.
     pub fn is_transient(&self) -> bool {
         matches!(
             self,

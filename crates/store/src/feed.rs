@@ -19,8 +19,8 @@ pub struct Head {
 }
 
 impl Head {
-    /// Whether this is a later point of the history that `seen` was a point of. `found` is the token that the database
-    /// has for the revision of `seen`; compaction may have removed it.
+    /// `true` if this is a later point of the history of `seen`. `found` is the token that the database has for the revision of `seen`; compaction
+    /// may have removed it.
     pub fn continues(&self, seen: &Self, found: Option<Uuid>) -> bool {
         let known = match found {
             Some(token) => token == seen.token || seen.token.is_nil(),
@@ -29,8 +29,8 @@ impl Head {
         self.epoch == seen.epoch && self.revision >= seen.revision && known
     }
 
-    /// Whether a batch was written that was to take this revision, of whose token the database was asked: `None` where
-    /// compaction may have removed what would tell.
+    /// Tells if the batch for this revision was written. `found` is the result of looking for its token; `None` if compaction may have removed the
+    /// evidence.
     pub fn was_written(&self, revision: u64, found: bool) -> Option<bool> {
         (found || revision >= self.compact_revision).then_some(found)
     }
@@ -63,7 +63,7 @@ impl Cursor {
         self.seen.map_or(0, |seen| seen.revision)
     }
 
-    /// Whether the feed can be read on from here.
+    /// `Ok` if the feed can be read on from here.
     pub fn check(&self, head: &Head, found: Option<Uuid>) -> Result<(), StoreError> {
         if self.seen.is_some_and(|seen| !head.continues(&seen, found)) {
             return Err(StoreError::HistoryLost { revision: head.revision, epoch: head.epoch });
@@ -96,8 +96,8 @@ pub struct Changes {
     pub records: Vec<Record>,
     /// Where the cluster stood when the page was read.
     pub head: Head,
-    /// Whether the page reaches the head. Between pages the reader's state is that of no one revision; with the last
-    /// one applied it is exactly the state at `head.revision`.
+    /// `true` if the page reaches the head. Between pages the reader's state equals that of no revision; with the last one applied it is exactly
+    /// the state at `head.revision`.
     pub complete: bool,
     /// Where the next page begins.
     pub next: Cursor,

@@ -1,4 +1,4 @@
-//! What is asked of many clusters at once.
+//! Queries over many clusters at once.
 
 use jiff::Timestamp;
 

@@ -7,7 +7,7 @@ use tokio::sync::broadcast::{self, error::RecvError};
 /// How many hints a listener may leave unheard before it is told [`Hint::Any`] in their place.
 const UNHEARD: usize = 1_024;
 
-/// What may have changed, by this process or another.
+/// A possible change, by this process or another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hint {
     /// One cluster.

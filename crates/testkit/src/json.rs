@@ -1,4 +1,4 @@
-//! Objects as they come over the wire, as large as real ones: what benches and `podberth bench` send.
+//! Objects in their wire form, as large as real ones, for benches and `podberth-bench`.
 
 use std::{fmt::Write as _, sync::LazyLock};
 

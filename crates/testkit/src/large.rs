@@ -1,4 +1,4 @@
-//! Large clusters and what is to be placed in them: what benches, the instruction counts and `podberth bench` measure.
+//! Large clusters and pods to place in them, for benches, instruction counts and `podberth-bench`.
 
 use super::{PodBuilder, node, pod, pv, pvc, service};
 use podberth_core::{
@@ -10,11 +10,11 @@ use podberth_core::{
 
 /// As many as a kubelet takes are 110; large clusters run about this many.
 pub const PODS_PER_NODE: usize = 30;
-/// Running pods are of so many applications, each with a service.
+/// Number of applications of the running pods, each with a service.
 pub const APPS: usize = 300;
-/// Every so many nodes one keeps pods off by a taint, counted from the first.
+/// One node in this number keeps pods off by a taint, counted from the first.
 pub const TAINTED: usize = 10;
-/// The zones that nodes stand in, one after another.
+/// The zones of nodes, one after another.
 pub const ZONES: [&str; 3] = ["zone-a", "zone-b", "zone-c"];
 
 /// The rules of the running pods about each other.
@@ -30,11 +30,11 @@ pub enum Running {
 pub struct Workload {
     /// Its name.
     pub name: &'static str,
-    /// Among what it is placed.
+    /// The running pods.
     pub running: Running,
     /// The pod.
     pub pod: Pod,
-    /// On how many of so many nodes it fits.
+    /// The number of nodes on which it fits, from the number of all nodes.
     pub fitting: fn(usize) -> usize,
 }
 
@@ -61,8 +61,7 @@ fn apart(pod: PodBuilder, i: usize, skew: i32) -> PodBuilder {
     pod.anti_affinity(&app(i), topology::HOSTNAME).spread(skew, topology::ZONE, when, &app(i))
 }
 
-/// Every tenth node keeps pods off by a taint, every fifth is shunned by one; each holds 45 images and one volume in its
-/// zone that nobody uses.
+/// Every tenth node keeps pods off by a taint, every fifth has a taint that pods avoid. Each holds 45 images and one unused volume in its zone.
 pub fn cluster(nodes: usize, pods_per_node: usize, running: Running) -> Snapshot {
     let image = |i: usize, k: usize| Image {
         names: vec![format!("example/app-{k}:v{}", i % 7).into(), format!("example/app-{k}@sha256:{k:064x}").into()],

@@ -1,9 +1,8 @@
-//! A store in memory for tests and benches: any number of handles on one database, its transactions in the open, so that
-//! a test can stop one half-way, lose its reply, or bring an older copy of the database back.
+//! A store in memory for tests and benches. Any number of handles share one database, and its transactions are exposed, so that a test can stop
+//! one half-way, lose its reply, or bring an older copy of the database back.
 //!
-//! [`open`](podberth_store::open) knows no URL for it. It keeps the contract of the two SQL engines by the same decisions
-//! (`decide`), and is held to it by the same suite (`tests/store/`); everything it does is determined by its callers, and
-//! its clock stands still unless they let it go on.
+//! [`open`](podberth_store::open) has no URL for it. It keeps the contract of the two SQL engines by the same decisions (`decide`), and the
+//! same suite (`tests/store/`) tests it. Its callers determine everything that it does, and its clock stands still unless they advance it.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,15 +40,15 @@ pub struct Memory {
 pub enum Numbering {
     /// By a counter whose lock is held until the commit, as the engines do it: revisions are in the order of commits.
     Counter,
-    /// By a sequence, which nobody holds: a bug, planted to see that tests find it. Commits come in another order than
-    /// their revisions, and readers skip those that come late.
+    /// By a sequence, without a lock: a planted bug that tests must find. Commits come in another order than their revisions, and readers miss the
+    /// late ones.
     Sequence,
 }
 
 /// How an older copy of a database comes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Return {
-    /// Nobody is told: who has read what was lost has to find out.
+    /// No error is reported: readers of the lost history must find out.
     Silent,
     /// A new epoch of every cluster is begun for those who stood at its head.
     Declared,
@@ -121,7 +120,7 @@ impl Memory {
         Self { history, ..self }
     }
 
-    /// Lets the database's clock go on.
+    /// Advances the database's clock.
     pub fn pass(&self, time: Duration) {
         let mut state = self.database.lock();
         state.elapsed = state.elapsed.saturating_add(time);
@@ -132,7 +131,7 @@ impl Memory {
         self.database.lock().copy.clone()
     }
 
-    /// A migrated database of its own that begins as `copy`: what a standby shows that has come this far.
+    /// A migrated database of its own with the content of `copy`: a standby that has come this far.
     pub fn of(copy: &Copy) -> Self {
         let memory = Self::new(Numbering::Counter);
         let mut state = memory.database.lock();
@@ -160,7 +159,7 @@ impl Memory {
         self.database.hints.tell(Hint::Any);
     }
 
-    /// Notes from now on what happens to the database, for [`Memory::take_journal`].
+    /// Records from now on the events of the database, for [`Memory::take_journal`].
     pub fn keep_journal(&self) {
         self.database.lock().journal.get_or_insert_default();
     }
@@ -170,8 +169,7 @@ impl Memory {
         self.database.lock().journal.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// Begins a write transaction: takes the cluster's counter, waiting for whoever holds it, and decides. `token` is
-    /// stored with the batch.
+    /// Begins a write transaction: waits for the cluster's counter, takes it, and decides. `token` is stored with the batch.
     pub async fn begin(
         &self,
         cluster: &str,
@@ -227,7 +225,7 @@ impl Memory {
         })
     }
 
-    /// Takes a cluster's counter: whatever transaction held it is over.
+    /// Takes a cluster's counter: the transaction that held it has ended.
     pub async fn counter(&self, cluster: &str) -> OwnedMutexGuard<()> {
         let lock = self.database.lock().locks.entry(cluster.to_owned()).or_default().clone();
         lock.lock_owned().await
@@ -241,7 +239,7 @@ impl Memory {
         cluster.head.was_written(revision, cluster.token(revision) == Some(token))
     }
 
-    /// The state, as long as the handle is open and the tables are there.
+    /// The state, while the handle is open and the tables exist.
     fn state(&self) -> Result<MutexGuard<'_, State>, StoreError> {
         self.open()?;
         let state = self.database.lock();
@@ -279,7 +277,7 @@ impl State {
         Timestamp::from_microsecond(self.now()).map_err(|error| StoreError::Internal(error.to_string()))
     }
 
-    /// So long ago.
+    /// The time `age` ago.
     fn ago(&self, age: Duration) -> i64 {
         self.now().saturating_sub(rows::micros(age))
     }
@@ -296,7 +294,7 @@ impl State {
         }
     }
 
-    /// Begins an epoch of a cluster as found, unless the loss has been dealt with. Answers where it stands then.
+    /// Begins an epoch of a cluster as found, unless the loss has been handled. Returns the head then.
     fn raise_epoch(&mut self, name: &str, mut found: Cluster, lost: &Head, goes_on: bool, token: Uuid) -> Head {
         let Some(raised) = keeping::next_epoch(found.head, lost, goes_on, token) else { return found.head };
         found.kept = keeping::Kept { from: raised.revision, to: raised.revision };
@@ -313,11 +311,11 @@ impl Transaction {
         &self.written
     }
 
-    /// Makes it durable and lets the counter go.
+    /// Makes it durable and releases the counter.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when an older copy of the database has come back meanwhile;
-    /// [`StoreError::Aborted`] when another transaction was faster, without a counter. Nothing was written.
+    /// [`StoreError::Unavailable`] if an older copy of the database has come back meanwhile;
+    /// [`StoreError::Aborted`] if another transaction was faster, without a counter. Nothing was written.
     pub fn commit(self) -> Result<Written, StoreError> {
         let mut state = self.database.lock();
         if state.generation != self.generation {

@@ -17,12 +17,12 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// Between two attempts to listen.
 const BACKOFF: Duration = Duration::from_secs(1);
 
-/// What is told on the channel: the revision that a cluster stands at, and its name.
+/// The payload of a notification: the revision of a cluster, and its name.
 pub(super) fn payload(cluster: &str, revision: u64) -> String {
     format!("{revision} {cluster}")
 }
 
-/// What a payload says. Earlier releases told the name alone.
+/// Parses a payload. Earlier releases sent the name alone.
 fn hint(payload: &str) -> Hint {
     match payload.split_once(' ').map(|(revision, name)| (revision.parse(), name)) {
         Some((Ok(revision), name)) => Hint::Cluster { name: name.into(), revision },

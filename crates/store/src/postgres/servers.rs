@@ -9,10 +9,10 @@ use sqlx::{Connection, Executor};
 use super::{listen, rows};
 use crate::StoreError;
 
-/// What libpq calls the kind of server that is wanted; here it is always the primary.
+/// libpq's parameter for the kind of server; here it is always the primary.
 const TARGET: &str = "target_session_attrs";
 
-/// What a server of this protocol may know or not.
+/// Features that a server of this protocol may lack.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Known {
     /// NOTIFY.
@@ -122,22 +122,22 @@ async fn known(connection: &mut PgConnection) -> Known {
     Known { notify: notify.is_ok(), plans: plans.is_ok() }
 }
 
-/// What a standby is called.
+/// The description of a standby.
 pub(super) const STANDBY: &str = "a standby, which takes no writes and may be behind: the primary's address is needed";
 
-/// What a pooler is called that hands a session's statements to several connections of the server.
+/// The description of a pooler that spreads a session's statements over several connections of the server.
 const POOLER: &str = "a pooler in transaction or statement mode: settings, prepared statements and LISTEN belong to a \
                       session, so session mode is needed (PgBouncer: pool_mode = session)";
 
-/// Whether the server follows another: a failover may lead a new connection there. Servers that do not know the question
-/// are none. One that takes no writes for another reason still is where to read.
+/// `true` if the server follows another: a failover may lead a new connection there. Servers that do not know the query count as primaries. A
+/// server that takes no writes for another reason can still be read.
 pub(super) async fn is_standby(connection: &mut PgConnection) -> bool {
     let asked = sqlx::query_scalar("SELECT pg_is_in_recovery()").persistent(false).fetch_one(connection);
     asked.await.unwrap_or(false)
 }
 
-/// Whether two sessions have been given one connection of the server, or one session two. A session that holds a transaction
-/// keeps others from the connection that it was given.
+/// `true` if two sessions were given one connection of the server, or one session two. A session in a transaction keeps others from its
+/// connection.
 async fn shares_sessions(connection: &mut PgConnection, server: &PgConnectOptions) -> Result<bool, sqlx::Error> {
     let Some(first) = backend(connection).await else { return Ok(false) };
     let mut other = match PgConnection::connect_with(server).await {
@@ -165,7 +165,7 @@ async fn backend(connection: &mut PgConnection) -> Option<i32> {
     sqlx::Row::try_get(&row, 0).ok().filter(|process: &i32| *process > 0)
 }
 
-/// Whether a statement that this session has not prepared was there, or one that it has was not.
+/// `true` if a statement existed that this session has not prepared, or one was missing that it has.
 fn names_prepared_statement(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     matches!(code.as_deref(), Some("42P05" | "26000"))

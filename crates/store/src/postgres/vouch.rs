@@ -38,7 +38,7 @@ impl Vouched {
         self.0.committed_at.fetch_max(connections, Ordering::SeqCst);
     }
 
-    /// Whether nothing was committed since the newest connection was made.
+    /// `true` if nothing was committed since the newest connection was made.
     pub(super) fn is_due(&self) -> bool {
         self.0.committed_at.load(Ordering::SeqCst) < self.connections()
     }
@@ -58,7 +58,7 @@ impl Postgres {
         Ok(())
     }
 
-    /// The same for an answer that is ready: without this it may turn out not to hold.
+    /// Like [`Self::vouch`], for a reply that is ready: without this it may prove wrong.
     pub(super) async fn vouch_for_answer(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
         let vouched = self.vouch(connection).await;
         vouched.map_err(|error| StoreError::OutcomeUnknown(format!("what was found may not be durable: {error}")))

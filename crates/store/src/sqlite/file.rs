@@ -10,13 +10,13 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::StoreError;
 
-/// What each SQLite database begins with (<https://www.sqlite.org/fileformat.html>).
+/// The first bytes of each SQLite database (<https://www.sqlite.org/fileformat.html>).
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
 /// The header up to the number of pages.
 const HEADER: usize = 32;
 
-/// What to do about a file that is no longer what it was.
+/// The remedy for a file that has changed.
 const REMEDY: &str = "nothing more is read from it or written to it; put the file right, then restart";
 
 /// Device and inode.
@@ -39,7 +39,7 @@ pub(super) struct DatabaseFile {
     counter: AtomicU32,
     /// Why the file is not to be used any more.
     spoilt: OnceLock<String>,
-    /// Whether the file came to be with this.
+    /// `true` if this created the file.
     pub(super) is_new: bool,
 }
 
@@ -117,7 +117,7 @@ impl DatabaseFile {
         StoreError::Unwritable(format!("the SQLite database {} {why}: {REMEDY}", self.name))
     }
 
-    /// Whether the name still leads to the file, all of it. Touches no page of the database.
+    /// `Ok` if the name still leads to the file, all of it. Reads no page of the database.
     pub(super) fn check(&self) -> Result<(), StoreError> {
         if let Some(why) = self.spoilt.get() {
             return Err(self.spoil(why.clone()));
@@ -150,7 +150,7 @@ impl DatabaseFile {
         Ok(())
     }
 
-    /// Whether the header is none, or an earlier one than was seen before.
+    /// `true` if the header is invalid, or is an earlier one than was seen before.
     fn is_overwritten(&self) -> bool {
         let Some(header) = self.header() else { return false };
         let counter = number(&header, 24);
@@ -163,8 +163,8 @@ impl DatabaseFile {
         self.file.read_exact_at(&mut header, 0).is_ok().then_some(header)
     }
 
-    /// Whether the file holds fewer pages than its header says: so it is for moments while the write-ahead log is moved into
-    /// it, for longer when that was interrupted, and when it was cut short.
+    /// `true` if the file holds fewer pages than its header says. That is so for moments while the write-ahead log is moved into it, for longer if
+    /// that was interrupted, and if the file was cut short.
     pub(super) fn lacks_pages(&self) -> bool {
         let Ok(now) = self.file.metadata() else { return false };
         let Some(header) = self.header() else { return self.length.load(Ordering::Relaxed) > 0 };

@@ -21,7 +21,7 @@ pub use volumes::{
     storage_class,
 };
 
-/// A pod in namespace `default` with one container that asks for nothing.
+/// A pod in namespace `default` with one container without requests.
 pub fn pod(name: &str) -> PodBuilder {
     PodBuilder {
         pod: Pod {
@@ -92,28 +92,28 @@ impl PodBuilder {
         self.requests("memory", amount)
     }
 
-    /// Has another container, which asks for these amounts.
+    /// Adds a container that requests these amounts.
     #[must_use]
     pub fn container(mut self, amounts: &[(&str, &str)]) -> Self {
         self.others.containers.push(ContainerRequests { requests: list(amounts), restartable: false });
         self
     }
 
-    /// Has an init container, which asks for these amounts.
+    /// Adds an init container that requests these amounts.
     #[must_use]
     pub fn init(mut self, amounts: &[(&str, &str)]) -> Self {
         self.others.init_containers.push(ContainerRequests { requests: list(amounts), restartable: false });
         self
     }
 
-    /// Has a sidecar, which asks for these amounts.
+    /// Adds a sidecar that requests these amounts.
     #[must_use]
     pub fn sidecar(mut self, amounts: &[(&str, &str)]) -> Self {
         self.others.init_containers.push(ContainerRequests { requests: list(amounts), restartable: true });
         self
     }
 
-    /// Asks for these amounts as a whole.
+    /// Sets pod-level requests.
     #[must_use]
     pub fn pod_level(mut self, amounts: &[(&str, &str)]) -> Self {
         self.others.pod_level = list(amounts);
@@ -141,7 +141,7 @@ impl PodBuilder {
         self
     }
 
-    /// Stands in another namespace.
+    /// Sets the namespace.
     #[must_use]
     pub fn namespace(mut self, namespace: &str) -> Self {
         self.pod.namespace = namespace.into();
@@ -155,7 +155,7 @@ impl PodBuilder {
         self
     }
 
-    /// Is bound to a node, or asks for it by name.
+    /// Binds it to a node, or names the node.
     #[must_use]
     pub fn on(mut self, node: &str) -> Self {
         self.pod.node_name = node.into();
@@ -334,7 +334,7 @@ impl NodeBuilder {
         self
     }
 
-    /// Stands in a zone.
+    /// Sets the zone.
     #[must_use]
     pub fn zone(self, zone: &str) -> Self {
         self.label("topology.kubernetes.io/zone", zone)
@@ -406,7 +406,7 @@ pub fn workload(kind: WorkloadKind, name: &str, labels: &str) -> Object {
     })
 }
 
-/// A disruption budget in namespace `default` that lets so many of the pods go that carry these labels.
+/// A disruption budget in namespace `default` that allows this number of evictions of the pods with these labels.
 pub fn budget(name: &str, labels: &str, disruptions_allowed: i32) -> Object {
     Object::PodDisruptionBudget(PodDisruptionBudget {
         namespace: "default".into(),

@@ -151,7 +151,7 @@ impl VolumeBuilder {
         self
     }
 
-    /// Stands for something in particular.
+    /// Sets the source.
     #[must_use]
     pub fn source(mut self, source: VolumeSource) -> Self {
         self.volume.source = source;
@@ -167,14 +167,14 @@ impl VolumeBuilder {
 }
 
 impl ClaimBuilder {
-    /// Asks for so much.
+    /// Sets the requested size.
     #[must_use]
     pub fn size(mut self, amount: &str) -> Self {
         self.claim.request = quantity(amount);
         self
     }
 
-    /// Asks for a class.
+    /// Sets the class.
     #[must_use]
     pub fn class(mut self, name: &str) -> Self {
         self.claim.storage_class_name = Some(name.into());
@@ -243,7 +243,7 @@ impl ClassBuilder {
 }
 
 impl CsiNodeBuilder {
-    /// Has a driver that takes so many volumes.
+    /// Adds a driver with a limit of volumes.
     #[must_use]
     pub fn driver(mut self, name: &str, count: i32) -> Self {
         self.0.drivers.push(CsiNodeDriver {
@@ -255,7 +255,7 @@ impl CsiNodeBuilder {
         self
     }
 
-    /// Says that an in-tree plugin has moved to CSI.
+    /// Marks an in-tree plugin as migrated to CSI.
     #[must_use]
     pub fn migrated(mut self, plugin: &str) -> Self {
         self.0.migrated_plugins.push(plugin.into());

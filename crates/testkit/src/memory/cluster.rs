@@ -1,4 +1,4 @@
-//! One cluster of a database in memory: its rows, and what is kept of its past.
+//! One cluster of a database in memory: its rows and its history.
 
 use bytes::Bytes;
 use imbl::OrdMap;
@@ -79,7 +79,7 @@ impl Cluster {
         true
     }
 
-    /// Stands at `head` after a batch that was written at `at`.
+    /// Sets the head after a batch that was written at `at`.
     pub(super) fn stand(&mut self, head: Head, at: i64) {
         (self.head, self.removed) = (head, None);
         self.given = self.given.max(head.revision);
@@ -96,7 +96,7 @@ impl Cluster {
         Self { head, kept, given: head.revision, removed: Some(at), ..Self::default() }
     }
 
-    /// Holds no objects, and nothing of what was.
+    /// Removes all objects and the history.
     pub(super) fn clear(&mut self) {
         (self.rows, self.by_revision, self.versions) = Default::default();
     }
@@ -112,7 +112,7 @@ impl Cluster {
         Some(self.last_batch(u64::MAX, time)).filter(|revision| *revision > 0)
     }
 
-    /// The revision to read for one asked for: that of the last batch up to it.
+    /// The revision to read for a requested one: that of the last batch up to it.
     pub(super) fn past(&self, revision: Option<u64>) -> Result<u64, StoreError> {
         let head = self.head.revision;
         let Some(revision) = revision.filter(|revision| *revision != head) else { return Ok(head) };
@@ -142,7 +142,7 @@ impl Cluster {
         Ok(self.rows_at(revision).find(|row| row.key == *key).cloned())
     }
 
-    /// Takes in a whole cluster as rows that nothing stands in the way of.
+    /// Adds a whole cluster as rows, without conflicts.
     pub(super) fn fill(&mut self, source: &mut dyn Source, offset: u64, most: u64) -> Result<(), StoreError> {
         while let Some(records) = source.records().map_err(StoreError::Stopped)? {
             for row in keeping::new_rows(records, offset, most)? {

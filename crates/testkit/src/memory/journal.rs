@@ -17,7 +17,7 @@ pub enum Event {
     Restored {
         /// Its name.
         cluster: String,
-        /// Where it stands now.
+        /// Its present head.
         head: Head,
         /// All its rows, tombstones included.
         rows: Vec<Record>,
@@ -26,7 +26,7 @@ pub enum Event {
     Epoch {
         /// Its name.
         cluster: String,
-        /// Where it stands now.
+        /// Its present head.
         head: Head,
     },
 }
@@ -40,13 +40,13 @@ pub(super) fn restored(name: &str, now: &Cluster) -> Event {
 pub struct Committed {
     /// The cluster's name.
     pub cluster: String,
-    /// Where the cluster stands after it.
+    /// The head of the cluster after it.
     pub head: Head,
     /// Each change in order, also those of an object that a later write of the batch changed again. Bodies are whole.
     pub steps: Vec<Record>,
 }
 
-/// Passes everything on to a judge and keeps what it is told.
+/// Passes everything on to a judge and records it.
 pub(super) struct Recorder<'a> {
     judge: &'a mut dyn Judge,
     steps: Vec<Record>,
@@ -58,7 +58,7 @@ impl<'a> Recorder<'a> {
         Self { judge, steps: Vec::new(), marked: 0 }
     }
 
-    /// The steps, with the bodies that the batch left as they stand in `rows`.
+    /// The steps, with the bodies that the batch left in `rows`.
     pub(super) fn into_steps(mut self, rows: &OrdMap<Key, Record>) -> Vec<Record> {
         let mut bodies: HashMap<Key, Bytes> = HashMap::new();
         for step in &mut self.steps {
