@@ -199,7 +199,7 @@ fn a_database_that_is_not_there_is_one_line() {
 }
 
 #[test]
-fn a_wrong_path_is_named_and_no_file_comes_to_be() {
+fn a_wrong_path_is_named_and_creates_no_file() {
     let folder = folder();
     fs::write(folder.path().join("text"), "no database").expect("a file");
     fs::write(folder.path().join("empty.db"), "").expect("a file");
@@ -280,7 +280,7 @@ fn the_document_is_printed_and_written() {
 }
 
 #[test]
-fn it_serves_and_stops_when_told() {
+fn it_serves_and_stops_on_the_signal() {
     let folder = folder();
     let server = Server::start(podberth(folder.path()).arg("serve"));
 
@@ -313,7 +313,7 @@ fn it_serves_and_stops_when_told() {
 }
 
 #[test]
-fn a_misspelt_variable_is_told_and_those_of_a_service_are_not() {
+fn misspelt_variables_are_reported_and_those_of_a_service_ignored() {
     let folder = folder();
     let variables =
         [("PODBERTH_IDLE_TIMEOU", "1s"), ("PODBERTH_SERVICE_HOST", "10.0.0.1"), ("PODBERTH_PORT", "tcp://10.0.0.1")];
@@ -376,7 +376,7 @@ fn export_of(pods: usize) -> String {
 }
 
 #[test]
-fn a_cluster_goes_out_and_in() {
+fn a_cluster_survives_export_and_import() {
     let folder = folder();
     let text = export_of(700);
     fs::write(folder.path().join("in.ndjson"), &text).expect("a file");

@@ -250,7 +250,7 @@ fn policies_are_read_out_of_config_maps() {
 }
 
 #[test]
-fn lint_tells_of_keys_nobody_reads_placeholders_and_taints() {
+fn lint_reports_unused_keys_placeholders_and_taints() {
     let text = r#"{"kind": "Policy", "predicates": [{"name": "PodFitsPorts"}], "extenders": [
         {"urlPrefix": "http://x", "filterVreb": "f", "FILTERVERB": "f"}, {"urlPrefix": "<extender-endpoint>", "filterVerb": "f"}]}"#;
     let told = warnings(&policy::parse(text).expect("it is accepted"));
@@ -341,7 +341,7 @@ const OLD: &str = r#"{"kind": "Policy", "apiVersion": "v1",
     "extenders": [{"urlPrefix": "http://x", "filterVerb": "filter", "httpTimeout": 1500000000}]}"#;
 
 #[test]
-fn a_policy_becomes_a_configuration_that_does_the_like() {
+fn a_policy_converts_to_an_equivalent_configuration() {
     let conversion = policy::parse_policy(OLD).expect("a policy").convert().expect("it compiles");
     let yaml = policy::to_yaml(&conversion.configuration).expect("YAML");
     let read = policy::parse_configuration(&yaml).unwrap_or_else(|faults| panic!("{yaml}: {faults}"));
@@ -380,7 +380,7 @@ const TREE: &str = r#"{"kind": "Policy", "apiVersion": "v1",
         {"priority": "EqualPriority"}, {"priority": "InterPodAffinityPriority"}]}}"#;
 
 #[test]
-fn what_is_doubtful_in_a_decision_tree_is_told() {
+fn doubtful_decision_trees_get_warnings() {
     let told: Vec<_> = policy::parse(TREE).expect("a tree").lint().iter().map(ToString::to_string).collect();
     assert_eq!(
         told,
@@ -394,7 +394,7 @@ fn what_is_doubtful_in_a_decision_tree_is_told() {
 }
 
 #[test]
-fn levels_become_weights_that_order_alike() {
+fn levels_convert_to_weights_with_the_same_order() {
     let conversion = policy::parse_policy(TREE).expect("a tree").convert().expect("it compiles");
     let profile = conversion.configuration.compile(None).expect("a configuration");
     let mut weights = weights(&profile);
@@ -418,7 +418,7 @@ fn levels_become_weights_that_order_alike() {
 }
 
 #[test]
-fn the_default_policy_converts_and_what_is_written_reads_the_same() {
+fn the_default_policy_converts_and_its_output_parses_to_itself() {
     let conversion = policy::parse_policy("").expect("a policy").convert().expect("it compiles");
     let json = policy::to_json(&conversion.configuration).to_string();
     let again = policy::parse_configuration(&json).unwrap_or_else(|faults| panic!("{json}: {faults}"));
@@ -429,7 +429,7 @@ fn the_default_policy_converts_and_what_is_written_reads_the_same() {
 }
 
 #[test]
-fn what_is_doubtful_is_told() {
+fn doubtful_settings_get_warnings() {
     let text = r#"{"apiVersion": "kubescheduler.config.k8s.io/v1beta3", "kind": "KubeSchedulerConfiguration",
         "profiles": [{"plugins": {"preFilter": {"disabled": [{"name": "NodePorts"}]},
                                   "score": {"enabled": [{"name": "ImageLocality", "weight": 2000}]}},
@@ -464,7 +464,7 @@ fn the_examples_are_accepted() {
 }
 
 #[test]
-fn what_is_no_document_is_refused_and_never_overflows_the_stack() {
+fn invalid_documents_are_refused_without_stack_overflow() {
     for text in ["[]", "5", "kind", "{", "{]", "predicates: [", "a: &x [*x]", "a: *x", "\u{0}", "--- a\n--- b\n"] {
         assert!(policy::parse(text).is_err(), "{text:?}");
     }

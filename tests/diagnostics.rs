@@ -151,7 +151,7 @@ async fn so_is_one_whose_pods_are_told_after_its_reply_began() {
 }
 
 #[tokio::test]
-async fn what_nobody_asked_for_is_not_traced() {
+async fn unsampled_requests_are_not_traced() {
     let mut collector = Collector::start().await;
     let tracing = Tracing::start(&collector.endpoint, 0.0).expect("tracing starts");
     let server = traced(&tracing).await;
@@ -177,7 +177,7 @@ async fn the_last_spans_are_sent_when_the_process_stops() {
 }
 
 #[tokio::test]
-async fn a_collector_that_is_away_is_no_trouble_and_told_of_once() {
+async fn an_unreachable_collector_is_logged_once_and_harmless() {
     let (mut told, log) = pipe().expect("a pipe");
     let log = tracing_subscriber::fmt().with_max_level(Level::WARN).with_writer(Arc::new(log)).finish();
     let logging = subscriber::set_default(log);

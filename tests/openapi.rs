@@ -137,7 +137,7 @@ fn schemas(visit: &mut dyn FnMut(&str, &Map<String, Value>)) {
 }
 
 #[test]
-fn schemas_are_what_generators_can_read() {
+fn schemas_suit_sdk_generators() {
     let mut problems = Vec::new();
     schemas(&mut |place, schema| {
         let mut problem = |text: &str| problems.push(format!("{place}: {text}"));

@@ -48,7 +48,7 @@ fn run_with(command: &mut Command, input: &str) -> (String, String, bool) {
 }
 
 #[test]
-fn check_tells_everything_of_every_file() {
+fn check_reports_all_faults_of_every_file() {
     let folder = folder();
     let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("a file");
     write("good.yaml", "priorities:\n- {name: LeastRequestedPriority, weight: 1}\n");
@@ -91,7 +91,7 @@ fn the_examples_are_right() {
 }
 
 #[test]
-fn convert_prints_what_kube_scheduler_takes() {
+fn convert_prints_a_configuration_for_kube_scheduler() {
     let folder = folder();
     let policy = format!("{EXAMPLES}/policies/rack-aware.yaml");
     let (yaml, notes, good) = run(podberth(folder.path()).args(["policy", "convert", &policy]));

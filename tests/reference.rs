@@ -157,7 +157,7 @@ fn check(problems: &[String]) {
 }
 
 #[test]
-fn the_page_is_what_the_rules_say() {
+fn the_page_equals_the_documentation_of_the_rules() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/predicates-and-priorities.md");
     let current = page();
     if std::env::var_os("UPDATE").is_some() {

@@ -233,7 +233,7 @@ async fn nodes_may_be_reserved_first_and_bound_later() {
 }
 
 #[tokio::test]
-async fn each_pod_is_told_in_a_line_of_its_own_and_the_summary_last() {
+async fn each_pod_has_its_own_line_and_the_summary_comes_last() {
     let server = Server::with(&[node("a", "4")]).await;
     let ask = |body: Value| {
         let request = Request::post("/schedule").header(header::CONTENT_TYPE, "application/json");
@@ -250,7 +250,7 @@ async fn each_pod_is_told_in_a_line_of_its_own_and_the_summary_last() {
 }
 
 #[tokio::test]
-async fn what_would_help_is_told_to_the_first_of_its_kind() {
+async fn suggestions_go_to_the_first_pod_of_its_kind() {
     let server = Server::with(&[
         node("a", "4"),
         ("pods", {
@@ -273,7 +273,7 @@ async fn what_would_help_is_told_to_the_first_of_its_kind() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_asked_is_refused() {
+async fn invalid_requests_are_refused() {
     let server = Server::with(&[node("a", "4")]).await;
     let one = "one of pods, podNames, selector, namespace or schedulerName is needed";
     let two = "pods, podNames and a query (selector, namespace, schedulerName) exclude each other";
@@ -307,7 +307,7 @@ async fn what_cannot_be_asked_is_refused() {
 }
 
 #[tokio::test]
-async fn a_pod_that_is_told_twice_or_has_another_uid_fails_alone() {
+async fn a_pod_named_twice_or_with_another_uid_fails_alone() {
     let server = Server::with(&[node("a", "4")]).await;
     schedule(&server, &json!({"pods": [pod("web", "1")]})).await;
     let mut other = pod("web", "1");
@@ -317,7 +317,7 @@ async fn a_pod_that_is_told_twice_or_has_another_uid_fails_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_schedules_at_the_same_time_never_gives_a_node_twice() {
+async fn concurrent_requests_never_give_a_node_twice() {
     let nodes: Vec<_> = (0..5).map(|i| node(&format!("n{i}"), "4")).collect();
     let server = Server::with(&nodes).await;
     let mut racing = tokio::task::JoinSet::new();
@@ -376,7 +376,7 @@ async fn many_pods_go_where_they_would_go_one_by_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_pods_are_bound_once_by_two_who_race() {
+async fn two_racing_callers_bind_each_pod_once() {
     let nodes = (0..40).map(|i| node(&format!("n{i:02}"), "25"));
     let objects: Vec<_> = nodes.chain(pods(MANY, "1").into_iter().map(|pod| ("pods", pod))).collect();
     let server = Server::with(&objects).await;

@@ -167,7 +167,7 @@ async fn bind(server: &Server, pod: &str, node: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_bind_verb_settles_claims_and_refuses_who_comes_second() {
+async fn the_bind_verb_settles_claims_and_refuses_the_second_bind() {
     let server = with_stored_pods().await;
     assert_eq!(bind(&server, "q1", "a").await, "");
     is_bound(&server, "pv", "c1").await;
@@ -247,7 +247,7 @@ async fn a_volume_stays_with_its_claim_until_it_is_reclaimed() {
 }
 
 #[tokio::test]
-async fn a_choice_outlives_an_import_that_says_nothing_of_it() {
+async fn a_volume_choice_survives_an_import_that_omits_it() {
     let server = Server::with(&[]).await;
     let typed = |(plural, mut object): (&str, Value)| {
         let kind = match plural {
@@ -298,7 +298,7 @@ async fn a_node_that_was_assumed_is_bound_with_its_volumes() {
 }
 
 #[tokio::test]
-async fn of_two_assumed_pods_that_want_one_volume_the_first_bound_gets_it() {
+async fn the_first_bound_of_two_assumed_pods_gets_the_volume() {
     let server = with_stored_pods().await;
     for pod in ["shop/q1", "shop/q2"] {
         let assumed = schedule(&server, json!({"podNames": [pod], "assume": 60})).await;

@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn large_bodies_wait_for_each_other_and_small_ones_for_nobody() {
+    async fn large_bodies_wait_for_each_other_and_small_ones_do_not_wait() {
         let budget = tight();
         let first = budget.room(LARGE, None).await.expect("room for two");
         let second = budget.room(LARGE, None).await.expect("room for two");
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_needed_is_given_back() {
+    async fn unused_room_is_given_back() {
         let budget = tight();
         let mut room = budget.room(usize::MAX, None).await.expect("all of it");
         assert_eq!(room.bytes(), 2 * LARGE);
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_gets_what_is_given_back() {
+    async fn waiters_get_returned_room() {
         let budget = Admission { wait: Duration::from_mins(1), ..tight() };
         let room = budget.room(2 * LARGE, None).await.expect("all of it");
         let next = tokio::spawn({
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn room_grows_with_what_comes() {
+    async fn room_grows_with_the_received_bytes() {
         let budget = tight();
         let mut room = budget.room(LARGE, None).await.expect("half");
         budget.grow(&mut room, 2 * LARGE, None).await.expect("the other half");

@@ -329,13 +329,13 @@ mod tests {
     }
 
     #[test]
-    fn what_broke_inside_stays_inside() {
+    fn internal_errors_hide_their_cause() {
         let error = ApiError::internal("password=secret");
         assert!(!serde_json::to_string(&error.status()).expect("a status is plain data").contains("secret"));
     }
 
     #[test]
-    fn overload_says_when_to_come_back() {
+    fn overload_names_a_retry_time() {
         let response =
             ApiError::TooManyRequests { message: "queue full".into(), retry_after_seconds: 2 }.into_response();
         assert_eq!(response.headers()[header::RETRY_AFTER], "2");

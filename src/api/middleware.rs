@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bodies_are_read_as_their_media_type_says() {
+    async fn bodies_are_read_by_their_media_type() {
         let json = r#"{"spec": {"count": 3}}"#;
         for media_type in [None, Some("application/json"), Some("Application/JSON; charset=utf-8")] {
             assert_eq!(reply(post_of(media_type, json)).await, (200, "3".into()), "{media_type:?}");
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_wrong_with_a_body_is_told_with_its_field() {
+    async fn body_faults_name_their_field() {
         let (code, message) = refusal(post_of(None, r#"{"spec": {"count": "x"}}"#)).await;
         assert_eq!(code, 400);
         assert!(message.starts_with("spec.count: invalid type"), "{message}");

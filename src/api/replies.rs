@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_reply_goes_that_nobody_takes() {
+    async fn the_unread_reply_is_given_up() {
         let replies = Replies::new(1 << 20, Duration::from_secs(5));
         let taken = unread(&replies, 512 << 10, Duration::ZERO).await;
         let stuck = unread(&replies, 512 << 10, Duration::from_secs(9)).await;

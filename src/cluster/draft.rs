@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_decided_on_this_very_state_is_not_judged_again() {
+    fn binds_decided_on_the_current_state_are_not_judged_again() {
         let decided = Judgement { decided_at: Some(4), ..Judgement::default() };
         let mut draft = Draft::new(View::default(), Head::default(), vec![Judgement::default(), decided]);
         let missed = [node("n", 1), pod("a", 2, None), pod("b", 3, None), pod("c", 4, None)];

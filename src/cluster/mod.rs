@@ -463,7 +463,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_committed_reaches_the_view_in_one_step_per_revision() {
+    async fn commits_reach_the_view_in_one_step_per_revision() {
         let store = store().await;
         let node = r#"{"metadata":{"name":"a"},"status":{"allocatable":{"cpu":"4","pods":"10"}}}"#;
         commit(&store, vec![write("nodes", "", "a", put(node))]).await;

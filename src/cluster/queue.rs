@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_is_refused_is_told_at_once() {
+    async fn refused_and_dropped_calls_are_answered_at_once() {
         let queue = Queue::new(100);
         let (waiting, gone) = (push(&queue, "a", 1, None), push(&queue, "b", 1, Some(1)));
         drop(gone);

@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_answer_leaves_out_does_not_fit() {
+    fn nodes_left_out_of_a_reply_do_not_fit() {
         let asked = names(&["a", "b", "c", "d", "e"]);
         let reply = FilterReply::parse(
             br#"{"NodeNames":["e","a","a"],"FailedNodes":{"b":"x","c":"y","a":"z","other":"o"},

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn one_request_has_three_quarters_and_all_together_no_more_than_there_is() {
+    fn one_request_may_take_three_quarters_of_the_memory() {
         let memory = Memory::new(8 * STEP);
         let first = taken(&memory);
         assert_eq!(first.take(10), STEP);

@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_about_what_is_gone_are_not_told() {
+    fn lines_with_unknown_label_values_are_hidden() {
         let label = Label::new("profile", &["default"]);
         label.of("a");
         let told = |line: &str| label.tells(line);

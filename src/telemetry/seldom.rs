@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_line_a_second_tells_how_many_were_left_out() {
+    fn one_line_a_second_counts_the_suppressed_lines() {
         let seldom = Seldom::new();
         let turns: Vec<_> =
             [5, 10, 500, 1_005, 1_006, 9_000].map(|at| seldom.turn_at(Duration::from_millis(at))).to_vec();

@@ -149,7 +149,7 @@ fn check(problems: &[String]) {
 }
 
 #[test]
-fn nobody_imports_what_it_must_not() {
+fn no_module_imports_a_forbidden_one() {
     let mut problems = Vec::new();
     for source in sources() {
         let never = NEVER.iter().filter(|(part, _)| source.path.starts_with(part));
@@ -199,7 +199,7 @@ fn dependencies(manifest: &str) -> Vec<String> {
 }
 
 #[test]
-fn crates_need_only_what_their_layer_may() {
+fn crates_depend_only_on_allowed_crates() {
     let mut problems = Vec::new();
     for (member, may) in MAY_NEED {
         let needed = dependencies(&format!("crates/{member}/Cargo.toml"));
@@ -226,7 +226,7 @@ fn only_config_reads_the_environment() {
 }
 
 #[test]
-fn no_file_outgrows_its_idea() {
+fn no_file_exceeds_the_longest_length() {
     let problems: Vec<String> = sources()
         .iter()
         .map(|source| (&source.path, source.text.lines().count()))

@@ -60,7 +60,7 @@ pub(crate) fn of(text: &str) -> Vec<Block<'_>> {
 }
 
 #[test]
-fn blocks_and_what_is_said_of_them() {
+fn blocks_and_their_marks() {
     let text = "Text.\n\n```sh\ncurl x\n```\n\n```json part\n{\n}\n```\nText.\n<!-- file: a/b -->\n```yaml\na: 1\n```\n\
                 <!-- skip: long -->\n\n```sh\nsleep\n```\n";
     let block = |language, text, line, mark, follows| Block { language, text, line, mark, follows };

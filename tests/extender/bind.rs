@@ -84,7 +84,7 @@ async fn binds_at_once_share_what_there_is() {
 }
 
 #[tokio::test]
-async fn too_much_is_told_to_come_back() {
+async fn overload_is_answered_with_a_retry_time() {
     let store = memory(&[("nodes", node("a", "4", "8Gi")), ("pods", pod("p", "2", ""))]).await;
     let server = Server::start(
         store,

@@ -39,7 +39,7 @@ async fn wrong_types_name_the_field() {
 }
 
 #[tokio::test]
-async fn what_is_no_json_is_refused() {
+async fn invalid_json_is_refused() {
     let server = Server::with(&[]).await;
     for path in PATHS {
         for body in [

@@ -264,7 +264,7 @@ const FORMS: [Form; 2] = [Form::Names, Form::Full];
 const LAGS: [Lag; 4] = [Lag::None, Lag::Seconds(1), Lag::Seconds(5), Lag::Endless];
 
 #[tokio::test]
-async fn one_pod_is_evicted_for_each_urgent_pod_however_old_the_copy_is() {
+async fn a_lagging_copy_costs_one_eviction_per_urgent_pod() {
     for (form, lag) in FORMS.into_iter().flat_map(|form| LAGS.map(|lag| (form, lag))) {
         let low = |at: usize| (format!("low-{at:02}"), Pod { node: format!("node-{at:02}"), ..waiting(1_000, 0) });
         let urgent = (0..10).map(|at| (format!("urgent-{at}"), waiting(1_000, 1_000)));

@@ -158,7 +158,7 @@ async fn a_pod_does_not_stand_in_its_own_way() {
 }
 
 #[tokio::test]
-async fn scores_are_spread_over_what_the_policy_says() {
+async fn scores_are_spread_over_the_policys_range() {
     let text = json!({"kind": "Policy", "scoring": {"extenderMaxScore": 1000},
         "priorities": [{"name": "LeastRequestedPriority", "weight": 1}]});
     let wide = json!({"metadata": {"name": "wide"}, "revision": 1, "createdAt": "2026-01-01T00:00:00Z",
@@ -237,7 +237,7 @@ async fn other_clusters_are_reached_by_prefix_and_calls_are_counted() {
 }
 
 #[tokio::test]
-async fn a_node_that_was_sent_before_is_judged_by_what_it_says_now() {
+async fn a_resent_node_is_judged_by_its_new_text() {
     let server = Server::with(&[("nodes", node("a", "1", "8Gi"))]).await;
     let sent = |cpu: &str| {
         let mut node = node("a", cpu, "8Gi");

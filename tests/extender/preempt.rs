@@ -75,7 +75,7 @@ async fn victims_proposed_are_kept_and_joined_where_they_do_not_suffice() {
 }
 
 #[tokio::test]
-async fn what_kube_scheduler_could_not_find_is_not_answered() {
+async fn preempt_answers_only_stored_nodes_and_pods() {
     let server = Server::with(&stored()).await;
     let one = ranked("new", "1", "", 100);
     // A node that is not stored, one where nobody is of lower priority, a uid that is on another node.
@@ -119,7 +119,7 @@ async fn a_question_that_cannot_be_answered_is_refused() {
 }
 
 #[tokio::test]
-async fn explain_tells_what_preemption_would_do_when_asked() {
+async fn explain_shows_preemption_on_request() {
     let server = Server::with(&stored()).await;
     let ask = async |pod: Value, preempt: bool| {
         let question = json!({"pod": pod, "preempt": preempt});

@@ -44,7 +44,7 @@ async fn a_cluster_is_taken_as_kubectl_prints_it() {
 }
 
 #[tokio::test]
-async fn unknown_keys_of_a_question_are_refused_and_those_of_objects_told() {
+async fn unknown_keys_of_a_request_are_refused_and_those_of_objects_reported() {
     let server = Server::with(&[]).await;
     let told = |status: &Value| status["message"].as_str().unwrap_or_default().to_owned();
     let misspelt = json!({"pood": pod("p", "1"), "cluster": {"nods": []}});
@@ -122,7 +122,7 @@ async fn a_pod_picks_its_profile_by_the_schedulers_name() {
 }
 
 #[tokio::test]
-async fn a_bound_pod_is_told_where_it_runs_and_whether_that_is_best() {
+async fn explain_shows_the_node_of_a_bound_pod_and_if_it_is_best() {
     let mut bound = pod("web", "3");
     bound["spec"]["nodeName"] = "a".into();
     let server = Server::with(&[("nodes", node("a", "4")), ("pods", bound)]).await;

@@ -18,7 +18,7 @@ fn pod(name: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_disk_is_told_and_writing_goes_on_when_there_is_room() {
+async fn a_full_disk_is_reported_and_writing_resumes_with_space() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let url = format!("sqlite:{}", directory.path().join("podberth.db").display());
     let replica = block_in_place(|| Replica::start_with_file_limit(&url, 2 << 20));

@@ -111,7 +111,7 @@ async fn the_history_is_bounded_by_number_size_and_age() {
 }
 
 #[tokio::test]
-async fn a_revision_that_is_too_old_goes_without_a_change() {
+async fn a_revision_beyond_its_age_is_removed_without_a_change() {
     let memory = Arc::new(Memory::new(Numbering::Counter));
     memory.migrate().await.expect("it migrates");
     let store: Arc<dyn Store> = memory.clone();

@@ -85,7 +85,7 @@ proptest! {
     }
 
     #[test]
-    fn evictions_do_not_depend_on_what_was_known(objects in objects(), queue in queue(), seed in 0_u64..4) {
+    fn shared_results_do_not_change_evictions(objects in objects(), queue in queue(), seed in 0_u64..4) {
         let snapshot: Snapshot = objects.into_iter().collect();
         for profile in &*PROFILES {
             let mut shared = Batch::new(profile, snapshot.clone(), options(seed, true, true));

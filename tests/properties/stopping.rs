@@ -155,7 +155,7 @@ fn steps_of(work: impl FnOnce()) -> u64 {
 }
 
 #[test]
-fn steps_grow_with_what_a_client_asks_for() {
+fn steps_grow_with_the_size_of_the_request() {
     for (what, done) in ROWS {
         let (some, more) = (steps_of(|| done(64)), steps_of(|| done(256)));
         assert!(more >= some + 192 / 4, "{what}: {some} steps for 64, {more} for 256");

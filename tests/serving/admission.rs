@@ -107,7 +107,7 @@ impl Reply {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_finds_no_room_hears_so_though_it_still_sends() {
+async fn a_refused_upload_gets_its_reply_while_sending() {
     let running = Running::start(server(LARGE, Duration::ZERO).await.router, LATE).await;
     let mut first = Client::begun(&running, &question(LARGE)).await;
 
@@ -145,7 +145,7 @@ async fn a_body_over_the_limit_is_refused_though_it_is_still_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn room_is_given_back_by_who_is_answered_and_by_who_goes_away() {
+async fn answered_and_disconnected_requests_give_their_room_back() {
     let running = Running::start(server(LARGE, LATE).await.router, LATE).await;
     for is_answered in [true, false] {
         let mut first = Client::begun(&running, &question(LARGE)).await;
@@ -164,7 +164,7 @@ async fn room_is_given_back_by_who_is_answered_and_by_who_goes_away() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_takes_nothing_of_its_reply_does_not_hold_its_room_for_ever() {
+async fn an_unread_reply_gives_its_room_back() {
     let mut large = node("a", 4);
     large["metadata"]["annotations"] = json!({"long": "x".repeat(LONG)});
     let full = json!({"Pod": pod(1), "Nodes": {"items": [large]}}).to_string().into_bytes();

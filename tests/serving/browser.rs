@@ -167,7 +167,7 @@ async fn other_clients_and_own_pages_are_served() {
 }
 
 #[tokio::test]
-async fn an_allowed_page_may_read_what_it_is_told() {
+async fn an_allowed_page_may_read_replies() {
     let running = Running::start(guarded("127.0.0.1", "none", "https://ui.example").await, LATE).await;
     let page = "host: localhost\r\norigin: https://ui.example\r\n";
     let (_, text) = get(&running, "/api/v1/nodes", page).await;
@@ -186,7 +186,7 @@ async fn an_allowed_page_may_read_what_it_is_told() {
 }
 
 #[tokio::test]
-async fn pages_load_nothing_from_elsewhere_and_stand_in_no_frame() {
+async fn pages_load_nothing_from_other_origins_and_refuse_frames() {
     let server = Server::with(&[]).await;
     let page = server.get("/docs/").await;
     let header = |name: &str| page.headers[name].to_str().expect("text").to_owned();

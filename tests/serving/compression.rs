@@ -31,7 +31,7 @@ fn is_compressed(reply: &Reply) -> bool {
 }
 
 #[tokio::test]
-async fn a_long_list_is_compressed_for_who_asks() {
+async fn a_long_list_is_compressed_on_request() {
     let server = server(Some(4_096)).await;
     let plain = server.get(LIST).await;
     assert!(!is_compressed(&plain) && plain.body.len() > 4_096);
@@ -50,7 +50,7 @@ async fn a_long_list_is_compressed_for_who_asks() {
 }
 
 #[tokio::test]
-async fn what_schedulers_ask_and_what_comes_line_by_line_is_never_compressed() {
+async fn extender_replies_and_line_streams_are_never_compressed() {
     let server = server(Some(1)).await;
     let names: Vec<String> = (0..100).map(name).collect();
     let question = json!({"Pod": pod(1), "NodeNames": names});

@@ -44,7 +44,7 @@ async fn json_ends_with_one_line_feed() {
 }
 
 #[tokio::test]
-async fn a_slash_at_the_end_says_nothing() {
+async fn a_trailing_slash_is_ignored() {
     let server = Server::with(&[("nodes", node("a", 4))]).await;
     for path in
         ["/api/v1/nodes/", "/api/v1/nodes/a/", "/livez/", "/clusters/default/api/v1/nodes/", "/policy/?pretty=true"]
@@ -58,7 +58,7 @@ async fn a_slash_at_the_end_says_nothing() {
 }
 
 #[tokio::test]
-async fn names_in_a_query_that_nothing_reads_are_told() {
+async fn unknown_query_names_are_reported() {
     let server = Server::with(&[("nodes", node("a", 4))]).await;
     let question = json!({"Pod": pod(1), "NodeNames": ["a"]});
     let message = server.post("/filter?polcy=x", &question).await.refusal(400);

@@ -104,7 +104,7 @@ async fn kinds_within_kinds_overflow_no_stack() {
 }
 
 #[tokio::test]
-async fn the_first_hundred_faults_are_told_with_the_number_of_the_others() {
+async fn the_first_hundred_faults_are_listed_with_the_number_of_the_others() {
     let server = Server::with(&[]).await;
     let body = format!(r#"{{"dryRun":true,"pods":[{}]}}"#, many("{}", 5_000));
     let status = server.post("/schedule", body).await.fails(422, "Invalid");

@@ -26,7 +26,7 @@ async fn server(body_pace: Pace) -> Server {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_announced_and_does_not_come_keeps_nobody_waiting() {
+async fn an_announced_body_that_does_not_come_delays_nobody() {
     let running = Running::start(server(PATIENT).await.router, LATE).await;
     for length in [SMALL_BODY, LARGE] {
         let mut idle = Vec::new();
@@ -47,7 +47,7 @@ async fn what_was_announced_and_does_not_come_keeps_nobody_waiting() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_of_unknown_length_holds_what_has_come() {
+async fn a_body_of_unknown_length_holds_room_for_received_bytes() {
     let running = Running::start(server(PATIENT).await.router, LATE).await;
     let mut chunked = Client::new(&running).await;
     chunked
@@ -125,7 +125,7 @@ async fn a_stream_without_a_window_gives_its_room_back_and_the_connection_ends()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lists_that_nobody_reads_make_room_for_one_that_is_read() {
+async fn unread_lists_give_way_to_one_that_is_read() {
     let mut large = node("a", 4);
     large["metadata"]["annotations"] = json!({"long": "x".repeat(8 << 20)});
     let server = Server::start(memory(&[("nodes", large)]).await, Setup::default());

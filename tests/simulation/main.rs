@@ -121,7 +121,7 @@ fn nothing_is_lost_bound_twice_overcommitted_skipped_or_repeated() {
 }
 
 #[test]
-fn a_seed_tells_everything() {
+fn a_seed_determines_the_whole_run() {
     for seed in 0..3 {
         let (once, again) = (run(seed, RUN, Planted::Nothing), run(seed, RUN, Planted::Nothing));
         assert_eq!((once.trace, once.tally), (again.trace, again.tally), "seed {seed}");

@@ -216,11 +216,11 @@ async fn damages_one(database: Database) {
 }
 
 #[tokio::test]
-async fn damage_is_told_of_its_cluster_alone_in_sqlite() {
+async fn damage_is_reported_for_its_cluster_alone_in_sqlite() {
     with_database(Engine::SqliteFile, damages_one).await;
 }
 
 #[tokio::test]
-async fn damage_is_told_of_its_cluster_alone_in_postgres() {
+async fn damage_is_reported_for_its_cluster_alone_in_postgres() {
     with_database(Engine::Postgres, damages_one).await;
 }

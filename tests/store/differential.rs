@@ -311,7 +311,7 @@ async fn compare(databases: [Database; 3]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_engines_answer_alike() {
+async fn all_engines_give_equal_answers() {
     with_database(Engine::Memory, async |fake: Database| {
         with_database(Engine::SqliteMemory, async |sqlite: Database| {
             with_database(Engine::Postgres, async |postgres: Database| compare([fake, sqlite, postgres]).await).await;

@@ -123,7 +123,7 @@ async fn a_lost_commit() {
 }
 
 #[tokio::test]
-async fn an_outcome_nobody_can_tell() {
+async fn a_commit_without_a_reply_has_an_unknown_outcome() {
     with_database(Engine::Postgres, async |database: Database| {
         let (proxy, store) = behind(&database, Fault::GoesAway).await;
         proxy.strike_next_commit();
@@ -152,7 +152,7 @@ async fn connections_that_were_cut() {
 
 /// A process that has stopped while it holds the counter is put out by the server, so that others can write.
 #[tokio::test]
-async fn a_writer_that_stands_still() {
+async fn a_stopped_writer_releases_the_counter() {
     use sqlx::{Connection, Executor, PgConnection};
     with_database(Engine::Postgres, async |database: Database| {
         let store = database.store().await;

@@ -135,7 +135,7 @@ async fn sqlite_schema_too_new() {
 }
 
 #[tokio::test]
-async fn sqlite_keeps_what_was_written() {
+async fn sqlite_keeps_written_objects() {
     with_database(Engine::SqliteFile, async |database: Database| {
         let store = database.store().await;
         assert_eq!(one(&*store, put(pod("a"), "1")).await, created(1));

@@ -528,7 +528,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_that_fits_nowhere_is_told_why_in_kube_schedulers_words() {
+    fn an_unschedulable_pod_gets_kube_schedulers_sentence() {
         let snapshot = cluster([node("a").into(), node("b").into()]);
         let (profile, stray) = (profile(Release::V1_22), pod("p").on("c").build());
         let decision = decide(&profile, &stray, &snapshot, 0);

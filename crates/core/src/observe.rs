@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn every_plugin_is_told_of_once_for_all_nodes() {
+    fn each_plugin_is_observed_once_for_all_nodes() {
         let snapshot = cluster([node("a").cpu("1").into(), node("b").cpu("1").into()]);
         let (profile, pod, log) = (Policy::default().compile().unwrap(), pod("p").cpu("1").build(), Log::default());
         let cycle = Cycle::prepare_observed(&profile, &pod, &snapshot, Some(&log));

@@ -301,7 +301,7 @@ mod tests {
         }
 
         #[test]
-        fn what_a_level_parts_stays_parted_whatever_comes_after(levels in levels(0_i64..=100)) {
+        fn later_levels_never_merge_groups(levels in levels(0_i64..=100)) {
             let (first, all) = (ranked(&levels[..1]), ranked(&levels));
             for (a, before) in first.totals().iter().enumerate() {
                 for (b, other) in first.totals().iter().enumerate() {
@@ -311,7 +311,7 @@ mod tests {
         }
 
         #[test]
-        fn who_is_better_at_every_level_is_never_worse(levels in levels(0_i64..=100)) {
+        fn a_node_better_at_every_level_ranks_no_worse(levels in levels(0_i64..=100)) {
             let ranking = ranked(&levels);
             let count = ranking.totals().len();
             for (a, b) in (0..count).flat_map(|a| (0..count).map(move |b| (a, b))) {
@@ -339,7 +339,7 @@ mod tests {
         }
 
         #[test]
-        fn groups_are_numbered_without_gaps_and_the_level_told_is_the_one_that_parted(levels in levels(0_i64..=100)) {
+        fn groups_are_numbered_without_gaps_and_name_their_deciding_level(levels in levels(0_i64..=100)) {
             let ranking = ranked(&levels);
             let mut numbers = ranking.totals().to_vec();
             numbers.sort_unstable();

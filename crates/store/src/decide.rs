@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_say_what_they_replace_and_whether_the_body_changed() {
+    fn rows_name_the_replaced_revision_and_if_the_body_changed() {
         let current = vec![row("a", 3, false), row("b", 4, true), row("c", 5, false)];
         let writes = [
             put("new", "1", "u"),
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_and_goes_in_one_batch_leaves_a_tombstone() {
+    fn an_object_made_and_deleted_in_one_batch_leaves_a_tombstone() {
         let (plan, _) = decide_one(0, vec![], &[put("a", "1", "u"), change("a", Change::Delete)], Atomicity::Each);
         let NewRow { record, replaces, .. } = &plan.rows[0];
         assert_eq!((record.deleted, record.revision, record.create_revision, *replaces), (true, 2, 1, None));

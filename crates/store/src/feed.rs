@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_token_tells_nothing_once_it_may_have_been_compacted() {
+    fn a_missing_token_proves_nothing_after_compaction() {
         let compacted = head(9, 5, 1);
         assert_eq!(compacted.was_written(4, true), Some(true));
         assert_eq!(compacted.was_written(4, false), None);

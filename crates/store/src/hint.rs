@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_slow_listener_is_told_that_it_missed_hints() {
+    async fn a_slow_listener_learns_that_it_missed_hints() {
         let hints = Hints::default();
         let mut listener = hints.listen();
         for revision in 0..=UNHEARD as u64 {

@@ -148,7 +148,7 @@ mod tests {
     use podberth_core::policy::{Configuration, Policy};
 
     #[test]
-    fn each_workload_fits_where_it_says() {
+    fn each_workload_fits_its_expected_nodes() {
         let profiles = [
             Policy::default().compile().expect("the default policy compiles"),
             Configuration::default().compile(None).expect("the default profile compiles"),

@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn elements_cost_what_they_take_and_what_is_passed_over_costs_nothing() {
+    fn elements_cost_their_memory_and_ignored_values_nothing() {
         let pods = |item: &str, count| format!(r#"{{"pods":[{}]}}"#, list(item, count));
         let parse = |text: &str, bytes| with(bytes, || Cluster::parse(text.as_bytes()).map(drop));
         let size = size_of::<Pod>();
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_done_briefly_is_given_back() {
+    fn brief_work_gives_its_charges_back() {
         with(0, || {
             for _ in 0..100 {
                 briefly(|| charge(FREE / 2)).expect("each by itself");

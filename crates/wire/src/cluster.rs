@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_named_with_its_list() {
+    fn unreadable_objects_are_named_with_their_list() {
         let cluster = Cluster::parse(br#"{"nodes": [{}, {"status": {"allocatable": {"cpu": "2 cores"}}}]}"#).unwrap();
         let causes = cluster.to_snapshot().unwrap_err();
         assert_eq!(causes.len(), 1, "a missing name passes");

@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_keeps_what_it_does_not_know() {
+    fn a_body_keeps_unknown_fields() {
         let sent = r#" { "apiVersion":"v1","kind":"Pod", "spec":{"z":1.50,"a":[1,  2],"s":" {\" } "},
             "metadata":{"name":"p","odd":1e3,"resourceVersion":"7","labels":{"b":"1","a":"2"}},"x":null,"y":{"n": null ,"l":[0],"m" :null},"limits": {"cpu": 2, "gpu":-1.5e3,"of":{"cpu":2}},"allocatable":{"count":25}}"#;
         let kept = r#"{"metadata":{"name":"p","odd":1e3,"labels":{"b":"1","a":"2"}},"spec":{"z":1.50,"a":[1,2],"s":" {\" } "},"y":{"l":[0]},"limits":{"cpu":"2","gpu":"-1.5e3","of":{"cpu":2}},"allocatable":{"count":25}}"#;
@@ -427,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_document() {
+    fn invalid_documents_are_refused() {
         for (bad, field) in [
             ("", ""),
             ("[]", ""),

@@ -323,7 +323,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn answers_are_written_as_their_documented_form_says(
+        fn answers_have_their_documented_form(
             nodes in proptest::collection::vec(("[a-c\"\\\\é\n]{0,3}", 0..4_usize, 0..3_usize), 0..12),
             blank in "[ ]?",
             in_full: bool,

@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_label_selector() {
+    fn invalid_label_selectors_are_refused() {
         for bad in [
             ",",
             "a,",

@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn no_line_is_wider_than_told_and_no_word_is_broken() {
+    fn no_line_exceeds_the_width_and_no_word_is_broken() {
         let long = |i: u32| format!("ip-10-0-7-{i}.eu-central-1.compute.internal");
         let nodes: Vec<_> = (0..9).map(|i| node(&long(i)).cpu(if i < 7 { "8" } else { "1" }).into()).collect();
         let profile = Policy::default().compile().expect("the default policy compiles");

@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_weight_of_a_tree_is_not_less_than_what_its_values_take() {
+    fn the_weight_of_a_tree_covers_its_memory() {
         fn taken(value: &Value) -> usize {
             size_of::<Value>()
                 + match value {

@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_choice_outlives_what_says_nothing_of_it() {
+    fn a_choice_survives_an_import_that_omits_it() {
         let volume_after = bound_volume(VOLUME.as_bytes(), &volume(VOLUME), &claim(CLAIM), 7).unwrap();
         let claim_after = bound_claim(CLAIM.as_bytes(), "pv", VOLUME.as_bytes()).unwrap();
         let made = claim_for_node(CLAIM.as_bytes(), "n1").unwrap();
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_reads_as_what_was_decided() {
+    fn written_choices_parse_to_the_decision() {
         let kept = VOLUME.replace(r#""local":"#, r#""claimRef":{"namespace":"shop","name":"data"},"local":"#);
         for body in [VOLUME, &kept] {
             let choice = VolumeChoice::Bind { volume: volume(body), claim: claim(CLAIM) };

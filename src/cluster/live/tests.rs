@@ -109,7 +109,7 @@ async fn damage_of_one_cluster_is_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_the_database_is_away_all_are_told_at_once() {
+async fn calls_fail_at_once_while_the_database_is_away() {
     let (store, clusters) = kept(&["a", "b"], Limits::default()).await;
     store.away.store(true, Ordering::SeqCst);
     sleep(Duration::from_secs(40)).await;
@@ -122,7 +122,7 @@ async fn when_the_database_is_away_all_are_told_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_nobody_asks_for_is_released_but_for_the_default_cluster() {
+async fn unused_clusters_are_released_except_the_default_one() {
     let limits = Limits { release_after: HOUR, ..Limits::default() };
     let (_, clusters) = kept(&[DEFAULT_CLUSTER, "asked", "forgotten"], limits).await;
     for _ in 0..10 {
@@ -146,7 +146,7 @@ async fn a_cluster_in_use_is_not_released() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_too_many_the_one_goes_that_was_asked_for_the_longest_ago() {
+async fn the_least_recently_used_cluster_is_released_first() {
     let (store, clusters) = kept(&[DEFAULT_CLUSTER, "a", "b"], Limits { most_live: 3, ..Limits::default() }).await;
     advance(Duration::from_secs(1)).await;
     clusters.get("a").await.expect("it is kept");
@@ -219,7 +219,7 @@ async fn expiry_goes_on_behind_a_cluster_that_cannot_be_written() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_writer_that_panics_is_replaced_though_nobody_asks() {
+async fn a_panicked_writer_is_replaced_without_a_request() {
     let (store, clusters) = kept(&["a", "b"], Limits { poll: HOUR, ..Limits::default() }).await;
     for name in ["m", "n", "o"] {
         store.fail_page(0, Fault::Panic);

@@ -117,7 +117,7 @@ fn rejected(outcome: &Outcome) -> &str {
 const FULL: &str = "does not fit on node n: Insufficient cpu";
 
 #[tokio::test]
-async fn who_waits_at_the_same_time_shares_a_transaction() {
+async fn calls_queued_together_share_a_transaction() {
     let (store, clusters) = cluster(&[]).await;
     let calls = (0..99).map(|i| each(vec![pod(&format!("p{i}"))])).collect();
     let revisions: Vec<u64> =
@@ -176,7 +176,7 @@ async fn each_bind_is_judged_over_those_before_it() {
 }
 
 #[tokio::test]
-async fn what_others_wrote_counts_and_facts_are_not_judged() {
+async fn writes_of_others_count_and_facts_are_not_judged() {
     let (store, clusters) = cluster(&["a", "b", "c", "d", "e"]).await;
     // Another replica's doing, which this one has not read yet.
     let facts = ["a", "b", "c", "d"].map(|name| write("pods", "shop", name, Change::SetNode(Some("n".into()))));
@@ -236,7 +236,7 @@ async fn a_full_queue_turns_away() {
 }
 
 #[tokio::test]
-async fn who_leaves_takes_nobody_along() {
+async fn a_dropped_call_affects_no_other() {
     let (store, clusters) = cluster(&[]).await;
     store.close_gate();
     let writing = start(&clusters, each(vec![pod("a")]));
@@ -277,7 +277,7 @@ async fn a_judge_that_is_behind_reads_the_feed_first() {
 }
 
 #[tokio::test]
-async fn while_the_database_is_away_nobody_waits_and_it_needs_no_restart() {
+async fn an_unreachable_database_fails_calls_at_once_and_needs_no_restart() {
     let store = Gated::open().await;
     let clusters = Clusters::new(store.clone(), Duration::from_millis(1));
     commit(&clusters, each(vec![node("n", 4), pod("a")])).await;
@@ -303,7 +303,7 @@ async fn while_the_database_is_away_nobody_waits_and_it_needs_no_restart() {
 }
 
 #[tokio::test]
-async fn while_the_database_takes_no_writes_it_is_read_and_nobody_waits() {
+async fn a_read_only_database_is_read_and_fails_writes_at_once() {
     let store = Gated::open().await;
     let clusters = Clusters::new(store.clone(), Duration::from_millis(1));
     commit(&clusters, each(vec![node("n", 4), pod("a")])).await;
@@ -323,7 +323,7 @@ async fn while_the_database_takes_no_writes_it_is_read_and_nobody_waits() {
 }
 
 #[tokio::test]
-async fn a_cluster_comes_to_be_with_its_first_write() {
+async fn the_first_write_creates_a_cluster() {
     let clusters = Clusters::new(Gated::open().await, HOUR);
     let refused = commit(&clusters, each(vec![bind("a", "n")])).await;
     assert_eq!(refused.outcomes, [Outcome::Refused(Refusal::NotFound)]);

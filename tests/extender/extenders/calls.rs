@@ -69,7 +69,7 @@ async fn full_nodes_go_out_as_they_are() {
 }
 
 #[tokio::test]
-async fn each_is_asked_about_what_the_one_before_left() {
+async fn each_extender_gets_the_nodes_left_by_the_earlier_ones() {
     let first = Peer::saying(200, r#"{"NodeNames":["b"]}"#).await;
     let second = Peer::saying(200, r#"{"NodeNames":[],"FailedAndUnresolvableNodes":{"b":"never"}}"#).await;
     let third = Peer::saying(500, "").await;
@@ -109,7 +109,7 @@ async fn fails(peer: Extender, filter: impl Fn(&Cause) -> bool, prioritize: impl
 }
 
 #[tokio::test]
-async fn who_does_not_answer_never_keeps_anybody() {
+async fn calls_to_silent_extenders_fail_in_time() {
     let timeout = |cause: &Cause| *cause == Cause::Timeout(IMPATIENT);
     for manner in [Manner::Never, Manner::Trickles] {
         let peer = Peer::start(manner).await;
@@ -191,7 +191,7 @@ async fn waiting_for_a_turn_counts() {
 }
 
 #[tokio::test]
-async fn who_binds_is_asked_to() {
+async fn the_binding_extender_is_called() {
     let binder = Peer::saying(200, "{}").await;
     let without = Extender { bind_verb: String::new(), ..extender(&nobody().await) };
     let bound = chain(&[without.clone(), extender(&binder.url())]).bind(&pod(), "n1").await;

@@ -45,7 +45,7 @@ async fn peer() -> Peer {
 }
 
 #[tokio::test]
-async fn what_extenders_say_is_part_of_the_decision() {
+async fn extenders_take_part_in_the_decision() {
     let (peer, server) = (peer().await, server(options()).await);
     let url = peer.url();
     let mut question = json!({"pod": pod("p", "2", ""), "policy": policy(&url, &json!({}))});
@@ -94,7 +94,7 @@ async fn stored_documents_go_out_in_full() {
 }
 
 #[tokio::test]
-async fn who_is_needed_and_fails_leaves_no_choice() {
+async fn a_failing_required_extender_fails_the_attempt() {
     let server = server(options()).await;
     let broken = Peer::saying(503, "").await;
     let ask = async |more: Value| {
@@ -114,7 +114,7 @@ async fn who_is_needed_and_fails_leaves_no_choice() {
 }
 
 #[tokio::test]
-async fn by_default_nobody_is_called() {
+async fn by_default_no_extender_is_called() {
     let (peer, server) = (peer().await, server(Options::default()).await);
     let question = json!({"pod": pod("p", "2", ""), "callExtenders": true, "policy": policy(&peer.url(), &json!({}))});
     let answer = server.post("/explain", question.to_string()).await.json();

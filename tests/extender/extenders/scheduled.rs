@@ -83,7 +83,7 @@ async fn each_pod_is_asked_about_and_sees_those_before_it() {
 }
 
 #[tokio::test]
-async fn who_binds_is_asked_after_the_node_is_reserved() {
+async fn the_node_is_reserved_before_the_extender_binds() {
     let binds = json!({"bindVerb": "bind"});
     for all_or_nothing in [false, true] {
         let (peer, server) = (peer(json!({})).await, server().await);
@@ -126,7 +126,7 @@ async fn a_bind_refused_leaves_the_pod_waiting() {
 }
 
 #[tokio::test]
-async fn where_it_is_unclear_who_bound_the_node_stays_reserved() {
+async fn an_unclear_bind_keeps_the_node_reserved() {
     let broken = Peer::start(Manner::Says(Box::new(|asked| match &*asked.path {
         "/bind" => (200, "<html>".into()),
         _ => (200, r#"{"NodeNames":["b"]}"#.into()),
@@ -145,7 +145,7 @@ async fn where_it_is_unclear_who_bound_the_node_stays_reserved() {
 }
 
 #[tokio::test]
-async fn who_does_not_answer_or_lies_keeps_nobody() {
+async fn silent_or_lying_extenders_delay_nobody() {
     let never = Peer::start(Manner::Never).await;
     let liar = Peer::saying(200, r#"{"NodeNames":["z"]}"#).await;
     let quick = json!({"httpTimeout": 100_000_000});
@@ -164,7 +164,7 @@ async fn who_does_not_answer_or_lies_keeps_nobody() {
 }
 
 #[tokio::test]
-async fn nobody_is_asked_about_what_is_not_theirs_or_where_it_is_not_allowed() {
+async fn extenders_are_called_only_for_their_pods_and_allowed_hosts() {
     let peer = Peer::saying(500, "").await;
     let managed = json!({"managedResources": [{"name": "example.com/gpu"}], "bindVerb": "bind"});
     let report = schedule(&server().await, &question(2, &peer.url(), &managed)).await;

@@ -55,7 +55,7 @@ fn room_is_made_in_one_plan_with_the_bind() {
 }
 
 #[test]
-fn by_the_rules_of_1_34_the_sentence_tells_of_preemption_too() {
+fn the_sentence_of_1_34_includes_preemption() {
     let profile = Configuration::default().compile(None).expect("the default profile compiles");
     let running = pod("equal").cpu("2").on("a");
     let mut batch = Batch::new(&profile, cluster([node("a").cpu("2").into(), running.into()]), Options::default());

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_assumed_ends_with_time_and_when_the_pod_is_asked_about_again() {
+    fn an_assumed_pod_ends_with_its_time_or_the_next_request_for_it() {
         let base = cluster([node("a").into(), pod("waits").into()]);
         let mut assumed = begun(&base);
         assumed.assume(&pod("waits").build(), &"a".into(), 0);
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_assumed_is_bounded() {
+    fn assumed_pods_are_bounded() {
         let mut assumed = begun(&cluster([node("a").into()]));
         for at in 0..MOST_ASSUMED + 3 {
             assumed.assume(&pod(&format!("p{at}")).build(), &"a".into(), at as u64);

@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn victims_count_as_gone_for_nobody_of_lower_priority() {
+    fn victims_do_not_count_as_gone_for_pods_of_lower_priority() {
         let state = full(&["a", "b"]);
         for (chosen, priority, expected) in [
             (false, 10, &[][..]),
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn pods_of_lower_priority_count_as_gone_on_the_node_nominated_whatever_is_remembered() {
+    fn pods_of_lower_priority_count_as_gone_on_the_nominated_node() {
         let state = full(&["a", "b"]).with_pod(ranked("equal", 9).on("c").build());
         let mut nothing = Preemptions::new(0);
         assert_eq!(freed(&mut nothing, &nominated("urgent", 9, "a"), &state), ["a"]);
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_ends_with_what_the_state_shows_and_with_time() {
+    fn remembered_victims_end_with_the_state_or_with_time() {
         let urgent = nominated("urgent", 9, "a");
         let gone = (Name::from("default"), Name::from("on-a"));
         let waiting = full(&["a", "b"]).with_pod(ranked("urgent", 9).build());
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn remembered_victims_are_bounded() {
         let mut preemptions = Preemptions::new(KEEP);
         for at in 0..MOST_PREEMPTORS + 5 {
             preemptions.offer(&ranked(&format!("p{at}"), 9).build(), [victim("a", true)].into(), at as u64);

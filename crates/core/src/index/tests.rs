@@ -118,7 +118,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn pods_alike_are_counted_where_they_run(changes in vec(change(), 0..60)) {
+    fn equal_pods_are_counted_per_node(changes in vec(change(), 0..60)) {
         let snapshot = replay(changes);
         let mut expected: BTreeMap<(Name, Labels, bool), ByNode> = BTreeMap::new();
         for pod in running(&snapshot) {
@@ -147,7 +147,7 @@ proptest! {
     }
 
     #[test]
-    fn every_term_that_means_a_pod_is_told_with_its_owners(changes in vec(change(), 0..60), incoming in any_pod()) {
+    fn every_term_that_matches_a_pod_is_visited_with_its_owners(changes in vec(change(), 0..60), incoming in any_pod()) {
         let snapshot = replay(changes);
         for repelling in [true, false] {
             let mut expected: BTreeMap<(Stance, PodAffinityTerm), ByNode> = BTreeMap::new();
@@ -295,7 +295,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_is_left_of_what_is_gone(changes in vec(change(), 0..60)) {
+    fn removed_pods_leave_no_trace_in_the_index(changes in vec(change(), 0..60)) {
         let mut snapshot = replay(changes);
         let nodes: Vec<Name> = snapshot.nodes().map(|node| node.name().clone()).collect();
         let pods: Vec<(Name, Name)> = snapshot.pods().map(|pod| (pod.namespace.clone(), pod.name.clone())).collect();

@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_quantity() {
+    fn invalid_quantities_are_refused() {
         for bad in ["", "+", "-", "abc", "1 Gi", "1gi", "1KI", "1e", "1e+", "1mm", "0x10", "1,5", "١", "--1", "NaN"] {
             assert!(bad.parse::<Quantity>().is_err(), "{bad:?}");
         }
@@ -282,7 +282,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_printed_reads_the_same(milli in proptest::num::i64::ANY) {
+        fn a_printed_quantity_parses_to_itself(milli in proptest::num::i64::ANY) {
             let q = Quantity::from_milli(milli);
             proptest::prop_assert_eq!(q.to_string().parse::<Quantity>().unwrap(), q);
         }

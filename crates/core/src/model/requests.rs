@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn sidecars_run_beside_what_comes_after_them() {
+    fn sidecars_add_to_later_containers() {
         let pod = PodRequests {
             containers: vec![container(&[("cpu", "1")])],
             init_containers: vec![
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_stand_for_what_a_container_does_not_name() {
+    fn missing_requests_count_with_defaults() {
         let pod = PodRequests {
             containers: vec![container(&[("cpu", "0")]), container(&[("memory", "1Mi")])],
             init_containers: vec![container(&[])],
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn pod_level_amounts_stand_instead_of_the_containers() {
+    fn pod_level_amounts_replace_those_of_containers() {
         let pod = PodRequests {
             containers: vec![container(&[("cpu", "1"), ("ephemeral-storage", "1Gi")]), container(&[])],
             pod_level: list(&[("cpu", "500m"), ("ephemeral-storage", "9Gi"), ("hugepages-2Mi", "4Mi")]),

@@ -131,7 +131,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn what_is_read_is_written_the_same(text in r"[a-z*.:\[\],0-9]{0,20}") {
+        fn a_host_list_prints_as_it_was_read(text in r"[a-z*.:\[\],0-9]{0,20}") {
             if let Ok(hosts) = text.parse::<ExtenderHosts>() {
                 proptest::prop_assert_eq!(hosts.to_string().parse::<ExtenderHosts>(), Ok(hosts));
             }

@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn an_argument_that_is_wrong_is_told_once() {
+    fn a_faulty_argument_is_one_fault() {
         let ratio =
             PriorityArgument { requested_to_capacity_ratio: Some(CapacityRatio::default()), ..Default::default() };
         let entry = PriorityEntry { name: "Ratio".into(), weight: 0, argument: Some(ratio) };

@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_run_is_told_by_name() {
+    fn plugins_that_cannot_run_are_named() {
         let mut sets = PluginSets { multi_point: set(&[("Coscheduling", 0)], &[]), ..Default::default() };
         sets.points
             .insert("filter", set(&[("ImageLocality", 0), ("EBSLimits", 0), ("NodeName", 0), ("NodeName", 0)], &[]));

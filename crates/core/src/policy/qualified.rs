@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn extended_resources_stand_outside_kubernetes_own_names() {
+    fn extended_resources_have_a_domain_outside_kubernetes() {
         let told = |name: &str| {
             let mut faults = Vec::new();
             extended_resource("f", name, &mut faults);

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn the_node_selector_goes_before_what_runs() {
+    fn the_node_selector_counts_before_running_pods() {
         let selecting = |rack: &str| {
             pod("new").label("app", "web").with(|p| p.node_selector = [("rack", rack)].into_iter().collect())
         };

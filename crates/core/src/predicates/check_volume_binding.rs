@@ -495,7 +495,7 @@ mod tests {
     }
 
     #[test]
-    fn what_keeps_a_pod_off_every_node_is_told_in_the_words_of_the_release() {
+    fn a_claim_fault_has_the_text_of_the_release() {
         let ephemeral = || pod("p").mounts(VolumeSource::Ephemeral);
         let plain = || pod("p").claim("data");
         let late = UNBOUND_IMMEDIATE;

@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn zones_are_told_by_the_drivers_label() {
+    fn zones_come_from_the_drivers_label() {
         let disk = VolumeSource::Cinder { volume_id: "c".into() };
         let plugin = InTreePlugin::of(&disk).unwrap();
         let in_driver_words = |volume: VolumeBuilder| {

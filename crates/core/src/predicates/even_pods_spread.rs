@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_after_1_22() {
+    fn constraint_fields_since_1_25() {
         let asked = |pod: &PodBuilder, cluster: &[Object]| BOTH.map(|r| fits(&Arguments::defaults(r), pod, cluster));
         let ordinary = [false, false, true];
         // 3 domains are fewer than 4: the emptiest counts as 0, which changes nothing while z3 is empty …
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn default_constraints_spread_what_services_select() {
+    fn default_constraints_spread_pods_of_services() {
         let mut arguments = Arguments::defaults(Release::V1_34);
         let written = pod("p").spread(1, HOSTNAME, DoNotSchedule, "").build().topology_spread;
         arguments.default_spread_constraints = written;

@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_profile_adds_comes_first() {
+    fn added_affinity_is_checked_first() {
         let mut arguments = Arguments::defaults(Release::V1_34);
         arguments.added_affinity = Some(NodeSelector(vec![expressions(&[("pool", Operator::Exists)])]));
         let rule = predicate("MatchNodeSelector", &arguments);

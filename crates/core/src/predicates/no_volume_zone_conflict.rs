@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_claim_is_told() {
+    fn claim_faults_have_reasons() {
         let cases: [(&str, Vec<Object>, &str); 6] = [
             ("no claim", vec![], "persistentvolumeclaim \"data\" not found"),
             ("no volume", vec![pvc("data").bound_to("v").into()], "persistentvolume \"v\" not found"),

@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_must_cover_the_request() {
+    fn the_free_amount_must_cover_the_request() {
         let cases: &[(PodBuilder, &[&str])] = &[
             (pod("empty"), &[]),
             // 2000 - 1500 = 500
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn an_overcommitted_node_refuses_in_1_22_even_what_is_not_requested() {
+    fn v1_22_rejects_overcommitted_resources_that_are_not_requested() {
         let objects: [Object; 2] = [node("n").cpu("1").memory("1Gi").into(), pod("there").cpu("2").on("n").into()];
         let reasons = |release, pod| {
             let rule = predicate("PodFitsResources", &Arguments::defaults(release));

@@ -77,7 +77,7 @@ mod tests {
     };
 
     #[test]
-    fn the_first_taint_not_tolerated_is_told() {
+    fn the_reason_names_the_first_untolerated_taint() {
         let cluster = [
             node("soft").taint("spot", "", PreferNoSchedule),
             node("hard").taint("gpu", "a100", NoSchedule).taint("team", "", NoExecute),

@@ -134,7 +134,7 @@ fn a_victim_is_charged_as_an_eviction_is() {
 }
 
 #[test]
-fn budgets_have_their_namespace_and_know_what_is_going_already() {
+fn budgets_apply_in_their_namespace_and_skip_disrupted_pods() {
     let of = |change: fn(&mut crate::model::PodDisruptionBudget)| {
         let Object::PodDisruptionBudget(mut changed) = budget("db", "app=db", 0) else { unreachable!() };
         change(&mut changed);
@@ -252,7 +252,7 @@ fn not_more_nodes_are_tried_than_the_profile_asks_for() {
 }
 
 #[test]
-fn who_may_not_preempt_is_told_why() {
+fn ineligible_preemptors_get_a_reason() {
     let snapshot = on_nodes(["a"], [ranked("low", 1, "4").on("a").into()]);
     let never = ranked("new", 10, "1").with(|p| p.preemption_policy = Some(crate::model::PreemptionPolicy::Never));
     assert_eq!(message(&V1_34, &never, &snapshot), "not eligible due to preemptionPolicy=Never.");
@@ -289,7 +289,7 @@ fn a_pod_whose_victims_are_still_leaving_waits() {
 }
 
 #[test]
-fn select_proposes_one_preemption_and_what_it_makes_void() {
+fn a_proposal_lists_the_nominations_that_it_clears() {
     let objects = [
         ranked("low", 1, "4").on("a").into(),
         ranked("waits-5", 5, "1").nominated("a").into(),

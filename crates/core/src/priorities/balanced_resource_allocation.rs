@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn of_more_than_two_resources_the_standard_deviation_counts() {
+    fn more_than_two_resources_use_the_standard_deviation() {
         let mut arguments = Arguments::defaults(Release::V1_34);
         arguments.balanced_resources.push(ResourceWeight { name: "example.com/foo".into(), weight: 1 });
         // a: 0.9, 0.5, 0.1: mean 0.5, σ = √((0.16+0+0.16)/3) = 0.3266 → 67.3

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_node_holds_counts_by_size_and_spread() {
+    fn images_count_by_size_and_spread() {
         let nodes = [
             holds(holds(node("a"), &["app:1", "app@sha256:0"], 500), &["db:latest"], 40),
             holds(node("b"), &["app:1"], 500),

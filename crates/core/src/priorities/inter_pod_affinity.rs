@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_running_pods_wish_counts_likewise() {
+    fn preferences_of_running_pods_count() {
         let web = || pod("web").label("app", "web");
         let mut arguments = Arguments::defaults(Release::V1_34);
         arguments.hard_pod_affinity_weight = 10;

@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_pod_itself_counts_as() {
+    fn requests_that_the_incoming_pod_counts_with() {
         let asks = pod("p")
             .cpu("1")
             .container(&[("memory", "1Mi")])

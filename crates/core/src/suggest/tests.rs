@@ -16,7 +16,7 @@ fn first(objects: Vec<Object>, pod: PodBuilder) -> Vec<Change> {
 }
 
 #[test]
-fn what_stands_in_the_way_is_named() {
+fn obstacles_are_named() {
     let full = || vec![node("a").cpu("4").into(), pod("r").cpu("3").on("a").into()];
     let lower = Change::LowerRequest { resource: "cpu".into(), from: 2000, to: 1000 };
     assert_eq!(first(full(), pod("p").cpu("2")), [lower]);
@@ -44,7 +44,7 @@ fn rules_about_other_pods_are_named_where_nothing_else_is_in_the_way() {
 }
 
 #[test]
-fn as_many_nodes_are_asked_for_as_all_the_pods_need() {
+fn the_suggested_node_count_fits_all_pods() {
     // Two of 2 fit on a node of 4, so five pods need three nodes.
     let all = told(vec![node("a").cpu("4").into(), pod("r").cpu("4").on("a").into()], pod("p").cpu("2"), 5);
     let added = Change::AddNodes { like: "a".into(), count: 3 };
@@ -52,7 +52,7 @@ fn as_many_nodes_are_asked_for_as_all_the_pods_need() {
 }
 
 #[test]
-fn what_nothing_helps_is_told_nothing() {
+fn pods_that_no_change_helps_get_no_suggestion() {
     assert_eq!(told(vec![], pod("p"), 1), []);
     let gated = pod("p").with(|p| p.scheduling_gates = vec!["g".into()]);
     assert_eq!(told(vec![node("a").into()], gated, 1), []);

@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn container_requests_its_limit_where_it_says_nothing() {
+    fn a_missing_request_equals_the_limit() {
         let mut amounts =
             Amounts { requests: list(&[("cpu", "1")]), limits: list(&[("cpu", "2"), ("example.com/foo", "1")]) };
         of_container(&mut amounts);

@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn new_pod_is_written_with_what_other_objects_decide() {
+    fn a_new_pod_gets_the_defaults_of_other_objects() {
         let spec = admitted(r#"{"odd":1.50,"priorityClassName":"low"}"#).unwrap();
         let rest = r#""priority":10,"preemptionPolicy":"PreemptLowerPriority""#;
         assert_eq!(spec, format!(r#"{{"odd":1.50,"priorityClassName":"low",{rest},"tolerations":[{DEFAULTS}]}}"#));

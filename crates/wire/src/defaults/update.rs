@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_at_creation_stays() {
+    fn put_keeps_the_defaults_written_at_creation() {
         let stored =
             r#"{"spec":{"priority":5,"priorityClassName":"a","tolerations":[{"key":"x"}],"storageClassName":"s"}}"#;
         for (plural, sent, expected) in [

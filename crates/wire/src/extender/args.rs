@@ -423,7 +423,7 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn the_walk_reads_what_the_full_reader_reads(body in any_body(), cut in any::<prop::sample::Index>(), put in vec(any::<u8>(), 0..2), spoil in any::<bool>(), images in any::<bool>()) {
+        fn the_fast_reader_agrees_with_the_full_reader(body in any_body(), cut in any::<prop::sample::Index>(), put in vec(any::<u8>(), 0..2), spoil in any::<bool>(), images in any::<bool>()) {
             let mut body = body.into_bytes();
             if spoil {
                 let at = cut.index(body.len());
@@ -444,7 +444,7 @@ mod tests {
         }
 
         #[test]
-        fn nodes_that_are_known_or_stored_mean_what_they_say(nodes in vec(any_node(), 1..4), stored in vec(any::<bool>(), 4), images in vec(any::<bool>(), 3)) {
+        fn known_and_stored_nodes_equal_their_text(nodes in vec(any_node(), 1..4), stored in vec(any::<bool>(), 4), images in vec(any::<bool>(), 3)) {
             // Long enough to be kept.
             let padded = |node: &String| node.replacen('{', &format!(r#"{{"pad":"{}","#, "x".repeat(600)), 1).replace(",}", "}");
             let nodes: Vec<String> = nodes.iter().map(padded).collect();

@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_short_or_long_is_not_kept() {
+    fn short_and_long_texts_are_not_kept() {
         let known = KnownNodes::default();
         for odd in ["{}".to_owned(), text("a", &"x".repeat(LONGEST))] {
             known.learn(odd.as_bytes(), &node("a"), true);

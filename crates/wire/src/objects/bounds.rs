@@ -255,7 +255,7 @@ mod tests {
 
         /// Up to the limit there is no fault; above it there is this one, with its field, and the pod is kept.
         #[test]
-        fn what_is_beyond_a_limit_is_told_with_field_limit_and_remedy(row in 0..ROWS.len(), part in 0_usize..=2_000) {
+        fn a_fault_beyond_a_limit_names_field_limit_and_remedy(row in 0..ROWS.len(), part in 0_usize..=2_000) {
             let (what, limit, field, spec) = ROWS[row];
             // Around the limit as often as anywhere.
             let count = if part.is_multiple_of(2) { (limit.most + part % 6).saturating_sub(2) } else { limit.most * part / 1_000 };

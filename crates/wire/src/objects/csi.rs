@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_decisions_read_is_required() {
+    fn fields_that_decisions_read_are_required() {
         let fields = |causes: Vec<crate::fault::Cause>| causes.into_iter().map(|c| c.field).collect::<Vec<_>>();
         assert_eq!(fields(capacity(r#"{"metadata":{"name":"c"}}"#).causes), ["storageClassName"]);
         let attachment: VolumeAttachment = serde_json::from_str(r#"{"metadata":{"name":"a"}}"#).unwrap();

@@ -30,7 +30,7 @@ fn faults(plural: &str, json: &str) -> Vec<String> {
 }
 
 #[test]
-fn all_faults_are_told_at_once() {
+fn all_faults_are_reported_at_once() {
     for (plural, json, expected) in [
         ("nodes", "{}", vec!["metadata.name FieldValueRequired"]),
         (
@@ -120,7 +120,7 @@ fn all_faults_are_told_at_once() {
 }
 
 #[test]
-fn only_what_cannot_be_read_refuses_a_request() {
+fn only_unreadable_objects_refuse_a_request() {
     let faulty = r#"{"metadata":{"name":"N_1"},"spec":{"taints":[{"key":"a","effect":"NoRun"}]}}"#;
     let Object::Node(node) = convert("nodes", faulty).lenient().unwrap() else { panic!("a node") };
     assert!(node.taints.is_empty(), "an unknown effect has none");

@@ -141,7 +141,7 @@ mod tests {
     use crate::policy;
 
     #[test]
-    fn repeated_keys_are_told_with_their_lines() {
+    fn repeated_keys_are_reported_with_their_lines() {
         let told = |text: &str| {
             let faults = policy::parse(text).unwrap_err();
             faults.0.iter().map(ToString::to_string).filter(|fault| fault.contains("already")).collect::<Vec<_>>()

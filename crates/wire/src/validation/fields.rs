@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_and_repeated_fields_are_told_with_their_place() {
+    fn unknown_and_repeated_fields_are_reported_with_their_place() {
         assert_eq!(
             odd(
                 "Pod",

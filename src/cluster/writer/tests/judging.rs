@@ -88,7 +88,7 @@ async fn a_bind_that_takes_too_long_to_judge_is_refused_alone() {
 }
 
 #[tokio::test]
-async fn binds_that_a_batch_has_no_steps_for_wait_for_the_next_and_nobody_else_does() {
+async fn expensive_binds_wait_for_the_next_batch_and_delay_no_other_call() {
     let (store, clusters) = cluster(&["a", "b", "c", "d"]).await;
     let costly = || by(Costly(TOGETHER));
     let calls = vec![
@@ -135,7 +135,7 @@ async fn overtaken(by_whom: Vec<Write>, call: Call, judged_by: Option<Arc<Profil
 }
 
 #[tokio::test]
-async fn what_others_wrote_meanwhile_is_judged_in_the_transaction() {
+async fn binds_are_judged_in_the_transaction_after_writes_of_others() {
     let facts = ["a", "b", "c", "d"].map(|name| write("pods", "shop", name, Change::SetNode(Some("n".into()))));
     let late = each(vec![pod("late"), bind("late", "n")]);
     let (store, told) = overtaken(facts.into(), late, None).await;
@@ -144,7 +144,7 @@ async fn what_others_wrote_meanwhile_is_judged_in_the_transaction() {
 }
 
 #[tokio::test]
-async fn what_the_transaction_has_no_steps_for_is_judged_ahead_once_more() {
+async fn binds_too_long_for_the_transaction_are_rehearsed_again() {
     let (store, told) = overtaken(vec![node("other", 1)], one("a"), by(Costly(HELD + 1))).await;
     assert!(is_written(&told), "{told:?}");
     assert_eq!(store.batches(), [["a"], ["a"]], "the first time others came between");

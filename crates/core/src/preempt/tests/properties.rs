@@ -136,7 +136,7 @@ proptest! {
     }
 
     #[test]
-    fn of_all_ways_to_make_room_the_one_that_keeps_the_most_is_taken((snapshot, pod) in scene(false)) {
+    fn dry_run_keeps_the_most_important_pods_possible((snapshot, pod) in scene(false)) {
         let attempt = preempt::attempt(&V1_22, &pod, &snapshot, 0);
         for candidate in &attempt.candidates {
             let (order, kept) = in_order_of_return(&snapshot, &pod, &candidate.node);
@@ -153,7 +153,7 @@ proptest! {
     }
 
     #[test]
-    fn nobody_of_equal_or_higher_priority_leaves_and_the_chosen_one_is_a_candidate((snapshot, pod) in scene(true), seed in 0..9_u64) {
+    fn victims_have_lower_priority_and_the_choice_is_a_candidate((snapshot, pod) in scene(true), seed in 0..9_u64) {
         for profile in [&*V1_22, &*V1_34] {
             let attempt = preempt::attempt(profile, &pod, &snapshot, seed);
             let victims = attempt.candidates.iter().flat_map(|candidate| &candidate.victims);
@@ -167,7 +167,7 @@ proptest! {
     }
 
     #[test]
-    fn what_was_proposed_is_kept_and_the_pod_fits_without_all_that_leave(
+    fn proposed_victims_are_kept_and_the_pod_fits_without_all_victims(
         (snapshot, pod) in scene(true), proposed in vec((0..9_usize).prop_map(|i| format!("p{i}")), 0..4)
     ) {
         let cycle = Cycle::prepare(&V1_22, &pod, &snapshot);

@@ -19,7 +19,7 @@ fn fits(profile: &Profile, pod: PodBuilder, snapshot: &Snapshot) -> bool {
 }
 
 #[test]
-fn whom_the_pod_avoids_and_who_avoids_it_leave() {
+fn preemption_resolves_anti_affinity_both_ways() {
     let web = |name: &str, priority| ranked(name, priority, "1").label("app", "web");
     let shy = |name: &str, priority| web(name, priority).anti_affinity("app=web", HOSTNAME);
     let plain = ranked("plain-1", 1, "1").on("a");
@@ -138,7 +138,7 @@ fn pods_nominated_to_a_node_count_as_if_they_ran_there() {
 }
 
 #[test]
-fn who_is_nominated_may_repel_in_1_22_and_in_1_34_only_where_somebody_does_already() {
+fn nominated_pods_count_for_anti_affinity_by_release() {
     let shy = |name: &str| ranked(name, 10, "1").anti_affinity("app=web", HOSTNAME);
     let web = || ranked("new", 10, "1").label("app", "web");
     let nominated = on_nodes(["a"], [shy("waits").nominated("a").into()]);
