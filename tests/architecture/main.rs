@@ -1,5 +1,5 @@
-//! Holds the code to the plan that the crate's documentation tells: who may import whom, how long a file may grow, who
-//! reads the environment.
+//! Holds the code to the architecture in the crate's documentation: permitted imports and dependencies, the length of files,
+//! the one reader of the environment, and the English of documentation.
 
 use std::{
     fs,
@@ -75,6 +75,26 @@ const MAY_NEED: &[(&str, &[&str])] = &[
             "uuid",
         ],
     ),
+];
+
+/// Files and folders whose documentation follows the rules of English in CONTRIBUTING.md. The list may only grow.
+const PLAIN: &[&str] = &[
+    "benches/",
+    "crates/bench/",
+    "crates/core/",
+    "crates/testkit/",
+    "crates/wire/",
+    "src/app",
+    "src/clock.rs",
+    "src/cluster/",
+    "src/commands/",
+    "src/config.rs",
+    "src/extenders/",
+    "src/lib.rs",
+    "src/main.rs",
+    "src/origin.rs",
+    "src/telemetry",
+    "tests/",
 ];
 
 /// A Rust file of the crate.
@@ -236,6 +256,37 @@ fn no_file_exceeds_the_longest_length() {
     check(&problems);
 }
 
+/// The first word of a documentation comment that begins like a riddle; "same" for "The same".
+fn riddle(before: &str, line: &str) -> Option<&'static str> {
+    let text = |line: &str| {
+        let line = line.trim_start();
+        line.strip_prefix("///").or_else(|| line.strip_prefix("//!")).map(|text| text.trim_start().to_owned())
+    };
+    let text = text(line).filter(|_| text(before).is_none())?;
+    let mut words = text.split(|character: char| !character.is_alphanumeric()).map(str::to_lowercase);
+    let first = words.next().filter(|word| word != "the").or_else(|| words.next())?;
+    ["what", "whether", "who", "same"].into_iter().find(|word| *word == first)
+}
+
+#[test]
+fn documentation_begins_with_a_noun_or_a_verb() {
+    let mut problems = Vec::new();
+    for source in sources().iter().filter(|source| PLAIN.iter().any(|part| source.path.starts_with(part))) {
+        let before = std::iter::once("").chain(source.text.lines());
+        for (number, (line, before)) in source.text.lines().zip(before).enumerate() {
+            if riddle(before, line).is_some() {
+                problems.push(format!(
+                    "{}:{}: begin with the noun or the verb, see CONTRIBUTING.md: {}",
+                    source.path,
+                    number + 1,
+                    line.trim()
+                ));
+            }
+        }
+    }
+    check(&problems);
+}
+
 #[test]
 fn the_check_itself_sees() {
     let text =
@@ -246,4 +297,7 @@ fn the_check_itself_sees() {
     assert!(!imports("let kube = 1;", "kube") && !imports("use crate::kubernetes;", "kube"));
     assert!(imports("use crate::api::state;", "crate::api") && !imports("use crate::api_version;", "crate::api"));
     assert_eq!(top_level("api::{a, b}, store};"), ["api::", "store"]);
+    assert_eq!(riddle("", "    /// Whether it fits."), Some("whether"));
+    assert_eq!(riddle("x", "//! The same as text."), Some("same"));
+    assert_eq!((riddle("/// A pod.", "/// What it asks."), riddle("", "/// Whatever fits.")), (None, None));
 }

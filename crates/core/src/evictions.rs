@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn only_no_execute_evicts_and_only_who_runs() {
+    fn only_no_execute_taints_evict_and_only_running_pods() {
         let soft = Taint { effect: Effect::NoSchedule, ..taint("a", Some(1)) };
         assert_eq!(fate(&[soft], Vec::new()), Stays);
         let mut leaving = pod("p").on("n").build();
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn the_soonest_comes_first_and_who_has_no_time_last() {
+    fn evictions_are_listed_soonest_first_and_timeless_last() {
         let tolerant =
             |name: &str, seconds| pod(name).on("n").with(|pod| pod.tolerations.push(toleration("a", seconds)));
         let unknown = node("m").with(|node| node.taints.push(taint("a", None)));
