@@ -1,4 +1,4 @@
-//! The binary as its user meets it: settings, errors, the way it starts and stops.
+//! The binary as users run it: settings, errors, start and stop.
 
 use std::{
     fs,
@@ -31,7 +31,7 @@ struct Server {
 }
 
 impl Server {
-    /// Starts it and waits for the line that says where it listens.
+    /// Starts it and waits for the line with its address.
     fn start(command: &mut Command) -> Self {
         let mut child = command.arg("--listen=127.0.0.1:0").stderr(Stdio::piped()).spawn().expect("the binary starts");
         let log = BufReader::new(child.stderr.take().expect("a pipe"));
@@ -48,7 +48,7 @@ impl Server {
         }
     }
 
-    /// Sends a request as it stands and returns the whole reply.
+    /// Sends a request unchanged and returns the whole reply.
     fn send(&self, request: &str) -> String {
         let mut stream = TcpStream::connect(&self.address).expect("it listens");
         stream.write_all(request.as_bytes()).expect("it reads");
@@ -61,7 +61,7 @@ impl Server {
         self.send(&format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"))
     }
 
-    /// Asks it to stop; returns how it ended and the rest of its log.
+    /// Sends the signal to stop; returns the exit status and the rest of its log.
     fn stop(mut self) -> (ExitStatus, String) {
         let sent = Command::new("kill").arg(self.child.id().to_string()).status().expect("kill is there");
         assert!(sent.success());
@@ -79,7 +79,7 @@ impl Drop for Server {
     }
 }
 
-/// Runs it to its end, which has to be a failure told in one line.
+/// Runs it to its end, which must be a failure with one line of output.
 fn one_line(command: &mut Command) -> String {
     let Output { status, stdout, stderr } = command.output().expect("the binary starts");
     let text = String::from_utf8(stderr).expect("text");
@@ -351,7 +351,7 @@ fn a_schema_that_is_behind_is_not_ready() {
     assert!(migrated.stop().0.success());
 }
 
-/// A cluster of so many pods in `podberth.db`, by way of an import.
+/// An export of a cluster with `pods` pods, made in `podberth.db` by an import.
 fn export_of(pods: usize) -> String {
     use std::fmt::Write as _;
 
@@ -403,8 +403,7 @@ fn a_cluster_survives_export_and_import() {
     assert!(nowhere.contains("cannot write no/such/folder/x"), "{nowhere}");
 }
 
-/// The file may not grow: it is as on a full disk. Nothing of what was being written is there afterwards, and all that was
-/// there before.
+/// The file may not grow, as on a full disk. Afterwards nothing of the failed write exists, and everything that existed before does.
 #[test]
 fn a_full_disk_loses_nothing() {
     let folder = folder();

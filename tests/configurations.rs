@@ -1,4 +1,4 @@
-//! KubeSchedulerConfigurations, conversions to them, and what both make of anything that may come over the network.
+//! KubeSchedulerConfigurations, conversions to them, and their treatment of arbitrary input.
 
 use podberth::{
     core::{policy::Profile, rule::Release},
@@ -144,7 +144,7 @@ fn warnings(document: &Document) -> Vec<String> {
     document.lint().iter().map(ToString::to_string).collect()
 }
 
-/// Source: `apimachinery/pkg/util/yaml/decoder.go`: what begins with a brace is JSON.
+/// Source: `apimachinery/pkg/util/yaml/decoder.go`: text that begins with a brace is JSON.
 #[test]
 fn text_in_braces_is_json_unless_stored_before() {
     let texts = [

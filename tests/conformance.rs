@@ -47,7 +47,7 @@ struct ExpectedPreemption {
     selected: Option<String>,
 }
 
-/// The uids are sorted: which victim stands first is only told by the node that was selected.
+/// The uids are sorted: only the selected node shows which victim comes first.
 #[derive(Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ExpectedVictims {
@@ -72,7 +72,7 @@ struct ExpectedFirst {
     reasons: Vec<String>,
 }
 
-/// Every difference between what was expected and what was decided, as short lines.
+/// Every difference between the expected and the actual decision, as short lines.
 fn differences(case: &Case, profile: &Profile, decision: &Decision<'_>) -> Vec<String> {
     let mut found = Vec::new();
     let mut decided: BTreeMap<&str, &NodeDecision<'_>> = decision.nodes.iter().map(|n| (&**n.node.name(), n)).collect();
@@ -139,7 +139,7 @@ fn compare(case: &Case, name: &str, expected: &ExpectedVerdict, node: &NodeDecis
     }
 }
 
-/// Every difference in what preemption would do.
+/// Every difference in preemption.
 fn preemption_differences(expected: &ExpectedPreemption, attempt: &Attempt) -> Vec<String> {
     let mut found = Vec::new();
     let mut decided: BTreeMap<&str, ExpectedVictims> = BTreeMap::new();

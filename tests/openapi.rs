@@ -1,4 +1,4 @@
-//! The published documents are outputs: locked here, and held to what SDK generators need.
+//! The published documents are outputs: locked here, and checked against the needs of SDK generators.
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
@@ -34,7 +34,7 @@ fn version_3_1_is_as_published() {
     locked("podberth-3.1.json", &DOCUMENTS.v3_1);
 }
 
-/// An operation with the name that problems are told under.
+/// An operation with the name for its problems.
 fn operations() -> Vec<(String, &'static Map<String, Value>)> {
     let paths = DOCUMENTS.v3_0["paths"].as_object().expect("paths");
     let of_path = |(path, item): (&'static String, &'static Value)| {
@@ -217,7 +217,7 @@ fn errors_of_an_operation_have_one_type() {
     check(&problems);
 }
 
-/// A client that reads an object, changes a field and sends it back must not remove what the document does not list.
+/// A client that reads an object, changes a field and sends it back must not remove fields that the document does not list.
 #[test]
 fn stored_objects_keep_unknown_fields_at_every_depth() {
     let mut problems = Vec::new();

@@ -1,4 +1,4 @@
-//! Every policy file that kube-scheduler 1.22 was given, and what it made of it.
+//! Every policy file that was given to kube-scheduler 1.22, and its result there.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ fn cases() -> Vec<Case> {
     lines.map(|line| serde_json::from_str(line).expect("the cases are JSON")).collect()
 }
 
-/// Names that 1.22 refuses only because they had been retired by then. Podberth still knows what they did.
+/// Names that 1.22 refuses only because they had been retired by then. Podberth still has their rules.
 const RETIRED: [&str; 6] = [
     "CheckNodeCondition",
     "CheckNodeMemoryPressure",
@@ -33,11 +33,10 @@ const RETIRED: [&str; 6] = [
     "ResourceLimitsPriority",
 ];
 
-/// The weights as 1.22 would have told them with its gate DefaultPodTopologySpread off.
+/// The weights that 1.22 would report with its gate DefaultPodTopologySpread off.
 ///
-/// With the gate on, its default, SelectorSpreadPriority and ServiceSpreadingPriority run as PodTopologySpread with
-/// system defaults, and where EvenPodsSpreadPriority is listed as well only that one's weight is told. Podberth runs
-/// SelectorSpread, as 1.22 does with the gate off.
+/// With the gate on, its default, SelectorSpreadPriority and ServiceSpreadingPriority run as PodTopologySpread with system defaults. If
+/// EvenPodsSpreadPriority is listed as well, only its weight is reported. Podberth runs SelectorSpread, as 1.22 does with the gate off.
 fn without_the_gate(text: &str, mut weights: BTreeMap<String, i64>) -> BTreeMap<String, i64> {
     let spreads = text.contains("SelectorSpreadPriority") || text.contains("ServiceSpreadingPriority");
     if !text.contains("\"priorities\": [") && !text.contains("\"priorities\":[") {

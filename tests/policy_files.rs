@@ -142,7 +142,7 @@ impl Server {
         Self(child)
     }
 
-    /// The log up to the line that says where it listens.
+    /// The log up to the line with its address.
     fn log(&mut self) -> String {
         let mut log = String::new();
         let mut lines = BufReader::new(self.0.stderr.take().expect("a pipe"));

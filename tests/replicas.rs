@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 
 const CLUSTER: &str = "prod";
 const NODES: usize = 10;
-/// CPUs of a node; a pod asks for one.
+/// CPUs of a node; a pod requests one.
 const CPUS: usize = 4;
 const PODS: usize = 60;
 /// Clients of each replica.
@@ -51,7 +51,7 @@ fn bind(pod: usize, node: usize) -> Call {
     Call { writes: vec![Write { key, precondition: Precondition::exists(), change }], atomicity: Atomicity::Each }
 }
 
-/// Tries every node for every pod, each client in an order of its own; what it was told to have bound.
+/// Tries every node for every pod, each client in an order of its own; returns the acknowledged binds.
 async fn client(clusters: Clusters, seed: usize) -> Vec<(usize, usize)> {
     let mut bound = Vec::new();
     for i in 0..PODS {

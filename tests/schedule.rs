@@ -144,7 +144,7 @@ async fn important_pods_come_first_and_may_evict() {
     );
 }
 
-/// A cluster of so many nodes, each full with a pod that a budget of so many disruptions protects.
+/// A cluster of `nodes` nodes, each full with a pod under a budget that allows `allowed` disruptions.
 async fn guarded(nodes: usize, allowed: usize) -> Server {
     let mut objects: Vec<(&str, Value)> = Vec::new();
     for at in 0..nodes {
@@ -346,7 +346,7 @@ async fn concurrent_requests_never_give_a_node_twice() {
     assert_eq!(told.len(), 20);
 }
 
-/// So many that several chunks are decided, each while the one before it is bound.
+/// Enough pods for several chunks, each decided while the one before it is bound.
 const MANY: usize = 1_200;
 
 fn places(report: &Value) -> BTreeMap<&str, &str> {

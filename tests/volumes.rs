@@ -1,5 +1,4 @@
-//! Claims that wait for their pod over HTTP, without a socket: what is chosen for them when pods are bound, and who gets
-//! a volume that several want.
+//! Claims that wait for their pod, over HTTP without a socket: the volumes chosen for them when pods are bound, and contention for one volume.
 
 #[path = "support/server.rs"]
 mod server;

@@ -11,7 +11,7 @@ mod cycles;
 /// Past this a file holds more than one idea.
 const LONGEST_FILE: usize = 600;
 
-/// Folder or file → what must never occur in its code. What another crate is needed for is held by the manifests.
+/// Folder or file → paths that its code must never name. Manifests hold the dependencies on other crates.
 const NEVER: &[(&str, &[&str])] = &[
     ("crates/core/src/", &["std::time", "std::fs", "std::net", "std::env", "std::thread", "std::process"]),
     ("crates/wire/src/", &["std::time", "std::fs", "std::net", "std::env", "std::thread", "std::process"]),
@@ -192,7 +192,7 @@ fn no_module_imports_a_forbidden_one() {
     check(&problems);
 }
 
-/// The items of a `{…}` group whose opening brace is already gone, without what is in inner braces.
+/// The items of a `{…}` group after its opening brace, without the content of inner braces.
 fn top_level(group: &str) -> Vec<String> {
     let (mut depth, mut items, mut item) = (0, Vec::new(), String::new());
     for character in group.chars() {

@@ -1,4 +1,4 @@
-//! `/bind`: as kube-scheduler calls it, and what else becomes of a pod that is to be bound.
+//! `/bind` as kube-scheduler calls it, and other changes of a pod that is to be bound.
 
 use std::time::Duration;
 

@@ -92,8 +92,8 @@ fn asked_names(asked: &Asked<'_>) -> Vec<String> {
     }
 }
 
-/// Holds an answer of `/filter` against its request: the form asked in, each candidate in exactly one place, nodes byte
-/// for byte as they came.
+/// Checks an answer of `/filter` against its request: the form is that of the request, each candidate is in exactly one place, nodes are equal
+/// byte for byte.
 pub(crate) fn filtered(request: &str, reply: &Reply) -> Verdicts {
     assert_eq!(reply.code, 200, "{}", reply.text());
     assert_eq!(reply.headers["content-type"], "application/json");
@@ -144,7 +144,7 @@ pub(crate) struct Victims {
     pub(crate) violations: i64,
 }
 
-/// Holds an answer of `/preempt` against its request: only nodes that were asked about, none of them without victims.
+/// Checks an answer of `/preempt` against its request: it has only nodes of the request, none of them without victims.
 pub(crate) fn preempted(request: &str, reply: &Reply) -> BTreeMap<String, Victims> {
     assert_eq!(reply.code, 200, "{}", reply.text());
     assert_eq!(reply.headers["content-type"], "application/json");
@@ -170,7 +170,7 @@ pub(crate) fn node(name: &str, cpu: impl Into<Value>, memory: impl Into<Value>) 
     json!({"metadata": {"name": name}, "spec": {}, "status": {"allocatable": allocatable}})
 }
 
-/// A pod that asks for this CPU, on a node or (empty) on none.
+/// A pod that requests this CPU, on a node or (empty) on none.
 pub(crate) fn pod(name: &str, cpu: impl Into<Value>, on: &str) -> Value {
     let containers = json!([{"name": "c", "resources": {"requests": {"cpu": cpu.into()}}}]);
     json!({"metadata": {"name": name, "namespace": "default"}, "spec": {"nodeName": on, "containers": containers}})

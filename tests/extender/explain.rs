@@ -45,7 +45,7 @@ fn texts<'v>(values: &[&'v Value], field: &str) -> BTreeSet<&'v str> {
     values.iter().flat_map(|value| list(value, field)).filter_map(Value::as_str).collect()
 }
 
-/// One node of the answer against what the real kube-scheduler said of it.
+/// Compares one node of the answer with the answer of the real kube-scheduler.
 fn same(case: &Case, name: &str, expected: &Value, node: &Value) {
     let at = format!("{} {name}", case.id);
     assert_eq!(node["fits"], expected["fits"], "{at}");

@@ -1,4 +1,4 @@
-//! Requests that are wrong, by accident or on purpose: told what is wrong, never a 5xx, never a panic.
+//! Faulty requests, by accident or on purpose: the reply names the fault, never a 5xx, never a panic.
 
 use std::sync::LazyLock;
 
@@ -107,7 +107,7 @@ static SERVER: LazyLock<(Runtime, Server)> = LazyLock::new(|| {
     (runtime, server)
 });
 
-/// Requests that touch much of what there is to read, to be spoiled.
+/// Requests with many fields, to be spoiled.
 static WHOLE: LazyLock<[(&str, Value); 3]> = LazyLock::new(|| {
     let selector =
         json!({"matchLabels": {"app": "web"}, "matchExpressions": [{"key": "a", "operator": "In", "values": ["b"]}]});

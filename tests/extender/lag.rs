@@ -1,8 +1,8 @@
 //! kube-scheduler over a cluster of which Podberth has an older copy: its calls, in its order and in both forms.
 //!
 //! The cluster is real enough for `pkg/scheduler/schedule_one.go` of 1.34 (`findNodesThatFitPod`, `evaluateNominatedNode`,
-//! `prioritizeNodes`) and `framework/preemption/preemption.go` (`callExtenders`). The copy is made anew every so many
-//! seconds, as the loop of the README does. Seconds are those of a clock that the test moves.
+//! `prioritizeNodes`) and `framework/preemption/preemption.go` (`callExtenders`). The copy is refreshed at an interval, as by the loop of the
+//! README. Seconds are those of a clock that the test moves.
 
 use std::{
     collections::BTreeMap,
@@ -32,9 +32,9 @@ enum Form {
 /// How far the copy is behind.
 #[derive(Clone, Copy, Debug)]
 enum Lag {
-    /// Every change is there before the next call.
+    /// The copy has every change before the next call.
     None,
-    /// It is made anew so often.
+    /// The interval of refreshing the copy.
     Seconds(u64),
     /// It was made once.
     Endless,
@@ -71,7 +71,7 @@ struct World {
 }
 
 impl World {
-    /// So many nodes of so many thousandths of a core, and pods.
+    /// A cluster of `nodes` nodes with `cpu` thousandths of a core each, and pods.
     async fn new(form: Form, lag: Lag, binds_for: u64, nodes: usize, cpu: i64, pods: BTreeMap<String, Pod>) -> Self {
         let clock = Arc::new(AtomicU64::new(1));
         let told = clock.clone();
@@ -107,7 +107,7 @@ impl World {
         pod
     }
 
-    /// Makes the copy anew.
+    /// Refreshes the copy.
     async fn copy(&self) {
         let nodes = self.nodes.iter().map(|name| self.node(name));
         let items: Vec<Value> = nodes.chain(self.pods.keys().map(|name| self.pod(name))).collect();
@@ -206,7 +206,7 @@ impl World {
         best.expect("there is a node").0.clone()
     }
 
-    /// Evicts the pods that are in the way on one node.
+    /// Evicts the pods in the way on one node.
     async fn preempt(&mut self, name: &str) -> Attempt {
         let priority = self.pods[name].priority;
         let mut proposals = BTreeMap::new();

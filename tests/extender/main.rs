@@ -1,4 +1,4 @@
-//! The extender verbs and `/explain` over HTTP: what real clients send, what broken ones send, what comes back.
+//! The extender verbs and `/explain` over HTTP: requests of real clients, of broken ones, and the replies.
 
 #[path = "../support/cases.rs"]
 mod cases;

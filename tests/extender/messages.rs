@@ -1,4 +1,4 @@
-//! Messages that are odd but right, and what is stored counts.
+//! Messages that are odd but valid, and the effect of stored state.
 
 use serde_json::{Value, json};
 
@@ -135,7 +135,7 @@ async fn sent_nodes_are_the_truth_about_nodes_and_stored_pods_about_pods() {
     assert_eq!(verdicts.failed["a"], "Insufficient cpu", "the request changed nothing that is stored");
 }
 
-/// Says of a pod that it ran to its end.
+/// Marks a pod as ended.
 trait Finished {
     fn finished(self) -> Self;
 }

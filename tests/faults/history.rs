@@ -16,7 +16,7 @@ pub(crate) struct History {
     pub(crate) created: BTreeSet<PodName>,
     /// Creations that may or may not have happened.
     pub(crate) perhaps_created: BTreeSet<PodName>,
-    /// Creations of which a reply said that nothing was changed.
+    /// Creations that were answered with a refusal.
     pub(crate) not_created: BTreeSet<PodName>,
     /// By writer: the last value that was acknowledged, and the last one that was sent.
     pub(crate) counters: BTreeMap<PodName, (u64, u64)>,
@@ -32,13 +32,13 @@ pub(crate) struct History {
     pub(crate) heard: Vec<Vec<Instant>>,
     /// When a decision was answered, by replica.
     pub(crate) decided: Vec<Vec<Instant>>,
-    /// Answers to the same question over the same revision, by epoch-free revision.
+    /// Answers to one question over one revision, by epoch-free revision.
     pub(crate) answers: BTreeMap<u64, String>,
     /// Impossible observations.
     pub(crate) violations: Vec<String>,
     /// Revisions that a watcher went through.
     pub(crate) watched: u64,
-    /// How often a watcher had to begin anew.
+    /// Number of times a watcher had to begin again.
     pub(crate) resets: u64,
 }
 
@@ -68,7 +68,7 @@ impl History {
         self.created.len() as u64 + self.updates + self.bound.len() as u64
     }
 
-    /// Holds what was acknowledged against what is there.
+    /// Compares the acknowledged writes with the stored objects.
     pub(crate) fn check(&mut self, there: &BTreeMap<PodName, Stored>, capacity: usize) -> Findings {
         let mut findings = Findings::default();
         for pod in self.created.difference(&self.deleted) {
@@ -137,7 +137,7 @@ pub(crate) fn silence(heard: &[Instant]) -> Duration {
 /// The row of a run in the table.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
-    /// Acknowledged writes that are there.
+    /// Acknowledged writes that exist.
     pub(crate) found: u64,
     /// Creations of unknown outcome: those that happened, and those that did not.
     pub(crate) unknown: (usize, usize),

@@ -27,10 +27,10 @@ pub(crate) const NODES: usize = 6;
 pub(crate) const CAPACITY: usize = 8;
 /// Bound pods that a binder keeps before it deletes the oldest: together more than the nodes take.
 const HELD: usize = 14;
-/// After an answer that brought nothing: what is away is not asked all the time.
+/// Pause after a failed call, so that an unreachable server is not called all the time.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// The load on a cluster, and what was seen of it.
+/// The load on a cluster, and its observations.
 #[derive(Debug)]
 pub(crate) struct Load {
     shared: Arc<Shared>,
@@ -117,13 +117,13 @@ impl Load {
         Self { shared, clients, watcher }
     }
 
-    /// Says where a replica listens from now on.
+    /// Sets the new address of a replica.
     pub(crate) fn moved(&self, replica: usize, address: &str) {
         let slot = &self.shared.replicas[replica];
         address.clone_into(&mut slot.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Waits until each of these replicas has acknowledged so many more writes.
+    /// Waits until each of these replicas has acknowledged this number of further writes.
     pub(crate) async fn progress(&self, replicas: &[usize], writes: u64) {
         let mut progress = self.shared.progress.subscribe();
         let before = progress.borrow().clone();
@@ -136,7 +136,7 @@ impl Load {
         );
     }
 
-    /// Ends the load; everything under way is waited for.
+    /// Ends the load, and waits for all calls in progress.
     pub(crate) async fn stop(self) -> History {
         self.shared.stopped.store(true, Ordering::Relaxed);
         let ended = async {
@@ -149,7 +149,7 @@ impl Load {
         shared.history.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Forgets what was acknowledged: from here on history may be lost.
+    /// Drops the acknowledged writes: from here on history may be lost.
     pub(crate) fn history_may_be_lost(&self) {
         let mut history = self.shared.history();
         self.shared.losses.fetch_add(1, Ordering::Relaxed);
@@ -182,7 +182,7 @@ async fn create(shared: Arc<Shared>, replica: usize) {
     }
 }
 
-/// Counts up in an annotation, compared and set; nobody else writes to that pod.
+/// Increments a number in an annotation by compare-and-set; no other client writes to that pod.
 async fn count(shared: Arc<Shared>, replica: usize) {
     let client = Client::new();
     let name = shared.name("counter");
@@ -311,7 +311,7 @@ async fn bind(shared: Arc<Shared>, replica: usize) {
     }
 }
 
-/// Asks the same of every replica: over the same revision the answer is the same.
+/// Asks every replica one question: over one revision the answers are equal.
 async fn ask(shared: Arc<Shared>, replica: usize) {
     let client = Client::new();
     let question = json!({"pod": pod("asked")});
@@ -330,7 +330,7 @@ async fn ask(shared: Arc<Shared>, replica: usize) {
     }
 }
 
-/// Follows the change feed as a replica does, and checks what every follower counts on.
+/// Follows the change feed as a replica does, and checks its guarantees.
 async fn follow(shared: Arc<Shared>, database: String) {
     let store = open(&database, &Options::default()).await.expect("the database is there");
     let mut hints = store.hints();

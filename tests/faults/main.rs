@@ -1,6 +1,6 @@
-//! Replicas as processes on a real PostgreSQL, under load, while things break. Each fault is one test, and each test ends
-//! with the history of what clients and watchers saw held against what the database holds: no acknowledged write is lost,
-//! no pod is bound twice, no node is overcommitted, no watcher skips or repeats, and replicas agree at each revision.
+//! Replicas as processes on a real PostgreSQL, under load, while things break. Each fault is one test. At its end the observations of clients
+//! and watchers are compared with the database: no acknowledged write is lost, no pod is bound twice, no node is overcommitted, no watcher skips
+//! or repeats, and replicas agree at each revision.
 //!
 //! `scripts/faults` runs them one after another and prints a table; `PODBERTH_FAULTS_LONG=1` makes each fault longer and
 //! repeats it. In the ordinary tests they run in their short form.
@@ -28,7 +28,7 @@ use self::{
     replica::{Clock, Replica},
 };
 
-/// Acknowledged writes that each replica must come to before and after a fault.
+/// Acknowledged writes that each replica must reach before and after a fault.
 const SOME: u64 = 20;
 
 fn long() -> bool {
@@ -45,7 +45,7 @@ async fn while_it_lasts() {
     sleep(Duration::from_secs(if long() { 30 } else { 2 })).await;
 }
 
-/// Replicas on a database, each by way of a proxy of its own, under load.
+/// Replicas on a database, each through a proxy of its own, under load.
 struct Stage {
     postgres: Postgres,
     proxies: Vec<Proxy>,

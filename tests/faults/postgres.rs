@@ -13,7 +13,7 @@ use tempfile::TempDir;
 #[derive(Debug)]
 pub(crate) struct Postgres {
     bin: PathBuf,
-    /// Whom the server runs as where we are root, whom it refuses.
+    /// The account of the server if the test runs as root, as which the server refuses to run.
     owner: Option<&'static str>,
     port: u16,
     max_connections: u32,
@@ -23,12 +23,12 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
-    /// A server that takes so many connections.
+    /// A server with this limit of connections.
     pub(crate) fn start(max_connections: u32) -> Self {
         Self::create(max_connections, None).expect("a PostgreSQL can be made")
     }
 
-    /// A server whose disk holds so many megabytes. `None` where we may not mount one.
+    /// A server on a disk of this size. `None` if the test may not mount one.
     pub(crate) fn start_on_small_disk(megabytes: u32) -> Option<Self> {
         Self::create(100, Some(megabytes))
     }
@@ -156,7 +156,7 @@ impl Postgres {
         fs::rename(self.home.path().join("copy"), self.data()).expect("the copy is there");
     }
 
-    /// Makes a standby of it, which serves reads and follows nobody. It must be down.
+    /// Makes it a standby, which serves reads and follows no primary. It must be down.
     pub(crate) fn demote(&self) {
         let signal = self.data().join("standby.signal");
         fs::write(&signal, "").expect("the data can be written to");

@@ -1,4 +1,4 @@
-//! Between a replica and its database: passes everything on, or does what networks do.
+//! A proxy between a replica and its database: passes everything on, or fails as networks do.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,7 +19,7 @@ pub(crate) enum Mode {
     Pass,
     /// Cuts every connection and takes no new one.
     Drop,
-    /// Holds every piece back for so long.
+    /// Delays every piece by this time.
     Delay(Duration),
     /// Takes everything and passes nothing on.
     Blackhole,
@@ -29,14 +29,14 @@ pub(crate) enum Mode {
     LoseReply,
     /// Cuts the connection instead of passing a COMMIT on.
     LoseCommit,
-    /// Says by [`Proxy::caught`] that a COMMIT has come and holds it back until the mode changes.
+    /// Reports by [`Proxy::caught`] that a COMMIT has come, and holds it back until the mode changes.
     CatchCommit,
 }
 
 /// A proxy for one replica.
 #[derive(Debug)]
 pub(crate) struct Proxy {
-    /// The database's URL by way of it.
+    /// The database's URL through the proxy.
     pub(crate) url: String,
     mode: watch::Sender<Mode>,
     caught: Arc<watch::Sender<u64>>,

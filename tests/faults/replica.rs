@@ -25,7 +25,7 @@ impl Replica {
         Self::launch(Command::new(env!("CARGO_BIN_EXE_podberth")), database, arguments, clock)
     }
 
-    /// Starts a replica whose files cannot become longer than so many bytes.
+    /// Starts a replica whose files cannot exceed this length.
     pub(crate) fn start_with_file_limit(database: &str, bytes: u64) -> Self {
         let mut command = Command::new("prlimit");
         // What is refused is to be an error, and not a signal that ends the process: env sets that.
@@ -34,7 +34,7 @@ impl Replica {
         Self::launch(command, database, &[], None)
     }
 
-    /// Lets its files become as long as they like.
+    /// Removes the limit on its files.
     pub(crate) fn lift_file_limit(&self) {
         let process = self.child.id().to_string();
         let lifted = Command::new("prlimit").args(["--pid", &process, "--fsize=unlimited:unlimited"]).status();
@@ -82,7 +82,7 @@ impl Replica {
         self.signal("STOP");
     }
 
-    /// Lets it go on.
+    /// Continues it.
     pub(crate) fn thaw(&self) {
         self.signal("CONT");
     }
@@ -122,7 +122,7 @@ impl Clock {
         Some(clock)
     }
 
-    /// Lets the clock jump to so far from the right time, as in `-3d` or `+2h`.
+    /// Sets the clock to this offset from the right time, as in `-3d` or `+2h`.
     pub(crate) fn set(&self, offset: &str) {
         fs::write(self.file.path(), format!("{offset}\n")).expect("the file is there");
     }

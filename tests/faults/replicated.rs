@@ -1,5 +1,5 @@
-//! A primary that commits only what a standby has, while the standby is away: what was committed here and nowhere else is
-//! not acknowledged, though it is found after a crash.
+//! A primary that commits only with its standby, while the standby is down: a change that only the primary has is not acknowledged, though it is
+//! found after a crash.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Batches: the same as one by one, never more than a node holds, and advice that helps.
+//! Batches: equal to one by one, never more than a node holds, and suggestions that help.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -42,7 +42,7 @@ fn told_by(placement: Placement) -> Result<(Name, i64, usize), String> {
     }
 }
 
-/// Every node holds what its pods ask for, as far as a pod placed here asks for it.
+/// No node is overcommitted by the placed pods.
 fn nothing_is_promised_twice(snapshot: &Snapshot, placed: &BTreeSet<Name>) {
     for node in snapshot.nodes() {
         let pods: Vec<&Arc<Pod>> = snapshot.pods().filter(|p| p.node_name == *node.name() && !p.terminal).collect();

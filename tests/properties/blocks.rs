@@ -1,6 +1,6 @@
-//! Blocks: what is asked of many nodes at once is what is asked of each, for every rule of the registries.
+//! Blocks: judging many nodes at once equals judging each, for every rule of the registries.
 //!
-//! The cases are the same in every run, so that it can be asked of them that each rule answers both ways.
+//! Every run has the same cases, so that the test can demand that each rule gives both answers.
 
 use std::collections::BTreeSet;
 
@@ -91,7 +91,7 @@ fn cases() -> impl Iterator<Item = Case> {
     (0..CASES).map(move |_| case.new_tree(&mut runner).expect("nothing is filtered out").current())
 }
 
-/// Arguments with which every rule has something to say.
+/// Arguments with which every rule has an effect.
 fn arguments(release: Release) -> Arguments {
     let weights = [("cpu", 2), ("memory", 1), ("example.com/gpu", 3), ("ephemeral-storage", 1)];
     let resources = weights.map(|(name, weight)| ResourceWeight { name: name.into(), weight }).to_vec();

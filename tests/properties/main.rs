@@ -93,7 +93,7 @@ fn tree() -> Value {
     ]}})
 }
 
-/// Each image has one size: where nodes tell different ones, the first to come counts, and order would matter.
+/// Each image has one size: if nodes reported different ones, the first to come would count, and order would matter.
 const IMAGES: [(&str, i64); 3] = [("web:1", 300 << 20), ("db:1", 900 << 20), ("tiny:1", 1 << 20)];
 const ZONES: [&str; 3] = ["z1", "z2", "z3"];
 const APPS: [&str; 3] = ["app=web", "app=db", ""];
@@ -225,7 +225,7 @@ fn objects() -> impl Strategy<Value = Vec<Object>> {
     (nodes(), pods(), rest).prop_map(|(nodes, pods, rest)| [nodes, pods, rest].concat())
 }
 
-/// A pod to be placed; now and then it names a node, or is there already.
+/// A pod to be placed; sometimes it names a node, or exists already.
 fn incoming() -> impl Strategy<Value = Pod> {
     select(vec!["new", "p0"]).prop_flat_map(|name| pod(name.into(), weighted(0.1, node_name())))
 }
@@ -234,7 +234,7 @@ fn fits(decision: &Decision<'_>) -> Vec<Name> {
     decision.nodes.iter().filter(|n| n.fits()).map(|n| n.node.name().clone()).collect()
 }
 
-/// Everything that a decision says.
+/// All parts of a decision, as text.
 fn told(pod: &Pod, decision: &Decision<'_>) -> String {
     let used = PolicyUsed::default();
     format!("{:#?}", Explanation::new(pod, decision, used, 0, 0))

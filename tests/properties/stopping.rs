@@ -1,5 +1,4 @@
-//! Work can be stopped wherever a client decides how long it takes: its steps grow with what the client asks for, and at
-//! any step it can end.
+//! Work whose length a client decides can be stopped: its steps grow with the request, and it can end at any step.
 
 use podberth::core::{
     cycle::{self, Cycle},
@@ -165,7 +164,7 @@ fn steps_grow_with_the_size_of_the_request() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
-    /// Whatever is left of its steps, work ends there; with as many as it takes it does not.
+    /// With too few steps work ends at the last one; with enough it is done.
     #[test]
     fn work_ends_at_any_step(row in 0..ROWS.len(), part in 0_u64..1_000) {
         let (what, done) = ROWS[row];

@@ -112,7 +112,7 @@ pub(crate) async fn a_removed_clusters_name_is_forgotten_after_a_while(database:
     assert_eq!(store.head(CLUSTER).await.unwrap().revision, 1, "one that is there again stays");
 }
 
-/// More than goes at a time, while others write to the same name.
+/// More rows than are deleted at a time, while others write to the name.
 pub(crate) async fn a_large_cluster_is_removed_in_pieces(database: Database) {
     let store = database.store().await;
     for _ in 0..2 {
@@ -173,7 +173,7 @@ async fn a_removed_cluster_leaves_no_row_in_postgres() {
     with_database(Engine::Postgres, leaves_nothing).await;
 }
 
-/// A process that ended while it deleted what a cluster had held.
+/// A process ended while it deleted the rows of a cluster.
 async fn goes_on(database: Database) {
     let store = database.store().await;
     each(&*store, (0..10).map(|i| put(pod(&i.to_string()), "1")).collect()).await;
@@ -196,7 +196,7 @@ async fn an_interrupted_removal_is_gone_on_with_in_postgres() {
     with_database(Engine::Postgres, goes_on).await;
 }
 
-/// A damaged row of one cluster is told for that one, and for no other.
+/// A damaged row is reported for its cluster, and for no other.
 async fn damages_one(database: Database) {
     let store = database.store().await;
     write(&*store, "bad", "a").await;

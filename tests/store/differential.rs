@@ -1,5 +1,5 @@
-//! One random trace of operations gives the same answers and the same objects, byte for byte, on the fake, SQLite and
-//! PostgreSQL. `PODBERTH_DIFFERENTIAL_CASES=5000` makes a short run a long one.
+//! One random trace of operations gives equal answers and equal objects, byte for byte, on the fake, SQLite and PostgreSQL.
+//! `PODBERTH_DIFFERENTIAL_CASES=5000` makes a short run a long one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,7 +83,7 @@ enum Answer {
     Head(Result<Head, StoreError>),
 }
 
-/// Every engine's tokens are its own: what counts is whether there is one.
+/// Every engine has its own tokens: only their presence is compared.
 fn blind(head: &mut Head) {
     if !head.token.is_nil() {
         head.token = Uuid::max();
@@ -106,7 +106,7 @@ enum Told {
     RollBack,
 }
 
-/// Keeps all it is told and lets nothing onto the node `full`.
+/// Records everything and refuses the node `full`.
 struct Scribe {
     known: u64,
     seen: Option<Head>,
@@ -214,7 +214,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The token of every epoch: the same on all engines.
+/// The token of every epoch, equal on all engines.
 const EPOCH: Uuid = Uuid::from_u128(7);
 
 /// Goes through a trace on clusters of its own, and in the end reads all there is.

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::build::{CLUSTER, each, one, pod, put};
 use crate::database::{Database, Engine, execute, with_database};
 
-/// Makes the database what it was at a revision, if only creations have followed. `copy` is the fake's, of that time.
+/// Resets the database to its state at a revision, if only creations have followed. `copy` is the fake's, of that time.
 async fn go_back(database: &Database, revision: u64, copy: Option<Copy>) {
     if let (Some(memory), Some(copy)) = (&database.memory, copy) {
         return memory.bring_back(&copy, Return::Silent);
@@ -41,7 +41,7 @@ fn copy(database: &Database) -> Option<Copy> {
     database.memory.as_ref().map(|memory| memory.copy())
 }
 
-/// Where the counter stands that was raised from a revision, by millions as the head's token says.
+/// The revision of a counter that was raised from `revision`, by millions as the head's token says.
 fn raised_from(revision: u64, head: Head) -> u64 {
     revision + 1_000_000 * (1 + head.token.as_u64_pair().1 % (1 << 24))
 }
@@ -127,7 +127,7 @@ async fn the_reader_is_told_postgres() {
     with_database(Engine::Postgres, the_reader_is_told).await;
 }
 
-/// The copy is from before the cluster came to be.
+/// The copy is older than the cluster.
 async fn the_cluster_itself_is_lost(database: Database) {
     let store = database.store().await;
     let old = copy(&database);
@@ -150,8 +150,8 @@ async fn the_cluster_itself_is_lost_postgres() {
     with_database(Engine::Postgres, the_cluster_itself_is_lost).await;
 }
 
-/// An older copy comes back, and again after the loss was dealt with, to readers that know nothing of that: what was handed
-/// out in between is not handed out again.
+/// An older copy comes back, and again after the loss was handled, to readers that have not heard of it: revisions given out in between are not
+/// given out again.
 async fn history_is_lost_twice(database: Database) {
     let store = database.store().await;
     create(&*store, &["a", "b"]).await;

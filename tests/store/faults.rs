@@ -1,4 +1,4 @@
-//! A connection that is lost in the middle of COMMIT: what was written is told rightly, or said to be unknown.
+//! A connection lost in the middle of COMMIT: the outcome is reported correctly, or as unknown.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -32,7 +32,7 @@ struct Proxy {
 }
 
 impl Proxy {
-    /// Answers itself and the database's URL by way of it.
+    /// Returns the proxy and the database's URL through it.
     async fn start(url: &str, fault: Fault) -> (Arc<Self>, String) {
         let (credentials, rest) = url.rsplit_once('@').unwrap();
         let (server, database) = rest.split_once('/').unwrap();
@@ -98,8 +98,8 @@ async fn behind(database: &Database, fault: Fault) -> (Arc<Proxy>, Arc<dyn Store
     (proxy, store::open(&url, &options).await.unwrap())
 }
 
-/// Either way the batch is written exactly once and its own outcomes are told: a blind second try of the create and
-/// delete below would take two more revisions, a blind failure would be wrong in one of the two cases.
+/// In both cases the batch is written exactly once and its own outcomes are returned. A blind retry of the create and delete below would take two
+/// more revisions; a blind failure would be wrong in one of the cases.
 async fn is_written_once(database: Database, fault: Fault) {
     let (proxy, store) = behind(&database, fault).await;
     each(&*store, vec![put(pod("a"), "1")]).await;

@@ -1,4 +1,4 @@
-//! SQLite's file as the file system has it: who has it, and what becomes of it while it is in use.
+//! SQLite's file in the file system: its lock, and changes to it while it is in use.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ async fn write(store: &dyn Store, name: &str) -> Result<(), StoreError> {
     store.commit(CLUSTER, vec![put(pod(name), "1")], Atomicity::Each).await.map(drop)
 }
 
-/// Nothing is read or written any more, and the reason is told everywhere.
+/// Nothing is read or written any more, and every error has the reason.
 async fn is_given_up(store: &dyn Store, why: &str) {
     let written = write(store, "late").await.unwrap_err();
     assert!(matches!(&written, StoreError::Unwritable(told) if told.contains(why)), "{written}");
@@ -139,7 +139,7 @@ async fn a_file_that_was_cut_short_is_not_used_any_more() {
     .await;
 }
 
-/// As `cp` does it: the file stays the same one.
+/// As `cp` does it: the file keeps its identity.
 #[tokio::test]
 async fn a_file_that_was_overwritten_is_not_used_any_more() {
     for older in [true, false] {

@@ -1,4 +1,4 @@
-//! The past: what was, is told as it was, for as long as it is kept.
+//! The past can be read as it was, for as long as it is kept.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -126,7 +126,7 @@ pub(crate) async fn a_time_has_a_revision(database: Database) {
     assert_eq!(store.revision_at(CLUSTER, Timestamp::UNIX_EPOCH).await.unwrap(), None);
 }
 
-/// A process that keeps no history has written in between: nobody can tell what was.
+/// A process without history has written in between: the past is unknown.
 async fn a_gap(database: Database) {
     let on = keeping(Some(Duration::from_hours(1)));
     for (options, body) in [(on.clone(), "1"), (on.clone(), "2"), (keeping(None), "3"), (on.clone(), "4"), (on, "5")] {
@@ -150,7 +150,7 @@ async fn a_gap_postgres() {
     with_database(Engine::Postgres, a_gap).await;
 }
 
-/// More objects than are handed out at a time, as of now and of before.
+/// More objects than fit a page, of now and of before.
 pub(crate) async fn a_large_state_comes_in_pages(database: Database) {
     let store = database.store_with(keeping(Some(Duration::from_hours(1)))).await;
     let name = |i: usize| pod(&format!("{i:04}"));

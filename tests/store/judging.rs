@@ -1,4 +1,4 @@
-//! Batches of several calls, and the judge who has a say in them.
+//! Batches of several calls, and their judge.
 
 use podberth::store::{
     Atomicity, Call, Change, Cursor, Head, Judge, Outcome, Place, Precondition, Record, Refusal, Store, StoreError,
@@ -8,7 +8,7 @@ use podberth::store::{
 use crate::build::{CLUSTER, created, delete, one, pod, put, refused, unchanged, written};
 use crate::database::Database;
 
-/// Lets nothing onto the node `full`, and keeps what it is told.
+/// Refuses the node `full`, and records everything.
 #[derive(Debug, Default)]
 struct Clerk {
     known: u64,
@@ -137,7 +137,7 @@ pub(crate) async fn the_feed_leaves_out_bodies_its_reader_has(database: Database
     assert_eq!(bodies(2, 2).await, [("a".into(), false, 1)]);
 }
 
-/// A bind needs no body, and reads none: a judge has it already, or has just been told.
+/// A bind needs no body and reads none: the judge has it already, or has just got it.
 pub(crate) async fn only_what_is_put_is_read_with_its_body(database: Database) {
     #[derive(Default)]
     struct Bodies(Vec<usize>);

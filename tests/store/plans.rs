@@ -9,7 +9,7 @@ use crate::build::{CLUSTER, bind, delete, each, pod, put};
 use crate::database::{Database, Engine, execute, with_database};
 use crate::seeing::{Seen, claim, judged};
 
-/// Rows that were read from `object`, one after the other and by way of an index, since the statistics were last reset.
+/// Rows read from `object`, by scan and by index, since the statistics were last reset.
 async fn rows_read(url: &str) -> (i64, i64) {
     let mut connection = PgConnection::connect(url).await.unwrap();
     // A connection that ends leaves its statistics behind; the store's have ended when they are no longer listed.

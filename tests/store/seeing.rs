@@ -1,5 +1,5 @@
-//! A judge who has seen where the cluster stands. PostgreSQL locks the counter and reads the rows in one statement then, which
-//! may wait for the lock after it has begun: what others do meanwhile must not be missed.
+//! A judge that has seen the head of the cluster. PostgreSQL then locks the counter and reads the rows in one statement, which may wait for the
+//! lock after it has begun: changes by others meanwhile must not be missed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use crate::build::{CLUSTER, created, delete, one, pod, put, refused, written};
 use crate::database::{Database, Engine, with_database};
 
-/// Has read all up to a head; keeps what it is told when it begins.
+/// Has read everything up to a head; records its state when it begins.
 #[derive(Debug)]
 pub(crate) struct Seen {
     seen: Head,

@@ -1,4 +1,4 @@
-//! The whole server but for its socket, and shorthand for what is asked of it. Suites and benches share it.
+//! The whole server without its socket, and shorthand for requests. Suites and benches share it.
 
 #![allow(dead_code, reason = "each takes of it what it needs")]
 
@@ -32,7 +32,7 @@ pub(crate) struct Server {
     pub(crate) state: AppState,
 }
 
-/// How a server is set up: unless told otherwise so that nothing is late and nothing too large.
+/// The setup of a server. By default nothing is late and nothing is too large.
 pub(crate) struct Setup {
     /// The bounds of the clusters in memory, and the interval of polling.
     pub(crate) clusters: cluster::Limits,
@@ -127,7 +127,7 @@ impl Server {
         Self { router: router(state.clone(), setup.limits, setup.diagnostics), state }
     }
 
-    /// One of several over a database, which looks often for what the others wrote.
+    /// One of several servers over a database, which polls often for the writes of the others.
     pub(crate) fn replica(store: Arc<dyn Store>) -> Self {
         let clusters = cluster::Limits { poll: Duration::from_millis(50), ..cluster::Limits::default() };
         Self::start(store, Setup { clusters, ..Setup::default() })
@@ -207,7 +207,7 @@ impl Reply {
         status
     }
 
-    /// The message of a refusal, whose body must be a `Status` of the same code.
+    /// The message of a refusal, whose body must be a `Status` with this code.
     #[track_caller]
     pub(crate) fn refusal(&self, code: u16) -> String {
         let status = self.is(code);

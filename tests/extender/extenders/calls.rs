@@ -92,7 +92,7 @@ async fn each_extender_gets_the_nodes_left_by_the_earlier_ones() {
     assert!(stranger.asked().is_empty(), "the pod does not name its resource");
 }
 
-/// Asks for a verdict and scores; what goes wrong is told alike, and ignorable ones are passed over.
+/// Asks for a verdict and for scores; both failures are reported alike, and ignorable extenders are skipped.
 async fn fails(peer: Extender, filter: impl Fn(&Cause) -> bool, prioritize: impl Fn(&Cause) -> bool) {
     let (pod, nodes, documents) = (pod(), names(&["a", "b"]), Given::default());
     let needed = chain(std::slice::from_ref(&peer));

@@ -60,7 +60,7 @@ impl Peer {
         Self::start_with(manner, None).await
     }
 
-    /// Says the same whatever it is asked.
+    /// An extender with one reply to every call.
     pub(crate) async fn saying(code: u16, body: impl Into<String>) -> Self {
         let body = body.into();
         Self::start(Manner::Says(Box::new(move |_| (code, body.clone())))).await
@@ -89,7 +89,7 @@ impl Peer {
     }
 }
 
-/// An address at which nobody listens.
+/// An address without a server.
 pub(crate) async fn nobody() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     format!("http://{}", listener.local_addr().expect("an address"))

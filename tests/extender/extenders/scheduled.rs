@@ -43,7 +43,7 @@ fn told<'v>(report: &'v Value, field: &str) -> Vec<&'v Value> {
     report["pods"].as_array().expect("pods").iter().map(|pod| &pod[field]).collect()
 }
 
-/// Rules `b` out, scores `c` best and says this of binds.
+/// An extender that rules `b` out, scores `c` best and answers binds with `bound`.
 async fn peer(bound: Value) -> Peer {
     Peer::start(Manner::Says(Box::new(move |asked| {
         let answer = match &*asked.path {

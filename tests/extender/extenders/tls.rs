@@ -54,7 +54,7 @@ impl Authority {
         roots
     }
 
-    /// An extender under this name, which may ask its clients for a certificate of the same authority.
+    /// An extender under this name, which may demand a client certificate of the same authority.
     async fn serve(&self, name: &str, asks_clients: bool) -> (Peer, String) {
         let identity = self.identity(name);
         let provider = Arc::new(ring::default_provider());
