@@ -1,10 +1,8 @@
-//! How much of requests' bodies may be in memory at once: a budget of bytes, so that many large requests wait for each
-//! other in place of taking all memory there is.
+//! A budget of bytes for the bodies of requests, so that many large requests wait for each other instead of taking all memory.
 //!
-//! Small bodies have a lane of their own, so that they never wait for large ones. Room is taken before a body is read,
-//! while it still stands in the client's socket, and goes with the last use of the body's memory, which may be a reply. One
-//! that is slow to come keeps room for no more than has come ([`super::body`]). A connection that has many requests under
-//! way (HTTP/2) may have a part of each lane.
+//! Small bodies have a lane of their own, so that they never wait for large ones. Room is taken before a body is read, while it is still in the
+//! client's socket. It is freed with the last use of the body's memory, which may be a reply. A slow body keeps room only for the bytes that have
+//! come ([`super::body`]). A connection with many requests in progress (HTTP/2) may have a part of each lane.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -34,7 +32,7 @@ const SMALL_SHARE: usize = 8;
 /// One connection may have so much of a lane: one part in this many.
 const CONNECTION_SHARE: usize = 4;
 
-/// Permits are handed out by the kibibyte, since a semaphore counts in 32 bits.
+/// Permits are counted in kibibytes, since a semaphore counts in 32 bits.
 const UNIT: usize = 1024;
 
 /// When to try again where there was no room.
@@ -50,7 +48,7 @@ pub struct Admission {
     pub(super) pace: Pace,
 }
 
-/// What the requests of one connection have of the budget. Clones share it.
+/// The part of the budget that the requests of one connection hold. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Share(Arc<[OnceLock<Arc<Semaphore>>; 2]>);
 
@@ -69,13 +67,13 @@ struct Lane {
 #[derive(Debug)]
 pub struct Room {
     permit: OwnedSemaphorePermit,
-    /// What the connection has less for it, where it has a share.
+    /// The permits taken from the connection's share, if it has one.
     of_share: Option<OwnedSemaphorePermit>,
     lane: Arc<Lane>,
 }
 
 impl Lane {
-    /// What one connection may have of it.
+    /// The largest part for one connection.
     fn most_of_share(&self) -> usize {
         self.units.div_ceil(CONNECTION_SHARE)
     }
@@ -90,7 +88,7 @@ impl Share {
 }
 
 impl Admission {
-    /// Room for `bytes` of large bodies, for which a request waits so long at most.
+    /// Room for `bytes` of large bodies, for which a request waits at most for `wait`.
     pub fn new(bytes: usize, wait: Duration, pace: Pace) -> Self {
         let lane = |name, bytes: usize| {
             let units = bytes.div_ceil(UNIT).clamp(1, u32::MAX as usize);
@@ -186,12 +184,12 @@ impl Room {
         self.permit.num_permits() * UNIT
     }
 
-    /// Whether it is among the small bodies.
+    /// `true` for a small body.
     pub fn is_small(&self) -> bool {
         self.lane.name == SMALL
     }
 
-    /// Gives back what a body of that size does not need.
+    /// Gives back the room that a body of that size does not need.
     pub fn shrink_to(&mut self, bytes: usize) {
         let needed = bytes.div_ceil(UNIT);
         let spare = self.permit.num_permits().saturating_sub(needed);

@@ -25,12 +25,11 @@ use crate::{
     },
 };
 
-/// Binds a pod to a node, if it fits there
+/// Bind a pod to a node, if it fits there
 ///
-/// kube-scheduler's extender verb `bind`, recorded in Podberth's own state. The whole filter is asked again at the moment
-/// of the commit, over a state in which nothing is missing, so that no two binds, of whichever replicas, share what only
-/// one can have. Claims that wait for their pod are given their volumes in the same commit. Why a pod was not bound stands
-/// in `Error`. The same pod (`PodUID`) may be bound to the same node any number of times.
+/// kube-scheduler's extender verb `bind`, recorded in Podberth's own state. The commit applies the whole filter again to the complete state, so that
+/// no two binds, on any replicas, share a resource that only one can have. Waiting claims get their volumes in the same commit. The reason why a pod
+/// was not bound is in `Error`. A pod (`PodUID`) may be bound to its node any number of times.
 #[utoipa::path(post, path = "/bind", operation_id = "bindPod", tag = "extender", params(PolicyQuery),
     request_body(content = ExtenderBindingArgs, example = json!({
         "PodName": "example", "PodNamespace": "default", "PodUID": "", "Node": "example"

@@ -1,8 +1,7 @@
-//! Bodies: of requests, read once into memory that the budget has room for, and of replies, sent in the pieces they are in.
+//! Bodies: those of requests are read once into memory that the budget has room for; those of replies are sent in their pieces.
 //!
-//! Room for all of a body is taken before it is read, so that large ones do not wait for each other with half of their room
-//! each. A client that is then slow to send keeps room for what has come, and twice that at most from then on; one that is
-//! very slow is sent away.
+//! Room for a whole body is taken before it is read, so that large ones do not wait for each other with half of their room each. A client that is
+//! then slow to send keeps room for the bytes that have come, and from then on at most for twice as many; a very slow client is refused.
 
 use std::{
     convert::Infallible,
@@ -43,7 +42,7 @@ impl AsRef<[u8]> for Held {
     }
 }
 
-/// The pace of a client that keeps the room for what it has announced and not sent yet.
+/// The pace of a client that keeps the room for its announced length.
 const PROMPT: Pace = Pace { grace: Duration::from_millis(250), bytes_per_second: 1 << 20 };
 
 /// Room that is made at least for the next bytes of a body that is slow to come.
@@ -95,7 +94,7 @@ struct Reading {
     body: Body,
     budget: Admission,
     share: Option<Share>,
-    /// How long it is, where that is told.
+    /// Its length, if announced.
     exact: Option<usize>,
     /// How long it may be.
     most: usize,
@@ -103,7 +102,7 @@ struct Reading {
     bytes: Vec<u8>,
     /// For how long the client was waited for.
     waited: Duration,
-    /// Whether it comes so quickly that room for all of it is kept.
+    /// `true` if it comes so quickly that room for all of it is kept.
     is_prompt: bool,
 }
 
@@ -119,7 +118,7 @@ impl Reading {
         Ok(Bytes::from_owner(Held { bytes, _room: room }))
     }
 
-    /// What comes next, unless the client is too slow.
+    /// The next frame, unless the client is too slow.
     async fn frame(&mut self) -> Result<Option<Frame<Bytes>>, RequestError> {
         // Most often it is there already.
         if let Some(frame) = self.body.frame().now_or_never() {
@@ -139,14 +138,14 @@ impl Reading {
         }
     }
 
-    /// Gives back the room for what has not come.
+    /// Gives back the room for bytes that have not come.
     fn keep_what_came(&mut self) {
         self.is_prompt = false;
         self.bytes.shrink_to_fit();
         self.room.shrink_to(self.bytes.len());
     }
 
-    /// Sees to room for so many bytes.
+    /// Ensures room for this many bytes.
     async fn make_room(&mut self, bytes: usize) -> Result<(), RequestError> {
         if bytes <= self.room.bytes() {
             return Ok(());
@@ -170,7 +169,7 @@ fn refused(error: axum::Error) -> RequestError {
     if error.is::<LengthLimitError>() { RequestError::TooLarge } else { ApiError::BadRequest(error.to_string()).into() }
 }
 
-/// The body of a reply in pieces, none of which is copied. Its length is told.
+/// The body of a reply in pieces, without copying them. Its length is announced.
 pub fn pieces(reply: Pieces) -> Body {
     let pieces = reply.finish();
     let length = pieces.iter().map(|piece| piece.len() as u64).sum();

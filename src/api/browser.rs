@@ -1,12 +1,12 @@
-//! Requests that a page of another site makes a browser send, and the headers that pages of our own carry.
+//! Protection against requests that a page of another site makes a browser send, and the headers of Podberth's own pages.
 //!
 //! Two rules, on every request:
 //!
-//! - *Host*: a process that listens on loopback only serves `localhost`, names below it, IP addresses and the hosts of
-//!   `--allowed-hosts`. A page whose name its owner resolves to 127.0.0.1 (DNS rebinding) needs a name, and has none of these.
-//! - *Origin*: methods that may change something are refused where a browser says that a page of another origin asks.
-//!   Browsers send `Sec-Fetch-Site` or `Origin` with them, and no page can leave these out; other clients send neither.
-//!   The rule is that of Go 1.25 (`net/http/csrf.go`, `CrossOriginProtection.Check`).
+//! - *Host*: a process that listens on loopback serves only `localhost`, names below it, IP addresses and the hosts of
+//!   `--allowed-hosts`. A page whose name its owner resolves to 127.0.0.1 (DNS rebinding) has none of these names.
+//! - *Origin*: methods that may change something are refused if the browser reports a page of another origin.
+//!   Browsers send `Sec-Fetch-Site` or `Origin` with them, and no page can omit these; other clients send neither.
+//!   This is the rule of Go 1.25 (`net/http/csrf.go`, `CrossOriginProtection.Check`).
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -26,15 +26,15 @@ const SEC_FETCH_SITE: &str = "sec-fetch-site";
 const PRIVATE_NETWORK_ASKED: &str = "access-control-request-private-network";
 const PRIVATE_NETWORK_ALLOWED: HeaderName = HeaderName::from_static("access-control-allow-private-network");
 
-/// What a page of ours may load and do: nothing from elsewhere, and nobody may put it into a frame. Swagger UI sets styles
-/// in place and has images in its style sheet.
+/// The policy of Podberth's pages: they load nothing from other origins, and no page may frame them. Swagger UI sets styles in place and has images
+/// in its style sheet.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
      font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// How long a browser may remember the answer to a preflight, in seconds.
 const PREFLIGHT_SECONDS: &str = "600";
 
-/// How much of a header that is refused is told back.
+/// Length of the part of a refused header that an error shows.
 const LONGEST_TOLD: usize = 100;
 
 /// Which hosts are served and which pages may ask. An extension of the request; without one every host is served and no
@@ -59,7 +59,7 @@ impl Guard {
     }
 }
 
-/// Refuses what a page of another site asks for, answers preflights, and gives our own pages their headers.
+/// Refuses requests of pages of other sites, answers preflights, and adds the headers of Podberth's pages.
 pub(super) async fn guarded<F: Future<Output = Response>>(
     request: Request,
     next: impl FnOnce(Request) -> F,
@@ -103,7 +103,7 @@ fn check(rules: &Rules, request: &Request) -> Result<(), RequestError> {
     same_origin(&rules.origins, headers, uri)
 }
 
-/// Whether the host that the request names is served: that of `Host` and that of the URI (HTTP/2, absolute form).
+/// `Ok` if the hosts of the request are served: that of `Host` and that of the URI (HTTP/2, absolute form).
 fn served(hosts: &ExtenderHosts, headers: &HeaderMap, uri: &Uri) -> Result<(), RequestError> {
     let refused = |host: &str| {
         let host = shortened(host);
@@ -124,7 +124,7 @@ fn served(hosts: &ExtenderHosts, headers: &HeaderMap, uri: &Uri) -> Result<(), R
     Ok(())
 }
 
-/// Whether the request comes from no page, from one of ours, or from one that is allowed.
+/// `Ok` if the request comes from no page, from a page of this server, or from an allowed page.
 fn same_origin(allowed: &Origins, headers: &HeaderMap, uri: &Uri) -> Result<(), RequestError> {
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let origins: Vec<String> = headers.get_all(header::ORIGIN).iter().map(text).collect();
@@ -154,7 +154,7 @@ fn shortened(text: &str) -> String {
     text.chars().take(LONGEST_TOLD).collect()
 }
 
-/// What an allowed page may send.
+/// The reply to a preflight: methods and headers that an allowed page may send.
 fn preflight(asked: &HeaderMap) -> Response {
     let methods = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
     let mut response = StatusCode::NO_CONTENT.into_response();
@@ -170,7 +170,7 @@ fn preflight(asked: &HeaderMap) -> Response {
     response
 }
 
-/// Every page of ours carries what keeps others out of it, whoever writes it.
+/// Adds the protective headers to a page.
 fn with_page_headers(mut response: Response) -> Response {
     let media = response.headers().get(header::CONTENT_TYPE).map_or(b"".as_slice(), HeaderValue::as_bytes);
     if media.get(..9).is_some_and(|media| media.eq_ignore_ascii_case(b"text/html")) {

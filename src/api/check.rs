@@ -1,13 +1,13 @@
-//! What must hold for the process to be ready.
+//! The readiness checks of the process.
 
 use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::time::timeout;
 
-/// How long one check may take: whoever probes does not wait long either.
+/// Longest time of one check: probes do not wait long either.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What a check's run comes to: nothing, or one line that may be shown to anybody.
+/// The result of a check: `Ok`, or one line that everybody may read.
 pub type CheckResult = std::result::Result<(), String>;
 
 type Running = Pin<Box<dyn Future<Output = CheckResult> + Send>>;
@@ -20,7 +20,7 @@ pub struct Check {
 }
 
 impl Check {
-    /// A check under the name that `/readyz` tells.
+    /// A check with its name in `/readyz`.
     pub fn new<F>(name: &'static str, run: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = CheckResult> + Send + 'static,
@@ -28,7 +28,7 @@ impl Check {
         Self { name, run: Arc::new(move || Box::pin(run())) }
     }
 
-    /// What it comes to now, under its name. One that takes too long has failed.
+    /// Its present result, with its name. A check that takes too long has failed.
     pub async fn result(&self) -> (&'static str, CheckResult) {
         let result = timeout(CHECK_TIMEOUT, (self.run)()).await;
         (self.name, result.unwrap_or_else(|_| Err(format!("no answer within {CHECK_TIMEOUT:?}"))))

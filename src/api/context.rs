@@ -1,4 +1,4 @@
-//! How a request asks for what its reply is to stand on, and how the reply tells.
+//! The context of a reply: the query that demands its freshness, and the headers that describe it.
 
 use axum::{
     http::{HeaderName, header},
@@ -21,13 +21,13 @@ pub struct PolicyQuery {
     pub policy: Option<String>,
 }
 
-/// How fresh the state must be that a reply stands on.
+/// The freshness that a request demands of the state.
 #[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub struct FreshnessQuery {
-    /// Wait until the snapshot has reached this revision (a list's or an object's `resourceVersion`), so that whoever
-    /// wrote through another replica reads its own write
+    /// Wait until the snapshot has reached this revision (a list's or an object's `resourceVersion`), so that a client that wrote through another
+    /// replica reads its own write
     #[param(required = false, value_type = u64, nullable = false)]
     pub min_revision: Option<u64>,
     /// `true`: read up to the database's newest revision first
@@ -36,20 +36,20 @@ pub struct FreshnessQuery {
 }
 
 impl FreshnessQuery {
-    /// What is asked for.
+    /// The parsed query.
     pub fn fresh(&self) -> Fresh {
         Fresh { min_revision: self.min_revision, is_newest: self.consistent == Some(true) }
     }
 }
 
-/// Says which revision of the state a reply was computed over.
+/// The revision of the state of a reply.
 pub const SNAPSHOT_REVISION: HeaderName = HeaderName::from_static("x-podberth-snapshot-revision");
 
-/// Says how many seconds ago that state was last known to be all that the database has: 0 unless the database is away.
+/// Seconds since that state was last known to be the newest: 0 unless the database is unreachable.
 pub const SNAPSHOT_AGE: HeaderName = HeaderName::from_static("x-podberth-snapshot-age");
 
 impl DecisionContext {
-    /// The headers that tell about it.
+    /// The headers that describe it.
     pub fn headers(&self) -> [(HeaderName, String); 2] {
         let (revision, age) = (self.view.snapshot.revision, self.age.as_secs());
         [(SNAPSHOT_REVISION, revision.to_string()), (SNAPSHOT_AGE, age.to_string())]

@@ -1,4 +1,4 @@
-//! `/docs`: the OpenAPI document in a browser. Its files are in the binary; no other host is asked.
+//! `/docs`: the OpenAPI document in a browser. Its files are in the binary; no other host is contacted.
 
 use std::sync::{Arc, LazyLock};
 

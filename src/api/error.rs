@@ -1,6 +1,5 @@
-//! Errors as HTTP tells them: a status code, a body (always a Kubernetes [`Status`]) and a line of the OpenAPI document.
-//! [`Reason`] is the table that all three are read off. Handlers fail with the service layer's error; what stands around
-//! them turns requests away with a [`RequestError`].
+//! Errors in HTTP: a status code, a body (always a Kubernetes [`Status`]) and a line of the OpenAPI document. All three come from the table
+//! [`Reason`]. Handlers fail with the service layer's error; middleware and extractors refuse requests with a [`RequestError`].
 //!
 //! "Does not fit" is a verdict, not an error; the extender verbs answer 200 with their own `Error` field.
 //!
@@ -20,10 +19,10 @@ use crate::{
 
 pub use crate::service::error::{Error as ApiError, Subject};
 
-/// Why a request is turned away by what stands around the handlers: its shape as HTTP, its size, where it comes from.
+/// The reason for which middleware or an extractor refuses a request: its form as HTTP, its size, its origin.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RequestError {
-    /// A page of another origin asks.
+    /// The request comes from a page of another origin.
     #[error("{0}")]
     CrossOrigin(String),
     /// The request names a host that is not served here.
@@ -49,12 +48,12 @@ pub enum RequestError {
     /// The body's media type is not one that this operation reads.
     #[error("the body of the request was in an unknown format - accepted media types include: {0}")]
     UnsupportedMediaType(&'static str),
-    /// What was asked for was not done.
+    /// The service layer's error.
     #[error(transparent)]
     Failed(#[from] ApiError),
 }
 
-/// What the result of a handler is.
+/// The result of a handler.
 pub type Result<T, E = ApiError> = std::result::Result<T, E>;
 
 /// The kinds of failure: a status code, the word for programs and the sentence for the OpenAPI document.
@@ -316,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_hundred_faults_are_told_and_how_many_more_there_are() {
+    fn the_first_hundred_faults_are_listed_and_the_rest_counted() {
         let cause =
             |i: usize| StatusCause { field: format!("pods[{i}]"), message: "x".into(), ..StatusCause::default() };
         let invalid =

@@ -1,4 +1,4 @@
-//! `/evictions`: the pods that NoExecute taints drive off their nodes, and their departure.
+//! `/evictions`: the pods that NoExecute taints evict from their nodes.
 
 use axum::{Json, extract::State};
 use jiff::Timestamp;
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::service::evict::taints::{self, EvictionList, EvictionReport, Meant};
 
-/// How many pods one answer is about unless told otherwise, and at most.
+/// Number of pods in a reply: the default, and the maximum.
 const LIMIT: usize = 500;
 const LARGEST_LIMIT: usize = 5_000;
 
@@ -30,11 +30,10 @@ pub struct EvictionQuery {
     /// Only pods of this namespace
     #[param(required = false, value_type = String, nullable = false)]
     namespace: Option<String>,
-    /// Only those that are due by this instant, RFC 3339; where it is absent a list has all, and what is carried out is
-    /// what is due now
+    /// Only evictions due by this instant, RFC 3339; by default a list has all, and POST carries out those that are due now
     #[param(required = false, value_type = String, nullable = false)]
     before: Option<String>,
-    /// At most so many, the soonest first; 500 where absent, never more than 5000
+    /// At most this many, the soonest first; default 500, at most 5000
     #[param(required = false, value_type = u64, nullable = false)]
     limit: Option<usize>,
 }
@@ -50,7 +49,7 @@ pub struct CarryOutQuery {
 }
 
 impl EvictionQuery {
-    /// What is asked for.
+    /// The parsed query.
     fn meant(self) -> Result<Meant> {
         let instant = |text: String| -> Result<Timestamp> {
             text.parse().map_err(|_| ApiError::BadRequest(format!("before: {text:?} is no RFC 3339 instant")))
@@ -61,11 +60,11 @@ impl EvictionQuery {
     }
 }
 
-/// List the pods that taints drive off their nodes
+/// List the pods that taints evict
 ///
-/// A pod that does not tolerate a NoExecute taint of its node is to leave at once; one whose toleration has
-/// `tolerationSeconds`, that long after the taint's `timeAdded` (or after the pod's own start, where that is later). Nothing
-/// is changed: POST carries out what is due.
+/// A pod that does not tolerate a NoExecute taint of its node must leave at once; a pod whose toleration has `tolerationSeconds` must leave that
+/// long after the taint's `timeAdded` (or after the pod's own start, if that is later). Nothing is changed: POST carries out the evictions that are
+/// due.
 #[utoipa::path(get, path = "/evictions", operation_id = "listEvictions", tag = "decisions", params(EvictionQuery),
     responses((status = 200, description = "Who is to leave which node, when and why.", body = EvictionList), ReadErrors))]
 pub async fn list(
@@ -76,11 +75,10 @@ pub async fn list(
     taints::list(&state, &cluster, query.meant()?).await.map(Json)
 }
 
-/// Delete the pods that taints drive off their nodes by now
+/// Evict the pods that are due
 ///
-/// Carries out what the list tells to be due, asking no disruption budget. Node and pod are read anew first; a pod whose
-/// taints or tolerations have changed stays. `before` may narrow it to what was due earlier, never widen it to what is not
-/// due yet.
+/// Deletes the pods whose evictions are due, without regard to disruption budgets. Node and pod are read again first; a pod stays if its taints or
+/// tolerations have changed. `before` may restrict it to evictions due earlier; it never includes those that are not due yet.
 #[utoipa::path(post, path = "/evictions", operation_id = "carryOutEvictions", tag = "decisions",
     params(EvictionQuery, CarryOutQuery),
     responses((status = 200, description = "What became of each pod.", body = EvictionReport), WriteErrors))]

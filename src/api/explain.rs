@@ -24,21 +24,19 @@ use crate::{
     wire::{explanation::Explanation, table, validation::fields::Examined},
 };
 
-/// Why each node can or cannot take a pod, and which is best
+/// Explain which nodes can take a pod, and which is best
 ///
-/// The whole decision: every node by every predicate (verdict and reasons) and every priority (score and weight), the
-/// totals, the ranks, the node chosen and kube-scheduler's own message; over the stored cluster, or over one that comes
-/// with the request. Of nodes with equal totals the one with the lower hash of seed, pod and node name ranks first, so
-/// the same question always has the same answer. Under a decision tree (`scoring.strategy: Lexicographic`) it names the
-/// level that decided, and for each node the one at which it fell behind the best. With `preempt` it also tells which pods
-/// kube-scheduler would evict, and where, to make room; nothing is evicted.
+/// The reply has the whole decision: for every node the verdict and reasons of every predicate, the score and weight of every priority, total and
+/// rank; and the selected node and kube-scheduler's own message. It is made over the stored cluster, or over one in the request. Of nodes with equal
+/// totals the one with the lower hash of seed, pod and node name ranks first, so equal requests have equal replies. Under a decision tree
+/// (`scoring.strategy: Lexicographic`) the reply names the level that decided, and for each node the level at which it fell behind the best. With
+/// `preempt` it also shows which pods kube-scheduler would evict, and where; nothing is evicted.
 ///
-/// A stored pod that runs already is asked about as if it waited: `boundTo` tells where it is, and whether that is still the
-/// best. Of several profiles the one that the pod's `schedulerName` names decides. Unknown keys of the request are refused,
-/// those of objects in it are told in `Warning` headers.
+/// A stored pod that runs already is treated as if it waited: `boundTo` shows its node, and if that is still the best. Of several profiles that of
+/// the pod's `schedulerName` decides. Unknown keys of the request are refused; unknown keys of objects in it are listed in `Warning` headers.
 ///
-/// With `callExtenders` the policy's extenders are asked about the nodes that fit: a node that one rules out has its verdict,
-/// and their scores count. Where one that is not `ignorable` does not answer, no node is selected and `message` says why.
+/// With `callExtenders` the policy's extenders are called for the nodes that fit: a node that one of them rules out has its verdict, and their
+/// scores count. If one that is not `ignorable` does not answer, no node is selected and `message` has the reason.
 ///
 /// With `Accept: text/plain` the reply is a table for people.
 #[utoipa::path(post, path = "/explain", operation_id = "explainPod", tag = "decisions", params(PolicyQuery, FreshnessQuery, FieldValidationQuery),
@@ -75,7 +73,7 @@ pub async fn explain(
     Ok(warn((headers, written(explanation).await?).into_response(), &odd))
 }
 
-/// Whether a client asks for plain text before JSON: people with curl.
+/// `true` if the client prefers plain text to JSON, as people with curl do.
 fn wants_text(headers: &HeaderMap) -> bool {
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     accept.split(',').next().is_some_and(|first| first.trim().starts_with("text/plain"))

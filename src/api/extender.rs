@@ -1,8 +1,8 @@
-//! The extender verbs that judge nodes: `/filter` and `/prioritize`, as kube-scheduler calls them, and what all verbs share.
-//! `/bind` is in [`super::bind`], `/preempt` in [`super::preempt`].
+//! The extender verbs that judge nodes: `/filter` and `/prioritize`, as kube-scheduler calls them, and shared parts of all verbs. `/bind` is in
+//! [`super::bind`], `/preempt` in [`super::preempt`].
 //!
-//! What the domain says no to stands in a 200, in `Error` or per node, since kube-scheduler throws away the body of any
-//! other code; only a body that cannot be read is an HTTP error.
+//! A refusal is a 200 with the reason in `Error` or per node, since kube-scheduler discards the body of any other status. Only an unreadable body is
+//! an HTTP error.
 
 use std::{
     borrow::Cow,
@@ -54,17 +54,17 @@ use crate::{
 
 pub(super) const NO_POD: &str = "the request has no Pod";
 const NO_CANDIDATES: &str = "the request has neither Nodes nor NodeNames";
-/// Told of a candidate that was sent by name only and is not stored.
+/// The reason for a candidate that was sent by name only and is not stored.
 const UNKNOWN_NODE: &str = "node(s) not known to the extender";
 
-/// Which nodes a pod can run on
+/// Filter the nodes that a pod can run on
 ///
-/// kube-scheduler's extender verb `filter`. The nodes that fit come back in the form in which they were sent: names for
-/// names, full nodes byte for byte for full nodes. Every other node stands, with the first failing predicate's reasons,
-/// in `FailedNodes` or, where evicting pods cannot help, in `FailedAndUnresolvableNodes`. Nothing durable is changed.
+/// kube-scheduler's extender verb `filter`. The nodes that fit come back in the form of the request: names, or full nodes byte for byte. Every other
+/// node is in `FailedNodes` or, if evicting pods cannot help, in `FailedAndUnresolvableNodes`, with the reasons of the first failing predicate.
+/// Nothing durable is changed.
 ///
-/// On the node that the pod is nominated to (`status.nominatedNodeName`), pods of lower priority count as gone where the pod
-/// would not fit otherwise: kube-scheduler evicted them, and the stored state may be behind.
+/// On the node that the pod is nominated to (`status.nominatedNodeName`), pods of lower priority count as gone if the pod would not fit otherwise:
+/// kube-scheduler evicted them, and the stored state may lag.
 #[utoipa::path(post, path = "/filter", operation_id = "filterNodes", tag = "extender", params(PolicyQuery, FreshnessQuery),
     request_body(content = ExtenderArgs<'_>, example = json!({
         "Pod": {"metadata": {"name": "web", "namespace": "default"}, "spec": {"containers": [{"name": "main"}]}},
@@ -128,7 +128,7 @@ pub async fn prioritize(
     .await
 }
 
-/// Said of a pod beyond the limits.
+/// The error for a pod beyond the limits.
 fn too_much(excess: &str) -> String {
     format!("the pod asks for too much to be decided on: {excess}")
 }
@@ -216,8 +216,8 @@ pub(super) fn written(reply: &impl Serialize) -> Result<Pieces> {
     serde_json::to_vec(reply).map(Pieces::from).map_err(ApiError::internal)
 }
 
-/// The cluster as the candidates are judged in it: nodes sent in full are the truth about nodes; what runs on them is what
-/// is stored. Nodes that say what is known anyway change nothing.
+/// The cluster in which the candidates are judged: full nodes of the request replace the stored ones; the pods on them are the stored ones. Nodes
+/// that equal the stored ones change nothing.
 fn asked_about<'s>(snapshot: &'s Snapshot, pod: &Pod, candidates: &Candidates<'_>) -> Cow<'s, Snapshot> {
     let mut judged = snapshot.asked_about(pod);
     if let Candidates::Nodes(sent) = candidates {
@@ -240,7 +240,7 @@ fn node_set<'s, 'c>(candidates: &'c Candidates<'_>, snapshot: &'s Snapshot) -> V
     }
 }
 
-/// What stands against nodes: most of them are ruled out for one of a few reasons.
+/// A reason against nodes: most nodes are ruled out for one of a few reasons.
 struct Refusal<'p> {
     plugin: &'p str,
     verdict: Verdict,
@@ -248,10 +248,10 @@ struct Refusal<'p> {
     nodes: u64,
 }
 
-/// How many of the latest refusals a further one is held against.
+/// Number of the latest reasons that a further one is compared with.
 const ALIKE: usize = 16;
 
-/// The reply of `/filter`: each candidate stands in exactly one of its lists.
+/// The reply of `/filter`: each candidate is in exactly one of its lists.
 fn filtered(
     body: &Bytes,
     pod: &Pod,
@@ -341,8 +341,8 @@ fn prioritized(pod: &Pod, candidates: &Candidates<'_>, context: &DecisionContext
     host_priorities(candidates, nodes.iter().map(|(_, node_ref)| score(*node_ref)))
 }
 
-/// Lets nobody tie with the best, so that kube-scheduler's choice can be foretold: the others of the highest score get one
-/// less. A score of 1 stays, since 0 is the worst.
+/// Makes the best score unique, so that kube-scheduler's choice can be predicted: the other nodes with the highest score get one less. A score of 1
+/// stays, since 0 is the worst.
 fn leave_one_best(scores: &mut [i64], best: usize) {
     let highest = scores[best];
     for (_, score) in scores.iter_mut().enumerate().filter(|(column, _)| *column != best) {

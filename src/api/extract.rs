@@ -1,5 +1,4 @@
-//! What handlers take from a request. Whatever is wrong with it is an [`ApiError`] or a
-//! [`RequestError`], so every refusal is a `Status`.
+//! Extractors of handlers. Every fault of a request is an [`ApiError`] or a [`RequestError`], so every refusal is a `Status`.
 
 use std::borrow::Cow;
 
@@ -22,7 +21,7 @@ use crate::{
 /// How a body is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// `application/json`, or nothing said.
+    /// `application/json`, or none.
     Json,
     /// `application/yaml` and its older names.
     Yaml,
@@ -31,8 +30,7 @@ pub enum Format {
 impl Format {
     const ACCEPTED: &'static str = "application/json, application/yaml";
 
-    /// What the request says its body is. `curl -d` says `application/x-www-form-urlencoded` unless told otherwise: then
-    /// the body's first sign tells.
+    /// The media type of the body. `curl -d` sends `application/x-www-form-urlencoded` by default: then the first character of the body decides.
     fn of(headers: &HeaderMap, body: &[u8]) -> Result<Self, RequestError> {
         match media_type(headers)?.as_str() {
             "" | "application/json" | "application/x-ndjson" | "application/jsonl" => Ok(Self::Json),
@@ -53,7 +51,7 @@ pub fn media_type(headers: &HeaderMap) -> Result<String, RequestError> {
     Ok(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
 
-/// The body's bytes, within the limit of the route (`DefaultBodyLimit`), of whatever media type.
+/// The body's bytes, within the limit of the route (`DefaultBodyLimit`), of any media type.
 #[derive(Clone, Debug)]
 pub struct RawBody(pub Bytes);
 
@@ -122,7 +120,7 @@ impl<S: Send + Sync> FromRequest<S> for Text {
     }
 }
 
-/// A body in JSON or YAML, parsed. What does not fit is told with the path of the field.
+/// A parsed body in JSON or YAML. Faults name the path of the field.
 #[derive(Clone, Debug)]
 pub struct Body<T>(pub T);
 

@@ -1,4 +1,4 @@
-//! Whether the process lives and is ready, what it is, what it measures.
+//! Liveness, readiness, version and metrics of the process.
 //!
 //! Replies read like those of the Kubernetes components (`staging/src/k8s.io/apiserver/pkg/server/healthz/healthz.go`).
 
@@ -20,11 +20,11 @@ use crate::{core::snapshot::Snapshot, service::policies, telemetry};
 /// The paths whose replies are plain text, errors too.
 pub const PLAIN_TEXT: [&str; 4] = ["/livez", "/readyz", "/healthz", "/metrics"];
 
-/// How a health endpoint is asked.
+/// The query of a health endpoint.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct HealthQuery {
-    /// Anything but `false` and `0`: tell every check, also when all hold.
+    /// Any value but `false` and `0`: list every check, also if all pass.
     #[param(required = false, value_type = String, nullable = false)]
     verbose: Option<String>,
 }
@@ -35,7 +35,7 @@ impl HealthQuery {
     }
 }
 
-/// Whether the process lives
+/// Check that the process lives
 ///
 /// Touches nothing else: restarting Podberth does not bring a database back.
 #[utoipa::path(get, path = "/livez", operation_id = "getLiveness", tag = "health", params(HealthQuery), responses(
@@ -45,9 +45,9 @@ pub async fn livez(Query(query): Query<HealthQuery>) -> Result<Response> {
     Ok(report(&query, "livez", &[("ping", Ok(()))]))
 }
 
-/// Whether the process is ready for traffic
+/// Check that the process is ready for traffic
 ///
-/// Not ready while the database is away, the schema is behind, the snapshot is too old, or the process is going away.
+/// Not ready while the database takes no writes, the schema is outdated, the snapshot is too old, or the process is stopping.
 #[utoipa::path(get, path = "/readyz", operation_id = "getReadiness", tag = "health", params(HealthQuery), responses(
     (status = 200, description = "It is ready.", body = String, content_type = "text/plain", example = "ok"),
     (status = 503, description = "It is not ready; every check is told.", body = String, content_type = "text/plain",
@@ -57,7 +57,7 @@ pub async fn readyz(State(state): State<AppState>, Query(query): Query<HealthQue
     Ok(report(&query, "readyz", &run(&state).await))
 }
 
-/// Whether the process is ready for traffic, under its older name
+/// Check that the process is ready for traffic (older name)
 #[utoipa::path(get, path = "/healthz", operation_id = "getHealth", tag = "health", params(HealthQuery), responses(
     (status = 200, description = "It is ready.", body = String, content_type = "text/plain", example = "ok"),
     (status = 503, description = "It is not ready; every check is told.", body = String, content_type = "text/plain",
@@ -92,7 +92,7 @@ fn report(query: &HealthQuery, endpoint: &str, results: &[(&str, CheckResult)]) 
     (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, text).into_response()
 }
 
-/// What this server is: `version.Info` of `apimachinery`, as kubectl asks for it.
+/// The version of this server: `version.Info` of `apimachinery`, for kubectl.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct VersionInfo {
@@ -111,7 +111,7 @@ pub struct VersionInfo {
     /// Podberth's version.
     #[schema(example = "v0.1.0")]
     git_version: &'static str,
-    /// The commit it was built from; empty when the build did not say.
+    /// The commit it was built from; empty if unknown.
     git_commit: &'static str,
     /// Always empty.
     git_tree_state: &'static str,
@@ -127,7 +127,7 @@ pub struct VersionInfo {
     platform: String,
 }
 
-/// What this server is
+/// Show the version
 #[utoipa::path(get, path = "/version", operation_id = "getVersion", tag = "health", responses(
     (status = 200, description = "Podberth's version in the shape that Kubernetes clients read.", body = VersionInfo),
 ))]
@@ -147,7 +147,7 @@ pub async fn version() -> Json<VersionInfo> {
     })
 }
 
-/// Measures what is only worth a look when somebody asks: the live clusters and the database's connections.
+/// Measures the live clusters and the database's connections, which is done only when metrics are read.
 fn sample(state: &AppState) {
     let live = state.clusters.live();
     gauge!(telemetry::CLUSTERS_LIVE).set(live.len() as f64);
@@ -166,7 +166,7 @@ fn sample(state: &AppState) {
     gauge!(telemetry::DB_POOL_CONNECTIONS, "state" => "used").set(connections.used as f64);
 }
 
-/// What the process measures
+/// Show the metrics
 #[utoipa::path(get, path = "/metrics", operation_id = "getMetrics", tag = "health", responses(
     (status = 200, description = "Metrics in the Prometheus text format.", body = String, content_type = "text/plain"),
 ))]
@@ -193,7 +193,7 @@ mod tests {
     use crate::cluster::Clusters;
     use crate::store;
 
-    /// What `/readyz?verbose` says.
+    /// The reply of `/readyz?verbose`.
     async fn ready(state: &AppState) -> (StatusCode, String) {
         let query = HealthQuery { verbose: Some(String::new()) };
         let response = readyz(State(state.clone()), Query(query)).await.expect("it always answers");

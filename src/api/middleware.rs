@@ -1,4 +1,4 @@
-//! What stands around every request: its identity, its log span, its measurements, its time limit, its safety net.
+//! Middleware of every request: its identity, log span, metrics, time limit, and the handling of panics.
 
 use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -34,7 +34,7 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longer identities are replaced: they would fill the log.
 const REQUEST_ID_LENGTH: usize = 128;
 
-/// What a request may take.
+/// The limits of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// From the end of the request's head to the beginning of the reply.
@@ -51,7 +51,7 @@ pub struct Limits {
     pub body_wait: Duration,
     /// How slow a body may come.
     pub body_pace: Pace,
-    /// From how many bytes on a reply is compressed for who asks for it.
+    /// Least length of a reply that is compressed on request.
     pub compress_from_bytes: Option<u64>,
 }
 
@@ -68,12 +68,12 @@ pub(super) fn around(router: Router, names: Names, bulk: Vec<String>, limits: Li
     router.layer(from_fn_with_state(Arc::new(Budget::new(&limits, bulk)), observed))
 }
 
-/// Tells of names in the query that nothing reads, and ends JSON with a line feed.
+/// Reports unknown names in the query, and ends JSON with a line feed.
 async fn worded(State(names): State<Names>, request: Request, next: Next) -> Response {
     line_feed::at_the_end(query_names::told(&names, request, next).await)
 }
 
-/// The time of a request, and its room among those that are under way.
+/// The time of a request, and its place among those in progress.
 struct Budget {
     time: Duration,
     body: DefaultBodyLimit,

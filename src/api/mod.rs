@@ -1,5 +1,5 @@
-//! HTTP. Every route is one line of [`routes`]; its path, method and documentation stand on its handler
-//! (`#[utoipa::path]`), so that the published document and the server cannot disagree.
+//! HTTP. Every route is one line of [`routes`]. Its path, method and documentation are on its handler (`#[utoipa::path]`), so that the published
+//! document and the server cannot disagree.
 //!
 //! # To add an endpoint
 //!
@@ -88,12 +88,12 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(docs::file))
 }
 
-/// What is there for whoever runs the process; nothing by default.
+/// Diagnostics for operators; none by default.
 #[derive(Clone, Debug, Default)]
 pub struct Diagnostics {
     /// Where spans of requests are sent.
     pub tracing: Option<Tracing>,
-    /// Whether `/debug/pprof/profile` is served.
+    /// `true` if `/debug/pprof/profile` is served.
     pub profiling: bool,
 }
 

@@ -1,9 +1,8 @@
-//! The published document: what stands on the handlers, completed by what holds for every operation.
+//! The published document: the documentation of the handlers, completed by the parts common to all operations.
 //!
-//! Error codes are listed one by one on each operation (generators ignore `default`) and are written down once:
-//! [`Reason`] has the code and the sentence; the shape of an operation says which of them it has anyway (a body: 400, 408,
-//! 413, 415; a path variable: 404; a query: 400; a method that changes something: 403; always: 421, 500, 504); the sets below add the rest on the handler, as in
-//! `responses((status = 200, …), WriteErrors)`.
+//! Error codes are listed one by one on each operation (generators ignore `default`) and are defined once: [`Reason`] has the code and the sentence.
+//! The shape of an operation implies some of them (a body: 400, 408, 413, 415; a path variable: 404; a query: 400; a method that changes something:
+//! 403; always: 421, 500, 504). The sets below add the others on the handler, as in `responses((status = 200, …), WriteErrors)`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,19 +49,19 @@ pub fn base() -> utoipa::openapi::OpenApi {
     Base::openapi()
 }
 
-/// What an operation that reads the database or the live cluster may refuse besides the usual.
+/// Further errors of operations that read the database or the live cluster.
 #[derive(Debug)]
 pub struct ReadErrors;
 
-/// What an operation that changes stored objects may refuse besides the usual.
+/// Further errors of operations that change stored objects.
 #[derive(Debug)]
 pub struct WriteErrors;
 
-/// What a list or watch may refuse besides the usual.
+/// Further errors of lists and watches.
 #[derive(Debug)]
 pub struct ListErrors;
 
-/// What an operation that decides may refuse besides the usual.
+/// Further errors of operations that decide.
 #[derive(Debug)]
 pub struct DecisionErrors;
 
@@ -72,7 +71,7 @@ impl IntoResponses for DecisionErrors {
     }
 }
 
-/// What an operation that decides and changes stored objects may refuse besides the usual.
+/// Further errors of operations that decide and change stored objects.
 #[derive(Debug)]
 pub struct ScheduleErrors;
 
@@ -106,7 +105,7 @@ impl IntoResponses for ListErrors {
     }
 }
 
-/// What a change of a policy may refuse besides the usual: a condition that does not hold.
+/// Further error of changes of a policy: a condition does not hold.
 #[derive(Debug)]
 pub struct ConditionErrors;
 
@@ -116,7 +115,7 @@ impl IntoResponses for ConditionErrors {
     }
 }
 
-/// What an operation on one thing may refuse besides: there is none.
+/// Further error of operations on one object: it does not exist.
 #[derive(Debug)]
 pub struct UnknownErrors;
 
@@ -126,7 +125,7 @@ impl IntoResponses for UnknownErrors {
     }
 }
 
-/// The responses that tell these reasons.
+/// The responses for these reasons.
 fn responses(reasons: impl IntoIterator<Item = Reason>) -> BTreeMap<String, RefOr<ResponseObject>> {
     let listed = |reason: Reason| (reason.code.as_str().to_owned(), response(reason, "application/json").into());
     reasons.into_iter().map(listed).collect()
@@ -140,7 +139,7 @@ fn response(reason: Reason, media_type: &str) -> ResponseObject {
     ResponseBuilder::new().description(reason.description).content(media_type, body).build()
 }
 
-/// What an operation may refuse by its shape.
+/// The errors that the shape of an operation implies.
 fn usual(operation: &Operation, is_safe: bool) -> BTreeSet<u16> {
     let mut codes = BTreeSet::from([421, 500, 504]);
     if !is_safe {
@@ -166,7 +165,7 @@ pub struct Documents {
     pub v3_1: Value,
 }
 
-/// Adds to every operation what it may refuse by its shape.
+/// Adds to every operation the errors that its shape implies.
 fn add_usual_errors(document: &mut utoipa::openapi::OpenApi) {
     for (path, item) in &mut document.paths.paths {
         let media_type = if PLAIN_TEXT.contains(&path.as_str()) { "text/plain" } else { "application/json" };
@@ -187,7 +186,7 @@ fn add_usual_errors(document: &mut utoipa::openapi::OpenApi) {
 /// The documents that clients read, change and send back, besides the stored kinds.
 const SENT_BACK: [&str; 2] = ["PolicyDocument", "SchedulerProfile"];
 
-/// Completes a document: what every operation may refuse, and schemas that generators take. In both versions of OpenAPI.
+/// Completes a document by the errors of every operation, and by schemas that generators accept. In both versions of OpenAPI.
 pub(super) fn completed(mut document: utoipa::openapi::OpenApi) -> Documents {
     add_usual_errors(&mut document);
     let mut v3_1 = serde_json::to_value(document).unwrap_or_default();
@@ -203,8 +202,7 @@ fn finish(schemas: &mut Value) {
     schemas::tell_enums_apart(schemas);
 }
 
-/// Takes the defaults out of schemas: what is absent is read as Go's zero value, which needs no telling, and generators
-/// stumble over defaults that are objects or null.
+/// Removes the defaults from schemas: absent fields are Go's zero values anyway, and generators fail on defaults that are objects or null.
 fn drop_defaults(schemas: &mut Value) {
     let properties = schemas.as_object_mut().into_iter().flatten().filter_map(|(_, s)| s.get_mut("properties"));
     for property in properties.filter_map(Value::as_object_mut).flat_map(|p| p.values_mut()) {

@@ -1,18 +1,18 @@
-//! `/preempt`: kube-scheduler's proposals of whom to evict, examined by Podberth's own predicates.
+//! `/preempt`: kube-scheduler's proposed victims, checked by Podberth's own predicates.
 //!
-//! kube-scheduler calls it when a pod fits nowhere, with the victims that it would choose on each node by **its**
-//! predicates. Podberth's policy may know more reasons against a node. So:
+//! kube-scheduler calls it when a pod fits nowhere, with the victims that it would choose on each node by **its** predicates. Podberth's policy may
+//! have further reasons against a node. So:
 //!
-//! - The victims proposed are kept: kube-scheduler needs their room, whatever Podberth thinks of it.
-//! - Where the pod would not fit by Podberth's policy even so, further pods of lower priority are added, as few as it needs,
+//! - The proposed victims are kept: kube-scheduler needs their room in any case.
+//! - If the pod would still not fit by Podberth's policy, further pods of lower priority are added, as few as it needs,
 //!   chosen by the rules of [`DryRun::victims`]. Otherwise kube-scheduler would evict for nothing: `/filter` would refuse
 //!   the node afterwards.
-//! - A node where not even that would do is left out, and so is one that is not stored, or has nobody to evict.
-//! - Only pods that are on the node are named, since any other uid makes kube-scheduler give up the attempt. One that is
-//!   not stored there is passed over unless it was sent in full.
-//! - Disruption budgets are counted anew, over the pods answered.
-//! - While a pod waits for victims that were named before, no other node than theirs is offered: that the state still has
-//!   them says that it is behind, not that more pods have to leave ([`crate::core::in_flight`]).
+//! - A node is left out if even that does not help, if it is not stored, or if there is no victim.
+//! - Only pods on the node are named, since any other uid makes kube-scheduler give up the attempt. A pod that is
+//!   not stored there is ignored unless it was sent in full.
+//! - Disruption budgets are counted again, over the victims of the reply.
+//! - While a pod waits for victims that were named earlier, only their node is offered: if the state still has them,
+//!   it lags, and no further pods have to leave ([`crate::core::in_flight`]).
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -50,13 +50,12 @@ use crate::{
 
 const NO_PROPOSAL: &str = "the request has neither NodeNameToVictims nor NodeNameToMetaVictims";
 
-/// On which nodes evicting pods makes room, and which pods
+/// Choose the pods to evict for a pod, node by node
 ///
-/// kube-scheduler's extender verb `preempt`. The victims that kube-scheduler proposes on a node are kept; where the pod
-/// would not fit by the policy even without them, further pods of lower priority are added, as few as it needs. Nodes that
-/// cannot take the pod even so are left out. Whatever the form of the request, the answer names victims by uid. Nothing
-/// durable is changed: kube-scheduler evicts. While the pod waits for victims that were named before on the node that it is
-/// nominated to, no other node is answered.
+/// kube-scheduler's extender verb `preempt`. The victims that kube-scheduler proposes on a node are kept. If the pod does not fit by the policy
+/// without them, further pods of lower priority are added, as few as it needs. Nodes that cannot take the pod even then are left out. The reply
+/// names victims by uid, for both forms of the request. Nothing durable is changed: kube-scheduler evicts. While the pod waits for victims that were
+/// named earlier on its nominated node, the reply has only that node.
 #[utoipa::path(post, path = "/preempt", operation_id = "preemptPods", tag = "extender", params(PolicyQuery, FreshnessQuery),
     request_body(content = ExtenderPreemptionArgs, example = json!({
         "Pod": {"metadata": {"name": "web", "namespace": "default"},
@@ -123,8 +122,7 @@ fn sent_in_full(pod: &Pod, nodes: &Proposals<Pod>, context: &DecisionContext, pr
     examined(pod, nodes, &sent, context, profile, Pod::is_same)
 }
 
-/// The proposals that are left, in the form of the reply; their victims are remembered. `is` says whether a pod on a node
-/// is one that was proposed.
+/// The remaining proposals, in the form of the reply; their victims are remembered. `is` tells if a pod on a node is a proposed one.
 fn examined<T>(
     pod: &Pod,
     nodes: &Proposals<T>,

@@ -6,7 +6,7 @@ use utoipa::IntoParams;
 use super::error::{ApiError, Result};
 use crate::wire::policy::Reading;
 
-/// Whether a `dryRun` asks for nothing to be stored.
+/// `true` if a `dryRun` demands that nothing is stored.
 pub fn dry_run(value: &str) -> Result<bool> {
     match value {
         "" => Ok(false),
@@ -40,7 +40,7 @@ impl WriteQuery {
         }
     }
 
-    /// Whether everything is to be done but storing it.
+    /// `true` if nothing must be stored.
     pub fn dry_run(&self) -> Result<bool> {
         dry_run(self.dry_run.as_deref().unwrap_or_default())
     }

@@ -25,11 +25,10 @@ pub async fn list(State(state): State<AppState>, ClusterName(cluster): ClusterNa
     reserve::list(&state, &cluster).await.map(Json)
 }
 
-/// Reserves a node for a pod
+/// Reserve a node for a pod
 ///
-/// `Assumed`: the pod counts as running there, which is judged like a bind: a 409 tells why it does not fit. `Nominated`:
-/// room is being made for it there, so pods of a lower priority do not get that room; it is not judged. A reservation
-/// that the pod had before is replaced.
+/// `Assumed`: the pod counts as running there. This is judged like a bind: a 409 has the reason if it does not fit. `Nominated`: room is being made
+/// for the pod there, so pods of lower priority do not get that room; this is not judged. An earlier reservation of the pod is replaced.
 #[utoipa::path(put, path = "/reservations/{namespace}/{pod}", operation_id = "replaceReservation", tag = "decisions",
     params(("namespace" = String, Path, description = "The pod's namespace", example = "default"),
         ("pod" = String, Path, description = "The pod's name", example = "example"), PolicyQuery),

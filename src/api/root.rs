@@ -29,9 +29,9 @@ pub struct RootPaths {
     paths: Vec<&'static str>,
 }
 
-/// Where to go from here
+/// List the paths of the API
 ///
-/// A page for browsers; the paths of the API for everybody else.
+/// Browsers get a page; other clients get the paths of the API.
 #[utoipa::path(get, path = "/", operation_id = "getRoot", tag = "documents", responses(
     (status = 200, description = "The paths of the API.", content(
         (RootPaths = "application/json"), (String = "text/html"))),

@@ -39,17 +39,16 @@ const NDJSON: &str = "application/x-ndjson";
 /// Lines that wait for a client that reads slowly.
 const LINES_WAITING: usize = 1_024;
 
-/// Decide for pods and bind them
+/// Place pods and bind them
 ///
-/// Pods are taken by priority, the highest first, and among equals as they stand in the request (those found by selector
-/// by namespace and name; of a `cluster` in the request in the order of its list). Each sees those before it; the outcome is the same as one by one with the same seed. A bind is
-/// judged again on the state that it is written to; where others came first the pod is decided anew. A pod that is
-/// bound already is answered as such, so a request may be repeated. Where a pod fits nowhere, pods of lower priority are
-/// evicted as kube-scheduler would choose them (`preempt`): they are deleted at once, without a grace period, in the same
-/// commit in which the pod is bound. What fits nowhere is told why and what would help.
+/// Pods are placed by descending priority. Pods of equal priority keep their order in the request; selected pods are ordered by namespace and name,
+/// pods of a `cluster` in the request by its list. Each pod sees the pods placed before it; the outcome equals that of one request per pod with the
+/// same seed. A bind is judged again on the state that it is written to; if another writer came first, the pod is decided again. A pod that is bound
+/// already is reported as such, so a request may be repeated. If a pod fits nowhere, pods of lower priority are evicted as kube-scheduler would
+/// choose them (`preempt`): they are deleted at once, without a grace period, in the commit that binds the pod. Unschedulable pods get a reason and
+/// suggestions.
 ///
-/// With `Accept: application/x-ndjson` each pod is told in a line of its own, a `ScheduleLine`, as soon as it is bound; the
-/// last line has the summary.
+/// With `Accept: application/x-ndjson` each pod has a line of its own, a `ScheduleLine`, as soon as it is bound; the last line has the summary.
 #[utoipa::path(post, path = "/schedule", operation_id = "schedulePods", tag = "decisions", params(PolicyQuery, FreshnessQuery, FieldValidationQuery),
     request_body(content = ScheduleRequest, example = json!({
         "pods": [{"metadata": {"name": "web"}, "spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": "1"}}}]}}],
@@ -113,7 +112,7 @@ pub async fn schedule(
     Ok(warn(response, &odd))
 }
 
-/// Whether the client asks for a line per pod.
+/// `true` if the client asks for a line per pod.
 fn wants_lines(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     accepted.flat_map(|value| value.split(',')).any(|media| {

@@ -1,4 +1,4 @@
-//! What every handler shares.
+//! The state shared by all handlers.
 
 use std::sync::{
     Arc,
@@ -20,11 +20,11 @@ pub struct AppState(Arc<Shared>);
 #[derive(Debug)]
 pub struct Shared {
     service: Service,
-    /// What must hold for this process to be ready, in the order it is told.
+    /// The readiness checks, in the order of the reply.
     pub checks: Vec<Check>,
-    /// Renders what the process has measured.
+    /// Renders the metrics.
     pub metrics: PrometheusHandle,
-    /// Whether the process is going away: not ready any more, while it still answers.
+    /// `true` while the process is stopping: not ready any more, but still answering.
     stopping: AtomicBool,
 }
 
@@ -64,12 +64,12 @@ impl std::ops::Deref for Shared {
 }
 
 impl Shared {
-    /// Says that the process is going away, so that no new traffic is sent here.
+    /// Marks the process as stopping, so that it gets no new traffic.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Whether [`Self::stop`] was called.
+    /// `true` after [`Self::stop`].
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
     }

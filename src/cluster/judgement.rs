@@ -33,7 +33,7 @@ impl Judgement {
     }
 }
 
-/// Whether a write is one that is judged.
+/// `true` for a write that is judged.
 pub(super) fn is_bind(write: &Write) -> bool {
     matches!(write.change, Change::Bind { .. })
 }

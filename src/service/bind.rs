@@ -17,8 +17,7 @@ use crate::{
 /// How often a bind is tried when its volumes go to others first.
 const ATTEMPTS: usize = 8;
 
-/// Binds a pod to a node, if it is the pod of this uid (empty: whichever it is), and in the same commit settles those of
-/// its claims that waited for it.
+/// Binds a pod to a node, if it has this uid (empty: any), and in the same commit settles its waiting claims.
 pub async fn bind_pod(
     service: &Service,
     cluster: &str,

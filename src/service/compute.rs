@@ -1,4 +1,4 @@
-//! Work that computes for long, off the runtime's threads, in turns, and no longer than somebody waits for it.
+//! Long computations: off the runtime's threads, in turns, and only while a client waits for the result.
 
 use std::sync::{Arc, LazyLock};
 
@@ -21,8 +21,8 @@ pub const SMALL_BODY: usize = 1 << 20;
 /// another thread on a busy machine.
 const SHORT_BODY: usize = 32 << 10;
 
-/// Runs what computes for long on a thread of its own, so that small requests are not kept waiting. It ends soon after
-/// its caller is gone: the future that waits for it was dropped, be it that the client hung up or that its time was over.
+/// Runs a long computation on a thread of its own, so that small requests do not wait. It ends soon after its future is dropped, because the client
+/// disconnected or its time was over.
 ///
 /// # Errors
 /// [`Error::Internal`] when it panicked.
@@ -38,13 +38,13 @@ pub async fn read_on<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T +
     if bytes <= SHORT_BODY { Ok(work()) } else { compute_on(bytes, work).await }
 }
 
-/// The same of what computes over a body of that size.
+/// Like [`compute`], for a computation over a body of that size.
 pub async fn compute_on<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     compute_in_turn(bytes > SMALL_BODY, work).await
 }
 
-/// The same, where those that compute long take turns, so that a core is left for the others. A turn ends with the work
-/// and not with its caller; what waits for one and has no caller any more is not begun.
+/// Like [`compute`]; long computations take turns, so that a core is left for the others. A turn ends with the work and not with its caller. Waiting
+/// work whose caller is gone is not begun.
 pub async fn compute_in_turn<T: Send + 'static>(is_long: bool, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     static LONG: LazyLock<Arc<Semaphore>> =
         LazyLock::new(|| Arc::new(Semaphore::new(cores().saturating_sub(1).max(1))));
@@ -70,11 +70,11 @@ pub async fn compute_in_turn<T: Send + 'static>(is_long: bool, work: impl FnOnce
 }
 
 tokio::task_local! {
-    /// What stops the computing of a task that goes on without its client.
+    /// Stops the computations of a task that continues without its client.
     static STOP: Stop;
 }
 
-/// Runs a task of which this stops what it computes, and nothing else: what it has begun to write it finishes.
+/// Runs a task whose computations `stop` ends, and nothing else: a write that has begun is finished.
 pub async fn computing_until<T>(stop: Stop, task: impl Future<Output = T>) -> T {
     STOP.scope(stop, task).await
 }
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
     use crate::core::work::spend;
 
-    /// Work without an end that says when it has begun and, by letting go of its end of the channel, when it has ended.
+    /// Endless work that reports its begin and, by dropping its end of the channel, its end.
     fn endless(said: &mpsc::Sender<()>) {
         said.send(()).expect("the test listens");
         loop {
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_task_that_outlives_its_client_is_stopped_in_what_it_computes_only() {
+    async fn a_task_that_outlives_its_client_stops_only_its_computation() {
         let (said, heard) = mpsc::channel();
         let stop = Stop::default();
         let task = tokio::spawn(computing_until(stop.clone(), async move {

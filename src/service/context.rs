@@ -1,4 +1,4 @@
-//! What a decision stands on: one view of one cluster, taken at the door and never refreshed half-way, and a profile.
+//! The context of a decision: one view of one cluster, taken once and never refreshed during the decision, and a profile.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,7 +27,7 @@ pub struct Fresh {
     pub is_newest: bool,
 }
 
-/// What a reply stands on.
+/// The context of a reply.
 #[derive(Clone, Debug)]
 pub struct DecisionContext {
     /// The view.
@@ -36,14 +36,14 @@ pub struct DecisionContext {
     pub age: Duration,
     /// The nodes that clients of the cluster have sent in full.
     pub known: Arc<KnownNodes>,
-    /// What the extender verbs of the cluster remember between calls.
+    /// Victims and assumed pods of the extender verbs of the cluster.
     pub in_flight: Arc<InFlight>,
     /// The name of a cluster that does not exist.
     missing: Option<Arc<str>>,
 }
 
 impl DecisionContext {
-    /// Whether there is a cluster to decide over; what brings its own nodes needs none.
+    /// `Ok` if the cluster exists. Requests that bring their own nodes need none.
     ///
     /// # Errors
     /// [`Error::NotFound`]
@@ -58,7 +58,7 @@ impl DecisionContext {
 /// Where the profile comes from.
 #[derive(Clone, Debug)]
 pub enum Chosen {
-    /// Nobody said anything.
+    /// No policy is set.
     BuiltIn,
     /// A stored policy.
     Stored(Arc<str>, Arc<ActivePolicy>),
@@ -79,10 +79,10 @@ impl Chosen {
         }
     }
 
-    /// The same with the profile that a pod picks by its `schedulerName`, where there are several.
+    /// This context with the profile that a pod picks by its `schedulerName`, if there are several.
     ///
     /// # Errors
-    /// [`Error::Invalid`] where none of several is called so.
+    /// [`Error::Invalid`] if none of several has this name.
     pub fn pick(self, scheduler: &str) -> Result<Self> {
         let profiles = match &self {
             Self::Stored(_, policy) => &policy.profiles,
@@ -108,8 +108,8 @@ impl Chosen {
         }
     }
 
-    /// The same for the extender verbs: whoever asks is the scheduler of the pod, by whatever name, so that where no
-    /// profile is called so the first one decides.
+    /// This context for the extender verbs: the caller is the scheduler of the pod, under any name, so without a profile of that name the first one
+    /// decides.
     #[must_use]
     pub fn pick_or_first(self, pod: Option<&Pod>) -> Self {
         match pod {
@@ -118,7 +118,7 @@ impl Chosen {
         }
     }
 
-    /// Whether it is stored, for those that call its extenders.
+    /// The origin of the policy, for calls to its extenders.
     pub fn origin(&self) -> Origin {
         match self {
             Self::BuiltIn | Self::Stored(..) => Origin::Stored,
@@ -170,10 +170,10 @@ impl Chosen {
     }
 }
 
-/// Whether there is a cluster to change.
+/// Checks that the cluster to change exists.
 ///
 /// # Errors
-/// [`Error::NotFound`] where there is none.
+/// [`Error::NotFound`] if it does not.
 pub async fn existing(service: &Service, name: &str) -> Result<()> {
     let exists = name == DEFAULT_CLUSTER || service.clusters.get(name).await?.progress().revision > 0;
     if exists { Ok(()) } else { Err(missing(name)) }
@@ -183,7 +183,7 @@ fn missing(cluster: &str) -> Error {
     Error::NotFound(Subject::new("podberth.io", "clusters", cluster))
 }
 
-/// The newest view of the request's cluster, as fresh as is asked for.
+/// The newest view of the request's cluster, with the demanded freshness.
 ///
 /// # Errors
 /// [`Error::Timeout`] when it does not get as far in time, [`Error::Unavailable`] when the database has been away
@@ -216,12 +216,12 @@ pub async fn stand(service: &Service, cluster: &Arc<str>, fresh: Fresh) -> Resul
     Ok(DecisionContext { view: live.view(), age, known, in_flight, missing })
 }
 
-/// The same where nothing in particular is asked for.
+/// The newest view, without a demand on its freshness.
 pub async fn view(service: &Service, cluster: &Arc<str>) -> Result<Arc<View>> {
     stand(service, cluster, Fresh::default()).await.map(|context| context.view)
 }
 
-/// What binds are judged by: the policy that the request names; where it names none, the one in force at the commit.
+/// The profile that judges binds: that of the policy in the request, or `None` for the policy in force at the commit.
 ///
 /// # Errors
 /// As for [`view`] and [`chosen`].

@@ -1,4 +1,4 @@
-//! What several ways to decide have in common: under which policy, over which cluster, about which pods.
+//! Common parts of deciding: the policy, the cluster and the pods of a request.
 
 use serde_json::value::RawValue;
 
@@ -48,10 +48,10 @@ fn brought(compiled: std::result::Result<Profiles, Faults>, kind: &str) -> Resul
     compiled.map(Chosen::Request).map_err(|faults| Error::invalid_policy(kind, "", faults))
 }
 
-/// Whether a pod asks for no more than is decided on.
+/// Checks a pod against the limits.
 ///
 /// # Errors
-/// What is too much, and the limit.
+/// The exceeded limit.
 pub fn decidable(pod: &Pod) -> Result<()> {
     let Some(excess) = &pod.excess else { return Ok(()) };
     let (field, message) = excess.split_once(": ").unwrap_or(("spec", excess));

@@ -1,5 +1,4 @@
-//! The one error of the service layer: why something was not done, whoever asked. HTTP has a code and a body for each
-//! ([`crate::api::error`]).
+//! The error of the service layer, for all callers. HTTP has a code and a body for each ([`crate::api::error`]).
 //!
 //! "Does not fit" is a verdict, not an error.
 
@@ -36,18 +35,18 @@ impl Subject {
     }
 }
 
-/// Why something asked for was not done.
+/// The reason why an operation failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// The request cannot be understood.
     #[error("{0}")]
     BadRequest(String),
-    /// The object contradicts others, or names what there is not (Kubernetes' admission).
+    /// The object contradicts others, or names one that does not exist (Kubernetes' admission).
     #[error("{} \"{}\" is forbidden: {message}", .subject.qualified(), .subject.name)]
     Forbidden {
-        /// What was to be created.
+        /// The object to create.
         subject: Subject,
-        /// What stands against it.
+        /// The reason.
         message: String,
     },
     /// No such object.
@@ -62,21 +61,21 @@ pub enum Error {
     /// The object is not (or no longer) as the request takes it to be.
     #[error("Operation cannot be fulfilled on {} \"{}\": {message}", .subject.qualified(), .subject.name)]
     Conflict {
-        /// What was to be changed.
+        /// The object to change.
         subject: Subject,
-        /// What stands against it.
+        /// The reason.
         message: String,
     },
     /// A condition of the request's head (`If-Match`, `If-None-Match`) does not hold.
     #[error("{0}")]
     PreconditionFailed(String),
-    /// The history asked for is gone: list again.
+    /// The requested history is gone: list again.
     #[error("{0}")]
     Expired(String),
-    /// What the body says takes more memory than one request may have.
+    /// The parsed body takes more memory than one request may have.
     #[error("{}", crate::wire::allowance::USED_UP)]
     TooMuch,
-    /// The request was understood, and what it says cannot be.
+    /// The request is readable, and its content is invalid.
     #[error("{} \"{}\" is invalid: {}", .subject.qualified(), .subject.name, list(.causes))]
     Invalid {
         /// The object, by kind.
@@ -87,7 +86,7 @@ pub enum Error {
     /// More requests than can be taken on now.
     #[error("{message}")]
     TooManyRequests {
-        /// What is overloaded.
+        /// The overloaded part.
         message: String,
         /// When to try again.
         retry_after_seconds: u32,
@@ -100,27 +99,27 @@ pub enum Error {
         /// When to try again, where that is known.
         retry_after_seconds: Option<u32>,
     },
-    /// Something broke here. The cause is logged and not told.
+    /// An internal fault. The cause is logged and not shown.
     #[error("an internal error occurred, see the server's log under this reply's x-request-id")]
     Internal(String),
-    /// What the request needs (the database) is away.
+    /// The database, which the request needs, is unreachable.
     #[error("{message}")]
     Unavailable {
-        /// What is away.
+        /// The unreachable part.
         message: String,
         /// When to try again.
         retry_after_seconds: u32,
     },
-    /// The request took too long; what it was to change may or may not have been changed.
+    /// The request took too long; its change may or may not have been made.
     #[error("{0}")]
     Timeout(String),
 }
 
-/// What a service comes to.
+/// The result of a service.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// A failure that is nobody's fault but ours; `cause` goes to the log only.
+    /// A fault of Podberth; `cause` goes to the log only.
     pub fn internal(cause: impl Display) -> Self {
         Self::Internal(cause.to_string())
     }
@@ -130,7 +129,7 @@ impl Error {
         Self::Invalid { subject: Subject::new("", kind, name), causes: causes.into_iter().map(Into::into).collect() }
     }
 
-    /// A policy, or what else says one, cannot be compiled.
+    /// A policy, or another document that holds one, does not compile.
     pub fn invalid_policy(kind: &str, name: &str, faults: Faults) -> Self {
         let cause = |fault: Fault| StatusCause {
             reason: "FieldValueInvalid".into(),
@@ -141,10 +140,10 @@ impl Error {
     }
 }
 
-/// Faults that a refusal tells; of further ones it tells the number.
+/// Number of faults that a refusal lists; it counts the others.
 pub const FAULTS_TOLD: usize = 100;
 
-/// The faults that are told.
+/// The listed faults.
 pub fn told(causes: &[StatusCause]) -> Vec<StatusCause> {
     // One more may be the sentence about the others.
     if causes.len() <= FAULTS_TOLD + 1 {

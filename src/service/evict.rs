@@ -1,8 +1,7 @@
 //! Eviction: pods go, unless a disruption budget forbids it.
 //!
-//! Where several budgets protect one pod, kube-apiserver gives up with an internal error; here all of them must allow
-//! the eviction and all are charged. A budget is charged by lowering `status.disruptionsAllowed` in the same commit that
-//! deletes the pod, so two evictions can never share one allowance.
+//! If several budgets protect one pod, kube-apiserver gives up with an internal error; here all of them must allow the eviction and all are charged.
+//! A budget is charged by lowering `status.disruptionsAllowed` in the commit that deletes the pod, so two evictions never share one allowance.
 //!
 //! Kubernetes source: `pkg/registry/core/pod/storage/eviction.go` (`Create`, `canIgnorePDB`, `checkAndDecrement`).
 
@@ -28,13 +27,13 @@ use crate::{
 
 pub mod taints;
 
-/// How often an eviction is judged when others keep changing what it is about.
+/// Number of attempts of an eviction while others change the pod or its budgets.
 const ATTEMPTS: usize = 8;
 
-/// When kube-apiserver tells clients to come back for a budget that is behind.
+/// kube-apiserver's retry time for a budget that lags.
 const BEHIND_RETRY_SECONDS: u32 = 10;
 
-/// What eviction reads of a budget besides what decisions do.
+/// The fields of a budget that only eviction reads.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Budget {
@@ -78,8 +77,7 @@ impl Budget {
     }
 }
 
-/// Deletes a pod that `may` lets go, and charges its budgets; the pod as it was. `None` where others kept changing it or its
-/// budgets.
+/// Deletes a pod that `may` accepts, and charges its budgets. Returns the deleted pod, or `None` if others kept changing it or its budgets.
 ///
 /// # Errors
 /// [`Error::NotFound`] where there is no such pod, [`Error::Disruption`] where a budget forbids it, and those of `may`.
@@ -117,7 +115,7 @@ pub async fn evict(
     Ok(None)
 }
 
-/// What the eviction of a pod costs its budgets.
+/// The writes that charge the budgets of an evicted pod.
 async fn charges(service: &Service, cluster: &str, pod: &Record) -> Result<Vec<Write>> {
     let Some(budgets) = kinds::by_core(Kind::PodDisruptionBudget) else { return Ok(Vec::new()) };
     let Some(pods) = kinds::by_core(Kind::Pod) else { return Ok(Vec::new()) };
@@ -129,7 +127,7 @@ async fn charges(service: &Service, cluster: &str, pod: &Record) -> Result<Vec<W
     stored.iter().filter(|record| charges_for(budgets, record, &parsed)).map(charge).collect()
 }
 
-/// Whether the eviction of a pod costs a budget anything.
+/// `true` if the eviction of a pod costs a budget anything.
 fn charges_for(kind: &StoredKind, record: &Record, pod: &Pod) -> bool {
     match kind.parse(&record.body).map(|converted| converted.object) {
         Ok(Object::PodDisruptionBudget(budget)) => budget.covers(pod) && budget.charges_for(pod),
@@ -143,7 +141,7 @@ fn charge(record: &Record) -> Result<Write> {
     with_allowance(record, budget.after(&record.key.name)?)
 }
 
-/// The write that leaves a budget, if it still is as it was read, with so many disruptions that it allows.
+/// The write that sets the allowed disruptions of a budget, if it is unchanged since it was read.
 pub(super) fn with_allowance(record: &Record, left: i32) -> Result<Write> {
     let mut document = Document::parse(&record.body).map_err(Error::internal)?;
     let left = to_raw_value(&left).map_err(Error::internal)?;

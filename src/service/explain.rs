@@ -57,24 +57,24 @@ pub struct ExplainRequest {
     /// The cluster to decide over instead of the stored one. Nothing of it is stored.
     #[schema(nullable = false, value_type = Cluster)]
     pub cluster: Option<Brought>,
-    /// Whether to say which pods would have to leave for it where it fits nowhere.
+    /// Show which pods would have to leave for it if it fits nowhere.
     pub preempt: bool,
-    /// Breaks ties: the same seed, the same answer.
+    /// Breaks ties: equal seeds give equal answers.
     pub seed: u64,
-    /// Whether the policy's own extenders are asked too, as the server's setting `downstream-extenders` allows.
+    /// Call the policy's own extenders too, as far as the server's setting `downstream-extenders` allows.
     pub call_extenders: bool,
 }
 
-/// How far a question gets without anybody else.
+/// The progress of a request without extenders.
 pub struct Step(Reached);
 
 enum Reached {
     Answer(Box<Explanation>),
-    /// The extenders are to be asked about the nodes that fit.
+    /// The extenders must be called for the nodes that fit.
     Ask {
         question: Box<Question>,
         fitting: Vec<Name>,
-        /// As it was sent; `None` where it was asked about by name.
+        /// The pod as it was sent; `None` if it was named.
         pod: Option<String>,
         /// Where a cluster was sent: its nodes.
         sent: Option<Sent>,
@@ -82,8 +82,7 @@ enum Reached {
 }
 
 impl Step {
-    /// Reads a question, an [`ExplainRequest`], and answers it as far as no extender is asked. `is_there`: whether the
-    /// stored cluster is.
+    /// Reads an [`ExplainRequest`] and answers it as far as possible without extenders. `is_there`: `Ok` if the stored cluster exists.
     ///
     /// # Errors
     /// What is wrong with the question.
@@ -111,10 +110,10 @@ impl Step {
         }))
     }
 
-    /// Asks the extenders, where they are to be asked, and answers.
+    /// Calls the extenders, if required, and answers.
     ///
     /// # Errors
-    /// Where the documents that they are told cannot be read.
+    /// If the documents for them cannot be read.
     pub async fn finish(self, service: &Service, cluster: &Arc<str>) -> Result<Explanation> {
         let (question, fitting, pod, sent) = match self.0 {
             Reached::Answer(explanation) => return Ok(*explanation),
@@ -135,7 +134,7 @@ impl Step {
     }
 }
 
-/// The document of a pod that was asked about by name, as if it were not bound.
+/// The document of a pod that was named, as if it were not bound.
 async fn stored_pod(stored: &Stored, pod: &model::Pod, is_sent: bool) -> Result<String> {
     if is_sent {
         return Err(Error::BadRequest("callExtenders needs the pod itself where the cluster is sent".into()));
@@ -149,7 +148,7 @@ async fn stored_pod(stored: &Stored, pod: &model::Pod, is_sent: bool) -> Result<
     Ok(document.to_json())
 }
 
-/// Answers a question over a view, without asking any extender.
+/// Answers a request over a view, without extenders.
 ///
 /// # Errors
 /// What is wrong with the question.
@@ -211,7 +210,7 @@ impl Question {
     }
 }
 
-/// The pod asked about, and whose template it was made of.
+/// The pod of the request, and the owner of its template.
 fn asked_pod(
     sent: Option<&RawValue>,
     name: Option<&str>,

@@ -1,5 +1,4 @@
-//! What a policy's extenders say, for the endpoints that ask them: the stored (or sent) documents go out, verdicts and
-//! scores come back for the core.
+//! Calls to a policy's extenders: the stored (or sent) documents go out, verdicts and scores come back for the core.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -29,11 +28,11 @@ use crate::{
     },
 };
 
-/// Up to so many nodes are read one by one; for more, all are listed.
+/// Largest number of nodes that are read one by one; for more, all are listed.
 const READ_ONE_BY_ONE: usize = 32;
 
-/// Asks the extenders of a policy about a pod that fits these nodes: what they say, and which of them did not answer.
-/// Like kube-scheduler, it asks for scores only where there is a choice.
+/// Calls the extenders of a policy for a pod that fits these nodes. Returns their answers and the failed calls. Like kube-scheduler, it asks for
+/// scores only if more than one node is left.
 pub async fn ask(
     chain: &Chain,
     pod: &PodDocument,
@@ -57,7 +56,7 @@ pub async fn ask(
     (extenders, skipped)
 }
 
-/// The nodes that every predicate lets pass, in order of their names.
+/// The nodes that every predicate accepts, in order of their names.
 pub fn fitting(profile: &Profile, pod: &Pod, snapshot: &Snapshot) -> Vec<Name> {
     let snapshot = snapshot.asked_about(pod);
     let cycle = Cycle::prepare(profile, pod, &snapshot);
@@ -97,7 +96,7 @@ fn rendered(kind: &StoredKind, record: &Record) -> Result<Arc<str>, String> {
     Ok(document::render(&body, kind, record.revision).into())
 }
 
-/// The error goes to whoever asked: what broke stands in the log only.
+/// The error for the client; the cause is in the log only.
 fn told(error: impl std::fmt::Display) -> String {
     tracing::warn!(%error, "documents for an extender cannot be read");
     "the database does not answer".into()

@@ -1,5 +1,5 @@
-//! How much memory may be made of the bodies of requests, all together: what [`crate::wire::allowance`] charges for is taken
-//! from here while a body is read, and given back when the request is answered.
+//! A bound on the memory of all parsed bodies together: charges of [`crate::wire::allowance`] are taken from here while a body is parsed, and given
+//! back when the request is answered.
 
 use std::{
     future::Future,
@@ -17,22 +17,22 @@ use crate::{
     wire::allowance::{self, Source},
 };
 
-/// What is taken at a time.
+/// Bytes taken at a time.
 const STEP: usize = 1 << 20;
 
 tokio::task_local! {
     static REQUEST: Arc<Taken>;
 }
 
-/// Memory for what is made of bodies. Clones share it.
+/// Memory for parsed bodies. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Memory {
     left: Arc<AtomicUsize>,
-    /// What one request may have of it.
+    /// The largest part for one request.
     most: usize,
 }
 
-/// What one request has of it.
+/// The part that one request holds.
 #[derive(Debug)]
 struct Taken {
     memory: Memory,
@@ -44,7 +44,7 @@ struct Taken {
 }
 
 impl Memory {
-    /// So many bytes, of which one request may have three quarters: others can go on meanwhile.
+    /// A budget of `bytes`, of which one request may have three quarters, so that others can go on meanwhile.
     pub fn new(bytes: usize) -> Self {
         Self { left: Arc::new(AtomicUsize::new(bytes)), most: bytes / 4 * 3 }
     }
@@ -82,7 +82,7 @@ impl Drop for Taken {
 /// Carries a request out with an allowance.
 ///
 /// # Errors
-/// [`Error::TooMuch`] or [`Error::Unavailable`] where that was not enough, whatever came of it.
+/// [`Error::TooMuch`] or [`Error::Unavailable`] if the allowance did not suffice, with any result.
 pub async fn bounded<T>(memory: Memory, request: impl Future<Output = T>) -> Result<T> {
     let (bytes, is_short, is_too_much) = (AtomicUsize::new(0), AtomicBool::new(false), AtomicBool::new(false));
     let taken = Arc::new(Taken { memory, bytes, is_short, is_too_much });
@@ -97,13 +97,13 @@ pub async fn bounded<T>(memory: Memory, request: impl Future<Output = T>) -> Res
     Ok(reply)
 }
 
-/// Work of the request under way, with its allowance, for another thread.
+/// Work of the current request, with its allowance, for another thread.
 pub fn carried<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
     let source = REQUEST.try_with(|taken| -> Arc<dyn Source> { taken.clone() }).ok();
     move || allowance::within(source, work)
 }
 
-/// What the request under way has, kept for as long as the work goes on after the reply has begun.
+/// Keeps the memory of the current request while its work continues after the reply has begun.
 pub fn kept<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
     let taken = REQUEST.try_with(Clone::clone).ok();
     async move {
@@ -114,10 +114,10 @@ pub fn kept<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
     }
 }
 
-/// Takes memory for the request under way.
+/// Takes memory for the current request.
 ///
 /// # Errors
-/// [`Error::TooMuch`] when there is not as much.
+/// [`Error::TooMuch`] if there is not enough.
 pub fn charge(bytes: usize) -> Result<()> {
     let taken = REQUEST.try_with(|taken| bytes < STEP || taken.take(bytes) > 0);
     if taken.unwrap_or(true) { Ok(()) } else { Err(Error::TooMuch) }

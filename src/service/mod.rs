@@ -1,7 +1,7 @@
-//! What is done, whoever asks: deciding, explaining, scheduling, binding, reserving, evicting, importing, policies.
+//! The operations of Podberth, for all callers: deciding, explaining, scheduling, binding, reserving, evicting, importing, policies.
 //!
-//! Callers (the HTTP API, the command line, a loop under a lease) parse what they are asked, call a function of this
-//! module with a [`Service`], and tell its result in their own way. Nothing here knows HTTP.
+//! Callers (the HTTP API, the command line, a loop under a lease) parse a request, call a function of this module with a [`Service`], and render the
+//! result in their own form. Nothing here knows HTTP.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,16 +24,16 @@ mod volumes;
 
 pub use error::{Error, Result};
 
-/// What every service needs. Clones are the same.
+/// The shared state of all services. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Service {
     /// The database.
     pub store: Arc<dyn Store>,
-    /// What decisions are made on.
+    /// The live clusters.
     pub clusters: Clusters,
-    /// The way out to extenders.
+    /// The extenders.
     pub extenders: Extenders,
-    /// What is asked of their snapshots.
+    /// The demands on their snapshots.
     pub freshness: Freshness,
 }
 
@@ -44,12 +44,12 @@ impl Service {
     }
 }
 
-/// What is asked of the snapshot that a reply stands on.
+/// The demands on the snapshot of a reply.
 #[derive(Clone, Copy, Debug)]
 pub struct Freshness {
     /// How long ago it may have been known to hold everything that the database has.
     pub max_staleness: Duration,
-    /// How long to wait for it to reach a revision that a request asks for.
+    /// Longest wait for a revision that a request demands.
     pub max_wait: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! Stored objects: what the server gives a new one, and how its record is read.
+//! Stored objects: the fields that the server sets on a new one, and the reading of its record.
 
 use std::borrow::Cow;
 
@@ -13,13 +13,12 @@ use crate::{
     wire::{decode, document::Document},
 };
 
-/// What a generated name adds, and how long the part before it may be
-/// (`apiserver/pkg/storage/names/generate.go`: no vowels, so no words).
+/// Length of a generated name's suffix, and of the part before it (`apiserver/pkg/storage/names/generate.go`: no vowels, so no words).
 const SUFFIX: usize = 5;
 const LONGEST_PREFIX: usize = 63 - SUFFIX;
 const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
-/// The node a body says its pod is on.
+/// The node of a pod in its body.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Bound<'a> {
@@ -34,7 +33,7 @@ struct BoundSpec<'a> {
     node_name: Cow<'a, str>,
 }
 
-/// A record's body with the node that stands beside it: a bind writes the column and leaves the body.
+/// A record's body with the node of its column: a bind writes the column and leaves the body.
 pub fn with_node(record: &Record) -> Result<Cow<'_, str>> {
     let body = std::str::from_utf8(&record.body).map_err(Error::internal)?;
     let Some(node) = &record.node else { return Ok(Cow::Borrowed(body)) };
@@ -46,13 +45,13 @@ pub fn with_node(record: &Record) -> Result<Cow<'_, str>> {
     Ok(Cow::Owned(document.into_body()))
 }
 
-/// Gives an object what the server gives a new one.
+/// Adds the fields that the server sets on a new object.
 pub fn stamp(document: &mut Document) {
     document.set_metadata_text("uid", &Uuid::new_v4().to_string());
     document.set_metadata_text("creationTimestamp", &clock::now_rfc3339());
 }
 
-/// Whether a field says nothing: it is missing, null or an empty text.
+/// `true` if a field is missing, null or an empty text.
 pub fn is_absent(field: Option<&RawValue>) -> bool {
     field.is_none_or(|raw| matches!(raw.get(), "null" | "\"\""))
 }

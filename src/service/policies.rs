@@ -1,5 +1,5 @@
-//! Policies in the store: the one in force under its name and, beside it, revisions that were in force before. A revision
-//! moves there in the commit that brings the next one into force or takes the policy out of it, and what is too much goes.
+//! Policies in the store: the one in force under its name, and earlier revisions beside it. The commit that replaces or deletes the policy in force
+//! moves it to the history and removes revisions beyond the bounds.
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,7 +29,7 @@ pub use self::{
 mod conditions;
 mod told;
 
-/// How often a write is tried again when others change the same policy.
+/// Number of attempts of a write while others change the policy.
 const ATTEMPTS: usize = 16;
 
 /// How long an answer waits until this process decides under a policy that is in force already.
@@ -46,12 +46,12 @@ pub struct PolicyRecords {
     pub name: String,
 }
 
-/// What is to come into force.
+/// The text to put in force.
 #[derive(Clone, Debug)]
 pub enum New {
     /// This.
     Text(String, Reading),
-    /// What a revision of the history says; `None`: the one before the revision in force or, where none is, the last.
+    /// The text of a revision in the history; `None`: the one before the revision in force or, if none is, the last.
     Again(Option<u64>),
 }
 
@@ -60,15 +60,15 @@ pub enum New {
 pub struct Put {
     /// The revision.
     pub revision: Revision,
-    /// What its text says.
+    /// The parsed text.
     pub document: Document,
-    /// What it compiles to.
+    /// The compiled profile.
     pub profile: Arc<Profile>,
     /// The cluster's revision since which it is stored; `None` in a dry run.
     pub stored_at: Option<u64>,
 }
 
-/// The policy in force with what compare-and-set needs.
+/// The policy in force with its record, for compare-and-set.
 struct InForce {
     revision: Revision,
     record: Record,
@@ -81,8 +81,7 @@ struct Past {
 }
 
 impl PolicyRecords {
-    /// Brings a text into force under a number of its own. Where the policy in force says the same to the letter, that
-    /// stays.
+    /// Puts a text in force under a new revision. If the policy in force has this very text, it stays.
     ///
     /// # Errors
     /// [`Error::PreconditionFailed`] when the conditions do not hold, [`Error::Invalid`] with every fault of the
@@ -234,7 +233,7 @@ impl PolicyRecords {
         Ok(Write { key, precondition, change: Change::Put { body, uid, node: None } })
     }
 
-    /// Moves the revision in force to the history, and lets go what is too much there.
+    /// Moves the revision in force to the history, and removes revisions beyond the bounds there.
     async fn moves(&self, current: Option<InForce>, past: Vec<Past>) -> Result<Vec<Write>> {
         let keep = self.clusters.limits().policies;
         let now = self.clusters.now().await?;
@@ -269,7 +268,7 @@ impl PolicyRecords {
         Ok(Put { revision, document, profile: profiles.first().clone(), stored_at: None })
     }
 
-    /// Writes all or nothing, after which this process decides under it; `None` when somebody else came first.
+    /// Writes all or nothing, after which this process uses the policy; `None` if another writer came first.
     async fn commit(&self, writes: Vec<Write>) -> Result<Option<u64>> {
         let call = Call { writes, atomicity: Atomicity::AllOrNothing };
         let commit = self.clusters.commit(&self.cluster, call, None).await?;
@@ -278,7 +277,7 @@ impl PolicyRecords {
     }
 }
 
-/// Deletes what was read, provided that it still is so.
+/// Deletes a record if it is unchanged since it was read.
 fn deletion(record: &Record) -> Write {
     let precondition = Precondition::revision(record.revision);
     Write { key: record.key.clone(), precondition, change: Change::Delete }

@@ -1,5 +1,5 @@
-//! Reservations: what was decided about pods and is not a fact yet. A reservation counts in every decision, on every
-//! replica, until its pod is bound, it is deleted, or its time is over.
+//! Reservations: decisions about pods that are not facts yet. A reservation counts in every decision, on every replica, until its pod is bound, it
+//! is deleted, or its time is over.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::{
     wire::reservation::{self, Reservation, ReservationKind, ReservationList, ReservationRequest, Stored},
 };
 
-/// How long a reservation lasts unless told.
+/// Default time of a reservation.
 const TTL_SECONDS: u32 = 30;
 /// How long a reservation lasts at most.
 pub const LONGEST_TTL_SECONDS: u32 = 24 * 60 * 60;
@@ -31,10 +31,10 @@ pub async fn list(service: &Service, cluster: &str) -> Result<ReservationList> {
     Ok(ReservationList { items, revision: list.revision })
 }
 
-/// Reserves a node for a pod, in place of what was reserved for it before. `policy`: by which it is judged.
+/// Reserves a node for a pod; an earlier reservation is replaced. `policy` judges it.
 ///
 /// # Errors
-/// [`Error::Conflict`] where the pod does not fit there, or is another one by now.
+/// [`Error::Conflict`] if the pod does not fit there, or has been replaced by another pod.
 pub async fn reserve(
     service: &Service,
     cluster: &Arc<str>,
@@ -101,14 +101,14 @@ pub async fn release(service: &Service, cluster: &str, namespace: &str, name: &s
     Ok(())
 }
 
-/// When what lasts so many seconds lapses; `now` is the database's time, by which it is ended.
+/// The end of a period of `seconds`; `now` is the database's time, which ends it.
 pub fn lapsing_in(now: Timestamp, seconds: u32) -> Result<String> {
     let until = now.saturating_add(SignedDuration::from_secs(seconds.into())).map_err(Error::internal)?;
     Ok(clock::rfc3339(until))
 }
 
-/// The call that reserves a node for a pod. An assumed one is written without its node and then bound to it like a pod,
-/// since binds are what is judged at the commit.
+/// The call that reserves a node for a pod. An assumed pod's reservation is written without the node and then bound to it like a pod, since the
+/// commit judges binds.
 pub fn reserving(namespace: &str, name: &str, node: &str, stored: &Stored) -> Result<Call> {
     let key = Key::new(reservation::KIND, namespace, name);
     let body = serde_json::to_vec(stored).map_err(Error::internal)?.into();

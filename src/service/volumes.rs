@@ -1,8 +1,7 @@
-//! Choices for claims, carried out: the writes that go with a bind in one commit.
+//! The writes that carry out choices for claims, in the commit of the bind.
 //!
-//! The judge makes the choices again on the very state that they are written to and lets the bind pass only if they are the
-//! same; volumes and claims are written only over what was read here. So no volume is bound to two claims, whichever
-//! replicas decide.
+//! The judge makes the choices again on the very state that they are written to, and accepts the bind only if they are equal. Volumes and claims are
+//! written only if they are unchanged since they were read here. So no volume is bound to two claims, on any replicas.
 
 use std::collections::HashMap;
 

@@ -97,7 +97,7 @@ impl NodeInfo {
         self.surplus.is_some()
     }
 
-    /// What its pods hold together, as a release counts it.
+    /// Sum of the amounts that its pods hold, as a release counts it.
     pub fn held(&self, release: Release) -> Cow<'_, Resources> {
         if release.facts().counts_resizes_in_place { self.resized() } else { Cow::Borrowed(&self.requested) }
     }
@@ -111,7 +111,7 @@ impl NodeInfo {
         }
     }
 
-    /// What its pods hold together as far as resizing in place has come.
+    /// Sum of the amounts that its pods hold at the present progress of resizing in place.
     pub(super) fn resized(&self) -> Cow<'_, Resources> {
         Self::with(&self.requested, self.surplus.as_ref().map(|s| &s.held.requests))
     }

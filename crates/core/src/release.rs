@@ -1,5 +1,5 @@
-//! The kube-scheduler releases whose rules are known, and what differs between them: one named fact for each difference.
-//! Code asks for the fact; a release itself is named only where one is chosen or told.
+//! The supported kube-scheduler releases, and their differences: one named fact for each difference. Code reads the fact; it names a release only to
+//! choose or print one.
 
 /// The kube-scheduler release whose rules, defaults and reason texts apply. A Policy is judged as 1.22, the last release
 /// that took one; a KubeSchedulerConfiguration as 1.34.
@@ -20,7 +20,7 @@ impl Release {
         }
     }
 
-    /// What is particular to it.
+    /// Its facts.
     #[inline]
     pub fn facts(self) -> &'static Facts {
         match self {
@@ -30,25 +30,24 @@ impl Release {
     }
 }
 
-/// What differs between releases. Files are those of `pkg/scheduler/framework/plugins` unless a longer path is given.
+/// The differences between releases. Files are those of `pkg/scheduler/framework/plugins` unless a longer path is given.
 #[derive(Clone, Copy, Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "each difference is a fact of its own")]
 pub struct Facts {
-    /// Pods that are resized in place count as their status tells (`component-helpers/resource/helpers.go`,
-    /// `PodRequests` with `UseStatusResources`); in 1.22, which has no resizing, as their spec asks.
+    /// Pods that are resized in place count by their status (`component-helpers/resource/helpers.go`, `PodRequests` with `UseStatusResources`); in
+    /// 1.22, which has no resizing, by their spec.
     pub counts_resizes_in_place: bool,
-    /// A request of 0 fits whatever the node has left (`noderesources/fit.go`, `fitsRequest`); in 1.22 the node must not be
-    /// overdrawn.
+    /// A request of 0 always fits (`noderesources/fit.go`, `fitsRequest`); in 1.22 the node must not be overcommitted.
     pub zero_requests_fit: bool,
     /// Preemption is not tried on a node whose whole capacity is below the request (`noderesources/fit.go`, `fitsRequest`).
     pub request_beyond_capacity_is_unresolvable: bool,
-    /// The resources that least and most requested look at are configured (`noderesources/least_allocated.go`,
-    /// `most_allocated.go`); a Policy has them look at CPU and memory.
+    /// The resources of least and most requested are configured (`noderesources/least_allocated.go`, `most_allocated.go`); under a Policy they are
+    /// CPU and memory.
     pub least_and_most_requested_take_resources: bool,
     /// A resource listed twice counts twice in a score (`noderesources/resource_allocation.go`); in 1.22 the list is read
     /// into a map (`resourcesToWeightMap`), where the last weight counts.
     pub scores_repeated_resources_twice: bool,
-    /// Scoring reads the CPU of a pod's overhead in whole cores where thousandths are meant, so that 250m come to 1
+    /// Scoring reads the CPU of a pod's overhead in whole cores instead of thousandths, so that 250m count as 1
     /// (`noderesources/resource_allocation.go`, `calculatePodResourceRequest`).
     pub scores_cpu_overhead_in_cores: bool,
     /// Balanced allocation gives no score to pods that request none of its resources
@@ -70,11 +69,11 @@ pub struct Facts {
     pub spread_score_without_constraints: i64,
     /// Sums of spread scores are rounded (`podtopologyspread/scoring.go`, `Score`); in 1.22 cut.
     pub rounds_spread_sums: bool,
-    /// A namespace selector which the empty set of labels meets means every namespace (`interpodaffinity/plugin.go`,
-    /// `mergeAffinityTermNamespacesIfNotEmpty`, and the selector asked once more).
+    /// A namespace selector that the empty set of labels meets matches every namespace (`interpodaffinity/plugin.go`,
+    /// `mergeAffinityTermNamespacesIfNotEmpty`, which evaluates the selector a second time).
     pub selector_of_unlabelled_means_all_namespaces: bool,
-    /// Pod affinity is skipped for a pod which asks for none and which nobody repels, also where pods nominated to a node
-    /// would (`interpodaffinity/filtering.go`, `PreFilter`).
+    /// Pod affinity is skipped for a pod without such terms that no running pod repels, even if nominated pods would repel it
+    /// (`interpodaffinity/filtering.go`, `PreFilter`).
     pub pod_affinity_skips_nominated_pods: bool,
     /// Required node affinity that names nodes narrows the search to them (`nodeaffinity/node_affinity.go`, `PreFilter`).
     pub node_affinity_names_candidates: bool,
@@ -95,8 +94,8 @@ pub struct Facts {
     pub explains_ephemeral_claims: bool,
     /// A `ReadWriteOncePod` claim is used by one pod (`volumerestrictions/volume_restrictions.go`, `PreFilter`).
     pub enforces_read_write_once_pod: bool,
-    /// The zones of a pod's volumes are looked up before any node is asked (`volumezone/volume_zone.go`, `PreFilter`), so
-    /// that a fault rules every node out, also those without zones.
+    /// The zones of a pod's volumes are looked up before any node is checked (`volumezone/volume_zone.go`, `PreFilter`), so that a fault rules every
+    /// node out, including those without zones.
     pub looks_up_volume_zones_first: bool,
     /// A beta zone label of a volume is met by the stable label of a node (`volumezone/volume_zone.go`,
     /// `translateToGALabel`).
@@ -109,12 +108,12 @@ pub struct Facts {
     /// Volumes still attached to a node count though no pod there mounts them (`nodevolumelimits/csi.go`,
     /// `getNodeVolumeAttachmentInfo`).
     pub counts_volumes_still_attached: bool,
-    /// Volume limits may stand among a node's allocatable resources (`nodevolumelimits/csi.go`, `getVolumeLimits`).
+    /// Volume limits may be among a node's allocatable resources (`nodevolumelimits/csi.go`, `getVolumeLimits`).
     pub reads_volume_limits_of_allocatable: bool,
     /// The claims of the pod to place must exist for its volumes to be counted (`nodevolumelimits/csi.go`,
     /// `filterAttachableVolumes`).
     pub volume_count_requires_claims: bool,
-    /// What rules out all nodes alike is told once and not counted (`pkg/scheduler/framework/types.go`, `FitError.Error`).
+    /// A verdict against all nodes alike is shown once and not counted (`pkg/scheduler/framework/types.go`, `FitError.Error`).
     pub tells_common_rejection_once: bool,
     /// Victims are listed by importance (`defaultpreemption/default_preemption.go`, `SelectVictimsOnNode`); in 1.22 those
     /// that break a budget come first.
@@ -127,7 +126,7 @@ pub struct Facts {
     pub tells_why_preemption_failed: bool,
 }
 
-/// What is particular to 1.22.
+/// The facts of 1.22.
 pub const V1_22: Facts = Facts {
     counts_resizes_in_place: false,
     zero_requests_fit: false,
@@ -165,7 +164,7 @@ pub const V1_22: Facts = Facts {
     tells_why_preemption_failed: false,
 };
 
-/// What is particular to 1.34.
+/// The facts of 1.34.
 pub const V1_34: Facts = Facts {
     counts_resizes_in_place: true,
     zero_requests_fit: true,
@@ -207,7 +206,7 @@ pub const V1_34: Facts = Facts {
 mod tests {
     use std::{fs, path::Path};
 
-    /// Files in which a release is chosen, or told from which one on something exists.
+    /// Files that may name a release: to choose one, or to say since when something exists.
     const NAMING: [&str; 4] =
         ["release.rs", "policy/compile.rs", "policy/configuration.rs", "predicates/csi_migration.rs"];
 

@@ -1,6 +1,6 @@
-//! `/policy` and `/policies`: what decisions are made under.
+//! `/policy` and `/policies`: the policies of decisions.
 //!
-//! Reading is from the live view, which is what decides; writing is one commit, after which the view has it.
+//! Reads use the live view, as decisions do. A write is one commit, after which the view has it.
 
 use axum::{Json, extract::State, response::Response};
 use serde::Deserialize;
@@ -35,7 +35,7 @@ pub mod conditions;
 pub mod named;
 pub mod target;
 
-/// Revisions of a page of the history: unless told, and at most.
+/// Revisions of a page of the history: the default, and the maximum.
 const PAGE: u64 = 50;
 const LARGEST_PAGE: u64 = 500;
 
@@ -78,28 +78,28 @@ pub struct DeleteQuery {
     /// `All`: do everything but delete it
     #[param(required = false, value_type = String, nullable = false)]
     dry_run: Option<String>,
-    /// `true`: delete its history too, also of a policy that is no longer in force; its numbers begin anew then
+    /// `true`: delete its history too, also of a policy that is no longer in force; revision numbers then begin anew
     #[param(required = false, value_type = bool, nullable = false)]
     purge: Option<bool>,
 }
 
-/// Which part of a history is asked for.
+/// The requested part of a history.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct HistoryQuery {
     /// Only revisions below this one
     #[param(required = false, value_type = u64, nullable = false)]
     before: Option<u64>,
-    /// At most so many; 50 where absent, never more than 500
+    /// At most this many; default 50, at most 500
     #[param(required = false, value_type = u64, nullable = false)]
     limit: Option<u64>,
 }
 
 /// The policy in force
 ///
-/// What was sent and what it comes to. Without a stored policy: revision 0, kube-scheduler 1.22's default predicates and
-/// priorities. The `ETag` is for `If-Match`. With `as=KubeSchedulerConfiguration` the reply is the file that
-/// `kube-scheduler --config` takes today, with a comment for each thing that has no counterpart.
+/// The reply has the policy as it was sent, and the resulting predicates and priorities. Without a stored policy it has revision 0 and the defaults
+/// of kube-scheduler 1.22. The `ETag` is for `If-Match`. With `as=KubeSchedulerConfiguration` the reply is the file that `kube-scheduler --config`
+/// takes today, with a comment for each setting without a counterpart.
 #[utoipa::path(get, path = "/policy", operation_id = "getPolicy", tag = "policy", params(ShowQuery, FreshnessQuery),
     responses((status = 200, description = "The policy, or the configuration that comes closest.",
         body = PolicyState,
@@ -112,12 +112,11 @@ pub async fn get(
     target.show(query.form.as_deref(), fresh.fresh()).await
 }
 
-/// Brings a policy into force
+/// Put a policy in force
 ///
-/// Takes what kube-scheduler's `--policy-config-file` took from Kubernetes 1.6 to 1.22, in JSON or YAML; or a
-/// KubeSchedulerConfiguration v1, or one profile of it. It is validated whole (a 422 tells every fault at once), stored
-/// under a new revision, and decides from the next request on. What says the same to the letter as the policy in force
-/// changes nothing.
+/// The body is a file of kube-scheduler's `--policy-config-file` from Kubernetes 1.6 to 1.22, in JSON or YAML; or a KubeSchedulerConfiguration v1,
+/// or one profile of it. It is validated as a whole (a 422 lists every fault), stored under a new revision, and applies from the next request on. A
+/// text that equals the policy in force changes nothing.
 #[utoipa::path(put, path = "/policy", operation_id = "replacePolicy", tag = "policy",
     params(WriteQuery, ConditionHeaders),
     request_body(content = PolicyDocument, description = "In JSON, or as `application/yaml`.",
@@ -177,9 +176,9 @@ pub async fn revisions(target: Target, Query(query): Query<HistoryQuery>) -> Res
     target.records().history(query.before, limit).await.map(Json)
 }
 
-/// Brings an earlier revision into force again
+/// Put an earlier revision in force again
 ///
-/// As a new revision with the old text. An empty body asks for the revision before the one in force.
+/// This makes a new revision with the old text. An empty body stands for the revision before the one in force.
 #[utoipa::path(post, path = "/policy/rollback", operation_id = "rollbackPolicy", tag = "policy",
     params(WriteQuery, ConditionHeaders), request_body(content = RollbackRequest, example = json!({"revision": 1})),
     responses((status = 200, description = "The policy now in force.", body = PolicyState,

@@ -24,9 +24,9 @@ use crate::{
         headers(("ETag" = String, description = "The revision, in quotes."))), ReadErrors))]
 pub async fn get() {}
 
-/// Brings a named policy into force
+/// Put a named policy in force
 ///
-/// Takes what `PUT /policy` takes. Requests choose it by `?policy=name`; others are not touched by it.
+/// The body is that of `PUT /policy`. Requests choose the policy by `?policy=name`; it does not affect others.
 #[utoipa::path(put, path = "/policies/{name}", operation_id = "replaceNamedPolicy", tag = "policy",
     params(("name" = String, Path, description = "A DNS subdomain", example = "bin-packing"), WriteQuery, ConditionHeaders),
     request_body(content = PolicyDocument, description = "In JSON, or as `application/yaml`.",

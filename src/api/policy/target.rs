@@ -62,7 +62,7 @@ where
 }
 
 impl Target {
-    /// GET: from the live view, since that is what decides.
+    /// GET: from the live view, as decisions use it.
     pub(super) async fn show(&self, form: Option<&str>, fresh: Fresh) -> Result<Response> {
         let view = context::stand(&self.state, &self.cluster, fresh).await?.view;
         let chosen = context::chosen(&view, Some(&self.name))?;

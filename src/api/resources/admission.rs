@@ -1,4 +1,4 @@
-//! Admission: a new object is filled in with what other objects decide ([`crate::wire::defaults`]), or refused.
+//! Admission: fills in a new object the defaults that other objects decide ([`crate::wire::defaults`]), or refuses it.
 
 use std::sync::Arc;
 
@@ -22,10 +22,10 @@ use crate::{
     },
 };
 
-/// Fills in an object of so many bytes that is to be created.
+/// Fills in an object to create, with a text of `length` bytes.
 ///
 /// # Errors
-/// [`ApiError::Forbidden`] when it contradicts other objects, or names a class that there is not.
+/// [`ApiError::Forbidden`] if it contradicts other objects, or names a class that does not exist.
 pub async fn of_new(state: &AppState, target: &Target, document: &mut Document, length: usize) -> Result<()> {
     if !defaults::is_admitted(target.kind) {
         return Ok(());
@@ -50,10 +50,10 @@ pub async fn of_new(state: &AppState, target: &Target, document: &mut Document, 
     }
 }
 
-/// Lets an object that replaces a stored one keep what was written when that was created.
+/// Keeps in an object that replaces a stored one the values that were written at its creation.
 ///
 /// # Errors
-/// [`ApiError::Invalid`] when it changes what may not be changed, [`ApiError::Forbidden`] as for [`of_new`].
+/// [`ApiError::Invalid`] if it changes fixed fields, [`ApiError::Forbidden`] as for [`of_new`].
 pub async fn of_update(
     state: &AppState,
     target: &Target,
@@ -65,8 +65,8 @@ pub async fn of_update(
     if defaults::is_admitted_again(target.kind) { of_new(state, target, sent, length).await } else { Ok(()) }
 }
 
-/// Fills in an imported object that was made nowhere yet: it has no uid. What is stored under its name keeps what was
-/// written when it was created. Nothing is refused.
+/// Fills in an imported object without a uid, which was not created anywhere yet. A stored object of its name keeps the values written at its
+/// creation. Nothing is refused.
 pub(super) fn of_imported(
     kind: &StoredKind,
     mut document: Document,

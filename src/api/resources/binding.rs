@@ -43,7 +43,7 @@ pub struct BindingMetadata {
     pub name: String,
     /// The pod's namespace, as in the path.
     pub namespace: String,
-    /// The pod's uid: with it a binding may be repeated safely, and does not hit a later pod of the same name.
+    /// The pod's uid: with it a binding may be repeated safely, and does not affect a later pod of this name.
     pub uid: String,
 }
 
@@ -78,7 +78,7 @@ impl Binding {
     }
 }
 
-/// What a subresource's body says of its object agrees with the path.
+/// Checks that the object in a subresource's body agrees with the path.
 pub fn same_object(target: &Target, name: &str, namespace: &str, kind: &str) -> Result<()> {
     let agrees = |said: &str, path: &str| said.is_empty() || said == path;
     if agrees(name, &target.name) && agrees(namespace, target.namespace.as_deref().unwrap_or_default()) {

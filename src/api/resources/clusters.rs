@@ -38,9 +38,8 @@ pub struct ClusterItem {
 
 /// List clusters
 ///
-/// A cluster comes to be when something is stored in it. Every path of this document also exists under
-/// `/clusters/{name}`; without that it is about the cluster `default`, which always exists. Decisions over the stored nodes
-/// of another cluster that does not exist are answered 404.
+/// The first stored object creates its cluster. Every path of this document also exists under `/clusters/{name}`; without that prefix it is about
+/// the cluster `default`, which always exists. Decisions over the stored nodes of a cluster that does not exist are answered 404.
 #[utoipa::path(get, path = "/clusters", operation_id = "listClusters", tag = "state", responses(
     (status = 200, description = "All of them.", body = ClusterList), ReadErrors))]
 pub async fn list(State(state): State<AppState>) -> Result<Json<ClusterList>> {
@@ -59,8 +58,8 @@ pub struct Named {
 
 /// Remove a cluster
 ///
-/// With everything that is kept of it: objects, policies, reservations and their history. It is gone at once and for good,
-/// on every replica; what it held is deleted from the database in pieces. The cluster `default` cannot be removed.
+/// This deletes all data of the cluster: objects, policies, reservations and their history. The cluster is gone at once and for good, on every
+/// replica; its rows are deleted from the database in pieces. The cluster `default` cannot be removed.
 #[utoipa::path(delete, path = "/clusters/{name}", operation_id = "deleteCluster", tag = "state",
     params(("name" = String, Path, description = "The cluster's name", example = "staging"), WriteQuery),
     responses((status = 200, description = "It is gone.", body = Status), WriteErrors, UnknownErrors))]

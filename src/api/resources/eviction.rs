@@ -20,7 +20,7 @@ use crate::{
     store::Record,
 };
 
-/// Asks for a pod to go.
+/// A request to evict a pod.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Eviction {

@@ -1,4 +1,4 @@
-//! The door: what a client sends is checked here, all of it, before anything is stored.
+//! Validation of bodies: everything that a client sends is checked here before anything is stored.
 
 use serde::Deserialize;
 
@@ -66,19 +66,19 @@ fn undecodable(kind: &StoredKind, error: &DecodeError) -> ApiError {
     ApiError::BadRequest(format!("{kind} in version {version:?} cannot be handled as a {kind}: {error}"))
 }
 
-/// Looks over the fields of a body that is to be stored as this kind.
+/// Checks the fields of a body to be stored as this kind.
 ///
 /// # Errors
-/// Under `Strict`, where a field does not exist or stands twice.
+/// Under `Strict`, if a field is unknown or repeated.
 pub fn examined<'b>(kind: &StoredKind, json: &'b [u8], mode: FieldValidation) -> Result<Examined<'b>> {
     let (kind, version) = (kind.kind, kind.api_version());
     warning::examined(kind, &format!("{kind} in version {version:?} cannot be handled as a {kind}"), json, mode)
 }
 
-/// Reads a body that is to be stored where the path says.
+/// Reads a body to be stored under the path.
 ///
 /// # Errors
-/// When it cannot be read, is of another kind, or names another namespace.
+/// If it cannot be read, is of another kind, or names another namespace.
 pub fn open(target: &Target, json: &[u8]) -> Result<Document> {
     let kind = target.kind;
     let mut document = Document::parse(json).map_err(|error| undecodable(kind, &error))?;
@@ -106,7 +106,7 @@ pub fn open(target: &Target, json: &[u8]) -> Result<Document> {
     Ok(document)
 }
 
-/// Reads a message that is not stored, as Go does: `null` stands for nothing.
+/// Reads a message that is not stored, as Go does: `null` counts as absent.
 pub fn decode<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T> {
     decode::from_slice(json).map_err(ApiError::from)
 }
@@ -117,8 +117,7 @@ pub fn check(kind: &StoredKind, document: Document) -> std::result::Result<Accep
     if causes.is_empty() { Ok(accepted) } else { Err(Refused::Invalid(causes)) }
 }
 
-/// Checks an object that a client puts in the place of the stored one. What was wrong with that one already is not held
-/// against it: facts are stored as they are told.
+/// Checks an object that replaces a stored one. Faults that the stored one has already are ignored, since facts are stored with their faults.
 pub fn check_update(
     kind: &StoredKind,
     document: Document,
@@ -134,8 +133,7 @@ pub fn check_update(
     if causes.is_empty() { Ok(accepted) } else { Err(Refused::Invalid(causes)) }
 }
 
-/// Checks an object that is told as a fact: it is refused only where it cannot be read or named. What a client could not
-/// have written comes with it.
+/// Checks a fact: it is refused only if it cannot be read or named. Its other faults are returned with it.
 pub fn check_fact(kind: &StoredKind, document: Document) -> std::result::Result<(Accepted, Vec<Cause>), Refused> {
     let (accepted, causes) = validated(kind, document)?;
     if causes.iter().any(validation::unstorable) { Err(Refused::Invalid(causes)) } else { Ok((accepted, causes)) }
@@ -154,7 +152,7 @@ fn validated(kind: &StoredKind, document: Document) -> std::result::Result<(Acce
     Ok((Accepted { body, node, uid }, converted.causes))
 }
 
-/// The revision that a resource version in a request stands for; `None` asks for no particular one.
+/// The revision of a resource version in a request; `None` for no particular one.
 pub fn revision(resource_version: &str) -> Result<Option<u64>> {
     match resource_version {
         "" | "0" => Ok(None),

@@ -1,10 +1,9 @@
 //! `POST /import`: a whole cluster, or a part of one, in one request and one commit.
 //!
-//! The body is whatever `kubectl get … -o json` or `-o yaml` prints, or objects one after another. Facts are taken as
-//! they are told: the objects keep their uid and creation time, a pod is on the node its body names, and the resource
-//! versions of the cluster they come from mean nothing here. Only a pod that was bound here and whose body names no node
-//! stays where it is: the cluster it comes from has not heard of the bind yet. The same goes for volumes and claims that a
-//! bind here gave to each other.
+//! The body is the output of `kubectl get … -o json` or `-o yaml`, or objects one after another. Objects are facts: they keep their uid and creation
+//! time, a pod is on the node that its body names, and resource versions of their cluster are ignored. A pod that was bound here and whose body
+//! names no node stays on its node, since its cluster has not heard of the bind yet. Volumes and claims that a bind here bound to each other stay
+//! so, too.
 
 use std::collections::{HashMap, HashSet, hash_map::Entry};
 
@@ -59,24 +58,24 @@ const ITEM: u64 = 1_024;
 /// Stored objects that are compared at a time.
 const PAGE: usize = 2_000;
 
-/// What an object takes until it is stored, besides its text: its place, its key twice, its outcome.
+/// Memory of an object until it is stored, besides its text: its place, its key twice, its outcome.
 const INCOMING: usize = 1_024;
 
 /// Faults that a warning about one object lists.
 const MOST_CAUSES: usize = 20;
 
-/// How an import is asked for.
+/// The query of an import.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub struct ImportQuery {
-    /// Delete every stored object, of whatever kind, that is not in the body: the cluster becomes its mirror
+    /// Delete every stored object, of any kind, that is not in the body: the cluster becomes its mirror
     #[param(required = false)]
     replace: bool,
-    /// Store what can be read and named, and report the rest; otherwise one that cannot refuses them all
+    /// Store the objects that can be read and named, and report the others; otherwise one such fault refuses all
     #[param(required = false)]
     skip_invalid: bool,
-    /// `All`: report what would be done and do nothing
+    /// `All`: report the changes and make none
     #[param(required = false, value_type = String)]
     dry_run: String,
 }
@@ -92,13 +91,13 @@ struct Incoming {
     incomplete: Option<Document>,
     /// A pod whose body names no node.
     is_unbound: bool,
-    /// A volume or a claim as it is told, to be compared with the stored one.
+    /// An imported volume or claim, to be compared with the stored one.
     unsettled: Option<Bytes>,
     precondition: Precondition,
 }
 
 impl Incoming {
-    /// Takes over what only the stored object knows; `None` when there is none.
+    /// Copies the fields that only the stored object has; `None` if there is none.
     fn settle(&mut self, stored: Option<&Record>, classes: &Snapshot) {
         if let Some(document) = self.incomplete.take() {
             let document = admission::of_imported(self.kind, document, stored, classes);
@@ -136,21 +135,20 @@ fn at(stored: Option<&Record>) -> Precondition {
 /// A body, read.
 #[derive(Default)]
 struct Import {
-    /// By kind in the order of the table: what others refer to comes first.
+    /// By kind in the order of the table: objects that others refer to come first.
     objects: Vec<Incoming>,
     report: ImportReport,
-    /// The cluster's objects, and the classes of the body: what new objects are filled in by.
+    /// The cluster's objects, and the classes of the body: the sources of defaults for new objects.
     classes: Snapshot,
 }
 
 /// Import objects
 ///
-/// Takes a `List`, a list of one kind, an array, objects one after another (NDJSON), or YAML with any number of
-/// documents. All are stored in one commit, all or none. Objects that are there already are replaced. Kinds that decisions
-/// do not read are passed over and counted.
+/// The body is a `List`, a list of one kind, an array, objects one after another (NDJSON), or YAML with any number of documents. One commit stores
+/// all or none. Existing objects are replaced. Kinds that decisions do not read are ignored and counted.
 ///
-/// Objects are facts: one that is stored though a client could not write it so (a running cluster may have let it in under
-/// other rules) is told in `warnings`. Only what cannot be read or named is refused.
+/// Objects are facts: faults for which a client's write would be refused are listed in `warnings`, since a running cluster may have admitted them
+/// under other rules. Only objects that cannot be read or named are refused.
 #[utoipa::path(post, path = "/import", operation_id = "importObjects", tag = "state", params(ImportQuery, FieldValidationQuery),
     request_body(content = ObjectList, description = "The objects; `application/yaml` and `application/x-ndjson` are read too.",
         example = json!({"kind": "List", "apiVersion": "v1", "items": [
@@ -211,7 +209,7 @@ pub async fn import(
     })
 }
 
-/// Reads and checks a body. Of an object that is there twice the last one counts.
+/// Reads and checks a body. Of repeated objects the last one counts.
 fn read(
     body: &[u8],
     is_yaml: bool,
@@ -297,7 +295,7 @@ fn named(kind: &str, document: &Document, causes: Vec<StatusCause>) -> RefusedOb
     }
 }
 
-/// Reads one object, and tells what a client could not have written.
+/// Reads one object, with the faults for which a client's write would be refused.
 fn incoming(
     kind: &'static StoredKind,
     json: &str,
@@ -352,8 +350,8 @@ fn incoming(
     Ok((incoming, warning))
 }
 
-/// Settles objects by what is stored, counts what would change (`dry_run`), and finds what the body does not have
-/// (`replace`). Reads no more of the store than that takes.
+/// Settles objects by the stored ones, counts the changes (`dry_run`), and finds the stored objects that the body does not have (`replace`). Reads
+/// no more of the store than needed.
 async fn compare(
     state: &AppState,
     cluster: &str,

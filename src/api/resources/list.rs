@@ -1,8 +1,7 @@
 //! List objects: all, of a namespace, by selectors, page by page.
 //!
-//! A page is read at the store's newest revision. The list's `resourceVersion` is that of its first page on every page,
-//! so that whoever lists in pages and then follows from there misses nothing; an object changed between two pages may
-//! be told twice.
+//! A page is read at the store's newest revision. Every page has the `resourceVersion` of the first page, so that a client that lists in pages and
+//! then follows from there misses nothing. An object changed between two pages may appear twice.
 
 use std::fmt::Write as _;
 
@@ -27,10 +26,10 @@ use crate::{
 /// Steps of work that reading one object's labels takes.
 const SELECTED: u64 = 128;
 
-/// What is read at a time while looking for what selectors ask for.
+/// Number of objects read at a time while searching by selectors.
 const SEARCHED_AT_ONCE: usize = 1_000;
 
-/// How a list is asked for.
+/// The query of a list.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ListQuery {
@@ -45,13 +44,13 @@ pub struct ListQuery {
 }
 
 impl ListQuery {
-    /// What the selectors ask for.
+    /// The selection.
     pub fn selector(&self) -> Result<selector::Query> {
         let parsed = selector::Query::parse(&self.label_selector, &self.field_selector);
         parsed.map_err(|error| ApiError::BadRequest(error.to_string()))
     }
 
-    /// At most so many items; 0 and nothing stand for all.
+    /// Largest number of items; 0 and absent stand for all.
     fn limit(&self) -> Result<Option<usize>> {
         match self.limit {
             None | Some(0) => Ok(None),
@@ -65,7 +64,7 @@ impl ListQuery {
         !matches!(self.watch.as_str(), "" | "0" | "false")
     }
 
-    /// The revision asked for is neither to come nor gone.
+    /// Checks that the requested revision exists and is not compacted.
     fn check_revision(&self, head: u64) -> Result<()> {
         let Some(wanted) = examine::revision(&self.resource_version)? else { return Ok(()) };
         if !self.token.is_empty() {
@@ -123,7 +122,7 @@ pub struct Found {
     turn: Option<ListTurn>,
 }
 
-/// The objects that are asked for, page by page of the store where selectors leave some out.
+/// The selected objects, read page by page of the store if selectors exclude some.
 pub async fn find(
     state: &AppState,
     target: &Target,
@@ -179,7 +178,7 @@ pub async fn find(
 /// A namespace and a name.
 type Place = (String, String);
 
-/// So many of a page's objects that are selected, at most; how many were looked at, and which was the last of these.
+/// At most this many selected objects of a page; the number of objects examined, and the last of these.
 fn select(
     records: Vec<Record>,
     selector: Option<&selector::Query>,

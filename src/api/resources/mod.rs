@@ -1,18 +1,18 @@
 //! The state of a cluster as Kubernetes serves it: every kind of [`kinds::ALL`] under its own path.
 //!
-//! One set of handlers serves all kinds; the route says which ([`target::Served`]), and [`documents`] writes the
-//! operations of each kind into the published document. To serve another kind, add its row to the table.
+//! One set of handlers serves all kinds; the route has the kind ([`target::Served`]), and [`documents`] writes the operations of each kind into the
+//! published document. To serve another kind, add its row to the table.
 //!
-//! # Where it differs from kube-apiserver
+//! # Differences from kube-apiserver
 //!
-//! - POST and PUT take the whole object, `status` included: the state is told from outside, no controller fills it in.
-//! - A namespace need not exist for objects to stand in it, and takes nothing with it when it is deleted.
-//! - A binding is refused where the pod does not fit; a pod that says its node is a fact and is not judged.
-//! - A deletion is done at once: there is no grace and there are no finalizers.
-//! - Of what Kubernetes fills in, what decisions read is filled in ([`crate::wire::defaults`]): written where it follows from
-//!   other objects, else read so.
-//! - The values of fields that scheduling does not read are not checked; all are kept as they came. `fieldValidation` tells
-//!   of misspelt and repeated fields among those that it reads.
+//! - POST and PUT take the whole object, including `status`: the state comes from outside, no controller fills it in.
+//! - Objects may be in a namespace that does not exist, and deleting a namespace deletes nothing else.
+//! - A binding is refused if the pod does not fit; a pod that names its node is a fact and is not judged.
+//! - A deletion is immediate: there is no grace period and there are no finalizers.
+//! - Defaults are filled in if decisions read them ([`crate::wire::defaults`]): written if they follow from other objects,
+//!   else applied when the object is read.
+//! - The values of fields that scheduling does not read are not checked; all are kept as they came. `fieldValidation`
+//!   reports misspelt and repeated fields.
 
 use axum::routing::{MethodRouter, get, post};
 use utoipa_axum::router::OpenApiRouter;

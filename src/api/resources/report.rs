@@ -1,4 +1,4 @@
-//! What an import answers.
+//! The reply of an import.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,13 @@ use crate::{
     wire::status::StatusCause,
 };
 
-/// Objects with warnings that are told.
+/// Largest number of objects with warnings in a reply.
 const WARNED: usize = 100;
 
 /// Faults that a refusal lists; `skipInvalid=true` with `dryRun=All` reports all.
 const TOLD: usize = FAULTS_TOLD;
 
-/// What was done.
+/// The changes made.
 #[derive(Debug, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ImportReport {
@@ -44,13 +44,13 @@ pub struct ImportReport {
 /// An object that is not valid.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub struct RefusedObject {
-    /// Where it stands in the body: `items[3]`; empty where it is all of it.
+    /// Its place in the body: `items[3]`; empty if it is the whole body.
     pub at: String,
-    /// Its kind, as far as it says.
+    /// Its kind, if it has one.
     pub kind: String,
-    /// Its namespace, as far as it says.
+    /// Its namespace, if it has one.
     pub namespace: String,
-    /// Its name, as far as it says.
+    /// Its name, if it has one.
     pub name: String,
     /// Every fault.
     pub causes: Vec<StatusCause>,
@@ -69,12 +69,12 @@ pub struct ObjectList {
     /// Of the list.
     #[schema(rename = "apiVersion")]
     api_version: String,
-    /// The objects, each with its kind and version unless the list says them.
+    /// The objects, each with its kind and version unless the list has them.
     items: Vec<BTreeMap<String, serde_json::Value>>,
 }
 
 impl ImportReport {
-    /// Adds what is to be looked at, within a bound.
+    /// Adds an object with warnings, within a bound.
     pub fn warn(&mut self, object: RefusedObject) {
         if self.warnings.len() < WARNED {
             self.warnings.push(object);

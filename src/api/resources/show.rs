@@ -39,7 +39,7 @@ pub fn tried(code: StatusCode, kind: &StoredKind, body: &str, revision: Option<u
     json(code, text)
 }
 
-/// A reply that says no more than that it is done.
+/// A reply that only reports success.
 pub fn success(code: StatusCode, target: &Target, uid: &str) -> Response {
     let details = StatusDetails {
         name: target.name.clone(),

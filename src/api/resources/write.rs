@@ -24,10 +24,10 @@ use crate::{
     wire::{document::Document, validation::fields::FieldValidation},
 };
 
-/// How often a change that asks for no revision is tried again when others change the same object.
+/// Number of attempts of a change without a revision while others change the object.
 pub const ATTEMPTS: usize = 8;
 
-/// How a change is asked for.
+/// The query of a change.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct WriteQuery {
@@ -36,12 +36,12 @@ pub struct WriteQuery {
 }
 
 impl WriteQuery {
-    /// Whether everything is to be done but storing it.
+    /// `true` if nothing must be stored.
     pub fn dry_run(&self) -> Result<bool> {
         dry_run(&self.dry_run)
     }
 
-    /// What is done about fields that do not exist or stand twice.
+    /// The treatment of unknown and repeated fields.
     pub fn field_validation(&self) -> Result<FieldValidation> {
         FieldValidationQuery { field_validation: self.field_validation.clone() }.parse()
     }
@@ -112,7 +112,7 @@ pub async fn create(
     Err(ApiError::internal("the attempts are endless"))
 }
 
-/// Reads a body that is to be stored where the path says, with what is odd about its fields.
+/// Reads a body to be stored under the path, with warnings about its fields.
 async fn opened(target: &Target, body: Bytes, mode: FieldValidation) -> Result<(Document, Vec<String>)> {
     let (target, length) = (target.clone(), body.len());
     let read = move || -> Result<_> {
@@ -164,7 +164,7 @@ fn only_status(sent: &Document, stored: &Document) -> Document {
     document
 }
 
-/// Replaces what `edit` makes of the object sent and the one stored, compared and set.
+/// Replaces the stored object by the result of `edit`, by compare-and-set.
 async fn update(
     state: &AppState,
     target: &Target,
@@ -221,16 +221,16 @@ async fn update(
     Err(target.modified())
 }
 
-/// What a deletion may ask for in its body (`meta/v1` DeleteOptions).
+/// Options of a deletion in its body (`meta/v1` DeleteOptions).
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct DeleteOptions {
-    /// What must hold.
+    /// The conditions.
     pub preconditions: Option<Preconditions>,
     dry_run: Option<Vec<String>>,
 }
 
-/// What must hold for a deletion.
+/// Conditions of a deletion.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Preconditions {
@@ -239,17 +239,17 @@ pub struct Preconditions {
 }
 
 impl DeleteOptions {
-    /// Reads the body of a deletion; an empty one asks for nothing.
+    /// Reads the body of a deletion; an empty one has no conditions.
     pub fn parse(body: &[u8]) -> Result<Self> {
         if body.is_empty() { Ok(Self::default()) } else { examine::decode(body) }
     }
 
-    /// Whether nothing is to be stored.
+    /// `true` if nothing must be stored.
     pub fn dry_run(&self) -> Result<bool> {
         self.dry_run.iter().flatten().try_fold(false, |any, value| Ok(any | dry_run(value)?))
     }
 
-    /// Whether these hold for an object.
+    /// Checks these conditions on an object.
     pub fn check(&self, target: &Target, record: &Record) -> Result<()> {
         let Some(preconditions) = &self.preconditions else { return Ok(()) };
         if let Some(uid) = preconditions.uid.as_ref().filter(|uid| **uid != record.uid) {
@@ -293,8 +293,7 @@ pub async fn delete(
     Err(target.modified())
 }
 
-/// DELETE of a collection: everything in it that the selectors choose, in one commit. What is deleted, or made anew,
-/// by others meanwhile stays as they left it.
+/// DELETE of a collection: all selected objects, in one commit. Objects that others delete or create meanwhile stay as they left them.
 pub async fn delete_all(
     State(state): State<AppState>,
     target: Target,

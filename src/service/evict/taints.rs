@@ -1,10 +1,10 @@
 //! The pods that NoExecute taints drive off their nodes, and their departure.
 //!
-//! Nothing here runs by itself: whoever looks after a cluster asks what is due and has it carried out, as often as it likes.
-//! A deletion asks no disruption budget, as Kubernetes' taint eviction asks none.
+//! Nothing here runs by itself: a client lists the evictions that are due and has them carried out. Disruption budgets do not matter, as in
+//! Kubernetes' taint eviction.
 //!
-//! Node and pods are read anew from the store before anything is deleted, and the deletions are committed only if neither
-//! has changed since, so that a taint taken off, or a toleration added, in time keeps its pod.
+//! Node and pods are read again from the store before anything is deleted, and the deletions are committed only if neither has changed since. So a
+//! pod stays if its taint was removed, or a toleration added, in time.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -40,7 +40,7 @@ pub struct Meant {
     pub namespace: Option<String>,
     /// Those that are due by this instant only.
     pub before: Option<Timestamp>,
-    /// At most so many.
+    /// Largest number of evictions.
     pub limit: usize,
 }
 
@@ -78,11 +78,11 @@ pub struct EvictionItem {
     pub pod: EvictedPod,
     /// The node that it is on.
     pub node: String,
-    /// From when on, RFC 3339; absent where the taint does not say when it was added, and then it is never due.
+    /// The time, RFC 3339; absent if the taint has no `timeAdded`, and then it is never due.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub at: Option<String>,
-    /// Whether that is now.
+    /// `true` if that time has come.
     pub due: bool,
     /// The taints that it does not tolerate, or no longer at that time.
     pub taints: Vec<EvictingTaint>,
@@ -111,16 +111,16 @@ pub struct EvictingTaint {
     pub key: String,
     /// Its value.
     pub value: String,
-    /// When it was added, RFC 3339; absent where it does not say.
+    /// The time when it was added, RFC 3339; absent if unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub time_added: Option<String>,
 }
 
-/// What was carried out.
+/// The evictions carried out.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EvictionReport {
-    /// What became of each pod, in the order of a list.
+    /// The outcome for each pod, in the order of a list.
     pub items: Vec<EvictionResult>,
     /// How many more are due: ask again.
     pub remaining: usize,
@@ -128,14 +128,14 @@ pub struct EvictionReport {
     pub revision: u64,
 }
 
-/// What became of a pod.
+/// The outcome for a pod.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EvictionResult {
     /// The pod.
     pub pod: EvictedPod,
     /// The node that it was on.
     pub node: String,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: EvictionOutcome,
 }
 
@@ -201,11 +201,10 @@ pub async fn list(service: &Service, cluster: &Arc<str>, meant: Meant) -> Result
     list.await
 }
 
-/// Deletes the pods that taints drive off their nodes by now, as [`list`] tells them; `before` may narrow that, never widen
-/// it. `dry_run`: tells only what would become of them.
+/// Deletes the pods of [`list`] whose evictions are due; `before` may only restrict that. `dry_run`: returns only the outcomes.
 ///
 /// # Errors
-/// Where the cluster is not known or too old, and the store's.
+/// If the cluster does not exist or its view is too old, and the store's errors.
 pub async fn carry_out(service: &Service, cluster: &Arc<str>, meant: Meant, dry_run: bool) -> Result<EvictionReport> {
     let now = nanoseconds(clock::now());
     let before = meant.before.map_or(now, |before| nanoseconds(before).min(now));
@@ -232,7 +231,7 @@ pub async fn carry_out(service: &Service, cluster: &Arc<str>, meant: Meant, dry_
     Ok(EvictionReport { items: items.collect(), remaining, revision })
 }
 
-/// Evictions on their way.
+/// Evictions in progress.
 struct Departure<'a> {
     service: &'a Service,
     cluster: &'a str,
@@ -318,7 +317,7 @@ fn key(kind: Kind, namespace: &str, name: &str) -> Result<Key> {
     Ok(Key::new(kind.key(), namespace, name))
 }
 
-/// What a record holds.
+/// The object of a record.
 fn read(kind: Kind, record: &Record) -> Result<Object> {
     let kind = kinds::by_core(kind).ok_or_else(|| misread(record))?;
     let converted = kind.parse(&record.body).map_err(Error::internal)?;

@@ -2,7 +2,7 @@
 
 use crate::service::error::{Error, Result};
 
-/// What must hold of the revision in force for a write to be carried out.
+/// The conditions of a write on the revision in force.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Conditions {
     /// It must be one of these.
@@ -31,7 +31,7 @@ impl Tags {
 }
 
 impl Conditions {
-    /// Whether they hold of the revision in force; `None` where no policy is stored.
+    /// Checks them against the revision in force; `None` if no policy is stored.
     ///
     /// # Errors
     /// [`Error::PreconditionFailed`] when not.

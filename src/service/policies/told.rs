@@ -13,7 +13,7 @@ use crate::{
     wire::policy::{PolicySummary, revision},
 };
 
-/// How many named policies `/metrics` tells the revisions of.
+/// Number of named policies whose revisions `/metrics` shows.
 const MOST_TOLD: usize = 100;
 
 /// The policies of a cluster by name, the default one always among them.
@@ -30,7 +30,7 @@ pub fn list(view: &View) -> Vec<PolicySummary> {
     items
 }
 
-/// Which revisions decide in the default cluster, as lines of `/metrics`; nothing until somebody has asked about it.
+/// The revisions in force in the default cluster, as lines of `/metrics`; empty until the cluster is loaded.
 pub fn metrics(service: &Service) -> String {
     let Some(cluster) = service.clusters.followed(DEFAULT_CLUSTER) else { return String::new() };
     let items = list(&cluster.view());
@@ -39,7 +39,7 @@ pub fn metrics(service: &Service) -> String {
     telemetry::policy_revisions(told.map(|item| (&*item.name, item.revision)))
 }
 
-/// Lets go of what metrics tell apart of policies and extenders that no cluster in memory has any more.
+/// Drops the label values of policies and extenders that no cluster in memory has any more.
 pub fn retain_labels(service: &Service) {
     let (mut profiles, mut extenders) = (BTreeSet::new(), BTreeSet::new());
     for cluster in service.clusters.live() {

@@ -31,14 +31,14 @@ use crate::{
     },
 };
 
-/// A plan, and what stores its pod first where that is not stored yet.
+/// A plan, and the change that stores its pod first if it is not stored yet.
 pub(super) struct Order {
     pub(super) plan: Plan,
     pub(super) new: Vec<(Arc<Pod>, Change)>,
 }
 
 impl Order {
-    /// What is used up of each budget, as it was before any of it.
+    /// The disruptions used up of each budget, which is in its earlier state.
     fn charges(&self) -> Vec<(Arc<PodDisruptionBudget>, i32)> {
         let mut charges: Vec<(Arc<PodDisruptionBudget>, i32)> = Vec::new();
         for step in &self.plan.steps {
@@ -62,13 +62,13 @@ impl Order {
 
 /// How orders are carried out.
 pub(super) struct Manner {
-    /// What judges the binds.
+    /// The profile that judges the binds.
     pub(super) profile: Arc<Profile>,
     /// Nodes are reserved until then, and not bound.
     pub(super) reserve_until: Option<String>,
 }
 
-/// What became of an order.
+/// The outcome of an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Carried {
     /// It was carried out. The newest revision afterwards.
@@ -77,14 +77,13 @@ pub(super) enum Carried {
     AlreadyOn(String),
     /// The pod is no more, or another one has its name.
     Gone,
-    /// Others were there first: to be decided anew.
+    /// Others came first: decide again.
     Stale,
     /// An extender was to bind it and did not, or another one of its gang is not bound.
     NotBound(String),
 }
 
-/// Binds a pod whose node was reserved for it until then. Where an extender bound it already that is a fact, and is
-/// noted whatever speaks against it by now.
+/// Binds a pod to its reserved node. If an extender bound it already, that is a fact and is recorded in any case.
 pub(super) async fn recorded(
     service: &Service,
     cluster: &str,
@@ -182,7 +181,7 @@ impl Calls {
         self.places.push(Some((last, self.waiting[last].0.writes.len() - 1, true)));
     }
 
-    /// What became of each order.
+    /// The outcome of each order.
     async fn commit(
         self,
         service: &Service,
@@ -228,19 +227,18 @@ fn of_bind(outcome: &Outcome, revision: u64) -> Carried {
     }
 }
 
-/// The choices for the claims of the pod whose bind stands at this place.
+/// The choices for the claims of the pod that is bound at this place.
 type Chosen = (usize, Vec<VolumeChoice>);
 
-/// What an order writes.
+/// The writes of an order.
 struct Ordered {
     writes: Vec<Write>,
-    /// Where the last bind stands.
+    /// The place of the last bind.
     bind: usize,
     volumes: Vec<Chosen>,
 }
 
-/// What the order writes, in order; `None` where something that it is about is gone, or a budget is no longer as it was
-/// when the order was decided.
+/// The writes of the order, in their order; `None` if one of its objects is gone, or a budget has changed since the order was decided.
 async fn writes(
     service: &Service,
     cluster: &str,

@@ -22,10 +22,10 @@ use crate::{
 /// Pods that are decided without waiting for a turn.
 pub(super) const FEW: usize = 32;
 
-/// Pods worked on at once where extenders are asked, and binds under way at a time.
+/// Pods of a chunk with extenders, and concurrent binds.
 pub(super) const AT_ONCE: usize = 16;
 
-/// Whom a request asks.
+/// The extenders of a request.
 #[derive(Clone)]
 pub(super) struct Asking {
     /// The extenders of its policy.
@@ -34,10 +34,10 @@ pub(super) struct Asking {
     pub(super) sent: Option<Sent>,
 }
 
-/// A working copy of the cluster with what was placed so far.
+/// A working copy of the cluster with the pods placed so far.
 pub(super) type Batched = Batch<Arc<Profile>>;
 
-/// What was decided for a pod.
+/// The decision for a pod.
 pub(super) enum Decided {
     AlreadyOn(String),
     /// It is not stored any more.
@@ -59,7 +59,7 @@ impl Decided {
     }
 }
 
-/// What is known about a pod without asking anybody.
+/// The result for a pod that needs no decision.
 pub(super) fn known(task: &Task, batch: &Batched) -> Option<Decided> {
     match batch.snapshot().pod(&task.pod.namespace, &task.pod.name) {
         Some(stored) if stored.uid != task.pod.uid && task.new.is_none() => Some(Decided::Gone),
@@ -73,7 +73,7 @@ pub(super) fn known(task: &Task, batch: &Batched) -> Option<Decided> {
     }
 }
 
-/// What was reserved for the pod has lapsed.
+/// Treats the pod as waiting: its reservation has lapsed.
 pub(super) fn as_waiting(task: &mut Task) {
     if task.pod.is_assigned() {
         task.pod = Arc::new(Pod { node_name: Name::default(), ..(*task.pod).clone() });

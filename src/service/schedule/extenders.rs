@@ -1,17 +1,16 @@
-//! Pods about which the policy's own extenders have something to say: asked, and bound by them.
+//! Pods that the policy's own extenders handle: filtered, scored and bound by them.
 //!
-//! Deciding goes one by one, since each pod sees those before it: nodes that fit → `filter` → `prioritize` → choice, and
-//! where nothing fits `preempt`.
+//! Pods are decided one by one, since each sees the pods before it: nodes that fit → `filter` → `prioritize` → choice, and if no node fits `preempt`.
 //!
-//! Where an extender binds, the node is reserved first, as kube-scheduler assumes a pod: durable, judged like a bind, and
-//! with the evictions in one commit. Then the extender is asked to bind, then its bind is recorded. What may go wrong:
+//! If an extender binds, the node is reserved first, as kube-scheduler assumes a pod: durable, judged like a bind, and with the evictions in one
+//! commit. Then the extender is called to bind, then its bind is recorded. Possible failures:
 //!
-//! - It refuses: the reservation is taken back, the pod waits.
-//! - Whether it bound is not known (no answer, or none that can be read), or this server dies in between: the reservation
-//!   stays until it lapses, and a repeated request has the pod bound to the same node.
-//! - The cluster changed so that the bind would be refused by now: it is a fact all the same and is recorded.
+//! - It refuses: the reservation is removed, and the pod waits.
+//! - The outcome is unknown (no reply, or an unreadable one), or this server dies in between: the reservation stays until
+//!   it lapses, and a repeated request binds the pod to this node.
+//! - The cluster changed so that the bind would be refused now: it is a fact and is recorded.
 //!
-//! Evictions are not undone, in kube-scheduler neither.
+//! Evictions are not undone, as in kube-scheduler.
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
@@ -50,7 +49,7 @@ use crate::{
 /// Seconds for the commits around a bind.
 const MARGIN_SECONDS: u64 = 30;
 
-/// What one pod comes to before preemption.
+/// The result for one pod before preemption.
 enum Settled {
     Placed(Placed),
     Nowhere(String, Attempt),
@@ -152,7 +151,7 @@ impl Run {
         .await
     }
 
-    /// Carries out what was decided, each pod for itself.
+    /// Carries out the decisions, each pod for itself.
     pub(super) async fn carry_out_each(&self, chunk: &mut Chunk) -> Result<Vec<Carried>> {
         let Chunk { placed, base, is_judged, .. } = chunk;
         let decided_at = is_judged.then_some(*base);
@@ -199,8 +198,8 @@ impl Run {
         Ok(carried)
     }
 
-    /// Carries a gang out; what became of each pod that was placed, or of all where nothing was carried out. The extenders
-    /// bind one pod after the other; where one of them is not bound, those after it are not either.
+    /// Carries a gang out. Returns the result for each placed pod, or for all if nothing was carried out. The extenders bind one pod after another;
+    /// after the first failure no further pod is bound.
     pub(super) async fn carry_out_gang(&self, decided: &mut [(Task, Decided)], order: Order) -> Result<Vec<Carried>> {
         let placed = || decided.iter().filter(|(_, decided)| matches!(decided, Decided::Placed(_)));
         let extenders = placed().filter(|(task, _)| self.is_bound_by_extender(task)).count();
@@ -254,7 +253,7 @@ impl Run {
         Ok(all)
     }
 
-    /// Whether an extender is to bind the pod.
+    /// `true` if an extender binds the pod.
     fn is_bound_by_extender(&self, task: &Task) -> bool {
         let binder = |asking: &Asking| task.document.as_ref().is_some_and(|pod| asking.chain.binder(pod).is_some());
         self.assume.is_none() && self.asking.as_ref().is_some_and(binder)
@@ -291,14 +290,14 @@ impl Run {
     }
 }
 
-/// When a node is free again that is reserved while so many binds are asked for, one after the other.
+/// The end of a reservation during this number of bind calls, one after another.
 fn until(now: Timestamp, chain: &Chain, binds: usize) -> Result<String> {
     let seconds = chain.patience().as_secs().saturating_add(1).saturating_mul(binds as u64);
     let seconds = seconds.saturating_add(MARGIN_SECONDS).min(LONGEST_TTL_SECONDS.into());
     lapsing_in(now, u32::try_from(seconds).unwrap_or(LONGEST_TTL_SECONDS))
 }
 
-/// The pod as extenders are told of it, waiting; `None` where it is gone.
+/// The waiting pod for extenders; `None` if it is gone.
 async fn document(task: &Task, documents: &dyn Documents) -> std::result::Result<Option<PodDocument>, String> {
     let text: Option<Arc<str>> = if let Some(Change::Put { body, .. }) = &task.new {
         std::str::from_utf8(body).ok().map(Into::into)
@@ -345,9 +344,8 @@ fn settle(
     (batch, Settled::Placed(placed))
 }
 
-/// The candidates that the extenders let pass, and the ignorable ones that did not answer. Since the pod is bound in the
-/// commit that evicts, extenders are asked to filter before: a node that one rules out is no candidate, but for those of
-/// which it says that evictions may help and answers for the victims itself.
+/// The candidates that the extenders accept, and the ignorable extenders that did not answer. Since the commit that evicts also binds the pod,
+/// extenders filter before it: a node that one rules out is no candidate, unless it says that evictions may help and checks the victims itself.
 async fn approved(
     chain: &Chain,
     pod: &PodDocument,
@@ -370,8 +368,8 @@ async fn approved(
     Ok((preempted.candidates, skipped))
 }
 
-/// The best of the candidates that extenders left. Those whose victims would not do, or are not all of lower priority, are
-/// passed over: nobody else's word evicts what the policy would not.
+/// The best of the candidates that extenders left. Candidates whose victims do not suffice, or are not all of lower priority, are skipped: an
+/// extender cannot evict more than the policy would.
 fn room(
     profile: &Profile,
     pod: &Arc<Pod>,

@@ -1,8 +1,8 @@
 //! Scheduling: decides for any number of pods and binds them.
 //!
-//! The way of a request: which pods ([`pods`]) → chunk by chunk: place them on a working snapshot off the runtime's
-//! threads (asking the policy's extenders where it has some, [`extenders`]), carry the plans out ([`commit`]), go on from the view that shows them ([`run`]) → what would help those that
-//! fit nowhere → the summary. A pod whose plan turns out to be stale is placed again.
+//! Steps of a request: find the pods ([`pods`]) → chunk by chunk, place them on a working snapshot off the runtime's threads (calling the policy's
+//! extenders, if any, [`extenders`]), carry the plans out ([`commit`]), and go on from the view that shows them ([`run`]) → suggest remedies for
+//! unschedulable pods → the summary. A pod whose plan is stale is placed again.
 
 use std::sync::Arc;
 
@@ -33,10 +33,10 @@ mod pods;
 mod report;
 mod run;
 
-/// Everything that a request asks for, checked. `body` is the request as it was written.
+/// Checks a request and prepares it. `body` is its text.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The faults of the request.
 #[allow(clippy::needless_pass_by_value, reason = "what runs afterwards keeps them")]
 pub fn prepare(
     request: &ScheduleRequest,
@@ -120,10 +120,10 @@ pub fn prepare(
 pub struct Runs(Vec<Run>);
 
 impl Runs {
-    /// Carries it out, and tells what became of each pod.
+    /// Carries it out, and reports the result for each pod.
     ///
     /// # Errors
-    /// Where it ends before its end.
+    /// If it breaks off.
     pub async fn run(self, answers: &mut Answers) -> Result<ScheduleSummary> {
         let mut last = None;
         let are_several = self.0.len() > 1;

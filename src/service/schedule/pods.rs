@@ -31,7 +31,7 @@ use crate::{
 /// Steps of work that reading one pod takes.
 const ITEM: u64 = 256;
 
-/// What the answer about one pod takes, however little it is asked with.
+/// Memory of the result of one pod, for any size of the request.
 const ANSWER: usize = 2 << 10;
 
 /// A pod to be scheduled.
@@ -39,13 +39,13 @@ pub(super) struct Task {
     /// Its place in the reply.
     pub(super) index: usize,
     pub(super) pod: Arc<Pod>,
-    /// What stores it, where it is not stored yet.
+    /// The change that stores it, if it is not stored yet.
     pub(super) new: Option<Change>,
     /// How often its plan was stale.
     pub(super) stale: usize,
-    /// The pod as extenders are told of it, where one of them is about it.
+    /// The pod for extenders, if one of them handles it.
     pub(super) document: Option<PodDocument>,
-    /// Whether extenders were asked about nodes that it fits.
+    /// `true` if extenders were called for nodes that it fits.
     pub(super) is_asked_about: bool,
     /// The calls of extenders that failed.
     pub(super) errors: Vec<ExtenderError>,
@@ -95,7 +95,7 @@ pub(super) fn asked(
 
 struct Asked<'s> {
     snapshot: &'s Snapshot,
-    /// Whether a stored pod is on its node for good, and not by a reservation.
+    /// Tells if a stored pod is bound to its node, and not only reserved.
     is_bound: &'s dyn Fn(&Pod) -> bool,
     tasks: Vec<Task>,
     settled: Vec<Settled>,
@@ -233,7 +233,7 @@ fn cause(field: &str, reason: &str, message: String) -> Cause {
     Cause { field: field.into(), reason: reason.into(), message, unreadable: false }
 }
 
-/// An answer without anything but the pod and what became of it.
+/// A result with only the pod and its outcome.
 pub(super) fn answer(namespace: &str, name: &str, result: ScheduleResult) -> ScheduledPod {
     ScheduledPod { namespace: namespace.into(), name: name.into(), result, ..ScheduledPod::default() }
 }

@@ -14,10 +14,10 @@ enum Sink {
     Lines(mpsc::Sender<Bytes>),
 }
 
-/// The answers told so far.
+/// The results reported so far.
 pub struct Answers {
     sink: Sink,
-    /// What was told, in numbers.
+    /// The counts of results.
     pub(super) counts: ScheduleSummary,
     client_left: bool,
 }
@@ -37,12 +37,12 @@ impl Answers {
         Self::new(Sink::Lines(lines))
     }
 
-    /// Whether nobody reads the answers any more.
+    /// `true` if the client has disconnected.
     pub(super) fn client_left(&self) -> bool {
         self.client_left || matches!(&self.sink, Sink::Lines(lines) if lines.is_closed())
     }
 
-    /// Tells what became of a pod.
+    /// Reports the result for a pod.
     pub(super) async fn tell(&mut self, index: usize, pod: ScheduledPod) {
         let count = match pod.result {
             ScheduleResult::Bound | ScheduleResult::WouldBind => &mut self.counts.bound,
@@ -60,7 +60,7 @@ impl Answers {
         }
     }
 
-    /// Tells what became of a task's pod, with the calls that failed on the way.
+    /// Reports the result for a task's pod, with its failed calls.
     pub(super) async fn tell_of(&mut self, task: Task, pod: ScheduledPod) {
         self.tell(task.index, ScheduledPod { extender_errors: task.errors, ..pod }).await;
     }

@@ -34,14 +34,14 @@ use crate::{
     },
 };
 
-/// Pods placed before they are bound and the view is taken anew: a few milliseconds of work, so that a plan is seldom
-/// stale, and enough for the commit to be worth its time.
+/// Number of pods that are placed before they are bound and the view is renewed: a few milliseconds of work, so that a plan is seldom stale, and
+/// enough to make a commit worth its time.
 const CHUNK: usize = 512;
 
 /// How often a pod is decided when others keep coming first.
 const ATTEMPTS: usize = 8;
 
-/// Kinds of pods that are told what would help.
+/// Number of kinds of pods that get suggestions.
 const EXPLAINED: usize = 5;
 
 /// A request, ready to be carried out.
@@ -55,9 +55,9 @@ pub(super) struct Run {
     pub(super) is_trial: bool,
     pub(super) all_or_nothing: bool,
     pub(super) suggestions: bool,
-    /// The extenders of the policy, where there are some that may be asked.
+    /// The extenders of the policy, if any may be called.
     pub(super) asking: Option<Asking>,
-    /// What the first decisions are made on.
+    /// The snapshot of the first decisions.
     pub(super) snapshot: Snapshot,
     /// In the order in which they are placed.
     pub(super) tasks: Vec<Task>,
@@ -72,11 +72,11 @@ type Unschedulable = (Task, String);
 #[derive(Default)]
 pub(super) struct Chunk {
     pub(super) placed: Vec<(Task, Placed)>,
-    /// What fits nowhere in view of these.
+    /// The pods that fit nowhere in this state.
     nowhere: Vec<Unschedulable>,
     /// The revision of a state that becomes the working copy when these are carried out and nothing else.
     pub(super) base: u64,
-    /// Whether they were decided on that state.
+    /// `true` if they were decided on that state.
     pub(super) is_judged: bool,
 }
 
@@ -96,7 +96,7 @@ impl Chunk {
 }
 
 impl Run {
-    /// Carries the request out and tells what became of each pod; what it all came to, and the state afterwards.
+    /// Carries the request out and reports the result for each pod. Returns the summary and the state afterwards.
     pub(super) async fn run(mut self, answers: &mut Answers) -> Result<(ScheduleSummary, Snapshot)> {
         for (index, pod) in std::mem::take(&mut self.settled) {
             answers.tell(index, pod).await;
@@ -189,7 +189,7 @@ impl Run {
         Ok((batch, unschedulable, revision))
     }
 
-    /// Tells what became of those that were placed; the tasks whose plans were stale.
+    /// Reports the results for placed pods. Returns the tasks with stale plans.
     async fn settle(
         &self,
         placed: Vec<(Task, Placed)>,
@@ -281,7 +281,7 @@ impl Run {
         Ok((batch, Vec::new(), revision))
     }
 
-    /// Tells which pods would have been bound if all did fit; those that do not.
+    /// Reports the pods that would have been bound if all fitted. Returns the others.
     async fn hold_back(&self, decided: Vec<(Task, Decided)>, answers: &mut Answers) -> Vec<Unschedulable> {
         let mut unschedulable = Vec::new();
         for (task, decided) in decided {
@@ -304,7 +304,7 @@ impl Run {
         unschedulable
     }
 
-    /// Tells of a gang. `carried` says what became of those that were placed, in their order, where anything was done.
+    /// Reports the results for a gang. `carried` has the outcomes of the placed pods, in their order, if anything was done.
     async fn tell_all(&self, decided: Vec<(Task, Decided)>, carried: Vec<Carried>, answers: &mut Answers) {
         let mut carried = carried.into_iter();
         for (task, decided) in decided {
@@ -334,7 +334,7 @@ impl Run {
         }
     }
 
-    /// Tells why pods fit nowhere and, of the first of each kind, what would help.
+    /// Reports why pods fit nowhere and, for the first of each kind, suggestions.
     async fn explain(&self, batch: Batched, unschedulable: Vec<Unschedulable>, answers: &mut Answers) -> Result<()> {
         if unschedulable.is_empty() || answers.client_left() {
             return Ok(());
@@ -407,7 +407,7 @@ impl Run {
         }
     }
 
-    /// A pod that its extender did not bind; its victims are gone all the same.
+    /// A pod that its extender did not bind; its victims are gone anyway.
     fn not_bound(&self, pod: &Pod, there: &Placed, message: String) -> ScheduledPod {
         ScheduledPod { victims: self.told(pod, there).victims, ..failed(&pod.namespace, &pod.name, message) }
     }
@@ -429,7 +429,7 @@ fn gone(pod: &Pod) -> ScheduledPod {
     failed(&pod.namespace, &pod.name, format!("pods {:?} not found", &*pod.name))
 }
 
-/// Everything that a gang asks for in one plan: its new pods are stored first, its binds stand last.
+/// The changes for a gang in one plan: its new pods first, its binds last.
 fn gang(decided: &[(Task, Decided)], revision: u64) -> Order {
     let mut order = Order { plan: Plan { revision, steps: Vec::new() }, new: Vec::new() };
     for (task, decided) in decided {
@@ -440,7 +440,7 @@ fn gang(decided: &[(Task, Decided)], revision: u64) -> Order {
     order
 }
 
-/// The batch on a newer snapshot, as if what is under way were done.
+/// The batch on a newer snapshot, as if the chunk in progress were done.
 async fn rebased(mut batch: Batched, snapshot: Snapshot, underway: &Chunk) -> Result<Batched> {
     let placed: Vec<_> = underway.placed.iter().map(|(task, there)| (task.pod.clone(), there.clone())).collect();
     compute(move || {
@@ -453,7 +453,7 @@ async fn rebased(mut batch: Batched, snapshot: Snapshot, underway: &Chunk) -> Re
     .await
 }
 
-/// What would help, for the first of each kind of pods; nothing for the others.
+/// Suggestions for the first of each kind of pods; none for the others.
 fn what_would_help(batch: &Batched, pods: &[Arc<Pod>]) -> Vec<Vec<Suggestion>> {
     let mut kinds: Vec<(&Arc<Pod>, usize)> = Vec::new();
     let mut firsts = Vec::with_capacity(pods.len());

@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_settled_or_does_not_fit_is_not_chosen() {
+    fn settled_claims_and_small_volumes_are_not_chosen() {
         let none: [&str; 0] = [];
         assert_eq!(told(pod("p").claim("bound"), "a"), none);
         assert_eq!(told(pod("p").claim("for-a"), "a"), none);
