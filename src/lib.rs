@@ -21,7 +21,7 @@
 //! | `crates/store`, [`store`] | durable documents and revisions; the only SQL | know scheduling |
 //! | [`cluster`] | the live cache: change feed in, snapshots out; commits decisions | know SQL, HTTP |
 //! | [`extenders`] | HTTP calls to a policy's own extenders, which always end | decide, know the store or SQL |
-//! | [`service`] | all that is done, whoever asks: decide, explain, schedule, bind, reserve, evict, policies | know HTTP, SQL |
+//! | [`service`] | the operations, for all callers: decide, explain, schedule, bind, reserve, evict, policies | know HTTP, SQL |
 //! | [`api`] | HTTP: one list of routes, a file per resource | know SQL |
 //! | [`app`] | composition root: the only file that may import everything | |
 //! | [`commands`] | commands other than serving | know SQL |
@@ -46,7 +46,7 @@
 //! | change feed | all changes of a cluster in order of revision, read in pages | [`store`] |
 //! | cluster | objects with one revision counter; every key begins with it, and no transaction spans two | [`cluster`], [`store`] |
 //! | compaction | the periodic removal of tombstones and superseded versions | [`store`] |
-//! | decision context | the view, the profile and the extenders of one decision, taken once | `context` |
+//! | decision context | the view, the profile and the extenders of one decision, taken once | [`service::context`] |
 //! | decision tree | a policy whose priorities decide one after another; each one is a *level* | [`core::ranking`] |
 //! | draft | the writer's working copy of the state while a batch is judged | [`cluster`] |
 //! | epoch | a part of a cluster's history; a new one begins when an older copy of the database comes back | [`store::Head`] |
@@ -66,7 +66,7 @@
 //! | plan | the changes that a decision demands, carried out whole or not at all | [`core::plan`] |
 //! | profile | a compiled policy, or one profile of a configuration: predicates, priorities, weights, arguments | [`core::policy`] |
 //! | rehearsal | judging a batch before its transaction, on the expected state | [`cluster`] |
-//! | release | the kube-scheduler release whose rules apply, 1.22 or 1.34 | [`core::rule`] |
+//! | release | the kube-scheduler release whose rules apply, 1.22 or 1.34 | [`core::release`] |
 //! | reservation | a node kept for a pod for a time, counted like a bind | [`wire::reservation`] |
 //! | revision | the number of a change in its cluster; Kubernetes' resourceVersion | [`store`] |
 //! | slot | the number of a node in one snapshot | `core::node_table` |
