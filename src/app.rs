@@ -173,7 +173,7 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
         }
     });
 
-    // Before the first request, so that no one has to wait for it. A schema that is behind is told by readiness.
+    // Before the first request, so that no request waits for it. Readiness reports an outdated schema.
     if store.migration_status().await?.is_current() {
         match clusters.get(DEFAULT_CLUSTER).await {
             Ok(_) => {}

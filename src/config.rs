@@ -404,7 +404,7 @@ pub fn parse<C: CommandFactory + FromArgMatches>(arguments: impl IntoIterator<It
                 arguments.push(format!("--{key}={value}"));
             }
         }
-        // What was wrong without the file has been told above.
+        // Faults without the file were reported above.
         matches = command.clone().try_get_matches_from(&arguments).map_err(|error| in_file(one_line(&error)))?;
     }
     Ok(C::from_arg_matches(&matches)?)

@@ -169,7 +169,7 @@ pub fn recorder() -> Result<PrometheusHandle, BuildError> {
     let handle = HANDLE.get_or_init(|| {
         let recorder = builder.build_recorder();
         let handle = recorder.handle();
-        // Fails only where somebody else has installed one: then this one stays empty.
+        // Fails only if another recorder is installed: then this one stays empty.
         drop(metrics::set_global_recorder(recorder));
         handle
     });

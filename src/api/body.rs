@@ -152,7 +152,7 @@ impl Reading {
         }
         let end = self.exact.unwrap_or(self.most);
         if bytes > SMALL_BODY && self.room.is_small() {
-            // Larger than it seemed, since its length was not told: it goes on among the large ones.
+            // Larger than expected, since its length was not announced: it continues among the large ones.
             self.room = self.budget.room(bytes.max(2 * SMALL_BODY).min(end), self.share.as_ref()).await?;
         } else {
             let end = if self.room.is_small() { end.min(SMALL_BODY) } else { end };

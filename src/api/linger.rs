@@ -26,7 +26,7 @@ pub fn reading_on(request: Request) -> Request {
     if request.body().is_end_stream() || request.version() > Version::HTTP_11 {
         return request;
     }
-    // A client that asks first has not sent its body before somebody reads it.
+    // A client that sends `Expect` has not sent its body before it is read.
     let begun = !request.headers().contains_key(header::EXPECT);
     request.map(|body| Body::new(Unwanted { body, begun, ended: false }))
 }

@@ -144,7 +144,7 @@ async fn observed(State(budget): State<Arc<Budget>>, request: Request, next: Nex
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("", MatchedPath::as_str).to_owned();
-    // At the level of errors, so that they carry the request's identity whatever is logged besides.
+    // At the level of errors, so that they carry the request's identity under any log filter.
     let span = error_span!("request", id = id.to_str().unwrap_or_default(), %method, path = request.uri().path());
 
     let start = Instant::now();
@@ -152,7 +152,7 @@ async fn observed(State(budget): State<Arc<Budget>>, request: Request, next: Nex
         let response = plain_text_errors(&budget, reading_on(request), next).await;
         let (code, took) = (response.status().as_u16(), start.elapsed().as_secs_f64());
         if response.status() == StatusCode::SERVICE_UNAVAILABLE {
-            // Who is sent away comes again and again.
+            // Refused clients retry again and again.
             if let Some(left_out) = REFUSED_REQUESTS.turn() {
                 warn!(code, took, left_out, "request failed");
             }

@@ -146,7 +146,7 @@ impl Judge for Draft {
     fn begin(&mut self, head: Head, missed: &[Record]) {
         self.view = self.base.clone();
         self.read = 0;
-        // Of several changes of one object only the last is told: nothing in between is exact.
+        // Of several changes of one object only the last is given: the states in between are not exact.
         self.noted =
             missed.iter().map(|record| Noted { record: record.clone(), complete: self.seen.revision }).collect();
         self.exact = head.revision;

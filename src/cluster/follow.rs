@@ -116,7 +116,7 @@ impl Reader {
             let parsing = spawn_blocking(move || Page::parse(records, known));
             let following = self.store.changes(&self.name, &at, self.page);
             let (applied, parsed, following) = tokio::join!(applying, parsing, following);
-            // Whoever is not through it here has lost the view, and with it the cursor.
+            // A failure here loses the view, and with it the cursor.
             let broken = |error: tokio::task::JoinError| StoreError::Internal(format!("a page of changes: {error}"));
             self.applied = applied.map_err(broken)?;
             pending = Some(Pending { page: parsed.map_err(broken)?, next });

@@ -290,7 +290,7 @@ impl Clusters {
         started.in_flight = Arc::new(InFlight::new(&self.remembering));
         let started = Arc::new(started);
         self.live.insert(name, &started, self.limits.most_live);
-        // What was hinted at while it was loaded found nobody.
+        // Hints during the load had no receiver.
         started.nudge(u64::MAX);
         self.supervise(name, running);
         Ok(started)

@@ -116,7 +116,7 @@ impl Queue {
         };
         drop(lanes);
         for waiting in calls {
-            // Who does not wait any more needs no answer.
+            // A dropped caller needs no answer.
             drop(waiting.reply.send(Err(error.clone().into())));
         }
     }
@@ -165,7 +165,7 @@ impl Queue {
         let (binds, others) = (mem::take(&mut lanes.binds), mem::take(&mut lanes.others));
         drop(lanes);
         for waiting in binds.into_iter().chain(others) {
-            // Who does not wait any more needs no answer.
+            // A dropped caller needs no answer.
             drop(waiting.reply.send(Err(error.clone().into())));
         }
     }

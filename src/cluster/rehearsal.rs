@@ -214,7 +214,7 @@ impl Rehearsed {
         {
             return end;
         }
-        // The last of what was planned may not have come to be, and then nothing has told so.
+        // The last planned write may have failed without a report.
         self.leave();
         while self.draft.read_next() {}
         self.draft.into_view()

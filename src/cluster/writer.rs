@@ -144,7 +144,7 @@ impl Writer {
             };
             let result = if answer.is_ok() { "written" } else { "failed" };
             histogram!(telemetry::COMMIT_DURATION, "result" => result).record(waiting.since.elapsed());
-            // Who does not wait any more needs no answer.
+            // A dropped caller needs no answer.
             drop(waiting.reply.send(answer));
         }
         self.queue.put_back(later);
@@ -159,14 +159,14 @@ impl Writer {
         };
         match &error {
             StoreError::Unavailable(_) | StoreError::Unwritable(_) => self.lose(&error),
-            // Another's long transaction, or a database that does not answer? A read tells.
+            // A long transaction of another process, or an unreachable database? A read shows which.
             StoreError::Busy(_) | StoreError::OutcomeUnknown(_) => self.follow().await,
             _ => {}
         }
         if error.is_transient() || calls.len() <= 1 {
             return calls.iter().map(|_| Fate::Failed(error.clone())).collect();
         }
-        // One of the calls is not fit to be written, and nobody else is to suffer for it.
+        // One of the calls cannot be written, and must not affect the others.
         let mut fates = Vec::with_capacity(calls.len());
         for (call, judgement) in calls.iter().zip(&judgements) {
             let alone = self.commit(&Arc::new(vec![call.clone()]), std::slice::from_ref(judgement)).await;
@@ -238,7 +238,7 @@ impl Writer {
             let reading = spawn_blocking(move || judge.into_view());
             match reading.await {
                 Ok(view) => view,
-                // It is written all the same: the feed tells of it.
+                // It is written all the same: the feed will bring it.
                 Err(error) => {
                     tracing::error!(cluster = self.reader.name, %error, "what was written cannot be taken in");
                     self.follow().await;

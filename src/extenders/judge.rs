@@ -153,7 +153,7 @@ impl Chain {
         }
         let mut answers = BTreeMap::new();
         while let Some(answer) = calls.join_next().await {
-            // A call that panicked is none; it was told where it happened.
+            // A panicked call counts as none; the panic was logged.
             answers.extend(answer.ok());
         }
         for answer in answers.into_values() {

@@ -103,7 +103,7 @@ impl PolicyRecords {
             if let Some(InForce { revision, record }) = current.as_ref().filter(|c| c.revision.text == text) {
                 let at = record.revision;
                 let put = Put { stored_at: Some(at), ..self.compile(revision.clone(), Reading::STORED).await? };
-                // Another replica may have put it in force just now: whoever has this answer decides under it here.
+                // Another replica may have put it in force just now: after this reply decisions here must use it.
                 self.clusters.get(&self.cluster).await?.reached(at, SHOWN_WITHIN).await;
                 return Ok(put);
             }

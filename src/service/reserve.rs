@@ -88,7 +88,7 @@ pub async fn reserve(
 /// [`Error::NotFound`] where there is none.
 pub async fn release(service: &Service, cluster: &str, namespace: &str, name: &str) -> Result<()> {
     let key = Key::new(reservation::KIND, namespace, name);
-    // A cluster comes to be with its first write, and this is none.
+    // The first write creates a cluster, and this is no write.
     if service.store.get(cluster, &key).await?.is_none() {
         return Err(Error::NotFound(subject(namespace, name)));
     }

@@ -70,7 +70,7 @@ impl Label {
     }
 
     fn lock(&self) -> MutexGuard<'_, Values> {
-        // At worst a value is told that is gone, after a panic between two of its changes.
+        // After a panic between two changes a removed value may still be shown, at worst.
         self.values.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -171,7 +171,7 @@ mod tests {
             // The first one that covers the taint counts, as in Kubernetes, not the shortest that would.
             (vec![a()], vec![long(), toleration("a", Some(60))], Leaves(2_600)),
             (vec![a()], vec![always(), long()], Stays),
-            // b is not tolerated at all, whatever a is.
+            // b is not tolerated at all; a does not matter.
             (vec![a(), b()], vec![long()], Leaves(3_000)),
             // 2,000 + 600 before 3,000 + 6,000
             (vec![a(), b()], vec![long(), toleration("b", Some(6_000))], Leaves(2_600)),

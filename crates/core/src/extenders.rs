@@ -100,7 +100,7 @@ mod tests {
             ExtenderAnswers { verdicts: [against("c")].into(), scores: vec![scores], ..ExtenderAnswers::default() };
         let decision = decide_with(&profile, &pod, &snapshot, 0, &extenders);
         assert_eq!(decision.selected.as_deref(), Some("b"));
-        // Without priorities every node comes to 1; 1 + 30 × 2
+        // Without priorities every node has 1; 1 + 30 × 2
         assert_eq!(
             decision.nodes.iter().map(|n| (n.fits(), n.total)).collect::<Vec<_>>(),
             [(true, 1), (true, 61), (false, 0)]

@@ -105,7 +105,7 @@ impl Ranking {
     pub fn decided_at(&self) -> Option<usize> {
         let highest = self.totals.iter().max()?;
         let tied = self.totals.iter().filter(|total| *total == highest).count();
-        // Who is next best kept up with the best the longest.
+        // The next best node stayed equal to the best for longest.
         self.lost_at.iter().flatten().filter(|_| tied == 1).copied().flatten().max()
     }
 
@@ -149,7 +149,7 @@ fn by_levels<'s>(rows: impl Iterator<Item = (i64, &'s Scores)>, count: usize) ->
     let mut lost_at = vec![None; count];
     for (level, (tolerance, scores)) in rows.enumerate() {
         work::spend_on(count);
-        // Where all score the same the level parts nobody.
+        // Equal scores separate no nodes.
         let Scores::Each(scores) = scores else { continue };
         let score = |column: &usize| scores.get(*column).copied().map_or(0, i64::from);
         let mut refined = Vec::with_capacity(starts.len());
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn the_next_level_orders_only_those_that_tie() {
-        // The first level parts {a, b} from {c, d}; the second a from b and d from c, whatever b has more than c.
+        // The first level separates {a, b} from {c, d}; the second a from b and d from c.
         let ranking = ranked(&[(0, vec![90, 90, 80, 80]), (0, vec![1, 0, 50, 100])]);
         assert_eq!(ranking.totals(), [3, 2, 0, 1]);
         assert_eq!((0..4).map(|c| ranking.lost_at(c)).collect::<Vec<_>>(), [None, Some(1), Some(0), Some(0)]);
@@ -229,7 +229,7 @@ mod tests {
         let ranking = ranked(&[(5, scores)]);
         assert_eq!(ranking.totals(), [2, 0, 2, 1, 1]);
         assert_eq!(ranking.decided_at(), None, "two are best");
-        // The second level turns the band around, but takes nobody out of it.
+        // The second level reverses the band, but removes no node from it.
         let ranking = ranked(&[(5, vec![45, 20, 50, 40, 38]), (0, vec![100, 100, 0, 100, 100])]);
         assert_eq!(ranking.totals(), [3, 0, 2, 1, 1]);
         assert_eq!(ranking.decided_at(), Some(1));

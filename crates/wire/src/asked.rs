@@ -79,7 +79,7 @@ pub fn pod(json: &str) -> Result<AskedPod<'_>, Vec<Cause>> {
         kind: Text<'a>,
     }
     let itself = AskedPod { json: Cow::Borrowed(json), template: None };
-    // What cannot be read is told by those who read it in full.
+    // The full reader reports unreadable values.
     let Ok(head) = serde_json::from_str::<Head<'_>>(json) else { return Ok(itself) };
     if matches!(&*head.kind, "" | "Pod") {
         return Ok(itself);

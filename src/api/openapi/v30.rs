@@ -80,7 +80,7 @@ fn schema(map: &mut Map<String, Value>) {
         values.retain(|value| !value.is_null());
         map.insert("nullable".into(), true.into());
     }
-    // In 3.0 whatever stands beside a `$ref` is ignored.
+    // 3.0 ignores keys beside a `$ref`.
     if map.len() > 1 && map.get("$ref").is_some_and(Value::is_string) && !map.contains_key("in") {
         let reference = map.remove("$ref");
         map.insert("allOf".into(), json!([{ "$ref": reference }]));

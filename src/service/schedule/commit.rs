@@ -94,7 +94,7 @@ pub(super) async fn recorded(
     until: &str,
 ) -> Result<Carried> {
     let node = &there.node;
-    // Whoever had to leave has left when the node was reserved.
+    // The victims were evicted when the node was reserved.
     let bind = Placed { node: node.clone(), volumes: there.volumes.clone(), ..Placed::default() };
     let plan = bind.plan(pod, 0);
     let carried = carry_out(service, cluster, manner, &[Order { plan, new: Vec::new() }], None).await?;

@@ -101,8 +101,8 @@ fn evictions_are_charged_to_budgets_before_the_next_pod_is_placed() {
         assert_eq!(steps.iter().filter(|step| matches!(step, Step::Charge(..))).count(), there.charges.len());
         victims.push((there.victims[0].name.to_string(), charged, left));
     }
-    // Two of the first are one pod of the budget, which allows one disruption, and the free one, in whatever order; the
-    // third breaks the budget, since nobody else is left.
+    // Two of the first are one pod of the budget, which allows one disruption, and the free one, in any order; the
+    // third breaks the budget, since no other pod is left.
     let names = |range: std::ops::Range<usize>| victims[range].iter().filter(|(name, ..)| name != "free").count();
     assert_eq!((names(0..2), names(2..3)), (1, 1), "{victims:?}");
     assert_eq!(victims.iter().map(|(_, charged, _)| charged).sum::<i32>(), 1, "{victims:?}");

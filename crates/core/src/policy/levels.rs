@@ -43,7 +43,7 @@ pub(super) fn build(policy: &Policy, arguments: &Arguments, faults: &mut Vec<Fau
         match meant(policy, entry) {
             Err(why) => faults.extend(why.map(|why| Fault::new(format!("{at}.priority"), why))),
             Ok((registration, argument)) => {
-                // Names and aliases of one rule are the same level; entries with arguments are told apart by their names.
+                // Names and aliases of one rule are the same level; entries with arguments differ by their names.
                 let key = argument.map_or(registration.identity.name, |_| &entry.priority);
                 if let Some(earlier) = seen.insert(key, i) {
                     let why = format!("Duplicate value: {:?} is level {field}[{earlier}] already", entry.priority);

@@ -217,7 +217,7 @@ fn merged_with_default(custom: &PluginSet) -> Vec<Plugin> {
     let mut merged = Vec::new();
     let mut placed = BTreeSet::new();
     for default in KNOWN.iter().filter(|k| !off(k.name)) {
-        // Of an entry that stands there twice the last re-configures, and the first is left over to be told.
+        // Of a repeated entry the last re-configures, and the first remains to be reported.
         match custom.enabled.iter().rposition(|p| &*p.name == default.name) {
             Some(i) => {
                 merged.extend(custom.enabled.get(i).cloned());

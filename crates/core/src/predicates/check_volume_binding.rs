@@ -152,7 +152,7 @@ struct Unbound<'a> {
 impl<'a> Claims<'a> {
     /// Sorts the pod's claims; an error is what keeps it off every node.
     fn of(pod: &Pod, snapshot: &'a Snapshot, release: Release) -> Result<Self, String> {
-        // What is wrong with any claim as such is told before anything about binding.
+        // Faults of any claim itself come before those of binding.
         let claims: Vec<&'a Arc<PersistentVolumeClaim>> =
             MountedClaim::all(pod, snapshot).map(|mounted| usable(&mounted, pod, release)).collect::<Result<_, _>>()?;
         let mut sorted = Self { release, snapshot, bound: Vec::new(), unbound: Vec::new() };
@@ -179,7 +179,7 @@ impl<'a> Claims<'a> {
             Err(error) => return Verdict::unresolvable(error),
         };
         let unbound = self.choices(node).err();
-        // kube-scheduler tells a conflict before, and a missing volume after, what cannot be bound.
+        // kube-scheduler reports a conflict before, and a missing volume after, claims that cannot be bound.
         let (conflict, missing) = match bound {
             BoundVolumes::Reached => (None, None),
             BoundVolumes::OutOfReach => (Some(self.out_of_reach()), None),

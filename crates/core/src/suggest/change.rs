@@ -80,7 +80,7 @@ impl Change {
     pub fn apply(&self, pod: &mut Pod, snapshot: &mut Snapshot) {
         match self {
             Self::LowerRequest { resource, from, to } => {
-                // Whoever asks anew is not being resized.
+                // A pod with a new request is not being resized.
                 pod.held = None;
                 for amounts in [&mut pod.requests, &mut pod.non_zero_requests, &mut pod.scored_requests] {
                     let amount = amounts.slot(resource);

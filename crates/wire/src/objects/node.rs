@@ -145,7 +145,7 @@ impl NodeTaint {
     /// The taint, or `None` where its effect is unknown and so has none.
     fn to_core(&self, at: &Path<'_>, faults: &mut Faults) -> Option<Taint> {
         let added = self.time_added.as_ref().and_then(|text| instant(text, &at.child("timeAdded"), faults));
-        // What is wrong with it, `wire::validation` tells.
+        // `wire::validation` reports its faults.
         let effect = effect(&self.effect, at, &mut Faults::default())?;
         Some(Taint { key: self.key.as_str().into(), value: self.value.as_str().into(), effect, added })
     }

@@ -92,7 +92,7 @@ pub(super) fn extender<'t>(
 ) -> Extender {
     let text = |key: &str| object.get(key).text().unwrap_or_default().to_owned();
     let yes = |key: &str| object.get(key).boolean().unwrap_or_default();
-    // A field of the wrong type has been told already; what stands in its place must not be a second fault.
+    // A field of the wrong type is reported already; its replacement must not be a second fault.
     let weight = object.get("weight");
     Extender {
         url_prefix: text("urlPrefix"),

@@ -145,7 +145,7 @@ fn priority(field: &Field<'_>) -> PriorityEntry {
             }),
         }
     });
-    // A weight of the wrong type has been told already; what stands in its place must not be a second fault.
+    // A weight of the wrong type is reported already; its replacement must not be a second fault.
     let weight = object.get("weight");
     let weight = weight.integer().unwrap_or(i64::from(weight.is_present()));
     PriorityEntry { name: object.get("name").name(), weight, argument }

@@ -120,7 +120,7 @@ pub fn examine<'a>(kind: &str, at: &str, json: &'a [u8]) -> Examined<'a> {
     let walk = Walk { of, holds: Holds::Objects, at: &start, kinds_depth: 0, found: &mut found };
     let read = walk.deserialize(&mut deserializer);
     let mut json = Cow::Borrowed(json);
-    // Where a tree takes too much memory the fields stay repeated, and whoever charges refuses the request.
+    // Where a tree takes too much memory the fields stay repeated, and the charge refuses the request.
     if read.is_ok()
         && found.is_repeated
         && let Ok(tree) = tree::parse(&json)

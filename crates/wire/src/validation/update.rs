@@ -53,7 +53,7 @@ fn spec(document: &Document) -> Option<Map<String, Value>> {
     let spec = document.get("spec").map_or(Ok(Value::Null), |raw| tree::parse(raw.get().as_bytes()));
     match plain("spec", spec.ok()?) {
         Some(Value::Object(spec)) => Some(spec),
-        // What is no object is told by others.
+        // Other rules report a value that is not an object.
         Some(_) => None,
         None => Some(Map::new()),
     }

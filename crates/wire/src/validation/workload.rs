@@ -42,7 +42,7 @@ impl Validate for RuntimeClass {}
 impl Validate for Service {
     fn validate(&self, _: &[u8], faults: &mut Faults) -> Result<(), DecodeError> {
         let name = &self.metadata.name;
-        // What is no label either is told already.
+        // An invalid label is reported already.
         if names::dns_subdomain(name).is_ok()
             && let Err(rule) = names::dns_1035_label(name)
         {

@@ -104,7 +104,7 @@ fn pods_of_a_service_that_leave_free_its_labels_unless_they_come_back_last() {
     let web = |name: &str, priority, cpu| ranked(name, priority, cpu).label("app", "web");
     let rack = |name: &str, rack: &str| node(name).cpu("4").label("rack", rack).into();
     // The service's home is a (r1). On a web-1 leaves, and web-5 on b (r2) is then the first: a is of another rack. So
-    // nobody can make room on a, while b's rack is wrong as long as web-1 is on a.
+    // no eviction helps on a, and b's rack is wrong as long as web-1 is on a.
     let mut objects = vec![rack("a", "r1"), rack("b", "r2"), service("web", "app=web")];
     objects.push(web("web-1", 1, "4").on("a").into());
     let home_alone = cluster(objects.clone());
