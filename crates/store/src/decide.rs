@@ -17,7 +17,7 @@ pub struct Plan {
     pub rows: Vec<NewRow>,
 }
 
-/// A row as it must stand after the batch.
+/// A row after the batch.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NewRow {
     /// The object or tombstone.
@@ -33,7 +33,7 @@ pub struct NewRow {
 struct Slot {
     /// The revision of the row in the database.
     stored: Option<u64>,
-    /// The row as the batch has left it so far.
+    /// The row after the writes so far.
     state: Option<Record>,
     written: bool,
     body_changed: bool,
@@ -57,9 +57,8 @@ pub fn count(calls: &[Call]) -> usize {
     calls.iter().map(|call| call.writes.len()).sum()
 }
 
-/// Goes through the calls and their writes in order, each seeing what those before it did. `current` holds the rows
-/// (tombstones included) that exist for their keys, with the bodies of those that are put; `head` is the counter before
-/// the batch. The judge has begun.
+/// Carries out the calls and their writes in order, each seeing the writes before it. `current` has the existing rows (including tombstones) of
+/// their keys, with the bodies of those that are put; `head` is the counter before the batch. The judge has begun.
 pub fn decide(head: u64, current: Vec<Record>, calls: &[Call], judge: &mut dyn Judge) -> Plan {
     let mut slots: HashMap<Key, Slot> = current
         .into_iter()
@@ -342,7 +341,7 @@ mod tests {
     }
 
     proptest! {
-        /// A batch does what its writes do one after the other; all or nothing does the same or nothing at all.
+        /// A batch equals its writes one after another; under all or nothing it equals that or does nothing.
         #[test]
         fn a_batch_is_its_writes_in_order(
             history in prop::collection::vec(any_write(), 0..8),

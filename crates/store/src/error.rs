@@ -13,11 +13,10 @@ pub enum StoreError {
     /// The database cannot be reached now. Nothing was written.
     #[error("{0}")]
     Unavailable(String),
-    /// The database can take no writes, though it may be read: its disk is full, it is read-only, its file is not what it
-    /// was. Nothing was written.
+    /// The database takes no writes, though it may be readable: its disk is full, it is read-only, or its file has changed. Nothing was written.
     #[error("{0}")]
     Unwritable(String),
-    /// The database is there but did not get to it in time. Nothing was written.
+    /// The database is reachable but did not finish in time. Nothing was written.
     #[error("{0}")]
     Busy(String),
     /// The database gave the transaction up in favour of another, repeatedly. Nothing was written.
@@ -40,9 +39,9 @@ pub enum StoreError {
     /// The change feed no longer reaches back that far: read everything again.
     #[error("revision {after} has been compacted; the oldest one to follow from is {compact_revision}")]
     Compacted {
-        /// The revision asked for.
+        /// The requested revision.
         after: u64,
-        /// The oldest that can be asked for (besides 0).
+        /// The oldest revision that can be requested (besides 0).
         compact_revision: u64,
     },
     /// The revision read before is no part of the cluster's history any more: an older copy of the database has come back. Call
@@ -64,8 +63,7 @@ pub enum StoreError {
         /// The cluster's.
         revision: u64,
     },
-    /// The connection was lost while the batch was being committed, and the database could not be asked again:
-    /// it may or may not have been written.
+    /// The connection was lost during the commit, and the database could not be queried again: the batch may or may not have been written.
     #[error("the connection to the database was lost during a commit, its outcome is unknown: {0}")]
     OutcomeUnknown(String),
     /// A visitor or a source stopped the transfer of a cluster. Nothing was written.

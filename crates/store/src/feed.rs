@@ -1,10 +1,10 @@
-//! The change feed: where a cluster stands, and how far a reader has come.
+//! The change feed: the head of a cluster, and the cursor of a reader.
 
 use uuid::Uuid;
 
 use super::{Record, StoreError};
 
-/// Where a cluster stands.
+/// The head of a cluster: its newest point.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Head {
     /// The newest revision; 0 for a cluster never written to.
@@ -13,8 +13,7 @@ pub struct Head {
     pub compact_revision: u64,
     /// Raised when history was lost (an older copy of the database came back): all that was read before is void.
     pub epoch: u64,
-    /// Names the batch that made `revision`, in this history and no other. Nil for a cluster never written to, and where
-    /// nobody asked.
+    /// Identifies the batch that made `revision`, in this history and no other. Nil for a cluster never written to, and if it was not read.
     pub token: Uuid,
 }
 
@@ -58,7 +57,7 @@ impl Cursor {
         Self { after: revision, ..Self::default() }
     }
 
-    /// The revision whose token [`Cursor::check`] asks for.
+    /// The revision whose token [`Cursor::check`] needs.
     pub fn seen_revision(&self) -> u64 {
         self.seen.map_or(0, |seen| seen.revision)
     }
@@ -75,7 +74,7 @@ impl Cursor {
         Ok(())
     }
 
-    /// A page, and the cursor behind it. `limit` is how many records were asked for.
+    /// A page, and the cursor behind it. `limit` is the requested number of records.
     pub fn page(&self, head: Head, records: Vec<Record>, limit: usize) -> Changes {
         let complete = records.len() < limit || head.revision <= self.after;
         let last = records.last().map_or(self.after, |record| record.revision);

@@ -4,16 +4,16 @@ use jiff::Timestamp;
 
 use super::{Head, Record, StoreError};
 
-/// Where clusters stand at one moment.
+/// The heads of clusters at one moment.
 #[derive(Debug, Clone)]
 pub struct Heads {
     /// The database's time.
     pub now: Timestamp,
-    /// Those of the clusters asked for of which the database knows.
+    /// The requested clusters that the database has.
     pub clusters: Vec<Standing>,
 }
 
-/// Where one cluster stands.
+/// The head of one cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
     /// Its name.
@@ -22,7 +22,7 @@ pub struct Standing {
     pub revision: u64,
     /// It was removed, and nothing has been written to it since.
     pub removed: bool,
-    /// Where it stands, or why that cannot be read.
+    /// Its head, or the error of reading it.
     pub head: Result<Head, StoreError>,
 }
 
@@ -31,6 +31,6 @@ pub struct Standing {
 pub struct Everywhere {
     /// The database's time.
     pub now: Timestamp,
-    /// The objects, each with its cluster; one that cannot be read says so for itself.
+    /// The objects, each with its cluster; an unreadable one has an error of its own.
     pub found: Vec<(String, Result<Record, StoreError>)>,
 }

@@ -1,10 +1,10 @@
-//! Hints that something has changed, so that nobody has to ask all the time.
+//! Hints that something has changed, to save polling.
 
 use std::sync::Arc;
 
 use tokio::sync::broadcast::{self, error::RecvError};
 
-/// How many hints a listener may leave unheard before it is told [`Hint::Any`] in their place.
+/// Number of pending hints of a listener, beyond which it gets [`Hint::Any`] instead.
 const UNHEARD: usize = 1_024;
 
 /// A possible change, by this process or another.
@@ -14,29 +14,29 @@ pub enum Hint {
     Cluster {
         /// Its name.
         name: Arc<str>,
-        /// It stands there, or further.
+        /// Its revision, or an earlier one.
         revision: u64,
     },
     /// Any cluster: hints may have been lost.
     Any,
 }
 
-/// Tells hints to all that listen. Clones are the same.
+/// The sender of hints to all listeners. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Hints(broadcast::Sender<Hint>);
 
 impl Hints {
-    /// Tells of one cluster.
+    /// Sends a hint about one cluster.
     pub fn changed(&self, cluster: &str, revision: u64) {
         self.tell(Hint::Cluster { name: cluster.into(), revision });
     }
 
-    /// Tells all that listen; that nobody does is no error.
+    /// Sends a hint to all listeners, if there are any.
     pub fn tell(&self, hint: Hint) {
         drop(self.0.send(hint));
     }
 
-    /// Hears everything that is told from now on.
+    /// A listener for all hints from now on.
     pub fn listen(&self) -> Listener {
         Listener(self.0.subscribe())
     }

@@ -1,4 +1,4 @@
-//! What is kept, for how long, and how a whole cluster goes out and in.
+//! The bounds of history, and the transfer of whole clusters.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use uuid::Uuid;
 use super::decide::NewRow;
 use super::{Head, Key, Record, StoreError, types};
 
-/// What compaction leaves for readers that are behind.
+/// The changes that compaction keeps for readers that are behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keep {
     /// So much time, by the database's clock.
     pub age: Duration,
-    /// And so many revisions.
+    /// This number of revisions, too.
     pub revisions: u64,
 }
 
@@ -22,10 +22,10 @@ impl Default for Keep {
     }
 }
 
-/// What a compaction has removed.
+/// The result of a compaction.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Compaction {
-    /// Readers behind this revision begin anew.
+    /// Readers behind this revision must begin again.
     pub revision: u64,
     /// Tombstones.
     pub tombstones: u64,
@@ -63,31 +63,30 @@ impl Visitor for Vec<Record> {
     }
 }
 
-/// Hands out a whole cluster as it was at one revision.
+/// The content of a whole cluster at one revision.
 pub trait Source: Send {
     /// The revision.
     fn revision(&self) -> u64;
 
-    /// The next objects, as they were; `None` when these were all, and as many and the same as there should be.
+    /// The next objects, unchanged; `None` at the end, after the source has verified their number and content.
     ///
     /// # Errors
-    /// Why not, in one line: [`StoreError::Stopped`], and nothing is written.
+    /// The reason in one line: it becomes [`StoreError::Stopped`], and nothing is written.
     fn records(&mut self) -> Result<Option<Vec<Record>>, String>;
 }
 
 /// How a cluster is restored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Restore {
-    /// Whether what the cluster holds may go.
+    /// `true` if the cluster's present objects may be replaced.
     pub replace: bool,
-    /// How many revisions to leave out before the next write, so that no revision is used twice that was handed out after
-    /// the copy was made.
+    /// Number of revisions to skip before the next write, so that no revision given out after the copy was made is used twice.
     pub skip: u64,
 }
 
 impl Restore {
-    /// What the revisions are raised by, and where the cluster stands then, but for the token. Into a cluster never written
-    /// to they come back as they were; in another they come after all that there were, and what was read of it is void.
+    /// The offset of the revisions, and the head afterwards, without the token. A cluster never written to gets the original revisions; in another
+    /// one they follow all earlier ones, and its readers must begin again.
     pub fn plan(self, before: Head, revision: u64) -> (u64, Head) {
         let offset = before.revision;
         let revision = offset.saturating_add(revision).saturating_add(self.skip);
@@ -124,17 +123,16 @@ fn raised(record: Record, offset: u64, most: u64) -> Result<Record, StoreError> 
     Ok(raised)
 }
 
-/// What a raised epoch leaves out of the counter's way at least: revisions that were handed out in the lost history and that
-/// this process has not seen.
+/// Least number of revisions that a new epoch skips: those that were given out in the lost history and that this process has not seen.
 const LOST: u64 = 1_000_000;
 
 /// The most that it leaves out, in steps of [`LOST`]: raised a few hundred times, a revision still is a whole number to
 /// those who read it as a double.
 const STEPS: u64 = 1 << 24;
 
-/// Where a cluster stands when `lost` was seen of it and is not its history: `None` when that has been dealt with. `token`
-/// is a new one and chooses how far the counter moves. The epoch may have been raised before, in a history that is lost as
-/// well and that this process knows nothing of: what was handed out then is not handed out again.
+/// The head of a cluster after `lost`, a head that is not in its history: `None` if the loss has been handled. `token` is a new one and decides how
+/// far the counter moves. The epoch may have been raised before, in another lost history that this process has not seen: revisions given out then
+/// are not given out again.
 pub fn next_epoch(now: Head, lost: &Head, goes_on: bool, token: Uuid) -> Option<Head> {
     if goes_on || (now.epoch > lost.epoch && now.revision > lost.revision) {
         return None;
@@ -156,13 +154,13 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// After a batch that keeps what it supersedes, of a cluster that stood at `head`.
+    /// The history after a batch that keeps the superseded versions; `head` is the revision before it.
     #[must_use]
     pub fn with(self, head: u64, revision: u64) -> Self {
         Self { from: if self.to == head { self.from } else { head }, to: revision }
     }
 
-    /// From where on the past of a cluster that stands at `head` can be read.
+    /// The first revision at which the past of a cluster can be read; `head` is its present one.
     pub fn readable(self, head: u64) -> u64 {
         if self.to == head { self.from } else { head }
     }

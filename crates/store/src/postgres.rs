@@ -39,8 +39,8 @@ mod write;
 
 static MIGRATOR: Migrator = sqlx::migrate!("../../migrations/postgres");
 
-/// What one statement adds to its own timeout until we give the connection up: the server has been silent then. sqlx
-/// cannot switch TCP keepalive on for our end; this bounds every wait instead.
+/// Time after the timeout of a statement until the connection is given up, since the server is silent. sqlx cannot switch TCP keepalive on at this
+/// end; this bounds every wait instead.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// How often a batch is tried while the database aborts it or loses the connection.
@@ -79,7 +79,7 @@ pub(super) struct Postgres {
     idle: Duration,
     /// How long superseded versions are kept.
     history: Option<Duration>,
-    /// Whether the server knows NOTIFY.
+    /// `true` if the server has NOTIFY.
     notify: bool,
     /// How a write transaction begins.
     begin: &'static str,

@@ -439,7 +439,7 @@ impl Store for Sqlite {
     }
 }
 
-/// What changed after the revision that the judge knows.
+/// The changes after the revision that the judge knows.
 async fn missed(connection: &mut SqliteConnection, id: i32, head: Head, known: u64) -> Result<Vec<Record>, StoreError> {
     if head.revision <= known {
         return Ok(Vec::new());
@@ -481,7 +481,7 @@ const IO_READ: i32 = IO + (1 << 8);
 const IO_SHORT_READ: i32 = IO + (2 << 8);
 const IO_WRITE: i32 = IO + (3 << 8);
 
-/// What SQLite's own finding of damage begins with.
+/// The prefix of SQLite's own reports of damage.
 const DAMAGED: &str = "SQLite: ";
 
 /// Words an error. Codes: <https://www.sqlite.org/rescode.html>; the low byte is the primary one.

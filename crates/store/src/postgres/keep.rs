@@ -1,4 +1,4 @@
-//! What is done once for all processes, and at their leisure: compaction, leases, epochs.
+//! Background work that one process does for all: compaction, leases, epochs.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! NOTIFY as a hint: one per batch, which names its cluster, passed on to whoever follows that cluster's feed.
+//! NOTIFY as a hint: one per batch, with its cluster, passed on to the followers of that cluster's feed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,8 +30,8 @@ fn hint(payload: &str) -> Hint {
     }
 }
 
-/// Listens until the pool is closed or the task is aborted. Whenever listening begins anew everybody is told:
-/// notifications may have been lost. Its connection is the first to know that the server is gone.
+/// Listens until the pool is closed or the task is aborted. After each reconnection all listeners get a hint, since notifications may have been
+/// lost. Its connection is the first to notice that the server is gone.
 pub(super) async fn listen(pool: PgPool, hints: Hints, lost: Arc<Notify>) {
     while !pool.is_closed() {
         if let Err(error) = session(&pool, &hints, &lost).await {

@@ -1,4 +1,4 @@
-//! What is asked of many clusters at once, and the removal of whole clusters; see [`crate::removal`].
+//! Queries over many clusters, and the removal of whole clusters; see [`crate::removal`].
 
 use std::time::Duration;
 
@@ -120,7 +120,7 @@ impl Postgres {
         self.within(forget.execute(connection)).await.map(drop)
     }
 
-    /// Deletes what a removed cluster held, in pieces, and its row last.
+    /// Deletes the rows of a removed cluster, in pieces, and its own row last.
     async fn sweep_set_aside(&self, connection: &mut PgConnection, id: i32) -> Result<(), StoreError> {
         for sql in [CLEAR_OBJECTS, CLEAR_HISTORY] {
             let piece = || sqlx::query(sql).bind(id).bind(SWEEP);

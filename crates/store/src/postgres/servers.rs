@@ -1,4 +1,4 @@
-//! Where the primary is: the URL may name several servers, and what is behind an address may be a pooler or nobody.
+//! Finds the primary: the URL may name several servers, and an address may lead to a pooler or to no server.
 
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ pub(super) fn parse(url: &str) -> Result<Vec<PgConnectOptions>, StoreError> {
     hosts.split(',').map(server).collect()
 }
 
-/// The first server, in the URL's order, that is a primary, and what it knows. All are asked at once.
+/// The first primary in the URL's order, with its features. All servers are contacted at once.
 pub(super) async fn primary(
     servers: &[PgConnectOptions],
     patience: Duration,
@@ -84,7 +84,7 @@ pub(super) async fn primary(
     }
 }
 
-/// Connects once, so that a wrong URL, password or database is told as what it is.
+/// Connects once, so that a wrong URL, password or database is reported as such.
 async fn contact(server: &PgConnectOptions, patience: Duration) -> Result<Known, StoreError> {
     let place = match server.get_socket() {
         Some(socket) => format!("PostgreSQL at {}", socket.display()),

@@ -145,7 +145,7 @@ impl Postgres {
         Ok(row.map(rows::record).transpose()?.filter(|record| !record.deleted))
     }
 
-    /// The cluster's id, where it stands, and the revision to read: that of the last batch up to the one asked for.
+    /// The cluster's id, its head, and the revision to read: that of the last batch up to the requested one.
     async fn past(
         &self,
         connection: &mut PgConnection,

@@ -1,4 +1,4 @@
-//! What a write transaction is made of: few statements, since each costs a round trip while the cluster's counter is held.
+//! The statements of a write transaction: few, since each costs a round trip while the cluster's counter is held.
 
 use sqlx::Row;
 use sqlx::postgres::{PgArguments, PgRow};
@@ -8,7 +8,7 @@ use super::listen::{CHANNEL, payload};
 use super::{Columns, Head, now, object_columns, signed};
 use crate::keeping::Kept;
 
-/// Where a cluster stands, to be written down with its batch's token.
+/// The head of a cluster, to be written with its batch's token.
 pub(super) struct Stand<'a> {
     pub(super) id: i32,
     pub(super) cluster: &'a str,
@@ -16,8 +16,8 @@ pub(super) struct Stand<'a> {
     pub(super) kept: Kept,
 }
 
-/// Writes rows as they must stand after the batch; answers how many. Each has the same parameters up to `$7`, those that write
-/// bodies too up to `$13`, and then those of [`Stand`].
+/// Writes rows in their state after the batch; returns their number. All have equal parameters up to `$7`, those that write bodies up to `$13`,
+/// followed by those of [`Stand`].
 pub(super) struct Statement {
     /// Where no history is kept.
     pub(super) plain: Forms,
@@ -29,9 +29,9 @@ pub(super) struct Statement {
 /// One statement with more or less beside it.
 pub(super) struct Forms {
     pub(super) alone: &'static str,
-    /// With where the cluster stands then.
+    /// With the new head of the cluster.
     pub(super) noted: &'static str,
-    /// And listeners are told, who hear of it when the transaction is committed.
+    /// With a notification, which listeners get when the transaction is committed.
     pub(super) noted_and_told: &'static str,
 }
 
@@ -73,7 +73,7 @@ pub(super) fn object(row: &PgRow, at: usize) -> Result<Columns, sqlx::Error> {
     ))
 }
 
-/// A statement with and without what it keeps, given the numbers of its notes' parameters.
+/// A statement with and without keeping superseded versions, given the numbers of its parameters for the head.
 macro_rules! statement {
     ($with_bodies:literal, $notes:tt, keeps: { $($kept:tt)+ }, $($sql:tt)+) => {
         Statement {
@@ -111,7 +111,7 @@ macro_rules! forms {
     };
 }
 
-/// Keeps the rows that are written over, given what of their bodies: one that stays is not copied.
+/// Keeps the overwritten rows, given their bodies: an unchanged body is not copied.
 macro_rules! superseded {
     ($body:literal, $($rows:tt)+) => {
         concat!(
@@ -137,7 +137,7 @@ macro_rules! new_rows {
     };
 }
 
-/// The same of rows whose body stays.
+/// Keeps the rows whose body stays.
 macro_rules! moved_rows {
     () => {
         "(SELECT $1::int AS cluster_id, n.*
@@ -191,13 +191,13 @@ macro_rules! keys {
 /// Begins a transaction of which each statement sees all that was committed before it.
 pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
-/// The same, and its statements are planned but once for a connection: a small batch would take as long to plan as to write. None
-/// of their plans depends on what is bound; see `tests/store/plans.rs`. In one round trip, and for this transaction only.
+/// Begins a transaction whose statements are planned once per connection: a small batch would take as long to plan as to write. No plan depends on
+/// the bound values; see `tests/store/plans.rs`. In one round trip, and for this transaction only.
 pub(super) const BEGIN_PLANNED: &str =
     "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL plan_cache_mode = force_generic_plan";
 
-/// Locks the cluster `$1`; in each row where it stands with its token, and from the eighth column on a row of one of the keys, or
-/// nothing. No row: there is no such cluster. All but the first six columns may be older than the lock.
+/// Locks the cluster `$1`. Each row has its head with its token, and from the eighth column on a row of one of the keys, or nulls. No row: the
+/// cluster does not exist. All but the first six columns may be older than the lock.
 pub(super) const LOCK_AND_LOOK: &str = concat!(
     "WITH locked AS MATERIALIZED (
          SELECT cluster_id, rev, compact_rev, epoch, history_from, history_to FROM cluster WHERE name = $1 FOR UPDATE

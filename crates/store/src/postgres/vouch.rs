@@ -1,10 +1,10 @@
-//! Durable before acknowledged, also after a connection was lost.
+//! Durability before acknowledgement, also after a lost connection.
 //!
-//! With synchronous replication a commit waits until a standby has it. A primary that crashes while a commit waits has it
-//! nevertheless when it is back, though no standby does: what is read then may be gone after a failover. So an answer that
-//! rests on what was found (a batch's token, an object that is as it was to be) is given only after a write of our own was
-//! committed: the write-ahead log is one line, and what has a standby's word for a later point of it has it for all before.
-//! One such write after each new connection is enough, since a crash ends all connections; ordinary commits count as well.
+//! With synchronous replication a commit waits until a standby has it. A primary that crashes while a commit waits has the commit after its restart,
+//! though no standby does; data read then may be gone after a failover. So a reply that rests on data found (a batch's token, an object in its
+//! expected state) is given only after a write of this process was committed: the write-ahead log is sequential, so a standby's confirmation of a
+//! later point covers all before it. One such write after each new connection is enough, since a crash ends all connections; ordinary commits count
+//! as well.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +14,7 @@ use sqlx::postgres::PgConnection;
 use super::{Postgres, now};
 use crate::StoreError;
 
-/// How many connections were made, and at which of them a commit began that came to its end.
+/// Number of connections made, and the number at which the last successful commit began.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Vouched(Arc<Counts>);
 
@@ -29,7 +29,7 @@ impl Vouched {
         self.0.connections.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// To be asked before a transaction begins and told with its commit.
+    /// Number of connections so far; read it before a transaction begins and pass it to its commit.
     pub(super) fn connections(&self) -> u64 {
         self.0.connections.load(Ordering::SeqCst)
     }
@@ -45,7 +45,7 @@ impl Vouched {
 }
 
 impl Postgres {
-    /// Commits a write that nobody sees.
+    /// Commits an invisible write.
     pub(super) async fn vouch(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
         let connections = self.vouched.connections();
         let write = sqlx::query(concat!(

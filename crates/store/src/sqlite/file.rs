@@ -1,5 +1,5 @@
-//! The database file as the file system has it. SQLite goes on with a file that was deleted or replaced, and with one that
-//! was cut short as long as it finds what it needs elsewhere: what is written then is lost.
+//! The database file in the file system. SQLite keeps using a file that was deleted or replaced, and one that was cut short as long as it finds its
+//! data elsewhere: writes are then lost.
 
 use std::fs::{self, File, Metadata, TryLockError};
 use std::io::ErrorKind;
@@ -31,7 +31,7 @@ pub(super) struct DatabaseFile {
     /// descriptor of a file takes the locks away that SQLite has on it (POSIX).
     file: File,
     identity: Identity,
-    /// The write-ahead log and its index, once they are there.
+    /// The write-ahead log and its index, once they exist.
     beside: OnceLock<[(PathBuf, Identity); 2]>,
     /// The greatest length seen.
     length: AtomicU64,
@@ -44,8 +44,7 @@ pub(super) struct DatabaseFile {
 }
 
 impl DatabaseFile {
-    /// Opens and locks the file; makes it where there is none and `create` says so. Nothing is left behind where it is
-    /// refused.
+    /// Opens and locks the file; creates it if it does not exist and `create` is set. Nothing is left behind on failure.
     pub(super) fn open(name: &str, create: bool) -> Result<Self, StoreError> {
         let cannot = |why: String| StoreError::Denied(format!("the SQLite database {name} cannot be used: {why}"));
         let mut options = File::options();
@@ -104,7 +103,7 @@ impl DatabaseFile {
         }
     }
 
-    /// Removes the file where it came to be with this and nothing was put in it.
+    /// Removes the file if this created it and it is still empty.
     pub(super) fn discard(&self) {
         if self.is_new && self.file.metadata().is_ok_and(|found| found.len() == 0) {
             let _ = fs::remove_file(&self.name);
@@ -176,12 +175,12 @@ impl DatabaseFile {
         now.len() < pages.saturating_mul(page)
     }
 
-    /// To be told that the file lacks pages that are nowhere else either.
+    /// Marks the file as cut short: it lacks pages that are nowhere else either. Returns the error.
     pub(super) fn was_cut(&self) -> StoreError {
         self.spoil(CUT.into())
     }
 
-    /// Lets another process have the file.
+    /// Unlocks the file for other processes.
     pub(super) fn unlock(&self) {
         if let Err(error) = self.file.unlock() {
             tracing::warn!(%error, "the lock on the SQLite database could not be released");

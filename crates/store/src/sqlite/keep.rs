@@ -1,4 +1,4 @@
-//! Compaction and epochs. One process has the file, so that nobody has to be elected.
+//! Compaction and epochs. One process has the file, so no election is needed.
 
 use std::time::Duration;
 

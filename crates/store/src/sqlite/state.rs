@@ -143,7 +143,7 @@ impl Sqlite {
     }
 }
 
-/// The cluster's id, where it stands, and the revision to read: that of the last batch up to the one asked for.
+/// The cluster's id, its head, and the revision to read: that of the last batch up to the requested one.
 async fn past(
     connection: &mut SqliteConnection,
     cluster: &str,
