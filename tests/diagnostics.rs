@@ -134,7 +134,7 @@ async fn a_request_is_a_span_under_the_clients_over_its_phases_over_their_plugin
 }
 
 #[tokio::test]
-async fn so_is_one_whose_pods_are_told_after_its_reply_began() {
+async fn streamed_schedule_requests_have_spans() {
     let mut collector = Collector::start().await;
     let tracing = Tracing::start(&collector.endpoint, 1.0).expect("tracing starts");
     let server = traced(&tracing).await;

@@ -34,7 +34,7 @@ use crate::{
     request_body(content = ExtenderBindingArgs, example = json!({
         "PodName": "example", "PodNamespace": "default", "PodUID": "", "Node": "example"
     })),
-    responses((status = 200, description = "It is bound, durably, unless `Error` says why not.",
+    responses((status = 200, description = "The pod is bound, durably, unless `Error` has a reason.",
         body = ExtenderBindingResult), WriteErrors))]
 pub async fn bind(
     State(state): State<AppState>,

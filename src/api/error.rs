@@ -74,18 +74,18 @@ const fn reason(code: StatusCode, word: &'static str, description: &'static str)
 impl Reason {
     /// 400
     pub const BAD_REQUEST: Self =
-        reason(StatusCode::BAD_REQUEST, "BadRequest", "The request cannot be understood; the message tells why.");
+        reason(StatusCode::BAD_REQUEST, "BadRequest", "The request cannot be understood; the message has the reason.");
     /// 403
     pub const FORBIDDEN: Self = reason(
         StatusCode::FORBIDDEN,
         "Forbidden",
-        "The object contradicts others, names a class that there is not, or a page of another origin asks.",
+        "The object contradicts others, it names a class that does not exist, or the request comes from a page of another origin.",
     );
     /// 404
-    pub const NOT_FOUND: Self = reason(StatusCode::NOT_FOUND, "NotFound", "There is no such object.");
+    pub const NOT_FOUND: Self = reason(StatusCode::NOT_FOUND, "NotFound", "The object does not exist.");
     /// 405
     pub const METHOD_NOT_ALLOWED: Self =
-        reason(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", "The path does not know this method.");
+        reason(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", "The path does not have this method.");
     /// 408
     pub const TOO_SLOW: Self =
         reason(StatusCode::REQUEST_TIMEOUT, "Timeout", "The body did not come in time: see `--body-timeout`.");
@@ -95,11 +95,11 @@ impl Reason {
     pub const CONFLICT: Self = reason(
         StatusCode::CONFLICT,
         "Conflict",
-        "The object exists already, or is no longer what the request takes it to be: read it again.",
+        "The object exists already, or has changed since the request's state: read it again.",
     );
     /// 410
     pub const EXPIRED: Self =
-        reason(StatusCode::GONE, "Expired", "The history or page asked for is no longer kept: list again.");
+        reason(StatusCode::GONE, "Expired", "The requested history or page is no longer kept: list again.");
     /// 412
     pub const PRECONDITION_FAILED: Self = reason(
         StatusCode::PRECONDITION_FAILED,
@@ -107,11 +107,14 @@ impl Reason {
         "`If-Match` or `If-None-Match` does not hold: read it again.",
     );
     /// 413
-    pub const TOO_LARGE: Self =
-        reason(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", "The body is larger than this operation takes.");
+    pub const TOO_LARGE: Self = reason(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "RequestEntityTooLarge",
+        "The body is larger than this operation accepts.",
+    );
     /// 415
     pub const UNSUPPORTED_MEDIA_TYPE: Self =
-        reason(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", "The body's media type is not read here.");
+        reason(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", "The body's media type is not supported.");
     /// 421
     pub const MISDIRECTED: Self = reason(
         StatusCode::MISDIRECTED_REQUEST,
@@ -122,28 +125,25 @@ impl Reason {
     pub const INVALID: Self =
         reason(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", "The object breaks a rule; `causes` lists every fault.");
     /// 429
-    pub const TOO_MANY_REQUESTS: Self = reason(
-        StatusCode::TOO_MANY_REQUESTS,
-        "TooManyRequests",
-        "Too much to do at the moment: try again after `Retry-After` seconds.",
-    );
+    pub const TOO_MANY_REQUESTS: Self =
+        reason(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", "Overloaded: try again after `Retry-After` seconds.");
     /// 500
     pub const INTERNAL_ERROR: Self = reason(
         StatusCode::INTERNAL_SERVER_ERROR,
         "InternalError",
-        "Something broke in the server; its log tells what.",
+        "Internal fault of the server; its log has the cause.",
     );
     /// 503
     pub const SERVICE_UNAVAILABLE: Self = reason(
         StatusCode::SERVICE_UNAVAILABLE,
         "ServiceUnavailable",
-        "What the request needs is away: try again after `Retry-After` seconds.",
+        "The database or another resource is unavailable: try again after `Retry-After` seconds.",
     );
     /// 504
     pub const TIMEOUT: Self = reason(
         StatusCode::GATEWAY_TIMEOUT,
         "Timeout",
-        "It took too long. What was to be changed may or may not have been changed.",
+        "The request took too long. Its change may or may not have been made.",
     );
 
     /// The reason that documents a status code.
@@ -303,7 +303,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_body_says_what_client_go_reads() {
+    fn error_bodies_have_the_fields_that_client_go_reads() {
         let error = ApiError::NotFound(Subject::new("apps", "deployments", "web"));
         let body = serde_json::to_value(error.status()).expect("a status is plain data");
         let expected = serde_json::json!({

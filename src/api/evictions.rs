@@ -66,7 +66,7 @@ impl EvictionQuery {
 /// long after the taint's `timeAdded` (or after the pod's own start, if that is later). Nothing is changed: POST carries out the evictions that are
 /// due.
 #[utoipa::path(get, path = "/evictions", operation_id = "listEvictions", tag = "decisions", params(EvictionQuery),
-    responses((status = 200, description = "Who is to leave which node, when and why.", body = EvictionList), ReadErrors))]
+    responses((status = 200, description = "The pending evictions: pods, nodes, times and taints.", body = EvictionList), ReadErrors))]
 pub async fn list(
     State(state): State<AppState>,
     ClusterName(cluster): ClusterName,
@@ -81,7 +81,7 @@ pub async fn list(
 /// tolerations have changed. `before` may restrict it to evictions due earlier; it never includes those that are not due yet.
 #[utoipa::path(post, path = "/evictions", operation_id = "carryOutEvictions", tag = "decisions",
     params(EvictionQuery, CarryOutQuery),
-    responses((status = 200, description = "What became of each pod.", body = EvictionReport), WriteErrors))]
+    responses((status = 200, description = "The outcome for each pod.", body = EvictionReport), WriteErrors))]
 pub async fn carry_out(
     State(state): State<AppState>,
     ClusterName(cluster): ClusterName,

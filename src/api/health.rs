@@ -50,7 +50,7 @@ pub async fn livez(Query(query): Query<HealthQuery>) -> Result<Response> {
 /// Not ready while the database takes no writes, the schema is outdated, the snapshot is too old, or the process is stopping.
 #[utoipa::path(get, path = "/readyz", operation_id = "getReadiness", tag = "health", params(HealthQuery), responses(
     (status = 200, description = "It is ready.", body = String, content_type = "text/plain", example = "ok"),
-    (status = 503, description = "It is not ready; every check is told.", body = String, content_type = "text/plain",
+    (status = 503, description = "It is not ready; the reply lists every check.", body = String, content_type = "text/plain",
      example = "[-]database failed: connection refused\nreadyz check failed\n"),
 ))]
 pub async fn readyz(State(state): State<AppState>, Query(query): Query<HealthQuery>) -> Result<Response> {
@@ -60,7 +60,7 @@ pub async fn readyz(State(state): State<AppState>, Query(query): Query<HealthQue
 /// Check that the process is ready for traffic (older name)
 #[utoipa::path(get, path = "/healthz", operation_id = "getHealth", tag = "health", params(HealthQuery), responses(
     (status = 200, description = "It is ready.", body = String, content_type = "text/plain", example = "ok"),
-    (status = 503, description = "It is not ready; every check is told.", body = String, content_type = "text/plain",
+    (status = 503, description = "It is not ready; the reply lists every check.", body = String, content_type = "text/plain",
      example = "[-]database failed: connection refused\nhealthz check failed\n"),
 ))]
 pub async fn healthz(State(state): State<AppState>, Query(query): Query<HealthQuery>) -> Result<Response> {
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_failure_or_a_wish_is_told_at_length() {
+    fn readyz_is_verbose_on_failure_or_request() {
         let query = |verbose: Option<&str>| HealthQuery { verbose: verbose.map(Into::into) };
         for (given, told) in
             [(None, false), (Some(""), true), (Some("true"), true), (Some("0"), false), (Some("false"), false)]

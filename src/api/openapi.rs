@@ -35,10 +35,10 @@ mod v30;
     components(schemas(Status, StatusMetadata, StatusDetails, StatusCause, ScheduleLine)),
     tags(
         (name = "extender", description = "kube-scheduler's extender protocol: point its configuration here."),
-        (name = "decisions", description = "Where a pod can run, where best, and why."),
+        (name = "decisions", description = "Decisions: where a pod can run, where best, and why."),
         (name = "state", description = "The state of clusters, as Kubernetes serves it."),
-        (name = "policy", description = "What decisions are made under: predicates, priorities, extenders."),
-        (name = "health", description = "Whether the process lives and is ready, what it is, what it measures."),
+        (name = "policy", description = "The policies of decisions: predicates, priorities, extenders."),
+        (name = "health", description = "Liveness, readiness, version and metrics of the process."),
         (name = "documents", description = "This document and its page."),
     ),
 )]

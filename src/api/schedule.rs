@@ -55,7 +55,7 @@ const LINES_WAITING: usize = 1_024;
         "cluster": {"nodes": [{"metadata": {"name": "node-a"}, "status": {"allocatable": {"cpu": "4", "pods": "110"}}}]},
         "dryRun": true
     })),
-    responses((status = 200, description = "What became of each pod.", body = ScheduleReport), ScheduleErrors))]
+    responses((status = 200, description = "The outcome for each pod.", body = ScheduleReport), ScheduleErrors))]
 pub async fn schedule(
     State(state): State<AppState>,
     ClusterName(cluster): ClusterName,

@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_whole_is_refused() {
+    fn an_incomplete_export_is_refused() {
         let whole = written((0..1_200).map(|i| record(&i.to_string(), b"{}")).collect());
         assert_eq!(read(&whole), Ok(1_200));
         assert_eq!(read(b""), Ok(0));

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_of_proc_is_read_whatever_the_name_of_the_process() {
+    fn a_line_of_proc_is_read_for_any_process_name() {
         let stat = "7 (a) b) S 1 7 7 0 -1 4194560 900 0 0 0 150 50 0 0 20 0 4 0 1000 8192 300 18446744073709551615 1 1";
         let figures = of_stat(stat).expect("it is read");
         assert_eq!((figures.cpu_seconds, figures.start_seconds, figures.virtual_bytes), (2.0, 10.0, 8192.0));

@@ -17,7 +17,7 @@ pub(crate) struct Output {
     pub(crate) succeeded: bool,
 }
 
-/// The commands of a block: one a line, unless the line goes on within quotes or behind a backslash.
+/// The commands of a block: one per line, unless the line continues within quotes or after a backslash.
 pub(crate) fn split(block: &str) -> Vec<String> {
     let mut commands = vec![String::new()];
     let (mut quote, mut escaped) = (None, false);
@@ -38,7 +38,7 @@ pub(crate) fn split(block: &str) -> Vec<String> {
     commands
 }
 
-/// The words of a command, quotes taken off.
+/// The words of a command, without quotes.
 fn words(command: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     let (mut quote, mut within) = (None, false);

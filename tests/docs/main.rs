@@ -1,4 +1,4 @@
-//! The guides do what they say: every command in them is run as it is written, and what they show is what comes back.
+//! The guides are correct: every command in them is run unchanged, and its output is compared with the one shown.
 //!
 //! A fenced `sh` block holds `curl` and `podberth` commands. They run in the order of the guide, in the folder of this
 //! repository, against one server in this process that stands for every host. A block right behind it shows the output:

@@ -39,7 +39,7 @@ fn gather(value: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// The metrics that an expression names, each with the labels that stand in its braces.
+/// The metrics of an expression, each with the labels in its braces.
 fn named(expression: &str) -> Vec<(String, BTreeSet<String>)> {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut found = Vec::new();

@@ -133,7 +133,7 @@ async fn without_its_database_it_decides_on_and_writes_nothing() {
 }
 
 #[tokio::test]
-async fn a_reader_can_ask_for_what_was_written_elsewhere() {
+async fn a_reader_can_wait_for_writes_of_another_replica() {
     let store = memory(&[("nodes", node("a", "4", "8Gi"))]).await;
     let freshness = Freshness { max_staleness: Duration::MAX, max_wait: Duration::from_millis(1) };
     let patient = Server::start(store.clone(), Setup::default());

@@ -243,7 +243,7 @@ proptest! {
 }
 
 #[test]
-fn what_is_spoiled_was_whole() {
+fn the_unspoiled_requests_are_valid() {
     let (runtime, server) = &*SERVER;
     for (path, whole) in &*WHOLE {
         runtime.block_on(server.post(path, whole.to_string())).json();

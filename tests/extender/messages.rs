@@ -45,7 +45,7 @@ async fn duplicates_and_unknown_nodes_fail_nothing_but_themselves() {
 }
 
 #[tokio::test]
-async fn what_is_missing_is_told_where_the_verb_has_a_place_for_it() {
+async fn missing_parts_are_reported_in_the_field_of_the_verb() {
     let server = two_nodes().await;
     for (body, form, error) in [
         (json!({"Pod": null, "NodeNames": ["a"]}), "NodeNames", "the request has no Pod"),
@@ -181,7 +181,7 @@ async fn scores_are_spread_over_the_policys_range() {
 }
 
 #[tokio::test]
-async fn a_decision_tree_answers_its_order_and_who_decided() {
+async fn a_decision_tree_answers_its_order_and_its_deciding_level() {
     let tree = |name: &str, max: i64| {
         let text = json!({"kind": "Policy", "scoring": {"strategy": "Lexicographic", "extenderMaxScore": max, "levels": [
             {"priority": "NodePreferAvoidPodsPriority"}, {"priority": "LeastRequestedPriority"}]}});

@@ -56,7 +56,7 @@ pub(crate) async fn a_policy_is_stored_and_decides(server: Server) {
     assert_eq!(server.get("/policy").await.policy()["revision"], 0);
 }
 
-pub(crate) async fn what_is_received_is_told(server: Server) {
+pub(crate) async fn a_policy_comes_back_as_it_was_sent(server: Server) {
     let yaml = "# Pack.\npriorities:\n  - {name: MostRequestedPriority, weight: 200}\npredicates:\n  - name: CheckNodeCondition\n";
     let json = server.ask("PUT", "/policy", ("content-type", "application/yaml"), yaml).await.policy();
     assert_eq!(json["text"], yaml, "comments are kept");
@@ -101,7 +101,7 @@ pub(crate) async fn a_decision_tree_is_kept_and_decides(server: Server) {
     assert_eq!(status["details"]["causes"].as_array().map(Vec::len), Some(2), "{status}");
 }
 
-pub(crate) async fn every_fault_is_told_and_nothing_is_stored(server: Server) {
+pub(crate) async fn every_fault_is_reported_and_nothing_is_stored(server: Server) {
     server.put("/policy", packing()).await.policy();
     let bad = json!({
         "predicates": [{"name": "NoSuchPredicate"}],

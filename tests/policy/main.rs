@@ -43,9 +43,9 @@ cases! {
     content:
         without_a_policy_the_default_holds
         a_policy_is_stored_and_decides
-        what_is_received_is_told
+        a_policy_comes_back_as_it_was_sent
         a_decision_tree_is_kept_and_decides
-        every_fault_is_told_and_nothing_is_stored
+        every_fault_is_reported_and_nothing_is_stored
         a_dry_run_stores_nothing
         configurations_are_taken_and_given
         requests_that_cannot_be_understood;
@@ -63,7 +63,7 @@ cases! {
     named:
         named_policies_are_chosen_by_the_request
         clusters_are_apart
-        the_metric_tells_what_is_in_force
+        the_metric_shows_the_revision_in_force
         plugins_are_those_of_the_registries;
 }
 

@@ -51,7 +51,7 @@ pub(crate) async fn clusters_are_apart(server: Server) {
     assert_eq!(explained["selected"], "full");
 }
 
-pub(crate) async fn the_metric_tells_what_is_in_force(server: Server) {
+pub(crate) async fn the_metric_shows_the_revision_in_force(server: Server) {
     let lines = async || {
         let text = server.get("/metrics").await.text().to_owned();
         let lines = text.lines().filter(|line| line.starts_with("podberth_policy_revision_info"));

@@ -26,7 +26,7 @@ async fn server(bodies_bytes: usize, body_wait: Duration) -> Server {
     Server::start(memory(&[("nodes", node("a", 4))]).await, Setup { limits, ..Setup::default() })
 }
 
-/// A question about `a`, so many bytes long.
+/// A request about `a` with this length.
 pub(crate) fn question(bytes: usize) -> Vec<u8> {
     let mut question = json!({"Pod": pod(1), "NodeNames": ["a"]}).to_string().into_bytes();
     question.resize(bytes.max(question.len()), b' ');
@@ -55,8 +55,7 @@ impl Client {
         self.write(head.as_bytes()).await;
     }
 
-    /// Asks whether a body of that length may be sent, waits for the word that it may, and sends all but the last byte: room
-    /// for it is taken then.
+    /// Announces a body of that length, waits until it may be sent, and sends all but the last byte: its room is taken then.
     pub(crate) async fn hold(running: &Running, length: usize) -> Self {
         let mut client = Self::new(running).await;
         client.begin(length, "expect: 100-continue\r\n").await;

@@ -1,4 +1,4 @@
-//! Requests that a page of another site makes a browser send: over HTTP/1.1 and HTTP/2, as they stand on the wire.
+//! Requests that a page of another site makes a browser send, over HTTP/1.1 and HTTP/2, in their wire form.
 
 use std::net::IpAddr;
 
@@ -27,7 +27,7 @@ async fn guarded(listening: &str, hosts: &str, origins: &str) -> Router {
     Server::with(&[("nodes", node("a", 4))]).await.router.layer(Extension(guard))
 }
 
-/// The code and the text of the reply to a request as it stands.
+/// The status and the text of the reply to a raw request.
 async fn reply(running: &Running, request: &str) -> (u16, String) {
     let mut stream = running.connect().await;
     stream.write_all(request.as_bytes()).await.expect("it reads");

@@ -1,4 +1,4 @@
-//! How requests are served whatever they ask, over real connections where that matters.
+//! Serving of requests in general, over real connections where that matters.
 
 #[path = "../support/server.rs"]
 mod server;
@@ -26,7 +26,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Time and room enough for everybody.
+/// Timeouts that no client exceeds.
 const TIMEOUTS: Timeouts = Timeouts {
     idle: LATE,
     stalled: Pace { grace: LATE, bytes_per_second: 1 },
@@ -44,7 +44,7 @@ struct Running {
 }
 
 impl Running {
-    /// `stalled`: for how long a client may take nothing of what is written to it.
+    /// `stalled`: longest time for which a client may read nothing.
     async fn start(router: Router, stalled: Duration) -> Self {
         let stalled = Pace { grace: stalled, bytes_per_second: 1 << 20 };
         Self::within(router, Timeouts { stalled, ..TIMEOUTS }).await
@@ -76,7 +76,7 @@ fn node(name: &str, cpu: usize) -> Value {
     json!({"metadata": {"name": name}, "status": {"allocatable": {"cpu": cpu.to_string(), "memory": "8Gi", "pods": "110"}}})
 }
 
-/// A pod that asks for so many CPUs.
+/// A pod that requests this number of CPUs.
 fn pod(cpu: usize) -> Value {
     json!({"metadata": {"name": "p", "namespace": "default"},
         "spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": cpu.to_string()}}}]}})

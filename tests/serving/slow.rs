@@ -90,7 +90,7 @@ async fn a_compressed_body_is_refused_with_the_remedy() {
     running.end().await;
 }
 
-/// A client of HTTP/2 whose streams have this window, and what becomes of its connection.
+/// A client of HTTP/2 whose streams have this window, and the result of its connection.
 async fn http2_client(
     running: &Running,
     window: u32,

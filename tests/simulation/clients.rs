@@ -1,4 +1,4 @@
-//! Clients: each asks any replica for something, waits for the answer, and goes on.
+//! Clients: each sends a request to any replica, waits for the reply, and goes on.
 
 use std::sync::{Arc, Mutex};
 
@@ -40,7 +40,7 @@ impl Client {
         Write { key: Key::new("nodes", "", name), precondition: Precondition::default(), change }
     }
 
-    /// Creates a pod, or puts another in the place of one that is there.
+    /// Creates or replaces a pod.
     fn put_pod(&mut self) -> Write {
         let (key, stamp) = (self.pod(), self.stamp());
         let uid = format!("uid-{stamp}");
@@ -50,7 +50,7 @@ impl Client {
         Write { key, precondition, change: Change::Put { body, uid, node: None } }
     }
 
-    /// A pod that somebody reports to run somewhere.
+    /// A pod that is reported to run on a node.
     fn put_fact(&mut self) -> Write {
         let (name, node, stamp) = (format!("{FACT}-{}", self.chance.u64(0..4)), self.node(), self.stamp());
         let body = objects::pod(&name, &name, 1, stamp);
@@ -86,7 +86,7 @@ impl Client {
         Write { key, precondition, change: Change::Bind { node: self.node() } }
     }
 
-    /// One write, or several of which one at least is told from all others by its body.
+    /// One write, or several, at least one of them with a unique body.
     fn call(&mut self, view: &View) -> Call {
         let atomicity = if self.chance.bool() { Atomicity::Each } else { Atomicity::AllOrNothing };
         let mut writes = vec![match self.chance.u32(0..20) {
@@ -112,7 +112,7 @@ impl Client {
         Call { writes, atomicity }
     }
 
-    /// Asks for something. What it asked for is on the ticket until it is answered.
+    /// Sends a request, which is on the ticket until it is answered.
     pub(crate) async fn ask(&mut self, replica: &Arc<Replica>, tickets: &Arc<Tickets>, history: &Arc<History>) {
         let cluster = self.chance.usize(0..CLUSTERS.len());
         match self.chance.u32(0..12) {
@@ -147,7 +147,7 @@ impl Client {
         }
     }
 
-    /// Reads a pod and puts another body in its place, if nobody else was faster.
+    /// Reads a pod and replaces its body, if no other client was faster.
     async fn replace(
         &mut self,
         replica: &Arc<Replica>,
@@ -165,10 +165,10 @@ impl Client {
     }
 }
 
-/// The calls that a client has under way, until each is answered: they outlive a replica that crashes.
+/// The calls of a client in progress, until each is answered: they outlive a crashed replica.
 pub(crate) type Tickets = Mutex<Vec<Option<Ticket>>>;
 
-/// Has a call written past the replica's writer, as what needs no judge can be.
+/// Writes a call past the replica's writer, as is possible without a judge.
 async fn write_directly(replica: &Replica, cluster: usize, call: Call, tickets: &Tickets, history: &History) {
     *lock(tickets) = vec![Some(history.begin(cluster, &call))];
     let written = replica.store.commit(CLUSTERS[cluster], call.writes, call.atomicity).await;

@@ -1,5 +1,5 @@
-//! A store with faults: a replica's way to the database, on which calls are late, lost, turned away and cut off in the
-//! middle of COMMIT. Each fault is drawn from the replica's own chance.
+//! A faulty store between a replica and the database: calls are late, lost, refused and cut off in the middle of COMMIT. Each fault is drawn from
+//! the replica's own random numbers.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,7 +25,7 @@ pub(crate) enum Planted {
     Nothing,
     /// Revisions come from a sequence.
     Sequence,
-    /// After a lost reply to COMMIT the batch is written again without asking what became of it.
+    /// After a lost reply to COMMIT the batch is written again without a look at its outcome.
     BlindRetry,
     /// The feed is read from a standby, which is behind.
     StandbyFeed,
@@ -36,7 +36,7 @@ pub(crate) enum Planted {
 /// How bad things are, in thousandths of all calls.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Rates {
-    /// Calls that find nobody, or are not got to in time.
+    /// Calls that reach no server, or are not served in time.
     pub(crate) turned_away: u32,
     /// Transactions that the database gives up, before COMMIT.
     pub(crate) aborted: u32,
@@ -44,7 +44,7 @@ pub(crate) struct Rates {
     pub(crate) cut: u32,
     /// Wake-ups that do not arrive.
     pub(crate) deaf: u32,
-    /// Ways that take long.
+    /// Slow transfers.
     pub(crate) slow: u32,
 }
 
@@ -52,7 +52,7 @@ pub(crate) struct Rates {
 #[derive(Debug, Default)]
 pub(crate) struct Weather {
     pub(crate) calm: bool,
-    /// Until then nobody reaches the database.
+    /// Until then the database is unreachable.
     pub(crate) away: Option<Instant>,
     /// The state that the standby shows.
     pub(crate) standby: Copy,
@@ -66,13 +66,13 @@ pub(crate) struct Faulty {
     rates: Rates,
     planted: Planted,
     streams: BTreeMap<(String, Verb), Arc<Stream>>,
-    /// The way of the watcher, which asks for all clusters at once.
+    /// The connection of the watcher, which asks for all clusters at once.
     heads: Stream,
     hints: Hints,
     ear: AbortHandle,
 }
 
-/// Calls that may come at the same time have each a chance of their own.
+/// Concurrent kinds of calls, each with random numbers of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Verb {
     Changes,
@@ -83,10 +83,10 @@ enum Verb {
     Hint,
 }
 
-/// A chance, and a place within each [`ROUND`] at which nothing else happens.
+/// A source of random numbers, and a place within each [`ROUND`] at which nothing else happens.
 ///
-/// The runtime wakes those who wait for one watch in an order of its own chance. So nothing may depend on it: what is
-/// woken in the same millisecond draws from different chances and goes on in different milliseconds.
+/// The runtime wakes the waiters of a watch in a random order, so nothing may depend on it: tasks woken in one millisecond use different sources and
+/// continue in different milliseconds.
 #[derive(Debug)]
 pub(crate) struct Stream {
     chance: Mutex<fastrand::Rng>,
@@ -110,7 +110,7 @@ impl Stream {
         draw(&mut lock(&self.chance))
     }
 
-    /// Sleeps for less than so many milliseconds, and to the place.
+    /// Sleeps for less than `most` milliseconds, and to the place.
     pub(crate) async fn sleep(&self, most: u64) {
         let earliest = self.start.elapsed().as_millis() as u64 + 1 + self.draw(|chance| chance.u64(0..most));
         let then = earliest + (self.place + ROUND - earliest % ROUND) % ROUND;
@@ -122,7 +122,7 @@ const ATTEMPTS: u64 = 4;
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Faulty {
-    /// The way of the process in `slot`.
+    /// The connection of the process in `slot`.
     pub(crate) fn new(
         memory: &Memory,
         weather: &Arc<Mutex<Weather>>,
@@ -169,12 +169,12 @@ impl Faulty {
         *lock(&self.weather).tally.entry(what).or_default() += 1;
     }
 
-    /// The way there or back.
+    /// A transfer in one direction.
     async fn travel(&self, stream: &Stream) {
         stream.sleep(if self.happens(stream, self.rates.slow) { 6_000 } else { 80 }).await;
     }
 
-    /// The way to a database that may not be there.
+    /// A transfer to a database that may be unreachable.
     async fn reach(&self, stream: &Stream) -> Result<(), StoreError> {
         self.travel(stream).await;
         if lock(&self.weather).away.is_some_and(|until| Instant::now() < until) {
@@ -188,7 +188,7 @@ impl Faulty {
         Ok(())
     }
 
-    /// A read: on the way back the connection may be lost as well.
+    /// A read: the connection may be lost on the way back as well.
     async fn read<T>(
         &self,
         stream: &Stream,
@@ -348,7 +348,7 @@ impl Store for Faulty {
         self.read(self.stream(CLUSTERS[0], Verb::Read), self.memory.lease(name, holder, ttl)).await
     }
 
-    /// The reader of the feed asks for it. The token is drawn here, so that the seed decides it.
+    /// The reader of the feed begins an epoch. The token is drawn here, so that the seed decides it.
     async fn begin_epoch(&self, cluster: &str, lost: &Head, _: Uuid) -> Result<Head, StoreError> {
         let stream = self.stream(cluster, Verb::Changes);
         let token = stream.draw(|chance| Uuid::from_u64_pair(chance.u64(..), chance.u64(..)));

@@ -1,4 +1,4 @@
-//! Those who follow: one looks at the views of a replica, one reads the feed itself, page by page.
+//! Followers: one reads the views of a replica, one reads the feed itself, page by page.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::history::{History, Rule};
 use crate::world::CLUSTERS;
 
-/// Looks at the views that a replica publishes, without asking it to do anything for that.
+/// Reads the views that a replica publishes, without sending requests to it.
 pub(crate) async fn view(clusters: Clusters, cluster: usize, who: String, history: Arc<History>) {
     let mut cursor = history.window(cluster);
     let mut last = None;

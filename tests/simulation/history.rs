@@ -1,5 +1,5 @@
-//! The checker: what was committed, told by the database's own journal, against what clients and followers were told. It
-//! shares no code with what it checks but the core's snapshot.
+//! The checker: compares the commits in the database's own journal with the replies to clients and followers. It shares only the core's snapshot
+//! with the code under test.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,25 +27,25 @@ pub(crate) struct Violation {
 pub(crate) enum Rule {
     /// Revisions are unique, without gaps, and in the order of commits.
     Order,
-    /// An acknowledged write is there, as it was acknowledged.
+    /// An acknowledged write exists, as it was acknowledged.
     Acknowledged,
     /// Every stored object was written by a client, once.
     Explained,
-    /// A batch is there whole or not at all.
+    /// A batch exists whole or not at all.
     Whole,
-    /// A refusal had its reason at some moment while the call was under way.
+    /// The reason of a refusal held at some moment while the call was in progress.
     Refused,
     /// A bound pod stays where it is.
     BoundOnce,
     /// A bind leaves no node with more than it has.
     Overcommitted,
-    /// A list or an object is the state of one moment while the call was under way.
+    /// A list or an object is the state of one moment while the call was in progress.
     Read,
     /// A view is the state of one revision, and the next one is of a later moment.
     View,
     /// A follower of the feed has the exact state at each complete page, and is sent nothing twice.
     Feed,
-    /// When the faults are over, all come to the same end.
+    /// After the faults all replicas reach the same state.
     Settled,
 }
 
@@ -58,7 +58,7 @@ impl fmt::Display for Violation {
 /// The cluster as one write left it.
 struct Moment {
     head: Head,
-    /// The transaction it belongs to; between its moments nobody sees anything.
+    /// Its transaction; its intermediate states are invisible.
     batch: u64,
     last_of_batch: bool,
     /// The object written; `None` where an older copy came back.
@@ -89,13 +89,13 @@ struct Ledger {
     tally: BTreeMap<&'static str, usize>,
 }
 
-/// All that happened, and what was wrong with it.
+/// All events, and the violations.
 pub(crate) struct History {
     memory: Memory,
     ledger: Mutex<Ledger>,
 }
 
-/// A call under way.
+/// A call in progress.
 pub(crate) struct Ticket(Pending);
 
 /// A place in a cluster's history, from which a reader never goes back.
@@ -105,7 +105,7 @@ pub(crate) struct Cursor {
     at: usize,
 }
 
-/// A read under way.
+/// A read in progress.
 pub(crate) type Window = Cursor;
 
 impl History {
@@ -134,7 +134,7 @@ impl History {
         Ticket(Pending { cluster, from: self.window(cluster).at, call: call.clone() })
     }
 
-    /// The call was answered. Who was told so sees from now on at least what it wrote.
+    /// The call was answered. From now on its client sees at least its writes.
     pub(crate) fn answered(&self, ticket: &Ticket, commit: &Commit) -> Cursor {
         let mut ledger = self.ledger();
         ledger.note(&format!("{commit:?}"));
@@ -142,13 +142,13 @@ impl History {
         Cursor { cluster: ticket.0.cluster, at }
     }
 
-    /// The call certainly did nothing: then whatever it would have written stays unexplained.
+    /// The call certainly did nothing: a write of it would stay unexplained.
     pub(crate) fn failed(&self, why: &str) {
         self.ledger().note(why);
         self.count("failed");
     }
 
-    /// Nobody can tell what became of the call.
+    /// The outcome of the call is unknown.
     pub(crate) fn unknown(&self, ticket: Ticket) {
         self.ledger().unknown.push(ticket.0);
         self.count("unknown");
@@ -437,7 +437,7 @@ impl Ledger {
         newest
     }
 
-    /// Finds for each write that nobody acknowledged a call of unknown outcome.
+    /// Finds for each unacknowledged write a call of unknown outcome.
     fn explain(&mut self) {
         let mut unknown = std::mem::take(&mut self.unknown);
         // Who began last can have written the least: so who comes first takes nothing that another needs.
@@ -476,7 +476,7 @@ impl Ledger {
         }
     }
 
-    /// Claims what a call of unknown outcome may have written: in this transaction, if that is known.
+    /// Claims the possible writes of a call of unknown outcome: in this transaction, if that is known.
     fn explain_call(&mut self, pending: &Pending, batch: Option<u64>) {
         let Pending { cluster, from, call } = pending;
         let moments = &mut self.timelines[*cluster][from + 1..];

@@ -1,5 +1,5 @@
-//! Replicas, clients and followers on a database in memory, under faults, in virtual time. A seed decides everything:
-//! the faults, who asks for what, and in which order things happen.
+//! Replicas, clients and followers on a database in memory, under faults, in virtual time. A seed decides everything: the faults, the requests, and
+//! the order of events.
 //!
 //! ```text
 //! cargo test --test simulation                                                      a few seconds
@@ -24,7 +24,7 @@ use faulty::{Planted, lock};
 use history::Rule;
 use world::{Report, run};
 
-/// Operations of one run: a seed means the same whichever way it is run.
+/// Operations of one run: a seed gives the same run in every mode.
 const RUN: usize = 400;
 
 /// Operations of the ordinary test.
@@ -72,7 +72,7 @@ const HAPPENS: [&str; 25] = [
     "found not written",
 ];
 
-/// Goes through runs of `operations` under seeds from `first` on, on all cores, until one is wrong; what happened how often.
+/// Executes runs of `operations` under seeds from `first` on, on all cores, until one fails. Returns the counts of events.
 fn go_through(first: u64, operations: usize) -> BTreeMap<&'static str, usize> {
     let (begun, runs) = (Instant::now(), operations.div_ceil(RUN));
     let (next, wrong) = (AtomicUsize::new(0), AtomicBool::new(false));
@@ -141,7 +141,7 @@ fn breaks(planted: Planted, expected: &[Rule]) {
     panic!("{planted:?} breaks {broken:?} only");
 }
 
-/// The journal shows it, and those who follow skip what is committed late.
+/// The journal shows it, and followers skip late commits.
 #[test]
 fn revisions_from_a_sequence_are_found() {
     breaks(Planted::Sequence, &[Rule::Order, Rule::Feed, Rule::View]);
@@ -159,7 +159,7 @@ fn a_feed_from_a_standby_is_found() {
     breaks(Planted::StandbyFeed, &[Rule::Feed, Rule::View]);
 }
 
-/// Why a reader says what it has seen: the counter passes the old value again, in another history.
+/// The reason why a reader reports what it has seen: the counter passes the old value again, in another history.
 #[test]
 fn a_loss_that_is_not_noticed_is_found() {
     breaks(Planted::Forgetful, &[Rule::Feed, Rule::View]);

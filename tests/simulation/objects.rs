@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 /// Names of pods that are reported to run somewhere, and move; all others are bound by us.
 pub(crate) const FACT: &str = "fact";
 
-/// A pod that asks for so many CPUs. `stamp` makes the body one of its own.
+/// A pod that requests this number of CPUs. `stamp` makes the body unique.
 pub(crate) fn pod(name: &str, uid: &str, cpus: i64, stamp: u64) -> Bytes {
     let containers = json!([{"name": "c", "resources": {"requests": {"cpu": cpus.to_string()}}}]);
     json!({"metadata": {"name": name, "namespace": "shop", "uid": uid, "annotations": {"stamp": stamp.to_string()}},
@@ -15,7 +15,7 @@ pub(crate) fn pod(name: &str, uid: &str, cpus: i64, stamp: u64) -> Bytes {
     .into()
 }
 
-/// A node that has so many CPUs.
+/// A node with this number of CPUs.
 pub(crate) fn node(name: &str, cpus: i64, stamp: u64) -> Bytes {
     json!({"metadata": {"name": name, "annotations": {"stamp": stamp.to_string()}},
            "status": {"allocatable": {"cpu": cpus.to_string(), "pods": "110"}}})
@@ -23,7 +23,7 @@ pub(crate) fn node(name: &str, cpus: i64, stamp: u64) -> Bytes {
     .into()
 }
 
-/// The CPUs that a body of the above asks for or has.
+/// The CPUs in such a body.
 pub(crate) fn cpu(body: &Bytes) -> i64 {
     let body: Value = serde_json::from_slice(body).expect("a body of the simulation");
     let places = ["/spec/containers/0/resources/requests/cpu", "/status/allocatable/cpu"];

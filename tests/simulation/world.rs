@@ -27,13 +27,13 @@ const MOST_CLIENTS: u64 = 8;
 /// How often a replica reads the feed unasked, as the server does.
 const POLL: Duration = Duration::from_millis(250);
 
-/// How long everybody has to come to the same end.
+/// Longest time until all reach the same state.
 const SETTLES_WITHIN: Duration = Duration::from_mins(2);
 
 /// The result of a run.
 pub(crate) struct Report {
     pub(crate) violations: Vec<Violation>,
-    /// How often what happened.
+    /// Counts of events.
     pub(crate) tally: BTreeMap<&'static str, usize>,
     /// A number that is equal for equal histories.
     pub(crate) trace: u64,
@@ -74,7 +74,7 @@ struct World {
     start: Instant,
 }
 
-/// Runs so many operations under a seed, on one thread and in virtual time.
+/// Runs `operations` operations under a seed, on one thread and in virtual time.
 pub(crate) fn run(seed: u64, operations: usize, planted: Planted) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.expect("a runtime").block_on(live(fastrand::Rng::with_seed(seed), operations, planted))
@@ -146,7 +146,7 @@ impl World {
         *lock(&self.slots[slot]) = Some(Arc::new(Replica { store, clusters, tasks }));
     }
 
-    /// Ends a replica with all it was doing, except for what is on its way to the database already.
+    /// Ends a replica with all its work, except for calls on their way to the database.
     fn crash(&self, slot: usize) {
         if let Some(replica) = lock(&self.slots[slot]).take() {
             lock(&replica.tasks).iter().for_each(AbortHandle::abort);

@@ -134,7 +134,7 @@ pub async fn objects_in_the_wrong_place(server: Server) {
     server.get("/apis/apps/v1/deployments").await.fails(404, "NotFound");
 }
 
-pub async fn what_is_not_built(server: Server) {
+pub async fn watch_and_patch_are_refused(server: Server) {
     server.post(NODES, &node("a")).await.is(201);
     server.get(&format!("{NODES}?watch=1")).await.fails(400, "BadRequest");
     let patch =

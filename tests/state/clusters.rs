@@ -1,4 +1,4 @@
-//! Clusters by path: what makes one, what removes it, and what is said of one that does not exist.
+//! Clusters by path: creation, removal, and errors for missing ones.
 
 use serde_json::{Value, json};
 
@@ -80,7 +80,7 @@ pub async fn a_removed_cluster_is_gone_everywhere(server: Server) {
     server.get(&format!("/clusters/west{NODES}/a")).await.is(200);
 }
 
-pub async fn what_cannot_be_removed(server: Server) {
+pub async fn the_default_cluster_cannot_be_removed(server: Server) {
     server.post(NODES, &node("a")).await.is(201);
     let message = server.delete("/clusters/default").await.fails(400, "BadRequest");
     assert!(message["message"].as_str().is_some_and(|text| text.contains("default")), "{message}");

@@ -72,7 +72,7 @@ fn filled_in(path: &str, operation: &Map<String, Value>) -> String {
     })
 }
 
-/// As somebody goes through the page at `/docs`: objects are created, then replaced, then the rest, evictions last.
+/// Like a visitor of the page at `/docs`: objects are created, then replaced, then the rest, evictions last.
 #[tokio::test]
 async fn every_operation_with_a_body_has_an_example_that_works_as_it_stands() {
     let server = Server::with(&[]).await;

@@ -17,7 +17,7 @@ fn tainted(name: &str, taint: &Value) -> Value {
     node
 }
 
-/// A pod on a node since long ago that tolerates a taint `fire` for so many seconds; `null` tolerates nothing.
+/// An old pod on a node that tolerates a taint `fire` for this many seconds; `null` tolerates nothing.
 async fn run(server: &Server, name: &str, on: &str, seconds: Value) {
     let mut pod = pod(name);
     pod["spec"]["nodeName"] = on.into();
@@ -79,7 +79,7 @@ pub async fn taints_evict_in_time(server: Server) {
     assert!(told(&list, "due").contains(&("fresh", &json!(false))), "{list}");
 }
 
-pub async fn what_is_due_is_carried_out(server: Server) {
+pub async fn post_carries_out_the_evictions_that_are_due(server: Server) {
     fire(&server).await;
     let budget = json!({"metadata": {"name": "web"}, "spec": {"selector": {"matchLabels": {"app": "web"}}},
         "status": {"disruptionsAllowed": 0, "desiredHealthy": 3, "currentHealthy": 3, "expectedPods": 3}});
@@ -103,8 +103,8 @@ pub async fn what_is_due_is_carried_out(server: Server) {
     assert_eq!(server.post("/evictions", &Value::Null).await.is(200)["items"], json!([]));
 }
 
-/// The store is written past the server, so its view may or may not know of it: the outcome is the same.
-pub async fn who_may_stay_again_stays(server: Server) {
+/// The store is written past the server, so its view may or may not have the change: the outcome is equal.
+pub async fn a_pod_that_may_stay_again_stays(server: Server) {
     fire(&server).await;
     let store = &server.state.store;
     let node = Key::new("nodes", "", "n1");

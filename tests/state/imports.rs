@@ -79,7 +79,7 @@ pub async fn one_bad_object_refuses_all(server: Server) {
     assert_eq!(names(&server.get(NODES).await.is(200)), ["good"]);
 }
 
-pub async fn what_runs_elsewhere_is_stored_with_a_warning(server: Server) {
+pub async fn faulty_running_pods_are_imported_with_a_warning(server: Server) {
     let mut running = typed(pod("p"), "Pod");
     running["spec"]["nodeName"] = "a".into();
     running["spec"]["nodeselector"] = json!({"misspelt": "field"});

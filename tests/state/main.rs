@@ -43,7 +43,7 @@ macro_rules! cases {
 cases! {
     objects:
         every_kind_lives_a_life
-        what_was_sent_comes_back_whole
+        objects_come_back_as_they_were_sent
         yaml_is_read
         names_are_generated
         a_name_is_taken_once
@@ -58,7 +58,7 @@ cases! {
     clusters:
         decisions_over_a_cluster_that_does_not_exist_are_not_found
         a_removed_cluster_is_gone_everywhere
-        what_cannot_be_removed;
+        the_default_cluster_cannot_be_removed;
     lists:
         lists_page_by_page
         selectors_choose
@@ -70,17 +70,17 @@ cases! {
         little_of_a_pod_changes
         bound_pods_stay_bound
         an_eviction_charges_its_budget
-        who_is_done_costs_nothing
+        evicting_an_ended_pod_costs_no_disruption
         evictions_obey_preconditions;
     evictions:
         taints_evict_in_time
-        what_is_due_is_carried_out
-        who_may_stay_again_stays
+        post_carries_out_the_evictions_that_are_due
+        a_pod_that_may_stay_again_stays
         many_evictions_at_once;
     imports:
         everything_kubectl_prints
         one_bad_object_refuses_all
-        what_runs_elsewhere_is_stored_with_a_warning
+        faulty_running_pods_are_imported_with_a_warning
         a_second_import_changes_nothing
         a_bind_outlives_an_import
         a_mirror_deletes
@@ -92,7 +92,7 @@ cases! {
         types_that_a_later_request_reads
         fields_that_do_not_exist
         objects_in_the_wrong_place
-        what_is_not_built;
+        watch_and_patch_are_refused;
 }
 
 /// The names of a list's items in their order.

@@ -58,7 +58,7 @@ pub async fn every_kind_lives_a_life(server: Server) {
     }
 }
 
-pub async fn what_was_sent_comes_back_whole(server: Server) {
+pub async fn objects_come_back_as_they_were_sent(server: Server) {
     let sent = r#"{"metadata":{"name":"odd","x-unknown":{"b":1,"a":[1.50,1e3,-0]},"managedFields":[{"f":{}}]},
         "spec":{"zeta":123456789012345678901234567890,"containers":[{"name":"c","surprise":"\u0000\ud83d\ude00"}],"none":null},
         "extra":{"of":"top"}}"#;

@@ -146,7 +146,7 @@ pub async fn an_eviction_charges_its_budget(server: Server) {
     server.get(&format!("{PODS}/b")).await.is(200);
 }
 
-pub async fn who_is_done_costs_nothing(server: Server) {
+pub async fn evicting_an_ended_pod_costs_no_disruption(server: Server) {
     let budget = budget(&server, 0).await;
     server.post(PODS, &pod("unknown-phase")).await.is(201);
     let mut done = pod("done");

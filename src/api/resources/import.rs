@@ -155,7 +155,7 @@ struct Import {
         {"kind": "Node", "apiVersion": "v1", "metadata": {"name": "node-a"},
          "status": {"allocatable": {"cpu": "4", "memory": "16Gi", "pods": "110"}}}
     ]})),
-    responses((status = 200, description = "What was done.", body = ImportReport), WriteErrors))]
+    responses((status = 200, description = "The changes made.", body = ImportReport), WriteErrors))]
 pub async fn import(
     State(state): State<AppState>,
     ClusterName(cluster): ClusterName,

@@ -168,7 +168,7 @@ async fn a_create_that_is_refused_where_it_was_taken_for_good_leaves_the_others_
 }
 
 #[tokio::test]
-async fn a_batch_whose_last_write_has_no_effect_where_it_was_taken_for_good_shows_all_before_it() {
+async fn an_unexpected_last_write_without_effect_keeps_the_earlier_ones() {
     let again = Write { precondition: Precondition::absent(), ..node("n", 4) };
     let outdated = Write { precondition: Precondition::revision(9_999), ..pod("a") };
     let without_effect = [
