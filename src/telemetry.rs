@@ -87,17 +87,17 @@ metrics! {
     HTTP_REQUEST_DURATION = "http_request_duration_seconds", Kind::Histogram(FAST),
         "Time to the beginning of the reply, by method and route.";
     BODY_BYTES = "request_body_bytes", Kind::Gauge,
-        "Room in memory that bodies of requests have at the moment, by lane (small, large).";
-    DECODED_BYTES = "decoded_bytes", Kind::Gauge, "Memory that is set aside at the moment for what is read from bodies.";
+        "Memory held by the bodies of requests at the moment, by lane (small, large).";
+    DECODED_BYTES = "decoded_bytes", Kind::Gauge, "Memory held by parsed bodies at the moment.";
     BODIES_WAITING = "request_bodies_waiting", Kind::Gauge, "Requests whose bodies wait for room in memory, by lane.";
     BODIES_REFUSED = "request_bodies_refused_total", Kind::Counter,
-        "Requests turned away because there was no room for their bodies in time, by lane.";
+        "Requests refused because no room became free for their bodies in time, by lane.";
     EXTENDER_REQUESTS = "extender_requests_total", Kind::Counter,
         "Extender calls by verb, status code and form (nodes or names).";
     EXTENDER_REQUEST_DURATION = "extender_request_duration_seconds", Kind::Histogram(FAST),
         "Time for an extender call from its last byte to the reply, by verb.";
     DOWNSTREAM_REQUESTS = "downstream_extender_requests_total", Kind::Counter,
-        "Calls of a policy's own extenders by extender (host and port), verb and code: the status code, or what kept it from coming.";
+        "Calls of a policy's own extenders by extender (host and port), verb and code: the status code, or the reason why there is none.";
     DOWNSTREAM_REQUEST_DURATION = "downstream_extender_request_duration_seconds", Kind::Histogram(FAST),
         "Time for a call of a policy's own extender, by extender and verb.";
     EXTENSION_POINT_DURATION = "framework_extension_point_duration_seconds", Kind::Histogram(FAST),
@@ -105,42 +105,42 @@ metrics! {
     PLUGIN_EXECUTION_DURATION = "plugin_execution_duration_seconds", Kind::Histogram(FAST),
         "Time for one plugin in one of ten cycles, for all nodes together, by plugin and extension point.";
     COMPUTATIONS_STOPPED = "computations_stopped_total", Kind::Counter,
-        "Computations that ended early because nobody waited for their result any more.";
+        "Computations stopped because no client waited for their result any more.";
     SCHEDULE_ATTEMPTS = "schedule_attempts_total", Kind::Counter,
         "Pods that /schedule decided, by result (scheduled, unschedulable, error) and profile.";
     SCHEDULING_ATTEMPT_DURATION = "scheduling_attempt_duration_seconds", Kind::Histogram(FAST),
         "Time to decide for one pod of /schedule, without the commit, by result and profile.";
-    PREEMPTION_ATTEMPTS = "preemption_attempts_total", Kind::Counter, "Pods for which /schedule had others evicted.";
+    PREEMPTION_ATTEMPTS = "preemption_attempts_total", Kind::Counter, "Pods for which /schedule evicted others.";
     PREEMPTION_VICTIMS = "preemption_victims", Kind::Histogram(COUNTS), "Pods evicted for one pod.";
     PENDING_PODS = "pending_pods", Kind::Gauge, "Pods that wait for a node, by queue.";
     CACHE_SIZE = "cache_size", Kind::Gauge, "Objects in the snapshot, by type (nodes, pods).";
-    NODES_EVALUATED = "nodes_evaluated", Kind::Histogram(COUNTS), "Nodes that a decision looked at.";
+    NODES_EVALUATED = "nodes_evaluated", Kind::Histogram(COUNTS), "Nodes that a decision considered.";
     NODE_REJECTIONS = "node_rejections_total", Kind::Counter, "Nodes refused, by plugin and reason code.";
     SNAPSHOT_AGE = "snapshot_age_seconds", Kind::Gauge,
-        "Time since the database last told whether the snapshots hold everything that it has.";
+        "Time since the database last confirmed that the snapshots are the newest.";
     FEED_LAG = "feed_lag_revisions", Kind::Gauge,
-        "Revisions by which the snapshot furthest behind was behind the database when that was last asked.";
+        "Revisions by which the oldest snapshot was behind the database at the last check.";
     FEED_DURATION = "feed_read_duration_seconds", Kind::Histogram(FAST),
-        "Time from the beginning of a reading of the change feed that brought news to the published snapshot.";
+        "Time from the start of a read of the change feed with changes to the published snapshot.";
     COMMIT_DURATION = "commit_duration_seconds", Kind::Histogram(FAST),
         "Time from a change's entry into the queue to its answer, by result (written, failed).";
     COMMITS_WAITING = "commits_waiting", Kind::Gauge, "Changes that wait to be written, by lane (binds, others).";
-    COMMITS_REJECTED = "commits_rejected_total", Kind::Counter, "Changes turned away because too many waited.";
+    COMMITS_REJECTED = "commits_rejected_total", Kind::Counter, "Changes refused because too many were queued.";
     BATCH_DURATION = "batch_duration_seconds", Kind::Histogram(FAST), "Time for the transaction of a batch of changes.";
-    BATCH_ROWS = "batch_rows", Kind::Histogram(COUNTS), "Objects that a batch was to write.";
+    BATCH_ROWS = "batch_rows", Kind::Histogram(COUNTS), "Objects of a batch.";
     BATCH_CALLS = "batch_calls", Kind::Histogram(COUNTS), "Callers that shared a batch.";
     BATCHES_RETRIED = "batches_retried_total", Kind::Counter,
-        "Batches tried again because the snapshot was too far behind to be judged by.";
+        "Batches tried again because the snapshot was too far behind to judge them.";
     BINDS_UNJUDGED = "binds_unjudged_total", Kind::Counter,
         "Binds refused because they could not be judged, by reason (TooLong, Panicked).";
     WRITERS_ENDED = "writers_ended_total", Kind::Counter,
-        "Tasks that keep a cluster and ended by themselves; each was replaced when the cluster was asked for again.";
+        "Writer tasks of clusters that ended by a fault; each is replaced at the next request for its cluster.";
     WRITES_REFUSED = "writes_refused_total", Kind::Counter, "Objects not written, by reason.";
     CLUSTERS_LIVE = "clusters_live", Kind::Gauge, "Clusters that this process keeps in memory.";
-    CLUSTERS_AWAY = "clusters_away", Kind::Gauge, "Of these, the clusters that cannot be read at the moment.";
-    WATCHER_RESTARTS = "cluster_watcher_restarts_total", Kind::Counter, "How often the watcher of the clusters ended by a fault.";
+    CLUSTERS_AWAY = "clusters_away", Kind::Gauge, "Clusters in memory that cannot be read at the moment.";
+    WATCHER_RESTARTS = "cluster_watcher_restarts_total", Kind::Counter, "Number of times that the watcher of the clusters ended by a fault.";
     OUTAGE_DURATION = "database_outage_duration_seconds", Kind::Histogram(OUTAGES),
-        "How long the database did not answer, once it does again; one for each cluster.";
+        "Time for which the database did not answer, observed for each cluster once it does again.";
     POLICY_REVISION = "policy_revision_info", Kind::Gauge, "1; the labels are a policy of the default cluster and its revision in force.";
     DB_POOL_CONNECTIONS = "db_pool_connections", Kind::Gauge, "Database connections, by state (idle, used).";
     BUILD_INFO = "build_info", Kind::Gauge, "1; version and commit are in the labels.";

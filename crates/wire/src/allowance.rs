@@ -29,7 +29,7 @@ const MAP_ENTRY: usize = 160;
 
 /// The message when the allowance is used up.
 pub const USED_UP: &str =
-    "what is to be read takes more memory than --max-decoded-bytes allows: send fewer items at a time";
+    "the parsed body takes more memory than --max-decoded-bytes allows: send fewer items at a time";
 
 thread_local! {
     static LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
