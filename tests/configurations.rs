@@ -183,7 +183,7 @@ fn score_plugins_of_v1beta1_are_read_as_strategies_of_node_resources_fit() {
         "{told:?}"
     );
     let Document::Configuration(configuration) = &document else { panic!("a configuration") };
-    let strategy = configuration.profiles[0].arguments.scoring_strategy.as_ref().expect("a strategy");
+    let strategy = configuration.profiles[0].arguments.scoring_strategy().expect("a strategy");
     assert_eq!((&*strategy.resources[0].name, strategy.resources[0].weight), ("cpu", 3));
 
     let none = policy::parse(&of("{disabled: [{name: NodeResourcesLeastAllocated}]}", "[]")).expect("it is accepted");

@@ -95,20 +95,30 @@ fn cases() -> impl Iterator<Item = Case> {
 fn arguments(release: Release) -> Arguments {
     let weights = [("cpu", 2), ("memory", 1), ("example.com/gpu", 3), ("ephemeral-storage", 1)];
     let resources = weights.map(|(name, weight)| ResourceWeight { name: name.into(), weight }).to_vec();
-    Arguments {
-        labels_presence: vec![LabelPresence { labels: vec!["tier".into()], presence: false }],
-        service_affinity_labels: vec!["disk".into()],
-        label_preferences: vec![LabelPresence { labels: vec!["disk".into()], presence: true }],
-        service_anti_affinity_labels: vec!["disk".into()],
-        capacity_ratio_shape: vec![
-            ShapePoint { utilization: 0, score: 0 },
-            ShapePoint { utilization: 70, score: 10 },
-            ShapePoint { utilization: 100, score: 3 },
-        ],
-        balanced_resources: resources.clone(),
-        scored_resources: resources,
-        ..Arguments::defaults(release)
+    let presence =
+        |label: &str, presence| Value::Presences(vec![LabelPresence { labels: vec![label.into()], presence }]);
+    let point = |utilization, score| ShapePoint { utilization, score };
+    let shape = vec![point(0, 0), point(70, 10), point(100, 3)];
+    let strategy = ScoringStrategy { kind: "LeastAllocated".into(), resources: resources.clone(), shape: None };
+    let values = [
+        ("labelsPresence", presence("tier", false)),
+        ("serviceAffinity", Value::Names(vec!["disk".into()])),
+        ("labelPreference", presence("disk", true)),
+        ("serviceAntiAffinity", Value::Names(vec!["disk".into()])),
+        (
+            "requestedToCapacityRatioArguments",
+            Value::CapacityRatio(CapacityRatio { shape, resources: resources.clone() }),
+        ),
+        ("resources", Value::Resources(resources)),
+        ("scoringStrategy", Value::Strategy(strategy)),
+    ];
+    let mut arguments = Arguments::defaults(release);
+    for (name, value) in values {
+        let mut all =
+            policy::predicate_arguments().chain(policy::priority_arguments()).chain(policy::plugin_arguments());
+        arguments.written.put(all.find(|argument| argument.name() == name).expect("it is declared"), value);
     }
+    arguments
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! Never here: I/O, async, SQL, HTTP, logging, a clock, chance.
 
+pub mod argument;
 mod attachments;
 pub mod batch;
 pub mod block;
@@ -9,6 +10,7 @@ pub mod cycle;
 mod directory;
 pub mod evictions;
 pub mod extenders;
+pub mod fault;
 mod grouping;
 pub mod in_flight;
 mod index;
@@ -27,6 +29,7 @@ pub mod policy;
 pub mod predicates;
 pub mod preempt;
 pub mod priorities;
+mod qualified;
 pub mod ranking;
 pub mod release;
 pub mod rule;

@@ -1,11 +1,22 @@
 //! Node selectors and node affinity for all nodes: each requirement is checked once per value of its label, not once per node.
 
 use super::{
+    argument::{AddedAffinity, Argument, Form, any},
     block::NodeRef,
     index::Answers,
     model::{NodeSelector, NodeSelectorTerm, Operator, Pod, Requirement},
     snapshot::Snapshot,
     work,
+};
+
+/// `addedAffinity` of a profile.
+pub(super) const ADDED_AFFINITY: Argument<AddedAffinity> = Argument {
+    plugin: "NodeAffinity",
+    name: "addedAffinity",
+    form: Form::NodeAffinity,
+    help: "Node affinity of every pod besides its own",
+    default: |_| AddedAffinity::default(),
+    check: any,
 };
 
 /// A node selector, prepared against one snapshot.

@@ -41,9 +41,6 @@ pub struct Facts {
     pub zero_requests_fit: bool,
     /// Preemption is not tried on a node whose whole capacity is below the request (`noderesources/fit.go`, `fitsRequest`).
     pub request_beyond_capacity_is_unresolvable: bool,
-    /// The resources of least and most requested are configured (`noderesources/least_allocated.go`, `most_allocated.go`); under a Policy they are
-    /// CPU and memory.
-    pub least_and_most_requested_take_resources: bool,
     /// A resource listed twice counts twice in a score (`noderesources/resource_allocation.go`); in 1.22 the list is read
     /// into a map (`resourcesToWeightMap`), where the last weight counts.
     pub scores_repeated_resources_twice: bool,
@@ -131,7 +128,6 @@ pub const V1_22: Facts = Facts {
     counts_resizes_in_place: false,
     zero_requests_fit: false,
     request_beyond_capacity_is_unresolvable: false,
-    least_and_most_requested_take_resources: false,
     scores_repeated_resources_twice: false,
     scores_cpu_overhead_in_cores: true,
     balance_skips_pods_without_requests: false,
@@ -169,7 +165,6 @@ pub const V1_34: Facts = Facts {
     counts_resizes_in_place: true,
     zero_requests_fit: true,
     request_beyond_capacity_is_unresolvable: true,
-    least_and_most_requested_take_resources: true,
     scores_repeated_resources_twice: true,
     scores_cpu_overhead_in_cores: false,
     balance_skips_pods_without_requests: true,

@@ -5,18 +5,48 @@
 use std::borrow::Cow;
 
 use super::{
+    argument::{Argument, DefaultSpreading, Form, any},
     block::NodeRef,
     grouping,
     index::{Answers, Domains},
     model::{
         Effect, InclusionPolicy, Name, Pod, Selector, Taint, TopologySpreadConstraint, WhenUnsatisfiable,
-        first_untolerated,
+        first_untolerated, topology,
     },
     node_info::NodeInfo,
     node_match::PodMatch,
     rule::{Arguments, Release},
     snapshot::Snapshot,
 };
+
+/// `defaultConstraints` of a profile; a Policy has none.
+pub(super) const DEFAULTS: Argument<DefaultSpreading> = Argument {
+    plugin: "PodTopologySpread",
+    name: "defaultConstraints",
+    form: Form::SpreadConstraints,
+    help: "Spread constraints of pods that have none of their own, or with `defaultingType: System` kube-scheduler's",
+    default: |release| match release.facts().spreads_by_system_defaults {
+        true => DefaultSpreading::System,
+        false => DefaultSpreading::List(Vec::new()),
+    },
+    check: any,
+};
+
+/// The spread constraints of a profile's `defaultingType: System`
+/// (`pkg/scheduler/framework/plugins/podtopologyspread/plugin.go`, `systemDefaultConstraints`).
+fn system_constraints() -> Vec<TopologySpreadConstraint> {
+    let constraint = |topology_key: &str, max_skew| TopologySpreadConstraint {
+        max_skew,
+        topology_key: topology_key.into(),
+        when_unsatisfiable: WhenUnsatisfiable::ScheduleAnyway,
+        selector: None,
+        min_domains: None,
+        node_affinity_policy: None,
+        node_taints_policy: None,
+        match_label_keys: Vec::new(),
+    };
+    vec![constraint(topology::HOSTNAME, 3), constraint(topology::ZONE, 5)]
+}
 
 /// How pods are spread under one policy.
 pub(super) struct Spreading {
@@ -40,11 +70,11 @@ pub(super) struct Constraint<'a> {
 
 impl Spreading {
     pub(super) fn new(arguments: &Arguments) -> Self {
-        Self {
-            release: arguments.release,
-            defaults: arguments.default_spread_constraints.clone(),
-            system_defaults: arguments.system_default_spreading,
-        }
+        let (defaults, system_defaults) = match arguments.get(&DEFAULTS) {
+            DefaultSpreading::System => (system_constraints(), true),
+            DefaultSpreading::List(listed) => (listed, false),
+        };
+        Self { release: arguments.release, defaults, system_defaults }
     }
 
     /// The pod's constraints of one kind; where it has none of any kind, the default ones, over the pods that its

@@ -8,15 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     ActivePredicate, ActivePriority, Combination, Fault, Faults, Policy, PredicateEntry, PriorityEntry, Profile,
-    arguments,
-    document::CapacityRatio,
     extender, levels,
     names::{self, Argued},
 };
 use crate::{
+    argument::{EntryForm, Value, Values},
     model::Name,
-    predicates::{self, Build, Standing},
-    priorities,
+    predicates::{self, Build, Standing, pod_fits_resources::IGNORED},
+    priorities::{self, inter_pod_affinity::HARD_WEIGHT},
     rule::{Arguments, Identity, LabelPresence, Release},
 };
 
@@ -36,12 +35,12 @@ impl Policy {
         let chosen = compiler.chosen_predicates();
         let weights = compiler.chosen_priorities();
         compiler.judge_the_rest(&chosen);
-        let Compiler { arguments, capacity_ratio, mut faults, .. } = compiler;
+        let Compiler { arguments, mut faults, .. } = compiler;
         let levels = levels::build(self, &arguments, &mut faults);
         let profile = Profile {
             predicates: build_predicates(&chosen, &arguments),
             priorities: match self.scoring.strategy {
-                Combination::WeightedSum => build_priorities(&weights, &arguments, capacity_ratio),
+                Combination::WeightedSum => build_priorities(&weights, &arguments),
                 Combination::Lexicographic => levels,
             },
             always_check_all_predicates: self.always_check_all_predicates,
@@ -59,19 +58,18 @@ struct Compiler<'p> {
     policy: &'p Policy,
     faults: Vec<Fault>,
     arguments: Arguments,
-    capacity_ratio: Option<&'p CapacityRatio>,
     /// Entries with the registered name of a rule that needs an argument, which must be in another entry.
-    unargued: Vec<(String, &'static Argued)>,
+    unargued: Vec<(String, Argued)>,
 }
 
 impl<'p> Compiler<'p> {
     fn new(policy: &'p Policy) -> Self {
         let mut arguments = Arguments::defaults(RELEASE);
-        arguments.ignored_resources = extender::ignored_resources(&policy.extenders);
+        arguments.set(&IGNORED, extender::ignored_resources(&policy.extenders));
         if policy.hard_pod_affinity_symmetric_weight != 0 {
-            arguments.hard_pod_affinity_weight = policy.hard_pod_affinity_symmetric_weight;
+            arguments.set(&HARD_WEIGHT, policy.hard_pod_affinity_symmetric_weight);
         }
-        Self { policy, faults: Vec::new(), arguments, capacity_ratio: None, unargued: Vec::new() }
+        Self { policy, faults: Vec::new(), arguments, unargued: Vec::new() }
     }
 
     fn fault(&mut self, field: String, message: impl Into<String>) {
@@ -93,36 +91,27 @@ impl<'p> Compiler<'p> {
 
     /// The rule of an entry, with its argument.
     fn predicate(&mut self, at: &str, entry: &PredicateEntry) -> Option<&'static Identity> {
-        let argument = entry.argument.as_ref();
-        let affinity = argument.and_then(|a| a.service_affinity.as_ref());
-        let presence = argument.and_then(|a| a.labels_presence.as_ref());
-        let given = usize::from(affinity.is_some()) + usize::from(presence.is_some());
-        if argument.is_some() && given != 1 {
+        let given = entry.argument.as_ref().map(Values::len);
+        if let Some(given) = given.filter(|given| *given != 1) {
             let why = format!("exactly 1 predicate argument is required, numArgs: {given}, predicate {}", entry.name);
             self.fault(format!("{at}.argument"), why);
             return None;
         }
-        let argued = [&names::SERVICE_AFFINITY, &names::LABELS_PRESENCE];
-        let registered = |plugin| predicates::ALL.iter().map(|r| &r.identity).find(|i| i.plugin == plugin);
-        if let Some(argued) = argued.into_iter().find(|a| a.key == &*entry.name) {
+        if let Some(argued) = names::argued_predicates().find(|argued| argued.key == &*entry.name) {
             self.unargued.push((at.to_owned(), argued));
-            return self.built(at, entry.name.as_ref(), "predicate", registered(argued.plugin));
+            return Some(argued.identity);
         }
         let by_name =
             predicates::find(&entry.name).filter(|r| r.standing != Standing::ProfilesOnly).map(|r| &r.identity);
-        if let Some(identity) = by_name.filter(|i| argued.iter().all(|a| a.plugin != i.plugin)) {
+        if let Some(identity) = by_name.filter(|i| names::argued_predicates().all(|a| a.identity.name != i.name)) {
             return Some(identity);
         }
-        let argued = if let Some(labels) = affinity {
-            self.arguments.service_affinity_labels.extend(labels.iter().cloned());
-            &names::SERVICE_AFFINITY
-        } else if let Some(presence) = presence {
-            self.arguments.labels_presence.push(presence.clone());
-            &names::LABELS_PRESENCE
-        } else {
-            return self.built(at, &entry.name, "predicate", None);
+        let own = |argued: Argued| Some((argued, entry.argument.as_ref()?.of(argued.argument)?));
+        let Some((argued, value)) = names::argued_predicates().find_map(own) else {
+            return self.not_found(at, &entry.name, "predicate");
         };
-        self.built(at, argued.key, "predicate", registered(argued.plugin))
+        self.arguments.written.add(argued.argument, value.clone());
+        Some(argued.identity)
     }
 
     /// The chosen priorities with their weights.
@@ -158,18 +147,11 @@ impl<'p> Compiler<'p> {
     }
 
     /// The argument that configures a priority entry, if there is exactly one.
-    fn argument_of(&mut self, at: &str, entry: &PriorityEntry) -> Option<&'static Argued> {
+    fn argument_of(&mut self, at: &str, entry: &PriorityEntry) -> Option<Argued> {
         let argument = entry.argument.as_ref()?;
-        let given: Vec<&'static Argued> = [
-            (&names::LABEL_PREFERENCE, argument.label_preference.is_some()),
-            (&names::SERVICE_ANTI_AFFINITY, argument.service_anti_affinity.is_some()),
-            (&names::CAPACITY_RATIO, argument.requested_to_capacity_ratio.is_some()),
-        ]
-        .into_iter()
-        .filter_map(|(argued, given)| given.then_some(argued))
-        .collect();
+        let given: Vec<_> = names::argued_priorities().filter(|a| argument.of(a.argument).is_some()).collect();
         let why = match given.as_slice() {
-            [argued] => return Some(argued),
+            [argued] => return Some(*argued),
             [] => format!("no priority arguments set for priority {}", entry.name),
             more => {
                 format!("exactly 1 priority argument is required, numArgs: {}, priority {}", more.len(), entry.name)
@@ -184,89 +166,63 @@ impl<'p> Compiler<'p> {
         &mut self,
         at: &str,
         entry: &PriorityEntry,
-        argued: &'static Argued,
+        argued: Argued,
         declared: &mut BTreeMap<&'static str, (Name, i64)>,
     ) {
         let (name, weight) = (&entry.name, entry.weight);
-        match declared.get(argued.argument) {
-            Some((earlier, _)) if argued.argument == names::CAPACITY_RATIO.argument => {
-                let kind = argued.plugin;
+        match declared.get(argued.argument.name()) {
+            Some((earlier, _)) if argued.form == EntryForm::CapacityRatio => {
+                let kind = argued.identity.plugin;
                 let why = format!("priority {name:?} redeclares custom priority {kind:?}, from: {earlier:?}");
                 self.fault(format!("{at}.argument"), why);
                 return;
             }
             Some((earlier, other)) if *other != weight => {
-                let kind = if argued.argument == names::LABEL_PREFERENCE.argument {
-                    "LabelPreference"
-                } else {
-                    "ServiceAntiAffinity"
-                };
+                let kind = argued.identity.name.trim_end_matches("Priority");
                 let why = format!("{kind}  priority {name:?} has a different weight with {earlier:?}");
                 self.fault(format!("{at}.weight"), why);
                 return;
             }
             _ => {}
         }
-        declared.insert(argued.argument, (name.clone(), weight));
+        declared.insert(argued.argument.name(), (name.clone(), weight));
     }
 
     /// The rule of an entry, with its argument.
-    fn priority(
-        &mut self,
-        at: &str,
-        entry: &'p PriorityEntry,
-        argued: Option<&'static Argued>,
-    ) -> Option<&'static Identity> {
-        let every = [&names::LABEL_PREFERENCE, &names::SERVICE_ANTI_AFFINITY, &names::CAPACITY_RATIO];
-        let registered = |plugin| priorities::ALL.iter().map(|r| &r.identity).find(|i| i.plugin == plugin);
-        if let Some(argued) = every.into_iter().find(|a| a.key == &*entry.name) {
+    fn priority(&mut self, at: &str, entry: &PriorityEntry, argued: Option<Argued>) -> Option<&'static Identity> {
+        if let Some(argued) = names::argued_priorities().find(|argued| argued.key == &*entry.name) {
             self.unargued.push((at.to_owned(), argued));
-            return self.built(at, &entry.name, "priority", registered(argued.plugin));
+            return Some(argued.identity);
         }
         let by_name = priorities::find(&entry.name).map(|r| &r.identity);
-        if let Some(identity) = by_name.filter(|i| every.iter().all(|a| a.plugin != i.plugin)) {
+        if let Some(identity) = by_name.filter(|i| names::argued_priorities().all(|a| a.identity.name != i.name)) {
             return Some(identity);
         }
-        let Some((argued, argument)) = argued.zip(entry.argument.as_ref()) else {
-            return self.built(at, &entry.name, "priority", None);
+        let own = |argued: Argued| Some((argued, entry.argument.as_ref()?.of(argued.argument)?));
+        let Some((argued, value)) = argued.and_then(own) else {
+            return self.not_found(at, &entry.name, "priority");
         };
-        self.arguments.label_preferences.extend(argument.label_preference.clone());
-        self.arguments.service_anti_affinity_labels.extend(argument.service_anti_affinity.clone());
-        if let Some(ratio) = &argument.requested_to_capacity_ratio {
-            let at = format!("{at}.argument.{}", argued.argument);
-            let unsorted = "utilization values must be sorted in increasing order";
-            arguments::shape(&format!("{at}.shape"), &ratio.shape, unsorted, &mut self.faults);
-            arguments::resources(&format!("{at}.resources"), &ratio.resources, None, &mut self.faults);
-            self.capacity_ratio = Some(ratio);
-        }
-        self.built(at, argued.key, "priority", registered(argued.plugin))
+        argued.argument.check(value, &format!("{at}.argument"), &mut self.faults);
+        self.arguments.written.add(argued.argument, value.clone());
+        Some(argued.identity)
     }
 
-    /// The identity, or that there is none.
-    fn built(
-        &mut self,
-        at: &str,
-        name: &str,
-        what: &str,
-        identity: Option<&'static Identity>,
-    ) -> Option<&'static Identity> {
-        if identity.is_none() {
-            let hint = names::hint(name, what == "predicate");
-            self.fault(format!("{at}.name"), format!("{what} type not found for {name:?}{hint}"));
-        }
-        identity
+    fn not_found(&mut self, at: &str, name: &str, what: &str) -> Option<&'static Identity> {
+        let hint = names::hint(name, what == "predicate");
+        self.fault(format!("{at}.name"), format!("{what} type not found for {name:?}{hint}"));
+        None
     }
 
     /// Everything but the entries themselves.
     fn judge_the_rest(&mut self, chosen: &BTreeSet<&'static str>) {
         self.judge_unargued();
-        label_conflicts("predicates", &self.arguments.labels_presence, &mut self.faults);
+        self.judge_labels("predicates", names::argued_predicates());
         let policy = self.policy;
         if policy.scoring.strategy == Combination::WeightedSum {
-            label_conflicts("priorities", &self.arguments.label_preferences, &mut self.faults);
+            self.judge_labels("priorities", names::argued_priorities());
         }
         extender::validate("extenders", &policy.extenders, &mut self.faults);
-        let ignores = !self.arguments.ignored_resources.is_empty();
+        let ignores = !self.arguments.get(&IGNORED).is_empty();
         if ignores && !["GeneralPredicates", "PodFitsResources"].iter().any(|name| chosen.contains(name)) {
             let why = "can't find NodeResourcesFitArgs in plugin config: resources are to be ignored by the scheduler, \
                        but neither GeneralPredicates nor PodFitsResources looks at any";
@@ -287,26 +243,27 @@ impl<'p> Compiler<'p> {
     /// A rule called by its registered name takes the arguments that entries of other names brought (both plugins carry
     /// a predicate and a priority, and share their arguments). Where there are none, kube-scheduler refuses or crashes.
     fn judge_unargued(&mut self) {
-        let Arguments {
-            labels_presence, label_preferences, service_affinity_labels, service_anti_affinity_labels, ..
-        } = &self.arguments;
-        let affinities = [service_affinity_labels, service_anti_affinity_labels].map(|labels| !labels.is_empty());
-        let labels = [!labels_presence.is_empty(), !label_preferences.is_empty()];
+        let written = |argued: &Argued| self.arguments.written.of(argued.argument).is_some_and(|v| v.entries() > 0);
         for (at, argued) in std::mem::take(&mut self.unargued) {
-            let configured = match argued.argument {
-                "serviceAffinity" => affinities.contains(&true),
-                "labelsPresence" => labels.contains(&true),
-                "serviceAntiAffinity" => affinities[1],
-                "labelPreference" => labels[1],
-                _ => self.capacity_ratio.is_some(),
-            };
+            let Argued { identity: Identity { plugin, .. }, argument, key, of_predicate, .. } = argued;
+            let mut of_plugin = names::argued_predicates().chain(names::argued_priorities());
+            let configured = written(&argued)
+                || of_predicate && of_plugin.any(|other| other.identity.plugin == *plugin && written(&other));
             if !configured {
-                let Argued { plugin, argument, key } = argued;
+                let argument = argument.name();
                 let why = format!(
                     "initializing plugin {plugin:?}: want args to be of type {plugin}Args, got <nil> (the argument of \
                      an entry named {key} is not read: give the entry a name of your own and {argument})"
                 );
-                self.fault(at, why);
+                self.faults.push(Fault::new(at, why));
+            }
+        }
+    }
+
+    fn judge_labels(&mut self, field: &str, argued: impl Iterator<Item = Argued>) {
+        for argued in argued {
+            if let Some(Value::Presences(entries)) = self.arguments.written.of(argued.argument) {
+                label_conflicts(field, entries, &mut self.faults);
             }
         }
     }
@@ -352,27 +309,19 @@ fn build_predicates(chosen: &BTreeSet<&'static str>, arguments: &Arguments) -> V
     active
 }
 
-fn build_priorities(
-    weights: &BTreeMap<&'static str, i64>,
-    arguments: &Arguments,
-    capacity_ratio: Option<&CapacityRatio>,
-) -> Vec<ActivePriority> {
-    let for_ratio = capacity_ratio.map(|ratio| arguments::with_capacity_ratio(arguments, ratio));
+fn build_priorities(weights: &BTreeMap<&'static str, i64>, arguments: &Arguments) -> Vec<ActivePriority> {
     let active = priorities::ALL.iter().filter_map(|r| {
         let Identity { name, plugin, .. } = r.identity;
         let weight = *weights.get(name)? as i32;
-        let entries = match plugin {
-            "NodeLabel" => arguments.label_preferences.len(),
-            "ServiceAffinity" => arguments.service_anti_affinity_labels.len(),
-            _ => 1,
-        };
+        let entries = names::argued_priorities()
+            .find(|argued| argued.identity.name == name)
+            .map_or(1, |argued| arguments.written.of(argued.argument).map_or(0, Value::entries));
         // Go multiplies as int32, and the framework reads a weight of 0 as 1.
         let weight = match weight.wrapping_mul(entries as i32) {
             0 => 1,
             weight => i64::from(weight),
         };
-        let own = for_ratio.as_ref().filter(|_| plugin == names::CAPACITY_RATIO.plugin).unwrap_or(arguments);
-        Some(ActivePriority { name: name.into(), plugin, weight, tolerance: 0, rule: (r.build)(own) })
+        Some(ActivePriority { name: name.into(), plugin, weight, tolerance: 0, rule: (r.build)(arguments) })
     });
     active.collect()
 }

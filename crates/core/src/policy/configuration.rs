@@ -6,23 +6,22 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    ActivePredicate, ActivePriority, Fault, Faults, PreemptionLimits, Profile, Profiles, Warning, arguments,
+    ActivePredicate, ActivePriority, Fault, Faults, PreemptionLimits, Profile, Profiles, Warning,
     extender::{self, Extender},
     names,
     plugins::{self, Expanded, PluginSets},
-    qualified,
 };
 use crate::{
-    model::{Name, NodeSelector, PreferredNode, TopologySpreadConstraint},
-    predicates::{self, Build},
-    priorities,
-    rule::{Arguments, Release, ResourceWeight, ShapePoint},
+    argument::{ScoringStrategy, Values, checks::range},
+    model::Name,
+    predicates::{self, Build, pod_fits_resources::IGNORED},
+    priorities::{self, resource_scoring::STRATEGY},
+    rule::{Arguments, Release},
 };
 
 const RELEASE: Release = Release::V1_34;
 /// The scheduler that pods ask for when they name none.
 pub const DEFAULT_SCHEDULER: &str = "default-scheduler";
-const MAX_RESOURCE_WEIGHT: i64 = 100;
 
 /// A configuration: the parts that concern nodes and scores. Queueing, leader election and similar parts are dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,50 +57,16 @@ impl Default for SchedulerProfile {
     }
 }
 
-/// How `NodeResourcesFit` scores.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ScoringStrategy {
-    /// `LeastAllocated`, `MostAllocated` or `RequestedToCapacityRatio`.
-    pub kind: Name,
-    /// The scored resources; an empty list stands for CPU and memory. A weight of 0 stands for 1.
-    pub resources: Vec<ResourceWeight>,
-    /// The line of `RequestedToCapacityRatio`; `None` where none is written.
-    pub shape: Option<Vec<ShapePoint>>,
-}
-
 /// `pluginConfig`, all plugins together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PluginArguments {
     /// The plugins that `pluginConfig` names, in order.
     pub named: Vec<Name>,
-    /// `NodeResourcesFit`.
-    pub scoring_strategy: Option<ScoringStrategy>,
-    /// `NodeResourcesFit`.
-    pub ignored_resources: Vec<Name>,
-    /// `NodeResourcesFit`.
-    pub ignored_resource_groups: Vec<Name>,
-    /// `NodeResourcesBalancedAllocation`; a weight of 0 stands for 1.
-    pub balanced_resources: Vec<ResourceWeight>,
-    /// `NodeAffinity`, required.
-    pub added_affinity: Option<NodeSelector>,
-    /// `NodeAffinity`, preferred.
-    pub added_preferences: Vec<PreferredNode>,
-    /// `PodTopologySpread`: constraints instead of the system's; `None` is `defaultingType: System`.
-    pub default_constraints: Option<Vec<TopologySpreadConstraint>>,
-    /// `InterPodAffinity`; `None` is 1.
-    pub hard_pod_affinity_weight: Option<i64>,
-    /// `InterPodAffinity`.
-    pub ignore_preferred_terms_of_existing_pods: bool,
+    /// The arguments of rules that are written.
+    pub values: Values,
     /// `DefaultPreemption`.
     pub preemption: PreemptionLimits,
 }
-
-/// Strategies of `NodeResourcesFit`, with the plugin that each was in 1.22.
-pub const SCORING_STRATEGIES: [(&str, &str); 3] = [
-    ("LeastAllocated", "NodeResourcesLeastAllocated"),
-    ("MostAllocated", "NodeResourcesMostAllocated"),
-    ("RequestedToCapacityRatio", "RequestedToCapacityRatio"),
-];
 
 impl Default for Configuration {
     /// The default configuration of 1.34.
@@ -193,7 +158,7 @@ impl SchedulerProfile {
         let arguments = self.arguments.for_rules(extenders);
         Profile {
             predicates: build_predicates(&expanded, &arguments),
-            priorities: build_priorities(&expanded, &arguments, self.arguments.strategy()),
+            priorities: build_priorities(&expanded, &arguments),
             extenders: extender::in_order_of_use(extenders),
             preemption: expanded.at("postFilter").contains(&"DefaultPreemption").then_some(self.arguments.preemption),
             ..Profile::empty(RELEASE)
@@ -202,33 +167,23 @@ impl SchedulerProfile {
 }
 
 impl PluginArguments {
-    fn strategy(&self) -> &str {
-        self.scoring_strategy.as_ref().map_or("LeastAllocated", |s| &*s.kind)
+    /// How `NodeResourcesFit` scores; `None` where that is left to the default.
+    pub fn scoring_strategy(&self) -> Option<&ScoringStrategy> {
+        self.values.get(&STRATEGY)
+    }
+
+    /// Changes how `NodeResourcesFit` scores.
+    pub fn set_scoring_strategy(&mut self, strategy: ScoringStrategy) {
+        self.values.set(&STRATEGY, strategy);
     }
 
     /// These arguments in the terms of the rules. Resources that an extender alone manages replace those that the profile ignores.
     fn for_rules(&self, extenders: &[Extender]) -> Arguments {
-        let mut arguments = Arguments::defaults(RELEASE);
-        if let Some(strategy) = &self.scoring_strategy {
-            if !strategy.resources.is_empty() {
-                arguments.scored_resources = weighted(&strategy.resources);
-            }
-            arguments.capacity_ratio_shape = strategy.shape.clone().unwrap_or_default();
-        }
-        if !self.balanced_resources.is_empty() {
-            arguments.balanced_resources = weighted(&self.balanced_resources);
-        }
+        let mut arguments = Arguments { release: RELEASE, written: self.values.clone() };
         let managed = extender::ignored_resources(extenders);
-        arguments.ignored_resources = if managed.is_empty() { self.ignored_resources.clone() } else { managed };
-        arguments.ignored_resource_groups.clone_from(&self.ignored_resource_groups);
-        arguments.added_affinity.clone_from(&self.added_affinity);
-        arguments.added_preferences.clone_from(&self.added_preferences);
-        if let Some(constraints) = &self.default_constraints {
-            arguments.default_spread_constraints.clone_from(constraints);
-            arguments.system_default_spreading = false;
+        if !managed.is_empty() {
+            arguments.set(&IGNORED, managed);
         }
-        arguments.hard_pod_affinity_weight = self.hard_pod_affinity_weight.unwrap_or(1);
-        arguments.ignore_preferred_terms_of_existing_pods = self.ignore_preferred_terms_of_existing_pods;
         arguments
     }
 
@@ -247,26 +202,11 @@ impl PluginArguments {
             let i = self.named.iter().position(|name| &**name == plugin).unwrap_or_default();
             format!("{field}[{i}].args")
         };
-        self.validate_fit(&at("NodeResourcesFit"), faults);
-        let balanced = at("NodeResourcesBalancedAllocation");
-        let mut seen = BTreeSet::new();
-        for (i, resource) in self.balanced_resources.iter().enumerate() {
-            if !seen.insert(&resource.name) {
-                let why = format!("Duplicate value: {:?}", resource.name);
-                faults.push(Fault::new(format!("{balanced}.resources[{i}].name"), why));
-            }
-            if ![0, 1].contains(&resource.weight) {
-                faults.push(Fault::invalid(format!("{balanced}.resources[{i}].weight"), resource.weight, "must be 1"));
+        for argument in names::plugin_arguments() {
+            if let Some(value) = self.values.of(argument) {
+                argument.check(value, &at(argument.plugin()), faults);
             }
         }
-        let range = |field: String, value: i64, max: Option<i64>, faults: &mut Vec<Fault>| {
-            if value < 0 || max.is_some_and(|max| value > max) {
-                let max = max.map_or("inf)".to_owned(), |max| format!("{max}]"));
-                faults.push(Fault::invalid(field, value, format!("not in valid range [0, {max}")));
-            }
-        };
-        let affinity = format!("{}.hardPodAffinityWeight", at("InterPodAffinity"));
-        range(affinity, self.hard_pod_affinity_weight.unwrap_or(1), Some(100), faults);
         let (preemption, limits) = (at("DefaultPreemption"), self.preemption);
         let (percentage, absolute) = (limits.min_candidate_nodes_percentage, limits.min_candidate_nodes_absolute);
         range(format!("{preemption}.minCandidateNodesPercentage"), percentage, Some(100), faults);
@@ -279,41 +219,6 @@ impl PluginArguments {
             }
         }
     }
-
-    /// `ValidateNodeResourcesFitArgs`.
-    fn validate_fit(&self, field: &str, faults: &mut Vec<Fault>) {
-        for (i, resource) in self.ignored_resources.iter().enumerate() {
-            qualified::label_key(&format!("{field}.ignoredResources[{i}]"), resource, faults);
-        }
-        for (i, group) in self.ignored_resource_groups.iter().enumerate() {
-            let at = format!("{field}.ignoredResourceGroups[{i}]");
-            if group.contains('/') {
-                faults.push(Fault::invalid_text(&*at, group, "resource group name can't contain '/'"));
-            }
-            qualified::label_key(&at, group, faults);
-        }
-        let Some(strategy) = &self.scoring_strategy else { return };
-        let at = format!("{field}.scoringStrategy");
-        if !SCORING_STRATEGIES.iter().any(|(kind, _)| *kind == &*strategy.kind) {
-            let supported = SCORING_STRATEGIES.map(|(kind, _)| format!("{kind:?}")).join(", ");
-            let why = format!("Unsupported value: {:?}: supported values: {supported}", strategy.kind);
-            faults.push(Fault::new(format!("{at}.type"), why));
-        }
-        let resources = weighted(&strategy.resources);
-        arguments::resources(&format!("{at}.resources"), &resources, Some(MAX_RESOURCE_WEIGHT), faults);
-        // kube-scheduler crashes where the strategy has no shape at all.
-        if strategy.shape.is_some() || &*strategy.kind == "RequestedToCapacityRatio" {
-            let shape = strategy.shape.as_deref().unwrap_or_default();
-            let at = format!("{at}.requestedToCapacityRatio.shape");
-            arguments::shape(&at, shape, "values must be sorted in increasing order", faults);
-        }
-    }
-}
-
-/// With 1 where no weight is written.
-fn weighted(resources: &[ResourceWeight]) -> Vec<ResourceWeight> {
-    let weight = |r: &ResourceWeight| if r.weight == 0 { 1 } else { r.weight };
-    resources.iter().map(|r| ResourceWeight { name: r.name.clone(), weight: weight(r) }).collect()
 }
 
 /// The rules behind the filter plugins, in the profile's order. Plugins without a rule rule no node out here.
@@ -332,8 +237,9 @@ fn build_predicates(expanded: &Expanded, arguments: &Arguments) -> Vec<ActivePre
 }
 
 /// The rules behind the score plugins. `NodeResourcesFit` scores by its strategy, a plugin of its own in 1.22.
-fn build_priorities(expanded: &Expanded, arguments: &Arguments, strategy: &str) -> Vec<ActivePriority> {
-    let by_strategy = SCORING_STRATEGIES.iter().find(|(kind, _)| *kind == strategy).map(|(_, plugin)| *plugin);
+fn build_priorities(expanded: &Expanded, arguments: &Arguments) -> Vec<ActivePriority> {
+    let strategy = arguments.get(&STRATEGY).kind;
+    let by_strategy = ScoringStrategy::KINDS.iter().find(|(kind, _)| *kind == &*strategy).map(|(_, plugin)| *plugin);
     let rule = |plugin: &&'static str| {
         let carrier = if *plugin == "NodeResourcesFit" { by_strategy? } else { plugin };
         let registration = priorities::ALL

@@ -6,12 +6,19 @@ use std::collections::BTreeMap;
 
 use super::{
     ActivePriority, Combination, Configuration, Faults, Plugin, PluginArguments, PluginSet, PluginSets, Policy,
-    Profile, SchedulerProfile, ScoringStrategy, Warning, document::CapacityRatio, names, plugins,
+    Profile, SchedulerProfile, Warning, names, plugins,
 };
 use crate::{
+    argument::{CapacityRatio, DefaultSpreading, ScoringStrategy},
     model::{Name, NodeSelector, NodeSelectorTerm, Operator, PreferredNode, Requirement},
-    priorities::MAX_NODE_SCORE,
+    node_match::ADDED_AFFINITY,
+    predicates::{check_node_label_presence, check_service_affinity},
+    priorities::{
+        MAX_NODE_SCORE, inter_pod_affinity::HARD_WEIGHT, label_preference::PREFERENCES,
+        requested_to_capacity_ratio::RATIO,
+    },
     rule::{LabelPresence, ResourceWeight},
+    spreading::DEFAULTS,
 };
 
 /// A Policy as a KubeSchedulerConfiguration.
@@ -102,15 +109,15 @@ impl Converter {
                 let why = format!("{name}: NodeVolumeLimits counts these volumes today, by their CSI driver's limits");
                 self.note(field, why);
                 self.filter("NodeVolumeLimits");
-            } else if plugin == names::SERVICE_AFFINITY.plugin {
+            } else if plugin == check_service_affinity::LABELS.plugin {
                 self.note(field, format!("{name}: ServiceAffinity is gone; pod affinity in the pods does the like"));
-            } else if plugin != names::LABELS_PRESENCE.plugin {
+            } else if plugin != check_node_label_presence::LABELS.plugin {
                 self.filter(plugin);
             }
         }
         let entries = policy.predicates.as_deref().unwrap_or_default().iter();
-        let presences = entries.filter_map(|entry| entry.argument.as_ref()?.labels_presence.as_ref());
-        let conditions: Vec<_> = presences.flat_map(conditions).collect();
+        let presences = entries.filter_map(|entry| entry.argument.as_ref()?.get(&check_node_label_presence::LABELS));
+        let conditions: Vec<_> = presences.flatten().flat_map(conditions).collect();
         if !conditions.is_empty() {
             if !self.filters.contains(&"NodeAffinity") {
                 self.note(field, "labelsPresence becomes NodeAffinity, which also reads the pods' own node affinity");
@@ -118,7 +125,9 @@ impl Converter {
             self.filter("NodeAffinity");
             self.named("NodeAffinity");
             let term = NodeSelectorTerm { match_expressions: conditions, match_fields: Vec::new() };
-            self.arguments.added_affinity = Some(NodeSelector(vec![term]));
+            let mut added = self.arguments.values.get(&ADDED_AFFINITY).cloned().unwrap_or_default();
+            added.required = Some(NodeSelector(vec![term]));
+            self.arguments.values.set(&ADDED_AFFINITY, added);
         }
     }
 
@@ -196,7 +205,7 @@ impl Converter {
             self.scores.entry("PodTopologySpread").or_insert(*selector);
         } else if self.scores.contains_key("PodTopologySpread") || self.filters.contains(&"PodTopologySpread") {
             self.named("PodTopologySpread");
-            self.arguments.default_constraints = Some(Vec::new());
+            self.arguments.values.set(&DEFAULTS, DefaultSpreading::List(Vec::new()));
         }
     }
 
@@ -208,16 +217,17 @@ impl Converter {
         for (_, lost) in listed.filter(|(_, other)| *other != kind) {
             self.note(field, format!("{lost}: NodeResourcesFit has one scoring strategy, and {kind} weighs more"));
         }
-        let mut strategy = ScoringStrategy { kind: kind.into(), resources: cpu_and_memory(), shape: None };
+        let mut strategy =
+            ScoringStrategy { kind: kind.into(), resources: ResourceWeight::cpu_and_memory(), shape: None };
         if kind == "RequestedToCapacityRatio" {
             let entries = policy.priorities.as_deref().unwrap_or_default().iter();
-            let ratio = entries.filter_map(|e| e.argument.as_ref()?.requested_to_capacity_ratio.as_ref()).next_back();
+            let ratio = entries.filter_map(|e| e.argument.as_ref()?.get(&RATIO)).next_back();
             if !self.capacity_ratio(ratio, &mut strategy) {
                 return;
             }
         }
         self.named("NodeResourcesFit");
-        self.arguments.scoring_strategy = Some(strategy);
+        self.arguments.set_scoring_strategy(strategy);
         self.scores.insert("NodeResourcesFit", weight);
     }
 
@@ -239,12 +249,14 @@ impl Converter {
 
     fn label_preferences(&mut self, policy: &Policy, weight: i64) {
         let entries = policy.priorities.as_deref().unwrap_or_default().iter();
-        let preferences = entries.filter_map(|entry| entry.argument.as_ref()?.label_preference.as_ref());
+        let preferences = entries.filter_map(|entry| entry.argument.as_ref()?.get(&PREFERENCES)).flatten();
         let wish = |condition| PreferredNode {
             weight: 1,
             term: NodeSelectorTerm { match_expressions: vec![condition], match_fields: Vec::new() },
         };
-        self.arguments.added_preferences = preferences.flat_map(conditions).map(wish).collect();
+        let mut added = self.arguments.values.get(&ADDED_AFFINITY).cloned().unwrap_or_default();
+        added.preferred = preferences.flat_map(conditions).map(wish).collect();
+        self.arguments.values.set(&ADDED_AFFINITY, added);
         self.named("NodeAffinity");
         let why = "labelPreference becomes preferred node affinity of every pod, which NodeAffinity weighs together with \
                    the pods' own and scales so that the best node scores 100";
@@ -255,7 +267,7 @@ impl Converter {
     fn rest(&mut self, policy: &Policy) {
         if policy.hard_pod_affinity_symmetric_weight > 0 {
             self.named("InterPodAffinity");
-            self.arguments.hard_pod_affinity_weight = Some(policy.hard_pod_affinity_symmetric_weight);
+            self.arguments.values.set(&HARD_WEIGHT, policy.hard_pod_affinity_symmetric_weight);
         }
         if policy.always_check_all_predicates {
             let why = "has no counterpart: a node is always ruled out by the first plugin that fails";
@@ -278,10 +290,6 @@ fn successor(plugin: &'static str) -> &'static str {
         strategy if STRATEGIES.iter().any(|(old, _)| *old == strategy) => "NodeResourcesFit",
         same => same,
     }
-}
-
-fn cpu_and_memory() -> Vec<ResourceWeight> {
-    ["cpu", "memory"].map(|name| ResourceWeight { name: name.into(), weight: 1 }).to_vec()
 }
 
 /// Each label as a condition on a node.

@@ -2,11 +2,8 @@
 //!
 //! Source: `pkg/scheduler/apis/config/legacy_types.go` of 1.22.
 
-use super::{Combination, extender::Extender, fault::Warning};
-use crate::{
-    model::Name,
-    rule::{LabelPresence, ResourceWeight, ShapePoint},
-};
+use super::{Combination, Warning, extender::Extender};
+use crate::{argument::Values, model::Name};
 
 /// The highest score that `/prioritize` answers unless a policy asks for another: kube-scheduler's `MaxExtenderPriority`.
 pub const DEFAULT_EXTENDER_MAX_SCORE: i64 = 10;
@@ -62,17 +59,8 @@ pub struct LevelEntry {
 pub struct PredicateEntry {
     /// A registered name or, with an argument, any name.
     pub name: Name,
-    /// Its argument.
-    pub argument: Option<PredicateArgument>,
-}
-
-/// `argument` of a predicate; exactly one of its members is to be there.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PredicateArgument {
-    /// `serviceAffinity.labels`.
-    pub service_affinity: Option<Vec<Name>>,
-    /// `labelsPresence`.
-    pub labels_presence: Option<LabelPresence>,
+    /// `argument`, of which exactly one member is to be there.
+    pub argument: Option<Values>,
 }
 
 /// An entry of `priorities`.
@@ -82,26 +70,6 @@ pub struct PriorityEntry {
     pub name: Name,
     /// The factor of its scores; kube-scheduler keeps the lower 32 bits.
     pub weight: i64,
-    /// Its argument.
-    pub argument: Option<PriorityArgument>,
-}
-
-/// `argument` of a priority; exactly one of its members is to be there.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PriorityArgument {
-    /// `serviceAntiAffinity.label`.
-    pub service_anti_affinity: Option<Name>,
-    /// `labelPreference`, of one label.
-    pub label_preference: Option<LabelPresence>,
-    /// `requestedToCapacityRatioArguments`.
-    pub requested_to_capacity_ratio: Option<CapacityRatio>,
-}
-
-/// `requestedToCapacityRatioArguments`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CapacityRatio {
-    /// The line from utilization to score.
-    pub shape: Vec<ShapePoint>,
-    /// The resources looked at; with none, all nodes score 0. Of a resource listed twice the last weight counts.
-    pub resources: Vec<ResourceWeight>,
+    /// `argument`, of which exactly one member is to be there.
+    pub argument: Option<Values>,
 }

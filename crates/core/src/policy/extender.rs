@@ -5,8 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{fault::Fault, qualified};
-use crate::model::Name;
+use crate::{fault::Fault, model::Name, qualified};
 
 /// Default timeout of an extender, in nanoseconds.
 pub const DEFAULT_TIMEOUT_NANOS: i64 = 5_000_000_000;

@@ -6,16 +6,14 @@
 use std::collections::BTreeMap;
 
 use super::{
-    ActivePriority, Combination, Fault, LevelEntry, Policy, PriorityArgument, arguments,
+    ActivePriority, Combination, Fault, LevelEntry, Policy,
     names::{self, Argued},
 };
 use crate::{
+    argument::Values,
     priorities::{self, MAX_NODE_SCORE, Registration},
     rule::{Arguments, Identity},
 };
-
-/// Rules that are nothing without an argument.
-const ARGUED: [&Argued; 3] = [&names::LABEL_PREFERENCE, &names::SERVICE_ANTI_AFFINITY, &names::CAPACITY_RATIO];
 
 /// The levels as priorities, the most important first, and everything that is wrong with them. None where the strategy
 /// has no levels.
@@ -62,25 +60,26 @@ pub(super) fn build(policy: &Policy, arguments: &Arguments, faults: &mut Vec<Fau
 pub(super) fn meant<'p>(
     policy: &'p Policy,
     level: &LevelEntry,
-) -> Result<(&'static Registration, Option<&'p PriorityArgument>), Option<String>> {
+) -> Result<(&'static Registration, Option<&'p Values>), Option<String>> {
     let name = &*level.priority;
     if name.is_empty() {
         return Err(Some("Required value".to_owned()));
     }
-    let argued = |registration: &Registration| ARGUED.iter().find(|a| a.plugin == registration.identity.plugin);
+    let argued = |r: &Registration| names::argued_priorities().find(|a| a.identity.name == r.identity.name);
     let registered = priorities::find(name);
     if let Some(registration) = registered.filter(|r| argued(r).is_none()) {
         return Ok((registration, None));
     }
     // An entry of the key under which 1.22 registers a rule does not read its argument.
     let listed = policy.priorities.iter().flatten().rev().find(|entry| entry.name == level.priority);
-    if let Some(entry) = listed.filter(|_| ARGUED.iter().all(|a| a.key != name)) {
+    if let Some(entry) = listed.filter(|_| names::argued_priorities().all(|a| a.key != name)) {
         let argument = entry.argument.as_ref().ok_or(None)?;
-        let plugin = plugin_of(argument).ok_or(None)?;
-        let by_plugin = priorities::ALL.iter().find(|r| r.identity.plugin == plugin).ok_or(None)?;
-        return Ok((by_plugin, Some(argument)));
+        let mut given = names::argued_priorities().filter(|a| argument.of(a.argument).is_some());
+        let only = given.next().filter(|_| given.next().is_none()).ok_or(None)?;
+        return Ok((priorities::find(only.identity.name).ok_or(None)?, Some(argument)));
     }
     let why = if let Some(Argued { argument, .. }) = registered.and_then(argued) {
+        let argument = argument.name();
         format!("{name} needs an argument: list a priority of a name of your own with {argument}, and name that here")
     } else {
         format!("priority type not found for {name:?}{}", names::hint(name, false))
@@ -88,30 +87,20 @@ pub(super) fn meant<'p>(
     Err(Some(why))
 }
 
-/// The plugin that an argument configures; `None` where not exactly one member is there.
-fn plugin_of(argument: &PriorityArgument) -> Option<&'static str> {
-    let PriorityArgument { service_anti_affinity, label_preference, requested_to_capacity_ratio } = argument;
-    match (service_anti_affinity, label_preference, requested_to_capacity_ratio) {
-        (Some(_), None, None) => Some(names::SERVICE_ANTI_AFFINITY.plugin),
-        (None, Some(_), None) => Some(names::LABEL_PREFERENCE.plugin),
-        (None, None, Some(_)) => Some(names::CAPACITY_RATIO.plugin),
-        _ => None,
-    }
-}
-
 fn level(
     entry: &LevelEntry,
     registration: &Registration,
-    argument: Option<&PriorityArgument>,
+    argument: Option<&Values>,
     arguments: &Arguments,
 ) -> ActivePriority {
-    let mut own = match argument.and_then(|argument| argument.requested_to_capacity_ratio.as_ref()) {
-        Some(ratio) => arguments::with_capacity_ratio(arguments, ratio),
-        None => arguments.clone(),
-    };
-    if let Some(argument) = argument {
-        own.label_preferences = argument.label_preference.iter().cloned().collect();
-        own.service_anti_affinity_labels = argument.service_anti_affinity.iter().cloned().collect();
+    let mut own = arguments.clone();
+    for argument in argument.iter().flat_map(|_| names::priority_arguments()) {
+        own.written.remove(argument);
+    }
+    for (declared, value) in argument.iter().flat_map(|argument| {
+        names::priority_arguments().filter_map(move |declared| Some((declared, argument.of(declared)?)))
+    }) {
+        own.written.put(declared, value.clone());
     }
     let Identity { name, .. } = registration.identity;
     ActivePriority {
@@ -127,8 +116,9 @@ fn level(
 mod tests {
     use super::*;
     use crate::{
-        policy::{CapacityRatio, PriorityEntry, Scoring},
-        rule::LabelPresence,
+        argument::{CapacityRatio, LabelPresence},
+        policy::{PriorityEntry, Scoring},
+        priorities::{label_preference::PREFERENCES, requested_to_capacity_ratio::RATIO},
     };
 
     fn tree(priorities: Option<Vec<PriorityEntry>>, levels: &[(&str, i64)]) -> Policy {
@@ -141,7 +131,8 @@ mod tests {
 
     fn likes(name: &str, label: &str) -> PriorityEntry {
         let presence = LabelPresence { labels: vec![label.into()], presence: true };
-        let argument = PriorityArgument { label_preference: Some(presence), ..PriorityArgument::default() };
+        let mut argument = Values::default();
+        argument.set(&PREFERENCES, vec![presence]);
         PriorityEntry { name: name.into(), weight: 0, argument: Some(argument) }
     }
 
@@ -217,8 +208,8 @@ mod tests {
 
     #[test]
     fn a_faulty_argument_is_one_fault() {
-        let ratio =
-            PriorityArgument { requested_to_capacity_ratio: Some(CapacityRatio::default()), ..Default::default() };
+        let mut ratio = Values::default();
+        ratio.set(&RATIO, CapacityRatio::default());
         let entry = PriorityEntry { name: "Ratio".into(), weight: 0, argument: Some(ratio) };
         let policy = tree(Some(vec![entry]), &[("Ratio", 0)]);
         assert_eq!(told(&policy).len(), 1, "{:?}", told(&policy));

@@ -8,9 +8,10 @@ use super::{
     plugins,
 };
 use crate::{
+    argument::Value,
     limits,
     predicates::{self, Build},
-    priorities::{self, MAX_NODE_SCORE},
+    priorities::{self, MAX_NODE_SCORE, requested_to_capacity_ratio::RATIO},
     rule::ShapePoint,
 };
 
@@ -134,8 +135,7 @@ fn lint_predicates(entries: &[PredicateEntry], warnings: &mut Vec<Warning>) {
         retired(&format!("{field}.name"), &entry.name, warnings);
         let argument = entry.argument.as_ref();
         let no_labels = argument.is_some_and(|argument| {
-            argument.labels_presence.as_ref().is_some_and(|p| p.labels.is_empty())
-                || argument.service_affinity.as_ref().is_some_and(Vec::is_empty)
+            names::predicate_arguments().filter_map(|a| argument.of(a)).any(Value::names_no_label)
         });
         if no_labels {
             warnings.push(Warning::new(format!("{field}.argument"), "no labels are named: every node passes"));
@@ -180,7 +180,7 @@ fn lint_priorities(entries: &[PriorityEntry], warnings: &mut Vec<Warning>) -> Ve
             warnings.push(Warning::new(&*field, "EqualPriority scores all nodes alike and changes no order"));
             continue;
         }
-        let ratio = entry.argument.as_ref().and_then(|a| a.requested_to_capacity_ratio.as_ref());
+        let ratio = entry.argument.as_ref().and_then(|a| a.get(&RATIO));
         if let Some(ratio) = ratio {
             let flat = |points: &[ShapePoint]| points.windows(2).all(|p| matches!(p, [a, b] if a.score == b.score));
             if ratio.resources.is_empty() {

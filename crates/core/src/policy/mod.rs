@@ -3,38 +3,31 @@
 //! `wire::policy` parses a document. Here it is validated ([`Policy::compile`]: every fault at once) and checked for settings that its
 //! author may not have meant ([`Policy::lint`]).
 
-mod arguments;
 mod compile;
 mod configuration;
 mod convert;
 mod document;
 mod extender;
-mod fault;
 mod hosts;
 mod levels;
 mod lint;
 mod names;
 mod plugins;
 mod profiles;
-mod qualified;
 mod volumes;
 
-pub use configuration::{
-    Configuration, DEFAULT_SCHEDULER, PluginArguments, SCORING_STRATEGIES, SchedulerProfile, ScoringStrategy,
-};
+pub use configuration::{Configuration, DEFAULT_SCHEDULER, PluginArguments, SchedulerProfile};
 pub use convert::Conversion;
-pub use document::{
-    CapacityRatio, DEFAULT_EXTENDER_MAX_SCORE, LevelEntry, Policy, PredicateArgument, PredicateEntry, PriorityArgument,
-    PriorityEntry, Scoring,
-};
+pub use document::{DEFAULT_EXTENDER_MAX_SCORE, LevelEntry, Policy, PredicateEntry, PriorityEntry, Scoring};
 pub use extender::{DEFAULT_TIMEOUT_NANOS, Extender, ManagedResource, TlsConfig, TlsFiles};
-pub use fault::{Fault, Faults, Warning};
 pub use hosts::{ExtenderHosts, HostPattern};
+pub use names::{plugin_arguments, predicate_arguments, priority_arguments};
 pub use plugins::{EXTENSION_POINTS, Plugin, PluginSet, PluginSets, is_plugin};
 pub use profiles::{NoSuchProfile, Profiles};
 
 use std::borrow::Cow;
 
+pub use super::fault::{Fault, Faults, Warning};
 use super::{predicates::Predicate, priorities::Priority, rule::Release};
 
 /// When a name that Kubernetes 1.22 does not know any more was in use, and what took its place.

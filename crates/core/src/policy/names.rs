@@ -3,46 +3,73 @@
 //! Source: `pkg/scheduler/framework/plugins/legacy_registry.go` of 1.22 and
 //! `plugin/pkg/scheduler/algorithmprovider/defaults/defaults.go` of 1.6 and after.
 
-use crate::{near::near, predicates, priorities, rule::Identity};
+use std::collections::BTreeSet;
+
+use crate::{
+    argument::{Declared, EntryForm},
+    near::near,
+    predicates, priorities,
+    rule::Identity,
+};
 
 /// Scores all nodes alike; kube-scheduler skips it.
 pub(super) const EQUAL_PRIORITY: &str = "EqualPriority";
 
 /// A rule that is nothing without the argument of a policy entry, however that entry is called.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Argued {
-    /// The framework plugin of 1.22 that carries it.
-    pub plugin: &'static str,
-    /// The name under which 1.22 registers it. An entry of this name is taken for the registered rule, and its argument
-    /// is not read.
+    /// The rule.
+    pub identity: &'static Identity,
+    /// The argument.
+    pub argument: &'static dyn Declared,
+    /// The name under which 1.22 registers the rule. An entry of this name is taken for the registered rule, and its
+    /// argument is not read.
     pub key: &'static str,
-    /// The member of `argument` that configures it.
-    pub argument: &'static str,
+    /// Its form.
+    pub form: EntryForm,
+    /// `true` if the rule is a predicate.
+    pub of_predicate: bool,
 }
 
-/// `serviceAffinity`.
-pub(super) const SERVICE_AFFINITY: Argued =
-    Argued { plugin: "ServiceAffinity", key: "CheckServiceAffinity", argument: "serviceAffinity" };
-/// `labelsPresence`.
-pub(super) const LABELS_PRESENCE: Argued =
-    Argued { plugin: "NodeLabel", key: "CheckNodeLabelPresence", argument: "labelsPresence" };
+/// The predicates that need an argument.
+pub(super) fn argued_predicates() -> impl Iterator<Item = Argued> {
+    predicates::ALL.iter().flat_map(|r| argued(&r.identity, true))
+}
 
-/// `serviceAntiAffinity`; 1.22 registers priorities that need an argument by their plugin's name.
-pub(super) const SERVICE_ANTI_AFFINITY: Argued =
-    Argued { plugin: "ServiceAffinity", key: "ServiceAffinity", argument: "serviceAntiAffinity" };
-/// `labelPreference`.
-pub(super) const LABEL_PREFERENCE: Argued =
-    Argued { plugin: "NodeLabel", key: "NodeLabel", argument: "labelPreference" };
-/// `requestedToCapacityRatioArguments`.
-pub(super) const CAPACITY_RATIO: Argued = Argued {
-    plugin: "RequestedToCapacityRatio",
-    key: "RequestedToCapacityRatio",
-    argument: "requestedToCapacityRatioArguments",
-};
+/// The priorities that need one.
+pub(super) fn argued_priorities() -> impl Iterator<Item = Argued> {
+    priorities::ALL.iter().flat_map(|r| argued(&r.identity, false))
+}
+
+fn argued(identity: &'static Identity, of_predicate: bool) -> impl Iterator<Item = Argued> {
+    identity.arguments.iter().filter_map(move |&argument| {
+        let (key, form) = argument.entry()?;
+        Some(Argued { identity, argument, key, form, of_predicate })
+    })
+}
+
+/// The members of `argument` in an entry of `predicates`.
+pub fn predicate_arguments() -> impl Iterator<Item = &'static dyn Declared> {
+    argued_predicates().map(|argued| argued.argument)
+}
+
+/// The members of `argument` in an entry of `priorities`.
+pub fn priority_arguments() -> impl Iterator<Item = &'static dyn Declared> {
+    argued_priorities().map(|argued| argued.argument)
+}
+
+/// The arguments that stand in `pluginConfig`, each once.
+pub fn plugin_arguments() -> impl Iterator<Item = &'static dyn Declared> {
+    let identities = predicates::ALL.iter().map(|r| &r.identity).chain(priorities::ALL.iter().map(|r| &r.identity));
+    let mut seen = BTreeSet::new();
+    identities
+        .flat_map(|identity| identity.arguments.iter().copied())
+        .filter(move |argument| argument.entry().is_none() && seen.insert((argument.plugin(), argument.name())))
+}
 
 /// `true` if an entry of this name, whose rule this plugin carries, is configured by its argument.
 pub(super) fn takes_an_argument(name: &str, plugin: &str) -> bool {
-    let argued = [&SERVICE_ANTI_AFFINITY, &LABEL_PREFERENCE, &CAPACITY_RATIO];
-    argued.iter().any(|argued| argued.plugin == plugin && argued.key != name)
+    argued_priorities().any(|argued| argued.identity.plugin == plugin && argued.key != name)
 }
 
 /// A hint for a name that is not registered: its successor, or the name that was probably meant.

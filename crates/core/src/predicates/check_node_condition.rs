@@ -35,6 +35,7 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &[],
         plugin: "CheckNodeCondition",
         modern_plugin: None,
+        arguments: &[],
         source: include_str!("check_node_condition.rs"),
     },
     standing: Standing::Optional,

@@ -33,6 +33,7 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &[],
         plugin: "CheckNodeDiskPressure",
         modern_plugin: None,
+        arguments: &[],
         source: include_str!("check_node_disk_pressure.rs"),
     },
     standing: Standing::Optional,

@@ -25,10 +25,21 @@
 
 use super::{Build, Demand, Predicate, Registration, Standing};
 use crate::{
+    argument::{Argument, EntryForm, Form, any},
     model::Pod,
     rule::{Identity, LabelPresence, Reads},
     snapshot::Snapshot,
     verdict::Verdict,
+};
+
+/// `labelsPresence`: every entry must hold.
+pub(crate) const LABELS: Argument<Vec<LabelPresence>> = Argument {
+    plugin: "NodeLabel",
+    name: "labelsPresence",
+    form: Form::Entry { key: "CheckNodeLabelPresence", member: EntryForm::LabelsPresence },
+    help: "Node labels that must be there (`presence: true`) or must not",
+    default: |_| Vec::new(),
+    check: any,
 };
 
 /// The registry's line.
@@ -38,10 +49,11 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &[],
         plugin: "NodeLabel",
         modern_plugin: None,
+        arguments: &[&LABELS],
         source: include_str!("check_node_label_presence.rs"),
     },
     standing: Standing::Optional,
-    build: Build::Rule(|arguments| Box::new(CheckNodeLabelPresence(arguments.labels_presence.clone()))),
+    build: Build::Rule(|arguments| Box::new(CheckNodeLabelPresence(arguments.get(&LABELS)))),
 };
 
 struct CheckNodeLabelPresence(Vec<LabelPresence>);
@@ -66,6 +78,7 @@ impl Predicate for CheckNodeLabelPresence {
 
 #[cfg(test)]
 mod tests {
+    use super::LABELS;
     use crate::rule::{Arguments, LabelPresence, Release};
     use crate::testing::{node, pod, predicate, verdict_of};
 
@@ -82,7 +95,7 @@ mod tests {
                 labels: labels.iter().map(|l| (*l).into()).collect(),
                 presence: *presence,
             };
-            arguments.labels_presence = rules.iter().map(entry).collect();
+            arguments.set(&LABELS, rules.iter().map(entry).collect());
             let rule = predicate("CheckNodeLabelPresence", &arguments);
             let fits = |n: &&str| verdict_of(&*rule, pod("p"), &nodes, n).fits();
             ["good", "half", "retiring"].into_iter().filter(fits).collect::<Vec<_>>().join(" ")

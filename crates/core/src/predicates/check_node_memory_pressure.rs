@@ -34,6 +34,7 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &[],
         plugin: "CheckNodeMemoryPressure",
         modern_plugin: None,
+        arguments: &[],
         source: include_str!("check_node_memory_pressure.rs"),
     },
     standing: Standing::Optional,

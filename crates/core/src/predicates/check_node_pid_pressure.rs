@@ -33,6 +33,7 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &[],
         plugin: "CheckNodePIDPressure",
         modern_plugin: None,
+        arguments: &[],
         source: include_str!("check_node_pid_pressure.rs"),
     },
     standing: Standing::Optional,

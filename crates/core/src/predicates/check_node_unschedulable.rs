@@ -35,6 +35,7 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &[],
         plugin: "NodeUnschedulable",
         modern_plugin: Some("NodeUnschedulable"),
+        arguments: &[],
         source: include_str!("check_node_unschedulable.rs"),
     },
     standing: Standing::Mandatory,

@@ -33,6 +33,7 @@ use std::collections::BTreeMap;
 
 use super::{Build, Check, Demand, Predicate, Registration, Standing};
 use crate::{
+    argument::{Argument, EntryForm, Form, any},
     grouping,
     index::Slot,
     model::{Name, Pod, Selector},
@@ -44,6 +45,16 @@ use crate::{
     work,
 };
 
+/// `serviceAffinity`: node labels on which the pods of one service must agree.
+pub(crate) const LABELS: Argument<Vec<Name>> = Argument {
+    plugin: "ServiceAffinity",
+    name: "serviceAffinity",
+    form: Form::Entry { key: "CheckServiceAffinity", member: EntryForm::Labels },
+    help: "Node labels on which the pods of one service must agree",
+    default: |_| Vec::new(),
+    check: any,
+};
+
 /// The registry's line.
 pub(super) const REGISTRATION: Registration = Registration {
     identity: Identity {
@@ -51,12 +62,11 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &[],
         plugin: "ServiceAffinity",
         modern_plugin: None,
+        arguments: &[&LABELS],
         source: include_str!("check_service_affinity.rs"),
     },
     standing: Standing::Optional,
-    build: Build::Rule(|arguments| {
-        Box::new(CheckServiceAffinity { labels: arguments.service_affinity_labels.clone() })
-    }),
+    build: Build::Rule(|arguments| Box::new(CheckServiceAffinity { labels: arguments.get(&LABELS) })),
 };
 
 struct CheckServiceAffinity {
@@ -137,6 +147,7 @@ impl Check for Wanted<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::LABELS;
     use crate::rule::{Arguments, Release};
     use crate::snapshot::Object;
     use crate::testing::{PodBuilder, node, pod, predicate, service, verdict_of};
@@ -144,7 +155,7 @@ mod tests {
     /// Nodes `a` (rack r1), `b` (rack r1, row 2) and `c` (rack r2); `app=web` runs on `a`.
     fn fits(incoming: &PodBuilder, more: &[Object]) -> [bool; 3] {
         let mut arguments = Arguments::defaults(Release::V1_22);
-        arguments.service_affinity_labels = vec!["rack".into(), "row".into()];
+        arguments.set(&LABELS, vec!["rack".into(), "row".into()]);
         let rule = predicate("CheckServiceAffinity", &arguments);
         let mut cluster: Vec<Object> = vec![
             node("a").label("rack", "r1").into(),

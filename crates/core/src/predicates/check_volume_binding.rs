@@ -93,6 +93,7 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &[],
         plugin: "VolumeBinding",
         modern_plugin: Some("VolumeBinding"),
+        arguments: &[],
         source: include_str!("check_volume_binding.rs"),
     },
     standing: Standing::Default,

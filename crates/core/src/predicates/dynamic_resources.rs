@@ -38,6 +38,7 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &[],
         plugin: "DynamicResources",
         modern_plugin: Some("DynamicResources"),
+        arguments: &[],
         source: include_str!("dynamic_resources.rs"),
     },
     standing: Standing::ProfilesOnly,

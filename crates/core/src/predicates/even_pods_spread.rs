@@ -44,7 +44,7 @@ use crate::{
     overlay::NodeOverlay,
     rule::{Identity, Reads, Release},
     snapshot::Snapshot,
-    spreading::{Constraint, Spreading},
+    spreading::{Constraint, DEFAULTS, Spreading},
     verdict::Verdict,
     work,
 };
@@ -56,6 +56,7 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &[],
         plugin: "PodTopologySpread",
         modern_plugin: Some("PodTopologySpread"),
+        arguments: &[&DEFAULTS],
         source: include_str!("even_pods_spread.rs"),
     },
     standing: Standing::Default,
@@ -213,6 +214,8 @@ impl Check for Limits<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::DEFAULTS;
+    use crate::argument::DefaultSpreading;
     use crate::model::topology::{HOSTNAME, ZONE};
     use crate::model::{Effect, InclusionPolicy, TopologySpreadConstraint, WhenUnsatisfiable::DoNotSchedule};
     use crate::rule::{Arguments, Release};
@@ -319,8 +322,7 @@ mod tests {
     fn default_constraints_spread_pods_of_services() {
         let mut arguments = Arguments::defaults(Release::V1_34);
         let written = pod("p").spread(1, HOSTNAME, DoNotSchedule, "").build().topology_spread;
-        arguments.default_spread_constraints = written;
-        arguments.system_default_spreading = false;
+        arguments.set(&DEFAULTS, DefaultSpreading::List(written));
         let plain = pod("new").label("app", "web");
         assert_eq!(fits(&arguments, &plain, &cluster()), [true; 3], "no service");
         let mut served = cluster();

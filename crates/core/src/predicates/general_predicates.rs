@@ -29,6 +29,7 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &[],
         plugin: "NodeResourcesFit",
         modern_plugin: Some("NodeResourcesFit"),
+        arguments: &[],
         source: include_str!("general_predicates.rs"),
     },
     standing: Standing::Default,

@@ -32,6 +32,7 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &[],
         plugin: "NodeName",
         modern_plugin: Some("NodeName"),
+        arguments: &[],
         source: include_str!("host_name.rs"),
     },
     standing: Standing::Optional,

@@ -54,6 +54,7 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &[],
         plugin: "InterPodAffinity",
         modern_plugin: Some("InterPodAffinity"),
+        arguments: &[],
         source: include_str!("match_inter_pod_affinity.rs"),
     },
     standing: Standing::Default,

@@ -39,7 +39,7 @@ use crate::{
     block::{Block, pick},
     model::{NODE_NAME_FIELD, Name, NodeSelector, NodeSelectorTerm, Operator, Pod},
     node_info::NodeInfo,
-    node_match::{NodeMatch, PodMatch},
+    node_match::{ADDED_AFFINITY, NodeMatch, PodMatch},
     rule::{Identity, Reads, Release},
     snapshot::Snapshot,
     verdict::Verdict,
@@ -52,11 +52,12 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &[],
         plugin: "NodeAffinity",
         modern_plugin: Some("NodeAffinity"),
+        arguments: &[&ADDED_AFFINITY],
         source: include_str!("match_node_selector.rs"),
     },
     standing: Standing::Optional,
     build: Build::Rule(|arguments| {
-        Box::new(MatchNodeSelector { release: arguments.release, added: arguments.added_affinity.clone() })
+        Box::new(MatchNodeSelector { release: arguments.release, added: arguments.get(&ADDED_AFFINITY).required })
     }),
 };
 
@@ -128,6 +129,7 @@ fn nodes_of_term(term: &NodeSelectorTerm) -> Option<BTreeSet<Name>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::argument::AddedAffinity;
     use crate::testing::{PodBuilder, cluster, node, pod, predicate, verdict_of};
     use crate::{model::Requirement, rule::Arguments};
 
@@ -188,7 +190,8 @@ mod tests {
     #[test]
     fn added_affinity_is_checked_first() {
         let mut arguments = Arguments::defaults(Release::V1_34);
-        arguments.added_affinity = Some(NodeSelector(vec![expressions(&[("pool", Operator::Exists)])]));
+        let required = Some(NodeSelector(vec![expressions(&[("pool", Operator::Exists)])]));
+        arguments.set(&ADDED_AFFINITY, AddedAffinity { required, preferred: Vec::new() });
         let rule = predicate("MatchNodeSelector", &arguments);
         let nodes = [node("in").label("pool", "x"), node("out")];
         let refused = |pod, on| verdict_of(&*rule, pod, &nodes, on).reasons().to_vec();

@@ -43,6 +43,7 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &[],
         plugin: "AzureDiskLimits",
         modern_plugin: None,
+        arguments: &[],
         source: include_str!("max_azure_disk_volume_count.rs"),
     },
     standing: Standing::Default,

@@ -42,6 +42,7 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &[],
         plugin: "CinderLimits",
         modern_plugin: None,
+        arguments: &[],
         source: include_str!("max_cinder_volume_count.rs"),
     },
     standing: Standing::Optional,

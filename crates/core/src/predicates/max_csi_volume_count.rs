@@ -70,6 +70,7 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &[],
         plugin: "NodeVolumeLimits",
         modern_plugin: Some("NodeVolumeLimits"),
+        arguments: &[],
         source: include_str!("max_csi_volume_count.rs"),
     },
     standing: Standing::Default,

@@ -46,6 +46,7 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &[],
         plugin: "EBSLimits",
         modern_plugin: None,
+        arguments: &[],
         source: include_str!("max_ebs_volume_count.rs"),
     },
     standing: Standing::Default,

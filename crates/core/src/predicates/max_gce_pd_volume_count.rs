@@ -43,6 +43,7 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &[],
         plugin: "GCEPDLimits",
         modern_plugin: None,
+        arguments: &[],
         source: include_str!("max_gce_pd_volume_count.rs"),
     },
     standing: Standing::Default,

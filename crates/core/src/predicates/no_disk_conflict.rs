@@ -58,6 +58,7 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &[],
         plugin: "VolumeRestrictions",
         modern_plugin: Some("VolumeRestrictions"),
+        arguments: &[],
         source: include_str!("no_disk_conflict.rs"),
     },
     standing: Standing::Default,

@@ -43,6 +43,7 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &[],
         plugin: "VolumeBinding",
         modern_plugin: Some("VolumeBinding"),
+        arguments: &[],
         source: include_str!("no_volume_node_conflict.rs"),
     },
     standing: Standing::Optional,

@@ -59,6 +59,7 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &[],
         plugin: "VolumeZone",
         modern_plugin: Some("VolumeZone"),
+        arguments: &[],
         source: include_str!("no_volume_zone_conflict.rs"),
     },
     standing: Standing::Default,

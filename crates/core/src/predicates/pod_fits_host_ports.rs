@@ -35,6 +35,7 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &["PodFitsPorts"],
         plugin: "NodePorts",
         modern_plugin: Some("NodePorts"),
+        arguments: &[],
         source: include_str!("pod_fits_host_ports.rs"),
     },
     standing: Standing::Optional,

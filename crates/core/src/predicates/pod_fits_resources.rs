@@ -45,12 +45,47 @@
 
 use super::{Build, Check, Demand, Predicate, Registration, Standing};
 use crate::{
+    argument::{Argument, Form},
     block::{Block, at_least, pick},
+    fault::Fault,
     model::{Name, Pod, Resources, resources},
     node_info::NodeInfo,
+    qualified,
     rule::{Identity, Reads, Release},
     snapshot::Snapshot,
     verdict::{Reason, Verdict},
+};
+
+/// `ignoredResources`; under a Policy and before a profile's, those that an extender looks after alone.
+pub(crate) const IGNORED: Argument<Vec<Name>> = Argument {
+    plugin: "NodeResourcesFit",
+    name: "ignoredResources",
+    form: Form::Names,
+    help: "Extended resources that are passed over",
+    default: |_| Vec::new(),
+    check: |resources, field, faults| {
+        for (i, resource) in resources.iter().enumerate() {
+            qualified::label_key(&format!("{field}.ignoredResources[{i}]"), resource, faults);
+        }
+    },
+};
+
+/// `ignoredResourceGroups`.
+pub(crate) const IGNORED_GROUPS: Argument<Vec<Name>> = Argument {
+    plugin: "NodeResourcesFit",
+    name: "ignoredResourceGroups",
+    form: Form::Names,
+    help: "Extended resources that are passed over, by the part of the name before the slash",
+    default: |_| Vec::new(),
+    check: |groups, field, faults| {
+        for (i, group) in groups.iter().enumerate() {
+            let at = format!("{field}.ignoredResourceGroups[{i}]");
+            if group.contains('/') {
+                faults.push(Fault::invalid_text(&*at, group, "resource group name can't contain '/'"));
+            }
+            qualified::label_key(&at, group, faults);
+        }
+    },
 };
 
 /// The registry's line.
@@ -60,14 +95,15 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &[],
         plugin: "NodeResourcesFit",
         modern_plugin: Some("NodeResourcesFit"),
+        arguments: &[&IGNORED, &IGNORED_GROUPS],
         source: include_str!("pod_fits_resources.rs"),
     },
     standing: Standing::Optional,
     build: Build::Rule(|arguments| {
         Box::new(PodFitsResources {
             release: arguments.release,
-            ignored_resources: arguments.ignored_resources.clone(),
-            ignored_groups: arguments.ignored_resource_groups.clone(),
+            ignored_resources: arguments.get(&IGNORED),
+            ignored_groups: arguments.get(&IGNORED_GROUPS),
         })
     }),
 };
@@ -187,6 +223,7 @@ impl Shortage {
 
 #[cfg(test)]
 mod tests {
+    use super::{IGNORED, IGNORED_GROUPS};
     use crate::testing::{PodBuilder, node, pod, predicate, verdict_of};
     use crate::{
         rule::{Arguments, Release},
@@ -197,8 +234,8 @@ mod tests {
     /// On a node with 2 CPUs, 4Gi, 10 GPUs and room for 3 pods, where a pod holds 1500m, 1Gi and 4 GPUs.
     fn verdict(release: Release, pod: PodBuilder) -> Verdict {
         let mut arguments = Arguments::defaults(release);
-        arguments.ignored_resources = vec!["example.com/managed".into()];
-        arguments.ignored_resource_groups = vec!["fpga.example.com".into()];
+        arguments.set(&IGNORED, vec!["example.com/managed".into()]);
+        arguments.set(&IGNORED_GROUPS, vec!["fpga.example.com".into()]);
         on_the_node(&arguments, pod)
     }
 

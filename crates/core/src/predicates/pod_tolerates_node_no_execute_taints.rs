@@ -34,6 +34,7 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &[],
         plugin: "PodToleratesNodeNoExecuteTaints",
         modern_plugin: None,
+        arguments: &[],
         source: include_str!("pod_tolerates_node_no_execute_taints.rs"),
     },
     standing: Standing::Optional,

@@ -39,6 +39,7 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &[],
         plugin: "TaintToleration",
         modern_plugin: Some("TaintToleration"),
+        arguments: &[],
         source: include_str!("pod_tolerates_node_taints.rs"),
     },
     standing: Standing::Mandatory,

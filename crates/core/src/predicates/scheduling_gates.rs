@@ -34,6 +34,7 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &[],
         plugin: "SchedulingGates",
         modern_plugin: Some("SchedulingGates"),
+        arguments: &[],
         source: include_str!("scheduling_gates.rs"),
     },
     standing: Standing::ProfilesOnly,

@@ -27,15 +27,40 @@
 //! # Example
 //! A node where 50% of the CPU and 30% of the memory would be requested: (1 − 0.2/2) × 100 = 90.
 
+use std::collections::BTreeSet;
+
 use super::{
     MAX_NODE_SCORE, Priority, Registration, Scores,
     resource_scoring::{Requests, ResourceScoring, Share},
 };
 use crate::{
+    argument::{Argument, Form},
+    fault::Fault,
     model::Pod,
     node_set::NodeSet,
-    rule::{Identity, Reads, Release},
+    rule::{Identity, Reads, Release, ResourceWeight},
     snapshot::Snapshot,
+};
+
+/// `resources` of a profile; CPU and memory under a Policy.
+const RESOURCES: Argument<Vec<ResourceWeight>> = Argument {
+    plugin: "NodeResourcesBalancedAllocation",
+    name: "resources",
+    form: Form::Resources,
+    help: "The resources looked at, each with the weight 1",
+    default: |_| ResourceWeight::cpu_and_memory(),
+    check: |resources, field, faults| {
+        let mut seen = BTreeSet::new();
+        for (i, resource) in resources.iter().enumerate() {
+            if !seen.insert(&resource.name) {
+                let why = format!("Duplicate value: {:?}", resource.name);
+                faults.push(Fault::new(format!("{field}.resources[{i}].name"), why));
+            }
+            if ![0, 1].contains(&resource.weight) {
+                faults.push(Fault::invalid(format!("{field}.resources[{i}].weight"), resource.weight, "must be 1"));
+            }
+        }
+    },
 };
 
 /// The registry's line.
@@ -45,12 +70,17 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &[],
         plugin: "NodeResourcesBalancedAllocation",
         modern_plugin: Some("NodeResourcesBalancedAllocation"),
+        arguments: &[&RESOURCES],
         source: include_str!("balanced_resource_allocation.rs"),
     },
     default_weight: Some(1),
     build: |arguments| {
         Box::new(BalancedResourceAllocation {
-            scoring: ResourceScoring::new(arguments.release, Requests::Real, &arguments.balanced_resources),
+            scoring: ResourceScoring::new(
+                arguments.release,
+                Requests::Real,
+                &ResourceWeight::scored(&arguments.get(&RESOURCES)),
+            ),
             release: arguments.release,
         })
     },
@@ -92,6 +122,7 @@ fn balance(shares: &[Share]) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use super::RESOURCES;
     use crate::testing::{PodBuilder, node, pod, priority, scores_of};
     use crate::{
         rule::{Arguments, Release, ResourceWeight},
@@ -129,7 +160,9 @@ mod tests {
     #[test]
     fn more_than_two_resources_use_the_standard_deviation() {
         let mut arguments = Arguments::defaults(Release::V1_34);
-        arguments.balanced_resources.push(ResourceWeight { name: "example.com/foo".into(), weight: 1 });
+        let mut resources = ResourceWeight::cpu_and_memory();
+        resources.push(ResourceWeight { name: "example.com/foo".into(), weight: 1 });
+        arguments.set(&RESOURCES, resources);
         // a: 0.9, 0.5, 0.1: mean 0.5, σ = √((0.16+0+0.16)/3) = 0.3266 → 67.3
         let asks = pod("p").cpu("6").memory("2Gi").requests("example.com/foo", "1");
         assert_eq!(scores(&arguments, asks), [67, 75, 100]);

@@ -30,6 +30,7 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &[],
         plugin: "EqualPriority",
         modern_plugin: None,
+        arguments: &[],
         source: include_str!("equal.rs"),
     },
     default_weight: None,

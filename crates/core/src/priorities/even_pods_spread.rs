@@ -39,7 +39,7 @@ use crate::{
     node_set::NodeSet,
     rule::{Identity, Reads},
     snapshot::Snapshot,
-    spreading::{Constraint, Inclusion, Spreading},
+    spreading::{Constraint, DEFAULTS, Inclusion, Spreading},
 };
 
 /// The registry's line.
@@ -49,6 +49,7 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &[],
         plugin: "PodTopologySpread",
         modern_plugin: Some("PodTopologySpread"),
+        arguments: &[&DEFAULTS],
         source: include_str!("even_pods_spread.rs"),
     },
     default_weight: Some(2),

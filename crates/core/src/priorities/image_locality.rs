@@ -45,6 +45,7 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &[],
         plugin: "ImageLocality",
         modern_plugin: Some("ImageLocality"),
+        arguments: &[],
         source: include_str!("image_locality.rs"),
     },
     default_weight: Some(1),

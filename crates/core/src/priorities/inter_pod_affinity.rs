@@ -29,6 +29,7 @@
 
 use super::{MAX_NODE_SCORE, Priority, Registration, Scores};
 use crate::{
+    argument::{Argument, Form, any, checks::range},
     block::NodeRef,
     index::Stance,
     inter_pod::{self, IncomingTerm, SumsByKey},
@@ -39,6 +40,26 @@ use crate::{
     work,
 };
 
+/// `hardPodAffinityWeight`; `hardPodAffinitySymmetricWeight` of a Policy.
+pub(crate) const HARD_WEIGHT: Argument<i64> = Argument {
+    plugin: "InterPodAffinity",
+    name: "hardPodAffinityWeight",
+    form: Form::Integer,
+    help: "What a required affinity of another pod towards the incoming one counts",
+    default: |_| 1,
+    check: |weight, field, faults| range(format!("{field}.hardPodAffinityWeight"), *weight, Some(100), faults),
+};
+
+/// `ignorePreferredTermsOfExistingPods`.
+pub(crate) const IGNORE_PREFERRED: Argument<bool> = Argument {
+    plugin: "InterPodAffinity",
+    name: "ignorePreferredTermsOfExistingPods",
+    form: Form::Flag,
+    help: "Whether the preferences of pods that already run are passed over",
+    default: |_| false,
+    check: any,
+};
+
 /// The registry's line.
 pub(super) const REGISTRATION: Registration = Registration {
     identity: Identity {
@@ -46,14 +67,15 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &[],
         plugin: "InterPodAffinity",
         modern_plugin: Some("InterPodAffinity"),
+        arguments: &[&HARD_WEIGHT, &IGNORE_PREFERRED],
         source: include_str!("inter_pod_affinity.rs"),
     },
     default_weight: Some(1),
     build: |arguments| {
         Box::new(InterPodAffinity {
             release: arguments.release,
-            hard_weight: arguments.hard_pod_affinity_weight,
-            ignore_theirs: arguments.ignore_preferred_terms_of_existing_pods,
+            hard_weight: arguments.get(&HARD_WEIGHT),
+            ignore_theirs: arguments.get(&IGNORE_PREFERRED),
         })
     },
 };
@@ -126,6 +148,7 @@ fn between_lowest_and_highest(mut sums: Vec<i64>) -> Scores {
 
 #[cfg(test)]
 mod tests {
+    use super::{HARD_WEIGHT, IGNORE_PREFERRED};
     use crate::model::topology::{HOSTNAME, ZONE};
     use crate::rule::{Arguments, Release};
     use crate::snapshot::Object;
@@ -162,15 +185,15 @@ mod tests {
     fn preferences_of_running_pods_count() {
         let web = || pod("web").label("app", "web");
         let mut arguments = Arguments::defaults(Release::V1_34);
-        arguments.hard_pod_affinity_weight = 10;
+        arguments.set(&HARD_WEIGHT, 10);
         // preferred 30 in z1, required 10 in z2: sums 30 30 10 0 → 100, 100, 33.3, 0
         let wishing = [cache("a").prefers(30, "app=web", ZONE), cache("c").affinity("app=web", ZONE)];
         assert_eq!(scores(&arguments, web(), &wishing), [100, 100, 33, 0]);
         // sums −1 −1 0 0
         assert_eq!(scores(&arguments, web(), &[cache("b").prefers(-1, "app=web", ZONE)]), [0, 0, 100, 100]);
-        arguments.hard_pod_affinity_weight = 0;
+        arguments.set(&HARD_WEIGHT, 0);
         assert_eq!(scores(&arguments, web(), &wishing), [100, 100, 0, 0]);
-        arguments.ignore_preferred_terms_of_existing_pods = true;
+        arguments.set(&IGNORE_PREFERRED, true);
         assert_eq!(scores(&arguments, web(), &wishing), [0; 4]);
         // With a wish of its own (host a: 30 more), theirs count too: sums 60 30 0 0
         assert_eq!(scores(&arguments, web().prefers(30, "app=cache", HOSTNAME), &wishing)[..2], [100, 50]);

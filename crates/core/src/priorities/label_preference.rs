@@ -22,11 +22,22 @@
 
 use super::{MAX_NODE_SCORE, Priority, Registration, Scores};
 use crate::{
+    argument::{Argument, EntryForm, Form, any},
     block::NodeRef,
     model::{Name, Pod},
     node_set::NodeSet,
     rule::{Identity, LabelPresence, Reads},
     snapshot::Snapshot,
+};
+
+/// `labelPreference`: each entry, of one label, is a wish.
+pub(crate) const PREFERENCES: Argument<Vec<LabelPresence>> = Argument {
+    plugin: "NodeLabel",
+    name: "labelPreference",
+    form: Form::Entry { key: "NodeLabel", member: EntryForm::LabelPresence },
+    help: "The node label preferred to be there (`presence: true`) or to be missing",
+    default: |_| Vec::new(),
+    check: any,
 };
 
 /// The registry's line.
@@ -36,6 +47,7 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &["NodeLabel"],
         plugin: "NodeLabel",
         modern_plugin: None,
+        arguments: &[&PREFERENCES],
         source: include_str!("label_preference.rs"),
     },
     default_weight: None,
@@ -44,7 +56,7 @@ pub(super) const REGISTRATION: Registration = Registration {
             let presence = entry.presence;
             entry.labels.iter().map(|label| (label.clone(), presence)).collect::<Vec<_>>()
         };
-        Box::new(LabelPreference { wishes: arguments.label_preferences.iter().flat_map(each).collect() })
+        Box::new(LabelPreference { wishes: arguments.get(&PREFERENCES).iter().flat_map(each).collect() })
     },
 };
 
@@ -69,6 +81,7 @@ impl Priority for LabelPreference {
 
 #[cfg(test)]
 mod tests {
+    use super::PREFERENCES;
     use crate::rule::{Arguments, LabelPresence, Release};
     use crate::testing::{node, pod, priority, scores_of};
 
@@ -79,7 +92,7 @@ mod tests {
             let mut arguments = Arguments::defaults(Release::V1_22);
             let wish =
                 |(label, presence): &(&str, bool)| LabelPresence { labels: vec![(*label).into()], presence: *presence };
-            arguments.label_preferences = wishes.iter().map(wish).collect();
+            arguments.set(&PREFERENCES, wishes.iter().map(wish).collect());
             scores_of(&*priority("LabelPreference", &arguments), pod("p"), &nodes)
         };
         assert_eq!(scores(&[]), [0, 0, 0]);

@@ -31,7 +31,7 @@
 use super::{
     Priority, Registration, Scores,
     arithmetic::percent,
-    resource_scoring::{ResourceScoring, Share},
+    resource_scoring::{ResourceScoring, STRATEGY, Share},
 };
 use crate::{
     model::Pod,
@@ -47,6 +47,7 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &[],
         plugin: "NodeResourcesLeastAllocated",
         modern_plugin: Some("NodeResourcesFit"),
+        arguments: &[&STRATEGY],
         source: include_str!("least_requested.rs"),
     },
     default_weight: Some(1),
@@ -74,6 +75,8 @@ fn unrequested(share: &Share) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use super::STRATEGY;
+    use crate::argument::ScoringStrategy;
     use crate::testing::{node, pod, priority, scores_of};
     use crate::{
         rule::{Arguments, Release, ResourceWeight},
@@ -104,8 +107,9 @@ mod tests {
     #[test]
     fn a_profile_weighs_the_resources() {
         let mut arguments = Arguments::defaults(Release::V1_34);
-        arguments.scored_resources =
+        let resources =
             [("cpu", 1), ("memory", 3)].map(|(name, weight)| ResourceWeight { name: name.into(), weight }).to_vec();
+        arguments.set(&STRATEGY, ScoringStrategy { kind: "LeastAllocated".into(), resources, shape: None });
         let rule = priority("LeastRequestedPriority", &arguments);
         // a: (50 + 3×50)/4; b: 75/1; c: (0 + 3×87)/4 = 65.25 → 65
         assert_eq!(scores_of(&*rule, pod("p").cpu("1").memory("1Gi"), &nodes()), [50, 75, 65]);

@@ -29,7 +29,7 @@
 use super::{
     Priority, Registration, Scores,
     arithmetic::percent,
-    resource_scoring::{ResourceScoring, Share},
+    resource_scoring::{ResourceScoring, STRATEGY, Share},
 };
 use crate::{
     model::Pod,
@@ -45,6 +45,7 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &[],
         plugin: "NodeResourcesMostAllocated",
         modern_plugin: Some("NodeResourcesFit"),
+        arguments: &[&STRATEGY],
         source: include_str!("most_requested.rs"),
     },
     default_weight: None,

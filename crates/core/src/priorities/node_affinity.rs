@@ -28,7 +28,7 @@ use super::{Priority, Registration, Scores, normalize};
 use crate::{
     block::NodeRef,
     model::{Pod, PreferredNode},
-    node_match::TermMatch,
+    node_match::{ADDED_AFFINITY, TermMatch},
     node_set::NodeSet,
     rule::{Identity, Reads},
     snapshot::Snapshot,
@@ -41,10 +41,11 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &[],
         plugin: "NodeAffinity",
         modern_plugin: Some("NodeAffinity"),
+        arguments: &[&ADDED_AFFINITY],
         source: include_str!("node_affinity.rs"),
     },
     default_weight: Some(1),
-    build: |arguments| Box::new(NodeAffinity { added: arguments.added_preferences.clone() }),
+    build: |arguments| Box::new(NodeAffinity { added: arguments.get(&ADDED_AFFINITY).preferred }),
 };
 
 struct NodeAffinity {
@@ -74,6 +75,7 @@ impl Priority for NodeAffinity {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::argument::AddedAffinity;
     use crate::testing::{node, pod, priority, scores_of};
     use crate::{
         model::{NodeSelectorTerm, Operator, Requirement},
@@ -91,7 +93,7 @@ mod tests {
         let nodes = [node("a").label("disk", "ssd").label("zone", "x"), node("b").label("disk", "ssd"), node("c")];
         let scores = |preferred: Vec<PreferredNode>, added| {
             let mut arguments = Arguments::defaults(Release::V1_34);
-            arguments.added_preferences = added;
+            arguments.set(&ADDED_AFFINITY, AddedAffinity { required: None, preferred: added });
             let pod = pod("p").with(|pod| pod.affinity.node_preferred = preferred);
             scores_of(&*priority("NodeAffinityPriority", &arguments), pod, &nodes)
         };

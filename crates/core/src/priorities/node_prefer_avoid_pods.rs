@@ -31,6 +31,7 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &[],
         plugin: "NodePreferAvoidPods",
         modern_plugin: None,
+        arguments: &[],
         source: include_str!("node_prefer_avoid_pods.rs"),
     },
     default_weight: Some(10_000),

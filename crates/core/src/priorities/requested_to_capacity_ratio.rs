@@ -29,17 +29,33 @@
 use super::{
     MAX_NODE_SCORE, Priority, Registration, Scores,
     arithmetic::percent,
-    resource_scoring::{Requests, ResourceScoring, Share, weighted_sum},
+    resource_scoring::{Requests, ResourceScoring, STRATEGY, Share, weighted_sum},
 };
 use crate::{
+    argument::{Argument, CapacityRatio, EntryForm, Form, checks},
     model::Pod,
     node_set::NodeSet,
-    rule::{Identity, Reads, ShapePoint},
+    rule::{Identity, Reads, ResourceWeight, ShapePoint},
     snapshot::Snapshot,
 };
 
 /// The highest score of a point.
 const MAX_SHAPE_SCORE: i64 = 10;
+
+/// `requestedToCapacityRatioArguments` of a Policy; in a profile the strategy has them.
+pub(crate) const RATIO: Argument<CapacityRatio> = Argument {
+    plugin: "RequestedToCapacityRatio",
+    name: "requestedToCapacityRatioArguments",
+    form: Form::Entry { key: "RequestedToCapacityRatio", member: EntryForm::CapacityRatio },
+    help: "The line from utilization to score, and the resources that it is drawn for",
+    default: |_| CapacityRatio::default(),
+    check: |ratio, field, faults| {
+        let at = format!("{field}.requestedToCapacityRatioArguments");
+        let unsorted = "utilization values must be sorted in increasing order";
+        checks::shape(&format!("{at}.shape"), &ratio.shape, unsorted, faults);
+        checks::resources(&format!("{at}.resources"), &ratio.resources, None, faults);
+    },
+};
 
 /// The registry's line.
 pub(super) const REGISTRATION: Registration = Registration {
@@ -48,14 +64,18 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &["RequestedToCapacityRatio"],
         plugin: "RequestedToCapacityRatio",
         modern_plugin: Some("NodeResourcesFit"),
+        arguments: &[&RATIO, &STRATEGY],
         source: include_str!("requested_to_capacity_ratio.rs"),
     },
     default_weight: None,
     build: |arguments| {
-        Box::new(RequestedToCapacityRatio {
-            scoring: ResourceScoring::new(arguments.release, Requests::NonZero, &arguments.scored_resources),
-            shape: arguments.capacity_ratio_shape.clone(),
-        })
+        let CapacityRatio { shape, resources } = arguments.written.get(&RATIO).cloned().unwrap_or_else(|| {
+            let strategy = arguments.get(&STRATEGY);
+            let resources = ResourceWeight::scored(&strategy.resources);
+            CapacityRatio { shape: strategy.shape.unwrap_or_default(), resources }
+        });
+        let scoring = ResourceScoring::new(arguments.release, Requests::NonZero, &resources);
+        Box::new(RequestedToCapacityRatio { scoring, shape })
     },
 };
 
@@ -98,7 +118,7 @@ fn line(shape: &[ShapePoint], utilization: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rule::{Arguments, Release, ResourceWeight};
+    use crate::rule::{Arguments, Release};
     use crate::testing::{node, pod, priority, scores_of};
 
     fn shape(points: &[(i64, i64)]) -> Vec<ShapePoint> {
@@ -121,10 +141,10 @@ mod tests {
     #[test]
     fn resources_that_score_nothing_do_not_weigh() {
         let mut arguments = Arguments::defaults(Release::V1_22);
-        arguments.capacity_ratio_shape = shape(&[(0, 0), (100, 10)]);
-        arguments.scored_resources = [("cpu", 2), ("memory", 1), ("example.com/foo", 4)]
+        let resources = [("cpu", 2), ("memory", 1), ("example.com/foo", 4)]
             .map(|(name, weight)| ResourceWeight { name: name.into(), weight })
             .to_vec();
+        arguments.set(&RATIO, CapacityRatio { shape: shape(&[(0, 0), (100, 10)]), resources });
         let rule = priority("RequestedToCapacityRatioPriority", &arguments);
         let nodes = [
             node("a").cpu("4").memory("1000Gi"),

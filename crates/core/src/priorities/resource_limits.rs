@@ -36,6 +36,7 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &[],
         plugin: "NodeResourceLimits",
         modern_plugin: None,
+        arguments: &[],
         source: include_str!("resource_limits.rs"),
     },
     default_weight: None,

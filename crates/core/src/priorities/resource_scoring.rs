@@ -5,11 +5,45 @@
 
 use super::{Scores, arithmetic::quotient, scores::narrow};
 use crate::{
+    argument::{Argument, Form, ScoringStrategy, checks},
     block::{Block, Column, NODES, places},
+    fault::Fault,
     model::{Name, Pod, resources},
     node_set::NodeSet,
     rule::{Arguments, Release, ResourceWeight},
 };
+
+/// `scoringStrategy`: how `NodeResourcesFit` scores, and by which resources. A Policy has priorities instead, which look at
+/// CPU and memory unless `RequestedToCapacityRatio` is told others.
+pub(crate) const STRATEGY: Argument<ScoringStrategy> = Argument {
+    plugin: "NodeResourcesFit",
+    name: "scoringStrategy",
+    form: Form::ScoringStrategy,
+    help: "Which score is used, for which resources of what weight, and the line from utilization to score",
+    default: |_| ScoringStrategy {
+        kind: ScoringStrategy::KINDS[0].0.into(),
+        resources: ResourceWeight::cpu_and_memory(),
+        shape: None,
+    },
+    check: |strategy, field, faults| {
+        let at = format!("{field}.scoringStrategy");
+        if !ScoringStrategy::KINDS.iter().any(|(kind, _)| *kind == &*strategy.kind) {
+            let supported = ScoringStrategy::KINDS.map(|(kind, _)| format!("{kind:?}")).join(", ");
+            let why = format!("Unsupported value: {:?}: supported values: {supported}", strategy.kind);
+            faults.push(Fault::new(format!("{at}.type"), why));
+        }
+        let resources = ResourceWeight::weighted(&strategy.resources);
+        checks::resources(&format!("{at}.resources"), &resources, Some(MAX_RESOURCE_WEIGHT), faults);
+        // kube-scheduler crashes where the strategy has no shape at all.
+        if strategy.shape.is_some() || &*strategy.kind == "RequestedToCapacityRatio" {
+            let shape = strategy.shape.as_deref().unwrap_or_default();
+            let at = format!("{at}.requestedToCapacityRatio.shape");
+            checks::shape(&at, shape, "values must be sorted in increasing order", faults);
+        }
+    },
+};
+
+const MAX_RESOURCE_WEIGHT: i64 = 100;
 
 /// Weights below this cannot overflow the sum of scores times weights, for any number of resources.
 const LIGHT: i64 = 1 << 32;
@@ -69,11 +103,8 @@ impl ResourceScoring {
 
     /// The resources of `LeastRequestedPriority` and `MostRequestedPriority`; a Policy cannot configure them.
     pub(super) fn of_requests(arguments: &Arguments) -> Self {
-        if arguments.release.facts().least_and_most_requested_take_resources {
-            return Self::new(arguments.release, Requests::NonZero, &arguments.scored_resources);
-        }
-        let fixed = Arguments::defaults(arguments.release).scored_resources;
-        Self::new(arguments.release, Requests::NonZero, &fixed)
+        let resources = ResourceWeight::scored(&arguments.get(&STRATEGY).resources);
+        Self::new(arguments.release, Requests::NonZero, &resources)
     }
 
     /// Amounts that the incoming pod counts as, in the order of the resources.

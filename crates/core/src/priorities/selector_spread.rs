@@ -45,6 +45,7 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &["ServiceSpreadingPriority"],
         plugin: "SelectorSpread",
         modern_plugin: None,
+        arguments: &[],
         source: include_str!("selector_spread.rs"),
     },
     default_weight: Some(1),

@@ -25,6 +25,7 @@
 
 use super::{MAX_NODE_SCORE, Priority, Registration, Scores};
 use crate::{
+    argument::{Argument, EntryForm, Form, any},
     block::NodeRef,
     grouping,
     index::Domains,
@@ -34,6 +35,16 @@ use crate::{
     snapshot::Snapshot,
 };
 
+/// `serviceAntiAffinity`: node labels over whose values the pods of one service are spread.
+pub(crate) const LABELS: Argument<Vec<Name>> = Argument {
+    plugin: "ServiceAffinity",
+    name: "serviceAntiAffinity",
+    form: Form::Entry { key: "ServiceAffinity", member: EntryForm::Label },
+    help: "The node label over whose values the pods of one service are spread",
+    default: |_| Vec::new(),
+    check: any,
+};
+
 /// The registry's line.
 pub(super) const REGISTRATION: Registration = Registration {
     identity: Identity {
@@ -41,10 +52,11 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &[],
         plugin: "ServiceAffinity",
         modern_plugin: None,
+        arguments: &[&LABELS],
         source: include_str!("service_anti_affinity.rs"),
     },
     default_weight: None,
-    build: |arguments| Box::new(ServiceAntiAffinity { labels: arguments.service_anti_affinity_labels.clone() }),
+    build: |arguments| Box::new(ServiceAntiAffinity { labels: arguments.get(&LABELS) }),
 };
 
 struct ServiceAntiAffinity {
@@ -84,6 +96,7 @@ impl ServiceAntiAffinity {
 
 #[cfg(test)]
 mod tests {
+    use super::LABELS;
     use crate::rule::{Arguments, Release};
     use crate::snapshot::Object;
     use crate::testing::{node, pod, priority, scores_of, service};
@@ -92,7 +105,7 @@ mod tests {
     /// on `a`, 1 on `b`, 1 on `c`.
     fn scores(labels: &[&str], services: &[Object]) -> Vec<i64> {
         let mut arguments = Arguments::defaults(Release::V1_22);
-        arguments.service_anti_affinity_labels = labels.iter().map(|label| (*label).into()).collect();
+        arguments.set(&LABELS, labels.iter().map(|label| (*label).into()).collect());
         let rack = |name, rack| node(name).label("rack", rack);
         let nodes = [rack("a", "r1"), rack("b", "r1"), rack("c", "r2").label("row", "1"), rack("d", "r3"), node("e")];
         let web = |name: &str, on: &str| pod(name).label("app", "web").on(on);

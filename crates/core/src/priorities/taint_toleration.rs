@@ -32,6 +32,7 @@ pub(super) const REGISTRATION: Registration = Registration {
         aliases: &[],
         plugin: "TaintToleration",
         modern_plugin: Some("TaintToleration"),
+        arguments: &[],
         source: include_str!("taint_toleration.rs"),
     },
     default_weight: Some(1),

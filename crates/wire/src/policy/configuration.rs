@@ -4,16 +4,15 @@
 //! validation refuses by their mere presence are refused here.
 
 use super::{
-    added_affinity, extender,
-    legacy::{resources, shape},
+    argument::{self, resources, shape},
+    extender,
     older_plugins::{self, StrategyArguments},
     reader::{FaultList, Field, Object},
-    spread,
     tree::Tree,
 };
 use podberth_core::policy::{
     Configuration, DEFAULT_SCHEDULER, EXTENSION_POINTS, Extender, Faults, Plugin, PluginArguments, PluginSet,
-    PluginSets, PreemptionLimits, SchedulerProfile, ScoringStrategy,
+    PluginSets, PreemptionLimits, SchedulerProfile, plugin_arguments as declared_arguments,
 };
 
 /// The kind of a configuration.
@@ -203,32 +202,6 @@ fn plugin_arguments(plugin: &str, field: &Field<'_>, into: &mut PluginArguments)
         Some(object)
     };
     match plugin {
-        "NodeResourcesFit" => {
-            if let Some(args) = open(&["ignoredResources", "ignoredResourceGroups", "scoringStrategy"]) {
-                into.ignored_resources = args.get("ignoredResources").names();
-                into.ignored_resource_groups = args.get("ignoredResourceGroups").names();
-                into.scoring_strategy = scoring_strategy(&args.get("scoringStrategy"));
-            }
-        }
-        "NodeResourcesBalancedAllocation" => {
-            into.balanced_resources = open(&["resources"]).map(|a| resources(&a.get("resources"))).unwrap_or_default();
-        }
-        "NodeAffinity" => {
-            let added = open(&["addedAffinity"]).map(|args| args.get("addedAffinity"));
-            if let Some(field) = added.filter(Field::is_present) {
-                (into.added_affinity, into.added_preferences) = added_affinity::read(&field);
-            }
-        }
-        "PodTopologySpread" => {
-            into.default_constraints = open(&["defaultConstraints", "defaultingType"]).and_then(|a| spread::read(&a));
-        }
-        "InterPodAffinity" => {
-            if let Some(args) = open(&["hardPodAffinityWeight", "ignorePreferredTermsOfExistingPods"]) {
-                into.hard_pod_affinity_weight = args.get("hardPodAffinityWeight").small_integer();
-                let ignore = args.get("ignorePreferredTermsOfExistingPods");
-                into.ignore_preferred_terms_of_existing_pods = ignore.boolean().unwrap_or_default();
-            }
-        }
         "DefaultPreemption" => {
             if let Some(args) = open(&["minCandidateNodesPercentage", "minCandidateNodesAbsolute"]) {
                 let limits = PreemptionLimits::default();
@@ -265,18 +238,18 @@ fn plugin_arguments(plugin: &str, field: &Field<'_>, into: &mut PluginArguments)
                 timeout.fault("must be zero or positive");
             }
         }
-        _ => {}
+        _ => {
+            let declared: Vec<_> = declared_arguments().filter(|argument| argument.plugin() == plugin).collect();
+            let members: Vec<_> = declared.iter().flat_map(|argument| argument::members(*argument)).collect();
+            if let Some(args) = (!declared.is_empty()).then(|| open(&members)).flatten() {
+                for declared in declared {
+                    if let Some(value) = argument::read(declared, &args) {
+                        into.values.put(declared, value);
+                    }
+                }
+            }
+        }
     }
-}
-
-fn scoring_strategy(field: &Field<'_>) -> Option<ScoringStrategy> {
-    let object = field.object(&["type", "resources", "requestedToCapacityRatio"])?;
-    let ratio = object.get("requestedToCapacityRatio").object(&["shape"]);
-    Some(ScoringStrategy {
-        kind: object.get("type").name(),
-        resources: resources(&object.get("resources")),
-        shape: ratio.map(|ratio| shape(&ratio.get("shape"))),
-    })
 }
 
 /// Unlike in a Policy, keys are read strictly, and the timeout is a Go duration (`"5s"`).

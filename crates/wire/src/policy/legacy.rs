@@ -4,16 +4,13 @@
 //! `apimachinery/pkg/runtime/serializer/json/json.go` (`Decode` with `Strict`).
 
 use super::{
-    extender,
+    argument, extender,
     reader::{FaultList, Field, Object},
     tree::Tree,
 };
-use podberth_core::{
-    policy::{
-        CapacityRatio, Combination, DEFAULT_EXTENDER_MAX_SCORE, Faults, LevelEntry, Policy, PredicateArgument,
-        PredicateEntry, PriorityArgument, PriorityEntry, Scoring,
-    },
-    rule::{LabelPresence, ResourceWeight, ShapePoint},
+use podberth_core::policy::{
+    Combination, DEFAULT_EXTENDER_MAX_SCORE, Faults, LevelEntry, Policy, PredicateEntry, PriorityEntry, Scoring,
+    predicate_arguments, priority_arguments,
 };
 
 /// The API versions under which a Policy is known.
@@ -112,17 +109,7 @@ fn predicate(field: &Field<'_>) -> PredicateEntry {
     let Some(object) = field.object(&["name", "argument"]) else {
         return PredicateEntry::default();
     };
-    let argument = object.get("argument").object(&["serviceAffinity", "labelsPresence"]).map(|argument| {
-        let affinity = argument.get("serviceAffinity").object(&["labels"]);
-        let presence = argument.get("labelsPresence").object(&["labels", "presence"]);
-        PredicateArgument {
-            service_affinity: affinity.map(|affinity| affinity.get("labels").names()),
-            labels_presence: presence.map(|presence| LabelPresence {
-                labels: presence.get("labels").names(),
-                presence: presence.get("presence").boolean().unwrap_or_default(),
-            }),
-        }
-    });
+    let argument = argument::read_entry(&object.get("argument"), &predicate_arguments().collect::<Vec<_>>());
     PredicateEntry { name: object.get("name").name(), argument }
 }
 
@@ -130,49 +117,9 @@ fn priority(field: &Field<'_>) -> PriorityEntry {
     let Some(object) = field.object(&["name", "weight", "argument"]) else {
         return PriorityEntry::default();
     };
-    let known = ["serviceAntiAffinity", "labelPreference", "requestedToCapacityRatioArguments"];
-    let argument = object.get("argument").object(&known).map(|argument| {
-        let [anti, preference, ratio] = known.map(|key| argument.get(key));
-        PriorityArgument {
-            service_anti_affinity: anti.object(&["label"]).map(|anti| anti.get("label").name()),
-            label_preference: preference.object(&["label", "presence"]).map(|preference| LabelPresence {
-                labels: vec![preference.get("label").name()],
-                presence: preference.get("presence").boolean().unwrap_or_default(),
-            }),
-            requested_to_capacity_ratio: ratio.object(&["shape", "resources"]).map(|ratio| CapacityRatio {
-                shape: shape(&ratio.get("shape")),
-                resources: resources(&ratio.get("resources")),
-            }),
-        }
-    });
+    let argument = argument::read_entry(&object.get("argument"), &priority_arguments().collect::<Vec<_>>());
     // A weight of the wrong type is reported already; its replacement must not be a second fault.
     let weight = object.get("weight");
     let weight = weight.integer().unwrap_or(i64::from(weight.is_present()));
     PriorityEntry { name: object.get("name").name(), weight, argument }
-}
-
-/// The points of a utilization → score line.
-pub(super) fn shape(field: &Field<'_>) -> Vec<ShapePoint> {
-    let point = |point: &Field<'_>| {
-        let object = point.object(&["utilization", "score"])?;
-        let number = |key: &str| object.get(key).small_integer().unwrap_or_default();
-        Some(ShapePoint { utilization: number("utilization"), score: number("score") })
-    };
-    field
-        .list()
-        .unwrap_or_default()
-        .iter()
-        .map(|p| point(p).unwrap_or(ShapePoint { utilization: 0, score: 0 }))
-        .collect()
-}
-
-/// Resources with weights; 0 where none is written.
-pub(super) fn resources(field: &Field<'_>) -> Vec<ResourceWeight> {
-    let resource = |resource: &Field<'_>| {
-        let object = resource.object(&["name", "weight"])?;
-        let weight = object.get("weight");
-        let weight = weight.integer().unwrap_or(i64::from(weight.is_present()));
-        Some(ResourceWeight { name: object.get("name").name(), weight })
-    };
-    field.list().unwrap_or_default().iter().filter_map(resource).collect()
 }

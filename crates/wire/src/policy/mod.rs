@@ -2,9 +2,11 @@
 
 mod active;
 mod added_affinity;
+mod argument;
 mod catalog;
 mod configuration;
 mod extender;
+mod json;
 mod legacy;
 mod older_plugins;
 mod reader;

@@ -5,8 +5,8 @@
 
 use super::reader::Field;
 use podberth_core::{
-    policy::{Plugin, PluginArguments, PluginSet, SCORING_STRATEGIES, SchedulerProfile, ScoringStrategy, is_plugin},
-    rule::{ResourceWeight, ShapePoint},
+    argument::{ResourceWeight, ScoringStrategy, ShapePoint},
+    policy::{Plugin, PluginArguments, PluginSet, SchedulerProfile, is_plugin},
 };
 
 /// The plugin that scores by a strategy since v1beta2.
@@ -24,7 +24,7 @@ const GONE: [(&str, &str); 6] = [
 
 /// The strategy that an older plugin of its own became.
 pub(super) fn strategy_of(plugin: &str) -> Option<&'static str> {
-    SCORING_STRATEGIES.iter().find(|(_, older)| *older == plugin).map(|(kind, _)| *kind)
+    ScoringStrategy::KINDS.iter().find(|(_, older)| *older == plugin).map(|(kind, _)| *kind)
 }
 
 /// The arguments of a plugin that became a strategy.
@@ -47,9 +47,8 @@ pub(super) fn translate(
     }
     translate_set(field, "multiPoint", &mut plugins.multi_point, configured, pass_unknown);
     for StrategyArguments { kind, resources, shape } in arguments {
-        if let Some(strategy) = configured.scoring_strategy.as_mut().filter(|strategy| &*strategy.kind == kind) {
-            strategy.resources = resources;
-            strategy.shape = shape;
+        if configured.scoring_strategy().is_some_and(|strategy| &*strategy.kind == kind) {
+            configured.set_scoring_strategy(ScoringStrategy { kind: kind.into(), resources, shape });
         }
     }
     let mut named = std::mem::take(&mut configured.named);
@@ -79,15 +78,16 @@ fn translate_set(
     for (i, plugin) in std::mem::take(&mut set.enabled).into_iter().enumerate() {
         let (name, at) = (plugin.name.clone(), format!("plugins.{point}.enabled[{i}]"));
         if let Some(kind) = strategy_of(&name) {
-            let resources = Vec::new();
-            let chosen = arguments.scoring_strategy.get_or_insert_with(|| ScoringStrategy {
-                kind: kind.into(),
-                resources,
-                shape: None,
-            });
-            if &*chosen.kind != kind {
-                let why = format!("{name} became the strategy {kind} of {FIT}, which has {} already", chosen.kind);
-                field.child_fault(&at, why);
+            match arguments.scoring_strategy().map(|chosen| chosen.kind.clone()) {
+                None => {
+                    let (resources, shape) = (Vec::new(), None);
+                    arguments.set_scoring_strategy(ScoringStrategy { kind: kind.into(), resources, shape });
+                }
+                Some(chosen) if &*chosen != kind => {
+                    let why = format!("{name} became the strategy {kind} of {FIT}, which has {chosen} already");
+                    field.child_fault(&at, why);
+                }
+                Some(_) => {}
             }
             field.child_warning(&at, format!("{name} is read as {FIT} with scoringStrategy.type {kind}"));
             if !kept.iter().any(|other| &*other.name == FIT) {

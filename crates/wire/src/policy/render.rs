@@ -3,13 +3,13 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 
-use podberth_core::{
-    model::{InclusionPolicy, NodeSelectorTerm, Operator, Requirement, TopologySpreadConstraint, WhenUnsatisfiable},
-    policy::{
-        Configuration, Conversion, EXTENSION_POINTS, Extender, PluginArguments, PluginSet, PreemptionLimits,
-        SchedulerProfile, TlsConfig, Warning,
-    },
-    rule::ResourceWeight,
+use super::{
+    argument,
+    json::{number_unless, object},
+};
+use podberth_core::policy::{
+    Configuration, Conversion, EXTENSION_POINTS, Extender, PluginArguments, PluginSet, PreemptionLimits,
+    SchedulerProfile, TlsConfig, Warning, plugin_arguments as declared_arguments,
 };
 
 /// A configuration as JSON; every version is written as `v1`.
@@ -42,28 +42,6 @@ pub fn to_annotated_yaml(conversion: &Conversion) -> Result<String, serde_saphyr
 pub fn comments(notes: &[Warning]) -> String {
     let line = |note: &Warning| format!("# {}\n", note.to_string().replace(char::is_control, " "));
     notes.iter().map(line).fold(String::new(), |text, line| text + &line)
-}
-
-/// The pairs whose values are not empty.
-fn object<const N: usize>(pairs: [(&str, Value); N]) -> Value {
-    let empty = |value: &Value| match value {
-        Value::Null => true,
-        Value::String(text) => text.is_empty(),
-        Value::Array(items) => items.is_empty(),
-        Value::Object(entries) => entries.is_empty(),
-        Value::Bool(value) => !value,
-        Value::Number(_) => false,
-    };
-    let filled = pairs.into_iter().filter(|(_, value)| !empty(value));
-    Value::Object(filled.map(|(key, value)| (key.to_owned(), value)).collect())
-}
-
-fn texts<'t>(items: impl IntoIterator<Item = &'t podberth_core::model::Name>) -> Value {
-    items.into_iter().map(|item| Value::from(&**item)).collect()
-}
-
-fn number_unless(default: i64, value: i64) -> Value {
-    if value == default { Value::Null } else { value.into() }
 }
 
 fn profile(profile: &SchedulerProfile) -> Value {
@@ -108,47 +86,6 @@ fn plugin_config(arguments: &PluginArguments) -> Value {
 /// `None` for plugins whose arguments are not kept.
 fn plugin_arguments(plugin: &str, arguments: &PluginArguments) -> Option<Value> {
     Some(match plugin {
-        "NodeResourcesFit" => {
-            let strategy = arguments.scoring_strategy.as_ref().map_or(Value::Null, |strategy| {
-                let shape = strategy.shape.iter().flatten();
-                let shape: Value = shape.map(|p| json!({"utilization": p.utilization, "score": p.score})).collect();
-                object([
-                    ("type", (&*strategy.kind).into()),
-                    ("resources", resources(&strategy.resources)),
-                    ("requestedToCapacityRatio", object([("shape", shape)])),
-                ])
-            });
-            object([
-                ("ignoredResources", texts(&arguments.ignored_resources)),
-                ("ignoredResourceGroups", texts(&arguments.ignored_resource_groups)),
-                ("scoringStrategy", strategy),
-            ])
-        }
-        "NodeResourcesBalancedAllocation" => object([("resources", resources(&arguments.balanced_resources))]),
-        "NodeAffinity" => {
-            let required = arguments.added_affinity.as_ref().map_or(
-                Value::Null,
-                |selector| json!({"nodeSelectorTerms": selector.0.iter().map(selector_term).collect::<Vec<_>>()}),
-            );
-            let preferred = arguments.added_preferences.iter();
-            let preferred = preferred.map(|p| json!({"weight": p.weight, "preference": selector_term(&p.term)}));
-            let affinity = object([
-                ("requiredDuringSchedulingIgnoredDuringExecution", required),
-                ("preferredDuringSchedulingIgnoredDuringExecution", preferred.collect()),
-            ]);
-            object([("addedAffinity", affinity)])
-        }
-        "PodTopologySpread" => match &arguments.default_constraints {
-            None => json!({"defaultingType": "System"}),
-            Some(list) => object([
-                ("defaultingType", "List".into()),
-                ("defaultConstraints", list.iter().map(constraint).collect()),
-            ]),
-        },
-        "InterPodAffinity" => object([
-            ("hardPodAffinityWeight", arguments.hard_pod_affinity_weight.into()),
-            ("ignorePreferredTermsOfExistingPods", arguments.ignore_preferred_terms_of_existing_pods.into()),
-        ]),
         "DefaultPreemption" => {
             let PreemptionLimits { min_candidate_nodes_percentage, min_candidate_nodes_absolute } =
                 arguments.preemption;
@@ -157,53 +94,14 @@ fn plugin_arguments(plugin: &str, arguments: &PluginArguments) -> Option<Value> 
                 "minCandidateNodesAbsolute": min_candidate_nodes_absolute,
             })
         }
-        _ => return None,
+        _ => {
+            let declared: Vec<_> = declared_arguments().filter(|argument| argument.plugin() == plugin).collect();
+            if declared.is_empty() {
+                return None;
+            }
+            object(declared.into_iter().flat_map(|declared| argument::write(declared, arguments.values.of(declared))))
+        }
     })
-}
-
-fn resources(resources: &[ResourceWeight]) -> Value {
-    let one = |r: &ResourceWeight| object([("name", (&*r.name).into()), ("weight", number_unless(0, r.weight))]);
-    resources.iter().map(one).collect()
-}
-
-fn selector_term(term: &NodeSelectorTerm) -> Value {
-    object([
-        ("matchExpressions", term.match_expressions.iter().map(requirement).collect()),
-        ("matchFields", term.match_fields.iter().map(requirement).collect()),
-    ])
-}
-
-fn requirement(requirement: &Requirement) -> Value {
-    let (operator, values) = match &requirement.operator {
-        Operator::In(values) => ("In", texts(values)),
-        Operator::NotIn(values) => ("NotIn", texts(values)),
-        Operator::Exists => ("Exists", Value::Null),
-        Operator::DoesNotExist => ("DoesNotExist", Value::Null),
-        Operator::Gt(bound) => ("Gt", json!([bound.to_string()])),
-        Operator::Lt(bound) => ("Lt", json!([bound.to_string()])),
-    };
-    object([("key", (&*requirement.key).into()), ("operator", operator.into()), ("values", values)])
-}
-
-fn constraint(constraint: &TopologySpreadConstraint) -> Value {
-    let action = match constraint.when_unsatisfiable {
-        WhenUnsatisfiable::DoNotSchedule => "DoNotSchedule",
-        WhenUnsatisfiable::ScheduleAnyway => "ScheduleAnyway",
-    };
-    let inclusion = |policy: Option<InclusionPolicy>| match policy {
-        None => "",
-        Some(InclusionPolicy::Honor) => "Honor",
-        Some(InclusionPolicy::Ignore) => "Ignore",
-    };
-    object([
-        ("maxSkew", constraint.max_skew.into()),
-        ("topologyKey", (&*constraint.topology_key).into()),
-        ("whenUnsatisfiable", action.into()),
-        ("minDomains", constraint.min_domains.into()),
-        ("nodeAffinityPolicy", inclusion(constraint.node_affinity_policy).into()),
-        ("nodeTaintsPolicy", inclusion(constraint.node_taints_policy).into()),
-        ("matchLabelKeys", texts(&constraint.match_label_keys)),
-    ])
 }
 
 fn extender(extender: &Extender) -> Value {

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::reader::{Field, Object};
+use super::reader::Field;
 use podberth_core::{
     model::{InclusionPolicy, TopologySpreadConstraint, WhenUnsatisfiable},
     policy::Fault,
@@ -22,8 +22,7 @@ const KEYS: [&str; 8] = [
 ];
 
 /// The constraints listed; `None` leaves them to the system.
-pub(super) fn read(arguments: &Object<'_>) -> Option<Vec<TopologySpreadConstraint>> {
-    let (list, defaulting) = (arguments.get("defaultConstraints"), arguments.get("defaultingType"));
+pub(super) fn read(list: &Field<'_>, defaulting: &Field<'_>) -> Option<Vec<TopologySpreadConstraint>> {
     let entries = list.list().unwrap_or_default();
     let constraints: Vec<_> = entries.iter().filter_map(constraint).collect();
     let mut seen = BTreeSet::new();

@@ -95,7 +95,7 @@ fn a_claim_for_one_pod_is_freed_by_the_pod_that_has_it() {
 #[test]
 fn pods_of_a_service_that_leave_free_its_labels_unless_they_come_back_last() {
     let mut arguments = Arguments::defaults(Release::V1_22);
-    arguments.service_affinity_labels = vec!["rack".into()];
+    arguments.set(&crate::predicates::check_service_affinity::LABELS, vec!["rack".into()]);
     let with = |name, plugin| ActivePredicate { name, plugin, rule: predicate(name, &arguments) };
     let profile = Profile {
         predicates: vec![with("PodFitsResources", "NodeResourcesFit"), with("CheckServiceAffinity", "ServiceAffinity")],

@@ -1,17 +1,15 @@
-//! Checks of arguments that policies and profiles share.
+//! Checks that several arguments share.
 //!
 //! Source: `pkg/scheduler/apis/config/validation/validation_pluginargs.go`.
 
-use std::collections::BTreeSet;
-
-use super::{document::CapacityRatio, fault::Fault};
-use crate::rule::{Arguments, ResourceWeight, ShapePoint};
+use super::{ResourceWeight, ShapePoint};
+use crate::fault::Fault;
 
 const MAX_UTILIZATION: i64 = 100;
 const MAX_SHAPE_SCORE: i64 = 10;
 
 /// `validateFunctionShape`; `unsorted` is the release's wording of points out of order.
-pub(super) fn shape(field: &str, points: &[ShapePoint], unsorted: &str, faults: &mut Vec<Fault>) {
+pub(crate) fn shape(field: &str, points: &[ShapePoint], unsorted: &str, faults: &mut Vec<Fault>) {
     if points.is_empty() {
         faults.push(Fault::new(field, "Required value: at least one point must be specified"));
     }
@@ -32,7 +30,7 @@ pub(super) fn shape(field: &str, points: &[ShapePoint], unsorted: &str, faults: 
 }
 
 /// `validateResourcesNoMax`, or `validateResources` where there is a `max`.
-pub(super) fn resources(field: &str, resources: &[ResourceWeight], max: Option<i64>, faults: &mut Vec<Fault>) {
+pub(crate) fn resources(field: &str, resources: &[ResourceWeight], max: Option<i64>, faults: &mut Vec<Fault>) {
     for (i, resource) in resources.iter().enumerate() {
         if resource.weight < 1 || max.is_some_and(|max| resource.weight > max) {
             let range = max.map_or("[1, inf)".to_owned(), |max| format!("(0, {max}]"));
@@ -42,18 +40,10 @@ pub(super) fn resources(field: &str, resources: &[ResourceWeight], max: Option<i
     }
 }
 
-/// The arguments of `RequestedToCapacityRatio`.
-pub(super) fn with_capacity_ratio(arguments: &Arguments, ratio: &CapacityRatio) -> Arguments {
-    Arguments {
-        capacity_ratio_shape: ratio.shape.clone(),
-        scored_resources: last_of_each(&ratio.resources),
-        ..arguments.clone()
+/// A number in a range; `None` for no upper end.
+pub(crate) fn range(field: String, value: i64, max: Option<i64>, faults: &mut Vec<Fault>) {
+    if value < 0 || max.is_some_and(|max| value > max) {
+        let max = max.map_or("inf)".to_owned(), |max| format!("{max}]"));
+        faults.push(Fault::invalid(field, value, format!("not in valid range [0, {max}")));
     }
-}
-
-/// Of a resource listed twice the last weight counts.
-fn last_of_each(resources: &[ResourceWeight]) -> Vec<ResourceWeight> {
-    let mut seen = BTreeSet::new();
-    let last: Vec<_> = resources.iter().rev().filter(|r| seen.insert(&r.name)).cloned().collect();
-    last.into_iter().rev().collect()
 }

@@ -3,7 +3,7 @@
 //! Source: `apimachinery/pkg/util/validation/validation.go` (`IsQualifiedName`), `pkg/apis/core/v1/helper/helpers.go`
 //! (`IsExtendedResourceName`).
 
-use super::fault::Fault;
+use crate::fault::Fault;
 
 const NAME: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an \
                     alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is \
