@@ -5,12 +5,14 @@
 use std::collections::BTreeSet;
 
 use podberth::core::{
+    argument::{Arguments, CapacityRatio, LabelPresence, ResourceWeight, ScoringStrategy, ShapePoint, Value},
     block::{Block, pick},
     model::{AvoidController, ConditionStatus, ControllerRef, Volume},
     node_info::NodeInfo,
     node_set::NodeSet,
+    policy,
     predicates::{Build, Demand},
-    rule::{Arguments, LabelPresence, Reads, Release, ResourceWeight, ShapePoint},
+    rule::{Reads, Release},
 };
 use proptest::{
     strategy::ValueTree,
