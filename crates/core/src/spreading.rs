@@ -25,9 +25,12 @@ pub(super) const DEFAULTS: Argument<DefaultSpreading> = Argument {
     name: "defaultConstraints",
     form: Form::SpreadConstraints,
     help: "Spread constraints of pods that have none of their own, or with `defaultingType: System` kube-scheduler's",
-    default: |release| match release.facts().spreads_by_system_defaults {
-        true => DefaultSpreading::System,
-        false => DefaultSpreading::List(Vec::new()),
+    default: |release| {
+        if release.facts().spreads_by_system_defaults {
+            DefaultSpreading::System
+        } else {
+            DefaultSpreading::List(Vec::new())
+        }
     },
     check: any,
 };
