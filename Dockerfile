@@ -6,7 +6,7 @@ WORKDIR /build
 COPY . .
 # What was downloaded and compiled before is kept between builds.
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/build/target \
-    cargo build --release --locked --bin podberth && cp target/release/podberth /podberth
+    cargo build --release --locked --package podberth --bin podberth && cp target/release/podberth /podberth
 
 FROM debian:bookworm-slim
 LABEL org.opencontainers.image.title="podberth" \

@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, error::Error, fmt, fs, path::Path, path::PathBu
 
 use clap::{
     ArgAction, Args, Command, CommandFactory, FromArgMatches,
-    builder::BoolishValueParser,
+    builder::{BoolishValueParser, TypedValueParser},
     error::{ContextKind, ContextValue, ErrorKind},
     parser::ValueSource,
 };
@@ -18,6 +18,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     core::{model::Quantity, policy::ExtenderHosts},
+    features,
     origin::Origins,
     telemetry::LogFormat,
 };
@@ -106,7 +107,7 @@ pub struct Settings {
 
     /// Serve CPU profiles of this process at /debug/pprof/profile, to everybody who can reach it
     #[arg(long, value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1, require_equals = true,
-          default_value = "false", default_missing_value = "true", value_parser = BoolishValueParser::new())]
+          default_value = "false", default_missing_value = "true", value_parser = BoolishValueParser::new().try_map(profiling))]
     pub profiling: bool,
 
     /// Largest body of a request; kube-apiserver has this limit too
@@ -263,8 +264,14 @@ fn filter(text: &str) -> Result<EnvFilterText, String> {
     EnvFilter::try_new(text).map(|_| EnvFilterText(text.to_owned())).map_err(|error| error.to_string())
 }
 
+/// Profiles are served only by a binary that can take them.
+fn profiling(wanted: bool) -> Result<bool, String> {
+    if wanted { features::built_in("pprof").map(|()| true) } else { Ok(false) }
+}
+
 /// The URL of a collector: http or https, with a host, and with no password or query.
 fn collector(text: &str) -> Result<Uri, String> {
+    features::built_in("otlp")?;
     let uri: Uri = text.parse().map_err(|_| "expected a URL such as http://collector:4318")?;
     let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
     let authority = uri.authority().map_or("", Authority::as_str);
@@ -486,4 +493,25 @@ fn one_line(error: &clap::Error) -> String {
 
 fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Holds with and without the features; CI runs it both ways.
+    #[test]
+    fn settings_of_features_that_are_not_built_in_are_refused() {
+        let refused = |word: &str| {
+            let command = Settings::augment_args(Command::new("serve"));
+            command.try_get_matches_from(["serve", word]).err().map(|error| one_line(&error))
+        };
+        for (word, name) in [("--otlp-endpoint=http://127.0.0.1:4318", "otlp"), ("--profiling", "pprof")] {
+            let remedy = format!("cargo build --features {name}");
+            let is_refused = refused(word)
+                .is_some_and(|why| why.contains(word.split('=').next().unwrap_or(word)) && why.contains(&remedy));
+            assert_eq!(is_refused, features::built_in(name).is_err(), "{word}");
+        }
+        assert_eq!(refused("--profiling=false"), None);
+    }
 }

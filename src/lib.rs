@@ -25,7 +25,7 @@
 //! | [`api`] | HTTP: one list of routes, a file per resource | know SQL |
 //! | [`app`] | composition root: the only file that may import everything | |
 //! | [`commands`] | commands other than serving | know SQL |
-//! | [`config`] [`telemetry`] [`clock`] [`origin`] | leaves | |
+//! | [`config`] [`telemetry`] [`clock`] [`origin`] `features` | leaves | |
 //! | `crates/testkit` | builders, large clusters, a store in memory that fails on demand | be in the product's binary |
 //! | `crates/bench` | `podberth-bench`: measures a server over HTTP | be in the product's binary |
 //!
@@ -86,6 +86,7 @@ pub mod cluster;
 pub mod commands;
 pub mod config;
 pub mod extenders;
+mod features;
 pub mod origin;
 pub mod service;
 pub mod telemetry;

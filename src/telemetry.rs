@@ -10,10 +10,12 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gau
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::{EnvFilter, fmt};
 
+#[cfg(feature = "otlp")]
 mod collector;
 pub mod labels;
 pub mod process;
 pub mod seldom;
+#[cfg_attr(not(feature = "otlp"), path = "telemetry/untraced.rs")]
 pub mod trace;
 
 /// The prefix of every metric's name.

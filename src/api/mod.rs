@@ -9,7 +9,9 @@
 //! 2. Add one line to [`routes`].
 //! 3. Refresh the published documents: `UPDATE=1 cargo test --test openapi`.
 
-use axum::{Router, middleware::from_fn_with_state, routing::get};
+#[cfg(feature = "pprof")]
+use axum::routing::get;
+use axum::{Router, middleware::from_fn_with_state};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::{error::RequestError, query_names::Names, state::AppState};
@@ -40,6 +42,7 @@ pub mod openapi;
 pub mod pace;
 pub mod policy;
 pub mod preempt;
+#[cfg(feature = "pprof")]
 mod profile;
 pub mod queries;
 mod query_names;
@@ -93,7 +96,7 @@ fn routes() -> OpenApiRouter<AppState> {
 pub struct Diagnostics {
     /// Where spans of requests are sent.
     pub tracing: Option<Tracing>,
-    /// `true` if `/debug/pprof/profile` is served.
+    /// `true` if `/debug/pprof/profile` is served; never in a binary without the feature `pprof`.
     pub profiling: bool,
 }
 
@@ -101,6 +104,7 @@ pub struct Diagnostics {
 pub fn router(state: AppState, limits: middleware::Limits, diagnostics: Diagnostics) -> Router {
     let (router, document) = routes().split_for_parts();
     let bulk = bulk_routes().into_openapi().paths.paths.into_keys().collect();
+    #[cfg(feature = "pprof")]
     let router = if diagnostics.profiling { router.route(profile::PATH, get(profile::cpu)) } else { router };
     let router = router
         .fallback(async || RequestError::NoRoute)

@@ -37,6 +37,7 @@ const NEVER: &[(&str, &[&str])] = &[
     ("src/config.rs", &["crate::wire", "crate::store", "crate::cluster", "crate::service", "crate::api", "crate::app"]),
     ("src/telemetry.rs", &["crate::core", "crate::wire", "crate::store", "crate::cluster", "crate::api", "crate::app"]),
     ("src/clock.rs", &["crate::"]),
+    ("src/features.rs", &["crate::"]),
 ];
 
 /// Crate of the workspace → all that it may depend on, so that its layer is its manifest's.

@@ -61,6 +61,7 @@ mod feed;
 mod guard;
 mod heads;
 mod hint;
+mod migrations;
 mod postgres;
 mod sqlite;
 

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, Executor, FromRow, Row};
@@ -25,7 +24,8 @@ use super::guard::Engine;
 use super::rows::{self, CHUNK, CODEC_RAW, Columns, HeadColumns, micros, object_columns, signed, signed_len};
 use super::{
     Call, Changes, Compaction, Connections, Cursor, Everywhere, Head, Heads, Hints, Judge, Keep, Key, List, ListQuery,
-    Listener, MigrationStatus, Options, Record, Restore, Source, Store, StoreError, Visitor, Written, types,
+    Listener, MigrationStatus, Options, Record, Restore, Source, Store, StoreError, Visitor, Written, migrations,
+    types,
 };
 
 mod keep;
@@ -36,8 +36,6 @@ mod state;
 mod statements;
 mod vouch;
 mod write;
-
-static MIGRATOR: Migrator = sqlx::migrate!("../../migrations/postgres");
 
 /// Time after the timeout of a statement until the connection is given up, since the server is silent. sqlx cannot switch TCP keepalive on at this
 /// end; this bounds every wait instead.
@@ -408,7 +406,7 @@ impl Store for Postgres {
         let mut connection = self.within(PgConnection::connect_with(&server)).await?;
         connection.execute(MIGRATION_LOCK_TIMEOUT).await?;
         // sqlx takes an advisory lock, so that replicas starting together migrate one after the other.
-        let migrated = rows::migrate(&MIGRATOR, &mut connection).await;
+        let migrated = rows::migrate(&migrations::POSTGRES, &mut connection).await;
         if migrated.is_ok() {
             compress_bodies(&mut connection).await;
         }
@@ -419,7 +417,7 @@ impl Store for Postgres {
     async fn migration_status(&self) -> Result<MigrationStatus, StoreError> {
         let mut connection = self.acquire().await?;
         let applied = self.read_migrations(&mut connection).await;
-        rows::status(&MIGRATOR, settle(connection, applied)?)
+        rows::status(&migrations::POSTGRES, settle(connection, applied)?)
     }
 
     async fn close(&self) {

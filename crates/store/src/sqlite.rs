@@ -5,7 +5,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::error::DatabaseError;
-use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, Executor, Transaction};
 use tokio::sync::Mutex;
@@ -17,7 +16,8 @@ use super::guard::Engine;
 use super::rows::{self, CHUNK, Columns, HeadColumns, micros, object_columns, signed, signed_len};
 use super::{
     Call, Changes, Compaction, Connections, Cursor, Everywhere, Head, Heads, Hints, Judge, Keep, Key, List, ListQuery,
-    Listener, MigrationStatus, Options, Record, Restore, Source, Store, StoreError, Visitor, Written, types,
+    Listener, MigrationStatus, Options, Record, Restore, Source, Store, StoreError, Visitor, Written, migrations,
+    types,
 };
 
 mod file;
@@ -34,8 +34,6 @@ macro_rules! now {
 }
 use now;
 use write::Locked;
-
-static MIGRATOR: Migrator = sqlx::migrate!("../../migrations/sqlite");
 
 /// A database file, or one in memory.
 #[derive(Debug)]
@@ -407,7 +405,7 @@ impl Store for Sqlite {
 
     async fn migrate(&self) -> Result<(), StoreError> {
         let mut connection = self.writer.acquire().await?;
-        rows::migrate(&MIGRATOR, &mut *connection).await
+        rows::migrate(&migrations::SQLITE, &mut *connection).await
     }
 
     async fn migration_status(&self) -> Result<MigrationStatus, StoreError> {
@@ -422,7 +420,7 @@ impl Store for Sqlite {
             applied =
                 sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(&mut *connection).await?;
         }
-        rows::status(&MIGRATOR, applied)
+        rows::status(&migrations::SQLITE, applied)
     }
 
     async fn close(&self) {

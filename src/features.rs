@@ -1,0 +1,16 @@
+//! The optional features of this package, which a binary may have been built without.
+
+/// Refuses with the remedy if the binary was built without a feature.
+pub(crate) fn built_in(feature: &str) -> Result<(), String> {
+    const BUILT_IN: [(&str, bool); 3] = [
+        ("docs-page", cfg!(feature = "docs-page")),
+        ("otlp", cfg!(feature = "otlp")),
+        ("pprof", cfg!(feature = "pprof")),
+    ];
+    if BUILT_IN.contains(&(feature, true)) {
+        return Ok(());
+    }
+    Err(format!(
+        "this binary was built without the feature {feature}: build it with `cargo build --features {feature}`"
+    ))
+}
