@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use podberth::{
-    api::document::{DOCUMENTS, published},
+    api::published::{DOCUMENTS, published},
     app::{
         self,
         archive::{Export, Import},

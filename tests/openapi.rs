@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
-use podberth::api::document::{DOCUMENTS, published};
+use podberth::api::published::{DOCUMENTS, published};
 use serde_json::{Map, Value};
 
 const METHODS: [&str; 7] = ["get", "put", "post", "delete", "options", "head", "patch"];

@@ -16,8 +16,12 @@ use super::{
 };
 use crate::{
     core::snapshot::Kind,
-    service::{Service, bind::bind_pod, context},
-    store::{Key, Outcome, Refusal},
+    service::{
+        Service,
+        bind::{BindOutcome, bind_pod},
+        context,
+    },
+    store::{Key, Refusal},
     telemetry::{self, trace},
     wire::{
         extender::{ExtenderBindingArgs, ExtenderBindingResult},
@@ -66,7 +70,7 @@ async fn answer(service: &Service, cluster: &Arc<str>, policy: Option<&str>, bod
     let key = Key::new(pods.key(), &*pod_namespace, &*pod_name);
     let _committing = trace::phase("commit");
     Ok(match bind_pod(service, cluster, &key, &pod_uid, &node, judged_by).await? {
-        Outcome::Refused(refusal) => why(refusal, &pod_namespace, &pod_name, &pod_uid),
+        BindOutcome::Refused(refusal) => why(refusal, &pod_namespace, &pod_name, &pod_uid),
         _ => String::new(),
     })
 }

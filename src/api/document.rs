@@ -1,4 +1,4 @@
-//! The published document of this server, and where it is served.
+//! `/openapi.json` and `/openapi-3.1.json`: the published document of this server.
 
 use std::sync::LazyLock;
 
@@ -6,27 +6,9 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
-use serde_json::Value;
 use utoipa::{PartialSchema, ToSchema, openapi::RefOr};
 
-use super::{
-    openapi::{self, Documents},
-    resources,
-};
-
-/// The documents of this server.
-pub static DOCUMENTS: LazyLock<Documents> = LazyLock::new(|| {
-    let mut document = super::routes().into_openapi();
-    if let Err(error) = resources::documents::add(&mut document) {
-        tracing::error!(%error, "the operations of stored objects cannot be documented");
-    }
-    openapi::completed(document)
-});
-
-/// A document as it is published: indented, with a line feed at the end.
-pub fn published(document: &Value) -> String {
-    format!("{document:#}\n")
-}
+use super::published::DOCUMENTS;
 
 /// An OpenAPI document
 struct Document;

@@ -8,20 +8,13 @@ use std::{
     borrow::Cow,
     collections::BTreeMap,
     sync::{Arc, atomic::AtomicUsize},
-    time::Instant,
 };
 
-use axum::{
-    extract::State,
-    http::{StatusCode, header},
-    response::{IntoResponse, Response},
-};
+use axum::{extract::State, response::Response};
 use bytes::Bytes;
 use metrics::{counter, histogram};
-use serde::Serialize;
 
 use super::{
-    body::pieces,
     cluster::ClusterName,
     context::{FreshnessQuery, PolicyQuery},
     error::{ApiError, Result},
@@ -29,6 +22,7 @@ use super::{
     observe::Stopwatch,
     openapi::{DecisionErrors, ReadErrors},
     state::AppState,
+    verbs::{NO_POD, measured, timed, written},
 };
 use crate::{
     core::{
@@ -41,18 +35,16 @@ use crate::{
         verdict::Verdict,
     },
     service::{
-        compute::compute_on,
         context::{self, Chosen, DecisionContext},
         decide::decidable,
     },
-    telemetry::{self, labels::PROFILES, trace},
+    telemetry::{self, trace},
     wire::extender::{
         Args, Candidates, ExtenderArgs, ExtenderFilterResult, HostPriority, Pieces, Reading, Why, filter_result,
         host_priorities,
     },
 };
 
-pub(super) const NO_POD: &str = "the request has no Pod";
 const NO_CANDIDATES: &str = "the request has neither Nodes nor NodeNames";
 /// The reason for a candidate that was sent by name only and is not stored.
 const UNKNOWN_NODE: &str = "node(s) not known to the extender";
@@ -177,47 +169,8 @@ async fn answer(
     .await
 }
 
-/// One call of a verb: parse and compute off the runtime's threads, reply in one piece, measured.
-/// `work` answers the form of the request (`nodes`, `names`, or `none` where it has neither) and the reply's body.
-pub(super) async fn measured(
-    verb: &'static str,
-    context: DecisionContext,
-    body: Bytes,
-    work: impl FnOnce(&Bytes, &DecisionContext) -> (&'static str, Result<Pieces>) + Send + 'static,
-) -> Result<Response> {
-    let start = Instant::now();
-    let (headers, size) = (context.headers(), body.len());
-    let (form, reply) = compute_on(size, move || work(&body, &context)).await?;
-    let code = reply.as_ref().map_or_else(|error| error.reason().code, |_| StatusCode::OK);
-    counter!(telemetry::EXTENDER_REQUESTS, "verb" => verb, "form" => form, "code" => code.as_str().to_owned())
-        .increment(1);
-    histogram!(telemetry::EXTENDER_REQUEST_DURATION, "verb" => verb).record(start.elapsed());
-    Ok(([(header::CONTENT_TYPE, "application/json")], headers, pieces(reply?)).into_response())
-}
-
-/// Measures one extension point's part of a call.
-pub(super) fn timed(
-    point: &'static str,
-    policy: Result<Chosen>,
-    decide: impl FnOnce(Result<Chosen>) -> Result<Pieces>,
-) -> Result<Pieces> {
-    let start = Instant::now();
-    let profile = policy.as_ref().map_or_else(|_| String::new(), |policy| policy.name().to_owned());
-    let reply = decide(policy);
-    let status = if reply.is_ok() { "Success" } else { "Error" };
-    histogram!(telemetry::EXTENSION_POINT_DURATION, "extension_point" => point, "status" => status,
-        "profile" => PROFILES.of(&profile))
-    .record(start.elapsed());
-    reply
-}
-
-/// A reply that is short.
-pub(super) fn written(reply: &impl Serialize) -> Result<Pieces> {
-    serde_json::to_vec(reply).map(Pieces::from).map_err(ApiError::internal)
-}
-
-/// The cluster in which the candidates are judged: full nodes of the request replace the stored ones; the pods on them are the stored ones. Nodes
-/// that equal the stored ones change nothing.
+/// The cluster as the candidates are judged in it: nodes sent in full are the truth about nodes; what runs on them is what
+/// is stored. Nodes that say what is known anyway change nothing.
 fn asked_about<'s>(snapshot: &'s Snapshot, pod: &Pod, candidates: &Candidates<'_>) -> Cow<'s, Snapshot> {
     let mut judged = snapshot.asked_about(pod);
     if let Candidates::Nodes(sent) = candidates {

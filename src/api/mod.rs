@@ -44,6 +44,7 @@ pub mod policy;
 pub mod preempt;
 #[cfg(feature = "pprof")]
 mod profile;
+pub mod published;
 pub mod queries;
 mod query_names;
 mod replies;
@@ -53,6 +54,7 @@ pub mod root;
 pub mod schedule;
 pub mod serve;
 pub mod state;
+mod verbs;
 pub mod warning;
 
 /// The routes that take whole clusters, whose bodies may be as large as `bulk_body_bytes` of the [`middleware::Limits`].

@@ -23,10 +23,10 @@ use super::{
     cluster::ClusterName,
     context::{FreshnessQuery, PolicyQuery},
     error::{ApiError, Result},
-    extender::{NO_POD, measured, timed, written},
     extract::{JsonBytes, Query},
     openapi::DecisionErrors,
     state::AppState,
+    verbs::{NO_POD, measured, timed, written},
 };
 use crate::{
     core::{

@@ -8,7 +8,7 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::document::DOCUMENTS;
+use super::published::DOCUMENTS;
 
 const PAGE: &str = concat!(
     "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Podberth</title></head>\n<body>\n<h1>Podberth ",

@@ -20,7 +20,6 @@ pub mod objects;
 pub mod policies;
 pub mod reserve;
 pub mod schedule;
-mod volumes;
 
 pub use error::{Error, Result};
 

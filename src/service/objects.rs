@@ -9,8 +9,13 @@ use uuid::Uuid;
 use super::error::{Error, Result};
 use crate::{
     clock,
+    core::snapshot::Kind,
     store::Record,
-    wire::{decode, document::Document},
+    wire::{
+        decode,
+        document::Document,
+        kinds::{self, StoredKind},
+    },
 };
 
 /// Length of a generated name's suffix, and of the part before it (`apiserver/pkg/storage/names/generate.go`: no vowels, so no words).
@@ -18,7 +23,15 @@ const SUFFIX: usize = 5;
 const LONGEST_PREFIX: usize = 63 - SUFFIX;
 const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
-/// The node of a pod in its body.
+/// The kind of pods.
+///
+/// # Errors
+/// Never: pods are a stored kind.
+pub fn kind_of_pods() -> Result<&'static StoredKind> {
+    kinds::by_core(Kind::Pod).ok_or_else(|| Error::internal("pods are not stored"))
+}
+
+/// The node a body says its pod is on.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Bound<'a> {

@@ -182,6 +182,22 @@ fn no_crate_has_an_import_cycle_but_the_known_ones() {
 }
 
 #[test]
+fn no_handler_module_imports_another() {
+    let sources = crate::sources();
+    let graph = graph("src", &sources);
+    let of_handlers = |source: &&Source| source.path.starts_with("src/api/") && source.text.contains("#[utoipa::path(");
+    let handlers: BTreeSet<String> =
+        sources.iter().filter(of_handlers).map(|source| module(&source.path[4..])).collect();
+    assert!(handlers.contains("api::schedule") && handlers.contains("api::extender"), "{handlers:?}");
+    let mut problems = Vec::new();
+    for handler in &handlers {
+        let others = graph[handler].intersection(&handlers);
+        problems.extend(others.map(|other| format!("{handler} imports {other}: let both call a service")));
+    }
+    crate::check(&problems);
+}
+
+#[test]
 fn imports_are_seen_in_every_form() {
     let file = |path: &str, text: &str| Source { path: path.into(), text: text.into() };
     let sources = [

@@ -1,7 +1,7 @@
 //! Policies over HTTP, on SQLite in memory and on PostgreSQL. The router is called without a socket.
 //! Run it with `scripts/test --test policy`.
 
-use podberth::api::document::DOCUMENTS;
+use podberth::api::published::DOCUMENTS;
 use serde_json::{Value, json};
 
 #[path = "../support/database.rs"]

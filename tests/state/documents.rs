@@ -1,6 +1,6 @@
 //! The operations that the published document lists.
 
-use podberth::api::document::DOCUMENTS;
+use podberth::api::published::DOCUMENTS;
 use serde_json::{Map, Value, json};
 
 use crate::server::Server;

@@ -16,8 +16,11 @@ use crate::{
         state::AppState,
     },
     cluster::View,
-    service::{bind::bind_pod, context},
-    store::{Outcome, Refusal},
+    service::{
+        bind::{BindOutcome, bind_pod},
+        context,
+    },
+    store::Refusal,
     wire::fault::{Faults, Path},
 };
 
@@ -109,8 +112,10 @@ pub async fn bind(
     let judged_by = context::judged_by(&state, &target.cluster, policy, pod).await?;
     match bind_pod(&state, &target.cluster, &target.key(), &uid, &node, judged_by).await? {
         // Only with the uid is it known to be the same binding, repeated.
-        Outcome::Unchanged { .. } if uid.is_empty() => Err(refused(&target, Refusal::AlreadyBound { node }, &uid)),
-        Outcome::Refused(refusal) => Err(refused(&target, refusal, &uid)),
+        BindOutcome::Bound { is_new: false, .. } if uid.is_empty() => {
+            Err(refused(&target, Refusal::AlreadyBound { node }, &uid))
+        }
+        BindOutcome::Refused(refusal) => Err(refused(&target, refusal, &uid)),
         _ => Ok(show::success(StatusCode::CREATED, &target, &uid)),
     }
 }

@@ -1,28 +1,15 @@
 //! Pods that the policy's own extenders handle: filtered, scored and bound by them.
 //!
-//! Pods are decided one by one, since each sees the pods before it: nodes that fit → `filter` → `prioritize` → choice, and if no node fits `preempt`.
-//!
-//! If an extender binds, the node is reserved first, as kube-scheduler assumes a pod: durable, judged like a bind, and with the evictions in one
-//! commit. Then the extender is called to bind, then its bind is recorded. Possible failures:
-//!
-//! - It refuses: the reservation is removed, and the pod waits.
-//! - The outcome is unknown (no reply, or an unreadable one), or this server dies in between: the reservation stays until
-//!   it lapses, and a repeated request binds the pod to this node.
-//! - The cluster changed so that the bind would be refused now: it is a fact and is recorded.
-//!
-//! Evictions are not undone, as in kube-scheduler.
+//! Deciding goes one by one, since each pod sees those before it: nodes that fit → `filter` → `prioritize` → choice, and
+//! where nothing fits `preempt`.
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
-use futures_util::{StreamExt, stream};
-use jiff::Timestamp;
-
 use super::{
-    commit::{Carried, Manner, Order, carry_out, recorded, released},
-    deciding::{AT_ONCE, Asking, Batched, Decided, as_waiting, decide, known, measure},
+    deciding::{Batched, Decided, as_waiting, decide, known, measure},
     pods::Task,
     report::Answers,
-    run::{Chunk, Run},
+    run::Run,
 };
 use crate::{
     core::{
@@ -34,20 +21,16 @@ use crate::{
         preempt::{self, Attempt, Candidate, DryRun},
         snapshot::Snapshot,
     },
-    extenders::{Bound, Chain, Documents, Failure, Victims},
+    extenders::{Chain, Documents, Failure, Victims},
     service::{
         compute::compute,
         error::Result,
         extenders::{self, Stored},
-        reserve::{LONGEST_TTL_SECONDS, lapsing_in},
     },
     store::Change,
     telemetry::trace,
     wire::{document::Document, extender_calls::PodDocument},
 };
-
-/// Seconds for the commits around a bind.
-const MARGIN_SECONDS: u64 = 30;
 
 /// The result for one pod before preemption.
 enum Settled {
@@ -150,151 +133,6 @@ impl Run {
         })
         .await
     }
-
-    /// Carries out the decisions, each pod for itself.
-    pub(super) async fn carry_out_each(&self, chunk: &mut Chunk) -> Result<Vec<Carried>> {
-        let Chunk { placed, base, is_judged, .. } = chunk;
-        let decided_at = is_judged.then_some(*base);
-        let order = |(task, there): &(Task, Placed)| Order {
-            plan: there.plan(&task.pod, *base),
-            new: task.new.iter().map(|change| (task.pod.clone(), change.clone())).collect(),
-        };
-        let is_bound_by_extender: Vec<bool> = placed.iter().map(|(task, _)| self.is_bound_by_extender(task)).collect();
-        let orders = |extenders: bool| {
-            let pods = placed.iter().zip(&is_bound_by_extender).filter(move |(_, is)| **is == extenders);
-            pods.map(|(pod, _)| order(pod)).collect::<Vec<_>>()
-        };
-        let here = carry_out(&self.service, &self.cluster, &self.manner().await?, &orders(false), decided_at).await?;
-        let Some(asking) = self.asking.as_ref().filter(|_| is_bound_by_extender.contains(&true)) else {
-            return Ok(here);
-        };
-        let until = until(self.service.clusters.now().await?, &asking.chain, 1)?;
-        let manner = Manner { reserve_until: Some(until.clone()), ..self.manner().await? };
-        let reserved = carry_out(&self.service, &self.cluster, &manner, &orders(true), None).await?;
-        let (mut here, mut reserved) = (here.into_iter(), reserved.into_iter());
-        let carried = is_bound_by_extender.iter().map(|is| if *is { reserved.next() } else { here.next() });
-        let mut carried: Vec<Carried> = carried.map(|carried| carried.unwrap_or(Carried::Stale)).collect();
-        let binds =
-            placed.iter_mut().zip(&mut carried).zip(&is_bound_by_extender).filter_map(|((pod, carried), extenders)| {
-                (*extenders && matches!(carried, Carried::Out(_))).then_some((pod, carried))
-            });
-        let binds: Vec<_> = binds
-            .map(|((task, there), carried)| {
-                let until = &until;
-                async move {
-                    *carried = match self.bound_by_extender(asking, task, there, until).await? {
-                        Ok(()) => {
-                            recorded(&self.service, &self.cluster, &self.manner().await?, &task.pod, there, true, until)
-                                .await?
-                        }
-                        Err(message) => Carried::NotBound(message),
-                    };
-                    Ok(())
-                }
-            })
-            .collect();
-        let done: Vec<Result<()>> = stream::iter(binds).buffer_unordered(AT_ONCE).collect().await;
-        done.into_iter().collect::<Result<()>>()?;
-        Ok(carried)
-    }
-
-    /// Carries a gang out. Returns the result for each placed pod, or for all if nothing was carried out. The extenders bind one pod after another;
-    /// after the first failure no further pod is bound.
-    pub(super) async fn carry_out_gang(&self, decided: &mut [(Task, Decided)], order: Order) -> Result<Vec<Carried>> {
-        let placed = || decided.iter().filter(|(_, decided)| matches!(decided, Decided::Placed(_)));
-        let extenders = placed().filter(|(task, _)| self.is_bound_by_extender(task)).count();
-        let Some(asking) = self.asking.as_ref().filter(|_| extenders > 0) else {
-            let whole = carry_out(&self.service, &self.cluster, &self.manner().await?, &[order], None).await?;
-            let whole = whole.into_iter().next().unwrap_or(Carried::Stale);
-            return Ok(placed().map(|_| whole.clone()).collect());
-        };
-        let until = until(self.service.clusters.now().await?, &asking.chain, extenders)?;
-        let manner = Manner { reserve_until: Some(until.clone()), ..self.manner().await? };
-        let reserved = carry_out(&self.service, &self.cluster, &manner, &[order], None).await?;
-        let reserved = reserved.into_iter().next().unwrap_or(Carried::Stale);
-        if !matches!(reserved, Carried::Out(_)) {
-            return Ok(placed().map(|_| reserved.clone()).collect());
-        }
-        let mut failed = None;
-        let mut told = BTreeMap::new();
-        for (at, (task, decided)) in decided.iter_mut().enumerate() {
-            let Decided::Placed(there) = decided else { continue };
-            if failed.is_some() || !self.is_bound_by_extender(task) {
-                continue;
-            }
-            let carried = match self.bound_by_extender(asking, task, there, &until).await? {
-                Ok(()) => {
-                    recorded(&self.service, &self.cluster, &self.manner().await?, &task.pod, there, true, &until)
-                        .await?
-                }
-                Err(message) => {
-                    failed = Some(format!("{}/{} was not bound", task.pod.namespace, task.pod.name));
-                    Carried::NotBound(message)
-                }
-            };
-            told.insert(at, carried);
-        }
-        let mut all = Vec::new();
-        for (at, (task, decided)) in decided.iter().enumerate() {
-            let Decided::Placed(there) = decided else { continue };
-            let carried = match (told.remove(&at), &failed) {
-                (Some(carried), _) => carried,
-                (None, Some(why)) => {
-                    released(&self.service, &self.cluster, &task.pod, &until).await?;
-                    Carried::NotBound(format!("another of the request, {why}"))
-                }
-                (None, None) => {
-                    recorded(&self.service, &self.cluster, &self.manner().await?, &task.pod, there, false, &until)
-                        .await?
-                }
-            };
-            all.push(carried);
-        }
-        Ok(all)
-    }
-
-    /// `true` if an extender binds the pod.
-    fn is_bound_by_extender(&self, task: &Task) -> bool {
-        let binder = |asking: &Asking| task.document.as_ref().is_some_and(|pod| asking.chain.binder(pod).is_some());
-        self.assume.is_none() && self.asking.as_ref().is_some_and(binder)
-    }
-
-    /// Has the extender bind a pod whose node is reserved; why it did not.
-    async fn bound_by_extender(
-        &self,
-        asking: &Asking,
-        task: &mut Task,
-        there: &Placed,
-        until: &str,
-    ) -> Result<std::result::Result<(), String>> {
-        let Some(document) = &task.document else { return Ok(Ok(())) };
-        match asking.chain.bind(document, &there.node).await {
-            Ok(Bound::By(_)) => Ok(Ok(())),
-            Ok(Bound::Here(skipped)) => {
-                task.errors.extend(skipped.into_iter().map(Into::into));
-                Ok(Ok(()))
-            }
-            Err(failure) => {
-                let mut message = failure.to_string();
-                if failure.cause.is_unclear() {
-                    let node = &there.node;
-                    message =
-                        format!("{message}; whether it bound is not known, and node {node} is reserved until {until}");
-                } else {
-                    released(&self.service, &self.cluster, &task.pod, until).await?;
-                }
-                task.errors.push(failure.into());
-                Ok(Err(message))
-            }
-        }
-    }
-}
-
-/// The end of a reservation during this number of bind calls, one after another.
-fn until(now: Timestamp, chain: &Chain, binds: usize) -> Result<String> {
-    let seconds = chain.patience().as_secs().saturating_add(1).saturating_mul(binds as u64);
-    let seconds = seconds.saturating_add(MARGIN_SECONDS).min(LONGEST_TTL_SECONDS.into());
-    lapsing_in(now, u32::try_from(seconds).unwrap_or(LONGEST_TTL_SECONDS))
 }
 
 /// The waiting pod for extenders; `None` if it is gone.

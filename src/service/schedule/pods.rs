@@ -8,12 +8,12 @@ use crate::{
     core::{
         batch,
         model::{Name, Pod, Selector},
-        snapshot::{Kind, Object, Snapshot},
+        snapshot::{Object, Snapshot},
         work,
     },
     service::{
         error::{Error, Result, Subject},
-        objects::{generated, is_absent, stamp},
+        objects::{generated, is_absent, kind_of_pods, stamp},
     },
     store::Change,
     wire::{
@@ -22,7 +22,7 @@ use crate::{
         explanation::ExtenderError,
         extender_calls::PodDocument,
         fault::Cause,
-        kinds::{self, StoredKind},
+        kinds::StoredKind,
         schedule::{ScheduleRequest, ScheduleResult, ScheduledPod},
         selector,
     },
@@ -59,11 +59,6 @@ impl Task {
 
 /// An answer about which there is nothing to decide, and its place in the reply.
 pub(super) type Settled = (usize, ScheduledPod);
-
-/// The kind of pods.
-pub(super) fn kind() -> Result<&'static StoredKind> {
-    kinds::by_core(Kind::Pod).ok_or_else(|| Error::internal("pods are not stored"))
-}
 
 /// The pods to be scheduled, in their order, and the answers for those about which there is nothing to decide.
 pub(super) fn asked(
@@ -158,7 +153,7 @@ impl Asked<'_> {
     }
 
     fn sent(&mut self, pods: &[Box<RawValue>], is_trial: bool) -> Result<()> {
-        let kind = kind()?;
+        let kind = kind_of_pods()?;
         let mut faults = Vec::new();
         for (place, raw) in pods.iter().enumerate() {
             work::spend(ITEM);

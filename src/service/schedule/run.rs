@@ -5,7 +5,6 @@ use std::{collections::VecDeque, sync::Arc};
 use metrics::{counter, histogram};
 
 use super::{
-    commit::{Carried, Manner, Order},
     deciding::{AT_ONCE, Asking, Batched, Decided, FEW},
     pods::{Settled, Task, already_bound, answer, failed},
     report::Answers,
@@ -15,21 +14,23 @@ use crate::{
     core::{
         batch::{self, Batch, Placed},
         model::Pod,
-        plan::Plan,
         snapshot::Snapshot,
         suggest,
         volume_choice::VolumeChoice,
     },
     service::{
         Service,
+        bind::{Bind, BindOutcome, Binder, ByExtender, InStore},
         compute::{compute, compute_in_turn},
         context::{self, Chosen},
         error::Result,
         reserve::lapsing_in,
     },
+    store::Refusal,
     telemetry::{self, labels::PROFILES},
     wire::{
         explanation::{DecidingLevel, PodName},
+        extender_calls::PodDocument,
         schedule::{ScheduleResult, ScheduleSummary, ScheduledPod, Suggestion},
     },
 };
@@ -136,9 +137,8 @@ impl Run {
                 Some(_) => 0,
             };
             let next = tasks.drain(..tasks.len().min(most)).collect();
-            let (decided, carried) =
-                tokio::join!(self.decide(batch, next, answers), self.carry_out_each(&mut underway));
-            let ((worked, decided), carried) = (decided?, carried?);
+            let (decided, outcomes) = tokio::join!(self.decide(batch, next, answers), self.bind_each(&mut underway));
+            let ((worked, decided), outcomes) = (decided?, outcomes?);
             batch = worked;
             let (mut placed, mut nowhere) = (Vec::new(), Vec::new());
             for (task, decided) in decided {
@@ -167,9 +167,9 @@ impl Run {
             let expected = underway.base + underway.revisions();
             let view = self.newest().await?;
             // Each took a revision at least: where these are all, nothing else has happened.
-            let is_as_decided =
-                carried.iter().all(|c| matches!(c, Carried::Out(_))) && view.snapshot.revision == expected;
-            let again = self.settle(underway.placed, carried, &view, &mut revision, answers).await;
+            let is_as_decided = outcomes.iter().all(|outcome| matches!(outcome, BindOutcome::Bound { .. }))
+                && view.snapshot.revision == expected;
+            let again = self.settle(underway.placed, outcomes, &view, &mut revision, answers).await;
             if again.is_empty() {
                 unschedulable.append(&mut underway.nowhere);
             } else {
@@ -193,27 +193,27 @@ impl Run {
     async fn settle(
         &self,
         placed: Vec<(Task, Placed)>,
-        carried: Vec<Carried>,
+        outcomes: Vec<BindOutcome>,
         view: &View,
         revision: &mut u64,
         answers: &mut Answers,
     ) -> Vec<Task> {
         let mut again = Vec::new();
-        for ((mut task, there), carried) in placed.into_iter().zip(carried) {
+        for ((mut task, there), outcome) in placed.into_iter().zip(outcomes) {
             let pod = task.pod.clone();
-            let told = match carried {
-                Carried::Out(at) => {
+            let told = match outcome {
+                BindOutcome::Bound { revision: at, .. } => {
                     *revision = at.max(*revision);
                     count_victims(&there);
                     self.told(&pod, &there)
                 }
-                Carried::AlreadyOn(node) => already_bound(&pod.namespace, &pod.name, &node),
-                Carried::Gone => gone(&pod),
-                Carried::NotBound(message) => {
+                BindOutcome::Refused(Refusal::AlreadyBound { node }) => already_bound(&pod.namespace, &pod.name, &node),
+                BindOutcome::Refused(Refusal::NotFound | Refusal::UidMismatch { .. }) => gone(&pod),
+                BindOutcome::NotBound(message) => {
                     self.count_error();
                     self.not_bound(&pod, &there, message)
                 }
-                Carried::Stale if task.stale + 1 < ATTEMPTS => {
+                BindOutcome::Refused(_) if task.stale + 1 < ATTEMPTS => {
                     task.stale += 1;
                     // Somebody else has stored a pod of this name: theirs counts.
                     if let Some(stored) = view.snapshot.pod(&pod.namespace, &pod.name).filter(|_| task.new.is_some()) {
@@ -223,7 +223,7 @@ impl Run {
                     again.push(task);
                     continue;
                 }
-                Carried::Stale => {
+                BindOutcome::Refused(_) => {
                     self.count_error();
                     failed(&pod.namespace, &pod.name, "others took the room again and again: try again".into())
                 }
@@ -253,19 +253,18 @@ impl Run {
                 self.tell_all(decided, Vec::new(), answers).await;
                 return Ok((batch, Vec::new(), revision));
             }
-            let order = gang(&decided, revision);
-            if order.plan.steps.is_empty() {
+            if !decided.iter().any(|(_, decided)| matches!(decided, Decided::Placed(_))) {
                 self.tell_all(decided, Vec::new(), answers).await;
                 return Ok((batch, Vec::new(), revision));
             }
-            let carried = self.carry_out_gang(&mut decided, order).await?;
-            let is_out = |carried: &Carried| match carried {
-                Carried::Out(revision) => Some(*revision),
-                Carried::NotBound(_) => Some(revision),
-                _ => None,
+            let outcomes = self.bind_together(&mut decided, revision).await?;
+            let done_at = |outcome: &BindOutcome| match outcome {
+                BindOutcome::Bound { revision, .. } => Some(*revision),
+                BindOutcome::NotBound(_) => Some(revision),
+                BindOutcome::Refused(_) => None,
             };
-            if let Some(revision) = carried.iter().filter_map(is_out).max() {
-                self.tell_all(decided, carried, answers).await;
+            if let Some(revision) = outcomes.iter().filter_map(done_at).max() {
+                self.tell_all(decided, outcomes, answers).await;
                 return Ok((batch, Vec::new(), revision));
             }
             self.snapshot = self.newest().await?.snapshot.clone();
@@ -304,9 +303,9 @@ impl Run {
         unschedulable
     }
 
-    /// Reports the results for a gang. `carried` has the outcomes of the placed pods, in their order, if anything was done.
-    async fn tell_all(&self, decided: Vec<(Task, Decided)>, carried: Vec<Carried>, answers: &mut Answers) {
-        let mut carried = carried.into_iter();
+    /// Tells of a gang. `outcomes` says what became of those that were placed, in their order, where anything was done.
+    async fn tell_all(&self, decided: Vec<(Task, Decided)>, outcomes: Vec<BindOutcome>, answers: &mut Answers) {
+        let mut outcomes = outcomes.into_iter();
         for (task, decided) in decided {
             let pod = &task.pod;
             let told = match decided {
@@ -314,12 +313,14 @@ impl Run {
                     if !self.is_trial {
                         count_victims(&there);
                     }
-                    match carried.next() {
-                        None | Some(Carried::Out(_)) => self.told(pod, &there),
-                        Some(Carried::AlreadyOn(node)) => already_bound(&pod.namespace, &pod.name, &node),
-                        Some(Carried::Gone) => gone(pod),
-                        Some(Carried::NotBound(message)) => self.not_bound(pod, &there, message),
-                        Some(Carried::Stale) => {
+                    match outcomes.next() {
+                        None | Some(BindOutcome::Bound { .. }) => self.told(pod, &there),
+                        Some(BindOutcome::Refused(Refusal::AlreadyBound { node })) => {
+                            already_bound(&pod.namespace, &pod.name, &node)
+                        }
+                        Some(BindOutcome::Refused(Refusal::NotFound | Refusal::UidMismatch { .. })) => gone(pod),
+                        Some(BindOutcome::NotBound(message)) => self.not_bound(pod, &there, message),
+                        Some(BindOutcome::Refused(_)) => {
                             self.not_bound(pod, &there, "the cluster changed meanwhile: try again".into())
                         }
                     }
@@ -361,12 +362,54 @@ impl Run {
         Ok(())
     }
 
-    pub(super) async fn manner(&self) -> Result<Manner> {
+    /// The binder of this request. `is_judged`: see [`InStore::is_judged`].
+    async fn binder(&self, is_judged: bool) -> Result<Box<dyn Binder + '_>> {
         let reserve_until = match self.assume {
             Some(seconds) => Some(lapsing_in(self.service.clusters.now().await?, seconds)?),
             None => None,
         };
-        Ok(Manner { profile: self.chosen.profile().clone(), reserve_until })
+        let (service, profile) = (&self.service, Some(self.chosen.profile().clone()));
+        let store = InStore { service, cluster: &self.cluster, profile, reserve_until, is_judged };
+        Ok(match &self.asking {
+            Some(Asking { chain, .. }) => Box::new(ByExtender { store, chain }),
+            None => Box::new(store),
+        })
+    }
+
+    /// The bind of a pod that was placed on the state of a revision.
+    fn bind(&self, task: &Task, there: &Placed, revision: u64) -> Bind {
+        let is_bound_by_extender = |document: &&PodDocument| {
+            self.assume.is_none() && self.asking.as_ref().is_some_and(|asking| asking.chain.binder(document).is_some())
+        };
+        let document = task.document.as_ref().filter(is_bound_by_extender).cloned();
+        Bind { new: task.new.clone(), document, ..Bind::new(&task.pod, there, revision) }
+    }
+
+    /// Carries out what was decided, each pod for itself.
+    async fn bind_each(&self, chunk: &mut Chunk) -> Result<Vec<BindOutcome>> {
+        let Chunk { placed, base, is_judged, .. } = chunk;
+        let mut binds: Vec<Bind> = placed.iter().map(|(task, there)| self.bind(task, there, *base)).collect();
+        let outcomes = self.binder(*is_judged).await?.bind(&mut binds, false).await?;
+        for ((task, _), bind) in placed.iter_mut().zip(binds) {
+            task.errors.extend(bind.errors);
+        }
+        Ok(outcomes)
+    }
+
+    /// Carries a gang out; what became of each pod that was placed.
+    async fn bind_together(&self, decided: &mut [(Task, Decided)], revision: u64) -> Result<Vec<BindOutcome>> {
+        let mut placed: Vec<(&mut Task, &Placed)> = decided
+            .iter_mut()
+            .filter_map(
+                |(task, decided)| if let Decided::Placed(there) = decided { Some((task, &*there)) } else { None },
+            )
+            .collect();
+        let mut binds: Vec<Bind> = placed.iter().map(|(task, there)| self.bind(task, there, revision)).collect();
+        let outcomes = self.binder(false).await?.bind(&mut binds, true).await?;
+        for ((task, _), bind) in placed.iter_mut().zip(binds) {
+            task.errors.extend(bind.errors);
+        }
+        Ok(outcomes)
     }
 
     fn batch(&self) -> Batched {
@@ -429,18 +472,7 @@ fn gone(pod: &Pod) -> ScheduledPod {
     failed(&pod.namespace, &pod.name, format!("pods {:?} not found", &*pod.name))
 }
 
-/// The changes for a gang in one plan: its new pods first, its binds last.
-fn gang(decided: &[(Task, Decided)], revision: u64) -> Order {
-    let mut order = Order { plan: Plan { revision, steps: Vec::new() }, new: Vec::new() };
-    for (task, decided) in decided {
-        let Decided::Placed(there) = decided else { continue };
-        order.plan.steps.extend(there.plan(&task.pod, revision).steps);
-        order.new.extend(task.new.iter().map(|change| (task.pod.clone(), change.clone())));
-    }
-    order
-}
-
-/// The batch on a newer snapshot, as if the chunk in progress were done.
+/// The batch on a newer snapshot, as if what is under way were done.
 async fn rebased(mut batch: Batched, snapshot: Snapshot, underway: &Chunk) -> Result<Batched> {
     let placed: Vec<_> = underway.placed.iter().map(|(task, there)| (task.pod.clone(), there.clone())).collect();
     compute(move || {

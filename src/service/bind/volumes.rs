@@ -5,12 +5,12 @@
 
 use std::collections::HashMap;
 
-use super::{
-    Service,
-    error::{Error, Result},
-};
 use crate::{
     core::{snapshot::Kind, volume_choice::VolumeChoice},
+    service::{
+        Service,
+        error::{Error, Result},
+    },
     store::{Change, Key, Precondition, Record, Write},
     wire::{
         decode::DecodeError,

@@ -1,0 +1,178 @@
+//! Binds, from the decision to the fact. A [`Bind`] says which pod goes to which node and what has to happen for that; a
+//! [`Binder`] makes binds facts: in our own store ([`InStore`]), or by way of the extender of a policy that binds
+//! ([`ByExtender`]). An API server
+//! of Kubernetes would be a third make.
+//!
+//! Whoever decides does so on a state that may have changed by now: a bind that is stale is refused, which is a normal
+//! answer, and its pod is decided anew.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{Service, compute::compute, error::Result};
+use crate::{
+    core::{
+        batch::Placed,
+        model::{Name, Pod},
+        plan::{Plan, Step},
+        policy::Profile,
+        volume_choice::VolumeChoice,
+    },
+    store::{Change, Key, Refusal},
+    wire::{explanation::ExtenderError, extender_calls::PodDocument},
+};
+
+pub use self::{by_extender::ByExtender, in_store::InStore};
+
+mod by_extender;
+mod in_store;
+mod volumes;
+
+/// A pod that is to go to a node.
+#[derive(Clone, Debug)]
+pub struct Bind {
+    /// The pod.
+    pub pod: Arc<Pod>,
+    /// The node.
+    pub node: Name,
+    /// All that has to happen for it, whole or not at all; its revision is that of the state on which it was decided.
+    pub plan: Plan,
+    /// The change that stores the pod first, where it is not stored yet.
+    pub new: Option<Change>,
+    /// The pod as the extender that is to bind it is told of it; `None` where no extender binds it.
+    pub document: Option<PodDocument>,
+    /// The calls of extenders that failed on the way.
+    pub errors: Vec<ExtenderError>,
+}
+
+impl Bind {
+    /// A stored pod that goes where it was placed, on the state of that revision.
+    pub fn new(pod: &Arc<Pod>, placed: &Placed, revision: u64) -> Self {
+        Self {
+            pod: pod.clone(),
+            node: placed.node.clone(),
+            plan: placed.plan(pod, revision),
+            new: None,
+            document: None,
+            errors: Vec::new(),
+        }
+    }
+
+    /// The part of the pod itself: it goes to the node, and its claims are settled. All else has been done.
+    fn alone(&self) -> Self {
+        let own = self.plan.steps.iter().filter(|step| matches!(step, Step::Bind(..) | Step::Choose(_)));
+        let plan = Plan { revision: self.plan.revision, steps: own.cloned().collect() };
+        let (pod, node) = (self.pod.clone(), self.node.clone());
+        Self { pod, node, plan, new: None, document: None, errors: Vec::new() }
+    }
+}
+
+/// The outcome of a bind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BindOutcome {
+    /// It is a fact.
+    Bound {
+        /// The cluster's revision afterwards.
+        revision: u64,
+        /// `true` if it was none before.
+        is_new: bool,
+    },
+    /// It is none, and why; [`BindOutcome::STALE`] where others were first.
+    Refused(Refusal),
+    /// An extender was to bind it and did not, or another one that was to be bound with it is not.
+    NotBound(String),
+}
+
+impl BindOutcome {
+    /// Others were first: it is to be decided anew.
+    pub const STALE: Self = Self::Refused(Refusal::NotAttempted);
+
+    /// `true` if others were first: it neither is a fact, nor is its pod bound elsewhere or gone.
+    pub fn is_stale(&self) -> bool {
+        match self {
+            Self::Refused(Refusal::AlreadyBound { .. } | Refusal::NotFound | Refusal::UidMismatch { .. }) => false,
+            Self::Refused(_) => true,
+            Self::Bound { .. } | Self::NotBound(_) => false,
+        }
+    }
+}
+
+/// The way in which binds become facts.
+#[async_trait]
+pub trait Binder: Send + Sync {
+    /// Carries binds out in their order, each whole or not at all or, `together`, all or none of them; what became of each.
+    ///
+    /// # Errors
+    /// Where it is not known what became of them.
+    async fn bind(&self, binds: &mut [Bind], together: bool) -> Result<Vec<BindOutcome>>;
+
+    /// Carries one bind out.
+    ///
+    /// # Errors
+    /// As for [`Self::bind`].
+    async fn bind_one(&self, mut bind: Bind) -> Result<BindOutcome> {
+        let outcomes = self.bind(std::slice::from_mut(&mut bind), false).await?;
+        Ok(outcomes.into_iter().next().unwrap_or(BindOutcome::STALE))
+    }
+}
+
+/// How often a bind is tried when its volumes go to others first.
+const ATTEMPTS: usize = 8;
+
+/// Binds a pod to a node, if it is the pod of this uid (empty: whichever it is), and in the same commit settles those of
+/// its claims that waited for it.
+pub async fn bind_pod(
+    service: &Service,
+    cluster: &str,
+    key: &Key,
+    uid: &str,
+    node: &str,
+    judged_by: Option<Arc<Profile>>,
+) -> Result<BindOutcome> {
+    let name = |text: &str| Name::from(text);
+    let pod = Pod { namespace: name(&key.namespace), name: name(&key.name), uid: name(uid), ..Pod::default() };
+    let pod = Arc::new(pod);
+    let binder = InStore { service, cluster, profile: judged_by.clone(), reserve_until: None, is_judged: false };
+    let mut before: Option<(Vec<VolumeChoice>, BindOutcome)> = None;
+    for _ in 0..ATTEMPTS {
+        let chosen = volumes_for(service, cluster, key, node, judged_by.as_ref()).await?;
+        if let Some((tried, outcome)) = before
+            && tried == chosen
+        {
+            // It is not for the choice that the bind was refused.
+            return Ok(outcome);
+        }
+        let placed = Placed { node: node.into(), volumes: chosen.clone(), ..Placed::default() };
+        let outcome = binder.bind_one(Bind::new(&pod, &placed, 0)).await?;
+        match outcome {
+            BindOutcome::Refused(Refusal::Rejected(_)) => before = Some((chosen, outcome)),
+            // One of the volumes or claims was written meanwhile.
+            BindOutcome::Refused(Refusal::NotAttempted) => {
+                let head = service.store.head(cluster).await?.revision;
+                service.clusters.get(cluster).await?.reached(head, service.freshness.max_wait).await;
+                before = None;
+            }
+            outcome => return Ok(outcome),
+        }
+    }
+    Ok(BindOutcome::STALE)
+}
+
+/// Where the pod's claims would get their volumes from on the node. Most pods have none.
+async fn volumes_for(
+    service: &Service,
+    cluster: &str,
+    key: &Key,
+    node: &str,
+    profile: Option<&Arc<Profile>>,
+) -> Result<Vec<VolumeChoice>> {
+    let view = service.clusters.get(cluster).await?.view();
+    let has_volumes = |pod: &Arc<Pod>| !pod.volumes.is_empty() && view.bound_to(&pod.namespace, &pod.name).is_none();
+    if !view.snapshot.pod(&key.namespace, &key.name).is_some_and(has_volumes) {
+        return Ok(Vec::new());
+    }
+    let profile = profile.unwrap_or_else(|| view.profile_of(&key.namespace, &key.name)).clone();
+    let (view, key, node) = (view.clone(), key.clone(), node.to_owned());
+    compute(move || view.choices(&key.namespace, &key.name, &node, &profile)).await
+}
