@@ -358,7 +358,7 @@ impl Values {
 pub struct Arguments {
     /// Whose rules apply.
     pub release: Release,
-    /// What is written; the rest is default.
+    /// The arguments as written; the rest is default.
     pub written: Values,
 }
 
