@@ -1,6 +1,6 @@
-//! Arguments of rules. Each is declared once, as an [`Argument`] on the registration of the rules that read it: where and
-//! how users write it, what it is where nothing is written, and what is wrong with a value. Documents are read, written
-//! and checked by what is declared; a rule takes its value when it is built.
+//! Arguments of rules. Each is declared once, as an [`Argument`] on the registration of the rules that read it: its place and form in documents, its
+//! default, and the check of a value. These declarations drive the reading, writing and checking of documents; a rule takes its value when it is
+//! built.
 
 pub(crate) mod checks;
 
@@ -15,7 +15,7 @@ use crate::{
 /// An argument whose values are of type `T`.
 #[derive(Debug)]
 pub struct Argument<T: 'static> {
-    /// The framework plugin that takes it; 1.22's for one that stands in a Policy, else 1.34's.
+    /// The framework plugin that takes it: that of 1.22 for an argument of a Policy, else that of 1.34.
     pub plugin: &'static str,
     /// Its name as users write it.
     pub name: &'static str,
@@ -23,9 +23,9 @@ pub struct Argument<T: 'static> {
     pub form: Form,
     /// Its meaning, in one line.
     pub help: &'static str,
-    /// The value where none is written, told apart by release.
+    /// The default value, by release.
     pub default: fn(Release) -> T,
-    /// Tells of what is wrong with a written value; the path given is that of the object which has the argument as a member.
+    /// Reports the faults of a written value; the path is that of the object which has the argument as a member.
     pub check: fn(&T, &str, &mut Vec<Fault>),
 }
 
@@ -202,7 +202,7 @@ pub enum DefaultSpreading {
 pub struct ScoringStrategy {
     /// `LeastAllocated`, `MostAllocated` or `RequestedToCapacityRatio`.
     pub kind: Name,
-    /// The resources looked at; none stands for CPU and memory. A weight of 0 stands for 1.
+    /// The scored resources; an empty list stands for CPU and memory. A weight of 0 stands for 1.
     pub resources: Vec<ResourceWeight>,
     /// The line of `RequestedToCapacityRatio`; `None` where none is written.
     pub shape: Option<Vec<ShapePoint>>,
@@ -246,7 +246,7 @@ impl Value {
     }
 }
 
-/// An argument whatever the type of its values, as a registration lists it.
+/// An argument with values of any type, as a registration lists it.
 pub trait Declared: fmt::Debug + Sync {
     /// [`Argument::plugin`].
     fn plugin(&self) -> &'static str;
@@ -258,7 +258,7 @@ pub trait Declared: fmt::Debug + Sync {
     fn help(&self) -> &'static str;
     /// [`Argument::default`].
     fn default_in(&self, release: Release) -> Value;
-    /// [`Argument::check`]; nothing is told of a value of another type.
+    /// [`Argument::check`]; a value of another type has no faults here.
     fn check(&self, value: &Value, field: &str, faults: &mut Vec<Fault>);
 }
 
@@ -291,7 +291,7 @@ impl<T: ArgumentType> Declared for Argument<T> {
 }
 
 impl dyn Declared {
-    /// The key and the form of one that stands in a Policy's entry.
+    /// The key and the form of an argument in a Policy's entry.
     pub fn entry(&self) -> Option<(&'static str, EntryForm)> {
         match self.form() {
             Form::Entry { key, member } => Some((key, member)),
@@ -352,8 +352,7 @@ impl Values {
     }
 }
 
-/// Everything that a rule may be configured with, taken from a Policy or a profile once; each rule takes from it what it
-/// needs when it is built.
+/// The arguments of all rules, taken from a Policy or a profile once; each rule takes its own when it is built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arguments {
     /// Whose rules apply.
