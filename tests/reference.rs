@@ -1,5 +1,5 @@
-//! The reference page of all predicates and priorities is read off the registry and the rules' own files, and every rule
-//! is documented and tested. `UPDATE=1` writes the page.
+//! The reference pages are read off the registries: that of predicates and priorities off the rules' own files, that of
+//! stored kinds off their rows. Every rule is documented and tested. `UPDATE=1` writes the pages.
 
 #[path = "support/cases.rs"]
 mod cases;
@@ -18,7 +18,10 @@ use podberth::{
         priorities,
         rule::Identity,
     },
-    wire::policy,
+    wire::{
+        kinds::{self, Served, StoredKind},
+        policy,
+    },
 };
 use serde::Deserialize;
 
@@ -155,19 +158,85 @@ fn check(problems: &[String]) {
     assert!(problems.is_empty(), "\n{}\n", problems.join("\n"));
 }
 
+const KINDS: &str = "\
+# Stored kinds
+
+<!-- Written by `UPDATE=1 cargo test --test reference` from the rows of crates/wire/src/kinds/table.rs. -->
+
+These kinds are stored, with the paths and verbs that Kubernetes has for them, below `/clusters/{cluster}` for any cluster but
+`default`. `POST /import` takes all of them at once, such as `kubectl get … -o json` prints them.
+
+- *Read*: decisions read the kind. What they read of it is validated, and the live cache holds it.
+- *Kept*: no decision reads the kind. Its metadata is validated: name, namespace, labels, annotations, owners, finalizers.
+  All else is kept as it came. The live cache does not hold it.
+- Events are one kind in two forms. What is stored through one of the paths is read through both, under the names that each
+  form has for the fields.
+- A kind that is not here is refused with 404; an import passes it over and counts it in `skipped`. Secrets are not stored
+  on purpose: no decision reads them, and every reader of the state would see them.
+
+| Kind | API version | Path | Short names | Namespaced | Subresources | Decisions |
+|---|---|---|---|---|---|---|
+";
+
+const OWN_KINDS: &str = "
+## Kinds with paths of their own
+
+These are stored beside the others, under a name of their own in the database. They are served by handlers of their own, and
+an import neither takes nor deletes them.
+
+| Kind | Group | Path | Verbs |
+|---|---|---|---|
+";
+
+fn kinds_page() -> String {
+    let ticked = |words: &[&str]| words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+    let or_dash = |text: String| if text.is_empty() { "–".into() } else { text };
+    let mut page = KINDS.to_owned();
+    for row in kinds::shared() {
+        let StoredKind { kind, plural, short_names, namespaced, subresources, .. } = row;
+        let root = if row.group.is_empty() { "/api" } else { "/apis" };
+        let version = row.api_version();
+        let short = or_dash(ticked(short_names));
+        let namespaced = if *namespaced { "yes" } else { "no" };
+        let subresources: Vec<&str> = subresources.iter().map(|subresource| subresource.name()).collect();
+        let subresources = or_dash(ticked(&subresources));
+        let read = if row.core().is_some() { "read" } else { "kept" };
+        let _ = writeln!(
+            page,
+            "| {kind} | `{version}` | `{root}/{version}/{plural}` | {short} | {namespaced} | {subresources} | {read} |"
+        );
+    }
+    page += OWN_KINDS;
+    for row in kinds::ALL {
+        if let Served::Own(path) = row.served {
+            let verbs: Vec<&str> = row.verbs.iter().map(|verb| verb.name()).collect();
+            let _ = writeln!(page, "| {} | `{}` | `{path}` | {} |", row.kind, row.group, ticked(&verbs));
+        }
+    }
+    page
+}
+
 #[test]
 fn the_page_equals_the_documentation_of_the_rules() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/predicates-and-priorities.md");
-    let current = page();
+    kept("docs/predicates-and-priorities.md", &page());
+}
+
+#[test]
+fn the_page_of_kinds_equals_the_rows() {
+    kept("docs/stored-kinds.md", &kinds_page());
+}
+
+/// Compares a page with the one that is kept; `UPDATE=1` writes it.
+fn kept(name: &str, current: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
     if std::env::var_os("UPDATE").is_some() {
-        fs::write(&path, &current).expect("docs/ can be written");
+        fs::write(&path, current).expect("docs/ can be written");
     }
     let kept = fs::read_to_string(&path).unwrap_or_default();
     let differs = kept.lines().zip(current.lines()).position(|(old, new)| old != new);
     assert!(
         kept == current,
-        "docs/predicates-and-priorities.md is not what the rules say (first difference: line {}). Refresh it: UPDATE=1 \
-         cargo test --test reference",
+        "{name} is not what the code says (first difference: line {}). Refresh it: UPDATE=1 cargo test --test reference",
         differs.unwrap_or_else(|| kept.lines().count().min(current.lines().count())) + 1,
     );
 }

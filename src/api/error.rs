@@ -31,6 +31,9 @@ pub enum RequestError {
     /// No such path.
     #[error("the server could not find the requested resource")]
     NoRoute,
+    /// The path names a kind that is not stored on purpose.
+    #[error("{0}")]
+    Withheld(&'static str),
     /// The path exists, the method does not.
     #[error("the server does not allow this method on the requested resource")]
     MethodNotAllowed,
@@ -241,7 +244,7 @@ impl RequestError {
         match self {
             Self::CrossOrigin(_) => Reason::FORBIDDEN,
             Self::Misdirected(_) => Reason::MISDIRECTED,
-            Self::NoRoute => Reason::NOT_FOUND,
+            Self::NoRoute | Self::Withheld(_) => Reason::NOT_FOUND,
             Self::MethodNotAllowed => Reason::METHOD_NOT_ALLOWED,
             Self::TooLarge => Reason::TOO_LARGE,
             Self::TooSlow => Reason::TOO_SLOW,

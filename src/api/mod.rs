@@ -11,7 +11,7 @@
 
 #[cfg(feature = "pprof")]
 use axum::routing::get;
-use axum::{Router, middleware::from_fn_with_state};
+use axum::{Router, http::Uri, middleware::from_fn_with_state};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::{error::RequestError, query_names::Names, state::AppState};
@@ -93,6 +93,11 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(docs::file))
 }
 
+/// No such path, or the kind that it names is not served on purpose.
+async fn no_route(uri: Uri) -> RequestError {
+    resources::withheld(uri.path()).map_or(RequestError::NoRoute, RequestError::Withheld)
+}
+
 /// Diagnostics for operators; none by default.
 #[derive(Clone, Debug, Default)]
 pub struct Diagnostics {
@@ -109,7 +114,7 @@ pub fn router(state: AppState, limits: middleware::Limits, diagnostics: Diagnost
     #[cfg(feature = "pprof")]
     let router = if diagnostics.profiling { router.route(profile::PATH, get(profile::cpu)) } else { router };
     let router = router
-        .fallback(async || RequestError::NoRoute)
+        .fallback(no_route)
         .method_not_allowed_fallback(async || RequestError::MethodNotAllowed)
         .with_state(state);
     let router = middleware::around(router, Names::of(&document), bulk, limits);

@@ -15,12 +15,13 @@ use utoipa::{
 
 use super::{error::Reason, health::PLAIN_TEXT};
 use crate::wire::{
-    kinds,
+    kinds::{self, StoredKind},
     schedule::ScheduleLine,
     status::{Status, StatusCause, StatusDetails, StatusMetadata},
 };
 
 mod schemas;
+mod shared;
 mod v30;
 
 #[derive(OpenApi)]
@@ -191,14 +192,15 @@ pub(super) fn completed(mut document: utoipa::openapi::OpenApi) -> Documents {
     add_usual_errors(&mut document);
     let mut v3_1 = serde_json::to_value(document).unwrap_or_default();
     finish(&mut v3_1["components"]["schemas"]);
+    shared::share(&mut v3_1);
     Documents { v3_0: v30::from_v31(v3_1.clone()), v3_1 }
 }
 
 /// Prepares the schemas for generators.
 fn finish(schemas: &mut Value) {
     drop_defaults(schemas);
-    let roots = kinds::ALL.iter().map(|kind| kind.kind).chain(SENT_BACK);
-    schemas::keep_unknown_fields(schemas, roots);
+    let kinds: Vec<String> = kinds::shared().map(StoredKind::schema).collect();
+    schemas::keep_unknown_fields(schemas, kinds.iter().map(String::as_str).chain(SENT_BACK));
     schemas::tell_enums_apart(schemas);
 }
 

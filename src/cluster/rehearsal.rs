@@ -303,7 +303,7 @@ impl Judge for Rehearsed {
 }
 
 fn is_pod(record: &Record) -> bool {
-    kinds::by_key(&record.key.kind).is_some_and(|kind| kind.core == Kind::Pod)
+    kinds::by_key(&record.key.kind).is_some_and(|kind| kind.is(Kind::Pod))
 }
 
 /// `true` if the record is as planned. A plan without a body leaves the body unchanged.

@@ -186,7 +186,7 @@ impl View {
             self.reserved.apply(record, complete, &mut self.snapshot);
             return;
         }
-        let Some(kind) = kinds::by_key(&record.key.kind) else {
+        let Some(core) = kinds::by_key(&record.key.kind).and_then(StoredKind::core) else {
             return; // A kind that decisions do not read.
         };
         if record.body_is_known(complete) {
@@ -198,8 +198,8 @@ impl View {
             Some(object) => self.snapshot.apply(object),
             None => {
                 let (namespace, name) = (Name::from(&*record.key.namespace), Name::from(&*record.key.name));
-                self.snapshot.delete(kind.core, &namespace, &name);
-                if kind.core == Kind::Pod {
+                self.snapshot.delete(core, &namespace, &name);
+                if core == Kind::Pod {
                     self.reserved.forget_pod(&namespace, &name);
                 }
             }
@@ -211,7 +211,7 @@ impl View {
 impl View {
     /// Moves a pod to the node of the record, since a bind writes the column and not the body.
     fn rebind(&mut self, record: &Record) {
-        if kinds::by_key(&record.key.kind).is_none_or(|kind| kind.core != Kind::Pod) {
+        if kinds::by_key(&record.key.kind).is_none_or(|kind| !kind.is(Kind::Pod)) {
             return;
         }
         if let Some(pod) = self.reserved.told(&self.snapshot, &record.key.namespace, &record.key.name) {
@@ -249,7 +249,7 @@ impl Page {
     pub(super) fn parse(records: Vec<Record>, complete: u64) -> Self {
         let parsed = records.into_iter().map(|mut record| {
             let object = parse(&record, complete);
-            if object.is_some() {
+            if object.is_some() || is_unread(&record) {
                 record.body = Bytes::new(); // Nobody reads it again.
             }
             (record, object)
@@ -258,9 +258,14 @@ impl Page {
     }
 }
 
+/// `true` if no decision reads objects of the record's kind.
+fn is_unread(record: &Record) -> bool {
+    kinds::by_key(&record.key.kind).is_some_and(|kind| kind.is_shared() && kind.core().is_none())
+}
+
 /// The object of a record, if the snapshot has objects of its kind; see [`View::apply`].
 fn parse(record: &Record, complete: u64) -> Option<Object> {
-    let kind = kinds::by_key(&record.key.kind)?;
+    let kind = kinds::by_key(&record.key.kind).filter(|kind| kind.core().is_some())?;
     let is_told = !record.deleted && !record.body_is_known(complete);
     is_told.then(|| read(kind, record)).flatten()
 }

@@ -275,7 +275,11 @@ impl Moment {
         if record.deleted {
             self.state.remove(&record.key);
             self.cpus.remove(&record.key);
-            self.snapshot.delete(kind.core, &namespace.as_str().into(), &name.as_str().into());
+            self.snapshot.delete(
+                kind.core().expect("a kind that decisions read"),
+                &namespace.as_str().into(),
+                &name.as_str().into(),
+            );
             return;
         }
         if self.state.insert(record.key.clone(), record.clone()).is_none_or(|old| old.body != record.body) {

@@ -131,7 +131,7 @@ pub async fn objects_in_the_wrong_place(server: Server) {
     server.post(NODES, &versioned).await.fails(400, "BadRequest");
     server.post("/api/v1/namespaces/No_Label/pods", &pod("a")).await.fails(422, "Invalid");
     server.get("/api/v1/namespaces/shop/pods/%00").await.fails(400, "BadRequest");
-    server.get("/apis/apps/v1/deployments").await.fails(404, "NotFound");
+    server.get("/apis/batch/v1/cronjobs").await.fails(404, "NotFound");
 }
 
 pub async fn watch_and_patch_are_refused(server: Server) {

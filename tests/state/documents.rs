@@ -57,15 +57,28 @@ fn every_kind_has_its_operations() {
         "replacePodDisruptionBudgetStatus",
         "importObjects",
         "listClusters",
+        "listNetworkPolicies",
+        "replaceDeploymentStatus",
+        "createEvent",
+        "createEventsV1Event",
+        "listEventsV1EventsForAllNamespaces",
     ] {
         assert!(text.contains(&format!("\"operationId\":\"{id}\"")), "{id}");
     }
 }
 
+/// The parameters of an operation, wherever they are written down.
+fn parameters(operation: &Map<String, Value>) -> impl Iterator<Item = &Value> {
+    let parameters = operation.get("parameters").and_then(Value::as_array).into_iter().flatten();
+    parameters.map(|parameter| {
+        let target = parameter["$ref"].as_str().and_then(|to| DOCUMENTS.v3_0.pointer(to.trim_start_matches('#')));
+        target.unwrap_or(parameter)
+    })
+}
+
 /// A path with the examples of its variables in their place.
 fn filled_in(path: &str, operation: &Map<String, Value>) -> String {
-    let parameters = operation.get("parameters").and_then(Value::as_array).into_iter().flatten();
-    parameters.filter(|parameter| parameter["in"] == "path").fold(path.to_owned(), |path, parameter| {
+    parameters(operation).filter(|parameter| parameter["in"] == "path").fold(path.to_owned(), |path, parameter| {
         let (name, example) = (&parameter["name"], &parameter["example"]);
         let example = example.as_str().unwrap_or_else(|| panic!("{path}: {name} has no example"));
         path.replace(&format!("{{{}}}", name.as_str().unwrap_or_default()), example)
@@ -85,8 +98,7 @@ async fn every_operation_with_a_body_has_an_example_that_works_as_it_stands() {
             };
             let example = operation["requestBody"].pointer("/content/application~1json/example");
             let example = example.unwrap_or_else(|| panic!("{method} {path} has no example"));
-            let query = operation.get("parameters").and_then(Value::as_array).into_iter().flatten();
-            let filled: Vec<_> = query
+            let filled: Vec<_> = parameters(operation)
                 .filter(|parameter| parameter["in"] != "path")
                 .filter(|parameter| !parameter["example"].is_null() || !parameter["schema"]["example"].is_null())
                 .collect();

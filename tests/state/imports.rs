@@ -1,5 +1,6 @@
 //! `/import`.
 
+use podberth::wire::kinds;
 use serde_json::{Value, json};
 
 use crate::{
@@ -31,10 +32,10 @@ pub async fn everything_kubectl_prints(server: Server) {
     bound["metadata"]["creationTimestamp"] = "2020-01-01T00:00:00Z".into();
     bound["metadata"]["resourceVersion"] = "987654321".into();
     bound["spec"]["nodeName"] = "a".into();
-    let deployment = json!({"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"name": "d"}});
-    let body = list(&[bound, typed(node("a"), "Node"), deployment.clone(), deployment]);
+    let secret = json!({"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "d"}});
+    let body = list(&[bound, typed(node("a"), "Node"), secret.clone(), secret]);
     let report = server.post("/import", &body).await.is(200);
-    assert_eq!((counts(&report), &report["skipped"]), ([2, 0, 0, 0], &json!({"Deployment": 2})));
+    assert_eq!((counts(&report), &report["skipped"]), ([2, 0, 0, 0], &json!({"Secret": 2})));
     let stored = server.get(&format!("{PODS}/p")).await.is(200);
     assert_eq!(stored["metadata"]["uid"], "uid-from-there");
     assert_eq!(stored["metadata"]["creationTimestamp"], "2020-01-01T00:00:00Z");
@@ -51,6 +52,40 @@ pub async fn everything_kubectl_prints(server: Server) {
     assert_eq!(counts(&report), [2, 0, 0, 0]);
     assert_eq!(names(&server.get("/clusters/two/api/v1/nodes").await.is(200)), ["b", "c", "d", "e"]);
     assert_eq!(names(&server.get(NODES).await.is(200)), ["a"]);
+}
+
+/// The example of every row, in one body; events in both of their forms.
+pub async fn every_kind_is_imported(server: Server) {
+    let items: Vec<Value> = kinds::shared().map(kinds::StoredKind::example).collect();
+    let every = items.len() as u64;
+    let report = server.post("/import", &list(&items)).await.is(200);
+    conforms("ImportReport", &report);
+    assert_eq!((counts(&report), &report["skipped"], &report["warnings"]), ([every, 0, 0, 0], &json!({}), &json!([])));
+    assert_eq!(counts(&server.post("/import", &list(&items)).await.is(200)), [0, 0, every, 0]);
+    for (kind, sent) in kinds::shared().zip(&items) {
+        let root = if kind.group.is_empty() { "/api".into() } else { format!("/apis/{}", kind.group) };
+        let path = format!("{root}/{}/{}", kind.version, kind.plural);
+        let events = ["example", "example-in-other-form"];
+        let expected = if kind.kind == "Event" { &events[..] } else { &events[..1] };
+        assert_eq!(names(&server.get(&path).await.is(200)), expected, "{path}");
+        let namespace = if kind.namespaced { "/namespaces/default" } else { "" };
+        let name = sent["metadata"]["name"].as_str().expect("a name");
+        let path = format!("{root}/{}{namespace}/{}/{name}", kind.version, kind.plural);
+        let stored = server.get(&path).await.is(200);
+        let told = sent.as_object().expect("an object").iter().filter(|(field, _)| *field != "metadata");
+        // Of what decisions read more is filled in.
+        for (field, value) in told.filter(|_| kind.core().is_none()) {
+            assert_eq!(stored[field], *value, "{path}: {field}");
+        }
+    }
+    let event = server.get("/api/v1/namespaces/default/events/example-in-other-form").await.is(200);
+    assert_eq!(
+        (&event["message"], &event["involvedObject"]["name"]),
+        (&"Successfully assigned".into(), &"example".into())
+    );
+    assert_eq!((event.get("note"), event.get("regarding")), (None, None));
+    let only = list(&[typed(node("a"), "Node")]);
+    assert_eq!(counts(&server.post("/import?replace=true", &only).await.is(200)), [1, 0, 0, every]);
 }
 
 pub async fn one_bad_object_refuses_all(server: Server) {

@@ -54,7 +54,10 @@ cases! {
         collections_are_deleted_by_selector
         dry_runs_store_nothing
         clusters_are_apart
-        a_write_shows_in_the_snapshot;
+        a_write_shows_in_the_snapshot
+        kinds_that_no_decision_reads_stay_out_of_the_snapshot
+        both_forms_of_an_event_are_one_object
+        secrets_are_not_stored;
     clusters:
         decisions_over_a_cluster_that_does_not_exist_are_not_found
         a_removed_cluster_is_gone_everywhere
@@ -79,6 +82,7 @@ cases! {
         many_evictions_at_once;
     imports:
         everything_kubectl_prints
+        every_kind_is_imported
         one_bad_object_refuses_all
         faulty_running_pods_are_imported_with_a_warning
         a_second_import_changes_nothing

@@ -26,10 +26,11 @@ pub fn pod(name: &str) -> Value {
 /// The published example of each kind's creation goes through every operation.
 pub async fn every_kind_lives_a_life(server: Server) {
     let creations: Vec<_> = posts().into_iter().filter(|post| !post.path.contains("{name}")).collect();
-    assert_eq!(creations.len(), kinds::ALL.len());
+    assert_eq!(creations.len(), kinds::shared().count());
     for post in creations {
         let collection = post.path.replace("{namespace}", "shop");
-        let object = format!("{collection}/example");
+        let name = post.example["metadata"]["name"].as_str().expect("a name");
+        let object = format!("{collection}/{name}");
         let created = server.post(&collection, &post.example).await.is(201);
         assert_eq!((&created["kind"], &created["apiVersion"]), (&post.example["kind"], &post.example["apiVersion"]));
         for field in ["uid", "creationTimestamp", "resourceVersion"] {
@@ -47,14 +48,14 @@ pub async fn every_kind_lives_a_life(server: Server) {
         assert_eq!(list["items"], json!([replaced]));
         assert_eq!(list["kind"], format!("{}List", created["kind"].as_str().expect("a kind")));
         conforms(&post.component, &created);
-        conforms(list["kind"].as_str().expect("a kind"), &list);
+        conforms(&format!("{}List", post.component), &list);
         let gone = server.delete(&object).await.is(200);
         conforms("Status", &gone);
         assert_eq!((&gone["status"], &gone["details"]["uid"]), (&"Success".into(), &created["metadata"]["uid"]));
         conforms("Status", &server.get(&object).await.fails(404, "NotFound"));
         server.delete(&object).await.fails(404, "NotFound");
         let status = server.put(&object, &replaced).await.fails(404, "NotFound");
-        assert_eq!(status["details"]["name"], "example");
+        assert_eq!(status["details"]["name"], name);
     }
 }
 
@@ -206,4 +207,53 @@ pub async fn a_write_shows_in_the_snapshot(server: Server) {
     let cluster = server.state.clusters.get("default").await.expect("the cluster loads");
     assert!(cluster.reached(1, Duration::from_secs(30)).await);
     assert!(cluster.view().snapshot.node("a").is_some());
+}
+
+pub async fn kinds_that_no_decision_reads_stay_out_of_the_snapshot(server: Server) {
+    server.post(NODES, &node("a")).await.is(201);
+    let before = server.state.clusters.get("default").await.expect("the cluster loads").view();
+    let unread = kinds::shared().filter(|kind| kind.core().is_none());
+    let items: Vec<Value> = unread.map(kinds::StoredKind::example).collect();
+    let revision = server.post("/import", &json!({"kind": "List", "items": items})).await.is(200)["revision"]
+        .as_u64()
+        .expect("a number");
+    let cluster = server.state.clusters.get("default").await.expect("the cluster loads");
+    assert!(cluster.reached(revision, Duration::from_secs(30)).await);
+    let (view, mut expected) = (cluster.view(), before.snapshot.clone());
+    expected.revision = revision;
+    assert_eq!(format!("{:?}", view.snapshot), format!("{expected:?}"));
+    // Whoever reads the feed from its beginning gets no further.
+    let other = Server::replica(server.state.store.clone());
+    let read = other.state.clusters.get("default").await.expect("the cluster loads").view();
+    assert_eq!((read.snapshot.node_count(), read.snapshot.pod_count()), (1, 0));
+}
+
+pub async fn both_forms_of_an_event_are_one_object(server: Server) {
+    let (core, other) = ("/api/v1/namespaces/shop/events", "/apis/events.k8s.io/v1/namespaces/shop/events");
+    let sent =
+        json!({"metadata": {"name": "e"}, "note": "n", "reason": "R", "regarding": {"kind": "Pod", "name": "p"}});
+    let created = server.post(other, &sent).await.is(201);
+    assert_eq!((&created["apiVersion"], &created["note"]), (&"events.k8s.io/v1".into(), &"n".into()));
+    let mut event = server.get(&format!("{core}/e")).await.is(200);
+    assert_eq!((&event["apiVersion"], &event["message"], event.get("note")), (&"v1".into(), &"n".into(), None));
+    assert_eq!(event["involvedObject"], sent["regarding"]);
+    event["count"] = 2.into();
+    server.put(&format!("{core}/e"), &event).await.is(200);
+    let list = server.get(other).await.is(200);
+    assert_eq!((&list["items"][0]["deprecatedCount"], &list["items"][0]["note"]), (&2.into(), &"n".into()));
+    let reply = server.post(other, &json!({"metadata": {"name": "f"}, "message": "misspelt here"})).await;
+    assert!(reply.header("warning").is_some_and(|warning| warning.contains("message")));
+    server.delete(&format!("{core}/e")).await.is(200);
+    server.get(&format!("{other}/e")).await.fails(404, "NotFound");
+}
+
+pub async fn secrets_are_not_stored(server: Server) {
+    let secret = json!({"metadata": {"name": "s"}, "data": {"password": "eA=="}});
+    for path in ["/api/v1/secrets", "/clusters/one/api/v1/namespaces/shop/secrets", "/api/v1/namespaces/shop/secrets/s"]
+    {
+        let status = server.post(path, &secret).await.fails(404, "NotFound");
+        assert!(status["message"].as_str().is_some_and(|why| why.contains("secrets are not stored")), "{status}");
+    }
+    let status = server.get("/api/v1/namespaces/secrets/nothings").await.fails(404, "NotFound");
+    assert_eq!(status["message"], "the server could not find the requested resource");
 }

@@ -163,8 +163,9 @@ impl Cluster {
         into.list("runtimeClasses", &self.runtime_classes, |o| o.to_core().map(Object::RuntimeClass));
         into.list("storageClasses", &self.storage_classes, |o| o.to_core().map(Object::StorageClass));
         into.list("priorityClasses", &self.priority_classes, |o| o.to_core().map(Object::PriorityClass));
-        let is_class =
-            |item: &&TypedItem| matches!(item.kind.core, Kind::RuntimeClass | Kind::StorageClass | Kind::PriorityClass);
+        let is_class = |item: &&TypedItem| {
+            matches!(item.kind.core(), Some(Kind::RuntimeClass | Kind::StorageClass | Kind::PriorityClass))
+        };
         items.iter().filter(is_class).for_each(|item| into.item(item, &Snapshot::default()));
         let classes = into.snapshot.clone();
         into.list("nodes", &self.nodes, |o| o.to_core().map(Object::Node));
@@ -219,9 +220,9 @@ struct TypedItem {
 impl TypedItem {
     fn convert(&self, classes: &Snapshot) -> Result<Converted<Object>, DecodeError> {
         let json = self.json.as_bytes();
-        match self.kind.core {
-            Kind::Pod => Ok(filled_pod(Cow::Owned(decode::from_slice(json)?), classes)),
-            Kind::PersistentVolumeClaim => Ok(filled_claim(&decode::from_slice(json)?, classes)),
+        match self.kind.core() {
+            Some(Kind::Pod) => Ok(filled_pod(Cow::Owned(decode::from_slice(json)?), classes)),
+            Some(Kind::PersistentVolumeClaim) => Ok(filled_claim(&decode::from_slice(json)?, classes)),
             _ => self.kind.parse(json),
         }
     }
@@ -266,7 +267,8 @@ impl Gathering {
                     self.tell(Cause { field, reason: "FieldValueRequired".into(), message, unreadable: true });
                     continue;
                 }
-                if let Some(kind) = kinds::by_api_version(version, kind).or_else(|| kinds::by_kind(version, kind)) {
+                let kind = kinds::by_api_version(version, kind).or_else(|| kinds::by_kind(version, kind));
+                if let Some(kind) = kind.filter(|kind| kind.core().is_some()) {
                     found.push(TypedItem { at, kind, json: item.json });
                 }
             }

@@ -3,7 +3,7 @@
 //! Only the top level and `metadata` are parsed; everything else stays text. Stored bodies have one shape (see
 //! [`Document::into_body`]), so that reading one out of the store needs no parsing: [`render`] inserts the fields that the store adds.
 
-use std::fmt::Write as _;
+use std::{borrow::Cow, fmt::Write as _};
 
 use serde::{
     Deserialize, Deserializer,
@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use super::{
     decode::{self, DecodeError},
-    kinds::StoredKind,
+    kinds::{Served, StoredKind},
 };
 
 /// Largest nesting depth of objects; serde_json itself allows this much when it builds a tree.
@@ -40,6 +40,16 @@ impl Fields {
         match self.0.iter_mut().find(|(k, _)| k == key) {
             Some(field) => field.1 = value,
             None => self.0.push((key.into(), value)),
+        }
+    }
+
+    /// Gives a field another name, which no other one has then.
+    fn rename(&mut self, from: &str, to: &str) {
+        if self.get(from).is_some() {
+            self.take(to);
+        }
+        if let Some(field) = self.0.iter_mut().find(|(k, _)| k == from) {
+            to.clone_into(&mut field.0);
         }
     }
 
@@ -160,6 +170,20 @@ impl Document {
         self.top.take(field);
     }
 
+    /// Gives a field of the top level another name, which no other one has then.
+    pub fn rename(&mut self, from: &str, to: &str) {
+        self.top.rename(from, to);
+    }
+
+    /// Gives the fields of the top level the names by which the kind is stored.
+    pub fn to_stored(&mut self, kind: &StoredKind) {
+        if let Served::View(view) = &kind.served {
+            for (stored, called) in view.renamed {
+                self.rename(called, stored);
+            }
+        }
+    }
+
     /// Sets a field of `metadata`.
     pub fn set_metadata(&mut self, field: &str, value: Box<RawValue>) {
         self.metadata.set(field, value);
@@ -255,6 +279,16 @@ impl Document {
     }
 }
 
+/// A stored body with the names that the kind has for its fields.
+pub fn shown<'b>(body: &'b str, kind: &StoredKind) -> Cow<'b, str> {
+    let Served::View(view) = &kind.served else { return Cow::Borrowed(body) };
+    let Ok(mut document) = Document::parse(body.as_bytes()) else { return Cow::Borrowed(body) };
+    for (stored, called) in view.renamed {
+        document.rename(stored, called);
+    }
+    Cow::Owned(document.into_body())
+}
+
 /// A stored body as clients read it, with its kind and revision.
 pub fn render(body: &str, kind: &StoredKind, revision: u64) -> String {
     let mut json = String::with_capacity(body.len() + 96);
@@ -264,6 +298,7 @@ pub fn render(body: &str, kind: &StoredKind, revision: u64) -> String {
 
 /// Like [`render`], at the end of a longer text such as a list.
 pub fn render_into(json: &mut String, body: &str, kind: &StoredKind, revision: u64) {
+    let body = shown(body, kind);
     let rest = body.strip_prefix("{\"metadata\":{").unwrap_or("}}");
     let comma = if rest.starts_with('}') { "" } else { "," };
     let slash = if kind.group.is_empty() { "" } else { "/" };

@@ -1,16 +1,27 @@
-//! The kinds that can be stored, as data: to add one, add a row.
+//! The kinds that are stored, as data: to add one, add a row to [`ALL`].
+//!
+//! Routes, documents, import, the live cache and the reference page are read off the rows. Of a kind that no decision reads
+//! ([`Read::Nothing`]) the metadata is validated; the rest is kept as it came, and no snapshot holds it.
+//!
+//! Secrets are no stored kind, on purpose ([`WITHHELD`]).
 
+use serde_json::{Value, json};
 use utoipa::{PartialSchema, ToSchema, openapi::RefOr};
 
 use super::{
     decode::{self, DecodeError},
-    objects::{Converted, csi, disruption, node, pod, runtime_class, storage, workload},
+    objects::{Converted, names::NameRule, unread::Unread},
     validation,
 };
-use podberth_core::{
-    model::WorkloadKind,
-    snapshot::{Kind, Object},
-};
+use podberth_core::snapshot::{Kind, Object};
+
+pub mod columns;
+mod printed;
+mod printers;
+mod table;
+
+use columns::Column;
+pub use table::ALL;
 
 /// One stored kind.
 #[derive(Debug)]
@@ -23,28 +34,134 @@ pub struct StoredKind {
     pub kind: &'static str,
     /// Its name in paths: `nodes`.
     pub plural: &'static str,
+    /// Its plural as a word of operation ids: `NetworkPolicies`.
+    pub plural_word: &'static str,
     /// Its name for one: `node`.
     pub singular: &'static str,
     /// Short names for kubectl, as `no`.
     pub short_names: &'static [&'static str],
+    /// The groups of kinds that it is in: `all`.
+    pub categories: &'static [&'static str],
     /// `true` if its objects are in namespaces.
     pub namespaced: bool,
-    /// Its kind in the core.
-    pub core: Kind,
-    /// How its objects are written.
-    wire: Wire,
+    /// The operations on its objects.
+    pub verbs: &'static [Verb],
+    /// The paths below an object's own.
+    pub subresources: &'static [Subresource],
+    /// The columns of its table, as `kubectl get` prints them.
+    pub columns: &'static [Column],
+    /// An object that can be stored, as JSON without `kind`, `apiVersion` and `metadata`.
+    pub example: &'static str,
+    /// The part of it that decisions read.
+    pub read: Read,
+    /// The handlers that serve it.
+    pub served: Served,
+}
+
+/// Reading of a kind by decisions.
+#[derive(Debug)]
+pub enum Read {
+    /// Its objects, as this noun of the core.
+    As(Wire),
+    /// Nothing: its metadata alone is validated, its name by this rule.
+    Nothing(NameRule),
 }
 
 /// Functions of the struct that reads the objects of a row.
 #[derive(Debug)]
-struct Wire {
+pub struct Wire {
+    core: Kind,
     parse: fn(&[u8]) -> Result<Converted<Object>, DecodeError>,
     validate: fn(&[u8]) -> Result<Converted<Object>, DecodeError>,
     schemas: fn() -> Vec<Schema>,
 }
 
+/// Handlers of a kind.
+#[derive(Debug)]
+pub enum Served {
+    /// The handlers that all kinds share, under its own path.
+    Shared,
+    /// The shared handlers, as another form of the objects of another row.
+    View(View),
+    /// Handlers of its own, below this path. No import takes or deletes its objects.
+    Own(&'static str),
+}
+
+/// Another form in which the objects of a row are served.
+#[derive(Debug)]
+pub struct View {
+    /// The plural of the row, in the core group, that says how they are stored.
+    pub of: &'static str,
+    /// Fields of the top level: as they are stored, and as they are called here.
+    pub renamed: &'static [(&'static str, &'static str)],
+    /// Goes before the kind's word in operation ids.
+    pub word: &'static str,
+    /// The line of `fields.txt` that has its fields.
+    pub fields: &'static str,
+}
+
+/// An operation on the objects of a kind, by its name in Kubernetes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Read one.
+    Get,
+    /// Read many.
+    List,
+    /// Store a new one.
+    Create,
+    /// Replace one.
+    Update,
+    /// Delete one.
+    Delete,
+    /// Delete many.
+    DeleteCollection,
+}
+
+impl Verb {
+    /// `deletecollection`
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::List => "list",
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Delete => "delete",
+            Self::DeleteCollection => "deletecollection",
+        }
+    }
+}
+
+/// A path below that of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subresource {
+    /// `status`: read and replaced alone.
+    Status,
+    /// `binding`: binds a pod to a node.
+    Binding,
+    /// `eviction`: evicts a pod.
+    Eviction,
+}
+
+impl Subresource {
+    /// The last segment of its path.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Binding => "binding",
+            Self::Eviction => "eviction",
+        }
+    }
+}
+
+/// Kinds that are not stored on purpose, by their plural in the core group, with the reason.
+pub const WITHHELD: &[(&str, &str)] =
+    &[("secrets", "secrets are not stored: no decision reads them, and here every reader of the state would see them")];
+
 /// A named schema of the published document.
 pub type Schema = (String, RefOr<utoipa::openapi::Schema>);
+
+/// The component of the published document that stands for objects of kinds that no decision reads.
+pub const UNREAD: &str = "StoredObject";
 
 impl StoredKind {
     /// `v1`, or `apps/v1`.
@@ -54,242 +171,165 @@ impl StoredKind {
 
     /// `pods`, or `replicasets.apps`: the kind's own name among all, under which its objects are stored.
     pub fn key(&self) -> String {
-        if self.group.is_empty() { self.plural.into() } else { format!("{}.{}", self.plural, self.group) }
+        match &self.served {
+            Served::View(view) => view.of.into(),
+            _ if self.group.is_empty() => self.plural.into(),
+            _ => format!("{}.{}", self.plural, self.group),
+        }
+    }
+
+    /// Its kind in the core; `None` where no decision reads it.
+    pub fn core(&self) -> Option<Kind> {
+        match &self.read {
+            Read::As(wire) => Some(wire.core),
+            Read::Nothing(_) => None,
+        }
+    }
+
+    /// `true` if it is this kind in the core.
+    pub fn is(&self, kind: Kind) -> bool {
+        self.core() == Some(kind)
+    }
+
+    /// `true` if the handlers that all kinds share serve it.
+    pub fn is_shared(&self) -> bool {
+        !matches!(self.served, Served::Own(_))
+    }
+
+    /// `true` if it has this path below an object's own.
+    pub fn has(&self, subresource: Subresource) -> bool {
+        self.subresources.contains(&subresource)
     }
 
     /// Parses an object of this kind, and reports all its faults.
     ///
     /// # Errors
-    /// If the text is not JSON, or a field has the wrong type.
+    /// If the text is not JSON, a field has the wrong type, or no decision reads the kind.
     pub fn parse(&self, json: &[u8]) -> Result<Converted<Object>, DecodeError> {
-        (self.wire.parse)(json)
+        match &self.read {
+            Read::As(wire) => (wire.parse)(json),
+            Read::Nothing(_) => {
+                Err(DecodeError { field: String::new(), message: format!("no decision reads a {}", self.kind) })
+            }
+        }
     }
 
-    /// Parses an object of this kind as [`Self::parse`] does, and also reports the faults for which the API server would refuse it.
+    /// Parses an object of this kind as [`Self::parse`] does, if decisions read it, and also reports the faults for which the API
+    /// server would refuse it.
     ///
     /// # Errors
     /// If the text is not JSON, or a field has the wrong type.
-    pub fn validate(&self, json: &[u8]) -> Result<Converted<Object>, DecodeError> {
-        (self.wire.validate)(json)
+    pub fn validate(&self, json: &[u8]) -> Result<Converted<Option<Object>>, DecodeError> {
+        match &self.read {
+            Read::As(wire) => Ok((wire.validate)(json)?.map(Some)),
+            Read::Nothing(rule) => {
+                let object: Unread = decode::from_slice(json)?;
+                let mut converted = object.check(*rule, self.namespaced);
+                converted.causes.extend(validation::metadata(json, *rule)?);
+                Ok(converted.map(|()| None))
+            }
+        }
     }
 
-    /// The schema of its objects, under its own name, and those that it refers to.
+    /// The schema of its objects, under its own name, and before it those that it refers to.
     pub fn schemas(&self) -> Vec<Schema> {
-        (self.wire.schemas)()
+        match &self.read {
+            Read::As(wire) => (wire.schemas)(),
+            Read::Nothing(_) => schemas_of::<Unread>(),
+        }
+    }
+
+    /// The name of the schema of its objects.
+    pub fn schema(&self) -> String {
+        match &self.read {
+            Read::As(_) => self.schemas().pop().map(|(name, _)| name).unwrap_or_default(),
+            Read::Nothing(_) => UNREAD.into(),
+        }
+    }
+
+    /// The line of `fields.txt` that has its fields.
+    pub fn fields(&self) -> &'static str {
+        match &self.served {
+            Served::View(view) => view.fields,
+            _ => self.kind,
+        }
+    }
+
+    /// The kind as a word of operation ids: `Pod`.
+    pub fn word(&self) -> String {
+        self.words(self.kind)
+    }
+
+    /// Many of the kind as a word of operation ids: `Pods`.
+    pub fn many(&self) -> String {
+        self.words(self.plural_word)
+    }
+
+    fn words(&self, word: &str) -> String {
+        match &self.served {
+            Served::View(view) => format!("{}{word}", view.word),
+            _ => word.into(),
+        }
+    }
+
+    /// The name of its example, which is another one for each form of an object.
+    pub fn example_name(&self) -> &'static str {
+        if matches!(self.served, Served::View(_)) { "example-in-other-form" } else { "example" }
+    }
+
+    /// An object that can be stored just so.
+    pub fn example(&self) -> Value {
+        let metadata = json!({"name": self.example_name()});
+        let mut object = json!({"kind": self.kind, "apiVersion": self.api_version(), "metadata": metadata});
+        if let (Value::Object(object), Ok(Value::Object(rest))) = (&mut object, serde_json::from_str(self.example)) {
+            object.extend(rest);
+        }
+        object
+    }
+
+    /// The row by which an object of this kind is stored.
+    pub fn stored(&'static self) -> &'static Self {
+        match &self.served {
+            Served::View(view) => by_plural("", view.of).unwrap_or(self),
+            _ => self,
+        }
     }
 }
 
-/// Writes the functions of a row's struct.
+fn schemas_of<T: ToSchema>() -> Vec<Schema> {
+    let mut schemas = Vec::new();
+    T::schemas(&mut schemas);
+    schemas.push((T::name().into(), <T as PartialSchema>::schema()));
+    schemas
+}
+
+/// Makes the [`Read`] of a row from its struct.
 macro_rules! wire {
-    ($wire:ty => $object:expr) => {
-        Wire {
-            parse: |json| Ok(decode::from_slice::<$wire>(json)?.to_core().map($object)),
+    ($kind:expr, $wire:ty => $object:expr) => {
+        $crate::kinds::Read::As($crate::kinds::Wire {
+            core: $kind,
+            parse: |json| Ok($crate::decode::from_slice::<$wire>(json)?.to_core().map($object)),
             validate: |json| {
-                let object: $wire = decode::from_slice(json)?;
+                let object: $wire = $crate::decode::from_slice(json)?;
                 let mut converted = object.to_core().map($object);
-                converted.causes.extend(validation::faults(&object, json)?);
+                converted.causes.extend($crate::validation::faults(&object, json)?);
                 Ok(converted)
             },
-            schemas: || {
-                let mut schemas = Vec::new();
-                <$wire as ToSchema>::schemas(&mut schemas);
-                schemas.push((<$wire as ToSchema>::name().into(), <$wire as PartialSchema>::schema()));
-                schemas
-            },
-        }
+            schemas: $crate::kinds::schemas_of::<$wire>,
+        })
     };
 }
+use wire;
 
-/// Every stored kind, in the order in which an import applies them: objects that others refer to come first.
-pub static ALL: &[StoredKind] = &[
-    StoredKind {
-        group: "",
-        version: "v1",
-        kind: "Namespace",
-        plural: "namespaces",
-        singular: "namespace",
-        short_names: &["ns"],
-        namespaced: false,
-        core: Kind::Namespace,
-        wire: wire!(workload::Namespace => Object::Namespace),
-    },
-    StoredKind {
-        group: "scheduling.k8s.io",
-        version: "v1",
-        kind: "PriorityClass",
-        plural: "priorityclasses",
-        singular: "priorityclass",
-        short_names: &["pc"],
-        namespaced: false,
-        core: Kind::PriorityClass,
-        wire: wire!(disruption::PriorityClass => Object::PriorityClass),
-    },
-    StoredKind {
-        group: "node.k8s.io",
-        version: "v1",
-        kind: "RuntimeClass",
-        plural: "runtimeclasses",
-        singular: "runtimeclass",
-        short_names: &[],
-        namespaced: false,
-        core: Kind::RuntimeClass,
-        wire: wire!(runtime_class::RuntimeClass => Object::RuntimeClass),
-    },
-    StoredKind {
-        group: "storage.k8s.io",
-        version: "v1",
-        kind: "StorageClass",
-        plural: "storageclasses",
-        singular: "storageclass",
-        short_names: &["sc"],
-        namespaced: false,
-        core: Kind::StorageClass,
-        wire: wire!(storage::StorageClass => Object::StorageClass),
-    },
-    StoredKind {
-        group: "storage.k8s.io",
-        version: "v1",
-        kind: "CSIDriver",
-        plural: "csidrivers",
-        singular: "csidriver",
-        short_names: &[],
-        namespaced: false,
-        core: Kind::CsiDriver,
-        wire: wire!(csi::CsiDriver => Object::CsiDriver),
-    },
-    StoredKind {
-        group: "",
-        version: "v1",
-        kind: "PersistentVolume",
-        plural: "persistentvolumes",
-        singular: "persistentvolume",
-        short_names: &["pv"],
-        namespaced: false,
-        core: Kind::PersistentVolume,
-        wire: wire!(storage::PersistentVolume => Object::PersistentVolume),
-    },
-    StoredKind {
-        group: "",
-        version: "v1",
-        kind: "PersistentVolumeClaim",
-        plural: "persistentvolumeclaims",
-        singular: "persistentvolumeclaim",
-        short_names: &["pvc"],
-        namespaced: true,
-        core: Kind::PersistentVolumeClaim,
-        wire: wire!(storage::PersistentVolumeClaim => Object::PersistentVolumeClaim),
-    },
-    StoredKind {
-        group: "",
-        version: "v1",
-        kind: "Service",
-        plural: "services",
-        singular: "service",
-        short_names: &["svc"],
-        namespaced: true,
-        core: Kind::Workload(WorkloadKind::Service),
-        wire: wire!(workload::Service => Object::Workload),
-    },
-    StoredKind {
-        group: "",
-        version: "v1",
-        kind: "ReplicationController",
-        plural: "replicationcontrollers",
-        singular: "replicationcontroller",
-        short_names: &["rc"],
-        namespaced: true,
-        core: Kind::Workload(WorkloadKind::ReplicationController),
-        wire: wire!(workload::ReplicationController => Object::Workload),
-    },
-    StoredKind {
-        group: "apps",
-        version: "v1",
-        kind: "ReplicaSet",
-        plural: "replicasets",
-        singular: "replicaset",
-        short_names: &["rs"],
-        namespaced: true,
-        core: Kind::Workload(WorkloadKind::ReplicaSet),
-        wire: wire!(workload::ReplicaSet => Object::Workload),
-    },
-    StoredKind {
-        group: "apps",
-        version: "v1",
-        kind: "StatefulSet",
-        plural: "statefulsets",
-        singular: "statefulset",
-        short_names: &["sts"],
-        namespaced: true,
-        core: Kind::Workload(WorkloadKind::StatefulSet),
-        wire: wire!(workload::StatefulSet => Object::Workload),
-    },
-    StoredKind {
-        group: "policy",
-        version: "v1",
-        kind: "PodDisruptionBudget",
-        plural: "poddisruptionbudgets",
-        singular: "poddisruptionbudget",
-        short_names: &["pdb"],
-        namespaced: true,
-        core: Kind::PodDisruptionBudget,
-        wire: wire!(disruption::PodDisruptionBudget => Object::PodDisruptionBudget),
-    },
-    StoredKind {
-        group: "",
-        version: "v1",
-        kind: "Node",
-        plural: "nodes",
-        singular: "node",
-        short_names: &["no"],
-        namespaced: false,
-        core: Kind::Node,
-        wire: wire!(node::Node => Object::Node),
-    },
-    StoredKind {
-        group: "storage.k8s.io",
-        version: "v1",
-        kind: "CSINode",
-        plural: "csinodes",
-        singular: "csinode",
-        short_names: &[],
-        namespaced: false,
-        core: Kind::CsiNode,
-        wire: wire!(storage::CsiNode => Object::CsiNode),
-    },
-    StoredKind {
-        group: "storage.k8s.io",
-        version: "v1",
-        kind: "CSIStorageCapacity",
-        plural: "csistoragecapacities",
-        singular: "csistoragecapacity",
-        short_names: &[],
-        namespaced: true,
-        core: Kind::CsiStorageCapacity,
-        wire: wire!(csi::CsiStorageCapacity => Object::CsiStorageCapacity),
-    },
-    StoredKind {
-        group: "storage.k8s.io",
-        version: "v1",
-        kind: "VolumeAttachment",
-        plural: "volumeattachments",
-        singular: "volumeattachment",
-        short_names: &[],
-        namespaced: false,
-        core: Kind::VolumeAttachment,
-        wire: wire!(csi::VolumeAttachment => Object::VolumeAttachment),
-    },
-    StoredKind {
-        group: "",
-        version: "v1",
-        kind: "Pod",
-        plural: "pods",
-        singular: "pod",
-        short_names: &["po"],
-        namespaced: true,
-        core: Kind::Pod,
-        wire: wire!(pod::Pod => |pod| Object::Pod(Box::new(pod))),
-    },
-];
+/// The rows that the shared handlers serve.
+pub fn shared() -> impl Iterator<Item = &'static StoredKind> {
+    ALL.iter().filter(|kind| kind.is_shared())
+}
+
+/// The rows whose objects an import takes, in its order: each object is of one of them.
+pub fn imported() -> impl Iterator<Item = &'static StoredKind> {
+    ALL.iter().filter(|kind| matches!(kind.served, Served::Shared))
+}
 
 /// The kind of this group and plural, as in a path.
 pub fn by_plural(group: &str, plural: &str) -> Option<&'static StoredKind> {
@@ -302,75 +342,32 @@ pub fn by_key(key: &str) -> Option<&'static StoredKind> {
     by_plural(group, plural)
 }
 
-/// The kind of an object. Any version of the group will do (`policy/v1beta1`, `apps/v1beta2`), since the fields that scheduling reads have
-/// not changed between them.
+/// The kind of an object. Any version of the group will do (`policy/v1beta1`, `apps/v1beta2`), since the fields that scheduling
+/// reads have not changed between them.
 pub fn by_api_version(api_version: &str, kind: &str) -> Option<&'static StoredKind> {
     let group = api_version.split_once('/').map_or("", |(group, _)| group);
-    // Before 1.9 replica sets were served in a group of their own.
-    let group = if group == "extensions" { "apps" } else { group };
-    ALL.iter().find(|k| k.group == group && k.kind == kind)
+    // Workloads and network policies were served in one group at first.
+    let groups = if group == "extensions" { ["apps", "networking.k8s.io"] } else { [group; 2] };
+    shared().find(|k| groups.contains(&k.group) && k.kind == kind)
 }
 
 /// The kind of this name, for an object without an API version.
 pub fn by_kind(api_version: &str, kind: &str) -> Option<&'static StoredKind> {
-    ALL.iter().find(|k| api_version.is_empty() && k.kind == kind)
+    shared().find(|k| api_version.is_empty() && k.kind == kind)
 }
 
 /// The kind that was meant by a name that is none: its plural (`nodes`), a short name (`po`), or other letters (`pod`).
 pub fn meant(name: &str) -> Option<&'static StoredKind> {
     let is = |known: &str| known.eq_ignore_ascii_case(name);
-    let row = ALL.iter().find(|k| is(k.kind) || is(k.plural) || k.short_names.iter().any(|short| is(short)));
+    let row = shared().find(|k| is(k.kind) || is(k.plural) || k.short_names.iter().any(|short| is(short)));
     // What is written as a kind is is one, of a group that is not stored.
     row.filter(|row| row.kind != name)
 }
 
 /// The kind that is this to the core.
 pub fn by_core(kind: Kind) -> Option<&'static StoredKind> {
-    ALL.iter().find(|k| k.core == kind)
+    ALL.iter().find(|k| k.is(kind))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_are_found_by_every_name() {
-        for row in ALL {
-            assert_eq!(by_plural(row.group, row.plural).unwrap().kind, row.kind);
-            assert_eq!(by_api_version(&row.api_version(), row.kind).unwrap().plural, row.plural);
-            assert_eq!(by_key(&row.key()).unwrap().kind, row.kind);
-            assert_eq!(by_core(row.core).unwrap().kind, row.kind);
-            let object = row.parse(br#"{"metadata":{"name":"x"}}"#).unwrap().object;
-            assert_eq!(object_kind(&object), row.core, "the row's parse function gives the row's kind");
-        }
-        for (old, kind, version) in [
-            ("policy/v1beta1", "PodDisruptionBudget", "policy/v1"),
-            ("extensions/v1beta1", "ReplicaSet", "apps/v1"),
-            ("apps/v1beta2", "StatefulSet", "apps/v1"),
-            ("storage.k8s.io/v1beta1", "CSINode", "storage.k8s.io/v1"),
-        ] {
-            assert_eq!(by_api_version(old, kind).unwrap().api_version(), version);
-        }
-        assert!(by_api_version("apps/v1", "Pod").is_none() && by_api_version("v1", "Secret").is_none());
-        assert!(by_api_version("", "").is_none() && by_plural("apps", "pods").is_none());
-    }
-
-    fn object_kind(object: &Object) -> Kind {
-        match object {
-            Object::Node(_) => Kind::Node,
-            Object::Pod(_) => Kind::Pod,
-            Object::Namespace(_) => Kind::Namespace,
-            Object::Workload(w) => Kind::Workload(w.kind),
-            Object::PersistentVolume(_) => Kind::PersistentVolume,
-            Object::PersistentVolumeClaim(_) => Kind::PersistentVolumeClaim,
-            Object::StorageClass(_) => Kind::StorageClass,
-            Object::CsiNode(_) => Kind::CsiNode,
-            Object::CsiDriver(_) => Kind::CsiDriver,
-            Object::CsiStorageCapacity(_) => Kind::CsiStorageCapacity,
-            Object::VolumeAttachment(_) => Kind::VolumeAttachment,
-            Object::PodDisruptionBudget(_) => Kind::PodDisruptionBudget,
-            Object::PriorityClass(_) => Kind::PriorityClass,
-            Object::RuntimeClass(_) => Kind::RuntimeClass,
-        }
-    }
-}
+mod tests;

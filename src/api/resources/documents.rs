@@ -6,10 +6,10 @@ use utoipa::{
     openapi::{Components, OpenApi, PathItem, RefOr, Response, Schema, path::Operation},
 };
 
-use super::{Paths, WITH_STATUS, binding::Binding, eviction::Eviction};
+use super::{Paths, binding::Binding, eviction::Eviction};
 use crate::{
     api::openapi::{ListErrors, ReadErrors, WriteErrors},
-    wire::kinds::{self, StoredKind},
+    wire::kinds::{self, StoredKind, Subresource, Verb},
 };
 
 /// Adds the operations and schemas of every stored kind.
@@ -19,7 +19,7 @@ use crate::{
 pub fn add(document: &mut OpenApi) -> Result<(), serde_json::Error> {
     let components = document.components.get_or_insert_with(Components::default);
     components.schemas.insert("ListMeta".into(), serde_json::from_value(list_meta())?);
-    for kind in kinds::ALL {
+    for kind in kinds::shared() {
         let names = Names::of(kind);
         add_schemas(components, kind, &names)?;
         for (path, item) in items(kind, &names) {
@@ -48,46 +48,58 @@ fn components_of(document: &mut OpenApi) -> &mut Components {
 /// The names of a kind in SDKs.
 struct Names {
     /// `Pod`
-    one: &'static str,
+    one: String,
     /// `Pods`
     many: String,
     /// The component of its objects.
     schema: String,
+    /// The component of its lists.
+    list: String,
 }
 
 impl Names {
     fn of(kind: &StoredKind) -> Self {
-        let ending = kind.plural.get(kind.kind.len()..).unwrap_or("s");
-        let schema = kind.schemas().pop().map(|(name, _)| name).unwrap_or_default();
-        Self { one: kind.kind, many: format!("{}{ending}", kind.kind), schema }
+        let schema = kind.schema();
+        let list = if kind.core().is_some() { format!("{}List", kind.kind) } else { format!("{schema}List") };
+        Self { one: kind.word(), many: kind.many(), schema, list }
     }
 }
 
+/// Adds the schemas of a kind. Kinds that no decision reads share theirs.
 fn add_schemas(components: &mut Components, kind: &StoredKind, names: &Names) -> Result<(), serde_json::Error> {
-    let own = |value: &str| json!({"type": "string", "description": format!("`{value}`."), "example": value});
+    let is_read = kind.core().is_some();
+    let own = |what: &str, value: &str| {
+        if is_read {
+            json!({"type": "string", "description": format!("`{value}`."), "example": value})
+        } else {
+            json!({"type": "string", "description": what})
+        }
+    };
     for (name, mut schema) in kind.schemas() {
         if name == names.schema
             && let RefOr::T(Schema::Object(object)) = &mut schema
         {
             let version = kind.api_version();
-            for (field, value) in [("kind", kind.kind), ("apiVersion", version.as_str())] {
-                object.properties.insert(field.into(), serde_json::from_value(own(value))?);
+            for (field, what, value) in
+                [("kind", "The kind.", kind.kind), ("apiVersion", "Its group and version.", &version)]
+            {
+                object.properties.insert(field.into(), serde_json::from_value(own(what, value))?);
             }
         }
         components.schemas.insert(name, schema);
     }
     let list = json!({
         "type": "object",
-        "description": format!("A page of {}.", names.many),
+        "description": if is_read { format!("A page of {}.", names.many) } else { "A page of objects.".to_owned() },
         "required": ["kind", "apiVersion", "metadata", "items"],
         "properties": {
-            "kind": {"type": "string", "example": format!("{}List", names.one)},
-            "apiVersion": {"type": "string", "example": kind.api_version()},
+            "kind": own("The kind, with `List` behind it.", &format!("{}List", kind.kind)),
+            "apiVersion": own("Its group and version.", &kind.api_version()),
             "metadata": reference("ListMeta"),
             "items": {"type": "array", "items": reference(&names.schema)},
         },
     });
-    components.schemas.insert(format!("{}List", names.one), serde_json::from_value(list)?);
+    components.schemas.insert(names.list.clone(), serde_json::from_value(list)?);
     Ok(())
 }
 
@@ -110,85 +122,95 @@ fn reference(component: &str) -> Value {
 
 /// The paths of a kind with their operations.
 fn items(kind: &StoredKind, names: &Names) -> Vec<(String, Value)> {
-    let Names { one, many, schema } = names;
+    let Names { one, many, schema, list } = names;
     let Paths { collection, everywhere, object } = Paths::of(kind);
     let namespace = kind.namespaced.then(|| variable("namespace", "The namespace.", "default")).into_iter();
     let namespace: Vec<Value> = namespace.collect();
-    let named = || [&namespace[..], &[variable("name", "The object's name.", "example")]].concat();
+    let named = || [&namespace[..], &[variable("name", "The object's name.", kind.example_name())]].concat();
     let read = |id: String, summary: String| operation(id, &summary, named(), None, (200, "The object.", schema));
     let replace = |id: String, summary: String, what: &str| {
-        let body = Some((schema.as_str(), example(kind)));
+        let body = Some((schema.as_str(), kind.example()));
         described(
             operation(id, &summary, [named(), writing()].concat(), body, (200, "The object as it is now.", schema)),
             what,
         )
     };
-    let list = |id: String, summary: String, parameters: Vec<Value>| {
-        let list = format!("{one}List");
-        operation(id, &summary, [parameters, list_parameters()].concat(), None, (200, "A page of objects.", &list))
+    let lists = |id: String, summary: String, parameters: Vec<Value>| {
+        operation(id, &summary, [parameters, list_parameters()].concat(), None, (200, "A page of objects.", list))
     };
-
-    let mut items = vec![
-        (
-            collection,
-            json!({
-                "get": list(format!("list{many}"), format!("List {many}"), namespace.clone()),
-                "post": described(
-                    operation(format!("create{one}"), &format!("Create a {one}"), [namespace.clone(), writing()].concat(),
-                        Some((schema, example(kind))), (201, "The object as it was stored.", schema)),
-                    "The whole object, `status` included. `metadata.generateName` gives it a name of its own."),
-                "delete": described(
-                    operation(format!("delete{many}"), &format!("Delete {many}"),
-                        [namespace.clone(), list_parameters().into_iter().take(2).collect(), vec![dry_run()]].concat(), None,
-                        (200, "They are gone.", "Status")),
-                    "All that the selectors choose; without selectors, all."),
-            }),
-        ),
-        (
-            object.clone(),
-            json!({
-                "get": read(format!("read{one}"), format!("Read a {one}")),
-                "put": replace(format!("replace{one}"), format!("Replace a {one}"),
-                    "The whole object, `status` included. With `metadata.resourceVersion`, only if that is still its revision."),
-                "delete": described(
-                    operation(format!("delete{one}"), &format!("Delete a {one}"), with(named(), dry_run()), None,
-                        (200, "It is gone.", "Status")),
-                    "At once. A DeleteOptions as body may ask for `preconditions`: `uid`, `resourceVersion`."),
-            }),
-        ),
-    ];
+    let (mut of_many, mut of_one) = (Map::new(), Map::new());
+    for verb in kind.verbs {
+        let (operations, method, operation) = match verb {
+            Verb::List => {
+                (&mut of_many, "get", lists(format!("list{many}"), format!("List {many}"), namespace.clone()))
+            }
+            Verb::Create => {
+                let (parameters, body) = ([namespace.clone(), writing()].concat(), Some((&**schema, kind.example())));
+                let created = (201, "The object as it was stored.", &**schema);
+                let create = operation(format!("create{one}"), &format!("Create a {one}"), parameters, body, created);
+                let what = "The whole object, `status` included. `metadata.generateName` gives it a name of its own.";
+                (&mut of_many, "post", described(create, what))
+            }
+            Verb::DeleteCollection => {
+                let chosen = list_parameters().into_iter().take(2).collect();
+                let parameters = [namespace.clone(), chosen, vec![dry_run()]].concat();
+                let done = (200, "They are gone.", "Status");
+                let delete = operation(format!("delete{many}"), &format!("Delete {many}"), parameters, None, done);
+                let what = "All that the selectors choose; without selectors, all.";
+                (&mut of_many, "delete", described(delete, what))
+            }
+            Verb::Get => (&mut of_one, "get", read(format!("read{one}"), format!("Read a {one}"))),
+            Verb::Update => {
+                let what = "The whole object, `status` included. With `metadata.resourceVersion`, only if that is still \
+                            its revision.";
+                (&mut of_one, "put", replace(format!("replace{one}"), format!("Replace a {one}"), what))
+            }
+            Verb::Delete => {
+                let (parameters, done) = (with(named(), dry_run()), (200, "It is gone.", "Status"));
+                let delete = operation(format!("delete{one}"), &format!("Delete a {one}"), parameters, None, done);
+                let what = "At once. A DeleteOptions as body may ask for `preconditions`: `uid`, `resourceVersion`.";
+                (&mut of_one, "delete", described(delete, what))
+            }
+        };
+        operations.insert(method.into(), operation);
+    }
+    let mut items = vec![(collection, Value::Object(of_many)), (object.clone(), Value::Object(of_one))];
     if let Some(everywhere) = everywhere {
-        let list = list(format!("list{many}ForAllNamespaces"), format!("List {many} of all namespaces"), Vec::new());
+        let list = lists(format!("list{many}ForAllNamespaces"), format!("List {many} of all namespaces"), Vec::new());
         items.push((everywhere, json!({"get": list})));
     }
-    if WITH_STATUS.contains(&kind.plural) {
-        let item = json!({
-            "get": read(format!("read{one}Status"), format!("Read a {one} by its status")),
-            "put": replace(format!("replace{one}Status"), format!("Replace the status of a {one}"),
-                "Only `status` is read; everything else stays as it is."),
-        });
-        items.push((format!("{object}/status"), item));
-    }
-    if kind.plural == "pods" {
-        let post = |id: &str, summary: &str, schema: &str, example: Value, further: Vec<Value>| {
-            let parameters = [with(named(), dry_run()), further].concat();
-            json!({"post": operation(id.into(), summary, parameters, Some((schema, example)), (201, "It is done.", "Status"))})
+    for subresource in kind.subresources {
+        let item = match subresource {
+            Subresource::Status => json!({
+                "get": read(format!("read{one}Status"), format!("Read a {one} by its status")),
+                "put": replace(format!("replace{one}Status"), format!("Replace the status of a {one}"),
+                    "Only `status` is read; everything else stays as it is."),
+            }),
+            Subresource::Binding => {
+                let policy = query(
+                    "policy",
+                    "The policy of `/policies/{name}` by which the binding is judged; that of `/policy` where absent.",
+                    &json!({"type": "string"}),
+                );
+                let example =
+                    json!({"kind": "Binding", "apiVersion": "v1", "target": {"kind": "Node", "name": "example"}});
+                let parameters = with(with(named(), dry_run()), policy);
+                done("createPodBinding", "Bind a Pod to a node, if it fits there", parameters, ("Binding", example))
+            }
+            Subresource::Eviction => {
+                let example = json!({"kind": "Eviction", "apiVersion": "policy/v1"});
+                let (summary, parameters) = ("Evict a Pod, if its disruption budgets allow", with(named(), dry_run()));
+                done("createPodEviction", summary, parameters, ("Eviction", example))
+            }
         };
-        let binding = json!({"kind": "Binding", "apiVersion": "v1", "target": {"kind": "Node", "name": "example"}});
-        let eviction = json!({"kind": "Eviction", "apiVersion": "policy/v1"});
-        let policy = query(
-            "policy",
-            "The policy of `/policies/{name}` by which the binding is judged; that of `/policy` where absent.",
-            &json!({"type": "string"}),
-        );
-        let bind = "Bind a Pod to a node, if it fits there";
-        items.push((format!("{object}/binding"), post("createPodBinding", bind, "Binding", binding, vec![policy])));
-        items.push((
-            format!("{object}/eviction"),
-            post("createPodEviction", "Evict a Pod, if its disruption budgets allow", "Eviction", eviction, vec![]),
-        ));
+        items.push((format!("{object}/{}", subresource.name()), item));
     }
     items
+}
+
+/// A path where something is done to an object.
+fn done(id: &str, summary: &str, parameters: Vec<Value>, body: (&str, Value)) -> Value {
+    json!({"post": operation(id.into(), summary, parameters, Some(body), (201, "It is done.", "Status"))})
 }
 
 fn operation(
@@ -271,37 +293,4 @@ fn add_errors(item: &mut PathItem) {
     for operation in [&mut item.post, &mut item.put, &mut item.delete] {
         extend(operation.as_mut(), WriteErrors::responses());
     }
-}
-
-/// An object that can be stored just so.
-fn example(kind: &StoredKind) -> Value {
-    let labels = json!({"matchLabels": {"app": "web"}});
-    let rest = match kind.kind {
-        "Node" => json!({"status": {"allocatable": {"cpu": "4", "memory": "16Gi", "pods": "110"}}}),
-        "Pod" => json!({"spec": {"containers": [
-            {"name": "web", "image": "nginx", "resources": {"requests": {"cpu": "500m", "memory": "128Mi"}}}]}}),
-        "PriorityClass" => json!({"value": 1000}),
-        "RuntimeClass" => json!({"handler": "kata", "overhead": {"podFixed": {"cpu": "250m", "memory": "160Mi"}}}),
-        "StorageClass" => json!({"provisioner": "ebs.csi.aws.com", "volumeBindingMode": "WaitForFirstConsumer"}),
-        "PersistentVolume" => json!({"spec": {"capacity": {"storage": "10Gi"}, "accessModes": ["ReadWriteOnce"],
-            "csi": {"driver": "ebs.csi.aws.com", "volumeHandle": "vol-1"}}}),
-        "PersistentVolumeClaim" => json!({"spec": {"accessModes": ["ReadWriteOnce"],
-            "resources": {"requests": {"storage": "10Gi"}}}}),
-        "Service" | "ReplicationController" => json!({"spec": {"selector": {"app": "web"}}}),
-        "ReplicaSet" | "StatefulSet" => json!({"spec": {"selector": labels}}),
-        "PodDisruptionBudget" => json!({"spec": {"selector": labels}, "status": {"disruptionsAllowed": 1}}),
-        "CSIDriver" => json!({"spec": {"attachRequired": true, "storageCapacity": true}}),
-        "CSIStorageCapacity" => json!({"storageClassName": "local", "capacity": "100Gi",
-            "nodeTopology": {"matchLabels": {"topology.kubernetes.io/zone": "az1"}}}),
-        "VolumeAttachment" => json!({"spec": {"attacher": "ebs.csi.aws.com", "nodeName": "node-a",
-            "source": {"persistentVolumeName": "pv-1"}}}),
-        "CSINode" => json!({"spec": {"drivers": [
-            {"name": "ebs.csi.aws.com", "nodeID": "i-1", "allocatable": {"count": 25}}]}}),
-        _ => json!({}),
-    };
-    let mut object = json!({"kind": kind.kind, "apiVersion": kind.api_version(), "metadata": {"name": "example"}});
-    if let (Value::Object(object), Value::Object(rest)) = (&mut object, rest) {
-        object.extend(rest);
-    }
-    object
 }

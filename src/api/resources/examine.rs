@@ -71,8 +71,8 @@ fn undecodable(kind: &StoredKind, error: &DecodeError) -> ApiError {
 /// # Errors
 /// Under `Strict`, if a field is unknown or repeated.
 pub fn examined<'b>(kind: &StoredKind, json: &'b [u8], mode: FieldValidation) -> Result<Examined<'b>> {
-    let (kind, version) = (kind.kind, kind.api_version());
-    warning::examined(kind, &format!("{kind} in version {version:?} cannot be handled as a {kind}"), json, mode)
+    let (fields, kind, version) = (kind.fields(), kind.kind, kind.api_version());
+    warning::examined(fields, &format!("{kind} in version {version:?} cannot be handled as a {kind}"), json, mode)
 }
 
 /// Reads a body to be stored under the path.
@@ -94,6 +94,7 @@ pub fn open(target: &Target, json: &[u8]) -> Result<Document> {
             "the object is {kind:?} of {version:?}; this path takes {named:?} of {api_version:?}"
         )));
     }
+    document.to_stored(kind);
     if let Some(namespace) = &target.namespace {
         if is_absent(document.metadata("namespace")) {
             document.set_metadata_text("namespace", namespace);
@@ -123,7 +124,7 @@ pub fn check_update(
     document: Document,
     stored: &Document,
 ) -> std::result::Result<Accepted, Refused> {
-    let changes = if kind.core == Kind::Pod { update::pod(&document, stored) } else { Vec::new() };
+    let changes = if kind.is(Kind::Pod) { update::pod(&document, stored) } else { Vec::new() };
     let (accepted, mut causes) = validated(kind, document)?;
     if !causes.is_empty() {
         let before = kind.validate(stored.clone().into_body().as_bytes()).map_err(Refused::Undecodable)?.causes;
@@ -146,7 +147,7 @@ fn validated(kind: &StoredKind, document: Document) -> std::result::Result<(Acce
     // The text is not the one that was sent, so its lines mean nothing to the client.
     let converted = kind.validate(body.as_bytes()).map_err(|error| Refused::Undecodable(error.without_place()))?;
     let node = match converted.object {
-        Object::Pod(pod) if !pod.node_name.is_empty() => Some(pod.node_name.as_ref().to_owned()),
+        Some(Object::Pod(pod)) if !pod.node_name.is_empty() => Some(pod.node_name.as_ref().to_owned()),
         _ => None,
     };
     Ok((Accepted { body, node, uid }, converted.causes))

@@ -145,7 +145,8 @@ struct Import {
 /// Import objects
 ///
 /// The body is a `List`, a list of one kind, an array, objects one after another (NDJSON), or YAML with any number of documents. One commit stores
-/// all or none. Existing objects are replaced. Kinds that decisions do not read are ignored and counted.
+/// all or none. Existing objects are replaced. Kinds that are not stored, such as secrets,
+/// are ignored and counted.
 ///
 /// Objects are facts: faults for which a client's write would be refused are listed in `warnings`, since a running cluster may have admitted them
 /// under other rules. Only objects that cannot be read or named are refused.
@@ -302,12 +303,14 @@ fn incoming(
     mode: FieldValidation,
     classes: &mut Snapshot,
 ) -> std::result::Result<(Incoming, Option<RefusedObject>), RefusedObject> {
-    let examined = fields::examine(kind.kind, "", json.as_bytes());
+    let examined = fields::examine(kind.fields(), "", json.as_bytes());
     let mut document = Document::parse(&examined.json).map_err(|error| RefusedObject {
         kind: kind.kind.into(),
         causes: vec![undecodable(error)],
         ..RefusedObject::default()
     })?;
+    document.to_stored(kind);
+    let kind = kind.stored();
     if kind.namespaced && is_absent(document.metadata("namespace")) {
         document.set_metadata_text("namespace", "default");
     }
@@ -329,20 +332,20 @@ fn incoming(
     let text = |field| document.metadata_text(field).unwrap_or_default();
     let key = Key::new(kind.key(), text("namespace"), text("name"));
     let Accepted { body, node, uid } = accepted;
-    if matches!(kind.core, Kind::PriorityClass | Kind::RuntimeClass | Kind::StorageClass)
+    if matches!(kind.core(), Some(Kind::PriorityClass | Kind::RuntimeClass | Kind::StorageClass))
         && let Ok(Ok(class)) = kind.parse(body.as_bytes()).map(Converted::lenient)
     {
         classes.apply(class);
     }
     let body = Bytes::from(body);
-    let may_be_chosen = matches!(kind.core, Kind::PersistentVolume | Kind::PersistentVolumeClaim);
+    let may_be_chosen = matches!(kind.core(), Some(Kind::PersistentVolume | Kind::PersistentVolumeClaim));
     let incoming = Incoming {
         kind,
         key,
         unsettled: may_be_chosen.then(|| body.clone()),
         body,
         uid,
-        is_unbound: kind.core == Kind::Pod && node.is_none(),
+        is_unbound: kind.is(Kind::Pod) && node.is_none(),
         node,
         incomplete: (!whole).then_some(document),
         precondition: Precondition::default(),
@@ -373,7 +376,7 @@ async fn compare(
             *count += 1;
         }
     };
-    for kind in kinds::ALL {
+    for kind in kinds::imported() {
         let wanting = objects.iter_mut().filter(|object| {
             std::ptr::eq(kind, object.kind)
                 && (dry_run || object.is_unbound || object.unsettled.is_some() || object.incomplete.is_some())

@@ -11,6 +11,7 @@
 //! - A deletion is immediate: there is no grace period and there are no finalizers.
 //! - Defaults are filled in if decisions read them ([`crate::wire::defaults`]): written if they follow from other objects,
 //!   else applied when the object is read.
+//! - Of a kind that no decision reads, the metadata is validated and the rest is kept as it came. Secrets are not stored.
 //! - The values of fields that scheduling does not read are not checked; all are kept as they came. `fieldValidation`
 //!   reports misspelt and repeated fields.
 
@@ -19,7 +20,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use self::target::Served;
 use super::state::AppState;
-use crate::wire::kinds::{self, StoredKind};
+use crate::wire::kinds::{self, StoredKind, Subresource, Verb};
 
 mod admission;
 pub mod binding;
@@ -36,36 +37,47 @@ pub(super) mod show;
 pub(super) mod target;
 pub(super) mod write;
 
-/// The kinds whose `status` can be replaced alone.
-const WITH_STATUS: [&str; 3] = ["nodes", "pods", "poddisruptionbudgets"];
-
-/// The routes of every stored kind.
+/// The routes of every kind that these handlers serve.
 pub fn routes() -> OpenApiRouter<AppState> {
-    kinds::ALL
-        .iter()
-        .flat_map(of_kind)
-        .fold(OpenApiRouter::new(), |router, (path, methods)| router.route(&path, methods))
+    kinds::shared().flat_map(of_kind).fold(OpenApiRouter::new(), |router, (path, methods)| router.route(&path, methods))
 }
 
 /// The paths of one kind.
 fn of_kind(kind: &'static StoredKind) -> Vec<(String, MethodRouter<AppState>)> {
     let Paths { collection, everywhere, object } = Paths::of(kind);
-    let mut routes = vec![
-        (collection, get(list::list).post(write::create).delete(write::delete_all)),
-        (object.clone(), get(read::read).put(write::replace).delete(write::delete)),
-    ];
+    let methods = kind.verbs.iter().fold([MethodRouter::new(), MethodRouter::new()], |[many, one], verb| match verb {
+        Verb::List => [many.get(list::list), one],
+        Verb::Create => [many.post(write::create), one],
+        Verb::DeleteCollection => [many.delete(write::delete_all), one],
+        Verb::Get => [many, one.get(read::read)],
+        Verb::Update => [many, one.put(write::replace)],
+        Verb::Delete => [many, one.delete(write::delete)],
+    });
+    let mut routes: Vec<_> = [collection, object.clone()].into_iter().zip(methods).collect();
     if let Some(everywhere) = everywhere {
         routes.push((everywhere, get(list::list)));
     }
-    if WITH_STATUS.contains(&kind.plural) {
-        routes.push((format!("{object}/status"), get(read::read).put(write::replace_status)));
-    }
-    if kind.plural == "pods" {
-        routes.push((format!("{object}/binding"), post(binding::bind)));
-        routes.push((format!("{object}/eviction"), post(eviction::evict)));
-    }
+    routes.extend(kind.subresources.iter().map(|subresource| {
+        let methods = match subresource {
+            Subresource::Status => get(read::read).put(write::replace_status),
+            Subresource::Binding => post(binding::bind),
+            Subresource::Eviction => post(eviction::evict),
+        };
+        (format!("{object}/{}", subresource.name()), methods)
+    }));
     let served = axum::Extension(Served(kind));
     routes.into_iter().map(|(path, methods)| (path, methods.layer(served))).collect()
+}
+
+/// The reason why the kind of a path is not served on purpose, if there is one.
+pub(super) fn withheld(path: &str) -> Option<&'static str> {
+    let rest = path.strip_prefix("/api/v1/")?;
+    let mut segments = rest.split('/');
+    let plural = match (segments.next()?, segments.next(), segments.next()) {
+        ("namespaces", Some(_), Some(plural)) => plural,
+        (plural, ..) => plural,
+    };
+    kinds::WITHHELD.iter().find(|(withheld, _)| *withheld == plural).map(|(_, why)| *why)
 }
 
 /// Where a kind is served.

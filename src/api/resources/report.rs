@@ -29,7 +29,7 @@ pub struct ImportReport {
     pub unchanged: u64,
     /// Objects that the body does not have (`replace=true`).
     pub deleted: u64,
-    /// How many objects of each kind that is not stored, such as `Deployment`, were passed over.
+    /// How many objects of each kind that is not stored were passed over. Secrets are among them on purpose.
     pub skipped: BTreeMap<String, u64>,
     /// The objects that cannot be read or named (`skipInvalid=true`).
     pub refused: Vec<RefusedObject>,

@@ -33,6 +33,7 @@ pub fn tried(code: StatusCode, kind: &StoredKind, body: &str, revision: Option<u
     let text = if let Some(revision) = revision {
         document::render(body, kind, revision)
     } else {
+        let body = document::shown(body, kind);
         let rest = body.strip_prefix('{').unwrap_or("}");
         format!(r#"{{"kind":"{}","apiVersion":"{}",{rest}"#, kind.kind, kind.api_version())
     };

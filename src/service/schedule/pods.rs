@@ -214,7 +214,7 @@ impl Asked<'_> {
         let uid = document.metadata_text("uid").unwrap_or_default();
         let body = document.into_body();
         let object = kind.validate(body.as_bytes()).map_err(undecodable)?.strict()?;
-        let Object::Pod(pod) = object else { return Ok(()) };
+        let Some(Object::Pod(pod)) = object else { return Ok(()) };
         if pod.is_assigned() {
             let message = "Forbidden: a pod that is not stored yet is given its node here".into();
             return Err(vec![cause("spec.nodeName", "FieldValueForbidden", message)]);

@@ -20,7 +20,7 @@
 //! and their claims the default class. Both also get the defaults of every new pod ([`fill_new`]), unless they have a uid or a node and
 //! so are facts.
 //!
-//! Left out: `LimitRanger` (limit ranges are not stored), `TaintNodesByCondition` (nodes are facts).
+//! Left out: `LimitRanger` (limit ranges are stored and not applied), `TaintNodesByCondition` (nodes are facts).
 
 pub mod amounts;
 pub mod host_ports;
@@ -52,12 +52,12 @@ pub struct Denied {
 
 /// `true` if objects of a kind are checked against others when they are created.
 pub fn is_admitted(kind: &StoredKind) -> bool {
-    matches!(kind.core, Kind::Pod | Kind::PersistentVolumeClaim | Kind::PriorityClass)
+    matches!(kind.core(), Some(Kind::Pod | Kind::PersistentVolumeClaim | Kind::PriorityClass))
 }
 
 /// `true` if objects of a kind are checked against others again when they are replaced.
 pub fn is_admitted_again(kind: &StoredKind) -> bool {
-    kind.core == Kind::PriorityClass
+    kind.is(Kind::PriorityClass)
 }
 
 /// Fills in a new object the fields that other objects decide. Unreadable fields are left to validation.
@@ -65,13 +65,13 @@ pub fn is_admitted_again(kind: &StoredKind) -> bool {
 /// # Errors
 /// If the object contradicts others, or names a class that does not exist.
 pub fn admit(kind: &StoredKind, document: &mut Document, classes: &Snapshot) -> Result<(), Denied> {
-    match kind.core {
-        Kind::Pod => pod::admit(document, classes),
-        Kind::PersistentVolumeClaim => {
+    match kind.core() {
+        Some(Kind::Pod) => pod::admit(document, classes),
+        Some(Kind::PersistentVolumeClaim) => {
             storage_class::admit(document, classes);
             Ok(())
         }
-        Kind::PriorityClass => match class_of(document) {
+        Some(Kind::PriorityClass) => match class_of(document) {
             Some(class) => priority::check_default(&class.to_core().object, classes),
             None => Ok(()),
         },

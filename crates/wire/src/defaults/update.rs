@@ -29,8 +29,8 @@ const FIXED: [&str; 3] = ["priority", "priorityClassName", "preemptionPolicy"];
 /// The fields that may not be changed.
 pub fn keep(kind: &StoredKind, sent: &mut Document, stored: &Document) -> Result<(), Vec<Cause>> {
     let mut faults = Faults::default();
-    match kind.core {
-        Kind::Pod => {
+    match kind.core() {
+        Some(Kind::Pod) => {
             let (new, old) = (fields(sent), fields(stored));
             let at = Path::ROOT.child("spec");
             for field in FIXED {
@@ -44,11 +44,11 @@ pub fn keep(kind: &StoredKind, sent: &mut Document, stored: &Document) -> Result
             take_over(sent, &new, &old, &OF_POD);
             take_over_tolerations(sent, &new, &old);
         }
-        Kind::PersistentVolumeClaim => {
+        Some(Kind::PersistentVolumeClaim) => {
             let (new, old) = (fields(sent), fields(stored));
             take_over(sent, &new, &old, &["storageClassName"]);
         }
-        Kind::PriorityClass => {
+        Some(Kind::PriorityClass) => {
             if let (Some(new), Some(old)) = (class_of(sent), class_of(stored)) {
                 let (new, old) = (new.to_core().object, old.to_core().object);
                 if new.value != old.value {

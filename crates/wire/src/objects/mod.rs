@@ -14,6 +14,7 @@ pub mod pod;
 pub mod quantity;
 pub mod runtime_class;
 pub mod storage;
+pub mod unread;
 pub mod volume;
 pub mod workload;
 

@@ -84,6 +84,18 @@ pub fn dns_1035_label(name: &str) -> Result<(), &'static str> {
     }
 }
 
+/// A segment of a path: anything without `/` and `%` but `.` and `..`
+/// (`apimachinery/pkg/api/validation/path/name.go`).
+pub fn path_segment(name: &str) -> Result<(), &'static str> {
+    match name {
+        "." => Err("may not be '.'"),
+        ".." => Err("may not be '..'"),
+        _ if name.contains('/') => Err("may not contain '/'"),
+        _ if name.contains('%') => Err("may not contain '%'"),
+        _ => Ok(()),
+    }
+}
+
 /// The name of a port: at most 15 of `[a-z0-9-]`, a letter among them, no hyphens at the ends or side by side.
 pub fn port_name(name: &str) -> Result<(), &'static str> {
     let bytes = name.as_bytes();
@@ -120,6 +132,12 @@ mod tests {
         }
         for bad in ["", "/a", "a/", "a/b/c", "A/b", "-a", "a b"] {
             assert!(qualified_name(bad).is_err(), "{bad}");
+        }
+        for good in ["system:node", "A b", "...", "ä"] {
+            assert!(path_segment(good).is_ok(), "{good}");
+        }
+        for bad in [".", "..", "a/b", "50%"] {
+            assert!(path_segment(bad).is_err(), "{bad}");
         }
         assert!(label_value("").is_ok() && label_value("A_1.b-c").is_ok() && label_value("a/b").is_err());
     }

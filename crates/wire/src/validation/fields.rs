@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 
 use podberth_core::near::near;
 
-use crate::{fault::Path, text::Text, tree};
+use crate::{fault::Path, kinds, text::Text, tree};
 
 /// Largest number of odd fields in a reply; the API server has this limit too.
 const MOST: usize = 100;
@@ -184,7 +184,7 @@ impl<'de> DeserializeSeed<'de> for Walk<'_> {
             within.deserialize_any(Walk { kinds_depth, ..self })
         } else {
             let head: Head<'_> = serde_json::from_str(raw.get()).unwrap_or_default();
-            let of = if head.kind.is_empty() { self.of } else { said(&head.kind) };
+            let of = if head.kind.is_empty() { self.of } else { said(&head) };
             within.deserialize_any(Walk { of, holds: Holds::Objects, kinds_depth, ..self })
         };
         walk.map_err(D::Error::custom)
@@ -192,16 +192,20 @@ impl<'de> DeserializeSeed<'de> for Walk<'_> {
 }
 
 /// The fields of the kind that an object names. Podberth's own requests are not kinds.
-fn said(kind: &str) -> Option<&'static Type> {
-    TYPES.get(kind).filter(|of| !of.is_own)
+fn said(head: &Head<'_>) -> Option<&'static Type> {
+    let row = kinds::by_api_version(&head.api_version, &head.kind);
+    let name: &str = row.map_or(&head.kind, |row| row.fields());
+    TYPES.get(name).filter(|of| !of.is_own)
 }
 
-/// Of an object, its kind.
+/// Of an object, its kind and version.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Head<'a> {
     #[serde(borrow)]
     kind: Text<'a>,
+    #[serde(borrow, rename = "apiVersion")]
+    api_version: Text<'a>,
 }
 
 impl<'de> Visitor<'de> for Walk<'_> {
@@ -369,8 +373,8 @@ mod tests {
 
     #[test]
     fn the_fields_that_decisions_read_are_all_known() {
-        for row in crate::kinds::ALL {
-            assert!(is_known(row.kind), "{} has no line in fields.txt", row.kind);
+        for row in kinds::shared() {
+            assert!(is_known(row.fields()), "{} has no line in fields.txt", row.fields());
         }
         for kind in TYPES.values() {
             for field in kind.fields.values().filter_map(|field| field.of).filter(|of| *of != "Untyped") {

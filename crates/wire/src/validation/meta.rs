@@ -9,7 +9,10 @@ use serde::Deserialize;
 
 use crate::{
     fault::{Faults, Path},
-    objects::{meta::OwnerReference, names},
+    objects::{
+        meta::OwnerReference,
+        names::{self, NameRule},
+    },
 };
 
 /// How many bytes keys and values of all annotations may have together.
@@ -36,13 +39,13 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// Reports its faults.
-    pub fn validate(&self, faults: &mut Faults) {
+    /// Reports its faults; names follow a rule.
+    pub fn validate(&self, rule: NameRule, faults: &mut Faults) {
         let at = Path::ROOT.child("metadata");
         // A prefix may end where the rest of the name goes on.
         let prefix = self.generate_name.trim_end_matches('-');
         if !self.generate_name.is_empty()
-            && let Err(rule) = names::dns_subdomain(prefix)
+            && let Err(rule) = rule(prefix)
         {
             faults.invalid(&at.child("generateName"), &self.generate_name, rule);
         }

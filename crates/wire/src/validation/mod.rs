@@ -26,6 +26,7 @@ mod workload;
 use super::{
     decode::{self, DecodeError},
     fault::{Cause, Faults},
+    objects::names::{self, NameRule},
 };
 
 /// An object with rules of its own, besides those of its conversion and its metadata.
@@ -45,9 +46,21 @@ pub trait Validate {
 /// # Errors
 /// As for [`Validate::validate`].
 pub fn faults(object: &impl Validate, json: &[u8]) -> Result<Vec<Cause>, DecodeError> {
+    let mut causes = metadata(json, names::dns_subdomain)?;
     let mut faults = Faults::default();
-    decode::from_slice::<meta::Object>(json)?.metadata.validate(&mut faults);
     object.validate(json, &mut faults)?;
+    causes.extend(faults.into_causes());
+    Ok(causes)
+}
+
+/// The faults of an object's metadata besides its name, namespace and labels, which conversions check. Names follow a rule,
+/// and so does what they are generated from.
+///
+/// # Errors
+/// When a field of the metadata has the wrong type.
+pub fn metadata(json: &[u8], rule: NameRule) -> Result<Vec<Cause>, DecodeError> {
+    let mut faults = Faults::default();
+    decode::from_slice::<meta::Object>(json)?.metadata.validate(rule, &mut faults);
     Ok(faults.into_causes())
 }
 

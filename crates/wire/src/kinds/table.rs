@@ -1,0 +1,530 @@
+//! The table of stored kinds.
+//!
+//! Source: `pkg/registry/*/*/storage/storage.go` of Kubernetes (short names, categories, subresources),
+//! `pkg/apis/*/validation/validation.go` (rules for names), `pkg/printers/internalversion/printers.go` (columns).
+
+use podberth_core::{
+    model::WorkloadKind,
+    snapshot::{Kind, Object},
+};
+
+use super::{
+    Read::Nothing,
+    Served, StoredKind, Subresource, Verb, View,
+    columns::{
+        AGE, CREATED,
+        Cell::{Count, Made, Text},
+        NAME, column,
+    },
+    printed, printers, wire,
+};
+use crate::objects::{csi, disruption, names, node, pod, runtime_class, storage, workload};
+
+/// The operations of the handlers that all kinds share.
+const ALL_VERBS: &[Verb] = &[Verb::Get, Verb::List, Verb::Create, Verb::Update, Verb::Delete, Verb::DeleteCollection];
+
+/// The values that most rows have.
+const ROW: StoredKind = StoredKind {
+    group: "",
+    version: "v1",
+    kind: "",
+    plural: "",
+    plural_word: "",
+    singular: "",
+    short_names: &[],
+    categories: &[],
+    namespaced: true,
+    verbs: ALL_VERBS,
+    subresources: &[],
+    columns: &[NAME, AGE],
+    example: "{}",
+    read: Nothing(names::dns_subdomain),
+    served: Served::Shared,
+};
+
+/// Fields of events: in the core group, which is how they are stored, and in `events.k8s.io`
+/// (`pkg/apis/core/types.go`, `pkg/apis/events/v1/conversion.go`).
+const EVENT_FIELDS: &[(&str, &str)] = &[
+    ("involvedObject", "regarding"),
+    ("message", "note"),
+    ("source", "deprecatedSource"),
+    ("firstTimestamp", "deprecatedFirstTimestamp"),
+    ("lastTimestamp", "deprecatedLastTimestamp"),
+    ("count", "deprecatedCount"),
+    ("reportingComponent", "reportingController"),
+];
+
+/// Every stored kind, in the order in which an import applies them: what others refer to comes first, and what decisions
+/// read before what they do not.
+pub static ALL: &[StoredKind] = &[
+    StoredKind {
+        kind: "Namespace",
+        plural: "namespaces",
+        plural_word: "Namespaces",
+        singular: "namespace",
+        short_names: &["ns"],
+        namespaced: false,
+        subresources: &[Subresource::Status],
+        columns: &[NAME, column("Status", "string", Text("/status/phase", "Active")), AGE],
+        read: wire!(Kind::Namespace, workload::Namespace => Object::Namespace),
+        ..ROW
+    },
+    StoredKind {
+        group: "scheduling.k8s.io",
+        kind: "PriorityClass",
+        plural: "priorityclasses",
+        plural_word: "PriorityClasses",
+        singular: "priorityclass",
+        short_names: &["pc"],
+        namespaced: false,
+        columns: printed::PRIORITY_CLASS,
+        example: r#"{"value":1000}"#,
+        read: wire!(Kind::PriorityClass, disruption::PriorityClass => Object::PriorityClass),
+        ..ROW
+    },
+    StoredKind {
+        group: "node.k8s.io",
+        kind: "RuntimeClass",
+        plural: "runtimeclasses",
+        plural_word: "RuntimeClasses",
+        singular: "runtimeclass",
+        namespaced: false,
+        columns: &[NAME, column("Handler", "string", Text("/handler", "")), AGE],
+        example: r#"{"handler":"kata","overhead":{"podFixed":{"cpu":"250m","memory":"160Mi"}}}"#,
+        read: wire!(Kind::RuntimeClass, runtime_class::RuntimeClass => Object::RuntimeClass),
+        ..ROW
+    },
+    StoredKind {
+        group: "storage.k8s.io",
+        kind: "StorageClass",
+        plural: "storageclasses",
+        plural_word: "StorageClasses",
+        singular: "storageclass",
+        short_names: &["sc"],
+        namespaced: false,
+        columns: printed::STORAGE_CLASS,
+        example: r#"{"provisioner":"ebs.csi.aws.com","volumeBindingMode":"WaitForFirstConsumer"}"#,
+        read: wire!(Kind::StorageClass, storage::StorageClass => Object::StorageClass),
+        ..ROW
+    },
+    StoredKind {
+        group: "storage.k8s.io",
+        kind: "CSIDriver",
+        plural: "csidrivers",
+        plural_word: "CSIDrivers",
+        singular: "csidriver",
+        namespaced: false,
+        columns: printed::CSI_DRIVER,
+        example: r#"{"spec":{"attachRequired":true,"storageCapacity":true}}"#,
+        read: wire!(Kind::CsiDriver, csi::CsiDriver => Object::CsiDriver),
+        ..ROW
+    },
+    StoredKind {
+        kind: "PersistentVolume",
+        plural: "persistentvolumes",
+        plural_word: "PersistentVolumes",
+        singular: "persistentvolume",
+        short_names: &["pv"],
+        namespaced: false,
+        subresources: &[Subresource::Status],
+        columns: printed::PERSISTENT_VOLUME,
+        example: r#"{"spec":{"capacity":{"storage":"10Gi"},"accessModes":["ReadWriteOnce"],"csi":{"driver":"ebs.csi.aws.com","volumeHandle":"vol-1"}}}"#,
+        read: wire!(Kind::PersistentVolume, storage::PersistentVolume => Object::PersistentVolume),
+        ..ROW
+    },
+    StoredKind {
+        kind: "PersistentVolumeClaim",
+        plural: "persistentvolumeclaims",
+        plural_word: "PersistentVolumeClaims",
+        singular: "persistentvolumeclaim",
+        short_names: &["pvc"],
+        subresources: &[Subresource::Status],
+        columns: printed::PERSISTENT_VOLUME_CLAIM,
+        example: r#"{"spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"10Gi"}}}}"#,
+        read: wire!(Kind::PersistentVolumeClaim, storage::PersistentVolumeClaim => Object::PersistentVolumeClaim),
+        ..ROW
+    },
+    StoredKind {
+        kind: "Service",
+        plural: "services",
+        plural_word: "Services",
+        singular: "service",
+        short_names: &["svc"],
+        categories: &["all"],
+        subresources: &[Subresource::Status],
+        columns: printed::SERVICE,
+        example: r#"{"spec":{"selector":{"app":"web"}}}"#,
+        read: wire!(Kind::Workload(WorkloadKind::Service), workload::Service => Object::Workload),
+        ..ROW
+    },
+    StoredKind {
+        kind: "ReplicationController",
+        plural: "replicationcontrollers",
+        plural_word: "ReplicationControllers",
+        singular: "replicationcontroller",
+        short_names: &["rc"],
+        categories: &["all"],
+        subresources: &[Subresource::Status],
+        columns: printed::REPLICATION_CONTROLLER,
+        example: r#"{"spec":{"selector":{"app":"web"}}}"#,
+        read: wire!(Kind::Workload(WorkloadKind::ReplicationController), workload::ReplicationController => Object::Workload),
+        ..ROW
+    },
+    StoredKind {
+        group: "apps",
+        kind: "ReplicaSet",
+        plural: "replicasets",
+        plural_word: "ReplicaSets",
+        singular: "replicaset",
+        short_names: &["rs"],
+        categories: &["all"],
+        subresources: &[Subresource::Status],
+        columns: printed::REPLICA_SET,
+        example: r#"{"spec":{"selector":{"matchLabels":{"app":"web"}}}}"#,
+        read: wire!(Kind::Workload(WorkloadKind::ReplicaSet), workload::ReplicaSet => Object::Workload),
+        ..ROW
+    },
+    StoredKind {
+        group: "apps",
+        kind: "StatefulSet",
+        plural: "statefulsets",
+        plural_word: "StatefulSets",
+        singular: "statefulset",
+        short_names: &["sts"],
+        categories: &["all"],
+        subresources: &[Subresource::Status],
+        columns: printed::STATEFUL_SET,
+        example: r#"{"spec":{"selector":{"matchLabels":{"app":"web"}}}}"#,
+        read: wire!(Kind::Workload(WorkloadKind::StatefulSet), workload::StatefulSet => Object::Workload),
+        ..ROW
+    },
+    StoredKind {
+        group: "policy",
+        kind: "PodDisruptionBudget",
+        plural: "poddisruptionbudgets",
+        plural_word: "PodDisruptionBudgets",
+        singular: "poddisruptionbudget",
+        short_names: &["pdb"],
+        subresources: &[Subresource::Status],
+        columns: printed::POD_DISRUPTION_BUDGET,
+        example: r#"{"spec":{"selector":{"matchLabels":{"app":"web"}}},"status":{"disruptionsAllowed":1}}"#,
+        read: wire!(Kind::PodDisruptionBudget, disruption::PodDisruptionBudget => Object::PodDisruptionBudget),
+        ..ROW
+    },
+    StoredKind {
+        kind: "Node",
+        plural: "nodes",
+        plural_word: "Nodes",
+        singular: "node",
+        short_names: &["no"],
+        namespaced: false,
+        subresources: &[Subresource::Status],
+        columns: printed::NODE,
+        example: r#"{"status":{"allocatable":{"cpu":"4","memory":"16Gi","pods":"110"}}}"#,
+        read: wire!(Kind::Node, node::Node => Object::Node),
+        ..ROW
+    },
+    StoredKind {
+        group: "storage.k8s.io",
+        kind: "CSINode",
+        plural: "csinodes",
+        plural_word: "CSINodes",
+        singular: "csinode",
+        namespaced: false,
+        columns: &[NAME, column("Drivers", "integer", Count(&["/spec/drivers"])), AGE],
+        example: r#"{"spec":{"drivers":[{"name":"ebs.csi.aws.com","nodeID":"i-1","allocatable":{"count":25}}]}}"#,
+        read: wire!(Kind::CsiNode, storage::CsiNode => Object::CsiNode),
+        ..ROW
+    },
+    StoredKind {
+        group: "storage.k8s.io",
+        kind: "CSIStorageCapacity",
+        plural: "csistoragecapacities",
+        plural_word: "CSIStorageCapacities",
+        singular: "csistoragecapacity",
+        columns: &[
+            NAME,
+            column("StorageClassName", "string", Text("/storageClassName", "")),
+            column("Capacity", "string", Made(printers::csi_capacity)),
+        ],
+        example: r#"{"storageClassName":"local","capacity":"100Gi","nodeTopology":{"matchLabels":{"topology.kubernetes.io/zone":"az1"}}}"#,
+        read: wire!(Kind::CsiStorageCapacity, csi::CsiStorageCapacity => Object::CsiStorageCapacity),
+        ..ROW
+    },
+    StoredKind {
+        group: "storage.k8s.io",
+        kind: "VolumeAttachment",
+        plural: "volumeattachments",
+        plural_word: "VolumeAttachments",
+        singular: "volumeattachment",
+        namespaced: false,
+        subresources: &[Subresource::Status],
+        columns: printed::VOLUME_ATTACHMENT,
+        example: r#"{"spec":{"attacher":"ebs.csi.aws.com","nodeName":"node-a","source":{"persistentVolumeName":"pv-1"}}}"#,
+        read: wire!(Kind::VolumeAttachment, csi::VolumeAttachment => Object::VolumeAttachment),
+        ..ROW
+    },
+    StoredKind {
+        kind: "Pod",
+        plural: "pods",
+        plural_word: "Pods",
+        singular: "pod",
+        short_names: &["po"],
+        categories: &["all"],
+        subresources: &[Subresource::Status, Subresource::Binding, Subresource::Eviction],
+        columns: printed::POD,
+        example: r#"{"spec":{"containers":[{"name":"web","image":"nginx","resources":{"requests":{"cpu":"500m","memory":"128Mi"}}}]}}"#,
+        read: wire!(Kind::Pod, pod::Pod => |pod| Object::Pod(Box::new(pod))),
+        ..ROW
+    },
+    StoredKind {
+        kind: "ServiceAccount",
+        plural: "serviceaccounts",
+        plural_word: "ServiceAccounts",
+        singular: "serviceaccount",
+        short_names: &["sa"],
+        columns: &[NAME, column("Secrets", "string", Count(&["/secrets"])), AGE],
+        read: Nothing(names::dns_subdomain),
+        ..ROW
+    },
+    StoredKind {
+        kind: "ConfigMap",
+        plural: "configmaps",
+        plural_word: "ConfigMaps",
+        singular: "configmap",
+        short_names: &["cm"],
+        columns: &[NAME, column("Data", "string", Count(&["/data", "/binaryData"])), AGE],
+        example: r#"{"data":{"greeting":"hello"}}"#,
+        read: Nothing(names::dns_subdomain),
+        ..ROW
+    },
+    StoredKind {
+        kind: "LimitRange",
+        plural: "limitranges",
+        plural_word: "LimitRanges",
+        singular: "limitrange",
+        short_names: &["limits"],
+        columns: &[NAME, CREATED],
+        example: r#"{"spec":{"limits":[{"type":"Container","defaultRequest":{"cpu":"100m"}}]}}"#,
+        read: Nothing(names::dns_subdomain),
+        ..ROW
+    },
+    StoredKind {
+        kind: "ResourceQuota",
+        plural: "resourcequotas",
+        plural_word: "ResourceQuotas",
+        singular: "resourcequota",
+        short_names: &["quota"],
+        subresources: &[Subresource::Status],
+        columns: &[
+            NAME,
+            column("Request", "string", Made(printers::quota_requests)),
+            column("Limit", "string", Made(printers::quota_limits)),
+            AGE,
+        ],
+        example: r#"{"spec":{"hard":{"requests.cpu":"10","pods":"50"}}}"#,
+        read: Nothing(names::dns_subdomain),
+        ..ROW
+    },
+    StoredKind {
+        group: "apps",
+        kind: "Deployment",
+        plural: "deployments",
+        plural_word: "Deployments",
+        singular: "deployment",
+        short_names: &["deploy"],
+        categories: &["all"],
+        subresources: &[Subresource::Status],
+        columns: printed::DEPLOYMENT,
+        example: r#"{"spec":{"replicas":2,"selector":{"matchLabels":{"app":"web"}},"template":{"metadata":{"labels":{"app":"web"}},"spec":{"containers":[{"name":"web","image":"nginx"}]}}}}"#,
+        read: Nothing(names::dns_subdomain),
+        ..ROW
+    },
+    StoredKind {
+        group: "apps",
+        kind: "DaemonSet",
+        plural: "daemonsets",
+        plural_word: "DaemonSets",
+        singular: "daemonset",
+        short_names: &["ds"],
+        categories: &["all"],
+        subresources: &[Subresource::Status],
+        columns: printed::DAEMON_SET,
+        example: r#"{"spec":{"selector":{"matchLabels":{"app":"web"}},"template":{"metadata":{"labels":{"app":"web"}},"spec":{"containers":[{"name":"web","image":"nginx"}]}}}}"#,
+        read: Nothing(names::dns_subdomain),
+        ..ROW
+    },
+    StoredKind {
+        group: "batch",
+        kind: "Job",
+        plural: "jobs",
+        plural_word: "Jobs",
+        singular: "job",
+        categories: &["all"],
+        subresources: &[Subresource::Status],
+        columns: printed::JOB,
+        example: r#"{"spec":{"completions":1,"template":{"metadata":{"labels":{"app":"web"}},"spec":{"restartPolicy":"Never","containers":[{"name":"web","image":"nginx"}]}}}}"#,
+        read: Nothing(names::dns_subdomain),
+        ..ROW
+    },
+    StoredKind {
+        group: "autoscaling",
+        version: "v2",
+        kind: "HorizontalPodAutoscaler",
+        plural: "horizontalpodautoscalers",
+        plural_word: "HorizontalPodAutoscalers",
+        singular: "horizontalpodautoscaler",
+        short_names: &["hpa"],
+        categories: &["all"],
+        subresources: &[Subresource::Status],
+        columns: printed::HORIZONTAL_POD_AUTOSCALER,
+        example: r#"{"spec":{"scaleTargetRef":{"apiVersion":"apps/v1","kind":"Deployment","name":"example"},"minReplicas":1,"maxReplicas":5,"metrics":[{"type":"Resource","resource":{"name":"cpu","target":{"type":"Utilization","averageUtilization":80}}}]}}"#,
+        read: Nothing(names::dns_subdomain),
+        ..ROW
+    },
+    StoredKind {
+        group: "networking.k8s.io",
+        kind: "NetworkPolicy",
+        plural: "networkpolicies",
+        plural_word: "NetworkPolicies",
+        singular: "networkpolicy",
+        short_names: &["netpol"],
+        columns: &[NAME, column("Pod-Selector", "string", Made(printers::pod_selector)), AGE],
+        example: r#"{"spec":{"podSelector":{"matchLabels":{"app":"web"}},"policyTypes":["Ingress"]}}"#,
+        read: Nothing(names::dns_subdomain),
+        ..ROW
+    },
+    StoredKind {
+        group: "rbac.authorization.k8s.io",
+        kind: "Role",
+        plural: "roles",
+        plural_word: "Roles",
+        singular: "role",
+        columns: &[NAME, CREATED],
+        example: r#"{"rules":[{"apiGroups":[""],"resources":["pods"],"verbs":["get","list"]}]}"#,
+        read: Nothing(names::path_segment),
+        ..ROW
+    },
+    StoredKind {
+        group: "rbac.authorization.k8s.io",
+        kind: "ClusterRole",
+        plural: "clusterroles",
+        plural_word: "ClusterRoles",
+        singular: "clusterrole",
+        namespaced: false,
+        columns: &[NAME, CREATED],
+        example: r#"{"rules":[{"apiGroups":[""],"resources":["nodes"],"verbs":["get","list"]}]}"#,
+        read: Nothing(names::path_segment),
+        ..ROW
+    },
+    StoredKind {
+        group: "rbac.authorization.k8s.io",
+        kind: "RoleBinding",
+        plural: "rolebindings",
+        plural_word: "RoleBindings",
+        singular: "rolebinding",
+        columns: printed::ROLE_BINDING,
+        example: r#"{"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"Role","name":"example"},"subjects":[{"apiGroup":"rbac.authorization.k8s.io","kind":"User","name":"jane"}]}"#,
+        read: Nothing(names::path_segment),
+        ..ROW
+    },
+    StoredKind {
+        group: "rbac.authorization.k8s.io",
+        kind: "ClusterRoleBinding",
+        plural: "clusterrolebindings",
+        plural_word: "ClusterRoleBindings",
+        singular: "clusterrolebinding",
+        namespaced: false,
+        columns: printed::ROLE_BINDING,
+        example: r#"{"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"example"},"subjects":[{"kind":"ServiceAccount","name":"default","namespace":"default"}]}"#,
+        read: Nothing(names::path_segment),
+        ..ROW
+    },
+    StoredKind {
+        group: "coordination.k8s.io",
+        kind: "Lease",
+        plural: "leases",
+        plural_word: "Leases",
+        singular: "lease",
+        columns: &[NAME, column("Holder", "string", Text("/spec/holderIdentity", "")), AGE],
+        example: r#"{"spec":{"holderIdentity":"node-a","leaseDurationSeconds":40}}"#,
+        read: Nothing(names::dns_subdomain),
+        ..ROW
+    },
+    StoredKind {
+        kind: "Event",
+        plural: "events",
+        plural_word: "Events",
+        singular: "event",
+        short_names: &["ev"],
+        columns: printed::EVENT,
+        example: r#"{"involvedObject":{"kind":"Pod","namespace":"default","name":"example"},"reason":"Scheduled","message":"Successfully assigned","type":"Normal"}"#,
+        read: Nothing(names::dns_subdomain),
+        ..ROW
+    },
+    // The other form of events: the same objects with some fields called otherwise.
+    StoredKind {
+        group: "events.k8s.io",
+        kind: "Event",
+        plural: "events",
+        plural_word: "Events",
+        singular: "event",
+        short_names: &["ev"],
+        columns: printed::EVENT,
+        example: r#"{"regarding":{"kind":"Pod","namespace":"default","name":"example"},"reason":"Scheduled","action":"Binding","note":"Successfully assigned","type":"Normal","eventTime":"2026-01-02T15:04:05.000000Z","reportingController":"default-scheduler","reportingInstance":"default-scheduler-0"}"#,
+        read: Nothing(names::dns_subdomain),
+        served: Served::View(View { of: "events", renamed: EVENT_FIELDS, word: "EventsV1", fields: "events.Event" }),
+        ..ROW
+    },
+    StoredKind {
+        group: "autoscaling.podberth.io",
+        kind: "NodeGroup",
+        plural: "nodegroups",
+        plural_word: "NodeGroups",
+        singular: "nodegroup",
+        short_names: &["ng"],
+        namespaced: false,
+        subresources: &[Subresource::Status],
+        columns: printed::NODE_GROUP,
+        example: r#"{"spec":{"minSize":0,"maxSize":10,"targetSize":2,"template":{"status":{"allocatable":{"cpu":"4","memory":"16Gi","pods":"110"}}}}}"#,
+        read: Nothing(names::dns_label),
+        ..ROW
+    },
+    StoredKind {
+        group: "podberth.io",
+        kind: "Policy",
+        plural: "policies",
+        plural_word: "Policies",
+        singular: "policy",
+        namespaced: false,
+        verbs: &[Verb::Get, Verb::List, Verb::Update, Verb::Delete],
+        columns: &[NAME],
+        read: Nothing(names::dns_subdomain),
+        served: Served::Own("/policies"),
+        ..ROW
+    },
+    StoredKind {
+        group: "podberth.io",
+        kind: "PolicyRevision",
+        plural: "policyrevisions",
+        plural_word: "PolicyRevisions",
+        singular: "policyrevision",
+        verbs: &[Verb::List],
+        columns: &[NAME],
+        read: Nothing(names::dns_subdomain),
+        served: Served::Own("/policies/{name}/revisions"),
+        ..ROW
+    },
+    StoredKind {
+        group: "podberth.io",
+        kind: "Reservation",
+        plural: "reservations",
+        plural_word: "Reservations",
+        singular: "reservation",
+        verbs: &[Verb::List, Verb::Update, Verb::Delete],
+        columns: &[NAME],
+        read: Nothing(names::dns_subdomain),
+        served: Served::Own("/reservations"),
+        ..ROW
+    },
+];
