@@ -14,10 +14,12 @@ const OFTEN: usize = 4;
 const PARAMETERS: &str = "parameters";
 const RESPONSES: &str = "responses";
 
-/// Moves what operations have in common to the components.
+/// The forms that a part has in different operations, each with its number of places.
+type Forms = HashMap<String, (usize, Value)>;
+
+/// Moves the common parts of operations to the components.
 pub(super) fn share(document: &mut Value) {
-    // By where it goes and its name: each form that it has, and how often.
-    let mut found: BTreeMap<(&str, String), HashMap<String, (usize, Value)>> = BTreeMap::new();
+    let mut found: BTreeMap<(&str, String), Forms> = BTreeMap::new();
     each(document, &mut |place, name, part| {
         let forms = found.entry((place, name)).or_default();
         forms.entry(part.to_string()).or_insert_with(|| (0, part.clone())).0 += 1;

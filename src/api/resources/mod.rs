@@ -72,12 +72,9 @@ fn of_kind(kind: &'static StoredKind) -> Vec<(String, MethodRouter<AppState>)> {
 /// The reason why the kind of a path is not served on purpose, if there is one.
 pub(super) fn withheld(path: &str) -> Option<&'static str> {
     let rest = path.strip_prefix("/api/v1/")?;
-    let mut segments = rest.split('/');
-    let plural = match (segments.next()?, segments.next(), segments.next()) {
-        ("namespaces", Some(_), Some(plural)) => plural,
-        (plural, ..) => plural,
-    };
-    kinds::WITHHELD.iter().find(|(withheld, _)| *withheld == plural).map(|(_, why)| *why)
+    let segments: Vec<&str> = rest.split('/').collect();
+    let plural = if let ["namespaces", _, plural, ..] = segments.as_slice() { plural } else { segments.first()? };
+    kinds::WITHHELD.iter().find(|(withheld, _)| withheld == plural).map(|(_, why)| *why)
 }
 
 /// Where a kind is served.
