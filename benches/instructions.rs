@@ -15,7 +15,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use podberth::{core::policy::Policy, store::Store};
+use podberth::{core::policy::Policy, store::Schema};
 use podberth_testkit::memory::{Memory, Numbering};
 use podberth_testkit::{
     json::{self, Candidates},

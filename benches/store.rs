@@ -19,7 +19,7 @@ use std::{
 
 use podberth::{
     cluster::Clusters,
-    store::{self, Atomicity, Call, Change, Key, ListQuery, Options, Outcome, Precondition, Store, Write},
+    store::{self, Atomicity, Call, Change, Key, ListQuery, Options, Outcome, Precondition, Storage, Write},
 };
 use tokio::task::JoinSet;
 
@@ -90,7 +90,7 @@ async fn measure(engine: &str, url: &str, pods: usize, replicas: usize) {
     told(&format!("start to the first decision, {pods} pods"), at(&times, 50));
 }
 
-async fn open(url: &str) -> Arc<dyn Store> {
+async fn open(url: &str) -> Arc<dyn Storage> {
     store::open(url, &Options::default()).await.expect("the database opens")
 }
 
@@ -147,7 +147,7 @@ async fn run<F: Future<Output = ()> + Send + 'static>(
 }
 
 /// Creations per second.
-async fn writes(store: &Arc<dyn Store>, cluster: &'static str, count: usize, callers: usize, grouped: bool) -> f64 {
+async fn writes(store: &Arc<dyn Storage>, cluster: &'static str, count: usize, callers: usize, grouped: bool) -> f64 {
     let clusters = Clusters::new(store.clone(), Duration::from_secs(1));
     let direct = store.clone();
     let (_, all) = run(count, callers, move |number| {
@@ -169,7 +169,7 @@ async fn writes(store: &Arc<dyn Store>, cluster: &'static str, count: usize, cal
 }
 
 /// Pods bound per second by replicas that all want to bind all of them, and how long each commit took.
-async fn binds(store: &Arc<dyn Store>, url: &str, replicas: usize) -> (f64, Vec<Duration>) {
+async fn binds(store: &Arc<dyn Storage>, url: &str, replicas: usize) -> (f64, Vec<Duration>) {
     let cluster: &'static str = ["", "raced-1", "raced-2", "raced-3"][replicas];
     let node = |number| {
         let name = format!("node-{number}");
@@ -237,7 +237,7 @@ async fn propagation(url: &str) -> Vec<Duration> {
 }
 
 /// Pending pods, in large batches.
-async fn fill(store: &dyn Store, cluster: &str, count: usize) {
+async fn fill(store: &dyn Storage, cluster: &str, count: usize) {
     let numbers: Vec<usize> = (0..count).collect();
     for numbers in numbers.chunks(2_500) {
         let create = |number: &usize| {

@@ -39,7 +39,7 @@ use crate::{
     commands::demo,
     config::{self, Settings},
     extenders::{self, Extenders},
-    store::{self, Keep, Store, StoreError, Writable},
+    store::{self, Keep, Storage, StoreError, Writable},
     telemetry::{
         self,
         trace::{TraceError, Tracing},
@@ -132,7 +132,7 @@ pub async fn demo(settings: &Settings) -> Result<(), Error> {
 struct Server {
     listener: TcpListener,
     address: SocketAddr,
-    store: Arc<dyn Store>,
+    store: Arc<dyn Storage>,
     state: AppState,
     router: Router,
     upkeep: Upkeep,
@@ -306,7 +306,7 @@ fn jobs(settings: &Settings, clusters: &Clusters) -> Vec<Box<dyn Job>> {
 }
 
 /// `create`: a database file that is not there is made.
-async fn open(settings: &Settings, create: bool) -> Result<Arc<dyn Store>, StoreError> {
+async fn open(settings: &Settings, create: bool) -> Result<Arc<dyn Storage>, StoreError> {
     let options = store::Options {
         max_connections: settings.database_max_connections,
         acquire_timeout: settings.database_acquire_timeout,
@@ -322,7 +322,7 @@ async fn open(settings: &Settings, create: bool) -> Result<Arc<dyn Store>, Store
 /// The readiness checks of this process. An unreachable database alone does not fail them: decisions go on from the snapshot, and
 /// if all replicas were unready at once no replica would get requests. An old snapshot fails them, and so does a database that
 /// refuses writes, since that does not end by itself.
-fn checks(store: &Arc<dyn Store>, clusters: &Clusters, max_staleness: Duration) -> Vec<Check> {
+fn checks(store: &Arc<dyn Storage>, clusters: &Clusters, max_staleness: Duration) -> Vec<Check> {
     let (store, writes, clusters) = (store.clone(), store.clone(), clusters.clone());
     // A schema that is current stays so: then the database, which may be away, is not asked again.
     let current = Arc::new(AtomicBool::new(false));

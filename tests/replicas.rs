@@ -14,7 +14,7 @@ use std::{
 use database::{Database, Engine, with_database};
 use podberth::{
     cluster::Clusters,
-    store::{Atomicity, Call, Change, Key, ListQuery, Outcome, Precondition, Refusal, Store, Write},
+    store::{Atomicity, Call, Change, Key, ListQuery, Outcome, Precondition, Refusal, Storage, Write},
 };
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -71,7 +71,7 @@ async fn client(clusters: Clusters, seed: usize) -> Vec<(usize, usize)> {
 }
 
 /// The nodes of the bound pods, as the database has them.
-async fn stored(store: &Arc<dyn Store>) -> BTreeMap<String, String> {
+async fn stored(store: &Arc<dyn Storage>) -> BTreeMap<String, String> {
     let pods = store.list(CLUSTER, &ListQuery::all("pods")).await.expect("the database answers").items;
     pods.into_iter().filter_map(|pod| Some((pod.key.name, pod.node?))).collect()
 }

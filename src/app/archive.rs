@@ -13,7 +13,7 @@ use crate::{
     cluster::DEFAULT_CLUSTER,
     commands::archive,
     config::Settings,
-    store::{Restore, Store, StoreError},
+    store::{Restore, Storage, StoreError},
     telemetry,
 };
 
@@ -82,7 +82,7 @@ fn place(url: &str) -> &str {
     }
 }
 
-async fn write_file(store: &dyn Store, command: &Export) -> Result<(), Error> {
+async fn write_file(store: &dyn Storage, command: &Export) -> Result<(), Error> {
     let cannot = |error| Error::Output(command.file.display().to_string(), error);
     let mut name = command.file.clone().into_os_string();
     name.push(".partial");
@@ -99,7 +99,7 @@ async fn write_file(store: &dyn Store, command: &Export) -> Result<(), Error> {
     done
 }
 
-async fn write(store: &dyn Store, command: &Export, output: &mut (dyn Write + Send)) -> Result<(), Error> {
+async fn write(store: &dyn Storage, command: &Export, output: &mut (dyn Write + Send)) -> Result<(), Error> {
     let clusters = if command.all_clusters { store.clusters().await? } else { vec![command.cluster.clone()] };
     for cluster in clusters {
         let (revision, count) = archive::export(store, &cluster, output).await.map_err(told)?;
@@ -136,7 +136,7 @@ pub async fn import(command: &Import) -> Result<(), Error> {
     imported
 }
 
-async fn read(store: &dyn Store, command: &Import, input: &mut (dyn BufRead + Send)) -> Result<(), Error> {
+async fn read(store: &dyn Storage, command: &Import, input: &mut (dyn BufRead + Send)) -> Result<(), Error> {
     let how = Restore { replace: command.replace, skip: command.skip_revisions };
     let mut clusters = 0;
     while let Some(done) = archive::import(store, input, command.cluster.as_deref(), how).await.map_err(told)? {

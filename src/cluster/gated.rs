@@ -14,14 +14,15 @@ use uuid::Uuid;
 
 use crate::store::{
     self, Call, Changes, Compaction, Connections, Cursor, Everywhere, Head, Heads, Hints, Judge, Keep, Key, List,
-    ListQuery, Listener, MigrationStatus, Record, Restore, Source, Store, StoreError, Visitor, Writable, Written,
+    ListQuery, Listener, MigrationStatus, Past, Record, Restore, Schema, Source, Storage, Store, StoreError, Upkeep,
+    Visitor, Writable, Written,
 };
 
 /// SQLite in memory behind a gate.
 #[derive(Debug)]
 pub(super) struct Gated {
-    pub(super) inner: Arc<dyn Store>,
-    /// One permit admits one batch.
+    pub(super) inner: Arc<dyn Storage>,
+    /// One permit lets one batch through.
     pub(super) gate: Semaphore,
     pub(super) away: AtomicBool,
     /// It takes no writes.
@@ -65,7 +66,7 @@ impl Gated {
             .await
     }
 
-    pub(super) async fn over(inner: Arc<dyn Store>) -> Arc<Self> {
+    pub(super) async fn over(inner: Arc<dyn Storage>) -> Arc<Self> {
         inner.migrate().await.expect("it migrates");
         Arc::new(Self {
             inner,
@@ -160,6 +161,31 @@ impl Store for Gated {
         self.inner.changes(cluster, from, limit).await
     }
 
+    async fn begin_epoch(&self, cluster: &str, lost: &Head, token: Uuid) -> Result<Head, StoreError> {
+        self.inner.begin_epoch(cluster, lost, token).await
+    }
+
+    async fn heads(&self, clusters: &[String]) -> Result<Heads, StoreError> {
+        self.answers()?;
+        self.heads_read.fetch_add(1, Ordering::SeqCst);
+        self.inner.heads(clusters).await
+    }
+
+    async fn clusters(&self) -> Result<Vec<String>, StoreError> {
+        self.inner.clusters().await
+    }
+
+    fn hints(&self) -> Listener {
+        if self.deaf.load(Ordering::SeqCst) { self.silence.listen() } else { self.inner.hints() }
+    }
+
+    fn writable(&self) -> Writable {
+        if self.full.load(Ordering::SeqCst) { Writable::No("full".into()) } else { Writable::Yes }
+    }
+}
+
+#[async_trait]
+impl Past for Gated {
     async fn state_at(&self, cluster: &str, at: Option<u64>, visitor: &mut dyn Visitor) -> Result<(), StoreError> {
         self.inner.state_at(cluster, at, visitor).await
     }
@@ -175,23 +201,16 @@ impl Store for Gated {
     async fn restore(&self, cluster: &str, source: &mut dyn Source, how: Restore) -> Result<Head, StoreError> {
         self.inner.restore(cluster, source, how).await
     }
+}
 
+#[async_trait]
+impl Upkeep for Gated {
     async fn compact(&self, cluster: &str, keep: &Keep) -> Result<Compaction, StoreError> {
         self.inner.compact(cluster, keep).await
     }
 
     async fn lease(&self, name: &str, holder: Uuid, ttl: Duration) -> Result<bool, StoreError> {
         self.inner.lease(name, holder, ttl).await
-    }
-
-    async fn begin_epoch(&self, cluster: &str, lost: &Head, token: Uuid) -> Result<Head, StoreError> {
-        self.inner.begin_epoch(cluster, lost, token).await
-    }
-
-    async fn heads(&self, clusters: &[String]) -> Result<Heads, StoreError> {
-        self.answers()?;
-        self.heads_read.fetch_add(1, Ordering::SeqCst);
-        self.inner.heads(clusters).await
     }
 
     async fn everywhere(&self, kind: &str) -> Result<Everywhere, StoreError> {
@@ -206,33 +225,27 @@ impl Store for Gated {
     async fn sweep(&self, keep: Duration) -> Result<(), StoreError> {
         self.inner.sweep(keep).await
     }
+}
 
-    async fn clusters(&self) -> Result<Vec<String>, StoreError> {
-        self.inner.clusters().await
-    }
-
-    fn hints(&self) -> Listener {
-        if self.deaf.load(Ordering::SeqCst) { self.silence.listen() } else { self.inner.hints() }
-    }
-
-    fn connections(&self) -> Connections {
-        self.inner.connections()
-    }
-
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.answers()
-    }
-
-    fn writable(&self) -> Writable {
-        if self.full.load(Ordering::SeqCst) { Writable::No("full".into()) } else { Writable::Yes }
-    }
-
+#[async_trait]
+impl Schema for Gated {
     async fn migrate(&self) -> Result<(), StoreError> {
         self.inner.migrate().await
     }
 
     async fn migration_status(&self) -> Result<MigrationStatus, StoreError> {
         self.inner.migration_status().await
+    }
+}
+
+#[async_trait]
+impl Storage for Gated {
+    fn connections(&self) -> Connections {
+        self.inner.connections()
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.answers()
     }
 
     async fn close(&self) {

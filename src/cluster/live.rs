@@ -19,7 +19,7 @@ use tokio::{
 
 use super::{Cluster, DEFAULT_CLUSTER, Limits, status::is_same};
 use crate::{
-    store::{Head, Heads, Hint, Listener, Standing, Store, StoreError},
+    store::{Head, Heads, Hint, Listener, Standing, Storage, Store, StoreError},
     telemetry,
 };
 
@@ -152,8 +152,8 @@ impl Live {
         time.checked_add(SignedDuration::try_from(since).ok()?).ok()
     }
 
-    /// Starts the watcher, if it does not run yet. Hints from here on are not missed.
-    pub(super) fn watch(self: &Arc<Self>, store: &Arc<dyn Store>, limits: &Limits) {
+    /// Watches from now on, if nobody does yet. What is hinted at from here on is heard.
+    pub(super) fn watch(self: &Arc<Self>, store: &Arc<dyn Storage>, limits: &Limits) {
         self.watcher.get_or_init(|| {
             lock(&self.contact).at = Instant::now();
             let (live, store, limits, hints) = (Arc::downgrade(self), store.clone(), limits.clone(), store.hints());

@@ -31,7 +31,7 @@ use self::{
 use crate::{
     core::policy::Profile,
     store::{
-        Atomicity, Call, Change, Commit, Everywhere, Head, Outcome, Precondition, Record, Store, StoreError, Write,
+        Atomicity, Call, Change, Commit, Everywhere, Head, Outcome, Precondition, Record, Storage, StoreError, Write,
     },
     wire::{
         extender::KnownNodes,
@@ -70,7 +70,7 @@ const REPLACED_AFTER: Duration = Duration::from_secs(1);
 /// All live clusters of one store. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Clusters {
-    store: Arc<dyn Store>,
+    store: Arc<dyn Storage>,
     limits: Limits,
     remembering: Remembering,
     live: Arc<Live>,
@@ -144,13 +144,13 @@ pub struct Cluster {
 }
 
 impl Clusters {
-    /// No cluster is loaded until the first request for it.
-    pub fn new(store: Arc<dyn Store>, poll: Duration) -> Self {
+    /// No cluster is kept until it is asked for.
+    pub fn new(store: Arc<dyn Storage>, poll: Duration) -> Self {
         Self::limited(store, Limits { poll, ..Limits::default() })
     }
 
     /// Like [`Self::new`], with limits.
-    pub fn limited(store: Arc<dyn Store>, limits: Limits) -> Self {
+    pub fn limited(store: Arc<dyn Storage>, limits: Limits) -> Self {
         Self { store, limits, remembering: Remembering::default(), live: Arc::default() }
     }
 
@@ -166,7 +166,7 @@ impl Clusters {
     }
 
     /// The database.
-    pub fn store(&self) -> &Arc<dyn Store> {
+    pub fn store(&self) -> &Arc<dyn Storage> {
         &self.store
     }
 
@@ -444,7 +444,7 @@ mod tests {
 
     const WITHIN: Duration = Duration::from_secs(30);
 
-    async fn store() -> Arc<dyn Store> {
+    async fn store() -> Arc<dyn Storage> {
         let store = store::open("sqlite::memory:", &store::Options::default()).await.expect("an empty database opens");
         store.migrate().await.expect("and migrates");
         store
@@ -458,7 +458,7 @@ mod tests {
         Change::Put { body: body.to_owned().into(), uid: "1".into(), node: None }
     }
 
-    async fn commit(store: &Arc<dyn Store>, writes: Vec<Write>) -> u64 {
+    async fn commit(store: &Arc<dyn Storage>, writes: Vec<Write>) -> u64 {
         store.commit("prod", writes, Atomicity::AllOrNothing).await.expect("the store writes").revision
     }
 

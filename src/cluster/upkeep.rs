@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{Clusters, PolicyHistory, delete};
 use crate::{
-    store::{Atomicity, Keep, ListQuery, Store, StoreError},
+    store::{Atomicity, Keep, ListQuery, Storage, StoreError},
     wire::policy::revision::{self, Made},
 };
 
@@ -29,7 +29,7 @@ pub trait Job: Send + Sync {
     fn every(&self) -> Duration;
 
     /// Does it once.
-    async fn run(&self, store: &dyn Store) -> Result<(), StoreError>;
+    async fn run(&self, store: &dyn Storage) -> Result<(), StoreError>;
 }
 
 /// Runs jobs until it is dropped.
@@ -40,7 +40,7 @@ pub struct Upkeep {
 
 impl Upkeep {
     /// Starts a loop for each job. `holder` names this process.
-    pub fn start(store: &Arc<dyn Store>, holder: Uuid, jobs: Vec<Box<dyn Job>>) -> Self {
+    pub fn start(store: &Arc<dyn Storage>, holder: Uuid, jobs: Vec<Box<dyn Job>>) -> Self {
         let start = |job: Box<dyn Job>| {
             let store = store.clone();
             let turns = async move {
@@ -64,7 +64,7 @@ impl Drop for Upkeep {
 }
 
 /// Runs the job if this process has its lease; whether it has.
-async fn turn(store: &dyn Store, holder: Uuid, job: &dyn Job) -> Result<bool, StoreError> {
+async fn turn(store: &dyn Storage, holder: Uuid, job: &dyn Job) -> Result<bool, StoreError> {
     let ttl = job.every().saturating_mul(2).max(SHORTEST_LEASE);
     let ours = store.lease(job.name(), holder, ttl).await?;
     if ours {
@@ -92,7 +92,7 @@ impl Job for Compact {
         self.every
     }
 
-    async fn run(&self, store: &dyn Store) -> Result<(), StoreError> {
+    async fn run(&self, store: &dyn Storage) -> Result<(), StoreError> {
         for cluster in store.clusters().await? {
             match store.compact(&cluster, &self.keep).await {
                 Ok(done) => tracing::debug!(cluster, ?done, "compacted"),
@@ -124,7 +124,7 @@ impl Job for Expire {
         self.every
     }
 
-    async fn run(&self, _: &dyn Store) -> Result<(), StoreError> {
+    async fn run(&self, _: &dyn Storage) -> Result<(), StoreError> {
         let count = self.clusters.expire().await?;
         if count > 0 {
             tracing::debug!(count, "reservations have expired");
@@ -148,7 +148,7 @@ pub struct ForgetPolicies {
 }
 
 impl ForgetPolicies {
-    async fn forget(&self, store: &dyn Store, cluster: &str) -> Result<(), StoreError> {
+    async fn forget(&self, store: &dyn Storage, cluster: &str) -> Result<(), StoreError> {
         let now = self.clusters.now().await?;
         let mut query = ListQuery { limit: Some(REVISIONS), ..ListQuery::all(revision::HISTORY) };
         loop {
@@ -175,7 +175,7 @@ impl Job for ForgetPolicies {
         self.every
     }
 
-    async fn run(&self, store: &dyn Store) -> Result<(), StoreError> {
+    async fn run(&self, store: &dyn Storage) -> Result<(), StoreError> {
         for cluster in store.clusters().await? {
             match self.forget(store, &cluster).await {
                 Ok(()) => {}
@@ -194,7 +194,7 @@ mod tests {
     use super::*;
     use crate::store::{self, Atomicity, Change, Key, Precondition, Write};
 
-    async fn store() -> Arc<dyn Store> {
+    async fn store() -> Arc<dyn Storage> {
         let store = store::open("sqlite::memory:", &store::Options::default()).await.expect("an empty database opens");
         store.migrate().await.expect("and migrates");
         store
@@ -212,7 +212,7 @@ mod tests {
             Duration::from_mins(1)
         }
 
-        async fn run(&self, _: &dyn Store) -> Result<(), StoreError> {
+        async fn run(&self, _: &dyn Storage) -> Result<(), StoreError> {
             self.0.fetch_add(1, Ordering::SeqCst);
             Ok(())
         }

@@ -20,7 +20,7 @@ use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::store::{Head, Key, Record, Restore, Source, Store, StoreError, Visitor};
+use crate::store::{Head, Key, Past, Record, Restore, Source, StoreError, Visitor};
 
 /// The version of the format. A reader accepts only its own version.
 const VERSION: u32 = 1;
@@ -100,7 +100,7 @@ impl TryFrom<Line> for Record {
 
 /// Writes one cluster in its current state. Returns the revision and the number of objects.
 pub async fn export(
-    store: &dyn Store,
+    store: &dyn Past,
     cluster: &str,
     output: &mut (dyn Write + Send),
 ) -> Result<(u64, u64), StoreError> {
@@ -162,7 +162,7 @@ pub struct Imported {
 /// Reads the next cluster of an export and restores it, whole or not at all; `None` at the end of the input. `rename`
 /// gives it another name.
 pub async fn import(
-    store: &dyn Store,
+    store: &dyn Past,
     input: &mut (dyn BufRead + Send),
     rename: Option<&str>,
     how: Restore,

@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{cluster::Clusters, extenders::Extenders, store::Store};
+use crate::{cluster::Clusters, extenders::Extenders, store::Storage};
 
 pub mod bind;
 pub mod compute;
@@ -27,8 +27,8 @@ pub use error::{Error, Result};
 #[derive(Clone, Debug)]
 pub struct Service {
     /// The database.
-    pub store: Arc<dyn Store>,
-    /// The live clusters.
+    pub store: Arc<dyn Storage>,
+    /// What decisions are made on.
     pub clusters: Clusters,
     /// The extenders.
     pub extenders: Extenders,

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use podberth::store::{Cursor, Options, Record, Store, StoreError, open};
+use podberth::store::{Cursor, Options, Record, Storage, StoreError, open};
 use serde_json::{Value, json};
 use tokio::{
     sync::watch,
@@ -365,7 +365,7 @@ struct Seen {
 }
 
 impl Seen {
-    async fn catch_up(&mut self, store: &dyn Store, shared: &Shared) -> Result<(), StoreError> {
+    async fn catch_up(&mut self, store: &dyn Storage, shared: &Shared) -> Result<(), StoreError> {
         loop {
             let page = match store.changes("default", &self.cursor, 500).await {
                 Err(StoreError::Compacted { .. } | StoreError::HistoryLost { .. }) => {
@@ -428,7 +428,7 @@ impl Seen {
 }
 
 /// All pods as the database holds them.
-pub(crate) async fn read_all(store: &dyn Store) -> BTreeMap<PodName, Stored> {
+pub(crate) async fn read_all(store: &dyn Storage) -> BTreeMap<PodName, Stored> {
     let page = store.changes("default", &Cursor::default(), usize::MAX).await.expect("the database is there");
     let pods = page.records.iter().filter(|record| &*record.key.kind == "pods" && !record.deleted);
     pods.map(|record| {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use podberth::store::{Atomicity, Change, Key, Options, Precondition, Store, Write, open};
+use podberth::store::{Atomicity, Change, Key, Options, Precondition, Storage, Write, open};
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::{task::block_in_place, time::sleep};
@@ -169,7 +169,7 @@ async fn a_start_waits_for_the_database() {
     opened.expect("it was waited for").close().await;
 }
 
-async fn write(store: &dyn Store, name: &str) -> Result<(), podberth::store::StoreError> {
+async fn write(store: &dyn Storage, name: &str) -> Result<(), podberth::store::StoreError> {
     let change = Change::Put { body: "{}".into(), uid: "1".into(), node: None };
     let write = Write { key: Key::new("pods", "default", name), precondition: Precondition::default(), change };
     store.commit("default", vec![write], Atomicity::Each).await.map(drop)

@@ -7,7 +7,7 @@ use podberth::{
         Clusters, Limits, PolicyHistory,
         upkeep::{ForgetPolicies, Job},
     },
-    store::{Key, ListQuery, Store},
+    store::{Key, ListQuery, Schema, Storage},
     wire::policy::revision,
 };
 use podberth_testkit::memory::{Memory, Numbering};
@@ -114,7 +114,7 @@ async fn the_history_is_bounded_by_number_size_and_age() {
 async fn a_revision_beyond_its_age_is_removed_without_a_change() {
     let memory = Arc::new(Memory::new(Numbering::Counter));
     memory.migrate().await.expect("it migrates");
-    let store: Arc<dyn Store> = memory.clone();
+    let store: Arc<dyn Storage> = memory.clone();
     let server = Server::start(store.clone(), Setup::default());
     for weight in 1..=3 {
         server.put("/policies/p", weighing(weight)).await.policy();

@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use podberth::store::{
     Call, Changes, Compaction, Connections, Cursor, Everywhere, Head, Heads, Hints, Judge, Keep, Key, List, ListQuery,
-    Listener, MigrationStatus, Record, Restore, Source, Store, StoreError, Visitor, Written,
+    Listener, MigrationStatus, Past, Record, Restore, Schema, Source, Storage, Store, StoreError, Upkeep, Visitor,
+    Written,
 };
 use podberth_testkit::memory::{Copy, Memory};
 use tokio::sync::oneshot;
@@ -324,30 +325,6 @@ impl Store for Faulty {
         self.read(stream, self.memory.changes(cluster, &Cursor { seen, ..*from }, limit)).await
     }
 
-    async fn state_at(&self, cluster: &str, at: Option<u64>, visitor: &mut dyn Visitor) -> Result<(), StoreError> {
-        self.read(self.stream(cluster, Verb::Read), self.memory.state_at(cluster, at, visitor)).await
-    }
-
-    async fn get_at(&self, cluster: &str, key: &Key, revision: u64) -> Result<Option<Record>, StoreError> {
-        self.read(self.stream(cluster, Verb::Read), self.memory.get_at(cluster, key, revision)).await
-    }
-
-    async fn revision_at(&self, cluster: &str, time: Timestamp) -> Result<Option<u64>, StoreError> {
-        self.read(self.stream(cluster, Verb::Read), self.memory.revision_at(cluster, time)).await
-    }
-
-    async fn restore(&self, cluster: &str, source: &mut dyn Source, how: Restore) -> Result<Head, StoreError> {
-        self.read(self.stream(cluster, Verb::Direct), self.memory.restore(cluster, source, how)).await
-    }
-
-    async fn compact(&self, cluster: &str, keep: &Keep) -> Result<Compaction, StoreError> {
-        self.read(self.stream(cluster, Verb::Direct), self.memory.compact(cluster, keep)).await
-    }
-
-    async fn lease(&self, name: &str, holder: Uuid, ttl: Duration) -> Result<bool, StoreError> {
-        self.read(self.stream(CLUSTERS[0], Verb::Read), self.memory.lease(name, holder, ttl)).await
-    }
-
     /// The reader of the feed begins an epoch. The token is drawn here, so that the seed decides it.
     async fn begin_epoch(&self, cluster: &str, lost: &Head, _: Uuid) -> Result<Head, StoreError> {
         let stream = self.stream(cluster, Verb::Changes);
@@ -363,6 +340,44 @@ impl Store for Faulty {
         self.read(&self.heads, self.memory.heads(clusters)).await
     }
 
+    async fn clusters(&self) -> Result<Vec<String>, StoreError> {
+        self.read(self.stream(CLUSTERS[0], Verb::Read), self.memory.clusters()).await
+    }
+
+    fn hints(&self) -> Listener {
+        self.hints.listen()
+    }
+}
+
+#[async_trait]
+impl Past for Faulty {
+    async fn state_at(&self, cluster: &str, at: Option<u64>, visitor: &mut dyn Visitor) -> Result<(), StoreError> {
+        self.read(self.stream(cluster, Verb::Read), self.memory.state_at(cluster, at, visitor)).await
+    }
+
+    async fn get_at(&self, cluster: &str, key: &Key, revision: u64) -> Result<Option<Record>, StoreError> {
+        self.read(self.stream(cluster, Verb::Read), self.memory.get_at(cluster, key, revision)).await
+    }
+
+    async fn revision_at(&self, cluster: &str, time: Timestamp) -> Result<Option<u64>, StoreError> {
+        self.read(self.stream(cluster, Verb::Read), self.memory.revision_at(cluster, time)).await
+    }
+
+    async fn restore(&self, cluster: &str, source: &mut dyn Source, how: Restore) -> Result<Head, StoreError> {
+        self.read(self.stream(cluster, Verb::Direct), self.memory.restore(cluster, source, how)).await
+    }
+}
+
+#[async_trait]
+impl Upkeep for Faulty {
+    async fn compact(&self, cluster: &str, keep: &Keep) -> Result<Compaction, StoreError> {
+        self.read(self.stream(cluster, Verb::Direct), self.memory.compact(cluster, keep)).await
+    }
+
+    async fn lease(&self, name: &str, holder: Uuid, ttl: Duration) -> Result<bool, StoreError> {
+        self.read(self.stream(CLUSTERS[0], Verb::Read), self.memory.lease(name, holder, ttl)).await
+    }
+
     async fn everywhere(&self, kind: &str) -> Result<Everywhere, StoreError> {
         self.read(self.stream(CLUSTERS[0], Verb::Read), self.memory.everywhere(kind)).await
     }
@@ -374,29 +389,27 @@ impl Store for Faulty {
     async fn sweep(&self, keep: Duration) -> Result<(), StoreError> {
         self.read(self.stream(CLUSTERS[0], Verb::Direct), self.memory.sweep(keep)).await
     }
+}
 
-    async fn clusters(&self) -> Result<Vec<String>, StoreError> {
-        self.read(self.stream(CLUSTERS[0], Verb::Read), self.memory.clusters()).await
-    }
-
-    fn hints(&self) -> Listener {
-        self.hints.listen()
-    }
-
-    fn connections(&self) -> Connections {
-        self.memory.connections()
-    }
-
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.read(self.stream(CLUSTERS[0], Verb::Read), self.memory.ping()).await
-    }
-
+#[async_trait]
+impl Schema for Faulty {
     async fn migrate(&self) -> Result<(), StoreError> {
         self.memory.migrate().await
     }
 
     async fn migration_status(&self) -> Result<MigrationStatus, StoreError> {
         self.memory.migration_status().await
+    }
+}
+
+#[async_trait]
+impl Storage for Faulty {
+    fn connections(&self) -> Connections {
+        self.memory.connections()
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.read(self.stream(CLUSTERS[0], Verb::Read), self.memory.ping()).await
     }
 
     async fn close(&self) {

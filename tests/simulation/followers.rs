@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use imbl::OrdMap;
 use podberth::cluster::Clusters;
-use podberth::store::{Cursor, Key, Record, Store, StoreError};
+use podberth::store::{Cursor, Key, Record, Storage, StoreError};
 use tokio::time::sleep;
 use uuid::Uuid;
 
@@ -29,7 +29,7 @@ pub(crate) async fn view(clusters: Clusters, cluster: usize, who: String, histor
 }
 
 /// Reads the feed in pages of random length and keeps the state.
-pub(crate) async fn tail(store: Arc<dyn Store>, cluster: usize, mut chance: fastrand::Rng, history: Arc<History>) {
+pub(crate) async fn tail(store: Arc<dyn Storage>, cluster: usize, mut chance: fastrand::Rng, history: Arc<History>) {
     let mut state: OrdMap<Key, Record> = OrdMap::new();
     let (mut cursor, mut place) = (Cursor::default(), history.window(cluster));
     loop {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use podberth::cluster::{Clusters, CommitError, View};
-use podberth::store::{Call, Commit, Keep, Store};
+use podberth::store::{Call, Commit, Keep, Schema, Storage, Upkeep};
 use podberth_testkit::memory::{Copy, Memory, Numbering, Return};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep};
@@ -41,7 +41,7 @@ pub(crate) struct Report {
 
 /// A process that serves clients.
 pub(crate) struct Replica {
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store: Arc<dyn Storage>,
     clusters: Clusters,
     tasks: Mutex<Vec<AbortHandle>>,
 }
@@ -136,7 +136,7 @@ impl World {
     }
 
     fn start(&self, slot: usize, chance: &mut fastrand::Rng) {
-        let store: Arc<dyn Store> = Arc::new(self.faulty(slot, chance.u64(..)));
+        let store: Arc<dyn Storage> = Arc::new(self.faulty(slot, chance.u64(..)));
         let clusters = Clusters::new(store.clone(), POLL);
         let viewers = (0..CLUSTERS.len()).map(|cluster| {
             let who = format!("replica {slot}");

@@ -1,32 +1,34 @@
 //! Whole clusters out and in, by the commands' own format.
 
 use podberth::commands::archive::{export, import};
-use podberth::store::{self, Change, Cursor, Key, ListQuery, Options, Precondition, Restore, Store, StoreError, Write};
+use podberth::store::{
+    self, Change, Cursor, Key, ListQuery, Options, Precondition, Restore, Storage, StoreError, Write,
+};
 use uuid::Uuid;
 
 use crate::build::{CLUSTER, bind, created, delete, each, one, pod, put};
 use crate::database::Database;
 
-async fn exported(store: &dyn Store) -> Vec<u8> {
+async fn exported(store: &dyn Storage) -> Vec<u8> {
     let mut output = Vec::new();
     export(store, CLUSTER, &mut output).await.expect("the cluster is exported");
     output
 }
 
-async fn imported(store: &dyn Store, mut text: &[u8], how: Restore) -> Result<u64, StoreError> {
+async fn imported(store: &dyn Storage, mut text: &[u8], how: Restore) -> Result<u64, StoreError> {
     let done = import(store, &mut text, None, how).await?.expect("there is a cluster");
     assert!(text.is_empty(), "it is read to its end");
     Ok(done.head.revision)
 }
 
-async fn memory() -> std::sync::Arc<dyn Store> {
+async fn memory() -> std::sync::Arc<dyn Storage> {
     let store = store::open("sqlite::memory:", &Options::default()).await.expect("an empty database opens");
     store.migrate().await.expect("and migrates");
     store
 }
 
 /// Some of everything that a cluster can hold.
-async fn fill(store: &dyn Store) {
+async fn fill(store: &dyn Storage) {
     let bodies: [&[u8]; 4] = [b"", br#"{"z":1,"a":"\u0000"}"#, "ü\0🦀\n".as_bytes(), &[0, 255, 254]];
     let writes = bodies.iter().enumerate().map(|(i, body)| Write {
         key: Key::new(if i < 2 { "nodes" } else { "pods" }, if i < 2 { "" } else { "näme" }, format!("ö{i}")),

@@ -1,6 +1,6 @@
 //! Shorthand for keys, writes and outcomes.
 
-use podberth::store::{Atomicity, Change, Commit, Key, Outcome, Precondition, Refusal, Store, Write};
+use podberth::store::{Atomicity, Change, Commit, Key, Outcome, Precondition, Refusal, Storage, Write};
 
 pub(crate) const CLUSTER: &str = "test";
 
@@ -48,12 +48,12 @@ pub(crate) const fn refused(refusal: Refusal) -> Outcome {
     Outcome::Refused(refusal)
 }
 
-/// Commits a batch of independent writes.
-pub(crate) async fn each(store: &dyn Store, writes: Vec<Write>) -> Commit {
+/// Commits a batch of writes that stand each for itself.
+pub(crate) async fn each(store: &dyn Storage, writes: Vec<Write>) -> Commit {
     store.commit(CLUSTER, writes, Atomicity::Each).await.expect("the batch is committed")
 }
 
 /// Commits one write.
-pub(crate) async fn one(store: &dyn Store, write: Write) -> Outcome {
+pub(crate) async fn one(store: &dyn Storage, write: Write) -> Outcome {
     each(store, vec![write]).await.outcomes.remove(0)
 }

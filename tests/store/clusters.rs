@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use podberth::store::{Atomicity, Cursor, Head, Hint, Keep, ListQuery, Options, Store, StoreError};
+use podberth::store::{Atomicity, Cursor, Head, Hint, Keep, ListQuery, Options, Storage, StoreError};
 use sqlx::{Connection, PgConnection, SqliteConnection};
 use uuid::Uuid;
 
 use crate::build::{CLUSTER, created, delete, each, one, pod, put};
 use crate::database::{Database, Engine, execute, with_database};
 
-async fn write(store: &dyn Store, cluster: &str, name: &str) -> u64 {
+async fn write(store: &dyn Storage, cluster: &str, name: &str) -> u64 {
     let commit = store.commit(cluster, vec![put(pod(name), "1")], Atomicity::Each).await;
     commit.expect("the batch is committed").revision
 }

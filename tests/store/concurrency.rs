@@ -4,14 +4,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use podberth::store::{Atomicity, Cursor, Hint, Outcome, Precondition, Store};
+use podberth::store::{Atomicity, Cursor, Hint, Outcome, Precondition, Storage};
 use tokio::task::JoinSet;
 
 use crate::build::{CLUSTER, each, one, only, pod, put};
 use crate::database::Database;
 
 /// As many stores as the engine has processes: two on PostgreSQL, each with its own connections, and on the fake.
-async fn replicas(database: &Database) -> Vec<Arc<dyn Store>> {
+async fn replicas(database: &Database) -> Vec<Arc<dyn Storage>> {
     let first = database.store().await;
     let second = if database.is_shared() { database.open().await } else { Arc::clone(&first) };
     vec![first, second]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use podberth::store::{self, Atomicity, ListQuery, Options, Store, StoreError};
+use podberth::store::{self, Atomicity, ListQuery, Options, Storage, StoreError};
 
 use crate::build::{CLUSTER, created, each, one, pod, put};
 use crate::database::{Database, Engine, admin, execute, with_database};
@@ -48,7 +48,7 @@ impl Role {
         Self { name, url }
     }
 
-    async fn open(&self) -> Result<std::sync::Arc<dyn Store>, StoreError> {
+    async fn open(&self) -> Result<std::sync::Arc<dyn Storage>, StoreError> {
         let options = Options { acquire_timeout: Duration::from_secs(2), ..Options::default() };
         store::open(&self.url, &options).await
     }

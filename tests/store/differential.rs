@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use podberth::store::{
     Atomicity, Call, Change, Changes, Compaction, Cursor, Head, Judge, Keep, Key, List, ListQuery, Options, Place,
-    Precondition, Record, Store, StoreError, Write, Written,
+    Precondition, Record, Storage, StoreError, Write, Written,
 };
 use proptest::collection::vec;
 use proptest::option::{of, weighted};
@@ -218,7 +218,7 @@ fn step() -> impl Strategy<Value = Step> {
 const EPOCH: Uuid = Uuid::from_u128(7);
 
 /// Goes through a trace on clusters of its own, and in the end reads all there is.
-async fn replay(store: &dyn Store, case: u64, trace: &[Step]) -> Vec<Answer> {
+async fn replay(store: &dyn Storage, case: u64, trace: &[Step]) -> Vec<Answer> {
     let names = CLUSTERS.map(|cluster| format!("{cluster}-{case}"));
     let mut known = [(0, None); CLUSTERS.len()];
     let mut cursors = [Cursor::default(); CLUSTERS.len()];
@@ -272,7 +272,7 @@ fn head(mut head: Result<Head, StoreError>) -> Answer {
     Answer::Head(head)
 }
 
-async fn past(store: &dyn Store, cluster: &str, key: &Key, revision: Option<u64>) -> Answer {
+async fn past(store: &dyn Storage, cluster: &str, key: &Key, revision: Option<u64>) -> Answer {
     let mut records: Vec<Record> = Vec::new();
     let state = store.state_at(cluster, revision, &mut records).await;
     records.sort_by(|a, b| a.key.cmp(&b.key));
@@ -286,7 +286,7 @@ async fn past(store: &dyn Store, cluster: &str, key: &Key, revision: Option<u64>
 async fn compare(databases: [Database; 3]) {
     let [fake, others @ ..] = databases;
     let keeping = || Options { history: Some(Duration::from_hours(1)), ..Options::default() };
-    let fake: Arc<dyn Store> = fake.store_with(keeping()).await;
+    let fake: Arc<dyn Storage> = fake.store_with(keeping()).await;
     let others = [others[0].store_with(keeping()).await, others[1].store_with(keeping()).await];
     let cases = std::env::var("PODBERTH_DIFFERENTIAL_CASES").map_or(CASES, |n| n.parse().expect("a number"));
     let runtime = tokio::runtime::Handle::current();

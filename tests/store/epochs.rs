@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use podberth::cluster::Clusters;
 use podberth::store::{
-    Atomicity, Call, Cursor, Head, Judge, Key, Place, Precondition, Record, Store, StoreError, Unjudged, Write,
+    Atomicity, Call, Cursor, Head, Judge, Key, Place, Precondition, Record, Storage, StoreError, Unjudged, Write,
 };
 use podberth_testkit::memory::{Copy, Return};
 use sqlx::{AssertSqlSafe, Connection, Executor, SqliteConnection};
@@ -31,7 +31,7 @@ async fn go_back(database: &Database, revision: u64, copy: Option<Copy>) {
     connection.close().await.unwrap();
 }
 
-async fn create(store: &dyn Store, names: &[&str]) {
+async fn create(store: &dyn Storage, names: &[&str]) {
     for name in names {
         one(store, put(pod(name), "1")).await;
     }
@@ -222,7 +222,7 @@ async fn followers_begin_anew(database: Database) {
     assert_eq!(store.head(CLUSTER).await.unwrap().epoch, 1, "raised once");
 }
 
-fn clusters(store: &Arc<dyn Store>) -> Clusters {
+fn clusters(store: &Arc<dyn Storage>) -> Clusters {
     Clusters::new(Arc::clone(store), Duration::from_millis(20))
 }
 

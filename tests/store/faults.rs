@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use podberth::store::{self, Atomicity, Options, Store, StoreError};
+use podberth::store::{self, Atomicity, Options, Storage, StoreError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -91,7 +91,7 @@ impl Proxy {
     }
 }
 
-async fn behind(database: &Database, fault: Fault) -> (Arc<Proxy>, Arc<dyn Store>) {
+async fn behind(database: &Database, fault: Fault) -> (Arc<Proxy>, Arc<dyn Storage>) {
     database.store().await.close().await;
     let (proxy, url) = Proxy::start(&database.url, fault).await;
     let options = Options { acquire_timeout: Duration::from_secs(1), ..Options::default() };

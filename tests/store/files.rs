@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use podberth::store::{self, Atomicity, ListQuery, Options, Store, StoreError, Writable};
+use podberth::store::{self, Atomicity, ListQuery, Options, Storage, StoreError, Writable};
 use sqlx::{Connection, Executor, SqliteConnection};
 
 use crate::build::{CLUSTER, created, each, one, pod, put};
@@ -25,12 +25,12 @@ fn names(file: &Path) -> Vec<String> {
     names
 }
 
-async fn write(store: &dyn Store, name: &str) -> Result<(), StoreError> {
+async fn write(store: &dyn Storage, name: &str) -> Result<(), StoreError> {
     store.commit(CLUSTER, vec![put(pod(name), "1")], Atomicity::Each).await.map(drop)
 }
 
-/// Nothing is read or written any more, and every error has the reason.
-async fn is_given_up(store: &dyn Store, why: &str) {
+/// Nothing is read or written any more, and the reason is told everywhere.
+async fn is_given_up(store: &dyn Storage, why: &str) {
     let written = write(store, "late").await.unwrap_err();
     assert!(matches!(&written, StoreError::Unwritable(told) if told.contains(why)), "{written}");
     assert!(store.list(CLUSTER, &ListQuery::all("pods")).await.is_err(), "{why}: read");

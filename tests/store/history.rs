@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use podberth::store::{Change, Keep, Key, Options, Precondition, Record, Store, StoreError, Write};
+use podberth::store::{Change, Keep, Key, Options, Precondition, Record, Storage, StoreError, Write};
 
 use crate::build::{CLUSTER, bind, delete, each, one, pod, put};
 use crate::database::{Database, Engine, with_database};
@@ -24,7 +24,7 @@ fn by_key(records: Vec<Record>) -> State {
     state
 }
 
-async fn state(store: &dyn Store, revision: Option<u64>) -> Result<State, StoreError> {
+async fn state(store: &dyn Storage, revision: Option<u64>) -> Result<State, StoreError> {
     let mut records = Vec::new();
     store.state_at(CLUSTER, revision, &mut records).await?;
     Ok(by_key(records))

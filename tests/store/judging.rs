@@ -1,7 +1,7 @@
 //! Batches of several calls, and their judge.
 
 use podberth::store::{
-    Atomicity, Call, Change, Cursor, Head, Judge, Outcome, Place, Precondition, Record, Refusal, Store, StoreError,
+    Atomicity, Call, Change, Cursor, Head, Judge, Outcome, Place, Precondition, Record, Refusal, Storage, StoreError,
     Write, Written,
 };
 
@@ -54,7 +54,7 @@ fn call(atomicity: Atomicity, writes: Vec<Write>) -> Call {
     Call { writes, atomicity }
 }
 
-async fn judged(store: &dyn Store, calls: &[Call], clerk: &mut Clerk) -> Written {
+async fn judged(store: &dyn Storage, calls: &[Call], clerk: &mut Clerk) -> Written {
     store.write(CLUSTER, calls, clerk).await.expect("the batch is written")
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use podberth::store::{Cursor, Keep, Key, Store, StoreError, Write};
+use podberth::store::{Cursor, Keep, Key, Storage, StoreError, Write};
 use uuid::Uuid;
 
 use crate::build::{CLUSTER, created, delete, each, one, pod, put};
@@ -58,7 +58,7 @@ struct Reader {
 
 impl Reader {
     /// Reads a page; whether its state is complete.
-    async fn read(&mut self, store: &dyn Store, limit: usize) -> bool {
+    async fn read(&mut self, store: &dyn Storage, limit: usize) -> bool {
         let page = match store.changes(CLUSTER, &self.cursor, limit).await {
             Err(StoreError::Compacted { .. }) => {
                 *self = Self { restarts: self.restarts + 1, ..Self::default() };
@@ -78,7 +78,7 @@ impl Reader {
     }
 }
 
-async fn truth(store: &dyn Store) -> BTreeMap<Key, u64> {
+async fn truth(store: &dyn Storage) -> BTreeMap<Key, u64> {
     let mut records = Vec::new();
     store.state_at(CLUSTER, None, &mut records).await.unwrap();
     records.into_iter().map(|record| (record.key, record.revision)).collect()

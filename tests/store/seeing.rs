@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use podberth::store::{Atomicity, Call, Change, Head, Judge, Options, Outcome, Place, Record, Refusal, Store, Write};
+use podberth::store::{Atomicity, Call, Change, Head, Judge, Options, Outcome, Place, Record, Refusal, Storage, Write};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::build::{CLUSTER, created, delete, one, pod, put, refused, written};
@@ -52,7 +52,7 @@ pub(crate) fn claim(name: &str, node: &str) -> Write {
 }
 
 /// Writes one call's batch.
-pub(crate) async fn judged(store: &dyn Store, writes: Vec<Write>, judge: &mut Seen) -> (Head, Vec<Outcome>) {
+pub(crate) async fn judged(store: &dyn Storage, writes: Vec<Write>, judge: &mut Seen) -> (Head, Vec<Outcome>) {
     let calls = [Call { writes, atomicity: Atomicity::Each }];
     let mut written = store.write(CLUSTER, &calls, judge).await.expect("the batch is written");
     (written.head, written.commits.remove(0).outcomes)

@@ -3,7 +3,7 @@
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
-use podberth::store::{self, Options, Store};
+use podberth::store::{self, Options, Storage};
 use podberth_testkit::memory::{Memory, Numbering};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
@@ -27,11 +27,11 @@ pub(crate) struct Database {
 
 impl Database {
     /// Opens it, not migrated.
-    pub(crate) async fn open(&self) -> Arc<dyn Store> {
+    pub(crate) async fn open(&self) -> Arc<dyn Storage> {
         self.open_with(&Options::default()).await
     }
 
-    async fn open_with(&self, options: &Options) -> Arc<dyn Store> {
+    async fn open_with(&self, options: &Options) -> Arc<dyn Storage> {
         if let Some(memory) = &self.memory {
             return Arc::new(memory.handle().keeping(options.history));
         }
@@ -39,12 +39,12 @@ impl Database {
     }
 
     /// Opens and migrates it.
-    pub(crate) async fn store(&self) -> Arc<dyn Store> {
+    pub(crate) async fn store(&self) -> Arc<dyn Storage> {
         self.store_with(Options::default()).await
     }
 
     /// Opens a store with options.
-    pub(crate) async fn store_with(&self, options: Options) -> Arc<dyn Store> {
+    pub(crate) async fn store_with(&self, options: Options) -> Arc<dyn Storage> {
         let store = self.open_with(&options).await;
         store.migrate().await.expect("the database migrates");
         store

@@ -19,7 +19,7 @@ use podberth::{
     },
     cluster::{self, Clusters, Remembering},
     extenders::Extenders,
-    store::{self, Atomicity, Change, Key, Outcome, Precondition, Store, Write},
+    store::{self, Atomicity, Change, Key, Outcome, Precondition, Storage, Write},
     telemetry,
 };
 use serde_json::Value;
@@ -120,15 +120,15 @@ pub(crate) struct Reply {
 
 impl Server {
     /// A server over a database.
-    pub(crate) fn start(store: Arc<dyn Store>, setup: Setup) -> Self {
+    pub(crate) fn start(store: Arc<dyn Storage>, setup: Setup) -> Self {
         let clusters = Clusters::limited(store, setup.clusters).with_remembering(setup.remembering);
         let metrics = telemetry::recorder().expect("a recorder");
         let state = AppState::with_extenders(clusters, setup.freshness, Vec::new(), metrics, setup.extenders);
         Self { router: router(state.clone(), setup.limits, setup.diagnostics), state }
     }
 
-    /// One of several servers over a database, which polls often for the writes of the others.
-    pub(crate) fn replica(store: Arc<dyn Store>) -> Self {
+    /// One of several over a database, which looks often for what the others wrote.
+    pub(crate) fn replica(store: Arc<dyn Storage>) -> Self {
         let clusters = cluster::Limits { poll: Duration::from_millis(50), ..cluster::Limits::default() };
         Self::start(store, Setup { clusters, ..Setup::default() })
     }
@@ -217,7 +217,7 @@ impl Reply {
 }
 
 /// A database in memory whose default cluster holds these objects.
-pub(crate) async fn memory(objects: &[(&str, Value)]) -> Arc<dyn Store> {
+pub(crate) async fn memory(objects: &[(&str, Value)]) -> Arc<dyn Storage> {
     let store = store::open("sqlite::memory:", &store::Options::default()).await.expect("an empty database opens");
     store.migrate().await.expect("and migrates");
     if !objects.is_empty() {
@@ -227,7 +227,7 @@ pub(crate) async fn memory(objects: &[(&str, Value)]) -> Arc<dyn Store> {
 }
 
 /// Stores objects in the default cluster behind every server's back. The uid is the object's, or its name.
-pub(crate) async fn seed(store: &Arc<dyn Store>, objects: &[(&str, Value)], atomicity: Atomicity) {
+pub(crate) async fn seed(store: &Arc<dyn Storage>, objects: &[(&str, Value)], atomicity: Atomicity) {
     let write = |(kind, object): &(&str, Value)| {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         let node = Some(text("/spec/nodeName")).filter(|node| !node.is_empty());

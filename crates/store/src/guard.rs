@@ -11,7 +11,8 @@ use uuid::Uuid;
 
 use super::{
     Call, Change, Changes, Compaction, Connections, Cursor, Everywhere, Head, Heads, Judge, Keep, Key, List, ListQuery,
-    Listener, MigrationStatus, Record, Restore, Source, Store, StoreError, Visitor, Written,
+    Listener, MigrationStatus, Past, Record, Restore, Schema, Source, Storage, Store, StoreError, Upkeep, Visitor,
+    Written,
 };
 
 /// How often a database that takes no writes is tried.
@@ -31,7 +32,7 @@ pub enum Writable {
 
 /// A database engine, and what [`Guarded`] asks of it besides.
 #[async_trait]
-pub(super) trait Engine: Store {
+pub(super) trait Engine: Storage {
     /// Whether the database is still what was opened, at a glance: it may be asked for each request.
     fn look(&self) -> Result<(), StoreError> {
         Ok(())
@@ -177,6 +178,32 @@ impl<E: Engine + 'static> Store for Guarded<E> {
         self.pass(self.engine.changes(cluster, from, limit)).await
     }
 
+    async fn begin_epoch(&self, cluster: &str, lost: &Head, token: Uuid) -> Result<Head, StoreError> {
+        self.pass_write(self.engine.begin_epoch(cluster, lost, token)).await
+    }
+
+    async fn heads(&self, clusters: &[String]) -> Result<Heads, StoreError> {
+        self.pass(self.engine.heads(clusters)).await
+    }
+
+    async fn clusters(&self) -> Result<Vec<String>, StoreError> {
+        self.pass(self.engine.clusters()).await
+    }
+
+    fn hints(&self) -> Listener {
+        self.engine.hints()
+    }
+
+    fn writable(&self) -> Writable {
+        if let Err(error) = self.engine.look() {
+            self.learn(&error);
+        }
+        self.state.lock().writable.clone()
+    }
+}
+
+#[async_trait]
+impl<E: Engine + 'static> Past for Guarded<E> {
     async fn state_at(
         &self,
         cluster: &str,
@@ -197,21 +224,16 @@ impl<E: Engine + 'static> Store for Guarded<E> {
     async fn restore(&self, cluster: &str, source: &mut dyn Source, how: Restore) -> Result<Head, StoreError> {
         self.pass_write(self.engine.restore(cluster, source, how)).await
     }
+}
 
+#[async_trait]
+impl<E: Engine + 'static> Upkeep for Guarded<E> {
     async fn compact(&self, cluster: &str, keep: &Keep) -> Result<Compaction, StoreError> {
         self.pass(self.engine.compact(cluster, keep)).await
     }
 
     async fn lease(&self, name: &str, holder: Uuid, ttl: Duration) -> Result<bool, StoreError> {
         self.pass(self.engine.lease(name, holder, ttl)).await
-    }
-
-    async fn begin_epoch(&self, cluster: &str, lost: &Head, token: Uuid) -> Result<Head, StoreError> {
-        self.pass_write(self.engine.begin_epoch(cluster, lost, token)).await
-    }
-
-    async fn heads(&self, clusters: &[String]) -> Result<Heads, StoreError> {
-        self.pass(self.engine.heads(clusters)).await
     }
 
     async fn everywhere(&self, kind: &str) -> Result<Everywhere, StoreError> {
@@ -225,36 +247,27 @@ impl<E: Engine + 'static> Store for Guarded<E> {
     async fn sweep(&self, keep: Duration) -> Result<(), StoreError> {
         self.pass(self.engine.sweep(keep)).await
     }
+}
 
-    async fn clusters(&self) -> Result<Vec<String>, StoreError> {
-        self.pass(self.engine.clusters()).await
-    }
-
-    fn hints(&self) -> Listener {
-        self.engine.hints()
-    }
-
-    fn connections(&self) -> Connections {
-        self.engine.connections()
-    }
-
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.pass(self.engine.ping()).await
-    }
-
-    fn writable(&self) -> Writable {
-        if let Err(error) = self.engine.look() {
-            self.learn(&error);
-        }
-        self.state.lock().writable.clone()
-    }
-
+#[async_trait]
+impl<E: Engine + 'static> Schema for Guarded<E> {
     async fn migrate(&self) -> Result<(), StoreError> {
         self.pass(self.engine.migrate()).await
     }
 
     async fn migration_status(&self) -> Result<MigrationStatus, StoreError> {
         self.pass(self.engine.migration_status()).await
+    }
+}
+
+#[async_trait]
+impl<E: Engine + 'static> Storage for Guarded<E> {
+    fn connections(&self) -> Connections {
+        self.engine.connections()
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.pass(self.engine.ping()).await
     }
 
     async fn close(&self) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::decide::NewRow;
-use super::{Head, Key, Record, StoreError, types};
+use super::{Head, Key, Record, StoreError, check};
 
 /// The changes that compaction keeps for readers that are behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,7 +115,7 @@ fn raised(record: Record, offset: u64, most: u64) -> Result<Record, StoreError> 
         ..record
     };
     let least = raised.create_revision.min(raised.body_revision);
-    types::check_key(&raised.key)?;
+    check::key(&raised.key)?;
     if least <= offset || raised.create_revision.max(raised.body_revision) > raised.revision || raised.revision > most {
         let Key { kind, namespace, name } = &raised.key;
         return Err(StoreError::Stopped(format!("the revisions of {kind} {namespace}/{name} make no sense")));

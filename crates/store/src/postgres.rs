@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Connection, Executor, FromRow, Row};
+use sqlx::{AssertSqlSafe, Connection, Executor};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
@@ -21,15 +21,16 @@ use self::servers::{Known, STANDBY};
 use self::vouch::Vouched;
 use super::decide::{self, NewRow, Plan};
 use super::guard::Engine;
-use super::rows::{self, CHUNK, CODEC_RAW, Columns, HeadColumns, micros, object_columns, signed, signed_len};
+use super::rows::{self, CHUNK, CODEC_RAW, ObjectRow, micros, object_columns, signed, signed_len};
 use super::{
     Call, Changes, Compaction, Connections, Cursor, Everywhere, Head, Heads, Hints, Judge, Keep, Key, List, ListQuery,
-    Listener, MigrationStatus, Options, Record, Restore, Source, Store, StoreError, Visitor, Written, migrations,
-    types,
+    Listener, MigrationStatus, Options, Past, Record, Restore, Schema, Source, Storage, Store, StoreError, Upkeep,
+    Visitor, Written, check, migrations,
 };
 
 mod keep;
 mod listen;
+mod read;
 mod removal;
 mod servers;
 mod state;
@@ -251,14 +252,14 @@ fn settle<T>(mut connection: PoolConnection<sqlx::Postgres>, result: Result<T, S
 #[async_trait]
 impl Store for Postgres {
     async fn write(&self, cluster: &str, calls: &[Call], judge: &mut dyn Judge) -> Result<Written, StoreError> {
-        types::check_batch(cluster, calls)?;
+        check::batch(cluster, calls)?;
         let batch = write::Batch { cluster, calls, count: decide::count(calls), token: Uuid::new_v4() };
         self.write_batch(&batch, judge).await
     }
 
     async fn get(&self, cluster: &str, key: &Key) -> Result<Option<Record>, StoreError> {
-        types::check_cluster(cluster)?;
-        types::check_key(key)?;
+        check::cluster(cluster)?;
+        check::key(key)?;
         let mut connection = self.acquire().await?;
         let row = sqlx::query_as(concat!(
             "SELECT ",
@@ -271,52 +272,78 @@ impl Store for Postgres {
         .bind(&key.namespace)
         .bind(&key.name)
         .fetch_optional(&mut *connection);
-        let row: Option<Columns> = self.within(row).await.or_else(|error| settle(connection, Err(error)))?;
-        row.map(rows::record).transpose()
+        let row: Option<ObjectRow> = self.within(row).await.or_else(|error| settle(connection, Err(error)))?;
+        row.map(ObjectRow::into_record).transpose()
     }
 
     async fn find(&self, cluster: &str, keys: &[Key]) -> Result<Vec<Record>, StoreError> {
-        types::check_cluster(cluster)?;
-        keys.iter().try_for_each(types::check_key)?;
+        check::cluster(cluster)?;
+        keys.iter().try_for_each(check::key)?;
         let mut connection = self.acquire().await?;
         let found = self.read_some(&mut connection, cluster, keys).await;
         settle(connection, found)
     }
 
     async fn list(&self, cluster: &str, query: &ListQuery) -> Result<List, StoreError> {
-        types::check_query(cluster, query)?;
+        check::query(cluster, query)?;
         let mut connection = self.acquire().await?;
         let list = self.read_list(&mut connection, cluster, query).await;
         settle(connection, list)
     }
 
     async fn changes(&self, cluster: &str, from: &Cursor, limit: usize) -> Result<Changes, StoreError> {
-        types::check_cluster(cluster)?;
+        check::cluster(cluster)?;
         let mut connection = self.acquire().await?;
         let changes = self.read_changes(&mut connection, cluster, from, limit).await;
         settle(connection, changes)
     }
 
+    async fn begin_epoch(&self, cluster: &str, lost: &Head, token: Uuid) -> Result<Head, StoreError> {
+        check::new_cluster(cluster)?;
+        self.raise_epoch(cluster, lost, token).await
+    }
+
+    async fn heads(&self, clusters: &[String]) -> Result<Heads, StoreError> {
+        check::clusters(clusters)?;
+        let mut connection = self.acquire().await?;
+        let heads = self.read_heads(&mut connection, clusters).await;
+        settle(connection, heads)
+    }
+
+    async fn clusters(&self) -> Result<Vec<String>, StoreError> {
+        let mut connection = self.acquire().await?;
+        let names = sqlx::query_scalar("SELECT name FROM cluster WHERE removed = 0 ORDER BY name");
+        let names = self.within(names.fetch_all(&mut *connection)).await;
+        settle(connection, names)
+    }
+
+    fn hints(&self) -> Listener {
+        self.hints.listen()
+    }
+}
+
+#[async_trait]
+impl Past for Postgres {
     async fn state_at(
         &self,
         cluster: &str,
         revision: Option<u64>,
         visitor: &mut dyn Visitor,
     ) -> Result<(), StoreError> {
-        types::check_cluster(cluster)?;
+        check::cluster(cluster)?;
         self.visit(cluster, revision, visitor).await
     }
 
     async fn get_at(&self, cluster: &str, key: &Key, revision: u64) -> Result<Option<Record>, StoreError> {
-        types::check_cluster(cluster)?;
-        types::check_key(key)?;
+        check::cluster(cluster)?;
+        check::key(key)?;
         let mut connection = self.acquire().await?;
         let found = self.read_at(&mut connection, cluster, key, revision).await;
         settle(connection, found)
     }
 
     async fn revision_at(&self, cluster: &str, time: Timestamp) -> Result<Option<u64>, StoreError> {
-        types::check_cluster(cluster)?;
+        check::cluster(cluster)?;
         let mut connection = self.acquire().await?;
         let found = sqlx::query_scalar(
             "SELECT rev_to FROM batch WHERE cluster_id = (SELECT cluster_id FROM cluster WHERE name = $1)
@@ -330,29 +357,20 @@ impl Store for Postgres {
     }
 
     async fn restore(&self, cluster: &str, source: &mut dyn Source, how: Restore) -> Result<Head, StoreError> {
-        types::check_new_cluster(cluster)?;
+        check::new_cluster(cluster)?;
         self.restore_cluster(cluster, source, how).await
     }
+}
 
+#[async_trait]
+impl Upkeep for Postgres {
     async fn compact(&self, cluster: &str, keep: &Keep) -> Result<Compaction, StoreError> {
-        types::check_cluster(cluster)?;
+        check::cluster(cluster)?;
         self.compact_cluster(cluster, keep).await
     }
 
     async fn lease(&self, name: &str, holder: Uuid, ttl: Duration) -> Result<bool, StoreError> {
         self.take_lease(name, holder, ttl).await
-    }
-
-    async fn begin_epoch(&self, cluster: &str, lost: &Head, token: Uuid) -> Result<Head, StoreError> {
-        types::check_new_cluster(cluster)?;
-        self.raise_epoch(cluster, lost, token).await
-    }
-
-    async fn heads(&self, clusters: &[String]) -> Result<Heads, StoreError> {
-        types::check_clusters(clusters)?;
-        let mut connection = self.acquire().await?;
-        let heads = self.read_heads(&mut connection, clusters).await;
-        settle(connection, heads)
     }
 
     async fn everywhere(&self, kind: &str) -> Result<Everywhere, StoreError> {
@@ -361,15 +379,8 @@ impl Store for Postgres {
         settle(connection, found)
     }
 
-    async fn clusters(&self) -> Result<Vec<String>, StoreError> {
-        let mut connection = self.acquire().await?;
-        let names = sqlx::query_scalar("SELECT name FROM cluster WHERE removed = 0 ORDER BY name");
-        let names = self.within(names.fetch_all(&mut *connection)).await;
-        settle(connection, names)
-    }
-
     async fn remove(&self, cluster: &str) -> Result<bool, StoreError> {
-        types::check_new_cluster(cluster)?;
+        check::new_cluster(cluster)?;
         let mut connection = self.acquire().await?;
         let removed = self.remove_cluster(&mut connection, cluster).await;
         settle(connection, removed)
@@ -380,23 +391,10 @@ impl Store for Postgres {
         let swept = self.sweep_removed(&mut connection, keep).await;
         settle(connection, swept)
     }
+}
 
-    fn connections(&self) -> Connections {
-        // What is taken can be subtracted before it was added: for a moment there are fewer than none.
-        let idle = self.pool.num_idle().min(self.pool.size() as usize);
-        Connections { idle, used: (self.pool.size() as usize).saturating_sub(idle) }
-    }
-
-    fn hints(&self) -> Listener {
-        self.hints.listen()
-    }
-
-    async fn ping(&self) -> Result<(), StoreError> {
-        let mut connection = self.acquire().await?;
-        let pong = self.within(connection.ping()).await;
-        settle(connection, pong)
-    }
-
+#[async_trait]
+impl Schema for Postgres {
     async fn migrate(&self) -> Result<(), StoreError> {
         // A role that may not create tables has nothing to do here then.
         if self.migration_status().await?.is_current() {
@@ -419,150 +417,27 @@ impl Store for Postgres {
         let applied = self.read_migrations(&mut connection).await;
         rows::status(&migrations::POSTGRES, settle(connection, applied)?)
     }
+}
+
+#[async_trait]
+impl Storage for Postgres {
+    fn connections(&self) -> Connections {
+        // What is taken can be subtracted before it was added: for a moment there are fewer than none.
+        let idle = self.pool.num_idle().min(self.pool.size() as usize);
+        Connections { idle, used: (self.pool.size() as usize).saturating_sub(idle) }
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        let mut connection = self.acquire().await?;
+        let pong = self.within(connection.ping()).await;
+        settle(connection, pong)
+    }
 
     async fn close(&self) {
         self.tasks.iter().for_each(AbortHandle::abort);
         self.pool.close().await;
     }
 }
-
-/// Reading, each in one transaction that sees the state of one instant. The cluster's id comes from a subquery, not a
-/// join: only so does the planner know that there is one, and reads a page off the index instead of sorting all.
-impl Postgres {
-    /// With the token that the database has for another revision.
-    async fn read_head(
-        &self,
-        connection: &mut PgConnection,
-        cluster: &str,
-        other: u64,
-    ) -> Result<(Head, Option<Uuid>), StoreError> {
-        let row = sqlx::query_as(
-            "SELECT rev, compact_rev, epoch,
-                 (SELECT token FROM batch b WHERE b.cluster_id = c.cluster_id AND b.rev_to = c.rev),
-                 (SELECT token FROM batch b WHERE b.cluster_id = c.cluster_id AND b.rev_to = $2)
-             FROM cluster c WHERE name = $1",
-        )
-        .bind(cluster)
-        .bind(signed(other))
-        .fetch_optional(connection);
-        let row: Option<HeadColumns> = self.within(row).await?;
-        rows::head(row)
-    }
-
-    async fn read_some(
-        &self,
-        connection: &mut PgConnection,
-        cluster: &str,
-        keys: &[Key],
-    ) -> Result<Vec<Record>, StoreError> {
-        let id = sqlx::query_scalar("SELECT cluster_id FROM cluster WHERE name = $1").bind(cluster);
-        let Some(id) = self.within(id.fetch_optional(&mut *connection)).await? else { return Ok(Vec::new()) };
-        let keys: Vec<(&Key, bool)> = keys.iter().map(|key| (key, true)).collect();
-        let mut found = Vec::new();
-        for keys in keys.chunks(CHUNK) {
-            found.extend(self.current_rows(connection, id, keys).await?);
-        }
-        found.retain(|record: &Record| !record.deleted);
-        Ok(found)
-    }
-
-    async fn read_list(
-        &self,
-        connection: &mut PgConnection,
-        cluster: &str,
-        query: &ListQuery,
-    ) -> Result<List, StoreError> {
-        let mut transaction = self.within(connection.begin_with(READ)).await?;
-        let (head, _) = self.read_head(&mut transaction, cluster, 0).await?;
-        let types::Range { mut start, end } = query.range();
-        let limit = query.limit.unwrap_or(usize::MAX);
-        let mut items: Vec<Record> = Vec::new();
-        let mut more = limit > 0;
-        while more {
-            let wanted = CHUNK.min(limit.saturating_sub(items.len()));
-            let page = sqlx::query_as(concat!(
-                "SELECT ",
-                object_columns!(),
-                " FROM object o
-                  WHERE o.cluster_id = (SELECT cluster_id FROM cluster WHERE name = $1)
-                  AND o.kind = $2 AND (o.ns, o.name) > ($3, $4) AND o.ns < $5 AND NOT o.deleted
-                  ORDER BY o.ns, o.name LIMIT $6"
-            ))
-            .bind(cluster)
-            .bind(&*query.kind)
-            .bind(&start.0)
-            .bind(&start.1)
-            .bind(&end)
-            .bind(signed_len(wanted))
-            .fetch_all(&mut *transaction);
-            let page: Vec<Columns> = self.within(page).await?;
-            more = page.len() == wanted && items.len().saturating_add(wanted) < limit;
-            items.extend(rows::records(page)?);
-            if let Some(last) = items.last() {
-                start = (last.key.namespace.clone(), last.key.name.clone());
-            }
-        }
-        let mut remaining = None;
-        if query.limit == Some(items.len()) {
-            let count = sqlx::query_scalar(
-                "SELECT count(*) FROM object o
-                 WHERE o.cluster_id = (SELECT cluster_id FROM cluster WHERE name = $1)
-                 AND o.kind = $2 AND (o.ns, o.name) > ($3, $4) AND o.ns < $5 AND NOT o.deleted",
-            )
-            .bind(cluster)
-            .bind(&*query.kind)
-            .bind(&start.0)
-            .bind(&start.1)
-            .bind(&end)
-            .fetch_one(&mut *transaction);
-            let count: i64 = self.within(count).await?;
-            remaining = u64::try_from(count).ok().filter(|count| *count > 0);
-        }
-        self.within(transaction.commit()).await?;
-        Ok(List { items, revision: head.revision, remaining })
-    }
-
-    async fn read_changes(
-        &self,
-        connection: &mut PgConnection,
-        cluster: &str,
-        from: &Cursor,
-        limit: usize,
-    ) -> Result<Changes, StoreError> {
-        let page = sqlx::query(statements::CHANGES)
-            .bind(cluster)
-            .bind(signed(from.seen_revision()))
-            .bind(signed(from.after))
-            .bind(signed_len(limit))
-            .bind(signed(from.complete))
-            .fetch_all(connection);
-        let page = self.within(page).await?;
-        let (head, found) = rows::head(page.first().map(HeadColumns::from_row).transpose()?)?;
-        from.check(&head, found)?;
-        let mut records = Vec::with_capacity(page.len());
-        for row in &page {
-            if row.try_get::<Option<&str>, _>(5)?.is_some() {
-                records.push(rows::record(statements::object(row, 5)?)?);
-            }
-        }
-        records.sort_unstable_by_key(|record| record.revision);
-        Ok(from.page(head, records, limit))
-    }
-
-    async fn read_migrations(&self, connection: &mut PgConnection) -> Result<Option<i64>, StoreError> {
-        let there = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
-            .bind(rows::MIGRATIONS_TABLE)
-            .fetch_one(&mut *connection);
-        if !self.within(there).await? {
-            return Ok(None);
-        }
-        let applied = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(connection);
-        self.within(applied).await
-    }
-}
-
-/// All statements of such a transaction see the same instant.
-const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// Has the server compress bodies with lz4, which is several times as fast as its default. Servers before 14 and those
 /// built without lz4 keep their default: nothing but speed depends on it.

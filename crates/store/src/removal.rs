@@ -6,23 +6,13 @@
 //! cluster is made again at once. What was set aside is then deleted in pieces; if the process ends meanwhile, the next
 //! sweep goes on with it. The mark goes when it is as old as what readers of changes may be behind.
 
+use super::Head;
+use super::check::SET_ASIDE;
 use super::keeping::Kept;
-use super::{Head, StoreError};
-
-/// Begins the names of rows that were set aside.
-pub const SET_ASIDE: &str = "\u{1}";
 
 /// The name of a cluster's row that was set aside.
 pub fn set_aside(id: i32) -> String {
     format!("{SET_ASIDE}{id}")
-}
-
-/// No cluster has the name of a row that was set aside.
-pub fn check_name(cluster: &str) -> Result<(), StoreError> {
-    if cluster.starts_with(SET_ASIDE) {
-        return Err(StoreError::Invalid("the cluster's name begins with U+0001".into()));
-    }
-    Ok(())
 }
 
 /// Where a cluster stands once it is removed, and what is kept of its past: nothing.

@@ -5,13 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
-use sqlx::postgres::PgDatabaseError;
+use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 use uuid::Uuid;
 
 use super::decide::NewRow;
 use super::keeping::Kept;
 use super::{Everywhere, Head, Heads, Key, MigrationStatus, Record, Standing, StoreError};
-use super::{postgres, sqlite};
 
 /// Where sqlx notes the migrations it has applied.
 pub(super) const MIGRATIONS_TABLE: &str = "_sqlx_migrations";
@@ -23,31 +22,151 @@ pub(super) const CHUNK: usize = 2_000;
 /// How many bytes of bodies one statement carries at most, unless a single one has more.
 const CHUNK_BYTES: usize = 4 << 20;
 
-/// The columns of `object` that make a [`Record`], in the order of `object_columns!`.
-pub(super) type Columns = (String, String, String, String, i64, i64, Option<String>, bool, i64, i32, Vec<u8>);
+/// A part of a row: columns beside each other, read by position from one of them on. A new column is a field here and a name in
+/// the list of columns below, at the same place.
+pub(super) trait Part<'r, R: Row>: Sized {
+    /// How many columns they are.
+    const WIDTH: usize;
 
-/// The columns of `superseded_columns!`, and the revision that superseded it.
-pub(super) type Version = (String, String, String, String, i64, i64, Option<String>, bool, i64, i32, Vec<u8>, i64);
+    /// Reads them from the column `at` on.
+    fn read(row: &'r R, at: usize) -> Result<Self, sqlx::Error>;
+}
 
-/// `rev, compact_rev, epoch` of `cluster`, and the tokens of the batches of `rev` and of another revision.
-pub(super) type HeadColumns = (i64, i64, i64, Option<Vec<u8>>, Option<Vec<u8>>);
+macro_rules! parts {
+    ($($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty,)+ })+) => {$(
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub(super) struct $name {
+            $(pub(super) $field: $type,)+
+        }
 
-/// The database's time, and `name, rev, compact_rev, epoch, removed` of a cluster with the token of its newest batch: of one
-/// row at least, so that the time is told.
-pub(super) type StandingColumns =
-    (i64, Option<String>, Option<i64>, Option<i64>, Option<i64>, Option<i64>, Option<Vec<u8>>);
+        impl<'r, R: Row> Part<'r, R> for $name
+        where
+            usize: ColumnIndex<R>,
+            $($type: Decode<'r, R::Database> + Type<R::Database>,)+
+        {
+            const WIDTH: usize = [$(stringify!($field)),+].len();
 
-/// The name of a cluster, and the columns of `object_columns!`.
-pub(super) type Found = (String, String, String, String, String, i64, i64, Option<String>, bool, i64, i32, Vec<u8>);
+            fn read(row: &'r R, at: usize) -> Result<Self, sqlx::Error> {
+                let [$($field),+] = std::array::from_fn(|offset| at + offset);
+                Ok(Self { $($field: row.try_get($field)?),+ })
+            }
+        }
 
-/// `cluster_id, rev, compact_rev, epoch, history_from, history_to` of `cluster`.
-pub(super) type ClusterColumns = (i32, i64, i64, i64, i64, i64);
+        impl<'r, R: Row> FromRow<'r, R> for $name
+        where
+            Self: Part<'r, R>,
+        {
+            fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+                Self::read(row, 0)
+            }
+        }
+    )+};
+}
+
+parts! {
+    /// The columns of `object_columns!`, or of `superseded_columns!`.
+    ObjectRow {
+        kind: String,
+        ns: String,
+        name: String,
+        uid: String,
+        rev: i64,
+        create_rev: i64,
+        node: Option<String>,
+        deleted: bool,
+        body_rev: i64,
+        codec: i32,
+        body: Vec<u8>,
+    }
+
+    /// The columns of `cluster_columns!`; of a cluster never written to, all zero.
+    #[derive(Default)]
+    ClusterRow {
+        cluster_id: i32,
+        rev: i64,
+        compact_rev: i64,
+        epoch: i64,
+        history_from: i64,
+        history_to: i64,
+    }
+
+    /// Where a cluster stands but for its token, which the tokens beside it have.
+    HeadRow {
+        rev: i64,
+        compact_rev: i64,
+        epoch: i64,
+        newest: Option<Vec<u8>>,
+        other: Option<Vec<u8>>,
+    }
+
+    /// The tokens of the batches of the newest revision and of another one.
+    TokensRow {
+        newest: Option<Vec<u8>>,
+        other: Option<Vec<u8>>,
+    }
+
+    /// The database's time, and where a cluster stands with the token of its newest batch: of one row at least, so that the
+    /// time is told.
+    StandingRow {
+        now: i64,
+        name: Option<String>,
+        rev: Option<i64>,
+        compact_rev: Option<i64>,
+        epoch: Option<i64>,
+        removed: Option<i64>,
+        newest: Option<Vec<u8>>,
+    }
+}
+
+/// A superseded version of an object.
+#[derive(Debug)]
+pub(super) struct VersionRow {
+    object: ObjectRow,
+    until_rev: i64,
+}
+
+impl<'r, R: Row> FromRow<'r, R> for VersionRow
+where
+    ObjectRow: Part<'r, R>,
+    usize: ColumnIndex<R>,
+    i64: Decode<'r, R::Database> + Type<R::Database>,
+{
+    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+        Ok(Self { object: ObjectRow::read(row, 0)?, until_rev: row.try_get(ObjectRow::WIDTH)? })
+    }
+}
+
+/// An object of the cluster whose name comes first.
+#[derive(Debug)]
+pub(super) struct FoundRow {
+    cluster: String,
+    object: ObjectRow,
+}
+
+impl<'r, R: Row> FromRow<'r, R> for FoundRow
+where
+    ObjectRow: Part<'r, R>,
+    usize: ColumnIndex<R>,
+    String: Decode<'r, R::Database> + Type<R::Database>,
+{
+    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+        Ok(Self { cluster: row.try_get(0)?, object: ObjectRow::read(row, 1)? })
+    }
+}
 
 /// How many objects are handed out at a time.
 pub const PAGE: usize = 500;
 
 /// How many rows compaction removes in one transaction, and one more.
 pub(super) const SWEEP: i64 = 999;
+
+macro_rules! cluster_columns {
+    () => {
+        "cluster_id, rev, compact_rev, epoch, history_from, history_to"
+    };
+}
+pub(super) use cluster_columns;
 
 macro_rules! object_columns {
     () => {
@@ -79,72 +198,78 @@ pub(super) use superseded_columns;
 /// The body is stored as received.
 pub(super) const CODEC_RAW: i32 = 0;
 
-pub(super) fn record(columns: Columns) -> Result<Record, StoreError> {
-    let (kind, namespace, name, uid, rev, create_rev, node, deleted, body_rev, codec, body) = columns;
-    if codec != CODEC_RAW {
-        return Err(StoreError::Corrupt(format!("{kind} {namespace}/{name} has a body of unknown codec {codec}")));
+impl ObjectRow {
+    pub(super) fn into_record(self) -> Result<Record, StoreError> {
+        let Self { kind, ns: namespace, name, uid, node, deleted, codec, .. } = self;
+        if codec != CODEC_RAW {
+            return Err(StoreError::Corrupt(format!("{kind} {namespace}/{name} has a body of unknown codec {codec}")));
+        }
+        Ok(Record {
+            key: Key { kind: kind.into(), namespace, name },
+            uid,
+            revision: unsigned(self.rev)?,
+            create_revision: unsigned(self.create_rev)?,
+            node,
+            deleted,
+            body_revision: unsigned(self.body_rev)?,
+            body: Bytes::from(self.body),
+        })
     }
-    Ok(Record {
-        key: Key { kind: kind.into(), namespace, name },
-        uid,
-        revision: unsigned(rev)?,
-        create_revision: unsigned(create_rev)?,
-        node,
-        deleted,
-        body_revision: unsigned(body_rev)?,
-        body: Bytes::from(body),
-    })
 }
 
-pub(super) fn records(rows: Vec<Columns>) -> Result<Vec<Record>, StoreError> {
-    rows.into_iter().map(record).collect()
+pub(super) fn records(rows: Vec<ObjectRow>) -> Result<Vec<Record>, StoreError> {
+    rows.into_iter().map(ObjectRow::into_record).collect()
 }
 
 /// Superseded versions.
-pub(super) fn versions(rows: Vec<Version>) -> Result<Vec<Record>, StoreError> {
-    let record = |(kind, ns, name, uid, rev, create_rev, node, deleted, body_rev, codec, body, _): Version| {
-        record((kind, ns, name, uid, rev, create_rev, node, deleted, body_rev, codec, body))
-    };
-    rows.into_iter().map(record).collect()
+pub(super) fn versions(rows: Vec<VersionRow>) -> Result<Vec<Record>, StoreError> {
+    rows.into_iter().map(|row| row.object.into_record()).collect()
 }
 
 /// The revision that superseded the last of them.
-pub(super) fn until(rows: &[Version]) -> Result<u64, StoreError> {
-    unsigned(rows.last().map_or(0, |row| row.11))
+pub(super) fn until(rows: &[VersionRow]) -> Result<u64, StoreError> {
+    unsigned(rows.last().map_or(0, |row| row.until_rev))
 }
 
-/// The head of a cluster (of one never written to, all zero), and the token of the other revision.
-pub(super) fn head(columns: Option<HeadColumns>) -> Result<(Head, Option<Uuid>), StoreError> {
-    let Some((rev, compact_rev, epoch, newest, other)) = columns else { return Ok((Head::default(), None)) };
-    let head = Head {
-        revision: unsigned(rev)?,
-        compact_revision: unsigned(compact_rev)?,
-        epoch: unsigned(epoch)?,
-        token: token(newest)?.unwrap_or_default(),
-    };
-    Ok((head, token(other)?))
+impl HeadRow {
+    /// The head of a cluster (of one never written to, all zero), and the token of the other revision.
+    pub(super) fn read_head(row: Option<Self>) -> Result<(Head, Option<Uuid>), StoreError> {
+        let Some(Self { rev, compact_rev, epoch, newest, other }) = row else { return Ok((Head::default(), None)) };
+        let (token, other) = TokensRow { newest, other }.into_tokens()?;
+        let head =
+            Head { revision: unsigned(rev)?, compact_revision: unsigned(compact_rev)?, epoch: unsigned(epoch)?, token };
+        Ok((head, other))
+    }
+}
+
+impl TokensRow {
+    /// The token of the newest revision (nil for none), and that of the other.
+    pub(super) fn into_tokens(self) -> Result<(Uuid, Option<Uuid>), StoreError> {
+        Ok((token(self.newest)?.unwrap_or_default(), token(self.other)?))
+    }
 }
 
 /// Where clusters stand.
-pub(super) fn heads(rows: Vec<StandingColumns>) -> Result<Heads, StoreError> {
-    let mut heads =
-        Heads { now: instant(rows.first().map_or(0, |row| row.0))?, clusters: Vec::with_capacity(rows.len()) };
-    for (_, name, rev, compact_rev, epoch, removed, newest) in rows {
-        let Some(name) = name else { continue };
-        let number = |column: Option<i64>| column.unwrap_or_default();
-        let columns = (number(rev), number(compact_rev), number(epoch), newest, None);
-        let (revision, removed) = (unsigned(columns.0).unwrap_or_default(), number(removed) != 0);
-        heads.clusters.push(Standing { name, revision, removed, head: head(Some(columns)).map(|(head, _)| head) });
-    }
-    Ok(heads)
+pub(super) fn heads(rows: Vec<StandingRow>) -> Result<Heads, StoreError> {
+    let now = instant(rows.first().map_or(0, |row| row.now))?;
+    let number = |column: Option<i64>| column.unwrap_or_default();
+    let standing = |row: StandingRow| {
+        let StandingRow { rev, compact_rev, epoch, newest, .. } = row;
+        let head =
+            HeadRow { rev: number(rev), compact_rev: number(compact_rev), epoch: number(epoch), newest, other: None };
+        Some(Standing {
+            name: row.name?,
+            revision: unsigned(head.rev).unwrap_or_default(),
+            removed: number(row.removed) != 0,
+            head: HeadRow::read_head(Some(head)).map(|(head, _)| head),
+        })
+    };
+    Ok(Heads { now, clusters: rows.into_iter().filter_map(standing).collect() })
 }
 
 /// Objects of many clusters.
-pub(super) fn everywhere(now: i64, rows: Vec<Found>) -> Result<Everywhere, StoreError> {
-    let found =
-        rows.into_iter().map(|(cluster, kind, ns, name, uid, rev, create, node, deleted, body_rev, codec, body)| {
-            (cluster, record((kind, ns, name, uid, rev, create, node, deleted, body_rev, codec, body)))
-        });
+pub(super) fn everywhere(now: i64, rows: Vec<FoundRow>) -> Result<Everywhere, StoreError> {
+    let found = rows.into_iter().map(|FoundRow { cluster, object }| (cluster, object.into_record()));
     Ok(Everywhere { now: instant(now)?, found: found.collect() })
 }
 
@@ -152,16 +277,27 @@ fn instant(micros: i64) -> Result<Timestamp, StoreError> {
     Timestamp::from_microsecond(micros).map_err(|error| StoreError::Corrupt(format!("the database's time: {error}")))
 }
 
-/// A cluster's id, its head but for the token, and what is kept of its past; of one never written to, all zero.
-pub(super) fn cluster(columns: Option<ClusterColumns>) -> Result<(i32, Head, Kept), StoreError> {
-    let (id, rev, compact_rev, epoch, from, to) = columns.unwrap_or_default();
-    let head = Head {
-        revision: unsigned(rev)?,
-        compact_revision: unsigned(compact_rev)?,
-        epoch: unsigned(epoch)?,
-        token: Uuid::nil(),
-    };
-    Ok((id, head, Kept { from: unsigned(from)?, to: unsigned(to)? }))
+/// A cluster's row while its transaction holds it.
+#[derive(Debug)]
+pub(super) struct Locked {
+    pub(super) id: i32,
+    /// Where it stands, but for the token.
+    pub(super) head: Head,
+    pub(super) kept: Kept,
+}
+
+impl ClusterRow {
+    /// A cluster's id, where it stands, and what is kept of its past.
+    pub(super) fn into_locked(self) -> Result<Locked, StoreError> {
+        let head = Head {
+            revision: unsigned(self.rev)?,
+            compact_revision: unsigned(self.compact_rev)?,
+            epoch: unsigned(self.epoch)?,
+            token: Uuid::nil(),
+        };
+        let kept = Kept { from: unsigned(self.history_from)?, to: unsigned(self.history_to)? };
+        Ok(Locked { id: self.cluster_id, head, kept })
+    }
 }
 
 pub(super) fn token(bytes: Option<Vec<u8>>) -> Result<Option<Uuid>, StoreError> {
@@ -249,40 +385,6 @@ pub(super) fn chunks<'a>(rows: &'a [&'a NewRow]) -> impl Iterator<Item = &'a [&'
         (!chunk.is_empty()).then_some(chunk)
     })
 }
-
-/// Words the database's errors, each engine its own codes.
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
-        match &error {
-            sqlx::Error::Database(database) => match database.try_downcast_ref::<PgDatabaseError>() {
-                Some(database) => postgres::error(database),
-                None => sqlite::error(&**database),
-            },
-            sqlx::Error::PoolTimedOut => {
-                let why = "the database is down, is a standby, or all are in use";
-                Self::Busy(format!("no database connection could be had in time: {why}"))
-            }
-            sqlx::Error::PoolClosed => Self::Unavailable("the store has been closed".into()),
-            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
-                let cause = root_cause(&error);
-                // The answer to the first byte was the end of the connection.
-                Self::Unavailable(if cause.contains(NOBODY_SPOKE) {
-                    "the connection was closed before PostgreSQL said anything: is there a primary behind this address \
-                     (a proxy without one does so)?"
-                        .into()
-                } else {
-                    format!("the connection to the database was lost: {cause}")
-                })
-            }
-            sqlx::Error::Configuration(_) => Self::Url(format!("the store's URL is not valid: {}", root_cause(&error))),
-            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Self::Corrupt(root_cause(&error)),
-            _ => Self::Internal(root_cause(&error)),
-        }
-    }
-}
-
-/// How sqlx says that a connection was closed before its first answer.
-const NOBODY_SPOKE: &str = "unexpected response from SSLRequest: 0x00";
 
 /// The last of an error's chain of causes, which is the one that says something, on one line.
 pub(super) fn root_cause(error: &sqlx::Error) -> String {

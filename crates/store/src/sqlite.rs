@@ -13,11 +13,11 @@ use uuid::Uuid;
 use self::file::DatabaseFile;
 use super::decide::{self, Plan};
 use super::guard::Engine;
-use super::rows::{self, CHUNK, Columns, HeadColumns, micros, object_columns, signed, signed_len};
+use super::rows::{self, CHUNK, HeadRow, Locked, ObjectRow, micros, object_columns, signed, signed_len};
 use super::{
     Call, Changes, Compaction, Connections, Cursor, Everywhere, Head, Heads, Hints, Judge, Keep, Key, List, ListQuery,
-    Listener, MigrationStatus, Options, Record, Restore, Source, Store, StoreError, Visitor, Written, migrations,
-    types,
+    Listener, MigrationStatus, Options, Past, Record, Restore, Schema, Source, Storage, Store, StoreError, Upkeep,
+    Visitor, Written, check, migrations, types,
 };
 
 mod file;
@@ -33,7 +33,6 @@ macro_rules! now {
     };
 }
 use now;
-use write::Locked;
 
 /// A database file, or one in memory.
 #[derive(Debug)]
@@ -193,7 +192,7 @@ const ROOM: usize = 64 << 10;
 #[async_trait]
 impl Store for Sqlite {
     async fn write(&self, cluster: &str, calls: &[Call], judge: &mut dyn Judge) -> Result<Written, StoreError> {
-        types::check_batch(cluster, calls)?;
+        check::batch(cluster, calls)?;
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
         let Locked { id, head, kept } = write::cluster_row(&mut transaction, cluster).await?;
         let head = write::recognise(&mut transaction, id, head, judge.known(), judge.seen()).await?;
@@ -224,9 +223,9 @@ impl Store for Sqlite {
     }
 
     async fn get(&self, cluster: &str, key: &Key) -> Result<Option<Record>, StoreError> {
-        types::check_cluster(cluster)?;
-        types::check_key(key)?;
-        let row: Option<Columns> = sqlx::query_as(concat!(
+        check::cluster(cluster)?;
+        check::key(key)?;
+        let row: Option<ObjectRow> = sqlx::query_as(concat!(
             "SELECT ",
             object_columns!(),
             " FROM cluster c JOIN object o ON o.cluster_id = c.cluster_id
@@ -238,16 +237,16 @@ impl Store for Sqlite {
         .bind(&key.name)
         .fetch_optional(&self.readers)
         .await?;
-        row.map(rows::record).transpose()
+        row.map(ObjectRow::into_record).transpose()
     }
 
     async fn list(&self, cluster: &str, query: &ListQuery) -> Result<List, StoreError> {
-        types::check_query(cluster, query)?;
+        check::query(cluster, query)?;
         let mut transaction = self.readers.begin().await?;
         let (head, _) = read_head(&mut transaction, cluster, 0).await?;
         let types::Range { start, end } = query.range();
         let limit = query.limit.map_or(i64::MAX, signed_len);
-        let items: Vec<Columns> = sqlx::query_as(concat!(
+        let items: Vec<ObjectRow> = sqlx::query_as(concat!(
             "SELECT ",
             object_columns!(),
             " FROM object o
@@ -286,11 +285,11 @@ impl Store for Sqlite {
     }
 
     async fn changes(&self, cluster: &str, from: &Cursor, limit: usize) -> Result<Changes, StoreError> {
-        types::check_cluster(cluster)?;
+        check::cluster(cluster)?;
         let mut transaction = self.readers.begin().await?;
         let (head, found) = read_head(&mut transaction, cluster, from.seen_revision()).await?;
         from.check(&head, found)?;
-        let records: Vec<Columns> = sqlx::query_as(concat!(
+        let records: Vec<ObjectRow> = sqlx::query_as(concat!(
             "SELECT ",
             object_columns!("CASE WHEN o.body_rev > ? THEN o.body ELSE x'' END"),
             " FROM object o
@@ -306,24 +305,46 @@ impl Store for Sqlite {
         Ok(from.page(head, rows::records(records)?, limit))
     }
 
+    async fn begin_epoch(&self, cluster: &str, lost: &Head, token: Uuid) -> Result<Head, StoreError> {
+        check::new_cluster(cluster)?;
+        self.raise_epoch(cluster, lost, token).await
+    }
+
+    async fn heads(&self, clusters: &[String]) -> Result<Heads, StoreError> {
+        check::clusters(clusters)?;
+        rows::heads(removal::read_heads(&self.readers, clusters).await?)
+    }
+
+    async fn clusters(&self) -> Result<Vec<String>, StoreError> {
+        let names = sqlx::query_scalar("SELECT name FROM cluster WHERE removed = 0 ORDER BY name");
+        Ok(names.fetch_all(&self.readers).await?)
+    }
+
+    fn hints(&self) -> Listener {
+        self.hints.listen()
+    }
+}
+
+#[async_trait]
+impl Past for Sqlite {
     async fn state_at(
         &self,
         cluster: &str,
         revision: Option<u64>,
         visitor: &mut dyn Visitor,
     ) -> Result<(), StoreError> {
-        types::check_cluster(cluster)?;
+        check::cluster(cluster)?;
         self.visit(cluster, revision, visitor).await
     }
 
     async fn get_at(&self, cluster: &str, key: &Key, revision: u64) -> Result<Option<Record>, StoreError> {
-        types::check_cluster(cluster)?;
-        types::check_key(key)?;
+        check::cluster(cluster)?;
+        check::key(key)?;
         self.read_at(cluster, key, revision).await
     }
 
     async fn revision_at(&self, cluster: &str, time: Timestamp) -> Result<Option<u64>, StoreError> {
-        types::check_cluster(cluster)?;
+        check::cluster(cluster)?;
         let found: Option<i64> = sqlx::query_scalar(
             "SELECT rev_to FROM batch WHERE cluster_id = (SELECT cluster_id FROM cluster WHERE name = ?)
              AND at > 0 AND at <= ? ORDER BY rev_to DESC LIMIT 1",
@@ -336,27 +357,20 @@ impl Store for Sqlite {
     }
 
     async fn restore(&self, cluster: &str, source: &mut dyn Source, how: Restore) -> Result<Head, StoreError> {
-        types::check_new_cluster(cluster)?;
+        check::new_cluster(cluster)?;
         self.restore_cluster(cluster, source, how).await
     }
+}
 
+#[async_trait]
+impl Upkeep for Sqlite {
     async fn compact(&self, cluster: &str, keep: &Keep) -> Result<Compaction, StoreError> {
-        types::check_cluster(cluster)?;
+        check::cluster(cluster)?;
         self.compact_cluster(cluster, keep).await
     }
 
     async fn lease(&self, _: &str, _: Uuid, _: Duration) -> Result<bool, StoreError> {
         Ok(true) // There is no other process.
-    }
-
-    async fn begin_epoch(&self, cluster: &str, lost: &Head, token: Uuid) -> Result<Head, StoreError> {
-        types::check_new_cluster(cluster)?;
-        self.raise_epoch(cluster, lost, token).await
-    }
-
-    async fn heads(&self, clusters: &[String]) -> Result<Heads, StoreError> {
-        types::check_clusters(clusters)?;
-        rows::heads(removal::read_heads(&self.readers, clusters).await?)
     }
 
     async fn everywhere(&self, kind: &str) -> Result<Everywhere, StoreError> {
@@ -373,36 +387,18 @@ impl Store for Sqlite {
         rows::everywhere(now, found.await?)
     }
 
-    async fn clusters(&self) -> Result<Vec<String>, StoreError> {
-        let names = sqlx::query_scalar("SELECT name FROM cluster WHERE removed = 0 ORDER BY name");
-        Ok(names.fetch_all(&self.readers).await?)
-    }
-
     async fn remove(&self, cluster: &str) -> Result<bool, StoreError> {
-        types::check_new_cluster(cluster)?;
+        check::new_cluster(cluster)?;
         self.remove_cluster(cluster).await
     }
 
     async fn sweep(&self, keep: Duration) -> Result<(), StoreError> {
         self.sweep_removed(keep).await
     }
+}
 
-    fn connections(&self) -> Connections {
-        // What is taken can be subtracted before it was added: for a moment there are fewer than none.
-        let idle = |pool: &SqlitePool| pool.num_idle().min(pool.size() as usize);
-        let idle = idle(&self.writer) + idle(&self.readers);
-        Connections { idle, used: ((self.writer.size() + self.readers.size()) as usize).saturating_sub(idle) }
-    }
-
-    fn hints(&self) -> Listener {
-        self.hints.listen()
-    }
-
-    async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT 1").execute(&self.readers).await?;
-        Ok(())
-    }
-
+#[async_trait]
+impl Schema for Sqlite {
     async fn migrate(&self) -> Result<(), StoreError> {
         let mut connection = self.writer.acquire().await?;
         rows::migrate(&migrations::SQLITE, &mut *connection).await
@@ -421,6 +417,21 @@ impl Store for Sqlite {
                 sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(&mut *connection).await?;
         }
         rows::status(&migrations::SQLITE, applied)
+    }
+}
+
+#[async_trait]
+impl Storage for Sqlite {
+    fn connections(&self) -> Connections {
+        // What is taken can be subtracted before it was added: for a moment there are fewer than none.
+        let idle = |pool: &SqlitePool| pool.num_idle().min(pool.size() as usize);
+        let idle = idle(&self.writer) + idle(&self.readers);
+        Connections { idle, used: ((self.writer.size() + self.readers.size()) as usize).saturating_sub(idle) }
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT 1").execute(&self.readers).await?;
+        Ok(())
     }
 
     async fn close(&self) {
@@ -442,7 +453,7 @@ async fn missed(connection: &mut SqliteConnection, id: i32, head: Head, known: u
     if head.revision <= known {
         return Ok(Vec::new());
     }
-    let missed: Vec<Columns> = sqlx::query_as(concat!(
+    let missed: Vec<ObjectRow> = sqlx::query_as(concat!(
         "SELECT ",
         object_columns!("CASE WHEN o.body_rev > ?2 THEN o.body ELSE x'' END"),
         " FROM object o WHERE o.cluster_id = ?1 AND o.rev > ?2 ORDER BY o.rev"
@@ -460,7 +471,7 @@ async fn read_head(
     cluster: &str,
     other: u64,
 ) -> Result<(Head, Option<Uuid>), StoreError> {
-    let row: Option<HeadColumns> = sqlx::query_as(
+    let row: Option<HeadRow> = sqlx::query_as(
         "SELECT rev, compact_rev, epoch,
              (SELECT token FROM batch b WHERE b.cluster_id = c.cluster_id AND b.rev_to = c.rev),
              (SELECT token FROM batch b WHERE b.cluster_id = c.cluster_id AND b.rev_to = ?2)
@@ -470,7 +481,7 @@ async fn read_head(
     .bind(signed(other))
     .fetch_optional(connection)
     .await?;
-    rows::head(row)
+    HeadRow::read_head(row)
 }
 
 /// The primary code of all errors of reading and writing, and the codes of some.

@@ -4,11 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Head, StoreError, removal};
-
-/// Longest key, in bytes over all its parts. PostgreSQL cannot index more than about 2,700; Kubernetes names and
-/// namespaces have at most 253 each.
-const MAX_KEY_BYTES: usize = 2_000;
+use super::Head;
 
 /// Names one object within a cluster. The order is that of lists: kind, namespace, name, each by bytes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -179,7 +175,7 @@ pub trait Judge: Send {
     /// The judge's state is exactly that of the cluster at this revision; of a cluster of which it has read nothing, 0.
     fn known(&self) -> u64;
 
-    /// The head at which [`Judge::known`] was read, if it is known: a batch is refused as [`StoreError::Behind`] when that
+    /// The head at which [`Judge::known`] was read, if it is known: a batch is refused as [`Behind`](crate::StoreError::Behind) when that
     /// is no longer a part of the cluster's history.
     fn seen(&self) -> Option<Head> {
         None
@@ -349,75 +345,4 @@ impl MigrationStatus {
     pub fn is_current(self) -> bool {
         self.applied == self.known
     }
-}
-
-/// Refuses what one of the engines could not hold, so that both answer alike.
-pub fn check_batch(cluster: &str, calls: &[Call]) -> Result<(), StoreError> {
-    check_new_cluster(cluster)?;
-    for write in calls.iter().flat_map(|call| &call.writes) {
-        check_key(&write.key)?;
-        match &write.change {
-            Change::Put { uid, node, .. } => {
-                check_text("the uid", uid)?;
-                check_text("the node's name", node.as_deref().unwrap_or_default())?;
-            }
-            Change::SetNode(node) => check_text("the node's name", node.as_deref().unwrap_or_default())?,
-            Change::Bind { node } => check_text("the node's name", node)?,
-            Change::Delete => {}
-        }
-    }
-    Ok(())
-}
-
-/// Refuses a query whose words no database could hold.
-pub fn check_query(cluster: &str, query: &ListQuery) -> Result<(), StoreError> {
-    check_cluster(cluster)?;
-    check_text("the kind", &query.kind)?;
-    check_text("the namespace", query.namespace.as_deref().unwrap_or_default())?;
-    let (namespace, name) = query.after.as_ref().map_or(("", ""), |(namespace, name)| (namespace, name));
-    check_text("the namespace to continue from", namespace)?;
-    check_text("the name to continue from", name)
-}
-
-/// Refuses a name that no cluster may be given.
-pub fn check_new_cluster(cluster: &str) -> Result<(), StoreError> {
-    if cluster.is_empty() {
-        return Err(StoreError::Invalid("the cluster's name is empty".into()));
-    }
-    check_cluster(cluster)
-}
-
-/// Refuses names that no cluster has.
-pub fn check_clusters(clusters: &[String]) -> Result<(), StoreError> {
-    clusters.iter().try_for_each(|cluster| check_cluster(cluster))
-}
-
-/// Refuses a name that no cluster has.
-pub fn check_cluster(cluster: &str) -> Result<(), StoreError> {
-    removal::check_name(cluster)?;
-    check_text("the cluster's name", cluster)
-}
-
-/// Refuses a key that is empty, too long, or that no database could hold.
-pub fn check_key(key: &Key) -> Result<(), StoreError> {
-    if key.kind.len().saturating_add(key.namespace.len()).saturating_add(key.name.len()) > MAX_KEY_BYTES {
-        return Err(StoreError::Invalid(format!("the object's key is longer than {MAX_KEY_BYTES} bytes")));
-    }
-    if key.kind.is_empty() || key.name.is_empty() {
-        return Err(StoreError::Invalid("the object's kind or name is empty".into()));
-    }
-    check_text("the kind", &key.kind)?;
-    check_text("the namespace", &key.namespace)?;
-    check_text("the name", &key.name)
-}
-
-/// PostgreSQL's text holds everything but NUL, and lists end below the last character there is.
-fn check_text(what: &str, text: &str) -> Result<(), StoreError> {
-    if text.len() > MAX_KEY_BYTES {
-        return Err(StoreError::Invalid(format!("{what} is longer than {MAX_KEY_BYTES} bytes")));
-    }
-    if text.contains(['\0', char::MAX]) {
-        return Err(StoreError::Invalid(format!("{what} contains U+0000 or U+10FFFF")));
-    }
-    Ok(())
 }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use cluster::{Cluster, without_body};
 use podberth_store::decide::{self, NewRow, Plan};
-use podberth_store::{Call, Head, Hint, Hints, Judge, StoreError, Written, keeping, rows, types};
+use podberth_store::{Call, Head, Hint, Hints, Judge, StoreError, Written, check, keeping, rows};
 
 mod cluster;
 mod engine;
@@ -177,7 +177,7 @@ impl Memory {
         judge: &mut dyn Judge,
         token: Uuid,
     ) -> Result<Transaction, StoreError> {
-        types::check_batch(cluster, calls)?;
+        check::batch(cluster, calls)?;
         let counter = match self.database.numbering {
             Numbering::Counter => Some(self.counter(cluster).await),
             Numbering::Sequence => None,
@@ -255,7 +255,7 @@ impl Memory {
 
     /// Reads a cluster; one that is not there is empty.
     fn read<T>(&self, cluster: &str, read: impl FnOnce(&Cluster) -> T) -> Result<T, StoreError> {
-        types::check_cluster(cluster)?;
+        check::cluster(cluster)?;
         let (state, absent) = (self.state()?, Cluster::default());
         Ok(read(state.copy.clusters.get(cluster).unwrap_or(&absent)))
     }

@@ -13,7 +13,7 @@ use crate::{
         Clusters, CommitError, DEFAULT_CLUSTER, Limits,
         gated::{Fault, Gated},
     },
-    store::{Atomicity, Call, Change, Key, Precondition, Store, StoreError, Write},
+    store::{Atomicity, Call, Change, Key, Precondition, Store, StoreError, Upkeep, Write},
 };
 use podberth_testkit::memory::{Memory, Numbering};
 

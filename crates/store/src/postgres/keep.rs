@@ -6,10 +6,9 @@ use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use super::write::Locked;
 use super::{Postgres, micros, now, settle};
 use crate::keeping::{self, Kept};
-use crate::rows::{SWEEP, signed, unsigned};
+use crate::rows::{ClusterRow, Locked, SWEEP, cluster_columns, signed, unsigned};
 use crate::{Compaction, Head, Keep, StoreError};
 
 impl Postgres {
@@ -49,18 +48,19 @@ impl Postgres {
         keep: &Keep,
     ) -> Result<Option<(i32, u64, u64)>, StoreError> {
         let mut transaction = self.within(connection.begin()).await?;
-        let row = sqlx::query_as(
-            "SELECT cluster_id, rev, compact_rev, history_from, history_to FROM cluster WHERE name = $1 AND removed = 0 FOR UPDATE",
-        )
+        let row = sqlx::query_as(concat!(
+            "SELECT ",
+            cluster_columns!(),
+            " FROM cluster WHERE name = $1 AND removed = 0 FOR UPDATE"
+        ))
         .bind(cluster)
         .fetch_optional(&mut *transaction);
-        let row: Option<(i32, i64, i64, i64, i64)> = self.within(row).await?;
-        let Some((id, rev, compact_rev, from, to)) = row else { return Ok(None) };
-        let (rev, compact_rev) = (unsigned(rev)?, unsigned(compact_rev)?);
-        let mut kept = Kept { from: unsigned(from)?, to: unsigned(to)? };
+        let row: Option<ClusterRow> = self.within(row).await?;
+        let Some(row) = row else { return Ok(None) };
+        let Locked { id, head: Head { revision: rev, compact_revision, .. }, mut kept } = row.into_locked()?;
 
         let most = rev.saturating_sub(keep.revisions);
-        let revision = self.last_batch(&mut transaction, id, most, keep.age).await?.max(compact_rev);
+        let revision = self.last_batch(&mut transaction, id, most, keep.age).await?.max(compact_revision);
         if let Some(retention) = self.history {
             kept.from = kept.from.max(self.last_batch(&mut transaction, id, rev, retention).await?);
         }

@@ -7,10 +7,10 @@ use sqlx::postgres::PgConnection;
 
 use super::keep::SWEEP_BATCHES;
 use super::state::{CLEAR_HISTORY, CLEAR_OBJECTS};
-use super::write::Locked;
 use super::{ATTEMPTS, Postgres, listen, micros, now, object_columns, rows, signed};
-use crate::removal::{self, SET_ASIDE};
-use crate::rows::{Found, SWEEP, StandingColumns};
+use crate::check::SET_ASIDE;
+use crate::removal;
+use crate::rows::{FoundRow, Locked, SWEEP, StandingRow};
 use crate::{Everywhere, Heads, StoreError};
 
 impl Postgres {
@@ -28,7 +28,7 @@ impl Postgres {
         ))
         .bind(clusters)
         .fetch_all(connection);
-        let rows: Vec<StandingColumns> = self.within(rows).await?;
+        let rows: Vec<StandingRow> = self.within(rows).await?;
         rows::heads(rows)
     }
 
@@ -47,7 +47,7 @@ impl Postgres {
         ))
         .bind(kind)
         .fetch_all(connection);
-        let found: Vec<Found> = self.within(found).await?;
+        let found: Vec<FoundRow> = self.within(found).await?;
         rows::everywhere(now, found)
     }
 

@@ -6,12 +6,12 @@ use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
+use super::read::READ;
 use super::statements::INSERT;
-use super::write::Locked;
-use super::{Columns, Key, Postgres, READ, Record, StoreError, object_columns, rows, settle, signed, signed_len};
+use super::{Key, ObjectRow, Postgres, Record, StoreError, object_columns, rows, settle, signed, signed_len};
 use crate::decide::NewRow;
 use crate::keeping::{self, Kept};
-use crate::rows::{PAGE, SWEEP, Version, superseded_columns, unsigned};
+use crate::rows::{ClusterRow, Locked, PAGE, SWEEP, VersionRow, cluster_columns, superseded_columns, unsigned};
 use crate::{Head, Restore, Source, Visitor};
 
 /// A transaction over a whole cluster waits for files and pipes.
@@ -74,7 +74,7 @@ impl Postgres {
             .bind(signed(revision))
             .bind(signed_len(PAGE))
             .fetch_all(&mut *transaction);
-            let page: Vec<Columns> = leisurely(page).await?;
+            let page: Vec<ObjectRow> = leisurely(page).await?;
             let full = page.len() == PAGE;
             let page = rows::records(page)?;
             if let Some(last) = page.last() {
@@ -98,7 +98,7 @@ impl Postgres {
             .bind(signed(revision))
             .bind(signed_len(PAGE))
             .fetch_all(&mut *transaction);
-            let page: Vec<Version> = leisurely(page).await?;
+            let page: Vec<VersionRow> = leisurely(page).await?;
             until = if page.len() == PAGE { rows::until(&page)? } else { head.revision };
             visitor.records(rows::versions(page)?).map_err(StoreError::Stopped)?;
         }
@@ -125,7 +125,7 @@ impl Postgres {
         .bind(&key.name)
         .bind(signed(revision))
         .fetch_optional(&mut *transaction);
-        let mut row: Option<Columns> = self.within(now).await?;
+        let mut row: Option<ObjectRow> = self.within(now).await?;
         if row.is_none() {
             let then = sqlx::query_as(concat!(
                 "SELECT ",
@@ -142,7 +142,7 @@ impl Postgres {
             row = self.within(then).await?;
         }
         self.within(transaction.commit()).await?;
-        Ok(row.map(rows::record).transpose()?.filter(|record| !record.deleted))
+        Ok(row.map(ObjectRow::into_record).transpose()?.filter(|record| !record.deleted))
     }
 
     /// The cluster's id, its head, and the revision to read: that of the last batch up to the requested one.
@@ -152,12 +152,11 @@ impl Postgres {
         cluster: &str,
         revision: Option<u64>,
     ) -> Result<(i32, Head, u64), StoreError> {
-        let row = sqlx::query_as(
-            "SELECT cluster_id, rev, compact_rev, epoch, history_from, history_to FROM cluster WHERE name = $1",
-        )
-        .bind(cluster)
-        .fetch_optional(&mut *connection);
-        let (id, head, kept) = rows::cluster(self.within(row).await?)?;
+        let row = sqlx::query_as(concat!("SELECT ", cluster_columns!(), " FROM cluster WHERE name = $1"))
+            .bind(cluster)
+            .fetch_optional(&mut *connection);
+        let row: Option<ClusterRow> = self.within(row).await?;
+        let Locked { id, head, kept } = row.unwrap_or_default().into_locked()?;
         let Some(revision) = revision.filter(|revision| *revision != head.revision) else {
             return Ok((id, head, head.revision));
         };

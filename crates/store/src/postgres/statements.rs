@@ -5,8 +5,9 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::QueryScalar;
 
 use super::listen::{CHANNEL, payload};
-use super::{Columns, Head, now, object_columns, signed};
+use super::{Head, ObjectRow, now, object_columns, signed};
 use crate::keeping::Kept;
+use crate::rows::{Part, cluster_columns};
 
 /// The head of a cluster, to be written with its batch's token.
 pub(super) struct Stand<'a> {
@@ -56,21 +57,10 @@ impl<'a> Stand<'a> {
     }
 }
 
-/// The columns of `object` in a row, from one of them on.
-pub(super) fn object(row: &PgRow, at: usize) -> Result<Columns, sqlx::Error> {
-    Ok((
-        row.try_get(at)?,
-        row.try_get(at + 1)?,
-        row.try_get(at + 2)?,
-        row.try_get(at + 3)?,
-        row.try_get(at + 4)?,
-        row.try_get(at + 5)?,
-        row.try_get(at + 6)?,
-        row.try_get(at + 7)?,
-        row.try_get(at + 8)?,
-        row.try_get(at + 9)?,
-        row.try_get(at + 10)?,
-    ))
+/// The object in a row from one of its columns on, if an outer join has found one.
+pub(super) fn object(row: &PgRow, at: usize) -> Result<Option<ObjectRow>, sqlx::Error> {
+    let kind: Option<&str> = row.try_get(at)?;
+    kind.map(|_| ObjectRow::read(row, at)).transpose()
 }
 
 /// A statement with and without keeping superseded versions, given the numbers of its parameters for the head.
@@ -199,9 +189,9 @@ pub(super) const BEGIN_PLANNED: &str =
 /// Locks the cluster `$1`. Each row has its head with its token, and from the eighth column on a row of one of the keys, or nulls. No row: the
 /// cluster does not exist. All but the first six columns may be older than the lock.
 pub(super) const LOCK_AND_LOOK: &str = concat!(
-    "WITH locked AS MATERIALIZED (
-         SELECT cluster_id, rev, compact_rev, epoch, history_from, history_to FROM cluster WHERE name = $1 FOR UPDATE
-     ), stands AS MATERIALIZED (
+    "WITH locked AS MATERIALIZED (SELECT ",
+    cluster_columns!(),
+    " FROM cluster WHERE name = $1 FOR UPDATE), stands AS MATERIALIZED (
          SELECT l.*, (SELECT b.token FROM batch b WHERE b.cluster_id = l.cluster_id AND b.rev_to = l.rev) AS token
          FROM locked l
      )

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Connection, FromRow, Row};
 use uuid::Uuid;
 
@@ -10,22 +10,14 @@ use super::statements::{
     CURRENT, INSERT, LOCK_AND_LOOK, LOOK_AROUND, MOVE, NOTE, NOTE_AND_NOTIFY, Stand, Statement, UPDATE, object,
 };
 use super::{
-    ATTEMPTS, CHUNK, CODEC_RAW, Call, Columns, Head, Judge, Key, NewRow, Plan, Postgres, Record, StoreError, Written,
+    ATTEMPTS, CHUNK, CODEC_RAW, Call, Head, Judge, Key, NewRow, ObjectRow, Plan, Postgres, Record, StoreError, Written,
     decide, listen, rows, settle, signed, signed_len,
 };
 use crate::keeping::Kept;
-use crate::rows::ClusterColumns;
+use crate::rows::{ClusterRow, Locked, Part, TokensRow, cluster_columns};
 
 /// Why a batch in doubt stays in doubt.
 const TOKEN_GONE: &str = "compaction has removed what would tell";
-
-/// A cluster whose row this transaction holds.
-pub(super) struct Locked {
-    pub(super) id: i32,
-    /// Where it stood before, but for the token.
-    pub(super) head: Head,
-    pub(super) kept: Kept,
-}
 
 /// What a batch is decided on, read while the counter is held.
 struct Ground {
@@ -155,15 +147,13 @@ impl Postgres {
     /// under the same name or the same id, and then it is read again.
     pub(super) async fn lock(&self, connection: &mut PgConnection, cluster: &str) -> Result<Locked, StoreError> {
         for _ in 0..ATTEMPTS {
-            let lock = sqlx::query_as(
-                "SELECT cluster_id, rev, compact_rev, epoch, history_from, history_to FROM cluster WHERE name = $1 FOR UPDATE",
-            )
-            .bind(cluster)
-            .fetch_optional(&mut *connection);
-            let row: Option<ClusterColumns> = self.within(lock).await?;
-            if row.is_some() {
-                let (id, head, kept) = rows::cluster(row)?;
-                return Ok(Locked { id, head, kept });
+            let lock =
+                sqlx::query_as(concat!("SELECT ", cluster_columns!(), " FROM cluster WHERE name = $1 FOR UPDATE"))
+                    .bind(cluster)
+                    .fetch_optional(&mut *connection);
+            let row: Option<ClusterRow> = self.within(lock).await?;
+            if let Some(row) = row {
+                return row.into_locked();
             }
             let create = sqlx::query(
                 "INSERT INTO cluster (cluster_id, name) SELECT coalesce(max(cluster_id), 0) + 1, $1 FROM cluster
@@ -205,17 +195,18 @@ impl Postgres {
             .fetch_all(connection);
         let rows = self.within(rows).await?;
         let Some(first) = rows.first() else { return Ok(None) };
-        let (id, head, kept) = rows::cluster(Some(ClusterColumns::from_row(first)?))?;
-        let locked = Locked { id, head, kept };
-        let token = rows::token(first.try_get(6)?)?.unwrap_or_default();
+        let locked = ClusterRow::from_row(first)?.into_locked()?;
+        let head = locked.head;
+        let width = <ClusterRow as Part<PgRow>>::WIDTH;
+        let token = rows::token(first.try_get(width)?)?.unwrap_or_default();
         let is_as_seen = (head.revision, head.epoch, token) == (seen.revision, seen.epoch, seen.token);
         if !is_as_seen || token.is_nil() {
             return Ok(Some((locked, None)));
         }
         let mut current = Vec::with_capacity(rows.len());
         for row in &rows {
-            if row.try_get::<Option<&str>, _>(7)?.is_some() {
-                current.push(rows::record(object(row, 7)?)?);
+            if let Some(object) = object(row, width + 1)? {
+                current.push(object.into_record()?);
             }
         }
         if current.iter().any(|record| record.deleted) {
@@ -278,11 +269,11 @@ impl Postgres {
         let mut tokens = (Uuid::nil(), None);
         for (at, row) in around.iter().enumerate() {
             if at == 0 {
-                let (newest, other): (Option<Vec<u8>>, Option<Vec<u8>>) = (row.try_get(0)?, row.try_get(1)?);
-                tokens = (rows::token(newest)?.unwrap_or_default(), rows::token(other)?);
+                tokens = TokensRow::from_row(row)?.into_tokens()?;
             }
-            let Some(is_missed) = row.try_get(2)? else { continue };
-            let record = rows::record(object(row, 3)?)?;
+            let width = <TokensRow as Part<PgRow>>::WIDTH;
+            let Some(is_missed) = row.try_get(width)? else { continue };
+            let record = ObjectRow::read(row, width + 1)?.into_record()?;
             if is_missed { ground.missed.push(record) } else { ground.current.push(record) }
         }
         ground.missed.sort_unstable_by_key(|record| record.revision);
@@ -305,8 +296,8 @@ impl Postgres {
         .bind(signed(newest))
         .bind(signed(other))
         .fetch_one(connection);
-        let (newest, other): (Option<Vec<u8>>, Option<Vec<u8>>) = self.within(tokens).await?;
-        Ok((rows::token(newest)?.unwrap_or_default(), rows::token(other)?))
+        let tokens: TokensRow = self.within(tokens).await?;
+        tokens.into_tokens()
     }
 
     /// Writes where the cluster stands.
@@ -371,7 +362,7 @@ impl Postgres {
             .bind(column(keys, |(key, _)| key.name.as_str()))
             .bind(column(keys, |(_, put)| *put))
             .fetch_all(connection);
-        let found: Vec<Columns> = self.within(found).await?;
+        let found: Vec<ObjectRow> = self.within(found).await?;
         rows::records(found)
     }
 

@@ -5,10 +5,9 @@ use std::time::Duration;
 use sqlx::sqlite::SqliteConnection;
 use uuid::Uuid;
 
-use super::write::{self, Locked};
-use super::{Sqlite, micros, now};
+use super::{Sqlite, micros, now, write};
 use crate::keeping::{self, Kept};
-use crate::rows::{SWEEP, signed, unsigned};
+use crate::rows::{Locked, SWEEP, signed, unsigned};
 use crate::{Compaction, Head, Keep, StoreError};
 
 impl Sqlite {

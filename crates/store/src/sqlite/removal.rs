@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use sqlx::sqlite::SqlitePool;
 
-use super::write::Locked;
 use super::{Sqlite, micros, now};
-use crate::removal::{self, SET_ASIDE};
-use crate::rows::{SWEEP, StandingColumns};
+use crate::check::SET_ASIDE;
+use crate::removal;
+use crate::rows::{Locked, SWEEP, StandingRow};
 use crate::{StoreError, sqlite::write};
 
 /// Where those of some clusters stand that there are.
-pub(super) async fn read_heads(readers: &SqlitePool, clusters: &[String]) -> Result<Vec<StandingColumns>, StoreError> {
+pub(super) async fn read_heads(readers: &SqlitePool, clusters: &[String]) -> Result<Vec<StandingRow>, StoreError> {
     let rows = sqlx::query_as(concat!(
         "SELECT ",
         now!(),

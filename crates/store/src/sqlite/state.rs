@@ -3,10 +3,10 @@
 use sqlx::sqlite::SqliteConnection;
 use uuid::Uuid;
 
-use super::write::{self, Locked};
-use super::{Columns, Key, Record, Sqlite, StoreError, object_columns, rows, signed, signed_len};
+use super::write;
+use super::{Key, ObjectRow, Record, Sqlite, StoreError, object_columns, rows, signed, signed_len};
 use crate::keeping::{self, Kept};
-use crate::rows::{PAGE, Version, superseded_columns, unsigned};
+use crate::rows::{Locked, PAGE, VersionRow, superseded_columns, unsigned};
 use crate::{Head, Restore, Source, Visitor};
 
 impl Sqlite {
@@ -30,7 +30,7 @@ impl Sqlite {
 
         let mut after = Key::new("", "", "");
         loop {
-            let page: Vec<Columns> = sqlx::query_as(concat!(
+            let page: Vec<ObjectRow> = sqlx::query_as(concat!(
                 "SELECT ",
                 object_columns!(),
                 " FROM object o WHERE o.cluster_id = ? AND (o.kind, o.ns, o.name) > (?, ?, ?)
@@ -56,7 +56,7 @@ impl Sqlite {
         }
         let mut until = revision;
         while until < head.revision {
-            let page: Vec<Version> = sqlx::query_as(concat!(
+            let page: Vec<VersionRow> = sqlx::query_as(concat!(
                 "SELECT ",
                 superseded_columns!("0"),
                 ", h.until_rev FROM history h WHERE h.cluster_id = ? AND h.until_rev > ? AND h.rev <= ?
@@ -77,7 +77,7 @@ impl Sqlite {
     pub(super) async fn read_at(&self, cluster: &str, key: &Key, revision: u64) -> Result<Option<Record>, StoreError> {
         let mut transaction = self.readers.begin().await?;
         let (id, _, revision) = past(&mut transaction, cluster, Some(revision)).await?;
-        let mut row: Option<Columns> = sqlx::query_as(concat!(
+        let mut row: Option<ObjectRow> = sqlx::query_as(concat!(
             "SELECT ",
             object_columns!(),
             " FROM object o WHERE o.cluster_id = ? AND o.kind = ? AND o.ns = ? AND o.name = ? AND o.rev <= ?"
@@ -104,7 +104,7 @@ impl Sqlite {
             .fetch_optional(&mut *transaction)
             .await?;
         }
-        Ok(row.map(rows::record).transpose()?.filter(|record| !record.deleted))
+        Ok(row.map(ObjectRow::into_record).transpose()?.filter(|record| !record.deleted))
     }
 
     pub(super) async fn restore_cluster(

@@ -8,10 +8,10 @@ use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteConnection;
 use uuid::Uuid;
 
-use super::{Columns, Head, Key, Record, StoreError, now, object_columns, rows, signed};
+use super::{Head, Key, ObjectRow, Record, StoreError, now, object_columns, rows, signed};
 use crate::decide::NewRow;
 use crate::keeping::Kept;
-use crate::rows::{CODEC_RAW, ClusterColumns};
+use crate::rows::{CODEC_RAW, ClusterRow, Locked, TokensRow, cluster_columns};
 
 /// The rows there are for some keys, tombstones included, with the bodies of those that are put. The keys travel as one
 /// JSON parameter; `CROSS JOIN` makes SQLite look each of them up in the index instead of going through the table.
@@ -21,7 +21,7 @@ pub(super) async fn current_rows(
     keys: &[(&Key, bool)],
 ) -> Result<Vec<Record>, StoreError> {
     let keys = keys.iter().map(|(key, put)| (&*key.kind, &*key.namespace, &*key.name, *put));
-    let found: Vec<Columns> = sqlx::query_as(concat!(
+    let found: Vec<ObjectRow> = sqlx::query_as(concat!(
         "SELECT ",
         object_columns!("CASE WHEN k.value ->> 3 THEN o.body ELSE x'' END"),
         " FROM json_each(?) k CROSS JOIN object o
@@ -34,28 +34,18 @@ pub(super) async fn current_rows(
     rows::records(found)
 }
 
-/// A cluster while this connection holds the database's lock.
-pub(super) struct Locked {
-    pub(super) id: i32,
-    /// Where it stands, but for the token.
-    pub(super) head: Head,
-    pub(super) kept: Kept,
-}
-
 /// One that does not exist yet gets the next id; [`stand`] inserts it.
 pub(super) async fn cluster_row(connection: &mut SqliteConnection, cluster: &str) -> Result<Locked, StoreError> {
-    let row: Option<ClusterColumns> = sqlx::query_as(
-        "SELECT cluster_id, rev, compact_rev, epoch, history_from, history_to FROM cluster WHERE name = ?",
-    )
-    .bind(cluster)
-    .fetch_optional(&mut *connection)
-    .await?;
-    let known = row.is_some();
-    let (mut id, head, kept) = rows::cluster(row)?;
-    if !known {
-        id = sqlx::query_scalar("SELECT coalesce(max(cluster_id), 0) + 1 FROM cluster").fetch_one(connection).await?;
+    let row: Option<ClusterRow> =
+        sqlx::query_as(concat!("SELECT ", cluster_columns!(), " FROM cluster WHERE name = ?"))
+            .bind(cluster)
+            .fetch_optional(&mut *connection)
+            .await?;
+    if let Some(row) = row {
+        return row.into_locked();
     }
-    Ok(Locked { id, head, kept })
+    let id = sqlx::query_scalar("SELECT coalesce(max(cluster_id), 0) + 1 FROM cluster").fetch_one(connection).await?;
+    ClusterRow { cluster_id: id, ..ClusterRow::default() }.into_locked()
 }
 
 /// The head with its token, if what the judge knows is a part of this history.
@@ -81,7 +71,7 @@ pub(super) async fn tokens(
     newest: u64,
     other: u64,
 ) -> Result<(Uuid, Option<Uuid>), StoreError> {
-    let (newest, other): (Option<Vec<u8>>, Option<Vec<u8>>) = sqlx::query_as(
+    let tokens: TokensRow = sqlx::query_as(
         "SELECT (SELECT token FROM batch WHERE cluster_id = ?1 AND rev_to = ?2),
                 (SELECT token FROM batch WHERE cluster_id = ?1 AND rev_to = ?3)",
     )
@@ -90,7 +80,7 @@ pub(super) async fn tokens(
     .bind(signed(other))
     .fetch_one(connection)
     .await?;
-    Ok((rows::token(newest)?.unwrap_or_default(), rows::token(other)?))
+    tokens.into_tokens()
 }
 
 /// Writes where the cluster stands.

@@ -12,7 +12,8 @@ use super::{Memory, journal};
 use podberth_store::keeping::{self, Kept};
 use podberth_store::{
     Call, Changes, Compaction, Connections, Cursor, Everywhere, Head, Heads, Judge, Keep, Key, List, ListQuery,
-    Listener, MigrationStatus, Record, Restore, Source, Standing, Store, StoreError, Visitor, Written, rows, types,
+    Listener, MigrationStatus, Past, Record, Restore, Schema, Source, Standing, Storage, Store, StoreError, Upkeep,
+    Visitor, Written, check, rows, types,
 };
 
 /// The only migration there is.
@@ -26,13 +27,13 @@ impl Store for Memory {
     }
 
     async fn get(&self, cluster: &str, key: &Key) -> Result<Option<Record>, StoreError> {
-        types::check_cluster(cluster)?;
-        types::check_key(key)?;
+        check::cluster(cluster)?;
+        check::key(key)?;
         self.read(cluster, |cluster| cluster.rows().get(key).filter(|row| !row.deleted).cloned())
     }
 
     async fn list(&self, cluster: &str, query: &ListQuery) -> Result<List, StoreError> {
-        types::check_query(cluster, query)?;
+        check::query(cluster, query)?;
         let types::Range { start, end } = query.range();
         self.read(cluster, |cluster| {
             let first = Key::new(query.kind.clone(), start.0.clone(), start.1.clone());
@@ -55,6 +56,42 @@ impl Store for Memory {
         })?
     }
 
+    async fn begin_epoch(&self, cluster: &str, lost: &Head, token: Uuid) -> Result<Head, StoreError> {
+        check::new_cluster(cluster)?;
+        let _counter = self.counter(cluster).await;
+        let mut state = self.state()?;
+        let found = state.copy.clusters.get(cluster).cloned().unwrap_or_default();
+        let goes_on = found.head.continues(lost, found.token(lost.revision));
+        let head = state.raise_epoch(cluster, found, lost, goes_on, token);
+        drop(state);
+        self.database.hints.changed(cluster, head.revision);
+        Ok(head)
+    }
+
+    async fn heads(&self, clusters: &[String]) -> Result<Heads, StoreError> {
+        check::clusters(clusters)?;
+        let state = self.state()?;
+        let standing = |name: &String| {
+            let found = state.copy.clusters.get(name)?;
+            let (revision, removed) = (found.head.revision, found.removed.is_some());
+            Some(Standing { name: name.clone(), revision, removed, head: Ok(found.head) })
+        };
+        Ok(Heads { now: state.instant()?, clusters: clusters.iter().filter_map(standing).collect() })
+    }
+
+    async fn clusters(&self) -> Result<Vec<String>, StoreError> {
+        let state = self.state()?;
+        let there = state.copy.clusters.iter().filter(|(_, cluster)| cluster.removed.is_none());
+        Ok(there.map(|(name, _)| name.clone()).collect())
+    }
+
+    fn hints(&self) -> Listener {
+        self.database.hints.listen()
+    }
+}
+
+#[async_trait]
+impl Past for Memory {
     async fn state_at(
         &self,
         cluster: &str,
@@ -66,8 +103,8 @@ impl Store for Memory {
     }
 
     async fn get_at(&self, cluster: &str, key: &Key, revision: u64) -> Result<Option<Record>, StoreError> {
-        types::check_cluster(cluster)?;
-        types::check_key(key)?;
+        check::cluster(cluster)?;
+        check::key(key)?;
         self.read(cluster, |cluster| cluster.row_at(key, revision))?
     }
 
@@ -76,7 +113,7 @@ impl Store for Memory {
     }
 
     async fn restore(&self, cluster: &str, source: &mut dyn Source, how: Restore) -> Result<Head, StoreError> {
-        types::check_new_cluster(cluster)?;
+        check::new_cluster(cluster)?;
         let _counter = self.counter(cluster).await;
         let mut state = self.state()?;
         let mut found = state.copy.clusters.get(cluster).cloned().unwrap_or_default();
@@ -98,9 +135,12 @@ impl Store for Memory {
         self.database.hints.changed(cluster, head.revision);
         Ok(head)
     }
+}
 
+#[async_trait]
+impl Upkeep for Memory {
     async fn compact(&self, cluster: &str, keep: &Keep) -> Result<Compaction, StoreError> {
-        types::check_cluster(cluster)?;
+        check::cluster(cluster)?;
         let _counter = self.counter(cluster).await;
         let mut state = self.state()?;
         let (feed, history) = (state.ago(keep.age), self.history.map(|retention| state.ago(retention)));
@@ -121,29 +161,6 @@ impl Store for Memory {
         Ok(free)
     }
 
-    async fn begin_epoch(&self, cluster: &str, lost: &Head, token: Uuid) -> Result<Head, StoreError> {
-        types::check_new_cluster(cluster)?;
-        let _counter = self.counter(cluster).await;
-        let mut state = self.state()?;
-        let found = state.copy.clusters.get(cluster).cloned().unwrap_or_default();
-        let goes_on = found.head.continues(lost, found.token(lost.revision));
-        let head = state.raise_epoch(cluster, found, lost, goes_on, token);
-        drop(state);
-        self.database.hints.changed(cluster, head.revision);
-        Ok(head)
-    }
-
-    async fn heads(&self, clusters: &[String]) -> Result<Heads, StoreError> {
-        types::check_clusters(clusters)?;
-        let state = self.state()?;
-        let standing = |name: &String| {
-            let found = state.copy.clusters.get(name)?;
-            let (revision, removed) = (found.head.revision, found.removed.is_some());
-            Some(Standing { name: name.clone(), revision, removed, head: Ok(found.head) })
-        };
-        Ok(Heads { now: state.instant()?, clusters: clusters.iter().filter_map(standing).collect() })
-    }
-
     async fn everywhere(&self, kind: &str) -> Result<Everywhere, StoreError> {
         let state = self.state()?;
         let mut found = Vec::new();
@@ -154,14 +171,8 @@ impl Store for Memory {
         Ok(Everywhere { now: state.instant()?, found })
     }
 
-    async fn clusters(&self) -> Result<Vec<String>, StoreError> {
-        let state = self.state()?;
-        let there = state.copy.clusters.iter().filter(|(_, cluster)| cluster.removed.is_none());
-        Ok(there.map(|(name, _)| name.clone()).collect())
-    }
-
     async fn remove(&self, cluster: &str) -> Result<bool, StoreError> {
-        types::check_new_cluster(cluster)?;
+        check::new_cluster(cluster)?;
         let _counter = self.counter(cluster).await;
         let mut state = self.state()?;
         let now = state.now();
@@ -182,19 +193,10 @@ impl Store for Memory {
         state.copy.clusters.retain(|_, cluster| cluster.removed.is_none_or(|at| at > by));
         Ok(())
     }
+}
 
-    fn hints(&self) -> Listener {
-        self.database.hints.listen()
-    }
-
-    fn connections(&self) -> Connections {
-        Connections { idle: 0, used: 0 }
-    }
-
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.open()
-    }
-
+#[async_trait]
+impl Schema for Memory {
     async fn migrate(&self) -> Result<(), StoreError> {
         self.open()?;
         self.database.lock().migrated = true;
@@ -205,6 +207,17 @@ impl Store for Memory {
         self.open()?;
         let applied = if self.database.lock().migrated { KNOWN_MIGRATION } else { 0 };
         Ok(MigrationStatus { applied, known: KNOWN_MIGRATION })
+    }
+}
+
+#[async_trait]
+impl Storage for Memory {
+    fn connections(&self) -> Connections {
+        Connections { idle: 0, used: 0 }
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.open()
     }
 
     async fn close(&self) {

@@ -1,0 +1,158 @@
+//! The contract of a store, by what its callers need of it: a reader or writer of objects asks for [`Store`], an export for
+//! [`Past`], a background job for [`Upkeep`], and whoever opens it holds all of it as [`Storage`].
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{
+    Atomicity, Call, Changes, Commit, Compaction, Cursor, Everywhere, Head, Heads, Judge, Keep, Key, List, ListQuery,
+    Listener, MigrationStatus, Record, Restore, Source, StoreError, Unjudged, Visitor, Writable, Write, Written,
+};
+
+/// The objects of clusters: writing, reading and following them. See the [crate](crate) for what it promises.
+#[async_trait]
+pub trait Store: Debug + Send + Sync {
+    /// Writes a batch in one transaction and returns when it is durable. The calls, and the writes of each, behave as if
+    /// carried out in order. While the cluster's counter is held, the judge is given all that it missed and then asked.
+    /// When the future is dropped, the batch may or may not be written.
+    async fn write(&self, cluster: &str, calls: &[Call], judge: &mut dyn Judge) -> Result<Written, StoreError>;
+
+    /// Writes one call's batch without a judge.
+    async fn commit(&self, cluster: &str, writes: Vec<Write>, atomicity: Atomicity) -> Result<Commit, StoreError> {
+        let mut written = self.write(cluster, &[Call { writes, atomicity }], &mut Unjudged).await?;
+        written.commits.pop().ok_or_else(|| StoreError::Internal("the store did not answer a call".into()))
+    }
+
+    /// One live object.
+    async fn get(&self, cluster: &str, key: &Key) -> Result<Option<Record>, StoreError>;
+
+    /// Those of some objects that are live, in any order and each as it was at some moment meanwhile.
+    async fn find(&self, cluster: &str, keys: &[Key]) -> Result<Vec<Record>, StoreError> {
+        let mut found = Vec::new();
+        for key in keys {
+            found.extend(self.get(cluster, key).await?);
+        }
+        Ok(found)
+    }
+
+    /// Live objects of a kind by (namespace, name), with the revision they were read at.
+    async fn list(&self, cluster: &str, query: &ListQuery) -> Result<List, StoreError>;
+
+    /// Objects and tombstones changed after the cursor, at most `limit`, ascending; bodies that its reader has are left out.
+    /// The default cursor reads everything.
+    ///
+    /// # Errors
+    /// [`StoreError::Compacted`] when the cursor is too far back, [`StoreError::HistoryLost`] when what its reader was last
+    /// told is no part of the cluster's history any more.
+    async fn changes(&self, cluster: &str, from: &Cursor, limit: usize) -> Result<Changes, StoreError>;
+
+    /// To be told what was seen when [`Store::changes`] answers [`StoreError::HistoryLost`]. The first one to do so raises
+    /// the epoch, and the counter above all that may have been handed out; every reader begins anew. `token` is random: it is
+    /// stored as a batch's is, and chooses how far the counter moves. Answers where the cluster stands then.
+    async fn begin_epoch(&self, cluster: &str, lost: &Head, token: Uuid) -> Result<Head, StoreError>;
+
+    /// Where the cluster stands; a removed one is as one never written to.
+    async fn head(&self, cluster: &str) -> Result<Head, StoreError> {
+        let found = self.heads(&[cluster.to_owned()]).await?.clusters.pop();
+        found.filter(|found| !found.removed).map_or(Ok(Head::default()), |found| found.head)
+    }
+
+    /// Where those of some clusters stand of which the database knows, in any order, and its time. One that cannot be
+    /// read says so for itself and keeps none of the others.
+    async fn heads(&self, clusters: &[String]) -> Result<Heads, StoreError>;
+
+    /// The names of all clusters, sorted.
+    async fn clusters(&self) -> Result<Vec<String>, StoreError>;
+
+    /// Tells when some cluster may have changed, by this process or another. Hints get lost with connections, so ask for
+    /// the heads as well.
+    fn hints(&self) -> Listener;
+
+    /// Whether the database takes writes, as far as is known: nobody is asked.
+    fn writable(&self) -> Writable {
+        Writable::Yes
+    }
+}
+
+/// A whole cluster at one revision, out and in.
+#[async_trait]
+pub trait Past: Debug + Send + Sync {
+    /// Hands out all live objects as of a revision (`None`: the newest), from one transaction. No reader ever saw a
+    /// revision in the midst of a batch: it means the batch before.
+    ///
+    /// # Errors
+    /// [`StoreError::Compacted`] when the past is not kept that far.
+    async fn state_at(&self, cluster: &str, revision: Option<u64>, visitor: &mut dyn Visitor)
+    -> Result<(), StoreError>;
+
+    /// One object as of a revision, as [`Past::state_at`] has it.
+    async fn get_at(&self, cluster: &str, key: &Key, revision: u64) -> Result<Option<Record>, StoreError>;
+
+    /// The revision that was the newest at a time, by the database's clock; `None` when that is not known any more.
+    async fn revision_at(&self, cluster: &str, time: Timestamp) -> Result<Option<u64>, StoreError>;
+
+    /// Writes a whole cluster at once, or nothing: to a cluster that holds no objects, or in place of what it holds.
+    async fn restore(&self, cluster: &str, source: &mut dyn Source, how: Restore) -> Result<Head, StoreError>;
+}
+
+/// Work that one process does for all: jobs over many clusters, their leases, and the removal of what is no longer needed.
+#[async_trait]
+pub trait Upkeep: Debug + Send + Sync {
+    /// The live objects of a kind in all clusters, and the database's time.
+    async fn everywhere(&self, kind: &str) -> Result<Everywhere, StoreError>;
+
+    /// Removes tombstones, tokens of batches and superseded versions that need not be kept any longer. The counter is held
+    /// only for moments.
+    async fn compact(&self, cluster: &str, keep: &Keep) -> Result<Compaction, StoreError>;
+
+    /// Whether `holder` alone may do what `name` stands for, for so long by the database's clock: it was free, its holder's
+    /// time was over, or it is the holder's already.
+    async fn lease(&self, name: &str, holder: Uuid, ttl: Duration) -> Result<bool, StoreError>;
+
+    /// Removes a cluster with all that is kept of it; whether it was there. When this is answered it is gone for good. Its
+    /// objects are deleted in bounded transactions; [`Upkeep::sweep`] goes on with them where this was interrupted. Its
+    /// revisions are not given again to a cluster that is made under the name within the time that `sweep` keeps.
+    async fn remove(&self, cluster: &str) -> Result<bool, StoreError>;
+
+    /// Deletes what is left of removed clusters; their names are forgotten once they have been removed for `keep`.
+    async fn sweep(&self, keep: Duration) -> Result<(), StoreError>;
+}
+
+/// The tables.
+#[async_trait]
+pub trait Schema: Debug + Send + Sync {
+    /// Brings the schema up to date. Several processes may do so at once.
+    async fn migrate(&self) -> Result<(), StoreError>;
+
+    /// How far the schema is.
+    ///
+    /// # Errors
+    /// [`StoreError::SchemaTooNew`] when a newer binary has migrated the database.
+    async fn migration_status(&self) -> Result<MigrationStatus, StoreError>;
+}
+
+/// An open database with all that it can do. It coerces to each of its parts.
+#[async_trait]
+pub trait Storage: Store + Past + Upkeep + Schema {
+    /// Connections that are open at the moment.
+    fn connections(&self) -> Connections;
+
+    /// Whether the database answers.
+    async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Ends all connections; calls after this fail. SQLite's file is free for another process then.
+    async fn close(&self);
+}
+
+/// Open connections to the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connections {
+    /// Waiting for work.
+    pub idle: usize,
+    /// At work.
+    pub used: usize,
+}

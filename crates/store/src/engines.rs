@@ -1,0 +1,65 @@
+//! The SQL engines: one is opened by the scheme of its URL, and the errors of both are put into words here.
+
+use std::sync::Arc;
+
+use sqlx::postgres::PgDatabaseError;
+
+use super::guard::Guarded;
+use super::{Options, Storage, StoreError, postgres, rows, sqlite};
+
+/// Opens the database that `url` names: `postgres://…` (or `postgresql://…`), `sqlite:path`, or `sqlite::memory:`, which
+/// forgets everything in the end. It connects at once, so that an error tells at the start what is wrong; it does not
+/// migrate.
+pub async fn open(url: &str, options: &Options) -> Result<Arc<dyn Storage>, StoreError> {
+    let store: Arc<dyn Storage> = match url.split_once(':') {
+        Some(("postgres" | "postgresql", _)) => Arc::new(Guarded::new(postgres::Postgres::open(url, options).await?)),
+        Some(("sqlite", path)) => Arc::new(Guarded::new(sqlite::Sqlite::open(path, options).await?)),
+        _ => {
+            return Err(StoreError::Url(
+                "the store's URL must begin with postgres://, postgresql:// or sqlite: (sqlite:path or sqlite::memory:)"
+                    .into(),
+            ));
+        }
+    };
+    if let Err(error) = store.migration_status().await {
+        store.close().await;
+        return Err(error);
+    }
+    Ok(store)
+}
+
+/// Words the database's errors, each engine its own codes.
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Database(database) => match database.try_downcast_ref::<PgDatabaseError>() {
+                Some(database) => postgres::error(database),
+                None => sqlite::error(&**database),
+            },
+            sqlx::Error::PoolTimedOut => {
+                let why = "the database is down, is a standby, or all are in use";
+                Self::Busy(format!("no database connection could be had in time: {why}"))
+            }
+            sqlx::Error::PoolClosed => Self::Unavailable("the store has been closed".into()),
+            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
+                let cause = rows::root_cause(&error);
+                // The answer to the first byte was the end of the connection.
+                Self::Unavailable(if cause.contains(NOBODY_SPOKE) {
+                    "the connection was closed before PostgreSQL said anything: is there a primary behind this address \
+                     (a proxy without one does so)?"
+                        .into()
+                } else {
+                    format!("the connection to the database was lost: {cause}")
+                })
+            }
+            sqlx::Error::Configuration(_) => {
+                Self::Url(format!("the store's URL is not valid: {}", rows::root_cause(&error)))
+            }
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Self::Corrupt(rows::root_cause(&error)),
+            _ => Self::Internal(rows::root_cause(&error)),
+        }
+    }
+}
+
+/// How sqlx says that a connection was closed before its first answer.
+const NOBODY_SPOKE: &str = "unexpected response from SSLRequest: 0x00";
