@@ -17,9 +17,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
 use podberth::{
     cluster::Clusters,
-    store::{self, Atomicity, Call, Change, Key, ListQuery, Options, Outcome, Precondition, Storage, Write},
+    store::{
+        self, Atomicity, Call, Change, Entry, EntryId, Key, ListQuery, Options, Outcome, Precondition, Storage, Write,
+    },
 };
 use tokio::task::JoinSet;
 
@@ -58,6 +61,11 @@ async fn measure(engine: &str, url: &str, pods: usize, replicas: usize) {
     for (cluster, callers) in [("grouped-32", 32), ("grouped-256", 256)] {
         let grouped = writes(&store, cluster, 10_000, callers, true).await;
         told(&format!("{callers} callers, group commit"), format!("{grouped:.0}/s ({:.1} ×)", grouped / single));
+    }
+
+    for size in [1, 100] {
+        let rate = appends(&store, size).await;
+        told(&format!("ledger entries of 2 kB, {size} an append"), format!("{rate:.0}/s"));
     }
 
     let mut first = 0.0;
@@ -166,6 +174,25 @@ async fn writes(store: &Arc<dyn Storage>, cluster: &'static str, count: usize, c
     .await;
     assert_eq!(store.list(cluster, &ListQuery::all("pods")).await.expect("a list").items.len(), count);
     count as f64 / all.as_secs_f64()
+}
+
+/// Entries of the ledger appended per second by one caller, so many at a time.
+async fn appends(store: &Arc<dyn Storage>, size: u64) -> f64 {
+    let count = 200 * size;
+    let entry = |number: u64| Entry {
+        cluster: "appended".into(),
+        kind: format!("by-{size}").into(),
+        id: EntryId::new(Timestamp::UNIX_EPOCH, number),
+        subject: format!("node-{}", number % 100),
+        object: format!("default/pod-{number}"),
+        body: vec![b'x'; 2_000].into(),
+    };
+    let start = Instant::now();
+    for first in (0..count).step_by(size as usize) {
+        let entries: Vec<Entry> = (first..first + size).map(entry).collect();
+        store.append(&entries).await.expect("the store appends");
+    }
+    count as f64 / start.elapsed().as_secs_f64()
 }
 
 /// Pods bound per second by replicas that all want to bind all of them, and how long each commit took.

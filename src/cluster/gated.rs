@@ -13,9 +13,9 @@ use tokio::sync::{Notify, Semaphore};
 use uuid::Uuid;
 
 use crate::store::{
-    self, Call, Changes, Compaction, Connections, Cursor, Everywhere, Head, Heads, Hints, Judge, Keep, Key, List,
-    ListQuery, Listener, MigrationStatus, Past, Record, Restore, Schema, Source, Storage, Store, StoreError, Upkeep,
-    Visitor, Writable, Written,
+    self, Call, Changes, Compaction, Connections, Cursor, Entry, Everywhere, Head, Heads, Hints, Judge, Keep, Key,
+    Ledger, List, ListQuery, Listener, MigrationStatus, Page, Past, Record, Restore, Retain, Scan, Schema, Source,
+    Storage, Store, StoreError, Upkeep, Visitor, Writable, Written,
 };
 
 /// SQLite in memory behind a gate.
@@ -250,5 +250,24 @@ impl Storage for Gated {
 
     async fn close(&self) {
         self.inner.close().await;
+    }
+}
+
+#[async_trait]
+impl Ledger for Gated {
+    async fn append(&self, entries: &[Entry]) -> Result<(), StoreError> {
+        self.inner.append(entries).await
+    }
+
+    async fn scan(&self, scan: &Scan) -> Result<Page, StoreError> {
+        self.inner.scan(scan).await
+    }
+
+    async fn prune(&self, cluster: &str, kind: &str, retain: &Retain) -> Result<u64, StoreError> {
+        self.inner.prune(cluster, kind, retain).await
+    }
+
+    async fn books(&self) -> Result<Vec<(String, String)>, StoreError> {
+        self.inner.books().await
     }
 }

@@ -8,9 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use podberth::store::{
-    Call, Changes, Compaction, Connections, Cursor, Everywhere, Head, Heads, Hints, Judge, Keep, Key, List, ListQuery,
-    Listener, MigrationStatus, Past, Record, Restore, Schema, Source, Storage, Store, StoreError, Upkeep, Visitor,
-    Written,
+    Call, Changes, Compaction, Connections, Cursor, Entry, Everywhere, Head, Heads, Hints, Judge, Keep, Key, Ledger,
+    List, ListQuery, Listener, MigrationStatus, Page, Past, Record, Restore, Retain, Scan, Schema, Source, Storage,
+    Store, StoreError, Upkeep, Visitor, Written,
 };
 use podberth_testkit::memory::{Copy, Memory};
 use tokio::sync::oneshot;
@@ -414,5 +414,24 @@ impl Storage for Faulty {
 
     async fn close(&self) {
         self.memory.close().await;
+    }
+}
+
+#[async_trait]
+impl Ledger for Faulty {
+    async fn append(&self, entries: &[Entry]) -> Result<(), StoreError> {
+        self.read(self.stream(CLUSTERS[0], Verb::Direct), self.memory.append(entries)).await
+    }
+
+    async fn scan(&self, scan: &Scan) -> Result<Page, StoreError> {
+        self.read(self.stream(CLUSTERS[0], Verb::Read), self.memory.scan(scan)).await
+    }
+
+    async fn prune(&self, cluster: &str, kind: &str, retain: &Retain) -> Result<u64, StoreError> {
+        self.read(self.stream(CLUSTERS[0], Verb::Direct), self.memory.prune(cluster, kind, retain)).await
+    }
+
+    async fn books(&self) -> Result<Vec<(String, String)>, StoreError> {
+        self.read(self.stream(CLUSTERS[0], Verb::Read), self.memory.books()).await
     }
 }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::build::{CLUSTER, bind, created, delete, each, one, pod, put};
 use crate::database::Database;
+use crate::ledger::{all, append, read};
 
 async fn exported(store: &dyn Storage) -> Vec<u8> {
     let mut output = Vec::new();
@@ -95,4 +96,18 @@ pub(crate) async fn an_import_replaces_only_when_told_to(database: Database) {
     assert_eq!(reader, Err(StoreError::HistoryLost { revision: 1_109, epoch: 1 }), "readers begin anew");
     let head = store.begin_epoch(CLUSTER, &cursor.seen.unwrap(), Uuid::new_v4()).await.unwrap();
     assert_eq!(head.revision, 1_109, "nothing is lost");
+}
+
+/// Its entries tell what was done here, whatever objects there are now.
+pub(crate) async fn an_export_and_an_import_leave_the_ledger_alone(database: Database) {
+    let (first, store) = (memory().await, database.store().await);
+    each(&*first, vec![put(pod("a"), "1")]).await;
+    let before = exported(&*first).await;
+    append(&*first, [1]).await;
+    assert!(exported(&*first).await == before);
+
+    each(&*store, vec![put(pod("b"), "1")]).await;
+    append(&*store, [2, 3]).await;
+    imported(&*store, &before, Restore { replace: true, skip: 0 }).await.unwrap();
+    assert_eq!(read(&*store, all()).await, ["3", "2"]);
 }

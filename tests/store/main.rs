@@ -17,6 +17,7 @@ mod files;
 mod history;
 mod judging;
 mod keeping;
+mod ledger;
 mod opening;
 mod plans;
 mod pooler;
@@ -96,12 +97,22 @@ contract! {
     archive:
         an_export_comes_back_as_it_was
         an_import_is_whole_or_nothing
-        an_import_replaces_only_when_told_to;
+        an_import_replaces_only_when_told_to
+        an_export_and_an_import_leave_the_ledger_alone;
     concurrency:
         a_tailing_reader_misses_nothing
         one_writer_wins
         the_hint_wakes
         clusters_come_to_be_once;
+    ledger:
+        entries_come_page_by_page_in_either_order
+        entries_are_found_by_their_words_and_time
+        an_entry_is_appended_once
+        an_append_is_whole_or_nothing
+        pages_are_bounded_in_bytes
+        pruning_keeps_the_newest
+        pruning_goes_in_pieces
+        entries_go_with_their_cluster;
     clusters:
         heads_tell_where_each_cluster_stands
         a_kind_is_found_in_all_clusters

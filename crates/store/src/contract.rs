@@ -1,5 +1,5 @@
 //! The contract of a store, by what its callers need of it: a reader or writer of objects asks for [`Store`], an export for
-//! [`Past`], a background job for [`Upkeep`], and whoever opens it holds all of it as [`Storage`].
+//! [`Past`], a background job for [`Upkeep`], a log for [`Ledger`], and whoever opens it holds all of it as [`Storage`].
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::ledger::Ledger;
 use super::{
     Atomicity, Call, Changes, Commit, Compaction, Cursor, Everywhere, Head, Heads, Judge, Keep, Key, List, ListQuery,
     Listener, MigrationStatus, Record, Restore, Source, StoreError, Unjudged, Visitor, Writable, Write, Written,
@@ -113,7 +114,7 @@ pub trait Upkeep: Debug + Send + Sync {
     /// time was over, or it is the holder's already.
     async fn lease(&self, name: &str, holder: Uuid, ttl: Duration) -> Result<bool, StoreError>;
 
-    /// Removes a cluster with all that is kept of it; whether it was there. When this is answered it is gone for good. Its
+    /// Removes a cluster with all that is kept of it, its entries in the ledger too; whether it was there. When this is answered it is gone for good. Its
     /// objects are deleted in bounded transactions; [`Upkeep::sweep`] goes on with them where this was interrupted. Its
     /// revisions are not given again to a cluster that is made under the name within the time that `sweep` keeps.
     async fn remove(&self, cluster: &str) -> Result<bool, StoreError>;
@@ -137,7 +138,7 @@ pub trait Schema: Debug + Send + Sync {
 
 /// An open database with all that it can do. It coerces to each of its parts.
 #[async_trait]
-pub trait Storage: Store + Past + Upkeep + Schema {
+pub trait Storage: Store + Past + Upkeep + Schema + Ledger {
     /// Connections that are open at the moment.
     fn connections(&self) -> Connections;
 

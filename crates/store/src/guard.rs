@@ -10,9 +10,9 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::{
-    Call, Change, Changes, Compaction, Connections, Cursor, Everywhere, Head, Heads, Judge, Keep, Key, List, ListQuery,
-    Listener, MigrationStatus, Past, Record, Restore, Schema, Source, Storage, Store, StoreError, Upkeep, Visitor,
-    Written,
+    Call, Change, Changes, Compaction, Connections, Cursor, Entry, Everywhere, Head, Heads, Judge, Keep, Key, Ledger,
+    List, ListQuery, Listener, MigrationStatus, Page, Past, Record, Restore, Retain, Scan, Schema, Source, Storage,
+    Store, StoreError, Upkeep, Visitor, Written,
 };
 
 /// How often a database that takes no writes is tried.
@@ -273,5 +273,29 @@ impl<E: Engine + 'static> Storage for Guarded<E> {
     async fn close(&self) {
         self.state.lock().closed = true;
         self.engine.close().await;
+    }
+}
+
+#[async_trait]
+impl<E: Engine + 'static> Ledger for Guarded<E> {
+    async fn append(&self, entries: &[Entry]) -> Result<(), StoreError> {
+        let appended = self.pass_write(self.engine.append(entries)).await;
+        if matches!(appended, Err(StoreError::Unwritable(_))) {
+            let bytes = entries.iter().map(|entry| entry.body.len()).sum();
+            self.state.wanted.fetch_max(bytes, Ordering::Relaxed);
+        }
+        appended
+    }
+
+    async fn scan(&self, scan: &Scan) -> Result<Page, StoreError> {
+        self.pass(self.engine.scan(scan)).await
+    }
+
+    async fn prune(&self, cluster: &str, kind: &str, retain: &Retain) -> Result<u64, StoreError> {
+        self.pass(self.engine.prune(cluster, kind, retain)).await
+    }
+
+    async fn books(&self) -> Result<Vec<(String, String)>, StoreError> {
+        self.pass(self.engine.books()).await
     }
 }

@@ -35,6 +35,7 @@
 //!   pages: once the page that is `complete` has been applied).
 //! - Superseded versions are kept for a while if [`Options::history`] says so, written in the transaction that supersedes
 //!   them: [`Past::state_at`] is then the whole cluster as it was.
+//! - A [`Ledger`] beside the objects takes what is appended and never changed, without a revision.
 //! - When an older copy of the database comes back, every reader is told ([`StoreError::HistoryLost`]), and no revision
 //!   that was handed out before is used again.
 //! - Reads see all that was committed before they began: they are of the primary, never of a standby.
@@ -45,6 +46,7 @@
 pub mod check;
 pub mod decide;
 pub mod keeping;
+pub mod ledger;
 pub mod removal;
 pub mod rows;
 pub mod types;
@@ -69,6 +71,7 @@ pub use guard::Writable;
 pub use heads::{Everywhere, Heads, Standing};
 pub use hint::{Hint, Hints, Listener};
 pub use keeping::{Compaction, Keep, Restore, Source, Visitor};
+pub use ledger::{Entry, EntryId, Ledger, Order, Page, Retain, Scan};
 pub use options::Options;
 pub use types::{
     Atomicity, Call, Change, Commit, Judge, Key, List, ListQuery, MigrationStatus, Outcome, Place, Precondition,

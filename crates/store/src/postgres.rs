@@ -29,6 +29,7 @@ use super::{
 };
 
 mod keep;
+mod ledger;
 mod listen;
 mod read;
 mod removal;
@@ -442,13 +443,18 @@ impl Storage for Postgres {
 /// Has the server compress bodies with lz4, which is several times as fast as its default. Servers before 14 and those
 /// built without lz4 keep their default: nothing but speed depends on it.
 async fn compress_bodies(connection: &mut PgConnection) {
-    let set = "DO $$ BEGIN
-        IF (SELECT attcompression <> 'l' FROM pg_attribute
-            WHERE attrelid = 'object'::regclass AND attname = 'body') THEN
-            ALTER TABLE object ALTER COLUMN body SET COMPRESSION lz4;
-        END IF; END $$";
-    if let Err(error) = connection.execute(set).await {
-        tracing::info!(%error, "the server compresses bodies with its default instead of lz4");
+    for table in ["object", "ledger"] {
+        let set = format!(
+            "DO $$ BEGIN
+             IF (SELECT attcompression <> 'l' FROM pg_attribute
+                 WHERE attrelid = '{table}'::regclass AND attname = 'body') THEN
+                 ALTER TABLE {table} ALTER COLUMN body SET COMPRESSION lz4;
+             END IF; END $$"
+        );
+        if let Err(error) = connection.execute(AssertSqlSafe(set)).await {
+            tracing::info!(%error, "the server compresses bodies with its default instead of lz4");
+            return;
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::decide::NewRow;
 use super::keeping::Kept;
-use super::{Everywhere, Head, Heads, Key, MigrationStatus, Record, Standing, StoreError};
+use super::{Entry, EntryId, Everywhere, Head, Heads, Key, MigrationStatus, Record, Scan, Standing, StoreError};
 
 /// Where sqlx notes the migrations it has applied.
 pub(super) const MIGRATIONS_TABLE: &str = "_sqlx_migrations";
@@ -104,6 +104,20 @@ parts! {
     TokensRow {
         newest: Option<Vec<u8>>,
         other: Option<Vec<u8>>,
+    }
+
+    /// An entry of the ledger, of a cluster and kind that are known.
+    EntryRow {
+        id: Vec<u8>,
+        subject: String,
+        object: String,
+        body: Vec<u8>,
+    }
+
+    /// The size of an entry's body.
+    SizeRow {
+        id: Vec<u8>,
+        size: i64,
     }
 
     /// The database's time, and where a cluster stands with the token of its newest batch: of one row at least, so that the
@@ -246,6 +260,25 @@ impl TokensRow {
     /// The token of the newest revision (nil for none), and that of the other.
     pub(super) fn into_tokens(self) -> Result<(Uuid, Option<Uuid>), StoreError> {
         Ok((token(self.newest)?.unwrap_or_default(), token(self.other)?))
+    }
+}
+
+impl EntryRow {
+    pub(super) fn into_entry(self, scan: &Scan) -> Result<Entry, StoreError> {
+        Ok(Entry {
+            cluster: scan.cluster.clone(),
+            kind: scan.kind.clone(),
+            id: EntryId::from_bytes(&self.id)?,
+            subject: self.subject,
+            object: self.object,
+            body: self.body.into(),
+        })
+    }
+}
+
+impl SizeRow {
+    pub(super) fn sizes(rows: Vec<Self>) -> Result<Vec<(EntryId, u64)>, StoreError> {
+        rows.into_iter().map(|row| Ok((EntryId::from_bytes(&row.id)?, unsigned(row.size)?))).collect()
     }
 }
 

@@ -22,6 +22,7 @@ use super::{
 
 mod file;
 mod keep;
+mod ledger;
 mod removal;
 mod state;
 mod write;

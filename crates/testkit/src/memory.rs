@@ -20,6 +20,7 @@ use podberth_store::{Call, Head, Hint, Hints, Judge, StoreError, Written, check,
 mod cluster;
 mod engine;
 mod journal;
+mod ledger;
 
 pub use journal::{Committed, Event};
 
@@ -58,6 +59,7 @@ pub enum Return {
 #[derive(Debug, Clone, Default)]
 pub struct Copy {
     clusters: BTreeMap<String, Cluster>,
+    ledger: ledger::Entries,
 }
 
 #[derive(Debug)]

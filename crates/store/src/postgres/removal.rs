@@ -99,6 +99,7 @@ impl Postgres {
         self.hints.changed(cluster, after.revision);
         // It is gone by now; what is left of it is swept up later where this does not come to its end.
         self.sweep_set_aside(connection, id).await?;
+        self.clear_entries(connection, cluster).await?;
         Ok(true)
     }
 
@@ -109,6 +110,13 @@ impl Postgres {
         let ids: Vec<i32> = self.within(ids).await?;
         for id in ids {
             self.sweep_set_aside(connection, id).await?;
+        }
+        let names = sqlx::query_scalar("SELECT name FROM cluster WHERE removed <> 0 AND NOT starts_with(name, $1)")
+            .bind(SET_ASIDE)
+            .fetch_all(&mut *connection);
+        let names: Vec<String> = self.within(names).await?;
+        for name in names {
+            self.clear_entries(connection, &name).await?;
         }
         let forget = sqlx::query(concat!(
             "DELETE FROM cluster WHERE removed <> 0 AND removed <= ",

@@ -49,6 +49,7 @@ impl Sqlite {
         self.hints.changed(cluster, after.revision);
         // It is gone by now; what is left of it is swept up later where this does not come to its end.
         self.sweep_set_aside(id).await?;
+        self.clear_entries(cluster).await?;
         Ok(true)
     }
 
@@ -58,6 +59,11 @@ impl Sqlite {
         let ids: Vec<i32> = set_aside.bind(SET_ASIDE).fetch_all(&self.readers).await?;
         for id in ids {
             self.sweep_set_aside(id).await?;
+        }
+        let names = sqlx::query_scalar("SELECT name FROM cluster WHERE removed <> 0 AND substr(name, 1, 1) <> ?");
+        let names: Vec<String> = names.bind(SET_ASIDE).fetch_all(&self.readers).await?;
+        for name in names {
+            self.clear_entries(&name).await?;
         }
         sqlx::query(concat!(
             "DELETE FROM cluster WHERE removed <> 0 AND removed <= ",

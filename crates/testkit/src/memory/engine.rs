@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::cluster::{Ages, Cluster};
-use super::{Memory, journal};
+use super::{Memory, journal, ledger};
 use podberth_store::keeping::{self, Kept};
 use podberth_store::{
     Call, Changes, Compaction, Connections, Cursor, Everywhere, Head, Heads, Judge, Keep, Key, List, ListQuery,
@@ -181,6 +181,7 @@ impl Upkeep for Memory {
         };
         *found = Cluster::removed(found.head, now);
         let gone = found.clone();
+        state.copy.ledger = ledger::without(&state.copy.ledger, cluster);
         state.note(|| journal::restored(cluster, &gone));
         drop(state);
         self.database.hints.changed(cluster, gone.head.revision);
@@ -190,6 +191,11 @@ impl Upkeep for Memory {
     async fn sweep(&self, keep: Duration) -> Result<(), StoreError> {
         let mut state = self.state()?;
         let by = state.ago(keep);
+        let removed = state.copy.clusters.iter().filter(|(_, cluster)| cluster.removed.is_some());
+        let removed: Vec<String> = removed.map(|(name, _)| name.clone()).collect();
+        for name in removed {
+            state.copy.ledger = ledger::without(&state.copy.ledger, &name);
+        }
         state.copy.clusters.retain(|_, cluster| cluster.removed.is_none_or(|at| at > by));
         Ok(())
     }
