@@ -1,7 +1,7 @@
 //! A faulty store between a replica and the database: calls are late, lost, refused and cut off in the middle of COMMIT. Each fault is drawn from
 //! the replica's own random numbers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use podberth::store::{
     Call, Changes, Compaction, Connections, Cursor, Entry, Everywhere, Head, Heads, Hints, Judge, Keep, Key, Ledger,
-    List, ListQuery, Listener, MigrationStatus, Page, Past, Record, Restore, Retain, Scan, Schema, Source, Storage,
-    Store, StoreError, Upkeep, Visitor, Written,
+    List, ListQuery, Listener, MigrationStatus, Page, Past, Place, Record, Restore, Retain, Scan, Schema, Source,
+    Storage, Store, StoreError, Unjudged, Upkeep, Visitor, Written,
 };
 use podberth_testkit::memory::{Copy, Memory};
 use tokio::sync::oneshot;
@@ -18,7 +18,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 use uuid::Uuid;
 
-use crate::world::CLUSTERS;
+use crate::world::{CLUSTERS, MOST_REPLICAS};
 
 /// A bug for the simulation to find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +32,12 @@ pub(crate) enum Planted {
     StandbyFeed,
     /// The reader of the feed does not report what it has seen, so that lost history cannot be noticed.
     Forgetful,
+    /// A reader that drops the page it has read when the next one fails, with its cursor past it. Between the database and
+    /// the reader the page loses its records, and the next one fails.
+    DroppedPage,
+    /// A writer that panics while it judges and is not replaced. After the panic the cluster can be neither read nor written
+    /// from its replica, so that a new writer does not come up.
+    DeadWriter,
 }
 
 /// How bad things are, in thousandths of all calls.
@@ -47,6 +53,8 @@ pub(crate) struct Rates {
     pub(crate) deaf: u32,
     /// Slow transfers.
     pub(crate) slow: u32,
+    /// Calls of a judge that panic.
+    pub(crate) panics: u32,
 }
 
 /// The state of the network, shared by all replicas.
@@ -71,6 +79,12 @@ pub(crate) struct Faulty {
     heads: Stream,
     hints: Hints,
     ear: AbortHandle,
+    /// How many records a page of the feed has at most.
+    page: usize,
+    /// Clusters of which the next page fails, for [`Planted::DroppedPage`].
+    failing: Mutex<BTreeSet<String>>,
+    /// Clusters whose writer has panicked, for [`Planted::DeadWriter`].
+    dead: Mutex<BTreeSet<String>>,
 }
 
 /// Concurrent kinds of calls, each with random numbers of its own.
@@ -119,6 +133,9 @@ impl Stream {
     }
 }
 
+/// Records that a replica reads at a time: few, so that catching up takes many pages, any of which may fail.
+const PAGE: usize = 3;
+
 const ATTEMPTS: u64 = 4;
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -154,7 +171,11 @@ impl Faulty {
         });
         let (memory, weather) = (memory.handle(), weather.clone());
         let heads = Stream::new(chance.fork(), FIRST_HEADS + slot as u64, start);
-        Self { memory, weather, rates, planted, streams, heads, hints, ear: ear.abort_handle() }
+        // The tails choose for themselves.
+        let page = if slot < MOST_REPLICAS { PAGE } else { usize::MAX };
+        let (failing, dead) = Default::default();
+        let ear = ear.abort_handle();
+        Self { memory, weather, rates, planted, streams, heads, hints, ear, page, failing, dead }
     }
 
     fn stream(&self, cluster: &str, verb: Verb) -> &Stream {
@@ -164,6 +185,14 @@ impl Faulty {
     /// Tells if an event of this rate happens now.
     fn happens(&self, stream: &Stream, rate: u32) -> bool {
         stream.draw(|chance| chance.u32(0..1_000)) < rate && !lock(&self.weather).calm
+    }
+
+    /// Refuses a cluster whose writer is dead.
+    fn check_alive(&self, cluster: &str) -> Result<(), StoreError> {
+        if lock(&self.dead).contains(cluster) {
+            return Err(StoreError::Unavailable("the cluster's writer is dead".into()));
+        }
+        Ok(())
     }
 
     fn count(&self, what: &'static str) {
@@ -182,6 +211,7 @@ impl Faulty {
             return Err(StoreError::Unavailable("the database is away".into()));
         }
         if self.happens(stream, self.rates.turned_away) {
+            self.count("turned away");
             let why = || "injected".to_owned();
             let busy = stream.draw(fastrand::Rng::bool);
             return Err(if busy { StoreError::Busy(why()) } else { StoreError::Unavailable(why()) });
@@ -199,6 +229,7 @@ impl Faulty {
         let found = read.await;
         self.travel(stream).await;
         if self.happens(stream, self.rates.turned_away) {
+            self.count("a read's reply lost");
             return Err(StoreError::Unavailable("the reply was lost".into()));
         }
         found
@@ -238,6 +269,7 @@ impl Faulty {
         let transaction = timeout(LOCK_TIMEOUT, begun).await.map_err(busy)??;
         self.travel(stream).await;
         if self.happens(stream, self.rates.aborted) {
+            self.count("aborted");
             let aborted = stream.draw(fastrand::Rng::bool);
             let why = || "before COMMIT".to_owned();
             return Err(if aborted { StoreError::Aborted(why()) } else { StoreError::Unavailable(why()) });
@@ -274,6 +306,60 @@ impl Faulty {
     }
 }
 
+/// Passes everything on to a judge, and panics now and then as a rule may.
+struct Panicking<'a> {
+    judge: &'a mut dyn Judge,
+    way: &'a Faulty,
+    cluster: &'a str,
+    stream: &'a Stream,
+}
+
+impl Panicking<'_> {
+    fn may_panic(&self, what: &'static str) {
+        if self.way.happens(self.stream, self.way.rates.panics) {
+            self.way.count(what);
+            if self.way.planted == Planted::DeadWriter {
+                lock(&self.way.dead).insert(self.cluster.to_owned());
+            }
+            // As a panic, without its words on the screen.
+            std::panic::resume_unwind(Box::new("planted"));
+        }
+    }
+}
+
+impl Judge for Panicking<'_> {
+    fn known(&self) -> u64 {
+        self.judge.known()
+    }
+
+    fn seen(&self) -> Option<Head> {
+        self.judge.seen()
+    }
+
+    fn begin(&mut self, head: Head, missed: &[Record]) {
+        self.may_panic("panic at the beginning");
+        self.judge.begin(head, missed);
+    }
+
+    fn may_bind(&mut self, place: Place, record: &Record, node: &str) -> Result<(), String> {
+        self.may_panic("panic in judging a bind");
+        self.judge.may_bind(place, record, node)
+    }
+
+    fn note(&mut self, record: &Record) {
+        self.may_panic("panic in taking note");
+        self.judge.note(record);
+    }
+
+    fn mark(&mut self) {
+        self.judge.mark();
+    }
+
+    fn roll_back(&mut self) {
+        self.judge.roll_back();
+    }
+}
+
 impl Drop for Faulty {
     fn drop(&mut self) {
         self.ear.abort();
@@ -292,7 +378,12 @@ impl Store for Faulty {
         let stream = self.streams[&(cluster.to_owned(), verb)].clone();
         let token = stream.draw(|chance| Uuid::from_u64_pair(chance.u64(..), chance.u64(..)));
         let mut in_doubt = None;
+        // A judge that knows nothing is no writer's.
+        let mut panicking = Panicking { judge: &mut *judge, way: self, cluster, stream: &stream };
+        let mut unjudged = Unjudged;
+        let judge: &mut dyn Judge = if verb == Verb::Write { &mut panicking } else { &mut unjudged };
         for attempt in 1.. {
+            self.check_alive(cluster)?;
             let error = match self.attempt(&stream, cluster, calls, judge, token, &mut in_doubt).await {
                 Ok(written) => return Ok(written),
                 Err(error) => error,
@@ -321,8 +412,19 @@ impl Store for Faulty {
             let standby = Memory::of(&lock(&self.weather).standby);
             return self.read(stream, standby.changes(cluster, from, limit)).await;
         }
+        self.check_alive(cluster)?;
+        if lock(&self.failing).remove(cluster) {
+            return Err(StoreError::Unavailable("the page behind the dropped one".into()));
+        }
         let seen = from.seen.filter(|_| self.planted != Planted::Forgetful);
-        self.read(stream, self.memory.changes(cluster, &Cursor { seen, ..*from }, limit)).await
+        let limit = limit.min(self.page);
+        let page = self.read(stream, self.memory.changes(cluster, &Cursor { seen, ..*from }, limit)).await?;
+        let drops = self.planted == Planted::DroppedPage && self.page == PAGE;
+        if drops && !page.complete && self.happens(stream, 300) {
+            lock(&self.failing).insert(cluster.to_owned());
+            return Ok(Changes { records: Vec::new(), ..page });
+        }
+        Ok(page)
     }
 
     /// The reader of the feed begins an epoch. The token is drawn here, so that the seed decides it.

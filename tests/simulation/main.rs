@@ -44,7 +44,7 @@ fn check(seed: u64, report: &Report) {
 }
 
 /// Events that must happen for a run to prove anything.
-const HAPPENS: [&str; 25] = [
+const HAPPENS: [&str; 31] = [
     "written",
     "unchanged",
     "not found",
@@ -70,6 +70,12 @@ const HAPPENS: [&str; 25] = [
     "COMMIT lost",
     "found written",
     "found not written",
+    "turned away",
+    "a read's reply lost",
+    "aborted",
+    "panic at the beginning",
+    "panic in judging a bind",
+    "panic in taking note",
 ];
 
 /// Executes runs of `operations` under seeds from `first` on, on all cores, until one fails. Returns the counts of events.
@@ -163,4 +169,16 @@ fn a_feed_from_a_standby_is_found() {
 #[test]
 fn a_loss_that_is_not_noticed_is_found() {
     breaks(Planted::Forgetful, &[Rule::Feed, Rule::View]);
+}
+
+/// Why a cursor moves with what was applied, and not with what was read.
+#[test]
+fn a_page_that_is_read_and_not_applied_is_found() {
+    breaks(Planted::DroppedPage, &[Rule::View]);
+}
+
+/// Why a writer is watched, and replaced when a rule panics while it judges.
+#[test]
+fn a_writer_that_dies_of_a_panic_is_found() {
+    breaks(Planted::DeadWriter, &[Rule::Settled]);
 }

@@ -20,7 +20,7 @@ pub(crate) const CLUSTERS: [&str; 2] = ["default", "east"];
 
 /// Places of the streams: five for each cluster of each replica, and of the tails; then the clients'; then the weather's;
 /// then the watchers'.
-const MOST_REPLICAS: usize = 4;
+pub(crate) const MOST_REPLICAS: usize = 4;
 const FIRST_CLIENT: u64 = 50;
 const MOST_CLIENTS: u64 = 8;
 
@@ -86,8 +86,14 @@ async fn live(mut chance: fastrand::Rng, operations: usize, planted: Planted) ->
     memory.migrate().await.expect("the fake migrates");
     // Some runs have no faults at all, and some have one kind only.
     let mut rate = |most: u32| if chance.bool() { chance.u32(0..most) } else { 0 };
-    let rates =
-        Rates { turned_away: rate(100), aborted: rate(100), cut: rate(200), deaf: rate(1_000), slow: rate(100) };
+    let rates = Rates {
+        turned_away: rate(100),
+        aborted: rate(100),
+        cut: rate(200),
+        deaf: rate(1_000),
+        slow: rate(100),
+        panics: rate(20),
+    };
     let world = Arc::new(World {
         history: History::new(memory.handle(), &CLUSTERS),
         memory,
