@@ -22,7 +22,7 @@ use crate::store::{
 #[derive(Debug)]
 pub(super) struct Gated {
     pub(super) inner: Arc<dyn Storage>,
-    /// One permit lets one batch through.
+    /// One permit admits one batch.
     pub(super) gate: Semaphore,
     pub(super) away: AtomicBool,
     /// It takes no writes.

@@ -152,7 +152,7 @@ impl Live {
         time.checked_add(SignedDuration::try_from(since).ok()?).ok()
     }
 
-    /// Watches from now on, if nobody does yet. What is hinted at from here on is heard.
+    /// Starts the watcher, if it does not run yet. Hints from here on are not missed.
     pub(super) fn watch(self: &Arc<Self>, store: &Arc<dyn Storage>, limits: &Limits) {
         self.watcher.get_or_init(|| {
             lock(&self.contact).at = Instant::now();

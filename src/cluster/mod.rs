@@ -144,7 +144,7 @@ pub struct Cluster {
 }
 
 impl Clusters {
-    /// No cluster is kept until it is asked for.
+    /// No cluster is loaded until the first request for it.
     pub fn new(store: Arc<dyn Storage>, poll: Duration) -> Self {
         Self::limited(store, Limits { poll, ..Limits::default() })
     }

@@ -28,7 +28,7 @@ pub use error::{Error, Result};
 pub struct Service {
     /// The database.
     pub store: Arc<dyn Storage>,
-    /// What decisions are made on.
+    /// The live clusters.
     pub clusters: Clusters,
     /// The extenders.
     pub extenders: Extenders,

@@ -48,7 +48,7 @@ pub(crate) const fn refused(refusal: Refusal) -> Outcome {
     Outcome::Refused(refusal)
 }
 
-/// Commits a batch of writes that stand each for itself.
+/// Commits a batch of independent writes.
 pub(crate) async fn each(store: &dyn Storage, writes: Vec<Write>) -> Commit {
     store.commit(CLUSTER, writes, Atomicity::Each).await.expect("the batch is committed")
 }

@@ -29,7 +29,7 @@ async fn write(store: &dyn Storage, name: &str) -> Result<(), StoreError> {
     store.commit(CLUSTER, vec![put(pod(name), "1")], Atomicity::Each).await.map(drop)
 }
 
-/// Nothing is read or written any more, and the reason is told everywhere.
+/// Nothing is read or written any more, and every error has the reason.
 async fn is_given_up(store: &dyn Storage, why: &str) {
     let written = write(store, "late").await.unwrap_err();
     assert!(matches!(&written, StoreError::Unwritable(told) if told.contains(why)), "{written}");

@@ -2,22 +2,23 @@
 
 use std::time::Duration;
 
-use podberth::store::{Cursor, Options};
+use podberth::store::{Cursor, Options, Order, Scan};
 use sqlx::{Connection, PgConnection};
 
 use crate::build::{CLUSTER, bind, delete, each, pod, put};
 use crate::database::{Database, Engine, execute, with_database};
+use crate::ledger;
 use crate::seeing::{Seen, claim, judged};
 
-/// Rows read from `object`, by scan and by index, since the statistics were last reset.
-async fn rows_read(url: &str) -> (i64, i64) {
+/// Rows read from a table, by scan and by index, since the statistics were last reset.
+async fn rows_read(url: &str, table: &str) -> (i64, i64) {
     let mut connection = PgConnection::connect(url).await.unwrap();
     // A connection that ends leaves its statistics behind; the store's have ended when they are no longer listed.
     let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
                   AND backend_type = 'client backend'";
     while sqlx::query_scalar::<_, i64>(others).fetch_one(&mut connection).await.unwrap() > 0 {}
-    let read = "SELECT seq_tup_read, idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'object'";
-    let read = sqlx::query_as(read).fetch_one(&mut connection).await.unwrap();
+    let read = "SELECT seq_tup_read, idx_tup_fetch FROM pg_stat_user_tables WHERE relname = $1";
+    let read = sqlx::query_as(read).bind(table).fetch_one(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     read
 }
@@ -33,7 +34,7 @@ async fn a_page_of_the_feed_is_read_off_the_index() {
             each(&*store, (0..2_000).map(|i| put(pod(&format!("{part}-{i}")), &body)).collect()).await;
         }
         store.close().await;
-        rows_read(&database.url).await;
+        rows_read(&database.url, "object").await;
         execute(&database.url, "SELECT pg_stat_reset()").await;
 
         let store = database.open().await;
@@ -43,7 +44,7 @@ async fn a_page_of_the_feed_is_read_off_the_index() {
         }
         each(&*store, (0..500).map(|i| bind(pod(&format!("7-{i}")), "n")).collect()).await;
         store.close().await;
-        let (one_after_the_other, by_index) = rows_read(&database.url).await;
+        let (one_after_the_other, by_index) = rows_read(&database.url, "object").await;
         assert_eq!(one_after_the_other, 0);
         assert!(by_index <= 300 + 2 * 500, "{by_index} rows were read: more than the pages, and each bound pod twice");
     })
@@ -85,7 +86,7 @@ async fn plans_made_for_an_empty_table_are_good_for_a_full_one() {
             each_kind("last").await;
             store.close().await;
 
-            let (one_after_the_other, by_index) = rows_read(&database.url).await;
+            let (one_after_the_other, by_index) = rows_read(&database.url, "object").await;
             assert_eq!(one_after_the_other, 0);
             // Twice: 400 rows that are changed, each read, found again to be written and perhaps to be kept, and the 100
             // that the second judge missed. PostgreSQL may count a row for each version of it that it passes.
@@ -95,6 +96,36 @@ async fn plans_made_for_an_empty_table_are_good_for_a_full_one() {
             );
             execute(&database.url, "SELECT pg_stat_reset()").await;
         }
+    })
+    .await;
+}
+
+/// Also right after a large load, when the table has no statistics yet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_of_the_ledger_is_read_off_an_index() {
+    with_database(Engine::Postgres, async |database: Database| {
+        let store = database.store().await;
+        execute(&database.url, "ALTER TABLE ledger SET (autovacuum_enabled = off)").await;
+        for part in 0..10 {
+            ledger::append(&*store, part * 2_000..part * 2_000 + 2_000).await;
+        }
+        store.close().await;
+        rows_read(&database.url, "ledger").await;
+        execute(&database.url, "SELECT pg_stat_reset()").await;
+
+        let store = database.open().await;
+        for order in [Order::NewestFirst, Order::OldestFirst] {
+            for (subject, object) in [(None, None), (Some("node-1"), None), (None, Some("default/pod-1"))] {
+                let (subject, object) = (subject.map(str::to_owned), object.map(str::to_owned));
+                let scan = Scan { subject, object, order, limit: 10, ..ledger::all() };
+                assert_eq!(store.scan(&scan).await.unwrap().entries.len(), 10);
+            }
+        }
+        assert_eq!(store.books().await.unwrap().len(), 1);
+        store.close().await;
+        let (one_after_the_other, by_index) = rows_read(&database.url, "ledger").await;
+        assert_eq!(one_after_the_other, 0);
+        assert!(by_index <= 6 * 20 + 10, "{by_index} rows were read: more than the pages");
     })
     .await;
 }

@@ -127,7 +127,7 @@ impl Server {
         Self { router: router(state.clone(), setup.limits, setup.diagnostics), state }
     }
 
-    /// One of several over a database, which looks often for what the others wrote.
+    /// One of several servers over a database, which polls often for the writes of the others.
     pub(crate) fn replica(store: Arc<dyn Storage>) -> Self {
         let clusters = cluster::Limits { poll: Duration::from_millis(50), ..cluster::Limits::default() };
         Self::start(store, Setup { clusters, ..Setup::default() })

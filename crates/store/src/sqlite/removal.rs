@@ -77,7 +77,7 @@ impl Sqlite {
         Ok(())
     }
 
-    /// Deletes what a removed cluster held, in pieces, and its row last.
+    /// Deletes the rows of a removed cluster, in pieces, and its own row last.
     async fn sweep_set_aside(&self, id: i32) -> Result<(), StoreError> {
         for sql in CLEAR {
             while sqlx::query(sql).bind(id).bind(SWEEP).execute(&self.writer).await?.rows_affected() > 0 {}
