@@ -241,6 +241,7 @@ impl Settings {
     ///
     /// # Panics
     /// Never: the settings are spelled out here and have defaults.
+    #[expect(clippy::expect_used, reason = "the words stand here, and every setting has a default")]
     pub fn for_demo(listen: String) -> Self {
         let words = ["demo", "--database-url=sqlite::memory:", "--log-level=warn", "--listen"].map(String::from);
         let matches = Self::augment_args(Command::new("demo")).get_matches_from(words.into_iter().chain([listen]));

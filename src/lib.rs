@@ -79,6 +79,8 @@
 //! | view | a published snapshot and the policies of one revision | [`cluster::View`] |
 //! | writer | the task that owns a cluster's state: it applies the feed, commits and publishes | [`cluster`] |
 
+#![warn(unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
+
 pub mod api;
 pub mod app;
 pub mod clock;

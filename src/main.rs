@@ -1,5 +1,7 @@
 //! The command line; the library has the commands.
 
+#![warn(unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
+
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand, ValueEnum};

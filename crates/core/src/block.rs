@@ -65,6 +65,7 @@ impl<'s> NodeRef<'s> {
     ///
     /// # Panics
     /// Never for a node of a snapshot: there is a node in each.
+    #[expect(clippy::expect_used, reason = "a reference is only made to a place that a node stands in")]
     pub fn info(self) -> &'s Arc<NodeInfo> {
         self.block.info(self.at).expect("there is a node in this place")
     }

@@ -2,6 +2,8 @@
 //!
 //! Never here: I/O, async, SQL, HTTP, logging, a clock, chance.
 
+#![warn(unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
+
 pub mod argument;
 mod attachments;
 pub mod batch;

@@ -42,6 +42,8 @@
 //! - A cluster comes to be with its first write. Reading one that is not there finds nothing, at revision 0.
 //! - Kind, namespace and name are opaque text, ordered by bytes; bodies are opaque bytes.
 
+#![warn(unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
+
 // Public for an engine outside this crate (`crates/testkit`), which decides as those in it do.
 pub mod check;
 pub mod decide;

@@ -4,6 +4,8 @@
 //! write they do; for an object in a request to decide they do not, since kube-scheduler itself handles objects that the API server of
 //! another release admitted.
 
+#![warn(unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
+
 pub mod allowance;
 pub mod asked;
 pub mod cluster;
