@@ -1,8 +1,8 @@
 //! Scheduling: decides for any number of pods and binds them.
 //!
-//! The way of a request: which pods ([`pods`]) → chunk by chunk: place them on a working snapshot off the runtime's
-//! threads (asking the policy's extenders where it has some, [`extenders`]), make them facts ([`bind`]), go on from the view that shows them ([`run`]) → what would help those that
-//! fit nowhere → the summary. A pod whose plan turns out to be stale is placed again.
+//! Steps of a request: find the pods ([`pods`]) → chunk by chunk, place them on a working snapshot off the runtime's threads (calling the policy's
+//! extenders, if any, [`extenders`]), carry the binds out ([`super::bind`]), and go on from the view that shows them ([`run`]) → suggest remedies for
+//! unschedulable pods → the summary. A pod whose bind is stale is placed again.
 
 use std::sync::Arc;
 
