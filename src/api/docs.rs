@@ -8,7 +8,7 @@ use axum::{
 use self::page::file as embedded;
 use super::{error::RequestError, extract::Path};
 
-#[cfg(not(feature = "docs-page"))]
+#[cfg(any(test, not(feature = "docs-page")))]
 mod list;
 #[cfg(feature = "docs-page")]
 mod page;
