@@ -60,7 +60,7 @@ pub(super) struct ReplyRoom {
 
 /// The turn of a request that reads a whole collection. It lasts until there is room for the reply, of which this is an extension.
 #[derive(Clone, Debug)]
-pub struct ListTurn {
+pub(super) struct ListTurn {
     _permit: Arc<OwnedSemaphorePermit>,
 }
 
@@ -125,7 +125,7 @@ impl Replies {
 ///
 /// # Errors
 /// None: the semaphore is never closed.
-pub async fn list_turn() -> Result<ListTurn> {
+pub(super) async fn list_turn() -> Result<ListTurn> {
     static TURNS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(LISTS_AT_ONCE)));
     let permit = TURNS.clone().acquire_owned().await.map_err(ApiError::internal)?;
     Ok(ListTurn { _permit: Arc::new(permit) })

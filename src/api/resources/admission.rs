@@ -26,7 +26,7 @@ use crate::{
 ///
 /// # Errors
 /// [`ApiError::Forbidden`] if it contradicts other objects, or names a class that does not exist.
-pub async fn of_new(state: &AppState, target: &Target, document: &mut Document, length: usize) -> Result<()> {
+pub(super) async fn of_new(state: &AppState, target: &Target, document: &mut Document, length: usize) -> Result<()> {
     if !defaults::is_admitted(target.kind) {
         return Ok(());
     }
@@ -54,7 +54,7 @@ pub async fn of_new(state: &AppState, target: &Target, document: &mut Document, 
 ///
 /// # Errors
 /// [`ApiError::Invalid`] if it changes fixed fields, [`ApiError::Forbidden`] as for [`of_new`].
-pub async fn of_update(
+pub(super) async fn of_update(
     state: &AppState,
     target: &Target,
     sent: &mut Document,

@@ -26,7 +26,7 @@ use crate::{
 
 /// An object that has passed.
 #[derive(Debug)]
-pub struct Accepted {
+pub(crate) struct Accepted {
     /// As it is stored.
     pub body: String,
     /// The node its pod is on.
@@ -37,14 +37,14 @@ pub struct Accepted {
 
 impl Accepted {
     /// The change that stores it.
-    pub fn put(&self) -> Change {
+    pub(crate) fn put(&self) -> Change {
         Change::Put { body: self.body.clone().into(), uid: self.uid.clone(), node: self.node.clone() }
     }
 }
 
 /// Why an object does not pass.
 #[derive(Debug)]
-pub enum Refused {
+pub(crate) enum Refused {
     /// It cannot be read.
     Undecodable(DecodeError),
     /// It breaks rules: all of them, field by field.
@@ -53,7 +53,7 @@ pub enum Refused {
 
 impl Refused {
     /// As the reply to a request for this object.
-    pub fn into_error(self, target: &Target) -> ApiError {
+    pub(crate) fn into_error(self, target: &Target) -> ApiError {
         match self {
             Self::Undecodable(error) => undecodable(target.kind, &error),
             Self::Invalid(causes) => target.invalid(causes),
@@ -70,7 +70,7 @@ fn undecodable(kind: &StoredKind, error: &DecodeError) -> ApiError {
 ///
 /// # Errors
 /// Under `Strict`, if a field is unknown or repeated.
-pub fn examined<'b>(kind: &StoredKind, json: &'b [u8], mode: FieldValidation) -> Result<Examined<'b>> {
+pub(crate) fn examined<'b>(kind: &StoredKind, json: &'b [u8], mode: FieldValidation) -> Result<Examined<'b>> {
     let (fields, kind, version) = (kind.fields(), kind.kind, kind.api_version());
     warning::examined(fields, &format!("{kind} in version {version:?} cannot be handled as a {kind}"), json, mode)
 }
@@ -79,7 +79,7 @@ pub fn examined<'b>(kind: &StoredKind, json: &'b [u8], mode: FieldValidation) ->
 ///
 /// # Errors
 /// If it cannot be read, is of another kind, or names another namespace.
-pub fn open(target: &Target, json: &[u8]) -> Result<Document> {
+pub(crate) fn open(target: &Target, json: &[u8]) -> Result<Document> {
     let kind = target.kind;
     let mut document = Document::parse(json).map_err(|error| undecodable(kind, &error))?;
     let (api_version, named) = (kind.api_version(), kind.kind);
@@ -108,18 +108,18 @@ pub fn open(target: &Target, json: &[u8]) -> Result<Document> {
 }
 
 /// Reads a message that is not stored, as Go does: `null` counts as absent.
-pub fn decode<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T> {
+pub(crate) fn decode<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T> {
     decode::from_slice(json).map_err(ApiError::from)
 }
 
 /// Checks a complete object that a client makes, which has its uid.
-pub fn check(kind: &StoredKind, document: Document) -> std::result::Result<Accepted, Refused> {
+pub(crate) fn check(kind: &StoredKind, document: Document) -> std::result::Result<Accepted, Refused> {
     let (accepted, causes) = validated(kind, document)?;
     if causes.is_empty() { Ok(accepted) } else { Err(Refused::Invalid(causes)) }
 }
 
 /// Checks an object that replaces a stored one. Faults that the stored one has already are ignored, since facts are stored with their faults.
-pub fn check_update(
+pub(crate) fn check_update(
     kind: &StoredKind,
     document: Document,
     stored: &Document,
@@ -135,7 +135,10 @@ pub fn check_update(
 }
 
 /// Checks a fact: it is refused only if it cannot be read or named. Its other faults are returned with it.
-pub fn check_fact(kind: &StoredKind, document: Document) -> std::result::Result<(Accepted, Vec<Cause>), Refused> {
+pub(crate) fn check_fact(
+    kind: &StoredKind,
+    document: Document,
+) -> std::result::Result<(Accepted, Vec<Cause>), Refused> {
     let (accepted, causes) = validated(kind, document)?;
     if causes.iter().any(validation::unstorable) { Err(Refused::Invalid(causes)) } else { Ok((accepted, causes)) }
 }
@@ -154,7 +157,7 @@ fn validated(kind: &StoredKind, document: Document) -> std::result::Result<(Acce
 }
 
 /// The revision of a resource version in a request; `None` for no particular one.
-pub fn revision(resource_version: &str) -> Result<Option<u64>> {
+pub(crate) fn revision(resource_version: &str) -> Result<Option<u64>> {
     match resource_version {
         "" | "0" => Ok(None),
         text => text

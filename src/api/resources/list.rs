@@ -32,7 +32,7 @@ const SEARCHED_AT_ONCE: usize = 1_000;
 /// The query of a list.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct ListQuery {
+pub(crate) struct ListQuery {
     label_selector: String,
     field_selector: String,
     limit: Option<i64>,
@@ -45,7 +45,7 @@ pub struct ListQuery {
 
 impl ListQuery {
     /// The selection.
-    pub fn selector(&self) -> Result<selector::Query> {
+    pub(crate) fn selector(&self) -> Result<selector::Query> {
         let parsed = selector::Query::parse(&self.label_selector, &self.field_selector);
         parsed.map_err(|error| ApiError::BadRequest(error.to_string()))
     }
@@ -83,7 +83,11 @@ impl ListQuery {
 }
 
 /// GET of a collection.
-pub async fn list(State(state): State<AppState>, target: Target, Query(query): Query<ListQuery>) -> Result<Response> {
+pub(super) async fn list(
+    State(state): State<AppState>,
+    target: Target,
+    Query(query): Query<ListQuery>,
+) -> Result<Response> {
     if query.is_watch() {
         return Err(ApiError::BadRequest("watch is not built yet: list again".into()));
     }
@@ -112,7 +116,7 @@ pub async fn list(State(state): State<AppState>, target: Target, Query(query): Q
 }
 
 /// A page of a list.
-pub struct Found {
+pub(super) struct Found {
     /// The objects.
     pub items: Vec<Record>,
     revision: u64,
@@ -123,7 +127,7 @@ pub struct Found {
 }
 
 /// The selected objects, read page by page of the store if selectors exclude some.
-pub async fn find(
+pub(super) async fn find(
     state: &AppState,
     target: &Target,
     selector: &selector::Query,

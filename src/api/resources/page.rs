@@ -7,7 +7,7 @@ use crate::api::error::{ApiError, Result};
 
 /// Where a page begins. Opaque to clients.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Page {
+pub(super) struct Page {
     /// The list's revision: that of its first page.
     #[serde(rename = "rv")]
     pub revision: u64,
@@ -20,7 +20,7 @@ pub struct Page {
 
 impl Page {
     /// Reads a token; an empty one begins at the beginning.
-    pub fn parse(token: &str) -> Result<Option<Self>> {
+    pub(super) fn parse(token: &str) -> Result<Option<Self>> {
         if token.is_empty() {
             return Ok(None);
         }
@@ -30,7 +30,7 @@ impl Page {
     }
 
     /// The token.
-    pub fn token(&self) -> String {
+    pub(super) fn token(&self) -> String {
         // Plain data always serializes; an empty token would begin anew.
         BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
     }

@@ -12,12 +12,12 @@ use crate::{
 };
 
 /// The object as it is now in the store.
-pub async fn current(state: &AppState, target: &Target) -> Result<Record> {
+pub(super) async fn current(state: &AppState, target: &Target) -> Result<Record> {
     let record = state.store.get(&target.cluster, &target.key()).await?;
     record.ok_or_else(|| ApiError::NotFound(target.subject()))
 }
 
 /// GET of an object, or of its `status`.
-pub async fn read(State(state): State<AppState>, target: Target) -> Result<Response> {
+pub(super) async fn read(State(state): State<AppState>, target: Target) -> Result<Response> {
     show::object(target.kind, &current(&state, &target).await?)
 }

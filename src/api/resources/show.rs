@@ -19,17 +19,17 @@ use crate::{
 };
 
 /// A reply of JSON that is written already.
-pub fn json(code: StatusCode, text: String) -> Response {
+pub(crate) fn json(code: StatusCode, text: String) -> Response {
     (code, [(header::CONTENT_TYPE, "application/json")], text).into_response()
 }
 
 /// A reply of one stored object.
-pub fn object(kind: &StoredKind, record: &Record) -> Result<Response> {
+pub(crate) fn object(kind: &StoredKind, record: &Record) -> Result<Response> {
     Ok(json(StatusCode::OK, document::render(&with_node(record)?, kind, record.revision)))
 }
 
 /// A reply of an object that was only tried (`dryRun`): one that is new has no revision.
-pub fn tried(code: StatusCode, kind: &StoredKind, body: &str, revision: Option<u64>) -> Response {
+pub(crate) fn tried(code: StatusCode, kind: &StoredKind, body: &str, revision: Option<u64>) -> Response {
     let text = if let Some(revision) = revision {
         document::render(body, kind, revision)
     } else {
@@ -41,7 +41,7 @@ pub fn tried(code: StatusCode, kind: &StoredKind, body: &str, revision: Option<u
 }
 
 /// A reply that only reports success.
-pub fn success(code: StatusCode, target: &Target, uid: &str) -> Response {
+pub(crate) fn success(code: StatusCode, target: &Target, uid: &str) -> Response {
     let details = StatusDetails {
         name: target.name.clone(),
         group: target.kind.group.into(),

@@ -38,7 +38,7 @@ pub struct Target {
 
 /// The kind that a route serves, handed to its handlers by the router.
 #[derive(Clone, Copy, Debug)]
-pub struct Served(pub &'static StoredKind);
+pub(crate) struct Served(pub &'static StoredKind);
 
 impl<S: Send + Sync> FromRequestParts<S> for Target {
     type Rejection = ApiError;
@@ -108,6 +108,6 @@ impl Target {
 }
 
 /// A fault as a `Status` lists it.
-pub fn status_cause(cause: Cause) -> StatusCause {
+pub(crate) fn status_cause(cause: Cause) -> StatusCause {
     StatusCause { reason: cause.reason, message: cause.message, field: cause.field }
 }

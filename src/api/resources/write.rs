@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Number of attempts of a change without a revision while others change the object.
-pub const ATTEMPTS: usize = 8;
+pub(crate) const ATTEMPTS: usize = 8;
 
 /// The query of a change.
 #[derive(Debug, Default, Deserialize)]
@@ -48,12 +48,17 @@ impl WriteQuery {
 }
 
 /// Commits facts: the next decision of this process sees them.
-pub async fn commit(state: &AppState, cluster: &str, writes: Vec<Write>, atomicity: Atomicity) -> Result<Commit> {
+pub(crate) async fn commit(
+    state: &AppState,
+    cluster: &str,
+    writes: Vec<Write>,
+    atomicity: Atomicity,
+) -> Result<Commit> {
     Ok(state.clusters.commit(cluster, Call { writes, atomicity }, None).await?)
 }
 
 /// Commits one write.
-pub async fn commit_one(
+pub(crate) async fn commit_one(
     state: &AppState,
     target: &Target,
     precondition: Precondition,
@@ -65,7 +70,7 @@ pub async fn commit_one(
 }
 
 /// POST of a collection.
-pub async fn create(
+pub(crate) async fn create(
     State(state): State<AppState>,
     target: Target,
     Query(query): Query<WriteQuery>,
@@ -123,7 +128,7 @@ async fn opened(target: &Target, body: Bytes, mode: FieldValidation) -> Result<(
 }
 
 /// PUT of an object.
-pub async fn replace(
+pub(crate) async fn replace(
     State(state): State<AppState>,
     target: Target,
     Query(query): Query<WriteQuery>,
@@ -133,7 +138,7 @@ pub async fn replace(
 }
 
 /// PUT of an object's `status`: everything else stays.
-pub async fn replace_status(
+pub(crate) async fn replace_status(
     State(state): State<AppState>,
     target: Target,
     Query(query): Query<WriteQuery>,
@@ -269,7 +274,7 @@ impl DeleteOptions {
 }
 
 /// DELETE of an object.
-pub async fn delete(
+pub(crate) async fn delete(
     State(state): State<AppState>,
     target: Target,
     Query(query): Query<WriteQuery>,
@@ -294,7 +299,7 @@ pub async fn delete(
 }
 
 /// DELETE of a collection: all selected objects, in one commit. Objects that others delete or create meanwhile stay as they left them.
-pub async fn delete_all(
+pub(crate) async fn delete_all(
     State(state): State<AppState>,
     target: Target,
     Query(chosen): Query<ListQuery>,

@@ -21,11 +21,11 @@ use crate::{
 
 /// The stored volumes and claims that choices are about.
 #[derive(Debug, Default)]
-pub struct Stored(HashMap<Key, Record>);
+pub(super) struct Stored(HashMap<Key, Record>);
 
 impl Stored {
     /// Reads those of all these choices at once; nothing is read where there are none.
-    pub async fn read<'c>(
+    pub(super) async fn read<'c>(
         service: &Service,
         cluster: &str,
         choices: impl Iterator<Item = &'c VolumeChoice>,
@@ -45,7 +45,7 @@ impl Stored {
     }
 
     /// The writes by which a choice becomes so; `None` where the volume or the claim is gone or cannot be read.
-    pub fn writes(&self, choice: &VolumeChoice) -> Result<Option<Vec<Write>>> {
+    pub(super) fn writes(&self, choice: &VolumeChoice) -> Result<Option<Vec<Write>>> {
         let Some(claim) = self.0.get(&claim_key(choice)?) else { return Ok(None) };
         let volume = match volume_key(choice)? {
             Some(key) => match self.0.get(&key) {

@@ -18,7 +18,7 @@ mod topology;
 
 pub(super) use counts::Counts;
 pub(super) use groups::{Group, Groups};
-pub use images::ImageState;
+pub(crate) use images::ImageState;
 pub(super) use images::Images;
 pub(super) use services::Services;
 pub(super) use terms::{Stance, Terms};
@@ -30,7 +30,7 @@ use super::model::{Name, Node, Pod, Selector, Workload, WorkloadKind};
 use numbers::Numbers;
 
 /// The number of a node, or of a name that pods are bound to before there is such a node.
-pub type Slot = u32;
+pub(crate) type Slot = u32;
 
 /// Every index of one cluster.
 #[derive(Clone, Debug, Default)]

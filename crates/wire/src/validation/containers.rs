@@ -19,7 +19,7 @@ use crate::{
 /// Fields of a container that only validation reads.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub struct Extra {
+pub(super) struct Extra {
     ports: Vec<ExtraPort>,
     resources: ExtraResources,
 }
@@ -39,13 +39,13 @@ struct ExtraResources {
 /// A device that a container uses.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub struct Claim {
+pub(super) struct Claim {
     name: String,
     request: String,
 }
 
 /// The names that a pod gives to its containers and its claims.
-pub struct Named<'a> {
+pub(super) struct Named<'a> {
     /// Names of containers so far.
     pub containers: BTreeSet<&'a str>,
     /// Of `spec.resourceClaims`.
@@ -53,7 +53,13 @@ pub struct Named<'a> {
 }
 
 /// The containers that run as long as the pod does.
-pub fn regular<'a>(list: &'a [Container], extra: &[Extra], named: &mut Named<'a>, at: &Path<'_>, faults: &mut Faults) {
+pub(super) fn regular<'a>(
+    list: &'a [Container],
+    extra: &[Extra],
+    named: &mut Named<'a>,
+    at: &Path<'_>,
+    faults: &mut Faults,
+) {
     let mut taken = BTreeSet::new();
     for (i, container) in list.iter().enumerate() {
         let at = at.index(i);
@@ -66,7 +72,13 @@ pub fn regular<'a>(list: &'a [Container], extra: &[Extra], named: &mut Named<'a>
 }
 
 /// The containers that run before them, or as sidecars beside them.
-pub fn init<'a>(list: &'a [Container], extra: &[Extra], named: &mut Named<'a>, at: &Path<'_>, faults: &mut Faults) {
+pub(super) fn init<'a>(
+    list: &'a [Container],
+    extra: &[Extra],
+    named: &mut Named<'a>,
+    at: &Path<'_>,
+    faults: &mut Faults,
+) {
     for (i, container) in list.iter().enumerate() {
         let at = at.index(i);
         common(container, extra.get(i), named, &at, faults);

@@ -21,7 +21,7 @@ const MAX_ANNOTATIONS: usize = 256 * 1024;
 /// Of an object of any kind, its metadata.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub struct Object {
+pub(super) struct Object {
     /// Its metadata.
     pub metadata: Metadata,
 }
@@ -29,7 +29,7 @@ pub struct Object {
 /// Fields of metadata that validation reads.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Metadata {
+pub(super) struct Metadata {
     generate_name: String,
     generation: i64,
     deletion_grace_period_seconds: Option<i64>,
@@ -40,7 +40,7 @@ pub struct Metadata {
 
 impl Metadata {
     /// Reports its faults; names follow a rule.
-    pub fn validate(&self, rule: NameRule, faults: &mut Faults) {
+    pub(super) fn validate(&self, rule: NameRule, faults: &mut Faults) {
         let at = Path::ROOT.child("metadata");
         // A prefix may end where the rest of the name goes on.
         let prefix = self.generate_name.trim_end_matches('-');

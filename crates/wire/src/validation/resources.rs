@@ -38,7 +38,7 @@ const COUNTED: [&str; 15] = [
 
 /// The owner of amounts.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Owner {
+pub(super) enum Owner {
     /// A container, or the overhead of a pod.
     Container,
     /// A pod as a whole.
@@ -46,7 +46,7 @@ pub enum Owner {
 }
 
 /// An amount as it was written; `None` if it is invalid, which the conversion reports.
-pub fn amount(text: &QuantityText) -> Option<Quantity> {
+pub(super) fn amount(text: &QuantityText) -> Option<Quantity> {
     text.0.trim().parse().ok()
 }
 
@@ -74,13 +74,13 @@ fn may_be_of_pod(name: &str) -> bool {
 }
 
 /// `true` if only whole numbers of it exist.
-pub fn is_whole(name: &str) -> bool {
+pub(super) fn is_whole(name: &str) -> bool {
     (COUNTED.contains(&name) && !name.contains("storage") && !name.contains("cpu") && !name.contains("memory"))
         || is_extended(name)
 }
 
 /// That an amount is not negative, and whole where it has to be (`ValidateResourceQuantityValue`).
-pub fn value(name: &str, quantity: Quantity, at: &Path<'_>, faults: &mut Faults) {
+pub(super) fn value(name: &str, quantity: Quantity, at: &Path<'_>, faults: &mut Faults) {
     if quantity.is_negative() {
         faults.invalid(at, quantity.to_string(), "must be greater than or equal to 0");
     }
@@ -127,12 +127,12 @@ fn one(name: &str, quantity: Quantity, owner: Owner, at: &Path<'_>, faults: &mut
 }
 
 /// Requests and limits of a container or a pod.
-pub fn requirements(resources: &ResourceRequirements, owner: Owner, at: &Path<'_>, faults: &mut Faults) {
+pub(super) fn requirements(resources: &ResourceRequirements, owner: Owner, at: &Path<'_>, faults: &mut Faults) {
     lists(&resources.requests, &resources.limits, true, owner, at, faults);
 }
 
 /// Amounts on top of a pod's containers.
-pub fn overhead(overhead: &BTreeMap<String, QuantityText>, at: &Path<'_>, faults: &mut Faults) {
+pub(super) fn overhead(overhead: &BTreeMap<String, QuantityText>, at: &Path<'_>, faults: &mut Faults) {
     lists(&BTreeMap::new(), overhead, false, Owner::Container, at, faults);
 }
 
@@ -176,7 +176,7 @@ fn lists(
 }
 
 /// The pod-level request is at least the sum of the containers' requests, and no container exceeds the pod's limit.
-pub fn pod_level(spec: &PodSpec, at: &Path<'_>, faults: &mut Faults) {
+pub(super) fn pod_level(spec: &PodSpec, at: &Path<'_>, faults: &mut Faults) {
     let (requests_at, limits_at) = (at.child("requests"), at.child("limits"));
     let sum = |of: fn(&ResourceRequirements) -> &BTreeMap<String, QuantityText>| {
         let asked = |container: &Container| ContainerRequests {

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The fields of a volume, unread.
-pub type Written = BTreeMap<String, Box<RawValue>>;
+pub(super) type Written = BTreeMap<String, Box<RawValue>>;
 
 /// Sources of a pod's volume, in the order in which the API server checks.
 const SOURCES: [&str; 30] = [
@@ -76,7 +76,7 @@ const PERSISTENT: [&str; 22] = [
 ];
 
 /// `true` if a field exists; `null` counts as absent.
-pub fn says(written: &Written, field: &str) -> bool {
+pub(super) fn says(written: &Written, field: &str) -> bool {
     written.get(field).is_some_and(|value| value.get() != "null")
 }
 
@@ -90,7 +90,7 @@ fn sources(written: &Written, known: &[&str], at: &Path<'_>, faults: &mut Faults
 }
 
 /// The volumes of a pod of this name.
-pub fn of_pod(pod: &str, volumes: &[volume::Volume], written: &[Written], at: &Path<'_>, faults: &mut Faults) {
+pub(super) fn of_pod(pod: &str, volumes: &[volume::Volume], written: &[Written], at: &Path<'_>, faults: &mut Faults) {
     let ephemeral = |volume: &&volume::Volume| volume.ephemeral.is_some();
     let made: BTreeSet<String> = volumes.iter().filter(ephemeral).map(|v| format!("{pod}-{}", v.name)).collect();
     let mut named = BTreeSet::new();
@@ -161,7 +161,7 @@ fn pod_source(volume: &volume::Volume, at: &Path<'_>, faults: &mut Faults) {
 }
 
 /// The source of a persistent volume.
-pub fn of_persistent(written: &Written, csi: Option<&volume::Csi>, at: &Path<'_>, faults: &mut Faults) {
+pub(super) fn of_persistent(written: &Written, csi: Option<&volume::Csi>, at: &Path<'_>, faults: &mut Faults) {
     if sources(written, &PERSISTENT, at, faults) == 0 {
         faults.required(at, "must specify a volume type");
     }
@@ -173,7 +173,7 @@ pub fn of_persistent(written: &Written, csi: Option<&volume::Csi>, at: &Path<'_>
 }
 
 /// The name of a CSI driver (`ValidateCSIDriverName`).
-pub fn driver(name: &str, at: &Path<'_>, faults: &mut Faults) {
+pub(super) fn driver(name: &str, at: &Path<'_>, faults: &mut Faults) {
     if name.is_empty() {
         faults.required(at, "");
         return;
