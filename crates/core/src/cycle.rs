@@ -410,7 +410,9 @@ pub fn decide_with<'a>(
     }
     let decided_by = ranking.decided_at().and_then(|level| cycle.level(level));
     if let Some(message) = extenders.failure.clone() {
-        nodes.iter_mut().for_each(|node| node.rank = None);
+        for node in &mut nodes {
+            node.rank = None;
+        }
         return Decision { nodes, combination: profile.combination, selected: None, decided_by: None, message };
     }
     let nominated = names.iter().find(|name| ***name == pod.nominated_node_name);
