@@ -229,7 +229,8 @@ fn errors_of_an_operation_have_one_type() {
 fn stored_objects_keep_unknown_fields_at_every_depth() {
     let mut problems = Vec::new();
     let mut seen = BTreeSet::new();
-    let mut waiting: Vec<String> = podberth::wire::kinds::shared().map(|kind| kind.schema()).collect();
+    let mut waiting: Vec<String> =
+        podberth::wire::kinds::shared().map(podberth::wire::kinds::StoredKind::schema).collect();
     waiting.push("PolicyDocument".to_owned());
     while let Some(name) = waiting.pop() {
         if !seen.insert(name.clone()) {

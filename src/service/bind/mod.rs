@@ -90,11 +90,10 @@ impl BindOutcome {
 
     /// `true` if others were first: it neither is a fact, nor is its pod bound elsewhere or gone.
     pub fn is_stale(&self) -> bool {
-        match self {
-            Self::Refused(Refusal::AlreadyBound { .. } | Refusal::NotFound | Refusal::UidMismatch { .. }) => false,
-            Self::Refused(_) => true,
-            Self::Bound { .. } | Self::NotBound(_) => false,
-        }
+        let is_settled = |refusal: &Refusal| {
+            matches!(refusal, Refusal::AlreadyBound { .. } | Refusal::NotFound | Refusal::UidMismatch { .. })
+        };
+        matches!(self, Self::Refused(refusal) if !is_settled(refusal))
     }
 }
 

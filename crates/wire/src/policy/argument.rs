@@ -121,10 +121,14 @@ pub(super) fn resources(field: &Field<'_>) -> Vec<ResourceWeight> {
 
 /// An argument of a plugin with its members; those that are empty say nothing.
 pub(super) fn write(argument: &dyn Declared, value: Option<&Value>) -> Vec<(&'static str, Json)> {
+    let is_system = match value {
+        None => argument.form() == Form::SpreadConstraints,
+        Some(value) => matches!(value, Value::Spreading(DefaultSpreading::System)),
+    };
+    if is_system {
+        return vec![(DEFAULTING, "System".into())];
+    }
     let json = match value {
-        None if argument.form() == Form::SpreadConstraints => return vec![(DEFAULTING, "System".into())],
-        None => Json::Null,
-        Some(Value::Spreading(DefaultSpreading::System)) => return vec![(DEFAULTING, "System".into())],
         Some(Value::Spreading(DefaultSpreading::List(listed))) => {
             let listed = listed.iter().map(constraint).collect();
             return vec![(DEFAULTING, "List".into()), (argument.name(), listed)];
@@ -143,8 +147,10 @@ pub(super) fn write(argument: &dyn Declared, value: Option<&Value>) -> Vec<(&'st
                 ("requestedToCapacityRatio", object([("shape", shape)])),
             ])
         }
-        // Only entries of a Policy have these, which is not written.
-        Some(Value::Presences(_) | Value::CapacityRatio(_)) => Json::Null,
+        // Only entries of a Policy have the last two, which is not written.
+        None | Some(Value::Spreading(DefaultSpreading::System) | Value::Presences(_) | Value::CapacityRatio(_)) => {
+            Json::Null
+        }
     };
     vec![(argument.name(), json)]
 }

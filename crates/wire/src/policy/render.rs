@@ -85,23 +85,18 @@ fn plugin_config(arguments: &PluginArguments) -> Value {
 
 /// `None` for plugins whose arguments are not kept.
 fn plugin_arguments(plugin: &str, arguments: &PluginArguments) -> Option<Value> {
-    Some(match plugin {
-        "DefaultPreemption" => {
-            let PreemptionLimits { min_candidate_nodes_percentage, min_candidate_nodes_absolute } =
-                arguments.preemption;
-            json!({
-                "minCandidateNodesPercentage": min_candidate_nodes_percentage,
-                "minCandidateNodesAbsolute": min_candidate_nodes_absolute,
-            })
-        }
-        _ => {
-            let declared: Vec<_> = declared_arguments().filter(|argument| argument.plugin() == plugin).collect();
-            if declared.is_empty() {
-                return None;
-            }
-            object(declared.into_iter().flat_map(|declared| argument::write(declared, arguments.values.of(declared))))
-        }
-    })
+    if plugin == "DefaultPreemption" {
+        let PreemptionLimits { min_candidate_nodes_percentage, min_candidate_nodes_absolute } = arguments.preemption;
+        return Some(json!({
+            "minCandidateNodesPercentage": min_candidate_nodes_percentage,
+            "minCandidateNodesAbsolute": min_candidate_nodes_absolute,
+        }));
+    }
+    let declared: Vec<_> = declared_arguments().filter(|argument| argument.plugin() == plugin).collect();
+    if declared.is_empty() {
+        return None;
+    }
+    Some(object(declared.into_iter().flat_map(|declared| argument::write(declared, arguments.values.of(declared)))))
 }
 
 fn extender(extender: &Extender) -> Value {
