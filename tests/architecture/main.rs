@@ -79,8 +79,7 @@ const MAY_NEED: &[(&str, &[&str])] = &[
 ];
 
 /// Files and folders whose documentation follows the rules of English in CONTRIBUTING.md. The list may only grow.
-const PLAIN: &[&str] =
-    &["benches/", "crates/bench/", "crates/core/", "crates/testkit/", "crates/wire/", "src/", "tests/"];
+const PLAIN: &[&str] = &["benches/", "crates/", "src/", "tests/"];
 
 /// A Rust file of the crate.
 struct Source {

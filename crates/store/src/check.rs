@@ -1,4 +1,4 @@
-//! Checks of names and keys: what one engine could not hold is refused by all of them.
+//! Checks of names and keys: all engines refuse a value that one of them cannot hold.
 
 use super::{Call, Change, Key, ListQuery, StoreError};
 
@@ -9,7 +9,7 @@ const MAX_KEY_BYTES: usize = 2_000;
 /// Begins the names of rows that were set aside.
 pub const SET_ASIDE: &str = "\u{1}";
 
-/// Refuses what one of the engines could not hold, so that both answer alike.
+/// Refuses values that one of the engines cannot hold, so that both give equal answers.
 pub fn batch(cluster: &str, calls: &[Call]) -> Result<(), StoreError> {
     new_cluster(cluster)?;
     for write in calls.iter().flat_map(|call| &call.writes) {

@@ -1,5 +1,5 @@
-//! The contract of a store, by what its callers need of it: a reader or writer of objects asks for [`Store`], an export for
-//! [`Past`], a background job for [`Upkeep`], a log for [`Ledger`], and whoever opens it holds all of it as [`Storage`].
+//! The contract of a store, one trait per kind of caller: readers and writers of objects use [`Store`], exports use [`Past`], background jobs use
+//! [`Upkeep`], logs use [`Ledger`], and the opener has all of it as [`Storage`].
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -14,12 +14,12 @@ use super::{
     Listener, MigrationStatus, Record, Restore, Source, StoreError, Unjudged, Visitor, Writable, Write, Written,
 };
 
-/// The objects of clusters: writing, reading and following them. See the [crate](crate) for what it promises.
+/// The objects of clusters: writing, reading and following them. See the [crate](crate) for its guarantees.
 #[async_trait]
 pub trait Store: Debug + Send + Sync {
-    /// Writes a batch in one transaction and returns when it is durable. The calls, and the writes of each, behave as if
-    /// carried out in order. While the cluster's counter is held, the judge is given all that it missed and then asked.
-    /// When the future is dropped, the batch may or may not be written.
+    /// Writes a batch in one transaction and returns when it is durable. The calls, and the writes of each, behave as if carried out in order. While
+    /// the cluster's counter is held, the judge gets all changes that it missed and then judges. If the future is dropped, the batch may or may not
+    /// be written.
     async fn write(&self, cluster: &str, calls: &[Call], judge: &mut dyn Judge) -> Result<Written, StoreError>;
 
     /// Writes one call's batch without a judge.
@@ -43,37 +43,36 @@ pub trait Store: Debug + Send + Sync {
     /// Live objects of a kind by (namespace, name), with the revision they were read at.
     async fn list(&self, cluster: &str, query: &ListQuery) -> Result<List, StoreError>;
 
-    /// Objects and tombstones changed after the cursor, at most `limit`, ascending; bodies that its reader has are left out.
-    /// The default cursor reads everything.
+    /// Objects and tombstones changed after the cursor, at most `limit`, ascending; bodies that the reader has are left out. The default cursor
+    /// reads everything.
     ///
     /// # Errors
-    /// [`StoreError::Compacted`] when the cursor is too far back, [`StoreError::HistoryLost`] when what its reader was last
-    /// told is no part of the cluster's history any more.
+    /// [`StoreError::Compacted`] if the cursor is too far back, [`StoreError::HistoryLost`] if the last revision of its reader is no part of the
+    /// cluster's history any more.
     async fn changes(&self, cluster: &str, from: &Cursor, limit: usize) -> Result<Changes, StoreError>;
 
-    /// To be told what was seen when [`Store::changes`] answers [`StoreError::HistoryLost`]. The first one to do so raises
-    /// the epoch, and the counter above all that may have been handed out; every reader begins anew. `token` is random: it is
-    /// stored as a batch's is, and chooses how far the counter moves. Answers where the cluster stands then.
+    /// Begins an epoch after [`StoreError::HistoryLost`] of [`Store::changes`]; `lost` is the head that was seen. The first caller raises the epoch,
+    /// and the counter above all revisions that may have been given out; every reader begins again. `token` is random: it is stored like that of a
+    /// batch, and decides how far the counter moves. Returns the head then.
     async fn begin_epoch(&self, cluster: &str, lost: &Head, token: Uuid) -> Result<Head, StoreError>;
 
-    /// Where the cluster stands; a removed one is as one never written to.
+    /// The head of the cluster; a removed one is like one never written to.
     async fn head(&self, cluster: &str) -> Result<Head, StoreError> {
         let found = self.heads(&[cluster.to_owned()]).await?.clusters.pop();
         found.filter(|found| !found.removed).map_or(Ok(Head::default()), |found| found.head)
     }
 
-    /// Where those of some clusters stand of which the database knows, in any order, and its time. One that cannot be
-    /// read says so for itself and keeps none of the others.
+    /// The heads of those clusters that the database has, in any order, and its time. A cluster that cannot be read has an error of its own and does
+    /// not affect the others.
     async fn heads(&self, clusters: &[String]) -> Result<Heads, StoreError>;
 
     /// The names of all clusters, sorted.
     async fn clusters(&self) -> Result<Vec<String>, StoreError>;
 
-    /// Tells when some cluster may have changed, by this process or another. Hints get lost with connections, so ask for
-    /// the heads as well.
+    /// Reports possible changes of clusters, by this process or another. Hints get lost with connections, so read the heads as well.
     fn hints(&self) -> Listener;
 
-    /// Whether the database takes writes, as far as is known: nobody is asked.
+    /// Tells if the database takes writes, from the last known state, without a query.
     fn writable(&self) -> Writable {
         Writable::Yes
     }
@@ -82,11 +81,11 @@ pub trait Store: Debug + Send + Sync {
 /// A whole cluster at one revision, out and in.
 #[async_trait]
 pub trait Past: Debug + Send + Sync {
-    /// Hands out all live objects as of a revision (`None`: the newest), from one transaction. No reader ever saw a
-    /// revision in the midst of a batch: it means the batch before.
+    /// Passes all live objects as of a revision (`None`: the newest) to `visitor`, from one transaction. A revision within a batch stands for the
+    /// batch before, since no reader ever saw it.
     ///
     /// # Errors
-    /// [`StoreError::Compacted`] when the past is not kept that far.
+    /// [`StoreError::Compacted`] if the history does not reach that far.
     async fn state_at(&self, cluster: &str, revision: Option<u64>, visitor: &mut dyn Visitor)
     -> Result<(), StoreError>;
 
@@ -96,7 +95,7 @@ pub trait Past: Debug + Send + Sync {
     /// The revision that was the newest at a time, by the database's clock; `None` when that is not known any more.
     async fn revision_at(&self, cluster: &str, time: Timestamp) -> Result<Option<u64>, StoreError>;
 
-    /// Writes a whole cluster at once, or nothing: to a cluster that holds no objects, or in place of what it holds.
+    /// Writes a whole cluster at once, or nothing: to a cluster without objects, or in place of its objects.
     async fn restore(&self, cluster: &str, source: &mut dyn Source, how: Restore) -> Result<Head, StoreError>;
 }
 
@@ -110,16 +109,15 @@ pub trait Upkeep: Debug + Send + Sync {
     /// only for moments.
     async fn compact(&self, cluster: &str, keep: &Keep) -> Result<Compaction, StoreError>;
 
-    /// Whether `holder` alone may do what `name` stands for, for so long by the database's clock: it was free, its holder's
-    /// time was over, or it is the holder's already.
+    /// Takes the lease `name` for `ttl` by the database's clock. `true` if it was free, its time was over, or `holder` has it already.
     async fn lease(&self, name: &str, holder: Uuid, ttl: Duration) -> Result<bool, StoreError>;
 
-    /// Removes a cluster with all that is kept of it, its entries in the ledger too; whether it was there. When this is answered it is gone for good. Its
-    /// objects are deleted in bounded transactions; [`Upkeep::sweep`] goes on with them where this was interrupted. Its
-    /// revisions are not given again to a cluster that is made under the name within the time that `sweep` keeps.
+    /// Removes a cluster with all its data, including its entries in the ledger; `true` if it existed. It is gone for good when this returns. Its
+    /// objects are deleted in bounded transactions; after an interruption [`Upkeep::sweep`] continues. A cluster created under the name within the
+    /// time that `sweep` keeps does not get its revisions again.
     async fn remove(&self, cluster: &str) -> Result<bool, StoreError>;
 
-    /// Deletes what is left of removed clusters; their names are forgotten once they have been removed for `keep`.
+    /// Deletes the rest of removed clusters; their names are dropped `keep` after their removal.
     async fn sweep(&self, keep: Duration) -> Result<(), StoreError>;
 }
 
@@ -142,7 +140,7 @@ pub trait Storage: Store + Past + Upkeep + Schema + Ledger {
     /// Connections that are open at the moment.
     fn connections(&self) -> Connections;
 
-    /// Whether the database answers.
+    /// Checks that the database answers.
     async fn ping(&self) -> Result<(), StoreError>;
 
     /// Ends all connections; calls after this fail. SQLite's file is free for another process then.

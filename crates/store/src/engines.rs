@@ -7,9 +7,8 @@ use sqlx::postgres::PgDatabaseError;
 use super::guard::Guarded;
 use super::{Options, Storage, StoreError, postgres, rows, sqlite};
 
-/// Opens the database that `url` names: `postgres://…` (or `postgresql://…`), `sqlite:path`, or `sqlite::memory:`, which
-/// forgets everything in the end. It connects at once, so that an error tells at the start what is wrong; it does not
-/// migrate.
+/// Opens the database of `url`: `postgres://…` (or `postgresql://…`), `sqlite:path`, or `sqlite::memory:`, which keeps nothing. It connects at once,
+/// so that faults are reported at the start; it does not migrate.
 pub async fn open(url: &str, options: &Options) -> Result<Arc<dyn Storage>, StoreError> {
     let store: Arc<dyn Storage> = match url.split_once(':') {
         Some(("postgres" | "postgresql", _)) => Arc::new(Guarded::new(postgres::Postgres::open(url, options).await?)),
@@ -61,5 +60,5 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-/// How sqlx says that a connection was closed before its first answer.
+/// sqlx's message for a connection that was closed before its first reply.
 const NOBODY_SPOKE: &str = "unexpected response from SSLRequest: 0x00";

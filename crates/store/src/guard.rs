@@ -1,4 +1,4 @@
-//! What stands around each engine: it knows whether the database takes writes, and tries until it does again.
+//! The guard around each engine: it knows if the database takes writes, and keeps trying until it does again.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -18,7 +18,7 @@ use super::{
 /// How often a database that takes no writes is tried.
 const TRIAL: Duration = Duration::from_millis(250);
 
-/// Whether the database takes writes.
+/// The ability of the database to take writes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Writable {
     /// Nothing is known against it.
@@ -30,15 +30,15 @@ pub enum Writable {
     No(String),
 }
 
-/// A database engine, and what [`Guarded`] asks of it besides.
+/// A database engine, with the further operations that [`Guarded`] needs.
 #[async_trait]
 pub(super) trait Engine: Storage {
-    /// Whether the database is still what was opened, at a glance: it may be asked for each request.
+    /// A cheap check that the database is still the opened one; fit for each request.
     fn look(&self) -> Result<(), StoreError> {
         Ok(())
     }
 
-    /// The same in earnest, before something is read or written.
+    /// A thorough check, before data is read or written.
     async fn vet(&self) -> Result<(), StoreError> {
         self.look()
     }
@@ -48,7 +48,7 @@ pub(super) trait Engine: Storage {
         error
     }
 
-    /// Makes a write durable that nobody sees, of at least so many bytes where that matters.
+    /// Makes an invisible write durable, of at least `bytes` bytes if that matters.
     async fn prove(&self, bytes: usize) -> Result<(), StoreError>;
 }
 
@@ -62,14 +62,14 @@ pub(super) struct Guarded<E> {
 #[derive(Debug, Default)]
 struct State {
     known: Mutex<Known>,
-    /// What the largest batch came to that found no room.
+    /// Size of the largest batch that found no room.
     wanted: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
 struct Known {
     writable: Writable,
-    /// Whether a task tries to write.
+    /// `true` while a task tries to write.
     on_trial: bool,
     closed: bool,
 }
@@ -86,7 +86,7 @@ impl<E: Engine + 'static> Guarded<E> {
         Self { engine: Arc::new(engine), state: Arc::default() }
     }
 
-    /// Lets a call through, and learns from its error.
+    /// Passes a call on, and learns from its error.
     async fn pass<T>(&self, call: impl Future<Output = Result<T, StoreError>> + Send) -> Result<T, StoreError> {
         let result = match self.engine.vet().await {
             Ok(()) => call.await.map_err(|error| self.engine.blame(error)),
@@ -98,7 +98,7 @@ impl<E: Engine + 'static> Guarded<E> {
         result
     }
 
-    /// The same with a call that writes: it is done only if the database is still the one that was opened.
+    /// Passes a writing call on, only if the database is still the opened one.
     async fn pass_write<T>(&self, call: impl Future<Output = Result<T, StoreError>> + Send) -> Result<T, StoreError> {
         let written = self.pass(call).await?;
         if let Err(error) = self.engine.look() {

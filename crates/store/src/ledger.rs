@@ -1,4 +1,4 @@
-//! The ledger: entries beside the objects that are appended and never changed, such as decisions and audit events.
+//! The ledger: append-only entries beside the objects, such as decisions and audit events.
 //!
 //! It is not on the revision counter: an append waits for no writer of the cluster and takes no revision. An entry is opaque
 //! bytes under a cluster, a kind, an id that begins with its time, and two words to look it up by.

@@ -1,8 +1,8 @@
-//! What can be chosen when a database is opened.
+//! Options with which a database is opened.
 
 use std::time::Duration;
 
-/// What can be chosen. None of it changes what the store means.
+/// Options of a store. None of them changes its semantics.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Connections at most (SQLite: readers; the writer is one).
@@ -19,7 +19,7 @@ pub struct Options {
     /// How long superseded versions of objects are kept; `None` keeps none, and costs nothing. All processes on a database
     /// should agree.
     pub history: Option<Duration>,
-    /// Whether a database file that is not there comes to be (SQLite).
+    /// `true` if a missing database file is created (SQLite).
     pub create: bool,
     /// How long to wait for a database that cannot be reached yet (PostgreSQL).
     pub wait: Duration,

@@ -1,4 +1,4 @@
-//! What both engines share about rows, migrations and errors: no SQL.
+//! Shared code of both engines about rows, migrations and errors: no SQL.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What goes into the store and what comes out of it.
+//! The types of the store's interface.
 
 use std::sync::Arc;
 
@@ -48,13 +48,13 @@ pub struct Record {
 }
 
 impl Record {
-    /// Whether a reader whose state was complete at a revision has the body already, so that the feed leaves it out.
+    /// `true` if a reader whose state was complete at a revision has the body already, so that the feed leaves it out.
     pub fn body_is_known(&self, complete: u64) -> bool {
         !self.deleted && self.body_revision <= complete
     }
 }
 
-/// What must hold for a [`Write`] to be carried out. The default asks for nothing.
+/// The precondition of a [`Write`]. The default has no conditions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Precondition {
     /// `Some(false)`: only create. `Some(true)`: only change what exists.
@@ -82,7 +82,7 @@ impl Precondition {
     }
 }
 
-/// What a [`Write`] does.
+/// The change of a [`Write`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// Creates or replaces. When body, uid and node are already so, nothing is written. Replacing an object by one of
@@ -112,13 +112,13 @@ pub enum Change {
 pub struct Write {
     /// Which object.
     pub key: Key,
-    /// What must hold.
+    /// The precondition.
     pub precondition: Precondition,
-    /// What to do.
+    /// The change.
     pub change: Change,
 }
 
-/// What one refused write means for the others of its call.
+/// The effect of one refused write on the others of its call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Atomicity {
     /// One refusal and nothing is written; the others answer [`Refusal::NotAttempted`].
@@ -127,12 +127,12 @@ pub enum Atomicity {
     Each,
 }
 
-/// What one caller wants written. Several calls make a batch, which is one transaction; none harms another.
+/// The writes of one caller. Several calls form a batch, which is one transaction; no call affects another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     /// Carried out in order; several may name the same key.
     pub writes: Vec<Write>,
-    /// What a refusal means.
+    /// The effect of a refusal.
     pub atomicity: Atomicity,
 }
 
@@ -154,7 +154,7 @@ pub struct Written {
     pub head: Head,
 }
 
-/// Where a write stands in a batch.
+/// The place of a write in a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     /// The call's place in the batch, from 0.
@@ -165,12 +165,11 @@ pub struct Place {
     pub began: u64,
 }
 
-/// Has a say in a batch at the moment of its commit, with exact knowledge of the state that it is written to: the
-/// cluster's counter is held meanwhile, so nothing changes in between.
+/// Judges the binds of a batch at its commit, with exact knowledge of the state that it is written to: the cluster's counter is held meanwhile, so
+/// nothing changes in between.
 ///
-/// An attempt begins with [`Judge::begin`]; a batch that has to be tried again begins anew. The judge keeps what it
-/// noted in an attempt apart until the store has answered [`Written`]: then what it noted last is what was committed, and
-/// its state exactly that at `head.revision`.
+/// An attempt begins with [`Judge::begin`], also when a batch is tried again. The judge keeps the notes of an attempt apart until the store returns
+/// [`Written`]: then the last notes are the committed changes, and its state is exactly that at `head.revision`.
 pub trait Judge: Send {
     /// The judge's state is exactly that of the cluster at this revision; of a cluster of which it has read nothing, 0.
     fn known(&self) -> u64;
@@ -181,14 +180,13 @@ pub trait Judge: Send {
         None
     }
 
-    /// A (new) attempt. `missed` is all that changed after [`Judge::known`], ascending; `head` is where the cluster
-    /// stands before the batch.
+    /// Begins an attempt. `missed` has all changes after [`Judge::known`], ascending; `head` is the head of the cluster before the batch.
     fn begin(&mut self, head: Head, missed: &[Record]);
 
-    /// Whether the object may be bound to the node, given `begin` and what was noted since.
+    /// `Ok` if the object may be bound to the node, given `begin` and the notes since.
     ///
     /// # Errors
-    /// Why not, in one line for the caller: [`Refusal::Rejected`].
+    /// The reason, in one line for the caller: [`Refusal::Rejected`].
     fn may_bind(&mut self, place: Place, record: &Record, node: &str) -> Result<(), String>;
 
     /// An object as the batch has just left it, or its tombstone. Bodies that did not change are left out.
@@ -197,11 +195,11 @@ pub trait Judge: Send {
     /// The next calls of [`Judge::note`] may have to be taken back.
     fn mark(&mut self);
 
-    /// Takes back what was noted since [`Judge::mark`].
+    /// Drops the notes since [`Judge::mark`].
     fn roll_back(&mut self);
 }
 
-/// Lets everything through and knows nothing: for writes that decide nothing.
+/// A judge that accepts everything and knows nothing, for writes without decisions.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Unjudged;
 
@@ -223,14 +221,14 @@ impl Judge for Unjudged {
     fn roll_back(&mut self) {}
 }
 
-/// What became of one write.
+/// The outcome of one write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Written, durably.
     Written {
         /// The object's new revision.
         revision: u64,
-        /// Whether the object came to be with this write.
+        /// `true` if this write created the object.
         created: bool,
     },
     /// The object was already so; nothing was written.
@@ -262,7 +260,7 @@ pub enum Refusal {
         /// Its revision.
         current: u64,
     },
-    /// Another object of the same name stands in its place.
+    /// Another object has its name.
     UidMismatch {
         /// That object's uid.
         current: String,
@@ -287,7 +285,7 @@ pub struct ListQuery {
     pub namespace: Option<String>,
     /// Start behind this (namespace, name), the last of the page before.
     pub after: Option<(String, String)>,
-    /// At most so many items; `None` for all.
+    /// Largest number of items; `None` for all.
     pub limit: Option<usize>,
 }
 
@@ -307,7 +305,7 @@ pub struct Range {
 }
 
 impl ListQuery {
-    /// The keys that it asks for.
+    /// The selected keys.
     pub fn range(&self) -> Range {
         let after = self.after.clone().unwrap_or_default();
         match &self.namespace {
@@ -341,7 +339,7 @@ pub struct MigrationStatus {
 }
 
 impl MigrationStatus {
-    /// Whether the database is ready for this binary.
+    /// `true` if the database is ready for this binary.
     pub fn is_current(self) -> bool {
         self.applied == self.known
     }

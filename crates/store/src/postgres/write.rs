@@ -19,30 +19,29 @@ use crate::rows::{ClusterRow, Locked, Part, TokensRow, cluster_columns};
 /// Why a batch in doubt stays in doubt.
 const TOKEN_GONE: &str = "compaction has removed what would tell";
 
-/// What a batch is decided on, read while the counter is held.
+/// The state on which a batch is decided, read while the counter is held.
 struct Ground {
-    /// Where the cluster stands; with its token where the judge has seen something.
+    /// The head of the cluster; with its token if the judge has seen one.
     head: Head,
     /// The rows of the batch's keys.
     current: Vec<Record>,
-    /// What the judge has missed, ascending.
+    /// The changes that the judge has missed, ascending.
     missed: Vec<Record>,
 }
 
-/// What one transaction is to write.
+/// The writes of one transaction.
 pub(super) struct Batch<'a> {
     pub(super) cluster: &'a str,
     pub(super) calls: &'a [Call],
     /// How many writes the calls have.
     pub(super) count: usize,
-    /// Random; stored with the batch, so that it can be told later whether it was written.
+    /// Random; stored with the batch, so that a later query can tell if it was written.
     pub(super) token: Uuid,
 }
 
 impl Postgres {
-    /// Tries until the batch is written, refused, or cannot be. When the reply to COMMIT is lost, the next attempt
-    /// finds out what became of the one before: it takes the counter's lock, so that one is over, and looks for its
-    /// token.
+    /// Tries until the batch is written, is refused, or fails. If the reply to COMMIT is lost, the next attempt finds the outcome: it takes the
+    /// counter's lock, so that the earlier attempt is over, and looks for its token.
     pub(super) async fn write_batch(&self, batch: &Batch<'_>, judge: &mut dyn Judge) -> Result<Written, StoreError> {
         let mut in_doubt = None;
         for attempt in 1.. {
@@ -142,9 +141,8 @@ impl Postgres {
         Ok(written)
     }
 
-    /// Locks the cluster's row: nobody else writes to the cluster until the transaction is over, and each statement after this
-    /// one sees all that was committed before. Creates the cluster if need be: another process may do so at the same time,
-    /// under the same name or the same id, and then it is read again.
+    /// Locks the cluster's row: no other transaction writes to the cluster until this one is over, and each later statement sees all earlier
+    /// commits. Creates the cluster if necessary: if another process does so at the same time, under this name or id, the row is read again.
     pub(super) async fn lock(&self, connection: &mut PgConnection, cluster: &str) -> Result<Locked, StoreError> {
         for _ in 0..ATTEMPTS {
             let lock =
@@ -216,8 +214,8 @@ impl Postgres {
         Ok(Some((locked, Some(ground))))
     }
 
-    /// What the batch is decided on, by a judge who knows the state of a revision and may have seen a head then. That it is of
-    /// this history, and what the judge has missed, is read with the first of the rows.
+    /// The state on which the batch is decided, for a judge that knows the state of a revision and may have seen a head then. The query for the
+    /// first rows also checks that the head is in this history, and reads the changes that the judge has missed.
     async fn look(
         &self,
         connection: &mut PgConnection,
@@ -300,7 +298,7 @@ impl Postgres {
         tokens.into_tokens()
     }
 
-    /// Writes where the cluster stands.
+    /// Writes the head of the cluster.
     pub(super) async fn stand(
         &self,
         connection: &mut PgConnection,
@@ -366,7 +364,7 @@ impl Postgres {
         rows::records(found)
     }
 
-    /// Writes all rows, and with the last of them where the cluster stands then.
+    /// Writes all rows, and with the last of them the new head of the cluster.
     async fn write_rows(
         &self,
         connection: &mut PgConnection,
@@ -386,7 +384,7 @@ impl Postgres {
         Ok(())
     }
 
-    /// Writes rows with one statement, which must find each as it was read, and where the cluster stands then.
+    /// Writes rows with one statement, which must find each unchanged, and the new head of the cluster.
     pub(super) async fn write_some(
         &self,
         connection: &mut PgConnection,
@@ -429,7 +427,7 @@ impl Postgres {
         Err(StoreError::Corrupt(format!("{written} of {} rows were as they had been read", rows.len())))
     }
 
-    /// Notes the batch's token and tells the listeners, who hear of it when the transaction is committed.
+    /// Writes the batch's token and notifies the listeners, who get it when the transaction is committed.
     pub(super) async fn note_batch(
         &self,
         connection: &mut PgConnection,

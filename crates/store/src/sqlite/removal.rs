@@ -10,7 +10,7 @@ use crate::removal;
 use crate::rows::{Locked, SWEEP, StandingRow};
 use crate::{StoreError, sqlite::write};
 
-/// Where those of some clusters stand that there are.
+/// The heads of those clusters that exist.
 pub(super) async fn read_heads(readers: &SqlitePool, clusters: &[String]) -> Result<Vec<StandingRow>, StoreError> {
     let rows = sqlx::query_as(concat!(
         "SELECT ",

@@ -1,5 +1,5 @@
-//! What a batch writes. A statement is a trip to the connection's own thread and back, which costs more than the row it
-//! writes: so many rows go with one.
+//! The writes of a batch. A statement is a trip to the connection's own thread and back, which costs more than writing a row; so one statement
+//! writes many rows.
 
 use std::fmt::Write;
 use std::sync::LazyLock;
@@ -34,7 +34,7 @@ pub(super) async fn current_rows(
     rows::records(found)
 }
 
-/// One that does not exist yet gets the next id; [`stand`] inserts it.
+/// A cluster that does not exist yet gets the next id; [`stand`] inserts it.
 pub(super) async fn cluster_row(connection: &mut SqliteConnection, cluster: &str) -> Result<Locked, StoreError> {
     let row: Option<ClusterRow> =
         sqlx::query_as(concat!("SELECT ", cluster_columns!(), " FROM cluster WHERE name = ?"))
@@ -48,7 +48,7 @@ pub(super) async fn cluster_row(connection: &mut SqliteConnection, cluster: &str
     ClusterRow { cluster_id: id, ..ClusterRow::default() }.into_locked()
 }
 
-/// The head with its token, if what the judge knows is a part of this history.
+/// The head with its token, if the judge's revision is in this history.
 pub(super) async fn recognise(
     connection: &mut SqliteConnection,
     id: i32,
@@ -83,7 +83,7 @@ pub(super) async fn tokens(
     tokens.into_tokens()
 }
 
-/// Writes where the cluster stands.
+/// Writes the head of the cluster.
 pub(super) async fn stand(
     connection: &mut SqliteConnection,
     id: i32,
@@ -175,7 +175,7 @@ async fn write_nodes(connection: &mut SqliteConnection, id: i32, rows: &[&NewRow
     Ok(())
 }
 
-/// Writes whole rows over what there is.
+/// Overwrites whole rows.
 pub(super) async fn write_records(
     connection: &mut SqliteConnection,
     id: i32,
@@ -203,7 +203,7 @@ pub(super) async fn write_records(
     Ok(())
 }
 
-/// Statements for so many rows each, the largest first: few enough that each is prepared once.
+/// Statements for several numbers of rows, the largest first: few enough that each is prepared once.
 static UPSERTS: LazyLock<Vec<(usize, String)>> =
     LazyLock::new(|| [128, 16, 1].into_iter().map(|size| (size, upsert(size))).collect());
 
