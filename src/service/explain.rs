@@ -85,7 +85,7 @@ impl Step {
     /// Reads an [`ExplainRequest`] and answers it as far as possible without extenders. `is_there`: `Ok` if the stored cluster exists.
     ///
     /// # Errors
-    /// What is wrong with the question.
+    /// The first fault of the question, or of what it names.
     pub fn first(body: &[u8], policy: Option<&str>, view: &View, is_there: Result<()>) -> Result<Self> {
         let wrong = |error: DecodeError| Error::BadRequest(error.to_string());
         let request: ExplainRequest = decode::from_slice(body).map_err(wrong)?;
@@ -151,7 +151,7 @@ async fn stored_pod(stored: &Stored, pod: &model::Pod, is_sent: bool) -> Result<
 /// Answers a request over a view, without extenders.
 ///
 /// # Errors
-/// What is wrong with the question.
+/// The first fault of the question, or of what it names.
 pub fn answer(request: &ExplainRequest, policy: Option<&str>, view: &View) -> Result<Explanation> {
     Question::new(request, policy, view).map(|question| question.answer(&ExtenderAnswers::default()))
 }

@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 #[path = "../support/database.rs"]
 #[allow(dead_code, reason = "SQLite files are for the suite of the store")]
 mod database;
+#[macro_use]
+#[path = "../support/engines.rs"]
+mod engines;
 #[path = "../support/server.rs"]
 mod server;
 
@@ -16,28 +19,6 @@ mod named;
 mod together;
 
 use server::{Reply, Server};
-
-/// Makes one test of each case and engine.
-macro_rules! cases {
-    ($($room:ident: $($case:ident)*;)*) => {
-        cases!(@engine sqlite_memory SqliteMemory $($room: $($case)*;)*);
-        cases!(@engine postgres Postgres $($room: $($case)*;)*);
-    };
-    (@engine $name:ident $engine:ident $($room:ident: $($case:ident)*;)*) => {
-        mod $name {
-            use crate::{database::{Engine, with_database}, server::Server};
-            $($(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $case() {
-                    with_database(Engine::$engine, async |database| {
-                        crate::$room::$case(Server::replica(database.store().await)).await;
-                    })
-                    .await;
-                }
-            )*)*
-        }
-    };
-}
 
 cases! {
     content:

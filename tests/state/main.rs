@@ -4,6 +4,9 @@
 #[path = "../support/database.rs"]
 #[allow(dead_code, reason = "SQLite files are for the suite of the store")]
 mod database;
+#[macro_use]
+#[path = "../support/engines.rs"]
+mod engines;
 #[path = "../support/server.rs"]
 mod server;
 
@@ -17,28 +20,6 @@ mod objects;
 mod pods;
 
 use serde_json::Value;
-
-/// Makes one test of each case and engine.
-macro_rules! cases {
-    ($($room:ident: $($case:ident)*;)*) => {
-        cases!(@engine sqlite_memory SqliteMemory $($room: $($case)*;)*);
-        cases!(@engine postgres Postgres $($room: $($case)*;)*);
-    };
-    (@engine $name:ident $engine:ident $($room:ident: $($case:ident)*;)*) => {
-        mod $name {
-            use crate::{database::{Engine, with_database}, server::Server};
-            $($(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $case() {
-                    with_database(Engine::$engine, async |database| {
-                        crate::$room::$case(Server::replica(database.store().await)).await;
-                    })
-                    .await;
-                }
-            )*)*
-        }
-    };
-}
 
 cases! {
     objects:
