@@ -19,7 +19,7 @@ use std::{
 
 use jiff::Timestamp;
 use podberth::{
-    cluster::Clusters,
+    live::Clusters,
     store::{
         self, Atomicity, Call, Change, Entry, EntryId, Key, ListQuery, Options, Outcome, Precondition, Storage, Write,
     },

@@ -32,13 +32,13 @@ use crate::{
         state::{AppState, Freshness},
     },
     clock::Elapsed,
-    cluster::{
-        self, Clusters, DEFAULT_CLUSTER, Remembering,
-        upkeep::{Compact, Expire, ForgetPolicies, Job, Upkeep},
-    },
     commands::demo,
     config::{self, Settings},
     extenders::{self, Extenders},
+    live::{
+        self, Clusters, DEFAULT_CLUSTER, Remembering,
+        upkeep::{Compact, Expire, ForgetPolicies, Job, Upkeep},
+    },
     store::{self, Keep, Storage, StoreError, Writable},
     telemetry::{
         self,
@@ -276,14 +276,14 @@ pub async fn migrate(settings: &Settings) -> Result<(), Error> {
     Ok(())
 }
 
-fn limits(settings: &Settings) -> cluster::Limits {
-    cluster::Limits {
+fn limits(settings: &Settings) -> live::Limits {
+    live::Limits {
         poll: FEED_POLL,
         most_waiting: settings.max_waiting_changes,
         release_after: settings.release_after,
         most_live: settings.max_live_clusters,
         names: settings.clusters.clone().map(|names| Arc::new(names.0)),
-        policies: cluster::PolicyHistory {
+        policies: live::PolicyHistory {
             revisions: settings.policy_history,
             bytes: settings.policy_history_bytes,
             age: settings.policy_history_age,

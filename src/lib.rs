@@ -3,7 +3,7 @@
 //! # Overview
 //!
 //! *State*: [`wire`] parses a request at its arrival → [`store`] makes the object durable and gives it a revision → the change
-//! feed brings it to [`cluster`] → a new [`core::snapshot::Snapshot`] is published.
+//! feed brings it to [`live`] → a new [`core::snapshot::Snapshot`] is published.
 //!
 //! *A decision*: request → parse → one snapshot, taken once → the pure [`core::cycle`] → reply. It uses no SQL, and holds no
 //! lock while it computes. If a policy's extenders are called ([`extenders`]), their replies enter the decision as data
@@ -19,7 +19,7 @@
 //! | `crates/core`, [`core`] | the scheduler: model, snapshot, predicates, priorities, policy, cycle | do I/O, read a clock, draw chance, know HTTP or SQL |
 //! | `crates/wire`, [`wire`] | the outside world's JSON and YAML ⇄ core | do I/O, decide |
 //! | `crates/store`, [`store`] | durable documents and revisions; the only SQL | know scheduling |
-//! | [`cluster`] | the live cache: change feed in, snapshots out; commits decisions | know SQL, HTTP |
+//! | [`live`] | the live cache: change feed in, snapshots out; commits decisions | know SQL, HTTP |
 //! | [`extenders`] | HTTP calls to a policy's own extenders, which always end | decide, know the store or SQL |
 //! | [`service`] | the operations, for all callers: decide, explain, schedule, bind, reserve, evict, policies | know HTTP, SQL |
 //! | [`api`] | HTTP: one list of routes, a file per resource | know SQL |
@@ -29,7 +29,7 @@
 //! | `crates/testkit` | builders, large clusters, a store in memory that fails on demand | be in the product's binary |
 //! | `crates/bench` | `podberth-bench`: measures a server over HTTP | be in the product's binary |
 //!
-//! Direction: `core ← wire ← cluster ← service ← api ← commands ← app ← main`, `store ← cluster` and `wire ← extenders ← service`. The crates hold
+//! Direction: `core ← wire ← live ← service ← api ← commands ← app ← main`, `store ← live` and `wire ← extenders ← service`. The crates hold
 //! the first three rooms apart; `tests/architecture` holds the rest to it, and finds modules that import each other.
 //!
 //! # Glossary
@@ -39,16 +39,16 @@
 //! | noun | meaning | where it lives |
 //! |---|---|---|
 //! | assumed pod | a pod that was probably bound and that the state does not show on its node yet; only scores count it | [`core::in_flight`] |
-//! | batch | calls that the writer commits in one transaction | [`cluster`] |
+//! | batch | calls that the writer commits in one transaction | [`live`] |
 //! | block | 64 nodes side by side, with their amounts in columns, so that rules judge them at once | [`core::block`] |
 //! | board | verdicts and scores of all nodes, shared by pods with equal demands | [`core::batch`] |
 //! | call | the writes of one caller, carried out all or each for itself | [`store::Call`] |
 //! | change feed | all changes of a cluster in order of revision, read in pages | [`store`] |
-//! | cluster | objects with one revision counter; every key begins with it, and no transaction spans two | [`cluster`], [`store`] |
+//! | cluster | objects with one revision counter; every key begins with it, and no transaction spans two | [`live`], [`store`] |
 //! | compaction | the periodic removal of tombstones and superseded versions | [`store`] |
 //! | decision context | the view, the profile and the extenders of one decision, taken once | [`service::context`] |
 //! | decision tree | a policy whose priorities decide one after another; each one is a *level* | [`core::ranking`] |
-//! | draft | the writer's working copy of the state while a batch is judged | [`cluster`] |
+//! | draft | the writer's working copy of the state while a batch is judged | [`live`] |
 //! | epoch | a part of a cluster's history; a new one begins when an older copy of the database comes back | [`store::Head`] |
 //! | extender | an HTTP server that filters and scores nodes for a scheduler: Podberth for kube-scheduler, others for Podberth | [`api`], [`extenders`] |
 //! | fact | an object that exists elsewhere, such as an imported running pod; it is stored, not judged | [`wire`] |
@@ -56,7 +56,7 @@
 //! | head | the newest revision, epoch and token of a cluster | [`store::Head`] |
 //! | hint | a message that a cluster may have changed | [`store::Hint`] |
 //! | index | counts over the whole cluster that rules read | [`core::snapshot`] |
-//! | judge | the check of every bind at its commit, by the whole filter | [`store`], [`cluster`] |
+//! | judge | the check of every bind at its commit, by the whole filter | [`store`], [`live`] |
 //! | lease | the right of one process to run a periodic job for all | [`store`] |
 //! | limit | the largest number of items that a pod or a policy may have | [`core::limits`] |
 //! | node set | some of a snapshot's nodes, block by block: the candidates, or those that fit | [`core::node_set`] |
@@ -65,7 +65,7 @@
 //! | overlay | a node with other pods on it than the snapshot has | [`core::overlay`] |
 //! | plan | the changes that a decision demands, carried out whole or not at all | [`core::plan`] |
 //! | profile | a compiled policy, or one profile of a configuration: predicates, priorities, weights, arguments | [`core::policy`] |
-//! | rehearsal | judging a batch before its transaction, on the expected state | [`cluster`] |
+//! | rehearsal | judging a batch before its transaction, on the expected state | [`live`] |
 //! | release | the kube-scheduler release whose rules apply, 1.22 or 1.34 | [`core::release`] |
 //! | reservation | a node kept for a pod for a time, counted like a bind | [`wire::reservation`] |
 //! | revision | the number of a change in its cluster; Kubernetes' resourceVersion | [`store`] |
@@ -76,19 +76,19 @@
 //! | validation | the rules by which a client's write is refused | [`wire::validation`] |
 //! | verdict | a predicate's answer for a pod and a node: fits, or a reason, and if eviction could help | [`core::verdict`] |
 //! | victim | a pod to be evicted for a pod of higher priority | [`core::preempt`] |
-//! | view | a published snapshot and the policies of one revision | [`cluster::View`] |
-//! | writer | the task that owns a cluster's state: it applies the feed, commits and publishes | [`cluster`] |
+//! | view | a published snapshot and the policies of one revision | [`live::View`] |
+//! | writer | the task that owns a cluster's state: it applies the feed, commits and publishes | [`live`] |
 
 #![warn(unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 pub mod api;
 pub mod app;
 pub mod clock;
-pub mod cluster;
 pub mod commands;
 pub mod config;
 pub mod extenders;
 mod features;
+pub mod live;
 pub mod origin;
 pub mod service;
 pub mod telemetry;

@@ -13,7 +13,7 @@ use std::{
 
 use database::{Database, Engine, with_database};
 use podberth::{
-    cluster::Clusters,
+    live::Clusters,
     store::{Atomicity, Call, Change, Key, ListQuery, Outcome, Precondition, Refusal, Storage, Write},
 };
 use serde_json::{Value, json};

@@ -13,7 +13,7 @@ use axum::{
 use tower::{ServiceExt, service_fn};
 
 use super::error::{ApiError, Result};
-use crate::cluster::DEFAULT_CLUSTER;
+use crate::live::DEFAULT_CLUSTER;
 
 /// Paths whose slash at the end counts.
 const PAGES: [&str; 1] = ["docs/"];

@@ -190,7 +190,7 @@ mod tests {
 
     use super::*;
     use crate::api::{check::Check, state::Freshness};
-    use crate::cluster::Clusters;
+    use crate::live::Clusters;
     use crate::store;
 
     /// The reply of `/readyz?verbose`.

@@ -8,7 +8,7 @@ use std::sync::{
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use super::check::Check;
-use crate::{cluster::Clusters, extenders::Extenders, service::Service};
+use crate::{extenders::Extenders, live::Clusters, service::Service};
 
 pub use crate::service::Freshness;
 

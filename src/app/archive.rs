@@ -10,9 +10,9 @@ use clap::Args;
 
 use super::{Error, open};
 use crate::{
-    cluster::DEFAULT_CLUSTER,
     commands::archive,
     config::Settings,
+    live::DEFAULT_CLUSTER,
     store::{Restore, Storage, StoreError},
     telemetry,
 };

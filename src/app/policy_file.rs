@@ -6,7 +6,7 @@ use tracing::{info, warn};
 
 use super::Error;
 use crate::{
-    cluster::{Clusters, DEFAULT_CLUSTER},
+    live::{Clusters, DEFAULT_CLUSTER},
     service::{
         self,
         policies::{Conditions, New, PolicyRecords, Put},

@@ -10,7 +10,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use crate::{
-    cluster::View,
+    live::View,
     service::explain::{ExplainRequest, answer},
     wire::{decode, explanation::Explanation, table, validation::fields, yaml},
 };

@@ -7,13 +7,13 @@ use super::{
     error::{Error, Result, Subject},
 };
 use crate::{
-    cluster::{ActivePolicy, BUILT_IN, DEFAULT_CLUSTER, InFlight, View},
     core::{
         model::{Name, Pod},
         policy::{Profile, Profiles},
         rule::Release,
     },
     extenders::Origin,
+    live::{ActivePolicy, BUILT_IN, DEFAULT_CLUSTER, InFlight, View},
     telemetry::trace,
     wire::{explanation::PolicyUsed, extender::KnownNodes, policy::revision, status::StatusCause},
 };

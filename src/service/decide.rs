@@ -7,12 +7,12 @@ use super::{
     error::{Error, Result},
 };
 use crate::{
-    cluster::View,
     core::{
         model::Pod,
         policy::{Faults, Profiles},
         snapshot::Snapshot,
     },
+    live::View,
     wire::{
         cluster::Brought,
         fault::{Cause, TOO_MANY},

@@ -5,8 +5,8 @@
 use std::fmt::Display;
 
 use crate::{
-    cluster::CommitError,
     core::policy::{Fault, Faults},
+    live::CommitError,
     store::StoreError,
     telemetry::seldom::REFUSED_REQUESTS,
     wire::{decode::DecodeError, fault::Cause, status::StatusCause},

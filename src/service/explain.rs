@@ -15,7 +15,6 @@ use super::{
     extenders::{self, RawQuestion, Sent, Stored},
 };
 use crate::{
-    cluster::View,
     core::{
         cycle,
         extenders::ExtenderAnswers,
@@ -24,6 +23,7 @@ use crate::{
         snapshot::{Kind, Snapshot},
     },
     extenders::Documents,
+    live::View,
     wire::{
         asked::{self, AskedPod, TemplateOwner},
         cluster::{Brought, Cluster},

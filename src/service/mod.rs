@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{cluster::Clusters, extenders::Extenders, store::Storage};
+use crate::{extenders::Extenders, live::Clusters, store::Storage};
 
 pub mod bind;
 pub mod compute;

@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     clock,
-    cluster::Clusters,
     core::policy::Profile,
+    live::Clusters,
     store::{Atomicity, Call, Change, Key, ListQuery, Outcome, Precondition, Record, Write},
     wire::policy::{
         Document, PolicyRevisionList, Reading,

@@ -16,7 +16,7 @@ const NEVER: &[(&str, &[&str])] = &[
     ("crates/core/src/", &["std::time", "std::fs", "std::net", "std::env", "std::thread", "std::process"]),
     ("crates/wire/src/", &["std::time", "std::fs", "std::net", "std::env", "std::thread", "std::process"]),
     (
-        "src/cluster/",
+        "src/live/",
         &["axum", "hyper", "crate::extenders", "crate::service", "crate::api", "crate::app", "crate::config"],
     ),
     (
@@ -25,7 +25,7 @@ const NEVER: &[(&str, &[&str])] = &[
             "axum",
             "std::fs",
             "crate::store",
-            "crate::cluster",
+            "crate::live",
             "crate::service",
             "crate::api",
             "crate::app",
@@ -34,8 +34,8 @@ const NEVER: &[(&str, &[&str])] = &[
     ),
     ("src/service/", &["axum", "hyper", "kube", "crate::api", "crate::app", "crate::config"]),
     ("src/api/", &["crate::app", "crate::config"]),
-    ("src/config.rs", &["crate::wire", "crate::store", "crate::cluster", "crate::service", "crate::api", "crate::app"]),
-    ("src/telemetry.rs", &["crate::core", "crate::wire", "crate::store", "crate::cluster", "crate::api", "crate::app"]),
+    ("src/config.rs", &["crate::wire", "crate::store", "crate::live", "crate::service", "crate::api", "crate::app"]),
+    ("src/telemetry.rs", &["crate::core", "crate::wire", "crate::store", "crate::live", "crate::api", "crate::app"]),
     ("src/clock.rs", &["crate::"]),
     ("src/features.rs", &["crate::"]),
 ];

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use podberth::{clock::Elapsed, cluster::Remembering, core::cycle::tie_break};
+use podberth::{clock::Elapsed, core::cycle::tie_break, live::Remembering};
 use podberth_testkit as testing;
 use serde_json::{Value, json};
 

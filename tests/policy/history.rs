@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use podberth::{
-    cluster::{
+    live::{
         Clusters, Limits, PolicyHistory,
         upkeep::{ForgetPolicies, Job},
     },

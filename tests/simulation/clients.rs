@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use podberth::cluster::{CommitError, View};
+use podberth::live::{CommitError, View};
 use podberth::store::{Atomicity, Call, Change, Key, ListQuery, Precondition, StoreError, Write};
 use tokio::task::JoinSet;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use imbl::OrdMap;
-use podberth::cluster::Clusters;
+use podberth::live::Clusters;
 use podberth::store::{Cursor, Key, Record, Storage, StoreError};
 use tokio::time::sleep;
 use uuid::Uuid;

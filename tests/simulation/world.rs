@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use podberth::cluster::{Clusters, CommitError, View};
+use podberth::live::{Clusters, CommitError, View};
 use podberth::store::{Call, Commit, Keep, Schema, Storage, Upkeep};
 use podberth_testkit::memory::{Copy, Memory, Numbering, Return};
 use tokio::task::{AbortHandle, JoinSet};

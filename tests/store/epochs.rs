@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use podberth::cluster::Clusters;
+use podberth::live::Clusters;
 use podberth::store::{
     Atomicity, Call, Cursor, Head, Judge, Key, Place, Precondition, Record, Storage, StoreError, Unjudged, Write,
 };

@@ -17,8 +17,8 @@ use podberth::{
         router,
         state::{AppState, Freshness},
     },
-    cluster::{self, Clusters, Remembering},
     extenders::Extenders,
+    live::{self, Clusters, Remembering},
     store::{self, Atomicity, Change, Key, Outcome, Precondition, Storage, Write},
     telemetry,
 };
@@ -35,7 +35,7 @@ pub(crate) struct Server {
 /// The setup of a server. By default nothing is late and nothing is too large.
 pub(crate) struct Setup {
     /// The bounds of the clusters in memory, and the interval of polling.
-    pub(crate) clusters: cluster::Limits,
+    pub(crate) clusters: live::Limits,
     /// The times for which the extender verbs keep victims and assumed pods.
     pub(crate) remembering: Remembering,
     pub(crate) freshness: Freshness,
@@ -47,7 +47,7 @@ pub(crate) struct Setup {
 impl Default for Setup {
     fn default() -> Self {
         Self {
-            clusters: cluster::Limits { poll: LATE, ..cluster::Limits::default() },
+            clusters: live::Limits { poll: LATE, ..live::Limits::default() },
             remembering: Remembering { victims_for: Duration::from_mins(2), ..Remembering::default() },
             freshness: Freshness { max_staleness: Duration::MAX, ..Freshness::default() },
             limits: Limits {
@@ -129,7 +129,7 @@ impl Server {
 
     /// One of several servers over a database, which polls often for the writes of the others.
     pub(crate) fn replica(store: Arc<dyn Storage>) -> Self {
-        let clusters = cluster::Limits { poll: Duration::from_millis(50), ..cluster::Limits::default() };
+        let clusters = live::Limits { poll: Duration::from_millis(50), ..live::Limits::default() };
         Self::start(store, Setup { clusters, ..Setup::default() })
     }
 

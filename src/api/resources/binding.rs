@@ -15,7 +15,7 @@ use crate::{
         extract::{JsonBytes, Query},
         state::AppState,
     },
-    cluster::View,
+    live::View,
     service::{
         bind::{BindOutcome, bind_pod},
         context,

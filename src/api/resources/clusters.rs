@@ -13,7 +13,7 @@ use crate::{
         queries::WriteQuery,
         state::AppState,
     },
-    cluster::DEFAULT_CLUSTER,
+    live::DEFAULT_CLUSTER,
     store::Standing,
     wire::status::Status,
 };

@@ -7,7 +7,6 @@ use futures_util::future::try_join_all;
 
 use super::{Bind, BindOutcome, Binder, volumes::Stored};
 use crate::{
-    cluster::Judgement,
     core::{
         model::{Pod, PodDisruptionBudget},
         plan::Step,
@@ -15,6 +14,7 @@ use crate::{
         snapshot::{Kind, NamespacedName, Object},
         volume_choice::VolumeChoice,
     },
+    live::Judgement,
     service::{
         Service,
         error::{Error, Result},

@@ -15,12 +15,12 @@ use utoipa::ToSchema;
 use super::ATTEMPTS;
 use crate::{
     clock,
-    cluster::View,
     core::{
         evictions::{Eviction, evictions, notice},
         model::{Node, Pod, Taint},
         snapshot::{Kind, Object},
     },
+    live::View,
     service::{
         Service,
         compute::compute,

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    cluster::{DEFAULT_CLUSTER, View},
     extenders::label,
+    live::{DEFAULT_CLUSTER, View},
     service::Service,
     telemetry::{
         self,

@@ -16,8 +16,8 @@ use super::{
     reserve::LONGEST_TTL_SECONDS,
 };
 use crate::{
-    cluster::View,
     core::{batch, model::Pod},
+    live::View,
     wire::{
         decode,
         schedule::{ScheduleRequest, ScheduleSummary},

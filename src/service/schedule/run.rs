@@ -10,7 +10,6 @@ use super::{
     report::Answers,
 };
 use crate::{
-    cluster::View,
     core::{
         batch::{self, Batch, Placed},
         model::Pod,
@@ -18,6 +17,7 @@ use crate::{
         suggest,
         volume_choice::VolumeChoice,
     },
+    live::View,
     service::{
         Service,
         bind::{Bind, BindOutcome, Binder, ByExtender, InStore},

@@ -16,9 +16,9 @@ use tokio::{
 use super::{
     Cluster, CommitError, View,
     draft::Draft,
-    follow::{PAGE, Reader},
     judgement::Judgement,
     queue::{Queue, Waiting},
+    reader::{PAGE, Reader},
     rehearsal::Rehearsed,
     status::{Progress, Status, is_same},
 };

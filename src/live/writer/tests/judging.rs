@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::{
-    cluster::rehearsal::{ALONE, HELD, TOGETHER},
     core::{
         model::Pod,
         policy::{ActivePredicate, Profile},
@@ -11,6 +10,7 @@ use crate::{
         snapshot::Snapshot,
         work,
     },
+    live::rehearsal::{ALONE, HELD, TOGETHER},
 };
 
 /// A rule that accepts every pod on every node, after a number of steps.

@@ -24,8 +24,8 @@ use tokio::{
 };
 
 use self::{
-    live::Live,
     queue::{Queue, Waiting},
+    registry::Registry,
     status::Status,
 };
 use crate::{
@@ -41,13 +41,13 @@ use crate::{
 
 mod draft;
 mod error;
-mod follow;
 #[cfg(test)]
 mod gated;
 mod in_flight;
 mod judgement;
-mod live;
 mod queue;
+mod reader;
+mod registry;
 mod rehearsal;
 mod reserved;
 mod status;
@@ -73,7 +73,7 @@ pub struct Clusters {
     store: Arc<dyn Storage>,
     limits: Limits,
     remembering: Remembering,
-    live: Arc<Live>,
+    registry: Arc<Registry>,
 }
 
 /// The bounds of the clusters in memory.
@@ -151,7 +151,7 @@ impl Clusters {
 
     /// Like [`Self::new`], with limits.
     pub fn limited(store: Arc<dyn Storage>, limits: Limits) -> Self {
-        Self { store, limits, remembering: Remembering::default(), live: Arc::default() }
+        Self { store, limits, remembering: Remembering::default(), registry: Arc::default() }
     }
 
     /// The limits.
@@ -210,7 +210,7 @@ impl Clusters {
         };
         let commit = kept.commit(call, judgement).await?;
         if commit.revision == 0 && cluster != DEFAULT_CLUSTER {
-            self.live.forget_unused(cluster, &kept);
+            self.registry.forget_unused(cluster, &kept);
         }
         Ok(commit)
     }
@@ -225,7 +225,7 @@ impl Clusters {
     /// Removes a cluster with everything that is kept of it; whether it was there.
     pub async fn remove(&self, name: &str) -> Result<bool, StoreError> {
         let removed = self.store.remove(name).await?;
-        self.live.remove_if(name, |_| true);
+        self.registry.remove_if(name, |_| true);
         Ok(removed)
     }
 
@@ -258,7 +258,7 @@ impl Clusters {
 
     /// The database's time, which measures all periods: the clocks of replicas may be wrong.
     pub async fn now(&self) -> Result<Timestamp, StoreError> {
-        match self.live.time() {
+        match self.registry.time() {
             Some(time) => Ok(time),
             None => Ok(self.store.heads(&[]).await?.now),
         }
@@ -266,22 +266,22 @@ impl Clusters {
 
     /// The clusters that are kept, by name.
     pub fn live(&self) -> Vec<Arc<Cluster>> {
-        self.live.all()
+        self.registry.all()
     }
 
     /// Time since the database last reported the heads; for one cluster, see [`Cluster::progress`].
     pub fn staleness(&self) -> Duration {
-        self.live.staleness()
+        self.registry.staleness()
     }
 
     /// The live cluster of this name, if it is kept.
     pub fn followed(&self, name: &str) -> Option<Arc<Cluster>> {
-        self.live.get(name).filter(|cluster| cluster.is_kept())
+        self.registry.get(name).filter(|cluster| cluster.is_kept())
     }
 
     async fn keep(&self, name: &str) -> Result<Arc<Cluster>, StoreError> {
-        self.live.watch(&self.store, &self.limits);
-        let turn = self.live.turn(name);
+        self.registry.watch(&self.store, &self.limits);
+        let turn = self.registry.turn(name);
         let _turn = turn.lock().await;
         if let Some(kept) = self.followed(name) {
             return Ok(kept);
@@ -289,7 +289,7 @@ impl Clusters {
         let (mut started, running) = writer::start(self.store.clone(), name, self.limits.most_waiting).await?;
         started.in_flight = Arc::new(InFlight::new(&self.remembering));
         let started = Arc::new(started);
-        self.live.insert(name, &started, self.limits.most_live);
+        self.registry.insert(name, &started, self.limits.most_live);
         // Hints during the load had no receiver.
         started.nudge(u64::MAX);
         self.supervise(name, running);
@@ -298,7 +298,7 @@ impl Clusters {
 
     /// Replaces a writer that panics, even without a request for its cluster.
     fn supervise(&self, name: &str, running: JoinHandle<()>) {
-        let (live, name) = (Arc::downgrade(&self.live), name.to_owned());
+        let (registry, name) = (Arc::downgrade(&self.registry), name.to_owned());
         let (store, limits, remembering) = (self.store.clone(), self.limits.clone(), self.remembering.clone());
         tokio::spawn(async move {
             if !writer::has_panicked(&name, running).await {
@@ -306,9 +306,9 @@ impl Clusters {
             }
             // What it panicked at may be there still.
             sleep(REPLACED_AFTER).await;
-            while let Some(live) = live.upgrade() {
+            while let Some(registry) = registry.upgrade() {
                 let clusters =
-                    Self { store: store.clone(), limits: limits.clone(), remembering: remembering.clone(), live };
+                    Self { store: store.clone(), limits: limits.clone(), remembering: remembering.clone(), registry };
                 match clusters.get_boxed(&name).await {
                     Ok(()) => return,
                     Err(error) => tracing::warn!(cluster = name, %error, "the cluster cannot be loaded again yet"),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Reader;
 use crate::{
-    cluster::gated::{Fault, Gated},
+    live::gated::{Fault, Gated},
     store::{Atomicity, Change, Key, Precondition, Store, Write},
 };
 

@@ -30,7 +30,7 @@ const TIME_HOLDS: Duration = Duration::from_secs(10);
 const RESTART: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
-pub(super) struct Live {
+pub(super) struct Registry {
     kept: Mutex<BTreeMap<String, Kept>>,
     /// By name: the turn of those that load a cluster.
     loading: Mutex<BTreeMap<String, Weak<tokio::sync::Mutex<()>>>>,
@@ -59,7 +59,7 @@ struct Contact {
     time: Option<Timestamp>,
 }
 
-impl Default for Live {
+impl Default for Registry {
     fn default() -> Self {
         let contact = Contact { at: Instant::now(), time: None };
         Self {
@@ -71,7 +71,7 @@ impl Default for Live {
     }
 }
 
-impl Drop for Live {
+impl Drop for Registry {
     fn drop(&mut self) {
         if let Some(watcher) = self.watcher.get() {
             watcher.abort();
@@ -84,7 +84,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Live {
+impl Registry {
     /// The cluster of this name, if it is in memory. Counts as a request for it.
     pub(super) fn get(&self, name: &str) -> Option<Arc<Cluster>> {
         let mut kept = lock(&self.kept);
@@ -156,8 +156,8 @@ impl Live {
     pub(super) fn watch(self: &Arc<Self>, store: &Arc<dyn Storage>, limits: &Limits) {
         self.watcher.get_or_init(|| {
             lock(&self.contact).at = Instant::now();
-            let (live, store, limits, hints) = (Arc::downgrade(self), store.clone(), limits.clone(), store.hints());
-            tokio::spawn(supervise(live, store, limits, hints)).abort_handle()
+            let (registry, store, limits, hints) = (Arc::downgrade(self), store.clone(), limits.clone(), store.hints());
+            tokio::spawn(supervise(registry, store, limits, hints)).abort_handle()
         });
     }
 
@@ -231,11 +231,11 @@ impl Live {
 }
 
 /// Keeps a watcher running for as long as there is something to watch.
-async fn supervise(live: Weak<Live>, store: Arc<dyn Store>, limits: Limits, hints: Listener) {
+async fn supervise(registry: Weak<Registry>, store: Arc<dyn Store>, limits: Limits, hints: Listener) {
     let mut hints = Some(hints);
     loop {
         let hints = hints.take().unwrap_or_else(|| store.hints());
-        let watching = watch(live.clone(), store.clone(), limits.clone(), hints);
+        let watching = watch(registry.clone(), store.clone(), limits.clone(), hints);
         match Aborting(tokio::spawn(watching)).await {
             Ok(()) => return,
             Err(error) => {
@@ -265,25 +265,25 @@ impl Drop for Aborting {
 }
 
 /// Passes hints on and reads the heads, until the store or the clusters are gone.
-async fn watch(live: Weak<Live>, store: Arc<dyn Store>, limits: Limits, mut hints: Listener) {
+async fn watch(registry: Weak<Registry>, store: Arc<dyn Store>, limits: Limits, mut hints: Listener) {
     let mut is_away = false;
-    let mut round = Box::pin(read_heads(&live, &*store, limits.poll));
+    let mut round = Box::pin(read_heads(&registry, &*store, limits.poll));
     loop {
         let read = tokio::select! {
             biased;
             hint = hints.next() => {
-                let Some(kept) = live.upgrade() else { return };
+                let Some(kept) = registry.upgrade() else { return };
                 match hint {
                     Some(Hint::Cluster { name, revision }) => kept.hinted(&name, revision),
-                    Some(Hint::Any) => round.set(read_heads(&live, &*store, Duration::ZERO)),
+                    Some(Hint::Any) => round.set(read_heads(&registry, &*store, Duration::ZERO)),
                     None => return,
                 }
                 continue;
             }
             read = &mut round => read,
         };
-        round.set(read_heads(&live, &*store, limits.poll));
-        let Some(kept) = live.upgrade() else { return };
+        round.set(read_heads(&registry, &*store, limits.poll));
+        let Some(kept) = registry.upgrade() else { return };
         let Some((shown, heads, asked_at)) = read else { return };
         match heads {
             Ok(heads) => {
@@ -307,9 +307,9 @@ async fn watch(live: Weak<Live>, store: Arc<dyn Store>, limits: Limits, mut hint
 type Read = (Vec<Shown>, Result<Heads, StoreError>, Instant);
 
 /// Reads the heads of all clusters in memory, after a while. `None`: there is nothing left to watch.
-async fn read_heads(live: &Weak<Live>, store: &dyn Store, after: Duration) -> Option<Read> {
+async fn read_heads(registry: &Weak<Registry>, store: &dyn Store, after: Duration) -> Option<Read> {
     sleep(after).await;
-    let shown = live.upgrade()?.shown();
+    let shown = registry.upgrade()?.shown();
     let names: Vec<String> = shown.iter().map(|shown| shown.name.clone()).collect();
     let asked_at = Instant::now();
     let heads = store.heads(&names).await;

@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::task::{JoinHandle, yield_now};
 
 use crate::{
-    cluster::{
+    live::{
         Clusters, CommitError, Limits,
         gated::{EVER, Gated},
     },

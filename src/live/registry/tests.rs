@@ -9,7 +9,7 @@ use std::{
 use tokio::time::{advance, sleep};
 
 use crate::{
-    cluster::{
+    live::{
         Clusters, CommitError, DEFAULT_CLUSTER, Limits,
         gated::{Fault, Gated},
     },
