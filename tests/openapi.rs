@@ -2,7 +2,13 @@
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
-use podberth::api::published::{DOCUMENTS, published};
+use podberth::{
+    api::published::{DOCUMENTS, published},
+    core::{
+        policy::{plugin_arguments, predicate_arguments, priority_arguments},
+        rule::Declared,
+    },
+};
 use serde_json::{Map, Value};
 
 const METHODS: [&str; 7] = ["get", "put", "post", "delete", "options", "head", "patch"];
@@ -243,6 +249,27 @@ fn stored_objects_keep_unknown_fields_at_every_depth() {
         let text = schema.to_string();
         let references = text.split("#/components/schemas/").skip(1).filter_map(|rest| rest.split('"').next());
         waiting.extend(references.map(str::to_owned));
+    }
+    check(&problems);
+}
+
+/// The registration of a rule is the one place in which an argument is declared.
+#[test]
+fn every_declared_argument_is_published_with_its_meaning() {
+    let schemas = &DOCUMENTS.v3_1["components"]["schemas"];
+    let of =
+        |schema: &'static str, arguments: Vec<&'static dyn Declared>| arguments.into_iter().map(move |a| (schema, a));
+    let entries = of("PolicyPredicateArgument", predicate_arguments().collect())
+        .chain(of("PolicyPriorityArgument", priority_arguments().collect()));
+    let mut problems = Vec::new();
+    for (schema, argument) in entries.chain(of("PluginArguments", plugin_arguments().collect())) {
+        let property = &schemas[schema]["properties"][argument.name()];
+        let component = property["$ref"].as_str().and_then(|target| schemas.get(target.rsplit('/').next()?));
+        let texts =
+            [Some(property), component].into_iter().flatten().filter_map(|schema| schema["description"].as_str());
+        if !texts.into_iter().any(|text| text.contains(argument.help())) {
+            problems.push(format!("{schema}: {} is missing or not explained", argument.name()));
+        }
     }
     check(&problems);
 }

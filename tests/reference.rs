@@ -13,10 +13,11 @@ use std::{
 
 use podberth::{
     core::{
+        argument::{Declared, EntryForm, Form},
         policy::Profile,
         predicates::{self, Build, Standing},
         priorities,
-        rule::Identity,
+        rule::{Identity, Release},
     },
     wire::{
         kinds::{self, Served, StoredKind},
@@ -55,6 +56,33 @@ The weights are those of a Policy without a list of priorities (1.22), and of th
 
 | Priority | Plugin in 1.22 | Weight | Plugin in 1.34 | Weight |
 |---|---|---|---|---|
+";
+
+const ARGUMENTS: &str = "
+## Arguments
+
+The arguments of rules. A Policy gives an argument with the entry of a rule, in `argument`; the entry then has a name of your own:
+
+```yaml
+predicates:
+- name: zone-is-known
+  argument:
+    labelsPresence: {labels: [topology.kubernetes.io/zone], presence: true}
+```
+
+A KubeSchedulerConfiguration gives it to a plugin:
+
+```yaml
+profiles:
+- pluginConfig:
+  - name: InterPodAffinity
+    args: {hardPodAffinityWeight: 10}
+```
+
+A default stands for an argument that is not given. *None*: the rule does nothing without it.
+
+| Rules | In a Policy | In a configuration | Type | Default | Meaning |
+|---|---|---|---|---|---|
 ";
 
 /// Headings of every rule's file.
@@ -146,7 +174,72 @@ fn page() -> String {
     for rule in priorities::ALL {
         section(&mut page, &rule.identity);
     }
-    page
+    page + &arguments()
+}
+
+/// The table of arguments, each with the rules that read it.
+fn arguments() -> String {
+    let mut readers: Vec<(&'static dyn Declared, Vec<&Identity>)> = Vec::new();
+    for (identity, _) in identities() {
+        for &argument in identity.arguments {
+            let same = |other: &dyn Declared| (other.plugin(), other.name()) == (argument.plugin(), argument.name());
+            match readers.iter_mut().find(|(other, _)| same(*other)) {
+                Some((_, rules)) => rules.push(identity),
+                None => readers.push((argument, vec![identity])),
+            }
+        }
+    }
+    let mut table = ARGUMENTS.to_owned();
+    for (argument, rules) in readers {
+        let rules = rules.into_iter().map(link).collect::<Vec<_>>().join(", ");
+        let (plugin, name, help) = (argument.plugin(), argument.name(), argument.help());
+        let (in_policy, in_configuration) = match argument.form() {
+            Form::Entry { .. } => (format!("`argument.{name}`"), "–".to_owned()),
+            _ => (
+                argument.in_policy().map_or_else(|| "–".into(), |member| format!("`{member}`")),
+                format!("`{name}` of `{plugin}`"),
+            ),
+        };
+        let (kind, default) = (kind(argument.form()), default(argument));
+        let _ = writeln!(table, "| {rules} | {in_policy} | {in_configuration} | {kind} | {default} | {help} |");
+    }
+    table
+}
+
+/// The type of an argument, as users write it.
+fn kind(form: Form) -> String {
+    match form {
+        Form::Entry { member, .. } => match member {
+            EntryForm::Labels => "`{labels: […]}`",
+            EntryForm::Label => "`{label: …}`",
+            EntryForm::LabelsPresence => "`{labels: […], presence: true or false}`",
+            EntryForm::LabelPresence => "`{label: …, presence: true or false}`",
+            EntryForm::CapacityRatio => {
+                "`{shape: [{utilization: 0 to 100, score: 0 to 10}, …], resources: [{name: …, weight: 1 or more}, …]}`"
+            }
+        }
+        .into(),
+        Form::Flag => "`true` or `false`".into(),
+        Form::Integer { max } => format!("number, 0 to {max}"),
+        Form::Names => "list of names".into(),
+        Form::Resources => "list of `{name, weight}`".into(),
+        Form::NodeAffinity => "`nodeAffinity` as in a pod".into(),
+        Form::SpreadConstraints => "list of `topologySpreadConstraints` as in a pod, without `labelSelector`".into(),
+        Form::ScoringStrategy => "`{type, resources, requestedToCapacityRatio: {shape}}`".into(),
+    }
+}
+
+/// The default of an argument; the releases are named where they differ.
+fn default(argument: &'static dyn Declared) -> String {
+    let text = |release| match policy::argument_default(argument, release) {
+        value if value.is_null() => "–".to_owned(),
+        value => format!("`{value}`"),
+    };
+    if argument.entry().is_some() {
+        return "none".into();
+    }
+    let (old, new) = (text(Release::V1_22), text(Release::V1_34));
+    if old == new { new } else { format!("1.22 {old}, 1.34 {new}") }
 }
 
 fn modern_profile() -> Profile {

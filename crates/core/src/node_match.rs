@@ -14,6 +14,7 @@ pub(super) const ADDED_AFFINITY: Argument<AddedAffinity> = Argument {
     plugin: "NodeAffinity",
     name: "addedAffinity",
     form: Form::NodeAffinity,
+    in_policy: None,
     help: "Node affinity of every pod besides its own",
     default: |_| AddedAffinity::default(),
     check: any,

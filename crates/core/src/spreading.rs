@@ -24,6 +24,7 @@ pub(super) const DEFAULTS: Argument<DefaultSpreading> = Argument {
     plugin: "PodTopologySpread",
     name: "defaultConstraints",
     form: Form::SpreadConstraints,
+    in_policy: None,
     help: "Spread constraints of pods that have none of their own, or with `defaultingType: System` kube-scheduler's",
     default: |release| {
         if release.facts().spreads_by_system_defaults {

@@ -21,11 +21,13 @@ pub struct Argument<T: 'static> {
     pub name: &'static str,
     /// How it is written.
     pub form: Form,
-    /// Its meaning, in one line.
+    /// The member of a Policy that sets it outside of the entries of rules; `None` where there is none.
+    pub in_policy: Option<&'static str>,
+    /// Its meaning: a noun phrase of one line, without a full stop.
     pub help: &'static str,
     /// The default value, by release.
     pub default: fn(Release) -> T,
-    /// Reports the faults of a written value; the path is that of the object which has the argument as a member.
+    /// Reports faults of a written value besides those of its form; the path is that of the object which has the argument as a member.
     pub check: fn(&T, &str, &mut Vec<Fault>),
 }
 
@@ -42,8 +44,11 @@ pub enum Form {
     },
     /// `true` or `false`, in `pluginConfig` as all that follow.
     Flag,
-    /// A number of 32 bits.
-    Integer,
+    /// A number.
+    Integer {
+        /// The largest value; the smallest is 0.
+        max: i64,
+    },
     /// A list of names.
     Names,
     /// A list of `{name, weight}`.
@@ -254,11 +259,13 @@ pub trait Declared: fmt::Debug + Sync {
     fn name(&self) -> &'static str;
     /// [`Argument::form`].
     fn form(&self) -> Form;
+    /// [`Argument::in_policy`].
+    fn in_policy(&self) -> Option<&'static str>;
     /// [`Argument::help`].
     fn help(&self) -> &'static str;
     /// [`Argument::default`].
     fn default_in(&self, release: Release) -> Value;
-    /// [`Argument::check`]; a value of another type has no faults here.
+    /// Reports the faults of a written value: those of its form, then those of [`Argument::check`]. A value of another type has none here.
     fn check(&self, value: &Value, field: &str, faults: &mut Vec<Fault>);
 }
 
@@ -275,6 +282,10 @@ impl<T: ArgumentType> Declared for Argument<T> {
         self.form
     }
 
+    fn in_policy(&self) -> Option<&'static str> {
+        self.in_policy
+    }
+
     fn help(&self) -> &'static str {
         self.help
     }
@@ -284,6 +295,9 @@ impl<T: ArgumentType> Declared for Argument<T> {
     }
 
     fn check(&self, value: &Value, field: &str, faults: &mut Vec<Fault>) {
+        if let (Form::Integer { max }, Value::Integer(number)) = (self.form, value) {
+            checks::range(format!("{field}.{}", self.name), *number, Some(max), faults);
+        }
         if let Some(value) = T::of(value) {
             (self.check)(value, field, faults);
         }

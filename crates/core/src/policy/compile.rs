@@ -15,14 +15,16 @@ use crate::{
     argument::{EntryForm, Value, Values},
     model::Name,
     predicates::{self, Build, Standing, pod_fits_resources::IGNORED},
-    priorities::{self, inter_pod_affinity::HARD_WEIGHT},
+    priorities::{
+        self,
+        inter_pod_affinity::{HARD_WEIGHT, MAX_HARD_WEIGHT},
+    },
     rule::{Arguments, Identity, LabelPresence, Release},
 };
 
 const RELEASE: Release = Release::V1_22;
 /// `MaxWeight` in `pkg/scheduler/apis/config/types.go`.
 const MAX_WEIGHT: i64 = i64::MAX / 10;
-const MAX_HARD_POD_AFFINITY_WEIGHT: i64 = 100;
 const MAX_EXTENDER_SCORE: i64 = 1000;
 
 impl Policy {
@@ -229,7 +231,7 @@ impl<'p> Compiler<'p> {
             self.fault("extenders".to_owned(), why);
         }
         let weight = policy.hard_pod_affinity_symmetric_weight;
-        if !(0..=MAX_HARD_POD_AFFINITY_WEIGHT).contains(&weight) {
+        if !(0..=MAX_HARD_WEIGHT).contains(&weight) {
             let why = "not in valid range [0-100]";
             self.faults.push(Fault::invalid("hardPodAffinitySymmetricWeight", weight, why));
         }

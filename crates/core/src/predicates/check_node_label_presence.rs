@@ -37,6 +37,7 @@ pub(crate) const LABELS: Argument<Vec<LabelPresence>> = Argument {
     plugin: "NodeLabel",
     name: "labelsPresence",
     form: Form::Entry { key: "CheckNodeLabelPresence", member: EntryForm::LabelsPresence },
+    in_policy: None,
     help: "Node labels that must be there (`presence: true`) or must not",
     default: |_| Vec::new(),
     check: any,

@@ -50,6 +50,7 @@ pub(crate) const LABELS: Argument<Vec<Name>> = Argument {
     plugin: "ServiceAffinity",
     name: "serviceAffinity",
     form: Form::Entry { key: "CheckServiceAffinity", member: EntryForm::Labels },
+    in_policy: None,
     help: "Node labels on which the pods of one service must agree",
     default: |_| Vec::new(),
     check: any,

@@ -61,6 +61,7 @@ pub(crate) const IGNORED: Argument<Vec<Name>> = Argument {
     plugin: "NodeResourcesFit",
     name: "ignoredResources",
     form: Form::Names,
+    in_policy: Some("extenders[].managedResources[].ignoredByScheduler"),
     help: "Extended resources that are passed over",
     default: |_| Vec::new(),
     check: |resources, field, faults| {
@@ -75,6 +76,7 @@ pub(crate) const IGNORED_GROUPS: Argument<Vec<Name>> = Argument {
     plugin: "NodeResourcesFit",
     name: "ignoredResourceGroups",
     form: Form::Names,
+    in_policy: None,
     help: "Extended resources that are passed over, by the part of the name before the slash",
     default: |_| Vec::new(),
     check: |groups, field, faults| {

@@ -47,6 +47,7 @@ const RESOURCES: Argument<Vec<ResourceWeight>> = Argument {
     plugin: "NodeResourcesBalancedAllocation",
     name: "resources",
     form: Form::Resources,
+    in_policy: None,
     help: "The resources looked at, each with the weight 1",
     default: |_| ResourceWeight::cpu_and_memory(),
     check: |resources, field, faults| {

@@ -29,7 +29,7 @@
 
 use super::{MAX_NODE_SCORE, Priority, Registration, Scores};
 use crate::{
-    argument::{Argument, Form, any, checks::range},
+    argument::{Argument, Form, any},
     block::NodeRef,
     index::Stance,
     inter_pod::{self, IncomingTerm, SumsByKey},
@@ -40,14 +40,18 @@ use crate::{
     work,
 };
 
+/// The largest weight of a required affinity term.
+pub(crate) const MAX_HARD_WEIGHT: i64 = 100;
+
 /// `hardPodAffinityWeight`; `hardPodAffinitySymmetricWeight` of a Policy.
 pub(crate) const HARD_WEIGHT: Argument<i64> = Argument {
     plugin: "InterPodAffinity",
     name: "hardPodAffinityWeight",
-    form: Form::Integer,
-    help: "What a required affinity of another pod towards the incoming one counts",
+    form: Form::Integer { max: MAX_HARD_WEIGHT },
+    in_policy: Some("hardPodAffinitySymmetricWeight"),
+    help: "The weight of a required affinity term of a running pod that matches the incoming one",
     default: |_| 1,
-    check: |weight, field, faults| range(format!("{field}.hardPodAffinityWeight"), *weight, Some(100), faults),
+    check: any,
 };
 
 /// `ignorePreferredTermsOfExistingPods`.
@@ -55,7 +59,8 @@ pub(crate) const IGNORE_PREFERRED: Argument<bool> = Argument {
     plugin: "InterPodAffinity",
     name: "ignorePreferredTermsOfExistingPods",
     form: Form::Flag,
-    help: "Whether the preferences of pods that already run are passed over",
+    in_policy: None,
+    help: "`true` if preferred terms of running pods are ignored for a pod that has none of its own",
     default: |_| false,
     check: any,
 };

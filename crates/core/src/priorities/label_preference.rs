@@ -35,6 +35,7 @@ pub(crate) const PREFERENCES: Argument<Vec<LabelPresence>> = Argument {
     plugin: "NodeLabel",
     name: "labelPreference",
     form: Form::Entry { key: "NodeLabel", member: EntryForm::LabelPresence },
+    in_policy: None,
     help: "The node label preferred to be there (`presence: true`) or to be missing",
     default: |_| Vec::new(),
     check: any,

@@ -47,6 +47,7 @@ pub(crate) const RATIO: Argument<CapacityRatio> = Argument {
     plugin: "RequestedToCapacityRatio",
     name: "requestedToCapacityRatioArguments",
     form: Form::Entry { key: "RequestedToCapacityRatio", member: EntryForm::CapacityRatio },
+    in_policy: None,
     help: "The line from utilization to score, and the resources that it is drawn for",
     default: |_| CapacityRatio::default(),
     check: |ratio, field, faults| {

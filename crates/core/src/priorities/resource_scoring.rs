@@ -19,7 +19,8 @@ pub(crate) const STRATEGY: Argument<ScoringStrategy> = Argument {
     plugin: "NodeResourcesFit",
     name: "scoringStrategy",
     form: Form::ScoringStrategy,
-    help: "Which score is used, for which resources of what weight, and the line from utilization to score",
+    in_policy: None,
+    help: "The kind of the score, its resources with their weights, and the line from utilization to score",
     default: |_| ScoringStrategy {
         kind: ScoringStrategy::KINDS[0].0.into(),
         resources: ResourceWeight::cpu_and_memory(),

@@ -40,6 +40,7 @@ pub(crate) const LABELS: Argument<Vec<Name>> = Argument {
     plugin: "ServiceAffinity",
     name: "serviceAntiAffinity",
     form: Form::Entry { key: "ServiceAffinity", member: EntryForm::Label },
+    in_policy: None,
     help: "The node label over whose values the pods of one service are spread",
     default: |_| Vec::new(),
     check: any,

@@ -14,10 +14,11 @@ use podberth_core::{
         ScoringStrategy, ShapePoint, Value, Values,
     },
     model::{InclusionPolicy, NodeSelectorTerm, Operator, Requirement, TopologySpreadConstraint, WhenUnsatisfiable},
+    rule::Release,
 };
 
 /// The member beside spread constraints that says whether they count.
-const DEFAULTING: &str = "defaultingType";
+pub(super) const DEFAULTING: &str = "defaultingType";
 
 /// The members in which a plugin's argument is written.
 pub(super) fn members(argument: &dyn Declared) -> impl Iterator<Item = &'static str> {
@@ -31,7 +32,7 @@ pub(super) fn read(argument: &dyn Declared, among: &Object<'_>) -> Option<Value>
     match argument.form() {
         Form::Entry { member, .. } => entry_value(member, &field),
         Form::Flag => field.boolean().filter(|flag| *flag).map(Value::Flag),
-        Form::Integer => field.small_integer().map(Value::Integer),
+        Form::Integer { .. } => field.small_integer().map(Value::Integer),
         Form::Names => Some(field.names()).filter(|names| !names.is_empty()).map(Value::Names),
         Form::Resources => Some(resources(&field)).filter(|listed| !listed.is_empty()).map(Value::Resources),
         Form::NodeAffinity => field.is_present().then(|| {
@@ -117,6 +118,18 @@ pub(super) fn resources(field: &Field<'_>) -> Vec<ResourceWeight> {
         Some(ResourceWeight { name: object.get("name").name(), weight })
     };
     field.list().unwrap_or_default().iter().filter_map(resource).collect()
+}
+
+/// The default of an argument, as users would write it; null where it says nothing.
+pub fn argument_default(argument: &dyn Declared, release: Release) -> Json {
+    let value = argument.default_in(release);
+    let mut members = write(argument, Some(&value));
+    members.retain(|(_, json)| !json.is_null());
+    match members.as_slice() {
+        [] => Json::Null,
+        [(name, json)] if *name == argument.name() => json.clone(),
+        _ => object(members),
+    }
 }
 
 /// An argument of a plugin with its members; those that are empty say nothing.

@@ -3,6 +3,7 @@
 mod active;
 mod added_affinity;
 mod argument;
+pub mod argument_schema;
 mod catalog;
 mod configuration;
 mod extender;
@@ -19,6 +20,7 @@ mod spread;
 mod tree;
 
 pub use active::{ActivePredicate, ActivePriority, ActiveProfile, Remark};
+pub use argument::argument_default;
 pub use catalog::{PluginCatalog, PluginInfo};
 pub use render::{comments, to_annotated_yaml, to_json, to_yaml};
 pub use reply::{PolicyList, PolicyRevisionList, PolicyState, PolicySummary, RollbackRequest};

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::argument_schema::{PluginArguments, PolicyPredicateArgument, PolicyPriorityArgument};
+
 /// A `kind: Policy` of `v1`, or a `kind: KubeSchedulerConfiguration` of `kubescheduler.config.k8s.io/v1`.
 ///
 /// A Policy has `predicates`, `priorities`, `hardPodAffinitySymmetricWeight`, `alwaysCheckAllPredicates`, `scoring`; a
@@ -28,7 +30,7 @@ pub struct PolicyDocument {
     /// The rules that score nodes.
     #[schema(nullable = false)]
     pub priorities: Option<Vec<PriorityPolicy>>,
-    /// The weight of required pod affinity for InterPodAffinityPriority, 1 to 100; 1 where absent.
+    /// The weight of required pod affinity for InterPodAffinityPriority, 0 to 100; 1 where it is absent or 0.
     #[schema(nullable = false)]
     pub hard_pod_affinity_symmetric_weight: Option<i32>,
     /// `true` if all predicates are evaluated after the first failure.
@@ -56,34 +58,6 @@ pub struct PredicatePolicy {
     pub argument: Option<PolicyPredicateArgument>,
 }
 
-/// Exactly one of its fields.
-#[derive(Debug, ToSchema)]
-#[schema(rename_all = "camelCase")]
-pub struct PolicyPredicateArgument {
-    /// Pods of a service go to nodes that agree on these labels.
-    #[schema(nullable = false)]
-    pub service_affinity: Option<ServiceAffinityArgument>,
-    /// Nodes must have, or must not have, these labels.
-    #[schema(nullable = false)]
-    pub labels_presence: Option<LabelsPresenceArgument>,
-}
-
-/// The labels that nodes of one service agree on.
-#[derive(Debug, ToSchema)]
-pub struct ServiceAffinityArgument {
-    /// Label keys.
-    pub labels: Vec<String>,
-}
-
-/// The labels that nodes must have or must not have.
-#[derive(Debug, ToSchema)]
-pub struct LabelsPresenceArgument {
-    /// Label keys.
-    pub labels: Vec<String>,
-    /// `true`: all must be there; `false`: none may be.
-    pub presence: bool,
-}
-
 /// A priority of a Policy.
 #[derive(Debug, ToSchema)]
 pub struct PriorityPolicy {
@@ -96,67 +70,6 @@ pub struct PriorityPolicy {
     /// The parameters of a priority that has some.
     #[schema(nullable = false)]
     pub argument: Option<PolicyPriorityArgument>,
-}
-
-/// Exactly one of its fields.
-#[derive(Debug, ToSchema)]
-#[schema(rename_all = "camelCase")]
-pub struct PolicyPriorityArgument {
-    /// Spreads pods of a service over the values of a label.
-    #[schema(nullable = false)]
-    pub service_anti_affinity: Option<ServiceAntiAffinityArgument>,
-    /// Prefers nodes with, or without, a label.
-    #[schema(nullable = false)]
-    pub label_preference: Option<LabelPreferenceArgument>,
-    /// Scores nodes by how full they become.
-    #[schema(nullable = false)]
-    pub requested_to_capacity_ratio_arguments: Option<CapacityRatioArguments>,
-}
-
-/// The label whose values pods of a service are spread over.
-#[derive(Debug, ToSchema)]
-pub struct ServiceAntiAffinityArgument {
-    /// A label key.
-    pub label: String,
-}
-
-/// The label that nodes should have or should not have.
-#[derive(Debug, ToSchema)]
-pub struct LabelPreferenceArgument {
-    /// A label key.
-    pub label: String,
-    /// `true`: nodes with the label are preferred; `false`: those without.
-    pub presence: bool,
-}
-
-/// A line from utilization to score, and the resources that it is drawn for.
-#[derive(Debug, ToSchema)]
-pub struct CapacityRatioArguments {
-    /// The points of the line, by rising utilization.
-    pub shape: Vec<UtilizationShapePoint>,
-    /// The resources that count; cpu and memory alike where absent.
-    #[schema(nullable = false)]
-    pub resources: Option<Vec<WeightedResource>>,
-}
-
-/// A point of a line from utilization to score.
-#[derive(Debug, ToSchema)]
-pub struct UtilizationShapePoint {
-    /// Per cent, 0 to 100.
-    pub utilization: i32,
-    /// 0 to 10.
-    pub score: i32,
-}
-
-/// A resource and how much it counts.
-#[derive(Debug, ToSchema)]
-pub struct WeightedResource {
-    /// Such as `cpu`.
-    #[schema(example = "cpu")]
-    pub name: String,
-    /// 1 where absent.
-    #[schema(nullable = false)]
-    pub weight: Option<i64>,
 }
 
 /// How scores become a choice.
@@ -316,5 +229,5 @@ pub struct PluginConfig {
     pub name: String,
     /// Its `…Args` of `kubescheduler.config.k8s.io/v1`.
     #[schema(nullable = false)]
-    pub args: Option<BTreeMap<String, Value>>,
+    pub args: Option<PluginArguments>,
 }
