@@ -1,15 +1,7 @@
 //! The reference pages are read off the registries: that of predicates and priorities off the rules' own files, that of
-//! stored kinds off their rows. Every rule is documented and tested. `UPDATE=1` writes the pages.
+//! stored kinds off their rows. Every rule is documented. `UPDATE=1` writes the pages.
 
-#[path = "support/cases.rs"]
-mod cases;
-
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt::Write,
-    fs,
-    path::Path,
-};
+use std::{collections::BTreeSet, fmt::Write, fs, path::Path};
 
 use podberth::{
     core::{
@@ -24,7 +16,6 @@ use podberth::{
         policy,
     },
 };
-use serde::Deserialize;
 
 const INTRODUCTION: &str = "\
 # Predicates and priorities
@@ -89,22 +80,6 @@ A default stands for an argument that is not given. *None*: the rule does nothin
 const HEADINGS: [&str; 4] = ["# Rule", "# Policy name and framework plugin", "# Kubernetes source", "# Example"];
 /// Further headings of a predicate's file.
 const PREDICATE_HEADINGS: [&str; 2] = ["# Reason text", "# Can preemption help?"];
-
-/// Rules without recorded cases, each with the reason. Their own files test them.
-const WITHOUT_CASES: [(&str, &str); 12] = [
-    ("MaxAzureDiskVolumeCount", "no recorded cluster has such volumes; they are counted as those of EBS are"),
-    ("MaxCinderVolumeCount", "no recorded cluster has such volumes; they are counted as those of EBS are"),
-    ("CheckNodeCondition", "gone before 1.22, the oldest release recorded"),
-    ("CheckNodeDiskPressure", "gone before 1.22"),
-    ("CheckNodeMemoryPressure", "gone before 1.22"),
-    ("CheckNodePIDPressure", "gone before 1.22"),
-    ("NoVolumeNodeConflict", "gone before 1.22"),
-    ("PodToleratesNodeNoExecuteTaints", "gone before 1.22"),
-    ("ResourceLimitsPriority", "gone before 1.22"),
-    ("EqualPriority", "kube-scheduler skips it: it scores all nodes alike"),
-    ("SchedulingGates", "kube-scheduler keeps a gated pod out of its queue, so there is no decision to record"),
-    ("DynamicResources", "not evaluated by this release of Podberth"),
-];
 
 fn identities() -> impl Iterator<Item = (&'static Identity, &'static [&'static str])> {
     let predicates = predicates::ALL.iter().map(|r| (&r.identity, &PREDICATE_HEADINGS[..]));
@@ -358,44 +333,4 @@ fn names_and_aliases_are_taken_once() {
     let mut seen = BTreeSet::new();
     let names = identities().flat_map(|(identity, _)| std::iter::once(&identity.name).chain(identity.aliases));
     check(&names.filter(|name| !seen.insert(**name)).map(|name| format!("{name} is taken")).collect::<Vec<_>>());
-}
-
-#[derive(Deserialize)]
-struct Case {
-    expect: Expect,
-}
-
-#[derive(Deserialize)]
-struct Expect {
-    filter: BTreeMap<String, Verdict>,
-    #[serde(default)]
-    scores: BTreeMap<String, BTreeMap<String, i64>>,
-}
-
-#[derive(Deserialize)]
-struct Verdict {
-    first: Option<First>,
-}
-
-#[derive(Deserialize)]
-struct First {
-    plugin: String,
-}
-
-#[test]
-fn every_rule_has_recorded_cases() {
-    let (mut rejecting, mut scoring) = (BTreeSet::new(), BTreeSet::new());
-    for line in ["policy-1.22.jsonl.gz", "profile-1.34.jsonl.gz"].into_iter().flat_map(cases::lines) {
-        let Case { expect } = serde_json::from_str(&line).expect("a line is a case");
-        rejecting.extend(expect.filter.into_values().filter_map(|verdict| verdict.first).map(|first| first.plugin));
-        scoring.extend(expect.scores.into_keys());
-    }
-    let rule = |identity: &Identity, seen: &BTreeSet<String>| (identity.name, seen.contains(identity.plugin));
-    let predicates = predicates::ALL.iter().map(|r| rule(&r.identity, &rejecting));
-    let rules: Vec<_> = predicates.chain(priorities::ALL.iter().map(|r| rule(&r.identity, &scoring))).collect();
-    let excused = |name: &str| WITHOUT_CASES.iter().any(|(excused, _)| *excused == name);
-    let without = rules.iter().filter(|(name, has_cases)| !has_cases && !excused(name));
-    check(&without.map(|(name, _)| format!("{name}: no recorded case shows it at work")).collect::<Vec<_>>());
-    let names: BTreeSet<&str> = rules.iter().map(|(name, _)| *name).collect();
-    assert!(WITHOUT_CASES.iter().all(|(name, _)| names.contains(name)), "an exception for a rule that is gone");
 }

@@ -50,7 +50,7 @@
 //! - `persistentvolumeclaim "<name>" was not created for the pod`; 1.34: `PVC <namespace>/<name> was not created for pod
 //!   <namespace>/<name> (pod is not owner)`
 //! - 1.34: `persistentvolumeclaim "<name>" bound to non-existent persistentvolume "<name>"`
-//! - `VolumeBindingMode not set for StorageClass "<name>"`, `could not translate pv: …`
+//! - `VolumeBindingMode not set for StorageClass "<name>"`, `could not translate pv: <error>`
 //!
 //! # Can preemption help?
 //! No: unresolvable.

@@ -35,7 +35,7 @@
 //! - `node(s) exceed max volume count`
 //! - 1.34: `looking up PVC <namespace>/<name>: persistentvolumeclaim "<name>" not found`
 //! - `PersistentVolumeClaim had no name`; 1.34: `PVC <namespace>/<name> was not created for pod <namespace>/<name> (pod is
-//!   not owner)`, `converting volume(<name>) from inline to csi: …`
+//!   not owner)`, `converting volume(<name>) from inline to csi: <error>`
 //!
 //! # Can preemption help?
 //! Yes: an evicted pod takes its volumes with it. A fault of a claim is unresolvable.

@@ -13,8 +13,8 @@
 //!
 //! # Reason text
 //! The first taint that is not tolerated, in the node's order; a taint without value leaves nothing after the colon:
-//! 1.22 `node(s) had taint {key: value}, that the pod didn't tolerate`, 1.34 `node(s) had untolerated taint {key:
-//! value}`.
+//! 1.22 `node(s) had taint {<key>: <value>}, that the pod didn't tolerate`, 1.34 `node(s) had untolerated taint {<key>:
+//! <value>}`.
 //!
 //! # Can preemption help?
 //! No: unresolvable.

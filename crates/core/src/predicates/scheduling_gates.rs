@@ -10,7 +10,7 @@
 //! even try such a pod; a Podberth that is asked about it says why on every node. 1.22 and 1.6 know no gates.
 //!
 //! # Reason text
-//! `waiting for scheduling gates: [a b]`, with the gates' names
+//! `waiting for scheduling gates: [<names>]`
 //!
 //! # Can preemption help?
 //! No: unresolvable.
