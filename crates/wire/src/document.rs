@@ -17,7 +17,7 @@ use super::{
 };
 
 /// Largest nesting depth of objects; serde_json itself allows this much when it builds a tree.
-const MAX_DEPTH: usize = 127;
+pub(crate) const MAX_DEPTH: usize = 127;
 
 /// An object to be stored.
 #[derive(Clone, Debug, Default)]

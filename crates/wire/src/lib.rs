@@ -18,6 +18,7 @@ pub mod extender_calls;
 pub mod fault;
 pub mod kinds;
 pub mod objects;
+pub mod patch;
 pub mod policy;
 pub mod reservation;
 pub mod schedule;

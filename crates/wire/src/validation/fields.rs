@@ -109,6 +109,21 @@ pub fn is_known(kind: &str) -> bool {
     TYPES.contains_key(kind)
 }
 
+/// The type of a field's value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FieldType {
+    /// The type of the objects in it; `None` if they have no type or there are none.
+    pub(crate) of: Option<&'static str>,
+    /// `true` if it holds objects of its type by key.
+    pub(crate) by_key: bool,
+}
+
+/// A field of a type; `None` if the type has no such field or is not known.
+pub(crate) fn field(of: &str, name: &str) -> Option<FieldType> {
+    let field = TYPES.get(of)?.fields.get(name)?;
+    Some(FieldType { of: field.of, by_key: field.holds == Holds::ByKey })
+}
+
 /// Checks the fields of an object of this kind, or of a request of this name. `at` is the place of the text in the body, empty for all of it. A
 /// text that is not JSON is left to the parser, which reports its faults.
 pub fn examine<'a>(kind: &str, at: &str, json: &'a [u8]) -> Examined<'a> {
