@@ -4,10 +4,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use metrics::counter;
 
-use super::{Judgement, View};
+use super::{Judgement, View, view::BODIES};
 use crate::{
     core::work::{self, Stop},
-    store::{Head, Judge, Place, Record},
+    store::{Bodies, Head, Judge, Place, Record},
     telemetry,
     wire::reservation,
 };
@@ -141,6 +141,10 @@ impl Judge for Draft {
 
     fn seen(&self) -> Option<Head> {
         Some(self.seen)
+    }
+
+    fn bodies(&self) -> Bodies {
+        *BODIES
     }
 
     fn begin(&mut self, head: Head, missed: &[Record]) {

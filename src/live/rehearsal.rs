@@ -17,7 +17,7 @@ use bytes::Bytes;
 use super::{View, draft::Draft, judgement::is_bind};
 use crate::{
     core::snapshot::Kind,
-    store::{Atomicity, Call, Change, Head, Judge, Place, Record, Write},
+    store::{Atomicity, Bodies, Call, Change, Head, Judge, Place, Record, Write},
     wire::kinds,
 };
 
@@ -257,6 +257,10 @@ impl Judge for Rehearsed {
 
     fn seen(&self) -> Option<Head> {
         self.draft.seen()
+    }
+
+    fn bodies(&self) -> Bodies {
+        self.draft.bodies()
     }
 
     fn begin(&mut self, head: Head, missed: &[Record]) {

@@ -15,7 +15,7 @@ use crate::{
         snapshot::{Kind, Object, Snapshot},
         volume_choice::VolumeChoice,
     },
-    store::Record,
+    store::{Bodies, Record},
     wire::{
         kinds::{self, StoredKind},
         policy::{
@@ -29,6 +29,16 @@ use crate::{
 /// The policy of a cluster that has none: kube-scheduler 1.22's default predicates and priorities.
 pub static BUILT_IN: LazyLock<Arc<Profile>> =
     LazyLock::new(|| Arc::new(Policy::default().compile().unwrap_or_else(|_| Profile::empty(Release::V1_22))));
+
+/// The kinds whose bodies a view reads.
+pub(super) static BODIES: LazyLock<Bodies> = LazyLock::new(|| {
+    let own = [revision::IN_FORCE, reservation::KIND].map(str::to_owned);
+    let mut kinds: Vec<String> = kinds::ALL.iter().filter(|kind| kind.core().is_some()).map(StoredKind::key).collect();
+    kinds.extend(own);
+    kinds.sort_unstable();
+    kinds.dedup();
+    Bodies::Of(kinds.into_iter().map(|kind| &*kind.leak()).collect::<Vec<_>>().leak())
+});
 
 /// One cluster at one revision. Cloning it costs a few reference counts.
 #[derive(Clone, Debug, Default)]
@@ -288,5 +298,19 @@ fn read(kind: &StoredKind, record: &Record) -> Option<Object> {
             tracing::error!(key = ?record.key, revision = record.revision, error, "a stored object cannot be read");
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_are_read_of_the_kinds_that_decisions_read() {
+        for kind in kinds::shared() {
+            assert_eq!(BODIES.has(&kind.key()), kind.core().is_some(), "{}", kind.key());
+        }
+        assert!(BODIES.has(revision::IN_FORCE) && BODIES.has(reservation::KIND));
+        assert!(!BODIES.has(revision::HISTORY), "no decision reads the revisions of the past");
     }
 }

@@ -8,9 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use podberth::store::{
-    Call, Changes, Compaction, Connections, Cursor, Entry, Everywhere, Head, Heads, Hints, Judge, Keep, Key, Ledger,
-    List, ListQuery, Listener, MigrationStatus, Page, Past, Place, Record, Restore, Retain, Scan, Schema, Source,
-    Storage, Store, StoreError, Unjudged, Upkeep, Visitor, Written,
+    Bodies, Call, Changes, Compaction, Connections, Cursor, Entry, Everywhere, Head, Heads, Hints, Judge, Keep, Key,
+    Ledger, List, ListQuery, Listener, MigrationStatus, Page, Past, Place, Record, Restore, Retain, Scan,
+    Schema, Source, Storage, Store, StoreError, Unjudged, Upkeep, Visitor, Written,
 };
 use podberth_testkit::memory::{Copy, Memory};
 use tokio::sync::oneshot;
@@ -334,6 +334,10 @@ impl Judge for Panicking<'_> {
 
     fn seen(&self) -> Option<Head> {
         self.judge.seen()
+    }
+
+    fn bodies(&self) -> Bodies {
+        self.judge.bodies()
     }
 
     fn begin(&mut self, head: Head, missed: &[Record]) {

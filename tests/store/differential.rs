@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use podberth::store::{
-    Atomicity, Call, Change, Changes, Compaction, Cursor, Head, Judge, Keep, Key, List, ListQuery, Options, Place,
-    Precondition, Record, Storage, StoreError, Write, Written,
+    Atomicity, Bodies, Call, Change, Changes, Compaction, Cursor, Head, Judge, Keep, Key, List, ListQuery, Options,
+    Place, Precondition, Record, Storage, StoreError, Write, Written,
 };
 use proptest::collection::vec;
 use proptest::option::{of, weighted};
@@ -114,6 +114,10 @@ struct Scribe {
 }
 
 impl Judge for Scribe {
+    fn bodies(&self) -> Bodies {
+        if self.known.is_multiple_of(2) { Bodies::All } else { Bodies::Of(&["pods"]) }
+    }
+
     fn known(&self) -> u64 {
         self.known
     }
@@ -189,11 +193,14 @@ fn step() -> impl Strategy<Value = Step> {
         after: after.map(|(namespace, name)| (namespace.to_owned(), name.to_owned())),
         limit,
     });
-    let cursor = (0_u64..40, 0_u64..40, weighted(0.2, 0_u64..40)).prop_map(|(after, complete, began)| Cursor {
+    let bodies = select(vec![Bodies::All, Bodies::Of(&[]), Bodies::Of(&["nodes"])]);
+    let cursor = (0_u64..40, 0_u64..40, weighted(0.2, 0_u64..40), bodies);
+    let cursor = cursor.prop_map(|(after, complete, began, bodies)| Cursor {
         after,
         complete,
         began: began.unwrap_or(0),
         seen: None,
+        bodies,
     });
     let age = select(vec![Duration::ZERO, Duration::ZERO, Duration::from_mins(10)]);
     let keep = (age, 0_u64..20).prop_map(|(age, revisions)| Keep { age, revisions });

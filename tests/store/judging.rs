@@ -1,8 +1,8 @@
 //! Batches of several calls, and their judge.
 
 use podberth::store::{
-    Atomicity, Call, Change, Cursor, Head, Judge, Outcome, Place, Precondition, Record, Refusal, Storage, StoreError,
-    Write, Written,
+    Atomicity, Bodies, Call, Change, Cursor, Head, Judge, Key, Outcome, Place, Precondition, Record, Refusal, Storage,
+    StoreError, Write, Written,
 };
 
 use crate::build::{CLUSTER, created, delete, one, pod, put, refused, unchanged, written};
@@ -135,6 +135,56 @@ pub(crate) async fn the_feed_leaves_out_bodies_its_reader_has(database: Database
     assert_eq!(bodies(2, 0).await, [("a".into(), false, 1)], "a reader between two pages has not seen it");
     one(&*store, put(pod("a"), "2")).await;
     assert_eq!(bodies(2, 2).await, [("a".into(), false, 1)]);
+}
+
+pub(crate) async fn bodies_of_kinds_that_nobody_reads_are_left_out(database: Database) {
+    const READ: Bodies = Bodies::Of(&["nodes", "pods"]);
+    /// Knows the first revision.
+    struct Reader(Vec<(String, usize)>);
+    impl Judge for Reader {
+        fn known(&self) -> u64 {
+            1
+        }
+        fn bodies(&self) -> Bodies {
+            READ
+        }
+        fn begin(&mut self, _: Head, missed: &[Record]) {
+            self.0 = missed.iter().map(size).collect();
+        }
+        fn may_bind(&mut self, _: Place, _: &Record, _: &str) -> Result<(), String> {
+            Ok(())
+        }
+        fn note(&mut self, _: &Record) {}
+        fn mark(&mut self) {}
+        fn roll_back(&mut self) {}
+    }
+    fn size(record: &Record) -> (String, usize) {
+        (record.key.kind.to_string(), record.body.len())
+    }
+    let store = database.store().await;
+    for kind in ["configmaps", "pods", "events.k8s.io", "nodes"] {
+        one(&*store, put(Key::new(kind, "", "a"), "12")).await;
+    }
+    let all = [("configmaps", 2), ("pods", 2), ("events.k8s.io", 2), ("nodes", 2)];
+    let read = [("configmaps", 0), ("pods", 2), ("events.k8s.io", 0), ("nodes", 2)];
+    let none = read.map(|(kind, _)| (kind, 0));
+    for (bodies, expected) in [(Bodies::All, all), (READ, read), (Bodies::Of(&[]), none)] {
+        let (mut cursor, mut seen) = (Cursor::reading(bodies), Vec::new());
+        for complete in [false, true] {
+            let page = store.changes(CLUSTER, &cursor, 3).await.unwrap();
+            assert_eq!(page.complete, complete, "records without a body count as others do");
+            seen.extend(page.records.iter().map(size));
+            cursor = page.next;
+        }
+        assert_eq!(seen, expected.map(|(kind, size)| (kind.to_owned(), size)));
+        assert_eq!((cursor.after, cursor.bodies), (4, bodies));
+    }
+    let mut reader = Reader(Vec::new());
+    let calls = [call(Atomicity::Each, vec![put(Key::new("configmaps", "", "b"), "1")])];
+    store.write(CLUSTER, &calls, &mut reader).await.expect("the batch is written");
+    assert_eq!(reader.0, read[1..].iter().map(|(kind, size)| ((*kind).to_owned(), *size)).collect::<Vec<_>>());
+    let whole = store.get(CLUSTER, &Key::new("configmaps", "", "a")).await.unwrap().unwrap();
+    assert_eq!(whole.body, "12", "it is stored all the same");
 }
 
 /// A bind needs no body and reads none: the judge has it already, or has just got it.

@@ -69,7 +69,8 @@ contract! {
         binds_once
         only_what_is_put_is_read_with_its_body
         the_judge_is_told_what_it_missed
-        the_feed_leaves_out_bodies_its_reader_has;
+        the_feed_leaves_out_bodies_its_reader_has
+        bodies_of_kinds_that_nobody_reads_are_left_out;
     seeing:
         who_has_seen_the_head_misses_nothing;
     reading:

@@ -43,8 +43,8 @@ pub trait Store: Debug + Send + Sync {
     /// Live objects of a kind by (namespace, name), with the revision they were read at.
     async fn list(&self, cluster: &str, query: &ListQuery) -> Result<List, StoreError>;
 
-    /// Objects and tombstones changed after the cursor, at most `limit`, ascending; bodies that the reader has are left out. The default cursor
-    /// reads everything.
+    /// Objects and tombstones changed after the cursor, at most `limit`, ascending; bodies that the reader has or does not read are left out. The
+    /// default cursor reads everything.
     ///
     /// # Errors
     /// [`StoreError::Compacted`] if the cursor is too far back, [`StoreError::HistoryLost`] if the last revision of its reader is no part of the

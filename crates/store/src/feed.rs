@@ -35,6 +35,34 @@ impl Head {
     }
 }
 
+/// The kinds whose bodies a reader reads. Records of other kinds come without a body.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Bodies {
+    /// All kinds.
+    #[default]
+    All,
+    /// These kinds, by [`Key::kind`](crate::Key::kind).
+    Of(&'static [&'static str]),
+}
+
+impl Bodies {
+    /// `true` if bodies of this kind are read.
+    pub fn has(self, kind: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Of(kinds) => kinds.contains(&kind),
+        }
+    }
+
+    /// The kinds; `None` for all.
+    pub fn kinds(self) -> Option<&'static [&'static str]> {
+        match self {
+            Self::All => None,
+            Self::Of(kinds) => Some(kinds),
+        }
+    }
+}
+
 /// How far a reader of the change feed has come. It starts with the default, and hands [`Changes::next`] back for the
 /// next page.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -49,12 +77,24 @@ pub struct Cursor {
     pub began: u64,
     /// Where the cluster stood at the last page: that is still its history, or history was lost.
     pub seen: Option<Head>,
+    /// The kinds whose bodies it reads, the same ones for as long as it goes on from its own pages.
+    pub bodies: Bodies,
 }
 
 impl Cursor {
     /// Of a reader that knows a revision and nothing else, such as a watch: it gets all bodies.
     pub fn after(revision: u64) -> Self {
         Self { after: revision, ..Self::default() }
+    }
+
+    /// Of a reader that knows nothing yet and reads the bodies of some kinds only.
+    pub fn reading(bodies: Bodies) -> Self {
+        Self { bodies, ..Self::default() }
+    }
+
+    /// `true` if the feed leaves the body of a record out for this reader.
+    pub fn leaves_out(&self, record: &Record) -> bool {
+        record.body_is_known(self.complete) || !self.bodies.has(&record.key.kind)
     }
 
     /// The revision whose token [`Cursor::check`] needs.
@@ -83,6 +123,7 @@ impl Cursor {
             complete: if complete { head.revision } else { self.complete },
             began: if self.after == 0 { head.revision } else { self.began },
             seen: Some(head),
+            bodies: self.bodies,
         };
         Changes { records, head, complete, next }
     }

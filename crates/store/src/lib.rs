@@ -68,7 +68,7 @@ mod sqlite;
 pub use contract::{Connections, Past, Schema, Storage, Store, Upkeep};
 pub use engines::open;
 pub use error::StoreError;
-pub use feed::{Changes, Cursor, Head};
+pub use feed::{Bodies, Changes, Cursor, Head};
 pub use guard::Writable;
 pub use heads::{Everywhere, Heads, Standing};
 pub use hint::{Hint, Hints, Listener};

@@ -23,9 +23,9 @@ use super::decide::{self, NewRow, Plan};
 use super::guard::Engine;
 use super::rows::{self, CHUNK, CODEC_RAW, ObjectRow, micros, object_columns, signed, signed_len};
 use super::{
-    Call, Changes, Compaction, Connections, Cursor, Everywhere, Head, Heads, Hints, Judge, Keep, Key, List, ListQuery,
-    Listener, MigrationStatus, Options, Past, Record, Restore, Schema, Source, Storage, Store, StoreError, Upkeep,
-    Visitor, Written, check, migrations,
+    Bodies, Call, Changes, Compaction, Connections, Cursor, Everywhere, Head, Heads, Hints, Judge, Keep, Key, List,
+    ListQuery, Listener, MigrationStatus, Options, Past, Record, Restore, Schema, Source, Storage, Store,
+    StoreError, Upkeep, Visitor, Written, check, migrations,
 };
 
 mod keep;

@@ -15,9 +15,9 @@ use super::decide::{self, Plan};
 use super::guard::Engine;
 use super::rows::{self, CHUNK, HeadRow, Locked, ObjectRow, micros, object_columns, signed, signed_len};
 use super::{
-    Call, Changes, Compaction, Connections, Cursor, Everywhere, Head, Heads, Hints, Judge, Keep, Key, List, ListQuery,
-    Listener, MigrationStatus, Options, Past, Record, Restore, Schema, Source, Storage, Store, StoreError, Upkeep,
-    Visitor, Written, check, migrations, types,
+    Bodies, Call, Changes, Compaction, Connections, Cursor, Everywhere, Head, Heads, Hints, Judge, Keep, Key, List,
+    ListQuery, Listener, MigrationStatus, Options, Past, Record, Restore, Schema, Source, Storage, Store,
+    StoreError, Upkeep, Visitor, Written, check, migrations, types,
 };
 
 mod file;
@@ -203,7 +203,7 @@ impl Store for Sqlite {
                 current.extend(write::current_rows(&mut transaction, id, keys).await?);
             }
         }
-        let missed = missed(&mut transaction, id, head, judge.known()).await?;
+        let missed = missed(&mut transaction, id, head, (judge.known(), judge.bodies())).await?;
         judge.begin(head, &missed);
         let Plan { revision, commits, rows } = decide::decide(head.revision, current, calls, judge);
         if rows.is_empty() {
@@ -292,15 +292,19 @@ impl Store for Sqlite {
         from.check(&head, found)?;
         let records: Vec<ObjectRow> = sqlx::query_as(concat!(
             "SELECT ",
-            object_columns!("CASE WHEN o.body_rev > ? THEN o.body ELSE x'' END"),
+            object_columns!(
+                "CASE WHEN o.body_rev > ?1 AND (?5 IS NULL OR o.kind IN (SELECT value FROM json_each(?5)))
+                 THEN o.body ELSE x'' END"
+            ),
             " FROM object o
-              WHERE o.cluster_id = (SELECT cluster_id FROM cluster WHERE name = ?)
-              AND o.rev > ? ORDER BY o.rev LIMIT ?"
+              WHERE o.cluster_id = (SELECT cluster_id FROM cluster WHERE name = ?2)
+              AND o.rev > ?3 ORDER BY o.rev LIMIT ?4"
         ))
         .bind(signed(from.complete))
         .bind(cluster)
         .bind(signed(from.after))
         .bind(signed_len(limit))
+        .bind(kinds(from.bodies))
         .fetch_all(&mut *transaction)
         .await?;
         Ok(from.page(head, rows::records(records)?, limit))
@@ -450,20 +454,34 @@ impl Storage for Sqlite {
 }
 
 /// The changes after the revision that the judge knows.
-async fn missed(connection: &mut SqliteConnection, id: i32, head: Head, known: u64) -> Result<Vec<Record>, StoreError> {
+async fn missed(
+    connection: &mut SqliteConnection,
+    id: i32,
+    head: Head,
+    (known, bodies): (u64, Bodies),
+) -> Result<Vec<Record>, StoreError> {
     if head.revision <= known {
         return Ok(Vec::new());
     }
     let missed: Vec<ObjectRow> = sqlx::query_as(concat!(
         "SELECT ",
-        object_columns!("CASE WHEN o.body_rev > ?2 THEN o.body ELSE x'' END"),
+        object_columns!(
+            "CASE WHEN o.body_rev > ?2 AND (?3 IS NULL OR o.kind IN (SELECT value FROM json_each(?3)))
+             THEN o.body ELSE x'' END"
+        ),
         " FROM object o WHERE o.cluster_id = ?1 AND o.rev > ?2 ORDER BY o.rev"
     ))
     .bind(id)
     .bind(signed(known))
+    .bind(kinds(bodies))
     .fetch_all(connection)
     .await?;
     rows::records(missed)
+}
+
+/// Kinds as a parameter: a JSON array; `None` for all.
+fn kinds(bodies: Bodies) -> Option<String> {
+    bodies.kinds().map(|kinds| serde_json::Value::from(kinds).to_string())
 }
 
 /// With the token that the database has for another revision.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::Head;
+use super::{Bodies, Head};
 
 /// Names one object within a cluster. The order is that of lists: kind, namespace, name, each by bytes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,8 +42,8 @@ pub struct Record {
     pub deleted: bool,
     /// Revision of the last change of the body; a bind changes `revision` alone.
     pub body_revision: u64,
-    /// The bytes as they were received. The change feed and the [`Judge`] are given no body (empty) that they have: see
-    /// [`Record::body_is_known`].
+    /// The bytes as they were received. The change feed and the [`Judge`] are given no body (empty) that they have, see
+    /// [`Record::body_is_known`], or that they do not read, see [`Bodies`].
     pub body: Bytes,
 }
 
@@ -178,6 +178,11 @@ pub trait Judge: Send {
     /// is no longer a part of the cluster's history.
     fn seen(&self) -> Option<Head> {
         None
+    }
+
+    /// The kinds whose bodies it reads of the changes that it missed.
+    fn bodies(&self) -> Bodies {
+        Bodies::All
     }
 
     /// Begins an attempt. `missed` has all changes after [`Judge::known`], ascending; `head` is the head of the cluster before the batch.

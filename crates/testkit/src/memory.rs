@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use cluster::{Cluster, without_body};
 use podberth_store::decide::{self, NewRow, Plan};
-use podberth_store::{Call, Head, Hint, Hints, Judge, StoreError, Written, check, keeping, rows};
+use podberth_store::{Call, Cursor, Head, Hint, Hints, Judge, StoreError, Written, check, keeping, rows};
 
 mod cluster;
 mod engine;
@@ -203,7 +203,8 @@ impl Memory {
         let current =
             keys.iter().filter_map(|(key, is_put)| stored.rows().get(*key).map(|row| without_body(row, !is_put)));
         let current = current.collect();
-        judge.begin(head, &stored.since(known, known, usize::MAX));
+        let from = Cursor { complete: known, bodies: judge.bodies(), ..Cursor::after(known) };
+        judge.begin(head, &stored.since(&from, usize::MAX));
         let mut recorder = journal::Recorder::new(judge);
         let Plan { revision, commits, rows } = decide::decide(base, current, calls, &mut recorder);
         let steps = recorder.into_steps(stored.rows());

@@ -120,6 +120,7 @@ impl Postgres {
             .bind(signed(from.after))
             .bind(signed_len(limit))
             .bind(signed(from.complete))
+            .bind(from.bodies.kinds())
             .fetch_all(connection);
         let page = self.within(page).await?;
         let (head, found) = HeadRow::read_head(page.first().map(HeadRow::from_row).transpose()?)?;

@@ -203,7 +203,7 @@ pub(super) const LOCK_AND_LOOK: &str = concat!(
 );
 
 /// In each row the tokens of the revisions `$7` and `$8`; from the third column on the rows that there are for some keys, those
-/// that are put with their bodies, and those changed after `$6` and up to `$7`, which are marked. `$7` is the newest revision: that
+/// that are put with their bodies, and those changed after `$6` and up to `$7`, which are marked, with the bodies of the kinds `$9` (null: all). `$7` is the newest revision: that
 /// there is none behind it only tells the planner that it is a part of the cluster.
 pub(super) const LOOK_AROUND: &str = concat!(
     "SELECT t.newest, t.other, o.* FROM
@@ -217,13 +217,13 @@ pub(super) const LOOK_AROUND: &str = concat!(
     " JOIN object o ON o.cluster_id = k.cluster_id AND o.kind = k.kind AND o.ns = k.ns AND o.name = k.name
          UNION ALL
          SELECT true, ",
-    object_columns!("CASE WHEN o.body_rev > $6 THEN o.body ELSE '' END"),
+    object_columns!("CASE WHEN o.body_rev > $6 AND ($9::text[] IS NULL OR o.kind = ANY($9)) THEN o.body ELSE '' END"),
     " FROM object o WHERE o.cluster_id = $1 AND o.rev > $6 AND o.rev <= $7
      ) AS o ON true"
 );
 
 /// A page of the feed in one statement, so that all of it is of one instant: in each row the head and the token of the revision
-/// `$2`, and from the sixth column on what changed after `$3`, or nothing. The page is a query of its own: only so does the planner
+/// `$2`, and from the sixth column on what changed after `$3`, or nothing, with the bodies of the kinds `$6` (null: all). The page is a query of its own: only so does the planner
 /// know that it is of one cluster, and reads it off the index instead of sorting all.
 pub(super) const CHANGES: &str = concat!(
     "SELECT c.rev, c.compact_rev, c.epoch, c.newest, c.other, o.*
@@ -233,7 +233,7 @@ pub(super) const CHANGES: &str = concat!(
            FROM cluster c WHERE name = $1) AS c
      LEFT JOIN LATERAL (
          SELECT ",
-    object_columns!("CASE WHEN o.body_rev > $5 THEN o.body ELSE '' END"),
+    object_columns!("CASE WHEN o.body_rev > $5 AND ($6::text[] IS NULL OR o.kind = ANY($6)) THEN o.body ELSE '' END"),
     " FROM object o WHERE o.cluster_id = c.cluster_id AND o.rev > $3 ORDER BY o.rev LIMIT $4
      ) AS o ON true"
 );

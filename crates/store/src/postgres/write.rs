@@ -10,8 +10,8 @@ use super::statements::{
     CURRENT, INSERT, LOCK_AND_LOOK, LOOK_AROUND, MOVE, NOTE, NOTE_AND_NOTIFY, Stand, Statement, UPDATE, object,
 };
 use super::{
-    ATTEMPTS, CHUNK, CODEC_RAW, Call, Head, Judge, Key, NewRow, ObjectRow, Plan, Postgres, Record, StoreError, Written,
-    decide, listen, rows, settle, signed, signed_len,
+    ATTEMPTS, Bodies, CHUNK, CODEC_RAW, Call, Cursor, Head, Judge, Key, NewRow, ObjectRow, Plan, Postgres, Record,
+    StoreError, Written, decide, listen, rows, settle, signed, signed_len,
 };
 use crate::keeping::Kept;
 use crate::rows::{ClusterRow, Locked, Part, TokensRow, cluster_columns};
@@ -82,7 +82,7 @@ impl Postgres {
     ) -> Result<Written, StoreError> {
         let connected = self.vouched.connections();
         let mut transaction = self.within(connection.begin_with(self.begin)).await?;
-        let (known, seen) = (judge.known(), judge.seen());
+        let (known, seen, bodies) = (judge.known(), judge.seen(), judge.bodies());
         let mut looked = None;
         if let Some(seen) = seen
             && seen.revision == known
@@ -113,7 +113,7 @@ impl Postgres {
         }
         let Ground { head, current, missed } = match ground {
             Some(ground) => ground,
-            None => self.look(&mut transaction, id, head, batch, (known, seen)).await?,
+            None => self.look(&mut transaction, id, head, batch, (known, seen, bodies)).await?,
         };
         judge.begin(head, &missed);
         let Plan { revision, commits, rows } = decide::decide(head.revision, current, batch.calls, judge);
@@ -222,7 +222,7 @@ impl Postgres {
         id: i32,
         head: Head,
         batch: &Batch<'_>,
-        (known, seen): (u64, Option<Head>),
+        (known, seen, bodies): (u64, Option<Head>, Bodies),
     ) -> Result<Ground, StoreError> {
         rows::check_missed(head, known)?;
         let keys = decide::keys(batch.calls);
@@ -233,8 +233,8 @@ impl Postgres {
         if known == u64::MAX {
             ground.current.extend(self.current_rows(connection, id, first).await?);
         } else {
-            let other = seen.map_or(0, |seen| seen.revision);
-            let (newest, found) = self.look_around(connection, id, known, other, first, &mut ground).await?;
+            let from = Cursor { complete: known, seen, bodies, ..Cursor::after(known) };
+            let (newest, found) = self.look_around(connection, id, &from, first, &mut ground).await?;
             ground.head = rows::check_seen(Head { token: newest, ..head }, known, seen, found)?;
         }
         for keys in others.chunks(CHUNK) {
@@ -243,13 +243,12 @@ impl Postgres {
         Ok(ground)
     }
 
-    /// The rows there are for some keys, those changed after a revision, and the tokens of the newest revision and another.
+    /// The rows there are for some keys, those changed after a cursor, and the tokens of the newest revision and the one that it has seen.
     async fn look_around(
         &self,
         connection: &mut PgConnection,
         id: i32,
-        known: u64,
-        other: u64,
+        from: &Cursor,
         keys: &[(&Key, bool)],
         ground: &mut Ground,
     ) -> Result<(Uuid, Option<Uuid>), StoreError> {
@@ -259,9 +258,10 @@ impl Postgres {
             .bind(column(keys, |(key, _)| key.namespace.as_str()))
             .bind(column(keys, |(key, _)| key.name.as_str()))
             .bind(column(keys, |(_, put)| *put))
-            .bind(signed(known))
+            .bind(signed(from.complete))
             .bind(signed(ground.head.revision))
-            .bind(signed(other))
+            .bind(signed(from.seen_revision()))
+            .bind(from.bodies.kinds())
             .fetch_all(connection);
         let around = self.within(around).await?;
         let mut tokens = (Uuid::nil(), None);

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use podberth_store::decide::NewRow;
 use podberth_store::keeping::{self, Kept, Source, Visitor};
 use podberth_store::rows::PAGE;
-use podberth_store::{Compaction, Head, Key, Record, StoreError, removal};
+use podberth_store::{Compaction, Cursor, Head, Key, Record, StoreError, removal};
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Cluster {
@@ -45,11 +45,11 @@ impl Cluster {
         &self.rows
     }
 
-    /// Rows changed after a revision, without the bodies that a reader complete at `complete` has.
-    pub(super) fn since(&self, after: u64, complete: u64, limit: usize) -> Vec<Record> {
-        let Some(first) = after.checked_add(1) else { return Vec::new() };
+    /// Rows changed after a revision, without the bodies that the feed leaves out.
+    pub(super) fn since(&self, from: &Cursor, limit: usize) -> Vec<Record> {
+        let Some(first) = from.after.checked_add(1) else { return Vec::new() };
         let rows = self.by_revision.range(first..).filter_map(|(_, key)| self.rows.get(key));
-        rows.take(limit).map(|row| without_body(row, row.body_is_known(complete))).collect()
+        rows.take(limit).map(|row| without_body(row, from.leaves_out(row))).collect()
     }
 
     /// The token of the batch that ended with a revision.

@@ -52,7 +52,7 @@ impl Store for Memory {
     async fn changes(&self, cluster: &str, from: &Cursor, limit: usize) -> Result<Changes, StoreError> {
         self.read(cluster, |cluster| {
             from.check(&cluster.head, cluster.token(from.seen_revision()))?;
-            Ok(from.page(cluster.head, cluster.since(from.after, from.complete, limit), limit))
+            Ok(from.page(cluster.head, cluster.since(from, limit), limit))
         })?
     }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use imbl::OrdMap;
 
 use super::cluster::Cluster;
-use podberth_store::{Head, Judge, Key, Place, Record};
+use podberth_store::{Bodies, Head, Judge, Key, Place, Record};
 
 /// Something that happened to the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +80,10 @@ impl Judge for Recorder<'_> {
 
     fn seen(&self) -> Option<Head> {
         self.judge.seen()
+    }
+
+    fn bodies(&self) -> Bodies {
+        self.judge.bodies()
     }
 
     fn begin(&mut self, head: Head, missed: &[Record]) {
