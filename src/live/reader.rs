@@ -1,38 +1,23 @@
 //! The reader of the feed: turns the store's changes into a working view.
 //!
-//! A cursor moves when its page has been applied, not when it was read: view and cursor are one value, which is taken and put back whole. After
-//! a failure, a panic or a drop in between, the page is read again.
+//! [`machine`] decides what to do next. This is the loop that does it: it reads pages, begins epochs, and applies pages on other threads.
 
 use std::sync::Arc;
 
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinError, spawn_blocking};
 use uuid::Uuid;
 
-use super::{View, view::Page};
-use crate::store::{Changes, Cursor, Head, Store, StoreError};
+use self::machine::{Effect, Event, Machine};
+use super::View;
+use crate::store::{Head, Store, StoreError};
+
+mod machine;
 
 /// Records read at a time: few enough that their bodies are freed before the system is asked for more memory.
 pub(super) const PAGE: usize = 1_000;
 
-/// A view, and how much of the feed it holds.
-#[derive(Debug, Default)]
-struct Applied {
-    view: View,
-    cursor: Cursor,
-}
-
-impl Applied {
-    fn apply(&mut self, Pending { page, next }: Pending) {
-        self.view.apply_all(page);
-        self.cursor = next;
-    }
-}
-
-/// A page that was read and is not applied yet.
-struct Pending {
-    page: Page,
-    next: Cursor,
-}
+/// More records than this are parsed on a thread of their own.
+pub(super) const READ_AT_ONCE: usize = 32;
 
 /// Reads the feed of one cluster into a working view.
 #[derive(Debug)]
@@ -41,102 +26,63 @@ pub(super) struct Reader {
     pub(super) name: String,
     /// Records read at a time.
     page: usize,
-    applied: Applied,
-    /// Where the cluster stood when it was last read, whether or not that was applied.
-    seen: Option<Head>,
+    machine: Machine,
 }
 
 impl Reader {
     /// A reader that has read nothing yet, with pages of `page` records.
     pub(super) fn new(store: Arc<dyn Store>, name: &str, page: usize) -> Self {
-        Self { store, name: name.to_owned(), page, applied: Applied::default(), seen: None }
+        Self { store, name: name.to_owned(), page, machine: Machine::new() }
     }
 
-    /// The working view.
-    pub(super) fn view(&self) -> &View {
-        &self.applied.view
-    }
-
-    /// Where the cluster stood when the working view was last its exact state; `None` while it is not.
-    pub(super) fn exact(&self) -> Option<Head> {
-        let Cursor { after, complete, seen, .. } = self.applied.cursor;
-        seen.filter(|_| after == complete)
-    }
-
-    /// Reads up to the store's head. Of many pages one is applied while the next one is parsed and the one after that is
-    /// read. An error leaves the view at the last page that was applied.
-    pub(super) async fn catch_up(&mut self) -> Result<(), StoreError> {
-        let mut at = self.applied.cursor;
-        let (mut read_ahead, mut pending): (_, Option<Pending>) = (None, None);
-        loop {
-            at.seen = self.seen;
-            let page = match read_ahead.take() {
-                Some(page) => page,
-                None => self.store.changes(&self.name, &at, self.page).await,
-            };
-            let Changes { records, head, complete, next } = match page {
-                Ok(page) => page,
-                Err(StoreError::Compacted { .. }) => {
-                    (at, pending) = (self.reset("compacted"), None);
-                    continue;
-                }
-                Err(StoreError::HistoryLost { .. }) => {
-                    if let Some(seen) = &self.seen {
-                        self.store.begin_epoch(&self.name, seen, Uuid::new_v4()).await?;
-                    }
-                    self.seen = None;
-                    (at, pending) = (self.reset("history was lost"), None);
-                    continue;
-                }
-                Err(error) => {
-                    // It is there already, and need not be read again.
-                    if let Some(page) = pending {
-                        self.applied.apply(page);
-                    }
-                    return Err(error);
-                }
-            };
-            self.seen = Some(head);
-            let known = at.complete;
-            at = next;
-            if complete {
-                for page in pending.into_iter().chain([Pending { page: Page::parse(records, known), next }]) {
-                    self.applied.apply(page);
-                }
-                self.applied.view.snapshot.revision = head.revision;
-                return Ok(());
-            }
-            let (mut applied, before) = (std::mem::take(&mut self.applied), pending.take());
-            let applying = spawn_blocking(move || {
-                if let Some(page) = before {
-                    applied.apply(page);
-                }
-                applied
-            });
-            let parsing = spawn_blocking(move || Page::parse(records, known));
-            let following = self.store.changes(&self.name, &at, self.page);
-            let (applied, parsed, following) = tokio::join!(applying, parsing, following);
-            // A failure here loses the view, and with it the cursor.
-            let broken = |error: tokio::task::JoinError| StoreError::Internal(format!("a page of changes: {error}"));
-            self.applied = applied.map_err(broken)?;
-            pending = Some(Pending { page: parsed.map_err(broken)?, next });
-            read_ahead = Some(following);
-        }
+    /// The working view, and where the cluster stood when it was its exact state; `None` while it is not.
+    pub(super) fn at_head(&self) -> Option<(&View, Head)> {
+        self.machine.at_head()
     }
 
     /// Takes over a view that equals the state of `head`, from a commit.
-    pub(super) fn advance(&mut self, mut view: View, head: Head) {
-        view.snapshot.revision = head.revision;
-        let cursor = Cursor { after: head.revision, complete: head.revision, seen: Some(head), ..self.applied.cursor };
-        (self.applied, self.seen) = (Applied { view, cursor }, Some(head));
+    pub(super) fn advance(&mut self, view: View, head: Head) {
+        self.machine.advance(view, head);
     }
 
-    /// Starts again from nothing. Returns the cursor to read from.
-    fn reset(&mut self, why: &'static str) -> Cursor {
-        tracing::info!(cluster = self.name, why, "reading the whole cluster again");
-        self.applied = Applied::default();
-        Cursor::default()
+    /// Reads up to the store's head. An error leaves the view at the last page that was applied.
+    pub(super) async fn catch_up(&mut self) -> Result<(), StoreError> {
+        let mut event = Event::Begin;
+        loop {
+            event = match self.machine.step(event) {
+                Effect::Read { at, restart } => {
+                    if let Some(why) = restart {
+                        tracing::info!(cluster = self.name, why, "reading the whole cluster again");
+                    }
+                    Event::Page(self.store.changes(&self.name, &at, self.page).await)
+                }
+                Effect::BeginEpoch(seen) => {
+                    Event::EpochBegun(self.store.begin_epoch(&self.name, &seen, Uuid::new_v4()).await.map(drop))
+                }
+                Effect::Turn { mut applied, before, page, following } => {
+                    let applying = spawn_blocking(move || {
+                        applied.apply_all(before);
+                        applied
+                    });
+                    let parsing = spawn_blocking(move || page.parse());
+                    let following = self.store.changes(&self.name, &following, self.page);
+                    match tokio::join!(applying, parsing, following) {
+                        (Ok(applied), Ok(pending), following) => Event::Turned { applied, pending, following },
+                        (Err(error), ..) | (_, Err(error), _) => broken(&error),
+                    }
+                }
+                Effect::Finish(last) if last.len() <= READ_AT_ONCE => Event::Finished(last.apply()),
+                Effect::Finish(last) => {
+                    spawn_blocking(move || last.apply()).await.map_or_else(|error| broken(&error), Event::Finished)
+                }
+                Effect::Done(result) => return result,
+            };
+        }
     }
+}
+
+fn broken(error: &JoinError) -> Event {
+    Event::Broken(error.to_string())
 }
 
 #[cfg(test)]

@@ -249,6 +249,7 @@ fn compile(record: &Record) -> Option<ActivePolicy> {
 }
 
 /// A page of the change feed with its objects parsed. Parsing needs no view, so one page is parsed while the one before is applied.
+#[derive(Debug)]
 pub(super) struct Page {
     records: Vec<(Record, Option<Object>)>,
     /// The last revision of which the view that is to take it in was the exact state.
@@ -265,6 +266,11 @@ impl Page {
             (record, object)
         });
         Self { records: parsed.collect(), complete }
+    }
+
+    /// How many records it has.
+    pub(super) fn len(&self) -> usize {
+        self.records.len()
     }
 }
 

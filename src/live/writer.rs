@@ -18,7 +18,7 @@ use super::{
     draft::Draft,
     judgement::Judgement,
     queue::{Queue, Waiting},
-    reader::{PAGE, Reader},
+    reader::{PAGE, READ_AT_ONCE, Reader},
     rehearsal::Rehearsed,
     status::{Progress, Status, is_same},
 };
@@ -29,9 +29,6 @@ use crate::{
 
 /// How often a batch is tried again when it turns out that the view is too far from the state to write on it.
 const ATTEMPTS: usize = 5;
-
-/// More records than this are read on a thread of their own.
-const READ_AT_ONCE: usize = 32;
 
 /// The outcome of a call in a batch.
 enum Fate {
@@ -52,8 +49,8 @@ pub(super) async fn start(
 ) -> Result<(Cluster, JoinHandle<()>), StoreError> {
     let mut reader = Reader::new(store, name, PAGE);
     reader.catch_up().await?;
-    let view = Arc::new(ArcSwap::from_pointee(reader.view().clone()));
-    let seen = reader.exact().unwrap_or_default();
+    let (view, seen) = reader.at_head().map(|(view, head)| (view.clone(), head)).unwrap_or_default();
+    let view = Arc::new(ArcSwap::from_pointee(view));
     let status = Arc::new(Status::new(seen));
     let queue = Arc::new(Queue::new(most_waiting));
     let writer = Writer {
@@ -180,11 +177,11 @@ impl Writer {
     async fn commit(&mut self, calls: &Arc<Vec<Call>>, judgements: &[Judgement]) -> Result<Vec<Fate>, StoreError> {
         let mut attempt = 1;
         loop {
-            let Some(seen) = self.reader.exact() else {
+            let Some((view, seen)) = self.reader.at_head() else {
                 self.reader.catch_up().await?;
                 continue;
             };
-            let draft = Draft::new(self.reader.view().clone(), seen, judgements.to_vec());
+            let draft = Draft::new(view.clone(), seen, judgements.to_vec());
             let (mut judge, is_taken) = self.rehearsed(Rehearsed::new(draft), calls).await?;
             let some: Vec<Call>;
             let taken = if is_taken.contains(&false) {
@@ -254,10 +251,10 @@ impl Writer {
 
     /// The working view is the store's head; whether that is news.
     fn publish(&mut self) -> bool {
-        let Some(working) = self.reader.exact() else { return false };
+        let Some((view, working)) = self.reader.at_head() else { return false };
         let news = !is_same(&working, &self.published);
         if news {
-            self.view.store(Arc::new(self.reader.view().clone()));
+            self.view.store(Arc::new(view.clone()));
             self.published = working;
         }
         if self.reader.store.writable() == Writable::Yes {
