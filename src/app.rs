@@ -61,7 +61,7 @@ const RESERVATIONS_EXPIRE: Duration = Duration::from_secs(5);
 /// How often revisions of policies are gone through that may be too old.
 const POLICIES_FORGOTTEN: Duration = Duration::from_hours(1);
 
-/// Interval of reading the heads of all clusters, besides hints.
+/// Interval of reading the heads of all clusters, besides hints; longer while the database tells of all changes.
 const FEED_POLL: Duration = Duration::from_millis(250);
 
 /// Why the process ended. Each is one line for the person who started it.
@@ -279,6 +279,7 @@ pub async fn migrate(settings: &Settings) -> Result<(), Error> {
 fn limits(settings: &Settings) -> live::Limits {
     live::Limits {
         poll: FEED_POLL,
+        longest_poll: (FEED_POLL * live::SLOWEST_POLL).min(settings.max_staleness / 4),
         most_waiting: settings.max_waiting_changes,
         release_after: settings.release_after,
         most_live: settings.max_live_clusters,

@@ -193,7 +193,8 @@ pub struct Settings {
     #[arg(long, value_name = "DURATION", default_value = "2160h", value_parser = duration)]
     pub policy_history_age: Duration,
 
-    /// Maximum age of the snapshot while the database is away or slow; beyond it this process is not ready and decides nothing
+    /// Maximum age of the snapshot while the database is away or slow; beyond it this process is not ready and decides nothing. The database is
+    /// asked for changes at least four times within it, or every 250 ms
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub max_staleness: Duration,
 

@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 use crate::store::{
     self, Call, Changes, Compaction, Connections, Cursor, Entry, Everywhere, Head, Heads, Hints, Judge, Keep, Key,
-    Ledger, List, ListQuery, Listener, MigrationStatus, Page, Past, Record, Restore, Retain, Scan, Schema, Source,
-    Storage, Store, StoreError, Upkeep, Visitor, Writable, Written,
+    Ledger, List, ListQuery, Listener, MigrationStatus, Page, Past, Reach, Record, Restore, Retain, Scan, Schema,
+    Source, Storage, Store, StoreError, Upkeep, Visitor, Writable, Written,
 };
 
 /// SQLite in memory behind a gate.
@@ -40,9 +40,9 @@ pub(super) struct Gated {
     pub(super) damaged: Mutex<Option<String>>,
     /// A cluster that cannot be written to, while others can.
     pub(super) unwritable: Mutex<Option<String>>,
-    /// No hint is heard by those who listen from now on.
+    /// Those who listen from now on hear only what `silence` tells.
     pub(super) deaf: AtomicBool,
-    silence: Hints,
+    pub(super) silence: Hints,
     /// A page waits for ever.
     pub(super) hangs: Notify,
 }
@@ -82,7 +82,7 @@ impl Gated {
             unwritable: Mutex::default(),
             hangs: Notify::new(),
             deaf: AtomicBool::new(false),
-            silence: Hints::default(),
+            silence: Hints::new(Reach::Process),
         })
     }
 

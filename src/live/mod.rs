@@ -45,6 +45,7 @@ mod error;
 mod gated;
 mod in_flight;
 mod judgement;
+mod pace;
 mod queue;
 mod reader;
 mod registry;
@@ -58,11 +59,15 @@ mod writer;
 pub use error::CommitError;
 pub use in_flight::{InFlight, Remembering};
 pub use judgement::Judgement;
+pub use pace::SLOWEST as SLOWEST_POLL;
 pub use status::Progress;
 pub use view::{ActivePolicy, BUILT_IN, View};
 
 /// The cluster that paths without a prefix mean.
 pub const DEFAULT_CLUSTER: &str = "default";
+
+/// The default interval of reading the heads of all clusters.
+const POLL: Duration = Duration::from_millis(250);
 
 /// Delay before a panicked writer is replaced if no request comes sooner, and between two attempts.
 const REPLACED_AFTER: Duration = Duration::from_secs(1);
@@ -81,6 +86,8 @@ pub struct Clusters {
 pub struct Limits {
     /// Interval of reading the heads of all clusters, besides hints.
     pub poll: Duration,
+    /// The longest such interval while hints tell of all changes.
+    pub longest_poll: Duration,
     /// How many calls may wait to be written to a cluster.
     pub most_waiting: usize,
     /// Time without requests after which a cluster is released; the default one stays.
@@ -121,7 +128,8 @@ impl PolicyHistory {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            poll: Duration::from_millis(250),
+            poll: POLL,
+            longest_poll: POLL * pace::SLOWEST,
             most_waiting: 4_096,
             release_after: Duration::from_hours(1),
             most_live: 1_000,

@@ -1,8 +1,8 @@
 //! The clusters in memory, and the one watcher task for them.
 //!
 //! A hint of the store names its cluster and wakes that cluster's writer. Because hints get lost, one statement reads the heads of all clusters
-//! in memory from time to time. A writer reads its feed only when its head has moved. The reply to that statement also shows that the database
-//! is reachable.
+//! in memory from time to time, at a [`Pace`] that slows down while hints tell of all changes. A writer reads its feed only when its head has
+//! moved. The reply to that statement also shows that the database is reachable.
 
 use std::{
     collections::BTreeMap,
@@ -17,9 +17,13 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{Cluster, DEFAULT_CLUSTER, Limits, status::is_same};
+use super::{
+    Cluster, DEFAULT_CLUSTER, Limits,
+    pace::{Pace, Round, Untold},
+    status::is_same,
+};
 use crate::{
-    store::{Head, Heads, Hint, Listener, Standing, Storage, Store, StoreError},
+    store::{Head, Heads, Hint, Listener, Reach, Standing, Storage, Store, StoreError},
     telemetry,
 };
 
@@ -43,6 +47,8 @@ struct Kept {
     cluster: Arc<Cluster>,
     /// Time of the last request for it.
     asked: Instant,
+    /// The newest revision that a hint has told of.
+    told: u64,
 }
 
 /// A kept cluster, and the head of its view at a moment. It may be released meanwhile.
@@ -110,7 +116,7 @@ impl Registry {
             tracing::debug!(cluster = oldest, "released, to make room for another");
             released.extend(kept.remove(&oldest));
         }
-        kept.insert(name.to_owned(), Kept { cluster: cluster.clone(), asked: Instant::now() });
+        kept.insert(name.to_owned(), Kept { cluster: cluster.clone(), asked: Instant::now(), told: 0 });
     }
 
     /// Removes an empty cluster, unless another caller uses it too: that one's writes must be visible here.
@@ -179,9 +185,16 @@ impl Registry {
     }
 
     fn hinted(&self, name: &str, revision: u64) {
-        if let Some(kept) = lock(&self.kept).get(name) {
+        if let Some(kept) = lock(&self.kept).get_mut(name) {
+            // A hint of an earlier release tells no revision.
+            kept.told = kept.told.max(if revision == u64::MAX { 0 } else { revision });
             kept.cluster.nudge(revision);
         }
+    }
+
+    /// `true` if a hint has told of a change by now, or its cluster is not kept any more.
+    fn is_told(&self, change: &Untold) -> bool {
+        lock(&self.kept).get(&change.cluster).is_none_or(|kept| kept.told >= change.revision)
     }
 
     /// Each cluster with the head of its view before the heads are read.
@@ -196,7 +209,8 @@ impl Registry {
     }
 
     /// Compares the heads of the database with the published views.
-    fn compare(&self, shown: Vec<Shown>, heads: Heads, asked_at: Instant) {
+    fn compare(&self, shown: Vec<Shown>, heads: Heads, asked_at: Instant) -> Round {
+        let mut round = Round::default();
         *lock(&self.contact) = Contact { at: asked_at, time: Some(heads.now) };
         let found: BTreeMap<String, Standing> = heads.clusters.into_iter().map(|c| (c.name.clone(), c)).collect();
         let mut lag = 0;
@@ -210,23 +224,32 @@ impl Registry {
                 }
                 Some(Standing { head: Err(error), .. }) => {
                     cluster.lose(&name, error);
+                    round.has_trouble = true;
                     continue;
                 }
                 Some(Standing { head: Ok(head), .. }) => *head,
                 None => Head::default(),
             };
             lag = lag.max(head.revision.saturating_sub(before.revision));
-            match cluster.is_to_be_tried() {
+            let is_to_be_tried = cluster.is_to_be_tried();
+            round.has_trouble |= is_to_be_tried.is_some();
+            match is_to_be_tried {
                 Some(true) => cluster.nudge(u64::MAX),
                 Some(false) => {}
                 None if is_same(&head, &before) => cluster.in_step(&head, asked_at),
                 None => {
                     let goes_on = head.epoch == before.epoch && head.revision > before.revision;
-                    cluster.nudge(if goes_on { head.revision } else { u64::MAX });
+                    let revision = if goes_on { head.revision } else { u64::MAX };
+                    cluster.nudge(revision);
+                    let change = Untold { cluster: name, revision };
+                    if !self.is_told(&change) {
+                        round.untold.push(change);
+                    }
                 }
             }
         }
         gauge!(telemetry::FEED_LAG).set(lag as f64);
+        round
     }
 }
 
@@ -267,7 +290,8 @@ impl Drop for Aborting {
 /// Passes hints on and reads the heads, until the store or the clusters are gone.
 async fn watch(registry: Weak<Registry>, store: Arc<dyn Store>, limits: Limits, mut hints: Listener) {
     let mut is_away = false;
-    let mut round = Box::pin(read_heads(&registry, &*store, limits.poll));
+    let mut pace = Pace::new(limits.poll, limits.longest_poll);
+    let mut round = Box::pin(read_heads(&registry, &*store, pace.interval()));
     loop {
         let read = tokio::select! {
             biased;
@@ -275,14 +299,16 @@ async fn watch(registry: Weak<Registry>, store: Arc<dyn Store>, limits: Limits, 
                 let Some(kept) = registry.upgrade() else { return };
                 match hint {
                     Some(Hint::Cluster { name, revision }) => kept.hinted(&name, revision),
-                    Some(Hint::Any) => round.set(read_heads(&registry, &*store, Duration::ZERO)),
+                    Some(Hint::Any) => {
+                        pace.hurry();
+                        round.set(read_heads(&registry, &*store, Duration::ZERO));
+                    }
                     None => return,
                 }
                 continue;
             }
             read = &mut round => read,
         };
-        round.set(read_heads(&registry, &*store, limits.poll));
         let Some(kept) = registry.upgrade() else { return };
         let Some((shown, heads, asked_at)) = read else { return };
         match heads {
@@ -290,17 +316,20 @@ async fn watch(registry: Weak<Registry>, store: Arc<dyn Store>, limits: Limits, 
                 if std::mem::take(&mut is_away) {
                     tracing::info!("the database answers again");
                 }
-                kept.compare(shown, heads, asked_at);
+                let found = kept.compare(shown, heads, asked_at);
+                pace.end_round(found, hints.reach() == Reach::Everyone, |change| kept.is_told(change));
             }
             Err(error) => {
                 if !std::mem::replace(&mut is_away, true) {
                     tracing::warn!(%error, "the database does not answer; deciding on from the last snapshots");
                 }
+                pace.hurry();
                 let kept = shown.iter().filter_map(|shown| shown.cluster.upgrade());
                 kept.for_each(|cluster| cluster.lose_with_all(&error));
             }
         }
         kept.release(limits.release_after);
+        round.set(read_heads(&registry, &*store, pace.interval()));
     }
 }
 

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use podberth::store::{
     Bodies, Call, Changes, Compaction, Connections, Cursor, Entry, Everywhere, Head, Heads, Hints, Judge, Keep, Key,
-    Ledger, List, ListQuery, Listener, MigrationStatus, Page, Past, Place, Record, Restore, Retain, Scan,
+    Ledger, List, ListQuery, Listener, MigrationStatus, Page, Past, Place, Reach, Record, Restore, Retain, Scan,
     Schema, Source, Storage, Store, StoreError, Unjudged, Upkeep, Visitor, Written,
 };
 use podberth_testkit::memory::{Copy, Memory};
@@ -158,7 +158,7 @@ impl Faulty {
                 streams.insert(((*name).to_owned(), verb), Arc::new(stream));
             }
         }
-        let hints = Hints::default();
+        let hints = Hints::new(Reach::Everyone);
         let (mut news, heard) = (memory.hints(), hints.clone());
         let stream = streams[&(CLUSTERS[0].to_owned(), Verb::Hint)].clone();
         let ear = tokio::spawn(async move {

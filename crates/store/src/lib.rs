@@ -71,7 +71,7 @@ pub use error::StoreError;
 pub use feed::{Bodies, Changes, Cursor, Head};
 pub use guard::Writable;
 pub use heads::{Everywhere, Heads, Standing};
-pub use hint::{Hint, Hints, Listener};
+pub use hint::{Hint, Hints, Listener, Reach};
 pub use keeping::{Compaction, Keep, Restore, Source, Visitor};
 pub use ledger::{Entry, EntryId, Ledger, Order, Page, Retain, Scan};
 pub use options::Options;

@@ -24,7 +24,7 @@ use super::guard::Engine;
 use super::rows::{self, CHUNK, CODEC_RAW, ObjectRow, micros, object_columns, signed, signed_len};
 use super::{
     Bodies, Call, Changes, Compaction, Connections, Cursor, Everywhere, Head, Heads, Hints, Judge, Keep, Key, List,
-    ListQuery, Listener, MigrationStatus, Options, Past, Record, Restore, Schema, Source, Storage, Store,
+    ListQuery, Listener, MigrationStatus, Options, Past, Reach, Record, Restore, Schema, Source, Storage, Store,
     StoreError, Upkeep, Visitor, Written, check, migrations,
 };
 
@@ -125,7 +125,7 @@ impl Postgres {
             })
             .after_release(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
             .connect_lazy_with(server);
-        let hints = Hints::default();
+        let hints = Hints::new(Reach::Process);
         let mut tasks = Vec::new();
         if notify {
             let listening = listen::listen(pool.clone(), hints.clone(), lost.clone());

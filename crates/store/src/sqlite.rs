@@ -16,7 +16,7 @@ use super::guard::Engine;
 use super::rows::{self, CHUNK, HeadRow, Locked, ObjectRow, micros, object_columns, signed, signed_len};
 use super::{
     Bodies, Call, Changes, Compaction, Connections, Cursor, Everywhere, Head, Heads, Hints, Judge, Keep, Key, List,
-    ListQuery, Listener, MigrationStatus, Options, Past, Record, Restore, Schema, Source, Storage, Store,
+    ListQuery, Listener, MigrationStatus, Options, Past, Reach, Record, Restore, Schema, Source, Storage, Store,
     StoreError, Upkeep, Visitor, Written, check, migrations, types,
 };
 
@@ -43,6 +43,7 @@ pub(super) struct Sqlite {
     readers: SqlitePool,
     /// How long superseded versions are kept.
     history: Option<Duration>,
+    /// They reach everyone: no other process has the file open.
     hints: Hints,
     /// Does nothing but keep the write-ahead log open, which SQLite removes with the last connection.
     anchor: Mutex<Option<SqliteConnection>>,
@@ -63,13 +64,13 @@ impl Sqlite {
             let pool = SqlitePoolOptions::new().acquire_timeout(options.acquire_timeout);
             let pool = pool.max_connections(1).idle_timeout(None).max_lifetime(None);
             let writer = pool.connect_with(settings).await?;
-            let (readers, hints) = (writer.clone(), Hints::default());
+            let (readers, hints) = (writer.clone(), Hints::new(Reach::Everyone));
             return Ok(Self { readers, writer, history: options.history, hints, anchor, file: None });
         }
         let file = DatabaseFile::open(path, options.create)?;
         match Self::connect(path, &file, options).await {
             Ok((writer, readers, anchor)) => {
-                let (hints, anchor) = (Hints::default(), Mutex::new(Some(anchor)));
+                let (hints, anchor) = (Hints::new(Reach::Everyone), Mutex::new(Some(anchor)));
                 Ok(Self { writer, readers, history: options.history, hints, anchor, file: Some(file) })
             }
             Err(error) => {

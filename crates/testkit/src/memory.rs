@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use cluster::{Cluster, without_body};
 use podberth_store::decide::{self, NewRow, Plan};
-use podberth_store::{Call, Cursor, Head, Hint, Hints, Judge, StoreError, Written, check, keeping, rows};
+use podberth_store::{Call, Cursor, Head, Hint, Hints, Judge, Reach, StoreError, Written, check, keeping, rows};
 
 mod cluster;
 mod engine;
@@ -103,7 +103,7 @@ pub struct Transaction {
 impl Memory {
     /// A handle on an empty database that has not been migrated.
     pub fn new(numbering: Numbering) -> Self {
-        Self::on(Arc::new(Database { numbering, state: Mutex::default(), hints: Hints::default() }))
+        Self::on(Arc::new(Database { numbering, state: Mutex::default(), hints: Hints::new(Reach::Everyone) }))
     }
 
     /// Another handle on this database, as another process has it.

@@ -13,7 +13,7 @@ use crate::{
         Clusters, CommitError, DEFAULT_CLUSTER, Limits,
         gated::{Fault, Gated},
     },
-    store::{Atomicity, Call, Change, Key, Precondition, Store, StoreError, Upkeep, Write},
+    store::{Atomicity, Call, Change, Hint, Key, Precondition, Reach, Store, StoreError, Upkeep, Write},
 };
 use podberth_testkit::memory::{Memory, Numbering};
 
@@ -83,6 +83,87 @@ async fn without_hints_a_writer_reads_its_feed_only_when_its_head_has_moved() {
     assert!((38..=41).contains(&rounds), "one statement an interval, whatever the number of clusters: {rounds}");
     let age = clusters.get("b").await.expect("it is kept").progress().synced.elapsed();
     assert!(age <= Duration::from_millis(251), "what has not moved is known to be new: {age:?}");
+}
+
+/// A kept cluster whose hints, which are said to be complete, are those of the test. Its rounds have slowed down.
+async fn slow() -> (Arc<Gated>, Clusters) {
+    let store = Gated::over(Arc::new(Memory::new(Numbering::Counter))).await;
+    store.deaf.store(true, Ordering::SeqCst);
+    store.silence.set_reach(Reach::Everyone);
+    let clusters = Clusters::limited(store.clone(), Limits::default());
+    write(&store, "a", "n").await;
+    clusters.get("a").await.expect("it loads");
+    sleep(Duration::from_mins(1)).await;
+    assert_eq!(rounds(&store, Duration::from_secs(40)).await, 10, "a round in 4 s");
+    (store, clusters)
+}
+
+/// How many rounds there are in a time.
+async fn rounds(store: &Gated, within: Duration) -> usize {
+    let before = store.heads_read.load(Ordering::SeqCst);
+    sleep(within).await;
+    store.heads_read.load(Ordering::SeqCst) - before
+}
+
+#[tokio::test(start_paused = true)]
+async fn rounds_slow_down_while_hints_are_complete() {
+    let (_, clusters) = slow().await;
+    for _ in 0..20 {
+        sleep(Duration::from_millis(700)).await;
+        assert!(clusters.staleness() <= Duration::from_millis(4_001), "the bound of the staleness");
+        let synced = clusters.get("a").await.expect("it is kept").progress().synced;
+        assert!(synced.elapsed() <= Duration::from_millis(4_001));
+        let before = clusters.now().await.expect("a time");
+        assert!(clusters.now().await.expect("a time") >= before);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_told_by_its_hint_keeps_rounds_slow() {
+    let (store, clusters) = slow().await;
+    for name in ["m", "o", "p"] {
+        let revision = write(&store, "a", name).await;
+        store.silence.changed("a", revision);
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!(clusters.get("a").await.expect("it is kept").progress().revision, revision, "the hint wakes it");
+    }
+    assert_eq!(rounds(&store, Duration::from_secs(40)).await, 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missed_hint_sets_rounds_back() {
+    let (store, clusters) = slow().await;
+    let revision = write(&store, "a", "m").await;
+    sleep(Duration::from_millis(4_001)).await;
+    assert_eq!(clusters.get("a").await.expect("it is kept").progress().revision, revision, "a round finds the change");
+    let found = rounds(&store, Duration::from_secs(4)).await;
+    assert!((4..=6).contains(&found), "after 250 ms, twice, 500, 1,000 and 2,000: {found}");
+    assert_eq!(rounds(&store, Duration::from_secs(40)).await, 10, "and they slow down again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_connection_of_hints_sets_rounds_back_until_it_is_made_anew() {
+    let (store, _clusters) = slow().await;
+    store.silence.set_reach(Reach::Process);
+    assert_eq!(rounds(&store, Duration::from_millis(1)).await, 1, "at once");
+    assert!((39..=40).contains(&rounds(&store, Duration::from_secs(10)).await));
+    store.silence.set_reach(Reach::Everyone);
+    assert_eq!(rounds(&store, Duration::from_millis(1)).await, 1, "at once");
+    sleep(Duration::from_secs(8)).await;
+    assert_eq!(rounds(&store, Duration::from_secs(40)).await, 10);
+    store.silence.tell(Hint::Any);
+    assert!(rounds(&store, Duration::from_secs(1)).await >= 2, "hints may have been lost");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_sets_rounds_back() {
+    let (store, clusters) = slow().await;
+    store.away.store(true, Ordering::SeqCst);
+    sleep(Duration::from_millis(4_001)).await;
+    assert!(clusters.live().iter().all(|cluster| cluster.trouble().is_some()));
+    store.away.store(false, Ordering::SeqCst);
+    sleep(Duration::from_millis(502)).await;
+    assert!(clusters.live().iter().all(|cluster| cluster.trouble().is_none()), "the next round finds it back");
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgListener, PgPool};
 use tokio::sync::Notify;
 
-use crate::{Hint, Hints};
+use crate::{Hint, Hints, Reach};
 
 /// The one channel; see [`payload`].
 pub(super) const CHANNEL: &str = "podberth";
@@ -30,32 +30,28 @@ fn hint(payload: &str) -> Hint {
     }
 }
 
-/// Listens until the pool is closed or the task is aborted. After each reconnection all listeners get a hint, since notifications may have been
-/// lost. Its connection is the first to notice that the server is gone.
+/// Listens until the pool is closed or the task is aborted. Hints reach everyone while the connection stands. When it is lost, and when there is
+/// one again, all listeners get a hint, since notifications may have been lost. This connection is the first to notice that the server is gone.
 pub(super) async fn listen(pool: PgPool, hints: Hints, lost: Arc<Notify>) {
     while !pool.is_closed() {
-        if let Err(error) = session(&pool, &hints, &lost).await {
-            tracing::debug!(%error, "listening for changes was interrupted");
-            lost.notify_one();
-        }
+        let error = session(&pool, &hints).await;
+        hints.set_reach(Reach::Process);
+        tracing::debug!(?error, "listening for changes was interrupted");
+        lost.notify_one();
         tokio::time::sleep(BACKOFF).await;
     }
 }
 
-async fn session(pool: &PgPool, hints: &Hints, lost: &Notify) -> Result<(), sqlx::Error> {
+/// One connection, until it is lost.
+async fn session(pool: &PgPool, hints: &Hints) -> Result<(), sqlx::Error> {
     let mut listener = PgListener::connect_with(pool).await?;
     listener.eager_reconnect(false);
     listener.listen(CHANNEL).await?;
+    hints.set_reach(Reach::Everyone);
     loop {
-        hints.tell(Hint::Any);
         while let Ok(message) = tokio::time::timeout(SILENCE, listener.try_recv()).await {
-            if let Some(message) = message? {
-                hints.tell(hint(message.payload()));
-            } else {
-                // The connection was lost and is made anew.
-                lost.notify_one();
-                hints.tell(Hint::Any);
-            }
+            let Some(message) = message? else { return Ok(()) };
+            hints.tell(hint(message.payload()));
         }
         let trial = sqlx::query("SELECT 1").execute(&mut listener);
         tokio::time::timeout(SILENCE, trial).await.map_err(std::io::Error::from)??;
