@@ -2,6 +2,7 @@
 //!
 //! ```sh
 //! PODBERTH_POSTGRES_FSYNC=on scripts/postgres cargo bench --profile release --bench store
+//! PODBERTH_POSTGRES_FSYNC=on scripts/postgres cargo bench --profile release --bench store ledger    only that
 //! ```
 //!
 //! `PODBERTH_BENCH_PODS` sets the size of the cluster at the start (default 150,000). The state is checked before a figure is
@@ -54,6 +55,16 @@ async fn measure(engine: &str, url: &str, pods: usize, replicas: usize) {
     let store = open(url).await;
     store.migrate().await.expect("the database migrates");
 
+    let ledger = async || {
+        for (size, count) in [(1, 1_000), (100, 20_000), (1_000, 50_000)] {
+            let rate = appends(&store, size, count).await;
+            told(&format!("ledger entries of 2 kB, {size} an append"), format!("{rate:.0}/s"));
+        }
+    };
+    if std::env::args().any(|argument| argument == "ledger") {
+        return ledger().await;
+    }
+
     let single = writes(&store, "single", 500, 1, false).await;
     told("durable writes, one at a time", format!("{single:.0}/s"));
     let alone = writes(&store, "alone", 2_000, 32, false).await;
@@ -63,10 +74,7 @@ async fn measure(engine: &str, url: &str, pods: usize, replicas: usize) {
         told(&format!("{callers} callers, group commit"), format!("{grouped:.0}/s ({:.1} ×)", grouped / single));
     }
 
-    for size in [1, 100] {
-        let rate = appends(&store, size).await;
-        told(&format!("ledger entries of 2 kB, {size} an append"), format!("{rate:.0}/s"));
-    }
+    ledger().await;
 
     let mut first = 0.0;
     for replicas in 1..=replicas {
@@ -177,8 +185,7 @@ async fn writes(store: &Arc<dyn Storage>, cluster: &'static str, count: usize, c
 }
 
 /// Entries of the ledger appended per second by one caller, so many at a time.
-async fn appends(store: &Arc<dyn Storage>, size: u64) -> f64 {
-    let count = 200 * size;
+async fn appends(store: &Arc<dyn Storage>, size: u64, count: u64) -> f64 {
     let entry = |number: u64| Entry {
         cluster: "appended".into(),
         kind: format!("by-{size}").into(),
