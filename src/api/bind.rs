@@ -9,24 +9,18 @@ use tokio::time::Instant;
 use super::{
     cluster::ClusterName,
     context::PolicyQuery,
-    error::{ApiError, Result},
     extract::{JsonBytes, Query},
     openapi::WriteErrors,
     state::AppState,
 };
 use crate::{
-    core::snapshot::Kind,
     service::{
         Service,
-        bind::{BindOutcome, bind_pod},
-        context,
+        bind::extender_bind,
+        error::{Error, Result},
     },
-    store::{Key, Refusal},
-    telemetry::{self, trace},
-    wire::{
-        extender::{ExtenderBindingArgs, ExtenderBindingResult},
-        kinds,
-    },
+    telemetry,
+    wire::extender::{ExtenderBindingArgs, ExtenderBindingResult},
 };
 
 /// Bind a pod to a node, if it fits there
@@ -51,40 +45,11 @@ pub async fn bind(
     let code = reply.as_ref().map_or_else(|error| error.reason().code.as_u16(), |_| 200);
     counter!(telemetry::EXTENDER_REQUESTS, "verb" => "bind", "form" => "none", "code" => code.to_string()).increment(1);
     histogram!(telemetry::EXTENDER_REQUEST_DURATION, "verb" => "bind").record(start.elapsed());
-    reply.map(|error| Json(ExtenderBindingResult { error }))
+    reply.map(|why| Json(ExtenderBindingResult { error: why.unwrap_or_default() }))
 }
 
-/// Why the pod was not bound; empty where it was.
-async fn answer(service: &Service, cluster: &Arc<str>, policy: Option<&str>, body: &[u8]) -> Result<String> {
-    let ExtenderBindingArgs { pod_name, pod_namespace, pod_uid, node } =
-        ExtenderBindingArgs::parse(body).map_err(|error| ApiError::BadRequest(error.to_string()))?;
-    if pod_name.is_empty() || node.is_empty() {
-        return Ok("the request names no pod or no node".into());
-    }
-    context::existing(service, cluster).await?;
-    let judged_by = match context::judged_by(service, cluster, policy, (&pod_namespace, &pod_name)).await {
-        Err(error @ ApiError::NotFound(_)) => return Ok(error.to_string()),
-        judged_by => judged_by?,
-    };
-    let pods = kinds::by_core(Kind::Pod).ok_or_else(|| ApiError::internal("pods are no stored kind"))?;
-    let key = Key::new(pods.key(), &*pod_namespace, &*pod_name);
-    let _committing = trace::phase("commit");
-    Ok(match bind_pod(service, cluster, &key, &pod_uid, &node, judged_by).await? {
-        BindOutcome::Refused(refusal) => why(refusal, &pod_namespace, &pod_name, &pod_uid),
-        _ => String::new(),
-    })
-}
-
-fn why(refusal: Refusal, namespace: &str, name: &str, uid: &str) -> String {
-    match refusal {
-        Refusal::NotFound => format!("pod {namespace}/{name} is not known to the extender"),
-        Refusal::UidMismatch { current } => {
-            format!("pod {namespace}/{name} has the uid {current}: it is not the pod with the uid {uid}")
-        }
-        Refusal::AlreadyBound { node } => format!("pod {name} is already assigned to node {node:?}"),
-        Refusal::Rejected(why) => why,
-        Refusal::AlreadyExists { .. } | Refusal::Conflict { .. } | Refusal::NotAttempted => {
-            format!("pod {namespace}/{name} has been modified meanwhile")
-        }
-    }
+/// The reason why the pod is not bound, if it is not.
+async fn answer(service: &Service, cluster: &Arc<str>, policy: Option<&str>, body: &[u8]) -> Result<Option<String>> {
+    let args = ExtenderBindingArgs::parse(body).map_err(|error| Error::BadRequest(error.to_string()))?;
+    extender_bind(service, cluster, args, policy).await
 }

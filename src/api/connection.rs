@@ -29,8 +29,9 @@ use tokio::{
 use super::{
     admission::Share,
     pace::Pace,
-    replies::{self, ListTurn, Replies, ReplyRoom, Taken},
+    replies::{self, Replies, ReplyRoom, Taken},
 };
+use crate::service::objects::ListTurn;
 
 /// Size of a piece over HTTP/2, which stays in memory when the stream is given up.
 const HTTP2_PIECE: usize = 16 << 10;

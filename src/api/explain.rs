@@ -13,13 +13,14 @@ use super::{
     extract::{JsonBytes, Query},
     openapi::DecisionErrors,
     state::AppState,
-    warning::{self, FieldValidationQuery, warn},
+    warning::{FieldValidationQuery, warn},
 };
 use crate::{
     service::{
         compute::{compute, compute_on},
         context,
         explain::{ExplainRequest, Step},
+        fields::examined,
     },
     wire::{explanation::Explanation, table, validation::fields::Examined},
 };
@@ -59,8 +60,7 @@ pub async fn explain(
     let context = context::stand(&state, &cluster, fresh.fresh()).await?;
     let (headers, is_there, view) = (context.headers(), context.is_there(), context.view);
     let first = move || -> Result<(Step, Vec<String>)> {
-        let Examined { json, odd, .. } =
-            warning::examined("ExplainRequest", "the request cannot be read", &body, mode)?;
+        let Examined { json, odd, .. } = examined("ExplainRequest", "the request cannot be read", &body, mode)?;
         Ok((Step::first(&json, query.policy.as_deref(), &view, is_there)?, odd))
     };
     let (step, odd) = compute_on(size, first).await??;

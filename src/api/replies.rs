@@ -6,7 +6,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, LazyLock, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
@@ -31,9 +31,6 @@ const STALLED: Duration = Duration::from_secs(1);
 /// Between two looks for such a client.
 const LOOKS: Duration = Duration::from_millis(20);
 
-/// Whole collections that are read at once.
-const LISTS_AT_ONCE: usize = 2;
-
 /// A reply that can be given up.
 pub(super) trait Taken: fmt::Debug + Send + Sync {
     /// For how long its client has taken nothing.
@@ -56,12 +53,6 @@ pub(super) struct Replies {
 #[derive(Debug)]
 pub(super) struct ReplyRoom {
     _permit: OwnedSemaphorePermit,
-}
-
-/// The turn of a request that reads a whole collection. It lasts until there is room for the reply, of which this is an extension.
-#[derive(Clone, Debug)]
-pub(super) struct ListTurn {
-    _permit: Arc<OwnedSemaphorePermit>,
 }
 
 impl Replies {
@@ -119,16 +110,6 @@ impl Replies {
             slowest.give_up();
         }
     }
-}
-
-/// The turn of a request that reads a whole collection of any size.
-///
-/// # Errors
-/// None: the semaphore is never closed.
-pub(super) async fn list_turn() -> Result<ListTurn> {
-    static TURNS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(LISTS_AT_ONCE)));
-    let permit = TURNS.clone().acquire_owned().await.map_err(ApiError::internal)?;
-    Ok(ListTurn { _permit: Arc::new(permit) })
 }
 
 /// The answer in place of a reply for which there was no room. A request that only reads can be sent again.

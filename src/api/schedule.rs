@@ -15,7 +15,7 @@ use super::{
     extract::{JsonBytes, Query},
     openapi::ScheduleErrors,
     state::AppState,
-    warning::{self, FieldValidationQuery, warn},
+    warning::{FieldValidationQuery, warn},
 };
 use crate::{
     core::work::Stop,
@@ -23,6 +23,7 @@ use crate::{
         Service,
         compute::{compute_on, computing_until},
         context,
+        fields::examined,
         memory::kept,
         schedule::{Answers, Runs, prepare},
     },
@@ -71,8 +72,7 @@ pub async fn schedule(
     let service = Service::clone(&state);
     let run = compute_on(body.len(), move || -> Result<(Runs, Vec<String>)> {
         let parsing = trace::phase("parse");
-        let Examined { json, odd, .. } =
-            warning::examined("ScheduleRequest", "the request cannot be read", &body, mode)?;
+        let Examined { json, odd, .. } = examined("ScheduleRequest", "the request cannot be read", &body, mode)?;
         let request: ScheduleRequest =
             decode::from_slice(&json).map_err(|error| ApiError::BadRequest(error.to_string()))?;
         drop(parsing);

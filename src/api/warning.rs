@@ -10,10 +10,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::error::{ApiError, Result, Subject};
-use crate::wire::{
-    status::StatusCause,
-    validation::fields::{self, Examined, FieldValidation},
-};
+use crate::wire::{status::StatusCause, validation::fields::FieldValidation};
 
 /// How many characters a warning has at most, and all of a reply together.
 const LONGEST: usize = 256;
@@ -45,27 +42,6 @@ impl FieldValidationQuery {
             }
         })
     }
-}
-
-/// Checks the fields of a body that is an object of this kind, or a request of this name.
-///
-/// # Errors
-/// [`ApiError::BadRequest`] for unknown fields of Podberth's own requests, and under `Strict` for any unknown or repeated field. `what` is the
-/// name of the body in the error.
-pub fn examined<'b>(kind: &str, what: &str, body: &'b [u8], mode: FieldValidation) -> Result<Examined<'b>> {
-    let mut examined = fields::examine(kind, "", body);
-    if !examined.refused.is_empty() {
-        return Err(ApiError::BadRequest(examined.refused.join(", ")));
-    }
-    match mode {
-        FieldValidation::Strict if !examined.odd.is_empty() => {
-            let odd = examined.odd.join(", ");
-            return Err(ApiError::BadRequest(format!("{what}: strict decoding error: {odd}")));
-        }
-        FieldValidation::Ignore => examined.odd.clear(),
-        FieldValidation::Strict | FieldValidation::Warn => {}
-    }
-    Ok(examined)
 }
 
 /// Adds warnings to a reply. Text that no header can hold is left out.

@@ -10,14 +10,15 @@ use serde_json::value::to_raw_value;
 
 use super::{
     Service,
-    error::{Error, Result, Subject},
+    error::{Error, Result},
+    objects::{self, ATTEMPTS, Preconditions, Target},
 };
 use crate::{
     core::{
         model::Pod,
         snapshot::{Kind, Object},
     },
-    store::{Atomicity, Call, Change, Key, ListQuery, Outcome, Precondition, Record, Refusal, Write},
+    store::{Atomicity, Call, Change, ListQuery, Outcome, Precondition, Record, Refusal, Write},
     wire::{
         decode,
         document::Document,
@@ -26,9 +27,6 @@ use crate::{
 };
 
 pub mod taints;
-
-/// Number of attempts of an eviction while others change the pod or its budgets.
-const ATTEMPTS: usize = 8;
 
 /// kube-apiserver's retry time for a budget that lags.
 const BEHIND_RETRY_SECONDS: u32 = 10;
@@ -77,22 +75,16 @@ impl Budget {
     }
 }
 
-/// Deletes a pod that `may` accepts, and charges its budgets. Returns the deleted pod, or `None` if others kept changing it or its budgets.
+/// Deletes a pod for which the preconditions hold, and charges its budgets. Returns the deleted pod.
 ///
 /// # Errors
-/// [`Error::NotFound`] where there is no such pod, [`Error::Disruption`] where a budget forbids it, and those of `may`.
-pub async fn evict(
-    service: &Service,
-    cluster: &str,
-    key: &Key,
-    may: &(dyn Fn(&Record) -> Result<()> + Send + Sync),
-    dry_run: bool,
-) -> Result<Option<Record>> {
+/// [`Error::NotFound`] if there is no such pod, [`Error::Disruption`] if a budget forbids it, [`Error::Conflict`] if a precondition does not hold or
+/// others kept changing the pod or its budgets.
+pub async fn evict(service: &Service, target: &Target, preconditions: &Preconditions, dry_run: bool) -> Result<Record> {
     for _ in 0..ATTEMPTS {
-        let pod = service.store.get(cluster, key).await?;
-        let pod = pod.ok_or_else(|| Error::NotFound(Subject::new("", "pods", &*key.name)))?;
-        may(&pod)?;
-        let mut writes = charges(service, cluster, &pod).await?;
+        let pod = objects::read(service, target).await?;
+        preconditions.check(target, &pod)?;
+        let mut writes = charges(service, &target.cluster, &pod).await?;
         writes.push(Write {
             key: pod.key.clone(),
             precondition: Precondition::revision(pod.revision),
@@ -100,7 +92,7 @@ pub async fn evict(
         });
         if !dry_run {
             let call = Call { writes, atomicity: Atomicity::AllOrNothing };
-            let outcomes = service.clusters.commit(cluster, call, None).await?.outcomes;
+            let outcomes = service.clusters.commit(&target.cluster, call, None).await?.outcomes;
             let refusal = outcomes.into_iter().find_map(|outcome| match outcome {
                 Outcome::Refused(refusal) if refusal != Refusal::NotAttempted => Some(refusal),
                 _ => None,
@@ -110,9 +102,9 @@ pub async fn evict(
                 continue;
             }
         }
-        return Ok(Some(pod));
+        return Ok(pod);
     }
-    Ok(None)
+    Err(target.modified())
 }
 
 /// The writes that charge the budgets of an evicted pod.

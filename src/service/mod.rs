@@ -15,6 +15,8 @@ pub mod error;
 pub mod evict;
 pub mod explain;
 pub mod extenders;
+pub mod fields;
+pub mod import;
 pub mod memory;
 pub mod objects;
 pub mod policies;

@@ -7,27 +7,28 @@ use axum::{extract::State, http::StatusCode, response::Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{examine, show, target::Target, write::WriteQuery};
+use super::{queries::WriteQuery, show, subresource::BindingMetadata};
 use crate::{
     api::{
         context::PolicyQuery,
-        error::{ApiError, Result, Subject},
         extract::{JsonBytes, Query},
         state::AppState,
     },
-    live::View,
     service::{
-        bind::{BindOutcome, bind_pod},
-        context,
+        bind::bind_stored,
+        error::{Error, Result},
+        objects::Target,
     },
-    store::Refusal,
-    wire::fault::{Faults, Path},
+    wire::{
+        decode,
+        fault::{Faults, Path},
+    },
 };
 
 /// Puts a pod on a node.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Binding {
+pub(super) struct Binding {
     /// `Binding`
     pub kind: String,
     /// `v1`
@@ -38,22 +39,10 @@ pub struct Binding {
     pub target: BindingTarget,
 }
 
-/// The pod of a Binding.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(default)]
-pub struct BindingMetadata {
-    /// The pod's name, as in the path.
-    pub name: String,
-    /// The pod's namespace, as in the path.
-    pub namespace: String,
-    /// The pod's uid: with it a binding may be repeated safely, and does not affect a later pod of this name.
-    pub uid: String,
-}
-
 /// The node of a Binding.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
-pub struct BindingTarget {
+pub(super) struct BindingTarget {
     /// `Node`
     pub kind: String,
     /// The node's name.
@@ -64,10 +53,10 @@ impl Binding {
     fn check(&self, target: &Target) -> Result<()> {
         for (said, expected) in [(&self.kind, "Binding"), (&self.api_version, "v1")] {
             if !said.is_empty() && said != expected {
-                return Err(ApiError::BadRequest(format!("the object is a {said}; this path takes a Binding of v1")));
+                return Err(Error::BadRequest(format!("the object is a {said}; this path takes a Binding of v1")));
             }
         }
-        same_object(target, &self.metadata.name, &self.metadata.namespace, "Binding")?;
+        self.metadata.agrees_with(target, "Binding")?;
         let mut faults = Faults::default();
         let at = Path::ROOT.child("target");
         if !matches!(self.target.kind.as_str(), "" | "Node") {
@@ -81,18 +70,8 @@ impl Binding {
     }
 }
 
-/// Checks that the object in a subresource's body agrees with the path.
-pub fn same_object(target: &Target, name: &str, namespace: &str, kind: &str) -> Result<()> {
-    let agrees = |said: &str, path: &str| said.is_empty() || said == path;
-    if agrees(name, &target.name) && agrees(namespace, target.namespace.as_deref().unwrap_or_default()) {
-        Ok(())
-    } else {
-        Err(ApiError::BadRequest(format!("name or namespace in URL does not match that in the {kind} object")))
-    }
-}
-
 /// POST of a binding.
-pub async fn bind(
+pub(super) async fn bind(
     State(state): State<AppState>,
     target: Target,
     Query(query): Query<WriteQuery>,
@@ -100,47 +79,9 @@ pub async fn bind(
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
     let dry_run = query.dry_run()?;
-    let binding: Binding = examine::decode(&body)?;
+    let binding: Binding = decode::from_slice(&body)?;
     binding.check(&target)?;
-    let Binding { metadata: BindingMetadata { uid, .. }, target: BindingTarget { name: node, .. }, .. } = binding;
-    let policy = policy.policy.as_deref();
-    if dry_run {
-        let view = context::view(&state, &target.cluster).await?;
-        return try_bind(&target, &uid, &node, &view, policy);
-    }
-    let pod = (target.namespace.as_deref().unwrap_or_default(), target.name.as_str());
-    let judged_by = context::judged_by(&state, &target.cluster, policy, pod).await?;
-    match bind_pod(&state, &target.cluster, &target.key(), &uid, &node, judged_by).await? {
-        // Only with the uid is it known to be the same binding, repeated.
-        BindOutcome::Bound { is_new: false, .. } if uid.is_empty() => {
-            Err(refused(&target, Refusal::AlreadyBound { node }, &uid))
-        }
-        BindOutcome::Refused(refusal) => Err(refused(&target, refusal, &uid)),
-        _ => Ok(show::success(StatusCode::CREATED, &target, &uid)),
-    }
-}
-
-/// Judges a binding as it would be judged now.
-fn try_bind(target: &Target, uid: &str, node: &str, view: &View, policy: Option<&str>) -> Result<Response> {
-    let namespace = target.namespace.as_deref().unwrap_or_default();
-    let pod = view.snapshot.pod(namespace, &target.name);
-    let pod = pod.ok_or_else(|| ApiError::NotFound(target.subject()))?;
-    if !uid.is_empty() && *uid != *pod.uid {
-        return Err(target.other_uid(uid, &pod.uid));
-    }
-    let chosen = context::chosen(view, policy)?.pick_or_first(Some(pod));
-    let repeated = !uid.is_empty() && view.bound_to(namespace, &target.name) == Some(node);
-    if !repeated && let Err(why) = view.may_bind(namespace, &target.name, node, chosen.profile()) {
-        return Err(refused(target, Refusal::Rejected(why), uid));
-    }
-    Ok(show::success(StatusCode::CREATED, target, &pod.uid))
-}
-
-fn refused(target: &Target, refusal: Refusal, uid: &str) -> ApiError {
-    match target.refused(refusal, uid) {
-        ApiError::Conflict { message, .. } => {
-            ApiError::Conflict { subject: Subject::new("", "pods/binding", &*target.name), message }
-        }
-        other => other,
-    }
+    let (uid, node) = (&binding.metadata.uid, &binding.target.name);
+    bind_stored(&state, &target, uid, node, policy.policy.as_deref(), dry_run).await?;
+    Ok(show::success(StatusCode::CREATED, &target, uid))
 }

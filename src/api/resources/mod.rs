@@ -22,20 +22,19 @@ use self::target::Served;
 use super::state::AppState;
 use crate::wire::kinds::{self, StoredKind, Subresource, Verb};
 
-mod admission;
-pub mod binding;
+mod binding;
 pub mod clusters;
 pub mod documents;
-pub mod eviction;
-pub(super) mod examine;
+mod eviction;
 pub mod import;
 mod list;
 mod page;
+mod queries;
 mod read;
-pub mod report;
-pub(super) mod show;
-pub(super) mod target;
-pub(super) mod write;
+mod show;
+mod subresource;
+mod target;
+mod write;
 
 /// The routes of every kind that these handlers serve.
 pub fn routes() -> OpenApiRouter<AppState> {

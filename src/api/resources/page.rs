@@ -1,39 +1,39 @@
-//! The `continue` token of a list: where its next page begins.
+//! The `continue` token of a list: the place where its next page begins.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 
-use crate::api::error::{ApiError, Result};
+use crate::service::{
+    error::{Error, Result},
+    objects::Page,
+};
 
-/// Where a page begins. Opaque to clients.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Page {
-    /// The list's revision: that of its first page.
+/// The content of a token. Opaque to clients.
+#[derive(Serialize, Deserialize)]
+struct Token {
     #[serde(rename = "rv")]
-    pub revision: u64,
-    /// The namespace of the last object of the page.
+    revision: u64,
     #[serde(rename = "ns")]
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
+    namespace: String,
+    name: String,
 }
 
-impl Page {
-    /// Reads a token; an empty one begins at the beginning.
-    pub(super) fn parse(token: &str) -> Result<Option<Self>> {
-        if token.is_empty() {
-            return Ok(None);
-        }
-        let json = BASE64_URL_SAFE_NO_PAD.decode(token).ok();
-        let page = json.and_then(|json| serde_json::from_slice(&json).ok());
-        page.map(Some).ok_or_else(|| ApiError::BadRequest("the continue token is not one of this server".into()))
+/// Reads a token; an empty one begins at the beginning.
+pub(super) fn parse(token: &str) -> Result<Option<Page>> {
+    if token.is_empty() {
+        return Ok(None);
     }
+    let json = BASE64_URL_SAFE_NO_PAD.decode(token).ok();
+    let token = json.and_then(|json| serde_json::from_slice(&json).ok());
+    let page = token.map(|Token { revision, namespace, name }| Page { revision, namespace, name });
+    page.map(Some).ok_or_else(|| Error::BadRequest("the continue token is not one of this server".into()))
+}
 
-    /// The token.
-    pub(super) fn token(&self) -> String {
-        // Plain data always serializes; an empty token would begin anew.
-        BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
-    }
+/// The token of a page.
+pub(super) fn token(page: &Page) -> String {
+    let Page { revision, namespace, name } = page.clone();
+    // Plain data always serializes; an empty token would begin anew.
+    BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(&Token { revision, namespace, name }).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -43,10 +43,10 @@ mod tests {
     #[test]
     fn tokens_come_back_and_garbage_does_not_pass() {
         let page = Page { revision: 7, namespace: "shop".into(), name: "wéb".into() };
-        assert_eq!(Page::parse(&page.token()).expect("its own token"), Some(page));
-        assert_eq!(Page::parse("").expect("no token"), None);
+        assert_eq!(parse(&token(&page)).expect("its own token"), Some(page));
+        assert_eq!(parse("").expect("no token"), None);
         for garbage in ["!", "e30", "bnVsbA", "W10", "7"] {
-            assert!(Page::parse(garbage).is_err(), "{garbage}");
+            assert!(parse(garbage).is_err(), "{garbage}");
         }
     }
 }

@@ -6,10 +6,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::target::Target;
 use crate::{
-    api::error::Result,
-    service::objects::with_node,
+    api::warning::warn,
+    service::{
+        error::Result,
+        objects::{Target, Written, with_node},
+    },
     store::Record,
     wire::{
         document,
@@ -19,29 +21,30 @@ use crate::{
 };
 
 /// A reply of JSON that is written already.
-pub(crate) fn json(code: StatusCode, text: String) -> Response {
+pub(super) fn json(code: StatusCode, text: String) -> Response {
     (code, [(header::CONTENT_TYPE, "application/json")], text).into_response()
 }
 
 /// A reply of one stored object.
-pub(crate) fn object(kind: &StoredKind, record: &Record) -> Result<Response> {
+pub(super) fn object(kind: &StoredKind, record: &Record) -> Result<Response> {
     Ok(json(StatusCode::OK, document::render(&with_node(record)?, kind, record.revision)))
 }
 
-/// A reply of an object that was only tried (`dryRun`): one that is new has no revision.
-pub(crate) fn tried(code: StatusCode, kind: &StoredKind, body: &str, revision: Option<u64>) -> Response {
-    let text = if let Some(revision) = revision {
+/// A reply of an object that was written, with warnings. One that is new in a dry run has no revision.
+pub(super) fn written(code: StatusCode, written: &Written) -> Response {
+    let (kind, body) = (written.target.kind, written.body.as_deref().unwrap_or("{}"));
+    let text = if let Some(revision) = written.revision {
         document::render(body, kind, revision)
     } else {
         let body = document::shown(body, kind);
         let rest = body.strip_prefix('{').unwrap_or("}");
         format!(r#"{{"kind":"{}","apiVersion":"{}",{rest}"#, kind.kind, kind.api_version())
     };
-    json(code, text)
+    warn(json(code, text), &written.warnings)
 }
 
 /// A reply that only reports success.
-pub(crate) fn success(code: StatusCode, target: &Target, uid: &str) -> Response {
+pub(super) fn success(code: StatusCode, target: &Target, uid: &str) -> Response {
     let details = StatusDetails {
         name: target.name.clone(),
         group: target.kind.group.into(),

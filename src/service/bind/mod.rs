@@ -10,23 +10,26 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Service, compute::compute, error::Result};
+use super::error::Result;
 use crate::{
     core::{
         batch::Placed,
         model::{Name, Pod},
         plan::{Plan, Step},
-        policy::Profile,
-        volume_choice::VolumeChoice,
     },
-    store::{Change, Key, Refusal},
+    store::{Change, Refusal},
     wire::{explanation::ExtenderError, extender_calls::PodDocument},
 };
 
-pub use self::{by_extender::ByExtender, in_store::InStore};
+pub use self::{
+    by_extender::ByExtender,
+    in_store::InStore,
+    requests::{bind_stored, extender_bind},
+};
 
 mod by_extender;
 mod in_store;
+mod requests;
 mod volumes;
 
 /// A pod that is to go to a node.
@@ -114,64 +117,4 @@ pub trait Binder: Send + Sync {
         let outcomes = self.bind(std::slice::from_mut(&mut bind), false).await?;
         Ok(outcomes.into_iter().next().unwrap_or(BindOutcome::STALE))
     }
-}
-
-/// How often a bind is tried when its volumes go to others first.
-const ATTEMPTS: usize = 8;
-
-/// Binds a pod to a node, if it is the pod of this uid (empty: whichever it is), and in the same commit settles those of
-/// its claims that waited for it.
-pub async fn bind_pod(
-    service: &Service,
-    cluster: &str,
-    key: &Key,
-    uid: &str,
-    node: &str,
-    judged_by: Option<Arc<Profile>>,
-) -> Result<BindOutcome> {
-    let name = |text: &str| Name::from(text);
-    let pod = Pod { namespace: name(&key.namespace), name: name(&key.name), uid: name(uid), ..Pod::default() };
-    let pod = Arc::new(pod);
-    let binder = InStore { service, cluster, profile: judged_by.clone(), reserve_until: None, is_judged: false };
-    let mut before: Option<(Vec<VolumeChoice>, BindOutcome)> = None;
-    for _ in 0..ATTEMPTS {
-        let chosen = volumes_for(service, cluster, key, node, judged_by.as_ref()).await?;
-        if let Some((tried, outcome)) = before
-            && tried == chosen
-        {
-            // It is not for the choice that the bind was refused.
-            return Ok(outcome);
-        }
-        let placed = Placed { node: node.into(), volumes: chosen.clone(), ..Placed::default() };
-        let outcome = binder.bind_one(Bind::new(&pod, &placed, 0)).await?;
-        match outcome {
-            BindOutcome::Refused(Refusal::Rejected(_)) => before = Some((chosen, outcome)),
-            // One of the volumes or claims was written meanwhile.
-            BindOutcome::Refused(Refusal::NotAttempted) => {
-                let head = service.store.head(cluster).await?.revision;
-                service.clusters.get(cluster).await?.reached(head, service.freshness.max_wait).await;
-                before = None;
-            }
-            outcome => return Ok(outcome),
-        }
-    }
-    Ok(BindOutcome::STALE)
-}
-
-/// Where the pod's claims would get their volumes from on the node. Most pods have none.
-async fn volumes_for(
-    service: &Service,
-    cluster: &str,
-    key: &Key,
-    node: &str,
-    profile: Option<&Arc<Profile>>,
-) -> Result<Vec<VolumeChoice>> {
-    let view = service.clusters.get(cluster).await?.view();
-    let has_volumes = |pod: &Arc<Pod>| !pod.volumes.is_empty() && view.bound_to(&pod.namespace, &pod.name).is_none();
-    if !view.snapshot.pod(&key.namespace, &key.name).is_some_and(has_volumes) {
-        return Ok(Vec::new());
-    }
-    let profile = profile.unwrap_or_else(|| view.profile_of(&key.namespace, &key.name)).clone();
-    let (view, key, node) = (view.clone(), key.clone(), node.to_owned());
-    compute(move || view.choices(&key.namespace, &key.name, &node, &profile)).await
 }

@@ -12,7 +12,6 @@ use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::ATTEMPTS;
 use crate::{
     clock,
     core::{
@@ -26,6 +25,7 @@ use crate::{
         compute::compute,
         context,
         error::{Error, Result},
+        objects::ATTEMPTS,
     },
     store::{Atomicity, Call, Change, Key, Outcome, Precondition, Record, Write},
     wire::{fault::Cause, kinds},

@@ -1,18 +1,15 @@
 //! Validation of bodies: everything that a client sends is checked here before anything is stored.
 
-use serde::Deserialize;
-
-use super::target::Target;
+use super::{is_absent, target::Target};
 use crate::{
-    api::{
-        error::{ApiError, Result},
-        warning,
-    },
     core::snapshot::{Kind, Object},
-    service::objects::is_absent,
+    service::{
+        error::{Error, Result},
+        fields,
+    },
     store::Change,
     wire::{
-        decode::{self, DecodeError},
+        decode::DecodeError,
         document::Document,
         fault::Cause,
         kinds::StoredKind,
@@ -53,7 +50,7 @@ pub(crate) enum Refused {
 
 impl Refused {
     /// As the reply to a request for this object.
-    pub(crate) fn into_error(self, target: &Target) -> ApiError {
+    pub(crate) fn into_error(self, target: &Target) -> Error {
         match self {
             Self::Undecodable(error) => undecodable(target.kind, &error),
             Self::Invalid(causes) => target.invalid(causes),
@@ -61,9 +58,9 @@ impl Refused {
     }
 }
 
-fn undecodable(kind: &StoredKind, error: &DecodeError) -> ApiError {
+fn undecodable(kind: &StoredKind, error: &DecodeError) -> Error {
     let (kind, version) = (kind.kind, kind.api_version());
-    ApiError::BadRequest(format!("{kind} in version {version:?} cannot be handled as a {kind}: {error}"))
+    Error::BadRequest(format!("{kind} in version {version:?} cannot be handled as a {kind}: {error}"))
 }
 
 /// Checks the fields of a body to be stored as this kind.
@@ -71,8 +68,8 @@ fn undecodable(kind: &StoredKind, error: &DecodeError) -> ApiError {
 /// # Errors
 /// Under `Strict`, if a field is unknown or repeated.
 pub(crate) fn examined<'b>(kind: &StoredKind, json: &'b [u8], mode: FieldValidation) -> Result<Examined<'b>> {
-    let (fields, kind, version) = (kind.fields(), kind.kind, kind.api_version());
-    warning::examined(fields, &format!("{kind} in version {version:?} cannot be handled as a {kind}"), json, mode)
+    let (known, kind, version) = (kind.fields(), kind.kind, kind.api_version());
+    fields::examined(known, &format!("{kind} in version {version:?} cannot be handled as a {kind}"), json, mode)
 }
 
 /// Reads a body to be stored under the path.
@@ -90,7 +87,7 @@ pub(crate) fn open(target: &Target, json: &[u8]) -> Result<Document> {
         let said =
             |text: Option<String>, of: &str| text.filter(|text| !text.is_empty()).unwrap_or_else(|| of.to_owned());
         let (version, kind) = (said(said_version, "no apiVersion"), said(said_kind, "object"));
-        return Err(ApiError::BadRequest(format!(
+        return Err(Error::BadRequest(format!(
             "the object is {kind:?} of {version:?}; this path takes {named:?} of {api_version:?}"
         )));
     }
@@ -99,17 +96,12 @@ pub(crate) fn open(target: &Target, json: &[u8]) -> Result<Document> {
         if is_absent(document.metadata("namespace")) {
             document.set_metadata_text("namespace", namespace);
         } else if document.metadata_text("namespace").is_some_and(|said| said != *namespace) {
-            return Err(ApiError::BadRequest(
+            return Err(Error::BadRequest(
                 "the namespace of the provided object does not match the namespace sent on the request".into(),
             ));
         }
     }
     Ok(document)
-}
-
-/// Reads a message that is not stored, as Go does: `null` counts as absent.
-pub(crate) fn decode<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T> {
-    decode::from_slice(json).map_err(ApiError::from)
 }
 
 /// Checks a complete object that a client makes, which has its uid.
@@ -154,15 +146,4 @@ fn validated(kind: &StoredKind, document: Document) -> std::result::Result<(Acce
         _ => None,
     };
     Ok((Accepted { body, node, uid }, converted.causes))
-}
-
-/// The revision of a resource version in a request; `None` for no particular one.
-pub(crate) fn revision(resource_version: &str) -> Result<Option<u64>> {
-    match resource_version {
-        "" | "0" => Ok(None),
-        text => text
-            .parse()
-            .map(Some)
-            .map_err(|_| ApiError::BadRequest(format!("the resource version {text:?} is not one of this server"))),
-    }
 }

@@ -1,4 +1,4 @@
-//! The reply of an import.
+//! The result of an import.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    api::error::{ApiError, Subject},
-    service::error::FAULTS_TOLD,
+    service::error::{Error, FAULTS_TOLD, Subject},
     wire::status::StatusCause,
 };
 
@@ -56,26 +55,9 @@ pub struct RefusedObject {
     pub causes: Vec<StatusCause>,
 }
 
-/// Objects of any kinds.
-#[derive(Debug, ToSchema)]
-#[allow(dead_code, reason = "documents what `kubectl get -o json` prints; the items are read one by one")]
-#[schema(as = ObjectList, example = json!({"kind": "List", "apiVersion": "v1", "items": [
-    {"kind": "Node", "apiVersion": "v1", "metadata": {"name": "n1"},
-     "status": {"allocatable": {"cpu": "4", "memory": "16Gi", "pods": "110"}}}
-]}))]
-pub struct ObjectList {
-    /// `List`, or that of a list of one kind, such as `PodList`.
-    kind: String,
-    /// Of the list.
-    #[schema(rename = "apiVersion")]
-    api_version: String,
-    /// The objects, each with its kind and version unless the list has them.
-    items: Vec<BTreeMap<String, serde_json::Value>>,
-}
-
 impl ImportReport {
     /// Adds an object with warnings, within a bound.
-    pub fn warn(&mut self, object: RefusedObject) {
+    pub(super) fn warn(&mut self, object: RefusedObject) {
         if self.warnings.len() < WARNED {
             self.warnings.push(object);
         } else {
@@ -93,7 +75,7 @@ impl RefusedObject {
 }
 
 /// The refusal of a whole import: each fault by its place in the body, with the object that has it.
-pub fn refusal(refused: &[RefusedObject]) -> ApiError {
+pub(super) fn refusal(refused: &[RefusedObject]) -> Error {
     let faults = refused.iter().flat_map(|object| {
         let (at, called) = (&object.at, object.called());
         object.causes.iter().map(move |cause| StatusCause {
@@ -113,5 +95,5 @@ pub fn refusal(refused: &[RefusedObject]) -> ApiError {
         let message = format!("and {more} more faults: skipInvalid=true&dryRun=All reports them all");
         causes.push(StatusCause { message, ..StatusCause::default() });
     }
-    ApiError::Invalid { subject: Subject::new("", "List", ""), causes }
+    Error::Invalid { subject: Subject::new("", "List", ""), causes }
 }

@@ -2,17 +2,14 @@
 
 use std::sync::Arc;
 
-use super::target::Target;
+use super::{is_absent, target::Target};
 use crate::{
-    api::{
-        error::{ApiError, Result},
-        state::AppState,
-    },
     core::snapshot::Snapshot,
     service::{
+        Service,
         compute::read_on,
         context::{self, Fresh},
-        objects::is_absent,
+        error::{Error, Result},
     },
     store::Record,
     wire::{
@@ -25,14 +22,14 @@ use crate::{
 /// Fills in an object to create, with a text of `length` bytes.
 ///
 /// # Errors
-/// [`ApiError::Forbidden`] if it contradicts other objects, or names a class that does not exist.
-pub(super) async fn of_new(state: &AppState, target: &Target, document: &mut Document, length: usize) -> Result<()> {
+/// [`Error::Forbidden`] if it contradicts other objects, or names a class that does not exist.
+pub(super) async fn of_new(service: &Service, target: &Target, document: &mut Document, length: usize) -> Result<()> {
     if !defaults::is_admitted(target.kind) {
         return Ok(());
     }
     let mut fresh = Fresh::default();
     loop {
-        let classes = classes(state, &target.cluster, fresh).await?;
+        let classes = classes(service, &target.cluster, fresh).await?;
         let (kind, mut filled) = (target.kind, document.clone());
         let filled = read_on(length, move || {
             let admitted = defaults::admit(kind, &mut filled, &classes);
@@ -53,21 +50,21 @@ pub(super) async fn of_new(state: &AppState, target: &Target, document: &mut Doc
 /// Keeps in an object that replaces a stored one the values that were written at its creation.
 ///
 /// # Errors
-/// [`ApiError::Invalid`] if it changes fixed fields, [`ApiError::Forbidden`] as for [`of_new`].
+/// [`Error::Invalid`] if it changes fixed fields, [`Error::Forbidden`] as for [`of_new`].
 pub(super) async fn of_update(
-    state: &AppState,
+    service: &Service,
     target: &Target,
     sent: &mut Document,
     stored: &Document,
     length: usize,
 ) -> Result<()> {
     defaults::keep(target.kind, sent, stored).map_err(|causes| target.invalid(causes))?;
-    if defaults::is_admitted_again(target.kind) { of_new(state, target, sent, length).await } else { Ok(()) }
+    if defaults::is_admitted_again(target.kind) { of_new(service, target, sent, length).await } else { Ok(()) }
 }
 
 /// Fills in an imported object without a uid, which was not created anywhere yet. A stored object of its name keeps the values written at its
 /// creation. Nothing is refused.
-pub(super) fn of_imported(
+pub(crate) fn of_imported(
     kind: &StoredKind,
     mut document: Document,
     stored: Option<&Record>,
@@ -88,15 +85,15 @@ pub(super) fn of_imported(
 }
 
 /// The state of a cluster; an empty one where there is no such cluster yet.
-pub(super) async fn classes(state: &AppState, cluster: &Arc<str>, fresh: Fresh) -> Result<Snapshot> {
-    match context::stand(state, cluster, fresh).await {
+pub(crate) async fn classes(service: &Service, cluster: &Arc<str>, fresh: Fresh) -> Result<Snapshot> {
+    match context::stand(service, cluster, fresh).await {
         Ok(context) => Ok(context.view.snapshot.clone()),
-        Err(ApiError::NotFound(_)) => Ok(Snapshot::default()),
+        Err(Error::NotFound(_)) => Ok(Snapshot::default()),
         Err(error) => Err(error),
     }
 }
 
-fn forbidden(target: &Target, document: &Document, denied: Denied) -> ApiError {
+fn forbidden(target: &Target, document: &Document, denied: Denied) -> Error {
     let name = document.metadata_text("name").unwrap_or_default();
-    ApiError::Forbidden { subject: target.named(name).subject(), message: denied.message }
+    Error::Forbidden { subject: target.named(name).subject(), message: denied.message }
 }

@@ -1,4 +1,6 @@
-//! Stored objects: the fields that the server sets on a new one, and the reading of its record.
+//! Stored objects: reading, listing, and the one path of every write, [`write`](fn@write).
+//!
+//! Binds and evictions change several objects under rules of their own; they are in [`super::bind`] and [`super::evict`].
 
 use std::borrow::Cow;
 
@@ -6,7 +8,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::error::{Error, Result};
+use super::{
+    Service,
+    error::{Error, Result},
+};
 use crate::{
     clock,
     core::snapshot::Kind,
@@ -18,10 +23,48 @@ use crate::{
     },
 };
 
+pub use self::{
+    list::{Found, ListTurn, NotOlder, Page, Selection, list},
+    target::{Preconditions, Target},
+    write::{Intent, Options, Written, delete_all, write},
+};
+
+pub(super) mod admission;
+pub(super) mod examine;
+mod list;
+mod target;
+mod write;
+
+/// Number of attempts of a write while others change the object.
+pub(super) const ATTEMPTS: usize = 8;
+
 /// Length of a generated name's suffix, and of the part before it (`apiserver/pkg/storage/names/generate.go`: no vowels, so no words).
 const SUFFIX: usize = 5;
 const LONGEST_PREFIX: usize = 63 - SUFFIX;
 const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
+
+/// The object as it is now in the store.
+///
+/// # Errors
+/// [`Error::NotFound`]
+pub async fn read(service: &Service, target: &Target) -> Result<Record> {
+    let record = service.store.get(&target.cluster, &target.key()).await?;
+    record.ok_or_else(|| target.not_found())
+}
+
+/// The revision of a resource version in a request; `None` for no particular one.
+///
+/// # Errors
+/// [`Error::BadRequest`] if it is no number.
+pub fn revision(resource_version: &str) -> Result<Option<u64>> {
+    match resource_version {
+        "" | "0" => Ok(None),
+        text => text
+            .parse()
+            .map(Some)
+            .map_err(|_| Error::BadRequest(format!("the resource version {text:?} is not one of this server"))),
+    }
+}
 
 /// The kind of pods.
 ///

@@ -1,0 +1,34 @@
+//! Bodies of subresources that do something with a pod.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::service::{
+    error::{Error, Result},
+    objects::Target,
+};
+
+/// The pod of a Binding.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub(super) struct BindingMetadata {
+    /// The pod's name, as in the path.
+    pub name: String,
+    /// The pod's namespace, as in the path.
+    pub namespace: String,
+    /// The pod's uid: with it a binding may be repeated safely, and does not affect a later pod of this name.
+    pub uid: String,
+}
+
+impl BindingMetadata {
+    /// Checks that the object in the body, of this kind, agrees with the path.
+    pub(super) fn agrees_with(&self, target: &Target, kind: &str) -> Result<()> {
+        let agrees = |said: &str, path: &str| said.is_empty() || said == path;
+        if agrees(&self.name, &target.name) && agrees(&self.namespace, target.namespace.as_deref().unwrap_or_default())
+        {
+            Ok(())
+        } else {
+            Err(Error::BadRequest(format!("name or namespace in URL does not match that in the {kind} object")))
+        }
+    }
+}
