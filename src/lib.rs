@@ -21,7 +21,7 @@
 //! | `crates/store`, [`store`] | durable documents and revisions; the only SQL | know scheduling |
 //! | [`live`] | the live cache: change feed in, snapshots out; commits decisions | know SQL, HTTP |
 //! | [`extenders`] | HTTP calls to a policy's own extenders, which always end | decide, know the store or SQL |
-//! | [`service`] | the operations, for all callers: decide, explain, schedule, bind, reserve, evict, policies | know HTTP, SQL |
+//! | [`service`] | the operations, for all callers: filter, prioritize, preempt, explain, schedule, bind, reserve, evict, objects, import, policies | know HTTP, SQL |
 //! | [`api`] | HTTP: one list of routes, a file per resource | know SQL |
 //! | [`app`] | composition root: the only file that may import everything | |
 //! | [`commands`] | commands other than serving | know SQL |

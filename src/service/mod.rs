@@ -1,4 +1,5 @@
-//! The operations of Podberth, for all callers: deciding, explaining, scheduling, binding, reserving, evicting, importing, policies.
+//! The operations of Podberth, for all callers: the extender verbs, explaining, scheduling, binding, reserving, evicting, stored objects, importing,
+//! policies.
 //!
 //! Callers (the HTTP API, the command line, a loop under a lease) parse a request, call a function of this module with a [`Service`], and render the
 //! result in their own form. Nothing here knows HTTP.
@@ -16,12 +17,17 @@ pub mod evict;
 pub mod explain;
 pub mod extenders;
 pub mod fields;
+pub mod filter;
 pub mod import;
 pub mod memory;
 pub mod objects;
 pub mod policies;
+pub mod preempt;
+pub mod prioritize;
 pub mod reserve;
 pub mod schedule;
+mod stopwatch;
+pub mod verbs;
 
 pub use error::{Error, Result};
 
