@@ -29,7 +29,7 @@ use crate::{
         middleware::Limits,
         pace::Pace,
         serve::{Timeouts, serve as serve_connections},
-        state::{AppState, Freshness},
+        state::AppState,
     },
     clock::Elapsed,
     commands::demo,
@@ -39,6 +39,7 @@ use crate::{
         self, Clusters, DEFAULT_CLUSTER, Remembering,
         upkeep::{Compact, Expire, ForgetPolicies, Job, Upkeep},
     },
+    service::Freshness,
     store::{self, Keep, Storage, StoreError, Writable},
     telemetry::{
         self,

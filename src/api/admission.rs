@@ -15,13 +15,14 @@ use tokio::{
     time::timeout,
 };
 
-use super::{
-    error::{ApiError, Result},
-    pace::Pace,
+use super::pace::Pace;
+use crate::{
+    service::{
+        compute::SMALL_BODY,
+        error::{Error, Result},
+    },
+    telemetry,
 };
-use crate::telemetry;
-
-pub use crate::service::compute::SMALL_BODY;
 
 /// The lane of small bodies.
 const SMALL: &str = "small";
@@ -103,7 +104,7 @@ impl Admission {
     /// Room for a body of that size. One that is larger than the whole budget has it to itself.
     ///
     /// # Errors
-    /// [`ApiError::Unavailable`] when there is none in time.
+    /// [`Error::Unavailable`] when there is none in time.
     pub async fn room(&self, bytes: usize, share: Option<&Share>) -> Result<Room> {
         let lane = if bytes <= SMALL_BODY { &self.small } else { &self.large };
         let units = bytes.div_ceil(UNIT).min(lane.units);
@@ -126,7 +127,7 @@ impl Admission {
     /// Makes room for more of a body, in the lane that it is in.
     ///
     /// # Errors
-    /// [`ApiError::Unavailable`] when there is none in time.
+    /// [`Error::Unavailable`] when there is none in time.
     pub async fn grow(&self, room: &mut Room, bytes: usize, share: Option<&Share>) -> Result<()> {
         let lane = room.lane.clone();
         let units = bytes.div_ceil(UNIT).min(lane.units);
@@ -165,13 +166,13 @@ impl Drop for Waiting<'_> {
 }
 
 async fn acquire(free: Arc<Semaphore>, units: usize) -> Result<OwnedSemaphorePermit> {
-    free.acquire_many_owned(units as u32).await.map_err(ApiError::internal)
+    free.acquire_many_owned(units as u32).await.map_err(Error::internal)
 }
 
 impl Lane {
-    fn full(&self) -> ApiError {
+    fn full(&self) -> Error {
         counter!(telemetry::BODIES_REFUSED, "lane" => self.name).increment(1);
-        ApiError::Unavailable {
+        Error::Unavailable {
             message: "too many large requests are under way".into(),
             retry_after_seconds: RETRY_AFTER_SECONDS,
         }
@@ -226,7 +227,7 @@ mod tests {
         let first = budget.room(LARGE, None).await.expect("room for two");
         let second = budget.room(LARGE, None).await.expect("room for two");
         let refused = budget.room(LARGE, None).await.expect_err("no room for three");
-        assert!(matches!(refused, ApiError::Unavailable { retry_after_seconds: 1, .. }), "{refused}");
+        assert!(matches!(refused, Error::Unavailable { retry_after_seconds: 1, .. }), "{refused}");
         budget.room(SMALL_BODY, None).await.expect("a lane of its own");
         drop(first);
         budget.room(LARGE, None).await.expect("what was given back");

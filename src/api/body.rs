@@ -23,12 +23,13 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     admission::{Admission, Room, Share},
-    error::{ApiError, RequestError},
+    error::RequestError,
     pace::Pace,
 };
-use crate::wire::extender::Pieces;
-
-pub use super::admission::SMALL_BODY;
+use crate::{
+    service::{compute::SMALL_BODY, error::Error},
+    wire::extender::Pieces,
+};
 
 /// Memory that gives its room back when it goes.
 struct Held {
@@ -52,7 +53,7 @@ const LEAST_GROWTH: usize = 16 << 10;
 /// bytes.
 ///
 /// # Errors
-/// [`RequestError::TooLarge`] past the limit, [`ApiError::Unavailable`] when there is no room, [`ApiError::BadRequest`] when
+/// [`RequestError::TooLarge`] past the limit, [`Error::Unavailable`] when there is no room, [`Error::BadRequest`] when
 /// the client stops in the middle, [`RequestError::TooSlow`] when it is slower than the [`Pace`] of the budget,
 /// [`RequestError::UnsupportedEncoding`] for one that is compressed.
 pub async fn read(request: Request) -> Result<Bytes, RequestError> {
@@ -166,7 +167,7 @@ impl Reading {
 
 fn refused(error: axum::Error) -> RequestError {
     let error = error.into_inner();
-    if error.is::<LengthLimitError>() { RequestError::TooLarge } else { ApiError::BadRequest(error.to_string()).into() }
+    if error.is::<LengthLimitError>() { RequestError::TooLarge } else { Error::BadRequest(error.to_string()).into() }
 }
 
 /// The body of a reply in pieces, without copying them. Its length is announced.

@@ -16,10 +16,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::error::{ApiError, RequestError};
+use super::error::RequestError;
 use crate::{
     core::policy::ExtenderHosts,
     origin::{Authority, Origins, is_origin_of},
+    service::error::Error,
 };
 
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
@@ -92,7 +93,7 @@ pub(super) async fn guarded<F: Future<Output = Response>>(
 fn check(rules: &Rules, request: &Request) -> Result<(), RequestError> {
     let (headers, uri) = (request.headers(), request.uri());
     if headers.get_all(header::HOST).iter().nth(1).is_some() {
-        return Err(ApiError::BadRequest("the request has more than one Host header".into()).into());
+        return Err(Error::BadRequest("the request has more than one Host header".into()).into());
     }
     if let Some(hosts) = &rules.hosts {
         served(hosts, headers, uri)?;

@@ -12,8 +12,10 @@ use axum::{
 };
 use tower::{ServiceExt, service_fn};
 
-use super::error::{ApiError, Result};
-use crate::live::DEFAULT_CLUSTER;
+use crate::{
+    live::DEFAULT_CLUSTER,
+    service::error::{Error, Result},
+};
 
 /// Paths whose slash at the end counts.
 const PAGES: [&str; 1] = ["docs/"];
@@ -62,10 +64,10 @@ fn split(uri: &Uri) -> Result<Option<(ClusterName, Uri)>> {
     let rest = if is_folded(rest) { rest.trim_end_matches('/') } else { rest };
     check_name(name)?;
     let query = uri.query().map(|q| format!("?{q}")).unwrap_or_default();
-    let path = PathAndQuery::try_from(format!("/{rest}{query}")).map_err(|e| ApiError::BadRequest(e.to_string()))?;
+    let path = PathAndQuery::try_from(format!("/{rest}{query}")).map_err(|e| Error::BadRequest(e.to_string()))?;
     let mut parts = uri.clone().into_parts();
     parts.path_and_query = Some(path);
-    let uri = Uri::from_parts(parts).map_err(|e| ApiError::BadRequest(e.to_string()))?;
+    let uri = Uri::from_parts(parts).map_err(|e| Error::BadRequest(e.to_string()))?;
     Ok(Some((ClusterName(name.into()), uri)))
 }
 
@@ -79,7 +81,7 @@ pub fn check_name(name: &str) -> Result<()> {
     if is_dns_label(name) {
         return Ok(());
     }
-    Err(ApiError::BadRequest(format!(
+    Err(Error::BadRequest(format!(
         "the cluster's name {name:?} must be lower case letters, digits and '-', 63 at most"
     )))
 }

@@ -7,10 +7,11 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
-use super::error::{ApiError, Result};
-use crate::service::context::{DecisionContext, Fresh};
-
-pub use crate::service::compute::{compute, read_on};
+use crate::service::{
+    compute::compute,
+    context::{DecisionContext, Fresh},
+    error::{Error, Result},
+};
 
 /// Which policy a decision is made under.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -58,6 +59,6 @@ impl DecisionContext {
 
 /// A reply that may be long, written off the runtime's threads too.
 pub async fn written<T: Serialize + Send + 'static>(reply: T) -> Result<impl IntoResponse> {
-    let text = compute(move || serde_json::to_vec(&reply)).await?.map_err(ApiError::internal)?;
+    let text = compute(move || serde_json::to_vec(&reply)).await?.map_err(Error::internal)?;
     Ok(([(header::CONTENT_TYPE, "application/json")], text))
 }

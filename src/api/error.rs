@@ -13,11 +13,9 @@ use axum::{
 
 use super::line_feed::HasLineFeed;
 use crate::{
-    service::error::told,
+    service::error::{Error, Subject, told},
     wire::status::{Status, StatusCause, StatusDetails, StatusMetadata},
 };
-
-pub use crate::service::error::{Error as ApiError, Subject};
 
 /// The reason for which middleware or an extractor refuses a request: its form as HTTP, its size, its origin.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -53,11 +51,8 @@ pub enum RequestError {
     UnsupportedMediaType(&'static str),
     /// The service layer's error.
     #[error(transparent)]
-    Failed(#[from] ApiError),
+    Failed(#[from] Error),
 }
-
-/// The result of a handler.
-pub type Result<T, E = ApiError> = std::result::Result<T, E>;
 
 /// The kinds of failure: a status code, the word for programs and the sentence for the OpenAPI document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,7 +169,7 @@ impl Reason {
     }
 }
 
-impl ApiError {
+impl Error {
     /// Which kind of failure this is.
     pub fn reason(&self) -> Reason {
         match self {
@@ -283,7 +278,7 @@ fn response(reason: Reason, status: Status) -> Response {
     response
 }
 
-impl IntoResponse for ApiError {
+impl IntoResponse for Error {
     fn into_response(self) -> Response {
         if let Self::Internal(cause) = &self {
             tracing::error!(cause, "internal error");
@@ -307,7 +302,7 @@ mod tests {
 
     #[test]
     fn error_bodies_have_the_fields_that_client_go_reads() {
-        let error = ApiError::NotFound(Subject::new("apps", "deployments", "web"));
+        let error = Error::NotFound(Subject::new("apps", "deployments", "web"));
         let body = serde_json::to_value(error.status()).expect("a status is plain data");
         let expected = serde_json::json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": "NotFound",
@@ -321,8 +316,7 @@ mod tests {
     fn the_first_hundred_faults_are_listed_and_the_rest_counted() {
         let cause =
             |i: usize| StatusCause { field: format!("pods[{i}]"), message: "x".into(), ..StatusCause::default() };
-        let invalid =
-            |count| ApiError::Invalid { subject: Subject::default(), causes: (0..count).map(cause).collect() };
+        let invalid = |count| Error::Invalid { subject: Subject::default(), causes: (0..count).map(cause).collect() };
         let causes = |count| invalid(count).status().details.expect("details").causes;
         assert_eq!(causes(100).len(), 100);
         let told = causes(100_000);
@@ -332,14 +326,13 @@ mod tests {
 
     #[test]
     fn internal_errors_hide_their_cause() {
-        let error = ApiError::internal("password=secret");
+        let error = Error::internal("password=secret");
         assert!(!serde_json::to_string(&error.status()).expect("a status is plain data").contains("secret"));
     }
 
     #[test]
     fn overload_names_a_retry_time() {
-        let response =
-            ApiError::TooManyRequests { message: "queue full".into(), retry_after_seconds: 2 }.into_response();
+        let response = Error::TooManyRequests { message: "queue full".into(), retry_after_seconds: 2 }.into_response();
         assert_eq!(response.headers()[header::RETRY_AFTER], "2");
         assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
     }

@@ -7,13 +7,15 @@ use utoipa::IntoParams;
 
 use super::{
     cluster::ClusterName,
-    error::{ApiError, Result},
     extract::Query,
     openapi::{ReadErrors, WriteErrors},
     queries::dry_run,
     state::AppState,
 };
-use crate::service::evict::taints::{self, EvictionList, EvictionReport, Meant};
+use crate::service::{
+    error::{Error, Result},
+    evict::taints::{self, EvictionList, EvictionReport, Meant},
+};
 
 /// Number of pods in a reply: the default, and the maximum.
 const LIMIT: usize = 500;
@@ -52,7 +54,7 @@ impl EvictionQuery {
     /// The parsed query.
     fn meant(self) -> Result<Meant> {
         let instant = |text: String| -> Result<Timestamp> {
-            text.parse().map_err(|_| ApiError::BadRequest(format!("before: {text:?} is no RFC 3339 instant")))
+            text.parse().map_err(|_| Error::BadRequest(format!("before: {text:?} is no RFC 3339 instant")))
         };
         let before = self.before.map(instant).transpose()?;
         let limit = self.limit.unwrap_or(LIMIT).min(LARGEST_LIMIT);

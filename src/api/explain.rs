@@ -9,7 +9,6 @@ use axum::{
 use super::{
     cluster::ClusterName,
     context::{FreshnessQuery, PolicyQuery, written},
-    error::Result,
     extract::{JsonBytes, Query},
     openapi::DecisionErrors,
     state::AppState,
@@ -19,6 +18,7 @@ use crate::{
     service::{
         compute::{compute, compute_on},
         context,
+        error::Result,
         explain::{ExplainRequest, Step},
         fields::examined,
     },

@@ -1,4 +1,4 @@
-//! Extractors of handlers. Every fault of a request is an [`ApiError`] or a [`RequestError`], so every refusal is a `Status`.
+//! Extractors of handlers. Every fault of a request is an [`Error`] or a [`RequestError`], so every refusal is a `Status`.
 
 use std::borrow::Cow;
 
@@ -9,12 +9,13 @@ use axum::{
 };
 use serde::de::DeserializeOwned;
 
-use super::{
-    body,
-    error::{ApiError, RequestError, Result},
-};
+use super::{body, error::RequestError};
 use crate::{
-    service::{compute::read_on, memory},
+    service::{
+        compute::read_on,
+        error::{Error, Result},
+        memory,
+    },
     wire::yaml,
 };
 
@@ -100,7 +101,7 @@ impl<S: Send + Sync> FromRequest<S> for JsonBytes {
         let read = move || match yaml::to_json(&bytes, format == Format::Yaml) {
             Ok(Cow::Borrowed(_)) => Ok(bytes),
             Ok(Cow::Owned(json)) => Ok(json.into()),
-            Err(error) => Err(ApiError::from(error)),
+            Err(error) => Err(Error::from(error)),
         };
         if format == Format::Yaml { Ok(Self(read_on(length, read).await??)) } else { Ok(Self(read()?)) }
     }
@@ -115,7 +116,7 @@ impl<S: Send + Sync> FromRequest<S> for Text {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, RequestError> {
         let Encoded { bytes, .. } = Encoded::from_request(request, state).await?;
-        let text = String::from_utf8(bytes.into()).map_err(|e| ApiError::BadRequest(e.to_string()))?;
+        let text = String::from_utf8(bytes.into()).map_err(|e| Error::BadRequest(e.to_string()))?;
         Ok(Self(text))
     }
 }
@@ -139,9 +140,9 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
         let message = if path == "." { error.inner().to_string() } else { format!("{path}: {}", error.inner()) };
-        ApiError::BadRequest(message)
+        Error::BadRequest(message)
     })?;
-    deserializer.end().map_err(|error| ApiError::BadRequest(error.to_string()))?;
+    deserializer.end().map_err(|error| Error::BadRequest(error.to_string()))?;
     Ok(value)
 }
 
@@ -150,15 +151,15 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
 pub struct Path<T>(pub T);
 
 impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
-    type Rejection = ApiError;
+    type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let extracted = axum::extract::Path::<T>::from_request_parts(parts, state).await;
         extracted.map(|axum::extract::Path(value)| Self(value)).map_err(|rejection| {
             if rejection.status().is_server_error() {
-                ApiError::internal(rejection.body_text())
+                Error::internal(rejection.body_text())
             } else {
-                ApiError::BadRequest(rejection.body_text())
+                Error::BadRequest(rejection.body_text())
             }
         })
     }
@@ -169,12 +170,12 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
 pub struct Query<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
-    type Rejection = ApiError;
+    type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let extracted = axum::extract::Query::<T>::from_request_parts(parts, state).await;
         extracted
             .map(|axum::extract::Query(value)| Self(value))
-            .map_err(|rejection| ApiError::BadRequest(rejection.body_text()))
+            .map_err(|rejection| Error::BadRequest(rejection.body_text()))
     }
 }

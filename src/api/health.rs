@@ -14,8 +14,12 @@ use metrics::gauge;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{check::CheckResult, error::Result, extract::Query, state::AppState};
-use crate::{core::snapshot::Snapshot, service::policies, telemetry};
+use super::{check::CheckResult, extract::Query, state::AppState};
+use crate::{
+    core::snapshot::Snapshot,
+    service::{error::Result, policies},
+    telemetry,
+};
 
 /// The paths whose replies are plain text, errors too.
 pub const PLAIN_TEXT: [&str; 4] = ["/livez", "/readyz", "/healthz", "/metrics"];
@@ -189,9 +193,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::api::{check::Check, state::Freshness};
-    use crate::live::Clusters;
-    use crate::store;
+    use crate::{api::check::Check, live::Clusters, service::Freshness, store};
 
     /// The reply of `/readyz?verbose`.
     async fn ready(state: &AppState) -> (StatusCode, String) {

@@ -17,14 +17,17 @@ use uuid::Uuid;
 use super::{
     admission::Admission,
     browser, compression,
-    error::{ApiError, ErrorText},
+    error::ErrorText,
     health, line_feed,
     linger::reading_on,
     pace::Pace,
     query_names::{self, Names},
 };
 use crate::{
-    service::memory::{self, Memory},
+    service::{
+        error::Error,
+        memory::{self, Memory},
+    },
     telemetry::{HTTP_REQUEST_DURATION, HTTP_REQUESTS, seldom::REFUSED_REQUESTS},
 };
 
@@ -113,7 +116,7 @@ async fn within_budget(budget: &Budget, mut request: Request, next: Next) -> Res
     let reply = AssertUnwindSafe(reply).catch_unwind();
     let reply = timeout(*time, reply).await.unwrap_or_else(|_| {
         let message = "the request took too long, it may or may not have been carried out";
-        Ok(ApiError::Timeout(message.into()).into_response())
+        Ok(Error::Timeout(message.into()).into_response())
     });
     reply.unwrap_or_else(|panic| caught(&*panic))
 }
@@ -135,7 +138,7 @@ fn caught(panic: &(dyn Any + Send)) -> Response {
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or_default();
-    ApiError::internal(format!("a handler panicked: {message}")).into_response()
+    Error::internal(format!("a handler panicked: {message}")).into_response()
 }
 
 /// Gives the request its identity, a span and its place in the metrics.

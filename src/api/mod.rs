@@ -3,7 +3,7 @@
 //!
 //! # To add an endpoint
 //!
-//! 1. Write one function in the file of its resource: extractors from [`extract`] in, [`error::Result`] out, its
+//! 1. Write one function in the file of its resource: extractors from [`extract`] in, [`crate::service::error::Result`] out, its
 //!    `#[utoipa::path]` above it with a camelCase `operation_id`, one declared tag, its success response and what it may
 //!    refuse besides the usual (`responses(…, WriteErrors)`, see [`openapi`]).
 //! 2. Add one line to [`routes`].

@@ -17,10 +17,10 @@ use tokio::{
 };
 use tracing::warn;
 
-use super::{
-    context::compute,
-    error::{ApiError, Result},
-    extract::Query,
+use super::extract::Query;
+use crate::service::{
+    compute::compute,
+    error::{Error, Result},
 };
 
 /// The route.
@@ -52,17 +52,17 @@ fn half_a_minute() -> u64 {
 pub(super) async fn cpu(Query(ProfileQuery { seconds }): Query<ProfileQuery>) -> Result<Response> {
     static TURN: Semaphore = Semaphore::const_new(1);
     if !(1..=LONGEST).contains(&seconds) {
-        return Err(ApiError::BadRequest(format!("seconds: Invalid value: {seconds}: must be 1 to {LONGEST}")));
+        return Err(Error::BadRequest(format!("seconds: Invalid value: {seconds}: must be 1 to {LONGEST}")));
     }
     let Ok(turn) = TURN.try_acquire() else {
         let message = "another profile is being taken".into();
-        return Err(ApiError::TooManyRequests { message, retry_after_seconds: 1 });
+        return Err(Error::TooManyRequests { message, retry_after_seconds: 1 });
     };
     let guard = ProfilerGuardBuilder::default().frequency(FREQUENCY).blocklist(&NOT_IN).build();
-    let taking = Taking { guard: guard.map_err(ApiError::internal)?, _turn: turn };
+    let taking = Taking { guard: guard.map_err(Error::internal)?, _turn: turn };
     let profile = once(async move {
         sleep(Duration::from_secs(seconds)).await;
-        let profile = compute(|| taking.end()).await.and_then(|profile| profile.map_err(ApiError::internal));
+        let profile = compute(|| taking.end()).await.and_then(|profile| profile.map_err(Error::internal));
         profile.inspect_err(|error| warn!(?error, "a profile could not be made"))
     });
     Ok(([(header::CONTENT_TYPE, "application/octet-stream")], Body::from_stream(profile)).into_response())

@@ -3,15 +3,17 @@
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::error::{ApiError, Result};
-use crate::wire::policy::Reading;
+use crate::{
+    service::error::{Error, Result},
+    wire::policy::Reading,
+};
 
 /// `true` if a `dryRun` demands that nothing is stored.
 pub fn dry_run(value: &str) -> Result<bool> {
     match value {
         "" => Ok(false),
         "All" => Ok(true),
-        other => Err(ApiError::BadRequest(format!("dryRun: Unsupported value: {other:?}: supported values: \"All\""))),
+        other => Err(Error::BadRequest(format!("dryRun: Unsupported value: {other:?}: supported values: \"All\""))),
     }
 }
 
@@ -34,7 +36,7 @@ impl WriteQuery {
         match self.unknown_plugins.as_deref() {
             None | Some("" | "refuse") => Ok(Reading::default()),
             Some("warn") => Ok(Reading { pass_unknown_plugins: true, ..Reading::default() }),
-            Some(other) => Err(ApiError::BadRequest(format!(
+            Some(other) => Err(Error::BadRequest(format!(
                 "unknownPlugins: Unsupported value: {other:?}: supported values: \"refuse\", \"warn\""
             ))),
         }

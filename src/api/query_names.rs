@@ -11,8 +11,7 @@ use axum::{
 };
 use utoipa::openapi::{OpenApi, RefOr, path::ParameterIn};
 
-use super::error::ApiError;
-use crate::core::near::near;
+use crate::{core::near::near, service::error::Error};
 
 /// Names that Kubernetes clients may send with any verb (`apimachinery/pkg/apis/meta/v1/types.go`: the options of each verb), and the further
 /// names that are read.
@@ -92,7 +91,7 @@ pub(super) async fn told(names: &Names, request: Request, next: Next) -> Respons
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let Some(message) = names.unknown(path, query) else { return next.run(request).await };
     if !path.starts_with("/api") {
-        return ApiError::BadRequest(message).into_response();
+        return Error::BadRequest(message).into_response();
     }
     let warning = HeaderValue::from_str(&format!("299 - \"{message}\""));
     let mut reply = next.run(request).await;

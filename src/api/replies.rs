@@ -17,7 +17,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::error::{ApiError, Result};
+use crate::service::error::{Error, Result};
 
 /// Replies up to this size need no room: the number of connections bounds them.
 const SMALL_REPLY: u64 = 64 << 10;
@@ -65,7 +65,7 @@ impl Replies {
     /// Room for a reply of that size; one that is larger than all there is has it to itself.
     ///
     /// # Errors
-    /// [`ApiError::Unavailable`] when there is none in time.
+    /// [`Error::Unavailable`] when there is none in time.
     pub(super) async fn room(&self, bytes: u64) -> Result<Option<ReplyRoom>> {
         if bytes <= SMALL_REPLY {
             return Ok(None);
@@ -82,8 +82,8 @@ impl Replies {
             }
         });
         match acquired.await {
-            Ok(permit) => Ok(Some(ReplyRoom { _permit: permit.map_err(ApiError::internal)? })),
-            Err(_) => Err(ApiError::Unavailable {
+            Ok(permit) => Ok(Some(ReplyRoom { _permit: permit.map_err(Error::internal)? })),
+            Err(_) => Err(Error::Unavailable {
                 message: "replies that wait for their clients take all memory that --max-replies-bytes allows".into(),
                 retry_after_seconds: 1,
             }),
@@ -113,10 +113,10 @@ impl Replies {
 }
 
 /// The answer in place of a reply for which there was no room. A request that only reads can be sent again.
-pub(super) fn refused(error: ApiError, only_reads: bool) -> Response {
+pub(super) fn refused(error: Error, only_reads: bool) -> Response {
     match error {
-        ApiError::Unavailable { message, .. } if !only_reads => {
-            ApiError::Timeout(format!("{message}; the request was carried out")).into_response()
+        Error::Unavailable { message, .. } if !only_reads => {
+            Error::Timeout(format!("{message}; the request was carried out")).into_response()
         }
         error => error.into_response(),
     }

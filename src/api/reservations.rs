@@ -5,13 +5,12 @@ use axum::{Json, extract::State};
 use super::{
     cluster::ClusterName,
     context::PolicyQuery,
-    error::Result,
     extract::{JsonBytes, Path, Query, parse_json},
     openapi::{ReadErrors, WriteErrors},
     state::AppState,
 };
 use crate::{
-    service::reserve,
+    service::{error::Result, reserve},
     wire::{
         reservation::{Reservation, ReservationList, ReservationRequest},
         status::Status,

@@ -11,7 +11,6 @@ use tokio::sync::mpsc;
 use super::{
     cluster::ClusterName,
     context::{FreshnessQuery, PolicyQuery, written},
-    error::{ApiError, Result},
     extract::{JsonBytes, Query},
     openapi::ScheduleErrors,
     state::AppState,
@@ -23,6 +22,7 @@ use crate::{
         Service,
         compute::{compute_on, computing_until},
         context,
+        error::{Error, Result},
         fields::examined,
         memory::kept,
         schedule::{Answers, Runs, prepare},
@@ -74,7 +74,7 @@ pub async fn schedule(
         let parsing = trace::phase("parse");
         let Examined { json, odd, .. } = examined("ScheduleRequest", "the request cannot be read", &body, mode)?;
         let request: ScheduleRequest =
-            decode::from_slice(&json).map_err(|error| ApiError::BadRequest(error.to_string()))?;
+            decode::from_slice(&json).map_err(|error| Error::BadRequest(error.to_string()))?;
         drop(parsing);
         if request.cluster.is_none() {
             is_there?;

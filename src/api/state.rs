@@ -8,9 +8,11 @@ use std::sync::{
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use super::check::Check;
-use crate::{extenders::Extenders, live::Clusters, service::Service};
-
-pub use crate::service::Freshness;
+use crate::{
+    extenders::Extenders,
+    live::Clusters,
+    service::{Freshness, Service},
+};
 
 /// Handed to every handler; cloning it costs one reference count.
 #[derive(Clone, Debug)]

@@ -9,8 +9,10 @@ use axum::{
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::error::{ApiError, Result, Subject};
-use crate::wire::{status::StatusCause, validation::fields::FieldValidation};
+use crate::{
+    service::error::{Error, Result, Subject},
+    wire::{status::StatusCause, validation::fields::FieldValidation},
+};
 
 /// How many characters a warning has at most, and all of a reply together.
 const LONGEST: usize = 256;
@@ -32,7 +34,7 @@ impl FieldValidationQuery {
         FieldValidation::parse(&self.field_validation).ok_or_else(|| {
             let said = &self.field_validation;
             let known = r#""", "Ignore", "Strict", "Warn""#;
-            ApiError::Invalid {
+            Error::Invalid {
                 subject: Subject::new("meta.k8s.io", "CreateOptions", ""),
                 causes: vec![StatusCause {
                     reason: "FieldValueNotSupported".into(),

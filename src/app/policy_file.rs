@@ -8,7 +8,7 @@ use super::Error;
 use crate::{
     live::{Clusters, DEFAULT_CLUSTER},
     service::{
-        self,
+        error,
         policies::{Conditions, New, PolicyRecords, Put},
     },
     wire::policy::{self, revision},
@@ -33,7 +33,7 @@ pub(super) async fn put_in_force(clusters: &Clusters, text: String) -> Result<()
     let put = records.put(&New::Text(text, policy::Reading::default()), &Conditions::default(), false).await;
     let Put { revision, .. } = put.map_err(|error| match error {
         // Here is no reply from which the cause has to be kept.
-        service::Error::Internal(cause) => Error::Policy("file".into(), cause),
+        error::Error::Internal(cause) => Error::Policy("file".into(), cause),
         error => Error::Policy("file".into(), error.to_string()),
     })?;
     info!(revision = revision.revision, "the policy of the file is in force");

@@ -29,8 +29,6 @@ pub mod schedule;
 mod stopwatch;
 pub mod verbs;
 
-pub use error::{Error, Result};
-
 /// The shared state of all services. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Service {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::{body::Body, http::Request};
-use podberth::{api::state::Freshness, live::Limits, store::Atomicity};
+use podberth::{live::Limits, service::Freshness, store::Atomicity};
 use serde_json::{Value, json};
 
 use crate::{

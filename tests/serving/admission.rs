@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use podberth::api::{admission::SMALL_BODY, middleware::Limits};
+use podberth::{api::middleware::Limits, service::compute::SMALL_BODY};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

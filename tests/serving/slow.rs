@@ -5,7 +5,10 @@ use std::time::Duration;
 use axum::{body::Body, http::Request};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use podberth::api::{admission::SMALL_BODY, middleware::Limits, pace::Pace, serve::Timeouts};
+use podberth::{
+    api::{middleware::Limits, pace::Pace, serve::Timeouts},
+    service::compute::SMALL_BODY,
+};
 use serde_json::json;
 use tokio::io::AsyncReadExt;
 

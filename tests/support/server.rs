@@ -10,15 +10,10 @@ use axum::{
     http::{HeaderMap, Request},
 };
 use podberth::{
-    api::{
-        Diagnostics,
-        middleware::Limits,
-        pace::Pace,
-        router,
-        state::{AppState, Freshness},
-    },
+    api::{Diagnostics, middleware::Limits, pace::Pace, router, state::AppState},
     extenders::Extenders,
     live::{self, Clusters, Remembering},
+    service::Freshness,
     store::{self, Atomicity, Change, Key, Outcome, Precondition, Storage, Write},
     telemetry,
 };

@@ -8,7 +8,7 @@ use axum::{
 };
 use utoipa_swagger_ui::{Config, Url, serve};
 
-use crate::api::error::{ApiError, RequestError};
+use crate::{api::error::RequestError, service::error::Error};
 
 /// Relative, so that it holds behind a path prefix; `validator_url` would ask a host on the internet otherwise.
 static CONFIG: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
@@ -36,7 +36,7 @@ const STYLE: &str = "
 
 /// A file of the page by its name.
 pub(super) fn file(name: &str) -> Result<Response, RequestError> {
-    let file = serve(name, CONFIG.clone()).map_err(ApiError::internal)?.ok_or(RequestError::NoRoute)?;
+    let file = serve(name, CONFIG.clone()).map_err(Error::internal)?.ok_or(RequestError::NoRoute)?;
     let text = || String::from_utf8_lossy(&file.bytes);
     let bytes = match name {
         "index.html" => text().replace(LIBRARY_TITLE, TITLE).into_bytes(),

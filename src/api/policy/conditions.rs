@@ -6,9 +6,9 @@ use axum::{
 };
 use utoipa::IntoParams;
 
-use crate::{
-    api::error::{ApiError, Result},
-    service::policies::{Conditions, Tags},
+use crate::service::{
+    error::{Error, Result},
+    policies::{Conditions, Tags},
 };
 
 /// How the conditions are documented.
@@ -31,7 +31,7 @@ pub fn tag(revision: u64) -> String {
 
 /// The revisions that a header names. A tag that is no number is none of ours and left out.
 fn tags(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Tags>> {
-    let malformed = || ApiError::BadRequest(format!("{name}: must be * or the ETag of a reply, as in \"3\""));
+    let malformed = || Error::BadRequest(format!("{name}: must be * or the ETag of a reply, as in \"3\""));
     let mut revisions = Vec::new();
     let mut present = false;
     for value in headers.get_all(name) {
@@ -49,7 +49,7 @@ fn tags(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Tags>> {
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Conditions {
-    type Rejection = ApiError;
+    type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
         Ok(Self {

@@ -14,7 +14,6 @@ use self::{conditions::ConditionHeaders, target::Target};
 use super::{
     cluster::ClusterName,
     context::FreshnessQuery,
-    error::Result,
     extract::{JsonBytes, Query, Text, parse_json},
     openapi::{ConditionErrors, ReadErrors, UnknownErrors, WriteErrors},
     queries::{WriteQuery, dry_run},
@@ -23,6 +22,7 @@ use super::{
 use crate::{
     service::{
         context,
+        error::Result,
         policies::{self, Conditions, New},
     },
     wire::{

@@ -12,15 +12,11 @@ use serde::Deserialize;
 
 use super::conditions::tag;
 use crate::{
-    api::{
-        cluster::ClusterName,
-        error::{ApiError, Result},
-        extract::Path,
-        state::AppState,
-    },
+    api::{cluster::ClusterName, extract::Path, state::AppState},
     core::policy::{Policy, Profile},
     service::{
         context::{self, Chosen, Fresh},
+        error::{Error, Result},
         policies::{Conditions, New, PolicyRecords, Put},
     },
     wire::{
@@ -49,14 +45,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Target
 where
     AppState: FromRef<S>,
 {
-    type Rejection = ApiError;
+    type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let Ok(ClusterName(cluster)) = ClusterName::from_request_parts(parts, state).await;
         let Path(Variables { name }) = Path::from_request_parts(parts, state).await?;
         let name = name.unwrap_or_else(|| revision::DEFAULT.into());
-        names::dns_subdomain(&name)
-            .map_err(|rule| ApiError::BadRequest(format!("the policy's name {name:?}: {rule}")))?;
+        names::dns_subdomain(&name).map_err(|rule| Error::BadRequest(format!("the policy's name {name:?}: {rule}")))?;
         Ok(Self { state: AppState::from_ref(state), cluster, name })
     }
 }
@@ -69,7 +64,7 @@ impl Target {
         match form {
             None => Ok(in_json(&self.with_uncalled(state_of(&chosen), chosen.profile()))),
             Some(CONFIGURATION) => in_yaml(&chosen),
-            Some(other) => Err(ApiError::BadRequest(format!(
+            Some(other) => Err(Error::BadRequest(format!(
                 "as: Unsupported value: {other:?}: supported values: \"{CONFIGURATION}\""
             ))),
         }
@@ -120,6 +115,6 @@ fn in_yaml(chosen: &Chosen) -> Result<Response> {
         Chosen::Stored(_, policy) => policy.document.convert(),
         Chosen::BuiltIn | Chosen::Request(_) | Chosen::Picked(..) => Document::Policy(Policy::default()).convert(),
     };
-    let yaml = to_annotated_yaml(&conversion.map_err(ApiError::internal)?).map_err(ApiError::internal)?;
+    let yaml = to_annotated_yaml(&conversion.map_err(Error::internal)?).map_err(Error::internal)?;
     Ok(([(header::CONTENT_TYPE, "application/yaml")], yaml).into_response())
 }

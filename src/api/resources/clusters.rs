@@ -7,13 +7,13 @@ use utoipa::ToSchema;
 use crate::{
     api::{
         cluster,
-        error::{ApiError, Result, Subject},
         extract::{Path, Query},
         openapi::{ReadErrors, UnknownErrors, WriteErrors},
         queries::WriteQuery,
         state::AppState,
     },
     live::DEFAULT_CLUSTER,
+    service::error::{Error, Result, Subject},
     store::Standing,
     wire::status::Status,
 };
@@ -71,7 +71,7 @@ pub async fn delete(
     cluster::check_name(&name)?;
     if name == DEFAULT_CLUSTER {
         let message = format!("the cluster {name:?} cannot be removed: delete what is in it");
-        return Err(ApiError::BadRequest(message));
+        return Err(Error::BadRequest(message));
     }
     let is_there = if query.dry_run()? {
         state.store.head(&name).await?.revision > 0
@@ -81,6 +81,6 @@ pub async fn delete(
     if is_there {
         Ok(Json(Status::success(200, None)))
     } else {
-        Err(ApiError::NotFound(Subject::new("podberth.io", "clusters", name)))
+        Err(Error::NotFound(Subject::new("podberth.io", "clusters", name)))
     }
 }
