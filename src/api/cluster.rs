@@ -14,7 +14,10 @@ use tower::{ServiceExt, service_fn};
 
 use crate::{
     live::DEFAULT_CLUSTER,
-    service::error::{Error, Result},
+    service::{
+        clusters::check_name,
+        error::{Error, Result},
+    },
 };
 
 /// Paths whose slash at the end counts.
@@ -74,24 +77,6 @@ fn split(uri: &Uri) -> Result<Option<(ClusterName, Uri)>> {
 /// `true` if a path ends in a slash without meaning: `/filter/` is `/filter`. A page is read relative to its slash.
 fn is_folded(path: &str) -> bool {
     path.len() > 1 && path.ends_with('/') && !PAGES.contains(&path.trim_start_matches('/'))
-}
-
-/// Refuses invalid cluster names.
-pub fn check_name(name: &str) -> Result<()> {
-    if is_dns_label(name) {
-        return Ok(());
-    }
-    Err(Error::BadRequest(format!(
-        "the cluster's name {name:?} must be lower case letters, digits and '-', 63 at most"
-    )))
-}
-
-/// `true` if a cluster can have that name.
-pub fn is_dns_label(name: &str) -> bool {
-    (1..=63).contains(&name.len())
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        && !name.starts_with('-')
-        && !name.ends_with('-')
 }
 
 #[cfg(test)]

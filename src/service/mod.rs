@@ -9,6 +9,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{extenders::Extenders, live::Clusters, store::Storage};
 
 pub mod bind;
+pub mod clusters;
 pub mod compute;
 pub mod context;
 pub mod decide;

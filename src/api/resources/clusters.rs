@@ -6,14 +6,12 @@ use utoipa::ToSchema;
 
 use crate::{
     api::{
-        cluster,
         extract::{Path, Query},
         openapi::{ReadErrors, UnknownErrors, WriteErrors},
         queries::WriteQuery,
         state::AppState,
     },
-    live::DEFAULT_CLUSTER,
-    service::error::{Error, Result, Subject},
+    service::{clusters, error::Result},
     store::Standing,
     wire::status::Status,
 };
@@ -43,11 +41,8 @@ pub struct ClusterItem {
 #[utoipa::path(get, path = "/clusters", operation_id = "listClusters", tag = "state", responses(
     (status = 200, description = "All of them.", body = ClusterList), ReadErrors))]
 pub async fn list(State(state): State<AppState>) -> Result<Json<ClusterList>> {
-    let heads = state.store.heads(&state.store.clusters().await?).await?;
     let item = |Standing { name, revision, .. }| ClusterItem { name, revision };
-    let mut items: Vec<_> = heads.clusters.into_iter().filter(|found| !found.removed).map(item).collect();
-    items.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(Json(ClusterList { items }))
+    Ok(Json(ClusterList { items: clusters::list(&state).await?.into_iter().map(item).collect() }))
 }
 
 /// The path's variable.
@@ -68,19 +63,6 @@ pub async fn delete(
     Path(Named { name }): Path<Named>,
     Query(query): Query<WriteQuery>,
 ) -> Result<Json<Status>> {
-    cluster::check_name(&name)?;
-    if name == DEFAULT_CLUSTER {
-        let message = format!("the cluster {name:?} cannot be removed: delete what is in it");
-        return Err(Error::BadRequest(message));
-    }
-    let is_there = if query.dry_run()? {
-        state.store.head(&name).await?.revision > 0
-    } else {
-        state.clusters.remove(&name).await?
-    };
-    if is_there {
-        Ok(Json(Status::success(200, None)))
-    } else {
-        Err(Error::NotFound(Subject::new("podberth.io", "clusters", name)))
-    }
+    clusters::remove(&state, &name, query.dry_run()?).await?;
+    Ok(Json(Status::success(200, None)))
 }
