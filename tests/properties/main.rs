@@ -235,7 +235,7 @@ fn fits(decision: &Decision<'_>) -> Vec<Name> {
 }
 
 /// All parts of a decision, as text.
-fn told(pod: &Pod, decision: &Decision<'_>) -> String {
+fn rendered(pod: &Pod, decision: &Decision<'_>) -> String {
     let used = PolicyUsed::default();
     format!("{:#?}", Explanation::new(pod, decision, used, 0, 0))
 }
@@ -326,7 +326,7 @@ proptest! {
         prop_assert_eq!(&one, &other);
         for profile in &*PROFILES {
             let (one, other) = (cycle::decide(profile, &pod, &one, 3), cycle::decide(profile, &pod, &other, 3));
-            prop_assert_eq!(told(&pod, &one), told(&pod, &other));
+            prop_assert_eq!(rendered(&pod, &one), rendered(&pod, &other));
         }
     }
 

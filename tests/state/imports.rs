@@ -25,7 +25,7 @@ fn counts(report: &Value) -> [u64; 4] {
     ["created", "updated", "unchanged", "deleted"].map(|count| report[count].as_u64().expect("a count"))
 }
 
-pub async fn everything_kubectl_prints(server: Server) {
+pub async fn import_takes_all_that_kubectl_prints(server: Server) {
     let mut bound = typed(pod("p"), "Pod");
     bound["metadata"]["namespace"] = "shop".into();
     bound["metadata"]["uid"] = "uid-from-there".into();
@@ -134,7 +134,7 @@ pub async fn faulty_running_pods_are_imported_with_a_warning(server: Server) {
     }
     let odd = r#"unknown field "spec.nodeselector""#;
     assert!(causes.iter().any(|cause| cause["message"] == odd), "{causes:?}");
-    // What was let in does not stand in the way of what changes.
+    // A fault that an import let in does not prevent other changes of the object.
     let path = "/api/v1/namespaces/default/pods/p";
     let mut stored = server.get(path).await.is(200);
     stored["metadata"]["labels"] = json!({"a": "b"});
@@ -187,7 +187,7 @@ pub async fn a_bind_outlives_an_import(server: Server) {
     assert!(server.get(path).await.is(200)["spec"]["nodeName"].is_null(), "another pod of that name");
 }
 
-pub async fn a_mirror_deletes(server: Server) {
+pub async fn mirror_import_deletes_absent_objects(server: Server) {
     let before = list(&[typed(node("a"), "Node"), typed(node("b"), "Node"), typed(pod("p"), "Pod")]);
     server.post("/import", &before).await.is(200);
     let after = list(&[typed(node("b"), "Node"), typed(node("c"), "Node")]);
@@ -199,7 +199,7 @@ pub async fn a_mirror_deletes(server: Server) {
     server.post("/import?replace=true", &list(&[])).await.fails(400, "BadRequest");
 }
 
-pub async fn an_import_can_be_tried(server: Server) {
+pub async fn import_dry_run_stores_nothing(server: Server) {
     server.post("/import", &list(&[typed(node("a"), "Node"), typed(node("b"), "Node")])).await.is(200);
     let mut changed = typed(node("a"), "Node");
     changed["spec"] = json!({"unschedulable": true});

@@ -28,7 +28,7 @@ pub async fn lists_page_by_page(server: Server) {
 
     let first = server.get(&format!("{PODS}?limit=2")).await.is(200);
     assert_eq!((names(&first), &first["metadata"]["remainingItemCount"]), (vec!["a", "b"], &3.into()));
-    // What changes between two pages neither hides the rest nor moves the list's revision.
+    // A change between two pages neither hides objects nor moves the revision of the list.
     server.delete(&format!("{PODS}/b")).await.is(200);
     server.post(PODS, &pod("bb")).await.is(201);
     let token = first["metadata"]["continue"].as_str().expect("a token");

@@ -50,8 +50,8 @@ cases! {
         tokens_and_revisions_are_checked;
     pods:
         a_binding_binds_once
-        a_binding_is_judged
-        little_of_a_pod_changes
+        binding_rejects_a_node_without_room
+        pod_update_rejects_immutable_fields
         bound_pods_stay_bound
         an_eviction_charges_its_budget
         evicting_an_ended_pod_costs_no_disruption
@@ -62,14 +62,14 @@ cases! {
         a_pod_that_may_stay_again_stays
         many_evictions_at_once;
     imports:
-        everything_kubectl_prints
+        import_takes_all_that_kubectl_prints
         every_kind_is_imported
         one_bad_object_refuses_all
         faulty_running_pods_are_imported_with_a_warning
         a_second_import_changes_nothing
         a_bind_outlives_an_import
-        a_mirror_deletes
-        an_import_can_be_tried
+        mirror_import_deletes_absent_objects
+        import_dry_run_stores_nothing
         many_at_once;
     bad:
         bodies_that_cannot_be_read

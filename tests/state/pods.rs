@@ -61,7 +61,7 @@ pub async fn bound_pods_stay_bound(server: Server) {
     assert_eq!(server.put(&path, &labelled).await.is(200)["spec"]["nodeName"], "n1");
 }
 
-pub async fn a_binding_is_judged(server: Server) {
+pub async fn binding_rejects_a_node_without_room(server: Server) {
     server.post(NODES, &node("n1")).await.is(201);
     let mut large = pod("web");
     large["spec"]["containers"][0]["resources"]["requests"]["cpu"] = "3".into();
@@ -89,7 +89,7 @@ pub async fn a_binding_is_judged(server: Server) {
     server.post("/import", &fact).await.is(200);
 }
 
-pub async fn little_of_a_pod_changes(server: Server) {
+pub async fn pod_update_rejects_immutable_fields(server: Server) {
     server.post(NODES, &node("n1")).await.is(201);
     let path = format!("{PODS}/web");
     server.post(PODS, &pod("web")).await.is(201);

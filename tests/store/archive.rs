@@ -42,7 +42,7 @@ async fn fill(store: &dyn Storage) {
 }
 
 /// From one engine into another and back, to the byte: revisions, uids, bodies and all.
-pub(crate) async fn an_export_comes_back_as_it_was(database: Database) {
+pub(crate) async fn exported_cluster_imports_unchanged(database: Database) {
     let (first, store, last) = (memory().await, database.store().await, memory().await);
     fill(&*first).await;
     let before = exported(&*first).await;
@@ -75,7 +75,7 @@ pub(crate) async fn an_import_is_whole_or_nothing(database: Database) {
     assert_eq!(one(&*store, put(pod("new"), "1")).await, created(2_108));
 }
 
-pub(crate) async fn an_import_replaces_only_when_told_to(database: Database) {
+pub(crate) async fn import_replaces_only_on_request(database: Database) {
     let first = memory().await;
     fill(&*first).await;
     let text = exported(&*first).await;

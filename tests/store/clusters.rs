@@ -18,7 +18,7 @@ fn named(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-pub(crate) async fn heads_tell_where_each_cluster_stands(database: Database) {
+pub(crate) async fn heads_list_the_revision_of_each_cluster(database: Database) {
     let store = database.store().await;
     assert!(store.heads(&[]).await.unwrap().now.as_second() > 0, "the database's time");
     for (cluster, count) in [("a", 1), ("b", 2), ("c", 3)] {
@@ -77,7 +77,7 @@ pub(crate) async fn a_removed_cluster_is_gone(database: Database) {
     assert!(matches!(store.state_at(CLUSTER, Some(2), &mut Vec::new()).await, Err(StoreError::Compacted { .. })));
     assert_eq!(store.list("other", &ListQuery::all("pods")).await.unwrap().items.len(), 1);
 
-    // Who has read it is told, and what that one does does not bring it back.
+    // A reader of the cluster gets an error, and a new epoch of that reader does not bring the cluster back.
     let lost = store.changes(CLUSTER, &before.next, 10).await;
     assert!(matches!(lost, Err(StoreError::HistoryLost { .. })), "{lost:?}");
     store.begin_epoch(CLUSTER, &before.head, Uuid::from_u128(9)).await.unwrap();

@@ -19,7 +19,7 @@ async fn replicas(database: &Database) -> Vec<Arc<dyn Storage>> {
 
 /// 8 writers create 8 · 40 · 3 objects; each revision is one object's only one, so a reader that misses nothing sees
 /// all of 1..=960.
-pub(crate) async fn a_tailing_reader_misses_nothing(database: Database) {
+pub(crate) async fn tailing_reader_misses_no_change(database: Database) {
     const WRITERS: usize = 8;
     const TOTAL: u64 = 8 * 40 * 3;
     let replicas = replicas(&database).await;
@@ -48,7 +48,7 @@ pub(crate) async fn a_tailing_reader_misses_nothing(database: Database) {
 }
 
 /// A counter kept by compare-and-set ends at the number of its increments.
-pub(crate) async fn one_writer_wins(database: Database) {
+pub(crate) async fn one_of_concurrent_writers_wins(database: Database) {
     let replicas = replicas(&database).await;
     one(&*replicas[0], put(pod("counter"), "0")).await;
     let mut writers = JoinSet::new();
@@ -74,7 +74,7 @@ pub(crate) async fn one_writer_wins(database: Database) {
 }
 
 /// Another replica's write wakes as well as one's own.
-pub(crate) async fn the_hint_wakes(database: Database) {
+pub(crate) async fn hint_wakes_its_listeners(database: Database) {
     let replicas = replicas(&database).await;
     for store in &replicas {
         let mut hints = replicas[1].hints();
@@ -94,7 +94,7 @@ pub(crate) async fn the_hint_wakes(database: Database) {
 }
 
 /// Writers that start many clusters at once give each an id of its own.
-pub(crate) async fn clusters_come_to_be_once(database: Database) {
+pub(crate) async fn concurrent_writers_create_a_cluster_once(database: Database) {
     let replicas = replicas(&database).await;
     let mut writers = JoinSet::new();
     for writer in 0..12 {

@@ -58,7 +58,7 @@ fn dice(seed: u64) -> impl FnMut(usize) -> usize {
     }
 }
 
-pub(crate) async fn the_state_at_a_revision_is_what_it_was(database: Database) {
+pub(crate) async fn state_at_a_revision_stays(database: Database) {
     let store = database.store_with(keeping(Some(Duration::from_hours(1)))).await;
     let mut random = dice(7);
     let mut seen: Vec<(u64, State)> = vec![(0, State::new())];
@@ -83,7 +83,7 @@ pub(crate) async fn the_state_at_a_revision_is_what_it_was(database: Database) {
     let (head, last) = seen.last().unwrap();
     assert!(matches!(state(&*store, Some(head + 1)).await, Err(StoreError::Invalid(_))));
 
-    // What is older than the retention goes; the rest stays as it was.
+    // History older than the retention goes; the rest stays as it was.
     store.compact(CLUSTER, &NOTHING).await.unwrap();
     for (revision, expected) in &seen[1..] {
         assert_eq!(&state(&*store, Some(*revision)).await.unwrap(), expected, "after compaction, at {revision}");
@@ -91,7 +91,7 @@ pub(crate) async fn the_state_at_a_revision_is_what_it_was(database: Database) {
     assert_eq!(&state(&*store, None).await.unwrap(), last);
 }
 
-pub(crate) async fn history_beyond_its_retention_goes(database: Database) {
+pub(crate) async fn compaction_removes_history_past_its_retention(database: Database) {
     let store = database.store_with(keeping(Some(Duration::ZERO))).await;
     for body in ["1", "2", "3"] {
         one(&*store, put(pod("a"), body)).await;
@@ -105,7 +105,7 @@ pub(crate) async fn history_beyond_its_retention_goes(database: Database) {
     assert_eq!(state(&*store, Some(3)).await.unwrap()[&pod("a")].body, "3");
 }
 
-pub(crate) async fn without_history_there_is_only_the_present(database: Database) {
+pub(crate) async fn store_without_history_serves_only_the_head(database: Database) {
     let store = database.store().await;
     one(&*store, put(pod("a"), "1")).await;
     one(&*store, put(pod("a"), "2")).await;
@@ -115,7 +115,7 @@ pub(crate) async fn without_history_there_is_only_the_present(database: Database
     assert_eq!(store.get_at(CLUSTER, &pod("b"), 2).await.unwrap(), None);
 }
 
-pub(crate) async fn a_time_has_a_revision(database: Database) {
+pub(crate) async fn time_maps_to_its_revision(database: Database) {
     let store = database.store().await;
     let later = podberth::clock::now() + jiff::SignedDuration::from_hours(1);
     assert_eq!(store.revision_at(CLUSTER, later).await.unwrap(), None, "of a cluster never written to");
@@ -151,7 +151,7 @@ async fn a_gap_postgres() {
 }
 
 /// More objects than fit a page, of now and of before.
-pub(crate) async fn a_large_state_comes_in_pages(database: Database) {
+pub(crate) async fn large_past_state_comes_in_pages(database: Database) {
     let store = database.store_with(keeping(Some(Duration::from_hours(1)))).await;
     let name = |i: usize| pod(&format!("{i:04}"));
     each(&*store, (0..1_700).map(|i| put(name(i), "1")).collect()).await;

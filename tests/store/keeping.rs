@@ -11,7 +11,7 @@ use crate::database::{Database, Engine, with_database};
 
 const NOTHING: Keep = Keep { age: Duration::ZERO, revisions: 0 };
 
-pub(crate) async fn compaction_keeps_what_it_is_told_to(database: Database) {
+pub(crate) async fn compaction_keeps_young_and_recent_history(database: Database) {
     let store = database.store().await;
     assert_eq!(store.compact("none", &NOTHING).await.unwrap().revision, 0);
     for i in 0..6 {
@@ -86,7 +86,7 @@ async fn truth(store: &dyn Storage) -> BTreeMap<Key, u64> {
 
 /// A reader that has begun with nothing reads pages from far behind the compacted revision. It is not sent back for that
 /// (it would never arrive), but is as soon as a delete may have escaped it.
-pub(crate) async fn a_reader_in_the_midst_of_its_first_pages(database: Database) {
+pub(crate) async fn first_reader_restarts_only_if_it_may_miss_a_delete(database: Database) {
     let store = database.store().await;
     let name = |i: usize| pod(&format!("{i:02}"));
     each(&*store, (0..20).map(|i| put(name(i), "1")).collect()).await;
@@ -107,7 +107,7 @@ pub(crate) async fn a_reader_in_the_midst_of_its_first_pages(database: Database)
 }
 
 /// Readers at every pace, while objects come and go and nothing is kept longer than it has to be.
-pub(crate) async fn readers_agree_whatever_is_compacted(database: Database) {
+pub(crate) async fn compaction_never_changes_the_state_readers_see(database: Database) {
     let store = database.store().await;
     let mut seed = 11_u64;
     let mut random = move |sides: u64| {
@@ -143,7 +143,7 @@ pub(crate) async fn readers_agree_whatever_is_compacted(database: Database) {
 }
 
 /// A writer finds the tombstone that it has read, or none.
-pub(crate) async fn writers_are_not_disturbed(database: Database) {
+pub(crate) async fn compaction_does_not_disturb_writers(database: Database) {
     let store = database.store().await;
     let writing = std::sync::Arc::clone(&store);
     let writer = tokio::spawn(async move {
@@ -158,7 +158,7 @@ pub(crate) async fn writers_are_not_disturbed(database: Database) {
     assert_eq!(store.head(CLUSTER).await.unwrap().revision, 120);
 }
 
-pub(crate) async fn a_lease_is_its_holders(database: Database) {
+pub(crate) async fn lease_excludes_other_holders(database: Database) {
     let store = database.store().await;
     for _ in 0..2 {
         assert!(store.lease("job", Uuid::from_u128(1), Duration::from_hours(1)).await.unwrap());

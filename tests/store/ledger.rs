@@ -182,7 +182,7 @@ pub(crate) async fn entries_go_with_their_cluster(database: Database) {
     store.remove(CLUSTER).await.unwrap();
     assert_eq!(store.books().await.unwrap(), others);
 
-    // What comes late goes with the next sweep.
+    // An entry that arrives late goes with the next sweep.
     store.append(&[audit]).await.unwrap();
     store.sweep(Duration::from_hours(1)).await.unwrap();
     assert_eq!(store.books().await.unwrap(), others);

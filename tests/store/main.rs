@@ -48,22 +48,22 @@ macro_rules! contract {
 
 contract! {
     writing:
-        creates_and_replaces
-        creates_only_what_is_absent
-        changes_only_what_exists
-        compares_and_sets_the_revision
-        compares_the_uid
-        deletes_and_creates_anew
-        another_uid_is_another_object
-        writes_nothing_that_changes_nothing
-        binds_without_touching_the_body
-        losers_do_not_harm_each_other
-        all_or_nothing
-        goes_through_one_key_in_order
-        an_empty_batch_does_nothing
-        holds_any_body
-        refuses_keys_no_engine_can_hold
-        writes_large_batches;
+        put_creates_and_replaces
+        create_rejects_existing_object
+        change_rejects_absent_object
+        write_rejects_stale_revision
+        write_rejects_other_uid
+        deleted_object_can_be_created_again
+        put_with_other_uid_creates_anew
+        put_without_change_takes_no_revision
+        bind_keeps_the_body
+        refused_writes_leave_the_others
+        batch_is_whole_or_nothing
+        writes_to_one_key_keep_their_order
+        empty_batch_takes_no_revision
+        any_body_is_kept
+        unstorable_keys_are_refused
+        large_batch_is_written_whole;
     judging:
         calls_do_not_harm_each_other
         binds_once
@@ -72,39 +72,39 @@ contract! {
         the_feed_leaves_out_bodies_its_reader_has
         bodies_of_kinds_that_nobody_reads_are_left_out;
     seeing:
-        who_has_seen_the_head_misses_nothing;
+        judge_at_the_head_misses_no_change;
     reading:
-        an_unknown_cluster_is_empty
+        unknown_cluster_is_empty
         clusters_are_apart
-        finds_what_is_live_of_many
+        find_leaves_out_deleted_objects
         lists_in_order_page_by_page
         lists_one_namespace
         follows_changes_page_by_page
-        knows_whether_it_is_migrated
-        refuses_calls_after_close;
+        schema_reports_missing_migrations
+        closed_store_refuses_calls;
     history:
-        the_state_at_a_revision_is_what_it_was
-        history_beyond_its_retention_goes
-        without_history_there_is_only_the_present
-        a_time_has_a_revision
-        a_large_state_comes_in_pages;
+        state_at_a_revision_stays
+        compaction_removes_history_past_its_retention
+        store_without_history_serves_only_the_head
+        time_maps_to_its_revision
+        large_past_state_comes_in_pages;
     keeping:
-        compaction_keeps_what_it_is_told_to
+        compaction_keeps_young_and_recent_history
         compaction_goes_in_pieces
-        a_reader_in_the_midst_of_its_first_pages
-        readers_agree_whatever_is_compacted
-        writers_are_not_disturbed
-        a_lease_is_its_holders;
+        first_reader_restarts_only_if_it_may_miss_a_delete
+        compaction_never_changes_the_state_readers_see
+        compaction_does_not_disturb_writers
+        lease_excludes_other_holders;
     archive:
-        an_export_comes_back_as_it_was
+        exported_cluster_imports_unchanged
         an_import_is_whole_or_nothing
-        an_import_replaces_only_when_told_to
+        import_replaces_only_on_request
         an_export_and_an_import_leave_the_ledger_alone;
     concurrency:
-        a_tailing_reader_misses_nothing
-        one_writer_wins
-        the_hint_wakes
-        clusters_come_to_be_once;
+        tailing_reader_misses_no_change
+        one_of_concurrent_writers_wins
+        hint_wakes_its_listeners
+        concurrent_writers_create_a_cluster_once;
     ledger:
         entries_come_page_by_page_in_either_order
         entries_are_found_by_their_words_and_time
@@ -115,7 +115,7 @@ contract! {
         pruning_goes_in_pieces
         entries_go_with_their_cluster;
     clusters:
-        heads_tell_where_each_cluster_stands
+        heads_list_the_revision_of_each_cluster
         a_kind_is_found_in_all_clusters
         a_hint_names_its_cluster
         a_removed_cluster_is_gone

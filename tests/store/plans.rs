@@ -68,7 +68,7 @@ async fn plans_made_for_an_empty_table_are_good_for_a_full_one() {
             let each_kind = async |part: &str| {
                 each(&*store, (0..400).map(|i| put(pod(&format!("{part}-{i}")), "1")).collect()).await;
                 let seen = store.head(CLUSTER).await.unwrap();
-                // What was seen is the head, then no longer.
+                // The first commit finds the head it has seen, the second does not.
                 let binds = |from: usize| (from..from + 100).map(|i| claim(&format!("{part}-{i}"), "n")).collect();
                 judged(&*store, binds(0), &mut Seen::new(seen)).await;
                 judged(&*store, binds(100), &mut Seen::new(seen)).await;

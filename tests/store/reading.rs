@@ -5,7 +5,7 @@ use podberth::store::{Cursor, Head, Key, List, ListQuery, MigrationStatus, Store
 use crate::build::{CLUSTER, delete, each, one, pod, put};
 use crate::database::Database;
 
-pub(crate) async fn an_unknown_cluster_is_empty(database: Database) {
+pub(crate) async fn unknown_cluster_is_empty(database: Database) {
     let store = database.store().await;
     assert_eq!(store.head("none").await.unwrap(), Head::default());
     assert_eq!(store.get("none", &pod("a")).await.unwrap(), None);
@@ -31,7 +31,7 @@ pub(crate) async fn clusters_are_apart(database: Database) {
     }
 }
 
-pub(crate) async fn finds_what_is_live_of_many(database: Database) {
+pub(crate) async fn find_leaves_out_deleted_objects(database: Database) {
     let store = database.store().await;
     each(&*store, (0..3_000).map(|i| put(pod(&i.to_string()), &i.to_string())).collect()).await;
     one(&*store, delete(pod("7"))).await;
@@ -122,7 +122,7 @@ pub(crate) async fn follows_changes_page_by_page(database: Database) {
     assert_eq!((ahead.records.len(), ahead.head.revision), (0, 12), "who is ahead of the head is told by it");
 }
 
-pub(crate) async fn knows_whether_it_is_migrated(database: Database) {
+pub(crate) async fn schema_reports_missing_migrations(database: Database) {
     let store = database.open().await;
     let before = store.migration_status().await.unwrap();
     assert_eq!((before.applied, before.is_current()), (0, false));
@@ -134,7 +134,7 @@ pub(crate) async fn knows_whether_it_is_migrated(database: Database) {
     assert_eq!(store.migration_status().await.unwrap(), MigrationStatus { applied: known, known });
 }
 
-pub(crate) async fn refuses_calls_after_close(database: Database) {
+pub(crate) async fn closed_store_refuses_calls(database: Database) {
     let store = database.store().await;
     store.close().await;
     assert!(matches!(store.ping().await, Err(StoreError::Unavailable(_))));

@@ -58,7 +58,7 @@ pub(crate) async fn judged(store: &dyn Storage, writes: Vec<Write>, judge: &mut 
     (written.head, written.commits.remove(0).outcomes)
 }
 
-pub(crate) async fn who_has_seen_the_head_misses_nothing(database: Database) {
+pub(crate) async fn judge_at_the_head_misses_no_change(database: Database) {
     let store = database.store().await;
     one(&*store, put(pod("a"), "1")).await;
     one(&*store, put(pod("b"), "1")).await;

@@ -6,7 +6,7 @@ use podberth::store::{Atomicity, Change, Commit, Cursor, Key, Precondition, Refu
 use crate::build::{CLUSTER, bind, created, delete, deleted, each, one, only, pod, put, refused, unchanged, written};
 use crate::database::Database;
 
-pub(crate) async fn creates_and_replaces(database: Database) {
+pub(crate) async fn put_creates_and_replaces(database: Database) {
     let store = database.store().await;
     assert_eq!(one(&*store, put(pod("a"), "1")).await, created(1));
     assert_eq!(one(&*store, put(pod("b"), "1")).await, created(2));
@@ -17,7 +17,7 @@ pub(crate) async fn creates_and_replaces(database: Database) {
     assert_eq!(store.get(CLUSTER, &pod("c")).await.unwrap(), None);
 }
 
-pub(crate) async fn creates_only_what_is_absent(database: Database) {
+pub(crate) async fn create_rejects_existing_object(database: Database) {
     let store = database.store().await;
     let create = only(Precondition::absent(), put(pod("a"), "1"));
     assert_eq!(one(&*store, create.clone()).await, created(1));
@@ -26,7 +26,7 @@ pub(crate) async fn creates_only_what_is_absent(database: Database) {
     assert_eq!(one(&*store, create).await, created(3));
 }
 
-pub(crate) async fn changes_only_what_exists(database: Database) {
+pub(crate) async fn change_rejects_absent_object(database: Database) {
     let store = database.store().await;
     let not_found = refused(Refusal::NotFound);
     assert_eq!(one(&*store, delete(pod("a"))).await, not_found);
@@ -39,7 +39,7 @@ pub(crate) async fn changes_only_what_exists(database: Database) {
     assert_eq!(store.head(CLUSTER).await.unwrap().revision, 2);
 }
 
-pub(crate) async fn compares_and_sets_the_revision(database: Database) {
+pub(crate) async fn write_rejects_stale_revision(database: Database) {
     let store = database.store().await;
     one(&*store, put(pod("a"), "1")).await;
     assert_eq!(one(&*store, only(Precondition::revision(1), put(pod("a"), "2"))).await, written(2));
@@ -49,7 +49,7 @@ pub(crate) async fn compares_and_sets_the_revision(database: Database) {
     assert_eq!(one(&*store, only(Precondition::revision(2), delete(pod("a")))).await, deleted(3));
 }
 
-pub(crate) async fn compares_the_uid(database: Database) {
+pub(crate) async fn write_rejects_other_uid(database: Database) {
     let store = database.store().await;
     one(&*store, put(pod("a"), "1")).await;
     let uid = |uid: &str| Precondition { uid: Some(uid.into()), ..Precondition::default() };
@@ -59,7 +59,7 @@ pub(crate) async fn compares_the_uid(database: Database) {
     assert_eq!(one(&*store, only(uid("uid-a"), delete(pod("a")))).await, refused(Refusal::NotFound));
 }
 
-pub(crate) async fn deletes_and_creates_anew(database: Database) {
+pub(crate) async fn deleted_object_can_be_created_again(database: Database) {
     let store = database.store().await;
     each(&*store, vec![put(pod("a"), "1"), bind(pod("a"), "n")]).await;
     assert_eq!(one(&*store, delete(pod("a"))).await, deleted(3));
@@ -72,7 +72,7 @@ pub(crate) async fn deletes_and_creates_anew(database: Database) {
     assert_eq!((record.revision, record.create_revision, record.node, &*record.body), (4, 4, None, b"1".as_slice()));
 }
 
-pub(crate) async fn another_uid_is_another_object(database: Database) {
+pub(crate) async fn put_with_other_uid_creates_anew(database: Database) {
     let store = database.store().await;
     one(&*store, put(pod("a"), "1")).await;
     let mut other = put(pod("a"), "1");
@@ -81,7 +81,7 @@ pub(crate) async fn another_uid_is_another_object(database: Database) {
     assert_eq!(store.get(CLUSTER, &pod("a")).await.unwrap().unwrap().create_revision, 2);
 }
 
-pub(crate) async fn writes_nothing_that_changes_nothing(database: Database) {
+pub(crate) async fn put_without_change_takes_no_revision(database: Database) {
     let store = database.store().await;
     one(&*store, put(pod("a"), "1")).await;
     one(&*store, put(pod("b"), "1")).await;
@@ -92,7 +92,7 @@ pub(crate) async fn writes_nothing_that_changes_nothing(database: Database) {
     assert_eq!(store.head(CLUSTER).await.unwrap().revision, 3);
 }
 
-pub(crate) async fn binds_without_touching_the_body(database: Database) {
+pub(crate) async fn bind_keeps_the_body(database: Database) {
     let store = database.store().await;
     one(&*store, put(pod("a"), "1")).await;
     assert_eq!(one(&*store, bind(pod("a"), "n1")).await, written(2));
@@ -102,7 +102,7 @@ pub(crate) async fn binds_without_touching_the_body(database: Database) {
     assert_eq!(one(&*store, put(pod("a"), "1")).await, written(3), "the node is part of what is put");
 }
 
-pub(crate) async fn losers_do_not_harm_each_other(database: Database) {
+pub(crate) async fn refused_writes_leave_the_others(database: Database) {
     let store = database.store().await;
     one(&*store, put(pod("a"), "1")).await;
     let commit = each(
@@ -124,7 +124,7 @@ pub(crate) async fn losers_do_not_harm_each_other(database: Database) {
     assert_eq!(commit, Commit { revision: 3, outcomes });
 }
 
-pub(crate) async fn all_or_nothing(database: Database) {
+pub(crate) async fn batch_is_whole_or_nothing(database: Database) {
     let store = database.store().await;
     one(&*store, put(pod("a"), "1")).await;
     let writes = vec![put(pod("b"), "1"), delete(pod("x")), put(pod("a"), "1")];
@@ -137,7 +137,7 @@ pub(crate) async fn all_or_nothing(database: Database) {
     assert_eq!(commit, Commit { revision: 3, outcomes: vec![created(2), deleted(3)] });
 }
 
-pub(crate) async fn goes_through_one_key_in_order(database: Database) {
+pub(crate) async fn writes_to_one_key_keep_their_order(database: Database) {
     let store = database.store().await;
     let commit = each(
         &*store,
@@ -161,13 +161,13 @@ pub(crate) async fn goes_through_one_key_in_order(database: Database) {
     assert_eq!(seen, [("b", 3, 3, None), ("a", 6, 5, Some("n"))]);
 }
 
-pub(crate) async fn an_empty_batch_does_nothing(database: Database) {
+pub(crate) async fn empty_batch_takes_no_revision(database: Database) {
     let store = database.store().await;
     one(&*store, put(pod("a"), "1")).await;
     assert_eq!(each(&*store, vec![]).await, Commit { revision: 1, outcomes: vec![] });
 }
 
-pub(crate) async fn holds_any_body(database: Database) {
+pub(crate) async fn any_body_is_kept(database: Database) {
     let store = database.store().await;
     let bodies = [
         Bytes::new(),
@@ -193,7 +193,7 @@ pub(crate) async fn holds_any_body(database: Database) {
     assert_eq!(each(&*store, writes).await.outcomes, (1..=5).map(unchanged).collect::<Vec<_>>());
 }
 
-pub(crate) async fn refuses_keys_no_engine_can_hold(database: Database) {
+pub(crate) async fn unstorable_keys_are_refused(database: Database) {
     let store = database.store().await;
     let long = "x".repeat(2_000);
     let keys = [
@@ -217,7 +217,7 @@ pub(crate) async fn refuses_keys_no_engine_can_hold(database: Database) {
     assert!(matches!(store.head("a\0b").await, Err(StoreError::Invalid(_))));
 }
 
-pub(crate) async fn writes_large_batches(database: Database) {
+pub(crate) async fn large_batch_is_written_whole(database: Database) {
     let store = database.store().await;
     let name = |i: usize| format!("pod-{i:05}");
     let writes = |body: &str| (0..5_000).map(|i| put(pod(&name(i)), body)).collect::<Vec<_>>();

@@ -486,17 +486,17 @@ fn fit_error(profile: &Profile, nodes: &[NodeDecision<'_>], rejection: Option<&P
     let mut counts: BTreeMap<Reason, usize> = BTreeMap::new();
     for node in nodes {
         let verdicts = node.verdicts.iter().map(|v| &v.verdict).chain(node.extenders.iter().map(|o| &o.verdict));
-        let told = if profile.always_check_all_predicates { usize::MAX } else { 1 };
-        for reason in verdicts.filter(|v| !v.fits()).take(told).flat_map(Verdict::reasons) {
+        let most = if profile.always_check_all_predicates { usize::MAX } else { 1 };
+        for reason in verdicts.filter(|v| !v.fits()).take(most).flat_map(Verdict::reasons) {
             *counts.entry(reason.clone()).or_default() += 1;
         }
     }
-    told(profile.release, nodes.len(), &counts, rejection.map(|r| &r.verdict))
+    unschedulable_message(profile.release, nodes.len(), &counts, rejection.map(|r| &r.verdict))
 }
 
 /// kube-scheduler's sentence for a pod that fits none of `nodes` nodes, from the number of nodes per reason and the verdict against all
 /// nodes alike.
-pub(super) fn told(
+pub(super) fn unschedulable_message(
     release: Release,
     nodes: usize,
     counts: &BTreeMap<Reason, usize>,
@@ -508,9 +508,9 @@ pub(super) fn told(
     if let Some(rejection) = rejection.filter(|_| release.facts().tells_common_rejection_once) {
         return format!("0/{nodes} nodes are available: {}.", rejection.reasons().join(", "));
     }
-    let mut told: Vec<String> = counts.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-    told.sort();
-    format!("0/{nodes} nodes are available: {}.", told.join(", "))
+    let mut counted: Vec<String> = counts.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    counted.sort();
+    format!("0/{nodes} nodes are available: {}.", counted.join(", "))
 }
 
 #[cfg(test)]

@@ -251,7 +251,12 @@ impl Board {
     pub(super) fn message(&mut self, profile: &Profile, pod: &Pod, snapshot: &Snapshot) -> String {
         let ask = || Reasons::new(&Cycle::prepare(profile, pod, snapshot), snapshot, self.fits.len() * NODES);
         let reasons = self.reasons.get_or_insert_with(ask);
-        cycle::told(profile.release, snapshot.node_count(), &reasons.counts, reasons.rejection.as_ref())
+        cycle::unschedulable_message(
+            profile.release,
+            snapshot.node_count(),
+            &reasons.counts,
+            reasons.rejection.as_ref(),
+        )
     }
 }
 

@@ -136,7 +136,7 @@ mod tests {
         PriorityEntry { name: name.into(), weight: 0, argument: Some(argument) }
     }
 
-    fn told(policy: &Policy) -> Vec<String> {
+    fn faults(policy: &Policy) -> Vec<String> {
         let faults = policy.compile().map(|_| ()).expect_err("it is wrong");
         faults.0.iter().map(ToString::to_string).collect()
     }
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn everything_that_is_wrong_with_levels() {
         assert_eq!(
-            told(&tree(
+            faults(&tree(
                 Some(vec![likes("Ssd", "disk"), PriorityEntry { name: "Mine".into(), ..PriorityEntry::default() }]),
                 &[
                     ("NoSuch", 0),
@@ -200,10 +200,10 @@ mod tests {
             ]
         );
         let none = "scoring.levels: Required value: the strategy \"Lexicographic\" needs at least one level";
-        assert_eq!(told(&tree(None, &[])), [none]);
+        assert_eq!(faults(&tree(None, &[])), [none]);
         let mut summed = tree(None, &[("ImageLocalityPriority", 0)]);
         summed.scoring.strategy = Combination::WeightedSum;
-        assert_eq!(told(&summed), ["scoring.levels: only the strategy \"Lexicographic\" has levels"]);
+        assert_eq!(faults(&summed), ["scoring.levels: only the strategy \"Lexicographic\" has levels"]);
     }
 
     #[test]
@@ -212,6 +212,6 @@ mod tests {
         ratio.set(&RATIO, CapacityRatio::default());
         let entry = PriorityEntry { name: "Ratio".into(), weight: 0, argument: Some(ratio) };
         let policy = tree(Some(vec![entry]), &[("Ratio", 0)]);
-        assert_eq!(told(&policy).len(), 1, "{:?}", told(&policy));
+        assert_eq!(faults(&policy).len(), 1, "{:?}", faults(&policy));
     }
 }

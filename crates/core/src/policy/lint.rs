@@ -284,7 +284,7 @@ mod tests {
         PriorityEntry { name: name.into(), weight, argument: None }
     }
 
-    fn told(priorities: Vec<PriorityEntry>) -> Vec<String> {
+    fn warnings(priorities: Vec<PriorityEntry>) -> Vec<String> {
         let policy = Policy { priorities: Some(priorities), ..Policy::default() };
         policy.lint().iter().map(ToString::to_string).collect()
     }
@@ -292,7 +292,7 @@ mod tests {
     #[test]
     fn a_weight_that_outvotes_all_others() {
         // 101 × 1 point > 1 × 100 points, 100 × 1 point is not.
-        let told_of = |weight| told(vec![entry("A", weight), entry("B", 1)]);
+        let told_of = |weight| warnings(vec![entry("A", weight), entry("B", 1)]);
         assert_eq!(told_of(100), [""; 0]);
         assert_eq!(
             told_of(101),
@@ -302,15 +302,18 @@ mod tests {
 
     #[test]
     fn weights_that_change_nothing() {
-        assert_eq!(told(vec![entry("A", 1)]), [""; 0]);
+        assert_eq!(warnings(vec![entry("A", 1)]), [""; 0]);
         assert_eq!(
-            told(vec![entry("A", 5), entry(EQUAL_PRIORITY, 1)]),
+            warnings(vec![entry("A", 5), entry(EQUAL_PRIORITY, 1)]),
             [
                 "priorities[1]: EqualPriority scores all nodes alike and changes no order",
                 "priorities[0]: A is the only priority that counts: its weight changes no order",
             ]
         );
-        assert_eq!(told(vec![entry("A", 4_294_967_297)]), ["priorities[0].weight: 4294967297 is cut to 32 bits: 1"]);
+        assert_eq!(
+            warnings(vec![entry("A", 4_294_967_297)]),
+            ["priorities[0].weight: 4294967297 is cut to 32 bits: 1"]
+        );
     }
 
     #[test]

@@ -28,7 +28,7 @@ mod tests {
     use crate::testing::{PodBuilder, cluster, node, pod, pv, pvc, storage_class};
     use crate::volume_choice::SELECTED_NODE;
 
-    fn told(pod: PodBuilder, on: &str) -> Vec<String> {
+    fn choices(pod: PodBuilder, on: &str) -> Vec<String> {
         let objects = [
             node("a").into(),
             node("b").into(),
@@ -53,19 +53,19 @@ mod tests {
 
     #[test]
     fn each_claim_that_waits_gets_one_choice() {
-        assert_eq!(told(pod("p").claim("one").claim("two"), "a"), ["small to one", "large to two"]);
-        assert_eq!(told(pod("p").claim("new"), "b"), ["new on b"]);
-        assert_eq!(told(pod("p").claim("one").claim("new").claim("for-a"), "a"), ["small to one", "new on a"]);
-        assert_eq!(told(pod("p").claim("one").claim("one"), "a"), ["small to one"], "mounted twice");
+        assert_eq!(choices(pod("p").claim("one").claim("two"), "a"), ["small to one", "large to two"]);
+        assert_eq!(choices(pod("p").claim("new"), "b"), ["new on b"]);
+        assert_eq!(choices(pod("p").claim("one").claim("new").claim("for-a"), "a"), ["small to one", "new on a"]);
+        assert_eq!(choices(pod("p").claim("one").claim("one"), "a"), ["small to one"], "mounted twice");
     }
 
     #[test]
     fn settled_claims_and_small_volumes_are_not_chosen() {
         let none: [&str; 0] = [];
-        assert_eq!(told(pod("p").claim("bound"), "a"), none);
-        assert_eq!(told(pod("p").claim("for-a"), "a"), none);
-        assert_eq!(told(pod("p").claim("for-a").claim("one"), "b"), none, "another claim keeps the pod off");
-        assert_eq!(told(pod("p").claim("one"), "gone"), none);
-        assert_eq!(told(pod("p"), "a"), none);
+        assert_eq!(choices(pod("p").claim("bound"), "a"), none);
+        assert_eq!(choices(pod("p").claim("for-a"), "a"), none);
+        assert_eq!(choices(pod("p").claim("for-a").claim("one"), "b"), none, "another claim keeps the pod off");
+        assert_eq!(choices(pod("p").claim("one"), "gone"), none);
+        assert_eq!(choices(pod("p"), "a"), none);
     }
 }

@@ -6,13 +6,13 @@ use crate::{
     snapshot::Object,
 };
 
-fn told(objects: Vec<Object>, pod: PodBuilder, alike: usize) -> Vec<Suggestion> {
+fn suggestions(objects: Vec<Object>, pod: PodBuilder, alike: usize) -> Vec<Suggestion> {
     let profile: Profile = Policy::default().compile().expect("the default policy compiles");
     suggest(&profile, &pod.build(), &cluster(objects), alike)
 }
 
 fn first(objects: Vec<Object>, pod: PodBuilder) -> Vec<Change> {
-    told(objects, pod, 1).into_iter().next().map(|suggestion| suggestion.changes).unwrap_or_default()
+    suggestions(objects, pod, 1).into_iter().next().map(|suggestion| suggestion.changes).unwrap_or_default()
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn obstacles_are_named() {
     let label = Change::LabelNode { node: "a".into(), key: "disk".into(), value: "ssd".into() };
     let wants_ssd = || pod("p").with(|p| p.node_selector = [("disk", "ssd")].into_iter().collect());
     assert_eq!(first(unlabelled.clone(), wants_ssd()), [label]);
-    let all = told(unlabelled, wants_ssd(), 1);
+    let all = suggestions(unlabelled, wants_ssd(), 1);
     assert!(all.iter().any(|s| s.changes == [Change::DropNodeSelector("disk".into())]));
 
     let port = vec![node("a").into(), pod("r").host_port(80).on("a").into()];
@@ -39,21 +39,21 @@ fn obstacles_are_named() {
 #[test]
 fn rules_about_other_pods_are_named_where_nothing_else_is_in_the_way() {
     let company = vec![node("a").zone("z").into(), pod("r").label("app", "web").on("a").into()];
-    let all = told(company, pod("p").anti_affinity("app=web", ZONE), 1);
+    let all = suggestions(company, pod("p").anti_affinity("app=web", ZONE), 1);
     assert_eq!(all[0].changes, [Change::DropPodAntiAffinity(ZONE.into())]);
 }
 
 #[test]
 fn the_suggested_node_count_fits_all_pods() {
     // Two of 2 fit on a node of 4, so five pods need three nodes.
-    let all = told(vec![node("a").cpu("4").into(), pod("r").cpu("4").on("a").into()], pod("p").cpu("2"), 5);
+    let all = suggestions(vec![node("a").cpu("4").into(), pod("r").cpu("4").on("a").into()], pod("p").cpu("2"), 5);
     let added = Change::AddNodes { like: "a".into(), count: 3 };
     assert_eq!(all.iter().map(|s| (&s.changes[..], s.pods)).collect::<Vec<_>>(), [(&[added][..], 5)]);
 }
 
 #[test]
 fn pods_that_no_change_helps_get_no_suggestion() {
-    assert_eq!(told(vec![], pod("p"), 1), []);
+    assert_eq!(suggestions(vec![], pod("p"), 1), []);
     let gated = pod("p").with(|p| p.scheduling_gates = vec!["g".into()]);
-    assert_eq!(told(vec![node("a").into()], gated, 1), []);
+    assert_eq!(suggestions(vec![node("a").into()], gated, 1), []);
 }

@@ -34,7 +34,7 @@ pub fn keep(kind: &StoredKind, sent: &mut Document, stored: &Document) -> Result
             let (new, old) = (fields(sent), fields(stored));
             let at = Path::ROOT.child("spec");
             for field in FIXED {
-                if let (Some(new), Some(old)) = (said(&new, field), said(&old, field))
+                if let (Some(new), Some(old)) = (given(&new, field), given(&old, field))
                     && new != old
                 {
                     let why = format!("may not be changed when a pod is updated: it is {old}");
@@ -73,13 +73,13 @@ fn fields(document: &Document) -> Fields {
     document.get("spec").and_then(|spec| decode::from_slice(spec.get().as_bytes()).ok()).unwrap_or_default()
 }
 
-fn said<'f>(fields: &'f Fields, field: &str) -> Option<&'f str> {
+fn given<'f>(fields: &'f Fields, field: &str) -> Option<&'f str> {
     fields.get(field).map(|raw| raw.get()).filter(|text| !matches!(*text, "null" | "\"\""))
 }
 
 fn take_over(sent: &mut Document, new: &Fields, old: &Fields, names: &[&'static str]) {
-    let lost = names.iter().filter(|name| said(new, name).is_none());
-    let kept = lost.filter_map(|name| Some((*name, old.get(*name).filter(|_| said(old, name).is_some())?.clone())));
+    let lost = names.iter().filter(|name| given(new, name).is_none());
+    let kept = lost.filter_map(|name| Some((*name, old.get(*name).filter(|_| given(old, name).is_some())?.clone())));
     // A spec that cannot be read is left to validation.
     let _ = sent.set_all_in("spec", kept.collect());
 }

@@ -278,7 +278,7 @@ mod tests {
     }
 
     /// The meaning of a request as text: its nodes with their places and, if requested, their images.
-    fn told(args: &Args<'_>, images: bool) -> String {
+    fn rendered(args: &Args<'_>, images: bool) -> String {
         let node = |sent: &SentNode| {
             let mut node = Node::clone(&sent.node);
             if !images {
@@ -434,11 +434,11 @@ mod tests {
             if let Some(walked) = walked(&body, &known, &none, images) {
                 let full = full.as_ref();
                 prop_assert!(full.is_ok(), "{full:?}");
-                prop_assert_eq!(told(&walked, images), full.map(|full| told(full, images)).unwrap_or_default());
+                prop_assert_eq!(rendered(&walked, images), full.map(|full| rendered(full, images)).unwrap_or_default());
             }
             let reading = Reading { known: &known, stored: &none, images };
             match (Args::parse(&body, reading), full) {
-                (Ok(fast), Ok(full)) => prop_assert_eq!(told(&fast, images), told(&full, images)),
+                (Ok(fast), Ok(full)) => prop_assert_eq!(rendered(&fast, images), rendered(&full, images)),
                 (fast, full) => prop_assert_eq!(fast.err(), full.err()),
             }
         }
@@ -456,8 +456,8 @@ mod tests {
             let known = KnownNodes::default();
             for images in images {
                 let reading = Reading { known: &known, stored: &snapshot, images };
-                let again = Args::parse(body.as_bytes(), reading).map(|args| told(&args, images));
-                prop_assert_eq!(again, Ok(told(&full, images)));
+                let again = Args::parse(body.as_bytes(), reading).map(|args| rendered(&args, images));
+                prop_assert_eq!(again, Ok(rendered(&full, images)));
             }
         }
     }

@@ -199,7 +199,7 @@ impl<'de> DeserializeSeed<'de> for Walk<'_> {
             within.deserialize_any(Walk { kinds_depth, ..self })
         } else {
             let head: Head<'_> = serde_json::from_str(raw.get()).unwrap_or_default();
-            let of = if head.kind.is_empty() { self.of } else { said(&head) };
+            let of = if head.kind.is_empty() { self.of } else { type_of_kind(&head) };
             within.deserialize_any(Walk { of, holds: Holds::Objects, kinds_depth, ..self })
         };
         walk.map_err(D::Error::custom)
@@ -207,7 +207,7 @@ impl<'de> DeserializeSeed<'de> for Walk<'_> {
 }
 
 /// The fields of the kind that an object names. Podberth's own requests are not kinds.
-fn said(head: &Head<'_>) -> Option<&'static Type> {
+fn type_of_kind(head: &Head<'_>) -> Option<&'static Type> {
     let row = kinds::by_api_version(&head.api_version, &head.kind);
     let name: &str = row.map_or(&head.kind, |row| row.fields());
     TYPES.get(name).filter(|of| !of.is_own)
