@@ -99,7 +99,7 @@ fn names<'s>(spans: &[&'s Span]) -> HashSet<&'s str> {
 #[tokio::test]
 async fn a_request_is_a_span_under_the_clients_over_its_phases_over_their_plugins() {
     let mut collector = Collector::start().await;
-    // What begins here is not traced; what the client traces is.
+    // Requests without a parent are not traced; requests that the client traces are.
     let tracing = Tracing::start(&collector.endpoint, 0.0).expect("tracing starts");
     let server = traced(&tracing).await;
     let traceparent = format!("00-{TRACE}-{PARENT}-01");

@@ -79,7 +79,7 @@ fn begin<'w>(words: &'w mut Vec<String>, within: &mut bool) -> &'w mut String {
 /// When it is of a kind that cannot be run here.
 pub(crate) async fn run(server: &Server, command: &str) -> Output {
     let mut words = words(command);
-    // What is written to a file is not kept.
+    // Output that is redirected to a file is not compared.
     if let Some(at) = words.iter().position(|word| word == ">") {
         words.truncate(at);
     }

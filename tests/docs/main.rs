@@ -132,7 +132,7 @@ async fn extender() {
 
 #[tokio::test]
 async fn policies() {
-    // What `podberth demo` holds.
+    // The state of `podberth demo`.
     let demo = ["examples/cluster.yaml", "examples/pods/web.yaml", "examples/pods/impossible.yaml"];
     runs("docs/policies.md", &demo).await;
 }

@@ -188,7 +188,7 @@ async fn count(shared: Arc<Shared>, replica: usize) {
     let name = shared.name("counter");
     let path = format!("/api/v1/namespaces/default/pods/{name}");
     let mut acknowledged = 0;
-    // Whether an earlier write may still be under way.
+    // `true` if an earlier write may still be under way.
     let mut doubt = false;
     let mut known: Option<Value> = None;
     let mut losses = 0;

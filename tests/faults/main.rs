@@ -312,7 +312,7 @@ async fn an_older_copy_comes_back() {
         stage.postgres.down();
         stage.postgres.put_copy_back();
     });
-    // What was acknowledged since the copy is lost, and nobody can help that; from here on all must hold again.
+    // Writes acknowledged since the copy are lost. From here on every rule must hold again.
     stage.load.history_may_be_lost();
     tokio::task::block_in_place(|| stage.postgres.up());
     stage.goes_on().await;

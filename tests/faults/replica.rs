@@ -28,7 +28,7 @@ impl Replica {
     /// Starts a replica whose files cannot exceed this length.
     pub(crate) fn start_with_file_limit(database: &str, bytes: u64) -> Self {
         let mut command = Command::new("prlimit");
-        // What is refused is to be an error, and not a signal that ends the process: env sets that.
+        // `env` makes a refused write an error instead of a signal that ends the process.
         command.args([&format!("--fsize={bytes}:unlimited"), "env", "--ignore-signal=XFSZ"]);
         command.arg(env!("CARGO_BIN_EXE_podberth"));
         Self::launch(command, database, &[], None)

@@ -43,7 +43,7 @@ async fn a_full_disk_is_reported_and_writing_resumes_with_space() {
         assert!(!ready().await, "{time}: no write succeeds");
         let Answer::Said(200, list) = send("GET", PODS, &Value::Null).await else { panic!("it is read on") };
         assert_eq!(list["items"].as_array().map(Vec::len), Some(written));
-        // What is tried in between must not make it ready.
+        // Attempts in between must not make it ready.
         sleep(Duration::from_millis(300)).await;
     }
     assert!(!replica.log().contains("answers again"), "{}", replica.log());

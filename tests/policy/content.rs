@@ -29,7 +29,7 @@ pub(crate) async fn without_a_policy_the_default_holds(server: Server) {
     server.get("/policies/absent").await.fails(404, "NotFound");
     server.get("/policies/absent/revisions").await.fails(404, "NotFound");
     server.delete("/policies/absent").await.fails(404, "NotFound");
-    // What the default says, put in force, is the default.
+    // The document of the default policy, stored as a policy, decides as the default does.
     let put = server.put("/policy", &state["document"]).await.policy();
     assert_eq!((&put["active"], &put["revision"]), (&state["active"], &1.into()));
 }

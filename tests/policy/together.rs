@@ -73,7 +73,7 @@ pub(crate) async fn writers_at_once_get_numbers_of_their_own(server: Server) {
     codes.sort_unstable();
     assert_eq!((codes[0], &codes[1..]), (200, &[412; WRITERS - 1][..]));
 
-    // The same text from all sides is one revision.
+    // Equal text from several writers makes one revision.
     let same = (0..WRITERS).map(|_| {
         let server = server.clone();
         tokio::spawn(async move { server.put("/policies/same", packing()).await.policy()["revision"].clone() })

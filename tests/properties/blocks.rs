@@ -130,7 +130,7 @@ fn a_block_is_sifted_as_its_nodes_are_checked() {
         for (registration, release) in
             predicates::ALL.iter().flat_map(|r| [Release::V1_22, Release::V1_34].map(|release| (r, release)))
         {
-            // What a group stands for is listed itself.
+            // The members of a group are listed by themselves.
             let Build::Rule(build) = registration.build else { continue };
             let (name, rule) = (registration.identity.name, build(&arguments(release)));
             let [fit, refused] = answers.entry(name).or_default();

@@ -444,7 +444,7 @@ impl Ledger {
     /// Finds for each unacknowledged write a call of unknown outcome.
     fn explain(&mut self) {
         let mut unknown = std::mem::take(&mut self.unknown);
-        // Who began last can have written the least: so who comes first takes nothing that another needs.
+        // A write that began last has the fewest possible places. Placed first, it takes no place that another one needs.
         unknown.sort_by_key(|pending| std::cmp::Reverse(pending.from));
         let mut without_put = Vec::new();
         for pending in unknown {
@@ -467,7 +467,7 @@ impl Ledger {
         let mut wrong = Vec::new();
         for (timeline, name) in self.timelines.iter().zip(&self.names) {
             for (i, moment) in timeline.iter().enumerate().filter(|(_, moment)| !moment.claimed) {
-                // What was lost with its history needs no explanation: who wrote it may have been told that it is gone.
+                // A write lost with its history needs no explanation: its writer may have got an error.
                 let is_back_before = |later: &Moment| later.is_restored() && later.head.revision < moment.head.revision;
                 if timeline[i..].iter().any(is_back_before) {
                     continue;

@@ -157,7 +157,7 @@ impl<'o> Fixture<'o> {
         if self.filled.is_none() {
             let url = self.server().await?.url.clone();
             self.filled = Some(self.fill(&url).await?);
-            // What an import leaves in memory is no part of what comes.
+            // A fresh server: memory left over from the import is not measured.
             return self.fresh_server().await;
         }
         self.server().await

@@ -33,7 +33,7 @@ struct Figure {
 /// The goal of a figure.
 #[derive(Clone, Debug, Serialize)]
 struct Held {
-    /// Whose it is; nobody's where it is a goal.
+    /// The name of the measured party; empty for a goal.
     #[serde(skip_serializing_if = "str::is_empty")]
     who: &'static str,
     value: f64,

@@ -47,7 +47,7 @@ impl Server {
         client: &Client,
     ) -> Result<Self, String> {
         let mut command = Command::new(binary);
-        // What else this process has in its environment is none of its settings.
+        // Other variables of this process must not become settings of the server.
         command.env_clear().env("PODBERTH_DATABASE_URL", database).env("NO_COLOR", "1");
         command.args(["serve", "--listen=127.0.0.1:0", "--log-level=warn,podberth::app=info"]).args(settings);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());

@@ -2,7 +2,7 @@
 
 /// The name that was most likely meant.
 pub fn near<'n>(names: impl Iterator<Item = &'n str>, typed: &str) -> Option<&'n str> {
-    // What is far longer than any name is no slip.
+    // Text far longer than any name is not a misspelt name.
     if typed.len() > 64 {
         return None;
     }

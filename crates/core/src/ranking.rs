@@ -128,7 +128,7 @@ fn weighted_sum<'s>(rows: impl ExactSizeIterator<Item = (i64, &'s Scores)>, coun
     if rows.len() == 0 {
         return vec![1; count];
     }
-    // What all score alike is added once. Scores and weights are not below 0, so that the order does not matter.
+    // Scores that are equal on all nodes are added once. Scores and weights are not below 0, so that the order does not matter.
     let (alike, each): (Vec<_>, Vec<_>) = rows.partition(|(_, scores)| matches!(scores, Scores::Same(_)));
     let mut common = [0_i64];
     for (weight, scores) in alike {

@@ -79,7 +79,7 @@ pub fn briefly<T>(work: impl FnOnce() -> T) -> T {
     let before = LEFT.get();
     let done = work();
     if SOURCE.with_borrow(Option::is_some) {
-        // What more the source gave stays with the thread.
+        // The rest of the allowance that the source gave stays with the thread.
         LEFT.set(before.max(LEFT.get()));
     }
     done

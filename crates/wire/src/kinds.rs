@@ -360,7 +360,7 @@ pub fn by_kind(api_version: &str, kind: &str) -> Option<&'static StoredKind> {
 pub fn meant(name: &str) -> Option<&'static StoredKind> {
     let is = |known: &str| known.eq_ignore_ascii_case(name);
     let row = shared().find(|k| is(k.kind) || is(k.plural) || k.short_names.iter().any(|short| is(short)));
-    // What is written as a kind is is one, of a group that is not stored.
+    // A name in the letters of a kind means the kind itself, of a group that is not stored.
     row.filter(|row| row.kind != name)
 }
 

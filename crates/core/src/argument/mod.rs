@@ -369,7 +369,7 @@ impl Values {
 /// The arguments of all rules, taken from a Policy or a profile once; each rule takes its own when it is built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arguments {
-    /// Whose rules apply.
+    /// The release whose rules apply.
     pub release: Release,
     /// The arguments as written; the rest is default.
     pub written: Values,

@@ -43,7 +43,7 @@ impl Names {
         let mut hashes = vec![tie_break.begin()];
         let mut next = 0;
         for slot in slots {
-            // What all names since then have in common with it.
+            // The length of the prefix that it shares with all names since then.
             let shared = self.shared[next..=slot].iter().copied().min().unwrap_or(0);
             next = slot + 1;
             hashes.truncate(shared + 1);

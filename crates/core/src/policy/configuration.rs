@@ -231,7 +231,7 @@ fn build_predicates(expanded: &Expanded, arguments: &Arguments) -> Vec<ActivePre
             Build::Group(_) => None,
         })
     };
-    // What keeps a pod from being tried at all is asked first.
+    // Plugins that keep a pod out of the queue are evaluated first.
     let first = expanded.at("preEnqueue").iter().filter(|plugin| !expanded.at("filter").contains(plugin));
     first.chain(expanded.at("filter")).filter_map(rule).collect()
 }

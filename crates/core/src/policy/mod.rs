@@ -37,7 +37,7 @@ pub fn retirement(name: &str) -> Option<&'static str> {
 
 /// A policy (or one profile of a KubeSchedulerConfiguration), validated and ready to decide with.
 pub struct Profile {
-    /// Whose rules apply.
+    /// The release whose rules apply.
     pub release: Release,
     /// The predicates, in order of evaluation.
     pub predicates: Vec<ActivePredicate>,

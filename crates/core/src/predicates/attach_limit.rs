@@ -38,7 +38,7 @@ impl<'a> VolumeId<'a> {
 
 /// How many volumes of one in-tree kind a node takes.
 pub(super) struct AttachLimit {
-    /// Whose rules apply.
+    /// The release whose rules apply.
     pub(super) release: Release,
     /// The in-tree plugin, by its name and its provisioner's.
     pub(super) plugin: &'static str,

@@ -6,7 +6,7 @@ const EXACT: u64 = 1 << 51;
 
 /// `dividend / divisor` rounded towards 0. The divisor is not 0.
 pub(super) fn quotient(dividend: i64, divisor: i64) -> i64 {
-    // What is below 0 is a large number here.
+    // As an unsigned number, a negative one is large.
     if dividend as u64 | divisor as u64 >= EXACT {
         return dividend / divisor;
     }

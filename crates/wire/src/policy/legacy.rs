@@ -81,7 +81,7 @@ fn scoring(field: &Field<'_>) -> Scoring {
         strategy.fault(format!("Unsupported value: {name:?}: supported values: {supported}"));
     }
     let listed: Option<Vec<_>> = levels.list().map(|list| list.iter().map(level).collect());
-    // What has been refused already must not be a second fault of the other.
+    // A fault in one of the two fields must not cause a second fault in the other.
     let strategy = match known {
         Some(_) if levels.is_present() && listed.is_none() => Combination::WeightedSum,
         Some(known) => known,

@@ -114,7 +114,7 @@ fn translate_set(
         );
         set.disabled.push(FIT.into());
     }
-    // What is gone is off.
+    // Plugins that were removed are off in any case.
     set.disabled.retain(|name| strategy_of(name).is_none() && gone(name).is_none());
     set.enabled = kept;
 }

@@ -30,7 +30,7 @@ fn read_as<I: Images>(json: &[u8]) -> Option<(model::Node, usize)> {
     let mut nodes = serde_json::Deserializer::from_slice(json).into_iter::<Node<'_, I>>();
     let node = nodes.next()?.ok()?;
     let end = nodes.byte_offset();
-    // What is passed over must be text too.
+    // The fields passed over must be valid UTF-8 too.
     std::str::from_utf8(&json[..end]).ok()?;
     Some((converted(|faults| node.into_core(faults)).lenient().ok()?, end))
 }
