@@ -209,9 +209,9 @@ impl<'a> Reader<'a> {
                 let hash = Sha256::new_with_prefix(&line);
                 Ok(Some(Self { input, cluster, revision, expected, hash, count: 0, ended: false }))
             }
-            Ok(Mark::Cluster { version, .. }) => {
-                Err(format!("the export has version {version} of the format, this binary reads version {VERSION}"))
-            }
+            Ok(Mark::Cluster { version, .. }) => Err(format!(
+                "the export has version {version} of the format, this binary reads version {VERSION}: export again with this release"
+            )),
             Ok(Mark::End { .. }) | Err(_) => Err(NO_EXPORT.into()),
         }
     }
@@ -222,7 +222,7 @@ impl<'a> Reader<'a> {
             return Err(format!("the export has {} objects where it says {}", self.count, self.expected.max(count)));
         }
         if hex(&mem::take(&mut self.hash).finalize()) != sha256 {
-            return Err("the export was changed: its SHA-256 is another".into());
+            return Err("the export was changed: its SHA-256 is not that of its last line; export again".into());
         }
         Ok(())
     }

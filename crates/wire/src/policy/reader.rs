@@ -127,7 +127,7 @@ impl<'t> Field<'t> {
         match self.tree? {
             Tree::Integer(value) => Some(*value),
             Tree::Number(value) if value.fract() == 0.0 => {
-                self.fault(format!("the number {value} is out of range"));
+                self.fault(format!("the number {value} does not fit into 64 bits"));
                 None
             }
             Tree::Number(_) => {
