@@ -42,7 +42,7 @@ const NEVER: &[(&str, &[&str])] = &[
 
 /// Crate of the workspace → all that it may depend on, so that its layer is its manifest's.
 const MAY_NEED: &[(&str, &[&str])] = &[
-    ("core", &["hashbrown", "imbl", "rustc-hash", "thiserror"]),
+    ("core", &["hashbrown", "imbl", "regex", "rustc-hash", "thiserror"]),
     (
         "wire",
         &[

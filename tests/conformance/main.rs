@@ -247,6 +247,7 @@ files! {
     preemption_of_1_34: "preemption-1.34.jsonl.gz",
     volumes_of_1_34: "volumes-1.34.jsonl.gz",
     resources_of_1_34: "resources-1.34.jsonl.gz",
+    devices_of_1_34: "dra-1.34.jsonl.gz",
 }
 
 /// The result of each file, which is run once for all tests.
@@ -279,7 +280,16 @@ const WITHOUT_CASES: &[(&str, &[&str], &str)] = &[
     ("ResourceLimitsPriority", &[ALL], "gone before 1.22"),
     ("EqualPriority", &[ALL], "kube-scheduler skips it: it scores all nodes alike"),
     ("SchedulingGates", &[ALL], "kube-scheduler keeps a gated pod out of its queue, so there is no decision to record"),
-    ("DynamicResources", &[ALL], "not evaluated by this release of Podberth"),
+    (
+        "DynamicResources",
+        &[
+            "could not find claim \"<namespace>/<name>\"",
+            "ResourceClaim <namespace>/<name> was not created for pod <namespace>/<name> (pod is not owner)",
+            "timed out trying to allocate devices",
+            "class <name>: selector #0: CEL runtime error: <error>",
+        ],
+        "no recorded cluster has a claim or a class with such a fault",
+    ),
     ("MaxAzureDiskVolumeCount", &[ALL], "no recorded cluster has such volumes; they are counted as those of EBS are"),
     ("MaxCinderVolumeCount", &[ALL], "no recorded cluster has such volumes; they are counted as those of EBS are"),
     ("MaxEBSVolumeCount", UNNAMED_CLAIM, "the API server refuses a claim without a name"),

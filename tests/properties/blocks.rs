@@ -60,7 +60,10 @@ fn asking() -> impl Strategy<Value = Pod> {
         pod.controller = owner.or(pod.controller);
         pod.limits = pod.requests.clone();
         pod.volumes.extend(volume.map(|source| Volume { name: "v".into(), source }));
-        pod.claims_resources = claims_resources;
+        if claims_resources {
+            let source = PodClaimSource::Claim("gpu".into());
+            pod.resource_claims = vec![PodClaim { name: "gpu".into(), source }];
+        }
         pod.scheduling_gates = gated.iter().map(|()| "example.com/gate".into()).collect();
         pod
     })

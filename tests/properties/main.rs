@@ -267,6 +267,9 @@ fn key(object: &Object) -> (Kind, Name, Name) {
         Object::PodDisruptionBudget(o) => (Kind::PodDisruptionBudget, o.namespace.clone(), o.name.clone()),
         Object::PriorityClass(o) => (Kind::PriorityClass, "".into(), o.name.clone()),
         Object::RuntimeClass(o) => (Kind::RuntimeClass, "".into(), o.name.clone()),
+        Object::DeviceClass(o) => (Kind::DeviceClass, "".into(), o.name.clone()),
+        Object::ResourceClaim(o) => (Kind::ResourceClaim, o.namespace.clone(), o.name.clone()),
+        Object::ResourceSlice(o) => (Kind::ResourceSlice, "".into(), o.name.clone()),
     }
 }
 

@@ -14,12 +14,13 @@ use imbl::OrdMap;
 
 use super::attachments::Attachments;
 use super::block::NodeRef;
+use super::devices::DeviceIndex;
 use super::directory::Directory;
 use super::index::{ImageState, Index, Slot};
 use super::model::{
-    CsiDriver, CsiNode, CsiStorageCapacity, Labels, Name, Namespace, Node, PersistentVolume, PersistentVolumeClaim,
-    Pod, PodDisruptionBudget, PreemptionPolicy, PriorityClass, RuntimeClass, StorageClass, VolumeAttachment, Workload,
-    WorkloadKind,
+    CsiDriver, CsiNode, CsiStorageCapacity, DeviceClass, Labels, Name, Namespace, Node, PersistentVolume,
+    PersistentVolumeClaim, Pod, PodDisruptionBudget, PreemptionPolicy, PriorityClass, ResourceClaim, ResourceSlice,
+    RuntimeClass, StorageClass, VolumeAttachment, Workload, WorkloadKind,
 };
 use super::node_info::{NodeInfo, insert_sorted};
 use super::node_set::NodeSet;
@@ -50,6 +51,9 @@ pub enum Kind {
     PodDisruptionBudget,
     PriorityClass,
     RuntimeClass,
+    DeviceClass,
+    ResourceClaim,
+    ResourceSlice,
 }
 
 /// A parsed object of any kind.
@@ -70,6 +74,9 @@ pub enum Object {
     PodDisruptionBudget(PodDisruptionBudget),
     PriorityClass(PriorityClass),
     RuntimeClass(RuntimeClass),
+    DeviceClass(DeviceClass),
+    ResourceClaim(ResourceClaim),
+    ResourceSlice(ResourceSlice),
 }
 
 /// One cluster at one revision.
@@ -96,6 +103,7 @@ pub struct Snapshot {
     disruption_budgets: OrdMap<NamespacedName, Arc<PodDisruptionBudget>>,
     priority_classes: OrdMap<Name, Arc<PriorityClass>>,
     runtime_classes: OrdMap<Name, Arc<RuntimeClass>>,
+    devices: DeviceIndex,
 }
 
 static NO_LABELS: std::sync::LazyLock<Labels> = std::sync::LazyLock::new(Labels::default);
@@ -119,6 +127,7 @@ impl PartialEq for Snapshot {
             && self.disruption_budgets == other.disruption_budgets
             && self.priority_classes == other.priority_classes
             && self.runtime_classes == other.runtime_classes
+            && self.devices == other.devices
     }
 }
 
@@ -289,6 +298,21 @@ impl Snapshot {
         self.runtime_classes.get(name)
     }
 
+    /// Claims to devices, their classes and the devices.
+    pub(super) fn devices(&self) -> &DeviceIndex {
+        &self.devices
+    }
+
+    /// A claim to devices by namespace and name.
+    pub fn resource_claim(&self, namespace: &Name, name: &Name) -> Option<&Arc<ResourceClaim>> {
+        self.devices.claim(namespace, name)
+    }
+
+    /// All claims to devices, in order of namespace and name.
+    pub fn resource_claims(&self) -> impl Iterator<Item = &Arc<ResourceClaim>> {
+        self.devices.claims()
+    }
+
     /// `true` if everything but nodes and pods shares its memory with `other`, which is an edited copy of this snapshot or its origin.
     /// `false` does not mean that they differ.
     pub(super) fn shares_surroundings(&self, other: &Self) -> bool {
@@ -305,6 +329,7 @@ impl Snapshot {
             && self.disruption_budgets.ptr_eq(&other.disruption_budgets)
             && self.priority_classes.ptr_eq(&other.priority_classes)
             && self.runtime_classes.ptr_eq(&other.runtime_classes)
+            && self.devices.ptr_eq(&other.devices)
     }
 
     /// The priority of a pod: its own, which is written when it is created; else that of its class, else 0. The default class does not apply
@@ -353,6 +378,9 @@ impl Snapshot {
             }
             Object::PriorityClass(o) => drop(self.priority_classes.insert(o.name.clone(), Arc::new(o))),
             Object::RuntimeClass(o) => drop(self.runtime_classes.insert(o.name.clone(), Arc::new(o))),
+            Object::DeviceClass(o) => self.devices.insert_class(o),
+            Object::ResourceClaim(o) => self.devices.insert_claim(o),
+            Object::ResourceSlice(o) => self.devices.insert_slice(o),
         }
     }
 
@@ -377,6 +405,9 @@ impl Snapshot {
             Kind::PodDisruptionBudget => drop(self.disruption_budgets.remove(&namespaced())),
             Kind::PriorityClass => drop(self.priority_classes.remove(name)),
             Kind::RuntimeClass => drop(self.runtime_classes.remove(name)),
+            Kind::DeviceClass => self.devices.remove_class(name),
+            Kind::ResourceClaim => self.devices.remove_claim(&namespaced()),
+            Kind::ResourceSlice => self.devices.remove_slice(name),
         }
     }
 

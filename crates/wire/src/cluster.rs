@@ -18,7 +18,7 @@ use super::{
     defaults,
     fault::Cause,
     kinds::{self, StoredKind},
-    objects::{Converted, csi, disruption, meta::ObjectMeta, node, pod, runtime_class, storage, workload},
+    objects::{Converted, csi, device, disruption, meta::ObjectMeta, node, pod, runtime_class, storage, workload},
     yaml,
 };
 use podberth_core::{
@@ -63,14 +63,14 @@ pub struct Cluster {
     pub csi_storage_capacities: Vec<csi::CsiStorageCapacity>,
     /// Volumes attached to nodes.
     pub volume_attachments: Vec<csi::VolumeAttachment>,
-    /// Claims to devices. Taken, and not read yet.
-    pub resource_claims: Vec<NamedObject>,
-    /// Templates of claims to devices. Taken, and not read yet.
+    /// Claims to devices.
+    pub resource_claims: Vec<device::ResourceClaim>,
+    /// Templates of claims to devices. Taken, and not read: pods name the claims that were made.
     pub resource_claim_templates: Vec<NamedObject>,
-    /// Devices. Taken, and not read yet.
-    pub resource_slices: Vec<NamedObject>,
-    /// Classes of devices. Taken, and not read yet.
-    pub device_classes: Vec<NamedObject>,
+    /// Devices.
+    pub resource_slices: Vec<device::ResourceSlice>,
+    /// Classes of devices.
+    pub device_classes: Vec<device::DeviceClass>,
     /// Namespaces.
     pub namespaces: Vec<workload::Namespace>,
     /// Disruption budgets.
@@ -182,6 +182,9 @@ impl Cluster {
             o.to_core().map(Object::CsiStorageCapacity)
         });
         into.list("volumeAttachments", &self.volume_attachments, |o| o.to_core().map(Object::VolumeAttachment));
+        into.list("deviceClasses", &self.device_classes, |o| o.to_core().map(Object::DeviceClass));
+        into.list("resourceSlices", &self.resource_slices, |o| o.to_core().map(Object::ResourceSlice));
+        into.list("resourceClaims", &self.resource_claims, |o| o.to_core().map(Object::ResourceClaim));
         into.list("namespaces", &self.namespaces, |o| o.to_core().map(Object::Namespace));
         into.list("podDisruptionBudgets", &self.pod_disruption_budgets, |o| {
             o.to_core().map(Object::PodDisruptionBudget)

@@ -113,6 +113,8 @@ impl Board {
         pod.nominated_node_name.is_empty()
             && !snapshot.has_nominated_pods()
             && !pod.volumes.iter().any(is_named_after_pod)
+            // Hardly two pods share a claim to devices.
+            && pod.resource_claims.is_empty()
     }
 
     /// `true` if pods with rules about this one have come, so that a rule looks further than before.

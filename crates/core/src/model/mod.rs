@@ -1,6 +1,7 @@
 //! The parsed nouns of scheduling, one file each: only what decisions read, in the units in which they are compared.
 
 mod affinity;
+mod device;
 mod disruption;
 mod labels;
 mod node;
@@ -17,6 +18,11 @@ mod workload;
 
 pub use affinity::{
     Affinity, NODE_NAME_FIELD, NodeSelector, NodeSelectorTerm, PodAffinityTerm, PreferredNode, WeightedPodAffinityTerm,
+};
+pub use device::{
+    AllocatedDevice, AttributeName, AttributeValue, ConstraintRule, Device, DeviceAllocation, DeviceClass,
+    DeviceConstraint, DeviceCount, DeviceId, DeviceReach, DeviceRequest, ExactRequest, MOST_DEVICES_OF_CLAIM,
+    MOST_RESERVED_FOR, PodClaim, PodClaimSource, ResourceClaim, ResourceSlice, Wants,
 };
 pub use disruption::{PodDisruptionBudget, PreemptionPolicy, PriorityClass};
 pub use labels::{Labels, Operator, Requirement, Selector};

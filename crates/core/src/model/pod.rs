@@ -3,8 +3,8 @@
 //! Source: `api/core/v1/types.go` (`Pod`).
 
 use super::{
-    Affinity, ControllerRef, Held, HostPort, Labels, Name, Node, PodRequests, PreemptionPolicy, ResourceList,
-    Resources, Toleration, TopologySpreadConstraint, Volume,
+    Affinity, ControllerRef, Held, HostPort, Labels, Name, Node, PodClaim, PodClaimSource, PodRequests,
+    PreemptionPolicy, ResourceList, Resources, Toleration, TopologySpreadConstraint, Volume,
 };
 
 /// A pod, as far as scheduling reads it.
@@ -80,8 +80,8 @@ pub struct Pod {
     pub volumes: Vec<Volume>,
     /// Scheduling gates, which keep it from being scheduled.
     pub scheduling_gates: Vec<Name>,
-    /// `true` if it requests devices (`spec.resourceClaims`).
-    pub claims_resources: bool,
+    /// Its claims to devices (`spec.resourceClaims`).
+    pub resource_claims: Vec<PodClaim>,
     /// The [limit](crate::limits) that it exceeds, and why: no decision is made for such a pod. `None` if it keeps all limits.
     pub excess: Option<Name>,
 }
@@ -155,7 +155,7 @@ impl Pod {
             topology_spread,
             volumes,
             scheduling_gates,
-            claims_resources,
+            resource_claims,
             excess,
         } = self;
         *namespace == other.namespace
@@ -184,7 +184,13 @@ impl Pod {
             && *topology_spread == other.topology_spread
             && *volumes == other.volumes
             && *scheduling_gates == other.scheduling_gates
-            && *claims_resources == other.claims_resources
+            && *resource_claims == other.resource_claims
+            // A claim from a template is made for one pod.
+            && (self.uid == other.uid || !self.has_claims_of_its_own())
+    }
+
+    fn has_claims_of_its_own(&self) -> bool {
+        self.resource_claims.iter().any(|claim| !matches!(claim.source, PodClaimSource::Claim(_)))
     }
 
     /// `true` if both have one namespace and name.

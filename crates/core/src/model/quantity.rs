@@ -73,6 +73,22 @@ impl Quantity {
         Self { nanos: self.nanos.saturating_add(other.nanos).clamp(-MAX_NANOS, MAX_NANOS) }
     }
 
+    /// The difference, cut at the largest amount kept.
+    #[must_use]
+    pub fn saturating_sub(self, other: Self) -> Self {
+        self.saturating_add(Self { nanos: -other.nanos })
+    }
+
+    /// Whole units; `None` where there are not only whole ones.
+    pub fn units(self) -> Option<i64> {
+        if self.nanos % NANO == 0 { i64::try_from(self.nanos / NANO).ok() } else { None }
+    }
+
+    /// Units, as near as a float comes to them.
+    pub fn approximate(self) -> f64 {
+        self.nanos as f64 / 1e9
+    }
+
     fn scaled(self, unit: i128) -> i64 {
         let up = (self.nanos.abs() + unit - 1) / unit;
         let signed = if self.nanos < 0 { -up } else { up };

@@ -1,30 +1,66 @@
 //! # Rule
-//! A pod with resource claims (`spec.resourceClaims`) fits no node: Podberth does not know the free devices of nodes yet, and does not
-//! guess. A pod without claims fits everywhere.
+//! The node must have access to the devices of each claim of the pod (`spec.resourceClaims`), or to free devices for it. A pod without
+//! claims fits everywhere.
+//!
+//! A claim that has its devices (`status.allocation`) fits the nodes of its node selector.
+//!
+//! For the claims that have none, free devices are looked for, for all of them together. The devices are those of the ResourceSlices
+//! that the node has access to (`nodeName`, `allNodes`, `nodeSelector`); of a pool, the slices of its highest generation count. A device
+//! suits a request if the selectors of its DeviceClass and of the request hold for it (CEL). A request wants a number of devices
+//! (`ExactCount`) or all that suit, and at least one (`All`); or it lists alternatives (`firstAvailable`), the first of which counts that can
+//! be met. `matchAttribute` demands one value of an attribute from all devices of the claim. A device goes to one claim only, except with
+//! `adminAccess`, and a claim has 32 devices at most.
+//!
+//! Devices that a claim has are taken, until the claim is deleted or its status says otherwise. The commit that binds the pod also
+//! writes the devices into its claims, and the pod into `status.reservedFor`. So no device is given twice.
+//!
+//! These faults rule out every node before any is checked: a claim that does not exist, is being deleted, was made for another pod
+//! or has not been made from its template yet; a class that does not exist.
+//!
+//! What is off by default in 1.34 is off here: devices that need conditions before use, that share counters or that choose nodes for
+//! themselves are not allocated, taints of devices rule out nothing, and requests for a part of a device's capacity are refused.
+//! Extended resources are not mapped to classes.
 //!
 //! If kube-scheduler handles the claims itself and Podberth is its extender, turn the plugin off in Podberth's profile
 //! (`disabled: [{name: DynamicResources}]`). Claims then rule out no node here.
+//!
+//! # Limits
+//! The search for devices looks at 262,144 candidates on one node and then gives up, with the words that kube-scheduler has when its
+//! ten seconds are over. Requests and devices of a pod's claims together may be 256. An expression may have 10 KiB, be nested 64
+//! deep and cost a million. Functions on durations, timestamps, byte strings, URLs and addresses are not there.
 //!
 //! # Policy name and framework plugin
 //! `DynamicResources` is no policy name: it came after policies and runs only in profiles of 1.34; plugin
 //! `DynamicResources`.
 //!
 //! # Kubernetes source
-//! `pkg/scheduler/framework/plugins/dynamicresources/dynamicresources.go`, which allocates devices to claims. 1.22 and 1.6
-//! know no resource claims.
+//! `pkg/scheduler/framework/plugins/dynamicresources/dynamicresources.go`; the search is that of
+//! `dynamic-resource-allocation/structured/internal/experimental`, which 1.34 uses by default. 1.22 and 1.6 know no resource claims.
+//!
+//! A fault in a class, a claim or a pool makes kube-scheduler give up the pod. Here it rules out the node where it is met.
 //!
 //! # Reason text
-//! `resource claims are not evaluated by this release of Podberth`
+//! - `cannot allocate all claims`
+//! - `resourceclaim not available on the node`
+//! - `could not find claim "<namespace>/<name>"`
+//! - `resourceclaim "<name>" is being deleted`
+//! - `pod "<namespace>/<name>": ResourceClaim not created yet`
+//! - `ResourceClaim <namespace>/<name> was not created for pod <namespace>/<name> (pod is not owner)`
+//! - `request <name>: device class <name> does not exist`
+//! - `timed out trying to allocate devices`
+//! - of a fault its own text, as `class <name>: selector #0: CEL runtime error: <error>`
 //!
 //! # Can preemption help?
 //! No: unresolvable.
 //!
 //! # Example
-//! A pod with `resourceClaims: [{name: gpu, resourceClaimName: gpu-1}]` fits nowhere, with that reason. Without the list it
-//! is judged like any other.
+//! Class `gpu` has the selector `device.driver == "gpu.example.com"`. Node `a` has one slice of that driver with one device, which no
+//! claim has. A pod with a claim to one device of the class fits `a`, and no node without such a slice. Once it is bound, the next one
+//! with a claim of its own fits nowhere: `cannot allocate all claims`.
 
 use super::{Build, Demand, Predicate, Registration, Standing};
 use crate::{
+    devices::PodClaims,
     model::Pod,
     rule::{Identity, Reads},
     snapshot::Snapshot,
@@ -45,38 +81,21 @@ pub(super) const REGISTRATION: Registration = Registration {
     build: Build::Rule(|_| Box::new(DynamicResources)),
 };
 
-const NOT_EVALUATED: &str = "resource claims are not evaluated by this release of Podberth";
-
 struct DynamicResources;
 
 impl Predicate for DynamicResources {
-    fn prepare<'a>(&'a self, pod: &'a Pod, _: &'a Snapshot) -> Demand<'a> {
-        if pod.claims_resources { Demand::Reject(Verdict::unresolvable(NOT_EVALUATED)) } else { Demand::Nothing }
+    fn prepare<'a>(&'a self, pod: &'a Pod, snapshot: &'a Snapshot) -> Demand<'a> {
+        if pod.resource_claims.is_empty() {
+            return Demand::Nothing;
+        }
+        match PodClaims::of(pod, snapshot.devices()) {
+            Err(fault) => Demand::Reject(Verdict::unresolvable(fault)),
+            Ok(claims) if claims.is_empty() => Demand::Nothing,
+            Ok(claims) => Demand::check(move |node| claims.check(node)),
+        }
     }
 
     fn reads(&self, pod: &Pod, _: &Snapshot) -> Reads {
-        if pod.claims_resources { Reads::Node } else { Reads::Nothing }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::NOT_EVALUATED;
-    use crate::testing::{cluster, node, pod};
-    use crate::{
-        cycle,
-        policy::{Configuration, Policy},
-    };
-
-    #[test]
-    fn pods_with_resource_claims_are_given_a_reason_in_1_34_and_claims_are_unknown_in_1_22() {
-        let snapshot = cluster([node("a").into()]);
-        let claiming = pod("p").with(|p| p.claims_resources = true).build();
-        let modern = Configuration::default().compile(None).expect("the default profile compiles");
-        let decision = cycle::decide(&modern, &claiming, &snapshot, 0);
-        assert_eq!(decision.message, format!("0/1 nodes are available: {NOT_EVALUATED}."));
-        assert!(cycle::decide(&modern, &pod("free").build(), &snapshot, 0).selected.is_some());
-        let legacy = Policy::default().compile().expect("the default policy compiles");
-        assert!(cycle::decide(&legacy, &claiming, &snapshot, 0).selected.is_some());
+        if pod.resource_claims.is_empty() { Reads::Nothing } else { Reads::Cluster }
     }
 }

@@ -14,8 +14,10 @@ use podberth_core::{
     verdict::Verdict,
 };
 
+mod devices;
 mod volumes;
 
+pub use devices::{ResourceClaimBuilder, SliceBuilder, device_class, resource_claim, resource_slice, wants};
 pub use volumes::{
     ClaimBuilder, ClassBuilder, CsiNodeBuilder, VolumeBuilder, attachment, csi_driver, csi_node, pv, pvc, room,
     storage_class,

@@ -39,6 +39,17 @@ pub(super) const CSI_DRIVER: &[Column] = &[
     AGE,
 ];
 
+pub(super) const RESOURCE_CLAIM: &[Column] =
+    &[NAME, column("State", "string", Made(printers::resource_claim_state)), AGE];
+
+pub(super) const RESOURCE_SLICE: &[Column] = &[
+    NAME,
+    column("Node", "string", Text("/spec/nodeName", "")),
+    column("Driver", "string", Text("/spec/driver", "")),
+    column("Pool", "string", Text("/spec/pool/name", "")),
+    AGE,
+];
+
 pub(super) const PERSISTENT_VOLUME: &[Column] = &[
     NAME,
     column("Capacity", "string", Made(printers::volume_capacity)),

@@ -118,6 +118,24 @@ pub(super) fn node_selector(object: &Value, _: Timestamp) -> Value {
 }
 
 /// Ready replicas of those wanted (`printDeployment`, `printStatefulSet`).
+pub(super) fn resource_claim_state(claim: &Value, _: Timestamp) -> Value {
+    let is_deleted = text(claim, "/metadata/deletionTimestamp").is_some();
+    let is_reserved =
+        claim.pointer("/status/reservedFor").and_then(Value::as_array).is_some_and(|for_| !for_.is_empty());
+    let allocated = match claim.pointer("/status/allocation") {
+        Some(Value::Object(_)) if is_reserved => "allocated,reserved",
+        Some(Value::Object(_)) => "allocated",
+        _ if is_deleted => "",
+        _ => "pending",
+    };
+    [if is_deleted { "deleted" } else { "" }, allocated]
+        .into_iter()
+        .filter(|state| !state.is_empty())
+        .collect::<Vec<_>>()
+        .join(",")
+        .into()
+}
+
 pub(super) fn ready_replicas(object: &Value, _: Timestamp) -> Value {
     let wanted = object.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1);
     format!("{}/{wanted}", number(object, "/status/readyReplicas")).into()

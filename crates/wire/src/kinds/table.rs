@@ -18,7 +18,7 @@ use super::{
     },
     printed, printers, wire,
 };
-use crate::objects::{csi, disruption, names, node, pod, runtime_class, storage, workload};
+use crate::objects::{csi, device, disruption, names, node, pod, runtime_class, storage, workload};
 
 /// The operations of the handlers that all kinds share.
 const ALL_VERBS: &[Verb] = &[Verb::Get, Verb::List, Verb::Create, Verb::Update, Verb::Delete, Verb::DeleteCollection];
@@ -117,6 +117,41 @@ pub static ALL: &[StoredKind] = &[
         columns: printed::CSI_DRIVER,
         example: r#"{"spec":{"attachRequired":true,"storageCapacity":true}}"#,
         read: wire!(Kind::CsiDriver, csi::CsiDriver => Object::CsiDriver),
+        ..ROW
+    },
+    StoredKind {
+        group: "resource.k8s.io",
+        kind: "DeviceClass",
+        plural: "deviceclasses",
+        plural_word: "DeviceClasses",
+        singular: "deviceclass",
+        namespaced: false,
+        example: r#"{"spec":{"selectors":[{"cel":{"expression":"device.driver == 'gpu.example.com'"}}]}}"#,
+        read: wire!(Kind::DeviceClass, device::DeviceClass => Object::DeviceClass),
+        ..ROW
+    },
+    StoredKind {
+        group: "resource.k8s.io",
+        kind: "ResourceSlice",
+        plural: "resourceslices",
+        plural_word: "ResourceSlices",
+        singular: "resourceslice",
+        namespaced: false,
+        columns: printed::RESOURCE_SLICE,
+        example: r#"{"spec":{"driver":"gpu.example.com","nodeName":"node-1","pool":{"name":"node-1","generation":1,"resourceSliceCount":1},"devices":[{"name":"gpu-0","attributes":{"model":{"string":"a100"}},"capacity":{"memory":{"value":"40Gi"}}}]}}"#,
+        read: wire!(Kind::ResourceSlice, device::ResourceSlice => Object::ResourceSlice),
+        ..ROW
+    },
+    StoredKind {
+        group: "resource.k8s.io",
+        kind: "ResourceClaim",
+        plural: "resourceclaims",
+        plural_word: "ResourceClaims",
+        singular: "resourceclaim",
+        subresources: &[Subresource::Status],
+        columns: printed::RESOURCE_CLAIM,
+        example: r#"{"spec":{"devices":{"requests":[{"name":"gpu","exactly":{"deviceClassName":"example","allocationMode":"ExactCount","count":1}}]}}}"#,
+        read: wire!(Kind::ResourceClaim, device::ResourceClaim => Object::ResourceClaim),
         ..ROW
     },
     StoredKind {
@@ -474,6 +509,16 @@ pub static ALL: &[StoredKind] = &[
         example: r#"{"regarding":{"kind":"Pod","namespace":"default","name":"example"},"reason":"Scheduled","action":"Binding","note":"Successfully assigned","type":"Normal","eventTime":"2026-01-02T15:04:05.000000Z","reportingController":"default-scheduler","reportingInstance":"default-scheduler-0"}"#,
         read: Nothing(names::dns_subdomain),
         served: Served::View(View { of: "events", renamed: EVENT_FIELDS, word: "EventsV1", fields: "events.Event" }),
+        ..ROW
+    },
+    StoredKind {
+        group: "resource.k8s.io",
+        kind: "ResourceClaimTemplate",
+        plural: "resourceclaimtemplates",
+        plural_word: "ResourceClaimTemplates",
+        singular: "resourceclaimtemplate",
+        example: r#"{"spec":{"spec":{"devices":{"requests":[{"name":"gpu","exactly":{"deviceClassName":"example","allocationMode":"ExactCount","count":1}}]}}}}"#,
+        read: Nothing(names::dns_subdomain),
         ..ROW
     },
     StoredKind {

@@ -206,6 +206,21 @@ fn cells_that_take_several_fields() {
             "60s | Normal | R | pod/p |  | kubelet, n | m | 60m | 4 | e",
         ),
         (
+            "resourceclaims",
+            json!({"metadata": {"name": "c"}, "status": {"allocation": {}, "reservedFor": [{"resource": "pods", "name": "p", "uid": "u"}]}}),
+            "c | allocated,reserved | <unknown>",
+        ),
+        (
+            "resourceclaims",
+            json!({"metadata": {"name": "c", "deletionTimestamp": "2026-01-01T00:00:00Z"}}),
+            "c | deleted | <unknown>",
+        ),
+        (
+            "resourceslices",
+            json!({"metadata": {"name": "s"}, "spec": {"nodeName": "n", "driver": "gpu.example.com", "pool": {"name": "p"}}}),
+            "s | n | gpu.example.com | p | <unknown>",
+        ),
+        (
             "configmaps",
             json!({"metadata": {"name": "c"}, "data": {"a": "", "b": ""}, "binaryData": {"c": ""}}),
             "c | 3 | <unknown>",
@@ -236,5 +251,8 @@ fn object_kind(object: &Object) -> Kind {
         Object::PodDisruptionBudget(_) => Kind::PodDisruptionBudget,
         Object::PriorityClass(_) => Kind::PriorityClass,
         Object::RuntimeClass(_) => Kind::RuntimeClass,
+        Object::DeviceClass(_) => Kind::DeviceClass,
+        Object::ResourceClaim(_) => Kind::ResourceClaim,
+        Object::ResourceSlice(_) => Kind::ResourceSlice,
     }
 }

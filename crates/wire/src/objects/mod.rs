@@ -6,6 +6,7 @@
 pub mod affinity;
 pub(crate) mod bounds;
 pub mod csi;
+pub mod device;
 pub mod disruption;
 pub mod meta;
 pub mod names;

@@ -73,16 +73,22 @@ pub struct PodSpec {
     pub preemption_policy: Option<String>,
     /// Scheduling gates, which keep it from being scheduled.
     pub scheduling_gates: Vec<PodSchedulingGate>,
-    /// Devices that it requests. Only their presence is read.
+    /// Its claims to devices.
     pub resource_claims: Vec<PodResourceClaim>,
 }
 
-/// Devices that a pod requests.
+/// A claim of a pod to devices: one of both.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PodResourceClaim {
     /// Its name within the pod.
     pub name: String,
+    /// A claim.
+    #[schema(nullable = false)]
+    pub resource_claim_name: Option<String>,
+    /// A template from which a claim is made for the pod.
+    #[schema(nullable = false)]
+    pub resource_claim_template_name: Option<String>,
 }
 
 /// One container.
@@ -168,6 +174,19 @@ pub struct PodStatus {
     /// When its node took it over, RFC 3339.
     #[schema(nullable = false)]
     pub start_time: Option<String>,
+    /// The claims that were made for it from templates.
+    pub resource_claim_statuses: Vec<PodResourceClaimStatus>,
+}
+
+/// A claim that was made for a pod from a template.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodResourceClaimStatus {
+    /// The name of `spec.resourceClaims` that it is for.
+    pub name: String,
+    /// The claim; absent if none is needed.
+    #[schema(nullable = false)]
+    pub resource_claim_name: Option<String>,
 }
 
 /// How a container is.

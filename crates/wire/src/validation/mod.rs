@@ -10,6 +10,7 @@
 
 mod containers;
 mod csi;
+mod device;
 mod disruption;
 pub mod fields;
 mod meta;

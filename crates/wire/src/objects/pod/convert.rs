@@ -1,6 +1,6 @@
 //! From a pod as it is written to the pod that decisions read.
 
-use super::{Container, ContainerPort, Pod, PodStatus, ResourceRequirements, preemption_policy};
+use super::{Container, ContainerPort, Pod, PodResourceClaim, PodStatus, ResourceRequirements, preemption_policy};
 use crate::{
     defaults::{
         amounts::{self, Amounts},
@@ -17,7 +17,9 @@ use crate::{
         volume::Volume,
     },
 };
-use podberth_core::model::{self, ContainerHolds, ContainerRequests, HostPort, PodRequests, Protocol, ResourceList};
+use podberth_core::model::{
+    self, ContainerHolds, ContainerRequests, HostPort, PodClaim, PodClaimSource, PodRequests, Protocol, ResourceList,
+};
 
 /// The scheduler that pods ask for when they name none.
 const DEFAULT_SCHEDULER: &str = "default-scheduler";
@@ -159,13 +161,30 @@ impl Pod {
                 .collect(),
             volumes: spec.volumes.iter().map(Volume::to_core).collect(),
             scheduling_gates: spec.scheduling_gates.iter().map(|g| g.name.as_str().into()).collect(),
-            claims_resources: !spec.resource_claims.is_empty(),
+            resource_claims: self.resource_claims(),
             overhead,
             excess,
             labels: own_labels,
             namespace: key.namespace,
             name: key.name,
         }
+    }
+
+    /// Its claims to devices, with those made from templates.
+    fn resource_claims(&self) -> Vec<PodClaim> {
+        let made = |name: &str| self.status.resource_claim_statuses.iter().find(|status| status.name == name);
+        let source = |claim: &PodResourceClaim| match (&claim.resource_claim_name, &claim.resource_claim_template_name)
+        {
+            (Some(name), _) => PodClaimSource::Claim(name.as_str().into()),
+            (None, None) => PodClaimSource::Unknown,
+            (None, Some(_)) => match made(&claim.name).map(|status| &status.resource_claim_name) {
+                None => PodClaimSource::NotMade,
+                Some(None) => PodClaimSource::Needless,
+                Some(Some(name)) => PodClaimSource::Made(name.as_str().into()),
+            },
+        };
+        let claims = self.spec.resource_claims.iter();
+        claims.map(|claim| PodClaim { name: claim.name.as_str().into(), source: source(claim) }).collect()
     }
 
     /// Its parts with what they hold while they are resized in place; `None` where that is what they ask for. Of init
