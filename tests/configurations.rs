@@ -440,7 +440,6 @@ fn doubtful_settings_get_warnings() {
         told,
         [
             "apiVersion: v1beta3 is read as v1, with the defaults of v1",
-            "profiles[0].plugins: DynamicResources is not modelled: pods with resource claims fit nowhere here",
             "profiles[0].pluginConfig[0]: there is no plugin \"Coscheduling\": its arguments are passed over",
             "profiles[0].plugins.preFilter: NodePorts runs at filter without preFilter; here both are one step and run",
             "profiles[0].plugins.score: ImageLocality outvotes all other priorities together: one point of it weighs \

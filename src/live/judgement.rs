@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    core::{policy::Profile, volume_choice::VolumeChoice},
+    core::{claim_choice::ClaimChoice, policy::Profile},
     store::{Change, Place, Write},
 };
 
@@ -15,8 +15,8 @@ pub struct Judgement {
     /// They were decided, by the profile, on the state of this revision, each in view of the writes before it. Where
     /// nothing else has been written since, they need no other judgement.
     pub decided_at: Option<u64>,
-    /// The volumes chosen for the claims of pods, by the place of their bind in the call. The writes behind a bind record them.
-    pub volumes: Vec<(usize, Vec<VolumeChoice>)>,
+    /// The volumes and devices chosen for the claims of pods, by the place of their bind in the call. The writes behind a bind record them.
+    pub volumes: Vec<(usize, Vec<ClaimChoice>)>,
 }
 
 impl Judgement {
@@ -26,8 +26,8 @@ impl Judgement {
         self.decided_at == Some(place.began) && place.began.saturating_add(place.write as u64) == revision
     }
 
-    /// The volumes chosen for the claims of the pod that is bound at this place.
-    pub(super) fn volumes_at(&self, place: Place) -> &[VolumeChoice] {
+    /// The volumes and devices chosen for the claims of the pod that is bound at this place.
+    pub(super) fn volumes_at(&self, place: Place) -> &[ClaimChoice] {
         let found = self.volumes.iter().find(|(write, _)| *write == place.write);
         found.map_or(&[], |(_, volumes)| volumes)
     }

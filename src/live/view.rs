@@ -8,12 +8,12 @@ use imbl::OrdMap;
 use super::reserved::Reserved;
 use crate::{
     core::{
+        claim_choice::ClaimChoice,
         cycle::Cycle,
         model::{Name, Pod},
         policy::{Policy, Profile, Profiles},
         rule::Release,
         snapshot::{Kind, Object, Snapshot},
-        volume_choice::VolumeChoice,
     },
     store::{Bodies, Record},
     wire::{
@@ -117,7 +117,7 @@ impl View {
         name: &str,
         node: &str,
         profile: &Profile,
-        volumes: &[VolumeChoice],
+        volumes: &[ClaimChoice],
     ) -> Result<(), String> {
         self.judge(namespace, name, node, profile, Some(volumes))
     }
@@ -128,7 +128,7 @@ impl View {
         name: &str,
         node: &str,
         profile: &Profile,
-        volumes: Option<&[VolumeChoice]>,
+        volumes: Option<&[ClaimChoice]>,
     ) -> Result<(), String> {
         let Some(pod) = self.reserved.told(&self.snapshot, namespace, name) else {
             return Err(format!("pod {name} cannot be read"));
@@ -153,19 +153,18 @@ impl View {
         if let Some(failure) = Cycle::prepare(profile, pod, &snapshot).first_failure(target) {
             return Err(format!("pod {name} does not fit on node {node}: {}", failure.verdict.reasons().join(", ")));
         }
-        if volumes.is_some_and(|volumes| profile.volume_choices(pod, &self.snapshot, node) != volumes) {
+        if volumes.is_some_and(|volumes| profile.claim_choices(pod, &self.snapshot, node) != volumes) {
             return Err(format!(
-                "the volumes chosen for pod {name} on node {node} are not the ones that it would get now: try again"
+                "the volumes and devices chosen for pod {name} on node {node} are not the ones that it would get now: try again"
             ));
         }
         Ok(())
     }
 
-    /// Where the claims of a pod would get their volumes from should it be bound to a node, on which it fits; of those that
-    /// are settled, nothing.
-    pub fn choices(&self, namespace: &str, name: &str, node: &str, profile: &Profile) -> Vec<VolumeChoice> {
+    /// The choices for the claims of a pod, should it be bound to a node, on which it fits; none for those that are settled.
+    pub fn choices(&self, namespace: &str, name: &str, node: &str, profile: &Profile) -> Vec<ClaimChoice> {
         let Some(pod) = self.reserved.told(&self.snapshot, namespace, name) else { return Vec::new() };
-        profile.volume_choices(pod, &self.snapshot, node)
+        profile.claim_choices(pod, &self.snapshot, node)
     }
 
     /// Takes in a page of the change feed.

@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use podberth::core::{
     batch::{self, Batch, Options, Placement},
+    claim_choice::ClaimChoice,
     suggest,
-    volume_choice::VolumeChoice,
 };
 
 use super::*;
@@ -29,9 +29,9 @@ fn alone(profile: &Profile, pod: &Pod, snapshot: &mut Snapshot, seed: u64) -> Re
     let Some(node) = decision.selected.clone() else { return Err(decision.message) };
     let chosen = decision.nodes.iter().find(|n| *n.node.name() == node).expect("the node chosen is one of them");
     let told = (node.clone(), chosen.total, fits(&decision).len());
-    let volumes = profile.volume_choices(pod, snapshot, &node);
+    let volumes = profile.claim_choices(pod, snapshot, &node);
     *snapshot = snapshot.with_pod(Pod { node_name: node, ..pod.clone() });
-    volumes.iter().flat_map(VolumeChoice::outcome).for_each(|object| snapshot.apply(object));
+    volumes.iter().flat_map(ClaimChoice::outcome).for_each(|object| snapshot.apply(object));
     Ok(told)
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use podberth::core::{
     argument::{Arguments, CapacityRatio, LabelPresence, ResourceWeight, ScoringStrategy, ShapePoint, Value},
     block::{Block, pick},
-    model::{AvoidController, ConditionStatus, ControllerRef, Volume},
+    model::{AvoidController, ConditionStatus, ControllerRef, PodClaim, PodClaimSource, Volume},
     node_info::NodeInfo,
     node_set::NodeSet,
     policy,

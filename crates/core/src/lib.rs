@@ -9,6 +9,7 @@ mod attachments;
 pub mod batch;
 pub mod block;
 pub mod cel;
+pub mod claim_choice;
 pub mod cycle;
 pub(crate) mod devices;
 mod directory;
@@ -41,7 +42,7 @@ pub mod snapshot;
 mod spreading;
 pub mod suggest;
 pub mod verdict;
-pub mod volume_choice;
+
 pub mod work;
 
 /// The builders of `crates/testkit`, included as source for this crate's own tests: the testkit crate itself would bring another copy of

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::{
+    claim_choice::ClaimChoice,
     model::{Name, Pod, PodDisruptionBudget},
-    volume_choice::VolumeChoice,
 };
 
 /// The changes for one pod (or one gang), computed at one revision. A plan that is stale when it is carried out is refused and computed
@@ -29,6 +29,6 @@ pub enum Step {
     ClearNomination(Arc<Pod>),
     /// The pod goes to the node.
     Bind(Arc<Pod>, Name),
-    /// A claim of the pod bound last gets its volume, in the same commit.
-    Choose(VolumeChoice),
+    /// A claim of the pod bound last gets its volume or its devices, in the same commit.
+    Choose(ClaimChoice),
 }

@@ -11,9 +11,9 @@ use super::{
     status::Status,
 };
 use podberth_core::{
+    claim_choice::ClaimChoice,
     model::{Name, Protocol, Quantity, resources},
     suggest::{self, Change},
-    volume_choice::VolumeChoice,
 };
 
 /// The pods to schedule, and options. Pods are given in one of three ways: in full (`pods`), by name (`podNames`), or by selection: those
@@ -137,7 +137,7 @@ pub struct ScheduledPod {
     pub extender_errors: Vec<ExtenderError>,
 }
 
-/// Where a claim that waited for its pod gets its volume from.
+/// The volume or the devices that a claim gets which waited for its pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ChosenVolume {
     /// The claim, in the pod's namespace.
@@ -146,6 +146,9 @@ pub struct ChosenVolume {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub volume: Option<String>,
+    /// The devices, as `driver/pool/device`, of a claim to devices that had none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<String>,
 }
 
 /// The whole request in numbers.
@@ -256,13 +259,17 @@ pub enum ChangeKind {
     AddNodes,
 }
 
-impl From<&VolumeChoice> for ChosenVolume {
-    fn from(choice: &VolumeChoice) -> Self {
-        let volume = match choice {
-            VolumeChoice::Bind { volume, .. } => Some(volume.name.to_string()),
-            VolumeChoice::Make { .. } => None,
+impl From<&ClaimChoice> for ChosenVolume {
+    fn from(choice: &ClaimChoice) -> Self {
+        let (volume, allocation) = match choice {
+            ClaimChoice::Bind { volume, .. } => (Some(volume.name.to_string()), None),
+            ClaimChoice::Make { .. } => (None, None),
+            ClaimChoice::Devices { allocation, .. } => (None, allocation.as_ref()),
         };
-        Self { claim: choice.claim().name.to_string(), volume }
+        let results = allocation.iter().flat_map(|allocation| &allocation.results);
+        let devices = results.map(|result| format!("{}/{}/{}", result.id.driver, result.id.pool, result.id.device));
+        let (_, _, claim) = choice.claim();
+        Self { claim: claim.to_string(), volume, devices: devices.collect() }
     }
 }
 

@@ -1,11 +1,11 @@
-//! Choices for claims ([`podberth_core::volume_choice`]), written into the stored objects. Other fields stay as they are.
+//! Choices for claims ([`podberth_core::claim_choice`]), written into the stored objects. Other fields stay as they are.
 
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::{decode::DecodeError, document::Document};
+use super::{allocation, decode::DecodeError, document::Document};
 use podberth_core::{
+    claim_choice::{BIND_COMPLETED, BOUND_BY_CONTROLLER, SELECTED_NODE, YES, is_kept_for},
     model::{PersistentVolume, PersistentVolumeClaim},
-    volume_choice::{BIND_COMPLETED, BOUND_BY_CONTROLLER, SELECTED_NODE, YES, is_kept_for},
 };
 
 /// The annotation of volumes and claims that a bind here bound to each other, and of claims whose node it chose. The choice survives
@@ -83,7 +83,7 @@ pub fn claim_for_node(body: &[u8], node: &str) -> Result<String, DecodeError> {
     Ok(document.into_body())
 }
 
-/// The body of an imported volume or claim, with the choice that a bind here made for the stored one. `None` if there is no choice, or if the
+/// The body of an imported volume or claim, also a claim to devices, with the choice that a bind here made for the stored one. `None` if there is no choice, or if the
 /// imported body itself names its claim, volume or node.
 ///
 /// # Errors
@@ -91,6 +91,9 @@ pub fn claim_for_node(body: &[u8], node: &str) -> Result<String, DecodeError> {
 pub fn kept_choice(told: &[u8], stored: &[u8]) -> Result<Option<String>, DecodeError> {
     const BINDINGS: [&str; 2] = ["claimRef", "volumeName"];
     let (mut document, stored) = (Document::parse(told)?, Document::parse(stored)?);
+    if allocation::keep_devices(&mut document, &stored)? {
+        return Ok(Some(document.into_body()));
+    }
     if stored.annotation(CHOSEN_HERE).is_none() || document.annotation(SELECTED_NODE).is_some() {
         return Ok(None);
     }
@@ -127,8 +130,8 @@ mod tests {
     use super::*;
     use crate::kinds;
     use podberth_core::{
+        claim_choice::ClaimChoice,
         snapshot::{Kind, Object},
-        volume_choice::VolumeChoice,
     };
 
     const VOLUME: &str = r#"{"metadata":{"name":"pv","uid":"u-pv","annotations":{"note":"x"}},"spec":{"capacity":{"storage":"10Gi"},"accessModes":["ReadWriteOnce"],"storageClassName":"local","local":{"path":"/d"}},"status":{"phase":"Available"}}"#;
@@ -192,14 +195,14 @@ mod tests {
     fn written_choices_parse_to_the_decision() {
         let kept = VOLUME.replace(r#""local":"#, r#""claimRef":{"namespace":"shop","name":"data"},"local":"#);
         for body in [VOLUME, &kept] {
-            let choice = VolumeChoice::Bind { volume: volume(body), claim: claim(CLAIM) };
+            let choice = ClaimChoice::Bind { volume: volume(body), claim: claim(CLAIM) };
             let volume_after = bound_volume(body.as_bytes(), &volume(body), &claim(CLAIM), 7).unwrap();
             let claim_after = bound_claim(CLAIM.as_bytes(), "pv", body.as_bytes()).unwrap();
             let read_back =
                 [read(Kind::PersistentVolume, &volume_after), read(Kind::PersistentVolumeClaim, &claim_after)];
             assert_eq!(choice.outcome(), read_back);
         }
-        let choice = VolumeChoice::Make { claim: claim(CLAIM), node: "n1".into() };
+        let choice = ClaimChoice::Make { claim: claim(CLAIM), node: "n1".into() };
         let after = claim_for_node(CLAIM.as_bytes(), "n1").unwrap();
         assert_eq!(choice.outcome(), [read(Kind::PersistentVolumeClaim, &after)]);
     }

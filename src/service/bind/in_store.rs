@@ -8,11 +8,11 @@ use futures_util::future::try_join_all;
 use super::{Bind, BindOutcome, Binder, volumes::Stored};
 use crate::{
     core::{
-        model::{Pod, PodDisruptionBudget},
+        claim_choice::ClaimChoice,
+        model::{MOST_RESERVED_FOR, Pod, PodDisruptionBudget},
         plan::Step,
         policy::Profile,
         snapshot::{Kind, NamespacedName, Object},
-        volume_choice::VolumeChoice,
     },
     live::Judgement,
     service::{
@@ -90,7 +90,7 @@ impl InStore<'_> {
                 // Only a bind settles claims.
                 Step::Choose(_) if self.reserve_until.is_some() => {}
                 Step::Choose(choice) => {
-                    let Some(chosen) = stored.writes(choice)? else { return Ok(None) };
+                    let Some(chosen) = stored.writes(choice, &writes)? else { return Ok(None) };
                     writes.extend(chosen);
                     match volumes.last_mut().filter(|(at, _)| *at == bind) {
                         Some((_, choices)) => choices.push(choice.clone()),
@@ -123,7 +123,10 @@ impl Binder for InStore<'_> {
                 outcomes.append(&mut std::mem::take(&mut calls).commit(self, None).await?);
             }
             calls.charged.extend(budgets(whole));
-            calls.add(self.writes(whole, &stored).await?);
+            match full_claim(whole) {
+                Some(why) => calls.places.push(Err(BindOutcome::Refused(Refusal::Rejected(why)))),
+                None => calls.add(self.writes(whole, &stored).await?),
+            }
         }
         let is_one_call = outcomes.is_empty() && calls.waiting.len() == 1;
         let decided_at = binds.first().filter(|_| self.is_judged && is_one_call).map(|bind| bind.plan.revision);
@@ -151,6 +154,19 @@ fn charges(binds: &[Bind]) -> Vec<(Arc<PodDisruptionBudget>, i32)> {
     charges
 }
 
+/// Why a claim to devices cannot be reserved for one more pod, if that is so. The API server refuses it as well.
+fn full_claim(binds: &[Bind]) -> Option<String> {
+    binds.iter().flat_map(|bind| &bind.plan.steps).find_map(|step| match step {
+        Step::Choose(ClaimChoice::Devices { claim, .. }) if claim.reserved_for.len() >= MOST_RESERVED_FOR => {
+            let name = &claim.name;
+            Some(format!(
+                "resourceclaim {name} is reserved for {MOST_RESERVED_FOR} objects, the most: make another claim"
+            ))
+        }
+        _ => None,
+    })
+}
+
 /// The budgets that binds charge.
 fn budgets(binds: &[Bind]) -> impl Iterator<Item = NamespacedName> {
     charges(binds).into_iter().map(|(budget, _)| (budget.namespace.clone(), budget.name.clone()))
@@ -160,9 +176,9 @@ fn budgets(binds: &[Bind]) -> impl Iterator<Item = NamespacedName> {
 #[derive(Default)]
 struct Calls {
     waiting: Vec<(Call, Vec<Chosen>)>,
-    /// For each bind, or those that are whole together, its call, the place of its last bind there and whether others share the call; `None` where it is
-    /// stale.
-    places: Vec<Option<(usize, usize, bool)>>,
+    /// For each bind, or those that are whole together, its call, the place of its last bind there and whether others share the call; else
+    /// what became of it without a call.
+    places: Vec<std::result::Result<(usize, usize, bool), BindOutcome>>,
     /// The budgets that they charge.
     charged: HashSet<NamespacedName>,
 }
@@ -171,11 +187,11 @@ impl Calls {
     /// Takes in what a bind writes; `None` is one that cannot be carried out any more.
     fn add(&mut self, ordered: Option<Ordered>) {
         let Some(Ordered { mut writes, bind, volumes }) = ordered else {
-            self.places.push(None);
+            self.places.push(Err(BindOutcome::STALE));
             return;
         };
         let [_] = &writes[..] else {
-            self.places.push(Some((self.waiting.len(), bind, false)));
+            self.places.push(Ok((self.waiting.len(), bind, false)));
             self.waiting.push((Call { writes, atomicity: Atomicity::AllOrNothing }, volumes));
             return;
         };
@@ -184,7 +200,7 @@ impl Calls {
             None => self.waiting.push((Call { writes, atomicity: Atomicity::Each }, Vec::new())),
         }
         let last = self.waiting.len() - 1;
-        self.places.push(Some((last, self.waiting[last].0.writes.len() - 1, true)));
+        self.places.push(Ok((last, self.waiting[last].0.writes.len() - 1, true)));
     }
 
     /// The outcome of each.
@@ -196,9 +212,9 @@ impl Calls {
         let _committing = trace::phase("commit");
         let commits: Vec<Commit> = try_join_all(commits).await?;
         let carried = self.places.into_iter().map(|place| match place {
-            None => BindOutcome::STALE,
-            Some((call, bind, false)) => of_call(&commits[call], bind),
-            Some((call, bind, true)) => of_bind(&commits[call].outcomes[bind], commits[call].revision),
+            Err(outcome) => outcome,
+            Ok((call, bind, false)) => of_call(&commits[call], bind),
+            Ok((call, bind, true)) => of_bind(&commits[call].outcomes[bind], commits[call].revision),
         });
         Ok(carried.collect())
     }
@@ -224,7 +240,7 @@ fn of_bind(outcome: &Outcome, revision: u64) -> BindOutcome {
 }
 
 /// The choices for the claims of the pod whose bind stands at this place.
-type Chosen = (usize, Vec<VolumeChoice>);
+type Chosen = (usize, Vec<ClaimChoice>);
 
 /// The writes for a bind.
 struct Ordered {

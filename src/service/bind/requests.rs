@@ -6,9 +6,9 @@ use super::{Bind, BindOutcome, Binder, InStore};
 use crate::{
     core::{
         batch::Placed,
+        claim_choice::ClaimChoice,
         model::{Name, Pod},
         policy::Profile,
-        volume_choice::VolumeChoice,
     },
     service::{
         Service,
@@ -140,7 +140,7 @@ async fn bind_pod(
     let pod = Pod { namespace: name(&key.namespace), name: name(&key.name), uid: name(uid), ..Pod::default() };
     let pod = Arc::new(pod);
     let binder = InStore { service, cluster, profile: judged_by.clone(), reserve_until: None, is_judged: false };
-    let mut before: Option<(Vec<VolumeChoice>, BindOutcome)> = None;
+    let mut before: Option<(Vec<ClaimChoice>, BindOutcome)> = None;
     for _ in 0..ATTEMPTS {
         let chosen = volumes_for(service, cluster, key, node, judged_by.as_ref()).await?;
         if let Some((tried, outcome)) = before
@@ -153,7 +153,7 @@ async fn bind_pod(
         let outcome = binder.bind_one(Bind::new(&pod, &placed, 0)).await?;
         match outcome {
             BindOutcome::Refused(Refusal::Rejected(_)) => before = Some((chosen, outcome)),
-            // One of the volumes or claims was written meanwhile.
+            // One of the volumes, claims or devices was written meanwhile.
             BindOutcome::Refused(Refusal::NotAttempted) => {
                 let head = service.store.head(cluster).await?.revision;
                 service.clusters.get(cluster).await?.reached(head, service.freshness.max_wait).await;
@@ -165,17 +165,17 @@ async fn bind_pod(
     Ok(BindOutcome::STALE)
 }
 
-/// Where the pod's claims would get their volumes from on the node. Most pods have none.
+/// The choices for the pod's claims on the node. Most pods have none.
 async fn volumes_for(
     service: &Service,
     cluster: &str,
     key: &Key,
     node: &str,
     profile: Option<&Arc<Profile>>,
-) -> Result<Vec<VolumeChoice>> {
+) -> Result<Vec<ClaimChoice>> {
     let view = service.clusters.get(cluster).await?.view();
-    let has_volumes = |pod: &Arc<Pod>| !pod.volumes.is_empty() && view.bound_to(&pod.namespace, &pod.name).is_none();
-    if !view.snapshot.pod(&key.namespace, &key.name).is_some_and(has_volumes) {
+    let has_claims = |pod: &Arc<Pod>| pod.may_have_claims() && view.bound_to(&pod.namespace, &pod.name).is_none();
+    if !view.snapshot.pod(&key.namespace, &key.name).is_some_and(has_claims) {
         return Ok(Vec::new());
     }
     let profile = profile.unwrap_or_else(|| view.profile_of(&key.namespace, &key.name)).clone();

@@ -200,7 +200,8 @@ fn incoming(
         classes.apply(class);
     }
     let body = Bytes::from(body);
-    let may_be_chosen = matches!(kind.core(), Some(Kind::PersistentVolume | Kind::PersistentVolumeClaim));
+    let may_be_chosen =
+        matches!(kind.core(), Some(Kind::PersistentVolume | Kind::PersistentVolumeClaim | Kind::ResourceClaim));
     let incoming = Incoming {
         kind,
         key,

@@ -12,10 +12,10 @@ use super::{
 use crate::{
     core::{
         batch::{self, Batch, Placed},
+        claim_choice::ClaimChoice,
         model::Pod,
         snapshot::Snapshot,
         suggest,
-        volume_choice::VolumeChoice,
     },
     live::View,
     service::{
@@ -89,7 +89,7 @@ impl Chunk {
     /// How many revisions it takes.
     fn revisions(&self) -> u64 {
         let evictions = |there: &Placed| there.victims.len() + there.charges.len() + there.nominations_to_clear.len();
-        let volumes = |there: &Placed| there.volumes.iter().map(VolumeChoice::outcome_count).sum::<usize>();
+        let volumes = |there: &Placed| there.volumes.iter().map(ClaimChoice::outcome_count).sum::<usize>();
         let revisions =
             |(task, there): &(Task, Placed)| usize::from(task.new.is_some()) + evictions(there) + 1 + volumes(there);
         self.placed.iter().map(revisions).sum::<usize>() as u64

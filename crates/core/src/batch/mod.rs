@@ -13,6 +13,7 @@ use self::{board::Board, names::Names};
 use super::{
     block::NODES,
     block::NodeRef,
+    claim_choice::ClaimChoice,
     cycle::Cycle,
     index::Slot,
     inter_pod,
@@ -22,7 +23,6 @@ use super::{
     policy::Profile,
     preempt::{self, Candidate},
     snapshot::{Kind, Object, Snapshot},
-    volume_choice::VolumeChoice,
     work,
 };
 
@@ -110,8 +110,8 @@ pub struct Placed {
     pub victims: Vec<Arc<Pod>>,
     /// Pods of lower priority that no longer wait for the node.
     pub nominations_to_clear: Vec<Arc<Pod>>,
-    /// Where its claims get their volumes from.
-    pub volumes: Vec<VolumeChoice>,
+    /// Volumes and devices that its claims get.
+    pub volumes: Vec<ClaimChoice>,
     /// Allowed disruptions that the evictions use up, per budget.
     pub charges: Vec<(Arc<PodDisruptionBudget>, i32)>,
 }
@@ -318,13 +318,13 @@ impl<P: Borrow<Profile>> Batch<P> {
         Ok(Placed::preempting(pod, chosen, &self.working))
     }
 
-    /// A pod goes to the node that was reserved for it. Its volumes were not reserved with the node and are chosen now.
+    /// A pod goes to the node that was reserved for it. Its volumes and devices were not reserved with the node and are chosen now.
     ///
     /// # Errors
     /// Why it does not fit there any more.
     pub fn confirm(&mut self, pod: &Pod, node: &Name) -> Result<Placed, String> {
         let placed = Placed { node: node.clone(), ..Placed::default() };
-        if pod.volumes.is_empty() {
+        if !pod.may_have_claims() {
             return Ok(placed);
         }
         let waiting = Pod { node_name: Name::default(), ..pod.clone() };
@@ -339,9 +339,9 @@ impl<P: Borrow<Profile>> Batch<P> {
         Ok(self.settle(pod, placed))
     }
 
-    /// Chooses volumes for the claims of a pod that goes to a node, and puts it there.
+    /// Chooses volumes and devices for the claims of a pod that goes to a node, and puts it there.
     pub fn settle(&mut self, pod: &Pod, placed: Placed) -> Placed {
-        let volumes = self.profile.borrow().volume_choices(pod, &self.working, &placed.node);
+        let volumes = self.profile.borrow().claim_choices(pod, &self.working, &placed.node);
         let placed = Placed { volumes, ..placed };
         self.put(pod, &placed);
         placed
@@ -374,7 +374,7 @@ impl<P: Borrow<Profile>> Batch<P> {
             *lowest = (*lowest).min(self.working.priority_of(&bound));
         }
         self.working.apply(Object::Pod(Box::new(bound)));
-        placed.volumes.iter().flat_map(VolumeChoice::outcome).for_each(|object| self.working.apply(object));
+        placed.volumes.iter().flat_map(ClaimChoice::outcome).for_each(|object| self.working.apply(object));
         self.changed.extend(self.names.slot(&placed.node));
     }
 }

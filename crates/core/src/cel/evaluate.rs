@@ -7,8 +7,8 @@ use std::{cmp::Ordering, sync::Arc};
 
 use super::{
     MOST_COST,
-    parse::{Access, Loop, LoopKind, Node, Operator},
-    value::{Map, Reason, Value},
+    tree::{Access, Loop, LoopKind, Node, Operator},
+    value::{Map, Reason, Value, sorted, whole},
 };
 use crate::work;
 
@@ -305,33 +305,10 @@ fn rounds(over: &Value, two: bool) -> Result<Vec<Vec<Value>>> {
     })
 }
 
-/// Items in the order of their keys.
-pub(super) fn sorted(mut keys: Vec<(Value, Value)>) -> std::result::Result<Value, Reason> {
-    if let Some((first, _)) = keys.first() {
-        let is_comparable =
-            keys.iter().all(|(key, _)| first.is_ordered_with(key) && first.type_name() == key.type_name());
-        if !is_comparable {
-            return Err("list elements must have the same type, and an order".into());
-        }
-    }
-    keys.sort_by(|(a, _), (b, _)| a.compare(b).unwrap_or(Ordering::Equal));
-    Ok(keys.into_iter().map(|(_, item)| item).collect::<Vec<_>>().into())
-}
-
 fn of_optional(value: &Value) -> Result<Option<Value>> {
     match value {
         Value::Optional(value) => Ok(value.as_deref().cloned()),
         _ => Err("cannot initialize optional entry from non-optional value".into()),
-    }
-}
-
-/// A whole number.
-pub(super) fn whole(value: &Value) -> Option<i64> {
-    match value {
-        Value::Int(value) => Some(*value),
-        Value::Uint(value) => i64::try_from(*value).ok(),
-        Value::Double(value) if value.fract() == 0.0 && value.abs() < 9e15 => Some(*value as i64),
-        _ => None,
     }
 }
 

@@ -8,14 +8,10 @@ use std::{cmp::Ordering, sync::Arc};
 use regex::{Regex, RegexBuilder};
 
 use super::{
-    Semver,
-    evaluate::{sorted, whole},
-    strings,
-    value::{Reason, Value},
+    Semver, strings,
+    value::{Reason, Result, Value, conversion, list, no_overload, sorted, text, whole},
 };
 use crate::model::Quantity;
-
-pub(super) type Result = std::result::Result<Value, Reason>;
 
 /// A function.
 #[derive(Debug)]
@@ -135,18 +131,6 @@ pub(super) fn find(name: &str, is_method: bool, arguments: usize) -> Option<&'st
     ALL.iter().find(|f| f.name == name && f.is_method == is_method && (f.least..=f.most).contains(&arguments))
 }
 
-pub(super) fn no_overload() -> Reason {
-    "no such overload".into()
-}
-
-pub(super) fn text(value: &Value) -> std::result::Result<&Arc<str>, Reason> {
-    if let Value::String(text) = value { Ok(text) } else { Err(no_overload()) }
-}
-
-pub(super) fn list(value: &Value) -> std::result::Result<&Arc<Vec<Value>>, Reason> {
-    if let Value::List(items) = value { Ok(items) } else { Err(no_overload()) }
-}
-
 fn quantity(value: &Value) -> std::result::Result<Quantity, Reason> {
     if let Value::Quantity(quantity) = value { Ok(*quantity) } else { Err(no_overload()) }
 }
@@ -201,10 +185,6 @@ fn double(a: &[Value]) -> Result {
         Value::String(text) => text.parse().map_err(|_| conversion(text, "double"))?,
         _ => return Err(no_overload()),
     }))
-}
-
-pub(super) fn conversion(text: &str, to: &str) -> Reason {
-    format!("type conversion error from 'string' to '{to}': {:?}", text.chars().take(64).collect::<String>()).into()
 }
 
 /// A regular expression. RE2 and the crate differ in few corners (`\C`, for one).

@@ -22,6 +22,7 @@ mod lexer;
 mod parse;
 mod semver;
 mod strings;
+mod tree;
 mod value;
 
 use std::{borrow::Cow, fmt, sync::Arc};
@@ -40,7 +41,7 @@ pub const MOST_COST: u64 = 1_000_000;
 #[derive(Clone)]
 pub struct Expression {
     text: Arc<str>,
-    parsed: Arc<Result<parse::Node, String>>,
+    parsed: Arc<Result<tree::Node, String>>,
 }
 
 impl Expression {

@@ -2,10 +2,7 @@
 //!
 //! Source: `cel-go/ext/strings.go`, version 2; `cel-go/common/types/string.go`.
 
-use super::{
-    functions::{Result, conversion, list, no_overload, text},
-    value::{Reason, Value},
-};
+use super::value::{Reason, Result, Value, conversion, list, no_overload, text};
 
 pub(super) fn string(a: &[Value]) -> Result {
     Ok(match &a[0] {

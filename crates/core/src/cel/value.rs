@@ -10,6 +10,9 @@ use crate::model::Quantity;
 /// The reason why an expression has no value.
 pub(super) type Reason = Cow<'static, str>;
 
+/// A value, or the reason why there is none.
+pub(super) type Result = std::result::Result<Value, Reason>;
+
 /// The value of an expression. Clones are cheap.
 #[derive(Clone, Debug)]
 #[allow(missing_docs, reason = "the names say it")]
@@ -153,7 +156,7 @@ impl Value {
     ///
     /// # Errors
     /// If a quantity or a version is held against a value of another type.
-    pub(super) fn equals(&self, other: &Self) -> Result<bool, Reason> {
+    pub(super) fn equals(&self, other: &Self) -> std::result::Result<bool, Reason> {
         Ok(match (self, other) {
             (Self::Null, Self::Null) => true,
             (Self::Bool(a), Self::Bool(b)) => a == b,
@@ -236,4 +239,43 @@ fn compare_double(double: f64, whole: i128) -> Option<Ordering> {
     let floor = double.clamp(-BOUND, BOUND).floor();
     let rest = if double > floor { Ordering::Greater } else { Ordering::Equal };
     Some((floor as i128).cmp(&whole).then(rest))
+}
+
+/// Items in the order of their keys.
+pub(super) fn sorted(mut keys: Vec<(Value, Value)>) -> std::result::Result<Value, Reason> {
+    if let Some((first, _)) = keys.first() {
+        let is_comparable =
+            keys.iter().all(|(key, _)| first.is_ordered_with(key) && first.type_name() == key.type_name());
+        if !is_comparable {
+            return Err("list elements must have the same type, and an order".into());
+        }
+    }
+    keys.sort_by(|(a, _), (b, _)| a.compare(b).unwrap_or(Ordering::Equal));
+    Ok(keys.into_iter().map(|(_, item)| item).collect::<Vec<_>>().into())
+}
+
+/// A whole number.
+pub(super) fn whole(value: &Value) -> Option<i64> {
+    match value {
+        Value::Int(value) => Some(*value),
+        Value::Uint(value) => i64::try_from(*value).ok(),
+        Value::Double(value) if value.fract() == 0.0 && value.abs() < 9e15 => Some(*value as i64),
+        _ => None,
+    }
+}
+
+pub(super) fn no_overload() -> Reason {
+    "no such overload".into()
+}
+
+pub(super) fn text(value: &Value) -> std::result::Result<&Arc<str>, Reason> {
+    if let Value::String(text) = value { Ok(text) } else { Err(no_overload()) }
+}
+
+pub(super) fn list(value: &Value) -> std::result::Result<&Arc<Vec<Value>>, Reason> {
+    if let Value::List(items) = value { Ok(items) } else { Err(no_overload()) }
+}
+
+pub(super) fn conversion(text: &str, to: &str) -> Reason {
+    format!("type conversion error from 'string' to '{to}': {:?}", text.chars().take(64).collect::<String>()).into()
 }

@@ -6,7 +6,7 @@ use imbl::OrdMap;
 
 use crate::model::{DeviceClass, DeviceId, DeviceReach, Name, ResourceClaim, ResourceSlice};
 
-/// What a cluster knows of devices.
+/// Devices of a cluster, and claims to them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct DeviceIndex {
     classes: OrdMap<Name, Arc<DeviceClass>>,

@@ -238,6 +238,17 @@ pub enum PodClaimSource {
     Unknown,
 }
 
+impl Wants {
+    /// The alternatives in order; one for [`Wants::Exactly`].
+    pub fn alternatives(&self) -> &[ExactRequest] {
+        match self {
+            Self::Exactly(exact) => std::slice::from_ref(exact),
+            Self::FirstAvailable(alternatives) => alternatives,
+            Self::Unknown => &[],
+        }
+    }
+}
+
 impl DeviceAllocation {
     /// The devices that nobody else can have.
     pub fn taken(&self) -> impl Iterator<Item = &DeviceId> {

@@ -198,6 +198,11 @@ impl Pod {
         self.name == other.name && self.namespace == other.namespace
     }
 
+    /// `true` if claims to volumes or devices may get theirs when it is bound.
+    pub fn may_have_claims(&self) -> bool {
+        !(self.volumes.is_empty() && self.resource_claims.is_empty())
+    }
+
     /// `true` if it is on a node.
     pub fn is_assigned(&self) -> bool {
         !self.node_name.is_empty()

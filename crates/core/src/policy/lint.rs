@@ -65,13 +65,7 @@ impl Configuration {
         for (i, profile) in self.profiles.iter().enumerate() {
             let field = format!("profiles[{i}].");
             let expanded = profile.plugins.expand(&field, &mut Vec::new());
-            let sets = profile.plugins.points.values().chain([&profile.plugins.multi_point]);
             let arguments = profile.arguments.named.iter();
-            let mut named = sets.flat_map(|set| &set.enabled).map(|plugin| &plugin.name).chain(arguments.clone());
-            if named.any(|name| &**name == "DynamicResources") {
-                let why = "DynamicResources is not modelled: pods with resource claims fit nowhere here";
-                warnings.push(Warning::new(format!("{field}plugins"), why));
-            }
             for (j, name) in arguments.enumerate().filter(|(_, name)| plugins::find(name).is_none()) {
                 let why = format!("there is no plugin {name:?}: its arguments are passed over");
                 warnings.push(Warning::new(format!("{field}pluginConfig[{j}]"), why));

@@ -1,19 +1,19 @@
-//! Where a pod's claims get their volumes from under a profile.
+//! Volumes and devices for a pod's claims under a profile.
 
 use super::Profile;
-use crate::{model::Pod, snapshot::Snapshot, volume_choice::VolumeChoice};
+use crate::{claim_choice::ClaimChoice, model::Pod, snapshot::Snapshot};
 
 impl Profile {
-    /// The volumes to choose for the pod's claims if it goes to the node, on which it fits; each claim once. Pods without
-    /// volumes cost nothing.
-    pub fn volume_choices(&self, pod: &Pod, snapshot: &Snapshot, node: &str) -> Vec<VolumeChoice> {
-        if pod.volumes.is_empty() {
+    /// The volumes and devices to choose for the pod's claims if it goes to the node, on which it fits; each claim once. Pods
+    /// without claims cost nothing.
+    pub fn claim_choices(&self, pod: &Pod, snapshot: &Snapshot, node: &str) -> Vec<ClaimChoice> {
+        if !pod.may_have_claims() {
             return Vec::new();
         }
         let Some(node) = snapshot.node(node) else { return Vec::new() };
-        let mut choices: Vec<VolumeChoice> = Vec::new();
-        for choice in self.predicates.iter().flat_map(|p| p.rule.choose_volumes(pod, snapshot, node)) {
-            if choices.iter().all(|other| other.claim().name != choice.claim().name) {
+        let mut choices: Vec<ClaimChoice> = Vec::new();
+        for choice in self.predicates.iter().flat_map(|p| p.rule.choose(pod, snapshot, node)) {
+            if choices.iter().all(|other| other.claim() != choice.claim()) {
                 choices.push(choice);
             }
         }
@@ -24,9 +24,9 @@ impl Profile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::claim_choice::SELECTED_NODE;
     use crate::policy::Policy;
     use crate::testing::{PodBuilder, cluster, node, pod, pv, pvc, storage_class};
-    use crate::volume_choice::SELECTED_NODE;
 
     fn choices(pod: PodBuilder, on: &str) -> Vec<String> {
         let objects = [
@@ -44,11 +44,12 @@ mod tests {
         ];
         let snapshot = cluster(objects);
         let profile = Policy::default().compile().expect("the default policy compiles");
-        let told = |choice: VolumeChoice| match choice {
-            VolumeChoice::Bind { volume, claim } => format!("{} to {}", volume.name, claim.name),
-            VolumeChoice::Make { claim, node } => format!("{} on {node}", claim.name),
+        let told = |choice: ClaimChoice| match choice {
+            ClaimChoice::Bind { volume, claim } => format!("{} to {}", volume.name, claim.name),
+            ClaimChoice::Make { claim, node } => format!("{} on {node}", claim.name),
+            ClaimChoice::Devices { .. } => unreachable!("no pod here claims devices"),
         };
-        profile.volume_choices(&pod.build(), &snapshot, on).into_iter().map(told).collect()
+        profile.claim_choices(&pod.build(), &snapshot, on).into_iter().map(told).collect()
     }
 
     #[test]

@@ -74,6 +74,7 @@ use super::{
     },
 };
 use crate::{
+    claim_choice::{BIND_COMPLETED, ClaimChoice, SELECTED_NODE, is_kept_for},
     model::{
         BindingMode, Labels, PersistentVolume, PersistentVolumeClaim, Pod, Quantity, StorageClass, TopologyRequirement,
         VolumePhase,
@@ -82,7 +83,6 @@ use crate::{
     rule::{Identity, Reads, Release},
     snapshot::Snapshot,
     verdict::{Reason, Verdict},
-    volume_choice::{BIND_COMPLETED, SELECTED_NODE, VolumeChoice, is_kept_for},
     work,
 };
 
@@ -122,7 +122,7 @@ impl Predicate for CheckVolumeBinding {
         if pod.volumes.is_empty() { Reads::Nothing } else { Reads::Cluster }
     }
 
-    fn choose_volumes(&self, pod: &Pod, snapshot: &Snapshot, node: &NodeInfo) -> Vec<VolumeChoice> {
+    fn choose(&self, pod: &Pod, snapshot: &Snapshot, node: &NodeInfo) -> Vec<ClaimChoice> {
         let claims = Claims::of(pod, snapshot, self.release);
         claims.ok().and_then(|claims| claims.choices(node).ok()).unwrap_or_default()
     }
@@ -221,13 +221,13 @@ impl<'a> Claims<'a> {
 
     /// Where each unbound claim gets its volume from on the node; of claims whose volume is being made, nothing. Else why
     /// one of them gets none.
-    fn choices(&self, node: &NodeInfo) -> Result<Vec<VolumeChoice>, &'static str> {
+    fn choices(&self, node: &NodeInfo) -> Result<Vec<ClaimChoice>, &'static str> {
         let selected = |unbound: &&Unbound<'a>| unbound.claim.annotations.get(SELECTED_NODE);
         if self.unbound.iter().filter_map(|unbound| selected(&unbound)).any(|selected| selected != node.name()) {
             return Err(NOTHING_TO_BIND);
         }
         let (being_made, open): (Vec<_>, Vec<_>) = self.unbound.iter().partition(|unbound| selected(unbound).is_some());
-        let (mut taken, mut choices): (Vec<&PersistentVolume>, Vec<VolumeChoice>) = (Vec::new(), Vec::new());
+        let (mut taken, mut choices): (Vec<&PersistentVolume>, Vec<ClaimChoice>) = (Vec::new(), Vec::new());
         let mut to_make = being_made;
         for unbound in open {
             let Some(volume) = unbound.choose(&taken, node.labels()) else {
@@ -235,7 +235,7 @@ impl<'a> Claims<'a> {
                 continue;
             };
             taken.push(volume);
-            choices.push(VolumeChoice::Bind { volume: volume.clone(), claim: unbound.claim.clone() });
+            choices.push(ClaimChoice::Bind { volume: volume.clone(), claim: unbound.claim.clone() });
         }
         for unbound in to_make {
             if !unbound.class.makes_volumes_for(node.labels()) {
@@ -245,7 +245,7 @@ impl<'a> Claims<'a> {
                 return Err(NO_ROOM);
             }
             if selected(&unbound).is_none() {
-                choices.push(VolumeChoice::Make { claim: unbound.claim.clone(), node: node.name().clone() });
+                choices.push(ClaimChoice::Make { claim: unbound.claim.clone(), node: node.name().clone() });
             }
         }
         Ok(choices)

@@ -60,8 +60,10 @@
 
 use super::{Build, Demand, Predicate, Registration, Standing};
 use crate::{
+    claim_choice::ClaimChoice,
     devices::PodClaims,
     model::Pod,
+    node_info::NodeInfo,
     rule::{Identity, Reads},
     snapshot::Snapshot,
     verdict::Verdict,
@@ -93,6 +95,20 @@ impl Predicate for DynamicResources {
             Ok(claims) if claims.is_empty() => Demand::Nothing,
             Ok(claims) => Demand::check(move |node| claims.check(node)),
         }
+    }
+
+    fn choose(&self, pod: &Pod, snapshot: &Snapshot, node: &NodeInfo) -> Vec<ClaimChoice> {
+        let Ok(claims) = PodClaims::of(pod, snapshot.devices()) else { return Vec::new() };
+        let choices = claims.choices(node).into_iter();
+        // A claim that has its devices and is reserved for the pod needs nothing.
+        let open = choices.filter(|(claim, devices)| devices.is_some() || !claim.reserved_for.contains(&pod.uid));
+        let choice = |(claim, allocation)| ClaimChoice::Devices {
+            claim,
+            allocation,
+            pod: pod.name.clone(),
+            pod_uid: pod.uid.clone(),
+        };
+        open.map(choice).collect()
     }
 
     fn reads(&self, pod: &Pod, _: &Snapshot) -> Reads {

@@ -39,13 +39,13 @@ mod volumes;
 
 use super::{
     block::{Block, pick},
+    claim_choice::ClaimChoice,
     model::{Name, Pod},
     node_info::NodeInfo,
     overlay::NodeOverlay,
     rule::{Arguments, Identity, Reads},
     snapshot::Snapshot,
     verdict::Verdict,
-    volume_choice::VolumeChoice,
 };
 
 /// A rule that rules nodes out.
@@ -58,9 +58,9 @@ pub trait Predicate: Send + Sync {
         Reads::Cluster
     }
 
-    /// Where the pod's claims get their volumes from that are not settled yet, should the pod go to the node, on which it
-    /// fits; empty where nothing is to be chosen. Source: `pkg/scheduler/framework/interface.go` (`ReservePlugin`).
-    fn choose_volumes(&self, _: &Pod, _: &Snapshot, _: &NodeInfo) -> Vec<VolumeChoice> {
+    /// The choices for those of the pod's claims that are not settled yet, should the pod go to the node, on which it fits; empty
+    /// where nothing is to be chosen. Source: `pkg/scheduler/framework/interface.go` (`ReservePlugin`).
+    fn choose(&self, _: &Pod, _: &Snapshot, _: &NodeInfo) -> Vec<ClaimChoice> {
         Vec::new()
     }
 }

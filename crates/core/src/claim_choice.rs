@@ -1,17 +1,20 @@
-//! Volumes for claims that waited for their pod.
+//! Volumes and devices for claims that waited for their pod.
 //!
 //! A choice is made when a pod is placed, and written in the commit that binds the pod. kube-scheduler writes one side and waits for the
-//! volume controller to write the other; here both sides are written at once.
+//! volume controller to write the other; here both sides are written at once. A claim to devices gets them, and is reserved for the pod.
 //!
 //! Source: `pkg/scheduler/framework/plugins/volumebinding/binder.go` (`AssumePodVolumes`, `BindPodVolumes`),
 //! `component-helpers/storage/volume/pv_helpers.go` (`GetBindVolumeToClaim`),
-//! `pkg/controller/volume/persistentvolume/pv_controller.go` (`bindClaimToVolume`).
+//! `pkg/controller/volume/persistentvolume/pv_controller.go` (`bindClaimToVolume`),
+//! `pkg/scheduler/framework/plugins/dynamicresources/dynamicresources.go` (`bindClaim`).
 
 use std::sync::Arc;
 
 use super::{
-    model::{ClaimRef, Labels, Name, PersistentVolume, PersistentVolumeClaim, VolumePhase},
-    snapshot::Object,
+    model::{
+        ClaimRef, DeviceAllocation, Labels, Name, PersistentVolume, PersistentVolumeClaim, ResourceClaim, VolumePhase,
+    },
+    snapshot::{Kind, Object},
 };
 
 /// The annotation of a claim that is bound to the volume that it names.
@@ -23,9 +26,9 @@ pub const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
 /// The value of annotations that only need to exist.
 pub const YES: &str = "yes";
 
-/// Where one claim gets its volume from.
+/// The volume or the devices that one claim of a pod gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum VolumeChoice {
+pub enum ClaimChoice {
     /// This volume is bound to the claim.
     Bind {
         /// The volume, as it was when it was chosen.
@@ -40,13 +43,27 @@ pub enum VolumeChoice {
         /// The node.
         node: Name,
     },
+    /// The claim gets devices and is reserved for the pod.
+    Devices {
+        /// The claim, as it was when they were chosen.
+        claim: Arc<ResourceClaim>,
+        /// The devices; `None` if it has devices already.
+        allocation: Option<DeviceAllocation>,
+        /// The pod's name.
+        pod: Name,
+        /// Its uid.
+        pod_uid: Name,
+    },
 }
 
-impl VolumeChoice {
-    /// The claim.
-    pub fn claim(&self) -> &Arc<PersistentVolumeClaim> {
+impl ClaimChoice {
+    /// Kind, namespace and name of the claim.
+    pub fn claim(&self) -> (Kind, &Name, &Name) {
         match self {
-            Self::Bind { claim, .. } | Self::Make { claim, .. } => claim,
+            Self::Bind { claim, .. } | Self::Make { claim, .. } => {
+                (Kind::PersistentVolumeClaim, &claim.namespace, &claim.name)
+            }
+            Self::Devices { claim, .. } => (Kind::ResourceClaim, &claim.namespace, &claim.name),
         }
     }
 
@@ -54,7 +71,7 @@ impl VolumeChoice {
     pub fn outcome_count(&self) -> usize {
         match self {
             Self::Bind { .. } => 2,
-            Self::Make { .. } => 1,
+            Self::Make { .. } | Self::Devices { .. } => 1,
         }
     }
 
@@ -70,6 +87,12 @@ impl VolumeChoice {
             Self::Make { claim, node } => {
                 let annotations = with(&claim.annotations, &[(SELECTED_NODE, node)]);
                 vec![Object::PersistentVolumeClaim(PersistentVolumeClaim { annotations, ..(**claim).clone() })]
+            }
+            Self::Devices { claim, allocation, pod_uid, .. } => {
+                let mut after = (**claim).clone();
+                after.allocation = allocation.clone().or(after.allocation);
+                after.reserved_for.push(pod_uid.clone());
+                vec![Object::ResourceClaim(after)]
             }
         }
     }
