@@ -151,6 +151,23 @@ impl Subresource {
             Self::Eviction => "eviction",
         }
     }
+
+    /// The operations on it, by their names in Kubernetes.
+    pub fn verbs(self) -> &'static [&'static str] {
+        match self {
+            Self::Status => &["get", "patch", "update"],
+            Self::Binding | Self::Eviction => &["create"],
+        }
+    }
+
+    /// The group, version and kind of the objects that it takes and replies with.
+    pub fn answers(self, of: &StoredKind) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Status => (of.group, of.version, of.kind),
+            Self::Binding => ("", "v1", "Binding"),
+            Self::Eviction => ("policy", "v1", "Eviction"),
+        }
+    }
 }
 
 /// Kinds that are not stored on purpose, by their plural in the core group, with the reason.

@@ -86,6 +86,15 @@ pub fn documents(body: &[u8], is_yaml: bool) -> Result<Vec<String>, DecodeError>
     documents.map(|document| document.map(|d| d.get().to_owned()).map_err(|e| fault("", e.to_string()))).collect()
 }
 
+/// JSON as YAML.
+///
+/// # Errors
+/// If the text is not JSON.
+pub fn of_json(json: &str) -> Result<String, DecodeError> {
+    let value: serde_json::Value = serde_json::from_str(json).map_err(|e| fault("", e.to_string()))?;
+    serde_saphyr::to_string(&value).map_err(|e| fault("", e.to_string()))
+}
+
 fn fault(field: &str, message: impl Into<String>) -> DecodeError {
     DecodeError { field: field.into(), message: message.into() }
 }

@@ -23,6 +23,9 @@ use crate::objects::{csi, device, disruption, names, node, pod, runtime_class, s
 /// The operations of the handlers that all kinds share.
 const ALL_VERBS: &[Verb] = &[Verb::Get, Verb::List, Verb::Create, Verb::Update, Verb::Delete, Verb::DeleteCollection];
 
+/// Those of a kind whose objects are deleted one by one.
+const ALL_BUT_COLLECTIONS: &[Verb] = &[Verb::Get, Verb::List, Verb::Create, Verb::Update, Verb::Delete];
+
 /// The values that most rows have.
 const ROW: StoredKind = StoredKind {
     group: "",
@@ -64,6 +67,7 @@ pub static ALL: &[StoredKind] = &[
         singular: "namespace",
         short_names: &["ns"],
         namespaced: false,
+        verbs: ALL_BUT_COLLECTIONS,
         subresources: &[Subresource::Status],
         columns: &[NAME, column("Status", "string", Text("/status/phase", "Active")), AGE],
         read: wire!(Kind::Namespace, workload::Namespace => Object::Namespace),

@@ -43,6 +43,7 @@ mod typed;
 pub use json::MOST_OPERATIONS;
 pub use managed::{LONGEST_MANAGER, Writer, manager_of};
 use schema::Place;
+pub(crate) use schema::lines as list_rules;
 
 /// The kinds of patches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -59,13 +59,16 @@ struct Rule {
     applied: Applied,
 }
 
-static RULES: LazyLock<HashMap<&'static str, Rule>> = LazyLock::new(|| {
-    let lines = include_str!("lists.txt").lines().filter_map(|line| {
+/// The lines of the table: a field or a type, its rule in a strategic merge patch, and its rule in server-side apply.
+pub(crate) fn lines() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    include_str!("lists.txt").lines().filter_map(|line| {
         let mut words = line.split_ascii_whitespace();
         Some((words.next()?, words.next()?, words.next()?))
-    });
-    lines.map(|(at, strategic, applied)| (at, rule(strategic, applied))).collect()
-});
+    })
+}
+
+static RULES: LazyLock<HashMap<&'static str, Rule>> =
+    LazyLock::new(|| lines().map(|(at, strategic, applied)| (at, rule(strategic, applied))).collect());
 
 fn rule(strategic: &'static str, applied: &'static str) -> Rule {
     let within = |text: &'static str, word: &str| text.strip_prefix(word)?.strip_suffix(')');

@@ -1,0 +1,292 @@
+//! Discovery documents: the groups, versions and resources that are served, read off the table of kinds.
+//!
+//! Source: `apimachinery/pkg/apis/meta/v1/types.go` (one document per group version), `api/apidiscovery/v2/types.go` (all in
+//! one), `apiserver/pkg/endpoints/discovery/storageversionhash.go`.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use super::kinds::{self, StoredKind, Subresource, Verb};
+use base64::{Engine, prelude::BASE64_STANDARD};
+
+/// The version of the aggregated documents.
+pub const AGGREGATED: &str = "apidiscovery.k8s.io/v2";
+
+/// A group with its versions, preferred one first.
+#[derive(Debug)]
+pub struct Group {
+    /// Its name; empty for the core group.
+    pub name: &'static str,
+    /// The versions in which it is served.
+    pub versions: Vec<&'static str>,
+}
+
+/// All groups in the order of the table: the core group is among them.
+pub fn groups() -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for kind in kinds::shared() {
+        match groups.iter_mut().find(|group| group.name == kind.group) {
+            Some(group) if group.versions.contains(&kind.version) => {}
+            Some(group) => group.versions.push(kind.version),
+            None => groups.push(Group { name: kind.group, versions: vec![kind.version] }),
+        }
+    }
+    groups
+}
+
+/// The group of that name.
+pub fn group(name: &str) -> Option<Group> {
+    groups().into_iter().find(|group| group.name == name)
+}
+
+impl Group {
+    /// `APIGroup`, or its entry in an `APIGroupList`, which has no kind.
+    pub fn document(&self, is_entry: bool) -> Value {
+        let version = |version: &&str| json!({"groupVersion": group_version(self.name, version), "version": version});
+        let versions: Vec<Value> = self.versions.iter().map(version).collect();
+        let mut document = Map::new();
+        if !is_entry {
+            document.insert("kind".into(), "APIGroup".into());
+            document.insert("apiVersion".into(), "v1".into());
+        }
+        document.insert("name".into(), self.name.into());
+        document.insert("preferredVersion".into(), versions.first().cloned().unwrap_or_default());
+        document.insert("versions".into(), versions.into());
+        document.into()
+    }
+
+    /// Its entry in an `APIGroupDiscoveryList`.
+    fn aggregated(&self) -> Value {
+        let version = |version: &&str| {
+            let resources: Vec<Value> = rows(self.name, version).into_iter().map(|row| row.aggregated()).collect();
+            json!({"version": version, "resources": resources, "freshness": "Current"})
+        };
+        let mut metadata = Map::new();
+        if !self.name.is_empty() {
+            metadata.insert("name".into(), self.name.into());
+        }
+        metadata.insert("creationTimestamp".into(), Value::Null);
+        json!({"metadata": metadata, "versions": self.versions.iter().map(version).collect::<Vec<_>>()})
+    }
+}
+
+/// `APIVersions`: the versions of the core group.
+pub fn core_versions() -> Value {
+    let versions = group("").map(|group| group.versions).unwrap_or_default();
+    json!({"kind": "APIVersions", "versions": versions, "serverAddressByClientCIDRs": []})
+}
+
+/// `APIGroupList`: all groups but the core group.
+pub fn group_list() -> Value {
+    let groups = groups().into_iter().filter(|group| !group.name.is_empty());
+    let groups: Vec<Value> = groups.map(|group| group.document(true)).collect();
+    json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
+}
+
+/// `APIGroupDiscoveryList`: the core group alone, or all others.
+pub fn aggregated(is_core: bool) -> Value {
+    let groups = groups().into_iter().filter(|group| group.name.is_empty() == is_core);
+    let items: Vec<Value> = groups.map(|group| group.aggregated()).collect();
+    json!({"kind": "APIGroupDiscoveryList", "apiVersion": AGGREGATED, "metadata": {}, "items": items})
+}
+
+/// `APIResourceList` of a group version; `None` if it is not served.
+pub fn resource_list(group: &str, version: &str) -> Option<Value> {
+    let rows = rows(group, version);
+    if rows.is_empty() {
+        return None;
+    }
+    let resources: Vec<Value> = rows.into_iter().flat_map(|row| row.resources()).collect();
+    let name = group_version(group, version);
+    Some(json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": name, "resources": resources}))
+}
+
+/// `v1`, or `apps/v1`.
+fn group_version(group: &str, version: &str) -> String {
+    if group.is_empty() { version.into() } else { format!("{group}/{version}") }
+}
+
+/// A resource of a group version.
+enum Row {
+    /// A stored kind.
+    Of(&'static StoredKind),
+    /// A resource that takes objects and stores none of them: its plural, its kind.
+    Taken(&'static str, &'static str),
+}
+
+/// The resources of a group version, by their names.
+fn rows(group: &str, version: &str) -> Vec<Row> {
+    let stored = kinds::shared().filter(|kind| kind.group == group && kind.version == version);
+    let mut rows: Vec<Row> = stored.map(Row::Of).collect();
+    if group.is_empty() && !rows.is_empty() {
+        rows.push(Row::Taken("bindings", "Binding"));
+    }
+    rows.sort_by_key(|row| row.plural());
+    rows
+}
+
+impl Row {
+    fn plural(&self) -> &'static str {
+        match self {
+            Self::Of(kind) => kind.plural,
+            Self::Taken(plural, _) => plural,
+        }
+    }
+
+    /// Its entries in an `APIResourceList`: its own, and those of its subresources.
+    fn resources(&self) -> Vec<Value> {
+        let Self::Of(kind) = self else {
+            let Self::Taken(plural, kind) = self else { return Vec::new() };
+            let name = plural.strip_suffix('s').unwrap_or(plural);
+            return vec![
+                json!({"name": plural, "singularName": name, "namespaced": true, "kind": kind, "verbs": ["create"]}),
+            ];
+        };
+        let mut entry = json!({"name": kind.plural, "singularName": kind.singular, "namespaced": kind.namespaced, "kind": kind.kind, "verbs": verbs(kind)});
+        add_names(&mut entry, kind);
+        if let Some(entry) = entry.as_object_mut() {
+            entry.insert("storageVersionHash".into(), storage_version_hash(kind).into());
+        }
+        let mut subresources: Vec<&Subresource> = kind.subresources.iter().collect();
+        subresources.sort_by_key(|subresource| subresource.name());
+        let mut entries = vec![entry];
+        entries.extend(subresources.into_iter().map(|subresource| {
+            let (group, version, response) = subresource.answers(kind);
+            let name = format!("{}/{}", kind.plural, subresource.name());
+            let mut entry = json!({"name": name, "singularName": "", "namespaced": kind.namespaced, "kind": response, "verbs": subresource.verbs()});
+            if let (true, Some(entry)) = (group != kind.group, entry.as_object_mut()) {
+                entry.insert("group".into(), group.into());
+                entry.insert("version".into(), version.into());
+            }
+            entry
+        }));
+        entries
+    }
+
+    /// Its entry in an `APIGroupDiscoveryList`.
+    fn aggregated(&self) -> Value {
+        let Self::Of(kind) = self else {
+            let Self::Taken(plural, kind) = self else { return Value::Null };
+            let name = plural.strip_suffix('s').unwrap_or(plural);
+            let answer = json!({"group": "", "version": "v1", "kind": kind});
+            return json!({"resource": plural, "responseKind": answer, "scope": "Namespaced", "singularResource": name, "verbs": ["create"]});
+        };
+        let answer =
+            |(group, version, kind): (&str, &str, &str)| json!({"group": group, "version": version, "kind": kind});
+        let scope = if kind.namespaced { "Namespaced" } else { "Cluster" };
+        let mut entry = json!({
+            "resource": kind.plural, "responseKind": answer((kind.group, kind.version, kind.kind)), "scope": scope,
+            "singularResource": kind.singular, "verbs": verbs(kind),
+        });
+        add_names(&mut entry, kind);
+        let mut subresources: Vec<&Subresource> = kind.subresources.iter().collect();
+        subresources.sort_by_key(|subresource| subresource.name());
+        let subresource = |subresource: &Subresource| json!({"subresource": subresource.name(), "responseKind": answer(subresource.answers(kind)), "verbs": subresource.verbs()});
+        if let (false, Some(entry)) = (subresources.is_empty(), entry.as_object_mut()) {
+            entry.insert("subresources".into(), subresources.into_iter().map(subresource).collect());
+        }
+        entry
+    }
+}
+
+/// Adds the short names and categories, if there are any.
+fn add_names(entry: &mut Value, kind: &StoredKind) {
+    let Some(entry) = entry.as_object_mut() else { return };
+    for (field, names) in [("shortNames", kind.short_names), ("categories", kind.categories)] {
+        if !names.is_empty() {
+            entry.insert(field.into(), names.into());
+        }
+    }
+}
+
+/// The operations on a kind, in the order of the alphabet. A kind that is written can be patched, one that is listed can be
+/// watched.
+fn verbs(kind: &StoredKind) -> BTreeSet<&'static str> {
+    let mut verbs: BTreeSet<_> = kind.verbs.iter().map(|verb| verb.name()).collect();
+    if kind.verbs.contains(&Verb::Update) {
+        verbs.insert("patch");
+    }
+    if kind.verbs.contains(&Verb::List) {
+        verbs.insert("watch");
+    }
+    verbs
+}
+
+/// A name for the form in which a kind is stored, as the API server makes it.
+fn storage_version_hash(kind: &'static StoredKind) -> String {
+    let stored = kind.stored();
+    let hash = Sha256::digest(format!("{}/{}/{}", stored.group, stored.version, stored.kind));
+    BASE64_STANDARD.encode(&hash[..8])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resource(list: &Value, name: &str) -> Value {
+        let resources = list["resources"].as_array().expect("resources");
+        resources.iter().find(|resource| resource["name"] == name).cloned().unwrap_or_default()
+    }
+
+    #[test]
+    fn resources_are_listed_as_the_api_server_lists_them() {
+        let core = resource_list("", "v1").expect("the core group");
+        let pods = json!({
+            "name": "pods", "singularName": "pod", "namespaced": true, "kind": "Pod", "shortNames": ["po"],
+            "categories": ["all"], "storageVersionHash": "xPOwRZ+Yhw8=",
+            "verbs": ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"],
+        });
+        assert_eq!(resource(&core, "pods"), pods);
+        let eviction = json!({
+            "name": "pods/eviction", "singularName": "", "namespaced": true, "group": "policy", "version": "v1",
+            "kind": "Eviction", "verbs": ["create"],
+        });
+        assert_eq!(resource(&core, "pods/eviction"), eviction);
+        assert_eq!(resource(&core, "pods/status")["verbs"], json!(["get", "patch", "update"]));
+        assert_eq!(resource(&core, "bindings")["singularName"], "binding");
+        assert!(resource(&core, "namespaces")["verbs"].as_array().is_some_and(|verbs| verbs.len() == 7));
+        let events = resource_list("events.k8s.io", "v1").expect("a group");
+        let hash = &resource(&core, "events")["storageVersionHash"];
+        assert_eq!(&resource(&events, "events")["storageVersionHash"], hash, "one object, stored once");
+        assert!(resource_list("apps", "v7").is_none() && resource_list("podberth.io", "v1").is_none());
+    }
+
+    #[test]
+    fn both_forms_of_discovery_list_the_same_resources() {
+        let names = |aggregated: &Value| -> BTreeSet<String> {
+            let of_version = |group: &Value, version: &Value| -> Vec<String> {
+                let group = group["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+                let resources = version["resources"].as_array().cloned().unwrap_or_default();
+                let name = |resource: &Value| {
+                    let own = format!("{group}/{}", resource["resource"].as_str().unwrap_or_default());
+                    let subresources = resource["subresources"].as_array().cloned().unwrap_or_default();
+                    let below = subresources
+                        .into_iter()
+                        .map(|one| format!("{own}/{}", one["subresource"].as_str().unwrap_or_default()));
+                    below.chain([own.clone()]).collect::<Vec<_>>()
+                };
+                resources.iter().flat_map(name).collect()
+            };
+            let items = aggregated["items"].as_array().cloned().unwrap_or_default();
+            let versions = |group: &Value| -> Vec<String> {
+                let versions = group["versions"].as_array().cloned().unwrap_or_default();
+                versions.iter().flat_map(|version| of_version(group, version)).collect()
+            };
+            items.iter().flat_map(versions).collect()
+        };
+        let mut listed = BTreeSet::new();
+        for group in groups() {
+            for version in &group.versions {
+                let list = resource_list(group.name, version).expect("a version of a group");
+                let resources = list["resources"].as_array().cloned().unwrap_or_default();
+                let name = |one: &Value| format!("{}/{}", group.name, one["name"].as_str().unwrap_or_default());
+                listed.extend(resources.iter().map(name));
+            }
+        }
+        assert_eq!(&names(&aggregated(true)) | &names(&aggregated(false)), listed);
+        let core = group_list()["groups"].as_array().is_some_and(|all| all.iter().any(|group| group["name"] == ""));
+        assert!(!core, "the core group has a root of its own");
+    }
+}
