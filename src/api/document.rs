@@ -8,18 +8,14 @@ use axum::{
 };
 use utoipa::{PartialSchema, ToSchema, openapi::RefOr};
 
-use super::published::DOCUMENTS;
+use super::{openapi::free_form, published::DOCUMENTS};
 
 /// An OpenAPI document
 struct Document;
 
 impl PartialSchema for Document {
     fn schema() -> RefOr<utoipa::openapi::Schema> {
-        utoipa::openapi::schema::ObjectBuilder::new()
-            .description(Some("An OpenAPI document."))
-            .additional_properties(Some(utoipa::openapi::schema::AdditionalProperties::FreeForm(true)))
-            .build()
-            .into()
+        free_form("An OpenAPI document.")
     }
 }
 

@@ -35,6 +35,9 @@ pub enum RequestError {
     /// The path exists, the method does not.
     #[error("the server does not allow this method on the requested resource")]
     MethodNotAllowed,
+    /// The reply cannot be had in any form that the client accepts.
+    #[error("{0}")]
+    NotAcceptable(String),
     /// The body is larger than this operation takes.
     #[error("the request body is larger than this operation takes")]
     TooLarge,
@@ -84,6 +87,12 @@ impl Reason {
     /// 405
     pub const METHOD_NOT_ALLOWED: Self =
         reason(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", "The path does not have this method.");
+    /// 406
+    pub const NOT_ACCEPTABLE: Self = reason(
+        StatusCode::NOT_ACCEPTABLE,
+        "NotAcceptable",
+        "The reply cannot be had in any form that `Accept` allows; the message lists those that there are.",
+    );
     /// 408
     pub const TOO_SLOW: Self =
         reason(StatusCode::REQUEST_TIMEOUT, "Timeout", "The body did not come in time: see `--body-timeout`.");
@@ -151,6 +160,7 @@ impl Reason {
             Self::FORBIDDEN,
             Self::NOT_FOUND,
             Self::METHOD_NOT_ALLOWED,
+            Self::NOT_ACCEPTABLE,
             Self::TOO_SLOW,
             Self::CONFLICT,
             Self::EXPIRED,
@@ -241,6 +251,7 @@ impl RequestError {
             Self::Misdirected(_) => Reason::MISDIRECTED,
             Self::NoRoute | Self::Withheld(_) => Reason::NOT_FOUND,
             Self::MethodNotAllowed => Reason::METHOD_NOT_ALLOWED,
+            Self::NotAcceptable(_) => Reason::NOT_ACCEPTABLE,
             Self::TooLarge => Reason::TOO_LARGE,
             Self::TooSlow => Reason::TOO_SLOW,
             Self::UnsupportedMediaType(_) | Self::UnsupportedEncoding => Reason::UNSUPPORTED_MEDIA_TYPE,

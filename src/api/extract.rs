@@ -9,14 +9,14 @@ use axum::{
 };
 use serde::de::DeserializeOwned;
 
-use super::{body, error::RequestError};
+use super::{body, error::RequestError, served::Served};
 use crate::{
     service::{
         compute::read_on,
         error::{Error, Result},
         memory,
     },
-    wire::yaml,
+    wire::{protobuf, yaml},
 };
 
 /// How a body is written.
@@ -26,13 +26,16 @@ pub enum Format {
     Json,
     /// `application/yaml` and its older names.
     Yaml,
+    /// `application/vnd.kubernetes.protobuf`, where stored kinds are served.
+    Protobuf,
 }
 
 impl Format {
     const ACCEPTED: &'static str = "application/json, application/yaml";
+    const ACCEPTED_OF_KINDS: &'static str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
 
     /// The media type of the body. `curl -d` sends `application/x-www-form-urlencoded` by default: then the first character of the body decides.
-    fn of(headers: &HeaderMap, body: &[u8]) -> Result<Self, RequestError> {
+    fn of(headers: &HeaderMap, served: Option<Served>, body: &[u8]) -> Result<Self, RequestError> {
         match media_type(headers)?.as_str() {
             "" | "application/json" | "application/x-ndjson" | "application/jsonl" => Ok(Self::Json),
             "application/yaml" | "application/x-yaml" | "text/yaml" | "text/x-yaml" => Ok(Self::Yaml),
@@ -40,6 +43,8 @@ impl Format {
                 let is_json = matches!(body.trim_ascii_start().first(), None | Some(b'{' | b'['));
                 Ok(if is_json { Self::Json } else { Self::Yaml })
             }
+            "application/vnd.kubernetes.protobuf" if served.is_some() => Ok(Self::Protobuf),
+            _ if served.is_some() => Err(RequestError::UnsupportedMediaType(Self::ACCEPTED_OF_KINDS)),
             _ => Err(RequestError::UnsupportedMediaType(Self::ACCEPTED)),
         }
     }
@@ -77,15 +82,15 @@ impl<S: Send + Sync> FromRequest<S> for Encoded {
     type Rejection = RequestError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, RequestError> {
-        let headers = request.headers().clone();
+        let (headers, served) = (request.headers().clone(), request.extensions().get::<Served>().copied());
         // What is refused for its type is refused before it is read.
-        Format::of(&headers, b"")?;
+        Format::of(&headers, served, b"")?;
         let RawBody(bytes) = RawBody::from_request(request, state).await?;
-        Ok(Self { format: Format::of(&headers, &bytes)?, bytes })
+        Ok(Self { format: Format::of(&headers, served, &bytes)?, bytes })
     }
 }
 
-/// A body in JSON or YAML, as its bytes in JSON: those that came, or those that the YAML means.
+/// A body in JSON, YAML or protobuf, as its bytes in JSON: those that came, or those that the others mean.
 #[derive(Clone, Debug)]
 pub struct JsonBytes(pub Bytes);
 
@@ -93,8 +98,12 @@ impl<S: Send + Sync> FromRequest<S> for JsonBytes {
     type Rejection = RequestError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, RequestError> {
+        let served = request.extensions().get::<Served>().copied();
         let Encoded { bytes, format } = Encoded::from_request(request, state).await?;
         let length = bytes.len();
+        if format == Format::Protobuf {
+            return Ok(Self(of_protobuf(bytes, served).await?));
+        }
         if format == Format::Yaml {
             memory::charge(yaml::weight(&bytes))?;
         }
@@ -105,6 +114,32 @@ impl<S: Send + Sync> FromRequest<S> for JsonBytes {
         };
         if format == Format::Yaml { Ok(Self(read_on(length, read).await??)) } else { Ok(Self(read()?)) }
     }
+}
+
+/// Length of the part of a body that an error shows, in bytes.
+const SHOWN_BYTES: usize = 30;
+
+/// The JSON of a protobuf body; none of an empty body, which means the defaults.
+async fn of_protobuf(body: Bytes, served: Option<Served>) -> Result<Bytes> {
+    if body.is_empty() {
+        return Ok(body);
+    }
+    memory::charge(protobuf::weight(&body))?;
+    let length = body.len();
+    let read = move || {
+        let kind = served.map(|Served(kind)| kind);
+        let (api_version, name) = kind.map(|kind| (kind.api_version(), kind.kind)).unwrap_or_default();
+        protobuf::to_json(&body, (&api_version, name)).map(Bytes::from).map_err(|error| {
+            let mut shown: String = body.iter().take(SHOWN_BYTES).map(|byte| format!("{byte:02x}")).collect();
+            if body.len() > SHOWN_BYTES {
+                shown.push_str(" ...");
+            }
+            Error::BadRequest(format!(
+                "the object provided is unrecognized (must be of type {name}): {error} ({shown})"
+            ))
+        })
+    };
+    read_on(length, read).await?
 }
 
 /// A body in JSON or YAML, as the text that came.

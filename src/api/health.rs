@@ -14,7 +14,11 @@ use metrics::gauge;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{check::CheckResult, extract::Query, state::AppState};
+use super::{
+    check::CheckResult,
+    extract::{Path, Query},
+    state::AppState,
+};
 use crate::{
     core::snapshot::Snapshot,
     service::{error::Result, policies},
@@ -22,7 +26,12 @@ use crate::{
 };
 
 /// The paths whose replies are plain text, errors too.
-pub const PLAIN_TEXT: [&str; 4] = ["/livez", "/readyz", "/healthz", "/metrics"];
+const PLAIN_TEXT: [&str; 4] = ["/livez", "/readyz", "/healthz", "/metrics"];
+
+/// `true` for a path whose replies are plain text, errors too: a health endpoint, one of its checks, or the metrics.
+pub fn is_plain_text(path: &str) -> bool {
+    PLAIN_TEXT.iter().any(|plain| path.strip_prefix(plain).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+}
 
 /// The query of a health endpoint.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -69,6 +78,53 @@ pub async fn readyz(State(state): State<AppState>, Query(query): Query<HealthQue
 ))]
 pub async fn healthz(State(state): State<AppState>, Query(query): Query<HealthQuery>) -> Result<Response> {
     Ok(report(&query, "healthz", &run(&state).await))
+}
+
+/// A check by its name.
+async fn check(state: &AppState, name: &str) -> Response {
+    let (ping, results) = ([("ping", Ok(()))], run(state).await);
+    match ping.iter().chain(&results).find(|(known, _)| *known == name) {
+        Some((_, Ok(()))) => "ok".into_response(),
+        Some((_, Err(reason))) => {
+            (StatusCode::SERVICE_UNAVAILABLE, format!("check failed: {reason}\n")).into_response()
+        }
+        None => (StatusCode::NOT_FOUND, "404 page not found\n").into_response(),
+    }
+}
+
+/// Check one thing that readiness needs
+#[utoipa::path(get, path = "/readyz/{check}", operation_id = "getReadinessCheck", tag = "health",
+    params(("check" = String, Path, description = "A check, as `verbose` lists them, or `ping`.", example = "ping")), responses(
+    (status = 200, description = "It passes.", body = String, content_type = "text/plain", example = "ok"),
+    (status = 404, description = "No such check.", body = String, content_type = "text/plain"),
+    (status = 503, description = "It fails; the reply has the reason.", body = String, content_type = "text/plain"),
+))]
+pub async fn readyz_check(State(state): State<AppState>, Path(name): Path<String>) -> Response {
+    check(&state, &name).await
+}
+
+/// Check one thing that readiness needs (older name)
+#[utoipa::path(get, path = "/healthz/{check}", operation_id = "getHealthCheck", tag = "health",
+    params(("check" = String, Path, description = "A check, as `verbose` lists them, or `ping`.", example = "ping")), responses(
+    (status = 200, description = "It passes.", body = String, content_type = "text/plain", example = "ok"),
+    (status = 404, description = "No such check.", body = String, content_type = "text/plain"),
+    (status = 503, description = "It fails; the reply has the reason.", body = String, content_type = "text/plain"),
+))]
+pub async fn healthz_check(State(state): State<AppState>, Path(name): Path<String>) -> Response {
+    check(&state, &name).await
+}
+
+/// Check one thing that life needs
+#[utoipa::path(get, path = "/livez/{check}", operation_id = "getLivenessCheck", tag = "health",
+    params(("check" = String, Path, description = "`ping`.", example = "ping")), responses(
+    (status = 200, description = "It passes.", body = String, content_type = "text/plain", example = "ok"),
+    (status = 404, description = "No such check.", body = String, content_type = "text/plain"),
+))]
+pub async fn livez_check(Path(name): Path<String>) -> Response {
+    if name == "ping" {
+        return "ok".into_response();
+    }
+    (StatusCode::NOT_FOUND, "404 page not found\n").into_response()
 }
 
 async fn run(state: &AppState) -> Vec<(&'static str, CheckResult)> {

@@ -123,7 +123,7 @@ async fn within_budget(budget: &Budget, mut request: Request, next: Next) -> Res
 
 /// Errors as plain text where the path replies in plain text.
 async fn plain_text_errors(budget: &Budget, request: Request, next: Next) -> Response {
-    let is_plain = health::PLAIN_TEXT.contains(&request.uri().path());
+    let is_plain = health::is_plain_text(request.uri().path());
     let mut response = browser::guarded(request, |request| within_budget(budget, request, next)).await;
     match response.extensions_mut().remove::<ErrorText>() {
         Some(ErrorText(text)) if is_plain => (response.status(), text + "\n").into_response(),

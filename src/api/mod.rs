@@ -11,7 +11,12 @@
 
 #[cfg(feature = "pprof")]
 use axum::routing::get;
-use axum::{Router, http::Uri, middleware::from_fn_with_state};
+use axum::{
+    Router,
+    http::Uri,
+    middleware::from_fn_with_state,
+    response::{IntoResponse, Response},
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::{error::RequestError, query_names::Names, state::AppState};
@@ -26,6 +31,7 @@ pub mod cluster;
 pub mod compression;
 mod connection;
 pub mod context;
+mod discovery;
 pub mod docs;
 pub mod document;
 pub mod error;
@@ -33,6 +39,7 @@ pub mod evictions;
 pub mod explain;
 pub mod extender;
 pub mod extract;
+mod forms;
 pub mod health;
 mod line_feed;
 pub mod linger;
@@ -52,7 +59,9 @@ pub mod reservations;
 pub mod resources;
 pub mod root;
 pub mod schedule;
+mod schemas;
 pub mod serve;
+mod served;
 pub mod state;
 mod verbs;
 pub mod warning;
@@ -74,6 +83,9 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(health::healthz))
+        .routes(routes!(health::livez_check))
+        .routes(routes!(health::readyz_check))
+        .routes(routes!(health::healthz_check))
         .routes(routes!(health::version))
         .routes(routes!(health::metrics))
         .merge(bulk_routes())
@@ -84,6 +96,8 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(resources::clusters::list))
         .routes(routes!(resources::clusters::delete))
         .routes(routes!(evictions::list, evictions::carry_out))
+        .merge(discovery::routes())
+        .merge(schemas::routes())
         .merge(resources::routes())
         .routes(routes!(document::document_3_0))
         .routes(routes!(document::document_3_1))
@@ -94,8 +108,11 @@ fn routes() -> OpenApiRouter<AppState> {
 }
 
 /// No such path, or the kind that it names is not served on purpose.
-async fn no_route(uri: Uri) -> RequestError {
-    resources::withheld(uri.path()).map_or(RequestError::NoRoute, RequestError::Withheld)
+async fn no_route(uri: Uri) -> Response {
+    if discovery::is_of_no_group(uri.path()) {
+        return discovery::no_group();
+    }
+    resources::withheld(uri.path()).map_or(RequestError::NoRoute, RequestError::Withheld).into_response()
 }
 
 /// Diagnostics for operators; none by default.

@@ -13,7 +13,7 @@ use utoipa::{
     openapi::{Content, Ref, RefOr, Response as ResponseObject, ResponseBuilder, path::Operation, path::ParameterIn},
 };
 
-use super::{error::Reason, health::PLAIN_TEXT};
+use super::{error::Reason, health::is_plain_text};
 use crate::wire::{
     kinds::{self, StoredKind},
     schedule::ScheduleLine,
@@ -38,6 +38,7 @@ mod v30;
         (name = "extender", description = "kube-scheduler's extender protocol: point its configuration here."),
         (name = "decisions", description = "Decisions: where a pod can run, where best, and why."),
         (name = "state", description = "The state of clusters, as Kubernetes serves it."),
+        (name = "discovery", description = "The groups, versions and resources of the state, for Kubernetes clients."),
         (name = "policy", description = "The policies of decisions: predicates, priorities, extenders."),
         (name = "health", description = "Liveness, readiness, version and metrics of the process."),
         (name = "documents", description = "This document and its page."),
@@ -48,6 +49,25 @@ struct Base;
 /// The document without any operation.
 pub fn base() -> utoipa::openapi::OpenApi {
     Base::openapi()
+}
+
+/// The schema of a document that others define: an object of any fields.
+pub fn free_form(description: &str) -> RefOr<utoipa::openapi::Schema> {
+    utoipa::openapi::schema::ObjectBuilder::new()
+        .description(Some(description))
+        .additional_properties(Some(utoipa::openapi::schema::AdditionalProperties::FreeForm(true)))
+        .build()
+        .into()
+}
+
+/// Further error of operations whose reply has several forms.
+#[derive(Debug)]
+pub struct FormErrors;
+
+impl IntoResponses for FormErrors {
+    fn responses() -> BTreeMap<String, RefOr<ResponseObject>> {
+        responses([Reason::NOT_ACCEPTABLE])
+    }
 }
 
 /// Further errors of operations that read the database or the live cluster.
@@ -169,7 +189,7 @@ pub struct Documents {
 /// Adds to every operation the errors that its shape implies.
 fn add_usual_errors(document: &mut utoipa::openapi::OpenApi) {
     for (path, item) in &mut document.paths.paths {
-        let media_type = if PLAIN_TEXT.contains(&path.as_str()) { "text/plain" } else { "application/json" };
+        let media_type = if is_plain_text(path) { "text/plain" } else { "application/json" };
         let safe = [&mut item.get, &mut item.options, &mut item.head].map(|operation| (operation, true));
         let unsafe_ones = [&mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
         let methods = safe.into_iter().chain(unsafe_ones.map(|operation| (operation, false)));

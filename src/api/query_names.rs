@@ -26,6 +26,7 @@ const OF_KUBERNETES: &[&str] = &[
     "force",
     "gracePeriodSeconds",
     "ignoreStoreReadErrorWithClusterBreakingPotential",
+    "includeObject",
     "labelSelector",
     "limit",
     "minRevision",

@@ -116,6 +116,11 @@ async fn decision_tree() {
 }
 
 #[tokio::test]
+async fn kubernetes_api() {
+    runs("docs/kubernetes-api.md", &[]).await;
+}
+
+#[tokio::test]
 async fn evictions() {
     runs("docs/evictions.md", &[]).await;
 }

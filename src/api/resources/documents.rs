@@ -8,7 +8,7 @@ use utoipa::{
 
 use super::{Paths, binding::Binding, eviction::Eviction};
 use crate::{
-    api::openapi::{ListErrors, ReadErrors, WriteErrors},
+    api::openapi::{FormErrors, ListErrors, ReadErrors, WriteErrors},
     wire::kinds::{self, StoredKind, Subresource, Verb},
 };
 
@@ -292,5 +292,8 @@ fn add_errors(item: &mut PathItem) {
     extend(item.get.as_mut(), if is_list { ListErrors::responses() } else { ReadErrors::responses() });
     for operation in [&mut item.post, &mut item.put, &mut item.delete] {
         extend(operation.as_mut(), WriteErrors::responses());
+    }
+    for operation in [&mut item.get, &mut item.post, &mut item.put, &mut item.delete] {
+        extend(operation.as_mut(), FormErrors::responses());
     }
 }

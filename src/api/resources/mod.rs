@@ -1,6 +1,6 @@
 //! The state of a cluster as Kubernetes serves it: every kind of [`kinds::ALL`] under its own path.
 //!
-//! One set of handlers serves all kinds; the route has the kind ([`target::Served`]), and [`documents`] writes the operations of each kind into the
+//! One set of handlers serves all kinds; the route has the kind ([`Served`]), and [`documents`] writes the operations of each kind into the
 //! published document. To serve another kind, add its row to the table.
 //!
 //! # Differences from kube-apiserver
@@ -15,11 +15,13 @@
 //! - The values of fields that scheduling does not read are not checked; all are kept as they came. `fieldValidation`
 //!   reports misspelt and repeated fields.
 
-use axum::routing::{MethodRouter, get, post};
+use axum::{
+    middleware::from_fn,
+    routing::{MethodRouter, get, post},
+};
 use utoipa_axum::router::OpenApiRouter;
 
-use self::target::Served;
-use super::state::AppState;
+use super::{forms, served::Served, state::AppState};
 use crate::wire::kinds::{self, StoredKind, Subresource, Verb};
 
 mod binding;
@@ -65,7 +67,11 @@ fn of_kind(kind: &'static StoredKind) -> Vec<(String, MethodRouter<AppState>)> {
         (format!("{object}/{}", subresource.name()), methods)
     }));
     let served = axum::Extension(Served(kind));
-    routes.into_iter().map(|(path, methods)| (path, methods.layer(served))).collect()
+    let layered = |methods: MethodRouter<AppState>| -> MethodRouter<AppState> {
+        let methods: MethodRouter<AppState> = methods.layer(from_fn(forms::negotiated));
+        methods.layer(served)
+    };
+    routes.into_iter().map(|(path, methods)| (path, layered(methods))).collect()
 }
 
 /// The reason why the kind of a path is not served on purpose, if there is one.

@@ -4,12 +4,11 @@ use axum::{extract::FromRequestParts, http::request::Parts};
 use serde::Deserialize;
 
 use crate::{
-    api::{cluster::ClusterName, extract::Path},
+    api::{cluster::ClusterName, extract::Path, served::Served},
     service::{
         error::{Error, Result},
         objects::Target,
     },
-    wire::kinds::StoredKind,
 };
 
 /// The variables that paths of stored objects can have.
@@ -19,10 +18,6 @@ struct Variables {
     namespace: Option<String>,
     name: Option<String>,
 }
-
-/// The kind that a route serves, handed to its handlers by the router.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Served(pub &'static StoredKind);
 
 impl<S: Send + Sync> FromRequestParts<S> for Target {
     type Rejection = Error;
