@@ -36,6 +36,8 @@ pub const LABELS: Limit = limit(512, "annotations hold what no selector reads");
 pub const TOLERATIONS: Limit = limit(256, "one toleration with the operator Exists covers every value of a key");
 /// Topology spread constraints of a pod.
 pub const SPREAD_CONSTRAINTS: Limit = limit(64, "one constraint for each topology key is enough");
+/// Claims of a pod to devices.
+pub const RESOURCE_CLAIMS: Limit = limit(64, "one claim can have several requests");
 /// Scheduling gates of a pod.
 pub const SCHEDULING_GATES: Limit = limit(64, "one gate can stand for several reasons to wait");
 /// Terms in one list of an affinity: of nodes or pods, required or preferred.

@@ -103,7 +103,7 @@ pub struct Snapshot {
     disruption_budgets: OrdMap<NamespacedName, Arc<PodDisruptionBudget>>,
     priority_classes: OrdMap<Name, Arc<PriorityClass>>,
     runtime_classes: OrdMap<Name, Arc<RuntimeClass>>,
-    devices: DeviceIndex,
+    devices: Arc<DeviceIndex>,
 }
 
 static NO_LABELS: std::sync::LazyLock<Labels> = std::sync::LazyLock::new(Labels::default);
@@ -329,7 +329,7 @@ impl Snapshot {
             && self.disruption_budgets.ptr_eq(&other.disruption_budgets)
             && self.priority_classes.ptr_eq(&other.priority_classes)
             && self.runtime_classes.ptr_eq(&other.runtime_classes)
-            && self.devices.ptr_eq(&other.devices)
+            && (Arc::ptr_eq(&self.devices, &other.devices) || self.devices.ptr_eq(&other.devices))
     }
 
     /// The priority of a pod: its own, which is written when it is created; else that of its class, else 0. The default class does not apply
@@ -378,9 +378,9 @@ impl Snapshot {
             }
             Object::PriorityClass(o) => drop(self.priority_classes.insert(o.name.clone(), Arc::new(o))),
             Object::RuntimeClass(o) => drop(self.runtime_classes.insert(o.name.clone(), Arc::new(o))),
-            Object::DeviceClass(o) => self.devices.insert_class(o),
-            Object::ResourceClaim(o) => self.devices.insert_claim(o),
-            Object::ResourceSlice(o) => self.devices.insert_slice(o),
+            Object::DeviceClass(o) => Arc::make_mut(&mut self.devices).insert_class(o),
+            Object::ResourceClaim(o) => Arc::make_mut(&mut self.devices).insert_claim(o),
+            Object::ResourceSlice(o) => Arc::make_mut(&mut self.devices).insert_slice(o),
         }
     }
 
@@ -405,9 +405,9 @@ impl Snapshot {
             Kind::PodDisruptionBudget => drop(self.disruption_budgets.remove(&namespaced())),
             Kind::PriorityClass => drop(self.priority_classes.remove(name)),
             Kind::RuntimeClass => drop(self.runtime_classes.remove(name)),
-            Kind::DeviceClass => self.devices.remove_class(name),
-            Kind::ResourceClaim => self.devices.remove_claim(&namespaced()),
-            Kind::ResourceSlice => self.devices.remove_slice(name),
+            Kind::DeviceClass => Arc::make_mut(&mut self.devices).remove_class(name),
+            Kind::ResourceClaim => Arc::make_mut(&mut self.devices).remove_claim(&namespaced()),
+            Kind::ResourceSlice => Arc::make_mut(&mut self.devices).remove_slice(name),
         }
     }
 

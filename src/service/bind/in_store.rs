@@ -124,7 +124,7 @@ impl Binder for InStore<'_> {
             }
             calls.charged.extend(budgets(whole));
             match full_claim(whole) {
-                Some(why) => calls.places.push(Err(BindOutcome::Refused(Refusal::Rejected(why)))),
+                Some(why) => calls.places.push(Err(BindOutcome::NotBound(why))),
                 None => calls.add(self.writes(whole, &stored).await?),
             }
         }

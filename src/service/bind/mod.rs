@@ -83,7 +83,7 @@ pub enum BindOutcome {
     },
     /// It is none, and why; [`BindOutcome::STALE`] where others were first.
     Refused(Refusal),
-    /// An extender was to bind it and did not, or another one that was to be bound with it is not.
+    /// An extender was to bind it and did not, another one that was to be bound with it is not, or a claim of its pod has no room for it.
     NotBound(String),
 }
 

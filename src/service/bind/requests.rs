@@ -46,7 +46,8 @@ pub async fn bind_stored(
         // Only with the uid is it known to be the same bind, repeated.
         BindOutcome::Bound { is_new: false, .. } if uid.is_empty() => Refusal::AlreadyBound { node: node.into() },
         BindOutcome::Refused(refusal) => refusal,
-        BindOutcome::Bound { .. } | BindOutcome::NotBound(_) => return Ok(()),
+        BindOutcome::NotBound(why) => Refusal::Rejected(why),
+        BindOutcome::Bound { .. } => return Ok(()),
     };
     Err(match target.refused(refusal, uid) {
         Error::Conflict { message, .. } => {
@@ -79,7 +80,8 @@ pub async fn extender_bind(
     let _committing = trace::phase("commit");
     Ok(match bind_pod(service, cluster, &key, &pod_uid, &node, judged_by).await? {
         BindOutcome::Refused(refusal) => Some(why(refusal, &pod_namespace, &pod_name, &pod_uid)),
-        BindOutcome::Bound { .. } | BindOutcome::NotBound(_) => None,
+        BindOutcome::NotBound(why) => Some(why),
+        BindOutcome::Bound { .. } => None,
     })
 }
 

@@ -38,10 +38,12 @@ impl<R: Into<Reason>> From<R> for Fault {
 type Result<T = Value> = std::result::Result<T, Fault>;
 
 /// The value of an expression.
-pub(super) fn evaluate(node: &Node, variables: &dyn Variables) -> std::result::Result<Value, Reason> {
+pub(super) fn evaluate(node: &Node, variables: &dyn Variables, cost: &mut u64) -> std::result::Result<Value, Reason> {
     let mut evaluation = Evaluation { variables, locals: Vec::new(), left: MOST_COST };
     let value = evaluation.value(node);
-    work::spend(1 + (MOST_COST - evaluation.left) / 4);
+    let spent = MOST_COST - evaluation.left;
+    work::spend(1 + spent / 4);
+    *cost = cost.saturating_add(spent);
     value.map_err(|fault| match fault {
         Fault::NoValue(reason) => reason,
         Fault::TooCostly => "operation cancelled: actual cost limit exceeded".into(),

@@ -68,13 +68,13 @@ impl Expression {
         self.parsed.as_ref().as_ref().err().map(String::as_str)
     }
 
-    /// Its value.
+    /// Its value. The cost of the evaluation is added to `cost`.
     ///
     /// # Errors
     /// The reason why it has none.
-    pub fn evaluate(&self, variables: &dyn Variables) -> Result<Value, Cow<'static, str>> {
+    pub fn evaluate(&self, variables: &dyn Variables, cost: &mut u64) -> Result<Value, Cow<'static, str>> {
         match &*self.parsed {
-            Ok(node) => evaluate::evaluate(node, variables),
+            Ok(node) => evaluate::evaluate(node, variables, cost),
             Err(fault) => Err(fault.clone().into()),
         }
     }

@@ -35,7 +35,7 @@ impl Variables for Gpu {
 }
 
 fn value(text: &str) -> Result<Value, String> {
-    Expression::parse(text).evaluate(&Gpu).map_err(|reason| reason.to_string())
+    Expression::parse(text).evaluate(&Gpu, &mut 0).map_err(|reason| reason.to_string())
 }
 
 fn holds(text: &str) {

@@ -231,11 +231,11 @@ impl Value {
 
 /// The order of a number with a fraction and a whole one, which has 64 bits.
 fn compare_double(double: f64, whole: i128) -> Option<Ordering> {
+    // Beyond this bound a double is larger than any whole number here.
+    const BOUND: f64 = 3.6e19;
     if double.is_nan() {
         return None;
     }
-    // Beyond this bound a double is larger than any whole number here.
-    const BOUND: f64 = 3.6e19;
     let floor = double.clamp(-BOUND, BOUND).floor();
     let rest = if double > floor { Ordering::Greater } else { Ordering::Equal };
     Some((floor as i128).cmp(&whole).then(rest))

@@ -10,28 +10,35 @@
 //! device of an alternative, the list of the first alternative goes on ([`Search::next_of_all`]).
 //!
 //! Source: `structured/internal/experimental/allocator_experimental.go` (`Allocate`, `validateDeviceRequest`, `allocateOne`,
-//! `allocateDevice`, `createNodeSelector`).
+//! `allocateDevice`).
 
-use std::{cell::OnceCell, collections::HashMap, sync::Arc};
+use std::{
+    cell::{Cell, OnceCell},
+    collections::HashMap,
+    sync::Arc,
+};
 
 use super::{
     DeviceIndex,
     constraint::Constraint,
     pools::{Pool, pools},
+    reach::selector,
     selector::Seen,
 };
 use crate::{
     model::{
-        AllocatedDevice, AttributeValue, Device, DeviceAllocation, DeviceClass, DeviceCount, DeviceId, DeviceReach,
-        ExactRequest, MOST_DEVICES_OF_CLAIM, NODE_NAME_FIELD, Name, NodeSelector, NodeSelectorTerm, Operator,
-        Requirement, ResourceClaim, ResourceSlice,
+        AllocatedDevice, AttributeValue, Device, DeviceAllocation, DeviceClass, DeviceCount, DeviceId, ExactRequest,
+        MOST_DEVICES_OF_CLAIM, Name, ResourceClaim, ResourceSlice,
     },
     node_info::NodeInfo,
     work,
 };
 
-/// The most candidates that a search looks at on one node.
-pub(super) const MOST_STEPS: u32 = 1 << 18;
+/// The most candidates that a search looks at on one node. [`COST_OF_STEP`] units of cost of expressions count as one.
+pub(super) const MOST_STEPS: u64 = 1 << 17;
+
+/// Units of cost of expressions that count as a step.
+const COST_OF_STEP: u64 = 64;
 
 /// The most requests and devices of a pod's claims together: the depth of the search.
 const MOST_DEPTH: usize = 256;
@@ -157,7 +164,9 @@ struct Search<'s, 'p> {
     chosen: Vec<Vec<Chosen>>,
     /// Numbers of the kinds of candidates; equal ones differ in nothing that is asked for. `None` where the place in a list counts.
     kinds: OnceCell<Option<Vec<u32>>>,
-    steps: u32,
+    steps: u64,
+    /// The cost of the expressions so far.
+    cost: Cell<u64>,
 }
 
 impl<'s, 'p: 's> Search<'s, 'p> {
@@ -190,6 +199,7 @@ impl<'s, 'p: 's> Search<'s, 'p> {
             chosen: wanted.iter().map(|_| Vec::new()).collect(),
             kinds: OnceCell::new(),
             steps: 0,
+            cost: Cell::new(0),
         }
     }
 
@@ -302,6 +312,9 @@ impl<'s, 'p: 's> Search<'s, 'p> {
         if let Some(suits) = self.suits.get(&key) {
             return Ok(*suits);
         }
+        if self.is_over() {
+            return Err(Stop::TooLong);
+        }
         let suits = self.suits_now(claim, request, alternative, candidate).map_err(Stop::Fault)?;
         self.suits.insert(key, suits);
         Ok(suits)
@@ -311,6 +324,12 @@ impl<'s, 'p: 's> Search<'s, 'p> {
         let wanted = &self.wanted[claim];
         let (exact, class) = wanted.requests[request].alternatives[alternative];
         let seen = &self.candidates[candidate].seen;
+        let meets = |selector| {
+            let mut cost = self.cost.get();
+            let meets = seen.meets(selector, &mut cost);
+            self.cost.set(cost);
+            meets
+        };
         for (i, selector) in class.selectors.iter().enumerate() {
             let Some(selector) = selector else {
                 return Err(format!(
@@ -318,13 +337,13 @@ impl<'s, 'p: 's> Search<'s, 'p> {
                     class.name
                 ));
             };
-            if !seen.meets(selector).map_err(|fault| format!("class {}: selector #{i}: {fault}", class.name))? {
+            if !meets(selector).map_err(|fault| format!("class {}: selector #{i}: {fault}", class.name))? {
                 return Ok(false);
             }
         }
         for (i, selector) in exact.selectors.iter().enumerate() {
             let Some(selector) = selector else { return Ok(false) };
-            if !seen.meets(selector).map_err(|fault| format!("claim {}: selector #{i}: {fault}", wanted.shown()))? {
+            if !meets(selector).map_err(|fault| format!("claim {}: selector #{i}: {fault}", wanted.shown()))? {
                 return Ok(false);
             }
         }
@@ -334,7 +353,12 @@ impl<'s, 'p: 's> Search<'s, 'p> {
     fn step(&mut self) -> Result<(), Stop> {
         work::spend(1);
         self.steps += 1;
-        if self.steps > MOST_STEPS { Err(Stop::TooLong) } else { Ok(()) }
+        if self.is_over() { Err(Stop::TooLong) } else { Ok(()) }
+    }
+
+    /// `true` if the search has taken too long.
+    fn is_over(&self) -> bool {
+        self.steps + self.cost.get() / COST_OF_STEP > MOST_STEPS
     }
 
     /// Chooses all devices from this place on; `false` if there are none. `is_chosen` says that the alternative has been decided on.
@@ -511,8 +535,10 @@ impl<'s, 'p: 's> Search<'s, 'p> {
                 for (request, alternatives) in wanted.requests.iter().enumerate() {
                     for alternative in 0..alternatives.alternatives.len() {
                         work::spend(1);
-                        // A fault is told where the search meets it.
-                        suits.push(self.suits_now(claim, request, alternative, at).map_err(|_| at));
+                        // A fault is told where the search meets it, which also ends there when it has taken too long.
+                        let is_over = self.is_over();
+                        let told = || self.suits_now(claim, request, alternative, at).map_err(|_| at);
+                        suits.push(if is_over { Err(at) } else { told() });
                     }
                 }
             }
@@ -543,36 +569,5 @@ impl<'s, 'p: 's> Search<'s, 'p> {
             node_selector: selector(chosen.iter().map(|chosen| self.candidates[chosen.candidate].slice), node),
         };
         self.chosen.iter().map(allocation).collect()
-    }
-}
-
-/// The nodes on which devices of these slices can be used together; `None` means all.
-fn selector<'p>(slices: impl Iterator<Item = &'p ResourceSlice>, node: &Name) -> Option<NodeSelector> {
-    let mut term = NodeSelectorTerm::default();
-    for slice in slices {
-        match &slice.reach {
-            DeviceReach::Node(_) => {
-                let here = Requirement { key: NODE_NAME_FIELD.into(), operator: Operator::In(vec![node.clone()]) };
-                let term = NodeSelectorTerm { match_fields: vec![here], ..NodeSelectorTerm::default() };
-                return Some(NodeSelector(vec![term]));
-            }
-            DeviceReach::Selected(NodeSelector(terms)) => {
-                for more in terms.iter().take(1) {
-                    extend(&mut term.match_expressions, &more.match_expressions);
-                    extend(&mut term.match_fields, &more.match_fields);
-                }
-            }
-            DeviceReach::All | DeviceReach::None => {}
-        }
-    }
-    let is_all = term.match_expressions.is_empty() && term.match_fields.is_empty();
-    (!is_all).then(|| NodeSelector(vec![term]))
-}
-
-fn extend(requirements: &mut Vec<Requirement>, more: &[Requirement]) {
-    for requirement in more {
-        if !requirements.contains(requirement) {
-            requirements.push(requirement.clone());
-        }
     }
 }

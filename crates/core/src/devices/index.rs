@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 
-use crate::model::{DeviceClass, DeviceId, DeviceReach, Name, ResourceClaim, ResourceSlice};
+use crate::model::{DeviceAllocation, DeviceClass, DeviceId, DeviceReach, Name, ResourceClaim, ResourceSlice};
 
 /// Devices of a cluster, and claims to them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -65,7 +65,7 @@ impl DeviceIndex {
     pub(crate) fn insert_claim(&mut self, claim: ResourceClaim) {
         let key = (claim.namespace.clone(), claim.name.clone());
         self.remove_claim(&key);
-        for device in claim.allocation.iter().flat_map(|allocation| allocation.taken()) {
+        for device in claim.allocation.iter().flat_map(DeviceAllocation::taken) {
             *self.taken.entry(device.clone()).or_insert(0) += 1;
         }
         self.claims.insert(key, Arc::new(claim));
@@ -74,7 +74,7 @@ impl DeviceIndex {
     /// Takes a claim out.
     pub(crate) fn remove_claim(&mut self, key: &(Name, Name)) {
         let Some(old) = self.claims.remove(key) else { return };
-        for device in old.allocation.iter().flat_map(|allocation| allocation.taken()) {
+        for device in old.allocation.iter().flat_map(DeviceAllocation::taken) {
             match self.taken.get_mut(device) {
                 Some(count) if *count > 1 => *count -= 1,
                 _ => drop(self.taken.remove(device)),

@@ -8,6 +8,7 @@ mod constraint;
 mod index;
 mod pod_claims;
 mod pools;
+mod reach;
 mod selector;
 #[cfg(test)]
 mod tests;

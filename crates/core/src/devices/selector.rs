@@ -24,18 +24,18 @@ impl<'a> Seen<'a> {
         Self { device, driver, attributes: OnceCell::new(), capacity: OnceCell::new() }
     }
 
-    /// `true` if the device meets the expression.
+    /// `true` if the device meets the expression. The cost of evaluation is added to `cost`.
     ///
     /// # Errors
     /// Why the expression has no value for it.
-    pub(super) fn meets(&self, expression: &Expression) -> Result<bool, String> {
+    pub(super) fn meets(&self, expression: &Expression, cost: &mut u64) -> Result<bool, String> {
         if let Some(fault) = expression.fault() {
             return Err(format!("CEL compile error: {fault}"));
         }
-        self.readable().map_err(runtime)?;
-        match expression.evaluate(self).map_err(|reason| runtime(reason.into_owned()))? {
+        self.readable().map_err(|reason| runtime(&reason))?;
+        match expression.evaluate(self, cost).map_err(|reason| runtime(&reason))? {
             Value::Bool(meets) => Ok(meets),
-            other => Err(runtime(format!("CEL result of type {} could not be converted to bool", other.type_name()))),
+            other => Err(runtime(&format!("CEL result of type {} could not be converted to bool", other.type_name()))),
         }
     }
 
@@ -73,7 +73,7 @@ impl<'a> Seen<'a> {
     }
 }
 
-fn runtime(reason: String) -> String {
+fn runtime(reason: &str) -> String {
     format!("CEL runtime error: {reason}")
 }
 

@@ -182,6 +182,24 @@ fn devices_that_1_34_does_not_allocate_by_default_are_passed_over() {
 }
 
 #[test]
+fn alternatives_that_want_all_devices_follow_1_34_1() {
+    let all = |class| ExactRequest { count: DeviceCount::All, ..wants(class, 1) };
+    let never: Object = device_class("never", &["false"]);
+    let reason = |alternatives| {
+        let claim = resource_claim("c").first_of(alternatives).into();
+        reason(vec![never.clone(), claim], pod("p").devices("c"), "a")
+    };
+    assert_eq!(reason(vec![all("one")]), "");
+    assert_eq!(
+        reason(vec![wants("gpu", 9), all("one")]),
+        NONE,
+        "behind its first device eight of the first are missing"
+    );
+    assert_eq!(reason(vec![all("never"), all("one")]), NONE, "nothing suits the first, and so nothing the second");
+    assert_eq!(reason(vec![all("never"), wants("one", 2)]), "", "a number of devices is looked up for itself");
+}
+
+#[test]
 fn hopeless_searches_end() {
     // Thirty alike devices, of which each claim wants fifteen, and the last a sixteenth: alike devices are tried once.
     let many = (0..30).fold(resource_slice("many").on("a"), |slice, i| slice.device(&format!("d{i}"), &[("same", 1)]));

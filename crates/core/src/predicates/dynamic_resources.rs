@@ -25,9 +25,10 @@
 //! (`disabled: [{name: DynamicResources}]`). Claims then rule out no node here.
 //!
 //! # Limits
-//! The search for devices looks at 262,144 candidates on one node and then gives up, with the words that kube-scheduler has when its
+//! The search for devices looks at 131,072 candidates on one node and then gives up, with the words that kube-scheduler has when its
 //! ten seconds are over. Requests and devices of a pod's claims together may be 256. An expression may have 10 KiB, be nested 64
-//! deep and cost a million. Functions on durations, timestamps, byte strings, URLs and addresses are not there.
+//! deep and cost a million, as in the API server; 64 units of that cost count as one candidate. Functions on durations, timestamps,
+//! byte strings, URLs and addresses are not there.
 //!
 //! # Policy name and framework plugin
 //! `DynamicResources` is no policy name: it came after policies and runs only in profiles of 1.34; plugin

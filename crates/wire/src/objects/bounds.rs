@@ -30,6 +30,7 @@ pub(super) fn check(pod: &Pod, faults: &mut Faults) -> Option<Name> {
     bounds.hold(&limits::RESOURCES, spec.overhead.len(), &spec_at.child("overhead"));
     bounds.hold(&limits::VOLUMES, spec.volumes.len(), &spec_at.child("volumes"));
     bounds.hold(&limits::TOLERATIONS, spec.tolerations.len(), &spec_at.child("tolerations"));
+    bounds.hold(&limits::RESOURCE_CLAIMS, spec.resource_claims.len(), &spec_at.child("resourceClaims"));
     bounds.hold(&limits::SCHEDULING_GATES, spec.scheduling_gates.len(), &spec_at.child("schedulingGates"));
     let spread = &spec.topology_spread_constraints;
     bounds.hold(&limits::SPREAD_CONSTRAINTS, spread.len(), &spec_at.child("topologySpreadConstraints"));
@@ -183,6 +184,12 @@ mod tests {
             &limits::TOLERATIONS,
             "spec.tolerations",
             |n| json!({"tolerations": vec![json!({"key": "k", "operator": "Exists"}); n]}),
+        ),
+        (
+            "claims to devices",
+            &limits::RESOURCE_CLAIMS,
+            "spec.resourceClaims",
+            |n| json!({"resourceClaims": vec![json!({"name": "gpu"}); n]}),
         ),
         (
             "gates",

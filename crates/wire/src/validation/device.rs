@@ -160,6 +160,7 @@ impl Validate for DeviceClass {
 
 impl Validate for ResourceSlice {
     fn validate(&self, _: &[u8], faults: &mut Faults) -> Result<(), DecodeError> {
+        const ONE: &str = "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required";
         let (spec, at) = (&self.spec, Path::ROOT.child("spec"));
         subdomain(&spec.driver, &at.child("driver"), faults);
         let pool_at = at.child("pool");
@@ -180,7 +181,6 @@ impl Validate for ResourceSlice {
             spec.all_nodes,
             spec.per_device_node_selection.is_some(),
         ];
-        const ONE: &str = "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required";
         match ways.into_iter().filter(|set| *set).count() {
             0 => faults.required(&at, ONE),
             1 => {}
