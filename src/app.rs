@@ -236,6 +236,8 @@ impl Server {
             info!("stopping");
             state.stop();
             sleep(settings.shutdown_delay).await;
+            // Their clients go on at another replica.
+            state.clusters.end_watches();
         })
         .await;
         drop(upkeep);
@@ -289,6 +291,10 @@ fn limits(settings: &Settings) -> live::Limits {
             revisions: settings.policy_history,
             bytes: settings.policy_history_bytes,
             age: settings.policy_history_age,
+        },
+        watches: live::Watches {
+            most: settings.max_watches,
+            kept: live::journal::Bounds { events: settings.watch_history, bytes: settings.watch_history_bytes },
         },
     }
 }

@@ -206,6 +206,20 @@ pub struct Settings {
     #[arg(long, value_name = "N", default_value = "4096")]
     pub max_waiting_changes: usize,
 
+    /// Watches at once; further ones are answered 429
+    #[arg(long, value_name = "N", default_value = "10000")]
+    pub max_watches: usize,
+
+    /// Events that are kept of each watched kind in each cluster. A watch that falls further behind, or asks for an older revision,
+    /// ends with 410 Expired, and its client lists again
+    #[arg(long, value_name = "N", default_value = "20000")]
+    pub watch_history: usize,
+
+    /// Maximum bytes of these events, per kind and cluster. A kind that is watched also has its objects in memory, until five minutes
+    /// after the last watch
+    #[arg(long, value_name = "BYTES", default_value = "64Mi", value_parser = bytes)]
+    pub watch_history_bytes: usize,
+
     /// Clusters that may be created, besides the default one: a list of names. Unless it is set, a write to a path creates the
     /// cluster that the path names. Existing clusters stay usable
     #[arg(long, value_name = "NAMES", value_parser = cluster_names)]

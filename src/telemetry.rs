@@ -137,6 +137,11 @@ metrics! {
         "Binds refused because they could not be judged, by reason (TooLong, Panicked).";
     WRITERS_ENDED = "writers_ended_total", Kind::Counter,
         "Writer tasks of clusters that ended by a fault; each is replaced at the next request for its cluster.";
+    JOURNALS_ENDED = "journals_ended_total", Kind::Counter,
+        "Journals of clusters that ended by a fault; each begins anew with the next watch.";
+    WATCHES = "watches", Kind::Gauge, "Watches in progress.";
+    WATCHES_EXPIRED = "watches_expired_total", Kind::Counter,
+        "Watches that ended with 410 Expired: too old a revision, or a client that was too slow.";
     WRITES_REFUSED = "writes_refused_total", Kind::Counter, "Objects not written, by reason.";
     CLUSTERS_LIVE = "clusters_live", Kind::Gauge, "Clusters that this process keeps in memory.";
     CLUSTERS_AWAY = "clusters_away", Kind::Gauge, "Clusters in memory that cannot be read at the moment.";
@@ -183,9 +188,16 @@ pub fn recorder() -> Result<PrometheusHandle, BuildError> {
 
 /// Shows the counters of faults at 0 from the start: Prometheus sees no increase in a series that begins with 1.
 fn begin_at_zero() {
-    for name in
-        [COMMITS_REJECTED, BATCHES_RETRIED, WRITERS_ENDED, WATCHER_RESTARTS, COMPUTATIONS_STOPPED, PREEMPTION_ATTEMPTS]
-    {
+    for name in [
+        COMMITS_REJECTED,
+        BATCHES_RETRIED,
+        WRITERS_ENDED,
+        JOURNALS_ENDED,
+        WATCHES_EXPIRED,
+        WATCHER_RESTARTS,
+        COMPUTATIONS_STOPPED,
+        PREEMPTION_ATTEMPTS,
+    ] {
         counter!(name).increment(0);
     }
     gauge!(CLUSTERS_AWAY).increment(0.0);

@@ -195,7 +195,7 @@ impl Error {
             Self::TooManyRequests { .. } | Self::Disruption { .. } => Reason::TOO_MANY_REQUESTS,
             Self::Internal(_) => Reason::INTERNAL_ERROR,
             Self::Unavailable { .. } => Reason::SERVICE_UNAVAILABLE,
-            Self::Timeout(_) => Reason::TIMEOUT,
+            Self::Timeout(_) | Self::TooNew { .. } => Reason::TIMEOUT,
         }
     }
 
@@ -217,6 +217,19 @@ impl Error {
             | Self::Forbidden { subject, .. }
             | Self::Conflict { subject, .. } => Some(about(subject)),
             Self::Invalid { subject, causes } => Some(StatusDetails { causes: told(causes), ..about(subject) }),
+            Self::TooNew { .. } => {
+                // `apiserver/pkg/storage/errors.go` (NewTooLargeResourceVersionError)
+                let cause = StatusCause {
+                    reason: "ResourceVersionTooLarge".into(),
+                    message: "Too large resource version".into(),
+                    field: String::new(),
+                };
+                Some(StatusDetails {
+                    causes: vec![cause],
+                    retry_after_seconds: self.retry_after_seconds(),
+                    ..StatusDetails::default()
+                })
+            }
             Self::Disruption { cause, retry_after_seconds } => {
                 let cause =
                     StatusCause { reason: "DisruptionBudget".into(), message: cause.clone(), field: String::new() };
@@ -238,6 +251,7 @@ impl Error {
                 Some(*retry_after_seconds)
             }
             Self::Disruption { retry_after_seconds, .. } => *retry_after_seconds,
+            Self::TooNew { .. } => Some(1),
             _ => None,
         }
     }

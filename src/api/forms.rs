@@ -4,7 +4,7 @@
 //! A watch is left to its handler, which finds the form in the extensions of its request.
 
 use axum::{
-    body::{Body, to_bytes},
+    body::{Body, HttpBody, to_bytes},
     extract::Request,
     http::{HeaderMap, HeaderValue, header},
     middleware::Next,
@@ -32,6 +32,8 @@ pub(super) async fn negotiated(request: Request, next: Next) -> Response {
     let is_watch = is_watch(request.uri().query().unwrap_or_default());
     request.extensions_mut().insert(wanted);
     let reply = next.run(request).await;
+    // A watch of a path of early releases is seen by its body, whose length is not known.
+    let is_watch = is_watch || reply.body().size_hint().exact().is_none();
     let is_json = reply.headers().get(header::CONTENT_TYPE).is_some_and(|media| media == "application/json");
     if is_watch || !is_json || !reply.status().is_success() || wanted == WHOLE {
         return reply;

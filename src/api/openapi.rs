@@ -122,7 +122,7 @@ impl IntoResponses for WriteErrors {
 
 impl IntoResponses for ListErrors {
     fn responses() -> BTreeMap<String, RefOr<ResponseObject>> {
-        responses([Reason::EXPIRED, Reason::SERVICE_UNAVAILABLE])
+        responses([Reason::EXPIRED, Reason::INVALID, Reason::TOO_MANY_REQUESTS, Reason::SERVICE_UNAVAILABLE])
     }
 }
 

@@ -24,6 +24,7 @@ use tokio::{
 };
 
 use self::{
+    journal::{Journal, Watch, WatchError},
     queue::{Queue, Waiting},
     registry::Registry,
     status::Status,
@@ -44,6 +45,7 @@ mod error;
 #[cfg(test)]
 mod gated;
 mod in_flight;
+pub mod journal;
 mod judgement;
 mod pace;
 mod queue;
@@ -98,6 +100,23 @@ pub struct Limits {
     pub names: Option<Arc<BTreeSet<String>>>,
     /// The bounds of each policy's past revisions.
     pub policies: PolicyHistory,
+    /// The bounds of watches.
+    pub watches: Watches,
+}
+
+/// The bounds of watches.
+#[derive(Clone, Copy, Debug)]
+pub struct Watches {
+    /// Watches at once.
+    pub most: usize,
+    /// Events kept of each kind in each cluster.
+    pub kept: journal::Bounds,
+}
+
+impl Default for Watches {
+    fn default() -> Self {
+        Self { most: 10_000, kept: journal::Bounds::default() }
+    }
 }
 
 /// The bounds of a policy's past revisions, besides the one in force.
@@ -135,6 +154,7 @@ impl Default for Limits {
             most_live: 1_000,
             names: None,
             policies: PolicyHistory::default(),
+            watches: Watches::default(),
         }
     }
 }
@@ -147,6 +167,8 @@ pub struct Cluster {
     queue: Arc<Queue>,
     /// `None`: nothing is to be kept.
     writer: Option<AbortHandle>,
+    /// `None`: nothing is to be kept.
+    journal: Option<Arc<Journal>>,
     known_nodes: Arc<KnownNodes>,
     in_flight: Arc<InFlight>,
 }
@@ -230,6 +252,27 @@ impl Clusters {
         if may { Ok(()) } else { Err(CommitError::NotAllowed { cluster: name.to_owned() }) }
     }
 
+    /// Begins a watch. A cluster that the store does not have is kept for as long as it is watched.
+    ///
+    /// # Errors
+    /// [`WatchError`]
+    pub async fn watch(&self, name: &str, ask: journal::Ask) -> Result<Watch, WatchError> {
+        let (permit, stop) = self.registry.admit_watch(self.limits.watches.most)?;
+        let cluster = match self.followed(name) {
+            Some(cluster) => cluster,
+            None => self.keep(name).await?,
+        };
+        if let journal::From::State(revision) | journal::From::Now(revision) = ask.from {
+            cluster.reached(revision, ask.within).await;
+        }
+        Watch::begin(cluster, &*self.store, ask, stop, permit).await
+    }
+
+    /// Ends all watches, and those that begin later at once: the server stops.
+    pub fn end_watches(&self) {
+        self.registry.end_watches();
+    }
+
     /// Removes a cluster with everything that is kept of it; whether it was there.
     pub async fn remove(&self, name: &str) -> Result<bool, StoreError> {
         let removed = self.store.remove(name).await?;
@@ -294,7 +337,8 @@ impl Clusters {
         if let Some(kept) = self.followed(name) {
             return Ok(kept);
         }
-        let (mut started, running) = writer::start(self.store.clone(), name, self.limits.most_waiting).await?;
+        let started = writer::start(self.store.clone(), name, self.limits.most_waiting, self.limits.watches.kept);
+        let (mut started, running) = started.await?;
         started.in_flight = Arc::new(InFlight::new(&self.remembering));
         let started = Arc::new(started);
         self.registry.insert(name, &started, self.limits.most_live);
@@ -344,7 +388,7 @@ impl Cluster {
         let status = Arc::new(Status::new(Head::default()));
         let (known_nodes, in_flight) = (Arc::default(), Arc::default());
         let queue = Arc::new(Queue::new(0));
-        Self { view: Arc::default(), status, queue, writer: None, known_nodes, in_flight }
+        Self { view: Arc::default(), status, queue, writer: None, journal: None, known_nodes, in_flight }
     }
 
     /// `true` if its writer has not ended.
@@ -355,6 +399,11 @@ impl Cluster {
     /// The newest view. A request takes one at the door and uses it to its end.
     pub fn view(&self) -> Arc<View> {
         self.view.load_full()
+    }
+
+    /// The recent changes; `None` for a cluster that is not kept.
+    pub fn journal(&self) -> Option<&Arc<Journal>> {
+        self.journal.as_ref()
     }
 
     /// How far the writer has come.

@@ -13,12 +13,14 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use metrics::{counter, gauge};
 use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch as channel},
     task::{AbortHandle, JoinError},
     time::{Instant, sleep},
 };
 
 use super::{
     Cluster, DEFAULT_CLUSTER, Limits,
+    journal::WatchError,
     pace::{Pace, Round, Untold},
     status::is_same,
 };
@@ -40,6 +42,9 @@ pub(super) struct Registry {
     loading: Mutex<BTreeMap<String, Weak<tokio::sync::Mutex<()>>>>,
     contact: Mutex<Contact>,
     watcher: OnceLock<AbortHandle>,
+    watches: OnceLock<Arc<Semaphore>>,
+    /// `true` once watches are to end.
+    watches_end: channel::Sender<bool>,
 }
 
 #[derive(Debug)]
@@ -49,6 +54,14 @@ struct Kept {
     asked: Instant,
     /// The newest revision that a hint has told of.
     told: u64,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if let Some(journal) = self.cluster.journal() {
+            journal.close();
+        }
+    }
 }
 
 /// A kept cluster, and the head of its view at a moment. It may be released meanwhile.
@@ -73,6 +86,8 @@ impl Default for Registry {
             loading: Mutex::default(),
             contact: Mutex::new(contact),
             watcher: OnceLock::new(),
+            watches: OnceLock::new(),
+            watches_end: channel::Sender::new(false),
         }
     }
 }
@@ -102,6 +117,21 @@ impl Registry {
     /// All that are kept.
     pub(super) fn all(&self) -> Vec<Arc<Cluster>> {
         lock(&self.kept).values().map(|kept| kept.cluster.clone()).collect()
+    }
+
+    /// A place among the watches, and the signal for their end.
+    pub(super) fn admit_watch(
+        &self,
+        most: usize,
+    ) -> Result<(OwnedSemaphorePermit, channel::Receiver<bool>), WatchError> {
+        let places = self.watches.get_or_init(|| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))));
+        let place = places.clone().try_acquire_owned().map_err(|_| WatchError::TooMany { most })?;
+        Ok((place, self.watches_end.subscribe()))
+    }
+
+    /// Ends all watches.
+    pub(super) fn end_watches(&self) {
+        self.watches_end.send_replace(true);
     }
 
     /// Adds a cluster. If there are too many, the unused one with the oldest request is released.

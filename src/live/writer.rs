@@ -16,6 +16,7 @@ use tokio::{
 use super::{
     Cluster, CommitError, View,
     draft::Draft,
+    journal::{self, Journal, Recorder},
     judgement::Judgement,
     queue::{Queue, Waiting},
     reader::{PAGE, READ_AT_ONCE, Reader},
@@ -46,25 +47,29 @@ pub(super) async fn start(
     store: Arc<dyn Store>,
     name: &str,
     most_waiting: usize,
+    kept: journal::Bounds,
 ) -> Result<(Cluster, JoinHandle<()>), StoreError> {
-    let mut reader = Reader::new(store, name, PAGE);
+    let mut reader = Reader::new(store.clone(), name, PAGE);
     reader.catch_up().await?;
     let (view, seen) = reader.at_head().map(|(view, head)| (view.clone(), head)).unwrap_or_default();
     let view = Arc::new(ArcSwap::from_pointee(view));
     let status = Arc::new(Status::new(seen));
     let queue = Arc::new(Queue::new(most_waiting));
+    let journal = Arc::new(Journal::new(store, name, status.progress.subscribe(), kept));
     let writer = Writer {
         reader,
         queue: queue.clone(),
         view: view.clone(),
         published: seen,
         status: status.clone(),
+        journal: journal.clone(),
         is_contended: false,
     };
     let running = tokio::spawn(writer.run());
     let task = running.abort_handle();
     let (known_nodes, in_flight) = (Arc::default(), Arc::default());
-    Ok((Cluster { view, status, queue, writer: Some(task), known_nodes, in_flight }, running))
+    let (writer, journal) = (Some(task), Some(journal));
+    Ok((Cluster { view, status, queue, writer, journal, known_nodes, in_flight }, running))
 }
 
 /// Waits until a writer has ended; `true` if it has panicked and was not released.
@@ -86,6 +91,7 @@ struct Writer {
     /// The head at which `view` was read.
     published: Head,
     status: Arc<Status>,
+    journal: Arc<Journal>,
     /// `true` if others wrote before the last batch and its binds were judged in its transaction all the same.
     is_contended: bool,
 }
@@ -191,8 +197,10 @@ impl Writer {
                 &**calls
             };
             let start = Instant::now();
-            match self.reader.store.write(&self.reader.name, taken, &mut judge).await {
+            let mut recorder = Recorder::new(&mut judge, self.journal.is_on());
+            match self.reader.store.write(&self.reader.name, taken, &mut recorder).await {
                 Ok(written) => {
+                    self.journal.committed(recorder.into_batch(written.head));
                     histogram!(telemetry::BATCH_DURATION).record(start.elapsed());
                     measure_batch(taken, &written);
                     let unjudged = judge.unjudged().clone();

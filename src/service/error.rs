@@ -113,6 +113,14 @@ pub enum Error {
     /// The request took too long; its change may or may not have been made.
     #[error("{0}")]
     Timeout(String),
+    /// The requested revision does not exist yet.
+    #[error("Timeout: Too large resource version: {wanted}, current: {current}")]
+    TooNew {
+        /// The requested revision.
+        wanted: u64,
+        /// The newest one.
+        current: u64,
+    },
 }
 
 /// The result of a service.

@@ -82,7 +82,7 @@ impl Budget {
 /// others kept changing the pod or its budgets.
 pub async fn evict(service: &Service, target: &Target, preconditions: &Preconditions, dry_run: bool) -> Result<Record> {
     for _ in 0..ATTEMPTS {
-        let pod = objects::read(service, target).await?;
+        let pod = objects::read(service, target, None).await?;
         preconditions.check(target, &pod)?;
         let mut writes = charges(service, &target.cluster, &pod).await?;
         writes.push(Write {

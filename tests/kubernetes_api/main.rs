@@ -83,6 +83,11 @@ async fn table() {
 }
 
 #[tokio::test]
+async fn paging() {
+    plays("paging").await;
+}
+
+#[tokio::test]
 async fn protobuf() {
     plays("protobuf").await;
 }

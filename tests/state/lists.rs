@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    names,
+    fields, names,
     objects::{NODES, PODS, node, pod},
     server::Server,
 };
@@ -28,18 +28,26 @@ pub async fn lists_page_by_page(server: Server) {
 
     let first = server.get(&format!("{PODS}?limit=2")).await.is(200);
     assert_eq!((names(&first), &first["metadata"]["remainingItemCount"]), (vec!["a", "b"], &3.into()));
-    // A change between two pages neither hides objects nor moves the revision of the list.
+    // The pages are of one revision, whatever changes in between.
     server.delete(&format!("{PODS}/b")).await.is(200);
     server.post(PODS, &pod("bb")).await.is(201);
     let token = first["metadata"]["continue"].as_str().expect("a token");
-    let second = server.get(&format!("{PODS}?limit=3&continue={token}")).await.is(200);
-    assert_eq!((names(&second), &second["metadata"]["resourceVersion"]), (vec!["bb", "c", "d"], &"5".into()));
+    let second = server.get(&format!("{PODS}?limit=2&continue={token}")).await.is(200);
+    assert_eq!((names(&second), &second["metadata"]["resourceVersion"]), (vec!["c", "d"], &"5".into()));
+    assert_eq!(second["metadata"]["remainingItemCount"], 1);
     let token = second["metadata"]["continue"].as_str().expect("a token");
-    let third = server.get(&format!("{PODS}?limit=3&continue={token}")).await.is(200);
+    let third = server.get(&format!("{PODS}?limit=2&continue={token}")).await.is(200);
     assert_eq!((names(&third), &third["metadata"]), (vec!["e"], &json!({"resourceVersion": "5"})));
+    let exact = server.get(&format!("{PODS}?resourceVersion=5&resourceVersionMatch=Exact")).await.is(200);
+    assert_eq!(names(&exact), ["a", "b", "c", "d", "e"], "as it was");
     assert_eq!(names(&server.get(&format!("{PODS}?limit=0")).await.is(200)).len(), 5);
     assert_eq!(names(&server.get(&format!("{PODS}?limit={}", i64::MAX)).await.is(200)).len(), 5);
-    server.get(&format!("{PODS}?limit=-1")).await.fails(400, "BadRequest");
+    assert_eq!(names(&server.get(&format!("{PODS}?limit=-1")).await.is(200)).len(), 5);
+    assert_eq!(
+        names(&server.get(&format!("{PODS}?limit=1&resourceVersion=0")).await.is(200)).len(),
+        5,
+        "as from a cache"
+    );
     server.get(&format!("{PODS}?limit=x")).await.fails(400, "BadRequest");
 }
 
@@ -94,6 +102,23 @@ pub async fn tokens_and_revisions_are_checked(server: Server) {
     server.get(&format!("{PODS}?resourceVersion=0")).await.is(200);
     server.get(&format!("{PODS}?resourceVersion=3")).await.is(200);
     server.get(&format!("{PODS}?resourceVersion=3&resourceVersionMatch=Exact")).await.fails(410, "Expired");
-    server.get(&format!("{PODS}?resourceVersion=99")).await.fails(504, "Timeout");
+    for path in [format!("{PODS}?resourceVersion=99"), format!("{PODS}/a?resourceVersion=99")] {
+        let reply = server.get(&path).await;
+        assert_eq!(reply.headers["retry-after"], "1");
+        let status = reply.fails(504, "Timeout");
+        assert_eq!(status["message"], "Timeout: Too large resource version: 99, current: 5");
+        assert_eq!(status["details"]["causes"][0]["reason"], "ResourceVersionTooLarge");
+    }
+    server.get(&format!("{PODS}/a?resourceVersion=5")).await.is(200);
     server.get(&format!("{NODES}?resourceVersion=soon")).await.fails(400, "BadRequest");
+    for (query, field) in [
+        ("resourceVersionMatch=Exact", "resourceVersionMatch"),
+        ("resourceVersion=0&resourceVersionMatch=Exact", "resourceVersionMatch"),
+        ("resourceVersion=1&resourceVersionMatch=Roughly", "resourceVersionMatch"),
+        ("sendInitialEvents=true", "sendInitialEvents"),
+    ] {
+        let status = server.get(&format!("{PODS}?{query}")).await.fails(422, "Invalid");
+        assert_eq!(fields(&status), [field], "{query}");
+        assert!(status["message"].as_str().expect("text").starts_with("ListOptions.meta.k8s.io \"\" is invalid: "));
+    }
 }

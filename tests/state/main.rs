@@ -18,6 +18,7 @@ mod imports;
 mod lists;
 mod objects;
 mod pods;
+mod watches;
 
 use serde_json::Value;
 
@@ -48,6 +49,14 @@ cases! {
         selectors_choose
         namespaces_are_listed_apart
         tokens_and_revisions_are_checked;
+    watches:
+        a_watch_tells_every_change
+        a_watch_begins_where_it_is_told
+        the_end_of_the_initial_events_is_marked
+        pods_enter_and_leave_a_selection
+        one_object_is_watched_by_its_name_and_by_the_old_path
+        options_of_watches_are_checked
+        other_replicas_are_watched;
     pods:
         a_binding_binds_once
         binding_rejects_a_node_without_room
@@ -83,6 +92,15 @@ cases! {
 /// The names of a list's items in their order.
 pub(crate) fn names(list: &Value) -> Vec<&str> {
     list["items"].as_array().expect("items").iter().filter_map(|item| item["metadata"]["name"].as_str()).collect()
+}
+
+/// An object as an item of a list, which tells the kind of its items itself.
+pub(crate) fn item(object: &Value) -> Value {
+    let fields = object.as_object().expect("an object").iter();
+    fields
+        .filter(|(name, _)| !matches!(name.as_str(), "kind" | "apiVersion"))
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect()
 }
 
 /// The fields of a refusal's causes in their order.

@@ -45,7 +45,7 @@ pub async fn every_kind_lives_a_life(server: Server) {
         let again = server.put(&object, &replaced).await.is(200);
         assert_eq!(again, replaced, "nothing changed, so nothing was written");
         let list = server.get(&collection).await.is(200);
-        assert_eq!(list["items"], json!([replaced]));
+        assert_eq!(list["items"], json!([crate::item(&replaced)]));
         assert_eq!(list["kind"], format!("{}List", created["kind"].as_str().expect("a kind")));
         conforms(&post.component, &created);
         conforms(&format!("{}List", post.component), &list);

@@ -27,7 +27,7 @@ pub async fn a_binding_binds_once(server: Server) {
     server.post(&path, &binding("n1", uid)).await.is(201);
     let bound = server.get(&format!("{PODS}/web")).await.is(200);
     assert_eq!(bound["spec"]["nodeName"], "n1");
-    assert_eq!(server.get(PODS).await.is(200)["items"][0], bound);
+    assert_eq!(server.get(PODS).await.is(200)["items"][0], crate::item(&bound));
     server.post(&path, &binding("n1", uid)).await.is(201);
     assert_eq!(server.get(&format!("{PODS}/web")).await.is(200), bound, "a repeated binding changes nothing");
     for again in [binding("n2", uid), binding("n1", &Value::Null)] {

@@ -298,15 +298,22 @@ pub fn render(body: &str, kind: &StoredKind, revision: u64) -> String {
 
 /// Like [`render`], at the end of a longer text such as a list.
 pub fn render_into(json: &mut String, body: &str, kind: &StoredKind, revision: u64) {
+    let slash = if kind.group.is_empty() { "" } else { "/" };
+    let _ = write!(json, r#"{{"kind":"{}","apiVersion":"{}{slash}{}","#, kind.kind, kind.group, kind.version);
+    render_fields_into(json, body, kind, revision);
+}
+
+/// Like [`render_into`], as an item of a list, which has the kind of its items itself.
+pub fn render_item_into(json: &mut String, body: &str, kind: &StoredKind, revision: u64) {
+    json.push('{');
+    render_fields_into(json, body, kind, revision);
+}
+
+fn render_fields_into(json: &mut String, body: &str, kind: &StoredKind, revision: u64) {
     let body = shown(body, kind);
     let rest = body.strip_prefix("{\"metadata\":{").unwrap_or("}}");
     let comma = if rest.starts_with('}') { "" } else { "," };
-    let slash = if kind.group.is_empty() { "" } else { "/" };
-    let _ = write!(
-        json,
-        r#"{{"kind":"{}","apiVersion":"{}{slash}{}","metadata":{{"resourceVersion":"{revision}"{comma}{rest}"#,
-        kind.kind, kind.group, kind.version
-    );
+    let _ = write!(json, r#""metadata":{{"resourceVersion":"{revision}"{comma}{rest}"#);
 }
 
 /// The bytes of a JSON text outside of its strings.

@@ -11,6 +11,7 @@ use utoipa::{PartialSchema, ToSchema, openapi::RefOr};
 use super::{
     decode::{self, DecodeError},
     objects::{Converted, names::NameRule, unread::Unread},
+    selector::Fields,
     validation,
 };
 use podberth_core::snapshot::{Kind, Object};
@@ -18,6 +19,7 @@ use podberth_core::snapshot::{Kind, Object};
 pub mod columns;
 mod printed;
 mod printers;
+mod selectable;
 mod table;
 
 use columns::Column;
@@ -50,6 +52,8 @@ pub struct StoredKind {
     pub subresources: &'static [Subresource],
     /// The columns of its table, as `kubectl get` prints them.
     pub columns: &'static [Column],
+    /// The fields by which its objects can be selected.
+    pub selectable: Fields,
     /// An object that can be stored, as JSON without `kind`, `apiVersion` and `metadata`.
     pub example: &'static str,
     /// The part of it that decisions read.

@@ -23,6 +23,7 @@ pub mod kinds;
 pub mod objects;
 pub mod openapi;
 pub mod patch;
+pub mod placed;
 pub mod policy;
 pub mod protobuf;
 pub mod reservation;

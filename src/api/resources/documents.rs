@@ -136,7 +136,8 @@ fn items(kind: &StoredKind, names: &Names) -> Vec<(String, Value)> {
         )
     };
     let lists = |id: String, summary: String, parameters: Vec<Value>| {
-        operation(id, &summary, [parameters, list_parameters()].concat(), None, (200, "A page of objects.", list))
+        let parameters = [parameters, list_parameters(), watch_parameters()].concat();
+        described(operation(id, &summary, parameters, None, (200, "A page of objects.", list)), WATCHED)
     };
     let (mut of_many, mut of_one) = (Map::new(), Map::new());
     for verb in kind.verbs {
@@ -270,13 +271,36 @@ fn list_parameters() -> Vec<Value> {
         query("labelSelector", "Only objects with these labels: `app=web,tier in (a,b),!old`.", &text),
         query(
             "fieldSelector",
-            "Only objects with these fields, of `metadata.name`, `metadata.namespace`, `spec.nodeName`, `status.phase`.",
+            "Only objects with these fields: `metadata.name`, `metadata.namespace`, and those that the API server knows of the kind, as in \
+             `spec.nodeName=n,status.phase!=Failed`.",
             &text,
         ),
-        query("limit", "At most so many objects on a page; 0 for all.", &json!({"type": "integer", "format": "int64"})),
+        query(
+            "limit",
+            "At most so many objects on a page; 0 for all. Not read with `resourceVersion=0`.",
+            &json!({"type": "integer", "format": "int64"}),
+        ),
         query("continue", "The next page: what `metadata.continue` of the one before says.", &text),
         query("resourceVersion", "A revision that the list may not be older than.", &text),
         query("resourceVersionMatch", "`Exact` or `NotOlderThan`.", &text),
+    ]
+}
+
+/// The watch of a list.
+const WATCHED: &str = "With `watch=true` the reply does not end: it has one JSON document a line, `{\"type\": …, \"object\": …}`, for each change of a \
+    selected object. The types are `ADDED`, `MODIFIED`, `DELETED`, `BOOKMARK` and `ERROR`; the object of an `ERROR` is a Status.";
+
+fn watch_parameters() -> Vec<Value> {
+    let flag = json!({"type": "boolean"});
+    vec![
+        query("watch", "`true`: the changes from `resourceVersion` on, as they happen.", &flag),
+        query("allowWatchBookmarks", "`true`: a watch may send bookmarks, which tell a revision to go on from.", &flag),
+        query(
+            "sendInitialEvents",
+            "`true`: a watch begins with the objects there are, and a bookmark behind them.",
+            &flag,
+        ),
+        query("timeoutSeconds", "The time after which a watch ends.", &json!({"type": "integer", "format": "int64"})),
     ]
 }
 

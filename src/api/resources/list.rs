@@ -2,29 +2,30 @@
 
 use std::fmt::Write as _;
 
-use axum::{extract::State, http::StatusCode, response::Response};
+use axum::{Extension, extract::State, http::StatusCode, response::Response};
 
-use super::{page, queries::ListQuery, show};
+use super::{events, list_options::ListQuery, page, show};
 use crate::{
     api::{extract::Query, state::AppState},
     service::{
         compute::compute,
-        error::{Error, Result},
+        error::Result,
         objects::{self, Found, Target, with_node},
     },
-    wire::{document, kinds::StoredKind},
+    wire::{document, forms::Representation, kinds::StoredKind},
 };
 
-/// GET of a collection.
+/// GET of a collection: a list, or a watch.
 pub(super) async fn list(
     State(state): State<AppState>,
     target: Target,
+    wanted: Option<Extension<Representation>>,
     Query(query): Query<ListQuery>,
 ) -> Result<Response> {
     if query.is_watch() {
-        return Err(Error::BadRequest("watch is not built yet: list again".into()));
+        return events::watch(&state, &target, query.watch(&target)?, wanted).await;
     }
-    let mut found = objects::list(&state, &target, query.selection()?).await?;
+    let mut found = objects::list(&state, &target, query.selection(&target)?).await?;
     let turn = found.turn.take();
     let kind = target.kind;
     let text = compute(move || render(kind, &found)).await??;
@@ -57,7 +58,7 @@ fn render(kind: &StoredKind, found: &Found) -> Result<String> {
         if i > 0 {
             text.push(',');
         }
-        document::render_into(&mut text, &with_node(record)?, kind, record.revision);
+        document::render_item_into(&mut text, &with_node(record)?, kind, record.revision);
     }
     text.push_str("]}");
     Ok(text)

@@ -27,15 +27,18 @@ use crate::wire::kinds::{self, StoredKind, Subresource, Verb};
 mod binding;
 pub mod clusters;
 pub mod documents;
+mod events;
 mod eviction;
 pub mod import;
 mod list;
+mod list_options;
 mod page;
 mod queries;
 mod read;
 mod show;
 mod subresource;
 mod target;
+mod watch;
 mod write;
 
 /// The routes of every kind that these handlers serve.
@@ -66,6 +69,9 @@ fn of_kind(kind: &'static StoredKind) -> Vec<(String, MethodRouter<AppState>)> {
         };
         (format!("{object}/{}", subresource.name()), methods)
     }));
+    if kind.verbs.contains(&Verb::List) {
+        routes.extend(Paths::of(kind).watched().map(|path| (path, get(watch::watch))));
+    }
     let served = axum::Extension(Served(kind));
     let layered = |methods: MethodRouter<AppState>| -> MethodRouter<AppState> {
         let methods: MethodRouter<AppState> = methods.layer(from_fn(forms::negotiated));
@@ -102,5 +108,18 @@ impl Paths {
             (format!("{root}/{plural}"), None)
         };
         Self { object: format!("{collection}/{{name}}"), collection, everywhere }
+    }
+
+    /// The paths of watches in early releases, `/api/v1/watch/pods`, which the API server still has.
+    fn watched(self) -> impl Iterator<Item = String> {
+        let Self { collection, everywhere, object } = self;
+        let old = |path: String| {
+            // `/api/v1` or `/apis/GROUP/VERSION` stays in front.
+            let segments = if path.starts_with("/apis/") { 3 } else { 2 };
+            let at = path.match_indices('/').nth(segments).map_or(path.len(), |(at, _)| at);
+            let (root, rest) = path.split_at(at);
+            format!("{root}/watch{rest}")
+        };
+        [Some(collection), everywhere, Some(object)].into_iter().flatten().map(old)
     }
 }

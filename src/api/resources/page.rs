@@ -26,7 +26,7 @@ pub(super) fn parse(token: &str) -> Result<Option<Page>> {
     let json = BASE64_URL_SAFE_NO_PAD.decode(token).ok();
     let token = json.and_then(|json| serde_json::from_slice(&json).ok());
     let page = token.map(|Token { revision, namespace, name }| Page { revision, namespace, name });
-    page.map(Some).ok_or_else(|| Error::BadRequest("the continue token is not one of this server".into()))
+    page.map(Some).ok_or_else(|| Error::BadRequest("invalid continue token: it is not one of this server".into()))
 }
 
 /// The token of a page.

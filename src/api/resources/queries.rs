@@ -2,14 +2,13 @@
 
 use serde::Deserialize;
 
-use super::page;
 use crate::{
     api::{queries::dry_run, warning::FieldValidationQuery},
     service::{
-        error::{Error, Result},
-        objects::{self, NotOlder, Options, Preconditions, Selection},
+        error::Result,
+        objects::{Options, Preconditions},
     },
-    wire::{decode, selector},
+    wire::decode,
 };
 
 /// The query of a change.
@@ -57,58 +56,5 @@ impl DeleteOptions {
     pub(super) fn options(self, query: &WriteQuery) -> Result<Options> {
         let dry_run = query.dry_run()? | self.dry_run()?;
         Ok(Options { dry_run, preconditions: self.preconditions.unwrap_or_default(), ..Options::default() })
-    }
-}
-
-/// The query of a list.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub(super) struct ListQuery {
-    label_selector: String,
-    field_selector: String,
-    limit: Option<i64>,
-    #[serde(rename = "continue")]
-    token: String,
-    resource_version: String,
-    resource_version_match: String,
-    watch: String,
-}
-
-impl ListQuery {
-    /// The selection by labels and fields.
-    pub(super) fn selector(&self) -> Result<selector::Query> {
-        let parsed = selector::Query::parse(&self.label_selector, &self.field_selector);
-        parsed.map_err(|error| Error::BadRequest(error.to_string()))
-    }
-
-    /// `true` for a watch.
-    pub(super) fn is_watch(&self) -> bool {
-        !matches!(self.watch.as_str(), "" | "0" | "false")
-    }
-
-    /// The objects that the list is to have.
-    pub(super) fn selection(&self) -> Result<Selection> {
-        let (selector, limit) = (self.selector()?, self.limit()?);
-        let (from, not_older) = (page::parse(&self.token)?, self.not_older()?);
-        Ok(Selection { selector, limit, from, not_older })
-    }
-
-    /// Largest number of items; 0 and absent stand for all.
-    fn limit(&self) -> Result<Option<usize>> {
-        match self.limit {
-            None | Some(0) => Ok(None),
-            Some(limit) => usize::try_from(limit)
-                .map(Some)
-                .map_err(|_| Error::BadRequest(format!("limit: Invalid value: {limit}: must not be negative"))),
-        }
-    }
-
-    fn not_older(&self) -> Result<NotOlder> {
-        let Some(wanted) = objects::revision(&self.resource_version)? else { return Ok(NotOlder::Any) };
-        if !self.token.is_empty() {
-            return Err(Error::BadRequest("specifying resource version is not allowed when using continue".into()));
-        }
-        let is_exact = self.resource_version_match == "Exact";
-        Ok(if is_exact { NotOlder::Exactly(wanted) } else { NotOlder::Than(wanted) })
     }
 }

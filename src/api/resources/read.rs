@@ -2,9 +2,9 @@
 
 use axum::{extract::State, response::Response};
 
-use super::show;
+use super::{list_options::ReadQuery, show};
 use crate::{
-    api::state::AppState,
+    api::{extract::Query, state::AppState},
     service::{
         error::Result,
         objects::{self, Target},
@@ -12,6 +12,10 @@ use crate::{
 };
 
 /// GET of an object, or of its `status`.
-pub(super) async fn read(State(state): State<AppState>, target: Target) -> Result<Response> {
-    show::object(target.kind, &objects::read(&state, &target).await?)
+pub(super) async fn read(
+    State(state): State<AppState>,
+    target: Target,
+    Query(query): Query<ReadQuery>,
+) -> Result<Response> {
+    show::object(target.kind, &objects::read(&state, &target, query.not_older()?).await?)
 }

@@ -3,7 +3,8 @@
 use axum::{extract::State, http::StatusCode, response::Response};
 
 use super::{
-    queries::{DeleteOptions, ListQuery, WriteQuery},
+    list_options::ListQuery,
+    queries::{DeleteOptions, WriteQuery},
     show,
 };
 use crate::{
@@ -71,6 +72,6 @@ pub(super) async fn delete_all(
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
     let options = DeleteOptions::parse(&body)?.options(&query)?;
-    objects::delete_all(&state, &target, &chosen.selector()?, options.dry_run).await?;
+    objects::delete_all(&state, &target, &chosen.selector(&target)?, options.dry_run).await?;
     Ok(show::success(StatusCode::OK, &target, ""))
 }

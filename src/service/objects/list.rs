@@ -1,15 +1,21 @@
 //! Lists of objects: all, of a namespace, by selectors, page by page.
 //!
-//! A page is read at the store's newest revision. Every page has the revision of the first page, so that a client that lists in pages and
-//! then follows from there misses nothing. An object changed between two pages may appear twice.
+//! A list is read at the store's newest revision. Further pages of it, and lists of a revision of the recent past, come from the cluster's
+//! [`journal`](crate::live::journal), which has the objects as they were then. Where the journal does not reach that far (after a restart, or for a
+//! page of another process), a further page is read at the newest revision: an object changed between two pages may appear twice. Every page has
+//! the revision of the first page, so that a client that lists in pages and then follows from there misses nothing.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{target::Target, with_node};
 use crate::{
     core::work,
+    live::journal::State,
     service::{
         Service,
         compute::compute,
@@ -24,6 +30,9 @@ const SELECTED: u64 = 128;
 
 /// Number of objects read at a time while searching by selectors.
 const SEARCHED_AT_ONCE: usize = 1_000;
+
+/// Longest wait of a list for the journal to have come as far as the store.
+const REACHED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Whole collections that are read at once.
 const LISTS_AT_ONCE: usize = 2;
@@ -99,27 +108,105 @@ impl ListTurn {
 /// [`Error::Expired`] if the page or the revision is no longer kept, [`Error::Timeout`] if the revision is not reached.
 pub async fn list(service: &Service, target: &Target, selection: Selection) -> Result<Found> {
     let Selection { selector, limit, from, not_older } = selection;
+    let past = match (&from, not_older) {
+        (Some(page), _) => Some(page.revision),
+        (None, NotOlder::Exactly(revision)) => Some(revision),
+        _ => None,
+    };
     if from.is_some() || not_older != NotOlder::Any {
         let head = service.store.head(&target.cluster).await?;
+        not_older.check(head.revision)?;
+        if let Some(revision) = past.filter(|revision| *revision <= head.revision)
+            && let Some(objects) = objects_at(service, target, revision, from.as_ref()).await?
+        {
+            return compute(move || page_of(objects, revision, &selector, limit)).await?;
+        }
         if from.as_ref().is_some_and(|page| page.revision < head.compact_revision || page.revision > head.revision) {
             return Err(Error::Expired(
                 "the continue token is too old: list again without it to get the newest state".into(),
             ));
         }
-        not_older.check(head.revision)?;
+        if let NotOlder::Exactly(wanted) = not_older {
+            return Err(Error::Expired(format!(
+                "the resource version {wanted} is no longer kept, the newest is {}: list again without it",
+                head.revision
+            )));
+        }
     }
-    find(service, target, &selector, limit, from).await
+    let is_first = from.is_none();
+    let found = find(service, target, &selector, limit, from).await?;
+    if is_first && let Some(remaining) = found.remaining.or_else(|| found.next.as_ref().map(|_| 0)) {
+        keep_past(service, target, found.revision, remaining).await;
+    }
+    Ok(found)
+}
+
+/// Number of objects behind a page up to which the page waits until the journal has them.
+const LOADED_AT_ONCE: u64 = 5_000;
+
+/// Keeps the past of a kind from now on, for the further pages of a list.
+async fn keep_past(service: &Service, target: &Target, revision: u64, remaining: u64) {
+    let Ok(cluster) = service.clusters.get(&target.cluster).await else { return };
+    let Some(journal) = cluster.journal().cloned() else { return };
+    let kind = target.kind;
+    let keeping = async move {
+        if let Err(error) = journal.keep(kind, revision).await {
+            tracing::debug!(%error, "the past of a list is not kept");
+        }
+    };
+    if remaining <= LOADED_AT_ONCE {
+        keeping.await;
+    } else {
+        tokio::spawn(keeping);
+    }
+}
+
+/// The objects of a target as they were at a revision, behind a page; `None` if that is not kept.
+async fn objects_at(
+    service: &Service,
+    target: &Target,
+    revision: u64,
+    from: Option<&Page>,
+) -> Result<Option<Vec<Arc<State>>>> {
+    let cluster = service.clusters.get(&target.cluster).await?;
+    let Some(journal) = cluster.journal() else { return Ok(None) };
+    if from.is_none() {
+        // Further lists of this revision are expected.
+        journal.keep(target.kind, revision).await?;
+    }
+    let after = from.map(|page| (page.namespace.clone(), page.name.clone()));
+    let namespace = target.namespace.as_deref();
+    Ok(journal.objects_at(target.kind, revision, namespace, after.as_ref(), REACHED_WITHIN).await?)
+}
+
+/// A page of objects that are in memory.
+fn page_of(objects: Vec<Arc<State>>, revision: u64, selector: &selector::Query, limit: Option<usize>) -> Result<Found> {
+    let (mut items, mut looked_at) = (Vec::new(), 0);
+    for state in &objects {
+        if limit.is_some_and(|limit| items.len() >= limit) {
+            break;
+        }
+        looked_at += 1;
+        work::spend(1 + selector.cost());
+        if state.is_selected(selector) {
+            items.push(state.record.clone());
+        }
+    }
+    let remaining = objects.len() - looked_at;
+    let last = looked_at.checked_sub(1).and_then(|at| objects.get(at)).filter(|_| remaining > 0);
+    let next = last.map(|state| Page {
+        revision,
+        namespace: state.record.key.namespace.clone(),
+        name: state.record.key.name.clone(),
+    });
+    let remaining = (remaining > 0 && selector.is_everything()).then_some(remaining as u64);
+    Ok(Found { items, revision, next, remaining, turn: None })
 }
 
 impl NotOlder {
     fn check(self, head: u64) -> Result<()> {
         match self {
-            Self::Than(wanted) | Self::Exactly(wanted) if wanted > head => {
-                Err(Error::Timeout(format!("Too large resource version: {wanted}, current: {head}")))
-            }
-            Self::Exactly(wanted) if wanted != head => {
-                Err(Error::Expired(format!("the resource version {wanted} is no longer kept, only the newest, {head}")))
-            }
+            Self::Than(wanted) | Self::Exactly(wanted) if wanted > head => Err(Error::TooNew { wanted, current: head }),
             _ => Ok(()),
         }
     }

@@ -4,7 +4,6 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -17,15 +16,16 @@ use crate::{
     core::snapshot::Kind,
     store::Record,
     wire::{
-        decode,
         document::Document,
         kinds::{self, StoredKind},
+        placed,
     },
 };
 
 pub use self::{
     list::{Found, ListTurn, NotOlder, Page, Selection, list},
     target::{Preconditions, Target},
+    watch::{Begin, watch},
     write::{Intent, Options, Written, delete_all, write},
 };
 
@@ -33,6 +33,7 @@ pub(super) mod admission;
 pub(super) mod examine;
 mod list;
 mod target;
+mod watch;
 mod write;
 
 /// Number of attempts of a write while others change the object.
@@ -46,8 +47,14 @@ const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 /// The object as it is now in the store.
 ///
 /// # Errors
-/// [`Error::NotFound`]
-pub async fn read(service: &Service, target: &Target) -> Result<Record> {
+/// [`Error::NotFound`]; [`Error::TooNew`] if it must be of a later revision.
+pub async fn read(service: &Service, target: &Target, not_older: Option<u64>) -> Result<Record> {
+    if let Some(wanted) = not_older {
+        let current = service.store.head(&target.cluster).await?.revision;
+        if wanted > current {
+            return Err(Error::TooNew { wanted, current });
+        }
+    }
     let record = service.store.get(&target.cluster, &target.key()).await?;
     record.ok_or_else(|| target.not_found())
 }
@@ -56,7 +63,7 @@ pub async fn read(service: &Service, target: &Target) -> Result<Record> {
 ///
 /// # Errors
 /// [`Error::BadRequest`] if it is no number.
-pub fn revision(resource_version: &str) -> Result<Option<u64>> {
+pub(super) fn revision(resource_version: &str) -> Result<Option<u64>> {
     match resource_version {
         "" | "0" => Ok(None),
         text => text
@@ -74,31 +81,10 @@ pub fn kind_of_pods() -> Result<&'static StoredKind> {
     kinds::by_core(Kind::Pod).ok_or_else(|| Error::internal("pods are not stored"))
 }
 
-/// The node a body says its pod is on.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Bound<'a> {
-    #[serde(borrow)]
-    spec: BoundSpec<'a>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct BoundSpec<'a> {
-    #[serde(borrow)]
-    node_name: Cow<'a, str>,
-}
-
 /// A record's body with the node of its column: a bind writes the column and leaves the body.
 pub fn with_node(record: &Record) -> Result<Cow<'_, str>> {
     let body = std::str::from_utf8(&record.body).map_err(Error::internal)?;
-    let Some(node) = &record.node else { return Ok(Cow::Borrowed(body)) };
-    if decode::from_slice::<Bound<'_>>(body.as_bytes()).is_ok_and(|bound| bound.spec.node_name == *node) {
-        return Ok(Cow::Borrowed(body));
-    }
-    let mut document = Document::parse(body.as_bytes()).map_err(Error::internal)?;
-    document.set_text_in("spec", "nodeName", node).map_err(Error::internal)?;
-    Ok(Cow::Owned(document.into_body()))
+    placed::on_node(body, record.node.as_deref()).map_err(Error::internal)
 }
 
 /// Adds the fields that the server sets on a new object.

@@ -16,9 +16,10 @@ use super::{
         Cell::{Count, Made, Text},
         NAME, column,
     },
-    printed, printers, wire,
+    printed, printers, selectable, wire,
 };
 use crate::objects::{csi, device, disruption, names, node, pod, runtime_class, storage, workload};
+use crate::selector::Fields;
 
 /// The operations of the handlers that all kinds share.
 const ALL_VERBS: &[Verb] = &[Verb::Get, Verb::List, Verb::Create, Verb::Update, Verb::Delete, Verb::DeleteCollection];
@@ -40,6 +41,7 @@ const ROW: StoredKind = StoredKind {
     verbs: ALL_VERBS,
     subresources: &[],
     columns: &[NAME, AGE],
+    selectable: Fields::Metadata,
     example: "{}",
     read: Nothing(names::dns_subdomain),
     served: Served::Shared,
@@ -71,6 +73,7 @@ pub static ALL: &[StoredKind] = &[
         subresources: &[Subresource::Status],
         columns: &[NAME, column("Status", "string", Text("/status/phase", "Active")), AGE],
         read: wire!(Kind::Namespace, workload::Namespace => Object::Namespace),
+        selectable: Fields::Listed(selectable::NAMESPACE),
         ..ROW
     },
     StoredKind {
@@ -144,6 +147,7 @@ pub static ALL: &[StoredKind] = &[
         columns: printed::RESOURCE_SLICE,
         example: r#"{"spec":{"driver":"gpu.example.com","nodeName":"node-1","pool":{"name":"node-1","generation":1,"resourceSliceCount":1},"devices":[{"name":"gpu-0","attributes":{"model":{"string":"a100"}},"capacity":{"memory":{"value":"40Gi"}}}]}}"#,
         read: wire!(Kind::ResourceSlice, device::ResourceSlice => Object::ResourceSlice),
+        selectable: Fields::Listed(selectable::RESOURCE_SLICE),
         ..ROW
     },
     StoredKind {
@@ -194,6 +198,7 @@ pub static ALL: &[StoredKind] = &[
         columns: printed::SERVICE,
         example: r#"{"spec":{"selector":{"app":"web"}}}"#,
         read: wire!(Kind::Workload(WorkloadKind::Service), workload::Service => Object::Workload),
+        selectable: Fields::Listed(selectable::SERVICE),
         ..ROW
     },
     StoredKind {
@@ -207,6 +212,7 @@ pub static ALL: &[StoredKind] = &[
         columns: printed::REPLICATION_CONTROLLER,
         example: r#"{"spec":{"selector":{"app":"web"}}}"#,
         read: wire!(Kind::Workload(WorkloadKind::ReplicationController), workload::ReplicationController => Object::Workload),
+        selectable: Fields::Listed(selectable::REPLICATION_CONTROLLER),
         ..ROW
     },
     StoredKind {
@@ -261,6 +267,7 @@ pub static ALL: &[StoredKind] = &[
         columns: printed::NODE,
         example: r#"{"status":{"allocatable":{"cpu":"4","memory":"16Gi","pods":"110"}}}"#,
         read: wire!(Kind::Node, node::Node => Object::Node),
+        selectable: Fields::Listed(selectable::NODE),
         ..ROW
     },
     StoredKind {
@@ -314,6 +321,7 @@ pub static ALL: &[StoredKind] = &[
         columns: printed::POD,
         example: r#"{"spec":{"containers":[{"name":"web","image":"nginx","resources":{"requests":{"cpu":"500m","memory":"128Mi"}}}]}}"#,
         read: wire!(Kind::Pod, pod::Pod => |pod| Object::Pod(Box::new(pod))),
+        selectable: Fields::Listed(selectable::POD),
         ..ROW
     },
     StoredKind {
@@ -404,6 +412,7 @@ pub static ALL: &[StoredKind] = &[
         columns: printed::JOB,
         example: r#"{"spec":{"completions":1,"template":{"metadata":{"labels":{"app":"web"}},"spec":{"restartPolicy":"Never","containers":[{"name":"web","image":"nginx"}]}}}}"#,
         read: Nothing(names::dns_subdomain),
+        selectable: Fields::Listed(selectable::JOB),
         ..ROW
     },
     StoredKind {
@@ -499,6 +508,7 @@ pub static ALL: &[StoredKind] = &[
         columns: printed::EVENT,
         example: r#"{"involvedObject":{"kind":"Pod","namespace":"default","name":"example"},"reason":"Scheduled","message":"Successfully assigned","type":"Normal"}"#,
         read: Nothing(names::dns_subdomain),
+        selectable: Fields::Listed(selectable::EVENT),
         ..ROW
     },
     // The other form of events: the same objects with some fields called otherwise.
@@ -513,6 +523,7 @@ pub static ALL: &[StoredKind] = &[
         example: r#"{"regarding":{"kind":"Pod","namespace":"default","name":"example"},"reason":"Scheduled","action":"Binding","note":"Successfully assigned","type":"Normal","eventTime":"2026-01-02T15:04:05.000000Z","reportingController":"default-scheduler","reportingInstance":"default-scheduler-0"}"#,
         read: Nothing(names::dns_subdomain),
         served: Served::View(View { of: "events", renamed: EVENT_FIELDS, word: "EventsV1", fields: "events.Event" }),
+        selectable: Fields::Listed(selectable::EVENT_V1),
         ..ROW
     },
     StoredKind {

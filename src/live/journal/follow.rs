@@ -1,0 +1,144 @@
+//! The task that keeps the tracks of a cluster up to date.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep};
+
+use super::{
+    Journal, Load,
+    book::{Taken, Tracked},
+};
+use crate::store::{Changes, List, ListQuery, Record, StoreError};
+
+/// Changes read at a time.
+const PAGE: usize = 1_000;
+
+/// Changes that are taken in at once at most. After more of them the watches begin anew.
+const MOST_AT_ONCE: usize = 50_000;
+
+/// More objects than this are read on a thread of their own.
+const READ_AT_ONCE: usize = 256;
+
+/// Before the change feed is read again after an error.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// A track that nobody has read for this time is let go.
+const RELEASE_AFTER: Duration = Duration::from_mins(5);
+
+/// Interval of looking for such tracks.
+const LOOKS: Duration = Duration::from_secs(20);
+
+/// Runs until there is no track any more.
+pub(super) async fn run(journal: Arc<Journal>) {
+    let mut progress = journal.progress.clone();
+    loop {
+        load(&journal).await;
+        let mut is_behind = take_batches(&journal);
+        let newest = *progress.borrow_and_update();
+        {
+            let book = journal.book();
+            let cursor = book.cursor();
+            let is_elsewhere = cursor.seen.is_none_or(|seen| seen.epoch != newest.head.epoch);
+            is_behind |= !book.is_empty() && (newest.revision > cursor.after || is_elsewhere);
+        }
+        if is_behind && let Err(error) = catch_up(&journal).await {
+            tracing::debug!(cluster = journal.cluster, %error, "the journal cannot read the change feed");
+            sleep(RETRY).await;
+            if progress.has_changed().is_ok() && !journal.is_closed() {
+                continue;
+            }
+            journal.close();
+        }
+        if is_done(&journal) {
+            return;
+        }
+        tokio::select! {
+            () = journal.work.notified() => {}
+            changed = progress.changed() => if changed.is_err() {
+                journal.close();
+            },
+            () = sleep(LOOKS) => if let Some(since) = Instant::now().checked_sub(RELEASE_AFTER) {
+                journal.book().release(since);
+            },
+        }
+    }
+}
+
+/// `true` if there is nothing to follow: then the task counts as ended.
+fn is_done(journal: &Journal) -> bool {
+    let mut inbox = journal.inbox();
+    let is_done = inbox.is_closed || (inbox.to_load.is_empty() && journal.book().is_empty());
+    if is_done {
+        inbox.is_running = false;
+        inbox.batches.clear();
+    }
+    is_done
+}
+
+/// Loads the kinds that are asked for.
+async fn load(journal: &Journal) {
+    loop {
+        let next = journal.inbox().to_load.pop();
+        let Some(Load { kind, reply }) = next else { return };
+        if let Some(track) = journal.track(kind) {
+            drop(reply.send(Ok(track)));
+            continue;
+        }
+        let listed = journal.store.list(&journal.cluster, &ListQuery::all(kind.key())).await;
+        let loaded = match listed {
+            Ok(List { items, revision, .. }) if items.len() <= READ_AT_ONCE => {
+                Ok(Arc::new(Tracked::new(kind, journal.bounds, items, revision)))
+            }
+            Ok(List { items, revision, .. }) => {
+                let bounds = journal.bounds;
+                let made = tokio::task::spawn_blocking(move || Arc::new(Tracked::new(kind, bounds, items, revision)));
+                made.await.map_err(|error| StoreError::Internal(error.to_string()))
+            }
+            Err(error) => Err(error),
+        };
+        if let Ok(track) = &loaded {
+            journal.book().add(track.clone());
+            if journal.is_closed() {
+                journal.book().reset();
+            }
+        }
+        drop(reply.send(loaded));
+    }
+}
+
+/// Takes in the batches of this process; `true` if the feed is to be read.
+fn take_batches(journal: &Journal) -> bool {
+    let batches = std::mem::take(&mut journal.inbox().batches);
+    let mut book = journal.book();
+    let has_gap = batches.iter().fold(false, |gap, batch| gap | (book.take_batch(batch) == Taken::Gap));
+    has_gap && !book.is_empty()
+}
+
+/// Reads the feed up to the head and takes all of it in at once, so that no revision is seen in part.
+async fn catch_up(journal: &Journal) -> Result<(), StoreError> {
+    let mut at = journal.book().cursor();
+    let mut records: Vec<Record> = Vec::new();
+    loop {
+        match journal.store.changes(&journal.cluster, &at, PAGE).await {
+            Ok(Changes { records: page, complete, next, .. }) => {
+                records.extend(page);
+                at = next;
+                if complete {
+                    journal.book().take_changes(&records, at);
+                    return Ok(());
+                }
+                if records.len() > MOST_AT_ONCE {
+                    tracing::warn!(cluster = journal.cluster, "too many changes at once: watches begin anew");
+                    journal.book().reset();
+                    return Ok(());
+                }
+            }
+            Err(error @ (StoreError::Compacted { .. } | StoreError::HistoryLost { .. })) => {
+                tracing::info!(cluster = journal.cluster, %error, "watches begin anew");
+                journal.book().reset();
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
