@@ -17,6 +17,7 @@ mod server;
 mod start;
 mod times;
 mod verbs;
+mod watch;
 mod workloads;
 
 use std::{fs, future::Future, io, io::Write, path::PathBuf, process::ExitCode, time::Duration};
@@ -123,6 +124,7 @@ enum Part {
     ScheduleApart,
     Binds(usize),
     Seen,
+    Watch,
     Mixed,
 }
 
@@ -145,7 +147,11 @@ fn parts(options: &Options) -> Vec<(String, Part)> {
     ];
     parts.extend(more.map(|(name, part)| (name.to_owned(), part)));
     parts.extend(options.callers.iter().map(|callers| (format!("binds-{callers}"), Part::Binds(*callers))));
-    parts.extend([("seen".to_owned(), Part::Seen), ("mixed".to_owned(), Part::Mixed)]);
+    parts.extend([
+        ("seen".to_owned(), Part::Seen),
+        ("watch".to_owned(), Part::Watch),
+        ("mixed".to_owned(), Part::Mixed),
+    ]);
     parts
 }
 
@@ -213,6 +219,7 @@ async fn one(name: &str, part: Part, fixture: &mut Fixture<'_>, report: &mut Rep
         Part::ScheduleApart => batch::apart(fixture, report).await,
         Part::Binds(callers) => binds::measure(callers, fixture, report).await,
         Part::Seen => seen::measure(fixture, report).await,
+        Part::Watch => watch::measure(fixture, report).await,
         Part::Mixed => mixed::measure(fixture, report).await,
     }
 }
