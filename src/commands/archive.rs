@@ -57,7 +57,7 @@ struct Line {
 impl From<Record> for Line {
     fn from(record: Record) -> Self {
         let Key { kind, namespace, name } = record.key;
-        let (body, body_base64) = match String::from_utf8(record.body.into()) {
+        let (body, body_base64) = match String::from_utf8(record.body.to_vec()) {
             Ok(text) => (Some(text), None),
             Err(bytes) => (None, Some(BASE64.encode(bytes.as_bytes()))),
         };

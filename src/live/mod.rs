@@ -48,6 +48,7 @@ mod in_flight;
 pub mod journal;
 mod judgement;
 mod pace;
+mod parsed;
 mod queue;
 mod reader;
 mod registry;
@@ -62,6 +63,7 @@ pub use error::CommitError;
 pub use in_flight::{InFlight, Remembering};
 pub use judgement::Judgement;
 pub use pace::SLOWEST as SLOWEST_POLL;
+pub use parsed::{Validated, validate};
 pub use status::Progress;
 pub use view::{ActivePolicy, BUILT_IN, View};
 

@@ -12,12 +12,10 @@
 
 use std::collections::BTreeSet;
 
-use bytes::Bytes;
-
 use super::{View, draft::Draft, judgement::is_bind};
 use crate::{
     core::snapshot::Kind,
-    store::{Atomicity, Bodies, Call, Change, Head, Judge, Place, Record, Write},
+    store::{Atomicity, Bodies, Body, Call, Change, Head, Judge, Place, Record, Write},
     wire::kinds,
 };
 
@@ -142,7 +140,7 @@ impl Rehearsed {
             node: None,
             deleted: false,
             body_revision: 0,
-            body: Bytes::new(),
+            body: Body::default(),
         };
         match change {
             Change::Put { body, uid, node } => {

@@ -2,10 +2,9 @@
 
 use std::sync::{Arc, LazyLock};
 
-use bytes::Bytes;
 use imbl::OrdMap;
 
-use super::reserved::Reserved;
+use super::{parsed, reserved::Reserved};
 use crate::{
     core::{
         claim_choice::ClaimChoice,
@@ -15,7 +14,7 @@ use crate::{
         rule::Release,
         snapshot::{Kind, Object, Snapshot},
     },
-    store::{Bodies, Record},
+    store::{Bodies, Body, Record},
     wire::{
         kinds::{self, StoredKind},
         policy::{
@@ -260,7 +259,7 @@ impl Page {
         let parsed = records.into_iter().map(|mut record| {
             let object = parse(&record, complete);
             if object.is_some() || is_unread(&record) {
-                record.body = Bytes::new(); // Nobody reads it again.
+                record.body = Body::default(); // Nobody reads it again.
             }
             (record, object)
         });
@@ -290,8 +289,11 @@ fn parse(record: &Record, complete: u64) -> Option<Object> {
 /// Validation let it in, so it can be read again. If a body cannot (it was written by another release, or by hand), the log says so
 /// and the object counts as deleted, since a half-read one would lead to wrong decisions.
 fn read(kind: &StoredKind, record: &Record) -> Option<Object> {
-    let converted = kind.parse(&record.body).map_err(|e| e.to_string());
-    let object = converted.and_then(|c| c.lenient().map_err(|causes| format!("{causes:?}")));
+    let parse = || kind.parse(&record.body).map_err(|e| e.to_string());
+    let object = match parsed::take(kind, &record.body) {
+        Some(object) => Ok(object),
+        None => parse().and_then(|c| c.lenient().map_err(|causes| format!("{causes:?}"))),
+    };
     match object {
         Ok(Object::Pod(mut pod)) => {
             // A bind writes the column, not the body.

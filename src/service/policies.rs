@@ -230,7 +230,7 @@ impl PolicyRecords {
             None => (Precondition::absent(), Uuid::new_v4().to_string()),
         };
         let key = Key::new(revision::IN_FORCE, "", &*self.name);
-        Ok(Write { key, precondition, change: Change::Put { body, uid, node: None } })
+        Ok(Write { key, precondition, change: Change::Put { body: body.into(), uid, node: None } })
     }
 
     /// Moves the revision in force to the history, and removes revisions beyond the bounds there.
@@ -239,7 +239,7 @@ impl PolicyRecords {
         let now = self.clusters.now().await?;
         let (mut count, mut bytes) = (0_usize, 0_usize);
         // The newest first: behind the first one that is too much nothing is kept.
-        let mut is_kept = |body: &Bytes, created_at: &str| {
+        let mut is_kept = |body: &[u8], created_at: &str| {
             count = count.saturating_add(1);
             bytes = bytes.saturating_add(body.len());
             count <= keep.revisions && bytes <= keep.bytes && !keep.is_too_old(created_at, now)

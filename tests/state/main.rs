@@ -18,6 +18,7 @@ mod imports;
 mod lists;
 mod objects;
 mod pods;
+mod service;
 mod watches;
 
 use serde_json::Value;
@@ -40,6 +41,9 @@ cases! {
         kinds_that_no_decision_reads_stay_out_of_the_snapshot
         both_forms_of_an_event_are_one_object
         secrets_are_not_stored;
+    service:
+        every_write_of_an_object_goes_through_one_function
+        imports_binds_and_filters_need_no_http;
     clusters:
         decisions_over_a_cluster_that_does_not_exist_are_not_found
         a_removed_cluster_is_gone_everywhere

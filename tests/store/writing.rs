@@ -181,7 +181,7 @@ pub(crate) async fn any_body_is_kept(database: Database) {
     let writes = bodies.iter().enumerate().map(|(i, body)| Write {
         key: key(i),
         precondition: Precondition::default(),
-        change: Change::Put { body: body.clone(), uid: "ü".into(), node: Some("nöde".into()) },
+        change: Change::Put { body: body.clone().into(), uid: "ü".into(), node: Some("nöde".into()) },
     });
     let writes: Vec<Write> = writes.collect();
     each(&*store, writes.clone()).await;

@@ -2,9 +2,7 @@
 
 use std::collections::HashMap;
 
-use bytes::Bytes;
-
-use super::{Atomicity, Call, Change, Commit, Judge, Key, Outcome, Place, Precondition, Record, Refusal, Write};
+use super::{Atomicity, Body, Call, Change, Commit, Judge, Key, Outcome, Place, Precondition, Record, Refusal, Write};
 
 /// The effect of a batch.
 #[derive(Debug, PartialEq, Eq)]
@@ -176,7 +174,7 @@ fn apply(
             row.deleted = true;
             row.revision = next;
             row.body_revision = next;
-            row.body = Bytes::new();
+            row.body = Body::default();
             slot.body_changed = true;
             Outcome::Deleted { revision: next }
         }
@@ -225,7 +223,7 @@ mod tests {
     }
 
     fn row(name: &str, revision: u64, deleted: bool) -> Record {
-        let body = if deleted { Bytes::new() } else { "1".into() };
+        let body = if deleted { Body::default() } else { "1".into() };
         Record {
             key: key(name),
             uid: "u".into(),

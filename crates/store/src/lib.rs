@@ -45,6 +45,7 @@
 #![warn(unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 // Public for an engine outside this crate (`crates/testkit`), which decides as those in it do.
+mod body;
 pub mod check;
 pub mod decide;
 pub mod keeping;
@@ -65,6 +66,7 @@ mod options;
 mod postgres;
 mod sqlite;
 
+pub use body::Body;
 pub use contract::{Connections, Past, Schema, Storage, Store, Upkeep};
 pub use engines::open;
 pub use error::StoreError;

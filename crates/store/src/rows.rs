@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use jiff::Timestamp;
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
 use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
@@ -226,7 +225,7 @@ impl ObjectRow {
             node,
             deleted,
             body_revision: unsigned(self.body_rev)?,
-            body: Bytes::from(self.body),
+            body: self.body.into(),
         })
     }
 }

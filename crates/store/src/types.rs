@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
-use super::{Bodies, Head};
+use super::{Bodies, Body, Head};
 
 /// Names one object within a cluster. The order is that of lists: kind, namespace, name, each by bytes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,7 +42,7 @@ pub struct Record {
     pub body_revision: u64,
     /// The bytes as they were received. The change feed and the [`Judge`] are given no body (empty) that they have, see
     /// [`Record::body_is_known`], or that they do not read, see [`Bodies`].
-    pub body: Bytes,
+    pub body: Body,
 }
 
 impl Record {
@@ -89,7 +87,7 @@ pub enum Change {
     /// another uid is a creation.
     Put {
         /// Stored as these bytes.
-        body: Bytes,
+        body: Body,
         /// Tells this object from a later one of the same name.
         uid: String,
         /// The node the pod is bound to, if any.

@@ -33,6 +33,8 @@ pub const USED_UP: &str =
 
 thread_local! {
     static LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
+    /// How much the sources have given to the thread so far.
+    static GIVEN: Cell<usize> = const { Cell::new(0) };
     static SOURCE: RefCell<Option<Arc<dyn Source>>> = const { RefCell::new(None) };
 }
 
@@ -76,13 +78,21 @@ pub(super) fn for_text<T>(length: usize, work: impl FnOnce() -> T) -> T {
 
 /// Does work whose result is dropped or charged for separately: charges made meanwhile are given back.
 pub fn briefly<T>(work: impl FnOnce() -> T) -> T {
-    let before = LEFT.get();
+    measured(work).0
+}
+
+/// Does work as [`briefly`] does. Returns also the memory of the values that it was charged for, each counted once; 0 without an allowance.
+pub fn measured<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    let (before, given) = (LEFT.get(), GIVEN.get());
     let done = work();
-    if SOURCE.with_borrow(Option::is_some) {
-        // The rest of the allowance that the source gave stays with the thread.
-        LEFT.set(before.max(LEFT.get()));
+    if SOURCE.with_borrow(Option::is_none) {
+        return (done, 0);
     }
-    done
+    let after = LEFT.get();
+    let given = GIVEN.get().wrapping_sub(given);
+    // The rest of the allowance that the source gave stays with the thread.
+    LEFT.set(before.max(after));
+    (done, before.saturating_add(given).saturating_sub(after) / COPIES)
 }
 
 /// Charges for memory.
@@ -104,6 +114,7 @@ pub fn charge(bytes: usize) -> Result<(), UsedUp> {
 fn take_more(left: usize, bytes: usize) -> Result<(), UsedUp> {
     let source = SOURCE.with_borrow(Clone::clone);
     let taken = source.map_or(0, |source| source.take(bytes - left));
+    GIVEN.set(GIVEN.get().wrapping_add(taken));
     let left = left.saturating_add(taken);
     LEFT.set(left.checked_sub(bytes).ok_or(UsedUp)?);
     Ok(())
@@ -197,5 +208,16 @@ mod tests {
             charge(FREE).expect("all is there");
             assert_eq!(charge(1), Err(UsedUp));
         });
+    }
+
+    #[test]
+    fn work_is_measured_also_where_the_source_gives_more() {
+        with(4 * FREE, || {
+            for bytes in [0, 1_000, FREE, 2 * FREE] {
+                let (charged, memory) = measured(|| charge(bytes));
+                assert_eq!((charged, memory), (Ok(()), bytes / COPIES));
+            }
+        });
+        assert_eq!(measured(|| charge(1_000)), (Ok(()), 0), "without an allowance nothing is counted");
     }
 }

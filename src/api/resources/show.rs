@@ -12,7 +12,7 @@ use crate::{
         error::Result,
         objects::{Target, Written, with_node},
     },
-    store::Record,
+    store::{Body, Record},
     wire::{
         document,
         kinds::StoredKind,
@@ -32,7 +32,7 @@ pub(super) fn object(kind: &StoredKind, record: &Record) -> Result<Response> {
 
 /// A reply of an object that was written, with warnings. One that is new in a dry run has no revision.
 pub(super) fn written(code: StatusCode, written: &Written) -> Response {
-    let (kind, body) = (written.target.kind, written.body.as_deref().unwrap_or("{}"));
+    let (kind, body) = (written.target.kind, written.body.as_ref().and_then(Body::as_text).unwrap_or("{}"));
     let text = if let Some(revision) = written.revision {
         document::render(body, kind, revision)
     } else {

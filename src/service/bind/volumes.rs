@@ -6,8 +6,6 @@
 
 use std::collections::HashMap;
 
-use bytes::Bytes;
-
 use crate::{
     core::{claim_choice::ClaimChoice, snapshot::Kind},
     service::{
@@ -67,7 +65,7 @@ impl Stored {
                 Change::Put { body, .. } if write.key == claim.key => Some(body),
                 _ => None,
             });
-            let body: &Bytes = shared.unwrap_or(&claim.body);
+            let body = shared.unwrap_or(&claim.body);
             let after = allocated_claim(body, allocation.as_ref(), &classes, ReservedFor { name: pod, uid: pod_uid });
             let Ok(after) = after else { return Ok(None) };
             let precondition = match shared {

@@ -2,8 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use bytes::Bytes;
-
 use super::read::{Import, Incoming};
 use crate::{
     core::snapshot::Snapshot,
@@ -12,7 +10,7 @@ use crate::{
         error::Result,
         objects::{admission, is_absent, stamp},
     },
-    store::{Key, ListQuery, Precondition, Record},
+    store::{Body, Key, ListQuery, Precondition, Record},
     wire::{document::Document, kinds, volume_choice::kept_choice},
 };
 
@@ -109,7 +107,7 @@ impl Incoming {
         if let Some(told) = &self.unsettled {
             let same = stored.filter(|record| record.uid == self.uid);
             let kept = same.and_then(|record| kept_choice(told, &record.body).ok()).flatten();
-            self.body = kept.map_or_else(|| told.clone(), Bytes::from);
+            self.body = kept.map_or_else(|| told.clone(), Body::from);
             self.precondition = at(stored);
         }
         if self.is_unbound {

@@ -2,8 +2,6 @@
 
 use std::collections::{HashMap, hash_map::Entry};
 
-use bytes::Bytes;
-
 use super::report::{ImportReport, RefusedObject};
 use crate::{
     core::{
@@ -14,7 +12,7 @@ use crate::{
         examine::{self, Accepted, Refused},
         is_absent,
     },
-    store::{Change, Key, Precondition, Write},
+    store::{Body, Change, Key, Precondition, Write},
     wire::{
         allowance,
         decode::DecodeError,
@@ -33,6 +31,9 @@ const ITEM: u64 = 1_024;
 /// Memory of an object until it is stored, besides its text: its place, its key twice, its outcome.
 const INCOMING: usize = 1_024;
 
+/// Memory of the parsed objects that travel with their texts until they are stored. Those of a larger import are parsed again.
+const KEPT: usize = 32 << 20;
+
 /// Faults that a warning about one object lists.
 const MOST_CAUSES: usize = 20;
 
@@ -40,7 +41,7 @@ const MOST_CAUSES: usize = 20;
 pub(super) struct Incoming {
     pub(super) kind: &'static StoredKind,
     pub(super) key: Key,
-    pub(super) body: Bytes,
+    pub(super) body: Body,
     pub(super) uid: String,
     pub(super) node: Option<String>,
     /// The object again where it lacks its uid or creation time.
@@ -48,7 +49,7 @@ pub(super) struct Incoming {
     /// A pod whose body names no node.
     pub(super) is_unbound: bool,
     /// An imported volume or claim, to be compared with the stored one.
-    pub(super) unsettled: Option<Bytes>,
+    pub(super) unsettled: Option<Body>,
     pub(super) precondition: Precondition,
 }
 
@@ -81,6 +82,7 @@ pub(super) fn read(
 ) -> std::result::Result<Import, DecodeError> {
     let mut import = Import { classes, ..Import::default() };
     let mut places: HashMap<Key, usize> = HashMap::new();
+    let mut kept: usize = 0;
     if is_yaml {
         allowance::charge(yaml::weight(body))?;
     }
@@ -88,8 +90,15 @@ pub(super) fn read(
         work::spend(ITEM);
         allowance::charge(INCOMING)?;
         let mut refused = match kind_of(&item) {
-            Ok(Some(kind)) => match allowance::briefly(|| incoming(kind, &item.json, mode, &mut import.classes)) {
-                Ok((object, warning)) => {
+            Ok(Some(kind)) => match allowance::measured(|| incoming(kind, &item.json, mode, &mut import.classes)) {
+                (Ok((mut object, warning)), parsed) => {
+                    let memory = parsed.saturating_add(object.body.len());
+                    if memory <= KEPT - kept {
+                        allowance::charge(memory)?;
+                        kept += memory;
+                    } else {
+                        object.body = object.body.unparsed();
+                    }
                     if let Some(warning) = warning {
                         import.report.warn(RefusedObject { at: item.at, ..warning });
                     }
@@ -106,7 +115,7 @@ pub(super) fn read(
                     }
                     continue;
                 }
-                Err(refused) => refused,
+                (Err(refused), _) => refused,
             },
             Err(cause) => match Document::parse(item.json.as_bytes()) {
                 Ok(document) => named(&item.kind, &document, vec![cause]),
@@ -195,11 +204,10 @@ fn incoming(
     let key = Key::new(kind.key(), text("namespace"), text("name"));
     let Accepted { body, node, uid } = accepted;
     if matches!(kind.core(), Some(Kind::PriorityClass | Kind::RuntimeClass | Kind::StorageClass))
-        && let Ok(Ok(class)) = kind.parse(body.as_bytes()).map(Converted::lenient)
+        && let Ok(Ok(class)) = kind.parse(&body).map(Converted::lenient)
     {
         classes.apply(class);
     }
-    let body = Bytes::from(body);
     let may_be_chosen =
         matches!(kind.core(), Some(Kind::PersistentVolume | Kind::PersistentVolumeClaim | Kind::ResourceClaim));
     let incoming = Incoming {

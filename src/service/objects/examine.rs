@@ -3,11 +3,12 @@
 use super::{is_absent, target::Target};
 use crate::{
     core::snapshot::{Kind, Object},
+    live::{self, Validated},
     service::{
         error::{Error, Result},
         fields,
     },
-    store::Change,
+    store::{Body, Change},
     wire::{
         decode::DecodeError,
         document::Document,
@@ -24,8 +25,8 @@ use crate::{
 /// An object that has passed.
 #[derive(Debug)]
 pub(crate) struct Accepted {
-    /// As it is stored.
-    pub body: String,
+    /// As it is stored, with what was parsed from it.
+    pub body: Body,
     /// The node its pod is on.
     pub node: Option<String>,
     /// Its own.
@@ -35,7 +36,7 @@ pub(crate) struct Accepted {
 impl Accepted {
     /// The change that stores it.
     pub(crate) fn put(&self) -> Change {
-        Change::Put { body: self.body.clone().into(), uid: self.uid.clone(), node: self.node.clone() }
+        Change::Put { body: self.body.clone(), uid: self.uid.clone(), node: self.node.clone() }
     }
 }
 
@@ -138,12 +139,12 @@ pub(crate) fn check_fact(
 /// The object as it would be stored, and everything that is wrong with it.
 fn validated(kind: &StoredKind, document: Document) -> std::result::Result<(Accepted, Vec<Cause>), Refused> {
     let uid = document.metadata_text("uid").unwrap_or_default();
-    let body = document.into_body();
-    // The text is not the one that was sent, so its lines mean nothing to the client.
-    let converted = kind.validate(body.as_bytes()).map_err(|error| Refused::Undecodable(error.without_place()))?;
-    let node = match converted.object {
+    let node = |object: Option<&Object>| match object {
         Some(Object::Pod(pod)) if !pod.node_name.is_empty() => Some(pod.node_name.as_ref().to_owned()),
         _ => None,
     };
-    Ok((Accepted { body, node, uid }, converted.causes))
+    // The text is not the one that was sent, so its lines mean nothing to the client.
+    let Validated { body, read: node, causes } = live::validate(kind, document.into_body(), node)
+        .map_err(|error| Refused::Undecodable(error.without_place()))?;
+    Ok((Accepted { body, node, uid }, causes))
 }

@@ -23,7 +23,7 @@ use crate::{
         compute::read_on,
         error::{Error, Result},
     },
-    store::{Atomicity, Call, Change, Outcome, Precondition, Record, Refusal, Write},
+    store::{Atomicity, Body, Call, Change, Outcome, Precondition, Record, Refusal, Write},
     wire::{document::Document, selector, validation::fields::FieldValidation},
 };
 
@@ -59,7 +59,7 @@ pub struct Written {
     /// Its uid.
     pub uid: String,
     /// The object as it is stored now; `None` once it is deleted.
-    pub body: Option<String>,
+    pub body: Option<Body>,
     /// The revision at which it is so; `None` for a new object in a dry run.
     pub revision: Option<u64>,
     /// Unknown and repeated fields.
@@ -177,7 +177,7 @@ impl Next {
         }
     }
 
-    fn into_parts(self) -> (Option<String>, String) {
+    fn into_parts(self) -> (Option<Body>, String) {
         match self {
             Self::Put(Accepted { body, uid, .. }) => (Some(body), uid),
             Self::Gone { uid } => (None, uid),

@@ -11,6 +11,7 @@ use crate::{
         snapshot::{Object, Snapshot},
         work,
     },
+    live::{self, Validated},
     service::{
         error::{Error, Result, Subject},
         objects::{generated, is_absent, kind_of_pods, stamp},
@@ -23,6 +24,7 @@ use crate::{
         extender_calls::PodDocument,
         fault::Cause,
         kinds::StoredKind,
+        objects::Converted,
         schedule::{ScheduleRequest, ScheduleResult, ScheduledPod},
         selector,
     },
@@ -212,14 +214,14 @@ impl Asked<'_> {
         })?;
         stamp(&mut document);
         let uid = document.metadata_text("uid").unwrap_or_default();
-        let body = document.into_body();
-        let object = kind.validate(body.as_bytes()).map_err(undecodable)?.strict()?;
-        let Some(Object::Pod(pod)) = object else { return Ok(()) };
+        let pod = |object: Option<&Object>| if let Some(Object::Pod(pod)) = object { Some(pod.clone()) } else { None };
+        let Validated { body, read, causes } = live::validate(kind, document.into_body(), pod).map_err(undecodable)?;
+        let Some(pod) = (Converted { object: read, causes }).strict()? else { return Ok(()) };
         if pod.is_assigned() {
             let message = "Forbidden: a pod that is not stored yet is given its node here".into();
             return Err(vec![cause("spec.nodeName", "FieldValueForbidden", message)]);
         }
-        self.add(Arc::new(*pod), Some(Change::Put { body: body.into(), uid, node: None }));
+        self.add(Arc::new(*pod), Some(Change::Put { body, uid, node: None }));
         Ok(())
     }
 }

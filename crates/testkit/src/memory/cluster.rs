@@ -1,13 +1,12 @@
 //! One cluster of a database in memory: its rows and its history.
 
-use bytes::Bytes;
 use imbl::OrdMap;
 use uuid::Uuid;
 
 use podberth_store::decide::NewRow;
 use podberth_store::keeping::{self, Kept, Source, Visitor};
 use podberth_store::rows::PAGE;
-use podberth_store::{Compaction, Cursor, Head, Key, Record, StoreError, removal};
+use podberth_store::{Body, Compaction, Cursor, Head, Key, Record, StoreError, removal};
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Cluster {
@@ -74,6 +73,8 @@ impl Cluster {
             }
             self.by_revision.remove(&before.revision);
         }
+        // What was read from a database is text.
+        record.body = record.body.unparsed();
         self.by_revision.insert(record.revision, record.key.clone());
         self.rows.insert(record.key.clone(), record);
         true
@@ -186,6 +187,6 @@ fn remove_up_to<T: Clone>(map: &mut OrdMap<u64, T>, last: u64) -> u64 {
 }
 
 pub(super) fn without_body(row: &Record, leave_it_out: bool) -> Record {
-    let body = if leave_it_out { Bytes::new() } else { row.body.clone() };
+    let body = if leave_it_out { Body::default() } else { row.body.clone() };
     Record { body, ..row.clone() }
 }

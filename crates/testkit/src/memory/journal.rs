@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 
-use bytes::Bytes;
 use imbl::OrdMap;
 
 use super::cluster::Cluster;
-use podberth_store::{Bodies, Head, Judge, Key, Place, Record};
+use podberth_store::{Bodies, Body, Head, Judge, Key, Place, Record};
 
 /// Something that happened to the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +59,7 @@ impl<'a> Recorder<'a> {
 
     /// The steps, with the bodies that the batch left in `rows`.
     pub(super) fn into_steps(mut self, rows: &OrdMap<Key, Record>) -> Vec<Record> {
-        let mut bodies: HashMap<Key, Bytes> = HashMap::new();
+        let mut bodies: HashMap<Key, Body> = HashMap::new();
         for step in &mut self.steps {
             if step.body_revision < step.revision {
                 let stored = || rows.get(&step.key).map(|row| row.body.clone());

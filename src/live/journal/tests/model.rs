@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use proptest::prelude::*;
 
 use crate::{
@@ -75,7 +74,7 @@ impl Model {
                 let (revision, live) = (self.revision, self.live.get_mut(&name)?);
                 live.revision = revision;
                 live.node = NODES[node].map(str::to_owned);
-                Record { body: Bytes::new(), ..live.clone() }
+                Record { body: crate::store::Body::default(), ..live.clone() }
             }
             Op::Replace { name } => {
                 self.live.remove(&name)?;
@@ -85,7 +84,7 @@ impl Model {
             }
             Op::Delete { name } => {
                 let gone = self.live.remove(&name)?;
-                Record { revision: self.revision, deleted: true, body: Bytes::new(), ..gone }
+                Record { revision: self.revision, deleted: true, body: crate::store::Body::default(), ..gone }
             }
         };
         Some(noted)
