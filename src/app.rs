@@ -39,7 +39,10 @@ use crate::{
         self, Clusters, DEFAULT_CLUSTER, Remembering,
         upkeep::{Compact, Expire, ForgetPolicies, Job, Upkeep},
     },
-    service::Freshness,
+    service::{
+        Freshness, Service,
+        objects::{AdmissionMode, create_built_in},
+    },
     store::{self, Keep, Storage, StoreError, Writable},
     telemetry::{
         self,
@@ -191,7 +194,14 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
         reply_bytes: settings.max_downstream_reply_bytes,
         ..extenders::Options::default()
     });
-    let state = AppState::with_extenders(clusters, freshness, checks, metrics, extenders);
+    let service = Service { admission: settings.admission, ..Service::new(clusters, freshness, extenders) };
+    if settings.admission == AdmissionMode::Kubernetes
+        && store.migration_status().await?.is_current()
+        && let Err(error) = create_built_in(&service, &DEFAULT_CLUSTER.into()).await
+    {
+        tracing::warn!(cluster = DEFAULT_CLUSTER, %error, "the built-in namespaces and priority classes are not there");
+    }
+    let state = AppState::of(service, checks, metrics);
     let limits = Limits {
         request_timeout: settings.request_timeout,
         body_bytes: settings.max_body_bytes,

@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, error::Error, fmt, fs, path::Path, path::PathBu
 
 use clap::{
     ArgAction, Args, Command, CommandFactory, FromArgMatches,
-    builder::{BoolishValueParser, TypedValueParser},
+    builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser},
     error::{ContextKind, ContextValue, ErrorKind},
     parser::ValueSource,
 };
@@ -20,6 +20,7 @@ use crate::{
     core::{model::Quantity, policy::ExtenderHosts},
     features,
     origin::Origins,
+    service::objects::AdmissionMode,
     telemetry::LogFormat,
 };
 
@@ -67,6 +68,11 @@ pub struct Settings {
     /// Longest time of one statement in the database
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub database_statement_timeout: Duration,
+
+    /// Rules for what clients write: those of Kubernetes' API server (defaults, validation, admission), or none, for facts that are fed
+    /// from a real cluster. Imports are always facts
+    #[arg(long, value_name = "RULES", default_value = "kubernetes", value_parser = admission())]
+    pub admission: AdmissionMode,
 
     /// How long to keep superseded versions of objects, for reading the past; 0s keeps none. All processes on a database should agree
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
@@ -274,6 +280,10 @@ impl EnvFilterText {
     pub fn filter(&self) -> EnvFilter {
         EnvFilter::new(format!("sqlx=off,sqlx_core=off,sqlx_postgres=off,sqlx_sqlite=off,{}", self.0))
     }
+}
+
+fn admission() -> impl TypedValueParser<Value = AdmissionMode> {
+    PossibleValuesParser::new(AdmissionMode::NAMES).map(|name| AdmissionMode::named(&name).unwrap_or_default())
 }
 
 fn filter(text: &str) -> Result<EnvFilterText, String> {

@@ -44,7 +44,11 @@ impl AppState {
         metrics: PrometheusHandle,
         extenders: Extenders,
     ) -> Self {
-        let service = Service::new(clusters, freshness, extenders);
+        Self::of(Service::new(clusters, freshness, extenders), checks, metrics)
+    }
+
+    /// The state of a process with these services.
+    pub fn of(service: Service, checks: Vec<Check>, metrics: PrometheusHandle) -> Self {
         Self(Arc::new(Shared { service, checks, metrics, stopping: AtomicBool::new(false) }))
     }
 }

@@ -1,19 +1,23 @@
 //! Eviction: pods go, unless a disruption budget forbids it.
 //!
-//! If several budgets protect one pod, kube-apiserver gives up with an internal error; here all of them must allow the eviction and all are charged.
+//! If several budgets protect one pod, kube-apiserver gives up with an internal error, and so does `--admission=kubernetes`; otherwise all of them
+//! must allow the eviction and all are charged.
 //! A budget is charged by lowering `status.disruptionsAllowed` in the commit that deletes the pod, so two evictions never share one allowance.
 //!
 //! Kubernetes source: `pkg/registry/core/pod/storage/eviction.go` (`Create`, `canIgnorePDB`, `checkAndDecrement`).
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
-use serde_json::value::to_raw_value;
+use serde_json::{Value, json, value::to_raw_value};
 
 use super::{
     Service,
-    error::{Error, Result},
-    objects::{self, ATTEMPTS, Preconditions, Target},
+    error::{Error, Result, Subject},
+    objects::{self, ATTEMPTS, AdmissionMode, Preconditions, Target},
 };
 use crate::{
+    clock,
     core::{
         model::Pod,
         snapshot::{Kind, Object},
@@ -30,6 +34,10 @@ pub mod taints;
 
 /// kube-apiserver's retry time for a budget that lags.
 const BEHIND_RETRY_SECONDS: u32 = 10;
+
+/// kube-apiserver's answer if two budgets cover a pod.
+const TWO_BUDGETS: &str =
+    "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
 
 /// The fields of a budget that only eviction reads.
 #[derive(Default, Deserialize)]
@@ -83,6 +91,14 @@ impl Budget {
 pub async fn evict(service: &Service, target: &Target, preconditions: &Preconditions, dry_run: bool) -> Result<Record> {
     for _ in 0..ATTEMPTS {
         let pod = objects::read(service, target, None).await?;
+        if let Some(uid) = preconditions.uid.as_ref().filter(|uid| **uid != pod.uid) {
+            let message = format!(
+                "the UID in the precondition ({uid}) does not match the UID in record ({}). The object might have been \
+                 deleted and then recreated",
+                pod.uid
+            );
+            return Err(Error::Conflict { subject: Subject::new("", "Pod", &*target.name), message });
+        }
         preconditions.check(target, &pod)?;
         let mut writes = charges(service, &target.cluster, &pod).await?;
         writes.push(Write {
@@ -116,7 +132,11 @@ async fn charges(service: &Service, cluster: &str, pod: &Record) -> Result<Vec<W
     };
     let query = ListQuery { namespace: Some(pod.key.namespace.clone()), ..ListQuery::all(budgets.key()) };
     let stored = service.store.list(cluster, &query).await?.items;
-    stored.iter().filter(|record| charges_for(budgets, record, &parsed)).map(charge).collect()
+    let charged: Vec<&Record> = stored.iter().filter(|record| charges_for(budgets, record, &parsed)).collect();
+    if service.admission == AdmissionMode::Kubernetes && charged.len() > 1 {
+        return Err(Error::BadRequest(TWO_BUDGETS.into()));
+    }
+    charged.into_iter().map(|budget| charge(budget, &pod.key.name)).collect()
 }
 
 /// `true` if the eviction of a pod costs a budget anything.
@@ -127,10 +147,41 @@ fn charges_for(kind: &StoredKind, record: &Record, pod: &Pod) -> bool {
     }
 }
 
-/// The write that lowers a budget's allowance by one.
-fn charge(record: &Record) -> Result<Write> {
+/// The write that lowers a budget's allowance by one for a pod of this name.
+fn charge(record: &Record, pod: &str) -> Result<Write> {
     let budget: Budget = decode::from_slice(&record.body).map_err(Error::internal)?;
-    with_allowance(record, budget.after(&record.key.name)?)
+    let left = budget.after(&record.key.name)?;
+    let mut document = Document::parse(&record.body).map_err(Error::internal)?;
+    let disrupted = document.get_in("status", "disruptedPods").map_err(Error::internal)?;
+    let mut disrupted: BTreeMap<String, String> =
+        disrupted.and_then(|pods| decode::from_slice(pods.get().as_bytes()).ok()).unwrap_or_default();
+    let now = clock::now_rfc3339();
+    disrupted.insert(pod.into(), now.clone());
+    let mut fields = vec![
+        ("disruptionsAllowed", to_raw_value(&left).map_err(Error::internal)?),
+        ("disruptedPods", to_raw_value(&disrupted).map_err(Error::internal)?),
+    ];
+    if left == 0 {
+        let condition = json!({"type": "DisruptionAllowed", "status": "False", "reason": "InsufficientPods", "message": "",
+            "observedGeneration": budget.status.observed_generation, "lastTransitionTime": now});
+        let conditions = document.get_in("status", "conditions").map_err(Error::internal)?;
+        let mut conditions: Vec<Value> =
+            conditions.and_then(|list| decode::from_slice(list.get().as_bytes()).ok()).unwrap_or_default();
+        conditions.retain(|other| other["type"] != condition["type"]);
+        conditions.push(condition);
+        fields.push(("conditions", to_raw_value(&conditions).map_err(Error::internal)?));
+    }
+    document.set_all_in("status", fields).map_err(Error::internal)?;
+    Ok(put(record, document))
+}
+
+/// The write that puts a text in the place of a stored one.
+fn put(record: &Record, document: Document) -> Write {
+    Write {
+        key: record.key.clone(),
+        precondition: Precondition::revision(record.revision),
+        change: Change::Put { body: document.into_body().into(), uid: record.uid.clone(), node: None },
+    }
 }
 
 /// The write that sets the allowed disruptions of a budget, if it is unchanged since it was read.
@@ -138,9 +189,5 @@ pub(super) fn with_allowance(record: &Record, left: i32) -> Result<Write> {
     let mut document = Document::parse(&record.body).map_err(Error::internal)?;
     let left = to_raw_value(&left).map_err(Error::internal)?;
     document.set_in("status", "disruptionsAllowed", left).map_err(Error::internal)?;
-    Ok(Write {
-        key: record.key.clone(),
-        precondition: Precondition::revision(record.revision),
-        change: Change::Put { body: document.into_body().into(), uid: record.uid.clone(), node: None },
-    })
+    Ok(put(record, document))
 }

@@ -41,12 +41,20 @@ pub struct Service {
     pub extenders: Extenders,
     /// The demands on their snapshots.
     pub freshness: Freshness,
+    /// The rules for what clients write.
+    pub admission: objects::AdmissionMode,
 }
 
 impl Service {
-    /// Services over these clusters and their database.
+    /// Services over these clusters and their database, under which every write is a fact.
     pub fn new(clusters: Clusters, freshness: Freshness, extenders: Extenders) -> Self {
-        Self { store: clusters.store().clone(), clusters, extenders, freshness }
+        Self {
+            store: clusters.store().clone(),
+            clusters,
+            extenders,
+            freshness,
+            admission: objects::AdmissionMode::default(),
+        }
     }
 }
 

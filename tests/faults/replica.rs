@@ -42,7 +42,9 @@ impl Replica {
     }
 
     fn launch(mut command: Command, database: &str, arguments: &[&str], clock: Option<&Clock>) -> Self {
-        command.args(["serve", "--listen=127.0.0.1:0", "--database-acquire-timeout=2s"]).args(arguments);
+        command
+            .args(["serve", "--listen=127.0.0.1:0", "--admission=none", "--database-acquire-timeout=2s"])
+            .args(arguments);
         let path = std::env::var_os("PATH").unwrap_or_default();
         command.env_clear().env("PATH", path).env("PODBERTH_DATABASE_URL", database).env("NO_COLOR", "1");
         if let Some(clock) = clock {

@@ -10,6 +10,7 @@ mod engines;
 #[path = "../support/server.rs"]
 mod server;
 
+mod admission;
 mod bad;
 mod clusters;
 mod documents;

@@ -13,7 +13,7 @@ use podberth::{
     api::{Diagnostics, middleware::Limits, pace::Pace, router, state::AppState},
     extenders::Extenders,
     live::{self, Clusters, Remembering},
-    service::Freshness,
+    service::{Freshness, Service, objects::AdmissionMode},
     store::{self, Atomicity, Change, Key, Outcome, Precondition, Storage, Write},
     telemetry,
 };
@@ -34,6 +34,7 @@ pub(crate) struct Setup {
     /// The times for which the extender verbs keep victims and assumed pods.
     pub(crate) remembering: Remembering,
     pub(crate) freshness: Freshness,
+    pub(crate) admission: AdmissionMode,
     pub(crate) limits: Limits,
     pub(crate) extenders: Extenders,
     pub(crate) diagnostics: Diagnostics,
@@ -45,6 +46,7 @@ impl Default for Setup {
             clusters: live::Limits { poll: LATE, ..live::Limits::default() },
             remembering: Remembering { victims_for: Duration::from_mins(2), ..Remembering::default() },
             freshness: Freshness { max_staleness: Duration::MAX, ..Freshness::default() },
+            admission: AdmissionMode::None,
             limits: Limits {
                 request_timeout: LATE,
                 body_bytes: 3 << 20,
@@ -118,7 +120,8 @@ impl Server {
     pub(crate) fn start(store: Arc<dyn Storage>, setup: Setup) -> Self {
         let clusters = Clusters::limited(store, setup.clusters).with_remembering(setup.remembering);
         let metrics = telemetry::recorder().expect("a recorder");
-        let state = AppState::with_extenders(clusters, setup.freshness, Vec::new(), metrics, setup.extenders);
+        let service = Service::new(clusters, setup.freshness, setup.extenders);
+        let state = AppState::of(Service { admission: setup.admission, ..service }, Vec::new(), metrics);
         Self { router: router(state.clone(), setup.limits, setup.diagnostics), state }
     }
 

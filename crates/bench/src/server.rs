@@ -49,7 +49,9 @@ impl Server {
         let mut command = Command::new(binary);
         // Other variables of this process must not become settings of the server.
         command.env_clear().env("PODBERTH_DATABASE_URL", database).env("NO_COLOR", "1");
-        command.args(["serve", "--listen=127.0.0.1:0", "--log-level=warn,podberth::app=info"]).args(settings);
+        command
+            .args(["serve", "--listen=127.0.0.1:0", "--admission=none", "--log-level=warn,podberth::app=info"])
+            .args(settings);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let begun = Instant::now();
         let mut child = command.spawn().map_err(|error| format!("{} does not start: {error}", binary.display()))?;

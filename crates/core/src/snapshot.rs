@@ -216,6 +216,11 @@ impl Snapshot {
         self.namespaces.get(namespace).map_or(&NO_LABELS, |n| &n.labels)
     }
 
+    /// `true` if a namespace of this name is stored.
+    pub fn has_namespace(&self, name: &str) -> bool {
+        self.namespaces.contains_key(name)
+    }
+
     /// All namespaces stored.
     pub fn namespaces(&self) -> impl Iterator<Item = &Arc<Namespace>> {
         self.namespaces.values()

@@ -9,11 +9,12 @@ use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, Visitor},
 };
-use serde_json::value::RawValue;
+use serde_json::{Map, Value, value::RawValue};
 
 use super::{
     decode::{self, DecodeError},
     kinds::{Served, StoredKind},
+    tree,
 };
 
 /// Largest nesting depth of objects; serde_json itself allows this much when it builds a tree.
@@ -256,6 +257,21 @@ impl Document {
         Ok(())
     }
 
+    /// The object as a tree after an edit.
+    ///
+    /// # Errors
+    /// That of the edit, or if the object takes too much memory.
+    pub(super) fn edited(
+        &self,
+        edit: impl FnOnce(&mut Map<String, Value>) -> Result<(), DecodeError>,
+    ) -> Result<Self, DecodeError> {
+        let mut tree = tree::parse(self.to_json().as_bytes())?;
+        if let Value::Object(object) = &mut tree {
+            edit(object)?;
+        }
+        Self::parse(tree.to_string().as_bytes())
+    }
+
     /// The whole object as JSON, `kind`, `apiVersion` and `resourceVersion` included where it has them.
     pub fn to_json(&self) -> String {
         let mut json = String::from("{\"metadata\":{");
@@ -424,11 +440,9 @@ fn text_length(bytes: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-    use serde_json::Value;
-
     use super::*;
     use crate::kinds;
+    use proptest::prelude::*;
 
     fn body(json: &str) -> String {
         Document::parse(json.as_bytes()).unwrap().into_body()

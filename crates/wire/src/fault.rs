@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use serde_json::Value;
+
 /// The reason of a list that is too long.
 pub const TOO_MANY: &str = "FieldValueTooMany";
 
@@ -36,6 +38,14 @@ pub struct Cause {
 /// A value as messages show it.
 fn shown(value: impl fmt::Debug) -> String {
     shortened(format!("{value:?}"))
+}
+
+/// The reason of a word outside of a short list.
+const NOT_SUPPORTED: &str = "FieldValueNotSupported";
+
+/// A short list as messages show it.
+fn listed(words: &[&str]) -> String {
+    words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", ")
 }
 
 /// The path of a value in an object. Costs nothing until it is printed.
@@ -112,6 +122,23 @@ impl Faults {
         self.push(at, "FieldValueInvalid", format!("Invalid value: {}: {rule}", shown(value)));
     }
 
+    /// A part that breaks a rule, shown as JSON.
+    pub fn invalid_json(&mut self, at: &Path<'_>, value: &Value, rule: impl fmt::Display) {
+        self.invalid(at, format_args!("{value}"), rule);
+    }
+
+    /// A part with a word outside of a short list, shown as JSON.
+    pub fn not_supported_json(&mut self, at: &Path<'_>, value: &Value, supported: &[&str]) {
+        let supported = listed(supported);
+        let shown = shown(format_args!("{value}"));
+        self.push(at, NOT_SUPPORTED, format!("Unsupported value: {shown}: supported values: {supported}"));
+    }
+
+    /// A name that nothing in the object has.
+    pub fn missing(&mut self, at: &Path<'_>, name: &str) {
+        self.push(at, "FieldValueNotFound", format!("Not found: {}", shown(name)));
+    }
+
     /// A value that is missing. `why` may be empty.
     pub fn required(&mut self, at: &Path<'_>, why: &str) {
         let message = if why.is_empty() { "Required value".into() } else { format!("Required value: {why}") };
@@ -120,12 +147,8 @@ impl Faults {
 
     /// A value outside of a short list.
     pub fn not_supported(&mut self, at: &Path<'_>, value: &str, supported: &[&str]) {
-        let supported = supported.iter().map(|s| format!("{s:?}")).collect::<Vec<_>>().join(", ");
-        self.push(
-            at,
-            "FieldValueNotSupported",
-            format!("Unsupported value: {}: supported values: {supported}", shown(value)),
-        );
+        let supported = listed(supported);
+        self.push(at, NOT_SUPPORTED, format!("Unsupported value: {}: supported values: {supported}", shown(value)));
     }
 
     /// A value that is not allowed here.

@@ -9,6 +9,7 @@
 pub mod allocation;
 pub mod allowance;
 pub mod asked;
+pub mod binding;
 pub mod cluster;
 pub mod decode;
 pub mod defaults;
@@ -33,6 +34,7 @@ pub mod status;
 pub mod table;
 pub mod text;
 mod tree;
+mod types;
 pub mod validation;
 pub mod volume_choice;
 pub mod yaml;

@@ -1,5 +1,6 @@
-//! `pods/{name}/binding`: puts a pod on a node if it fits there at the moment of the commit, by the whole filter of the
-//! policy in force. kube-apiserver does not ask; here two schedulers that decide at once must not overcommit a node.
+//! `pods/{name}/binding`: puts a pod on a node. Under `--admission=kubernetes` it does what kube-apiserver does, which does not ask if the
+//! pod fits. With a policy in the query, and under `--admission=none`, the pod has to fit at the moment of the commit, by the whole filter
+//! of the policy: two schedulers that decide at once do not overcommit a node.
 //!
 //! Kubernetes source: `pkg/registry/core/pod/storage/storage.go` (`BindingREST.Create`, `setPodNodeAndMetadata`).
 
@@ -15,9 +16,9 @@ use crate::{
         state::AppState,
     },
     service::{
-        bind::bind_stored,
+        bind::{bind_stored, bind_unjudged},
         error::{Error, Result},
-        objects::Target,
+        objects::{AdmissionMode, Target},
     },
     wire::{
         decode,
@@ -82,6 +83,11 @@ pub(super) async fn bind(
     let binding: Binding = decode::from_slice(&body)?;
     binding.check(&target)?;
     let (uid, node) = (&binding.metadata.uid, &binding.target.name);
-    bind_stored(&state, &target, uid, node, policy.policy.as_deref(), dry_run).await?;
-    Ok(show::success(StatusCode::CREATED, &target, uid))
+    let (policy, annotations) = (policy.policy.as_deref(), &binding.metadata.annotations);
+    if state.admission == AdmissionMode::Kubernetes && policy.is_none() {
+        bind_unjudged(&state, &target, uid, node, annotations, dry_run).await?;
+    } else {
+        bind_stored(&state, &target, uid, node, policy, dry_run).await?;
+    }
+    Ok(show::done(StatusCode::CREATED))
 }

@@ -53,6 +53,6 @@ pub(super) async fn evict(
     }
     eviction.metadata.agrees_with(&target, "Eviction")?;
     let options = eviction.delete_options.unwrap_or_default().options(&query)?;
-    let pod = evict::evict(&state, &target, &options.preconditions, options.dry_run).await?;
-    Ok(show::success(StatusCode::CREATED, &target, &pod.uid))
+    evict::evict(&state, &target, &options.preconditions, options.dry_run).await?;
+    Ok(show::done(StatusCode::CREATED))
 }

@@ -43,6 +43,11 @@ pub(super) fn written(code: StatusCode, written: &Written) -> Response {
     warn(json(code, text), &written.warnings)
 }
 
+/// A reply that reports success alone.
+pub(super) fn done(code: StatusCode) -> Response {
+    (code, Json(Status::success(code.as_u16(), None))).into_response()
+}
+
 /// A reply that only reports success.
 pub(super) fn success(code: StatusCode, target: &Target, uid: &str) -> Response {
     let details = StatusDetails {

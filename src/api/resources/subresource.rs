@@ -1,5 +1,7 @@
 //! Bodies of subresources that do something with a pod.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -18,17 +20,23 @@ pub(super) struct BindingMetadata {
     pub namespace: String,
     /// The pod's uid: with it a binding may be repeated safely, and does not affect a later pod of this name.
     pub uid: String,
+    /// Annotations that a Binding writes into the pod.
+    #[schema(ignore)]
+    pub annotations: BTreeMap<String, String>,
 }
 
 impl BindingMetadata {
     /// Checks that the object in the body, of this kind, agrees with the path.
     pub(super) fn agrees_with(&self, target: &Target, kind: &str) -> Result<()> {
         let agrees = |said: &str, path: &str| said.is_empty() || said == path;
-        if agrees(&self.name, &target.name) && agrees(&self.namespace, target.namespace.as_deref().unwrap_or_default())
-        {
-            Ok(())
-        } else {
-            Err(Error::BadRequest(format!("name or namespace in URL does not match that in the {kind} object")))
+        if !agrees(&self.namespace, target.namespace.as_deref().unwrap_or_default()) {
+            return Err(Error::BadRequest(
+                "the namespace of the provided object does not match the namespace sent on the request".into(),
+            ));
         }
+        if !agrees(&self.name, &target.name) {
+            return Err(Error::BadRequest(format!("name in URL does not match name in {kind} object")));
+        }
+        Ok(())
     }
 }

@@ -22,11 +22,13 @@ use crate::{
 };
 
 pub use self::{
+    as_api_server::bind_unjudged,
     by_extender::ByExtender,
     in_store::InStore,
     requests::{bind_stored, extender_bind},
 };
 
+mod as_api_server;
 mod by_extender;
 mod in_store;
 mod requests;

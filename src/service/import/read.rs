@@ -202,7 +202,7 @@ fn incoming(
     let warning = (!causes.is_empty()).then(|| named(kind.kind, &document, causes));
     let text = |field| document.metadata_text(field).unwrap_or_default();
     let key = Key::new(kind.key(), text("namespace"), text("name"));
-    let Accepted { body, node, uid } = accepted;
+    let Accepted { body, node, uid, .. } = accepted;
     if matches!(kind.core(), Some(Kind::PriorityClass | Kind::RuntimeClass | Kind::StorageClass))
         && let Ok(Ok(class)) = kind.parse(&body).map(Converted::lenient)
     {

@@ -2,37 +2,181 @@
 
 use std::sync::Arc;
 
-use super::{is_absent, target::Target};
+use super::{examine::undecodable, is_absent, target::Target};
 use crate::{
+    clock,
     core::snapshot::Snapshot,
     service::{
         Service,
         compute::read_on,
         context::{self, Fresh},
-        error::{Error, Result},
+        error::{Error, Result, Subject},
     },
-    store::Record,
+    store::{ListQuery, Record},
     wire::{
         defaults::{self, Denied},
         document::Document,
-        kinds::StoredKind,
+        kinds::{self, StoredKind},
     },
 };
+
+/// The rules that hold for what clients write. Imports are facts under both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AdmissionMode {
+    /// Those of the API server: objects are stored in its form, with its defaults, and refused where it refuses them.
+    Kubernetes,
+    /// Objects are facts from another cluster: they are stored as they are sent, and held to what decisions read.
+    #[default]
+    None,
+}
+
+impl AdmissionMode {
+    /// The names of the modes.
+    pub const NAMES: [&'static str; 2] = ["kubernetes", "none"];
+
+    /// The mode of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "kubernetes" => Some(Self::Kubernetes),
+            "none" => Some(Self::None),
+            _ => None,
+        }
+    }
+
+    /// `true` if the API server's rules hold for objects of this kind.
+    pub(super) fn holds_for(self, kind: &StoredKind) -> bool {
+        self == Self::Kubernetes && kind.is_shared()
+    }
+}
+
+/// Namespaces that every cluster has from its beginning.
+pub(super) const BUILT_IN: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
+
+/// Gives an object that was sent the form in which it is stored.
+///
+/// # Errors
+/// [`Error::BadRequest`] if a value has not the type of its field.
+pub(super) async fn read(service: &Service, target: &Target, document: Document, length: usize) -> Result<Document> {
+    if !service.admission.holds_for(target.kind) {
+        return Ok(document);
+    }
+    let kind = target.kind;
+    read_on(length, move || defaults::normalized(kind, &document)).await?.map_err(|error| undecodable(kind, &error))
+}
+
+/// Fills in and checks a new object by the limit ranges of its namespace.
+///
+/// # Errors
+/// [`Error::Forbidden`] if they refuse it.
+pub(super) async fn limit(service: &Service, target: &Target, document: Document, length: usize) -> Result<Document> {
+    let Some(ranges) = kinds::by_plural("", "limitranges") else { return Ok(document) };
+    if !service.admission.holds_for(target.kind) || !defaults::is_limited(target.kind) {
+        return Ok(document);
+    }
+    let query = ListQuery { namespace: target.namespace.clone(), ..ListQuery::all(ranges.key()) };
+    let stored = service.store.list(&target.cluster, &query).await?.items;
+    if stored.is_empty() {
+        return Ok(document);
+    }
+    let (kind, name) = (target.kind, document.metadata_text("name").unwrap_or_default());
+    let limited = move || {
+        // One that cannot be read limits nothing.
+        let ranges: Vec<_> = stored.iter().filter_map(|range| serde_json::from_slice(&range.body).ok()).collect();
+        defaults::limited(kind, &document, &ranges)
+    };
+    let limited = read_on(length, limited).await?.map_err(|error| undecodable(kind, &error))?;
+    limited.map_err(|denied| Error::Forbidden { subject: target.named(name).subject(), message: denied.message })
+}
+
+/// Checks a new object against the quotas of its namespace. What is used is counted from the objects that there are.
+///
+/// # Errors
+/// [`Error::Forbidden`] if a quota has not as much left.
+pub(super) async fn count(service: &Service, target: &Target, document: &Document, length: usize) -> Result<()> {
+    let Some(quotas) = kinds::by_plural("", "resourcequotas") else { return Ok(()) };
+    if !service.admission.holds_for(target.kind) || target.namespace.is_none() {
+        return Ok(());
+    }
+    let list = async |kind: &StoredKind| -> Result<Vec<Record>> {
+        let query = ListQuery { namespace: target.namespace.clone(), ..ListQuery::all(kind.key()) };
+        Ok(service.store.list(&target.cluster, &query).await?.items)
+    };
+    let quotas = list(quotas).await?;
+    if quotas.is_empty() {
+        return Ok(());
+    }
+    let others = list(target.kind).await?;
+    let length = others.iter().map(|other| other.body.len()).sum::<usize>().saturating_add(length);
+    let (kind, name) = (target.kind, document.metadata_text("name").unwrap_or_default());
+    let document = document.clone();
+    let counted = move || {
+        // Objects that cannot be read count nothing.
+        let read = |records: Vec<Record>| -> Vec<serde_json::Value> {
+            records.iter().filter_map(|record| serde_json::from_slice(&record.body).ok()).collect()
+        };
+        defaults::over_quota(kind, &document, &read(quotas), &read(others))
+    };
+    match read_on(length, counted).await?.map_err(|error| undecodable(kind, &error))? {
+        Some(denied) => Err(Error::Forbidden { subject: target.named(name).subject(), message: denied.message }),
+        None => Ok(()),
+    }
+}
+
+/// Makes an admitted object a new one: its status and generation are those of the beginning.
+///
+/// # Errors
+/// If it cannot be read.
+pub(super) async fn begin(service: &Service, target: &Target, document: Document, length: usize) -> Result<Document> {
+    if !service.admission.holds_for(target.kind) {
+        return Ok(document);
+    }
+    let (kind, now) = (target.kind, clock::now_rfc3339());
+    read_on(length, move || defaults::created(kind, &document, &now)).await?.map_err(|error| undecodable(kind, &error))
+}
+
+/// Makes an object the successor of the stored one: clients do not write status and generation through it.
+///
+/// # Errors
+/// If one of them cannot be read.
+pub(super) async fn succeed(
+    service: &Service,
+    target: &Target,
+    document: Document,
+    stored: &Document,
+    length: usize,
+) -> Result<Document> {
+    if !service.admission.holds_for(target.kind) {
+        return Ok(document);
+    }
+    let (kind, stored) = (target.kind, stored.clone());
+    let succeed = move || defaults::updated(kind, &document, &stored);
+    read_on(length, succeed).await?.map_err(|error| undecodable(kind, &error))
+}
 
 /// Fills in an object to create, with a text of `length` bytes.
 ///
 /// # Errors
-/// [`Error::Forbidden`] if it contradicts other objects, or names a class that does not exist.
+/// [`Error::Forbidden`] if it contradicts other objects, or names a class that does not exist. [`Error::NotFound`] if its namespace does
+/// not exist.
 pub(super) async fn of_new(service: &Service, target: &Target, document: &mut Document, length: usize) -> Result<()> {
-    if !defaults::is_admitted(target.kind) {
+    let is_strict = service.admission.holds_for(target.kind);
+    let namespace = target.namespace.as_deref().filter(|name| is_strict && !BUILT_IN.contains(name));
+    if !defaults::is_admitted(target.kind) && namespace.is_none() {
         return Ok(());
     }
     let mut fresh = Fresh::default();
     loop {
         let classes = classes(service, &target.cluster, fresh).await?;
+        if let Some(name) = namespace.filter(|name| !classes.has_namespace(name)) {
+            if fresh.is_newest {
+                return Err(Error::NotFound(Subject::new("", "namespaces", name)));
+            }
+            fresh.is_newest = true;
+            continue;
+        }
         let (kind, mut filled) = (target.kind, document.clone());
         let filled = read_on(length, move || {
-            let admitted = defaults::admit(kind, &mut filled, &classes);
+            let admitted = defaults::admit(kind, &mut filled, &classes, is_strict);
             admitted.map(|()| filled)
         });
         match filled.await? {
@@ -58,7 +202,8 @@ pub(super) async fn of_update(
     stored: &Document,
     length: usize,
 ) -> Result<()> {
-    defaults::keep(target.kind, sent, stored).map_err(|causes| target.invalid(causes))?;
+    let is_strict = service.admission.holds_for(target.kind);
+    defaults::keep(target.kind, sent, stored, is_strict).map_err(|causes| target.invalid(causes))?;
     if defaults::is_admitted_again(target.kind) { of_new(service, target, sent, length).await } else { Ok(()) }
 }
 
@@ -76,9 +221,9 @@ pub(crate) fn of_imported(
     let mut filled = document.clone();
     if let Some(stored) = stored.and_then(|record| Document::parse(&record.body).ok()) {
         // What may not be changed by PUT may be by an import.
-        let _ = defaults::keep(kind, &mut filled, &stored);
+        let _ = defaults::keep(kind, &mut filled, &stored, false);
     }
-    if defaults::admit(kind, &mut filled, classes).is_ok() {
+    if defaults::admit(kind, &mut filled, classes, false).is_ok() {
         document = filled;
     }
     document

@@ -1,6 +1,6 @@
 //! Validation of bodies: everything that a client sends is checked here before anything is stored.
 
-use super::{is_absent, target::Target};
+use super::{admission::AdmissionMode, is_absent, target::Target};
 use crate::{
     core::snapshot::{Kind, Object},
     live::{self, Validated},
@@ -15,7 +15,7 @@ use crate::{
         fault::Cause,
         kinds::StoredKind,
         validation::{
-            self,
+            self, complete,
             fields::{Examined, FieldValidation},
             update,
         },
@@ -31,6 +31,8 @@ pub(crate) struct Accepted {
     pub node: Option<String>,
     /// Its own.
     pub uid: String,
+    /// Warnings for the client.
+    pub warnings: Vec<String>,
 }
 
 impl Accepted {
@@ -59,7 +61,7 @@ impl Refused {
     }
 }
 
-fn undecodable(kind: &StoredKind, error: &DecodeError) -> Error {
+pub(super) fn undecodable(kind: &StoredKind, error: &DecodeError) -> Error {
     let (kind, version) = (kind.kind, kind.api_version());
     Error::BadRequest(format!("{kind} in version {version:?} cannot be handled as a {kind}: {error}"))
 }
@@ -105,9 +107,16 @@ pub(crate) fn open(target: &Target, json: &[u8]) -> Result<Document> {
     Ok(document)
 }
 
-/// Checks a complete object that a client makes, which has its uid.
-pub(crate) fn check(kind: &StoredKind, document: Document) -> std::result::Result<Accepted, Refused> {
-    let (accepted, causes) = validated(kind, document)?;
+/// Checks a complete object that a client makes, which has its uid. `mode` says by which rules.
+pub(crate) fn check(
+    kind: &StoredKind,
+    document: Document,
+    mode: AdmissionMode,
+) -> std::result::Result<Accepted, Refused> {
+    let (more, warnings) = more(kind, &document, mode)?;
+    let (mut accepted, mut causes) = validated(kind, document)?;
+    accepted.warnings = warnings;
+    add(&mut causes, more);
     if causes.is_empty() { Ok(accepted) } else { Err(Refused::Invalid(causes)) }
 }
 
@@ -116,15 +125,45 @@ pub(crate) fn check_update(
     kind: &StoredKind,
     document: Document,
     stored: &Document,
+    mode: AdmissionMode,
 ) -> std::result::Result<Accepted, Refused> {
-    let changes = if kind.is(Kind::Pod) { update::pod(&document, stored) } else { Vec::new() };
-    let (accepted, mut causes) = validated(kind, document)?;
+    let mut changes = if kind.is(Kind::Pod) { update::pod(&document, stored) } else { Vec::new() };
+    if mode.holds_for(kind) {
+        changes.extend(complete::changes(kind, &document, stored).map_err(Refused::Undecodable)?);
+    }
+    let (faults, warnings) = more(kind, &document, mode)?;
+    let (mut accepted, mut causes) = validated(kind, document)?;
+    accepted.warnings = warnings;
+    add(&mut causes, faults);
     if !causes.is_empty() {
-        let before = kind.validate(stored.clone().into_body().as_bytes()).map_err(Refused::Undecodable)?.causes;
+        let mut before = kind.validate(stored.clone().into_body().as_bytes()).map_err(Refused::Undecodable)?.causes;
+        before.extend(more(kind, stored, mode)?.0);
         causes.retain(|cause| !before.contains(cause));
     }
     causes.extend(changes);
     if causes.is_empty() { Ok(accepted) } else { Err(Refused::Invalid(causes)) }
+}
+
+/// The faults and the warnings that only the API server's rules find.
+fn more(
+    kind: &StoredKind,
+    document: &Document,
+    mode: AdmissionMode,
+) -> std::result::Result<(Vec<Cause>, Vec<String>), Refused> {
+    if !mode.holds_for(kind) {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let faults = complete::faults(kind, document).map_err(Refused::Undecodable)?;
+    Ok((faults, complete::warnings(kind, document).map_err(Refused::Undecodable)?))
+}
+
+/// Adds the faults that are not told yet.
+fn add(causes: &mut Vec<Cause>, more: Vec<Cause>) {
+    for cause in more {
+        if !causes.contains(&cause) {
+            causes.push(cause);
+        }
+    }
 }
 
 /// Checks a fact: it is refused only if it cannot be read or named. Its other faults are returned with it.
@@ -146,5 +185,5 @@ fn validated(kind: &StoredKind, document: Document) -> std::result::Result<(Acce
     // The text is not the one that was sent, so its lines mean nothing to the client.
     let Validated { body, read: node, causes } = live::validate(kind, document.into_body(), node)
         .map_err(|error| Refused::Undecodable(error.without_place()))?;
-    Ok((Accepted { body, node, uid }, causes))
+    Ok((Accepted { body, node, uid, warnings: Vec::new() }, causes))
 }

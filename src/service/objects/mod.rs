@@ -23,6 +23,8 @@ use crate::{
 };
 
 pub use self::{
+    admission::AdmissionMode,
+    built_in::create_built_in,
     list::{Found, ListTurn, NotOlder, Page, Selection, list},
     target::{Preconditions, Target},
     watch::{Begin, watch},
@@ -30,6 +32,7 @@ pub use self::{
 };
 
 pub(super) mod admission;
+mod built_in;
 pub(super) mod examine;
 mod list;
 mod target;

@@ -42,8 +42,10 @@ impl Target {
 
     /// The object breaks rules.
     pub fn invalid(&self, causes: Vec<Cause>) -> Error {
+        // Faults are found in the form in which the object is stored.
+        let kind = self.kind.stored();
         Error::Invalid {
-            subject: Subject::new(self.kind.group, self.kind.kind, &*self.name),
+            subject: Subject::new(kind.group, kind.kind, &*self.name),
             causes: causes.into_iter().map(Into::into).collect(),
         }
     }

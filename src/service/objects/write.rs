@@ -90,9 +90,10 @@ pub async fn write(service: &Service, target: &Target, intent: Intent, options: 
         } else {
             commit(service, &target, stored.as_ref(), next.change()).await?.map(Some)
         };
-        let (body, uid) = next.into_parts();
+        let (body, uid, told) = next.into_parts();
         match done {
             Ok(revision) => {
+                draft.warnings.extend(told);
                 return Ok(Written { target, uid, body, revision, warnings: draft.warnings });
             }
             Err(refusal) => {
@@ -158,7 +159,7 @@ enum DraftKind {
     /// A new object, admitted; `prefix` is the beginning of its name if that is to be generated.
     New { document: Document, prefix: Option<String> },
     /// The object that `edit` makes of the one sent and the stored one; only of that of a revision, if one is named.
-    Edit { sent: Document, based_on: Option<u64>, edit: fn(&Document, &Document) -> Document },
+    Edit { sent: Document, based_on: Option<u64>, edit: fn(&Document, &Document) -> Document, is_status: bool },
     /// None any more.
     Deletion,
 }
@@ -177,10 +178,11 @@ impl Next {
         }
     }
 
-    fn into_parts(self) -> (Option<Body>, String) {
+    /// The body, the uid and the warnings.
+    fn into_parts(self) -> (Option<Body>, String, Vec<String>) {
         match self {
-            Self::Put(Accepted { body, uid, .. }) => (Some(body), uid),
-            Self::Gone { uid } => (None, uid),
+            Self::Put(Accepted { body, uid, warnings, .. }) => (Some(body), uid, warnings),
+            Self::Gone { uid } => (None, uid, Vec::new()),
         }
     }
 }
@@ -189,8 +191,8 @@ impl Draft {
     async fn open(service: &Service, target: &Target, intent: Intent, mode: FieldValidation) -> Result<Self> {
         match intent {
             Intent::Create(body) => Self::new(service, target, body, mode).await,
-            Intent::Replace(body) => Self::edit(target, body, mode, whole).await,
-            Intent::ReplaceStatus(body) => Self::edit(target, body, mode, only_status).await,
+            Intent::Replace(body) => Self::edit(target, body, mode, (whole, false)).await,
+            Intent::ReplaceStatus(body) => Self::edit(target, body, mode, (only_status, true)).await,
             Intent::Delete => Ok(Self { kind: DraftKind::Deletion, length: 0, warnings: Vec::new() }),
         }
     }
@@ -201,7 +203,11 @@ impl Draft {
         if !is_absent(document.metadata("resourceVersion")) {
             return Err(Error::BadRequest("resourceVersion should not be set on objects to be created".into()));
         }
+        document = admission::read(service, target, document, length).await?;
         admission::of_new(service, target, &mut document, length).await?;
+        document = admission::limit(service, target, document, length).await?;
+        document = admission::begin(service, target, document, length).await?;
+        admission::count(service, target, &document, length).await?;
         stamp(&mut document);
         let prefix = if is_absent(document.metadata("name")) { document.metadata_text("generateName") } else { None };
         let prefix = prefix.filter(|prefix| !prefix.is_empty());
@@ -212,7 +218,7 @@ impl Draft {
         target: &Target,
         body: Bytes,
         mode: FieldValidation,
-        edit: fn(&Document, &Document) -> Document,
+        (edit, is_status): (fn(&Document, &Document) -> Document, bool),
     ) -> Result<Self> {
         let length = body.len();
         let (mut sent, warnings) = opened(target, body, mode).await?;
@@ -225,7 +231,7 @@ impl Draft {
             return Err(Error::BadRequest(message));
         }
         let based_on = revision(&sent.metadata_text("resourceVersion").unwrap_or_default())?;
-        Ok(Self { kind: DraftKind::Edit { sent, based_on, edit }, length, warnings })
+        Ok(Self { kind: DraftKind::Edit { sent, based_on, edit, is_status }, length, warnings })
     }
 
     /// The object of the next attempt: a new one may get another name each time.
@@ -245,17 +251,17 @@ impl Draft {
     /// The object after the write, admitted and validated.
     async fn next(&self, service: &Service, target: &Target, stored: Option<&Record>) -> Result<Next> {
         let kind = target.kind;
-        let (sent, based_on, edit) = match &self.kind {
+        let (sent, based_on, edit, is_status) = match &self.kind {
             DraftKind::New { document, .. } => {
-                let document = document.clone();
-                let checked = read_on(self.length, move || examine::check(kind, document)).await?;
+                let (document, mode) = (document.clone(), service.admission);
+                let checked = read_on(self.length, move || examine::check(kind, document, mode)).await?;
                 return checked.map(Next::Put).map_err(|refused| refused.into_error(target));
             }
             DraftKind::Deletion => {
                 let stored = stored.ok_or_else(|| target.not_found())?;
                 return Ok(Next::Gone { uid: stored.uid.clone() });
             }
-            DraftKind::Edit { sent, based_on, edit } => (sent, *based_on, edit),
+            DraftKind::Edit { sent, based_on, edit, is_status } => (sent, *based_on, edit, *is_status),
         };
         let stored = stored.ok_or_else(|| target.not_found())?;
         if based_on.is_some_and(|revision| revision != stored.revision) {
@@ -270,9 +276,14 @@ impl Draft {
             Document::parse(with_node(&record)?.as_bytes()).map_err(Error::internal)
         });
         let before = before.await??;
-        let mut document = edit(sent, &before);
+        let before = admission::read(service, target, before.clone(), length).await.unwrap_or(before);
+        let mut document = admission::read(service, target, edit(sent, &before), length).await?;
         admission::of_update(service, target, &mut document, &before, length).await?;
-        let checked = read_on(length, move || examine::check_update(kind, document, &before)).await?;
+        if !is_status {
+            document = admission::succeed(service, target, document, &before, length).await?;
+        }
+        let mode = service.admission;
+        let checked = read_on(length, move || examine::check_update(kind, document, &before, mode)).await?;
         let mut accepted = checked.map_err(|refused| refused.into_error(target))?;
         accepted.uid.clone_from(&stored.uid);
         Ok(Next::Put(accepted))

@@ -209,7 +209,7 @@ impl Asked<'_> {
         for field in ["resourceVersion", "uid", "creationTimestamp"] {
             document.remove_metadata(field);
         }
-        defaults::admit(kind, &mut document, self.snapshot).map_err(|denied| {
+        defaults::admit(kind, &mut document, self.snapshot, false).map_err(|denied| {
             vec![cause(denied.field, "FieldValueForbidden", format!("Forbidden: {}", denied.message))]
         })?;
         stamp(&mut document);

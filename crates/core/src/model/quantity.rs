@@ -46,6 +46,11 @@ impl Quantity {
         self.scaled(1_000_000)
     }
 
+    /// Billionths of a unit.
+    pub fn nanos(self) -> i128 {
+        self.nanos
+    }
+
     /// `true` if the amount is below zero.
     pub fn is_negative(self) -> bool {
         self.nanos < 0

@@ -1,11 +1,18 @@
-//! Defaults that the API server fills in, as far as decisions read them: one rule, one file.
+//! Defaults that the API server fills in: one rule, one file.
+//!
+//! # Written by every write of a client
+//!
+//! [`normalized`] gives an object the form in which the API server stores it: types are checked, unknown fields dropped, quantities
+//! canonical (`canonical.rs`), and the defaults that follow from the object itself are written (`fixed.rs`). [`created`] and [`updated`]
+//! do what its strategies do: the status and the generation are not the client's (`prepared.rs`), `matchLabelKeys` become requirements
+//! (`label_keys.rs`).
 //!
 //! # Applied when an object is read
 //!
-//! Defaults that follow from the object itself are applied each time it is parsed, wherever it comes from; the stored text stays as it
-//! was sent. These are [`amounts`] (requests from limits, pod-level amounts), [`host_ports`], and [`name_label`] of namespaces. The
-//! files of the objects add `allocatable` from `capacity`, the selector of a controller from its template, protocol, operator, binding
-//! mode and scheduler name. Objects sent to the extender verbs have their defaults already; applying them again changes nothing.
+//! Facts (`/import`, `--admission=none`, the objects in a request) are stored as they were sent. So the defaults that decisions need are
+//! applied each time an object is parsed, wherever it comes from. These are [`amounts`] (requests from limits, pod-level amounts),
+//! [`host_ports`], and [`name_label`] of namespaces. The files of the objects add `allocatable` from `capacity`, the selector of a
+//! controller from its template, protocol, operator, binding mode and scheduler name. Applying them again changes nothing.
 //!
 //! # Written when an object is created
 //!
@@ -20,13 +27,21 @@
 //! and their claims the default class. Both also get the defaults of every new pod ([`fill_new`]), unless they have a uid or a node and
 //! so are facts.
 //!
-//! Left out: `LimitRanger` (limit ranges are stored and not applied), `TaintNodesByCondition` (nodes are facts).
+//! Left out: `TaintNodesByCondition` (nodes are facts).
 
 pub mod amounts;
+mod canonical;
+mod fixed;
 pub mod host_ports;
+mod label_keys;
+mod limit_range;
 pub mod name_label;
+mod normal;
 mod pod;
+mod prepared;
 mod priority;
+mod qos;
+mod quota;
 mod runtime_class;
 mod storage_class;
 mod tolerations;
@@ -36,8 +51,96 @@ pub use pod::{ask, fill_new, in_cluster};
 pub use storage_class::fill as fill_claim;
 pub use update::keep;
 
-use super::{decode, document::Document, kinds::StoredKind, objects::disruption};
+use super::{
+    decode::{self, DecodeError},
+    document::Document,
+    kinds::StoredKind,
+    objects::disruption,
+    tree,
+};
 use podberth_core::snapshot::{Kind, Snapshot};
+
+/// The form in which the API server stores an object of this kind.
+///
+/// # Errors
+/// If a value has not the type of its field, with the message of the API server.
+pub fn normalized(kind: &'static StoredKind, document: &Document) -> Result<Document, DecodeError> {
+    let fields = kind.stored().fields();
+    document.edited(|object| normal::normalize(fields, object))
+}
+
+/// A normalized object as a new one. `now` is the time, RFC 3339.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn created(kind: &'static StoredKind, document: &Document, now: &str) -> Result<Document, DecodeError> {
+    document.edited(|object| {
+        prepared::create(kind.stored(), object, now);
+        Ok(())
+    })
+}
+
+/// `true` if limit ranges say something about objects of a kind.
+pub fn is_limited(kind: &StoredKind) -> bool {
+    kind.is(Kind::Pod) || kind.is(Kind::PersistentVolumeClaim)
+}
+
+/// Fills in a normalized pod the amounts that the limit ranges of its namespace give, and checks the amounts of a pod or a claim against
+/// them.
+///
+/// # Errors
+/// If the object cannot be read. The inner error says why the ranges refuse it.
+pub fn limited(
+    kind: &StoredKind,
+    document: &Document,
+    ranges: &[serde_json::Value],
+) -> Result<Result<Document, Denied>, DecodeError> {
+    let mut refused = Vec::new();
+    let filled = document.edited(|object| {
+        if kind.is(Kind::Pod) {
+            limit_range::fill(object, ranges);
+            refused = limit_range::check_pod(object, ranges);
+        } else {
+            refused = limit_range::check_claim(object, ranges);
+        }
+        Ok(())
+    })?;
+    let message = match &refused[..] {
+        [] => return Ok(Ok(filled)),
+        [one] => one.clone(),
+        many => format!("[{}]", many.join(", ")),
+    };
+    Ok(Err(Denied { field: "spec", message, is_unknown: false }))
+}
+
+/// Why the quotas of a namespace refuse a new object. `others` are the objects of its kind that the namespace has.
+///
+/// # Errors
+/// If the object cannot be read.
+pub fn over_quota(
+    kind: &StoredKind,
+    document: &Document,
+    quotas: &[serde_json::Value],
+    others: &[serde_json::Value],
+) -> Result<Option<Denied>, DecodeError> {
+    let object = tree::parse(document.to_json().as_bytes())?;
+    let refusal = quota::refusal(kind, &object, quotas, others);
+    Ok(refusal.map(|message| Denied { field: "spec", message, is_unknown: false }))
+}
+
+/// A normalized object as the successor of a stored one.
+///
+/// # Errors
+/// If one of them cannot be read.
+pub fn updated(kind: &'static StoredKind, document: &Document, stored: &Document) -> Result<Document, DecodeError> {
+    let stored = tree::parse(stored.to_json().as_bytes())?;
+    let empty = serde_json::Map::new();
+    let stored = stored.as_object().unwrap_or(&empty);
+    document.edited(|object| {
+        prepared::update(kind.stored(), object, stored);
+        Ok(())
+    })
+}
 
 /// Why an object is not made: its words contradict other objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,13 +163,14 @@ pub fn is_admitted_again(kind: &StoredKind) -> bool {
     kind.is(Kind::PriorityClass)
 }
 
-/// Fills in a new object the fields that other objects decide. Unreadable fields are left to validation.
+/// Fills in a new object the fields that other objects decide. Unreadable fields are left to validation. `is_strict` is true of what a client
+/// creates under `--admission=kubernetes`.
 ///
 /// # Errors
 /// If the object contradicts others, or names a class that does not exist.
-pub fn admit(kind: &StoredKind, document: &mut Document, classes: &Snapshot) -> Result<(), Denied> {
+pub fn admit(kind: &StoredKind, document: &mut Document, classes: &Snapshot, is_strict: bool) -> Result<(), Denied> {
     match kind.core() {
-        Some(Kind::Pod) => pod::admit(document, classes),
+        Some(Kind::Pod) => pod::admit(document, classes, is_strict),
         Some(Kind::PersistentVolumeClaim) => {
             storage_class::admit(document, classes);
             Ok(())

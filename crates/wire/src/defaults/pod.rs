@@ -46,9 +46,9 @@ impl NewPod<'_> {
     }
 }
 
-/// Writes into a new pod the fields that other objects decide. A pod that is on a node already is a fact: only the priority of its class is
-/// written, if it has none.
-pub(super) fn admit(document: &mut Document, classes: &Snapshot) -> Result<(), Denied> {
+/// Writes into a new pod the fields that other objects decide. Unless `is_strict`, a pod that is on a node already is a fact: only the
+/// priority of its class is written, if it has none.
+pub(super) fn admit(document: &mut Document, classes: &Snapshot, is_strict: bool) -> Result<(), Denied> {
     let Some(spec) = document.get("spec").map(|spec| spec.get().to_owned()) else { return Ok(()) };
     let Ok(new) = decode::from_slice::<NewPod<'_>>(spec.as_bytes()) else { return Ok(()) };
     let own: Result<Vec<Toleration>, _> =
@@ -56,11 +56,11 @@ pub(super) fn admit(document: &mut Document, classes: &Snapshot) -> Result<(), D
     let Ok(own) = own else { return Ok(()) };
 
     let mut fields: Vec<(&str, Value)> = Vec::new();
-    let is_fact = !new.node_name.is_empty();
+    let is_fact = !is_strict && !new.node_name.is_empty();
     let filled = if is_fact && (new.priority.is_some() || new.priority_class_name.is_empty()) {
         priority::Filled::default()
     } else {
-        priority::fill(new.priority(), classes)?
+        priority::fill(new.priority(), is_strict, classes)?
     };
     fields.extend(filled.class.map(|class| ("priorityClassName", json!(&*class))));
     fields.extend(filled.priority.map(|priority| ("priority", json!(priority))));
@@ -75,6 +75,9 @@ pub(super) fn admit(document: &mut Document, classes: &Snapshot) -> Result<(), D
         let selector = runtime_class::node_selector(class, &new.node_selector)?;
         fields.extend(selector.map(|labels| ("nodeSelector", json!(labels))));
         added.clone_from(&class.tolerations);
+    } else if is_strict && new.overhead.as_ref().is_some_and(|overhead| !overhead.is_empty()) {
+        let message = runtime_class::WITHOUT_OVERHEAD.into();
+        return Err(Denied { field: "spec.overhead", message, is_unknown: false });
     }
     let kept: Vec<usize> = (0..own.len()).filter(|i| !is_overridden(&own[*i], &added)).collect();
     let of_class = added.len();
@@ -102,7 +105,7 @@ pub(super) fn admit(document: &mut Document, classes: &Snapshot) -> Result<(), D
 /// missing ones, stay as they are.
 pub fn ask(spec: &mut PodSpec, classes: &Snapshot) {
     let (class, policy) = (&*spec.priority_class_name, spec.preemption_policy.as_deref());
-    if let Ok(filled) = priority::fill(priority::Said { priority: spec.priority, class, policy }, classes) {
+    if let Ok(filled) = priority::fill(priority::Said { priority: spec.priority, class, policy }, false, classes) {
         spec.priority = filled.priority.or(spec.priority);
         if let Some(class) = filled.class {
             spec.priority_class_name = class.to_string();
@@ -138,7 +141,7 @@ pub fn fill_new(pod: &mut Pod, classes: &Snapshot) {
         return;
     }
     let (class, policy) = (&*pod.priority_class_name, pod.preemption_policy.map(policy_name));
-    if let Ok(filled) = priority::fill(priority::Said { priority: pod.priority, class, policy }, classes) {
+    if let Ok(filled) = priority::fill(priority::Said { priority: pod.priority, class, policy }, false, classes) {
         pod.priority = filled.priority.or(pod.priority);
         pod.preemption_policy = filled.policy.or(pod.preemption_policy);
         if let Some(class) = filled.class {
@@ -210,7 +213,7 @@ mod tests {
 
     fn admitted(spec: &str) -> Result<String, Denied> {
         let mut document = Document::parse(format!(r#"{{"spec":{spec}}}"#).as_bytes()).unwrap();
-        admit(&mut document, &classes()).map(|()| document.get("spec").unwrap().get().to_owned())
+        admit(&mut document, &classes(), false).map(|()| document.get("spec").unwrap().get().to_owned())
     }
 
     #[test]

@@ -41,11 +41,15 @@ pub(super) fn policy_name(policy: PreemptionPolicy) -> &'static str {
     }
 }
 
-/// The priority values that a new pod leaves open.
-pub(super) fn fill(said: Said<'_>, classes: &Snapshot) -> Result<Filled, Denied> {
+/// The priority values that a new pod leaves open. Under `is_strict` a pod may not set a priority that its class, or the absence of one, does
+/// not give it.
+pub(super) fn fill(said: Said<'_>, is_strict: bool, classes: &Snapshot) -> Result<Filled, Denied> {
     if said.class.is_empty() {
-        let default = if said.priority.is_none() { classes.default_priority_class() } else { None };
+        let default = if said.priority.is_none() || is_strict { classes.default_priority_class() } else { None };
         let (priority, policy) = default.map_or_else(Default::default, |class| (class.value, class.preemption_policy));
+        if is_strict {
+            check(said, priority, policy)?;
+        }
         return Ok(Filled {
             priority: said.priority.is_none().then_some(priority),
             class: default.map(|class| class.name.clone()),
@@ -59,27 +63,32 @@ pub(super) fn fill(said: Said<'_>, classes: &Snapshot) -> Result<Filled, Denied>
             is_unknown: true,
         });
     };
-    if let Some(priority) = said.priority.filter(|priority| *priority != class.value) {
-        let message = format!(
-            "the priority of the pod ({priority}) is not that of its PriorityClass {} ({}): leave spec.priority out",
-            class.name, class.value
-        );
-        return Err(Denied { field: "spec.priority", message, is_unknown: false });
-    }
-    let of_class = policy_name(class.preemption_policy);
-    if let Some(policy) = said.policy.filter(|policy| *policy != of_class) {
-        let message = format!(
-            "the preemptionPolicy of the pod ({policy}) is not that of its PriorityClass {} ({of_class}): leave \
-             spec.preemptionPolicy out",
-            class.name
-        );
-        return Err(Denied { field: "spec.preemptionPolicy", message, is_unknown: false });
-    }
+    check(said, class.value, class.preemption_policy)?;
     Ok(Filled {
         priority: said.priority.is_none().then_some(class.value),
         class: None,
         policy: said.policy.is_none().then_some(class.preemption_policy),
     })
+}
+
+/// The values that a pod sets are those that it would get.
+fn check(said: Said<'_>, priority: i32, policy: PreemptionPolicy) -> Result<(), Denied> {
+    if let Some(said) = said.priority.filter(|said| *said != priority) {
+        let message = format!(
+            "the integer value of priority ({said}) must not be provided in pod spec; priority admission controller \
+             computed {priority} from the given PriorityClass name"
+        );
+        return Err(Denied { field: "spec.priority", message, is_unknown: false });
+    }
+    let policy = policy_name(policy);
+    if let Some(said) = said.policy.filter(|said| *said != policy) {
+        let message = format!(
+            "the string value of PreemptionPolicy ({said}) must not be provided in pod spec; priority admission \
+             controller computed {policy} from the given PriorityClass name"
+        );
+        return Err(Denied { field: "spec.preemptionPolicy", message, is_unknown: false });
+    }
+    Ok(())
 }
 
 /// Only one class may be the default; several can still come about where classes are imported.
@@ -125,11 +134,11 @@ mod tests {
             (said(None, "", None), filled(Some(7), Some("b"), Some(PreemptLowerPriority))),
             (said(Some(3), "", None), filled(None, None, Some(PreemptLowerPriority))),
         ] {
-            assert_eq!(fill(said, &classes), expected, "{said:?}");
+            assert_eq!(fill(said, false, &classes), expected, "{said:?}");
         }
-        let nothing = fill(Said::default(), &Snapshot::default());
+        let nothing = fill(Said::default(), true, &Snapshot::default());
         assert_eq!(nothing, filled(Some(0), None, Some(PreemptLowerPriority)));
-        let denied = |said| fill(said, &classes).map_err(|denied| (denied.field, denied.is_unknown));
+        let denied = |said| fill(said, false, &classes).map_err(|denied| (denied.field, denied.is_unknown));
         assert_eq!(denied(said(None, "nope", None)), Err(("spec.priorityClassName", true)));
         assert_eq!(denied(said(None, "system-nope", None)), Err(("spec.priorityClassName", true)));
         assert_eq!(denied(said(Some(11), "low", None)), Err(("spec.priority", false)));

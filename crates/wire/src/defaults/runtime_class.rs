@@ -2,7 +2,7 @@
 //! tolerations before the pod's own. Of two tolerations with one key and effect, that of the class stays.
 //!
 //! A pod is refused if its class does not exist, if its overhead differs from that of the class, or if it has another value for a
-//! label of the class's node selector. Unlike in Kubernetes, a pod without a class may set its overhead.
+//! label of the class's node selector. Under `--admission=none` a pod without a class may set its overhead.
 //!
 //! Source: `plugin/pkg/admission/runtimeclass/admission.go` (`setOverhead`, `setScheduling`, `validateOverhead`),
 //! `pkg/util/tolerations/tolerations.go` (`MergeTolerations`).
@@ -14,6 +14,10 @@ use podberth_core::{
     model::{ResourceList, RuntimeClass},
     snapshot::Snapshot,
 };
+
+/// Why a pod may not set an overhead.
+pub(super) const WITHOUT_OVERHEAD: &str =
+    "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead";
 
 /// The class of that name.
 pub(super) fn find<'s>(name: &str, classes: &'s Snapshot) -> Result<&'s RuntimeClass, Denied> {
@@ -29,16 +33,14 @@ pub(super) fn overhead<'c>(
     class: &'c RuntimeClass,
     said: Option<&ResourceList>,
 ) -> Result<Option<&'c ResourceList>, Denied> {
-    let denied = |why: String| Err(Denied { field: "spec.overhead", message: why, is_unknown: false });
+    let denied = |why: &str| Err(Denied { field: "spec.overhead", message: why.into(), is_unknown: false });
     match (&class.overhead, said) {
         (overhead, None) => Ok(overhead.as_ref()),
         (Some(overhead), Some(said)) if overhead != said => {
-            denied(format!("pod rejected: Pod's Overhead doesn't match RuntimeClass {}'s defined Overhead", class.name))
+            denied("pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead")
         }
         (Some(_), Some(_)) => Ok(None),
-        (None, Some(_)) => {
-            denied(format!("pod rejected: Pod Overhead set without RuntimeClass {} defining Overhead", class.name))
-        }
+        (None, Some(_)) => denied(WITHOUT_OVERHEAD),
     }
 }
 

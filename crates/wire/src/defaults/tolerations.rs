@@ -9,7 +9,7 @@ use podberth_core::model::{Effect, Toleration, TolerationOperator};
 const SECONDS: i64 = 300;
 
 /// The taints that every pod tolerates for a while.
-const TAINTS: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
+pub(super) const TAINTS: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
 
 /// The tolerations to add to these, which are identified by key and effect.
 pub(super) fn missing<'a>(said: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> impl Iterator<Item = Toleration> {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::class_of;
+use super::{class_of, tolerations};
 use crate::{
     decode,
     document::Document,
@@ -23,17 +23,19 @@ const OF_POD: [&str; 5] = ["priority", "priorityClassName", "preemptionPolicy", 
 /// Fields that nothing else can change either; validation reports the others.
 const FIXED: [&str; 3] = ["priority", "priorityClassName", "preemptionPolicy"];
 
-/// Copies into a new text the values that were written when the stored object was created.
+/// Copies into a new text the values that were written when the stored object was created. Under `is_strict` only those that the API server
+/// copies: of the tolerations its own two.
 ///
 /// # Errors
 /// The fields that may not be changed.
-pub fn keep(kind: &StoredKind, sent: &mut Document, stored: &Document) -> Result<(), Vec<Cause>> {
+pub fn keep(kind: &StoredKind, sent: &mut Document, stored: &Document, is_strict: bool) -> Result<(), Vec<Cause>> {
     let mut faults = Faults::default();
     match kind.core() {
         Some(Kind::Pod) => {
             let (new, old) = (fields(sent), fields(stored));
             let at = Path::ROOT.child("spec");
-            for field in FIXED {
+            // Under the API server's rules, validation reports them with the other fields.
+            for field in FIXED.into_iter().filter(|_| !is_strict) {
                 if let (Some(new), Some(old)) = (given(&new, field), given(&old, field))
                     && new != old
                 {
@@ -42,7 +44,7 @@ pub fn keep(kind: &StoredKind, sent: &mut Document, stored: &Document) -> Result
                 }
             }
             take_over(sent, &new, &old, &OF_POD);
-            take_over_tolerations(sent, &new, &old);
+            take_over_tolerations(sent, &new, &old, is_strict);
         }
         Some(Kind::PersistentVolumeClaim) => {
             let (new, old) = (fields(sent), fields(stored));
@@ -93,7 +95,7 @@ struct Tolerated {
 }
 
 /// The tolerations of a spec as they were written; `None` where they cannot be read.
-fn tolerations(fields: &Fields) -> Option<Vec<(Tolerated, Box<RawValue>)>> {
+fn tolerations_of(fields: &Fields) -> Option<Vec<(Tolerated, Box<RawValue>)>> {
     let raw: Vec<Box<RawValue>> = match fields.get("tolerations") {
         Some(raw) => decode::from_slice(raw.get().as_bytes()).ok()?,
         None => Vec::new(),
@@ -102,11 +104,13 @@ fn tolerations(fields: &Fields) -> Option<Vec<(Tolerated, Box<RawValue>)>> {
 }
 
 /// Tolerations can be added to a pod, but not removed.
-fn take_over_tolerations(sent: &mut Document, new: &Fields, old: &Fields) {
-    let (Some(mut new), Some(old)) = (tolerations(new), tolerations(old)) else { return };
+fn take_over_tolerations(sent: &mut Document, new: &Fields, old: &Fields, is_strict: bool) {
+    let (Some(mut new), Some(old)) = (tolerations_of(new), tolerations_of(old)) else { return };
     let before = new.len();
     for (toleration, raw) in old {
-        if !new.iter().any(|(other, _)| *other == toleration) {
+        let is_lasting =
+            !is_strict || (tolerations::TAINTS.contains(&&*toleration.key) && toleration.effect == "NoExecute");
+        if is_lasting && !new.iter().any(|(other, _)| *other == toleration) {
             new.push((toleration, raw));
         }
     }
@@ -127,7 +131,7 @@ mod tests {
     fn kept(plural: &str, sent: &str, stored: &str) -> Result<String, Vec<String>> {
         let kind = kinds::ALL.iter().find(|kind| kind.plural == plural).unwrap();
         let [mut sent, stored] = [sent, stored].map(|text| Document::parse(text.as_bytes()).unwrap());
-        match keep(kind, &mut sent, &stored) {
+        match keep(kind, &mut sent, &stored, false) {
             Ok(()) => Ok(sent.to_json().replace(r#"{"metadata":{},"#, "{")),
             Err(causes) => Err(causes.into_iter().map(|cause| cause.field).collect()),
         }

@@ -179,7 +179,7 @@ pub struct LabelSelectorRequirement {
 
 impl LabelSelector {
     /// The selector, or `None` (which selects nothing) where any of its conditions is faulty.
-    pub(super) fn to_core(&self, at: &Path<'_>, faults: &mut Faults) -> Option<Selector> {
+    pub(crate) fn to_core(&self, at: &Path<'_>, faults: &mut Faults) -> Option<Selector> {
         let before = faults.count();
         labels(&self.match_labels, &at.child("matchLabels"), faults);
         let mut selector = Selector::from_map(self.match_labels.iter().map(|(k, v)| (k.as_str(), v.as_str())));
@@ -240,9 +240,7 @@ impl LabelSelectorRequirement {
                 if operator == "Gt" { Operator::Gt(bound) } else { Operator::Lt(bound) }
             }
             other => {
-                let known = if on == On::Pods { "" } else { ", Gt or Lt" };
-                let why = format!("not a valid selector operator; In, NotIn, Exists, DoesNotExist{known} is");
-                faults.invalid(&at.child("operator"), other, why);
+                faults.invalid(&at.child("operator"), other, "not a valid selector operator");
                 good = false;
                 Operator::Exists
             }

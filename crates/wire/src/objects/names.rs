@@ -19,10 +19,27 @@ pub fn dns_label(name: &str) -> Result<(), &'static str> {
         Err("must be no more than 63 characters")
     } else if is_label(name, false, b"-") {
         Ok(())
+    } else if dns_subdomain(name).is_ok() {
+        Err("must not contain dots")
     } else {
         Err("a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and \
-             end with an alphanumeric character")
+             end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is \
+             '[a-z0-9]([-a-z0-9]*[a-z0-9])?')")
     }
+}
+
+/// All that is wrong with an RFC 1123 label, in the API server's order.
+pub fn dns_label_faults(name: &str) -> Vec<&'static str> {
+    let long = if name.len() > 63 { dns_label(name).err() } else { None };
+    // The rest does not depend on the length: the first and the last character and those between them.
+    let rest = if is_label(name, false, b"-") {
+        None
+    } else if dns_subdomain(name).is_ok() {
+        Some("must not contain dots")
+    } else {
+        dns_label(name.get(..name.len().min(63)).unwrap_or("")).err()
+    };
+    long.into_iter().chain(rest).collect()
 }
 
 /// An RFC 1123 subdomain: labels joined by dots, at most 253 characters.
@@ -33,7 +50,8 @@ pub fn dns_subdomain(name: &str) -> Result<(), &'static str> {
         Ok(())
     } else {
         Err("a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must \
-             start and end with an alphanumeric character")
+             start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
+             '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')")
     }
 }
 
@@ -43,7 +61,10 @@ pub fn qualified_name(key: &str) -> Result<(), &'static str> {
         None => key,
         Some((prefix, name)) => {
             if dns_subdomain(prefix).is_err() {
-                return Err("prefix part must be a lowercase RFC 1123 subdomain");
+                return Err("prefix part a lowercase RFC 1123 subdomain must consist of lower case alphanumeric \
+                            characters, '-' or '.', and must start and end with an alphanumeric character (e.g. \
+                            'example.com', regex used for validation is \
+                            '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')");
             }
             name
         }
@@ -56,7 +77,8 @@ pub fn qualified_name(key: &str) -> Result<(), &'static str> {
         Ok(())
     } else {
         Err("name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an \
-             alphanumeric character")
+             alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is \
+             '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')")
     }
 }
 
@@ -68,7 +90,8 @@ pub fn label_value(value: &str) -> Result<(), &'static str> {
         Ok(())
     } else {
         Err("a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must \
-             start and end with an alphanumeric character")
+             start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for \
+             validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')")
     }
 }
 
@@ -80,7 +103,8 @@ pub fn dns_1035_label(name: &str) -> Result<(), &'static str> {
         Ok(())
     } else {
         Err("a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic \
-             character, and end with an alphanumeric character")
+             character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for \
+             validation is '[a-z]([-a-z0-9]*[a-z0-9])?')")
     }
 }
 

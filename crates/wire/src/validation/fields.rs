@@ -1,12 +1,10 @@
 //! The fields of Kubernetes' objects. An unknown field is most likely misspelt, and would silently mean nothing.
 //!
-//! `fields.txt` has a line for each type: its name, and its fields as `name`, `name=Type` (an object or a list of them),
-//! `name=*Type` (objects by key) or `name=?Type` (objects that may say their kind themselves). It is made from the JSON tags
-//! of `k8s.io/api` 1.34. Types that begin with `!` are our own requests: an unknown field refuses them.
+//! [`types`](crate::types) knows the fields of each type. An unknown field of a request of our own refuses it.
 //!
 //! Source: `apimachinery/pkg/apis/meta/v1/types.go` (`CreateOptions.FieldValidation`), `sigs.k8s.io/json` (the words).
 
-use std::{borrow::Cow, collections::HashMap, fmt, sync::LazyLock};
+use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize,
@@ -16,7 +14,13 @@ use serde_json::value::RawValue;
 
 use podberth_core::near::near;
 
-use crate::{fault::Path, kinds, text::Text, tree};
+use crate::{
+    fault::Path,
+    kinds,
+    text::Text,
+    tree,
+    types::{Holds, TYPES, Type},
+};
 
 /// Largest number of odd fields in a reply; the API server has this limit too.
 const MOST: usize = 100;
@@ -59,51 +63,6 @@ pub struct Examined<'a> {
     pub refused: Vec<String>,
 }
 
-struct Type {
-    is_own: bool,
-    fields: HashMap<&'static str, Field>,
-}
-
-#[derive(Clone, Copy)]
-struct Field {
-    of: Option<&'static str>,
-    holds: Holds,
-}
-
-/// The content of a field.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Holds {
-    /// An object of its type, or a list of them.
-    Objects,
-    /// Objects of its type by key.
-    ByKey,
-    /// An object that may name its kind, or a list of them.
-    Kinds,
-    /// One that may name its kind.
-    Kind,
-}
-
-static TYPES: LazyLock<HashMap<&'static str, Type>> = LazyLock::new(|| {
-    let lines = include_str!("fields.txt").lines().filter_map(|line| line.split_once(':'));
-    lines
-        .map(|(name, fields)| {
-            let fields = fields.split_ascii_whitespace().map(|field| match field.split_once('=') {
-                None => (field, Field { of: None, holds: Holds::Objects }),
-                Some((name, of)) => {
-                    let (of, holds) = match (of.strip_prefix('*'), of.strip_prefix('?')) {
-                        (Some(of), _) => (of, Holds::ByKey),
-                        (_, Some(of)) => (of, Holds::Kinds),
-                        _ => (of, Holds::Objects),
-                    };
-                    (name, Field { of: Some(of), holds })
-                }
-            });
-            let own = name.strip_prefix('!');
-            (own.unwrap_or(name), Type { is_own: own.is_some(), fields: fields.collect() })
-        })
-        .collect()
-});
-
 /// `true` if the fields of a kind are known.
 pub fn is_known(kind: &str) -> bool {
     TYPES.contains_key(kind)
@@ -132,7 +91,7 @@ pub fn examine<'a>(kind: &str, at: &str, json: &'a [u8]) -> Examined<'a> {
     let root = Path::ROOT;
     let start = if at.is_empty() { root } else { root.child(at) };
     let of = TYPES.get(kind);
-    let walk = Walk { of, holds: Holds::Objects, at: &start, kinds_depth: 0, found: &mut found };
+    let walk = Walk { of, holds: Holds::One, at: &start, kinds_depth: 0, found: &mut found };
     let read = walk.deserialize(&mut deserializer);
     let mut json = Cow::Borrowed(json);
     // Where a tree takes too much memory the fields stay repeated, and the charge refuses the request.
@@ -200,7 +159,7 @@ impl<'de> DeserializeSeed<'de> for Walk<'_> {
         } else {
             let head: Head<'_> = serde_json::from_str(raw.get()).unwrap_or_default();
             let of = if head.kind.is_empty() { self.of } else { type_of_kind(&head) };
-            within.deserialize_any(Walk { of, holds: Holds::Objects, kinds_depth, ..self })
+            within.deserialize_any(Walk { of, holds: Holds::One, kinds_depth, ..self })
         };
         walk.map_err(D::Error::custom)
     }
@@ -275,8 +234,8 @@ impl<'de> Visitor<'de> for Walk<'_> {
         while let Some(key) = entries.next_key::<Text<'de>>()? {
             let at = self.at.child(&key);
             let (of, holds) = match self.of {
-                None => (None, Holds::Objects),
-                Some(of) if self.holds == Holds::ByKey => (Some(of), Holds::Objects),
+                None => (None, Holds::One),
+                Some(of) if self.holds == Holds::ByKey => (Some(of), Holds::One),
                 Some(of) => {
                     let Some(field) = of.fields.get(&*key) else {
                         self.found.unknown(of, &key, &at);

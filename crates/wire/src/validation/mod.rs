@@ -2,12 +2,12 @@
 //!
 //! A conversion ([`super::objects`]) reports values that it cannot use, such as a selector that selects nothing; the rules here compare
 //! fields with each other. There is one file per noun. They check the fields that decisions read, and fields that would make an object
-//! ambiguous. Podberth demands less than the API server in these points: a container needs no image, a service no ports, a replica set
-//! no template.
+//! ambiguous. [`complete`] has the rules for the other fields.
 //!
-//! A write by a client is refused for any of these faults. A fact, sent to `/import`, is stored and the faults become warnings: a
+//! A write by a client is refused for any of these faults, under `--admission=kubernetes` also for those of [`complete`]. A fact, sent to `/import`, is stored and the faults become warnings: a
 //! running cluster may have admitted it under other rules ([`unstorable`]).
 
+pub mod complete;
 mod containers;
 mod csi;
 mod device;

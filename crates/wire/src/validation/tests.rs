@@ -94,7 +94,7 @@ fn bent() -> impl Strategy<Value = (String, String)> {
     })
 }
 
-fn places(value: &Value, at: String, found: &mut Vec<String>) {
+pub(super) fn places(value: &Value, at: String, found: &mut Vec<String>) {
     match value {
         Value::Object(fields) => fields.iter().for_each(|(key, value)| {
             places(value, format!("{at}/{}", key.replace('~', "~0").replace('/', "~1")), found);

@@ -106,11 +106,6 @@ fn compare(mut sent: Map<String, Value>, stored: &Map<String, Value>, faults: &m
             return;
         }
     }
-    let node = "nodeName";
-    if stored.contains_key(node) && sent.get(node) != stored.get(node) {
-        faults.forbidden(&at.child(node), "a pod that is bound cannot be bound anew or freed, only deleted");
-        take(&mut sent, stored, node);
-    }
     deadline(&sent, stored, &at, faults);
     tolerations(&sent, stored, &at, faults);
     gates(&sent, stored, &at, faults);
@@ -148,7 +143,7 @@ fn compare(mut sent: Map<String, Value>, stored: &Map<String, Value>, faults: &m
         let more = if changed.len() > NAMED { ", and more" } else { "" };
         changed.truncate(NAMED);
         let changed = changed.join(", ");
-        let hint = if changed.contains("spec.nodeName") { "; bind the pod instead" } else { "" };
+        let hint = if changed.contains("spec.nodeName") { "; bind the pod, or delete it if it is bound" } else { "" };
         let why = format!("pod updates may not change fields other than {MUTABLE}; these would: {changed}{more}{hint}");
         faults.forbidden(&at, &why);
     }
@@ -325,8 +320,8 @@ mod tests {
         );
         assert_eq!(faults(r#"{"activeDeadlineSeconds":5}"#, "{}"), ["spec.activeDeadlineSeconds"]);
         assert_eq!(faults(r#"{"priority":5}"#, "{}"), [""; 0], "what the server gave stays where it is left out");
-        assert_eq!(faults(r#"{"nodeName":"n"}"#, "{}"), ["spec.nodeName"]);
-        assert_eq!(faults(r#"{"nodeName":"n"}"#, r#"{"nodeName":"m"}"#), ["spec.nodeName"]);
+        assert_eq!(faults(r#"{"nodeName":"n"}"#, "{}"), ["spec"]);
+        assert_eq!(faults(r#"{"nodeName":"n"}"#, r#"{"nodeName":"m"}"#), ["spec"]);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! From a pod as it is written to the pod that decisions read.
 
-use super::{Container, ContainerPort, Pod, PodResourceClaim, PodStatus, ResourceRequirements, preemption_policy};
+use super::{
+    Container, ContainerPort, Pod, PodResourceClaim, PodSpec, PodStatus, ResourceRequirements, preemption_policy,
+};
 use crate::{
     defaults::{
         amounts::{self, Amounts},
@@ -61,6 +63,20 @@ impl PodStatus {
     fn is_preempted(&self) -> bool {
         let disruption = self.conditions.iter().find(|condition| condition.kind == "DisruptionTarget");
         disruption.is_some_and(|c| c.status == "True" && c.reason == "PreemptionByScheduler")
+    }
+}
+
+impl PodSpec {
+    /// The amounts of the pod as a whole, with those that follow from its containers. There are none if it has none of its own.
+    pub(crate) fn pod_level_amounts(&self) -> Amounts {
+        let (at, mut faults) = (Path::ROOT, Faults::default());
+        let of = |list: &[Container], faults: &mut Faults| amounts_of(list, &at, faults);
+        let (containers, init_containers) = (of(&self.containers, &mut faults), of(&self.init_containers, &mut faults));
+        let all = |containers, init_containers| PodRequests { containers, init_containers, ..PodRequests::default() };
+        let mut pod = self.resources.read(&at, &mut faults);
+        let requests = all(containers.requests, init_containers.requests);
+        amounts::of_pod(&mut pod, &requests, &all(containers.limits, init_containers.limits));
+        pod
     }
 }
 

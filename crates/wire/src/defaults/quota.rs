@@ -1,0 +1,209 @@
+//! Quotas of a namespace: what an object takes of them, and if they have as much left.
+//!
+//! No controller counts here: what is used is summed up from the objects of the kind, so that a quota holds from its creation.
+//!
+//! Source: `apiserver/pkg/admission/plugin/resourcequota/controller.go` (`CheckRequest`), `pkg/quota/v1/evaluator/core/pods.go`,
+//! `persistent_volume_claims.go`, `services.go`, `apiserver/pkg/quota/v1/generic/evaluator.go`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::{limit_range::total, qos};
+use crate::kinds::StoredKind;
+use podberth_core::{model::Quantity, snapshot::Kind};
+
+/// Amounts by the names that quotas have for them.
+type Usage = BTreeMap<String, Quantity>;
+
+/// Resources of containers for which a quota makes containers name an amount.
+const NAMED: [&str; 6] = ["cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"];
+
+/// The amounts that an object takes.
+fn usage(kind: &StoredKind, object: &Value) -> Usage {
+    let one = Quantity::from_units(1);
+    let mut usage = Usage::new();
+    let group = if kind.group.is_empty() { String::new() } else { format!(".{}", kind.group) };
+    usage.insert(format!("count/{}{group}", kind.plural), one);
+    if kind.is(Kind::Pod) {
+        if matches!(object["status"]["phase"].as_str(), Some("Succeeded" | "Failed")) {
+            return usage;
+        }
+        usage.insert("pods".into(), one);
+        for (name, (amount, _)) in total(&object["spec"], "requests") {
+            if matches!(&*name, "cpu" | "memory" | "ephemeral-storage") {
+                usage.insert(name.clone(), amount);
+            }
+            usage.insert(format!("requests.{name}"), amount);
+        }
+        for (name, (amount, _)) in total(&object["spec"], "limits") {
+            usage.insert(format!("limits.{name}"), amount);
+        }
+    } else if kind.is(Kind::PersistentVolumeClaim) {
+        let storage = object["spec"]["resources"]["requests"]["storage"].as_str().and_then(|text| text.parse().ok());
+        let class = object["spec"]["storageClassName"].as_str().filter(|class| !class.is_empty());
+        let storage: Quantity = storage.unwrap_or_default();
+        usage.insert("persistentvolumeclaims".into(), one);
+        usage.insert("requests.storage".into(), storage);
+        if let Some(class) = class {
+            let of = format!("{class}.storageclass.storage.k8s.io");
+            usage.insert(format!("{of}/persistentvolumeclaims"), one);
+            usage.insert(format!("{of}/requests.storage"), storage);
+        }
+    } else if kind.kind == "Service" {
+        let of = object["spec"]["type"].as_str().unwrap_or_default();
+        let ports = i64::try_from(object["spec"]["ports"].as_array().map_or(0, Vec::len)).unwrap_or(i64::MAX);
+        let has_node_ports = matches!(of, "NodePort")
+            || (of == "LoadBalancer" && object["spec"]["allocateLoadBalancerNodePorts"] != false);
+        usage.insert("services".into(), one);
+        usage.insert("services.loadbalancers".into(), Quantity::from_units(i64::from(of == "LoadBalancer")));
+        usage.insert("services.nodeports".into(), Quantity::from_units(if has_node_ports { ports } else { 0 }));
+    } else if matches!(kind.kind, "ReplicationController" | "ConfigMap" | "ResourceQuota") {
+        usage.insert(kind.plural.into(), one);
+    }
+    usage
+}
+
+/// `true` if a quota is about an object, by its scopes.
+fn is_about(quota: &Value, kind: &StoredKind, object: &Value) -> bool {
+    let spec = &quota["spec"];
+    let plain = spec["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let plain = plain.map(|scope| (scope, "Exists", &Value::Null));
+    let selected = spec["scopeSelector"]["matchExpressions"].as_array().into_iter().flatten().map(|expression| {
+        let text = |field: &str| expression[field].as_str().unwrap_or_default();
+        (text("scopeName"), text("operator"), &expression["values"])
+    });
+    let mut scopes = plain.chain(selected);
+    scopes.all(|(scope, operator, values)| kind.is(Kind::Pod) && is_in(scope, operator, values, &object["spec"]))
+}
+
+fn is_in(scope: &str, operator: &str, values: &Value, pod: &Value) -> bool {
+    let is_best_effort = pod.as_object().is_none_or(|spec| qos::class(spec) == "BestEffort");
+    let is_ending = pod["activeDeadlineSeconds"].as_i64().is_some_and(|seconds| seconds >= 0);
+    match scope {
+        "BestEffort" => is_best_effort,
+        "NotBestEffort" => !is_best_effort,
+        "Terminating" => is_ending,
+        "NotTerminating" => !is_ending,
+        "PriorityClass" => {
+            let class = pod["priorityClassName"].as_str().unwrap_or_default();
+            let is_listed = values.as_array().is_some_and(|values| values.iter().any(|value| value == class));
+            match operator {
+                "In" => is_listed,
+                "NotIn" => !is_listed,
+                "DoesNotExist" => class.is_empty(),
+                _ => !class.is_empty(),
+            }
+        }
+        _ => false,
+    }
+}
+
+/// Why the quotas refuse a new object besides those of its kind that there are; `None` if they do not.
+pub(super) fn refusal(kind: &StoredKind, object: &Value, quotas: &[Value], others: &[Value]) -> Option<String> {
+    let requested = usage(kind, object);
+    for quota in quotas.iter().filter(|quota| is_about(quota, kind, object)) {
+        let name = quota["metadata"]["name"].as_str().unwrap_or_default();
+        let hard: Usage = quota["spec"]["hard"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter_map(|(resource, text)| Some((resource.clone(), text.as_str()?.parse().ok()?)))
+            .collect();
+        if kind.is(Kind::Pod)
+            && let Some(why) = unnamed(&object["spec"], &hard)
+        {
+            return Some(format!("failed quota: {name}: must specify {why}"));
+        }
+        let limited: Vec<&String> = hard.keys().filter(|resource| requested.contains_key(*resource)).collect();
+        if limited.is_empty() {
+            continue;
+        }
+        let mut used: Usage = limited.iter().map(|resource| ((*resource).clone(), Quantity::default())).collect();
+        for other in others.iter().filter(|other| is_about(quota, kind, other)) {
+            for (resource, amount) in usage(kind, other) {
+                if let Some(sum) = used.get_mut(&resource) {
+                    *sum = sum.saturating_add(amount);
+                }
+            }
+        }
+        let exceeds = |resource: &&&String| {
+            let requested = requested[**resource];
+            !requested.is_zero() && used[**resource].saturating_add(requested) > hard[**resource]
+        };
+        let exceeded: Vec<&String> = limited.iter().filter(exceeds).copied().collect();
+        if !exceeded.is_empty() {
+            let of = |usage: &Usage| {
+                let shown = exceeded.iter().map(|resource| format!("{resource}={}", usage[*resource]));
+                shown.collect::<Vec<_>>().join(",")
+            };
+            let (requested, used, hard) = (of(&requested), of(&used), of(&hard));
+            return Some(format!("exceeded quota: {name}, requested: {requested}, used: {used}, limited: {hard}"));
+        }
+    }
+    None
+}
+
+/// The resources that a quota limits and that containers do not name.
+fn unnamed(pod: &Value, hard: &Usage) -> Option<String> {
+    let mut missing: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for resource in NAMED.into_iter().filter(|resource| hard.contains_key(*resource)) {
+        let (field, name) = match resource.split_once('.') {
+            Some(("limits", name)) => ("limits", name),
+            Some((_, name)) => ("requests", name),
+            None => ("requests", resource),
+        };
+        if !pod["resources"][field][name].is_null() {
+            continue;
+        }
+        for list in ["containers", "initContainers"] {
+            for container in pod[list].as_array().into_iter().flatten() {
+                if container["resources"][field][name].is_null() {
+                    missing.entry(resource).or_default().insert(container["name"].as_str().unwrap_or_default());
+                }
+            }
+        }
+    }
+    let told = missing.into_iter().map(|(resource, containers)| {
+        format!("{resource} for: {}", containers.into_iter().collect::<Vec<_>>().join(","))
+    });
+    let told = told.collect::<Vec<_>>().join("; ");
+    (!told.is_empty()).then_some(told)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kinds;
+    use serde_json::json;
+
+    fn pod(cpu: &str) -> Value {
+        json!({"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": cpu}}}]}})
+    }
+
+    #[test]
+    fn a_pod_beyond_the_quota_is_refused() {
+        let pods = kinds::by_plural("", "pods").unwrap();
+        let quota = json!({"metadata": {"name": "q"}, "spec": {"hard": {"requests.cpu": "1", "pods": "2"}}});
+        let refused = |new: &Value, others: &[Value]| refusal(pods, new, std::slice::from_ref(&quota), others);
+        assert_eq!(refused(&pod("600m"), &[]), None);
+        // 600m + 600m > 1
+        assert_eq!(
+            refused(&pod("600m"), &[pod("600m")]).unwrap(),
+            "exceeded quota: q, requested: requests.cpu=600m, used: requests.cpu=600m, limited: requests.cpu=1"
+        );
+        let mut done = pod("600m");
+        done["status"] = json!({"phase": "Succeeded"});
+        assert_eq!(refused(&pod("600m"), &[done]), None, "a pod that ended takes nothing");
+        let two = [pod("100m"), pod("100m")];
+        assert_eq!(
+            refused(&pod("100m"), &two).unwrap(),
+            "exceeded quota: q, requested: pods=1, used: pods=2, limited: pods=2"
+        );
+        let bare = json!({"spec": {"containers": [{"name": "c"}]}});
+        assert_eq!(refused(&bare, &[]).unwrap(), "failed quota: q: must specify requests.cpu for: c");
+        let scoped = json!({"metadata": {"name": "s"}, "spec": {"hard": {"pods": "0"}, "scopes": ["BestEffort"]}});
+        assert_eq!(refusal(pods, &pod("1"), std::slice::from_ref(&scoped), &[]), None);
+        assert!(refusal(pods, &bare, &[scoped], &[]).is_some());
+    }
+}
