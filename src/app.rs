@@ -41,6 +41,7 @@ use crate::{
     },
     service::{
         Freshness, Service,
+        lifecycle::{Lifecycle, events::ExpireEvents},
         objects::{AdmissionMode, create_built_in},
     },
     store::{self, Keep, Storage, StoreError, Writable},
@@ -61,6 +62,9 @@ const MOST_CONNECTIONS: usize = 10_000;
 
 /// How often reservations are gone through.
 const RESERVATIONS_EXPIRE: Duration = Duration::from_secs(5);
+
+/// How often events are gone through.
+const EVENTS_EXPIRE: Duration = Duration::from_mins(1);
 
 /// How often revisions of policies are gone through that may be too old.
 const POLICIES_FORGOTTEN: Duration = Duration::from_hours(1);
@@ -140,6 +144,7 @@ struct Server {
     state: AppState,
     router: Router,
     upkeep: Upkeep,
+    lifecycle: Option<Lifecycle>,
     tracing: Option<Tracing>,
 }
 
@@ -217,14 +222,18 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     let diagnostics = Diagnostics { tracing: tracing.clone(), profiling: settings.profiling };
     let guard = Guard::new(&[address.ip()], settings.allowed_hosts.clone(), settings.allowed_origins.clone());
     let router = api::router(state.clone(), limits, diagnostics).layer(Extension(guard));
-    let upkeep = Upkeep::start(&store, Uuid::new_v4(), jobs(settings, &state.clusters));
-    Ok(Server { listener, address, store, state, router, upkeep, tracing })
+    let holder = Uuid::new_v4();
+    let upkeep = Upkeep::start(&store, holder, jobs(settings, &state.clusters));
+    // Facts end where they come from.
+    let ends = settings.admission == AdmissionMode::Kubernetes;
+    let lifecycle = ends.then(|| Lifecycle::start(&store, holder));
+    Ok(Server { listener, address, store, state, router, upkeep, lifecycle, tracing })
 }
 
 impl Server {
     /// Serves until the signal to stop: then it is not ready, drains requests, and closes the database.
     async fn run(self, settings: &Settings, stop: impl Future<Output = ()>) -> Result<(), Error> {
-        let Self { listener, address, store, state, router, upkeep, tracing } = self;
+        let Self { listener, address, store, state, router, upkeep, lifecycle, tracing } = self;
         info!(%address, version = env!("CARGO_PKG_VERSION"), "listening on http://{address} (the API: http://{address}/docs)");
         if !address.ip().to_canonical().is_loopback() {
             warn!(
@@ -250,7 +259,7 @@ impl Server {
             state.clusters.end_watches();
         })
         .await;
-        drop(upkeep);
+        drop((upkeep, lifecycle));
         if let Some(tracing) = tracing {
             tracing.stop().await;
         }
@@ -320,6 +329,7 @@ fn jobs(settings: &Settings, clusters: &Clusters) -> Vec<Box<dyn Job>> {
             clusters: clusters.clone(),
         }),
         Box::new(Expire { every: RESERVATIONS_EXPIRE, clusters: clusters.clone() }),
+        Box::new(ExpireEvents { every: EVENTS_EXPIRE, keep: settings.event_ttl, clusters: clusters.clone() }),
     ]
 }
 

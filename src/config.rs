@@ -74,6 +74,10 @@ pub struct Settings {
     #[arg(long, value_name = "RULES", default_value = "kubernetes", value_parser = admission())]
     pub admission: AdmissionMode,
 
+    /// Time for which an Event is kept after it happened last; 0s keeps Events for ever
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
+    pub event_ttl: Duration,
+
     /// How long to keep superseded versions of objects, for reading the past; 0s keeps none. All processes on a database should agree
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
     pub history_retention: Duration,

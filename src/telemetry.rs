@@ -142,6 +142,8 @@ metrics! {
     WATCHES = "watches", Kind::Gauge, "Watches in progress.";
     WATCHES_EXPIRED = "watches_expired_total", Kind::Counter,
         "Watches that ended with 410 Expired: too old a revision, or a client that was too slow.";
+    LOOPS_ENDED = "loops_ended_total", Kind::Counter,
+        "Runs of background loops that ended by a fault; each begins again.";
     WRITES_REFUSED = "writes_refused_total", Kind::Counter, "Objects not written, by reason.";
     CLUSTERS_LIVE = "clusters_live", Kind::Gauge, "Clusters that this process keeps in memory.";
     CLUSTERS_AWAY = "clusters_away", Kind::Gauge, "Clusters in memory that cannot be read at the moment.";
@@ -194,6 +196,7 @@ fn begin_at_zero() {
         WRITERS_ENDED,
         JOURNALS_ENDED,
         WATCHES_EXPIRED,
+        LOOPS_ENDED,
         WATCHER_RESTARTS,
         COMPUTATIONS_STOPPED,
         PREEMPTION_ATTEMPTS,

@@ -184,7 +184,7 @@ impl Error {
     pub fn reason(&self) -> Reason {
         match self {
             Self::BadRequest(_) => Reason::BAD_REQUEST,
-            Self::Forbidden { .. } | Self::NotAllowed(_) => Reason::FORBIDDEN,
+            Self::Forbidden { .. } | Self::Terminating { .. } | Self::NotAllowed(_) => Reason::FORBIDDEN,
             Self::NotFound(_) => Reason::NOT_FOUND,
             Self::AlreadyExists(_) => Reason::ALREADY_EXISTS,
             Self::Conflict { .. } => Reason::CONFLICT,
@@ -229,6 +229,15 @@ impl Error {
                     retry_after_seconds: self.retry_after_seconds(),
                     ..StatusDetails::default()
                 })
+            }
+            Self::Terminating { subject, namespace } => {
+                // `apiserver/pkg/admission/plugin/namespace/lifecycle/admission.go`
+                let cause = StatusCause {
+                    reason: "NamespaceTerminating".into(),
+                    message: format!("namespace {namespace} is being terminated"),
+                    field: "metadata.namespace".into(),
+                };
+                Some(StatusDetails { causes: vec![cause], ..about(subject) })
             }
             Self::Disruption { cause, retry_after_seconds } => {
                 let cause =

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Request},
-    http::{HeaderMap, header, request::Parts},
+    http::{HeaderMap, Uri, header, request::Parts},
 };
 use serde::de::DeserializeOwned;
 
@@ -207,10 +207,51 @@ pub struct Query<T>(pub T);
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
-        let extracted = axum::extract::Query::<T>::from_request_parts(parts, state).await;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        let single = parts.uri.query().and_then(single);
+        let single = single.and_then(|query| Uri::builder().path_and_query(format!("/?{query}")).build().ok());
+        let extracted = axum::extract::Query::<T>::try_from_uri(single.as_ref().unwrap_or(&parts.uri));
         extracted
             .map(|axum::extract::Query(value)| Self(value))
             .map_err(|rejection| Error::BadRequest(rejection.body_text()))
+    }
+}
+
+/// The one value of names that a query repeats: the first, as in Kubernetes; of `dryRun`, which is a list there, one that is not `All`. `None` if
+/// no name is repeated.
+fn single(query: &str) -> Option<String> {
+    let mut kept: Vec<(&str, &str)> = Vec::new();
+    let mut is_repeated = false;
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let name = pair.split('=').next().unwrap_or_default();
+        match kept.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, before)) => {
+                is_repeated = true;
+                if name == "dryRun" && *before == "dryRun=All" {
+                    *before = pair;
+                }
+            }
+            None => kept.push((name, pair)),
+        }
+    }
+    is_repeated.then(|| kept.into_iter().map(|(_, pair)| pair).collect::<Vec<_>>().join("&"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repeated_names_of_a_query_have_their_first_value() {
+        let cases = [
+            ("a=1&b=2", None),
+            ("a=1&b=2&a=3", Some("a=1&b=2")),
+            ("dryRun=All&dryRun=All", Some("dryRun=All")),
+            ("dryRun=All&dryRun=Some&dryRun=All", Some("dryRun=Some")),
+            ("&&", None),
+        ];
+        for (query, kept) in cases {
+            assert_eq!(single(query).as_deref(), kept, "{query}");
+        }
     }
 }

@@ -39,6 +39,7 @@ const OF_KUBERNETES: &[&str] = &[
     "sendInitialEvents",
     "timeout",
     "timeoutSeconds",
+    "uid",
     "watch",
 ];
 

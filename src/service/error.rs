@@ -49,6 +49,18 @@ pub enum Error {
         /// The reason.
         message: String,
     },
+    /// The object's namespace is being deleted.
+    #[error(
+        "{} \"{}\" is forbidden: unable to create new content in namespace {namespace} because it is being terminated",
+        .subject.qualified(),
+        .subject.name
+    )]
+    Terminating {
+        /// The object to create.
+        subject: Subject,
+        /// Its namespace.
+        namespace: String,
+    },
     /// No such object.
     #[error("{} \"{}\" not found", .0.qualified(), .0.name)]
     NotFound(Subject),

@@ -14,7 +14,7 @@ use serde_json::{Value, json, value::to_raw_value};
 use super::{
     Service,
     error::{Error, Result, Subject},
-    objects::{self, ATTEMPTS, AdmissionMode, Preconditions, Target},
+    objects::{self, ATTEMPTS, AdmissionMode, Deletion, Target, delete::deletion_of},
 };
 use crate::{
     clock,
@@ -83,12 +83,13 @@ impl Budget {
     }
 }
 
-/// Deletes a pod for which the preconditions hold, and charges its budgets. Returns the deleted pod.
+/// Deletes a pod for which the preconditions hold, and charges its budgets. Returns the pod as it was.
 ///
 /// # Errors
 /// [`Error::NotFound`] if there is no such pod, [`Error::Disruption`] if a budget forbids it, [`Error::Conflict`] if a precondition does not hold or
 /// others kept changing the pod or its budgets.
-pub async fn evict(service: &Service, target: &Target, preconditions: &Preconditions, dry_run: bool) -> Result<Record> {
+pub async fn evict(service: &Service, target: &Target, deletion: &Deletion) -> Result<Record> {
+    let Deletion { options, preconditions, dry_run } = deletion;
     for _ in 0..ATTEMPTS {
         let pod = objects::read(service, target, None).await?;
         if let Some(uid) = preconditions.uid.as_ref().filter(|uid| **uid != pod.uid) {
@@ -101,11 +102,8 @@ pub async fn evict(service: &Service, target: &Target, preconditions: &Precondit
         }
         preconditions.check(target, &pod)?;
         let mut writes = charges(service, &target.cluster, &pod).await?;
-        writes.push(Write {
-            key: pod.key.clone(),
-            precondition: Precondition::revision(pod.revision),
-            change: Change::Delete,
-        });
+        // One that is being deleted already is charged for once more, as kube-apiserver does.
+        writes.extend(deletion_of(service, target.kind, &pod, *options)?);
         if !dry_run {
             let call = Call { writes, atomicity: Atomicity::AllOrNothing };
             let outcomes = service.clusters.commit(&target.cluster, call, None).await?.outcomes;

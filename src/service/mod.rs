@@ -20,6 +20,7 @@ pub mod extenders;
 pub mod fields;
 pub mod filter;
 pub mod import;
+pub mod lifecycle;
 pub mod memory;
 pub mod objects;
 pub mod policies;

@@ -21,7 +21,6 @@ pub(crate) const KNOWN: &[Known] = &[
     },
     Known { scenario: "protobuf-protobuf-rbac", steps: &["0", "1"], why: "access reviews come with access control" },
     Known { scenario: "table-errors", steps: &["9"], why: "PATCH is not served yet" },
-    Known { scenario: "table-errors", steps: &["10"], why: "a Status of success always has its code" },
     Known {
         scenario: "table-nodes",
         steps: &["2", "3", "5", "6"],

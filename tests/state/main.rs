@@ -13,6 +13,7 @@ mod server;
 mod admission;
 mod bad;
 mod clusters;
+mod deletion;
 mod documents;
 mod evictions;
 mod imports;

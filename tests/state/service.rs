@@ -12,7 +12,7 @@ use podberth::{
         error::Error,
         filter,
         import::{self, import},
-        objects::{self, Intent, Options, Preconditions, Target, Written, write},
+        objects::{self, Deletion, Intent, Options, Preconditions, Target, Written, delete, write},
     },
     wire::kinds,
 };
@@ -35,7 +35,7 @@ fn pod(metadata: &Value) -> Value {
 }
 
 fn body(written: &Written) -> Value {
-    serde_json::from_slice(written.body.as_deref().expect("it is stored")).expect("JSON")
+    serde_json::from_slice(&written.body).expect("JSON")
 }
 
 pub(crate) async fn every_write_of_an_object_goes_through_one_function(server: Server) {
@@ -67,15 +67,16 @@ pub(crate) async fn every_write_of_an_object_goes_through_one_function(server: S
 
     let of_another = Preconditions { uid: Some("another".into()), ..Preconditions::default() };
     let of_another = Options { preconditions: of_another, ..Options::default() };
-    for intent in [Intent::Delete, Intent::Replace(json_of(&pod(&json!({}))))] {
-        let refused = write(service, &pods, intent, &of_another).await;
-        assert!(matches!(refused, Err(Error::Conflict { .. })), "{refused:?}");
-    }
-    let deleted = write(service, &pods, Intent::Delete, &real).await.expect("it is there");
-    assert_eq!((deleted.body, deleted.uid), (None, created.uid));
-    for intent in [Intent::Delete, Intent::Replace(json_of(&pod(&json!({}))))] {
-        assert!(matches!(write(service, &pods, intent, &real).await, Err(Error::NotFound(_))));
-    }
+    let refused = write(service, &pods, Intent::Replace(json_of(&pod(&json!({})))), &of_another).await;
+    assert!(matches!(refused, Err(Error::Conflict { .. })), "{refused:?}");
+    let deletion = Deletion { preconditions: of_another.preconditions, ..Deletion::default() };
+    let refused = delete(service, &pods, &deletion).await;
+    assert!(matches!(refused, Err(Error::Conflict { .. })), "{refused:?}");
+    let deleted = delete(service, &pods, &Deletion::default()).await.expect("it is there");
+    assert_eq!((deleted.is_gone, deleted.uid), (true, created.uid));
+    assert!(matches!(delete(service, &pods, &Deletion::default()).await, Err(Error::NotFound(_))));
+    let absent = write(service, &pods, Intent::Replace(json_of(&pod(&json!({})))), &real).await;
+    assert!(matches!(absent, Err(Error::NotFound(_))));
 }
 
 pub(crate) async fn imports_binds_and_filters_need_no_http(server: Server) {

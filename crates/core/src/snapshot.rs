@@ -221,6 +221,11 @@ impl Snapshot {
         self.namespaces.contains_key(name)
     }
 
+    /// `true` if a namespace of this name is being deleted.
+    pub fn is_terminating(&self, name: &str) -> bool {
+        self.namespaces.get(name).is_some_and(|namespace| namespace.is_terminating)
+    }
+
     /// All namespaces stored.
     pub fn namespaces(&self) -> impl Iterator<Item = &Arc<Namespace>> {
         self.namespaces.values()

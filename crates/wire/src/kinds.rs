@@ -21,6 +21,7 @@ mod printed;
 mod printers;
 mod selectable;
 mod table;
+mod writes;
 
 use columns::Column;
 pub use table::ALL;

@@ -28,8 +28,9 @@ pub struct Status {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schema(example = "pods \"web\" not found")]
     pub message: String,
-    /// The HTTP status code.
-    #[schema(example = 404)]
+    /// The HTTP status code; absent in the reply to a deletion.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schema(required = false, example = 404)]
     pub code: u16,
     /// The subject of the failure, for programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -37,8 +38,12 @@ pub struct Status {
     pub details: Option<StatusDetails>,
 }
 
+fn is_zero(code: &u16) -> bool {
+    *code == 0
+}
+
 impl Status {
-    /// A success with this HTTP code, and its subject.
+    /// A success with this HTTP code (0: the reply does not tell it), and its subject.
     pub fn success(code: u16, details: Option<StatusDetails>) -> Self {
         Self {
             kind: "Status".into(),

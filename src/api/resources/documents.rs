@@ -9,7 +9,10 @@ use utoipa::{
 use super::{Paths, binding::Binding, eviction::Eviction};
 use crate::{
     api::openapi::{FormErrors, ListErrors, ReadErrors, WriteErrors},
-    wire::kinds::{self, StoredKind, Subresource, Verb},
+    wire::{
+        deletion::replies_with_object,
+        kinds::{self, StoredKind, Subresource, Verb},
+    },
 };
 
 /// Adds the operations and schemas of every stored kind.
@@ -154,8 +157,8 @@ fn items(kind: &StoredKind, names: &Names) -> Vec<(String, Value)> {
             }
             Verb::DeleteCollection => {
                 let chosen = list_parameters().into_iter().take(2).collect();
-                let parameters = [namespace.clone(), chosen, vec![dry_run()]].concat();
-                let done = (200, "They are gone.", "Status");
+                let parameters = [namespace.clone(), chosen, deleting()].concat();
+                let done = (200, "The objects as they were.", &**list);
                 let delete = operation(format!("delete{many}"), &format!("Delete {many}"), parameters, None, done);
                 let what = "All that the selectors choose; without selectors, all.";
                 (&mut of_many, "delete", described(delete, what))
@@ -167,9 +170,12 @@ fn items(kind: &StoredKind, names: &Names) -> Vec<(String, Value)> {
                 (&mut of_one, "put", replace(format!("replace{one}"), format!("Replace a {one}"), what))
             }
             Verb::Delete => {
-                let (parameters, done) = (with(named(), dry_run()), (200, "It is gone.", "Status"));
+                let shown = if replies_with_object(kind) { &**schema } else { "Status" };
+                let done = (200, "It is gone, or stays until its finalizers are gone and its grace is over.", shown);
+                let parameters = [named(), deleting()].concat();
                 let delete = operation(format!("delete{one}"), &format!("Delete a {one}"), parameters, None, done);
-                let what = "At once. A DeleteOptions as body may ask for `preconditions`: `uid`, `resourceVersion`.";
+                let what = "A DeleteOptions as body has the options of the query, and `preconditions`: `uid`, \
+                            `resourceVersion`. An object that stays for a while is the reply.";
                 (&mut of_one, "delete", described(delete, what))
             }
         };
@@ -256,6 +262,25 @@ fn query(name: &str, description: &str, schema: &Value) -> Value {
 
 fn dry_run() -> Value {
     query("dryRun", "`All`: check everything and store nothing.", &json!({"type": "string"}))
+}
+
+/// The parameters of operations that delete objects.
+fn deleting() -> Vec<Value> {
+    let text = json!({"type": "string"});
+    vec![
+        dry_run(),
+        query(
+            "gracePeriodSeconds",
+            "The time that a running Pod gets; its own choice where absent.",
+            &json!({"type": "integer", "format": "int64"}),
+        ),
+        query(
+            "propagationPolicy",
+            "The fate of objects that it owns: `Background` (they go after it), `Foreground` (before it), `Orphan` (they stay).",
+            &text,
+        ),
+        query("orphanDependents", "The older form of the same: `true` keeps them.", &json!({"type": "boolean"})),
+    ]
 }
 
 /// The parameters of operations that write an object.

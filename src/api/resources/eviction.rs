@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    queries::{DeleteOptions, WriteQuery},
+    delete_options::{DeleteOptions, DeleteQuery},
     show,
     subresource::BindingMetadata,
 };
@@ -32,7 +32,7 @@ pub(super) struct Eviction {
     pub api_version: String,
     /// The pod.
     pub metadata: BindingMetadata,
-    /// `preconditions` (`uid`, `resourceVersion`) and `dryRun`, as for a deletion.
+    /// `preconditions` (`uid`, `resourceVersion`), `gracePeriodSeconds` and `dryRun`, as for a deletion.
     #[serde(skip_serializing)]
     #[schema(value_type = std::collections::BTreeMap<String, serde_json::Value>)]
     delete_options: Option<DeleteOptions>,
@@ -42,7 +42,7 @@ pub(super) struct Eviction {
 pub(super) async fn evict(
     State(state): State<AppState>,
     target: Target,
-    Query(query): Query<WriteQuery>,
+    Query(query): Query<DeleteQuery>,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
     let eviction: Eviction = decode::from_slice(&body)?;
@@ -52,7 +52,7 @@ pub(super) async fn evict(
         return Err(Error::BadRequest("this path takes an Eviction of policy/v1".into()));
     }
     eviction.metadata.agrees_with(&target, "Eviction")?;
-    let options = eviction.delete_options.unwrap_or_default().options(&query)?;
-    evict::evict(&state, &target, &options.preconditions, options.dry_run).await?;
+    let deletion = eviction.delete_options.unwrap_or_default().deletion(&query)?;
+    evict::evict(&state, &target, &deletion).await?;
     Ok(show::done(StatusCode::CREATED))
 }

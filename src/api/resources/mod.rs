@@ -6,9 +6,9 @@
 //! # Differences from kube-apiserver
 //!
 //! - POST and PUT take the whole object, including `status`: the state comes from outside, no controller fills it in.
-//! - Objects may be in a namespace that does not exist, and deleting a namespace deletes nothing else.
 //! - A binding is refused if the pod does not fit; a pod that names its node is a fact and is not judged.
-//! - A deletion is immediate: there is no grace period and there are no finalizers.
+//! - Under `--admission=none` objects may be in a namespace that does not exist, and a deletion is a fact: it is immediate, without grace periods,
+//!   finalizers and garbage collection.
 //! - Defaults are filled in if decisions read them ([`crate::wire::defaults`]): written if they follow from other objects,
 //!   else applied when the object is read.
 //! - Of a kind that no decision reads, the metadata is validated and the rest is kept as it came. Secrets are not stored.
@@ -26,12 +26,15 @@ use crate::wire::kinds::{self, StoredKind, Subresource, Verb};
 
 mod binding;
 pub mod clusters;
+mod delete;
+mod delete_options;
 pub mod documents;
 mod events;
 mod eviction;
 pub mod import;
 mod list;
 mod list_options;
+mod listed;
 mod page;
 mod queries;
 mod read;
@@ -52,10 +55,10 @@ fn of_kind(kind: &'static StoredKind) -> Vec<(String, MethodRouter<AppState>)> {
     let methods = kind.verbs.iter().fold([MethodRouter::new(), MethodRouter::new()], |[many, one], verb| match verb {
         Verb::List => [many.get(list::list), one],
         Verb::Create => [many.post(write::create), one],
-        Verb::DeleteCollection => [many.delete(write::delete_all), one],
+        Verb::DeleteCollection => [many.delete(delete::delete_all), one],
         Verb::Get => [many, one.get(read::read)],
         Verb::Update => [many, one.put(write::replace)],
-        Verb::Delete => [many, one.delete(write::delete)],
+        Verb::Delete => [many, one.delete(delete::delete)],
     });
     let mut routes: Vec<_> = [collection, object.clone()].into_iter().zip(methods).collect();
     if let Some(everywhere) = everywhere {

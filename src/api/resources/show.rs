@@ -12,7 +12,7 @@ use crate::{
         error::Result,
         objects::{Target, Written, with_node},
     },
-    store::{Body, Record},
+    store::Record,
     wire::{
         document,
         kinds::StoredKind,
@@ -32,7 +32,7 @@ pub(super) fn object(kind: &StoredKind, record: &Record) -> Result<Response> {
 
 /// A reply of an object that was written, with warnings. One that is new in a dry run has no revision.
 pub(super) fn written(code: StatusCode, written: &Written) -> Response {
-    let (kind, body) = (written.target.kind, written.body.as_ref().and_then(Body::as_text).unwrap_or("{}"));
+    let (kind, body) = (written.target.kind, written.body.as_text().unwrap_or("{}"));
     let text = if let Some(revision) = written.revision {
         document::render(body, kind, revision)
     } else {
@@ -48,14 +48,22 @@ pub(super) fn done(code: StatusCode) -> Response {
     (code, Json(Status::success(code.as_u16(), None))).into_response()
 }
 
-/// A reply that only reports success.
-pub(super) fn success(code: StatusCode, target: &Target, uid: &str) -> Response {
-    let details = StatusDetails {
+/// A reply of an object by its stored body.
+pub(super) fn body(code: StatusCode, kind: &StoredKind, body: &str, revision: u64) -> Response {
+    json(code, document::render(body, kind, revision))
+}
+
+/// A reply that reports the deletion of an object.
+pub(super) fn deleted(target: &Target, uid: &str) -> Response {
+    (StatusCode::OK, Json(Status::success(0, Some(details(target, uid))))).into_response()
+}
+
+fn details(target: &Target, uid: &str) -> StatusDetails {
+    StatusDetails {
         name: target.name.clone(),
         group: target.kind.group.into(),
         kind: target.kind.plural.into(),
         uid: uid.into(),
         ..StatusDetails::default()
-    };
-    (code, Json(Status::success(code.as_u16(), Some(details)))).into_response()
+    }
 }

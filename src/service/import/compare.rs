@@ -11,11 +11,39 @@ use crate::{
         objects::{admission, is_absent, stamp},
     },
     store::{Body, Key, ListQuery, Precondition, Record},
-    wire::{document::Document, kinds, volume_choice::kept_choice},
+    wire::{deletion::Meta, document::Document, kinds, volume_choice::kept_choice},
 };
 
 /// Stored objects that are compared at a time.
 const PAGE: usize = 2_000;
+
+/// A stored object that the body does not have.
+pub(super) struct Gone {
+    pub(super) key: Key,
+    /// The object, if objects of the body name it as their owner: its deletion must not collect them.
+    pub(super) owner: Option<Record>,
+}
+
+/// The uids of all owners that objects of the body name.
+fn owners(objects: &[Incoming]) -> HashSet<String> {
+    let mut owners = HashSet::new();
+    for object in objects {
+        let told = match &object.incomplete {
+            Some(document) => Meta::of(document),
+            // Most have none, and need not be read for it.
+            None if find(&object.body, b"\"ownerReferences\"") => {
+                Document::parse(&object.body).and_then(|one| Meta::of(&one))
+            }
+            None => continue,
+        };
+        owners.extend(told.unwrap_or_default().owner_references.into_iter().map(|owner| owner.uid));
+    }
+    owners
+}
+
+fn find(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
 
 /// Settles objects by the stored ones, counts the changes (`dry_run`), and finds the stored objects that the body does not have (`replace`). Reads
 /// no more of the store than needed.
@@ -25,8 +53,9 @@ pub(super) async fn compare(
     import: &mut Import,
     replace: bool,
     dry_run: bool,
-) -> Result<Vec<Key>> {
+) -> Result<Vec<Gone>> {
     let Import { objects, report, classes } = import;
+    let owners = if replace { owners(objects) } else { HashSet::new() };
     let mut gone = Vec::new();
     let mut settle = |object: &mut Incoming, stored: Option<&Record>| {
         object.settle(stored, classes);
@@ -54,7 +83,10 @@ pub(super) async fn compare(
                 for record in page.items {
                     match wanting.remove(&record.key) {
                         Some(object) => settle(object, Some(&record)),
-                        None => gone.push(record.key),
+                        None => {
+                            let key = record.key.clone();
+                            gone.push(Gone { owner: owners.contains(&record.uid).then_some(record), key });
+                        }
                     }
                 }
                 if page.remaining.is_none() || query.after.is_none() {
@@ -76,7 +108,7 @@ pub(super) async fn compare(
         }
     }
     let kept: HashSet<&Key> = objects.iter().map(|object| &object.key).collect();
-    gone.retain(|key| !kept.contains(key));
+    gone.retain(|one| !kept.contains(&one.key));
     Ok(gone)
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use self::{
-    compare::compare,
+    compare::{Gone, compare},
     read::{Import, read},
     report::refusal,
 };
@@ -22,7 +22,7 @@ use super::{
     objects::{ATTEMPTS, admission},
 };
 use crate::{
-    store::{Atomicity, Call, Change, Outcome, Precondition, Write},
+    store::{Atomicity, Call, Change, Outcome, Precondition, Record, Write},
     wire::validation::fields::FieldValidation,
 };
 
@@ -71,17 +71,17 @@ pub async fn import(service: &Service, cluster: &Arc<str>, body: Bytes, options:
             report.revision = service.store.head(cluster).await?.revision;
             return Ok(import.report);
         }
-        let exists = Precondition::exists();
-        let deletions = gone.into_iter().map(|key| Write { key, precondition: exists.clone(), change: Change::Delete });
-        let writes = objects.iter().map(read::Incoming::write).chain(deletions).collect();
+        let imported = objects.len();
+        let writes = objects.iter().map(read::Incoming::write).chain(gone.into_iter().flat_map(deletion)).collect();
         let call = Call { writes, atomicity: Atomicity::AllOrNothing };
         let commit = service.clusters.commit(cluster, call, None).await?;
         // Somebody bound or deleted a pod since it was compared: compare again.
         if commit.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Refused(_))) {
             continue;
         }
-        for outcome in &commit.outcomes {
+        for (at, outcome) in commit.outcomes.iter().enumerate() {
             match outcome {
+                Outcome::Written { .. } if at >= imported => {}
                 Outcome::Written { created: true, .. } => report.created += 1,
                 Outcome::Written { created: false, .. } => report.updated += 1,
                 Outcome::Unchanged { .. } => report.unchanged += 1,
@@ -96,4 +96,16 @@ pub async fn import(service: &Service, cluster: &Arc<str>, body: Bytes, options:
         subject: Subject::new("", "lists", ""),
         message: "the objects were being changed all the while; please import them again".into(),
     })
+}
+
+/// The writes that delete an object which is not in the body. An owner of objects that are gets another uid first, under which nobody names it:
+/// the import says that they are there, so [`lifecycle`](super::lifecycle) must not collect them.
+fn deletion(Gone { key, owner }: Gone) -> impl Iterator<Item = Write> {
+    let exists = Precondition::exists();
+    let rename = owner.map(|Record { body, node, .. }| Write {
+        key: key.clone(),
+        precondition: exists.clone(),
+        change: Change::Put { body, uid: String::new(), node },
+    });
+    rename.into_iter().chain([Write { key, precondition: exists, change: Change::Delete }])
 }

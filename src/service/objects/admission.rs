@@ -44,7 +44,7 @@ impl AdmissionMode {
     }
 
     /// `true` if the API server's rules hold for objects of this kind.
-    pub(super) fn holds_for(self, kind: &StoredKind) -> bool {
+    pub(in crate::service) fn holds_for(self, kind: &StoredKind) -> bool {
         self == Self::Kubernetes && kind.is_shared()
     }
 }
@@ -157,7 +157,7 @@ pub(super) async fn succeed(
 ///
 /// # Errors
 /// [`Error::Forbidden`] if it contradicts other objects, or names a class that does not exist. [`Error::NotFound`] if its namespace does
-/// not exist.
+/// not exist, [`Error::Terminating`] if that is being deleted.
 pub(super) async fn of_new(service: &Service, target: &Target, document: &mut Document, length: usize) -> Result<()> {
     let is_strict = service.admission.holds_for(target.kind);
     let namespace = target.namespace.as_deref().filter(|name| is_strict && !BUILT_IN.contains(name));
@@ -170,6 +170,14 @@ pub(super) async fn of_new(service: &Service, target: &Target, document: &mut Do
         if let Some(name) = namespace.filter(|name| !classes.has_namespace(name)) {
             if fresh.is_newest {
                 return Err(Error::NotFound(Subject::new("", "namespaces", name)));
+            }
+            fresh.is_newest = true;
+            continue;
+        }
+        if let Some(name) = namespace.filter(|name| classes.is_terminating(name)) {
+            if fresh.is_newest {
+                let subject = target.named(document.metadata_text("name").unwrap_or_default()).subject();
+                return Err(Error::Terminating { subject, namespace: name.to_owned() });
             }
             fresh.is_newest = true;
             continue;

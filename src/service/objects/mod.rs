@@ -25,14 +25,17 @@ use crate::{
 pub use self::{
     admission::AdmissionMode,
     built_in::create_built_in,
+    delete::{Deleted, Deletion, delete, delete_all},
     list::{Found, ListTurn, NotOlder, Page, Selection, list},
     target::{Preconditions, Target},
     watch::{Begin, watch},
-    write::{Intent, Options, Written, delete_all, write},
+    write::{Intent, Options, Written, write},
 };
 
 pub(super) mod admission;
 mod built_in;
+mod commit;
+pub(super) mod delete;
 pub(super) mod examine;
 mod list;
 mod target;

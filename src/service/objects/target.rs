@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::{
     service::error::{Error, Result, Subject},
     store::{Key, Record, Refusal},
-    wire::{fault::Cause, kinds::StoredKind},
+    wire::{fault::Cause, kinds::StoredKind, status::StatusCause},
 };
 
 /// A stored object, or a collection of them: a kind, perhaps a namespace, perhaps a name.
@@ -63,6 +63,16 @@ impl Target {
     /// Another client changed the object first.
     pub fn modified(&self) -> Error {
         self.conflict("the object has been modified; please apply your changes to the latest version and try again")
+    }
+
+    /// A PUT does not name the revision that it is based on (`registry/generic/registry/store.go`, `Update`).
+    pub fn without_revision(&self) -> Error {
+        let cause = StatusCause {
+            reason: "FieldValueInvalid".into(),
+            message: "Invalid value: 0: must be specified for an update".into(),
+            field: "metadata.resourceVersion".into(),
+        };
+        Error::Invalid { subject: self.subject(), causes: vec![cause] }
     }
 
     /// Another object has its name.

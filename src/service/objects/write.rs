@@ -10,10 +10,10 @@ use bytes::Bytes;
 
 use super::{
     ATTEMPTS, admission,
+    commit::{as_read, commit},
+    delete,
     examine::{self, Accepted},
-    generated, is_absent,
-    list::find,
-    revision, stamp,
+    generated, is_absent, revision, stamp,
     target::{Preconditions, Target},
     with_node,
 };
@@ -23,8 +23,8 @@ use crate::{
         compute::read_on,
         error::{Error, Result},
     },
-    store::{Atomicity, Body, Call, Change, Outcome, Precondition, Record, Refusal, Write},
-    wire::{document::Document, selector, validation::fields::FieldValidation},
+    store::{Body, Change, Record, Refusal},
+    wire::{document::Document, validation::fields::FieldValidation},
 };
 
 /// The change that a client asks for. Objects are in JSON.
@@ -36,8 +36,6 @@ pub enum Intent {
     Replace(Bytes),
     /// Puts the `status` of this object in the place of the stored one's.
     ReplaceStatus(Bytes),
-    /// Deletes the stored object.
-    Delete,
 }
 
 /// The manner of a write.
@@ -58,10 +56,12 @@ pub struct Written {
     pub target: Target,
     /// Its uid.
     pub uid: String,
-    /// The object as it is stored now; `None` once it is deleted.
-    pub body: Option<Body>,
+    /// The object as it is stored now, or as it was last if the write removed it.
+    pub body: Body,
     /// The revision at which it is so; `None` for a new object in a dry run.
     pub revision: Option<u64>,
+    /// `true` if there was no object before.
+    pub is_new: bool,
     /// Unknown and repeated fields.
     pub warnings: Vec<String>,
 }
@@ -88,13 +88,14 @@ pub async fn write(service: &Service, target: &Target, intent: Intent, options: 
         let done = if options.dry_run {
             draft.tried(stored.as_ref())
         } else {
-            commit(service, &target, stored.as_ref(), next.change()).await?.map(Some)
+            commit(service, &target, as_read(stored.as_ref()), next.change()).await?.map(Some)
         };
         let (body, uid, told) = next.into_parts();
         match done {
             Ok(revision) => {
                 draft.warnings.extend(told);
-                return Ok(Written { target, uid, body, revision, warnings: draft.warnings });
+                let is_new = stored.is_none();
+                return Ok(Written { target, uid, body, revision, is_new, warnings: draft.warnings });
             }
             Err(refusal) => {
                 let is_settled = !draft.may_retry(&refusal);
@@ -106,45 +107,6 @@ pub async fn write(service: &Service, target: &Target, intent: Intent, options: 
         }
     }
     Err(error)
-}
-
-/// Deletes all selected objects of a collection in one commit. Objects that others delete or create meanwhile stay as they
-/// left them.
-///
-/// # Errors
-/// Those of the store.
-pub async fn delete_all(service: &Service, target: &Target, selector: &selector::Query, dry_run: bool) -> Result<()> {
-    let found = find(service, target, selector, None, None).await?;
-    if dry_run || found.items.is_empty() {
-        return Ok(());
-    }
-    let writes = found.items.into_iter().map(|record| Write {
-        precondition: Precondition { uid: Some(record.uid), ..Precondition::default() },
-        key: record.key,
-        change: Change::Delete,
-    });
-    let call = Call { writes: writes.collect(), atomicity: Atomicity::Each };
-    service.clusters.commit(&target.cluster, call, None).await?;
-    Ok(())
-}
-
-/// Commits a change of an object that is as it was read. The next decision of this process sees it.
-async fn commit(
-    service: &Service,
-    target: &Target,
-    stored: Option<&Record>,
-    change: Change,
-) -> Result<std::result::Result<u64, Refusal>> {
-    let precondition = stored.map_or_else(Precondition::absent, |stored| Precondition::revision(stored.revision));
-    let write = Write { key: target.key(), precondition, change };
-    let call = Call { writes: vec![write], atomicity: Atomicity::Each };
-    match service.clusters.commit(&target.cluster, call, None).await?.outcomes.pop() {
-        Some(Outcome::Refused(refusal)) => Ok(Err(refusal)),
-        Some(Outcome::Written { revision, .. } | Outcome::Unchanged { revision } | Outcome::Deleted { revision }) => {
-            Ok(Ok(revision))
-        }
-        None => Err(Error::internal("the store did not answer for a write")),
-    }
 }
 
 /// An intent, read and checked as far as that goes without the stored object.
@@ -160,30 +122,27 @@ enum DraftKind {
     New { document: Document, prefix: Option<String> },
     /// The object that `edit` makes of the one sent and the stored one; only of that of a revision, if one is named.
     Edit { sent: Document, based_on: Option<u64>, edit: fn(&Document, &Document) -> Document, is_status: bool },
-    /// None any more.
-    Deletion,
 }
 
 /// The state of an object after a write.
 enum Next {
     Put(Accepted),
-    Gone { uid: String },
+    /// Removed: it was being deleted, and waited for this write alone.
+    End(Accepted),
 }
 
 impl Next {
     fn change(&self) -> Change {
         match self {
             Self::Put(accepted) => accepted.put(),
-            Self::Gone { .. } => Change::Delete,
+            Self::End(_) => Change::Delete,
         }
     }
 
     /// The body, the uid and the warnings.
-    fn into_parts(self) -> (Option<Body>, String, Vec<String>) {
-        match self {
-            Self::Put(Accepted { body, uid, warnings, .. }) => (Some(body), uid, warnings),
-            Self::Gone { uid } => (None, uid, Vec::new()),
-        }
+    fn into_parts(self) -> (Body, String, Vec<String>) {
+        let (Self::Put(accepted) | Self::End(accepted)) = self;
+        (accepted.body, accepted.uid, accepted.warnings)
     }
 }
 
@@ -193,7 +152,6 @@ impl Draft {
             Intent::Create(body) => Self::new(service, target, body, mode).await,
             Intent::Replace(body) => Self::edit(target, body, mode, (whole, false)).await,
             Intent::ReplaceStatus(body) => Self::edit(target, body, mode, (only_status, true)).await,
-            Intent::Delete => Ok(Self { kind: DraftKind::Deletion, length: 0, warnings: Vec::new() }),
         }
     }
 
@@ -203,12 +161,7 @@ impl Draft {
         if !is_absent(document.metadata("resourceVersion")) {
             return Err(Error::BadRequest("resourceVersion should not be set on objects to be created".into()));
         }
-        document = admission::read(service, target, document, length).await?;
-        admission::of_new(service, target, &mut document, length).await?;
-        document = admission::limit(service, target, document, length).await?;
-        document = admission::begin(service, target, document, length).await?;
-        admission::count(service, target, &document, length).await?;
-        stamp(&mut document);
+        document = admitted(service, target, document, length).await?;
         let prefix = if is_absent(document.metadata("name")) { document.metadata_text("generateName") } else { None };
         let prefix = prefix.filter(|prefix| !prefix.is_empty());
         Ok(Self { kind: DraftKind::New { document, prefix }, length, warnings })
@@ -257,13 +210,18 @@ impl Draft {
                 let checked = read_on(self.length, move || examine::check(kind, document, mode)).await?;
                 return checked.map(Next::Put).map_err(|refused| refused.into_error(target));
             }
-            DraftKind::Deletion => {
-                let stored = stored.ok_or_else(|| target.not_found())?;
-                return Ok(Next::Gone { uid: stored.uid.clone() });
-            }
             DraftKind::Edit { sent, based_on, edit, is_status } => (sent, *based_on, edit, *is_status),
         };
-        let stored = stored.ok_or_else(|| target.not_found())?;
+        let Some(stored) = stored else {
+            return if !is_status && kind.is_created_by_put() {
+                self.next_put(service, target, sent).await
+            } else {
+                Err(target.not_found())
+            };
+        };
+        if based_on.is_none() && service.admission.holds_for(kind) && kind.needs_revision() {
+            return Err(target.without_revision());
+        }
         if based_on.is_some_and(|revision| revision != stored.revision) {
             return Err(target.modified());
         }
@@ -282,11 +240,20 @@ impl Draft {
         if !is_status {
             document = admission::succeed(service, target, document, &before, length).await?;
         }
+        let is_end = delete::succeed(service, target, &mut document, &before)?;
         let mode = service.admission;
         let checked = read_on(length, move || examine::check_update(kind, document, &before, mode)).await?;
         let mut accepted = checked.map_err(|refused| refused.into_error(target))?;
         accepted.uid.clone_from(&stored.uid);
-        Ok(Next::Put(accepted))
+        Ok(if is_end { Next::End(accepted) } else { Next::Put(accepted) })
+    }
+
+    /// The new object that a PUT makes where there is none.
+    async fn next_put(&self, service: &Service, target: &Target, sent: &Document) -> Result<Next> {
+        let (kind, mode) = (target.kind, service.admission);
+        let document = admitted(service, target, sent.clone(), self.length).await?;
+        let checked = read_on(self.length, move || examine::check(kind, document, mode)).await?;
+        checked.map(Next::Put).map_err(|refused| refused.into_error(target))
     }
 
     /// The outcome of a dry run.
@@ -301,10 +268,22 @@ impl Draft {
     fn may_retry(&self, refusal: &Refusal) -> bool {
         match &self.kind {
             DraftKind::New { prefix, .. } => prefix.is_some(),
-            DraftKind::Edit { based_on, .. } => based_on.is_none() && matches!(refusal, Refusal::Conflict { .. }),
-            DraftKind::Deletion => matches!(refusal, Refusal::Conflict { .. }),
+            DraftKind::Edit { based_on, .. } => {
+                based_on.is_none() && matches!(refusal, Refusal::Conflict { .. } | Refusal::AlreadyExists { .. })
+            }
         }
     }
+}
+
+/// A new object, filled in and let in by the rules of admission.
+async fn admitted(service: &Service, target: &Target, document: Document, length: usize) -> Result<Document> {
+    let mut document = admission::read(service, target, document, length).await?;
+    admission::of_new(service, target, &mut document, length).await?;
+    document = admission::limit(service, target, document, length).await?;
+    document = admission::begin(service, target, document, length).await?;
+    admission::count(service, target, &document, length).await?;
+    stamp(&mut document);
+    Ok(document)
 }
 
 /// Reads a body to be stored as an object of the target, with warnings about its fields.

@@ -11,6 +11,8 @@ pub struct Namespace {
     pub name: Name,
     /// Its labels, which namespace selectors read.
     pub labels: Labels,
+    /// `true` if it is being deleted: nothing new is created in it.
+    pub is_terminating: bool,
 }
 
 /// The kind of an object that groups pods by a selector.

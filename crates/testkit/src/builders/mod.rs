@@ -422,7 +422,11 @@ pub fn budget(name: &str, labels: &str, disruptions_allowed: i32) -> Object {
 
 /// A namespace with one label.
 pub fn namespace(name: &str, key: &str, value: &str) -> Object {
-    Object::Namespace(Namespace { name: name.into(), labels: [(key, value)].into_iter().collect() })
+    Object::Namespace(Namespace {
+        name: name.into(),
+        labels: [(key, value)].into_iter().collect(),
+        is_terminating: false,
+    })
 }
 
 impl From<PodBuilder> for Object {

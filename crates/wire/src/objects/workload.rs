@@ -24,6 +24,16 @@ use podberth_core::model::{self, Selector, WorkloadKind};
 pub struct Namespace {
     /// Name and labels.
     pub metadata: ObjectMeta,
+    /// Its phase.
+    pub status: NamespaceStatus,
+}
+
+/// The state of a namespace.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NamespaceStatus {
+    /// `Active`, or `Terminating` while it is being deleted.
+    pub phase: String,
 }
 
 /// A service: pods under one address.
@@ -116,7 +126,11 @@ impl Namespace {
     pub fn to_core(&self) -> Converted<model::Namespace> {
         converted(|faults| {
             let name = self.metadata.cluster_scoped(names::dns_label, faults);
-            model::Namespace { labels: name_label::labels(&self.metadata.labels(faults), &name), name }
+            model::Namespace {
+                labels: name_label::labels(&self.metadata.labels(faults), &name),
+                is_terminating: self.status.phase == "Terminating",
+                name,
+            }
         })
     }
 }

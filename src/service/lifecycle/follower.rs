@@ -1,0 +1,151 @@
+//! One cluster: its feed into the index, and what is due out of it.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use tokio::task::spawn_blocking;
+
+use super::{
+    action,
+    entry::Entry,
+    index::{Index, Task},
+};
+use crate::store::{Atomicity, Changes, Cursor, Key, Outcome, Record, Store, StoreError, Write};
+
+/// Records of the feed that are read at a time.
+const PAGE: usize = 1_000;
+
+/// Writes of one commit.
+const AT_ONCE: usize = 500;
+
+/// Commits of a turn: then it is another cluster's.
+const COMMITS: usize = 10;
+
+/// Follows a cluster.
+#[derive(Debug, Default)]
+pub(super) struct Follower {
+    cursor: Cursor,
+    index: Index,
+    /// Records read at a time, if not the usual number.
+    page: Option<usize>,
+    /// Writes of one commit, if not the usual number.
+    at_once: Option<usize>,
+}
+
+impl Follower {
+    /// A follower with small pages and commits, for tests.
+    #[cfg(test)]
+    pub(super) fn in_steps(page: usize, at_once: usize) -> Self {
+        Self { page: Some(page), at_once: Some(at_once), ..Self::default() }
+    }
+
+    /// `true` if it has read all up to this revision, and nothing is due.
+    pub(super) fn rests(&self, revision: u64, now: Timestamp) -> bool {
+        self.cursor.after >= revision && self.cursor.after == self.cursor.complete && !self.index.has_work(now)
+    }
+
+    /// Number of objects that it knows.
+    pub(super) fn objects(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Reads up to the head and does what is due, some of it; returns the number of objects that were written.
+    ///
+    /// # Errors
+    /// Those of the store. What was not done is due again.
+    pub(super) async fn turn(&mut self, store: &dyn Store, cluster: &str, now: Timestamp) -> Result<usize, StoreError> {
+        let mut written = 0;
+        for _ in 0..COMMITS {
+            self.catch_up(store, cluster).await?;
+            let tasks = self.index.due(now, self.at_once.unwrap_or(AT_ONCE));
+            if tasks.is_empty() {
+                break;
+            }
+            let keys: Vec<Key> = tasks.iter().map(|task| task.key.clone()).collect();
+            match carry_out(store, cluster, tasks, now).await {
+                Ok(done) if done.is_empty() => {
+                    self.index.again(keys);
+                    break;
+                }
+                Ok(done) => {
+                    written += done.len();
+                    self.index.again(keys.into_iter().filter(|key| !done.contains(key)));
+                }
+                Err(error) => {
+                    self.index.again(keys);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(written)
+    }
+
+    /// Reads the feed up to the head.
+    async fn catch_up(&mut self, store: &dyn Store, cluster: &str) -> Result<(), StoreError> {
+        loop {
+            let page = match store.changes(cluster, &self.cursor, self.page.unwrap_or(PAGE)).await {
+                Ok(page) => page,
+                // The cluster's writer begins the new epoch; here all is read again.
+                Err(StoreError::Compacted { .. } | StoreError::HistoryLost { .. }) => {
+                    (self.cursor, self.index) = (Cursor::default(), Index::default());
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let Changes { records, complete, next, .. } = page;
+            let parsed = spawn_blocking(move || records.into_iter().map(parse).collect::<Vec<_>>()).await;
+            for (record, entry) in parsed.map_err(|error| StoreError::Internal(error.to_string()))? {
+                self.index.apply(&record, entry);
+            }
+            self.cursor = next;
+            if complete {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// A record with its part of the index, if that may have changed.
+fn parse(record: Record) -> (Record, Option<Entry>) {
+    if record.deleted || record.body.is_empty() {
+        return (record, None);
+    }
+    let entry = Entry::parse(&record).unwrap_or_else(|error| {
+        // It ends when it is deleted, and no sooner.
+        tracing::debug!(kind = %record.key.kind, name = record.key.name, %error, "the metadata cannot be read");
+        Some(Entry { uid: record.uid.clone(), revision: record.revision, ..Entry::default() })
+    });
+    (record, entry)
+}
+
+/// Carries out tasks on the objects that are still as they were; returns those that were written.
+async fn carry_out(store: &dyn Store, cluster: &str, tasks: Vec<Task>, now: Timestamp) -> Result<Vec<Key>, StoreError> {
+    // Several tasks for one object: the later ones are due again.
+    let mut first: HashMap<Key, Task> = HashMap::new();
+    for task in tasks {
+        first.entry(task.key.clone()).or_insert(task);
+    }
+    let keys: Vec<Key> = first.keys().cloned().collect();
+    let stored = store.find(cluster, &keys).await?;
+    let computed = spawn_blocking(move || -> Vec<Write> {
+        let write = |record: Record| {
+            let task = first.get(&record.key)?;
+            if record.uid != task.uid || record.revision != task.revision {
+                return None;
+            }
+            action::write(&record, &task.action, now)
+        };
+        stored.into_iter().filter_map(write).collect()
+    });
+    let writes = computed.await.map_err(|error| StoreError::Internal(error.to_string()))?;
+    if writes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let keys: Vec<Key> = writes.iter().map(|write| write.key.clone()).collect();
+    let outcomes = store.commit(cluster, writes, Atomicity::Each).await?.outcomes;
+    let done = keys
+        .into_iter()
+        .zip(outcomes)
+        .filter(|(_, outcome)| matches!(outcome, Outcome::Written { .. } | Outcome::Deleted { .. }));
+    Ok(done.map(|(key, _)| key).collect())
+}

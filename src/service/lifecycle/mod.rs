@@ -1,0 +1,163 @@
+//! The loop that ends what deletions leave to be ended, under `--admission=kubernetes`. In a cluster of Kubernetes the garbage collector, the
+//! namespace controller and the kubelets do this; here nobody else would.
+//!
+//! - Objects whose owners are all deleted go; dependents that are to be orphaned lose their owner; an owner that is deleted in the foreground
+//!   waits for those that block it.
+//! - A namespace that is deleted is emptied, and goes last.
+//! - A running pod goes when its grace is over: no kubelet confirms here that it has stopped.
+//!
+//! One process does it for all: the one that holds the lease. It follows the feed of every cluster ([`follower`]) into an [`index`], whose rules
+//! need no I/O, and writes at most a few hundred objects of a cluster at a time. A crash between two writes loses nothing: all that is due
+//! follows from what is stored.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use metrics::counter;
+use tokio::{
+    task::AbortHandle,
+    time::{Instant, sleep},
+};
+use uuid::Uuid;
+
+use self::follower::Follower;
+use crate::{
+    store::{Storage, StoreError},
+    telemetry,
+};
+
+mod action;
+mod entry;
+pub mod events;
+mod follower;
+mod gone;
+mod index;
+
+/// Names the lease.
+const LEASE: &str = "lifecycle";
+
+/// Time that the lease lasts, and after which it is renewed.
+const LEASED_FOR: Duration = Duration::from_secs(30);
+const RENEWED_AFTER: Duration = Duration::from_secs(10);
+
+/// Time between two turns in which nothing was due.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// Time between two attempts to get the lease, and after an error.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// The loop; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Lifecycle {
+    running: AbortHandle,
+}
+
+impl Lifecycle {
+    /// Starts the loop. `holder` names this process. A panic ends a run, and another one begins from the store.
+    pub fn start(store: &Arc<dyn Storage>, holder: Uuid) -> Self {
+        let store = store.clone();
+        let supervised = async move {
+            loop {
+                let running = AbortOnDrop(tokio::spawn(Turns::new(&store, holder).run()));
+                if let Err(error) = running.ended().await {
+                    tracing::error!(%error, "the loop that ends objects panicked; it starts again");
+                    counter!(telemetry::LOOPS_ENDED).increment(1);
+                }
+                sleep(AGAIN).await;
+            }
+        };
+        Self { running: tokio::spawn(supervised).abort_handle() }
+    }
+}
+
+impl Drop for Lifecycle {
+    fn drop(&mut self) {
+        self.running.abort();
+    }
+}
+
+/// A task that ends with its supervisor.
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl AbortOnDrop {
+    async fn ended(mut self) -> Result<(), tokio::task::JoinError> {
+        (&mut self.0).await
+    }
+}
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The turns of the loop.
+#[derive(Debug)]
+pub struct Turns {
+    store: Arc<dyn Storage>,
+    holder: Uuid,
+    followers: HashMap<String, Follower>,
+    renewed: Option<Instant>,
+}
+
+impl Turns {
+    /// Turns that know nothing yet. `holder` names this process.
+    pub fn new(store: &Arc<dyn Storage>, holder: Uuid) -> Self {
+        Self { store: store.clone(), holder, followers: HashMap::new(), renewed: None }
+    }
+
+    async fn run(mut self) {
+        loop {
+            let pause = match self.turn().await {
+                Ok(pause) => pause,
+                Err(error) => {
+                    tracing::warn!(%error, "objects that are to end cannot be ended; it is tried again");
+                    AGAIN
+                }
+            };
+            sleep(pause).await;
+        }
+    }
+
+    /// One turn over all clusters; returns the time until the next, zero if more may be due.
+    ///
+    /// # Errors
+    /// Those of the store. What was not done is done in a later turn.
+    pub async fn turn(&mut self) -> Result<Duration, StoreError> {
+        if self.renewed.is_none_or(|at| at.elapsed() >= RENEWED_AFTER) {
+            if !self.store.lease(LEASE, self.holder, LEASED_FOR).await? {
+                // Another process does it, and knows the clusters.
+                (self.followers, self.renewed) = (HashMap::new(), None);
+                return Ok(AGAIN);
+            }
+            self.renewed = Some(Instant::now());
+        }
+        let heads = self.store.heads(&self.store.clusters().await?).await?;
+        self.followers.retain(|name, _| heads.clusters.iter().any(|one| one.name == *name && !one.removed));
+        let mut is_busy = false;
+        for standing in heads.clusters.iter().filter(|standing| !standing.removed) {
+            let follower = self.followers.entry(standing.name.clone()).or_default();
+            if follower.rests(standing.revision, heads.now) {
+                continue;
+            }
+            match follower.turn(&*self.store, &standing.name, heads.now).await {
+                Ok(0) => {}
+                Ok(written) => {
+                    is_busy = true;
+                    tracing::debug!(
+                        cluster = standing.name,
+                        written,
+                        objects = follower.objects(),
+                        "objects have ended"
+                    );
+                }
+                Err(error @ StoreError::Unavailable(_)) => return Err(error),
+                // Other clusters are not to suffer for it.
+                Err(error) => tracing::warn!(cluster = standing.name, %error, "objects of the cluster cannot be ended"),
+            }
+        }
+        Ok(if is_busy { Duration::ZERO } else { IDLE })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+//! The loop over a store that fails: it always ends, and deletes nothing that has a living owner.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use podberth_testkit::memory::{Memory, Numbering};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::follower::Follower;
+use crate::store::{Atomicity, Change, Key, ListQuery, Precondition, Store, Write};
+
+const CLUSTER: &str = "prod";
+
+fn now() -> Timestamp {
+    "2026-11-26T10:00:00Z".parse().expect("an instant")
+}
+
+fn key(i: usize) -> Key {
+    Key::new("configmaps", "shop", format!("c{i}"))
+}
+
+fn uid(i: usize) -> String {
+    format!("uid-{i}")
+}
+
+fn put(i: usize, metadata: &Value) -> Write {
+    let body = json!({"metadata": metadata}).to_string();
+    Write {
+        key: key(i),
+        precondition: Precondition::default(),
+        change: Change::Put { body: body.into(), uid: uid(i), node: None },
+    }
+}
+
+async fn commit(store: &Memory, writes: Vec<Write>) {
+    store.commit(CLUSTER, writes, Atomicity::Each).await.expect("the store writes");
+}
+
+async fn stored(store: &Memory) -> BTreeMap<String, Value> {
+    let list = store.list(CLUSTER, &ListQuery::all("configmaps")).await.expect("the store lists");
+    let read = |body: &[u8]| serde_json::from_slice(body).expect("JSON");
+    list.items.into_iter().map(|record| (record.key.name, read(&record.body))).collect()
+}
+
+/// Runs turns of a few records and writes, each by a new process if `crashes`, until nothing is due.
+async fn settle(store: &Memory, crashes: bool) -> usize {
+    let mut follower = Follower::in_steps(3, 2);
+    for turns in 0..500 {
+        if crashes {
+            follower = Follower::in_steps(3, 2);
+        }
+        let written = follower.turn(store, CLUSTER, now()).await.expect("the store answers");
+        if written == 0 {
+            return turns;
+        }
+    }
+    panic!("the loop does not end");
+}
+
+/// Objects whose owners have lower numbers, so that nobody owns itself.
+fn owners() -> impl Strategy<Value = Vec<Vec<(usize, bool)>>> {
+    let one = |i: usize| prop::collection::vec((0..i.max(1), any::<bool>()), 0..3);
+    (0..12_usize).map(one).collect::<Vec<_>>()
+}
+
+fn metadata(i: usize, owners: &[(usize, bool)]) -> Value {
+    let references: Vec<Value> = owners
+        .iter()
+        .filter(|(owner, _)| *owner < i)
+        .map(|(owner, blocks)| json!({"uid": uid(*owner), "name": key(*owner).name, "blockOwnerDeletion": blocks}))
+        .collect();
+    json!({"name": key(i).name, "ownerReferences": references})
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_goes_is_what_has_lost_every_owner(
+        owners in owners(),
+        deleted in prop::collection::btree_set(0..12_usize, 0..5),
+        crashes in any::<bool>(),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let left = runtime.block_on(async {
+            let store = Memory::new(Numbering::Counter);
+            let writes = owners.iter().enumerate().map(|(i, owners)| put(i, &metadata(i, owners)));
+            commit(&store, writes.collect()).await;
+            let gone = deleted.iter().map(|i| Write { key: key(*i), precondition: Precondition::default(), change: Change::Delete });
+            commit(&store, gone.collect()).await;
+            settle(&store, crashes).await;
+            stored(&store).await
+        });
+        // The model: an object goes when it is deleted, or has owners and all of them go.
+        let mut goes = vec![false; owners.len()];
+        for i in 0..owners.len() {
+            let own: Vec<usize> = owners[i].iter().map(|(owner, _)| *owner).filter(|owner| *owner < i).collect();
+            goes[i] = deleted.contains(&i) || (!own.is_empty() && own.iter().all(|owner| goes[*owner]));
+        }
+        let expected: Vec<String> = (0..owners.len()).filter(|i| !goes[*i]).map(|i| key(i).name).collect();
+        let mut expected = expected;
+        expected.sort();
+        prop_assert_eq!(left.keys().cloned().collect::<Vec<_>>(), expected);
+        for (name, object) in &left {
+            for owner in object["metadata"]["ownerReferences"].as_array().into_iter().flatten() {
+                let owner = owner["name"].as_str().expect("a name");
+                prop_assert!(left.contains_key(owner), "{} names {}, which is gone", name, owner);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_foreground_deletion_ends_from_the_leaves_whoever_crashes() {
+    for crashes in [false, true] {
+        let store = Memory::new(Numbering::Counter);
+        let chain = (0..6).map(|i| put(i, &metadata(i, &[(i.saturating_sub(1), true)]))).collect();
+        commit(&store, chain).await;
+        let mut top = metadata(0, &[]);
+        top["deletionTimestamp"] = "2026-11-26T10:00:00Z".into();
+        top["deletionGracePeriodSeconds"] = 0.into();
+        top["finalizers"] = json!(["foregroundDeletion"]);
+        commit(&store, vec![put(0, &top)]).await;
+        settle(&store, crashes).await;
+        assert_eq!(stored(&store).await.into_keys().collect::<Vec<_>>(), Vec::<String>::new(), "crashes: {crashes}");
+    }
+}
+
+#[tokio::test]
+async fn a_large_namespace_goes_in_steps_and_nothing_outside_of_it() {
+    let store = Memory::new(Numbering::Counter);
+    let namespace = json!({"metadata": {"name": "shop", "deletionTimestamp": "2026-11-26T10:00:00Z"}, "spec": {"finalizers": ["kubernetes"]},
+        "status": {"phase": "Terminating"}});
+    let change = Change::Put { body: namespace.to_string().into(), uid: "ns".into(), node: None };
+    commit(
+        &store,
+        vec![Write { key: Key::new("namespaces", "", "shop"), precondition: Precondition::default(), change }],
+    )
+    .await;
+    commit(&store, (0..100).map(|i| put(i, &json!({"name": key(i).name}))).collect()).await;
+    let outside = Change::Put { body: r#"{"metadata":{}}"#.into(), uid: "other".into(), node: None };
+    commit(
+        &store,
+        vec![Write {
+            key: Key::new("configmaps", "shop-2", "x"),
+            precondition: Precondition::default(),
+            change: outside,
+        }],
+    )
+    .await;
+    settle(&store, false).await;
+    assert_eq!(stored(&store).await.into_keys().collect::<Vec<_>>(), ["x"]);
+    let namespaces = store.list(CLUSTER, &ListQuery::all("namespaces")).await.expect("the store lists");
+    assert_eq!(namespaces.items.len(), 0);
+}
