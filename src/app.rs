@@ -199,8 +199,9 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
         reply_bytes: settings.max_downstream_reply_bytes,
         ..extenders::Options::default()
     });
-    let service = Service { admission: settings.admission, ..Service::new(clusters, freshness, extenders) };
-    if settings.admission == AdmissionMode::Kubernetes
+    let admission = AdmissionMode::named(&settings.admission).unwrap_or_default();
+    let service = Service { admission, ..Service::new(clusters, freshness, extenders) };
+    if admission == AdmissionMode::Kubernetes
         && store.migration_status().await?.is_current()
         && let Err(error) = create_built_in(&service, &DEFAULT_CLUSTER.into()).await
     {
@@ -225,7 +226,7 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     let holder = Uuid::new_v4();
     let upkeep = Upkeep::start(&store, holder, jobs(settings, &state.clusters));
     // Facts end where they come from.
-    let ends = settings.admission == AdmissionMode::Kubernetes;
+    let ends = admission == AdmissionMode::Kubernetes;
     let lifecycle = ends.then(|| Lifecycle::start(&store, holder));
     Ok(Server { listener, address, store, state, router, upkeep, lifecycle, tracing })
 }

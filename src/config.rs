@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, error::Error, fmt, fs, path::Path, path::PathBu
 
 use clap::{
     ArgAction, Args, Command, CommandFactory, FromArgMatches,
-    builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser},
+    builder::{BoolishValueParser, TypedValueParser},
     error::{ContextKind, ContextValue, ErrorKind},
     parser::ValueSource,
 };
@@ -20,7 +20,6 @@ use crate::{
     core::{model::Quantity, policy::ExtenderHosts},
     features,
     origin::Origins,
-    service::objects::AdmissionMode,
     telemetry::LogFormat,
 };
 
@@ -71,8 +70,8 @@ pub struct Settings {
 
     /// Rules for what clients write: those of Kubernetes' API server (defaults, validation, admission), or none, for facts that are fed
     /// from a real cluster. Imports are always facts
-    #[arg(long, value_name = "RULES", default_value = "kubernetes", value_parser = admission())]
-    pub admission: AdmissionMode,
+    #[arg(long, value_name = "RULES", default_value = "kubernetes", value_parser = ["kubernetes", "none"])]
+    pub admission: String,
 
     /// Time for which an Event is kept after it happened last; 0s keeps Events for ever
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
@@ -284,10 +283,6 @@ impl EnvFilterText {
     pub fn filter(&self) -> EnvFilter {
         EnvFilter::new(format!("sqlx=off,sqlx_core=off,sqlx_postgres=off,sqlx_sqlite=off,{}", self.0))
     }
-}
-
-fn admission() -> impl TypedValueParser<Value = AdmissionMode> {
-    PossibleValuesParser::new(AdmissionMode::NAMES).map(|name| AdmissionMode::named(&name).unwrap_or_default())
 }
 
 fn filter(text: &str) -> Result<EnvFilterText, String> {

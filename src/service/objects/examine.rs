@@ -1,6 +1,6 @@
 //! Validation of bodies: everything that a client sends is checked here before anything is stored.
 
-use super::{admission::AdmissionMode, is_absent, target::Target};
+use super::{is_absent, mode::AdmissionMode, target::Target};
 use crate::{
     core::snapshot::{Kind, Object},
     live::{self, Validated},

@@ -23,10 +23,10 @@ use crate::{
 };
 
 pub use self::{
-    admission::AdmissionMode,
     built_in::create_built_in,
     delete::{Deleted, Deletion, delete, delete_all},
     list::{Found, ListTurn, NotOlder, Page, Selection, list},
+    mode::AdmissionMode,
     target::{Preconditions, Target},
     watch::{Begin, watch},
     write::{Intent, Options, Written, write},
@@ -38,6 +38,7 @@ mod commit;
 pub(super) mod delete;
 pub(super) mod examine;
 mod list;
+mod mode;
 mod target;
 mod watch;
 mod write;

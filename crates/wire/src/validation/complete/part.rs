@@ -118,7 +118,7 @@ impl<'p> Part<'p> {
 
     /// Reports a text that is no address.
     pub(super) fn address(&self, faults: &mut Faults) {
-        if self.text().parse::<std::net::IpAddr>().is_err() {
+        if self.text().parse::<core::net::IpAddr>().is_err() {
             faults.invalid(&self.at, self.text(), "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
         }
     }
@@ -126,9 +126,9 @@ impl<'p> Part<'p> {
     /// Reports a text that is no range of addresses.
     pub(super) fn cidr(&self, faults: &mut Faults) -> bool {
         let is_range = self.text().split_once('/').is_some_and(|(address, bits)| {
-            let most = match address.parse::<std::net::IpAddr>() {
-                Ok(std::net::IpAddr::V4(_)) => 32,
-                Ok(std::net::IpAddr::V6(_)) => 128,
+            let most = match address.parse::<core::net::IpAddr>() {
+                Ok(core::net::IpAddr::V4(_)) => 32,
+                Ok(core::net::IpAddr::V6(_)) => 128,
                 Err(_) => return false,
             };
             bits.parse::<u8>().is_ok_and(|bits| bits <= most)
