@@ -14,7 +14,10 @@ use axum::{
 use super::line_feed::HasLineFeed;
 use crate::{
     service::error::{Error, Subject, told},
-    wire::status::{Status, StatusCause, StatusDetails, StatusMetadata},
+    wire::{
+        patch::PatchError,
+        status::{Status, StatusCause, StatusDetails, StatusMetadata},
+    },
 };
 
 /// The reason for which middleware or an extractor refuses a request: its form as HTTP, its size, its origin.
@@ -192,6 +195,12 @@ impl Error {
             Self::Expired(_) => Reason::EXPIRED,
             Self::TooMuch => Reason::TOO_LARGE,
             Self::Invalid { .. } => Reason::INVALID,
+            Self::Patch(error) => match error.code() {
+                409 => Reason::CONFLICT,
+                413 => Reason::TOO_LARGE,
+                422 => Reason::INVALID,
+                _ => Reason::BAD_REQUEST,
+            },
             Self::TooManyRequests { .. } | Self::Disruption { .. } => Reason::TOO_MANY_REQUESTS,
             Self::Internal(_) => Reason::INTERNAL_ERROR,
             Self::Unavailable { .. } => Reason::SERVICE_UNAVAILABLE,
@@ -238,6 +247,11 @@ impl Error {
                     field: "metadata.namespace".into(),
                 };
                 Some(StatusDetails { causes: vec![cause], ..about(subject) })
+            }
+            Self::Patch(PatchError::BadRequest(_) | PatchError::TooLarge(_) | PatchError::Unread(_)) => None,
+            Self::Patch(error) => {
+                let causes: Vec<StatusCause> = error.causes().into_iter().map(Into::into).collect();
+                Some(StatusDetails { causes: told(&causes), ..StatusDetails::default() })
             }
             Self::Disruption { cause, retry_after_seconds } => {
                 let cause =

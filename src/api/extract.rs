@@ -16,7 +16,7 @@ use crate::{
         error::{Error, Result},
         memory,
     },
-    wire::{protobuf, yaml},
+    wire::{patch::PatchType, protobuf, yaml},
 };
 
 /// How a body is written.
@@ -140,6 +140,35 @@ async fn of_protobuf(body: Bytes, served: Option<Served>) -> Result<Bytes> {
         })
     };
     read_on(length, read).await?
+}
+
+/// The body of a patch, whose media type says how it is to be applied.
+#[derive(Clone, Debug)]
+pub struct PatchBody {
+    /// The sort of patch.
+    pub patch: PatchType,
+    /// As it came.
+    pub body: Bytes,
+}
+
+impl PatchBody {
+    const ACCEPTED: &'static str = "application/json-patch+json, application/merge-patch+json, \
+                                    application/strategic-merge-patch+json, application/apply-patch+yaml";
+}
+
+impl<S: Send + Sync> FromRequest<S> for PatchBody {
+    type Rejection = RequestError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, RequestError> {
+        let patch = PatchType::of(&media_type(request.headers())?);
+        // A patch of no known sort is refused before it is read.
+        let patch = patch.ok_or(RequestError::UnsupportedMediaType(Self::ACCEPTED))?;
+        let RawBody(body) = RawBody::from_request(request, state).await?;
+        if patch == PatchType::Apply {
+            memory::charge(yaml::weight(&body))?;
+        }
+        Ok(Self { patch, body })
+    }
 }
 
 /// A body in JSON or YAML, as the text that came.

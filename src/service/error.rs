@@ -9,7 +9,7 @@ use crate::{
     live::CommitError,
     store::StoreError,
     telemetry::seldom::REFUSED_REQUESTS,
-    wire::{decode::DecodeError, fault::Cause, status::StatusCause},
+    wire::{decode::DecodeError, fault::Cause, patch::PatchError, status::StatusCause},
 };
 
 /// The object that an error is about.
@@ -95,6 +95,9 @@ pub enum Error {
         /// Every fault, with the field's path.
         causes: Vec<StatusCause>,
     },
+    /// A patch cannot be read, does not fit, or sets fields of other managers.
+    #[error("{}", .0.message())]
+    Patch(PatchError),
     /// More requests than can be taken on now.
     #[error("{message}")]
     TooManyRequests {
@@ -223,6 +226,15 @@ impl From<StoreError> for Error {
 impl From<DecodeError> for Error {
     fn from(error: DecodeError) -> Self {
         if error.is_used_up() { Self::TooMuch } else { Self::BadRequest(error.to_string()) }
+    }
+}
+
+impl From<PatchError> for Error {
+    fn from(error: PatchError) -> Self {
+        match error {
+            PatchError::Unread(error) => error.into(),
+            error => Self::Patch(error),
+        }
     }
 }
 

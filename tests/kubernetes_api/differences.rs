@@ -20,20 +20,9 @@ pub(crate) const KNOWN: &[Known] = &[
         why: "Services are not warned about: no decision reads their affinity",
     },
     Known { scenario: "protobuf-protobuf-rbac", steps: &["0", "1"], why: "access reviews come with access control" },
-    Known { scenario: "table-errors", steps: &["9"], why: "PATCH is not served yet" },
-    Known {
-        scenario: "table-nodes",
-        steps: &["2", "3", "5", "6"],
-        why: "PATCH of a status, which prepares the rows, is not served yet",
-    },
     Known {
         scenario: "table-pods",
-        steps: &["18", "19", "20", "21", "22", "23", "24", "25", "26", "27", "28", "29", "30"],
-        why: "PATCH of a status is not served yet",
-    },
-    Known {
-        scenario: "table-pods",
-        steps: &["31", "32", "33", "34", "36"],
-        why: "the rows are prepared by PATCH of a status",
+        steps: &["34"],
+        why: "defaults that decisions apply when they read a pod are not written into it",
     },
 ];

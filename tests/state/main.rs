@@ -19,6 +19,7 @@ mod evictions;
 mod imports;
 mod lists;
 mod objects;
+mod patches;
 mod pods;
 mod service;
 mod watches;
@@ -46,6 +47,13 @@ cases! {
     service:
         every_write_of_an_object_goes_through_one_function
         imports_binds_and_filters_need_no_http;
+    patches:
+        each_media_type_patches
+        a_patch_is_checked_like_a_put
+        the_status_is_patched_by_its_own_path
+        an_apply_creates_and_owns
+        options_of_a_patch_are_checked
+        other_writes_have_managers_too;
     clusters:
         decisions_over_a_cluster_that_does_not_exist_are_not_found
         a_removed_cluster_is_gone_everywhere
@@ -92,7 +100,7 @@ cases! {
         types_that_a_later_request_reads
         fields_that_do_not_exist
         objects_in_the_wrong_place
-        watch_and_patch_are_refused;
+        collections_are_not_patched;
 }
 
 /// The names of a list's items in their order.

@@ -116,6 +116,8 @@ pub enum Verb {
     Create,
     /// Replace one.
     Update,
+    /// Change a part of one.
+    Patch,
     /// Delete one.
     Delete,
     /// Delete many.
@@ -130,6 +132,7 @@ impl Verb {
             Self::List => "list",
             Self::Create => "create",
             Self::Update => "update",
+            Self::Patch => "patch",
             Self::Delete => "delete",
             Self::DeleteCollection => "deletecollection",
         }

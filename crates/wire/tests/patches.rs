@@ -166,9 +166,8 @@ impl Server {
                         }
                         return Some(applied);
                     }
-                    (Ok(patch), Some(stored)) => {
-                        patch::merged(kind, &stored, patch).map(|new| written(kind, &stored, new, request.subresource))
-                    }
+                    (Ok(patch), Some(stored)) => patch::merged(kind, &stored, patch)
+                        .map(|new| written(kind, &stored, new.document, request.subresource)),
                     (Ok(_), None) => return None,
                 };
                 match patch {

@@ -3,7 +3,9 @@
 use serde_json::{Map, Value, json};
 use utoipa::{
     IntoResponses,
-    openapi::{Components, OpenApi, PathItem, RefOr, Response, Schema, path::Operation},
+    openapi::{
+        Components, ObjectBuilder, OpenApi, PathItem, RefOr, Response, Schema, path::Operation, schema::SchemaType,
+    },
 };
 
 use super::{Paths, binding::Binding, eviction::Eviction};
@@ -12,6 +14,7 @@ use crate::{
     wire::{
         deletion::replies_with_object,
         kinds::{self, StoredKind, Subresource, Verb},
+        patch::PatchType,
     },
 };
 
@@ -22,6 +25,14 @@ use crate::{
 pub fn add(document: &mut OpenApi) -> Result<(), serde_json::Error> {
     let components = document.components.get_or_insert_with(Components::default);
     components.schemas.insert("ListMeta".into(), serde_json::from_value(list_meta())?);
+    for (name, schema) in patches() {
+        components.schemas.insert(name.into(), serde_json::from_value(schema)?);
+    }
+    if let Some(RefOr::T(Schema::Object(operation))) = components.schemas.get_mut("JsonPatchOperation") {
+        let value = ObjectBuilder::new().schema_type(SchemaType::AnyValue);
+        let value = value.description(Some("Of `add`, `replace` and `test`: the value."));
+        operation.properties.insert("value".into(), value.into());
+    }
     for kind in kinds::shared() {
         let names = Names::of(kind);
         add_schemas(components, kind, &names)?;
@@ -119,6 +130,32 @@ fn list_meta() -> Value {
     })
 }
 
+/// The components that are bodies of patches.
+fn patches() -> [(&'static str, Value); 3] {
+    let text = |what: &str| json!({"type": "string", "description": what});
+    let operation = json!({
+        "type": "object",
+        "description": "An operation of a JSON patch (RFC 6902).",
+        "required": ["op", "path"],
+        "properties": {
+            "op": {"type": "string", "description": "`add`, `remove`, `replace`, `move`, `copy` or `test`.", "example": "add"},
+            "path": {"type": "string", "description": "The place, as a JSON pointer.", "example": "/metadata/labels/tier"},
+            "from": text("Of `move` and `copy`: the place of the value."),
+        },
+    });
+    let fields = json!({
+        "type": "object",
+        "description": "Fields of an object: to merge, or to be applied.",
+        "additionalProperties": true,
+    });
+    let list = json!({
+        "type": "array",
+        "description": "Operations, done in their order; all or none.",
+        "items": reference("JsonPatchOperation"),
+    });
+    [("JsonPatchOperation", operation), ("JsonPatch", list), ("Patch", fields)]
+}
+
 fn reference(component: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{component}")})
 }
@@ -169,6 +206,9 @@ fn items(kind: &StoredKind, names: &Names) -> Vec<(String, Value)> {
                             its revision.";
                 (&mut of_one, "put", replace(format!("replace{one}"), format!("Replace a {one}"), what))
             }
+            Verb::Patch => {
+                (&mut of_one, "patch", patch(format!("patch{one}"), &format!("Patch a {one}"), named(), schema))
+            }
             Verb::Delete => {
                 let shown = if replies_with_object(kind) { &**schema } else { "Status" };
                 let done = (200, "It is gone, or stays until its finalizers are gone and its grace is over.", shown);
@@ -191,7 +231,8 @@ fn items(kind: &StoredKind, names: &Names) -> Vec<(String, Value)> {
             Subresource::Status => json!({
                 "get": read(format!("read{one}Status"), format!("Read a {one} by its status")),
                 "put": replace(format!("replace{one}Status"), format!("Replace the status of a {one}"),
-                    "Only `status` is read; everything else stays as it is."),
+                    "Only `status`, labels, annotations, finalizers and owners are read; everything else stays as it is."),
+                "patch": patch(format!("patch{one}Status"), &format!("Patch the status of a {one}"), named(), schema),
             }),
             Subresource::Binding => {
                 let policy = query(
@@ -213,6 +254,37 @@ fn items(kind: &StoredKind, names: &Names) -> Vec<(String, Value)> {
         items.push((format!("{object}/{}", subresource.name()), item));
     }
     items
+}
+
+/// An operation that changes a part of an object.
+fn patch(id: String, summary: &str, parameters: Vec<Value>, schema: &str) -> Value {
+    let text = json!({"type": "string"});
+    let manager =
+        "The owner of the fields that the patch sets; needed for an apply. The client's program where absent.";
+    let force = "`true`: an apply takes fields that other managers own.";
+    let parameters =
+        [parameters, writing(), vec![query("fieldManager", manager, &text), query("force", force, &text)]].concat();
+    let mut patch = operation(id, summary, parameters, None, (200, "The object as it is now.", schema));
+    let content = |patch: PatchType| {
+        let (schema, example) = match patch {
+            PatchType::Json => {
+                ("JsonPatch", json!([{"op": "add", "path": "/metadata/labels", "value": {"tier": "front"}}]))
+            }
+            _ => ("Patch", json!({"metadata": {"labels": {"tier": "front"}}})),
+        };
+        (patch.media_type().to_owned(), json!({"schema": reference(schema), "example": example}))
+    };
+    let contents: Map<_, _> = PatchType::ALL.into_iter().map(content).collect();
+    if let Some(patch) = patch.as_object_mut() {
+        patch.insert("requestBody".into(), json!({"required": true, "content": contents}));
+        let created = json!({"application/json": {"schema": reference(schema)}});
+        let created = json!({"description": "An apply made the object.", "content": created});
+        patch["responses"]["201"] = created;
+        let what = "A JSON patch, a merge patch, a strategic merge patch or a configuration for server-side apply, by its \
+                    media type. Without `metadata.resourceVersion`, the patch is for whatever the object is now.";
+        patch.insert("description".into(), what.into());
+    }
+    patch
 }
 
 /// A path where something is done to an object.
@@ -339,10 +411,10 @@ fn add_errors(item: &mut PathItem) {
     let is_list =
         item.get.as_ref().and_then(|get| get.operation_id.as_deref()).is_some_and(|id| id.starts_with("list"));
     extend(item.get.as_mut(), if is_list { ListErrors::responses() } else { ReadErrors::responses() });
-    for operation in [&mut item.post, &mut item.put, &mut item.delete] {
+    for operation in [&mut item.post, &mut item.put, &mut item.patch, &mut item.delete] {
         extend(operation.as_mut(), WriteErrors::responses());
     }
-    for operation in [&mut item.get, &mut item.post, &mut item.put, &mut item.delete] {
+    for operation in [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete] {
         extend(operation.as_mut(), FormErrors::responses());
     }
 }

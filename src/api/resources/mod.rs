@@ -6,6 +6,9 @@
 //! # Differences from kube-apiserver
 //!
 //! - POST and PUT take the whole object, including `status`: the state comes from outside, no controller fills it in.
+//! - PATCH leaves `status` alone where the kind has a path for it, as kube-apiserver does, and drops unknown fields that the patch brings in.
+//!   Numbers in a patched object are written anew.
+//! - `metadata.managedFields` has no `fieldsV1` while an object has one writer that gave no `fieldManager`: all fields are its own.
 //! - A binding is refused if the pod does not fit; a pod that names its node is a fact and is not judged.
 //! - Under `--admission=none` objects may be in a namespace that does not exist, and a deletion is a fact: it is immediate, without grace periods,
 //!   finalizers and garbage collection.
@@ -58,6 +61,7 @@ fn of_kind(kind: &'static StoredKind) -> Vec<(String, MethodRouter<AppState>)> {
         Verb::DeleteCollection => [many.delete(delete::delete_all), one],
         Verb::Get => [many, one.get(read::read)],
         Verb::Update => [many, one.put(write::replace)],
+        Verb::Patch => [many, one.patch(write::patch)],
         Verb::Delete => [many, one.delete(delete::delete)],
     });
     let mut routes: Vec<_> = [collection, object.clone()].into_iter().zip(methods).collect();
@@ -66,7 +70,7 @@ fn of_kind(kind: &'static StoredKind) -> Vec<(String, MethodRouter<AppState>)> {
     }
     routes.extend(kind.subresources.iter().map(|subresource| {
         let methods = match subresource {
-            Subresource::Status => get(read::read).put(write::replace_status),
+            Subresource::Status => get(read::read).put(write::replace_status).patch(write::patch_status),
             Subresource::Binding => post(binding::bind),
             Subresource::Eviction => post(eviction::evict),
         };

@@ -27,6 +27,7 @@ pub use self::{
     delete::{Deleted, Deletion, delete, delete_all},
     list::{Found, ListTurn, NotOlder, Page, Selection, list},
     mode::AdmissionMode,
+    patched::{Manager, Part},
     target::{Preconditions, Target},
     watch::{Begin, watch},
     write::{Intent, Options, Written, write},
@@ -39,6 +40,7 @@ pub(super) mod delete;
 pub(super) mod examine;
 mod list;
 mod mode;
+mod patched;
 mod target;
 mod watch;
 mod write;

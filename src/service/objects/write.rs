@@ -3,8 +3,8 @@
 //! Read the stored object → make the new one of it → admit and validate that → commit it for the revision that was read,
 //! again from the beginning if another client was first → tell what is stored now. [`write`](fn@write) is that loop.
 //!
-//! To add a kind of write (a patch, an apply): a variant of [`Intent`], its reading in [`Draft::open`], and the object that
-//! it makes of the stored one in [`Draft::next`].
+//! To add a kind of write: a variant of [`Intent`], its reading in [`Draft::open`], and the object that it makes of the
+//! stored one in [`Draft::next`].
 
 use bytes::Bytes;
 
@@ -12,8 +12,10 @@ use super::{
     ATTEMPTS, admission,
     commit::{as_read, commit},
     delete,
-    examine::{self, Accepted},
-    generated, is_absent, revision, stamp,
+    examine::{self, Accepted, Refused},
+    generated, is_absent,
+    patched::{Manager, Part, Patched, Patching, status_of},
+    revision, stamp,
     target::{Preconditions, Target},
     with_node,
 };
@@ -24,7 +26,12 @@ use crate::{
         error::{Error, Result},
     },
     store::{Body, Change, Record, Refusal},
-    wire::{document::Document, validation::fields::FieldValidation},
+    wire::{
+        document::Document,
+        kinds::StoredKind,
+        patch::{Patch, PatchError, PatchType},
+        validation::fields::FieldValidation,
+    },
 };
 
 /// The change that a client asks for. Objects are in JSON.
@@ -36,6 +43,15 @@ pub enum Intent {
     Replace(Bytes),
     /// Puts the `status` of this object in the place of the stored one's.
     ReplaceStatus(Bytes),
+    /// Patches the stored object; an apply makes one where there is none.
+    Patch {
+        /// The sort of the patch.
+        patch: PatchType,
+        /// The patch.
+        body: Bytes,
+        /// The part of the object that the path is about.
+        part: Part,
+    },
 }
 
 /// The manner of a write.
@@ -47,6 +63,10 @@ pub struct Options {
     pub fields: FieldValidation,
     /// Conditions on the stored object.
     pub preconditions: Preconditions,
+    /// The owner of the fields that the write sets.
+    pub manager: Manager,
+    /// `true` if an apply takes fields from other managers.
+    pub force: bool,
 }
 
 /// The result of a write.
@@ -72,7 +92,7 @@ pub struct Written {
 /// [`Error::NotFound`] and [`Error::AlreadyExists`]; [`Error::Conflict`] if a precondition does not hold, or others kept
 /// changing the object; [`Error::Invalid`] with all faults; [`Error::Forbidden`] if the object contradicts others.
 pub async fn write(service: &Service, target: &Target, intent: Intent, options: &Options) -> Result<Written> {
-    let mut draft = Draft::open(service, target, intent, options.fields).await?;
+    let mut draft = Draft::open(service, target, intent, options).await?;
     let mut error = target.modified();
     for _ in 0..ATTEMPTS {
         let target = draft.named(target);
@@ -114,6 +134,7 @@ struct Draft {
     kind: DraftKind,
     /// Length of the body, by which the place of computations is chosen.
     length: usize,
+    manager: Manager,
     warnings: Vec<String>,
 }
 
@@ -121,7 +142,9 @@ enum DraftKind {
     /// A new object, admitted; `prefix` is the beginning of its name if that is to be generated.
     New { document: Document, prefix: Option<String> },
     /// The object that `edit` makes of the one sent and the stored one; only of that of a revision, if one is named.
-    Edit { sent: Document, based_on: Option<u64>, edit: fn(&Document, &Document) -> Document, is_status: bool },
+    Edit { sent: Document, based_on: Option<u64>, part: Part },
+    /// The object that a patch makes of the stored one.
+    Patch(Patching),
 }
 
 /// The state of an object after a write.
@@ -147,34 +170,41 @@ impl Next {
 }
 
 impl Draft {
-    async fn open(service: &Service, target: &Target, intent: Intent, mode: FieldValidation) -> Result<Self> {
+    async fn open(service: &Service, target: &Target, intent: Intent, options: &Options) -> Result<Self> {
         match intent {
-            Intent::Create(body) => Self::new(service, target, body, mode).await,
-            Intent::Replace(body) => Self::edit(target, body, mode, (whole, false)).await,
-            Intent::ReplaceStatus(body) => Self::edit(target, body, mode, (only_status, true)).await,
+            Intent::Create(body) => Self::new(service, target, body, options).await,
+            Intent::Replace(body) => Self::edit(target, body, options, Part::Main).await,
+            Intent::ReplaceStatus(body) => Self::edit(target, body, options, Part::Status).await,
+            Intent::Patch { patch, body, part } => Self::patch(patch, body, part, options).await,
         }
     }
 
-    async fn new(service: &Service, target: &Target, body: Bytes, mode: FieldValidation) -> Result<Self> {
+    fn of(kind: DraftKind, length: usize, warnings: Vec<String>, options: &Options) -> Self {
+        Self { kind, length, manager: options.manager.clone(), warnings }
+    }
+
+    async fn patch(patch: PatchType, body: Bytes, part: Part, options: &Options) -> Result<Self> {
         let length = body.len();
-        let (mut document, warnings) = opened(target, body, mode).await?;
+        let patch = read_on(length, move || Patch::parse(patch, &body)).await??;
+        let patching = Patching { patch, part, force: options.force, fields: options.fields };
+        Ok(Self::of(DraftKind::Patch(patching), length, Vec::new(), options))
+    }
+
+    async fn new(service: &Service, target: &Target, body: Bytes, options: &Options) -> Result<Self> {
+        let length = body.len();
+        let (mut document, warnings) = opened(target, body, options.fields).await?;
         if !is_absent(document.metadata("resourceVersion")) {
             return Err(Error::BadRequest("resourceVersion should not be set on objects to be created".into()));
         }
         document = admitted(service, target, document, length).await?;
         let prefix = if is_absent(document.metadata("name")) { document.metadata_text("generateName") } else { None };
         let prefix = prefix.filter(|prefix| !prefix.is_empty());
-        Ok(Self { kind: DraftKind::New { document, prefix }, length, warnings })
+        Ok(Self::of(DraftKind::New { document, prefix }, length, warnings, options))
     }
 
-    async fn edit(
-        target: &Target,
-        body: Bytes,
-        mode: FieldValidation,
-        (edit, is_status): (fn(&Document, &Document) -> Document, bool),
-    ) -> Result<Self> {
+    async fn edit(target: &Target, body: Bytes, options: &Options, part: Part) -> Result<Self> {
         let length = body.len();
-        let (mut sent, warnings) = opened(target, body, mode).await?;
+        let (mut sent, warnings) = opened(target, body, options.fields).await?;
         if is_absent(sent.metadata("name")) {
             sent.set_metadata_text("name", &target.name);
         }
@@ -184,7 +214,7 @@ impl Draft {
             return Err(Error::BadRequest(message));
         }
         let based_on = revision(&sent.metadata_text("resourceVersion").unwrap_or_default())?;
-        Ok(Self { kind: DraftKind::Edit { sent, based_on, edit, is_status }, length, warnings })
+        Ok(Self::of(DraftKind::Edit { sent, based_on, part }, length, warnings, options))
     }
 
     /// The object of the next attempt: a new one may get another name each time.
@@ -202,18 +232,18 @@ impl Draft {
     }
 
     /// The object after the write, admitted and validated.
-    async fn next(&self, service: &Service, target: &Target, stored: Option<&Record>) -> Result<Next> {
+    async fn next(&mut self, service: &Service, target: &Target, stored: Option<&Record>) -> Result<Next> {
         let kind = target.kind;
-        let (sent, based_on, edit, is_status) = match &self.kind {
-            DraftKind::New { document, .. } => {
-                let (document, mode) = (document.clone(), service.admission);
-                let checked = read_on(self.length, move || examine::check(kind, document, mode)).await?;
-                return checked.map(Next::Put).map_err(|refused| refused.into_error(target));
+        let (sent, based_on, part) = match &self.kind {
+            DraftKind::New { document, .. } => return self.next_new(service, target, document.clone()).await,
+            DraftKind::Patch(patching) => {
+                let patching = patching.clone();
+                return self.next_patched(service, target, stored, patching).await;
             }
-            DraftKind::Edit { sent, based_on, edit, is_status } => (sent, *based_on, edit, *is_status),
+            DraftKind::Edit { sent, based_on, part } => (sent, *based_on, *part),
         };
         let Some(stored) = stored else {
-            return if !is_status && kind.is_created_by_put() {
+            return if part == Part::Main && kind.is_created_by_put() {
                 self.next_put(service, target, sent).await
             } else {
                 Err(target.not_found())
@@ -234,26 +264,75 @@ impl Draft {
             Document::parse(with_node(&record)?.as_bytes()).map_err(Error::internal)
         });
         let before = before.await??;
-        let before = admission::read(service, target, before.clone(), length).await.unwrap_or(before);
-        let mut document = admission::read(service, target, edit(sent, &before), length).await?;
-        admission::of_update(service, target, &mut document, &before, length).await?;
-        if !is_status {
-            document = admission::succeed(service, target, document, &before, length).await?;
-        }
-        let is_end = delete::succeed(service, target, &mut document, &before)?;
-        let mode = service.admission;
-        let checked = read_on(length, move || examine::check_update(kind, document, &before, mode)).await?;
-        let mut accepted = checked.map_err(|refused| refused.into_error(target))?;
-        accepted.uid.clone_from(&stored.uid);
-        Ok(if is_end { Next::End(accepted) } else { Next::Put(accepted) })
+        let document = match part {
+            Part::Main => whole(sent, &before),
+            Part::Status => status_of(kind, sent, &before),
+        };
+        let update = Update { document, before, length, part, manager: Some(self.manager.clone()) };
+        update.next(service, target, stored).await?.map_err(|refused| refused.into_error(target))
+    }
+
+    /// The new object, as it is admitted.
+    async fn next_new(&self, service: &Service, target: &Target, mut document: Document) -> Result<Next> {
+        let (kind, mode, manager) = (target.kind, service.admission, self.manager.clone());
+        let checked = read_on(self.length, move || {
+            manager.track(kind, None, &mut document, Part::Main).map_err(Refused::Undecodable)?;
+            examine::check(kind, document, mode)
+        });
+        checked.await?.map(Next::Put).map_err(|refused| refused.into_error(target))
     }
 
     /// The new object that a PUT makes where there is none.
     async fn next_put(&self, service: &Service, target: &Target, sent: &Document) -> Result<Next> {
-        let (kind, mode) = (target.kind, service.admission);
         let document = admitted(service, target, sent.clone(), self.length).await?;
-        let checked = read_on(self.length, move || examine::check(kind, document, mode)).await?;
-        checked.map(Next::Put).map_err(|refused| refused.into_error(target))
+        self.next_new(service, target, document).await
+    }
+
+    /// The object that a patch makes of the stored one, admitted and validated.
+    async fn next_patched(
+        &mut self,
+        service: &Service,
+        target: &Target,
+        stored: Option<&Record>,
+        patching: Patching,
+    ) -> Result<Next> {
+        if stored.is_none() && !patching.creates() {
+            return Err(target.not_found());
+        }
+        let (kind, part) = (target.kind, patching.part);
+        let is_applied = patching.creates() || matches!(patching.patch, Patch::Apply(_));
+        let length = self.length.max(stored.map_or(0, |stored| stored.body.len()));
+        let (named, manager, record) = (target.clone(), self.manager.clone(), stored.cloned());
+        let patched = read_on(length, move || patching.patched(&named, &manager, record.as_ref())).await??;
+        let Patched { mut document, before, warnings } = patched;
+        self.warnings = warnings;
+        // An apply has noted its manager itself.
+        let manager = (!is_applied).then(|| self.manager.clone());
+        let checked = match (before, stored) {
+            (Some(before), Some(stored)) => {
+                Update { document, before, length, part, manager }.next(service, target, stored).await?
+            }
+            _ => {
+                document = admitted(service, target, document, length).await?;
+                // As after every other write they stand last: an apply that changes nothing then writes the same text.
+                if let Some(fields) = document.metadata("managedFields").map(ToOwned::to_owned) {
+                    document.remove_metadata("managedFields");
+                    document.set_metadata("managedFields", fields);
+                }
+                let mode = service.admission;
+                read_on(length, move || examine::check(kind, document, mode)).await?.map(Next::Put)
+            }
+        };
+        checked.map_err(|refused| match refused {
+            Refused::Undecodable(error) if !error.is_used_up() => PatchError::Invalid(error.to_string()).into(),
+            // The API server's decoder refuses it: then the patch is to blame.
+            Refused::Invalid(causes) if causes.iter().any(|cause| cause.unreadable) => {
+                let unreadable = causes.into_iter().filter(|cause| cause.unreadable);
+                let told: Vec<_> = unreadable.map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
+                PatchError::Invalid(told.join(", ")).into()
+            }
+            refused => refused.into_error(target),
+        })
     }
 
     /// The outcome of a dry run.
@@ -271,7 +350,52 @@ impl Draft {
             DraftKind::Edit { based_on, .. } => {
                 based_on.is_none() && matches!(refusal, Refusal::Conflict { .. } | Refusal::AlreadyExists { .. })
             }
+            DraftKind::Patch(_) => {
+                matches!(refusal, Refusal::Conflict { .. } | Refusal::AlreadyExists { .. } | Refusal::NotFound)
+            }
         }
+    }
+}
+
+/// An object that replaces a stored one.
+struct Update {
+    document: Document,
+    /// The stored one.
+    before: Document,
+    /// The longer text of both.
+    length: usize,
+    part: Part,
+    /// Whoever wrote its fields, if that is not noted yet.
+    manager: Option<Manager>,
+}
+
+impl Update {
+    /// Admits and validates it.
+    async fn next(
+        self,
+        service: &Service,
+        target: &Target,
+        stored: &Record,
+    ) -> Result<std::result::Result<Next, Refused>> {
+        let Self { document, before, length, part, manager } = self;
+        let (kind, mode) = (target.kind, service.admission);
+        let before = admission::read(service, target, before.clone(), length).await.unwrap_or(before);
+        let mut document = admission::read(service, target, document, length).await?;
+        admission::of_update(service, target, &mut document, &before, length).await?;
+        if part == Part::Main {
+            document = admission::succeed(service, target, document, &before, length).await?;
+        }
+        let is_end = delete::succeed(service, target, &mut document, &before)?;
+        let checked = read_on(length, move || {
+            if let Some(manager) = manager {
+                manager.track(kind, Some(&before), &mut document, part).map_err(Refused::Undecodable)?;
+            }
+            examine::check_update(kind, document, &before, mode)
+        });
+        Ok(checked.await?.map(|mut accepted| {
+            accepted.uid.clone_from(&stored.uid);
+            if is_end { Next::End(accepted) } else { Next::Put(accepted) }
+        }))
     }
 }
 
@@ -304,16 +428,6 @@ fn whole(sent: &Document, stored: &Document) -> Document {
             Some(value) => document.set_metadata(field, value.to_owned()),
             None => document.remove_metadata(field),
         }
-    }
-    document
-}
-
-/// The stored object with the status sent.
-fn only_status(sent: &Document, stored: &Document) -> Document {
-    let mut document = stored.clone();
-    match sent.get("status") {
-        Some(status) => document.set("status", status.to_owned()),
-        None => document.remove("status"),
     }
     document
 }

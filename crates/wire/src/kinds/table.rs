@@ -22,10 +22,11 @@ use crate::objects::{csi, device, disruption, names, node, pod, runtime_class, s
 use crate::selector::Fields;
 
 /// The operations of the handlers that all kinds share.
-const ALL_VERBS: &[Verb] = &[Verb::Get, Verb::List, Verb::Create, Verb::Update, Verb::Delete, Verb::DeleteCollection];
+const ALL_VERBS: &[Verb] =
+    &[Verb::Get, Verb::List, Verb::Create, Verb::Update, Verb::Patch, Verb::Delete, Verb::DeleteCollection];
 
 /// Those of a kind whose objects are deleted one by one.
-const ALL_BUT_COLLECTIONS: &[Verb] = &[Verb::Get, Verb::List, Verb::Create, Verb::Update, Verb::Delete];
+const ALL_BUT_COLLECTIONS: &[Verb] = &[Verb::Get, Verb::List, Verb::Create, Verb::Update, Verb::Patch, Verb::Delete];
 
 /// The values that most rows have.
 const ROW: StoredKind = StoredKind {

@@ -336,6 +336,16 @@ pub(super) fn track(
         return note_creator(kind, after, writer);
     }
     let sent = sent.filter(|_| is_main);
+    if let (Some(before), Some(live)) = (before, &live)
+        && (sent.is_none() || sent.as_ref() == Some(live))
+        && is_only_writer(kind, live, writer)
+    {
+        let mut live = live.clone();
+        if let (true, Some(now)) = (differ(before, after), writer.now) {
+            live[0]["time"] = now.into();
+        }
+        return set(after, &live);
+    }
     if before.is_some() && live.is_none() && sent.is_none() {
         after.remove_metadata("managedFields");
         return Ok(());
@@ -363,6 +373,28 @@ pub(super) fn track(
         Some(written) => set(after, &written)?,
     }
     Ok(())
+}
+
+/// `true` if the fields of an object are all its writer's, who is the one that writes again.
+fn is_only_writer(kind: &StoredKind, live: &Value, writer: &Writer<'_>) -> bool {
+    let Some([entry]) = live.as_array().map(Vec::as_slice) else { return false };
+    let is = |field: &str, text: &str| entry.get(field).and_then(Value::as_str).unwrap_or_default() == text;
+    entry.get("fieldsV1").is_none()
+        && is("manager", writer.manager)
+        && is("operation", "Update")
+        && is("apiVersion", &kind.api_version())
+        && is("fieldsType", "FieldsV1")
+        && is("subresource", writer.subresource)
+}
+
+/// `true` if two objects are not written alike.
+fn differ(before: &Document, after: &Document) -> bool {
+    let bare = |document: &Document| {
+        let mut document = document.clone();
+        document.remove_metadata("managedFields");
+        document.into_body()
+    };
+    bare(before) != bare(after)
 }
 
 fn sent_is_live(sent: Option<&Value>, live: Option<&Value>) -> bool {

@@ -217,16 +217,26 @@ impl From<DecodeError> for PatchError {
     }
 }
 
+/// A patched object.
+#[derive(Clone, Debug)]
+pub struct Merged {
+    /// The object.
+    pub document: Document,
+    /// Fields that the patch brought in and its type does not have, which are dropped: `unknown field "spec.x"`.
+    pub unknown: Vec<String>,
+}
+
 /// Applies a JSON patch, a merge patch or a strategic merge patch to an object.
 ///
 /// # Errors
 /// If the patch does not fit the document, or the result is no object of its kind and name.
-pub fn merged(kind: &StoredKind, stored: &Document, patch: Patch) -> Result<Document, PatchError> {
+pub fn merged(kind: &StoredKind, stored: &Document, patch: Patch) -> Result<Merged, PatchError> {
     let stored = to_tree(stored)?;
+    let before = stored.clone();
     let place = Place::root(kind);
     let identity = |tree: &Value| (text(tree, "/kind"), text(tree, "/metadata/name"));
     let (of_kind, name) = identity(&stored);
-    let patched = match patch {
+    let mut patched = match patch {
         Patch::Json(operations) => json::apply(stored, &operations)?,
         Patch::Merge(fields) => merge::apply(stored, Value::Object(fields)),
         Patch::Strategic(fields) => strategic::apply(stored, fields, &place)?,
@@ -239,7 +249,11 @@ pub fn merged(kind: &StoredKind, stored: &Document, patch: Patch) -> Result<Docu
         )));
     }
     check_name(&now_name, &name)?;
-    to_document(&patched)
+    if let Some(field) = no_text(kind, &patched) {
+        return Err(PatchError::Invalid(format!("{field} is not a string")));
+    }
+    let unknown = typed::drop_unknown(&mut patched, &before, &place);
+    Ok(Merged { document: to_document(&patched)?, unknown })
 }
 
 /// Applies a configuration to an object, or to none yet. Returns the object with its managed fields.
@@ -259,6 +273,9 @@ pub fn server_side(
     let live = stored.map(to_tree).transpose()?;
     let config = Value::Object(config);
     let of_config = text(&config, "/metadata/name");
+    if let Some(field) = no_text(kind, &config) {
+        return Err(PatchError::BadRequest(format!("failed to create typed patch object: .{field}: expected string")));
+    }
     let applied = apply::apply(kind, live, config, namespace, writer, force)?;
     // The object that is there has the name of the path.
     if !(of_config.is_empty() && stored.is_some()) {
@@ -293,6 +310,21 @@ fn check_name(name: &str, in_path: &str) -> Result<(), PatchError> {
     } else {
         format!("the name of the object ({name}) does not match the name on the URL ({in_path})")
     }))
+}
+
+/// A value that is no text in a map of texts which no other layer reads.
+fn no_text(kind: &StoredKind, tree: &Value) -> Option<String> {
+    if kind.kind != "ConfigMap" {
+        return None;
+    }
+    ["data", "binaryData"].into_iter().find_map(|map| match tree.get(map)? {
+        Value::Null => None,
+        Value::Object(texts) => {
+            let odd = texts.iter().find(|(_, text)| !text.is_string() && !text.is_null());
+            odd.map(|(key, _)| format!("{map}.{key}"))
+        }
+        _ => Some(map.to_owned()),
+    })
 }
 
 /// Number of copies and sets that are made of a tree: charged for with it.

@@ -177,6 +177,20 @@ fn an_object_that_nobody_applied_belongs_to_whoever_made_it() {
 }
 
 #[test]
+fn an_only_writer_stays_without_a_list_of_fields() {
+    let mut made = document(&data(&json!({"k": "v"})));
+    let maker = Writer { is_named: false, ..writer("tool") };
+    track(config_map(), None, &mut made, &maker).expect("tracked");
+    let again = Writer { now: Some("2027-01-01T00:00:00Z"), ..maker };
+    for (value, time) in [("v", "2026-11-26T12:00:00Z"), ("w", "2027-01-01T00:00:00Z")] {
+        let mut next = document(&data(&json!({"k": value})));
+        track(config_map(), Some(&made), &mut next, &again).expect("tracked");
+        assert_eq!(managers(&next), ["tool Update null"]);
+        assert_eq!(tree_of(&next)["metadata"]["managedFields"][0]["time"], time);
+    }
+}
+
+#[test]
 fn updates_take_over_what_they_change_and_let_go_what_they_take_out() {
     let one = applied(None, &data(&json!({"k": "v", "l": "v"})), "alice", false).expect("created");
     let mut two = document(&{
@@ -274,6 +288,18 @@ fn managers_are_named_by_the_request_or_its_program() {
 }
 
 #[test]
+fn unknown_fields_that_a_patch_brings_in_are_dropped() {
+    let stored = document(
+        &json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "a"}, "spec": {"old": 1, "containers": [{"name": "c"}]}}),
+    );
+    let body = br#"{"spec":{"zzz":1,"containers":[{"name":"c","colour":"red","env":[]}]}}"#;
+    let patch = Patch::parse(PatchType::Strategic, body).expect("a patch");
+    let merged = merged(kind("v1", "Pod"), &stored, patch).expect("merged");
+    assert_eq!(merged.unknown, [r#"unknown field "spec.containers[0].colour""#, r#"unknown field "spec.zzz""#]);
+    assert_eq!(tree_of(&merged.document)["spec"], json!({"old": 1, "containers": [{"name": "c", "env": []}]}));
+}
+
+#[test]
 fn a_merge_keeps_the_kind_and_the_name() {
     let stored = document(&data(&json!({"k": "v"})));
     let result = |patch: PatchType, body: &str| merged(config_map(), &stored, Patch::parse(patch, body.as_bytes())?);
@@ -281,6 +307,8 @@ fn a_merge_keeps_the_kind_and_the_name() {
     assert_eq!(renamed.message(), "the name of the object (b) does not match the name on the URL (a)");
     let deleted = result(PatchType::Strategic, r#"{"$patch":"delete"}"#).expect_err("no name");
     assert!(deleted.message().contains("name must be provided"), "{deleted:?}");
+    let number = result(PatchType::Json, r#"[{"op":"add","path":"/data/n","value":5}]"#).expect_err("no text");
+    assert_eq!((number.code(), number.causes()[0].field.as_str()), (422, "patch"));
     let other =
         result(PatchType::Json, r#"[{"op":"replace","path":"/kind","value":"Pod"}]"#).expect_err("another kind");
     assert_eq!((other.code(), other.causes()[0].field.as_str()), (422, "patch"));
@@ -439,7 +467,7 @@ proptest! {
     #[test]
     fn a_strategic_patch_with_the_object_itself_changes_nothing(pod in pods()) {
         let same = merged(kind("v1", "Pod"), &document(&pod), Patch::Strategic(pod.as_object().cloned().expect("an object")));
-        prop_assert_eq!(tree_of(&same.expect("merged")), pod);
+        prop_assert_eq!(tree_of(&same.expect("merged").document), pod);
     }
 
     #[test]
@@ -460,7 +488,7 @@ proptest! {
                             }
                         }
                         Ok(patch) => {
-                            if let Ok(mut after) = merged(kind("v1", "Pod"), &stored, patch) {
+                            if let Ok(Merged { document: mut after, .. }) = merged(kind("v1", "Pod"), &stored, patch) {
                                 track(kind("v1", "Pod"), Some(&stored), &mut after, &writer("m")).expect("tracked");
                             }
                         }

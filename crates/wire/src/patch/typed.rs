@@ -8,6 +8,8 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
+use crate::fault::Path;
+
 use super::{
     path::{Element, Scalar, shown},
     schema::{Applied, KeyField, Place},
@@ -171,6 +173,38 @@ fn collect_faults(value: &Value, place: &Place, path: &mut Vec<Element>, faults:
         }
         scalar if is_associative(place) && !matches!(path.last(), Some(Element::Value(_))) => {
             faults.push(format!("{}: expected list, got {scalar}", shown(path)));
+        }
+        _ => {}
+    }
+}
+
+/// Takes fields out that the type of an object does not have, unless they were there before. Returns them as warnings name them.
+pub(super) fn drop_unknown(value: &mut Value, before: &Value, place: &Place) -> Vec<String> {
+    let mut dropped = Vec::new();
+    drop_from(value, before, place, &Path::ROOT, &mut dropped);
+    dropped
+}
+
+fn drop_from(value: &mut Value, before: &Value, place: &Place, at: &Path<'_>, dropped: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|name, value| {
+                let (inner, named) = place.field(name);
+                let (at, before) = (at.child(name), before.get(name));
+                if place.is_closed() && !named && before.is_none() {
+                    if dropped.len() < MOST_FAULTS {
+                        dropped.push(format!("unknown field {:?}", at.to_string()));
+                    }
+                    return false;
+                }
+                drop_from(value, before.unwrap_or(&Value::Null), &inner, &at, dropped);
+                true
+            });
+        }
+        Value::Array(items) => {
+            for (i, item) in items.iter_mut().enumerate() {
+                drop_from(item, before.get(i).unwrap_or(&Value::Null), &place.item(), &at.index(i), dropped);
+            }
         }
         _ => {}
     }

@@ -1,0 +1,199 @@
+//! Patches of stored objects: the object that a patch makes of the stored one ([`crate::wire::patch`]).
+
+use super::{target::Target, with_node};
+use crate::{
+    clock,
+    core::snapshot::Kind,
+    service::error::{Error, Result},
+    store::Record,
+    wire::{
+        document::{self, Document},
+        kinds::{StoredKind, Subresource},
+        patch::{self, Patch, PatchError, Writer},
+        validation::fields::FieldValidation,
+    },
+};
+
+/// The manager of the fields that a write sets.
+#[derive(Clone, Debug)]
+pub struct Manager {
+    /// Its name.
+    pub name: String,
+    /// `true` if the request names it, `false` if the name is that of the client's program.
+    pub is_named: bool,
+}
+
+impl Default for Manager {
+    fn default() -> Self {
+        Self { name: "unknown".into(), is_named: false }
+    }
+}
+
+impl Manager {
+    /// Notes what a write did to the fields of an object.
+    pub(super) fn track(
+        &self,
+        kind: &StoredKind,
+        before: Option<&Document>,
+        after: &mut Document,
+        part: Part,
+    ) -> std::result::Result<(), crate::wire::decode::DecodeError> {
+        let now = clock::now_rfc3339();
+        patch::track(kind, before, after, &self.writer(part, &now))
+    }
+
+    fn writer<'a>(&'a self, part: Part, now: &'a str) -> Writer<'a> {
+        Writer { manager: &self.name, is_named: self.is_named, subresource: part.subresource(), now: Some(now) }
+    }
+}
+
+/// The part of an object that a path is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Part {
+    /// All but the status, if the kind has a path for that.
+    #[default]
+    Main,
+    /// The status.
+    Status,
+}
+
+impl Part {
+    fn subresource(self) -> &'static str {
+        match self {
+            Self::Main => "",
+            Self::Status => "status",
+        }
+    }
+
+    /// The object with the other part as it is stored.
+    fn keep_the_rest(self, kind: &StoredKind, document: Document, stored: Option<&Document>) -> Document {
+        match (self, stored) {
+            (Self::Status, Some(stored)) => status_of(kind, &document, stored),
+            (Self::Main, stored) if kind.has(Subresource::Status) => {
+                let mut document = document;
+                match stored.and_then(|stored| stored.get("status")) {
+                    Some(status) => document.set("status", status.to_owned()),
+                    None => document.remove("status"),
+                }
+                document
+            }
+            _ => document,
+        }
+    }
+}
+
+/// The stored object with the status and the metadata sent.
+///
+/// Source: `PrepareForUpdate` of the status strategies in `pkg/registry`: they keep everything else.
+pub(super) fn status_of(kind: &StoredKind, sent: &Document, stored: &Document) -> Document {
+    let mut document = stored.clone();
+    match sent.get("status") {
+        Some(status) => document.set("status", status.to_owned()),
+        None => document.remove("status"),
+    }
+    let kept: &[&str] = if kind.is(Kind::Pod) { &["ownerReferences"] } else { &[] };
+    let taken = ["labels", "annotations", "finalizers", "ownerReferences", "managedFields"];
+    for field in taken.iter().filter(|field| !kept.contains(field)) {
+        match sent.metadata(field) {
+            Some(value) => document.set_metadata(field, value.to_owned()),
+            None => document.remove_metadata(field),
+        }
+    }
+    document
+}
+
+/// A patch of one object.
+#[derive(Clone, Debug)]
+pub(super) struct Patching {
+    pub(super) patch: Patch,
+    pub(super) part: Part,
+    /// `true` to take fields that other managers own.
+    pub(super) force: bool,
+    pub(super) fields: FieldValidation,
+}
+
+/// An object that was patched.
+pub(super) struct Patched {
+    /// As it is to be stored.
+    pub(super) document: Document,
+    /// As it was stored; `None` if it is new.
+    pub(super) before: Option<Document>,
+    /// Fields that do not exist, and that it did not have before.
+    pub(super) warnings: Vec<String>,
+}
+
+impl Patching {
+    /// `true` if the patch makes an object where there is none.
+    pub(super) fn creates(&self) -> bool {
+        matches!(self.patch, Patch::Apply(_)) && self.part == Part::Main
+    }
+
+    /// Patches the stored object.
+    ///
+    /// # Errors
+    /// [`Error::Patch`], [`Error::Conflict`] if the patch is for another revision, and those of a document that cannot be read.
+    pub(super) fn patched(self, target: &Target, manager: &Manager, record: Option<&Record>) -> Result<Patched> {
+        let (kind, part) = (target.kind, self.part);
+        let rendered = record.map(|record| -> Result<_> {
+            let json = document::render(&with_node(record)?, kind, record.revision);
+            Document::parse(json.as_bytes()).map_err(Error::internal)
+        });
+        let rendered = rendered.transpose()?;
+        let (made, unknown) = match (self.patch, &rendered) {
+            (Patch::Apply(config), rendered) => {
+                let now = clock::now_rfc3339();
+                let (path, writer) = ((target.namespace.as_deref(), &*target.name), manager.writer(part, &now));
+                (patch::server_side(kind, rendered.as_ref(), config, path, &writer, self.force)?, Vec::new())
+            }
+            (patch, Some(stored)) => {
+                let merged = patch::merged(kind, stored, patch)?;
+                (merged.document, merged.unknown)
+            }
+            (_, None) => return Err(target.not_found()),
+        };
+        let warnings = match self.fields {
+            FieldValidation::Strict if !unknown.is_empty() => {
+                return Err(PatchError::Invalid(format!("strict decoding error: {}", unknown.join(", "))).into());
+            }
+            FieldValidation::Ignore => Vec::new(),
+            FieldValidation::Strict | FieldValidation::Warn => unknown,
+        };
+        let mut document = part.keep_the_rest(kind, made, rendered.as_ref());
+        document.to_stored(kind);
+        check_identity(target, &mut document, record)?;
+        let before = rendered.map(|mut before| {
+            before.to_stored(kind);
+            if let Some(created) = before.metadata("creationTimestamp") {
+                document.set_metadata("creationTimestamp", created.to_owned());
+            }
+            before
+        });
+        Ok(Patched { document, before, warnings })
+    }
+}
+
+/// Checks that a patched object is still the one of the path, at the revision that the patch names.
+fn check_identity(target: &Target, document: &mut Document, record: Option<&Record>) -> Result<()> {
+    if let Some(namespace) = &target.namespace {
+        let said = document.metadata_text("namespace").unwrap_or_default();
+        if said.is_empty() {
+            document.set_metadata_text("namespace", namespace);
+        } else if said != *namespace {
+            let message = "the namespace of the provided object does not match the namespace sent on the request";
+            return Err(Error::BadRequest(message.into()));
+        }
+    }
+    let text = |field: &str| document.metadata_text(field).unwrap_or_default();
+    let (uid, revision) = (text("uid"), text("resourceVersion"));
+    let Some(record) = record else {
+        return if uid.is_empty() { Ok(()) } else { Err(target.other_uid(&uid, "")) };
+    };
+    if !uid.is_empty() && uid != record.uid {
+        return Err(target.other_uid(&uid, &record.uid));
+    }
+    document.set_metadata_text("uid", &record.uid);
+    if !matches!(revision.as_str(), "" | "0") && revision != record.revision.to_string() {
+        return Err(target.modified());
+    }
+    Ok(())
+}
