@@ -148,6 +148,10 @@ pub enum Subresource {
     Binding,
     /// `eviction`: evicts a pod.
     Eviction,
+    /// `scale`: reads and sets the number of pods of a workload.
+    Scale,
+    /// `ephemeralcontainers`: adds ephemeral containers to a pod.
+    EphemeralContainers,
 }
 
 impl Subresource {
@@ -157,13 +161,15 @@ impl Subresource {
             Self::Status => "status",
             Self::Binding => "binding",
             Self::Eviction => "eviction",
+            Self::Scale => "scale",
+            Self::EphemeralContainers => "ephemeralcontainers",
         }
     }
 
     /// The operations on it, by their names in Kubernetes.
     pub fn verbs(self) -> &'static [&'static str] {
         match self {
-            Self::Status => &["get", "patch", "update"],
+            Self::Status | Self::Scale | Self::EphemeralContainers => &["get", "patch", "update"],
             Self::Binding | Self::Eviction => &["create"],
         }
     }
@@ -171,7 +177,8 @@ impl Subresource {
     /// The group, version and kind of the objects that it takes and replies with.
     pub fn answers(self, of: &StoredKind) -> (&'static str, &'static str, &'static str) {
         match self {
-            Self::Status => (of.group, of.version, of.kind),
+            Self::Status | Self::EphemeralContainers => (of.group, of.version, of.kind),
+            Self::Scale => ("autoscaling", "v1", "Scale"),
             Self::Binding => ("", "v1", "Binding"),
             Self::Eviction => ("policy", "v1", "Eviction"),
         }

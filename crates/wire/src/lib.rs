@@ -16,6 +16,7 @@ pub mod defaults;
 pub mod deletion;
 pub mod discovery;
 pub mod document;
+pub mod ephemeral;
 pub mod explanation;
 pub mod extender;
 pub mod extender_calls;

@@ -15,6 +15,7 @@ use crate::{
         deletion::replies_with_object,
         kinds::{self, StoredKind, Subresource, Verb},
         patch::PatchType,
+        scale,
     },
 };
 
@@ -25,6 +26,7 @@ use crate::{
 pub fn add(document: &mut OpenApi) -> Result<(), serde_json::Error> {
     let components = document.components.get_or_insert_with(Components::default);
     components.schemas.insert("ListMeta".into(), serde_json::from_value(list_meta())?);
+    components.schemas.insert(scale::KIND.into(), serde_json::from_value(scale())?);
     for (name, schema) in patches() {
         components.schemas.insert(name.into(), serde_json::from_value(schema)?);
     }
@@ -234,6 +236,18 @@ fn items(kind: &StoredKind, names: &Names) -> Vec<(String, Value)> {
                     "Only `status`, labels, annotations, finalizers and owners are read; everything else stays as it is."),
                 "patch": patch(format!("patch{one}Status"), &format!("Patch the status of a {one}"), named(), schema),
             }),
+            Subresource::Scale => json!({
+                "get": operation(format!("read{one}Scale"), &format!("Read the scale of a {one}"), named(), None, scaled()),
+                "put": operation(format!("replace{one}Scale"), &format!("Scale a {one}"), [named(), writing()].concat(),
+                    Some(("Scale", scale_example())), scaled()),
+                "patch": patch(format!("patch{one}Scale"), &format!("Patch the scale of a {one}"), named(), "Scale"),
+            }),
+            Subresource::EphemeralContainers => json!({
+                "get": read("readPodEphemeralContainers".into(), "Read a Pod by its ephemeral containers".into()),
+                "put": replace("replacePodEphemeralContainers".into(), "Add ephemeral containers to a Pod".into(),
+                    "Only `spec.ephemeralContainers` is read. Those that are there stay as they are."),
+                "patch": patch("patchPodEphemeralContainers".into(), "Patch the ephemeral containers of a Pod", named(), schema),
+            }),
             Subresource::Binding => {
                 let policy = query(
                     "policy",
@@ -254,6 +268,39 @@ fn items(kind: &StoredKind, names: &Names) -> Vec<(String, Value)> {
         items.push((format!("{object}/{}", subresource.name()), item));
     }
     items
+}
+
+/// The reply of operations on a scale.
+fn scaled() -> (u16, &'static str, &'static str) {
+    (200, "The scale as it is now.", "Scale")
+}
+
+fn scale_example() -> Value {
+    json!({"kind": scale::KIND, "apiVersion": scale::API_VERSION, "spec": {"replicas": 2}})
+}
+
+/// The schema of a scale.
+fn scale() -> Value {
+    json!({
+        "type": "object",
+        "description": "The number of pods of a workload (`autoscaling/v1`).",
+        "properties": {
+            "kind": {"type": "string", "description": "`Scale`"},
+            "apiVersion": {"type": "string", "description": "`autoscaling/v1`"},
+            "metadata": {"type": "object", "description": "The workload's name, namespace, uid, revision and creation time.", "additionalProperties": true},
+            "spec": {
+                "type": "object", "description": "The wanted state.",
+                "properties": {"replicas": {"type": "integer", "format": "int32", "description": "Number of pods."}},
+            },
+            "status": {
+                "type": "object", "description": "The state.",
+                "properties": {
+                    "replicas": {"type": "integer", "format": "int32", "description": "Number of pods."},
+                    "selector": {"type": "string", "description": "The pods, as a label selector."},
+                },
+            },
+        },
+    })
 }
 
 /// An operation that changes a part of an object.

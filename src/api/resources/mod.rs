@@ -41,6 +41,7 @@ mod listed;
 mod page;
 mod queries;
 mod read;
+mod scale;
 mod show;
 mod subresource;
 mod target;
@@ -73,6 +74,10 @@ fn of_kind(kind: &'static StoredKind) -> Vec<(String, MethodRouter<AppState>)> {
             Subresource::Status => get(read::read).put(write::replace_status).patch(write::patch_status),
             Subresource::Binding => post(binding::bind),
             Subresource::Eviction => post(eviction::evict),
+            Subresource::Scale => get(scale::read).put(scale::replace).patch(scale::patch),
+            Subresource::EphemeralContainers => {
+                get(read::read).put(write::replace_ephemeral_containers).patch(write::patch_ephemeral_containers)
+            }
         };
         (format!("{object}/{}", subresource.name()), methods)
     }));

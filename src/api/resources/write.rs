@@ -96,3 +96,27 @@ async fn patched(
     let code = if written.is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok(show::written(code, &written))
 }
+
+/// PUT of a pod's ephemeral containers: everything else stays.
+pub(super) async fn replace_ephemeral_containers(
+    State(state): State<AppState>,
+    target: Target,
+    Query(query): Query<WriteQuery>,
+    headers: HeaderMap,
+    JsonBytes(body): JsonBytes,
+) -> Result<Response> {
+    let options = query.options(Called::Update, &headers)?;
+    let written = objects::write(&state, &target, Intent::ReplaceEphemeralContainers(body), &options).await?;
+    Ok(show::written(StatusCode::OK, &written))
+}
+
+/// PATCH of a pod's ephemeral containers: everything else stays.
+pub(super) async fn patch_ephemeral_containers(
+    State(state): State<AppState>,
+    target: Target,
+    Query(query): Query<WriteQuery>,
+    headers: HeaderMap,
+    body: PatchBody,
+) -> Result<Response> {
+    patched(&state, &target, query, &headers, body, Part::EphemeralContainers).await
+}

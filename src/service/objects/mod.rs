@@ -28,6 +28,7 @@ pub use self::{
     list::{Found, ListTurn, NotOlder, Page, Selection, list},
     mode::AdmissionMode,
     patched::{Manager, Part},
+    scale::{Scaling, scale, set_scale},
     target::{Preconditions, Target},
     watch::{Begin, watch},
     write::{Intent, Options, Written, write},
@@ -41,6 +42,7 @@ pub(super) mod examine;
 mod list;
 mod mode;
 mod patched;
+mod scale;
 mod target;
 mod watch;
 mod write;

@@ -55,6 +55,10 @@ pub enum Part {
     Main,
     /// The status.
     Status,
+    /// The number of replicas of a workload.
+    Scale,
+    /// The ephemeral containers of a pod.
+    EphemeralContainers,
 }
 
 impl Part {
@@ -62,6 +66,8 @@ impl Part {
         match self {
             Self::Main => "",
             Self::Status => "status",
+            Self::Scale => "scale",
+            Self::EphemeralContainers => "ephemeralcontainers",
         }
     }
 
@@ -69,6 +75,8 @@ impl Part {
     fn keep_the_rest(self, kind: &StoredKind, document: Document, stored: Option<&Document>) -> Document {
         match (self, stored) {
             (Self::Status, Some(stored)) => status_of(kind, &document, stored),
+            (Self::Scale, Some(stored)) => with_spec(stored, &document, "replicas"),
+            (Self::EphemeralContainers, Some(stored)) => with_spec(stored, &document, "ephemeralContainers"),
             (Self::Main, stored) if kind.has(Subresource::Status) => {
                 let mut document = document;
                 match stored.and_then(|stored| stored.get("status")) {
@@ -98,6 +106,16 @@ pub(super) fn status_of(kind: &StoredKind, sent: &Document, stored: &Document) -
             Some(value) => document.set_metadata(field, value.to_owned()),
             None => document.remove_metadata(field),
         }
+    }
+    document
+}
+
+/// The stored object with one field of the spec sent.
+pub(super) fn with_spec(stored: &Document, sent: &Document, field: &str) -> Document {
+    let mut document = stored.clone();
+    if let Ok(Some(value)) = sent.get_in("spec", field) {
+        // A spec that is no object has no such field, and stays.
+        let _ = document.set_in("spec", field, value);
     }
     document
 }

@@ -14,7 +14,7 @@ use super::{
     delete,
     examine::{self, Accepted, Refused},
     generated, is_absent,
-    patched::{Manager, Part, Patched, Patching, status_of},
+    patched::{Manager, Part, Patched, Patching, status_of, with_spec},
     revision, stamp,
     target::{Preconditions, Target},
     with_node,
@@ -28,7 +28,7 @@ use crate::{
     store::{Body, Change, Record, Refusal},
     wire::{
         document::Document,
-        kinds::StoredKind,
+        ephemeral,
         patch::{Patch, PatchError, PatchType},
         validation::fields::FieldValidation,
     },
@@ -43,6 +43,8 @@ pub enum Intent {
     Replace(Bytes),
     /// Puts the `status` of this object in the place of the stored one's.
     ReplaceStatus(Bytes),
+    /// Puts the ephemeral containers of this pod in the place of the stored one's.
+    ReplaceEphemeralContainers(Bytes),
     /// Patches the stored object; an apply makes one where there is none.
     Patch {
         /// The sort of the patch.
@@ -175,6 +177,9 @@ impl Draft {
             Intent::Create(body) => Self::new(service, target, body, options).await,
             Intent::Replace(body) => Self::edit(target, body, options, Part::Main).await,
             Intent::ReplaceStatus(body) => Self::edit(target, body, options, Part::Status).await,
+            Intent::ReplaceEphemeralContainers(body) => {
+                Self::edit(target, body, options, Part::EphemeralContainers).await
+            }
             Intent::Patch { patch, body, part } => Self::patch(patch, body, part, options).await,
         }
     }
@@ -267,6 +272,8 @@ impl Draft {
         let document = match part {
             Part::Main => whole(sent, &before),
             Part::Status => status_of(kind, sent, &before),
+            Part::Scale => with_spec(&before, sent, "replicas"),
+            Part::EphemeralContainers => with_spec(&before, sent, ephemeral::FIELD),
         };
         let update = Update { document, before, length, part, manager: Some(self.manager.clone()) };
         update.next(service, target, stored).await?.map_err(|refused| refused.into_error(target))
@@ -382,7 +389,7 @@ impl Update {
         let before = admission::read(service, target, before.clone(), length).await.unwrap_or(before);
         let mut document = admission::read(service, target, document, length).await?;
         admission::of_update(service, target, &mut document, &before, length).await?;
-        if part == Part::Main {
+        if part != Part::Status {
             document = admission::succeed(service, target, document, &before, length).await?;
         }
         let is_end = delete::succeed(service, target, &mut document, &before)?;
@@ -390,6 +397,15 @@ impl Update {
             if let Some(manager) = manager {
                 manager.track(kind, Some(&before), &mut document, part).map_err(Refused::Undecodable)?;
             }
+            if part != Part::EphemeralContainers {
+                return examine::check_update(kind, document, &before, mode);
+            }
+            let causes = ephemeral::changes(&document, &before).map_err(Refused::Undecodable)?;
+            if !causes.is_empty() {
+                return Err(Refused::Invalid(causes));
+            }
+            // What may not be changed otherwise may be by this path.
+            let before = with_spec(&before, &document, ephemeral::FIELD);
             examine::check_update(kind, document, &before, mode)
         });
         Ok(checked.await?.map(|mut accepted| {

@@ -1,0 +1,120 @@
+//! The scale of a workload, as an object of its own: read, replaced, patched. The rules are in [`crate::wire::scale`].
+
+use bytes::Bytes;
+use serde_json::json;
+
+use super::{
+    ATTEMPTS,
+    patched::Part,
+    read,
+    target::Target,
+    write::{Intent, Options, write},
+};
+use crate::{
+    service::{
+        Service,
+        error::{Error, Result, Subject},
+    },
+    store::Record,
+    wire::{
+        decode,
+        document::Document,
+        patch::{self, Patch, PatchType},
+        scale::{self, Sent},
+    },
+};
+
+/// A change of a scale.
+#[derive(Clone, Debug)]
+pub enum Scaling {
+    /// Puts this scale in the place of the present one.
+    Replace(Bytes),
+    /// Patches the present one.
+    Patch(PatchType, Bytes),
+}
+
+/// The scale of a stored workload.
+///
+/// # Errors
+/// [`Error::NotFound`]
+pub async fn scale(service: &Service, target: &Target) -> Result<String> {
+    let record = read(service, target, None).await?;
+    Ok(of(&record)?.to_json())
+}
+
+/// Changes the scale of a stored workload, and returns what it is then.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::Invalid`] if it is none; [`Error::Conflict`] if it is based on another revision, or others kept changing the
+/// workload.
+pub async fn set_scale(service: &Service, target: &Target, scaling: &Scaling, options: &Options) -> Result<String> {
+    for _ in 0..ATTEMPTS {
+        let record = read(service, target, None).await?;
+        let sent = match scaling {
+            Scaling::Replace(body) => decode::from_slice::<Sent>(body)?,
+            Scaling::Patch(patch, body) => {
+                let patched = patch::merged(target.kind, &of(&record)?, Patch::parse(*patch, body)?)?;
+                decode::from_slice(patched.to_json().as_bytes())?
+            }
+        };
+        check(target, &sent, &record)?;
+        let revision = record.revision.to_string();
+        let body = json!({"metadata": {"resourceVersion": revision}, "spec": {"replicas": sent.spec.replicas}});
+        let body = Bytes::from(body.to_string());
+        let intent = Intent::Patch { patch: PatchType::Merge, body, part: Part::Scale };
+        let written = write(service, target, intent, options).await;
+        match written {
+            Ok(written) => {
+                let scale = scale::of(written.body.as_bytes(), written.revision.unwrap_or(record.revision));
+                return Ok(scale.map_err(Error::internal)?.to_json());
+            }
+            // Another client changed the workload meanwhile, which a scale that names no revision does not mind.
+            Err(Error::Conflict { .. }) if !names_revision(&sent) || matches!(scaling, Scaling::Patch(..)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(target.modified())
+}
+
+fn of(record: &Record) -> Result<Document> {
+    scale::of(&record.body, record.revision).map_err(Error::internal)
+}
+
+fn names_revision(sent: &Sent) -> bool {
+    !matches!(&*sent.metadata.resource_version, "" | "0")
+}
+
+/// Checks a scale that was sent, and that it is for this workload.
+fn check(target: &Target, sent: &Sent, record: &Record) -> Result<()> {
+    let (kind, version) = (&*sent.kind, &*sent.api_version);
+    if !matches!(kind, "" | scale::KIND) || !(version.is_empty() || version == scale::API_VERSION) {
+        return Err(Error::BadRequest(format!(
+            "the object is {kind:?} of {version:?}; this path takes {:?} of {:?}",
+            scale::KIND,
+            scale::API_VERSION
+        )));
+    }
+    let Sent { metadata, .. } = sent;
+    if !metadata.name.is_empty() && metadata.name != target.name {
+        return Err(Error::BadRequest(format!(
+            "the name of the object ({}) does not match the name on the URL ({})",
+            metadata.name, target.name
+        )));
+    }
+    if !metadata.namespace.is_empty() && Some(&metadata.namespace) != target.namespace.as_ref() {
+        let message = "the namespace of the provided object does not match the namespace sent on the request";
+        return Err(Error::BadRequest(message.into()));
+    }
+    if !metadata.uid.is_empty() && metadata.uid != record.uid {
+        return Err(target.other_uid(&metadata.uid, &record.uid));
+    }
+    if names_revision(sent) && metadata.resource_version != record.revision.to_string() {
+        return Err(target.modified());
+    }
+    let causes = sent.faults();
+    if causes.is_empty() {
+        return Ok(());
+    }
+    let subject = Subject::new("autoscaling", scale::KIND, &*target.name);
+    Err(Error::Invalid { subject, causes: causes.into_iter().map(Into::into).collect() })
+}
