@@ -25,7 +25,7 @@
 //! | [`api`] | HTTP: one list of routes, a file per resource | know SQL |
 //! | [`app`] | composition root: the only file that may import everything | |
 //! | [`commands`] | commands other than serving | know SQL |
-//! | [`config`] [`telemetry`] [`clock`] [`origin`] `features` | leaves | |
+//! | [`config`] [`telemetry`] [`clock`] [`origin`] `features` `hex` | leaves | |
 //! | `crates/testkit` | builders, large clusters, a store in memory that fails on demand | be in the product's binary |
 //! | `crates/bench` | `podberth-bench`: measures a server over HTTP | be in the product's binary |
 //!
@@ -88,6 +88,7 @@ pub mod commands;
 pub mod config;
 pub mod extenders;
 mod features;
+mod hex;
 pub mod live;
 pub mod origin;
 pub mod service;

@@ -282,7 +282,7 @@ async fn invalid_requests_are_refused() {
         (json!({"dryRun": true}), 400, one),
         (json!({"pods": [], "podNames": []}), 400, two),
         (json!({"pods": [], "selector": "a=b"}), 400, two),
-        (json!({"selector": "=,=("}), 400, "selector: unable to parse requirement"),
+        (json!({"selector": "=,=("}), 400, "selector: found '='"),
         (json!({"podNames": [], "assume": 0}), 400, "assume: Invalid value: 0"),
         (json!({"podNames": [], "assume": 90_000}), 400, "assume: Invalid value: 90000"),
         (json!({"podNames": [], "policy": {}, "profile": {}}), 400, "policy and profile exclude each other"),

@@ -21,7 +21,10 @@ use super::{
     openapi::{FormErrors, free_form},
     state::AppState,
 };
-use crate::wire::{discovery, forms::accept};
+use crate::{
+    hex::hex,
+    wire::{discovery, forms::accept},
+};
 
 /// The routes of discovery.
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -59,7 +62,7 @@ struct Aggregated {
 impl Aggregated {
     fn new(is_core: bool) -> Self {
         let text = discovery::aggregated(is_core).to_string();
-        let hash: String = Sha512::digest(&text).iter().map(|byte| format!("{byte:02X}")).collect();
+        let hash = hex(&Sha512::digest(&text)).to_uppercase();
         let tag = HeaderValue::try_from(format!("\"{hash}\"")).unwrap_or(HeaderValue::from_static("\"\""));
         Self { text, tag }
     }

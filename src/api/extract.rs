@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::{body, error::RequestError, served::Served};
 use crate::{
+    hex::hex,
     service::{
         compute::read_on,
         error::{Error, Result},
@@ -130,7 +131,7 @@ async fn of_protobuf(body: Bytes, served: Option<Served>) -> Result<Bytes> {
         let kind = served.map(|Served(kind)| kind);
         let (api_version, name) = kind.map(|kind| (kind.api_version(), kind.kind)).unwrap_or_default();
         protobuf::to_json(&body, (&api_version, name)).map(Bytes::from).map_err(|error| {
-            let mut shown: String = body.iter().take(SHOWN_BYTES).map(|byte| format!("{byte:02x}")).collect();
+            let mut shown = hex(&body[..body.len().min(SHOWN_BYTES)]);
             if body.len() > SHOWN_BYTES {
                 shown.push_str(" ...");
             }

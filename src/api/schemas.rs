@@ -27,6 +27,7 @@ use super::{
     state::AppState,
 };
 use crate::{
+    hex::hex,
     service::{compute::compute, error::Error},
     wire::{
         forms::accept,
@@ -67,7 +68,7 @@ struct Text {
 
 impl Text {
     fn new(body: Vec<u8>) -> Self {
-        let hash = Sha512::digest(&body).iter().map(|byte| format!("{byte:02X}")).collect();
+        let hash = hex(&Sha512::digest(&body)).to_uppercase();
         Self { body: body.into(), hash }
     }
 

@@ -20,7 +20,10 @@ use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::store::{Head, Key, Past, Record, Restore, Source, StoreError, Visitor};
+use crate::{
+    hex::hex,
+    store::{Head, Key, Past, Record, Restore, Source, StoreError, Visitor},
+};
 
 /// The version of the format. A reader accepts only its own version.
 const VERSION: u32 = 1;
@@ -261,14 +264,6 @@ impl Source for Reader<'_> {
 fn read_line(input: &mut dyn BufRead, line: &mut Vec<u8>) -> Result<usize, String> {
     line.clear();
     input.read_until(b'\n', line).map_err(|error: io::Error| format!("the export cannot be read: {error}"))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

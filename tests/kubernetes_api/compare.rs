@@ -67,10 +67,6 @@ fn text(value: &Value) -> &str {
 
 /// The value of a quantity.
 fn quantity(value: &Value) -> Option<f64> {
-    let written = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    if let Ok(number) = written.parse::<f64>() {
-        return Some(number);
-    }
     const SUFFIXES: [(&str, f64); 15] = [
         ("Ki", 1024.0),
         ("Mi", 1_048_576.0),
@@ -88,6 +84,10 @@ fn quantity(value: &Value) -> Option<f64> {
         ("P", 1e15),
         ("E", 1e18),
     ];
+    let written = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    if let Ok(number) = written.parse::<f64>() {
+        return Some(number);
+    }
     SUFFIXES.iter().find_map(|(suffix, factor)| Some(written.strip_suffix(suffix)?.parse::<f64>().ok()? * factor))
 }
 

@@ -7,6 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
+/// A value parsed from a text, until it is taken.
+type Parsed = Option<Box<dyn Any + Send>>;
+
 /// The text of an object. Only the text is stored and compared.
 ///
 /// The value that was parsed from the text may travel with it, so that the reader of a write does not parse it again. It is there once: clones share
@@ -15,7 +18,7 @@ use bytes::Bytes;
 pub struct Body {
     text: Bytes,
     /// Made from `text` in [`Body::parse`], and nowhere else.
-    parsed: Option<Arc<Mutex<Option<Box<dyn Any + Send>>>>>,
+    parsed: Option<Arc<Mutex<Parsed>>>,
 }
 
 impl Body {

@@ -132,9 +132,10 @@ pub struct ReservedFor<'a> {
 /// When the body cannot be read.
 pub fn classes_of(body: &[u8], allocation: &DeviceAllocation) -> Result<Vec<String>, DecodeError> {
     let claim: ResourceClaim = decode::from_slice(body)?;
-    let class = |request: &super::objects::device::DeviceRequest| match &request.exactly {
-        Some(exact) => Some(exact.device_class_name.clone()),
-        None => {
+    let class = |request: &super::objects::device::DeviceRequest| {
+        if let Some(exact) = &request.exactly {
+            Some(exact.device_class_name.clone())
+        } else {
             let has_devices = |alternative: &&super::objects::device::ExactDeviceRequest| {
                 let name = format!("{}/{}", request.name, alternative.name);
                 allocation.results.iter().any(|result| *result.request == *name)

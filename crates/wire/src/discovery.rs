@@ -123,7 +123,7 @@ fn rows(group: &str, version: &str) -> Vec<Row> {
     if group.is_empty() && !rows.is_empty() {
         rows.push(Row::Taken("bindings", "Binding"));
     }
-    rows.sort_by_key(|row| row.plural());
+    rows.sort_by_key(Row::plural);
     rows
 }
 

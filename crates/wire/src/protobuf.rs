@@ -132,7 +132,7 @@ fn quoted(text: &str) -> serde_json::Value {
 }
 
 /// The values of a field in a message, in their order.
-fn values<'b>(bytes: &'b [u8], number: u64) -> impl Iterator<Item = Result<Value<'b>>> {
+fn values(bytes: &[u8], number: u64) -> impl Iterator<Item = Result<Value<'_>>> {
     let mut fields = Fields(bytes);
     std::iter::from_fn(move || {
         loop {

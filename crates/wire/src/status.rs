@@ -38,6 +38,7 @@ pub struct Status {
     pub details: Option<StatusDetails>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
 fn is_zero(code: &u16) -> bool {
     *code == 0
 }

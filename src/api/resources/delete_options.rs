@@ -132,8 +132,8 @@ pub(super) fn not_dry_run(values: &[String]) -> Option<Cause> {
 mod tests {
     use super::*;
 
-    fn read(body: &str, query: DeleteQuery) -> Result<Deletion> {
-        DeleteOptions::parse(body.as_bytes(), &query)?.deletion(&query)
+    fn read(body: &str, query: &DeleteQuery) -> Result<Deletion> {
+        DeleteOptions::parse(body.as_bytes(), query)?.deletion(query)
     }
 
     #[test]
@@ -143,10 +143,10 @@ mod tests {
             propagation_policy: Some("Orphan".into()),
             ..DeleteQuery::default()
         };
-        let deletion = read("", query.clone()).expect("options");
+        let deletion = read("", &query).expect("options");
         assert_eq!(deletion.options.grace_period_seconds, Some(7));
         assert_eq!(deletion.options.propagation_policy, Some(Propagation::Orphan));
-        let deletion = read(r#"{"gracePeriodSeconds": 0}"#, query).expect("options");
+        let deletion = read(r#"{"gracePeriodSeconds": 0}"#, &query).expect("options");
         assert_eq!(deletion.options, Options::at_once());
     }
 
@@ -157,10 +157,10 @@ mod tests {
             r#"{"kind": "DeleteOptions", "apiVersion": "policy/v1"}"#,
             r#"{"kind": "DeleteOptions", "apiVersion": "apps/v1"}"#,
         ] {
-            assert!(read(body, DeleteQuery::default()).is_ok(), "{body}");
+            assert!(read(body, &DeleteQuery::default()).is_ok(), "{body}");
         }
         for body in ["{", "[]", r#"{"kind": "Pod", "apiVersion": "v1"}"#, r#"{"gracePeriodSeconds": "soon"}"#] {
-            assert!(matches!(read(body, DeleteQuery::default()), Err(Error::BadRequest(_))), "{body}");
+            assert!(matches!(read(body, &DeleteQuery::default()), Err(Error::BadRequest(_))), "{body}");
         }
     }
 
@@ -173,7 +173,7 @@ mod tests {
             (r#"{"dryRun": ["Some"]}"#, "dryRun"),
         ];
         for (body, field) in cases {
-            let Err(Error::Invalid { subject, causes }) = read(body, DeleteQuery::default()) else { panic!("{body}") };
+            let Err(Error::Invalid { subject, causes }) = read(body, &DeleteQuery::default()) else { panic!("{body}") };
             assert_eq!((&*subject.resource, &*causes[0].field), ("DeleteOptions", field), "{body}");
         }
     }
@@ -181,6 +181,6 @@ mod tests {
     #[test]
     fn a_dry_run_in_the_query_counts_beside_a_body() {
         let query = DeleteQuery { dry_run: Some("All".into()), ..DeleteQuery::default() };
-        assert!(read(r#"{"gracePeriodSeconds": 0}"#, query).expect("options").dry_run);
+        assert!(read(r#"{"gracePeriodSeconds": 0}"#, &query).expect("options").dry_run);
     }
 }

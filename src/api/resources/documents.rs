@@ -26,7 +26,9 @@ use crate::{
 pub fn add(document: &mut OpenApi) -> Result<(), serde_json::Error> {
     let components = document.components.get_or_insert_with(Components::default);
     components.schemas.insert("ListMeta".into(), serde_json::from_value(list_meta())?);
-    components.schemas.insert(scale::KIND.into(), serde_json::from_value(scale())?);
+    for (name, schema) in [(scale::KIND, scale()), ("ScaleSpec", scale_spec()), ("ScaleStatus", scale_status())] {
+        components.schemas.insert(name.into(), serde_json::from_value(schema)?);
+    }
     for (name, schema) in patches() {
         components.schemas.insert(name.into(), serde_json::from_value(schema)?);
     }
@@ -163,6 +165,7 @@ fn reference(component: &str) -> Value {
 }
 
 /// The paths of a kind with their operations.
+#[expect(clippy::too_many_lines, reason = "a table of operations")]
 fn items(kind: &StoredKind, names: &Names) -> Vec<(String, Value)> {
     let Names { one, many, schema, list } = names;
     let Paths { collection, everywhere, object } = Paths::of(kind);
@@ -288,17 +291,25 @@ fn scale() -> Value {
             "kind": {"type": "string", "description": "`Scale`"},
             "apiVersion": {"type": "string", "description": "`autoscaling/v1`"},
             "metadata": {"type": "object", "description": "The workload's name, namespace, uid, revision and creation time.", "additionalProperties": true},
-            "spec": {
-                "type": "object", "description": "The wanted state.",
-                "properties": {"replicas": {"type": "integer", "format": "int32", "description": "Number of pods."}},
-            },
-            "status": {
-                "type": "object", "description": "The state.",
-                "properties": {
-                    "replicas": {"type": "integer", "format": "int32", "description": "Number of pods."},
-                    "selector": {"type": "string", "description": "The pods, as a label selector."},
-                },
-            },
+            "spec": reference("ScaleSpec"),
+            "status": reference("ScaleStatus"),
+        },
+    })
+}
+
+fn scale_spec() -> Value {
+    json!({
+        "type": "object", "description": "The wanted state of a scale.",
+        "properties": {"replicas": {"type": "integer", "format": "int32", "description": "Number of pods."}},
+    })
+}
+
+fn scale_status() -> Value {
+    json!({
+        "type": "object", "description": "The state of a scale.",
+        "properties": {
+            "replicas": {"type": "integer", "format": "int32", "description": "Number of pods."},
+            "selector": {"type": "string", "description": "The pods, as a label selector."},
         },
     })
 }

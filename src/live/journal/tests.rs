@@ -179,10 +179,10 @@ async fn after_a_restart_a_watch_goes_on_where_nothing_is_missing() {
     assert_eq!(told(&mut leaving, 1).await, ["!"], "a may have been selected before: the last state is not kept");
 
     write(&after, vec![delete("b")]).await;
-    let mut gone = watch(&clusters(&store), "", From::After(seen)).await;
+    let restarted = clusters(&store);
+    let mut gone = watch(&restarted, "", From::After(seen)).await;
     assert_eq!(told(&mut gone, 1).await, ["!"], "the last state of b is not kept");
-    let mut other =
-        clusters(&store).watch(CLUSTER, ask("", "metadata.name=a", From::After(seen))).await.expect("a watch");
+    let mut other = restarted.watch(CLUSTER, ask("", "metadata.name=a", From::After(seen))).await.expect("a watch");
     assert_eq!(told(&mut other, 1).await, ["~a2"], "it is not about b");
 }
 

@@ -126,7 +126,7 @@ impl Track {
             let is_same = |state: &&Arc<State>| {
                 state.record.revision <= revision && state.record.create_revision == record.create_revision
             };
-            record.revision > self.since && known.filter(is_same).is_some()
+            record.revision > self.since && known.as_ref().is_some_and(is_same)
         };
         if changed.iter().all(is_later) {
             self.since = self.since.min(revision);

@@ -102,9 +102,8 @@ fn written(
             put(volume, bound_volume(&volume.body, chosen, of, claim.revision)?),
             put(claim, bound_claim(&claim.body, &chosen.name, &volume.body)?),
         ]),
-        (ClaimChoice::Bind { .. }, None) => Ok(Vec::new()),
         (ClaimChoice::Make { node, .. }, _) => Ok(vec![put(claim, claim_for_node(&claim.body, node)?)]),
-        (ClaimChoice::Devices { .. }, _) => Ok(Vec::new()),
+        (ClaimChoice::Bind { .. } | ClaimChoice::Devices { .. }, _) => Ok(Vec::new()),
     }
 }
 

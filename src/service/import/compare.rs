@@ -81,12 +81,11 @@ pub(super) async fn compare(
                 let page = service.store.list(cluster, &query).await?;
                 query.after = page.items.last().map(|record| (record.key.namespace.clone(), record.key.name.clone()));
                 for record in page.items {
-                    match wanting.remove(&record.key) {
-                        Some(object) => settle(object, Some(&record)),
-                        None => {
-                            let key = record.key.clone();
-                            gone.push(Gone { owner: owners.contains(&record.uid).then_some(record), key });
-                        }
+                    if let Some(object) = wanting.remove(&record.key) {
+                        settle(object, Some(&record));
+                    } else {
+                        let key = record.key.clone();
+                        gone.push(Gone { owner: owners.contains(&record.uid).then_some(record), key });
                     }
                 }
                 if page.remaining.is_none() || query.after.is_none() {

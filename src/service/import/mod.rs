@@ -34,6 +34,7 @@ mod report;
 
 /// The manner of an import.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a parameter of the query")]
 pub struct Options {
     /// `true` for a body in YAML; else it is JSON.
     pub is_yaml: bool,

@@ -48,6 +48,7 @@ pub(super) struct Owner {
 
 /// The part of an object that decides about ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Entry {
     pub(super) uid: String,
     pub(super) revision: u64,

@@ -37,6 +37,7 @@ pub struct ExpireEvents {
 /// The times of an event. Which ones it has depends on who wrote it.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "eventTime is the field's name in Kubernetes")]
 struct Event {
     metadata: Metadata,
     first_timestamp: Option<String>,

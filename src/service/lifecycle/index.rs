@@ -285,9 +285,8 @@ impl Index {
     fn standing(&self, uid: &str) -> Standing {
         match self.by_uid.get(uid).and_then(|place| self.objects.get(place)) {
             Some(owner) if owner.is_deleted && owner.is_waiting => Standing::Waiting,
-            Some(_) => Standing::Living,
             None if self.gone.has(uid) => Standing::Gone,
-            None => Standing::Living,
+            Some(_) | None => Standing::Living,
         }
     }
 

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::follower::Follower;
-use crate::store::{Atomicity, Change, Key, ListQuery, Precondition, Store, Write};
+use crate::store::{Atomicity, Change, Key, ListQuery, Precondition, Schema, Store, Write};
 
 const CLUSTER: &str = "prod";
 
@@ -31,6 +31,12 @@ fn put(i: usize, metadata: &Value) -> Write {
         precondition: Precondition::default(),
         change: Change::Put { body: body.into(), uid: uid(i), node: None },
     }
+}
+
+async fn opened() -> Memory {
+    let store = Memory::new(Numbering::Counter);
+    store.migrate().await.expect("it migrates");
+    store
 }
 
 async fn commit(store: &Memory, writes: Vec<Write>) {
@@ -84,7 +90,7 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let left = runtime.block_on(async {
-            let store = Memory::new(Numbering::Counter);
+            let store = opened().await;
             let writes = owners.iter().enumerate().map(|(i, owners)| put(i, &metadata(i, owners)));
             commit(&store, writes.collect()).await;
             let gone = deleted.iter().map(|i| Write { key: key(*i), precondition: Precondition::default(), change: Change::Delete });
@@ -114,7 +120,7 @@ proptest! {
 #[tokio::test]
 async fn a_foreground_deletion_ends_from_the_leaves_whoever_crashes() {
     for crashes in [false, true] {
-        let store = Memory::new(Numbering::Counter);
+        let store = opened().await;
         let chain = (0..6).map(|i| put(i, &metadata(i, &[(i.saturating_sub(1), true)]))).collect();
         commit(&store, chain).await;
         let mut top = metadata(0, &[]);
@@ -129,7 +135,7 @@ async fn a_foreground_deletion_ends_from_the_leaves_whoever_crashes() {
 
 #[tokio::test]
 async fn a_large_namespace_goes_in_steps_and_nothing_outside_of_it() {
-    let store = Memory::new(Numbering::Counter);
+    let store = opened().await;
     let namespace = json!({"metadata": {"name": "shop", "deletionTimestamp": "2026-11-26T10:00:00Z"}, "spec": {"finalizers": ["kubernetes"]},
         "status": {"phase": "Terminating"}});
     let change = Change::Put { body: namespace.to_string().into(), uid: "ns".into(), node: None };

@@ -119,7 +119,7 @@ pub async fn list(service: &Service, target: &Target, selection: Selection) -> R
         if let Some(revision) = past.filter(|revision| *revision <= head.revision)
             && let Some(objects) = objects_at(service, target, revision, from.as_ref()).await?
         {
-            return compute(move || page_of(objects, revision, &selector, limit)).await?;
+            return compute(move || page_of(&objects, revision, &selector, limit)).await;
         }
         if from.as_ref().is_some_and(|page| page.revision < head.compact_revision || page.revision > head.revision) {
             return Err(Error::Expired(
@@ -180,9 +180,9 @@ async fn objects_at(
 }
 
 /// A page of objects that are in memory.
-fn page_of(objects: Vec<Arc<State>>, revision: u64, selector: &selector::Query, limit: Option<usize>) -> Result<Found> {
+fn page_of(objects: &[Arc<State>], revision: u64, selector: &selector::Query, limit: Option<usize>) -> Found {
     let (mut items, mut looked_at) = (Vec::new(), 0);
-    for state in &objects {
+    for state in objects {
         if limit.is_some_and(|limit| items.len() >= limit) {
             break;
         }
@@ -200,7 +200,7 @@ fn page_of(objects: Vec<Arc<State>>, revision: u64, selector: &selector::Query, 
         name: state.record.key.name.clone(),
     });
     let remaining = (remaining > 0 && selector.is_everything()).then_some(remaining as u64);
-    Ok(Found { items, revision, next, remaining, turn: None })
+    Found { items, revision, next, remaining, turn: None }
 }
 
 impl NotOlder {

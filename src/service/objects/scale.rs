@@ -54,7 +54,7 @@ pub async fn set_scale(service: &Service, target: &Target, scaling: &Scaling, op
             Scaling::Replace(body) => decode::from_slice::<Sent>(body)?,
             Scaling::Patch(patch, body) => {
                 let patched = patch::merged(target.kind, &of(&record)?, Patch::parse(*patch, body)?)?;
-                decode::from_slice(patched.to_json().as_bytes())?
+                decode::from_slice(patched.document.to_json().as_bytes())?
             }
         };
         check(target, &sent, &record)?;
@@ -65,7 +65,7 @@ pub async fn set_scale(service: &Service, target: &Target, scaling: &Scaling, op
         let written = write(service, target, intent, options).await;
         match written {
             Ok(written) => {
-                let scale = scale::of(written.body.as_bytes(), written.revision.unwrap_or(record.revision));
+                let scale = scale::of(&written.body, written.revision.unwrap_or(record.revision));
                 return Ok(scale.map_err(Error::internal)?.to_json());
             }
             // Another client changed the workload meanwhile, which a scale that names no revision does not mind.

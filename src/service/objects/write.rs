@@ -315,20 +315,17 @@ impl Draft {
         self.warnings = warnings;
         // An apply has noted its manager itself.
         let manager = (!is_applied).then(|| self.manager.clone());
-        let checked = match (before, stored) {
-            (Some(before), Some(stored)) => {
-                Update { document, before, length, part, manager }.next(service, target, stored).await?
+        let checked = if let (Some(before), Some(stored)) = (before, stored) {
+            Update { document, before, length, part, manager }.next(service, target, stored).await?
+        } else {
+            document = admitted(service, target, document, length).await?;
+            // As after every other write they stand last: an apply that changes nothing then writes the same text.
+            if let Some(fields) = document.metadata("managedFields").map(ToOwned::to_owned) {
+                document.remove_metadata("managedFields");
+                document.set_metadata("managedFields", fields);
             }
-            _ => {
-                document = admitted(service, target, document, length).await?;
-                // As after every other write they stand last: an apply that changes nothing then writes the same text.
-                if let Some(fields) = document.metadata("managedFields").map(ToOwned::to_owned) {
-                    document.remove_metadata("managedFields");
-                    document.set_metadata("managedFields", fields);
-                }
-                let mode = service.admission;
-                read_on(length, move || examine::check(kind, document, mode)).await?.map(Next::Put)
-            }
+            let mode = service.admission;
+            read_on(length, move || examine::check(kind, document, mode)).await?.map(Next::Put)
         };
         checked.map_err(|refused| match refused {
             Refused::Undecodable(error) if !error.is_used_up() => PatchError::Invalid(error.to_string()).into(),

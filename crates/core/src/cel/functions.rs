@@ -14,7 +14,7 @@ use super::{
 use crate::model::Quantity;
 
 /// A function.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Function {
     pub name: &'static str,
     /// `true` if it stands behind its first argument.

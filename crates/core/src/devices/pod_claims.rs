@@ -98,7 +98,7 @@ impl<'a> PodClaims<'a> {
                 Failure::Fault(fault) => crate::verdict::Reason::from(fault),
             });
         }
-        Verdict::fits_if(!self.settled.iter().any(|claim| is_far(&claim)), || Verdict::unresolvable(NOT_HERE))
+        Verdict::fits_if(!self.settled.iter().any(is_far), || Verdict::unresolvable(NOT_HERE))
     }
 
     /// The devices that each claim without any would get on the node.

@@ -352,10 +352,13 @@ fn pod_level(spec: &mut Object) {
     let Ok(read) = serde_json::from_value::<pod::PodSpec>(Value::Object(spec.clone())) else { return };
     let amounts = read.pod_level_amounts();
     part(spec, "resources", |resources| {
-        for (field, amounts) in [("limits", amounts.limits), ("requests", amounts.requests)] {
-            for (name, amount) in amounts {
+        for (field, named) in [("limits", &amounts.limits), ("requests", &amounts.requests)] {
+            for (name, amount) in named {
+                // A request that is the limit is written as that is.
+                let limit = resources.get("limits").and_then(|limits| limits.get(&**name)).cloned();
+                let limit = limit.filter(|_| amounts.limits.get(name) == Some(amount));
                 part(resources, field, |list| {
-                    list.entry(&*name).or_insert_with(|| amount.to_string().into());
+                    list.entry(&**name).or_insert_with(|| limit.unwrap_or_else(|| amount.to_string().into()));
                 });
             }
         }

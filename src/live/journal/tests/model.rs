@@ -131,7 +131,9 @@ impl Client {
         match track.read(&self.lane, self.position, most) {
             Read::Events { events, position, complete } => {
                 self.position = position;
-                events.iter().for_each(|event| self.take(event));
+                for event in &events {
+                    self.take(event);
+                }
                 complete
             }
             Read::Lost => panic!("nothing is dropped"),
