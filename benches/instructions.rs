@@ -28,7 +28,7 @@ use tokio::runtime::Runtime;
 mod server;
 
 /// How far a figure may be from the stored one.
-const TOLERANCE: f64 = 0.10;
+const TOLERANCE: f64 = 0.05;
 
 /// Nodes of the cluster.
 const NODES: usize = 200;
