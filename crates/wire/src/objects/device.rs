@@ -106,6 +106,7 @@ pub struct DeviceAttribute {
 /// A capacity.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
+#[schema(as = DeviceCapacityAmount)]
 pub struct DeviceCapacity {
     /// How much there is.
     pub value: QuantityText,
