@@ -42,10 +42,7 @@ pub(super) async fn replace(
     headers: HeaderMap,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
-    let options = query.options(Called::Update, &headers)?;
-    let written = objects::write(&state, &target, Intent::Replace(body), &options).await?;
-    let code = if written.is_new { StatusCode::CREATED } else { StatusCode::OK };
-    Ok(show::written(code, &written))
+    written(&state, &target, query, &headers, Called::Update, Intent::Replace(body)).await
 }
 
 /// PUT of an object's `status`: everything else stays.
@@ -56,9 +53,7 @@ pub(super) async fn replace_status(
     headers: HeaderMap,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
-    let options = query.options(Called::Update, &headers)?;
-    let written = objects::write(&state, &target, Intent::ReplaceStatus(body), &options).await?;
-    Ok(show::written(StatusCode::OK, &written))
+    written(&state, &target, query, &headers, Called::Update, Intent::ReplaceStatus(body)).await
 }
 
 /// PATCH of an object.
@@ -91,8 +86,20 @@ async fn patched(
     PatchBody { patch, body }: PatchBody,
     part: Part,
 ) -> Result<Response> {
-    let options = query.options(Called::Patch(patch), headers)?;
-    let written = objects::write(state, target, Intent::Patch { patch, body, part }, &options).await?;
+    written(state, target, query, headers, Called::Patch(patch), Intent::Patch { patch, body, part }).await
+}
+
+/// Carries out a change of an object, which may create it.
+async fn written(
+    state: &AppState,
+    target: &Target,
+    query: WriteQuery,
+    headers: &HeaderMap,
+    called: Called,
+    intent: Intent,
+) -> Result<Response> {
+    let options = query.options(called, headers)?;
+    let written = objects::write(state, target, intent, &options).await?;
     let code = if written.is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok(show::written(code, &written))
 }
@@ -105,9 +112,7 @@ pub(super) async fn replace_ephemeral_containers(
     headers: HeaderMap,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
-    let options = query.options(Called::Update, &headers)?;
-    let written = objects::write(&state, &target, Intent::ReplaceEphemeralContainers(body), &options).await?;
-    Ok(show::written(StatusCode::OK, &written))
+    written(&state, &target, query, &headers, Called::Update, Intent::ReplaceEphemeralContainers(body)).await
 }
 
 /// PATCH of a pod's ephemeral containers: everything else stays.

@@ -17,7 +17,7 @@
 //! These faults rule out every node before any is checked: a claim that does not exist, is being deleted, was made for another pod
 //! or has not been made from its template yet; a class that does not exist.
 //!
-//! What is off by default in 1.34 is off here: devices that need conditions before use, that share counters or that choose nodes for
+//! Features that are off by default in 1.34 are off here: devices that need conditions before use, that share counters or that choose nodes for
 //! themselves are not allocated, taints of devices rule out nothing, and requests for a part of a device's capacity are refused.
 //! Extended resources are not mapped to classes.
 //!
