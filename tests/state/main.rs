@@ -43,6 +43,7 @@ cases! {
         a_write_shows_in_the_snapshot
         kinds_that_no_decision_reads_stay_out_of_the_snapshot
         both_forms_of_an_event_are_one_object
+        earlier_versions_are_served_and_not_listed
         secrets_are_not_stored;
     service:
         every_write_of_an_object_goes_through_one_function
@@ -70,6 +71,7 @@ cases! {
         pods_enter_and_leave_a_selection
         one_object_is_watched_by_its_name_and_by_the_old_path
         options_of_watches_are_checked
+        each_form_of_an_object_has_its_own_events
         other_replicas_are_watched;
     pods:
         a_binding_binds_once

@@ -263,6 +263,28 @@ pub async fn both_forms_of_an_event_are_one_object(server: Server) {
     server.get(&format!("{other}/e")).await.fails(404, "NotFound");
 }
 
+pub async fn earlier_versions_are_served_and_not_listed(server: Server) {
+    let groups = server.get("/apis").await.is(200).to_string();
+    let document = server.get("/openapi/v2").await;
+    for kind in kinds::EARLIER {
+        let version = kind.api_version();
+        assert!(!groups.contains(&version) && !document.text().contains(&version), "{version} is listed");
+        let path = |version: &str| format!("/apis/{}/{version}/namespaces/shop/{}", kind.group, kind.plural);
+        let [now, earlier] = [path(kind.stored().version), path(kind.version)];
+        let mut object = kind.stored().example();
+        object["apiVersion"] = version.clone().into();
+        let created = server.post(&earlier, &object).await.is(201);
+        assert_eq!((&created["apiVersion"], &created["kind"]), (&version.clone().into(), &kind.kind.into()));
+        assert_eq!(server.get(&format!("{now}/example")).await.is(200)["apiVersion"], kind.stored().api_version());
+        let list = server.get(&earlier).await.is(200);
+        assert_eq!((&list["apiVersion"], &list["kind"]), (&version.into(), &format!("{}List", kind.kind).into()));
+        assert_eq!(list["items"].as_array().map(Vec::len), Some(1));
+        server.put(&format!("{earlier}/example"), &created).await.is(200);
+        server.delete(&format!("{earlier}/example")).await.is(200);
+        server.get(&format!("{now}/example")).await.fails(404, "NotFound");
+    }
+}
+
 pub async fn secrets_are_not_stored(server: Server) {
     let secret = json!({"metadata": {"name": "s"}, "data": {"password": "eA=="}});
     for path in ["/api/v1/secrets", "/clusters/one/api/v1/namespaces/shop/secrets", "/api/v1/namespaces/shop/secrets/s"]

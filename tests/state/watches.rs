@@ -207,6 +207,33 @@ pub async fn options_of_watches_are_checked(server: Server) {
     assert_eq!(limited.next().await, None);
 }
 
+pub async fn each_form_of_an_object_has_its_own_events(server: Server) {
+    let pairs = [
+        ("/api/v1/namespaces/shop/events", "/apis/events.k8s.io/v1/namespaces/shop/events", json!({"message": "m"})),
+        (
+            "/apis/policy/v1/namespaces/shop/poddisruptionbudgets",
+            "/apis/policy/v1beta1/namespaces/shop/poddisruptionbudgets",
+            json!({"spec": {"selector": {"matchLabels": {"app": "web"}}}}),
+        ),
+    ];
+    for (stored, other, mut object) in pairs {
+        object["metadata"] = json!({"name": "e"});
+        server.post(stored, &object).await.is(201);
+        let seen = revision(&server, stored).await;
+        let mut watches = Vec::new();
+        // Events are encoded once for all watches of a form, whichever comes first.
+        for path in [stored, other, stored, other] {
+            watches.push(Watch::begin(&server, &format!("{path}?watch=1&resourceVersion={seen}")).await);
+        }
+        server.delete(&format!("{stored}/e")).await.is(200);
+        for (watch, path) in watches.iter_mut().zip([stored, other, stored, other]) {
+            let event = watch.next().await.expect("an event");
+            let version = event["object"]["apiVersion"].as_str().expect("a version");
+            assert!(path.contains(&format!("/{version}/")), "{path}: {event}");
+        }
+    }
+}
+
 pub async fn other_replicas_are_watched(one: Server) {
     let other = Server::replica(one.state.store.clone());
     one.post(MAPS, &map("a", "1")).await.is(201);

@@ -17,6 +17,7 @@ use super::{
 use podberth_core::snapshot::{Kind, Object};
 
 pub mod columns;
+mod earlier;
 mod printed;
 mod printers;
 mod selectable;
@@ -24,6 +25,7 @@ mod table;
 mod writes;
 
 use columns::Column;
+pub use earlier::EARLIER;
 pub use table::ALL;
 
 /// One stored kind.
@@ -95,7 +97,7 @@ pub enum Served {
 /// Another form in which the objects of a row are served.
 #[derive(Debug)]
 pub struct View {
-    /// The plural of the row, in the core group, that says how they are stored.
+    /// The key of the row that says how they are stored.
     pub of: &'static str,
     /// Fields of the top level: as they are stored, and as they are called here.
     pub renamed: &'static [(&'static str, &'static str)],
@@ -319,10 +321,15 @@ impl StoredKind {
         object
     }
 
+    /// `true` if its objects are served under the names of their fields in the store.
+    pub fn is_stored_form(&self) -> bool {
+        !matches!(self.served, Served::View(_))
+    }
+
     /// The row by which an object of this kind is stored.
     pub fn stored(&'static self) -> &'static Self {
         match &self.served {
-            Served::View(view) => by_plural("", view.of).unwrap_or(self),
+            Served::View(view) => by_key(view.of).unwrap_or(self),
             _ => self,
         }
     }

@@ -204,7 +204,9 @@ impl Events {
     /// A number for the form of the next event, if other watches in this form have the event in common.
     fn shared_form(&self) -> Option<u32> {
         let version = |version| u32::from(version == MetaVersion::V1);
-        match self.form {
+        // A row has at most one other form, whose watches follow the same events.
+        let of_row = if self.kind.is_stored_form() { 0 } else { 100 };
+        let form = match self.form {
             Form::Whole => Some(0),
             Form::Table(..) if !self.has_columns => None,
             Form::Table(of, include) => {
@@ -216,7 +218,8 @@ impl Events {
                 Some(10 + 2 * include + version(of))
             }
             Form::Metadata(of) | Form::MetadataList(of) => Some(1 + version(of)),
-        }
+        };
+        form.map(|form| of_row + form)
     }
 
     fn bookmark(&mut self, revision: u64, annotations: &str) -> Result<Bytes> {

@@ -50,7 +50,8 @@ mod write;
 
 /// The routes of every kind that these handlers serve.
 pub fn routes() -> OpenApiRouter<AppState> {
-    kinds::shared().flat_map(of_kind).fold(OpenApiRouter::new(), |router, (path, methods)| router.route(&path, methods))
+    let rows = kinds::shared().chain(kinds::EARLIER);
+    rows.flat_map(of_kind).fold(OpenApiRouter::new(), |router, (path, methods)| router.route(&path, methods))
 }
 
 /// The paths of one kind.

@@ -29,7 +29,7 @@ const ALL_VERBS: &[Verb] =
 const ALL_BUT_COLLECTIONS: &[Verb] = &[Verb::Get, Verb::List, Verb::Create, Verb::Update, Verb::Patch, Verb::Delete];
 
 /// The values that most rows have.
-const ROW: StoredKind = StoredKind {
+pub(super) const ROW: StoredKind = StoredKind {
     group: "",
     version: "v1",
     kind: "",

@@ -256,3 +256,13 @@ fn object_kind(object: &Object) -> Kind {
         Object::ResourceSlice(_) => Kind::ResourceSlice,
     }
 }
+
+#[test]
+fn a_row_has_at_most_one_other_form() {
+    // Watches of a row share their events by form, and tell two forms apart.
+    let views: Vec<String> =
+        ALL.iter().chain(EARLIER).filter(|row| !row.is_stored_form()).map(StoredKind::key).collect();
+    let distinct: std::collections::BTreeSet<&String> = views.iter().collect();
+    assert_eq!(distinct.len(), views.len(), "{views:?}");
+    assert!(EARLIER.iter().all(|row| row.stored().version == "v1" && row.stored().plural == row.plural));
+}
