@@ -207,7 +207,7 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     {
         tracing::warn!(cluster = DEFAULT_CLUSTER, %error, "the built-in namespaces and priority classes are not there");
     }
-    let state = AppState::of(service, checks, metrics);
+    let state = AppState::at(settings.public_url.clone(), service, checks, metrics);
     let limits = Limits {
         request_timeout: settings.request_timeout,
         body_bytes: settings.max_body_bytes,

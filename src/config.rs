@@ -36,6 +36,10 @@ pub struct Settings {
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
     pub listen: String,
 
+    /// URL at which other servers reach this one, for /extender/config; where it is not set, that is the host that the request names
+    #[arg(long, value_name = "URL", value_parser = public_url)]
+    pub public_url: Option<String>,
+
     /// Hosts that requests may name besides localhost, names below it and IP addresses: none, any, or a list of name, name:port and
     /// *.domain. The host is checked if --listen is a loopback address or hosts are named here. Without the check a web page could
     /// have its own name resolved to this machine, and read and change its state
@@ -292,6 +296,18 @@ fn filter(text: &str) -> Result<EnvFilterText, String> {
 /// Profiles are served only by a binary that can take them.
 fn profiling(wanted: bool) -> Result<bool, String> {
     if wanted { features::built_in("pprof").map(|()| true) } else { Ok(false) }
+}
+
+/// The URL of this server: http or https, with a host, and with no password or query.
+fn public_url(text: &str) -> Result<String, String> {
+    let uri: Uri = text.parse().map_err(|_| "expected a URL such as https://podberth.example.com")?;
+    let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
+    let authority = uri.authority().map_or("", Authority::as_str);
+    let is_whole = !(authority.is_empty() || authority.contains('@')) && uri.query().is_none();
+    if !(is_http && is_whole) {
+        return Err("expected a URL such as https://podberth.example.com".into());
+    }
+    Ok(text.trim_end_matches('/').to_owned())
 }
 
 /// The URL of a collector: http or https, with a host, and with no password or query.

@@ -38,6 +38,7 @@ pub mod error;
 pub mod evictions;
 pub mod explain;
 pub mod extender;
+pub mod extender_config;
 pub mod extract;
 mod forms;
 pub mod health;
@@ -90,6 +91,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(health::metrics))
         .merge(bulk_routes())
         .routes(routes!(bind::bind))
+        .routes(routes!(extender_config::read))
         .routes(routes!(reservations::list))
         .routes(routes!(reservations::replace, reservations::delete))
         .merge(policy::routes())

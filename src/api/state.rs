@@ -26,6 +26,8 @@ pub struct Shared {
     pub checks: Vec<Check>,
     /// Renders the metrics.
     pub metrics: PrometheusHandle,
+    /// The URL at which others reach the server, without a slash at its end; `None`: the host that each request names.
+    pub public_url: Option<String>,
     /// `true` while the process is stopping: not ready any more, but still answering.
     stopping: AtomicBool,
 }
@@ -49,7 +51,12 @@ impl AppState {
 
     /// The state of a process with these services.
     pub fn of(service: Service, checks: Vec<Check>, metrics: PrometheusHandle) -> Self {
-        Self(Arc::new(Shared { service, checks, metrics, stopping: AtomicBool::new(false) }))
+        Self::at(None, service, checks, metrics)
+    }
+
+    /// The state of a process with these services, which others reach at this URL.
+    pub fn at(public_url: Option<String>, service: Service, checks: Vec<Check>, metrics: PrometheusHandle) -> Self {
+        Self(Arc::new(Shared { service, checks, metrics, public_url, stopping: AtomicBool::new(false) }))
     }
 }
 

@@ -100,7 +100,7 @@ fn podberth(arguments: &[String]) -> Output {
 
 /// The options of curl that the guides use, with their effect on method, body and its default media type.
 async fn curl(server: &Server, command: &str, arguments: &[String]) -> Output {
-    let (mut method, mut path, mut body, mut media_type) = (None, None, None, None);
+    let (mut method, mut path, mut body, mut media_type, mut host) = (None, None, None, None, "localhost");
     let mut headers: Vec<(&str, &str)> = Vec::new();
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
@@ -123,14 +123,15 @@ async fn curl(server: &Server, command: &str, arguments: &[String]) -> Output {
             }
             "-s" | "-sS" | "-f" | "-i" => {}
             url => {
-                let hosts = ["http://localhost:8080", "http://127.0.0.1:8080"];
-                path = hosts.iter().find_map(|host| url.strip_prefix(host));
+                let hosts = ["localhost:8080", "127.0.0.1:8080"];
+                let url_of = |host: &&'static str| Some((*host, url.strip_prefix("http://")?.strip_prefix(host)?));
+                (host, path) = hosts.iter().find_map(url_of).map_or((host, None), |(host, path)| (host, Some(path)));
                 assert!(path.is_some(), "{command}: {url} is no option known here and no address of the server");
             }
         }
     }
     let path = path.unwrap_or_else(|| panic!("{command}: where to?"));
-    let mut request = Request::builder().method(method.as_deref().unwrap_or("GET")).uri(path);
+    let mut request = Request::builder().method(method.as_deref().unwrap_or("GET")).uri(path).header("host", host);
     if headers.iter().all(|(name, _)| !name.eq_ignore_ascii_case("content-type")) {
         headers.extend(media_type.map(|value| ("content-type", value)));
     }

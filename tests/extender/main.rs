@@ -7,6 +7,7 @@ mod server;
 
 mod bind;
 mod check;
+mod config;
 mod explain;
 mod extenders;
 mod hostile;

@@ -22,7 +22,7 @@ mod tree;
 pub use active::{ActivePredicate, ActivePriority, ActiveProfile, Remark};
 pub use argument::argument_default;
 pub use catalog::{PluginCatalog, PluginInfo};
-pub use render::{comments, to_annotated_yaml, to_json, to_yaml};
+pub use render::{comments, extenders_policy, to_annotated_yaml, to_json, to_yaml};
 pub use reply::{PolicyList, PolicyRevisionList, PolicyState, PolicySummary, RollbackRequest};
 
 use std::{borrow::Cow, sync::Arc};

@@ -99,9 +99,31 @@ fn plugin_arguments(plugin: &str, arguments: &PluginArguments) -> Option<Value> 
     Some(object(declared.into_iter().flat_map(|declared| argument::write(declared, arguments.values.of(declared)))))
 }
 
+/// The Policy whose only contents are these extenders, as `--policy-config-file` takes it: predicates and priorities are the default ones.
+///
+/// Source: `kube-scheduler/config/v1/types.go` of 1.22 (`LegacyExtender`: `enableHttps`, and `httpTimeout` in nanoseconds).
+pub fn extenders_policy(extenders: &[Extender]) -> Value {
+    let entry = |extender: &Extender| entry(extender, "enableHttps", number_unless(0, extender.http_timeout_nanos));
+    object([
+        ("kind", "Policy".into()),
+        ("apiVersion", "v1".into()),
+        ("extenders", extenders.iter().map(entry).collect()),
+    ])
+}
+
 fn extender(extender: &Extender) -> Value {
     let nanos = extender.http_timeout_nanos;
-    let timeout = if nanos == 0 { String::new() } else { format!("{nanos}ns") };
+    let timeout = match nanos {
+        0 => String::new(),
+        _ if nanos % 1_000_000_000 == 0 => format!("{}s", nanos / 1_000_000_000),
+        _ if nanos % 1_000_000 == 0 => format!("{}ms", nanos / 1_000_000),
+        _ => format!("{nanos}ns"),
+    };
+    entry(extender, "enableHTTPS", timeout.into())
+}
+
+/// An extender, in the form that names its TLS and writes its timeout so.
+fn entry(extender: &Extender, https: &str, timeout: Value) -> Value {
     let managed = extender.managed_resources.iter();
     let managed = managed.map(|resource| {
         object([("name", (&*resource.name).into()), ("ignoredByScheduler", resource.ignored_by_scheduler.into())])
@@ -113,9 +135,9 @@ fn extender(extender: &Extender) -> Value {
         ("prioritizeVerb", extender.prioritize_verb.as_str().into()),
         ("weight", number_unless(0, extender.weight)),
         ("bindVerb", extender.bind_verb.as_str().into()),
-        ("enableHTTPS", extender.enable_https.into()),
+        (https, extender.enable_https.into()),
         ("tlsConfig", extender.tls.as_ref().map_or(Value::Null, tls_config)),
-        ("httpTimeout", timeout.into()),
+        ("httpTimeout", timeout),
         ("nodeCacheCapable", extender.node_cache_capable.into()),
         ("managedResources", managed.collect()),
         ("ignorable", extender.ignorable.into()),

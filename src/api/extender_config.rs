@@ -1,0 +1,125 @@
+//! `/extender/config`: the file that makes kube-scheduler call this server.
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, Uri, header},
+    response::{IntoResponse, Response},
+};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::{cluster::ClusterName, extract::Query, openapi::DecisionErrors, state::AppState};
+use crate::{
+    core::policy::{Configuration, Extender},
+    live::DEFAULT_CLUSTER,
+    origin::Authority,
+    service::{
+        context,
+        error::{Error, Result},
+    },
+    wire::policy::{extenders_policy, schema::PolicyDocument, to_yaml},
+};
+
+/// Time that kube-scheduler waits for a reply. It is kube-scheduler's default, written down so that it is seen.
+const TIMEOUT_NANOS: i64 = 5_000_000_000;
+
+/// Values of `version`, for kube-scheduler from 1.25 on, and up to 1.22.
+const V1: &str = "v1";
+const POLICY: &str = "policy";
+
+/// The file to make.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub struct ConfigQuery {
+    /// `v1` (the default): a KubeSchedulerConfiguration for `kube-scheduler --config`, from 1.25 on; `policy`: a Policy for
+    /// `--policy-config-file`, up to 1.22
+    #[param(required = false, value_type = String, nullable = false)]
+    version: Option<String>,
+    /// A named policy that decides, in place of the default one
+    #[param(required = false, value_type = String, nullable = false)]
+    policy: Option<String>,
+    /// `true`: this server also records the binds, in place of kube-scheduler
+    #[param(required = false, value_type = bool, nullable = false)]
+    bind: Option<bool>,
+    /// `false`: pods wait while this server is away; default `true`
+    #[param(required = false, value_type = bool, nullable = false)]
+    ignorable: Option<bool>,
+}
+
+/// The configuration of kube-scheduler
+///
+/// The file that makes kube-scheduler call this server for every pod, with the address at which the request reached it (or the setting
+/// `public-url`). `version=v1` is YAML, `version=policy` is JSON; each is complete as it is.
+#[utoipa::path(get, path = "/extender/config", operation_id = "getExtenderConfig", tag = "extender", params(ConfigQuery),
+    responses((status = 200, description = "The file.",
+        content((PolicyDocument = "application/json"), (String = "application/yaml"))), DecisionErrors))]
+pub async fn read(
+    State(state): State<AppState>,
+    ClusterName(cluster): ClusterName,
+    Query(query): Query<ConfigQuery>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response> {
+    let address = match &state.public_url {
+        Some(url) => url.clone(),
+        None => format!("http://{}", named_host(&headers, &uri)?),
+    };
+    if let Some(name) = query.policy.as_deref().filter(|name| !name.is_empty()) {
+        // A file that names a policy that does not exist would not work.
+        context::chosen(&*context::view(&state, &cluster).await?, Some(name))?;
+    }
+    let extender = query.extender(&address, &cluster);
+    match query.version.as_deref() {
+        None | Some("" | V1) => {
+            let configuration = Configuration {
+                api_version: Configuration::API_VERSION.into(),
+                profiles: Vec::new(),
+                extenders: vec![extender],
+                remarks: Vec::new(),
+            };
+            let yaml = to_yaml(&configuration).map_err(Error::internal)?;
+            Ok(([(header::CONTENT_TYPE, "application/yaml")], yaml).into_response())
+        }
+        Some(POLICY) => Ok(Json(extenders_policy(&[extender])).into_response()),
+        Some(other) => Err(Error::BadRequest(format!(
+            "version: Unsupported value: {other:?}: supported values: \"{V1}\", \"{POLICY}\""
+        ))),
+    }
+}
+
+impl ConfigQuery {
+    /// This server as an extender.
+    fn extender(&self, address: &str, cluster: &str) -> Extender {
+        let url_prefix =
+            if cluster == DEFAULT_CLUSTER { address.to_owned() } else { format!("{address}/clusters/{cluster}") };
+        let query = match self.policy.as_deref() {
+            None | Some("") => String::new(),
+            Some(name) => format!("?policy={name}"),
+        };
+        Extender {
+            url_prefix,
+            filter_verb: format!("filter{query}"),
+            prioritize_verb: format!("prioritize{query}"),
+            preempt_verb: format!("preempt{query}"),
+            bind_verb: if self.bind == Some(true) { format!("bind{query}") } else { String::new() },
+            weight: 1,
+            enable_https: address.starts_with("https:"),
+            http_timeout_nanos: TIMEOUT_NANOS,
+            node_cache_capable: true,
+            ignorable: self.ignorable != Some(false),
+            ..Extender::default()
+        }
+    }
+}
+
+/// The host and port that a request names.
+fn named_host(headers: &HeaderMap, uri: &Uri) -> Result<String> {
+    let named = headers.get(header::HOST).and_then(|value| value.to_str().ok()).map(str::trim);
+    let host = named.filter(|host| !host.is_empty()).or_else(|| uri.authority().map(|authority| authority.as_str()));
+    let host = host.filter(|host| Authority::parse(host).is_some()).ok_or_else(|| {
+        Error::BadRequest("the request names no host (header Host): set --public-url to this server's address".into())
+    })?;
+    Ok(host.to_owned())
+}
