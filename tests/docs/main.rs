@@ -136,6 +136,11 @@ async fn extender() {
 }
 
 #[tokio::test]
+async fn kube_scheduler() {
+    runs("docs/kube-scheduler.md", &[]).await;
+}
+
+#[tokio::test]
 async fn policies() {
     // The state of `podberth demo`.
     let demo = ["examples/cluster.yaml", "examples/pods/web.yaml", "examples/pods/impossible.yaml"];
