@@ -4,6 +4,7 @@
 
 #![warn(unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod access;
 pub mod argument;
 mod attachments;
 pub mod batch;
