@@ -26,11 +26,12 @@ pub struct Group {
 /// All groups in the order of the table: the core group is among them.
 pub fn groups() -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
-    for kind in kinds::shared() {
-        match groups.iter_mut().find(|group| group.name == kind.group) {
-            Some(group) if group.versions.contains(&kind.version) => {}
-            Some(group) => group.versions.push(kind.version),
-            None => groups.push(Group { name: kind.group, versions: vec![kind.version] }),
+    let stored = kinds::shared().map(|kind| (kind.group, kind.version));
+    for (name, version) in stored.chain(TAKEN.iter().map(|taken| (taken.group, taken.version))) {
+        match groups.iter_mut().find(|group| group.name == name) {
+            Some(group) if group.versions.contains(&version) => {}
+            Some(group) => group.versions.push(version),
+            None => groups.push(Group { name, versions: vec![version] }),
         }
     }
     groups
@@ -112,17 +113,44 @@ fn group_version(group: &str, version: &str) -> String {
 enum Row {
     /// A stored kind.
     Of(&'static StoredKind),
-    /// A resource that takes objects and stores none of them: its plural, its kind.
-    Taken(&'static str, &'static str),
+    /// A resource that takes objects and stores none of them.
+    Taken(&'static Taken),
+}
+
+/// A resource that takes objects and stores none of them.
+struct Taken {
+    group: &'static str,
+    version: &'static str,
+    plural: &'static str,
+    kind: &'static str,
+    namespaced: bool,
+}
+
+const fn review(group: &'static str, plural: &'static str, kind: &'static str, namespaced: bool) -> Taken {
+    Taken { group, version: "v1", plural, kind, namespaced }
+}
+
+/// All of these resources.
+const TAKEN: &[Taken] = &[
+    Taken { group: "", version: "v1", plural: "bindings", kind: "Binding", namespaced: true },
+    review("authentication.k8s.io", "selfsubjectreviews", "SelfSubjectReview", false),
+    review("authorization.k8s.io", "localsubjectaccessreviews", "LocalSubjectAccessReview", true),
+    review("authorization.k8s.io", "selfsubjectaccessreviews", "SelfSubjectAccessReview", false),
+    review("authorization.k8s.io", "selfsubjectrulesreviews", "SelfSubjectRulesReview", false),
+    review("authorization.k8s.io", "subjectaccessreviews", "SubjectAccessReview", false),
+];
+
+impl Taken {
+    fn singular(&self) -> &'static str {
+        self.plural.strip_suffix('s').unwrap_or(self.plural)
+    }
 }
 
 /// The resources of a group version, by their names.
 fn rows(group: &str, version: &str) -> Vec<Row> {
     let stored = kinds::shared().filter(|kind| kind.group == group && kind.version == version);
     let mut rows: Vec<Row> = stored.map(Row::Of).collect();
-    if group.is_empty() && !rows.is_empty() {
-        rows.push(Row::Taken("bindings", "Binding"));
-    }
+    rows.extend(TAKEN.iter().filter(|taken| taken.group == group && taken.version == version).map(Row::Taken));
     rows.sort_by_key(Row::plural);
     rows
 }
@@ -131,17 +159,18 @@ impl Row {
     fn plural(&self) -> &'static str {
         match self {
             Self::Of(kind) => kind.plural,
-            Self::Taken(plural, _) => plural,
+            Self::Taken(taken) => taken.plural,
         }
     }
 
     /// Its entries in an `APIResourceList`: its own, and those of its subresources.
     fn resources(&self) -> Vec<Value> {
         let Self::Of(kind) = self else {
-            let Self::Taken(plural, kind) = self else { return Vec::new() };
-            let name = plural.strip_suffix('s').unwrap_or(plural);
+            let Self::Taken(taken) = self else { return Vec::new() };
+            let Taken { plural, kind, namespaced, .. } = taken;
+            let name = taken.singular();
             return vec![
-                json!({"name": plural, "singularName": name, "namespaced": true, "kind": kind, "verbs": ["create"]}),
+                json!({"name": plural, "singularName": name, "namespaced": namespaced, "kind": kind, "verbs": ["create"]}),
             ];
         };
         let mut entry = json!({"name": kind.plural, "singularName": kind.singular, "namespaced": kind.namespaced, "kind": kind.kind, "verbs": verbs(kind)});
@@ -168,10 +197,11 @@ impl Row {
     /// Its entry in an `APIGroupDiscoveryList`.
     fn aggregated(&self) -> Value {
         let Self::Of(kind) = self else {
-            let Self::Taken(plural, kind) = self else { return Value::Null };
-            let name = plural.strip_suffix('s').unwrap_or(plural);
-            let answer = json!({"group": "", "version": "v1", "kind": kind});
-            return json!({"resource": plural, "responseKind": answer, "scope": "Namespaced", "singularResource": name, "verbs": ["create"]});
+            let Self::Taken(taken) = self else { return Value::Null };
+            let Taken { group, version, plural, kind, namespaced } = taken;
+            let answer = json!({"group": group, "version": version, "kind": kind});
+            let scope = if *namespaced { "Namespaced" } else { "Cluster" };
+            return json!({"resource": plural, "responseKind": answer, "scope": scope, "singularResource": taken.singular(), "verbs": ["create"]});
         };
         let answer =
             |(group, version, kind): (&str, &str, &str)| json!({"group": group, "version": version, "kind": kind});

@@ -6,6 +6,7 @@
 
 #![warn(unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod access;
 pub mod allocation;
 pub mod allowance;
 pub mod asked;

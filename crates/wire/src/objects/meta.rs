@@ -92,7 +92,7 @@ impl ObjectMeta {
     }
 
     /// Checks and gives the labels.
-    pub(super) fn labels(&self, faults: &mut Faults) -> Labels {
+    pub(crate) fn labels(&self, faults: &mut Faults) -> Labels {
         let at = Path::ROOT.child("metadata");
         labels(&self.labels, &at.child("labels"), faults)
     }

@@ -1,7 +1,7 @@
 //! Nodes, namespaces, claims, config maps, leases and roles.
 //!
 //! Source: `pkg/apis/core/validation/validation.go` (`ValidateNode`, `ValidateNamespace`, `ValidateConfigMap`,
-//! `ValidatePersistentVolumeClaimSpec`), `pkg/apis/coordination/validation/validation.go`, `pkg/apis/rbac/validation/validation.go`.
+//! `ValidatePersistentVolumeClaimSpec`), `pkg/apis/coordination/validation/validation.go`.
 
 use std::collections::BTreeSet;
 
@@ -119,45 +119,5 @@ pub(super) fn lease(lease: &Part<'_>, faults: &mut Faults) {
     let holder = spec.get("preferredHolder");
     if !holder.text().is_empty() && spec.get("strategy").text().is_empty() {
         faults.forbidden(&holder.at, "may only be specified if `strategy` is defined");
-    }
-}
-
-/// Roles and their bindings.
-pub(super) fn role(role: &Part<'_>, faults: &mut Faults) {
-    for rule in role.get("rules").items() {
-        if rule.get("verbs").items().count() == 0 {
-            faults.required(&rule.get("verbs").at, "verbs must contain at least one value");
-        }
-        let (paths, groups, resources) = (rule.get("nonResourceURLs"), rule.get("apiGroups"), rule.get("resources"));
-        if paths.items().count() > 0 {
-            if groups.items().count() + resources.items().count() > 0 {
-                let why = "rules cannot apply to both regular resources and non-resource URLs";
-                faults.invalid_json(&paths.at, paths.value, why);
-            }
-            continue;
-        }
-        if groups.items().count() == 0 {
-            faults.required(&groups.at, "resource rules must supply at least one api group");
-        }
-        if resources.items().count() == 0 {
-            faults.required(&resources.at, "resource rules must supply at least one resource");
-        }
-    }
-    let to = role.get("roleRef");
-    if to.is_absent() {
-        return;
-    }
-    to.get("apiGroup").one_of(&["rbac.authorization.k8s.io"], faults);
-    to.get("kind").one_of(&["ClusterRole", "Role"], faults);
-    to.get("name").required(faults);
-    for subject in role.get("subjects").items() {
-        subject.get("name").required(faults);
-        subject.get("kind").one_of(&["Group", "ServiceAccount", "User"], faults);
-        if subject.get("kind").text() == "ServiceAccount" {
-            let namespace = subject.get("namespace");
-            if namespace.text().is_empty() && role.get("metadata").get("namespace").text().is_empty() {
-                faults.required(&namespace.at, "");
-            }
-        }
     }
 }

@@ -10,6 +10,7 @@ mod immutable;
 mod limits;
 mod part;
 mod pod;
+mod rbac;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -69,7 +70,7 @@ fn of_kind(kind: &StoredKind, object: &Part<'_>, faults: &mut Faults) {
         ("", "Event") => event::event(object, false, faults),
         ("events.k8s.io", "Event") => event::event(object, true, faults),
         ("coordination.k8s.io", "Lease") => core::lease(object, faults),
-        ("rbac.authorization.k8s.io", _) => core::role(object, faults),
+        ("rbac.authorization.k8s.io", name) => rbac::of_kind(name, object, faults),
         (_, "ReplicationController") => workload::replication_controller(object, faults),
         (_, "ReplicaSet") => workload::replica_set(object, faults),
         (_, "StatefulSet") => workload::stateful_set(object, faults),
