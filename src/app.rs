@@ -29,7 +29,7 @@ use crate::{
         middleware::Limits,
         pace::Pace,
         serve::{Timeouts, serve as serve_connections},
-        state::AppState,
+        state::{AppState, Manner},
     },
     clock::Elapsed,
     commands::demo,
@@ -51,6 +51,7 @@ use crate::{
     },
 };
 
+mod access;
 pub mod archive;
 mod policy_file;
 
@@ -102,6 +103,9 @@ pub enum Error {
     /// An export or import failed.
     #[error("{0}")]
     Archive(String),
+    /// Nobody could be known.
+    #[error("cannot ask clients who they are: {0}")]
+    Access(String),
     /// A file could not be written.
     #[error("cannot write {0}: {1}")]
     Output(String, #[source] io::Error),
@@ -109,6 +113,11 @@ pub enum Error {
 
 /// Runs a command to its end on a runtime of its own.
 pub fn run(command: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+    run_for(command)
+}
+
+/// Runs a command to its end on a runtime of its own, for its result.
+pub fn run_for<T>(command: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)?;
     let result = runtime.block_on(command);
     // Work that is still under way has had its grace.
@@ -207,7 +216,9 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     {
         tracing::warn!(cluster = DEFAULT_CLUSTER, %error, "the built-in namespaces and priority classes are not there");
     }
-    let state = AppState::at(settings.public_url.clone(), service, checks, metrics);
+    let authenticator = access::authenticator(settings, &service, address.ip()).await?;
+    let manner = Manner { public_url: settings.public_url.clone(), authenticator };
+    let state = AppState::asked(manner, service, checks, metrics);
     let limits = Limits {
         request_timeout: settings.request_timeout,
         body_bytes: settings.max_body_bytes,
@@ -236,11 +247,11 @@ impl Server {
     async fn run(self, settings: &Settings, stop: impl Future<Output = ()>) -> Result<(), Error> {
         let Self { listener, address, store, state, router, upkeep, lifecycle, tracing } = self;
         info!(%address, version = env!("CARGO_PKG_VERSION"), "listening on http://{address} (the API: http://{address}/docs)");
-        if !address.ip().to_canonical().is_loopback() {
+        if state.manner.authenticator.is_none() && !address.ip().to_canonical().is_loopback() {
             warn!(
                 %address,
-                "ANYBODY WHO REACHES {address} CAN READ AND CHANGE EVERYTHING HERE: this server asks nobody who they are. Listen \
-                 on a loopback address (--listen 127.0.0.1:8080), or let only those reach it who may"
+                "ANYBODY WHO REACHES {address} CAN READ AND CHANGE EVERYTHING HERE: --auth=none asks nobody who they are. Leave it \
+                 out, listen on a loopback address (--listen 127.0.0.1:8080), or let only those reach it who may"
             );
         }
         let timeouts = Timeouts {

@@ -7,7 +7,7 @@
 use std::{collections::BTreeSet, error::Error, fmt, fs, path::Path, path::PathBuf, time::Duration};
 
 use clap::{
-    ArgAction, Args, Command, CommandFactory, FromArgMatches,
+    ArgAction, Args, Command, CommandFactory, FromArgMatches, ValueEnum,
     builder::{BoolishValueParser, TypedValueParser},
     error::{ContextKind, ContextValue, ErrorKind},
     parser::ValueSource,
@@ -50,6 +50,21 @@ pub struct Settings {
     /// change nothing
     #[arg(long, value_name = "ORIGINS", default_value = "none")]
     pub allowed_origins: Origins,
+
+    /// Clients that must be known: auto, all unless this process listens on a loopback address and has neither --token-auth-file nor
+    /// --bootstrap-token-file; required, all; none, nobody: then everybody who reaches it may do everything
+    #[arg(long, value_name = "WHEN", value_enum, default_value = "auto")]
+    pub auth: Auth,
+
+    /// File of tokens, as kube-apiserver reads it: token,user,uid,"group1,group2" on each line; sha256:DIGEST may stand in place of a
+    /// token. It is read at the start
+    #[arg(long, value_name = "FILE")]
+    pub token_auth_file: Option<PathBuf>,
+
+    /// File with a token of 32 characters or more, whose holder may do everything. Without it and without --token-auth-file the first
+    /// process that asks makes such a token, stores its digest, and prints it once on standard error
+    #[arg(long, value_name = "FILE")]
+    pub bootstrap_token_file: Option<PathBuf>,
 
     /// Database: sqlite:FILE, sqlite::memory: or postgres://USER:PASSWORD@HOST/NAME; of several hosts (h1:5432,h2:5432) the primary
     /// is used
@@ -271,10 +286,23 @@ impl Settings {
     /// Never: the settings are spelled out here and have defaults.
     #[expect(clippy::expect_used, reason = "the words stand here, and every setting has a default")]
     pub fn for_demo(listen: String) -> Self {
-        let words = ["demo", "--database-url=sqlite::memory:", "--log-level=warn", "--listen"].map(String::from);
+        let words =
+            ["demo", "--database-url=sqlite::memory:", "--log-level=warn", "--auth=none", "--listen"].map(String::from);
         let matches = Self::augment_args(Command::new("demo")).get_matches_from(words.into_iter().chain([listen]));
         Self::from_arg_matches(&matches).expect("every setting has a default")
     }
+}
+
+/// The clients that are asked who they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Auth {
+    /// All, unless the process can be reached from its own machine alone and was not told of any user.
+    #[default]
+    Auto,
+    /// All.
+    Required,
+    /// None.
+    None,
 }
 
 /// A log filter in text form that is known to parse.
@@ -349,7 +377,7 @@ fn cluster_names(text: &str) -> Result<ClusterNames, String> {
 }
 
 /// Parses a duration as Go and people write it: `500ms`, `30s`, `1m30s`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let signed: jiff::SignedDuration = text.parse().map_err(|_| "expected a duration such as 500ms, 30s or 1m30s")?;
     signed.try_into().map_err(|_| "a duration cannot be negative".into())
 }

@@ -11,7 +11,7 @@ use podberth::{
         self,
         archive::{Export, Import},
     },
-    commands::{explain, policy},
+    commands::{explain, policy, token},
     config::{self, Failure, Settings},
 };
 
@@ -48,6 +48,9 @@ enum Command {
     Export(Box<Export>),
     /// Read clusters from an export, each whole or not at all
     Import(Box<Import>),
+    /// Make, list and revoke the tokens of a server
+    #[command(subcommand)]
+    Token(token::Command),
     /// Print the OpenAPI document
     Openapi {
         /// The version of OpenAPI
@@ -84,6 +87,10 @@ fn main() -> ExitCode {
         Command::Migrate(settings) => app::run(app::migrate(&settings)),
         Command::Export(command) => app::run(app::archive::export(&command)),
         Command::Import(command) => app::run(app::archive::import(&command)),
+        Command::Token(command) => {
+            let ran = async { token::run(&command).await.map_err(app::Error::Question) };
+            app::run_for(ran).and_then(|said| print(&said))
+        }
         Command::Openapi { version, output } => print_document(version, output),
     };
     match done {

@@ -28,6 +28,8 @@ struct Server {
     log: BufReader<std::process::ChildStderr>,
     /// Where it listens.
     address: String,
+    /// The lines before that.
+    begin: String,
 }
 
 impl Server {
@@ -35,7 +37,7 @@ impl Server {
     fn start(command: &mut Command) -> Self {
         let mut child = command.arg("--listen=127.0.0.1:0").stderr(Stdio::piped()).spawn().expect("the binary starts");
         let log = BufReader::new(child.stderr.take().expect("a pipe"));
-        let mut server = Self { child, log, address: String::new() };
+        let mut server = Self { child, log, address: String::new(), begin: String::new() };
         let mut line = String::new();
         loop {
             line.clear();
@@ -45,6 +47,7 @@ impl Server {
                 address.unwrap_or_default().clone_into(&mut server.address);
                 return server;
             }
+            server.begin.push_str(&line);
         }
     }
 
@@ -421,4 +424,72 @@ fn a_full_disk_loses_nothing() {
     assert!(
         podberth(folder.path()).args(["import", "--replace", "large.ndjson"]).status().expect("it starts").success()
     );
+}
+
+/// The output of a subcommand of `podberth token` on a server, on standard output and standard error.
+fn token(folder: &Path, server: &Server, by: &str, arguments: &[&str]) -> (String, String) {
+    fs::write(folder.join("by"), by).expect("it is written");
+    let mut command = podberth(folder);
+    command.arg("token").args(arguments).args([
+        "--server",
+        &format!("http://{}", server.address),
+        "--token-file",
+        "by",
+    ]);
+    let output = command.output().expect("the binary starts");
+    let [said, told] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).expect("text"));
+    assert_eq!(output.status.success(), told.is_empty(), "{arguments:?}: {told}");
+    (said, told)
+}
+
+#[test]
+fn the_first_token_is_printed_once_and_makes_others() {
+    let folder = folder();
+    let start = || Server::start(podberth(folder.path()).args(["serve", "--auth=required", "--log-level=debug"]));
+    let server = start();
+    let printed: Vec<&str> = server.begin.lines().map(str::trim).filter(|line| line.starts_with("pbt_")).collect();
+    let [first] = printed.try_into().expect("one token");
+    let first = first.to_owned();
+    assert!(server.get("/api/v1/nodes").starts_with("HTTP/1.1 403 "));
+    assert!(server.get("/readyz").starts_with("HTTP/1.1 200 "));
+
+    let (made, _) = token(folder.path(), &server, &first, &["create", "s", "--kind=extender", "--cluster=default"]);
+    let extender = made.trim();
+    assert!(extender.starts_with("pbt_") && extender.len() == 53, "a token and nothing else");
+    let filter = r#"{"Pod":{"metadata":{"name":"p"},"spec":{"containers":[]}},"NodeNames":[]}"#;
+    let length = filter.len();
+    let head = format!(
+        "POST /key/{extender}/filter HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {length}"
+    );
+    assert!(server.send(&format!("{head}\r\n\r\n{filter}")).starts_with("HTTP/1.1 200 "));
+
+    let (listed, _) = token(folder.path(), &server, &first, &["list"]);
+    let rows: Vec<Vec<&str>> = listed.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[1], ["bootstrap", "user", "system:bootstrap", "*", "never"]);
+    assert_eq!(rows[2], ["s", "extender", "system:extender:s", "default", "never"]);
+    token(folder.path(), &server, &first, &["create", "root", "--user=root", "--expires-in=24h"]);
+    assert_eq!(token(folder.path(), &server, &first, &["revoke", "bootstrap"]).0, "token bootstrap revoked\n");
+    let (_, told) = token(folder.path(), &server, &first, &["list"]);
+    assert_eq!(told, "error: Unauthorized: name a file with a valid token in --token-file\n");
+    let (_, log) = server.stop();
+    assert!(log.contains("request served") && !log.contains("pbt_"), "no token is in the log");
+
+    let again = start();
+    assert!(!again.begin.contains("pbt_"), "it is made once");
+}
+
+#[test]
+fn settings_of_access_that_mean_nothing_are_one_line() {
+    let folder = folder();
+    let serve =
+        |arguments: &[&str]| one_line(podberth(folder.path()).args(["serve", "--listen=127.0.0.1:0"]).args(arguments));
+    fs::write(folder.path().join("short"), "secret").expect("it is written");
+    fs::write(folder.path().join("tokens"), "secret,user").expect("it is written");
+    let short = serve(&["--bootstrap-token-file=short"]);
+    assert!(short.contains("32 characters") && !short.contains("secret"), "{short}");
+    let tokens = serve(&["--token-auth-file=tokens"]);
+    assert!(tokens.contains("line 1: expected token,user,uid") && !tokens.contains("secret"), "{tokens}");
+    assert!(serve(&["--token-auth-file=missing"]).contains("missing"));
+    assert!(serve(&["--token-auth-file=tokens", "--auth=none"]).contains("contradicts"));
+    assert!(serve(&["--auth=perhaps"]).contains("--auth"));
 }

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     service::{
         Service,
+        access::Caller,
         bind::extender_bind,
         error::{Error, Result},
     },
@@ -37,11 +38,12 @@ use crate::{
 pub async fn bind(
     State(state): State<AppState>,
     ClusterName(cluster): ClusterName,
+    caller: Caller,
     Query(query): Query<PolicyQuery>,
     JsonBytes(body): JsonBytes,
 ) -> Result<Json<ExtenderBindingResult>> {
     let start = Instant::now();
-    let reply = answer(&state, &cluster, query.policy.as_deref(), &body).await;
+    let reply = answer(&state, &cluster, &caller, query.policy.as_deref(), &body).await;
     let code = reply.as_ref().map_or_else(|error| error.reason().code.as_u16(), |_| 200);
     counter!(telemetry::EXTENDER_REQUESTS, "verb" => "bind", "form" => "none", "code" => code.to_string()).increment(1);
     histogram!(telemetry::EXTENDER_REQUEST_DURATION, "verb" => "bind").record(start.elapsed());
@@ -49,7 +51,14 @@ pub async fn bind(
 }
 
 /// The reason why the pod is not bound, if it is not.
-async fn answer(service: &Service, cluster: &Arc<str>, policy: Option<&str>, body: &[u8]) -> Result<Option<String>> {
+async fn answer(
+    service: &Service,
+    cluster: &Arc<str>,
+    caller: &Caller,
+    policy: Option<&str>,
+    body: &[u8],
+) -> Result<Option<String>> {
     let args = ExtenderBindingArgs::parse(body).map_err(|error| Error::BadRequest(error.to_string()))?;
+    caller.check_bind(service, cluster, &args.pod_namespace, &args.pod_name).await?;
     extender_bind(service, cluster, args, policy).await
 }

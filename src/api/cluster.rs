@@ -2,7 +2,7 @@
 //!
 //! The prefix is removed before routing, so routes and documents are written once. Without it the cluster is [`DEFAULT_CLUSTER`].
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, fmt, sync::Arc};
 
 use axum::{
     Router,
@@ -40,11 +40,12 @@ pub fn under_any_cluster(router: Router) -> Router {
     let prefixed = service_fn(move |mut request: Request| {
         let router = router.clone();
         async move {
-            match split(request.uri()) {
-                Ok(None) => {}
-                Ok(Some((cluster, uri))) => {
-                    request.extensions_mut().insert(cluster);
-                    *request.uri_mut() = uri;
+            match rewritten(request.uri()) {
+                Ok(Rewritten { token, cluster, uri }) => {
+                    let extensions = request.extensions_mut();
+                    token.into_iter().for_each(|token| drop(extensions.insert(token)));
+                    cluster.into_iter().for_each(|cluster| drop(extensions.insert(cluster)));
+                    uri.into_iter().for_each(|uri| *request.uri_mut() = uri);
                 }
                 Err(error) => return Ok(error.into_response()),
             }
@@ -52,6 +53,52 @@ pub fn under_any_cluster(router: Router) -> Router {
         }
     });
     Router::new().fallback_service(prefixed)
+}
+
+/// The token that the path of a request begins with. It is taken off before anything else sees the path.
+#[derive(Clone)]
+pub struct PathToken(pub Arc<str>);
+
+impl fmt::Debug for PathToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PathToken(…)")
+    }
+}
+
+/// The parts of a URI before the path that is routed, and the URI without them if there are any.
+#[derive(Debug, Default)]
+struct Rewritten {
+    token: Option<PathToken>,
+    cluster: Option<ClusterName>,
+    uri: Option<Uri>,
+}
+
+/// Takes the cluster and the token off a path, which may come in either order.
+fn rewritten(uri: &Uri) -> Result<Rewritten> {
+    let mut rewritten = Rewritten::default();
+    if let Some((token, uri)) = without_token(uri)? {
+        rewritten = Rewritten { token: Some(token), cluster: None, uri: Some(uri) };
+    }
+    if let Some((cluster, uri)) = split(rewritten.uri.as_ref().unwrap_or(uri))? {
+        rewritten = Rewritten { cluster: Some(cluster), uri: Some(uri), ..rewritten };
+    }
+    if let Some(uri) = &rewritten.uri
+        && let Some((token, uri)) = without_token(uri)?
+    {
+        if rewritten.token.is_some() {
+            return Err(Error::BadRequest("the path has more than one token: expected /key/<token>/ once".into()));
+        }
+        rewritten = Rewritten { token: Some(token), uri: Some(uri), ..rewritten };
+    }
+    Ok(rewritten)
+}
+
+/// Takes `/key/<token>` off a path that begins with it. Without a rest it is `/`.
+fn without_token(uri: &Uri) -> Result<Option<(PathToken, Uri)>> {
+    let Some(rest) = uri.path().trim_start_matches('/').strip_prefix("key/") else { return Ok(None) };
+    let (token, rest) = rest.split_once('/').unwrap_or((rest, ""));
+    let token = PathToken(token.into());
+    Ok(Some((token, with_path(uri, rest.trim_start_matches('/'))?)))
 }
 
 /// The cluster that a path names and the rest of it, which begins with one slash: kube-scheduler 1.6 calls `//filter`
@@ -66,12 +113,16 @@ fn split(uri: &Uri) -> Result<Option<(ClusterName, Uri)>> {
     let rest = rest.trim_start_matches('/');
     let rest = if is_folded(rest) { rest.trim_end_matches('/') } else { rest };
     check_name(name)?;
+    Ok(Some((ClusterName(name.into()), with_path(uri, rest)?)))
+}
+
+/// The URI with another path, which lacks its slash.
+fn with_path(uri: &Uri, path: &str) -> Result<Uri> {
     let query = uri.query().map(|q| format!("?{q}")).unwrap_or_default();
-    let path = PathAndQuery::try_from(format!("/{rest}{query}")).map_err(|e| Error::BadRequest(e.to_string()))?;
+    let path = PathAndQuery::try_from(format!("/{path}{query}")).map_err(|e| Error::BadRequest(e.to_string()))?;
     let mut parts = uri.clone().into_parts();
     parts.path_and_query = Some(path);
-    let uri = Uri::from_parts(parts).map_err(|e| Error::BadRequest(e.to_string()))?;
-    Ok(Some((ClusterName(name.into()), uri)))
+    Uri::from_parts(parts).map_err(|e| Error::BadRequest(e.to_string()))
 }
 
 /// `true` if a path ends in a slash without meaning: `/filter/` is `/filter`. A page is read relative to its slash.
@@ -81,6 +132,8 @@ fn is_folded(path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -99,6 +152,38 @@ mod tests {
         assert!(matches!(of("/docs/"), Ok(None)) && matches!(of("/"), Ok(None)), "their slash counts");
         for bad in ["/clusters//filter", "/clusters/Prod/filter", "/clusters/-a/filter", "/clusters/a%2Fb/filter"] {
             assert!(of(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_taken_off_the_path_wherever_it_stands() {
+        let of = |text: &str| rewritten(&text.parse().expect("a URI"));
+        for (text, cluster, rest) in [
+            ("/key/pbt_x/filter?a=b", None, "/filter?a=b"),
+            ("//key/pbt_x//filter/", Some("default"), "/filter"),
+            ("/key/pbt_x/clusters/prod/filter", Some("prod"), "/filter"),
+            ("/clusters/prod/key/pbt_x/filter", Some("prod"), "/filter"),
+            ("/key/pbt_x", None, "/"),
+            ("/key/", None, "/"),
+        ] {
+            let Ok(Rewritten { token: Some(token), cluster: of, uri: Some(uri) }) = of(text) else { panic!("{text}") };
+            assert!(!format!("{token:?}").contains("pbt"), "{text}");
+            assert_eq!((of.as_ref().map(|of| &*of.0), uri.to_string().as_str()), (cluster, rest), "{text}");
+        }
+        assert!(of("/key/a/clusters/prod/key/b/filter").is_err());
+        for other in ["/keys/x", "/filter/key/x"] {
+            assert!(of(other).is_ok_and(|rewritten| rewritten.token.is_none()), "{other}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_token_stays_in_a_path(before in "(/|//|/clusters/[a-z]{1,4}/|/clusters/[a-z]{1,4}//){1}", after in "[a-z/]{0,8}") {
+            let text = format!("{before}key/pbt_secret/{after}");
+            if let Ok(uri) = text.parse::<Uri>() && let Ok(rewritten) = rewritten(&uri) {
+                let left = rewritten.uri.map(|uri| uri.to_string()).unwrap_or(text);
+                prop_assert!(!left.contains("secret"), "{}", left);
+            }
         }
     }
 }

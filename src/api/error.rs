@@ -29,6 +29,9 @@ pub enum RequestError {
     /// The request names a host that is not served here.
     #[error("{0}")]
     Misdirected(String),
+    /// The credentials are not valid.
+    #[error("Unauthorized")]
+    Unauthorized,
     /// No such path.
     #[error("the server could not find the requested resource")]
     NoRoute,
@@ -79,11 +82,14 @@ impl Reason {
     /// 400
     pub const BAD_REQUEST: Self =
         reason(StatusCode::BAD_REQUEST, "BadRequest", "The request cannot be understood; the message has the reason.");
+    /// 401
+    pub const UNAUTHORIZED: Self =
+        reason(StatusCode::UNAUTHORIZED, "Unauthorized", "The token or other credentials are not valid.");
     /// 403
     pub const FORBIDDEN: Self = reason(
         StatusCode::FORBIDDEN,
         "Forbidden",
-        "The object contradicts others, it names a class that does not exist, or the request comes from a page of another origin.",
+        "The sender has not the right, the object contradicts others or names a class that does not exist, or the request comes from a page of another origin.",
     );
     /// 404
     pub const NOT_FOUND: Self = reason(StatusCode::NOT_FOUND, "NotFound", "The object does not exist.");
@@ -160,6 +166,7 @@ impl Reason {
     pub fn of_code(code: StatusCode) -> Option<Self> {
         [
             Self::BAD_REQUEST,
+            Self::UNAUTHORIZED,
             Self::FORBIDDEN,
             Self::NOT_FOUND,
             Self::METHOD_NOT_ALLOWED,
@@ -187,7 +194,9 @@ impl Error {
     pub fn reason(&self) -> Reason {
         match self {
             Self::BadRequest(_) => Reason::BAD_REQUEST,
-            Self::Forbidden { .. } | Self::Terminating { .. } | Self::NotAllowed(_) => Reason::FORBIDDEN,
+            Self::Forbidden { .. } | Self::Denied { .. } | Self::Terminating { .. } | Self::NotAllowed(_) => {
+                Reason::FORBIDDEN
+            }
             Self::NotFound(_) => Reason::NOT_FOUND,
             Self::AlreadyExists(_) => Reason::ALREADY_EXISTS,
             Self::Conflict { .. } => Reason::CONFLICT,
@@ -224,6 +233,7 @@ impl Error {
             Self::NotFound(subject)
             | Self::AlreadyExists(subject)
             | Self::Forbidden { subject, .. }
+            | Self::Denied { subject, .. }
             | Self::Conflict { subject, .. } => Some(about(subject)),
             Self::Invalid { subject, causes } => Some(StatusDetails { causes: told(causes), ..about(subject) }),
             Self::TooNew { .. } => {
@@ -285,6 +295,7 @@ impl RequestError {
     pub fn reason(&self) -> Reason {
         match self {
             Self::CrossOrigin(_) => Reason::FORBIDDEN,
+            Self::Unauthorized => Reason::UNAUTHORIZED,
             Self::Misdirected(_) => Reason::MISDIRECTED,
             Self::NoRoute | Self::Withheld(_) => Reason::NOT_FOUND,
             Self::MethodNotAllowed => Reason::METHOD_NOT_ALLOWED,
@@ -339,6 +350,11 @@ impl IntoResponse for RequestError {
     fn into_response(self) -> Response {
         match self {
             Self::Failed(error) => error.into_response(),
+            Self::Unauthorized => {
+                let mut response = response(self.reason(), status(self.reason(), self.to_string(), None));
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                response
+            }
             refused => response(refused.reason(), status(refused.reason(), refused.to_string(), None)),
         }
     }

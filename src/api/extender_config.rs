@@ -62,7 +62,7 @@ pub async fn read(
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response> {
-    let address = match &state.public_url {
+    let address = match &state.manner.public_url {
         Some(url) => url.clone(),
         None => format!("http://{}", named_host(&headers, &uri)?),
     };

@@ -9,7 +9,11 @@ use axum::{
 };
 use serde::de::DeserializeOwned;
 
-use super::{body, error::RequestError, served::Served};
+use super::{
+    body,
+    error::RequestError,
+    served::{Served, Taken},
+};
 use crate::{
     hex::hex,
     service::{
@@ -36,7 +40,7 @@ impl Format {
     const ACCEPTED_OF_KINDS: &'static str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
 
     /// The media type of the body. `curl -d` sends `application/x-www-form-urlencoded` by default: then the first character of the body decides.
-    fn of(headers: &HeaderMap, served: Option<Served>, body: &[u8]) -> Result<Self, RequestError> {
+    fn of(headers: &HeaderMap, is_of_kubernetes: bool, body: &[u8]) -> Result<Self, RequestError> {
         match media_type(headers)?.as_str() {
             "" | "application/json" | "application/x-ndjson" | "application/jsonl" => Ok(Self::Json),
             "application/yaml" | "application/x-yaml" | "text/yaml" | "text/x-yaml" => Ok(Self::Yaml),
@@ -44,8 +48,8 @@ impl Format {
                 let is_json = matches!(body.trim_ascii_start().first(), None | Some(b'{' | b'['));
                 Ok(if is_json { Self::Json } else { Self::Yaml })
             }
-            "application/vnd.kubernetes.protobuf" if served.is_some() => Ok(Self::Protobuf),
-            _ if served.is_some() => Err(RequestError::UnsupportedMediaType(Self::ACCEPTED_OF_KINDS)),
+            PROTOBUF if is_of_kubernetes => Ok(Self::Protobuf),
+            _ if is_of_kubernetes => Err(RequestError::UnsupportedMediaType(Self::ACCEPTED_OF_KINDS)),
             _ => Err(RequestError::UnsupportedMediaType(Self::ACCEPTED)),
         }
     }
@@ -83,11 +87,13 @@ impl<S: Send + Sync> FromRequest<S> for Encoded {
     type Rejection = RequestError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, RequestError> {
-        let (headers, served) = (request.headers().clone(), request.extensions().get::<Served>().copied());
+        let headers = request.headers().clone();
+        let is_of_kubernetes =
+            request.extensions().get::<Served>().is_some() || request.extensions().get::<Taken>().is_some();
         // What is refused for its type is refused before it is read.
-        Format::of(&headers, served, b"")?;
+        Format::of(&headers, is_of_kubernetes, b"")?;
         let RawBody(bytes) = RawBody::from_request(request, state).await?;
-        Ok(Self { format: Format::of(&headers, served, &bytes)?, bytes })
+        Ok(Self { format: Format::of(&headers, is_of_kubernetes, &bytes)?, bytes })
     }
 }
 
@@ -99,11 +105,12 @@ impl<S: Send + Sync> FromRequest<S> for JsonBytes {
     type Rejection = RequestError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, RequestError> {
-        let served = request.extensions().get::<Served>().copied();
+        let is_protobuf = media_type(request.headers()).is_ok_and(|media| media == PROTOBUF);
+        let taken = is_protobuf.then(|| Taken::of(request.extensions())).flatten();
         let Encoded { bytes, format } = Encoded::from_request(request, state).await?;
         let length = bytes.len();
         if format == Format::Protobuf {
-            return Ok(Self(of_protobuf(bytes, served).await?));
+            return Ok(Self(of_protobuf(bytes, taken).await?));
         }
         if format == Format::Yaml {
             memory::charge(yaml::weight(&bytes))?;
@@ -117,19 +124,21 @@ impl<S: Send + Sync> FromRequest<S> for JsonBytes {
     }
 }
 
+/// The media type of protobuf bodies.
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+
 /// Length of the part of a body that an error shows, in bytes.
 const SHOWN_BYTES: usize = 30;
 
 /// The JSON of a protobuf body; none of an empty body, which means the defaults.
-async fn of_protobuf(body: Bytes, served: Option<Served>) -> Result<Bytes> {
+async fn of_protobuf(body: Bytes, taken: Option<Taken>) -> Result<Bytes> {
     if body.is_empty() {
         return Ok(body);
     }
     memory::charge(protobuf::weight(&body))?;
     let length = body.len();
     let read = move || {
-        let kind = served.map(|Served(kind)| kind);
-        let (api_version, name) = kind.map(|kind| (kind.api_version(), kind.kind)).unwrap_or_default();
+        let (api_version, name) = taken.map(|Taken { api_version, kind }| (api_version, kind)).unwrap_or_default();
         protobuf::to_json(&body, (&api_version, name)).map(Bytes::from).map_err(|error| {
             let mut shown = hex(&body[..body.len().min(SHOWN_BYTES)]);
             if body.len() > SHOWN_BYTES {

@@ -15,6 +15,7 @@ use tracing::{Instrument, debug, error_span, warn};
 use uuid::Uuid;
 
 use super::{
+    access::Gate,
     admission::Admission,
     browser, compression,
     error::ErrorText,
@@ -62,13 +63,13 @@ pub struct Limits {
 /// services below it, so those that need nothing between them are one.
 ///
 /// Bodies on the paths in `bulk` may be as large as whole clusters.
-pub(super) fn around(router: Router, names: Names, bulk: Vec<String>, limits: Limits) -> Router {
+pub(super) fn around(router: Router, names: Names, bulk: Vec<String>, limits: Limits, gate: Option<Gate>) -> Router {
     let router = router.layer(from_fn_with_state(names, worded));
     let router = match limits.compress_from_bytes {
         Some(bytes) => compression::of(router, bytes),
         None => router,
     };
-    router.layer(from_fn_with_state(Arc::new(Budget::new(&limits, bulk)), observed))
+    router.layer(from_fn_with_state(Arc::new(Budget::new(&limits, bulk, gate)), observed))
 }
 
 /// Reports unknown names in the query, and ends JSON with a line feed.
@@ -85,10 +86,12 @@ struct Budget {
     bulk: Vec<String>,
     bodies: Admission,
     decoded: Memory,
+    /// `None`: nobody is asked who they are.
+    gate: Option<Gate>,
 }
 
 impl Budget {
-    fn new(limits: &Limits, bulk: Vec<String>) -> Self {
+    fn new(limits: &Limits, bulk: Vec<String>, gate: Option<Gate>) -> Self {
         Self {
             time: limits.request_timeout,
             body: DefaultBodyLimit::max(limits.body_bytes),
@@ -96,6 +99,7 @@ impl Budget {
             bulk,
             bodies: Admission::new(limits.bodies_bytes, limits.body_wait, limits.body_pace),
             decoded: Memory::new(limits.decoded_bytes),
+            gate,
         }
     }
 }
@@ -103,13 +107,19 @@ impl Budget {
 /// Carries a request out within the budget: 504 when there is no reply in time, 500 when the handler panics. A reply's body
 /// may take longer: a watch does.
 async fn within_budget(budget: &Budget, mut request: Request, next: Next) -> Response {
-    let Budget { time, body, bulk_body, bulk, bodies, decoded } = budget;
+    let Budget { time, body, bulk_body, bulk, bodies, decoded, gate } = budget;
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let body = if path.is_some_and(|path| bulk.iter().any(|bulk| bulk == path)) { bulk_body } else { body };
     body.apply(&mut request);
     request.extensions_mut().insert(bodies.clone());
     // Nothing of a request outlives its panic but what is shared, and that is behind locks.
     let reply = async {
+        if let Some(gate) = gate.as_ref().filter(|gate| gate.asks(&request)) {
+            request = match gate.admit(request).await {
+                Ok(request) => request,
+                Err(refusal) => return refusal,
+            };
+        }
         let reply = memory::bounded(decoded.clone(), next.run(request)).await;
         reply.unwrap_or_else(IntoResponse::into_response)
     };
@@ -251,7 +261,7 @@ mod tests {
             body_pace: Pace { grace: Duration::from_mins(1), bytes_per_second: 1 },
             compress_from_bytes: None,
         };
-        around(router, Names::default(), vec!["/bulk".into()], limits)
+        around(router, Names::default(), vec!["/bulk".into()], limits, None)
     }
 
     /// A reply's code and text.

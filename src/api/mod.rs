@@ -19,9 +19,10 @@ use axum::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use self::{error::RequestError, query_names::Names, state::AppState};
+use self::{access::Gate, error::RequestError, query_names::Names, state::AppState};
 use crate::telemetry::trace::Tracing;
 
+pub mod access;
 pub mod admission;
 pub mod bind;
 pub mod body;
@@ -98,6 +99,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(resources::clusters::list))
         .routes(routes!(resources::clusters::delete))
         .routes(routes!(evictions::list, evictions::carry_out))
+        .merge(access::routes())
         .merge(discovery::routes())
         .merge(schemas::routes())
         .merge(resources::routes())
@@ -132,11 +134,12 @@ pub fn router(state: AppState, limits: middleware::Limits, diagnostics: Diagnost
     let bulk = bulk_routes().into_openapi().paths.paths.into_keys().collect();
     #[cfg(feature = "pprof")]
     let router = if diagnostics.profiling { router.route(profile::PATH, get(profile::cpu)) } else { router };
+    let gate = Gate::new(state.clone());
     let router = router
         .fallback(no_route)
         .method_not_allowed_fallback(async || RequestError::MethodNotAllowed)
         .with_state(state);
-    let router = middleware::around(router, Names::of(&document), bulk, limits);
+    let router = middleware::around(router, Names::of(&document), bulk, limits, Some(gate));
     cluster::under_any_cluster(match diagnostics.tracing {
         Some(tracing) => router.layer(from_fn_with_state(tracing, observe::traced)),
         None => router,

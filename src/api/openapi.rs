@@ -1,8 +1,7 @@
 //! The published document: the documentation of the handlers, completed by the parts common to all operations.
 //!
 //! Error codes are listed one by one on each operation (generators ignore `default`) and are defined once: [`Reason`] has the code and the sentence.
-//! The shape of an operation implies some of them (a body: 400, 408, 413, 415; a path variable: 404; a query: 400; a method that changes something:
-//! 403; always: 421, 500, 504). The sets below add the others on the handler, as in `responses((status = 200, …), WriteErrors)`.
+//! The shape of an operation implies some of them (a body: 400, 408, 413, 415; a path variable: 404; a query: 400; always: 401, 403, 421, 500, 504). The sets below add the others on the handler, as in `responses((status = 200, …), WriteErrors)`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,6 +38,7 @@ mod v30;
         (name = "decisions", description = "Decisions: where a pod can run, where best, and why."),
         (name = "state", description = "The state of clusters, as Kubernetes serves it."),
         (name = "discovery", description = "The groups, versions and resources of the state, for Kubernetes clients."),
+        (name = "access", description = "Who you are and what you may do: reviews, as `kubectl auth` asks them, and tokens."),
         (name = "policy", description = "The policies of decisions: predicates, priorities, extenders."),
         (name = "health", description = "Liveness, readiness, version and metrics of the process."),
         (name = "documents", description = "This document and its page."),
@@ -161,11 +161,8 @@ fn response(reason: Reason, media_type: &str) -> ResponseObject {
 }
 
 /// The errors that the shape of an operation implies.
-fn usual(operation: &Operation, is_safe: bool) -> BTreeSet<u16> {
-    let mut codes = BTreeSet::from([421, 500, 504]);
-    if !is_safe {
-        codes.insert(403);
-    }
+fn usual(operation: &Operation) -> BTreeSet<u16> {
+    let mut codes = BTreeSet::from([401, 403, 421, 500, 504]);
     if operation.request_body.is_some() {
         codes.extend([400, 408, 413, 415]);
     }
@@ -190,11 +187,10 @@ pub struct Documents {
 fn add_usual_errors(document: &mut utoipa::openapi::OpenApi) {
     for (path, item) in &mut document.paths.paths {
         let media_type = if is_plain_text(path) { "text/plain" } else { "application/json" };
-        let safe = [&mut item.get, &mut item.options, &mut item.head].map(|operation| (operation, true));
+        let safe = [&mut item.get, &mut item.options, &mut item.head];
         let unsafe_ones = [&mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
-        let methods = safe.into_iter().chain(unsafe_ones.map(|operation| (operation, false)));
-        for (operation, is_safe) in methods.filter_map(|(operation, is_safe)| Some((operation.as_mut()?, is_safe))) {
-            let codes = usual(operation, is_safe);
+        for operation in safe.into_iter().chain(unsafe_ones).filter_map(|operation| operation.as_mut()) {
+            let codes = usual(operation);
             let reasons = codes.into_iter().filter_map(|code| Reason::of_code(StatusCode::from_u16(code).ok()?));
             for reason in reasons {
                 let code = reason.code.as_str().to_owned();

@@ -20,6 +20,7 @@ use crate::{
     core::work::Stop,
     service::{
         Service,
+        access::Caller,
         compute::{compute_on, computing_until},
         context,
         error::{Error, Result},
@@ -60,6 +61,7 @@ const LINES_WAITING: usize = 1_024;
 pub async fn schedule(
     State(state): State<AppState>,
     ClusterName(cluster): ClusterName,
+    caller: Caller,
     Query(query): Query<PolicyQuery>,
     Query(fresh): Query<FreshnessQuery>,
     Query(fields): Query<FieldValidationQuery>,
@@ -69,7 +71,7 @@ pub async fn schedule(
     let context = context::stand(&state, &cluster, fresh.fresh()).await?;
     let (context_headers, is_there, view) = (context.headers(), context.is_there(), context.view);
     let mode = fields.parse()?;
-    let service = Service::clone(&state);
+    let (service, of) = (Service::clone(&state), cluster.clone());
     let run = compute_on(body.len(), move || -> Result<(Runs, Vec<String>)> {
         let parsing = trace::phase("parse");
         let Examined { json, odd, .. } = examined("ScheduleRequest", "the request cannot be read", &body, mode)?;
@@ -82,6 +84,9 @@ pub async fn schedule(
         Ok((prepare(&request, &json, query.policy.as_deref(), service, cluster, &view)?, odd))
     });
     let (run, odd) = run.await??;
+    for namespace in run.binds_in() {
+        caller.check_bind(&state, &of, &namespace, "").await?;
+    }
     if !wants_lines(&headers) {
         let mut answers = Answers::collected();
         let summary = Box::pin(run.run(&mut answers)).await?;

@@ -11,12 +11,21 @@ use super::check::Check;
 use crate::{
     extenders::Extenders,
     live::Clusters,
-    service::{Freshness, Service},
+    service::{Freshness, Service, access::authenticate::Authenticator},
 };
 
 /// Handed to every handler; cloning it costs one reference count.
 #[derive(Clone, Debug)]
 pub struct AppState(Arc<Shared>);
+
+/// The manner in which a process is asked.
+#[derive(Debug, Default)]
+pub struct Manner {
+    /// The URL at which others reach the server, without a slash at its end; `None`: the host that each request names.
+    pub public_url: Option<String>,
+    /// The ways by which users are known; `None` where nobody is asked who they are.
+    pub authenticator: Option<Authenticator>,
+}
 
 /// The contents of [`AppState`].
 #[derive(Debug)]
@@ -26,8 +35,8 @@ pub struct Shared {
     pub checks: Vec<Check>,
     /// Renders the metrics.
     pub metrics: PrometheusHandle,
-    /// The URL at which others reach the server, without a slash at its end; `None`: the host that each request names.
-    pub public_url: Option<String>,
+    /// Its manner of being asked.
+    pub manner: Manner,
     /// `true` while the process is stopping: not ready any more, but still answering.
     stopping: AtomicBool,
 }
@@ -51,12 +60,12 @@ impl AppState {
 
     /// The state of a process with these services.
     pub fn of(service: Service, checks: Vec<Check>, metrics: PrometheusHandle) -> Self {
-        Self::at(None, service, checks, metrics)
+        Self::asked(Manner::default(), service, checks, metrics)
     }
 
-    /// The state of a process with these services, which others reach at this URL.
-    pub fn at(public_url: Option<String>, service: Service, checks: Vec<Check>, metrics: PrometheusHandle) -> Self {
-        Self(Arc::new(Shared { service, checks, metrics, public_url, stopping: AtomicBool::new(false) }))
+    /// The state of a process with these services, which is asked in this manner.
+    pub fn asked(manner: Manner, service: Service, checks: Vec<Check>, metrics: PrometheusHandle) -> Self {
+        Self(Arc::new(Shared { service, checks, metrics, manner, stopping: AtomicBool::new(false) }))
     }
 }
 

@@ -4,3 +4,4 @@ pub mod archive;
 pub mod demo;
 pub mod explain;
 pub mod policy;
+pub mod token;

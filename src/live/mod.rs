@@ -40,6 +40,7 @@ use crate::{
     },
 };
 
+pub mod access;
 mod draft;
 mod error;
 #[cfg(test)]
@@ -69,6 +70,9 @@ pub use view::{ActivePolicy, BUILT_IN, View};
 
 /// The cluster that paths without a prefix mean.
 pub const DEFAULT_CLUSTER: &str = "default";
+
+/// The cluster whose roles and bindings count in all clusters, and which has the tokens.
+pub const SYSTEM_CLUSTER: &str = "podberth-system";
 
 /// The default interval of reading the heads of all clusters.
 const POLL: Duration = Duration::from_millis(250);
@@ -250,7 +254,8 @@ impl Clusters {
     /// Refuses to create a cluster that is not allowed. An existing cluster may have any name.
     async fn check_may_be_made(&self, name: &str) -> Result<(), CommitError> {
         let Some(names) = &self.limits.names else { return Ok(()) };
-        let may = name == DEFAULT_CLUSTER || names.contains(name) || self.store.head(name).await?.revision > 0;
+        let is_own = matches!(name, DEFAULT_CLUSTER | SYSTEM_CLUSTER);
+        let may = is_own || names.contains(name) || self.store.head(name).await?.revision > 0;
         if may { Ok(()) } else { Err(CommitError::NotAllowed { cluster: name.to_owned() }) }
     }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use imbl::OrdMap;
 
-use super::{parsed, reserved::Reserved};
+use super::{access, parsed, reserved::Reserved};
 use crate::{
     core::{
         claim_choice::ClaimChoice,
@@ -34,6 +34,7 @@ pub(super) static BODIES: LazyLock<Bodies> = LazyLock::new(|| {
     let own = [revision::IN_FORCE, reservation::KIND].map(str::to_owned);
     let mut kinds: Vec<String> = kinds::ALL.iter().filter(|kind| kind.core().is_some()).map(StoredKind::key).collect();
     kinds.extend(own);
+    kinds.extend(access::kinds().map(str::to_owned));
     kinds.sort_unstable();
     kinds.dedup();
     Bodies::Of(kinds.into_iter().map(|kind| &*kind.leak()).collect::<Vec<_>>().leak())
@@ -46,6 +47,8 @@ pub struct View {
     pub snapshot: Snapshot,
     policies: OrdMap<Name, Arc<ActivePolicy>>,
     reserved: Reserved,
+    /// Roles, bindings and tokens.
+    pub access: access::Stored,
 }
 
 /// A policy in force, compiled.
@@ -194,6 +197,10 @@ impl View {
             self.reserved.apply(record, complete, &mut self.snapshot);
             return;
         }
+        if access::is_read(&record.key.kind) {
+            self.access.apply(record, complete);
+            return;
+        }
         let Some(core) = kinds::by_key(&record.key.kind).and_then(StoredKind::core) else {
             return; // A kind that decisions do not read.
         };
@@ -274,7 +281,8 @@ impl Page {
 
 /// `true` if no decision reads objects of the record's kind.
 fn is_unread(record: &Record) -> bool {
-    kinds::by_key(&record.key.kind).is_some_and(|kind| kind.is_shared() && kind.core().is_none())
+    let is_unread = |kind: &StoredKind| kind.is_shared() && kind.core().is_none();
+    kinds::by_key(&record.key.kind).is_some_and(is_unread) && !access::is_read(&record.key.kind)
 }
 
 /// The object of a record, if the snapshot has objects of its kind; see [`View::apply`].
@@ -313,9 +321,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bodies_are_read_of_the_kinds_that_decisions_read() {
+    fn bodies_are_read_of_the_kinds_that_views_read() {
         for kind in kinds::shared() {
-            assert_eq!(BODIES.has(&kind.key()), kind.core().is_some(), "{}", kind.key());
+            let is_read = kind.core().is_some() || access::is_read(&kind.key());
+            assert_eq!(BODIES.has(&kind.key()), is_read, "{}", kind.key());
         }
         assert!(BODIES.has(revision::IN_FORCE) && BODIES.has(reservation::KIND));
         assert!(!BODIES.has(revision::HISTORY), "no decision reads the revisions of the past");

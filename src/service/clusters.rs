@@ -4,7 +4,10 @@ use super::{
     Service,
     error::{Error, Result, Subject},
 };
-use crate::{live::DEFAULT_CLUSTER, store::Standing};
+use crate::{
+    live::{DEFAULT_CLUSTER, SYSTEM_CLUSTER},
+    store::Standing,
+};
 
 /// The clusters that hold anything, by name.
 ///
@@ -23,7 +26,7 @@ pub async fn list(service: &Service) -> Result<Vec<Standing>> {
 /// [`Error::NotFound`] if there is none of that name, [`Error::BadRequest`] for the default one.
 pub async fn remove(service: &Service, name: &str, dry_run: bool) -> Result<()> {
     check_name(name)?;
-    if name == DEFAULT_CLUSTER {
+    if matches!(name, DEFAULT_CLUSTER | SYSTEM_CLUSTER) {
         let message = format!("the cluster {name:?} cannot be removed: delete what is in it");
         return Err(Error::BadRequest(message));
     }

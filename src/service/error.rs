@@ -64,6 +64,14 @@ pub enum Error {
     /// No such object.
     #[error("{} \"{}\" not found", .0.qualified(), .0.name)]
     NotFound(Subject),
+    /// The sender has not the right to do this.
+    #[error("{}", denied(.subject, .message))]
+    Denied {
+        /// The object; its fields are empty as far as the request names none.
+        subject: Subject,
+        /// The right that is missing.
+        message: String,
+    },
     /// The operator has ruled it out.
     #[error("{0}")]
     NotAllowed(String),
@@ -136,6 +144,18 @@ pub enum Error {
         /// The newest one.
         current: u64,
     },
+}
+
+/// A refusal as the API server words it (`apimachinery/pkg/api/errors/errors.go`, `NewForbidden`).
+fn denied(subject: &Subject, message: &str) -> String {
+    let (resource, name) = (subject.qualified(), &subject.name);
+    if resource.is_empty() {
+        format!("forbidden: {message}")
+    } else if name.is_empty() {
+        format!("{resource} is forbidden: {message}")
+    } else {
+        format!("{resource} {name:?} is forbidden: {message}")
+    }
 }
 
 /// The result of a service.

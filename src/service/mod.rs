@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{extenders::Extenders, live::Clusters, store::Storage};
 
+pub mod access;
 pub mod bind;
 pub mod clusters;
 pub mod compute;

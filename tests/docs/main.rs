@@ -116,6 +116,11 @@ async fn decision_tree() {
 }
 
 #[tokio::test]
+async fn security() {
+    runs("docs/security.md", &[]).await;
+}
+
+#[tokio::test]
 async fn kubernetes_api() {
     runs("docs/kubernetes-api.md", &[]).await;
 }

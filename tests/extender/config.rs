@@ -2,7 +2,10 @@
 
 use axum::{body::Body, http::Request};
 use podberth::{
-    api::{middleware, router, state::AppState},
+    api::{
+        middleware, router,
+        state::{AppState, Manner},
+    },
     core::policy::Extender,
     wire::policy::{Document, parse},
 };
@@ -76,7 +79,9 @@ async fn another_cluster_has_its_prefix() {
 async fn the_public_url_stands_in_for_the_host() {
     let Server { state, .. } = Server::with(&[]).await;
     let url = Some("https://podberth.example.com/base".to_owned());
-    let state = AppState::at(url, podberth::service::Service::clone(&state), Vec::new(), state.metrics.clone());
+    let manner = Manner { public_url: url, ..Manner::default() };
+    let service = podberth::service::Service::clone(&state);
+    let state = AppState::asked(manner, service, Vec::new(), state.metrics.clone());
     let limits = middleware::Limits { ..Setup::default().limits };
     let server = Server { router: router(state.clone(), limits, Setup::default().diagnostics), state };
     let told = extender(&config(&server, "10.0.0.1:8080", "").await);

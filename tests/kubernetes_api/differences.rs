@@ -19,7 +19,6 @@ pub(crate) const KNOWN: &[Known] = &[
         steps: &["4"],
         why: "Services are not warned about: no decision reads their affinity",
     },
-    Known { scenario: "protobuf-protobuf-rbac", steps: &["0", "1"], why: "access reviews come with access control" },
     Known {
         scenario: "table-pods",
         steps: &["34"],

@@ -3,6 +3,7 @@
 #[path = "../support/server.rs"]
 mod server;
 
+mod access;
 mod admission;
 mod browser;
 mod compression;

@@ -10,10 +10,16 @@ use axum::{
     http::{HeaderMap, Request},
 };
 use podberth::{
-    api::{Diagnostics, middleware::Limits, pace::Pace, router, state::AppState},
+    api::{
+        Diagnostics,
+        middleware::Limits,
+        pace::Pace,
+        router,
+        state::{AppState, Manner},
+    },
     extenders::Extenders,
     live::{self, Clusters, Remembering},
-    service::{Freshness, Service, objects::AdmissionMode},
+    service::{Freshness, Service, access::authenticate::Authenticator, objects::AdmissionMode},
     store::{self, Atomicity, Change, Key, Outcome, Precondition, Storage, Write},
     telemetry,
 };
@@ -38,6 +44,8 @@ pub(crate) struct Setup {
     pub(crate) limits: Limits,
     pub(crate) extenders: Extenders,
     pub(crate) diagnostics: Diagnostics,
+    /// The ways by which users are known; by default nobody is asked.
+    pub(crate) authenticator: Option<Authenticator>,
 }
 
 impl Default for Setup {
@@ -59,6 +67,7 @@ impl Default for Setup {
             },
             extenders: Extenders::default(),
             diagnostics: Diagnostics::default(),
+            authenticator: None,
         }
     }
 }
@@ -121,7 +130,9 @@ impl Server {
         let clusters = Clusters::limited(store, setup.clusters).with_remembering(setup.remembering);
         let metrics = telemetry::recorder().expect("a recorder");
         let service = Service::new(clusters, setup.freshness, setup.extenders);
-        let state = AppState::of(Service { admission: setup.admission, ..service }, Vec::new(), metrics);
+        let service = Service { admission: setup.admission, ..service };
+        let manner = Manner { authenticator: setup.authenticator, ..Manner::default() };
+        let state = AppState::asked(manner, service, Vec::new(), metrics);
         Self { router: router(state.clone(), setup.limits, setup.diagnostics), state }
     }
 

@@ -16,6 +16,7 @@ use crate::{
         warning::FieldValidationQuery,
     },
     service::{
+        access::Caller,
         error::Result,
         import::{self, ImportReport, Options},
     },
@@ -72,6 +73,7 @@ pub struct ObjectList {
 pub async fn import(
     State(state): State<AppState>,
     ClusterName(cluster): ClusterName,
+    caller: Caller,
     Query(query): Query<ImportQuery>,
     Query(fields): Query<FieldValidationQuery>,
     Encoded { bytes, format }: Encoded,
@@ -82,6 +84,7 @@ pub async fn import(
         skip_invalid: query.skip_invalid,
         dry_run: dry_run(&query.dry_run)?,
         fields: fields.parse()?,
+        without_access: !caller.may_everything(&state, &cluster).await?,
     };
     import::import(&state, &cluster, bytes, options).await.map(Json)
 }

@@ -69,7 +69,7 @@ impl WriteQuery {
         let program = headers.get(header::USER_AGENT).and_then(|program| program.to_str().ok()).unwrap_or_default();
         let name = patch::manager_of(&self.field_manager, program).into_owned();
         let manager = Manager { name, is_named: !self.field_manager.is_empty() };
-        Ok(Options { dry_run, fields, preconditions: Preconditions::default(), manager, force })
+        Ok(Options { dry_run, fields, preconditions: Preconditions::default(), manager, force, by: None })
     }
 
     /// Checks the manager's name and `force`, and returns the latter.

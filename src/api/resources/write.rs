@@ -16,8 +16,9 @@ use crate::{
         state::AppState,
     },
     service::{
+        access::Caller,
         error::Result,
-        objects::{self, Intent, Part, Target},
+        objects::{self, Intent, Options, Part, Target},
     },
 };
 
@@ -25,11 +26,12 @@ use crate::{
 pub(super) async fn create(
     State(state): State<AppState>,
     target: Target,
+    caller: Caller,
     Query(query): Query<WriteQuery>,
     headers: HeaderMap,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
-    let options = query.options(Called::Create, &headers)?;
+    let options = Options { by: caller.limited().cloned(), ..query.options(Called::Create, &headers)? };
     let written = objects::write(&state, &target, Intent::Create(body), &options).await?;
     Ok(show::written(StatusCode::CREATED, &written))
 }
@@ -38,67 +40,73 @@ pub(super) async fn create(
 pub(super) async fn replace(
     State(state): State<AppState>,
     target: Target,
+    caller: Caller,
     Query(query): Query<WriteQuery>,
     headers: HeaderMap,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
-    written(&state, &target, query, &headers, Called::Update, Intent::Replace(body)).await
+    written(&state, &target, &caller, query, &headers, Called::Update, Intent::Replace(body)).await
 }
 
 /// PUT of an object's `status`: everything else stays.
 pub(super) async fn replace_status(
     State(state): State<AppState>,
     target: Target,
+    caller: Caller,
     Query(query): Query<WriteQuery>,
     headers: HeaderMap,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
-    written(&state, &target, query, &headers, Called::Update, Intent::ReplaceStatus(body)).await
+    written(&state, &target, &caller, query, &headers, Called::Update, Intent::ReplaceStatus(body)).await
 }
 
 /// PATCH of an object.
 pub(super) async fn patch(
     State(state): State<AppState>,
     target: Target,
+    caller: Caller,
     Query(query): Query<WriteQuery>,
     headers: HeaderMap,
     body: PatchBody,
 ) -> Result<Response> {
-    patched(&state, &target, query, &headers, body, Part::Main).await
+    patched(&state, &target, &caller, query, &headers, body, Part::Main).await
 }
 
 /// PATCH of an object's `status`: everything else but the metadata stays.
 pub(super) async fn patch_status(
     State(state): State<AppState>,
     target: Target,
+    caller: Caller,
     Query(query): Query<WriteQuery>,
     headers: HeaderMap,
     body: PatchBody,
 ) -> Result<Response> {
-    patched(&state, &target, query, &headers, body, Part::Status).await
+    patched(&state, &target, &caller, query, &headers, body, Part::Status).await
 }
 
 async fn patched(
     state: &AppState,
     target: &Target,
+    caller: &Caller,
     query: WriteQuery,
     headers: &HeaderMap,
     PatchBody { patch, body }: PatchBody,
     part: Part,
 ) -> Result<Response> {
-    written(state, target, query, headers, Called::Patch(patch), Intent::Patch { patch, body, part }).await
+    written(state, target, caller, query, headers, Called::Patch(patch), Intent::Patch { patch, body, part }).await
 }
 
 /// Carries out a change of an object, which may create it.
 async fn written(
     state: &AppState,
     target: &Target,
+    caller: &Caller,
     query: WriteQuery,
     headers: &HeaderMap,
     called: Called,
     intent: Intent,
 ) -> Result<Response> {
-    let options = query.options(called, headers)?;
+    let options = Options { by: caller.limited().cloned(), ..query.options(called, headers)? };
     let written = objects::write(state, target, intent, &options).await?;
     let code = if written.is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok(show::written(code, &written))
@@ -108,20 +116,22 @@ async fn written(
 pub(super) async fn replace_ephemeral_containers(
     State(state): State<AppState>,
     target: Target,
+    caller: Caller,
     Query(query): Query<WriteQuery>,
     headers: HeaderMap,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
-    written(&state, &target, query, &headers, Called::Update, Intent::ReplaceEphemeralContainers(body)).await
+    written(&state, &target, &caller, query, &headers, Called::Update, Intent::ReplaceEphemeralContainers(body)).await
 }
 
 /// PATCH of a pod's ephemeral containers: everything else stays.
 pub(super) async fn patch_ephemeral_containers(
     State(state): State<AppState>,
     target: Target,
+    caller: Caller,
     Query(query): Query<WriteQuery>,
     headers: HeaderMap,
     body: PatchBody,
 ) -> Result<Response> {
-    patched(&state, &target, query, &headers, body, Part::EphemeralContainers).await
+    patched(&state, &target, &caller, query, &headers, body, Part::EphemeralContainers).await
 }

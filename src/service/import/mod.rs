@@ -22,7 +22,7 @@ use super::{
     objects::{ATTEMPTS, admission},
 };
 use crate::{
-    store::{Atomicity, Call, Change, Outcome, Precondition, Record, Write},
+    store::{Atomicity, Call, Change, Key, Outcome, Precondition, Record, Write},
     wire::validation::fields::FieldValidation,
 };
 
@@ -46,6 +46,8 @@ pub struct Options {
     pub dry_run: bool,
     /// The treatment of unknown and repeated fields.
     pub fields: FieldValidation,
+    /// Refuse roles and bindings, and leave those that are stored: the sender may not do everything.
+    pub without_access: bool,
 }
 
 /// Imports the objects of a body.
@@ -53,19 +55,27 @@ pub struct Options {
 /// # Errors
 /// [`Error::Invalid`] with the faults of the objects that cannot be read or named, [`Error::Conflict`] if others kept changing the objects.
 pub async fn import(service: &Service, cluster: &Arc<str>, body: Bytes, options: Options) -> Result<ImportReport> {
-    let Options { is_yaml, replace, skip_invalid, dry_run, fields } = options;
+    let Options { is_yaml, replace, skip_invalid, dry_run, fields, without_access } = options;
     let classes = admission::classes(service, cluster, Fresh::default()).await?;
     let import = compute_on(body.len(), move || read(&body, is_yaml, fields, classes)).await?;
     let mut import = import.map_err(|error| Error::BadRequest(error.to_string()))?;
     if !import.report.refused.is_empty() && !skip_invalid {
         return Err(refusal(&import.report.refused));
     }
+    let decides_on_access = |key: &Key| without_access && crate::wire::access::resource(&key.kind).is_some();
+    if let Some(object) = import.objects.iter().find(|object| decides_on_access(&object.key)) {
+        return Err(Error::Denied {
+            subject: Subject::new(object.kind.group, object.kind.plural, &*object.key.name),
+            message: "only those who may do everything in a cluster import roles and bindings into it".into(),
+        });
+    }
     if replace && import.objects.is_empty() {
         return Err(Error::BadRequest("replace=true with no object to store would delete the whole cluster".into()));
     }
 
     for _ in 0..ATTEMPTS {
-        let gone = compare(service, cluster, &mut import, replace, dry_run).await?;
+        let mut gone = compare(service, cluster, &mut import, replace, dry_run).await?;
+        gone.retain(|gone| !decides_on_access(&gone.key));
         let Import { objects, report, .. } = &mut import;
         if dry_run {
             report.deleted = gone.len() as u64;

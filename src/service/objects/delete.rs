@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{
-    ATTEMPTS, Found,
+    ATTEMPTS, Found, aggregate,
     commit::commit,
     examine::undecodable,
     list::find,
@@ -89,7 +89,10 @@ pub async fn delete(service: &Service, target: &Target, deletion: &Deletion) -> 
             }
         }
         match commit(service, target, Precondition::revision(at), change).await? {
-            Ok(revision) => return Ok(told(revision)),
+            Ok(revision) => {
+                aggregate::after_change(service, &target.cluster, target.kind).await;
+                return Ok(told(revision));
+            }
             Err(Refusal::Conflict { .. } | Refusal::NotFound) => {}
             Err(refusal) => return Err(target.refused(refusal, &stored.uid)),
         }
@@ -137,6 +140,7 @@ pub async fn delete_all(
             }
         }
     }
+    aggregate::after_change(service, &target.cluster, target.kind).await;
     Ok(found)
 }
 

@@ -35,10 +35,12 @@ pub use self::{
 };
 
 pub(super) mod admission;
+mod aggregate;
 mod built_in;
 mod commit;
 pub(super) mod delete;
 pub(super) mod examine;
+mod guard;
 mod list;
 mod mode;
 mod patched;

@@ -6,20 +6,23 @@
 //! To add a kind of write: a variant of [`Intent`], its reading in [`Draft::open`], and the object that it makes of the
 //! stored one in [`Draft::next`].
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::{
-    ATTEMPTS, admission,
+    ATTEMPTS, admission, aggregate,
     commit::{as_read, commit},
     delete,
     examine::{self, Accepted, Refused},
-    generated, is_absent,
+    generated, guard, is_absent,
     patched::{Manager, Part, Patched, Patching, status_of, with_spec},
     revision, stamp,
     target::{Preconditions, Target},
     with_node,
 };
 use crate::{
+    core::access::User,
     service::{
         Service,
         compute::read_on,
@@ -69,6 +72,8 @@ pub struct Options {
     pub manager: Manager,
     /// `true` if an apply takes fields from other managers.
     pub force: bool,
+    /// The user who writes, if the user's rights are limited: nobody gives away rights that they do not have.
+    pub by: Option<Arc<User>>,
 }
 
 /// The result of a write.
@@ -107,6 +112,10 @@ pub async fn write(service: &Service, target: &Target, intent: Intent, options: 
             options.preconditions.check(&target, stored)?;
         }
         let next = draft.next(service, &target, stored.as_ref()).await?;
+        if let (Some(user), Next::Put(accepted)) = (&options.by, &next) {
+            let before = stored.as_ref().map(|stored| &*stored.body);
+            guard::check(service, user, &target, &accepted.body, before).await?;
+        }
         let done = if options.dry_run {
             draft.tried(stored.as_ref())
         } else {
@@ -116,6 +125,9 @@ pub async fn write(service: &Service, target: &Target, intent: Intent, options: 
         match done {
             Ok(revision) => {
                 draft.warnings.extend(told);
+                if !options.dry_run {
+                    aggregate::after_change(service, &target.cluster, target.kind).await;
+                }
                 let is_new = stored.is_none();
                 return Ok(Written { target, uid, body, revision, is_new, warnings: draft.warnings });
             }

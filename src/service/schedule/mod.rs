@@ -4,7 +4,7 @@
 //! extenders, if any, [`extenders`]), carry the binds out ([`super::bind`]), and go on from the view that shows them ([`run`]) → suggest remedies for
 //! unschedulable pods → the summary. A pod whose bind is stale is placed again.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use self::{deciding::Asking, pods::Task, run::Run};
 use super::{
@@ -16,7 +16,10 @@ use super::{
     reserve::LONGEST_TTL_SECONDS,
 };
 use crate::{
-    core::{batch, model::Pod},
+    core::{
+        batch,
+        model::{Name, Pod},
+    },
     live::View,
     wire::{
         decode,
@@ -119,6 +122,12 @@ pub fn prepare(
 pub struct Runs(Vec<Run>);
 
 impl Runs {
+    /// The namespaces of the pods that it may bind, each once; none of a trial.
+    pub fn binds_in(&self) -> BTreeSet<Name> {
+        let bound = self.0.iter().filter(|run| !run.is_trial).flat_map(|run| &run.tasks);
+        bound.map(|task| task.pod.namespace.clone()).collect()
+    }
+
     /// Carries it out, and reports the result for each pod.
     ///
     /// # Errors

@@ -1,0 +1,259 @@
+//! Authentication, impersonation and authorization of requests, and the questions of clients about them.
+//!
+//! Known by a token → perhaps acting as somebody else (`Impersonate-*`) → allowed by roles. Where nobody is asked who they are, everybody may
+//! do everything, unless they act as somebody else.
+//!
+//! Source: `apiserver/pkg/endpoints/filters/{authentication,impersonation,authorization}.go`.
+
+use axum::{
+    extract::{FromRequestParts, Request},
+    http::{HeaderMap, HeaderValue, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use std::{convert::Infallible, sync::Arc};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use self::{impersonate::Impersonated, request_info::RequestInfo};
+use super::{
+    cluster::{ClusterName, PathToken},
+    error::{ErrorText, RequestError},
+    state::AppState,
+};
+use crate::{
+    core::access::{Attributes, User},
+    live::DEFAULT_CLUSTER,
+    service::{
+        access::{
+            Caller,
+            authenticate::{Known, Sent},
+            check, judging,
+        },
+        error::{Error, Subject},
+    },
+};
+
+mod impersonate;
+pub mod request_info;
+mod reviews;
+pub mod tokens;
+
+/// The routes about access.
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    reviews::routes().routes(routes!(tokens::list, tokens::create)).routes(routes!(tokens::revoke))
+}
+
+/// Asks for the sender's name and rights.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    state: AppState,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_default())
+    }
+}
+
+impl Gate {
+    /// The gate of a process.
+    pub(super) fn new(state: AppState) -> Self {
+        Self { state }
+    }
+
+    /// `true` if the sender of a request is to be known.
+    pub(super) fn asks(&self, request: &Request) -> bool {
+        self.state.manner.authenticator.is_some() || impersonate::is_asked(request.headers())
+    }
+
+    /// Lets a request in, with its [`Caller`].
+    pub(super) async fn admit(&self, mut request: Request) -> Result<Request, Response> {
+        let known = self.known(&mut request).await;
+        let let_in = match known {
+            Ok(known) => self.let_in(&mut request, known).await,
+            Err(refused) => Err(refused),
+        };
+        let_in.map_err(refusal)?;
+        Ok(request)
+    }
+
+    /// The sender, by the token of the request. The token is taken off: nothing behind the gate needs it.
+    async fn known(&self, request: &mut Request) -> Result<Known, RequestError> {
+        let token = credentials(request);
+        let Some(authenticator) = &self.state.manner.authenticator else { return Ok(Known::new(Caller::default().0)) };
+        let Some((token, sent)) = token else { return Ok(Known::anonymous()) };
+        let known = authenticator.user(&self.state, &token, sent).await?;
+        known.ok_or(RequestError::Unauthorized)
+    }
+
+    async fn let_in(&self, request: &mut Request, known: Known) -> Result<(), RequestError> {
+        let cluster = request.extensions().get::<ClusterName>().map(|ClusterName(name)| name.clone());
+        let cluster: Arc<str> = cluster.unwrap_or_else(|| DEFAULT_CLUSTER.into());
+        let method = request.method().clone();
+        let RequestInfo { cluster: of, attributes } =
+            RequestInfo::of(&method, &cluster, request.uri().path(), request.uri().query().unwrap_or_default());
+        if let Some(token) = [of, &*cluster].into_iter().find_map(|cluster| known.is_kept_out_of(cluster)) {
+            let message = format!("the token {token:?} is not for the cluster {of:?}");
+            return Err(Error::Denied { subject: Subject::default(), message }.into());
+        }
+        let user = self.acting(request.headers(), of, &attributes, known.user).await?;
+        check(&self.state, of, &user, &attributes).await?;
+        impersonate::forget(request.headers_mut());
+        request.extensions_mut().insert(Caller(user));
+        Ok(())
+    }
+
+    /// The user as whom the sender acts: another one, if the headers say so and the sender may.
+    async fn acting(
+        &self,
+        headers: &HeaderMap,
+        cluster: &str,
+        attributes: &Attributes<'_>,
+        user: Arc<User>,
+    ) -> Result<Arc<User>, RequestError> {
+        let Some(other) = Impersonated::of(headers).map_err(Error::BadRequest)? else { return Ok(user) };
+        let cluster = judging(cluster, attributes);
+        for needed in other.needed() {
+            check(&self.state, cluster, &user, &Attributes::Resource(needed)).await?;
+        }
+        Ok(Arc::new(other.into_user()))
+    }
+}
+
+/// The token of a request, which is taken off: one in the path before one in a header.
+fn credentials(request: &mut Request) -> Option<(Arc<str>, Sent)> {
+    let in_path = request.extensions_mut().remove::<PathToken>();
+    let in_header = request.headers_mut().remove(header::AUTHORIZATION);
+    let in_header = in_header.as_ref().and_then(bearer).map(Arc::from);
+    if let Some(PathToken(token)) = in_path {
+        return Some((token, Sent::InPath));
+    }
+    in_header.map(|token| (token, Sent::InHeader))
+}
+
+/// The token of a header; `None` for credentials of another sort (`authentication/request/bearertoken/bearertoken.go`).
+fn bearer(value: &HeaderValue) -> Option<&str> {
+    let mut words = value.to_str().ok()?.trim().splitn(3, ' ');
+    let is_bearer = words.next()?.eq_ignore_ascii_case("bearer");
+    words.next().filter(|token| is_bearer && !token.is_empty())
+}
+
+/// A refusal is a `Status` on every path, as the API server's are.
+fn refusal(error: RequestError) -> Response {
+    tracing::debug!(%error, "a request was not let in");
+    let mut response = error.into_response();
+    response.extensions_mut().remove::<ErrorText>();
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Method;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        api::published::DOCUMENTS,
+        core::access::{OWN, ResourceAttributes},
+        wire::kinds,
+    };
+
+    #[test]
+    fn tokens_are_read_as_the_api_server_reads_them() {
+        let of = |text: &'static str| bearer(&HeaderValue::from_static(text)).map(str::to_owned);
+        for (text, token) in [
+            ("Bearer abc", Some("abc")),
+            ("bearer abc def", Some("abc")),
+            ("  BEARER abc", Some("abc")),
+            ("Bearer", None),
+            ("Bearer ", None),
+            ("Bearer  abc", None),
+            ("Basic abc", None),
+            ("", None),
+        ] {
+            assert_eq!(of(text).as_deref(), token, "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_header_is_read(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+            if let Ok(value) = HeaderValue::from_bytes(&bytes) {
+                prop_assert!(bearer(&value).is_none_or(|token| !token.is_empty() && !token.contains(' ')));
+            }
+        }
+    }
+
+    /// Paths that are no resources on purpose: a right on each is a rule of `nonResourceURLs`.
+    const PATHS: &[&str] = &[
+        "/livez",
+        "/readyz",
+        "/healthz",
+        "/version",
+        "/metrics",
+        "/plugins",
+        "/extender/config",
+        "/api",
+        "/apis",
+        "/openapi",
+        "/docs",
+        "/openapi.json",
+        "/openapi-3.1.json",
+    ];
+
+    #[test]
+    fn every_route_has_attributes() {
+        let paths = DOCUMENTS.v3_1["paths"].as_object().expect("paths");
+        let mut problems = Vec::new();
+        for (path, item) in paths {
+            let filled = path.replace('{', "x-").replace('}', "");
+            for method in item.as_object().into_iter().flat_map(|item| item.keys()) {
+                let Ok(method) = Method::from_bytes(method.to_ascii_uppercase().as_bytes()) else { continue };
+                if !matches!(method.as_str(), "GET" | "PUT" | "POST" | "PATCH" | "DELETE") {
+                    continue;
+                }
+                let info = RequestInfo::of(&method, "c", &filled, "");
+                let is_known = match &info.attributes {
+                    Attributes::Resource(of) => {
+                        !of.verb.is_empty() && !of.resource.is_empty() && path.contains(&*of.resource)
+                            || of.group == OWN
+                    }
+                    Attributes::Path { .. } => {
+                        path == "/"
+                            || PATHS.iter().any(|of| {
+                                path.strip_prefix(of).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                            })
+                    }
+                };
+                if !is_known {
+                    problems.push(format!("{method} {path}: {:?}", info.attributes));
+                }
+            }
+        }
+        assert!(
+            problems.is_empty(),
+            "give these routes their attributes in request_info.rs, or list them here:\n{}",
+            problems.join("\n")
+        );
+    }
+
+    /// The resource of a stored kind's path is the kind's, so that roles name what they mean.
+    #[test]
+    fn paths_of_stored_kinds_name_their_resource() {
+        for kind in kinds::shared() {
+            let root = if kind.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", kind.group) };
+            let within = if kind.namespaced { "/namespaces/ns" } else { "" };
+            let path = format!("{root}/{}{within}/{}/one/status", kind.version, kind.plural);
+            let info = RequestInfo::of(&Method::PUT, "c", &path, "");
+            let expected = ResourceAttributes::new("update", kind.group, kind.plural).below("status").named("one");
+            let expected = match kind.plural {
+                "namespaces" => expected.within("one"),
+                _ if kind.namespaced => expected.within("ns"),
+                _ => expected,
+            };
+            let Attributes::Resource(found) = info.attributes else { panic!("{path} is a resource") };
+            assert_eq!(ResourceAttributes { version: "".into(), ..found }, expected, "{path}");
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! The attributes of a request, worked out once from its method and path, for rights and for records of what happened.
+//!
+//! The paths of Kubernetes mean what they mean to the API server. Podberth's own operations are resources of the group `podberth.io`,
+//! so that roles can name them. Any other path is no resource: what a route means that is in no table here, nobody may do but those who may
+//! do everything.
+//!
+//! Source: `apiserver/pkg/endpoints/request/requestinfo.go` (`NewRequestInfo`).
+
+use std::borrow::Cow;
+
+use axum::http::Method;
+
+use crate::{
+    core::access::{Attributes, OWN, ResourceAttributes},
+    live::SYSTEM_CLUSTER,
+    wire::policy::revision,
+};
+
+/// The attributes of a request, and the cluster in which it is judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestInfo<'a> {
+    /// The cluster.
+    pub cluster: &'a str,
+    /// The attributes.
+    pub attributes: Attributes<'a>,
+}
+
+/// Paths under which all is a resource of a version, or of a group and version.
+const LEGACY: &str = "api";
+const GROUPS: &str = "apis";
+
+/// Subresources of a namespace, which are no resources in it.
+const OF_NAMESPACES: [&str; 2] = ["finalize", "status"];
+
+impl<'a> RequestInfo<'a> {
+    /// The attributes of a request for a path of a cluster, whose prefix is taken off.
+    pub fn of(method: &'a Method, cluster: &'a str, path: &'a str, query: &str) -> Self {
+        let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
+        let kubernetes = match segments.as_slice() {
+            [LEGACY, version, rest @ ..] if !rest.is_empty() => Some(("", *version, rest)),
+            [GROUPS, group, version, rest @ ..] if !rest.is_empty() => Some((*group, *version, rest)),
+            _ => None,
+        };
+        if let Some((group, version, rest)) = kubernetes {
+            let attributes = of_kubernetes(method, (group, version), rest, query);
+            return Self { cluster, attributes: Attributes::Resource(attributes) };
+        }
+        if let Some((attributes, is_of_all)) = own(method, &segments) {
+            let cluster = if is_of_all { SYSTEM_CLUSTER } else { cluster };
+            return Self { cluster, attributes: Attributes::Resource(attributes) };
+        }
+        let verb = method.as_str().to_ascii_lowercase().into();
+        Self { cluster, attributes: Attributes::Path { verb, path: path.into() } }
+    }
+}
+
+/// The verb of a method; one without a name where the API server has none.
+fn verb(method: &Method) -> &'static str {
+    match *method {
+        Method::POST => "create",
+        Method::GET | Method::HEAD => "get",
+        Method::PUT => "update",
+        Method::PATCH => "patch",
+        Method::DELETE => "delete",
+        _ => "",
+    }
+}
+
+/// The attributes of a path behind its version.
+fn of_kubernetes<'a>(
+    method: &Method,
+    (group, version): (&'a str, &'a str),
+    rest: &[&'a str],
+    query: &str,
+) -> ResourceAttributes<'a> {
+    let mut verb = verb(method);
+    let mut parts = rest;
+    let special = ["watch", "proxy"].into_iter().find(|special| parts.first() == Some(special));
+    if let (Some(special), [_, behind @ ..]) = (special, parts)
+        && !behind.is_empty()
+    {
+        (verb, parts) = (special, behind);
+    }
+    let mut namespace = Cow::default();
+    if let ["namespaces", name, ..] = parts {
+        namespace = decoded(name);
+        if let [_, _, resource, ..] = parts
+            && !OF_NAMESPACES.contains(resource)
+        {
+            parts = parts.get(2..).unwrap_or_default();
+        }
+    }
+    let part = |at: usize| parts.get(at).copied().map(decoded).unwrap_or_default();
+    let (resource, mut name) = (part(0), part(1));
+    let subresource = if special.is_none() { part(2) } else { Cow::default() };
+    if name.is_empty() && verb == "get" {
+        verb = if is_watch(query) { "watch" } else { "list" };
+        name = selected(query).into();
+    }
+    if name.is_empty() && verb == "delete" {
+        verb = "deletecollection";
+    }
+    let [group, version, verb] = [group, version, verb].map(Cow::Borrowed);
+    ResourceAttributes { verb, group, version, resource, subresource, namespace, name }
+}
+
+/// The attributes of Podberth's own operations, and `true` if they are about all clusters.
+fn own<'a>(method: &Method, segments: &[&'a str]) -> Option<(ResourceAttributes<'a>, bool)> {
+    let of = |resource: &'a str, name: Cow<'a, str>| {
+        let verb = match (verb(method), name.is_empty()) {
+            ("get", true) => "list",
+            ("delete", true) => "deletecollection",
+            (verb, _) => verb,
+        };
+        ResourceAttributes { name, ..ResourceAttributes::new(verb, OWN, resource) }
+    };
+    let none = Cow::default;
+    let attributes = match segments {
+        [verb @ ("filter" | "prioritize" | "preempt" | "bind")] => of("extenders", none()).below(verb),
+        ["explain"] => of("explanations", none()),
+        ["schedule"] => of("placements", none()),
+        ["import"] => of("imports", none()),
+        ["policy"] => {
+            let attributes = of("policies", revision::DEFAULT.into());
+            // `POST /policy` is `PUT /policy`.
+            if *method == Method::POST {
+                ResourceAttributes { verb: "update".into(), ..attributes }
+            } else {
+                attributes
+            }
+        }
+        ["policy", part @ ("revisions" | "rollback")] => of("policies", revision::DEFAULT.into()).below(part),
+        ["policies", name, part @ ("revisions" | "rollback")] => of("policies", decoded(name)).below(part),
+        ["reservations", namespace, pod] => {
+            ResourceAttributes { namespace: decoded(namespace), ..of("reservations", decoded(pod)) }
+        }
+        [
+            resource
+            @ ("policies" | "reservations" | "evictions" | "decisions" | "simulations" | "clusters" | "tokens"),
+        ] => of(resource, none()),
+        [resource @ ("policies" | "decisions" | "simulations" | "clusters" | "tokens"), name] => {
+            of(resource, decoded(name))
+        }
+        [resource @ ("decisions" | "simulations"), name, part] => of(resource, decoded(name)).below(part),
+        _ => return None,
+    };
+    let is_of_all = matches!(&*attributes.resource, "clusters" | "tokens");
+    Some((attributes, is_of_all))
+}
+
+/// `true` if a query asks for a watch; the first value counts, as it does to the handlers.
+fn is_watch(query: &str) -> bool {
+    value(query, "watch").is_some_and(|value| !matches!(&*value, "false" | "0"))
+}
+
+/// The one name that a query selects, empty if it selects others too.
+fn selected(query: &str) -> String {
+    let selector = value(query, "fieldSelector").unwrap_or_default();
+    if selector.contains('\\') {
+        return String::new();
+    }
+    let name = selector.split(',').find_map(|term| {
+        let rest = term.trim().strip_prefix("metadata.name")?.strip_prefix('=')?;
+        Some(rest.strip_prefix('=').unwrap_or(rest).to_owned())
+    });
+    name.filter(|name| !matches!(name.as_str(), "." | "..") && !name.contains(['/', '%'])).unwrap_or_default()
+}
+
+/// The first value of a name in a query.
+fn value<'q>(query: &'q str, name: &str) -> Option<Cow<'q, str>> {
+    query.split('&').find_map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if decoded(key) != name {
+            return None;
+        }
+        if value.contains('+') {
+            Some(decoded(&value.replace('+', " ")).into_owned().into())
+        } else {
+            Some(decoded(value))
+        }
+    })
+}
+
+/// A part of a path or a query without its percent signs; one that is not UTF-8 then stays as it is.
+pub(super) fn decoded(text: &str) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return text.into();
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, behind @ ..] = rest {
+        let hex = behind.get(..2).filter(|_| *first == b'%').and_then(|hex| std::str::from_utf8(hex).ok());
+        let byte = hex.filter(|hex| !hex.starts_with('+')).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        bytes.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { behind.get(2..).unwrap_or_default() } else { behind };
+    }
+    String::from_utf8(bytes).map_or_else(|_| text.into(), Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// `VERB GROUP/RESOURCE[/SUBRESOURCE] [NAMESPACE] [NAME] [in CLUSTER]`, or `VERB PATH`.
+    fn told(method: &str, path: &str) -> String {
+        let method = Method::from_bytes(method.as_bytes()).expect("a method");
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let RequestInfo { cluster, attributes } = RequestInfo::of(&method, "c", path, query);
+        match attributes {
+            Attributes::Path { verb, path } => format!("{verb} {path}"),
+            Attributes::Resource(of) => {
+                let ResourceAttributes { verb, group, resource, subresource, namespace, name, .. } = of;
+                let mut text = format!("{verb} {group}/{resource}");
+                for (part, mark) in [(subresource, "/"), (namespace, " -n "), (name, " ")] {
+                    if !part.is_empty() {
+                        text += &format!("{mark}{part}");
+                    }
+                }
+                text + if cluster == "c" { "" } else { " in all" }
+            }
+        }
+    }
+
+    #[test]
+    fn paths_of_kubernetes_mean_what_they_mean_to_the_api_server() {
+        let cases = [
+            ("GET", "/api/v1/namespaces", "list /namespaces"),
+            ("GET", "/api/v1/namespaces/a", "get /namespaces -n a a"),
+            ("PUT", "/api/v1/namespaces/a/status", "update /namespaces/status -n a a"),
+            ("PUT", "/api/v1/namespaces/a/finalize", "update /namespaces/finalize -n a a"),
+            ("GET", "/api/v1/namespaces/a/pods", "list /pods -n a"),
+            ("HEAD", "/api/v1/namespaces/a/pods/b", "get /pods -n a b"),
+            ("POST", "/api/v1/namespaces/a/pods/b/binding", "create /pods/binding -n a b"),
+            ("DELETE", "/api/v1/namespaces/a/pods", "deletecollection /pods -n a"),
+            ("DELETE", "/api/v1/nodes/n", "delete /nodes n"),
+            ("GET", "/api/v1/pods?watch=1", "watch /pods"),
+            ("GET", "/api/v1/pods?watch=false&watch=1", "list /pods"),
+            ("GET", "/api/v1/pods?watch", "watch /pods"),
+            ("GET", "/api/v1/watch/namespaces/a/pods/b", "watch /pods -n a b"),
+            ("GET", "/api/v1/watch/pods", "watch /pods"),
+            ("PATCH", "/apis/apps/v1/namespaces/a/deployments/d/scale", "patch apps/deployments/scale -n a d"),
+            (
+                "GET",
+                "/apis/storage.k8s.io/v1/csinodes?fieldSelector=metadata.name%3Dx",
+                "list storage.k8s.io/csinodes x",
+            ),
+            ("GET", "/api/v1/pods?fieldSelector=spec.nodeName=n,metadata.name==x&watch=1", "watch /pods x"),
+            ("GET", "/api/v1/pods?fieldSelector=&fieldSelector=metadata.name=x", "list /pods"),
+            ("GET", "/api/v1/pods?fieldSelector=metadata.name!=x", "list /pods"),
+            ("GET", "/api/v1/namespaces/a%62/pods/%70", "get /pods -n ab p"),
+            ("OPTIONS", "/api/v1/pods", " /pods"),
+            ("GET", "/api", "get /api"),
+            ("GET", "/api/v1", "get /api/v1"),
+            ("GET", "/apis/apps/v1", "get /apis/apps/v1"),
+            ("GET", "/apis/apps", "get /apis/apps"),
+            ("GET", "/healthz", "get /healthz"),
+            ("POST", "/api/v1/namespaces/a/bindings", "create /bindings -n a"),
+        ];
+        for (method, path, expected) in cases {
+            assert_eq!(told(method, path), expected, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn own_operations_are_resources() {
+        let cases = [
+            ("POST", "/filter", "create podberth.io/extenders/filter"),
+            ("POST", "/bind", "create podberth.io/extenders/bind"),
+            ("POST", "/explain", "create podberth.io/explanations"),
+            ("POST", "/schedule", "create podberth.io/placements"),
+            ("POST", "/import", "create podberth.io/imports"),
+            ("GET", "/policy", "get podberth.io/policies default"),
+            ("POST", "/policy", "update podberth.io/policies default"),
+            ("DELETE", "/policies/x", "delete podberth.io/policies x"),
+            ("GET", "/policies", "list podberth.io/policies"),
+            ("POST", "/policies/x/rollback", "create podberth.io/policies/rollback x"),
+            ("GET", "/policy/revisions", "get podberth.io/policies/revisions default"),
+            ("PUT", "/reservations/ns/p", "update podberth.io/reservations -n ns p"),
+            ("GET", "/evictions", "list podberth.io/evictions"),
+            ("POST", "/evictions", "create podberth.io/evictions"),
+            ("DELETE", "/clusters/x", "delete podberth.io/clusters x in all"),
+            ("GET", "/tokens", "list podberth.io/tokens in all"),
+            ("GET", "/explain/x", "get /explain/x"),
+            ("GET", "/%70olicy", "get /%70olicy"),
+            ("PURGE", "/metrics", "purge /metrics"),
+        ];
+        for (method, path, expected) in cases {
+            assert_eq!(told(method, path), expected, "{method} {path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_path_has_attributes(path in "(/(api|apis|v1|watch|proxy|namespaces|policies|[a-z%/.+]{0,4})){0,9}", query in "[a-z=&%+.!,]{0,20}") {
+            let info = RequestInfo::of(&Method::GET, "c", &path, &query);
+            let is_told = match &info.attributes {
+                Attributes::Resource(_) => true,
+                Attributes::Path { path: told, .. } => **told == *path,
+            };
+            prop_assert!(is_told);
+        }
+
+        #[test]
+        fn encoded_texts_are_decoded(text in "\\PC{0,12}") {
+            let encoded: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
+            prop_assert_eq!(decoded(&encoded), text);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The users of a process: `--auth`, `--token-auth-file`, `--bootstrap-token-file`, and the first token.
+
+use std::{collections::HashMap, fs, net::IpAddr, path::Path, sync::Arc};
+
+use super::Error;
+use crate::{
+    clock,
+    config::{Auth, Settings},
+    live::SYSTEM_CLUSTER,
+    service::{
+        Service,
+        access::{authenticate::Authenticator, tokens},
+        error,
+        objects::create_built_in,
+    },
+    wire::access::{token, token_file},
+};
+
+/// Characters of a token that is given, at least: it must not be guessed.
+const SHORTEST: usize = 32;
+
+/// The ways by which users are known; `None` where nobody is asked.
+pub(super) async fn authenticator(
+    settings: &Settings,
+    service: &Service,
+    address: IpAddr,
+) -> Result<Option<Authenticator>, Error> {
+    let (of_users, first) = (settings.token_auth_file.as_deref(), settings.bootstrap_token_file.as_deref());
+    let is_configured = of_users.is_some() || first.is_some();
+    if !asks(settings.auth, is_configured, address).map_err(|why| Error::Access(why.into()))? {
+        return Ok(None);
+    }
+    let mut fixed = of_users.map(users).transpose()?.unwrap_or_else(HashMap::new);
+    if let Some(path) = first {
+        let text = read(path)?;
+        let text = text.trim();
+        if text.len() < SHORTEST || text.contains(char::is_whitespace) {
+            let why = format!("{}: expected one token of {SHORTEST} characters or more", path.display());
+            return Err(Error::Access(why));
+        }
+        fixed.insert(token::digest(text), Arc::new(Authenticator::first_user()));
+    }
+    if service.store.migration_status().await?.is_current() {
+        prepare(service, is_configured).await.map_err(|error| match error {
+            // Here is no reply from which the cause has to be kept.
+            error::Error::Internal(cause) => Error::Access(cause),
+            error => Error::Access(error.to_string()),
+        })?;
+    } else {
+        tracing::warn!("the schema of the database is not current: stored tokens are not known yet");
+    }
+    Ok(Some(Authenticator::new(fixed)))
+}
+
+/// `true` if clients that reach this address are asked who they are.
+fn asks(auth: Auth, is_configured: bool, address: IpAddr) -> Result<bool, &'static str> {
+    match auth {
+        Auth::Required => Ok(true),
+        Auth::Auto => Ok(is_configured || !address.to_canonical().is_loopback()),
+        Auth::None if is_configured => {
+            Err("--auth=none contradicts --token-auth-file and --bootstrap-token-file: leave it or them out")
+        }
+        Auth::None => Ok(false),
+    }
+}
+
+/// Makes the cluster that has the tokens, and its first token unless there is another way in.
+async fn prepare(service: &Service, is_configured: bool) -> error::Result<()> {
+    if !is_configured && tokens::list(service).await?.items.is_empty() {
+        let made = tokens::create_first(service, clock::now()).await?;
+        if let Some(token) = made {
+            eprintln!(
+                "This database knows nobody yet. The token of its first user, who may do everything, is shown this once:\n\n    {token}\n\n\
+                 Make tokens for others with it (podberth token create --help), then revoke it: podberth token revoke {}\n",
+                tokens::FIRST
+            );
+        }
+    }
+    create_built_in(service, &SYSTEM_CLUSTER.into()).await
+}
+
+fn users(path: &Path) -> Result<HashMap<token::TokenDigest, Arc<crate::core::access::User>>, Error> {
+    token_file::parse(&read(path)?).map_err(|why| Error::Access(format!("{}: {why}", path.display())))
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    fs::read_to_string(path).map_err(|error| Error::Access(format!("{}: {error}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_are_asked_unless_they_are_local_or_it_is_said_aloud() {
+        let asks = |auth, is_configured, address: &str| asks(auth, is_configured, address.parse().expect("an address"));
+        for local in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
+            assert_eq!(asks(Auth::Auto, false, local), Ok(false), "{local}");
+            assert_eq!(asks(Auth::Auto, true, local), Ok(true), "{local}");
+            assert_eq!(asks(Auth::Required, false, local), Ok(true), "{local}");
+        }
+        for other in ["0.0.0.0", "::", "10.0.0.1", "fe80::1", "::ffff:10.0.0.1"] {
+            assert_eq!(asks(Auth::Auto, false, other), Ok(true), "{other}");
+            assert_eq!(asks(Auth::None, false, other), Ok(false), "{other}");
+        }
+        assert!(asks(Auth::None, true, "10.0.0.1").is_err());
+    }
+}

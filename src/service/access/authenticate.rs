@@ -1,0 +1,90 @@
+//! The users of tokens.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::tokens;
+use crate::{
+    clock,
+    core::access::{ANONYMOUS, UNAUTHENTICATED, User},
+    live::SYSTEM_CLUSTER,
+    service::{Service, error::Result},
+    wire::access::token::{self, Token, TokenDigest, TokenKind},
+};
+
+/// The ways by which users are known.
+#[derive(Clone, Debug, Default)]
+pub struct Authenticator {
+    /// The tokens of `--token-auth-file` and `--bootstrap-token-file`.
+    fixed: Arc<HashMap<TokenDigest, Arc<User>>>,
+}
+
+/// The place of a token in a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// The header `Authorization`.
+    InHeader,
+    /// The path, as a scheduler sends it, which can send no header.
+    InPath,
+}
+
+/// The sender of a request, as it is known.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// The user.
+    pub user: Arc<User>,
+    /// The stored token by which the user is known.
+    token: Option<Arc<Token>>,
+}
+
+impl Known {
+    /// A user who needs no token.
+    pub fn new(user: Arc<User>) -> Self {
+        Self { user, token: None }
+    }
+
+    /// A user who told nothing.
+    pub fn anonymous() -> Self {
+        Self { user: Arc::new(User::new(ANONYMOUS, [UNAUTHENTICATED])), token: None }
+    }
+
+    /// The name of the token, if it is not for a cluster.
+    pub fn is_kept_out_of(&self, cluster: &str) -> Option<&str> {
+        let token = self.token.as_ref()?;
+        let is_for = token.clusters.is_empty() || crate::core::access::is_one_of(&token.clusters, cluster);
+        (!is_for).then_some(&*token.name)
+    }
+}
+
+impl Authenticator {
+    /// Knows these tokens besides the stored ones.
+    pub fn new(fixed: HashMap<TokenDigest, Arc<User>>) -> Self {
+        Self { fixed: Arc::new(fixed) }
+    }
+
+    /// The user of a token; `None` if it is no valid one. The time it takes tells nothing of other tokens: they are looked up by
+    /// their digest.
+    ///
+    /// # Errors
+    /// Those of the store, if the tokens cannot be loaded.
+    pub async fn user(&self, service: &Service, text: &str, sent: Sent) -> Result<Option<Known>> {
+        let digest = token::digest(text);
+        if sent == Sent::InHeader
+            && let Some(user) = self.fixed.get(&digest)
+        {
+            return Ok(Some(Known { user: user.clone(), token: None }));
+        }
+        if !token::is_well_formed(text) {
+            return Ok(None);
+        }
+        let view = service.clusters.get(SYSTEM_CLUSTER).await?.view();
+        let Some(token) = view.access.token(&digest) else { return Ok(None) };
+        let is_valid = token.expires_at.is_none_or(|end| clock::now() < end)
+            && (sent == Sent::InHeader || token.kind == TokenKind::Extender);
+        Ok(is_valid.then(|| Known { user: token.user.clone(), token: Some(token.clone()) }))
+    }
+
+    /// The user of the token by which a process is first reached.
+    pub fn first_user() -> User {
+        User::new(tokens::FIRST_USER, [crate::core::access::MASTERS, crate::core::access::AUTHENTICATED])
+    }
+}

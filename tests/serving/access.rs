@@ -1,0 +1,445 @@
+//! Access control: tokens, roles, acting as others, the guards of roles and bindings, and every route for every sort of user.
+
+use std::{collections::HashMap, fmt::Write as _, fs, path::PathBuf, sync::Arc};
+
+use axum::{
+    body::Body,
+    http::{Request, header},
+};
+use podberth::{
+    api::published::DOCUMENTS,
+    service::access::{
+        Caller,
+        authenticate::Authenticator,
+        tokens::{self, NewToken},
+    },
+    wire::access::{token, token_file},
+};
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+use crate::server::{Reply, Server, Setup, memory};
+
+const ROOT: &str = "pbt_the-token-of-the-first-user-of-all-these-tests";
+
+/// A server that asks everybody, where [`ROOT`] may do everything and each name is a token of its user.
+async fn closed(users: &[&str]) -> Server {
+    let file: String = users.iter().map(|user| format!("token-of-{user},{user},\n")).collect();
+    let mut fixed = token_file::parse(&file).expect("a file of tokens");
+    fixed.insert(token::digest(ROOT), Arc::new(Authenticator::first_user()));
+    closed_with(fixed).await
+}
+
+async fn closed_with(fixed: HashMap<token::TokenDigest, Arc<podberth::core::access::User>>) -> Server {
+    let authenticator = Some(Authenticator::new(fixed));
+    Server::start(memory(&[]).await, Setup { authenticator, ..Setup::default() })
+}
+
+/// Sends a request with a token, if there is one.
+async fn ask(server: &Server, token: &str, method: &str, path: &str, body: Value) -> Reply {
+    let mut request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+    if !token.is_empty() {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    }
+    let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
+    server.send(request.body(body).expect("a request")).await
+}
+
+async fn get(server: &Server, token: &str, path: &str) -> Reply {
+    ask(server, token, "GET", path, Value::Null).await
+}
+
+fn prefixed(cluster: &str, path: &str) -> String {
+    if cluster.is_empty() { path.into() } else { format!("/clusters/{cluster}{path}") }
+}
+
+/// Binds a ClusterRole to a user in a cluster (empty: the default one), in a namespace or everywhere.
+async fn bind(server: &Server, cluster: &str, namespace: &str, role: &str, user: &str) {
+    bind_with(server, cluster, namespace, role, user, json!({})).await;
+}
+
+async fn bind_with(server: &Server, cluster: &str, namespace: &str, role: &str, user: &str, annotations: Value) {
+    let path = match namespace {
+        "" => "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings".to_owned(),
+        of => format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{of}/rolebindings"),
+    };
+    let body = json!({
+        "metadata": {"name": format!("{user}-{role}").replace(':', "-"), "annotations": annotations},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
+    });
+    ask(server, ROOT, "POST", &prefixed(cluster, &path), body).await.is(201);
+}
+
+async fn role(server: &Server, token: &str, name: &str, rules: Value) -> Reply {
+    let body = json!({"metadata": {"name": name}, "rules": rules});
+    ask(server, token, "POST", "/apis/rbac.authorization.k8s.io/v1/clusterroles", body).await
+}
+
+#[tokio::test]
+async fn who_sends_no_token_sees_health_alone() {
+    let server = closed(&["ann"]).await;
+    for path in ["/livez", "/readyz", "/healthz", "/version", "//version", "/clusters/prod/livez"] {
+        assert_eq!(get(&server, "", path).await.code, 200, "{path}");
+    }
+    for path in ["/", "/metrics", "/docs/", "/api", "/openapi.json", "/plugins", "/livez/ping", "/nowhere"] {
+        let message = get(&server, "", path).await.fails(403, "Forbidden")["message"].clone();
+        let told = format!("forbidden: User \"system:anonymous\" cannot get path {path:?}");
+        assert_eq!(message, told, "a refusal does not tell if there is such a path");
+    }
+    let refused = get(&server, "", "/api/v1/nodes").await.fails(403, "Forbidden");
+    let told = "nodes is forbidden: User \"system:anonymous\" cannot list resource \"nodes\" in API group \"\" at the cluster scope";
+    assert_eq!((&refused["message"], &refused["details"]), (&told.into(), &json!({"kind": "nodes"})));
+    assert_eq!(get(&server, "token-of-ann", "/api").await.code, 200);
+    assert_eq!(get(&server, "token-of-ann", "/metrics").await.code, 403);
+}
+
+#[tokio::test]
+async fn a_token_that_is_not_valid_is_401() {
+    let server = closed(&["ann"]).await;
+    let well_formed = token::from_random([7; 32]);
+    for token in ["token-of-bob", "x", ROOT.get(1..).expect("text"), &well_formed] {
+        let reply = get(&server, token, "/livez").await;
+        let status = reply.fails(401, "Unauthorized");
+        assert_eq!(
+            status,
+            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "reason": "Unauthorized", "message": "Unauthorized", "code": 401})
+        );
+        assert_eq!(reply.header("www-authenticate"), Some("Bearer"));
+    }
+    let basic = Request::get("/livez").header(header::AUTHORIZATION, "Basic eDp5").body(Body::empty());
+    assert_eq!(server.send(basic.expect("a request")).await.code, 200, "credentials of another sort are none");
+}
+
+#[tokio::test]
+async fn stored_tokens_are_made_used_and_revoked() {
+    let server = closed(&["ann"]).await;
+    bind(&server, "podberth-system", "", "view", "jane").await;
+    let new = json!({"name": "jane", "user": "jane", "groups": ["dev"], "expiresInSeconds": 3600});
+    let made = ask(&server, ROOT, "POST", "/tokens", new.clone()).await.is(201);
+    let token = made["token"].as_str().expect("a token").to_owned();
+    assert!(token::is_well_formed(&token), "{token}");
+    assert_eq!(get(&server, &token, "/api/v1/pods").await.code, 200);
+    assert_eq!(get(&server, &token, "/clusters/other/api/v1/pods").await.code, 200, "it counts in all clusters");
+    assert_eq!(get(&server, &token, "/tokens").await.code, 403);
+    let review =
+        ask(&server, &token, "POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", json!({})).await.is(201);
+    let info = json!({"username": "jane", "groups": ["dev", "system:authenticated"]});
+    assert_eq!(review["status"]["userInfo"], info);
+
+    let listed = get(&server, ROOT, "/tokens").await;
+    let digest = token::digest(&token).iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    });
+    assert!(!listed.text().contains(&token) && !listed.text().contains(&digest));
+    assert_eq!(listed.json()["items"][0]["name"], "jane");
+    ask(&server, ROOT, "POST", "/tokens", new).await.fails(409, "AlreadyExists");
+    ask(&server, ROOT, "DELETE", "/tokens/jane", Value::Null).await.is(200);
+    get(&server, &token, "/livez").await.fails(401, "Unauthorized");
+    ask(&server, ROOT, "DELETE", "/tokens/jane", Value::Null).await.fails(404, "NotFound");
+}
+
+#[tokio::test]
+async fn a_token_is_made_only_of_rights_to_act_as_its_user() {
+    let server = closed(&["maker"]).await;
+    let rules = json!([
+        {"verbs": ["create"], "apiGroups": ["podberth.io"], "resources": ["tokens"]},
+        {"verbs": ["impersonate"], "apiGroups": [""], "resources": ["users"], "resourceNames": ["robot"]},
+    ]);
+    let path = "/clusters/podberth-system/apis/rbac.authorization.k8s.io/v1/clusterroles";
+    ask(&server, ROOT, "POST", path, json!({"metadata": {"name": "maker"}, "rules": rules})).await.is(201);
+    bind(&server, "podberth-system", "", "maker", "maker").await;
+    let make = async |body: Value| ask(&server, "token-of-maker", "POST", "/tokens", body).await;
+    assert_eq!(make(json!({"name": "a", "user": "robot"})).await.code, 201);
+    assert_eq!(make(json!({"name": "b", "kind": "extender"})).await.code, 201, "an extender has a user of its own");
+    make(json!({"name": "c", "user": "root"})).await.fails(403, "Forbidden");
+    make(json!({"name": "d", "user": "robot", "groups": ["ops"]})).await.fails(403, "Forbidden");
+    make(json!({"name": "d", "kind": "extender", "user": "root"})).await.fails(403, "Forbidden");
+    let everything = json!({"name": "e", "user": "u", "groups": ["system:masters"]});
+    let refused = ask(&server, ROOT, "POST", "/tokens", everything).await.fails(422, "Invalid");
+    assert_eq!(refused["details"]["causes"][0]["field"], "groups");
+    for wrong in [json!({}), json!({"name": "A_"}), json!({"name": "x", "user": "u", "expiresInSeconds": 0})] {
+        ask(&server, ROOT, "POST", "/tokens", wrong).await.fails(422, "Invalid");
+    }
+    // What is judged in the cluster for all is not given in any other one.
+    bind(&server, "", "", "cluster-admin", "maker").await;
+    assert_eq!(get(&server, "token-of-maker", "/api/v1/nodes").await.code, 200);
+    assert_eq!(get(&server, "token-of-maker", "/tokens").await.code, 403);
+    assert_eq!(get(&server, "token-of-maker", "/clusters/default/clusters").await.code, 403);
+}
+
+#[tokio::test]
+async fn an_extender_is_known_by_its_path_and_kept_to_its_clusters() {
+    let server = closed(&[]).await;
+    let new = json!({"name": "sched", "kind": "extender", "clusters": ["default", "prod-*"]});
+    let made = ask(&server, ROOT, "POST", "/tokens", new).await.is(201);
+    let token = made["token"].as_str().expect("a token");
+    let filter = json!({"Pod": {"metadata": {"name": "p"}, "spec": {"containers": []}}, "NodeNames": []});
+    for path in ["filter", "/filter", "clusters/prod-1/filter", "clusters/prod-1//prioritize"] {
+        let path = format!("/key/{token}/{path}");
+        let code = ask(&server, "", "POST", &path, filter.clone()).await.code;
+        assert!(matches!(code, 200 | 404), "{code}: a cluster without anything in it is not there");
+    }
+    let elsewhere = ask(&server, "", "POST", &format!("/key/{token}/clusters/lab/filter"), filter.clone()).await;
+    let told = "forbidden: the token \"sched\" is not for the cluster \"lab\"";
+    assert_eq!(elsewhere.fails(403, "Forbidden")["message"], told);
+    for (method, path) in
+        [("GET", "api/v1/nodes"), ("POST", "schedule"), ("POST", "explain"), ("GET", "tokens"), ("GET", "metrics")]
+    {
+        let reply = ask(&server, "", method, &format!("/key/{token}/{path}"), Value::Null).await;
+        assert_eq!(reply.code, 403, "{path}");
+        assert!(!reply.text().contains(token), "{path}");
+    }
+    let bind = json!({"PodName": "p", "PodNamespace": "default", "PodUID": "", "Node": "n"});
+    let path = format!("/key/{token}/bind");
+    assert!(
+        ask(&server, "", "POST", &path, bind).await.json()["Error"].is_string(),
+        "it may bind, if there were a pod"
+    );
+    assert_eq!(ask(&server, token, "POST", "/filter", filter.clone()).await.code, 200, "in the header as well");
+
+    let user = ask(&server, ROOT, "POST", "/tokens", json!({"name": "jane", "user": "jane"})).await.is(201);
+    let path = format!("/key/{}/filter", user["token"].as_str().expect("a token"));
+    assert_eq!(ask(&server, "", "POST", &path, filter.clone()).await.code, 401, "tokens of users are for headers");
+    for path in [format!("/key/{ROOT}/livez"), "/key/x/livez".into(), "/key//livez".into()] {
+        assert_eq!(get(&server, "", &path).await.code, 401, "{path}");
+    }
+    let open = Server::with(&[]).await;
+    assert_eq!(ask(&open, "", "POST", "/key/anything/filter", filter).await.code, 200, "nobody is asked there");
+}
+
+#[tokio::test]
+async fn who_is_not_asked_may_act_as_others_with_their_rights() {
+    let server = Server::with(&[]).await;
+    let acting = async |user: &str, path: &str| {
+        let request = Request::get(path).header("impersonate-user", user).body(Body::empty());
+        server.send(request.expect("a request")).await
+    };
+    assert_eq!(server.get("/api/v1/nodes").await.code, 200);
+    acting("nan", "/api/v1/nodes").await.fails(403, "Forbidden");
+    assert_eq!(acting("nan", "/api").await.code, 200, "it is in system:authenticated");
+    let request = Request::get("/api/v1/pods").header("impersonate-group", "x").body(Body::empty());
+    let refused = server.send(request.expect("a request")).await.fails(400, "BadRequest");
+    assert_eq!(refused["message"], "requested [{Group  x    }] without impersonating a user");
+    let closed = closed(&["ann"]).await;
+    let request =
+        Request::get("/api").header(header::AUTHORIZATION, "Bearer token-of-ann").header("impersonate-user", "nan");
+    let refused = closed.send(request.body(Body::empty()).expect("a request")).await.fails(403, "Forbidden");
+    let told = "users \"nan\" is forbidden: User \"ann\" cannot impersonate resource \"users\" in API group \"\" at the cluster scope";
+    assert_eq!(refused["message"], told);
+}
+
+#[tokio::test]
+async fn nobody_gives_away_rights_that_they_do_not_have() {
+    let server = closed(&["oli", "binder", "escalator"]).await;
+    let rbac = |verbs: Value, resources: Value| json!({"verbs": verbs, "apiGroups": ["rbac.authorization.k8s.io"], "resources": resources});
+    let write = rbac(json!(["create", "update", "patch", "get"]), json!(["clusterroles", "clusterrolebindings"]));
+    let pods = json!({"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]});
+    role(&server, ROOT, "writer", json!([write, pods])).await.is(201);
+    role(&server, ROOT, "binder", json!([write, rbac(json!(["bind"]), json!(["clusterroles"]))])).await.is(201);
+    role(&server, ROOT, "escalator", json!([write, rbac(json!(["escalate"]), json!(["clusterroles"]))])).await.is(201);
+    for (user, role) in [("oli", "writer"), ("binder", "binder"), ("escalator", "escalator")] {
+        bind(&server, "", "", role, user).await;
+    }
+    let (oli, binder, escalator) = ("token-of-oli", "token-of-binder", "token-of-escalator");
+    assert_eq!(role(&server, oli, "own", json!([pods])).await.code, 201);
+    let nodes = json!({"verbs": ["get", "list"], "apiGroups": [""], "resources": ["nodes"]});
+    let refused = role(&server, oli, "more", json!([nodes])).await.fails(403, "Forbidden");
+    let told = "clusterroles.rbac.authorization.k8s.io \"more\" is forbidden: user \"oli\" (groups=[\"system:authenticated\"]) is \
+                attempting to grant RBAC permissions not currently held:\n{APIGroups:[\"\"], Resources:[\"nodes\"], Verbs:[\"get\" \"list\"]}";
+    assert_eq!(refused["message"], told);
+    assert_eq!(role(&server, escalator, "more", json!([nodes])).await.code, 201);
+
+    let path = |name: &str| format!("/apis/rbac.authorization.k8s.io/v1/clusterroles/{name}");
+    let patch = async |token: &str, name: &str, body: Value| {
+        let request = Request::patch(path(name)).header(header::AUTHORIZATION, format!("Bearer {token}"));
+        let request = request.header("content-type", "application/merge-patch+json");
+        server.send(request.body(Body::from(body.to_string())).expect("a request")).await
+    };
+    patch(oli, "own", json!({"rules": [nodes]})).await.fails(403, "Forbidden");
+    patch(oli, "more", json!({"rules": [nodes, pods]})).await.fails(403, "Forbidden");
+    assert_eq!(patch(oli, "more", json!({"metadata": {"labels": {"a": "b"}}})).await.code, 200, "the rules stay");
+    let aggregated = json!({"metadata": {"name": "all"}, "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]}});
+    let refused = ask(&server, oli, "POST", "/apis/rbac.authorization.k8s.io/v1/clusterroles", aggregated).await;
+    let refused = refused.fails(403, "Forbidden")["message"].as_str().map(str::to_owned);
+    assert!(
+        refused.is_some_and(|told| told.ends_with("must have cluster-admin privileges to use the aggregationRule"))
+    );
+
+    let to = |role: &str, name: &str| {
+        json!({"metadata": {"name": name}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+            "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "pat"}]})
+    };
+    let path = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
+    assert_eq!(ask(&server, oli, "POST", path, to("own", "a")).await.code, 201);
+    ask(&server, oli, "POST", path, to("cluster-admin", "b")).await.fails(403, "Forbidden");
+    let missing = ask(&server, oli, "POST", path, to("nowhere", "c")).await.fails(404, "NotFound");
+    assert_eq!(missing["message"], "clusterroles.rbac.authorization.k8s.io \"nowhere\" not found");
+    assert_eq!(ask(&server, binder, "POST", path, to("cluster-admin", "d")).await.code, 201);
+
+    bind(&server, "", "", "podberth:sync", "binder").await;
+    let import = |role: &str| {
+        json!({"kind": "List", "apiVersion": "v1", "items": [{"kind": "ClusterRole",
+        "apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": role}, "rules": [nodes]}]})
+    };
+    ask(&server, binder, "POST", "/import", import("sly")).await.fails(403, "Forbidden");
+    assert_eq!(ask(&server, ROOT, "POST", "/import", import("sly")).await.code, 200);
+    let node = json!({"kind": "Node", "apiVersion": "v1", "metadata": {"name": "n"}});
+    assert_eq!(ask(&server, binder, "POST", "/import?replace=true", node).await.code, 200);
+    assert_eq!(get(&server, ROOT, "/apis/rbac.authorization.k8s.io/v1/clusterroles/sly").await.code, 200, "roles stay");
+}
+
+#[tokio::test]
+async fn pods_are_bound_where_the_sender_may_bind() {
+    let server = closed(&["placer"]).await;
+    let rules =
+        json!([{"verbs": ["create"], "apiGroups": ["podberth.io"], "resources": ["placements", "extenders/bind"]}]);
+    role(&server, ROOT, "placer", rules).await.is(201);
+    let binding = json!([{"verbs": ["create"], "apiGroups": [""], "resources": ["pods/binding"]}]);
+    role(&server, ROOT, "pod-binder", binding).await.is(201);
+    bind(&server, "", "", "placer", "placer").await;
+    bind(&server, "", "own", "pod-binder", "placer").await;
+    let pod = |namespace: &str| json!({"metadata": {"name": "p", "namespace": namespace}, "spec": {"containers": [{"name": "c"}]}});
+    for namespace in ["own", "other"] {
+        let path = format!("/api/v1/namespaces/{namespace}/pods");
+        assert_eq!(ask(&server, ROOT, "POST", &path, pod(namespace)).await.code, 201);
+    }
+    let schedule = async |namespaces: &[&str]| {
+        let pods: Vec<Value> =
+            namespaces.iter().map(|namespace| json!({"metadata": {"name": "p", "namespace": namespace}})).collect();
+        let pods: Vec<Value> = pods
+            .into_iter()
+            .map(|mut one| {
+                one["spec"] = json!({"containers": [{"name": "c"}]});
+                one
+            })
+            .collect();
+        ask(&server, "token-of-placer", "POST", "/schedule", json!({"pods": pods})).await
+    };
+    assert_eq!(schedule(&["own"]).await.code, 200);
+    let refused = schedule(&["own", "other"]).await.fails(403, "Forbidden");
+    let told = "pods is forbidden: User \"placer\" cannot create resource \"pods/binding\" in API group \"\" in the namespace \"other\"";
+    assert_eq!(refused["message"], told);
+    let bind = async |namespace: &str| {
+        let body = json!({"PodName": "p", "PodNamespace": namespace, "PodUID": "", "Node": "n"});
+        ask(&server, "token-of-placer", "POST", "/bind", body).await.code
+    };
+    assert_eq!((bind("own").await, bind("other").await), (200, 403));
+}
+
+#[tokio::test]
+async fn bindings_for_all_clusters_may_name_some() {
+    let server = closed(&["ops", "tenant"]).await;
+    let some = json!({"podberth.io/clusters": "prod-*, lab"});
+    bind_with(&server, "podberth-system", "", "cluster-admin", "ops", some).await;
+    bind(&server, "tenant-1", "", "cluster-admin", "tenant").await;
+    let code = async |token: &str, cluster: &str| get(&server, token, &prefixed(cluster, "/api/v1/nodes")).await.code;
+    for (cluster, expected) in [("prod-1", 200), ("lab", 200), ("lab-2", 403), ("", 403), ("podberth-system", 403)] {
+        assert_eq!(code("token-of-ops", cluster).await, expected, "{cluster}");
+    }
+    for (cluster, expected) in [("tenant-1", 200), ("tenant-2", 403), ("", 403), ("podberth-system", 403)] {
+        assert_eq!(code("token-of-tenant", cluster).await, expected, "{cluster}");
+    }
+    // The numbers of the process are not those of one cluster.
+    assert_eq!(get(&server, "token-of-tenant", "/clusters/tenant-1/metrics").await.code, 403);
+    assert_eq!(ask(&server, "token-of-tenant", "DELETE", "/clusters/tenant-1", Value::Null).await.code, 403);
+    ask(&server, ROOT, "DELETE", "/clusters/podberth-system", Value::Null).await.fails(400, "BadRequest");
+}
+
+/// The callers of the golden table, each with a letter.
+const CALLERS: [(&str, char); 7] = [
+    ("", 'n'),
+    ("token-of-viewer", 'v'),
+    ("token-of-editor", 'e'),
+    ("token-of-admin", 'a'),
+    ("extender", 'x'),
+    ("token-of-tenant", 't'),
+    ("expired", '!'),
+];
+
+/// Each route, and who is let in: nobody known (`n`), who may view (`v`), edit (`e`) and administer (`a`) the namespace of the table, an extender
+/// (`x`), the owner of another cluster (`t`); `!` tells that an expired token is refused. `UPDATE=1` writes the table.
+#[tokio::test]
+async fn every_route_lets_in_whom_it_should() {
+    let server = closed(&["viewer", "editor", "admin", "tenant"]).await;
+    for (role, user) in [("view", "viewer"), ("edit", "editor"), ("admin", "admin")] {
+        bind(&server, "podberth-system", "ns", role, user).await;
+    }
+    bind(&server, "tenant", "", "cluster-admin", "tenant").await;
+    let caller = Caller::default();
+    let new = NewToken { name: "x".into(), kind: "extender".into(), ..NewToken::default() };
+    let extender = tokens::create(&server.state, &caller, new).await.expect("a token").token;
+    let new = NewToken { name: "old".into(), user: "viewer".into(), ..NewToken::default() };
+    let expired = tokens::create(&server.state, &caller, new).await.expect("a token").token;
+    expire(&server, "old").await;
+
+    let paths = DOCUMENTS.v3_1["paths"].as_object().expect("paths");
+    let mut table = String::new();
+    for (path, item) in paths {
+        let filled = path.replace("{namespace}", "ns").replace('{', "").replace('}', "");
+        for method in ["get", "put", "post", "delete", "patch"].into_iter().filter(|method| item.get(*method).is_some())
+        {
+            let mut letters = String::new();
+            for (token, letter) in CALLERS {
+                let token = match token {
+                    "extender" => extender.as_str(),
+                    "expired" => expired.as_str(),
+                    other => other,
+                };
+                let code = code(&server, token, method, &filled).await;
+                let shown = if letter == '!' { code.0 == 401 } else { !code.1 };
+                letters.push(if shown { letter } else { '-' });
+            }
+            let _ = writeln!(table, "{letters} {} {path}", method.to_uppercase());
+        }
+    }
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/access.txt");
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&file, &table).expect("the table can be written");
+    }
+    let kept = fs::read_to_string(&file).unwrap_or_default();
+    let changed: Vec<&str> = table.lines().filter(|line| !kept.lines().any(|kept| kept == *line)).collect();
+    assert!(
+        kept == table,
+        "tests/data/access.txt does not tell who is let in. If the change is meant: UPDATE=1 cargo test --test serving \
+         every_route\n{}",
+        changed.join("\n")
+    );
+    assert!(table.lines().all(|line| line.chars().nth(6) == Some('!')), "an expired token opens a route");
+    assert!(
+        table.lines().all(|line| line.chars().nth(5) == Some('-')
+            || line.chars().nth(1) == Some('v')
+            || line.starts_with("---"))
+    );
+}
+
+/// The code of a reply, and `true` if the request was not let in. The body of a watch is not waited for.
+async fn code(server: &Server, token: &str, method: &str, path: &str) -> (u16, bool) {
+    let mut request = Request::builder().method(method.to_uppercase().as_str()).uri(path);
+    if !token.is_empty() {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    }
+    let request = request.body(Body::empty()).expect("a request");
+    let response = server.router.clone().oneshot(request).await.expect("the router never fails");
+    let code = response.status().as_u16();
+    if !matches!(code, 401 | 403) {
+        return (code, false);
+    }
+    let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.expect("a body");
+    (code, code == 401 || String::from_utf8_lossy(&body).contains("forbidden: User "))
+}
+
+/// Puts the end of a token into the past.
+async fn expire(server: &Server, name: &str) {
+    use podberth::store::{Atomicity, Call, Change, Key, Precondition, Write};
+    let key = Key::new(token::KIND, "", name);
+    let record = server.state.store.get("podberth-system", &key).await.expect("it reads").expect("a token");
+    let mut stored: Value = serde_json::from_slice(&record.body).expect("JSON");
+    stored["expiresAt"] = "2026-01-01T00:00:00Z".into();
+    let change = Change::Put { body: stored.to_string().into(), uid: record.uid, node: None };
+    let writes = vec![Write { key, precondition: Precondition::default(), change }];
+    let call = Call { writes, atomicity: Atomicity::Each };
+    server.state.clusters.commit("podberth-system", call, None).await.expect("it is written");
+}
