@@ -184,7 +184,7 @@ pub struct Settings {
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub compress_replies_from: Option<usize>,
 
-    /// Hosts at which the extenders of policies may be called: none, any, or a list of name, name:port, *.domain and [address]:port.
+    /// Hosts at which the extenders of policies may be called: none, any, or a list of name, name:port, *.domain and address:port (IPv6 in brackets).
     /// Everybody who can write a policy or call /explain can make this server call them
     #[arg(long, value_name = "HOSTS", default_value = "none")]
     pub downstream_extenders: ExtenderHosts,

@@ -1,4 +1,4 @@
-//! HTTP. Every route is one line of [`routes`]. Its path, method and documentation are on its handler (`#[utoipa::path]`), so that the published
+//! HTTP. Every route is one line of [`routes()`]. Its path, method and documentation are on its handler (`#[utoipa::path]`), so that the published
 //! document and the server cannot disagree.
 //!
 //! # To add an endpoint
@@ -6,7 +6,7 @@
 //! 1. Write one function in the file of its resource: extractors from [`extract`] in, [`crate::service::error::Result`] out, its
 //!    `#[utoipa::path]` above it with a camelCase `operation_id`, one declared tag, its success response and what it may
 //!    refuse besides the usual (`responses(…, WriteErrors)`, see [`openapi`]).
-//! 2. Add one line to [`routes`].
+//! 2. Add one line to [`routes()`].
 //! 3. Refresh the published documents: `UPDATE=1 cargo test --test openapi`.
 
 #[cfg(feature = "pprof")]

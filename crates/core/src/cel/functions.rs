@@ -1,7 +1,7 @@
 //! Functions of expressions.
 //!
 //! Source: `cel-go/common/stdlib/standard.go`, `cel-go/ext/{lists,sets}.go`, `apiserver/pkg/cel/library/{lists,quantity,semverlib,regex}.go`.
-//! Those on texts are in [`strings`](super::strings).
+//! Those on texts are in [`super::strings`].
 
 use std::{cmp::Ordering, sync::Arc};
 
