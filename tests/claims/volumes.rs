@@ -1,31 +1,35 @@
-//! Claims that wait for their pod, over HTTP without a socket: the volumes chosen for them when pods are bound, and contention for one volume.
+//! Claims that wait for their pod: the volumes chosen for them when pods are bound, and contention for one volume.
 
-#[path = "support/server.rs"]
-mod server;
+use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use server::{Server, memory};
+
+use super::{
+    Object, bind, bind_twelve_at_once, list_of, results, schedule,
+    server::{Server, memory},
+    store_two_pods,
+};
 
 const SELECTED_NODE: &str = "/metadata/annotations/volume.kubernetes.io~1selected-node";
 
-fn node(name: &str, cpu: &str) -> (&'static str, Value) {
+fn node(name: &str, cpu: &str) -> Object {
     let labels = json!({"kubernetes.io/hostname": name, "topology.kubernetes.io/zone": format!("zone-{name}")});
     let allocatable = json!({"cpu": cpu, "memory": "8Gi", "pods": "110"});
     ("nodes", json!({"metadata": {"name": name, "labels": labels}, "status": {"allocatable": allocatable}}))
 }
 
-fn class(name: &str, provisioner: &str) -> (&'static str, Value) {
+fn class(name: &str, provisioner: &str) -> Object {
     let mode = "WaitForFirstConsumer";
     let class = json!({"metadata": {"name": name}, "provisioner": provisioner, "volumeBindingMode": mode});
     ("storageclasses.storage.k8s.io", class)
 }
 
-fn local() -> (&'static str, Value) {
+fn local() -> Object {
     class("local", "kubernetes.io/no-provisioner")
 }
 
 /// An available local volume of a node.
-fn volume(name: &str, node: &str, size: &str) -> (&'static str, Value) {
+fn volume(name: &str, node: &str, size: &str) -> Object {
     let reached = json!({"key": "kubernetes.io/hostname", "operator": "In", "values": [node]});
     let affinity = json!({"required": {"nodeSelectorTerms": [{"matchExpressions": [reached]}]}});
     let spec = json!({"capacity": {"storage": size}, "accessModes": ["ReadWriteOnce"], "storageClassName": "local",
@@ -33,7 +37,7 @@ fn volume(name: &str, node: &str, size: &str) -> (&'static str, Value) {
     ("persistentvolumes", json!({"metadata": {"name": name}, "spec": spec, "status": {"phase": "Available"}}))
 }
 
-fn claim(name: &str, class: &str) -> (&'static str, Value) {
+fn claim(name: &str, class: &str) -> Object {
     let spec = json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}},
         "storageClassName": class});
     let metadata = json!({"name": name, "namespace": "shop", "uid": format!("uid-{name}")});
@@ -45,20 +49,6 @@ fn pod(name: &str, claims: &[&str]) -> Value {
         claims.iter().map(|claim| json!({"name": claim, "persistentVolumeClaim": {"claimName": claim}})).collect();
     json!({"metadata": {"name": name, "namespace": "shop"}, "spec": {"volumes": volumes,
         "containers": [{"name": "main", "resources": {"requests": {"cpu": "1"}}}]}})
-}
-
-fn stored_pod(name: &str, claims: &[&str]) -> (&'static str, Value) {
-    ("pods", pod(name, claims))
-}
-
-async fn schedule(server: &Server, body: Value) -> Value {
-    server.post("/schedule", body).await.json()
-}
-
-/// The result of each pod of a report: `<result> <node>`.
-fn results(report: &Value) -> Vec<String> {
-    let told = |pod: &Value| format!("{} {}", pod["result"].as_str().unwrap(), pod["node"].as_str().unwrap_or("-"));
-    report["pods"].as_array().expect("pods").iter().map(told).collect()
 }
 
 async fn volume_of(server: &Server, name: &str) -> Value {
@@ -154,15 +144,8 @@ async fn the_smallest_volume_that_fits_is_bound() {
 
 async fn with_stored_pods() -> Server {
     let server = one_volume().await;
-    for (name, claim) in [("q1", "c1"), ("q2", "c2")] {
-        server.post("/api/v1/namespaces/shop/pods", stored_pod(name, &[claim]).1).await.is(201);
-    }
+    store_two_pods(&server, pod).await;
     server
-}
-
-async fn bind(server: &Server, pod: &str, node: &str) -> String {
-    let args = json!({"PodName": pod, "PodNamespace": "shop", "PodUID": "", "Node": node});
-    server.post("/bind", args).await.json()["Error"].as_str().unwrap_or_default().to_owned()
 }
 
 #[tokio::test]
@@ -248,18 +231,8 @@ async fn a_volume_stays_with_its_claim_until_it_is_reclaimed() {
 #[tokio::test]
 async fn a_volume_choice_survives_an_import_that_omits_it() {
     let server = Server::with(&[]).await;
-    let typed = |(plural, mut object): (&str, Value)| {
-        let kind = match plural {
-            "nodes" => ("v1", "Node"),
-            "persistentvolumes" => ("v1", "PersistentVolume"),
-            "persistentvolumeclaims" => ("v1", "PersistentVolumeClaim"),
-            _ => ("storage.k8s.io/v1", "StorageClass"),
-        };
-        (object["apiVersion"], object["kind"]) = (kind.0.into(), kind.1.into());
-        object
-    };
     let objects = [node("a", "4"), local(), volume("pv", "a", "1Gi"), claim("c1", "local"), claim("c2", "local")];
-    let list = json!({"kind": "List", "items": objects.map(typed)});
+    let list = list_of(objects);
     server.post("/import", &list).await.json();
     assert_eq!(results(&schedule(&server, json!({"pods": [pod("p1", &["c1"])]})).await), ["Bound a"]);
     let again = server.post("/import", &list).await.json();
@@ -315,30 +288,15 @@ async fn no_two_replicas_give_one_volume_away() {
     let mut objects = vec![node("a", "100"), node("b", "100"), local()];
     for i in 0..12 {
         objects.push(claim(&format!("c{i}"), "local"));
-        objects.push(stored_pod(&format!("p{i}"), &[&format!("c{i}")]));
+        objects.push(("pods", pod(&format!("p{i}"), &[&format!("c{i}")])));
     }
     for i in 0..8 {
         objects.push(volume(&format!("pv{i}"), if i % 2 == 0 { "a" } else { "b" }, "1Gi"));
     }
     let store = memory(&objects).await;
-    let replicas = [Server::replica(store.clone()), Server::replica(store.clone())];
-    let mut callers = tokio::task::JoinSet::new();
-    for i in 0..12 {
-        let server = replicas[i % 2].clone();
-        callers.spawn(async move {
-            if i % 3 == 0 {
-                let bound_on_a = bind(&server, &format!("p{i}"), "a").await.is_empty();
-                if !bound_on_a {
-                    bind(&server, &format!("p{i}"), "b").await;
-                }
-            } else {
-                schedule(&server, json!({"podNames": [format!("shop/p{i}")]})).await;
-            }
-        });
-    }
-    callers.join_all().await;
+    bind_twelve_at_once(&store).await;
     let server = Server::replica(store);
-    let (mut taken, mut bound) = (std::collections::BTreeSet::new(), 0);
+    let (mut taken, mut bound) = (BTreeSet::new(), 0);
     for i in 0..12 {
         let claim = claim_of(&server, &format!("c{i}")).await;
         let pod = server.get(&format!("/api/v1/namespaces/shop/pods/p{i}")).await.json();

@@ -1,17 +1,21 @@
-//! Claims to devices, over HTTP without a socket: the devices that they get when pods are bound, and contention for one device.
+//! Claims to devices: those that they get when pods are bound, and contention for one device.
 
-#[path = "support/server.rs"]
-mod server;
+use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use server::{Server, memory};
 
-fn node(name: &str) -> (&'static str, Value) {
+use super::{
+    Object, bind, bind_twelve_at_once, list_of, results, schedule,
+    server::{Server, memory},
+    store_two_pods,
+};
+
+fn node(name: &str) -> Object {
     let allocatable = json!({"cpu": "100", "memory": "8Gi", "pods": "110"});
     ("nodes", json!({"metadata": {"name": name}, "status": {"allocatable": allocatable}}))
 }
 
-fn class() -> (&'static str, Value) {
+fn class() -> Object {
     let selector = json!({"cel": {"expression": "device.driver == 'gpu.example.com'"}});
     let config = json!({"opaque": {"driver": "gpu.example.com", "parameters": {"mode": "shared"}}});
     (
@@ -21,14 +25,14 @@ fn class() -> (&'static str, Value) {
 }
 
 /// The devices of a node: `gpu-0` and so on.
-fn slice(node: &str, count: usize) -> (&'static str, Value) {
+fn slice(node: &str, count: usize) -> Object {
     let devices: Vec<Value> = (0..count).map(|i| json!({"name": format!("gpu-{i}")})).collect();
     let pool = json!({"name": node, "generation": 1, "resourceSliceCount": 1});
     let spec = json!({"driver": "gpu.example.com", "nodeName": node, "pool": pool, "devices": devices});
     ("resourceslices.resource.k8s.io", json!({"metadata": {"name": format!("{node}-gpu")}, "spec": spec}))
 }
 
-fn claim(name: &str) -> (&'static str, Value) {
+fn claim(name: &str) -> Object {
     let request = json!({"name": "gpu", "exactly": {"deviceClassName": "gpu"}});
     let metadata = json!({"name": name, "namespace": "shop", "uid": format!("uid-{name}")});
     ("resourceclaims.resource.k8s.io", json!({"metadata": metadata, "spec": {"devices": {"requests": [request]}}}))
@@ -50,16 +54,6 @@ async fn server(objects: &[(&str, Value)]) -> Server {
 async fn decide_as_1_34(server: &Server) {
     let profile = json!({"apiVersion": "kubescheduler.config.k8s.io/v1", "kind": "KubeSchedulerConfiguration"});
     server.put("/policy", profile).await.json();
-}
-
-async fn schedule(server: &Server, body: Value) -> Value {
-    server.post("/schedule", body).await.json()
-}
-
-/// The result of each pod of a report: `<result> <node>`.
-fn results(report: &Value) -> Vec<String> {
-    let told = |pod: &Value| format!("{} {}", pod["result"].as_str().unwrap(), pod["node"].as_str().unwrap_or("-"));
-    report["pods"].as_array().expect("pods").iter().map(told).collect()
 }
 
 async fn claim_of(server: &Server, name: &str) -> Value {
@@ -142,17 +136,10 @@ async fn a_dry_run_holds_devices_in_its_batch_and_writes_nothing() {
     assert_eq!(held(&server, "c1").await, (vec![], vec![]));
 }
 
-async fn bind(server: &Server, pod: &str, node: &str) -> String {
-    let args = json!({"PodName": pod, "PodNamespace": "shop", "PodUID": "", "Node": node});
-    server.post("/bind", args).await.json()["Error"].as_str().unwrap_or_default().to_owned()
-}
-
 #[tokio::test]
 async fn the_bind_verb_gives_devices_and_refuses_a_bind_without_any() {
     let server = one_device().await;
-    for (name, claim) in [("q1", "c1"), ("q2", "c2")] {
-        server.post("/api/v1/namespaces/shop/pods", pod(name, &[claim])).await.is(201);
-    }
+    store_two_pods(&server, pod).await;
     assert_eq!(bind(&server, "q1", "a").await, "");
     assert_eq!(held(&server, "c1").await, (vec!["gpu-0".into()], vec!["q1".into()]));
     let refusal = bind(&server, "q2", "a").await;
@@ -192,18 +179,8 @@ async fn a_claim_is_reserved_for_256_pods_at_most() {
 #[tokio::test]
 async fn devices_given_here_survive_an_import_that_omits_them() {
     let server = server(&[]).await;
-    let typed = |(plural, mut object): (&str, Value)| {
-        let kind = match plural {
-            "nodes" => ("v1", "Node"),
-            "deviceclasses.resource.k8s.io" => ("resource.k8s.io/v1", "DeviceClass"),
-            "resourceslices.resource.k8s.io" => ("resource.k8s.io/v1", "ResourceSlice"),
-            _ => ("resource.k8s.io/v1", "ResourceClaim"),
-        };
-        (object["apiVersion"], object["kind"]) = (kind.0.into(), kind.1.into());
-        object
-    };
     let objects = [node("a"), class(), slice("a", 1), claim("c1"), claim("c2")];
-    let list = json!({"kind": "List", "items": objects.map(typed)});
+    let list = list_of(objects);
     server.post("/import", &list).await.json();
     assert_eq!(results(&schedule(&server, json!({"pods": [pod("p1", &["c1"])]})).await), ["Bound a"]);
     let again = server.post("/import", &list).await.json();
@@ -221,26 +198,10 @@ async fn no_two_replicas_give_one_device_away() {
         objects.push(("pods", pod(&format!("p{i}"), &[&format!("c{i}")])));
     }
     let store = memory(&objects).await;
-    let replicas = [Server::replica(store.clone()), Server::replica(store.clone())];
-    decide_as_1_34(&replicas[0]).await;
-    replicas[1].get("/policy").await;
-    let mut callers = tokio::task::JoinSet::new();
-    for i in 0..12 {
-        let server = replicas[i % 2].clone();
-        callers.spawn(async move {
-            if i % 3 == 0 {
-                let bound_on_a = bind(&server, &format!("p{i}"), "a").await.is_empty();
-                if !bound_on_a {
-                    bind(&server, &format!("p{i}"), "b").await;
-                }
-            } else {
-                schedule(&server, json!({"podNames": [format!("shop/p{i}")]})).await;
-            }
-        });
-    }
-    callers.join_all().await;
+    decide_as_1_34(&Server::replica(store.clone())).await;
+    bind_twelve_at_once(&store).await;
     let server = Server::replica(store);
-    let (mut taken, mut bound) = (std::collections::BTreeSet::new(), 0);
+    let (mut taken, mut bound) = (BTreeSet::new(), 0);
     for i in 0..12 {
         let claim = claim_of(&server, &format!("c{i}")).await;
         let pod = server.get(&format!("/api/v1/namespaces/shop/pods/p{i}")).await.json();
