@@ -11,10 +11,10 @@ pub struct Text<'a>(Cow<'a, str>);
 impl<'a> Text<'a> {
     /// The string without escapes with which some JSON begins, and how many bytes it takes there; `None` where it begins with
     /// anything else.
-    pub fn plain_at(json: &'a [u8]) -> Option<(Self, usize)> {
-        let text = json.strip_prefix(b"\"")?;
-        let end = text.iter().position(|byte| matches!(byte, b'"' | b'\\' | ..b' '))?;
-        let plain = std::str::from_utf8(&text[..end]).ok().filter(|_| text[end] == b'"')?;
+    pub fn plain_at(json: &'a str) -> Option<(Self, usize)> {
+        let text = json.strip_prefix('"')?;
+        let end = text.bytes().position(|byte| matches!(byte, b'"' | b'\\' | ..b' '))?;
+        let plain = text.get(..end).filter(|_| text.as_bytes()[end] == b'"')?;
         Some((Self(plain.into()), end + 2))
     }
 

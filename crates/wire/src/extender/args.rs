@@ -147,7 +147,9 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn names(&mut self) -> Option<Vec<Text<'a>>> {
-        self.elements(CANDIDATE, |walk| match Text::plain_at(&walk.body[walk.at..]) {
+        // Checked once for all names.
+        let (start, text) = (self.at, std::str::from_utf8(&self.body[self.at..]).ok()?);
+        self.elements(CANDIDATE, |walk| match Text::plain_at(text.get(walk.at - start..)?) {
             Some((name, length)) => {
                 walk.at += length;
                 Some(name)
