@@ -5,7 +5,9 @@ use std::{
     time::Duration,
 };
 
+use podberth::service::lifecycle::Lifecycle;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::{
     LEASE, PODS,
@@ -57,6 +59,8 @@ async fn schedules(binary: &Binary, role: Role) {
         server.post("/api/v1/nodes", node(&format!("n{i:02}"), "4")).await.is(201);
     }
     let address = listen(&server).await;
+    // Pods end, and binds of volumes are completed.
+    let _lifecycle = Lifecycle::start(server.state.clusters.store(), Uuid::new_v4());
     let extender = extender(&server, &address, binary, role).await;
     let mut scheduler = Scheduler::start(binary, &address, extender.as_deref());
 
@@ -76,6 +80,7 @@ async fn schedules(binary: &Binary, role: Role) {
     evicts_a_pod_of_lower_priority(&server, &mut watch).await;
     let errors = scheduler.errors();
     assert!(errors.iter().all(|error| is_harmless(error)), "{errors:#?}");
+    binds_a_volume(&server, &mut watch).await;
 
     // The lease of a scheduler that is gone ends, and the next one takes over.
     let holder = text(&server.get(LEASE).await.json(), "/spec/holderIdentity").to_owned();
@@ -202,6 +207,35 @@ async fn evicts_a_pod_of_lower_priority(server: &Server, watch: &mut Watch) {
         .await;
     let urgent = server.get(&format!("{PODS}/urgent")).await.json();
     assert_eq!(text(&urgent, "/spec/nodeName"), "small");
+}
+
+/// A claim that waits for its pod gets the volume that kube-scheduler chose.
+async fn binds_a_volume(server: &Server, watch: &mut Watch) {
+    let class = json!({"metadata": {"name": "local"}, "provisioner": "kubernetes.io/no-provisioner",
+        "volumeBindingMode": "WaitForFirstConsumer"});
+    server.post("/apis/storage.k8s.io/v1/storageclasses", class).await.is(201);
+    let spec = json!({"accessModes": ["ReadWriteOnce"], "storageClassName": "local"});
+    let (mut volume, mut claim) = (spec.clone(), spec);
+    volume["capacity"] = json!({"storage": "1Gi"});
+    volume["local"] = json!({"path": "/data"});
+    let terms = json!([{"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": ["n07"]}]}]);
+    volume["nodeAffinity"] = json!({"required": {"nodeSelectorTerms": terms}});
+    claim["resources"] = json!({"requests": {"storage": "1Gi"}});
+    let claims = "/api/v1/namespaces/default/persistentvolumeclaims";
+    server.post("/api/v1/persistentvolumes", json!({"metadata": {"name": "data"}, "spec": volume})).await.is(201);
+    server.post(claims, json!({"metadata": {"name": "data"}, "spec": claim})).await.is(201);
+    let mut pod = pod("stateful", "100m");
+    pod["spec"]["volumes"] = json!([{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]);
+    server.post(PODS, pod).await.is(201);
+    watch.until(WITHIN, "stateful is bound", |_, pod| is_bound(pod, "stateful")).await;
+    assert_eq!(text(&server.get(&format!("{PODS}/stateful")).await.json(), "/spec/nodeName"), "n07");
+    let claim = server.get(&format!("{claims}/data")).await.json();
+    assert_eq!((text(&claim, "/spec/volumeName"), text(&claim, "/status/phase")), ("data", "Bound"));
+    let volume = server.get("/api/v1/persistentvolumes/data").await.json();
+    assert_eq!(
+        (text(&volume, "/spec/claimRef/uid"), text(&volume, "/status/phase")),
+        (text(&claim, "/metadata/uid"), "Bound")
+    );
 }
 
 /// Errors that kube-scheduler logs against any API server.

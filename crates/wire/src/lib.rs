@@ -41,4 +41,5 @@ mod tree;
 mod types;
 pub mod validation;
 pub mod volume_choice;
+pub mod volume_controller;
 pub mod yaml;

@@ -9,6 +9,7 @@ use super::{
     action,
     entry::Entry,
     index::{Index, Task},
+    volumes::{VolumeTask, Volumes},
 };
 use crate::store::{Atomicity, Changes, Cursor, Key, Outcome, Record, Store, StoreError, Write};
 
@@ -26,6 +27,7 @@ const COMMITS: usize = 10;
 pub(super) struct Follower {
     cursor: Cursor,
     index: Index,
+    volumes: Volumes,
     /// Records read at a time, if not the usual number.
     page: Option<usize>,
     /// Writes of one commit, if not the usual number.
@@ -41,7 +43,10 @@ impl Follower {
 
     /// `true` if it has read all up to this revision, and nothing is due.
     pub(super) fn rests(&self, revision: u64, now: Timestamp) -> bool {
-        self.cursor.after >= revision && self.cursor.after == self.cursor.complete && !self.index.has_work(now)
+        self.cursor.after >= revision
+            && self.cursor.after == self.cursor.complete
+            && !self.index.has_work(now)
+            && !self.volumes.has_work()
     }
 
     /// Number of objects that it knows.
@@ -54,7 +59,7 @@ impl Follower {
     /// # Errors
     /// Those of the store. What was not done is due again.
     pub(super) async fn turn(&mut self, store: &dyn Store, cluster: &str, now: Timestamp) -> Result<usize, StoreError> {
-        let mut written = 0;
+        let mut written = self.bind_volumes(store, cluster).await?;
         for _ in 0..COMMITS {
             self.catch_up(store, cluster).await?;
             let tasks = self.index.due(now, self.at_once.unwrap_or(AT_ONCE));
@@ -80,6 +85,24 @@ impl Follower {
         Ok(written)
     }
 
+    /// Writes what is due about volumes, some of it; returns the number of objects that were written.
+    async fn bind_volumes(&mut self, store: &dyn Store, cluster: &str) -> Result<usize, StoreError> {
+        self.catch_up(store, cluster).await?;
+        let tasks = self.volumes.due(self.at_once.unwrap_or(AT_ONCE));
+        if tasks.is_empty() {
+            return Ok(0);
+        }
+        let volumes: Vec<Key> = tasks.iter().map(|task| task.volume.0.clone()).collect();
+        match carry_out_volumes(store, cluster, tasks).await {
+            // The feed shows the objects that were not written changed.
+            Ok(done) => Ok(done.len()),
+            Err(error) => {
+                self.volumes.again(volumes);
+                Err(error)
+            }
+        }
+    }
+
     /// Reads the feed up to the head.
     async fn catch_up(&mut self, store: &dyn Store, cluster: &str) -> Result<(), StoreError> {
         loop {
@@ -87,7 +110,7 @@ impl Follower {
                 Ok(page) => page,
                 // The cluster's writer begins the new epoch; here all is read again.
                 Err(StoreError::Compacted { .. } | StoreError::HistoryLost { .. }) => {
-                    (self.cursor, self.index) = (Cursor::default(), Index::default());
+                    *self = Self { page: self.page, at_once: self.at_once, ..Self::default() };
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -95,6 +118,7 @@ impl Follower {
             let Changes { records, complete, next, .. } = page;
             let parsed = spawn_blocking(move || records.into_iter().map(parse).collect::<Vec<_>>()).await;
             for (record, entry) in parsed.map_err(|error| StoreError::Internal(error.to_string()))? {
+                self.volumes.apply(&record);
                 self.index.apply(&record, entry);
             }
             self.cursor = next;
@@ -138,6 +162,25 @@ async fn carry_out(store: &dyn Store, cluster: &str, tasks: Vec<Task>, now: Time
         stored.into_iter().filter_map(write).collect()
     });
     let writes = computed.await.map_err(|error| StoreError::Internal(error.to_string()))?;
+    commit(store, cluster, writes).await
+}
+
+/// Carries out tasks about volumes; returns the objects that were written.
+async fn carry_out_volumes(store: &dyn Store, cluster: &str, tasks: Vec<VolumeTask>) -> Result<Vec<Key>, StoreError> {
+    let keys: Vec<Key> = tasks
+        .iter()
+        .flat_map(|task| [Some(&task.volume), task.claim.as_ref()])
+        .flatten()
+        .map(|(key, _)| key.clone())
+        .collect();
+    let stored = store.find(cluster, &keys).await?;
+    let computed = spawn_blocking(move || tasks.iter().flat_map(|task| task.writes(&stored)).collect::<Vec<_>>());
+    let writes = computed.await.map_err(|error| StoreError::Internal(error.to_string()))?;
+    commit(store, cluster, writes).await
+}
+
+/// Commits each write for itself; returns the objects that were written.
+async fn commit(store: &dyn Store, cluster: &str, writes: Vec<Write>) -> Result<Vec<Key>, StoreError> {
     if writes.is_empty() {
         return Ok(Vec::new());
     }

@@ -5,6 +5,7 @@
 //!   waits for those that block it.
 //! - A namespace that is deleted is emptied, and goes last.
 //! - A running pod goes when its grace is over: no kubelet confirms here that it has stopped.
+//! - A volume without a claim is available, and a bind that kube-scheduler began is completed ([`volumes`]): there is no volume controller.
 //!
 //! One process does it for all: the one that holds the lease. It follows the feed of every cluster ([`follower`]) into an [`index`], whose rules
 //! need no I/O, and writes at most a few hundred objects of a cluster at a time. A crash between two writes loses nothing: all that is due
@@ -31,6 +32,7 @@ pub mod events;
 mod follower;
 mod gone;
 mod index;
+mod volumes;
 
 /// Names the lease.
 const LEASE: &str = "lifecycle";

@@ -160,3 +160,76 @@ async fn a_large_namespace_goes_in_steps_and_nothing_outside_of_it() {
     let namespaces = store.list(CLUSTER, &ListQuery::all("namespaces")).await.expect("the store lists");
     assert_eq!(namespaces.items.len(), 0);
 }
+
+/// A volume or a claim.
+fn storage(kind: &str, namespace: &str, name: &str, object: &Value) -> Write {
+    let change = Change::Put { body: object.to_string().into(), uid: format!("uid-{name}"), node: None };
+    Write { key: Key::new(kind, namespace, name), precondition: Precondition::default(), change }
+}
+
+fn volume(name: &str, claim_ref: &Value, phase: &str) -> Write {
+    let spec = json!({"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "claimRef": claim_ref});
+    let object = json!({"metadata": {"name": name}, "spec": spec, "status": {"phase": phase}});
+    storage("persistentvolumes", "", name, &object)
+}
+
+fn claim(name: &str, spec: &Value) -> Write {
+    let object = json!({"metadata": {"name": name, "namespace": "shop"}, "spec": spec, "status": {"phase": "Pending"}});
+    storage("persistentvolumeclaims", "shop", name, &object)
+}
+
+/// Phase, claim and its uid of each volume, and phase and volume of each claim.
+async fn bound(store: &Memory) -> Vec<String> {
+    let mut told = Vec::new();
+    for kind in ["persistentvolumes", "persistentvolumeclaims"] {
+        for record in store.list(CLUSTER, &ListQuery::all(kind)).await.expect("the store lists").items {
+            let object: Value = serde_json::from_slice(&record.body).expect("JSON");
+            let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or("-").to_owned();
+            let other = if kind == "persistentvolumes" { "/spec/claimRef/uid" } else { "/spec/volumeName" };
+            told.push(format!("{} {} {}", record.key.name, text("/status/phase"), text(other)));
+        }
+    }
+    told
+}
+
+#[tokio::test]
+async fn volumes_become_available_and_binds_that_were_begun_are_completed() {
+    for crashes in [false, true] {
+        let store = opened().await;
+        let of = |name: &str, uid: &str| json!({"namespace": "shop", "name": name, "uid": uid});
+        let writes = vec![
+            volume("free", &Value::Null, "Pending"),
+            volume("failed", &Value::Null, "Failed"),
+            // As kube-scheduler leaves it, and as a user keeps it for a claim.
+            volume("begun", &of("begun-claim", "uid-begun-claim"), "Available"),
+            volume("kept", &of("kept-claim", ""), "Pending"),
+            volume("kept-for-later", &of("nobody", ""), "Pending"),
+            volume("other-uid", &of("replaced", "uid-of-an-earlier-one"), "Bound"),
+            volume("second", &of("taken", "uid-taken"), "Available"),
+            claim("begun-claim", &json!({"storageClassName": "local"})),
+            claim("kept-claim", &json!({"volumeName": "kept"})),
+            claim("replaced", &json!({})),
+            claim("taken", &json!({"volumeName": "another"})),
+        ];
+        commit(&store, writes).await;
+        settle(&store, crashes).await;
+        let expected = [
+            "begun Bound uid-begun-claim",
+            "failed Failed -",
+            "free Available -",
+            "kept Bound uid-kept-claim",
+            "kept-for-later Available ",
+            "other-uid Bound uid-of-an-earlier-one",
+            "second Available uid-taken",
+            "begun-claim Bound begun",
+            "kept-claim Bound kept",
+            "replaced Pending -",
+            "taken Pending another",
+        ];
+        assert_eq!(bound(&store).await, expected, "crashes: {crashes}");
+        // A volume whose claim comes later.
+        commit(&store, vec![claim("nobody", &json!({}))]).await;
+        settle(&store, crashes).await;
+        assert!(bound(&store).await.contains(&"nobody Bound kept-for-later".to_owned()));
+    }
+}

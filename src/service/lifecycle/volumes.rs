@@ -1,0 +1,282 @@
+//! Volumes and the claims that they name: what the volume controller of Kubernetes would do about binds that others begin.
+//!
+//! - A volume without a claim becomes `Available`, so that schedulers use it.
+//! - A volume that names a claim, as kube-scheduler leaves it (`PreBind` of its plugin VolumeBinding), is bound to it, and the claim to the
+//!   volume; kube-scheduler waits for that.
+//!
+//! No I/O: [`Volumes::apply`] takes in a record of the feed, [`Volumes::due`] says what is to be written. Claims that wait for no pod, new volumes
+//! and released ones are left to whoever provides storage.
+//!
+//! Source: `pkg/controller/volume/persistentvolume/pv_controller.go` (`syncVolume`, `syncUnboundClaim`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+
+use crate::{
+    store::{Change, Key, Precondition, Record, Write},
+    wire::{
+        decode::{self, DecodeError},
+        volume_controller::{available_volume, bound_claim, bound_volume},
+    },
+};
+
+const VOLUMES: &str = "persistentvolumes";
+const CLAIMS: &str = "persistentvolumeclaims";
+const BIND_COMPLETED: &str = "pv.kubernetes.io/bind-completed";
+
+/// Namespace and name of a claim.
+type ClaimName = (String, String);
+
+/// The volumes and claims of a cluster.
+#[derive(Debug, Default)]
+pub(super) struct Volumes {
+    volumes: BTreeMap<String, Volume>,
+    claims: BTreeMap<ClaimName, Claim>,
+    /// The volumes that name a claim.
+    naming: BTreeMap<ClaimName, BTreeSet<String>>,
+    /// Volumes to examine.
+    dirty: BTreeSet<String>,
+}
+
+#[derive(Debug)]
+struct Volume {
+    revision: u64,
+    is_deleted: bool,
+    phase: String,
+    claim: Option<Reference>,
+}
+
+#[derive(Debug)]
+struct Claim {
+    uid: String,
+    revision: u64,
+    is_deleted: bool,
+    /// It is bound to the volume that it names.
+    is_bound: bool,
+    volume: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Reference {
+    namespace: Option<String>,
+    name: Option<String>,
+    uid: Option<String>,
+}
+
+impl Reference {
+    fn claim(&self) -> ClaimName {
+        (self.namespace.clone().unwrap_or_default(), self.name.clone().unwrap_or_default())
+    }
+
+    fn uid(&self) -> &str {
+        self.uid.as_deref().unwrap_or_default()
+    }
+}
+
+/// Something to write, if the objects are still those of these revisions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct VolumeTask {
+    pub(super) volume: (Key, u64),
+    /// The claim that it is bound to; `None` if it becomes available.
+    pub(super) claim: Option<(Key, u64)>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Body {
+    metadata: Metadata,
+    spec: Spec,
+    status: Status,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Metadata {
+    deletion_timestamp: Option<String>,
+    annotations: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Spec {
+    claim_ref: Option<Reference>,
+    volume_name: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Status {
+    phase: Option<String>,
+}
+
+impl Volumes {
+    /// Takes in a record. One that cannot be read stays as it is.
+    pub(super) fn apply(&mut self, record: &Record) {
+        let is_volume = match &*record.key.kind {
+            VOLUMES => true,
+            CLAIMS => false,
+            _ => return,
+        };
+        if !record.deleted && record.body.is_empty() {
+            self.moves_on(record, is_volume);
+            return;
+        }
+        let body = if record.deleted { None } else { decode::from_slice::<Body>(&record.body).ok() };
+        if is_volume {
+            self.put_volume(record, body);
+        } else {
+            self.put_claim(record, body);
+        }
+    }
+
+    /// A new revision with the same body.
+    fn moves_on(&mut self, record: &Record, is_volume: bool) {
+        let revision = if is_volume {
+            self.volumes.get_mut(&record.key.name).map(|volume| &mut volume.revision)
+        } else {
+            self.claims.get_mut(&claim_of(&record.key)).map(|claim| &mut claim.revision)
+        };
+        if let Some(revision) = revision {
+            *revision = record.revision;
+        }
+    }
+
+    fn put_volume(&mut self, record: &Record, body: Option<Body>) {
+        let name = record.key.name.clone();
+        let before = self.volumes.remove(&name).and_then(|volume| volume.claim);
+        if let Some(claim) = before.map(|reference| reference.claim())
+            && let Some(names) = self.naming.get_mut(&claim)
+        {
+            names.remove(&name);
+            if names.is_empty() {
+                self.naming.remove(&claim);
+            }
+        }
+        self.dirty.remove(&name);
+        let Some(body) = body else { return };
+        if let Some(reference) = &body.spec.claim_ref {
+            self.naming.entry(reference.claim()).or_default().insert(name.clone());
+        }
+        let volume = Volume {
+            revision: record.revision,
+            is_deleted: body.metadata.deletion_timestamp.is_some(),
+            phase: body.status.phase.unwrap_or_default(),
+            claim: body.spec.claim_ref,
+        };
+        self.volumes.insert(name.clone(), volume);
+        self.dirty.insert(name);
+    }
+
+    fn put_claim(&mut self, record: &Record, body: Option<Body>) {
+        let name = claim_of(&record.key);
+        match body {
+            None => {
+                self.claims.remove(&name);
+            }
+            Some(body) => {
+                let annotations = body.metadata.annotations.unwrap_or_default();
+                let claim = Claim {
+                    uid: record.uid.clone(),
+                    revision: record.revision,
+                    is_deleted: body.metadata.deletion_timestamp.is_some(),
+                    is_bound: annotations.contains_key(BIND_COMPLETED) && body.status.phase.as_deref() == Some("Bound"),
+                    volume: body.spec.volume_name.unwrap_or_default(),
+                };
+                self.claims.insert(name.clone(), claim);
+            }
+        }
+        if let Some(volumes) = self.naming.get(&name) {
+            self.dirty.extend(volumes.iter().cloned());
+        }
+    }
+
+    /// `true` if something may have to be written.
+    pub(super) fn has_work(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// Things to write, at most `most`. What is not done is said again, once the feed shows the object changed or [`Self::again`] is called.
+    pub(super) fn due(&mut self, most: usize) -> Vec<VolumeTask> {
+        let mut tasks = Vec::new();
+        while tasks.len() < most
+            && let Some(name) = self.dirty.pop_first()
+        {
+            tasks.extend(self.examine(&name));
+        }
+        tasks
+    }
+
+    /// Has these volumes examined once more: the store failed.
+    pub(super) fn again(&mut self, keys: impl IntoIterator<Item = Key>) {
+        let names = keys.into_iter().map(|key| key.name).filter(|name| self.volumes.contains_key(name));
+        self.dirty.extend(names.collect::<Vec<_>>());
+    }
+
+    fn examine(&self, name: &str) -> Option<VolumeTask> {
+        let volume = self.volumes.get(name).filter(|volume| !volume.is_deleted)?;
+        let key = (Key::new(VOLUMES, "", name), volume.revision);
+        let becomes_available = || {
+            let is_new = matches!(&*volume.phase, "" | "Pending");
+            is_new.then(|| VolumeTask { volume: key.clone(), claim: None })
+        };
+        let Some(reference) = &volume.claim else { return becomes_available() };
+        let (namespace, claim_name) = reference.claim();
+        let claim = self.claims.get(&(namespace.clone(), claim_name.clone())).filter(|claim| {
+            let is_meant = reference.uid().is_empty() || reference.uid() == claim.uid;
+            is_meant && !claim.is_deleted && (claim.volume.is_empty() || claim.volume == name)
+        });
+        let Some(claim) = claim else {
+            // Its user keeps it for a claim that does not exist yet.
+            return if reference.uid().is_empty() { becomes_available() } else { None };
+        };
+        let is_bound = volume.phase == "Bound" && !reference.uid().is_empty();
+        if is_bound && claim.is_bound && claim.volume == name {
+            return None;
+        }
+        let claim = (Key::new(CLAIMS, namespace, claim_name), claim.revision);
+        Some(VolumeTask { volume: key, claim: Some(claim) })
+    }
+}
+
+fn claim_of(key: &Key) -> ClaimName {
+    (key.namespace.clone(), key.name.clone())
+}
+
+impl VolumeTask {
+    /// The writes, if the objects are as they were. An object that cannot be read stays as it is.
+    pub(super) fn writes(&self, stored: &[Record]) -> Vec<Write> {
+        let of = |(key, revision): &(Key, u64)| {
+            stored.iter().find(|record| record.key == *key && record.revision == *revision)
+        };
+        let Some(volume) = of(&self.volume) else { return Vec::new() };
+        let written = match &self.claim {
+            None => available_volume(&volume.body).map(|body| vec![put(volume, body)]),
+            Some(claim) => match of(claim) {
+                Some(claim) => bind(volume, claim),
+                None => Ok(Vec::new()),
+            },
+        };
+        written.unwrap_or_else(|error| {
+            tracing::warn!(name = self.volume.0.name, %error, "the volume cannot be bound");
+            Vec::new()
+        })
+    }
+}
+
+fn bind(volume: &Record, claim: &Record) -> Result<Vec<Write>, DecodeError> {
+    let bound = [
+        put(volume, bound_volume(&volume.body, &claim.uid)?),
+        put(claim, bound_claim(&claim.body, &volume.key.name, &volume.body)?),
+    ];
+    Ok(bound.into())
+}
+
+fn put(record: &Record, body: String) -> Write {
+    Write {
+        key: record.key.clone(),
+        precondition: Precondition { uid: Some(record.uid.clone()), ..Precondition::revision(record.revision) },
+        change: Change::Put { body: body.into(), uid: record.uid.clone(), node: record.node.clone() },
+    }
+}
