@@ -299,7 +299,7 @@ fn it_serves_and_stops_on_the_signal() {
     assert!(server.get("/docs/swagger-initializer.js").contains("../openapi.json"));
 
     let unknown = server.get("/nowhere");
-    assert!(unknown.starts_with("HTTP/1.1 404") && unknown.contains("\"reason\":\"NotFound\""), "{unknown}");
+    assert!(unknown.starts_with("HTTP/1.1 404") && unknown.contains("404 page not found"), "{unknown}");
     let wrong =
         server.send("POST /version HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
     assert!(wrong.starts_with("HTTP/1.1 405") && wrong.contains("\"reason\":\"MethodNotAllowed\""), "{wrong}");

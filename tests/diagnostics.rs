@@ -169,7 +169,7 @@ async fn the_last_spans_are_sent_when_the_process_stops() {
     let mut collector = Collector::start().await;
     let tracing = Tracing::start(&collector.endpoint, 1.0).expect("tracing starts");
     let server = traced(&tracing).await;
-    server.get("/nowhere").await.refusal(404);
+    assert_eq!(server.get("/nowhere").await.code, 404);
     tracing.stop().await;
     let spans = collector.spans();
     assert_eq!(spans.iter().map(|span| &*span.name).collect::<Vec<_>>(), ["GET"]);
@@ -216,7 +216,7 @@ const PROFILE: &str = "/debug/pprof/profile";
 
 #[tokio::test]
 async fn there_are_no_profiles_unless_that_is_switched_on() {
-    Server::with(&objects()).await.get(PROFILE).await.refusal(404);
+    assert_eq!(Server::with(&objects()).await.get(PROFILE).await.code, 404);
 }
 
 #[tokio::test]

@@ -102,11 +102,12 @@ fn without_token(uri: &Uri) -> Result<Option<(PathToken, Uri)>> {
 }
 
 /// The cluster that a path names and the rest of it, which begins with one slash: kube-scheduler 1.6 calls `//filter`
-/// where its `urlPrefix` ends in a slash. `None` for a path that is routed as it is.
+/// where its `urlPrefix` ends in a slash. `None` for a path that is routed as it is: kube-apiserver does not fold `//api`.
 fn split(uri: &Uri) -> Result<Option<(ClusterName, Uri)>> {
     let path = uri.path();
     let (name, rest) = match path.strip_prefix("/clusters/").and_then(|path| path.split_once('/')) {
         Some(named) => named,
+        None if path.starts_with("//api") => return Ok(None),
         None if path.starts_with("//") || is_folded(path) => (DEFAULT_CLUSTER, path),
         None => return Ok(None),
     };
@@ -141,6 +142,7 @@ mod tests {
         let of = |text: &str| split(&text.parse().expect("a URI"));
         assert!(matches!(of("/api/v1/nodes"), Ok(None)));
         assert!(matches!(of("/clusters"), Ok(None)));
+        assert!(matches!(of("//api/v1/nodes"), Ok(None)) && matches!(of("//apis/"), Ok(None)));
         let Ok(Some((cluster, uri))) = of("/clusters/prod-1/api/v1/nodes?limit=2") else { panic!("it has the prefix") };
         assert_eq!((&*cluster.0, uri.to_string().as_str()), ("prod-1", "/api/v1/nodes?limit=2"));
         for doubled in

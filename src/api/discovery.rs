@@ -137,7 +137,7 @@ async fn group(Path(name): Path<String>, headers: HeaderMap) -> Result<Response>
     is_aggregated(&headers)?;
     match discovery::group(&name).filter(|group| !group.name.is_empty()) {
         Some(group) => found(Some(group.document(false))),
-        None => Ok(no_group()),
+        None => Ok(no_page()),
     }
 }
 
@@ -152,18 +152,18 @@ async fn group(Path(name): Path<String>, headers: HeaderMap) -> Result<Response>
 async fn resources(Path((group, version)): Path<(String, String)>, headers: HeaderMap) -> Result<Response> {
     is_aggregated(&headers)?;
     if discovery::group(&group).is_none_or(|group| group.name.is_empty()) {
-        return Ok(no_group());
+        return Ok(no_page());
     }
     found(discovery::resource_list(&group, &version))
 }
 
 /// `true` for a path below a group that is not served.
-pub(super) fn is_of_no_group(path: &str) -> bool {
+pub(super) fn is_of_no_page(path: &str) -> bool {
     let group = path.strip_prefix("/apis/").map(|rest| rest.split('/').next().unwrap_or_default());
     group.is_some_and(|group| discovery::group(group).is_none_or(|group| group.name.is_empty()))
 }
 
-/// 404 in place of a group, as the API server's multiplexer replies (`kube-aggregator/pkg/apiserver/handler_apis.go`).
-pub(super) fn no_group() -> Response {
+/// 404 as the API server's multiplexer replies, for a path that no handler has (`apiserver/pkg/server/mux/pathrecorder.go`).
+pub(super) fn no_page() -> Response {
     (StatusCode::NOT_FOUND, "404 page not found\n").into_response()
 }

@@ -56,7 +56,7 @@ pub async fn explain(
     Query(fields): Query<FieldValidationQuery>,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
-    let (mode, size) = (fields.parse()?, body.len());
+    let (mode, size) = (fields.parse("CreateOptions")?, body.len());
     let context = context::stand(&state, &cluster, fresh.fresh()).await?;
     let (headers, is_there, view) = (context.headers(), context.is_there(), context.view);
     let first = move || -> Result<(Step, Vec<String>)> {

@@ -9,6 +9,8 @@
 //! 2. Add one line to [`routes()`].
 //! 3. Refresh the published documents: `UPDATE=1 cargo test --test openapi`.
 
+use std::{collections::HashSet, sync::Arc};
+
 #[cfg(feature = "pprof")]
 use axum::routing::get;
 use axum::{
@@ -17,6 +19,7 @@ use axum::{
     middleware::from_fn_with_state,
     response::{IntoResponse, Response},
 };
+use utoipa::openapi::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::{access::Gate, error::RequestError, query_names::Names, state::AppState};
@@ -111,12 +114,27 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(docs::file))
 }
 
-/// No such path, or the kind that it names is not served on purpose.
-async fn no_route(uri: Uri) -> Response {
-    if discovery::is_of_no_group(uri.path()) {
-        return discovery::no_group();
+/// The first segments of the paths that there are.
+#[derive(Clone, Debug)]
+struct Roots(Arc<HashSet<String>>);
+
+impl Roots {
+    fn of(document: &OpenApi) -> Self {
+        Self(Arc::new(document.paths.paths.keys().map(|path| root_of(path).to_owned()).collect()))
     }
-    resources::withheld(uri.path()).map_or(RequestError::NoRoute, RequestError::Withheld).into_response()
+}
+
+fn root_of(path: &str) -> &str {
+    path.trim_start_matches('/').split('/').next().unwrap_or_default()
+}
+
+/// No such path, or the kind that it names is not served on purpose. Where nothing begins like it, the reply is a text, as of kube-apiserver.
+async fn no_route(roots: Roots, uri: Uri) -> Response {
+    let path = uri.path();
+    if path.starts_with("//") || !roots.0.contains(root_of(path)) || discovery::is_of_no_page(path) {
+        return discovery::no_page();
+    }
+    resources::withheld(path).map_or(RequestError::NoRoute, RequestError::Withheld).into_response()
 }
 
 /// Diagnostics for operators; none by default.
@@ -135,8 +153,9 @@ pub fn router(state: AppState, limits: middleware::Limits, diagnostics: Diagnost
     #[cfg(feature = "pprof")]
     let router = if diagnostics.profiling { router.route(profile::PATH, get(profile::cpu)) } else { router };
     let gate = Gate::new(state.clone());
+    let roots = Roots::of(&document);
     let router = router
-        .fallback(no_route)
+        .fallback(move |uri| no_route(roots, uri))
         .method_not_allowed_fallback(async || RequestError::MethodNotAllowed)
         .with_state(state);
     let router = middleware::around(router, Names::of(&document), bulk, limits, Some(gate));

@@ -70,7 +70,7 @@ pub async fn schedule(
 ) -> Result<Response> {
     let context = context::stand(&state, &cluster, fresh.fresh()).await?;
     let (context_headers, is_there, view) = (context.headers(), context.is_there(), context.view);
-    let mode = fields.parse()?;
+    let mode = fields.parse("CreateOptions")?;
     let (service, of) = (Service::clone(&state), cluster.clone());
     let run = compute_on(body.len(), move || -> Result<(Runs, Vec<String>)> {
         let parsing = trace::phase("parse");

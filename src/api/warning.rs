@@ -29,13 +29,13 @@ pub struct FieldValidationQuery {
 }
 
 impl FieldValidationQuery {
-    /// The treatment of the request.
-    pub fn parse(&self) -> Result<FieldValidation> {
+    /// The treatment of the request, whose options have this name in Kubernetes.
+    pub fn parse(&self, options: &str) -> Result<FieldValidation> {
         FieldValidation::parse(&self.field_validation).ok_or_else(|| {
             let said = &self.field_validation;
             let known = r#""", "Ignore", "Strict", "Warn""#;
             Error::Invalid {
-                subject: Subject::new("meta.k8s.io", "CreateOptions", ""),
+                subject: Subject::new("meta.k8s.io", options, ""),
                 causes: vec![StatusCause {
                     reason: "FieldValueNotSupported".into(),
                     message: format!("Unsupported value: {said:?}: supported values: {known}"),

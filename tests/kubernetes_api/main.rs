@@ -3,7 +3,7 @@
 //! `tests/data/api/api-1.34.jsonl.gz` has one scenario a line: `id`, `group`, `steps`. A step has `do` (method and path), `body`,
 //! `text` or `base64` with their `type`, `headers`, and `want`, the recorded reply; `capture` keeps values of a reply for `${…}`
 //! in later steps; a `watch` sends the steps of `during` while it is open. [`compare`] has the rules by which replies agree.
-//! To switch a group on, add a test below. [`differences`] lists the steps that disagree, each with its reason: a step that
+//! [`differences`] lists the steps that disagree, each with its reason: a step that
 //! agrees must not be there. `CASE=<part of an id>` plays these scenarios alone and prints every difference.
 
 #[path = "../support/server.rs"]
@@ -11,11 +11,12 @@ mod server;
 
 mod compare;
 mod differences;
+mod fuzzed;
 mod player;
 mod views;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{BufRead, BufReader},
     path::Path,
@@ -24,20 +25,25 @@ use std::{
 use flate2::read::GzDecoder;
 use serde_json::Value;
 
-/// The scenarios of a group that count: those marked `differs` are about controllers and kubelets.
-fn scenarios(group: &str) -> Vec<Value> {
+/// The scenarios that count: those marked `differs` are about controllers and kubelets.
+fn all() -> Vec<Value> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/api/api-1.34.jsonl.gz");
     let file = File::open(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let lines = BufReader::new(GzDecoder::new(file)).lines();
     let scenarios = lines.map(|line| serde_json::from_str::<Value>(&line.expect("a line")).expect("a scenario"));
-    scenarios.filter(|scenario| scenario["group"] == group && scenario["differs"].is_null()).collect()
+    scenarios.filter(|scenario| scenario["differs"].is_null()).collect()
+}
+
+/// The group of a scenario: its id begins with it.
+fn group_of(id: &str) -> &str {
+    id.split('-').next().unwrap_or_default()
 }
 
 /// Plays a group and holds its differences against the list.
 async fn plays(group: &str) {
     let only = std::env::var("CASE").ok();
     let (mut steps, mut found) = (0, BTreeMap::new());
-    for scenario in scenarios(group) {
+    for scenario in all().into_iter().filter(|scenario| scenario["group"] == group) {
         let id = scenario["id"].as_str().unwrap_or_default().to_owned();
         if only.as_ref().is_some_and(|only| !id.contains(only.as_str())) {
             continue;
@@ -63,7 +69,7 @@ async fn plays(group: &str) {
     for ((id, step), differences) in found.iter().filter(|((id, step), _)| !known(id, step)) {
         problems.push(format!("{id} {step}\n    {}", differences.join("\n    ")));
     }
-    let of_group = differences::KNOWN.iter().filter(|known| known.scenario.split('-').next() == Some(group));
+    let of_group = differences::KNOWN.iter().filter(|known| group_of(known.scenario) == group);
     let listed = of_group.flat_map(|known| known.steps.iter().map(|step| (known.scenario, *step)));
     for (id, step) in listed.filter(|(id, step)| !found.contains_key(&((*id).into(), (*step).into()))) {
         problems.push(format!("{id} {step} agrees: take it off the list of differences"));
@@ -72,22 +78,29 @@ async fn plays(group: &str) {
     assert!(problems.is_empty(), "\n{}\n", problems.join("\n"));
 }
 
-#[tokio::test]
-async fn discovery() {
-    plays("discovery").await;
+/// One test for each group.
+macro_rules! groups {
+    ($($group:ident)*) => {
+        const GROUPS: &[&str] = &[$(stringify!($group)),*];
+        $(
+            #[tokio::test]
+            async fn $group() {
+                plays(stringify!($group)).await;
+            }
+        )*
+    };
 }
 
-#[tokio::test]
-async fn table() {
-    plays("table").await;
+groups! {
+    apply binding crud defaults delete discovery eviction paging patch protobuf selectors table validation watch writes
 }
 
-#[tokio::test]
-async fn paging() {
-    plays("paging").await;
-}
-
-#[tokio::test]
-async fn protobuf() {
-    plays("protobuf").await;
+#[test]
+fn every_group_is_played() {
+    let known: BTreeSet<&str> = GROUPS.iter().copied().collect();
+    let recorded = all();
+    let recorded: BTreeSet<&str> = recorded.iter().filter_map(|scenario| scenario["group"].as_str()).collect();
+    assert_eq!(recorded, known);
+    let unknown = differences::KNOWN.iter().find(|known| !GROUPS.contains(&group_of(known.scenario)));
+    assert!(unknown.is_none(), "{:?}", unknown.map(|known| known.scenario));
 }

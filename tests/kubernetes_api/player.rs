@@ -8,6 +8,13 @@ use axum::{
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use futures_util::StreamExt as _;
+use podberth::{
+    live::DEFAULT_CLUSTER,
+    service::{
+        lifecycle::Lifecycle,
+        objects::{AdmissionMode, create_built_in},
+    },
+};
 use serde_json::{Value, json};
 use tokio::{
     sync::watch,
@@ -15,6 +22,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 use tower::ServiceExt as _;
+use uuid::Uuid;
 
 use crate::{
     compare::{self, Told},
@@ -36,7 +44,10 @@ struct Run {
 /// The steps of a scenario that count, each by its place (`3`, or `3.1` within a watch), with its differences. A step that
 /// prepares others counts where it fails.
 pub(crate) async fn play(scenario: &Value) -> Vec<(String, Vec<String>)> {
-    let server = Server::start(memory(&[]).await, Setup::default());
+    let store = memory(&[]).await;
+    let server = Server::start(store.clone(), Setup { admission: AdmissionMode::Kubernetes, ..Setup::default() });
+    create_built_in(&server.state, &DEFAULT_CLUSTER.into()).await.expect("what every cluster has");
+    let _ends = Lifecycle::start(&store, Uuid::nil());
     let mut run = Run { server, captured: BTreeMap::new(), compared: Vec::new() };
     for (place, step) in list(&scenario["steps"]).enumerate() {
         if step["watch"].is_string() {
@@ -93,6 +104,10 @@ impl Run {
         let headers = step["headers"].as_object();
         if headers.is_none_or(|headers| !headers.contains_key("Accept")) {
             request = request.header("accept", "application/json");
+        }
+        if headers.is_none_or(|headers| !headers.contains_key("User-Agent")) {
+            // Managers of fields are named after it.
+            request = request.header("user-agent", "check_api");
         }
         for (name, value) in headers.into_iter().flatten() {
             request = request.header(name, self.filled(value.as_str().unwrap_or_default()));

@@ -193,8 +193,8 @@ async fn an_import_that_lets_an_owner_go_collects_nothing() {
         .is(200);
     assert_eq!(
         (&report["created"], &report["deleted"]),
-        (&0.into(), &2.into()),
-        "the namespace and the owner: {report}"
+        (&0.into(), &8.into()),
+        "the owner, its namespace, and the six objects that every cluster begins with: {report}"
     );
     settle(&mut turns).await;
     server.get(&format!("{PODS}/owned")).await.is(200);

@@ -96,6 +96,10 @@ async fn every_operation_with_a_body_has_an_example_that_works_as_it_stands() {
             else {
                 continue;
             };
+            if path.ends_with("/bindings") {
+                // Its pod is bound by its own path.
+                continue;
+            }
             let contents = operation["requestBody"]["content"].as_object().expect("contents");
             // An apply, which is YAML, needs a `fieldManager`, which the page does not send unasked.
             let contents: Vec<_> = contents.iter().filter(|(media_type, _)| media_type.ends_with("json")).collect();

@@ -22,6 +22,7 @@ mod objects;
 mod patches;
 mod pods;
 mod service;
+mod subresources;
 mod watches;
 
 use serde_json::Value;

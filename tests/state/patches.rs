@@ -56,7 +56,7 @@ pub async fn a_patch_is_checked_like_a_put(server: Server) {
     merge(json!({"spec": {"schedulerName": "other"}})).await.fails(422, "Invalid");
     merge(json!({"metadata": {"name": "b"}})).await.fails(400, "BadRequest");
     merge(json!({"metadata": {"namespace": "other"}})).await.fails(400, "BadRequest");
-    merge(json!({"metadata": {"uid": "other"}})).await.fails(409, "Conflict");
+    merge(json!({"metadata": {"uid": "other"}})).await.fails(422, "Invalid");
     merge(json!({"metadata": {"resourceVersion": "99999", "labels": {"a": "b"}}})).await.fails(409, "Conflict");
     let status = merge(json!({"spec": {"containers": "none"}})).await.fails(422, "Invalid");
     assert_eq!(status["details"]["causes"][0]["field"], "patch");

@@ -29,6 +29,9 @@ pub async fn a_binding_binds_once(server: Server) {
     assert_eq!(bound["spec"]["nodeName"], "n1");
     assert_eq!(server.get(PODS).await.is(200)["items"][0], crate::item(&bound));
     server.post(&path, &binding("n1", uid)).await.is(201);
+    let beside = |name: &str| json!({"metadata": {"name": name, "uid": uid}, "target": {"kind": "Node", "name": "n1"}});
+    server.post("/api/v1/namespaces/shop/bindings", &beside("web")).await.is(201);
+    server.post("/api/v1/namespaces/shop/bindings", &beside("")).await.fails(400, "BadRequest");
     assert_eq!(server.get(&format!("{PODS}/web")).await.is(200), bound, "a repeated binding changes nothing");
     for again in [binding("n2", uid), binding("n1", &Value::Null)] {
         let status = server.post(&path, &again).await.fails(409, "Conflict");

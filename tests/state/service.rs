@@ -12,7 +12,7 @@ use podberth::{
         error::Error,
         filter,
         import::{self, import},
-        objects::{self, Deletion, Intent, Options, Preconditions, Target, Written, delete, write},
+        objects::{self, Deletion, Intent, Options, Part, Preconditions, Target, Written, delete, write},
     },
     wire::kinds,
 };
@@ -56,7 +56,8 @@ pub(crate) async fn every_write_of_an_object_goes_through_one_function(server: S
     assert!(matches!(again, Err(Error::AlreadyExists(_))), "{again:?}");
 
     let ready = json_of(&json!({"spec": {}, "status": {"phase": "Running"}}));
-    let updated = write(service, &pods, Intent::ReplaceStatus(ready), &real).await.expect("only the status is read");
+    let updated =
+        write(service, &pods, Intent::ReplacePart(ready, Part::Status), &real).await.expect("only the status is read");
     assert_eq!(body(&updated)["status"]["phase"], "Running");
     assert_eq!(body(&updated)["spec"]["containers"][0]["name"], "main");
     assert_eq!(updated.uid, created.uid);

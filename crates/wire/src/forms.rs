@@ -140,8 +140,10 @@ pub fn shaped<'t>(text: &'t str, form: Form, kind: &StoredKind, now: Timestamp) 
             let metadata = of_one(outline.metadata());
             table(&metadata, [text].into_iter(), version, include, kind, Headers::Written, now).map(Cow::Owned)
         }
-        (Form::Metadata(version), None) => Ok(Cow::Owned(partial(outline.metadata(), version))),
-        (Form::MetadataList(version), Some(items)) => metadata_list(outline.metadata(), items, version).map(Cow::Owned),
+        (Form::Metadata(version), None) => Ok(Cow::Owned(partial(outline.metadata(), kind, version))),
+        (Form::MetadataList(version), Some(items)) => {
+            metadata_list(outline.metadata(), items, kind, version).map(Cow::Owned)
+        }
         (Form::Metadata(_), Some(_)) => Err(FormError::NotAcceptable(format!(
             "you requested PartialObjectMetadata, but the requested object is a list ({}List)",
             kind.kind
@@ -171,7 +173,7 @@ pub fn event_object<'t>(
             table(&metadata, [text].into_iter(), version, include, kind, headers, now).map(Cow::Owned)
         }
         Form::Metadata(version) | Form::MetadataList(version) => {
-            Ok(Cow::Owned(partial(Outline::of(text)?.metadata(), version)))
+            Ok(Cow::Owned(partial(Outline::of(text)?.metadata(), kind, version)))
         }
     }
 }
@@ -199,18 +201,39 @@ fn of_one(metadata: &str) -> String {
     format!(r#"{{"resourceVersion":{}}}"#, Value::from(resource_version))
 }
 
-fn partial(metadata: &str, version: MetaVersion) -> String {
+/// The annotation that daemon sets have only where they are written whole (`pkg/apis/apps/v1/conversion.go`).
+const OF_DAEMON_SETS: &str = "deprecated.daemonset.template.generation";
+
+fn partial(metadata: &str, kind: &StoredKind, version: MetaVersion) -> String {
     let version = version.api_version();
+    let hidden = if kind.kind == "DaemonSet" { without_annotation(metadata, OF_DAEMON_SETS) } else { None };
+    let metadata = hidden.as_deref().unwrap_or(metadata);
     format!(r#"{{"kind":"PartialObjectMetadata","apiVersion":"{version}","metadata":{metadata}}}"#)
 }
 
-fn metadata_list(metadata: &str, items: &[&RawValue], version: MetaVersion) -> Result<String, FormError> {
+/// The metadata without an annotation; `None` if it has not got it.
+fn without_annotation(metadata: &str, name: &str) -> Option<String> {
+    let mut metadata: Value = serde_json::from_str(metadata).ok()?;
+    let annotations = metadata.get_mut("annotations")?.as_object_mut()?;
+    annotations.shift_remove(name)?;
+    if annotations.is_empty() {
+        metadata.as_object_mut()?.shift_remove("annotations");
+    }
+    Some(metadata.to_string())
+}
+
+fn metadata_list(
+    metadata: &str,
+    items: &[&RawValue],
+    kind: &StoredKind,
+    version: MetaVersion,
+) -> Result<String, FormError> {
     let api_version = version.api_version();
     let mut out =
         format!(r#"{{"kind":"PartialObjectMetadataList","apiVersion":"{api_version}","metadata":{metadata},"items":["#);
     for (i, item) in items.iter().enumerate() {
         let comma = if i == 0 { "" } else { "," };
-        let _ = write!(out, "{comma}{}", partial(Outline::of(item.get())?.metadata(), version));
+        let _ = write!(out, "{comma}{}", partial(Outline::of(item.get())?.metadata(), kind, version));
     }
     out.push_str("]}");
     Ok(out)
@@ -245,7 +268,7 @@ fn table<'o>(
         let _ = write!(out, r#"{comma}{{"cells":{cells},"object":"#);
         match include {
             Include::None => out.push_str("null"),
-            Include::Metadata => out.push_str(&partial(Outline::of(text)?.metadata(), version)),
+            Include::Metadata => out.push_str(&partial(Outline::of(text)?.metadata(), kind, version)),
             Include::Object => out.push_str(&named(text, kind)?),
         }
         out.push('}');

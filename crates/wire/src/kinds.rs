@@ -154,6 +154,10 @@ pub enum Subresource {
     Scale,
     /// `ephemeralcontainers`: adds ephemeral containers to a pod.
     EphemeralContainers,
+    /// `resize`: changes the resources of a pod's containers.
+    Resize,
+    /// `finalize`: takes finalizers off a namespace.
+    Finalize,
 }
 
 impl Subresource {
@@ -165,13 +169,16 @@ impl Subresource {
             Self::Eviction => "eviction",
             Self::Scale => "scale",
             Self::EphemeralContainers => "ephemeralcontainers",
+            Self::Resize => "resize",
+            Self::Finalize => "finalize",
         }
     }
 
     /// The operations on it, by their names in Kubernetes.
     pub fn verbs(self) -> &'static [&'static str] {
         match self {
-            Self::Status | Self::Scale | Self::EphemeralContainers => &["get", "patch", "update"],
+            Self::Status | Self::Scale | Self::EphemeralContainers | Self::Resize => &["get", "patch", "update"],
+            Self::Finalize => &["update"],
             Self::Binding | Self::Eviction => &["create"],
         }
     }
@@ -179,7 +186,7 @@ impl Subresource {
     /// The group, version and kind of the objects that it takes and replies with.
     pub fn answers(self, of: &StoredKind) -> (&'static str, &'static str, &'static str) {
         match self {
-            Self::Status | Self::EphemeralContainers => (of.group, of.version, of.kind),
+            Self::Status | Self::EphemeralContainers | Self::Resize | Self::Finalize => (of.group, of.version, of.kind),
             Self::Scale => ("autoscaling", "v1", "Scale"),
             Self::Binding => ("", "v1", "Binding"),
             Self::Eviction => ("policy", "v1", "Eviction"),

@@ -71,7 +71,7 @@ impl Binding {
     }
 }
 
-/// POST of a binding.
+/// POST of a binding, below its pod or beside it: then its own name is the pod's.
 pub(super) async fn bind(
     State(state): State<AppState>,
     target: Target,
@@ -81,6 +81,10 @@ pub(super) async fn bind(
 ) -> Result<Response> {
     let dry_run = query.dry_run()?;
     let binding: Binding = decode::from_slice(&body)?;
+    let target = if target.name.is_empty() { target.named(&binding.metadata.name) } else { target };
+    if target.name.is_empty() {
+        return Err(Error::BadRequest("Name parameter required.".into()));
+    }
     binding.check(&target)?;
     let (uid, node) = (&binding.metadata.uid, &binding.target.name);
     let (policy, annotations) = (policy.policy.as_deref(), &binding.metadata.annotations);

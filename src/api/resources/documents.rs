@@ -169,6 +169,7 @@ fn reference(component: &str) -> Value {
 fn items(kind: &StoredKind, names: &Names) -> Vec<(String, Value)> {
     let Names { one, many, schema, list } = names;
     let Paths { collection, everywhere, object } = Paths::of(kind);
+    let path_of_many = collection.clone();
     let namespace = kind.namespaced.then(|| variable("namespace", "The namespace.", "default")).into_iter();
     let namespace: Vec<Value> = namespace.collect();
     let named = || [&namespace[..], &[variable("name", "The object's name.", kind.example_name())]].concat();
@@ -231,6 +232,12 @@ fn items(kind: &StoredKind, names: &Names) -> Vec<(String, Value)> {
         let list = lists(format!("list{many}ForAllNamespaces"), format!("List {many} of all namespaces"), Vec::new());
         items.push((everywhere, json!({"get": list})));
     }
+    if let Some(path) = super::bindings(kind, &path_of_many) {
+        let metadata = json!({"name": "example"});
+        let example = json!({"kind": "Binding", "apiVersion": "v1", "metadata": metadata, "target": {"kind": "Node", "name": "example"}});
+        let summary = "Bind the Pod that the body names to a node, if it fits there";
+        items.push((path, done("createBinding", summary, with(namespace.clone(), dry_run()), ("Binding", example))));
+    }
     for subresource in kind.subresources {
         let item = match subresource {
             Subresource::Status => json!({
@@ -250,6 +257,16 @@ fn items(kind: &StoredKind, names: &Names) -> Vec<(String, Value)> {
                 "put": replace("replacePodEphemeralContainers".into(), "Add ephemeral containers to a Pod".into(),
                     "Only `spec.ephemeralContainers` is read. Those that are there stay as they are."),
                 "patch": patch("patchPodEphemeralContainers".into(), "Patch the ephemeral containers of a Pod", named(), schema),
+            }),
+            Subresource::Resize => json!({
+                "get": read("readPodResize".into(), "Read a Pod by its resources".into()),
+                "put": replace("replacePodResize".into(), "Resize the containers of a Pod".into(),
+                    "Only `resources` and `resizePolicy` of containers are read. CPU and memory may change."),
+                "patch": patch("patchPodResize".into(), "Patch the resources of a Pod's containers", named(), schema),
+            }),
+            Subresource::Finalize => json!({
+                "put": replace("replaceNamespaceFinalize".into(), "Take finalizers off a Namespace".into(),
+                    "Only `spec.finalizers` is read. A namespace that is being deleted goes with the last one."),
             }),
             Subresource::Binding => {
                 let policy = query(

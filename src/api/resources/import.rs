@@ -83,7 +83,7 @@ pub async fn import(
         replace: query.replace,
         skip_invalid: query.skip_invalid,
         dry_run: dry_run(&query.dry_run)?,
-        fields: fields.parse()?,
+        fields: fields.parse("CreateOptions")?,
         without_access: !caller.may_everything(&state, &cluster).await?,
     };
     import::import(&state, &cluster, bytes, options).await.map(Json)

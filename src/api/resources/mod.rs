@@ -5,11 +5,13 @@
 //!
 //! # Differences from kube-apiserver
 //!
-//! - POST and PUT take the whole object, including `status`: the state comes from outside, no controller fills it in.
+//! - Under `--admission=none` POST and PUT take the whole object, including `status`: the state comes from outside, no controller fills it in.
 //! - PATCH leaves `status` alone where the kind has a path for it, as kube-apiserver does, and drops unknown fields that the patch brings in.
 //!   Numbers in a patched object are written anew.
 //! - `metadata.managedFields` has no `fieldsV1` while an object has one writer that gave no `fieldManager`: all fields are its own.
-//! - A binding is refused if the pod does not fit; a pod that names its node is a fact and is not judged.
+//! - Under `--admission=none`, or with a policy in the query, a binding is refused if the pod does not fit; a pod that names its node is a
+//!   fact and is not judged.
+//! - Statuses of budgets and quotas are counted here ([`crate::service::lifecycle`]) unless a client writes them.
 //! - Under `--admission=none` objects may be in a namespace that does not exist, and a deletion is a fact: it is immediate, without grace periods,
 //!   finalizers and garbage collection.
 //! - Defaults are filled in if decisions read them ([`crate::wire::defaults`]): written if they follow from other objects,
@@ -24,8 +26,11 @@ use axum::{
 };
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{forms, served::Served, state::AppState};
-use crate::wire::kinds::{self, StoredKind, Subresource, Verb};
+use super::{error::RequestError, forms, served::Served, state::AppState};
+use crate::{
+    service::objects::Part,
+    wire::kinds::{self, StoredKind, Subresource, Verb},
+};
 
 mod binding;
 pub mod clusters;
@@ -57,6 +62,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
 /// The paths of one kind.
 fn of_kind(kind: &'static StoredKind) -> Vec<(String, MethodRouter<AppState>)> {
     let Paths { collection, everywhere, object } = Paths::of(kind);
+    let bindings = bindings(kind, &collection);
     let methods = kind.verbs.iter().fold([MethodRouter::new(), MethodRouter::new()], |[many, one], verb| match verb {
         Verb::List => [many.get(list::list), one],
         Verb::Create => [many.post(write::create), one],
@@ -72,25 +78,34 @@ fn of_kind(kind: &'static StoredKind) -> Vec<(String, MethodRouter<AppState>)> {
     }
     routes.extend(kind.subresources.iter().map(|subresource| {
         let methods = match subresource {
-            Subresource::Status => get(read::read).put(write::replace_status).patch(write::patch_status),
+            Subresource::Status => write::part(Part::Status).get(read::read),
+            Subresource::EphemeralContainers => write::part(Part::EphemeralContainers).get(read::read),
+            Subresource::Resize => write::part(Part::Resize).get(read::read),
+            Subresource::Finalize => write::replace_part(Part::Finalize),
             Subresource::Binding => post(binding::bind),
             Subresource::Eviction => post(eviction::evict),
             Subresource::Scale => get(scale::read).put(scale::replace).patch(scale::patch),
-            Subresource::EphemeralContainers => {
-                get(read::read).put(write::replace_ephemeral_containers).patch(write::patch_ephemeral_containers)
-            }
         };
         (format!("{object}/{}", subresource.name()), methods)
     }));
+    routes.extend(bindings.map(|path| (path, post(binding::bind))));
     if kind.verbs.contains(&Verb::List) {
         routes.extend(Paths::of(kind).watched().map(|path| (path, get(watch::watch))));
     }
     let served = axum::Extension(Served(kind));
     let layered = |methods: MethodRouter<AppState>| -> MethodRouter<AppState> {
+        // A GET answers HEAD as well, unless it is said otherwise.
+        let methods = methods.head(async || RequestError::MethodNotAllowed);
         let methods: MethodRouter<AppState> = methods.layer(from_fn(forms::negotiated));
         methods.layer(served)
     };
     routes.into_iter().map(|(path, methods)| (path, layered(methods))).collect()
+}
+
+/// The path of the bindings of a kind's objects, whose names are in the body; `None` if it has no bindings.
+fn bindings(kind: &StoredKind, collection: &str) -> Option<String> {
+    let (namespace, _) = collection.rsplit_once('/').filter(|_| kind.has(Subresource::Binding))?;
+    Some(format!("{namespace}/bindings"))
 }
 
 /// The reason why the kind of a path is not served on purpose, if there is one.

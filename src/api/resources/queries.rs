@@ -65,7 +65,7 @@ impl WriteQuery {
     pub(super) fn options(self, called: Called, headers: &HeaderMap) -> Result<Options> {
         let dry_run = self.is_dry_run(called.name())?;
         let force = self.check(called)?;
-        let fields = FieldValidationQuery { field_validation: self.field_validation }.parse()?;
+        let fields = FieldValidationQuery { field_validation: self.field_validation }.parse(called.name())?;
         let program = headers.get(header::USER_AGENT).and_then(|program| program.to_str().ok()).unwrap_or_default();
         let name = patch::manager_of(&self.field_manager, program).into_owned();
         let manager = Manager { name, is_named: !self.field_manager.is_empty() };

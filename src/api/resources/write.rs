@@ -4,6 +4,7 @@ use axum::{
     extract::State,
     http::{HeaderMap, StatusCode},
     response::Response,
+    routing::{MethodRouter, put},
 };
 
 use super::{
@@ -48,18 +49,6 @@ pub(super) async fn replace(
     written(&state, &target, &caller, query, &headers, Called::Update, Intent::Replace(body)).await
 }
 
-/// PUT of an object's `status`: everything else stays.
-pub(super) async fn replace_status(
-    State(state): State<AppState>,
-    target: Target,
-    caller: Caller,
-    Query(query): Query<WriteQuery>,
-    headers: HeaderMap,
-    JsonBytes(body): JsonBytes,
-) -> Result<Response> {
-    written(&state, &target, &caller, query, &headers, Called::Update, Intent::ReplaceStatus(body)).await
-}
-
 /// PATCH of an object.
 pub(super) async fn patch(
     State(state): State<AppState>,
@@ -70,18 +59,6 @@ pub(super) async fn patch(
     body: PatchBody,
 ) -> Result<Response> {
     patched(&state, &target, &caller, query, &headers, body, Part::Main).await
-}
-
-/// PATCH of an object's `status`: everything else but the metadata stays.
-pub(super) async fn patch_status(
-    State(state): State<AppState>,
-    target: Target,
-    caller: Caller,
-    Query(query): Query<WriteQuery>,
-    headers: HeaderMap,
-    body: PatchBody,
-) -> Result<Response> {
-    patched(&state, &target, &caller, query, &headers, body, Part::Status).await
 }
 
 async fn patched(
@@ -112,26 +89,28 @@ async fn written(
     Ok(show::written(code, &written))
 }
 
-/// PUT of a pod's ephemeral containers: everything else stays.
-pub(super) async fn replace_ephemeral_containers(
-    State(state): State<AppState>,
-    target: Target,
-    caller: Caller,
-    Query(query): Query<WriteQuery>,
-    headers: HeaderMap,
-    JsonBytes(body): JsonBytes,
-) -> Result<Response> {
-    written(&state, &target, &caller, query, &headers, Called::Update, Intent::ReplaceEphemeralContainers(body)).await
+/// PUT and PATCH of a part of an object: everything else stays.
+pub(super) fn part(part: Part) -> MethodRouter<AppState> {
+    let patch =
+        move |State(state): State<AppState>,
+              target: Target,
+              caller: Caller,
+              Query(query): Query<WriteQuery>,
+              headers: HeaderMap,
+              body: PatchBody| async move { patched(&state, &target, &caller, query, &headers, body, part).await };
+    replace_part(part).patch(patch)
 }
 
-/// PATCH of a pod's ephemeral containers: everything else stays.
-pub(super) async fn patch_ephemeral_containers(
-    State(state): State<AppState>,
-    target: Target,
-    caller: Caller,
-    Query(query): Query<WriteQuery>,
-    headers: HeaderMap,
-    body: PatchBody,
-) -> Result<Response> {
-    patched(&state, &target, &caller, query, &headers, body, Part::EphemeralContainers).await
+/// PUT of a part of an object: everything else stays.
+pub(super) fn replace_part(part: Part) -> MethodRouter<AppState> {
+    put(
+        move |State(state): State<AppState>,
+              target: Target,
+              caller: Caller,
+              Query(query): Query<WriteQuery>,
+              headers: HeaderMap,
+              JsonBytes(body): JsonBytes| async move {
+            written(&state, &target, &caller, query, &headers, Called::Update, Intent::ReplacePart(body, part)).await
+        },
+    )
 }

@@ -1,6 +1,6 @@
 //! One cluster: its feed into the index, and what is due out of it.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use jiff::Timestamp;
 use tokio::task::spawn_blocking;
@@ -9,6 +9,7 @@ use super::{
     action,
     entry::Entry,
     index::{Index, Task},
+    statuses::Statuses,
     volumes::{VolumeTask, Volumes},
 };
 use crate::store::{Atomicity, Changes, Cursor, Key, Outcome, Record, Store, StoreError, Write};
@@ -28,6 +29,7 @@ pub(super) struct Follower {
     cursor: Cursor,
     index: Index,
     volumes: Volumes,
+    statuses: Statuses,
     /// Records read at a time, if not the usual number.
     page: Option<usize>,
     /// Writes of one commit, if not the usual number.
@@ -46,7 +48,14 @@ impl Follower {
         self.cursor.after >= revision
             && self.cursor.after == self.cursor.complete
             && !self.index.has_work(now)
-            && !self.volumes.has_work()
+            && !self.volumes.has_work(now)
+            && !self.statuses.has_work(now)
+    }
+
+    /// Time until something is due, if that is known and later than now.
+    pub(super) fn rests_for(&self, now: Timestamp) -> Option<Duration> {
+        let next = self.statuses.next().into_iter().chain(self.volumes.next()).min()?;
+        Duration::try_from(next.duration_since(now)).ok()
     }
 
     /// Number of objects that it knows.
@@ -59,9 +68,9 @@ impl Follower {
     /// # Errors
     /// Those of the store. What was not done is due again.
     pub(super) async fn turn(&mut self, store: &dyn Store, cluster: &str, now: Timestamp) -> Result<usize, StoreError> {
-        let mut written = self.bind_volumes(store, cluster).await?;
+        let mut written = self.bind_volumes(store, cluster, now).await?;
         for _ in 0..COMMITS {
-            self.catch_up(store, cluster).await?;
+            self.catch_up(store, cluster, now).await?;
             let tasks = self.index.due(now, self.at_once.unwrap_or(AT_ONCE));
             if tasks.is_empty() {
                 break;
@@ -82,13 +91,13 @@ impl Follower {
                 }
             }
         }
-        Ok(written)
+        Ok(written + self.statuses.turn(store, cluster, now).await?)
     }
 
     /// Writes what is due about volumes, some of it; returns the number of objects that were written.
-    async fn bind_volumes(&mut self, store: &dyn Store, cluster: &str) -> Result<usize, StoreError> {
-        self.catch_up(store, cluster).await?;
-        let tasks = self.volumes.due(self.at_once.unwrap_or(AT_ONCE));
+    async fn bind_volumes(&mut self, store: &dyn Store, cluster: &str, now: Timestamp) -> Result<usize, StoreError> {
+        self.catch_up(store, cluster, now).await?;
+        let tasks = self.volumes.due(self.at_once.unwrap_or(AT_ONCE), now);
         if tasks.is_empty() {
             return Ok(0);
         }
@@ -104,7 +113,7 @@ impl Follower {
     }
 
     /// Reads the feed up to the head.
-    async fn catch_up(&mut self, store: &dyn Store, cluster: &str) -> Result<(), StoreError> {
+    async fn catch_up(&mut self, store: &dyn Store, cluster: &str, now: Timestamp) -> Result<(), StoreError> {
         loop {
             let page = match store.changes(cluster, &self.cursor, self.page.unwrap_or(PAGE)).await {
                 Ok(page) => page,
@@ -118,7 +127,8 @@ impl Follower {
             let Changes { records, complete, next, .. } = page;
             let parsed = spawn_blocking(move || records.into_iter().map(parse).collect::<Vec<_>>()).await;
             for (record, entry) in parsed.map_err(|error| StoreError::Internal(error.to_string()))? {
-                self.volumes.apply(&record);
+                self.volumes.apply(&record, now);
+                self.statuses.apply(&record, now);
                 self.index.apply(&record, entry);
             }
             self.cursor = next;

@@ -4,6 +4,8 @@
 //! - Objects whose owners are all deleted go; dependents that are to be orphaned lose their owner; an owner that is deleted in the foreground
 //!   waits for those that block it.
 //! - A namespace that is deleted is emptied, and goes last.
+//! - Disruption budgets and quotas get the status that is counted from the objects of their namespace ([`statuses`]), unless another client
+//!   writes it.
 //! - A running pod goes when its grace is over: no kubelet confirms here that it has stopped.
 //! - A volume without a claim is available, and a bind that kube-scheduler began is completed ([`volumes`]): there is no volume controller.
 //!
@@ -16,13 +18,13 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use metrics::counter;
 use tokio::{
     task::AbortHandle,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout_at},
 };
 use uuid::Uuid;
 
 use self::follower::Follower;
 use crate::{
-    store::{Storage, StoreError},
+    store::{Hint, Listener, Storage, StoreError},
     telemetry,
 };
 
@@ -32,6 +34,7 @@ pub mod events;
 mod follower;
 mod gone;
 mod index;
+mod statuses;
 mod volumes;
 
 /// Names the lease.
@@ -41,8 +44,11 @@ const LEASE: &str = "lifecycle";
 const LEASED_FOR: Duration = Duration::from_secs(30);
 const RENEWED_AFTER: Duration = Duration::from_secs(10);
 
-/// Time between two turns in which nothing was due.
+/// Time between two turns in which nothing was due, unless the store hints at a change.
 const IDLE: Duration = Duration::from_secs(1);
+
+/// Time between a hint and the turn: the turn takes in all changes of this time at once.
+const SETTLES: Duration = Duration::from_millis(20);
 
 /// Time between two attempts to get the lease, and after an error.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -108,15 +114,22 @@ impl Turns {
     }
 
     async fn run(mut self) {
+        let (mut hints, mut told, mut all_at) = (self.store.hints(), Told::All, Instant::now());
         loop {
-            let pause = match self.turn().await {
-                Ok(pause) => pause,
-                Err(error) => {
-                    tracing::warn!(%error, "objects that are to end cannot be ended; it is tried again");
-                    AGAIN
+            let turn = match &told {
+                // Where nothing changes, time may have come for something.
+                Told::Some(clusters) if all_at.elapsed() < IDLE => self.turn_of(clusters).await,
+                _ => {
+                    all_at = Instant::now();
+                    self.turn().await
                 }
             };
-            sleep(pause).await;
+            let pause = turn.unwrap_or_else(|error| {
+                tracing::warn!(%error, "objects that are to end cannot be ended; it is tried again");
+                AGAIN
+            });
+            // Hints are for the process that has the lease, while the store can be reached.
+            told = if pause > IDLE { sleep_as(pause, Told::All).await } else { hinted(&mut hints, pause).await };
         }
     }
 
@@ -125,24 +138,45 @@ impl Turns {
     /// # Errors
     /// Those of the store. What was not done is done in a later turn.
     pub async fn turn(&mut self) -> Result<Duration, StoreError> {
+        if !self.has_lease().await? {
+            return Ok(AGAIN);
+        }
+        let names = self.store.clusters().await?;
+        self.followers.retain(|name, _| names.contains(name));
+        self.turn_of(&names).await
+    }
+
+    /// `true` if this process does the work. Another one that does it knows the clusters.
+    async fn has_lease(&mut self) -> Result<bool, StoreError> {
         if self.renewed.is_none_or(|at| at.elapsed() >= RENEWED_AFTER) {
             if !self.store.lease(LEASE, self.holder, LEASED_FOR).await? {
-                // Another process does it, and knows the clusters.
                 (self.followers, self.renewed) = (HashMap::new(), None);
-                return Ok(AGAIN);
+                return Ok(false);
             }
             self.renewed = Some(Instant::now());
         }
-        let heads = self.store.heads(&self.store.clusters().await?).await?;
-        self.followers.retain(|name, _| heads.clusters.iter().any(|one| one.name == *name && !one.removed));
-        let mut is_busy = false;
-        for standing in heads.clusters.iter().filter(|standing| !standing.removed) {
+        Ok(true)
+    }
+
+    /// One turn over some clusters.
+    async fn turn_of(&mut self, names: &[String]) -> Result<Duration, StoreError> {
+        if !self.has_lease().await? {
+            return Ok(AGAIN);
+        }
+        let heads = self.store.heads(names).await?;
+        let (mut is_busy, mut pause) = (false, IDLE);
+        for standing in &heads.clusters {
+            if standing.removed {
+                self.followers.remove(&standing.name);
+                continue;
+            }
             let follower = self.followers.entry(standing.name.clone()).or_default();
             if follower.rests(standing.revision, heads.now) {
+                pause = pause.min(follower.rests_for(heads.now).unwrap_or(IDLE));
                 continue;
             }
             match follower.turn(&*self.store, &standing.name, heads.now).await {
-                Ok(0) => {}
+                Ok(0) => pause = pause.min(follower.rests_for(heads.now).unwrap_or(IDLE)),
                 Ok(written) => {
                     is_busy = true;
                     tracing::debug!(
@@ -157,7 +191,42 @@ impl Turns {
                 Err(error) => tracing::warn!(cluster = standing.name, %error, "objects of the cluster cannot be ended"),
             }
         }
-        Ok(if is_busy { Duration::ZERO } else { IDLE })
+        Ok(if is_busy { Duration::ZERO } else { pause })
+    }
+}
+
+/// The clusters of the next turn.
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    All,
+    /// Those that have changed.
+    Some(Vec<String>),
+}
+
+async fn sleep_as(pause: Duration, then: Told) -> Told {
+    sleep(pause).await;
+    then
+}
+
+/// The clusters that hints name until nothing more is told for a moment; all of them if there is no hint within the time.
+async fn hinted(hints: &mut Listener, pause: Duration) -> Told {
+    let mut names = Vec::new();
+    let mut until = Instant::now() + pause;
+    loop {
+        let named = match timeout_at(until, hints.next()).await {
+            Ok(Some(Hint::Cluster { name, .. })) => name,
+            Ok(Some(Hint::Any)) => return sleep_as(SETTLES, Told::All).await,
+            // Without a store there is nothing to follow; the next turn says so.
+            Ok(None) => return sleep_as(pause, Told::All).await,
+            Err(_) if names.is_empty() => return Told::All,
+            Err(_) => return Told::Some(names),
+        };
+        if names.is_empty() {
+            until = Instant::now() + SETTLES;
+        }
+        if !names.iter().any(|known| **known == *named) {
+            names.push(named.to_string());
+        }
     }
 }
 

@@ -1,14 +1,17 @@
 //! The loop over a store that fails: it always ends, and deletes nothing that has a living owner.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use podberth_testkit::memory::{Memory, Numbering};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::follower::Follower;
-use crate::store::{Atomicity, Change, Key, ListQuery, Precondition, Schema, Store, Write};
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use super::{IDLE, Lifecycle, follower::Follower};
+use crate::store::{Atomicity, Change, Key, ListQuery, Precondition, Schema, Storage, Store, Write};
 
 const CLUSTER: &str = "prod";
 
@@ -56,7 +59,12 @@ async fn settle(store: &Memory, crashes: bool) -> usize {
         if crashes {
             follower = Follower::in_steps(3, 2);
         }
-        let written = follower.turn(store, CLUSTER, now()).await.expect("the store answers");
+        let mut written = 0;
+        // What is left alone for a moment is due later.
+        for later in [0, 2] {
+            let time = at(4 * i64::try_from(turns).expect("few turns") + later);
+            written += follower.turn(store, CLUSTER, time).await.expect("the store answers");
+        }
         if written == 0 {
             return turns;
         }
@@ -231,5 +239,92 @@ async fn volumes_become_available_and_binds_that_were_begun_are_completed() {
         commit(&store, vec![claim("nobody", &json!({}))]).await;
         settle(&store, crashes).await;
         assert!(bound(&store).await.contains(&"nobody Bound kept-for-later".to_owned()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_wakes_the_loop() {
+    let memory = Arc::new(opened().await);
+    let store: Arc<dyn Storage> = memory.clone();
+    let _running = Lifecycle::start(&store, Uuid::nil());
+    // All that it has to do is done: it rests.
+    sleep(IDLE / 2).await;
+    let namespace = json!({"metadata": {"name": "shop", "deletionTimestamp": "2026-11-26T10:00:00Z"}, "spec": {"finalizers": ["kubernetes"]}});
+    let change = Change::Put { body: namespace.to_string().into(), uid: "ns".into(), node: None };
+    let write = Write { key: Key::new("namespaces", "", "shop"), precondition: Precondition::default(), change };
+    let (mut hints, since) = (memory.hints(), Instant::now());
+    commit(&memory, vec![write, put(0, &json!({"name": key(0).name}))]).await;
+    while !memory.list(CLUSTER, &ListQuery::all("namespaces")).await.expect("the store lists").items.is_empty() {
+        hints.next().await.expect("a hint");
+    }
+    assert!(since.elapsed() < IDLE / 4, "{:?}", since.elapsed());
+}
+
+fn at(seconds: i64) -> Timestamp {
+    now() + SignedDuration::from_secs(seconds)
+}
+
+fn object(kind: &str, name: &str, body: &Value) -> Write {
+    let change = Change::Put { body: body.to_string().into(), uid: format!("uid-{name}"), node: None };
+    Write { key: Key::new(kind, "shop", name), precondition: Precondition::default(), change }
+}
+
+/// The managers of an object that a client made.
+fn made() -> Value {
+    json!([{"manager": "kubectl", "operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1"}])
+}
+
+/// A budget that wants two of the pods `app=web`.
+fn budget(managers: &Value) -> Write {
+    let body = json!({"metadata": {"name": "web", "namespace": "shop", "generation": 1, "managedFields": managers},
+        "spec": {"minAvailable": 2, "selector": {"matchLabels": {"app": "web"}}}});
+    object("poddisruptionbudgets.policy", "web", &body)
+}
+
+fn ready(name: &str) -> Write {
+    let body = json!({"metadata": {"name": name, "namespace": "shop", "labels": {"app": "web"}},
+        "spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "500m"}}}]},
+        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}});
+    object("pods", name, &body)
+}
+
+async fn status_of(store: &Memory, kind: &str, name: &str) -> Value {
+    let record =
+        store.get(CLUSTER, &Key::new(kind, "shop", name)).await.expect("the store answers").expect("the object");
+    serde_json::from_slice::<Value>(&record.body).expect("JSON")["status"].clone()
+}
+
+#[tokio::test]
+async fn budgets_and_quotas_get_the_status_that_is_counted() {
+    let (store, mut follower) = (opened().await, Follower::default());
+    let quota = json!({"metadata": {"name": "all", "namespace": "shop", "managedFields": made()}, "spec": {"hard": {"requests.cpu": "2", "pods": "4"}}});
+    commit(&store, vec![budget(&made()), object("resourcequotas", "all", &quota), ready("a"), ready("b")]).await;
+    follower.turn(&store, CLUSTER, now()).await.expect("a turn");
+    assert_eq!(status_of(&store, "poddisruptionbudgets.policy", "web").await, Value::Null, "a new one is left alone");
+    follower.turn(&store, CLUSTER, at(2)).await.expect("a turn");
+    let status = status_of(&store, "poddisruptionbudgets.policy", "web").await;
+    assert_eq!((&status["currentHealthy"], &status["disruptionsAllowed"]), (&json!(2), &json!(0)), "{status}");
+    let used = status_of(&store, "resourcequotas", "all").await["used"].clone();
+    assert_eq!(used, json!({"requests.cpu": "1", "pods": "2"}));
+    commit(&store, vec![ready("c")]).await;
+    follower.turn(&store, CLUSTER, at(3)).await.expect("a turn");
+    follower.turn(&store, CLUSTER, at(5)).await.expect("a turn");
+    let status = status_of(&store, "poddisruptionbudgets.policy", "web").await;
+    assert_eq!(status["disruptionsAllowed"], 1, "{status}");
+    for later in [7, 9] {
+        assert_eq!(follower.turn(&store, CLUSTER, at(later)).await.expect("a turn"), 0, "what is right is not written");
+    }
+}
+
+#[tokio::test]
+async fn a_status_that_another_client_writes_or_an_import_brings_is_left_alone() {
+    let controller = json!([{"manager": "kube-controller-manager", "operation": "Update", "subresource": "status"}]);
+    for managers in [controller, json!([])] {
+        let (store, mut follower) = (opened().await, Follower::default());
+        commit(&store, vec![budget(&managers), ready("a"), ready("b"), ready("c")]).await;
+        for seconds in [0, 2, 4] {
+            assert_eq!(follower.turn(&store, CLUSTER, at(seconds)).await.expect("a turn"), 0);
+        }
+        assert_eq!(status_of(&store, "poddisruptionbudgets.policy", "web").await, Value::Null);
     }
 }

@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
 use crate::{
@@ -25,6 +26,9 @@ const VOLUMES: &str = "persistentvolumes";
 const CLAIMS: &str = "persistentvolumeclaims";
 const BIND_COMPLETED: &str = "pv.kubernetes.io/bind-completed";
 
+/// Time for which a volume is left alone after a change before it becomes available.
+const SETTLES: SignedDuration = SignedDuration::from_millis(1_500);
+
 /// Namespace and name of a claim.
 type ClaimName = (String, String);
 
@@ -37,11 +41,15 @@ pub(super) struct Volumes {
     naming: BTreeMap<ClaimName, BTreeSet<String>>,
     /// Volumes to examine.
     dirty: BTreeSet<String>,
+    /// Volumes to examine later, and when.
+    later: BTreeSet<(Timestamp, String)>,
 }
 
 #[derive(Debug)]
 struct Volume {
     revision: u64,
+    /// When it may become available: a new volume is left alone for a moment, so that whoever made it can go on.
+    settled: Timestamp,
     is_deleted: bool,
     phase: String,
     claim: Option<Reference>,
@@ -113,7 +121,7 @@ struct Status {
 
 impl Volumes {
     /// Takes in a record. One that cannot be read stays as it is.
-    pub(super) fn apply(&mut self, record: &Record) {
+    pub(super) fn apply(&mut self, record: &Record, now: Timestamp) {
         let is_volume = match &*record.key.kind {
             VOLUMES => true,
             CLAIMS => false,
@@ -125,7 +133,7 @@ impl Volumes {
         }
         let body = if record.deleted { None } else { decode::from_slice::<Body>(&record.body).ok() };
         if is_volume {
-            self.put_volume(record, body);
+            self.put_volume(record, body, now);
         } else {
             self.put_claim(record, body);
         }
@@ -143,7 +151,7 @@ impl Volumes {
         }
     }
 
-    fn put_volume(&mut self, record: &Record, body: Option<Body>) {
+    fn put_volume(&mut self, record: &Record, body: Option<Body>, now: Timestamp) {
         let name = record.key.name.clone();
         let before = self.volumes.remove(&name).and_then(|volume| volume.claim);
         if let Some(claim) = before.map(|reference| reference.claim())
@@ -161,6 +169,7 @@ impl Volumes {
         }
         let volume = Volume {
             revision: record.revision,
+            settled: now.checked_add(SETTLES).unwrap_or(now),
             is_deleted: body.metadata.deletion_timestamp.is_some(),
             phase: body.status.phase.unwrap_or_default(),
             claim: body.spec.claim_ref,
@@ -193,17 +202,31 @@ impl Volumes {
     }
 
     /// `true` if something may have to be written.
-    pub(super) fn has_work(&self) -> bool {
-        !self.dirty.is_empty()
+    pub(super) fn has_work(&self, now: Timestamp) -> bool {
+        !self.dirty.is_empty() || self.next().is_some_and(|next| next <= now)
+    }
+
+    /// When a volume is to be examined again.
+    pub(super) fn next(&self) -> Option<Timestamp> {
+        self.later.first().map(|(at, _)| *at)
     }
 
     /// Things to write, at most `most`. What is not done is said again, once the feed shows the object changed or [`Self::again`] is called.
-    pub(super) fn due(&mut self, most: usize) -> Vec<VolumeTask> {
+    pub(super) fn due(&mut self, most: usize, now: Timestamp) -> Vec<VolumeTask> {
+        while self.next().is_some_and(|next| next <= now)
+            && let Some((_, name)) = self.later.pop_first()
+        {
+            self.dirty.insert(name);
+        }
         let mut tasks = Vec::new();
         while tasks.len() < most
             && let Some(name) = self.dirty.pop_first()
         {
-            tasks.extend(self.examine(&name));
+            let Some(task) = self.examine(&name) else { continue };
+            match self.volumes.get(&name).map(|volume| volume.settled) {
+                Some(settled) if task.claim.is_none() && settled > now => drop(self.later.insert((settled, name))),
+                _ => tasks.push(task),
+            }
         }
         tasks
     }

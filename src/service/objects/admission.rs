@@ -14,6 +14,7 @@ use crate::{
     },
     store::{ListQuery, Record},
     wire::{
+        decode::DecodeError,
         defaults::{self, Denied},
         document::Document,
         kinds::{self, StoredKind},
@@ -28,11 +29,22 @@ pub(super) const BUILT_IN: [&str; 4] = ["default", "kube-system", "kube-public",
 /// # Errors
 /// [`Error::BadRequest`] if a value has not the type of its field.
 pub(super) async fn read(service: &Service, target: &Target, document: Document, length: usize) -> Result<Document> {
+    let read = normalized(service, target, document, length).await?;
+    read.map_err(|error| undecodable(target.kind, &error))
+}
+
+/// Like [`read`], with the fault of the object by itself.
+pub(super) async fn normalized(
+    service: &Service,
+    target: &Target,
+    document: Document,
+    length: usize,
+) -> Result<std::result::Result<Document, DecodeError>> {
     if !service.admission.holds_for(target.kind) {
-        return Ok(document);
+        return Ok(Ok(document));
     }
     let kind = target.kind;
-    read_on(length, move || defaults::normalized(kind, &document)).await?.map_err(|error| undecodable(kind, &error))
+    read_on(length, move || defaults::normalized(kind, &document)).await
 }
 
 /// Fills in and checks a new object by the limit ranges of its namespace.

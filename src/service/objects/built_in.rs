@@ -21,6 +21,17 @@ use crate::{
     wire::kinds,
 };
 
+/// Creates them in a cluster that has nothing yet.
+///
+/// # Errors
+/// Those of the store.
+pub(super) async fn begin(service: &Service, cluster: &Arc<str>) -> Result<()> {
+    if service.clusters.get(cluster).await?.progress().revision > 0 {
+        return Ok(());
+    }
+    create_built_in(service, cluster).await
+}
+
 /// Creates those that are missing.
 ///
 /// # Errors

@@ -113,7 +113,7 @@ pub(crate) fn check(
     document: Document,
     mode: AdmissionMode,
 ) -> std::result::Result<Accepted, Refused> {
-    let (more, warnings) = more(kind, &document, mode)?;
+    let (more, warnings) = (more(kind, &document, mode)?, warnings(kind, &document, None, mode)?);
     let (mut accepted, mut causes) = validated(kind, document)?;
     accepted.warnings = warnings;
     add(&mut causes, more);
@@ -131,30 +131,39 @@ pub(crate) fn check_update(
     if mode.holds_for(kind) {
         changes.extend(complete::changes(kind, &document, stored).map_err(Refused::Undecodable)?);
     }
-    let (faults, warnings) = more(kind, &document, mode)?;
+    let faults = more(kind, &document, mode)?;
+    let warnings = warnings(kind, &document, Some(stored), mode)?;
     let (mut accepted, mut causes) = validated(kind, document)?;
     accepted.warnings = warnings;
     add(&mut causes, faults);
     if !causes.is_empty() {
         let mut before = kind.validate(stored.clone().into_body().as_bytes()).map_err(Refused::Undecodable)?.causes;
-        before.extend(more(kind, stored, mode)?.0);
+        before.extend(more(kind, stored, mode)?);
         causes.retain(|cause| !before.contains(cause));
     }
     causes.extend(changes);
     if causes.is_empty() { Ok(accepted) } else { Err(Refused::Invalid(causes)) }
 }
 
-/// The faults and the warnings that only the API server's rules find.
-fn more(
+/// The faults that only the API server's rules find.
+fn more(kind: &StoredKind, document: &Document, mode: AdmissionMode) -> std::result::Result<Vec<Cause>, Refused> {
+    if !mode.holds_for(kind) {
+        return Ok(Vec::new());
+    }
+    complete::faults(kind, document).map_err(Refused::Undecodable)
+}
+
+/// The API server's warnings.
+fn warnings(
     kind: &StoredKind,
     document: &Document,
+    stored: Option<&Document>,
     mode: AdmissionMode,
-) -> std::result::Result<(Vec<Cause>, Vec<String>), Refused> {
+) -> std::result::Result<Vec<String>, Refused> {
     if !mode.holds_for(kind) {
-        return Ok((Vec::new(), Vec::new()));
+        return Ok(Vec::new());
     }
-    let faults = complete::faults(kind, document).map_err(Refused::Undecodable)?;
-    Ok((faults, complete::warnings(kind, document).map_err(Refused::Undecodable)?))
+    complete::warnings(kind, document, stored).map_err(Refused::Undecodable)
 }
 
 /// Adds the faults that are not told yet.

@@ -23,6 +23,7 @@ use crate::{
 };
 
 pub use self::{
+    begun::write,
     built_in::create_built_in,
     delete::{Deleted, Deletion, delete, delete_all},
     list::{Found, ListTurn, NotOlder, Page, Selection, list},
@@ -31,11 +32,12 @@ pub use self::{
     scale::{Scaling, scale, set_scale},
     target::{Preconditions, Target},
     watch::{Begin, watch},
-    write::{Intent, Options, Written, write},
+    write::{Intent, Options, Written},
 };
 
 pub(super) mod admission;
 mod aggregate;
+mod begun;
 mod built_in;
 mod commit;
 pub(super) mod delete;

@@ -1,5 +1,7 @@
 //! Patches of stored objects: the object that a patch makes of the stored one ([`crate::wire::patch`]).
 
+use serde_json::value::to_raw_value;
+
 use super::{target::Target, with_node};
 use crate::{
     clock,
@@ -7,9 +9,13 @@ use crate::{
     service::error::{Error, Result},
     store::Record,
     wire::{
+        decode::DecodeError,
         document::{self, Document},
+        ephemeral,
+        fault::{Cause, Faults, Path},
         kinds::{StoredKind, Subresource},
         patch::{self, Patch, PatchError, Writer},
+        resize,
         validation::fields::FieldValidation,
     },
 };
@@ -43,7 +49,9 @@ impl Manager {
     }
 
     fn writer<'a>(&'a self, part: Part, now: &'a str) -> Writer<'a> {
-        Writer { manager: &self.name, is_named: self.is_named, subresource: part.subresource(), now: Some(now) }
+        // The API server notes no time for a scale (`managedfields/scalehandler.go`).
+        let now = (part != Part::Scale).then_some(now);
+        Writer { manager: &self.name, is_named: self.is_named, subresource: part.subresource(), now }
     }
 }
 
@@ -59,6 +67,10 @@ pub enum Part {
     Scale,
     /// The ephemeral containers of a pod.
     EphemeralContainers,
+    /// The resources of a pod's containers.
+    Resize,
+    /// The finalizers of a namespace's spec.
+    Finalize,
 }
 
 impl Part {
@@ -68,25 +80,75 @@ impl Part {
             Self::Status => "status",
             Self::Scale => "scale",
             Self::EphemeralContainers => "ephemeralcontainers",
+            Self::Resize => "resize",
+            Self::Finalize => "finalize",
         }
     }
 
-    /// The object with the other part as it is stored.
-    fn keep_the_rest(self, kind: &StoredKind, document: Document, stored: Option<&Document>) -> Document {
-        match (self, stored) {
-            (Self::Status, Some(stored)) => status_of(kind, &document, stored),
-            (Self::Scale, Some(stored)) => with_spec(stored, &document, "replicas"),
-            (Self::EphemeralContainers, Some(stored)) => with_spec(stored, &document, "ephemeralContainers"),
-            (Self::Main, stored) if kind.has(Subresource::Status) => {
-                let mut document = document;
-                match stored.and_then(|stored| stored.get("status")) {
-                    Some(status) => document.set("status", status.to_owned()),
-                    None => document.remove("status"),
+    /// The stored object with this part of the one sent; `None` for [`Part::Main`], which is most of it.
+    ///
+    /// # Errors
+    /// If one of them cannot be read.
+    pub(super) fn of(
+        self,
+        kind: &StoredKind,
+        sent: &Document,
+        stored: &Document,
+    ) -> std::result::Result<Option<Document>, DecodeError> {
+        Ok(Some(match self {
+            Self::Main => return Ok(None),
+            Self::Status => status_of(kind, sent, stored),
+            Self::Scale => with_spec(stored, sent, "replicas"),
+            Self::EphemeralContainers => with_spec(stored, sent, ephemeral::FIELD),
+            Self::Resize => resize::of(stored, sent)?,
+            Self::Finalize => {
+                let none = || to_raw_value::<[&str; 0]>(&[]).ok();
+                let finalizers = sent.get_in("spec", "finalizers")?.filter(|raw| raw.get() != "null").or_else(none);
+                let mut document = stored.clone();
+                if let Some(finalizers) = finalizers {
+                    document.set_in("spec", "finalizers", finalizers)?;
                 }
                 document
             }
-            _ => document,
+        }))
+    }
+
+    /// The faults of a change that this path alone allows, and the stored object as if it had been made; `None` for a path that allows no more
+    /// than others.
+    pub(super) fn allowed(
+        self,
+        next: &Document,
+        stored: &Document,
+    ) -> std::result::Result<Option<(Vec<Cause>, Document)>, DecodeError> {
+        Ok(match self {
+            Self::EphemeralContainers => {
+                Some((ephemeral::changes(next, stored)?, with_spec(stored, next, ephemeral::FIELD)))
+            }
+            Self::Resize => Some((resize::changes(next, stored)?, resize::of(stored, next)?)),
+            Self::Main | Self::Status | Self::Scale | Self::Finalize => None,
+        })
+    }
+
+    /// The object with the other part as it is stored.
+    fn keep_the_rest(
+        self,
+        kind: &StoredKind,
+        document: Document,
+        stored: Option<&Document>,
+    ) -> std::result::Result<Document, DecodeError> {
+        if let Some(stored) = stored
+            && let Some(next) = self.of(kind, &document, stored)?
+        {
+            return Ok(next);
         }
+        let mut document = document;
+        if kind.has(Subresource::Status) {
+            match stored.and_then(|stored| stored.get("status")) {
+                Some(status) => document.set("status", status.to_owned()),
+                None => document.remove("status"),
+            }
+        }
+        Ok(document)
     }
 }
 
@@ -176,7 +238,7 @@ impl Patching {
             FieldValidation::Ignore => Vec::new(),
             FieldValidation::Strict | FieldValidation::Warn => unknown,
         };
-        let mut document = part.keep_the_rest(kind, made, rendered.as_ref());
+        let mut document = part.keep_the_rest(kind, made, rendered.as_ref()).map_err(unreadable)?;
         document.to_stored(kind);
         check_identity(target, &mut document, record)?;
         let before = rendered.map(|mut before| {
@@ -188,6 +250,11 @@ impl Patching {
         });
         Ok(Patched { document, before, warnings })
     }
+}
+
+/// A patched part that has not the type of its field.
+fn unreadable(error: DecodeError) -> PatchError {
+    if error.is_used_up() { PatchError::Unread(error) } else { PatchError::Invalid(error.to_string()) }
 }
 
 /// Checks that a patched object is still the one of the path, at the revision that the patch names.
@@ -207,7 +274,10 @@ fn check_identity(target: &Target, document: &mut Document, record: Option<&Reco
         return if uid.is_empty() { Ok(()) } else { Err(target.other_uid(&uid, "")) };
     };
     if !uid.is_empty() && uid != record.uid {
-        return Err(target.other_uid(&uid, &record.uid));
+        // A patch has no preconditions: the uid is a field that it changes (`ValidateObjectMetaAccessorUpdate`).
+        let mut faults = Faults::default();
+        faults.invalid(&Path::ROOT.child("metadata").child("uid"), &uid, "field is immutable");
+        return Err(target.invalid(faults.into_causes()));
     }
     document.set_metadata_text("uid", &record.uid);
     if !matches!(revision.as_str(), "" | "0") && revision != record.revision.to_string() {

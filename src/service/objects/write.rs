@@ -16,7 +16,7 @@ use super::{
     delete,
     examine::{self, Accepted, Refused},
     generated, guard, is_absent,
-    patched::{Manager, Part, Patched, Patching, status_of, with_spec},
+    patched::{Manager, Part, Patched, Patching},
     revision, stamp,
     target::{Preconditions, Target},
     with_node,
@@ -31,7 +31,6 @@ use crate::{
     store::{Body, Change, Record, Refusal},
     wire::{
         document::Document,
-        ephemeral,
         patch::{Patch, PatchError, PatchType},
         validation::fields::FieldValidation,
     },
@@ -44,10 +43,8 @@ pub enum Intent {
     Create(Bytes),
     /// Puts this object in the place of the stored one, whose identity it keeps.
     Replace(Bytes),
-    /// Puts the `status` of this object in the place of the stored one's.
-    ReplaceStatus(Bytes),
-    /// Puts the ephemeral containers of this pod in the place of the stored one's.
-    ReplaceEphemeralContainers(Bytes),
+    /// Puts a part of this object in the place of the stored one's.
+    ReplacePart(Bytes, Part),
     /// Patches the stored object; an apply makes one where there is none.
     Patch {
         /// The sort of the patch.
@@ -98,7 +95,7 @@ pub struct Written {
 /// # Errors
 /// [`Error::NotFound`] and [`Error::AlreadyExists`]; [`Error::Conflict`] if a precondition does not hold, or others kept
 /// changing the object; [`Error::Invalid`] with all faults; [`Error::Forbidden`] if the object contradicts others.
-pub async fn write(service: &Service, target: &Target, intent: Intent, options: &Options) -> Result<Written> {
+pub(super) async fn write(service: &Service, target: &Target, intent: Intent, options: &Options) -> Result<Written> {
     let mut draft = Draft::open(service, target, intent, options).await?;
     let mut error = target.modified();
     for _ in 0..ATTEMPTS {
@@ -188,10 +185,7 @@ impl Draft {
         match intent {
             Intent::Create(body) => Self::new(service, target, body, options).await,
             Intent::Replace(body) => Self::edit(target, body, options, Part::Main).await,
-            Intent::ReplaceStatus(body) => Self::edit(target, body, options, Part::Status).await,
-            Intent::ReplaceEphemeralContainers(body) => {
-                Self::edit(target, body, options, Part::EphemeralContainers).await
-            }
+            Intent::ReplacePart(body, part) => Self::edit(target, body, options, part).await,
             Intent::Patch { patch, body, part } => Self::patch(patch, body, part, options).await,
         }
     }
@@ -281,12 +275,8 @@ impl Draft {
             Document::parse(with_node(&record)?.as_bytes()).map_err(Error::internal)
         });
         let before = before.await??;
-        let document = match part {
-            Part::Main => whole(sent, &before),
-            Part::Status => status_of(kind, sent, &before),
-            Part::Scale => with_spec(&before, sent, "replicas"),
-            Part::EphemeralContainers => with_spec(&before, sent, ephemeral::FIELD),
-        };
+        let document = part.of(kind, sent, &before).map_err(|error| examine::undecodable(kind, &error))?;
+        let document = document.unwrap_or_else(|| whole(sent, &before));
         let update = Update { document, before, length, part, manager: Some(self.manager.clone()) };
         update.next(service, target, stored).await?.map_err(|refused| refused.into_error(target))
     }
@@ -396,9 +386,12 @@ impl Update {
         let Self { document, before, length, part, manager } = self;
         let (kind, mode) = (target.kind, service.admission);
         let before = admission::read(service, target, before.clone(), length).await.unwrap_or(before);
-        let mut document = admission::read(service, target, document, length).await?;
+        let mut document = match admission::normalized(service, target, document, length).await? {
+            Ok(document) => document,
+            Err(error) => return Ok(Err(Refused::Undecodable(error))),
+        };
         admission::of_update(service, target, &mut document, &before, length).await?;
-        if part != Part::Status {
+        if !matches!(part, Part::Status | Part::Finalize) {
             document = admission::succeed(service, target, document, &before, length).await?;
         }
         let is_end = delete::succeed(service, target, &mut document, &before)?;
@@ -406,19 +399,22 @@ impl Update {
             if let Some(manager) = manager {
                 manager.track(kind, Some(&before), &mut document, part).map_err(Refused::Undecodable)?;
             }
-            if part != Part::EphemeralContainers {
+            let Some((causes, before)) = part.allowed(&document, &before).map_err(Refused::Undecodable)? else {
                 return examine::check_update(kind, document, &before, mode);
+            };
+            if causes.is_empty() {
+                // What may not be changed otherwise may be by this path.
+                examine::check_update(kind, document, &before, mode)
+            } else {
+                Err(Refused::Invalid(causes))
             }
-            let causes = ephemeral::changes(&document, &before).map_err(Refused::Undecodable)?;
-            if !causes.is_empty() {
-                return Err(Refused::Invalid(causes));
-            }
-            // What may not be changed otherwise may be by this path.
-            let before = with_spec(&before, &document, ephemeral::FIELD);
-            examine::check_update(kind, document, &before, mode)
         });
         Ok(checked.await?.map(|mut accepted| {
             accepted.uid.clone_from(&stored.uid);
+            if part == Part::Status {
+                // Programs write it, and nobody reads what is told to them.
+                accepted.warnings.clear();
+            }
             if is_end { Next::End(accepted) } else { Next::Put(accepted) }
         }))
     }

@@ -80,6 +80,11 @@ pub fn created(kind: &'static StoredKind, document: &Document, now: &str) -> Res
     })
 }
 
+/// The class of a pod with this normalized spec.
+pub(crate) fn qos_class(spec: &serde_json::Map<String, serde_json::Value>) -> &'static str {
+    qos::class(spec)
+}
+
 /// `true` if limit ranges say something about objects of a kind.
 pub fn is_limited(kind: &StoredKind) -> bool {
     kind.is(Kind::Pod) || kind.is(Kind::PersistentVolumeClaim)
@@ -126,6 +131,16 @@ pub fn over_quota(
     let object = tree::parse(document.to_json().as_bytes())?;
     let refusal = quota::refusal(kind, &object, quotas, others);
     Ok(refusal.map(|message| Denied { field: "spec", message, is_unknown: false }))
+}
+
+/// The kinds whose objects a quota counts.
+pub fn counted_by(quota: &serde_json::Value) -> Vec<&'static StoredKind> {
+    quota::counted(quota)
+}
+
+/// The status of a quota, counted from the objects of its namespace, by their kinds.
+pub fn quota_status(quota: &serde_json::Value, objects: &[(&StoredKind, Vec<serde_json::Value>)]) -> serde_json::Value {
+    quota::status(quota, objects)
 }
 
 /// A normalized object as the successor of a stored one.

@@ -89,6 +89,12 @@ pub(super) fn create(kind: &StoredKind, object: &mut Object, now: &str) {
     }
 }
 
+/// The annotations of a deployment, whose changes count as changes of its spec: clients write revisions into them
+/// (`pkg/registry/apps/deployment/strategy.go`).
+fn annotations(object: &Object) -> Option<&Map<String, Value>> {
+    object.get("metadata")?.get("annotations")?.as_object().filter(|annotations| !annotations.is_empty())
+}
+
 /// Makes a normalized object the successor of a stored one.
 pub(super) fn update(kind: &StoredKind, object: &mut Object, stored: &Object) {
     if kind.has(Subresource::Status) {
@@ -98,7 +104,8 @@ pub(super) fn update(kind: &StoredKind, object: &mut Object, stored: &Object) {
         }
     }
     let before = stored.get("metadata").map(|metadata| metadata["generation"].clone()).unwrap_or_default();
-    let is_changed = object.get("spec") != stored.get("spec");
+    let is_changed = object.get("spec") != stored.get("spec")
+        || (kind.kind == "Deployment" && annotations(object) != annotations(stored));
     if WITH_GENERATION.contains(&kind.kind) {
         let generation = before.as_i64().unwrap_or_default() + i64::from(is_changed);
         if generation > 0 {
@@ -112,7 +119,13 @@ pub(super) fn update(kind: &StoredKind, object: &mut Object, stored: &Object) {
         let generation = before + i64::from(template(object) != template(stored));
         set_in(object, &["metadata", "annotations"], TEMPLATE_GENERATION, generation.to_string().into());
     }
-    if kind.kind == "Pod" {
-        label_keys::keep(object, stored);
+    match kind.kind {
+        "Pod" => label_keys::keep(object, stored),
+        // They are taken off by a path of their own.
+        "Namespace" => match stored.get("spec") {
+            Some(spec) => drop(object.insert("spec".into(), spec.clone())),
+            None => drop(object.remove("spec")),
+        },
+        _ => {}
     }
 }

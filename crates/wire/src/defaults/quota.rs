@@ -1,16 +1,16 @@
 //! Quotas of a namespace: what an object takes of them, and if they have as much left.
 //!
-//! No controller counts here: what is used is summed up from the objects of the kind, so that a quota holds from its creation.
+//! What is used is summed up from the objects of the kind, so that a quota holds from its creation.
 //!
 //! Source: `apiserver/pkg/admission/plugin/resourcequota/controller.go` (`CheckRequest`), `pkg/quota/v1/evaluator/core/pods.go`,
 //! `persistent_volume_claims.go`, `services.go`, `apiserver/pkg/quota/v1/generic/evaluator.go`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{limit_range::total, qos};
-use crate::kinds::StoredKind;
+use crate::kinds::{self, StoredKind};
 use podberth_core::{model::Quantity, snapshot::Kind};
 
 /// Amounts by the names that quotas have for them.
@@ -99,17 +99,50 @@ fn is_in(scope: &str, operator: &str, values: &Value, pod: &Value) -> bool {
     }
 }
 
+/// The keys of the kinds whose objects a quota counts.
+pub(super) fn counted(quota: &Value) -> Vec<&'static StoredKind> {
+    let hard = limits(quota);
+    let counts = |kind: &&'static StoredKind| usage(kind, &Value::Null).keys().any(|name| hard.contains_key(name));
+    let counts_amounts = |kind: &StoredKind| {
+        let named = |name: &String| {
+            let of_claims = name.contains("storage") && !name.contains("ephemeral");
+            let of_pods = matches!(name.as_str(), "cpu" | "memory" | "ephemeral-storage")
+                || ["requests.", "limits."].iter().any(|amounts| name.starts_with(amounts));
+            if kind.is(Kind::Pod) { of_pods && !of_claims } else { of_claims }
+        };
+        (kind.is(Kind::Pod) || kind.is(Kind::PersistentVolumeClaim)) && hard.keys().any(named)
+    };
+    kinds::shared().filter(|kind| kind.namespaced && (counts(kind) || counts_amounts(kind))).collect()
+}
+
+fn limits(quota: &Value) -> Usage {
+    let hard = quota["spec"]["hard"].as_object().into_iter().flatten();
+    hard.filter_map(|(resource, text)| Some((resource.clone(), text.as_str()?.parse().ok()?))).collect()
+}
+
+/// The status of a quota, counted from the objects of its namespace, by their kinds.
+pub(super) fn status(quota: &Value, objects: &[(&StoredKind, Vec<Value>)]) -> Value {
+    let mut used: Usage = limits(quota).into_keys().map(|resource| (resource, Quantity::default())).collect();
+    for (kind, objects) in objects {
+        for object in objects.iter().filter(|object| is_about(quota, kind, object)) {
+            for (resource, amount) in usage(kind, object) {
+                if let Some(sum) = used.get_mut(&resource) {
+                    *sum = sum.saturating_add(amount);
+                }
+            }
+        }
+    }
+    let used: serde_json::Map<String, Value> =
+        used.into_iter().map(|(resource, amount)| (resource, amount.to_string().into())).collect();
+    json!({"hard": quota["spec"]["hard"], "used": used})
+}
+
 /// Why the quotas refuse a new object besides those of its kind that there are; `None` if they do not.
 pub(super) fn refusal(kind: &StoredKind, object: &Value, quotas: &[Value], others: &[Value]) -> Option<String> {
     let requested = usage(kind, object);
     for quota in quotas.iter().filter(|quota| is_about(quota, kind, object)) {
         let name = quota["metadata"]["name"].as_str().unwrap_or_default();
-        let hard: Usage = quota["spec"]["hard"]
-            .as_object()
-            .into_iter()
-            .flatten()
-            .filter_map(|(resource, text)| Some((resource.clone(), text.as_str()?.parse().ok()?)))
-            .collect();
+        let hard = limits(quota);
         if kind.is(Kind::Pod)
             && let Some(why) = unnamed(&object["spec"], &hard)
         {
@@ -174,8 +207,6 @@ fn unnamed(pod: &Value, hard: &Usage) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kinds;
-    use serde_json::json;
 
     fn pod(cpu: &str) -> Value {
         json!({"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": cpu}}}]}})
@@ -205,5 +236,16 @@ mod tests {
         let scoped = json!({"metadata": {"name": "s"}, "spec": {"hard": {"pods": "0"}, "scopes": ["BestEffort"]}});
         assert_eq!(refusal(pods, &pod("1"), std::slice::from_ref(&scoped), &[]), None);
         assert!(refusal(pods, &bare, &[scoped], &[]).is_some());
+    }
+    #[test]
+    fn the_status_has_the_sums_of_what_is_limited() {
+        let hard = json!({"requests.cpu": "2", "pods": "10", "configmaps": "5", "requests.storage": "1Gi", "count/jobs.batch": "1"});
+        let quota = json!({"metadata": {"name": "q"}, "spec": {"hard": hard}});
+        let of: Vec<&str> = counted(&quota).iter().map(|kind| kind.plural).collect();
+        assert_eq!(of, ["persistentvolumeclaims", "pods", "configmaps", "jobs"]);
+        let kind = |plural: &str| counted(&quota).into_iter().find(|kind| kind.plural == plural).unwrap();
+        let objects = [(kind("pods"), vec![pod("600m"), pod("900m")]), (kind("configmaps"), vec![json!({})])];
+        let used = json!({"requests.cpu": "1500m", "pods": "2", "configmaps": "1", "requests.storage": "0", "count/jobs.batch": "0"});
+        assert_eq!(status(&quota, &objects), json!({"hard": hard, "used": used}));
     }
 }

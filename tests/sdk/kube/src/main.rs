@@ -199,7 +199,7 @@ async fn applies(client: &Client) {
     assert_eq!(taken.managed_fields().iter().filter_map(|entry| entry.manager.as_deref()).next_back(), Some("two"));
 }
 
-/// What controllers need besides: discovery, events, a lease, subresources, the end of an object.
+/// Further needs of controllers: discovery, events, a lease, subresources, the end of an object.
 async fn is_a_controller(client: &Client, pods: &Api<Pod>) {
     let discovery = Discovery::new(client.clone()).run_aggregated().await.expect("the groups");
     assert!(discovery.groups().any(|group| group.name() == "apps"));

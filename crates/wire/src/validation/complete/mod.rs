@@ -3,6 +3,7 @@
 //!
 //! Source: `pkg/apis/core/validation/validation.go`, and `pkg/apis/{apps,batch,autoscaling,coordination,networking,rbac,policy,storage}/validation`.
 
+mod address;
 mod container;
 mod core;
 mod event;
@@ -48,13 +49,15 @@ pub fn changes(kind: &StoredKind, document: &Document, stored: &Document) -> Res
     Ok(faults.into_causes())
 }
 
-/// The warnings of the API server about a valid object, one text each.
+/// The warnings of the API server about a valid object, one text each. The object is new, or replaces the stored one.
 ///
 /// # Errors
-/// If it cannot be read.
-pub fn warnings(kind: &StoredKind, document: &Document) -> Result<Vec<String>, DecodeError> {
-    let tree = tree::parse(document.to_json().as_bytes())?;
-    Ok(warning::of_kind(kind, &Part::whole(&tree)))
+/// If one of them cannot be read.
+pub fn warnings(kind: &StoredKind, document: &Document, stored: Option<&Document>) -> Result<Vec<String>, DecodeError> {
+    let read = |document: &Document| tree::parse(document.to_json().as_bytes());
+    let (tree, stored) = (read(document)?, stored.map(read).transpose()?);
+    let stored = stored.as_ref().map(Part::whole);
+    Ok(warning::of_kind(kind, &Part::whole(&tree), stored.as_ref()))
 }
 
 fn of_kind(kind: &StoredKind, object: &Part<'_>, faults: &mut Faults) {

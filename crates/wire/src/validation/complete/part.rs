@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::address;
 use crate::{
     fault::{Faults, Path},
     objects::names::{self, NameRule},
@@ -118,21 +119,14 @@ impl<'p> Part<'p> {
 
     /// Reports a text that is no address.
     pub(super) fn address(&self, faults: &mut Faults) {
-        if self.text().parse::<core::net::IpAddr>().is_err() {
+        if address::lenient(self.text()).is_none() {
             faults.invalid(&self.at, self.text(), "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
         }
     }
 
     /// Reports a text that is no range of addresses.
     pub(super) fn cidr(&self, faults: &mut Faults) -> bool {
-        let is_range = self.text().split_once('/').is_some_and(|(address, bits)| {
-            let most = match address.parse::<core::net::IpAddr>() {
-                Ok(core::net::IpAddr::V4(_)) => 32,
-                Ok(core::net::IpAddr::V6(_)) => 128,
-                Err(_) => return false,
-            };
-            bits.parse::<u8>().is_ok_and(|bits| bits <= most)
-        });
+        let is_range = address::lenient_range(self.text()).is_some();
         if !is_range {
             let why = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
             faults.invalid(&self.at, self.text(), why);
