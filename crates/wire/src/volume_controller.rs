@@ -1,4 +1,4 @@
-//! What the volume controller writes into volumes and claims. Other fields stay as they are.
+//! Fields of volumes and claims that the volume controller writes. Other fields stay as they are.
 //!
 //! Source: `pkg/controller/volume/persistentvolume/pv_controller.go` (`syncVolume`, `bind`).
 
