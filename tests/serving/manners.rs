@@ -27,7 +27,7 @@ async fn json_ends_with_one_line_feed() {
     let replies = [
         server.get("/api/v1/nodes").await,
         server.get("/api/v1/nodes/a").await,
-        server.get("/nowhere").await,
+        server.get("/api/v2/nowhere").await,
         server.get("/version").await,
         server.get("/policy").await,
         server.post("/filter", &question).await,
