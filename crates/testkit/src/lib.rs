@@ -4,5 +4,6 @@ mod builders;
 pub mod json;
 pub mod large;
 pub mod memory;
+pub mod watches;
 
 pub use builders::*;
