@@ -269,8 +269,12 @@ impl Clusters {
             Some(cluster) => cluster,
             None => self.keep(name).await?,
         };
-        if let journal::From::State(revision) | journal::From::Now(revision) = ask.from {
-            cluster.reached(revision, ask.within).await;
+        match ask.from {
+            journal::From::State(revision) | journal::From::Now(revision) => {
+                cluster.reached(revision, ask.within).await;
+            }
+            // The feed is read at once; the watch itself waits for it.
+            journal::From::After(revision) => cluster.nudge(revision),
         }
         Watch::begin(cluster, &*self.store, ask, stop, permit).await
     }

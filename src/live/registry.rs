@@ -132,6 +132,7 @@ impl Registry {
     /// Ends all watches.
     pub(super) fn end_watches(&self) {
         self.watches_end.send_replace(true);
+        self.all().iter().filter_map(|cluster| cluster.journal()).for_each(|journal| journal.end_watches());
     }
 
     /// Adds a cluster. If there are too many, the unused one with the oldest request is released.
@@ -247,7 +248,10 @@ impl Registry {
         for Shown { name, cluster, head: before } in shown {
             let Some(cluster) = cluster.upgrade() else { continue };
             let head = match found.get(&name) {
-                Some(standing) if standing.removed => {
+                // One that was loaded since, for a watch, waits to be made again.
+                Some(standing)
+                    if standing.removed && !standing.head.as_ref().is_ok_and(|head| is_same(head, &before)) =>
+                {
                     tracing::info!(cluster = name, "the cluster was removed");
                     self.remove_if(&name, |kept| Arc::ptr_eq(kept, &cluster));
                     continue;

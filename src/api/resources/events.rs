@@ -5,7 +5,7 @@
 //!
 //! Source: `apiserver/pkg/endpoints/handlers/watch.go`, `apiserver/pkg/storage/cacher/cache_watcher.go` (bookmarks).
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, collections::VecDeque, pin::Pin, time::Duration};
 
 use axum::{
     Extension,
@@ -15,7 +15,7 @@ use axum::{
 };
 use futures_util::stream;
 use metrics::{counter, gauge};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 use uuid::Uuid;
 
 use super::list_options::WatchOptions;
@@ -45,6 +45,9 @@ const BOOKMARK_EVERY: Duration = Duration::from_mins(1);
 /// The last bookmark comes so long before the end.
 const LAST_BOOKMARK: Duration = Duration::from_secs(2);
 
+/// Lines of so many bytes together are sent as one piece.
+const SHORT: usize = 16 << 10;
+
 /// The annotation of the bookmark behind the objects that there are.
 const INITIAL_END: &str = r#","annotations":{"k8s.io/initial-events-end":"true"}"#;
 
@@ -59,14 +62,16 @@ pub(super) async fn watch(
     let WatchOptions { selector, begin, bookmarks, timeout } = options;
     let watch = objects::watch(state, target, selector, begin).await?;
     let ends = Instant::now() + timeout.unwrap_or_else(|| LEAST_TIME + LEAST_TIME.mul_f64(chance()));
+    let alarm = if bookmarks { next_bookmark(ends) } else { ends };
     let events = Events {
         watch,
         kind: target.kind,
         form,
         has_columns: false,
         bookmarks,
-        next_bookmark: next_bookmark(ends),
+        alarm: Box::pin(sleep_until(alarm)),
         ends,
+        unsent: VecDeque::new(),
         is_over: false,
     };
     gauge!(telemetry::WATCHES).increment(1.0);
@@ -86,7 +91,7 @@ fn chance() -> f64 {
 fn next_bookmark(ends: Instant) -> Instant {
     let next = Instant::now() + BOOKMARK_EVERY;
     let last = ends.checked_sub(LAST_BOOKMARK).filter(|last| *last > Instant::now());
-    last.map_or(next, |last| last.min(next))
+    last.map_or(next, |last| last.min(next)).min(ends)
 }
 
 /// The events of a watch as lines.
@@ -97,8 +102,11 @@ struct Events {
     /// `true` once a table has told its columns.
     has_columns: bool,
     bookmarks: bool,
-    next_bookmark: Instant,
+    /// It is time for a bookmark, or for the end.
+    alarm: Pin<Box<Sleep>>,
     ends: Instant,
+    /// Lines that are sent one by one.
+    unsent: VecDeque<Bytes>,
     is_over: bool,
 }
 
@@ -111,12 +119,17 @@ impl Drop for Events {
 impl Events {
     /// The next lines; `None` at the end.
     async fn next(&mut self) -> Option<Bytes> {
+        if let Some(line) = self.unsent.pop_front() {
+            return Some(line);
+        }
         while !self.is_over {
             let lines = tokio::select! {
                 biased;
-                () = sleep_until(self.ends) => return None,
-                () = sleep_until(self.next_bookmark), if self.bookmarks => {
-                    self.next_bookmark = next_bookmark(self.ends);
+                () = &mut self.alarm => {
+                    if Instant::now() >= self.ends {
+                        return None;
+                    }
+                    self.alarm.as_mut().reset(next_bookmark(self.ends));
                     match self.watch.bookmark() {
                         Some(revision) => self.bookmark(revision, ""),
                         None => continue,
@@ -148,27 +161,34 @@ impl Events {
             Step::ObjectsEnd(revision) if self.bookmarks => self.bookmark(revision, INITIAL_END),
             Step::ObjectsEnd(_) => Ok(Bytes::new()),
             Step::Changes(changes) => {
-                let mut lines = Vec::with_capacity(changes.len());
+                let mut lines = VecDeque::with_capacity(changes.len());
                 for (kind, event) in changes {
-                    lines.push(match self.shared_form() {
+                    lines.push_back(match self.shared_form() {
                         Some(form) => event.line(form, kind, || self.line(kind, &event))?,
                         None => self.line(kind, &event)?,
                     });
                 }
-                // One line is shared by all watches; several are sent as one piece.
-                Ok(if lines.len() == 1 { lines.swap_remove(0) } else { lines.concat().into() })
+                Ok(self.piece(lines))
             }
-            Step::Expired(newest) => {
+            Step::Expired { seen, since } => {
                 counter!(telemetry::WATCHES_EXPIRED).increment(1);
-                Err(Error::Expired(format!(
-                    "too old resource version: the events before {newest} are gone, list again"
-                )))
+                Err(Error::Expired(format!("too old resource version: {seen} ({since})")))
             }
             Step::Ended => {
                 self.is_over = true;
                 Ok(Bytes::new())
             }
         }
+    }
+
+    /// The first piece of lines, which all watches share: several short ones are sent as one piece, long ones are not copied.
+    fn piece(&mut self, mut lines: VecDeque<Bytes>) -> Bytes {
+        if lines.len() > 1 && lines.iter().map(Bytes::len).sum::<usize>() <= SHORT {
+            return lines.make_contiguous().concat().into();
+        }
+        let first = lines.pop_front().unwrap_or_default();
+        self.unsent = lines;
+        first
     }
 
     fn line(&mut self, kind: Kind, event: &Event) -> Result<Bytes> {

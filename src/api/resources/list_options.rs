@@ -20,6 +20,9 @@ use crate::{
 const EXACT: &str = "Exact";
 const NOT_OLDER_THAN: &str = "NotOlderThan";
 
+/// Longest time of a watch, of those that ask for more.
+const LONGEST_WATCH: Duration = Duration::from_hours(365 * 24);
+
 /// The query of a list or a watch.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -114,7 +117,8 @@ impl ListQuery {
             selector,
             begin,
             bookmarks: flag(self.allow_watch_bookmarks.as_deref()) == Some(true),
-            timeout: timeout.map(|seconds| Duration::from_secs(u64::try_from(seconds).unwrap_or_default())),
+            timeout: timeout
+                .map(|seconds| Duration::from_secs(u64::try_from(seconds).unwrap_or_default()).min(LONGEST_WATCH)),
         })
     }
 

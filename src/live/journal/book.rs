@@ -50,8 +50,8 @@ impl Tracked {
     }
 
     /// Takes in changes; ends the track if they do not continue it, or if taking them in panicked before.
-    fn apply(&self, records: &[Record], head: u64) -> bool {
-        if self.track.is_poisoned() || self.lock().apply(records, head).is_err() {
+    fn apply(&self, records: &[Record], known: &[u64], head: u64) -> bool {
+        if self.track.is_poisoned() || self.lock().apply(records, known, head).is_err() {
             self.end();
             return false;
         }
@@ -123,21 +123,20 @@ impl Book {
         Cursor { bodies: bodies_of(kinds), ..self.cursor }
     }
 
-    /// Adds a track whose state was read at its revision.
-    pub(super) fn add(&mut self, track: Arc<Tracked>) {
-        let at = track.lock().at();
-        if self.tracks.is_empty() {
-            self.cursor = Cursor { after: at, complete: at, ..Cursor::default() };
+    /// Adds a track whose state was read at its revision; `seen` is the head before that. `true` if it is the first one.
+    pub(super) fn add(&mut self, track: Arc<Tracked>, seen: Head) -> bool {
+        let (at, is_first) = (track.lock().at(), self.tracks.is_empty());
+        if is_first {
+            self.cursor = Cursor { after: at, complete: at, seen: Some(seen), ..Cursor::default() };
         }
         self.tracks.insert(name(track.kind), track);
+        is_first
     }
 
     /// Takes in a batch of this process.
     pub(super) fn take_batch(&mut self, batch: &Batch) -> Taken {
         let Batch { before, after, records, is_whole } = batch;
-        let is_next = *is_whole
-            && self.cursor.seen.is_some_and(|seen| seen.epoch == before.epoch)
-            && self.cursor.after == before.revision;
+        let is_next = *is_whole && self.cursor.after == before.revision && !self.is_elsewhere(before);
         let is_known = |seen: &Head| seen.epoch == after.epoch && self.cursor.after >= after.revision;
         if self.cursor.seen.as_ref().is_some_and(is_known) {
             return Taken::Known;
@@ -157,11 +156,19 @@ impl Book {
         self.cursor = next;
     }
 
+    /// `true` if a head is of another history than what was read.
+    pub(super) fn is_elsewhere(&self, head: &Head) -> bool {
+        let Some(seen) = &self.cursor.seen else { return true };
+        let is_other_batch = seen.revision == head.revision && seen.token != head.token;
+        seen.epoch != head.epoch || (is_other_batch && !seen.token.is_nil() && !head.token.is_nil())
+    }
+
     fn apply(&mut self, records: &[Record], head: u64) {
+        let known: Vec<u64> = records.iter().map(|record| record.revision).collect();
         self.tracks.retain(|_, track| {
             let key = track.kind.key();
             let of_kind: Vec<Record> = records.iter().filter(|record| *record.key.kind == *key).cloned().collect();
-            track.apply(&of_kind, head)
+            track.apply(&of_kind, &known, head)
         });
     }
 

@@ -1,6 +1,9 @@
 //! A change of an object as watches tell it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use bytes::Bytes;
 
@@ -14,6 +17,44 @@ use crate::{
 
 /// Bytes that an event takes besides bodies.
 const OVERHEAD: usize = 512;
+
+/// The bytes that the events of a ring take, in bodies and in written forms.
+#[derive(Debug)]
+pub(super) struct Budget {
+    used: AtomicUsize,
+    most: usize,
+}
+
+impl Budget {
+    pub(super) fn new(most: usize) -> Self {
+        Self { used: AtomicUsize::new(0), most: most.max(1) }
+    }
+
+    /// `true` if events are to be dropped.
+    pub(super) fn is_exceeded(&self) -> bool {
+        self.used.load(Ordering::Relaxed) > self.most
+    }
+
+    fn take(&self, bytes: usize) {
+        self.used.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Takes bytes of a written form. Forms may take as much again as the bound, until the next change drops events: otherwise the newest event
+    /// of a full ring could not be shared.
+    fn take_form(&self, bytes: usize) -> bool {
+        let has_room = |used: usize| used.checked_add(bytes).filter(|used| *used <= self.most.saturating_mul(2));
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, has_room).is_ok()
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    #[cfg(test)]
+    pub(super) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+}
 
 /// An object at one revision.
 #[derive(Debug)]
@@ -57,30 +98,69 @@ pub enum Kind {
     Deleted,
 }
 
+/// The part of a change that an event tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Whole,
+    /// That its object is no longer selected.
+    Departure,
+    /// All but that.
+    Rest,
+}
+
 /// A change of one object.
 #[derive(Debug)]
 pub struct Event {
     /// Its revision.
     pub revision: u64,
-    /// The revision at which it became known; a later one for a deletion that was not seen.
-    pub(super) known_at: u64,
     /// The object before; `None` if it was created.
     pub before: Option<Arc<State>>,
-    /// The object after; `None` if it was deleted.
+    /// The object after; `None` if it was deleted. It has another uid than before if it was replaced by one write.
     pub after: Option<Arc<State>>,
-    /// The change in its written forms, each made when the first watch needs it.
-    lines: Mutex<Vec<(u32, Kind, Bytes)>>,
+    part: Part,
+    lines: Mutex<Lines>,
+}
+
+/// The change in its written forms, each made when the first watch needs it.
+#[derive(Debug, Default)]
+struct Lines {
+    written: Vec<(u32, Kind, Bytes)>,
+    /// The budget of the ring that the event is in.
+    budget: Option<Arc<Budget>>,
 }
 
 impl Event {
     pub(super) fn new(revision: u64, before: Option<Arc<State>>, after: Option<Arc<State>>) -> Self {
-        Self { revision, known_at: revision, before, after, lines: Mutex::default() }
+        Self { revision, before, after, part: Part::Whole, lines: Mutex::default() }
     }
 
-    /// The deletion of an object in whose place another one was created at a revision. The revision of the deletion itself is not known: its own
-    /// is the one before, so that a watch can go on from it.
-    pub(super) fn unseen_deletion(before: Arc<State>, created: u64) -> Self {
-        Self { known_at: created, ..Self::new(created.saturating_sub(1), Some(before), None) }
+    /// The event in two, if its object may have been changed in between, at a hidden revision, and by that have left a selection: a client that goes
+    /// on at another replica may be beyond that. So it is told first that the object has left. `hidden_after` has the first hidden revision after
+    /// that of the state before.
+    pub(super) fn split(self, hidden_after: impl FnOnce(u64) -> Option<u64>) -> [Option<Self>; 2] {
+        let hidden = self.before.as_ref().and_then(|before| hidden_after(before.record.revision));
+        let Some(hidden) = hidden.filter(|hidden| *hidden < self.revision) else { return [None, Some(self)] };
+        let departure = Self { part: Part::Departure, ..Self::new(hidden, self.before.clone(), self.after.clone()) };
+        [Some(departure), Some(Self { part: Part::Rest, ..self })]
+    }
+
+    /// Counts the event, and the forms in which it is written from now on, in the budget of a ring.
+    pub(super) fn count_in(&self, budget: &Arc<Budget>) {
+        budget.take(self.weight());
+        self.lines().budget = Some(budget.clone());
+    }
+
+    /// The event leaves its ring.
+    pub(super) fn count_out(&self) {
+        let mut lines = self.lines();
+        let written: usize = lines.written.iter().map(|(_, _, line)| line.len()).sum();
+        if let Some(budget) = lines.budget.take() {
+            budget.give_back(written.saturating_add(self.weight()));
+        }
+    }
+
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The namespace and name of its object.
@@ -92,12 +172,20 @@ impl Event {
     /// The type of the change for a watch with this selector; `None` if it is not told.
     pub fn kind(&self, query: &Query) -> Option<Kind> {
         let is_selected = |state: &Option<Arc<State>>| state.as_ref().is_some_and(|state| state.is_selected(query));
-        match (is_selected(&self.before), is_selected(&self.after)) {
-            (false, false) => None,
-            (false, true) => Some(Kind::Added),
-            (true, true) => Some(Kind::Modified),
-            (true, false) => Some(Kind::Deleted),
-        }
+        let kind = match (is_selected(&self.before), is_selected(&self.after)) {
+            (false, false) => return None,
+            (false, true) => Kind::Added,
+            (true, true) => Kind::Modified,
+            (true, false) => Kind::Deleted,
+        };
+        // Where the name decides, an object leaves when it is deleted.
+        let leaves = kind == Kind::Deleted && !query.is_by_name();
+        let is_told = match self.part {
+            Part::Whole => true,
+            Part::Departure => leaves,
+            Part::Rest => !leaves,
+        };
+        is_told.then_some(kind)
     }
 
     /// The object that a watch is sent: a deleted one as it was before, with the revision of the deletion.
@@ -108,18 +196,20 @@ impl Event {
 
     /// The change in a form, which is written once for all watches. `form` tells forms apart.
     pub fn line<E>(&self, form: u32, kind: Kind, write: impl FnOnce() -> Result<Bytes, E>) -> Result<Bytes, E> {
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, _, line)) = lines.iter().find(|(f, k, _)| (*f, *k) == (form, kind)) {
+        let mut lines = self.lines();
+        if let Some((_, _, line)) = lines.written.iter().find(|(f, k, _)| (*f, *k) == (form, kind)) {
             return Ok(line.clone());
         }
         let line = write()?;
-        lines.push((form, kind, line.clone()));
+        if lines.budget.as_ref().is_none_or(|budget| budget.take_form(line.len())) {
+            lines.written.push((form, kind, line.clone()));
+        }
         Ok(line)
     }
 
-    /// Bytes that it may take while it is kept: the object, and it once more as it is written.
-    pub(super) fn weight(&self) -> usize {
+    /// Bytes that it takes while it is kept, besides its written forms.
+    fn weight(&self) -> usize {
         let state = self.after.as_ref().or(self.before.as_ref());
-        state.map_or(0, |state| state.record.body.len()).saturating_mul(2).saturating_add(OVERHEAD)
+        state.map_or(0, |state| state.record.body.len()).saturating_add(OVERHEAD)
     }
 }

@@ -8,7 +8,10 @@ use super::{
     Journal, Load,
     book::{Taken, Tracked},
 };
-use crate::store::{Changes, List, ListQuery, Record, StoreError};
+use crate::{
+    store::{Changes, Head, List, ListQuery, Record, StoreError},
+    wire::kinds::StoredKind,
+};
 
 /// Changes read at a time.
 const PAGE: usize = 1_000;
@@ -32,14 +35,14 @@ const LOOKS: Duration = Duration::from_secs(20);
 pub(super) async fn run(journal: Arc<Journal>) {
     let mut progress = journal.progress.clone();
     loop {
-        load(&journal).await;
-        let mut is_behind = take_batches(&journal);
+        // The first track of a journal stands where a list was read: the feed says if that is still the cluster's history.
+        let mut is_behind = load(&journal).await;
+        is_behind |= take_batches(&journal);
         let newest = *progress.borrow_and_update();
         {
             let book = journal.book();
-            let cursor = book.cursor();
-            let is_elsewhere = cursor.seen.is_none_or(|seen| seen.epoch != newest.head.epoch);
-            is_behind |= !book.is_empty() && (newest.revision > cursor.after || is_elsewhere);
+            is_behind |= newest.revision > book.cursor().after || book.is_elsewhere(&newest.head);
+            is_behind &= !book.is_empty();
         }
         if is_behind && let Err(error) = catch_up(&journal).await {
             tracing::debug!(cluster = journal.cluster, %error, "the journal cannot read the change feed");
@@ -53,6 +56,7 @@ pub(super) async fn run(journal: Arc<Journal>) {
             return;
         }
         tokio::select! {
+            biased;
             () = journal.work.notified() => {}
             changed = progress.changed() => if changed.is_err() {
                 journal.close();
@@ -75,35 +79,44 @@ fn is_done(journal: &Journal) -> bool {
     is_done
 }
 
-/// Loads the kinds that are asked for.
-async fn load(journal: &Journal) {
+/// Loads the kinds that are asked for; `true` if there was no track before.
+async fn load(journal: &Journal) -> bool {
+    let mut is_new = false;
     loop {
         let next = journal.inbox().to_load.pop();
-        let Some(Load { kind, reply }) = next else { return };
+        let Some(Load { kind, reply }) = next else { return is_new };
         if let Some(track) = journal.track(kind) {
             drop(reply.send(Ok(track)));
             continue;
         }
-        let listed = journal.store.list(&journal.cluster, &ListQuery::all(kind.key())).await;
-        let loaded = match listed {
-            Ok(List { items, revision, .. }) if items.len() <= READ_AT_ONCE => {
-                Ok(Arc::new(Tracked::new(kind, journal.bounds, items, revision)))
-            }
-            Ok(List { items, revision, .. }) => {
-                let bounds = journal.bounds;
-                let made = tokio::task::spawn_blocking(move || Arc::new(Tracked::new(kind, bounds, items, revision)));
-                made.await.map_err(|error| StoreError::Internal(error.to_string()))
+        let loaded = match read(journal, kind).await {
+            Ok((seen, track)) => {
+                is_new |= journal.book().add(track.clone(), seen);
+                if journal.is_closed() {
+                    journal.book().reset();
+                }
+                Ok(track)
             }
             Err(error) => Err(error),
         };
-        if let Ok(track) = &loaded {
-            journal.book().add(track.clone());
-            if journal.is_closed() {
-                journal.book().reset();
-            }
-        }
         drop(reply.send(loaded));
     }
+}
+
+/// Reads a kind: its track, and the head of the cluster before that.
+async fn read(journal: &Journal, kind: &'static StoredKind) -> Result<(Head, Arc<Tracked>), StoreError> {
+    let Journal { store, cluster, bounds, .. } = journal;
+    let standing = store.heads(std::slice::from_ref(cluster)).await?.clusters.pop();
+    let seen = standing.map_or(Ok(Head::default()), |standing| standing.head)?;
+    let List { items, revision, .. } = store.list(cluster, &ListQuery::all(kind.key())).await?;
+    let bounds = *bounds;
+    let track = if items.len() <= READ_AT_ONCE {
+        Tracked::new(kind, bounds, items, revision)
+    } else {
+        let making = tokio::task::spawn_blocking(move || Tracked::new(kind, bounds, items, revision));
+        making.await.map_err(|error| StoreError::Internal(error.to_string()))?
+    };
+    Ok((seen, Arc::new(track)))
 }
 
 /// Takes in the batches of this process; `true` if the feed is to be read.

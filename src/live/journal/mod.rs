@@ -5,8 +5,13 @@
 //! state: it begins anew in each process, and after history was lost.
 //!
 //! Guarantees, those of etcd's watch: events of a kind come in order of revision, none twice, none left out from the revision that a watch begins at;
-//! a watch can go on from the revision of any event or bookmark; a bookmark's revision stands behind all events up to it. One thing is weaker: of
-//! several changes of one object by another process between two reads of the change feed the last one is told.
+//! a watch can go on from the revision of any event or bookmark, at any replica; a bookmark's revision stands behind all events up to it.
+//!
+//! One thing is weaker. Of several changes of one object by another process between two reads of the change feed the last one is told. A watch that
+//! goes on between such changes is filled in from the store or has expired; where it comes from, the objects that it has to give up were told
+//! first. So it misses nothing, but may be told that an object has gone that it does not have.
+//!
+//! An object that was replaced by one write, as an import does, is told as modified, with another uid.
 
 use std::{
     collections::VecDeque,
@@ -107,6 +112,12 @@ impl Journal {
         }
         inbox.batches.push_back(batch);
         drop(inbox);
+        self.work.notify_one();
+    }
+
+    /// Wakes all watches and ends them. Those that begin later have tracks of their own.
+    pub(super) fn end_watches(&self) {
+        self.book().reset();
         self.work.notify_one();
     }
 

@@ -46,7 +46,6 @@ pub(super) async fn changes(
     asked: &Asked<'_>,
     Missing { after, at, changed }: Missing,
 ) -> Result<Option<Vec<(Kind, Arc<Event>)>>, StoreError> {
-    let Some(gone) = tombstones(asked, after, at).await? else { return Ok(None) };
     let mut left = MOST_LOOKED_UP;
     let mut events = Vec::new();
     for state in changed {
@@ -55,7 +54,8 @@ pub(super) async fn changes(
         if state.is_selected(asked.query) {
             // A client that does not have a modified object takes it as a new one.
             events.push((if was_there { Kind::Modified } else { Kind::Added }, event(None)));
-        } else if was_there && !asked.query.is_by_name() {
+        } else if !asked.query.is_by_name() {
+            // Where it was not there, another object of its name may have been.
             match earlier(asked, &state.record.key, after, &mut left).await? {
                 Earlier::There(before) if before.is_selected(asked.query) => {
                     events.push((Kind::Deleted, event(Some(before))));
@@ -65,6 +65,7 @@ pub(super) async fn changes(
             }
         }
     }
+    let Some(gone) = tombstones(asked, after, at).await? else { return Ok(None) };
     for record in gone {
         match earlier(asked, &record.key, after, &mut left).await? {
             Earlier::There(before) if before.is_selected(asked.query) => {

@@ -82,7 +82,7 @@ async fn told(watch: &mut Watch, count: usize) -> Vec<String> {
                 };
                 format!("{sign}{}", short(&event.object(*kind).expect("an object")))
             })),
-            Step::Expired(_) => told.push("!".into()),
+            Step::Expired { .. } => told.push("!".into()),
             Step::Ended => told.push("#".into()),
         }
     }
@@ -92,6 +92,53 @@ async fn told(watch: &mut Watch, count: usize) -> Vec<String> {
 fn short(record: &store::Record) -> String {
     let value: serde_json::Value = serde_json::from_slice(&record.body).expect("JSON");
     format!("{}{}", record.key.name, value["data"]["v"].as_str().expect("a value"))
+}
+
+#[test]
+fn a_ring_is_bounded_by_the_bytes_of_its_objects_and_of_their_written_forms() {
+    const MOST: usize = 100_000;
+    let bounds = Bounds { events: usize::MAX, bytes: MOST };
+    let mut track = track::Track::new(kind().selectable, bounds, Vec::new(), 0);
+    let lane = track::Lane::Everything;
+    let _woken = track.join(&lane);
+    let kept = |track: &track::Track| match track.read(&lane, track.end_position().saturating_sub(5), usize::MAX) {
+        track::Read::Events { events, .. } => events,
+        track::Read::Lost => panic!("the newest events are kept"),
+    };
+    for revision in 1..=200 {
+        let record = store::Record {
+            key: Key::new("configmaps", "shop", format!("{}", revision % 7)),
+            uid: "1".into(),
+            revision,
+            create_revision: revision % 7,
+            node: None,
+            deleted: false,
+            body_revision: revision,
+            body: body("a", &"x".repeat(2_000)).into(),
+        };
+        track.apply(&[record], &[revision], revision).expect("it goes on");
+        assert!(track.bytes() <= MOST, "{} after {revision}", track.bytes());
+        if revision < 5 {
+            let event = &kept(&track)[0];
+            for first in [true, false] {
+                let write = || if first { Ok::<_, ()>(vec![0; 100].into()) } else { panic!("a form is written once") };
+                event.line(99, Kind::Modified, write).expect("a line");
+            }
+            continue;
+        }
+        for event in kept(&track) {
+            for form in 0..30 {
+                let line = event.line(form, Kind::Modified, || Ok::<_, ()>(vec![0; 4_000].into())).expect("a line");
+                assert_eq!(line.len(), 4_000);
+            }
+        }
+        assert!(track.bytes() <= 2 * MOST, "{} with forms", track.bytes());
+    }
+    for event in kept(&track) {
+        event.count_out();
+        event.count_out();
+    }
+    assert!(track.bytes() < MOST, "what leaves the ring is given back, once");
 }
 
 #[tokio::test]
@@ -175,6 +222,9 @@ async fn after_a_restart_a_watch_goes_on_where_nothing_is_missing() {
     assert_eq!(told(&mut all, 1).await, ["~c2"]);
     let mut selecting = watch(&after, "v=2", From::After(seen)).await;
     assert_eq!(told(&mut selecting, 2).await, ["~a2", "+c2"]);
+    write(&after, vec![put("c", "3")]).await;
+    let mut selecting = watch(&clusters(&store), "v=2", From::After(seen)).await;
+    assert_eq!(told(&mut selecting, 1).await, ["!"], "another c may have been selected before");
     let mut leaving = watch(&after, "v=1", From::After(seen)).await;
     assert_eq!(told(&mut leaving, 1).await, ["!"], "a may have been selected before: the last state is not kept");
 

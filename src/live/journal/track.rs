@@ -6,14 +6,15 @@
 //! Model: the watch cache of kube-apiserver (`apiserver/pkg/storage/cacher/watch_cache.go`).
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     ops::Bound,
     sync::Arc,
 };
 
+use imbl::OrdMap;
 use tokio::sync::watch;
 
-use super::event::{Event, State};
+use super::event::{Budget, Event, State};
 use crate::{store::Record, wire::selector::Fields};
 
 /// The bounds of a ring.
@@ -31,8 +32,14 @@ impl Default for Bounds {
     }
 }
 
+/// Stretches of revisions of which a track knows no exact state, at most. Before the oldest of more it counts as not kept.
+const MOST_VAGUE: usize = 1_000;
+
 /// A namespace and a name.
 pub type Place = (String, String);
+
+/// Objects by place. A copy costs nothing, and shares what has not changed since.
+pub(super) type Objects = OrdMap<Place, Arc<State>>;
 
 /// The events that a watch is interested in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -73,16 +80,21 @@ pub(super) struct Broken;
 pub(super) struct Track {
     fields: Fields,
     bounds: Bounds,
-    objects: BTreeMap<Place, Arc<State>>,
+    objects: Objects,
+    /// Those that are on a node, by node.
+    on_nodes: HashMap<Box<str>, BTreeSet<Place>>,
     ring: VecDeque<Arc<Event>>,
     /// Bytes that the ring takes.
-    bytes: usize,
+    budget: Arc<Budget>,
     /// The number of the newest event.
     newest: u64,
     /// All events after this revision are in the ring.
     since: u64,
     /// The objects are exactly the state at this revision.
     at: u64,
+    /// Revisions from the first one to before the second one, of which the state is not known: of several changes of one object by another
+    /// process the newest alone was read.
+    vague: VecDeque<(u64, u64)>,
     lanes: HashMap<Lane, Kept>,
     /// It is not continued.
     is_over: bool,
@@ -91,25 +103,63 @@ pub(super) struct Track {
 impl Track {
     /// A track that begins with the state at a revision.
     pub(super) fn new(fields: Fields, bounds: Bounds, records: Vec<Record>, at: u64) -> Self {
-        let objects =
-            records.into_iter().map(|record| (place(&record), Arc::new(State::new(fields, record)))).collect();
-        Self {
+        let mut track = Self {
             fields,
             bounds,
-            objects,
+            objects: Objects::new(),
+            on_nodes: HashMap::new(),
             ring: VecDeque::new(),
-            bytes: 0,
+            budget: Arc::new(Budget::new(bounds.bytes)),
             newest: 0,
             since: at,
             at,
+            vague: VecDeque::new(),
             lanes: HashMap::new(),
             is_over: false,
+        };
+        for record in records {
+            track.put(place(&record), Arc::new(State::new(fields, record)));
+        }
+        track
+    }
+
+    fn put(&mut self, place: Place, state: Arc<State>) {
+        let (was, is) = (self.objects.get(&place).and_then(|known| known.node()), state.node());
+        if was != is {
+            let was: Option<Box<str>> = was.map(Into::into);
+            self.leave_node(was.as_deref(), &place);
+            if let Some(node) = is {
+                self.on_nodes.entry(node.into()).or_default().insert(place.clone());
+            }
+        }
+        self.objects.insert(place, state);
+    }
+
+    fn remove(&mut self, place: &Place) -> Option<Arc<State>> {
+        let gone = self.objects.remove(place)?;
+        self.leave_node(gone.node(), place);
+        Some(gone)
+    }
+
+    fn leave_node(&mut self, node: Option<&str>, place: &Place) {
+        let Some(node) = node else { return };
+        if let Some(places) = self.on_nodes.get_mut(node) {
+            places.remove(place);
+            if places.is_empty() {
+                self.on_nodes.remove(node);
+            }
         }
     }
 
     /// The revision of the state.
     pub(super) fn at(&self) -> u64 {
         self.at
+    }
+
+    /// Bytes that its events take.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.budget.used()
     }
 
     /// All events after this revision are kept.
@@ -148,19 +198,37 @@ impl Track {
         self.is_over
     }
 
-    /// Takes in changes in order of revision, with which the state is that of `head`. Changes that it has already are left out.
+    /// `true` if the events behind a revision are all the changes since the state of that revision.
+    pub(super) fn goes_on_from(&self, revision: u64) -> bool {
+        revision >= self.since && !self.vague.iter().any(|(from, until)| *from <= revision && revision < *until)
+    }
+
+    /// Takes in changes in order of revision, with which the state is that of `head`. Changes that it has already are left out. `known` has the
+    /// revisions of the changes of all kinds that were read, ascending.
     ///
     /// # Errors
     /// If a record has no body and is not the object that is known: the track cannot go on.
-    pub(super) fn apply(&mut self, records: &[Record], head: u64) -> Result<(), Broken> {
+    pub(super) fn apply(&mut self, records: &[Record], known: &[u64], head: u64) -> Result<(), Broken> {
         let at = self.at;
+        let mut hidden = Hidden { known, taken: BTreeSet::new() };
+        let mut last = at;
         let mut events = Vec::new();
         for record in records.iter().filter(|record| record.revision > at) {
-            self.take(record, &mut events)?;
+            self.take(record, &mut hidden, &mut events)?;
+            last = record.revision;
         }
+        let mut events: Vec<Event> = events
+            .into_iter()
+            .flat_map(|event| event.split(|after| hidden.first(at.max(after), last)))
+            .flatten()
+            .collect();
+        events.sort_by_key(|event| event.revision);
         let mut woken = HashSet::new();
         for event in events {
             self.push(Arc::new(event), &mut woken);
+        }
+        if let Some(first) = hidden.first(at, last) {
+            self.vague.push_back((first, last));
         }
         self.at = at.max(head);
         self.trim();
@@ -172,10 +240,10 @@ impl Track {
         Ok(())
     }
 
-    fn take(&mut self, record: &Record, events: &mut Vec<Event>) -> Result<(), Broken> {
+    fn take(&mut self, record: &Record, hidden: &mut Hidden<'_>, events: &mut Vec<Event>) -> Result<(), Broken> {
         let place = place(record);
         if record.deleted {
-            if let Some(before) = self.objects.remove(&place) {
+            if let Some(before) = self.remove(&place) {
                 events.push(Event::new(record.revision, Some(before), None));
             }
             return Ok(());
@@ -193,12 +261,20 @@ impl Track {
             record.body = before.record.body.clone();
             record.body_revision = before.record.body_revision;
         }
-        if let (Some(gone), None) = (&known, before) {
-            events.push(Event::unseen_deletion(gone.clone(), record.revision));
+        let mut before = known.clone().filter(|known| is_same(&known));
+        // Another object of this name: the known one was deleted at a hidden revision, at the first one that is left at the earliest. If there is
+        // none, it was replaced by this write.
+        if before.is_none()
+            && let Some(gone) = known
+        {
+            match hidden.take(gone.record.revision.max(self.at), record.revision) {
+                Some(hidden) => events.push(Event::new(hidden, Some(gone), None)),
+                None => before = Some(gone),
+            }
         }
         let (revision, after) = (record.revision, Arc::new(State::new(self.fields, record)));
-        events.push(Event::new(revision, before.cloned(), Some(after.clone())));
-        self.objects.insert(place, after);
+        events.push(Event::new(revision, before, Some(after.clone())));
+        self.put(place, after);
         Ok(())
     }
 
@@ -210,17 +286,24 @@ impl Track {
                 woken.insert(lane);
             }
         }
-        self.bytes = self.bytes.saturating_add(event.weight());
+        event.count_in(&self.budget);
         self.ring.push_back(event);
     }
 
     /// Drops the oldest events where there are too many.
     fn trim(&mut self) {
         let before = self.ring.len();
-        while self.ring.len() > self.bounds.events.max(1) || self.bytes > self.bounds.bytes.max(1) {
+        while self.ring.len() > self.bounds.events.max(1) || self.budget.is_exceeded() {
             let Some(oldest) = self.ring.pop_front() else { break };
-            self.bytes = self.bytes.saturating_sub(oldest.weight());
-            self.since = self.since.max(oldest.known_at);
+            oldest.count_out();
+            self.since = self.since.max(oldest.revision);
+        }
+        while let Some((_, until)) = self.vague.front().copied() {
+            if until > self.since && self.vague.len() <= MOST_VAGUE {
+                break;
+            }
+            self.vague.pop_front();
+            self.since = self.since.max(until);
         }
         if self.ring.len() == before {
             return;
@@ -241,7 +324,7 @@ impl Track {
 
     /// The position of a watch that has seen everything up to a revision, from which all events are kept.
     pub(super) fn position_after(&self, revision: u64) -> u64 {
-        let seen = self.ring.partition_point(|event| event.known_at <= revision);
+        let seen = self.ring.partition_point(|event| event.revision <= revision);
         self.oldest() + seen as u64 - 1
     }
 
@@ -288,10 +371,23 @@ impl Track {
         namespace: Option<&'t str>,
         after: Option<&Place>,
     ) -> impl Iterator<Item = (&'t Place, &'t Arc<State>)> {
-        let first = (namespace.unwrap_or_default().to_owned(), String::new());
-        let start = after.filter(|after| **after > first).map_or(Bound::Included(&first), Bound::Excluded);
-        let range = self.objects.range::<Place, _>((start, Bound::Unbounded));
-        range.take_while(move |((of, _), _)| namespace.is_none_or(|namespace| of == namespace))
+        behind(&self.objects, namespace, after)
+    }
+
+    /// All objects as they are now.
+    pub(super) fn all(&self) -> Objects {
+        self.objects.clone()
+    }
+
+    /// The object of a place.
+    pub(super) fn object(&self, place: &Place) -> Option<Arc<State>> {
+        self.objects.get(place).cloned()
+    }
+
+    /// The objects that are on a node.
+    pub(super) fn on_node(&self, node: &str) -> Vec<Arc<State>> {
+        let places = self.on_nodes.get(node).into_iter().flatten();
+        places.filter_map(|place| self.object(place)).collect()
     }
 
     /// The objects that have changed since a revision and are there.
@@ -306,10 +402,10 @@ impl Track {
         namespace: Option<&str>,
         after: Option<&Place>,
     ) -> Option<Vec<Arc<State>>> {
-        if revision < self.since || revision > self.at || self.is_over {
+        if !self.goes_on_from(revision) || revision > self.at || self.is_over {
             return None;
         }
-        let later = self.ring.iter().rev().take_while(|event| event.known_at > revision);
+        let later = self.ring.iter().rev().take_while(|event| event.revision > revision);
         let mut earlier: BTreeMap<Place, Option<Arc<State>>> = BTreeMap::new();
         for event in later {
             if let Some((of, name)) = event.place() {
@@ -329,6 +425,45 @@ impl Track {
         let of_then = earlier.into_iter().filter(|(place, _)| is_within(place));
         found.extend(of_then.filter_map(|(place, state)| Some((place, state?))));
         Some(found.into_values().collect())
+    }
+}
+
+/// The objects of a namespace, or of all, behind a place.
+pub(super) fn behind<'t>(
+    objects: &'t Objects,
+    namespace: Option<&'t str>,
+    after: Option<&Place>,
+) -> impl Iterator<Item = (&'t Place, &'t Arc<State>)> {
+    let first = (namespace.unwrap_or_default().to_owned(), String::new());
+    let start = after.filter(|after| **after > first).map_or(Bound::Included(&first), Bound::Excluded);
+    let range = objects.range::<_, Place>((start, Bound::Unbounded));
+    range.take_while(move |((of, _), _)| namespace.is_none_or(|namespace| of == namespace))
+}
+
+/// The revisions of which no change was read, since later ones of the same objects came before the reading.
+struct Hidden<'r> {
+    /// The others, ascending.
+    known: &'r [u64],
+    /// Those that stand for a deletion.
+    taken: BTreeSet<u64>,
+}
+
+impl Hidden<'_> {
+    /// The first one between two revisions.
+    fn first(&self, after: u64, before: u64) -> Option<u64> {
+        self.between(after, before).next()
+    }
+
+    /// The first one that is left.
+    fn take(&mut self, after: u64, before: u64) -> Option<u64> {
+        let first = self.between(after, before).find(|revision| !self.taken.contains(revision))?;
+        self.taken.insert(first);
+        Some(first)
+    }
+
+    fn between(&self, after: u64, before: u64) -> impl Iterator<Item = u64> {
+        let behind = after.saturating_add(1)..before;
+        behind.filter(|revision| self.known.binary_search(revision).is_err())
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     closed,
     event::{Event, Kind, State},
     resume,
-    track::{Lane, Read},
+    track::{self, Lane, Objects, Place, Read, Track},
 };
 use crate::{
     live::Cluster,
@@ -20,6 +20,9 @@ use crate::{
 
 /// Events or objects that a watch takes at a time: few, since each watch whose client reads slowly holds so many in its form.
 const AT_ONCE: usize = 16;
+
+/// Longest wait for a track to come as far as a client that goes on. What the client has seen may not be there at all.
+const CATCHES_UP: Duration = Duration::from_millis(500);
 
 /// The wish for a watch.
 #[derive(Debug)]
@@ -56,8 +59,13 @@ pub enum Step {
     ObjectsEnd(u64),
     /// Changes.
     Changes(Vec<(Kind, Arc<Event>)>),
-    /// Events were lost: its client was too slow or asked for too old a revision. The revision of the newest state.
-    Expired(u64),
+    /// Events were lost: its client was too slow or asked for too old a revision.
+    Expired {
+        /// The revision that its client has seen.
+        seen: u64,
+        /// The events after this one are kept.
+        since: u64,
+    },
     /// It ends: the server stops, or the cluster is not kept any more.
     Ended,
 }
@@ -84,6 +92,54 @@ pub enum WatchError {
     Store(#[from] StoreError),
 }
 
+/// The objects at the beginning of a watch that are still to be told.
+#[derive(Debug)]
+struct Initial {
+    /// The revision of their state.
+    at: u64,
+    objects: There,
+}
+
+/// Objects at one revision.
+#[derive(Debug)]
+enum There {
+    /// All of the kind, of which those behind a place are left.
+    Whole(Objects, Option<Place>),
+    /// Some.
+    Some(std::vec::IntoIter<Arc<State>>),
+}
+
+impl There {
+    /// The objects of a lane.
+    fn of(track: &Track, lane: &Lane) -> Self {
+        match lane {
+            Lane::Object(place) => Self::Some(track.object(place).into_iter().collect::<Vec<_>>().into_iter()),
+            Lane::Node(node) => Self::Some(track.on_node(node).into_iter()),
+            Lane::Everything | Lane::Namespace(_) => Self::Whole(track.all(), None),
+        }
+    }
+
+    /// The next ones that a query selects, of a namespace or of all.
+    fn next(&mut self, namespace: Option<&str>, query: &Query) -> Vec<Arc<State>> {
+        match self {
+            Self::Whole(objects, after) => {
+                let left = track::behind(objects, namespace, after.as_ref());
+                let selected = left.filter(|(_, state)| state.is_selected(query)).take(AT_ONCE);
+                let (places, found): (Vec<&Place>, Vec<_>) =
+                    selected.map(|(place, state)| (place, state.clone())).unzip();
+                if let Some(last) = places.last() {
+                    *after = Some((*last).clone());
+                }
+                found
+            }
+            Self::Some(left) => {
+                let is_within = |state: &Arc<State>| namespace.is_none_or(|of| of == state.record.key.namespace);
+                left.filter(|state| is_within(state) && state.is_selected(query)).take(AT_ONCE).collect()
+            }
+        }
+    }
+}
+
 /// A watch in progress.
 #[derive(Debug)]
 pub struct Watch {
@@ -97,10 +153,17 @@ pub struct Watch {
     position: u64,
     /// Changes up to this revision are not told.
     seen: u64,
-    objects: Option<(std::vec::IntoIter<Arc<State>>, u64)>,
+    /// The revision that its client has seen last.
+    last: u64,
+    /// The revision that its client has seen and the track has not: it may turn out that the track does not know the state of it.
+    ahead: Option<u64>,
+    initial: Option<Initial>,
     /// Changes that came before the track began.
     earlier: VecDeque<(Kind, Arc<Event>)>,
     is_lost: bool,
+    /// Until it is woken there is nothing to tell.
+    is_waiting: bool,
+    /// `true` once the server stops. Then its track ends too, which wakes it.
     stop: channel::Receiver<bool>,
     /// A watched cluster is not released.
     _cluster: Arc<Cluster>,
@@ -128,18 +191,20 @@ impl Watch {
             let current = track.lock().at();
             return Err(WatchError::NotReached { wanted, current });
         }
+        if let From::After(seen) = from {
+            // A client that comes from another replica may be ahead of this one.
+            journal.reached(&track, seen, within.min(CATCHES_UP)).await;
+        }
         let lane = lane(kind, namespace.as_deref(), &query);
-        let (woken, position, seen, objects, missing) = {
+        let (at, (woken, position, seen, initial, missing)) = {
             let mut locked = track.lock();
             let woken = locked.join(&lane);
-            let (end, at, since) = (locked.end_position(), locked.at(), locked.since());
-            match from {
-                From::State(_) => {
-                    let there = locked.objects(namespace.as_deref(), None).map(|(_, state)| state.clone());
-                    (woken, end, 0, Some((there.collect::<Vec<_>>().into_iter(), at)), None)
-                }
+            let (end, at) = (locked.end_position(), locked.at());
+            let beginning = match from {
+                From::State(_) => (woken, end, 0, Some(Initial { at, objects: There::of(&locked, &lane) }), None),
                 From::Now(_) => (woken, end, 0, None, None),
-                From::After(revision) if revision >= since => {
+                // Its client may know a state that this track does not.
+                From::After(revision) if locked.goes_on_from(revision) => {
                     (woken, locked.position_after(revision), revision, None, None)
                 }
                 From::After(revision) => {
@@ -149,7 +214,8 @@ impl Watch {
                     let changed = locked.changed_after(revision).filter(of_namespace).cloned().collect();
                     (woken, end, 0, None, Some(resume::Missing { after: revision, at, changed }))
                 }
-            }
+            };
+            (at, beginning)
         };
         let mut watch = Self {
             journal,
@@ -160,9 +226,16 @@ impl Watch {
             woken,
             position,
             seen,
-            objects,
+            ahead: if let From::After(revision) = from {
+                Some(revision).filter(|revision| *revision > at)
+            } else {
+                None
+            },
+            last: if let From::After(revision) = from { revision } else { at },
+            initial,
             earlier: VecDeque::new(),
             is_lost: false,
+            is_waiting: false,
             stop,
             _cluster: cluster,
             _permit: permit,
@@ -196,17 +269,17 @@ impl Watch {
     /// The next step. If the future is dropped, nothing is lost.
     pub async fn next(&mut self) -> Step {
         loop {
+            if self.is_waiting {
+                // An error says that the track has ended, which the next step finds.
+                drop(self.woken.changed().await);
+                self.is_waiting = false;
+            }
             if *self.stop.borrow() {
                 return Step::Ended;
             }
             self.woken.mark_unchanged();
             if let Some(step) = self.step() {
                 return step;
-            }
-            tokio::select! {
-                // An error says that the track has ended, which the next step finds.
-                _ = self.woken.changed() => {}
-                _ = self.stop.wait_for(|stop| *stop) => return Step::Ended,
             }
         }
     }
@@ -216,53 +289,67 @@ impl Watch {
         if self.is_lost {
             return Some(self.lost());
         }
-        if let Some((objects, at)) = &mut self.objects {
-            let selected = objects.by_ref().filter(|state| state.is_selected(&self.query));
-            let some: Vec<_> = selected.take(AT_ONCE).collect();
+        if let Some(initial) = &mut self.initial {
+            let some = initial.objects.next(self.namespace.as_deref(), &self.query);
             if !some.is_empty() {
                 return Some(Step::Objects(some));
             }
-            let at = *at;
-            self.objects = None;
+            let at = initial.at;
+            self.initial = None;
             return Some(Step::ObjectsEnd(at));
         }
         if !self.earlier.is_empty() {
             let count = self.earlier.len().min(AT_ONCE);
-            return Some(Step::Changes(self.earlier.drain(..count).collect()));
+            let some = self.earlier.drain(..count).collect();
+            return Some(self.tell(some));
         }
         loop {
-            let read = self.track.lock().read(&self.lane, self.position, AT_ONCE);
+            let track = self.track.lock();
+            let is_lost =
+                self.ahead.take_if(|ahead| *ahead <= track.at()).is_some_and(|seen| !track.goes_on_from(seen));
+            let read = if is_lost { Read::Lost } else { track.read(&self.lane, self.position, AT_ONCE) };
+            drop(track);
             let Read::Events { events, position, complete } = read else {
                 self.is_lost = true;
                 return Some(self.lost());
             };
             self.position = position;
             let changes: Vec<_> = events.into_iter().filter_map(|event| Some((self.told(&event)?, event))).collect();
+            self.is_waiting = complete.is_some();
             if !changes.is_empty() {
-                return Some(Step::Changes(changes));
+                return Some(self.tell(changes));
             }
-            if complete.is_some() {
+            if self.is_waiting {
                 return None;
             }
         }
     }
 
+    fn tell(&mut self, changes: Vec<(Kind, Arc<Event>)>) -> Step {
+        self.last = changes.last().map_or(self.last, |(_, event)| event.revision);
+        Step::Changes(changes)
+    }
+
     fn told(&self, event: &Event) -> Option<Kind> {
         let (of, _) = event.place()?;
         let is_within = self.namespace.as_ref().is_none_or(|namespace| namespace == of);
-        if event.known_at <= self.seen || !is_within {
+        if event.revision <= self.seen || !is_within {
             return None;
         }
         event.kind(&self.query)
     }
 
     fn lost(&self) -> Step {
-        if self.journal.is_closed() { Step::Ended } else { Step::Expired(self.track.lock().at()) }
+        if self.journal.is_closed() || *self.stop.borrow() {
+            return Step::Ended;
+        }
+        let since = self.track.lock().since();
+        Step::Expired { seen: self.last, since: since.max(self.last) }
     }
 
     /// The revision up to which everything was told; `None` while something is not.
     pub fn bookmark(&self) -> Option<u64> {
-        if self.is_lost || self.objects.is_some() || !self.earlier.is_empty() {
+        if self.is_lost || self.ahead.is_some() || self.initial.is_some() || !self.earlier.is_empty() {
             return None;
         }
         match self.track.lock().read(&self.lane, self.position, 1) {
