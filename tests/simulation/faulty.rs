@@ -35,6 +35,10 @@ pub(crate) enum Planted {
     /// A reader that drops the page it has read when the next one fails, with its cursor past it. Between the database and
     /// the reader the page loses its records, and the next one fails.
     DroppedPage,
+    /// The journal of watches leaves out a change that it has read.
+    LostEvent,
+    /// The journal of watches does not report what it has seen.
+    ForgetfulJournal,
     /// A writer that panics while it judges and is not replaced. After the panic the cluster can be neither read nor written
     /// from its replica, so that a new writer does not come up.
     DeadWriter,
@@ -96,6 +100,8 @@ enum Verb {
     Direct,
     Read,
     Hint,
+    /// The journal of watches reads changes.
+    Follow,
 }
 
 /// A source of random numbers, and a place within each [`ROUND`] at which nothing else happens.
@@ -112,8 +118,14 @@ pub(crate) struct Stream {
 /// The first place of those that the watchers have, one for each slot.
 const FIRST_HEADS: u64 = 59;
 
+/// The first place of those of the journals.
+const FIRST_JOURNAL: u64 = FIRST_HEADS + MOST_REPLICAS as u64 + 1;
+
+/// The first place of those of the clients that watch.
+pub(crate) const FIRST_WATCHER: u64 = FIRST_JOURNAL + 10;
+
 /// Milliseconds, as many as there are streams.
-const ROUND: u64 = 64;
+const ROUND: u64 = 80;
 
 impl Stream {
     pub(crate) fn new(chance: fastrand::Rng, place: u64, start: Instant) -> Self {
@@ -157,6 +169,9 @@ impl Faulty {
                 let stream = Stream::new(chance.fork(), place as u64, start);
                 streams.insert(((*name).to_owned(), verb), Arc::new(stream));
             }
+            let place = FIRST_JOURNAL + (slot * CLUSTERS.len() + cluster) as u64;
+            let stream = Stream::new(chance.fork(), place, start);
+            streams.insert(((*name).to_owned(), Verb::Follow), Arc::new(stream));
         }
         let hints = Hints::new(Reach::Everyone);
         let (mut news, heard) = (memory.hints(), hints.clone());
@@ -411,7 +426,9 @@ impl Store for Faulty {
     }
 
     async fn changes(&self, cluster: &str, from: &Cursor, limit: usize) -> Result<Changes, StoreError> {
-        let stream = self.stream(cluster, Verb::Changes);
+        // The journal reads the bodies of the kinds that are watched: fewer than decisions read.
+        let is_journal = matches!(from.bodies, Bodies::Of(kinds) if kinds.len() <= 2);
+        let stream = self.stream(cluster, if is_journal { Verb::Follow } else { Verb::Changes });
         if self.planted == Planted::StandbyFeed && self.happens(stream, 300) {
             let standby = Memory::of(&lock(&self.weather).standby);
             return self.read(stream, standby.changes(cluster, from, limit)).await;
@@ -420,10 +437,15 @@ impl Store for Faulty {
         if lock(&self.failing).remove(cluster) {
             return Err(StoreError::Unavailable("the page behind the dropped one".into()));
         }
-        let seen = from.seen.filter(|_| self.planted != Planted::Forgetful);
+        let forgets = self.planted == Planted::Forgetful || (is_journal && self.planted == Planted::ForgetfulJournal);
+        let seen = from.seen.filter(|_| !forgets);
         let limit = limit.min(self.page);
         let page = self.read(stream, self.memory.changes(cluster, &Cursor { seen, ..*from }, limit)).await?;
-        let drops = self.planted == Planted::DroppedPage && self.page == PAGE;
+        if is_journal && self.planted == Planted::LostEvent && self.happens(stream, 300) {
+            let records = page.records.iter().skip(1).cloned().collect();
+            return Ok(Changes { records, ..page });
+        }
+        let drops = self.planted == Planted::DroppedPage && self.page == PAGE && !is_journal;
         if drops && !page.complete && self.happens(stream, 300) {
             lock(&self.failing).insert(cluster.to_owned());
             return Ok(Changes { records: Vec::new(), ..page });
@@ -443,7 +465,10 @@ impl Store for Faulty {
     }
 
     async fn heads(&self, clusters: &[String]) -> Result<Heads, StoreError> {
-        self.read(&self.heads, self.memory.heads(clusters)).await
+        match clusters {
+            [one] => self.read(self.stream(one, Verb::Read), self.memory.heads(clusters)).await,
+            _ => self.read(&self.heads, self.memory.heads(clusters)).await,
+        }
     }
 
     async fn clusters(&self) -> Result<Vec<String>, StoreError> {

@@ -12,6 +12,7 @@ mod faulty;
 mod followers;
 mod history;
 mod objects;
+mod watchers;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,7 +45,12 @@ fn check(seed: u64, report: &Report) {
 }
 
 /// Events that must happen for a run to prove anything.
-const HAPPENS: [&str; 31] = [
+const HAPPENS: [&str; 36] = [
+    "watch: exact",
+    "watch: broken off",
+    "watch: resumed elsewhere",
+    "watch: expired",
+    "watch: ended",
     "written",
     "unchanged",
     "not found",
@@ -175,6 +181,18 @@ fn a_loss_that_is_not_noticed_is_found() {
 #[test]
 fn a_page_that_is_read_and_not_applied_is_found() {
     breaks(Planted::DroppedPage, &[Rule::View]);
+}
+
+/// Watches, and nothing else, are told less than all.
+#[test]
+fn an_event_that_a_watch_is_not_told_is_found() {
+    breaks(Planted::LostEvent, &[Rule::Watch]);
+}
+
+/// Why the journal holds its place against the history, too.
+#[test]
+fn a_journal_that_does_not_notice_a_loss_is_found() {
+    breaks(Planted::ForgetfulJournal, &[Rule::Watch]);
 }
 
 /// Why a writer is watched, and replaced when a rule panics while it judges.

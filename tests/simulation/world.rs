@@ -15,6 +15,7 @@ use crate::clients::{Client, Tickets};
 use crate::faulty::{Faulty, Planted, Rates, Stream, Weather, lock};
 use crate::followers;
 use crate::history::{History, Rule, Violation};
+use crate::watchers::{self, Watcher};
 
 pub(crate) const CLUSTERS: [&str; 2] = ["default", "east"];
 
@@ -42,7 +43,7 @@ pub(crate) struct Report {
 /// A process that serves clients.
 pub(crate) struct Replica {
     pub(crate) store: Arc<dyn Storage>,
-    clusters: Clusters,
+    pub(crate) clusters: Clusters,
     tasks: Mutex<Vec<AbortHandle>>,
 }
 
@@ -115,6 +116,11 @@ async fn live(mut chance: fastrand::Rng, operations: usize, planted: Planted) ->
     }
     let own = Stream::new(chance.fork(), FIRST_CLIENT + MOST_CLIENTS, world.start);
     let weather = tokio::spawn(world.clone().change_weather(chance.fork(), own)).abort_handle();
+    let watchers = Watcher::all(&mut chance, world.start);
+    let mut watching = JoinSet::new();
+    for watcher in &watchers {
+        watching.spawn(world.clone().watcher(watcher.clone()));
+    }
     let mut tails = JoinSet::new();
     for cluster in 0..CLUSTERS.len() {
         let store = Arc::new(world.faulty(MOST_REPLICAS, chance.u64(..)));
@@ -127,6 +133,8 @@ async fn live(mut chance: fastrand::Rng, operations: usize, planted: Planted) ->
     }
     weather.abort();
     world.settle(&mut chance).await;
+    world.settle_watches(&watchers).await;
+    watching.shutdown().await;
     tails.shutdown().await;
     for slot in 0..world.slots.len() {
         world.crash(slot);
@@ -181,6 +189,36 @@ impl World {
                 }
                 let tickets = std::mem::take(&mut *lock(&tickets));
                 tickets.into_iter().flatten().for_each(|ticket| self.history.unknown(ticket));
+            }
+        }
+    }
+
+    /// Watches at one replica after the other.
+    async fn watcher(self: Arc<Self>, watcher: Arc<Watcher>) {
+        loop {
+            watcher.own.sleep(400).await;
+            let slot = watcher.own.draw(|chance| chance.usize(0..self.slots.len()));
+            let Some(replica) = lock(&self.slots[slot]).clone() else { continue };
+            let watching = tokio::spawn(watchers::watch(watcher.clone(), replica.clone(), self.history.clone()));
+            lock(&replica.tasks).push(watching.abort_handle());
+            drop(replica);
+            if let Err(error) = watching.await
+                && error.is_panic()
+            {
+                self.history.wrong(Rule::Watch, format!("a watch: {error}"));
+            }
+        }
+    }
+
+    /// Waits until every client that watches has been told all.
+    async fn settle_watches(&self, watchers: &[Arc<Watcher>]) {
+        let deadline = Instant::now() + SETTLES_WITHIN;
+        for watcher in watchers {
+            while !watcher.has_seen(self.history.newest(watcher.cluster)) {
+                if Instant::now() > deadline {
+                    return self.history.wrong(Rule::Settled, format!("{watcher} is not told all"));
+                }
+                sleep(POLL).await;
             }
         }
     }
