@@ -119,6 +119,16 @@ impl<'o> Fixture<'o> {
         self.options.seconds
     }
 
+    /// Changes in a second of the objects that are watched.
+    pub(super) fn changes(&self) -> usize {
+        self.options.changes as usize
+    }
+
+    /// Watches of all objects.
+    pub(super) fn watches_of_all(&self) -> usize {
+        self.options.watches_of_all
+    }
+
     /// A server of its own on the database.
     pub(super) async fn another_server(&self) -> Result<Server, String> {
         Server::start(&self.binary, &self.database.url(), &self.options.server, &self.client).await

@@ -62,6 +62,14 @@ struct Options {
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u64).range(6..=3_600))]
     seconds: u64,
 
+    /// Changes in a second of the objects that are watched
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    changes: u32,
+
+    /// Watches of all objects, besides one for each node
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    watches_of_all: usize,
+
     /// Write the figures to a file too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,

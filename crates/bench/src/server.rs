@@ -132,11 +132,7 @@ impl Server {
 
     /// CPU time that it has taken, in seconds.
     pub(super) fn cpu(&self) -> Option<f64> {
-        let text = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).ok()?;
-        // Behind the command's name, which may hold anything; utime and stime are the 14th and 15th field.
-        let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
-        let ticks: f64 = fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
-        Some(ticks / TICKS_PER_SECOND)
+        cpu_of(&self.child.id().to_string())
     }
 
     fn status(&self, field: &str) -> Option<f64> {
@@ -145,6 +141,15 @@ impl Server {
         let kilobytes: f64 = line.split_whitespace().next()?.parse().ok()?;
         Some(kilobytes * 1024.0 / 1e6)
     }
+}
+
+/// CPU time that a process has taken, in seconds; `self` is this one.
+pub(super) fn cpu_of(process: &str) -> Option<f64> {
+    let text = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // Behind the command's name, which may hold anything; utime and stime are the 14th and 15th field.
+    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks: f64 = fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
+    Some(ticks / TICKS_PER_SECOND)
 }
 
 impl Drop for Server {

@@ -19,17 +19,12 @@ use tokio::{
 use super::{
     fixture::{Fixture, import},
     report::Report,
+    server::cpu_of,
     times::Times,
 };
 
-/// Watches of all pods, besides those of one node each.
-const OF_EVERYTHING: usize = 5;
-
-/// Changes in a second.
-const RATE: usize = 1_000;
-
-/// Changes that are written at once.
-const AT_ONCE: usize = 50;
+/// Times in a second that changes are written.
+const TICKS: usize = 20;
 
 /// How long changes are written.
 const LASTS: Duration = Duration::from_secs(20);
@@ -49,6 +44,8 @@ struct Read {
 
 pub(super) async fn measure(fixture: &mut Fixture<'_>, report: &mut Report) -> Result<(), String> {
     let (client, nodes) = (fixture.client(), fixture.nodes());
+    let (of_all, rate) = (fixture.watches_of_all(), fixture.changes());
+    let (ticks, at_once) = if rate < TICKS { (1, rate) } else { (TICKS, rate / TICKS) };
     let server = fixture.fresh_server().await?;
     let (url, begun) = (format!("{}/clusters/watched", server.url), Instant::now());
     let all: Vec<String> = (0..nodes).map(|i| pod(i, begun)).collect();
@@ -60,25 +57,26 @@ pub(super) async fn measure(fixture: &mut Fixture<'_>, report: &mut Report) -> R
     let mut watches = JoinSet::new();
     let address = server.url.trim_start_matches("http://").to_owned();
     let selectors = (0..nodes).map(|i| format!("&fieldSelector=spec.nodeName%3Dnode-{i}"));
-    for selector in selectors.chain(std::iter::repeat_n(String::new(), OF_EVERYTHING)) {
+    for selector in selectors.chain(std::iter::repeat_n(String::new(), of_all)) {
         watches.spawn(watch(address.clone(), selector, begun, read.clone()));
         if watches.len().is_multiple_of(100) {
             sleep(Duration::from_millis(10)).await;
         }
     }
-    let expected = nodes + OF_EVERYTHING * nodes;
+    let expected = nodes + of_all * nodes;
     wait(&read, &mut watches, "initial objects", |read| read.ready.load(Ordering::Relaxed) >= expected).await?;
     lock(&read.delays).clear();
     let watching = server.resident().unwrap_or_default();
 
-    let (cpu, start) = (server.cpu().unwrap_or_default(), Instant::now());
-    let mut ticks = interval(Duration::from_secs(1) / (RATE / AT_ONCE) as u32);
+    let own = || cpu_of("self").unwrap_or_default();
+    let (cpu, client_cpu, start) = (server.cpu().unwrap_or_default(), own(), Instant::now());
+    let mut ticks = interval(Duration::from_secs(1) / ticks as u32);
     let (mut changes, mut next) = (0, 0);
     let mut writes = JoinSet::new();
     while start.elapsed() < LASTS {
         ticks.tick().await;
-        let some: Vec<String> = (next..next + AT_ONCE).map(|i| pod(i % nodes, begun)).collect();
-        (next, changes) = ((next + AT_ONCE) % nodes, changes + AT_ONCE);
+        let some: Vec<String> = (next..next + at_once).map(|i| pod(i % nodes, begun)).collect();
+        (next, changes) = ((next + at_once) % nodes, changes + at_once);
         let (client, url) = (client.clone(), format!("{url}/import"));
         writes.spawn(async move { import(&client, &url, &some).await });
     }
@@ -86,22 +84,22 @@ pub(super) async fn measure(fixture: &mut Fixture<'_>, report: &mut Report) -> R
         written.map_err(|error| error.to_string())??;
     }
     let took = start.elapsed().as_secs_f64();
-    let cpu = server.cpu().unwrap_or_default() - cpu;
-    let expected = changes * (1 + OF_EVERYTHING);
+    let (cpu, client_cpu) = (server.cpu().unwrap_or_default() - cpu, own() - client_cpu);
+    let expected = changes * (1 + of_all);
     wait(&read, &mut watches, "events", |read| lock(&read.delays).len() >= expected).await?;
     let times: Times = lock(&read.delays).drain(..).collect();
-    let note = format!(
-        "{} watches, {OF_EVERYTHING} of them of all pods; {:.0} changes/s",
-        nodes + OF_EVERYTHING,
-        changes as f64 / took
-    );
+    let note =
+        format!("{} watches, {of_all} of them of all pods; {:.0} changes/s", nodes + of_all, changes as f64 / took);
     for percent in [50, 99] {
         let what = format!("from sending a change to reading its event, p{percent}");
         report.add(format!("watch/delay-p{percent}"), what, (times.percentile(percent), "ms"), &*note);
     }
     report.add("watch/events", "events read", (times.len() as f64 / took, "1/s"), &*note);
-    report.add("watch/cpu", "CPU time of the server", (cpu / took * 100.0, "%"), "100 % is one core");
-    report.add("watch/memory", "memory for the watches", (watching - idle, "MB"), format!("{idle:.0} MB before"));
+    let note = format!("100 % is one core; this client took {:.0} %", client_cpu / took * 100.0);
+    report.add("watch/cpu", "CPU time of the server", (cpu / took * 100.0, "%"), note);
+    let each = (watching - idle) * 1e3 / (nodes + of_all) as f64;
+    let note = format!("{idle:.0} MB before; {each:.1} kB for each watch with its connection");
+    report.add("watch/memory", "memory for the watches", (watching - idle, "MB"), note);
     Ok(())
 }
 
