@@ -223,6 +223,10 @@ async fn binds_a_volume(server: &Server, watch: &mut Watch) {
     claim["resources"] = json!({"requests": {"storage": "1Gi"}});
     let claims = "/api/v1/namespaces/default/persistentvolumeclaims";
     server.post("/api/v1/persistentvolumes", json!({"metadata": {"name": "data"}, "spec": volume})).await.is(201);
+    // Asked before, the extender and kube-scheduler might learn of it one after the other, and the pod wait for the next change.
+    let mut volumes = Watch::begin(server, "/api/v1/persistentvolumes?resourceVersion=0").await;
+    let goal = "the volume is available";
+    volumes.until(WITHIN, goal, |_, volume| text(volume, "/status/phase") == "Available").await;
     server.post(claims, json!({"metadata": {"name": "data"}, "spec": claim})).await.is(201);
     let mut pod = pod("stateful", "100m");
     pod["spec"]["volumes"] = json!([{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]);
