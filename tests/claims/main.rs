@@ -38,7 +38,7 @@ async fn store_two_pods(server: &Server, pod: fn(&str, &[&str]) -> Value) {
 }
 
 /// A List of objects, each with its version and kind.
-fn list_of<const N: usize>(objects: [Object; N]) -> Value {
+fn list_of(objects: impl IntoIterator<Item = Object>) -> Value {
     let typed = |(plural, mut object): Object| {
         let (version, kind) = match plural {
             "nodes" => ("v1", "Node"),
@@ -53,7 +53,7 @@ fn list_of<const N: usize>(objects: [Object; N]) -> Value {
         (object["apiVersion"], object["kind"]) = (version.into(), kind.into());
         object
     };
-    json!({"kind": "List", "items": objects.map(typed)})
+    json!({"kind": "List", "items": objects.into_iter().map(typed).collect::<Vec<_>>()})
 }
 
 /// Binds the pods `shop/p0` … `shop/p11` from as many callers at two replicas, by `/bind` on node `a` or else `b`, or by `/schedule`.
