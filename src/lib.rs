@@ -42,7 +42,9 @@
 //! | batch | calls that the writer commits in one transaction | [`live`] |
 //! | block | 64 nodes side by side, with their amounts in columns, so that rules judge them at once | [`core::block`] |
 //! | board | verdicts and scores of all nodes, shared by pods with equal demands | [`core::batch`] |
+//! | binding (of a role) | a RoleBinding or ClusterRoleBinding: gives the rights of a role to users | [`core::access`] |
 //! | call | the writes of one caller, carried out all or each for itself | [`store::Call`] |
+//! | caller | the sender of a request, for the rights that an operation checks itself | [`service::access`] |
 //! | change feed | all changes of a cluster in order of revision, read in pages | [`store`] |
 //! | cluster | objects with one revision counter; every key begins with it, and no transaction spans two | [`live`], [`store`] |
 //! | compaction | the periodic removal of tombstones and superseded versions | [`store`] |
@@ -71,6 +73,7 @@
 //! | revision | the number of a change in its cluster; Kubernetes' resourceVersion | [`store`] |
 //! | slot | the number of a node in one snapshot | `core::node_table` |
 //! | snapshot | a cluster's objects at one revision, as decisions read them; immutable | [`core::snapshot`] |
+//! | token | a secret by which a user is known; its digest is stored | [`wire::access::token`] |
 //! | unknown nodes | names that pods are bound to although there is no such node | `core::node_table` |
 //! | unschedulable pod | a pod that fits no node | [`core::batch`] |
 //! | validation | the rules by which a client's write is refused | [`wire::validation`] |

@@ -43,9 +43,15 @@ pub fn under_any_cluster(router: Router) -> Router {
             match rewritten(request.uri()) {
                 Ok(Rewritten { token, cluster, uri }) => {
                     let extensions = request.extensions_mut();
-                    token.into_iter().for_each(|token| drop(extensions.insert(token)));
-                    cluster.into_iter().for_each(|cluster| drop(extensions.insert(cluster)));
-                    uri.into_iter().for_each(|uri| *request.uri_mut() = uri);
+                    if let Some(token) = token {
+                        extensions.insert(token);
+                    }
+                    if let Some(cluster) = cluster {
+                        extensions.insert(cluster);
+                    }
+                    if let Some(uri) = uri {
+                        *request.uri_mut() = uri;
+                    }
                 }
                 Err(error) => return Ok(error.into_response()),
             }

@@ -58,6 +58,7 @@ const LINES_WAITING: usize = 1_024;
         "dryRun": true
     })),
     responses((status = 200, description = "The outcome for each pod.", body = ScheduleReport), ScheduleErrors))]
+#[expect(clippy::too_many_arguments, reason = "each is a part of the request")]
 pub async fn schedule(
     State(state): State<AppState>,
     ClusterName(cluster): ClusterName,

@@ -29,7 +29,10 @@ pub fn is_read(kind: &str) -> bool {
 
 /// The objects of one cluster. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct Stored {
+pub struct Stored(Arc<Inner>);
+
+#[derive(Clone, Debug, Default)]
+struct Inner {
     objects: Objects,
     names: OrdMap<Name, TokenDigest>,
     tokens: OrdMap<TokenDigest, Arc<Token>>,
@@ -46,19 +49,20 @@ struct Compiled {
 impl Stored {
     /// The roles and bindings, compiled on top of those below.
     pub fn on(&self, below: &Arc<Access>) -> Arc<Access> {
-        if let Some(compiled) = &*self.compiled.load()
+        let Inner { objects, compiled: cell, .. } = &*self.0;
+        if let Some(compiled) = &*cell.load()
             && Arc::ptr_eq(&compiled.below, below)
         {
             return compiled.access.clone();
         }
-        let access = Arc::new(Access::new(self.objects.clone(), Some(below.clone())));
-        self.compiled.store(Some(Arc::new(Compiled { below: below.clone(), access: access.clone() })));
+        let access = Arc::new(Access::new(objects.clone(), Some(below.clone())));
+        cell.store(Some(Arc::new(Compiled { below: below.clone(), access: access.clone() })));
         access
     }
 
     /// The token of a digest.
     pub fn token(&self, digest: &TokenDigest) -> Option<&Arc<Token>> {
-        self.tokens.get(digest)
+        self.0.tokens.get(digest)
     }
 
     /// Takes in a record of the change feed. An object that cannot be read gives no rights.
@@ -66,27 +70,27 @@ impl Stored {
         if record.body_is_known(complete) {
             return;
         }
-        let name = Name::from(&*record.key.name);
+        let (inner, name) = (Arc::make_mut(&mut self.0), Name::from(&*record.key.name));
         if let Some(resource) = access::resource(&record.key.kind) {
             let key = (Name::from(&*record.key.namespace), name);
             let read = if record.deleted { Ok(None) } else { access::parse(resource, &record.body) };
             match read.inspect_err(|error| unreadable(record, error)) {
-                Ok(Some(object)) => self.objects.put(key, object),
-                _ => self.objects.remove(resource, key),
+                Ok(Some(object)) => inner.objects.put(key, object),
+                _ => inner.objects.remove(resource, key),
             }
-            self.compiled = Arc::default();
+            inner.compiled = Arc::default();
             return;
         }
-        if let Some(digest) = self.names.remove(&name) {
-            self.tokens.remove(&digest);
+        if let Some(digest) = inner.names.remove(&name) {
+            inner.tokens.remove(&digest);
         }
         if record.deleted {
             return;
         }
         match StoredToken::parse(&name, &record.body) {
             Ok((digest, token)) => {
-                self.names.insert(name, digest);
-                self.tokens.insert(digest, Arc::new(token));
+                inner.names.insert(name, digest);
+                inner.tokens.insert(digest, Arc::new(token));
             }
             Err(error) => unreadable(record, &error),
         }

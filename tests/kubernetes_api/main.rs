@@ -1,6 +1,6 @@
 //! Requests of Kubernetes clients, replayed: every reply is held against that of kube-apiserver 1.34.1.
 //!
-//! `tests/data/api/api-1.34.jsonl.gz` has one scenario a line: `id`, `group`, `steps`. A step has `do` (method and path), `body`,
+//! The files of `tests/data/api` have one scenario a line: `id`, `group`, `steps`. A step has `do` (method and path), `body`,
 //! `text` or `base64` with their `type`, `headers`, and `want`, the recorded reply; `capture` keeps values of a reply for `${…}`
 //! in later steps; a `watch` sends the steps of `during` while it is open. [`compare`] has the rules by which replies agree.
 //! [`differences`] lists the steps that disagree, each with its reason: a step that
@@ -25,13 +25,19 @@ use std::{
 use flate2::read::GzDecoder;
 use serde_json::Value;
 
+/// The recorded scenarios: over the state, and over roles and bindings.
+const FILES: [&str; 2] = ["api-1.34.jsonl.gz", "rbac-1.34.jsonl.gz"];
+
 /// The scenarios that count: those marked `differs` are about controllers and kubelets.
 fn all() -> Vec<Value> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/api/api-1.34.jsonl.gz");
-    let file = File::open(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let lines = BufReader::new(GzDecoder::new(file)).lines();
-    let scenarios = lines.map(|line| serde_json::from_str::<Value>(&line.expect("a line")).expect("a scenario"));
-    scenarios.filter(|scenario| scenario["differs"].is_null()).collect()
+    let of_file = |name: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/api").join(name);
+        let file = File::open(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let lines = BufReader::new(GzDecoder::new(file)).lines();
+        let scenarios = lines.map(|line| serde_json::from_str::<Value>(&line.expect("a line")).expect("a scenario"));
+        scenarios.filter(|scenario| scenario["differs"].is_null()).collect::<Vec<_>>()
+    };
+    FILES.into_iter().flat_map(of_file).collect()
 }
 
 /// The group of a scenario: its id begins with it.
@@ -92,7 +98,7 @@ macro_rules! groups {
 }
 
 groups! {
-    apply binding crud defaults delete discovery eviction paging patch protobuf selectors table validation watch writes
+    apply binding crud defaults delete discovery eviction paging patch protobuf rbac selectors table validation watch writes
 }
 
 #[test]

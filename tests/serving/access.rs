@@ -24,7 +24,7 @@ const ROOT: &str = "pbt_the-token-of-the-first-user-of-all-these-tests";
 
 /// A server that asks everybody, where [`ROOT`] may do everything and each name is a token of its user.
 async fn closed(users: &[&str]) -> Server {
-    let file: String = users.iter().map(|user| format!("token-of-{user},{user},\n")).collect();
+    let file: String = users.iter().map(|user| format!("token-of-{user},{user},\n")).collect::<Vec<_>>().concat();
     let mut fixed = token_file::parse(&file).expect("a file of tokens");
     fixed.insert(token::digest(ROOT), Arc::new(Authenticator::first_user()));
     closed_with(fixed).await
@@ -163,6 +163,10 @@ async fn a_token_is_made_only_of_rights_to_act_as_its_user() {
     for wrong in [json!({}), json!({"name": "A_"}), json!({"name": "x", "user": "u", "expiresInSeconds": 0})] {
         ask(&server, ROOT, "POST", "/tokens", wrong).await.fails(422, "Invalid");
     }
+    // A token that has ended makes room for another of its name.
+    ask(&server, ROOT, "POST", "/tokens", json!({"name": "a", "user": "robot"})).await.fails(409, "AlreadyExists");
+    expire(&server, "a").await;
+    assert_eq!(ask(&server, ROOT, "POST", "/tokens", json!({"name": "a", "user": "robot"})).await.code, 201);
     // What is judged in the cluster for all is not given in any other one.
     bind(&server, "", "", "cluster-admin", "maker").await;
     assert_eq!(get(&server, "token-of-maker", "/api/v1/nodes").await.code, 200);
@@ -374,11 +378,12 @@ async fn every_route_lets_in_whom_it_should() {
     let new = NewToken { name: "old".into(), user: "viewer".into(), ..NewToken::default() };
     let expired = tokens::create(&server.state, &caller, new).await.expect("a token").token;
     expire(&server, "old").await;
+    assert_eq!(get(&server, &expired, "/livez").await.code, 401);
 
     let paths = DOCUMENTS.v3_1["paths"].as_object().expect("paths");
     let mut table = String::new();
     for (path, item) in paths {
-        let filled = path.replace("{namespace}", "ns").replace('{', "").replace('}', "");
+        let filled = path.replace("{namespace}", "ns").replace(['{', '}'], "");
         for method in ["get", "put", "post", "delete", "patch"].into_iter().filter(|method| item.get(*method).is_some())
         {
             let mut letters = String::new();

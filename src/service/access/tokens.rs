@@ -17,7 +17,7 @@ use crate::{
         Service,
         error::{Error, Result, Subject},
     },
-    store::{Atomicity, Call, Change, Key, ListQuery, Outcome, Precondition, Refusal, Write},
+    store::{Atomicity, Call, Change, Key, ListQuery, Outcome, Precondition, Record, Refusal, Write},
     wire::{
         access::token::{self, KIND, StoredToken, TokenKind},
         objects::names,
@@ -29,6 +29,9 @@ use crate::{
 pub const FIRST: &str = "bootstrap";
 /// Its user.
 pub const FIRST_USER: &str = "system:bootstrap";
+
+/// Tokens at most.
+const MOST_TOKENS: usize = 10_000;
 
 /// Groups and clusters of a token at most, and the longest name of one of them.
 const MOST: usize = 100;
@@ -114,6 +117,13 @@ pub async fn create(service: &Service, by: &Caller, new: NewToken) -> Result<Mad
         by.check(service, SYSTEM_CLUSTER, attributes).await?;
     }
     let now = service.clusters.now().await?;
+    let left = remove_ended(service, now).await?;
+    if left >= MOST_TOKENS {
+        return Err(Error::TooManyRequests {
+            message: format!("there are {left} tokens, and {MOST_TOKENS} are the limit: revoke some first"),
+            retry_after_seconds: 60,
+        });
+    }
     let ends = new.expires_in_seconds.map(|seconds| now.checked_add(Duration::from_secs(seconds)));
     let ends = ends.transpose().map_err(|_| Error::BadRequest("expiresInSeconds: it ends too late".into()))?;
     let text = token::from_random(random());
@@ -173,7 +183,7 @@ pub async fn create_first(service: &Service, now: Timestamp) -> Result<Option<St
 /// Those of the store.
 pub async fn list(service: &Service) -> Result<TokenList> {
     let found = service.store.list(SYSTEM_CLUSTER, &ListQuery::all(KIND)).await?;
-    let read = |record: &crate::store::Record| {
+    let read = |record: &Record| {
         let stored = serde_json::from_slice(&record.body).map_err(Error::internal)?;
         Ok(listed(&record.key.name, stored))
     };
@@ -185,12 +195,33 @@ pub async fn list(service: &Service) -> Result<TokenList> {
 /// # Errors
 /// [`Error::NotFound`]
 pub async fn revoke(service: &Service, name: &str) -> Result<()> {
-    let write = Write { key: Key::new(KIND, "", name), precondition: Precondition::exists(), change: Change::Delete };
-    let call = Call { writes: vec![write], atomicity: Atomicity::Each };
+    let call = Call { writes: vec![removal(name)], atomicity: Atomicity::Each };
     match service.clusters.commit(SYSTEM_CLUSTER, call, None).await?.outcomes.pop() {
         Some(Outcome::Deleted { .. }) => Ok(()),
         _ => Err(Error::NotFound(subject(name))),
     }
+}
+
+/// Removes the tokens that have ended; how many are left.
+async fn remove_ended(service: &Service, now: Timestamp) -> Result<usize> {
+    let found = service.store.list(SYSTEM_CLUSTER, &ListQuery::all(KIND)).await?.items;
+    let has_ended = |record: &&Record| {
+        let stored = serde_json::from_slice::<StoredToken>(&record.body).ok();
+        let ends: Option<Timestamp> = stored.and_then(|token| token.expires_at?.parse().ok());
+        ends.is_some_and(|end| end <= now)
+    };
+    let removal =
+        |record: &Record| Write { precondition: Precondition::revision(record.revision), ..removal(&record.key.name) };
+    let ended: Vec<Write> = found.iter().filter(has_ended).map(removal).collect();
+    let left = found.len() - ended.len();
+    if !ended.is_empty() {
+        service.clusters.commit(SYSTEM_CLUSTER, Call { writes: ended, atomicity: Atomicity::Each }, None).await?;
+    }
+    Ok(left)
+}
+
+fn removal(name: &str) -> Write {
+    Write { key: Key::new(KIND, "", name), precondition: Precondition::exists(), change: Change::Delete }
 }
 
 /// `true` if it was stored, `false` if there is one of the name.

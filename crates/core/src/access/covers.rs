@@ -95,13 +95,13 @@ fn singles(rule: &Rule) -> Vec<Rule> {
 /// Single rights on the same resource as one rule.
 fn compacted(rules: Vec<Rule>) -> Vec<Rule> {
     let mut of_paths = Vec::new();
-    let mut of_resources: BTreeMap<(Vec<Name>, Vec<Name>, Vec<Name>), Rule> = BTreeMap::new();
+    let mut of_resources: BTreeMap<[Vec<Name>; 3], Rule> = BTreeMap::new();
     for rule in rules {
         if !rule.paths.is_empty() {
             of_paths.push(rule);
             continue;
         }
-        let key = (rule.groups.clone(), rule.resources.clone(), rule.names.clone());
+        let key = [rule.groups.clone(), rule.resources.clone(), rule.names.clone()];
         match of_resources.get_mut(&key) {
             Some(known) => known.verbs.extend(rule.verbs),
             None => drop(of_resources.insert(key, rule)),

@@ -117,19 +117,19 @@ impl<'a> ResourceAttributes<'a> {
         Self { verb, group, resource, ..Self::default() }
     }
 
-    /// The same on a subresource.
+    /// These on a subresource.
     #[must_use]
     pub fn below(self, subresource: &'a str) -> Self {
         Self { subresource: subresource.into(), ..self }
     }
 
-    /// The same in a namespace.
+    /// These in a namespace.
     #[must_use]
     pub fn within(self, namespace: &'a str) -> Self {
         Self { namespace: namespace.into(), ..self }
     }
 
-    /// The same on one object.
+    /// These on one object.
     #[must_use]
     pub fn named(self, name: &'a str) -> Self {
         Self { name: name.into(), ..self }

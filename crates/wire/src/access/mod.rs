@@ -99,7 +99,7 @@ impl Stored {
         let labels = self.metadata.labels(&mut faults);
         let selector = |selector: LabelSelector| selector.to_core(&Path::ROOT, &mut Faults::default());
         let selectors = |rule: AggregationRule| rule.cluster_role_selectors.into_iter().filter_map(selector).collect();
-        let rules = self.rules.into_iter().map(PolicyRule::to_core).collect();
+        let rules = self.rules.into_iter().map(PolicyRule::into_core).collect();
         Role { rules, labels, aggregates: self.aggregation_rule.map(selectors) }
     }
 
@@ -113,7 +113,7 @@ impl Stored {
 }
 
 impl PolicyRule {
-    fn to_core(self) -> Rule {
+    fn into_core(self) -> Rule {
         let names = |texts: Vec<String>| texts.into_iter().map(Name::from).collect();
         Rule {
             verbs: names(self.verbs),

@@ -20,11 +20,11 @@ use podberth_core::{
 /// The kinds of reviews.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReviewKind {
-    /// Whether a user may do something.
+    /// Asks if a user may do something.
     SubjectAccess,
     /// Like that, in one namespace.
     LocalSubjectAccess,
-    /// Whether the sender may do something.
+    /// Asks if the sender may do something.
     SelfSubjectAccess,
     /// The rights of the sender in a namespace.
     SelfSubjectRules,

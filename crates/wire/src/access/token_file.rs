@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn files_are_read_as_the_api_server_reads_them() {
-        let hex = digest("second").iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let hex = digest("second").map(|byte| format!("{byte:02x}")).concat();
         let file = format!("first,ann,1\n\nsha256:{hex}, bob ,2,\"dev, ops\"\n\"a,\"\"b\",cid,3,\n");
         let tokens = parse(&file).expect("a file of tokens");
         let of = |token: &str| tokens.get(&digest(token)).map(|user| (user.name.to_string(), user.groups.join(" ")));
