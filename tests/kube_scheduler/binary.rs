@@ -61,8 +61,8 @@ impl Scheduler {
         let log = File::create(folder.path().join("log")).expect("a file");
         let mut command = Command::new(&binary.path);
         // No port of its own; a lease that another scheduler can soon take over.
-        command.args(["--secure-port=0", "-v=2", "--leader-elect-lease-duration=3s"]);
-        command.args(["--leader-elect-renew-deadline=2s", "--leader-elect-retry-period=500ms"]);
+        command.args(["--secure-port=0", "-v=2", "--leader-elect-lease-duration=10s"]);
+        command.args(["--leader-elect-renew-deadline=8s", "--leader-elect-retry-period=1s"]);
         let is_modern = binary.minor >= 25;
         if is_modern {
             let base = extender
