@@ -118,12 +118,12 @@ enum Row {
 }
 
 /// A resource that takes objects and stores none of them.
-struct Taken {
-    group: &'static str,
-    version: &'static str,
-    plural: &'static str,
-    kind: &'static str,
-    namespaced: bool,
+pub(crate) struct Taken {
+    pub(crate) group: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) plural: &'static str,
+    pub(crate) kind: &'static str,
+    pub(crate) namespaced: bool,
 }
 
 const fn review(group: &'static str, plural: &'static str, kind: &'static str, namespaced: bool) -> Taken {
@@ -131,7 +131,7 @@ const fn review(group: &'static str, plural: &'static str, kind: &'static str, n
 }
 
 /// All of these resources.
-const TAKEN: &[Taken] = &[
+pub(crate) const TAKEN: &[Taken] = &[
     Taken { group: "", version: "v1", plural: "bindings", kind: "Binding", namespaced: true },
     review("authentication.k8s.io", "selfsubjectreviews", "SelfSubjectReview", false),
     review("authorization.k8s.io", "localsubjectaccessreviews", "LocalSubjectAccessReview", true),

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    discovery,
+    discovery::{self, TAKEN, Taken},
     kinds::{self, StoredKind},
 };
 
@@ -61,8 +61,9 @@ impl Documents {
                 name_kind(&mut schemas, &name, kind.group, kind.version, &word);
             }
         }
-        for (name, group, version, kind) in OTHERS {
-            name_kind(&mut schemas, name, group, version, kind);
+        let taken = TAKEN.iter().map(|taken| (taken.group, taken.version, taken.kind));
+        for (group, version, kind) in OF_SUBRESOURCES.iter().copied().chain(taken) {
+            name_kind(&mut schemas, &name_of(group, version, kind), group, version, kind);
         }
         for (name, kind) in [(DELETE_OPTIONS, "DeleteOptions"), (STATUS, "Status")] {
             name_kind(&mut schemas, name, "", "v1", kind);
@@ -72,8 +73,9 @@ impl Documents {
 
     /// The document of all groups, in OpenAPI 2.0.
     pub fn v2(&self) -> Value {
-        let paths: Schemas =
+        let mut paths: Schemas =
             kinds::shared().flat_map(|kind| operations::paths(kind, operations::Version::V2)).collect();
+        paths.extend(TAKEN.iter().map(|taken| operations::path_of(taken, operations::Version::V2)));
         json!({
             "swagger": "2.0", "info": {"title": "Kubernetes", "version": RELEASE}, "paths": paths,
             "definitions": self.schemas,
@@ -84,11 +86,16 @@ impl Documents {
     pub fn v3(&self, group: &str, version: &str) -> Option<Value> {
         let kinds: Vec<&StoredKind> =
             kinds::shared().filter(|kind| kind.group == group && kind.version == version).collect();
-        if kinds.is_empty() {
+        let taken: Vec<&Taken> =
+            TAKEN.iter().filter(|taken| taken.group == group && taken.version == version).collect();
+        if kinds.is_empty() && taken.is_empty() {
             return None;
         }
-        let paths: Schemas = kinds.iter().flat_map(|kind| operations::paths(kind, operations::Version::V3)).collect();
+        let mut paths: Schemas =
+            kinds.iter().flat_map(|kind| operations::paths(kind, operations::Version::V3)).collect();
+        paths.extend(taken.iter().map(|taken| operations::path_of(taken, operations::Version::V3)));
         let mut names: Vec<String> = vec![DELETE_OPTIONS.into(), STATUS.into()];
+        names.extend(taken.iter().map(|taken| name_of(taken.group, taken.version, taken.kind)));
         names.extend(kinds.iter().flat_map(|kind| [schema_name(kind), format!("{}List", schema_name(kind))]));
         for kind in &kinds {
             let others = kind.subresources.iter().map(|subresource| subresource.answers(kind));
@@ -123,12 +130,8 @@ const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 const DELETE_OPTIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
 const STATUS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";
 
-/// Schemas of kinds that are not stored.
-const OTHERS: &[(&str, &str, &str, &str)] = &[
-    ("io.k8s.api.core.v1.Binding", "", "v1", "Binding"),
-    ("io.k8s.api.policy.v1.Eviction", "policy", "v1", "Eviction"),
-    ("io.k8s.api.autoscaling.v1.Scale", "autoscaling", "v1", "Scale"),
-];
+/// Kinds that only subresources have: group, version, kind.
+const OF_SUBRESOURCES: &[(&str, &str, &str)] = &[("policy", "v1", "Eviction"), ("autoscaling", "v1", "Scale")];
 
 /// The group versions that have documents, as their paths: `api/v1`, `apis/apps/v1`.
 pub fn group_versions() -> Vec<(&'static str, &'static str, String)> {

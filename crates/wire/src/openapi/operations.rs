@@ -2,8 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{DELETE_OPTIONS, STATUS, schema_name};
-use crate::kinds::{StoredKind, Verb};
+use super::{DELETE_OPTIONS, STATUS, name_of, schema_name};
+use crate::{
+    discovery::Taken,
+    kinds::{StoredKind, Verb},
+};
 
 /// A version of OpenAPI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,10 +40,28 @@ struct Operation {
     reply: String,
 }
 
+/// The path of a resource that takes objects and stores none of them.
+pub(super) fn path_of(taken: &Taken, version: Version) -> (String, Value) {
+    let root = root(taken.group, taken.version);
+    let namespace = if taken.namespaced { "/namespaces/{namespace}" } else { "" };
+    let schema = name_of(taken.group, taken.version, taken.kind);
+    let create =
+        Operation { action: "post", id: "create", query: WRITING.to_vec(), body: Some(schema.clone()), reply: schema };
+    let kind = json!({"group": taken.group, "kind": taken.kind, "version": taken.version});
+    let mut operations = json!({"post": written(&create, kind, taken.kind, version)});
+    if taken.namespaced {
+        operations["parameters"] = json!([parameter("namespace", "path", version)]);
+    }
+    (format!("{root}{namespace}/{}", taken.plural), operations)
+}
+
+fn root(group: &str, version: &str) -> String {
+    if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") }
+}
+
 /// The paths of a kind with their operations.
 pub(super) fn paths(kind: &StoredKind, version: Version) -> Vec<(String, Value)> {
-    let root = if kind.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", kind.group) };
-    let root = format!("{root}/{}", kind.version);
+    let root = root(kind.group, kind.version);
     let collection = if kind.namespaced {
         format!("{root}/namespaces/{{namespace}}/{}", kind.plural)
     } else {
@@ -58,7 +79,7 @@ pub(super) fn paths(kind: &StoredKind, version: Version) -> Vec<(String, Value)>
         reply: reply.to_owned(),
     };
     let add = |operations: &mut Map<String, Value>, method: &str, operation: &Operation| {
-        operations.insert(method.into(), written(operation, kind, version));
+        operations.insert(method.into(), written(operation, of_kind(kind), &kind.word(), version));
     };
     if has(Verb::List) {
         add(&mut many, "get", &operation("list", "list", LISTING, None, &list));
@@ -90,7 +111,12 @@ pub(super) fn paths(kind: &StoredKind, version: Version) -> Vec<(String, Value)>
         let mut everywhere = Map::new();
         everywhere.insert(
             "get".into(),
-            written(&operation("list", "listForAllNamespaces", LISTING, None, &list), kind, version),
+            written(
+                &operation("list", "listForAllNamespaces", LISTING, None, &list),
+                of_kind(kind),
+                &kind.word(),
+                version,
+            ),
         );
         paths.push((format!("{root}/{}", kind.plural), everywhere));
     }
@@ -128,13 +154,17 @@ fn parameter(name: &str, place: &str, version: Version) -> Value {
     parameter
 }
 
-fn written(operation: &Operation, kind: &StoredKind, version: Version) -> Value {
+fn of_kind(kind: &StoredKind) -> Value {
+    json!({"group": kind.group, "kind": kind.kind, "version": kind.version})
+}
+
+/// An operation on the objects of `kind`, a group, version and kind; `word` ends its id.
+fn written(operation: &Operation, kind: Value, word: &str, version: Version) -> Value {
     let Operation { action, id, query, body, reply } = operation;
     let mut parameters: Vec<Value> = query.iter().map(|name| parameter(name, "query", version)).collect();
-    let named = json!({"group": kind.group, "kind": kind.kind, "version": kind.version});
     let mut written = json!({
-        "operationId": format!("{id}{}", kind.word()), "x-kubernetes-action": action,
-        "x-kubernetes-group-version-kind": named,
+        "operationId": format!("{id}{word}"), "x-kubernetes-action": action,
+        "x-kubernetes-group-version-kind": kind,
     });
     match version {
         Version::V2 => {
