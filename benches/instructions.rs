@@ -15,19 +15,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use podberth::{
-    core::policy::Policy,
-    live::DEFAULT_CLUSTER,
-    service::{
-        access::{
-            Caller,
-            authenticate::Authenticator,
-            tokens::{self, NewToken},
-        },
-        import::{Options, import},
-    },
-    store::Schema,
-};
+use podberth::{core::policy::Policy, store::Schema};
 use podberth_testkit::memory::{Memory, Numbering};
 use podberth_testkit::{
     json::{self, Candidates},
@@ -46,8 +34,7 @@ const TOLERANCE: f64 = 0.05;
 const NODES: usize = 200;
 
 /// The measured paths, in the order in which they run.
-const PATHS: [&str; 6] =
-    ["decide-plain", "apply-bind", "decide-apart", "filter-names", "filter-full-nodes", "filter-names-by-token"];
+const PATHS: [&str; 5] = ["decide-plain", "apply-bind", "decide-apart", "filter-names", "filter-full-nodes"];
 
 #[derive(Serialize, Deserialize)]
 struct Figures {
@@ -175,11 +162,10 @@ fn run() -> ExitCode {
     assert_eq!(totals.len(), NODES - 2 * NODES / TAINTED);
     drop(snapshot);
 
-    let server = Server::new(None);
+    let server = Server::new();
     let (nodes, names) = (json::nodes(NODES), (0..NODES).map(node_name).collect::<Vec<_>>());
     let pods = (0..NODES).map(|i| json::running(i, NODES, PODS_PER_NODE));
-    let state = json::list(&nodes.iter().cloned().chain(pods).collect::<Vec<_>>());
-    server.post("/import", state.clone());
+    server.post("/import", json::list(&nodes.iter().cloned().chain(pods).collect::<Vec<_>>()));
     for candidates in [Candidates::Names(&names), Candidates::Full(&nodes)] {
         let ask = |name| json::question(&json::waiting(name, "").pod(0, None), &candidates);
         let (first, asked) = (ask("first"), ask("asked"));
@@ -187,15 +173,6 @@ fn run() -> ExitCode {
         let reply = counted(|| server.post("/filter", asked));
         assert_eq!(reply.len(), expected, "the same nodes fit");
     }
-    drop(server);
-
-    let server = Server::new(Some(Authenticator::default()));
-    server.seed(state);
-    let path = format!("/key/{}/filter", server.token());
-    let ask = |name| json::question(&json::waiting(name, "").pod(0, None), &Candidates::Names(&names));
-    let (first, asked) = (ask("first"), ask("asked"));
-    let expected = server.post(&path, first).len();
-    assert_eq!(counted(|| server.post(&path, asked)).len(), expected, "the same nodes fit");
     ExitCode::SUCCESS
 }
 
@@ -220,28 +197,14 @@ struct Server {
 }
 
 impl Server {
-    fn new(authenticator: Option<Authenticator>) -> Self {
+    fn new() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let server = runtime.block_on(async {
             let store = Arc::new(Memory::new(Numbering::Counter));
             store.migrate().await.expect("a database in memory");
-            server::Server::start(store, server::Setup { authenticator, ..server::Setup::default() })
+            server::Server::start(store, server::Setup::default())
         });
         Self { runtime, server }
-    }
-
-    /// Stores the objects of an import without asking who imports them.
-    fn seed(&self, state: impl Into<Bytes>) {
-        let (cluster, options) = (DEFAULT_CLUSTER.into(), Options::default());
-        let imported = self.runtime.block_on(import(&self.server.state, &cluster, state.into(), options));
-        imported.expect("valid objects");
-    }
-
-    /// The token of an extender.
-    fn token(&self) -> String {
-        let new = NewToken { name: "scheduler".into(), kind: "extender".into(), ..NewToken::default() };
-        let made = self.runtime.block_on(tokens::create(&self.server.state, &Caller::default(), new));
-        made.expect("a token").token
     }
 
     fn post(&self, path: &str, body: impl server::Sent) -> Bytes {
