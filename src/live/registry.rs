@@ -248,9 +248,9 @@ impl Registry {
         for Shown { name, cluster, head: before } in shown {
             let Some(cluster) = cluster.upgrade() else { continue };
             let head = match found.get(&name) {
-                // One that was loaded since, for a watch, waits to be made again.
-                Some(standing)
-                    if standing.removed && !standing.head.as_ref().is_ok_and(|head| is_same(head, &before)) =>
+                // One that was loaded since waits for its watches to be made again. The map and this round have it besides them.
+                Some(Standing { removed: true, head, .. })
+                    if Arc::strong_count(&cluster) <= 2 || !head.as_ref().is_ok_and(|head| is_same(head, &before)) =>
                 {
                     tracing::info!(cluster = name, "the cluster was removed");
                     self.remove_if(&name, |kept| Arc::ptr_eq(kept, &cluster));

@@ -32,7 +32,7 @@ pub(crate) struct Watcher {
     told: Mutex<TellTale>,
 }
 
-/// What it has been told.
+/// The objects that it has been told of.
 struct TellTale {
     /// `None`: it is to list first.
     client: Option<Client>,
