@@ -119,6 +119,11 @@ impl Entry {
         self.is_deleted || !self.owners.is_empty()
     }
 
+    /// `true` if it is being deleted, and waits for its dependents to go.
+    pub(super) fn waits(&self) -> bool {
+        self.is_deleted && self.is_waiting
+    }
+
     /// `true` if it blocks the deletion of an owner.
     pub(super) fn blocks(&self, owner: &str) -> bool {
         self.owners.iter().any(|one| one.uid == owner && one.is_blocked)

@@ -9,7 +9,7 @@
 //! Source: `pkg/controller/garbagecollector/garbagecollector.go` (`attemptToDeleteItem`, `processDeletingDependentsItem`, `orphanDependents`),
 //! `pkg/controller/namespace/deletion/namespaced_resources_deleter.go`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 
@@ -24,6 +24,9 @@ use crate::{
 
 /// Objects that are examined for each thing that is to be done: most need nothing.
 const EXAMINED: usize = 8;
+
+/// Owners above an object that are searched for a circle. Where more of them wait, the object is held to be in one.
+const MOST_ABOVE: usize = 1_000;
 
 /// Something to do to an object, if it is still the one of this uid and revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -235,7 +238,7 @@ impl Index {
             }
             return true;
         }
-        if entry.is_deleted && entry.is_waiting {
+        if entry.waits() {
             let uid = entry.uid.clone();
             let dependents: Vec<(&Place, &Entry)> = self
                 .dependents
@@ -244,7 +247,13 @@ impl Index {
                 .flatten()
                 .filter_map(|place| self.objects.get_key_value(place))
                 .collect();
-            let is_blocked = dependents.iter().any(|(_, one)| one.blocks(&uid));
+            let blocking: Vec<&Entry> =
+                dependents.iter().map(|(_, one)| *one).filter(|one| one.blocks(&uid)).collect();
+            // A dependent that waits for this object itself, in a circle of owners, does not hold it: nothing of the circle would ever go.
+            let is_blocked = blocking.iter().any(|one| !one.waits())
+                || self
+                    .waiting_for(entry)
+                    .is_some_and(|above| blocking.iter().any(|one| !above.contains(one.uid.as_str())));
             if !is_blocked {
                 self.task(tasks, place, Action::Release(FOREGROUND));
                 return false;
@@ -282,9 +291,29 @@ impl Index {
         }
     }
 
+    /// The uids of the objects that wait for this one: the owners that it blocks, their owners, and so on. `None` if there are more than
+    /// [`MOST_ABOVE`].
+    fn waiting_for<'i>(&'i self, entry: &'i Entry) -> Option<HashSet<&'i str>> {
+        let (mut above, mut open) = (HashSet::new(), vec![entry]);
+        while let Some(entry) = open.pop() {
+            for owner in entry.owners.iter().filter(|owner| owner.is_blocked) {
+                let owner = self.by_uid.get(&owner.uid).and_then(|place| self.objects.get(place));
+                if let Some(owner) = owner.filter(|owner| owner.waits())
+                    && above.insert(&*owner.uid)
+                {
+                    if above.len() > MOST_ABOVE {
+                        return None;
+                    }
+                    open.push(owner);
+                }
+            }
+        }
+        Some(above)
+    }
+
     fn standing(&self, uid: &str) -> Standing {
         match self.by_uid.get(uid).and_then(|place| self.objects.get(place)) {
-            Some(owner) if owner.is_deleted && owner.is_waiting => Standing::Waiting,
+            Some(owner) if owner.waits() => Standing::Waiting,
             None if self.gone.has(uid) => Standing::Gone,
             Some(_) | None => Standing::Living,
         }

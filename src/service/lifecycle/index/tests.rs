@@ -182,6 +182,26 @@ fn foreground_deletion_waits_for_those_that_block_it() {
 }
 
 #[test]
+fn owners_in_a_circle_do_not_wait_for_each_other() {
+    let waiting = |owner: &str| {
+        let mut object = owned(&[owner]);
+        object["metadata"]["deletionTimestamp"] = NOW.into();
+        object["metadata"]["finalizers"] = json!(["foregroundDeletion"]);
+        object
+    };
+    let mut world = World::default();
+    world.put("configmaps", "alone", &waiting("alone"));
+    assert_eq!(world.due(), ["release alone foregroundDeletion"]);
+    world.put("configmaps", "a", &waiting("b"));
+    world.put("configmaps", "b", &waiting("a"));
+    world.put("pods", "one", &owned(&["b"]));
+    // "b" still waits for the dependent that is not in the circle.
+    assert_eq!(world.due(), ["delete one Background", "release a foregroundDeletion"]);
+    world.delete("pods", "one");
+    assert_eq!(world.due(), ["release b foregroundDeletion"]);
+}
+
+#[test]
 fn dependents_that_do_not_block_keep_no_owner_waiting() {
     let mut world = World::default();
     world.put("deployments.apps", "top", &ending(&["foregroundDeletion"]));
