@@ -45,6 +45,8 @@ pub struct Service {
     pub freshness: Freshness,
     /// The rules for what clients write.
     pub admission: objects::AdmissionMode,
+    /// Turns of creations in namespaces with quotas.
+    pub quota_turns: objects::Turns,
 }
 
 impl Service {
@@ -56,6 +58,7 @@ impl Service {
             extenders,
             freshness,
             admission: objects::AdmissionMode::default(),
+            quota_turns: objects::Turns::default(),
         }
     }
 }

@@ -71,40 +71,6 @@ pub(super) async fn limit(service: &Service, target: &Target, document: Document
     limited.map_err(|denied| Error::Forbidden { subject: target.named(name).subject(), message: denied.message })
 }
 
-/// Checks a new object against the quotas of its namespace. What is used is counted from the objects that there are.
-///
-/// # Errors
-/// [`Error::Forbidden`] if a quota has not as much left.
-pub(super) async fn count(service: &Service, target: &Target, document: &Document, length: usize) -> Result<()> {
-    let Some(quotas) = kinds::by_plural("", "resourcequotas") else { return Ok(()) };
-    if !service.admission.holds_for(target.kind) || target.namespace.is_none() {
-        return Ok(());
-    }
-    let list = async |kind: &StoredKind| -> Result<Vec<Record>> {
-        let query = ListQuery { namespace: target.namespace.clone(), ..ListQuery::all(kind.key()) };
-        Ok(service.store.list(&target.cluster, &query).await?.items)
-    };
-    let quotas = list(quotas).await?;
-    if quotas.is_empty() {
-        return Ok(());
-    }
-    let others = list(target.kind).await?;
-    let length = others.iter().map(|other| other.body.len()).sum::<usize>().saturating_add(length);
-    let (kind, name) = (target.kind, document.metadata_text("name").unwrap_or_default());
-    let document = document.clone();
-    let counted = move || {
-        // Objects that cannot be read count nothing.
-        let read = |records: Vec<Record>| -> Vec<serde_json::Value> {
-            records.iter().filter_map(|record| serde_json::from_slice(&record.body).ok()).collect()
-        };
-        defaults::over_quota(kind, &document, &read(quotas), &read(others))
-    };
-    match read_on(length, counted).await?.map_err(|error| undecodable(kind, &error))? {
-        Some(denied) => Err(Error::Forbidden { subject: target.named(name).subject(), message: denied.message }),
-        None => Ok(()),
-    }
-}
-
 /// Makes an admitted object a new one: its status and generation are those of the beginning.
 ///
 /// # Errors

@@ -31,6 +31,7 @@ pub use self::{
     patched::{Manager, Part},
     scale::{Scaling, scale, set_scale},
     target::{Preconditions, Target},
+    turns::Turns,
     watch::{Begin, watch},
     write::{Intent, Options, Written},
 };
@@ -46,8 +47,10 @@ mod guard;
 mod list;
 mod mode;
 mod patched;
+mod quota;
 mod scale;
 mod target;
+mod turns;
 mod watch;
 mod write;
 

@@ -17,8 +17,9 @@ use super::{
     examine::{self, Accepted, Refused},
     generated, guard, is_absent,
     patched::{Manager, Part, Patched, Patching},
-    revision, stamp,
+    quota, revision, stamp,
     target::{Preconditions, Target},
+    turns::Turn,
     with_node,
 };
 use crate::{
@@ -147,6 +148,8 @@ struct Draft {
     length: usize,
     manager: Manager,
     warnings: Vec<String>,
+    /// Kept until the write is done.
+    turn: Turn,
 }
 
 enum DraftKind {
@@ -191,7 +194,7 @@ impl Draft {
     }
 
     fn of(kind: DraftKind, length: usize, warnings: Vec<String>, options: &Options) -> Self {
-        Self { kind, length, manager: options.manager.clone(), warnings }
+        Self { kind, length, manager: options.manager.clone(), warnings, turn: Turn::default() }
     }
 
     async fn patch(patch: PatchType, body: Bytes, part: Part, options: &Options) -> Result<Self> {
@@ -207,10 +210,11 @@ impl Draft {
         if !is_absent(document.metadata("resourceVersion")) {
             return Err(Error::BadRequest("resourceVersion should not be set on objects to be created".into()));
         }
-        document = admitted(service, target, document, length).await?;
+        let turn = Turn::default();
+        document = admitted(service, target, document, length, &turn).await?;
         let prefix = if is_absent(document.metadata("name")) { document.metadata_text("generateName") } else { None };
         let prefix = prefix.filter(|prefix| !prefix.is_empty());
-        Ok(Self::of(DraftKind::New { document, prefix }, length, warnings, options))
+        Ok(Self { turn, ..Self::of(DraftKind::New { document, prefix }, length, warnings, options) })
     }
 
     async fn edit(target: &Target, body: Bytes, options: &Options, part: Part) -> Result<Self> {
@@ -293,7 +297,7 @@ impl Draft {
 
     /// The new object that a PUT makes where there is none.
     async fn next_put(&self, service: &Service, target: &Target, sent: &Document) -> Result<Next> {
-        let document = admitted(service, target, sent.clone(), self.length).await?;
+        let document = admitted(service, target, sent.clone(), self.length, &self.turn).await?;
         self.next_new(service, target, document).await
     }
 
@@ -320,7 +324,7 @@ impl Draft {
         let checked = if let (Some(before), Some(stored)) = (before, stored) {
             Update { document, before, length, part, manager }.next(service, target, stored).await?
         } else {
-            document = admitted(service, target, document, length).await?;
+            document = admitted(service, target, document, length, &self.turn).await?;
             // As after every other write they stand last: an apply that changes nothing then writes the same text.
             if let Some(fields) = document.metadata("managedFields").map(ToOwned::to_owned) {
                 document.remove_metadata("managedFields");
@@ -421,12 +425,18 @@ impl Update {
 }
 
 /// A new object, filled in and let in by the rules of admission.
-async fn admitted(service: &Service, target: &Target, document: Document, length: usize) -> Result<Document> {
+async fn admitted(
+    service: &Service,
+    target: &Target,
+    document: Document,
+    length: usize,
+    turn: &Turn,
+) -> Result<Document> {
     let mut document = admission::read(service, target, document, length).await?;
     admission::of_new(service, target, &mut document, length).await?;
     document = admission::limit(service, target, document, length).await?;
     document = admission::begin(service, target, document, length).await?;
-    admission::count(service, target, &document, length).await?;
+    quota::count(service, target, &document, length, turn).await?;
     stamp(&mut document);
     Ok(document)
 }
