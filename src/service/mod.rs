@@ -47,6 +47,8 @@ pub struct Service {
     pub admission: objects::AdmissionMode,
     /// Turns of creations in namespaces with quotas.
     pub quota_turns: objects::Turns,
+    /// Turns of writes that others were ahead of.
+    pub object_turns: objects::Turns,
 }
 
 impl Service {
@@ -59,6 +61,7 @@ impl Service {
             freshness,
             admission: objects::AdmissionMode::default(),
             quota_turns: objects::Turns::default(),
+            object_turns: objects::Turns::default(),
         }
     }
 }

@@ -99,6 +99,7 @@ pub struct Written {
 pub(super) async fn write(service: &Service, target: &Target, intent: Intent, options: &Options) -> Result<Written> {
     let mut draft = Draft::open(service, target, intent, options).await?;
     let mut error = target.modified();
+    let waited = Turn::default();
     for _ in 0..ATTEMPTS {
         let target = draft.named(target);
         let stored = if draft.reads_stored() || options.dry_run {
@@ -134,6 +135,12 @@ pub(super) async fn write(service: &Service, target: &Target, intent: Intent, op
                 error = target.refused(refusal, &uid);
                 if is_settled {
                     return Err(error);
+                }
+                // Many writers of one object would use up their attempts: from the second one on they go one by one. Whoever has a turn by a
+                // quota does not wait for another one, so no two wait for each other.
+                if draft.reads_stored() && !draft.turn.is_taken() {
+                    let object = (&*target.cluster, target.kind.plural, &target.namespace, &target.name);
+                    waited.take(&service.object_turns, object).await;
                 }
             }
         }
