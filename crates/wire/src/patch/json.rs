@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{PatchError, typed::same};
-use crate::{document::MAX_DEPTH, tree};
+use crate::{document::MAX_DEPTH, fault::shortened, tree};
 
 /// Largest number of operations, as in the API server.
 pub const MOST_OPERATIONS: usize = 10_000;
@@ -51,7 +51,8 @@ pub(super) fn apply(mut document: Value, operations: &[Operation]) -> Result<Val
     let mut spent = Spent::default();
     for (i, operation) in operations.iter().enumerate() {
         operation.apply(&mut document, &mut spent).map_err(|why| {
-            let (op, path) = (&operation.op, &operation.path);
+            let told = |text: &String| shortened(text.clone());
+            let (op, path) = (told(&operation.op), told(&operation.path));
             PatchError::Unprocessable(format!("operation {i} of the JSON patch, {op:?} of {path:?}: {why}"))
         })?;
     }

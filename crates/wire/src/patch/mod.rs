@@ -8,7 +8,7 @@
 //! Documents go in and out in the form in which clients read them: with `kind`, `apiVersion` and `metadata.resourceVersion`
 //! ([`crate::document::render`]). Defaults, validation, and what a write may change at all are the caller's.
 //!
-//! Merge keys and list types stand in one table, `lists.txt`. The time is an argument. Trees are charged for
+//! Merge keys and list types stand in one table, `lists.txt`. The time is an argument. Trees are charged for while they exist
 //! ([`crate::allowance`]); nesting is no deeper than that of documents.
 //!
 //! # What is kept in managedFields
@@ -231,6 +231,10 @@ pub struct Merged {
 /// # Errors
 /// If the patch does not fit the document, or the result is no object of its kind and name.
 pub fn merged(kind: &StoredKind, stored: &Document, patch: Patch) -> Result<Merged, PatchError> {
+    allowance::briefly(|| merge_into(kind, stored, patch))
+}
+
+fn merge_into(kind: &StoredKind, stored: &Document, patch: Patch) -> Result<Merged, PatchError> {
     let stored = to_tree(stored)?;
     let before = stored.clone();
     let place = Place::root(kind);
@@ -270,18 +274,20 @@ pub fn server_side(
     writer: &Writer<'_>,
     force: bool,
 ) -> Result<Document, PatchError> {
-    let live = stored.map(to_tree).transpose()?;
     let config = Value::Object(config);
     let of_config = text(&config, "/metadata/name");
     if let Some(field) = no_text(kind, &config) {
         return Err(PatchError::BadRequest(format!("failed to create typed patch object: .{field}: expected string")));
     }
-    let applied = apply::apply(kind, live, config, namespace, writer, force)?;
+    let document = allowance::briefly(|| {
+        let live = stored.map(to_tree).transpose()?;
+        to_document(&apply::apply(kind, live, config, namespace, writer, force)?)
+    })?;
     // The object that is there has the name of the path.
     if !(of_config.is_empty() && stored.is_some()) {
         check_name(&of_config, name)?;
     }
-    to_document(&applied)
+    Ok(document)
 }
 
 /// Writes down in `after` who wrote its fields: a create if there is nothing `before`, else an update.
@@ -294,7 +300,7 @@ pub fn track(
     after: &mut Document,
     writer: &Writer<'_>,
 ) -> Result<(), DecodeError> {
-    managed::track(kind, before, after, writer)
+    allowance::briefly(|| managed::track(kind, before, after, writer))
 }
 
 fn text(tree: &Value, pointer: &str) -> String {
