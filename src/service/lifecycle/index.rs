@@ -247,8 +247,7 @@ impl Index {
                 .flatten()
                 .filter_map(|place| self.objects.get_key_value(place))
                 .collect();
-            let blocking: Vec<&Entry> =
-                dependents.iter().map(|(_, one)| *one).filter(|one| one.blocks(&uid)).collect();
+            let blocking: Vec<&Entry> = dependents.iter().map(|(_, one)| *one).filter(|one| one.blocks(&uid)).collect();
             // A dependent that waits for this object itself, in a circle of owners, does not hold it: nothing of the circle would ever go.
             let is_blocked = blocking.iter().any(|one| !one.waits())
                 || self

@@ -51,9 +51,8 @@ pub(super) fn apply(mut document: Value, operations: &[Operation]) -> Result<Val
     let mut spent = Spent::default();
     for (i, operation) in operations.iter().enumerate() {
         operation.apply(&mut document, &mut spent).map_err(|why| {
-            let told = |text: &String| shortened(text.clone());
-            let (op, path) = (told(&operation.op), told(&operation.path));
-            PatchError::Unprocessable(format!("operation {i} of the JSON patch, {op:?} of {path:?}: {why}"))
+            let (op, path) = (&operation.op, &operation.path);
+            PatchError::Unprocessable(shortened(format!("operation {i} of the JSON patch, {op:?} of {path:?}: {why}")))
         })?;
     }
     Ok(document)
