@@ -390,8 +390,9 @@ fn checks(store: &Arc<dyn Storage>, clusters: &Clusters, max_staleness: Duration
         Check::new("snapshot", move || {
             let staleness = clusters.staleness();
             async move {
-                let told = format!("the database does not answer, the snapshot is {} seconds old", staleness.as_secs());
-                if staleness <= max_staleness { Ok(()) } else { Err(told) }
+                let state =
+                    format!("the database does not answer, the snapshot is {} seconds old", staleness.as_secs());
+                if staleness <= max_staleness { Ok(()) } else { Err(state) }
             }
         }),
     ]

@@ -71,6 +71,10 @@ impl fmt::Debug for PathToken {
     }
 }
 
+/// Marks a request whose path began with a token, which is taken off when the caller is known.
+#[derive(Clone, Copy, Debug)]
+pub struct CameByKey;
+
 /// The parts of a URI before the path that is routed, and the URI without them if there are any.
 #[derive(Debug, Default)]
 struct Rewritten {

@@ -13,7 +13,7 @@ use axum::{
 
 use super::line_feed::HasLineFeed;
 use crate::{
-    service::error::{Error, Subject, told},
+    service::error::{Error, Subject, listed},
     wire::{
         patch::PatchError,
         status::{Status, StatusCause, StatusDetails, StatusMetadata},
@@ -235,7 +235,7 @@ impl Error {
             | Self::Forbidden { subject, .. }
             | Self::Denied { subject, .. }
             | Self::Conflict { subject, .. } => Some(about(subject)),
-            Self::Invalid { subject, causes } => Some(StatusDetails { causes: told(causes), ..about(subject) }),
+            Self::Invalid { subject, causes } => Some(StatusDetails { causes: listed(causes), ..about(subject) }),
             Self::TooNew { .. } => {
                 // `apiserver/pkg/storage/errors.go` (NewTooLargeResourceVersionError)
                 let cause = StatusCause {
@@ -261,7 +261,7 @@ impl Error {
             Self::Patch(PatchError::BadRequest(_) | PatchError::TooLarge(_) | PatchError::Unread(_)) => None,
             Self::Patch(error) => {
                 let causes: Vec<StatusCause> = error.causes().into_iter().map(Into::into).collect();
-                Some(StatusDetails { causes: told(&causes), ..StatusDetails::default() })
+                Some(StatusDetails { causes: listed(&causes), ..StatusDetails::default() })
             }
             Self::Disruption { cause, retry_after_seconds } => {
                 let cause =
@@ -383,8 +383,8 @@ mod tests {
         let invalid = |count| Error::Invalid { subject: Subject::default(), causes: (0..count).map(cause).collect() };
         let causes = |count| invalid(count).status().details.expect("details").causes;
         assert_eq!(causes(100).len(), 100);
-        let told = causes(100_000);
-        assert_eq!((told.len(), told[100].message.as_str()), (101, "and 99900 more faults"));
+        let listed = causes(100_000);
+        assert_eq!((listed.len(), listed[100].message.as_str()), (101, "and 99900 more faults"));
         assert!(invalid(100_000).to_string().ends_with("pods[99]: x, and 99900 more faults]"));
     }
 

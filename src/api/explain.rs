@@ -57,7 +57,7 @@ pub async fn explain(
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
     let (mode, size) = (fields.parse("CreateOptions")?, body.len());
-    let context = context::stand(&state, &cluster, fresh.fresh()).await?;
+    let context = context::take(&state, &cluster, fresh.fresh()).await?;
     let (headers, is_there, view) = (context.headers(), context.is_there(), context.view);
     let first = move || -> Result<(Step, Vec<String>)> {
         let Examined { json, odd, .. } = examined("ExplainRequest", "the request cannot be read", &body, mode)?;

@@ -40,7 +40,7 @@ pub async fn filter(
     Query(fresh): Query<FreshnessQuery>,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
-    let context = context::stand(&state, &cluster, fresh.fresh()).await?;
+    let context = context::take(&state, &cluster, fresh.fresh()).await?;
     measured("filter", context, body, move |body, context| filter::filter(body, query.policy.as_deref(), context)).await
 }
 
@@ -63,7 +63,7 @@ pub async fn prioritize(
     Query(fresh): Query<FreshnessQuery>,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
-    let context = context::stand(&state, &cluster, fresh.fresh()).await?;
+    let context = context::take(&state, &cluster, fresh.fresh()).await?;
     let work = move |body: &_, context: &_| prioritize::prioritize(body, query.policy.as_deref(), context);
     measured("prioritize", context, body, work).await
 }

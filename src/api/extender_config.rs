@@ -1,7 +1,7 @@
 //! `/extender/config`: the file that makes kube-scheduler call this server.
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::State,
     http::{HeaderMap, Uri, header},
     response::{IntoResponse, Response},
@@ -9,7 +9,12 @@ use axum::{
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::{cluster::ClusterName, extract::Query, openapi::DecisionErrors, state::AppState};
+use super::{
+    cluster::{CameByKey, ClusterName},
+    extract::Query,
+    openapi::DecisionErrors,
+    state::AppState,
+};
 use crate::{
     core::policy::{Configuration, Extender},
     live::DEFAULT_CLUSTER,
@@ -51,7 +56,7 @@ pub struct ConfigQuery {
 /// The configuration of kube-scheduler
 ///
 /// The file that makes kube-scheduler call this server for every pod, with the address at which the request reached it (or the setting
-/// `public-url`). `version=v1` is YAML, `version=policy` is JSON; each is complete as it is.
+/// `public-url`). Asked for below `/key/<token>/`, its address has `/key/TOKEN`: put the token there. `version=v1` is YAML, `version=policy` is JSON; each is complete as it is.
 #[utoipa::path(get, path = "/extender/config", operation_id = "getExtenderConfig", tag = "extender", params(ConfigQuery),
     responses((status = 200, description = "The file.",
         content((PolicyDocument = "application/json"), (String = "application/yaml"))), DecisionErrors))]
@@ -59,6 +64,7 @@ pub async fn read(
     State(state): State<AppState>,
     ClusterName(cluster): ClusterName,
     Query(query): Query<ConfigQuery>,
+    by_key: Option<Extension<CameByKey>>,
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response> {
@@ -70,7 +76,9 @@ pub async fn read(
         // A file that names a policy that does not exist would not work.
         context::chosen(&*context::view(&state, &cluster).await?, Some(name))?;
     }
-    let extender = query.extender(&address, &cluster);
+    // The caller knows the token; nothing that is sent or stored here has one in it.
+    let key = if by_key.is_some() { "/key/TOKEN" } else { "" };
+    let extender = query.extender(&format!("{address}{key}"), &cluster);
     match query.version.as_deref() {
         None | Some("" | V1) => {
             let configuration = Configuration {

@@ -74,7 +74,7 @@ pub(super) fn around(router: Router, names: Names, bulk: Vec<String>, limits: Li
 
 /// Reports unknown names in the query, and ends JSON with a line feed.
 async fn worded(State(names): State<Names>, request: Request, next: Next) -> Response {
-    line_feed::at_the_end(query_names::told(&names, request, next).await)
+    line_feed::at_the_end(query_names::report_unknown(&names, request, next).await)
 }
 
 /// The time of a request, and its place among those in progress.

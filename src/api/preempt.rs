@@ -36,7 +36,7 @@ pub async fn preempt(
     Query(fresh): Query<FreshnessQuery>,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
-    let context = context::stand(&state, &cluster, fresh.fresh()).await?;
+    let context = context::take(&state, &cluster, fresh.fresh()).await?;
     context.is_there()?;
     measured("preempt", context, body, move |body, context| preempt::preempt(body, query.policy.as_deref(), context))
         .await

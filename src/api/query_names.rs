@@ -47,7 +47,7 @@ const OF_KUBERNETES: &[&str] = &[
 const OF_EVERYBODY: &[&str] = &["pretty", "timeout"];
 
 /// Length of the part of a name that an error shows.
-const LONGEST_TOLD: usize = 64;
+const LONGEST_SHOWN: usize = 64;
 
 /// The names that each path reads. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -80,15 +80,15 @@ impl Names {
         // One that is written in another way is for the reader of the query.
         let mut plain = names.filter(|name| !name.is_empty() && !name.contains(['%', '+']));
         let unknown = plain.find(|name| !known.contains(name))?;
-        let told: String =
-            unknown.chars().take(LONGEST_TOLD).filter(|c| c.is_ascii_graphic() && *c != '"' && *c != '\\').collect();
-        let meant = near(known.iter().copied(), &told).map(|name| format!(": did you mean {name}?"));
-        Some(format!("the query has {told}, which nothing here reads{}", meant.unwrap_or_default()))
+        let shown: String =
+            unknown.chars().take(LONGEST_SHOWN).filter(|c| c.is_ascii_graphic() && *c != '"' && *c != '\\').collect();
+        let meant = near(known.iter().copied(), &shown).map(|name| format!(": did you mean {name}?"));
+        Some(format!("the query has {shown}, which nothing here reads{}", meant.unwrap_or_default()))
     }
 }
 
 /// Reports the first unknown name.
-pub(super) async fn told(names: &Names, request: Request, next: Next) -> Response {
+pub(super) async fn report_unknown(names: &Names, request: Request, next: Next) -> Response {
     let Some(query) = request.uri().query().filter(|query| !query.is_empty()) else { return next.run(request).await };
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let Some(message) = names.unknown(path, query) else { return next.run(request).await };

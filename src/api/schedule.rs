@@ -69,7 +69,7 @@ pub async fn schedule(
     headers: HeaderMap,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
-    let context = context::stand(&state, &cluster, fresh.fresh()).await?;
+    let context = context::take(&state, &cluster, fresh.fresh()).await?;
     let (context_headers, is_there, view) = (context.headers(), context.is_there(), context.view);
     let mode = fields.parse("CreateOptions")?;
     let (service, of) = (Service::clone(&state), cluster.clone());

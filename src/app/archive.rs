@@ -102,7 +102,7 @@ async fn write_file(store: &dyn Storage, command: &Export) -> Result<(), Error> 
 async fn write(store: &dyn Storage, command: &Export, output: &mut (dyn Write + Send)) -> Result<(), Error> {
     let clusters = if command.all_clusters { store.clusters().await? } else { vec![command.cluster.clone()] };
     for cluster in clusters {
-        let (revision, count) = archive::export(store, &cluster, output).await.map_err(told)?;
+        let (revision, count) = archive::export(store, &cluster, output).await.map_err(refusal)?;
         tracing::info!(cluster, revision, count, "exported");
     }
     Ok(())
@@ -139,7 +139,7 @@ pub async fn import(command: &Import) -> Result<(), Error> {
 async fn read(store: &dyn Storage, command: &Import, input: &mut (dyn BufRead + Send)) -> Result<(), Error> {
     let how = Restore { replace: command.replace, skip: command.skip_revisions };
     let mut clusters = 0;
-    while let Some(done) = archive::import(store, input, command.cluster.as_deref(), how).await.map_err(told)? {
+    while let Some(done) = archive::import(store, input, command.cluster.as_deref(), how).await.map_err(refusal)? {
         tracing::info!(cluster = done.cluster, revision = done.head.revision, count = done.count, "imported");
         clusters += 1;
         if command.cluster.is_some() && !input.fill_buf().is_ok_and(<[u8]>::is_empty) {
@@ -152,7 +152,7 @@ async fn read(store: &dyn Storage, command: &Import, input: &mut (dyn BufRead + 
     Ok(())
 }
 
-fn told(error: StoreError) -> Error {
+fn refusal(error: StoreError) -> Error {
     match error {
         StoreError::Stopped(why) | StoreError::Invalid(why) => Error::Archive(why),
         other => other.into(),

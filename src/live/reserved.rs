@@ -25,7 +25,7 @@ type PodKey = (Name, Name);
 pub(super) struct Reserved {
     held: OrdMap<PodKey, Arc<Held>>,
     /// The pods that the snapshot shows differently, in their own form.
-    told: OrdMap<PodKey, Arc<Pod>>,
+    unreserved: OrdMap<PodKey, Arc<Pod>>,
 }
 
 #[derive(Clone, Debug)]
@@ -53,18 +53,23 @@ impl Held {
 
 impl Reserved {
     /// A pod in its own form, without its reservation.
-    pub(super) fn told<'s>(&'s self, snapshot: &'s Snapshot, namespace: &str, name: &str) -> Option<&'s Arc<Pod>> {
-        self.told.get(&(namespace.into(), name.into())).or_else(|| snapshot.pod(namespace, name))
+    pub(super) fn unreserved<'s>(
+        &'s self,
+        snapshot: &'s Snapshot,
+        namespace: &str,
+        name: &str,
+    ) -> Option<&'s Arc<Pod>> {
+        self.unreserved.get(&(namespace.into(), name.into())).or_else(|| snapshot.pod(namespace, name))
     }
 
     /// Applies a pod.
     pub(super) fn apply_pod(&mut self, pod: Pod, snapshot: &mut Snapshot) {
         let key = (pod.namespace.clone(), pod.name.clone());
         let pod = if let Some(held) = self.held.get(&key).filter(|held| held.is_about(&pod)) {
-            self.told.insert(key, Arc::new(pod.clone()));
+            self.unreserved.insert(key, Arc::new(pod.clone()));
             held.laid_over(pod)
         } else {
-            self.told.remove(&key);
+            self.unreserved.remove(&key);
             pod
         };
         snapshot.apply(Object::Pod(Box::new(pod)));
@@ -72,7 +77,7 @@ impl Reserved {
 
     /// A pod is gone.
     pub(super) fn forget_pod(&mut self, namespace: &Name, name: &Name) {
-        self.told.remove(&(namespace.clone(), name.clone()));
+        self.unreserved.remove(&(namespace.clone(), name.clone()));
     }
 
     /// Takes in a reservation or its end; `complete` is the last revision of which the view was the exact state.
@@ -82,7 +87,7 @@ impl Reserved {
             Some(held) => drop(self.held.insert(key.clone(), Arc::new(held))),
             None => drop(self.held.remove(&key)),
         }
-        if let Some(pod) = self.told(snapshot, &key.0, &key.1).cloned() {
+        if let Some(pod) = self.unreserved(snapshot, &key.0, &key.1).cloned() {
             self.apply_pod(Pod::clone(&pod), snapshot);
         }
     }

@@ -90,13 +90,13 @@ impl View {
 
     /// The node that a pod is on, reservations left out of the account.
     pub fn bound_to(&self, namespace: &str, name: &str) -> Option<&str> {
-        let pod = self.reserved.told(&self.snapshot, namespace, name)?;
+        let pod = self.reserved.unreserved(&self.snapshot, namespace, name)?;
         pod.is_assigned().then_some(&*pod.node_name)
     }
 
     /// A pod's uid and the node that it is on, reservations left out of the account.
     pub(super) fn stored_pod(&self, namespace: &str, name: &str) -> Option<(String, Option<String>)> {
-        let pod = self.reserved.told(&self.snapshot, namespace, name)?;
+        let pod = self.reserved.unreserved(&self.snapshot, namespace, name)?;
         Some((pod.uid.to_string(), pod.is_assigned().then(|| pod.node_name.to_string())))
     }
 
@@ -132,7 +132,7 @@ impl View {
         profile: &Profile,
         volumes: Option<&[ClaimChoice]>,
     ) -> Result<(), String> {
-        let Some(pod) = self.reserved.told(&self.snapshot, namespace, name) else {
+        let Some(pod) = self.reserved.unreserved(&self.snapshot, namespace, name) else {
             return Err(format!("pod {name} cannot be read"));
         };
         if pod.is_assigned() {
@@ -165,7 +165,7 @@ impl View {
 
     /// The choices for the claims of a pod, should it be bound to a node, on which it fits; none for those that are settled.
     pub fn choices(&self, namespace: &str, name: &str, node: &str, profile: &Profile) -> Vec<ClaimChoice> {
-        let Some(pod) = self.reserved.told(&self.snapshot, namespace, name) else { return Vec::new() };
+        let Some(pod) = self.reserved.unreserved(&self.snapshot, namespace, name) else { return Vec::new() };
         profile.claim_choices(pod, &self.snapshot, node)
     }
 
@@ -229,7 +229,7 @@ impl View {
         if kinds::by_key(&record.key.kind).is_none_or(|kind| !kind.is(Kind::Pod)) {
             return;
         }
-        if let Some(pod) = self.reserved.told(&self.snapshot, &record.key.namespace, &record.key.name) {
+        if let Some(pod) = self.reserved.unreserved(&self.snapshot, &record.key.namespace, &record.key.name) {
             let pod = Pod { node_name: record.node.as_deref().unwrap_or_default().into(), ..(**pod).clone() };
             self.reserved.apply_pod(pod, &mut self.snapshot);
         }

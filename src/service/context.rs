@@ -188,7 +188,7 @@ fn missing(cluster: &str) -> Error {
 /// # Errors
 /// [`Error::Timeout`] when it does not get as far in time, [`Error::Unavailable`] when the database has been away
 /// for so long that nothing is to be decided on what was known then.
-pub async fn stand(service: &Service, cluster: &Arc<str>, fresh: Fresh) -> Result<DecisionContext> {
+pub async fn take(service: &Service, cluster: &Arc<str>, fresh: Fresh) -> Result<DecisionContext> {
     let name = &**cluster;
     let live = service.clusters.get(name).await?;
     let head = if fresh.is_newest { service.store.head(name).await?.revision } else { 0 };
@@ -218,7 +218,7 @@ pub async fn stand(service: &Service, cluster: &Arc<str>, fresh: Fresh) -> Resul
 
 /// The newest view, without a demand on its freshness.
 pub async fn view(service: &Service, cluster: &Arc<str>) -> Result<Arc<View>> {
-    stand(service, cluster, Fresh::default()).await.map(|context| context.view)
+    take(service, cluster, Fresh::default()).await.map(|context| context.view)
 }
 
 /// The profile that judges binds: that of the policy in the request, or `None` for the policy in force at the commit.

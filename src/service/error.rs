@@ -184,26 +184,26 @@ impl Error {
 }
 
 /// Number of faults that a refusal lists; it counts the others.
-pub const FAULTS_TOLD: usize = 100;
+pub const FAULTS_LISTED: usize = 100;
 
 /// The listed faults.
-pub fn told(causes: &[StatusCause]) -> Vec<StatusCause> {
+pub fn listed(causes: &[StatusCause]) -> Vec<StatusCause> {
     // One more may be the sentence about the others.
-    if causes.len() <= FAULTS_TOLD + 1 {
+    if causes.len() <= FAULTS_LISTED + 1 {
         return causes.to_vec();
     }
-    let mut told: Vec<StatusCause> = causes.iter().take(FAULTS_TOLD).cloned().collect();
-    let more = causes.len() - told.len();
+    let mut listed: Vec<StatusCause> = causes.iter().take(FAULTS_LISTED).cloned().collect();
+    let more = causes.len() - listed.len();
     if more > 0 {
-        told.push(StatusCause { message: format!("and {more} more faults"), ..StatusCause::default() });
+        listed.push(StatusCause { message: format!("and {more} more faults"), ..StatusCause::default() });
     }
-    told
+    listed
 }
 
 /// Faults as Kubernetes lists them in a message: one as it is, several in brackets.
 fn list(causes: &[StatusCause]) -> String {
     let faults: Vec<String> =
-        told(causes)
+        listed(causes)
             .iter()
             .map(|cause| {
                 if cause.field.is_empty() {

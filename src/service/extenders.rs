@@ -87,17 +87,17 @@ pub struct Stored {
 impl Stored {
     async fn get(&self, kind: &StoredKind, namespace: &str, name: &str) -> Result<Option<Arc<str>>, String> {
         let record = self.service.store.get(&self.cluster, &Key::new(kind.key(), namespace, name)).await;
-        record.map_err(told)?.map(|record| rendered(kind, &record)).transpose()
+        record.map_err(for_client)?.map(|record| rendered(kind, &record)).transpose()
     }
 }
 
 fn rendered(kind: &StoredKind, record: &Record) -> Result<Arc<str>, String> {
-    let body = with_node(record).map_err(told)?;
+    let body = with_node(record).map_err(for_client)?;
     Ok(document::render(&body, kind, record.revision).into())
 }
 
 /// The error for the client; the cause is in the log only.
-fn told(error: impl std::fmt::Display) -> String {
+fn for_client(error: impl std::fmt::Display) -> String {
     tracing::warn!(%error, "documents for an extender cannot be read");
     "the database does not answer".into()
 }
@@ -117,7 +117,7 @@ impl Documents for Stored {
             }
             return Ok(found);
         }
-        let list = self.service.store.list(&self.cluster, &ListQuery::all(kind.key())).await.map_err(told)?;
+        let list = self.service.store.list(&self.cluster, &ListQuery::all(kind.key())).await.map_err(for_client)?;
         let by_name: HashMap<&str, &Record> = list.items.iter().map(|record| (&*record.key.name, record)).collect();
         for name in names {
             found.push(by_name.get(&**name).map(|record| rendered(kind, record)).transpose()?);

@@ -23,11 +23,11 @@ use crate::{
 
 pub use self::{
     conditions::{Conditions, Tags},
-    told::{list, metrics, retain_labels},
+    overview::{list, metrics, retain_labels},
 };
 
 mod conditions;
-mod told;
+mod overview;
 
 /// Number of attempts of a write while others change the policy.
 const ATTEMPTS: usize = 16;

@@ -216,7 +216,7 @@ impl Store for Sqlite {
             write::keep_superseded(&mut transaction, id, &rows).await?;
             kept = kept.with(head.revision, revision);
         }
-        write::stand(&mut transaction, id, cluster, written, kept).await?;
+        write::put_head(&mut transaction, id, cluster, written, kept).await?;
         write::note_batch(&mut transaction, id, written).await?;
         write::write_rows(&mut transaction, id, &rows).await?;
         commit(transaction).await?;

@@ -301,7 +301,7 @@ impl State {
     fn raise_epoch(&mut self, name: &str, mut found: Cluster, lost: &Head, goes_on: bool, token: Uuid) -> Head {
         let Some(raised) = keeping::next_epoch(found.head, lost, goes_on, token) else { return found.head };
         found.kept = keeping::Kept { from: raised.revision, to: raised.revision };
-        found.stand(raised, self.now());
+        found.put_head(raised, self.now());
         self.copy.clusters.insert(name.to_owned(), found);
         self.note(|| Event::Epoch { cluster: name.to_owned(), head: raised });
         raised
@@ -338,7 +338,7 @@ impl Transaction {
             cluster.kept = cluster.kept.with(self.before, revision);
         }
         if revision > cluster.head.revision {
-            cluster.stand(Head { revision, token, ..cluster.head }, state.now());
+            cluster.put_head(Head { revision, token, ..cluster.head }, state.now());
         } else {
             cluster.note_batch(revision, token, state.now()); // Out of the order of a sequence.
         }

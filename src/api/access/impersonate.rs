@@ -59,7 +59,7 @@ impl Impersonated {
             if groups.is_empty() && uid.is_none() && extra.is_empty() {
                 return Ok(None);
             }
-            return Err(format!("requested [{}] without impersonating a user", told(&groups, &extra, uid.as_deref())));
+            return Err(format!("requested [{}] without impersonating a user", shown(&groups, &extra, uid.as_deref())));
         };
         let count = groups.len() + extra.values().map(Vec::len).sum::<usize>();
         if count > MOST {
@@ -100,7 +100,7 @@ impl Impersonated {
 }
 
 /// The objects to impersonate, as Go prints them.
-fn told(groups: &[String], extra: &BTreeMap<String, Vec<String>>, uid: Option<&str>) -> String {
+fn shown(groups: &[String], extra: &BTreeMap<String, Vec<String>>, uid: Option<&str>) -> String {
     let groups = groups.iter().map(|group| format!("{{Group  {group}    }}"));
     let extra = extra.iter().flat_map(|(key, values)| {
         values.iter().map(move |value| format!("{{UserExtra  {value}  {GROUP_OF_EXTRA}/v1  {key}}}"))
@@ -134,7 +134,7 @@ mod tests {
             ("Impersonate-Uid", "u-1"),
             ("Impersonate-Extra-Scopes%2fX", "a"),
         ]);
-        let told: Vec<String> = all
+        let shown: Vec<String> = all
             .needed()
             .iter()
             .map(|of| format!("{}/{}/{} {}", of.group, of.resource, of.subresource, of.name))
@@ -146,7 +146,7 @@ mod tests {
             "authentication.k8s.io/userextras/scopes/x a",
             "authentication.k8s.io/uids/ u-1",
         ];
-        assert_eq!(told, expected);
+        assert_eq!(shown, expected);
         let groups = |pairs: &[(&str, &str)]| of(pairs).into_user().groups.join(" ");
         let account = ("Impersonate-User", "system:serviceaccount:ns:s");
         assert_eq!(groups(&[("Impersonate-User", "jane")]), AUTHENTICATED);

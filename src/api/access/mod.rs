@@ -15,7 +15,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::{impersonate::Impersonated, request_info::RequestInfo};
 use super::{
-    cluster::{ClusterName, PathToken},
+    cluster::{CameByKey, ClusterName, PathToken},
     error::{ErrorText, RequestError},
     state::AppState,
 };
@@ -127,6 +127,7 @@ fn credentials(request: &mut Request) -> Option<(Arc<str>, Sent)> {
     let in_header = request.headers_mut().remove(header::AUTHORIZATION);
     let in_header = in_header.as_ref().and_then(bearer).map(Arc::from);
     if let Some(PathToken(token)) = in_path {
+        request.extensions_mut().insert(CameByKey);
         return Some((token, Sent::InPath));
     }
     in_header.map(|token| (token, Sent::InHeader))

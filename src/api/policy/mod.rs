@@ -203,7 +203,7 @@ pub async fn list(
     ClusterName(cluster): ClusterName,
     Query(fresh): Query<FreshnessQuery>,
 ) -> Result<Json<PolicyList>> {
-    let view = context::stand(&state, &cluster, fresh.fresh()).await?.view;
+    let view = context::take(&state, &cluster, fresh.fresh()).await?.view;
     Ok(Json(PolicyList { items: policies::list(&view) }))
 }
 

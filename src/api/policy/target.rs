@@ -59,7 +59,7 @@ where
 impl Target {
     /// GET: from the live view, as decisions use it.
     pub(super) async fn show(&self, form: Option<&str>, fresh: Fresh) -> Result<Response> {
-        let view = context::stand(&self.state, &self.cluster, fresh).await?.view;
+        let view = context::take(&self.state, &self.cluster, fresh).await?.view;
         let chosen = context::chosen(&view, Some(&self.name))?;
         match form {
             None => Ok(in_json(&self.with_uncalled(state_of(&chosen), chosen.profile()))),

@@ -314,7 +314,8 @@ impl Watch {
                 return Some(self.lost());
             };
             self.position = position;
-            let changes: Vec<_> = events.into_iter().filter_map(|event| Some((self.told(&event)?, event))).collect();
+            let changes: Vec<_> =
+                events.into_iter().filter_map(|event| Some((self.kind_here(&event)?, event))).collect();
             self.is_waiting = complete.is_some();
             if !changes.is_empty() {
                 return Some(self.tell(changes));
@@ -330,7 +331,7 @@ impl Watch {
         Step::Changes(changes)
     }
 
-    fn told(&self, event: &Event) -> Option<Kind> {
+    fn kind_here(&self, event: &Event) -> Option<Kind> {
         let (of, _) = event.place()?;
         let is_within = self.namespace.as_ref().is_none_or(|namespace| namespace == of);
         if event.revision <= self.seen || !is_within {

@@ -129,7 +129,7 @@ impl Incoming {
     /// Copies the fields that only the stored object has; `None` if there is none.
     fn settle(&mut self, stored: Option<&Record>, classes: &Snapshot) {
         if let Some(document) = self.incomplete.take() {
-            let document = admission::of_imported(self.kind, document, stored, classes);
+            let document = admission::fill_in_imported(self.kind, document, stored, classes);
             let document = complete(document, stored);
             self.uid = document.metadata_text("uid").unwrap_or_default();
             self.body = document.into_body().into();

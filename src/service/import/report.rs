@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    service::error::{Error, FAULTS_TOLD, Subject},
+    service::error::{Error, FAULTS_LISTED, Subject},
     wire::status::StatusCause,
 };
 
@@ -14,7 +14,7 @@ use crate::{
 const WARNED: usize = 100;
 
 /// Faults that a refusal lists; `skipInvalid=true` with `dryRun=All` reports all.
-const TOLD: usize = FAULTS_TOLD;
+const TOLD: usize = FAULTS_LISTED;
 
 /// The changes made.
 #[derive(Debug, Default, Serialize, ToSchema)]

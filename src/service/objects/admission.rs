@@ -166,7 +166,7 @@ pub(super) async fn of_update(
 
 /// Fills in an imported object without a uid, which was not created anywhere yet. A stored object of its name keeps the values written at its
 /// creation. Nothing is refused.
-pub(crate) fn of_imported(
+pub(crate) fn fill_in_imported(
     kind: &StoredKind,
     mut document: Document,
     stored: Option<&Record>,
@@ -188,7 +188,7 @@ pub(crate) fn of_imported(
 
 /// The state of a cluster; an empty one where there is no such cluster yet.
 pub(crate) async fn classes(service: &Service, cluster: &Arc<str>, fresh: Fresh) -> Result<Snapshot> {
-    match context::stand(service, cluster, fresh).await {
+    match context::take(service, cluster, fresh).await {
         Ok(context) => Ok(context.view.snapshot.clone()),
         Err(Error::NotFound(_)) => Ok(Snapshot::default()),
         Err(error) => Err(error),

@@ -146,20 +146,20 @@ impl Run {
                     Decided::Placed(there) => placed.push((task, there)),
                     Decided::Unschedulable(message) => nowhere.push((task, message)),
                     Decided::AlreadyOn(node) => {
-                        let told = already_bound(&task.pod.namespace, &task.pod.name, &node);
-                        answers.tell_of(task, told).await;
+                        let result = already_bound(&task.pod.namespace, &task.pod.name, &node);
+                        answers.tell_of(task, result).await;
                     }
                     Decided::Gone => answers.tell(task.index, gone(&task.pod)).await,
                     Decided::Failed(message) => {
-                        let told = failed(&task.pod.namespace, &task.pod.name, message);
-                        answers.tell_of(task, told).await;
+                        let result = failed(&task.pod.namespace, &task.pod.name, message);
+                        answers.tell_of(task, result).await;
                     }
                 }
             }
             if self.is_trial {
                 for (task, there) in placed {
-                    let told = self.told(&task.pod, &there);
-                    answers.tell_of(task, told).await;
+                    let result = self.scheduled(&task.pod, &there);
+                    answers.tell_of(task, result).await;
                 }
                 unschedulable.append(&mut nowhere);
                 continue;
@@ -201,11 +201,11 @@ impl Run {
         let mut again = Vec::new();
         for ((mut task, there), outcome) in placed.into_iter().zip(outcomes) {
             let pod = task.pod.clone();
-            let told = match outcome {
+            let result = match outcome {
                 BindOutcome::Bound { revision: at, .. } => {
                     *revision = at.max(*revision);
                     count_victims(&there);
-                    self.told(&pod, &there)
+                    self.scheduled(&pod, &there)
                 }
                 BindOutcome::Refused(Refusal::AlreadyBound { node }) => already_bound(&pod.namespace, &pod.name, &node),
                 BindOutcome::Refused(Refusal::NotFound | Refusal::UidMismatch { .. }) => gone(&pod),
@@ -228,7 +228,7 @@ impl Run {
                     failed(&pod.namespace, &pod.name, "others took the room again and again: try again".into())
                 }
             };
-            answers.tell_of(task, told).await;
+            answers.tell_of(task, result).await;
         }
         again
     }
@@ -285,7 +285,7 @@ impl Run {
         let mut unschedulable = Vec::new();
         for (task, decided) in decided {
             let pod = &task.pod;
-            let told = match decided {
+            let result = match decided {
                 Decided::Unschedulable(message) => {
                     unschedulable.push((task, message));
                     continue;
@@ -298,7 +298,7 @@ impl Run {
                     ..answer(&pod.namespace, &pod.name, ScheduleResult::NotAttempted)
                 },
             };
-            answers.tell_of(task, told).await;
+            answers.tell_of(task, result).await;
         }
         unschedulable
     }
@@ -308,13 +308,13 @@ impl Run {
         let mut outcomes = outcomes.into_iter();
         for (task, decided) in decided {
             let pod = &task.pod;
-            let told = match decided {
+            let result = match decided {
                 Decided::Placed(there) => {
                     if !self.is_trial {
                         count_victims(&there);
                     }
                     match outcomes.next() {
-                        None | Some(BindOutcome::Bound { .. }) => self.told(pod, &there),
+                        None | Some(BindOutcome::Bound { .. }) => self.scheduled(pod, &there),
                         Some(BindOutcome::Refused(Refusal::AlreadyBound { node })) => {
                             already_bound(&pod.namespace, &pod.name, &node)
                         }
@@ -331,7 +331,7 @@ impl Run {
                 }
                 Decided::Gone => gone(pod),
             };
-            answers.tell_of(task, told).await;
+            answers.tell_of(task, result).await;
         }
     }
 
@@ -352,12 +352,12 @@ impl Run {
         let mut suggestions = suggestions.into_iter();
         for (task, message) in unschedulable {
             let suggestions = is_helped(&task).then(|| suggestions.next()).flatten().unwrap_or_default();
-            let told = ScheduledPod {
+            let result = ScheduledPod {
                 message: Some(message),
                 suggestions,
                 ..answer(&task.pod.namespace, &task.pod.name, ScheduleResult::Unschedulable)
             };
-            answers.tell_of(task, told).await;
+            answers.tell_of(task, result).await;
         }
         Ok(())
     }
@@ -429,7 +429,7 @@ impl Run {
         task
     }
 
-    fn told(&self, pod: &Pod, there: &Placed) -> ScheduledPod {
+    fn scheduled(&self, pod: &Pod, there: &Placed) -> ScheduledPod {
         let result = match self.assume {
             _ if self.is_trial => ScheduleResult::WouldBind,
             Some(_) => ScheduleResult::Assumed,
@@ -452,7 +452,7 @@ impl Run {
 
     /// A pod that its extender did not bind; its victims are gone anyway.
     fn not_bound(&self, pod: &Pod, there: &Placed, message: String) -> ScheduledPod {
-        ScheduledPod { victims: self.told(pod, there).victims, ..failed(&pod.namespace, &pod.name, message) }
+        ScheduledPod { victims: self.scheduled(pod, there).victims, ..failed(&pod.namespace, &pod.name, message) }
     }
 
     fn count_error(&self) {

@@ -147,7 +147,7 @@ impl Postgres {
         let now = Head { token: newest, ..head };
         let goes_on = now.continues(lost, found);
         let Some(raised) = keeping::next_epoch(now, lost, goes_on, token) else { return Ok(now) };
-        self.stand(&mut transaction, id, raised, Kept { from: raised.revision, to: raised.revision }).await?;
+        self.put_head(&mut transaction, id, raised, Kept { from: raised.revision, to: raised.revision }).await?;
         self.note_batch(&mut transaction, id, cluster, raised).await?;
         self.within(transaction.commit()).await?;
         self.hints.changed(cluster, raised.revision);

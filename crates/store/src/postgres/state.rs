@@ -209,7 +209,7 @@ impl Postgres {
                 self.write_some(&mut transaction, &INSERT, rows, id, None).await?;
             }
         }
-        self.stand(&mut transaction, id, head, Kept { from: head.revision, to: head.revision }).await?;
+        self.put_head(&mut transaction, id, head, Kept { from: head.revision, to: head.revision }).await?;
         if head.revision > before.revision {
             self.note_batch(&mut transaction, id, cluster, head).await?;
         }

@@ -299,7 +299,7 @@ impl Postgres {
     }
 
     /// Writes the head of the cluster.
-    pub(super) async fn stand(
+    pub(super) async fn put_head(
         &self,
         connection: &mut PgConnection,
         id: i32,

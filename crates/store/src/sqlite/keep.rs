@@ -67,7 +67,7 @@ impl Sqlite {
         let goes_on = now.continues(lost, found);
         let Some(raised) = keeping::next_epoch(now, lost, goes_on, token) else { return Ok(now) };
         let kept = Kept { from: raised.revision, to: raised.revision };
-        write::stand(&mut transaction, id, cluster, raised, kept).await?;
+        write::put_head(&mut transaction, id, cluster, raised, kept).await?;
         write::note_batch(&mut transaction, id, raised).await?;
         super::commit(transaction).await?;
         self.hints.changed(cluster, raised.revision);

@@ -40,7 +40,7 @@ impl Sqlite {
             .await?;
         let (after, kept) = removal::after(head);
         let Locked { id: new, .. } = write::cluster_row(&mut transaction, cluster).await?;
-        write::stand(&mut transaction, new, cluster, after, kept).await?;
+        write::put_head(&mut transaction, new, cluster, after, kept).await?;
         sqlx::query(concat!("UPDATE cluster SET removed = ", now!(), " WHERE cluster_id = ?"))
             .bind(new)
             .execute(&mut *transaction)

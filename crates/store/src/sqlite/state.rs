@@ -134,7 +134,7 @@ impl Sqlite {
         }
         if head.revision > before.revision {
             let kept = Kept { from: head.revision, to: head.revision };
-            write::stand(&mut transaction, id, cluster, head, kept).await?;
+            write::put_head(&mut transaction, id, cluster, head, kept).await?;
             write::note_batch(&mut transaction, id, head).await?;
         }
         super::commit(transaction).await?;

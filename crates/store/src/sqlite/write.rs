@@ -84,7 +84,7 @@ pub(super) async fn tokens(
 }
 
 /// Writes the head of the cluster.
-pub(super) async fn stand(
+pub(super) async fn put_head(
     connection: &mut SqliteConnection,
     id: i32,
     cluster: &str,

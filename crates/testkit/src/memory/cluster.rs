@@ -81,7 +81,7 @@ impl Cluster {
     }
 
     /// Sets the head after a batch that was written at `at`.
-    pub(super) fn stand(&mut self, head: Head, at: i64) {
+    pub(super) fn put_head(&mut self, head: Head, at: i64) {
         (self.head, self.removed) = (head, None);
         self.given = self.given.max(head.revision);
         self.note_batch(head.revision, head.token, at);

@@ -127,7 +127,7 @@ impl Past for Memory {
         found.fill(source, offset, head.revision)?;
         if head.revision > before.revision {
             found.kept = Kept { from: head.revision, to: head.revision };
-            found.stand(head, state.now());
+            found.put_head(head, state.now());
         }
         state.note(|| journal::restored(cluster, &found));
         state.copy.clusters.insert(cluster.to_owned(), found);

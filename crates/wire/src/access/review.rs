@@ -172,7 +172,7 @@ impl Review {
             (Some(_), Some(path)) => {
                 faults.invalid_json(
                     &at_path,
-                    &path.told(),
+                    &path.as_go(),
                     "cannot be specified in combination with resourceAttributes",
                 );
             }
@@ -191,7 +191,7 @@ impl Review {
                 faults.invalid(&at.child("namespace"), &resource.namespace, "must match metadata.namespace");
             }
             if let Some(path) = path {
-                faults.invalid_json(&at_path, &path.told(), "disallowed on this kind of request");
+                faults.invalid_json(&at_path, &path.as_go(), "disallowed on this kind of request");
             }
         }
         let mut metadata = self.metadata.clone().unwrap_or_default();
@@ -247,7 +247,7 @@ fn is_empty(value: &Value) -> bool {
 
 impl SentPath {
     /// The value in a fault, with the names that it has in Go.
-    fn told(&self) -> Value {
+    fn as_go(&self) -> Value {
         serde_json::json!({"Path": self.path, "Verb": self.verb})
     }
 }

@@ -64,7 +64,7 @@ pub(super) fn apply(
     let run = Run { kind, place: Place::root(kind), live: &live, config: &config, writer };
     let applied = match run.apply(managers.clone(), force) {
         Err(conflicts) if writer.manager == KUBECTL => run.apply_as_kubectl(managers, conflicts)?,
-        applied => applied.map_err(|conflicts| PatchError::Conflicts(told(&conflicts)))?,
+        applied => applied.map_err(|conflicts| PatchError::Conflicts(listed(&conflicts)))?,
     };
     let Applied { mut object, managers } = applied;
     if let Some(sent) = sent {
@@ -179,7 +179,7 @@ impl Run<'_> {
         {
             return Ok(applied);
         }
-        Err(PatchError::Conflicts(told(&conflicts)))
+        Err(PatchError::Conflicts(listed(&conflicts)))
     }
 
     /// The fields that still are as kubectl applied them last.
@@ -210,13 +210,13 @@ fn note_last_applied(object: &mut Value, mut config: Value) {
 }
 
 /// The conflicts one by one.
-fn told(conflicts: &Conflicts) -> Vec<Conflict> {
-    let mut told = Vec::new();
+fn listed(conflicts: &Conflicts) -> Vec<Conflict> {
+    let mut listed = Vec::new();
     for (manager, fields) in conflicts {
         let manager = manager.shown();
-        fields.for_each(&mut |path| told.push(Conflict { manager: manager.clone(), field: shown(path) }));
+        fields.for_each(&mut |path| listed.push(Conflict { manager: manager.clone(), field: shown(path) }));
     }
-    told
+    listed
 }
 
 pub(super) fn conflict_message(conflicts: &[Conflict]) -> String {

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Number of named policies whose revisions `/metrics` shows.
-const MOST_TOLD: usize = 100;
+const MOST_LISTED: usize = 100;
 
 /// The policies of a cluster by name, the default one always among them.
 pub fn list(view: &View) -> Vec<PolicySummary> {
@@ -35,8 +35,8 @@ pub fn metrics(service: &Service) -> String {
     let Some(cluster) = service.clusters.followed(DEFAULT_CLUSTER) else { return String::new() };
     let items = list(&cluster.view());
     let (default, others): (Vec<_>, Vec<_>) = items.iter().partition(|item| item.name == revision::DEFAULT);
-    let told = default.into_iter().chain(others.into_iter().take(MOST_TOLD));
-    telemetry::policy_revisions(told.map(|item| (&*item.name, item.revision)))
+    let listed = default.into_iter().chain(others.into_iter().take(MOST_LISTED));
+    telemetry::policy_revisions(listed.map(|item| (&*item.name, item.revision)))
 }
 
 /// Drops the label values of policies and extenders that no cluster in memory has any more.
