@@ -92,7 +92,7 @@ pub(crate) async fn imports_binds_and_filters_need_no_http(server: Server) {
 
     let fits = || async {
         let question = json_of(&json!({"Pod": pod(&json!({"name": "next"})), "NodeNames": ["n1"]}));
-        let context = context::stand(service, &cluster, Fresh::default()).await.expect("the default cluster");
+        let context = context::take(service, &cluster, Fresh::default()).await.expect("the default cluster");
         let answer = filter::filter(&question, None, &context);
         assert_eq!(answer.form, "names");
         let reply = answer.body.expect("a valid question").finish().concat();
