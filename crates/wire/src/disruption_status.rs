@@ -3,7 +3,7 @@
 //! Source: `pkg/controller/disruption/disruption.go` (`trySync`, `getExpectedPodCount`, `buildDisruptedPodMap`, `updatePdbStatus`),
 //! `staging/src/k8s.io/component-helpers/apps/poddisruptionbudget/helpers.go`.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
@@ -33,7 +33,7 @@ pub fn needs_workloads(budget: &Value) -> bool {
 }
 
 /// The status of a budget. `pods` are those that it covers, `workloads` those of its namespace by their uids.
-pub fn status(budget: &Value, pods: &[Value], workloads: &HashMap<String, Workload>, now: Timestamp) -> Value {
+pub fn status(budget: &Value, pods: &[Value], workloads: &BTreeMap<String, Workload>, now: Timestamp) -> Value {
     let (expected, desired) = demands(&budget["spec"], pods, workloads);
     let disrupted = disrupted(budget, pods, now);
     let healthy = pods.iter().filter(|pod| is_healthy(pod) && !disrupted.contains_key(name(pod))).count();
@@ -55,7 +55,7 @@ fn name(pod: &Value) -> &str {
 }
 
 /// The number of pods that there should be, and of those that must be healthy.
-fn demands(spec: &Value, pods: &[Value], workloads: &HashMap<String, Workload>) -> (i64, i64) {
+fn demands(spec: &Value, pods: &[Value], workloads: &BTreeMap<String, Workload>) -> (i64, i64) {
     let scaled = || -> i64 {
         let mut owners: BTreeSet<&str> = BTreeSet::new();
         for mut uid in pods.iter().filter_map(controller) {
@@ -173,7 +173,7 @@ mod tests {
             let budget = json!({"metadata": {"generation": 1}, "spec": {"minAvailable": 1},
                 "status": {"disruptedPods": {"a": "2026-11-26T10:00:00Z", "gone": "2026-11-26T10:00:00Z"}}});
             let pods = [pod("a", true, ""), pod("b", true, "")];
-            status(&budget, &pods, &HashMap::new(), now.parse().expect("an instant"))
+            status(&budget, &pods, &BTreeMap::new(), now.parse().expect("an instant"))
         };
         let soon = at("2026-11-26T10:01:00Z");
         assert_eq!((&soon["currentHealthy"], &soon["disruptionsAllowed"]), (&json!(1), &json!(0)));

@@ -178,12 +178,12 @@ struct Objects {
     of_kind: HashMap<&'static str, (&'static StoredKind, Vec<Value>)>,
     /// The pods, as decisions and as JSON read them.
     pods: Vec<(Object, Value)>,
-    workloads: HashMap<String, Workload>,
+    workloads: BTreeMap<String, Workload>,
 }
 
 impl Objects {
     fn read(records: &HashMap<String, Vec<Record>>) -> Self {
-        let (mut of_kind, mut pods, mut workloads) = (HashMap::new(), Vec::new(), HashMap::new());
+        let (mut of_kind, mut pods, mut workloads) = (HashMap::new(), Vec::new(), BTreeMap::new());
         for (key, records) in records {
             let Some(kind) = kinds::by_key(key) else { continue };
             // What cannot be read counts nothing.

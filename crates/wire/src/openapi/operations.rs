@@ -48,7 +48,7 @@ pub(super) fn path_of(taken: &Taken, version: Version) -> (String, Value) {
     let create =
         Operation { action: "post", id: "create", query: WRITING.to_vec(), body: Some(schema.clone()), reply: schema };
     let kind = json!({"group": taken.group, "kind": taken.kind, "version": taken.version});
-    let mut operations = json!({"post": written(&create, kind, taken.kind, version)});
+    let mut operations = json!({"post": written(&create, &kind, taken.kind, version)});
     if taken.namespaced {
         operations["parameters"] = json!([parameter("namespace", "path", version)]);
     }
@@ -79,7 +79,7 @@ pub(super) fn paths(kind: &StoredKind, version: Version) -> Vec<(String, Value)>
         reply: reply.to_owned(),
     };
     let add = |operations: &mut Map<String, Value>, method: &str, operation: &Operation| {
-        operations.insert(method.into(), written(operation, of_kind(kind), &kind.word(), version));
+        operations.insert(method.into(), written(operation, &of_kind(kind), &kind.word(), version));
     };
     if has(Verb::List) {
         add(&mut many, "get", &operation("list", "list", LISTING, None, &list));
@@ -113,7 +113,7 @@ pub(super) fn paths(kind: &StoredKind, version: Version) -> Vec<(String, Value)>
             "get".into(),
             written(
                 &operation("list", "listForAllNamespaces", LISTING, None, &list),
-                of_kind(kind),
+                &of_kind(kind),
                 &kind.word(),
                 version,
             ),
@@ -159,7 +159,7 @@ fn of_kind(kind: &StoredKind) -> Value {
 }
 
 /// An operation on the objects of `kind`, a group, version and kind; `word` ends its id.
-fn written(operation: &Operation, kind: Value, word: &str, version: Version) -> Value {
+fn written(operation: &Operation, kind: &Value, word: &str, version: Version) -> Value {
     let Operation { action, id, query, body, reply } = operation;
     let mut parameters: Vec<Value> = query.iter().map(|name| parameter(name, "query", version)).collect();
     let mut written = json!({
