@@ -125,7 +125,8 @@ impl ConfigQuery {
 /// The host and port that a request names.
 fn named_host(headers: &HeaderMap, uri: &Uri) -> Result<String> {
     let named = headers.get(header::HOST).and_then(|value| value.to_str().ok()).map(str::trim);
-    let host = named.filter(|host| !host.is_empty()).or_else(|| uri.authority().map(|authority| authority.as_str()));
+    let host =
+        named.filter(|host| !host.is_empty()).or_else(|| uri.authority().map(axum::http::uri::Authority::as_str));
     let host = host.filter(|host| Authority::parse(host).is_some()).ok_or_else(|| {
         Error::BadRequest("the request names no host (header Host): set --public-url to this server's address".into())
     })?;

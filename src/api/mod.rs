@@ -129,7 +129,7 @@ fn root_of(path: &str) -> &str {
 }
 
 /// No such path, or the kind that it names is not served on purpose. Where nothing begins like it, the reply is a text, as of kube-apiserver.
-async fn no_route(roots: Roots, uri: Uri) -> Response {
+fn no_route(roots: &Roots, uri: &Uri) -> Response {
     let path = uri.path();
     if path.starts_with("//") || !roots.0.contains(root_of(path)) || discovery::is_of_no_page(path) {
         return discovery::no_page();
@@ -155,7 +155,7 @@ pub fn router(state: AppState, limits: middleware::Limits, diagnostics: Diagnost
     let gate = Gate::new(state.clone());
     let roots = Roots::of(&document);
     let router = router
-        .fallback(move |uri| no_route(roots, uri))
+        .fallback(async move |uri: Uri| no_route(&roots, &uri))
         .method_not_allowed_fallback(async || RequestError::MethodNotAllowed)
         .with_state(state);
     let router = middleware::around(router, Names::of(&document), bulk, limits, Some(gate));

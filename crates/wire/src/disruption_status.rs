@@ -140,7 +140,7 @@ mod tests {
         pod
     }
 
-    fn counted(spec: Value, pods: &[Value]) -> [i64; 4] {
+    fn counted(spec: &Value, pods: &[Value]) -> [i64; 4] {
         let workload =
             |replicas, controller: Option<&str>| Workload { replicas, controller: controller.map(str::to_owned) };
         let workloads =
@@ -158,13 +158,13 @@ mod tests {
     fn allowed_disruptions_are_the_healthy_pods_beyond_those_needed() {
         let pods = [pod("a", true, "rs"), pod("b", true, "rs"), pod("c", false, "set"), pod("d", true, "")];
         // A number counts the pods that there are; 3 of 4 are ready.
-        assert_eq!(counted(json!({"minAvailable": 2}), &pods), [4, 3, 2, 1]);
-        assert_eq!(counted(json!({"minAvailable": 4}), &pods), [4, 3, 4, 0]);
+        assert_eq!(counted(&json!({"minAvailable": 2}), &pods), [4, 3, 2, 1]);
+        assert_eq!(counted(&json!({"minAvailable": 4}), &pods), [4, 3, 4, 0]);
         // A share counts the pods that the workloads want: 5 of the deployment and 2 of the set. 30 % of 7 is 2.1, so 3.
-        assert_eq!(counted(json!({"minAvailable": "30%"}), &pods), [7, 3, 3, 0]);
-        assert_eq!(counted(json!({"minAvailable": "20%"}), &pods), [7, 3, 2, 1]);
-        assert_eq!(counted(json!({"maxUnavailable": 5}), &pods), [7, 3, 2, 1]);
-        assert_eq!(counted(json!({"maxUnavailable": 1}), &[]), [0, 0, 0, 0]);
+        assert_eq!(counted(&json!({"minAvailable": "30%"}), &pods), [7, 3, 3, 0]);
+        assert_eq!(counted(&json!({"minAvailable": "20%"}), &pods), [7, 3, 2, 1]);
+        assert_eq!(counted(&json!({"maxUnavailable": 5}), &pods), [7, 3, 2, 1]);
+        assert_eq!(counted(&json!({"maxUnavailable": 1}), &[]), [0, 0, 0, 0]);
     }
 
     #[test]

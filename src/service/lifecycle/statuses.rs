@@ -5,7 +5,7 @@
 //!
 //! Source: `pkg/controller/disruption`, `pkg/controller/resourcequota`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, hash_map::Entry};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, value::to_raw_value};
@@ -148,10 +148,9 @@ async fn count(
     }
     let mut objects: HashMap<String, Vec<Record>> = HashMap::new();
     for key in needed.into_iter().map(StoredKind::key) {
-        if !objects.contains_key(&key) {
-            let query = ListQuery { namespace: Some(namespace.to_owned()), ..ListQuery::all(&*key) };
-            let listed = store.list(cluster, &query).await?.items;
-            objects.insert(key, listed);
+        if let Entry::Vacant(absent) = objects.entry(key) {
+            let query = ListQuery { namespace: Some(namespace.to_owned()), ..ListQuery::all(&**absent.key()) };
+            absent.insert(store.list(cluster, &query).await?.items);
         }
     }
     let computed = compute(move || {

@@ -35,7 +35,7 @@ type ClaimName = (String, String);
 /// The volumes and claims of a cluster.
 #[derive(Debug, Default)]
 pub(super) struct Volumes {
-    volumes: BTreeMap<String, Volume>,
+    by_name: BTreeMap<String, Volume>,
     claims: BTreeMap<ClaimName, Claim>,
     /// The volumes that name a claim.
     naming: BTreeMap<ClaimName, BTreeSet<String>>,
@@ -142,7 +142,7 @@ impl Volumes {
     /// A new revision with the same body.
     fn moves_on(&mut self, record: &Record, is_volume: bool) {
         let revision = if is_volume {
-            self.volumes.get_mut(&record.key.name).map(|volume| &mut volume.revision)
+            self.by_name.get_mut(&record.key.name).map(|volume| &mut volume.revision)
         } else {
             self.claims.get_mut(&claim_of(&record.key)).map(|claim| &mut claim.revision)
         };
@@ -153,7 +153,7 @@ impl Volumes {
 
     fn put_volume(&mut self, record: &Record, body: Option<Body>, now: Timestamp) {
         let name = record.key.name.clone();
-        let before = self.volumes.remove(&name).and_then(|volume| volume.claim);
+        let before = self.by_name.remove(&name).and_then(|volume| volume.claim);
         if let Some(claim) = before.map(|reference| reference.claim())
             && let Some(names) = self.naming.get_mut(&claim)
         {
@@ -174,7 +174,7 @@ impl Volumes {
             phase: body.status.phase.unwrap_or_default(),
             claim: body.spec.claim_ref,
         };
-        self.volumes.insert(name.clone(), volume);
+        self.by_name.insert(name.clone(), volume);
         self.dirty.insert(name);
     }
 
@@ -223,7 +223,7 @@ impl Volumes {
             && let Some(name) = self.dirty.pop_first()
         {
             let Some(task) = self.examine(&name) else { continue };
-            match self.volumes.get(&name).map(|volume| volume.settled) {
+            match self.by_name.get(&name).map(|volume| volume.settled) {
                 Some(settled) if task.claim.is_none() && settled > now => drop(self.later.insert((settled, name))),
                 _ => tasks.push(task),
             }
@@ -233,12 +233,12 @@ impl Volumes {
 
     /// Has these volumes examined once more: the store failed.
     pub(super) fn again(&mut self, keys: impl IntoIterator<Item = Key>) {
-        let names = keys.into_iter().map(|key| key.name).filter(|name| self.volumes.contains_key(name));
+        let names = keys.into_iter().map(|key| key.name).filter(|name| self.by_name.contains_key(name));
         self.dirty.extend(names.collect::<Vec<_>>());
     }
 
     fn examine(&self, name: &str) -> Option<VolumeTask> {
-        let volume = self.volumes.get(name).filter(|volume| !volume.is_deleted)?;
+        let volume = self.by_name.get(name).filter(|volume| !volume.is_deleted)?;
         let key = (Key::new(VOLUMES, "", name), volume.revision);
         let becomes_available = || {
             let is_new = matches!(&*volume.phase, "" | "Pending");
