@@ -25,7 +25,7 @@ async fn events_expire_and_leases_stay() {
     // More than the job reads at a time; one in ten happened again just now.
     let server = Server::start(store.clone(), Setup::default());
     let clock = server.state.clusters.now().await.expect("the clock of the database").to_string();
-    let at = |i: usize| if i % 10 == 0 { clock.as_str() } else { "2020-01-01T00:00:00Z" };
+    let at = |i: usize| if i.is_multiple_of(10) { clock.as_str() } else { "2020-01-01T00:00:00Z" };
     let events: Vec<_> = (0..1200).map(|i| event(&format!("e{i:04}"), at(i))).collect();
     seed(&store, &events, Atomicity::AllOrNothing).await;
     seed(&store, &[("leases.coordination.k8s.io", lease)], Atomicity::AllOrNothing).await;

@@ -61,7 +61,7 @@ fn places(value: &Value, at: String, out: &mut Vec<String>) {
     let escaped = |name: &str| name.replace('~', "~0").replace('/', "~1");
     match value {
         Value::Object(fields) => {
-            fields.iter().for_each(|(name, value)| places(value, format!("{at}/{}", escaped(name)), out))
+            fields.iter().for_each(|(name, value)| places(value, format!("{at}/{}", escaped(name)), out));
         }
         Value::Array(items) => items.iter().enumerate().for_each(|(i, value)| places(value, format!("{at}/{i}"), out)),
         _ => {}
