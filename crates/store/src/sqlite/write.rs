@@ -34,7 +34,7 @@ pub(super) async fn current_rows(
     rows::records(found)
 }
 
-/// A cluster that does not exist yet gets the next id; [`stand`] inserts it.
+/// A cluster that does not exist yet gets the next id; [`put_head`] inserts it.
 pub(super) async fn cluster_row(connection: &mut SqliteConnection, cluster: &str) -> Result<Locked, StoreError> {
     let row: Option<ClusterRow> =
         sqlx::query_as(concat!("SELECT ", cluster_columns!(), " FROM cluster WHERE name = ?"))
