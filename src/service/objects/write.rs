@@ -382,7 +382,7 @@ struct Update {
     /// The longer text of both.
     length: usize,
     part: Part,
-    /// Whoever wrote its fields, if that is not noted yet.
+    /// The writer of its fields, if none is noted yet.
     manager: Option<Manager>,
 }
 

@@ -1,6 +1,6 @@
 //! Quotas of a namespace: what an object takes of them, and if they have as much left.
 //!
-//! What is used is summed up from the objects of the kind, so that a quota holds from its creation.
+//! The amount in use is the sum over the objects of the kind, so that a quota holds from its creation.
 //!
 //! Source: `apiserver/pkg/admission/plugin/resourcequota/controller.go` (`CheckRequest`), `pkg/quota/v1/evaluator/core/pods.go`,
 //! `persistent_volume_claims.go`, `services.go`, `apiserver/pkg/quota/v1/generic/evaluator.go`.
