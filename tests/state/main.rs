@@ -21,6 +21,7 @@ mod lists;
 mod objects;
 mod patches;
 mod pods;
+mod quotas;
 mod service;
 mod subresources;
 mod watches;
@@ -82,6 +83,12 @@ cases! {
         an_eviction_charges_its_budget
         evicting_an_ended_pod_costs_no_disruption
         evictions_obey_preconditions;
+    quotas:
+        replicas_together_stay_within_a_quota
+        one_replica_uses_a_quota_up
+        an_update_is_charged_the_difference
+        a_dry_run_charges_nothing
+        patches_of_one_object_all_come_through;
     evictions:
         taints_evict_in_time
         post_carries_out_the_evictions_that_are_due

@@ -88,11 +88,11 @@ pub fn measured<T>(work: impl FnOnce() -> T) -> (T, usize) {
     if SOURCE.with_borrow(Option::is_none) {
         return (done, 0);
     }
-    let after = LEFT.get();
-    let given = GIVEN.get().wrapping_sub(given);
-    // The rest of the allowance that the source gave stays with the thread.
-    LEFT.set(before.max(after));
-    (done, before.saturating_add(given).saturating_sub(after) / COPIES)
+    let (given, after) = (GIVEN.get().wrapping_sub(given), LEFT.get());
+    // All that the source gave meanwhile stays with the thread.
+    let before = before.saturating_add(given);
+    LEFT.set(before);
+    (done, before.saturating_sub(after) / COPIES)
 }
 
 /// Charges for memory.

@@ -82,13 +82,13 @@ pub async fn delete(service: &Service, target: &Target, deletion: &Deletion) -> 
         let Some(change) = change.filter(|_| !deletion.dry_run) else { return Ok(told(stored.revision)) };
         let mut at = stored.revision;
         if let Some(mark) = mark {
-            match commit(service, target, Precondition::revision(at), mark).await? {
+            match commit(service, target, Precondition::revision(at), mark, Vec::new()).await? {
                 Ok(revision) => at = revision,
                 Err(Refusal::Conflict { .. } | Refusal::NotFound) => continue,
                 Err(refusal) => return Err(target.refused(refusal, &stored.uid)),
             }
         }
-        match commit(service, target, Precondition::revision(at), change).await? {
+        match commit(service, target, Precondition::revision(at), change, Vec::new()).await? {
             Ok(revision) => {
                 aggregate::after_change(service, &target.cluster, target.kind).await;
                 return Ok(told(revision));

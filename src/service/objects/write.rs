@@ -115,10 +115,16 @@ pub(super) async fn write(service: &Service, target: &Target, intent: Intent, op
             let before = stored.as_ref().map(|stored| &*stored.body);
             guard::check(service, user, &target, &accepted.body, before).await?;
         }
+        let charges = match &next {
+            Next::Put(accepted) => {
+                quota::charges(service, &target, accepted, stored.as_ref(), draft.part(), &draft.turn).await?
+            }
+            Next::End(_) => Vec::new(),
+        };
         let done = if options.dry_run {
             draft.tried(stored.as_ref())
         } else {
-            commit(service, &target, as_read(stored.as_ref()), next.change()).await?.map(Some)
+            commit(service, &target, as_read(stored.as_ref()), next.change(), charges).await?.map(Some)
         };
         let (body, uid, told) = next.into_parts();
         match done {
@@ -217,11 +223,10 @@ impl Draft {
         if !is_absent(document.metadata("resourceVersion")) {
             return Err(Error::BadRequest("resourceVersion should not be set on objects to be created".into()));
         }
-        let turn = Turn::default();
-        document = admitted(service, target, document, length, &turn).await?;
+        document = admitted(service, target, document, length).await?;
         let prefix = if is_absent(document.metadata("name")) { document.metadata_text("generateName") } else { None };
         let prefix = prefix.filter(|prefix| !prefix.is_empty());
-        Ok(Self { turn, ..Self::of(DraftKind::New { document, prefix }, length, warnings, options) })
+        Ok(Self::of(DraftKind::New { document, prefix }, length, warnings, options))
     }
 
     async fn edit(target: &Target, body: Bytes, options: &Options, part: Part) -> Result<Self> {
@@ -246,6 +251,15 @@ impl Draft {
             document.set_metadata_text("name", &generated(prefix));
         }
         target.named(document.metadata_text("name").unwrap_or_default())
+    }
+
+    /// The part of the object that the write is about.
+    fn part(&self) -> Part {
+        match &self.kind {
+            DraftKind::New { .. } => Part::Main,
+            DraftKind::Edit { part, .. } => *part,
+            DraftKind::Patch(patching) => patching.part,
+        }
     }
 
     /// `false` if the write needs no stored object: the commit finds out if there is one.
@@ -304,7 +318,7 @@ impl Draft {
 
     /// The new object that a PUT makes where there is none.
     async fn next_put(&self, service: &Service, target: &Target, sent: &Document) -> Result<Next> {
-        let document = admitted(service, target, sent.clone(), self.length, &self.turn).await?;
+        let document = admitted(service, target, sent.clone(), self.length).await?;
         self.next_new(service, target, document).await
     }
 
@@ -331,7 +345,7 @@ impl Draft {
         let checked = if let (Some(before), Some(stored)) = (before, stored) {
             Update { document, before, length, part, manager }.next(service, target, stored).await?
         } else {
-            document = admitted(service, target, document, length, &self.turn).await?;
+            document = admitted(service, target, document, length).await?;
             // As after every other write they stand last: an apply that changes nothing then writes the same text.
             if let Some(fields) = document.metadata("managedFields").map(ToOwned::to_owned) {
                 document.remove_metadata("managedFields");
@@ -362,6 +376,10 @@ impl Draft {
 
     /// `true` if the write may be tried again after this refusal.
     fn may_retry(&self, refusal: &Refusal) -> bool {
+        // A quota was charged through another replica: what is left of it is counted again.
+        if matches!(refusal, Refusal::NotAttempted) {
+            return true;
+        }
         match &self.kind {
             DraftKind::New { prefix, .. } => prefix.is_some(),
             DraftKind::Edit { based_on, .. } => {
@@ -432,18 +450,11 @@ impl Update {
 }
 
 /// A new object, filled in and let in by the rules of admission.
-async fn admitted(
-    service: &Service,
-    target: &Target,
-    document: Document,
-    length: usize,
-    turn: &Turn,
-) -> Result<Document> {
+async fn admitted(service: &Service, target: &Target, document: Document, length: usize) -> Result<Document> {
     let mut document = admission::read(service, target, document, length).await?;
     admission::of_new(service, target, &mut document, length).await?;
     document = admission::limit(service, target, document, length).await?;
     document = admission::begin(service, target, document, length).await?;
-    quota::count(service, target, &document, length, turn).await?;
     stamp(&mut document);
     Ok(document)
 }

@@ -118,19 +118,19 @@ pub fn limited(
     Ok(Err(Denied { field: "spec", message, is_unknown: false }))
 }
 
-/// Why the quotas of a namespace refuse a new object. `others` are the objects of its kind that the namespace has.
+/// Charges the quotas of a namespace with an object: their places in `quotas`, with the status that each then has. An update is charged what
+/// it takes beyond `before`. `others` are the other objects of its kind that the namespace has.
 ///
 /// # Errors
-/// If the object cannot be read.
-pub fn over_quota(
+/// Why a quota refuses it.
+pub fn quota_charges(
     kind: &StoredKind,
-    document: &Document,
+    object: &serde_json::Value,
+    before: Option<&serde_json::Value>,
     quotas: &[serde_json::Value],
     others: &[serde_json::Value],
-) -> Result<Option<Denied>, DecodeError> {
-    let object = tree::parse(document.to_json().as_bytes())?;
-    let refusal = quota::refusal(kind, &object, quotas, others);
-    Ok(refusal.map(|message| Denied { field: "spec", message, is_unknown: false }))
+) -> Result<Vec<(usize, serde_json::Value)>, String> {
+    quota::charges(kind, object, before, quotas, others)
 }
 
 /// The kinds whose objects a quota counts.

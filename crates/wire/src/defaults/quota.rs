@@ -125,11 +125,7 @@ pub(super) fn status(quota: &Value, objects: &[(&StoredKind, Vec<Value>)]) -> Va
     let mut used: Usage = limits(quota).into_keys().map(|resource| (resource, Quantity::default())).collect();
     for (kind, objects) in objects {
         for object in objects.iter().filter(|object| is_about(quota, kind, object)) {
-            for (resource, amount) in usage(kind, object) {
-                if let Some(sum) = used.get_mut(&resource) {
-                    *sum = sum.saturating_add(amount);
-                }
-            }
+            add(&mut used, &usage(kind, object));
         }
     }
     let used: serde_json::Map<String, Value> =
@@ -137,44 +133,81 @@ pub(super) fn status(quota: &Value, objects: &[(&StoredKind, Vec<Value>)]) -> Va
     json!({"hard": quota["spec"]["hard"], "used": used})
 }
 
-/// Why the quotas refuse a new object besides those of its kind that there are; `None` if they do not.
-pub(super) fn refusal(kind: &StoredKind, object: &Value, quotas: &[Value], others: &[Value]) -> Option<String> {
-    let requested = usage(kind, object);
-    for quota in quotas.iter().filter(|quota| is_about(quota, kind, object)) {
+/// Charges the quotas that are about an object: their places in `quotas`, with the status that each then has. A new object is one
+/// without a `before`; an update is charged what it takes beyond that one. `others` are the other objects of its kind.
+///
+/// # Errors
+/// Why a quota refuses it.
+pub(super) fn charges(
+    kind: &StoredKind,
+    object: &Value,
+    before: Option<&Value>,
+    quotas: &[Value],
+    others: &[Value],
+) -> Result<Vec<(usize, Value)>, String> {
+    let taken = usage(kind, object);
+    let mut charges = Vec::new();
+    for (place, quota) in quotas.iter().enumerate().filter(|(_, quota)| is_about(quota, kind, object)) {
         let name = quota["metadata"]["name"].as_str().unwrap_or_default();
         let hard = limits(quota);
         if kind.is(Kind::Pod)
             && let Some(why) = unnamed(&object["spec"], &hard)
         {
-            return Some(format!("failed quota: {name}: must specify {why}"));
+            return Err(format!("failed quota: {name}: must specify {why}"));
         }
-        let limited: Vec<&String> = hard.keys().filter(|resource| requested.contains_key(*resource)).collect();
-        if limited.is_empty() {
+        let before = before.filter(|before| is_about(quota, kind, before));
+        let held = before.map(|before| usage(kind, before)).unwrap_or_default();
+        let mut requested = taken.clone();
+        requested.retain(|resource, amount| {
+            *amount = amount.saturating_sub(held.get(resource).copied().unwrap_or_default());
+            hard.contains_key(resource) && !amount.is_zero() && !amount.is_negative()
+        });
+        if requested.is_empty() {
             continue;
         }
-        let mut used: Usage = limited.iter().map(|resource| ((*resource).clone(), Quantity::default())).collect();
+        let mut used: Usage = requested.keys().map(|resource| (resource.clone(), Quantity::default())).collect();
+        add(&mut used, &held);
         for other in others.iter().filter(|other| is_about(quota, kind, other)) {
-            for (resource, amount) in usage(kind, other) {
-                if let Some(sum) = used.get_mut(&resource) {
-                    *sum = sum.saturating_add(amount);
-                }
-            }
+            add(&mut used, &usage(kind, other));
         }
-        let exceeds = |resource: &&&String| {
-            let requested = requested[**resource];
-            !requested.is_zero() && used[**resource].saturating_add(requested) > hard[**resource]
-        };
-        let exceeded: Vec<&String> = limited.iter().filter(exceeds).copied().collect();
+        let exceeds =
+            |(resource, amount): &(&String, &Quantity)| used[*resource].saturating_add(**amount) > hard[*resource];
+        let exceeded: Vec<&String> = requested.iter().filter(exceeds).map(|(resource, _)| resource).collect();
         if !exceeded.is_empty() {
             let of = |usage: &Usage| {
                 let shown = exceeded.iter().map(|resource| format!("{resource}={}", usage[*resource]));
                 shown.collect::<Vec<_>>().join(",")
             };
             let (requested, used, hard) = (of(&requested), of(&used), of(&hard));
-            return Some(format!("exceeded quota: {name}, requested: {requested}, used: {used}, limited: {hard}"));
+            return Err(format!("exceeded quota: {name}, requested: {requested}, used: {used}, limited: {hard}"));
+        }
+        charges.push((place, charged(quota, &requested, &used)));
+    }
+    Ok(charges)
+}
+
+/// Adds amounts to the sums that are kept.
+fn add(sums: &mut Usage, amounts: &Usage) {
+    for (resource, sum) in sums {
+        *sum = sum.saturating_add(amounts.get(resource).copied().unwrap_or_default());
+    }
+}
+
+/// The status of a quota that is charged. It differs from the one before even if objects have gone since that was counted: of two charges of
+/// one revision only one can then be stored.
+fn charged(quota: &Value, requested: &Usage, counted: &Usage) -> Value {
+    let mut status = quota["status"].clone();
+    if status["hard"].is_null() {
+        status = json!({"hard": quota["spec"]["hard"], "used": {}});
+    }
+    for (resource, amount) in requested {
+        let told = status["used"][resource].as_str().and_then(|text| text.parse().ok()).unwrap_or_default();
+        let used = counted[resource].max(told).saturating_add(*amount);
+        if let Some(all) = status["used"].as_object_mut() {
+            all.insert(resource.clone(), used.to_string().into());
         }
     }
-    None
+    status
 }
 
 /// The resources that a quota limits and that containers do not name.
@@ -216,7 +249,8 @@ mod tests {
     fn a_pod_beyond_the_quota_is_refused() {
         let pods = kinds::by_plural("", "pods").unwrap();
         let quota = json!({"metadata": {"name": "q"}, "spec": {"hard": {"requests.cpu": "1", "pods": "2"}}});
-        let refused = |new: &Value, others: &[Value]| refusal(pods, new, std::slice::from_ref(&quota), others);
+        let refused =
+            |new: &Value, others: &[Value]| charges(pods, new, None, std::slice::from_ref(&quota), others).err();
         assert_eq!(refused(&pod("600m"), &[]), None);
         // 600m + 600m > 1
         assert_eq!(
@@ -234,9 +268,38 @@ mod tests {
         let bare = json!({"spec": {"containers": [{"name": "c"}]}});
         assert_eq!(refused(&bare, &[]).unwrap(), "failed quota: q: must specify requests.cpu for: c");
         let scoped = json!({"metadata": {"name": "s"}, "spec": {"hard": {"pods": "0"}, "scopes": ["BestEffort"]}});
-        assert_eq!(refusal(pods, &pod("1"), std::slice::from_ref(&scoped), &[]), None);
-        assert!(refusal(pods, &bare, &[scoped], &[]).is_some());
+        assert_eq!(charges(pods, &pod("1"), None, std::slice::from_ref(&scoped), &[]), Ok(Vec::new()));
+        assert!(charges(pods, &bare, None, &[scoped], &[]).is_err());
     }
+
+    #[test]
+    fn a_larger_pod_is_charged_the_difference() {
+        let pods = kinds::by_plural("", "pods").unwrap();
+        let quota = json!({"metadata": {"name": "q"}, "spec": {"hard": {"requests.cpu": "2", "pods": "1"}}});
+        let charged = |new: &str, others: &[Value]| {
+            charges(pods, &pod(new), Some(&pod("500m")), std::slice::from_ref(&quota), others)
+        };
+        assert_eq!(charged("400m", &[pod("5")]), Ok(Vec::new()), "a smaller one takes nothing");
+        let status = json!({"hard": {"requests.cpu": "2", "pods": "1"}, "used": {"requests.cpu": "2"}});
+        assert_eq!(charged("1500m", &[pod("500m")]), Ok(vec![(0, status)]));
+        assert_eq!(
+            charged("1", &[pod("1200m")]).unwrap_err(),
+            "exceeded quota: q, requested: requests.cpu=500m, used: requests.cpu=1700m, limited: requests.cpu=2"
+        );
+    }
+
+    proptest::proptest! {
+        /// Otherwise two replicas could store the same status at the same revision, and neither would notice the other.
+        #[test]
+        fn every_charge_changes_the_status(told in 0_i64..9, counted in 0_usize..9) {
+            let pods = kinds::by_plural("", "pods").unwrap();
+            let quota = json!({"metadata": {"name": "q"}, "spec": {"hard": {"pods": "10"}}, "status": {"hard": {"pods": "10"}, "used": {"pods": told.to_string()}}});
+            let charged = charges(pods, &pod("1"), None, std::slice::from_ref(&quota), &vec![pod("1"); counted]).unwrap();
+            proptest::prop_assert_eq!(charged.len(), 1);
+            proptest::prop_assert_ne!(&charged[0].1, &quota["status"]);
+        }
+    }
+
     #[test]
     fn the_status_has_the_sums_of_what_is_limited() {
         let hard = json!({"requests.cpu": "2", "pods": "10", "configmaps": "5", "requests.storage": "1Gi", "count/jobs.batch": "1"});

@@ -516,3 +516,47 @@ fn trees_are_charged_for() {
         assert!(matches!(error, PatchError::Unread(_)), "{error:?}");
     }
 }
+
+/// An allowance of a fixed amount.
+#[derive(Debug)]
+struct Purse(std::sync::atomic::AtomicUsize);
+
+impl allowance::Source for Purse {
+    fn take(&self, bytes: usize) -> usize {
+        let take = |left: usize| left.checked_sub(bytes);
+        let order = std::sync::atomic::Ordering::Relaxed;
+        self.0.fetch_update(order, order, take).map_or(0, |_| bytes)
+    }
+}
+
+/// The steps of a write take place one after another, so a large object needs the memory of one of them and not of all.
+#[test]
+fn a_step_gives_back_what_its_trees_took() {
+    let entries: serde_json::Map<String, Value> = (0..2_000).map(|i| (format!("key-{i}"), json!("value"))).collect();
+    let mut live = document(&data(&Value::Object(entries)));
+    let steps = |count: usize, allowed: usize, live: &mut Document| {
+        let purse = std::sync::Arc::new(Purse(allowed.into()));
+        allowance::within(Some(purse), || {
+            for i in 0..count {
+                let patch =
+                    Patch::parse(PatchType::Merge, json!({"data": {"count": i.to_string()}}).to_string().as_bytes());
+                let before = live.clone();
+                *live = merged(config_map(), live, patch?)?.document;
+                track(config_map(), Some(&before), live, &writer("w"))?;
+            }
+            Ok::<_, PatchError>(())
+        })
+    };
+    let enough = (1..).map(|power| 1 << power).find(|allowed| steps(1, *allowed, &mut live).is_ok()).expect("one step");
+    steps(40, 2 * enough, &mut live).expect("as many as there are");
+}
+
+#[test]
+fn a_refusal_does_not_repeat_a_long_path() {
+    let path = format!("/data/{}", "x".repeat(1 << 20));
+    let patch = json!([{"op": "remove", "path": path}]).to_string();
+    let patch = Patch::parse(PatchType::Json, patch.as_bytes()).expect("a patch");
+    let refused = merged(config_map(), &document(&data(&json!({}))), patch);
+    let Err(PatchError::Unprocessable(why)) = refused else { panic!("there is no such key") };
+    assert!(why.len() < 4_096, "{} bytes", why.len());
+}
