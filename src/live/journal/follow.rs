@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     Journal, Load,
@@ -25,6 +25,9 @@ const READ_AT_ONCE: usize = 256;
 /// Before the change feed is read again after an error.
 const RETRY: Duration = Duration::from_millis(200);
 
+/// Longest wait for the cluster's view. One that does not move holds no watches up.
+const VIEW_FOLLOWS: Duration = Duration::from_secs(2);
+
 /// A track that nobody has read for this time is let go.
 const RELEASE_AFTER: Duration = Duration::from_mins(5);
 
@@ -37,7 +40,7 @@ pub(super) async fn run(journal: Arc<Journal>) {
     loop {
         // The first track of a journal stands where a list was read: the feed says if that is still the cluster's history.
         let mut is_behind = load(&journal).await;
-        is_behind |= take_batches(&journal);
+        is_behind |= take_batches(&journal).await;
         let newest = *progress.borrow_and_update();
         {
             let book = journal.book();
@@ -119,9 +122,19 @@ async fn read(journal: &Journal, kind: &'static StoredKind) -> Result<(Head, Arc
     Ok((seen, Arc::new(track)))
 }
 
+/// Waits until the cluster's view has come to a revision. Clients who act on what a watch tells are then answered by a state that has it:
+/// kube-scheduler asks its extender at once, and no second time.
+async fn shown(journal: &Journal, revision: u64) {
+    let mut progress = journal.progress.clone();
+    drop(timeout(VIEW_FOLLOWS, progress.wait_for(|progress| progress.revision >= revision)).await);
+}
+
 /// Takes in the batches of this process; `true` if the feed is to be read.
-fn take_batches(journal: &Journal) -> bool {
+async fn take_batches(journal: &Journal) -> bool {
     let batches = std::mem::take(&mut journal.inbox().batches);
+    if let Some(last) = batches.back() {
+        shown(journal, last.after.revision).await;
+    }
     let mut book = journal.book();
     let has_gap = batches.iter().fold(false, |gap, batch| gap | (book.take_batch(batch) == Taken::Gap));
     has_gap && !book.is_empty()
@@ -137,6 +150,7 @@ async fn catch_up(journal: &Journal) -> Result<(), StoreError> {
                 records.extend(page);
                 at = next;
                 if complete {
+                    shown(journal, at.after).await;
                     journal.book().take_changes(&records, at);
                     return Ok(());
                 }

@@ -7,6 +7,8 @@
 //! Guarantees, those of etcd's watch: events of a kind come in order of revision, none twice, none left out from the revision that a watch begins at;
 //! a watch can go on from the revision of any event or bookmark, at any replica; a bookmark's revision stands behind all events up to it.
 //!
+//! A watch tells of no change before the cluster's view has it, so a decision that is asked for after an event knows what the event told.
+//!
 //! One thing is weaker. Of several changes of one object by another process between two reads of the change feed the last one is told. A watch that
 //! goes on between such changes is filled in from the store or has expired; where it comes from, the objects that it has to give up were told
 //! first. So it misses nothing, but may be told that an object has gone that it does not have.

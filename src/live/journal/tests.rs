@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use podberth_testkit::memory::{Memory, Numbering};
 use tokio::time::timeout;
 
 use super::*;
@@ -10,7 +11,7 @@ use crate::{
         Clusters, Limits, Watches,
         gated::{Fault, Gated},
     },
-    store::{self, Atomicity, Call, Change, Key, Precondition, Write},
+    store::{self, Atomicity, Call, Change, Key, Precondition, Schema, Write},
     wire::{kinds, selector::Query},
 };
 
@@ -153,6 +154,34 @@ async fn every_change_of_this_process_is_told() {
     write(&clusters, vec![delete("b")]).await;
     assert_eq!(told(&mut all, 6).await, ["+c1", "~c2", "-c2", "+c3", "~a2", "-b1"]);
     assert_eq!(all.bookmark(), Some(store.head(CLUSTER).await.expect("a head").revision));
+}
+
+/// The store is ahead of the view whenever something else than the writer writes.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_told_before_decisions_know_it() {
+    let store = Memory::new(Numbering::Counter);
+    store.migrate().await.expect("it migrates");
+    let commit = async |write: Write| {
+        store.commit(CLUSTER, vec![write], Atomicity::Each).await.expect("the store writes");
+        store.head(CLUSTER).await.expect("a head")
+    };
+    let view = channel::Sender::new(Progress::at(commit(put("a", "1")).await));
+    let bounds = Bounds { events: 100, bytes: usize::MAX };
+    let journal = Arc::new(Journal::new(Arc::new(store.handle()), CLUSTER, view.subscribe(), bounds));
+    let track = journal.load(kind()).await.expect("the store reads");
+    let second = commit(put("a", "2")).await;
+    let third = commit(put("a", "3")).await;
+    view.send_replace(Progress::at(second));
+    let mut told = track.at.subscribe();
+    let is_early = timeout(Duration::from_secs(1), told.wait_for(|at| *at > second.revision)).await.is_ok();
+    assert!(!is_early, "told before the view has it");
+    view.send_replace(Progress::at(third));
+    timeout(WITHIN, told.wait_for(|at| *at == third.revision)).await.expect("told then").expect("the track lives");
+    // A view that does not move holds nothing up for ever.
+    let fourth = commit(put("a", "4")).await;
+    let batch = Batch { before: third, after: fourth, records: Vec::new(), is_whole: true };
+    journal.committed(batch);
+    timeout(WITHIN, told.wait_for(|at| *at == fourth.revision)).await.expect("told late").expect("the track lives");
 }
 
 #[tokio::test]
