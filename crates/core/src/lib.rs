@@ -43,6 +43,7 @@ pub mod snapshot;
 mod spreading;
 pub mod suggest;
 pub mod verdict;
+pub mod waiting;
 
 pub mod work;
 

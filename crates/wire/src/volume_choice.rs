@@ -63,13 +63,19 @@ pub fn bound_claim(body: &[u8], volume_name: &str, volume: &[u8]) -> Result<Stri
     document.set_annotation(BOUND_BY_CONTROLLER, YES)?;
     document.set_annotation(CHOSEN_HERE, YES)?;
     document.set_text_in("spec", "volumeName", volume_name)?;
-    document.set_text_in("status", "phase", "Bound")?;
+    set_bound(&mut document, &volume)?;
+    Ok(document.into_body())
+}
+
+/// Gives a claim the status of one that is bound to this volume.
+pub(super) fn set_bound(claim: &mut Document, volume: &Document) -> Result<(), DecodeError> {
+    claim.set_text_in("status", "phase", "Bound")?;
     for field in ["accessModes", "capacity"] {
         if let Some(said) = volume.get_in("spec", field)? {
-            document.set_in("status", field, said)?;
+            claim.set_in("status", field, said)?;
         }
     }
-    Ok(document.into_body())
+    Ok(())
 }
 
 /// The body of a claim once its volume is to be made for the node.
@@ -119,7 +125,7 @@ pub fn kept_choice(told: &[u8], stored: &[u8]) -> Result<Option<String>, DecodeE
     Ok(Some(document.into_body()))
 }
 
-fn raw<T: serde::Serialize>(value: &T) -> Result<Box<RawValue>, DecodeError> {
+pub(super) fn raw<T: serde::Serialize>(value: &T) -> Result<Box<RawValue>, DecodeError> {
     to_raw_value(value).map_err(|error| DecodeError { field: String::new(), message: error.to_string() })
 }
 

@@ -2,14 +2,12 @@
 //!
 //! Source: `pkg/controller/volume/persistentvolume/pv_controller.go` (`syncVolume`, `bind`).
 
-use serde_json::{
-    Map, Value,
-    value::{RawValue, to_raw_value},
-};
+use serde_json::{Map, Value};
 
 use super::{
     decode::{self, DecodeError},
     document::Document,
+    volume_choice::{raw, set_bound},
 };
 use podberth_core::claim_choice::{BIND_COMPLETED, BOUND_BY_CONTROLLER, YES};
 
@@ -61,17 +59,8 @@ pub fn bound_claim(body: &[u8], volume_name: &str, volume: &[u8]) -> Result<Stri
         document.set_text_in("spec", "volumeName", volume_name)?;
     }
     document.set_annotation(BIND_COMPLETED, YES)?;
-    document.set_text_in("status", "phase", "Bound")?;
-    for field in ["accessModes", "capacity"] {
-        if let Some(said) = volume.get_in("spec", field)? {
-            document.set_in("status", field, said)?;
-        }
-    }
+    set_bound(&mut document, &volume)?;
     Ok(document.into_body())
-}
-
-fn raw<T: serde::Serialize>(value: &T) -> Result<Box<RawValue>, DecodeError> {
-    to_raw_value(value).map_err(|error| DecodeError { field: String::new(), message: error.to_string() })
 }
 
 #[cfg(test)]
