@@ -43,6 +43,7 @@ use crate::{
         Freshness, Service,
         lifecycle::{Lifecycle, events::ExpireEvents},
         objects::{AdmissionMode, create_built_in},
+        scheduler::Scheduler,
     },
     store::{self, Keep, Storage, StoreError, Writable},
     telemetry::{
@@ -154,6 +155,7 @@ struct Server {
     router: Router,
     upkeep: Upkeep,
     lifecycle: Option<Lifecycle>,
+    scheduler: Option<Scheduler>,
     tracing: Option<Tracing>,
 }
 
@@ -239,13 +241,15 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     // Facts end where they come from.
     let ends = admission == AdmissionMode::Kubernetes;
     let lifecycle = ends.then(|| Lifecycle::start(&store, holder));
-    Ok(Server { listener, address, store, state, router, upkeep, lifecycle, tracing })
+    let loops = settings.loops.clone();
+    let scheduler = loops.map(|loops| Scheduler::start(&state, holder, &loops));
+    Ok(Server { listener, address, store, state, router, upkeep, lifecycle, scheduler, tracing })
 }
 
 impl Server {
     /// Serves until the signal to stop: then it is not ready, drains requests, and closes the database.
     async fn run(self, settings: &Settings, stop: impl Future<Output = ()>) -> Result<(), Error> {
-        let Self { listener, address, store, state, router, upkeep, lifecycle, tracing } = self;
+        let Self { listener, address, store, state, router, upkeep, lifecycle, scheduler, tracing } = self;
         info!(%address, version = env!("CARGO_PKG_VERSION"), "listening on http://{address} (the API: http://{address}/docs)");
         if state.manner.authenticator.is_none() && !address.ip().to_canonical().is_loopback() {
             warn!(
@@ -271,7 +275,7 @@ impl Server {
             state.clusters.end_watches();
         })
         .await;
-        drop((upkeep, lifecycle));
+        drop((upkeep, lifecycle, scheduler));
         if let Some(tracing) = tracing {
             tracing.stop().await;
         }

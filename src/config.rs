@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    core::{model::Quantity, policy::ExtenderHosts},
+    core::{model::Quantity, policy::ExtenderHosts, waiting::Loops},
     features,
     origin::Origins,
     telemetry::LogFormat,
@@ -91,6 +91,11 @@ pub struct Settings {
     /// from a real cluster. Imports are always facts
     #[arg(long, value_name = "RULES", default_value = "kubernetes", value_parser = ["kubernetes", "none"])]
     pub admission: String,
+
+    /// Pods that Podberth schedules by itself as they come: a list of schedulerName, or cluster/schedulerName for pods of another cluster than
+    /// the default one. Of several processes on a database one does it
+    #[arg(long = "loop", value_name = "NAMES")]
+    pub loops: Option<Loops>,
 
     /// Time for which an Event is kept after it happened last; 0s keeps Events for ever
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]

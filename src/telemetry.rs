@@ -142,6 +142,10 @@ metrics! {
     WATCHES = "watches", Kind::Gauge, "Watches in progress.";
     WATCHES_EXPIRED = "watches_expired_total", Kind::Counter,
         "Watches that ended with 410 Expired: too old a revision, or a client that was too slow.";
+    QUEUED_PODS = "scheduler_queue_pods", Kind::Gauge,
+        "Pods that wait for Podberth's own scheduler, by queue (active, backoff, unschedulable, gated).";
+    REPORTS_DROPPED = "scheduler_reports_dropped_total", Kind::Counter,
+        "Events and conditions of Podberth's own scheduler that were not written.";
     LOOPS_ENDED = "loops_ended_total", Kind::Counter,
         "Runs of background loops that ended by a fault; each begins again.";
     WRITES_REFUSED = "writes_refused_total", Kind::Counter, "Objects not written, by reason.";
@@ -197,6 +201,7 @@ fn begin_at_zero() {
         JOURNALS_ENDED,
         WATCHES_EXPIRED,
         LOOPS_ENDED,
+        REPORTS_DROPPED,
         WATCHER_RESTARTS,
         COMPUTATIONS_STOPPED,
         PREEMPTION_ATTEMPTS,

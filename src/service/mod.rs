@@ -29,7 +29,9 @@ pub mod preempt;
 pub mod prioritize;
 pub mod reserve;
 pub mod schedule;
+pub mod scheduler;
 mod stopwatch;
+mod supervised;
 pub mod verbs;
 
 /// The shared state of all services. Clones share it.

@@ -22,6 +22,7 @@ mod objects;
 mod patches;
 mod pods;
 mod quotas;
+mod scheduler;
 mod service;
 mod subresources;
 mod watches;
@@ -89,6 +90,13 @@ cases! {
         an_update_is_charged_the_difference
         a_dry_run_charges_nothing
         patches_of_one_object_all_come_through;
+    scheduler:
+        pods_are_placed_as_they_come
+        an_unschedulable_pod_waits_for_a_cure
+        a_pod_that_goes_makes_room
+        a_gated_pod_waits_for_its_gates
+        a_pod_of_higher_priority_preempts
+        many_pods_are_each_placed_once;
     evictions:
         taints_evict_in_time
         post_carries_out_the_evictions_that_are_due

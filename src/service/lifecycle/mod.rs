@@ -15,18 +15,12 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use metrics::counter;
-use tokio::{
-    task::AbortHandle,
-    time::{Instant, sleep, timeout_at},
-};
+use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
 use self::follower::Follower;
-use crate::{
-    store::{Hint, Listener, Storage, StoreError},
-    telemetry,
-};
+use super::supervised::Supervised;
+use crate::store::{Hint, Listener, Storage, StoreError};
 
 mod action;
 mod entry;
@@ -56,45 +50,15 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// The loop; it ends when this is dropped.
 #[derive(Debug)]
 pub struct Lifecycle {
-    running: AbortHandle,
+    _running: Supervised,
 }
 
 impl Lifecycle {
     /// Starts the loop. `holder` names this process. A panic ends a run, and another one begins from the store.
     pub fn start(store: &Arc<dyn Storage>, holder: Uuid) -> Self {
         let store = store.clone();
-        let supervised = async move {
-            loop {
-                let running = AbortOnDrop(tokio::spawn(Turns::new(&store, holder).run()));
-                if let Err(error) = running.ended().await {
-                    tracing::error!(%error, "the loop that ends objects panicked; it starts again");
-                    counter!(telemetry::LOOPS_ENDED).increment(1);
-                }
-                sleep(AGAIN).await;
-            }
-        };
-        Self { running: tokio::spawn(supervised).abort_handle() }
-    }
-}
-
-impl Drop for Lifecycle {
-    fn drop(&mut self) {
-        self.running.abort();
-    }
-}
-
-/// A task that ends with its supervisor.
-struct AbortOnDrop(tokio::task::JoinHandle<()>);
-
-impl AbortOnDrop {
-    async fn ended(mut self) -> Result<(), tokio::task::JoinError> {
-        (&mut self.0).await
-    }
-}
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
+        let run = move || Turns::new(&store, holder).run();
+        Self { _running: Supervised::start("the loop that ends objects", AGAIN, run) }
     }
 }
 

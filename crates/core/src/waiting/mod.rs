@@ -14,8 +14,10 @@ use std::{
 use crate::model::Name;
 
 mod cures;
+mod loops;
 
 pub use cures::Changes;
+pub use loops::Loops;
 
 /// Shortest and longest time between two attempts (`podInitialBackoffSeconds`, `podMaxBackoffSeconds`).
 const SHORTEST_BACKOFF: Duration = Duration::from_secs(1);
