@@ -116,6 +116,11 @@ async fn decision_tree() {
 }
 
 #[tokio::test]
+async fn own_scheduler() {
+    runs("docs/own-scheduler.md", &[]).await;
+}
+
+#[tokio::test]
 async fn security() {
     runs("docs/security.md", &[]).await;
 }

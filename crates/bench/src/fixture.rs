@@ -134,6 +134,13 @@ impl<'o> Fixture<'o> {
         Server::start(&self.binary, &self.database.url(), &self.options.server, &self.client).await
     }
 
+    /// A server with one more setting, in place of the other one.
+    pub(super) async fn server_with(&mut self, setting: &str) -> Result<Server, String> {
+        self.end().await?;
+        let settings: Vec<String> = self.options.server.iter().cloned().chain([setting.to_owned()]).collect();
+        Server::start(&self.binary, &self.database.url(), &settings, &self.client).await
+    }
+
     /// The server, started where none runs.
     pub(super) async fn server(&mut self) -> Result<&Server, String> {
         if self.server.as_mut().is_some_and(|server| !server.lives()) {

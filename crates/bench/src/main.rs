@@ -12,6 +12,7 @@ mod fixture;
 mod goals;
 mod mixed;
 mod report;
+mod scheduler;
 mod seen;
 mod server;
 mod start;
@@ -133,6 +134,7 @@ enum Part {
     Binds(usize),
     Seen,
     Watch,
+    Loop,
     Mixed,
 }
 
@@ -158,6 +160,7 @@ fn parts(options: &Options) -> Vec<(String, Part)> {
     parts.extend([
         ("seen".to_owned(), Part::Seen),
         ("watch".to_owned(), Part::Watch),
+        ("loop".to_owned(), Part::Loop),
         ("mixed".to_owned(), Part::Mixed),
     ]);
     parts
@@ -228,6 +231,7 @@ async fn one(name: &str, part: Part, fixture: &mut Fixture<'_>, report: &mut Rep
         Part::Binds(callers) => binds::measure(callers, fixture, report).await,
         Part::Seen => seen::measure(fixture, report).await,
         Part::Watch => watch::measure(fixture, report).await,
+        Part::Loop => scheduler::measure(fixture, report).await,
         Part::Mixed => mixed::measure(fixture, report).await,
     }
 }

@@ -46,7 +46,7 @@ const AT_ONCE: usize = 512;
 /// Kinds besides those of decisions whose changes may let a pod fit.
 const OTHERS: [(&str, &str); 1] = [("podberth.io", "policies")];
 
-/// What watches have told and the queue does not know yet.
+/// The news of watches that the queue does not know yet.
 #[derive(Default)]
 struct News {
     pods: HashSet<PodKey>,

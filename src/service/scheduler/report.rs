@@ -1,4 +1,4 @@
-//! What came of decisions, as kube-scheduler writes it: conditions of pods, and events.
+//! Reports of decisions as kube-scheduler writes them: conditions of pods, and events.
 //!
 //! Reports are written behind the decisions, some at a time. If they come faster than they can be written, further ones are dropped and counted,
 //! as `EventBroadcaster` of client-go does.

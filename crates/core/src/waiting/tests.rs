@@ -3,6 +3,13 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::{
+    cycle::decide,
+    model::{Effect, Labels, Node, Pod, WhenUnsatisfiable},
+    policy::{Configuration, Policy, Profile},
+    snapshot::{Object, Snapshot},
+    testing::{cluster, node, pod},
+};
 
 fn key(name: &str) -> PodKey {
     ("shop".into(), name.into())
@@ -169,5 +176,176 @@ proptest! {
         let gated = queue.counts().gated;
         prop_assert_eq!(found.len() + gated + queue.counts().backing_off, there.len());
         prop_assert_eq!(queue.counts().unschedulable, 0);
+    }
+}
+
+/// A node of a small cluster.
+#[derive(Clone, Debug, PartialEq)]
+struct Host {
+    cpu: u8,
+    zone: u8,
+    is_tainted: bool,
+    is_cordoned: bool,
+}
+
+/// A pod on one.
+#[derive(Clone, Debug, PartialEq)]
+struct Guest {
+    host: usize,
+    app: u8,
+    cpu: u8,
+    has_port: bool,
+    repels: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Wish {
+    cpu: u8,
+    zone: Option<u8>,
+    tolerates: bool,
+    has_port: bool,
+    near: Option<u8>,
+    apart: bool,
+    is_spread: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Happening {
+    Node(usize, Host),
+    Pod(usize, Option<Guest>),
+}
+
+fn hosts() -> impl Strategy<Value = Host> {
+    (0_u8..4, 0_u8..2, any::<bool>(), any::<bool>()).prop_map(|(cpu, zone, is_tainted, is_cordoned)| Host {
+        cpu,
+        zone,
+        is_tainted,
+        is_cordoned,
+    })
+}
+
+fn guests() -> impl Strategy<Value = Guest> {
+    (0_usize..3, 0_u8..2, 0_u8..3, any::<bool>(), any::<bool>()).prop_map(|(host, app, cpu, has_port, repels)| Guest {
+        host,
+        app,
+        cpu,
+        has_port,
+        repels,
+    })
+}
+
+fn wishes() -> impl Strategy<Value = Wish> {
+    let (zone, near) = (prop::option::of(0_u8..2), prop::option::of(0_u8..2));
+    (0_u8..4, zone, any::<bool>(), any::<bool>(), near, any::<bool>(), any::<bool>()).prop_map(
+        |(cpu, zone, tolerates, has_port, near, apart, is_spread)| Wish {
+            cpu,
+            zone,
+            tolerates,
+            has_port,
+            near,
+            apart,
+            is_spread,
+        },
+    )
+}
+
+fn happenings() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        (0_usize..4, hosts()).prop_map(|(at, host)| Happening::Node(at, host)),
+        (0_usize..5, prop::option::of(guests())).prop_map(|(at, guest)| Happening::Pod(at, guest)),
+    ]
+}
+
+fn built_host(at: usize, host: &Host) -> Node {
+    let mut node = node(&format!("n{at}")).cpu(&host.cpu.to_string()).zone(&format!("z{}", host.zone));
+    if host.is_tainted {
+        node = node.taint("dedicated", "x", Effect::NoSchedule);
+    }
+    if host.is_cordoned { node.unschedulable().build() } else { node.build() }
+}
+
+fn built_guest(at: usize, guest: &Guest) -> Pod {
+    let mut pod = pod(&format!("p{at}"))
+        .on(&format!("n{}", guest.host))
+        .label("app", &format!("a{}", guest.app))
+        .cpu(&guest.cpu.to_string());
+    if guest.has_port {
+        pod = pod.host_port(80);
+    }
+    if guest.repels { pod.anti_affinity("app=mine", "kubernetes.io/hostname").build() } else { pod.build() }
+}
+
+fn built_wish(wish: &Wish) -> Pod {
+    const ZONE: &str = "topology.kubernetes.io/zone";
+    let mut mine = pod("mine").label("app", "mine").cpu(&wish.cpu.to_string());
+    if let Some(zone) = wish.zone {
+        let labels: Labels = [(Name::from(ZONE), Name::from(format!("z{zone}")))].into_iter().collect();
+        mine = mine.with(|pod| pod.node_selector = labels);
+    }
+    if wish.tolerates {
+        mine = mine.tolerates("dedicated");
+    }
+    if wish.has_port {
+        mine = mine.host_port(80);
+    }
+    if let Some(app) = wish.near {
+        mine = mine.affinity(&format!("app=a{app}"), ZONE);
+    }
+    if wish.apart {
+        mine = mine.anti_affinity("app=a0", "kubernetes.io/hostname");
+    }
+    if wish.is_spread {
+        mine = mine.spread(1, ZONE, WhenUnsatisfiable::DoNotSchedule, "app=a1");
+    }
+    mine.build()
+}
+
+fn world(hosts: &[Option<Host>], guests: &[Option<Guest>]) -> Snapshot {
+    let nodes = hosts.iter().enumerate().filter_map(|(at, host)| Some(Object::Node(built_host(at, host.as_ref()?))));
+    let pods = guests.iter().enumerate();
+    let pods = pods.filter_map(|(at, guest)| Some(Object::Pod(Box::new(built_guest(at, guest.as_ref()?)))));
+    cluster(nodes.chain(pods))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// A pod that would fit now does not sleep on: what has changed is among the cures of what it was told.
+    #[test]
+    fn what_lets_a_pod_fit_is_among_its_cures(
+        first in prop::collection::vec(hosts(), 1..4),
+        pods in prop::collection::vec(guests(), 0..5),
+        wish in wishes(),
+        happening in happenings(),
+        is_new in any::<bool>(),
+    ) {
+        let profile: Profile = match is_new {
+            true => Configuration::default().compile(None).expect("the default profile compiles"),
+            false => Policy::default().compile().expect("the default policy compiles"),
+        };
+        let mut nodes: Vec<Option<Host>> = first.into_iter().map(Some).collect();
+        nodes.resize(4, None);
+        let mut guests: Vec<Option<Guest>> = pods.into_iter().map(Some).collect();
+        guests.resize(5, None);
+        let mine = built_wish(&wish);
+        let before = decide(&profile, &mine, &world(&nodes, &guests), 0);
+        prop_assume!(before.selected.is_none());
+        let changes = match happening {
+            Happening::Node(at, host) => {
+                let (was, is) = (nodes[at].as_ref().map(|was| built_host(at, was)), built_host(at, &host));
+                nodes[at] = Some(host);
+                Changes::of_node(was.as_ref(), Some(&is))
+            }
+            Happening::Pod(at, guest) => {
+                let was = guests[at].as_ref().map(|was| built_guest(at, was));
+                let is = guest.as_ref().map(|guest| built_guest(at, guest));
+                guests[at] = guest;
+                Changes::of_pod(was.as_ref(), is.as_ref())
+            }
+        };
+        let after = decide(&profile, &mine, &world(&nodes, &guests), 0);
+        if after.selected.is_some() {
+            prop_assert!(Changes::curing(&before.message).meets(changes), "{} {changes:?}", before.message);
+        }
     }
 }
