@@ -54,6 +54,7 @@ use crate::{
 
 mod access;
 pub mod archive;
+mod audit;
 mod policy_file;
 
 /// Interval of moving recorded values into the histograms.
@@ -107,6 +108,9 @@ pub enum Error {
     /// Nobody could be known.
     #[error("cannot ask clients who they are: {0}")]
     Access(String),
+    /// Requests cannot be recorded.
+    #[error("cannot record requests: {0}")]
+    Audit(String),
     /// A file could not be written.
     #[error("cannot write {0}: {1}")]
     Output(String, #[source] io::Error),
@@ -219,7 +223,8 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
         tracing::warn!(cluster = DEFAULT_CLUSTER, %error, "the built-in namespaces and priority classes are not there");
     }
     let authenticator = access::authenticator(settings, &service, address.ip()).await?;
-    let manner = Manner { public_url: settings.public_url.clone(), authenticator };
+    let audit = audit::audit(settings, &store, authenticator.is_some())?;
+    let manner = Manner { public_url: settings.public_url.clone(), authenticator, audit };
     let state = AppState::asked(manner, service, checks, metrics);
     let limits = Limits {
         request_timeout: settings.request_timeout,
@@ -276,6 +281,9 @@ impl Server {
         })
         .await;
         drop((upkeep, lifecycle, scheduler));
+        if let Some(audit) = &state.manner.audit {
+            audit.flush().await;
+        }
         if let Some(tracing) = tracing {
             tracing.stop().await;
         }
@@ -346,6 +354,7 @@ fn jobs(settings: &Settings, clusters: &Clusters) -> Vec<Box<dyn Job>> {
         }),
         Box::new(Expire { every: RESERVATIONS_EXPIRE, clusters: clusters.clone() }),
         Box::new(ExpireEvents { every: EVENTS_EXPIRE, keep: settings.event_ttl, clusters: clusters.clone() }),
+        Box::new(audit::prune(settings)),
     ]
 }
 

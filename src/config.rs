@@ -23,6 +23,10 @@ use crate::{
     telemetry::LogFormat,
 };
 
+mod audit;
+
+pub use self::audit::AuditSettings;
+
 const ENVIRONMENT_PREFIX: &str = "PODBERTH_";
 
 /// The settings of a running Podberth.
@@ -65,6 +69,10 @@ pub struct Settings {
     /// process that asks makes such a token, stores its digest, and prints it once on standard error
     #[arg(long, value_name = "FILE")]
     pub bootstrap_token_file: Option<PathBuf>,
+
+    /// Settings of the record of requests.
+    #[command(flatten)]
+    pub audit: AuditSettings,
 
     /// Database: sqlite:FILE, sqlite::memory: or postgres://USER:PASSWORD@HOST/NAME; of several hosts (h1:5432,h2:5432) the primary
     /// is used

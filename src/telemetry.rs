@@ -148,6 +148,10 @@ metrics! {
         "Events and conditions of Podberth's own scheduler that were not written.";
     LOOPS_ENDED = "loops_ended_total", Kind::Counter,
         "Runs of background loops that ended by a fault; each begins again.";
+    AUDIT_EVENTS = "audit_events_total", Kind::Counter, "Audit events that are recorded.";
+    AUDIT_EVENTS_LOST = "audit_events_lost_total", Kind::Counter,
+        "Audit events that are not recorded, by reason: dropped (reads, for which there was no room), unwritten (the file), refused (by the ledger).";
+    AUDIT_EVENTS_WAITING = "audit_events_waiting", Kind::Gauge, "Audit events that wait to be recorded.";
     WRITES_REFUSED = "writes_refused_total", Kind::Counter, "Objects not written, by reason.";
     CLUSTERS_LIVE = "clusters_live", Kind::Gauge, "Clusters that this process keeps in memory.";
     CLUSTERS_AWAY = "clusters_away", Kind::Gauge, "Clusters in memory that cannot be read at the moment.";
@@ -205,12 +209,16 @@ fn begin_at_zero() {
         WATCHER_RESTARTS,
         COMPUTATIONS_STOPPED,
         PREEMPTION_ATTEMPTS,
+        AUDIT_EVENTS,
     ] {
         counter!(name).increment(0);
     }
     gauge!(CLUSTERS_AWAY).increment(0.0);
     for reason in [TOO_LONG, PANICKED] {
         counter!(BINDS_UNJUDGED, "reason" => reason).increment(0);
+    }
+    for reason in ["dropped", "unwritten", "refused"] {
+        counter!(AUDIT_EVENTS_LOST, "reason" => reason).increment(0);
     }
     for lane in ["small", "large"] {
         counter!(BODIES_REFUSED, "lane" => lane).increment(0);

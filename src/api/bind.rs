@@ -17,11 +17,15 @@ use crate::{
     service::{
         Service,
         access::Caller,
+        audit,
         bind::extender_bind,
         error::{Error, Result},
     },
     telemetry,
-    wire::extender::{ExtenderBindingArgs, ExtenderBindingResult},
+    wire::{
+        audit::event::NODE,
+        extender::{ExtenderBindingArgs, ExtenderBindingResult},
+    },
 };
 
 /// Bind a pod to a node, if it fits there
@@ -60,5 +64,11 @@ async fn answer(
 ) -> Result<Option<String>> {
     let args = ExtenderBindingArgs::parse(body).map_err(|error| Error::BadRequest(error.to_string()))?;
     caller.check_bind(service, cluster, &args.pod_namespace, &args.pod_name).await?;
-    extender_bind(service, cluster, args, policy).await
+    audit::named(&args.pod_namespace, &args.pod_name);
+    let node = args.node.clone();
+    let why = extender_bind(service, cluster, args, policy).await?;
+    if why.is_none() {
+        audit::note(NODE, || node);
+    }
+    Ok(why)
 }

@@ -27,7 +27,7 @@ use super::{
     pace::Pace,
 };
 use crate::{
-    service::{compute::SMALL_BODY, error::Error},
+    service::{audit, compute::SMALL_BODY, error::Error},
     wire::extender::Pieces,
 };
 
@@ -61,6 +61,14 @@ pub async fn read(request: Request) -> Result<Bytes, RequestError> {
     if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Err(RequestError::UnsupportedEncoding);
     }
+    let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|media_type| media_type.to_str().ok());
+    let is_yaml = media_type.is_some_and(|media_type| media_type.contains("yaml"));
+    let body = whole(request).await?;
+    audit::request_body(is_yaml, &body);
+    Ok(body)
+}
+
+async fn whole(request: Request) -> Result<Bytes, RequestError> {
     let budget = request.extensions().get::<Admission>().cloned();
     let share = request.extensions().get::<Share>().cloned();
     let told = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());

@@ -13,7 +13,10 @@ use axum::{
 
 use super::line_feed::HasLineFeed;
 use crate::{
-    service::error::{Error, Subject, listed},
+    service::{
+        audit,
+        error::{Error, Subject, listed},
+    },
     wire::{
         patch::PatchError,
         status::{Status, StatusCause, StatusDetails, StatusMetadata},
@@ -326,6 +329,7 @@ fn status(reason: Reason, message: String, details: Option<StatusDetails>) -> St
 pub struct ErrorText(pub String);
 
 fn response(reason: Reason, status: Status) -> Response {
+    audit::failed(status.code, &status.reason, &status.message);
     let mut body = serde_json::to_string(&status).unwrap_or_default();
     body.push('\n');
     let head = (reason.code, [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]);

@@ -5,38 +5,35 @@ use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::{DefaultBodyLimit, MatchedPath, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode},
+    http::StatusCode,
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
 };
 use futures_util::FutureExt;
 use tokio::time::{Instant, timeout};
 use tracing::{Instrument, debug, error_span, warn};
-use uuid::Uuid;
 
 use super::{
     access::Gate,
     admission::Admission,
+    audited::{self, Panicked},
     browser, compression,
     error::ErrorText,
-    health, line_feed,
+    health,
+    identity::{self, AUDIT_ID, REQUEST_ID},
+    line_feed,
     linger::reading_on,
     pace::Pace,
     query_names::{self, Names},
 };
 use crate::{
     service::{
+        audit::Audit,
         error::Error,
         memory::{self, Memory},
     },
     telemetry::{HTTP_REQUEST_DURATION, HTTP_REQUESTS, seldom::REFUSED_REQUESTS},
 };
-
-/// Carries the identity of a request, from the client or made here, and back in the reply.
-pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// Longer identities are replaced: they would fill the log.
-const REQUEST_ID_LENGTH: usize = 128;
 
 /// The limits of a request.
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +85,8 @@ struct Budget {
     decoded: Memory,
     /// `None`: nobody is asked who they are.
     gate: Option<Gate>,
+    /// `None`: nothing is recorded.
+    audit: Option<Audit>,
 }
 
 impl Budget {
@@ -99,19 +98,29 @@ impl Budget {
             bulk,
             bodies: Admission::new(limits.bodies_bytes, limits.body_wait, limits.body_pace),
             decoded: Memory::new(limits.decoded_bytes),
+            audit: gate.as_ref().and_then(Gate::audit),
             gate,
         }
     }
 }
 
-/// Carries a request out within the budget: 504 when there is no reply in time, 500 when the handler panics. A reply's body
-/// may take longer: a watch does.
+/// Carries a request out with the limits of its route, and records it where that is asked for.
 async fn within_budget(budget: &Budget, mut request: Request, next: Next) -> Response {
-    let Budget { time, body, bulk_body, bulk, bodies, decoded, gate } = budget;
+    let Budget { body, bulk_body, bulk, audit, .. } = budget;
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let body = if path.is_some_and(|path| bulk.iter().any(|bulk| bulk == path)) { bulk_body } else { body };
     body.apply(&mut request);
-    request.extensions_mut().insert(bodies.clone());
+    request.extensions_mut().insert(budget.bodies.clone());
+    match audit {
+        None => answered(budget, request, next).await,
+        Some(audit) => Box::pin(audited::audited(audit, request, |request| answered(budget, request, next))).await,
+    }
+}
+
+/// Carries a request out within the budget: 504 when there is no reply in time, 500 when the handler panics. A reply's body
+/// may take longer: a watch does.
+async fn answered(budget: &Budget, mut request: Request, next: Next) -> Response {
+    let Budget { time, decoded, gate, .. } = budget;
     // Nothing of a request outlives its panic but what is shared, and that is behind locks.
     let reply = async {
         if let Some(gate) = gate.as_ref().filter(|gate| gate.asks(&request)) {
@@ -148,12 +157,18 @@ fn caught(panic: &(dyn Any + Send)) -> Response {
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or_default();
-    Error::internal(format!("a handler panicked: {message}")).into_response()
+    let mut response = Error::internal(format!("a handler panicked: {message}")).into_response();
+    response.extensions_mut().insert(Panicked);
+    response
 }
 
 /// Gives the request its identity, a span and its place in the metrics.
-async fn observed(State(budget): State<Arc<Budget>>, request: Request, next: Next) -> Response {
-    let id = request_id(request.headers());
+async fn observed(State(budget): State<Arc<Budget>>, mut request: Request, next: Next) -> Response {
+    let id = identity::request_id(request.headers());
+    let audit_id = budget.audit.as_ref().map(|_| identity::audit_id(request.headers(), &id));
+    if let Some(audit_id) = &audit_id {
+        request.headers_mut().insert(AUDIT_ID, audit_id.clone());
+    }
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("", MatchedPath::as_str).to_owned();
@@ -184,18 +199,10 @@ async fn observed(State(budget): State<Arc<Budget>>, request: Request, next: Nex
     metrics::histogram!(HTTP_REQUEST_DURATION, "method" => method, "route" => route.clone()).record(start.elapsed());
     metrics::counter!(HTTP_REQUESTS, "method" => method, "route" => route, "code" => code).increment(1);
     response.headers_mut().insert(REQUEST_ID, id);
+    if let Some(audit_id) = audit_id {
+        response.headers_mut().insert(AUDIT_ID, audit_id);
+    }
     response
-}
-
-/// The client's identity of the request when it is printable and short, else a new one.
-fn request_id(headers: &HeaderMap) -> HeaderValue {
-    let sane = |id: &&HeaderValue| {
-        (1..=REQUEST_ID_LENGTH).contains(&id.len())
-            && id.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(byte))
-    };
-    headers.get(REQUEST_ID).filter(sane).cloned().unwrap_or_else(|| {
-        HeaderValue::from_str(&Uuid::new_v4().to_string()).unwrap_or(HeaderValue::from_static("none"))
-    })
 }
 
 /// A method as a label: clients must not be able to make up new ones.

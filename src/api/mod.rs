@@ -27,6 +27,8 @@ use crate::telemetry::trace::Tracing;
 
 pub mod access;
 pub mod admission;
+pub mod audit;
+pub mod audited;
 pub mod bind;
 pub mod body;
 pub mod browser;
@@ -46,6 +48,7 @@ pub mod extender_config;
 pub mod extract;
 mod forms;
 pub mod health;
+pub mod identity;
 mod line_feed;
 pub mod linger;
 pub mod middleware;
@@ -102,6 +105,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(resources::clusters::list))
         .routes(routes!(resources::clusters::delete))
         .routes(routes!(evictions::list, evictions::carry_out))
+        .routes(routes!(audit::list))
         .merge(access::routes())
         .merge(discovery::routes())
         .merge(schemas::routes())

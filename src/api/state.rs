@@ -11,7 +11,7 @@ use super::check::Check;
 use crate::{
     extenders::Extenders,
     live::Clusters,
-    service::{Freshness, Service, access::authenticate::Authenticator},
+    service::{Freshness, Service, access::authenticate::Authenticator, audit::Audit},
 };
 
 /// Handed to every handler; cloning it costs one reference count.
@@ -25,6 +25,8 @@ pub struct Manner {
     pub public_url: Option<String>,
     /// The ways by which users are known; `None` where nobody is asked who they are.
     pub authenticator: Option<Authenticator>,
+    /// The record of requests; `None` where there is none.
+    pub audit: Option<Audit>,
 }
 
 /// The contents of [`AppState`].

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Service,
+    Service, audit,
     error::{Error, Result, Subject},
 };
 use crate::{
@@ -15,7 +15,10 @@ use crate::{
     extenders::Origin,
     live::{ActivePolicy, BUILT_IN, DEFAULT_CLUSTER, InFlight, View},
     telemetry::trace,
-    wire::{explanation::PolicyUsed, extender::KnownNodes, policy::revision, status::StatusCause},
+    wire::{
+        audit::event::POLICY_REVISION, explanation::PolicyUsed, extender::KnownNodes, policy::revision,
+        status::StatusCause,
+    },
 };
 
 /// How fresh a state is to be.
@@ -232,6 +235,9 @@ pub async fn judged_by(
     (namespace, name): (&str, &str),
 ) -> Result<Option<Arc<Profile>>> {
     if policy.is_none() {
+        if audit::current().is_some() {
+            chosen(&*view(service, cluster).await?, None)?;
+        }
         return Ok(None);
     }
     let view = view(service, cluster).await?;
@@ -245,9 +251,11 @@ pub async fn judged_by(
 /// [`Error::NotFound`] when there is no policy of that name.
 pub fn chosen(view: &View, policy: Option<&str>) -> Result<Chosen> {
     let name = policy.unwrap_or(revision::DEFAULT);
-    match view.policy(name) {
-        Some(policy) => Ok(Chosen::Stored(name.into(), policy.clone())),
-        None if name == revision::DEFAULT => Ok(Chosen::BuiltIn),
-        None => Err(Error::NotFound(Subject::new("podberth.io", "policies", name))),
-    }
+    let chosen = match view.policy(name) {
+        Some(policy) => Chosen::Stored(name.into(), policy.clone()),
+        None if name == revision::DEFAULT => Chosen::BuiltIn,
+        None => return Err(Error::NotFound(Subject::new("podberth.io", "policies", name))),
+    };
+    audit::note(POLICY_REVISION, || format!("{name}/{}", chosen.revision()));
+    Ok(chosen)
 }

@@ -9,6 +9,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{extenders::Extenders, live::Clusters, store::Storage};
 
 pub mod access;
+pub mod audit;
 pub mod bind;
 pub mod clusters;
 pub mod compute;

@@ -5,6 +5,7 @@ mod server;
 
 mod access;
 mod admission;
+mod audit;
 mod browser;
 mod compression;
 mod http2;

@@ -6,6 +6,7 @@
 mod database;
 
 mod archive;
+mod audit;
 mod build;
 mod clusters;
 mod concurrency;
@@ -114,6 +115,8 @@ contract! {
         pruning_keeps_the_newest
         pruning_goes_in_pieces
         entries_go_with_their_cluster;
+    audit:
+        events_are_recorded_found_and_pruned;
     clusters:
         heads_list_the_revision_of_each_cluster
         a_kind_is_found_in_all_clusters

@@ -19,7 +19,7 @@ use podberth::{
     },
     extenders::Extenders,
     live::{self, Clusters, Remembering},
-    service::{Freshness, Service, access::authenticate::Authenticator, objects::AdmissionMode},
+    service::{Freshness, Service, access::authenticate::Authenticator, audit::Audit, objects::AdmissionMode},
     store::{self, Atomicity, Change, Key, Outcome, Precondition, Storage, Write},
     telemetry,
 };
@@ -46,6 +46,8 @@ pub(crate) struct Setup {
     pub(crate) diagnostics: Diagnostics,
     /// The ways by which users are known; by default nobody is asked.
     pub(crate) authenticator: Option<Authenticator>,
+    /// The record of requests; by default there is none.
+    pub(crate) audit: Option<Audit>,
 }
 
 impl Default for Setup {
@@ -68,6 +70,7 @@ impl Default for Setup {
             extenders: Extenders::default(),
             diagnostics: Diagnostics::default(),
             authenticator: None,
+            audit: None,
         }
     }
 }
@@ -131,7 +134,7 @@ impl Server {
         let metrics = telemetry::recorder().expect("a recorder");
         let service = Service::new(clusters, setup.freshness, setup.extenders);
         let service = Service { admission: setup.admission, ..service };
-        let manner = Manner { authenticator: setup.authenticator, ..Manner::default() };
+        let manner = Manner { authenticator: setup.authenticator, audit: setup.audit, ..Manner::default() };
         let state = AppState::asked(manner, service, Vec::new(), metrics);
         Self { router: router(state.clone(), setup.limits, setup.diagnostics), state }
     }

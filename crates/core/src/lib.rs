@@ -7,6 +7,7 @@
 pub mod access;
 pub mod argument;
 mod attachments;
+pub mod audit;
 pub mod batch;
 pub mod block;
 pub mod cel;

@@ -10,6 +10,7 @@ pub mod access;
 pub mod allocation;
 pub mod allowance;
 pub mod asked;
+pub mod audit;
 pub mod binding;
 pub mod cluster;
 pub mod decode;

@@ -20,14 +20,15 @@ use super::{
     state::AppState,
 };
 use crate::{
-    core::access::{Attributes, User},
+    core::access::{Attributes, User, Verdict},
     live::DEFAULT_CLUSTER,
     service::{
         access::{
             Caller,
             authenticate::{Known, Sent},
-            check, judging,
+            check, check_seen, judging,
         },
+        audit::{self, Audit, Judged, Trail},
         error::{Error, Subject},
     },
 };
@@ -64,17 +65,19 @@ impl Gate {
 
     /// `true` if the sender of a request is to be known.
     pub(super) fn asks(&self, request: &Request) -> bool {
-        self.state.manner.authenticator.is_some() || impersonate::is_asked(request.headers())
+        let manner = &self.state.manner;
+        manner.authenticator.is_some() || manner.audit.is_some() || impersonate::is_asked(request.headers())
+    }
+
+    /// The record of requests.
+    pub(super) fn audit(&self) -> Option<Audit> {
+        self.state.manner.audit.clone()
     }
 
     /// Lets a request in, with its [`Caller`].
     pub(super) async fn admit(&self, mut request: Request) -> Result<Request, Response> {
         let known = self.known(&mut request).await;
-        let let_in = match known {
-            Ok(known) => self.let_in(&mut request, known).await,
-            Err(refused) => Err(refused),
-        };
-        let_in.map_err(refusal)?;
+        self.let_in(&mut request, known).await.map_err(refusal)?;
         Ok(request)
     }
 
@@ -87,18 +90,29 @@ impl Gate {
         known.ok_or(RequestError::Unauthorized)
     }
 
-    async fn let_in(&self, request: &mut Request, known: Known) -> Result<(), RequestError> {
+    async fn let_in(&self, request: &mut Request, known: Result<Known, RequestError>) -> Result<(), RequestError> {
         let cluster = request.extensions().get::<ClusterName>().map(|ClusterName(name)| name.clone());
         let cluster: Arc<str> = cluster.unwrap_or_else(|| DEFAULT_CLUSTER.into());
         let method = request.method().clone();
-        let RequestInfo { cluster: of, attributes } =
-            RequestInfo::of(&method, &cluster, request.uri().path(), request.uri().query().unwrap_or_default());
+        let info = RequestInfo::of(&method, &cluster, request.uri().path(), request.uri().query().unwrap_or_default());
+        let trail = audit::current();
+        if let Some(trail) = &trail {
+            let judged = Judged { cluster: info.cluster, attributes: &info.attributes, may_change: info.may_change() };
+            trail.begin(known.as_ref().ok().map(|known| &known.user), judged).await?;
+        }
+        let known = known?;
+        let RequestInfo { cluster: of, attributes } = info;
         if let Some(token) = [of, &*cluster].into_iter().find_map(|cluster| known.is_kept_out_of(cluster)) {
             let message = format!("the token {token:?} is not for the cluster {of:?}");
             return Err(Error::Denied { subject: Subject::default(), message }.into());
         }
-        let user = self.acting(request.headers(), of, &attributes, known.user).await?;
-        check(&self.state, of, &user, &attributes).await?;
+        let user = self.acting(request.headers(), of, &attributes, known.user, trail.as_ref()).await?;
+        let seen = |verdict: &Verdict<'_>| {
+            if let Some(trail) = &trail {
+                trail.judged(verdict);
+            }
+        };
+        check_seen(&self.state, of, &user, &attributes, seen).await?;
         impersonate::forget(request.headers_mut());
         request.extensions_mut().insert(Caller(user));
         Ok(())
@@ -111,13 +125,18 @@ impl Gate {
         cluster: &str,
         attributes: &Attributes<'_>,
         user: Arc<User>,
+        trail: Option<&Trail>,
     ) -> Result<Arc<User>, RequestError> {
         let Some(other) = Impersonated::of(headers).map_err(Error::BadRequest)? else { return Ok(user) };
         let cluster = judging(cluster, attributes);
         for needed in other.needed() {
             check(&self.state, cluster, &user, &Attributes::Resource(needed)).await?;
         }
-        Ok(Arc::new(other.into_user()))
+        let other = Arc::new(other.into_user());
+        if let Some(trail) = trail {
+            trail.impersonated(&other);
+        }
+        Ok(other)
     }
 }
 

@@ -12,7 +12,7 @@ use axum::http::Method;
 
 use crate::{
     core::access::{Attributes, OWN, ResourceAttributes},
-    live::SYSTEM_CLUSTER,
+    live::{DEFAULT_CLUSTER, SYSTEM_CLUSTER},
     wire::policy::revision,
 };
 
@@ -45,12 +45,23 @@ impl<'a> RequestInfo<'a> {
             let attributes = of_kubernetes(method, (group, version), rest, query);
             return Self { cluster, attributes: Attributes::Resource(attributes) };
         }
-        if let Some((attributes, is_of_all)) = own(method, &segments) {
+        if let Some((attributes, is_of_all)) = own(method, cluster, &segments) {
             let cluster = if is_of_all { SYSTEM_CLUSTER } else { cluster };
             return Self { cluster, attributes: Attributes::Resource(attributes) };
         }
         let verb = method.as_str().to_ascii_lowercase().into();
         Self { cluster, attributes: Attributes::Path { verb, path: path.into() } }
+    }
+
+    /// `true` if the request may change something that is stored.
+    pub fn may_change(&self) -> bool {
+        let Attributes::Resource(of) = &self.attributes else { return false };
+        let asks = match (&*of.group, &*of.resource, &*of.subresource) {
+            (OWN, "extenders", verb) => verb != "bind",
+            (OWN, resource, _) => matches!(resource, "explanations" | "simulations"),
+            (group, ..) => matches!(group, "authentication.k8s.io" | "authorization.k8s.io"),
+        };
+        !asks && !matches!(&*of.verb, "" | "get" | "list" | "watch")
     }
 }
 
@@ -105,7 +116,7 @@ fn of_kubernetes<'a>(
 }
 
 /// The attributes of Podberth's own operations, and `true` if they are about all clusters.
-fn own<'a>(method: &Method, segments: &[&'a str]) -> Option<(ResourceAttributes<'a>, bool)> {
+fn own<'a>(method: &Method, cluster: &str, segments: &[&'a str]) -> Option<(ResourceAttributes<'a>, bool)> {
     let of = |resource: &'a str, name: Cow<'a, str>| {
         let verb = match (verb(method), name.is_empty()) {
             ("get", true) => "list",
@@ -141,10 +152,16 @@ fn own<'a>(method: &Method, segments: &[&'a str]) -> Option<(ResourceAttributes<
         [resource @ ("policies" | "decisions" | "simulations" | "clusters" | "tokens"), name] => {
             of(resource, decoded(name))
         }
+        ["audit"] => of("audits", none()),
         [resource @ ("decisions" | "simulations"), name, part] => of(resource, decoded(name)).below(part),
         _ => return None,
     };
-    let is_of_all = matches!(&*attributes.resource, "clusters" | "tokens");
+    let is_of_all = match &*attributes.resource {
+        "clusters" | "tokens" => true,
+        // The events of one cluster are of its path, those of all of the path without a cluster.
+        "audits" => cluster == DEFAULT_CLUSTER,
+        _ => false,
+    };
     Some((attributes, is_of_all))
 }
 
@@ -283,6 +300,7 @@ mod tests {
             ("POST", "/evictions", "create podberth.io/evictions"),
             ("DELETE", "/clusters/x", "delete podberth.io/clusters x in all"),
             ("GET", "/tokens", "list podberth.io/tokens in all"),
+            ("GET", "/audit", "list podberth.io/audits"),
             ("GET", "/explain/x", "get /explain/x"),
             ("GET", "/%70olicy", "get /%70olicy"),
             ("PURGE", "/metrics", "purge /metrics"),
@@ -290,6 +308,27 @@ mod tests {
         for (method, path, expected) in cases {
             assert_eq!(told(method, path), expected, "{method} {path}");
         }
+    }
+
+    #[test]
+    fn the_audit_of_all_clusters_is_judged_for_all() {
+        let judged_in = |cluster: &'static str| RequestInfo::of(&Method::GET, cluster, "/audit", "").cluster;
+        assert_eq!([DEFAULT_CLUSTER, "prod"].map(judged_in), [SYSTEM_CLUSTER, "prod"]);
+    }
+
+    #[test]
+    fn questions_change_nothing_and_all_else_may() {
+        let may_change = |method: Method, path: &str| RequestInfo::of(&method, "c", path, "").may_change();
+        for path in
+            ["/filter", "/prioritize", "/preempt", "/explain", "/apis/authorization.k8s.io/v1/subjectaccessreviews"]
+        {
+            assert!(!may_change(Method::POST, path), "{path}");
+        }
+        for path in ["/bind", "/schedule", "/import", "/evictions", "/tokens", "/policy/rollback", "/api/v1/pods"] {
+            assert!(may_change(Method::POST, path), "{path}");
+        }
+        assert!(may_change(Method::DELETE, "/clusters/x") && may_change(Method::PATCH, "/api/v1/nodes/n"));
+        assert!(!may_change(Method::GET, "/api/v1/pods") && !may_change(Method::GET, "/metrics"));
     }
 
     proptest! {

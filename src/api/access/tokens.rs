@@ -13,6 +13,7 @@ use crate::{
             Caller,
             tokens::{self, MadeToken, NewToken, TokenList},
         },
+        audit,
         error::Result,
     },
     wire::status::Status,
@@ -39,6 +40,7 @@ pub async fn create(
     caller: Caller,
     Body(new): Body<NewToken>,
 ) -> Result<(StatusCode, Json<MadeToken>)> {
+    audit::named("", &new.name);
     let made = tokens::create(&state, &caller, new).await?;
     Ok((StatusCode::CREATED, Json(made)))
 }

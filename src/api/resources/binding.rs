@@ -16,11 +16,13 @@ use crate::{
         state::AppState,
     },
     service::{
+        audit,
         bind::{bind_stored, bind_unjudged},
         error::{Error, Result},
         objects::{AdmissionMode, Target},
     },
     wire::{
+        audit::event::NODE,
         decode,
         fault::{Faults, Path},
     },
@@ -87,6 +89,8 @@ pub(super) async fn bind(
     }
     binding.check(&target)?;
     let (uid, node) = (&binding.metadata.uid, &binding.target.name);
+    audit::named(&target.namespace.clone().unwrap_or_default(), &target.name);
+    audit::note(NODE, || node.clone());
     let (policy, annotations) = (policy.policy.as_deref(), &binding.metadata.annotations);
     if state.admission == AdmissionMode::Kubernetes && policy.is_none() {
         bind_unjudged(&state, &target, uid, node, annotations, dry_run).await?;

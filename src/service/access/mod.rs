@@ -93,20 +93,38 @@ pub fn judging<'a>(cluster: &'a str, attributes: &Attributes<'_>) -> &'a str {
 /// # Errors
 /// [`Error::Denied`], and those of the store.
 pub async fn check(service: &Service, cluster: &str, user: &User, attributes: &Attributes<'_>) -> Result<()> {
+    check_seen(service, cluster, user, attributes, |_| ()).await
+}
+
+/// Like [`check`]; `seen` is shown the verdict.
+///
+/// # Errors
+/// As for [`check`].
+pub async fn check_seen(
+    service: &Service,
+    cluster: &str,
+    user: &User,
+    attributes: &Attributes<'_>,
+    seen: impl FnOnce(&Verdict<'_>),
+) -> Result<()> {
     if user.is_master() {
+        seen(&Verdict::Master);
         return Ok(());
     }
     let cluster = judging(cluster, attributes);
     // The health of a process without its database is told all the same.
     let is_path = matches!(attributes, Attributes::Path { .. });
-    if is_path && built_in::access().verdict(cluster, user, attributes).is_allowed() {
-        return Ok(());
+    if is_path {
+        let verdict = built_in::access().verdict(cluster, user, attributes);
+        if verdict.is_allowed() {
+            seen(&verdict);
+            return Ok(());
+        }
     }
     let access = access(service, cluster).await?;
-    match access.verdict(cluster, user, attributes) {
-        Verdict::Denied(missing) => Err(denied(user, attributes, &Verdict::Denied(missing).reason())),
-        Verdict::Master | Verdict::Allowed(_) => Ok(()),
-    }
+    let verdict = access.verdict(cluster, user, attributes);
+    seen(&verdict);
+    if verdict.is_allowed() { Ok(()) } else { Err(denied(user, attributes, &verdict.reason())) }
 }
 
 /// The refusal of a request (`apiserver/pkg/endpoints/handlers/responsewriters/errors.go`, `Forbidden`).

@@ -197,6 +197,7 @@ const ROLES: &[(&str, &[Line])] = &[
         ],
     ),
     ("podberth:metrics", &[]),
+    ("podberth:auditor", &[("list", "podberth.io", "audits", "")]),
 ];
 
 /// Rules on paths, which are read: the ClusterRole, and the paths.

@@ -1,0 +1,120 @@
+//! Audit of requests: the trail of each, from its head to the end of its reply.
+//!
+//! Source: `apiserver/pkg/endpoints/filters/audit.go`, `audit_init.go`.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use axum::{
+    body::{Body, Bytes, HttpBody, to_bytes},
+    extract::Request,
+    http::{HeaderName, header},
+    response::Response,
+};
+use hyper::body::{Frame, SizeHint};
+
+use super::{cluster::ClusterName, identity::AUDIT_ID};
+use crate::{
+    core::audit::Stage,
+    service::audit::{self, Audit, Client, LARGEST_BODY, Trail, Unanswered},
+};
+
+/// A request that panicked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Panicked;
+
+/// Carries a request out on its trail. The answer to a change comes when its event is recorded.
+pub(super) async fn audited<F: Future<Output = Response>>(
+    audit: &Audit,
+    request: Request,
+    carry: impl FnOnce(Request) -> F,
+) -> Response {
+    let trail = Trail::new(audit, client(&request));
+    let unanswered = Unanswered::new(&trail);
+    let mut response = audit::within(trail.clone(), carry(request)).await;
+    let code = response.status().as_u16();
+    let is_watch = response.body().size_hint().upper().is_none() && response.status().is_success();
+    if is_watch {
+        unanswered.is_answered();
+        trail.started(code);
+        return response.map(|body| Body::new(Followed { body, _end: End { trail, code } }));
+    }
+    if trail.wants_reply() {
+        response = with_body(&trail, response).await;
+    }
+    let stage = if response.extensions().get::<Panicked>().is_some() { Stage::Panic } else { Stage::ResponseComplete };
+    // From here on its event comes, also if the client goes.
+    unanswered.is_answered();
+    trail.answered(stage, code).await;
+    response
+}
+
+/// The client of a request.
+fn client(request: &Request) -> Client {
+    let headers = request.headers();
+    let text =
+        |name: &HeaderName| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    let uri = match request.extensions().get::<ClusterName>() {
+        Some(ClusterName(cluster)) => format!("/clusters/{cluster}{path}"),
+        None => path.to_owned(),
+    };
+    Client {
+        audit_id: text(&AUDIT_ID).unwrap_or_default(),
+        uri,
+        addresses: Vec::new(),
+        program: text(&header::USER_AGENT).unwrap_or_default(),
+    }
+}
+
+/// The reply, whose body is on the trail if it is short and not compressed.
+async fn with_body(trail: &Trail, response: Response) -> Response {
+    let is_short = response.body().size_hint().upper().is_some_and(|bytes| bytes <= LARGEST_BODY as u64);
+    if !is_short || response.headers().contains_key(header::CONTENT_ENCODING) {
+        trail.reply_body(None);
+        return response;
+    }
+    let (head, body) = response.into_parts();
+    let body = to_bytes(body, LARGEST_BODY).await.unwrap_or_default();
+    trail.reply_body(Some(&body));
+    Response::from_parts(head, body.into())
+}
+
+/// The body of a reply whose end has an event.
+struct Followed {
+    body: Body,
+    _end: End,
+}
+
+struct End {
+    trail: Trail,
+    code: u16,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.trail.ended(self.code);
+    }
+}
+
+impl HttpBody for Followed {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

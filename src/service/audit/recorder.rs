@@ -1,0 +1,337 @@
+//! The task that records events: in the ledger of the database, and as lines of a file.
+//!
+//! What has come is recorded together, one append at a time. While an append fails, its events stay and it is tried again; changes that would begin
+//! meanwhile are refused ([`Recorder::reserve`]), so that at most those in progress are not on record. A file that cannot be written is counted
+//! and logged, and nothing waits for it.
+
+use std::{
+    fmt, io,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use metrics::{counter, gauge};
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot},
+    task::AbortHandle,
+    time::{sleep, timeout},
+};
+
+use super::{
+    log_file::LogFile,
+    queue::{Queue, Waiting, lines},
+};
+use crate::{
+    clock,
+    service::error::{Error, Result},
+    store::{Entry, Ledger, StoreError},
+    telemetry,
+};
+
+/// Changes in progress whose events have room.
+const PLACES: usize = 1_024;
+
+/// Longest wait for the event of a change before the change is answered.
+const RECORDED_WITHIN: Duration = Duration::from_secs(5);
+
+/// Before an append is tried again.
+const AGAIN: Duration = Duration::from_millis(250);
+
+/// Longest time for which a process that ends waits for its events.
+const FLUSHED_WITHIN: Duration = Duration::from_secs(5);
+
+/// Records events until it is dropped.
+pub struct Recorder {
+    shared: Arc<Shared>,
+    running: AbortHandle,
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorder").field("waiting", &self.shared.queue().len()).finish_non_exhaustive()
+    }
+}
+
+/// Where events go.
+pub struct Sinks {
+    /// The database.
+    pub ledger: Option<Arc<dyn Ledger>>,
+    /// A file.
+    pub file: Option<LogFile>,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    /// Something has come into the queue.
+    work: Notify,
+    /// The queue has become empty.
+    is_empty: Notify,
+    places: Arc<Semaphore>,
+    ledger: Option<Arc<dyn Ledger>>,
+    file: Option<Arc<Mutex<LogFile>>>,
+    /// The file could not be written; it was logged.
+    is_file_away: AtomicBool,
+}
+
+/// Room for the event of a change, which is taken before the change begins.
+#[derive(Debug)]
+pub struct Place {
+    permit: OwnedSemaphorePermit,
+}
+
+impl Recorder {
+    /// Starts the task. A panic ends a run of it, and another one goes on with what waits.
+    pub fn start(sinks: Sinks) -> Self {
+        let Sinks { ledger, file } = sinks;
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            work: Notify::new(),
+            is_empty: Notify::new(),
+            places: Arc::new(Semaphore::new(PLACES)),
+            ledger,
+            file: file.map(|file| Arc::new(Mutex::new(file))),
+            is_file_away: AtomicBool::new(false),
+        });
+        let supervised = shared.clone();
+        let running = tokio::spawn(async move {
+            loop {
+                let run = supervised.clone();
+                let run = tokio::spawn(async move { run.run().await });
+                let _ended = AbortOnDrop(run.abort_handle());
+                if let Err(error) = run.await {
+                    tracing::error!(%error, "the recorder of audit events panicked; it starts again");
+                    counter!(telemetry::LOOPS_ENDED).increment(1);
+                }
+                sleep(AGAIN).await;
+            }
+        });
+        Self { shared, running: running.abort_handle() }
+    }
+
+    /// Room for the event of a change that is about to begin.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] while events cannot be recorded.
+    pub async fn reserve(&self) -> Result<Place> {
+        if self.shared.queue().is_failing() {
+            return Err(Error::Unavailable {
+                message: "the audit event of the change could not be recorded; nothing was changed".into(),
+                retry_after_seconds: 1,
+            });
+        }
+        let permit = self.shared.places.clone().acquire_owned().await.map_err(Error::internal)?;
+        Ok(Place { permit })
+    }
+
+    /// Records the event of a change, and waits until it is recorded, for a while.
+    pub async fn record(&self, place: Place, entry: Entry) {
+        let (recorded, is_recorded) = oneshot::channel();
+        self.shared.push(Waiting { entry, recorded: Some(recorded), is_kept: true });
+        if timeout(RECORDED_WITHIN, is_recorded).await.is_err() {
+            tracing::warn!("a change is answered whose audit event is not recorded yet");
+        }
+        drop(place.permit);
+    }
+
+    /// Records an event that nobody waits for. One of a change is never dropped.
+    pub fn note(&self, entry: Entry, is_kept: bool) {
+        self.shared.push(Waiting { entry, recorded: None, is_kept });
+    }
+
+    /// Waits until all that has come is recorded, for a while.
+    pub async fn flush(&self) {
+        let is_empty = async {
+            loop {
+                let notified = self.shared.is_empty.notified();
+                if self.shared.queue().len() == 0 {
+                    return;
+                }
+                notified.await;
+            }
+        };
+        if timeout(FLUSHED_WITHIN, is_empty).await.is_err() {
+            tracing::error!(events = self.shared.queue().len(), "audit events could not be recorded before the end");
+        }
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.running.abort();
+    }
+}
+
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Shared {
+    // Each change of the queue is one call, which leaves it whole.
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, event: Waiting) {
+        let mut queue = self.queue();
+        let is_in = queue.push(event);
+        gauge!(telemetry::AUDIT_EVENTS_WAITING).set(queue.len() as f64);
+        drop(queue);
+        if is_in {
+            self.work.notify_one();
+        } else {
+            lost(1, "dropped");
+        }
+    }
+
+    async fn run(&self) {
+        loop {
+            let batch = self.queue().batch();
+            if batch.is_empty() {
+                self.is_empty.notify_waiters();
+                self.work.notified().await;
+                continue;
+            }
+            if let Err(error) = self.append(&batch).await {
+                if !self.queue().is_failing() {
+                    tracing::error!(%error, "audit events cannot be recorded; changes are refused until they can");
+                }
+                self.queue().failed();
+                sleep(AGAIN).await;
+                continue;
+            }
+            self.write(lines(&batch)).await;
+            counter!(telemetry::AUDIT_EVENTS).increment(batch.len() as u64);
+            let mut queue = self.queue();
+            queue.done(batch.len());
+            gauge!(telemetry::AUDIT_EVENTS_WAITING).set(queue.len() as f64);
+        }
+    }
+
+    /// Appends a batch to the ledger. An event that the ledger will never take is given up.
+    async fn append(&self, batch: &[Entry]) -> std::result::Result<(), StoreError> {
+        let Some(ledger) = &self.ledger else { return Ok(()) };
+        match ledger.append(batch).await {
+            Err(StoreError::Invalid(_)) => {}
+            done => return done,
+        }
+        for entry in batch {
+            match ledger.append(std::slice::from_ref(entry)).await {
+                Err(StoreError::Invalid(why)) => {
+                    tracing::error!(why, "the ledger refused an audit event");
+                    lost(1, "refused");
+                }
+                done => done?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes lines to the file.
+    async fn write(&self, lines: Bytes) {
+        let Some(file) = self.file.clone() else { return };
+        let (now, count) = (clock::now(), lines.iter().filter(|byte| **byte == b'\n').count());
+        let writing = move || file.lock().unwrap_or_else(PoisonError::into_inner).write(&lines, now);
+        let written = tokio::task::spawn_blocking(writing).await.unwrap_or_else(|error| Err(io::Error::other(error)));
+        let was_away = self.is_file_away.swap(written.is_err(), Ordering::Relaxed);
+        if let Err(error) = written {
+            lost(count as u64, "unwritten");
+            if !was_away {
+                tracing::error!(%error, "the file of audit events cannot be written");
+            }
+        }
+    }
+}
+
+fn lost(events: u64, why: &'static str) {
+    counter!(telemetry::AUDIT_EVENTS_LOST, "reason" => why).increment(events);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use async_trait::async_trait;
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::store::{EntryId, Page, Retain, Scan};
+
+    /// A ledger that fails as often as it is told to, and refuses entries about `bad`.
+    #[derive(Debug, Default)]
+    struct Failing {
+        failures: AtomicUsize,
+        appended: Mutex<Vec<String>>,
+    }
+
+    #[async_trait]
+    impl Ledger for Failing {
+        async fn append(&self, entries: &[Entry]) -> std::result::Result<(), StoreError> {
+            let left = |left: usize| left.checked_sub(1);
+            if self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left).is_ok() {
+                return Err(StoreError::Unavailable("away".into()));
+            }
+            if entries.iter().any(|entry| entry.subject == "bad") {
+                return Err(StoreError::Invalid("bad".into()));
+            }
+            let subjects = entries.iter().map(|entry| entry.subject.clone());
+            self.appended.lock().expect("no panic").extend(subjects);
+            Ok(())
+        }
+
+        async fn scan(&self, scan: &Scan) -> std::result::Result<Page, StoreError> {
+            Ok(scan.page(Vec::new()))
+        }
+
+        async fn prune(&self, _: &str, _: &str, _: &Retain) -> std::result::Result<u64, StoreError> {
+            Ok(0)
+        }
+
+        async fn books(&self) -> std::result::Result<Vec<(String, String)>, StoreError> {
+            Ok(Vec::new())
+        }
+    }
+
+    fn event(subject: &str) -> Entry {
+        let id = EntryId::new(Timestamp::UNIX_EPOCH, 0);
+        let (cluster, kind) = ("".into(), "audit".into());
+        Entry { cluster, kind, id, subject: subject.into(), object: String::new(), body: "{}".into() }
+    }
+
+    fn over(failures: usize) -> (Arc<Failing>, Recorder) {
+        let ledger = Arc::new(Failing { failures: AtomicUsize::new(failures), ..Failing::default() });
+        let recorder = Recorder::start(Sinks { ledger: Some(ledger.clone()), file: None });
+        (ledger, recorder)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn changes_are_refused_while_events_cannot_be_recorded() {
+        let (ledger, recorder) = over(usize::MAX);
+        let place = recorder.reserve().await.expect("nothing has failed yet");
+        recorder.record(place, event("first")).await;
+        let refused = recorder.reserve().await.expect_err("its event could not be recorded");
+        assert!(matches!(refused, Error::Unavailable { retry_after_seconds: 1, .. }), "{refused}");
+        ledger.failures.store(2, Ordering::SeqCst);
+        recorder.flush().await;
+        let place = recorder.reserve().await.expect("the ledger is back");
+        recorder.record(place, event("second")).await;
+        assert_eq!(*ledger.appended.lock().expect("no panic"), ["first", "second"], "nothing is lost");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_event_that_the_ledger_refuses_keeps_no_other() {
+        let (ledger, recorder) = over(0);
+        for subject in ["a", "bad", "b"] {
+            recorder.note(event(subject), true);
+        }
+        recorder.flush().await;
+        assert_eq!(*ledger.appended.lock().expect("no panic"), ["a", "b"]);
+    }
+}
