@@ -134,7 +134,7 @@ mod tests {
         Waiting { entry, recorded: None, is_kept }
     }
 
-    /// What happens to a queue.
+    /// A step of a queue.
     #[derive(Clone, Debug)]
     enum Step {
         Push {

@@ -70,7 +70,7 @@ struct Shared {
     known: Mutex<Known>,
 }
 
-/// What is known so far.
+/// The facts that are known so far.
 #[derive(Debug, Default)]
 struct Known {
     recording: Recording,
