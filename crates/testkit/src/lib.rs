@@ -1,6 +1,7 @@
 //! Shared by tests and benches: builders, large clusters, and a store in memory that can fail. Never in the product's binary.
 
 mod builders;
+pub mod certificates;
 pub mod json;
 pub mod large;
 pub mod memory;
