@@ -173,3 +173,32 @@ async fn sqlite_unusable_paths() {
     // Nobody, not even root, can write here.
     assert!(matches!(error("sqlite:/proc/podberth.db").await, StoreError::Denied(_)));
 }
+
+/// Run it with `PODBERTH_POSTGRES_TLS=on scripts/test --test store tls`.
+#[tokio::test]
+async fn postgres_over_tls_is_held_against_authority_and_name() {
+    let (Ok(url), Ok(authority)) =
+        (std::env::var("PODBERTH_TEST_POSTGRES_URL"), std::env::var("PODBERTH_TEST_POSTGRES_CA"))
+    else {
+        eprintln!("skipped: PODBERTH_TEST_POSTGRES_CA is not set");
+        return;
+    };
+    let other = tempfile::NamedTempFile::new().expect("a file");
+    let of_another = podberth_testkit::certificates::Authority::new("another");
+    std::fs::write(other.path(), &of_another.pem).expect("it is written");
+    let other = other.path().display().to_string();
+    for (host, settings, good) in [
+        ("127.0.0.1", format!("sslmode=verify-full&sslrootcert={authority}"), true),
+        // The certificate has the address alone.
+        ("localhost", format!("sslmode=verify-full&sslrootcert={authority}"), false),
+        ("localhost", format!("sslmode=verify-ca&sslrootcert={authority}"), true),
+        ("127.0.0.1", format!("sslmode=verify-full&sslrootcert={other}"), false),
+        ("127.0.0.1", "sslmode=verify-full".to_owned(), false),
+        ("127.0.0.1", "sslmode=require".to_owned(), true),
+    ] {
+        let url = format!("{}?{settings}", url.replace("127.0.0.1", host));
+        let options = Options { wait: Duration::ZERO, ..Options::default() };
+        let opened = store::open(&url, &options).await;
+        assert_eq!(opened.is_ok(), good, "{host} {settings}: {:?}", opened.err());
+    }
+}

@@ -27,6 +27,11 @@ pub async fn open(url: &str, options: &Options) -> Result<Arc<dyn Storage>, Stor
     Ok(store)
 }
 
+/// The hosts of a URL that are asked over a network without TLS that verifies them.
+pub fn unverified(url: &str) -> Vec<String> {
+    if url.starts_with("postgres") { postgres::unverified(url) } else { Vec::new() }
+}
+
 /// Words the database's errors, each engine its own codes.
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {

@@ -68,7 +68,7 @@ mod sqlite;
 
 pub use body::Body;
 pub use contract::{Connections, Past, Schema, Storage, Store, Upkeep};
-pub use engines::open;
+pub use engines::{open, unverified};
 pub use error::StoreError;
 pub use feed::{Bodies, Changes, Cursor, Head};
 pub use guard::Writable;

@@ -39,6 +39,8 @@ mod statements;
 mod vouch;
 mod write;
 
+pub(super) use servers::unverified;
+
 /// Time after the timeout of a statement until the connection is given up, since the server is silent. sqlx cannot switch TCP keepalive on at this
 /// end; this bounds every wait instead.
 const GRACE: Duration = Duration::from_secs(1);

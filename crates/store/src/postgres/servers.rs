@@ -1,9 +1,10 @@
 //! Finds the primary: the URL may name several servers, and an address may lead to a pooler or to no server.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{Connection, Executor};
 
 use super::{listen, rows};
@@ -59,6 +60,22 @@ pub(super) fn parse(url: &str) -> Result<Vec<PgConnectOptions>, StoreError> {
         Ok(options.extra_float_digits(None).application_name("podberth"))
     };
     hosts.split(',').map(server).collect()
+}
+
+/// The hosts of a URL that are asked over a network without a look at their certificate: somebody on the way can read all, the password too. Those
+/// of a URL that is not valid are reported when it is opened.
+pub(crate) fn unverified(url: &str) -> Vec<String> {
+    let is_local = |server: &PgConnectOptions| {
+        let host = server.get_host().trim_start_matches('[').trim_end_matches(']');
+        let is_loopback =
+            host.parse::<IpAddr>().map_or(host == "localhost", |address| address.to_canonical().is_loopback());
+        is_loopback || host.starts_with('/') || server.get_socket().is_some()
+    };
+    let is_verified =
+        |server: &PgConnectOptions| matches!(server.get_ssl_mode(), PgSslMode::VerifyCa | PgSslMode::VerifyFull);
+    let servers = parse(url).unwrap_or_default();
+    let found = servers.iter().filter(|server| !is_local(server) && !is_verified(server));
+    found.map(|server| server.get_host().to_owned()).collect()
 }
 
 /// The first primary in the URL's order, with its features. All servers are contacted at once.
@@ -174,6 +191,29 @@ fn names_prepared_statement(error: &sqlx::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hosts_over_a_network_are_verified_or_named() {
+        for local in [
+            "postgres://localhost/x",
+            "postgres://127.0.0.1:1/x",
+            "postgres://[::1]/x",
+            "postgres:///x?host=/run/postgresql",
+        ] {
+            assert!(unverified(local).is_empty(), "{local}");
+        }
+        for (settings, is_verified) in [
+            ("", false),
+            ("?sslmode=disable", false),
+            ("?sslmode=prefer", false),
+            ("?sslmode=require", false),
+            ("?sslmode=verify-ca&sslrootcert=ca.crt", true),
+            ("?sslmode=verify-full&sslrootcert=ca.crt", true),
+        ] {
+            let found = unverified(&format!("postgres://u:p@db,127.0.0.1,10.0.0.1:5433/x{settings}"));
+            assert_eq!(found, if is_verified { vec![] } else { vec!["db", "10.0.0.1"] }, "{settings}");
+        }
+    }
 
     #[test]
     fn a_url_may_name_several_servers() {
