@@ -21,6 +21,7 @@ use tokio::{
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use self::tls::Certificates;
 use crate::{
     api::{
         self, Diagnostics,
@@ -28,7 +29,7 @@ use crate::{
         check::Check,
         middleware::Limits,
         pace::Pace,
-        serve::{Timeouts, serve as serve_connections},
+        serve::{Secure, Timeouts, serve_over},
         state::{AppState, Manner},
     },
     clock::Elapsed,
@@ -56,6 +57,7 @@ mod access;
 pub mod archive;
 mod audit;
 mod policy_file;
+mod tls;
 
 /// Interval of moving recorded values into the histograms.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
@@ -111,6 +113,9 @@ pub enum Error {
     /// Requests cannot be recorded.
     #[error("cannot record requests: {0}")]
     Audit(String),
+    /// The certificates cannot be used.
+    #[error("cannot serve over TLS: {0}")]
+    Tls(String),
     /// A file could not be written.
     #[error("cannot write {0}: {1}")]
     Output(String, #[source] io::Error),
@@ -161,6 +166,7 @@ struct Server {
     lifecycle: Option<Lifecycle>,
     scheduler: Option<Scheduler>,
     tracing: Option<Tracing>,
+    certificates: Option<Certificates>,
 }
 
 async fn start(settings: &Settings) -> Result<Server, Error> {
@@ -173,6 +179,7 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     let cannot_listen = |error| Error::Listen(settings.listen.clone(), error);
     let listener = TcpListener::bind(&settings.listen).await.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
+    let certificates = Certificates::load(settings).await.map_err(Error::Tls)?;
     let policy = settings.policy_config_file.as_deref().map(policy_file::read).transpose()?;
     let store = open(settings, true).await?;
     if !settings.no_migrate {
@@ -207,7 +214,8 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
             Err(error) => return Err(error.into()),
         }
     }
-    let checks = checks(&store, &clusters, settings.max_staleness);
+    let mut checks = checks(&store, &clusters, settings.max_staleness);
+    checks.extend(certificates.as_ref().map(Certificates::check));
     let freshness = Freshness { max_staleness: settings.max_staleness, max_wait: settings.max_snapshot_wait };
     let extenders = Extenders::new(extenders::Options {
         hosts: settings.downstream_extenders.clone(),
@@ -248,14 +256,15 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     let lifecycle = ends.then(|| Lifecycle::start(&store, holder));
     let loops = settings.loops.clone();
     let scheduler = loops.map(|loops| Scheduler::start(&state, holder, &loops));
-    Ok(Server { listener, address, store, state, router, upkeep, lifecycle, scheduler, tracing })
+    Ok(Server { listener, address, store, state, router, upkeep, lifecycle, scheduler, tracing, certificates })
 }
 
 impl Server {
     /// Serves until the signal to stop: then it is not ready, drains requests, and closes the database.
     async fn run(self, settings: &Settings, stop: impl Future<Output = ()>) -> Result<(), Error> {
-        let Self { listener, address, store, state, router, upkeep, lifecycle, scheduler, tracing } = self;
-        info!(%address, version = env!("CARGO_PKG_VERSION"), "listening on http://{address} (the API: http://{address}/docs)");
+        let Self { listener, address, store, state, router, upkeep, lifecycle, scheduler, tracing, certificates } = self;
+        let scheme = if certificates.is_some() { "https" } else { "http" };
+        info!(%address, version = env!("CARGO_PKG_VERSION"), "listening on {scheme}://{address} (the API: {scheme}://{address}/docs)");
         if state.manner.authenticator.is_none() && !address.ip().to_canonical().is_loopback() {
             warn!(
                 %address,
@@ -271,7 +280,8 @@ impl Server {
             reply_bytes: settings.max_replies_bytes,
             reply_wait: settings.max_body_wait,
         };
-        serve_connections(listener, router, timeouts, async {
+        let secure = certificates.as_ref().map(|certificates| Secure::new(certificates.tls.clone()));
+        serve_over(listener, secure, router, timeouts, async {
             stop.await;
             info!("stopping");
             state.stop();
@@ -280,7 +290,7 @@ impl Server {
             state.clusters.end_watches();
         })
         .await;
-        drop((upkeep, lifecycle, scheduler));
+        drop((upkeep, lifecycle, scheduler, certificates));
         if let Some(audit) = &state.manner.audit {
             audit.flush().await;
         }
@@ -361,15 +371,30 @@ fn jobs(settings: &Settings, clusters: &Clusters) -> Vec<Box<dyn Job>> {
 /// `create`: a database file that is not there is made.
 async fn open(settings: &Settings, create: bool) -> Result<Arc<dyn Storage>, StoreError> {
     let options = store::Options {
-        max_connections: settings.database_max_connections,
-        acquire_timeout: settings.database_acquire_timeout,
-        statement_timeout: settings.database_statement_timeout,
+        max_connections: settings.database.database_max_connections,
+        acquire_timeout: settings.database.database_acquire_timeout,
+        statement_timeout: settings.database.database_statement_timeout,
         history: Some(settings.history_retention).filter(|retention| !retention.is_zero()),
         create,
-        wait: settings.database_wait,
+        wait: settings.database.database_wait,
         ..store::Options::default()
     };
-    store::open(&settings.database_url, &options).await
+    let url = settings.database.url().map_err(|why| StoreError::Url(format!("--database-url-file: {why}")))?;
+    let unverified = store::unverified(&url);
+    if !unverified.is_empty() {
+        warn!(
+            "the database at {} is not verified: somebody on the way to it can read and change everything. Add \
+             sslmode=verify-full and sslrootcert=FILE to its URL",
+            unverified.join(", ")
+        );
+    }
+    if config::shows_password(std::env::args()) {
+        warn!(
+            "a password stands on the command line, where every user of this machine reads it: use --database-url-file or the \
+             variable PODBERTH_DATABASE_URL"
+        );
+    }
+    store::open(&url, &options).await
 }
 
 /// The readiness checks of this process. An unreachable database alone does not fail them: decisions go on from the snapshot, and

@@ -24,8 +24,14 @@ use crate::{
 };
 
 mod audit;
+mod database;
+mod tls;
 
-pub use self::audit::AuditSettings;
+pub use self::{
+    audit::AuditSettings,
+    database::{DatabaseSettings, shows_password},
+    tls::TlsSettings,
+};
 
 const ENVIRONMENT_PREFIX: &str = "PODBERTH_";
 
@@ -55,8 +61,12 @@ pub struct Settings {
     #[arg(long, value_name = "ORIGINS", default_value = "none")]
     pub allowed_origins: Origins,
 
-    /// Clients that must be known: auto, all unless this process listens on a loopback address and has neither --token-auth-file nor
-    /// --bootstrap-token-file; required, all; none, nobody: then everybody who reaches it may do everything
+    /// Settings of TLS.
+    #[command(flatten)]
+    pub tls: TlsSettings,
+
+    /// Clients that must be known: auto, all unless this process listens on a loopback address and has none of --token-auth-file,
+    /// --bootstrap-token-file and --client-ca-file; required, all; none, nobody: then everybody who reaches it may do everything
     #[arg(long, value_name = "WHEN", value_enum, default_value = "auto")]
     pub auth: Auth,
 
@@ -65,7 +75,7 @@ pub struct Settings {
     #[arg(long, value_name = "FILE")]
     pub token_auth_file: Option<PathBuf>,
 
-    /// File with a token of 32 characters or more, whose holder may do everything. Without it and without --token-auth-file the first
+    /// File with a token of 32 characters or more, whose holder may do everything. Without it, --token-auth-file and --client-ca-file the first
     /// process that asks makes such a token, stores its digest, and prints it once on standard error
     #[arg(long, value_name = "FILE")]
     pub bootstrap_token_file: Option<PathBuf>,
@@ -74,26 +84,9 @@ pub struct Settings {
     #[command(flatten)]
     pub audit: AuditSettings,
 
-    /// Database: sqlite:FILE, sqlite::memory: or postgres://USER:PASSWORD@HOST/NAME; of several hosts (h1:5432,h2:5432) the primary
-    /// is used
-    #[arg(long, value_name = "URL", default_value = "sqlite:podberth.db", hide_env_values = true)]
-    pub database_url: String,
-
-    /// Maximum number of connections to the database
-    #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u32).range(1..))]
-    pub database_max_connections: u32,
-
-    /// Longest wait for a connection to the database
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
-    pub database_acquire_timeout: Duration,
-
-    /// Longest wait at the start for a PostgreSQL that cannot be reached yet
-    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration)]
-    pub database_wait: Duration,
-
-    /// Longest time of one statement in the database
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
-    pub database_statement_timeout: Duration,
+    /// Settings of the database.
+    #[command(flatten)]
+    pub database: DatabaseSettings,
 
     /// Rules for what clients write: those of Kubernetes' API server (defaults, validation, admission), or none, for facts that are fed
     /// from a real cluster. Imports are always facts

@@ -21,6 +21,7 @@
 //! | `crates/store`, [`store`] | durable documents and revisions; the only SQL | know scheduling |
 //! | [`live`] | the live cache: change feed in, snapshots out; commits decisions | know SQL, HTTP |
 //! | [`extenders`] | HTTP calls to a policy's own extenders, which always end | decide, know the store or SQL |
+//! | [`net`] | TLS: of the server, with reloads and client certificates | decide, read files, know HTTP or the store |
 //! | [`service`] | the operations, for all callers: filter, prioritize, preempt, explain, schedule, bind, reserve, evict, objects, import, policies | know HTTP, SQL |
 //! | [`api`] | HTTP: one list of routes, a file per resource | know SQL |
 //! | [`app`] | composition root: the only file that may import everything | |
@@ -29,7 +30,7 @@
 //! | `crates/testkit` | builders, large clusters, a store in memory that fails on demand | be in the product's binary |
 //! | `crates/bench` | `podberth-bench`: measures a server over HTTP | be in the product's binary |
 //!
-//! Direction: `core ← wire ← live ← service ← api ← commands ← app ← main`, `store ← live` and `wire ← extenders ← service`. The crates hold
+//! Direction: `core ← wire ← live ← service ← api ← commands ← app ← main`, `store ← live`, `core ← net ← api` and `wire ← extenders ← service`. The crates hold
 //! the first three rooms apart; `tests/architecture` holds the rest to it, and finds modules that import each other.
 //!
 //! # Glossary
@@ -93,6 +94,7 @@ pub mod extenders;
 mod features;
 mod hex;
 pub mod live;
+pub mod net;
 pub mod origin;
 pub mod service;
 pub mod telemetry;

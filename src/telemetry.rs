@@ -94,6 +94,11 @@ metrics! {
     BODIES_WAITING = "request_bodies_waiting", Kind::Gauge, "Requests whose bodies wait for room in memory, by lane.";
     BODIES_REFUSED = "request_bodies_refused_total", Kind::Counter,
         "Requests refused because no room became free for their bodies in time, by lane.";
+    TLS_HANDSHAKES = "tls_handshakes_total", Kind::Counter,
+        "Handshakes over TLS by result: completed, or the reason why there is no connection.";
+    TLS_RELOADS = "tls_reloads_total", Kind::Counter, "Changes of the files with certificates, by result (loaded, refused).";
+    TLS_CERTIFICATE_EXPIRY = "tls_certificate_expiry_timestamp_seconds", Kind::Gauge,
+        "End of the server's own certificate, in seconds since 1970; absent without TLS.";
     EXTENDER_REQUESTS = "extender_requests_total", Kind::Counter,
         "Extender calls by verb, status code and form (nodes or names).";
     EXTENDER_REQUEST_DURATION = "extender_request_duration_seconds", Kind::Histogram(FAST),
@@ -219,6 +224,9 @@ fn begin_at_zero() {
     }
     for reason in ["dropped", "unwritten", "refused"] {
         counter!(AUDIT_EVENTS_LOST, "reason" => reason).increment(0);
+    }
+    for result in ["loaded", "refused"] {
+        counter!(TLS_RELOADS, "result" => result).increment(0);
     }
     for lane in ["small", "large"] {
         counter!(BODIES_REFUSED, "lane" => lane).increment(0);

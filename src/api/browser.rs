@@ -19,6 +19,7 @@ use axum::{
 use super::error::RequestError;
 use crate::{
     core::policy::ExtenderHosts,
+    net::Secured,
     origin::{Authority, Origins, is_origin_of},
     service::error::Error,
 };
@@ -92,20 +93,21 @@ pub(super) async fn guarded<F: Future<Output = Response>>(
 
 fn check(rules: &Rules, request: &Request) -> Result<(), RequestError> {
     let (headers, uri) = (request.headers(), request.uri());
+    let is_secured = request.extensions().get::<Secured>().is_some();
     if headers.get_all(header::HOST).iter().nth(1).is_some() {
         return Err(Error::BadRequest("the request has more than one Host header".into()).into());
     }
     if let Some(hosts) = &rules.hosts {
-        served(hosts, headers, uri)?;
+        served(hosts, headers, uri, is_secured)?;
     }
     if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
         return Ok(());
     }
-    same_origin(&rules.origins, headers, uri)
+    same_origin(&rules.origins, headers, uri, is_secured)
 }
 
 /// `Ok` if the hosts of the request are served: that of `Host` and that of the URI (HTTP/2, absolute form).
-fn served(hosts: &ExtenderHosts, headers: &HeaderMap, uri: &Uri) -> Result<(), RequestError> {
+fn served(hosts: &ExtenderHosts, headers: &HeaderMap, uri: &Uri, is_secured: bool) -> Result<(), RequestError> {
     let refused = |host: &str| {
         let host = shortened(host);
         RequestError::Misdirected(format!(
@@ -117,7 +119,7 @@ fn served(hosts: &ExtenderHosts, headers: &HeaderMap, uri: &Uri) -> Result<(), R
     for host in [named, uri.authority().map(|authority| authority.as_str().as_bytes())].into_iter().flatten() {
         let host = String::from_utf8_lossy(host);
         let authority = Authority::parse(host.trim()).ok_or_else(|| refused(&host))?;
-        let port = authority.port.unwrap_or(80);
+        let port = authority.port.unwrap_or(if is_secured { 443 } else { 80 });
         if !(authority.is_local_or_address() || hosts.allow(&authority.host, port)) {
             return Err(refused(&host));
         }
@@ -125,8 +127,9 @@ fn served(hosts: &ExtenderHosts, headers: &HeaderMap, uri: &Uri) -> Result<(), R
     Ok(())
 }
 
-/// `Ok` if the request comes from no page, from a page of this server, or from an allowed page.
-fn same_origin(allowed: &Origins, headers: &HeaderMap, uri: &Uri) -> Result<(), RequestError> {
+/// `Ok` if the request comes from no page, from a page of this server, or from an allowed page. Over TLS a page of this server came over TLS as
+/// well: one in plain text may be of somebody on the way.
+fn same_origin(allowed: &Origins, headers: &HeaderMap, uri: &Uri, is_secured: bool) -> Result<(), RequestError> {
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let origins: Vec<String> = headers.get_all(header::ORIGIN).iter().map(text).collect();
     let sites: Vec<String> = headers.get_all(SEC_FETCH_SITE).iter().map(text).collect();
@@ -145,7 +148,10 @@ fn same_origin(allowed: &Origins, headers: &HeaderMap, uri: &Uri) -> Result<(), 
         return Ok(());
     }
     let host = headers.get(header::HOST).map(text).or_else(|| uri.authority().map(ToString::to_string));
-    match origins.iter().find(|origin| !is_origin_of(origin, host.as_deref().unwrap_or_default())) {
+    let is_own = |origin: &&String| {
+        is_origin_of(origin, host.as_deref().unwrap_or_default()) && (!is_secured || origin.starts_with("https://"))
+    };
+    match origins.iter().find(|origin| !is_own(origin)) {
         Some(origin) => refused(format!("Origin: {}", shortened(origin))),
         None => Ok(()),
     }

@@ -10,6 +10,9 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 /// The result of a check: `Ok`, or one line that everybody may read.
 pub type CheckResult = std::result::Result<(), String>;
 
+/// Tells what an operator should mend although the check passes.
+type Remark = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+
 type Running = Pin<Box<dyn Future<Output = CheckResult> + Send>>;
 
 /// Something that must hold for the process to be ready.
@@ -17,6 +20,7 @@ type Running = Pin<Box<dyn Future<Output = CheckResult> + Send>>;
 pub struct Check {
     name: &'static str,
     run: Arc<dyn Fn() -> Running + Send + Sync>,
+    remark: Option<Remark>,
 }
 
 impl Check {
@@ -25,7 +29,17 @@ impl Check {
     where
         F: Future<Output = CheckResult> + Send + 'static,
     {
-        Self { name, run: Arc::new(move || Box::pin(run())) }
+        Self { name, run: Arc::new(move || Box::pin(run())), remark: None }
+    }
+
+    /// A check that always passes, for a remark that everybody may read in the verbose reply.
+    pub fn remarking(name: &'static str, remark: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
+        Self { remark: Some(Arc::new(remark)), ..Self::new(name, || async { Ok(()) }) }
+    }
+
+    /// Its name, and its remark at present.
+    pub fn remark(&self) -> Option<(&'static str, String)> {
+        Some((self.name, self.remark.as_ref()?()?))
     }
 
     /// Its present result, with its name. A check that takes too long has failed.

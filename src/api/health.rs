@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    check::CheckResult,
+    check::{Check, CheckResult},
     extract::{Path, Query},
     state::AppState,
 };
@@ -55,7 +55,7 @@ impl HealthQuery {
     (status = 200, description = "It lives.", body = String, content_type = "text/plain", example = "ok"),
 ))]
 pub async fn livez(Query(query): Query<HealthQuery>) -> Result<Response> {
-    Ok(report(&query, "livez", &[("ping", Ok(()))]))
+    Ok(report(&query, "livez", &[("ping", Ok(()))], &[]))
 }
 
 /// Check that the process is ready for traffic
@@ -67,7 +67,7 @@ pub async fn livez(Query(query): Query<HealthQuery>) -> Result<Response> {
      example = "[-]database failed: connection refused\nreadyz check failed\n"),
 ))]
 pub async fn readyz(State(state): State<AppState>, Query(query): Query<HealthQuery>) -> Result<Response> {
-    Ok(report(&query, "readyz", &run(&state).await))
+    Ok(report(&query, "readyz", &run(&state).await, &state.checks))
 }
 
 /// Check that the process is ready for traffic (older name)
@@ -77,7 +77,7 @@ pub async fn readyz(State(state): State<AppState>, Query(query): Query<HealthQue
      example = "[-]database failed: connection refused\nhealthz check failed\n"),
 ))]
 pub async fn healthz(State(state): State<AppState>, Query(query): Query<HealthQuery>) -> Result<Response> {
-    Ok(report(&query, "healthz", &run(&state).await))
+    Ok(report(&query, "healthz", &run(&state).await, &state.checks))
 }
 
 /// A check by its name.
@@ -136,15 +136,18 @@ async fn run(state: &AppState) -> Vec<(&'static str, CheckResult)> {
     results
 }
 
-fn report(query: &HealthQuery, endpoint: &str, results: &[(&str, CheckResult)]) -> Response {
+/// The results as Kubernetes components report them; a remark of a check stands behind its result.
+fn report(query: &HealthQuery, endpoint: &str, results: &[(&str, CheckResult)], checks: &[Check]) -> Response {
     let ready = results.iter().all(|(_, result)| result.is_ok());
     if ready && !query.verbose() {
         return "ok".into_response();
     }
     let mut text = String::new();
+    let remarks: Vec<_> = checks.iter().filter_map(Check::remark).collect();
     for (name, result) in results {
+        let remark = remarks.iter().find(|(of, _)| of == name).map(|(_, remark)| format!(": {remark}"));
         let _ = match result {
-            Ok(()) => writeln!(text, "[+]{name} ok"),
+            Ok(()) => writeln!(text, "[+]{name} ok{}", remark.unwrap_or_default()),
             Err(reason) => writeln!(text, "[-]{name} failed: {reason}"),
         };
     }
@@ -249,7 +252,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{api::check::Check, live::Clusters, service::Freshness, store};
+    use crate::{live::Clusters, service::Freshness, store};
 
     /// The reply of `/readyz?verbose`.
     async fn ready(state: &AppState) -> (StatusCode, String) {
@@ -291,6 +294,16 @@ mod tests {
         let (status, text) = ready(&state).await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
         assert!(text.contains("[-]shutdown failed"), "{text}");
+    }
+
+    #[test]
+    fn remark_stands_behind_a_check_that_passes() {
+        let query = HealthQuery { verbose: Some(String::new()) };
+        let checks = [Check::remarking("tls", || Some("old".into())), Check::remarking("other", || None)];
+        let response = report(&query, "readyz", &[("tls", Ok(())), ("other", Ok(()))], &checks);
+        assert_eq!(response.status(), StatusCode::OK);
+        let body = futures_util::FutureExt::now_or_never(axum::body::to_bytes(response.into_body(), 1_000));
+        assert_eq!(body.expect("it is there").expect("a body"), "[+]tls ok: old\n[+]other ok\nreadyz check passed\n");
     }
 
     #[test]

@@ -55,6 +55,7 @@ pub mod middleware;
 pub mod observe;
 pub mod openapi;
 pub mod pace;
+mod places;
 pub mod policy;
 pub mod preempt;
 #[cfg(feature = "pprof")]

@@ -1,11 +1,6 @@
 //! Connections: accepted, bounded in time, and drained in the end.
 
-use std::{
-    future::Future,
-    io,
-    sync::{Arc, Mutex, PoisonError, Weak},
-    time::Duration,
-};
+use std::{future::Future, io, pin::Pin, sync::Arc, time::Duration};
 
 use axum::Router;
 use hyper::{Method, Request, Version, body::Incoming, service::service_fn};
@@ -18,20 +13,32 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::{OwnedSemaphorePermit, watch},
     time::{sleep, timeout},
 };
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
-use super::{connection::Connection, pace::Pace, replies::Replies};
+use super::{
+    connection::Connection,
+    pace::Pace,
+    places::{Handshake, PAUSE, Places},
+    replies::Replies,
+};
+use crate::{
+    net::{Refusal, Secured, Stream, Tls, accept as accept_tls},
+    telemetry::{TLS_HANDSHAKES, seldom::REFUSED_HANDSHAKES},
+};
 
 /// Requests that one HTTP/2 connection may have in progress.
 const HTTP2_STREAMS: u32 = 256;
 
-/// Until the next attempt when the system has no more connections to give.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Handshakes in progress at once. One more ends the oldest.
+const HANDSHAKES: usize = 512;
+
+/// Longest time of a handshake.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 
 /// How long connections may take, and how many there may be.
 #[derive(Clone, Copy, Debug)]
@@ -50,9 +57,68 @@ pub struct Timeouts {
     pub reply_wait: Duration,
 }
 
+/// The handshakes of a server that speaks TLS.
+#[derive(Clone)]
+pub struct Secure {
+    tls: Tls,
+    within: Duration,
+    places: Arc<Places<Handshake>>,
+}
+
+impl Secure {
+    /// Handshakes with these certificates.
+    pub fn new(tls: Tls) -> Self {
+        Self::within(tls, HANDSHAKE_TIME, HANDSHAKES)
+    }
+
+    /// Handshakes with a longest time, and how many there may be at once.
+    pub fn within(tls: Tls, within: Duration, most: usize) -> Self {
+        Self { tls, within, places: Arc::new(Places::new(most)) }
+    }
+
+    /// Performs the handshake of a client whose first byte has come.
+    async fn handshake(&self, stream: Socket, first: u8) -> Option<(Stream<Socket>, Option<Secured>)> {
+        let _place = self.places.one().await;
+        let handshake = Arc::new(Handshake::new());
+        self.places.add(&handshake);
+        let peer = stream.get_ref().peer_addr().ok();
+        let accepted = tokio::select! {
+            accepted = accept_tls(stream, first, &self.tls, self.within) => accepted,
+            () = handshake.to_be_closed() => Err(Refusal::Timeout),
+        };
+        let result = accepted.as_ref().map_or_else(Refusal::word, |_| "completed");
+        metrics::counter!(TLS_HANDSHAKES, "result" => result).increment(1);
+        match accepted {
+            Ok(accepted) => Some((accepted.stream, Some(accepted.secured))),
+            // Load balancers look in this way if there is a server.
+            Err(Refusal::Closed) => None,
+            Err(refusal) => {
+                if let Some(left_out) = REFUSED_HANDSHAKES.turn() {
+                    warn!(peer = peer.map(|peer| peer.to_string()), left_out, "no TLS connection: {refusal}");
+                }
+                None
+            }
+        }
+    }
+}
+
+/// A connection that fails if its client takes nothing.
+type Socket = Pin<Box<TimeoutStream<TcpStream>>>;
+
 /// Serves until `stop` resolves. Then it accepts no new connections, lets requests in progress finish within the grace, and closes idle
 /// connections at once.
 pub async fn serve(listener: TcpListener, router: Router, timeouts: Timeouts, stop: impl Future<Output = ()>) {
+    serve_over(listener, None, router, timeouts, stop).await;
+}
+
+/// [`serve`], over TLS if it is given.
+pub async fn serve_over(
+    listener: TcpListener,
+    secure: Option<Secure>,
+    router: Router,
+    timeouts: Timeouts,
+    stop: impl Future<Output = ()>,
+) {
     let connections = GracefulShutdown::new();
     let (serving, until_stop) = watch::channel(());
     let places = Places::new(timeouts.connections);
@@ -70,15 +136,16 @@ pub async fn serve(listener: TcpListener, router: Router, timeouts: Timeouts, st
             () = &mut stop => break,
         };
         let (router, watcher, mut until_stop) = (router.clone(), connections.watcher(), until_stop.clone());
+        let secure = secure.clone();
         tokio::spawn(async move {
-            let first_byte = tokio::select! {
-                readable = timeout(timeouts.idle, stream.readable()) => matches!(readable, Ok(Ok(()))),
-                () = connection.to_be_closed(timeouts.idle) => false,
-                _ = until_stop.changed() => false,
+            let opened = tokio::select! {
+                opened = opened(stream, secure.as_ref(), timeouts) => opened,
+                () = connection.to_be_closed(timeouts.idle) => None,
+                _ = until_stop.changed() => None,
             };
-            if first_byte {
+            if let Some((stream, secured)) = opened {
                 let ended = tokio::select! {
-                    ended = served(stream, router, timeouts, watcher, connection.clone()) => ended,
+                    ended = served(stream, secured, router, timeouts, watcher, connection.clone()) => ended,
                     () = connection.to_be_closed(timeouts.idle) => Err("it was idle, or its client took nothing".into()),
                 };
                 if let Err(error) = ended {
@@ -94,54 +161,10 @@ pub async fn serve(listener: TcpListener, router: Router, timeouts: Timeouts, st
     }
 }
 
-/// How many connections there may be, and which there are.
-struct Places {
-    free: Arc<Semaphore>,
-    taken: Mutex<Vec<Weak<Connection>>>,
-}
-
-impl Places {
-    fn new(most: usize) -> Self {
-        Self { free: Arc::new(Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS))), taken: Mutex::default() }
-    }
-
-    /// A place for one more connection. If there is none, the one that was idle for longest is closed.
-    async fn one(&self) -> Option<OwnedSemaphorePermit> {
-        let mut is_told = false;
-        loop {
-            if let Ok(place) = self.free.clone().try_acquire_owned() {
-                return Some(place);
-            }
-            if let Some(idlest) = self.idlest() {
-                idlest.close();
-            } else if !std::mem::replace(&mut is_told, true) {
-                warn!("there are as many connections as --max-connections allows, and all have requests under way");
-            }
-            if let Ok(place) = timeout(ACCEPT_PAUSE, self.free.clone().acquire_owned()).await {
-                return place.ok();
-            }
-        }
-    }
-
-    fn idlest(&self) -> Option<Arc<Connection>> {
-        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let idle = taken.iter().filter_map(Weak::upgrade).filter_map(|one| Some((one.idle()?, one)));
-        idle.max_by_key(|(since, _)| *since).map(|(_, one)| one)
-    }
-
-    fn add(&self, connection: &Arc<Connection>) {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if taken.len() == taken.capacity() {
-            taken.retain(|one| one.strong_count() > 0);
-        }
-        taken.push(Arc::downgrade(connection));
-    }
-}
-
 /// The next connection, once there is a place for it.
 async fn accept(
     listener: &TcpListener,
-    places: &Places,
+    places: &Places<Connection>,
     pace: Pace,
     replies: &Replies,
 ) -> io::Result<(TcpStream, Arc<Connection>, Option<OwnedSemaphorePermit>)> {
@@ -152,17 +175,36 @@ async fn accept(
     Ok((stream, connection, place))
 }
 
-async fn served(
+/// The connection once its client has sent something, and after the handshake if it is one over TLS.
+async fn opened(
     stream: TcpStream,
-    router: Router,
+    secure: Option<&Secure>,
     Timeouts { idle, stalled, .. }: Timeouts,
+) -> Option<(Stream<Socket>, Option<Secured>)> {
+    let mut first = [0];
+    match timeout(idle, stream.peek(&mut first)).await {
+        Ok(Ok(1..)) => {}
+        _ => return None,
+    }
+    // Two small packets of one reply would otherwise wait 40 ms for each other's acknowledgement.
+    stream.set_nodelay(true).ok()?;
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(stalled.grace));
+    let stream = Box::pin(stream);
+    match secure {
+        Some(secure) => secure.handshake(stream, first[0]).await,
+        None => Some((Stream::Plain(stream), None)),
+    }
+}
+
+async fn served(
+    stream: Stream<Socket>,
+    secured: Option<Secured>,
+    router: Router,
+    Timeouts { idle, .. }: Timeouts,
     watcher: Watcher,
     connection: Arc<Connection>,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    // Two small packets of one reply would otherwise wait 40 ms for each other's acknowledgement.
-    stream.set_nodelay(true)?;
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(stalled.grace));
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(idle);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(idle).max_concurrent_streams(HTTP2_STREAMS);
@@ -173,6 +215,9 @@ async fn served(
         if version == Version::HTTP_2 {
             request.extensions_mut().insert(connection.share.clone());
         }
+        if let Some(secured) = &secured {
+            request.extensions_mut().insert(secured.clone());
+        }
         async move {
             let reply = router.oneshot(request).await?;
             let reply = connection.watched(reply, version, only_reads).await;
@@ -180,7 +225,7 @@ async fn served(
             Ok::<_, std::convert::Infallible>(reply)
         }
     });
-    let connection = builder.serve_connection(TokioIo::new(Box::pin(stream)), service);
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
     watcher.watch(connection.into_owned()).await
 }
 
@@ -189,7 +234,7 @@ async fn pause_after(error: &io::Error) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
         warn!(%error, "no connection can be accepted at the moment");
-        sleep(ACCEPT_PAUSE).await;
+        sleep(PAUSE).await;
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) async fn authenticator(
     address: IpAddr,
 ) -> Result<Option<Authenticator>, Error> {
     let (of_users, first) = (settings.token_auth_file.as_deref(), settings.bootstrap_token_file.as_deref());
-    let is_configured = of_users.is_some() || first.is_some();
+    let is_configured = of_users.is_some() || first.is_some() || settings.tls.client_ca_file.is_some();
     if !asks(settings.auth, is_configured, address).map_err(|why| Error::Access(why.into()))? {
         return Ok(None);
     }
@@ -57,9 +57,9 @@ fn asks(auth: Auth, is_configured: bool, address: IpAddr) -> Result<bool, &'stat
     match auth {
         Auth::Required => Ok(true),
         Auth::Auto => Ok(is_configured || !address.to_canonical().is_loopback()),
-        Auth::None if is_configured => {
-            Err("--auth=none contradicts --token-auth-file and --bootstrap-token-file: leave it or them out")
-        }
+        Auth::None if is_configured => Err(
+            "--auth=none contradicts --token-auth-file, --bootstrap-token-file and --client-ca-file: leave it or them out",
+        ),
         Auth::None => Ok(false),
     }
 }

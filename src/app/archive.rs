@@ -64,9 +64,10 @@ pub async fn export(command: &Export) -> Result<(), Error> {
     };
     store.close().await;
     exported.map_err(|error| match error {
-        Error::Store(error @ StoreError::NotMigrated) => {
-            Error::Archive(format!("cannot export from {}: {error}", place(&settings.database_url)))
-        }
+        Error::Store(error @ StoreError::NotMigrated) => Error::Archive(format!(
+            "cannot export from {}: {error}",
+            place(&settings.database.url().unwrap_or_default())
+        )),
         other => other,
     })
 }

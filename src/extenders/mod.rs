@@ -36,6 +36,7 @@ mod victims;
 
 pub use failure::{Cause, Failure, Verb};
 pub use judge::{Filtered, Scored};
+pub(crate) use peer::chain_of;
 pub use victims::{Bound, Preempted, Victims};
 
 use peer::Peer;

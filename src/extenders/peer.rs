@@ -175,7 +175,7 @@ fn client(extender: &Extender, options: &Options) -> Result<HttpClient, Cause> {
 }
 
 /// An error and its causes, in one line.
-fn chain_of(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn chain_of(error: &(dyn Error + 'static)) -> String {
     let (mut told, mut cause) = (Vec::new(), Some(error));
     while let Some(error) = cause {
         told.push(error.to_string());

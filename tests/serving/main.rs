@@ -12,13 +12,16 @@ mod http2;
 mod manners;
 mod memory;
 mod slow;
+mod tls;
+mod tls_clients;
+mod tls_commands;
 
 use std::{net::SocketAddr, time::Duration};
 
 use axum::Router;
 use podberth::api::{
     pace::Pace,
-    serve::{Timeouts, serve},
+    serve::{Secure, Timeouts, serve_over},
 };
 use serde_json::{Value, json};
 use server::LATE;
@@ -53,10 +56,14 @@ impl Running {
     }
 
     async fn within(router: Router, timeouts: Timeouts) -> Self {
+        Self::over(None, router, timeouts).await
+    }
+
+    async fn over(secure: Option<Secure>, router: Router, timeouts: Timeouts) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("its address");
         let (stop, stopped) = oneshot::channel::<()>();
-        let ended = tokio::spawn(serve(listener, router, timeouts, async {
+        let ended = tokio::spawn(serve_over(listener, secure, router, timeouts, async {
             let _ = stopped.await;
         }));
         Self { address, stop, ended }

@@ -1,6 +1,6 @@
 //! Authentication, impersonation and authorization of requests, and the questions of clients about them.
 //!
-//! Known by a token → perhaps acting as somebody else (`Impersonate-*`) → allowed by roles. Where nobody is asked who they are, everybody may
+//! Known by a certificate or a token → perhaps acting as somebody else (`Impersonate-*`) → allowed by roles. Where nobody is asked who they are, everybody may
 //! do everything, unless they act as somebody else.
 //!
 //! Source: `apiserver/pkg/endpoints/filters/{authentication,impersonation,authorization}.go`.
@@ -20,8 +20,10 @@ use super::{
     state::AppState,
 };
 use crate::{
+    clock,
     core::access::{Attributes, User, Verdict},
     live::DEFAULT_CLUSTER,
+    net::Secured,
     service::{
         access::{
             Caller,
@@ -81,10 +83,18 @@ impl Gate {
         Ok(request)
     }
 
-    /// The sender, by the token of the request. The token is taken off: nothing behind the gate needs it.
+    /// The sender, by the client certificate of the connection or else the token of the request. The token is taken off: nothing behind the gate
+    /// needs it. A token in the path comes before the certificate, since the URL names it; one in a header comes after it, as in kube-apiserver
+    /// (`pkg/kubeapiserver/authenticator/config.go`).
     async fn known(&self, request: &mut Request) -> Result<Known, RequestError> {
         let token = credentials(request);
         let Some(authenticator) = &self.state.manner.authenticator else { return Ok(Known::new(Caller::default().0)) };
+        match by_certificate(request) {
+            _ if matches!(token, Some((_, Sent::InPath))) => {}
+            Ok(Some(user)) => return Ok(Known::new(user)),
+            Err(refused) if token.is_none() => return Err(refused),
+            _ => {}
+        }
         let Some((token, sent)) = token else { return Ok(Known::anonymous()) };
         let known = authenticator.user(&self.state, &token, sent).await?;
         known.ok_or(RequestError::Unauthorized)
@@ -150,6 +160,15 @@ fn credentials(request: &mut Request) -> Option<(Arc<str>, Sent)> {
         return Some((token, Sent::InPath));
     }
     in_header.map(|token| (token, Sent::InHeader))
+}
+
+/// The user of the connection's client certificate.
+fn by_certificate(request: &Request) -> Result<Option<Arc<User>>, RequestError> {
+    let Some(Secured { tls, certificate: Some(certificate) }) = request.extensions().get() else { return Ok(None) };
+    certificate.user(tls, clock::now().as_second()).map_err(|why| {
+        tracing::debug!("the client certificate of the connection is not accepted any more: {why}");
+        RequestError::Unauthorized
+    })
 }
 
 /// The token of a header; `None` for credentials of another sort (`authentication/request/bearertoken/bearertoken.go`).
