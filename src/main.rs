@@ -11,7 +11,7 @@ use podberth::{
         self,
         archive::{Export, Import},
     },
-    commands::{explain, policy, token},
+    commands::{certs, explain, kubeconfig, policy, token},
     config::{self, Failure, Settings},
 };
 
@@ -51,6 +51,11 @@ enum Command {
     /// Make, list and revoke the tokens of a server
     #[command(subcommand)]
     Token(token::Command),
+    /// Write or print a kubeconfig, with which kubectl asks a server
+    Kubeconfig(Box<kubeconfig::Options>),
+    /// Make certificates to try things out with
+    #[command(subcommand)]
+    Certs(certs::Command),
     /// Print the OpenAPI document
     Openapi {
         /// The version of OpenAPI
@@ -91,6 +96,14 @@ fn main() -> ExitCode {
             let ran = async { token::run(&command).await.map_err(app::Error::Question) };
             app::run_for(ran).and_then(|said| print(&said))
         }
+        Command::Kubeconfig(options) => {
+            let ran = async { kubeconfig::run(&options).await.map_err(app::Error::Question) };
+            app::run_for(ran).and_then(|said| {
+                eprint!("{}", said.remark);
+                print(&said.output)
+            })
+        }
+        Command::Certs(command) => certs::run(&command).map_err(app::Error::Question).and_then(|output| print(&output)),
         Command::Openapi { version, output } => print_document(version, output),
     };
     match done {

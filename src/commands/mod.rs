@@ -1,7 +1,10 @@
 //! The commands that do more than start a server, one file each.
 
 pub mod archive;
+pub mod asked;
+pub mod certs;
 pub mod demo;
 pub mod explain;
+pub mod kubeconfig;
 pub mod policy;
 pub mod token;

@@ -1,25 +1,15 @@
 //! `podberth token`: makes, lists and revokes the tokens of a server.
 
-use std::{fs, path::PathBuf, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::{Method, Request, Uri, body::Bytes, header};
-use hyper_rustls::HttpsConnectorBuilder;
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
-use serde::de::DeserializeOwned;
+use hyper::Method;
 
+use super::asked::Asked;
 use crate::{
     service::access::tokens::{ListedToken, MadeToken, NewToken, TokenList},
     wire::status::Status,
 };
-
-/// Bytes of a reply at most.
-const LONGEST: usize = 16 << 20;
 
 /// The subcommands for tokens.
 #[derive(Subcommand)]
@@ -37,17 +27,6 @@ pub enum Command {
         #[arg(value_name = "NAME")]
         name: String,
     },
-}
-
-/// The server that is asked, and as whom.
-#[derive(Args)]
-pub struct Asked {
-    /// The URL of the server
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
-    server: String,
-    /// File with the token by which you are known
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
 }
 
 /// Options of `podberth token create`.
@@ -98,15 +77,15 @@ pub async fn run(command: &Command) -> Result<String, String> {
                 expires_in_seconds: create.expires_in.map(|time| time.as_secs()),
             };
             let body = serde_json::to_vec(&new).map_err(|error| error.to_string())?;
-            let made: MadeToken = ask(&create.asked, Method::POST, "/tokens", body).await?;
+            let made: MadeToken = create.asked.ask(Method::POST, "/tokens", body).await?;
             Ok(format!("{}\n", made.token))
         }
         Command::List(asked) => {
-            let list: TokenList = ask(asked, Method::GET, "/tokens", Vec::new()).await?;
+            let list: TokenList = asked.ask(Method::GET, "/tokens", Vec::new()).await?;
             Ok(table(&list.items))
         }
         Command::Revoke { asked, name } => {
-            let _: Status = ask(asked, Method::DELETE, &format!("/tokens/{name}"), Vec::new()).await?;
+            let _: Status = asked.ask(Method::DELETE, &format!("/tokens/{name}"), Vec::new()).await?;
             Ok(format!("token {name} revoked\n"))
         }
     }
@@ -127,43 +106,4 @@ fn table(tokens: &[ListedToken]) -> String {
         format!("{}\n", cells.join("   ").trim_end())
     };
     rows.iter().map(line).collect()
-}
-
-/// Sends a request and reads the reply.
-async fn ask<T: DeserializeOwned>(asked: &Asked, method: Method, path: &str, body: Vec<u8>) -> Result<T, String> {
-    let url: Uri = format!("{}{path}", asked.server.trim_end_matches('/'))
-        .parse()
-        .map_err(|_| format!("--server {:?} with {path:?} is no URL: expected http://HOST:PORT", asked.server))?;
-    let mut request = Request::builder().method(method).uri(&url).header(header::CONTENT_TYPE, "application/json");
-    if let Some(path) = &asked.token_file {
-        let token = fs::read_to_string(path).map_err(|error| format!("--token-file {}: {error}", path.display()))?;
-        request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.trim()));
-    }
-    let request = request.body(Full::new(Bytes::from(body))).map_err(|_| "the token is no header value".to_owned())?;
-    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let mut tcp = HttpConnector::new();
-    tcp.enforce_http(false);
-    let connector =
-        HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
-    let client = Client::builder(TokioExecutor::new()).build(connector);
-    let unreachable = |error: &dyn std::fmt::Display| format!("{} does not answer: {error}", asked.server);
-    let reply = client.request(request).await.map_err(|error| unreachable(&error))?;
-    let code = reply.status();
-    let body =
-        Limited::new(reply.into_body(), LONGEST).collect().await.map_err(|error| unreachable(&error))?.to_bytes();
-    if code.is_success() {
-        return serde_json::from_slice(&body).map_err(|error| format!("{} is no Podberth: {error}", asked.server));
-    }
-    let told = serde_json::from_slice::<Status>(&body).map_or_else(|_| code.to_string(), |status| status.message);
-    let remedy = if code.as_u16() == 401 || asked.token_file.is_none() && code.as_u16() == 403 {
-        ": name a file with a valid token in --token-file"
-    } else {
-        ""
-    };
-    Err(format!("{told}{remedy}"))
 }
