@@ -262,7 +262,8 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
 impl Server {
     /// Serves until the signal to stop: then it is not ready, drains requests, and closes the database.
     async fn run(self, settings: &Settings, stop: impl Future<Output = ()>) -> Result<(), Error> {
-        let Self { listener, address, store, state, router, upkeep, lifecycle, scheduler, tracing, certificates } = self;
+        let Self { listener, address, store, state, router, upkeep, lifecycle, scheduler, tracing, certificates } =
+            self;
         let scheme = if certificates.is_some() { "https" } else { "http" };
         info!(%address, version = env!("CARGO_PKG_VERSION"), "listening on {scheme}://{address} (the API: {scheme}://{address}/docs)");
         if state.manner.authenticator.is_none() && !address.ip().to_canonical().is_loopback() {
