@@ -67,6 +67,7 @@ const MAY_NEED: &[(&str, &[&str])] = &[
             "jiff",
             "podberth-core",
             "podberth-schemas",
+            "ring",
             "rustc-hash",
             "serde",
             "serde-saphyr",

@@ -1,8 +1,9 @@
-//! Shared by tests and benches: builders, large clusters, and a store in memory that can fail. Never in the product's binary.
+//! Shared by tests and benches: builders, large clusters, issuers of tokens, and a store in memory that can fail. Never in the product's binary.
 
 mod builders;
 pub mod certificates;
 pub mod json;
+pub mod jwt;
 pub mod large;
 pub mod memory;
 pub mod watches;

@@ -1,4 +1,4 @@
-//! Access control in JSON: roles and bindings, [reviews](review), [tokens](token).
+//! Access control in JSON: roles and bindings, [reviews](review), [tokens](token), [tokens of others](jwt).
 //!
 //! Source: `staging/src/k8s.io/api/rbac/v1/types.go`, `pkg/apis/rbac/v1/defaults.go`.
 
@@ -14,6 +14,8 @@ use podberth_core::{
     model::Name,
 };
 
+pub mod authentication;
+pub mod jwt;
 pub mod review;
 pub mod token;
 pub mod token_file;
