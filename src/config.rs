@@ -66,7 +66,8 @@ pub struct Settings {
     pub tls: TlsSettings,
 
     /// Clients that must be known: auto, all unless this process listens on a loopback address and has none of --token-auth-file,
-    /// --bootstrap-token-file and --client-ca-file; required, all; none, nobody: then everybody who reaches it may do everything
+    /// --bootstrap-token-file, --client-ca-file and --authentication-config; required, all; none, nobody: then everybody who reaches it may
+    /// do everything
     #[arg(long, value_name = "WHEN", value_enum, default_value = "auto")]
     pub auth: Auth,
 
@@ -83,6 +84,11 @@ pub struct Settings {
     /// Settings of the record of requests.
     #[command(flatten)]
     pub audit: AuditSettings,
+
+    /// File with the issuers of JSON Web Tokens (OpenID Connect, Kubernetes service accounts), as kube-apiserver reads it: kind
+    /// AuthenticationConfiguration, without CEL expressions. It is read at the start, the issuers' keys again and again
+    #[arg(long, value_name = "FILE")]
+    pub authentication_config: Option<PathBuf>,
 
     /// Settings of the database.
     #[command(flatten)]

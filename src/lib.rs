@@ -26,7 +26,7 @@
 //! | [`api`] | HTTP: one list of routes, a file per resource | know SQL |
 //! | [`app`] | composition root: the only file that may import everything | |
 //! | [`commands`] | commands other than serving | know SQL |
-//! | [`config`] [`telemetry`] [`clock`] [`origin`] `features` `hex` | leaves | |
+//! | [`config`] [`telemetry`] [`clock`] [`fetch`] [`origin`] `features` `hex` | leaves | |
 //! | `crates/testkit` | builders, large clusters, a store in memory that fails on demand | be in the product's binary |
 //! | `crates/bench` | `podberth-bench`: measures a server over HTTP | be in the product's binary |
 //!
@@ -59,6 +59,7 @@
 //! | head | the newest revision, epoch and token of a cluster | [`store::Head`] |
 //! | hint | a message that a cluster may have changed | [`store::Hint`] |
 //! | index | counts over the whole cluster that rules read | [`core::snapshot`] |
+//! | issuer | a server whose signed tokens (JSON Web Tokens) tell who a caller is | [`wire::access::jwt`], [`service::access::issuers`] |
 //! | judge | the check of every bind at its commit, by the whole filter | [`store`], [`live`] |
 //! | lease | the right of one process to run a periodic job for all | [`store`] |
 //! | limit | the largest number of items that a pod or a policy may have | [`core::limits`] |
@@ -92,6 +93,7 @@ pub mod commands;
 pub mod config;
 pub mod extenders;
 mod features;
+pub mod fetch;
 mod hex;
 pub mod live;
 pub mod net;

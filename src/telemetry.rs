@@ -163,6 +163,10 @@ metrics! {
     WATCHER_RESTARTS = "cluster_watcher_restarts_total", Kind::Counter, "Number of times that the watcher of the clusters ended by a fault.";
     OUTAGE_DURATION = "database_outage_duration_seconds", Kind::Histogram(OUTAGES),
         "Time for which the database did not answer, observed for each cluster once it does again.";
+    JWKS_KEYS = "jwks_keys", Kind::Gauge, "Keys of an issuer of tokens, by issuer.";
+    JWKS_READS = "jwks_reads_total", Kind::Counter, "Reads of the keys of an issuer of tokens, by issuer and result (ok, failed).";
+    JWKS_READ_AT = "jwks_read_timestamp_seconds", Kind::Gauge,
+        "Time at which the keys of an issuer of tokens were last read, since 1970, by issuer.";
     POLICY_REVISION = "policy_revision_info", Kind::Gauge, "1; the labels are a policy of the default cluster and its revision in force.";
     DB_POOL_CONNECTIONS = "db_pool_connections", Kind::Gauge, "Database connections, by state (idle, used).";
     BUILD_INFO = "build_info", Kind::Gauge, "1; version and commit are in the labels.";

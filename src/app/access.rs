@@ -1,4 +1,4 @@
-//! The users of a process: `--auth`, `--token-auth-file`, `--bootstrap-token-file`, and the first token.
+//! The users of a process: `--auth`, `--token-auth-file`, `--bootstrap-token-file`, `--authentication-config`, and the first token.
 
 use std::{collections::HashMap, fs, net::IpAddr, path::Path, sync::Arc};
 
@@ -9,11 +9,11 @@ use crate::{
     live::SYSTEM_CLUSTER,
     service::{
         Service,
-        access::{authenticate::Authenticator, tokens},
+        access::{authenticate::Authenticator, issuers::Issuers, tokens},
         error,
         objects::create_built_in,
     },
-    wire::access::{token, token_file},
+    wire::access::{authentication, token, token_file},
 };
 
 /// Characters of a token that is given, at least: it must not be guessed.
@@ -26,8 +26,9 @@ pub(super) async fn authenticator(
     address: IpAddr,
 ) -> Result<Option<Authenticator>, Error> {
     let (of_users, first) = (settings.token_auth_file.as_deref(), settings.bootstrap_token_file.as_deref());
+    let others = settings.authentication_config.as_deref();
     let is_configured = of_users.is_some() || first.is_some() || settings.tls.client_ca_file.is_some();
-    if !asks(settings.auth, is_configured, address).map_err(|why| Error::Access(why.into()))? {
+    if !asks(settings.auth, is_configured || others.is_some(), address).map_err(|why| Error::Access(why.into()))? {
         return Ok(None);
     }
     let mut fixed = of_users.map(users).transpose()?.unwrap_or_else(HashMap::new);
@@ -49,7 +50,20 @@ pub(super) async fn authenticator(
     } else {
         tracing::warn!("the schema of the database is not current: stored tokens are not known yet");
     }
-    Ok(Some(Authenticator::new(fixed)))
+    let authenticator = Authenticator::new(fixed);
+    Ok(Some(match others {
+        Some(path) => with_others(authenticator, path).await?,
+        None => authenticator,
+    }))
+}
+
+/// Knows the issuers of a file as well.
+async fn with_others(authenticator: Authenticator, path: &Path) -> Result<Authenticator, Error> {
+    let wrong = |why: String| Error::Access(format!("{}: {why}", path.display()));
+    let authentication::Authentication { issuers, anonymous } =
+        authentication::parse(&read(path)?).map_err(wrong)?;
+    let issuers = Issuers::start(issuers, path.parent().unwrap_or_else(|| Path::new(""))).await.map_err(wrong)?;
+    Ok(authenticator.with_issuers(issuers).with_anonymous(anonymous))
 }
 
 /// `true` if clients that reach this address are asked who they are.
@@ -57,9 +71,8 @@ fn asks(auth: Auth, is_configured: bool, address: IpAddr) -> Result<bool, &'stat
     match auth {
         Auth::Required => Ok(true),
         Auth::Auto => Ok(is_configured || !address.to_canonical().is_loopback()),
-        Auth::None if is_configured => Err(
-            "--auth=none contradicts --token-auth-file, --bootstrap-token-file and --client-ca-file: leave it or them out",
-        ),
+        Auth::None if is_configured => Err("--auth=none contradicts --token-auth-file, --bootstrap-token-file, --client-ca-file and \
+             --authentication-config: leave it or them out"),
         Auth::None => Ok(false),
     }
 }

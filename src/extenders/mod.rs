@@ -36,10 +36,10 @@ mod victims;
 
 pub use failure::{Cause, Failure, Verb};
 pub use judge::{Filtered, Scored};
-pub(crate) use peer::chain_of;
 pub use victims::{Bound, Preempted, Victims};
 
 use peer::Peer;
+pub(crate) use peer::chain_of;
 pub use peer::label;
 
 /// How many extenders are remembered with their connections.

@@ -95,7 +95,9 @@ impl Gate {
             Err(refused) if token.is_none() => return Err(refused),
             _ => {}
         }
-        let Some((token, sent)) = token else { return Ok(Known::anonymous()) };
+        let Some((token, sent)) = token else {
+            return authenticator.unknown(request.uri().path()).ok_or(RequestError::Unauthorized);
+        };
         let known = authenticator.user(&self.state, &token, sent).await?;
         known.ok_or(RequestError::Unauthorized)
     }

@@ -1,14 +1,18 @@
-//! The users of tokens.
+//! The users of tokens: a chain of the ways by which a token may be known.
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::tokens;
+use super::{issuers::Issuers, tokens};
 use crate::{
     clock,
     core::access::{ANONYMOUS, UNAUTHENTICATED, User},
     live::SYSTEM_CLUSTER,
     service::{Service, error::Result},
-    wire::access::token::{self, Token, TokenDigest, TokenKind},
+    wire::access::{
+        authentication::Anonymous,
+        jwt,
+        token::{self, Token, TokenDigest, TokenKind},
+    },
 };
 
 /// The ways by which users are known.
@@ -16,6 +20,10 @@ use crate::{
 pub struct Authenticator {
     /// The tokens of `--token-auth-file` and `--bootstrap-token-file`.
     fixed: Arc<HashMap<TokenDigest, Arc<User>>>,
+    /// The issuers of JSON Web Tokens.
+    issuers: Option<Arc<Issuers>>,
+    /// The requests without a token that are let in.
+    anonymous: Arc<Anonymous>,
 }
 
 /// The place of a token in a request.
@@ -43,8 +51,8 @@ impl Known {
     }
 
     /// A user who told nothing.
-    pub fn anonymous() -> Self {
-        Self { user: Arc::new(User::new(ANONYMOUS, [UNAUTHENTICATED])), token: None }
+    fn anonymous() -> Self {
+        Self::new(Arc::new(User::new(ANONYMOUS, [UNAUTHENTICATED])))
     }
 
     /// The name of the token, if it is not for a cluster.
@@ -58,7 +66,24 @@ impl Known {
 impl Authenticator {
     /// Knows these tokens besides the stored ones.
     pub fn new(fixed: HashMap<TokenDigest, Arc<User>>) -> Self {
-        Self { fixed: Arc::new(fixed) }
+        Self { fixed: Arc::new(fixed), ..Self::default() }
+    }
+
+    /// Knows the tokens of these issuers as well.
+    #[must_use]
+    pub fn with_issuers(self, issuers: Issuers) -> Self {
+        Self { issuers: Some(Arc::new(issuers)), ..self }
+    }
+
+    /// Lets in these requests without a token, instead of all.
+    #[must_use]
+    pub fn with_anonymous(self, anonymous: Anonymous) -> Self {
+        Self { anonymous: Arc::new(anonymous), ..self }
+    }
+
+    /// The user of a request without a token for a path; `None` if it is not let in.
+    pub fn unknown(&self, path: &str) -> Option<Known> {
+        self.anonymous.allows(path).then(Known::anonymous)
     }
 
     /// The user of a token; `None` if it is no valid one. The time it takes tells nothing of other tokens: they are looked up by
@@ -71,16 +96,28 @@ impl Authenticator {
         if sent == Sent::InHeader
             && let Some(user) = self.fixed.get(&digest)
         {
-            return Ok(Some(Known { user: user.clone(), token: None }));
+            return Ok(Some(Known::new(user.clone())));
         }
         if !token::is_well_formed(text) {
-            return Ok(None);
+            return Ok(if sent == Sent::InHeader { self.of_others(text, &digest).await } else { None });
         }
         let view = service.clusters.get(SYSTEM_CLUSTER).await?.view();
         let Some(token) = view.access.token(&digest) else { return Ok(None) };
         let is_valid = token.expires_at.is_none_or(|end| clock::now() < end)
             && (sent == Sent::InHeader || token.kind == TokenKind::Extender);
         Ok(is_valid.then(|| Known { user: token.user.clone(), token: Some(token.clone()) }))
+    }
+
+    /// The user of a token that was made elsewhere.
+    async fn of_others(&self, text: &str, digest: &TokenDigest) -> Option<Known> {
+        let issuers = self.issuers.as_ref().filter(|_| jwt::is_formed(text))?;
+        match issuers.user(text, digest).await {
+            Ok(user) => Some(Known::new(user)),
+            Err(refusal) => {
+                tracing::debug!(%refusal, "a JSON Web Token is not valid");
+                None
+            }
+        }
     }
 
     /// The user of the token by which a process is first reached.

@@ -1,0 +1,96 @@
+//! Small documents of https servers that the operator named: bounded in time and size. Redirects are not followed.
+
+use std::{sync::Arc, time::Duration};
+
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::{Method, Request, Uri, body::Bytes, header};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+use tokio::time::timeout;
+
+use crate::extenders::chain_of;
+
+/// The longest that one document takes.
+const LONGEST: Duration = Duration::from_secs(10);
+
+const USER_AGENT: &str = concat!("podberth/", env!("CARGO_PKG_VERSION"));
+
+/// A client of https servers.
+#[derive(Clone, Debug)]
+pub struct Fetcher {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+}
+
+impl Fetcher {
+    /// A client that knows servers by these authorities, in PEM; by those of the public internet if the text is empty.
+    ///
+    /// # Errors
+    /// If the text has no certificate, or one that cannot be read.
+    pub fn new(authorities: &str) -> Result<Self, String> {
+        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        if !authorities.is_empty() {
+            roots = RootCertStore::empty();
+            for certificate in CertificateDer::pem_slice_iter(authorities.as_bytes()) {
+                roots.add(certificate.map_err(|error| error.to_string())?).map_err(|error| error.to_string())?;
+            }
+            if roots.is_empty() {
+                return Err("there is no certificate in PEM".into());
+            }
+        }
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let builder = builder.with_safe_default_protocol_versions().map_err(|error| error.to_string())?;
+        let config = builder.with_root_certificates(roots).with_no_client_auth();
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        let connector =
+            HttpsConnectorBuilder::new().with_tls_config(config).https_only().enable_http1().wrap_connector(tcp);
+        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
+        Ok(Self { client })
+    }
+
+    /// The document at a URL.
+    ///
+    /// # Errors
+    /// If there is none: the server cannot be reached or is not known by its authority, its code is not 200, the document is longer
+    /// than `most` bytes, or it takes more than ten seconds.
+    pub async fn get(&self, url: &str, most: usize) -> Result<Bytes, String> {
+        let request = Request::builder().method(Method::GET).uri(checked(url)?).body(Full::default());
+        self.exchange(request.map_err(|error| error.to_string())?, most).await
+    }
+
+    async fn exchange(&self, mut request: Request<Full<Bytes>>, most: usize) -> Result<Bytes, String> {
+        let headers = request.headers_mut();
+        headers.insert(header::ACCEPT, header::HeaderValue::from_static("application/json"));
+        headers.insert(header::USER_AGENT, header::HeaderValue::from_static(USER_AGENT));
+        let exchange = async {
+            let reply = self.client.request(request).await.map_err(|error| chain_of(&error))?;
+            if !reply.status().is_success() {
+                return Err(format!("the server answered {}", reply.status()));
+            }
+            match Limited::new(reply.into_body(), most).collect().await {
+                Ok(read) => Ok(read.to_bytes()),
+                Err(error) if error.is::<LengthLimitError>() => Err(format!("the reply is longer than {most} bytes")),
+                Err(error) => Err(chain_of(&*error)),
+            }
+        };
+        timeout(LONGEST, exchange).await.unwrap_or_else(|_| Err(format!("no reply within {} s", LONGEST.as_secs())))
+    }
+}
+
+/// A URL that may be asked.
+fn checked(url: &str) -> Result<Uri, String> {
+    let uri: Uri = url.parse().map_err(|error| format!("{url:?} is no URL: {error}"))?;
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    if uri.scheme_str() != Some("https") || authority.is_empty() || authority.contains('@') {
+        return Err(format!("{url:?} is no URL that begins with https:// and has no password"));
+    }
+    Ok(uri)
+}
