@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::kinds::{self, StoredKind, Subresource, Verb};
 use base64::{Engine, prelude::BASE64_STANDARD};
+use podberth_core::access;
 
 /// The version of the aggregated documents.
 pub const AGGREGATED: &str = "apidiscovery.k8s.io/v2";
@@ -27,7 +28,8 @@ pub struct Group {
 pub fn groups() -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     let stored = kinds::shared().map(|kind| (kind.group, kind.version));
-    for (name, version) in stored.chain(TAKEN.iter().map(|taken| (taken.group, taken.version))) {
+    let taken = TAKEN.iter().map(|taken| (taken.group, taken.version));
+    for (name, version) in stored.chain(taken).chain([(access::OWN, OWN_VERSION)]) {
         match groups.iter_mut().find(|group| group.name == name) {
             Some(group) if group.versions.contains(&version) => {}
             Some(group) => group.versions.push(version),
@@ -115,7 +117,43 @@ enum Row {
     Of(&'static StoredKind),
     /// A resource that takes objects and stores none of them.
     Taken(&'static Taken),
+    /// One of Podberth's own operations.
+    Own(&'static Own),
 }
+
+/// One of Podberth's own operations, as a resource that roles name. Nothing is served under its path in the group, so it is listed with the verbs
+/// that change something and never with those by which clients look around.
+struct Own {
+    plural: &'static str,
+    singular: &'static str,
+    kind: &'static str,
+    namespaced: bool,
+    verbs: &'static [&'static str],
+    subresources: &'static [&'static str],
+}
+
+const OWN_VERSION: &str = "v1";
+
+const fn own(names: [&'static str; 3], verbs: &'static [&'static str], subresources: &'static [&'static str]) -> Own {
+    let [plural, singular, kind] = names;
+    Own { plural, singular, kind, namespaced: false, verbs, subresources }
+}
+
+/// Podberth's own operations.
+const OWN: &[Own] = &[
+    own(["clusters", "cluster", "Cluster"], &["delete"], &[]),
+    own(["evictions", "eviction", "Eviction"], &["create"], &[]),
+    own(["explanations", "explanation", "Explanation"], &["create"], &[]),
+    own(["extenders", "extender", "Extender"], &["create"], &["bind", "filter", "preempt", "prioritize"]),
+    own(["imports", "import", "Import"], &["create"], &[]),
+    own(["placements", "placement", "Placement"], &["create"], &[]),
+    own(["policies", "policy", "Policy"], &["delete", "update"], &["rollback"]),
+    Own {
+        namespaced: true,
+        ..own(["reservations", "reservation", "Reservation"], &["delete", "update"], &[])
+    },
+    own(["tokens", "token", "Token"], &["create", "delete"], &[]),
+];
 
 /// A resource that takes objects and stores none of them.
 pub(crate) struct Taken {
@@ -151,6 +189,9 @@ fn rows(group: &str, version: &str) -> Vec<Row> {
     let stored = kinds::shared().filter(|kind| kind.group == group && kind.version == version);
     let mut rows: Vec<Row> = stored.map(Row::Of).collect();
     rows.extend(TAKEN.iter().filter(|taken| taken.group == group && taken.version == version).map(Row::Taken));
+    if (group, version) == (access::OWN, OWN_VERSION) {
+        rows.extend(OWN.iter().map(Row::Own));
+    }
     rows.sort_by_key(Row::plural);
     rows
 }
@@ -160,18 +201,22 @@ impl Row {
         match self {
             Self::Of(kind) => kind.plural,
             Self::Taken(taken) => taken.plural,
+            Self::Own(own) => own.plural,
         }
     }
 
     /// Its entries in an `APIResourceList`: its own, and those of its subresources.
     fn resources(&self) -> Vec<Value> {
-        let Self::Of(kind) = self else {
-            let Self::Taken(taken) = self else { return Vec::new() };
-            let Taken { plural, kind, namespaced, .. } = taken;
-            let name = taken.singular();
-            return vec![
-                json!({"name": plural, "singularName": name, "namespaced": namespaced, "kind": kind, "verbs": ["create"]}),
-            ];
+        let kind = match self {
+            Self::Of(kind) => kind,
+            Self::Taken(taken) => {
+                let Taken { plural, kind, namespaced, .. } = taken;
+                let name = taken.singular();
+                return vec![
+                    json!({"name": plural, "singularName": name, "namespaced": namespaced, "kind": kind, "verbs": ["create"]}),
+                ];
+            }
+            Self::Own(own) => return own.resources(),
         };
         let mut entry = json!({"name": kind.plural, "singularName": kind.singular, "namespaced": kind.namespaced, "kind": kind.kind, "verbs": verbs(kind)});
         add_names(&mut entry, kind);
@@ -196,12 +241,15 @@ impl Row {
 
     /// Its entry in an `APIGroupDiscoveryList`.
     fn aggregated(&self) -> Value {
-        let Self::Of(kind) = self else {
-            let Self::Taken(taken) = self else { return Value::Null };
-            let Taken { group, version, plural, kind, namespaced } = taken;
-            let answer = json!({"group": group, "version": version, "kind": kind});
-            let scope = if *namespaced { "Namespaced" } else { "Cluster" };
-            return json!({"resource": plural, "responseKind": answer, "scope": scope, "singularResource": taken.singular(), "verbs": ["create"]});
+        let kind = match self {
+            Self::Of(kind) => kind,
+            Self::Taken(taken) => {
+                let Taken { group, version, plural, kind, namespaced } = taken;
+                let answer = json!({"group": group, "version": version, "kind": kind});
+                let scope = if *namespaced { "Namespaced" } else { "Cluster" };
+                return json!({"resource": plural, "responseKind": answer, "scope": scope, "singularResource": taken.singular(), "verbs": ["create"]});
+            }
+            Self::Own(own) => return own.aggregated(),
         };
         let answer =
             |(group, version, kind): (&str, &str, &str)| json!({"group": group, "version": version, "kind": kind});
@@ -216,6 +264,31 @@ impl Row {
         let subresource = |subresource: &Subresource| json!({"subresource": subresource.name(), "responseKind": answer(subresource.answers(kind)), "verbs": subresource.verbs()});
         if let (false, Some(entry)) = (subresources.is_empty(), entry.as_object_mut()) {
             entry.insert("subresources".into(), subresources.into_iter().map(subresource).collect());
+        }
+        entry
+    }
+}
+
+impl Own {
+    fn resources(&self) -> Vec<Value> {
+        let Self { plural, singular, kind, namespaced, verbs, subresources } = self;
+        let below = subresources.iter().map(|subresource| {
+            let name = format!("{plural}/{subresource}");
+            json!({"name": name, "singularName": "", "namespaced": namespaced, "kind": kind, "verbs": ["create"]})
+        });
+        let own =
+            json!({"name": plural, "singularName": singular, "namespaced": namespaced, "kind": kind, "verbs": verbs});
+        [own].into_iter().chain(below).collect()
+    }
+
+    fn aggregated(&self) -> Value {
+        let Self { plural, singular, kind, namespaced, verbs, subresources } = self;
+        let answer = json!({"group": access::OWN, "version": OWN_VERSION, "kind": kind});
+        let scope = if *namespaced { "Namespaced" } else { "Cluster" };
+        let mut entry = json!({"resource": plural, "responseKind": answer, "scope": scope, "singularResource": singular, "verbs": verbs});
+        let below = |name: &&str| json!({"subresource": name, "responseKind": answer, "verbs": ["create"]});
+        if !subresources.is_empty() {
+            entry["subresources"] = subresources.iter().map(below).collect();
         }
         entry
     }
@@ -280,7 +353,19 @@ mod tests {
         let events = resource_list("events.k8s.io", "v1").expect("a group");
         let hash = &resource(&core, "events")["storageVersionHash"];
         assert_eq!(&resource(&events, "events")["storageVersionHash"], hash, "one object, stored once");
-        assert!(resource_list("apps", "v7").is_none() && resource_list("podberth.io", "v1").is_none());
+        assert!(resource_list("apps", "v7").is_none() && resource_list("podberth.io", "v2").is_none());
+    }
+
+    /// `kubectl get all` and garbage collectors list every resource that says it can be listed.
+    #[test]
+    fn own_operations_are_known_and_are_not_to_be_listed() {
+        let own = resource_list("podberth.io", "v1").expect("the group");
+        let placements = json!({"name": "placements", "singularName": "placement", "namespaced": false, "kind": "Placement", "verbs": ["create"]});
+        assert_eq!(resource(&own, "placements"), placements);
+        assert_eq!(resource(&own, "extenders/filter")["verbs"], json!(["create"]));
+        assert_eq!(resource(&own, "reservations")["namespaced"], true);
+        let looks = |verb: &&str| ["get", "list", "watch"].contains(verb);
+        assert!(!OWN.iter().any(|own| own.verbs.iter().any(looks)));
     }
 
     #[test]

@@ -10,6 +10,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
+use podberth_core::access::OWN;
+
 use crate::{
     discovery::{self, TAKEN, Taken},
     kinds::{self, StoredKind},
@@ -133,7 +135,7 @@ const STATUS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";
 /// Kinds that only subresources have: group, version, kind.
 const OF_SUBRESOURCES: &[(&str, &str, &str)] = &[("policy", "v1", "Eviction"), ("autoscaling", "v1", "Scale")];
 
-/// The group versions that have documents, as their paths: `api/v1`, `apis/apps/v1`.
+/// The group versions that have documents, as their paths: `api/v1`, `apis/apps/v1`. Podberth's own operations have a document of their own.
 pub fn group_versions() -> Vec<(&'static str, &'static str, String)> {
     let of_group = |group: discovery::Group| {
         let name = group.name;
@@ -142,7 +144,7 @@ pub fn group_versions() -> Vec<(&'static str, &'static str, String)> {
             (name, version, path)
         })
     };
-    discovery::groups().into_iter().flat_map(of_group).collect()
+    discovery::groups().into_iter().filter(|group| group.name != OWN).flat_map(of_group).collect()
 }
 
 /// `true` if Kubernetes does not know the kind.
