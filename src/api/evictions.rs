@@ -13,6 +13,7 @@ use super::{
     state::AppState,
 };
 use crate::service::{
+    access::{Caller, sight::Sight},
     error::{Error, Result},
     evict::taints::{self, EvictionList, EvictionReport, Meant},
 };
@@ -72,9 +73,11 @@ impl EvictionQuery {
 pub async fn list(
     State(state): State<AppState>,
     ClusterName(cluster): ClusterName,
+    caller: Caller,
     Query(query): Query<EvictionQuery>,
 ) -> Result<Json<EvictionList>> {
-    taints::list(&state, &cluster, query.meant()?).await.map(Json)
+    let sight = Sight::of(&caller, &state, &cluster).await?;
+    taints::list(&state, &cluster, query.meant()?, sight).await.map(Json)
 }
 
 /// Evict the pods that are due
@@ -87,10 +90,12 @@ pub async fn list(
 pub async fn carry_out(
     State(state): State<AppState>,
     ClusterName(cluster): ClusterName,
+    caller: Caller,
     Query(query): Query<EvictionQuery>,
     Query(how): Query<CarryOutQuery>,
 ) -> Result<Json<EvictionReport>> {
     let meant = query.meant()?;
     let dry_run = dry_run(how.dry_run.as_deref().unwrap_or_default())?;
-    taints::carry_out(&state, &cluster, meant, dry_run).await.map(Json)
+    let sight = Sight::of(&caller, &state, &cluster).await?;
+    taints::carry_out(&state, &cluster, meant, dry_run, sight).await.map(Json)
 }

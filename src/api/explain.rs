@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     service::{
+        access::{Caller, sight::Sight},
         compute::{compute, compute_on},
         context,
         error::Result,
@@ -36,6 +37,8 @@ use crate::{
 /// A stored pod that runs already is treated as if it waited: `boundTo` shows its node, and if that is still the best. Of several profiles that of
 /// the pod's `schedulerName` decides. Unknown keys of the request are refused; unknown keys of objects in it are listed in `Warning` headers.
 ///
+/// Of pods in namespaces whose pods you may not list the reply has no names: victims there are numbered.
+///
 /// With `callExtenders` the policy's extenders are called for the nodes that fit: a node that one of them rules out has its verdict, and their
 /// scores count. If one that is not `ignorable` does not answer, no node is selected and `message` has the reason.
 ///
@@ -47,9 +50,11 @@ use crate::{
     })),
     responses((status = 200, description = "The decision, with everything that led to it.", body = Explanation),
         DecisionErrors))]
+#[expect(clippy::too_many_arguments, reason = "each is a part of the request")]
 pub async fn explain(
     State(state): State<AppState>,
     ClusterName(cluster): ClusterName,
+    caller: Caller,
     Query(query): Query<PolicyQuery>,
     Query(fresh): Query<FreshnessQuery>,
     accepted: HeaderMap,
@@ -59,9 +64,10 @@ pub async fn explain(
     let (mode, size) = (fields.parse("CreateOptions")?, body.len());
     let context = context::take(&state, &cluster, fresh.fresh()).await?;
     let (headers, is_there, view) = (context.headers(), context.is_there(), context.view);
+    let sight = Sight::of(&caller, &state, &cluster).await?;
     let first = move || -> Result<(Step, Vec<String>)> {
         let Examined { json, odd, .. } = examined("ExplainRequest", "the request cannot be read", &body, mode)?;
-        Ok((Step::first(&json, query.policy.as_deref(), &view, is_there)?, odd))
+        Ok((Step::first(&json, query.policy.as_deref(), &view, is_there, sight)?, odd))
     };
     let (step, odd) = compute_on(size, first).await??;
     let explanation = step.finish(&state, &cluster).await?;

@@ -10,7 +10,11 @@ use super::{
     state::AppState,
 };
 use crate::{
-    service::{error::Result, reserve},
+    service::{
+        access::{Caller, sight::Sight},
+        error::Result,
+        reserve,
+    },
     wire::{
         reservation::{Reservation, ReservationList, ReservationRequest},
         status::Status,
@@ -20,8 +24,13 @@ use crate::{
 /// The reservations of the cluster
 #[utoipa::path(get, path = "/reservations", operation_id = "listReservations", tag = "decisions",
     responses((status = 200, description = "By namespace and name of the pod.", body = ReservationList), ReadErrors))]
-pub async fn list(State(state): State<AppState>, ClusterName(cluster): ClusterName) -> Result<Json<ReservationList>> {
-    reserve::list(&state, &cluster).await.map(Json)
+pub async fn list(
+    State(state): State<AppState>,
+    ClusterName(cluster): ClusterName,
+    caller: Caller,
+) -> Result<Json<ReservationList>> {
+    let sight = Sight::of(&caller, &state, &cluster).await?;
+    reserve::list(&state, &cluster, sight).await.map(Json)
 }
 
 /// Reserve a node for a pod

@@ -20,7 +20,7 @@ use crate::{
     core::work::Stop,
     service::{
         Service,
-        access::Caller,
+        access::{Caller, sight::Sight},
         compute::{compute_on, computing_until},
         context,
         error::{Error, Result},
@@ -50,6 +50,8 @@ const LINES_WAITING: usize = 1_024;
 /// choose them (`preempt`): they are deleted at once, without a grace period, in the commit that binds the pod. Unschedulable pods get a reason and
 /// suggestions.
 ///
+/// Of pods in namespaces whose pods you may neither list nor bind the reply has no names: victims there are numbered, and such pods are not selected.
+///
 /// With `Accept: application/x-ndjson` each pod has a line of its own, a `ScheduleLine`, as soon as it is bound; the last line has the summary.
 #[utoipa::path(post, path = "/schedule", operation_id = "schedulePods", tag = "decisions", params(PolicyQuery, FreshnessQuery, FieldValidationQuery),
     request_body(content = ScheduleRequest, example = json!({
@@ -73,6 +75,7 @@ pub async fn schedule(
     let (context_headers, is_there, view) = (context.headers(), context.is_there(), context.view);
     let mode = fields.parse("CreateOptions")?;
     let (service, of) = (Service::clone(&state), cluster.clone());
+    let sight = Sight::of(&caller, &state, &cluster).await?;
     let run = compute_on(body.len(), move || -> Result<(Runs, Vec<String>)> {
         let parsing = trace::phase("parse");
         let Examined { json, odd, .. } = examined("ScheduleRequest", "the request cannot be read", &body, mode)?;
@@ -82,11 +85,11 @@ pub async fn schedule(
         if request.cluster.is_none() {
             is_there?;
         }
-        Ok((prepare(&request, &json, query.policy.as_deref(), service, cluster, &view)?, odd))
+        Ok((prepare(&request, &json, query.policy.as_deref(), service, cluster, &view, sight)?, odd))
     });
     let (run, odd) = run.await??;
-    for namespace in run.binds_in() {
-        caller.check_bind(&state, &of, &namespace, "").await?;
+    for namespace in &run.binds_in {
+        caller.check_bind(&state, &of, namespace, "").await?;
     }
     if !wants_lines(&headers) {
         let mut answers = Answers::collected();

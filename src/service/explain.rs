@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::{
     Service,
+    access::sight::Sight,
     compute::compute,
     context::Chosen,
     decide::{brought_cluster, decidable, decided_under},
@@ -66,7 +67,11 @@ pub struct ExplainRequest {
 }
 
 /// The progress of a request without extenders.
-pub struct Step(Reached);
+pub struct Step {
+    reached: Reached,
+    /// The pods that the answer may name.
+    sight: Sight,
+}
 
 enum Reached {
     Answer(Box<Explanation>),
@@ -82,32 +87,41 @@ enum Reached {
 }
 
 impl Step {
-    /// Reads an [`ExplainRequest`] and answers it as far as possible without extenders. `is_there`: `Ok` if the stored cluster exists.
+    /// Reads an [`ExplainRequest`] and answers it as far as possible without extenders. `is_there`: `Ok` if the stored cluster exists. `sight`:
+    /// the stored pods that the caller may name.
     ///
     /// # Errors
     /// The first fault of the question, or of what it names.
-    pub fn first(body: &[u8], policy: Option<&str>, view: &View, is_there: Result<()>) -> Result<Self> {
+    pub fn first(
+        body: &[u8],
+        policy: Option<&str>,
+        view: &View,
+        is_there: Result<()>,
+        mut sight: Sight,
+    ) -> Result<Self> {
         let wrong = |error: DecodeError| Error::BadRequest(error.to_string());
         let request: ExplainRequest = decode::from_slice(body).map_err(wrong)?;
         if request.cluster.is_none() {
             is_there?;
+            if let Some(name) = &request.pod_name {
+                let (namespace, name) = named(name);
+                sight.check(namespace, name)?;
+            }
+        } else {
+            sight = Sight::default();
         }
         let calls = request.call_extenders;
         let question = Question::new(&request, policy, view)?;
         if !calls || question.chosen.profile().extenders.is_empty() {
             let answer = question.answer(&ExtenderAnswers::default());
-            return Ok(Self(Reached::Answer(Box::new(answer))));
+            return Ok(Self { reached: Reached::Answer(Box::new(answer)), sight });
         }
         let raw: RawQuestion<'_> = decode::from_slice(body).map_err(wrong)?;
         let asked = |pod: &RawValue| asked::pod(pod.get()).map(|pod| pod.json.into_owned());
         let pod = raw.pod.map(asked).transpose().map_err(|causes| Error::invalid("Pod", "", causes))?;
         let sent = raw.cluster.map(Sent::new);
-        Ok(Self(Reached::Ask {
-            fitting: extenders::fitting(question.chosen.profile(), &question.pod, &question.snapshot),
-            question: Box::new(question),
-            pod,
-            sent,
-        }))
+        let fitting = extenders::fitting(question.chosen.profile(), &question.pod, &question.snapshot);
+        Ok(Self { reached: Reached::Ask { question: Box::new(question), fitting, pod, sent }, sight })
     }
 
     /// Calls the extenders, if required, and answers.
@@ -115,23 +129,39 @@ impl Step {
     /// # Errors
     /// If the documents for them cannot be read.
     pub async fn finish(self, service: &Service, cluster: &Arc<str>) -> Result<Explanation> {
-        let (question, fitting, pod, sent) = match self.0 {
-            Reached::Answer(explanation) => return Ok(*explanation),
-            Reached::Ask { question, fitting, pod, sent } => (question, fitting, pod, sent),
+        let Self { reached, mut sight } = self;
+        let mut explanation = match reached {
+            Reached::Answer(explanation) => *explanation,
+            Reached::Ask { question, fitting, pod, sent } => {
+                with_extenders(service, cluster, (question, fitting, pod, sent)).await?
+            }
         };
-        let stored = Stored { service: service.clone(), cluster: cluster.clone() };
-        let pod = match pod {
-            Some(json) => json,
-            None => stored_pod(&stored, &question.pod, sent.is_some()).await?,
-        };
-        let pod = PodDocument::parse(pod.as_bytes()).map_err(|e| Error::BadRequest(format!("pod.{e}")))?;
-        let chain = service.extenders.chain(&question.chosen.profile().extenders, question.chosen.origin());
-        let documents: &dyn Documents = sent.as_ref().map_or(&stored, |sent| sent);
-        let (extenders, failures) = extenders::ask(&chain, &pod, &fitting, documents).await;
-        let mut explanation = compute(move || question.answer(&extenders)).await?;
-        explanation.extender_errors = failures.into_iter().map(Into::into).collect();
+        let candidates = explanation.preemption.iter_mut().flat_map(|preemption| &mut preemption.candidates);
+        for victim in candidates.flat_map(|candidate| &mut candidate.victims) {
+            sight.mask(&mut victim.namespace, &mut victim.name, Some(&mut victim.uid));
+        }
         Ok(explanation)
     }
+}
+
+/// Calls the extenders, and answers.
+async fn with_extenders(
+    service: &Service,
+    cluster: &Arc<str>,
+    (question, fitting, pod, sent): (Box<Question>, Vec<Name>, Option<String>, Option<Sent>),
+) -> Result<Explanation> {
+    let stored = Stored { service: service.clone(), cluster: cluster.clone() };
+    let pod = match pod {
+        Some(json) => json,
+        None => stored_pod(&stored, &question.pod, sent.is_some()).await?,
+    };
+    let pod = PodDocument::parse(pod.as_bytes()).map_err(|e| Error::BadRequest(format!("pod.{e}")))?;
+    let chain = service.extenders.chain(&question.chosen.profile().extenders, question.chosen.origin());
+    let documents: &dyn Documents = sent.as_ref().map_or(&stored, |sent| sent);
+    let (extenders, failures) = extenders::ask(&chain, &pod, &fitting, documents).await;
+    let mut explanation = compute(move || question.answer(&extenders)).await?;
+    explanation.extender_errors = failures.into_iter().map(Into::into).collect();
+    Ok(explanation)
 }
 
 /// The document of a pod that was named, as if it were not bound.
@@ -210,6 +240,11 @@ impl Question {
     }
 }
 
+/// The namespace and the name of a stored pod that a request names.
+fn named(text: &str) -> (&str, &str) {
+    text.split_once('/').unwrap_or(("default", text))
+}
+
 /// The pod of the request, and the owner of its template.
 fn asked_pod(
     sent: Option<&RawValue>,
@@ -230,7 +265,7 @@ fn asked_pod(
             Ok((pod, template))
         }
         (None, Some(name)) => {
-            let (namespace, name) = name.split_once('/').unwrap_or(("default", name));
+            let (namespace, name) = named(name);
             let stored = snapshot.pod(namespace, name);
             let stored = stored.ok_or_else(|| Error::NotFound(Subject::new("", "pods", name)))?;
             Ok(((**stored).clone(), None))

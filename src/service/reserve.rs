@@ -7,7 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::{
-    Service, context,
+    Service,
+    access::sight::Sight,
+    context,
     error::{Error, Result, Subject},
 };
 use crate::{
@@ -21,13 +23,16 @@ const TTL_SECONDS: u32 = 30;
 /// How long a reservation lasts at most.
 pub const LONGEST_TTL_SECONDS: u32 = 24 * 60 * 60;
 
-/// The reservations of a cluster, by namespace and name of the pod.
+/// The reservations of a cluster, by namespace and name of the pod, which are told as far as `sight` goes.
 ///
 /// # Errors
 /// The store's.
-pub async fn list(service: &Service, cluster: &str) -> Result<ReservationList> {
+pub async fn list(service: &Service, cluster: &str, mut sight: Sight) -> Result<ReservationList> {
     let list = service.store.list(cluster, &ListQuery::all(reservation::KIND)).await?;
-    let items = list.items.into_iter().map(shown).collect::<Result<_>>()?;
+    let mut items = list.items.into_iter().map(shown).collect::<Result<Vec<_>>>()?;
+    for item in &mut items {
+        sight.mask(&mut item.namespace, &mut item.pod, Some(&mut item.pod_uid));
+    }
     Ok(ReservationList { items, revision: list.revision })
 }
 

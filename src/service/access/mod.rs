@@ -17,6 +17,9 @@ use crate::{
 };
 
 pub mod authenticate;
+pub mod issuers;
+mod remembered;
+pub mod sight;
 pub mod tokens;
 
 /// The sender of a request, for the checks that operations make themselves.

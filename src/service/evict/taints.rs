@@ -22,6 +22,7 @@ use crate::{
     live::View,
     service::{
         Service,
+        access::sight::Sight,
         compute::compute,
         context,
         error::{Error, Result},
@@ -168,6 +169,10 @@ impl EvictedPod {
     fn new(pod: &Pod) -> Self {
         Self { namespace: pod.namespace.to_string(), name: pod.name.to_string(), uid: pod.uid.to_string() }
     }
+
+    fn mask(&mut self, sight: &mut Sight) {
+        sight.mask(&mut self.namespace, &mut self.name, Some(&mut self.uid));
+    }
 }
 
 impl EvictingTaint {
@@ -185,27 +190,35 @@ fn nanoseconds(instant: Timestamp) -> i64 {
     i64::try_from(instant.as_nanosecond()).unwrap_or(i64::MAX)
 }
 
-/// The pods that taints drive off their nodes.
+/// The pods that taints drive off their nodes, by name as far as `sight` goes.
 ///
 /// # Errors
 /// Where the cluster is not known or too old.
-pub async fn list(service: &Service, cluster: &Arc<str>, meant: Meant) -> Result<EvictionList> {
+pub async fn list(service: &Service, cluster: &Arc<str>, meant: Meant, mut sight: Sight) -> Result<EvictionList> {
     let now = nanoseconds(clock::now());
     context::existing(service, cluster).await?;
     let view = context::view(service, cluster).await?;
     let list = compute(move || {
         let (found, remaining) = meant.of(&view, now, meant.before.map(nanoseconds));
-        let items = found.iter().map(|eviction| EvictionItem::new(eviction, now)).collect();
+        let mut items: Vec<_> = found.iter().map(|eviction| EvictionItem::new(eviction, now)).collect();
+        items.iter_mut().for_each(|item| item.pod.mask(&mut sight));
         EvictionList { items, remaining, revision: view.snapshot.revision }
     });
     list.await
 }
 
-/// Deletes the pods of [`list`] whose evictions are due; `before` may only restrict that. `dry_run`: returns only the outcomes.
+/// Deletes the pods of [`list`] whose evictions are due; `before` may only restrict that. `dry_run`: returns only the outcomes. The report names
+/// pods as far as `sight` goes.
 ///
 /// # Errors
 /// If the cluster does not exist or its view is too old, and the store's errors.
-pub async fn carry_out(service: &Service, cluster: &Arc<str>, meant: Meant, dry_run: bool) -> Result<EvictionReport> {
+pub async fn carry_out(
+    service: &Service,
+    cluster: &Arc<str>,
+    meant: Meant,
+    dry_run: bool,
+    mut sight: Sight,
+) -> Result<EvictionReport> {
     let now = nanoseconds(clock::now());
     let before = meant.before.map_or(now, |before| nanoseconds(before).min(now));
     context::existing(service, cluster).await?;
@@ -223,10 +236,14 @@ pub async fn carry_out(service: &Service, cluster: &Arc<str>, meant: Meant, dry_
         departure.empty_node(node, &pods).await?;
     }
     let Departure { outcomes, revision, .. } = departure;
-    let items = found.iter().zip(outcomes).map(|(eviction, outcome)| EvictionResult {
-        pod: EvictedPod::new(&eviction.pod),
-        node: eviction.node.to_string(),
-        outcome: outcome.unwrap_or(EvictionOutcome::Contended),
+    let items = found.iter().zip(outcomes).map(|(eviction, outcome)| {
+        let mut pod = EvictedPod::new(&eviction.pod);
+        pod.mask(&mut sight);
+        EvictionResult {
+            pod,
+            node: eviction.node.to_string(),
+            outcome: outcome.unwrap_or(EvictionOutcome::Contended),
+        }
     });
     Ok(EvictionReport { items: items.collect(), remaining, revision })
 }

@@ -6,9 +6,14 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use self::{deciding::Asking, pods::Task, run::Run};
+use self::{
+    deciding::Asking,
+    pods::{Found, Task},
+    run::Run,
+};
 use super::{
     Service,
+    access::sight::Sight,
     context::Chosen,
     decide::{brought_cluster, decided_under},
     error::{Error, Result},
@@ -35,7 +40,7 @@ mod pods;
 mod report;
 mod run;
 
-/// Checks a request and prepares it. `body` is its text.
+/// Checks a request and prepares it. `body` is its text; `sight`: the stored pods that the caller may name.
 ///
 /// # Errors
 /// The faults of the request.
@@ -47,6 +52,7 @@ pub fn prepare(
     service: Service,
     cluster: Arc<str>,
     view: &View,
+    sight: Sight,
 ) -> Result<Runs> {
     let chosen = decided_under(request.policy.as_deref(), request.profile.as_deref(), policy, view)?;
     if request.cluster.is_some() && !request.dry_run {
@@ -62,7 +68,9 @@ pub fn prepare(
         Some(_) => pod.is_assigned(),
         None => view.bound_to(&pod.namespace, &pod.name).is_some(),
     };
-    let (tasks, mut settled) = pods::asked(request, &snapshot, &bound_to)?;
+    // Those of a cluster in the request are the caller's own.
+    let mut sight = if request.cluster.is_some() { Sight::default() } else { sight };
+    let Found { tasks, mut settled, namespaces } = pods::asked(request, &snapshot, &bound_to, &mut sight)?;
     let mut stretches: Vec<(Chosen, Vec<Task>)> = Vec::new();
     let mut scheduler = None;
     for task in tasks {
@@ -115,27 +123,28 @@ pub fn prepare(
         tasks,
         settled: std::mem::take(&mut settled),
     };
-    Ok(Runs(stretches.into_iter().map(run).collect()))
+    let runs = stretches.into_iter().map(run).collect();
+    Ok(Runs { runs, sight, binds_in: if request.dry_run { BTreeSet::new() } else { namespaces } })
 }
 
 /// A request carried out: in one go or, where its pods pick different profiles, one stretch of them after the other.
-pub struct Runs(Vec<Run>);
+pub struct Runs {
+    runs: Vec<Run>,
+    sight: Sight,
+    /// The namespaces of the pods that it is to bind; none of a trial.
+    pub binds_in: BTreeSet<Name>,
+}
 
 impl Runs {
-    /// The namespaces of the pods that it may bind, each once; none of a trial.
-    pub fn binds_in(&self) -> BTreeSet<Name> {
-        let bound = self.0.iter().filter(|run| !run.is_trial).flat_map(|run| &run.tasks);
-        bound.map(|task| task.pod.namespace.clone()).collect()
-    }
-
     /// Carries it out, and reports the result for each pod.
     ///
     /// # Errors
     /// If it breaks off.
     pub async fn run(self, answers: &mut Answers) -> Result<ScheduleSummary> {
+        answers.sight = self.sight;
         let mut last = None;
-        let are_several = self.0.len() > 1;
-        for mut run in self.0 {
+        let are_several = self.runs.len() > 1;
+        for mut run in self.runs {
             if let Some((_, snapshot)) = last.take() {
                 run.snapshot = snapshot;
             }

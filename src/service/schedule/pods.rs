@@ -1,6 +1,9 @@
 //! Which pods a request is about.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use serde_json::value::RawValue;
 
@@ -13,6 +16,7 @@ use crate::{
     },
     live::{self, Validated},
     service::{
+        access::sight::Sight,
         error::{Error, Result, Subject},
         objects::{generated, is_absent, kind_of_pods, stamp},
     },
@@ -62,18 +66,32 @@ impl Task {
 /// An answer about which there is nothing to decide, and its place in the reply.
 pub(super) type Settled = (usize, ScheduledPod);
 
-/// The pods to be scheduled, in their order, and the answers for those about which there is nothing to decide.
+/// The pods of a request.
+pub(super) struct Found {
+    /// Those to be scheduled, in their order.
+    pub(super) tasks: Vec<Task>,
+    /// The answers for those about which there is nothing to decide.
+    pub(super) settled: Vec<Settled>,
+    /// The namespaces of all of them, also of those that do not exist.
+    pub(super) namespaces: BTreeSet<Name>,
+}
+
+/// The pods of a request. A trial tells nothing of stored pods that the caller may not know; what is no trial needs the right to bind pods in
+/// all their namespaces, whether there are such pods or not.
 pub(super) fn asked(
     request: &ScheduleRequest,
     snapshot: &Snapshot,
     is_bound: &dyn Fn(&Pod) -> bool,
-) -> Result<(Vec<Task>, Vec<Settled>)> {
+    sight: &mut Sight,
+) -> Result<Found> {
     let by_query = request.selector.is_some() || request.namespace.is_some() || request.scheduler_name.is_some();
     let answers = request.pods.as_ref().map_or(0, Vec::len) + request.pod_names.as_ref().map_or(0, Vec::len);
     allowance::charge(answers.saturating_mul(ANSWER)).map_err(|_| Error::TooMuch)?;
-    let mut asked = Asked { snapshot, is_bound, tasks: Vec::new(), settled: Vec::new(), seen: HashSet::new(), next: 0 };
+    let found = Found { tasks: Vec::new(), settled: Vec::new(), namespaces: BTreeSet::new() };
+    let is_trial = request.dry_run;
+    let mut asked = Asked { snapshot, is_bound, sight, is_trial, found, seen: HashSet::new(), next: 0 };
     match (&request.pods, &request.pod_names, by_query) {
-        (Some(pods), None, false) => asked.sent(pods, request.dry_run)?,
+        (Some(pods), None, false) => asked.sent(pods)?,
         (None, Some(names), false) => names.iter().for_each(|name| asked.named(name)),
         (None, None, true) => asked.waiting(request)?,
         (None, None, false) => {
@@ -85,17 +103,18 @@ pub(super) fn asked(
             return Err(Error::BadRequest(message.into()));
         }
     }
-    let Asked { mut tasks, settled, .. } = asked;
-    batch::in_order(&mut tasks, snapshot, |task| &task.pod);
-    Ok((tasks, settled))
+    let mut found = asked.found;
+    batch::in_order(&mut found.tasks, snapshot, |task| &task.pod);
+    Ok(found)
 }
 
 struct Asked<'s> {
     snapshot: &'s Snapshot,
     /// Tells if a stored pod is bound to its node, and not only reserved.
     is_bound: &'s dyn Fn(&Pod) -> bool,
-    tasks: Vec<Task>,
-    settled: Vec<Settled>,
+    sight: &'s mut Sight,
+    is_trial: bool,
+    found: Found,
     seen: HashSet<(Name, Name)>,
     next: usize,
 }
@@ -105,28 +124,42 @@ impl Asked<'_> {
         let index = self.next;
         self.next += 1;
         if !self.seen.insert((pod.namespace.clone(), pod.name.clone())) {
-            self.settled.push((index, failed(&pod.namespace, &pod.name, "the request names the pod twice".into())));
+            self.found.settled.push((index, failed(&pod.namespace, &pod.name, "the request names the pod twice".into())));
         } else if pod.is_assigned() && (self.is_bound)(&pod) {
-            self.settled.push((index, already_bound(&pod.namespace, &pod.name, &pod.node_name)));
+            self.found.settled.push((index, already_bound(&pod.namespace, &pod.name, &pod.node_name)));
         } else if let Some(excess) = &pod.excess {
             let why = format!("the pod asks for too much to be decided on: {excess}");
-            self.settled.push((index, failed(&pod.namespace, &pod.name, why)));
+            self.found.settled.push((index, failed(&pod.namespace, &pod.name, why)));
         } else if pod.terminal || pod.terminating {
             let why = if pod.terminal { "has ended" } else { "is being deleted" };
-            self.settled.push((index, failed(&pod.namespace, &pod.name, format!("the pod {why}"))));
+            self.found.settled.push((index, failed(&pod.namespace, &pod.name, format!("the pod {why}"))));
         } else {
-            self.tasks.push(Task::new(index, pod, new));
+            self.found.tasks.push(Task::new(index, pod, new));
         }
+    }
+
+    fn settle(&mut self, namespace: &str, name: &str, message: String) {
+        self.found.settled.push((self.next, failed(namespace, name, message)));
+        self.next += 1;
+    }
+
+    /// `true` if a pod of a namespace may be told of, or its bind is checked.
+    fn is_known(&mut self, namespace: &Name) -> bool {
+        self.found.namespaces.insert(namespace.clone());
+        !self.is_trial || self.sight.knows(namespace)
     }
 
     fn named(&mut self, name: &str) {
         let (namespace, name) = name.split_once('/').unwrap_or(("default", name));
-        if let Some(pod) = self.snapshot.pod(namespace, name) {
+        if !self.is_known(&namespace.into())
+            && let Err(error) = self.sight.check(namespace, name)
+        {
+            self.settle(namespace, name, error.to_string());
+        } else if let Some(pod) = self.snapshot.pod(namespace, name) {
             self.add(pod.clone(), None);
         } else {
             let error = Error::NotFound(Subject::new("", "pods", name));
-            self.settled.push((self.next, failed(namespace, name, error.to_string())));
-            self.next += 1;
+            self.settle(namespace, name, error.to_string());
         }
     }
 
@@ -149,17 +182,20 @@ impl Asked<'_> {
         // Those of a cluster in the request waited in its order; stored ones stay by namespace and name.
         found.sort_by_key(|pod| pod.arrival);
         for pod in found {
-            self.add(pod.clone(), None);
+            if self.sight.knows(&pod.namespace) {
+                self.found.namespaces.insert(pod.namespace.clone());
+                self.add(pod.clone(), None);
+            }
         }
         Ok(())
     }
 
-    fn sent(&mut self, pods: &[Box<RawValue>], is_trial: bool) -> Result<()> {
+    fn sent(&mut self, pods: &[Box<RawValue>]) -> Result<()> {
         let kind = kind_of_pods()?;
         let mut faults = Vec::new();
         for (place, raw) in pods.iter().enumerate() {
             work::spend(ITEM);
-            if let Err(causes) = self.one_sent(kind, raw, is_trial) {
+            if let Err(causes) = self.one_sent(kind, raw) {
                 faults.extend(causes.into_iter().map(|cause| {
                     let dot = if cause.field.is_empty() { "" } else { "." };
                     Cause { field: format!("pods[{place}]{dot}{}", cause.field), ..cause }
@@ -169,7 +205,8 @@ impl Asked<'_> {
         if faults.is_empty() { Ok(()) } else { Err(Error::invalid("ScheduleRequest", "", faults)) }
     }
 
-    fn one_sent(&mut self, kind: &StoredKind, raw: &RawValue, is_trial: bool) -> std::result::Result<(), Vec<Cause>> {
+    fn one_sent(&mut self, kind: &StoredKind, raw: &RawValue) -> std::result::Result<(), Vec<Cause>> {
+        let is_trial = self.is_trial;
         let undecodable = |error: crate::wire::decode::DecodeError| {
             let error = error.without_place();
             vec![cause(&error.field, "FieldValueTypeInvalid", error.message)]
@@ -195,14 +232,14 @@ impl Asked<'_> {
         }
         let text = |field| document.metadata_text(field).unwrap_or_default();
         let (namespace, name, said_uid) = (text("namespace"), text("name"), text("uid"));
-        let stored = self.snapshot.pod(&namespace, &name);
+        let is_known = self.is_known(&namespace.as_str().into());
+        let stored = self.snapshot.pod(&namespace, &name).filter(|_| is_known);
         if let Some(stored) = stored {
             if said_uid.is_empty() || said_uid == *stored.uid {
                 self.add(stored.clone(), None);
             } else {
                 let message = format!("the uid is {said_uid}, that of the stored pod {}", stored.uid);
-                self.settled.push((self.next, failed(&namespace, &name, message)));
-                self.next += 1;
+                self.settle(&namespace, &name, message);
             }
             return Ok(());
         }

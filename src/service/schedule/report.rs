@@ -4,6 +4,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::pods::Task;
+use crate::service::access::sight::Sight;
 use crate::wire::schedule::{ScheduleLine, ScheduleResult, ScheduleSummary, ScheduledPod};
 
 /// Where answers go.
@@ -17,6 +18,8 @@ enum Sink {
 /// The results reported so far.
 pub struct Answers {
     sink: Sink,
+    /// The pods that may be named.
+    pub(super) sight: Sight,
     /// The counts of results.
     pub(super) counts: ScheduleSummary,
     client_left: bool,
@@ -24,7 +27,7 @@ pub struct Answers {
 
 impl Answers {
     fn new(sink: Sink) -> Self {
-        Self { sink, counts: ScheduleSummary::default(), client_left: false }
+        Self { sink, sight: Sight::default(), counts: ScheduleSummary::default(), client_left: false }
     }
 
     /// Those that go into one reply.
@@ -43,7 +46,10 @@ impl Answers {
     }
 
     /// Reports the result for a pod.
-    pub(super) async fn tell(&mut self, index: usize, pod: ScheduledPod) {
+    pub(super) async fn tell(&mut self, index: usize, mut pod: ScheduledPod) {
+        for victim in &mut pod.victims {
+            self.sight.mask(&mut victim.namespace, &mut victim.name, None);
+        }
         let count = match pod.result {
             ScheduleResult::Bound | ScheduleResult::WouldBind => &mut self.counts.bound,
             ScheduleResult::Assumed => &mut self.counts.assumed,

@@ -27,6 +27,7 @@ use crate::{
     },
     service::{
         Service,
+        access::sight::Sight,
         context::{self, Fresh},
         error::{Error, Result},
         objects::{self, Begin, Target},
@@ -226,7 +227,8 @@ impl Loop<'_> {
             ..ScheduleRequest::default()
         };
         let view = context::view(self.service, self.cluster).await?;
-        let runs = schedule::prepare(&request, b"{}", None, self.service.clone(), self.cluster.clone(), &view)?;
+        let (service, cluster) = (self.service.clone(), self.cluster.clone());
+        let runs = schedule::prepare(&request, b"{}", None, service, cluster, &view, Sight::default())?;
         let mut answers = Answers::collected();
         runs.run(&mut answers).await?;
         Ok(answers.into_pods())
