@@ -20,7 +20,7 @@ const ROOT: &str = "pbt_the-token-of-the-first-user-of-all-these-tests";
 const LIMITED: &str = "token-of-limited";
 
 /// Part of the names and uids of all pods that the caller may not know.
-const SECRET: &str = "secret";
+const HIDDEN: &str = "zebra";
 
 fn pod(namespace: &str, name: &str, node: &str, priority: i32) -> (&'static str, Value) {
     let mut pod = json!({"metadata": {"namespace": namespace, "name": name, "uid": format!("uid-{name}")},
@@ -41,11 +41,11 @@ async fn server() -> Server {
     let objects = [
         node("full", json!([])),
         node("emptied", taint),
-        pod("hidden", "secret-full", "full", 0),
+        pod("hidden", "zebra-full", "full", 0),
         pod("open", "seen", "full", 0),
-        pod("hidden", "secret-emptied", "emptied", 0),
+        pod("hidden", "zebra-emptied", "emptied", 0),
         pod("open", "seen-emptied", "emptied", 0),
-        pod("hidden", "secret-waiting", "", 0),
+        pod("hidden", "zebra-waiting", "", 0),
         pod("open", "waiting", "", 0),
     ];
     let mut fixed = token_file::parse("token-of-limited,limited,\n").expect("a file of tokens");
@@ -65,7 +65,7 @@ async fn server() -> Server {
     };
     ask(&server, ROOT, "POST", &format!("{rbac}/clusterrolebindings"), "", &binding("own")).await.is(201);
     ask(&server, ROOT, "POST", &format!("{rbac}/namespaces/open/rolebindings"), "", &binding("open")).await.is(201);
-    for (namespace, name) in [("hidden", "secret-waiting"), ("open", "waiting")] {
+    for (namespace, name) in [("hidden", "zebra-waiting"), ("open", "waiting")] {
         let path = format!("/reservations/{namespace}/{name}");
         ask(&server, ROOT, "PUT", &path, "", &json!({"node": "full", "kind": "Nominated", "ttlSeconds": 3600})).await.is(200);
     }
@@ -90,12 +90,12 @@ async fn explanations_and_lists_number_the_pods_that_the_caller_may_not_list() {
     let server = server().await;
     let limited = async |method: &str, path: &str, accept: &str, body: Value| {
         let reply = ask(&server, LIMITED, method, path, accept, &body).await;
-        assert!(!reply.text().contains(SECRET), "{method} {path}: {}", reply.text());
+        assert!(!reply.text().contains(HIDDEN), "{method} {path}: {}", reply.text());
         reply
     };
     let everything = async |method: &str, path: &str, body: Value| {
         let reply = ask(&server, ROOT, method, path, "", &body).await;
-        assert!(reply.text().contains(SECRET), "{method} {path} hides from those who may know: {}", reply.text());
+        assert!(reply.text().contains(HIDDEN), "{method} {path} hides from those who may know: {}", reply.text());
         reply.json()
     };
     let question = json!({"pod": important(), "preempt": true});
@@ -134,7 +134,7 @@ async fn replies_do_not_tell_if_a_hidden_pod_exists() {
     let server = server().await;
     let alike = async |path: &str, body: &dyn Fn(&str) -> Value| {
         let mut told = Vec::new();
-        for name in ["secret-full", "secret-nothing"] {
+        for name in ["zebra-full", "zebra-nothing"] {
             let reply = ask(&server, LIMITED, "POST", path, "", &body(name)).await;
             let text = reply.text().replace(name, "NAME");
             // The seed decides between equal nodes by the name of the pod.
@@ -172,7 +172,7 @@ async fn no_route_that_is_read_names_a_hidden_pod() {
                 continue;
             }
             let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.expect("a body");
-            assert!(!String::from_utf8_lossy(&body).contains(SECRET), "{filled}");
+            assert!(!String::from_utf8_lossy(&body).contains(HIDDEN), "{filled}");
             seen += 1;
         }
     }

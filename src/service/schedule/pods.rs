@@ -40,6 +40,10 @@ const ITEM: u64 = 256;
 /// Memory of the result of one pod, for any size of the request.
 const ANSWER: usize = 2 << 10;
 
+/// The end of the name of a pod in a trial whose namespace the caller may not know. No stored pod has such a name, so the reply is the same if there is
+/// one of the name that was sent.
+pub(super) const APART: char = '\u{0}';
+
 /// A pod to be scheduled.
 pub(super) struct Task {
     /// Its place in the reply.
@@ -258,7 +262,8 @@ impl Asked<'_> {
             let message = "Forbidden: a pod that is not stored yet is given its node here".into();
             return Err(vec![cause("spec.nodeName", "FieldValueForbidden", message)]);
         }
-        self.add(Arc::new(*pod), Some(Change::Put { body, uid, node: None }));
+        let name = if is_known { pod.name.clone() } else { format!("{}{APART}", pod.name).into() };
+        self.add(Arc::new(Pod { name, ..*pod }), Some(Change::Put { body, uid, node: None }));
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::pods::Task;
+use super::pods::{APART, Task};
 use crate::service::access::sight::Sight;
 use crate::wire::schedule::{ScheduleLine, ScheduleResult, ScheduleSummary, ScheduledPod};
 
@@ -47,6 +47,9 @@ impl Answers {
 
     /// Reports the result for a pod.
     pub(super) async fn tell(&mut self, index: usize, mut pod: ScheduledPod) {
+        if pod.name.ends_with(APART) {
+            pod.name.pop();
+        }
         for victim in &mut pod.victims {
             self.sight.mask(&mut victim.namespace, &mut victim.name, None);
         }

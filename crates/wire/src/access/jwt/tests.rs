@@ -1,4 +1,4 @@
-//! What no token may do, and what every good one does.
+//! Tests of tokens, key sets and files of issuers: attacks on them, and every good form.
 
 use podberth_testkit::jwt::{Signer, by_hmac, key_set};
 use proptest::prelude::*;
