@@ -122,7 +122,7 @@ enum Row {
 }
 
 /// One of Podberth's own operations, as a resource that roles name. Nothing is served under its path in the group, so it is listed with the verbs
-/// that change something and never with those by which clients look around.
+/// that change something, if there are any, and never with those by which clients look around.
 struct Own {
     plural: &'static str,
     singular: &'static str,
@@ -141,6 +141,7 @@ const fn own(names: [&'static str; 3], verbs: &'static [&'static str], subresour
 
 /// Podberth's own operations.
 const OWN: &[Own] = &[
+    own(["audits", "audit", "Audit"], &[], &[]),
     own(["clusters", "cluster", "Cluster"], &["delete"], &[]),
     own(["evictions", "eviction", "Eviction"], &["create"], &[]),
     own(["explanations", "explanation", "Explanation"], &["create"], &[]),
