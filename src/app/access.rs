@@ -60,8 +60,7 @@ pub(super) async fn authenticator(
 /// Knows the issuers of a file as well.
 async fn with_others(authenticator: Authenticator, path: &Path) -> Result<Authenticator, Error> {
     let wrong = |why: String| Error::Access(format!("{}: {why}", path.display()));
-    let authentication::Authentication { issuers, anonymous } =
-        authentication::parse(&read(path)?).map_err(wrong)?;
+    let authentication::Authentication { issuers, anonymous } = authentication::parse(&read(path)?).map_err(wrong)?;
     let issuers = Issuers::start(issuers, path.parent().unwrap_or_else(|| Path::new(""))).await.map_err(wrong)?;
     Ok(authenticator.with_issuers(issuers).with_anonymous(anonymous))
 }
@@ -71,8 +70,10 @@ fn asks(auth: Auth, is_configured: bool, address: IpAddr) -> Result<bool, &'stat
     match auth {
         Auth::Required => Ok(true),
         Auth::Auto => Ok(is_configured || !address.to_canonical().is_loopback()),
-        Auth::None if is_configured => Err("--auth=none contradicts --token-auth-file, --bootstrap-token-file, --client-ca-file and \
-             --authentication-config: leave it or them out"),
+        Auth::None if is_configured => {
+            Err("--auth=none contradicts --token-auth-file, --bootstrap-token-file, --client-ca-file and \
+             --authentication-config: leave it or them out")
+        }
         Auth::None => Ok(false),
     }
 }

@@ -110,7 +110,10 @@ async fn users_of_two_issuers_are_known_and_keep_apart() {
         ("the other issuer's name", dex.token(&claims("https://kubernetes.default.svc", "eve"))),
         ("an unknown issuer", dex.token(&claims("https://evil.example", "eve"))),
         ("no algorithm", dex.sign(&json!({"alg": "none"}), of_dex.to_string())),
-        ("the public key as a secret", by_hmac(public.as_bytes(), &json!({"alg": "HS256", "kid": "k"}), of_dex.to_string())),
+        (
+            "the public key as a secret",
+            by_hmac(public.as_bytes(), &json!({"alg": "HS256", "kid": "k"}), of_dex.to_string()),
+        ),
         ("another key of the name", Signer::ed25519("k", 9).token(&of_dex)),
         ("an end that is over", changed("exp", json!(now() - 120))),
         ("a beginning to come", changed("nbf", json!(now() + 120))),
@@ -214,7 +217,8 @@ async fn keys_come_from_the_issuer_over_tls() {
     }
     assert_eq!(issuer.asked.load(Ordering::Relaxed), 1, "an invented key causes no read during the rest after one");
     let metrics = get(&server, ROOT, "/metrics").await;
-    for series in ["podberth_jwks_keys{issuer=\"URL\"} 1", "podberth_jwks_reads_total{issuer=\"URL\",result=\"ok\"} 1"] {
+    for series in ["podberth_jwks_keys{issuer=\"URL\"} 1", "podberth_jwks_reads_total{issuer=\"URL\",result=\"ok\"} 1"]
+    {
         let line = series.replace("URL", &issuer.url);
         assert!(metrics.text().contains(&line), "{line}");
     }
@@ -223,7 +227,8 @@ async fn keys_come_from_the_issuer_over_tls() {
 #[tokio::test]
 async fn no_keys_come_from_a_server_that_is_not_the_issuer() {
     let signer = Signer::ed25519("k", 1);
-    let (other, issuer) = (Served::start("https://other.example", &[&signer]).await, Served::start("", &[&signer]).await);
+    let (other, issuer) =
+        (Served::start("https://other.example", &[&signer]).await, Served::start("", &[&signer]).await);
     let misnamed = knowing(&other.file("")).await;
     let issuer = Served { authority: other.authority.clone(), ..issuer };
     let unknown = knowing(&issuer.file("")).await;

@@ -67,7 +67,9 @@ async fn server() -> Server {
     ask(&server, ROOT, "POST", &format!("{rbac}/namespaces/open/rolebindings"), "", &binding("open")).await.is(201);
     for (namespace, name) in [("hidden", "zebra-waiting"), ("open", "waiting")] {
         let path = format!("/reservations/{namespace}/{name}");
-        ask(&server, ROOT, "PUT", &path, "", &json!({"node": "full", "kind": "Nominated", "ttlSeconds": 3600})).await.is(200);
+        ask(&server, ROOT, "PUT", &path, "", &json!({"node": "full", "kind": "Nominated", "ttlSeconds": 3600}))
+            .await
+            .is(200);
     }
     server
 }
@@ -120,12 +122,22 @@ async fn explanations_and_lists_number_the_pods_that_the_caller_may_not_list() {
         everything("POST", "/schedule", waiting).await;
     }
     let told = limited("GET", "/evictions", "", Value::Null).await.json();
-    assert_eq!((told["items"].as_array().map(Vec::len), everything("GET", "/evictions", Value::Null).await["items"].as_array().map(Vec::len)), (Some(2), Some(2)));
+    assert_eq!(
+        (
+            told["items"].as_array().map(Vec::len),
+            everything("GET", "/evictions", Value::Null).await["items"].as_array().map(Vec::len)
+        ),
+        (Some(2), Some(2))
+    );
     let told = limited("POST", "/evictions?dryRun=All", "", Value::Null).await.json();
     assert_eq!(told["items"].as_array().map(Vec::len), Some(2));
     everything("POST", "/evictions?dryRun=All", Value::Null).await;
     let told = limited("GET", "/reservations", "", Value::Null).await.json();
-    assert!(told["items"].as_array().is_some_and(|items| items.len() == 2 && items.iter().any(|item| item["pod"] == "pod 1")));
+    assert!(
+        told["items"]
+            .as_array()
+            .is_some_and(|items| items.len() == 2 && items.iter().any(|item| item["pod"] == "pod 1"))
+    );
     everything("GET", "/reservations", Value::Null).await;
 }
 

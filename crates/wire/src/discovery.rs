@@ -149,10 +149,7 @@ const OWN: &[Own] = &[
     own(["imports", "import", "Import"], &["create"], &[]),
     own(["placements", "placement", "Placement"], &["create"], &[]),
     own(["policies", "policy", "Policy"], &["delete", "update"], &["rollback"]),
-    Own {
-        namespaced: true,
-        ..own(["reservations", "reservation", "Reservation"], &["delete", "update"], &[])
-    },
+    Own { namespaced: true, ..own(["reservations", "reservation", "Reservation"], &["delete", "update"], &[]) },
     own(["tokens", "token", "Token"], &["create", "delete"], &[]),
 ];
 

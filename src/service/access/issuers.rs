@@ -207,7 +207,12 @@ impl Live {
             }
             Err(error) => {
                 let keys = before.len();
-                tracing::warn!(issuer, error, keys, "the keys of an issuer of tokens cannot be read: those from before stay");
+                tracing::warn!(
+                    issuer,
+                    error,
+                    keys,
+                    "the keys of an issuer of tokens cannot be read: those from before stay"
+                );
                 before.clone()
             }
         };
@@ -243,9 +248,7 @@ impl Source {
         Ok(match &issuer.keys {
             KeySource::File(path) => Self::File(folder.join(path)),
             KeySource::Url(url) => Self::Url(fetcher, url.clone()),
-            KeySource::Discovery(url) => {
-                Self::Discovery { fetcher, url: url.clone(), issuer: issuer.url.clone() }
-            }
+            KeySource::Discovery(url) => Self::Discovery { fetcher, url: url.clone(), issuer: issuer.url.clone() },
         })
     }
 }

@@ -239,11 +239,7 @@ pub async fn carry_out(
     let items = found.iter().zip(outcomes).map(|(eviction, outcome)| {
         let mut pod = EvictedPod::new(&eviction.pod);
         pod.mask(&mut sight);
-        EvictionResult {
-            pod,
-            node: eviction.node.to_string(),
-            outcome: outcome.unwrap_or(EvictionOutcome::Contended),
-        }
+        EvictionResult { pod, node: eviction.node.to_string(), outcome: outcome.unwrap_or(EvictionOutcome::Contended) }
     });
     Ok(EvictionReport { items: items.collect(), remaining, revision })
 }

@@ -128,7 +128,9 @@ impl Asked<'_> {
         let index = self.next;
         self.next += 1;
         if !self.seen.insert((pod.namespace.clone(), pod.name.clone())) {
-            self.found.settled.push((index, failed(&pod.namespace, &pod.name, "the request names the pod twice".into())));
+            self.found
+                .settled
+                .push((index, failed(&pod.namespace, &pod.name, "the request names the pod twice".into())));
         } else if pod.is_assigned() && (self.is_bound)(&pod) {
             self.found.settled.push((index, already_bound(&pod.namespace, &pod.name, &pod.node_name)));
         } else if let Some(excess) = &pod.excess {

@@ -140,8 +140,7 @@ impl<'t> Jwt<'t> {
             return Err(Malformed("it has not three parts"));
         }
         let decoded = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| Malformed("a part is not base64url"));
-        let header: Header =
-            serde_json::from_slice(&decoded(header)?).map_err(|_| Malformed("its header is none"))?;
+        let header: Header = serde_json::from_slice(&decoded(header)?).map_err(|_| Malformed("its header is none"))?;
         let algorithm = Algorithm::named(&header.alg).ok_or(Refusal::Algorithm)?;
         if header.crit.is_some() {
             return Err(Malformed("its header has critical parts"));

@@ -127,7 +127,8 @@ fn a_key_verifies_what_it_is_for() {
     };
     let token = signer.token(&claims());
     assert!(known(&token, &set("alg", "RS256").expect("a set")).is_ok());
-    for (field, value) in [("alg", "PS256"), ("alg", "HS256"), ("use", "enc"), ("kty", "oct"), ("n", "AQAB"), ("e", "")] {
+    for (field, value) in [("alg", "PS256"), ("alg", "HS256"), ("use", "enc"), ("kty", "oct"), ("n", "AQAB"), ("e", "")]
+    {
         assert_eq!(known(&token, &set(field, value).expect("a set")), Err(Refusal::UnknownKey), "{field}: {value}");
     }
     for wrong in ["", "[]", "{}", r#"{"keys":[]}"#, r#"{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}"#, r#"{"keys":{}}"#] {
@@ -226,7 +227,9 @@ fn a_changed_token_is_refused_wherever_it_is_changed() {
         let changed = String::from_utf8(changed).expect("ASCII");
         assert!(known(&changed, &set).is_err(), "one letter at {at} is changed");
     }
-    for text in [format!("{token}="), format!("{token}."), format!(".{token}"), format!("{token} "), token.replace('.', "")] {
+    for text in
+        [format!("{token}="), format!("{token}."), format!(".{token}"), format!("{token} "), token.replace('.', "")]
+    {
         assert!(known(&text, &set).is_err(), "{text}");
     }
     let huge = with(&json!({"x": "y".repeat(LONGEST)}));
@@ -260,23 +263,47 @@ fn files_are_read_as_the_api_server_reads_them() {
     }
     for (issuer, rest, told) in [
         ("audiences: [p]", "", "jwt[0].issuer.url: Required value"),
-        ("url: 'http://a', audiences: [p]", "", "jwt[0].issuer.url: Invalid value: \"http://a\": URL scheme must be https"),
+        (
+            "url: 'http://a', audiences: [p]",
+            "",
+            "jwt[0].issuer.url: Invalid value: \"http://a\": URL scheme must be https",
+        ),
         ("url: 'https://u:p@a', audiences: [p]", "", "must not contain a username"),
         ("url: 'https://a?q', audiences: [p]", "", "must not contain a query"),
         ("url: 'https://', audiences: [p]", "", "must name a host"),
         ("url: https://a", "", "jwt[0].issuer.audiences: Required value"),
         ("url: https://a, audiences: [p, q]", "", "audienceMatchPolicy must be MatchAny for multiple audiences"),
-        ("url: https://a, audiences: [p, p], audienceMatchPolicy: MatchAny", "", "jwt[0].issuer.audiences[1]: Duplicate"),
+        (
+            "url: https://a, audiences: [p, p], audienceMatchPolicy: MatchAny",
+            "",
+            "jwt[0].issuer.audiences[1]: Duplicate",
+        ),
         ("url: https://a, audiences: [p], audienceMatchPolicy: All", "", "supported values: \"MatchAny\""),
         ("url: https://a, audiences: [p], discoveryURL: https://a/", "", "discoveryURL must be different from URL"),
         ("url: https://a, audiences: [p], jwksFile: a, jwksURL: https://b", "", "only one of discoveryURL"),
         ("url: https://a, audiences: [p], egressSelectorType: cluster", "", "no egress selection"),
-        ("url: https://a, audiences: [p], algorithms: [none]", "", "jwt[0].issuer.algorithms: unknown field `algorithms`"),
-        (good, ", uid: {expression: claims.x}", "jwt[0].claimMappings.uid.expression: Forbidden: Podberth evaluates no CEL"),
+        (
+            "url: https://a, audiences: [p], algorithms: [none]",
+            "",
+            "jwt[0].issuer.algorithms: unknown field `algorithms`",
+        ),
+        (
+            good,
+            ", uid: {expression: claims.x}",
+            "jwt[0].claimMappings.uid.expression: Forbidden: Podberth evaluates no CEL",
+        ),
         (good, ", groups: {expression: claims.x}", "jwt[0].claimMappings.groups.expression: Forbidden"),
-        (good, ", groups: {claim: g}", "jwt[0].claimMappings.groups.prefix: Required value: prefix is required when claim is set"),
+        (
+            good,
+            ", groups: {claim: g}",
+            "jwt[0].claimMappings.groups.prefix: Required value: prefix is required when claim is set",
+        ),
         (good, ", groups: {prefix: g}", "jwt[0].claimMappings.groups.claim: Required value"),
-        (good, ", extra: [{key: a/b, valueExpression: claims.x}]", "jwt[0].claimMappings.extra[0].valueExpression: Forbidden"),
+        (
+            good,
+            ", extra: [{key: a/b, valueExpression: claims.x}]",
+            "jwt[0].claimMappings.extra[0].valueExpression: Forbidden",
+        ),
         (good, "}, userValidationRules: [{expression: x}], claimValidationRules: [{expression: y}]", ""),
     ] {
         let error = of(issuer, rest).expect_err(issuer);
@@ -299,7 +326,10 @@ fn files_are_read_as_the_api_server_reads_them() {
     for (wrong, told) in [
         ("", "expected one YAML document"),
         ("{}", "apiVersion: Unsupported value"),
-        ("kind: AuthenticationConfiguration\napiVersion: apiserver.config.k8s.io/v1alpha1", "apiserver.config.k8s.io/v1beta1"),
+        (
+            "kind: AuthenticationConfiguration\napiVersion: apiserver.config.k8s.io/v1alpha1",
+            "apiserver.config.k8s.io/v1beta1",
+        ),
         ("kind: Policy\napiVersion: apiserver.config.k8s.io/v1", "kind: Unsupported value"),
         ("kind: AuthenticationConfiguration\napiVersion: apiserver.config.k8s.io/v1\njwts: []", "unknown field `jwts`"),
         ("{", ""),
@@ -318,7 +348,11 @@ fn requests_without_a_token_are_let_in_where_the_file_says_so() {
         .map(|read| read.anonymous)
     };
     let allows = |anonymous: &str, path: &str| of(anonymous).expect(anonymous).allows(path);
-    assert!(allows("", "/x") && allows("anonymous: {enabled: true}", "/x") && !allows("anonymous: {enabled: false}", "/livez"));
+    assert!(
+        allows("", "/x")
+            && allows("anonymous: {enabled: true}", "/x")
+            && !allows("anonymous: {enabled: false}", "/livez")
+    );
     let some = "anonymous: {enabled: true, conditions: [{path: /livez}]}";
     assert!(allows(some, "/livez") && !allows(some, "/livez/") && !allows(some, "/readyz"));
     for wrong in ["anonymous: {conditions: [{path: /x}]}", "anonymous: {enabled: true, conditions: [{path: x}]}"] {
@@ -384,7 +418,8 @@ fn any_json() -> impl Strategy<Value = Value> {
         any::<f64>().prop_map(Value::from),
         "\\PC{0,8}|https://issuer.example|podberth|EdDSA|a".prop_map(Value::from),
     ];
-    let name = "alg|kid|crit|typ|iss|sub|aud|exp|groups|keys|kty|crv|n|e|x|y|use|issuer|url|audiences|claimMappings|\\PC{0,4}";
+    let name =
+        "alg|kid|crit|typ|iss|sub|aud|exp|groups|keys|kty|crv|n|e|x|y|use|issuer|url|audiences|claimMappings|\\PC{0,4}";
     leaf.prop_recursive(4, 24, 4, move |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
