@@ -3,7 +3,10 @@
 use podberth::service::objects::AdmissionMode;
 use serde_json::{Value, json};
 
-use crate::server::{Server, Setup, memory};
+use crate::{
+    fields,
+    server::{Server, Setup, memory},
+};
 
 const PODS: &str = "/api/v1/namespaces/default/pods";
 
@@ -35,6 +38,86 @@ async fn a_resize_changes_resources_and_nothing_else() {
     other["spec"]["containers"][0]["resources"] = json!({"requests": guaranteed, "limits": guaranteed});
     let status = server.put(&path, &other).await.fails(422, "Invalid");
     assert!(status["message"].as_str().is_some_and(|text| text.contains("QOS")), "{status}");
+}
+
+#[tokio::test]
+async fn a_resized_pod_is_valid_like_any_other() {
+    let server = server().await;
+    server.post(PODS, &pod("1", "app:1")).await.is(201);
+    let patch = ("content-type", "application/strategic-merge-patch+json");
+    for (resources, policy) in [
+        (json!({"requests": {"cpu": "-10"}}), "NotRequired"),
+        (json!({"requests": {"cpu": "9"}, "limits": {"cpu": "2"}}), "NotRequired"),
+        (json!({"requests": {"cpu": "zz"}}), "NotRequired"),
+    ] {
+        let container = json!({"name": "c", "resources": resources, "resizePolicy": [{"resourceName": "cpu", "restartPolicy": policy}]});
+        let body = json!({"spec": {"containers": [container]}});
+        let refused = server.ask("PATCH", &format!("{PODS}/web/resize"), patch, &body).await;
+        assert!(matches!(refused.code, 400 | 422), "{resources}: {}", refused.text());
+    }
+}
+
+#[tokio::test]
+async fn ephemeral_containers_serve_debugging_alone() {
+    let server = server().await;
+    server.post(PODS, &pod("1", "app:1")).await.is(201);
+    let patch = ("content-type", "application/strategic-merge-patch+json");
+    let path = format!("{PODS}/web/ephemeralcontainers");
+    let add = async |container: Value| {
+        server.ask("PATCH", &path, patch, &json!({"spec": {"ephemeralContainers": [container]}})).await
+    };
+    for (container, field) in [
+        (json!({"name": "c", "image": "x"}), "name"),
+        (json!({"name": "A_", "image": "x"}), "name"),
+        (json!({"name": "d"}), "image"),
+        (json!({"name": "d", "image": "x", "ports": [{"containerPort": 80}]}), "ports"),
+        (json!({"name": "d", "image": "x", "resources": {"requests": {"cpu": "1"}}}), "resources"),
+        (json!({"name": "d", "image": "x", "livenessProbe": {"exec": {"command": ["a"]}}}), "livenessProbe"),
+        (json!({"name": "d", "image": "x", "targetContainerName": "nobody"}), "targetContainerName"),
+        (
+            json!({"name": "d", "image": "x", "volumeMounts": [{"name": "no", "mountPath": "/a"}]}),
+            "volumeMounts[0].name",
+        ),
+        (json!({"name": "d", "image": "x", "imagePullPolicy": "Zz"}), "imagePullPolicy"),
+    ] {
+        let status = add(container.clone()).await.fails(422, "Invalid");
+        assert_eq!(fields(&status), [format!("spec.ephemeralContainers[0].{field}")], "{container}");
+    }
+    add(json!({"name": "d", "image": "x", "targetContainerName": "c"})).await.json();
+    // It is no fault of the pod from now on.
+    let labels = ("content-type", "application/merge-patch+json");
+    server.ask("PATCH", &format!("{PODS}/web"), labels, &json!({"metadata": {"labels": {"x": "y"}}})).await.json();
+    let mut created = pod("1", "app:1");
+    created["metadata"]["name"] = "other".into();
+    created["spec"]["ephemeralContainers"] = json!([{"name": "d", "image": "x"}]);
+    server.post(PODS, &created).await.fails(422, "Invalid");
+}
+
+#[tokio::test]
+async fn an_apply_of_a_part_owns_it() {
+    let server = server().await;
+    server.post(PODS, &pod("1", "app:1")).await.is(201);
+    let apply = ("content-type", "application/apply-patch+yaml");
+    let body = |cpu: &str| {
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"},
+        "spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": cpu}}}]}})
+    };
+    let path = |query: &str| format!("{PODS}/web/resize?{query}");
+    let applied = server.ask("PATCH", &path("fieldManager=vpa&force=true"), apply, &body("2")).await.json();
+    let managers = applied["metadata"]["managedFields"].as_array().expect("managers");
+    let of = managers.iter().find(|entry| entry["manager"] == "vpa").expect("an entry");
+    assert_eq!((&of["operation"], &of["subresource"]), (&json!("Apply"), &json!("resize")));
+    server.ask("PATCH", &path("fieldManager=other"), apply, &body("3")).await.fails(409, "Conflict");
+}
+
+#[tokio::test]
+async fn system_priority_classes_stay() {
+    let server = server().await;
+    let path = "/apis/scheduling.k8s.io/v1/priorityclasses/system-node-critical";
+    podberth::service::objects::create_built_in(&server.state, &"default".into()).await.expect("they are made");
+    let refused = server.delete(path).await.refusal(403);
+    assert!(refused.ends_with("this is a system priority class and cannot be deleted"), "{refused}");
+    server.get(path).await.json();
 }
 
 #[tokio::test]

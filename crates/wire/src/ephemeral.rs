@@ -13,17 +13,30 @@ use crate::{
 /// The field of `spec`.
 pub const FIELD: &str = "ephemeralContainers";
 
+/// The faults of a new pod that has some.
+///
+/// # Errors
+/// If they are no list.
+pub fn on_create(pod: &Document) -> Result<Vec<Cause>, DecodeError> {
+    let mut faults = Faults::default();
+    if !list(pod)?.is_empty() {
+        faults.forbidden(&Path::ROOT.child("spec").child(FIELD), "cannot be set on create");
+    }
+    Ok(faults.into_causes())
+}
+
+fn list(pod: &Document) -> Result<Vec<Value>, DecodeError> {
+    match pod.get_in("spec", FIELD)? {
+        Some(raw) if raw.get() != "null" => decode::from_slice(raw.get().as_bytes()),
+        _ => Ok(Vec::new()),
+    }
+}
+
 /// The faults of an update of the ephemeral containers.
 ///
 /// # Errors
 /// If they are no list.
 pub fn changes(next: &Document, stored: &Document) -> Result<Vec<Cause>, DecodeError> {
-    let list = |document: &Document| -> Result<Vec<Value>, DecodeError> {
-        match document.get_in("spec", FIELD)? {
-            Some(raw) if raw.get() != "null" => decode::from_slice(raw.get().as_bytes()),
-            _ => Ok(Vec::new()),
-        }
-    };
     let (after, mut faults) = (list(next)?, Faults::default());
     let spec = Path::ROOT.child("spec");
     let at = spec.child(FIELD);

@@ -11,13 +11,13 @@ use super::{
 };
 use podberth_core::claim_choice::{BIND_COMPLETED, BOUND_BY_CONTROLLER, YES};
 
-/// The body of a volume that claims can have.
+/// The body of a volume that is in a phase: `Available`, so that claims can have it, or `Released`.
 ///
 /// # Errors
 /// When the body cannot be read.
-pub fn available_volume(body: &[u8]) -> Result<String, DecodeError> {
+pub fn volume_in_phase(body: &[u8], phase: &str) -> Result<String, DecodeError> {
     let mut document = Document::parse(body)?;
-    document.set_text_in("status", "phase", "Available")?;
+    document.set_text_in("status", "phase", phase)?;
     Ok(document.into_body())
 }
 
@@ -88,6 +88,6 @@ mod tests {
         let claim = r#"{"metadata":{"name":"data"},"spec":{"volumeName":"pv"}}"#;
         let bound = bound_claim(claim.as_bytes(), "pv", volume.as_bytes()).expect("a body");
         assert!(bound.contains("bind-completed") && !bound.contains("bound-by-controller"), "{bound}");
-        assert!(available_volume(b"{\"metadata\":{}}").expect("a body").contains(r#""phase":"Available""#));
+        assert!(volume_in_phase(b"{\"metadata\":{}}", "Available").expect("a body").contains(r#""phase":"Available""#));
     }
 }

@@ -177,12 +177,7 @@ async fn carry_out(store: &dyn Store, cluster: &str, tasks: Vec<Task>, now: Time
 
 /// Carries out tasks about volumes; returns the objects that were written.
 async fn carry_out_volumes(store: &dyn Store, cluster: &str, tasks: Vec<VolumeTask>) -> Result<Vec<Key>, StoreError> {
-    let keys: Vec<Key> = tasks
-        .iter()
-        .flat_map(|task| [Some(&task.volume), task.claim.as_ref()])
-        .flatten()
-        .map(|(key, _)| key.clone())
-        .collect();
+    let keys: Vec<Key> = tasks.iter().flat_map(VolumeTask::keys).collect();
     let stored = store.find(cluster, &keys).await?;
     let computed = spawn_blocking(move || tasks.iter().flat_map(|task| task.writes(&stored)).collect::<Vec<_>>());
     let writes = computed.await.map_err(|error| StoreError::Internal(error.to_string()))?;

@@ -1,24 +1,25 @@
 //! Volumes and the claims that they name: what the volume controller of Kubernetes would do about binds that others begin.
 //!
-//! - A volume without a claim becomes `Available`, so that schedulers use it.
+//! - A volume without a claim becomes `Available`, so that schedulers use it. One whose claim is gone is `Released`, until its user takes the
+//!   claim off.
 //! - A volume that names a claim, as kube-scheduler leaves it (`PreBind` of its plugin VolumeBinding), is bound to it, and the claim to the
 //!   volume; kube-scheduler waits for that.
 //!
-//! No I/O: [`Volumes::apply`] takes in a record of the feed, [`Volumes::due`] says what is to be written. Claims that wait for no pod, new volumes
-//! and released ones are left to whoever provides storage.
+//! No I/O: [`Volumes::apply`] takes in a record of the feed, [`Volumes::due`] says what is to be written. Claims that wait for no pod, volumes to be
+//! made, and the content of released ones are left to whoever provides storage. Imported volumes keep the phase that they have elsewhere.
 //!
 //! Source: `pkg/controller/volume/persistentvolume/pv_controller.go` (`syncVolume`, `syncUnboundClaim`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 
 use crate::{
     store::{Change, Key, Precondition, Record, Write},
     wire::{
         decode::{self, DecodeError},
-        volume_controller::{available_volume, bound_claim, bound_volume},
+        volume_controller::{bound_claim, bound_volume, volume_in_phase},
     },
 };
 
@@ -51,6 +52,8 @@ struct Volume {
     /// When it may become available: a new volume is left alone for a moment, so that whoever made it can go on.
     settled: Timestamp,
     is_deleted: bool,
+    /// A client made it here.
+    is_own: bool,
     phase: String,
     claim: Option<Reference>,
 }
@@ -87,8 +90,24 @@ impl Reference {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct VolumeTask {
     pub(super) volume: (Key, u64),
-    /// The claim that it is bound to; `None` if it becomes available.
-    pub(super) claim: Option<(Key, u64)>,
+    pub(super) becomes: Becomes,
+}
+
+/// The state that a volume gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Becomes {
+    /// That of this phase.
+    Free(&'static str),
+    /// Bound to this claim.
+    Bound((Key, u64)),
+}
+
+impl VolumeTask {
+    /// The objects that it is about.
+    pub(super) fn keys(&self) -> impl Iterator<Item = Key> {
+        let claim = if let Becomes::Bound((claim, _)) = &self.becomes { Some(claim.clone()) } else { None };
+        std::iter::once(self.volume.0.clone()).chain(claim)
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -103,6 +122,7 @@ struct Body {
 #[serde(default, rename_all = "camelCase")]
 struct Metadata {
     deletion_timestamp: Option<String>,
+    managed_fields: Option<Vec<IgnoredAny>>,
     annotations: Option<BTreeMap<String, String>>,
 }
 
@@ -171,6 +191,7 @@ impl Volumes {
             revision: record.revision,
             settled: now.checked_add(SETTLES).unwrap_or(now),
             is_deleted: body.metadata.deletion_timestamp.is_some(),
+            is_own: body.metadata.managed_fields.is_some_and(|managers| !managers.is_empty()),
             phase: body.status.phase.unwrap_or_default(),
             claim: body.spec.claim_ref,
         };
@@ -224,7 +245,9 @@ impl Volumes {
         {
             let Some(task) = self.examine(&name) else { continue };
             match self.by_name.get(&name).map(|volume| volume.settled) {
-                Some(settled) if task.claim.is_none() && settled > now => drop(self.later.insert((settled, name))),
+                Some(settled) if matches!(task.becomes, Becomes::Free(_)) && settled > now => {
+                    self.later.insert((settled, name));
+                }
                 _ => tasks.push(task),
             }
         }
@@ -240,26 +263,31 @@ impl Volumes {
     fn examine(&self, name: &str) -> Option<VolumeTask> {
         let volume = self.by_name.get(name).filter(|volume| !volume.is_deleted)?;
         let key = (Key::new(VOLUMES, "", name), volume.revision);
-        let becomes_available = || {
-            let is_new = matches!(&*volume.phase, "" | "Pending");
-            is_new.then(|| VolumeTask { volume: key.clone(), claim: None })
+        let is_new = matches!(&*volume.phase, "" | "Pending");
+        let free = |phase: &'static str| {
+            let changes = is_new || (volume.is_own && volume.phase != phase);
+            changes.then(|| VolumeTask { volume: key.clone(), becomes: Becomes::Free(phase) })
         };
-        let Some(reference) = &volume.claim else { return becomes_available() };
+        let Some(reference) = &volume.claim else { return free("Available") };
         let (namespace, claim_name) = reference.claim();
-        let claim = self.claims.get(&(namespace.clone(), claim_name.clone())).filter(|claim| {
-            let is_meant = reference.uid().is_empty() || reference.uid() == claim.uid;
-            is_meant && !claim.is_deleted && (claim.volume.is_empty() || claim.volume == name)
-        });
-        let Some(claim) = claim else {
-            // Its user keeps it for a claim that does not exist yet.
-            return if reference.uid().is_empty() { becomes_available() } else { None };
+        let claim = self.claims.get(&(namespace.clone(), claim_name.clone()));
+        let Some(claim) = claim.filter(|claim| reference.uid().is_empty() || reference.uid() == claim.uid) else {
+            // Its user keeps it for a claim that does not exist yet, or its claim is gone.
+            return match (reference.uid(), &*volume.phase) {
+                ("", _) => free("Available"),
+                (_, "Failed") => None,
+                _ => free("Released"),
+            };
         };
+        if claim.is_deleted || !(claim.volume.is_empty() || claim.volume == name) {
+            return None;
+        }
         let is_bound = volume.phase == "Bound" && !reference.uid().is_empty();
         if is_bound && claim.is_bound && claim.volume == name {
             return None;
         }
         let claim = (Key::new(CLAIMS, namespace, claim_name), claim.revision);
-        Some(VolumeTask { volume: key, claim: Some(claim) })
+        Some(VolumeTask { volume: key, becomes: Becomes::Bound(claim) })
     }
 }
 
@@ -274,9 +302,9 @@ impl VolumeTask {
             stored.iter().find(|record| record.key == *key && record.revision == *revision)
         };
         let Some(volume) = of(&self.volume) else { return Vec::new() };
-        let written = match &self.claim {
-            None => available_volume(&volume.body).map(|body| vec![put(volume, body)]),
-            Some(claim) => match of(claim) {
+        let written = match &self.becomes {
+            Becomes::Free(phase) => volume_in_phase(&volume.body, phase).map(|body| vec![put(volume, body)]),
+            Becomes::Bound(claim) => match of(claim) {
                 Some(claim) => bind(volume, claim),
                 None => Ok(Vec::new()),
             },
@@ -301,5 +329,58 @@ fn put(record: &Record, body: String) -> Write {
         key: record.key.clone(),
         precondition: Precondition { uid: Some(record.uid.clone()), ..Precondition::revision(record.revision) },
         change: Change::Put { body: body.into(), uid: record.uid.clone(), node: record.node.clone() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).expect("an instant")
+    }
+
+    fn record(key: Key, uid: &str, body: Option<&Value>) -> Record {
+        Record {
+            key,
+            uid: uid.into(),
+            revision: 1,
+            create_revision: 1,
+            node: None,
+            deleted: body.is_none(),
+            body_revision: 1,
+            body: body.map(ToString::to_string).unwrap_or_default().into(),
+        }
+    }
+
+    /// The phases that a volume of a client gets when its claim comes and goes; those of an imported one stay.
+    #[test]
+    fn a_volume_whose_claim_is_gone_is_released_and_one_without_a_claim_is_available() {
+        let volume = |managers: &Value, claim: &Value, phase: &str| json!({"metadata": {"name": "pv", "managedFields": managers}, "spec": {"claimRef": claim}, "status": {"phase": phase}});
+        let (own, imported) = (json!([{"manager": "kubectl"}]), Value::Null);
+        let reference = json!({"namespace": "shop", "name": "data", "uid": "u"});
+        let becomes = |body: &Value, claim_uid: Option<&str>| {
+            let mut volumes = Volumes::default();
+            volumes.apply(&record(Key::new(VOLUMES, "", "pv"), "v", Some(body)), at(0));
+            if let Some(uid) = claim_uid {
+                let body = json!({"metadata": {"annotations": {BIND_COMPLETED: "yes"}}, "spec": {"volumeName": "pv"}, "status": {"phase": "Bound"}});
+                volumes.apply(&record(Key::new(CLAIMS, "shop", "data"), uid, Some(&body)), at(0));
+            }
+            assert!(volumes.due(9, at(0)).is_empty(), "it is left alone for a moment");
+            volumes.due(9, at(2)).pop().map(|task| task.becomes)
+        };
+        assert_eq!(becomes(&volume(&own, &reference, "Bound"), Some("u")), None);
+        for claim in [None, Some("of another")] {
+            assert_eq!(becomes(&volume(&own, &reference, "Bound"), claim), Some(Becomes::Free("Released")));
+        }
+        for phase in ["Bound", "Released", "Pending", ""] {
+            assert_eq!(becomes(&volume(&own, &Value::Null, phase), None), Some(Becomes::Free("Available")), "{phase}");
+        }
+        assert_eq!(becomes(&volume(&own, &reference, "Failed"), None), None);
+        assert_eq!(becomes(&volume(&imported, &reference, "Bound"), None), None);
+        assert_eq!(becomes(&volume(&imported, &Value::Null, "Bound"), None), None);
+        assert_eq!(becomes(&volume(&imported, &Value::Null, ""), None), Some(Becomes::Free("Available")));
     }
 }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     clock,
-    core::snapshot::Kind,
+    core::{model::PriorityClass, snapshot::Kind},
     service::{
         Service,
         compute::{compute_on, read_on},
@@ -68,6 +68,11 @@ pub async fn delete(service: &Service, target: &Target, deletion: &Deletion) -> 
     let is_strict = service.admission.holds_for(target.kind);
     if is_strict && target.kind.is(Kind::Namespace) && deletion::IMMORTAL.contains(&target.name.as_str()) {
         let message = "this namespace may not be deleted".into();
+        return Err(Error::Forbidden { subject: target.subject(), message });
+    }
+    if is_strict && target.kind.is(Kind::PriorityClass) && PriorityClass::system(&target.name).is_some() {
+        // `pkg/registry/scheduling/priorityclass/storage/storage.go`
+        let message = "this is a system priority class and cannot be deleted".into();
         return Err(Error::Forbidden { subject: target.subject(), message });
     }
     for _ in 0..ATTEMPTS {

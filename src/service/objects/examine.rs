@@ -12,6 +12,7 @@ use crate::{
     wire::{
         decode::DecodeError,
         document::Document,
+        ephemeral,
         fault::Cause,
         kinds::StoredKind,
         validation::{
@@ -113,7 +114,10 @@ pub(crate) fn check(
     document: Document,
     mode: AdmissionMode,
 ) -> std::result::Result<Accepted, Refused> {
-    let (more, warnings) = (more(kind, &document, mode)?, warnings(kind, &document, None, mode)?);
+    let (mut more, warnings) = (more(kind, &document, mode)?, warnings(kind, &document, None, mode)?);
+    if kind.is(Kind::Pod) {
+        more.extend(ephemeral::on_create(&document).map_err(Refused::Undecodable)?);
+    }
     let (mut accepted, mut causes) = validated(kind, document)?;
     accepted.warnings = warnings;
     add(&mut causes, more);
@@ -121,15 +125,17 @@ pub(crate) fn check(
 }
 
 /// Checks an object that replaces a stored one. Faults that the stored one has already are ignored, since facts are stored with their faults.
+/// `changed_from` is the stored one, with the changes that the path allows besides those that every update may make.
 pub(crate) fn check_update(
     kind: &StoredKind,
     document: Document,
     stored: &Document,
+    changed_from: &Document,
     mode: AdmissionMode,
 ) -> std::result::Result<Accepted, Refused> {
-    let mut changes = if kind.is(Kind::Pod) { update::pod(&document, stored) } else { Vec::new() };
+    let mut changes = if kind.is(Kind::Pod) { update::pod(&document, changed_from) } else { Vec::new() };
     if mode.holds_for(kind) {
-        changes.extend(complete::changes(kind, &document, stored).map_err(Refused::Undecodable)?);
+        changes.extend(complete::changes(kind, &document, changed_from).map_err(Refused::Undecodable)?);
     }
     let faults = more(kind, &document, mode)?;
     let warnings = warnings(kind, &document, Some(stored), mode)?;

@@ -219,6 +219,7 @@ impl Patching {
             Document::parse(json.as_bytes()).map_err(Error::internal)
         });
         let rendered = rendered.transpose()?;
+        let is_applied = matches!(self.patch, Patch::Apply(_));
         let (made, unknown) = match (self.patch, &rendered) {
             (Patch::Apply(config), rendered) => {
                 let now = clock::now_rfc3339();
@@ -238,7 +239,12 @@ impl Patching {
             FieldValidation::Ignore => Vec::new(),
             FieldValidation::Strict | FieldValidation::Warn => unknown,
         };
+        // An apply has noted its manager itself.
+        let managers = made.metadata("managedFields").filter(|_| is_applied).map(ToOwned::to_owned);
         let mut document = part.keep_the_rest(kind, made, rendered.as_ref()).map_err(unreadable)?;
+        if let Some(managers) = managers {
+            document.set_metadata("managedFields", managers);
+        }
         document.to_stored(kind);
         check_identity(target, &mut document, record)?;
         let before = rendered.map(|mut before| {

@@ -428,14 +428,12 @@ impl Update {
             if let Some(manager) = manager {
                 manager.track(kind, Some(&before), &mut document, part).map_err(Refused::Undecodable)?;
             }
-            let Some((causes, before)) = part.allowed(&document, &before).map_err(Refused::Undecodable)? else {
-                return examine::check_update(kind, document, &before, mode);
-            };
-            if causes.is_empty() {
-                // What may not be changed otherwise may be by this path.
-                examine::check_update(kind, document, &before, mode)
-            } else {
-                Err(Refused::Invalid(causes))
+            match part.allowed(&document, &before).map_err(Refused::Undecodable)? {
+                None => examine::check_update(kind, document, &before, &before, mode),
+                Some((causes, changed_from)) if causes.is_empty() => {
+                    examine::check_update(kind, document, &before, &changed_from, mode)
+                }
+                Some((causes, _)) => Err(Refused::Invalid(causes)),
             }
         });
         Ok(checked.await?.map(|mut accepted| {

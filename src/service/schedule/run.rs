@@ -39,8 +39,9 @@ use crate::{
 /// enough to make a commit worth its time.
 const CHUNK: usize = 512;
 
-/// How often a pod is decided when others keep coming first.
-const ATTEMPTS: usize = 8;
+/// How often a pod is decided when others keep coming first. All that come at once choose the same volume, so of twenty the last one needs as
+/// many attempts.
+const ATTEMPTS: usize = 32;
 
 /// Number of kinds of pods that get suggestions.
 const EXPLAINED: usize = 5;

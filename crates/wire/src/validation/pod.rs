@@ -41,7 +41,6 @@ struct ExtraSpec {
     runtime_class_name: Option<String>,
     containers: Vec<containers::Extra>,
     init_containers: Vec<containers::Extra>,
-    ephemeral_containers: Vec<IgnoredAny>,
     resource_claims: Vec<PodClaim>,
     resources: PodClaims,
     volumes: Vec<volume::Written>,
@@ -77,9 +76,6 @@ impl Validate for Pod {
             &at.child("initContainers"),
             faults,
         );
-        if !extra.ephemeral_containers.is_empty() {
-            faults.forbidden(&at.child("ephemeralContainers"), "cannot be set on create");
-        }
         let resources_at = at.child("resources");
         if !extra.resources.claims.is_empty() {
             faults.forbidden(&resources_at.child("claims"), "claims may not be set for Resources at pod-level");

@@ -32,6 +32,10 @@ pub(super) fn container(container: &Part<'_>, list: &str, volumes: &BTreeSet<&st
         }
     }
     mounts(container, volumes, faults);
+    if list == crate::ephemeral::FIELD {
+        // It has neither probes nor a lifecycle.
+        return;
+    }
     let restarts = list == "containers" || container.get("restartPolicy").text() == "Always";
     for name in ["livenessProbe", "readinessProbe", "startupProbe"] {
         let probe = container.get(name);

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
 use super::{container, part::Part};
 use crate::{fault::Faults, objects::names};
 
@@ -17,6 +19,7 @@ pub(super) fn spec(spec: &Part<'_>, faults: &mut Faults) {
             container::container(&container, list, &volumes, faults);
         }
     }
+    ephemeral(spec, &volumes, faults);
     dns(spec, faults);
     spec.get("serviceAccountName").named(names::dns_subdomain, faults);
     spec.get("hostname").named(names::dns_label, faults);
@@ -47,6 +50,48 @@ pub(super) fn spec(spec: &Part<'_>, faults: &mut Faults) {
         for constraint in spec.get("topologySpreadConstraints").items() {
             for field in ["nodeAffinityPolicy", "nodeTaintsPolicy"] {
                 constraint.get(field).one_of(&["Honor", "Ignore"], faults);
+            }
+        }
+    }
+}
+
+/// Containers for debugging: none of a pod's services may rest on them (`validateEphemeralContainers`).
+fn ephemeral(spec: &Part<'_>, volumes: &BTreeSet<&str>, faults: &mut Faults) {
+    const OTHERS: &str = "cannot be set for an Ephemeral Container";
+    let name = |container: &Part<'_>| container.value["name"].as_str().unwrap_or_default().to_owned();
+    let names = |list| spec.get(list).items().map(|container| name(&container)).collect::<BTreeSet<_>>();
+    let others: BTreeSet<String> = names("containers").union(&names("initContainers")).cloned().collect();
+    let mut all = others.clone();
+    for container in spec.get(crate::ephemeral::FIELD).items() {
+        let named = container.get("name");
+        if named.required(faults) {
+            named.named(names::dns_label, faults);
+        }
+        container::container(&container, crate::ephemeral::FIELD, volumes, faults);
+        if !all.insert(name(&container)) {
+            faults.duplicate(&named.at, named.text());
+        }
+        let target = container.get("targetContainerName");
+        if !target.text().is_empty() && !others.contains(target.text()) {
+            faults.missing(&target.at, target.text());
+        }
+        for field in ["ports", "resources", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle"] {
+            let part = container.get(field);
+            let is_set = match part.value {
+                Value::Null => false,
+                Value::Array(items) => !items.is_empty(),
+                Value::Object(fields) => !fields.is_empty() || field != "resources",
+                _ => true,
+            };
+            if is_set {
+                faults.forbidden(&part.at, OTHERS);
+            }
+        }
+        for mount in container.get("volumeMounts").items() {
+            for part in [mount.get("subPath"), mount.get("subPathExpr")] {
+                if !part.text().is_empty() {
+                    faults.forbidden(&part.at, OTHERS);
+                }
             }
         }
     }
