@@ -160,15 +160,15 @@ impl Entries<'_> {
             if let Some(authorities) = &self.credentials.authorities {
                 of_cluster["certificate-authority-data"] = STANDARD.encode(authorities).into();
             }
-            put(&mut config, "clusters", &entry, "cluster", of_cluster)?;
+            put(&mut config, "clusters", &entry, "cluster", &of_cluster)?;
             let namespace = namespace_of(&config, &entry);
             let mut context = json!({"cluster": entry, "user": self.name});
             if let Some(namespace) = namespace {
                 context["namespace"] = namespace;
             }
-            put(&mut config, "contexts", &entry, "context", context)?;
+            put(&mut config, "contexts", &entry, "context", &context)?;
         }
-        put(&mut config, "users", self.name, "user", self.user())?;
+        put(&mut config, "users", self.name, "user", &self.user())?;
         let has_current = config.get("current-context").and_then(Value::as_str).is_some_and(|name| !name.is_empty());
         if let Some(cluster) = self.clusters.first().filter(|_| !has_current) {
             config.insert("current-context".into(), self.entry(cluster).into());
@@ -197,7 +197,7 @@ fn namespace_of(config: &Map<String, Value>, name: &str) -> Option<Value> {
 }
 
 /// Puts an entry into a list, in place of the one of its name.
-fn put(config: &mut Map<String, Value>, list: &str, name: &str, key: &str, value: Value) -> Result<(), String> {
+fn put(config: &mut Map<String, Value>, list: &str, name: &str, key: &str, value: &Value) -> Result<(), String> {
     let entries = config.entry(list).or_insert_with(|| json!([]));
     if entries.is_null() {
         *entries = json!([]);

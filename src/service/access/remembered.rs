@@ -33,6 +33,7 @@ struct Entry {
 
 impl Remembered {
     /// The user of a token, `Some(None)` for a token that was refused; `None` for a token that is not remembered.
+    #[expect(clippy::option_option, reason = "refused and not remembered are two things")]
     pub(super) fn get(&self, digest: &TokenDigest, now: i64) -> Option<Option<Arc<User>>> {
         let mut all = self.lock();
         if let Some(entry) = all.young.get(digest) {

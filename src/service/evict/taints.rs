@@ -201,7 +201,9 @@ pub async fn list(service: &Service, cluster: &Arc<str>, meant: Meant, mut sight
     let list = compute(move || {
         let (found, remaining) = meant.of(&view, now, meant.before.map(nanoseconds));
         let mut items: Vec<_> = found.iter().map(|eviction| EvictionItem::new(eviction, now)).collect();
-        items.iter_mut().for_each(|item| item.pod.mask(&mut sight));
+        for item in &mut items {
+            item.pod.mask(&mut sight);
+        }
         EvictionList { items, remaining, revision: view.snapshot.revision }
     });
     list.await

@@ -124,12 +124,12 @@ pub fn prepare(
         settled: std::mem::take(&mut settled),
     };
     let runs = stretches.into_iter().map(run).collect();
-    Ok(Runs { runs, sight, binds_in: if request.dry_run { BTreeSet::new() } else { namespaces } })
+    Ok(Runs { stretches: runs, sight, binds_in: if request.dry_run { BTreeSet::new() } else { namespaces } })
 }
 
 /// A request carried out: in one go or, where its pods pick different profiles, one stretch of them after the other.
 pub struct Runs {
-    runs: Vec<Run>,
+    stretches: Vec<Run>,
     sight: Sight,
     /// The namespaces of the pods that it is to bind; none of a trial.
     pub binds_in: BTreeSet<Name>,
@@ -143,8 +143,8 @@ impl Runs {
     pub async fn run(self, answers: &mut Answers) -> Result<ScheduleSummary> {
         answers.sight = self.sight;
         let mut last = None;
-        let are_several = self.runs.len() > 1;
-        for mut run in self.runs {
+        let are_several = self.stretches.len() > 1;
+        for mut run in self.stretches {
             if let Some((_, snapshot)) = last.take() {
                 run.snapshot = snapshot;
             }

@@ -207,7 +207,7 @@ impl Loop<'_> {
                 }
             }
             Err(error) => {
-                tracing::warn!(cluster = &**self.cluster, %error, "a batch broke off; its pods are tried again")
+                tracing::warn!(cluster = &**self.cluster, %error, "a batch broke off; its pods are tried again");
             }
         }
         // Of those that were not told about nothing is known.

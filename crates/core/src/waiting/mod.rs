@@ -102,12 +102,11 @@ impl Queue {
     pub fn put(&mut self, key: &PodKey, pod: Pending) {
         let Pending { uid, priority, is_gated } = pod;
         let known = self.pods.get(key).filter(|known| known.uid == uid);
-        let (arrival, attempts, tried, place) = match known {
-            Some(known) => (known.arrival, known.attempts, known.tried, Some(known.place)),
-            None => {
-                self.arrivals += 1;
-                (self.arrivals, 0, Duration::ZERO, None)
-            }
+        let (arrival, attempts, tried, place) = if let Some(known) = known {
+            (known.arrival, known.attempts, known.tried, Some(known.place))
+        } else {
+            self.arrivals += 1;
+            (self.arrivals, 0, Duration::ZERO, None)
         };
         let place = match place {
             Some(Place::Deciding(since, _)) => Place::Deciding(since, true),

@@ -84,7 +84,7 @@ fn a_pod_that_cannot_be_decided_rests_longer_each_time() {
     for rest in [1, 2, 4, 8, 10, 10] {
         assert_eq!(names(&queue.take(now, 1)), ["a"]);
         queue.again(&key("a"), now);
-        assert!(queue.take(now + at(rest) - Duration::from_millis(1), 1).is_empty(), "{rest}");
+        assert!(queue.take(now + at(rest).saturating_sub(Duration::from_millis(1)), 1).is_empty(), "{rest}");
         now += at(rest);
     }
 }
@@ -199,6 +199,7 @@ struct Guest {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a demand of its own")]
 struct Wish {
     cpu: u8,
     zone: Option<u8>,
@@ -319,9 +320,10 @@ proptest! {
         happening in happenings(),
         is_new in any::<bool>(),
     ) {
-        let profile: Profile = match is_new {
-            true => Configuration::default().compile(None).expect("the default profile compiles"),
-            false => Policy::default().compile().expect("the default policy compiles"),
+        let profile: Profile = if is_new {
+            Configuration::default().compile(None).expect("the default profile compiles")
+        } else {
+            Policy::default().compile().expect("the default policy compiles")
         };
         let mut nodes: Vec<Option<Host>> = first.into_iter().map(Some).collect();
         nodes.resize(4, None);

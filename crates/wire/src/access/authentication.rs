@@ -293,11 +293,10 @@ impl SentIssuer {
         }
         let at_policy = at.child("audienceMatchPolicy");
         match &*self.audience_match_policy {
-            "MatchAny" => {}
             "" if self.audiences.len() > 1 => {
                 faults.invalid(&at_policy, "", "audienceMatchPolicy must be MatchAny for multiple audiences");
             }
-            "" => {}
+            "" | "MatchAny" => {}
             other => faults.not_supported(&at_policy, other, &["MatchAny"]),
         }
         if !self.egress_selector_type.is_empty() {

@@ -128,7 +128,8 @@ impl SentRule {
                 faults.push(format!("{at}.nonResourceURLs[{i}]: in {url:?} a * may only stand at the end"));
             }
         }
-        if !self.non_resource_urls.is_empty() && !(self.resources.is_empty() && self.namespaces.is_empty()) {
+        let is_about_resources = !(self.resources.is_empty() && self.namespaces.is_empty());
+        if is_about_resources && !self.non_resource_urls.is_empty() {
             faults.push(format!(
                 "{at}.nonResourceURLs: a rule is either about paths or about resources and namespaces: write two rules"
             ));
