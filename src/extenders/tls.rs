@@ -10,11 +10,14 @@ use rustls::{
     ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+    pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
 use super::Cause;
-use crate::core::policy::{Extender, TlsConfig};
+use crate::{
+    core::policy::{Extender, TlsConfig},
+    net::pem,
+};
 
 /// How an extender is spoken to over TLS.
 pub(super) fn client_config(extender: &Extender) -> Result<ClientConfig, Cause> {
@@ -31,8 +34,8 @@ pub(super) fn client_config(extender: &Extender) -> Result<ClientConfig, Cause> 
     if settings.cert_data.is_empty() || settings.key_data.is_empty() {
         return Ok(builder.with_no_client_auth());
     }
-    let chain = certificates(&settings.cert_data, "certData")?;
-    let key = PrivateKeyDer::from_pem_slice(&settings.key_data).map_err(wrong("keyData"))?;
+    let chain = pem::certificates(&settings.cert_data).map_err(wrong("certData"))?;
+    let key = pem::private_key(&settings.key_data).map_err(wrong("keyData"))?;
     builder.with_client_auth_cert(chain, key).map_err(wrong("certData"))
 }
 
@@ -47,15 +50,7 @@ fn trusted(settings: &TlsConfig) -> Result<RootCertStore, Cause> {
     if settings.ca_data.is_empty() {
         return Ok(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() });
     }
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(&settings.ca_data, "caData")? {
-        roots.add(certificate).map_err(wrong("caData"))?;
-    }
-    Ok(roots)
-}
-
-fn certificates(pem: &[u8], field: &'static str) -> Result<Vec<CertificateDer<'static>>, Cause> {
-    CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(wrong(field))
+    pem::authorities(&settings.ca_data).map_err(wrong("caData"))
 }
 
 fn wrong<E: std::fmt::Display>(field: &'static str) -> impl FnOnce(E) -> Cause {
