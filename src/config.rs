@@ -4,7 +4,7 @@
 //!
 //! To add a setting, add a field to [`Settings`]; everything else is read off it.
 
-use std::{collections::BTreeSet, error::Error, fmt, fs, path::Path, path::PathBuf, time::Duration};
+use std::{error::Error, fmt, fs, path::Path, path::PathBuf, time::Duration};
 
 use clap::{
     ArgAction, Args, Command, CommandFactory, FromArgMatches, ValueEnum,
@@ -12,12 +12,12 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
     parser::ValueSource,
 };
-use hyper::{Uri, http::uri::Authority};
+use hyper::Uri;
 use serde_json::{Map, Value};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    core::{model::Quantity, policy::ExtenderHosts, waiting::Loops},
+    core::{policy::ExtenderHosts, waiting::Loops},
     features,
     origin::Origins,
     telemetry::LogFormat,
@@ -25,12 +25,17 @@ use crate::{
 
 mod audit;
 mod database;
+mod shown;
 mod tls;
+mod values;
 
+pub(crate) use self::values::duration;
+use self::values::{bytes, cluster_names, collector, count, public_url, ratio, up_to_an_hour};
 pub use self::{
     audit::AuditSettings,
     database::{DatabaseSettings, shows_password},
     tls::TlsSettings,
+    values::ClusterNames,
 };
 
 const ENVIRONMENT_PREFIX: &str = "PODBERTH_";
@@ -41,6 +46,10 @@ pub struct Settings {
     /// File of settings in YAML or JSON; its keys are the names of these options
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+
+    /// Print the settings in force as such a file, without passwords, and end
+    #[arg(long)]
+    pub print_config: bool,
 
     /// Address to listen on; with port 0 the log names the free port that was taken
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
@@ -338,79 +347,13 @@ fn profiling(wanted: bool) -> Result<bool, String> {
     if wanted { features::built_in("pprof").map(|()| true) } else { Ok(false) }
 }
 
-/// The URL of this server: http or https, with a host, and with no password or query.
-fn public_url(text: &str) -> Result<String, String> {
-    let uri: Uri = text.parse().map_err(|_| "expected a URL such as https://podberth.example.com")?;
-    let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
-    let authority = uri.authority().map_or("", Authority::as_str);
-    let is_whole = !(authority.is_empty() || authority.contains('@')) && uri.query().is_none();
-    if !(is_http && is_whole) {
-        return Err("expected a URL such as https://podberth.example.com".into());
-    }
-    Ok(text.trim_end_matches('/').to_owned())
-}
-
-/// The URL of a collector: http or https, with a host, and with no password or query.
-fn collector(text: &str) -> Result<Uri, String> {
-    features::built_in("otlp")?;
-    let uri: Uri = text.parse().map_err(|_| "expected a URL such as http://collector:4318")?;
-    let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
-    let authority = uri.authority().map_or("", Authority::as_str);
-    let is_whole = !(authority.is_empty() || authority.contains('@')) && uri.query().is_none();
-    if is_http && is_whole { Ok(uri) } else { Err("expected a URL such as http://collector:4318".into()) }
-}
-
-/// A number from 1 on.
-fn count(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "expected a number from 1 on".into())
-}
-
-/// A share of the whole.
-fn ratio(text: &str) -> Result<f64, String> {
-    let ratio: f64 = text.parse().map_err(|_| "expected a number from 0 to 1")?;
-    if (0.0..=1.0).contains(&ratio) { Ok(ratio) } else { Err("expected a number from 0 to 1".into()) }
-}
-
-/// A set of cluster names.
-#[derive(Clone, Debug)]
-pub struct ClusterNames(pub BTreeSet<String>);
-
-/// A list of names of clusters, each a DNS label.
-fn cluster_names(text: &str) -> Result<ClusterNames, String> {
-    let names: BTreeSet<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
-    let is_label = |name: &str| {
-        let is_part = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        (1..=63).contains(&name.len()) && name.bytes().all(is_part) && !name.starts_with('-') && !name.ends_with('-')
-    };
-    match names.iter().find(|name| !is_label(name)) {
-        None => Ok(ClusterNames(names)),
-        Some(name) => Err(format!("{name:?} is no cluster's name: lower case letters, digits and '-', 63 at most")),
-    }
-}
-
-/// Parses a duration as Go and people write it: `500ms`, `30s`, `1m30s`.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let signed: jiff::SignedDuration = text.parse().map_err(|_| "expected a duration such as 500ms, 30s or 1m30s")?;
-    signed.try_into().map_err(|_| "a duration cannot be negative".into())
-}
-
-/// Parses a duration of at most an hour, for state kept in memory.
-fn up_to_an_hour(text: &str) -> Result<Duration, String> {
-    let hour = Duration::from_hours(1);
-    duration(text).and_then(|given| if given <= hour { Ok(given) } else { Err("it must be at most 1h".into()) })
-}
-
-/// Parses a number of bytes as a Kubernetes quantity: `1048576`, `256Mi`, `1G`.
-fn bytes(text: &str) -> Result<usize, String> {
-    let quantity: Quantity = text.parse().map_err(|_| "expected bytes such as 1048576, 256Mi or 1G")?;
-    usize::try_from(quantity.value()).map_err(|_| "a size cannot be negative".into())
-}
-
 /// The reason why a command line gives no command.
 #[derive(Debug)]
 pub enum Failure {
     /// Help or the version was requested.
     Show(clap::Error),
+    /// The settings in force were requested.
+    Print(String),
     /// The command line, the environment or the file has a fault; the text is one line.
     Wrong(String),
 }
@@ -419,7 +362,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Show(page) => page.fmt(f),
-            Self::Wrong(line) => f.write_str(line),
+            Self::Print(text) | Self::Wrong(text) => f.write_str(text),
         }
     }
 }
@@ -495,6 +438,12 @@ pub fn parse<C: CommandFactory + FromArgMatches>(arguments: impl IntoIterator<It
         // Faults without the file were reported above.
         matches = command.clone().try_get_matches_from(&arguments).map_err(|error| in_file(one_line(&error)))?;
     }
+    let subcommand = matches.subcommand().and_then(|(name, given)| Some((command.find_subcommand(name)?, given)));
+    if let Some((subcommand, given)) = subcommand
+        && let Ok(Some(true)) = given.try_get_one::<bool>("print_config")
+    {
+        return Err(Failure::Print(shown::settings(subcommand, given)));
+    }
     Ok(C::from_arg_matches(&matches)?)
 }
 
@@ -534,7 +483,7 @@ fn with_environment(subcommand: Command) -> Command {
 }
 
 fn is_setting(argument: &clap::Arg, key: &str) -> bool {
-    argument.get_long() == Some(key) && argument.get_env().is_some() && key != "config"
+    argument.get_long() == Some(key) && argument.get_env().is_some() && !matches!(key, "config" | "print-config")
 }
 
 /// The settings of a file, each as text in the form of the command line.

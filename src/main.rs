@@ -79,6 +79,9 @@ fn main() -> ExitCode {
     let cli: Cli = match config::parse(std::env::args_os().map(|word| word.to_string_lossy().into_owned())) {
         Ok(cli) => cli,
         Err(Failure::Show(page)) => page.exit(),
+        Err(Failure::Print(text)) => {
+            return print(&text).map_or_else(|error| fail(&error.to_string(), 1), |()| ExitCode::SUCCESS);
+        }
         Err(Failure::Wrong(line)) => return fail(&line, 2),
     };
     let done = match cli.command {

@@ -49,18 +49,48 @@ impl DatabaseSettings {
 
 /// `true` if a password stands on a command line, where every user of the machine reads it.
 pub fn shows_password(arguments: impl IntoIterator<Item = String>) -> bool {
-    let has_password = |word: String| {
-        let Some((_, rest)) = word.split_once("://") else { return false };
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
-        user.split_once(':').is_some_and(|(_, password)| !password.is_empty()) || rest.contains("password=")
+    arguments.into_iter().any(|word| without_password(&word) != word)
+}
+
+/// A text whose URL has `***` in place of a password, before the host or as a parameter.
+pub(super) fn without_password(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let (authority, rest) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let authority = match authority.rsplit_once('@') {
+        Some((user, hosts)) => match user.split_once(':') {
+            Some((user, password)) if !password.is_empty() => format!("{user}:***@{hosts}"),
+            _ => authority.to_owned(),
+        },
+        None => authority.to_owned(),
     };
-    arguments.into_iter().any(has_password)
+    let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
+    let parameter = |parameter: &str| match parameter.split_once('=') {
+        Some((name, value)) if name.contains("password") && !value.is_empty() => format!("{name}=***"),
+        _ => parameter.to_owned(),
+    };
+    let query = query.map(|query| query.split('&').map(parameter).collect::<Vec<_>>().join("&"));
+    format!("{scheme}://{authority}{path}{}", query.map(|query| format!("?{query}")).unwrap_or_default())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn url_is_shown_without_its_password() {
+        for (url, shown) in [
+            ("postgres://u:p@h1,h2/x?a=b", "postgres://u:***@h1,h2/x?a=b"),
+            ("postgres://u:p@:w@h/x", "postgres://u:***@h/x"),
+            (
+                "postgres://h/x?sslmode=require&password=p&sslpassword=q",
+                "postgres://h/x?sslmode=require&password=***&sslpassword=***",
+            ),
+            ("postgres://u@h:5432/x?", "postgres://u@h:5432/x?"),
+            ("sqlite:podberth.db", "sqlite:podberth.db"),
+        ] {
+            assert_eq!(without_password(url), shown);
+        }
+    }
 
     #[test]
     fn passwords_on_a_command_line_are_seen() {

@@ -192,3 +192,25 @@ fn password_of_the_database_is_never_shown() {
     let help = podberth(folder.path()).args(["serve", "--help"]).env("PODBERTH_DATABASE_URL", url).output();
     assert!(!String::from_utf8_lossy(&help.expect("the binary starts").stdout).contains("sesame"));
 }
+
+#[test]
+fn printed_settings_are_a_file_of_settings_without_passwords() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("settings"), "idle-timeout: 5m\nmax-watches: 7\n").expect("it is written");
+    let command = |arguments: &str| {
+        let mut command = podberth(folder.path());
+        command.env("PODBERTH_DATABASE_URL", "postgres://podberth:sesame@db/podberth?sslmode=verify-full");
+        let output = command.args(arguments.split_whitespace()).output().expect("the binary starts");
+        String::from_utf8([output.stdout, output.stderr].concat()).expect("text")
+    };
+    let printed = command("serve --config settings --max-watches 8 --print-config");
+    let settings: Value = serde_saphyr::from_str(&printed).expect("YAML");
+    assert_eq!((&settings["idle-timeout"], &settings["max-watches"]), (&"5m".into(), &"8".into()), "{printed}");
+    assert_eq!(settings["database-url"], "postgres://podberth:***@db/podberth?sslmode=verify-full");
+    assert_eq!(
+        (settings.get("config"), settings.get("print-config"), settings.get("tls-cert-file")),
+        (None, None, None)
+    );
+    fs::write(folder.path().join("again"), &printed).expect("it is written");
+    assert_eq!(command("serve --config again --print-config"), printed);
+}
