@@ -381,6 +381,7 @@ async fn open(settings: &Settings, create: bool) -> Result<Arc<dyn Storage>, Sto
         ..store::Options::default()
     };
     let url = settings.database.url().map_err(|why| StoreError::Url(format!("--database-url-file: {why}")))?;
+    let store = store::open(&url, &options).await?;
     let unverified = store::unverified(&url);
     if !unverified.is_empty() {
         warn!(
@@ -395,7 +396,7 @@ async fn open(settings: &Settings, create: bool) -> Result<Arc<dyn Storage>, Sto
              variable PODBERTH_DATABASE_URL"
         );
     }
-    store::open(&url, &options).await
+    Ok(store)
 }
 
 /// The readiness checks of this process. An unreachable database alone does not fail them: decisions go on from the snapshot, and

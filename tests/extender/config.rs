@@ -84,8 +84,11 @@ async fn the_public_url_stands_in_for_the_host() {
     let state = AppState::asked(manner, service, Vec::new(), state.metrics.clone());
     let limits = middleware::Limits { ..Setup::default().limits };
     let server = Server { router: router(state.clone(), limits, Setup::default().diagnostics), state };
-    let told = extender(&config(&server, "10.0.0.1:8080", "").await);
-    assert_eq!((&*told.url_prefix, told.enable_https), ("https://podberth.example.com/base", true));
+    let told = config(&server, "10.0.0.1:8080", "").await;
+    // With `enableHTTPS` and no authority kube-scheduler would trust every server.
+    let expected = "- urlPrefix: https://podberth.example.com/base\n  filterVerb: filter\n  preemptVerb: preempt\n  \
+        prioritizeVerb: prioritize\n  weight: 1\n  enableHTTPS: true\n  tlsConfig:\n    caFile: /etc/kubernetes/podberth/ca.crt\n";
+    assert!(told.text().contains(expected), "{}", told.text());
 }
 
 #[tokio::test]
