@@ -6,7 +6,7 @@
 //! The language is that of the CEL specification with the libraries that the API server of 1.34 gives to device selectors: optional
 //! values, `cel.bind`, strings, lists, sets, regular expressions, quantities, semantic versions and comprehensions over two variables. Not
 //! there are durations, timestamps, byte strings, messages, `format`, URLs and addresses; an expression with them does not compile here.
-//! Types are checked when an expression is evaluated, and not before.
+//! Types are checked when an expression is evaluated; before that only those of conditions, where they are certain (`types.rs`).
 //!
 //! # Why no crate
 //!
@@ -23,6 +23,7 @@ mod parse;
 mod semver;
 mod strings;
 mod tree;
+mod types;
 mod value;
 
 use std::{borrow::Cow, fmt, sync::Arc};
@@ -58,6 +59,15 @@ impl Expression {
         Self { text: text.into(), parsed: Arc::new(parsed) }
     }
 
+    /// Parses a condition on `device`. One that surely is no truth has a fault.
+    pub fn condition(text: &str) -> Self {
+        let Self { text, parsed } = Self::parse(text);
+        match parsed.as_ref().as_ref().map(types::condition) {
+            Ok(Err(fault)) => Self { text, parsed: Arc::new(Err(fault)) },
+            _ => Self { text, parsed },
+        }
+    }
+
     /// Its text.
     pub fn text(&self) -> &str {
         &self.text
@@ -66,6 +76,12 @@ impl Expression {
     /// Why it cannot be evaluated, if so.
     pub fn fault(&self) -> Option<&str> {
         self.parsed.as_ref().as_ref().err().map(String::as_str)
+    }
+
+    /// Why the API server refuses it, if it does.
+    pub fn refusal(&self) -> Option<String> {
+        let fault = self.fault()?;
+        Some(if fault.starts_with(types::MUST) { fault.to_owned() } else { format!("compilation failed: {fault}") })
     }
 
     /// Its value. The cost of the evaluation is added to `cost`.

@@ -389,9 +389,9 @@ fn selectors(selectors: &[DeviceSelector], at: &Path<'_>, faults: &mut Faults) -
             faults.required(&cel_at, "");
             return None;
         };
-        let expression = Expression::parse(&cel.expression);
-        if let Some(fault) = expression.fault() {
-            faults.invalid(&cel_at.child("expression"), &cel.expression, format!("compilation failed: {fault}"));
+        let expression = Expression::condition(&cel.expression);
+        if let Some(why) = expression.refusal() {
+            faults.invalid(&cel_at.child("expression"), &cel.expression, why);
         }
         Some(expression)
     };
