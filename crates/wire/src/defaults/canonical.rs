@@ -3,6 +3,8 @@
 //! Source: `apimachinery/pkg/api/resource/quantity.go` (`ParseQuantity`, `CanonicalizeBytes`, `RoundUp`), `suffix.go`,
 //! `apimachinery/pkg/apis/meta/v1/time.go`, `micro_time.go`.
 
+use std::fmt;
+
 use podberth_core::model::{Quantity, QuantityError};
 
 const DECIMAL: [&str; 10] = ["n", "u", "m", "", "k", "M", "G", "T", "P", "E"];
@@ -12,11 +14,71 @@ const BINARY: [&str; 7] = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
 const KEPT_DIGITS: usize = 18;
 
 /// The notation of a quantity, which stays when it is written anew.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Notation {
+    #[default]
     Decimal,
     Exponent,
     Binary,
+}
+
+impl Notation {
+    fn of(suffix: &str) -> Self {
+        if suffix.ends_with('i') {
+            Self::Binary
+        } else if suffix.starts_with(['e', 'E']) && suffix.len() > 1 {
+            Self::Exponent
+        } else {
+            Self::Decimal
+        }
+    }
+}
+
+/// A quantity and the notation in which it is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Amount {
+    pub(super) quantity: Quantity,
+    notation: Notation,
+}
+
+impl Amount {
+    /// A number of things.
+    pub(super) fn of(count: i64) -> Self {
+        Self { quantity: Quantity::from_units(count), notation: Notation::Decimal }
+    }
+
+    /// `None` if the text is no quantity.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let suffix = text.trim_start_matches(|letter: char| !letter.is_ascii_alphabetic());
+        Some(Self { quantity: text.parse().ok()?, notation: Notation::of(suffix) })
+    }
+
+    /// The sum, in the notation of the first of both that is not zero (`Quantity.Add`).
+    #[must_use]
+    pub(super) fn plus(self, other: Self) -> Self {
+        let notation = if self.quantity.is_zero() { other.notation } else { self.notation };
+        Self { quantity: self.quantity.saturating_add(other.quantity), notation }
+    }
+
+    /// The difference, like [`Self::plus`].
+    #[must_use]
+    pub(super) fn minus(self, other: Self) -> Self {
+        let notation = if self.quantity.is_zero() { other.notation } else { self.notation };
+        Self { quantity: self.quantity.saturating_sub(other.quantity), notation }
+    }
+
+    /// The larger of both.
+    #[must_use]
+    pub(super) fn or_more(self, other: Self) -> Self {
+        if other.quantity > self.quantity { other } else { self }
+    }
+}
+
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&written(self.quantity.nanos(), self.notation))
+    }
 }
 
 /// A quantity in its canonical form. An entry of a resource list is rounded up to whole thousandths.
@@ -28,13 +90,7 @@ pub(super) fn quantity(text: &str, in_list: bool) -> Result<String, QuantityErro
     let parsed: Quantity = text.parse()?;
     let suffix_at = text.bytes().position(|b| b.is_ascii_alphabetic()).unwrap_or(text.len());
     let (number, suffix) = text.split_at(suffix_at);
-    let notation = if suffix.ends_with('i') {
-        Notation::Binary
-    } else if suffix.starts_with(['e', 'E']) && suffix.len() > 1 {
-        Notation::Exponent
-    } else {
-        Notation::Decimal
-    };
+    let notation = Notation::of(suffix);
     let rounded = if in_list { parsed.rounded_to_milli() } else { parsed };
     if rounded == parsed && is_kept(number, suffix, notation) {
         return Ok(text.to_owned());

@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::fixed::{part, set_in};
+use super::{
+    canonical::Amount,
+    fixed::{part, set_in},
+};
 use podberth_core::model::Quantity;
 
 type Object = Map<String, Value>;
@@ -102,7 +105,10 @@ pub(super) fn check_pod(pod: &Object, ranges: &[Value]) -> Vec<String> {
                     );
                 }
             }
-            Some("Pod") => check(item, "Pod", &total(spec, "requests"), &total(spec, "limits"), &mut told),
+            Some("Pod") => {
+                let of = |field: &str| written(total(spec, field));
+                check(item, "Pod", &of("requests"), &of("limits"), &mut told);
+            }
             _ => {}
         }
     }
@@ -130,32 +136,56 @@ pub(super) fn check_claim(claim: &Object, ranges: &[Value]) -> Vec<String> {
     told
 }
 
-/// The amounts of a pod: those of its containers together, or more if an init container takes more.
-pub(super) fn total(spec: &Value, field: &str) -> Amounts {
-    let of_pod = amounts(&spec["resources"][field]);
-    let mut sums: BTreeMap<String, Quantity> = BTreeMap::new();
-    let mut highest: BTreeMap<String, Quantity> = BTreeMap::new();
-    for list in ["containers", "initContainers"] {
-        for container in spec[list].as_array().into_iter().flatten() {
-            let stays = list == "containers" || container["restartPolicy"] == "Always";
-            for (name, (amount, _)) in amounts(&container["resources"][field]) {
-                if stays {
-                    let sum = sums.entry(name).or_default();
-                    *sum = sum.saturating_add(amount);
-                } else {
-                    let most = highest.entry(name).or_default();
-                    *most = amount.max(*most);
-                }
-            }
+/// Amounts by resource.
+pub(super) type Sums = BTreeMap<String, Amount>;
+
+/// Adds amounts to sums.
+pub(super) fn add(sums: &mut Sums, amounts: &Sums) {
+    for (name, amount) in amounts {
+        let sum = sums.entry(name.clone()).or_default();
+        *sum = sum.plus(*amount);
+    }
+}
+
+/// A list of amounts; those that cannot be read are left out.
+pub(super) fn listed(list: &Value) -> Sums {
+    let entries = list.as_object().into_iter().flatten();
+    entries.filter_map(|(name, text)| Some((name.clone(), Amount::parse(text.as_str()?)?))).collect()
+}
+
+/// The amounts of a pod without its overhead: those of its containers together, or more while an init container runs beside those that stay;
+/// of the resources that the pod as a whole names, these (`component-helpers/resource/helpers.go`, `PodRequests`, `PodLimits`).
+pub(super) fn total(spec: &Value, field: &str) -> Sums {
+    let containers = |list: &str| spec[list].as_array().into_iter().flatten();
+    let (mut sums, mut beside, mut highest) = (Sums::new(), Sums::new(), Sums::new());
+    for container in containers("containers") {
+        add(&mut sums, &listed(&container["resources"][field]));
+    }
+    for container in containers("initContainers") {
+        let mut own = listed(&container["resources"][field]);
+        if container["restartPolicy"] == "Always" {
+            add(&mut sums, &own);
+            add(&mut beside, &own);
+            own.clone_from(&beside);
+        } else {
+            add(&mut own, &beside);
+        }
+        for (name, amount) in own {
+            let most = highest.entry(name).or_insert(amount);
+            *most = most.or_more(amount);
         }
     }
     for (name, amount) in highest {
-        let sum = sums.entry(name).or_default();
-        *sum = amount.max(*sum);
+        let sum = sums.entry(name).or_insert(amount);
+        *sum = sum.or_more(amount);
     }
-    let mut total: Amounts = sums.into_iter().map(|(name, sum)| (name, (sum, sum.to_string()))).collect();
-    total.extend(of_pod);
-    total
+    sums.extend(listed(&spec["resources"][field]));
+    sums
+}
+
+/// Sums with their texts.
+fn written(sums: Sums) -> Amounts {
+    sums.into_iter().map(|(name, sum)| (name, (sum.quantity, sum.to_string()))).collect()
 }
 
 fn check(item: &Value, of: &str, requests: &Amounts, limits: &Amounts, told: &mut Vec<String>) {
@@ -237,6 +267,16 @@ mod tests {
     }
 
     #[test]
+    fn init_containers_run_beside_those_that_stay() {
+        let container =
+            |cpu: &str, policy: &str| json!({"restartPolicy": policy, "resources": {"requests": {"cpu": cpu}}});
+        let init = [container("3", ""), container("1", "Always"), container("2500m", "")];
+        // 1 + 1 of those that stay; 3 alone; 2500m beside 1
+        let pod = json!({"containers": [container("1", "")], "initContainers": init});
+        assert_eq!(total(&pod, "requests")["cpu"].to_string(), "3500m");
+    }
+
+    #[test]
     fn amounts_outside_of_the_range_are_refused() {
         let ranges = range(
             &json!({"type": "Container", "min": {"cpu": "200m"}, "max": {"memory": "1Gi"}, "maxLimitRequestRatio": {"cpu": "2"}}),
@@ -253,6 +293,9 @@ mod tests {
                 "cpu max limit to request ratio per Container is 2, but provided ratio is 10.000000",
             ]
         );
+        let sized = pod(&json!({"requests": {"memory": "700Mi"}, "limits": {"memory": "700Mi"}}));
+        let ranges = range(&json!({"type": "Pod", "max": {"memory": "512Mi"}}));
+        assert_eq!(check_pod(&sized, &ranges), ["maximum memory usage per Pod is 512Mi, but limit is 700Mi"]);
         let ranges = range(&json!({"type": "Pod", "max": {"cpu": "1"}}));
         assert_eq!(check_pod(&pod(&json!({})), &ranges), ["maximum cpu usage per Pod is 1.  No limit is specified"]);
         let claim = json!({"spec": {"resources": {"requests": {"storage": "1Gi"}}}});

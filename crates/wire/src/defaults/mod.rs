@@ -46,6 +46,7 @@ mod runtime_class;
 mod storage_class;
 mod tolerations;
 mod update;
+mod usage;
 
 pub use pod::{ask, fill_new, in_cluster};
 pub use storage_class::fill as fill_claim;

@@ -2,102 +2,22 @@
 //!
 //! The amount in use is the sum over the objects of the kind, so that a quota holds from its creation.
 //!
-//! Source: `apiserver/pkg/admission/plugin/resourcequota/controller.go` (`CheckRequest`), `pkg/quota/v1/evaluator/core/pods.go`,
-//! `persistent_volume_claims.go`, `services.go`, `apiserver/pkg/quota/v1/generic/evaluator.go`.
+//! Source: `apiserver/pkg/admission/plugin/resourcequota/controller.go` (`CheckRequest`), `pkg/quota/v1/evaluator/core/pods.go`
+//! (`Constraints`), `apiserver/pkg/quota/v1/generic/evaluator.go`, `apiserver/pkg/quota/v1/resources.go` (`Add`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{limit_range::total, qos};
+use super::{
+    canonical::Amount,
+    usage::{DEVICES_OF_CLASS, Usage, is_about, is_counted, usage},
+};
 use crate::kinds::{self, StoredKind};
-use podberth_core::{model::Quantity, snapshot::Kind};
-
-/// Amounts by the names that quotas have for them.
-type Usage = BTreeMap<String, Quantity>;
+use podberth_core::snapshot::Kind;
 
 /// Resources of containers for which a quota makes containers name an amount.
 const NAMED: [&str; 6] = ["cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"];
-
-/// The amounts that an object takes.
-fn usage(kind: &StoredKind, object: &Value) -> Usage {
-    let one = Quantity::from_units(1);
-    let mut usage = Usage::new();
-    let group = if kind.group.is_empty() { String::new() } else { format!(".{}", kind.group) };
-    usage.insert(format!("count/{}{group}", kind.plural), one);
-    if kind.is(Kind::Pod) {
-        if matches!(object["status"]["phase"].as_str(), Some("Succeeded" | "Failed")) {
-            return usage;
-        }
-        usage.insert("pods".into(), one);
-        for (name, (amount, _)) in total(&object["spec"], "requests") {
-            if matches!(&*name, "cpu" | "memory" | "ephemeral-storage") {
-                usage.insert(name.clone(), amount);
-            }
-            usage.insert(format!("requests.{name}"), amount);
-        }
-        for (name, (amount, _)) in total(&object["spec"], "limits") {
-            usage.insert(format!("limits.{name}"), amount);
-        }
-    } else if kind.is(Kind::PersistentVolumeClaim) {
-        let storage = object["spec"]["resources"]["requests"]["storage"].as_str().and_then(|text| text.parse().ok());
-        let class = object["spec"]["storageClassName"].as_str().filter(|class| !class.is_empty());
-        let storage: Quantity = storage.unwrap_or_default();
-        usage.insert("persistentvolumeclaims".into(), one);
-        usage.insert("requests.storage".into(), storage);
-        if let Some(class) = class {
-            let of = format!("{class}.storageclass.storage.k8s.io");
-            usage.insert(format!("{of}/persistentvolumeclaims"), one);
-            usage.insert(format!("{of}/requests.storage"), storage);
-        }
-    } else if kind.kind == "Service" {
-        let of = object["spec"]["type"].as_str().unwrap_or_default();
-        let ports = i64::try_from(object["spec"]["ports"].as_array().map_or(0, Vec::len)).unwrap_or(i64::MAX);
-        let has_node_ports = matches!(of, "NodePort")
-            || (of == "LoadBalancer" && object["spec"]["allocateLoadBalancerNodePorts"] != false);
-        usage.insert("services".into(), one);
-        usage.insert("services.loadbalancers".into(), Quantity::from_units(i64::from(of == "LoadBalancer")));
-        usage.insert("services.nodeports".into(), Quantity::from_units(if has_node_ports { ports } else { 0 }));
-    } else if matches!(kind.kind, "ReplicationController" | "ConfigMap" | "ResourceQuota") {
-        usage.insert(kind.plural.into(), one);
-    }
-    usage
-}
-
-/// `true` if a quota is about an object, by its scopes.
-fn is_about(quota: &Value, kind: &StoredKind, object: &Value) -> bool {
-    let spec = &quota["spec"];
-    let plain = spec["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    let plain = plain.map(|scope| (scope, "Exists", &Value::Null));
-    let selected = spec["scopeSelector"]["matchExpressions"].as_array().into_iter().flatten().map(|expression| {
-        let text = |field: &str| expression[field].as_str().unwrap_or_default();
-        (text("scopeName"), text("operator"), &expression["values"])
-    });
-    let mut scopes = plain.chain(selected);
-    scopes.all(|(scope, operator, values)| kind.is(Kind::Pod) && is_in(scope, operator, values, &object["spec"]))
-}
-
-fn is_in(scope: &str, operator: &str, values: &Value, pod: &Value) -> bool {
-    let is_best_effort = pod.as_object().is_none_or(|spec| qos::class(spec) == "BestEffort");
-    let is_ending = pod["activeDeadlineSeconds"].as_i64().is_some_and(|seconds| seconds >= 0);
-    match scope {
-        "BestEffort" => is_best_effort,
-        "NotBestEffort" => !is_best_effort,
-        "Terminating" => is_ending,
-        "NotTerminating" => !is_ending,
-        "PriorityClass" => {
-            let class = pod["priorityClassName"].as_str().unwrap_or_default();
-            let is_listed = values.as_array().is_some_and(|values| values.iter().any(|value| value == class));
-            match operator {
-                "In" => is_listed,
-                "NotIn" => !is_listed,
-                "DoesNotExist" => class.is_empty(),
-                _ => !class.is_empty(),
-            }
-        }
-        _ => false,
-    }
-}
 
 /// The keys of the kinds whose objects a quota counts.
 pub(super) fn counted(quota: &Value) -> Vec<&'static StoredKind> {
@@ -107,22 +27,28 @@ pub(super) fn counted(quota: &Value) -> Vec<&'static StoredKind> {
         let named = |name: &String| {
             let of_claims = name.contains("storage") && !name.contains("ephemeral");
             let of_pods = matches!(name.as_str(), "cpu" | "memory" | "ephemeral-storage")
-                || ["requests.", "limits."].iter().any(|amounts| name.starts_with(amounts));
-            if kind.is(Kind::Pod) { of_pods && !of_claims } else { of_claims }
+                || ["requests.", "limits.", "hugepages-"].iter().any(|amounts| name.starts_with(amounts));
+            match kind.core() {
+                Some(Kind::Pod) => of_pods && !of_claims,
+                Some(Kind::PersistentVolumeClaim) => of_claims,
+                Some(Kind::ResourceClaim) => name.ends_with(DEVICES_OF_CLASS),
+                _ => false,
+            }
         };
-        (kind.is(Kind::Pod) || kind.is(Kind::PersistentVolumeClaim)) && hard.keys().any(named)
+        hard.keys().any(named)
     };
     kinds::shared().filter(|kind| kind.namespaced && (counts(kind) || counts_amounts(kind))).collect()
 }
 
 fn limits(quota: &Value) -> Usage {
     let hard = quota["spec"]["hard"].as_object().into_iter().flatten();
-    hard.filter_map(|(resource, text)| Some((resource.clone(), text.as_str()?.parse().ok()?))).collect()
+    let hard = hard.filter(|(resource, _)| is_counted(resource));
+    hard.filter_map(|(resource, text)| Some((resource.clone(), Amount::parse(text.as_str()?)?))).collect()
 }
 
 /// The status of a quota, counted from the objects of its namespace, by their kinds.
 pub(super) fn status(quota: &Value, objects: &[(&StoredKind, Vec<Value>)]) -> Value {
-    let mut used: Usage = limits(quota).into_keys().map(|resource| (resource, Quantity::default())).collect();
+    let mut used: Usage = limits(quota).into_keys().map(|resource| (resource, Amount::default())).collect();
     for (kind, objects) in objects {
         for object in objects.iter().filter(|object| is_about(quota, kind, object)) {
             add(&mut used, &usage(kind, object));
@@ -159,19 +85,20 @@ pub(super) fn charges(
         let held = before.map(|before| usage(kind, before)).unwrap_or_default();
         let mut requested = taken.clone();
         requested.retain(|resource, amount| {
-            *amount = amount.saturating_sub(held.get(resource).copied().unwrap_or_default());
-            hard.contains_key(resource) && !amount.is_zero() && !amount.is_negative()
+            *amount = amount.minus(held.get(resource).copied().unwrap_or_default());
+            hard.contains_key(resource) && !amount.quantity.is_zero() && !amount.quantity.is_negative()
         });
         if requested.is_empty() {
             continue;
         }
-        let mut used: Usage = requested.keys().map(|resource| (resource.clone(), Quantity::default())).collect();
+        let mut used: Usage = requested.keys().map(|resource| (resource.clone(), Amount::default())).collect();
         add(&mut used, &held);
         for other in others.iter().filter(|other| is_about(quota, kind, other)) {
             add(&mut used, &usage(kind, other));
         }
-        let exceeds =
-            |(resource, amount): &(&String, &Quantity)| used[*resource].saturating_add(**amount) > hard[*resource];
+        let exceeds = |(resource, amount): &(&String, &Amount)| {
+            used[*resource].plus(**amount).quantity > hard[*resource].quantity
+        };
         let exceeded: Vec<&String> = requested.iter().filter(exceeds).map(|(resource, _)| resource).collect();
         if !exceeded.is_empty() {
             let of = |usage: &Usage| {
@@ -189,7 +116,7 @@ pub(super) fn charges(
 /// Adds amounts to the sums that are kept.
 fn add(sums: &mut Usage, amounts: &Usage) {
     for (resource, sum) in sums {
-        *sum = sum.saturating_add(amounts.get(resource).copied().unwrap_or_default());
+        *sum = sum.plus(amounts.get(resource).copied().unwrap_or_default());
     }
 }
 
@@ -201,8 +128,8 @@ fn charged(quota: &Value, requested: &Usage, counted: &Usage) -> Value {
         status = json!({"hard": quota["spec"]["hard"], "used": {}});
     }
     for (resource, amount) in requested {
-        let told = status["used"][resource].as_str().and_then(|text| text.parse().ok()).unwrap_or_default();
-        let used = counted[resource].max(told).saturating_add(*amount);
+        let told = status["used"][resource].as_str().and_then(Amount::parse).unwrap_or_default();
+        let used = counted[resource].or_more(told).plus(*amount);
         if let Some(all) = status["used"].as_object_mut() {
             all.insert(resource.clone(), used.to_string().into());
         }
@@ -286,6 +213,25 @@ mod tests {
             charged("1", &[pod("1200m")]).unwrap_err(),
             "exceeded quota: q, requested: requests.cpu=500m, used: requests.cpu=1700m, limited: requests.cpu=2"
         );
+    }
+
+    #[test]
+    fn amounts_are_told_as_they_were_written() {
+        let pods = kinds::by_plural("", "pods").unwrap();
+        let of = |memory: &str| json!({"spec": {"containers": [{"name": "c", "resources": {"requests": {"memory": memory}}}]}});
+        let quota = json!({"metadata": {"name": "q"}, "spec": {"hard": {"requests.memory": "1Gi"}}});
+        let (one, charge) = (std::slice::from_ref(&quota), |memory: &str, others: &[Value]| {
+            charges(pods, &of(memory), None, std::slice::from_ref(&quota), others)
+        });
+        assert_eq!(
+            charge("700Mi", &[of("600Mi")]).unwrap_err(),
+            "exceeded quota: q, requested: requests.memory=700Mi, used: requests.memory=600Mi, limited: requests.memory=1Gi"
+        );
+        assert_eq!(charge("200Mi", &[of("100Mi")]).unwrap()[0].1["used"]["requests.memory"], "300Mi");
+        // 100M + 1Mi, in the notation of the first
+        let status = status(&one[0], &[(pods, vec![of("100M"), of("1Mi")])]);
+        assert_eq!(status["used"]["requests.memory"], "101048576");
+        assert_eq!(charge("1Mi", &[of("100M")]).unwrap()[0].1["used"]["requests.memory"], "101048576");
     }
 
     proptest::proptest! {
