@@ -1,13 +1,15 @@
 //! Fields that may not change.
 //!
 //! Source: `pkg/apis/core/validation/validation.go` (`ValidateNodeUpdate`, `ValidatePersistentVolumeUpdate`,
-//! `ValidatePersistentVolumeClaimUpdate`, `ValidateConfigMapUpdate`, `ValidateServiceUpdate`), `pkg/apis/apps/validation/validation.go`,
-//! `pkg/apis/storage/validation/validation.go`, `pkg/apis/rbac/validation/validation.go`,
+//! `ValidatePersistentVolumeClaimUpdate`, `ValidateConfigMapUpdate`, `ValidateServiceUpdate`, `ValidateResourceQuotaUpdate`),
+//! `pkg/apis/apps/validation/validation.go`, `pkg/apis/storage/validation/validation.go` (also `ValidateCSINodeUpdate`), `pkg/apis/rbac/validation/validation.go`,
 //! `apimachinery/pkg/api/validation/objectmeta.go` (`ValidateObjectMetaAccessorUpdate`).
+
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::part::Part;
+use super::{device, part::Part};
 use crate::{fault::Faults, kinds::StoredKind};
 
 /// Fields of a volume that are not its source.
@@ -47,6 +49,11 @@ pub(super) fn of_kind(kind: &StoredKind, sent: &Part<'_>, stored: &Part<'_>, fau
         "StorageClass" => class(sent, stored, faults),
         "ConfigMap" => config_map(sent, stored, faults),
         "ReplicaSet" | "Deployment" | "DaemonSet" | "Job" => same("selector", faults),
+        "ResourceClaim" => device::claim(sent, stored, faults),
+        "ResourceClaimTemplate" => new.unchanged(&old, faults),
+        "ResourceSlice" => device::slice(&new, &old, faults),
+        "ResourceQuota" => quota(&new, &old, faults),
+        "CSINode" => csi_node(&new, &old, faults),
         "StatefulSet" => {
             let rest = |spec: &Value| {
                 let mut spec = spec.clone();
@@ -176,6 +183,29 @@ fn class(sent: &Part<'_>, stored: &Part<'_>, faults: &mut Faults) {
         faults.forbidden(&sent.get("reclaimPolicy").at, "updates to reclaimPolicy are forbidden.");
     }
     sent.get("volumeBindingMode").unchanged(&stored.get("volumeBindingMode"), faults);
+}
+
+/// The scopes of a quota stay, in whatever order.
+fn quota(new: &Part<'_>, old: &Part<'_>, faults: &mut Faults) {
+    let scopes = |spec: &Value| -> BTreeSet<String> {
+        let scopes = spec["scopes"].as_array().into_iter().flatten();
+        scopes.filter_map(Value::as_str).map(ToOwned::to_owned).collect()
+    };
+    if scopes(new.value) != scopes(old.value) {
+        faults.invalid_json(&new.get("scopes").at, &new.value["scopes"], "field is immutable");
+    }
+}
+
+/// Drivers of a node come and go; what one has told stays (1.34 has `MutableCSINodeAllocatableCount` off).
+fn csi_node(new: &Part<'_>, old: &Part<'_>, faults: &mut Faults) {
+    let (drivers, before) = (new.get("drivers"), old.get("drivers"));
+    for driver in drivers.items() {
+        let is_changed =
+            |before: &Part<'_>| before.value["name"] == driver.value["name"] && before.value != driver.value;
+        if before.items().any(|before| is_changed(&before)) {
+            faults.invalid_json(&drivers.at, driver.value, "field is immutable");
+        }
+    }
 }
 
 fn config_map(sent: &Part<'_>, stored: &Part<'_>, faults: &mut Faults) {

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
 use super::part::Part;
 use crate::{fault::Faults, objects::names};
 use podberth_core::model::Quantity;
@@ -45,6 +47,13 @@ const SCOPES: [&str; 7] = [
     "Terminating",
     "VolumeAttributesClass",
 ];
+
+/// Scopes that a selector has or has not.
+const EXISTING: [&str; 5] =
+    ["BestEffort", "NotBestEffort", "Terminating", "NotTerminating", "CrossNamespacePodAffinity"];
+const MUST_EXIST: &str = "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, \
+                          ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or \
+                          ResourceQuotaScopeCrossNamespacePodAffinity";
 
 pub(super) fn limit_range(range: &Part<'_>, faults: &mut Faults) {
     let mut seen = BTreeSet::new();
@@ -128,6 +137,42 @@ fn bounds(item: &Part<'_>, resource: &str, faults: &mut Faults) {
     }
 }
 
+/// `true` if a quota with this scope may limit this resource (`IsResourceQuotaScopeValidForResource`). It may limit all that have no plain
+/// names.
+fn fits(scope: &str, resource: &str) -> bool {
+    let is_plain = COUNTED.contains(&resource) && resource != "storage";
+    let has_pages = ["hugepages-", "requests.hugepages-"].iter().any(|prefix| resource.starts_with(prefix));
+    if !(is_plain || has_pages) || !SCOPES.contains(&scope) {
+        return true;
+    }
+    match scope {
+        "BestEffort" => resource == "pods",
+        "VolumeAttributesClass" => matches!(resource, "persistentvolumeclaims" | "requests.storage"),
+        _ => {
+            let compute = ["cpu", "memory", "limits.cpu", "limits.memory", "requests.cpu", "requests.memory"];
+            resource == "pods" || compute.contains(&resource)
+        }
+    }
+}
+
+/// Scopes that stand together: they fit the resources, and do not exclude each other.
+fn together(scopes: &[&str], spec: &Part<'_>, at: &Part<'_>, faults: &mut Faults) {
+    let hard = spec.get("hard");
+    for scope in scopes {
+        if !SCOPES.contains(scope) {
+            faults.invalid_json(&at.at, at.value, "unsupported scope");
+        }
+        for _ in hard.entries().filter(|(resource, _)| !fits(scope, resource)) {
+            faults.invalid_json(&at.at, at.value, "unsupported scope applied to resource");
+        }
+    }
+    for pair in [["BestEffort", "NotBestEffort"], ["Terminating", "NotTerminating"]] {
+        if pair.iter().all(|scope| scopes.contains(scope)) {
+            faults.invalid_json(&at.at, at.value, "conflicting scopes");
+        }
+    }
+}
+
 pub(super) fn quota(quota: &Part<'_>, faults: &mut Faults) {
     let spec = quota.get("spec");
     for (name, amount) in spec.get("hard").entries() {
@@ -144,14 +189,23 @@ pub(super) fn quota(quota: &Part<'_>, faults: &mut Faults) {
             }
         }
     }
-    let scopes = spec.get("scopes");
-    for scope in scopes.items() {
-        if !SCOPES.contains(&scope.text()) {
-            faults.invalid_json(&scopes.at, scopes.value, "unsupported scope");
-        }
+    let texts = |list: &Value, field: Option<&str>| -> Vec<String> {
+        let items = list.as_array().into_iter().flatten();
+        let text = |item: &Value| field.map_or(item, |field| &item[field]).as_str().unwrap_or_default().to_owned();
+        items.map(text).collect()
+    };
+    let (scopes, selector) = (spec.get("scopes"), spec.get("scopeSelector"));
+    let expressions = selector.get("matchExpressions");
+    for (list, field) in [(&scopes, None), (&expressions, Some("scopeName"))] {
+        let named = texts(list.value, field);
+        together(&named.iter().map(String::as_str).collect::<Vec<_>>(), &spec, list, faults);
     }
-    for requirement in spec.get("scopeSelector").get("matchExpressions").items() {
-        requirement.get("scopeName").one_of(&SCOPES, faults);
+    for requirement in expressions.items() {
+        let scope = requirement.get("scopeName");
+        if requirement.get("operator").text() != "Exists" && EXISTING.contains(&scope.text()) {
+            let at = requirement.get("operator");
+            faults.invalid(&at.at, at.text(), MUST_EXIST);
+        }
         let (operator, values) = (requirement.get("operator"), requirement.get("values"));
         let count = values.items().count();
         match operator.text() {
@@ -168,5 +222,46 @@ pub(super) fn quota(quota: &Part<'_>, faults: &mut Faults) {
             "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
             other => faults.invalid(&operator.at, other, "not a valid selector operator"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn scopes_of_a_quota_fit_each_other_and_its_resources() {
+        let faults = |spec: &Value| {
+            let (object, mut faults) = (json!({"spec": spec}), Faults::default());
+            quota(&Part::whole(&object), &mut faults);
+            faults.into_causes().into_iter().map(|cause| cause.field).collect::<Vec<_>>()
+        };
+        let expressions = "spec.scopeSelector.matchExpressions";
+        for (hard, scopes, expected) in [
+            (json!({"pods": "1"}), json!(["BestEffort"]), 0),
+            (json!({"pods": "1"}), json!(["BestEffort", "NotBestEffort"]), 1),
+            (json!({"pods": "1"}), json!(["NotTerminating", "Terminating"]), 1),
+            (json!({"requests.cpu": "1", "cpu": "1"}), json!(["BestEffort"]), 2),
+            (json!({"requests.cpu": "1"}), json!(["NotBestEffort", "CrossNamespacePodAffinity"]), 0),
+            (json!({"requests.storage": "1"}), json!(["PriorityClass"]), 1),
+            (json!({"requests.storage": "1"}), json!(["VolumeAttributesClass"]), 0),
+            (json!({"hugepages-2Mi": "2Mi", "count/pods": "1"}), json!(["Terminating"]), 1),
+            (json!({"pods": "1"}), json!(["Odd"]), 1),
+        ] {
+            let found = faults(&json!({"hard": hard, "scopes": scopes}));
+            assert_eq!(found, vec!["spec.scopes"; expected], "{hard} {scopes}");
+            let selected: Vec<Value> = scopes
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|scope| json!({"scopeName": scope, "operator": "Exists"}))
+                .collect();
+            let found = faults(&json!({"hard": hard, "scopeSelector": {"matchExpressions": selected}}));
+            assert_eq!(found, vec![expressions; expected], "{hard} {scopes}");
+        }
+        let selected = json!([{"scopeName": "BestEffort", "operator": "DoesNotExist"}]);
+        let found = faults(&json!({"hard": {"pods": "1"}, "scopeSelector": {"matchExpressions": selected}}));
+        assert_eq!(found, [format!("{expressions}[0].operator")]);
     }
 }

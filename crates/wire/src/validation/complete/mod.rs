@@ -6,6 +6,7 @@
 mod address;
 mod container;
 mod core;
+mod device;
 mod event;
 mod immutable;
 mod limits;
@@ -80,6 +81,7 @@ fn of_kind(kind: &StoredKind, object: &Part<'_>, faults: &mut Faults) {
         (_, "Deployment") => workload::deployment(object, faults),
         (_, "DaemonSet") => workload::daemon_set(object, faults),
         (_, "Job") => workload::job(object, faults),
+        (_, "ResourceClaimTemplate") => device::template(object, faults),
         (_, "HorizontalPodAutoscaler") => workload::autoscaler(object, faults),
         _ => {}
     }
