@@ -33,6 +33,7 @@ pub mod amounts;
 mod canonical;
 mod fixed;
 pub mod host_ports;
+pub(crate) mod job;
 mod label_keys;
 mod limit_range;
 pub mod name_label;
@@ -84,6 +85,20 @@ pub fn created(kind: &'static StoredKind, document: &Document, now: &str) -> Res
 /// The class of a pod with this normalized spec.
 pub(crate) fn qos_class(spec: &serde_json::Map<String, serde_json::Value>) -> &'static str {
     qos::class(spec)
+}
+
+/// Gives a new object, which has its name and its uid, what is made of these: a job its selector.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn identified(kind: &StoredKind, document: Document) -> Result<Document, DecodeError> {
+    if kind.kind != "Job" {
+        return Ok(document);
+    }
+    document.edited(|object| {
+        job::select(object);
+        Ok(())
+    })
 }
 
 /// `true` if limit ranges say something about objects of a kind.

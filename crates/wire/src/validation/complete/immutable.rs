@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{device, part::Part};
+use super::{device, job, part::Part};
 use crate::{fault::Faults, kinds::StoredKind};
 
 /// Fields of a volume that are not its source.
@@ -48,7 +48,8 @@ pub(super) fn of_kind(kind: &StoredKind, sent: &Part<'_>, stored: &Part<'_>, fau
         "PersistentVolumeClaim" => claim(&new, &old, stored.get("status").get("phase").text() == "Bound", faults),
         "StorageClass" => class(sent, stored, faults),
         "ConfigMap" => config_map(sent, stored, faults),
-        "ReplicaSet" | "Deployment" | "DaemonSet" | "Job" => same("selector", faults),
+        "ReplicaSet" | "Deployment" | "DaemonSet" => same("selector", faults),
+        "Job" => job::changes(sent, stored, faults),
         "ResourceClaim" => device::claim(sent, stored, faults),
         "ResourceClaimTemplate" => new.unchanged(&old, faults),
         "ResourceSlice" => device::slice(&new, &old, faults),

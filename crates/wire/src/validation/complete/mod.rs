@@ -9,6 +9,7 @@ mod core;
 mod device;
 mod event;
 mod immutable;
+mod job;
 mod limits;
 mod part;
 mod pod;

@@ -5,14 +5,14 @@
 
 use serde_json::Value;
 
-use super::{core, part::Part, pod};
+use super::{core, job, part::Part, pod};
 use crate::{
     fault::{Faults, Path},
     kinds,
     objects::meta::LabelSelector,
 };
 
-const LABELS: &str = "`selector` does not match template `labels`";
+pub(super) const LABELS: &str = "`selector` does not match template `labels`";
 
 pub(super) fn replication_controller(object: &Part<'_>, faults: &mut Faults) {
     let spec = object.get("spec");
@@ -206,6 +206,7 @@ fn amount(part: &Part<'_>, faults: &mut Faults) {
 
 pub(super) fn job(object: &Part<'_>, faults: &mut Faults) {
     unread(object, "job", &["OnFailure", "Never"], faults);
+    job::selector(object, faults);
     let spec = object.get("spec");
     for field in ["parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished"] {
         spec.get(field).not_negative(faults);
