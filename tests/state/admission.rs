@@ -85,6 +85,65 @@ async fn limit_ranges_fill_in_and_refuse_amounts() {
 }
 
 #[tokio::test]
+async fn changed_amounts_are_held_against_ranges_and_classes() {
+    let server = server().await;
+    let merge = ("content-type", "application/merge-patch+json");
+    server.post(PODS, &pod("a")).await.is(201);
+    let claims = "/api/v1/namespaces/shop/persistentvolumeclaims";
+    let class = json!({"metadata": {"name": "fixed"}, "provisioner": "p"});
+    server.post("/apis/storage.k8s.io/v1/storageclasses", &class).await.is(201);
+    let spec = json!({"storageClassName": "fixed", "accessModes": ["ReadWriteOnce"], "volumeName": "v",
+        "resources": {"requests": {"storage": "1Gi"}}});
+    server.post(claims, &json!({"metadata": {"name": "c"}, "spec": spec})).await.is(201);
+    let (claim, bound) = (format!("{claims}/c"), json!({"status": {"phase": "Bound"}}));
+    server.ask("PATCH", &format!("{claim}/status"), merge, &bound).await.is(200);
+    let limits = json!([{"type": "Container", "max": {"cpu": "700m"}}, {"type": "PersistentVolumeClaim", "max": {"storage": "5Gi"}}]);
+    let range = json!({"metadata": {"name": "r"}, "spec": {"limits": limits}});
+    server.post("/api/v1/namespaces/shop/limitranges", &range).await.is(201);
+
+    let resize = ("content-type", "application/strategic-merge-patch+json");
+    let amounts = |cpu: &str| json!({"spec": {"containers": [{"name": "c", "resources": {"limits": {"cpu": cpu}}}]}});
+    let path = format!("{PODS}/a/resize");
+    let status = server.ask("PATCH", &path, resize, &amounts("1")).await.fails(403, "Forbidden");
+    let why = r#"pods "a" is forbidden: maximum cpu usage per Container is 700m, but limit is 1"#;
+    assert_eq!(status["message"], why);
+    server.ask("PATCH", &path, resize, &amounts("600m")).await.is(200);
+
+    let grow = |size: &str| json!({"spec": {"resources": {"requests": {"storage": size}}}});
+    let status = server.ask("PATCH", &claim, merge, &grow("9Gi")).await.fails(403, "Forbidden");
+    assert!(status["message"].as_str().is_some_and(|why| why.contains("maximum storage usage")), "{status}");
+    let status = server.ask("PATCH", &claim, merge, &grow("2Gi")).await.fails(403, "Forbidden");
+    assert!(status["message"].as_str().is_some_and(|why| why.contains("storageclass")), "{status}");
+    let open = json!({"allowVolumeExpansion": true});
+    server.ask("PATCH", "/apis/storage.k8s.io/v1/storageclasses/fixed", merge, &open).await.is(200);
+    server.ask("PATCH", &claim, merge, &grow("2Gi")).await.is(200);
+}
+
+#[tokio::test]
+async fn a_new_job_selects_its_own_pods() {
+    let server = server().await;
+    let path = "/apis/batch/v1/namespaces/shop/jobs";
+    let template = json!({"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}});
+    let job = json!({"metadata": {"generateName": "j-"}, "spec": {"template": template}});
+    let created = server.post(path, &job).await.is(201);
+    let (name, uid) = (&created["metadata"]["name"], &created["metadata"]["uid"]);
+    let selector = json!({"matchLabels": {"batch.kubernetes.io/controller-uid": uid}});
+    assert_eq!(created["spec"]["selector"], selector);
+    assert_eq!(&created["spec"]["template"]["metadata"]["labels"]["batch.kubernetes.io/job-name"], name);
+    server.put(&format!("{path}/{}", name.as_str().unwrap_or_default()), &created).await.is(200);
+    let own =
+        json!({"metadata": {"name": "own"}, "spec": {"template": template, "selector": {"matchLabels": {"a": "b"}}}});
+    let status = server.post(path, &own).await.fails(422, "Invalid");
+    assert_eq!(fields(&status), ["spec.selector", "spec.template.metadata.labels"]);
+    let apply = ("content-type", "application/apply-patch+yaml");
+    let applied = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "applied"}, "spec": {"template": template}});
+    for code in [201, 200] {
+        let job = server.ask("PATCH", &format!("{path}/applied?fieldManager=me"), apply, &applied).await.is(code);
+        assert_eq!(job["spec"]["template"]["metadata"]["labels"]["job-name"], "applied");
+    }
+}
+
+#[tokio::test]
 async fn a_binding_is_carried_out_as_it_is() {
     let server = server().await;
     server.post(PODS, &pod("a")).await.is(201);

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{examine::undecodable, is_absent, target::Target};
+use super::{examine::undecodable, is_absent, patched::Part, target::Target};
 use crate::{
     clock,
-    core::snapshot::Snapshot,
+    core::snapshot::{Kind, Snapshot},
     service::{
         Service,
         compute::read_on,
@@ -146,6 +146,53 @@ pub(super) async fn of_new(service: &Service, target: &Target, document: &mut Do
             Err(denied) => return Err(forbidden(target, document, denied)),
         }
     }
+}
+
+/// `true` if a valid change of a part of an object is held against other objects.
+pub(super) fn holds_change(service: &Service, kind: &StoredKind, part: Part) -> bool {
+    let is_held = match part {
+        Part::Resize => kind.is(Kind::Pod),
+        Part::Main => kind.is(Kind::PersistentVolumeClaim),
+        _ => false,
+    };
+    is_held && service.admission.holds_for(kind)
+}
+
+/// Holds a valid change of a pod's resources or of a claim against the limit ranges of its namespace, and the growth of a claim against its
+/// storage class.
+///
+/// Source: `plugin/pkg/admission/limitranger/admission.go` (`SupportsAttributes`),
+/// `plugin/pkg/admission/storage/persistentvolume/resize/admission.go`.
+///
+/// # Errors
+/// [`Error::Forbidden`] if one of them refuses it.
+pub(super) async fn of_change(
+    service: &Service,
+    target: &Target,
+    body: &[u8],
+    before: &Document,
+    length: usize,
+) -> Result<()> {
+    let document = Document::parse(body).map_err(Error::internal)?;
+    if is_absent(before.metadata("deletionTimestamp")) {
+        limit(service, target, document.clone(), length).await?;
+    }
+    if !target.kind.is(Kind::PersistentVolumeClaim) {
+        return Ok(());
+    }
+    let Some(class) = defaults::class_of_growth(&document, before) else { return Ok(()) };
+    let stored = match kinds::by_core(Kind::StorageClass) {
+        Some(kind) if !class.is_empty() => {
+            let class = Target { cluster: target.cluster.clone(), kind, namespace: None, name: class };
+            service.store.get(&class.cluster, &class.key()).await?
+        }
+        _ => None,
+    };
+    if stored.is_some_and(|class| defaults::lets_grow(&class.body)) {
+        return Ok(());
+    }
+    let message = "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize";
+    Err(Error::Forbidden { subject: target.subject(), message: message.into() })
 }
 
 /// Keeps in an object that replaces a stored one the values that were written at its creation.

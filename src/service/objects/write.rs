@@ -16,6 +16,7 @@ use super::{
     delete,
     examine::{self, Accepted, Refused},
     generated, guard, is_absent,
+    mode::AdmissionMode,
     patched::{Manager, Part, Patched, Patching},
     quota, revision, stamp,
     target::{Preconditions, Target},
@@ -31,7 +32,9 @@ use crate::{
     },
     store::{Body, Change, Record, Refusal},
     wire::{
+        defaults,
         document::Document,
+        kinds::StoredKind,
         patch::{Patch, PatchError, PatchType},
         validation::fields::FieldValidation,
     },
@@ -311,7 +314,7 @@ impl Draft {
         let (kind, mode, manager) = (target.kind, service.admission, self.manager.clone());
         let checked = read_on(self.length, move || {
             manager.track(kind, None, &mut document, Part::Main).map_err(Refused::Undecodable)?;
-            examine::check(kind, document, mode)
+            examine::check(kind, identified(kind, document, mode)?, mode)
         });
         checked.await?.map(Next::Put).map_err(|refused| refused.into_error(target))
     }
@@ -352,7 +355,8 @@ impl Draft {
                 document.set_metadata("managedFields", fields);
             }
             let mode = service.admission;
-            read_on(length, move || examine::check(kind, document, mode)).await?.map(Next::Put)
+            let check = move || examine::check(kind, identified(kind, document, mode)?, mode);
+            read_on(length, check).await?.map(Next::Put)
         };
         checked.map_err(|refused| match refused {
             Refused::Undecodable(error) if !error.is_used_up() => PatchError::Invalid(error.to_string()).into(),
@@ -424,6 +428,7 @@ impl Update {
             document = admission::succeed(service, target, document, &before, length).await?;
         }
         let is_end = delete::succeed(service, target, &mut document, &before)?;
+        let earlier = admission::holds_change(service, kind, part).then(|| before.clone());
         let checked = read_on(length, move || {
             if let Some(manager) = manager {
                 manager.track(kind, Some(&before), &mut document, part).map_err(Refused::Undecodable)?;
@@ -436,7 +441,11 @@ impl Update {
                 Some((causes, _)) => Err(Refused::Invalid(causes)),
             }
         });
-        Ok(checked.await?.map(|mut accepted| {
+        let checked = checked.await?;
+        if let (Ok(accepted), Some(earlier)) = (&checked, &earlier) {
+            admission::of_change(service, target, &accepted.body, earlier, length).await?;
+        }
+        Ok(checked.map(|mut accepted| {
             accepted.uid.clone_from(&stored.uid);
             if part == Part::Status {
                 // Programs write it, and nobody reads what is told to them.
@@ -455,6 +464,14 @@ async fn admitted(service: &Service, target: &Target, document: Document, length
     document = admission::begin(service, target, document, length).await?;
     stamp(&mut document);
     Ok(document)
+}
+
+/// A new object with what the API server makes of its name and its uid. No client owns these fields, so this follows the noting of owners.
+fn identified(kind: &StoredKind, document: Document, mode: AdmissionMode) -> std::result::Result<Document, Refused> {
+    if !mode.holds_for(kind) {
+        return Ok(document);
+    }
+    defaults::identified(kind, document).map_err(Refused::Undecodable)
 }
 
 /// Reads a body to be stored as an object of the target, with warnings about its fields.

@@ -50,7 +50,7 @@ mod update;
 mod usage;
 
 pub use pod::{ask, fill_new, in_cluster};
-pub use storage_class::fill as fill_claim;
+pub use storage_class::{class_of_growth, fill as fill_claim, lets_grow};
 pub use update::keep;
 
 use super::{

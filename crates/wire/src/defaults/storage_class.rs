@@ -9,7 +9,10 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::{decode, document::Document, objects::storage::BETA_STORAGE_CLASS};
-use podberth_core::{model::PersistentVolumeClaim, snapshot::Snapshot};
+use podberth_core::{
+    model::{PersistentVolumeClaim, Quantity},
+    snapshot::Snapshot,
+};
 
 /// Fills in the class of a claim of a request.
 pub fn fill(claim: &mut PersistentVolumeClaim, classes: &Snapshot) {
@@ -40,6 +43,77 @@ pub(super) fn admit(document: &mut Document, classes: &Snapshot) {
     }
 }
 
+/// A claim, as its growth is judged.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Claim {
+    metadata: Metadata,
+    spec: ClaimSpec,
+    status: ClaimStatus,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Metadata {
+    annotations: BTreeMap<String, String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ClaimSpec {
+    storage_class_name: Option<String>,
+    resources: Resources,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Resources {
+    requests: BTreeMap<String, String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ClaimStatus {
+    phase: String,
+}
+
+impl Claim {
+    fn read(document: &Document) -> Self {
+        decode::from_slice(document.to_json().as_bytes()).unwrap_or_default()
+    }
+
+    fn class(&self) -> &str {
+        let old = self.metadata.annotations.get(BETA_STORAGE_CLASS);
+        old.or(self.spec.storage_class_name.as_ref()).map_or("", String::as_str)
+    }
+
+    fn size(&self) -> Quantity {
+        self.spec.resources.requests.get("storage").and_then(|size| size.parse().ok()).unwrap_or_default()
+    }
+}
+
+/// The class that must let a bound claim grow, empty if it has none or changed it; `None` if the claim does not grow. The growth of a claim
+/// that is not bound is refused by validation.
+///
+/// Source: `plugin/pkg/admission/storage/persistentvolume/resize/admission.go`.
+pub fn class_of_growth(claim: &Document, before: &Document) -> Option<String> {
+    let (claim, before) = (Claim::read(claim), Claim::read(before));
+    if claim.size() <= before.size() || before.status.phase != "Bound" {
+        return None;
+    }
+    Some(if claim.class() == before.class() { claim.class().to_owned() } else { String::new() })
+}
+
+/// `true` if a stored class lets its volumes grow.
+pub fn lets_grow(class: &[u8]) -> bool {
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Class {
+        allow_volume_expansion: Option<bool>,
+    }
+    decode::from_slice::<Class>(class).unwrap_or_default().allow_volume_expansion == Some(true)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,6 +122,23 @@ mod tests {
 
     fn default_class(name: &str, created: Option<i64>) -> Object {
         storage_class(name).with(|class| (class.is_default, class.created) = (true, created)).into()
+    }
+
+    #[test]
+    fn a_bound_claim_grows_by_leave_of_its_class() {
+        let claim = |size: &str, class: &str, phase: &str| {
+            let text = format!(
+                r#"{{"spec":{{"storageClassName":"{class}","resources":{{"requests":{{"storage":"{size}"}}}}}},"status":{{"phase":"{phase}"}}}}"#
+            );
+            Document::parse(text.as_bytes()).unwrap()
+        };
+        let before = claim("1Gi", "fast", "Bound");
+        let asked = |claim: &Document| class_of_growth(claim, &before);
+        assert_eq!(asked(&claim("2Gi", "fast", "Bound")).as_deref(), Some("fast"));
+        assert_eq!(asked(&claim("2Gi", "slow", "Bound")).as_deref(), Some(""), "another class");
+        assert_eq!(asked(&claim("1024Mi", "fast", "Bound")), None, "the same size");
+        assert_eq!(class_of_growth(&claim("2Gi", "fast", ""), &claim("1Gi", "fast", "Pending")), None);
+        assert!(lets_grow(br#"{"allowVolumeExpansion":true}"#) && !lets_grow(b"{}"));
     }
 
     #[test]
