@@ -161,3 +161,25 @@ async fn what_nothing_serves_is_answered_as_by_kube_apiserver() {
     let head = axum::http::Request::head("/api/v1/nodes").body(axum::body::Body::empty()).expect("a request");
     assert_eq!(server.send(head).await.code, 405);
 }
+
+#[tokio::test]
+async fn an_applied_scale_owns_the_replicas() {
+    let server = server().await;
+    let path = "/apis/apps/v1/namespaces/default/deployments";
+    let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    let workload = json!({"metadata": {"name": "d"}, "spec": {"replicas": 1, "selector": {"matchLabels": {"a": "b"}}, "template": template}});
+    server.post(&format!("{path}?fieldManager=maker"), &workload).await.is(201);
+    let apply = ("content-type", "application/apply-patch+yaml");
+    let scale = json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "d", "namespace": "default"}, "spec": {"replicas": 3}});
+    let at = format!("{path}/d/scale?fieldManager=h");
+    server.ask("PATCH", &at, apply, &scale).await.fails(409, "Conflict");
+    let applied = server.ask("PATCH", &format!("{at}&force=true"), apply, &scale).await.is(200);
+    assert_eq!((&applied["kind"], &applied["spec"]["replicas"]), (&"Scale".into(), &3.into()));
+    let stored = server.get(&format!("{path}/d")).await.is(200);
+    let managers = stored["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
+    let owner = managers.iter().find(|entry| entry["manager"] == "h").cloned().unwrap_or_default();
+    assert_eq!((&owner["operation"], &owner["subresource"]), (&"Apply".into(), &"scale".into()));
+    assert_eq!((&owner["apiVersion"], &owner["fieldsV1"]), (&"apps/v1".into(), &json!({"f:spec": {"f:replicas": {}}})));
+    let maker = managers.iter().find(|entry| entry["manager"] == "maker").cloned().unwrap_or_default();
+    assert!(maker["fieldsV1"]["f:spec"]["f:replicas"].is_null(), "{maker}");
+}

@@ -12,6 +12,7 @@ use crate::{
     decode::{self, DecodeError},
     document::Document,
     fault::{Cause, Faults, Path},
+    patch::PatchError,
 };
 
 /// Its group, version and kind.
@@ -87,6 +88,28 @@ impl Sent {
         }
         faults.into_causes()
     }
+}
+
+/// A scale that is applied: a configuration of `autoscaling/v1` Scale with a number of replicas.
+///
+/// # Errors
+/// If it is of another kind, has managed fields, or leaves the number of replicas out.
+pub fn applied(config: Map<String, Value>) -> Result<Sent, PatchError> {
+    let config = Value::Object(config);
+    let text = |field: &str| config[field].as_str().unwrap_or_default();
+    if (text("apiVersion"), text("kind")) != (API_VERSION, KIND) {
+        let (group, version) = text("apiVersion").split_once('/').unwrap_or(("", text("apiVersion")));
+        let why = format!("invalid object type: {group}/{version}, Kind={}", text("kind"));
+        return Err(PatchError::BadRequest(why));
+    }
+    if !config["metadata"]["managedFields"].is_null() {
+        return Err(PatchError::BadRequest("metadata.managedFields must be nil".into()));
+    }
+    if config["spec"]["replicas"].is_null() {
+        let why = "a scale is applied with a number of replicas: set spec.replicas, or leave the scale alone";
+        return Err(PatchError::BadRequest(why.into()));
+    }
+    Ok(decode::from_slice(config.to_string().as_bytes())?)
 }
 
 /// The scale of a stored workload, at a revision.
@@ -181,6 +204,17 @@ mod tests {
             "metadata": {"name": "a", "namespace": "n", "uid": "u", "resourceVersion": "7"},
             "status": {"replicas": 2, "selector": "app=web"}})
         );
+    }
+
+    #[test]
+    fn a_scale_is_applied_as_a_scale_with_replicas() {
+        let applied = |config: Value| applied(config.as_object().cloned().unwrap_or_default());
+        let scale = |spec: Value| json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "a"}, "spec": spec});
+        assert_eq!(applied(scale(json!({"replicas": 3}))).expect("a scale").spec.replicas, 3);
+        assert!(applied(scale(json!({}))).is_err());
+        let workload = json!({"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"replicas": 3}});
+        let why = PatchError::BadRequest("invalid object type: apps/v1, Kind=Deployment".into());
+        assert_eq!(applied(workload), Err(why));
     }
 
     #[test]

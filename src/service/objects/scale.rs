@@ -52,16 +52,27 @@ pub async fn set_scale(service: &Service, target: &Target, scaling: &Scaling, op
         let record = read(service, target, None).await?;
         let sent = match scaling {
             Scaling::Replace(body) => decode::from_slice::<Sent>(body)?,
+            Scaling::Patch(PatchType::Apply, body) => match Patch::parse(PatchType::Apply, body)? {
+                Patch::Apply(config) => scale::applied(config)?,
+                _ => return Err(Error::BadRequest("the patch is no configuration".into())),
+            },
             Scaling::Patch(patch, body) => {
                 let patched = patch::merged(target.kind, &of(&record)?, Patch::parse(*patch, body)?)?;
                 decode::from_slice(patched.document.to_json().as_bytes())?
             }
         };
         check(target, &sent, &record)?;
-        let revision = record.revision.to_string();
-        let body = json!({"metadata": {"resourceVersion": revision}, "spec": {"replicas": sent.spec.replicas}});
-        let body = Bytes::from(body.to_string());
-        let intent = Intent::Patch { patch: PatchType::Merge, body, part: Part::Scale };
+        let mut body = json!({"metadata": {"resourceVersion": record.revision.to_string()}, "spec": {"replicas": sent.spec.replicas}});
+        let patch = if matches!(scaling, Scaling::Patch(PatchType::Apply, _)) {
+            // The manager owns the replicas of the workload, by way of its scale.
+            body["apiVersion"] = target.kind.api_version().into();
+            body["kind"] = target.kind.kind.into();
+            body["metadata"]["name"] = target.name.as_str().into();
+            PatchType::Apply
+        } else {
+            PatchType::Merge
+        };
+        let intent = Intent::Patch { patch, body: Bytes::from(body.to_string()), part: Part::Scale };
         let written = write(service, target, intent, options).await;
         match written {
             Ok(written) => {
