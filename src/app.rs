@@ -42,6 +42,7 @@ use crate::{
     },
     service::{
         Freshness, Service,
+        access::uses::KeptUses,
         lifecycle::{Lifecycle, events::ExpireEvents},
         objects::{AdmissionMode, create_built_in},
         scheduler::Scheduler,
@@ -162,7 +163,7 @@ struct Server {
     store: Arc<dyn Storage>,
     state: AppState,
     router: Router,
-    upkeep: Upkeep,
+    upkeep: (Upkeep, Option<KeptUses>),
     lifecycle: Option<Lifecycle>,
     scheduler: Option<Scheduler>,
     tracing: Option<Tracing>,
@@ -232,7 +233,12 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     }
     let authenticator = access::authenticator(settings, &service, address.ip()).await?;
     let audit = audit::audit(settings, &store, authenticator.is_some())?;
-    let manner = Manner { public_url: settings.public_url.clone(), authenticator, audit };
+    let manner = Manner {
+        public_url: settings.public_url.clone(),
+        authenticator,
+        audit,
+        proxies: settings.limits.trusted_proxies.clone(),
+    };
     let state = AppState::asked(manner, service, checks, metrics);
     let limits = Limits {
         request_timeout: settings.request_timeout,
@@ -242,6 +248,9 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
         decoded_bytes: settings.max_decoded_bytes,
         body_wait: settings.max_body_wait,
         body_pace: Pace { grace: settings.body_timeout, bytes_per_second: settings.min_body_rate },
+        reads: settings.limits.max_requests_inflight,
+        writes: settings.limits.max_mutating_requests_inflight,
+        watches_of_user: settings.limits.max_watches_per_user,
         compress_from_bytes: settings.compress_replies_from.map(|bytes| bytes as u64),
     };
     let endpoint = settings.otlp_endpoint.as_ref();
@@ -250,7 +259,8 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     let guard = Guard::new(&[address.ip()], settings.allowed_hosts.clone(), settings.allowed_origins.clone());
     let router = api::router(state.clone(), limits, diagnostics).layer(Extension(guard));
     let holder = Uuid::new_v4();
-    let upkeep = Upkeep::start(&store, holder, jobs(settings, &state.clusters));
+    let uses = state.manner.authenticator.as_ref().map(|known| known.uses.keep(&state));
+    let upkeep = (Upkeep::start(&store, holder, jobs(settings, &state.clusters)), uses);
     // Facts end where they come from.
     let ends = admission == AdmissionMode::Kubernetes;
     let lifecycle = ends.then(|| Lifecycle::start(&store, holder));
@@ -347,7 +357,7 @@ fn limits(settings: &Settings) -> live::Limits {
             age: settings.policy_history_age,
         },
         watches: live::Watches {
-            most: settings.max_watches,
+            most: settings.limits.max_watches,
             kept: live::journal::Bounds { events: settings.watch_history, bytes: settings.watch_history_bytes },
         },
     }

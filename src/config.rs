@@ -25,6 +25,7 @@ use crate::{
 
 mod audit;
 mod database;
+mod limits;
 mod shown;
 mod tls;
 mod values;
@@ -34,6 +35,7 @@ use self::values::{bytes, cluster_names, collector, count, public_url, ratio, up
 pub use self::{
     audit::AuditSettings,
     database::{DatabaseSettings, shows_password},
+    limits::LimitSettings,
     tls::TlsSettings,
     values::ClusterNames,
 };
@@ -255,9 +257,9 @@ pub struct Settings {
     #[arg(long, value_name = "N", default_value = "4096")]
     pub max_waiting_changes: usize,
 
-    /// Watches at once; further ones are answered 429
-    #[arg(long, value_name = "N", default_value = "10000")]
-    pub max_watches: usize,
+    /// Settings of the limits of what users ask.
+    #[command(flatten)]
+    pub limits: LimitSettings,
 
     /// Events that are kept of each watched kind in each cluster. A watch that falls further behind, or asks for an older revision,
     /// ends with 410 Expired, and its client lists again

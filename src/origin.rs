@@ -103,6 +103,47 @@ pub fn is_origin_of(origin: &str, host: &str) -> bool {
     theirs.host == ours.host && theirs.port.or(usual) == ours.port.or(usual)
 }
 
+/// Proxies whose `X-Forwarded-For` counts: `none`, or a list of addresses and networks (`10.0.0.0/8`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrustedProxies(Vec<(IpAddr, u32)>);
+
+impl TrustedProxies {
+    /// `true` if an address is that of a trusted proxy.
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|(network, bits)| match (network, address) {
+            (IpAddr::V4(network), IpAddr::V4(address)) => {
+                (network.to_bits() ^ address.to_bits()).leading_zeros() >= *bits
+            }
+            (IpAddr::V6(network), IpAddr::V6(address)) => {
+                (network.to_bits() ^ address.to_bits()).leading_zeros() >= *bits
+            }
+            _ => false,
+        })
+    }
+}
+
+impl FromStr for TrustedProxies {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        if matches!(text.trim(), "" | "none") {
+            return Ok(Self::default());
+        }
+        let network = |text: &str| {
+            let (address, bits) = text.trim().split_once('/').map_or((text.trim(), None), |(a, b)| (a, Some(b)));
+            let address: IpAddr = address.parse().ok()?;
+            let most = if address.is_ipv4() { 32 } else { 128 };
+            let bits = bits.map_or(Some(most), |bits| bits.parse().ok().filter(|bits| *bits <= most))?;
+            Some((address, bits))
+        };
+        let told = |text: &str| {
+            network(text).ok_or_else(|| format!("{text:?} is neither an address nor a network as 10.0.0.0/8"))
+        };
+        text.split(',').map(told).collect::<std::result::Result<_, _>>().map(Self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,6 +196,26 @@ mod tests {
         assert!(!origins.allow("http://ui.example") && !origins.allow("null") && !Origins::default().allow("null"));
         for wrong in ["*", "ui.example", "https://ui.example/path", "null"] {
             assert!(wrong.parse::<Origins>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn proxies_are_addresses_and_networks() {
+        let proxies: TrustedProxies = "10.0.0.0/8, 192.168.1.7, fd00::/8".parse().expect("proxies");
+        for (address, is_trusted) in [
+            ("10.255.0.1", true),
+            ("11.0.0.1", false),
+            ("192.168.1.7", true),
+            ("192.168.1.8", false),
+            ("::ffff:10.0.0.1", true),
+            ("fd12::1", true),
+            ("fe80::1", false),
+        ] {
+            assert_eq!(proxies.trusts(address.parse().expect("an address")), is_trusted, "{address}");
+        }
+        assert!("0.0.0.0/0".parse::<TrustedProxies>().is_ok_and(|all| all.trusts([1, 2, 3, 4].into())));
+        for wrong in ["10.0.0.0/33", "proxy.example", "10.0.0.1,", "::/129"] {
+            assert!(wrong.parse::<TrustedProxies>().is_err(), "{wrong}");
         }
     }
 }

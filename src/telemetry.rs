@@ -153,6 +153,10 @@ metrics! {
         "Events and conditions of Podberth's own scheduler that were not written.";
     LOOPS_ENDED = "loops_ended_total", Kind::Counter,
         "Runs of background loops that ended by a fault; each begins again.";
+    REQUESTS_INFLIGHT = "requests_inflight", Kind::Gauge, "Requests in progress that have a seat, by class (extender, read, write, heavy).";
+    REQUESTS_QUEUED = "requests_queued", Kind::Gauge, "Requests that wait for a seat, by class.";
+    REQUESTS_REJECTED = "requests_rejected_total", Kind::Counter,
+        "Requests answered 429 because too many of their class waited, or because their user had too many watches (watch).";
     AUDIT_EVENTS = "audit_events_total", Kind::Counter, "Audit events that are recorded.";
     AUDIT_EVENTS_LOST = "audit_events_lost_total", Kind::Counter,
         "Audit events that are not recorded, by reason: dropped (reads, for which there was no room), unwritten (the file), refused (by the ledger).";
@@ -225,6 +229,9 @@ fn begin_at_zero() {
     gauge!(CLUSTERS_AWAY).increment(0.0);
     for reason in [TOO_LONG, PANICKED] {
         counter!(BINDS_UNJUDGED, "reason" => reason).increment(0);
+    }
+    for class in ["extender", "read", "write", "watch", "heavy"] {
+        counter!(REQUESTS_REJECTED, "class" => class).increment(0);
     }
     for reason in ["dropped", "unwritten", "refused"] {
         counter!(AUDIT_EVENTS_LOST, "reason" => reason).increment(0);

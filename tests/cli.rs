@@ -465,8 +465,8 @@ fn the_first_token_is_printed_once_and_makes_others() {
 
     let (listed, _) = token(folder.path(), &server, &first, &["list"]);
     let rows: Vec<Vec<&str>> = listed.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(rows[1], ["bootstrap", "user", "system:bootstrap", "*", "never"]);
-    assert_eq!(rows[2], ["s", "extender", "system:extender:s", "default", "never"]);
+    assert_eq!(rows[1], ["bootstrap", "user", "system:bootstrap", "*", "never", "never"]);
+    assert_eq!(rows[2], ["s", "extender", "system:extender:s", "default", "never", "never"]);
     token(folder.path(), &server, &first, &["create", "root", "--user=root", "--expires-in=24h"]);
     assert_eq!(token(folder.path(), &server, &first, &["revoke", "bootstrap"]).0, "token bootstrap revoked\n");
     let (_, told) = token(folder.path(), &server, &first, &["list"]);
@@ -492,4 +492,38 @@ fn settings_of_access_that_mean_nothing_are_one_line() {
     assert!(serve(&["--token-auth-file=missing"]).contains("missing"));
     assert!(serve(&["--token-auth-file=tokens", "--auth=none"]).contains("contradicts"));
     assert!(serve(&["--auth=perhaps"]).contains("--auth"));
+    assert!(serve(&["--trusted-proxies=10.0.0.0/33"]).contains("--trusted-proxies"));
+}
+
+#[test]
+fn a_faulty_audit_policy_is_one_line() {
+    let folder = folder();
+    let serve =
+        |arguments: &[&str]| one_line(podberth(folder.path()).args(["serve", "--listen=127.0.0.1:0"]).args(arguments));
+    let rule = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata, verb: [get]}]\n";
+    fs::write(folder.path().join("policy"), rule).expect("it is written");
+    let faulty = serve(&["--audit-policy-file=policy"]);
+    assert!(faulty.contains("--audit-policy-file policy: rules[0]") && faulty.contains("`verb`"), "{faulty}");
+    assert!(serve(&["--audit-policy-file=missing"]).contains("--audit-policy-file missing"));
+    assert!(serve(&["--audit-log-path=no/such/folder"]).contains("--audit-log-path no/such/folder"));
+    fs::write(folder.path().join("policy"), rule.replace(", verb: [get]", "")).expect("it is written");
+    assert!(serve(&["--audit-policy-file=policy", "--audit-retention=0s"]).contains("set --audit-log-path"));
+}
+
+/// Where nobody is asked who they are, requests are recorded all the same if a file for that is named.
+#[test]
+fn audit_events_are_lines_of_a_file() {
+    let folder = folder();
+    let server =
+        Server::start(podberth(folder.path()).args(["serve", "--audit-log-path=audit.log", "--audit-retention=0s"]));
+    let node = r#"{"metadata":{"name":"n"}}"#;
+    let head = "POST /api/v1/nodes HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\naudit-id: my-id\r\ncontent-type: application/json";
+    let created = server.send(&format!("{head}\r\ncontent-length: {}\r\n\r\n{node}", node.len()));
+    assert!(created.starts_with("HTTP/1.1 201 ") && created.contains("audit-id: my-id"), "{created}");
+    let text = fs::read_to_string(folder.path().join("audit.log")).expect("it was written before the answer");
+    let event: serde_json::Value = serde_json::from_str(&text).expect("one line of JSON");
+    assert_eq!((&event["auditID"], &event["objectRef"]["name"]), (&"my-id".into(), &"n".into()));
+    assert_eq!((&event["sourceIPs"][0], &event["responseStatus"]["code"]), (&"127.0.0.1".into(), &201.into()));
+    assert!(server.get("/audit").contains(r#""items":[]"#), "the database has none");
+    server.stop();
 }

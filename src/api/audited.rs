@@ -15,9 +15,10 @@ use axum::{
 };
 use hyper::body::{Frame, SizeHint};
 
-use super::{cluster::ClusterName, identity::AUDIT_ID};
+use super::{cluster::ClusterName, identity::AUDIT_ID, peer};
 use crate::{
     core::audit::Stage,
+    origin::TrustedProxies,
     service::audit::{self, Audit, Client, LARGEST_BODY, Trail, Unanswered},
 };
 
@@ -28,10 +29,11 @@ pub(super) struct Panicked;
 /// Carries a request out on its trail. The answer to a change comes when its event is recorded.
 pub(super) async fn audited<F: Future<Output = Response>>(
     audit: &Audit,
+    proxies: &TrustedProxies,
     request: Request,
     carry: impl FnOnce(Request) -> F,
 ) -> Response {
-    let trail = Trail::new(audit, client(&request));
+    let trail = Trail::new(audit, client(&request, proxies));
     let unanswered = Unanswered::new(&trail);
     let mut response = audit::within(trail.clone(), carry(request)).await;
     let code = response.status().as_u16();
@@ -52,7 +54,7 @@ pub(super) async fn audited<F: Future<Output = Response>>(
 }
 
 /// The client of a request.
-fn client(request: &Request) -> Client {
+fn client(request: &Request, proxies: &TrustedProxies) -> Client {
     let headers = request.headers();
     let text =
         |name: &HeaderName| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
@@ -64,7 +66,7 @@ fn client(request: &Request) -> Client {
     Client {
         audit_id: text(&AUDIT_ID).unwrap_or_default(),
         uri,
-        addresses: Vec::new(),
+        addresses: peer::addresses(request.extensions(), headers, proxies),
         program: text(&header::USER_AGENT).unwrap_or_default(),
     }
 }

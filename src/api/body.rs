@@ -25,6 +25,7 @@ use super::{
     admission::{Admission, Room, Share},
     error::RequestError,
     pace::Pace,
+    seat::Pending,
 };
 use crate::{
     service::{audit, compute::SMALL_BODY, error::Error},
@@ -63,8 +64,12 @@ pub async fn read(request: Request) -> Result<Bytes, RequestError> {
     }
     let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|media_type| media_type.to_str().ok());
     let is_yaml = media_type.is_some_and(|media_type| media_type.contains("yaml"));
+    let pending = Pending::of(&request);
     let body = whole(request).await?;
     audit::request_body(is_yaml, &body);
+    if let Some(pending) = pending {
+        pending.take_for(body.len()).await?;
+    }
     Ok(body)
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
 use crate::service::{
-    compute::compute,
+    compute::compute_chunk,
     context::{DecisionContext, Fresh},
     error::{Error, Result},
 };
@@ -57,8 +57,8 @@ impl DecisionContext {
     }
 }
 
-/// A reply that may be long, written off the runtime's threads too.
-pub async fn written<T: Serialize + Send + 'static>(reply: T) -> Result<impl IntoResponse> {
-    let text = compute(move || serde_json::to_vec(&reply)).await?.map_err(Error::internal)?;
+/// A reply that may be long, written off the runtime's threads too; in the turns of long computations if it is one's.
+pub async fn written<T: Serialize + Send + 'static>(reply: T, is_heavy: bool) -> Result<impl IntoResponse> {
+    let text = compute_chunk(is_heavy, move || serde_json::to_vec(&reply)).await?.map_err(Error::internal)?;
     Ok(([(header::CONTENT_TYPE, "application/json")], text))
 }

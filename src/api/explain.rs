@@ -17,7 +17,7 @@ use super::{
 use crate::{
     service::{
         access::{Caller, sight::Sight},
-        compute::{compute, compute_on},
+        compute::compute_long,
         context,
         error::Result,
         explain::{ExplainRequest, Step},
@@ -61,7 +61,7 @@ pub async fn explain(
     Query(fields): Query<FieldValidationQuery>,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
-    let (mode, size) = (fields.parse("CreateOptions")?, body.len());
+    let mode = fields.parse("CreateOptions")?;
     let context = context::take(&state, &cluster, fresh.fresh()).await?;
     let (headers, is_there, view) = (context.headers(), context.is_there(), context.view);
     let sight = Sight::of(&caller, &state, &cluster).await?;
@@ -69,14 +69,14 @@ pub async fn explain(
         let Examined { json, odd, .. } = examined("ExplainRequest", "the request cannot be read", &body, mode)?;
         Ok((Step::first(&json, query.policy.as_deref(), &view, is_there, sight)?, odd))
     };
-    let (step, odd) = compute_on(size, first).await??;
+    let (step, odd) = compute_long(false, first).await??;
     let explanation = step.finish(&state, &cluster).await?;
     if wants_text(&accepted) {
         let warnings = odd.iter().map(|odd| format!("\nwarning: {odd}")).collect::<Vec<_>>().concat();
-        let text = compute(move || table::render(&explanation, table::WIDTH)).await? + &warnings;
+        let text = compute_long(true, move || table::render(&explanation, table::WIDTH)).await? + &warnings;
         return Ok(warn((headers, text).into_response(), &odd));
     }
-    Ok(warn((headers, written(explanation).await?).into_response(), &odd))
+    Ok(warn((headers, written(explanation, true).await?).into_response(), &odd))
 }
 
 /// `true` if the client prefers plain text to JSON, as people with curl do.

@@ -25,11 +25,15 @@ use super::{
     linger::reading_on,
     pace::Pace,
     query_names::{self, Names},
+    seating::Seating,
+    validity::ByToken,
 };
 use crate::{
+    origin::TrustedProxies,
     service::{
         audit::Audit,
         error::Error,
+        limits,
         memory::{self, Memory},
     },
     telemetry::{HTTP_REQUEST_DURATION, HTTP_REQUESTS, seldom::REFUSED_REQUESTS},
@@ -52,6 +56,12 @@ pub struct Limits {
     pub body_wait: Duration,
     /// How slow a body may come.
     pub body_pace: Pace,
+    /// Requests that only read, in progress at a time.
+    pub reads: usize,
+    /// Requests that may change something, in progress at a time.
+    pub writes: usize,
+    /// Watches of one user, where users are known.
+    pub watches_of_user: usize,
     /// Least length of a reply that is compressed on request.
     pub compress_from_bytes: Option<u64>,
 }
@@ -87,6 +97,8 @@ struct Budget {
     gate: Option<Gate>,
     /// `None`: nothing is recorded.
     audit: Option<Audit>,
+    proxies: TrustedProxies,
+    seating: Seating,
 }
 
 impl Budget {
@@ -99,6 +111,8 @@ impl Budget {
             bodies: Admission::new(limits.bodies_bytes, limits.body_wait, limits.body_pace),
             decoded: Memory::new(limits.decoded_bytes),
             audit: gate.as_ref().and_then(Gate::audit),
+            proxies: gate.as_ref().map(Gate::proxies).unwrap_or_default(),
+            seating: Seating::new(limits.reads, limits.writes, limits.watches_of_user),
             gate,
         }
     }
@@ -113,14 +127,17 @@ async fn within_budget(budget: &Budget, mut request: Request, next: Next) -> Res
     request.extensions_mut().insert(budget.bodies.clone());
     match audit {
         None => answered(budget, request, next).await,
-        Some(audit) => Box::pin(audited::audited(audit, request, |request| answered(budget, request, next))).await,
+        Some(audit) => {
+            let carry = |request| answered(budget, request, next);
+            Box::pin(audited::audited(audit, &budget.proxies, request, carry)).await
+        }
     }
 }
 
 /// Carries a request out within the budget: 504 when there is no reply in time, 500 when the handler panics. A reply's body
 /// may take longer: a watch does.
 async fn answered(budget: &Budget, mut request: Request, next: Next) -> Response {
-    let Budget { time, decoded, gate, .. } = budget;
+    let Budget { time, decoded, gate, seating, .. } = budget;
     // Nothing of a request outlives its panic but what is shared, and that is behind locks.
     let reply = async {
         if let Some(gate) = gate.as_ref().filter(|gate| gate.asks(&request)) {
@@ -129,8 +146,19 @@ async fn answered(budget: &Budget, mut request: Request, next: Next) -> Response
                 Err(refusal) => return refusal,
             };
         }
-        let reply = memory::bounded(decoded.clone(), next.run(request)).await;
-        reply.unwrap_or_else(IntoResponse::into_response)
+        let by_token = ByToken::of(&request);
+        let flow = gate.as_ref().map(|gate| gate.flow(&request)).unwrap_or_default();
+        let has_bound = gate.as_ref().is_some_and(Gate::knows_users);
+        let place = match seating.place(&mut request, &flow, has_bound).await {
+            Ok(place) => place,
+            Err(refusal) => return refusal.into_response(),
+        };
+        let reply = limits::within(flow, memory::bounded(decoded.clone(), next.run(request))).await;
+        let reply = place.answered(reply.unwrap_or_else(IntoResponse::into_response));
+        match by_token {
+            Some(by_token) => by_token.bound(reply),
+            None => reply,
+        }
     };
     let reply = AssertUnwindSafe(reply).catch_unwind();
     let reply = timeout(*time, reply).await.unwrap_or_else(|_| {
@@ -266,6 +294,9 @@ mod tests {
             decoded_bytes: 1 << 20,
             body_wait: Duration::ZERO,
             body_pace: Pace { grace: Duration::from_mins(1), bytes_per_second: 1 },
+            reads: 10,
+            writes: 10,
+            watches_of_user: 10,
             compress_from_bytes: None,
         };
         around(router, Names::default(), vec!["/bulk".into()], limits, None)

@@ -1,7 +1,7 @@
 //! The published document: the documentation of the handlers, completed by the parts common to all operations.
 //!
 //! Error codes are listed one by one on each operation (generators ignore `default`) and are defined once: [`Reason`] has the code and the sentence.
-//! The shape of an operation implies some of them (a body: 400, 408, 413, 415; a path variable: 404; a query: 400; always: 401, 403, 421, 500, 504). The sets below add the others on the handler, as in `responses((status = 200, …), WriteErrors)`.
+//! The shape of an operation implies some of them (a body: 400, 408, 413, 415; a path variable: 404; a query: 400; always: 401, 403, 421, 429, 500, 504). The sets below add the others on the handler, as in `responses((status = 200, …), WriteErrors)`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -162,7 +162,7 @@ fn response(reason: Reason, media_type: &str) -> ResponseObject {
 
 /// The errors that the shape of an operation implies.
 fn usual(operation: &Operation) -> BTreeSet<u16> {
-    let mut codes = BTreeSet::from([401, 403, 421, 500, 504]);
+    let mut codes = BTreeSet::from([401, 403, 421, 429, 500, 504]);
     if operation.request_body.is_some() {
         codes.extend([400, 408, 413, 415]);
     }

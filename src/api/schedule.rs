@@ -95,7 +95,7 @@ pub async fn schedule(
         let mut answers = Answers::collected();
         let summary = Box::pin(run.run(&mut answers)).await?;
         let report = ScheduleReport { pods: answers.into_pods(), summary };
-        return Ok(warn((context_headers, written(report).await?).into_response(), &odd));
+        return Ok(warn((context_headers, written(report, false).await?).into_response(), &odd));
     }
     let (lines, mut written) = mpsc::channel(LINES_WAITING);
     let work = async move {

@@ -23,6 +23,7 @@ use tracing::{debug, warn};
 use super::{
     connection::Connection,
     pace::Pace,
+    peer::Peer,
     places::{Handshake, PAUSE, Places},
     replies::Replies,
 };
@@ -138,6 +139,7 @@ pub async fn serve_over(
         let (router, watcher, mut until_stop) = (router.clone(), connections.watcher(), until_stop.clone());
         let secure = secure.clone();
         tokio::spawn(async move {
+            let peer = stream.peer_addr().ok().map(|address| Peer(address.ip()));
             let opened = tokio::select! {
                 opened = opened(stream, secure.as_ref(), timeouts) => opened,
                 () = connection.to_be_closed(timeouts.idle) => None,
@@ -145,7 +147,7 @@ pub async fn serve_over(
             };
             if let Some((stream, secured)) = opened {
                 let ended = tokio::select! {
-                    ended = served(stream, secured, router, timeouts, watcher, connection.clone()) => ended,
+                    ended = served(stream, (secured, peer), router, timeouts, watcher, connection.clone()) => ended,
                     () = connection.to_be_closed(timeouts.idle) => Err("it was idle, or its client took nothing".into()),
                 };
                 if let Err(error) = ended {
@@ -199,7 +201,7 @@ async fn opened(
 
 async fn served(
     stream: Stream<Socket>,
-    secured: Option<Secured>,
+    (secured, peer): (Option<Secured>, Option<Peer>),
     router: Router,
     Timeouts { idle, .. }: Timeouts,
     watcher: Watcher,
@@ -209,6 +211,9 @@ async fn served(
     builder.http1().timer(TokioTimer::new()).header_read_timeout(idle);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(idle).max_concurrent_streams(HTTP2_STREAMS);
     let service = service_fn(move |mut request: Request<Incoming>| {
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
         let (router, connection, version) = (router.clone(), connection.clone(), request.version());
         let at_work = connection.begin();
         let only_reads = matches!(*request.method(), Method::GET | Method::HEAD);

@@ -11,6 +11,7 @@ use super::check::Check;
 use crate::{
     extenders::Extenders,
     live::Clusters,
+    origin::TrustedProxies,
     service::{Freshness, Service, access::authenticate::Authenticator, audit::Audit},
 };
 
@@ -25,6 +26,8 @@ pub struct Manner {
     pub public_url: Option<String>,
     /// The ways by which users are known; `None` where nobody is asked who they are.
     pub authenticator: Option<Authenticator>,
+    /// The proxies that tell the address of a client.
+    pub proxies: TrustedProxies,
     /// The record of requests; `None` where there is none.
     pub audit: Option<Audit>,
 }

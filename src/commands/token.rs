@@ -92,16 +92,17 @@ pub async fn run(command: &Command) -> Result<String, String> {
 }
 
 fn table(tokens: &[ListedToken]) -> String {
-    let row = |cells: [&str; 5]| cells.map(str::to_owned);
-    let mut rows = vec![row(["NAME", "KIND", "USER", "CLUSTERS", "EXPIRES"])];
+    let row = |cells: [&str; 6]| cells.map(str::to_owned);
+    let mut rows = vec![row(["NAME", "KIND", "USER", "CLUSTERS", "EXPIRES", "LAST USED"])];
     for token in tokens {
         let clusters = if token.clusters.is_empty() { "*".to_owned() } else { token.clusters.join(",") };
         let expires = token.expires_at.as_deref().unwrap_or("never");
-        rows.push(row([&token.name, &token.kind, &token.user, &clusters, expires]));
+        let used = token.last_used_at.as_deref().unwrap_or("never");
+        rows.push(row([&token.name, &token.kind, &token.user, &clusters, expires, used]));
     }
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let widths: Vec<usize> = (0..5).map(width).collect();
-    let line = |row: &[String; 5]| {
+    let widths: Vec<usize> = (0..6).map(width).collect();
+    let line = |row: &[String; 6]| {
         let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         format!("{}\n", cells.join("   ").trim_end())
     };

@@ -65,6 +65,12 @@ impl Stored {
         self.0.tokens.get(digest)
     }
 
+    /// `true` if there is this token.
+    pub fn has(&self, token: &Token) -> bool {
+        let found = self.0.names.get(&token.name).and_then(|digest| self.0.tokens.get(digest));
+        found.is_some_and(|found| **found == *token)
+    }
+
     /// Takes in a record of the change feed. An object that cannot be read gives no rights.
     pub(super) fn apply(&mut self, record: &Record, complete: u64) {
         if record.body_is_known(complete) {

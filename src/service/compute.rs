@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 
 use super::{
     error::{Error, Result},
+    limits::{self, Seats},
     memory,
 };
 use crate::{
@@ -27,7 +28,9 @@ const SHORT_BODY: usize = 32 << 10;
 /// # Errors
 /// [`Error::Internal`] when it panicked.
 pub async fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    compute_in_turn(false, work).await
+    static SHORT: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(small_turns())));
+    let turn = Arc::clone(&SHORT).acquire_owned().await.map_err(Error::internal)?;
+    compute_in(turn, work).await
 }
 
 /// Reads a body of that size: a short one at once, a longer one as [`compute_on`] does.
@@ -40,18 +43,45 @@ pub async fn read_on<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T +
 
 /// Like [`compute`], for a computation over a body of that size.
 pub async fn compute_on<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    compute_in_turn(bytes > SMALL_BODY, work).await
+    if bytes > SMALL_BODY { compute_long(false, work).await } else { compute(work).await }
 }
 
-/// Like [`compute`]; long computations take turns, so that a core is left for the others. A turn ends with the work and not with its caller. Waiting
-/// work whose caller is gone is not begun.
-pub async fn compute_in_turn<T: Send + 'static>(is_long: bool, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    static LONG: LazyLock<Arc<Semaphore>> =
-        LazyLock::new(|| Arc::new(Semaphore::new(cores().saturating_sub(1).max(1))));
-    // Few enough that the runtime's own blocking work always finds a thread.
-    static SHORT: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new((16 * cores()).clamp(32, 256))));
-    let turns = if is_long { &LONG } else { &SHORT };
-    let turn = Arc::clone(turns).acquire_owned().await.map_err(Error::internal)?;
+/// Like [`compute`]; long computations take turns, fair by user, and a core is left for the others. `is_begun`: it is a part of an operation that has
+/// begun, and is never refused.
+///
+/// # Errors
+/// As for [`compute`], and [`Error::TooManyRequests`] if too many wait.
+pub async fn compute_long<T: Send + 'static>(is_begun: bool, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    let turn = HEAVY.seat(&limits::flow(), is_begun).await?;
+    compute_in(turn, work).await
+}
+
+/// Computes a part of an operation that has begun, long or not.
+///
+/// # Errors
+/// As for [`compute`].
+pub async fn compute_chunk<T: Send + 'static>(is_long: bool, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    if is_long { compute_long(true, work).await } else { compute(work).await }
+}
+
+/// The turns of long computations.
+static HEAVY: LazyLock<Seats> = LazyLock::new(|| Seats::new("heavy", long_turns(cores())));
+
+/// How many long computations there are at a time on so many cores.
+fn long_turns(cores: usize) -> usize {
+    cores.saturating_sub(1).max(1)
+}
+
+/// How many short computations there are at a time: few enough that the runtime's own blocking work always finds a thread.
+pub fn small_turns() -> usize {
+    (16 * cores()).clamp(32, 256)
+}
+
+/// Computes while it holds a turn, which ends with the work and not with its caller. Waiting work whose caller is gone is not begun.
+async fn compute_in<T: Send + 'static>(
+    turn: impl Send + 'static,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T> {
     let (stop, _caller) = if let Ok(stop) = STOP.try_with(Stop::clone) {
         (stop, None)
     } else {
@@ -98,17 +128,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn long_work_leaves_a_core_to_others() {
+        assert!((2..512).all(|cores| (1..cores).contains(&long_turns(cores))));
+        assert_eq!(long_turns(1), 1, "there is none to leave");
+        assert!(small_turns() > long_turns(cores()), "short work does not wait for it");
+    }
+
     #[tokio::test]
     async fn work_ends_when_its_caller_is_gone_and_only_then_gives_back_its_turn() {
         let (said, heard) = mpsc::channel();
-        let computing = tokio::spawn(compute_in_turn(true, move || endless(&said)));
+        let computing = tokio::spawn(compute_long(false, move || endless(&said)));
         let heard = tokio::task::spawn_blocking(move || heard.recv().map(|()| heard)).await;
         let heard = heard.expect("no panic").expect("the work has begun");
         computing.abort();
         let ended = tokio::task::spawn_blocking(move || heard.recv().is_err()).await;
         assert!(ended.expect("no panic"), "it let go of the channel");
         // On a machine with two cores there is one such turn.
-        compute_in_turn(true, || ()).await.expect("the turn was given back");
+        compute_long(false, || ()).await.expect("the turn was given back");
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::{
     Service,
     access::sight::Sight,
-    compute::compute,
+    compute::compute_long,
     context::Chosen,
     decide::{brought_cluster, decidable, decided_under},
     error::{Error, Result, Subject},
@@ -159,7 +159,7 @@ async fn with_extenders(
     let chain = service.extenders.chain(&question.chosen.profile().extenders, question.chosen.origin());
     let documents: &dyn Documents = sent.as_ref().map_or(&stored, |sent| sent);
     let (extenders, failures) = extenders::ask(&chain, &pod, &fitting, documents).await;
-    let mut explanation = compute(move || question.answer(&extenders)).await?;
+    let mut explanation = compute_long(true, move || question.answer(&extenders)).await?;
     explanation.extender_errors = failures.into_iter().map(Into::into).collect();
     Ok(explanation)
 }

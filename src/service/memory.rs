@@ -11,7 +11,10 @@ use std::{
 
 use metrics::gauge;
 
-use super::error::{Error, Result};
+use super::{
+    error::{Error, Result},
+    limits,
+};
 use crate::{
     telemetry,
     wire::allowance::{self, Source},
@@ -106,6 +109,7 @@ pub fn carried<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
 /// Keeps the memory of the current request while its work continues after the reply has begun.
 pub fn kept<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
     let taken = REQUEST.try_with(Clone::clone).ok();
+    let work = limits::within(limits::flow(), work);
     async move {
         match taken {
             Some(taken) => REQUEST.scope(taken, work).await,

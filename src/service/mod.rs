@@ -23,6 +23,7 @@ pub mod fields;
 pub mod filter;
 pub mod import;
 pub mod lifecycle;
+pub mod limits;
 pub mod memory;
 pub mod objects;
 pub mod policies;

@@ -141,6 +141,48 @@ async fn stored_tokens_are_made_used_and_revoked() {
     ask(&server, ROOT, "DELETE", "/tokens/jane", Value::Null).await.fails(404, "NotFound");
 }
 
+/// The stream of a watch ends within moments, and the next request is refused.
+#[tokio::test]
+async fn a_watch_ends_with_its_token() {
+    let server = closed(&[]).await;
+    bind(&server, "podberth-system", "", "cluster-admin", "jane").await;
+    for ends in ["revoked", "expired"] {
+        let made = ask(&server, ROOT, "POST", "/tokens", json!({"name": ends, "user": "jane"})).await.is(201);
+        let token = made["token"].as_str().expect("a token").to_owned();
+        let watch = Request::get("/api/v1/nodes?watch=1").header(header::AUTHORIZATION, format!("Bearer {token}"));
+        let watch = watch.body(Body::empty()).expect("a request");
+        let watch = server.router.clone().oneshot(watch).await.expect("the router never fails");
+        assert_eq!(watch.status(), 200);
+        if ends == "revoked" {
+            ask(&server, ROOT, "DELETE", "/tokens/revoked", Value::Null).await.is(200);
+        } else {
+            expire(&server, ends).await;
+        }
+        let told = axum::body::to_bytes(watch.into_body(), usize::MAX).await.expect("it ends");
+        assert!(told.is_empty(), "{told:?}");
+        get(&server, &token, "/livez").await.fails(401, "Unauthorized");
+    }
+}
+
+#[tokio::test]
+async fn the_last_use_of_a_token_is_listed_and_goes_with_it() {
+    let server = closed(&[]).await;
+    let used = async || {
+        let uses = &server.state.manner.authenticator.as_ref().expect("users are known").uses;
+        uses.flush(&server.state).await.expect("they are stored");
+        get(&server, ROOT, "/tokens").await.json()["items"][0]["lastUsedAt"].as_str().map(str::to_owned)
+    };
+    let new = json!({"name": "x", "user": "jane"});
+    let made = ask(&server, ROOT, "POST", "/tokens", new.clone()).await.is(201);
+    assert_eq!(used().await, None, "it was not used");
+    assert_eq!(get(&server, made["token"].as_str().expect("a token"), "/livez").await.code, 200);
+    let first = used().await.expect("it was used");
+    assert!(first.parse::<jiff::Timestamp>().is_ok(), "{first}");
+    ask(&server, ROOT, "DELETE", "/tokens/x", Value::Null).await.is(200);
+    ask(&server, ROOT, "POST", "/tokens", new).await.is(201);
+    assert_eq!(used().await, None, "another token of the name was not");
+}
+
 #[tokio::test]
 async fn a_token_is_made_only_of_rights_to_act_as_its_user() {
     let server = closed(&["maker"]).await;

@@ -17,13 +17,16 @@ use self::{impersonate::Impersonated, request_info::RequestInfo};
 use super::{
     cluster::{CameByKey, ClusterName, PathToken},
     error::{ErrorText, RequestError},
+    peer,
     state::AppState,
+    validity::ByToken,
 };
 use crate::{
     clock,
-    core::access::{Attributes, User, Verdict},
+    core::access::{ANONYMOUS, Attributes, User, Verdict},
     live::DEFAULT_CLUSTER,
     net::Secured,
+    origin::TrustedProxies,
     service::{
         access::{
             Caller,
@@ -32,6 +35,7 @@ use crate::{
         },
         audit::{self, Audit, Judged, Trail},
         error::{Error, Subject},
+        limits::{Flow, failures::Failures},
     },
 };
 
@@ -49,6 +53,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 #[derive(Clone, Debug)]
 pub struct Gate {
     state: AppState,
+    failures: Arc<Failures>,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
@@ -62,13 +67,38 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 impl Gate {
     /// The gate of a process.
     pub(super) fn new(state: AppState) -> Self {
-        Self { state }
+        Self { state, failures: Arc::default() }
     }
 
     /// `true` if the sender of a request is to be known.
     pub(super) fn asks(&self, request: &Request) -> bool {
         let manner = &self.state.manner;
         manner.authenticator.is_some() || manner.audit.is_some() || impersonate::is_asked(request.headers())
+    }
+
+    /// The flow of a request that was let in: its user if clients are known here, else the address of the client.
+    pub(super) fn flow(&self, request: &Request) -> Flow {
+        let caller = request.extensions().get::<Caller>().filter(|_| self.state.manner.authenticator.is_some());
+        match caller {
+            Some(Caller(user)) if *user.name != *ANONYMOUS => Flow::User(user.name.clone()),
+            _ => self.address(request),
+        }
+    }
+
+    /// The flow of the client's address.
+    fn address(&self, request: &Request) -> Flow {
+        let client = peer::client(request.extensions(), request.headers(), &self.state.manner.proxies);
+        client.map(Flow::of_address).unwrap_or_default()
+    }
+
+    /// The proxies that tell the address of a client.
+    pub(super) fn proxies(&self) -> TrustedProxies {
+        self.state.manner.proxies.clone()
+    }
+
+    /// `true` if users are known, so that each may have its bounds.
+    pub(super) fn knows_users(&self) -> bool {
+        self.state.manner.authenticator.is_some()
     }
 
     /// The record of requests.
@@ -99,6 +129,13 @@ impl Gate {
             return authenticator.unknown(request.uri().path()).ok_or(RequestError::Unauthorized);
         };
         let known = authenticator.user(&self.state, &token, sent).await?;
+        if known.is_none() {
+            let address = self.address(request);
+            // Without a connection there is no address.
+            if address != Flow::Nobody {
+                self.failures.count(&address)?;
+            }
+        }
         known.ok_or(RequestError::Unauthorized)
     }
 
@@ -113,6 +150,7 @@ impl Gate {
             trail.begin(known.as_ref().ok().map(|known| &known.user), judged).await?;
         }
         let known = known?;
+        let by_token = known.token().map(|token| ByToken { state: self.state.clone(), token: token.clone() });
         let RequestInfo { cluster: of, attributes } = info;
         if let Some(token) = [of, &*cluster].into_iter().find_map(|cluster| known.is_kept_out_of(cluster)) {
             let message = format!("the token {token:?} is not for the cluster {of:?}");
@@ -127,6 +165,9 @@ impl Gate {
         check_seen(&self.state, of, &user, &attributes, seen).await?;
         impersonate::forget(request.headers_mut());
         request.extensions_mut().insert(Caller(user));
+        if let Some(by_token) = by_token {
+            request.extensions_mut().insert(by_token);
+        }
         Ok(())
     }
 

@@ -166,7 +166,7 @@ fn own<'a>(method: &Method, cluster: &str, segments: &[&'a str]) -> Option<(Reso
 }
 
 /// `true` if a query asks for a watch; the first value counts, as it does to the handlers.
-fn is_watch(query: &str) -> bool {
+pub(in crate::api) fn is_watch(query: &str) -> bool {
     value(query, "watch").is_some_and(|value| !matches!(&*value, "false" | "0"))
 }
 

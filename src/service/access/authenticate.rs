@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{issuers::Issuers, tokens};
+use super::{issuers::Issuers, tokens, uses::Uses};
 use crate::{
     clock,
     core::access::{ANONYMOUS, UNAUTHENTICATED, User},
@@ -24,6 +24,8 @@ pub struct Authenticator {
     issuers: Option<Arc<Issuers>>,
     /// The requests without a token that are let in.
     anonymous: Arc<Anonymous>,
+    /// The last uses of stored tokens.
+    pub uses: Uses,
 }
 
 /// The place of a token in a request.
@@ -55,12 +57,26 @@ impl Known {
         Self::new(Arc::new(User::new(ANONYMOUS, [UNAUTHENTICATED])))
     }
 
+    /// The stored token.
+    pub fn token(&self) -> Option<&Arc<Token>> {
+        self.token.as_ref()
+    }
+
     /// The name of the token, if it is not for a cluster.
     pub fn is_kept_out_of(&self, cluster: &str) -> Option<&str> {
         let token = self.token.as_ref()?;
         let is_for = token.clusters.is_empty() || crate::core::access::is_one_of(&token.clusters, cluster);
         (!is_for).then_some(&*token.name)
     }
+}
+
+/// `true` while a token neither has ended nor is revoked, as far as can be told.
+pub async fn is_valid(service: &Service, token: &Token) -> bool {
+    if token.expires_at.is_some_and(|end| clock::now() >= end) {
+        return false;
+    }
+    // A database that is away revokes nothing.
+    service.clusters.get(SYSTEM_CLUSTER).await.map_or(true, |cluster| cluster.view().access.has(token))
 }
 
 impl Authenticator {
@@ -103,8 +119,12 @@ impl Authenticator {
         }
         let view = service.clusters.get(SYSTEM_CLUSTER).await?.view();
         let Some(token) = view.access.token(&digest) else { return Ok(None) };
-        let is_valid = token.expires_at.is_none_or(|end| clock::now() < end)
+        let now = clock::now();
+        let is_valid = token.expires_at.is_none_or(|end| now < end)
             && (sent == Sent::InHeader || token.kind == TokenKind::Extender);
+        if is_valid {
+            self.uses.note(&token.name, now);
+        }
         Ok(is_valid.then(|| Known { user: token.user.clone(), token: Some(token.clone()) }))
     }
 

@@ -21,6 +21,7 @@ pub mod issuers;
 mod remembered;
 pub mod sight;
 pub mod tokens;
+pub mod uses;
 
 /// The sender of a request, for the checks that operations make themselves.
 #[derive(Clone, Debug)]

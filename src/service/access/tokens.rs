@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::Caller;
+use super::{
+    Caller,
+    uses::{forgotten, last_uses},
+};
 use crate::{
     clock,
     core::access::{AUTHENTICATED, MASTERS, ResourceAttributes, UNAUTHENTICATED, split_service_account},
@@ -83,6 +86,10 @@ pub struct ListedToken {
     #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<String>,
+    /// When it was used last, RFC 3339, to the minute or so; absent if it was not.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<String>,
 }
 
 /// The tokens.
@@ -183,9 +190,10 @@ pub async fn create_first(service: &Service, now: Timestamp) -> Result<Option<St
 /// Those of the store.
 pub async fn list(service: &Service) -> Result<TokenList> {
     let found = service.store.list(SYSTEM_CLUSTER, &ListQuery::all(KIND)).await?;
+    let mut uses = last_uses(service).await?;
     let read = |record: &Record| {
         let stored = serde_json::from_slice(&record.body).map_err(Error::internal)?;
-        Ok(listed(&record.key.name, stored))
+        Ok(ListedToken { last_used_at: uses.remove(&*record.key.name), ..listed(&record.key.name, stored) })
     };
     Ok(TokenList { items: found.items.iter().map(read).collect::<Result<_>>()? })
 }
@@ -195,8 +203,8 @@ pub async fn list(service: &Service) -> Result<TokenList> {
 /// # Errors
 /// [`Error::NotFound`]
 pub async fn revoke(service: &Service, name: &str) -> Result<()> {
-    let call = Call { writes: vec![removal(name)], atomicity: Atomicity::Each };
-    match service.clusters.commit(SYSTEM_CLUSTER, call, None).await?.outcomes.pop() {
+    let call = Call { writes: vec![removal(name), forgotten(name)], atomicity: Atomicity::Each };
+    match service.clusters.commit(SYSTEM_CLUSTER, call, None).await?.outcomes.first() {
         Some(Outcome::Deleted { .. }) => Ok(()),
         _ => Err(Error::NotFound(subject(name))),
     }
@@ -212,8 +220,9 @@ async fn remove_ended(service: &Service, now: Timestamp) -> Result<usize> {
     };
     let removal =
         |record: &Record| Write { precondition: Precondition::revision(record.revision), ..removal(&record.key.name) };
-    let ended: Vec<Write> = found.iter().filter(has_ended).map(removal).collect();
+    let mut ended: Vec<Write> = found.iter().filter(has_ended).map(removal).collect();
     let left = found.len() - ended.len();
+    ended.extend(found.iter().filter(has_ended).map(|record| forgotten(&record.key.name)));
     if !ended.is_empty() {
         service.clusters.commit(SYSTEM_CLUSTER, Call { writes: ended, atomicity: Atomicity::Each }, None).await?;
     }
@@ -229,8 +238,9 @@ async fn store(service: &Service, name: &str, stored: &StoredToken) -> Result<bo
     let body = serde_json::to_vec(stored).map_err(Error::internal)?;
     let change = Change::Put { body: body.into(), uid: Uuid::new_v4().to_string(), node: None };
     let write = Write { key: Key::new(KIND, "", name), precondition: Precondition::absent(), change };
-    let call = Call { writes: vec![write], atomicity: Atomicity::Each };
-    match service.clusters.commit(SYSTEM_CLUSTER, call, None).await?.outcomes.pop() {
+    // A use may have been noted of an earlier one of its name.
+    let call = Call { writes: vec![write, forgotten(name)], atomicity: Atomicity::Each };
+    match service.clusters.commit(SYSTEM_CLUSTER, call, None).await?.outcomes.into_iter().next() {
         Some(Outcome::Written { .. }) => Ok(true),
         Some(Outcome::Refused(Refusal::AlreadyExists { .. })) => Ok(false),
         other => Err(Error::internal(format!("the store did not take a token: {other:?}"))),
@@ -240,7 +250,8 @@ async fn store(service: &Service, name: &str, stored: &StoredToken) -> Result<bo
 fn listed(name: &str, stored: StoredToken) -> ListedToken {
     let StoredToken { kind, user, groups, clusters, created_at, expires_at, digest: _ } = stored;
     let kind = if kind == TokenKind::Extender { "extender" } else { "user" };
-    ListedToken { name: name.into(), kind: kind.into(), user, groups, clusters, created_at, expires_at }
+    let (name, kind) = (name.into(), kind.into());
+    ListedToken { name, kind, user, groups, clusters, created_at, expires_at, last_used_at: None }
 }
 
 fn subject(name: &str) -> Subject {

@@ -17,7 +17,6 @@ use bytes::Bytes;
 use metrics::{counter, gauge};
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot},
-    task::AbortHandle,
     time::{sleep, timeout},
 };
 
@@ -27,7 +26,10 @@ use super::{
 };
 use crate::{
     clock,
-    service::error::{Error, Result},
+    service::{
+        error::{Error, Result},
+        supervised::Supervised,
+    },
     store::{Entry, Ledger, StoreError},
     telemetry,
 };
@@ -47,7 +49,7 @@ const FLUSHED_WITHIN: Duration = Duration::from_secs(5);
 /// Records events until it is dropped.
 pub struct Recorder {
     shared: Arc<Shared>,
-    running: AbortHandle,
+    _running: Supervised,
 }
 
 impl fmt::Debug for Recorder {
@@ -97,19 +99,12 @@ impl Recorder {
             is_file_away: AtomicBool::new(false),
         });
         let supervised = shared.clone();
-        let running = tokio::spawn(async move {
-            loop {
-                let run = supervised.clone();
-                let run = tokio::spawn(async move { run.run().await });
-                let _ended = AbortOnDrop(run.abort_handle());
-                if let Err(error) = run.await {
-                    tracing::error!(%error, "the recorder of audit events panicked; it starts again");
-                    counter!(telemetry::LOOPS_ENDED).increment(1);
-                }
-                sleep(AGAIN).await;
-            }
-        });
-        Self { shared, running: running.abort_handle() }
+        let run = move || {
+            let shared = supervised.clone();
+            async move { shared.run().await }
+        };
+        let running = Supervised::start("the recorder of audit events", AGAIN, run);
+        Self { shared, _running: running }
     }
 
     /// Room for the event of a change that is about to begin.
@@ -156,20 +151,6 @@ impl Recorder {
         if timeout(FLUSHED_WITHIN, is_empty).await.is_err() {
             tracing::error!(events = self.shared.queue().len(), "audit events could not be recorded before the end");
         }
-    }
-}
-
-impl Drop for Recorder {
-    fn drop(&mut self) {
-        self.running.abort();
-    }
-}
-
-struct AbortOnDrop(AbortHandle);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 

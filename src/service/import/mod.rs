@@ -16,7 +16,7 @@ use self::{
 };
 use super::{
     Service,
-    compute::compute_on,
+    compute::compute_long,
     context::Fresh,
     error::{Error, Result, Subject},
     objects::{ATTEMPTS, admission},
@@ -57,7 +57,7 @@ pub struct Options {
 pub async fn import(service: &Service, cluster: &Arc<str>, body: Bytes, options: Options) -> Result<ImportReport> {
     let Options { is_yaml, replace, skip_invalid, dry_run, fields, without_access } = options;
     let classes = admission::classes(service, cluster, Fresh::default()).await?;
-    let import = compute_on(body.len(), move || read(&body, is_yaml, fields, classes)).await?;
+    let import = compute_long(false, move || read(&body, is_yaml, fields, classes)).await?;
     let mut import = import.map_err(|error| Error::BadRequest(error.to_string()))?;
     if !import.report.refused.is_empty() && !skip_invalid {
         return Err(refusal(&import.report.refused));

@@ -15,7 +15,7 @@ use crate::{
         policy::Profile,
     },
     extenders::Chain,
-    service::{compute::compute_in_turn, context::Chosen, error::Result, extenders::Sent},
+    service::{compute::compute_chunk, context::Chosen, error::Result, extenders::Sent},
     telemetry::{self, labels::PROFILES},
 };
 
@@ -87,7 +87,7 @@ pub(super) async fn decide(
     chosen: &Chosen,
 ) -> Result<(Batched, Vec<(Task, Decided)>)> {
     let profile = chosen.name().to_owned();
-    compute_in_turn(chunk.len() > FEW, move || {
+    compute_chunk(chunk.len() > FEW, move || {
         let mut decided = Vec::with_capacity(chunk.len());
         for mut task in chunk {
             if let Some(known) = known(&task, &batch) {

@@ -21,7 +21,7 @@ use crate::{
     service::{
         Service,
         bind::{Bind, BindOutcome, Binder, ByExtender, InStore},
-        compute::{compute, compute_in_turn},
+        compute::{compute, compute_chunk},
         context::{self, Chosen},
         error::Result,
         reserve::lapsing_in,
@@ -348,7 +348,7 @@ impl Run {
         let suggestions = if pods.is_empty() {
             Vec::new()
         } else {
-            compute_in_turn(pods.len() > FEW, move || what_would_help(&batch, &pods)).await?
+            compute_chunk(pods.len() > FEW, move || what_would_help(&batch, &pods)).await?
         };
         let mut suggestions = suggestions.into_iter();
         for (task, message) in unschedulable {
