@@ -81,7 +81,7 @@ fn reserved(new: &Part<'_>, old: &Part<'_>, is_going: bool, faults: &mut Faults)
     }
 }
 
-/// What drivers tell about devices: only about those that the claim has, or had before this write.
+/// Statuses of devices, told by their drivers: only of those that the claim has, or had before this write.
 fn statuses(new: &Part<'_>, old: &Part<'_>, faults: &mut Faults) {
     let devices = new.get("devices");
     let id = |value: &Value| ["driver", "pool", "device"].map(|field| text(value, field)).join("/");

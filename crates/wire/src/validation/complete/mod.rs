@@ -81,7 +81,10 @@ fn of_kind(kind: &StoredKind, object: &Part<'_>, faults: &mut Faults) {
         (_, "StatefulSet") => workload::stateful_set(object, faults),
         (_, "Deployment") => workload::deployment(object, faults),
         (_, "DaemonSet") => workload::daemon_set(object, faults),
-        (_, "Job") => workload::job(object, faults),
+        (_, "Job") => {
+            workload::job(object, faults);
+            job::selector(object, faults);
+        }
         (_, "ResourceClaimTemplate") => device::template(object, faults),
         (_, "HorizontalPodAutoscaler") => workload::autoscaler(object, faults),
         _ => {}

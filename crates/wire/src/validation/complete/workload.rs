@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::{core, job, part::Part, pod};
+use super::{core, part::Part, pod};
 use crate::{
     fault::{Faults, Path},
     kinds,
@@ -206,7 +206,6 @@ fn amount(part: &Part<'_>, faults: &mut Faults) {
 
 pub(super) fn job(object: &Part<'_>, faults: &mut Faults) {
     unread(object, "job", &["OnFailure", "Never"], faults);
-    job::selector(object, faults);
     let spec = object.get("spec");
     for field in ["parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished"] {
         spec.get(field).not_negative(faults);
