@@ -122,7 +122,7 @@ pub async fn list(
 ) -> Result<Response> {
     let EventList { items, next } = audit::list(&state, &query.asked(&cluster)?).await?;
     let metadata = next.map_or_else(|| json!({}), |next| json!({"continue": next}));
-    let items: Vec<&str> = items.iter().map(|item: &Box<RawValue>| item.get()).collect();
+    let items: Vec<&str> = items.iter().map(|item| RawValue::get(item)).collect();
     let text = format!(
         r#"{{"kind":"EventList","apiVersion":"{API_VERSION}","metadata":{metadata},"items":[{}]}}"#,
         items.join(",")

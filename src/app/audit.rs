@@ -27,13 +27,9 @@ pub(super) fn audit(settings: &Settings, store: &Arc<dyn Storage>, are_asked: bo
     }
     let ledger = (!settings.audit.audit_retention.is_zero()).then(|| store.clone() as Arc<_>);
     if ledger.is_none() && path.is_none() {
-        return match file {
-            None => Ok(None),
-            Some(_) => {
-                let why = "--audit-policy-file records nothing with --audit-retention=0s: set --audit-log-path, or leave one out";
-                Err(Error::Audit(why.into()))
-            }
-        };
+        let why =
+            "--audit-policy-file records nothing with --audit-retention=0s: set --audit-log-path, or leave one out";
+        return if file.is_none() { Ok(None) } else { Err(Error::Audit(why.into())) };
     }
     let policy = file.map_or_else(|| read("the built-in policy", policy::DEFAULT), of_file)?;
     let rotation = Rotation {

@@ -31,7 +31,7 @@ async fn server(limits: Limits) -> Server {
     fixed.insert(token::digest(ROOT), Arc::new(Authenticator::first_user()));
     let freshness = Freshness { max_staleness: Duration::MAX, max_wait: LATE };
     let authenticator = Some(Authenticator::new(fixed));
-    Server::start(memory(&[]).await, Setup { authenticator, limits, freshness, ..Setup::default() })
+    Server::start(memory(&[]).await, Setup { freshness, limits, authenticator, ..Setup::default() })
 }
 
 fn get(token: &str, path: &str) -> Request<Body> {

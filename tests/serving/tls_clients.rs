@@ -141,7 +141,7 @@ async fn other_clients_are_served_and_told_why_not() {
                             assert!(
                                 !told.is_empty() && told.split('|').any(|told| text.contains(told)),
                                 "{tool} {version} {told}: {text}"
-                            )
+                            );
                         }
                     }
                 }

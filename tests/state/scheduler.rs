@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::server::Server;
 
 const PODS: &str = "/api/v1/namespaces/default/pods";
-const WITHIN: Duration = Duration::from_secs(60);
+const WITHIN: Duration = Duration::from_mins(1);
 
 fn start(server: &Server) -> Scheduler {
     Scheduler::start(&server.state, Uuid::new_v4(), &"mine".parse::<Loops>().expect("a name"))

@@ -109,7 +109,7 @@ pub(super) async fn last_uses(service: &Service) -> Result<HashMap<String, Strin
     let found = service.store.list(SYSTEM_CLUSTER, &ListQuery::all(KIND)).await?;
     let read = |record: crate::store::Record| {
         let stored: StoredUse = serde_json::from_slice(&record.body).ok()?;
-        Some((record.key.name.to_string(), stored.last_used_at))
+        Some((record.key.name.clone(), stored.last_used_at))
     };
     Ok(found.items.into_iter().filter_map(read).collect())
 }

@@ -218,7 +218,7 @@ impl Shared {
     /// Writes lines to the file.
     async fn write(&self, lines: Bytes) {
         let Some(file) = self.file.clone() else { return };
-        let (now, count) = (clock::now(), lines.iter().filter(|byte| **byte == b'\n').count());
+        let (now, count) = (clock::now(), lines.split(|byte| *byte == b'\n').count().saturating_sub(1));
         let writing = move || file.lock().unwrap_or_else(PoisonError::into_inner).write(&lines, now);
         let written = tokio::task::spawn_blocking(writing).await.unwrap_or_else(|error| Err(io::Error::other(error)));
         let was_away = self.is_file_away.swap(written.is_err(), Ordering::Relaxed);

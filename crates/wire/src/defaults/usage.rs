@@ -35,12 +35,11 @@ pub(super) fn usage(kind: &StoredKind, object: &Value) -> Usage {
     let mut usage = Usage::new();
     let group = if kind.group.is_empty() { String::new() } else { format!(".{}", kind.group) };
     usage.insert(format!("count/{}{group}", kind.plural), one);
+    let has_ended = matches!(object["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
     match (kind.core(), kind.kind) {
-        (Some(Kind::Pod), _) => {
-            if !matches!(object["status"]["phase"].as_str(), Some("Succeeded" | "Failed")) {
-                usage.insert("pods".into(), one);
-                pod(&object["spec"], &mut usage);
-            }
+        (Some(Kind::Pod), _) if !has_ended => {
+            usage.insert("pods".into(), one);
+            pod(&object["spec"], &mut usage);
         }
         (Some(Kind::PersistentVolumeClaim), _) => volume(&object["spec"], &mut usage),
         (Some(Kind::ResourceClaim), _) => devices(&object["spec"]["devices"], &mut usage),
