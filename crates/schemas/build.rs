@@ -47,6 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     add::<authorization::v1::SubjectAccessReview>(&mut generator);
     add::<authorization::v1::LocalSubjectAccessReview>(&mut generator);
     add::<authentication::v1::SelfSubjectReview>(&mut generator);
+    add::<authentication::v1::TokenReview>(&mut generator);
     add::<meta::v1::ListMeta>(&mut generator);
     add::<meta::v1::DeleteOptions>(&mut generator);
     add::<meta::v1::Status>(&mut generator);

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use axum::http::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::{
     IntoResponses, OpenApi, PartialSchema, ToSchema,
     openapi::{Content, Ref, RefOr, Response as ResponseObject, ResponseBuilder, path::Operation, path::ParameterIn},
@@ -209,7 +209,19 @@ pub(super) fn completed(mut document: utoipa::openapi::OpenApi) -> Documents {
     let mut v3_1 = serde_json::to_value(document).unwrap_or_default();
     finish(&mut v3_1["components"]["schemas"]);
     shared::share(&mut v3_1);
+    add_security(&mut v3_1);
     Documents { v3_0: v30::from_v31(v3_1.clone()), v3_1 }
+}
+
+/// Tells how clients are known: by a token or by a certificate, or not at all. It is told once, since an open server asks for neither, and generated
+/// functions are not to demand credentials.
+fn add_security(document: &mut Value) {
+    document["components"]["securitySchemes"] = json!({
+        "bearer": {"type": "http", "scheme": "bearer",
+            "description": "A token of Podberth (`pbt_…`), or a JSON Web Token of an issuer that the server knows."},
+        "certificate": {"type": "mutualTLS", "description": "A client certificate: its common name is the user, its organizations are the groups."},
+    });
+    document["security"] = json!([{}, {"bearer": []}, {"certificate": []}]);
 }
 
 /// Prepares the schemas for generators.

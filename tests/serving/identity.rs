@@ -143,6 +143,45 @@ async fn requests_without_a_token_are_let_in_as_the_file_says() {
     get(&server, "", "/livez").await.fails(401, "Unauthorized");
 }
 
+#[tokio::test]
+async fn services_may_ask_whose_a_token_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dex = Signer::ed25519("k", 1);
+    std::fs::write(folder.path().join("dex"), key_set(&[&dex]).to_string()).expect("it is written");
+    let file = headed(&format!(
+        "jwt:\n- issuer: {{url: https://dex.example, audiences: [podberth], jwksFile: {}}}\n  \
+           claimMappings: {{username: {{claim: sub, prefix: 'dex:'}}}}\n",
+        folder.path().join("dex").display()
+    ));
+    let server = knowing(&file).await;
+    let jane = dex.token(&claims("https://dex.example", "jane"));
+    let review = async |by: &str, spec: Value| {
+        let path = "/apis/authentication.k8s.io/v1/tokenreviews";
+        let request = Request::post(path).header(header::AUTHORIZATION, format!("Bearer {by}"));
+        let body = json!({"spec": spec}).to_string();
+        let reply = server.send(request.body(Body::from(body)).expect("a request")).await;
+        assert!(!reply.text().contains(&jane), "the token comes back");
+        reply
+    };
+    review(&jane, json!({"token": jane})).await.fails(403, "Forbidden");
+    let status = async |spec: Value| review(ROOT, spec).await.is(201)["status"].clone();
+    let user = json!({"username": "dex:jane", "groups": ["system:authenticated"]});
+    assert_eq!(status(json!({"token": jane})).await, json!({"authenticated": true, "user": user}));
+    let for_us = status(json!({"token": jane, "audiences": ["other", "podberth"]})).await;
+    assert_eq!(for_us, json!({"authenticated": true, "user": user, "audiences": ["podberth"]}));
+    let root = status(json!({"token": ROOT})).await;
+    assert_eq!(root["user"]["username"], "system:bootstrap");
+    for spec in
+        [json!({"token": format!("{jane}x")}), json!({"token": "x"}), json!({"token": jane, "audiences": ["other"]})]
+    {
+        let told = status(spec).await;
+        assert!(told["authenticated"].is_null() && told["error"].is_string(), "{told}");
+    }
+    review(ROOT, json!({})).await.fails(400, "BadRequest");
+    let wrong = review(ROOT, json!({"token": [jane]})).await;
+    assert_eq!(wrong.fails(400, "BadRequest")["message"], "spec.token: it has the wrong type");
+}
+
 /// An issuer over TLS, under an authority of its own.
 struct Served {
     url: String,

@@ -174,6 +174,7 @@ pub(crate) const TAKEN: &[Taken] = &[
     review("authorization.k8s.io", "selfsubjectaccessreviews", "SelfSubjectAccessReview", false),
     review("authorization.k8s.io", "selfsubjectrulesreviews", "SelfSubjectRulesReview", false),
     review("authorization.k8s.io", "subjectaccessreviews", "SubjectAccessReview", false),
+    review("authentication.k8s.io", "tokenreviews", "TokenReview", false),
 ];
 
 impl Taken {

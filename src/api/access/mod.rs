@@ -41,12 +41,17 @@ use crate::{
 
 mod impersonate;
 pub mod request_info;
+mod review_document;
 mod reviews;
+mod token_review;
 pub mod tokens;
 
 /// The routes about access.
 pub(super) fn routes() -> OpenApiRouter<AppState> {
-    reviews::routes().routes(routes!(tokens::list, tokens::create)).routes(routes!(tokens::revoke))
+    reviews::routes()
+        .merge(token_review::routes())
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::revoke))
 }
 
 /// Asks for the sender's name and rights.

@@ -9,14 +9,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::{Map, Value, json};
-use utoipa::{PartialSchema, ToSchema, openapi::RefOr};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use super::review_document::ReviewDocument;
 use crate::{
     api::{
         cluster::ClusterName,
         extract::{JsonBytes, Path},
-        openapi::{ReadErrors, free_form},
+        openapi::ReadErrors,
         served::Taken,
         state::AppState,
     },
@@ -46,21 +46,6 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 fn taking(kind: ReviewKind, routes: OpenApiRouter<AppState>) -> OpenApiRouter<AppState> {
     let api_version = format!("{}/v1", kind.group());
     routes.layer(Extension(Taken { api_version, kind: kind.kind() }))
-}
-
-/// A review
-struct ReviewDocument;
-
-impl PartialSchema for ReviewDocument {
-    fn schema() -> RefOr<utoipa::openapi::Schema> {
-        free_form("A review of Kubernetes: its `spec` asks, its `status` answers.")
-    }
-}
-
-impl ToSchema for ReviewDocument {
-    fn name() -> std::borrow::Cow<'static, str> {
-        "Review".into()
-    }
 }
 
 /// Ask if a user may do something

@@ -9,6 +9,7 @@ pub(super) fn from_v31(mut document: Value) -> Value {
         root.insert("openapi".into(), "3.0.3".into());
         root.remove("jsonSchemaDialect");
         root.remove("webhooks");
+        without_certificates(root);
         if let Some(info) = root.get_mut("info").and_then(Value::as_object_mut) {
             info.remove("summary");
             if let Some(license) = info.get_mut("license").and_then(Value::as_object_mut) {
@@ -17,6 +18,19 @@ pub(super) fn from_v31(mut document: Value) -> Value {
         }
     }
     document
+}
+
+/// 3.0 has no word for certificates of clients.
+fn without_certificates(root: &mut Map<String, Value>) {
+    let schemes = root.get_mut("components").and_then(|components| components.get_mut("securitySchemes"));
+    let Some(schemes) = schemes.and_then(Value::as_object_mut) else { return };
+    let is_known = |scheme: &Value| scheme["type"] != "mutualTLS";
+    let unknown: Vec<String> =
+        schemes.iter().filter(|(_, scheme)| !is_known(scheme)).map(|(name, _)| name.clone()).collect();
+    schemes.retain(|_, scheme| is_known(scheme));
+    if let Some(Value::Array(ways)) = root.get_mut("security") {
+        ways.retain(|way| unknown.iter().all(|name| way.get(name).is_none()));
+    }
 }
 
 /// Rewrites any object of the document: only schemas have the keywords that matter.

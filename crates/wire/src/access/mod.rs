@@ -19,6 +19,7 @@ pub mod jwt;
 pub mod review;
 pub mod token;
 pub mod token_file;
+pub mod token_review;
 
 /// The annotation of a binding in the cluster for all clusters with the names of those in which it counts.
 pub const CLUSTERS: &str = "podberth.io/clusters";
