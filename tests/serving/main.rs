@@ -10,6 +10,7 @@ mod browser;
 mod compression;
 mod http2;
 mod identity;
+mod in_browser;
 mod limits;
 mod manners;
 mod masking;
