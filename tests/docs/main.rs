@@ -14,6 +14,7 @@ mod blocks;
 mod commands;
 mod links;
 mod monitoring;
+mod threats;
 
 use std::{fs, path::PathBuf};
 
