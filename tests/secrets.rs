@@ -295,7 +295,16 @@ fn no_error_shows_the_password_of_the_database() {
     search("an error", &run(&["serve", "--nonsense"], Some(&url)), &secrets);
     let odd = format!("postgres://podberth:{PASSWORD}@[::1/podberth");
     search("an error", &run(&serve, Some(&odd)), &secrets);
-    let warned = run(&[&serve[..], &["--log-format=text", &format!("--database-url={url}")]].concat(), None);
-    search("an error", &warned, &secrets);
-    assert!(warned.contains("--database-url-file"), "a password among the arguments is warned of: {warned}");
+    let print = |url: &str, arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_podberth"));
+        command.current_dir(folder.path()).env_clear().env("PODBERTH_DATABASE_URL", url);
+        let output = command.args(["serve", "--print-config"]).args(arguments).output().expect("the binary runs");
+        assert!(output.status.success());
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat()
+    };
+    for url in [&url, &odd, &format!("postgres://127.0.0.1/podberth?user=podberth&password={PASSWORD}")] {
+        search("--print-config", &print(url, &["--token-auth-file=url"]), &secrets);
+    }
+    let given = run(&[&serve[..], &["--log-format=text", &format!("--database-url={url}")]].concat(), None);
+    search("an error", &given, &secrets);
 }
