@@ -11,7 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{error::RequestError, served::Served};
+use super::{access::request_info::is_watch, error::RequestError, served::Served};
 use crate::{
     clock,
     service::{compute::read_on, error::Error, memory},
@@ -72,12 +72,6 @@ fn include_object(query: &str) -> &str {
     query.split('&').find_map(|pair| pair.strip_prefix("includeObject=")).unwrap_or_default()
 }
 
-/// `true` for the query of a watch.
-fn is_watch(query: &str) -> bool {
-    let value = query.split('&').find_map(|pair| pair.strip_prefix("watch=").or((pair == "watch").then_some("")));
-    value.is_some_and(|value| !matches!(value, "0" | "false"))
-}
-
 async fn shaped(reply: Response, wanted: Representation, kind: &'static StoredKind) -> Result<Response, RequestError> {
     let (mut head, body) = reply.into_parts();
     let body = to_bytes(body, usize::MAX).await.map_err(Error::internal)?;
@@ -100,19 +94,4 @@ async fn shaped(reply: Response, wanted: Representation, kind: &'static StoredKi
         head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/yaml"));
     }
     Ok(Response::from_parts(head, Body::from(text)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn queries_of_watches_are_known() {
-        for watch in ["watch", "watch=", "watch=1", "limit=5&watch=true"] {
-            assert!(is_watch(watch), "{watch}");
-        }
-        for none in ["", "watch=0", "watch=false", "watchers=1", "labelSelector=watch"] {
-            assert!(!is_watch(none), "{none}");
-        }
-    }
 }

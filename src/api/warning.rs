@@ -10,8 +10,11 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::{
-    service::error::{Error, Result, Subject},
-    wire::{status::StatusCause, validation::fields::FieldValidation},
+    service::error::{Error, Result},
+    wire::{
+        fault::{Faults, Path},
+        validation::fields::FieldValidation,
+    },
 };
 
 /// How many characters a warning has at most, and all of a reply together.
@@ -32,16 +35,10 @@ impl FieldValidationQuery {
     /// The treatment of the request, whose options have this name in Kubernetes.
     pub fn parse(&self, options: &str) -> Result<FieldValidation> {
         FieldValidation::parse(&self.field_validation).ok_or_else(|| {
-            let said = &self.field_validation;
-            let known = r#""", "Ignore", "Strict", "Warn""#;
-            Error::Invalid {
-                subject: Subject::new("meta.k8s.io", options, ""),
-                causes: vec![StatusCause {
-                    reason: "FieldValueNotSupported".into(),
-                    message: format!("Unsupported value: {said:?}: supported values: {known}"),
-                    field: "fieldValidation".into(),
-                }],
-            }
+            let mut faults = Faults::default();
+            let at = Path::ROOT.child("fieldValidation");
+            faults.not_supported(&at, &self.field_validation, &["", "Ignore", "Strict", "Warn"]);
+            Error::invalid_options(options, faults.into_causes())
         })
     }
 }

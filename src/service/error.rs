@@ -9,7 +9,12 @@ use crate::{
     live::CommitError,
     store::StoreError,
     telemetry::seldom::REFUSED_REQUESTS,
-    wire::{decode::DecodeError, fault::Cause, patch::PatchError, status::StatusCause},
+    wire::{
+        decode::DecodeError,
+        fault::{self, Cause},
+        patch::PatchError,
+        status::StatusCause,
+    },
 };
 
 /// The object that an error is about.
@@ -170,6 +175,20 @@ impl Error {
     /// An object of a kind is not as it must be.
     pub fn invalid(kind: &str, name: &str, causes: Vec<Cause>) -> Self {
         Self::Invalid { subject: Subject::new("", kind, name), causes: causes.into_iter().map(Into::into).collect() }
+    }
+
+    /// The options of a request (`meta/v1`) are not as they must be. `options` is their kind: `ListOptions`.
+    pub fn invalid_options(options: &str, causes: Vec<Cause>) -> Self {
+        let subject = Subject::new("meta.k8s.io", options, "");
+        Self::Invalid { subject, causes: causes.into_iter().map(Into::into).collect() }
+    }
+
+    /// Refuses options that have faults.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with all faults.
+    pub fn check_options(options: &str, faults: fault::Faults) -> Result<()> {
+        if faults.count() == 0 { Ok(()) } else { Err(Self::invalid_options(options, faults.into_causes())) }
     }
 
     /// A policy, or another document that holds one, does not compile.

@@ -11,6 +11,7 @@ use std::borrow::Cow;
 use axum::http::Method;
 
 use crate::{
+    api::queries::is_set,
     core::access::{Attributes, OWN, ResourceAttributes},
     live::{DEFAULT_CLUSTER, SYSTEM_CLUSTER},
     wire::policy::revision,
@@ -167,7 +168,7 @@ fn own<'a>(method: &Method, cluster: &str, segments: &[&'a str]) -> Option<(Reso
 
 /// `true` if a query asks for a watch; the first value counts, as it does to the handlers.
 pub(in crate::api) fn is_watch(query: &str) -> bool {
-    value(query, "watch").is_some_and(|value| !matches!(&*value, "false" | "0"))
+    value(query, "watch").is_some_and(|value| is_set(&value))
 }
 
 /// The one name that a query selects, empty if it selects others too.
@@ -256,6 +257,9 @@ mod tests {
             ("GET", "/api/v1/pods?watch=1", "watch /pods"),
             ("GET", "/api/v1/pods?watch=false&watch=1", "list /pods"),
             ("GET", "/api/v1/pods?watch", "watch /pods"),
+            ("GET", "/api/v1/pods?watch=False", "list /pods"),
+            ("GET", "/api/v1/pods?w%61tch=%30", "list /pods"),
+            ("GET", "/api/v1/pods?w%61tch=no", "watch /pods"),
             ("GET", "/api/v1/watch/namespaces/a/pods/b", "watch /pods -n a b"),
             ("GET", "/api/v1/watch/pods", "watch /pods"),
             ("PATCH", "/apis/apps/v1/namespaces/a/deployments/d/scale", "patch apps/deployments/scale -n a d"),

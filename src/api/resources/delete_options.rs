@@ -5,8 +5,9 @@
 use serde::Deserialize;
 
 use crate::{
+    api::queries::{is_set, number},
     service::{
-        error::{Error, Result, Subject},
+        error::{Error, Result},
         objects::{Deletion, Preconditions},
     },
     wire::{
@@ -64,15 +65,10 @@ impl DeleteOptions {
     }
 
     fn of_query(query: &DeleteQuery) -> Result<Self> {
-        let seconds = query.grace_period_seconds.as_ref().map(|text| {
-            let parsed = text.strip_prefix('+').unwrap_or(text).parse();
-            parsed.map_err(|_| Error::BadRequest(format!("strconv.ParseInt: parsing {text:?}: invalid syntax")))
-        });
-        let is_true = |text: &String| !(text.eq_ignore_ascii_case("false") || text == "0");
         Ok(Self {
-            grace_period_seconds: seconds.transpose()?,
+            grace_period_seconds: query.grace_period_seconds.as_deref().map(number).transpose()?,
             preconditions: query.uid.clone().map(|uid| Preconditions { uid: Some(uid), resource_version: None }),
-            orphan_dependents: query.orphan_dependents.as_ref().map(is_true),
+            orphan_dependents: query.orphan_dependents.as_deref().map(is_set),
             propagation_policy: query.propagation_policy.clone(),
             ..Self::default()
         })
@@ -102,8 +98,7 @@ impl DeleteOptions {
         let values: Vec<String> = self.dry_run.into_iter().flatten().chain(query.dry_run.clone()).collect();
         causes.extend(not_dry_run(&values));
         if !causes.is_empty() {
-            let subject = Subject::new("meta.k8s.io", "DeleteOptions", "");
-            return Err(Error::Invalid { subject, causes: causes.into_iter().map(Into::into).collect() });
+            return Err(Error::invalid_options("DeleteOptions", causes));
         }
         let options = Options {
             grace_period_seconds: self.grace_period_seconds,

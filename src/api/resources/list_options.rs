@@ -9,16 +9,22 @@ use serde::Deserialize;
 
 use super::page;
 use crate::{
+    api::queries::{is_set, number},
     service::{
-        error::{Error, Result, Subject},
+        error::{Error, Result},
         objects::{Begin, NotOlder, Selection, Target},
     },
-    wire::{selector, status::StatusCause},
+    wire::{
+        fault::{Faults, Path},
+        selector,
+    },
 };
 
 /// The revision of which the list or watch is to be (`resourceVersionMatch`).
 const EXACT: &str = "Exact";
 const NOT_OLDER_THAN: &str = "NotOlderThan";
+
+const NOT_WITH_CONTINUE: &str = "resourceVersionMatch is forbidden when continue is provided";
 
 /// Longest time of a watch, of those that ask for more.
 const LONGEST_WATCH: Duration = Duration::from_hours(365 * 24);
@@ -54,7 +60,7 @@ pub(super) struct WatchOptions {
 impl ListQuery {
     /// `true` for a watch.
     pub(super) fn is_watch(&self) -> bool {
-        flag(self.watch.as_deref()) == Some(true)
+        self.watch.as_deref().is_some_and(is_set)
     }
 
     /// The selection by labels and fields. The name of a path counts as a field.
@@ -98,7 +104,7 @@ impl ListQuery {
     pub(super) fn watch(&self, target: &Target) -> Result<WatchOptions> {
         let (_, timeout) = self.numbers()?;
         let is_legacy = matches!(&*self.resource_version, "" | "0");
-        let (mut initial, mut matched) = (flag(self.send_initial_events.as_deref()), &*self.resource_version_match);
+        let (mut initial, mut matched) = (self.send_initial_events.as_deref().map(is_set), &*self.resource_version_match);
         if initial.is_none() && matched.is_empty() && is_legacy {
             (initial, matched) = (Some(true), NOT_OLDER_THAN);
         }
@@ -116,7 +122,7 @@ impl ListQuery {
         Ok(WatchOptions {
             selector,
             begin,
-            bookmarks: flag(self.allow_watch_bookmarks.as_deref()) == Some(true),
+            bookmarks: self.allow_watch_bookmarks.as_deref().is_some_and(is_set),
             timeout: timeout
                 .map(|seconds| Duration::from_secs(u64::try_from(seconds).unwrap_or_default()).min(LONGEST_WATCH)),
         })
@@ -124,61 +130,51 @@ impl ListQuery {
 
     /// The limit and the timeout.
     fn numbers(&self) -> Result<(Option<i64>, Option<i64>)> {
-        Ok((number(self.limit.as_deref())?, number(self.timeout_seconds.as_deref())?))
+        let read = |text: &Option<String>| text.as_deref().map(number).transpose();
+        Ok((read(&self.limit)?, read(&self.timeout_seconds)?))
     }
 
     fn check_list(&self) -> Result<()> {
+        let (mut faults, at) = (Faults::default(), Path::ROOT.child("resourceVersionMatch"));
         let matched = &*self.resource_version_match;
-        let mut causes = Vec::new();
         if !matched.is_empty() {
             if self.resource_version.is_empty() {
-                causes.push(forbidden(
-                    "resourceVersionMatch",
-                    "resourceVersionMatch is forbidden unless resourceVersion is provided",
-                ));
+                faults.forbidden(&at, "resourceVersionMatch is forbidden unless resourceVersion is provided");
             }
             if !self.token.is_empty() {
-                causes.push(forbidden(
-                    "resourceVersionMatch",
-                    "resourceVersionMatch is forbidden when continue is provided",
-                ));
+                faults.forbidden(&at, NOT_WITH_CONTINUE);
             }
             if !matches!(matched, EXACT | NOT_OLDER_THAN) {
-                causes.push(unsupported(matched, &[EXACT, NOT_OLDER_THAN, ""]));
+                faults.not_supported(&at, matched, &[EXACT, NOT_OLDER_THAN, ""]);
             }
             if matched == EXACT && self.resource_version == "0" {
-                let why = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
-                causes.push(forbidden("resourceVersionMatch", why));
+                faults.forbidden(&at, "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
             }
         }
         if self.send_initial_events.is_some() {
-            causes.push(forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
+            faults.forbidden(&Path::ROOT.child("sendInitialEvents"), "sendInitialEvents is forbidden for list");
         }
-        refused(causes)
+        Error::check_options("ListOptions", faults)
     }
 
     fn check_watch(&self, has_initial: bool, matched: &str) -> Result<()> {
-        let mut causes = Vec::new();
+        let (mut faults, at) = (Faults::default(), Path::ROOT.child("resourceVersionMatch"));
         if has_initial && matched != NOT_OLDER_THAN {
-            let why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
-            causes.push(forbidden("resourceVersionMatch", why));
+            faults.forbidden(&at, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
         }
         if !matched.is_empty() {
             if !has_initial {
                 let why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
-                causes.push(forbidden("resourceVersionMatch", why));
+                faults.forbidden(&at, why);
             }
             if matched != NOT_OLDER_THAN {
-                causes.push(unsupported(matched, &[NOT_OLDER_THAN]));
+                faults.not_supported(&at, matched, &[NOT_OLDER_THAN]);
             }
             if !self.token.is_empty() {
-                causes.push(forbidden(
-                    "resourceVersionMatch",
-                    "resourceVersionMatch is forbidden when continue is provided",
-                ));
+                faults.forbidden(&at, NOT_WITH_CONTINUE);
             }
         }
-        refused(causes)
+        Error::check_options("ListOptions", faults)
     }
 }
 
@@ -196,22 +192,6 @@ impl ReadQuery {
     }
 }
 
-/// A flag; anything but `false` and `0` sets it.
-fn flag(value: Option<&str>) -> Option<bool> {
-    value.map(|value| !matches!(value, "false" | "0"))
-}
-
-fn number(value: Option<&str>) -> Result<Option<i64>> {
-    let Some(text) = value else { return Ok(None) };
-    text.parse().map(Some).map_err(|error: std::num::ParseIntError| {
-        let why = match error.kind() {
-            std::num::IntErrorKind::PosOverflow | std::num::IntErrorKind::NegOverflow => "value out of range",
-            _ => "invalid syntax",
-        };
-        Error::BadRequest(format!("strconv.ParseInt: parsing {text:?}: {why}"))
-    })
-}
-
 /// A revision; `None` for none in particular.
 fn revision(text: &str) -> Result<Option<u64>, String> {
     match text {
@@ -220,21 +200,4 @@ fn revision(text: &str) -> Result<Option<u64>, String> {
             format!("resourceVersion: Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax")
         }),
     }
-}
-
-fn forbidden(field: &str, why: &str) -> StatusCause {
-    StatusCause { reason: "FieldValueForbidden".into(), message: format!("Forbidden: {why}"), field: field.into() }
-}
-
-fn unsupported(value: &str, supported: &[&str]) -> StatusCause {
-    let supported: Vec<String> = supported.iter().map(|value| format!("{value:?}")).collect();
-    let message = format!("Unsupported value: {value:?}: supported values: {}", supported.join(", "));
-    StatusCause { reason: "FieldValueNotSupported".into(), message, field: "resourceVersionMatch".into() }
-}
-
-fn refused(causes: Vec<StatusCause>) -> Result<()> {
-    if causes.is_empty() {
-        return Ok(());
-    }
-    Err(Error::Invalid { subject: Subject::new("meta.k8s.io", "ListOptions", ""), causes })
 }

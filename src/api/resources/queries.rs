@@ -5,9 +5,9 @@ use serde::Deserialize;
 
 use super::delete_options::not_dry_run;
 use crate::{
-    api::warning::FieldValidationQuery,
+    api::{queries::is_set, warning::FieldValidationQuery},
     service::{
-        error::{Error, Result, Subject},
+        error::{Error, Result},
         objects::{Manager, Options, Preconditions},
     },
     wire::{
@@ -53,10 +53,7 @@ impl WriteQuery {
     fn is_dry_run(&self, options: &str) -> Result<bool> {
         let values: Vec<String> = self.dry_run.iter().cloned().collect();
         if let Some(cause) = not_dry_run(&values) {
-            return Err(Error::Invalid {
-                subject: Subject::new("meta.k8s.io", options, ""),
-                causes: vec![cause.into()],
-            });
+            return Err(Error::invalid_options(options, vec![cause]));
         }
         Ok(!values.is_empty())
     }
@@ -74,8 +71,7 @@ impl WriteQuery {
 
     /// Checks the manager's name and `force`, and returns the latter.
     ///
-    /// Source: `apimachinery/pkg/apis/meta/v1/validation/validation.go` (`ValidatePatchOptions`, `ValidateFieldManager`),
-    /// `apimachinery/pkg/runtime/conversion.go` (`Convert_Slice_string_To_bool`).
+    /// Source: `apimachinery/pkg/apis/meta/v1/validation/validation.go` (`ValidatePatchOptions`, `ValidateFieldManager`).
     fn check(&self, called: Called) -> Result<bool> {
         let (mut faults, manager, field) = (Faults::default(), &self.field_manager, Path::ROOT.child("fieldManager"));
         let is_apply = called == Called::Patch(PatchType::Apply);
@@ -92,12 +88,7 @@ impl WriteQuery {
         if self.force.is_some() && matches!(called, Called::Patch(_)) && !is_apply {
             faults.forbidden(&Path::ROOT.child("force"), "may not be specified for non-apply patch");
         }
-        let causes = faults.into_causes();
-        if causes.is_empty() {
-            let is_false = |force: &String| force.eq_ignore_ascii_case("false") || force == "0";
-            return Ok(self.force.as_ref().is_some_and(|force| !is_false(force)));
-        }
-        let subject = Subject::new("meta.k8s.io", called.name(), "");
-        Err(Error::Invalid { subject, causes: causes.into_iter().map(Into::into).collect() })
+        Error::check_options(called.name(), faults)?;
+        Ok(self.force.as_deref().is_some_and(is_set))
     }
 }
