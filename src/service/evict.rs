@@ -178,7 +178,7 @@ fn put(record: &Record, document: Document) -> Write {
     Write {
         key: record.key.clone(),
         precondition: Precondition::revision(record.revision),
-        change: Change::Put { body: document.into_body().into(), uid: record.uid.clone(), node: None },
+        change: Change::body(record, document.into_body()),
     }
 }
 

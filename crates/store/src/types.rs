@@ -105,6 +105,13 @@ pub enum Change {
     Delete,
 }
 
+impl Change {
+    /// Another body for an object that was read: it keeps its uid and its node.
+    pub fn body(read: &Record, body: impl Into<Body>) -> Self {
+        Self::Put { body: body.into(), uid: read.uid.clone(), node: read.node.clone() }
+    }
+}
+
 /// One change to one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Write {
@@ -114,6 +121,14 @@ pub struct Write {
     pub precondition: Precondition,
     /// The change.
     pub change: Change,
+}
+
+impl Write {
+    /// The change of an object that is as it was read.
+    pub fn of(read: &Record, change: Change) -> Self {
+        let precondition = Precondition { uid: Some(read.uid.clone()), ..Precondition::revision(read.revision) };
+        Self { key: read.key.clone(), precondition, change }
+    }
 }
 
 /// The effect of one refused write on the others of its call.

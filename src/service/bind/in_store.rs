@@ -283,6 +283,6 @@ async fn clear_nomination(service: &Service, cluster: &str, pod: &Pod) -> Result
     });
     // What cannot be read is no nomination either.
     let Ok(document) = cleared else { return Ok(None) };
-    let change = Change::Put { body: document.into_body().into(), uid: stored.uid, node: stored.node };
+    let change = Change::body(&stored, document.into_body());
     Ok(Some(Write { key, precondition: Precondition::revision(stored.revision), change }))
 }

@@ -72,7 +72,7 @@ impl Stored {
                 None => Precondition::revision(claim.revision),
                 Some(_) => Precondition { uid: Some(claim.uid.clone()), ..Precondition::default() },
             };
-            let change = Change::Put { body: after.into(), uid: claim.uid.clone(), node: None };
+            let change = Change::body(claim, after);
             return Ok(Some(vec![Write { key: claim.key.clone(), precondition, change }]));
         }
         let volume = match volume_key(choice)? {
@@ -95,7 +95,7 @@ fn written(
     let put = |record: &Record, body: String| Write {
         key: record.key.clone(),
         precondition: Precondition::revision(record.revision),
-        change: Change::Put { body: body.into(), uid: record.uid.clone(), node: None },
+        change: Change::body(record, body),
     };
     match (choice, volume) {
         (ClaimChoice::Bind { volume: chosen, claim: of }, Some(volume)) => Ok(vec![

@@ -269,8 +269,7 @@ impl Departure<'_> {
             };
             let Object::Node(node) = read(Kind::Node, &record)? else { return Err(misread(&record)) };
             // A put of what is there already: nothing is written, but the commit depends on the node being so.
-            let unchanged =
-                Change::Put { body: record.body.clone(), uid: record.uid.clone(), node: record.node.clone() };
+            let unchanged = Change::body(&record, record.body.clone());
             let precondition = Precondition::revision(record.revision);
             let mut writes = vec![Write { key: record.key, precondition, change: unchanged }];
             let mut leaving = Vec::new();
@@ -321,8 +320,7 @@ impl Departure<'_> {
         if !is_here || !is_due() {
             return Ok(Err(EvictionOutcome::Stays));
         }
-        let precondition = Precondition { uid: Some(record.uid), ..Precondition::revision(record.revision) };
-        Ok(Ok(Write { key, precondition, change: Change::Delete }))
+        Ok(Ok(Write::of(&record, Change::Delete)))
     }
 }
 

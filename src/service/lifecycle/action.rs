@@ -6,7 +6,7 @@ use serde_json::{Value, value::to_raw_value};
 use super::index::Action;
 use crate::{
     service::objects::with_node,
-    store::{Change, Precondition, Record, Write},
+    store::{Change, Record, Write},
     wire::{
         decode,
         deletion::{self, End, KUBERNETES},
@@ -19,11 +19,7 @@ use crate::{
 pub(super) fn write(record: &Record, action: &Action, now: Timestamp) -> Option<Write> {
     let kind = kinds::by_key(&record.key.kind)?;
     match change(kind, record, action, now) {
-        Ok(change) => change.map(|change| Write {
-            key: record.key.clone(),
-            precondition: Precondition { uid: Some(record.uid.clone()), ..Precondition::revision(record.revision) },
-            change,
-        }),
+        Ok(change) => change.map(|change| Write::of(record, change)),
         Err(error) => {
             tracing::warn!(kind = %record.key.kind, namespace = record.key.namespace, name = record.key.name, error, "the object cannot end");
             None
@@ -35,10 +31,7 @@ fn change(kind: &StoredKind, record: &Record, action: &Action, now: Timestamp) -
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let body = with_node(record).map_err(|error| text(&error))?;
     let stored = Document::parse(body.as_bytes()).map_err(|error| text(&error))?;
-    let put = |next: Document| {
-        let body = next.into_body().into();
-        Change::Put { body, uid: record.uid.clone(), node: record.node.clone() }
-    };
+    let put = |next: Document| Change::body(record, next.into_body());
     let next = match action {
         Action::Delete(options) => {
             return Ok(match deletion::end(kind, &stored, *options, now).map_err(|error| text(&error))? {

@@ -15,7 +15,7 @@ use crate::{
     clock,
     core::snapshot::{Kind, Object},
     service::compute::compute,
-    store::{Atomicity, Change, Key, ListQuery, Outcome, Precondition, Record, Store, StoreError, Write},
+    store::{Atomicity, Change, Key, ListQuery, Outcome, Record, Store, StoreError, Write},
     wire::{
         decode::DecodeError,
         defaults,
@@ -237,11 +237,7 @@ fn write(
         return None;
     }
     match with_status(kind, record, &status, now) {
-        Ok(document) => Some(Write {
-            key: record.key.clone(),
-            precondition: Precondition { uid: Some(record.uid.clone()), ..Precondition::revision(record.revision) },
-            change: Change::Put { body: document.into_body().into(), uid: record.uid.clone(), node: None },
-        }),
+        Ok(document) => Some(Write::of(record, Change::body(record, document.into_body()))),
         Err(error) => {
             tracing::debug!(kind = %record.key.kind, name = record.key.name, %error, "the status cannot be written");
             None

@@ -16,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, de::IgnoredAny};
 
 use crate::{
-    store::{Change, Key, Precondition, Record, Write},
+    store::{Change, Key, Record, Write},
     wire::{
         decode::{self, DecodeError},
         volume_controller::{bound_claim, bound_volume, volume_in_phase},
@@ -325,11 +325,7 @@ fn bind(volume: &Record, claim: &Record) -> Result<Vec<Write>, DecodeError> {
 }
 
 fn put(record: &Record, body: String) -> Write {
-    Write {
-        key: record.key.clone(),
-        precondition: Precondition { uid: Some(record.uid.clone()), ..Precondition::revision(record.revision) },
-        change: Change::Put { body: body.into(), uid: record.uid.clone(), node: record.node.clone() },
-    }
+    Write::of(record, Change::body(record, body))
 }
 
 #[cfg(test)]

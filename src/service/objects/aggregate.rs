@@ -34,7 +34,7 @@ async fn fill(service: &Service, cluster: &Arc<str>, kind: &'static StoredKind) 
         let target = Target { cluster: cluster.clone(), kind, namespace: None, name: name.to_string() };
         let Some(record) = service.store.get(cluster, &target.key()).await? else { continue };
         let Some(body) = with_rules(&record.body, rules) else { continue };
-        let change = Change::Put { body: body.into_bytes().into(), uid: record.uid, node: None };
+        let change = Change::body(&record, body);
         writes.push(Write { key: target.key(), precondition: Precondition::revision(record.revision), change });
     }
     if !writes.is_empty() {

@@ -75,7 +75,7 @@ pub async fn delete(service: &Service, target: &Target, deletion: &Deletion) -> 
         let message = "this is a system priority class and cannot be deleted".into();
         return Err(Error::Forbidden { subject: target.subject(), message });
     }
-    for _ in 0..ATTEMPTS {
+    'attempts: for _ in 0..ATTEMPTS {
         let stored = service.store.get(&target.cluster, &target.key()).await?;
         let stored = stored.ok_or_else(|| target.not_found())?;
         check(&deletion.preconditions, target, &stored)?;
@@ -86,21 +86,15 @@ pub async fn delete(service: &Service, target: &Target, deletion: &Deletion) -> 
         let told = |revision| Deleted { uid: stored.uid.clone(), body: body.clone(), revision, is_gone };
         let Some(change) = change.filter(|_| !deletion.dry_run) else { return Ok(told(stored.revision)) };
         let mut at = stored.revision;
-        if let Some(mark) = mark {
-            match commit(service, target, Precondition::revision(at), mark, Vec::new()).await? {
+        for change in mark.into_iter().chain([change]) {
+            match commit(service, target, Precondition::revision(at), change, Vec::new()).await? {
                 Ok(revision) => at = revision,
-                Err(Refusal::Conflict { .. } | Refusal::NotFound) => continue,
+                Err(Refusal::Conflict { .. } | Refusal::NotFound) => continue 'attempts,
                 Err(refusal) => return Err(target.refused(refusal, &stored.uid)),
             }
         }
-        match commit(service, target, Precondition::revision(at), change, Vec::new()).await? {
-            Ok(revision) => {
-                aggregate::after_change(service, &target.cluster, target.kind).await;
-                return Ok(told(revision));
-            }
-            Err(Refusal::Conflict { .. } | Refusal::NotFound) => {}
-            Err(refusal) => return Err(target.refused(refusal, &stored.uid)),
-        }
+        aggregate::after_change(service, &target.cluster, target.kind).await;
+        return Ok(told(at));
     }
     Err(target.modified())
 }
@@ -124,7 +118,7 @@ pub async fn delete_all(
     let (kind, options, is_strict) = (target.kind, deletion.options, service.admission.holds_for(target.kind));
     for some in found.items.chunks(DELETED_AT_ONCE) {
         for record in some {
-            check(&deletion.preconditions, &of(target, record), record)?;
+            check(&deletion.preconditions, &of(target, &record.key), record)?;
         }
         let (records, length) = (some.to_vec(), some.iter().map(|record| record.body.len()).sum());
         let (marks, writes) = compute_on(length, move || write_all(kind, &records, options, is_strict)).await??;
@@ -138,8 +132,7 @@ pub async fn delete_all(
         changed.extend(commit_all(service, target, writes.collect()).await?.0);
         // Another client changed them meanwhile: they are judged anew.
         for key in changed {
-            let namespace = target.kind.namespaced.then_some(key.namespace);
-            match delete(service, &Target { namespace, ..target.named(key.name) }, deletion).await {
+            match delete(service, &of(target, &key), deletion).await {
                 Ok(_) | Err(Error::NotFound(_)) => {}
                 Err(error) => return Err(error),
             }
@@ -222,8 +215,7 @@ fn ended(kind: &StoredKind, record: &Record, options: deletion::Options, is_stri
     } else {
         End::Removed(stored.clone())
     };
-    let put =
-        |body: &str| Change::Put { body: body.to_owned().into(), uid: record.uid.clone(), node: record.node.clone() };
+    let put = |body: &str| Change::body(record, body.to_owned());
     let before = stored.into_body();
     Ok(match end {
         End::Removed(last) => {
@@ -260,9 +252,9 @@ fn write(record: &Record, change: Change) -> Write {
 }
 
 /// The target of one object of a collection.
-fn of(target: &Target, record: &Record) -> Target {
-    let namespace = target.kind.namespaced.then(|| record.key.namespace.clone());
-    Target { namespace, ..target.named(record.key.name.clone()) }
+fn of(target: &Target, key: &Key) -> Target {
+    let namespace = target.kind.namespaced.then(|| key.namespace.clone());
+    Target { namespace, ..target.named(&*key.name) }
 }
 
 /// Checks the preconditions of a deletion. Its words are not those of other writes.

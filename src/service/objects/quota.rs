@@ -13,7 +13,7 @@ use crate::{
         compute::read_on,
         error::{Error, Result},
     },
-    store::{Change, ListQuery, Precondition, Record, Write},
+    store::{Change, ListQuery, Record, Write},
     wire::{
         decode::DecodeError,
         defaults,
@@ -89,10 +89,5 @@ fn charge(quota: &Record, status: &serde_json::Value) -> std::result::Result<Wri
     if let Ok(raw) = serde_json::value::to_raw_value(status) {
         document.set("status", raw);
     }
-    let Record { key, uid, revision, .. } = quota;
-    Ok(Write {
-        key: key.clone(),
-        precondition: Precondition { uid: Some(uid.clone()), ..Precondition::revision(*revision) },
-        change: Change::Put { body: document.into_body().into(), uid: uid.clone(), node: None },
-    })
+    Ok(Write::of(quota, Change::body(quota, document.into_body())))
 }
