@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use podberth::wire::{deletion::replies_with_object, kinds};
+use podberth::wire::kinds;
 use serde_json::{Value, json};
 
 use crate::{
@@ -53,7 +53,7 @@ pub async fn every_kind_lives_a_life(server: Server) {
         conforms(&format!("{}List", post.component), &list);
         let kind = kinds::by_api_version(text(&created["apiVersion"]), text(&created["kind"])).expect("a stored kind");
         let gone = server.delete(&object).await.is(200);
-        if replies_with_object(kind) {
+        if kind.replies_with_object() {
             conforms(&post.component, &gone);
             assert_eq!(gone["metadata"]["uid"], created["metadata"]["uid"]);
         } else {

@@ -217,7 +217,7 @@ impl Row {
             }
             Self::Own(own) => return own.resources(),
         };
-        let mut entry = json!({"name": kind.plural, "singularName": kind.singular, "namespaced": kind.namespaced, "kind": kind.kind, "verbs": verbs(kind)});
+        let mut entry = json!({"name": kind.plural, "singularName": kind.singular(), "namespaced": kind.namespaced, "kind": kind.kind, "verbs": verbs(kind)});
         add_names(&mut entry, kind);
         if let Some(entry) = entry.as_object_mut() {
             entry.insert("storageVersionHash".into(), storage_version_hash(kind).into());
@@ -240,22 +240,24 @@ impl Row {
 
     /// Its entry in an `APIGroupDiscoveryList`.
     fn aggregated(&self) -> Value {
+        let answer =
+            |(group, version, kind): (&str, &str, &str)| json!({"group": group, "version": version, "kind": kind});
+        let scope = |namespaced: bool| if namespaced { "Namespaced" } else { "Cluster" };
         let kind = match self {
             Self::Of(kind) => kind,
             Self::Taken(taken) => {
                 let Taken { group, version, plural, kind, namespaced } = taken;
-                let answer = json!({"group": group, "version": version, "kind": kind});
-                let scope = if *namespaced { "Namespaced" } else { "Cluster" };
-                return json!({"resource": plural, "responseKind": answer, "scope": scope, "singularResource": taken.singular(), "verbs": ["create"]});
+                return json!({
+                    "resource": plural, "responseKind": answer((group, version, kind)), "scope": scope(*namespaced),
+                    "singularResource": taken.singular(), "verbs": ["create"],
+                });
             }
             Self::Own(own) => return own.aggregated(),
         };
-        let answer =
-            |(group, version, kind): (&str, &str, &str)| json!({"group": group, "version": version, "kind": kind});
-        let scope = if kind.namespaced { "Namespaced" } else { "Cluster" };
         let mut entry = json!({
-            "resource": kind.plural, "responseKind": answer((kind.group, kind.version, kind.kind)), "scope": scope,
-            "singularResource": kind.singular, "verbs": verbs(kind),
+            "resource": kind.plural, "responseKind": answer((kind.group, kind.version, kind.kind)),
+            "scope": scope(kind.namespaced),
+            "singularResource": kind.singular(), "verbs": verbs(kind),
         });
         add_names(&mut entry, kind);
         let mut subresources: Vec<&Subresource> = kind.subresources.iter().collect();
@@ -303,13 +305,9 @@ fn add_names(entry: &mut Value, kind: &StoredKind) {
     }
 }
 
-/// The operations on a kind, in the order of the alphabet. A kind that is written can be patched, one that is listed can be
-/// watched.
+/// The operations on a kind, in the order of the alphabet. One that is listed can be watched.
 fn verbs(kind: &StoredKind) -> BTreeSet<&'static str> {
     let mut verbs: BTreeSet<_> = kind.verbs.iter().map(|verb| verb.name()).collect();
-    if kind.verbs.contains(&Verb::Update) {
-        verbs.insert("patch");
-    }
     if kind.verbs.contains(&Verb::List) {
         verbs.insert("watch");
     }

@@ -27,6 +27,7 @@ mod writes;
 use columns::Column;
 pub use earlier::EARLIER;
 pub use table::ALL;
+pub use writes::Trait;
 
 /// One stored kind.
 #[derive(Debug)]
@@ -39,10 +40,6 @@ pub struct StoredKind {
     pub kind: &'static str,
     /// Its name in paths: `nodes`.
     pub plural: &'static str,
-    /// Its plural as a word of operation ids: `NetworkPolicies`.
-    pub plural_word: &'static str,
-    /// Its name for one: `node`.
-    pub singular: &'static str,
     /// Short names for kubectl, as `no`.
     pub short_names: &'static [&'static str],
     /// The groups of kinds that it is in: `all`.
@@ -63,6 +60,8 @@ pub struct StoredKind {
     pub read: Read,
     /// The handlers that serve it.
     pub served: Served,
+    /// The rules of writes that not all kinds have.
+    pub traits: &'static [Trait],
 }
 
 /// Reading of a kind by decisions.
@@ -301,9 +300,17 @@ impl StoredKind {
         self.words(self.kind)
     }
 
-    /// Many of the kind as a word of operation ids: `Pods`.
+    /// Its name for one: `node`.
+    pub fn singular(&self) -> String {
+        self.kind.to_ascii_lowercase()
+    }
+
+    /// Many of the kind as a word of operation ids: `NetworkPolicies`, the plural in the letters of the kind.
     pub fn many(&self) -> String {
-        self.words(self.plural_word)
+        let letters = self.kind.chars().zip(self.plural.chars());
+        let shared = letters.take_while(|(one, many)| one.eq_ignore_ascii_case(many)).count();
+        let word: String = self.kind.chars().take(shared).chain(self.plural.chars().skip(shared)).collect();
+        self.words(&word)
     }
 
     fn words(&self, word: &str) -> String {

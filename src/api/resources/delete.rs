@@ -31,7 +31,7 @@ pub(super) async fn delete(
     let options = DeleteOptions::parse(&body, &query)?;
     let is_cascading = options.is_cascading();
     let deleted = objects::delete(&state, &target, &options.deletion(&query)?).await?;
-    if deleted.is_gone && !deletion::replies_with_object(target.kind) {
+    if deleted.is_gone && !target.kind.replies_with_object() {
         return Ok(show::deleted(&target, &deleted.uid));
     }
     let code = if is_cascading && !deleted.is_gone { StatusCode::ACCEPTED } else { StatusCode::OK };

@@ -12,7 +12,6 @@ use super::{Paths, binding::Binding, eviction::Eviction};
 use crate::{
     api::openapi::{FormErrors, ListErrors, ReadErrors, WriteErrors},
     wire::{
-        deletion::replies_with_object,
         kinds::{self, StoredKind, Subresource, Verb},
         patch::PatchType,
         scale,
@@ -216,7 +215,7 @@ fn items(kind: &StoredKind, names: &Names) -> Vec<(String, Value)> {
                 (&mut of_one, "patch", patch(format!("patch{one}"), &format!("Patch a {one}"), named(), schema))
             }
             Verb::Delete => {
-                let shown = if replies_with_object(kind) { &**schema } else { "Status" };
+                let shown = if kind.replies_with_object() { &**schema } else { "Status" };
                 let done = (200, "It is gone, or stays until its finalizers are gone and its grace is over.", shown);
                 let parameters = [named(), deleting()].concat();
                 let delete = operation(format!("delete{one}"), &format!("Delete a {one}"), parameters, None, done);

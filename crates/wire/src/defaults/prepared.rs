@@ -15,23 +15,6 @@ use podberth_core::snapshot::Kind;
 
 type Object = Map<String, Value>;
 
-/// Kinds whose objects count the changes of their spec.
-const WITH_GENERATION: [&str; 13] = [
-    "Pod",
-    "PodDisruptionBudget",
-    "ReplicationController",
-    "ReplicaSet",
-    "StatefulSet",
-    "Deployment",
-    "DaemonSet",
-    "Job",
-    "PriorityClass",
-    "NetworkPolicy",
-    "ResourceSlice",
-    "DeviceClass",
-    "ResourceClaimTemplate",
-];
-
 /// How often the template of a daemon set changed, as clients see it.
 const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 
@@ -49,7 +32,7 @@ pub(super) fn create(kind: &StoredKind, object: &mut Object, now: &str) {
         for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
             metadata.remove(field);
         }
-        if WITH_GENERATION.contains(&kind.kind) {
+        if kind.counts_changes() {
             metadata.insert("generation".into(), 1.into());
         }
     });
@@ -106,7 +89,7 @@ pub(super) fn update(kind: &StoredKind, object: &mut Object, stored: &Object) {
     let before = stored.get("metadata").map(|metadata| metadata["generation"].clone()).unwrap_or_default();
     let is_changed = object.get("spec") != stored.get("spec")
         || (kind.kind == "Deployment" && annotations(object) != annotations(stored));
-    if WITH_GENERATION.contains(&kind.kind) {
+    if kind.counts_changes() {
         let generation = before.as_i64().unwrap_or_default() + i64::from(is_changed);
         if generation > 0 {
             part(object, "metadata", |metadata| drop(metadata.insert("generation".into(), generation.into())));

@@ -37,32 +37,6 @@ pub const KUBERNETES: &str = "kubernetes";
 /// Namespaces that cannot be deleted (`plugin/namespace/lifecycle/admission.go`).
 pub const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
 
-/// Plurals of the kinds of which a deletion replies with the object (`ReturnDeletedObject` in `pkg/registry/*/*/storage`).
-const REPLIED: [&str; 17] = [
-    "csidrivers",
-    "csinodes",
-    "csistoragecapacities",
-    "deviceclasses",
-    "namespaces",
-    "persistentvolumeclaims",
-    "persistentvolumes",
-    "pods",
-    "podtemplates",
-    "resourceclaims",
-    "resourceclaimtemplates",
-    "resourcequotas",
-    "resourceslices",
-    "serviceaccounts",
-    "services",
-    "storageclasses",
-    "volumeattachments",
-];
-
-/// `true` if the deletion of an object of this kind is answered with the object, `false` if with a Status.
-pub fn replies_with_object(kind: &StoredKind) -> bool {
-    REPLIED.contains(&kind.plural)
-}
-
 /// The effect of a deletion on an object.
 #[derive(Clone, Debug)]
 pub enum End {

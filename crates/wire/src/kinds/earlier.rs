@@ -10,7 +10,7 @@
 
 use podberth_core::snapshot::{Kind, Object};
 
-use super::{Served, StoredKind, Subresource, View, columns::NAME, table::ROW, wire};
+use super::{Served, StoredKind, Subresource, Trait, View, columns::NAME, table::ROW, wire};
 use crate::objects::{csi, disruption};
 
 /// The rows. None of them is in [`super::ALL`].
@@ -20,8 +20,6 @@ pub static EARLIER: &[StoredKind] = &[
         version: "v1beta1",
         kind: "PodDisruptionBudget",
         plural: "poddisruptionbudgets",
-        plural_word: "PodDisruptionBudgets",
-        singular: "poddisruptionbudget",
         subresources: &[Subresource::Status],
         columns: super::printed::POD_DISRUPTION_BUDGET,
         read: wire!(Kind::PodDisruptionBudget, disruption::PodDisruptionBudget => Object::PodDisruptionBudget),
@@ -31,6 +29,7 @@ pub static EARLIER: &[StoredKind] = &[
             word: "Earlier",
             fields: "PodDisruptionBudget",
         }),
+        traits: &[Trait::NeedsRevision, Trait::CountsChanges],
         ..ROW
     },
     StoredKind {
@@ -38,8 +37,6 @@ pub static EARLIER: &[StoredKind] = &[
         version: "v1beta1",
         kind: "CSIStorageCapacity",
         plural: "csistoragecapacities",
-        plural_word: "CSIStorageCapacities",
-        singular: "csistoragecapacity",
         columns: &[NAME],
         read: wire!(Kind::CsiStorageCapacity, csi::CsiStorageCapacity => Object::CsiStorageCapacity),
         served: Served::View(View {
@@ -48,6 +45,7 @@ pub static EARLIER: &[StoredKind] = &[
             word: "Earlier",
             fields: "CSIStorageCapacity",
         }),
+        traits: &[Trait::NeedsRevision, Trait::RepliesWithObject],
         ..ROW
     },
 ];
