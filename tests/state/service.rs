@@ -34,6 +34,10 @@ fn pod(metadata: &Value) -> Value {
     json!({"metadata": metadata, "spec": {"containers": [{"name": "main"}]}})
 }
 
+fn replace(body: Bytes) -> Intent {
+    Intent::Replace { body, part: Part::Main }
+}
+
 fn body(written: &Written) -> Value {
     serde_json::from_slice(&written.body).expect("JSON")
 }
@@ -56,19 +60,19 @@ pub(crate) async fn every_write_of_an_object_goes_through_one_function(server: S
     assert!(matches!(again, Err(Error::AlreadyExists(_))), "{again:?}");
 
     let ready = json_of(&json!({"spec": {}, "status": {"phase": "Running"}}));
-    let updated =
-        write(service, &pods, Intent::ReplacePart(ready, Part::Status), &real).await.expect("only the status is read");
+    let status = Intent::Replace { body: ready, part: Part::Status };
+    let updated = write(service, &pods, status, &real).await.expect("only the status is read");
     assert_eq!(body(&updated)["status"]["phase"], "Running");
     assert_eq!(body(&updated)["spec"]["containers"][0]["name"], "main");
     assert_eq!(updated.uid, created.uid);
 
     let stale = json_of(&pod(&json!({"resourceVersion": "1"})));
-    let stale = write(service, &pods, Intent::Replace(stale), &real).await;
+    let stale = write(service, &pods, replace(stale), &real).await;
     assert!(matches!(stale, Err(Error::Conflict { .. })), "{stale:?}");
 
     let of_another = Preconditions { uid: Some("another".into()), ..Preconditions::default() };
     let of_another = Options { preconditions: of_another, ..Options::default() };
-    let refused = write(service, &pods, Intent::Replace(json_of(&pod(&json!({})))), &of_another).await;
+    let refused = write(service, &pods, replace(json_of(&pod(&json!({})))), &of_another).await;
     assert!(matches!(refused, Err(Error::Conflict { .. })), "{refused:?}");
     let deletion = Deletion { preconditions: of_another.preconditions, ..Deletion::default() };
     let refused = delete(service, &pods, &deletion).await;
@@ -76,7 +80,7 @@ pub(crate) async fn every_write_of_an_object_goes_through_one_function(server: S
     let deleted = delete(service, &pods, &Deletion::default()).await.expect("it is there");
     assert_eq!((deleted.is_gone, deleted.uid), (true, created.uid));
     assert!(matches!(delete(service, &pods, &Deletion::default()).await, Err(Error::NotFound(_))));
-    let absent = write(service, &pods, Intent::Replace(json_of(&pod(&json!({})))), &real).await;
+    let absent = write(service, &pods, replace(json_of(&pod(&json!({})))), &real).await;
     assert!(matches!(absent, Err(Error::NotFound(_))));
 }
 

@@ -68,8 +68,8 @@ fn of_kind(kind: &'static StoredKind) -> Vec<(String, MethodRouter<AppState>)> {
         Verb::Create => [many.post(write::create), one],
         Verb::DeleteCollection => [many.delete(delete::delete_all), one],
         Verb::Get => [many, one.get(read::read)],
-        Verb::Update => [many, one.put(write::replace)],
-        Verb::Patch => [many, one.patch(write::patch)],
+        Verb::Update => [many, one.merge(write::replace(Part::Main))],
+        Verb::Patch => [many, one.merge(write::patch(Part::Main))],
         Verb::Delete => [many, one.delete(delete::delete)],
     });
     let mut routes: Vec<_> = [collection, object.clone()].into_iter().zip(methods).collect();
@@ -81,7 +81,7 @@ fn of_kind(kind: &'static StoredKind) -> Vec<(String, MethodRouter<AppState>)> {
             Subresource::Status => write::part(Part::Status).get(read::read),
             Subresource::EphemeralContainers => write::part(Part::EphemeralContainers).get(read::read),
             Subresource::Resize => write::part(Part::Resize).get(read::read),
-            Subresource::Finalize => write::replace_part(Part::Finalize),
+            Subresource::Finalize => write::replace(Part::Finalize),
             Subresource::Binding => post(binding::bind),
             Subresource::Eviction => post(eviction::evict),
             Subresource::Scale => get(scale::read).put(scale::replace).patch(scale::patch),

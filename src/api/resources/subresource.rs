@@ -28,13 +28,8 @@ pub(super) struct BindingMetadata {
 impl BindingMetadata {
     /// Checks that the object in the body, of this kind, agrees with the path.
     pub(super) fn agrees_with(&self, target: &Target, kind: &str) -> Result<()> {
-        let agrees = |said: &str, path: &str| said.is_empty() || said == path;
-        if !agrees(&self.namespace, target.namespace.as_deref().unwrap_or_default()) {
-            return Err(Error::BadRequest(
-                "the namespace of the provided object does not match the namespace sent on the request".into(),
-            ));
-        }
-        if !agrees(&self.name, &target.name) {
+        target.agrees_in_namespace(&self.namespace)?;
+        if !self.name.is_empty() && self.name != target.name {
             return Err(Error::BadRequest(format!("name in URL does not match name in {kind} object")));
         }
         Ok(())

@@ -4,7 +4,7 @@ use axum::{
     extract::State,
     http::{HeaderMap, StatusCode},
     response::Response,
-    routing::{MethodRouter, put},
+    routing::{self, MethodRouter},
 };
 
 use super::{
@@ -37,40 +37,39 @@ pub(super) async fn create(
     Ok(show::written(StatusCode::CREATED, &written))
 }
 
-/// PUT of an object.
-pub(super) async fn replace(
-    State(state): State<AppState>,
-    target: Target,
-    caller: Caller,
-    Query(query): Query<WriteQuery>,
-    headers: HeaderMap,
-    JsonBytes(body): JsonBytes,
-) -> Result<Response> {
-    written(&state, &target, &caller, query, &headers, Called::Update, Intent::Replace(body)).await
+/// PUT and PATCH of a part of an object.
+pub(super) fn part(part: Part) -> MethodRouter<AppState> {
+    replace(part).merge(patch(part))
 }
 
-/// PATCH of an object.
-pub(super) async fn patch(
-    State(state): State<AppState>,
-    target: Target,
-    caller: Caller,
-    Query(query): Query<WriteQuery>,
-    headers: HeaderMap,
-    body: PatchBody,
-) -> Result<Response> {
-    patched(&state, &target, &caller, query, &headers, body, Part::Main).await
+/// PUT of an object, or of a part of it: everything else stays.
+pub(super) fn replace(part: Part) -> MethodRouter<AppState> {
+    routing::put(
+        move |State(state): State<AppState>,
+              target: Target,
+              caller: Caller,
+              Query(query): Query<WriteQuery>,
+              headers: HeaderMap,
+              JsonBytes(body): JsonBytes| async move {
+            let intent = Intent::Replace { body, part };
+            written(&state, &target, &caller, query, &headers, Called::Update, intent).await
+        },
+    )
 }
 
-async fn patched(
-    state: &AppState,
-    target: &Target,
-    caller: &Caller,
-    query: WriteQuery,
-    headers: &HeaderMap,
-    PatchBody { patch, body }: PatchBody,
-    part: Part,
-) -> Result<Response> {
-    written(state, target, caller, query, headers, Called::Patch(patch), Intent::Patch { patch, body, part }).await
+/// PATCH of an object, or of a part of it: everything else stays.
+pub(super) fn patch(part: Part) -> MethodRouter<AppState> {
+    routing::patch(
+        move |State(state): State<AppState>,
+              target: Target,
+              caller: Caller,
+              Query(query): Query<WriteQuery>,
+              headers: HeaderMap,
+              PatchBody { patch, body }: PatchBody| async move {
+            let intent = Intent::Patch { patch, body, part };
+            written(&state, &target, &caller, query, &headers, Called::Patch(patch), intent).await
+        },
+    )
 }
 
 /// Carries out a change of an object, which may create it.
@@ -87,30 +86,4 @@ async fn written(
     let written = objects::write(state, target, intent, &options).await?;
     let code = if written.is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok(show::written(code, &written))
-}
-
-/// PUT and PATCH of a part of an object: everything else stays.
-pub(super) fn part(part: Part) -> MethodRouter<AppState> {
-    let patch =
-        move |State(state): State<AppState>,
-              target: Target,
-              caller: Caller,
-              Query(query): Query<WriteQuery>,
-              headers: HeaderMap,
-              body: PatchBody| async move { patched(&state, &target, &caller, query, &headers, body, part).await };
-    replace_part(part).patch(patch)
-}
-
-/// PUT of a part of an object: everything else stays.
-pub(super) fn replace_part(part: Part) -> MethodRouter<AppState> {
-    put(
-        move |State(state): State<AppState>,
-              target: Target,
-              caller: Caller,
-              Query(query): Query<WriteQuery>,
-              headers: HeaderMap,
-              JsonBytes(body): JsonBytes| async move {
-            written(&state, &target, &caller, query, &headers, Called::Update, Intent::ReplacePart(body, part)).await
-        },
-    )
 }

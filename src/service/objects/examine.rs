@@ -99,11 +99,8 @@ pub(crate) fn open(target: &Target, json: &[u8]) -> Result<Document> {
     if let Some(namespace) = &target.namespace {
         if is_absent(document.metadata("namespace")) {
             document.set_metadata_text("namespace", namespace);
-        } else if document.metadata_text("namespace").is_some_and(|said| said != *namespace) {
-            return Err(Error::BadRequest(
-                "the namespace of the provided object does not match the namespace sent on the request".into(),
-            ));
         }
+        target.agrees_in_namespace(&document.metadata_text("namespace").unwrap_or_default())?;
     }
     Ok(document)
 }

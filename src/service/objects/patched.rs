@@ -269,10 +269,8 @@ fn check_identity(target: &Target, document: &mut Document, record: Option<&Reco
         let said = document.metadata_text("namespace").unwrap_or_default();
         if said.is_empty() {
             document.set_metadata_text("namespace", namespace);
-        } else if said != *namespace {
-            let message = "the namespace of the provided object does not match the namespace sent on the request";
-            return Err(Error::BadRequest(message.into()));
         }
+        target.agrees_in_namespace(&said)?;
     }
     let text = |field: &str| document.metadata_text(field).unwrap_or_default();
     let (uid, revision) = (text("uid"), text("resourceVersion"));

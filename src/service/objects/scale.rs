@@ -106,16 +106,8 @@ fn check(target: &Target, sent: &Sent, record: &Record) -> Result<()> {
         )));
     }
     let Sent { metadata, .. } = sent;
-    if !metadata.name.is_empty() && metadata.name != target.name {
-        return Err(Error::BadRequest(format!(
-            "the name of the object ({}) does not match the name on the URL ({})",
-            metadata.name, target.name
-        )));
-    }
-    if !metadata.namespace.is_empty() && Some(&metadata.namespace) != target.namespace.as_ref() {
-        let message = "the namespace of the provided object does not match the namespace sent on the request";
-        return Err(Error::BadRequest(message.into()));
-    }
+    target.agrees_in_name(&metadata.name)?;
+    target.agrees_in_namespace(&metadata.namespace)?;
     if !metadata.uid.is_empty() && metadata.uid != record.uid {
         return Err(target.other_uid(&metadata.uid, &record.uid));
     }

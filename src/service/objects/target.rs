@@ -50,6 +50,30 @@ impl Target {
         }
     }
 
+    /// Checks that an object in a body is in the namespace of the path, if it names one.
+    ///
+    /// # Errors
+    /// [`Error::BadRequest`]
+    pub fn agrees_in_namespace(&self, said: &str) -> Result<()> {
+        if said.is_empty() || said == self.namespace.as_deref().unwrap_or_default() {
+            return Ok(());
+        }
+        let message = "the namespace of the provided object does not match the namespace sent on the request";
+        Err(Error::BadRequest(message.into()))
+    }
+
+    /// Checks that an object in a body has the name of the path, if it has one.
+    ///
+    /// # Errors
+    /// [`Error::BadRequest`]
+    pub fn agrees_in_name(&self, said: &str) -> Result<()> {
+        if said.is_empty() || said == self.name {
+            return Ok(());
+        }
+        let url = &self.name;
+        Err(Error::BadRequest(format!("the name of the object ({said}) does not match the name on the URL ({url})")))
+    }
+
     /// There is no such object.
     pub fn not_found(&self) -> Error {
         Error::NotFound(self.subject())

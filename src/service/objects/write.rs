@@ -45,10 +45,13 @@ use crate::{
 pub enum Intent {
     /// Stores this new object. One without a name gets one that begins with its `generateName`.
     Create(Bytes),
-    /// Puts this object in the place of the stored one, whose identity it keeps.
-    Replace(Bytes),
-    /// Puts a part of this object in the place of the stored one's.
-    ReplacePart(Bytes, Part),
+    /// Puts this object, or a part of it, in the place of the stored one, which keeps its identity.
+    Replace {
+        /// The object.
+        body: Bytes,
+        /// The part of the object that the path is about.
+        part: Part,
+    },
     /// Patches the stored object; an apply makes one where there is none.
     Patch {
         /// The sort of the patch.
@@ -203,8 +206,7 @@ impl Draft {
     async fn open(service: &Service, target: &Target, intent: Intent, options: &Options) -> Result<Self> {
         match intent {
             Intent::Create(body) => Self::new(service, target, body, options).await,
-            Intent::Replace(body) => Self::edit(target, body, options, Part::Main).await,
-            Intent::ReplacePart(body, part) => Self::edit(target, body, options, part).await,
+            Intent::Replace { body, part } => Self::edit(target, body, part, options).await,
             Intent::Patch { patch, body, part } => Self::patch(patch, body, part, options).await,
         }
     }
@@ -232,17 +234,13 @@ impl Draft {
         Ok(Self::of(DraftKind::New { document, prefix }, length, warnings, options))
     }
 
-    async fn edit(target: &Target, body: Bytes, options: &Options, part: Part) -> Result<Self> {
+    async fn edit(target: &Target, body: Bytes, part: Part, options: &Options) -> Result<Self> {
         let length = body.len();
         let (mut sent, warnings) = opened(target, body, options.fields).await?;
         if is_absent(sent.metadata("name")) {
             sent.set_metadata_text("name", &target.name);
         }
-        if let Some(name) = sent.metadata_text("name").filter(|name| *name != target.name) {
-            let url = &target.name;
-            let message = format!("the name of the object ({name}) does not match the name on the URL ({url})");
-            return Err(Error::BadRequest(message));
-        }
+        target.agrees_in_name(&sent.metadata_text("name").unwrap_or_default())?;
         let based_on = revision(&sent.metadata_text("resourceVersion").unwrap_or_default())?;
         Ok(Self::of(DraftKind::Edit { sent, based_on, part }, length, warnings, options))
     }
@@ -337,7 +335,7 @@ impl Draft {
             return Err(target.not_found());
         }
         let (kind, part) = (target.kind, patching.part);
-        let is_applied = patching.creates() || matches!(patching.patch, Patch::Apply(_));
+        let is_applied = matches!(patching.patch, Patch::Apply(_));
         let length = self.length.max(stored.map_or(0, |stored| stored.body.len()));
         let (named, manager, record) = (target.clone(), self.manager.clone(), stored.cloned());
         let patched = read_on(length, move || patching.patched(&named, &manager, record.as_ref())).await??;
