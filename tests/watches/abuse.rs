@@ -242,7 +242,16 @@ async fn clusters_stay_in_memory_while_they_are_watched() {
         server.post(&path(i), &map("new", "1")).await.is(201);
         assert_eq!(watch.next().await.expect("an event")["object"]["metadata"]["name"], "new");
     }
+    assert!(server.state.clusters.live().len() >= 6, "watched clusters stay");
     drop(watches);
-    // Their places are free again for others.
-    server.post(&path(9), &map("a", "1")).await.is(201);
+    // Their places are free again for others: each new cluster releases those that nobody watches any more.
+    let released = async {
+        for i in 10.. {
+            server.post(&path(i), &map("a", "1")).await.is(201);
+            if server.state.clusters.live().len() <= 2 {
+                return;
+            }
+        }
+    };
+    timeout(WITHIN, released).await.expect("clusters are released");
 }
