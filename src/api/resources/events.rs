@@ -31,7 +31,7 @@ use crate::{
     telemetry,
     wire::{
         document,
-        forms::{self, Form, Headers, Include, MetaVersion, Representation},
+        forms::{self, Form, Headers, Representation},
         kinds::StoredKind,
     },
 };
@@ -221,25 +221,11 @@ impl Events {
         forms::event_object(whole, self.form, self.kind, headers, clock::now()).map_err(Error::internal)
     }
 
-    /// A number for the form of the next event, if other watches in this form have the event in common.
-    fn shared_form(&self) -> Option<u32> {
-        let version = |version| u32::from(version == MetaVersion::V1);
+    /// The form of the next event, if other watches in this form have the event in common.
+    fn shared_form(&self) -> Option<(Form, bool)> {
+        let is_first_row = matches!(self.form, Form::Table(..)) && !self.has_columns;
         // A row has at most one other form, whose watches follow the same events.
-        let of_row = if self.kind.is_stored_form() { 0 } else { 100 };
-        let form = match self.form {
-            Form::Whole => Some(0),
-            Form::Table(..) if !self.has_columns => None,
-            Form::Table(of, include) => {
-                let include = match include {
-                    Include::None => 0,
-                    Include::Metadata => 1,
-                    Include::Object => 2,
-                };
-                Some(10 + 2 * include + version(of))
-            }
-            Form::Metadata(of) | Form::MetadataList(of) => Some(1 + version(of)),
-        };
-        form.map(|form| of_row + form)
+        (!is_first_row).then(|| (self.form, self.kind.is_stored_form()))
     }
 
     fn bookmark(&mut self, revision: u64, annotations: &str) -> Result<Bytes> {

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use crate::{
     store::Record,
     wire::{
+        forms::Form,
         placed,
         selector::{Fields, Query, Selected},
     },
@@ -124,7 +125,7 @@ pub struct Event {
 /// The change in its written forms, each made when the first watch needs it.
 #[derive(Debug, Default)]
 struct Lines {
-    written: Vec<(u32, Kind, Bytes)>,
+    written: Vec<((Form, bool), Kind, Bytes)>,
     /// The budget of the ring that the event is in.
     budget: Option<Arc<Budget>>,
 }
@@ -194,8 +195,14 @@ impl Event {
         Some(Record { revision: self.revision, ..state.as_ref()?.record.clone() })
     }
 
-    /// The change in a form, which is written once for all watches. `form` tells forms apart.
-    pub fn line<E>(&self, form: u32, kind: Kind, write: impl FnOnce() -> Result<Bytes, E>) -> Result<Bytes, E> {
+    /// The change in a form, which is written once for all watches. `form` tells forms apart: of the objects of a row that is served in two ways,
+    /// each has its own.
+    pub fn line<E>(
+        &self,
+        form: (Form, bool),
+        kind: Kind,
+        write: impl FnOnce() -> Result<Bytes, E>,
+    ) -> Result<Bytes, E> {
         let mut lines = self.lines();
         if let Some((_, _, line)) = lines.written.iter().find(|(f, k, _)| (*f, *k) == (form, kind)) {
             return Ok(line.clone());

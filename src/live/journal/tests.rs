@@ -12,7 +12,11 @@ use crate::{
         gated::{Fault, Gated},
     },
     store::{self, Atomicity, Call, Change, Key, Precondition, Schema, Write},
-    wire::{kinds, selector::Query},
+    wire::{
+        forms::{Form, Include, MetaVersion},
+        kinds,
+        selector::Query,
+    },
 };
 
 mod model;
@@ -123,14 +127,18 @@ fn a_ring_is_bounded_by_the_bytes_of_its_objects_and_of_their_written_forms() {
             let event = &kept(&track)[0];
             for first in [true, false] {
                 let write = || if first { Ok::<_, ()>(vec![0; 100].into()) } else { panic!("a form is written once") };
-                event.line(99, Kind::Modified, write).expect("a line");
+                event.line((Form::Whole, true), Kind::Modified, write).expect("a line");
             }
             continue;
         }
         for event in kept(&track) {
-            for form in 0..30 {
-                let line = event.line(form, Kind::Modified, || Ok::<_, ()>(vec![0; 4_000].into())).expect("a line");
-                assert_eq!(line.len(), 4_000);
+            let includes = [Include::None, Include::Metadata, Include::Object];
+            let tables = includes
+                .into_iter()
+                .flat_map(|include| [MetaVersion::V1, MetaVersion::V1Beta1].map(|of| Form::Table(of, include)));
+            for form in tables.flat_map(|form| [(form, true), (form, false)]) {
+                let line = event.line(form, Kind::Modified, || Ok::<_, ()>(vec![0; 10_000].into())).expect("a line");
+                assert_eq!(line.len(), 10_000);
             }
         }
         assert!(track.bytes() <= 2 * MOST, "{} with forms", track.bytes());

@@ -172,11 +172,12 @@ impl Track {
     pub(super) fn reach_back(&mut self, revision: u64, changed: &[Record]) {
         let Some(then) = self.objects_at(self.since, None, None) else { return };
         let is_later = |record: &Record| {
-            let known = then.iter().find(|state| state.record.key == record.key);
-            let is_same = |state: &&Arc<State>| {
+            let order = |state: &Arc<State>| place_of(&state.record).cmp(&place_of(record));
+            let known = then.binary_search_by(order).ok().and_then(|at| then.get(at));
+            let is_same = |state: &Arc<State>| {
                 state.record.revision <= revision && state.record.create_revision == record.create_revision
             };
-            record.revision > self.since && known.as_ref().is_some_and(is_same)
+            record.revision > self.since && known.is_some_and(is_same)
         };
         if changed.iter().all(is_later) {
             self.since = self.since.min(revision);
@@ -249,24 +250,21 @@ impl Track {
             return Ok(());
         }
         let known = self.objects.get(&place).cloned();
-        let is_same = |before: &&Arc<State>| {
-            before.record.uid == record.uid && before.record.create_revision == record.create_revision
+        let is_same = |known: &Arc<State>| {
+            known.record.uid == record.uid && known.record.create_revision == record.create_revision
         };
-        let before = known.as_ref().filter(is_same);
+        let (mut before, gone) = if known.as_ref().is_some_and(is_same) { (known, None) } else { (None, known) };
         let mut record = record.clone();
         if record.body.is_empty() {
-            let body = before
-                .filter(|before| before.record.body_revision == record.body_revision || record.body_revision == 0);
-            let before = body.ok_or(Broken)?;
+            let has_body =
+                |before: &&Arc<State>| before.record.body_revision == record.body_revision || record.body_revision == 0;
+            let before = before.as_ref().filter(has_body).ok_or(Broken)?;
             record.body = before.record.body.clone();
             record.body_revision = before.record.body_revision;
         }
-        let mut before = known.clone().filter(|known| is_same(&known));
         // Another object of this name: the known one was deleted at a hidden revision, at the first one that is left at the earliest. If there is
         // none, it was replaced by this write.
-        if before.is_none()
-            && let Some(gone) = known
-        {
+        if let Some(gone) = gone {
             match hidden.take(gone.record.revision.max(self.at), record.revision) {
                 Some(hidden) => events.push(Event::new(hidden, Some(gone), None)),
                 None => before = Some(gone),
@@ -469,6 +467,11 @@ impl Hidden<'_> {
 
 fn place(record: &Record) -> Place {
     (record.key.namespace.clone(), record.key.name.clone())
+}
+
+/// The place of a record, in the order of places.
+fn place_of(record: &Record) -> (&str, &str) {
+    (&record.key.namespace, &record.key.name)
 }
 
 /// The lanes that an event is on.

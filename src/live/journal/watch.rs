@@ -196,26 +196,28 @@ impl Watch {
             journal.reached(&track, seen, within.min(CATCHES_UP)).await;
         }
         let lane = lane(kind, namespace.as_deref(), &query);
-        let (at, (woken, position, seen, initial, missing)) = {
+        let (mut seen, mut ahead, mut initial, mut missing) = (0, None, None, None);
+        let (woken, at, position) = {
             let mut locked = track.lock();
-            let woken = locked.join(&lane);
-            let (end, at) = (locked.end_position(), locked.at());
-            let beginning = match from {
-                From::State(_) => (woken, end, 0, Some(Initial { at, objects: There::of(&locked, &lane) }), None),
-                From::Now(_) => (woken, end, 0, None, None),
-                // Its client may know a state that this track does not.
-                From::After(revision) if locked.goes_on_from(revision) => {
-                    (woken, locked.position_after(revision), revision, None, None)
-                }
+            let (woken, at, mut position) = (locked.join(&lane), locked.at(), locked.end_position());
+            match from {
+                From::Now(_) => {}
+                From::State(_) => initial = Some(Initial { at, objects: There::of(&locked, &lane) }),
                 From::After(revision) => {
-                    let of_namespace = |state: &&Arc<State>| {
-                        namespace.as_ref().is_none_or(|namespace| *namespace == state.record.key.namespace)
-                    };
-                    let changed = locked.changed_after(revision).filter(of_namespace).cloned().collect();
-                    (woken, end, 0, None, Some(resume::Missing { after: revision, at, changed }))
+                    ahead = Some(revision).filter(|revision| *revision > at);
+                    if locked.goes_on_from(revision) {
+                        (position, seen) = (locked.position_after(revision), revision);
+                    } else {
+                        // Its client may know a state that this track does not.
+                        let of_namespace = |state: &&Arc<State>| {
+                            namespace.as_ref().is_none_or(|namespace| *namespace == state.record.key.namespace)
+                        };
+                        let changed = locked.changed_after(revision).filter(of_namespace).cloned().collect();
+                        missing = Some(resume::Missing { after: revision, at, changed });
+                    }
                 }
-            };
-            (at, beginning)
+            }
+            (woken, at, position)
         };
         let mut watch = Self {
             journal,
@@ -226,12 +228,8 @@ impl Watch {
             woken,
             position,
             seen,
-            ahead: if let From::After(revision) = from {
-                Some(revision).filter(|revision| *revision > at)
-            } else {
-                None
-            },
             last: if let From::After(revision) = from { revision } else { at },
+            ahead,
             initial,
             earlier: VecDeque::new(),
             is_lost: false,
