@@ -90,7 +90,9 @@ mod tests {
         for (text, value) in [("0", 0), ("-7", -7), ("+7", 7), ("007", 7)] {
             assert!(matches!(number(text), Ok(read) if read == value), "{text}");
         }
-        for (text, why) in [("", "invalid syntax"), ("++7", "invalid syntax"), ("9223372036854775808", "value out of range")] {
+        for (text, why) in
+            [("", "invalid syntax"), ("++7", "invalid syntax"), ("9223372036854775808", "value out of range")]
+        {
             assert!(number(text).is_err_and(|error| error.to_string().ends_with(why)), "{text}");
         }
     }

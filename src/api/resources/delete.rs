@@ -18,7 +18,6 @@ use crate::{
         error::Result,
         objects::{self, Target},
     },
-    wire::deletion,
 };
 
 /// DELETE of an object.

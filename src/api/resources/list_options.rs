@@ -104,7 +104,8 @@ impl ListQuery {
     pub(super) fn watch(&self, target: &Target) -> Result<WatchOptions> {
         let (_, timeout) = self.numbers()?;
         let is_legacy = matches!(&*self.resource_version, "" | "0");
-        let (mut initial, mut matched) = (self.send_initial_events.as_deref().map(is_set), &*self.resource_version_match);
+        let (mut initial, mut matched) =
+            (self.send_initial_events.as_deref().map(is_set), &*self.resource_version_match);
         if initial.is_none() && matched.is_empty() && is_legacy {
             (initial, matched) = (Some(true), NOT_OLDER_THAN);
         }
