@@ -54,7 +54,7 @@ pub(super) struct Entry {
     pub(super) revision: u64,
     pub(super) owners: Vec<Owner>,
     /// It is being deleted.
-    pub(super) is_deleted: bool,
+    pub(super) is_ending: bool,
     /// Its dependents are to lose it.
     pub(super) is_orphaning: bool,
     /// It waits for its dependents to go.
@@ -102,7 +102,7 @@ impl Entry {
         Ok(Some(Self {
             uid: record.uid.clone(),
             revision: record.revision,
-            is_deleted: meta.deletion_timestamp.is_some(),
+            is_ending: meta.deletion_timestamp.is_some(),
             is_orphaning: has(ORPHAN),
             is_waiting: has(FOREGROUND),
             is_namespace,
@@ -116,12 +116,12 @@ impl Entry {
 
     /// `true` if the end of another object may be its own, or it ends already.
     pub(super) fn may_end(&self) -> bool {
-        self.is_deleted || !self.owners.is_empty()
+        self.is_ending || !self.owners.is_empty()
     }
 
     /// `true` if it is being deleted, and waits for its dependents to go.
     pub(super) fn waits(&self) -> bool {
-        self.is_deleted && self.is_waiting
+        self.is_ending && self.is_waiting
     }
 
     /// `true` if it blocks the deletion of an owner.

@@ -24,23 +24,29 @@ const AT_ONCE: usize = 500;
 const COMMITS: usize = 10;
 
 /// Follows a cluster.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Follower {
     cursor: Cursor,
     index: Index,
     volumes: Volumes,
     statuses: Statuses,
-    /// Records read at a time, if not the usual number.
-    page: Option<usize>,
-    /// Writes of one commit, if not the usual number.
-    at_once: Option<usize>,
+    /// Records read at a time.
+    page: usize,
+    /// Writes of one commit.
+    at_once: usize,
+}
+
+impl Default for Follower {
+    fn default() -> Self {
+        Self::in_steps(PAGE, AT_ONCE)
+    }
 }
 
 impl Follower {
-    /// A follower with small pages and commits, for tests.
-    #[cfg(test)]
+    /// A follower that has read nothing, with pages and commits of these sizes.
     pub(super) fn in_steps(page: usize, at_once: usize) -> Self {
-        Self { page: Some(page), at_once: Some(at_once), ..Self::default() }
+        let (cursor, index) = (Cursor::default(), Index::default());
+        Self { cursor, index, volumes: Volumes::default(), statuses: Statuses::default(), page, at_once }
     }
 
     /// `true` if it has read all up to this revision, and nothing is due.
@@ -71,7 +77,7 @@ impl Follower {
         let mut written = self.bind_volumes(store, cluster, now).await?;
         for _ in 0..COMMITS {
             self.catch_up(store, cluster, now).await?;
-            let tasks = self.index.due(now, self.at_once.unwrap_or(AT_ONCE));
+            let tasks = self.index.due(now, self.at_once);
             if tasks.is_empty() {
                 break;
             }
@@ -97,7 +103,7 @@ impl Follower {
     /// Writes what is due about volumes, some of it; returns the number of objects that were written.
     async fn bind_volumes(&mut self, store: &dyn Store, cluster: &str, now: Timestamp) -> Result<usize, StoreError> {
         self.catch_up(store, cluster, now).await?;
-        let tasks = self.volumes.due(self.at_once.unwrap_or(AT_ONCE), now);
+        let tasks = self.volumes.due(self.at_once, now);
         if tasks.is_empty() {
             return Ok(0);
         }
@@ -115,11 +121,11 @@ impl Follower {
     /// Reads the feed up to the head.
     async fn catch_up(&mut self, store: &dyn Store, cluster: &str, now: Timestamp) -> Result<(), StoreError> {
         loop {
-            let page = match store.changes(cluster, &self.cursor, self.page.unwrap_or(PAGE)).await {
+            let page = match store.changes(cluster, &self.cursor, self.page).await {
                 Ok(page) => page,
                 // The cluster's writer begins the new epoch; here all is read again.
                 Err(StoreError::Compacted { .. } | StoreError::HistoryLost { .. }) => {
-                    *self = Self { page: self.page, at_once: self.at_once, ..Self::default() };
+                    *self = Self::in_steps(self.page, self.at_once);
                     continue;
                 }
                 Err(error) => return Err(error),

@@ -182,7 +182,7 @@ impl Index {
     fn touch_owners(&mut self, entry: &Entry) {
         for owner in &entry.owners {
             if let Some(place) = self.by_uid.get(&owner.uid)
-                && self.objects.get(place).is_some_and(|owner| owner.is_deleted)
+                && self.objects.get(place).is_some_and(|owner| owner.is_ending)
             {
                 self.dirty.insert(place.clone());
             }
@@ -224,10 +224,10 @@ impl Index {
     /// Adds what is to be done about an object; `true` if it has to be examined again in any case.
     fn examine(&mut self, place: &Place, most: usize, tasks: &mut Vec<Task>) -> bool {
         let Some(entry) = self.objects.get(place) else { return false };
-        if entry.is_deleted && entry.is_namespace {
+        if entry.is_ending && entry.is_namespace {
             return self.empty(place, entry, most, tasks);
         }
-        if entry.is_deleted && entry.is_orphaning {
+        if entry.is_ending && entry.is_orphaning {
             let places: Vec<&Place> = self.dependents.get(&entry.uid).into_iter().flatten().collect();
             if places.is_empty() {
                 self.task(tasks, place, Action::Release(ORPHAN));
@@ -258,11 +258,11 @@ impl Index {
                 return false;
             }
             let living: Vec<Place> =
-                dependents.into_iter().filter(|(_, one)| !one.is_deleted).map(|(place, _)| place.clone()).collect();
+                dependents.into_iter().filter(|(_, one)| !one.is_ending).map(|(place, _)| place.clone()).collect();
             self.dirty.extend(living);
             return false;
         }
-        if !entry.is_deleted {
+        if !entry.is_ending {
             self.collect(place, entry, tasks);
         }
         false
@@ -328,7 +328,7 @@ impl Index {
             if tasks.len() >= most {
                 break;
             }
-            if !object.is_deleted {
+            if !object.is_ending {
                 let options = Options { propagation_policy: Some(Propagation::Background), ..Options::default() };
                 self.task(tasks, one, Action::Delete(options));
             }

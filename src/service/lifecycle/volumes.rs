@@ -16,6 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, de::IgnoredAny};
 
 use crate::{
+    core::claim_choice::BIND_COMPLETED,
     store::{Change, Key, Record, Write},
     wire::{
         decode::{self, DecodeError},
@@ -25,7 +26,6 @@ use crate::{
 
 const VOLUMES: &str = "persistentvolumes";
 const CLAIMS: &str = "persistentvolumeclaims";
-const BIND_COMPLETED: &str = "pv.kubernetes.io/bind-completed";
 
 /// Time for which a volume is left alone after a change before it becomes available.
 const SETTLES: SignedDuration = SignedDuration::from_millis(1_500);
@@ -51,7 +51,7 @@ struct Volume {
     revision: u64,
     /// When it may become available: a new volume is left alone for a moment, so that whoever made it can go on.
     settled: Timestamp,
-    is_deleted: bool,
+    is_ending: bool,
     /// A client made it here.
     is_own: bool,
     phase: String,
@@ -62,7 +62,7 @@ struct Volume {
 struct Claim {
     uid: String,
     revision: u64,
-    is_deleted: bool,
+    is_ending: bool,
     /// It is bound to the volume that it names.
     is_bound: bool,
     volume: String,
@@ -190,7 +190,7 @@ impl Volumes {
         let volume = Volume {
             revision: record.revision,
             settled: now.checked_add(SETTLES).unwrap_or(now),
-            is_deleted: body.metadata.deletion_timestamp.is_some(),
+            is_ending: body.metadata.deletion_timestamp.is_some(),
             is_own: body.metadata.managed_fields.is_some_and(|managers| !managers.is_empty()),
             phase: body.status.phase.unwrap_or_default(),
             claim: body.spec.claim_ref,
@@ -210,7 +210,7 @@ impl Volumes {
                 let claim = Claim {
                     uid: record.uid.clone(),
                     revision: record.revision,
-                    is_deleted: body.metadata.deletion_timestamp.is_some(),
+                    is_ending: body.metadata.deletion_timestamp.is_some(),
                     is_bound: annotations.contains_key(BIND_COMPLETED) && body.status.phase.as_deref() == Some("Bound"),
                     volume: body.spec.volume_name.unwrap_or_default(),
                 };
@@ -261,7 +261,7 @@ impl Volumes {
     }
 
     fn examine(&self, name: &str) -> Option<VolumeTask> {
-        let volume = self.by_name.get(name).filter(|volume| !volume.is_deleted)?;
+        let volume = self.by_name.get(name).filter(|volume| !volume.is_ending)?;
         let key = (Key::new(VOLUMES, "", name), volume.revision);
         let is_new = matches!(&*volume.phase, "" | "Pending");
         let free = |phase: &'static str| {
@@ -279,7 +279,7 @@ impl Volumes {
                 _ => free("Released"),
             };
         };
-        if claim.is_deleted || !(claim.volume.is_empty() || claim.volume == name) {
+        if claim.is_ending || !(claim.volume.is_empty() || claim.volume == name) {
             return None;
         }
         let is_bound = volume.phase == "Bound" && !reference.uid().is_empty();
