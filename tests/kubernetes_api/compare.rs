@@ -3,8 +3,7 @@
 //! - Status code, Content-Type without its parameters, and Warning headers are the same. In place of a 500 for a client's
 //!   fault 400 or 422 is as good.
 //! - Errors: code, reason, name, group and kind of the details, causes as a set of field and reason; not the messages.
-//! - Objects: without uids, revisions, times, `managedFields`, and empty values. Quantities by value. Fields of [`DEFAULTED`],
-//!   which no rule of scheduling reads, may be missing. The tolerations of 300 s that the API server adds are left out.
+//! - Objects: without uids, revisions, times, `managedFields`, and empty values. Quantities by value.
 //! - Lists: items in their order, without the objects that every cluster begins with. Tables: columns, and cells but for ages.
 
 use std::{collections::BTreeSet, sync::LazyLock};
@@ -18,38 +17,6 @@ fn regex(pattern: &str) -> Regex {
     Regex::new(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"))
 }
 
-/// Fields filled in by the API server that no rule of scheduling reads.
-const DEFAULTED: &[&str] = &[
-    r"metadata\.generation",
-    r"metadata\.labels\.kubernetes\.io/metadata\.name",
-    r"(spec\.template\.)?spec\.(dnsPolicy|enableServiceLinks|terminationGracePeriodSeconds|securityContext|serviceAccount|serviceAccountName)",
-    r"(spec\.template\.)?spec\.(init|ephemeral)?[cC]ontainers\[\]\.(terminationMessagePath|terminationMessagePolicy|imagePullPolicy)",
-    r"(spec\.template\.)?spec\.(init)?[cC]ontainers\[\]\.(liveness|readiness|startup)Probe\.(\w+)(\.scheme)?",
-    r"(spec\.template\.)?spec\.volumes\[\]\.(secret|configMap|downwardAPI|projected)\.defaultMode",
-    r"(spec\.template\.)?spec\.volumes\[\]\.\w+\.(type|fsType|readOnly|pool|user|keyring|storageMode)",
-    r"(spec\.template\.)?spec\.topologySpreadConstraints\[\]\.(nodeAffinityPolicy|nodeTaintsPolicy)",
-    r"(spec\.template\.)?spec\.containers\[\]\.env\[\]\.valueFrom\.fieldRef\.apiVersion",
-    r"status\.qosClass",
-    r"status\.(observedGeneration|replicas|currentHealthy|desiredHealthy|disruptionsAllowed|expectedPods|availableReplicas)",
-    r"status\.(currentNumberScheduled|desiredNumberScheduled|numberMisscheduled|numberReady|collisionCount)",
-    r"status\.conditions\[\]\.observedGeneration",
-    r"spec\.(clusterIP|clusterIPs|ipFamilies|ipFamilyPolicy|internalTrafficPolicy|externalTrafficPolicy|sessionAffinity|type|allocateLoadBalancerNodePorts)(\[\])?",
-    r"spec\.ports\[\]\.(nodePort|targetPort)",
-    r"status\.loadBalancer",
-    r"spec\.(strategy|updateStrategy|revisionHistoryLimit|progressDeadlineSeconds|podManagementPolicy|persistentVolumeClaimRetentionPolicy)(\..+)?",
-    r"spec\.volumeClaimTemplates\[\]\.(kind|apiVersion|status\.phase|spec\.volumeMode)",
-    r"spec\.(persistentVolumeReclaimPolicy|volumeMode|finalizers)(\[\])?",
-    r"spec\.(awsElasticBlockStore|gcePersistentDisk|azureDisk|hostPath)\.\w+",
-    r"reclaimPolicy",
-    r"status\.(daemonEndpoints|nodeInfo)(\..+)?",
-    r"status\.lastPhaseTransitionTime",
-    r"preemptionPolicy",
-    r"spec\.preemptionPolicy",
-    r"(source|firstTimestamp|lastTimestamp|count|eventTime|reportingComponent|reportingInstance|deprecated\w+)(\..+)?",
-];
-
-static MAY_BE_MISSING: LazyLock<Regex> =
-    LazyLock::new(|| regex(&format!(r"^((items|rows)\[\]\.|object\.)*({})$", DEFAULTED.join("|"))));
 static BUILT_IN: LazyLock<Regex> = LazyLock::new(|| {
     regex(
         r"^(/?(default|kube-system|kube-public|kube-node-lease)|default/kubernetes|/?system-(cluster|node)-critical|[^/]*/kube-root-ca\.crt|kube-system/.*)$",
@@ -59,7 +26,6 @@ static TIME: LazyLock<Regex> = LazyLock::new(|| regex(r"^\d{4}-\d\d-\d\dT\d\d:\d
 static AGE: LazyLock<Regex> = LazyLock::new(|| regex(r"^(<unknown>|<invalid>|(\d+[smhdy])+( ago)?)$"));
 static QUANTITY: LazyLock<Regex> =
     LazyLock::new(|| regex(r"(^|\.)(requests|limits|capacity|allocatable|overhead|storage|hard)\.[^\[\]]+$"));
-static INDEX: LazyLock<Regex> = LazyLock::new(|| regex(r"\[\d+\]"));
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
@@ -143,10 +109,7 @@ pub(crate) fn simplified(body: &Value, step: &Value) -> Value {
     let with_managers = step["managed"] == true;
     match (step["view"].as_str(), body) {
         (Some(name), _) => view(name, body),
-        (None, Value::Object(fields)) if body["kind"] == "Table" => {
-            let _ = fields;
-            table(body)
-        }
+        (None, Value::Object(_)) if body["kind"] == "Table" => table(body),
         (None, Value::Object(fields)) if body["items"].is_array() => {
             let items =
                 list(&body["items"]).filter(|item| !is_built_in(item)).map(|item| plain(item, "", with_managers));
@@ -164,30 +127,6 @@ pub(crate) fn simplified(body: &Value, step: &Value) -> Value {
 
 pub(crate) fn is_error(body: &Value) -> bool {
     body["kind"] == "Status" && body["status"] == "Failure"
-}
-
-/// A reply without the tolerations that are added to every pod.
-fn without_default_tolerations(value: &Value) -> Value {
-    let is_default = |toleration: &Value| {
-        let key = text(&toleration["key"]);
-        toleration["tolerationSeconds"] == 300
-            && toleration["effect"] == "NoExecute"
-            && matches!(key, "node.kubernetes.io/not-ready" | "node.kubernetes.io/unreachable")
-    };
-    match value {
-        Value::Object(fields) => {
-            let kept = fields.iter().filter_map(|(key, value)| match value.as_array() {
-                Some(tolerations) if key == "tolerations" => {
-                    let kept: Vec<Value> = tolerations.iter().filter(|one| !is_default(one)).cloned().collect();
-                    (!kept.is_empty()).then(|| (key.clone(), without_default_tolerations(&kept.into())))
-                }
-                _ => Some((key.clone(), without_default_tolerations(value))),
-            });
-            Value::Object(kept.collect())
-        }
-        Value::Array(items) => items.iter().map(without_default_tolerations).collect(),
-        other => other.clone(),
-    }
 }
 
 /// A review without the binding that allowed it: of several it may be any.
@@ -217,23 +156,8 @@ fn differ(want: &Value, got: &Value, path: &str, out: &mut Vec<String>) {
                 match (a.get(key), b.get(key)) {
                     (Some(want), Some(got)) => differ(want, got, &path, out),
                     (want, got) => {
-                        if MAY_BE_MISSING.is_match(&INDEX.replace_all(&path, "[]")) {
-                            continue;
-                        }
-                        let there = want.or(got).unwrap_or(&Value::Null);
-                        let mut inner = Vec::new();
-                        let empty = json!({});
-                        differ(
-                            if want.is_some() { there } else { &empty },
-                            if want.is_some() { &empty } else { there },
-                            &path,
-                            &mut inner,
-                        );
-                        if there.is_object() && inner.is_empty() {
-                            continue;
-                        }
                         out.push(match got {
-                            None => format!("{path}: missing, expected {}", short(there)),
+                            None => format!("{path}: missing, expected {}", short(want.unwrap_or(&Value::Null))),
                             Some(got) => format!("{path}: {}, expected nothing", short(got)),
                         });
                     }
@@ -332,9 +256,6 @@ pub(crate) fn differences(step: &Value, got: &Told) -> Vec<String> {
     if step["view"] == "nothing" {
         return out;
     }
-    if step["raw"] != true {
-        (wanted, told) = (without_default_tolerations(&wanted), without_default_tolerations(&told));
-    }
     (wanted, told) = (without_binding(wanted), without_binding(told));
     if is_error(&wanted) {
         out.extend(differ_in_error(&wanted, &told));
@@ -368,8 +289,7 @@ pub(crate) fn differences_of_events(want: &Value, got: &[Value]) -> Vec<String> 
         if is_error(want_object) {
             inner = differ_in_error(want_object, got_object);
         } else if *kind == got["type"] {
-            let (want, got) = (without_default_tolerations(want_object), without_default_tolerations(got_object));
-            differ(&want, &got, "", &mut inner);
+            differ(want_object, got_object, "", &mut inner);
         }
         out.extend(inner.into_iter().map(|difference| format!("event {i} {kind}: {difference}")));
     }

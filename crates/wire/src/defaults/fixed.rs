@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::LazyLock};
 
 use serde_json::{Map, Value, json};
 
-use super::name_label;
+use super::{name_label, normal};
 use crate::objects::pod;
 
 type Object = Map<String, Value>;
@@ -169,9 +169,8 @@ pub(super) fn of_type(of: &str, object: &mut Object) {
             missing(object, "count", || 1.into());
         }
         "Subject" => {
-            let group = if text(object, "kind") == "ServiceAccount" { "" } else { "rbac.authorization.k8s.io" };
-            if !group.is_empty() {
-                missing(object, "apiGroup", || group.into());
+            if text(object, "kind") != "ServiceAccount" {
+                missing(object, "apiGroup", || "rbac.authorization.k8s.io".into());
             }
         }
         _ => {}
@@ -190,6 +189,7 @@ pub(super) fn of_kind(kind: &str, object: &mut Object) {
             }
             part(object, "status", |status| of_type("NamespaceStatus", status));
         }
+        "Node" => part(object, "status", node_status),
         "PersistentVolume" | "PersistentVolumeClaim" => {
             part(object, "status", |status| missing(status, "phase", || "Pending".into()));
         }
@@ -311,6 +311,41 @@ fn service(spec: &mut Object) {
     if of == "LoadBalancer" {
         missing(spec, "allocateLoadBalancerNodePorts", || true.into());
     }
+    headless(spec);
+}
+
+/// Addresses and families of a service without an address of its own, in a cluster of IPv4 alone. Those of other services come with their
+/// address, which nothing allocates here.
+///
+/// Source: `pkg/registry/core/service/storage/alloc.go` (`initIPFamilyFields`), `normalizeClusterIPs` of `storage.go`.
+fn headless(spec: &mut Object) {
+    if text(spec, "clusterIP") != "None" || text(spec, "type") == "ExternalName" {
+        return;
+    }
+    missing(spec, "clusterIPs", || json!(["None"]));
+    missing(spec, "ipFamilies", || json!(["IPv4"]));
+    // Without a selector it may have addresses of both families, whatever the cluster has.
+    let has_selector = spec.get("selector").and_then(Value::as_object).is_some_and(|labels| !labels.is_empty());
+    let is_dual = !has_selector && text(spec, "ipFamilyPolicy") != "SingleStack";
+    let Some(Value::Array(families)) = spec.get_mut("ipFamilies") else { return };
+    if is_dual && let [only] = families.as_slice() {
+        let other = if only == "IPv4" { "IPv6" } else { "IPv4" };
+        families.push(other.into());
+    }
+    let policy = if families.len() > 1 { "RequireDualStack" } else { "SingleStack" };
+    missing(spec, "ipFamilyPolicy", || policy.into());
+}
+
+/// Structs of a node's status that Go writes even where nobody has filled them in.
+fn node_status(status: &mut Object) {
+    part(status, "daemonEndpoints", |endpoints| {
+        part(endpoints, "kubeletEndpoint", |endpoint| missing(endpoint, "Port", || 0.into()));
+    });
+    part(status, "nodeInfo", |info| {
+        for (field, zero) in normal::zeros_of("NodeStatus", "nodeInfo").into_iter().flatten() {
+            info.entry(field).or_insert(zero);
+        }
+    });
 }
 
 /// Requests from limits, host ports, and the pod's own amounts.

@@ -15,14 +15,12 @@ use podberth_core::snapshot::Snapshot;
 
 const NOW: &str = "2026-11-26T10:00:00Z";
 
-/// Fields that the API server allocates, or that are zeros of objects that are not there.
-const NOT_WRITTEN: [&str; 7] = [
+/// Fields that the API server allocates.
+const NOT_WRITTEN: [&str; 5] = [
     "/spec/clusterIP",
     "/spec/clusterIPs",
     "/spec/ipFamilies",
     "/spec/ipFamilyPolicy",
-    "/status/daemonEndpoints",
-    "/status/nodeInfo",
     "/status/lastPhaseTransitionTime",
 ];
 
