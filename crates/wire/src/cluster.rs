@@ -270,8 +270,7 @@ impl Gathering {
                     self.tell(Cause { field, reason: "FieldValueRequired".into(), message, unreadable: true });
                     continue;
                 }
-                let kind = kinds::by_api_version(version, kind).or_else(|| kinds::by_kind(version, kind));
-                if let Some(kind) = kind.filter(|kind| kind.core().is_some()) {
+                if let Some(kind) = kinds::of_object(version, kind).filter(|kind| kind.core().is_some()) {
                     found.push(TypedItem { at, kind, json: item.json });
                 }
             }

@@ -404,9 +404,10 @@ pub fn by_api_version(api_version: &str, kind: &str) -> Option<&'static StoredKi
     shared().find(|k| groups.contains(&k.group) && k.kind == kind)
 }
 
-/// The kind of this name, for an object without an API version.
-pub fn by_kind(api_version: &str, kind: &str) -> Option<&'static StoredKind> {
-    shared().find(|k| api_version.is_empty() && k.kind == kind)
+/// The kind of an object, as of [`by_api_version`]; of one without an API version by its name alone.
+pub fn of_object(api_version: &str, kind: &str) -> Option<&'static StoredKind> {
+    let by_name = || shared().find(|k| api_version.is_empty() && k.kind == kind);
+    by_api_version(api_version, kind).or_else(by_name)
 }
 
 /// The kind that was meant by a name that is none: its plural (`nodes`), a short name (`po`), or other letters (`pod`).

@@ -56,7 +56,7 @@ pub struct Options {
 /// [`Error::Invalid`] with the faults of the objects that cannot be read or named, [`Error::Conflict`] if others kept changing the objects.
 pub async fn import(service: &Service, cluster: &Arc<str>, body: Bytes, options: Options) -> Result<ImportReport> {
     let Options { is_yaml, replace, skip_invalid, dry_run, fields, without_access } = options;
-    let classes = admission::classes(service, cluster, Fresh::default()).await?;
+    let classes = admission::snapshot(service, cluster, Fresh::default()).await?;
     let import = compute_long(false, move || read(&body, is_yaml, fields, classes)).await?;
     let mut import = import.map_err(|error| Error::BadRequest(error.to_string()))?;
     if !import.report.refused.is_empty() && !skip_invalid {

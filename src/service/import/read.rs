@@ -139,8 +139,7 @@ fn kind_of(item: &yaml::Item) -> std::result::Result<Option<&'static StoredKind>
     if item.kind.is_empty() {
         return Err(cause("FieldValueRequired", "Required value: what kind of object it is".into()));
     }
-    match kinds::by_api_version(&item.api_version, &item.kind).or_else(|| kinds::by_kind(&item.api_version, &item.kind))
-    {
+    match kinds::of_object(&item.api_version, &item.kind) {
         None => match kinds::meant(&item.kind) {
             Some(kind) => {
                 let message = format!("Unsupported value: {:?}: did you mean {:?}?", item.kind, kind.kind);

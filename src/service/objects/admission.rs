@@ -68,7 +68,7 @@ pub(super) async fn limit(service: &Service, target: &Target, document: Document
         defaults::limited(kind, &document, &ranges)
     };
     let limited = read_on(length, limited).await?.map_err(|error| undecodable(kind, &error))?;
-    limited.map_err(|denied| Error::Forbidden { subject: target.named(name).subject(), message: denied.message })
+    limited.map_err(|denied| forbidden(target, name, denied))
 }
 
 /// Makes an admitted object a new one: its status and generation are those of the beginning.
@@ -115,25 +115,23 @@ pub(super) async fn of_new(service: &Service, target: &Target, document: &mut Do
     }
     let mut fresh = Fresh::default();
     loop {
-        let classes = classes(service, &target.cluster, fresh).await?;
-        if let Some(name) = namespace.filter(|name| !classes.has_namespace(name)) {
-            if fresh.is_newest {
-                return Err(Error::NotFound(Subject::new("", "namespaces", name)));
+        let snapshot = snapshot(service, &target.cluster, fresh).await?;
+        let is_open = |name: &str| snapshot.has_namespace(name) && !snapshot.is_terminating(name);
+        if let Some(name) = namespace.filter(|name| !is_open(name)) {
+            if !fresh.is_newest {
+                fresh.is_newest = true;
+                continue;
             }
-            fresh.is_newest = true;
-            continue;
-        }
-        if let Some(name) = namespace.filter(|name| classes.is_terminating(name)) {
-            if fresh.is_newest {
+            return Err(if snapshot.has_namespace(name) {
                 let subject = target.named(document.metadata_text("name").unwrap_or_default()).subject();
-                return Err(Error::Terminating { subject, namespace: name.to_owned() });
-            }
-            fresh.is_newest = true;
-            continue;
+                Error::Terminating { subject, namespace: name.to_owned() }
+            } else {
+                Error::NotFound(Subject::new("", "namespaces", name))
+            });
         }
         let (kind, mut filled) = (target.kind, document.clone());
         let filled = read_on(length, move || {
-            let admitted = defaults::admit(kind, &mut filled, &classes, is_strict);
+            let admitted = defaults::admit(kind, &mut filled, &snapshot, is_strict);
             admitted.map(|()| filled)
         });
         match filled.await? {
@@ -143,7 +141,10 @@ pub(super) async fn of_new(service: &Service, target: &Target, document: &mut Do
             }
             // Somebody may have stored the class through another replica.
             Err(denied) if denied.is_unknown && !fresh.is_newest => fresh.is_newest = true,
-            Err(denied) => return Err(forbidden(target, document, denied)),
+            Err(denied) => {
+                let name = document.metadata_text("name").unwrap_or_default();
+                return Err(forbidden(target, name, denied));
+            }
         }
     }
 }
@@ -217,7 +218,7 @@ pub(crate) fn fill_in_imported(
     kind: &StoredKind,
     mut document: Document,
     stored: Option<&Record>,
-    classes: &Snapshot,
+    snapshot: &Snapshot,
 ) -> Document {
     if !is_absent(document.metadata("uid")) || !defaults::is_admitted(kind) {
         return document;
@@ -227,14 +228,14 @@ pub(crate) fn fill_in_imported(
         // What may not be changed by PUT may be by an import.
         let _ = defaults::keep(kind, &mut filled, &stored, false);
     }
-    if defaults::admit(kind, &mut filled, classes, false).is_ok() {
+    if defaults::admit(kind, &mut filled, snapshot, false).is_ok() {
         document = filled;
     }
     document
 }
 
 /// The state of a cluster; an empty one where there is no such cluster yet.
-pub(crate) async fn classes(service: &Service, cluster: &Arc<str>, fresh: Fresh) -> Result<Snapshot> {
+pub(crate) async fn snapshot(service: &Service, cluster: &Arc<str>, fresh: Fresh) -> Result<Snapshot> {
     match context::take(service, cluster, fresh).await {
         Ok(context) => Ok(context.view.snapshot.clone()),
         Err(Error::NotFound(_)) => Ok(Snapshot::default()),
@@ -242,7 +243,6 @@ pub(crate) async fn classes(service: &Service, cluster: &Arc<str>, fresh: Fresh)
     }
 }
 
-fn forbidden(target: &Target, document: &Document, denied: Denied) -> Error {
-    let name = document.metadata_text("name").unwrap_or_default();
+fn forbidden(target: &Target, name: String, denied: Denied) -> Error {
     Error::Forbidden { subject: target.named(name).subject(), message: denied.message }
 }

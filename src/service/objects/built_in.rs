@@ -14,6 +14,7 @@ use super::{
     write::{Intent, Options, write},
 };
 use crate::{
+    core::model::PriorityClass,
     service::{
         Service,
         error::{Error, Result},
@@ -41,17 +42,13 @@ pub async fn create_built_in(service: &Service, cluster: &Arc<str>) -> Result<()
     let classes = [
         (
             "system-cluster-critical",
-            2_000_000_000,
             "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
         ),
-        (
-            "system-node-critical",
-            2_000_001_000,
-            "Used for system critical pods that must not be moved from their current node.",
-        ),
+        ("system-node-critical", "Used for system critical pods that must not be moved from their current node."),
     ];
-    let classes = classes.into_iter().map(|(name, value, description)| {
-        ("scheduling.k8s.io", "priorityclasses", name, json!({"value": value, "description": description}))
+    let classes = classes.into_iter().filter_map(|(name, description)| {
+        let class = json!({"value": PriorityClass::system(name)?.value, "description": description});
+        Some(("scheduling.k8s.io", "priorityclasses", name, class))
     });
     for (group, plural, name, mut object) in namespaces.chain(classes) {
         let Some(kind) = kinds::by_plural(group, plural) else { continue };

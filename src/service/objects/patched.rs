@@ -143,10 +143,7 @@ impl Part {
         }
         let mut document = document;
         if kind.has(Subresource::Status) {
-            match stored.and_then(|stored| stored.get("status")) {
-                Some(status) => document.set("status", status.to_owned()),
-                None => document.remove("status"),
-            }
+            document.copy("status", stored.unwrap_or(&Document::default()));
         }
         Ok(document)
     }
@@ -157,17 +154,11 @@ impl Part {
 /// Source: `PrepareForUpdate` of the status strategies in `pkg/registry`: they keep everything else.
 pub(super) fn status_of(kind: &StoredKind, sent: &Document, stored: &Document) -> Document {
     let mut document = stored.clone();
-    match sent.get("status") {
-        Some(status) => document.set("status", status.to_owned()),
-        None => document.remove("status"),
-    }
+    document.copy("status", sent);
     let kept: &[&str] = if kind.is(Kind::Pod) { &["ownerReferences"] } else { &[] };
     let taken = ["labels", "annotations", "finalizers", "ownerReferences", "managedFields"];
     for field in taken.iter().filter(|field| !kept.contains(field)) {
-        match sent.metadata(field) {
-            Some(value) => document.set_metadata(field, value.to_owned()),
-            None => document.remove_metadata(field),
-        }
+        document.copy_metadata(field, sent);
     }
     document
 }

@@ -174,7 +174,7 @@ struct Draft {
 enum DraftKind {
     /// A new object, admitted; `prefix` is the beginning of its name if that is to be generated.
     New { document: Document, prefix: Option<String> },
-    /// The object that `edit` makes of the one sent and the stored one; only of that of a revision, if one is named.
+    /// The object that a PUT makes of the one sent and the stored one, which is at the revision `based_on` if that is named.
     Edit { sent: Document, based_on: Option<u64>, part: Part },
     /// The object that a patch makes of the stored one.
     Patch(Patching),
@@ -486,10 +486,7 @@ async fn opened(target: &Target, body: Bytes, mode: FieldValidation) -> Result<(
 fn whole(sent: &Document, stored: &Document) -> Document {
     let mut document = sent.clone();
     for field in ["uid", "creationTimestamp"] {
-        match stored.metadata(field) {
-            Some(value) => document.set_metadata(field, value.to_owned()),
-            None => document.remove_metadata(field),
-        }
+        document.copy_metadata(field, stored);
     }
     document
 }

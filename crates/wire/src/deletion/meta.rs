@@ -1,7 +1,7 @@
 //! The part of an object's metadata that decides about its end.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use crate::{
@@ -24,29 +24,19 @@ pub struct Meta {
     pub finalizers: Vec<String>,
     /// The objects without which it is to go.
     #[serde(default, deserialize_with = "or_default")]
-    pub owner_references: Vec<OwnerReference>,
+    pub owner_references: Vec<Owner>,
     /// How often its spec changed.
     #[serde(default, deserialize_with = "or_default")]
     pub generation: i64,
 }
 
-/// An owner of an object (`meta/v1` OwnerReference).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// An owner of an object, as far as deletions read it (`meta/v1` OwnerReference).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct OwnerReference {
-    /// Its group and version.
-    pub api_version: String,
-    /// Its kind.
-    pub kind: String,
-    /// Its name.
-    pub name: String,
+pub struct Owner {
     /// Its uid.
     pub uid: String,
-    /// `true` if it is the one that manages the object.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub controller: Option<bool>,
     /// `true` if its deletion in the foreground waits for the object.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub block_owner_deletion: Option<bool>,
 }
 

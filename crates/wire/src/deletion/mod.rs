@@ -20,7 +20,7 @@ mod options;
 mod update;
 
 pub use self::{
-    meta::{Meta, OwnerReference},
+    meta::{Meta, Owner},
     options::{Options, Propagation},
     update::{ends, keep},
 };
