@@ -3,6 +3,8 @@
 //! `KUBE_SCHEDULER_BIN` names the binaries, separated by `:` or `,`. Without it the tests of [`end_to_end`] say that they are skipped:
 //! `KUBE_SCHEDULER_BIN=/usr/local/bin/kube-scheduler cargo test --test kube_scheduler -- --nocapture`.
 
+#[path = "../support/watch.rs"]
+mod lines;
 #[path = "../support/server.rs"]
 mod server;
 
@@ -12,7 +14,6 @@ mod expiry;
 mod replay;
 mod watch;
 
-use podberth::service::objects::AdmissionMode;
 use serde_json::{Value, json};
 
 use crate::server::{Server, Setup, memory};
@@ -25,7 +26,7 @@ pub(crate) async fn cluster() -> Server {
     let names = ["default", "kube-system"];
     let namespaces =
         names.map(|name| ("namespaces", json!({"metadata": {"name": name}, "status": {"phase": "Active"}})));
-    Server::start(memory(&namespaces).await, Setup { admission: AdmissionMode::Kubernetes, ..Setup::default() })
+    Server::start(memory(&namespaces).await, Setup::strict())
 }
 
 /// A node that is ready.

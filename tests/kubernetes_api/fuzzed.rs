@@ -3,10 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::{body::Body, http::Request};
-use podberth::{
-    live::DEFAULT_CLUSTER,
-    service::objects::{AdmissionMode, create_built_in},
-};
+use podberth::{live::DEFAULT_CLUSTER, service::objects::create_built_in};
 use proptest::{prelude::*, test_runner::TestRunner};
 use serde_json::{Value, json};
 
@@ -99,7 +96,7 @@ fn no_patch_is_answered_as_a_fault_of_the_server() {
     let (objects, patches) = recorded();
     let (server, paths) = runtime.block_on(async {
         let store = memory(&[]).await;
-        let server = Server::start(store, Setup { admission: AdmissionMode::Kubernetes, ..Setup::default() });
+        let server = Server::start(store, Setup::strict());
         create_built_in(&server.state, &DEFAULT_CLUSTER.into()).await.expect("what every cluster has");
         let mut paths = Vec::new();
         for (path, object) in &objects {

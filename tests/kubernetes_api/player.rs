@@ -10,10 +10,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use futures_util::StreamExt as _;
 use podberth::{
     live::DEFAULT_CLUSTER,
-    service::{
-        lifecycle::Lifecycle,
-        objects::{AdmissionMode, create_built_in},
-    },
+    service::{lifecycle::Lifecycle, objects::create_built_in},
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -45,7 +42,7 @@ struct Run {
 /// prepares others counts where it fails.
 pub(crate) async fn play(scenario: &Value) -> Vec<(String, Vec<String>)> {
     let store = memory(&[]).await;
-    let server = Server::start(store.clone(), Setup { admission: AdmissionMode::Kubernetes, ..Setup::default() });
+    let server = Server::start(store.clone(), Setup::strict());
     create_built_in(&server.state, &DEFAULT_CLUSTER.into()).await.expect("what every cluster has");
     let _ends = Lifecycle::start(&store, Uuid::nil());
     let mut run = Run { server, captured: BTreeMap::new(), compared: Vec::new() };

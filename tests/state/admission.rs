@@ -1,6 +1,6 @@
 //! `--admission=kubernetes`: writes as the API server does them.
 
-use podberth::service::objects::{AdmissionMode, create_built_in};
+use podberth::service::objects::create_built_in;
 use serde_json::{Value, json};
 
 use crate::{
@@ -10,8 +10,7 @@ use crate::{
 };
 
 async fn server() -> Server {
-    let setup = Setup { admission: AdmissionMode::Kubernetes, ..Setup::default() };
-    let server = Server::start(memory(&[]).await, setup);
+    let server = Server::start(memory(&[]).await, Setup::strict());
     server.post("/api/v1/namespaces", &json!({"metadata": {"name": "shop"}})).await.is(201);
     server
 }

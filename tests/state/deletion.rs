@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use podberth::{
-    service::{
-        lifecycle::Turns,
-        objects::{AdmissionMode, create_built_in},
-    },
+    service::{lifecycle::Turns, objects::create_built_in},
     store::Storage,
 };
 use serde_json::{Value, json};
@@ -22,8 +19,7 @@ const SETS: &str = "/apis/apps/v1/namespaces/shop/replicasets";
 const MAPS: &str = "/api/v1/namespaces/shop/configmaps";
 
 async fn server_over(store: &Arc<dyn Storage>) -> Server {
-    let setup = Setup { admission: AdmissionMode::Kubernetes, ..Setup::default() };
-    let server = Server::start(store.clone(), setup);
+    let server = Server::start(store.clone(), Setup::strict());
     server.post("/api/v1/namespaces", &json!({"metadata": {"name": "shop"}})).await.is(201);
     server
 }

@@ -9,6 +9,8 @@ mod database;
 mod engines;
 #[path = "../support/server.rs"]
 mod server;
+#[path = "../support/watch.rs"]
+mod watch;
 
 mod admission;
 mod bad;

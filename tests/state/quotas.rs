@@ -1,7 +1,6 @@
 //! Quotas of namespaces, where objects are created at the same moment through one replica and through several.
 
 use futures_util::future::join_all;
-use podberth::service::objects::AdmissionMode;
 use serde_json::{Value, json};
 
 use crate::server::{Server, Setup};
@@ -10,10 +9,7 @@ const SHOP: &str = "/api/v1/namespaces/shop";
 
 /// Another server over the database of `server`, which creates objects as the API server does.
 fn strict(server: &Server) -> Server {
-    Server::start(
-        server.state.clusters.store().clone(),
-        Setup { admission: AdmissionMode::Kubernetes, ..Setup::default() },
-    )
+    Server::start(server.state.clusters.store().clone(), Setup::strict())
 }
 
 fn pod(name: &str, cpu: &str) -> Value {

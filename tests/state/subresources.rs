@@ -1,6 +1,5 @@
 //! `--admission=kubernetes`: parts of objects that have paths of their own, and what every cluster begins with.
 
-use podberth::service::objects::AdmissionMode;
 use serde_json::{Value, json};
 
 use crate::{
@@ -11,7 +10,7 @@ use crate::{
 const PODS: &str = "/api/v1/namespaces/default/pods";
 
 async fn server() -> Server {
-    Server::start(memory(&[]).await, Setup { admission: AdmissionMode::Kubernetes, ..Setup::default() })
+    Server::start(memory(&[]).await, Setup::strict())
 }
 
 fn pod(cpu: &str, image: &str) -> Value {

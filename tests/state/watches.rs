@@ -2,48 +2,30 @@
 
 use std::time::Duration;
 
-use axum::{
-    body::{Body, BodyDataStream},
-    http::Request,
-};
-use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tokio::time::timeout;
-use tower::ServiceExt;
 
 use crate::{
     fields,
     objects::{NODES, PODS, node, pod},
     server::Server,
+    watch::Lines,
 };
 
 const MAPS: &str = "/api/v1/namespaces/shop/configmaps";
 const WITHIN: Duration = Duration::from_secs(30);
 
 /// A watch in progress.
-struct Watch {
-    body: BodyDataStream,
-    unread: Vec<u8>,
-}
+struct Watch(Lines);
 
 impl Watch {
     async fn begin(server: &Server, path: &str) -> Self {
-        let request = Request::get(path).body(Body::empty()).expect("a request");
-        let reply = server.router.clone().oneshot(request).await.expect("the router never fails");
-        assert_eq!((reply.status().as_u16(), &reply.headers()["content-type"] == "application/json"), (200, true));
-        Self { body: reply.into_body().into_data_stream(), unread: Vec::new() }
+        Self(Lines::begin(server, path).await)
     }
 
     /// The next event; `None` at the end.
     async fn next(&mut self) -> Option<Value> {
-        loop {
-            if let Some(end) = self.unread.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.unread.drain(..=end).collect();
-                return Some(serde_json::from_slice(&line).expect("a line is JSON"));
-            }
-            let frame = timeout(WITHIN, self.body.next()).await.expect("an event comes");
-            self.unread.extend(frame?.expect("the body can be read"));
-        }
+        timeout(WITHIN, self.0.next()).await.expect("an event comes")
     }
 
     /// The next events as type and name.
@@ -203,6 +185,7 @@ pub async fn options_of_watches_are_checked(server: Server) {
     for query in ["timeoutSeconds=x", "resourceVersion=x", "labelSelector=%3D", "fieldSelector=spec.x%3D1"] {
         server.get(&format!("{MAPS}?watch=1&{query}")).await.fails(400, "BadRequest");
     }
+    assert_eq!(server.get(&format!("{MAPS}?watch=False")).await.is(200)["kind"], "ConfigMapList");
     let mut limited = Watch::begin(&server, &format!("{MAPS}?watch=1&limit=5&timeoutSeconds=1")).await;
     assert_eq!(limited.next().await, None);
 }

@@ -78,6 +78,13 @@ impl Default for Setup {
     }
 }
 
+impl Setup {
+    /// Writes are as the API server does them (`--admission=kubernetes`).
+    pub(crate) fn strict() -> Self {
+        Self { admission: AdmissionMode::Kubernetes, ..Self::default() }
+    }
+}
+
 /// Later than any test, also under valgrind.
 pub(crate) const LATE: Duration = Duration::from_hours(1);
 
