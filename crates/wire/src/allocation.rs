@@ -6,11 +6,11 @@
 //! `dynamic-resource-allocation/structured/internal/experimental/allocator_experimental.go` (configurations in `Allocate`).
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 
 use super::{
     decode::{self, DecodeError},
-    document::Document,
+    document::{Document, raw},
     objects::device::ResourceClaim,
 };
 use podberth_core::{
@@ -172,10 +172,7 @@ pub fn allocated_claim(
         };
         document.set_in("status", "allocation", raw(&allocation)?)?;
     }
-    let mut reserved: Vec<Box<RawValue>> = match document.get_in("status", "reservedFor")? {
-        Some(list) => decode::from_slice::<Option<_>>(list.get().as_bytes())?.unwrap_or_default(),
-        None => Vec::new(),
-    };
+    let mut reserved: Vec<Box<RawValue>> = document.list_in("status", "reservedFor")?;
     reserved.push(raw(&Consumer { resource: "pods", name: pod.name, uid: pod.uid })?);
     document.set_in("status", "reservedFor", raw(&reserved)?)?;
     Ok(document.into_body())
@@ -251,10 +248,6 @@ fn condition(requirement: &Requirement) -> Condition<'_> {
         Operator::Lt(bound) => ("Lt", vec![bound.to_string()]),
     };
     Condition { key: &requirement.key, operator, values }
-}
-
-fn raw<T: Serialize>(value: &T) -> Result<Box<RawValue>, DecodeError> {
-    to_raw_value(value).map_err(|error| DecodeError { field: String::new(), message: error.to_string() })
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@
 use std::{borrow::Cow, fmt::Write as _};
 
 use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeOwned, MapAccess, Visitor},
 };
 use serde_json::{Map, Value, value::RawValue};
 
@@ -116,6 +116,12 @@ fn with_fields(object: Option<&RawValue>, values: Vec<(&str, Box<RawValue>)>) ->
     RawValue::from_string(written).map_err(|e| DecodeError { field: String::new(), message: e.to_string() })
 }
 
+/// A value as JSON.
+pub(super) fn raw<T: Serialize>(value: &T) -> Result<Box<RawValue>, DecodeError> {
+    serde_json::value::to_raw_value(value)
+        .map_err(|error| DecodeError { field: String::new(), message: error.to_string() })
+}
+
 /// A text as a JSON value.
 fn raw_text(text: &str) -> Box<RawValue> {
     // A text always serializes; should it ever not, null is a value too.
@@ -200,6 +206,22 @@ impl Document {
         self.metadata.take(field);
     }
 
+    /// Makes a field of `metadata` that of another object: it goes where the other has none.
+    pub fn copy_metadata(&mut self, field: &str, of: &Self) {
+        match of.metadata(field) {
+            Some(value) => self.set_metadata(field, value.to_owned()),
+            None => self.remove_metadata(field),
+        }
+    }
+
+    /// Makes a field of the top level that of another object: it goes where the other has none.
+    pub fn copy(&mut self, field: &str, of: &Self) {
+        match of.get(field) {
+            Some(value) => self.set(field, value.to_owned()),
+            None => self.remove(field),
+        }
+    }
+
     /// An annotation.
     pub fn annotation(&self, key: &str) -> Option<String> {
         let annotations = fields_of(self.metadata.get("annotations")).ok()?;
@@ -225,6 +247,15 @@ impl Document {
     pub fn get_in(&self, object: &str, field: &str) -> Result<Option<Box<RawValue>>, DecodeError> {
         let fields = fields_of(self.top.get(object)).map_err(|e| DecodeError { field: object.into(), ..e })?;
         Ok(fields.get(field).map(ToOwned::to_owned))
+    }
+
+    /// The list in a field of an object of the top level; empty where it is missing or null.
+    ///
+    /// # Errors
+    /// If there is something else.
+    pub fn list_in<T: DeserializeOwned>(&self, object: &str, field: &str) -> Result<Vec<T>, DecodeError> {
+        let list = self.get_in(object, field)?;
+        Ok(list.map_or(Ok(None), |raw| decode::from_slice::<Option<Vec<T>>>(raw.get().as_bytes()))?.unwrap_or_default())
     }
 
     /// Sets a text within an object of the top level, as in `set_text_in("spec", "nodeName", "n")`. The object's other fields stay as they

@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use crate::{
-    decode::{self, DecodeError},
+    decode::DecodeError,
     document::Document,
     fault::{Cause, Faults, Path},
 };
@@ -26,10 +26,7 @@ pub fn on_create(pod: &Document) -> Result<Vec<Cause>, DecodeError> {
 }
 
 fn list(pod: &Document) -> Result<Vec<Value>, DecodeError> {
-    match pod.get_in("spec", FIELD)? {
-        Some(raw) if raw.get() != "null" => decode::from_slice(raw.get().as_bytes()),
-        _ => Ok(Vec::new()),
-    }
+    pod.list_in("spec", FIELD)
 }
 
 /// The faults of an update of the ephemeral containers.

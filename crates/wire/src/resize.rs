@@ -116,10 +116,7 @@ fn spec(pod: &Document) -> Result<Map<String, Value>, DecodeError> {
 }
 
 fn list(pod: &Document, name: &str) -> Result<Vec<Value>, DecodeError> {
-    match pod.get_in("spec", name)? {
-        Some(raw) if raw.get() != "null" => decode::from_slice(raw.get().as_bytes()),
-        _ => Ok(Vec::new()),
-    }
+    pod.list_in("spec", name)
 }
 
 fn fault(name: &str, error: &serde_json::Error) -> DecodeError {

@@ -15,6 +15,8 @@
 
 use std::{collections::HashMap, sync::LazyLock};
 
+use serde_json::{Map, Value};
+
 /// The content of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Holds {
@@ -68,6 +70,27 @@ pub(crate) struct Field {
     pub holds: Holds,
     pub leaf: Leaf,
     pub omitted: Omitted,
+}
+
+impl Field {
+    /// The zero of a value that is always written; none of lists, maps and objects, which Go writes as `null`.
+    pub(crate) fn zero(&self) -> Option<Value> {
+        match (self.holds, self.leaf) {
+            (Holds::One, Leaf::Text(_)) => Some("".into()),
+            (Holds::One, Leaf::Bool) => Some(false.into()),
+            (Holds::One, Leaf::Int32 | Leaf::Int64 | Leaf::IntOrText) => Some(0.into()),
+            (Holds::One, Leaf::Quantity) => Some("0".into()),
+            _ => None,
+        }
+    }
+}
+
+/// The zeros of an object in a field of a type, if it has any that are always written.
+pub(crate) fn zeros_of(of: &str, field: &str) -> Option<Map<String, Value>> {
+    let of = TYPES.get(TYPES.get(of)?.fields.get(field)?.of?)?;
+    let zeros: Map<String, Value> =
+        of.always.iter().filter_map(|(name, field)| Some(((*name).to_owned(), field.zero()?))).collect();
+    (!zeros.is_empty()).then_some(zeros)
 }
 
 /// One type.

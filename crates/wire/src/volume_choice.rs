@@ -1,8 +1,10 @@
 //! Choices for claims ([`podberth_core::claim_choice`]), written into the stored objects. Other fields stay as they are.
 
-use serde_json::value::{RawValue, to_raw_value};
-
-use super::{allocation, decode::DecodeError, document::Document};
+use super::{
+    allocation,
+    decode::DecodeError,
+    document::{Document, raw},
+};
 use podberth_core::{
     claim_choice::{BIND_COMPLETED, BOUND_BY_CONTROLLER, SELECTED_NODE, YES, is_kept_for},
     model::{PersistentVolume, PersistentVolumeClaim},
@@ -123,10 +125,6 @@ pub fn kept_choice(told: &[u8], stored: &[u8]) -> Result<Option<String>, DecodeE
         }
     }
     Ok(Some(document.into_body()))
-}
-
-pub(super) fn raw<T: serde::Serialize>(value: &T) -> Result<Box<RawValue>, DecodeError> {
-    to_raw_value(value).map_err(|error| DecodeError { field: String::new(), message: error.to_string() })
 }
 
 #[cfg(test)]

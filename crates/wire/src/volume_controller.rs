@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 
 use super::{
     decode::{self, DecodeError},
-    document::Document,
-    volume_choice::{raw, set_bound},
+    document::{Document, raw},
+    volume_choice::set_bound,
 };
 use podberth_core::claim_choice::{BIND_COMPLETED, BOUND_BY_CONTROLLER, YES};
 

@@ -60,7 +60,7 @@ pub(super) fn pools(devices: &DeviceIndex, node: &NodeInfo) -> Vec<Pool> {
         }
         slices.push(slice);
     }
-    let mut gathered: Vec<Pool> = pools.into_values().filter(|slices| !slices.is_empty()).map(pool).collect();
+    let mut gathered: Vec<Pool> = pools.into_values().map(pool).collect();
     gathered.sort_by_key(|pool| pool.slices.iter().any(|slice| has_conditions(slice)));
     gathered
 }

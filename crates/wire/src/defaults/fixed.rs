@@ -8,8 +8,8 @@ use std::{collections::HashMap, sync::LazyLock};
 
 use serde_json::{Map, Value, json};
 
-use super::{name_label, normal};
-use crate::objects::pod;
+use super::name_label;
+use crate::{objects::pod, types};
 
 type Object = Map<String, Value>;
 
@@ -342,7 +342,7 @@ fn node_status(status: &mut Object) {
         part(endpoints, "kubeletEndpoint", |endpoint| missing(endpoint, "Port", || 0.into()));
     });
     part(status, "nodeInfo", |info| {
-        for (field, zero) in normal::zeros_of("NodeStatus", "nodeInfo").into_iter().flatten() {
+        for (field, zero) in types::zeros_of("NodeStatus", "nodeInfo").into_iter().flatten() {
             info.entry(field).or_insert(zero);
         }
     });

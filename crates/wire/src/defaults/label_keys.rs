@@ -5,10 +5,9 @@
 
 use serde_json::{Map, Value, json};
 
-type Object = Map<String, Value>;
+use crate::objects::affinity::{PREFERRED, REQUIRED};
 
-const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
-const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
+type Object = Map<String, Value>;
 
 /// Writes the requirements into a normalized pod.
 pub(super) fn merge(pod: &mut Object) {

@@ -50,6 +50,8 @@ mod update;
 mod usage;
 
 pub use pod::{ask, fill_new, in_cluster};
+pub(crate) use qos::class as qos_class;
+pub use quota::{charges as quota_charges, counted as counted_by, status as quota_status};
 pub use storage_class::{class_of_growth, fill as fill_claim, lets_grow};
 pub use update::keep;
 
@@ -80,11 +82,6 @@ pub fn created(kind: &'static StoredKind, document: &Document, now: &str) -> Res
         prepared::create(kind.stored(), object, now);
         Ok(())
     })
-}
-
-/// The class of a pod with this normalized spec.
-pub(crate) fn qos_class(spec: &serde_json::Map<String, serde_json::Value>) -> &'static str {
-    qos::class(spec)
 }
 
 /// Gives a new object, which has its name and its uid, what is made of these: a job its selector.
@@ -132,31 +129,6 @@ pub fn limited(
         many => format!("[{}]", many.join(", ")),
     };
     Ok(Err(Denied { field: "spec", message, is_unknown: false }))
-}
-
-/// Charges the quotas of a namespace with an object: their places in `quotas`, with the status that each then has. An update is charged what
-/// it takes beyond `before`. `others` are the other objects of its kind that the namespace has.
-///
-/// # Errors
-/// Why a quota refuses it.
-pub fn quota_charges(
-    kind: &StoredKind,
-    object: &serde_json::Value,
-    before: Option<&serde_json::Value>,
-    quotas: &[serde_json::Value],
-    others: &[serde_json::Value],
-) -> Result<Vec<(usize, serde_json::Value)>, String> {
-    quota::charges(kind, object, before, quotas, others)
-}
-
-/// The kinds whose objects a quota counts.
-pub fn counted_by(quota: &serde_json::Value) -> Vec<&'static StoredKind> {
-    quota::counted(quota)
-}
-
-/// The status of a quota, counted from the objects of its namespace, by their kinds.
-pub fn quota_status(quota: &serde_json::Value, objects: &[(&StoredKind, Vec<serde_json::Value>)]) -> serde_json::Value {
-    quota::status(quota, objects)
 }
 
 /// A normalized object as the successor of a stored one.

@@ -66,7 +66,7 @@ fn fields(of: &'static Type, object: &mut Map<String, Value>, above: &Place<'_>)
     }
     for (name, field) in &of.always {
         if !kept.contains_key(*name)
-            && let Some(zero) = zero(field)
+            && let Some(zero) = field.zero()
         {
             kept.insert((*name).into(), zero);
         }
@@ -74,25 +74,6 @@ fn fields(of: &'static Type, object: &mut Map<String, Value>, above: &Place<'_>)
     *object = kept;
     fixed::of_type(of.name, object);
     Ok(())
-}
-
-/// The zeros of an object in a field of a kind, if it has any that are always written.
-pub(super) fn zeros_of(kind: &str, field: &str) -> Option<Map<String, Value>> {
-    let of = TYPES.get(TYPES.get(kind)?.fields.get(field)?.of?)?;
-    let zeros: Map<String, Value> =
-        of.always.iter().filter_map(|(name, field)| Some(((*name).to_owned(), zero(field)?))).collect();
-    (!zeros.is_empty()).then_some(zeros)
-}
-
-/// The zero of a value that is always written; none of lists, maps and objects, which Go writes as `null`.
-fn zero(field: &Field) -> Option<Value> {
-    match (field.holds, field.leaf) {
-        (Holds::One, Leaf::Text(_)) => Some("".into()),
-        (Holds::One, Leaf::Bool) => Some(false.into()),
-        (Holds::One, Leaf::Int32 | Leaf::Int64 | Leaf::IntOrText) => Some(0.into()),
-        (Holds::One, Leaf::Quantity) => Some("0".into()),
-        _ => None,
-    }
 }
 
 /// `true` if a field with this value is left out where zeros are.

@@ -8,9 +8,12 @@ use serde_json::{Map, Value, json};
 
 use super::{
     fixed::{part, set_in},
-    label_keys, normal, qos,
+    label_keys, qos,
 };
-use crate::kinds::{StoredKind, Subresource};
+use crate::{
+    kinds::{StoredKind, Subresource},
+    types,
+};
 use podberth_core::snapshot::Kind;
 
 type Object = Map<String, Value>;
@@ -37,7 +40,7 @@ pub(super) fn create(kind: &StoredKind, object: &mut Object, now: &str) {
         }
     });
     if has_own_status(kind) {
-        match normal::zeros_of(kind.fields(), "status") {
+        match types::zeros_of(kind.fields(), "status") {
             Some(zeros) => drop(object.insert("status".into(), zeros.into())),
             None => drop(object.remove("status")),
         }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use podberth_core::model::Quantity;
 
 /// The class of a pod with this normalized spec, in which requests are filled in from limits.
-pub(super) fn class(spec: &Map<String, Value>) -> &'static str {
+pub(crate) fn class(spec: &Map<String, Value>) -> &'static str {
     let (mut requests, mut limits) = (BTreeMap::new(), BTreeMap::new());
     let mut is_guaranteed = true;
     match spec

@@ -19,8 +19,8 @@ use podberth_core::snapshot::Kind;
 /// Resources of containers for which a quota makes containers name an amount.
 const NAMED: [&str; 6] = ["cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"];
 
-/// The keys of the kinds whose objects a quota counts.
-pub(super) fn counted(quota: &Value) -> Vec<&'static StoredKind> {
+/// The kinds whose objects a quota counts.
+pub fn counted(quota: &Value) -> Vec<&'static StoredKind> {
     let hard = limits(quota);
     let counts = |kind: &&'static StoredKind| usage(kind, &Value::Null).keys().any(|name| hard.contains_key(name));
     let counts_amounts = |kind: &StoredKind| {
@@ -47,7 +47,7 @@ fn limits(quota: &Value) -> Usage {
 }
 
 /// The status of a quota, counted from the objects of its namespace, by their kinds.
-pub(super) fn status(quota: &Value, objects: &[(&StoredKind, Vec<Value>)]) -> Value {
+pub fn status(quota: &Value, objects: &[(&StoredKind, Vec<Value>)]) -> Value {
     let mut used: Usage = limits(quota).into_keys().map(|resource| (resource, Amount::default())).collect();
     for (kind, objects) in objects {
         for object in objects.iter().filter(|object| is_about(quota, kind, object)) {
@@ -64,7 +64,7 @@ pub(super) fn status(quota: &Value, objects: &[(&StoredKind, Vec<Value>)]) -> Va
 ///
 /// # Errors
 /// Why a quota refuses it.
-pub(super) fn charges(
+pub fn charges(
     kind: &StoredKind,
     object: &Value,
     before: Option<&Value>,

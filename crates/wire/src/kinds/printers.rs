@@ -117,7 +117,7 @@ pub(super) fn node_selector(object: &Value, _: Timestamp) -> Value {
     labels(object.pointer("/spec/template/spec/nodeSelector"))
 }
 
-/// Ready replicas of those wanted (`printDeployment`, `printStatefulSet`).
+/// `resourceClaimState`
 pub(super) fn resource_claim_state(claim: &Value, _: Timestamp) -> Value {
     let is_deleted = text(claim, "/metadata/deletionTimestamp").is_some();
     let is_reserved =
@@ -136,6 +136,7 @@ pub(super) fn resource_claim_state(claim: &Value, _: Timestamp) -> Value {
         .into()
 }
 
+/// Ready replicas of those wanted (`printDeployment`, `printStatefulSet`).
 pub(super) fn ready_replicas(object: &Value, _: Timestamp) -> Value {
     let wanted = object.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1);
     format!("{}/{wanted}", number(object, "/status/readyReplicas")).into()
@@ -179,14 +180,9 @@ pub(super) fn external_ip(node: &Value, _: Timestamp) -> Value {
     node_address(node, "ExternalIP")
 }
 
-/// The phase of an object, or that it is being deleted; that of a new object where it has none.
-fn phase(object: &Value, new: &str) -> Value {
-    if is_terminating(object) { "Terminating" } else { text(object, "/status/phase").unwrap_or(new) }.into()
-}
-
-/// `printPersistentVolume`, `printPersistentVolumeClaim`
+/// The phase, or that the object is being deleted (`printPersistentVolume`, `printPersistentVolumeClaim`).
 pub(super) fn volume_phase(object: &Value, _: Timestamp) -> Value {
-    phase(object, "Pending")
+    if is_terminating(object) { "Terminating" } else { text(object, "/status/phase").unwrap_or("Pending") }.into()
 }
 
 /// Access modes by their short names (`pkg/apis/core/helper/helpers.go`: `GetAccessModesAsString`).

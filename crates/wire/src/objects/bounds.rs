@@ -1,7 +1,7 @@
 //! Checks a pod against the limits of [`podberth_core::limits`].
 
 use super::{
-    affinity::{NodeAffinity, NodeSelectorTerm, PodAffinity, PodAffinityTerm},
+    affinity::{NodeAffinity, NodeSelectorTerm, PREFERRED, PodAffinity, PodAffinityTerm, REQUIRED},
     meta::{LabelSelector, LabelSelectorRequirement},
     pod::{Container, Pod, ResourceRequirements},
 };
@@ -70,9 +70,6 @@ pub(crate) fn check_node_affinity(affinity: &NodeAffinity, at: &Path<'_>, faults
     bounds.hold(&limits::CONDITIONS, asked.conditions, at);
     bounds.hold(&limits::VALUES, asked.values, at);
 }
-
-const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
-const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
 
 struct Bounds<'f> {
     faults: &'f mut Faults,

@@ -190,8 +190,7 @@ impl Run<'_> {
             return None;
         }
         let change = compare(&last, self.live, &self.place);
-        let fields = field_set(&last, &self.place);
-        Some(fields.difference(&change.modified).difference(&change.added).difference(&change.removed))
+        Some(change.taken_from(field_set(&last, &self.place)))
     }
 }
 

@@ -178,9 +178,7 @@ impl Managers {
     pub(super) fn lose(&mut self, keeper: Option<&Id>, change: &Comparison) {
         self.0.retain(|id, entry| {
             if Some(id) != keeper {
-                let fields = std::mem::take(&mut entry.fields);
-                entry.fields =
-                    fields.difference(&change.modified).difference(&change.added).difference(&change.removed);
+                entry.fields = change.taken_from(std::mem::take(&mut entry.fields));
             }
             !entry.fields.is_empty()
         });

@@ -36,13 +36,13 @@ fn bad<T>(message: impl Into<String>) -> Result<T, PatchError> {
     Err(PatchError::BadRequest(message.into()))
 }
 
-/// The directive of an object, if it is the text.
+/// The directive of an object (`$patch`), if it has one.
 fn directive(fields: &Fields) -> Option<&Value> {
     fields.get(DIRECTIVE)
 }
 
 fn unknown_directive<T>(directive: &Value) -> Result<T, PatchError> {
-    bad(format!("unknown patch type: {directive} is none of \"delete\", \"replace\" and \"merge\""))
+    bad(format!("unknown patch type: {directive} is neither \"delete\" nor \"replace\""))
 }
 
 fn merge(mut original: Fields, mut patch: Fields, place: &Place) -> Result<Fields, PatchError> {
@@ -112,7 +112,7 @@ fn merge_ordered(original: &mut Fields, patch: &mut Fields, place: &Place) -> Re
             continue;
         };
         let Value::Array(order) = order else { return bad("invalid patch format of setElementOrder list") };
-        let (old, new) = (original.shift_remove_list(name)?, patch.shift_remove_list(name)?);
+        let (old, new) = (take_list(original, name)?, take_list(patch, name)?);
         let merged = lists::merge_ordered(old, new, &order, &place.field(name).0)?;
         if let Some(merged) = merged {
             original.insert(name.to_owned(), Value::Array(merged));
@@ -121,18 +121,12 @@ fn merge_ordered(original: &mut Fields, patch: &mut Fields, place: &Place) -> Re
     Ok(())
 }
 
-trait TakeList {
-    /// Takes a list out of its place, which stays; an error if the value there is something else.
-    fn shift_remove_list(&mut self, name: &str) -> Result<Option<Vec<Value>>, PatchError>;
-}
-
-impl TakeList for Fields {
-    fn shift_remove_list(&mut self, name: &str) -> Result<Option<Vec<Value>>, PatchError> {
-        match self.get_mut(name) {
-            None => Ok(None),
-            Some(Value::Array(items)) => Ok(Some(std::mem::take(items))),
-            Some(_) => bad(format!("expected a list in {name:?}, which $setElementOrder orders")),
-        }
+/// Takes the items of a list, whose field stays; an error if the field is no list.
+fn take_list(fields: &mut Fields, name: &str) -> Result<Option<Vec<Value>>, PatchError> {
+    match fields.get_mut(name) {
+        None => Ok(None),
+        Some(Value::Array(items)) => Ok(Some(std::mem::take(items))),
+        Some(_) => bad(format!("expected a list in {name:?}, which $setElementOrder orders")),
     }
 }
 

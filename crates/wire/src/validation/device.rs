@@ -12,7 +12,7 @@ use crate::{
         device::{
             Device, DeviceClass, DeviceRequest, DeviceSelector, ExactDeviceRequest, ResourceClaim, ResourceSlice,
         },
-        names,
+        names::{self, NameRule},
     },
 };
 use podberth_core::{
@@ -39,18 +39,11 @@ fn hold(limit: &Limit, count: usize, at: &Path<'_>, faults: &mut Faults) {
     }
 }
 
-fn label(name: &str, at: &Path<'_>, faults: &mut Faults) {
+/// That a name is there, and is one.
+fn named(name: &str, rule: NameRule, at: &Path<'_>, faults: &mut Faults) {
     if name.is_empty() {
         faults.required(at, "");
-    } else if let Err(rule) = names::dns_label(name) {
-        faults.invalid(at, name, rule);
-    }
-}
-
-fn subdomain(name: &str, at: &Path<'_>, faults: &mut Faults) {
-    if name.is_empty() {
-        faults.required(at, "");
-    } else if let Err(rule) = names::dns_subdomain(name) {
+    } else if let Err(rule) = rule(name) {
         faults.invalid(at, name, rule);
     }
 }
@@ -60,7 +53,7 @@ fn unique<'a>(names: impl Iterator<Item = &'a str>, at: &Path<'_>, faults: &mut 
     let mut seen = BTreeSet::new();
     for (i, name) in names.enumerate() {
         let at = at.index(i);
-        label(name, &at.child("name"), faults);
+        named(name, names::dns_label, &at.child("name"), faults);
         if !name.is_empty() && !seen.insert(name) {
             faults.duplicate(&at, name);
         }
@@ -97,7 +90,7 @@ fn request(request: &DeviceRequest, at: &Path<'_>, faults: &mut Faults) {
 }
 
 fn wanted(request: &ExactDeviceRequest, at: &Path<'_>, faults: &mut Faults) {
-    subdomain(&request.device_class_name, &at.child("deviceClassName"), faults);
+    named(&request.device_class_name, names::dns_subdomain, &at.child("deviceClassName"), faults);
     selectors(&request.selectors, &at.child("selectors"), faults);
     let count_at = at.child("count");
     let count = request.count.unwrap_or_default();
@@ -162,7 +155,7 @@ impl Validate for ResourceSlice {
     fn validate(&self, _: &[u8], faults: &mut Faults) -> Result<(), DecodeError> {
         const ONE: &str = "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required";
         let (spec, at) = (&self.spec, Path::ROOT.child("spec"));
-        subdomain(&spec.driver, &at.child("driver"), faults);
+        named(&spec.driver, names::dns_subdomain, &at.child("driver"), faults);
         let pool_at = at.child("pool");
         if spec.pool.name.is_empty() {
             faults.required(&pool_at.child("name"), "");

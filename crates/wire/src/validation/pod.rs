@@ -18,7 +18,7 @@ use crate::{
     decode::{self, DecodeError},
     fault::{Faults, Path},
     objects::{
-        affinity::{PodAffinity, PodAffinityTerm, TopologySpreadConstraint},
+        affinity::{PREFERRED, PodAffinity, PodAffinityTerm, REQUIRED, TopologySpreadConstraint},
         meta::LabelSelector,
         names,
         pod::{Pod, PodSpec},
@@ -158,9 +158,6 @@ fn claims(claims: &[PodClaim], at: &Path<'_>, faults: &mut Faults) {
         }
     }
 }
-
-const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
-const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
 
 fn affinity(spec: &PodSpec, at: &Path<'_>, faults: &mut Faults) {
     let both: [(&str, &PodAffinity); 2] =

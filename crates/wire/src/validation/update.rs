@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     document::Document,
     fault::{Cause, Faults, Path},
+    objects::affinity::REQUIRED,
     tree,
 };
 use podberth_core::model::Quantity;
@@ -246,7 +247,6 @@ fn gated(sent: &mut Map<String, Value>, stored: &Map<String, Value>, at: &Path<'
 }
 
 fn node_affinity(sent: Option<&Value>, stored: Option<&Value>, at: &Path<'_>, faults: &mut Faults) {
-    const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
     let terms = |affinity: Option<&Value>| {
         let terms = affinity.and_then(|affinity| affinity.get(REQUIRED)?.get("nodeSelectorTerms")?.as_array().cloned());
         terms.unwrap_or_default()

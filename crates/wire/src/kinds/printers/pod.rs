@@ -32,12 +32,6 @@ impl Restarts {
     }
 }
 
-/// The progress of the init containers.
-enum Init {
-    Done,
-    Waits(String),
-}
-
 /// The end of a container: its reason, or else its signal or exit code.
 fn ended(terminated: &Value) -> String {
     match (text(terminated, "/reason"), number(terminated, "/signal")) {
@@ -71,7 +65,8 @@ impl Summary {
             last_restart: None,
         };
         let (mut all, mut of_sidecars) = (Restarts::default(), Restarts::default());
-        let mut waits = Init::Done;
+        // The status of the init container that is waited for.
+        let mut waits = None;
         for (at, container) in list(pod, "/status/initContainerStatuses").iter().enumerate() {
             all.add(container);
             let is_sidecar = is_sidecar(&container["name"]);
@@ -87,17 +82,16 @@ impl Summary {
                 continue;
             }
             let waiting = text(container, "/state/waiting/reason").filter(|reason| *reason != "PodInitializing");
-            waits = Init::Waits(match (terminated, waiting) {
+            waits = Some(match (terminated, waiting) {
                 (Some(terminated), _) => format!("Init:{}", ended(terminated)),
                 (None, Some(reason)) => format!("Init:{reason}"),
                 (None, None) => format!("Init:{at}/{}", init.len()),
             });
             break;
         }
-        if let Init::Waits(status) = &waits {
-            summary.status.clone_from(status);
-        }
-        if matches!(waits, Init::Done) || has_condition(pod, "Initialized") {
+        let is_initialized = waits.is_none() || has_condition(pod, "Initialized");
+        summary.status = waits.unwrap_or(summary.status);
+        if is_initialized {
             all = of_sidecars;
             summary.containers(pod, &mut all);
         }

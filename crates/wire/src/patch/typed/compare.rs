@@ -15,6 +15,13 @@ pub(in crate::patch) struct Comparison {
     pub(in crate::patch) removed: Set,
 }
 
+impl Comparison {
+    /// The fields of a set that are as they were.
+    pub(in crate::patch) fn taken_from(&self, fields: Set) -> Set {
+        fields.difference(&self.modified).difference(&self.added).difference(&self.removed)
+    }
+}
+
 /// Compares a value with an earlier one.
 pub(in crate::patch) fn compare(before: &Value, after: &Value, place: &Place) -> Comparison {
     let mut found = Comparison::default();

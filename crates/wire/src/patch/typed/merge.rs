@@ -117,17 +117,15 @@ pub(in crate::patch) fn remove(value: Value, fields: &Set, place: &Place) -> Val
         Value::Object(map) if !place.is_atomic_object() => {
             let mut left = Map::new();
             for (name, value) in map {
-                let (element, inner) = (Element::Field(name), place);
+                let element = Element::Field(name.clone());
                 if fields.has(&element) {
                     continue;
                 }
-                let value = match (fields.below(&element), &element) {
-                    (Some(below), Element::Field(name)) => remove(value, below, &inner.field(name).0),
-                    _ => value,
+                let value = match fields.below(&element) {
+                    Some(below) => remove(value, below, &place.field(&name).0),
+                    None => value,
                 };
-                if let Element::Field(name) = element {
-                    left.insert(name, value);
-                }
+                left.insert(name, value);
             }
             if left.is_empty() { Value::Null } else { Value::Object(left) }
         }

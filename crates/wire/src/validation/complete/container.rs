@@ -99,22 +99,15 @@ fn env(variable: &Part<'_>, faults: &mut Faults) {
 
 fn mounts(container: &Part<'_>, volumes: &BTreeSet<&str>, faults: &mut Faults) {
     let mut paths = BTreeSet::new();
-    for mount in container.get("volumeMounts").items() {
-        let (name, path) = (mount.get("name"), mount.get("mountPath"));
-        if name.required(faults) && !volumes.contains(name.text()) {
-            faults.missing(&name.at, name.text());
-        }
-        if path.required(faults) && !paths.insert(path.text().to_owned()) {
-            faults.invalid(&path.at, path.text(), "must be unique");
-        }
-    }
-    for device in container.get("volumeDevices").items() {
-        let (name, path) = (device.get("name"), device.get("devicePath"));
-        if name.required(faults) && !volumes.contains(name.text()) {
-            faults.missing(&name.at, name.text());
-        }
-        if path.required(faults) && !paths.insert(path.text().to_owned()) {
-            faults.invalid(&path.at, path.text(), "must be unique");
+    for (list, path) in [("volumeMounts", "mountPath"), ("volumeDevices", "devicePath")] {
+        for mount in container.get(list).items() {
+            let (name, path) = (mount.get("name"), mount.get(path));
+            if name.required(faults) && !volumes.contains(name.text()) {
+                faults.missing(&name.at, name.text());
+            }
+            if path.required(faults) && !paths.insert(path.text().to_owned()) {
+                faults.invalid(&path.at, path.text(), "must be unique");
+            }
         }
     }
 }

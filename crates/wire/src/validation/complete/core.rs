@@ -1,4 +1,4 @@
-//! Nodes, namespaces, claims, config maps, leases and roles.
+//! Nodes, namespaces, claims, config maps and leases.
 //!
 //! Source: `pkg/apis/core/validation/validation.go` (`ValidateNode`, `ValidateNamespace`, `ValidateConfigMap`,
 //! `ValidatePersistentVolumeClaimSpec`), `pkg/apis/coordination/validation/validation.go`.

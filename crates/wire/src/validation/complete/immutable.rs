@@ -175,13 +175,11 @@ fn class(sent: &Part<'_>, stored: &Part<'_>, faults: &mut Faults) {
     for (field, why) in [
         ("parameters", "updates to parameters are forbidden."),
         ("provisioner", "updates to provisioner are forbidden."),
+        ("reclaimPolicy", "updates to reclaimPolicy are forbidden."),
     ] {
         if sent.get(field).value != stored.get(field).value {
             faults.forbidden(&sent.get(field).at, why);
         }
-    }
-    if sent.get("reclaimPolicy").value != stored.get("reclaimPolicy").value {
-        faults.forbidden(&sent.get("reclaimPolicy").at, "updates to reclaimPolicy are forbidden.");
     }
     sent.get("volumeBindingMode").unchanged(&stored.get("volumeBindingMode"), faults);
 }

@@ -46,11 +46,9 @@ pub(super) fn spec(spec: &Part<'_>, faults: &mut Faults) {
     if shared.value == true && host.value == true {
         faults.invalid(&shared.at, true, "ShareProcessNamespace and HostPID cannot both be enabled");
     }
-    if !spec.get("topologySpreadConstraints").is_absent() {
-        for constraint in spec.get("topologySpreadConstraints").items() {
-            for field in ["nodeAffinityPolicy", "nodeTaintsPolicy"] {
-                constraint.get(field).one_of(&["Honor", "Ignore"], faults);
-            }
+    for constraint in spec.get("topologySpreadConstraints").items() {
+        for field in ["nodeAffinityPolicy", "nodeTaintsPolicy"] {
+            constraint.get(field).one_of(&["Honor", "Ignore"], faults);
         }
     }
 }

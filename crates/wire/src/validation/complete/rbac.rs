@@ -44,8 +44,8 @@ fn role(role: &Part<'_>, is_namespaced: bool, faults: &mut Faults) {
             faults.required(&rule.get("resources").at, "resource rules must supply at least one resource");
         }
     }
-    let (aggregation, selectors) = (role.get("aggregationRule"), role.get("aggregationRule"));
-    let selectors = selectors.get("clusterRoleSelectors");
+    let aggregation = role.get("aggregationRule");
+    let selectors = aggregation.get("clusterRoleSelectors");
     if !aggregation.is_absent() && selectors.items().count() == 0 {
         let why = "at least one clusterRoleSelector required if aggregationRule is non-nil";
         faults.required(&selectors.at, why);

@@ -4,12 +4,14 @@
 //! `pkg/api/persistentvolume/util.go`, `pkg/api/persistentvolumeclaim/util.go`, `pkg/api/job/warnings.go`.
 
 use super::part::Part;
-use crate::{kinds::StoredKind, objects::names};
+use crate::{
+    kinds::StoredKind,
+    objects::{names, storage::BETA_STORAGE_CLASS},
+};
 
 mod address;
 mod pod;
 
-const BETA_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
 const TOPOLOGY_HINTS: &str = "service.kubernetes.io/topology-aware-hints";
 const TOPOLOGY_MODE: &str = "service.kubernetes.io/topology-mode";
 
@@ -175,9 +177,9 @@ fn service(object: &Part<'_>, told: &mut Vec<String>) {
 }
 
 fn beta_class(object: &Part<'_>, told: &mut Vec<String>) {
-    if object.get("metadata").get("annotations").value.get(BETA_CLASS).is_some() {
+    if object.get("metadata").get("annotations").value.get(BETA_STORAGE_CLASS).is_some() {
         let field = "\"storageClassName\" attribute instead";
-        told.push(format!("metadata.annotations[{BETA_CLASS}]: deprecated since v1.8; use {field}"));
+        told.push(format!("metadata.annotations[{BETA_STORAGE_CLASS}]: deprecated since v1.8; use {field}"));
     }
 }
 

@@ -138,7 +138,7 @@ pub(super) fn deployment(object: &Part<'_>, faults: &mut Faults) {
             faults.forbidden(&rolling.at, "may not be specified when strategy `type` is 'Recreate'");
         }
         "Recreate" => {}
-        "RollingUpdate" => update(&rolling, "maxSurge", faults),
+        "RollingUpdate" => update(&rolling, faults),
         other => {
             let told = serde_json::json!({"Type": other, "RollingUpdate": rolling.value});
             faults.not_supported_json(&strategy.at, &told, &["Recreate", "RollingUpdate"]);
@@ -159,7 +159,7 @@ pub(super) fn daemon_set(object: &Part<'_>, faults: &mut Faults) {
     let strategy = spec.get("updateStrategy");
     match strategy.get("type").text() {
         "OnDelete" => {}
-        "RollingUpdate" => update(&strategy.get("rollingUpdate"), "maxSurge", faults),
+        "RollingUpdate" => update(&strategy.get("rollingUpdate"), faults),
         _ => {
             let of = strategy.get("type");
             faults.not_supported(&of.at, of.text(), &["OnDelete", "RollingUpdate"]);
@@ -168,13 +168,13 @@ pub(super) fn daemon_set(object: &Part<'_>, faults: &mut Faults) {
 }
 
 /// How many pods an update may take away or add at once.
-fn update(rolling: &Part<'_>, surge: &str, faults: &mut Faults) {
-    let (missing, more) = (rolling.get("maxUnavailable"), rolling.get(surge));
+fn update(rolling: &Part<'_>, faults: &mut Faults) {
+    let (missing, more) = (rolling.get("maxUnavailable"), rolling.get("maxSurge"));
     for part in [&missing, &more] {
         amount(part, faults);
     }
     if is_none(missing.value) && is_none(more.value) {
-        faults.invalid_json(&missing.at, missing.value, format_args!("may not be 0 when `{surge}` is 0"));
+        faults.invalid_json(&missing.at, missing.value, "may not be 0 when `maxSurge` is 0");
     }
     if let Some(percent) = missing.text().strip_suffix('%').and_then(|percent| percent.parse::<u32>().ok())
         && percent > 100

@@ -7,11 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::{address, claim_spec, fractions, old_label};
-use crate::{objects::names, validation::complete::part::Part};
+use crate::{
+    objects::{
+        affinity::{PREFERRED, REQUIRED},
+        names,
+    },
+    validation::complete::part::Part,
+};
 
 const NULL_SELECTOR: &str = "a null labelSelector results in matching no pod";
-const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
-const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
 
 /// Annotations that do nothing any more: since when, and the field in their place.
 const OLD_ANNOTATIONS: [(&str, &str, &str); 3] = [
