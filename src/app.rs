@@ -231,8 +231,11 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     {
         tracing::warn!(cluster = DEFAULT_CLUSTER, %error, "the built-in namespaces and priority classes are not there");
     }
-    let authenticator = access::authenticator(settings, &service, address.ip()).await?;
+    let authenticator = access::authenticator(settings, address.ip()).await?;
     let audit = audit::audit(settings, &store, authenticator.is_some())?;
+    if authenticator.is_some() {
+        access::prepare(settings, &service).await?;
+    }
     let manner = Manner {
         public_url: settings.public_url.clone(),
         authenticator,
@@ -452,7 +455,10 @@ fn checks(store: &Arc<dyn Storage>, clusters: &Clusters, max_staleness: Duration
 fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    // Whoever has certificates reloads them. Without a listener the signal would end the process.
+    let hangup = signal(SignalKind::hangup())?;
     Ok(async move {
+        let _heard = hangup;
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}

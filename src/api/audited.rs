@@ -37,7 +37,7 @@ pub(super) async fn audited<F: Future<Output = Response>>(
     let unanswered = Unanswered::new(&trail);
     let mut response = audit::within(trail.clone(), carry(request)).await;
     let code = response.status().as_u16();
-    let is_watch = response.body().size_hint().upper().is_none() && response.status().is_success();
+    let is_watch = response.body().size_hint().upper().is_none() && response.status().is_success() && trail.is_watch();
     if is_watch {
         unanswered.is_answered();
         trail.started(code);

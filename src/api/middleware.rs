@@ -26,7 +26,7 @@ use super::{
     pace::Pace,
     query_names::{self, Names},
     seating::Seating,
-    validity::ByToken,
+    validity::Credential,
 };
 use crate::{
     origin::TrustedProxies,
@@ -146,7 +146,7 @@ async fn answered(budget: &Budget, mut request: Request, next: Next) -> Response
                 Err(refusal) => return refusal,
             };
         }
-        let by_token = ByToken::of(&request);
+        let credential = Credential::of(&request);
         let flow = gate.as_ref().map(|gate| gate.flow(&request)).unwrap_or_default();
         let has_bound = gate.as_ref().is_some_and(Gate::knows_users);
         let place = match seating.place(&mut request, &flow, has_bound).await {
@@ -155,8 +155,8 @@ async fn answered(budget: &Budget, mut request: Request, next: Next) -> Response
         };
         let reply = limits::within(flow, memory::bounded(decoded.clone(), next.run(request))).await;
         let reply = place.answered(reply.unwrap_or_else(IntoResponse::into_response));
-        match by_token {
-            Some(by_token) => by_token.bound(reply),
+        match credential {
+            Some(credential) => credential.bound(reply),
             None => reply,
         }
     };

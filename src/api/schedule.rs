@@ -17,7 +17,7 @@ use super::{
     warning::{FieldValidationQuery, warn},
 };
 use crate::{
-    core::work::Stop,
+    core::{access::ResourceAttributes, work::Stop},
     service::{
         Service,
         access::{Caller, sight::Sight},
@@ -91,6 +91,11 @@ pub async fn schedule(
     for namespace in &run.binds_in {
         caller.check_bind(&state, &of, namespace, "").await?;
     }
+    for namespace in &run.creates_in {
+        let create = ResourceAttributes::new("create", "", "pods").within(namespace);
+        caller.check(&state, &of, create).await?;
+    }
+    run.check_limits(&state, &of).await?;
     if !wants_lines(&headers) {
         let mut answers = Answers::collected();
         let summary = Box::pin(run.run(&mut answers)).await?;

@@ -70,7 +70,7 @@ impl Seating {
         }
     }
 
-    /// The place of a request, which takes its seat now if it has no body. `has_bound`: its flow may have only so many watches.
+    /// The place of a request, which takes its seat now if it has no body, or none that is read. `has_bound`: its flow may have only so many watches.
     pub(super) async fn place(&self, request: &mut Request, flow: &Flow, has_bound: bool) -> Result<Held> {
         let class = Class::of(request);
         let seats = match class {
@@ -81,7 +81,7 @@ impl Seating {
         };
         let watch = if class == Class::Watch && has_bound { Some(self.watches.one_more(flow)?) } else { None };
         let pending = Pending::new(seats, flow);
-        if request.body().is_end_stream() {
+        if request.body().is_end_stream() || matches!(*request.method(), Method::GET | Method::HEAD) {
             pending.take_for(0).await?;
         } else {
             request.extensions_mut().insert(pending.clone());

@@ -1,4 +1,4 @@
-//! The end of a long reply with the token by which it was asked for: a watch of a token that is revoked or has ended ends.
+//! The end of a long reply with the credential by which it was asked for: a watch of a token or certificate that is revoked or has ended ends.
 
 use std::{
     pin::Pin,
@@ -16,27 +16,40 @@ use hyper::body::{Frame, SizeHint};
 use tokio::time::sleep;
 
 use super::state::AppState;
-use crate::{service::access::authenticate::is_valid, wire::access::token::Token};
+use crate::{clock, net::Secured, service::access::authenticate::is_valid, wire::access::token::Token};
 
-/// Interval of looking if a token is still valid.
+/// Interval of looking if a credential is still valid.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// The stored token by which a request came.
+/// The credential by which a request was let in, if it may end.
 #[derive(Clone, Debug)]
-pub(super) struct ByToken {
-    /// Knows the tokens.
-    pub(super) state: AppState,
-    /// The token.
-    pub(super) token: Arc<Token>,
+pub(super) enum Credential {
+    /// A stored token.
+    Token(AppState, Arc<Token>),
+    /// The certificate of the connection.
+    Certificate(Secured),
+    /// A token of an issuer, which ends at a second since 1970.
+    Until(i64),
 }
 
-impl ByToken {
-    /// The token of a request, if it came by one.
+impl Credential {
+    /// That of a request.
     pub(super) fn of(request: &Request) -> Option<Self> {
         request.extensions().get::<Self>().cloned()
     }
 
-    /// The reply, which ends with the token if it has no known end.
+    async fn is_valid(&self) -> bool {
+        let now = clock::now().as_second();
+        match self {
+            Self::Token(state, token) => is_valid(state, token).await,
+            Self::Certificate(Secured { tls, certificate }) => {
+                certificate.as_ref().is_some_and(|certificate| certificate.user(tls, now).is_ok())
+            }
+            Self::Until(end) => now < *end,
+        }
+    }
+
+    /// The reply, which ends with the credential if it has no known end.
     pub(super) fn bound(self, response: Response) -> Response {
         if response.body().size_hint().upper().is_some() {
             return response;
@@ -44,7 +57,7 @@ impl ByToken {
         let ended = Box::pin(async move {
             loop {
                 sleep(LOOK_EVERY).await;
-                if !is_valid(&self.state, &self.token).await {
+                if !self.is_valid().await {
                     return;
                 }
             }
@@ -53,7 +66,7 @@ impl ByToken {
     }
 }
 
-/// A body that ends when its token does.
+/// A body that ends when its credential does.
 struct Bounded {
     /// `None` once it has ended.
     body: Option<Body>,

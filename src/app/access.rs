@@ -20,15 +20,12 @@ use crate::{
 const SHORTEST: usize = 32;
 
 /// The ways by which users are known; `None` where nobody is asked.
-pub(super) async fn authenticator(
-    settings: &Settings,
-    service: &Service,
-    address: IpAddr,
-) -> Result<Option<Authenticator>, Error> {
+pub(super) async fn authenticator(settings: &Settings, address: IpAddr) -> Result<Option<Authenticator>, Error> {
     let (of_users, first) = (settings.token_auth_file.as_deref(), settings.bootstrap_token_file.as_deref());
     let others = settings.authentication_config.as_deref();
-    let is_configured = of_users.is_some() || first.is_some() || settings.tls.client_ca_file.is_some();
-    if !asks(settings.auth, is_configured || others.is_some(), address).map_err(|why| Error::Access(why.into()))? {
+    if !asks(settings.auth, is_configured(settings) || others.is_some(), address)
+        .map_err(|why| Error::Access(why.into()))?
+    {
         return Ok(None);
     }
     let mut fixed = of_users.map(users).transpose()?.unwrap_or_else(HashMap::new);
@@ -41,20 +38,32 @@ pub(super) async fn authenticator(
         }
         fixed.insert(token::digest(text), Arc::new(Authenticator::first_user()));
     }
-    if service.store.migration_status().await?.is_current() {
-        prepare(service, is_configured).await.map_err(|error| match error {
-            // Here is no reply from which the cause has to be kept.
-            error::Error::Internal(cause) => Error::Access(cause),
-            error => Error::Access(error.to_string()),
-        })?;
-    } else {
-        tracing::warn!("the schema of the database is not current: stored tokens are not known yet");
-    }
     let authenticator = Authenticator::new(fixed);
     Ok(Some(match others {
         Some(path) => with_others(authenticator, path).await?,
         None => authenticator,
     }))
+}
+
+/// Makes the cluster that has the tokens, and its first token unless there is another way in. This is the last step before the server serves: the
+/// token is shown once, so no fault of a setting may come after it.
+pub(super) async fn prepare(settings: &Settings, service: &Service) -> Result<(), Error> {
+    if !service.store.migration_status().await?.is_current() {
+        tracing::warn!("the schema of the database is not current: stored tokens are not known yet");
+        return Ok(());
+    }
+    make(service, is_configured(settings)).await.map_err(|error| match error {
+        // Here is no reply from which the cause has to be kept.
+        error::Error::Internal(cause) => Error::Access(cause),
+        error => Error::Access(error.to_string()),
+    })
+}
+
+/// `true` if a setting gives somebody all rights.
+fn is_configured(settings: &Settings) -> bool {
+    settings.token_auth_file.is_some()
+        || settings.bootstrap_token_file.is_some()
+        || settings.tls.client_ca_file.is_some()
 }
 
 /// Knows the issuers of a file as well.
@@ -78,14 +87,13 @@ fn asks(auth: Auth, is_configured: bool, address: IpAddr) -> Result<bool, &'stat
     }
 }
 
-/// Makes the cluster that has the tokens, and its first token unless there is another way in.
-async fn prepare(service: &Service, is_configured: bool) -> error::Result<()> {
+async fn make(service: &Service, is_configured: bool) -> error::Result<()> {
     if !is_configured && tokens::list(service).await?.items.is_empty() {
         let made = tokens::create_first(service, clock::now()).await?;
         if let Some(token) = made {
             eprintln!(
                 "This database knows nobody yet. The token of its first user, who may do everything, is shown this once:\n\n    {token}\n\n\
-                 Make tokens for others with it (podberth token create --help), then revoke it: podberth token revoke {}\n",
+                 Make a token for yourself and bind cluster-admin to it, then revoke this one (docs/security.md tells how): podberth token revoke {}\n",
                 tokens::FIRST
             );
         }

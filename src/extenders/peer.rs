@@ -69,7 +69,7 @@ impl Peer {
         });
         Self {
             extender: extender.clone(),
-            name: extender.url_prefix.as_str().into(),
+            name: shown(&extender.url_prefix).into(),
             address: label(&extender.url_prefix),
             client,
             turns: Arc::new(Semaphore::new(options.concurrency)),
@@ -131,6 +131,21 @@ impl Peer {
 /// How metrics name the extender of a URL: host and port.
 pub fn label(url: &str) -> String {
     address(url).map(|(host, port)| format!("{host}:{port}")).unwrap_or_default()
+}
+
+/// How a URL is shown: without the user and password, and without the token of a Podberth (`/key/…`).
+fn shown(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let mut parts: Vec<&str> = path.split('/').collect();
+    if let Some(at) = parts.iter().position(|part| *part == "key")
+        && let Some(token) = parts.iter_mut().skip(at + 1).find(|part| !part.is_empty())
+    {
+        *token = "…";
+    }
+    let separator = if scheme.is_empty() { "" } else { "://" };
+    format!("{scheme}{separator}{host}{}", parts.join("/"))
 }
 
 /// How metrics name a status code: one that means nothing counts with its class, for extenders make up their codes.
@@ -207,6 +222,19 @@ mod tests {
         ] {
             let found = address(url).ok();
             assert_eq!(found.as_ref().map(|(host, port)| (&**host, *port)), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn secrets_of_a_url_are_not_shown() {
+        for (url, told) in [
+            ("http://h:80/key/pbt_secret/filter", "http://h:80/key/…/filter"),
+            ("https://jane:secret@h/x", "https://h/x"),
+            ("http://h//key//pbt_secret", "http://h//key//…"),
+            ("http://h", "http://h"),
+            ("h/key/", "h/key/"),
+        ] {
+            assert_eq!(shown(url), told);
         }
     }
 

@@ -35,6 +35,12 @@ impl ClientCertVerifier for Clients {
     ) -> Result<ClientCertVerified, Error> {
         self.0.verify_client_cert(leaf, others, now).map_err(|error| match error {
             Error::InvalidCertificate(CertificateError::BadSignature) => CertificateError::UnknownIssuer.into(),
+            // A certificate that signed itself as an authority; the verifier has no error of its own for it.
+            Error::InvalidCertificate(CertificateError::Other(other))
+                if other.to_string().contains("CaUsedAsEndEntity") =>
+            {
+                CertificateError::UnknownIssuer.into()
+            }
             error => error,
         })
     }

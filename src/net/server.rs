@@ -184,6 +184,9 @@ impl InForce {
         let builder = builder.map_err(|error| error.to_string())?;
         let chain = pem::certificates(&files.certificate).map_err(of("--tls-cert-file"))?;
         let leaf = chain.first().ok_or("--tls-cert-file: it has no certificate")?;
+        for certificate in &chain {
+            subject::subject(certificate).map_err(of("--tls-cert-file"))?;
+        }
         let ends = subject::subject(leaf).map_err(of("--tls-cert-file"))?.ends;
         let key = pem::private_key(&files.key).map_err(of("--tls-key-file"))?;
         let (mut verifier, mut lists_end) = (None, None);

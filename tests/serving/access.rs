@@ -195,7 +195,16 @@ async fn a_token_is_made_only_of_rights_to_act_as_its_user() {
     bind(&server, "podberth-system", "", "maker", "maker").await;
     let make = async |body: Value| ask(&server, "token-of-maker", "POST", "/tokens", body).await;
     assert_eq!(make(json!({"name": "a", "user": "robot"})).await.code, 201);
-    assert_eq!(make(json!({"name": "b", "kind": "extender"})).await.code, 201, "an extender has a user of its own");
+    make(json!({"name": "b", "kind": "extender"})).await.fails(403, "Forbidden");
+    make(json!({"name": "b", "kind": "extender", "user": "robot"})).await.fails(403, "Forbidden");
+    let extenders = json!([
+        {"verbs": ["impersonate"], "apiGroups": [""], "resources": ["groups"], "resourceNames": ["system:extenders"]},
+        {"verbs": ["impersonate"], "apiGroups": [""], "resources": ["users"], "resourceNames": ["system:extender:b"]},
+    ]);
+    ask(&server, ROOT, "POST", path, json!({"metadata": {"name": "extenders"}, "rules": extenders})).await.is(201);
+    bind(&server, "podberth-system", "", "extenders", "maker").await;
+    assert_eq!(make(json!({"name": "b", "kind": "extender"})).await.code, 201);
+    make(json!({"name": "c", "kind": "extender"})).await.fails(403, "Forbidden");
     make(json!({"name": "c", "user": "root"})).await.fails(403, "Forbidden");
     make(json!({"name": "d", "user": "robot", "groups": ["ops"]})).await.fails(403, "Forbidden");
     make(json!({"name": "d", "kind": "extender", "user": "root"})).await.fails(403, "Forbidden");
@@ -214,6 +223,54 @@ async fn a_token_is_made_only_of_rights_to_act_as_its_user() {
     assert_eq!(get(&server, "token-of-maker", "/api/v1/nodes").await.code, 200);
     assert_eq!(get(&server, "token-of-maker", "/tokens").await.code, 403);
     assert_eq!(get(&server, "token-of-maker", "/clusters/default/clusters").await.code, 403);
+}
+
+const MERGE: (&str, &str) = ("content-type", "application/merge-patch+json");
+
+async fn patch(server: &Server, user: &str, path: &str, body: Value) -> Reply {
+    let request = Request::builder().method("PATCH").uri(path).header(MERGE.0, MERGE.1);
+    let request = request.header(header::AUTHORIZATION, format!("Bearer token-of-{user}"));
+    server.send(request.body(Body::from(body.to_string())).expect("a request")).await
+}
+
+/// By its labels a role joins the rules of others, so they are as good as rules.
+#[tokio::test]
+async fn labels_of_a_role_give_no_more_than_its_rules() {
+    let server = closed(&["lab"]).await;
+    let rules =
+        json!([{"verbs": ["get", "patch"], "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"]}]);
+    role(&server, ROOT, "labeller", rules).await.is(201);
+    role(&server, ROOT, "power", json!([{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}])).await.is(201);
+    bind(&server, "", "", "labeller", "lab").await;
+    bind(&server, "", "", "view", "lab").await;
+    let path = "/apis/rbac.authorization.k8s.io/v1/clusterroles/power";
+    let label = json!({"metadata": {"labels": {"rbac.authorization.k8s.io/aggregate-to-view": "true"}}});
+    patch(&server, "lab", path, label).await.fails(403, "Forbidden");
+    assert_eq!(ask(&server, "token-of-lab", "DELETE", "/api/v1/nodes/n", Value::Null).await.code, 403);
+    assert_eq!(patch(&server, "lab", path, json!({"metadata": {"annotations": {"a": "b"}}})).await.code, 200);
+}
+
+/// What is written in the cluster for all counts everywhere: rights that are kept to some clusters do not suffice for it.
+#[tokio::test]
+async fn rights_kept_to_clusters_give_none_for_all() {
+    let server = closed(&["an"]).await;
+    let rules = json!([
+        {"verbs": ["*"], "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterrolebindings"]},
+        {"verbs": ["get", "list"], "apiGroups": [""], "resources": ["pods"]},
+    ]);
+    let path = "/clusters/podberth-system/apis/rbac.authorization.k8s.io/v1";
+    let of = json!({"metadata": {"name": "an"}, "rules": rules});
+    ask(&server, ROOT, "POST", &format!("{path}/clusterroles"), of).await.is(201);
+    let kept = json!({"podberth.io/clusters": "podberth-system"});
+    bind_with(&server, "podberth-system", "", "an", "an", kept).await;
+    let binding = format!("{path}/clusterrolebindings/an-an");
+    let widened = json!({"metadata": {"annotations": {"podberth.io/clusters": null}}});
+    patch(&server, "an", &binding, widened).await.fails(403, "Forbidden");
+    let other = json!({"metadata": {"name": "other"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "an"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "an"}]});
+    ask(&server, "token-of-an", "POST", &format!("{path}/clusterrolebindings"), other).await.fails(403, "Forbidden");
+    assert_eq!(get(&server, "token-of-an", "/clusters/prod/api/v1/pods").await.code, 403);
 }
 
 #[tokio::test]

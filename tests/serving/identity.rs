@@ -131,6 +131,32 @@ async fn users_of_two_issuers_are_known_and_keep_apart() {
     assert_eq!(get(&server, "", &path).await.code, 401, "a path is for tokens of extenders");
 }
 
+/// Two seconds before the leeway of the token is over.
+#[tokio::test]
+async fn a_watch_ends_with_the_token_of_an_issuer() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dex = Signer::p256("k");
+    std::fs::write(folder.path().join("dex"), key_set(&[&dex]).to_string()).expect("it is written");
+    let server = knowing(&headed(&format!(
+        "jwt:\n\
+         - issuer: {{url: https://dex.example, audiences: [podberth], jwksFile: {}}}\n  \
+           claimMappings: {{username: {{claim: sub, prefix: 'dex:'}}}}\n",
+        folder.path().join("dex").display()
+    )))
+    .await;
+    let binding = json!({"metadata": {"name": "jane"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "dex:jane"}]});
+    let path = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
+    let bind = Request::post(path).header(header::AUTHORIZATION, format!("Bearer {ROOT}"));
+    let bind = bind.header(header::CONTENT_TYPE, "application/json").body(Body::from(binding.to_string()));
+    server.send(bind.expect("a request")).await.is(201);
+    let mut ending = claims("https://dex.example", "jane");
+    ending["exp"] = json!(now() - 58);
+    let told = get(&server, &dex.token(&ending), "/api/v1/nodes?watch=1").await;
+    assert_eq!((told.code, told.text()), (200, ""), "it ends");
+}
+
 #[tokio::test]
 async fn requests_without_a_token_are_let_in_as_the_file_says() {
     let server = knowing(&headed("anonymous: {enabled: true, conditions: [{path: /livez}]}")).await;

@@ -276,6 +276,24 @@ async fn revoked_client_gets_401_on_its_connection_and_none_anew() {
 }
 
 #[tokio::test]
+async fn revoked_client_loses_its_watches() {
+    let authority = Authority::new("a");
+    let (server, jane) = (authority.server(), authority.client("jane", "system:masters"));
+    let tls = Tls::new(files(&server, Some(&authority), None), MinVersion::Tls12).expect("certificates");
+    let running = secured(&tls, closed().await.router).await;
+    let stream = connect(&running, &client(&authority, Some(&jane), b"http/1.1")).await.expect("a connection");
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("it speaks HTTP");
+    let connection = tokio::spawn(connection);
+    let watch = sender.send_request(get("/api/v1/nodes?watch=1", "")).await.expect("a reply");
+    assert_eq!(watch.status(), 200);
+    let revoked = files(&server, Some(&authority), Some(authority.revoke(&[&jane], false)));
+    assert_eq!(Reload::new(tls.clone()).step(Ok(revoked)), Step::Replaced);
+    let told = to_bytes(Body::new(watch.into_body()), usize::MAX).await.expect("it ends");
+    assert!(told.is_empty(), "{told:?}");
+    connection.abort();
+}
+
+#[tokio::test]
 async fn pages_in_plain_text_may_not_ask_over_tls() {
     let authority = Authority::new("a");
     let tls = Tls::new(files(&authority.server(), None, None), MinVersion::Tls12).expect("certificates");

@@ -91,6 +91,7 @@ cases! {
         one_replica_uses_a_quota_up
         an_update_is_charged_the_difference
         a_dry_run_charges_nothing
+        schedule_refuses_what_creation_refuses
         patches_of_one_object_all_come_through;
     scheduler:
         pods_are_placed_as_they_come

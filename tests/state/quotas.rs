@@ -110,3 +110,27 @@ pub(crate) async fn patches_of_one_object_all_come_through(server: Server) {
     assert!(codes.iter().all(|code| *code == 200), "{codes:?}");
     assert_eq!(server.get(&path).await.json()["data"].as_object().map(serde_json::Map::len), Some(40));
 }
+
+/// Whoever may schedule does not pass by the rules for those who create.
+pub(crate) async fn schedule_refuses_what_creation_refuses(server: Server) {
+    let server = strict(&server);
+    server
+        .post(
+            "/api/v1/nodes",
+            &json!({"metadata": {"name": "n"}, "status": {"allocatable": {"cpu": "9", "memory": "9Gi", "pods": "9"}}}),
+        )
+        .await
+        .is(201);
+    opened(&server, &json!({"pods": "0"})).await;
+    let within = |namespace: &str, mut pod: Value| {
+        pod["metadata"]["namespace"] = json!(namespace);
+        json!({"pods": [pod]})
+    };
+    let refused = server.post("/schedule", &within("shop", pod("a", "1"))).await.refusal(403);
+    assert!(refused.contains("has resourcequotas"), "{refused}");
+    let mut urgent = pod("a", "1");
+    urgent["spec"]["priority"] = json!(2_000_000_000);
+    server.post("/schedule", &within("default", urgent)).await.fails(422, "Invalid");
+    let report = server.post("/schedule", &within("default", pod("a", "1"))).await.json();
+    assert_eq!(report["pods"][0]["result"], "Bound", "{report}");
+}

@@ -19,7 +19,7 @@ use super::{
     error::{ErrorText, RequestError},
     peer,
     state::AppState,
-    validity::ByToken,
+    validity::Credential,
 };
 use crate::{
     clock,
@@ -126,7 +126,12 @@ impl Gate {
         let Some(authenticator) = &self.state.manner.authenticator else { return Ok(Known::new(Caller::default().0)) };
         match by_certificate(request) {
             _ if matches!(token, Some((_, Sent::InPath))) => {}
-            Ok(Some(user)) => return Ok(Known::new(user)),
+            Ok(Some(user)) => {
+                if let Some(secured) = request.extensions().get::<Secured>().cloned() {
+                    request.extensions_mut().insert(Credential::Certificate(secured));
+                }
+                return Ok(Known::new(user));
+            }
             Err(refused) if token.is_none() => return Err(refused),
             _ => {}
         }
@@ -150,12 +155,18 @@ impl Gate {
         let method = request.method().clone();
         let info = RequestInfo::of(&method, &cluster, request.uri().path(), request.uri().query().unwrap_or_default());
         let trail = audit::current();
-        if let Some(trail) = &trail {
+        // Senders who are turned away for their failures would fill the record.
+        let is_turned_away = matches!(known, Err(RequestError::Failed(Error::TooManyRequests { .. })));
+        if let Some(trail) = trail.as_ref().filter(|_| !is_turned_away) {
             let judged = Judged { cluster: info.cluster, attributes: &info.attributes, may_change: info.may_change() };
             trail.begin(known.as_ref().ok().map(|known| &known.user), judged).await?;
         }
         let known = known?;
-        let by_token = known.token().map(|token| ByToken { state: self.state.clone(), token: token.clone() });
+        let credential = match (known.token(), known.ends) {
+            (Some(token), _) => Some(Credential::Token(self.state.clone(), token.clone())),
+            (None, Some(end)) => Some(Credential::Until(end)),
+            (None, None) => None,
+        };
         let RequestInfo { cluster: of, attributes } = info;
         if let Some(token) = [of, &*cluster].into_iter().find_map(|cluster| known.is_kept_out_of(cluster)) {
             let message = format!("the token {token:?} is not for the cluster {of:?}");
@@ -170,8 +181,8 @@ impl Gate {
         check_seen(&self.state, of, &user, &attributes, seen).await?;
         impersonate::forget(request.headers_mut());
         request.extensions_mut().insert(Caller(user));
-        if let Some(by_token) = by_token {
-            request.extensions_mut().insert(by_token);
+        if let Some(credential) = credential {
+            request.extensions_mut().insert(credential);
         }
         Ok(())
     }

@@ -44,12 +44,14 @@ pub struct Known {
     pub user: Arc<User>,
     /// The stored token by which the user is known.
     token: Option<Arc<Token>>,
+    /// The second since 1970 at which the token of an issuer ends.
+    pub ends: Option<i64>,
 }
 
 impl Known {
     /// A user who needs no token.
     pub fn new(user: Arc<User>) -> Self {
-        Self { user, token: None }
+        Self { user, token: None, ends: None }
     }
 
     /// A user who told nothing.
@@ -125,14 +127,14 @@ impl Authenticator {
         if is_valid {
             self.uses.note(&token.name, now);
         }
-        Ok(is_valid.then(|| Known { user: token.user.clone(), token: Some(token.clone()) }))
+        Ok(is_valid.then(|| Known { token: Some(token.clone()), ..Known::new(token.user.clone()) }))
     }
 
     /// The user of a token that was made elsewhere.
     async fn of_others(&self, text: &str, digest: &TokenDigest) -> Option<Known> {
         let issuers = self.issuers.as_ref().filter(|_| jwt::is_formed(text))?;
         match issuers.user(text, digest).await {
-            Ok(user) => Some(Known::new(user)),
+            Ok((user, ends)) => Some(Known { ends: Some(ends), ..Known::new(user) }),
             Err(refusal) => {
                 tracing::debug!(%refusal, "a JSON Web Token is not valid");
                 None

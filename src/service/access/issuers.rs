@@ -122,14 +122,14 @@ impl Issuers {
         Self { all, remembered, loops }
     }
 
-    /// The user of a token.
+    /// The user of a token, and the second since 1970 at which the token ends.
     ///
     /// # Errors
     /// The [`Refusal`], which clients are not told.
-    pub async fn user(&self, text: &str, digest: &TokenDigest) -> Result<Arc<User>, Refusal> {
+    pub async fn user(&self, text: &str, digest: &TokenDigest) -> Result<(Arc<User>, i64), Refusal> {
         let now = clock::now().as_second();
-        if let Some(Some(user)) = self.remembered.get(digest, now) {
-            return Ok(user);
+        if let Some(known) = self.remembered.get(digest, now) {
+            return Ok(known);
         }
         let jwt = Jwt::parse(text)?;
         let live = self.all.iter().find(|live| live.issuer.url == jwt.issuer).ok_or(Refusal::Issuer)?;
@@ -141,8 +141,8 @@ impl Issuers {
         }
         let Verified { user, ends } = verified?;
         let user = Arc::new(user);
-        self.remembered.put(epoch, *digest, Some(user.clone()), ends);
-        Ok(user)
+        self.remembered.put(epoch, *digest, user.clone(), ends);
+        Ok((user, ends))
     }
 }
 
@@ -351,7 +351,7 @@ mod tests {
     }
 
     async fn name(issuers: &Issuers, token: &str) -> Result<String, Refusal> {
-        issuers.user(token, &digest(token)).await.map(|user| user.name.to_string())
+        issuers.user(token, &digest(token)).await.map(|(user, _)| user.name.to_string())
     }
 
     #[tokio::test(start_paused = true)]

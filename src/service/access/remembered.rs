@@ -25,23 +25,22 @@ struct Generations {
 
 #[derive(Clone, Debug)]
 struct Entry {
-    /// `None` for a token that was refused.
-    user: Option<Arc<User>>,
-    /// The second from which it is not so any more.
+    user: Arc<User>,
+    /// The second from which it is not valid any more.
     ends: i64,
 }
 
 impl Remembered {
-    /// The user of a token, `Some(None)` for a token that was refused; `None` for a token that is not remembered.
-    #[expect(clippy::option_option, reason = "refused and not remembered are two things")]
-    pub(super) fn get(&self, digest: &TokenDigest, now: i64) -> Option<Option<Arc<User>>> {
+    /// The user of a token and the second since 1970 at which the token ends; `None` for a token that is not remembered.
+    pub(super) fn get(&self, digest: &TokenDigest, now: i64) -> Option<(Arc<User>, i64)> {
         let mut all = self.lock();
+        let told = |entry: Entry| (entry.user, entry.ends);
         if let Some(entry) = all.young.get(digest) {
-            return (now < entry.ends).then(|| entry.user.clone());
+            return (now < entry.ends).then(|| told(entry.clone()));
         }
         let entry = all.old.remove(digest).filter(|entry| now < entry.ends)?;
         all.put(*digest, entry.clone());
-        Some(entry.user)
+        Some(told(entry))
     }
 
     /// The present epoch: what was found out in one is not remembered in another.
@@ -50,7 +49,7 @@ impl Remembered {
     }
 
     /// Remembers the user of a token until it ends, as was found out in an epoch.
-    pub(super) fn put(&self, epoch: u64, digest: TokenDigest, user: Option<Arc<User>>, ends: i64) {
+    pub(super) fn put(&self, epoch: u64, digest: TokenDigest, user: Arc<User>, ends: i64) {
         let mut all = self.lock();
         if all.epoch == epoch {
             all.put(digest, Entry { user, ends });
@@ -85,10 +84,10 @@ mod tests {
     #[test]
     fn a_bounded_number_of_tokens_is_remembered_until_each_ends() {
         let remembered = Remembered::default();
-        let user = |name: &str| Some(Arc::new(User::new(name, [])));
+        let user = |name: &str| Arc::new(User::new(name, []));
         let put = |name: &str, ends| remembered.put(remembered.epoch(), digest(name), user(name), ends);
         put("a", 10);
-        let of = |name: &str, now| remembered.get(&digest(name), now).flatten().map(|user| user.name.to_string());
+        let of = |name: &str, now| remembered.get(&digest(name), now).map(|(user, _)| user.name.to_string());
         assert_eq!((of("a", 9).as_deref(), of("a", 10), of("b", 0)), (Some("a"), None, None));
         for i in 0..10 * GENERATION {
             put(&format!("t{i}"), 10);
@@ -101,11 +100,11 @@ mod tests {
     #[test]
     fn nothing_is_remembered_of_an_epoch_that_is_over() {
         let remembered = Remembered::default();
-        let epoch = remembered.epoch();
-        remembered.put(epoch, digest("a"), None, 10);
-        assert_eq!(remembered.get(&digest("a"), 0), Some(None));
+        let (epoch, user) = (remembered.epoch(), Arc::new(User::new("jane", [])));
+        remembered.put(epoch, digest("a"), user.clone(), 10);
+        assert_eq!(remembered.get(&digest("a"), 0), Some((user.clone(), 10)));
         remembered.clear();
-        remembered.put(epoch, digest("b"), None, 10);
+        remembered.put(epoch, digest("b"), user, 10);
         assert_eq!((remembered.get(&digest("a"), 0), remembered.get(&digest("b"), 0)), (None, None));
     }
 }

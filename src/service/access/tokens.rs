@@ -13,7 +13,9 @@ use super::{
 };
 use crate::{
     clock,
-    core::access::{AUTHENTICATED, MASTERS, ResourceAttributes, UNAUTHENTICATED, split_service_account},
+    core::access::{
+        AUTHENTICATED, MASTERS, ResourceAttributes, UNAUTHENTICATED, built_in::EXTENDERS, split_service_account,
+    },
     hex::hex,
     live::SYSTEM_CLUSTER,
     service::{
@@ -120,7 +122,9 @@ pub async fn create(service: &Service, by: &Caller, new: NewToken) -> Result<Mad
     if !causes.is_empty() {
         return Err(Error::Invalid { subject: Subject::new("podberth.io", "Token", &*new.name), causes });
     }
-    for attributes in impersonating(Some(&*user).filter(|_| !is_own_user), new.groups.iter().map(String::as_str)) {
+    // A token of an extender is in this group, whose rights are built in.
+    let given = (kind == TokenKind::Extender).then_some(EXTENDERS);
+    for attributes in impersonating(Some(&*user), new.groups.iter().map(String::as_str).chain(given)) {
         by.check(service, SYSTEM_CLUSTER, attributes).await?;
     }
     let now = service.clusters.now().await?;

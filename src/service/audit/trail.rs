@@ -31,6 +31,9 @@ pub const LARGEST_BODY: usize = 64 << 10;
 /// Bytes of an event at most; the ledger takes no more than four times as many.
 const LARGEST_EVENT: usize = 160 << 10;
 
+/// Longest path and program of a sender who is not known.
+const LONGEST_OF_UNKNOWN: usize = 256;
+
 /// Bytes at most of a path with its query, of a client's name, of a message, of the words by which an event is looked up.
 const LONGEST_URI: usize = 8 << 10;
 const LONGEST_TEXT: usize = 1 << 10;
@@ -189,6 +192,11 @@ impl Trail {
         Ok(())
     }
 
+    /// `true` for a request whose reply ends when its client wants: a watch. A compressed reply has no known length either.
+    pub fn is_watch(&self) -> bool {
+        matches!(&self.known().attributes, Some(Attributes::Resource(of)) if of.verb == "watch")
+    }
+
     /// The sender acts as another user.
     pub fn impersonated(&self, user: &Arc<User>) {
         self.known().impersonated = Some(user.clone());
@@ -262,16 +270,22 @@ impl Trail {
         let known = self.known();
         let attributes = known.attributes.as_ref().filter(|_| known.recording.has(stage))?;
         let at = clock::now();
+        // Nobody answers for what an unknown sender writes.
+        let told = |text: &str| match known.user {
+            Some(_) => text.to_owned(),
+            None => shortened(text, LONGEST_OF_UNKNOWN),
+        };
+        let (uri, program) = (told(&client.uri), told(&client.program));
         let event = Event {
             level: known.recording.level,
             audit_id: &client.audit_id,
             stage,
-            request_uri: &client.uri,
+            request_uri: &uri,
             attributes,
             user: known.user.as_deref(),
             impersonated: known.impersonated.as_deref(),
             source_ips: &client.addresses,
-            user_agent: &client.program,
+            user_agent: &program,
             status,
             request_object: known.request_object.as_deref(),
             response_object: known.response_object.as_deref(),

@@ -8,6 +8,7 @@
 use super::Target;
 use crate::{
     core::access::{Access, Attributes, Binding, Object, RBAC, ResourceAttributes, Role, Rule, User, excess},
+    live::SYSTEM_CLUSTER,
     service::{
         Service,
         access::access,
@@ -15,6 +16,9 @@ use crate::{
     },
     wire::access as wire,
 };
+
+/// Stands for every cluster: no cluster is called so.
+const EVERY_CLUSTER: &str = "*";
 
 /// Refuses a write of a role or binding by which a user would give away more than the user has.
 ///
@@ -57,7 +61,8 @@ struct Write<'a> {
 
 impl Write<'_> {
     fn role(&self, next: &Role, before: Option<&Role>) -> Result<()> {
-        if before.is_some_and(|before| before.rules == next.rules && before.aggregates == next.aggregates) {
+        // Its labels give its rules to the roles that are made of others.
+        if before == Some(next) {
             return Ok(());
         }
         let escalate = ResourceAttributes::new("escalate", RBAC, self.target.kind.plural).named(&self.target.name);
@@ -89,12 +94,18 @@ impl Write<'_> {
 
     fn may(&self, attributes: ResourceAttributes<'_>) -> bool {
         let attributes = Attributes::Resource(attributes.within(self.namespace()));
-        self.access.verdict(&self.target.cluster, self.user, &attributes).is_allowed()
+        self.access.verdict(self.cluster(), self.user, &attributes).is_allowed()
+    }
+
+    /// The cluster whose rights count. What is written in [`SYSTEM_CLUSTER`] may count everywhere: so do only those rights that are kept to no
+    /// clusters, since no list of names has this one.
+    fn cluster(&self) -> &str {
+        if *self.target.cluster == *SYSTEM_CLUSTER { EVERY_CLUSTER } else { &self.target.cluster }
     }
 
     /// Refuses rules that the user has not all the rights of.
     fn has_all(&self, rules: &[Rule]) -> Result<()> {
-        let (own, missing) = self.access.rules_of(&self.target.cluster, self.user, self.namespace());
+        let (own, missing) = self.access.rules_of(self.cluster(), self.user, self.namespace());
         excess(&own, rules).map_or(Ok(()), |excess| Err(self.refused(&excess.refusal(self.user, &missing))))
     }
 

@@ -16,8 +16,9 @@ use super::{
     access::sight::Sight,
     context::Chosen,
     decide::{brought_cluster, decided_under},
-    error::{Error, Result},
+    error::{Error, Result, Subject},
     extenders::{RawQuestion, Sent},
+    objects::AdmissionMode,
     reserve::LONGEST_TTL_SECONDS,
 };
 use crate::{
@@ -26,8 +27,9 @@ use crate::{
         model::{Name, Pod},
     },
     live::View,
+    store::ListQuery,
     wire::{
-        decode,
+        decode, kinds,
         schedule::{ScheduleRequest, ScheduleSummary},
     },
 };
@@ -70,7 +72,9 @@ pub fn prepare(
     };
     // Those of a cluster in the request are the caller's own.
     let mut sight = if request.cluster.is_some() { Sight::default() } else { sight };
-    let Found { tasks, mut settled, namespaces } = pods::asked(request, &snapshot, &bound_to, &mut sight)?;
+    let is_strict = service.admission == AdmissionMode::Kubernetes;
+    let Found { tasks, mut settled, namespaces, creates_in } =
+        pods::asked(request, &snapshot, &bound_to, &mut sight, is_strict)?;
     let mut stretches: Vec<(Chosen, Vec<Task>)> = Vec::new();
     let mut scheduler = None;
     for task in tasks {
@@ -124,7 +128,12 @@ pub fn prepare(
         settled: std::mem::take(&mut settled),
     };
     let runs = stretches.into_iter().map(run).collect();
-    Ok(Runs { stretches: runs, sight, binds_in: if request.dry_run { BTreeSet::new() } else { namespaces } })
+    Ok(Runs {
+        stretches: runs,
+        sight,
+        binds_in: if request.dry_run { BTreeSet::new() } else { namespaces },
+        creates_in,
+    })
 }
 
 /// A request carried out: in one go or, where its pods pick different profiles, one stretch of them after the other.
@@ -133,9 +142,35 @@ pub struct Runs {
     sight: Sight,
     /// The namespaces of the pods that it is to bind; none of a trial.
     pub binds_in: BTreeSet<Name>,
+    /// The namespaces of the pods that it is to store.
+    pub creates_in: BTreeSet<Name>,
 }
 
 impl Runs {
+    /// Refuses pods that are to be stored in a namespace that quotas or limit ranges limit: those are counted where pods are created.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`], and those of the store.
+    pub async fn check_limits(&self, service: &Service, cluster: &Arc<str>) -> Result<()> {
+        if service.admission != AdmissionMode::Kubernetes {
+            return Ok(());
+        }
+        for namespace in &self.creates_in {
+            for kind in ["resourcequotas", "limitranges"].into_iter().filter_map(|plural| kinds::by_plural("", plural))
+            {
+                let query = ListQuery { namespace: Some(namespace.to_string()), ..ListQuery::all(kind.key()) };
+                if !service.store.list(cluster, &query).await?.items.is_empty() {
+                    let message = format!(
+                        "the namespace {namespace:?} has {}: create its pods first (POST pods), then schedule them by podNames",
+                        kind.plural
+                    );
+                    return Err(Error::Forbidden { subject: Subject::new("", "pods", ""), message });
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Carries it out, and reports the result for each pod.
     ///
     /// # Errors

@@ -78,6 +78,8 @@ pub(super) struct Found {
     pub(super) settled: Vec<Settled>,
     /// The namespaces of all of them, also of those that do not exist.
     pub(super) namespaces: BTreeSet<Name>,
+    /// The namespaces of those that are to be stored.
+    pub(super) creates_in: BTreeSet<Name>,
 }
 
 /// The pods of a request. A trial tells nothing of stored pods that the caller may not know; what is no trial needs the right to bind pods in
@@ -87,13 +89,16 @@ pub(super) fn asked(
     snapshot: &Snapshot,
     is_bound: &dyn Fn(&Pod) -> bool,
     sight: &mut Sight,
+    is_strict: bool,
 ) -> Result<Found> {
     let by_query = request.selector.is_some() || request.namespace.is_some() || request.scheduler_name.is_some();
     let answers = request.pods.as_ref().map_or(0, Vec::len) + request.pod_names.as_ref().map_or(0, Vec::len);
     allowance::charge(answers.saturating_mul(ANSWER)).map_err(|_| Error::TooMuch)?;
-    let found = Found { tasks: Vec::new(), settled: Vec::new(), namespaces: BTreeSet::new() };
+    let found =
+        Found { tasks: Vec::new(), settled: Vec::new(), namespaces: BTreeSet::new(), creates_in: BTreeSet::new() };
     let is_trial = request.dry_run;
-    let mut asked = Asked { snapshot, is_bound, sight, is_trial, found, seen: HashSet::new(), next: 0 };
+    let is_strict = is_strict && !is_trial;
+    let mut asked = Asked { snapshot, is_bound, sight, is_trial, is_strict, found, seen: HashSet::new(), next: 0 };
     match (&request.pods, &request.pod_names, by_query) {
         (Some(pods), None, false) => asked.sent(pods)?,
         (None, Some(names), false) => names.iter().for_each(|name| asked.named(name)),
@@ -118,6 +123,8 @@ struct Asked<'s> {
     is_bound: &'s dyn Fn(&Pod) -> bool,
     sight: &'s mut Sight,
     is_trial: bool,
+    /// `true` if pods that are to be stored are held to the rules of the API server.
+    is_strict: bool,
     found: Found,
     seen: HashSet<(Name, Name)>,
     next: usize,
@@ -252,7 +259,7 @@ impl Asked<'_> {
         for field in ["resourceVersion", "uid", "creationTimestamp"] {
             document.remove_metadata(field);
         }
-        defaults::admit(kind, &mut document, self.snapshot, false).map_err(|denied| {
+        defaults::admit(kind, &mut document, self.snapshot, self.is_strict).map_err(|denied| {
             vec![cause(denied.field, "FieldValueForbidden", format!("Forbidden: {}", denied.message))]
         })?;
         stamp(&mut document);
@@ -263,6 +270,9 @@ impl Asked<'_> {
         if pod.is_assigned() {
             let message = "Forbidden: a pod that is not stored yet is given its node here".into();
             return Err(vec![cause("spec.nodeName", "FieldValueForbidden", message)]);
+        }
+        if !self.is_trial {
+            self.found.creates_in.insert(pod.namespace.clone());
         }
         let name = if is_known { pod.name.clone() } else { format!("{}{APART}", pod.name).into() };
         self.add(Arc::new(Pod { name, ..*pod }), Some(Change::Put { body, uid, node: None }));

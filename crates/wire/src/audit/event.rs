@@ -283,7 +283,9 @@ mod tests {
         });
         let annotations = BTreeMap::from([(DECISION, "allow".to_owned())]);
         let outcome = Outcome::failure(409, "Conflict", "taken".into());
-        let object = body(br#"{"a": 1}"#, false).expect("JSON");
+        // Longer than the annotation that tells that it is left out.
+        let long = "x".repeat(100);
+        let object = body(json!({"a": long}).to_string().as_bytes(), false).expect("JSON");
         let (jane, robot) = (User::new("jane", ["dev"]), User::new("robot", []));
         let event = Event {
             level: Level::Request,
@@ -311,7 +313,7 @@ mod tests {
             "sourceIPs": ["10.0.0.1"], "userAgent": "kubectl",
             "objectRef": {"resource": "pods", "namespace": "ns", "name": "p", "apiVersion": "v1", "subresource": "binding"},
             "responseStatus": {"metadata": {}, "status": "Failure", "message": "taken", "reason": "Conflict", "code": 409},
-            "requestObject": {"a": 1},
+            "requestObject": {"a": long},
             "requestReceivedTimestamp": "2026-11-27T03:00:00.000001Z", "stageTimestamp": "2026-11-27T03:00:01.000000Z",
             "annotations": {"authorization.k8s.io/decision": "allow"},
         });
