@@ -250,7 +250,7 @@ async fn labels_of_a_role_give_no_more_than_its_rules() {
     assert_eq!(patch(&server, "lab", path, json!({"metadata": {"annotations": {"a": "b"}}})).await.code, 200);
 }
 
-/// What is written in the cluster for all counts everywhere: rights that are kept to some clusters do not suffice for it.
+/// Objects of the cluster for all count everywhere: rights that are kept to some clusters do not suffice to write them.
 #[tokio::test]
 async fn rights_kept_to_clusters_give_none_for_all() {
     let server = closed(&["an"]).await;
@@ -363,7 +363,12 @@ async fn nobody_gives_away_rights_that_they_do_not_have() {
     };
     patch(oli, "own", json!({"rules": [nodes]})).await.fails(403, "Forbidden");
     patch(oli, "more", json!({"rules": [nodes, pods]})).await.fails(403, "Forbidden");
-    assert_eq!(patch(oli, "more", json!({"metadata": {"labels": {"a": "b"}}})).await.code, 200, "the rules stay");
+    patch(oli, "more", json!({"metadata": {"labels": {"a": "b"}}})).await.fails(403, "Forbidden");
+    assert_eq!(
+        patch(oli, "more", json!({"metadata": {"annotations": {"a": "b"}}})).await.code,
+        200,
+        "nothing is given"
+    );
     let aggregated = json!({"metadata": {"name": "all"}, "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]}});
     let refused = ask(&server, oli, "POST", "/apis/rbac.authorization.k8s.io/v1/clusterroles", aggregated).await;
     let refused = refused.fails(403, "Forbidden")["message"].as_str().map(str::to_owned);

@@ -168,10 +168,8 @@ pub(super) fn of_type(of: &str, object: &mut Object) {
         "ExactDeviceRequest" | "DeviceSubRequest" if text(object, "allocationMode") == "ExactCount" => {
             missing(object, "count", || 1.into());
         }
-        "Subject" => {
-            if text(object, "kind") != "ServiceAccount" {
-                missing(object, "apiGroup", || "rbac.authorization.k8s.io".into());
-            }
+        "Subject" if text(object, "kind") != "ServiceAccount" => {
+            missing(object, "apiGroup", || "rbac.authorization.k8s.io".into());
         }
         _ => {}
     }
