@@ -20,6 +20,7 @@ use crate::{
     core::audit::Stage,
     origin::TrustedProxies,
     service::audit::{self, Audit, Client, LARGEST_BODY, Trail, Unanswered},
+    wire::access::token,
 };
 
 /// A request that panicked.
@@ -65,7 +66,7 @@ fn client(request: &Request, proxies: &TrustedProxies) -> Client {
     };
     Client {
         audit_id: text(&AUDIT_ID).unwrap_or_default(),
-        uri,
+        uri: token::masked(&uri),
         addresses: peer::addresses(request.extensions(), headers, proxies),
         program: text(&header::USER_AGENT).unwrap_or_default(),
     }

@@ -57,6 +57,21 @@ pub fn is_well_formed(token: &str) -> bool {
         && text.split_at_checked(RANDOM).is_some_and(|(random, check)| checksum(random) == check)
 }
 
+/// A text without the tokens in it, for what is recorded: a client may put one in the wrong place.
+pub fn masked(text: &str) -> String {
+    let mut parts = text.split(PREFIX);
+    let mut masked = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.bytes().take_while(u8::is_ascii_alphanumeric).count();
+        masked.push_str(PREFIX);
+        masked.push_str(if end < RANDOM { part } else { "…" });
+        if end >= RANDOM {
+            masked.push_str(part.get(end..).unwrap_or_default());
+        }
+    }
+    masked
+}
+
 fn letter(digit: u32) -> u8 {
     ALPHABET.get(digit as usize).copied().unwrap_or(b'0')
 }
@@ -161,6 +176,19 @@ pub fn parse_digest(text: &str) -> Option<TokenDigest> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tokens_in_a_text_are_masked() {
+        let token = from_random([7; 32]);
+        for (text, told) in [
+            (format!("/x/key/{token}/filter?a=b"), "/x/key/pbt_…/filter?a=b"),
+            (format!("?access_token={token}&x={token}"), "?access_token=pbt_…&x=pbt_…"),
+            ("/api/pbt_short".into(), "/api/pbt_short"),
+            (String::new(), ""),
+        ] {
+            assert_eq!(masked(&text), told);
+        }
+    }
 
     #[test]
     fn a_token_is_told_by_its_form() {
