@@ -114,7 +114,7 @@ metrics! {
     COMPUTATIONS_STOPPED = "computations_stopped_total", Kind::Counter,
         "Computations stopped because no client waited for their result any more.";
     SCHEDULE_ATTEMPTS = "schedule_attempts_total", Kind::Counter,
-        "Pods that /schedule decided, by result (scheduled, unschedulable, error) and profile.";
+        "Pods that /schedule and --loop decided, by result (scheduled, unschedulable, error) and profile.";
     SCHEDULING_ATTEMPT_DURATION = "scheduling_attempt_duration_seconds", Kind::Histogram(FAST),
         "Time to decide for one pod of /schedule, without the commit, by result and profile.";
     PREEMPTION_ATTEMPTS = "preemption_attempts_total", Kind::Counter, "Pods for which /schedule evicted others.";

@@ -2,20 +2,14 @@
 //!
 //! Source: `apiserver/pkg/endpoints/filters/audit.go`, `audit_init.go`.
 
-use std::{
-    pin::Pin,
-    task::{Context, Poll},
-};
-
 use axum::{
-    body::{Body, Bytes, HttpBody, to_bytes},
+    body::{HttpBody, to_bytes},
     extract::Request,
     http::{HeaderName, header},
     response::Response,
 };
-use hyper::body::{Frame, SizeHint};
 
-use super::{cluster::ClusterName, identity::AUDIT_ID, peer};
+use super::{cluster::ClusterName, guarded::guarded, identity::AUDIT_ID, peer};
 use crate::{
     core::audit::Stage,
     origin::TrustedProxies,
@@ -42,7 +36,7 @@ pub(super) async fn audited<F: Future<Output = Response>>(
     if is_watch {
         unanswered.is_answered();
         trail.started(code);
-        return response.map(|body| Body::new(Followed { body, _end: End { trail, code } }));
+        return guarded(response, End { trail, code });
     }
     if trail.wants_reply() {
         response = with_body(&trail, response).await;
@@ -85,12 +79,7 @@ async fn with_body(trail: &Trail, response: Response) -> Response {
     Response::from_parts(head, body.into())
 }
 
-/// The body of a reply whose end has an event.
-struct Followed {
-    body: Body,
-    _end: End,
-}
-
+/// The end of a reply, which has an event.
 struct End {
     trail: Trail,
     code: u16,
@@ -99,25 +88,5 @@ struct End {
 impl Drop for End {
     fn drop(&mut self) {
         self.trail.ended(self.code);
-    }
-}
-
-impl HttpBody for Followed {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

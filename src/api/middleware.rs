@@ -93,7 +93,7 @@ struct Budget {
     bulk: Vec<String>,
     bodies: Admission,
     decoded: Memory,
-    /// `None`: nobody is asked who they are.
+    /// `None` only in tests of the other layers.
     gate: Option<Gate>,
     /// `None`: nothing is recorded.
     audit: Option<Audit>,

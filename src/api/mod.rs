@@ -47,6 +47,7 @@ pub mod extender;
 pub mod extender_config;
 pub mod extract;
 mod forms;
+mod guarded;
 pub mod health;
 pub mod identity;
 mod line_feed;

@@ -3,19 +3,11 @@
 //! A request takes its seat when its body is there ([`super::body`]), so that a client that sends slowly holds none. A large body is worked on in
 //! the turns of long computations ([`crate::service::compute`]) and takes no other seat: it would hold one from small requests meanwhile.
 
-use std::{
-    pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::{
-    body::{Body, Bytes, HttpBody},
-    extract::Request,
-    response::Response,
-};
-use hyper::body::{Frame, SizeHint};
+use axum::{extract::Request, response::Response};
 
+use super::guarded::guarded;
 use crate::service::{
     compute::SMALL_BODY,
     error::Result,
@@ -79,9 +71,7 @@ impl Held {
     /// The request is answered: a watch holds its place among those of its user until it ends.
     pub(super) fn answered(mut self, response: Response) -> Response {
         match self.watch.take() {
-            Some(watch) if response.status().is_success() => {
-                response.map(|body| Body::new(Watched { body, _watch: watch }))
-            }
+            Some(watch) if response.status().is_success() => guarded(response, watch),
             _ => response,
         }
     }
@@ -92,31 +82,5 @@ impl Drop for Held {
         if let Some(pending) = &self.pending {
             pending.leave();
         }
-    }
-}
-
-/// The body of a watch.
-struct Watched {
-    body: Body,
-    _watch: WatchSeat,
-}
-
-impl HttpBody for Watched {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<std::result::Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

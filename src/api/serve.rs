@@ -35,7 +35,7 @@ use crate::{
 /// Requests that one HTTP/2 connection may have in progress.
 const HTTP2_STREAMS: u32 = 256;
 
-/// Handshakes in progress at once. One more ends the oldest.
+/// Handshakes in progress at once. One more ends the oldest if that is slow, and else waits.
 const HANDSHAKES: usize = 512;
 
 /// Longest time of a handshake.

@@ -5,8 +5,8 @@ use std::{fs::File, io::Read as _, path::Path, path::PathBuf, sync::Arc, time::D
 
 use metrics::{counter, gauge};
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    task::{AbortHandle, JoinSet, spawn_blocking},
+    signal::unix::{SignalKind, signal},
+    task::spawn_blocking,
     time::sleep,
 };
 
@@ -15,7 +15,8 @@ use crate::{
     clock,
     config::Settings,
     net::{Files, Reload, Step, Tls},
-    telemetry::{LOOPS_ENDED, TLS_CERTIFICATE_EXPIRY, TLS_RELOADS},
+    service::supervised::Supervised,
+    telemetry::{TLS_CERTIFICATE_EXPIRY, TLS_RELOADS},
 };
 
 /// Time between two looks at the files.
@@ -67,7 +68,7 @@ fn read(setting: &str, path: &Path) -> Result<Vec<u8>, String> {
 pub(super) struct Certificates {
     /// The certificates in force.
     pub(super) tls: Tls,
-    running: AbortHandle,
+    _running: Supervised,
 }
 
 impl Certificates {
@@ -82,9 +83,10 @@ impl Certificates {
             tracing::warn!("{remark}");
         }
         gauge!(TLS_CERTIFICATE_EXPIRY).set(tls.ends() as f64);
-        let hangups = signal(SignalKind::hangup()).map_err(|error| format!("SIGHUP cannot be heard: {error}"))?;
-        let running = tokio::spawn(supervised(paths, tls.clone(), hangups)).abort_handle();
-        Ok(Some(Self { tls, running }))
+        let followed = tls.clone();
+        let run = move || follow(paths.clone(), followed.clone());
+        let running = Supervised::start("the loop that reads the certificates", SOON, run);
+        Ok(Some(Self { tls, _running: running }))
     }
 
     /// Tells in `/readyz?verbose` what should be mended. The process stays ready: it has certificates, and all replicas have the same files.
@@ -94,44 +96,25 @@ impl Certificates {
     }
 }
 
-impl Drop for Certificates {
-    fn drop(&mut self) {
-        self.running.abort();
-    }
-}
-
 async fn contents(paths: &Arc<Paths>) -> Result<Files, String> {
     let paths = paths.clone();
     spawn_blocking(move || paths.read()).await.map_err(|error| format!("the files cannot be read: {error}"))?
 }
 
-/// Follows the files; a panic ends a run, and another one begins from the files.
-async fn supervised(paths: Arc<Paths>, tls: Tls, mut hangups: Signal) {
-    loop {
-        // A set ends its tasks with itself.
-        let (mut running, (again, heard)) = (JoinSet::new(), tokio::sync::mpsc::channel(1));
-        running.spawn(follow(paths.clone(), tls.clone(), heard));
-        let ended = loop {
-            tokio::select! {
-                ended = running.join_next() => break ended,
-                _ = hangups.recv() => drop(again.try_send(())),
-            }
-        };
-        if let Some(Err(error)) = ended {
-            tracing::error!(%error, "the loop that reads the certificates panicked; it starts again");
-            counter!(LOOPS_ENDED).increment(1);
-        }
-        sleep(SOON).await;
-    }
-}
-
 /// Looks at the files again and again.
-async fn follow(paths: Arc<Paths>, tls: Tls, mut again: tokio::sync::mpsc::Receiver<()>) {
+async fn follow(paths: Arc<Paths>, tls: Tls) {
     let (mut reload, mut pause) = (Reload::new(tls.clone()), EVERY);
+    let mut hangups = match signal(SignalKind::hangup()) {
+        Ok(hangups) => hangups,
+        Err(error) => {
+            tracing::error!(%error, "SIGHUP cannot be heard");
+            return;
+        }
+    };
     loop {
         tokio::select! {
             () = sleep(pause) => {}
-            told = again.recv() => if told.is_none() { return },
+            _ = hangups.recv() => {}
         }
         let step = reload.step(contents(&paths).await);
         pause = if step == Step::Doubted { SOON } else { EVERY };

@@ -33,7 +33,7 @@ pub mod reserve;
 pub mod schedule;
 pub mod scheduler;
 mod stopwatch;
-mod supervised;
+pub mod supervised;
 pub mod verbs;
 
 /// The shared state of all services. Clones share it.

@@ -12,13 +12,13 @@ use crate::telemetry;
 
 /// A loop; it ends when this is dropped.
 #[derive(Debug)]
-pub(super) struct Supervised {
+pub struct Supervised {
     running: AbortHandle,
 }
 
 impl Supervised {
     /// Starts a loop. A panic ends a run of it, and another run begins after the `pause`.
-    pub(super) fn start<F>(name: &'static str, pause: Duration, mut run: impl FnMut() -> F + Send + 'static) -> Self
+    pub fn start<F>(name: &'static str, pause: Duration, mut run: impl FnMut() -> F + Send + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {

@@ -111,7 +111,7 @@ pub(crate) async fn patches_of_one_object_all_come_through(server: Server) {
     assert_eq!(server.get(&path).await.json()["data"].as_object().map(serde_json::Map::len), Some(40));
 }
 
-/// Whoever may schedule does not pass by the rules for those who create.
+/// Rights to schedule do not lead past the rules for those who create.
 pub(crate) async fn schedule_refuses_what_creation_refuses(server: Server) {
     let server = strict(&server);
     server

@@ -314,13 +314,20 @@ mod tests {
                 let info = RequestInfo::of(&method, "c", &filled, "");
                 let is_known = match &info.attributes {
                     Attributes::Resource(of) => {
-                        !of.verb.is_empty() && !of.resource.is_empty() && path.contains(&*of.resource)
-                            || of.group == OWN
+                        let is_named = path.contains(&*of.resource) || of.group == OWN;
+                        is_named && !of.verb.is_empty() && !of.resource.is_empty()
                     }
                     Attributes::Path { .. } => {
                         path == "/"
                             || PATHS.iter().any(|of| {
-                                path.strip_prefix(of).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                                let Some(rest) = path.strip_prefix(of) else { return false };
+                                // Behind the documents of groups and versions resources begin.
+                                let most = match *of {
+                                    "/api" => 1,
+                                    "/apis" => 2,
+                                    _ => usize::MAX,
+                                };
+                                (rest.is_empty() || rest.starts_with('/')) && rest.matches('/').count() <= most
                             })
                     }
                 };

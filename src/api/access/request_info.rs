@@ -59,7 +59,7 @@ impl<'a> RequestInfo<'a> {
         let Attributes::Resource(of) = &self.attributes else { return false };
         let asks = match (&*of.group, &*of.resource, &*of.subresource) {
             (OWN, "extenders", verb) => verb != "bind",
-            (OWN, resource, _) => matches!(resource, "explanations" | "simulations"),
+            (OWN, resource, _) => resource == "explanations",
             (group, ..) => matches!(group, "authentication.k8s.io" | "authorization.k8s.io"),
         };
         !asks && !matches!(&*of.verb, "" | "get" | "list" | "watch")
@@ -146,15 +146,9 @@ fn own<'a>(method: &Method, cluster: &str, segments: &[&'a str]) -> Option<(Reso
         ["reservations", namespace, pod] => {
             ResourceAttributes { namespace: decoded(namespace), ..of("reservations", decoded(pod)) }
         }
-        [
-            resource
-            @ ("policies" | "reservations" | "evictions" | "decisions" | "simulations" | "clusters" | "tokens"),
-        ] => of(resource, none()),
-        [resource @ ("policies" | "decisions" | "simulations" | "clusters" | "tokens"), name] => {
-            of(resource, decoded(name))
-        }
+        [resource @ ("policies" | "reservations" | "evictions" | "clusters" | "tokens")] => of(resource, none()),
+        [resource @ ("policies" | "clusters" | "tokens"), name] => of(resource, decoded(name)),
         ["audit"] => of("audits", none()),
-        [resource @ ("decisions" | "simulations"), name, part] => of(resource, decoded(name)).below(part),
         _ => return None,
     };
     let is_of_all = match &*attributes.resource {

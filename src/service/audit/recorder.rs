@@ -1,6 +1,6 @@
 //! The task that records events: in the ledger of the database, and as lines of a file.
 //!
-//! What has come is recorded together, one append at a time. While an append fails, its events stay and it is tried again; changes that would begin
+//! Events that have come are recorded together, one append at a time. While an append fails, its events stay and it is tried again; changes that would begin
 //! meanwhile are refused ([`Recorder::reserve`]), so that at most those in progress are not on record. A file that cannot be written is counted
 //! and logged, and nothing waits for it.
 
@@ -13,7 +13,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use metrics::{counter, gauge};
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot},
@@ -188,7 +187,7 @@ impl Shared {
                 sleep(AGAIN).await;
                 continue;
             }
-            self.write(lines(&batch)).await;
+            self.write(&batch).await;
             counter!(telemetry::AUDIT_EVENTS).increment(batch.len() as u64);
             let mut queue = self.queue();
             queue.done(batch.len());
@@ -215,15 +214,15 @@ impl Shared {
         Ok(())
     }
 
-    /// Writes lines to the file.
-    async fn write(&self, lines: Bytes) {
+    /// Writes a batch to the file, if there is one.
+    async fn write(&self, batch: &[Entry]) {
         let Some(file) = self.file.clone() else { return };
-        let (now, count) = (clock::now(), lines.split(|byte| *byte == b'\n').count().saturating_sub(1));
+        let (now, lines) = (clock::now(), lines(batch));
         let writing = move || file.lock().unwrap_or_else(PoisonError::into_inner).write(&lines, now);
         let written = tokio::task::spawn_blocking(writing).await.unwrap_or_else(|error| Err(io::Error::other(error)));
         let was_away = self.is_file_away.swap(written.is_err(), Ordering::Relaxed);
         if let Err(error) = written {
-            lost(count as u64, "unwritten");
+            lost(batch.len() as u64, "unwritten");
             if !was_away {
                 tracing::error!(%error, "the file of audit events cannot be written");
             }

@@ -2,7 +2,7 @@
 //!
 //! | class | requests | seats |
 //! |---|---|---|
-//! | exempt | health | |
+//! | exempt | health, `/version`, `/metrics` | |
 //! | extender | `/filter`, `/prioritize`, `/preempt`, `/bind` | as many as short computations |
 //! | read, write | all others, by their method | `--max-requests-inflight`, `--max-mutating-requests-inflight` |
 //! | watch | watches | `--max-watches-per-user`, without a queue |

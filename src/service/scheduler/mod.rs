@@ -87,12 +87,9 @@ async fn renewed(service: &Service, holder: Uuid) {
     }
 }
 
-/// Schedules the pods of a cluster until its watches end, again and again.
+/// Schedules the pods of a cluster until its watches end.
 async fn follow(service: Service, name: Arc<str>, schedulers: Vec<Name>) {
-    loop {
-        if let Err(error) = cluster::run(&service, &name, &schedulers).await {
-            tracing::warn!(cluster = &*name, %error, "pods cannot be scheduled; it is tried again");
-        }
-        sleep(AGAIN).await;
+    if let Err(error) = cluster::run(&service, &name, &schedulers).await {
+        tracing::warn!(cluster = &*name, %error, "pods cannot be scheduled; it is tried again");
     }
 }

@@ -41,6 +41,8 @@ pub struct Queue {
     resting: BTreeSet<(Duration, PodKey)>,
     /// By the time at which they began to sleep.
     asleep: BTreeSet<(Duration, PodKey)>,
+    /// The number of those that are being decided.
+    deciding: usize,
     /// Those asleep, by the changes that wake them.
     by_cures: HashMap<Changes, BTreeSet<PodKey>>,
     arrivals: u64,
@@ -136,7 +138,8 @@ impl Queue {
                     }
                 }
             }
-            Place::Gated | Place::Deciding(..) => {}
+            Place::Deciding(..) => self.deciding -= 1,
+            Place::Gated => {}
         }
     }
 
@@ -149,7 +152,8 @@ impl Queue {
                 self.asleep.insert((since, key.clone()));
                 self.by_cures.entry(cures).or_default().insert(key.clone());
             }
-            Place::Gated | Place::Deciding(..) => {}
+            Place::Deciding(..) => self.deciding += 1,
+            Place::Gated => {}
         }
         self.pods.insert(key.clone(), pod);
     }
@@ -263,14 +267,10 @@ impl Queue {
 
     /// The number of pods in each state.
     pub fn counts(&self) -> Counts {
-        let of = |is: fn(&Place) -> bool| self.pods.values().filter(|pod| is(&pod.place)).count();
-        Counts {
-            active: self.active.len(),
-            backing_off: self.backing_off.len() + self.resting.len(),
-            unschedulable: self.asleep.len(),
-            gated: of(|place| matches!(place, Place::Gated)),
-            deciding: of(|place| matches!(place, Place::Deciding(..))),
-        }
+        let (active, backing_off) = (self.active.len(), self.backing_off.len() + self.resting.len());
+        let (unschedulable, deciding) = (self.asleep.len(), self.deciding);
+        let gated = self.pods.len() - active - backing_off - unschedulable - deciding;
+        Counts { active, backing_off, unschedulable, gated, deciding }
     }
 }
 
