@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Router,
     body::{Body, Bytes, to_bytes},
-    http::{HeaderMap, Request},
+    http::{HeaderMap, Request, Response},
 };
 use podberth::{
     api::{
@@ -184,10 +184,14 @@ impl Server {
         self.send(request.body(body.body()).expect("a request")).await
     }
 
+    /// Sends any request, and reads no more of the reply than its head.
+    pub(crate) async fn open(&self, request: Request<Body>) -> Response<Body> {
+        self.router.clone().oneshot(request).await.expect("the router never fails")
+    }
+
     /// Sends any request.
     pub(crate) async fn send(&self, request: Request<Body>) -> Reply {
-        let response = self.router.clone().oneshot(request).await.expect("the router never fails");
-        let (head, body) = response.into_parts();
+        let (head, body) = self.open(request).await.into_parts();
         let body = to_bytes(body, usize::MAX).await.expect("a body");
         Reply { code: head.status.as_u16(), headers: head.headers, body }
     }
