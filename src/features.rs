@@ -2,10 +2,11 @@
 
 /// Refuses with the remedy if the binary was built without a feature.
 pub(crate) fn built_in(feature: &str) -> Result<(), String> {
-    const BUILT_IN: [(&str, bool); 3] = [
+    const BUILT_IN: [(&str, bool); 4] = [
         ("docs-page", cfg!(feature = "docs-page")),
         ("otlp", cfg!(feature = "otlp")),
         ("pprof", cfg!(feature = "pprof")),
+        ("sync", cfg!(feature = "sync")),
     ];
     if BUILT_IN.contains(&(feature, true)) {
         return Ok(());

@@ -23,6 +23,7 @@
 //! | [`extenders`] | HTTP calls to a policy's own extenders, which always end | decide, know the store or SQL |
 //! | [`net`] | TLS: of the server, with reloads and client certificates | decide, read files, know HTTP or the store |
 //! | [`service`] | the operations, for all callers: filter, prioritize, preempt, explain, schedule, bind, reserve, evict, objects, import, policies | know HTTP, SQL |
+//! | `sync` | Kubernetes' transport: mirrors live clusters into the store, carries requests to their API servers | know HTTP handlers, SQL |
 //! | [`api`] | HTTP: one list of routes, a file per resource | know SQL |
 //! | [`app`] | composition root: the only file that may import everything | |
 //! | [`commands`] | commands other than serving | know SQL |
@@ -30,7 +31,7 @@
 //! | `crates/testkit` | builders, large clusters, a store in memory that fails on demand | be in the product's binary |
 //! | `crates/bench` | `podberth-bench`: measures a server over HTTP | be in the product's binary |
 //!
-//! Direction: `core ← wire ← live ← service ← api ← commands ← app ← main`, `store ← live`, `core ← net ← api` and `wire ← extenders ← service`. The crates hold
+//! Direction: `core ← wire ← live ← service ← api ← commands ← app ← main`, `store ← live`, `core ← net ← api`, `wire ← extenders ← service` and `service ← sync ← app`. The crates hold
 //! the first three rooms apart; `tests/architecture` holds the rest to it, and finds modules that import each other.
 //!
 //! # Glossary
@@ -99,6 +100,8 @@ pub mod live;
 pub mod net;
 pub mod origin;
 pub mod service;
+#[cfg(feature = "sync")]
+pub mod sync;
 pub mod telemetry;
 
 pub use podberth_core as core;

@@ -22,6 +22,7 @@ use crate::{
             revision::{self, Revision},
         },
         reservation,
+        source::{self, ClusterSource},
     },
 };
 
@@ -31,7 +32,7 @@ pub static BUILT_IN: LazyLock<Arc<Profile>> =
 
 /// The kinds whose bodies a view reads.
 pub(super) static BODIES: LazyLock<Bodies> = LazyLock::new(|| {
-    let own = [revision::IN_FORCE, reservation::KIND].map(str::to_owned);
+    let own = [revision::IN_FORCE, reservation::KIND, source::KIND].map(str::to_owned);
     let mut kinds: Vec<String> = kinds::ALL.iter().filter(|kind| kind.core().is_some()).map(StoredKind::key).collect();
     kinds.extend(own);
     kinds.extend(access::kinds().map(str::to_owned));
@@ -49,6 +50,8 @@ pub struct View {
     reserved: Reserved,
     /// Roles, bindings and tokens.
     pub access: access::Stored,
+    /// The live cluster that this one mirrors.
+    pub source: Option<Arc<ClusterSource>>,
 }
 
 /// A policy in force, compiled.
@@ -197,6 +200,12 @@ impl View {
             self.reserved.apply(record, complete, &mut self.snapshot);
             return;
         }
+        if &*record.key.kind == source::KIND {
+            if !record.body_is_known(complete) {
+                self.source = read_source(record);
+            }
+            return;
+        }
         if access::is_read(&record.key.kind) {
             self.access.apply(record, complete);
             return;
@@ -251,6 +260,16 @@ fn compile(record: &Record) -> Option<ActivePolicy> {
     compiled
         .inspect_err(|error| tracing::error!(policy = record.key.name, error, "a stored policy cannot be read"))
         .ok()
+}
+
+/// The source in a record; `None` for a tombstone.
+fn read_source(record: &Record) -> Option<Arc<ClusterSource>> {
+    if record.deleted {
+        return None;
+    }
+    let source = ClusterSource::parse(&record.body);
+    let source = source.inspect_err(|error| tracing::error!(%error, "a stored source of a cluster cannot be read"));
+    source.ok().map(Arc::new)
 }
 
 /// A page of the change feed with its objects parsed. Parsing needs no view, so one page is parsed while the one before is applied.
@@ -326,7 +345,7 @@ mod tests {
             let is_read = kind.core().is_some() || access::is_read(&kind.key());
             assert_eq!(BODIES.has(&kind.key()), is_read, "{}", kind.key());
         }
-        assert!(BODIES.has(revision::IN_FORCE) && BODIES.has(reservation::KIND));
+        assert!(BODIES.has(revision::IN_FORCE) && BODIES.has(reservation::KIND) && BODIES.has(source::KIND));
         assert!(!BODIES.has(revision::HISTORY), "no decision reads the revisions of the past");
     }
 }

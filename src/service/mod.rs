@@ -32,6 +32,7 @@ pub mod prioritize;
 pub mod reserve;
 pub mod schedule;
 pub mod scheduler;
+pub mod source;
 mod stopwatch;
 pub mod supervised;
 pub mod verbs;
@@ -53,6 +54,8 @@ pub struct Service {
     pub quota_turns: objects::Turns,
     /// Turns of writes that others were ahead of.
     pub object_turns: objects::Turns,
+    /// The live clusters that clusters mirror.
+    pub sources: source::Sources,
 }
 
 impl Service {
@@ -66,6 +69,7 @@ impl Service {
             admission: objects::AdmissionMode::default(),
             quota_turns: objects::Turns::default(),
             object_turns: objects::Turns::default(),
+            sources: source::Sources::default(),
         }
     }
 }

@@ -1,0 +1,129 @@
+//! Live clusters as their mirrors' services see them: the API server that takes requests, and how far the mirror is.
+//!
+//! A cluster mirrors a live one if its view has a [`ClusterSource`]. What knows Kubernetes' transport and credentials (the room `sync`) is handed in
+//! as a [`Connector`]; everything here is about requests and replies.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Debug,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use crate::{
+    features,
+    wire::source::{ClusterSource, SyncStatus},
+};
+
+/// Connects to live clusters.
+#[async_trait]
+pub trait Connector: Debug + Send + Sync {
+    /// A client for the API server of a source. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// Why its credentials cannot be used, in one line that shows none of them.
+    async fn connect(&self, source: &ClusterSource) -> Result<Arc<dyn ApiServer>, String>;
+}
+
+/// The API server of a live cluster.
+#[async_trait]
+pub trait ApiServer: Debug + Send + Sync {
+    /// Sends a request with the credentials of the source, and reads the whole reply.
+    ///
+    /// # Errors
+    /// Why there is no reply: whether the request was carried out is not known.
+    async fn send(&self, request: ApiRequest) -> Result<ApiReply, String>;
+}
+
+/// A request to an API server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ApiRequest {
+    /// `GET`, `POST`, `PATCH`, `DELETE`.
+    pub method: &'static str,
+    /// The path with its query, as in `/api/v1/namespaces/shop/pods/web/binding`.
+    pub path: String,
+    /// The type of the body; empty where there is none.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// The reply of an API server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ApiReply {
+    /// The HTTP status.
+    pub code: u16,
+    /// The time of the header `Retry-After`.
+    pub retry_after: Option<Duration>,
+    /// The body: an object, or a `Status`.
+    pub body: Bytes,
+}
+
+/// The live clusters that this process can reach. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Sources(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    connector: Option<Arc<dyn Connector>>,
+    /// By cluster.
+    connected: Mutex<BTreeMap<String, Connected>>,
+    /// By cluster.
+    statuses: Mutex<BTreeMap<String, SyncStatus>>,
+}
+
+#[derive(Debug)]
+struct Connected {
+    source: Arc<ClusterSource>,
+    server: Arc<dyn ApiServer>,
+}
+
+impl Sources {
+    /// Live clusters that are reached by a connector.
+    pub fn by(connector: Arc<dyn Connector>) -> Self {
+        Self(Arc::new(Shared { connector: Some(connector), ..Shared::default() }))
+    }
+
+    /// The API server of a cluster's source. One client serves all requests.
+    ///
+    /// # Errors
+    /// Why it cannot be asked.
+    pub async fn server(&self, cluster: &str, source: &Arc<ClusterSource>) -> Result<Arc<dyn ApiServer>, String> {
+        if let Some(found) = lock(&self.0.connected).get(cluster).filter(|found| found.source == *source) {
+            return Ok(found.server.clone());
+        }
+        let Some(connector) = &self.0.connector else {
+            return Err(features::built_in("sync")
+                .err()
+                .unwrap_or_else(|| "this process reaches no live clusters".into()));
+        };
+        let server = connector.connect(source).await?;
+        let connected = Connected { source: source.clone(), server: server.clone() };
+        lock(&self.0.connected).insert(cluster.to_owned(), connected);
+        Ok(server)
+    }
+
+    /// Notes how far the mirror of a cluster is.
+    pub fn tell(&self, cluster: &str, status: SyncStatus) {
+        lock(&self.0.statuses).insert(cluster.to_owned(), status);
+    }
+
+    /// How far the mirror of a cluster is, as far as this process knows.
+    pub fn status(&self, cluster: &str) -> Option<SyncStatus> {
+        lock(&self.0.statuses).get(cluster).cloned()
+    }
+
+    /// The time of which the mirror of a cluster is at least the state.
+    pub fn as_of(&self, cluster: &str) -> Option<Timestamp> {
+        lock(&self.0.statuses).get(cluster)?.as_of()
+    }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Each change of it is one insertion.
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,1 @@
+//! Live clusters: watches of their API servers in, requests out. The only room that knows kube-rs.
