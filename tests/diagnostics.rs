@@ -7,7 +7,6 @@ use std::{
     collections::HashSet,
     io::{Read, pipe},
     sync::Arc,
-    time::Duration,
 };
 
 use axum::{

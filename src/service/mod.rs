@@ -22,6 +22,7 @@ pub mod extenders;
 pub mod fields;
 pub mod filter;
 pub mod import;
+pub mod lead;
 pub mod lifecycle;
 pub mod limits;
 pub mod memory;
