@@ -151,6 +151,16 @@ metrics! {
         "Pods that wait for Podberth's own scheduler, by queue (active, backoff, unschedulable, gated).";
     REPORTS_DROPPED = "scheduler_reports_dropped_total", Kind::Counter,
         "Events and conditions of Podberth's own scheduler that were not written.";
+    SYNC_EVENTS = "sync_events_total", Kind::Counter, "Events of watches of live clusters, by kind.";
+    SYNC_BYTES = "sync_bytes_total", Kind::Counter, "Bytes of lists and events of live clusters, decompressed, by kind.";
+    SYNC_RELISTS = "sync_relists_total", Kind::Counter,
+        "Kinds of live clusters listed again, by kind and reason (expired, stale, order, refused).";
+    SYNC_ERRORS = "sync_errors_total", Kind::Counter, "Failed requests of mirrors to API servers, by kind.";
+    SYNC_UNREADABLE = "sync_unreadable_objects_total", Kind::Counter,
+        "Objects of live clusters that cannot be read and are left out, by kind.";
+    SYNC_LAG = "sync_lag_seconds", Kind::Gauge,
+        "Time since the API server last told of a state that is in the mirror, by cluster and kind.";
+    SYNC_OBJECTS = "sync_objects", Kind::Gauge, "Objects in the mirror, by cluster and kind.";
     LOOPS_ENDED = "loops_ended_total", Kind::Counter,
         "Runs of background loops that ended by a fault; each begins again.";
     REQUESTS_INFLIGHT = "requests_inflight", Kind::Gauge, "Requests in progress that have a seat, by class (extender, read, write, heavy).";

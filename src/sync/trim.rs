@@ -34,10 +34,8 @@ const NOISE: &[Path] = &[
 ];
 
 /// Dropped of all kinds.
-const UNREAD: &[Path] = &[
-    &["metadata", "selfLink"],
-    &["metadata", "annotations", "kubectl.kubernetes.io/last-applied-configuration"],
-];
+const UNREAD: &[Path] =
+    &[&["metadata", "selfLink"], &["metadata", "annotations", "kubectl.kubernetes.io/last-applied-configuration"]];
 
 /// Fields of a container that say what it runs.
 const CONTAINER: &[&str] = &[
@@ -239,7 +237,9 @@ mod tests {
     #[test]
     fn a_heartbeat_is_no_change() {
         let node = |beat: &str, ready: &str| {
-            format!(r#"{{"metadata":{{"name":"n"}},"status":{{"conditions":[{{"type":"Ready","status":"{ready}","lastHeartbeatTime":"{beat}"}}]}}}}"#)
+            format!(
+                r#"{{"metadata":{{"name":"n"}},"status":{{"conditions":[{{"type":"Ready","status":"{ready}","lastHeartbeatTime":"{beat}"}}]}}}}"#
+            )
         };
         let (before, beaten, down) = (node("1", "True"), node("2", "True"), node("2", "False"));
         let trimmed = rules("nodes", Trim::Scheduling);
@@ -269,7 +269,11 @@ mod tests {
     }
 
     fn json_value() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![Just(Value::Null), any::<i64>().prop_map(Value::from), "[a-c\"\\\\]{0,2}".prop_map(Value::from)];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<i64>().prop_map(Value::from),
+            "[a-c\"\\\\]{0,2}".prop_map(Value::from)
+        ];
         leaf.prop_recursive(4, 24, 4, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),

@@ -1,0 +1,295 @@
+//! The mirror of one kind of a cluster: requests of [`Follow`] to the API server, and its effects into the store.
+//!
+//! While the store is slow, nothing is read of the watch, so that the API server is slowed down and nothing piles up here.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::FutureExt;
+use jiff::Timestamp;
+use metrics::counter;
+use tokio::time::{sleep, timeout};
+use uuid::Uuid;
+
+use crate::{clock, telemetry};
+
+use super::{
+    apply::{Applier, BATCH, Lost, Target, last_of_each},
+    board::Board,
+    client::Link,
+    compare::Told,
+    follow::{Effect, Event, Follow, Request},
+    object::{Mirrored, SourceObject},
+    stream::{self, Failure, Line, Lines, List, Versioned, encoded},
+};
+
+/// Objects that are read at a stretch, before other tasks get their turn.
+const STRETCH: usize = 16;
+
+/// Most bytes of events that are taken together.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// A watch that ends sooner than this, without a word, had only begun.
+const BEGINNING: Duration = Duration::from_secs(1);
+
+/// The bounds of watches.
+#[derive(Clone, Copy, Debug)]
+pub struct Watching {
+    /// Time after which the API server is to end a watch.
+    pub lasts: Duration,
+    /// Time after which a watch that tells nothing is given up.
+    pub silent: Duration,
+    /// Factor of all pauses after errors; tests make them short.
+    pub pauses: f64,
+}
+
+impl Default for Watching {
+    fn default() -> Self {
+        Self { lasts: Duration::from_secs(290), silent: Duration::from_secs(295), pauses: 1.0 }
+    }
+}
+
+/// The mirror of one kind.
+#[derive(Debug)]
+pub(super) struct KindMirror<T> {
+    pub(super) link: Arc<Link>,
+    pub(super) follow: Follow,
+    pub(super) applier: Applier<T>,
+    pub(super) board: Board,
+    pub(super) watching: Watching,
+}
+
+impl<T: Target> KindMirror<T> {
+    pub(super) fn new(link: Arc<Link>, of: Arc<Mirrored>, target: T, board: Board, watching: Watching) -> Self {
+        // Kinds of the core group are served by every API server.
+        let follow = Follow::new(board.version(&of.key), !of.kind.group.is_empty());
+        Self { link, follow, applier: Applier::new(of, target), board, watching }
+    }
+
+    /// Mirrors until another process leads.
+    pub(super) async fn run(mut self) -> Lost {
+        loop {
+            let asked = clock::now();
+            let taken = match self.follow.next() {
+                Request::List { limit, from } => {
+                    let event = self.list(limit, from).await;
+                    let effects = self.follow.step(event);
+                    self.carry_out(effects, asked).await
+                }
+                Request::Watch { version } => self.watch(&version).await,
+            };
+            if let Err(lost) = taken {
+                return lost;
+            }
+        }
+    }
+
+    /// Asks for a page.
+    async fn list(&mut self, limit: u32, from: Option<String>) -> Event<SourceObject> {
+        let next = from.map(|from| format!("&continue={}", encoded(&from))).unwrap_or_default();
+        let path = format!("{}?limit={limit}{next}", self.applier.of.path());
+        let page = match stream::page(&self.link, &path).await {
+            Ok(page) => page,
+            Err(failure) => return failed(failure),
+        };
+        self.count(telemetry::SYNC_BYTES, page.len() as u64);
+        let Ok(List { metadata, items }) = serde_json::from_slice(&page) else {
+            return Event::Lost { why: "the reply is no list".into() };
+        };
+        let items = items.unwrap_or_default();
+        let mut objects = Vec::with_capacity(items.len());
+        for items in items.chunks(STRETCH) {
+            objects.extend(items.iter().filter_map(|item| self.read(item.get())));
+            tokio::task::yield_now().await;
+        }
+        Event::Page { version: metadata.resource_version, next: metadata.next.unwrap_or_default(), objects }
+    }
+
+    /// Reads an object; one that cannot be read is counted.
+    fn read(&mut self, json: &str) -> Option<SourceObject> {
+        match self.applier.of.read(json) {
+            Ok(object) => Some(object),
+            Err(unreadable) => {
+                self.applier.skipped(&unreadable.name, &unreadable.why);
+                self.count(telemetry::SYNC_UNREADABLE, 1);
+                None
+            }
+        }
+    }
+
+    /// Watches until the watch ends, or another request is to be sent.
+    async fn watch(&mut self, version: &str) -> Result<(), Lost> {
+        let path = format!(
+            "{}?watch=1&allowWatchBookmarks=true&resourceVersion={}&timeoutSeconds={}",
+            self.applier.of.path(),
+            encoded(version),
+            self.watching.lasts.as_secs().max(1)
+        );
+        let mut lines = match stream::watch(&self.link, &path).await {
+            Ok(lines) => lines,
+            Err(failure) => {
+                let effects = self.follow.step(failed(failure));
+                return self.carry_out(effects, clock::now()).await;
+            }
+        };
+        let (began, mut is_silent) = (Instant::now(), true);
+        loop {
+            let (events, end) = self.events(&mut lines).await;
+            is_silent &= events.is_empty();
+            let told_at = clock::now();
+            let mut effects = Vec::new();
+            for event in events {
+                effects.extend(self.follow.step(event));
+            }
+            let end = end.map(|end| match end {
+                End::Ended => Event::Ended { at_once: is_silent && began.elapsed() < BEGINNING },
+                End::Lost(why) => Event::Lost { why },
+            });
+            let is_over = end.is_some();
+            effects.extend(end.into_iter().flat_map(|end| self.follow.step(end)));
+            let has_pause = effects.iter().any(|effect| matches!(effect, Effect::Wait(_)));
+            self.carry_out(effects, told_at).await?;
+            if is_over || has_pause || !matches!(self.follow.next(), Request::Watch { .. }) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The next events of a watch, as many as are there; and its end, if it has one.
+    async fn events(&mut self, lines: &mut Lines) -> (Vec<Event<SourceObject>>, Option<End>) {
+        let (mut events, mut bytes) = (Vec::new(), 0);
+        let mut next = match timeout(self.watching.silent, lines.next()).await {
+            Ok(next) => Some(next),
+            Err(_) => {
+                let why = format!("the watch told nothing for {} s", self.watching.silent.as_secs());
+                return (events, Some(End::Lost(why)));
+            }
+        };
+        while let Some(told) = next {
+            match told {
+                Ok(Some(line)) => {
+                    bytes += line.len();
+                    events.extend(self.event(&line));
+                }
+                Ok(None) => return (events, Some(End::Ended)),
+                Err(why) => return (events, Some(End::Lost(why))),
+            }
+            let is_full = events.len() >= BATCH || bytes >= BATCH_BYTES;
+            next = if is_full { None } else { lines.next().now_or_never() };
+        }
+        (events, None)
+    }
+
+    /// Reads an event; `None` for one that says nothing.
+    fn event(&mut self, line: &[u8]) -> Option<Event<SourceObject>> {
+        self.count(telemetry::SYNC_BYTES, line.len() as u64);
+        let Ok(Line { kind, object }) = serde_json::from_slice(line) else {
+            return Some(Event::Lost { why: "an event of the watch is not JSON".into() });
+        };
+        let version =
+            |json: &str| serde_json::from_str::<Versioned>(json).unwrap_or_default().metadata.resource_version;
+        self.count(telemetry::SYNC_EVENTS, 1);
+        match &*kind {
+            "ADDED" | "MODIFIED" => {
+                let object = self.read(object.get())?;
+                Some(Event::Applied { version: object.version.clone(), object })
+            }
+            "DELETED" => {
+                let object = self.read(object.get())?;
+                Some(Event::Deleted { version: object.version.clone(), object })
+            }
+            "BOOKMARK" => Some(Event::Bookmark { version: version(object.get()) }),
+            "ERROR" => Some(failed(stream::refusal(object.get().as_bytes()))),
+            // A later kind of event.
+            _ => None,
+        }
+    }
+
+    /// Carries effects out in their order. `told_at` is when the API server told what they come of.
+    async fn carry_out(&mut self, effects: Vec<Effect<SourceObject>>, told_at: Timestamp) -> Result<(), Lost> {
+        let key = self.applier.of.key.clone();
+        let mut told: Vec<Told> = Vec::new();
+        let mut reached = None;
+        for effect in effects {
+            match effect {
+                Effect::Store(object) => told.push(Told::Present(object)),
+                Effect::Delete(object) => told.push(Told::Gone(object)),
+                Effect::Reached(version) => reached = Some(version),
+                other => {
+                    self.flush(std::mem::take(&mut told), reached.take(), told_at).await?;
+                    match other {
+                        Effect::Begin => self.applier.begin(),
+                        Effect::Listed(objects) => self.applier.listed(objects).await?,
+                        Effect::Sweep => self.applier.sweep().await?,
+                        Effect::Relist(reason) => {
+                            counter!(telemetry::SYNC_RELISTS, "kind" => key.to_string(), "reason" => reason.name())
+                                .increment(1);
+                            self.board.update(&key, |status| status.relists = status.relists.saturating_add(1));
+                        }
+                        Effect::Trouble(why) => self.trouble(&why),
+                        Effect::Well => {
+                            tracing::info!(cluster = &**self.board.cluster(), kind = &*key, "the mirror goes on");
+                            self.board.update(&key, |status| status.trouble = None);
+                        }
+                        Effect::NotServed => self.board.update(&key, |status| {
+                            (status.as_of, status.trouble) = (Some(told_at), None);
+                        }),
+                        Effect::Wait(pause) => sleep(jittered(pause.mul_f64(self.watching.pauses))).await,
+                        Effect::Store(_) | Effect::Delete(_) | Effect::Reached(_) => {}
+                    }
+                }
+            }
+        }
+        self.flush(told, reached, told_at).await
+    }
+
+    /// Stores what was told, and notes how far the mirror is then.
+    async fn flush(&mut self, told: Vec<Told>, reached: Option<String>, told_at: Timestamp) -> Result<(), Lost> {
+        if !told.is_empty() {
+            self.applier.store(last_of_each(told)).await?;
+        }
+        let Some(version) = reached else { return Ok(()) };
+        let objects = self.applier.objects;
+        self.board.update(&self.applier.of.key, |status| {
+            (status.as_of, status.source_version, status.objects) = (Some(told_at), version, objects);
+        });
+        Ok(())
+    }
+
+    /// Tells of trouble; only the first time of an outage in the log.
+    fn trouble(&self, why: &str) {
+        let key = &*self.applier.of.key;
+        self.count(telemetry::SYNC_ERRORS, 1);
+        let mut is_new = false;
+        self.board.update(key, |status| is_new = status.trouble.replace(why.to_owned()).is_none());
+        if is_new {
+            tracing::warn!(cluster = &**self.board.cluster(), kind = key, why, "the mirror stands still");
+        }
+    }
+
+    fn count(&self, metric: &'static str, by: u64) {
+        counter!(metric, "kind" => self.applier.of.key.to_string()).increment(by);
+    }
+}
+
+/// The end of a watch.
+enum End {
+    Ended,
+    Lost(String),
+}
+
+fn failed(failure: Failure) -> Event<SourceObject> {
+    match failure {
+        Failure::Refused { code, retry_after, why } => Event::Refused { code, retry_after, why },
+        Failure::TooLong => Event::TooLong,
+        Failure::Lost(why) => Event::Lost { why },
+    }
+}
+
+/// A pause, a quarter longer or shorter by chance, so that the kinds of all clusters do not come back at once.
+fn jittered(pause: Duration) -> Duration {
+    let chance = f64::from(Uuid::new_v4().as_u128() as u16) / f64::from(u16::MAX);
+    pause.mul_f64(0.75 + chance / 2.0)
+}

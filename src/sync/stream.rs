@@ -1,0 +1,187 @@
+//! The replies of an API server to a list and to a watch, read.
+
+use std::{borrow::Cow, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::Response;
+use kube::client::Body;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::client::{self, Cut, Link};
+
+/// Longest page of a list, in bytes. A longer one is asked for in smaller parts.
+const MOST_PAGE: usize = 64 << 20;
+
+/// Longest event of a watch, in bytes. Kubernetes' objects have at most about 1.5 MiB (etcd).
+const MOST_EVENT: usize = 8 << 20;
+
+/// Longest error, in bytes.
+const MOST_ERROR: usize = 1 << 20;
+
+/// Longest message of an error that is told, in characters.
+const MOST_TOLD: usize = 300;
+
+/// A page of a list.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct List<'a> {
+    pub(super) metadata: ListMeta,
+    #[serde(borrow)]
+    pub(super) items: Option<Vec<&'a RawValue>>,
+}
+
+/// The place of a page.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct ListMeta {
+    pub(super) resource_version: String,
+    #[serde(rename = "continue")]
+    pub(super) next: Option<String>,
+}
+
+/// An event of a watch. Its fields may come in any order.
+#[derive(Debug, Deserialize)]
+pub(super) struct Line<'a> {
+    #[serde(rename = "type", borrow)]
+    pub(super) kind: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) object: &'a RawValue,
+}
+
+/// An object of which only the version is wanted.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Versioned {
+    pub(super) metadata: ListMeta,
+}
+
+/// An error of an API server.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Status {
+    pub(super) code: u16,
+    pub(super) message: String,
+    pub(super) details: Option<StatusDetails>,
+}
+
+/// More of an error.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct StatusDetails {
+    pub(super) retry_after_seconds: u64,
+}
+
+/// Why there is no reply to be read.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The API server refuses.
+    Refused { code: u16, retry_after: Option<Duration>, why: String },
+    /// The reply is too long.
+    TooLong,
+    /// There is none.
+    Lost(String),
+}
+
+/// A page of a list, unread.
+pub(super) async fn page(link: &Link, path: &str) -> Result<Bytes, Failure> {
+    let reply = open(link, path, "gzip").await?;
+    link.rest(reply, MOST_PAGE).await.map_err(|cut| match cut {
+        Cut::TooLong => Failure::TooLong,
+        Cut::Broken(why) => Failure::Lost(why),
+    })
+}
+
+/// The events of a watch. Not compressed: from 1.37 on each event is a member of its own, of which decoders read the first alone.
+pub(super) async fn watch(link: &Link, path: &str) -> Result<Lines, Failure> {
+    let reply = open(link, path, "identity").await?;
+    Ok(Lines { body: reply.into_body(), buffer: Vec::new(), searched: 0 })
+}
+
+async fn open(link: &Link, path: &str, encoding: &'static str) -> Result<Response<Body>, Failure> {
+    let reply = link.begin(client::get(path, encoding).map_err(Failure::Lost)?).await.map_err(Failure::Lost)?;
+    let status = reply.status();
+    if status.is_success() {
+        return Ok(reply);
+    }
+    let retry_after = client::retry_after(&reply);
+    let body = link.rest(reply, MOST_ERROR).await.unwrap_or_default();
+    let mut refused = refusal(&body);
+    if let Failure::Refused { code, retry_after: after, why } = &mut refused {
+        *code = status.as_u16();
+        *after = retry_after.or(*after);
+        if why.is_empty() {
+            why.push_str(status.canonical_reason().unwrap_or("an error"));
+        }
+        *why = format!("{} {why}", status.as_u16());
+    }
+    Err(refused)
+}
+
+/// An error as it was told.
+pub(super) fn refusal(status: &[u8]) -> Failure {
+    let status: Status = serde_json::from_slice(status).unwrap_or_default();
+    let seconds = status.details.unwrap_or_default().retry_after_seconds;
+    let retry_after = (seconds > 0).then(|| Duration::from_secs(seconds));
+    let why = status.message.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MOST_TOLD).collect();
+    Failure::Refused { code: status.code, retry_after, why }
+}
+
+/// The lines of a watch.
+pub(super) struct Lines {
+    body: Body,
+    buffer: Vec<u8>,
+    /// How much of the buffer has no end of a line.
+    searched: usize,
+}
+
+impl Lines {
+    /// The next line; `None` at the end. Nothing is lost if the future is dropped.
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<u8>>, String> {
+        loop {
+            if let Some(line) = self.line() {
+                return Ok(Some(line));
+            }
+            if self.buffer.len() > MOST_EVENT {
+                return Err(format!("an event is longer than {MOST_EVENT} bytes"));
+            }
+            match self.body.frame().await {
+                Some(Ok(frame)) => self.buffer.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data)),
+                Some(Err(error)) => return Err(client::chain(&error)),
+                // The rest of a line that was cut off says nothing.
+                None => return Ok(None),
+            }
+        }
+    }
+
+    fn line(&mut self) -> Option<Vec<u8>> {
+        loop {
+            let end = self.buffer.get(self.searched..)?.iter().position(|byte| *byte == b'\n');
+            let Some(end) = end else {
+                self.searched = self.buffer.len();
+                return None;
+            };
+            let rest = self.buffer.split_off(self.searched + end + 1);
+            let mut line = std::mem::replace(&mut self.buffer, rest);
+            self.searched = 0;
+            line.pop();
+            if !line.trim_ascii().is_empty() {
+                return Some(line);
+            }
+        }
+    }
+}
+
+/// A text as the value of a query.
+pub(super) fn encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
