@@ -147,9 +147,6 @@ pub(super) enum Reason {
 }
 
 impl Reason {
-    /// All of them.
-    pub(super) const ALL: [Self; 4] = [Self::Expired, Self::Stale, Self::Order, Self::Refused];
-
     /// As a label of metrics.
     pub(super) fn name(self) -> &'static str {
         match self {
