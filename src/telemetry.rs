@@ -161,6 +161,10 @@ metrics! {
     SYNC_LAG = "sync_lag_seconds", Kind::Gauge,
         "Time since the API server last told of a state that is in the mirror, by cluster and kind.";
     SYNC_OBJECTS = "sync_objects", Kind::Gauge, "Objects in the mirror, by cluster and kind.";
+    API_BINDS = "api_server_binds_total", Kind::Counter,
+        "Binds brought to the API servers of live clusters, by result (bound, taken, gone, refused, unknown).";
+    NODES_OVERCOMMITTED = "nodes_overcommitted", Kind::Gauge,
+        "Nodes of a cluster with own scheduling whose pods ask for more than there is, by cluster.";
     LOOPS_ENDED = "loops_ended_total", Kind::Counter,
         "Runs of background loops that ended by a fault; each begins again.";
     REQUESTS_INFLIGHT = "requests_inflight", Kind::Gauge, "Requests in progress that have a seat, by class (extender, read, write, heavy).";

@@ -31,6 +31,7 @@ use crate::{
 };
 
 pub mod taints;
+pub mod through;
 
 /// kube-apiserver's retry time for a budget that lags.
 const BEHIND_RETRY_SECONDS: u32 = 10;

@@ -9,12 +9,17 @@
 //! - The cluster changed so that the bind would be refused by now: it is a fact all the same and is recorded.
 //!
 //! Evictions are not undone, in kube-scheduler neither.
+//!
+//! In a cluster that mirrors a live one the extender's bind is noted like one that another client sends, and the API server binds the pods that no
+//! extender binds.
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 
-use super::{Bind, BindOutcome, Binder, InStore};
+use super::{Bind, BindOutcome, Binder, ByApiServer, InStore, outbox::Outgoing};
 use crate::{
     core::model::Pod,
     extenders::{Bound, Chain},
@@ -24,7 +29,7 @@ use crate::{
         reserve::{LONGEST_TTL_SECONDS, lapsing_in},
     },
     store::{Atomicity, Call, Change, Key, Precondition, Write},
-    wire::reservation,
+    wire::{reservation, source::ClusterSource},
 };
 
 /// Seconds for the commits around a bind.
@@ -38,6 +43,8 @@ const AT_ONCE: usize = 16;
 pub struct ByExtender<'s> {
     /// Where binds are reserved before and recorded afterwards.
     pub store: InStore<'s>,
+    /// The live cluster that the cluster mirrors.
+    pub mirrors: Option<Arc<ClusterSource>>,
     /// The extenders of the policy.
     pub chain: &'s Chain,
 }
@@ -46,13 +53,24 @@ pub struct ByExtender<'s> {
 impl Binder for ByExtender<'_> {
     async fn bind(&self, binds: &mut [Bind], together: bool) -> Result<Vec<BindOutcome>> {
         if !binds.iter().any(is_by_extender) {
-            return self.store.bind(binds, together).await;
+            return self.without().bind(binds, together).await;
+        }
+        for bind in binds.iter_mut().filter(|bind| self.mirrors.is_some() && is_by_extender(bind)) {
+            bind.outgoing = Some((Outgoing::of_bind(bind), true));
         }
         if together { self.bind_together(binds).await } else { self.bind_each(binds).await }
     }
 }
 
 impl ByExtender<'_> {
+    /// The binder of pods that no extender binds.
+    fn without(&self) -> Box<dyn Binder + '_> {
+        match &self.mirrors {
+            Some(source) => Box::new(ByApiServer { store: self.store.clone(), source: source.clone() }),
+            None => Box::new(self.store.clone()),
+        }
+    }
+
     /// The store, where nodes are reserved while so many binds are asked for, one after the other; and until when.
     async fn reserving(&self, binds: usize) -> Result<(InStore<'_>, String)> {
         let until = until(self.store.service.clusters.now().await?, self.chain, binds)?;
@@ -64,7 +82,7 @@ impl ByExtender<'_> {
         let part = |extenders: bool| -> Vec<Bind> {
             binds.iter().filter(|bind| is_by_extender(bind) == extenders).cloned().collect()
         };
-        let here = self.store.bind(&mut part(false), false).await?;
+        let here = self.without().bind(&mut part(false), false).await?;
         let (reserving, until) = self.reserving(1).await?;
         let reserved = reserving.bind(&mut part(true), false).await?;
         let (mut here, mut reserved) = (here.into_iter(), reserved.into_iter());
@@ -153,7 +171,11 @@ impl ByExtender<'_> {
     /// noted whatever speaks against it by now.
     async fn record(&self, bind: &Bind, is_fact: bool, until: &str) -> Result<BindOutcome> {
         // Whoever had to leave has left when the node was reserved.
-        let mut outcome = self.store.bind_one(bind.alone()).await?;
+        let mut outcome = if is_fact {
+            self.store.bind_one(bind.alone()).await?
+        } else {
+            self.without().bind_one(bind.alone()).await?
+        };
         if is_fact && outcome.is_stale() {
             outcome = self.store.note(bind).await?;
         }

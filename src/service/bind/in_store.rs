@@ -19,6 +19,7 @@ use crate::{
         Service,
         error::{Error, Result},
         evict::with_allowance,
+        lead::Lead,
         objects, reserve,
     },
     store::{Atomicity, Call, Change, Commit, Key, Outcome, Precondition, Refusal, Write},
@@ -44,22 +45,26 @@ pub struct InStore<'s> {
     /// `true` if the profile has judged the binds on the state of their plans' revision, each in view of those before it. Where
     /// that is still the state, they are not judged again.
     pub is_judged: bool,
+    /// The first write of each call, without which nothing of it is written ([`Lead::fence`]).
+    pub fence: Option<Write>,
 }
 
 impl InStore<'_> {
     /// Notes a bind that is a fact already, whatever speaks against it by now.
     pub(super) async fn note(&self, bind: &Bind) -> Result<BindOutcome> {
         let write = of(&bind.pod, Change::SetNode(Some(bind.node.to_string())))?;
-        let call = Call { writes: vec![write], atomicity: Atomicity::Each };
+        let writes = [write].into_iter().chain(in_outbox(bind)?).collect();
+        let call = Call { writes, atomicity: Atomicity::AllOrNothing };
         Ok(of_call(&self.service.clusters.commit(self.cluster, call, self.profile.clone()).await?, 0))
     }
 
     /// The writes for binds that are whole together, in order; `None` where something that they are about is gone, or a
     /// budget is no longer as it was when they were decided.
     async fn writes(&self, binds: &[Bind], stored: &Stored) -> Result<Option<Ordered>> {
-        let steps = || binds.iter().flat_map(|bind| &bind.plan.steps);
-        let mut writes = Vec::with_capacity(binds.len() + steps().count());
-        let (mut bind, mut volumes) = (0, Vec::<Chosen>::new());
+        let steps: usize = binds.iter().map(|bind| bind.plan.steps.len()).sum();
+        let mut writes = Vec::with_capacity(2 * binds.len() + steps);
+        let (mut at, mut volumes) = (0, Vec::<Chosen>::new());
+        writes.extend(self.fence.clone());
         for bind in binds {
             let Some(change) = &bind.new else { continue };
             writes.push(Write { key: key(&bind.pod)?, precondition: Precondition::absent(), change: change.clone() });
@@ -68,38 +73,42 @@ impl InStore<'_> {
             let Some(write) = charged(self.service, self.cluster, &budget, used).await? else { return Ok(None) };
             writes.push(write);
         }
-        for step in steps() {
-            match step {
-                Step::Evict(victim) => writes.push(of(victim, Change::Delete)?),
-                Step::Charge(..) => {}
-                Step::ClearNomination(waiting) => {
-                    writes.extend(clear_nomination(self.service, self.cluster, waiting).await?);
-                }
-                Step::Bind(pod, node) => match &self.reserve_until {
-                    None => {
-                        bind = writes.len();
-                        writes.push(of(pod, Change::Bind { node: node.to_string() })?);
+        for bind in binds {
+            for step in &bind.plan.steps {
+                match step {
+                    Step::Evict(victim) => writes.push(of(victim, Change::Delete)?),
+                    Step::Charge(..) => {}
+                    Step::ClearNomination(waiting) => {
+                        writes.extend(clear_nomination(self.service, self.cluster, waiting).await?);
                     }
-                    Some(until) => {
-                        let kind = ReservationKind::Assumed;
-                        let stored = reservation::Stored { pod_uid: pod.uid.to_string(), kind, until: until.clone() };
-                        writes.extend(reserve::reserving(&pod.namespace, &pod.name, node, &stored)?.writes);
-                        bind = writes.len() - 1;
-                    }
-                },
-                // Only a bind settles claims.
-                Step::Choose(_) if self.reserve_until.is_some() => {}
-                Step::Choose(choice) => {
-                    let Some(chosen) = stored.writes(choice, &writes)? else { return Ok(None) };
-                    writes.extend(chosen);
-                    match volumes.last_mut().filter(|(at, _)| *at == bind) {
-                        Some((_, choices)) => choices.push(choice.clone()),
-                        None => volumes.push((bind, vec![choice.clone()])),
+                    Step::Bind(pod, node) => match &self.reserve_until {
+                        None => {
+                            at = writes.len();
+                            writes.push(of(pod, Change::Bind { node: node.to_string() })?);
+                            writes.extend(in_outbox(bind)?);
+                        }
+                        Some(until) => {
+                            let kind = ReservationKind::Assumed;
+                            let stored =
+                                reservation::Stored { pod_uid: pod.uid.to_string(), kind, until: until.clone() };
+                            writes.extend(reserve::reserving(&pod.namespace, &pod.name, node, &stored)?.writes);
+                            at = writes.len() - 1;
+                        }
+                    },
+                    // Only a bind settles claims.
+                    Step::Choose(_) if self.reserve_until.is_some() => {}
+                    Step::Choose(choice) => {
+                        let Some(chosen) = stored.writes(choice, &writes)? else { return Ok(None) };
+                        writes.extend(chosen);
+                        match volumes.last_mut().filter(|(of, _)| *of == at) {
+                            Some((_, choices)) => choices.push(choice.clone()),
+                            None => volumes.push((at, vec![choice.clone()])),
+                        }
                     }
                 }
             }
         }
-        Ok(Some(Ordered { writes, bind, volumes }))
+        Ok(Some(Ordered { writes, bind: at, volumes }))
     }
 }
 
@@ -211,6 +220,9 @@ impl Calls {
         });
         let _committing = trace::phase("commit");
         let commits: Vec<Commit> = try_join_all(commits).await?;
+        if binder.fence.is_some() && commits.iter().filter_map(|commit| commit.outcomes.first()).any(Lead::is_lost) {
+            return Err(Error::internal("another process leads by now"));
+        }
         let carried = self.places.into_iter().map(|place| match place {
             Err(outcome) => outcome,
             Ok((call, bind, false)) => of_call(&commits[call], bind),
@@ -261,6 +273,13 @@ async fn charged(service: &Service, cluster: &str, budget: &PodDisruptionBudget,
         return Ok(None);
     }
     with_allowance(&record, stored.disruptions_allowed.saturating_sub(used).max(0)).map(Some)
+}
+
+/// The write of the bind's object in the outbox, if it has one.
+fn in_outbox(bind: &Bind) -> Result<Option<Write>> {
+    let Some((outgoing, is_done)) = &bind.outgoing else { return Ok(None) };
+    let change = outgoing.put(*is_done)?;
+    Ok(Some(Write { key: outgoing.key(), precondition: Precondition::default(), change }))
 }
 
 /// A change of this very pod, not of a later one of its name.

@@ -1,7 +1,6 @@
 //! Binds, from the decision to the fact. A [`Bind`] says which pod goes to which node and what has to happen for that; a
 //! [`Binder`] makes binds facts: in our own store ([`InStore`]), or by way of the extender of a policy that binds
-//! ([`ByExtender`]). An API server
-//! of Kubernetes would be a third make.
+//! ([`ByExtender`]), or by the API server of a live cluster ([`ByApiServer`]). [`binder`] chooses.
 //!
 //! Whoever decides does so on a state that may have changed by now: a bind that is stale is refused, which is a normal
 //! answer, and its pod is decided anew.
@@ -10,6 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use self::{in_mirror::InMirror, outbox::Outgoing};
 use super::error::Result;
 use crate::{
     core::{
@@ -17,21 +17,32 @@ use crate::{
         model::{Name, Pod},
         plan::{Plan, Step},
     },
+    extenders::Chain,
     store::{Change, Refusal},
-    wire::{explanation::ExtenderError, extender_calls::PodDocument},
+    wire::{explanation::ExtenderError, extender_calls::PodDocument, source::ClusterSource},
 };
 
 pub use self::{
     as_api_server::bind_unjudged,
+    by_api_server::ByApiServer,
     by_extender::ByExtender,
     in_store::InStore,
+    recovery::look_after,
     requests::{bind_stored, extender_bind},
 };
 
 mod as_api_server;
+mod by_api_server;
 mod by_extender;
+mod delivery;
+mod in_mirror;
 mod in_store;
+mod outbox;
+mod recovery;
+mod replies;
 mod requests;
+#[cfg(test)]
+mod tests;
 mod volumes;
 
 /// A pod that is to go to a node.
@@ -49,6 +60,8 @@ pub struct Bind {
     pub document: Option<PodDocument>,
     /// The calls of extenders that failed on the way.
     pub errors: Vec<ExtenderError>,
+    /// The object in the outbox that is stored with it, and if that is done from the beginning; `None` in a cluster that mirrors none.
+    outgoing: Option<(Outgoing, bool)>,
 }
 
 impl Bind {
@@ -61,6 +74,7 @@ impl Bind {
             new: None,
             document: None,
             errors: Vec::new(),
+            outgoing: None,
         }
     }
 
@@ -69,7 +83,8 @@ impl Bind {
         let own = self.plan.steps.iter().filter(|step| matches!(step, Step::Bind(..) | Step::Choose(_)));
         let plan = Plan { revision: self.plan.revision, steps: own.cloned().collect() };
         let (pod, node) = (self.pod.clone(), self.node.clone());
-        Self { pod, node, plan, new: None, document: None, errors: Vec::new() }
+        let outgoing = self.outgoing.clone();
+        Self { pod, node, plan, new: None, document: None, errors: Vec::new(), outgoing }
     }
 }
 
@@ -87,6 +102,13 @@ pub enum BindOutcome {
     Refused(Refusal),
     /// An extender was to bind it and did not, another one that was to be bound with it is not, or a claim of its pod has no room for it.
     NotBound(String),
+    /// It cannot be made now, and why. `is_nominated`: pods are leaving the node for it, and it waits for that.
+    Waits {
+        /// The reason.
+        why: String,
+        /// `true` if the pod is nominated to the node.
+        is_nominated: bool,
+    },
 }
 
 impl BindOutcome {
@@ -119,4 +141,24 @@ pub trait Binder: Send + Sync {
         let outcomes = self.bind(std::slice::from_mut(&mut bind), false).await?;
         Ok(outcomes.into_iter().next().unwrap_or(BindOutcome::STALE))
     }
+}
+
+/// The binder for a cluster: by the extenders of the policy, if there are any; and if the cluster mirrors a live one, by its API server.
+pub fn binder<'s>(
+    store: InStore<'s>,
+    source: Option<&Arc<ClusterSource>>,
+    chain: Option<&'s Chain>,
+) -> Box<dyn Binder + 's> {
+    let Some(source) = source else {
+        return match chain {
+            Some(chain) => Box::new(ByExtender { store, mirrors: None, chain }),
+            None => Box::new(store),
+        };
+    };
+    let (service, cluster) = (store.service, store.cluster);
+    let inner: Box<dyn Binder + 's> = match chain {
+        Some(chain) => Box::new(ByExtender { store, mirrors: Some(source.clone()), chain }),
+        None => Box::new(ByApiServer { store, source: source.clone() }),
+    };
+    Box::new(InMirror { service, cluster, source: source.clone(), inner })
 }

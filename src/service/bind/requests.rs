@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Bind, BindOutcome, Binder, InStore};
+use super::{Bind, BindOutcome, InStore, binder, by_api_server::resume};
 use crate::{
     core::{
         batch::Placed,
@@ -16,6 +16,7 @@ use crate::{
         context,
         error::{Error, Result, Subject},
         objects::{Target, kind_of_pods},
+        source::requests::PodRef,
     },
     store::{Key, Refusal},
     telemetry::trace,
@@ -46,7 +47,7 @@ pub async fn bind_stored(
         // Only with the uid is it known to be the same bind, repeated.
         BindOutcome::Bound { is_new: false, .. } if uid.is_empty() => Refusal::AlreadyBound { node: node.into() },
         BindOutcome::Refused(refusal) => refusal,
-        BindOutcome::NotBound(why) => Refusal::Rejected(why),
+        BindOutcome::NotBound(why) | BindOutcome::Waits { why, .. } => Refusal::Rejected(why),
         BindOutcome::Bound { .. } => return Ok(()),
     };
     Err(match target.refused(refusal, uid) {
@@ -80,7 +81,7 @@ pub async fn extender_bind(
     let _committing = trace::phase("commit");
     Ok(match bind_pod(service, cluster, &key, &pod_uid, &node, judged_by).await? {
         BindOutcome::Refused(refusal) => Some(why(refusal, &pod_namespace, &pod_name, &pod_uid)),
-        BindOutcome::NotBound(why) => Some(why),
+        BindOutcome::NotBound(why) | BindOutcome::Waits { why, .. } => Some(why),
         BindOutcome::Bound { .. } => None,
     })
 }
@@ -138,10 +139,28 @@ async fn bind_pod(
     node: &str,
     judged_by: Option<Arc<Profile>>,
 ) -> Result<BindOutcome> {
+    let view = service.clusters.get(cluster).await?.view();
+    let (mut uid, source) = (uid, view.source.as_ref());
+    let stored = view.snapshot.pod(&key.namespace, &key.name);
+    if let Some(source) = source {
+        // Whoever carries it out is told of this very pod.
+        match stored {
+            Some(stored) if uid.is_empty() => uid = &stored.uid,
+            Some(_) => {}
+            None => return Ok(BindOutcome::Refused(Refusal::NotFound)),
+        }
+        if view.bound_to(&key.namespace, &key.name) == Some(node) && stored.is_some_and(|stored| *stored.uid == *uid) {
+            let pod = PodRef { namespace: key.namespace.clone(), name: key.name.clone(), uid: uid.to_owned() };
+            let bound = BindOutcome::Bound { revision: view.snapshot.revision, is_new: false };
+            return resume(service, cluster, source, &pod, bound).await;
+        }
+    }
     let name = |text: &str| Name::from(text);
     let pod = Pod { namespace: name(&key.namespace), name: name(&key.name), uid: name(uid), ..Pod::default() };
     let pod = Arc::new(pod);
-    let binder = InStore { service, cluster, profile: judged_by.clone(), reserve_until: None, is_judged: false };
+    let (profile, reserve_until) = (judged_by.clone(), None);
+    let store = InStore { service, cluster, profile, reserve_until, is_judged: false, fence: None };
+    let binder = binder(store, source, None);
     let mut before: Option<(Vec<ClaimChoice>, BindOutcome)> = None;
     for _ in 0..ATTEMPTS {
         let chosen = volumes_for(service, cluster, key, node, judged_by.as_ref()).await?;

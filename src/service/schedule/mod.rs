@@ -27,7 +27,7 @@ use crate::{
         model::{Name, Pod},
     },
     live::View,
-    store::ListQuery,
+    store::{ListQuery, Write},
     wire::{
         decode, kinds,
         schedule::{ScheduleRequest, ScheduleSummary},
@@ -119,6 +119,7 @@ pub fn prepare(
         is_trial: request.dry_run,
         all_or_nothing: request.all_or_nothing,
         suggestions: request.suggestions.unwrap_or(true),
+        fence: None,
         asking: asking.clone(),
         service: service.clone(),
         cluster: cluster.clone(),
@@ -147,6 +148,15 @@ pub struct Runs {
 }
 
 impl Runs {
+    /// Binds only while the lead is held to which this write belongs.
+    #[must_use]
+    pub fn fenced(mut self, fence: &Write) -> Self {
+        for run in &mut self.stretches {
+            run.fence = Some(fence.clone());
+        }
+        self
+    }
+
     /// Refuses pods that are to be stored in a namespace that quotas or limit ranges limit: those are counted where pods are created.
     ///
     /// # Errors

@@ -20,13 +20,13 @@ use crate::{
     live::View,
     service::{
         Service,
-        bind::{Bind, BindOutcome, Binder, ByExtender, InStore},
+        bind::{Bind, BindOutcome, Binder, InStore, binder},
         compute::{compute, compute_chunk},
         context::{self, Chosen},
         error::Result,
         reserve::lapsing_in,
     },
-    store::Refusal,
+    store::{Refusal, Write},
     telemetry::{self, labels::PROFILES},
     wire::{
         explanation::{DecidingLevel, PodName},
@@ -57,6 +57,8 @@ pub(super) struct Run {
     pub(super) is_trial: bool,
     pub(super) all_or_nothing: bool,
     pub(super) suggestions: bool,
+    /// The first write of each call that binds: see [`InStore::fence`].
+    pub(super) fence: Option<Write>,
     /// The extenders of the policy, if any may be called.
     pub(super) asking: Option<Asking>,
     /// The snapshot of the first decisions.
@@ -214,6 +216,7 @@ impl Run {
                     self.count_error();
                     self.not_bound(&pod, &there, message)
                 }
+                BindOutcome::Waits { why, is_nominated } => self.waits(&pod, &there, why, is_nominated),
                 BindOutcome::Refused(_) if task.stale + 1 < ATTEMPTS => {
                     task.stale += 1;
                     // Somebody else has stored a pod of this name: theirs counts.
@@ -261,7 +264,7 @@ impl Run {
             let outcomes = self.bind_together(&mut decided, revision).await?;
             let done_at = |outcome: &BindOutcome| match outcome {
                 BindOutcome::Bound { revision, .. } => Some(*revision),
-                BindOutcome::NotBound(_) => Some(revision),
+                BindOutcome::NotBound(_) | BindOutcome::Waits { .. } => Some(revision),
                 BindOutcome::Refused(_) => None,
             };
             if let Some(revision) = outcomes.iter().filter_map(done_at).max() {
@@ -311,16 +314,18 @@ impl Run {
             let pod = &task.pod;
             let result = match decided {
                 Decided::Placed(there) => {
-                    if !self.is_trial {
+                    let outcome = outcomes.next();
+                    if !self.is_trial && !matches!(outcome, Some(BindOutcome::Waits { .. })) {
                         count_victims(&there);
                     }
-                    match outcomes.next() {
+                    match outcome {
                         None | Some(BindOutcome::Bound { .. }) => self.scheduled(pod, &there),
                         Some(BindOutcome::Refused(Refusal::AlreadyBound { node })) => {
                             already_bound(&pod.namespace, &pod.name, &node)
                         }
                         Some(BindOutcome::Refused(Refusal::NotFound | Refusal::UidMismatch { .. })) => gone(pod),
                         Some(BindOutcome::NotBound(message)) => self.not_bound(pod, &there, message),
+                        Some(BindOutcome::Waits { why, is_nominated }) => self.waits(pod, &there, why, is_nominated),
                         Some(BindOutcome::Refused(_)) => {
                             self.not_bound(pod, &there, "the cluster changed meanwhile: try again".into())
                         }
@@ -370,11 +375,10 @@ impl Run {
             None => None,
         };
         let (service, profile) = (&self.service, Some(self.chosen.profile().clone()));
-        let store = InStore { service, cluster: &self.cluster, profile, reserve_until, is_judged };
-        Ok(match &self.asking {
-            Some(Asking { chain, .. }) => Box::new(ByExtender { store, chain }),
-            None => Box::new(store),
-        })
+        let fence = self.fence.clone();
+        let store = InStore { service, cluster: &self.cluster, profile, reserve_until, is_judged, fence };
+        let source = self.service.clusters.get(&self.cluster).await?.view().source.clone();
+        Ok(binder(store, source.as_ref(), self.asking.as_ref().map(|Asking { chain, .. }| chain)))
     }
 
     /// The bind of a pod that was placed on the state of a revision.
@@ -383,7 +387,9 @@ impl Run {
             self.assume.is_none() && self.asking.as_ref().is_some_and(|asking| asking.chain.binder(document).is_some())
         };
         let document = task.document.as_ref().filter(is_bound_by_extender).cloned();
-        Bind { new: task.new.clone(), document, ..Bind::new(&task.pod, there, revision) }
+        let mut bind = Bind::new(&task.pod, there, revision);
+        (bind.new, bind.document) = (task.new.clone(), document);
+        bind
     }
 
     /// Carries out what was decided, each pod for itself.
@@ -454,6 +460,18 @@ impl Run {
     /// A pod that its extender did not bind; its victims are gone anyway.
     fn not_bound(&self, pod: &Pod, there: &Placed, message: String) -> ScheduledPod {
         ScheduledPod { victims: self.scheduled(pod, there).victims, ..failed(&pod.namespace, &pod.name, message) }
+    }
+
+    /// A pod that cannot be bound to its node now.
+    fn waits(&self, pod: &Pod, there: &Placed, why: String, is_nominated: bool) -> ScheduledPod {
+        let mut waiting =
+            ScheduledPod { message: Some(why), ..answer(&pod.namespace, &pod.name, ScheduleResult::Unschedulable) };
+        if is_nominated {
+            count_victims(there);
+            let ScheduledPod { victims, nominated_node, .. } = self.scheduled(pod, there);
+            (waiting.victims, waiting.nominated_node) = (victims, nominated_node);
+        }
+        waiting
     }
 
     fn count_error(&self) {

@@ -14,10 +14,18 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
 use crate::{
     features,
     wire::source::{ClusterSource, SyncStatus},
 };
+
+pub mod mirrored;
+pub mod requests;
+
+/// Requests that change something, under way at a time per cluster.
+const MOST_UNDER_WAY: usize = 64;
 
 /// Connects to live clusters.
 #[async_trait]
@@ -74,6 +82,8 @@ struct Shared {
     connected: Mutex<BTreeMap<String, Connected>>,
     /// By cluster.
     statuses: Mutex<BTreeMap<String, SyncStatus>>,
+    /// Turns of requests that change something, by cluster.
+    turns: Mutex<BTreeMap<String, Arc<Semaphore>>>,
 }
 
 #[derive(Debug)]
@@ -86,6 +96,11 @@ impl Sources {
     /// Live clusters that are reached by a connector.
     pub fn by(connector: Arc<dyn Connector>) -> Self {
         Self(Arc::new(Shared { connector: Some(connector), ..Shared::default() }))
+    }
+
+    /// `true` if this process reaches live clusters.
+    pub fn are_reached(&self) -> bool {
+        self.0.connector.is_some()
     }
 
     /// The API server of a cluster's source. One client serves all requests.
@@ -105,6 +120,18 @@ impl Sources {
         let connected = Connected { source: source.clone(), server: server.clone() };
         lock(&self.0.connected).insert(cluster.to_owned(), connected);
         Ok(server)
+    }
+
+    /// Waits for a turn to change something through a cluster's API server.
+    ///
+    /// # Errors
+    /// Never: turns do not end.
+    pub async fn turn(&self, cluster: &str) -> Result<OwnedSemaphorePermit, String> {
+        let turns = {
+            let mut all = lock(&self.0.turns);
+            all.entry(cluster.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(MOST_UNDER_WAY))).clone()
+        };
+        turns.acquire_owned().await.map_err(|error| error.to_string())
     }
 
     /// Notes how far the mirror of a cluster is.

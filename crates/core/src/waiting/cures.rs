@@ -24,6 +24,8 @@ const CURES: &[(&str, Changes)] = &[
     ("scheduler-enforced node affinity", Changes::NODE_LABELS),
     ("the requested labels", Changes::NODE_LABELS),
     ("the requested node name", Changes::NONE),
+    // What Podberth does not do for a pod: its claims have to be settled by others.
+    ("in a mirrored cluster yet", Changes(Changes::STORAGE.0 | Changes::OTHER.0)),
     ("topology spread constraints", Changes(Changes::PODS.0 | Changes::NODE_LABELS.0 | Changes::NODE_STATE.0)),
     ("pod affinity rules", Changes(Changes::PODS.0 | Changes::NODE_LABELS.0 | Changes::OTHER.0)),
     ("anti-affinity rules", Changes(Changes::PODS.0 | Changes::NODE_LABELS.0 | Changes::OTHER.0)),

@@ -1,0 +1,146 @@
+//! Evictions through the API server of a live cluster.
+//!
+//! A pod is evicted by the Eviction API, which charges its disruption budgets. Where a budget forbids it and the plan has accepted to break that budget, the
+//! pod is deleted, as kube-scheduler deletes all victims. Each request names the uid, so that no later pod of the name goes.
+//!
+//! Source: `pkg/registry/core/pod/storage/eviction.go` (`Create`, `createTooManyRequestsError`), `pkg/scheduler/framework/preemption/preemption.go`
+//! (`prepareCandidate`).
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::sleep;
+
+use super::TWO_BUDGETS;
+use crate::{
+    clock,
+    service::source::{
+        ApiServer,
+        requests::{PodRef, Reply, message, send},
+    },
+    wire::status::Status,
+};
+
+/// Requests for one eviction at most.
+const MOST_REQUESTS: usize = 6;
+
+/// Pause after a reply that does not tell, which doubles, and the longest that an API server may ask for.
+const PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// The end of an eviction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Evicted {
+    /// The pod is leaving, or has left.
+    Leaves,
+    /// A disruption budget forbids it, in the API server's words.
+    Forbidden(String),
+    /// It is not known, or refused, and why.
+    Failed(String),
+}
+
+/// The meaning of a reply to an eviction or a deletion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Said {
+    Leaves,
+    /// A budget forbids it.
+    Budget(String),
+    /// The Eviction API does not know how.
+    Unsupported,
+    Refused(String),
+    Unclear(String, Option<Duration>),
+}
+
+fn read(reply: &Reply) -> Said {
+    let reply = match reply {
+        Ok(reply) => reply,
+        Err(why) => return Said::Unclear(why.clone(), None),
+    };
+    let told = message(reply);
+    let is_of_budget = || {
+        let status: Option<Status> = serde_json::from_slice(&reply.body).ok();
+        let causes = status.and_then(|status| status.details).map(|details| details.causes).unwrap_or_default();
+        causes.iter().any(|cause| cause.reason == "DisruptionBudget") || told.contains("disruption budget")
+    };
+    match reply.code {
+        200..=299 | 404 => Said::Leaves,
+        // A later pod of the name: the one that is meant has left.
+        409 if told.contains("Precondition failed: UID") || told.contains("the UID in the precondition") => {
+            Said::Leaves
+        }
+        429 if is_of_budget() => Said::Budget(told),
+        400 | 500 if told.contains(TWO_BUDGETS) => Said::Unsupported,
+        408 | 409 | 429 | 500..=599 => Said::Unclear(told, reply.retry_after),
+        _ => Said::Refused(told),
+    }
+}
+
+/// Has a pod leave for another one. `may_break`: the plan accepts that a disruption budget is broken; `why`: the text of the condition that it then gets.
+pub async fn evict_for(server: &dyn ApiServer, pod: &PodRef, may_break: bool, why: &str) -> Evicted {
+    let (mut deletes, mut pause, mut last) = (false, PAUSE, String::new());
+    for _ in 0..MOST_REQUESTS {
+        let request = if deletes { pod.delete() } else { pod.evict(json!({})) };
+        match read(&send(server, request).await) {
+            Said::Leaves => return Evicted::Leaves,
+            Said::Budget(told) if !may_break => return Evicted::Forbidden(told),
+            Said::Budget(_) | Said::Unsupported if !deletes => {
+                deletes = true;
+                // It is told why it goes; that it cannot be told does not keep it.
+                drop(send(server, pod.patch_status(&disruption_target(why))).await);
+            }
+            Said::Refused(told) => return Evicted::Failed(told),
+            Said::Budget(told) => return Evicted::Failed(told),
+            Said::Unsupported => return Evicted::Failed(TWO_BUDGETS.into()),
+            Said::Unclear(told, after) => {
+                last = told;
+                sleep(after.unwrap_or(pause).min(LONGEST_PAUSE)).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+    }
+    Evicted::Failed(last)
+}
+
+/// The condition of a pod that is preempted.
+fn disruption_target(why: &str) -> serde_json::Value {
+    json!({"conditions": [{
+        "type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler", "message": why,
+        "lastTransitionTime": clock::now_rfc3339(),
+    }]})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::source::ApiReply;
+
+    fn reply(code: u16, text: &str, cause: Option<&str>) -> Reply {
+        let causes: Vec<_> = cause.iter().map(|reason| json!({"reason": reason, "message": "x"})).collect();
+        let body = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": text,
+            "details": {"causes": causes}, "code": code});
+        Ok(ApiReply { code, body: body.to_string().into(), ..ApiReply::default() })
+    }
+
+    #[test]
+    fn each_reply_to_an_eviction_has_one_meaning() {
+        let budget = "Cannot evict pod as it would violate the pod's disruption budget.";
+        let table = [
+            (reply(201, "", None), Said::Leaves),
+            (reply(404, "pods \"p\" not found", None), Said::Leaves),
+            (reply(409, "Precondition failed: UID in precondition: a, UID in object meta: b", None), Said::Leaves),
+            (
+                reply(409, "the object has been modified", None),
+                Said::Unclear("the object has been modified".into(), None),
+            ),
+            (reply(429, budget, Some("DisruptionBudget")), Said::Budget(budget.into())),
+            (reply(429, "too many requests", None), Said::Unclear("too many requests".into(), None)),
+            (reply(500, TWO_BUDGETS, None), Said::Unsupported),
+            (reply(503, "no", None), Said::Unclear("no".into(), None)),
+            (reply(403, "denied", None), Said::Refused("denied".into())),
+            (Err("reset".into()), Said::Unclear("reset".into(), None)),
+        ];
+        for (reply, said) in table {
+            assert_eq!(read(&reply), said, "{reply:?}");
+        }
+    }
+}
