@@ -32,7 +32,7 @@ use crate::{
         objects::kind_of_pods,
         source::{ApiServer, mirrored, requests::send},
     },
-    store::{Key, ListQuery, Record, Write},
+    store::{Atomicity, Call, Change, Key, ListQuery, Record, Write},
     wire::{outbox, source::BindMode},
 };
 
@@ -107,8 +107,14 @@ impl Rounds {
             let list = self.service.store.list(&self.cluster, &query).await?;
             let is_end = list.remaining.is_none();
             after = list.items.last().map(|last| (last.key.namespace.clone(), last.key.name.clone()));
-            let due = self.due(&list.items, &mut met);
+            let (due, unreadable) = self.due(&list.items, &mut met);
             self.bring_to_an_end(due, fence).await?;
+            if !unreadable.is_empty() {
+                // What cannot be read is no bind on its way.
+                let writes = [fence.clone()].into_iter().chain(unreadable).collect();
+                let call = Call { writes, atomicity: Atomicity::AllOrNothing };
+                self.service.clusters.commit(&self.cluster, call, None).await?;
+            }
             if is_end {
                 break;
             }
@@ -118,15 +124,16 @@ impl Rounds {
         Ok(())
     }
 
-    /// Those of a page that are due.
-    fn due(&mut self, page: &[Record], met: &mut HashSet<(String, bool)>) -> Vec<Due> {
+    /// Those of a page that are due, and the deletions of those that cannot be read.
+    fn due(&mut self, page: &[Record], met: &mut HashSet<(String, bool)>) -> (Vec<Due>, Vec<Write>) {
         let now = Instant::now();
-        let mut due = Vec::new();
+        let (mut due, mut unreadable) = (Vec::new(), Vec::new());
         for record in page {
             let (outgoing, is_done) = match Outgoing::of(record) {
                 Ok(read) => read,
                 Err(error) => {
-                    tracing::error!(key = ?record.key, %error, "a bind on its way cannot be read");
+                    tracing::error!(key = ?record.key, %error, "a bind on its way cannot be read, and is deleted");
+                    unreadable.push(Write::of(record, Change::Delete));
                     continue;
                 }
             };
@@ -142,7 +149,7 @@ impl Rounds {
                 due.push(Due { outgoing, is_done, is_asked });
             }
         }
-        due
+        (due, unreadable)
     }
 
     async fn bring_to_an_end(&self, due: Vec<Due>, fence: &Write) -> Result<()> {

@@ -9,8 +9,8 @@ use crate::{
         Service,
         error::{Error, Result},
     },
-    store::{Everywhere, Order, Scan},
-    wire::source::{self, ClusterSource, SyncStatus},
+    store::Everywhere,
+    wire::source::{self, ClusterSource},
 };
 
 /// The live clusters that clusters mirror, by cluster.
@@ -37,34 +37,14 @@ pub async fn of(service: &Service, cluster: &str) -> Result<Option<Arc<ClusterSo
     Ok(service.clusters.get(cluster).await?.view().source.clone())
 }
 
-/// How far the mirror of a cluster is: as this process knows, or as the process told that mirrors it.
-///
-/// # Errors
-/// Those of the store.
-pub async fn status(service: &Service, cluster: &str) -> Result<Option<SyncStatus>> {
-    if let Some(own) = service.sources.status(cluster) {
-        return Ok(Some(own));
-    }
-    let scan = Scan { order: Order::NewestFirst, limit: 1, ..Scan::all(cluster, source::STATUS) };
-    let told = service.store.scan(&scan).await?.entries.into_iter().next();
-    Ok(told.and_then(|entry| serde_json::from_slice(&entry.body).ok()))
-}
-
 /// `Ok` if the mirror has been whole within this time.
 ///
 /// # Errors
-/// Why decisions cannot be made on it, in one line; or those of the store.
-pub async fn is_whole(
-    service: &Service,
-    cluster: &str,
-    now: Timestamp,
-    within: Duration,
-) -> Result<std::result::Result<(), String>> {
-    let as_of = status(service, cluster).await?.and_then(|status| status.as_of());
-    let Some(as_of) = as_of else { return Ok(Err("the mirror of the live cluster is not whole yet".into())) };
+/// Why decisions cannot be made on it, in one line.
+pub fn is_whole(service: &Service, cluster: &str, now: Timestamp, within: Duration) -> std::result::Result<(), String> {
+    let Some(as_of) = service.sources.as_of(cluster) else {
+        return Err("the mirror of the live cluster is not whole yet".into());
+    };
     let age = Duration::try_from(now.duration_since(as_of)).unwrap_or_default();
-    if age > within {
-        return Ok(Err(format!("the mirror of the live cluster is {} s old", age.as_secs())));
-    }
-    Ok(Ok(()))
+    if age <= within { Ok(()) } else { Err(format!("the mirror of the live cluster is {} s old", age.as_secs())) }
 }
