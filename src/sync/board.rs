@@ -117,10 +117,13 @@ pub(super) async fn prune(service: &Service, cluster: &str, since: Option<Timest
     service.store.prune(cluster, STATUS, &Retain { since, ..Retain::default() }).await.map(drop)
 }
 
-/// The newest status in the ledger; an empty one if there is none, or none that can be read.
+/// The newest status, of the ledger or known to this process; an empty one if there is none, or none that can be read.
 pub(super) async fn newest(service: &Service, cluster: &str) -> Result<SyncStatus, StoreError> {
     let scan = Scan { order: Order::NewestFirst, limit: 1, ..Scan::all(cluster, STATUS) };
     let entries = service.store.scan(&scan).await?.entries;
     let newest = entries.first().and_then(|entry| serde_json::from_slice(&entry.body).ok());
-    Ok(newest.unwrap_or_default())
+    let newest: SyncStatus = newest.unwrap_or_default();
+    let latest = |status: &SyncStatus| status.kinds.values().filter_map(|kind| kind.as_of).max();
+    let known = service.sources.status(cluster).filter(|known| latest(known) > latest(&newest));
+    Ok(known.unwrap_or(newest))
 }

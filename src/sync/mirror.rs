@@ -21,7 +21,7 @@ use crate::{
     store::StoreError,
     wire::{
         kinds::{self, Served, StoredKind},
-        source::{self, ClusterSource},
+        source::{self, ClusterSource, SyncStatus},
     },
 };
 
@@ -98,6 +98,7 @@ async fn read_statuses(shared: Shared) {
             if shared.lock().contains(&cluster) {
                 continue;
             }
+            // Where it is mirrored by this process meanwhile, that knows more.
             if let Ok(status) = board::newest(&shared.service, &cluster).await
                 && !shared.lock().contains(&cluster)
             {
@@ -144,8 +145,8 @@ async fn mirror(shared: Shared, lead: Lead) {
         };
         // Versions of another API server say nothing.
         let is_other = of_source.replace(source.clone()).is_some_and(|before| !is_same_server(&before, &source));
-        let before = if is_other { Ok(Default::default()) } else { board::newest(&shared.service, &cluster).await };
-        let Ok(before) = before else { return };
+        let Ok(before) = board::newest(&shared.service, &cluster).await else { return };
+        let before = if is_other { SyncStatus::default() } else { before };
         let kinds = kinds_of(&source);
         let board = Board::new(&shared.service, &cluster, before, kinds.iter().map(|of| &*of.key));
         tracing::info!(cluster = &*cluster, source = source.title(), kinds = kinds.len(), "mirroring");

@@ -18,6 +18,8 @@ mod follow;
 mod kind;
 mod kubeconfig;
 mod object;
+#[cfg(test)]
+mod property;
 mod stream;
 mod trim;
 
