@@ -57,6 +57,7 @@ use crate::{
 mod access;
 pub mod archive;
 mod audit;
+mod mirrors;
 mod policy_file;
 mod tls;
 
@@ -165,6 +166,7 @@ struct Server {
     router: Router,
     upkeep: (Upkeep, Option<KeptUses>),
     lifecycle: Option<Lifecycle>,
+    mirrors: mirrors::Mirrors,
     scheduler: Option<Scheduler>,
     tracing: Option<Tracing>,
     certificates: Option<Certificates>,
@@ -224,7 +226,9 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
         ..extenders::Options::default()
     });
     let admission = AdmissionMode::named(&settings.admission).unwrap_or_default();
-    let service = Service { admission, ..Service::new(clusters, freshness, extenders) };
+    let live_clusters = mirrors::Live::new(false);
+    let service =
+        Service { admission, sources: live_clusters.sources(), ..Service::new(clusters, freshness, extenders) };
     if admission == AdmissionMode::Kubernetes
         && store.migration_status().await?.is_current()
         && let Err(error) = create_built_in(&service, &DEFAULT_CLUSTER.into()).await
@@ -269,14 +273,15 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     let lifecycle = ends.then(|| Lifecycle::start(&store, holder));
     let loops = settings.loops.clone();
     let scheduler = loops.map(|loops| Scheduler::start(&state, holder, &loops));
-    Ok(Server { listener, address, store, state, router, upkeep, lifecycle, scheduler, tracing, certificates })
+    let mirrors = live_clusters.mirrors(&state, holder);
+    Ok(Server { listener, address, store, state, router, upkeep, lifecycle, mirrors, scheduler, tracing, certificates })
 }
 
 impl Server {
     /// Serves until the signal to stop: then it is not ready, drains requests, and closes the database.
     async fn run(self, settings: &Settings, stop: impl Future<Output = ()>) -> Result<(), Error> {
-        let Self { listener, address, store, state, router, upkeep, lifecycle, scheduler, tracing, certificates } =
-            self;
+        let Self { listener, address, store, state, router, upkeep, lifecycle, mirrors, .. } = self;
+        let Self { scheduler, tracing, certificates, .. } = self;
         let scheme = if certificates.is_some() { "https" } else { "http" };
         info!(%address, version = env!("CARGO_PKG_VERSION"), "listening on {scheme}://{address} (the API: {scheme}://{address}/docs)");
         if state.manner.authenticator.is_none() && !address.ip().to_canonical().is_loopback() {
@@ -304,6 +309,7 @@ impl Server {
             state.clusters.end_watches();
         })
         .await;
+        mirrors.end().await;
         drop((upkeep, lifecycle, scheduler, certificates));
         if let Some(audit) = &state.manner.audit {
             audit.flush().await;

@@ -11,7 +11,7 @@ use podberth::{
         self,
         archive::{Export, Import},
     },
-    commands::{certs, explain, kubeconfig, policy, token},
+    commands::{certs, explain, kubeconfig, policy, sync, token},
     config::{self, Failure, Settings},
 };
 
@@ -48,6 +48,8 @@ enum Command {
     Export(Box<Export>),
     /// Read clusters from an export, each whole or not at all
     Import(Box<Import>),
+    /// Print the objects of a live cluster, as they would be mirrored
+    Sync(Box<sync::Options>),
     /// Make, list and revoke the tokens of a server
     #[command(subcommand)]
     Token(token::Command),
@@ -95,6 +97,10 @@ fn main() -> ExitCode {
         Command::Migrate(settings) => app::run(app::migrate(&settings)),
         Command::Export(command) => app::run(app::archive::export(&command)),
         Command::Import(command) => app::run(app::archive::import(&command)),
+        Command::Sync(options) => {
+            let ran = async { sync::run(&options, &mut std::io::stdout()).await.map_err(app::Error::Question) };
+            app::run_for(ran).map(|remark| eprint!("{remark}"))
+        }
         Command::Token(command) => {
             let ran = async { token::run(&command).await.map_err(app::Error::Question) };
             app::run_for(ran).and_then(|said| print(&said))

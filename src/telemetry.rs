@@ -282,6 +282,35 @@ pub fn policy_revisions<'p>(policies: impl IntoIterator<Item = (&'p str, u64)>) 
     policies.into_iter().map(line).fold(head, |text, line| text + &line)
 }
 
+/// The mirror of one kind of a cluster.
+#[derive(Clone, Copy, Debug)]
+pub struct Mirrored<'m> {
+    /// The cluster.
+    pub cluster: &'m str,
+    /// The kind.
+    pub kind: &'m str,
+    /// Seconds since the API server last told of it; `None` before the first whole list.
+    pub lag: Option<f64>,
+    /// Objects.
+    pub objects: u64,
+}
+
+/// The lines of [`SYNC_LAG`] and [`SYNC_OBJECTS`]. They are written and not recorded, since they are of the moment at which they are read.
+pub fn mirrors<'m>(kinds: impl Iterator<Item = Mirrored<'m>> + Clone) -> String {
+    let head = |name| {
+        let help = METRICS.iter().find(|metric| metric.name == name).map_or("", |metric| metric.help);
+        format!("# HELP {name} {help}\n# TYPE {name} gauge\n")
+    };
+    let lags = kinds.clone().filter_map(|Mirrored { cluster, kind, lag, .. }| {
+        lag.map(|lag| format!("{SYNC_LAG}{{cluster=\"{cluster}\",kind=\"{kind}\"}} {lag:.3}\n"))
+    });
+    let objects = kinds.map(|Mirrored { cluster, kind, objects, .. }| {
+        format!("{SYNC_OBJECTS}{{cluster=\"{cluster}\",kind=\"{kind}\"}} {objects}\n")
+    });
+    let text = lags.fold(head(SYNC_LAG), |text, line| text + &line) + &head(SYNC_OBJECTS);
+    objects.fold(text, |text, line| text + &line)
+}
+
 /// The metrics as text, without series of policies and extenders that are gone.
 pub fn render(recorded: &PrometheusHandle) -> String {
     let text = recorded.render();

@@ -20,6 +20,7 @@ use super::{
     state::AppState,
 };
 use crate::{
+    clock,
     core::snapshot::Snapshot,
     service::{error::Result, policies},
     telemetry,
@@ -237,7 +238,9 @@ pub async fn metrics(State(state): State<AppState>) -> Response {
     telemetry::sample_process();
     sample(&state);
     policies::retain_labels(&state);
-    let text = telemetry::render(&state.metrics) + &policies::metrics(&state) + &telemetry::process::metrics();
+    let of_mirrors = state.sources.metrics(clock::now());
+    let text =
+        telemetry::render(&state.metrics) + &policies::metrics(&state) + &of_mirrors + &telemetry::process::metrics();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 

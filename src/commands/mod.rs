@@ -7,4 +7,5 @@ pub mod demo;
 pub mod explain;
 pub mod kubeconfig;
 pub mod policy;
+pub mod sync;
 pub mod token;

@@ -31,7 +31,7 @@ pub(super) enum Told {
     Gone(SourceObject),
 }
 
-/// What is stored under the key of an object.
+/// The records under the key of an object.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Stored<'a> {
     pub(super) object: Option<&'a Record>,

@@ -165,7 +165,7 @@ pub(super) struct Follow {
     limit: u32,
     /// The newest version that was seen, also by the process that followed before.
     newest: String,
-    /// Whether API servers without this kind are known.
+    /// `true` if some API servers do not have this kind.
     is_optional: bool,
     /// Errors since something was told.
     failures: u32,

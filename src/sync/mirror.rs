@@ -54,7 +54,7 @@ pub struct Mirrors {
     _reading: Supervised,
 }
 
-/// What all mirrors of a process share.
+/// The common ground of all mirrors of a process.
 #[derive(Clone, Debug)]
 struct Shared {
     service: Service,
@@ -94,6 +94,7 @@ async fn read_statuses(shared: Shared) {
     loop {
         sleep(READ_EVERY).await;
         let Ok(clusters) = wanted(&shared.service).await else { continue };
+        shared.service.sources.retain(|cluster| clusters.contains(cluster));
         for cluster in clusters {
             if shared.lock().contains(&cluster) {
                 continue;

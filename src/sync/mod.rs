@@ -10,6 +10,7 @@
 
 pub mod client;
 pub mod mirror;
+pub mod once;
 
 mod apply;
 mod board;

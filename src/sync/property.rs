@@ -19,9 +19,7 @@ use super::{
     object::{Mirrored, SourceObject},
 };
 use crate::{
-    store::{
-        Atomicity, Change, Key, ListQuery, Outcome, Precondition, Record, Schema, Storage, Store, StoreError, Write,
-    },
+    store::{Atomicity, Change, Key, ListQuery, Outcome, Precondition, Record, Schema, Store, StoreError, Write},
     wire::{
         kinds,
         outbox::{self, PendingBind},

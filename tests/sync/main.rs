@@ -9,8 +9,10 @@ mod server;
 
 mod client;
 mod faults;
+mod itself;
+mod large;
 mod mirror;
-mod podberth;
+mod once;
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,7 +28,7 @@ use podberth::{
     wire::source::{self, ClusterSource, Trim},
 };
 use serde_json::{Value, json};
-use server::{Server, Setup};
+use server::Server;
 use tempfile::NamedTempFile;
 use tokio::time::timeout;
 use uuid::Uuid;

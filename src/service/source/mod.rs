@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    features,
+    features, telemetry,
     wire::source::{ClusterSource, SyncStatus},
 };
 
@@ -26,6 +26,9 @@ pub mod requests;
 
 /// Requests that change something, under way at a time per cluster.
 const MOST_UNDER_WAY: usize = 64;
+
+/// Clusters whose mirrors `/metrics` lists.
+const MOST_LISTED: usize = 100;
 
 /// Connects to live clusters.
 #[async_trait]
@@ -142,6 +145,26 @@ impl Sources {
     /// How far the mirror of a cluster is, as far as this process knows.
     pub fn status(&self, cluster: &str) -> Option<SyncStatus> {
         lock(&self.0.statuses).get(cluster).cloned()
+    }
+
+    /// Forgets the mirrors of clusters that are none any more.
+    pub fn retain(&self, is_mirror: impl Fn(&str) -> bool) {
+        lock(&self.0.statuses).retain(|cluster, _| is_mirror(cluster));
+        lock(&self.0.connected).retain(|cluster, _| is_mirror(cluster));
+    }
+
+    /// The lag and the objects of each kind, as lines of `/metrics`.
+    pub fn metrics(&self, now: Timestamp) -> String {
+        let statuses = lock(&self.0.statuses);
+        let kinds = statuses.iter().take(MOST_LISTED).flat_map(|(cluster, status)| {
+            status.kinds.iter().map(move |(kind, status)| telemetry::Mirrored {
+                cluster,
+                kind,
+                lag: status.as_of.map(|as_of| now.duration_since(as_of).as_secs_f64().max(0.0)),
+                objects: status.objects,
+            })
+        });
+        telemetry::mirrors(kinds)
     }
 
     /// The time of which the mirror of a cluster is at least the state.
