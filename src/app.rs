@@ -35,6 +35,7 @@ use crate::{
     clock::Elapsed,
     commands::demo,
     config::{self, Settings},
+    core::waiting::Loops,
     extenders::{self, Extenders},
     live::{
         self, Clusters, DEFAULT_CLUSTER, Remembering,
@@ -43,6 +44,8 @@ use crate::{
     service::{
         Freshness, Service,
         access::uses::KeptUses,
+        bind,
+        lead::Leads,
         lifecycle::{Lifecycle, events::ExpireEvents},
         objects::{AdmissionMode, create_built_in},
         scheduler::Scheduler,
@@ -167,7 +170,7 @@ struct Server {
     upkeep: (Upkeep, Option<KeptUses>),
     lifecycle: Option<Lifecycle>,
     mirrors: mirrors::Mirrors,
-    scheduler: Option<Scheduler>,
+    scheduler: (Option<Scheduler>, Option<Leads>),
     tracing: Option<Tracing>,
     certificates: Option<Certificates>,
 }
@@ -271,9 +274,12 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     // Facts end where they come from.
     let ends = admission == AdmissionMode::Kubernetes;
     let lifecycle = ends.then(|| Lifecycle::start(&store, holder));
-    let loops = settings.loops.clone();
+    let are_reached = state.sources.are_reached();
+    let loops = settings.loops.clone().or_else(|| are_reached.then(Loops::default));
     let scheduler = loops.map(|loops| Scheduler::start(&state, holder, &loops));
     let mirrors = live_clusters.mirrors(&state, holder);
+    let binds = are_reached.then(|| bind::look_after(&state, holder));
+    let scheduler = (scheduler, binds);
     Ok(Server { listener, address, store, state, router, upkeep, lifecycle, mirrors, scheduler, tracing, certificates })
 }
 
@@ -310,7 +316,14 @@ impl Server {
         })
         .await;
         mirrors.end().await;
-        drop((upkeep, lifecycle, scheduler, certificates));
+        let (scheduler, binds) = scheduler;
+        if let Some(scheduler) = scheduler {
+            scheduler.end().await;
+        }
+        if let Some(binds) = binds {
+            binds.end().await;
+        }
+        drop((upkeep, lifecycle, certificates));
         if let Some(audit) = &state.manner.audit {
             audit.flush().await;
         }

@@ -15,6 +15,7 @@ use super::{
     Service,
     error::{Error, Result, Subject},
     objects::{self, ATTEMPTS, AdmissionMode, Deletion, Target, delete::deletion_of},
+    source::mirrored,
 };
 use crate::{
     clock,
@@ -91,6 +92,9 @@ impl Budget {
 /// others kept changing the pod or its budgets.
 pub async fn evict(service: &Service, target: &Target, deletion: &Deletion) -> Result<Record> {
     let Deletion { options, preconditions, dry_run } = deletion;
+    if let Some(source) = mirrored::of(service, &target.cluster).await? {
+        return through::evict(service, &source, target, deletion).await;
+    }
     for _ in 0..ATTEMPTS {
         let pod = objects::read(service, target, None).await?;
         if let Some(uid) = preconditions.uid.as_ref().filter(|uid| **uid != pod.uid) {

@@ -1,14 +1,16 @@
 //! Binds as the API server makes them, under `--admission=kubernetes`: the scheduler has decided, so nothing is judged again, and the node need
-//! not exist.
+//! not exist. In a cluster that mirrors a live one each bind is judged: there Podberth is the scheduler.
 
 use std::collections::BTreeMap;
 
+use super::bind_stored;
 use crate::{
     clock,
     service::{
         Service,
         error::{Error, Result, Subject},
         objects::{self, ATTEMPTS, Target, with_node},
+        source::mirrored,
     },
     store::{Atomicity, Call, Change, Outcome, Precondition, Write},
     wire::{
@@ -30,6 +32,9 @@ pub async fn bind_unjudged(
     annotations: &BTreeMap<String, String>,
     dry_run: bool,
 ) -> Result<()> {
+    if mirrored::of(service, &target.cluster).await?.is_some() {
+        return bind_stored(service, target, uid, node, None, dry_run).await;
+    }
     for _ in 0..ATTEMPTS {
         let stored = objects::read(service, target, None).await?;
         if !uid.is_empty() && *uid != *stored.uid {

@@ -27,6 +27,7 @@ use crate::{
         context,
         error::{Error, Result},
         objects::ATTEMPTS,
+        source::mirrored,
     },
     store::{Atomicity, Call, Change, Key, Outcome, Precondition, Record, Write},
     wire::{fault::Cause, kinds},
@@ -221,6 +222,12 @@ pub async fn carry_out(
     dry_run: bool,
     mut sight: Sight,
 ) -> Result<EvictionReport> {
+    if let Some(source) = mirrored::of(service, cluster).await? {
+        let title = source.title();
+        return Err(Error::NotAllowed(format!(
+            "the cluster mirrors {title}, whose own controller carries out the evictions of taints"
+        )));
+    }
     let now = nanoseconds(clock::now());
     let before = meant.before.map_or(now, |before| nanoseconds(before).min(now));
     context::existing(service, cluster).await?;

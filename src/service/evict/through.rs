@@ -6,7 +6,7 @@
 //! Source: `pkg/registry/core/pod/storage/eviction.go` (`Create`, `createTooManyRequestsError`), `pkg/scheduler/framework/preemption/preemption.go`
 //! (`prepareCandidate`).
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 use tokio::time::sleep;
@@ -14,11 +14,20 @@ use tokio::time::sleep;
 use super::TWO_BUDGETS;
 use crate::{
     clock,
-    service::source::{
-        ApiServer,
-        requests::{PodRef, Reply, message, send},
+    service::{
+        Service,
+        error::{Error, Result},
+        objects::{self, Deletion, Target},
+        source::{
+            ApiServer,
+            requests::{PodRef, Reply, message, send},
+        },
     },
-    wire::status::Status,
+    store::Record,
+    wire::{
+        source::{BindMode, ClusterSource},
+        status::Status,
+    },
 };
 
 /// Requests for one eviction at most.
@@ -99,6 +108,53 @@ pub async fn evict_for(server: &dyn ApiServer, pod: &PodRef, may_break: bool, wh
         }
     }
     Evicted::Failed(last)
+}
+
+/// Evicts a pod of a cluster that mirrors a live one, as a client asks for. Returns the pod as the mirror has it.
+///
+/// # Errors
+/// As the API server refuses it: [`Error::NotFound`], [`Error::Disruption`], [`Error::Conflict`]; [`Error::NotAllowed`] where the source says
+/// `bind: record`, [`Error::Unavailable`] if it is not known what came of it.
+pub async fn evict(
+    service: &Service,
+    source: &Arc<ClusterSource>,
+    target: &Target,
+    deletion: &Deletion,
+) -> Result<Record> {
+    let title = source.title();
+    if source.bind == BindMode::Record {
+        let message =
+            format!("the cluster mirrors {title}, which Podberth does not change (bind: record): evict the pod there");
+        return Err(Error::NotAllowed(message));
+    }
+    let unavailable = |why: String| Error::Unavailable {
+        message: format!("the API server of {title} did not answer: {why}"),
+        retry_after_seconds: 1,
+    };
+    let stored = objects::read(service, target, None).await?;
+    deletion.preconditions.check(target, &stored)?;
+    let pod =
+        PodRef { namespace: stored.key.namespace.clone(), name: stored.key.name.clone(), uid: stored.uid.clone() };
+    let mut options = json!({});
+    if let Some(grace) = deletion.options.grace_period_seconds {
+        options["gracePeriodSeconds"] = grace.into();
+    }
+    if deletion.dry_run {
+        options["dryRun"] = json!(["All"]);
+    }
+    let server = service.sources.server(&target.cluster, source).await.map_err(&unavailable)?;
+    let reply = send(&*server, pod.evict(options)).await;
+    let retry_after = reply.as_ref().ok().and_then(|reply| reply.retry_after);
+    match read(&reply) {
+        Said::Leaves => Ok(stored),
+        Said::Budget(cause) => Err(Error::Disruption {
+            cause,
+            retry_after_seconds: retry_after.map(|after| u32::try_from(after.as_secs()).unwrap_or(u32::MAX)),
+        }),
+        Said::Unsupported => Err(Error::BadRequest(TWO_BUDGETS.into())),
+        Said::Refused(message) => Err(target.conflict(message)),
+        Said::Unclear(why, _) => Err(unavailable(why)),
+    }
 }
 
 /// The condition of a pod that is preempted.

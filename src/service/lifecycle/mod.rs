@@ -9,18 +9,27 @@
 //! - A running pod goes when its grace is over: no kubelet confirms here that it has stopped.
 //! - A volume without a claim is available, and a bind that kube-scheduler began is completed ([`volumes`]): there is no volume controller.
 //!
+//! Clusters that mirror live ones are left alone: there the live cluster's own controllers do it.
+//!
 //! One process does it for all: the one that holds the lease. It follows the feed of every cluster ([`follower`]) into an [`index`], whose rules
 //! need no I/O, and writes at most a few hundred objects of a cluster at a time. A crash between two writes loses nothing: all that is due
 //! follows from what is stored.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
 use self::follower::Follower;
 use super::supervised::Supervised;
-use crate::store::{Hint, Listener, Storage, StoreError};
+use crate::{
+    store::{Hint, Key, Listener, Storage, StoreError},
+    wire::source,
+};
 
 mod action;
 mod entry;
@@ -68,13 +77,15 @@ pub struct Turns {
     store: Arc<dyn Storage>,
     holder: Uuid,
     followers: HashMap<String, Follower>,
+    /// The clusters that mirror live ones, as of the last turn over all.
+    mirrors: HashSet<String>,
     renewed: Option<Instant>,
 }
 
 impl Turns {
     /// Turns that know nothing yet. `holder` names this process.
     pub fn new(store: &Arc<dyn Storage>, holder: Uuid) -> Self {
-        Self { store: store.clone(), holder, followers: HashMap::new(), renewed: None }
+        Self { store: store.clone(), holder, followers: HashMap::new(), mirrors: HashSet::new(), renewed: None }
     }
 
     async fn run(mut self) {
@@ -106,6 +117,8 @@ impl Turns {
             return Ok(AGAIN);
         }
         let names = self.store.clusters().await?;
+        let sources = self.store.everywhere(source::KIND).await?.found;
+        self.mirrors = sources.into_iter().map(|(cluster, _)| cluster).collect();
         self.followers.retain(|name, _| names.contains(name));
         self.turn_of(&names).await
     }
@@ -130,7 +143,10 @@ impl Turns {
         let heads = self.store.heads(names).await?;
         let (mut is_busy, mut pause) = (false, IDLE);
         for standing in &heads.clusters {
-            if standing.removed {
+            if !self.followers.contains_key(&standing.name) && is_mirror(&*self.store, &standing.name).await? {
+                self.mirrors.insert(standing.name.clone());
+            }
+            if standing.removed || self.mirrors.contains(&standing.name) {
                 self.followers.remove(&standing.name);
                 continue;
             }
@@ -157,6 +173,11 @@ impl Turns {
         }
         Ok(if is_busy { Duration::ZERO } else { pause })
     }
+}
+
+/// `true` if a cluster mirrors a live one.
+async fn is_mirror(store: &dyn Storage, cluster: &str) -> Result<bool, StoreError> {
+    Ok(store.get(cluster, &Key::new(source::KIND, "", source::NAME)).await?.is_some())
 }
 
 /// The clusters of the next turn.

@@ -120,6 +120,7 @@ pub fn prepare(
         all_or_nothing: request.all_or_nothing,
         suggestions: request.suggestions.unwrap_or(true),
         fence: None,
+        avoids: Vec::new(),
         asking: asking.clone(),
         service: service.clone(),
         cluster: cluster.clone(),
@@ -153,6 +154,16 @@ impl Runs {
     pub fn fenced(mut self, fence: &Write) -> Self {
         for run in &mut self.stretches {
             run.fence = Some(fence.clone());
+        }
+        self
+    }
+
+    /// Places no pod on these nodes that does not tolerate everything.
+    #[must_use]
+    pub fn avoiding(mut self, nodes: &[Name]) -> Self {
+        for run in &mut self.stretches {
+            run.avoids = nodes.to_vec();
+            run.snapshot = run.as_avoided(run.snapshot.clone());
         }
         self
     }

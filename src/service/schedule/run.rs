@@ -13,8 +13,8 @@ use crate::{
     core::{
         batch::{self, Batch, Placed},
         claim_choice::ClaimChoice,
-        model::Pod,
-        snapshot::Snapshot,
+        model::{Effect, Name, Pod, Taint},
+        snapshot::{Object, Snapshot},
         suggest,
     },
     live::View,
@@ -43,6 +43,9 @@ const CHUNK: usize = 512;
 /// many attempts.
 const ATTEMPTS: usize = 32;
 
+/// The taint of nodes that get no pods for now; no stored node has it.
+const RESTING: &str = "podberth.io/resting";
+
 /// Number of kinds of pods that get suggestions.
 const EXPLAINED: usize = 5;
 
@@ -59,6 +62,8 @@ pub(super) struct Run {
     pub(super) suggestions: bool,
     /// The first write of each call that binds: see [`InStore::fence`].
     pub(super) fence: Option<Write>,
+    /// Nodes that get no pods for now.
+    pub(super) avoids: Vec<Name>,
     /// The extenders of the policy, if any may be called.
     pub(super) asking: Option<Asking>,
     /// The snapshot of the first decisions.
@@ -424,7 +429,24 @@ impl Run {
     }
 
     async fn newest(&self) -> Result<Arc<View>> {
-        context::view(&self.service, &self.cluster).await
+        let view = context::view(&self.service, &self.cluster).await?;
+        if self.avoids.is_empty() {
+            return Ok(view);
+        }
+        let mut avoiding = (*view).clone();
+        avoiding.snapshot = self.as_avoided(avoiding.snapshot);
+        Ok(Arc::new(avoiding))
+    }
+
+    /// The snapshot with a taint on each of the nodes that get no pods for now.
+    pub(super) fn as_avoided(&self, mut snapshot: Snapshot) -> Snapshot {
+        for name in &self.avoids {
+            let Some(mut tainted) = snapshot.node(name).map(|info| (*info.node).clone()) else { continue };
+            let (key, value, effect) = (RESTING.into(), Name::default(), Effect::NoSchedule);
+            tainted.taints.push(Taint { key, value, effect, added: None });
+            snapshot.apply(Object::Node(tainted));
+        }
+        snapshot
     }
 
     /// The task for the pod as it is stored by now.

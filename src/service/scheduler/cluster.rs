@@ -14,8 +14,12 @@ use futures_util::{FutureExt, Stream, StreamExt, stream};
 use metrics::gauge;
 use tokio::time::sleep;
 
-use super::report::Reporter;
+use super::{
+    report::Reporter,
+    resting::{Resting, overcommitted, refused_by},
+};
 use crate::{
+    clock,
     core::{
         model::{Name, Pod},
         snapshot::{Kind, Snapshot},
@@ -30,14 +34,17 @@ use crate::{
         access::sight::Sight,
         context::{self, Fresh},
         error::{Error, Result},
+        lead::Lead,
         objects::{self, Begin, Target},
         schedule::{self, Answers},
+        source::{ApiServer, mirrored},
     },
     telemetry,
     wire::{
         kinds::{self, StoredKind},
         schedule::{ScheduleRequest, ScheduleResult, ScheduledPod},
         selector::Query,
+        source::ClusterSource,
     },
 };
 
@@ -47,19 +54,40 @@ const AT_ONCE: usize = 512;
 /// Kinds besides those of decisions whose changes may let a pod fit.
 const OTHERS: [(&str, &str); 1] = [("podberth.io", "policies")];
 
+/// Longest age of the mirror of a live cluster that pods are placed on. Where nothing happens, bookmarks come each minute.
+const LONGEST_LAG: Duration = Duration::from_mins(5);
+
+/// Pause before a mirror that is not whole is looked at again.
+const WHOLE_AGAIN: Duration = Duration::from_secs(1);
+
+/// Interval of counting overcommitted nodes.
+const COUNTED_EVERY: Duration = Duration::from_secs(10);
+
+/// A cluster and its schedulers.
+pub(super) struct Of<'s> {
+    pub(super) service: &'s Service,
+    pub(super) cluster: &'s Arc<str>,
+    pub(super) schedulers: &'s [Name],
+    /// The live cluster that it mirrors.
+    pub(super) source: Option<Arc<ClusterSource>>,
+    /// Its API server.
+    pub(super) server: Option<Arc<dyn ApiServer>>,
+    pub(super) lead: Lead,
+}
+
 /// The news of watches that the queue does not know yet.
 #[derive(Default)]
 struct News {
     pods: HashSet<PodKey>,
     nodes: HashSet<Name>,
     changes: Changes,
+    /// Nodes whose kubelets refused a pod for want of room.
+    refusing: Vec<Name>,
 }
 
 /// The loop over one cluster.
 struct Loop<'s> {
-    service: &'s Service,
-    cluster: &'s Arc<str>,
-    schedulers: &'s [Name],
+    of: Of<'s>,
     queue: Queue,
     news: News,
     /// The snapshot of the last turn.
@@ -68,37 +96,46 @@ struct Loop<'s> {
     /// Breaks ties otherwise in each batch.
     batches: u64,
     reporter: Reporter,
+    resting: Resting,
+    /// When overcommitted nodes were counted last.
+    counted: Option<Duration>,
 }
 
 type Steps = Pin<Box<dyn Stream<Item = (&'static StoredKind, Step)> + Send>>;
 
-/// Schedules the pods that name one of these schedulers. Returns when a watch has ended.
+/// Schedules the pods that name one of these schedulers. Returns when a watch has ended, or the cluster mirrors another live one.
 ///
 /// # Errors
 /// Those of the store, and those that break off a batch.
-pub(super) async fn run(service: &Service, cluster: &Arc<str>, schedulers: &[Name]) -> Result<()> {
+pub(super) async fn run(of: Of<'_>) -> Result<()> {
+    let (service, cluster) = (of.service, of.cluster);
+    of.waited_for_mirror().await;
     let mut steps = watches(service, cluster).await?;
     // It has all that the watches will not tell.
     let view = context::take(service, cluster, Fresh { is_newest: true, ..Fresh::default() }).await?.view;
     let mut of = Loop {
-        service,
-        cluster,
-        schedulers,
         queue: Queue::default(),
         news: News::default(),
         seen: view.snapshot.clone(),
         began: Instant::now(),
         batches: 0,
-        reporter: Reporter::start(service, cluster),
+        reporter: Reporter::start(service, cluster, of.server.clone()),
+        resting: Resting::default(),
+        counted: None,
+        of,
     };
     for pod in view.snapshot.pods() {
         of.sort_in(&view, &key(pod), None);
     }
     loop {
-        of.decide().await?;
+        let may_decide = of.of.is_whole().is_ok();
+        if may_decide {
+            of.decide().await?;
+        }
         of.measure();
         let now = of.began.elapsed();
         let pause = of.queue.next().map_or(LONGEST_SLEEP, |at| at.saturating_sub(now));
+        let pause = if may_decide { pause } else { WHOLE_AGAIN };
         tokio::select! {
             biased;
             step = steps.next() => if !of.note(step)? {
@@ -111,7 +148,30 @@ pub(super) async fn run(service: &Service, cluster: &Arc<str>, schedulers: &[Nam
                 return Ok(());
             }
         }
-        of.take_in().await?;
+        if !of.take_in().await? {
+            return Ok(());
+        }
+    }
+}
+
+impl Of<'_> {
+    /// `Ok` if pods can be placed: the mirror of the live cluster is whole, if it is one.
+    fn is_whole(&self) -> std::result::Result<(), String> {
+        match self.source {
+            Some(_) => mirrored::is_whole(self.service, self.cluster, clock::now(), LONGEST_LAG),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until pods can be placed.
+    async fn waited_for_mirror(&self) {
+        let mut is_told = false;
+        while let Err(why) = self.is_whole() {
+            if !std::mem::replace(&mut is_told, true) {
+                tracing::info!(cluster = &**self.cluster, why, "pods are not scheduled yet");
+            }
+            sleep(WHOLE_AGAIN).await;
+        }
     }
 }
 
@@ -152,10 +212,16 @@ impl Loop<'_> {
         }
     }
 
-    /// Takes the news in: pods that wait go into the queue, and changes wake others there.
-    async fn take_in(&mut self) -> Result<()> {
-        let view = context::take(self.service, self.cluster, Fresh::default()).await?.view;
-        let News { pods, nodes, mut changes } = std::mem::take(&mut self.news);
+    /// Takes the news in: pods that wait go into the queue, and changes wake others there. `false` if the cluster mirrors another live one by now.
+    async fn take_in(&mut self) -> Result<bool> {
+        let view = context::take(self.of.service, self.of.cluster, Fresh::default()).await?.view;
+        if view.source != self.of.source {
+            return Ok(false);
+        }
+        let News { pods, nodes, mut changes, refusing } = std::mem::take(&mut self.news);
+        for node in refusing {
+            self.resting.rest(node, self.began.elapsed());
+        }
         let before = std::mem::replace(&mut self.seen, view.snapshot.clone());
         for name in nodes {
             let of = |snapshot: &Snapshot| snapshot.node(&name).map(|info| info.node.clone());
@@ -168,14 +234,14 @@ impl Loop<'_> {
             self.sort_in(&view, key, was.as_deref());
         }
         self.queue.changed(changes);
-        Ok(())
+        Ok(true)
     }
 
     /// Puts a pod into the queue if it waits for one of the schedulers, or takes it out. One that is as it `was` stays where it is.
     fn sort_in(&mut self, view: &View, key: &PodKey, was: Option<&Pod>) {
         let snapshot = &view.snapshot;
         let waits = |pod: &&Arc<Pod>| {
-            self.schedulers.contains(&pod.scheduler_name)
+            self.of.schedulers.contains(&pod.scheduler_name)
                 && !pod.terminal
                 && !pod.terminating
                 && view.bound_to(&key.0, &key.1).is_none()
@@ -207,7 +273,7 @@ impl Loop<'_> {
                 }
             }
             Err(error) => {
-                tracing::warn!(cluster = &**self.cluster, %error, "a batch broke off; its pods are tried again");
+                tracing::warn!(cluster = &**self.of.cluster, %error, "a batch broke off; its pods are tried again");
             }
         }
         // Of those that were not told about nothing is known.
@@ -226,9 +292,13 @@ impl Loop<'_> {
             seed: self.batches,
             ..ScheduleRequest::default()
         };
-        let view = context::view(self.service, self.cluster).await?;
-        let (service, cluster) = (self.service.clone(), self.cluster.clone());
-        let runs = schedule::prepare(&request, b"{}", None, service, cluster, &view, Sight::default())?;
+        let view = context::view(self.of.service, self.of.cluster).await?;
+        let (service, cluster) = (self.of.service.clone(), self.of.cluster.clone());
+        let mut runs = schedule::prepare(&request, b"{}", None, service, cluster, &view, Sight::default())?;
+        if self.of.source.is_some() {
+            let resting = self.resting.now(self.began.elapsed());
+            runs = runs.fenced(&self.of.lead.fence().await?).avoiding(&resting);
+        }
         let mut answers = Answers::collected();
         runs.run(&mut answers).await?;
         Ok(answers.into_pods())
@@ -250,7 +320,13 @@ impl Loop<'_> {
         }
     }
 
-    fn measure(&self) {
+    fn measure(&mut self) {
+        let (now, cluster) = (self.began.elapsed(), self.of.cluster);
+        if self.counted.is_none_or(|at| at + COUNTED_EVERY <= now) {
+            self.counted = Some(now);
+            let nodes = overcommitted(&self.seen) as f64;
+            gauge!(telemetry::NODES_OVERCOMMITTED, "cluster" => cluster.to_string()).set(nodes);
+        }
         let counts = self.queue.counts();
         for (state, count) in [
             ("active", counts.active),
@@ -258,7 +334,7 @@ impl Loop<'_> {
             ("unschedulable", counts.unschedulable),
             ("gated", counts.gated),
         ] {
-            gauge!(telemetry::QUEUED_PODS, "cluster" => self.cluster.to_string(), "queue" => state).set(count as f64);
+            gauge!(telemetry::QUEUED_PODS, "cluster" => cluster.to_string(), "queue" => state).set(count as f64);
         }
     }
 }
@@ -269,6 +345,10 @@ impl News {
         match kind.core() {
             Some(Kind::Pod) => {
                 self.pods.insert((namespace.into(), name.into()));
+                // One that has ended for long is no news.
+                let was_there = event.before.is_some();
+                let after = event.after.as_ref().filter(|_| was_there);
+                self.refusing.extend(after.and_then(|state| refused_by(&state.record.body)));
             }
             Some(Kind::Node) => {
                 self.nodes.insert(name.into());

@@ -1,95 +1,137 @@
-//! The loop of Podberth's own scheduler (`--loop`): pods that name it are placed as they come, with no kube-scheduler beside.
+//! The loop of Podberth's own scheduler (`--loop`, and `loop` of a mirrored cluster): pods that name it are placed as they come, with no kube-scheduler
+//! beside.
 //!
 //! Watches of a cluster ([`cluster`]) feed the queue of pods that wait ([`crate::core::waiting`]). A batch of them goes the way of `/schedule`;
-//! what came of it is written as kube-scheduler does, as conditions and events ([`report`]). One process runs the loops: the one that holds the
-//! lease. A bind is committed only if the pod waits and the node has room, so a process that lost the lease unnoticed does no harm.
+//! what came of it is written as kube-scheduler does, as conditions and events ([`report`]). One process runs the loop of a cluster: the one that leads it.
+//! A bind is committed only if the pod waits and the node has room, so a process that lost the lead unnoticed does no harm.
+//!
+//! In a cluster that mirrors a live one all writes go to its API server. The loop then waits until the mirror is whole, and for the Lease in the live
+//! cluster if the source names one.
 //!
 //! Source: `pkg/scheduler/{scheduler,schedule_one,eventhandlers}.go`.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::sleep;
 use uuid::Uuid;
 
-use super::{Service, supervised::Supervised};
+use self::cluster::Of;
+use super::{
+    Service,
+    error::{Error, Result},
+    lead::{self, Lead, Leads},
+    source::{
+        lease::{Held, Lease},
+        mirrored,
+    },
+};
 use crate::{
     core::{model::Name, waiting::Loops},
     live::DEFAULT_CLUSTER,
+    wire::source::{BindMode, ClusterSource},
 };
 
 mod cluster;
 mod report;
+mod resting;
 
-/// Names the lease.
-const LEASE: &str = "scheduler";
+/// The name of the duty.
+const DUTY: &str = "loop";
 
-/// Time that the lease lasts, and after which it is renewed (`LeaseDuration`, `RenewDeadline` of client-go).
-const LEASED_FOR: Duration = Duration::from_secs(15);
-const RENEWED_AFTER: Duration = Duration::from_secs(5);
+/// Pause before a loop that cannot run is looked at again.
+const AGAIN: Duration = Duration::from_secs(10);
 
-/// Time between two attempts to get the lease, and after an error.
-const AGAIN: Duration = Duration::from_secs(2);
+/// The names of schedulers that a setting gives, by cluster.
+type Named = Arc<BTreeMap<Arc<str>, Vec<Name>>>;
 
 /// The loops; they end when this is dropped.
 #[derive(Debug)]
 pub struct Scheduler {
-    _running: Supervised,
+    leads: Leads,
 }
 
 impl Scheduler {
     /// Starts them. `holder` names this process.
     pub fn start(service: &Service, holder: Uuid, loops: &Loops) -> Self {
-        let service = service.clone();
-        let mut clusters: BTreeMap<Arc<str>, Vec<Name>> = BTreeMap::new();
+        let mut named: BTreeMap<Arc<str>, Vec<Name>> = BTreeMap::new();
         for (cluster, name) in &loops.0 {
             let cluster = cluster.as_deref().unwrap_or(DEFAULT_CLUSTER);
-            clusters.entry(cluster.into()).or_default().push(name.clone());
+            named.entry(cluster.into()).or_default().push(name.clone());
         }
-        let run = move || lead(service.clone(), holder, clusters.clone());
-        Self { _running: Supervised::start("the scheduler's loop", AGAIN, run) }
+        let named = Arc::new(named);
+        let (of, asked) = (service.clone(), named.clone());
+        let wanted = move |service: Service| wanted(service, asked.clone());
+        let run = move |lead: Lead| follow(of.clone(), named.clone(), holder, lead);
+        Self { leads: lead::lead(service, holder, DUTY, wanted, run) }
+    }
+
+    /// Ends them, so that other processes go on at once.
+    pub async fn end(self) {
+        self.leads.end().await;
     }
 }
 
-/// Runs the loops, each of a cluster and the names of its schedulers, while this process has the lease.
-async fn lead(service: Service, holder: Uuid, loops: BTreeMap<Arc<str>, Vec<Name>>) {
-    loop {
-        match service.store.lease(LEASE, holder, LEASED_FOR).await {
-            Ok(true) => {
-                tracing::info!(clusters = loops.len(), "this process schedules");
-                let start = |(name, schedulers): (&Arc<str>, &Vec<Name>)| {
-                    let (service, name, schedulers) = (service.clone(), name.clone(), schedulers.clone());
-                    let run = move || follow(service.clone(), name.clone(), schedulers.clone());
-                    Supervised::start("the scheduler's loop over a cluster", AGAIN, run)
-                };
-                let running: Vec<Supervised> = loops.iter().map(start).collect();
-                renewed(&service, holder).await;
-                drop(running);
-                tracing::info!("another process may schedule");
-            }
-            Ok(false) => {}
-            Err(error) => tracing::debug!(%error, "the scheduler's lease cannot be had"),
+/// The clusters that have a loop.
+async fn wanted(service: Service, named: Named) -> Result<BTreeSet<Arc<str>>> {
+    let mut clusters: BTreeSet<Arc<str>> = named.keys().cloned().collect();
+    if service.sources.are_reached() {
+        let sources = mirrored::all(&service).await?;
+        clusters.extend(sources.into_iter().filter(|(_, source)| !source.schedulers.is_empty()).map(|(name, _)| name));
+    }
+    Ok(clusters)
+}
+
+/// Schedules the pods of a cluster until its watches end, or it mirrors another live one.
+async fn follow(service: Service, named: Named, holder: Uuid, lead: Lead) {
+    let cluster = lead.cluster().clone();
+    if let Err(error) = run(&service, &named, holder, lead).await {
+        tracing::warn!(cluster = &*cluster, %error, "pods cannot be scheduled; it is tried again");
+    }
+}
+
+async fn run(service: &Service, named: &Named, holder: Uuid, lead: Lead) -> Result<()> {
+    let cluster = lead.cluster().clone();
+    let source = mirrored::of(service, &cluster).await?;
+    let mut schedulers = named.get(&cluster).cloned().unwrap_or_default();
+    let Some(source) = source else {
+        if schedulers.is_empty() {
+            sleep(AGAIN).await;
+            return Ok(());
         }
+        let of = Of { service, cluster: &cluster, schedulers: &schedulers, source: None, server: None, lead };
+        return cluster::run(of).await;
+    };
+    schedulers.extend(source.schedulers.iter().map(|name| Name::from(&**name)));
+    if let Some(why) = cannot_run(&source) {
+        tracing::warn!(cluster = &*cluster, why, "pods are not scheduled");
         sleep(AGAIN).await;
+        return Ok(());
+    }
+    let asked = service.sources.server(&cluster, &source).await;
+    let server = asked.map_err(|why| Error::internal(format!("the API server cannot be asked: {why}")))?;
+    let of = Of {
+        service,
+        cluster: &cluster,
+        schedulers: &schedulers,
+        source: Some(source.clone()),
+        server: Some(server.clone()),
+        lead,
+    };
+    let Some(named) = &source.lease else { return cluster::run(of).await };
+    let lease = Lease::new(server, named, format!("podberth_{holder}")).map_err(Error::internal)?;
+    let mut held = Held(lease);
+    held.0.acquired().await;
+    tokio::select! {
+        ended = cluster::run(of) => ended,
+        () = held.0.kept() => Ok(()),
     }
 }
 
-/// Renews the lease; ends when it is lost, or could not be renewed before its end.
-async fn renewed(service: &Service, holder: Uuid) {
-    let mut ends = Instant::now() + LEASED_FOR;
-    loop {
-        sleep(RENEWED_AFTER.min(ends.saturating_duration_since(Instant::now()))).await;
-        let asked = Instant::now();
-        match timeout_at(ends, service.store.lease(LEASE, holder, LEASED_FOR)).await {
-            Ok(Ok(true)) => ends = asked + LEASED_FOR,
-            Ok(Ok(false)) | Err(_) => return,
-            Ok(Err(_)) => sleep(AGAIN).await,
-        }
-    }
-}
-
-/// Schedules the pods of a cluster until its watches end.
-async fn follow(service: Service, name: Arc<str>, schedulers: Vec<Name>) {
-    if let Err(error) = cluster::run(&service, &name, &schedulers).await {
-        tracing::warn!(cluster = &*name, %error, "pods cannot be scheduled; it is tried again");
-    }
+/// Why the loop of a mirrored cluster cannot run, if so.
+fn cannot_run(source: &ClusterSource) -> Option<&'static str> {
+    (source.bind == BindMode::Record).then_some("its binds are only noted: set bind to apiserver, or take the loop out")
 }

@@ -20,6 +20,10 @@ use crate::{
         Service,
         error::{Error, Result},
         objects::{Intent, Manager, Options, Part, Target, generated, write},
+        source::{
+            ApiRequest, ApiServer,
+            requests::{self, message, send},
+        },
     },
     telemetry,
     wire::{
@@ -64,10 +68,10 @@ struct Last {
 }
 
 impl Reporter {
-    /// Starts writing reports about pods of a cluster.
-    pub(super) fn start(service: &Service, cluster: &Arc<str>) -> Self {
+    /// Starts writing reports about pods of a cluster, to the API server of the live one that it mirrors, if it does.
+    pub(super) fn start(service: &Service, cluster: &Arc<str>, server: Option<Arc<dyn ApiServer>>) -> Self {
         let (reports, waiting) = mpsc::channel(MOST_WAITING);
-        let writer = Writer { service: service.clone(), cluster: cluster.clone(), last: HashMap::new() };
+        let writer = Writer { service: service.clone(), cluster: cluster.clone(), server, last: HashMap::new() };
         let running = tokio::spawn(writer.run(waiting)).abort_handle();
         Self { reports, running }
     }
@@ -89,6 +93,7 @@ impl Drop for Reporter {
 struct Writer {
     service: Service,
     cluster: Arc<str>,
+    server: Option<Arc<dyn ApiServer>>,
     /// By the uid of the pod.
     last: HashMap<String, Last>,
 }
@@ -104,8 +109,14 @@ impl Writer {
         let mut reports = Vec::new();
         while waiting.recv_many(&mut reports, AT_ONCE).await > 0 {
             let tasks: Vec<Task> = reports.drain(..).flat_map(|(pod, result)| self.tasks(&pod, &result)).collect();
-            let service = &self.service;
-            let written = stream::iter(tasks).map(|task| carry_out(service, task)).buffer_unordered(AT_ONCE);
+            let (service, server) = (&self.service, self.server.as_deref());
+            let carried = |task| async move {
+                match server {
+                    Some(server) => carry_out_there(server, task).await,
+                    None => carry_out(service, task).await,
+                }
+            };
+            let written = stream::iter(tasks).map(carried).buffer_unordered(AT_ONCE);
             written.for_each(|()| async {}).await;
         }
     }
@@ -118,15 +129,9 @@ impl Writer {
                 let node = result.node.as_deref().unwrap_or_default();
                 let note = format!("Successfully assigned {}/{} to {node}", pod.namespace, pod.name);
                 tasks.extend(self.event(pod, ("Normal", "Scheduled", "Binding"), &note, None));
-                if self.last.remove(&*pod.uid).is_some() {
+                // An API server sets the condition with the bind.
+                if self.last.remove(&*pod.uid).is_some() && self.server.is_none() {
                     tasks.extend(self.condition(pod, &json!({"status": "True"})));
-                }
-                for victim in &result.victims {
-                    let victim =
-                        Pod { namespace: (*victim.namespace).into(), name: (*victim.name).into(), ..Pod::default() };
-                    let note = format!("Preempted by pod {} on node {node}", pod.uid);
-                    let how = ("Normal", "Preempted", "Preempting");
-                    tasks.extend(self.event(&victim, how, &note, Some(&pod.scheduler_name)));
                 }
             }
             ScheduleResult::Unschedulable | ScheduleResult::Failed => {
@@ -135,6 +140,13 @@ impl Writer {
                 tasks.extend(self.failed(pod, message, reason));
             }
             _ => {}
+        }
+        let node = result.node.as_deref().or(result.nominated_node.as_deref()).unwrap_or_default();
+        for victim in &result.victims {
+            let victim = Pod { namespace: (*victim.namespace).into(), name: (*victim.name).into(), ..Pod::default() };
+            let note = format!("Preempted by pod {} on node {node}", pod.uid);
+            let how = ("Normal", "Preempted", "Preempting");
+            tasks.extend(self.event(&victim, how, &note, Some(&pod.scheduler_name)));
         }
         tasks
     }
@@ -220,6 +232,35 @@ fn patch(body: &Value, part: Part) -> Intent {
 /// As `MicroTime` is written.
 fn micros(at: Timestamp) -> String {
     format!("{at:.6}")
+}
+
+/// The request for a write to an API server; `None` if reports make no such write.
+fn request(Task { target, intent }: &Task) -> Option<ApiRequest> {
+    let collection = requests::collection(target.kind, target.namespace.as_deref().unwrap_or_default());
+    let (method, path, content_type, body) = match intent {
+        Intent::Create(body) => ("POST", collection, "application/json", body),
+        Intent::Patch { body, part, .. } => {
+            let part = if *part == Part::Status { "/status" } else { "" };
+            let path = format!("{collection}/{}{part}", target.name);
+            ("PATCH", path, "application/strategic-merge-patch+json", body)
+        }
+        _ => return None,
+    };
+    Some(ApiRequest { method, path, content_type, body: body.clone() })
+}
+
+/// Carries a write out through the API server. A report that cannot be written is dropped.
+async fn carry_out_there(server: &dyn ApiServer, task: Task) {
+    let Some(request) = request(&task) else { return };
+    let why = match send(server, request).await {
+        // The pod is gone or another one, or the event has expired.
+        Ok(reply) if reply.code < 300 || matches!(reply.code, 404 | 409) => return,
+        Ok(reply) => message(&reply),
+        Err(why) => why,
+    };
+    counter!(telemetry::REPORTS_DROPPED).increment(1);
+    let Target { cluster, name, .. } = &task.target;
+    tracing::debug!(cluster = &**cluster, name, why, "a report cannot be written");
 }
 
 /// Carries a write out. A report that cannot be written is dropped.

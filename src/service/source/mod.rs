@@ -21,6 +21,7 @@ use crate::{
     wire::source::{ClusterSource, SyncStatus},
 };
 
+pub mod lease;
 pub mod mirrored;
 pub mod requests;
 
