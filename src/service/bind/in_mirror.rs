@@ -1,4 +1,4 @@
-//! What a mirrored cluster asks of every binder: the live cluster is changed through its API server only.
+//! Rules that every binder keeps in a mirrored cluster: the live cluster is changed through its API server only.
 //!
 //! Victims are evicted there, and the pod is nominated to the node and waits until they have left, as with kube-scheduler. It may then be decided otherwise.
 //! What Podberth cannot do there yet is refused, and says so: pods that come with the request, claims that wait for their first consumer, devices.

@@ -223,7 +223,7 @@ impl Rounds {
     }
 }
 
-/// What the API server tells of the pod.
+/// The bind as the API server shows the pod.
 async fn look(server: &dyn ApiServer, outgoing: &Outgoing) -> Delivered {
     match to_look(&send(server, outgoing.pod.get()).await, &outgoing.pod.uid) {
         Found::On(node) if node == outgoing.node => Delivered::Done,

@@ -58,7 +58,7 @@ pub(super) enum Said {
 /// A reply, or none, that does not tell what is so.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Unclear {
-    /// What was said.
+    /// The words of the reply, or the reason why there is none.
     pub(super) why: String,
     /// When to ask again, if that was said.
     pub(super) after: Option<Duration>,

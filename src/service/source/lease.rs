@@ -35,7 +35,7 @@ pub struct Lease {
     seen: Option<(Value, Instant)>,
 }
 
-/// What is to be done about a Lease.
+/// The next step about a Lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Due {
     /// It is taken.
