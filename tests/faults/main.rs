@@ -5,6 +5,11 @@
 //! `scripts/faults` runs them one after another and prints a table; `PODBERTH_FAULTS_LONG=1` makes each fault longer and
 //! repeats it. In the ordinary tests they run in their short form.
 
+#[path = "../support/api_binds.rs"]
+mod api_binds;
+#[path = "../support/api_server.rs"]
+mod api_server;
+mod binds;
 mod client;
 mod history;
 mod load;

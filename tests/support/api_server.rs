@@ -114,6 +114,11 @@ impl ApiServer {
         result
     }
 
+    /// Reads the objects.
+    pub(crate) fn look<R>(&self, read: impl FnOnce(&Objects) -> R) -> R {
+        read(&self.shared.lock())
+    }
+
     /// Creates or replaces an object.
     pub(crate) fn put(&self, path: &str, object: Value) {
         self.with(|objects| objects.put(path, object));

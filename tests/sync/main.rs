@@ -1,6 +1,8 @@
 //! Mirrors of live clusters: an API server that follows a script, with every fault that real ones have, and Podberth in its place.
 //! Run it with `scripts/test --test sync`.
 
+#[path = "../support/api_binds.rs"]
+mod api_binds;
 #[path = "../support/api_server.rs"]
 mod api_server;
 #[path = "../support/server.rs"]
@@ -13,6 +15,7 @@ mod itself;
 mod large;
 mod mirror;
 mod once;
+mod scheduling;
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,0 +1,148 @@
+//! The process that leads is killed (-9) again and again while it schedules the pods of a live cluster: every pod is bound once, none is lost, and
+//! nothing is left on its way.
+//!
+//! `PODBERTH_TEST_BINDS` is the number of pods: a few hundred by default, 10000 for the figures in the documentation.
+
+use std::time::Instant;
+
+use podberth::{
+    store::{Atomicity, Change, Key, ListQuery, Options, Precondition, Write, open},
+    wire::{
+        outbox, reservation,
+        source::{self, BindMode, ClusterSource},
+    },
+};
+use serde_json::Value;
+use tempfile::NamedTempFile;
+use tokio::{task::block_in_place, time::sleep};
+
+use crate::{
+    api_binds::{Bound, node, overcommitted, pod, serve_schedulers},
+    api_server::{ApiServer, NODES, PODS},
+    client::{Answer, Client},
+    postgres::Postgres,
+    replica::Replica,
+};
+
+/// Pods on a node.
+const PER_NODE: usize = 50;
+
+fn pods() -> usize {
+    std::env::var("PODBERTH_TEST_BINDS").ok().and_then(|number| number.parse().ok()).unwrap_or(300)
+}
+
+/// The name of a pod that comes when all others are bound.
+const LAST: &str = "last";
+
+/// A live cluster with pods that wait, and a database whose default cluster is to mirror it.
+async fn live_cluster(database: &str, count: usize) -> (ApiServer, Bound, NamedTempFile) {
+    let api = ApiServer::start().await;
+    let bound = serve_schedulers(&api);
+    for at in 0..=count / PER_NODE {
+        api.put(NODES, node(&format!("n{at}"), &PER_NODE.to_string()));
+    }
+    for at in 0..count {
+        api.put(PODS, pod(&format!("p{at}"), "1"));
+    }
+    let kubeconfig = api.kubeconfig();
+    let source = ClusterSource {
+        kubeconfig_file: Some(kubeconfig.path().to_string_lossy().into_owned()),
+        bind: BindMode::ApiServer,
+        schedulers: vec!["mine".into()],
+        ..ClusterSource::default()
+    };
+    let store = open(database, &Options::default()).await.expect("the database is there");
+    store.migrate().await.expect("it migrates");
+    let body = serde_json::to_string(&source).expect("it is JSON").into();
+    let change = Change::Put { body, uid: "source".into(), node: None };
+    let key = Key::new(source::KIND, "", source::NAME);
+    let write = Write { key, precondition: Precondition::default(), change };
+    store.commit("default", vec![write], Atomicity::AllOrNothing).await.expect("it is stored");
+    store.close().await;
+    (api, bound, kubeconfig)
+}
+
+fn start(database: &str) -> Replica {
+    block_in_place(|| Replica::start(database, &[], None))
+}
+
+/// Waits until the mirror of a replica has the pod that came last: then it has all binds.
+async fn shows_last(replica: &Replica) {
+    let (client, path) = (Client::new(), format!("/api/v1/namespaces/shop/pods/{LAST}"));
+    loop {
+        match client.send("GET", replica.address(), &path, &Value::Null).await {
+            Answer::Said(200, pod) if pod["spec"]["nodeName"].is_string() => return,
+            _ => sleep(std::time::Duration::from_millis(50)).await,
+        }
+    }
+}
+
+/// Checks that the live cluster and the database agree, and that nothing is left on its way.
+async fn check(api: &ApiServer, bound: &Bound, database: &str, count: usize) {
+    let mut names = bound.names().clone();
+    let all = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!((names.len(), all), (count + 1, count + 1), "every pod is bound once");
+    assert_eq!(overcommitted(api), Vec::<String>::new());
+    let store = open(database, &Options::default()).await.expect("the database is there");
+    let list = async |kind: &str| store.list("default", &ListQuery::all(kind)).await.expect("it is read").items;
+    for record in list("pods").await {
+        let live = api.look(|objects| objects.get(PODS, &record.key.namespace, &record.key.name));
+        assert_eq!(record.node.as_deref(), live.unwrap_or_default()["spec"]["nodeName"].as_str(), "{:?}", record.key);
+    }
+    assert_eq!(list(reservation::KIND).await, Vec::new());
+    assert_eq!(list(outbox::KIND).await, Vec::new());
+    store.close().await;
+}
+
+/// Waits until so many pods are bound.
+async fn has(api: &ApiServer, bound: &Bound, count: usize) {
+    let enough = |_: &ApiServer| bound.names().len() >= count;
+    // The server's own patience is for one step of it.
+    while !enough(api) {
+        api.until(|_| true, "anything").await;
+        sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_leader_of_a_loop_is_killed_and_another_one_goes_on() {
+    let postgres = Postgres::start(100);
+    let (count, database) = (pods(), postgres.url());
+    let (api, bound, _kubeconfig) = live_cluster(&database, count).await;
+    let began = Instant::now();
+    let mut leader = start(&database);
+    has(&api, &bound, count / 10).await;
+    let mut next = start(&database);
+    has(&api, &bound, count / 3).await;
+    leader.kill();
+    has(&api, &bound, count).await;
+    api.put(PODS, pod(LAST, "1"));
+    has(&api, &bound, count + 1).await;
+    shows_last(&next).await;
+    assert!(!next.has_ended(), "{}", next.log());
+    next.kill();
+    check(&api, &bound, &database, count).await;
+    println!("{count} pods, one kill, PostgreSQL: {:.1} s", began.elapsed().as_secs_f64());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_on_sqlite_is_killed_in_mid_bind_and_started_again() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let database = format!("sqlite:{}", directory.path().join("podberth.db").display());
+    let count = pods();
+    let (api, bound, _kubeconfig) = live_cluster(&database, count).await;
+    let began = Instant::now();
+    let mut running = start(&database);
+    has(&api, &bound, count / 3).await;
+    running.kill();
+    running = start(&database);
+    has(&api, &bound, count).await;
+    api.put(PODS, pod(LAST, "1"));
+    has(&api, &bound, count + 1).await;
+    shows_last(&running).await;
+    running.kill();
+    check(&api, &bound, &database, count).await;
+    println!("{count} pods, one kill, SQLite: {:.1} s", began.elapsed().as_secs_f64());
+}
