@@ -54,8 +54,8 @@ const AT_ONCE: usize = 512;
 /// Kinds besides those of decisions whose changes may let a pod fit.
 const OTHERS: [(&str, &str); 1] = [("podberth.io", "policies")];
 
-/// Longest age of the mirror of a live cluster that pods are placed on. Where nothing happens, bookmarks come each minute.
-const LONGEST_LAG: Duration = Duration::from_mins(5);
+/// Longest age of the mirror of a live cluster on which pods are placed. Where nothing happens, bookmarks come each minute.
+const LONGEST_LAG: Duration = Duration::from_mins(2);
 
 /// Pause before a mirror that is not whole is looked at again.
 const WHOLE_AGAIN: Duration = Duration::from_secs(1);
