@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::asked::TemplateOwner;
+use super::{asked::TemplateOwner, source::SourceRead};
 use podberth_core::{
     cycle::{Decision, Level, NodeDecision},
     extenders::{ExtenderScore, ExtenderVerdict},
@@ -57,6 +57,10 @@ pub struct Explanation {
     /// Failed calls to extenders (`callExtenders`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub extender_errors: Vec<ExtenderError>,
+    /// The live cluster that the cluster mirrors; absent for one that mirrors none, and where the cluster came with the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub source: Option<SourceRead>,
 }
 
 /// The node on which a pod that was requested by name runs already.
@@ -270,6 +274,7 @@ impl Explanation {
             snapshot_revision,
             seed,
             extender_errors: Vec::new(),
+            source: None,
         }
     }
 }

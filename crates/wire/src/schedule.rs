@@ -8,6 +8,7 @@ use super::{
     cluster::{Brought, Cluster},
     explanation::{DecidingLevel, ExtenderError, PodName, PolicyUsed},
     policy::schema::{PolicyDocument, SchedulerProfile},
+    source::SourceRead,
     status::Status,
 };
 use podberth_core::{
@@ -178,6 +179,17 @@ pub struct ScheduleSummary {
     pub seed: u64,
     /// `true` if nothing was stored.
     pub dry_run: bool,
+    /// The live cluster that the cluster mirrors; absent for one that mirrors none, and where the cluster came with the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub source: Option<SourceRead>,
+}
+
+impl ScheduleSummary {
+    /// Notes the mirror that was decided on, unless the cluster came with the request.
+    pub fn read_from(&mut self, source: Option<SourceRead>) {
+        self.source = source.filter(|_| self.revision > 0);
+    }
 }
 
 /// One line of a report in progress (`Accept: application/x-ndjson`): exactly one of its fields is present.

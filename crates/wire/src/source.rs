@@ -6,6 +6,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::kinds::{self, StoredKind};
+
+mod validation;
+
 /// The store's kind under which a cluster's source is kept, as its one object [`NAME`].
 pub const KIND: &str = "sources.podberth.io";
 
@@ -14,6 +18,35 @@ pub const NAME: &str = "source";
 
 /// The ledger's kind of [`SyncStatus`].
 pub const STATUS: &str = "sync";
+
+/// The beginning of the keys of annotations that are Podberth's own: those of a mirrored object stay when the mirror writes it.
+pub const OWN_ANNOTATIONS: &str = "podberth.io/";
+
+/// The kinds that are mirrored unless a source names some of them: those that decisions read.
+pub fn mirrored() -> impl Iterator<Item = &'static StoredKind> {
+    kinds::shared().filter(|kind| kind.core().is_some() && kind.is_stored_form())
+}
+
+/// The name of a kind in [`ClusterSource::kinds`]: `pods`, `replicasets.apps`.
+pub fn kind_name(kind: &StoredKind) -> String {
+    if kind.group.is_empty() { kind.plural.to_owned() } else { format!("{}.{}", kind.plural, kind.group) }
+}
+
+/// The state of a live cluster that a reply was computed on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceRead {
+    /// The cluster that mirrors it, by its name here.
+    #[schema(example = "prod")]
+    pub cluster: String,
+    /// The time of which the mirror is at least the state; `null` before the first whole list.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, example = "2026-01-02T15:04:05Z")]
+    pub as_of: Option<Timestamp>,
+    /// The mirror is older than `--max-sync-lag` allows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_stale: bool,
+}
 
 /// A live Kubernetes cluster that a cluster mirrors. Credentials are named by file, never held.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
