@@ -34,7 +34,13 @@ impl Check {
 
     /// A check that always passes, for a remark that everybody may read in the verbose reply.
     pub fn remarking(name: &'static str, remark: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
-        Self { remark: Some(Arc::new(remark)), ..Self::new(name, || async { Ok(()) }) }
+        Self::new(name, || async { Ok(()) }).with_remark(remark)
+    }
+
+    /// This check with a remark that everybody may read in the verbose reply.
+    #[must_use]
+    pub fn with_remark(self, remark: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
+        Self { remark: Some(Arc::new(remark)), ..self }
     }
 
     /// Its name, and its remark at present.

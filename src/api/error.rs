@@ -97,8 +97,11 @@ impl Reason {
     /// 404
     pub const NOT_FOUND: Self = reason(StatusCode::NOT_FOUND, "NotFound", "The object does not exist.");
     /// 405
-    pub const METHOD_NOT_ALLOWED: Self =
-        reason(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", "The path does not have this method.");
+    pub const METHOD_NOT_ALLOWED: Self = reason(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "MethodNotAllowed",
+        "The path does not have this method, or the cluster mirrors a live one.",
+    );
     /// 406
     pub const NOT_ACCEPTABLE: Self = reason(
         StatusCode::NOT_ACCEPTABLE,
@@ -201,6 +204,7 @@ impl Error {
                 Reason::FORBIDDEN
             }
             Self::NotFound(_) => Reason::NOT_FOUND,
+            Self::ReadOnly { .. } => Reason::METHOD_NOT_ALLOWED,
             Self::AlreadyExists(_) => Reason::ALREADY_EXISTS,
             Self::Conflict { .. } => Reason::CONFLICT,
             Self::PreconditionFailed(_) => Reason::PRECONDITION_FAILED,
@@ -346,7 +350,12 @@ impl IntoResponse for Error {
         if let Self::Internal(cause) = &self {
             tracing::error!(cause, "internal error");
         }
-        response(self.reason(), self.status())
+        let mut response = response(self.reason(), self.status());
+        if matches!(self, Self::ReadOnly { .. }) {
+            // RFC 9110 (15.5.6): it names the methods that there are.
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        }
+        response
     }
 }
 

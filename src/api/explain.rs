@@ -63,14 +63,15 @@ pub async fn explain(
 ) -> Result<Response> {
     let mode = fields.parse("CreateOptions")?;
     let context = context::take(&state, &cluster, fresh.fresh()).await?;
-    let (headers, is_there, view) = (context.headers(), context.is_there(), context.view);
+    let (headers, is_there, view, source) = (context.headers(), context.is_there(), context.view, context.source);
     let sight = Sight::of(&caller, &state, &cluster).await?;
     let first = move || -> Result<(Step, Vec<String>)> {
         let Examined { json, odd, .. } = examined("ExplainRequest", "the request cannot be read", &body, mode)?;
         Ok((Step::first(&json, query.policy.as_deref(), &view, is_there, sight)?, odd))
     };
     let (step, odd) = compute_long(false, first).await??;
-    let explanation = step.finish(&state, &cluster).await?;
+    let mut explanation = step.finish(&state, &cluster).await?;
+    explanation.source = source.filter(|_| explanation.snapshot_revision > 0);
     if wants_text(&accepted) {
         let warnings = odd.iter().map(|odd| format!("\nwarning: {odd}")).collect::<Vec<_>>().concat();
         let text = compute_long(true, move || table::render(&explanation, table::WIDTH)).await? + &warnings;

@@ -1,7 +1,7 @@
 //! The extender verbs that judge nodes: `/filter` and `/prioritize`, as kube-scheduler calls them.
 //!
-//! A refusal is a 200 with the reason in `Error` or per node, since kube-scheduler discards the body of any other status. Only an unreadable body is
-//! an HTTP error.
+//! A refusal is a 200 with the reason in `Error` or per node, since kube-scheduler discards the body of any other status. HTTP errors are those of an
+//! unreadable body, and of a state that is too old to decide on: kube-scheduler tries such a pod again, and evicts nobody for it.
 
 use axum::{extract::State, response::Response};
 
@@ -41,6 +41,7 @@ pub async fn filter(
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
     let context = context::take(&state, &cluster, fresh.fresh()).await?;
+    context.may_decide()?;
     measured("filter", context, body, move |body, context| filter::filter(body, query.policy.as_deref(), context)).await
 }
 
@@ -64,6 +65,7 @@ pub async fn prioritize(
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
     let context = context::take(&state, &cluster, fresh.fresh()).await?;
+    context.may_decide()?;
     let work = move |body: &_, context: &_| prioritize::prioritize(body, query.policy.as_deref(), context);
     measured("prioritize", context, body, work).await
 }

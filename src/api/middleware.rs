@@ -17,7 +17,9 @@ use super::{
     access::Gate,
     admission::Admission,
     audited::{self, Panicked},
-    browser, compression,
+    browser,
+    cluster::ClusterName,
+    compression,
     error::ErrorText,
     health,
     identity::{self, AUDIT_ID, REQUEST_ID},
@@ -153,8 +155,13 @@ async fn answered(budget: &Budget, mut request: Request, next: Next) -> Response
             Ok(place) => place,
             Err(refusal) => return refusal.into_response(),
         };
+        let cluster = request.extensions().get::<ClusterName>().cloned();
         let reply = limits::within(flow, memory::bounded(decoded.clone(), next.run(request))).await;
         let reply = place.answered(reply.unwrap_or_else(IntoResponse::into_response));
+        let reply = match gate {
+            Some(gate) => gate.tell_source(cluster.as_ref(), reply),
+            None => reply,
+        };
         match credential {
             Some(credential) => credential.bound(reply),
             None => reply,

@@ -75,6 +75,7 @@ mod seat;
 mod seating;
 pub mod serve;
 mod served;
+mod sourced;
 pub mod state;
 mod validity;
 mod verbs;
@@ -109,7 +110,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(reservations::replace, reservations::delete))
         .merge(policy::routes())
         .routes(routes!(resources::clusters::list))
-        .routes(routes!(resources::clusters::delete))
+        .routes(routes!(resources::clusters::read, resources::clusters::replace, resources::clusters::delete))
         .routes(routes!(evictions::list, evictions::carry_out))
         .routes(routes!(audit::list))
         .merge(access::routes())

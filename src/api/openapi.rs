@@ -98,7 +98,13 @@ pub struct ScheduleErrors;
 
 impl IntoResponses for ScheduleErrors {
     fn responses() -> BTreeMap<String, RefOr<ResponseObject>> {
-        responses([Reason::NOT_FOUND, Reason::INVALID, Reason::TOO_MANY_REQUESTS, Reason::SERVICE_UNAVAILABLE])
+        responses([
+            Reason::NOT_FOUND,
+            Reason::METHOD_NOT_ALLOWED,
+            Reason::INVALID,
+            Reason::TOO_MANY_REQUESTS,
+            Reason::SERVICE_UNAVAILABLE,
+        ])
     }
 }
 
@@ -112,6 +118,7 @@ impl IntoResponses for WriteErrors {
     fn responses() -> BTreeMap<String, RefOr<ResponseObject>> {
         responses([
             Reason::FORBIDDEN,
+            Reason::METHOD_NOT_ALLOWED,
             Reason::CONFLICT,
             Reason::INVALID,
             Reason::TOO_MANY_REQUESTS,

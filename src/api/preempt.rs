@@ -37,6 +37,7 @@ pub async fn preempt(
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
     let context = context::take(&state, &cluster, fresh.fresh()).await?;
+    context.may_decide()?;
     context.is_there()?;
     measured("preempt", context, body, move |body, context| preempt::preempt(body, query.policy.as_deref(), context))
         .await

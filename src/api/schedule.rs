@@ -72,7 +72,8 @@ pub async fn schedule(
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
     let context = context::take(&state, &cluster, fresh.fresh()).await?;
-    let (context_headers, is_there, view) = (context.headers(), context.is_there(), context.view);
+    let (context_headers, is_there, may_decide) = (context.headers(), context.is_there(), context.may_decide());
+    let (view, source) = (context.view, context.source);
     let mode = fields.parse("CreateOptions")?;
     let (service, of) = (Service::clone(&state), cluster.clone());
     let sight = Sight::of(&caller, &state, &cluster).await?;
@@ -84,6 +85,9 @@ pub async fn schedule(
         drop(parsing);
         if request.cluster.is_none() {
             is_there?;
+            if !request.dry_run {
+                may_decide?;
+            }
         }
         Ok((prepare(&request, &json, query.policy.as_deref(), service, cluster, &view, sight)?, odd))
     });
@@ -98,7 +102,8 @@ pub async fn schedule(
     run.check_limits(&state, &of).await?;
     if !wants_lines(&headers) {
         let mut answers = Answers::collected();
-        let summary = Box::pin(run.run(&mut answers)).await?;
+        let mut summary = Box::pin(run.run(&mut answers)).await?;
+        summary.read_from(source);
         let report = ScheduleReport { pods: answers.into_pods(), summary };
         return Ok(warn((context_headers, written(report, false).await?).into_response(), &odd));
     }
@@ -106,7 +111,10 @@ pub async fn schedule(
     let work = async move {
         let mut answers = Answers::lines(lines);
         let line = match Box::pin(run.run(&mut answers)).await {
-            Ok(summary) => ScheduleLine { summary: Some(summary), ..ScheduleLine::default() },
+            Ok(mut summary) => {
+                summary.read_from(source);
+                ScheduleLine { summary: Some(summary), ..ScheduleLine::default() }
+            }
             Err(error) => {
                 tracing::warn!(%error, "scheduling ended before its end");
                 ScheduleLine { error: Some(error.status()), ..ScheduleLine::default() }

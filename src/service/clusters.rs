@@ -1,13 +1,26 @@
-//! Clusters: their names, their list, their removal.
+//! Clusters: their names, their list, what they mirror, their removal.
+
+use std::sync::Arc;
 
 use super::{
     Service,
     error::{Error, Result, Subject},
+    source::mirrored,
 };
 use crate::{
     live::{DEFAULT_CLUSTER, SYSTEM_CLUSTER},
     store::Standing,
+    wire::source::ClusterSource,
 };
+
+/// A cluster and what it mirrors.
+#[derive(Debug)]
+pub struct Described {
+    /// How many changes it has seen.
+    pub revision: u64,
+    /// The live cluster that it mirrors.
+    pub source: Option<Arc<ClusterSource>>,
+}
 
 /// The clusters that hold anything, by name.
 ///
@@ -18,6 +31,19 @@ pub async fn list(service: &Service) -> Result<Vec<Standing>> {
     let mut found: Vec<_> = heads.clusters.into_iter().filter(|found| !found.removed).collect();
     found.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(found)
+}
+
+/// One cluster.
+///
+/// # Errors
+/// [`Error::NotFound`], and those of the store.
+pub async fn describe(service: &Service, name: &str) -> Result<Described> {
+    check_name(name)?;
+    let revision = service.store.head(name).await?.revision;
+    if revision == 0 && name != DEFAULT_CLUSTER {
+        return Err(Error::NotFound(Subject::new("podberth.io", "clusters", name)));
+    }
+    Ok(Described { revision, source: mirrored::stored(service, name).await? })
 }
 
 /// Removes a cluster with all its data.

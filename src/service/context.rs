@@ -5,8 +5,10 @@ use std::{sync::Arc, time::Duration};
 use super::{
     Service, audit,
     error::{Error, Result, Subject},
+    source::lag,
 };
 use crate::{
+    clock,
     core::{
         model::{Name, Pod},
         policy::{Profile, Profiles},
@@ -17,7 +19,7 @@ use crate::{
     telemetry::trace,
     wire::{
         audit::event::POLICY_REVISION, explanation::PolicyUsed, extender::KnownNodes, policy::revision,
-        status::StatusCause,
+        source::SourceRead, status::StatusCause,
     },
 };
 
@@ -41,6 +43,10 @@ pub struct DecisionContext {
     pub known: Arc<KnownNodes>,
     /// Victims and assumed pods of the extender verbs of the cluster.
     pub in_flight: Arc<InFlight>,
+    /// The live cluster that the cluster mirrors.
+    pub source: Option<SourceRead>,
+    /// Why nothing is to be decided on the mirror.
+    stale: Option<String>,
     /// The name of a cluster that does not exist.
     missing: Option<Arc<str>>,
 }
@@ -55,6 +61,14 @@ impl DecisionContext {
             None => Ok(()),
             Some(name) => Err(missing(name)),
         }
+    }
+
+    /// `Ok` unless the cluster is a mirror that is too far behind its live cluster.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]
+    pub fn may_decide(&self) -> Result<()> {
+        self.stale.as_ref().map_or(Ok(()), |why| Err(lag::stale(why.clone())))
     }
 }
 
@@ -216,7 +230,13 @@ pub async fn take(service: &Service, cluster: &Arc<str>, fresh: Fresh) -> Result
     let exists = live.progress().revision > 0 || name == DEFAULT_CLUSTER;
     let missing = (!exists).then(|| cluster.clone());
     let (known, in_flight) = (live.known_nodes().clone(), live.in_flight().clone());
-    Ok(DecisionContext { view: live.view(), age, known, in_flight, missing })
+    let view = live.view();
+    let (mut source, mut stale) = (None, None);
+    if view.source.is_some() {
+        let now = clock::now();
+        (source, stale) = (Some(service.sources.read(name, now)), service.sources.why_stale(name, now));
+    }
+    Ok(DecisionContext { view, age, known, in_flight, source, stale, missing })
 }
 
 /// The newest view, without a demand on its freshness.

@@ -80,6 +80,17 @@ pub enum Error {
     /// The operator has ruled it out.
     #[error("{0}")]
     NotAllowed(String),
+    /// The cluster mirrors a live one, whose objects are not written here.
+    #[error(
+        "the cluster {cluster:?} mirrors {source_title}, so its objects are not written here: write them in that cluster, or end the mirror (PUT \
+         /clusters/{cluster} with {{\"source\": null}}). Binds, reservations, policies, roles and annotations under podberth.io/ can be written"
+    )]
+    ReadOnly {
+        /// The cluster, by its name here.
+        cluster: String,
+        /// The live cluster, as people are told of it.
+        source_title: String,
+    },
     /// An object of this name exists.
     #[error("{} \"{}\" already exists", .0.qualified(), .0.name)]
     AlreadyExists(Subject),

@@ -89,7 +89,7 @@ impl Budget {
 ///
 /// # Errors
 /// [`Error::NotFound`] if there is no such pod, [`Error::Disruption`] if a budget forbids it, [`Error::Conflict`] if a precondition does not hold or
-/// others kept changing the pod or its budgets.
+/// others kept changing the pod or its budgets; [`Error::ReadOnly`] in a cluster that mirrors a live one.
 pub async fn evict(service: &Service, target: &Target, deletion: &Deletion) -> Result<Record> {
     let Deletion { options, preconditions, dry_run } = deletion;
     if let Some(source) = mirrored::of(service, &target.cluster).await? {

@@ -524,6 +524,40 @@ async fn every_route_lets_in_whom_it_should() {
     );
 }
 
+/// Credentials of a source are the server's: whoever may change clusters still needs the right to use each of them, and learns nothing of files.
+#[tokio::test]
+async fn sources_need_the_right_to_use_their_credentials() {
+    let server = closed(&["ann"]).await;
+    let rules = json!([
+        {"apiGroups": ["podberth.io"], "resources": ["clusters"], "verbs": ["get", "list", "update"]},
+        {"apiGroups": ["podberth.io"], "resources": ["sources"], "verbs": ["use"], "resourceNames": ["/etc/hosts", "in-cluster"]},
+    ]);
+    let body = json!({"metadata": {"name": "mirrors"}, "rules": rules});
+    let path = "/clusters/podberth-system/apis/rbac.authorization.k8s.io/v1/clusterroles";
+    ask(&server, ROOT, "POST", path, body).await.is(201);
+    bind(&server, "podberth-system", "", "mirrors", "ann").await;
+    let put = async |file: &str| {
+        let body = json!({"source": {"kubeconfigFile": file}});
+        ask(&server, "token-of-ann", "PUT", "/clusters/prod", body).await
+    };
+    // One that there is, and one that there is not.
+    for file in ["/etc/passwd", "/etc/no-such-file"] {
+        let refused = put(file).await.fails(403, "Forbidden");
+        let told = format!("sources.podberth.io {file:?} is forbidden: User \"ann\" cannot use resource");
+        assert!(refused["message"].as_str().is_some_and(|message| message.starts_with(&told)), "{refused}");
+    }
+    for around in ["/etc/../etc/hosts", "/etc//hosts", "etc/hosts"] {
+        put(around).await.fails(422, "Invalid");
+    }
+    put("/etc/hosts").await.is(201);
+    ask(&server, "token-of-ann", "PUT", "/clusters/prod", json!({"source": {"inCluster": true}})).await.is(200);
+    ask(&server, "token-of-ann", "PUT", "/clusters/prod", json!({"source": null})).await.is(200);
+    ask(&server, ROOT, "PUT", "/clusters/prod", json!({"source": {"kubeconfigFile": "/any"}})).await.is(200);
+    ask(&server, "token-of-ann", "PUT", "/clusters/prod?dryRun=All", json!({"source": {"kubeconfigFile": "/any"}}))
+        .await
+        .fails(403, "Forbidden");
+}
+
 /// The code of a reply, and `true` if the request was not let in. The body of a watch is not waited for.
 async fn code(server: &Server, token: &str, method: &str, path: &str) -> (u16, bool) {
     let mut request = Request::builder().method(method.to_uppercase().as_str()).uri(path);

@@ -20,6 +20,7 @@ mod documents;
 mod evictions;
 mod imports;
 mod lists;
+mod mirrors;
 mod objects;
 mod patches;
 mod pods;

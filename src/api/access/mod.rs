@@ -17,7 +17,7 @@ use self::{impersonate::Impersonated, request_info::RequestInfo};
 use super::{
     cluster::{CameByKey, ClusterName, PathToken},
     error::{ErrorText, RequestError},
-    peer,
+    peer, sourced,
     state::AppState,
     validity::Credential,
 };
@@ -104,6 +104,11 @@ impl Gate {
     /// `true` if users are known, so that each may have its bounds.
     pub(super) fn knows_users(&self) -> bool {
         self.state.manner.authenticator.is_some()
+    }
+
+    /// Adds the age of the mirror to a reply about a cluster that mirrors a live one.
+    pub(super) fn tell_source(&self, cluster: Option<&ClusterName>, reply: Response) -> Response {
+        sourced::told(&self.state, cluster.map_or(DEFAULT_CLUSTER, |ClusterName(name)| name), reply)
     }
 
     /// The record of requests.

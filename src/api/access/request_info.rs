@@ -296,6 +296,8 @@ mod tests {
             ("PUT", "/reservations/ns/p", "update podberth.io/reservations -n ns p"),
             ("GET", "/evictions", "list podberth.io/evictions"),
             ("POST", "/evictions", "create podberth.io/evictions"),
+            ("GET", "/clusters/x", "get podberth.io/clusters x in all"),
+            ("PUT", "/clusters/x", "update podberth.io/clusters x in all"),
             ("DELETE", "/clusters/x", "delete podberth.io/clusters x in all"),
             ("GET", "/tokens", "list podberth.io/tokens in all"),
             ("GET", "/audit", "list podberth.io/audits"),

@@ -1,19 +1,36 @@
-//! `/clusters`: which clusters there are, and their removal.
+//! `/clusters`: which clusters there are, what they mirror, and their removal.
 
-use axum::{Json, extract::State};
-use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{Json, extract::State, http::StatusCode};
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
     api::{
-        extract::{Path, Query},
+        extract::{JsonBytes, Path, Query},
         openapi::{ReadErrors, UnknownErrors, WriteErrors},
         queries::WriteQuery,
         state::AppState,
     },
-    service::{clusters, error::Result},
+    clock,
+    service::{
+        Service,
+        access::Caller,
+        clusters::{self, Described},
+        error::{Error, Result},
+        source::{
+            configure,
+            mirrored::{self, since},
+        },
+    },
     store::Standing,
-    wire::status::Status,
+    wire::{
+        decode,
+        source::{ClusterSource, KindStatus, SyncStatus},
+        status::Status,
+    },
 };
 
 /// The clusters that hold anything.
@@ -25,6 +42,7 @@ pub struct ClusterList {
 
 /// A cluster.
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct ClusterItem {
     /// Its name, as in `/clusters/{name}/…`.
     #[schema(example = "default")]
@@ -32,6 +50,100 @@ pub struct ClusterItem {
     /// How many changes it has seen.
     #[schema(example = 42)]
     pub revision: u64,
+    /// The live cluster that it mirrors; absent if it mirrors none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "context prod of /etc/podberth/prod.kubeconfig")]
+    pub source: Option<String>,
+    /// How many seconds the mirror is behind; absent before it was whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 2)]
+    pub lag_seconds: Option<u64>,
+}
+
+/// A cluster and what it mirrors.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Cluster {
+    /// Its name, as in `/clusters/{name}/…`.
+    #[schema(example = "prod")]
+    pub name: String,
+    /// How many changes it has seen.
+    #[schema(example = 42)]
+    pub revision: u64,
+    /// The live cluster that it mirrors; `null` if it mirrors none.
+    pub source: Option<ClusterSource>,
+    /// How far the mirror is; absent if there is none, or nothing is known of it yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub sync: Option<ClusterSync>,
+}
+
+/// How far the mirror of a cluster is.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterSync {
+    /// The time of which the whole mirror is at least the state; `null` before the first whole list of each kind.
+    #[schema(value_type = Option<String>, example = "2026-01-02T15:04:05Z")]
+    pub as_of: Option<Timestamp>,
+    /// Seconds since then.
+    #[schema(example = 2)]
+    pub lag_seconds: Option<u64>,
+    /// Nothing is decided on the mirror at the moment: it was never whole, or is further behind than `--max-sync-lag` allows.
+    #[schema(example = false)]
+    pub is_stale: bool,
+    /// Each mirrored kind, by plural and group.
+    pub kinds: BTreeMap<String, KindSync>,
+}
+
+/// How far the mirror of one kind is.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KindSync {
+    /// The kind's part of the status.
+    #[serde(flatten)]
+    pub status: KindStatus,
+    /// Seconds since `asOf`.
+    #[schema(example = 2)]
+    pub lag_seconds: Option<u64>,
+}
+
+/// The source that a cluster is to have.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClusterRequest {
+    /// The live cluster to mirror; `null` for none.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<ClusterSource>, required = true)]
+    pub source: Option<Option<ClusterSource>>,
+}
+
+/// Tells a `null` from a field that is missing.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<ClusterSource>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+impl ClusterSync {
+    fn of(service: &Service, cluster: &str, status: SyncStatus, now: Timestamp) -> Self {
+        let lag = |as_of: Option<Timestamp>| as_of.map(|as_of| since(as_of, now).as_secs());
+        let as_of = status.as_of();
+        let kind = |(name, status): (String, KindStatus)| {
+            let lag_seconds = lag(status.as_of);
+            (name, KindSync { status, lag_seconds })
+        };
+        Self {
+            as_of,
+            lag_seconds: lag(as_of),
+            is_stale: service.sources.is_stale(cluster, now),
+            kinds: status.kinds.into_iter().map(kind).collect(),
+        }
+    }
+}
+
+impl Cluster {
+    fn of(service: &Service, name: String, Described { revision, source }: Described) -> Self {
+        let status = source.as_ref().and_then(|_| service.sources.status(&name));
+        let sync = status.map(|status| ClusterSync::of(service, &name, status, clock::now()));
+        Self { name, revision, source: source.map(Arc::unwrap_or_clone), sync }
+    }
 }
 
 /// List clusters
@@ -41,7 +153,12 @@ pub struct ClusterItem {
 #[utoipa::path(get, path = "/clusters", operation_id = "listClusters", tag = "state", responses(
     (status = 200, description = "All of them.", body = ClusterList), ReadErrors))]
 pub async fn list(State(state): State<AppState>) -> Result<Json<ClusterList>> {
-    let item = |Standing { name, revision, .. }| ClusterItem { name, revision };
+    let (sources, now) = (mirrored::all(&state).await?, clock::now());
+    let item = |Standing { name, revision, .. }| {
+        let source = sources.get(&*name).map(|source| source.title());
+        let as_of = source.as_ref().and_then(|_| state.sources.as_of(&name));
+        ClusterItem { name, revision, source, lag_seconds: as_of.map(|as_of| since(as_of, now).as_secs()) }
+    };
     Ok(Json(ClusterList { items: clusters::list(&state).await?.into_iter().map(item).collect() }))
 }
 
@@ -49,6 +166,53 @@ pub async fn list(State(state): State<AppState>) -> Result<Json<ClusterList>> {
 #[derive(Debug, Deserialize)]
 pub struct Named {
     name: String,
+}
+
+/// Show a cluster
+///
+/// If it mirrors a live cluster, the reply tells how far the mirror of each kind is.
+#[utoipa::path(get, path = "/clusters/{name}", operation_id = "readCluster", tag = "state",
+    params(("name" = String, Path, description = "The cluster's name", example = "default")),
+    responses((status = 200, description = "The cluster.", body = Cluster), ReadErrors, UnknownErrors))]
+pub async fn read(State(state): State<AppState>, Path(Named { name }): Path<Named>) -> Result<Json<Cluster>> {
+    let described = clusters::describe(&state, &name).await?;
+    Ok(Json(Cluster::of(&state, name, described)))
+}
+
+/// Make a cluster, or set what it mirrors
+///
+/// With a `source` the cluster becomes the mirror of a live cluster: its nodes, pods and the other kinds that decisions read become those of the live
+/// one, and those that the live one does not have are deleted. While it is a mirror, objects are written in the live cluster alone: here only binds,
+/// reservations, policies, roles and annotations under `podberth.io/`. With `"source": null` it is no mirror any more; its objects stay as they are.
+///
+/// Naming a source needs, besides the right to `update` clusters, the right to `use` the resource `sources` of `podberth.io` with the file (or
+/// `in-cluster`) as its name: the credentials are the server's.
+#[utoipa::path(put, path = "/clusters/{name}", operation_id = "replaceCluster", tag = "state",
+    params(("name" = String, Path, description = "The cluster's name", example = "staging"), WriteQuery),
+    request_body(content = ClusterRequest, example = json!({"source": null})),
+    responses((status = 200, description = "The cluster as it is now.", body = Cluster),
+        (status = 201, description = "The cluster, which is new.", body = Cluster), WriteErrors))]
+pub async fn replace(
+    State(state): State<AppState>,
+    Path(Named { name }): Path<Named>,
+    Query(query): Query<WriteQuery>,
+    caller: Caller,
+    JsonBytes(body): JsonBytes,
+) -> Result<(StatusCode, Json<Cluster>)> {
+    let dry_run = query.dry_run()?;
+    let request: ClusterRequest = decode::from_slice(&body)?;
+    let Some(source) = request.source else {
+        return Err(Error::BadRequest("source: Required value: null for a cluster that mirrors none".into()));
+    };
+    let is_new = configure::set(&state, &caller, &name, source.as_ref(), dry_run).await?;
+    let described = if dry_run {
+        let revision = state.store.head(&name).await?.revision;
+        Described { revision, source: source.map(Arc::new) }
+    } else {
+        clusters::describe(&state, &name).await?
+    };
+    let code = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((code, Json(Cluster::of(&state, name, described))))
 }
 
 /// Remove a cluster

@@ -16,7 +16,7 @@ use crate::{
         context,
         error::{Error, Result, Subject},
         objects::{Target, kind_of_pods},
-        source::requests::PodRef,
+        source::{lag, requests::PodRef},
     },
     store::{Key, Refusal},
     telemetry::trace,
@@ -40,6 +40,7 @@ pub async fn bind_stored(
     let outcome = if dry_run {
         try_bind(service, cluster, &key, uid, node, policy).await?
     } else {
+        lag::check(service, cluster).await?;
         let judged_by = context::judged_by(service, cluster, policy, (&key.namespace, &key.name)).await?;
         bind_pod(service, cluster, &key, uid, node, judged_by).await?
     };
@@ -73,6 +74,7 @@ pub async fn extender_bind(
         return Ok(Some("the request names no pod or no node".into()));
     }
     context::existing(service, cluster).await?;
+    lag::check(service, cluster).await?;
     let judged_by = match context::judged_by(service, cluster, policy, (&pod_namespace, &pod_name)).await {
         Err(error @ Error::NotFound(_)) => return Ok(Some(error.to_string())),
         judged_by => judged_by?,

@@ -27,7 +27,7 @@ use crate::{
         context,
         error::{Error, Result},
         objects::ATTEMPTS,
-        source::mirrored,
+        source::guard,
     },
     store::{Atomicity, Call, Change, Key, Outcome, Precondition, Record, Write},
     wire::{fault::Cause, kinds},
@@ -214,7 +214,7 @@ pub async fn list(service: &Service, cluster: &Arc<str>, meant: Meant, mut sight
 /// pods as far as `sight` goes.
 ///
 /// # Errors
-/// If the cluster does not exist or its view is too old, and the store's errors.
+/// If the cluster does not exist, mirrors a live one or its view is too old, and the store's errors.
 pub async fn carry_out(
     service: &Service,
     cluster: &Arc<str>,
@@ -222,12 +222,7 @@ pub async fn carry_out(
     dry_run: bool,
     mut sight: Sight,
 ) -> Result<EvictionReport> {
-    if let Some(source) = mirrored::of(service, cluster).await? {
-        let title = source.title();
-        return Err(Error::NotAllowed(format!(
-            "the cluster mirrors {title}, whose own controller carries out the evictions of taints"
-        )));
-    }
+    guard::check_all(service, cluster).await?;
     let now = nanoseconds(clock::now());
     let before = meant.before.map_or(now, |before| nanoseconds(before).min(now));
     context::existing(service, cluster).await?;

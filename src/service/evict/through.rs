@@ -20,6 +20,7 @@ use crate::{
         objects::{self, Deletion, Target},
         source::{
             ApiServer,
+            guard::refused,
             requests::{PodRef, Reply, message, send},
         },
     },
@@ -113,7 +114,7 @@ pub async fn evict_for(server: &dyn ApiServer, pod: &PodRef, may_break: bool, wh
 /// Evicts a pod of a cluster that mirrors a live one, as a client asks for. Returns the pod as the mirror has it.
 ///
 /// # Errors
-/// As the API server refuses it: [`Error::NotFound`], [`Error::Disruption`], [`Error::Conflict`]; [`Error::NotAllowed`] where the source says
+/// As the API server refuses it: [`Error::NotFound`], [`Error::Disruption`], [`Error::Conflict`]; [`Error::ReadOnly`] where the source says
 /// `bind: record`, [`Error::Unavailable`] if it is not known what came of it.
 pub async fn evict(
     service: &Service,
@@ -123,9 +124,7 @@ pub async fn evict(
 ) -> Result<Record> {
     let title = source.title();
     if source.bind == BindMode::Record {
-        let message =
-            format!("the cluster mirrors {title}, which Podberth does not change (bind: record): evict the pod there");
-        return Err(Error::NotAllowed(message));
+        return Err(refused(&target.cluster, source));
     }
     let unavailable = |why: String| Error::Unavailable {
         message: format!("the API server of {title} did not answer: {why}"),

@@ -20,6 +20,7 @@ use super::{
     context::Fresh,
     error::{Error, Result, Subject},
     objects::{ATTEMPTS, admission},
+    source::guard,
 };
 use crate::{
     store::{Atomicity, Call, Change, Key, Outcome, Precondition, Record, Write},
@@ -53,8 +54,10 @@ pub struct Options {
 /// Imports the objects of a body.
 ///
 /// # Errors
-/// [`Error::Invalid`] with the faults of the objects that cannot be read or named, [`Error::Conflict`] if others kept changing the objects.
+/// [`Error::Invalid`] with the faults of the objects that cannot be read or named, [`Error::Conflict`] if others kept changing the objects,
+/// [`Error::ReadOnly`] if the cluster mirrors a live one.
 pub async fn import(service: &Service, cluster: &Arc<str>, body: Bytes, options: Options) -> Result<ImportReport> {
+    guard::check_all(service, cluster).await?;
     let Options { is_yaml, replace, skip_invalid, dry_run, fields, without_access } = options;
     let classes = admission::snapshot(service, cluster, Fresh::default()).await?;
     let import = compute_long(false, move || read(&body, is_yaml, fields, classes)).await?;

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::{
     live::{Clusters, upkeep::Job},
+    service::source::guard,
     store::{Atomicity, Change, ListQuery, Precondition, Record, Storage, StoreError, Write},
     wire::decode,
 };
@@ -121,6 +122,9 @@ impl Job for ExpireEvents {
         }
         let now = self.clusters.now().await?;
         for cluster in store.clusters().await? {
+            if guard::is_mirrored(store, &cluster).await? {
+                continue;
+            }
             match self.expire(store, &cluster, now).await {
                 Ok(()) => {}
                 Err(error @ StoreError::Unavailable(_)) => return Err(error),

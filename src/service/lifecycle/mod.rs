@@ -25,9 +25,9 @@ use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
 use self::follower::Follower;
-use super::supervised::Supervised;
+use super::{source::guard, supervised::Supervised};
 use crate::{
-    store::{Hint, Key, Listener, Storage, StoreError},
+    store::{Hint, Listener, Storage, StoreError},
     wire::source,
 };
 
@@ -143,7 +143,7 @@ impl Turns {
         let heads = self.store.heads(names).await?;
         let (mut is_busy, mut pause) = (false, IDLE);
         for standing in &heads.clusters {
-            if !self.followers.contains_key(&standing.name) && is_mirror(&*self.store, &standing.name).await? {
+            if !self.followers.contains_key(&standing.name) && guard::is_mirrored(&*self.store, &standing.name).await? {
                 self.mirrors.insert(standing.name.clone());
             }
             if standing.removed || self.mirrors.contains(&standing.name) {
@@ -173,11 +173,6 @@ impl Turns {
         }
         Ok(if is_busy { Duration::ZERO } else { pause })
     }
-}
-
-/// `true` if a cluster mirrors a live one.
-async fn is_mirror(store: &dyn Storage, cluster: &str) -> Result<bool, StoreError> {
-    Ok(store.get(cluster, &Key::new(source::KIND, "", source::NAME)).await?.is_some())
 }
 
 /// The clusters of the next turn.

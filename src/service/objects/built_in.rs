@@ -18,6 +18,7 @@ use crate::{
     service::{
         Service,
         error::{Error, Result},
+        source::mirrored,
     },
     wire::kinds,
 };
@@ -33,11 +34,14 @@ pub(super) async fn begin(service: &Service, cluster: &Arc<str>) -> Result<()> {
     create_built_in(service, cluster).await
 }
 
-/// Creates those that are missing.
+/// Creates those that are missing. A cluster that mirrors a live one has what that one has.
 ///
 /// # Errors
 /// Those of the store.
 pub async fn create_built_in(service: &Service, cluster: &Arc<str>) -> Result<()> {
+    if mirrored::of(service, cluster).await?.is_some() {
+        return Ok(());
+    }
     let namespaces = BUILT_IN.into_iter().map(|name| ("", "namespaces", name, json!({})));
     let classes = [
         (

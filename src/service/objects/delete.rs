@@ -21,6 +21,7 @@ use crate::{
         Service,
         compute::{compute_on, read_on},
         error::{Error, Result, Subject},
+        source::guard,
     },
     store::{Atomicity, Call, Change, Key, Outcome, Precondition, Record, Refusal, Write},
     wire::{
@@ -63,8 +64,9 @@ pub struct Deleted {
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::Conflict`] if a precondition does not hold, or others kept changing the object; [`Error::Forbidden`] if it is a
-/// namespace that every cluster has.
+/// namespace that every cluster has; [`Error::ReadOnly`] in a cluster that mirrors a live one.
 pub async fn delete(service: &Service, target: &Target, deletion: &Deletion) -> Result<Deleted> {
+    guard::check(service, &target.cluster, target.kind).await?;
     let is_strict = service.admission.holds_for(target.kind);
     if is_strict && target.kind.is(Kind::Namespace) && deletion::IMMORTAL.contains(&target.name.as_str()) {
         let message = "this namespace may not be deleted".into();
@@ -111,6 +113,7 @@ pub async fn delete_all(
     limit: Option<usize>,
     deletion: &Deletion,
 ) -> Result<Found> {
+    guard::check(service, &target.cluster, target.kind).await?;
     let found = find(service, target, selector, limit, None).await?;
     if deletion.dry_run {
         return Ok(found);

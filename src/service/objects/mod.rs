@@ -38,6 +38,7 @@ pub use self::{
 
 pub(super) mod admission;
 mod aggregate;
+mod annotated;
 mod begun;
 mod built_in;
 mod commit;

@@ -14,6 +14,7 @@ use crate::{
     service::{
         Service,
         error::{Error, Result, Subject},
+        source::guard,
     },
     store::Record,
     wire::{
@@ -48,6 +49,7 @@ pub async fn scale(service: &Service, target: &Target) -> Result<String> {
 /// [`Error::NotFound`]; [`Error::Invalid`] if it is none; [`Error::Conflict`] if it is based on another revision, or others kept changing the
 /// workload.
 pub async fn set_scale(service: &Service, target: &Target, scaling: &Scaling, options: &Options) -> Result<String> {
+    guard::check(service, &target.cluster, target.kind).await?;
     for _ in 0..ATTEMPTS {
         let record = read(service, target, None).await?;
         let sent = match scaling {

@@ -473,7 +473,7 @@ fn identified(kind: &StoredKind, document: Document, mode: AdmissionMode) -> std
 }
 
 /// Reads a body to be stored as an object of the target, with warnings about its fields.
-async fn opened(target: &Target, body: Bytes, mode: FieldValidation) -> Result<(Document, Vec<String>)> {
+pub(super) async fn opened(target: &Target, body: Bytes, mode: FieldValidation) -> Result<(Document, Vec<String>)> {
     let (target, length) = (target.clone(), body.len());
     let read = move || -> Result<_> {
         let examined = examine::examined(target.kind, &body, mode)?;
@@ -483,7 +483,7 @@ async fn opened(target: &Target, body: Bytes, mode: FieldValidation) -> Result<(
 }
 
 /// The object sent in place of the stored one, which keeps its identity.
-fn whole(sent: &Document, stored: &Document) -> Document {
+pub(super) fn whole(sent: &Document, stored: &Document) -> Document {
     let mut document = sent.clone();
     for field in ["uid", "creationTimestamp"] {
         document.copy_metadata(field, stored);

@@ -20,6 +20,7 @@ use super::{
     extenders::{RawQuestion, Sent},
     objects::AdmissionMode,
     reserve::LONGEST_TTL_SECONDS,
+    source::guard,
 };
 use crate::{
     core::{
@@ -75,6 +76,9 @@ pub fn prepare(
     let is_strict = service.admission == AdmissionMode::Kubernetes;
     let Found { tasks, mut settled, namespaces, creates_in } =
         pods::asked(request, &snapshot, &bound_to, &mut sight, is_strict)?;
+    if !request.dry_run && !creates_in.is_empty() {
+        guard::check_view(view, &cluster)?;
+    }
     let mut stretches: Vec<(Chosen, Vec<Task>)> = Vec::new();
     let mut scheduler = None;
     for task in tasks {

@@ -9,7 +9,7 @@ use crate::{
         Service,
         error::{Error, Result},
     },
-    store::Everywhere,
+    store::{Everywhere, Key},
     wire::source::{self, ClusterSource},
 };
 
@@ -37,14 +37,36 @@ pub async fn of(service: &Service, cluster: &str) -> Result<Option<Arc<ClusterSo
     Ok(service.clusters.get(cluster).await?.view().source.clone())
 }
 
-/// `Ok` if the mirror has been whole within this time.
+/// Time from an instant to now; zero if the clock of the process that noted the instant is ahead.
+pub fn since(then: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(then)).unwrap_or_default()
+}
+
+/// `Ok` if decisions are made on the mirror, and it has been whole within this time.
 ///
 /// # Errors
 /// Why decisions cannot be made on it, in one line.
 pub fn is_whole(service: &Service, cluster: &str, now: Timestamp, within: Duration) -> std::result::Result<(), String> {
+    if let Some(why) = service.sources.why_stale(cluster, now) {
+        return Err(why);
+    }
     let Some(as_of) = service.sources.as_of(cluster) else {
         return Err("the mirror of the live cluster is not whole yet".into());
     };
-    let age = Duration::try_from(now.duration_since(as_of)).unwrap_or_default();
+    let age = since(as_of, now);
     if age <= within { Ok(()) } else { Err(format!("the mirror of the live cluster is {} s old", age.as_secs())) }
+}
+
+/// The live cluster that a cluster mirrors, as it is stored now.
+///
+/// # Errors
+/// Those of the store.
+pub async fn stored(service: &Service, cluster: &str) -> Result<Option<Arc<ClusterSource>>> {
+    let Some(record) = service.store.get(cluster, &key()).await? else { return Ok(None) };
+    ClusterSource::parse(&record.body).map(|source| Some(Arc::new(source))).map_err(Error::internal)
+}
+
+/// The key of a cluster's source.
+pub fn key() -> Key {
+    Key::new(source::KIND, "", source::NAME)
 }

@@ -4,16 +4,15 @@
 //! as a [`Connector`]; everything here is about requests and replies.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Debug,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
-
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
@@ -21,6 +20,9 @@ use crate::{
     wire::source::{ClusterSource, SyncStatus},
 };
 
+pub mod configure;
+pub mod guard;
+pub mod lag;
 pub mod lease;
 pub mod mirrored;
 pub mod requests;
@@ -88,6 +90,10 @@ struct Shared {
     statuses: Mutex<BTreeMap<String, SyncStatus>>,
     /// Turns of requests that change something, by cluster.
     turns: Mutex<BTreeMap<String, Arc<Semaphore>>>,
+    /// The clusters for whose first whole mirror this process waits.
+    awaited: Mutex<BTreeSet<String>>,
+    /// The lag beyond which nothing is decided.
+    max_lag: OnceLock<Duration>,
 }
 
 #[derive(Debug)]
@@ -143,17 +149,6 @@ impl Sources {
         lock(&self.0.statuses).insert(cluster.to_owned(), status);
     }
 
-    /// How far the mirror of a cluster is, as far as this process knows.
-    pub fn status(&self, cluster: &str) -> Option<SyncStatus> {
-        lock(&self.0.statuses).get(cluster).cloned()
-    }
-
-    /// Forgets the mirrors of clusters that are none any more.
-    pub fn retain(&self, is_mirror: impl Fn(&str) -> bool) {
-        lock(&self.0.statuses).retain(|cluster, _| is_mirror(cluster));
-        lock(&self.0.connected).retain(|cluster, _| is_mirror(cluster));
-    }
-
     /// The lag and the objects of each kind, as lines of `/metrics`.
     pub fn metrics(&self, now: Timestamp) -> String {
         let statuses = lock(&self.0.statuses);
@@ -168,9 +163,12 @@ impl Sources {
         telemetry::mirrors(kinds)
     }
 
-    /// The time of which the mirror of a cluster is at least the state.
-    pub fn as_of(&self, cluster: &str) -> Option<Timestamp> {
-        lock(&self.0.statuses).get(cluster)?.as_of()
+    /// Forgets the mirrors of other clusters.
+    pub fn retain(&self, is_mirror: impl Fn(&str) -> bool) {
+        lock(&self.0.statuses).retain(|cluster, _| is_mirror(cluster));
+        lock(&self.0.connected).retain(|cluster, _| is_mirror(cluster));
+        lock(&self.0.turns).retain(|cluster, _| is_mirror(cluster));
+        lock(&self.0.awaited).retain(|cluster| is_mirror(cluster));
     }
 }
 
