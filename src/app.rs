@@ -1,6 +1,7 @@
 //! The composition root: settings → store → router → serve → graceful stop. The only file that may import everything.
 
 use std::{
+    collections::BTreeSet,
     future::Future,
     io,
     net::SocketAddr,
@@ -62,6 +63,7 @@ pub mod archive;
 mod audit;
 mod mirrors;
 mod policy_file;
+mod sources;
 mod tls;
 
 /// Interval of moving recorded values into the histograms.
@@ -118,6 +120,9 @@ pub enum Error {
     /// Requests cannot be recorded.
     #[error("cannot record requests: {0}")]
     Audit(String),
+    /// A live cluster cannot be mirrored.
+    #[error("cannot mirror a live cluster: {0}")]
+    Sync(String),
     /// The certificates cannot be used.
     #[error("cannot serve over TLS: {0}")]
     Tls(String),
@@ -187,6 +192,7 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     let address = listener.local_addr().map_err(cannot_listen)?;
     let certificates = Certificates::load(settings).await.map_err(Error::Tls)?;
     let policy = settings.policy_config_file.as_deref().map(policy_file::read).transpose()?;
+    let configured = sources::configured(settings)?;
     let store = open(settings, true).await?;
     if !settings.no_migrate {
         store.migrate().await?;
@@ -229,9 +235,16 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
         ..extenders::Options::default()
     });
     let admission = AdmissionMode::named(&settings.admission).unwrap_or_default();
-    let live_clusters = mirrors::Live::new(false);
+    let live_clusters = mirrors::Live::new(settings.sync.allow_exec_credentials);
     let service =
         Service { admission, sources: live_clusters.sources(), ..Service::new(clusters, freshness, extenders) };
+    checks.push(sources::check(&service));
+    if let Some(most) = settings.sync.max_sync_lag {
+        service.sources.limit_lag(most);
+    }
+    if store.migration_status().await?.is_current() {
+        sources::store(&service, &configured).await?;
+    }
     if admission == AdmissionMode::Kubernetes
         && store.migration_status().await?.is_current()
         && let Err(error) = create_built_in(&service, &DEFAULT_CLUSTER.into()).await
@@ -365,6 +378,13 @@ pub async fn migrate(settings: &Settings) -> Result<(), Error> {
     Ok(())
 }
 
+/// The clusters that may be made, if only some may.
+fn allowed(settings: &Settings) -> Option<BTreeSet<String>> {
+    let mut names = settings.clusters.as_ref()?.allowed()?;
+    names.insert(settings.sync.as_cluster.clone());
+    Some(names)
+}
+
 fn limits(settings: &Settings) -> live::Limits {
     live::Limits {
         poll: FEED_POLL,
@@ -372,7 +392,7 @@ fn limits(settings: &Settings) -> live::Limits {
         most_waiting: settings.max_waiting_changes,
         release_after: settings.release_after,
         most_live: settings.max_live_clusters,
-        names: settings.clusters.clone().map(|names| Arc::new(names.0)),
+        names: allowed(settings).map(Arc::new),
         policies: live::PolicyHistory {
             revisions: settings.policy_history,
             bytes: settings.policy_history_bytes,

@@ -27,6 +27,7 @@ mod audit;
 mod database;
 mod limits;
 mod shown;
+mod sync;
 mod tls;
 mod values;
 
@@ -36,6 +37,7 @@ pub use self::{
     audit::AuditSettings,
     database::{DatabaseSettings, shows_password},
     limits::LimitSettings,
+    sync::SyncSettings,
     tls::TlsSettings,
     values::ClusterNames,
 };
@@ -114,6 +116,10 @@ pub struct Settings {
     /// the default one. Of several processes on a database one does it
     #[arg(long = "loop", value_name = "NAMES")]
     pub loops: Option<Loops>,
+
+    /// Settings of live clusters.
+    #[command(flatten)]
+    pub sync: SyncSettings,
 
     /// Time for which an Event is kept after it happened last; 0s keeps Events for ever
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
@@ -271,8 +277,9 @@ pub struct Settings {
     #[arg(long, value_name = "BYTES", default_value = "64Mi", value_parser = bytes)]
     pub watch_history_bytes: usize,
 
-    /// Clusters that may be created, besides the default one: a list of names. Unless it is set, a write to a path creates the
-    /// cluster that the path names. Existing clusters stay usable
+    /// Clusters that may be created, besides the default one: a list of names. Unless names are listed, a write to a path creates the
+    /// cluster that the path names. Existing clusters stay usable. In the file of settings it may have {name, source} as well: clusters
+    /// that mirror live ones, with the fields of PUT /clusters/{name}
     #[arg(long, value_name = "NAMES", value_parser = cluster_names)]
     pub clusters: Option<ClusterNames>,
 
@@ -488,6 +495,9 @@ fn is_setting(argument: &clap::Arg, key: &str) -> bool {
     argument.get_long() == Some(key) && argument.get_env().is_some() && !matches!(key, "config" | "print-config")
 }
 
+/// The setting that may be a list in the file.
+const CLUSTERS: &str = "clusters";
+
 /// The settings of a file, each as text in the form of the command line.
 fn read_file(path: &Path) -> Result<Vec<(String, String)>, String> {
     let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
@@ -499,6 +509,7 @@ fn read_file(path: &Path) -> Result<Vec<(String, String)>, String> {
             Value::Null => {}
             Value::String(text) => listed.push((key, text)),
             Value::Bool(_) | Value::Number(_) => listed.push((key, value.to_string())),
+            Value::Array(_) if key == CLUSTERS => listed.push((key, value.to_string())),
             Value::Array(_) | Value::Object(_) => return Err(format!("{key} must be a single value")),
         }
     }

@@ -11,7 +11,7 @@ use podberth::{
         self,
         archive::{Export, Import},
     },
-    commands::{certs, explain, kubeconfig, policy, sync, token},
+    commands::{certs, explain, kubeconfig, policy, rbac, sync, token},
     config::{self, Failure, Settings},
 };
 
@@ -55,6 +55,9 @@ enum Command {
     Token(token::Command),
     /// Write or print a kubeconfig, with which kubectl asks a server
     Kubeconfig(Box<kubeconfig::Options>),
+    /// Print the rights that a live cluster has to give, as objects for kubectl apply
+    #[command(subcommand)]
+    Rbac(rbac::Command),
     /// Make certificates to try things out with
     #[command(subcommand)]
     Certs(certs::Command),
@@ -113,6 +116,7 @@ fn main() -> ExitCode {
             })
         }
         Command::Certs(command) => certs::run(&command).map_err(app::Error::Question).and_then(|output| print(&output)),
+        Command::Rbac(command) => rbac::run(&command).map_err(app::Error::Question).and_then(|output| print(&output)),
         Command::Openapi { version, output } => print_document(version, output),
     };
     match done {

@@ -7,5 +7,6 @@ pub mod demo;
 pub mod explain;
 pub mod kubeconfig;
 pub mod policy;
+pub mod rbac;
 pub mod sync;
 pub mod token;
