@@ -10,11 +10,13 @@ mod api_server;
 mod server;
 
 mod client;
+mod cluster;
 mod faults;
 mod itself;
 mod large;
 mod mirror;
 mod once;
+mod real;
 mod scheduling;
 
 use std::{sync::Arc, time::Duration};
