@@ -245,7 +245,10 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     if store.migration_status().await?.is_current() {
         sources::store(&service, &configured).await?;
     }
+    // A mirror has the objects of its source, and no others.
+    let is_mirror = |cluster: Arc<live::Cluster>| cluster.view().source.is_some();
     if admission == AdmissionMode::Kubernetes
+        && !service.clusters.followed(DEFAULT_CLUSTER).is_some_and(is_mirror)
         && store.migration_status().await?.is_current()
         && let Err(error) = create_built_in(&service, &DEFAULT_CLUSTER.into()).await
     {

@@ -11,11 +11,13 @@ use std::{
 };
 
 use async_trait::async_trait;
+use metrics::counter;
 use tokio::time::sleep;
 
 use crate::{
     service::{Service, lead::Lead},
     store::{Atomicity, Call, Key, ListQuery, Outcome, Record, StoreError, Write},
+    telemetry,
     wire::outbox::{self, PendingBind},
 };
 
@@ -257,6 +259,7 @@ impl<T: Target> Applier<T> {
             );
         }
         self.unreadable = self.unreadable.saturating_add(1);
+        counter!(telemetry::SYNC_UNREADABLE, "kind" => self.of.key.to_string()).increment(1);
     }
 
     fn mark(&self, key: &Key) -> u64 {

@@ -66,6 +66,23 @@ impl Board {
         self.tell();
     }
 
+    /// Notes that a kind stands still; `true` if none did before.
+    pub(super) fn trouble(&self, kind: &str, why: &str) -> bool {
+        let was_well = self.is_well();
+        self.update(kind, |status| status.trouble = Some(why.to_owned()));
+        was_well
+    }
+
+    /// Notes that a kind goes on; `true` if all do now.
+    pub(super) fn well(&self, kind: &str) -> bool {
+        self.update(kind, |status| status.trouble = None);
+        self.is_well()
+    }
+
+    fn is_well(&self) -> bool {
+        self.lock().status.kinds.values().all(|kind| kind.trouble.is_none())
+    }
+
     /// The version at which a kind was seen last.
     pub(super) fn version(&self, kind: &str) -> String {
         self.lock().status.kinds.get(kind).map(|kind| kind.source_version.clone()).unwrap_or_default()

@@ -32,9 +32,6 @@ use crate::{
     wire::source::ClusterSource,
 };
 
-/// How often the files of a kubeconfig are looked at.
-const FILES_CHECKED: Duration = Duration::from_secs(10);
-
 /// How long credentials of a program are used that does not tell when they end.
 const PROGRAM_RUN: Duration = Duration::from_mins(10);
 
@@ -59,6 +56,8 @@ pub struct Limits {
     pub whole: Duration,
     /// Longest reply of a request, in bytes.
     pub reply_bytes: usize,
+    /// How often the files of a kubeconfig are looked at.
+    pub files_checked: Duration,
 }
 
 impl Default for Limits {
@@ -68,6 +67,7 @@ impl Default for Limits {
             head: Duration::from_secs(30),
             whole: Duration::from_mins(1),
             reply_bytes: 8 << 20,
+            files_checked: Duration::from_secs(10),
         }
     }
 }
@@ -130,7 +130,8 @@ impl Link {
     /// Why the credentials cannot be used, if none could be used before.
     pub async fn client(&self) -> Result<Client, String> {
         let mut current = self.current.lock().await;
-        if let Some(connected) = current.as_ref().filter(|connected| connected.checked.elapsed() < FILES_CHECKED) {
+        let is_fresh = |connected: &&Connected| connected.checked.elapsed() < self.limits.files_checked;
+        if let Some(connected) = current.as_ref().filter(is_fresh) {
             return Ok(connected.client.clone());
         }
         let known = current.as_ref().filter(|known| !known.by_program || known.since.elapsed() < PROGRAM_RUN);

@@ -34,7 +34,7 @@ const BATCH_BYTES: usize = 1 << 20;
 /// A watch that ends sooner than this, without a word, had only begun.
 const BEGINNING: Duration = Duration::from_secs(1);
 
-/// The bounds of watches.
+/// The times of a mirror.
 #[derive(Clone, Copy, Debug)]
 pub struct Watching {
     /// Time after which the API server is to end a watch.
@@ -43,11 +43,21 @@ pub struct Watching {
     pub silent: Duration,
     /// Factor of all pauses after errors; tests make them short.
     pub pauses: f64,
+    /// How often it is told to other processes how far the mirror is.
+    pub told_every: Duration,
+    /// How often it is read how far those of other processes are.
+    pub read_every: Duration,
 }
 
 impl Default for Watching {
     fn default() -> Self {
-        Self { lasts: Duration::from_secs(290), silent: Duration::from_secs(295), pauses: 1.0 }
+        Self {
+            lasts: Duration::from_secs(290),
+            silent: Duration::from_secs(295),
+            pauses: 1.0,
+            told_every: Duration::from_secs(5),
+            read_every: Duration::from_secs(2),
+        }
     }
 }
 
@@ -113,7 +123,6 @@ impl<T: Target> KindMirror<T> {
             Ok(object) => Some(object),
             Err(unreadable) => {
                 self.applier.skipped(&unreadable.name, &unreadable.why);
-                self.count(telemetry::SYNC_UNREADABLE, 1);
                 None
             }
         }
@@ -222,16 +231,19 @@ impl<T: Target> KindMirror<T> {
                     match other {
                         Effect::Begin => self.applier.begin(),
                         Effect::Listed(objects) => self.applier.listed(objects).await?,
-                        Effect::Sweep => self.applier.sweep().await?,
+                        Effect::Sweep => {
+                            self.applier.sweep().await?;
+                            self.board.update(&key, |status| status.relists = status.relists.saturating_add(1));
+                        }
                         Effect::Relist(reason) => {
                             counter!(telemetry::SYNC_RELISTS, "kind" => key.to_string(), "reason" => reason.name())
                                 .increment(1);
-                            self.board.update(&key, |status| status.relists = status.relists.saturating_add(1));
                         }
                         Effect::Trouble(why) => self.trouble(&why),
                         Effect::Well => {
-                            tracing::info!(cluster = &**self.board.cluster(), kind = &*key, "the mirror goes on");
-                            self.board.update(&key, |status| status.trouble = None);
+                            if self.board.well(&key) {
+                                tracing::info!(cluster = &**self.board.cluster(), "the mirror goes on");
+                            }
                         }
                         Effect::NotServed => self.board.update(&key, |status| {
                             (status.as_of, status.trouble) = (Some(told_at), None);
@@ -258,13 +270,11 @@ impl<T: Target> KindMirror<T> {
         Ok(())
     }
 
-    /// Tells of trouble; only the first time of an outage in the log.
+    /// Tells of trouble. An outage is logged once, by the first kind that has it.
     fn trouble(&self, why: &str) {
         let key = &*self.applier.of.key;
         self.count(telemetry::SYNC_ERRORS, 1);
-        let mut is_new = false;
-        self.board.update(key, |status| is_new = status.trouble.replace(why.to_owned()).is_none());
-        if is_new {
+        if self.board.trouble(key, why) {
             tracing::warn!(cluster = &**self.board.cluster(), kind = key, why, "the mirror stands still");
         }
     }

@@ -6,12 +6,14 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::Notify, time::sleep};
+use tokio::{
+    sync::Notify,
+    time::{sleep, timeout},
+};
 use uuid::Uuid;
 
 use crate::{
     clock,
-    live::Cluster,
     service::{
         Service,
         error::Result,
@@ -36,9 +38,8 @@ use super::{
 /// The duty that is led.
 pub const DUTY: &str = "sync";
 
-/// How often the status goes to the ledger, and how often other processes read it.
-const TOLD_EVERY: Duration = Duration::from_secs(5);
-const READ_EVERY: Duration = Duration::from_secs(2);
+/// How often the source of a cluster is looked at, besides at each change of the cluster.
+const LOOKED_AT: Duration = Duration::from_secs(5);
 
 /// How long statuses are kept in the ledger, and how many are appended between two looks for older ones.
 const KEPT: Duration = Duration::from_hours(1);
@@ -92,7 +93,7 @@ async fn wanted(service: &Service) -> Result<BTreeSet<Arc<str>>, StoreError> {
 /// Reads how far the mirrors of other processes are.
 async fn read_statuses(shared: Shared) {
     loop {
-        sleep(READ_EVERY).await;
+        sleep(shared.watching.read_every).await;
         let Ok(clusters) = wanted(&shared.service).await else { continue };
         shared.service.sources.retain(|cluster| clusters.contains(cluster));
         for cluster in clusters {
@@ -141,7 +142,7 @@ async fn mirror(shared: Shared, lead: Lead) {
         };
         let Some(source) = live.view().source.clone() else {
             // It was removed, or is not seen yet.
-            changed(&live, None).await;
+            changed(&shared, &cluster, None).await;
             continue;
         };
         // Versions of another API server say nothing.
@@ -156,9 +157,9 @@ async fn mirror(shared: Shared, lead: Lead) {
         let running: Vec<Supervised> =
             kinds.into_iter().map(|of| start(&shared, &lead, &link, &board, &lost, of)).collect();
         tokio::select! {
-            () = changed(&live, Some(&source)) => {}
+            () = changed(&shared, &cluster, Some(&source)) => {}
             () = lost.notified() => return,
-            () = tell(&shared.service, &board) => return,
+            () = tell(&shared, &board) => return,
         }
         drop(running);
     }
@@ -186,25 +187,31 @@ fn start(
     })
 }
 
-/// Resolves when a cluster has another source than this one, or is not kept any more.
-async fn changed(live: &Arc<Cluster>, from: Option<&Arc<ClusterSource>>) {
-    let mut progress = live.subscribe();
-    while live.view().source.as_ref() == from {
-        if progress.changed().await.is_err() {
-            // Its writer ended; the cluster is read again.
+/// Resolves when a cluster has another source than this one.
+async fn changed(shared: &Shared, cluster: &str, from: Option<&Arc<ClusterSource>>) {
+    loop {
+        // It may have been loaded anew.
+        let Ok(live) = shared.service.clusters.get(cluster).await else {
             sleep(AGAIN).await;
+            continue;
+        };
+        let mut progress = live.subscribe();
+        if live.view().source.as_ref() != from {
             return;
+        }
+        if let Ok(Err(_)) = timeout(LOOKED_AT, progress.changed()).await {
+            sleep(AGAIN).await;
         }
     }
 }
 
-/// Tells the ledger how far the mirror is, and keeps the cluster in use. Never ends.
-async fn tell(service: &Service, board: &Board) {
+/// Tells the ledger how far the mirror is. Never ends.
+async fn tell(shared: &Shared, board: &Board) {
+    let service = &shared.service;
     let cluster = board.cluster();
     let mut appended = 0_u32;
     loop {
-        sleep(TOLD_EVERY).await;
-        drop(service.clusters.get(cluster).await);
+        sleep(shared.watching.told_every).await;
         let Some(status) = board.take_changed() else { continue };
         let now = clock::now();
         if let Err(error) = board::append(service, cluster, &status, now).await {

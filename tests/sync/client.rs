@@ -1,18 +1,28 @@
 //! Connections to API servers by kubeconfig files.
 
-use std::fs;
+use std::{collections::HashMap, fs, time::Duration};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use podberth::{
-    service::source::{ApiRequest, Connector},
-    sync::client::KubeConnector,
+    api::serve::Secure,
+    net::{Files, MinVersion, Tls},
+    service::{
+        access::authenticate::Authenticator,
+        source::{ApiRequest, Connector},
+    },
+    sync::client::{KubeConnector, Limits},
     wire::source::ClusterSource,
 };
+use podberth_testkit::certificates::{Authority, Wanted};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
     api_server::{ApiServer, NODES, PODS},
-    node, pod, source_of,
+    itself::serve_router,
+    node, pod,
+    server::{Server, Setup},
+    source_of,
 };
 
 fn get(path: &str) -> ApiRequest {
@@ -108,4 +118,64 @@ async fn a_program_gives_the_token_where_that_is_allowed() {
         ClusterSource { kubeconfig_file: Some(file.to_string_lossy().into_owned()), ..ClusterSource::default() };
     let server = KubeConnector::new(true).connect(&source).await.expect("it connects");
     assert_eq!(server.send(get(NODES)).await.expect("a reply").code, 200);
+}
+
+#[tokio::test]
+async fn a_changed_kubeconfig_is_used_and_a_broken_one_is_not() {
+    let (first, second) = (ApiServer::start().await, ApiServer::start().await);
+    first.put(NODES, node("of-first"));
+    second.put(NODES, node("of-second"));
+    let (kubeconfig, other) = (first.kubeconfig(), second.kubeconfig());
+    let limits = Limits { files_checked: Duration::ZERO, ..Limits::default() };
+    let connector = KubeConnector::new(false).with_limits(limits);
+    let server = connector.connect(&source_of(&kubeconfig, &[])).await.expect("it connects");
+    let code = async |path: &str| server.send(get(path)).await.expect("a reply").code;
+    assert_eq!((code("/api/v1/nodes/of-first").await, code("/api/v1/nodes/of-second").await), (200, 404));
+    fs::write(kubeconfig.path(), "half a").expect("it is written");
+    assert_eq!(code("/api/v1/nodes/of-first").await, 200, "the one before stays");
+    fs::copy(other.path(), kubeconfig.path()).expect("it is written");
+    assert_eq!((code("/api/v1/nodes/of-first").await, code("/api/v1/nodes/of-second").await), (404, 200));
+}
+
+#[tokio::test]
+async fn servers_over_tls_are_verified_and_shown_a_certificate() {
+    let (authority, other) = (Authority::new("servers"), Authority::new("others"));
+    let identity = authority.issue(Wanted { name: "mirror", group: "system:masters", ..Wanted::default() });
+    let of_server = authority.server();
+    let files = Files {
+        certificate: of_server.certificate.into(),
+        key: of_server.key.into(),
+        client_authorities: Some(authority.pem.clone().into()),
+        revoked: None,
+    };
+    let tls = Tls::new(files, MinVersion::Tls12).expect("certificates");
+    let setup = Setup { authenticator: Some(Authenticator::new(HashMap::new())), ..Setup::default() };
+    let served = Server::start(crate::server::memory(&[]).await, setup);
+    let (address, serving) = serve_router(served.router.clone(), Some(Secure::new(tls))).await;
+    let folder = TempDir::new().expect("a folder");
+    let connect = async |authority: &Authority, user: Value| {
+        let config = json!({
+            "current-context": "it", "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
+            "clusters": [{"name": "it", "cluster": {
+                "server": format!("https://{address}"), "certificate-authority-data": STANDARD.encode(&authority.pem),
+            }}],
+            "users": [{"name": "it", "user": user}],
+        });
+        let file = folder.path().join("config");
+        fs::write(&file, config.to_string()).expect("it is written");
+        let file = Some(file.to_string_lossy().into_owned());
+        let source = ClusterSource { kubeconfig_file: file, ..ClusterSource::default() };
+        let server = KubeConnector::new(false).connect(&source).await.expect("it connects");
+        server.send(get(NODES)).await.map(|reply| reply.code)
+    };
+    for (name, text) in [("cert.pem", &identity.certificate), ("key.pem", &identity.key)] {
+        fs::write(folder.path().join(name), text).expect("it is written");
+    }
+    // Files are found beside the kubeconfig.
+    let shown = json!({"client-certificate": "cert.pem", "client-key": "key.pem"});
+    assert_eq!(connect(&authority, shown.clone()).await, Ok(200));
+    assert_eq!(connect(&authority, json!({})).await, Ok(403), "nobody known");
+    let refused = connect(&other, shown).await.expect_err("the server's certificate is another's");
+    assert!(refused.contains("certificate"), "{refused}");
+    serving.abort();
 }

@@ -1,13 +1,14 @@
 //! Podberth as the API server of another Podberth.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
+use axum::Router;
 use podberth::api::{
     pace::Pace,
-    serve::{Timeouts, serve},
+    serve::{Secure, Timeouts, serve_over},
 };
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::{
     Mirror,
@@ -17,9 +18,8 @@ use crate::{
     source_of,
 };
 
-#[tokio::test]
-async fn podberth_mirrors_podberth() {
-    let source = Server::start(crate::server::memory(&[]).await, Setup::default());
+/// Serves a router on a port of its own.
+pub(crate) async fn serve_router(router: Router, secure: Option<Secure>) -> (SocketAddr, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     let timeouts = Timeouts {
@@ -30,7 +30,13 @@ async fn podberth_mirrors_podberth() {
         reply_bytes: 1 << 30,
         reply_wait: LATE,
     };
-    let serving = tokio::spawn(serve(listener, source.router.clone(), timeouts, std::future::pending()));
+    (address, tokio::spawn(serve_over(listener, secure, router, timeouts, std::future::pending())))
+}
+
+#[tokio::test]
+async fn podberth_mirrors_podberth() {
+    let source = Server::start(crate::server::memory(&[]).await, Setup::default());
+    let (address, serving) = serve_router(source.router.clone(), None).await;
     let pods = "/api/v1/namespaces/shop/pods";
     let pod = |name: &str| json!({"metadata": {"name": name}, "spec": {"containers": [{"name": "c"}]}});
     for at in 0..20 {

@@ -30,6 +30,9 @@ use tokio::{
 
 use crate::{api_server::kubeconfig, put_source, source_of};
 
+/// Longest time until the mirror is whole.
+const LONGEST: Duration = Duration::from_mins(30);
+
 /// An amount from the environment.
 fn amount(name: &str, default: usize) -> usize {
     env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -99,7 +102,8 @@ impl Drop for Process {
 
 async fn metrics(address: &str) -> Option<String> {
     let mut stream = TcpStream::connect(address).await.ok()?;
-    stream.write_all(b"GET /metrics HTTP/1.0\r\nhost: podberth\r\n\r\n").await.ok()?;
+    let request = format!("GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.ok()?;
     let mut text = String::new();
     stream.read_to_string(&mut text).await.ok()?;
     Some(text)
@@ -129,8 +133,11 @@ async fn large() {
         let began = Instant::now();
         let mut command = Command::new(env!("CARGO_BIN_EXE_podberth"));
         command.args(["serve", "--listen", &address, "--database-url", &database, "--auth", "none"]);
-        let process = Process(command.stderr(Stdio::null()).spawn().expect("it starts"));
+        let log = fs::File::create(folder.path().join("log")).expect("a log");
+        let mut process = Process(command.stderr(log).stdout(Stdio::null()).spawn().expect("it starts"));
         let text = loop {
+            let ended = process.0.try_wait().expect("its status").is_some() || began.elapsed() > LONGEST;
+            assert!(!ended, "{}", fs::read_to_string(folder.path().join("log")).unwrap_or_default());
             let text = metrics(&address).await.unwrap_or_default();
             let of =
                 |kind: &str| metric(&text, &format!("podberth_sync_objects{{cluster=\"default\",kind=\"{kind}\"}}"));

@@ -30,7 +30,7 @@ use podberth::{
         client::{KubeConnector, Limits},
         mirror::Mirrors,
     },
-    wire::source::{self, ClusterSource, Trim},
+    wire::source::{self, ClusterSource, SyncStatus, Trim},
 };
 use serde_json::{Value, json};
 use server::Server;
@@ -45,12 +45,13 @@ const WITHIN: Duration = Duration::from_secs(60);
 struct Mirror {
     server: Server,
     mirrors: Option<Mirrors>,
-    _kubeconfig: NamedTempFile,
+    _kubeconfig: Option<NamedTempFile>,
 }
 
 /// Bounds with short pauses.
 fn quick() -> Watching {
-    Watching { pauses: 0.01, ..Watching::default() }
+    let often = Duration::from_millis(50);
+    Watching { pauses: 0.01, told_every: often, read_every: often, ..Watching::default() }
 }
 
 /// The source of a kubeconfig, with these kinds.
@@ -83,9 +84,26 @@ impl Mirror {
     async fn with(source: ClusterSource, kubeconfig: NamedTempFile, watching: Watching) -> Self {
         let store = server::memory(&[]).await;
         put_source(&store, &source).await;
-        let mut mirror = Self { server: Server::replica(store), mirrors: None, _kubeconfig: kubeconfig };
+        let mut mirror = Self { server: Server::replica(store), mirrors: None, _kubeconfig: Some(kubeconfig) };
         mirror.start(watching);
         mirror
+    }
+
+    /// Another process on the database, which does not mirror yet.
+    fn replica(&self) -> Self {
+        Self { server: Server::replica(self.server.state.store.clone()), mirrors: None, _kubeconfig: None }
+    }
+
+    /// Waits until it is told that the mirror is so far.
+    async fn told(&self, is_so_far: impl Fn(&SyncStatus) -> bool) {
+        let sources = &self.server.state.sources;
+        let mut told = sources.subscribe();
+        let waits = async {
+            while !sources.status("default").is_some_and(|status| is_so_far(&status)) {
+                told.changed().await.expect("the sources live");
+            }
+        };
+        assert!(timeout(WITHIN, waits).await.is_ok(), "{:?}", sources.status("default"));
     }
 
     /// Starts mirroring as another process would.

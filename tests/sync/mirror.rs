@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::{
     Mirror,
-    api_server::{ApiServer, NODES, PODS},
+    api_server::{ApiServer, Command, NODES, PODS},
     body, node, pod, put_source, quick, source_of, untrimmed,
 };
 
@@ -196,20 +196,46 @@ async fn another_source_takes_the_place_of_the_first() {
 }
 
 #[tokio::test]
-async fn every_process_knows_how_far_the_mirror_is() {
+async fn a_bookmark_tells_how_far_the_mirror_is() {
     let api = ApiServer::start().await;
     api.put(PODS, pod("web", ""));
     let mirror = Mirror::of(&api, &["pods"]).await;
-    mirror.shows_pod("web", "").await;
     api.watched(PODS, 1).await;
-    let status = mirror.server.state.sources.status("default").expect("it is known");
-    let pods = &status.kinds["pods"];
-    assert!(pods.as_of.is_some() && pods.objects == 1 && pods.trouble.is_none(), "{status:?}");
+    let status = || mirror.server.state.sources.status("default").expect("it is known");
+    let before = status();
+    let pods = &before.kinds["pods"];
+    assert!(pods.objects == 1 && pods.relists == 1 && pods.trouble.is_none(), "{before:?}");
     assert_eq!(pods.source_version, api.with(|objects| objects.version).to_string());
-    let before = status.as_of().expect("it is whole");
-    api.command(PODS, crate::api_server::Command::Bookmark);
-    // Events come in order: with the pod the bookmark has been seen.
+    // Another kind changes, so that the bookmark has a version that no event of pods has.
+    api.put(NODES, node("n1"));
+    let told = mirror.told(|status| status.kinds["pods"].source_version != pods.source_version);
+    api.command(PODS, Command::Bookmark);
+    told.await;
+    assert!(status().as_of() > before.as_of());
+    assert_eq!(status().kinds["pods"].source_version, api.with(|objects| objects.version).to_string());
+    let metrics = mirror.server.get("/metrics").await;
+    let series = "podberth_sync_objects{cluster=\"default\",kind=\"pods\"} 1";
+    assert!(metrics.text().contains(series), "{}", metrics.text());
+    assert!(metrics.text().contains("podberth_sync_lag_seconds{cluster=\"default\",kind=\"pods\"}"));
+}
+
+#[tokio::test]
+async fn one_process_mirrors_and_the_others_know_how_far() {
+    let api = ApiServer::start().await;
+    api.put(PODS, pod("web", ""));
+    let mut first = Mirror::of(&api, &["pods"]).await;
+    first.shows_pod("web", "").await;
+    api.watched(PODS, 1).await;
+    let mut second = first.replica();
+    second.start(quick());
+    second.told(|status| status.as_of().is_some()).await;
+    second.shows_pod("web", "").await;
+    assert_eq!(api.watches(PODS), 1, "the first one has the lead");
+    let before = second.server.state.sources.status("default").expect("it is known");
+    first.end().await;
     api.put(PODS, pod("later", ""));
-    mirror.shows_pod("later", "").await;
-    assert!(mirror.server.state.sources.as_of("default").expect("it is whole") >= before);
+    second.shows_pod("later", "").await;
+    second.equals(&api, "pods", PODS).await;
+    let after = second.server.state.sources.status("default").expect("it is known");
+    assert!(after.as_of() > before.as_of(), "{after:?}");
 }

@@ -13,7 +13,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::{
     features, telemetry,
@@ -88,6 +88,8 @@ struct Shared {
     connected: Mutex<BTreeMap<String, Connected>>,
     /// By cluster.
     statuses: Mutex<BTreeMap<String, SyncStatus>>,
+    /// Notified of each status that is told.
+    told: watch::Sender<()>,
     /// Turns of requests that change something, by cluster.
     turns: Mutex<BTreeMap<String, Arc<Semaphore>>>,
     /// The clusters for whose first whole mirror this process waits.
@@ -147,6 +149,12 @@ impl Sources {
     /// Notes how far the mirror of a cluster is.
     pub fn tell(&self, cluster: &str, status: SyncStatus) {
         lock(&self.0.statuses).insert(cluster.to_owned(), status);
+        self.0.told.send_replace(());
+    }
+
+    /// A receiver that is notified of every status that is told.
+    pub fn subscribe(&self) -> watch::Receiver<()> {
+        self.0.told.subscribe()
     }
 
     /// The lag and the objects of each kind, as lines of `/metrics`.
