@@ -9,7 +9,8 @@ use crate::{
     live::SYSTEM_CLUSTER,
     service::{
         Service,
-        access::{authenticate::Authenticator, issuers::Issuers, tokens},
+        access::{authenticate::Authenticator, issuers::Issuers, reviewer::Reviewer, tokens},
+        clusters::check_name,
         error,
         objects::create_built_in,
     },
@@ -23,7 +24,7 @@ const SHORTEST: usize = 32;
 pub(super) async fn authenticator(settings: &Settings, address: IpAddr) -> Result<Option<Authenticator>, Error> {
     let (of_users, first) = (settings.token_auth_file.as_deref(), settings.bootstrap_token_file.as_deref());
     let others = settings.authentication_config.as_deref();
-    if !asks(settings.auth, is_configured(settings) || others.is_some(), address)
+    if !asks(settings.auth, is_configured(settings) || asks_others(settings), address)
         .map_err(|why| Error::Access(why.into()))?
     {
         return Ok(None);
@@ -38,11 +39,16 @@ pub(super) async fn authenticator(settings: &Settings, address: IpAddr) -> Resul
         }
         fixed.insert(token::digest(text), Arc::new(Authenticator::first_user()));
     }
-    let authenticator = Authenticator::new(fixed);
-    Ok(Some(match others {
-        Some(path) => with_others(authenticator, path).await?,
-        None => authenticator,
-    }))
+    let mut authenticator = Authenticator::new(fixed);
+    if let Some(path) = others {
+        authenticator = with_others(authenticator, path).await?;
+    }
+    if let Some(cluster) = &settings.sync.authentication_token_webhook_cluster {
+        check_name(cluster)
+            .map_err(|error| Error::Access(format!("--authentication-token-webhook-cluster: {error}")))?;
+        authenticator = authenticator.with_reviewer(Reviewer::new(cluster));
+    }
+    Ok(Some(authenticator))
 }
 
 /// Makes the cluster that has the tokens, and its first token unless there is another way in. This is the last step before the server serves: the
@@ -66,6 +72,11 @@ fn is_configured(settings: &Settings) -> bool {
         || settings.tls.client_ca_file.is_some()
 }
 
+/// `true` if a setting names others who know users.
+fn asks_others(settings: &Settings) -> bool {
+    settings.authentication_config.is_some() || settings.sync.authentication_token_webhook_cluster.is_some()
+}
+
 /// Knows the issuers of a file as well.
 async fn with_others(authenticator: Authenticator, path: &Path) -> Result<Authenticator, Error> {
     let wrong = |why: String| Error::Access(format!("{}: {why}", path.display()));
@@ -79,10 +90,10 @@ fn asks(auth: Auth, is_configured: bool, address: IpAddr) -> Result<bool, &'stat
     match auth {
         Auth::Required => Ok(true),
         Auth::Auto => Ok(is_configured || !address.to_canonical().is_loopback()),
-        Auth::None if is_configured => {
-            Err("--auth=none contradicts --token-auth-file, --bootstrap-token-file, --client-ca-file and \
-             --authentication-config: leave it or them out")
-        }
+        Auth::None if is_configured => Err(
+            "--auth=none contradicts --token-auth-file, --bootstrap-token-file, --client-ca-file, --authentication-config and \
+             --authentication-token-webhook-cluster: leave it or them out",
+        ),
         Auth::None => Ok(false),
     }
 }

@@ -122,7 +122,7 @@ fn of_bind() -> Vec<Rule> {
 
 /// The further rights of a scheduler.
 fn of_loop() -> Vec<Rule> {
-    vec![rule("events.k8s.io", &["events"], &["create", "patch", "update"])]
+    vec![rule("events.k8s.io", &["events"], &["create", "patch"])]
 }
 
 /// The objects, as YAML documents.
@@ -153,7 +153,7 @@ pub fn run(command: &Command) -> Result<String, String> {
                 shown(rule("coordination.k8s.io", &["leases"], &["create"])),
                 {
                     "apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": [lease.name],
-                    "verbs": ["get", "update", "patch"],
+                    "verbs": ["get", "update"],
                 },
             ],
         }));
@@ -169,10 +169,10 @@ fn shown(Rule { group, resources, verbs }: Rule) -> Value {
 
 /// The binding of a role (`of`: `Cluster` for one of the whole cluster) to a service account.
 fn binding(of: &str, metadata: Value, account: &ServiceAccount) -> Value {
+    let name = metadata["name"].clone();
     json!({
-        "apiVersion": format!("{RBAC}/v1"), "kind": format!("{of}RoleBinding"),
-        "roleRef": {"apiGroup": RBAC, "kind": format!("{of}Role"), "name": metadata["name"]},
-        "metadata": metadata,
+        "apiVersion": format!("{RBAC}/v1"), "kind": format!("{of}RoleBinding"), "metadata": metadata,
+        "roleRef": {"apiGroup": RBAC, "kind": format!("{of}Role"), "name": name},
         "subjects": [{"kind": "ServiceAccount", "namespace": account.namespace, "name": account.name}],
     })
 }
@@ -181,13 +181,53 @@ fn binding(of: &str, metadata: Value, account: &ServiceAccount) -> Value {
 mod tests {
     use clap::FromArgMatches;
 
+    use hyper::Method;
+
     use super::*;
+    use crate::{
+        api::access::request_info::RequestInfo,
+        core::access::Attributes,
+        service::source::{
+            ApiRequest,
+            requests::{PodRef, collection, patch, post},
+        },
+        wire::kinds,
+    };
 
     fn printed(words: &[&str]) -> Vec<Value> {
         let command = Command::augment_subcommands(clap::Command::new("rbac"));
         let matches = command.try_get_matches_from(std::iter::once(&"rbac").chain(words)).expect("options");
         let text = run(&Command::from_arg_matches(&matches).expect("options")).expect("YAML");
         text.split("---\n").map(|document| serde_saphyr::from_str(document).expect("YAML")).collect()
+    }
+
+    /// The right that a request needs.
+    fn needed(request: &ApiRequest) -> String {
+        let method = Method::from_bytes(request.method.as_bytes()).expect("a method");
+        let info = RequestInfo::of(&method, "c", &request.path, "");
+        let Attributes::Resource(of) = info.attributes else { panic!("{} is a resource", request.path) };
+        let below = if of.subresource.is_empty() { String::new() } else { format!("/{}", of.subresource) };
+        format!("{} {}/{}{below}", of.verb, of.group, of.resource)
+    }
+
+    #[test]
+    fn every_request_to_an_api_server_is_allowed() {
+        let pod = PodRef { namespace: "shop".into(), name: "web".into(), uid: "u".into() };
+        let of_binds = [pod.get(), pod.bind("n"), pod.evict(json!({})), pod.delete(), pod.patch_status(&json!({}))];
+        let events = collection(kinds::by_plural("events.k8s.io", "events").expect("events"), "shop");
+        let of_loops = [post(events.clone(), &json!({})), patch(format!("{events}/e"), &json!({}))];
+        let (binds, loops) = (rights(&printed(&["bind"])[0]), rights(&printed(&["loop"])[0]));
+        for request in &of_binds {
+            assert!(binds.contains(&needed(request)) && loops.contains(&needed(request)), "{}", needed(request));
+        }
+        for request in &of_loops {
+            assert!(loops.contains(&needed(request)), "{}", needed(request));
+            assert!(!binds.contains(&needed(request)), "{}", needed(request));
+        }
+        let used: Vec<String> = of_binds.iter().map(needed).collect();
+        let of_sync = rights(&printed(&["sync"])[0]);
+        let more: Vec<&String> = binds.iter().filter(|right| !of_sync.contains(right)).collect();
+        assert!(more.iter().all(|right| used.contains(right)), "no more than is asked for: {more:?}");
     }
 
     /// Each right as `verb group/resource`.

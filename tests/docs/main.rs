@@ -122,6 +122,11 @@ async fn own_scheduler() {
 }
 
 #[tokio::test]
+async fn live_clusters() {
+    runs("docs/live-clusters.md", &[]).await;
+}
+
+#[tokio::test]
 async fn security() {
     runs("docs/security.md", &[]).await;
 }

@@ -142,7 +142,7 @@ const fn own(names: [&'static str; 3], verbs: &'static [&'static str], subresour
 /// Podberth's own operations.
 const OWN: &[Own] = &[
     own(["audits", "audit", "Audit"], &[], &[]),
-    own(["clusters", "cluster", "Cluster"], &["delete"], &[]),
+    own(["clusters", "cluster", "Cluster"], &["delete", "update"], &[]),
     own(["evictions", "eviction", "Eviction"], &["create"], &[]),
     own(["explanations", "explanation", "Explanation"], &["create"], &[]),
     own(["extenders", "extender", "Extender"], &["create"], &["bind", "filter", "preempt", "prioritize"]),
@@ -150,6 +150,7 @@ const OWN: &[Own] = &[
     own(["placements", "placement", "Placement"], &["create"], &[]),
     own(["policies", "policy", "Policy"], &["delete", "update"], &["rollback"]),
     Own { namespaced: true, ..own(["reservations", "reservation", "Reservation"], &["delete", "update"], &[]) },
+    own(["sources", "source", "Source"], &["use"], &[]),
     own(["tokens", "token", "Token"], &["create", "delete"], &[]),
 ];
 

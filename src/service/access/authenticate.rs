@@ -2,7 +2,12 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{issuers::Issuers, tokens, uses::Uses};
+use super::{
+    issuers::Issuers,
+    reviewer::{Reviewer, WATCHED_SECONDS},
+    tokens,
+    uses::Uses,
+};
 use crate::{
     clock,
     core::access::{ANONYMOUS, UNAUTHENTICATED, User},
@@ -22,6 +27,8 @@ pub struct Authenticator {
     fixed: Arc<HashMap<TokenDigest, Arc<User>>>,
     /// The issuers of JSON Web Tokens.
     issuers: Option<Arc<Issuers>>,
+    /// The cluster whose API server is asked about all other tokens.
+    reviewer: Option<Arc<Reviewer>>,
     /// The requests without a token that are let in.
     anonymous: Arc<Anonymous>,
     /// The last uses of stored tokens.
@@ -93,6 +100,12 @@ impl Authenticator {
         Self { issuers: Some(Arc::new(issuers)), ..self }
     }
 
+    /// Asks a cluster's API server about all other tokens.
+    #[must_use]
+    pub fn with_reviewer(self, reviewer: Reviewer) -> Self {
+        Self { reviewer: Some(Arc::new(reviewer)), ..self }
+    }
+
     /// Lets in these requests without a token, instead of all.
     #[must_use]
     pub fn with_anonymous(self, anonymous: Anonymous) -> Self {
@@ -117,7 +130,7 @@ impl Authenticator {
             return Ok(Some(Known::new(user.clone())));
         }
         if !token::is_well_formed(text) {
-            return Ok(if sent == Sent::InHeader { self.of_others(text, &digest).await } else { None });
+            return Ok(if sent == Sent::InHeader { self.of_others(service, text, &digest).await } else { None });
         }
         let view = service.clusters.get(SYSTEM_CLUSTER).await?.view();
         let Some(token) = view.access.token(&digest) else { return Ok(None) };
@@ -131,15 +144,15 @@ impl Authenticator {
     }
 
     /// The user of a token that was made elsewhere.
-    async fn of_others(&self, text: &str, digest: &TokenDigest) -> Option<Known> {
-        let issuers = self.issuers.as_ref().filter(|_| jwt::is_formed(text))?;
-        match issuers.user(text, digest).await {
-            Ok((user, ends)) => Some(Known { ends: Some(ends), ..Known::new(user) }),
-            Err(refusal) => {
-                tracing::debug!(%refusal, "a JSON Web Token is not valid");
-                None
+    async fn of_others(&self, service: &Service, text: &str, digest: &TokenDigest) -> Option<Known> {
+        if let Some(issuers) = self.issuers.as_ref().filter(|_| jwt::is_formed(text)) {
+            match issuers.user(text, digest).await {
+                Ok((user, ends)) => return Some(Known { ends: Some(ends), ..Known::new(user) }),
+                Err(refusal) => tracing::debug!(%refusal, "a JSON Web Token is not valid"),
             }
         }
+        let user = self.reviewer.as_ref()?.user(service, text, digest).await?;
+        Some(Known { ends: Some(clock::now().as_second() + WATCHED_SECONDS), ..Known::new(user) })
     }
 
     /// The user of the token by which a process is first reached.

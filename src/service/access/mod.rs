@@ -19,6 +19,7 @@ use crate::{
 pub mod authenticate;
 pub mod issuers;
 mod remembered;
+pub mod reviewer;
 pub mod sight;
 pub mod tokens;
 pub mod uses;
