@@ -17,6 +17,9 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// Requests that were refused because the database does not take them: why, once a second for all of them.
 pub static REFUSED_REQUESTS: Seldom = Seldom::new();
 
+/// Binds that API servers did not make.
+pub static UNMADE_BINDS: Seldom = Seldom::new();
+
 /// Clients with which there is no TLS connection.
 pub static REFUSED_HANDSHAKES: Seldom = Seldom::new();
 

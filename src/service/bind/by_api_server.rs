@@ -31,7 +31,7 @@ use crate::{
         source::{ApiServer, requests::PodRef},
     },
     store::Refusal,
-    telemetry,
+    telemetry::{self, seldom::UNMADE_BINDS},
     wire::source::{BindMode, ClusterSource},
 };
 
@@ -163,16 +163,10 @@ pub(super) fn note(cluster: &str, outgoing: &Outgoing, delivered: &Delivered) {
     let (pod, node) = (&outgoing.pod, &outgoing.node);
     match delivered {
         Delivered::Refused(why) | Delivered::Unknown(why) => {
-            let result = delivered.word();
-            tracing::warn!(
-                cluster,
-                namespace = pod.namespace,
-                pod = pod.name,
-                node,
-                result,
-                why,
-                "a bind was not made"
-            );
+            if let Some(left_out) = UNMADE_BINDS.turn() {
+                let (namespace, pod, result) = (&*pod.namespace, &*pod.name, delivered.word());
+                tracing::warn!(cluster, namespace, pod, node, result, why, left_out, "a bind was not made");
+            }
         }
         Delivered::Done | Delivered::Taken(_) | Delivered::Gone => {}
     }

@@ -16,7 +16,7 @@ use crate::{
     core::{claim_choice::ClaimChoice, model::Pod, plan::Step, snapshot::Snapshot},
     service::{
         Service,
-        error::Result,
+        error::{Error, Result},
         evict::through::{Evicted, evict_for},
         source::{
             ApiServer,
@@ -41,6 +41,11 @@ pub(super) struct InMirror<'s> {
 #[async_trait]
 impl Binder for InMirror<'_> {
     async fn bind(&self, binds: &mut [Bind], together: bool) -> Result<Vec<BindOutcome>> {
+        if self.service.sources.as_of(self.cluster).is_none() {
+            // There may be pods on the nodes that are not known yet.
+            let message = format!("the mirror of {} is not whole yet", self.source.title());
+            return Err(Error::Unavailable { message, retry_after_seconds: 1 });
+        }
         let mut outcomes: Vec<Option<BindOutcome>> = binds.iter().map(|bind| self.refused(bind)).collect();
         if together && outcomes.iter().any(Option::is_some) {
             let why = "another pod of the request cannot be bound";

@@ -9,23 +9,29 @@ use std::{
 };
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use podberth_testkit::memory::{Memory, Numbering};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{Bind, BindOutcome, Binder, InStore, binder, by_api_server::Delivery, outbox::Outgoing, recovery::Rounds};
+use super::{
+    Bind, BindOutcome, Binder, InStore, binder, by_api_server::Delivery, extender_bind, outbox::Outgoing,
+    recovery::Rounds,
+};
 use crate::{
     core::batch::Placed,
     extenders::Extenders,
     live::Clusters,
     service::{
         Freshness, Service,
+        error::Error,
         source::{ApiReply, ApiRequest, ApiServer, Connector, Sources},
     },
     store::{self, Atomicity, Change, Key, Precondition, Record, Refusal, Storage, Write},
     wire::{
+        extender::ExtenderBindingArgs,
         outbox::{self, PendingBind, shown},
-        source::{self, BindMode, ClusterSource},
+        source::{self, BindMode, ClusterSource, KindStatus, SyncStatus},
     },
 };
 
@@ -158,6 +164,12 @@ fn pod_body(name: &str, uid: &str, node: &str) -> Value {
         {"name": "c", "resources": {"requests": {"cpu": "1"}}}]}})
 }
 
+/// The status of a kind that has been mirrored whole.
+fn whole() -> KindStatus {
+    let as_of = Some(Timestamp::UNIX_EPOCH);
+    KindStatus { as_of, source_version: "1".into(), objects: 1, relists: 0, trouble: None }
+}
+
 impl World {
     async fn new(bind: BindMode) -> Self {
         let store: Arc<dyn Storage> = Arc::new(Memory::new(Numbering::Counter).handle());
@@ -181,7 +193,9 @@ impl World {
     fn process(store: &Arc<dyn Storage>, fake: &Arc<Fake>) -> Service {
         let clusters = Clusters::new(store.clone(), Duration::from_hours(1));
         let service = Service::new(clusters, Freshness::default(), Extenders::default());
-        Service { sources: Sources::by(Arc::new(Only(fake.clone()))), ..service }
+        let sources = Sources::by(Arc::new(Only(fake.clone())));
+        sources.tell(CLUSTER, SyncStatus { kinds: BTreeMap::from([("pods".into(), whole())]) });
+        Service { sources, ..service }
     }
 
     async fn bind_of(&self, node: &str) -> Bind {
@@ -314,6 +328,59 @@ async fn a_bind_that_does_not_fit_is_not_sent() {
     assert!(matches!(refused, BindOutcome::Refused(Refusal::Rejected(_))), "{refused:?}");
     assert_eq!(world.fake.requests(), Vec::<String>::new());
     assert_eq!(world.state().await, (None, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_bound_before_the_mirror_is_whole() {
+    let world = World::new(BindMode::ApiServer).await;
+    world.service.sources.tell(CLUSTER, SyncStatus::default());
+    world
+        .service
+        .sources
+        .tell(CLUSTER, SyncStatus { kinds: BTreeMap::from([("nodes".into(), KindStatus { as_of: None, ..whole() })]) });
+    let view = world.service.clusters.get(CLUSTER).await.expect("the cluster is there").view();
+    let bind = world.bind_of("n1").await;
+    let refused = binder(world.in_store(), view.source.as_ref(), None).bind_one(bind).await;
+    assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
+    assert_eq!(world.state().await, (None, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeated_bind_takes_up_the_one_that_is_under_way() {
+    let world = World::new(BindMode::ApiServer).await;
+    let ask = async |uid: &str, node: &str| {
+        let args = ExtenderBindingArgs {
+            pod_name: "p".into(),
+            pod_namespace: "shop".into(),
+            pod_uid: uid.into(),
+            node: node.into(),
+        };
+        extender_bind(&world.service, &CLUSTER.into(), args, None).await.expect("the store answers")
+    };
+    world.fake.script(vec![Answer::Dropped; 20]);
+    let unknown = ask("u", "n1").await.expect("a reason");
+    assert!(unknown.contains("not known yet"), "{unknown}");
+    lock(&world.fake.answers).clear();
+    let elsewhere = ask("u", "n2").await.expect("a reason");
+    assert!(elsewhere.contains("already assigned to node \"n1\""), "{elsewhere}");
+    assert_eq!(ask("u", "n1").await, None, "kube-scheduler asks again, and now it is a fact");
+    assert_eq!(world.fake.node_of("p").as_deref(), Some("n1"));
+    world.mirror().await;
+    let before = world.fake.requests().len();
+    assert_eq!(ask("", "n1").await, None);
+    assert_eq!(world.fake.requests().len(), before, "what the live cluster shows is not asked for again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_noted_bind_that_nobody_carries_out_lapses() {
+    let world = World::new(BindMode::Record).await;
+    assert_eq!(word(&world.bind("n1").await), "bound");
+    let mut rounds = world.rounds();
+    world.recover(&mut rounds).await;
+    assert_eq!(world.state().await.0.as_deref(), Some("n1"));
+    tokio::time::advance(Duration::from_mins(5)).await;
+    world.recover(&mut rounds).await;
+    assert_eq!(world.state().await, (None, None), "the pod waits again");
 }
 
 #[tokio::test(start_paused = true)]
