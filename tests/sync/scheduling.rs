@@ -6,11 +6,20 @@ use podberth::{
     core::waiting::Loops,
     extenders::Extenders,
     live::{self, Clusters},
-    service::{Freshness, Service, bind::look_after, lead::Leads, scheduler::Scheduler, source::Sources},
+    service::{
+        Freshness, Service,
+        bind::look_after,
+        error::Error,
+        evict,
+        lead::Leads,
+        objects::{Deletion, Target},
+        scheduler::Scheduler,
+        source::Sources,
+    },
     store::{ListQuery, Storage},
     sync::{client::KubeConnector, mirror::Mirrors},
     wire::{
-        outbox,
+        kinds, outbox,
         source::{BindMode, ClusterSource},
     },
 };
@@ -216,4 +225,32 @@ async fn nothing_is_scheduled_while_another_one_holds_the_lease() {
     assert!(holder(&stage.api).starts_with("podberth_"), "{}", holder(&stage.api));
     stage.end().await;
     stage.api.until(|api| holder(api).is_empty(), "the Lease to be given back").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_eviction_that_a_client_asks_for_goes_to_the_api_server() {
+    let (mut free, mut kept) = (pod("free", "1"), pod("kept", "1"));
+    for (pod, app) in [(&mut free, "free"), (&mut kept, "kept")] {
+        pod["spec"]["nodeName"] = json!("n");
+        pod["metadata"]["labels"] = json!({"app": app});
+    }
+    let budget = json!({"metadata": {"namespace": "shop", "name": "b"},
+        "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "kept"}}}, "status": {"disruptionsAllowed": 0}});
+    let objects = vec![(NODES, node("n", "4")), (BUDGETS, budget), (PODS, free), (PODS, kept)];
+    let mut stage = Stage::with(objects, |_| {}).await;
+    let cluster = stage.service.clusters.get("default").await.expect("the cluster loads");
+    let mut progress = cluster.subscribe();
+    while cluster.view().snapshot.pod_count() < 2 {
+        progress.changed().await.expect("the writer lives");
+    }
+    let evict = async |name: &str| {
+        let kind = kinds::by_plural("", "pods").expect("a kind");
+        let target = Target { cluster: "default".into(), kind, namespace: Some("shop".into()), name: name.into() };
+        evict::evict(&stage.service, &target, &Deletion::default()).await
+    };
+    let refused = evict("kept").await;
+    assert!(matches!(refused, Err(Error::Disruption { .. })), "{refused:?}");
+    assert_eq!(evict("free").await.expect("it leaves").key.name, "free");
+    assert!(stage.pod_of(&stage.api, "free").is_none() && stage.pod_of(&stage.api, "kept").is_some());
+    stage.end().await;
 }

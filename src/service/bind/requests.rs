@@ -1,6 +1,8 @@
 //! Binds that clients ask for, one pod each: `pods/binding`, and kube-scheduler's extender verb `bind`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::timeout;
 
 use super::{Bind, BindOutcome, InStore, binder, by_api_server::resume};
 use crate::{
@@ -128,6 +130,9 @@ async fn try_bind(
     })
 }
 
+/// Longest wait for a mirror to show what the scheduler that asks for a bind has seen.
+const CLAIMS_SETTLE_WITHIN: Duration = Duration::from_secs(2);
+
 /// How often a bind is tried when its volumes go to others first.
 const ATTEMPTS: usize = 8;
 
@@ -148,8 +153,8 @@ async fn bind_pod(
         // Whoever carries it out is told of this very pod.
         match stored {
             Some(stored) if uid.is_empty() => uid = &stored.uid,
-            Some(_) => {}
-            None => return Ok(BindOutcome::Refused(Refusal::NotFound)),
+            None if uid.is_empty() => return Ok(BindOutcome::Refused(Refusal::NotFound)),
+            _ => {}
         }
         if view.bound_to(&key.namespace, &key.name) == Some(node) && stored.is_some_and(|stored| *stored.uid == *uid) {
             let pod = PodRef { namespace: key.namespace.clone(), name: key.name.clone(), uid: uid.to_owned() };
@@ -164,6 +169,9 @@ async fn bind_pod(
     let store = InStore { service, cluster, profile, reserve_until, is_judged: false, fence: None };
     let binder = binder(store, source, None);
     let mut before: Option<(Vec<ClaimChoice>, BindOutcome)> = None;
+    if source.is_some() {
+        claims_settled(service, cluster, key, node, judged_by.as_ref()).await?;
+    }
     for _ in 0..ATTEMPTS {
         let chosen = volumes_for(service, cluster, key, node, judged_by.as_ref()).await?;
         if let Some((tried, outcome)) = before
@@ -186,6 +194,27 @@ async fn bind_pod(
         }
     }
     Ok(BindOutcome::STALE)
+}
+
+/// Waits until the mirror shows the claims of a pod as settled, for a bounded time: the scheduler that asks for the bind has seen them so.
+async fn claims_settled(
+    service: &Service,
+    cluster: &str,
+    key: &Key,
+    node: &str,
+    profile: Option<&Arc<Profile>>,
+) -> Result<()> {
+    let live = service.clusters.get(cluster).await?;
+    let mut progress = live.subscribe();
+    let settled = async {
+        while !volumes_for(service, cluster, key, node, profile).await?.is_empty() {
+            if progress.changed().await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    };
+    timeout(CLAIMS_SETTLE_WITHIN, settled).await.unwrap_or(Ok(()))
 }
 
 /// The choices for the pod's claims on the node. Most pods have none.

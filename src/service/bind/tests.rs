@@ -147,7 +147,7 @@ impl Connector for Only {
     }
 }
 
-/// A mirrored cluster of two nodes and a pod, `p`.
+/// A mirrored cluster of two nodes and two pods, `p` and `q`.
 struct World {
     store: Arc<dyn Storage>,
     fake: Arc<Fake>,
@@ -182,10 +182,12 @@ impl World {
             write("nodes", "", "n1", "n1", &node("n1")),
             write("nodes", "", "n2", "n2", &node("n2")),
             write("pods", "shop", "p", "u", &pod_body("p", "u", "")),
+            write("pods", "shop", "q", "v", &pod_body("q", "v", "")),
         ];
         store.commit(CLUSTER, writes, Atomicity::AllOrNothing).await.expect("it is stored");
         let fake = Arc::<Fake>::default();
         fake.put("p", "u", "");
+        fake.put("q", "v", "");
         let service = Self::process(&store, &fake);
         Self { store, fake, service }
     }
@@ -319,6 +321,26 @@ async fn each_reply_leaves_the_pod_where_the_api_server_has_it() {
             "{other:?} {answers:?} {came:?}"
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_binds_that_go_together_those_after_a_refused_one_are_not_sent() {
+    let world = World::new(BindMode::ApiServer).await;
+    world.fake.script([Answer::With(403, "denied")]);
+    let view = world.service.clusters.get(CLUSTER).await.expect("the cluster is there").view();
+    let of = |name: &str| {
+        let pod = view.snapshot.pod("shop", name).expect("the pod is there");
+        Bind::new(pod, &Placed { node: "n1".into(), ..Placed::default() }, 0)
+    };
+    let mut binds = [of("p"), of("q")];
+    let outcomes = binder(world.in_store(), view.source.as_ref(), None).bind(&mut binds, true).await;
+    let words: Vec<_> = outcomes.expect("the store answers").iter().map(word).collect();
+    assert_eq!(words, ["not bound", "not bound"]);
+    assert_eq!(world.fake.requests(), ["POST /api/v1/namespaces/shop/pods/p/binding"]);
+    let held = world.store.list(CLUSTER, &store::ListQuery::all("pods")).await.expect("it reads").items;
+    assert!(held.iter().all(|pod| pod.node.is_none()), "{held:?}");
+    let left = world.store.list(CLUSTER, &store::ListQuery::all(outbox::KIND)).await.expect("it reads").items;
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[tokio::test(start_paused = true)]
