@@ -75,6 +75,7 @@ mod seat;
 mod seating;
 pub mod serve;
 mod served;
+pub mod simulate;
 mod sourced;
 pub mod state;
 mod validity;
@@ -88,6 +89,7 @@ fn bulk_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(extender::prioritize))
         .routes(routes!(preempt::preempt))
         .routes(routes!(explain::explain))
+        .routes(routes!(simulate::simulate))
         .routes(routes!(schedule::schedule))
         .routes(routes!(resources::import::import))
 }

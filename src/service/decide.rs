@@ -14,8 +14,11 @@ use crate::{
     },
     live::View,
     wire::{
+        asked::{self, AskedPod, TemplateOwner},
         cluster::Brought,
+        decode, defaults,
         fault::{Cause, TOO_MANY},
+        objects::pod,
         policy,
     },
 };
@@ -57,4 +60,19 @@ pub fn decidable(pod: &Pod) -> Result<()> {
     let (field, message) = excess.split_once(": ").unwrap_or(("spec", excess));
     let (field, reason) = (field.into(), TOO_MANY.into());
     Err(Error::invalid("Pod", &pod.name, vec![Cause { field, reason, message: message.into(), unreadable: false }]))
+}
+
+/// A pod that came with a request, as if it were new in the cluster, and the owner of its template if it is that of one. `at` is its place in the
+/// request.
+///
+/// # Errors
+/// The faults of the pod.
+pub fn sent_pod(sent: &RawValue, at: &str, snapshot: &Snapshot) -> Result<(Pod, Option<TemplateOwner>)> {
+    let AskedPod { json, template } = asked::pod(sent.get()).map_err(|causes| Error::invalid("Pod", "", causes))?;
+    let mut sent: pod::Pod = decode::from_slice(json.as_bytes())
+        .map_err(|error| Error::BadRequest(error.without_place().within(at).to_string()))?;
+    defaults::ask(&mut sent.spec, snapshot);
+    let mut pod = sent.to_core().bounded().map_err(|causes| Error::invalid("Pod", &sent.metadata.name, causes))?;
+    defaults::fill_new(&mut pod, snapshot);
+    Ok((pod, template))
 }

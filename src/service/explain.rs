@@ -11,7 +11,7 @@ use super::{
     access::sight::Sight,
     compute::compute_long,
     context::Chosen,
-    decide::{brought_cluster, decidable, decided_under},
+    decide::{brought_cluster, decidable, decided_under, sent_pod},
     error::{Error, Result, Subject},
     extenders::{self, RawQuestion, Sent, Stored},
 };
@@ -26,10 +26,9 @@ use crate::{
     extenders::Documents,
     live::View,
     wire::{
-        asked::{self, AskedPod, TemplateOwner},
+        asked::{self, TemplateOwner},
         cluster::{Brought, Cluster},
         decode::{self, DecodeError},
-        defaults,
         document::Document,
         explanation::{Explanation, PreemptionExplanation},
         extender_calls::PodDocument,
@@ -253,17 +252,7 @@ fn asked_pod(
 ) -> Result<(model::Pod, Option<TemplateOwner>)> {
     match (sent, name) {
         (Some(_), Some(_)) => Err(Error::BadRequest("pod and podName exclude each other".into())),
-        (Some(sent), None) => {
-            let AskedPod { json, template } =
-                asked::pod(sent.get()).map_err(|causes| Error::invalid("Pod", "", causes))?;
-            let mut sent: pod::Pod = decode::from_slice(json.as_bytes())
-                .map_err(|error| Error::BadRequest(error.without_place().within("pod").to_string()))?;
-            defaults::ask(&mut sent.spec, snapshot);
-            let mut pod =
-                sent.to_core().bounded().map_err(|causes| Error::invalid("Pod", &sent.metadata.name, causes))?;
-            defaults::fill_new(&mut pod, snapshot);
-            Ok((pod, template))
-        }
+        (Some(sent), None) => sent_pod(sent, "pod", snapshot),
         (None, Some(name)) => {
             let (namespace, name) = named(name);
             let stored = snapshot.pod(namespace, name);

@@ -33,6 +33,7 @@ pub mod prioritize;
 pub mod reserve;
 pub mod schedule;
 pub mod scheduler;
+pub mod simulate;
 pub mod source;
 mod stopwatch;
 pub mod supervised;

@@ -168,6 +168,11 @@ async fn schedule() {
     runs("docs/schedule.md", &[]).await;
 }
 
+#[tokio::test]
+async fn what_if() {
+    runs("docs/what-if.md", &[]).await;
+}
+
 #[test]
 fn the_check_itself_sees() {
     let differences = |wanted: Value, found: Value, part| {

@@ -40,6 +40,7 @@ mod qualified;
 pub mod ranking;
 pub mod release;
 pub mod rule;
+pub mod simulate;
 pub mod snapshot;
 mod spreading;
 pub mod suggest;

@@ -145,6 +145,7 @@ const OWN: &[Own] = &[
     own(["clusters", "cluster", "Cluster"], &["delete", "update"], &[]),
     own(["evictions", "eviction", "Eviction"], &["create"], &[]),
     own(["explanations", "explanation", "Explanation"], &["create"], &[]),
+    own(["simulations", "simulation", "Simulation"], &["create"], &[]),
     own(["extenders", "extender", "Extender"], &["create"], &["bind", "filter", "preempt", "prioritize"]),
     own(["imports", "import", "Import"], &["create"], &[]),
     own(["placements", "placement", "Placement"], &["create"], &[]),

@@ -38,6 +38,7 @@ pub mod resize;
 pub mod scale;
 pub mod schedule;
 pub mod selector;
+pub mod simulation;
 pub mod source;
 pub mod status;
 pub mod table;

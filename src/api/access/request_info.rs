@@ -59,7 +59,7 @@ impl<'a> RequestInfo<'a> {
         let Attributes::Resource(of) = &self.attributes else { return false };
         let asks = match (&*of.group, &*of.resource, &*of.subresource) {
             (OWN, "extenders", verb) => verb != "bind",
-            (OWN, resource, _) => resource == "explanations",
+            (OWN, resource, _) => matches!(resource, "explanations" | "simulations"),
             (group, ..) => matches!(group, "authentication.k8s.io" | "authorization.k8s.io"),
         };
         !asks && !matches!(&*of.verb, "" | "get" | "list" | "watch")
@@ -130,6 +130,7 @@ fn own<'a>(method: &Method, cluster: &str, segments: &[&'a str]) -> Option<(Reso
     let attributes = match segments {
         [verb @ ("filter" | "prioritize" | "preempt" | "bind")] => of("extenders", none()).below(verb),
         ["explain"] => of("explanations", none()),
+        ["simulate"] => of("simulations", none()),
         ["schedule"] => of("placements", none()),
         ["import"] => of("imports", none()),
         ["policy"] => {
@@ -285,6 +286,7 @@ mod tests {
             ("POST", "/filter", "create podberth.io/extenders/filter"),
             ("POST", "/bind", "create podberth.io/extenders/bind"),
             ("POST", "/explain", "create podberth.io/explanations"),
+            ("POST", "/simulate", "create podberth.io/simulations"),
             ("POST", "/schedule", "create podberth.io/placements"),
             ("POST", "/import", "create podberth.io/imports"),
             ("GET", "/policy", "get podberth.io/policies default"),
@@ -319,9 +321,14 @@ mod tests {
     #[test]
     fn questions_change_nothing_and_all_else_may() {
         let may_change = |method: Method, path: &str| RequestInfo::of(&method, "c", path, "").may_change();
-        for path in
-            ["/filter", "/prioritize", "/preempt", "/explain", "/apis/authorization.k8s.io/v1/subjectaccessreviews"]
-        {
+        for path in [
+            "/filter",
+            "/prioritize",
+            "/preempt",
+            "/explain",
+            "/simulate",
+            "/apis/authorization.k8s.io/v1/subjectaccessreviews",
+        ] {
             assert!(!may_change(Method::POST, path), "{path}");
         }
         for path in ["/bind", "/schedule", "/import", "/evictions", "/tokens", "/policy/rollback", "/api/v1/pods"] {

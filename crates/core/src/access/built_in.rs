@@ -173,6 +173,7 @@ const ROLES: &[(&str, &[Line])] = &[
         "podberth:explainer",
         &[
             ("create", "podberth.io", "explanations", ""),
+            ("create", "podberth.io", "simulations", ""),
             ("get,list", "podberth.io", "policies,policies/revisions", ""),
         ],
     ),

@@ -23,7 +23,7 @@ rules:
   userGroups: [system:unauthenticated]
 - level: None
   resources:
-  - {group: podberth.io, resources: [extenders/filter, extenders/prioritize, extenders/preempt, explanations]}
+  - {group: podberth.io, resources: [extenders/filter, extenders/prioritize, extenders/preempt, explanations, simulations]}
   - {group: authentication.k8s.io}
   - {group: authorization.k8s.io}
   - {group: '', resources: [events]}

@@ -1,0 +1,314 @@
+//! What if: steps on a copy of a cluster, and questions about it. Nothing is stored.
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
+use super::{
+    access::sight::Sight,
+    context::Chosen,
+    decide::{brought_cluster, decidable, decided_under, sent_pod},
+    error::{Error, Result},
+};
+use crate::{
+    core::{
+        batch,
+        model::{Effect, Name, Node, Pod, Selector, Taint},
+        policy::Profiles,
+        simulate::{self, Simulation, Step, Utilization},
+        snapshot::Snapshot,
+        work,
+    },
+    live::View,
+    wire::{
+        decode,
+        explanation::PodName,
+        objects::node,
+        policy, selector,
+        simulation::{
+            AddNodes, AddPods, Copies, DeletePods, FitReport, HowManyReport, HowManyRequest, NodesNeededReport,
+            NodesNeededRequest, On, SimulateReport, SimulateRequest, StepReport, StepRequest, StuckReport,
+            UtilizationReport,
+        },
+    },
+};
+
+/// Steps of a request.
+pub const MOST_STEPS: usize = 100;
+
+/// Nodes of a simulated cluster.
+pub const MOST_NODES: usize = 20_000;
+
+/// Pods that a request may add, or try.
+pub const MOST_PODS: usize = 200_000;
+
+/// Nodes that `nodesNeeded` tries where it is not told.
+const TRIED_NODES: usize = 1_000;
+
+/// Carries a simulation out. `sight`: the stored pods that the caller may name.
+///
+/// # Errors
+/// The first fault of the request, by its field, and a step that cannot be carried out.
+pub fn simulate(
+    request: &SimulateRequest,
+    policy: Option<&str>,
+    view: &View,
+    is_there: Result<()>,
+    mut sight: Sight,
+) -> Result<SimulateReport> {
+    let snapshot = match &request.on {
+        Some(On::Sent(cluster)) => {
+            sight = Sight::default();
+            brought_cluster(cluster)?
+        }
+        Some(On::Named(name)) if name != "cluster" => {
+            return Err(Error::BadRequest(format!(
+                "on: Unsupported value: {name:?}: it is \"cluster\", or a cluster in full"
+            )));
+        }
+        Some(On::Named(_)) | None => {
+            is_there?;
+            view.snapshot.clone()
+        }
+    };
+    if request.steps.len() > MOST_STEPS {
+        return Err(Error::BadRequest(format!("steps: Too many: must have at most {MOST_STEPS} items")));
+    }
+    let chosen = decided_under(request.policy.as_deref(), request.profile.as_deref(), policy, view)?;
+    let options = batch::Options { seed: request.seed, preempt: request.preempt.unwrap_or(true), reuse: true };
+    let mut report = SimulateReport {
+        revision: snapshot.revision,
+        policy: chosen.used(),
+        seed: request.seed,
+        before: UtilizationReport::from(&Utilization::of(&snapshot)),
+        ..SimulateReport::default()
+    };
+    let mut of = Simulation::new(snapshot, profiles(&chosen), options);
+    for (index, step) in request.steps.iter().enumerate() {
+        let at = format!("steps[{index}]");
+        let (word, step) = read_step(step, &at, of.snapshot(), &mut sight)?;
+        let outcome = of.step(&step).map_err(|error| Error::BadRequest(format!("{at}.{word}: {error}")))?;
+        report.steps.push(StepReport::new(word, &outcome));
+    }
+    report.how_many = request.how_many.as_ref().map(|asked| how_many(asked, &of)).transpose()?;
+    report.nodes_needed = request.nodes_needed.as_ref().map(|asked| nodes_needed(asked, &of)).transpose()?;
+    report.what_fits = request.what_fits.as_ref().map(|asked| what_fits(asked, &of)).transpose()?;
+    mask(&mut report, &mut sight);
+    Ok(report)
+}
+
+fn profiles(chosen: &Chosen) -> Profiles {
+    match chosen {
+        Chosen::Stored(_, policy) => policy.profiles.clone(),
+        Chosen::Request(profiles) => profiles.clone(),
+        Chosen::BuiltIn | Chosen::Picked(..) => chosen.profile().clone().into(),
+    }
+}
+
+/// A step, and its field in the request.
+fn read_step(request: &StepRequest, at: &str, snapshot: &Snapshot, sight: &mut Sight) -> Result<(&'static str, Step)> {
+    let StepRequest {
+        add_nodes,
+        remove_node,
+        cordon,
+        uncordon,
+        drain,
+        taint,
+        label,
+        add_pods,
+        delete_pods,
+        set_policy,
+        preempt,
+        fail_zone,
+    } = request;
+    let name = |text: &str| Name::from(text);
+    let mut steps = Vec::new();
+    if let Some(AddNodes { template, count }) = add_nodes {
+        let template = Box::new(sent_node(template, &format!("{at}.addNodes.template"))?);
+        bounded(snapshot.node_count().saturating_add(*count), MOST_NODES, &format!("{at}.addNodes.count"), "nodes")?;
+        steps.push(("addNodes", Step::AddNodes { template, count: *count }));
+    }
+    if let Some(node) = remove_node {
+        steps.push(("removeNode", Step::RemoveNode(name(node.name()))));
+    }
+    if let Some(node) = cordon {
+        steps.push(("cordon", Step::Cordon(name(node.name()))));
+    }
+    if let Some(node) = uncordon {
+        steps.push(("uncordon", Step::Uncordon(name(node.name()))));
+    }
+    if let Some(node) = drain {
+        steps.push(("drain", Step::Drain(name(node.name()))));
+    }
+    if let Some(asked) = taint {
+        let effects = [Effect::NoSchedule, Effect::PreferNoSchedule, Effect::NoExecute];
+        let effect = effects.into_iter().find(|effect| effect.name() == asked.effect).ok_or_else(|| {
+            let known = "NoSchedule, PreferNoSchedule, NoExecute";
+            Error::BadRequest(format!(
+                "{at}.taint.effect: Unsupported value: {:?}: supported values: {known}",
+                asked.effect
+            ))
+        })?;
+        let taint = Taint { key: name(&asked.key), value: name(&asked.value), effect, added: None };
+        steps.push(("taint", Step::Taint(name(&asked.node), taint)));
+    }
+    if let Some(asked) = label {
+        let labels = asked.labels.iter().map(|(key, value)| (name(key), value.as_deref().map(Name::from)));
+        steps.push(("label", Step::Label(name(&asked.node), labels.collect())));
+    }
+    if let Some(pods) = add_pods {
+        steps.push(("addPods", Step::AddPods(read_pods(pods, &format!("{at}.addPods"), snapshot)?)));
+    }
+    if let Some(asked) = delete_pods {
+        steps.push(("deletePods", Step::DeletePods(selected(asked, &format!("{at}.deletePods"), snapshot, sight)?)));
+    }
+    if let Some(text) = set_policy {
+        let compiled = policy::parse(text.get()).and_then(|document| document.compile_all());
+        let profiles = compiled.map_err(|faults| Error::invalid_policy("Policy", "", faults))?;
+        steps.push(("setPolicy", Step::SetPolicy(profiles)));
+    }
+    if let Some(preempt) = preempt {
+        steps.push(("preempt", Step::Preempt(*preempt)));
+    }
+    if let Some(asked) = fail_zone {
+        steps.push(("failZone", Step::FailZone { key: name(&asked.topology_key), value: name(&asked.value) }));
+    }
+    let count = steps.len();
+    match steps.pop() {
+        Some(step) if count == 1 => Ok(step),
+        _ => Err(Error::BadRequest(format!(
+            "{at}: a step has exactly one field, as {{\"drain\": \"node-a\"}}; this one has {count}"
+        ))),
+    }
+}
+
+fn bounded(count: usize, most: usize, at: &str, what: &str) -> Result<()> {
+    if count <= most {
+        return Ok(());
+    }
+    Err(Error::BadRequest(format!("{at}: Too many: a simulation has at most {most} {what}; these would be {count}")))
+}
+
+fn sent_node(sent: &RawValue, at: &str) -> Result<Node> {
+    let read: node::Node = decode::from_slice(sent.get().as_bytes())
+        .map_err(|error| Error::BadRequest(error.without_place().within(at).to_string()))?;
+    let node = read.to_core().bounded().map_err(|causes| Error::invalid("Node", &read.metadata.name, causes))?;
+    if node.name.is_empty() {
+        return Err(Error::BadRequest(format!("{at}.metadata.name: Required value: nodes are named after it")));
+    }
+    Ok(node)
+}
+
+/// Pods that came with the request.
+fn read_pods(pods: &AddPods, at: &str, snapshot: &Snapshot) -> Result<Vec<Arc<Pod>>> {
+    let new = |sent: &RawValue, at: &str| -> Result<Pod> {
+        let (pod, _) = sent_pod(sent, at, snapshot)?;
+        decidable(&pod)?;
+        if pod.is_assigned() {
+            return Err(Error::BadRequest(format!("{at}.spec.nodeName: Invalid value: the pod is to wait for a node")));
+        }
+        Ok(pod)
+    };
+    match pods {
+        AddPods::List(list) => {
+            bounded(list.len(), MOST_PODS, at, "new pods")?;
+            let pods = list.iter().enumerate().map(|(index, sent)| new(sent, &format!("{at}[{index}]")).map(Arc::new));
+            pods.collect()
+        }
+        AddPods::Copies(Copies { template, count }) => {
+            bounded(*count, MOST_PODS, &format!("{at}.count"), "new pods")?;
+            let template = new(template, &format!("{at}.template"))?;
+            let copy = |number: usize| {
+                work::spend(1);
+                let name: Name = format!("{}-{number}", template.name).into();
+                Arc::new(Pod { uid: name.clone(), name, ..template.clone() })
+            };
+            Ok((1..=*count).map(copy).collect())
+        }
+    }
+}
+
+/// The pods that are deleted.
+fn selected(asked: &DeletePods, at: &str, snapshot: &Snapshot, sight: &mut Sight) -> Result<Vec<(Name, Name)>> {
+    if let Some(names) = &asked.names {
+        if asked.selector.is_some() || asked.namespace.is_some() {
+            return Err(Error::BadRequest(format!("{at}: names and a selection exclude each other")));
+        }
+        let named = names.iter().map(|text| {
+            let (namespace, name) = text.split_once('/').unwrap_or(("default", text));
+            sight.check(namespace, name)?;
+            Ok((Name::from(namespace), Name::from(name)))
+        });
+        return named.collect();
+    }
+    if asked.selector.is_none() && asked.namespace.is_none() {
+        return Err(Error::BadRequest(format!("{at}: one of names, selector and namespace is needed")));
+    }
+    let text = asked.selector.as_deref().unwrap_or_default();
+    let of: Selector = selector::parse_labels(text).map_err(|e| Error::BadRequest(format!("{at}.selector: {e}")))?;
+    let mut found = Vec::new();
+    for pod in snapshot.pods() {
+        work::spend(of.cost());
+        let is_in = asked.namespace.as_deref().is_none_or(|namespace| namespace == &*pod.namespace);
+        if is_in && of.matches(&pod.labels) && sight.knows(&pod.namespace) {
+            found.push((pod.namespace.clone(), pod.name.clone()));
+        }
+    }
+    Ok(found)
+}
+
+fn how_many(asked: &HowManyRequest, of: &Simulation) -> Result<HowManyReport> {
+    let (pod, _) = sent_pod(&asked.pod, "howMany.pod", of.snapshot())?;
+    decidable(&pod)?;
+    let most = asked.limit.unwrap_or(MOST_PODS);
+    bounded(most, MOST_PODS, "howMany.limit", "new pods")?;
+    let simulate::HowMany { count, by_node, limited_by } = simulate::how_many(of, &pod, most);
+    let by_node = by_node.into_iter().map(|(node, count)| (node.to_string(), count)).collect();
+    Ok(HowManyReport { count, by_node, limited_by })
+}
+
+fn nodes_needed(asked: &NodesNeededRequest, of: &Simulation) -> Result<NodesNeededReport> {
+    let template = sent_node(&asked.template, "nodesNeeded.template")?;
+    let pods = match &asked.pods {
+        Some(pods) => read_pods(pods, "nodesNeeded.pods", of.snapshot())?,
+        None => of.waiting().cloned().collect(),
+    };
+    let most = asked.limit.unwrap_or(TRIED_NODES);
+    bounded(of.snapshot().node_count().saturating_add(most), MOST_NODES, "nodesNeeded.limit", "nodes")?;
+    let answer = simulate::nodes_needed(of, &template, &pods, most);
+    let with_one_less = answer.with_one_less.iter().map(StuckReport::from).collect();
+    Ok(NodesNeededReport { count: answer.count, with_one_less })
+}
+
+fn what_fits(asked: &[Box<RawValue>], of: &Simulation) -> Result<Vec<FitReport>> {
+    bounded(asked.len(), MOST_PODS, "whatFits", "new pods")?;
+    let fit = |(index, sent): (usize, &Box<RawValue>)| {
+        let (pod, _) = sent_pod(sent, &format!("whatFits[{index}]"), of.snapshot())?;
+        decidable(&pod)?;
+        let pod = Arc::new(pod);
+        let report = FitReport { pod: PodName::from(&*pod), ..FitReport::default() };
+        Ok(match simulate::fits(of, &pod) {
+            Ok(placed) => {
+                let (node, nodes) = (Some(placed.node.to_string()), placed.fitting);
+                FitReport { fits: true, node, nodes, ..report }
+            }
+            Err(message) => FitReport { message: Some(message), ..report },
+        })
+    };
+    asked.iter().enumerate().map(fit).collect()
+}
+
+/// Hides the names of pods that the caller may not know.
+fn mask(report: &mut SimulateReport, sight: &mut Sight) {
+    let needed =
+        report.nodes_needed.iter_mut().flat_map(|needed| &mut needed.with_one_less).map(|stuck| &mut stuck.pod);
+    let steps = report.steps.iter_mut().flat_map(|step| {
+        let StepReport { placements, moved, stuck, lost, blocked, .. } = step;
+        let placed =
+            placements.iter_mut().chain(moved).flat_map(|one| std::iter::once(&mut one.pod).chain(&mut one.victims));
+        placed.chain(stuck.iter_mut().chain(blocked).map(|one| &mut one.pod)).chain(lost)
+    });
+    for PodName { namespace, name } in needed.chain(steps) {
+        sight.mask(namespace, name, None);
+    }
+}
