@@ -1,4 +1,4 @@
-//! `POST /simulate`: what would happen if.
+//! `POST /simulate`: steps on a copy of the cluster.
 
 use axum::{
     extract::State,

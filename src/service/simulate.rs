@@ -1,4 +1,4 @@
-//! What if: steps on a copy of a cluster, and questions about it. Nothing is stored.
+//! Simulation: steps on a copy of a cluster, and questions about it. Nothing is stored.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ use crate::{
         objects::node,
         policy, selector,
         simulation::{
-            AddNodes, AddPods, Copies, DeletePods, FitReport, HowManyReport, HowManyRequest, NodesNeededReport,
+            AddNodes, AddPods, DeletePods, FitReport, HowManyReport, HowManyRequest, NodesNeededReport,
             NodesNeededRequest, On, SimulateReport, SimulateRequest, StepReport, StepRequest, StuckReport,
             UtilizationReport,
         },
@@ -129,16 +129,16 @@ fn read_step(request: &StepRequest, at: &str, snapshot: &Snapshot, sight: &mut S
         steps.push(("addNodes", Step::AddNodes { template, count: *count }));
     }
     if let Some(node) = remove_node {
-        steps.push(("removeNode", Step::RemoveNode(name(node.name()))));
+        steps.push(("removeNode", Step::RemoveNode(name(&node.node))));
     }
     if let Some(node) = cordon {
-        steps.push(("cordon", Step::Cordon(name(node.name()))));
+        steps.push(("cordon", Step::Cordon(name(&node.node))));
     }
     if let Some(node) = uncordon {
-        steps.push(("uncordon", Step::Uncordon(name(node.name()))));
+        steps.push(("uncordon", Step::Uncordon(name(&node.node))));
     }
     if let Some(node) = drain {
-        steps.push(("drain", Step::Drain(name(node.name()))));
+        steps.push(("drain", Step::Drain(name(&node.node))));
     }
     if let Some(asked) = taint {
         let effects = [Effect::NoSchedule, Effect::PreferNoSchedule, Effect::NoExecute];
@@ -210,21 +210,23 @@ fn read_pods(pods: &AddPods, at: &str, snapshot: &Snapshot) -> Result<Vec<Arc<Po
         Ok(pod)
     };
     match pods {
-        AddPods::List(list) => {
+        AddPods { pods: Some(list), template: None, count: None } => {
             bounded(list.len(), MOST_PODS, at, "new pods")?;
             let pods = list.iter().enumerate().map(|(index, sent)| new(sent, &format!("{at}[{index}]")).map(Arc::new));
             pods.collect()
         }
-        AddPods::Copies(Copies { template, count }) => {
-            bounded(*count, MOST_PODS, &format!("{at}.count"), "new pods")?;
+        AddPods { pods: None, template: Some(template), count } => {
+            let count = count.unwrap_or(1);
+            bounded(count, MOST_PODS, &format!("{at}.count"), "new pods")?;
             let template = new(template, &format!("{at}.template"))?;
             let copy = |number: usize| {
                 work::spend(1);
                 let name: Name = format!("{}-{number}", template.name).into();
                 Arc::new(Pod { uid: name.clone(), name, ..template.clone() })
             };
-            Ok((1..=*count).map(copy).collect())
+            Ok((1..=count).map(copy).collect())
         }
+        _ => Err(Error::BadRequest(format!("{at}: either template and count, or pods, are needed"))),
     }
 }
 

@@ -54,7 +54,7 @@ impl Process {
         self.child.wait().expect("it is ours");
     }
 
-    /// What it has written.
+    /// Its output so far.
     pub(crate) fn output(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }

@@ -106,7 +106,7 @@ async fn nothing_is_overcommitted(cluster: &Cluster) {
     }
 }
 
-/// What a pod's copy in the mirror has to agree in.
+/// The parts of pods in which their copies in the mirror agree.
 fn facts(pods: &[Value]) -> BTreeSet<(String, String, Option<String>)> {
     let uid = |pod: &Value| pod["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
     pods.iter().map(|pod| (name(pod), uid(pod), node_of(pod).map(str::to_owned))).collect()

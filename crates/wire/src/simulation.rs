@@ -21,8 +21,8 @@ use podberth_core::{
 #[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct SimulateRequest {
-    /// The cluster to begin with: `cluster`, the stored one (the default), or a cluster in full.
-    #[schema(nullable = false)]
+    /// The cluster to begin with, in full; `"cluster"`, like no such field, is the stored one.
+    #[schema(nullable = false, value_type = Cluster)]
     pub on: Option<On>,
     /// The steps, in their order.
     pub steps: Vec<StepRequest>,
@@ -49,13 +49,12 @@ pub struct SimulateRequest {
 }
 
 /// The cluster that a simulation begins with.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum On {
     /// A name: `cluster`.
     Named(String),
     /// A cluster in full.
-    #[schema(value_type = Cluster)]
     Sent(Brought),
 }
 
@@ -105,7 +104,7 @@ pub struct StepRequest {
     /// Another policy decides from now on.
     #[schema(nullable = false, value_type = PolicyDocument)]
     pub set_policy: Option<Box<RawValue>>,
-    /// Whether pods that fit nowhere may preempt others from now on.
+    /// Permission to preempt, from now on, for pods that fit nowhere.
     #[schema(nullable = false)]
     pub preempt: Option<bool>,
     /// All nodes with a label go at once.
@@ -113,25 +112,30 @@ pub struct StepRequest {
     pub fail_zone: Option<FailZone>,
 }
 
-/// A node by its name: `"node-a"` or `{"node": "node-a"}`.
+/// A node by its name. The name alone, as text, is the same.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[serde(from = "Named")]
+pub struct OfNode {
+    /// The node's name.
+    #[schema(example = "node-a")]
+    pub node: String,
+}
+
+/// The forms of [`OfNode`].
+#[derive(Deserialize)]
 #[serde(untagged)]
-pub enum OfNode {
-    /// Its name.
-    Named(String),
-    /// Its name as a field.
+enum Named {
+    Text(String),
     Field {
-        /// The name.
         #[serde(alias = "name")]
         node: String,
     },
 }
 
-impl OfNode {
-    /// The node's name.
-    pub fn name(&self) -> &str {
-        let (Self::Named(name) | Self::Field { node: name }) = self;
-        name
+impl From<Named> for OfNode {
+    fn from(named: Named) -> Self {
+        let (Named::Text(node) | Named::Field { node }) = named;
+        Self { node }
     }
 }
 
@@ -172,37 +176,37 @@ pub struct LabelNode {
     pub labels: BTreeMap<String, Option<String>>,
 }
 
-/// Pods that come.
+/// Pods that come: copies of a template, or pods in full. A list alone is the same as `pods`.
 #[derive(Debug, Serialize, ToSchema)]
-#[serde(untagged)]
-pub enum AddPods {
-    /// Pods in full.
-    #[schema(value_type = Vec<pod::Pod>)]
-    List(Vec<Box<RawValue>>),
-    /// Copies of one.
-    Copies(Copies),
-}
-
-/// Copies of a pod.
-#[derive(Debug, Deserialize, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Copies {
+#[serde(rename_all = "camelCase")]
+pub struct AddPods {
     /// The pod, or an object with a pod template; each is named after it with a number.
-    #[schema(value_type = pod::Pod)]
-    pub template: Box<RawValue>,
-    /// How many.
-    #[serde(default = "one")]
-    pub count: usize,
+    #[schema(nullable = false, value_type = pod::Pod)]
+    pub template: Option<Box<RawValue>>,
+    /// The number of copies; 1 if absent.
+    #[schema(nullable = false)]
+    pub count: Option<usize>,
+    /// Pods in full, in place of a template.
+    #[schema(nullable = false, value_type = Vec<pod::Pod>)]
+    pub pods: Option<Vec<Box<RawValue>>>,
 }
 
 impl<'de> Deserialize<'de> for AddPods {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Box::<RawValue>::deserialize(deserializer)?;
-        match text.get().as_bytes().first() {
-            Some(b'[') => read(&text).map(Self::List),
-            Some(b'{') => read(&text).map(Self::Copies),
-            _ => Err(D::Error::custom("expected a list of pods, or an object with template and count")),
+        #[derive(Default, Deserialize)]
+        #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+        struct Fields {
+            template: Option<Box<RawValue>>,
+            count: Option<usize>,
+            pods: Option<Vec<Box<RawValue>>>,
         }
+        let text = Box::<RawValue>::deserialize(deserializer)?;
+        let Fields { template, count, pods } = match text.get().as_bytes().first() {
+            Some(b'[') => Fields { pods: read(&text)?, ..Fields::default() },
+            Some(b'{') => read(&text)?,
+            _ => return Err(D::Error::custom("expected a list of pods, or an object with template and count")),
+        };
+        Ok(Self { template, count, pods })
     }
 }
 
@@ -396,7 +400,7 @@ pub struct NodesNeededReport {
     pub with_one_less: Vec<StuckReport>,
 }
 
-/// Whether a pod fits.
+/// A pod, and the node that it would get.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FitReport {

@@ -28,7 +28,7 @@ fn of(service: &Service) -> Lead {
     Lead::new(service, DUTY, &"prod".into(), Uuid::new_v4())
 }
 
-/// What came of a write of the leader: of its fence, and of the write.
+/// The outcomes of a leader's fence, and of its write.
 async fn write(lead: &Lead, fence: Write, name: &str) -> (Outcome, Outcome) {
     let change = Change::Put { body: "{}".into(), uid: name.into(), node: None };
     let key = Key::new("configmaps", "shop", name);

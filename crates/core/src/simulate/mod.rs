@@ -1,4 +1,4 @@
-//! What if: steps on a copy of the cluster, and what the scheduler would do after each.
+//! Simulation: steps on a copy of the cluster, and what the scheduler would do after each.
 //!
 //! A [`Simulation`] holds a snapshot, which is never written back, and the pods that wait in it. After each step the waiting pods are placed as
 //! `/schedule` places them ([`Batch`]): by descending priority, each in view of those before it. Pods whose node goes and that a controller owns wait
@@ -58,7 +58,7 @@ pub enum Step {
     DeletePods(Vec<(Name, Name)>),
     /// The waiting pods are decided by this policy from now on.
     SetPolicy(Profiles),
-    /// Whether pods that fit nowhere may preempt others from now on.
+    /// Permission to preempt, from now on, for pods that fit nowhere.
     Preempt(bool),
 }
 
@@ -358,7 +358,7 @@ impl Placing {
     }
 }
 
-/// Whether the controller of a pod makes another one when it is gone.
+/// The fate of a pod when it is gone: its controller may make another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum MadeAnew {
     /// It does, and the pod may go anywhere.

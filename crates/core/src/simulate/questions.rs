@@ -48,7 +48,7 @@ pub fn how_many(of: &Simulation, pod: &Pod, most: usize) -> HowMany {
 pub struct NodesNeeded {
     /// The number; `None` if they do not fit with as many as may be tried.
     pub count: Option<usize>,
-    /// What fits nowhere with one node less; with as many as were tried where that is not enough. Empty where no node is needed.
+    /// The pods that fit nowhere with one node less; with as many as were tried where that is not enough. Empty where no node is needed.
     pub with_one_less: Vec<StuckPod>,
 }
 
