@@ -13,7 +13,7 @@ use crate::{
     server::{Sent, Server, Setup, memory},
 };
 
-const PATHS: [&str; 3] = ["/filter", "/prioritize", "/explain"];
+const PATHS: [&str; 4] = ["/filter", "/prioritize", "/explain", "/simulate"];
 
 #[tokio::test]
 async fn wrong_types_name_the_field() {
@@ -108,7 +108,7 @@ static SERVER: LazyLock<(Runtime, Server)> = LazyLock::new(|| {
 });
 
 /// Requests with many fields, to be spoiled.
-static WHOLE: LazyLock<[(&str, Value); 3]> = LazyLock::new(|| {
+static WHOLE: LazyLock<[(&str, Value); 4]> = LazyLock::new(|| {
     let selector =
         json!({"matchLabels": {"app": "web"}, "matchExpressions": [{"key": "a", "operator": "In", "values": ["b"]}]});
     let term = json!({"labelSelector": selector, "topologyKey": "kubernetes.io/hostname", "namespaces": ["x"],
@@ -141,6 +141,9 @@ static WHOLE: LazyLock<[(&str, Value); 3]> = LazyLock::new(|| {
         "priorities": [{"name": "R", "weight": 3, "argument": {"requestedToCapacityRatioArguments":
             {"shape": [{"utilization": 0, "score": 0}, {"utilization": 100, "score": 10}], "resources": [{"name": "cpu", "weight": 2}]}}}],
         "hardPodAffinitySymmetricWeight": 2, "scoring": {"extenderMaxScore": 100}});
+    let mut fresh = pod.clone();
+    fresh["metadata"]["name"] = json!("fresh");
+    let other = json!({"metadata": {"name": "other"}, "spec": {"containers": [container]}});
     let cluster = json!({"nodes": [node], "pods": [pod], "namespaces": [{"metadata": {"name": "x"}}],
         "services": [{"metadata": {"name": "s"}, "spec": {"selector": {"app": "web"}}}],
         "persistentVolumeClaims": [{"metadata": {"name": "c"}, "spec": {"resources": {"requests": {"storage": "1Gi"}}}}],
@@ -149,6 +152,17 @@ static WHOLE: LazyLock<[(&str, Value); 3]> = LazyLock::new(|| {
         ("/filter", json!({"Pod": pod, "Nodes": {"items": [node]}, "NodeNames": null})),
         ("/prioritize", json!({"Pod": pod, "Nodes": null, "NodeNames": ["a", "b"]})),
         ("/explain", json!({"pod": pod, "cluster": cluster, "policy": policy, "seed": 1})),
+        (
+            "/simulate",
+            json!({"on": cluster, "policy": policy, "seed": 1, "preempt": true, "steps": [
+                {"addNodes": {"template": node, "count": 2}}, {"label": {"node": "a-1", "labels": {"zone": "y", "a": null}}},
+                {"taint": {"node": "a-2", "key": "k", "value": "v", "effect": "NoExecute"}}, {"cordon": "a"}, {"uncordon": {"node": "a"}},
+                {"addPods": {"template": fresh, "count": 3}}, {"addPods": [other]}, {"drain": "a"}, {"preempt": false},
+                {"deletePods": {"selector": "app=web"}}, {"deletePods": {"names": ["other"]}}, {"setPolicy": policy},
+                {"failZone": {"topologyKey": "zone", "value": "y"}}, {"removeNode": "a-2"}],
+                "howMany": {"pod": fresh, "limit": 5}, "nodesNeeded": {"template": node, "pods": {"template": fresh, "count": 2}, "limit": 3},
+                "whatFits": [fresh]}),
+        ),
     ]
 });
 
