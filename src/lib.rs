@@ -64,6 +64,7 @@
 //! | judge | the check of every bind at its commit, by the whole filter | [`store`], [`live`] |
 //! | lease | the right of one process to run a periodic job for all | [`store`] |
 //! | limit | the largest number of items that a pod or a policy may have | [`core::limits`] |
+//! | mirror | a cluster whose objects are those of a live one, its *source* | `sync`, [`wire::source`] |
 //! | node set | some of a snapshot's nodes, block by block: the candidates, or those that fit | [`core::node_set`] |
 //! | node table | the nodes of a snapshot: blocks, names and slots | `core::node_table` |
 //! | observer | the receiver of a plugin's begin and end, which takes the time | [`core::observe`] |

@@ -205,9 +205,9 @@ impl Follow {
     pub(super) fn step<O>(&mut self, event: Event<O>) -> Vec<Effect<O>> {
         match event {
             Event::Page { version, next, objects } => self.page(version, next, objects),
-            Event::Applied { version, object } => self.changed(version, Effect::Store(object), true),
+            Event::Applied { version, object } => self.changed(&version, Effect::Store(object), true),
             // The version of a deletion may be that of the object: its uid tells it from a later one.
-            Event::Deleted { version, object } => self.changed(version, Effect::Delete(object), false),
+            Event::Deleted { version, object } => self.changed(&version, Effect::Delete(object), false),
             Event::Bookmark { version } => {
                 let Phase::Watches(at) = &mut self.phase else { return Vec::new() };
                 if !is_older(&version, at) {
@@ -239,7 +239,7 @@ impl Follow {
         if is_first && is_older(&version, &self.newest) && self.stale < MOST_STALE {
             self.stale += 1;
             let why = format!("the list is of version {version}, older than {} that was seen before", self.newest);
-            return [vec![Effect::Relist(Reason::Stale)], self.failed(why, None)].concat_all();
+            return begun(Effect::Relist(Reason::Stale), self.failed(why, None));
         }
         let mut effects = if is_first { vec![Effect::Begin] } else { Vec::new() };
         effects.push(Effect::Listed(objects));
@@ -256,14 +256,14 @@ impl Follow {
         effects
     }
 
-    fn changed<O>(&mut self, version: String, effect: Effect<O>, is_ordered: bool) -> Vec<Effect<O>> {
+    fn changed<O>(&mut self, version: &str, effect: Effect<O>, is_ordered: bool) -> Vec<Effect<O>> {
         let Phase::Watches(at) = &mut self.phase else { return Vec::new() };
-        if is_ordered && is_older(&version, at) {
+        if is_ordered && is_older(version, at) {
             self.disorders = self.disorders.saturating_add(1);
             return self.relist(Reason::Order, "an event is older than the one before it".into());
         }
-        if !version.is_empty() && !is_older(&version, at) {
-            at.clone_from(&version);
+        if !version.is_empty() && !is_older(version, at) {
+            version.clone_into(at);
         }
         let reached = at.clone();
         let mut effects = self.well();
@@ -307,7 +307,7 @@ impl Follow {
     /// Lists again, after a pause.
     fn relist<O>(&mut self, reason: Reason, why: String) -> Vec<Effect<O>> {
         self.phase = Phase::Lists(None);
-        [vec![Effect::Relist(reason)], self.failed(why, None)].concat_all()
+        begun(Effect::Relist(reason), self.failed(why, None))
     }
 
     /// Something was told.
@@ -334,22 +334,17 @@ impl Follow {
     }
 }
 
+/// Effects with one before them.
+fn begun<O>(first: Effect<O>, mut rest: Vec<Effect<O>>) -> Vec<Effect<O>> {
+    rest.insert(0, first);
+    rest
+}
+
 /// `true` if a version is older than another one. They are numbers in Kubernetes (KEP-5504); others are never older.
 fn is_older(version: &str, than: &str) -> bool {
     match (version.parse::<u64>(), than.parse::<u64>()) {
         (Ok(version), Ok(than)) => version < than,
         _ => false,
-    }
-}
-
-/// Concatenation of effects that cannot be cloned.
-trait ConcatAll<O> {
-    fn concat_all(self) -> Vec<Effect<O>>;
-}
-
-impl<O, const N: usize> ConcatAll<O> for [Vec<Effect<O>>; N] {
-    fn concat_all(self) -> Vec<Effect<O>> {
-        self.into_iter().flatten().collect()
     }
 }
 

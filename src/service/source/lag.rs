@@ -46,7 +46,7 @@ impl Sources {
 
     /// The time of which the mirror of a cluster is at least the state.
     pub fn as_of(&self, cluster: &str) -> Option<Timestamp> {
-        self.status(cluster)?.as_of()
+        lock(&self.0.statuses).get(cluster)?.as_of()
     }
 
     /// The part of a reply that tells of the mirror that it was read off.
