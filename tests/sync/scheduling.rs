@@ -147,6 +147,23 @@ async fn an_unschedulable_pod_of_a_live_cluster_is_told_why_and_bound_when_it_fi
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_kubelet_refused_a_pod_for_want_of_room_rests() {
+    // The large node is the one that pods prefer.
+    let objects = vec![(NODES, node("large", "64")), (NODES, node("small", "2")), (PODS, pod("first", "1"))];
+    let mut stage = Stage::with(objects, |_| {}).await;
+    stage.binds("first", "large").await;
+    let mut refused = stage.pod_of(&stage.api, "first").expect("it is there");
+    refused["status"] = json!({"phase": "Failed", "reason": "OutOfcpu"});
+    stage.api.put(PODS, refused);
+    // It is told after the failure.
+    stage.api.put(PODS, pod("second", "1"));
+    stage.binds("second", "small").await;
+    stage.api.put(PODS, pod("third", "2"));
+    stage.tells("third", "podberth.io/resting").await;
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn preemption_evicts_and_nominates_and_the_pod_follows() {
     let mut victim = pod("victim", "2");
     victim["spec"]["nodeName"] = json!("n");

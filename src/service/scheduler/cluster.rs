@@ -128,13 +128,17 @@ pub(super) async fn run(of: Of<'_>) -> Result<()> {
         of.sort_in(&view, &key(pod), None);
     }
     loop {
+        if of.resting.end(of.began.elapsed()) {
+            of.queue.changed(Changes::NODE_STATE);
+        }
         let may_decide = of.of.is_whole().is_ok();
         if may_decide {
             of.decide().await?;
         }
         of.measure();
         let now = of.began.elapsed();
-        let pause = of.queue.next().map_or(LONGEST_SLEEP, |at| at.saturating_sub(now));
+        let next = of.queue.next().into_iter().chain(of.resting.next()).min();
+        let pause = next.map_or(LONGEST_SLEEP, |at| at.saturating_sub(now));
         let pause = if may_decide { pause } else { WHOLE_AGAIN };
         tokio::select! {
             biased;
@@ -296,8 +300,7 @@ impl Loop<'_> {
         let (service, cluster) = (self.of.service.clone(), self.of.cluster.clone());
         let mut runs = schedule::prepare(&request, b"{}", None, service, cluster, &view, Sight::default())?;
         if self.of.source.is_some() {
-            let resting = self.resting.now(self.began.elapsed());
-            runs = runs.fenced(&self.of.lead.fence().await?).avoiding(&resting);
+            runs = runs.fenced(&self.of.lead.fence().await?).avoiding(&self.resting.nodes());
         }
         let mut answers = Answers::collected();
         runs.run(&mut answers).await?;

@@ -56,9 +56,20 @@ impl Resting {
         self.0.insert(node, now + RESTS_FOR);
     }
 
-    /// Those that rest now.
-    pub(super) fn now(&mut self, now: Duration) -> Vec<Name> {
+    /// Lets those go whose rest is over; `true` if there were any.
+    pub(super) fn end(&mut self, now: Duration) -> bool {
+        let before = self.0.len();
         self.0.retain(|_, until| *until > now);
+        self.0.len() < before
+    }
+
+    /// When the next rest is over.
+    pub(super) fn next(&self) -> Option<Duration> {
+        self.0.values().min().copied()
+    }
+
+    /// The nodes that rest.
+    pub(super) fn nodes(&self) -> Vec<Name> {
         self.0.keys().cloned().collect()
     }
 }
@@ -94,7 +105,9 @@ mod tests {
         assert_eq!(refused_by(pod("Running", "OutOfcpu").as_bytes()), None);
         let mut resting = Resting::default();
         resting.rest("n".into(), Duration::from_secs(5));
-        assert_eq!(resting.now(Duration::from_secs(34)), [Name::from("n")]);
-        assert!(resting.now(Duration::from_secs(35)).is_empty());
+        assert!(!resting.end(Duration::from_secs(34)));
+        assert_eq!((resting.nodes(), resting.next()), (vec![Name::from("n")], Some(Duration::from_secs(35))));
+        assert!(resting.end(Duration::from_secs(35)));
+        assert_eq!((resting.nodes(), resting.next()), (Vec::new(), None));
     }
 }
