@@ -4,7 +4,7 @@
 //! `/schedule` places them ([`Batch`]): by descending priority, each in view of those before it. Pods whose node goes and that a controller owns wait
 //! again under their own names, as the controller would make them anew; pods of DaemonSets go with their node; pods without a controller are lost.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashSet, sync::Arc};
 
 use crate::{
     batch::{self, Batch, Placement},
@@ -166,7 +166,7 @@ impl Simulation {
             Step::AddNodes { template, count } => outcome.added = self.add_nodes(template, *count)?,
             Step::RemoveNode(name) => {
                 self.node(name)?;
-                self.remove_nodes(&[name.clone()], &mut outcome);
+                self.remove_nodes(std::slice::from_ref(name), &mut outcome);
             }
             Step::FailZone { key, value } => {
                 let is_in = |node: &Node| node.labels.get(key) == Some(value);
@@ -191,7 +191,7 @@ impl Simulation {
                 node.taints.push(taint.clone());
             })?,
             Step::Label(name, labels) => {
-                self.change_node(name, |node| node.labels = relabelled(&node.labels, labels))?
+                self.change_node(name, |node| node.labels = relabelled(&node.labels, labels))?;
             }
             Step::AddPods(pods) => self.add_pods(pods)?,
             Step::DeletePods(pods) => self.delete_pods(pods)?,
@@ -220,7 +220,9 @@ impl Simulation {
             return Err(StepError::Exists(node.name.to_string()));
         }
         let names = added.iter().map(|node| node.name.clone()).collect();
-        added.into_iter().for_each(|node| self.snapshot.apply(Object::Node(node)));
+        for node in added {
+            self.snapshot.apply(Object::Node(node));
+        }
         Ok(names)
     }
 
@@ -287,15 +289,15 @@ impl Simulation {
         let mut waiting = std::mem::take(&mut self.waiting);
         batch::in_order(&mut waiting, &self.snapshot, |(pod, _)| pod);
         let mut placing = Placing::new(self.profiles.clone(), self.snapshot.clone(), self.options);
-        let mut evicted = HashMap::<(Name, Name), ()>::new();
+        let mut evicted = HashSet::<(Name, Name)>::new();
         for (pod, from) in waiting {
-            if evicted.remove(&(pod.namespace.clone(), pod.name.clone())).is_some() {
+            if evicted.remove(&(pod.namespace.clone(), pod.name.clone())) {
                 continue;
             }
             match placing.place(&pod) {
                 Placement::Placed(there) => {
                     for victim in &there.victims {
-                        evicted.insert((victim.namespace.clone(), victim.name.clone()), ());
+                        evicted.insert((victim.namespace.clone(), victim.name.clone()));
                     }
                     let (to, victims) = (there.node, there.victims);
                     outcome.placed.push(PlacedPod { pod, from, to, victims });
@@ -332,14 +334,17 @@ impl Simulation {
 /// Pods placed one after the other, each by the profile that it picks.
 struct Placing {
     profiles: Profiles,
+    /// The profile of the batch.
+    profile: Arc<Profile>,
     batch: Batch<Arc<Profile>>,
     options: batch::Options,
 }
 
 impl Placing {
     fn new(profiles: Profiles, snapshot: Snapshot, options: batch::Options) -> Self {
-        let batch = Batch::new(profiles.first().clone(), snapshot, options);
-        Self { profiles, batch, options }
+        let profile = profiles.first().clone();
+        let batch = Batch::new(profile.clone(), snapshot, options);
+        Self { profiles, profile, batch, options }
     }
 
     fn place(&mut self, pod: &Arc<Pod>) -> Placement {
@@ -347,7 +352,8 @@ impl Placing {
             Ok(profile) => profile,
             Err(error) => return Placement::Unschedulable(error.to_string()),
         };
-        if !std::ptr::eq(self.batch.profile(), &**profile) {
+        if !Arc::ptr_eq(&self.profile, profile) {
+            self.profile = profile.clone();
             self.batch = Batch::new(profile.clone(), self.batch.snapshot().clone(), self.options);
         }
         self.batch.place(pod)
