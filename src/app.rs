@@ -14,6 +14,7 @@ use std::{
 };
 
 use axum::{Extension, Router};
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -207,15 +208,7 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
         policy_file::put_in_force(&clusters, text).await?;
     }
 
-    let upkeep = metrics.clone();
-    tokio::spawn(async move {
-        let mut tick = interval(METRICS_UPKEEP);
-        loop {
-            tick.tick().await;
-            upkeep.run_upkeep();
-        }
-    });
-
+    keep_up(metrics.clone());
     // Before the first request, so that no request waits for it. Readiness reports an outdated schema.
     if store.migration_status().await?.is_current() {
         match clusters.get(DEFAULT_CLUSTER).await {
@@ -266,24 +259,11 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
         proxies: settings.limits.trusted_proxies.clone(),
     };
     let state = AppState::asked(manner, service, checks, metrics);
-    let limits = Limits {
-        request_timeout: settings.request_timeout,
-        body_bytes: settings.max_body_bytes,
-        bulk_body_bytes: settings.max_bulk_body_bytes,
-        bodies_bytes: settings.max_bodies_bytes,
-        decoded_bytes: settings.max_decoded_bytes,
-        body_wait: settings.max_body_wait,
-        body_pace: Pace { grace: settings.body_timeout, bytes_per_second: settings.min_body_rate },
-        reads: settings.limits.max_requests_inflight,
-        writes: settings.limits.max_mutating_requests_inflight,
-        watches_of_user: settings.limits.max_watches_per_user,
-        compress_from_bytes: settings.compress_replies_from.map(|bytes| bytes as u64),
-    };
     let endpoint = settings.otlp_endpoint.as_ref();
     let tracing = endpoint.map(|endpoint| Tracing::start(endpoint, settings.trace_ratio)).transpose()?;
     let diagnostics = Diagnostics { tracing: tracing.clone(), profiling: settings.profiling };
     let guard = Guard::new(&[address.ip()], settings.allowed_hosts.clone(), settings.allowed_origins.clone());
-    let router = api::router(state.clone(), limits, diagnostics).layer(Extension(guard));
+    let router = api::router(state.clone(), request_limits(settings), diagnostics).layer(Extension(guard));
     let holder = Uuid::new_v4();
     let uses = state.manner.authenticator.as_ref().map(|known| known.uses.keep(&state));
     let upkeep = (Upkeep::start(&store, holder, jobs(settings, &state.clusters)), uses);
@@ -297,6 +277,34 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     let binds = are_reached.then(|| bind::look_after(&state, holder));
     let scheduler = (scheduler, binds);
     Ok(Server { listener, address, store, state, router, upkeep, lifecycle, mirrors, scheduler, tracing, certificates })
+}
+
+/// Moves what was measured into the histograms, for as long as the process runs.
+fn keep_up(metrics: PrometheusHandle) {
+    tokio::spawn(async move {
+        let mut tick = interval(METRICS_UPKEEP);
+        loop {
+            tick.tick().await;
+            metrics.run_upkeep();
+        }
+    });
+}
+
+/// The bounds of requests.
+fn request_limits(settings: &Settings) -> Limits {
+    Limits {
+        request_timeout: settings.request_timeout,
+        body_bytes: settings.max_body_bytes,
+        bulk_body_bytes: settings.max_bulk_body_bytes,
+        bodies_bytes: settings.max_bodies_bytes,
+        decoded_bytes: settings.max_decoded_bytes,
+        body_wait: settings.max_body_wait,
+        body_pace: Pace { grace: settings.body_timeout, bytes_per_second: settings.min_body_rate },
+        reads: settings.limits.max_requests_inflight,
+        writes: settings.limits.max_mutating_requests_inflight,
+        watches_of_user: settings.limits.max_watches_per_user,
+        compress_from_bytes: settings.compress_replies_from.map(|bytes| bytes as u64),
+    }
 }
 
 impl Server {

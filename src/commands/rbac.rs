@@ -143,7 +143,7 @@ pub fn run(command: &Command) -> Result<String, String> {
     let mut objects = vec![json!({
         "apiVersion": format!("{RBAC}/v1"), "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules,
     })];
-    objects.extend(options.service_account.as_ref().map(|account| binding("Cluster", json!({"name": name}), account)));
+    objects.extend(options.service_account.as_ref().map(|account| binding("Cluster", &json!({"name": name}), account)));
     if let Some(lease) = &options.lease {
         let metadata = json!({"namespace": lease.namespace, "name": name});
         objects.push(json!({
@@ -157,7 +157,7 @@ pub fn run(command: &Command) -> Result<String, String> {
                 },
             ],
         }));
-        objects.extend(options.service_account.as_ref().map(|account| binding("", metadata, account)));
+        objects.extend(options.service_account.as_ref().map(|account| binding("", &metadata, account)));
     }
     let documents: Result<Vec<String>, _> = objects.iter().map(serde_saphyr::to_string).collect();
     Ok(documents.map_err(|error| error.to_string())?.join("---\n"))
@@ -168,7 +168,7 @@ fn shown(Rule { group, resources, verbs }: Rule) -> Value {
 }
 
 /// The binding of a role (`of`: `Cluster` for one of the whole cluster) to a service account.
-fn binding(of: &str, metadata: Value, account: &ServiceAccount) -> Value {
+fn binding(of: &str, metadata: &Value, account: &ServiceAccount) -> Value {
     let name = metadata["name"].clone();
     json!({
         "apiVersion": format!("{RBAC}/v1"), "kind": format!("{of}RoleBinding"), "metadata": metadata,

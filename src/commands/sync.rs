@@ -74,14 +74,14 @@ pub async fn run(options: &Options, output: &mut (dyn Write + Send)) -> Result<S
     let objects: u64 = counted.iter().filter_map(|kind| kind.objects).sum();
     let absent: Vec<&str> = counted.iter().filter(|kind| kind.objects.is_none()).map(|kind| &*kind.kind).collect();
     let unreadable: u64 = counted.iter().map(|kind| kind.unreadable).sum();
-    let mut remark = format!("{objects} objects of {} kinds\n", counted.len() - absent.len());
+    let mut remarks = vec![format!("{objects} objects of {} kinds\n", counted.len() - absent.len())];
     if !absent.is_empty() {
-        remark.push_str(&format!("not served by the API server: {}\n", absent.join(", ")));
+        remarks.push(format!("not served by the API server: {}\n", absent.join(", ")));
     }
     if unreadable > 0 {
-        remark.push_str(&format!("left out, since they cannot be read: {unreadable} objects\n"));
+        remarks.push(format!("left out, since they cannot be read: {unreadable} objects\n"));
     }
-    Ok(remark)
+    Ok(remarks.concat())
 }
 
 /// As with the feature.

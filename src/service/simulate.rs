@@ -284,8 +284,8 @@ fn nodes_needed(asked: &NodesNeededRequest, of: &Simulation) -> Result<NodesNeed
 
 fn what_fits(asked: &[Box<RawValue>], of: &Simulation) -> Result<Vec<FitReport>> {
     bounded(asked.len(), MOST_PODS, "whatFits", "new pods")?;
-    let fit = |(index, sent): (usize, &Box<RawValue>)| {
-        let (pod, _) = sent_pod(sent, &format!("whatFits[{index}]"), of.snapshot())?;
+    let fit = |index: usize| {
+        let (pod, _) = sent_pod(&asked[index], &format!("whatFits[{index}]"), of.snapshot())?;
         decidable(&pod)?;
         let pod = Arc::new(pod);
         let report = FitReport { pod: PodName::from(&*pod), ..FitReport::default() };
@@ -297,7 +297,7 @@ fn what_fits(asked: &[Box<RawValue>], of: &Simulation) -> Result<Vec<FitReport>>
             Err(message) => FitReport { message: Some(message), ..report },
         })
     };
-    asked.iter().enumerate().map(fit).collect()
+    (0..asked.len()).map(fit).collect()
 }
 
 /// Hides the names of pods that the caller may not know.

@@ -169,13 +169,11 @@ impl<T: Target> KindMirror<T> {
     /// The next events of a watch, as many as are there; and its end, if it has one.
     async fn events(&mut self, lines: &mut Lines) -> (Vec<Event<SourceObject>>, Option<End>) {
         let (mut events, mut bytes) = (Vec::new(), 0);
-        let mut next = match timeout(self.watching.silent, lines.next()).await {
-            Ok(next) => Some(next),
-            Err(_) => {
-                let why = format!("the watch told nothing for {} s", self.watching.silent.as_secs());
-                return (events, Some(End::Lost(why)));
-            }
+        let Ok(first) = timeout(self.watching.silent, lines.next()).await else {
+            let why = format!("the watch told nothing for {} s", self.watching.silent.as_secs());
+            return (events, Some(End::Lost(why)));
         };
+        let mut next = Some(first);
         while let Some(told) = next {
             match told {
                 Ok(Some(line)) => {

@@ -313,7 +313,7 @@ impl World {
                 }
             }
             Happens::Double => {
-                if let Some(at) = self.watched().filter(|at| at + 1 <= self.source.version()) {
+                if let Some(at) = self.watched().filter(|at| *at < self.source.version()) {
                     let mut effects = self.follow.step(self.source.event(at + 1, &self.of));
                     effects.extend(self.follow.step(self.source.event(at + 1, &self.of)));
                     self.carry_out(effects).await;

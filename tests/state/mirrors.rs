@@ -291,7 +291,7 @@ async fn stale_mirrors_decide_nothing() {
         ("/api/v1/namespaces/default/pods/p/binding", binding),
     ];
     let explain = json!({"podName": "default/p"});
-    server.state.sources.limit_lag(Duration::from_secs(60));
+    server.state.sources.limit_lag(Duration::from_mins(1));
     for (as_of, told) in [(Some(seconds_ago(100)), "--max-sync-lag"), (None, "not whole yet")] {
         server.state.sources.tell("prod", status(as_of));
         for (path, body) in &decisions {

@@ -6,7 +6,6 @@ mod api_binds;
 #[path = "../support/api_server.rs"]
 mod api_server;
 #[path = "../support/server.rs"]
-#[allow(dead_code, reason = "shared with other suites")]
 mod server;
 
 mod client;
@@ -39,7 +38,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 /// Longest wait of a test.
-const WITHIN: Duration = Duration::from_secs(60);
+const WITHIN: Duration = Duration::from_mins(1);
 
 /// A Podberth whose default cluster is the mirror of an API server.
 struct Mirror {

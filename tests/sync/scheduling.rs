@@ -78,18 +78,14 @@ impl Stage {
 
     /// Waits until the live cluster has the pod on the node.
     async fn binds(&self, name: &str, node: &str) {
-        let is_on = |api: &ApiServer| self.pod_of(api, name).is_some_and(|pod| pod["spec"]["nodeName"] == node);
+        let is_on = |api: &ApiServer| pod_of(api, name).is_some_and(|pod| pod["spec"]["nodeName"] == node);
         self.api.until(is_on, &format!("{name} on {node}")).await;
-    }
-
-    fn pod_of(&self, api: &ApiServer, name: &str) -> Option<Value> {
-        api.look(|objects| objects.get(PODS, "shop", name))
     }
 
     /// Waits until the pod has this in the message of its condition.
     async fn tells(&self, name: &str, message: &str) {
         let told = |api: &ApiServer| {
-            let pod = self.pod_of(api, name).unwrap_or_default();
+            let pod = pod_of(api, name).unwrap_or_default();
             pod["status"]["conditions"][0]["message"].as_str().is_some_and(|text| text.contains(message))
         };
         self.api.until(told, &format!("{name}: {message}")).await;
@@ -113,6 +109,10 @@ impl Stage {
         binds.end().await;
         mirrors.end().await;
     }
+}
+
+fn pod_of(api: &ApiServer, name: &str) -> Option<Value> {
+    api.look(|objects| objects.get(PODS, "shop", name))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -152,7 +152,7 @@ async fn a_node_whose_kubelet_refused_a_pod_for_want_of_room_rests() {
     let objects = vec![(NODES, node("large", "64")), (NODES, node("small", "2")), (PODS, pod("first", "1"))];
     let mut stage = Stage::with(objects, |_| {}).await;
     stage.binds("first", "large").await;
-    let mut refused = stage.pod_of(&stage.api, "first").expect("it is there");
+    let mut refused = pod_of(&stage.api, "first").expect("it is there");
     refused["status"] = json!({"phase": "Failed", "reason": "OutOfcpu"});
     stage.api.put(PODS, refused);
     // It is told after the failure.
@@ -176,7 +176,7 @@ async fn preemption_evicts_and_nominates_and_the_pod_follows() {
     let evicted = at("POST /api/v1/namespaces/shop/pods/victim/eviction");
     let bound = at("POST /api/v1/namespaces/shop/pods/urgent/binding");
     assert!(evicted.is_some() && evicted < bound, "{requests:#?}");
-    let urgent = stage.pod_of(&stage.api, "urgent").expect("it is there");
+    let urgent = pod_of(&stage.api, "urgent").expect("it is there");
     assert_eq!(urgent["status"]["nominatedNodeName"], "n");
     let told = |api: &ApiServer| {
         let events = api.look(|objects| objects.all(EVENTS));
@@ -268,6 +268,6 @@ async fn an_eviction_that_a_client_asks_for_goes_to_the_api_server() {
     let refused = evict("kept").await;
     assert!(matches!(refused, Err(Error::Disruption { .. })), "{refused:?}");
     assert_eq!(evict("free").await.expect("it leaves").key.name, "free");
-    assert!(stage.pod_of(&stage.api, "free").is_none() && stage.pod_of(&stage.api, "kept").is_some());
+    assert!(pod_of(&stage.api, "free").is_none() && pod_of(&stage.api, "kept").is_some());
     stage.end().await;
 }

@@ -55,7 +55,7 @@ pub enum On {
     /// A name: `cluster`.
     Named(String),
     /// A cluster in full.
-    Sent(Brought),
+    Sent(Box<Brought>),
 }
 
 impl<'de> Deserialize<'de> for On {

@@ -117,6 +117,7 @@ pub struct ClusterRequest {
 }
 
 /// Tells a `null` from a field that is missing.
+#[expect(clippy::option_option, reason = "a null is no absence")]
 fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<ClusterSource>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }

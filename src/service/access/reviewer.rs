@@ -177,7 +177,9 @@ mod tests {
 
     /// Answers in turn, and counts the questions.
     #[derive(Clone, Debug, Default)]
-    struct Scripted(Arc<(Mutex<VecDeque<Result<ApiReply, String>>>, AtomicUsize)>);
+    struct Scripted(Arc<(Mutex<Replies>, AtomicUsize)>);
+
+    type Replies = VecDeque<Result<ApiReply, String>>;
 
     #[async_trait]
     impl Connector for Scripted {

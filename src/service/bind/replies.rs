@@ -137,6 +137,7 @@ pub(super) fn to_look(reply: &Reply, uid: &str) -> Found {
 mod tests {
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "that is what is read")]
     fn reply(code: u16, text: &str) -> Reply {
         let status = serde_json::json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": text, "code": code});
         Ok(ApiReply { code, body: status.to_string().into(), ..ApiReply::default() })

@@ -284,11 +284,12 @@ fn word(outcome: &BindOutcome) -> &'static str {
 #[tokio::test(start_paused = true)]
 async fn each_reply_leaves_the_pod_where_the_api_server_has_it() {
     use Answer::{Dropped, Duly, Lost, With};
+    type Row = (Option<(&'static str, &'static str)>, Vec<Answer>, &'static str, Option<&'static str>, bool);
     const DENIED: &str = "admission webhook \"w\" denied the request: not today";
     let row = |node: Option<&str>| node.map(str::to_owned);
     let many = |answer: Answer| vec![answer; 20];
     // Who else changes the pod before, the answers, the outcome, the row's node, and if the bind is still on its way.
-    let table: Vec<(Option<(&str, &str)>, Vec<Answer>, &str, Option<&str>, bool)> = vec![
+    let table: Vec<Row> = vec![
         (None, vec![Lost], "bound", Some("n1"), true),
         (None, vec![Dropped], "bound", Some("n1"), true),
         (None, vec![With(503, "shutting down")], "bound", Some("n1"), true),

@@ -98,8 +98,7 @@ pub async fn evict_for(server: &dyn ApiServer, pod: &PodRef, may_break: bool, wh
                 // It is told why it goes; that it cannot be told does not keep it.
                 drop(send(server, pod.patch_status(&disruption_target(why))).await);
             }
-            Said::Refused(told) => return Evicted::Failed(told),
-            Said::Budget(told) => return Evicted::Failed(told),
+            Said::Refused(told) | Said::Budget(told) => return Evicted::Failed(told),
             Said::Unsupported => return Evicted::Failed(TWO_BUDGETS.into()),
             Said::Unclear(told, after) => {
                 last = told;
@@ -169,6 +168,7 @@ mod tests {
     use super::*;
     use crate::service::source::ApiReply;
 
+    #[expect(clippy::unnecessary_wraps, reason = "that is what is read")]
     fn reply(code: u16, text: &str, cause: Option<&str>) -> Reply {
         let causes: Vec<_> = cause.iter().map(|reason| json!({"reason": reason, "message": "x"})).collect();
         let body = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": text,

@@ -244,7 +244,7 @@ fn request(Task { target, intent }: &Task) -> Option<ApiRequest> {
             let path = format!("{collection}/{}{part}", target.name);
             ("PATCH", path, "application/strategic-merge-patch+json", body)
         }
-        _ => return None,
+        Intent::Replace { .. } => return None,
     };
     Some(ApiRequest { method, path, content_type, body: body.clone() })
 }
