@@ -22,7 +22,12 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     hex::hex,
-    store::{Head, Key, Past, Record, Restore, Source, StoreError, Visitor},
+    service::{lead, source::guard},
+    store::{Head, Key, Past, Record, Restore, Source, Storage, StoreError, Visitor},
+    wire::{
+        outbox,
+        source::{self, ClusterSource},
+    },
 };
 
 /// The version of the format. A reader accepts only its own version.
@@ -160,23 +165,31 @@ pub struct Imported {
     pub count: u64,
     /// Revision of the cluster after the import.
     pub head: Head,
+    /// The live cluster that the exported one mirrored. The imported one mirrors none.
+    pub source: Option<String>,
 }
 
 /// Reads the next cluster of an export and restores it, whole or not at all; `None` at the end of the input. `rename`
-/// gives it another name.
+/// gives it another name. A copy mirrors no live cluster: it would bind pods there too.
 pub async fn import(
-    store: &dyn Past,
+    store: &dyn Storage,
     input: &mut (dyn BufRead + Send),
     rename: Option<&str>,
     how: Restore,
 ) -> Result<Option<Imported>, StoreError> {
     let Some(mut reader) = Reader::open(input).map_err(StoreError::Stopped)? else { return Ok(None) };
     let cluster = rename.map_or_else(|| reader.cluster.clone(), str::to_owned);
+    if guard::is_mirrored(store, &cluster).await? {
+        let why = format!(
+            "the cluster {cluster:?} mirrors a live one: end that (PUT /clusters/{cluster} with {{\"source\": null}}), or import under another name"
+        );
+        return Err(StoreError::Stopped(why));
+    }
     let head = store.restore(&cluster, &mut reader, how).await.map_err(|error| match error {
         StoreError::Stopped(why) => StoreError::Stopped(format!("{cluster}: {why}; nothing of it was imported")),
         other => other,
     })?;
-    Ok(Some(Imported { cluster, count: reader.count, head }))
+    Ok(Some(Imported { cluster, count: reader.count, head, source: reader.source }))
 }
 
 /// Tells if the input begins like an export, as far as the buffered bytes show.
@@ -199,7 +212,12 @@ struct Reader<'a> {
     hash: Sha256,
     count: u64,
     ended: bool,
+    /// The live cluster that the exported one mirrored.
+    source: Option<String>,
 }
+
+/// The kinds that are about a live cluster, and about who does what for it.
+const OF_MIRRORS: [&str; 3] = [source::KIND, outbox::KIND, lead::KIND];
 
 impl<'a> Reader<'a> {
     fn open(input: &'a mut (dyn BufRead + Send)) -> Result<Option<Self>, String> {
@@ -210,7 +228,7 @@ impl<'a> Reader<'a> {
         match serde_json::from_slice(&line) {
             Ok(Mark::Cluster { version: VERSION, cluster, revision, count: expected }) => {
                 let hash = Sha256::new_with_prefix(&line);
-                Ok(Some(Self { input, cluster, revision, expected, hash, count: 0, ended: false }))
+                Ok(Some(Self { input, cluster, revision, expected, hash, count: 0, ended: false, source: None }))
             }
             Ok(Mark::Cluster { version, .. }) => Err(format!(
                 "the export has version {version} of the format, this binary reads version {VERSION}: export again with this release"
@@ -254,8 +272,15 @@ impl Source for Reader<'_> {
             let line: Result<Line, _> = serde_json::from_slice(&text);
             let record = line.map_err(|error| error.to_string()).and_then(Record::try_from);
             self.count += 1;
-            records.push(record.map_err(|error| format!("object {}: {error}", self.count))?);
+            let record = record.map_err(|error| format!("object {}: {error}", self.count))?;
             self.hash.update(&text);
+            if *record.key.kind == *source::KIND {
+                let source = ClusterSource::parse(&record.body);
+                self.source = Some(source.map_or_else(|_| "a live cluster".into(), |source| source.title()));
+            }
+            if !OF_MIRRORS.contains(&&*record.key.kind) {
+                records.push(record);
+            }
         }
         Ok((!records.is_empty()).then_some(records))
     }

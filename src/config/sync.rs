@@ -51,8 +51,8 @@ pub struct SyncSettings {
     pub allow_exec_credentials: bool,
 
     /// Lag of a mirror behind its live cluster beyond which nothing is decided on it: binds, /schedule and the extender verbs are answered 503,
-    /// reads have a warning. No limit unless it is set
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    /// reads have a warning. At least 90s, since an API server tells of a quiet cluster once a minute. No limit unless it is set
+    #[arg(long, value_name = "DURATION", value_parser = lag)]
     pub max_sync_lag: Option<Duration>,
 
     /// Mirrored cluster whose API server is asked about bearer tokens that no other way knows (TokenReview), where clients must be known. Its
@@ -79,6 +79,18 @@ pub enum SyncTrim {
     Scheduling,
     /// All.
     Full,
+}
+
+/// Shortest limit of the lag: an API server sends a bookmark each minute (`apiserver/pkg/storage/cacher/cacher.go`,
+/// `defaultBookmarkFrequency`), and nothing else in a quiet cluster.
+const SHORTEST_LAG: Duration = Duration::from_secs(90);
+
+fn lag(text: &str) -> Result<Duration, String> {
+    let lag = duration(text)?;
+    if lag >= SHORTEST_LAG {
+        return Ok(lag);
+    }
+    Err("it must be at least 90s: an API server tells of a quiet cluster once a minute".into())
 }
 
 impl SyncSettings {
@@ -173,6 +185,12 @@ mod tests {
         let command = SyncSettings::augment_args(Command::new("serve"));
         let matches = command.try_get_matches_from(std::iter::once(&"serve").chain(words)).expect("settings");
         SyncSettings::from_arg_matches(&matches).expect("settings").sources(None)
+    }
+
+    #[test]
+    fn lags_are_longer_than_the_silence_of_a_quiet_cluster() {
+        assert_eq!(lag("90s"), Ok(SHORTEST_LAG));
+        assert!(lag("1m").is_err_and(|why| why.contains("at least 90s")) && lag("soon").is_err());
     }
 
     #[test]

@@ -6,9 +6,10 @@ use axum::{body::Body, http::Request};
 use jiff::Timestamp;
 use podberth::{
     api::published::DOCUMENTS,
+    commands::archive,
     live::upkeep::Job,
     service::lifecycle::{Turns, events::ExpireEvents},
-    store::{Atomicity, Change, Key, Precondition, Storage, Write},
+    store::{Atomicity, Change, Key, Precondition, Restore, Storage, Write},
     wire::{
         kinds,
         source::{KindStatus, SyncStatus},
@@ -361,4 +362,23 @@ async fn jobs_leave_mirrors_alone() {
     server.get("/clusters/prod/api/v1/namespaces/ns").await.fails(404, "NotFound");
     job.run(&*store).await.expect("a run");
     server.get("/clusters/prod/api/v1/namespaces/default/events/old").await.fails(404, "NotFound");
+}
+
+#[tokio::test]
+async fn a_copy_of_a_mirror_mirrors_nothing() {
+    let server = Server::start(memory(&[]).await, Setup::default());
+    mirror(&server, json!({})).await.is(201);
+    mirrored(&server.state.store, &[("nodes".into(), json!({"metadata": {"name": "a", "uid": "u"}}))]).await;
+    let mut exported = Vec::new();
+    archive::export(&*server.state.store, "prod", &mut exported).await.expect("an export");
+    let again = Restore { replace: true, skip: 0 };
+    let refused = archive::import(&*server.state.store, &mut &*exported, None, again).await.expect_err("a refusal");
+    assert!(refused.to_string().contains("PUT /clusters/prod"), "{refused}");
+
+    let copy = Server::start(memory(&[]).await, Setup::default());
+    let done = archive::import(&*copy.state.store, &mut &*exported, None, Restore::default()).await;
+    let done = done.expect("an import").expect("a cluster");
+    assert_eq!(done.source.as_deref(), Some(SOURCE));
+    copy.get(&format!("/clusters/prod{NODES}/a")).await.is(200);
+    assert_eq!(copy.get("/clusters/prod").await.is(200)["source"], Value::Null);
 }
