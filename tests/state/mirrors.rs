@@ -71,11 +71,12 @@ async fn send(server: &Server, method: &str, path: &str, media_type: &str, body:
 }
 
 /// Paths at which something may be written in a mirrored cluster: it is Podberth's own, or a bind.
-const OPEN: [&str; 12] = [
+const OPEN: [&str; 13] = [
     "/filter",
     "/prioritize",
     "/preempt",
     "/explain",
+    "/simulate",
     "/bind",
     "/reservations",
     "/polic",
