@@ -209,6 +209,7 @@ async fn binds_policies_reservations_and_roles_of_mirrors_are_written() {
         [("nodes".into(), a), ("pods".into(), with_uid(pod("p"), "p")), ("pods".into(), with_uid(pod("q"), "q"))];
     mirrored(&server.state.store, &objects).await;
     shown(&server).await;
+    server.state.sources.tell("prod", status(Some(seconds_ago(1))));
     let bind = json!({"PodName": "p", "PodNamespace": "default", "PodUID": "p", "Node": "a"});
     assert_eq!(server.post("/clusters/prod/bind", &bind).await.is(200)["Error"], "");
     server.put("/clusters/prod/reservations/default/q", json!({"node": "a"})).await.is(200);
@@ -311,7 +312,8 @@ async fn stale_mirrors_decide_nothing() {
         assert!(listed.header("warning").is_some());
         assert_eq!(listed.header("x-podberth-source-as-of").is_some(), as_of.is_some());
         let tried = json!({"podNames": ["default/p"], "dryRun": true});
-        server.post("/clusters/prod/schedule", &tried).await.is(200);
+        // Before the mirror is whole not even a trial is made.
+        server.post("/clusters/prod/schedule", &tried).await.is(if as_of.is_some() { 200 } else { 503 });
     }
     server.state.sources.tell("prod", status(Some(seconds_ago(3))));
     let reply = server.post("/clusters/prod/explain", &explain).await;
