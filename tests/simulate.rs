@@ -135,6 +135,10 @@ async fn faults_name_the_step_and_the_remedy() {
         ),
         (json!({"steps": vec![json!({"preempt": true}); 101]}), "steps: Too many: must have at most 100 items"),
         (
+            json!({"steps": [{"addPods": [pod("p", "1")]}, {"addPods": {"template": pod("q", "1"), "count": 200_000}}]}),
+            "steps[1].addPods: Too many: a simulation has at most 200000 new pods; these would be 200001",
+        ),
+        (
             json!({"howMany": {"pod": pod("p", "1"), "limit": 200_001}}),
             "howMany.limit: Too many: a simulation has at most 200000 new pods; these would be 200001",
         ),

@@ -42,6 +42,9 @@ pub const MOST_NODES: usize = 20_000;
 /// Pods that a request may add, or try.
 pub const MOST_PODS: usize = 200_000;
 
+/// Pods that all steps of a reply tell of, together.
+const MOST_TOLD: usize = 500_000;
+
 /// Nodes that `nodesNeeded` tries where it is not told.
 const TRIED_NODES: usize = 1_000;
 
@@ -84,10 +87,21 @@ pub fn simulate(
         ..SimulateReport::default()
     };
     let mut of = Simulation::new(snapshot, profiles(&chosen), options);
+    let (mut added, mut told) = (0_usize, 0_usize);
     for (index, step) in request.steps.iter().enumerate() {
         let at = format!("steps[{index}]");
         let (word, step) = read_step(step, &at, of.snapshot(), &mut sight)?;
+        if let Step::AddPods(pods) = &step {
+            added = added.saturating_add(pods.len());
+            bounded(added, MOST_PODS, &format!("{at}.addPods"), "new pods")?;
+        }
         let outcome = of.step(&step).map_err(|error| Error::BadRequest(format!("{at}.{word}: {error}")))?;
+        let simulate::Outcome { placed, stuck, lost, blocked, .. } = &outcome;
+        told = told.saturating_add(placed.len() + stuck.len() + lost.len() + blocked.len());
+        if told > MOST_TOLD {
+            let why = format!("the reply would tell of more than {MOST_TOLD} pods: ask for fewer steps at a time");
+            return Err(Error::BadRequest(format!("{at}.{word}: {why}")));
+        }
         report.steps.push(StepReport::new(word, &outcome));
     }
     report.how_many = request.how_many.as_ref().map(|asked| how_many(asked, &of)).transpose()?;

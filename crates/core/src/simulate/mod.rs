@@ -71,8 +71,8 @@ pub enum StepError {
     /// No node has the label.
     #[error("no node has the label {0}={1}")]
     NoZone(Name, Name),
-    /// A node or a pod of this name is there already.
-    #[error("{0:?} exists already")]
+    /// A pod of this name is there already.
+    #[error("pod {0:?} exists already")]
     Exists(String),
     /// There is no such pod.
     #[error("pod {0:?} not found")]
@@ -163,7 +163,7 @@ impl Simulation {
     pub fn step(&mut self, step: &Step) -> Result<Outcome, StepError> {
         let mut outcome = Outcome::default();
         match step {
-            Step::AddNodes { template, count } => outcome.added = self.add_nodes(template, *count)?,
+            Step::AddNodes { template, count } => outcome.added = self.add_nodes(template, *count),
             Step::RemoveNode(name) => {
                 self.node(name)?;
                 self.remove_nodes(std::slice::from_ref(name), &mut outcome);
@@ -214,22 +214,22 @@ impl Simulation {
         Ok(())
     }
 
-    fn add_nodes(&mut self, template: &Node, count: usize) -> Result<Vec<Name>, StepError> {
-        let added: Vec<Node> = copies(template, count).collect();
-        if let Some(node) = added.iter().find(|node| self.snapshot.node(&node.name).is_some()) {
-            return Err(StepError::Exists(node.name.to_string()));
-        }
+    fn add_nodes(&mut self, template: &Node, count: usize) -> Vec<Name> {
+        let added: Vec<Node> = copies(template, count, &self.snapshot).collect();
         let names = added.iter().map(|node| node.name.clone()).collect();
         for node in added {
             self.snapshot.apply(Object::Node(node));
         }
-        Ok(names)
+        names
     }
 
     fn add_pods(&mut self, pods: &[Arc<Pod>]) -> Result<(), StepError> {
-        let is_there = |pod: &&Arc<Pod>| self.snapshot.pod(&pod.namespace, &pod.name).is_some();
-        if let Some(pod) = pods.iter().find(is_there) {
-            return Err(StepError::Exists(format!("{}/{}", pod.namespace, pod.name)));
+        let mut named = HashSet::new();
+        for pod in pods {
+            let is_stored = self.snapshot.pod(&pod.namespace, &pod.name).is_some();
+            if is_stored || !named.insert((&pod.namespace, &pod.name)) {
+                return Err(StepError::Exists(format!("{}/{}", pod.namespace, pod.name)));
+            }
         }
         for pod in pods {
             self.snapshot.apply(Object::Pod(Box::new((**pod).clone())));
@@ -289,6 +289,7 @@ impl Simulation {
         let mut waiting = std::mem::take(&mut self.waiting);
         batch::in_order(&mut waiting, &self.snapshot, |(pod, _)| pod);
         let mut placing = Placing::new(self.profiles.clone(), self.snapshot.clone(), self.options);
+        let before = outcome.placed.len();
         let mut evicted = HashSet::<(Name, Name)>::new();
         for (pod, from) in waiting {
             if evicted.remove(&(pod.namespace.clone(), pod.name.clone())) {
@@ -309,9 +310,18 @@ impl Simulation {
             }
         }
         self.snapshot = placing.into_snapshot();
+        // They start at once, and count for budgets.
+        for placed in &outcome.placed[before..] {
+            let PlacedPod { pod, .. } = placed;
+            if let Some(there) =
+                self.snapshot.pod(&pod.namespace, &pod.name).filter(|there| there.pending || !there.ready)
+            {
+                let started = Pod { pending: false, ready: true, ..(**there).clone() };
+                self.snapshot.apply(Object::Pod(Box::new(started)));
+            }
+        }
         // Victims are made anew, and wait for the next step: here they would only fight for the room that they lost.
-        let victims: Vec<(Arc<Pod>, Name)> = outcome
-            .placed
+        let victims: Vec<(Arc<Pod>, Name)> = outcome.placed[before..]
             .iter()
             .flat_map(|placed| placed.victims.iter().map(|victim| (victim.clone(), victim.node_name.clone())))
             .collect();
@@ -369,7 +379,7 @@ impl Placing {
 enum MadeAnew {
     /// It does, and the pod may go anywhere.
     Elsewhere,
-    /// It belongs to its node.
+    /// It belongs to its node, or has a successor already.
     WithItsNode,
     /// It has none.
     Never,
@@ -377,20 +387,23 @@ enum MadeAnew {
 
 fn made_anew(pod: &Pod) -> MadeAnew {
     match &pod.controller {
+        // Another one is there in its place.
+        Some(_) if pod.terminating || pod.terminal => MadeAnew::WithItsNode,
         Some(controller) if matches!(&*controller.kind, "DaemonSet" | "Node") => MadeAnew::WithItsNode,
         Some(_) => MadeAnew::Elsewhere,
         None => MadeAnew::Never,
     }
 }
 
-/// Copies of a node under names of their own.
-fn copies(template: &Node, count: usize) -> impl Iterator<Item = Node> {
-    (1..=count).map(|number| {
+/// Copies of a node, named after it with the first numbers that are free.
+fn copies(template: &Node, count: usize, snapshot: &Snapshot) -> impl Iterator<Item = Node> {
+    let names = (1..).map(|number| Name::from(format!("{}-{number}", template.name)));
+    names.filter(|name| snapshot.node(name).is_none()).take(count).map(|name| {
         let mut node = template.clone();
-        node.name = format!("{}-{number}", template.name).into();
         if node.labels.has(HOSTNAME) {
-            node.labels = relabelled(&node.labels, &[(HOSTNAME.into(), Some(node.name.clone()))]);
+            node.labels = relabelled(&node.labels, &[(HOSTNAME.into(), Some(name.clone()))]);
         }
+        node.name = name;
         node
     })
 }

@@ -25,10 +25,11 @@ pub fn how_many(of: &Simulation, pod: &Pod, most: usize) -> HowMany {
     let options = batch::Options { preempt: false, ..of.options() };
     let mut placing = Placing::new(of.profiles().clone(), of.snapshot().clone(), options);
     let mut answer = HowMany::default();
+    let mut names = (0..).map(|number| Name::from(format!("{}-{number}", pod.name)));
     while answer.count < most {
-        let mut copy = pod.clone();
-        copy.name = format!("{}-{}", pod.name, answer.count).into();
-        copy.uid = copy.name.clone();
+        let is_free = |name: &Name| of.snapshot().pod(&pod.namespace, name).is_none();
+        let Some(name) = names.find(is_free) else { break };
+        let copy = Pod { uid: name.clone(), name, ..pod.clone() };
         match placing.place(&Arc::new(copy)) {
             Placement::Placed(there) => {
                 answer.count += 1;
@@ -73,7 +74,7 @@ pub fn nodes_needed(of: &Simulation, template: &Node, pods: &[Arc<Pod>], most: u
 /// The pods that fit nowhere with so many further nodes.
 fn stuck_with(of: &Simulation, template: &Node, count: usize, pods: &[Arc<Pod>]) -> Vec<StuckPod> {
     let mut snapshot = of.snapshot().clone();
-    for node in copies(template, count) {
+    for node in copies(template, count, of.snapshot()) {
         snapshot.apply(Object::Node(node));
     }
     let mut waiting = pods.to_vec();

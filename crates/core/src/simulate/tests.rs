@@ -56,8 +56,10 @@ fn pods_that_wait_go_to_nodes_that_join() {
     assert_eq!((cpu.requested, cpu.allocatable), (2_000, 9_000));
     let labels = &of.snapshot().node("new-2").expect("a node").node.labels;
     assert_eq!(labels.get(HOSTNAME).map(|host| &**host), Some("new-2"));
-    let again = of.step(&Step::AddNodes { template, count: 1 });
-    assert_eq!(again, Err(StepError::Exists("new-1".into())));
+    let again = of.step(&Step::AddNodes { template, count: 1 }).expect("a step");
+    assert_eq!(again.added, ["new-3".into()]);
+    let twice = vec![Arc::new(pod("twin").build()), Arc::new(pod("twin").build())];
+    assert_eq!(of.step(&Step::AddPods(twice)), Err(StepError::Exists("default/twin".into())));
 }
 
 #[test]
@@ -141,6 +143,53 @@ fn a_drain_evicts_what_budgets_allow_and_says_what_stays() {
     let why: Vec<&str> = outcome.blocked.iter().map(|blocked| &*blocked.why).collect();
     assert!(why.iter().any(|why| why.contains("web allows no disruption")), "{why:?}");
     assert!(why.iter().any(|why| why.contains("no controller")), "{why:?}");
+}
+
+#[test]
+fn a_pod_that_moved_is_under_its_budget_again() {
+    let objects = [
+        machine("a", 2, "x"),
+        machine("b", 2, "y"),
+        budget("web", "app=web", 1),
+        running(web("w0", 1).on("a")),
+        running(web("w1", 1).on("a")),
+    ];
+    let mut of = simulation(objects);
+    let moved = of.step(&Step::Drain("a".into())).expect("a step");
+    assert_eq!((moved.placed.len(), moved.blocked.len()), (2, 0));
+    let stays = of.step(&Step::Drain("b".into())).expect("a step");
+    assert_eq!((stays.placed.len(), stays.stuck.len(), stays.blocked.len()), (0, 1, 1));
+}
+
+#[test]
+fn a_drain_that_preempts_tells_of_each_victim_once() {
+    let high =
+        |name: &str| Object::Pod(Box::new(Pod { priority: Some(9), ready: true, ..web(name, 1).on("a").build() }));
+    let objects = [
+        machine("a", 3, "x"),
+        machine("b", 3, "y"),
+        high("h0"),
+        high("h1"),
+        high("h2"),
+        running(pod("bare-0").cpu("1").on("b")),
+        running(pod("bare-1").cpu("1").on("b")),
+        running(pod("bare-2").cpu("1").on("b")),
+    ];
+    let mut of = simulation(objects);
+    let mut lost = names(of.step(&Step::Drain("a".into())).expect("a step").lost);
+    lost.sort();
+    assert_eq!(lost, ["bare-0", "bare-1", "bare-2"]);
+}
+
+#[test]
+fn copies_take_names_that_are_free() {
+    let of = simulation([machine("a", 3, "x"), running(web("web-0", 2).on("a"))]);
+    assert_eq!(how_many(&of, &web("web", 1).build(), 10).count, 1, "the pod of that name keeps its room");
+    let mut of = of;
+    let template = node("spare").cpu("1").build();
+    of.step(&Step::AddNodes { template: Box::new(template.clone()), count: 1 }).expect("a step");
+    let pods: Vec<Arc<Pod>> = (0..4).map(|i| Arc::new(pod(&format!("q{i}")).cpu("1").build())).collect();
+    assert_eq!(nodes_needed(&of, &template, &pods, 9).count, Some(2), "one is free on each node there is");
 }
 
 /// CPUs of nodes, and of pods on each.

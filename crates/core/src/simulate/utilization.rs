@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::{MadeAnew, made_anew};
 use crate::{
     model::{Name, resources},
     snapshot::Snapshot,
@@ -39,8 +40,7 @@ impl Utilization {
     pub fn of(snapshot: &Snapshot) -> Self {
         let mut of = Self { nodes: snapshot.node_count(), ..Self::default() };
         for info in snapshot.nodes() {
-            let is_own = |owner: &crate::model::ControllerRef| matches!(&*owner.kind, "DaemonSet" | "Node");
-            if info.pods.iter().any(|pod| !pod.controller.as_ref().is_some_and(is_own)) {
+            if info.pods.iter().any(|pod| made_anew(pod) != MadeAnew::WithItsNode) {
                 of.in_use += 1;
             }
             for name in [resources::CPU, resources::MEMORY, resources::PODS] {
