@@ -139,6 +139,18 @@ async fn faults_name_the_step_and_the_remedy() {
             "steps[1].addPods: Too many: a simulation has at most 200000 new pods; these would be 200001",
         ),
         (
+            json!({"steps": [{"addNodes": {"template": node(&"n".repeat(254), "1", "x"), "count": 2}}]}),
+            "steps[0].addNodes.template.metadata.name: Too long: must have at most 253 bytes",
+        ),
+        (
+            json!({"steps": [{"addPods": {"template": pod(&"p".repeat(254), "1"), "count": 2}}]}),
+            "steps[0].addPods.template.metadata.name: Too long: must have at most 253 bytes",
+        ),
+        (
+            json!({"howMany": {"pod": {"spec": {"containers": []}}}}),
+            "howMany.pod.metadata.name: Required value: copies are named after it",
+        ),
+        (
             json!({"howMany": {"pod": pod("p", "1"), "limit": 200_001}}),
             "howMany.limit: Too many: a simulation has at most 200000 new pods; these would be 200001",
         ),

@@ -70,7 +70,11 @@ pub async fn run(options: &Options, output: &mut (dyn Write + Send)) -> Result<S
 
     features::built_in("sync")?;
     let connector = KubeConnector::new(options.allow_exec_credentials);
-    let counted = once::list(&connector, &options.source(), output).await?;
+    let source = options.source();
+    if let Some(fault) = source.faults().first() {
+        return Err(format!("--{}: {}", fault.field, fault.message));
+    }
+    let counted = once::list(&connector, &source, output).await?;
     let objects: u64 = counted.iter().filter_map(|kind| kind.objects).sum();
     let absent: Vec<&str> = counted.iter().filter(|kind| kind.objects.is_none()).map(|kind| &*kind.kind).collect();
     let unreadable: u64 = counted.iter().map(|kind| kind.unreadable).sum();

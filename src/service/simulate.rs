@@ -42,6 +42,9 @@ pub const MOST_NODES: usize = 20_000;
 /// Pods that a request may add, or try.
 pub const MOST_PODS: usize = 200_000;
 
+/// Bytes of a name (`apimachinery/pkg/util/validation`, `DNS1123SubdomainMaxLength`), and of a namespace.
+const LONGEST_NAME: usize = 253;
+
 /// Pods that all steps of a reply tell of, together.
 const MOST_TOLD: usize = 500_000;
 
@@ -104,9 +107,10 @@ pub fn simulate(
         }
         report.steps.push(StepReport::new(word, &outcome));
     }
-    report.how_many = request.how_many.as_ref().map(|asked| how_many(asked, &of)).transpose()?;
-    report.nodes_needed = request.nodes_needed.as_ref().map(|asked| nodes_needed(asked, &of)).transpose()?;
-    report.what_fits = request.what_fits.as_ref().map(|asked| what_fits(asked, &of)).transpose()?;
+    report.how_many = request.how_many.as_ref().map(|asked| how_many(asked, &of, &mut sight)).transpose()?;
+    report.nodes_needed =
+        request.nodes_needed.as_ref().map(|asked| nodes_needed(asked, &of, &mut sight)).transpose()?;
+    report.what_fits = request.what_fits.as_ref().map(|asked| what_fits(asked, &of, &mut sight)).transpose()?;
     mask(&mut report, &mut sight);
     Ok(report)
 }
@@ -171,7 +175,7 @@ fn read_step(request: &StepRequest, at: &str, snapshot: &Snapshot, sight: &mut S
         steps.push(("label", Step::Label(name(&asked.node), labels.collect())));
     }
     if let Some(pods) = add_pods {
-        steps.push(("addPods", Step::AddPods(read_pods(pods, &format!("{at}.addPods"), snapshot)?)));
+        steps.push(("addPods", Step::AddPods(read_pods(pods, &format!("{at}.addPods"), snapshot, sight)?)));
     }
     if let Some(asked) = delete_pods {
         steps.push(("deletePods", Step::DeletePods(selected(asked, &format!("{at}.deletePods"), snapshot, sight)?)));
@@ -203,36 +207,60 @@ fn bounded(count: usize, most: usize, at: &str, what: &str) -> Result<()> {
     Err(Error::BadRequest(format!("{at}: Too many: a simulation has at most {most} {what}; these would be {count}")))
 }
 
+/// Checks the name of what copies are named after.
+fn named(name: &str, at: &str) -> Result<()> {
+    if name.is_empty() {
+        return Err(Error::BadRequest(format!("{at}.metadata.name: Required value: copies are named after it")));
+    }
+    if name.len() > LONGEST_NAME {
+        return Err(Error::BadRequest(format!("{at}.metadata.name: Too long: must have at most {LONGEST_NAME} bytes")));
+    }
+    Ok(())
+}
+
 fn sent_node(sent: &RawValue, at: &str) -> Result<Node> {
     let read: node::Node = decode::from_slice(sent.get().as_bytes())
         .map_err(|error| Error::BadRequest(error.without_place().within(at).to_string()))?;
     let node = read.to_core().bounded().map_err(|causes| Error::invalid("Node", &read.metadata.name, causes))?;
-    if node.name.is_empty() {
-        return Err(Error::BadRequest(format!("{at}.metadata.name: Required value: nodes are named after it")));
-    }
+    named(&node.name, at)?;
     Ok(node)
 }
 
+/// A pod that came with the request and waits for a node. Of namespaces whose pods the caller may not list nothing is told, so none is tried there.
+fn new_pod(sent: &RawValue, at: &str, snapshot: &Snapshot, sight: &mut Sight) -> Result<Pod> {
+    let (pod, _) = sent_pod(sent, at, snapshot)?;
+    decidable(&pod)?;
+    named(&pod.name, at)?;
+    let namespace = &pod.namespace;
+    if namespace.len() > LONGEST_NAME {
+        let why = format!("must have at most {LONGEST_NAME} bytes");
+        return Err(Error::BadRequest(format!("{at}.metadata.namespace: Too long: {why}")));
+    }
+    if !sight.knows(namespace) {
+        let why = format!("you may not list the pods of namespace {namespace:?}");
+        return Err(Error::BadRequest(format!("{at}.metadata.namespace: Forbidden: {why}")));
+    }
+    if pod.is_assigned() {
+        return Err(Error::BadRequest(format!("{at}.spec.nodeName: Invalid value: the pod is to wait for a node")));
+    }
+    Ok(pod)
+}
+
 /// Pods that came with the request.
-fn read_pods(pods: &AddPods, at: &str, snapshot: &Snapshot) -> Result<Vec<Arc<Pod>>> {
-    let new = |sent: &RawValue, at: &str| -> Result<Pod> {
-        let (pod, _) = sent_pod(sent, at, snapshot)?;
-        decidable(&pod)?;
-        if pod.is_assigned() {
-            return Err(Error::BadRequest(format!("{at}.spec.nodeName: Invalid value: the pod is to wait for a node")));
-        }
-        Ok(pod)
-    };
+fn read_pods(pods: &AddPods, at: &str, snapshot: &Snapshot, sight: &mut Sight) -> Result<Vec<Arc<Pod>>> {
     match pods {
         AddPods { pods: Some(list), template: None, count: None } => {
             bounded(list.len(), MOST_PODS, at, "new pods")?;
-            let pods = list.iter().enumerate().map(|(index, sent)| new(sent, &format!("{at}[{index}]")).map(Arc::new));
-            pods.collect()
+            let mut pods = Vec::with_capacity(list.len());
+            for (index, sent) in list.iter().enumerate() {
+                pods.push(Arc::new(new_pod(sent, &format!("{at}[{index}]"), snapshot, sight)?));
+            }
+            Ok(pods)
         }
         AddPods { pods: None, template: Some(template), count } => {
             let count = count.unwrap_or(1);
             bounded(count, MOST_PODS, &format!("{at}.count"), "new pods")?;
-            let template = new(template, &format!("{at}.template"))?;
+            let template = new_pod(template, &format!("{at}.template"), snapshot, sight)?;
             let copy = |number: usize| {
                 work::spend(1);
                 let name: Name = format!("{}-{number}", template.name).into();
@@ -273,9 +301,8 @@ fn selected(asked: &DeletePods, at: &str, snapshot: &Snapshot, sight: &mut Sight
     Ok(found)
 }
 
-fn how_many(asked: &HowManyRequest, of: &Simulation) -> Result<HowManyReport> {
-    let (pod, _) = sent_pod(&asked.pod, "howMany.pod", of.snapshot())?;
-    decidable(&pod)?;
+fn how_many(asked: &HowManyRequest, of: &Simulation, sight: &mut Sight) -> Result<HowManyReport> {
+    let pod = new_pod(&asked.pod, "howMany.pod", of.snapshot(), sight)?;
     let most = asked.limit.unwrap_or(MOST_PODS);
     bounded(most, MOST_PODS, "howMany.limit", "new pods")?;
     let simulate::HowMany { count, by_node, limited_by } = simulate::how_many(of, &pod, most);
@@ -283,10 +310,10 @@ fn how_many(asked: &HowManyRequest, of: &Simulation) -> Result<HowManyReport> {
     Ok(HowManyReport { count, by_node, limited_by })
 }
 
-fn nodes_needed(asked: &NodesNeededRequest, of: &Simulation) -> Result<NodesNeededReport> {
+fn nodes_needed(asked: &NodesNeededRequest, of: &Simulation, sight: &mut Sight) -> Result<NodesNeededReport> {
     let template = sent_node(&asked.template, "nodesNeeded.template")?;
     let pods = match &asked.pods {
-        Some(pods) => read_pods(pods, "nodesNeeded.pods", of.snapshot())?,
+        Some(pods) => read_pods(pods, "nodesNeeded.pods", of.snapshot(), sight)?,
         None => of.waiting().cloned().collect(),
     };
     let most = asked.limit.unwrap_or(TRIED_NODES);
@@ -296,35 +323,46 @@ fn nodes_needed(asked: &NodesNeededRequest, of: &Simulation) -> Result<NodesNeed
     Ok(NodesNeededReport { count: answer.count, with_one_less })
 }
 
-fn what_fits(asked: &[Box<RawValue>], of: &Simulation) -> Result<Vec<FitReport>> {
+fn what_fits(asked: &[Box<RawValue>], of: &Simulation, sight: &mut Sight) -> Result<Vec<FitReport>> {
     bounded(asked.len(), MOST_PODS, "whatFits", "new pods")?;
-    let fit = |index: usize| {
-        let (pod, _) = sent_pod(&asked[index], &format!("whatFits[{index}]"), of.snapshot())?;
-        decidable(&pod)?;
-        let pod = Arc::new(pod);
+    let mut reports = Vec::with_capacity(asked.len());
+    for (index, sent) in asked.iter().enumerate() {
+        let pod = Arc::new(new_pod(sent, &format!("whatFits[{index}]"), of.snapshot(), sight)?);
         let report = FitReport { pod: PodName::from(&*pod), ..FitReport::default() };
-        Ok(match simulate::fits(of, &pod) {
+        reports.push(match simulate::fits(of, &pod) {
             Ok(placed) => {
                 let (node, nodes) = (Some(placed.node.to_string()), placed.fitting);
                 FitReport { fits: true, node, nodes, ..report }
             }
             Err(message) => FitReport { message: Some(message), ..report },
-        })
-    };
-    (0..asked.len()).map(fit).collect()
+        });
+    }
+    Ok(reports)
 }
 
-/// Hides the names of pods that the caller may not know.
+/// Hides the names of pods that the caller may not know, and what their messages name.
 fn mask(report: &mut SimulateReport, sight: &mut Sight) {
-    let needed =
-        report.nodes_needed.iter_mut().flat_map(|needed| &mut needed.with_one_less).map(|stuck| &mut stuck.pod);
-    let steps = report.steps.iter_mut().flat_map(|step| {
+    let needed = report.nodes_needed.iter_mut().flat_map(|needed| &mut needed.with_one_less);
+    for step in &mut report.steps {
         let StepReport { placements, moved, stuck, lost, blocked, .. } = step;
-        let placed =
-            placements.iter_mut().chain(moved).flat_map(|one| std::iter::once(&mut one.pod).chain(&mut one.victims));
-        placed.chain(stuck.iter_mut().chain(blocked).map(|one| &mut one.pod)).chain(lost)
-    });
-    for PodName { namespace, name } in needed.chain(steps) {
-        sight.mask(namespace, name, None);
+        for placed in placements.iter_mut().chain(moved) {
+            hide(&mut placed.pod, sight);
+            placed.victims.iter_mut().for_each(|victim| hide(victim, sight));
+        }
+        lost.iter_mut().for_each(|pod| hide(pod, sight));
+        stuck.iter_mut().chain(blocked).for_each(|one| hide_message(one, sight));
     }
+    needed.for_each(|one| hide_message(one, sight));
+}
+
+fn hide(pod: &mut PodName, sight: &mut Sight) {
+    sight.mask(&mut pod.namespace, &mut pod.name, None);
+}
+
+/// The message of a pod that is hidden may name objects of its namespace.
+fn hide_message(of: &mut StuckReport, sight: &mut Sight) {
+    if !sight.knows(&Name::from(&*of.pod.namespace)) {
+        of.message = "it stays where it is, for a reason in a namespace whose pods you may not list".into();
+    }
+    hide(&mut of.pod, sight);
 }

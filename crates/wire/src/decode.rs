@@ -205,8 +205,18 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for GoJson<D> {
         self.0.deserialize_identifier(visitor)
     }
 
+    /// The name of a variant is no content, and visitors of enums take nothing else.
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        self.0.deserialize_enum(name, variants, visitor)
+    }
+
     forward_to_deserialize_any! {
-        i8 i16 i128 u8 u128 f32 char bytes byte_buf unit unit_struct tuple tuple_struct enum
+        i8 i16 i128 u8 u128 f32 char bytes byte_buf unit unit_struct tuple tuple_struct
     }
 }
 
@@ -374,6 +384,18 @@ mod tests {
     #[serde(default)]
     struct Inner {
         value: i64,
+    }
+
+    #[test]
+    fn names_of_variants_are_read() {
+        #[derive(Debug, PartialEq, Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        enum Mode {
+            Record,
+            Other,
+        }
+        assert_eq!(from_slice::<Vec<Mode>>(br#"["record","other"]"#).expect("names"), [Mode::Record, Mode::Other]);
+        assert!(from_slice::<Mode>(b"7").is_err() && from_slice::<Mode>(br#""x""#).is_err());
     }
 
     #[test]
