@@ -317,9 +317,12 @@ proptest! {
         let found = PodClaims::of(&new, snapshot.devices()).expect("they exist");
         let on = snapshot.node("a").expect("a node");
         let possible = is_possible(&devices, &claims, (0, 0), &mut Vec::new());
-        prop_assert_eq!(found.check(on).fits(), possible);
+        let fits = found.check(on).fits();
+        // Where a claim wants all devices under a condition, 1.34.1 gives the pod up at the first choice that breaks it (`allocateDevice`, `must`).
+        let gives_up = claims.iter().any(|(requests, rule)| *rule > 0 && requests.iter().flatten().any(|(count, ..)| *count == 0));
+        prop_assert!(fits == possible || gives_up && possible, "it fits: {fits}; it is possible: {possible}");
         let choices = found.choices(on);
-        prop_assert_eq!(choices.len(), if possible { claims.len() } else { 0 });
+        prop_assert_eq!(choices.len(), if fits { claims.len() } else { 0 });
         let mut given = std::collections::BTreeSet::new();
         let mut after = snapshot.clone();
         for (claim, allocation) in choices {
@@ -329,7 +332,7 @@ proptest! {
             }
             after.apply(Object::ResourceClaim(ResourceClaim { allocation: Some(allocation), ..(*claim).clone() }));
         }
-        if possible {
+        if fits {
             let settled = PodClaims::of(&new, after.devices()).expect("they exist");
             prop_assert!(settled.check(on).fits(), "the claims that have their devices fit there");
         }
