@@ -46,6 +46,7 @@ impl Mirrors {
 }
 
 #[cfg(not(feature = "sync"))]
+#[expect(clippy::unused_self, reason = "the same calls as with the feature")]
 impl Live {
     pub(super) fn new(_: bool) -> Self {
         Self {}
@@ -61,6 +62,7 @@ impl Live {
 }
 
 #[cfg(not(feature = "sync"))]
+#[expect(clippy::unused_async, reason = "the same calls as with the feature")]
 impl Mirrors {
     pub(super) async fn end(self) {}
 }

@@ -347,12 +347,20 @@ fn mask(report: &mut SimulateReport, sight: &mut Sight) {
         let StepReport { placements, moved, stuck, lost, blocked, .. } = step;
         for placed in placements.iter_mut().chain(moved) {
             hide(&mut placed.pod, sight);
-            placed.victims.iter_mut().for_each(|victim| hide(victim, sight));
+            for victim in &mut placed.victims {
+                hide(victim, sight);
+            }
         }
-        lost.iter_mut().for_each(|pod| hide(pod, sight));
-        stuck.iter_mut().chain(blocked).for_each(|one| hide_message(one, sight));
+        for pod in lost {
+            hide(pod, sight);
+        }
+        for one in stuck.iter_mut().chain(blocked) {
+            hide_message(one, sight);
+        }
     }
-    needed.for_each(|one| hide_message(one, sight));
+    for one in needed {
+        hide_message(one, sight);
+    }
 }
 
 fn hide(pod: &mut PodName, sight: &mut Sight) {
