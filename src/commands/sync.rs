@@ -93,6 +93,7 @@ pub async fn run(options: &Options, output: &mut (dyn Write + Send)) -> Result<S
 /// # Errors
 /// Always: it is not built in.
 #[cfg(not(feature = "sync"))]
+#[expect(clippy::unused_async, reason = "the same call as with the feature")]
 pub async fn run(options: &Options, _: &mut (dyn Write + Send)) -> Result<String, String> {
     let _ = (options.source(), options.once, options.allow_exec_credentials);
     Err(features::built_in("sync").err().unwrap_or_default())
