@@ -9,7 +9,8 @@
 //! - A list comes in pages and is of the state at the version of its first page. Nothing is swept before its last page.
 //! - A list that is older than what was seen before comes from a stale API server: it is asked for again, twice. If it is still older, the API
 //!   server's database was restored, and the list counts.
-//! - A watch begins at the version of the list and goes on at the last version told, by events and by bookmarks. One that ends is begun again there.
+//! - A watch begins at the version of the list and goes on at the last version told, by events and by bookmarks. One that ends is begun again there;
+//!   if it lasted for its time, all up to its end was told. API servers send no bookmarks of kinds that have no events.
 //! - 410 is no error: the kind is listed again. So it is when events come in another order than that of their versions, which no API server does, and
 //!   when a watch is refused three times in a row.
 //! - After errors the pause doubles, from 0.8 s to 30 s, until something is told again. `Retry-After` is kept to.
@@ -101,9 +102,20 @@ pub(super) enum Event<O> {
     },
     /// The watch ended as watches do.
     Ended {
-        /// `true` if it had only begun.
-        at_once: bool,
+        /// How far it got.
+        how: Ending,
     },
+}
+
+/// How far a watch got that ended as watches do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// It had only begun.
+    AtOnce,
+    /// It ended before its time, as one does that the API server gives up: events may be missing.
+    Early,
+    /// It lasted for its time: all was told that happened.
+    Whole,
 }
 
 /// Something to do, in order.
@@ -210,14 +222,10 @@ impl Follow {
             Event::Deleted { version, object } => self.changed(&version, Effect::Delete(object), false),
             Event::Bookmark { version } => {
                 let Phase::Watches(at) = &mut self.phase else { return Vec::new() };
-                if !is_older(&version, at) {
+                if !version.is_empty() && !is_older(&version, at) {
                     at.clone_from(&version);
                 }
-                let reached = at.clone();
-                let mut effects = self.well();
-                self.see(&reached);
-                effects.push(Effect::Reached(reached));
-                effects
+                self.reached()
             }
             Event::Refused { code, retry_after, why } => self.refused(code, retry_after, why),
             Event::TooLong => {
@@ -226,8 +234,9 @@ impl Follow {
                 self.failed("a page of the list is longer than a reply may be".into(), None)
             }
             Event::Lost { why } => self.failed(why, None),
-            Event::Ended { at_once: false } => Vec::new(),
-            Event::Ended { at_once: true } => self.failed("the watch ended when it had only begun".into(), None),
+            Event::Ended { how: Ending::Whole } => self.reached(),
+            Event::Ended { how: Ending::Early } => Vec::new(),
+            Event::Ended { how: Ending::AtOnce } => self.failed("the watch ended when it had only begun".into(), None),
         }
     }
 
@@ -236,6 +245,10 @@ impl Follow {
         let is_first = at.is_none();
         // Later pages are of the first one's state, whatever version they tell.
         let version = at.as_ref().map_or(version, |(first, _)| first.clone());
+        if at.as_ref().is_some_and(|(_, before)| !next.is_empty() && *before == next) {
+            self.phase = Phase::Lists(None);
+            return self.failed("the page of the list says that it goes on with itself".into(), None);
+        }
         if is_first && is_older(&version, &self.newest) && self.stale < MOST_STALE {
             self.stale += 1;
             let why = format!("the list is of version {version}, older than {} that was seen before", self.newest);
@@ -302,6 +315,16 @@ impl Follow {
                 self.failed(why, retry_after)
             }
         }
+    }
+
+    /// All up to the watch's version was told.
+    fn reached<O>(&mut self) -> Vec<Effect<O>> {
+        let Phase::Watches(at) = &self.phase else { return Vec::new() };
+        let reached = at.clone();
+        let mut effects = self.well();
+        self.see(&reached);
+        effects.push(Effect::Reached(reached));
+        effects
     }
 
     /// Lists again, after a pause.
@@ -400,8 +423,28 @@ mod tests {
         assert_eq!(follow.step::<u32>(Event::Bookmark { version: "3".into() }), [Effect::Reached("12".into())]);
         let deleted = Event::Deleted { version: "9".into(), object: 1 };
         assert_eq!(follow.step(deleted), [Effect::Delete(1), Effect::Reached("12".into())]);
-        assert_eq!(follow.step::<u32>(Event::Ended { at_once: false }), []);
+        assert_eq!(follow.step::<u32>(Event::Ended { how: Ending::Early }), []);
         assert_eq!(follow.next(), Request::Watch { version: "12".into() });
+    }
+
+    #[test]
+    fn a_watch_that_lasted_for_its_time_told_all() {
+        let mut follow = watching("7");
+        follow.step(lost());
+        let whole = follow.step::<u32>(Event::Ended { how: Ending::Whole });
+        assert_eq!(whole, [Effect::Well, Effect::Reached("7".into())]);
+        assert_eq!(follow.next(), Request::Watch { version: "7".into() });
+        follow.step::<u32>(Event::Bookmark { version: String::new() });
+        assert_eq!(follow.next(), Request::Watch { version: "7".into() }, "a bookmark without a version");
+    }
+
+    #[test]
+    fn a_page_that_goes_on_with_itself_is_an_error() {
+        let mut follow = Follow::new("", false);
+        follow.step(page("7", "a"));
+        let effects = follow.step(page("7", "a"));
+        assert!(pause(&effects).is_some() && !effects.iter().any(|effect| matches!(effect, Effect::Listed(_))));
+        assert_eq!(follow.next(), Request::List { limit: 500, from: None });
     }
 
     #[test]
@@ -472,7 +515,7 @@ mod tests {
         assert_eq!(pause(&follow.step(lost())), Some(Duration::from_millis(800)));
         let busy = Event::Refused { code: 429, retry_after: Some(Duration::from_secs(7)), why: String::new() };
         assert_eq!(pause(&follow.step(busy)), Some(Duration::from_secs(7)));
-        assert!(pause(&follow.step(Event::Ended { at_once: true })).is_some(), "a watch that ends at once");
+        assert!(pause(&follow.step(Event::Ended { how: Ending::AtOnce })).is_some(), "a watch that ends at once");
     }
 
     #[test]

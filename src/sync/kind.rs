@@ -20,7 +20,7 @@ use super::{
     board::Board,
     client::Link,
     compare::Told,
-    follow::{Effect, Event, Follow, Request},
+    follow::{Effect, Ending, Event, Follow, Request},
     object::{Mirrored, SourceObject},
     stream::{self, Failure, Line, Lines, List, Versioned, encoded},
 };
@@ -31,13 +31,14 @@ const STRETCH: usize = 16;
 /// Most bytes of events that are taken together.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// A watch that ends sooner than this, without a word, had only begun.
+/// A watch that ends sooner than this, without a word, had only begun. One that ends so much before its time lasted for it: the API server's time
+/// begins before ours.
 const BEGINNING: Duration = Duration::from_secs(1);
 
 /// The times of a mirror.
 #[derive(Clone, Copy, Debug)]
 pub struct Watching {
-    /// Time after which the API server is to end a watch.
+    /// Longest time after which the API server is to end a watch; each is asked for up to a quarter less. It is the lag of a kind without events.
     pub lasts: Duration,
     /// Time after which a watch that tells nothing is given up.
     pub silent: Duration,
@@ -52,8 +53,8 @@ pub struct Watching {
 impl Default for Watching {
     fn default() -> Self {
         Self {
-            lasts: Duration::from_secs(290),
-            silent: Duration::from_secs(295),
+            lasts: Duration::from_secs(60),
+            silent: Duration::from_secs(75),
             pauses: 1.0,
             told_every: Duration::from_secs(5),
             read_every: Duration::from_secs(2),
@@ -98,6 +99,7 @@ impl<T: Target> KindMirror<T> {
 
     /// Asks for a page.
     async fn list(&mut self, limit: u32, from: Option<String>) -> Event<SourceObject> {
+        let is_first = from.is_none();
         let next = from.map(|from| format!("&continue={}", encoded(&from))).unwrap_or_default();
         let path = format!("{}?limit={limit}{next}", self.applier.of.path());
         let page = match stream::page(&self.link, &path).await {
@@ -105,11 +107,11 @@ impl<T: Target> KindMirror<T> {
             Err(failure) => return failed(failure),
         };
         self.count(telemetry::SYNC_BYTES, page.len() as u64);
-        let Ok(List { metadata, items }) = serde_json::from_slice(&page) else {
-            return Event::Lost { why: "the reply is no list".into() };
+        let List { metadata, items, .. } = match List::read(&page, self.applier.of.kind.kind, is_first) {
+            Ok(list) => list,
+            Err(why) => return Event::Lost { why },
         };
-        let items = items.unwrap_or_default();
-        let mut objects = Vec::with_capacity(items.len());
+        let mut objects = Vec::new();
         for items in items.chunks(STRETCH) {
             objects.extend(items.iter().filter_map(|item| self.read(item.get())));
             tokio::task::yield_now().await;
@@ -130,11 +132,13 @@ impl<T: Target> KindMirror<T> {
 
     /// Watches until the watch ends, or another request is to be sent.
     async fn watch(&mut self, version: &str) -> Result<(), Lost> {
+        // Not all kinds come back at once.
+        let lasts = Duration::from_secs(self.watching.lasts.mul_f64(1.0 - chance() / 4.0).as_secs().max(1));
         let path = format!(
             "{}?watch=1&allowWatchBookmarks=true&resourceVersion={}&timeoutSeconds={}",
             self.applier.of.path(),
             encoded(version),
-            self.watching.lasts.as_secs().max(1)
+            lasts.as_secs()
         );
         let mut lines = match stream::watch(&self.link, &path).await {
             Ok(lines) => lines,
@@ -153,7 +157,7 @@ impl<T: Target> KindMirror<T> {
                 effects.extend(self.follow.step(event));
             }
             let end = end.map(|end| match end {
-                End::Ended => Event::Ended { at_once: is_silent && began.elapsed() < BEGINNING },
+                End::Ended => Event::Ended { how: ending(lasts, began.elapsed(), is_silent) },
                 End::Lost(why) => Event::Lost { why },
             });
             let is_over = end.is_some();
@@ -296,8 +300,36 @@ fn failed(failure: Failure) -> Event<SourceObject> {
     }
 }
 
+/// How far a watch got that was to last for some time and ended.
+fn ending(lasts: Duration, lasted: Duration, is_silent: bool) -> Ending {
+    if is_silent && lasted < BEGINNING {
+        Ending::AtOnce
+    } else if lasted + BEGINNING < lasts {
+        Ending::Early
+    } else {
+        Ending::Whole
+    }
+}
+
 /// A pause, a quarter longer or shorter by chance, so that the kinds of all clusters do not come back at once.
 fn jittered(pause: Duration) -> Duration {
-    let chance = f64::from(Uuid::new_v4().as_u128() as u16) / f64::from(u16::MAX);
-    pause.mul_f64(0.75 + chance / 2.0)
+    pause.mul_f64(0.75 + chance() / 2.0)
+}
+
+/// A number from 0 to 1 by chance.
+fn chance() -> f64 {
+    f64::from(Uuid::new_v4().as_u128() as u16) / f64::from(u16::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watch_is_whole_when_it_lasted_for_its_time() {
+        let of = |lasted, is_silent| ending(Duration::from_secs(50), Duration::from_millis(lasted), is_silent);
+        assert_eq!([of(0, true), of(999, true)], [Ending::AtOnce; 2]);
+        assert_eq!([of(0, false), of(1_000, true), of(48_999, true)], [Ending::Early; 3]);
+        assert_eq!([of(49_000, true), of(60_000, false)], [Ending::Whole; 2]);
+    }
 }

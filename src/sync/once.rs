@@ -48,9 +48,9 @@ pub async fn list(
         let mut count = Counted { kind: of.key.to_string(), objects: None, unreadable: 0 };
         let mut next = String::new();
         while let Some(page) = page(&link, &of, &next).await? {
-            let List { metadata, items } =
-                serde_json::from_slice(&page).map_err(|_| format!("{}: the reply is no list", of.key))?;
-            for item in items.unwrap_or_default() {
+            let List { metadata, items, .. } =
+                List::read(&page, of.kind.kind, next.is_empty()).map_err(|why| format!("{}: {why}", of.key))?;
+            for item in items {
                 let Ok(object) = of.read(item.get()) else {
                     count.unreadable += 1;
                     continue;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use podberth::sync::Watching;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     Mirror,
@@ -85,6 +85,47 @@ async fn a_silent_watch_is_given_up() {
     api.put(PODS, pod("unheard", ""));
     mirror.shows_pod("unheard", "").await;
     mirror.equals(&api, "pods", PODS).await;
+}
+
+#[tokio::test]
+async fn a_reply_that_is_no_list_of_the_kind_deletes_nothing() {
+    let (api, mirror) = watching().await;
+    let replies: [Value; 6] = [
+        json!({}),
+        json!([]),
+        json!({"kind": "Status", "message": "not today", "metadata": {"resourceVersion": "900"}, "items": []}),
+        json!({"kind": "NodeList", "metadata": {"resourceVersion": "900"}, "items": []}),
+        pod("first", ""),
+        json!({"kind": "PodList", "metadata": {}, "items": []}),
+    ];
+    let left = std::sync::Mutex::new(replies.to_vec());
+    api.answer("GET", move |_, path, _| {
+        let mut left = left.lock().expect("no test fails in it");
+        (path == PODS).then(|| left.pop()).flatten().map(|reply| (200, reply))
+    });
+    let before = mirror.revision().await;
+    api.expire(PODS);
+    mirror.told(|status| status.kinds["pods"].trouble.as_deref().is_some_and(|why| why.contains("no PodList"))).await;
+    api.watched(PODS, 2).await;
+    assert_eq!(mirror.revision().await, before, "nothing is deleted in between");
+    still_follows(&api, &mirror).await;
+}
+
+#[tokio::test]
+async fn the_end_of_a_watch_after_its_time_tells_how_fresh_the_mirror_is() {
+    let api = ApiServer::start().await;
+    let kubeconfig = api.kubeconfig();
+    let source = source_of(&kubeconfig, &["pods"]);
+    let mirror = Mirror::with(source, kubeconfig, Watching { lasts: Duration::ZERO, ..quick() }).await;
+    api.watched(PODS, 1).await;
+    api.put(PODS, pod("first", ""));
+    mirror.shows_pod("first", "").await;
+    let status = || mirror.server.state.sources.status("default").expect("it is told").kinds["pods"].clone();
+    mirror.told(|told| told.kinds["pods"].source_version == "101").await;
+    let before = status();
+    api.command(PODS, Command::End);
+    mirror.told(|told| told.kinds["pods"].as_of > before.as_of).await;
+    assert_eq!(status().source_version, before.source_version);
 }
 
 #[tokio::test]

@@ -54,7 +54,7 @@ const AT_ONCE: usize = 512;
 /// Kinds besides those of decisions whose changes may let a pod fit.
 const OTHERS: [(&str, &str); 1] = [("podberth.io", "policies")];
 
-/// Longest age of the mirror of a live cluster on which pods are placed. Where nothing happens, bookmarks come each minute.
+/// Longest age of the mirror of a live cluster on which pods are placed. Where nothing happens, watches end each minute.
 const LONGEST_LAG: Duration = Duration::from_mins(2);
 
 /// Pause before a mirror that is not whole is looked at again.
@@ -127,11 +127,19 @@ pub(super) async fn run(of: Of<'_>) -> Result<()> {
     for pod in view.snapshot.pods() {
         of.sort_in(&view, &key(pod), None);
     }
+    let mut is_paused = false;
     loop {
         if of.resting.end(of.began.elapsed()) {
             of.queue.changed(Changes::NODE_STATE);
         }
-        let may_decide = of.of.is_whole().is_ok();
+        let whole = of.of.is_whole();
+        let may_decide = whole.is_ok();
+        match &whole {
+            Err(why) if !is_paused => tracing::warn!(cluster = &**of.of.cluster, why, "the scheduling loop pauses"),
+            Ok(()) if is_paused => tracing::info!(cluster = &**of.of.cluster, "the scheduling loop goes on"),
+            _ => {}
+        }
+        is_paused = !may_decide;
         if may_decide {
             of.decide().await?;
         }
