@@ -231,7 +231,6 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     let live_clusters = mirrors::Live::new(settings.sync.allow_exec_credentials);
     let service =
         Service { admission, sources: live_clusters.sources(), ..Service::new(clusters, freshness, extenders) };
-    checks.push(sources::check(&service));
     if let Some(most) = settings.sync.max_sync_lag {
         service.sources.limit_lag(most);
     }
@@ -248,6 +247,7 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
         tracing::warn!(cluster = DEFAULT_CLUSTER, %error, "the built-in namespaces and priority classes are not there");
     }
     let authenticator = access::authenticator(settings, address.ip()).await?;
+    checks.push(sources::check(&service, authenticator.is_none()));
     let audit = audit::audit(settings, &store, authenticator.is_some())?;
     if authenticator.is_some() {
         access::prepare(settings, &service).await?;

@@ -38,12 +38,15 @@ pub(super) async fn store(service: &Service, sources: &BTreeMap<String, ClusterS
     Ok(())
 }
 
-/// The readiness check: each mirror was whole once.
-pub(super) fn check(service: &Service) -> Check {
+/// The readiness check: each mirror that this process makes was whole once. Health is told to everybody: names of clusters and kinds, and the words
+/// of API servers, only where nobody is asked who they are (`is_open`).
+pub(super) fn check(service: &Service, is_open: bool) -> Check {
     let (sources, remarks) = (service.sources.clone(), service.sources.clone());
+    let told =
+        move |why: String, what: &str| if is_open { why } else { format!("{what}: GET /clusters/NAME tells why") };
     Check::new("sync", move || {
-        let unready = sources.unready();
+        let unready = sources.unready().map(|why| told(why, "a mirror is not whole yet"));
         async move { unready.map_or(Ok(()), Err) }
     })
-    .with_remark(move || remarks.troubles())
+    .with_remark(move || remarks.troubles().map(|why| told(why, "a mirror does not go on at the moment")))
 }
