@@ -176,7 +176,8 @@ struct Server {
     upkeep: (Upkeep, Option<KeptUses>),
     lifecycle: Option<Lifecycle>,
     mirrors: mirrors::Mirrors,
-    scheduler: (Option<Scheduler>, Option<Leads>),
+    scheduler: Option<Scheduler>,
+    recovery: Option<Leads>,
     tracing: Option<Tracing>,
     certificates: Option<Certificates>,
 }
@@ -274,9 +275,21 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     let loops = settings.loops.clone().or_else(|| are_reached.then(Loops::default));
     let scheduler = loops.map(|loops| Scheduler::start(&state, holder, &loops));
     let mirrors = live_clusters.mirrors(&state, holder);
-    let binds = are_reached.then(|| bind::look_after(&state, holder));
-    let scheduler = (scheduler, binds);
-    Ok(Server { listener, address, store, state, router, upkeep, lifecycle, mirrors, scheduler, tracing, certificates })
+    let recovery = are_reached.then(|| bind::look_after(&state, holder));
+    Ok(Server {
+        listener,
+        address,
+        store,
+        state,
+        router,
+        upkeep,
+        lifecycle,
+        mirrors,
+        scheduler,
+        recovery,
+        tracing,
+        certificates,
+    })
 }
 
 /// Moves what was measured into the histograms, for as long as the process runs.
@@ -311,7 +324,7 @@ impl Server {
     /// Serves until the signal to stop: then it is not ready, drains requests, and closes the database.
     async fn run(self, settings: &Settings, stop: impl Future<Output = ()>) -> Result<(), Error> {
         let Self { listener, address, store, state, router, upkeep, lifecycle, mirrors, .. } = self;
-        let Self { scheduler, tracing, certificates, .. } = self;
+        let Self { scheduler, recovery, tracing, certificates, .. } = self;
         let scheme = if certificates.is_some() { "https" } else { "http" };
         info!(%address, version = env!("CARGO_PKG_VERSION"), "listening on {scheme}://{address} (the API: {scheme}://{address}/docs)");
         if state.manner.authenticator.is_none() && !address.ip().to_canonical().is_loopback() {
@@ -340,12 +353,11 @@ impl Server {
         })
         .await;
         mirrors.end().await;
-        let (scheduler, binds) = scheduler;
         if let Some(scheduler) = scheduler {
             scheduler.end().await;
         }
-        if let Some(binds) = binds {
-            binds.end().await;
+        if let Some(recovery) = recovery {
+            recovery.end().await;
         }
         drop((upkeep, lifecycle, certificates));
         if let Some(audit) = &state.manner.audit {

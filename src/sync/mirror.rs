@@ -6,10 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    sync::Notify,
-    time::{sleep, timeout},
-};
+use tokio::{sync::Notify, time::sleep};
 use uuid::Uuid;
 
 use crate::{
@@ -18,6 +15,7 @@ use crate::{
         Service,
         error::Result,
         lead::{Lead, Leads, lead},
+        source::mirrored,
         supervised::Supervised,
     },
     store::StoreError,
@@ -37,9 +35,6 @@ use super::{
 
 /// The duty that is led.
 pub const DUTY: &str = "sync";
-
-/// How often the source of a cluster is looked at, besides at each change of the cluster.
-const LOOKED_AT: Duration = Duration::from_secs(5);
 
 /// How long statuses are kept in the ledger, and how many are appended between two looks for older ones.
 const KEPT: Duration = Duration::from_hours(1);
@@ -142,7 +137,7 @@ async fn mirror(shared: Shared, lead: Lead) {
         };
         let Some(source) = live.view().source.clone() else {
             // It was removed, or is not seen yet.
-            changed(&shared, &cluster, None).await;
+            mirrored::changed(&shared.service, &cluster, None).await;
             continue;
         };
         // Versions of another API server say nothing.
@@ -157,7 +152,7 @@ async fn mirror(shared: Shared, lead: Lead) {
         let running: Vec<Supervised> =
             kinds.into_iter().map(|of| start(&shared, &lead, &link, &board, &lost, of)).collect();
         tokio::select! {
-            () = changed(&shared, &cluster, Some(&source)) => {}
+            () = mirrored::changed(&shared.service, &cluster, Some(&source)) => {}
             () = lost.notified() => return,
             () = tell(&shared, &board) => return,
         }
@@ -185,24 +180,6 @@ fn start(
             lost.notify_one();
         }
     })
-}
-
-/// Resolves when a cluster has another source than this one.
-async fn changed(shared: &Shared, cluster: &str, from: Option<&Arc<ClusterSource>>) {
-    loop {
-        // It may have been loaded anew.
-        let Ok(live) = shared.service.clusters.get(cluster).await else {
-            sleep(AGAIN).await;
-            continue;
-        };
-        let mut progress = live.subscribe();
-        if live.view().source.as_ref() != from {
-            return;
-        }
-        if let Ok(Err(_)) = timeout(LOOKED_AT, progress.changed()).await {
-            sleep(AGAIN).await;
-        }
-    }
 }
 
 /// Tells the ledger how far the mirror is. Never ends.

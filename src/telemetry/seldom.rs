@@ -1,8 +1,9 @@
 //! Log lines that would come by the thousand while something is away.
 
 use std::{
+    collections::BTreeMap,
     sync::{
-        LazyLock,
+        LazyLock, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -53,6 +54,42 @@ impl Seldom {
     }
 }
 
+/// Time after which a text is news again.
+const REPEATED_AFTER: Duration = Duration::from_mins(5);
+
+/// Subjects of which the last text is known, at most; then all are forgotten.
+const MOST_SUBJECTS: usize = 10_000;
+
+/// Admits a text about a subject when it is another one than the last, and every five minutes.
+#[derive(Debug)]
+pub struct Texts(Mutex<BTreeMap<String, (String, Duration)>>);
+
+impl Texts {
+    /// Nothing has been told yet.
+    #[expect(clippy::new_without_default, reason = "for statics")]
+    pub const fn new() -> Self {
+        Self(Mutex::new(BTreeMap::new()))
+    }
+
+    /// `true` if the text is to be told now.
+    pub fn is_new(&self, subject: &str, text: &str) -> bool {
+        self.is_new_at(subject, text, START.elapsed())
+    }
+
+    fn is_new_at(&self, subject: &str, text: &str, now: Duration) -> bool {
+        // Each change of it is one call.
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.get(subject).is_some_and(|(last, at)| last == text && now < *at + REPEATED_AFTER) {
+            return false;
+        }
+        if told.len() >= MOST_SUBJECTS {
+            told.clear();
+        }
+        told.insert(subject.to_owned(), (text.to_owned(), now));
+        true
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,5 +100,13 @@ mod tests {
         let turns: Vec<_> =
             [5, 10, 500, 1_005, 1_006, 9_000].map(|at| seldom.turn_at(Duration::from_millis(at))).to_vec();
         assert_eq!(turns, [Some(0), None, None, Some(2), None, Some(1)]);
+    }
+    #[test]
+    fn a_text_is_news_when_it_changes_and_again_after_five_minutes() {
+        let texts = Texts::new();
+        let at = |seconds, subject, text| texts.is_new_at(subject, text, Duration::from_secs(seconds));
+        assert!(at(0, "a", "x") && at(0, "b", "x"));
+        assert!(!at(2, "a", "x") && at(4, "a", "y") && at(6, "a", "x"));
+        assert!(!at(305, "a", "x") && at(306, "a", "x") && !at(307, "a", "x"));
     }
 }

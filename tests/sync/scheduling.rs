@@ -245,6 +245,22 @@ async fn nothing_is_scheduled_while_another_one_holds_the_lease() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_source_ends_a_loop_that_waits_for_its_lease() {
+    let spec = json!({"holderIdentity": "other", "leaseDurationSeconds": 3_600});
+    let lease = json!({"metadata": {"namespace": "kube-system", "name": "held"}, "spec": spec});
+    let objects = vec![(NODES, node("n", "2")), (PODS, pod("p", "1")), (LEASES, lease)];
+    let mut stage = Stage::with(objects, |source| source.lease = Some("kube-system/held".into())).await;
+    let asked = |api: &ApiServer| api.count("GET /apis/coordination.k8s.io/v1/namespaces/kube-system/leases/held") >= 1;
+    stage.api.until(asked, "a look at the Lease").await;
+    let cluster = stage.service.clusters.get("default").await.expect("the cluster loads");
+    let source = cluster.view().source.clone().expect("it has one");
+    let free = ClusterSource { lease: Some("kube-system/free".into()), ..ClusterSource::clone(&source) };
+    put_source(&stage.store, &free).await;
+    stage.binds("p", "n").await;
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_eviction_that_a_client_asks_for_goes_to_the_api_server() {
     let (mut free, mut kept) = (pod("free", "1"), pod("kept", "1"));
     for (pod, app) in [(&mut free, "free"), (&mut kept, "kept")] {

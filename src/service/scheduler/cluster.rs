@@ -39,7 +39,7 @@ use crate::{
         schedule::{self, Answers},
         source::{ApiServer, mirrored},
     },
-    telemetry,
+    telemetry::{self, seldom::Texts},
     wire::{
         kinds::{self, StoredKind},
         schedule::{ScheduleRequest, ScheduleResult, ScheduledPod},
@@ -63,8 +63,11 @@ const WHOLE_AGAIN: Duration = Duration::from_secs(1);
 /// Interval of counting overcommitted nodes.
 const COUNTED_EVERY: Duration = Duration::from_secs(10);
 
+/// Why batches broke off, by cluster.
+static BROKEN_OFF: Texts = Texts::new();
+
 /// A cluster and its schedulers.
-pub(super) struct Of<'s> {
+pub(super) struct Scope<'s> {
     pub(super) service: &'s Service,
     pub(super) cluster: &'s Arc<str>,
     pub(super) schedulers: &'s [Name],
@@ -87,7 +90,7 @@ struct News {
 
 /// The loop over one cluster.
 struct Loop<'s> {
-    of: Of<'s>,
+    scope: Scope<'s>,
     queue: Queue,
     news: News,
     /// The snapshot of the last turn.
@@ -107,66 +110,66 @@ type Steps = Pin<Box<dyn Stream<Item = (&'static StoredKind, Step)> + Send>>;
 ///
 /// # Errors
 /// Those of the store, and those that break off a batch.
-pub(super) async fn run(of: Of<'_>) -> Result<()> {
-    let (service, cluster) = (of.service, of.cluster);
-    of.waited_for_mirror().await;
+pub(super) async fn run(scope: Scope<'_>) -> Result<()> {
+    let (service, cluster) = (scope.service, scope.cluster);
+    scope.waited_for_mirror().await;
     let mut steps = watches(service, cluster).await?;
     // It has all that the watches will not tell.
     let view = context::take(service, cluster, Fresh { is_newest: true, ..Fresh::default() }).await?.view;
-    let mut of = Loop {
+    let mut running = Loop {
         queue: Queue::default(),
         news: News::default(),
         seen: view.snapshot.clone(),
         began: Instant::now(),
         batches: 0,
-        reporter: Reporter::start(service, cluster, of.server.clone()),
+        reporter: Reporter::start(service, cluster, scope.server.clone()),
         resting: Resting::default(),
         counted: None,
-        of,
+        scope,
     };
     for pod in view.snapshot.pods() {
-        of.sort_in(&view, &key(pod), None);
+        running.sort_in(&view, &key(pod), None);
     }
     let mut is_paused = false;
     loop {
-        if of.resting.end(of.began.elapsed()) {
-            of.queue.changed(Changes::NODE_STATE);
+        if running.resting.end(running.began.elapsed()) {
+            running.queue.changed(Changes::NODE_STATE);
         }
-        let whole = of.of.is_whole();
+        let whole = running.scope.is_whole();
         let may_decide = whole.is_ok();
         match &whole {
-            Err(why) if !is_paused => tracing::warn!(cluster = &**of.of.cluster, why, "the scheduling loop pauses"),
-            Ok(()) if is_paused => tracing::info!(cluster = &**of.of.cluster, "the scheduling loop goes on"),
+            Err(why) if !is_paused => tracing::warn!(cluster = &**running.scope.cluster, why, "the scheduling loop pauses"),
+            Ok(()) if is_paused => tracing::info!(cluster = &**running.scope.cluster, "the scheduling loop goes on"),
             _ => {}
         }
         is_paused = !may_decide;
         if may_decide {
-            of.decide().await?;
+            running.decide().await?;
         }
-        of.measure();
-        let now = of.began.elapsed();
-        let next = of.queue.next().into_iter().chain(of.resting.next()).min();
+        running.measure();
+        let now = running.began.elapsed();
+        let next = running.queue.next().into_iter().chain(running.resting.next()).min();
         let pause = next.map_or(LONGEST_SLEEP, |at| at.saturating_sub(now));
         let pause = if may_decide { pause } else { WHOLE_AGAIN };
         tokio::select! {
             biased;
-            step = steps.next() => if !of.note(step)? {
+            step = steps.next() => if !running.note(step)? {
                 return Ok(());
             },
             () = sleep(pause) => continue,
         }
         while let Some(step) = steps.next().now_or_never() {
-            if !of.note(step)? {
+            if !running.note(step)? {
                 return Ok(());
             }
         }
-        if !of.take_in().await? {
+        if !running.take_in().await? {
             return Ok(());
         }
     }
 }
 
-impl Of<'_> {
+impl Scope<'_> {
     /// `Ok` if pods can be placed: the mirror of the live cluster is whole, if it is one.
     fn is_whole(&self) -> std::result::Result<(), String> {
         match self.source {
@@ -226,8 +229,8 @@ impl Loop<'_> {
 
     /// Takes the news in: pods that wait go into the queue, and changes wake others there. `false` if the cluster mirrors another live one by now.
     async fn take_in(&mut self) -> Result<bool> {
-        let view = context::take(self.of.service, self.of.cluster, Fresh::default()).await?.view;
-        if view.source != self.of.source {
+        let view = context::take(self.scope.service, self.scope.cluster, Fresh::default()).await?.view;
+        if view.source != self.scope.source {
             return Ok(false);
         }
         let News { pods, nodes, mut changes, refusing } = std::mem::take(&mut self.news);
@@ -253,7 +256,7 @@ impl Loop<'_> {
     fn sort_in(&mut self, view: &View, key: &PodKey, was: Option<&Pod>) {
         let snapshot = &view.snapshot;
         let waits = |pod: &&Arc<Pod>| {
-            self.of.schedulers.contains(&pod.scheduler_name)
+            self.scope.schedulers.contains(&pod.scheduler_name)
                 && !pod.terminal
                 && !pod.terminating
                 && view.bound_to(&key.0, &key.1).is_none()
@@ -285,7 +288,10 @@ impl Loop<'_> {
                 }
             }
             Err(error) => {
-                tracing::warn!(cluster = &**self.of.cluster, %error, "a batch broke off; its pods are tried again");
+                if BROKEN_OFF.is_new(self.scope.cluster, &error.to_string()) {
+                    let cluster = &**self.scope.cluster;
+                    tracing::warn!(cluster, %error, "a batch broke off; its pods are tried again");
+                }
             }
         }
         // Of those that were not told about nothing is known.
@@ -304,11 +310,11 @@ impl Loop<'_> {
             seed: self.batches,
             ..ScheduleRequest::default()
         };
-        let view = context::view(self.of.service, self.of.cluster).await?;
-        let (service, cluster) = (self.of.service.clone(), self.of.cluster.clone());
+        let view = context::view(self.scope.service, self.scope.cluster).await?;
+        let (service, cluster) = (self.scope.service.clone(), self.scope.cluster.clone());
         let mut runs = schedule::prepare(&request, b"{}", None, service, cluster, &view, Sight::default())?;
-        if self.of.source.is_some() {
-            runs = runs.fenced(&self.of.lead.fence().await?).avoiding(&self.resting.nodes());
+        if self.scope.source.is_some() {
+            runs = runs.fenced(&self.scope.lead.fence().await?).avoiding(&self.resting.nodes());
         }
         let mut answers = Answers::collected();
         runs.run(&mut answers).await?;
@@ -332,7 +338,7 @@ impl Loop<'_> {
     }
 
     fn measure(&mut self) {
-        let (now, cluster) = (self.began.elapsed(), self.of.cluster);
+        let (now, cluster) = (self.began.elapsed(), self.scope.cluster);
         if self.counted.is_none_or(|at| at + COUNTED_EVERY <= now) {
             self.counted = Some(now);
             let nodes = overcommitted(&self.seen) as f64;

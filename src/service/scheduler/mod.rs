@@ -12,14 +12,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    future::pending,
     sync::Arc,
-    time::Duration,
 };
 
-use tokio::time::sleep;
 use uuid::Uuid;
 
-use self::cluster::Of;
+use self::cluster::Scope;
 use super::{
     Service,
     error::{Error, Result},
@@ -32,6 +31,7 @@ use super::{
 use crate::{
     core::{model::Name, waiting::Loops},
     live::DEFAULT_CLUSTER,
+    telemetry::seldom::Texts,
     wire::source::{BindMode, ClusterSource},
 };
 
@@ -42,8 +42,8 @@ mod resting;
 /// The name of the duty.
 const DUTY: &str = "loop";
 
-/// Pause before a loop that cannot run is looked at again.
-const AGAIN: Duration = Duration::from_secs(10);
+/// Why loops end, by cluster.
+static TROUBLE: Texts = Texts::new();
 
 /// The names of schedulers that a setting gives, by cluster.
 type Named = Arc<BTreeMap<Arc<str>, Vec<Name>>>;
@@ -88,45 +88,57 @@ async fn wanted(service: Service, named: Named) -> Result<BTreeSet<Arc<str>>> {
 /// Schedules the pods of a cluster until its watches end, or it mirrors another live one.
 async fn follow(service: Service, named: Named, holder: Uuid, lead: Lead) {
     let cluster = lead.cluster().clone();
-    if let Err(error) = run(&service, &named, holder, lead).await {
+    if let Err(error) = run(&service, &named, holder, lead).await
+        && TROUBLE.is_new(&cluster, &error.to_string())
+    {
         tracing::warn!(cluster = &*cluster, %error, "pods cannot be scheduled; it is tried again");
     }
 }
 
+/// Schedules for as long as the cluster has the source of now, whatever the loop waits for.
 async fn run(service: &Service, named: &Named, holder: Uuid, lead: Lead) -> Result<()> {
     let cluster = lead.cluster().clone();
     let source = mirrored::of(service, &cluster).await?;
-    let mut schedulers = named.get(&cluster).cloned().unwrap_or_default();
+    let schedulers = named.get(&cluster).cloned().unwrap_or_default();
+    let from = source.clone();
+    tokio::select! {
+        ended = run_from(service, source, schedulers, holder, lead) => ended,
+        () = mirrored::changed(service, &cluster, from.as_ref()) => Ok(()),
+    }
+}
+
+async fn run_from(
+    service: &Service,
+    source: Option<Arc<ClusterSource>>,
+    mut schedulers: Vec<Name>,
+    holder: Uuid,
+    lead: Lead,
+) -> Result<()> {
+    let cluster = lead.cluster().clone();
     let Some(source) = source else {
         if schedulers.is_empty() {
-            sleep(AGAIN).await;
-            return Ok(());
+            // Its source is not seen yet, or was removed.
+            return pending().await;
         }
-        let of = Of { service, cluster: &cluster, schedulers: &schedulers, source: None, server: None, lead };
-        return cluster::run(of).await;
+        let scope = Scope { service, cluster: &cluster, schedulers: &schedulers, source: None, server: None, lead };
+        return cluster::run(scope).await;
     };
     schedulers.extend(source.schedulers.iter().map(|name| Name::from(&**name)));
     if let Some(why) = cannot_run(&source) {
         tracing::warn!(cluster = &*cluster, why, "pods are not scheduled");
-        sleep(AGAIN).await;
-        return Ok(());
+        return pending().await;
     }
     let asked = service.sources.server(&cluster, &source).await;
     let server = asked.map_err(|why| Error::internal(format!("the API server cannot be asked: {why}")))?;
-    let of = Of {
-        service,
-        cluster: &cluster,
-        schedulers: &schedulers,
-        source: Some(source.clone()),
-        server: Some(server.clone()),
-        lead,
-    };
-    let Some(named) = &source.lease else { return cluster::run(of).await };
-    let lease = Lease::new(server, named, format!("podberth_{holder}")).map_err(Error::internal)?;
+    let lease = source.lease.as_ref().map(|named| Lease::new(server.clone(), named, format!("podberth_{holder}")));
+    let lease = lease.transpose().map_err(Error::internal)?;
+    let (source, server) = (Some(source), Some(server));
+    let scope = Scope { service, cluster: &cluster, schedulers: &schedulers, source, server, lead };
+    let Some(lease) = lease else { return cluster::run(scope).await };
     let mut held = Held(lease);
     held.0.acquired().await;
     tokio::select! {
-        ended = cluster::run(of) => ended,
+        ended = cluster::run(scope) => ended,
         () = held.0.kept() => Ok(()),
     }
 }

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use tokio::time::{sleep, timeout};
 
 use crate::{
     service::{
@@ -12,6 +13,12 @@ use crate::{
     store::{Everywhere, Key},
     wire::source::{self, ClusterSource},
 };
+
+/// Time after which a cluster that tells nothing is looked at again: it may have been loaded anew.
+const LOOKED_AT: Duration = Duration::from_secs(5);
+
+/// Pause after an error.
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// The live clusters that clusters mirror, by cluster.
 ///
@@ -35,6 +42,23 @@ pub async fn all(service: &Service) -> Result<BTreeMap<Arc<str>, Arc<ClusterSour
 /// Those of the store.
 pub async fn of(service: &Service, cluster: &str) -> Result<Option<Arc<ClusterSource>>> {
     Ok(service.clusters.get(cluster).await?.view().source.clone())
+}
+
+/// Resolves when a cluster has another source than this one.
+pub async fn changed(service: &Service, cluster: &str, from: Option<&Arc<ClusterSource>>) {
+    loop {
+        let Ok(live) = service.clusters.get(cluster).await else {
+            sleep(AGAIN).await;
+            continue;
+        };
+        let mut progress = live.subscribe();
+        if live.view().source.as_ref() != from {
+            return;
+        }
+        if let Ok(Err(_)) = timeout(LOOKED_AT, progress.changed()).await {
+            sleep(AGAIN).await;
+        }
+    }
 }
 
 /// Time from an instant to now; zero if the clock of the process that noted the instant is ahead.
