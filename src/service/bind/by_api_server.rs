@@ -66,19 +66,21 @@ impl Binder for ByApiServer<'_> {
         for bind in binds.iter_mut() {
             bind.outgoing = Some((Outgoing::of_bind(bind), !is_sent));
         }
+        // Before the commit: others count from its end.
+        let committed = Instant::now();
         let mut outcomes = self.store.bind(binds, together).await?;
         let Some(server) = server else { return Ok(outcomes) };
         let sends = binds.iter().zip(&mut outcomes).filter_map(|(bind, outcome)| {
             let (outgoing, _) = bind.outgoing.clone()?;
             matches!(outcome, BindOutcome::Bound { .. }).then_some((outgoing, outcome))
         });
-        let committed = Instant::now();
         let delivering = |outgoing| Delivery {
             service: service.clone(),
             cluster: cluster.to_owned(),
             server: server.clone(),
             outgoing,
             committed,
+            first: First::Send,
         };
         if together {
             let mut failed = None;
@@ -87,7 +89,10 @@ impl Binder for ByApiServer<'_> {
                 let name = format!("{}/{}", pod.namespace, pod.name);
                 if let Some(failed) = &failed {
                     *outcome = BindOutcome::NotBound(format!("another of the request, {failed}, was not bound"));
-                    outgoing.release(service, cluster, None, None).await?;
+                    if let Err(error) = outgoing.release(service, cluster, None, None).await {
+                        tracing::warn!(cluster, pod = name, %error, "a bind that was not sent cannot be taken back; it is looked at again");
+                        *outcome = unknown(&outgoing.node, &error.to_string());
+                    }
                     continue;
                 }
                 *outcome = delivering(outgoing).on(outcome).await;
@@ -114,8 +119,10 @@ pub(super) struct Delivery {
     pub(super) cluster: String,
     pub(super) server: Arc<dyn ApiServer>,
     pub(super) outgoing: Outgoing,
-    /// When it was committed.
+    /// When it was committed, or before.
     pub(super) committed: Instant,
+    /// [`First::Look`] where somebody else committed it.
+    pub(super) first: First,
 }
 
 impl Delivery {
@@ -130,12 +137,11 @@ impl Delivery {
 
     /// Delivers it. If this is dropped at any point, the outbox has what is left to be done.
     pub(super) async fn run(self, stored: BindOutcome) -> BindOutcome {
-        let Self { service, cluster, server, outgoing, committed } = self;
+        let Self { service, cluster, server, outgoing, committed, mut first } = self;
         let node = &outgoing.node;
         let Ok(_turn) = service.sources.turn(&cluster).await else { return stored };
-        let mut first = First::Send;
         // This process may have slept.
-        if committed.elapsed() > MAY_BE_TAKEN_UP {
+        if first == First::Look || committed.elapsed() > MAY_BE_TAKEN_UP {
             match outgoing.is_stored(&service, &cluster).await {
                 Ok(true) => first = First::Look,
                 Ok(false) => return BindOutcome::STALE,
@@ -199,8 +205,9 @@ pub(super) async fn resume(
         message: format!("the API server of {} cannot be asked: {why}", source.title()),
         retry_after_seconds: 1,
     })?;
-    // By now whoever committed it may be gone.
-    let committed = Instant::now().checked_sub(MAY_BE_TAKEN_UP * 2).unwrap_or_else(Instant::now);
-    let delivery = Delivery { service: service.clone(), cluster: cluster.to_owned(), server, outgoing, committed };
+    // Whoever committed it may have sent it, and may be gone.
+    let (committed, first) = (Instant::now(), First::Look);
+    let delivery =
+        Delivery { service: service.clone(), cluster: cluster.to_owned(), server, outgoing, committed, first };
     Ok(delivery.on(&stored).await)
 }

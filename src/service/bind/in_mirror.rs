@@ -1,6 +1,7 @@
 //! Rules that every binder keeps in a mirrored cluster: the live cluster is changed through its API server only.
 //!
 //! Victims are evicted there, and the pod is nominated to the node and waits until they have left, as with kube-scheduler. It may then be decided otherwise.
+//! Whoever lost the lead evicts nobody: its snapshot is old. Static pods (owned by a `Node`) are not evicted, since their kubelet runs them again.
 //! What Podberth cannot do there yet is refused, and says so: pods that come with the request, claims that wait for their first consumer, devices.
 //!
 //! Source: `pkg/scheduler/framework/preemption/preemption.go` (`prepareCandidate`), `pkg/scheduler/schedule_one.go` (`updatePod`).
@@ -11,7 +12,7 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use super::{Bind, BindOutcome, Binder};
+use super::{Bind, BindOutcome, Binder, check_lead};
 use crate::{
     core::{claim_choice::ClaimChoice, model::Pod, plan::Step, snapshot::Snapshot},
     service::{
@@ -23,6 +24,7 @@ use crate::{
             requests::{PodRef, message, send},
         },
     },
+    store::Write,
     wire::source::{BindMode, ClusterSource},
 };
 
@@ -34,6 +36,8 @@ pub(super) struct InMirror<'s> {
     pub(super) service: &'s Service,
     pub(super) cluster: &'s str,
     pub(super) source: Arc<ClusterSource>,
+    /// As [`super::InStore::fence`].
+    pub(super) fence: Option<Write>,
     /// Makes the binds that need nothing else.
     pub(super) inner: Box<dyn Binder + 's>,
 }
@@ -57,7 +61,7 @@ impl Binder for InMirror<'_> {
             let snapshot = self.service.clusters.get(self.cluster).await?.view().snapshot.clone();
             for (bind, outcome) in binds.iter().zip(&mut outcomes) {
                 if outcome.is_none() && (together || victims_of(bind)) {
-                    *outcome = Some(self.make_room(bind, &snapshot).await);
+                    *outcome = Some(self.make_room(bind, &snapshot).await?);
                 }
             }
         }
@@ -97,7 +101,7 @@ impl InMirror<'_> {
     }
 
     /// Has the victims leave, and nominates the pod to the node.
-    async fn make_room(&self, bind: &Bind, snapshot: &Snapshot) -> BindOutcome {
+    async fn make_room(&self, bind: &Bind, snapshot: &Snapshot) -> Result<BindOutcome> {
         let victims: Vec<&Arc<Pod>> = bind
             .plan
             .steps
@@ -111,12 +115,18 @@ impl InMirror<'_> {
                 "it fits on node {node} when these pods have left, which Podberth does not evict there: {}",
                 names.join(", ")
             );
-            return BindOutcome::Waits { why, is_nominated: false };
+            return Ok(BindOutcome::Waits { why, is_nominated: false });
+        }
+        if let Some(pod) = victims.iter().find(|victim| is_static(victim)) {
+            let why =
+                format!("it fits on node {node} without the static pod {}/{}, which stays", pod.namespace, pod.name);
+            return Ok(BindOutcome::Waits { why, is_nominated: false });
         }
         let server = match self.service.sources.server(self.cluster, &self.source).await {
             Ok(server) => server,
-            Err(why) => return BindOutcome::NotBound(format!("the API server cannot be asked: {why}")),
+            Err(why) => return Ok(BindOutcome::NotBound(format!("the API server cannot be asked: {why}"))),
         };
+        check_lead(self.service, self.cluster, self.fence.as_ref()).await?;
         let is_leaving = |victim: &Pod| {
             let now = snapshot.pod(&victim.namespace, &victim.name);
             now.is_none_or(|now| now.uid != victim.uid || now.terminating)
@@ -142,7 +152,7 @@ impl InMirror<'_> {
         for evicted in join_all(evictions).await {
             if let Evicted::Forbidden(why) | Evicted::Failed(why) = evicted {
                 let why = format!("a pod could not be evicted from node {node} for it: {why}");
-                return BindOutcome::Waits { why, is_nominated: false };
+                return Ok(BindOutcome::Waits { why, is_nominated: false });
             }
         }
         let cleared = bind.plan.steps.iter().filter_map(|step| match step {
@@ -154,7 +164,7 @@ impl InMirror<'_> {
             self.nominate(&*server, &bind.pod, json!(**node)).await;
         }
         let pods = if count == 1 { "1 pod has".to_owned() } else { format!("{count} pods have") };
-        BindOutcome::Waits { why: format!("it fits on node {node} when {pods} left"), is_nominated: true }
+        Ok(BindOutcome::Waits { why: format!("it fits on node {node} when {pods} left"), is_nominated: true })
     }
 
     /// Notes the nomination of a pod. Without the note the pod is decided like any other.
@@ -173,6 +183,11 @@ impl InMirror<'_> {
             "a nomination could not be noted"
         );
     }
+}
+
+/// `true` if the pod is the API server's picture of one that a kubelet runs by itself (`pkg/kubelet/pod/mirror_client.go`).
+fn is_static(pod: &Pod) -> bool {
+    pod.controller.as_ref().is_some_and(|controller| *controller.kind == *"Node")
 }
 
 /// `true` if the plan accepts that the eviction of a victim breaks a disruption budget.

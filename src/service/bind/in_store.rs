@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc};
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
 
-use super::{Bind, BindOutcome, Binder, volumes::Stored};
+use super::{Bind, BindOutcome, Binder, lead_lost, volumes::Stored};
 use crate::{
     core::{
         claim_choice::ClaimChoice,
@@ -221,7 +221,7 @@ impl Calls {
         let _committing = trace::phase("commit");
         let commits: Vec<Commit> = try_join_all(commits).await?;
         if binder.fence.is_some() && commits.iter().filter_map(|commit| commit.outcomes.first()).any(Lead::is_lost) {
-            return Err(Error::internal("another process leads by now"));
+            return Err(lead_lost());
         }
         let carried = self.places.into_iter().map(|place| match place {
             Err(outcome) => outcome,

@@ -10,7 +10,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use self::{in_mirror::InMirror, outbox::Outgoing};
-use super::error::Result;
+use super::{
+    Service,
+    error::{Error, Result},
+    lead::Lead,
+};
 use crate::{
     core::{
         batch::Placed,
@@ -18,7 +22,7 @@ use crate::{
         plan::{Plan, Step},
     },
     extenders::Chain,
-    store::{Change, Refusal},
+    store::{Atomicity, Call, Change, Outcome, Refusal, Write},
     wire::{explanation::ExtenderError, extender_calls::PodDocument, source::ClusterSource},
 };
 
@@ -129,6 +133,9 @@ impl BindOutcome {
 pub trait Binder: Send + Sync {
     /// Carries binds out in their order, each whole or not at all or, `together`, all or none of them; what became of each.
     ///
+    /// Where others make binds (an extender, an API server), `together` is weaker: they are committed or reserved all or none, then made one after the
+    /// other. The first one that is refused ends that; those before it stay bound, and those behind it are taken back.
+    ///
     /// # Errors
     /// Where it is not known what became of them.
     async fn bind(&self, binds: &mut [Bind], together: bool) -> Result<Vec<BindOutcome>>;
@@ -143,6 +150,42 @@ pub trait Binder: Send + Sync {
     }
 }
 
+/// Checks that this process still leads, before anything outside of the store is changed. Without a fence nobody has to.
+///
+/// # Errors
+/// Those of the store, and that another process leads.
+async fn check_lead(service: &Service, cluster: &str, fence: Option<&Write>) -> Result<()> {
+    match fence {
+        Some(_) => commit(service, cluster, fence, Vec::new()).await.map(drop),
+        None => Ok(()),
+    }
+}
+
+/// Commits writes behind a fence, all or none; the first refusal that is no consequence of another one.
+///
+/// # Errors
+/// Those of the store, and that another process leads.
+async fn commit(
+    service: &Service,
+    cluster: &str,
+    fence: Option<&Write>,
+    writes: Vec<Write>,
+) -> Result<Option<Refusal>> {
+    let call = Call { writes: fence.cloned().into_iter().chain(writes).collect(), atomicity: Atomicity::AllOrNothing };
+    let outcomes = service.clusters.commit(cluster, call, None).await?.outcomes;
+    if fence.is_some() && outcomes.first().is_some_and(Lead::is_lost) {
+        return Err(lead_lost());
+    }
+    Ok(outcomes.into_iter().find_map(|outcome| match outcome {
+        Outcome::Refused(refusal) if refusal != Refusal::NotAttempted => Some(refusal),
+        _ => None,
+    }))
+}
+
+fn lead_lost() -> Error {
+    Error::internal("another process leads by now")
+}
+
 /// The binder for a cluster: by the extenders of the policy, if there are any; and if the cluster mirrors a live one, by its API server.
 pub fn binder<'s>(
     store: InStore<'s>,
@@ -155,10 +198,10 @@ pub fn binder<'s>(
             None => Box::new(store),
         };
     };
-    let (service, cluster) = (store.service, store.cluster);
+    let (service, cluster, fence) = (store.service, store.cluster, store.fence.clone());
     let inner: Box<dyn Binder + 's> = match chain {
         Some(chain) => Box::new(ByExtender { store, mirrors: Some(source.clone()), chain }),
         None => Box::new(ByApiServer { store, source: source.clone() }),
     };
-    Box::new(InMirror { service, cluster, source: source.clone(), inner })
+    Box::new(InMirror { service, cluster, source: source.clone(), fence, inner })
 }

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Bind, replies::Delivered};
+use super::{Bind, commit, replies::Delivered};
 use crate::{
     service::{
         Service,
@@ -10,7 +10,7 @@ use crate::{
         objects::{ATTEMPTS, kind_of_pods},
         source::requests::{PodRef, PodShown},
     },
-    store::{Atomicity, Call, Change, Key, Outcome, Precondition, Record, Refusal, Write},
+    store::{Change, Key, Precondition, Record, Refusal, Write},
     wire::outbox::{self, PendingBind, shown},
 };
 
@@ -69,7 +69,7 @@ impl Outgoing {
     /// Notes the end of its delivery. Of one that is not known nothing is noted. `fence`: the first write of each call.
     ///
     /// # Errors
-    /// Those of the store.
+    /// Those of [`Self::release`].
     pub(super) async fn settle(
         &self,
         service: &Service,
@@ -79,9 +79,8 @@ impl Outgoing {
     ) -> Result<()> {
         match delivered {
             Delivered::Done => {
-                let writes = fence.cloned().into_iter().chain([self.write(self.put(true)?)]).collect();
                 // The mirror may have been faster.
-                commit(service, cluster, writes).await.map(drop)
+                commit(service, cluster, fence, vec![self.write(self.put(true)?)]).await.map(drop)
             }
             Delivered::Taken(node) => self.release(service, cluster, Some(node), fence).await,
             Delivered::Gone | Delivered::Refused(_) => self.release(service, cluster, None, fence).await,
@@ -92,7 +91,7 @@ impl Outgoing {
     /// Takes it out of the outbox, and its pod off the node unless the mirror shows it on one. `on`: the node that the API server told instead.
     ///
     /// # Errors
-    /// Those of the store, and [`Error::Conflict`] if others kept changing the pod.
+    /// Those of the store, [`Error::Conflict`] if others kept changing the pod, and that another process leads.
     pub(super) async fn release(
         &self,
         service: &Service,
@@ -103,12 +102,11 @@ impl Outgoing {
         let key = Key::new(kind_of_pods()?.key(), &*self.pod.namespace, &*self.pod.name);
         for _ in 0..ATTEMPTS {
             let pod = service.store.get(cluster, &key).await?;
-            let mut writes: Vec<Write> = fence.cloned().into_iter().collect();
-            writes.push(self.write(Change::Delete));
+            let mut writes = vec![self.write(Change::Delete)];
             if let Some(pod) = pod.filter(|pod| self.holds(pod)) {
                 writes.push(Write::of(&pod, Change::SetNode(on.map(str::to_owned))));
             }
-            match commit(service, cluster, writes).await? {
+            match commit(service, cluster, fence, writes).await? {
                 Some(Refusal::Conflict { .. }) => {}
                 // It has been settled by others, or the pod is gone.
                 _ => return Ok(()),
@@ -130,14 +128,4 @@ impl Outgoing {
         let place = pod.map(|pod| (&*pod.uid, body.as_ref().map_or("", |body| body.place().1)));
         !shown(Some(&pending), place).is_over
     }
-}
-
-/// Commits writes, all or none; the first refusal that is no consequence of another one.
-async fn commit(service: &Service, cluster: &str, writes: Vec<Write>) -> Result<Option<Refusal>> {
-    let call = Call { writes, atomicity: Atomicity::AllOrNothing };
-    let outcomes = service.clusters.commit(cluster, call, None).await?.outcomes;
-    Ok(outcomes.into_iter().find_map(|outcome| match outcome {
-        Outcome::Refused(refusal) if refusal != Refusal::NotAttempted => Some(refusal),
-        _ => None,
-    }))
 }

@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use super::{
     by_api_server::note,
+    commit,
     delivery::{First, deliver},
     outbox::Outgoing,
     replies::{Delivered, Found, to_look},
@@ -32,7 +33,8 @@ use crate::{
         objects::kind_of_pods,
         source::{ApiServer, mirrored, requests::send},
     },
-    store::{Atomicity, Call, Change, Key, ListQuery, Record, Write},
+    store::{Change, Key, ListQuery, Record, Write},
+    telemetry::seldom::Texts,
     wire::{outbox, source::BindMode},
 };
 
@@ -54,6 +56,12 @@ const LAPSES_AFTER: Duration = Duration::from_mins(5);
 /// Objects of a page, and pods read at a time.
 const PAGE: usize = 500;
 
+/// Binds brought to an end at a time.
+const AT_ONCE: usize = 64;
+
+/// Why outboxes cannot be looked after, by cluster.
+static TROUBLE: Texts = Texts::new();
+
 /// Starts looking after the outboxes of all mirrored clusters that this process leads. `holder` names it.
 pub fn look_after(service: &Service, holder: Uuid) -> Leads {
     let wanted = |service: Service| async move { Ok(mirrored::all(&service).await?.into_keys().collect()) };
@@ -66,7 +74,9 @@ async fn follow(service: Service, lead: Lead) {
     loop {
         let round = async { rounds.round(&lead.fence().await?).await };
         if let Err(error) = round.await {
-            tracing::warn!(cluster = &**lead.cluster(), %error, "the outbox cannot be looked after; it is tried again");
+            if TROUBLE.is_new(lead.cluster(), &error.to_string()) {
+                tracing::warn!(cluster = &**lead.cluster(), %error, "the outbox cannot be looked after; it is tried again");
+            }
             return;
         }
         sleep(ROUND).await;
@@ -99,7 +109,7 @@ impl Rounds {
     /// One round.
     ///
     /// # Errors
-    /// Those of the store.
+    /// Those of the store, and that another process leads.
     pub(super) async fn round(&mut self, fence: &Write) -> Result<()> {
         let (mut after, mut met) = (None, HashSet::new());
         loop {
@@ -111,9 +121,7 @@ impl Rounds {
             self.bring_to_an_end(due, fence).await?;
             if !unreadable.is_empty() {
                 // What cannot be read is no bind on its way.
-                let writes = [fence.clone()].into_iter().chain(unreadable).collect();
-                let call = Call { writes, atomicity: Atomicity::AllOrNothing };
-                self.service.clusters.commit(&self.cluster, call, None).await?;
+                commit(&self.service, &self.cluster, Some(fence), unreadable).await?;
             }
             if is_end {
                 break;
@@ -171,7 +179,7 @@ impl Rounds {
         for (due, key) in due.into_iter().zip(&keys) {
             ends.push(self.end(due, records.get(key), &server, is_sent, fence));
         }
-        let ends: Vec<Result<()>> = stream::iter(ends).buffer_unordered(PAGE).collect().await;
+        let ends: Vec<Result<()>> = stream::iter(ends).buffer_unordered(AT_ONCE).collect().await;
         ends.into_iter().collect()
     }
 
@@ -197,12 +205,12 @@ impl Rounds {
             Ok(server) => self.finish(&**server, &outgoing).await,
             Err(why) => Delivered::Unknown(why.clone()),
         };
-        note(cluster, &outgoing, &delivered);
-        match (&delivered, is_done) {
-            // The mirror is late; it is asked about again.
-            (Delivered::Done, true) => Ok(()),
-            _ => outgoing.settle(service, cluster, &delivered, Some(fence)).await,
+        if is_done && delivered == Delivered::Done {
+            // It was counted before. The mirror is late, and it is asked about again.
+            return Ok(());
         }
+        note(cluster, &outgoing, &delivered);
+        outgoing.settle(service, cluster, &delivered, Some(fence)).await
     }
 
     /// Finishes a bind that somebody may have sent.

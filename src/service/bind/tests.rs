@@ -15,11 +15,15 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
-    Bind, BindOutcome, Binder, InStore, binder, by_api_server::Delivery, extender_bind, outbox::Outgoing,
-    recovery::Rounds,
+    Bind, BindOutcome, Binder, InStore, binder, by_api_server::Delivery, delivery::First, extender_bind,
+    outbox::Outgoing, recovery::Rounds, replies::Delivered,
 };
 use crate::{
-    core::batch::Placed,
+    core::{
+        batch::Placed,
+        model::{ControllerRef, Pod},
+        plan::Step,
+    },
     extenders::Extenders,
     live::Clusters,
     service::{
@@ -386,12 +390,63 @@ async fn a_repeated_bind_takes_up_the_one_that_is_under_way() {
     lock(&world.fake.answers).clear();
     let elsewhere = ask("u", "n2").await.expect("a reason");
     assert!(elsewhere.contains("already assigned to node \"n1\""), "{elsewhere}");
+    let before = world.fake.requests().len();
     assert_eq!(ask("u", "n1").await, None, "kube-scheduler asks again, and now it is a fact");
+    assert!(world.fake.requests()[before].starts_with("GET "), "somebody may have bound it");
     assert_eq!(world.fake.node_of("p").as_deref(), Some("n1"));
     world.mirror().await;
     let before = world.fake.requests().len();
     assert_eq!(ask("", "n1").await, None);
     assert_eq!(world.fake.requests().len(), before, "what the live cluster shows is not asked for again");
+}
+
+/// A fence of a process that leads no more.
+fn lost_fence() -> Write {
+    Write { precondition: Precondition::revision(999), ..write("leads.podberth.io", "", "loop", "l", &Value::Null) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_lost_the_lead_evicts_nobody() {
+    let world = World::new(BindMode::ApiServer).await;
+    let view = world.service.clusters.get(CLUSTER).await.expect("the cluster is there").view();
+    let victim = view.snapshot.pod("shop", "q").expect("the pod is there").clone();
+    for (fence, requests) in [(Some(lost_fence()), 0), (None, 2)] {
+        let mut bind = world.bind_of("n1").await;
+        bind.plan.steps.insert(0, Step::Evict(victim.clone()));
+        let came = binder(InStore { fence, ..world.in_store() }, view.source.as_ref(), None).bind_one(bind).await;
+        match &came {
+            Err(error) => assert!(error.to_string().contains("another process leads"), "{error}"),
+            Ok(outcome) => assert_eq!(word(outcome), "waits"),
+        }
+        assert_eq!((came.is_err(), world.fake.requests().len()), (requests == 0, requests), "{came:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_static_pod_is_evicted_for_no_other_one() {
+    let world = World::new(BindMode::ApiServer).await;
+    let view = world.service.clusters.get(CLUSTER).await.expect("the cluster is there").view();
+    let mut victim = Pod::clone(view.snapshot.pod("shop", "q").expect("the pod is there"));
+    let [api_version, kind, name] = ["v1", "Node", "n1"].map(Into::into);
+    victim.controller = Some(ControllerRef { api_version, kind, name, uid: "n1".into() });
+    let mut bind = world.bind_of("n1").await;
+    bind.plan.steps.insert(0, Step::Evict(Arc::new(victim)));
+    let came = binder(world.in_store(), view.source.as_ref(), None).bind_one(bind).await;
+    assert!(matches!(&came, Ok(BindOutcome::Waits { why, .. }) if why.contains("static pod shop/q")), "{came:?}");
+    assert_eq!(world.fake.requests(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_lead_is_told_at_the_end_of_a_bind() {
+    let world = World::new(BindMode::ApiServer).await;
+    assert_eq!(word(&world.bind("n1").await), "bound");
+    let record = world.get(outbox::KIND).await.expect("it is on its way");
+    let (outgoing, _) = Outgoing::of(&record).expect("it is one");
+    for delivered in [Delivered::Done, Delivered::Gone] {
+        let ended = outgoing.settle(&world.service, CLUSTER, &delivered, Some(&lost_fence())).await;
+        assert!(ended.is_err_and(|error| error.to_string().contains("another process leads")), "{delivered:?}");
+    }
+    assert_eq!(world.get(outbox::KIND).await.as_ref(), Some(&record));
 }
 
 #[tokio::test(start_paused = true)]
@@ -442,7 +497,8 @@ async fn dies_after(steps: usize, answers: &[Answer], node_goes: bool) -> bool {
     let process = async {
         let stored = world.in_store().bind_one(bind).await.expect("the store answers");
         let (service, cluster, server) = (world.service.clone(), CLUSTER.to_owned(), world.fake.clone());
-        Delivery { service, cluster, server, outgoing, committed: Instant::now() }.run(stored).await
+        let (committed, first) = (Instant::now(), First::Send);
+        Delivery { service, cluster, server, outgoing, committed, first }.run(stored).await
     };
     let ended = for_steps(steps, process).await.is_some();
     // What it had begun to commit is committed before another process reads.

@@ -1,7 +1,7 @@
 //! Evictions through the API server of a live cluster.
 //!
 //! A pod is evicted by the Eviction API, which charges its disruption budgets. Where a budget forbids it and the plan has accepted to break that budget, the
-//! pod is deleted, as kube-scheduler deletes all victims. Each request names the uid, so that no later pod of the name goes.
+//! pod is deleted, as kube-scheduler deletes all victims. So is a pod under two budgets, which the Eviction API refuses. Each request names the uid, so that no later pod of the name goes.
 //!
 //! Source: `pkg/registry/core/pod/storage/eviction.go` (`Create`, `createTooManyRequestsError`), `pkg/scheduler/framework/preemption/preemption.go`
 //! (`prepareCandidate`).
@@ -165,8 +165,12 @@ fn disruption_target(why: &str) -> serde_json::Value {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+
     use super::*;
-    use crate::service::source::ApiReply;
+    use crate::service::source::{ApiReply, ApiRequest};
 
     #[expect(clippy::unnecessary_wraps, reason = "that is what is read")]
     fn reply(code: u16, text: &str, cause: Option<&str>) -> Reply {
@@ -196,6 +200,36 @@ mod tests {
         ];
         for (reply, said) in table {
             assert_eq!(read(&reply), said, "{reply:?}");
+        }
+    }
+
+    /// Refuses evictions in one way, and takes all else; the requests.
+    #[derive(Debug)]
+    struct Refusing(u16, &'static str, Mutex<Vec<String>>);
+
+    #[async_trait]
+    impl ApiServer for Refusing {
+        async fn send(&self, request: ApiRequest) -> Reply {
+            let end = request.path.rsplit('/').next().unwrap_or_default();
+            self.2.lock().expect("no test panics with it").push(format!("{} {end}", request.method));
+            if end == "eviction" { reply(self.0, self.1, None) } else { reply(200, "", None) }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_victim_is_deleted_only_to_break_a_budget_or_under_two() {
+        let budget = "Cannot evict pod as it would violate the pod's disruption budget.";
+        let pod = PodRef { namespace: "shop".into(), name: "p".into(), uid: "u".into() };
+        let deleted = ["POST eviction", "PATCH status", "DELETE p"];
+        let table = [
+            (429, budget, false, Evicted::Forbidden(budget.into()), &deleted[..1]),
+            (429, budget, true, Evicted::Leaves, &deleted[..]),
+            (500, TWO_BUDGETS, false, Evicted::Leaves, &deleted[..]),
+        ];
+        for (code, text, may_break, expected, requests) in table {
+            let server = Refusing(code, text, Mutex::default());
+            assert_eq!(evict_for(&server, &pod, may_break, "why").await, expected, "{text} {may_break}");
+            assert_eq!(server.2.into_inner().expect("no test panics with it"), requests, "{text} {may_break}");
         }
     }
 }
