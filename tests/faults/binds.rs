@@ -3,7 +3,7 @@
 //!
 //! `PODBERTH_TEST_BINDS` is the number of pods: a few hundred by default, 10,000 in the long form.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use podberth::{
     store::{Atomicity, Change, Key, ListQuery, Options, Precondition, Write, open},
@@ -14,7 +14,10 @@ use podberth::{
 };
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
-use tokio::{task::block_in_place, time::sleep};
+use tokio::{
+    task::block_in_place,
+    time::{sleep, timeout},
+};
 
 use crate::{
     api_binds::{Bound, node, overcommitted, pod, serve_schedulers},
@@ -24,6 +27,9 @@ use crate::{
     postgres::Postgres,
     replica::Replica,
 };
+
+/// Time in which something has to go on, whatever was killed.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Pods on a node.
 const PER_NODE: usize = 50;
@@ -74,12 +80,15 @@ async fn shows_all(api: &ApiServer, replica: &Replica) {
     (last["spec"]["schedulerName"], last["spec"]["nodeName"]) = (json!("another"), json!("n0"));
     api.put(PODS, last);
     let (client, path) = (Client::new(), format!("/api/v1/namespaces/shop/pods/{LAST}"));
-    loop {
-        match client.send("GET", replica.address(), &path, &Value::Null).await {
-            Answer::Said(200, pod) if pod["spec"]["nodeName"].is_string() => return,
-            _ => sleep(std::time::Duration::from_millis(50)).await,
+    let shown = async {
+        loop {
+            match client.send("GET", replica.address(), &path, &Value::Null).await {
+                Answer::Said(200, pod) if pod["spec"]["nodeName"].is_string() => return,
+                _ => sleep(Duration::from_millis(50)).await,
+            }
         }
-    }
+    };
+    assert!(timeout(PATIENCE, shown).await.is_ok(), "the mirror does not show {LAST}:\n{}", replica.log());
 }
 
 /// Checks that the live cluster and the database agree, and that nothing is left on its way.
@@ -106,12 +115,15 @@ async fn check(api: &ApiServer, bound: &Bound, database: &str, count: usize) {
 }
 
 /// Waits until so many pods are bound.
-async fn has(api: &ApiServer, bound: &Bound, count: usize) {
-    let enough = |_: &ApiServer| bound.names().len() >= count;
-    // The server's own patience is for one step of it.
-    while !enough(api) {
-        api.until(|_| true, "anything").await;
-        sleep(std::time::Duration::from_millis(5)).await;
+async fn has(bound: &Bound, count: usize) {
+    let mut before = (bound.names().len(), Instant::now());
+    while before.0 < count {
+        sleep(Duration::from_millis(5)).await;
+        let now = bound.names().len();
+        if now > before.0 {
+            before = (now, Instant::now());
+        }
+        assert!(before.1.elapsed() < PATIENCE, "{now} of {count} pods are bound, and no more come");
     }
 }
 
@@ -122,11 +134,11 @@ async fn the_leader_of_a_loop_is_killed_and_another_one_goes_on() {
     let (api, bound, _kubeconfig) = live_cluster(&database, count).await;
     let began = Instant::now();
     let mut leader = start(&database);
-    has(&api, &bound, count / 10).await;
+    has(&bound, count / 10).await;
     let mut next = start(&database);
-    has(&api, &bound, count / 3).await;
+    has(&bound, count / 3).await;
     leader.kill();
-    has(&api, &bound, count).await;
+    has(&bound, count).await;
     shows_all(&api, &next).await;
     assert!(!next.has_ended(), "{}", next.log());
     next.kill();
@@ -140,11 +152,11 @@ async fn a_leader_that_slept_while_another_one_went_on_does_no_harm() {
     let (count, database) = (pods(), postgres.url());
     let (api, bound, _kubeconfig) = live_cluster(&database, count).await;
     let mut leader = start(&database);
-    has(&api, &bound, count / 10).await;
+    has(&bound, count / 10).await;
     let mut next = start(&database);
-    has(&api, &bound, count / 3).await;
+    has(&bound, count / 3).await;
     leader.freeze();
-    has(&api, &bound, count).await;
+    has(&bound, count).await;
     leader.thaw();
     shows_all(&api, &leader).await;
     shows_all(&api, &next).await;
@@ -162,10 +174,10 @@ async fn a_process_on_sqlite_is_killed_in_mid_bind_and_started_again() {
     let (api, bound, _kubeconfig) = live_cluster(&database, count).await;
     let began = Instant::now();
     let mut running = start(&database);
-    has(&api, &bound, count / 3).await;
+    has(&bound, count / 3).await;
     running.kill();
     running = start(&database);
-    has(&api, &bound, count).await;
+    has(&bound, count).await;
     shows_all(&api, &running).await;
     running.kill();
     check(&api, &bound, &database, count).await;
