@@ -31,7 +31,7 @@
 //! | `crates/testkit` | builders, large clusters, a store in memory that fails on demand | be in the product's binary |
 //! | `crates/bench` | `podberth-bench`: measures a server over HTTP | be in the product's binary |
 //!
-//! Direction: `core ← wire ← live ← service ← api ← commands ← app ← main`, `store ← live`, `core ← net ← api`, `wire ← extenders ← service` and `service ← sync ← app`. The crates hold
+//! Direction: `core ← wire ← live ← service ← api ← commands ← app ← main`, `store ← live`, `core ← net ← api`, `wire ← extenders ← service` and `service ← sync ← commands ← app`. The crates hold
 //! the first three rooms apart; `tests/architecture` holds the rest to it, and finds modules that import each other.
 //!
 //! # Glossary
@@ -53,21 +53,25 @@
 //! | decision context | the view, the profile and the extenders of one decision, taken once | [`service::context`] |
 //! | decision tree | a policy whose priorities decide one after another; each one is a *level* | [`core::ranking`] |
 //! | draft | the writer's working copy of the state while a batch is judged | [`live`] |
+//! | duty | work that one process does for a cluster, under a lead: `sync`, `binds`, `loop` | [`service::lead`] |
 //! | epoch | a part of a cluster's history; a new one begins when an older copy of the database comes back | [`store::Head`] |
 //! | extender | an HTTP server that filters and scores nodes for a scheduler: Podberth for kube-scheduler, others for Podberth | [`api`], [`extenders`] |
 //! | fact | an object that exists elsewhere, such as an imported running pod; it is stored, not judged | [`wire`] |
 //! | fault, warning | an error, or a doubtful setting, of an object or a policy, with its field | [`wire`], [`core::policy`] |
+//! | fence | the first write of a leader's call, refused with the whole call if another process leads by now | [`service::lead`] |
 //! | head | the newest revision, epoch and token of a cluster | [`store::Head`] |
 //! | hint | a message that a cluster may have changed | [`store::Hint`] |
 //! | index | counts over the whole cluster that rules read | [`core::snapshot`] |
 //! | issuer | a server whose signed tokens (JSON Web Tokens) tell who a caller is | [`wire::access::jwt`], [`service::access::issuers`] |
 //! | judge | the check of every bind at its commit, by the whole filter | [`store`], [`live`] |
-//! | lease | the right of one process to run a periodic job for all | [`store`] |
+//! | lead | the right of one process to carry out a duty of a cluster, held by a lease and guarded by a fence | [`service::lead`] |
+//! | lease | the right of one process to do something for all, for a time: a periodic job, or a duty | [`store`] |
 //! | limit | the largest number of items that a pod or a policy may have | [`core::limits`] |
 //! | mirror | a cluster whose objects are those of a live one, its *source* | `sync`, [`wire::source`] |
 //! | node set | some of a snapshot's nodes, block by block: the candidates, or those that fit | [`core::node_set`] |
 //! | node table | the nodes of a snapshot: blocks, names and slots | `core::node_table` |
 //! | observer | the receiver of a plugin's begin and end, which takes the time | [`core::observe`] |
+//! | outbox | binds that are stored and on their way to an API server, each an object beside its pod | [`wire::outbox`], [`service::bind`] |
 //! | overlay | a node with other pods on it than the snapshot has | [`core::overlay`] |
 //! | plan | the changes that a decision demands, carried out whole or not at all | [`core::plan`] |
 //! | profile | a compiled policy, or one profile of a configuration: predicates, priorities, weights, arguments | [`core::policy`] |
@@ -77,6 +81,7 @@
 //! | revision | the number of a change in its cluster; Kubernetes' resourceVersion | [`store`] |
 //! | slot | the number of a node in one snapshot | `core::node_table` |
 //! | snapshot | a cluster's objects at one revision, as decisions read them; immutable | [`core::snapshot`] |
+//! | source | the live cluster that a cluster mirrors, and how it is reached | [`wire::source`], [`service::source`] |
 //! | token | a secret by which a user is known; its digest is stored | [`wire::access::token`] |
 //! | unknown nodes | names that pods are bound to although there is no such node | `core::node_table` |
 //! | unschedulable pod | a pod that fits no node | [`core::batch`] |
