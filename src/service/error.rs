@@ -183,6 +183,14 @@ impl Error {
         Self::Internal(cause.to_string())
     }
 
+    /// The text for the log, with the cause of a fault of Podberth.
+    pub fn for_log(&self) -> String {
+        match self {
+            Self::Internal(cause) => cause.clone(),
+            other => other.to_string(),
+        }
+    }
+
     /// An object of a kind is not as it must be.
     pub fn invalid(kind: &str, name: &str, causes: Vec<Cause>) -> Self {
         Self::Invalid { subject: Subject::new("", kind, name), causes: causes.into_iter().map(Into::into).collect() }

@@ -90,7 +90,13 @@ impl Binder for ByApiServer<'_> {
                 if let Some(failed) = &failed {
                     *outcome = BindOutcome::NotBound(format!("another of the request, {failed}, was not bound"));
                     if let Err(error) = outgoing.release(service, cluster, None, None).await {
-                        tracing::warn!(cluster, pod = name, %error, "a bind that was not sent cannot be taken back; it is looked at again");
+                        let why = error.for_log();
+                        tracing::warn!(
+                            cluster,
+                            pod = name,
+                            why,
+                            "a bind that was not sent stays; it is looked at again"
+                        );
                         *outcome = unknown(&outgoing.node, &error.to_string());
                     }
                     continue;
@@ -151,7 +157,7 @@ impl Delivery {
         let delivered = deliver(&*server, &outgoing.pod, node, first).await;
         note(&cluster, &outgoing, &delivered);
         if let Err(error) = outgoing.settle(&service, &cluster, &delivered, None).await {
-            tracing::warn!(cluster, %error, "the end of a bind cannot be noted; it is looked at again");
+            tracing::warn!(cluster, why = error.for_log(), "the end of a bind cannot be noted; it is looked at again");
         }
         match delivered {
             Delivered::Done => stored,

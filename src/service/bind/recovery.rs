@@ -74,8 +74,9 @@ async fn follow(service: Service, lead: Lead) {
     loop {
         let round = async { rounds.round(&lead.fence().await?).await };
         if let Err(error) = round.await {
-            if TROUBLE.is_new(lead.cluster(), &error.to_string()) {
-                tracing::warn!(cluster = &**lead.cluster(), %error, "the outbox cannot be looked after; it is tried again");
+            let (cluster, why) = (&**lead.cluster(), error.for_log());
+            if TROUBLE.is_new(cluster, &why) {
+                tracing::warn!(cluster, why, "the outbox cannot be looked after; it is tried again");
             }
             return;
         }

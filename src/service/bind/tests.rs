@@ -415,7 +415,7 @@ async fn a_leader_that_lost_the_lead_evicts_nobody() {
         bind.plan.steps.insert(0, Step::Evict(victim.clone()));
         let came = binder(InStore { fence, ..world.in_store() }, view.source.as_ref(), None).bind_one(bind).await;
         match &came {
-            Err(error) => assert!(error.to_string().contains("another process leads"), "{error}"),
+            Err(error) => assert!(error.for_log().contains("another process leads"), "{error}"),
             Ok(outcome) => assert_eq!(word(outcome), "waits"),
         }
         assert_eq!((came.is_err(), world.fake.requests().len()), (requests == 0, requests), "{came:?}");
@@ -444,7 +444,7 @@ async fn a_lost_lead_is_told_at_the_end_of_a_bind() {
     let (outgoing, _) = Outgoing::of(&record).expect("it is one");
     for delivered in [Delivered::Done, Delivered::Gone] {
         let ended = outgoing.settle(&world.service, CLUSTER, &delivered, Some(&lost_fence())).await;
-        assert!(ended.is_err_and(|error| error.to_string().contains("another process leads")), "{delivered:?}");
+        assert!(ended.is_err_and(|error| error.for_log().contains("another process leads")), "{delivered:?}");
     }
     assert_eq!(world.get(outbox::KIND).await.as_ref(), Some(&record));
 }

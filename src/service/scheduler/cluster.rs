@@ -288,9 +288,9 @@ impl Loop<'_> {
                 }
             }
             Err(error) => {
-                if BROKEN_OFF.is_new(self.scope.cluster, &error.to_string()) {
-                    let cluster = &**self.scope.cluster;
-                    tracing::warn!(cluster, %error, "a batch broke off; its pods are tried again");
+                let (cluster, why) = (&**self.scope.cluster, error.for_log());
+                if BROKEN_OFF.is_new(cluster, &why) {
+                    tracing::warn!(cluster, why, "a batch broke off; its pods are tried again");
                 }
             }
         }

@@ -88,10 +88,10 @@ async fn wanted(service: Service, named: Named) -> Result<BTreeSet<Arc<str>>> {
 /// Schedules the pods of a cluster until its watches end, or it mirrors another live one.
 async fn follow(service: Service, named: Named, holder: Uuid, lead: Lead) {
     let cluster = lead.cluster().clone();
-    if let Err(error) = run(&service, &named, holder, lead).await
-        && TROUBLE.is_new(&cluster, &error.to_string())
-    {
-        tracing::warn!(cluster = &*cluster, %error, "pods cannot be scheduled; it is tried again");
+    let Err(error) = run(&service, &named, holder, lead).await else { return };
+    let (cluster, why) = (&*cluster, error.for_log());
+    if TROUBLE.is_new(cluster, &why) {
+        tracing::warn!(cluster, why, "pods cannot be scheduled; it is tried again");
     }
 }
 
