@@ -138,8 +138,8 @@ pub(super) async fn run(scope: Scope<'_>) -> Result<()> {
         let whole = running.scope.is_whole();
         let may_decide = whole.is_ok();
         match &whole {
-            Err(why) if !is_paused => tracing::warn!(cluster = &**running.scope.cluster, why, "the scheduling loop pauses"),
-            Ok(()) if is_paused => tracing::info!(cluster = &**running.scope.cluster, "the scheduling loop goes on"),
+            Err(why) if !is_paused => tracing::warn!(cluster = &**cluster, why, "the scheduling loop pauses"),
+            Ok(()) if is_paused => tracing::info!(cluster = &**cluster, "the scheduling loop goes on"),
             _ => {}
         }
         is_paused = !may_decide;
