@@ -122,6 +122,10 @@ impl InMirror<'_> {
                 format!("it fits on node {node} without the static pod {}/{}, which stays", pod.namespace, pod.name);
             return Ok(BindOutcome::Waits { why, is_nominated: false });
         }
+        // Others that were told to leave for it are on their way: nobody else has to.
+        if let Some((node, count)) = self.service.sources.rooms().of(self.cluster, &bind.pod, snapshot) {
+            return Ok(when_left(&node, count));
+        }
         let server = match self.service.sources.server(self.cluster, &self.source).await {
             Ok(server) => server,
             Err(why) => return Ok(BindOutcome::NotBound(format!("the API server cannot be asked: {why}"))),
@@ -132,7 +136,8 @@ impl InMirror<'_> {
             now.is_none_or(|now| now.uid != victim.uid || now.terminating)
         };
         let why = format!("{}: preempting to accommodate a higher priority pod", bind.pod.scheduler_name);
-        let evictions = victims.iter().filter(|victim| !is_leaving(victim)).map(|victim| {
+        let staying: Vec<&Arc<Pod>> = victims.iter().copied().filter(|victim| !is_leaving(victim)).collect();
+        let evictions = staying.iter().map(|victim| {
             let (server, why) = (&server, &why);
             let may_break = breaks_a_budget(victim, &victims, snapshot);
             async move {
@@ -149,7 +154,11 @@ impl InMirror<'_> {
                 }
             }
         });
-        for evicted in join_all(evictions).await {
+        let evicted = join_all(evictions).await;
+        let left = staying.iter().zip(&evicted).filter(|(_, evicted)| matches!(evicted, Evicted::Leaves));
+        let told = left.map(|(victim, _)| (*victim).clone()).collect();
+        self.service.sources.rooms().note(self.cluster, &bind.pod, node, told);
+        for evicted in evicted {
             if let Evicted::Forbidden(why) | Evicted::Failed(why) = evicted {
                 let why = format!("a pod could not be evicted from node {node} for it: {why}");
                 return Ok(BindOutcome::Waits { why, is_nominated: false });
@@ -163,8 +172,7 @@ impl InMirror<'_> {
         if *bind.pod.nominated_node_name != **node {
             self.nominate(&*server, &bind.pod, json!(**node)).await;
         }
-        let pods = if count == 1 { "1 pod has".to_owned() } else { format!("{count} pods have") };
-        Ok(BindOutcome::Waits { why: format!("it fits on node {node} when {pods} left"), is_nominated: true })
+        Ok(when_left(node, count))
     }
 
     /// Notes the nomination of a pod. Without the note the pod is decided like any other.
@@ -183,6 +191,12 @@ impl InMirror<'_> {
             "a nomination could not be noted"
         );
     }
+}
+
+/// The outcome for a pod for which others leave a node.
+fn when_left(node: &str, count: usize) -> BindOutcome {
+    let pods = if count == 1 { "1 pod has".to_owned() } else { format!("{count} pods have") };
+    BindOutcome::Waits { why: format!("it fits on node {node} when {pods} left"), is_nominated: true }
 }
 
 /// `true` if the pod is the API server's picture of one that a kubelet runs by itself (`pkg/kubelet/pod/mirror_client.go`).

@@ -26,6 +26,7 @@ pub mod lag;
 pub mod lease;
 pub mod mirrored;
 pub mod requests;
+mod rooms;
 
 /// Requests that change something, under way at a time per cluster.
 const MOST_UNDER_WAY: usize = 64;
@@ -96,6 +97,8 @@ struct Shared {
     awaited: Mutex<BTreeSet<String>>,
     /// The lag beyond which nothing is decided.
     max_lag: OnceLock<Duration>,
+    /// Room that is being made for pods.
+    rooms: rooms::Rooms,
 }
 
 #[derive(Debug)]
@@ -105,6 +108,11 @@ struct Connected {
 }
 
 impl Sources {
+    /// The room that is being made for pods of all mirrored clusters.
+    pub(in crate::service) fn rooms(&self) -> &rooms::Rooms {
+        &self.0.rooms
+    }
+
     /// Live clusters that are reached by a connector.
     pub fn by(connector: Arc<dyn Connector>) -> Self {
         Self(Arc::new(Shared { connector: Some(connector), ..Shared::default() }))
