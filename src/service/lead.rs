@@ -5,7 +5,10 @@
 //! call of it is refused as a whole if that object has been written by another one since.
 //!
 //! Leads are spread over processes by rendezvous hashing. Whoever finds a lease free takes it at once; if a process that the hash prefers shows itself
-//! afterwards, the leader hands over. A process shows itself by entries in the ledger.
+//! afterwards, the leader hands over. A process shows itself by entries in the ledger. No clock of another process counts for that: a process is there
+//! if its newest entry is another one than at the last look.
+//!
+//! Whatever may still ask for a lease holds a token (a receiver of [`watch`]): a lease is given back when all tokens of its lead are gone.
 //!
 //! Source: the times are those of `k8s.io/client-go/tools/leaderelection`.
 
@@ -15,12 +18,13 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use tokio::{
-    sync::OnceCell,
+    sync::{OnceCell, watch},
     task::AbortHandle,
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use uuid::Uuid;
 
@@ -55,8 +59,12 @@ const AGAIN: Duration = Duration::from_secs(2);
 const SHOWN_EVERY: Duration = Duration::from_secs(5);
 const SHOWN_FOR: Duration = Duration::from_secs(15);
 
-/// Time that these entries are kept.
+/// Time that these entries are kept, and how far back they are looked at.
 const SHOWN_KEPT: Duration = Duration::from_mins(5);
+const LOOKED_BACK: Duration = Duration::from_mins(1);
+
+/// Longest wait, at the end of a lead, for what is still under way in it.
+const ENDED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Time for which a process leaves a lead alone that it handed over.
 const HANDED_OVER: Duration = Duration::from_secs(10);
@@ -71,13 +79,20 @@ struct Held {
     duty: &'static str,
     cluster: Arc<str>,
     holder: Uuid,
+    token: Token,
     fence: OnceCell<Write>,
 }
 
+/// Held by whatever is under way in a lead.
+type Token = watch::Receiver<()>;
+
+/// The leases that a process may have; each sender tells when all tokens of the lead are gone.
+type Leases = Arc<Mutex<BTreeMap<Arc<str>, watch::Sender<()>>>>;
+
 impl Lead {
-    fn new(service: &Service, duty: &'static str, cluster: &Arc<str>, holder: Uuid) -> Self {
-        let (service, cluster) = (service.clone(), cluster.clone());
-        Self(Arc::new(Held { service, duty, cluster, holder, fence: OnceCell::new() }))
+    fn new(service: &Service, duty: &'static str, cluster: &Arc<str>, holder: Uuid, token: &Token) -> Self {
+        let (service, cluster, token) = (service.clone(), cluster.clone(), token.clone());
+        Self(Arc::new(Held { service, duty, cluster, holder, token, fence: OnceCell::new() }))
     }
 
     /// The cluster.
@@ -106,7 +121,7 @@ impl Held {
         let key = Key::new(KIND, "", self.duty);
         let before = self.service.store.get(&self.cluster, &key).await?;
         // Read before the lease is asked for, so that nobody who got it since is written over.
-        if !self.service.store.lease(&lease(self.duty, &self.cluster), self.holder, LEASED_FOR).await? {
+        if !leased(&self.service, lease(self.duty, &self.cluster), self.holder, &self.token).await? {
             return Err(lost(self.duty, &self.cluster));
         }
         let precondition = before.map_or_else(Precondition::absent, |record| Precondition::revision(record.revision));
@@ -135,6 +150,24 @@ fn lease(duty: &str, cluster: &str) -> String {
     format!("{duty}/{cluster}")
 }
 
+/// Takes or renews a lease. The call is carried out to its end, with a token, also when this is dropped: none comes after the lease was given back.
+async fn leased(service: &Service, name: String, holder: Uuid, token: &Token) -> Result<bool, StoreError> {
+    let (store, token) = (service.store.clone(), token.clone());
+    let call = tokio::spawn(async move {
+        let leased = store.lease(&name, holder, LEASED_FOR).await;
+        drop(token);
+        leased
+    });
+    call.await.unwrap_or_else(|error| Err(StoreError::Internal(error.to_string())))
+}
+
+/// Waits until all tokens are gone, but not for long.
+async fn over(tokens: &watch::Sender<()>) {
+    if timeout(ENDED_WITHIN, tokens.closed()).await.is_err() {
+        tracing::debug!("a lead does not end in time");
+    }
+}
+
 /// The leads of a process for a duty; they end when this is dropped.
 #[derive(Debug)]
 pub struct Leads {
@@ -142,15 +175,19 @@ pub struct Leads {
     holder: Uuid,
     duty: &'static str,
     running: Supervised,
-    held: Arc<Mutex<BTreeSet<Arc<str>>>>,
+    /// Tells when the rounds are over.
+    rounds: watch::Sender<()>,
+    held: Leases,
 }
 
 impl Leads {
     /// Ends them, and lets other processes lead at once.
     pub async fn end(self) {
         drop(self.running);
+        over(&self.rounds).await;
         let held = std::mem::take(&mut *lock(&self.held));
-        for cluster in held {
+        join_all(held.values().map(over)).await;
+        for cluster in held.into_keys() {
             release(&self.service, self.duty, &cluster, self.holder).await;
         }
     }
@@ -177,12 +214,16 @@ where
     R: Fn(Lead) -> G + Clone + Send + Sync + 'static,
     G: Future<Output = ()> + Send + 'static,
 {
-    let held = Arc::<Mutex<_>>::default();
+    let held = Leases::default();
     let (of, noted) = (service.clone(), held.clone());
-    let rounds = move || {
-        let (wanted, run) = (wanted.clone(), run.clone());
-        let mut of = Rounds::new(&of, holder, duty, noted.clone());
+    let (rounds, going_on) = watch::channel(());
+    let again = move || {
+        let (wanted, run, going_on) = (wanted.clone(), run.clone(), going_on.clone());
+        let of = Rounds::new(&of, holder, duty, noted.clone());
         async move {
+            // Dropped last.
+            let _going_on = going_on;
+            let mut of = of;
             loop {
                 match wanted(of.service.clone()).await {
                     Ok(clusters) => of.round(&clusters, &run).await,
@@ -192,8 +233,8 @@ where
             }
         }
     };
-    let running = Supervised::start("a loop under leases", AGAIN, rounds);
-    Leads { service: service.clone(), holder, duty, running, held }
+    let running = Supervised::start("a loop under leases", AGAIN, again);
+    Leads { service: service.clone(), holder, duty, running, rounds, held }
 }
 
 /// The rounds over the clusters of a duty.
@@ -202,17 +243,49 @@ struct Rounds {
     holder: Uuid,
     duty: &'static str,
     running: BTreeMap<Arc<str>, Running>,
-    /// The clusters of `running`, for the end of the process.
-    held: Arc<Mutex<BTreeSet<Arc<str>>>>,
+    /// Those of `running`, and one that is being asked for.
+    held: Leases,
     /// When leads were handed over.
     left: BTreeMap<Arc<str>, Instant>,
     /// When this process showed itself last.
     shown: Option<Instant>,
+    others: Others,
+}
+
+/// The other processes of a duty.
+#[derive(Debug, Default)]
+struct Others {
+    has_looked: bool,
+    /// The newest entry of each, and when it was seen first; `None` if it was there at the first look, since its process may have ended by then.
+    seen: BTreeMap<Uuid, (EntryId, Option<Instant>)>,
+}
+
+impl Others {
+    /// Takes in the newest entry of each.
+    fn look(&mut self, newest: BTreeMap<Uuid, EntryId>, now: Instant) {
+        let is_first = !std::mem::replace(&mut self.has_looked, true);
+        let mut before = std::mem::take(&mut self.seen);
+        let shown = |(process, id): (Uuid, EntryId)| {
+            let shown = match before.remove(&process) {
+                Some((seen, shown)) if seen == id => shown,
+                None if is_first => None,
+                _ => Some(now),
+            };
+            (process, (id, shown))
+        };
+        self.seen = newest.into_iter().map(shown).collect();
+    }
+
+    /// Those that have shown themselves since a time, and not too long ago.
+    fn shown_since(&self, since: Instant, now: Instant) -> impl Iterator<Item = Uuid> {
+        let is_there = move |shown: Instant| shown >= since && now.duration_since(shown) < SHOWN_FOR;
+        self.seen.iter().filter(move |(_, (_, shown))| shown.is_some_and(is_there)).map(|(process, _)| *process)
+    }
 }
 
 /// A led cluster; the lead ends when it is dropped.
 struct Running {
-    began: Timestamp,
+    began: Instant,
     task: AbortHandle,
 }
 
@@ -223,9 +296,9 @@ impl Drop for Running {
 }
 
 impl Rounds {
-    fn new(service: &Service, holder: Uuid, duty: &'static str, held: Arc<Mutex<BTreeSet<Arc<str>>>>) -> Self {
+    fn new(service: &Service, holder: Uuid, duty: &'static str, held: Leases) -> Self {
         let (service, running, left) = (service.clone(), BTreeMap::new(), BTreeMap::new());
-        Self { service, holder, duty, running, held, left, shown: None }
+        Self { service, holder, duty, running, held, left, shown: None, others: Others::default() }
     }
 
     /// Begins and ends leads, once.
@@ -234,7 +307,10 @@ impl Rounds {
         R: Fn(Lead) -> G + Clone + Send + Sync + 'static,
         G: Future<Output = ()> + Send + 'static,
     {
-        self.running.retain(|_, running| !running.task.is_finished());
+        let is_over = |running: &Running| running.task.is_finished();
+        for (cluster, _) in self.running.extract_if(.., |_, running| is_over(running)) {
+            lock(&self.held).remove(&cluster);
+        }
         let unwanted: Vec<Arc<str>> = self.running.keys().filter(|name| !wanted.contains(*name)).cloned().collect();
         for cluster in unwanted {
             self.end(&cluster).await;
@@ -244,25 +320,24 @@ impl Rounds {
             self.hand_over().await;
             self.take(wanted, run).await;
         }
-        *lock(&self.held) = self.running.keys().cloned().collect();
     }
 
     /// Ends the leads of clusters that another process is to lead.
     async fn hand_over(&mut self) {
-        match self.others().await {
-            Ok(others) => {
-                let preferring = |(name, running): (&Arc<str>, &Running)| {
-                    let others = others.iter().filter(|(_, at)| **at > running.began).map(|(other, _)| *other);
-                    (preferred(self.duty, name, self.holder, others) != self.holder).then(|| name.clone())
-                };
-                let given: Vec<Arc<str>> = self.running.iter().filter_map(preferring).collect();
-                for cluster in given {
-                    tracing::info!(duty = self.duty, cluster = &*cluster, "another process is to lead");
-                    self.end(&cluster).await;
-                    self.left.insert(cluster, Instant::now());
-                }
-            }
-            Err(error) => tracing::debug!(duty = self.duty, %error, "other processes are not known"),
+        if let Err(error) = self.look().await {
+            tracing::debug!(duty = self.duty, %error, "other processes are not known");
+            return;
+        }
+        let now = Instant::now();
+        let given = |(name, running): (&Arc<str>, &Running)| {
+            let others = self.others.shown_since(running.began, now);
+            (preferred(self.duty, name, self.holder, others) != self.holder).then(|| name.clone())
+        };
+        let given: Vec<Arc<str>> = self.running.iter().filter_map(given).collect();
+        for cluster in given {
+            tracing::info!(duty = self.duty, cluster = &*cluster, "another process is to lead");
+            self.end(&cluster).await;
+            self.left.insert(cluster, Instant::now());
         }
     }
 
@@ -276,14 +351,18 @@ impl Rounds {
             if self.running.contains_key(cluster) || self.left.contains_key(cluster) {
                 continue;
             }
-            match self.service.store.lease(&lease(self.duty, cluster), self.holder, LEASED_FOR).await {
+            let (tokens, token) = watch::channel(());
+            // Before it is asked for: if the process ends meanwhile, it is given back.
+            lock(&self.held).insert(cluster.clone(), tokens);
+            match leased(&self.service, lease(self.duty, cluster), self.holder, &token).await {
                 Ok(true) => {
                     tracing::info!(duty = self.duty, cluster = &**cluster, "this process leads");
-                    let led = led(self.service.clone(), self.duty, cluster.clone(), self.holder, run.clone());
+                    let led = led(self.service.clone(), self.duty, cluster.clone(), self.holder, token, run.clone());
                     let task = tokio::spawn(led).abort_handle();
-                    self.running.insert(cluster.clone(), Running { began: clock::now(), task });
+                    self.running.insert(cluster.clone(), Running { began: Instant::now(), task });
                 }
-                Ok(false) => {}
+                Ok(false) => drop(lock(&self.held).remove(cluster)),
+                // It may have been had all the same.
                 Err(error) => tracing::debug!(duty = self.duty, %error, "a lease cannot be had"),
             }
         }
@@ -292,11 +371,16 @@ impl Rounds {
     /// Ends a lead, and lets others have the lease at once.
     async fn end(&mut self, cluster: &Arc<str>) {
         drop(self.running.remove(cluster));
+        let tokens = lock(&self.held).get(cluster).cloned();
+        if let Some(tokens) = tokens {
+            over(&tokens).await;
+        }
         release(&self.service, self.duty, cluster, self.holder).await;
+        lock(&self.held).remove(cluster);
     }
 
-    /// Shows this process, and returns when each other one showed itself last.
-    async fn others(&mut self) -> Result<BTreeMap<Uuid, Timestamp>, StoreError> {
+    /// Shows this process, and looks for others.
+    async fn look(&mut self) -> Result<(), StoreError> {
         let now = clock::now();
         if self.shown.is_none_or(|at| at.elapsed() >= SHOWN_EVERY) {
             let entry = Entry {
@@ -314,14 +398,22 @@ impl Rounds {
         }
         let scan = Scan {
             object: Some(self.duty.to_owned()),
-            since: ago(now, SHOWN_FOR),
-            order: Order::OldestFirst,
+            since: ago(now, LOOKED_BACK),
+            order: Order::NewestFirst,
             limit: MAX_PAGE,
             ..Scan::all(NO_CLUSTER, PROCESSES)
         };
         let entries = self.service.store.scan(&scan).await?.entries;
-        let shown = entries.iter().filter_map(|entry| Some((entry.subject.parse().ok()?, entry.id.at())));
-        Ok(shown.filter(|(process, _)| *process != self.holder).collect())
+        let mut newest = BTreeMap::new();
+        for entry in &entries {
+            if let Ok(process) = entry.subject.parse::<Uuid>()
+                && process != self.holder
+            {
+                newest.entry(process).or_insert(entry.id);
+            }
+        }
+        self.others.look(newest, Instant::now());
+        Ok(())
     }
 }
 
@@ -345,30 +437,29 @@ fn preferred(duty: &str, cluster: &str, own: Uuid, others: impl Iterator<Item = 
 }
 
 /// Runs the duty until the lease is lost.
-async fn led<R, G>(service: Service, duty: &'static str, cluster: Arc<str>, holder: Uuid, run: R)
+async fn led<R, G>(service: Service, duty: &'static str, cluster: Arc<str>, holder: Uuid, token: Token, run: R)
 where
     R: Fn(Lead) -> G + Clone + Send + Sync + 'static,
     G: Future<Output = ()> + Send + 'static,
 {
     let running = {
-        let (service, cluster) = (service.clone(), cluster.clone());
+        let (service, cluster, token) = (service.clone(), cluster.clone(), token.clone());
         // Each run has a fence of its own: the last one may have been lost.
-        let run = move || run(Lead::new(&service, duty, &cluster, holder));
+        let run = move || run(Lead::new(&service, duty, &cluster, holder, &token));
         Supervised::start("a duty of a cluster", AGAIN, run)
     };
-    renewed(&service, duty, &cluster, holder).await;
+    renewed(&service, duty, &cluster, holder, &token).await;
     drop(running);
     tracing::info!(duty, cluster = &*cluster, "another process may lead");
 }
 
 /// Renews the lease; ends when it is lost, or could not be renewed before its end.
-async fn renewed(service: &Service, duty: &str, cluster: &str, holder: Uuid) {
-    let name = lease(duty, cluster);
+async fn renewed(service: &Service, duty: &str, cluster: &str, holder: Uuid, token: &Token) {
     let mut ends = Instant::now() + LEASED_FOR;
     loop {
         sleep(RENEWED_AFTER.min(ends.saturating_duration_since(Instant::now()))).await;
         let asked = Instant::now();
-        match timeout_at(ends, service.store.lease(&name, holder, LEASED_FOR)).await {
+        match timeout_at(ends, leased(service, lease(duty, cluster), holder, token)).await {
             Ok(Ok(true)) => ends = asked + LEASED_FOR,
             Ok(Ok(false)) | Err(_) => return,
             Ok(Err(_)) => sleep(AGAIN).await,

@@ -25,7 +25,7 @@ fn process(store: &Memory) -> Service {
 }
 
 fn of(service: &Service) -> Lead {
-    Lead::new(service, DUTY, &"prod".into(), Uuid::new_v4())
+    Lead::new(service, DUTY, &"prod".into(), Uuid::new_v4(), &watch::channel(()).1)
 }
 
 /// The outcomes of a leader's fence, and of its write.
@@ -124,4 +124,75 @@ async fn leads_that_end_are_free_at_once() {
     assert!(of(&other).fence().await.is_err(), "it is held");
     leads.end().await;
     assert!(of(&other).fence().await.is_ok(), "it is free although no time has passed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_is_given_back_after_the_last_call_for_it() {
+    /// Asks for the lease once more when it is dropped, in a task of its own.
+    struct Late(Lead);
+
+    impl Drop for Late {
+        fn drop(&mut self) {
+            let lead = self.0.clone();
+            tokio::spawn(async move {
+                sleep(Duration::from_secs(1)).await;
+                assert!(lead.fence().await.is_ok(), "nobody else has it yet");
+            });
+        }
+    }
+
+    let store = database().await;
+    let (one, other) = (process(&store), process(&store));
+    let wanted = |_: Service| async { Ok([Arc::from("prod")].into()) };
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let run = move |lead: Lead| {
+        let tell = tell.clone();
+        async move {
+            let _late = Late(lead);
+            tell.send(()).expect("the test listens");
+            std::future::pending::<()>().await;
+        }
+    };
+    let leads = lead(&one, Uuid::new_v4(), DUTY, wanted, run);
+    assert_eq!(told.recv().await, Some(()));
+    leads.end().await;
+    assert!(of(&other).fence().await.is_ok(), "the late call came before");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_ended_attracts_no_leads_whatever_its_clock_was() {
+    for ahead in [-10, 0, 10, 3_600] {
+        let store = database().await;
+        let wanted: BTreeSet<Arc<str>> = (0..20).map(|i| format!("c{i}").into()).collect();
+        let run = |_: Lead| std::future::pending::<()>();
+        let mut rounds = Rounds::new(&process(&store), Uuid::from_u128(1), DUTY, Arc::default());
+        let first = clock::now().checked_add(jiff::SignedDuration::from_secs(ahead)).expect("an instant");
+        let entry = |id: EntryId| Entry {
+            cluster: NO_CLUSTER.into(),
+            kind: PROCESSES.into(),
+            id,
+            subject: Uuid::from_u128(2).to_string(),
+            object: DUTY.into(),
+            body: bytes::Bytes::new(),
+        };
+        let ids = (0..20).map(|at| EntryId::new(first.checked_add(SHOWN_EVERY * at).expect("an instant"), 2));
+        let entries: Vec<Entry> = ids.map(entry).collect();
+        rounds.round(&wanted, &run).await;
+        rounds.service.store.append(&entries).await.expect("they are appended");
+        rounds.round(&wanted, &run).await;
+        assert!(rounds.running.len() < wanted.len(), "{ahead}: it may be there");
+        sleep(SHOWN_FOR).await;
+        for _ in 0..40 {
+            rounds.round(&wanted, &run).await;
+            assert_eq!(rounds.running.len(), wanted.len(), "{ahead}");
+            sleep(AGAIN).await;
+        }
+        let mut later = Rounds::new(&process(&store), Uuid::from_u128(3), DUTY, Arc::default());
+        later.round(&wanted, &run).await;
+        later.round(&wanted, &run).await;
+        assert!(
+            later.others.shown_since(Instant::now(), Instant::now()).next().is_none(),
+            "{ahead}: seen at the first look"
+        );
+    }
 }

@@ -133,13 +133,14 @@ async fn run_from(
     let lease = source.lease.as_ref().map(|named| Lease::new(server.clone(), named, format!("podberth_{holder}")));
     let lease = lease.transpose().map_err(Error::internal)?;
     let (source, server) = (Some(source), Some(server));
+    let keeper = lead.clone();
     let scope = Scope { service, cluster: &cluster, schedulers: &schedulers, source, server, lead };
     let Some(lease) = lease else { return cluster::run(scope).await };
-    let mut held = Held(lease);
-    held.0.acquired().await;
+    let mut held = Held::new(lease, keeper);
+    held.lease.acquired().await;
     tokio::select! {
         ended = cluster::run(scope) => ended,
-        () = held.0.kept() => Ok(()),
+        () = held.lease.kept() => Ok(()),
     }
 }
 

@@ -15,13 +15,16 @@ use super::{
     ApiRequest, ApiServer,
     requests::{message, post, put, send},
 };
-use crate::clock;
+use crate::{clock, service::lead::Lead};
 
 /// Time that the Lease lasts, time after which a holder that could not renew it gives up, and time between two attempts (`LeaseDuration`,
 /// `RenewDeadline`, `RetryPeriod`).
 const LASTS: Duration = Duration::from_secs(15);
 const RENEWED_WITHIN: Duration = Duration::from_secs(10);
 const RETRIED_AFTER: Duration = Duration::from_secs(2);
+
+/// How often it is tried to give the Lease back: a renewal that was under way may come in between.
+const RELEASES: u32 = 3;
 
 /// A Lease, as one process wants it.
 #[derive(Clone, Debug)]
@@ -33,6 +36,8 @@ pub struct Lease {
     identity: String,
     /// The spec as it was seen last, and since when.
     seen: Option<(Value, Instant)>,
+    /// When it was asked for last, which is not after the time that the API server counts from.
+    asked: Instant,
 }
 
 /// The next step about a Lease.
@@ -81,7 +86,8 @@ impl Lease {
             .split_once('/')
             .filter(|(namespace, name)| !namespace.is_empty() && !name.is_empty() && !name.contains('/'))
             .ok_or_else(|| format!("lease: {named:?} is not of the form namespace/name"))?;
-        Ok(Self { server, namespace: namespace.into(), name: name.into(), identity, seen: None })
+        let (namespace, name) = (namespace.into(), name.into());
+        Ok(Self { server, namespace, name, identity, seen: None, asked: Instant::now() })
     }
 
     fn collection(&self) -> String {
@@ -94,6 +100,7 @@ impl Lease {
 
     /// Takes or renews it; `false` if another one has it.
     async fn has_it(&mut self) -> Result<bool, String> {
+        self.asked = Instant::now();
         let reply =
             send(&*self.server, ApiRequest { method: "GET", path: self.path(), ..ApiRequest::default() }).await?;
         let metadata = json!({"namespace": self.namespace, "name": self.name});
@@ -154,11 +161,11 @@ impl Lease {
 
     /// Renews it; ends when it is lost, or could not be renewed in time.
     pub async fn kept(&mut self) {
-        let mut ends = Instant::now() + RENEWED_WITHIN;
+        let mut ends = self.asked + RENEWED_WITHIN;
         loop {
             sleep(RETRIED_AFTER).await;
             match timeout_at(ends, self.has_it()).await {
-                Ok(Ok(true)) => ends = Instant::now() + RENEWED_WITHIN,
+                Ok(Ok(true)) => ends = self.asked + RENEWED_WITHIN,
                 Ok(Ok(false)) => {
                     let holder = self.seen.as_ref().and_then(|(spec, _)| spec["holderIdentity"].as_str());
                     // Refused: it was written meanwhile, and the next look tells by whom.
@@ -177,33 +184,53 @@ impl Lease {
     }
 
     /// Gives it back, so that others need not wait.
-    async fn released(mut self) {
+    async fn released(self) {
+        for _ in 0..RELEASES {
+            if !matches!(self.release().await, Ok(409)) {
+                return;
+            }
+        }
+    }
+
+    /// Tries so; the code of the reply.
+    async fn release(&self) -> Result<u16, String> {
         let now = format!("{:.6}", clock::now());
-        let Ok(reply) =
-            send(&*self.server, ApiRequest { method: "GET", path: self.path(), ..ApiRequest::default() }).await
-        else {
-            return;
-        };
-        let Ok(mut lease) = serde_json::from_slice::<Value>(&reply.body) else { return };
+        let reply =
+            send(&*self.server, ApiRequest { method: "GET", path: self.path(), ..ApiRequest::default() }).await?;
+        let mut lease: Value = serde_json::from_slice(&reply.body).map_err(|error| error.to_string())?;
         if lease["spec"]["holderIdentity"] != *self.identity {
-            return;
+            return Ok(reply.code);
         }
         let transitions = lease["spec"]["leaseTransitions"].clone();
         lease["spec"] = json!({"holderIdentity": "", "leaseDurationSeconds": 1, "acquireTime": now, "renewTime": now,
             "leaseTransitions": transitions});
-        self.seen = None;
-        drop(send(&*self.server, put(self.path(), &lease)).await);
+        Ok(send(&*self.server, put(self.path(), &lease)).await?.code)
     }
 }
 
-/// A Lease that is given back when this is dropped.
+/// A Lease that is given back when this is dropped. The end of the lead waits for that.
 #[derive(Debug)]
-pub struct Held(pub Lease);
+pub struct Held {
+    /// It.
+    pub lease: Lease,
+    lead: Lead,
+}
+
+impl Held {
+    /// A Lease, in a lead of this process.
+    pub fn new(lease: Lease, lead: Lead) -> Self {
+        Self { lease, lead }
+    }
+}
 
 impl Drop for Held {
     fn drop(&mut self) {
+        let (lease, lead) = (self.lease.clone(), self.lead.clone());
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(self.0.clone().released());
+            runtime.spawn(async move {
+                lease.released().await;
+                drop(lead);
+            });
         }
     }
 }
@@ -246,11 +273,12 @@ mod tests {
 
     /// An API server with one Lease, which compares versions.
     #[derive(Debug, Default)]
-    struct Fake(Mutex<(u64, Option<Value>)>);
+    struct Fake(Mutex<(u64, Option<Value>)>, Duration);
 
     #[async_trait]
     impl ApiServer for Fake {
         async fn send(&self, request: ApiRequest) -> Result<ApiReply, String> {
+            sleep(self.1).await;
             let mut state = self.0.lock().expect("no test panics with it");
             let mut body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
             let (code, body) = match (request.method, state.1.clone()) {
@@ -290,5 +318,16 @@ mod tests {
         other.clone().released().await;
         assert_eq!(one.has_it().await, Ok(true), "given back, it can be had at once");
         assert!(Lease::new(server, "podberth", "one".into()).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_holder_gives_up_before_others_may_take_it_however_late_replies_are() {
+        let slow: Arc<dyn ApiServer> = Arc::new(Fake(Mutex::default(), Duration::from_millis(3_500)));
+        let mut lease = Lease::new(slow, "kube-system/podberth", "one".into()).expect("a name");
+        lease.acquired().await;
+        let began = lease.asked;
+        lease.kept().await;
+        // Taken at 0 s and renewed at 9 s, with replies at 7 s and 16 s, the first of which comes too late for the next one.
+        assert_eq!(began.elapsed(), RENEWED_WITHIN);
     }
 }
