@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::{
     service::{Service, source::Sources},
     store::{Entry, EntryId, Order, Retain, Scan, StoreError},
-    wire::source::{KindStatus, STATUS, SyncStatus},
+    wire::source::{KindStatus, STATUS, SourceServer, SyncStatus},
 };
 
 /// The status of the mirror of one cluster. Clones share it.
@@ -39,11 +39,12 @@ impl Board {
         kinds: impl Iterator<Item = &'k str>,
     ) -> Self {
         let kinds = kinds.map(|kind| (kind.to_owned(), before.kinds.remove(kind).unwrap_or_else(unknown)));
-        let status = SyncStatus { kinds: kinds.collect() };
+        let status = SyncStatus { kinds: kinds.collect(), server: before.server };
         let board = Self { cluster: cluster.clone(), sources: service.sources.clone(), state: Arc::default() };
         {
             let mut state = board.lock();
-            state.status = status;
+            // Others are to know that it is of this server from now on.
+            (state.status, state.is_changed) = (status, true);
             for kind in state.status.kinds.values_mut() {
                 (kind.relists, kind.trouble) = (0, None);
             }
@@ -134,13 +135,16 @@ pub(super) async fn prune(service: &Service, cluster: &str, since: Option<Timest
     service.store.prune(cluster, STATUS, &Retain { since, ..Retain::default() }).await.map(drop)
 }
 
-/// The newest status, of the ledger or known to this process; an empty one if there is none, or none that can be read.
-pub(super) async fn newest(service: &Service, cluster: &str) -> Result<SyncStatus, StoreError> {
+/// The newest status of the mirror of a server, of the ledger or known to this process; an empty one if the last one of either was of another server,
+/// or there is none that can be read.
+pub(super) async fn newest(service: &Service, cluster: &str, server: &SourceServer) -> Result<SyncStatus, StoreError> {
     let scan = Scan { order: Order::NewestFirst, limit: 1, ..Scan::all(cluster, STATUS) };
     let entries = service.store.scan(&scan).await?.entries;
-    let newest = entries.first().and_then(|entry| serde_json::from_slice(&entry.body).ok());
-    let newest: SyncStatus = newest.unwrap_or_default();
+    let stored = entries.first().and_then(|entry| serde_json::from_slice(&entry.body).ok());
+    let all: Vec<SyncStatus> = stored.into_iter().chain(service.sources.status(cluster)).collect();
+    let is_other = all.iter().any(|status| status.server.as_ref() != Some(server));
     let latest = |status: &SyncStatus| status.kinds.values().filter_map(|kind| kind.as_of).max();
-    let known = service.sources.status(cluster).filter(|known| latest(known) > latest(&newest));
-    Ok(known.unwrap_or(newest))
+    let later = |stored, known| if latest(&known) > latest(&stored) { known } else { stored };
+    let newest = if is_other { None } else { all.into_iter().reduce(later) };
+    Ok(newest.unwrap_or_else(|| SyncStatus { server: Some(server.clone()), ..SyncStatus::default() }))
 }

@@ -3,7 +3,8 @@
 use std::{
     error::Error as StdError,
     fmt,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -22,7 +23,10 @@ use kube::{
     Client,
     client::{AuthError, Body, ConfigExt},
 };
-use tokio::{sync::Mutex, time::timeout};
+use tokio::{
+    sync::{Mutex as AsyncMutex, oneshot},
+    time::timeout,
+};
 use tower::{BoxError, ServiceBuilder};
 use tower_http::decompression::DecompressionLayer;
 
@@ -87,7 +91,13 @@ impl KubeConnector {
     /// A link to the API server of a source. Nothing is sent yet, and no file is read.
     pub fn link(&self, source: &ClusterSource) -> Link {
         let Self { limits, programs_allowed } = *self;
-        Link { source: Arc::new(source.clone()), programs_allowed, limits, current: Mutex::default() }
+        Link {
+            source: Arc::new(source.clone()),
+            programs_allowed,
+            limits,
+            current: Mutex::default(),
+            looking: AsyncMutex::default(),
+        }
     }
 }
 
@@ -106,7 +116,12 @@ pub struct Link {
     programs_allowed: bool,
     limits: Limits,
     current: Mutex<Option<Connected>>,
+    /// The look at the files that is under way. There is one at most, since a file or a program may hang.
+    looking: AsyncMutex<Option<oneshot::Receiver<Looked>>>,
 }
+
+/// The outcome of a look at the files; `None` where they are as before.
+type Looked = Result<Option<Connected>, String>;
 
 /// A client, and the files that it comes from.
 struct Connected {
@@ -124,26 +139,73 @@ impl fmt::Debug for Link {
 }
 
 impl Link {
-    /// The client to use now.
+    /// The client to use now. A look at the files that hangs holds nobody up who has a client.
     ///
     /// # Errors
     /// Why the credentials cannot be used, if none could be used before.
     pub async fn client(&self) -> Result<Client, String> {
-        let mut current = self.current.lock().await;
-        let is_fresh = |connected: &&Connected| connected.checked.elapsed() < self.limits.files_checked;
-        if let Some(connected) = current.as_ref().filter(is_fresh) {
-            return Ok(connected.client.clone());
-        }
-        let known = current.as_ref().filter(|known| !known.by_program || known.since.elapsed() < PROGRAM_RUN);
-        let known = known.map(|known| known.digest);
-        let (source, allowed, limits) = (self.source.clone(), self.programs_allowed, self.limits);
-        let connecting = tokio::task::spawn_blocking(move || connect(&source, allowed, limits, known));
-        match (connecting.await.unwrap_or_else(|_| Err("the credentials cannot be used".into())), current.as_mut()) {
-            (Ok(Some(connected)), _) => {
-                let client = connected.client.clone();
-                *current = Some(connected);
-                Ok(client)
+        let most = self.limits.head;
+        let looked = match self.known() {
+            Some((client, true)) => return Ok(client),
+            Some((client, false)) => {
+                let Ok(mut looking) = self.looking.try_lock() else { return Ok(client) };
+                // One that took too long once is not waited for again.
+                let most = if looking.is_none() { most } else { Duration::ZERO };
+                timeout(most, self.look(&mut looking)).await
             }
+            None => timeout(most, async { self.look(&mut *self.looking.lock().await).await }).await,
+        };
+        match looked {
+            Ok(client) => client,
+            Err(_) => {
+                let why = format!("the kubeconfig, or a program that it names, gives no credentials within {most:?}");
+                self.take(Err(why))
+            }
+        }
+    }
+
+    /// The client at hand, and if it can be used without a look at the files.
+    fn known(&self) -> Option<(Client, bool)> {
+        let current = self.lock();
+        let connected = current.as_ref()?;
+        Some((connected.client.clone(), connected.checked.elapsed() < self.limits.files_checked))
+    }
+
+    /// Looks at the files, or goes on with the look that is under way.
+    async fn look(&self, looking: &mut Option<oneshot::Receiver<Looked>>) -> Result<Client, String> {
+        if let Some((client, true)) = self.known() {
+            return Ok(client);
+        }
+        let told = looking.get_or_insert_with(|| self.begin_look()).await;
+        *looking = None;
+        self.take(told.unwrap_or_else(|_| Err("the credentials cannot be used".into())))
+    }
+
+    /// Looks at the files on a thread of its own, for which the end of the process does not wait.
+    fn begin_look(&self) -> oneshot::Receiver<Looked> {
+        let known = {
+            let current = self.lock();
+            let is_valid = |known: &&Connected| !known.by_program || known.since.elapsed() < PROGRAM_RUN;
+            current.as_ref().filter(is_valid).map(|known| known.digest)
+        };
+        let (source, allowed, limits) = (self.source.clone(), self.programs_allowed, self.limits);
+        let (tell, told) = oneshot::channel();
+        let runtime = tokio::runtime::Handle::current();
+        let look = move || {
+            let _entered = runtime.enter();
+            // Nobody may wait for it any more.
+            drop(tell.send(connect(&source, allowed, limits, known)));
+        };
+        // Where there is no thread, nothing is told.
+        drop(thread::Builder::new().name("credentials".into()).spawn(look));
+        told
+    }
+
+    /// Takes the outcome of a look in, and returns the client to use.
+    fn take(&self, told: Looked) -> Result<Client, String> {
+        let mut current = self.lock();
+        match (told, current.as_mut()) {
+            (Ok(Some(connected)), _) => Ok(current.insert(connected).client.clone()),
             (told, Some(connected)) => {
                 if let Err(error) = told {
                     // The files may be in the middle of a change.
@@ -155,6 +217,11 @@ impl Link {
             (Err(error), None) => Err(error),
             (Ok(None), None) => Err("the credentials cannot be used".into()),
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Connected>> {
+        // Each change of it is one assignment.
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends a request and returns the reply when its head is there.

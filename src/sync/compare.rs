@@ -10,14 +10,13 @@ use crate::{
     wire::{
         document::Document,
         outbox::{self, PendingBind},
+        source::OWN_ANNOTATIONS as OWN,
         validation,
         volume_choice::kept_choice,
     },
 };
 
 use super::object::{Mirrored, SourceObject};
-/// The prefix of annotations that are set here and that no API server need know.
-pub(super) const OWN: &str = "podberth.io/";
 
 /// The end of those that mark a choice of a bind, which go with the choice.
 const CHOICES: &str = "-chosen-here";

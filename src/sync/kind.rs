@@ -70,24 +70,28 @@ pub(super) struct KindMirror<T> {
     pub(super) applier: Applier<T>,
     pub(super) board: Board,
     pub(super) watching: Watching,
+    /// When the first page of the list was asked for: all its pages are of a state of that time or later.
+    listed_from: Timestamp,
 }
 
 impl<T: Target> KindMirror<T> {
     pub(super) fn new(link: Arc<Link>, of: Arc<Mirrored>, target: T, board: Board, watching: Watching) -> Self {
         // Kinds of the core group are served by every API server.
         let follow = Follow::new(board.version(&of.key), !of.kind.group.is_empty());
-        Self { link, follow, applier: Applier::new(of, target), board, watching }
+        Self { link, follow, applier: Applier::new(of, target), board, watching, listed_from: clock::now() }
     }
 
     /// Mirrors until another process leads.
     pub(super) async fn run(mut self) -> Lost {
         loop {
-            let asked = clock::now();
             let taken = match self.follow.next() {
                 Request::List { limit, from } => {
+                    if from.is_none() {
+                        self.listed_from = clock::now();
+                    }
                     let event = self.list(limit, from).await;
                     let effects = self.follow.step(event);
-                    self.carry_out(effects, asked).await
+                    self.carry_out(effects, self.listed_from).await
                 }
                 Request::Watch { version } => self.watch(&version).await,
             };

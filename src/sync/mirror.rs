@@ -21,7 +21,7 @@ use crate::{
     store::StoreError,
     wire::{
         kinds::{self, Served, StoredKind},
-        source::{self, ClusterSource, SyncStatus},
+        source::{self, ClusterSource},
     },
 };
 
@@ -89,14 +89,14 @@ async fn wanted(service: &Service) -> Result<BTreeSet<Arc<str>>, StoreError> {
 async fn read_statuses(shared: Shared) {
     loop {
         sleep(shared.watching.read_every).await;
-        let Ok(clusters) = wanted(&shared.service).await else { continue };
-        shared.service.sources.retain(|cluster| clusters.contains(cluster));
-        for cluster in clusters {
+        let Ok(sources) = mirrored::all(&shared.service).await else { continue };
+        shared.service.sources.retain(|cluster| sources.contains_key(cluster));
+        for (cluster, source) in sources {
             if shared.lock().contains(&cluster) {
                 continue;
             }
             // Where it is mirrored by this process meanwhile, that knows more.
-            if let Ok(status) = board::newest(&shared.service, &cluster).await
+            if let Ok(status) = board::newest(&shared.service, &cluster, &source.server()).await
                 && !shared.lock().contains(&cluster)
             {
                 shared.service.sources.tell(&cluster, status);
@@ -126,7 +126,6 @@ async fn mirror(shared: Shared, lead: Lead) {
     let cluster = lead.cluster().clone();
     shared.lock().insert(cluster.clone());
     let _owned = Owned(shared.clone(), cluster.clone());
-    let mut of_source = None;
     loop {
         let live = match shared.service.clusters.get(&cluster).await {
             Ok(live) => live,
@@ -141,9 +140,7 @@ async fn mirror(shared: Shared, lead: Lead) {
             continue;
         };
         // Versions of another API server say nothing.
-        let is_other = of_source.replace(source.clone()).is_some_and(|before| !is_same_server(&before, &source));
-        let Ok(before) = board::newest(&shared.service, &cluster).await else { return };
-        let before = if is_other { SyncStatus::default() } else { before };
+        let Ok(before) = board::newest(&shared.service, &cluster, &source.server()).await else { return };
         let kinds = kinds_of(&source);
         let board = Board::new(&shared.service, &cluster, before, kinds.iter().map(|of| &*of.key));
         tracing::info!(cluster = &*cluster, source = source.title(), kinds = kinds.len(), "mirroring");
@@ -201,11 +198,6 @@ async fn tell(shared: &Shared, board: &Board) {
         }
         appended = appended.wrapping_add(1);
     }
-}
-
-fn is_same_server(one: &ClusterSource, other: &ClusterSource) -> bool {
-    let server = |of: &ClusterSource| (of.kubeconfig_file.clone(), of.context.clone(), of.in_cluster);
-    server(one) == server(other)
 }
 
 /// The kinds that a source is mirrored in.

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt, time::Duration};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::Response;
 use kube::client::Body;
@@ -168,7 +168,7 @@ pub(super) async fn page(link: &Link, path: &str) -> Result<Bytes, Failure> {
 /// The events of a watch. Not compressed: from 1.37 on each event is a member of its own, of which decoders read the first alone.
 pub(super) async fn watch(link: &Link, path: &str) -> Result<Lines, Failure> {
     let reply = open(link, path, "identity").await?;
-    Ok(Lines { body: reply.into_body(), buffer: Vec::new(), searched: 0 })
+    Ok(Lines { body: reply.into_body(), buffer: BytesMut::new(), searched: 0 })
 }
 
 async fn open(link: &Link, path: &str, encoding: &'static str) -> Result<Response<Body>, Failure> {
@@ -207,14 +207,14 @@ fn printable(message: &str) -> String {
 /// The lines of a watch.
 pub(super) struct Lines {
     body: Body,
-    buffer: Vec<u8>,
+    buffer: BytesMut,
     /// How much of the buffer has no end of a line.
     searched: usize,
 }
 
 impl Lines {
     /// The next line; `None` at the end. Nothing is lost if the future is dropped.
-    pub(super) async fn next(&mut self) -> Result<Option<Vec<u8>>, String> {
+    pub(super) async fn next(&mut self) -> Result<Option<BytesMut>, String> {
         loop {
             if let Some(line) = self.line() {
                 return Ok(Some(line));
@@ -231,17 +231,16 @@ impl Lines {
         }
     }
 
-    fn line(&mut self) -> Option<Vec<u8>> {
+    fn line(&mut self) -> Option<BytesMut> {
         loop {
             let end = self.buffer.get(self.searched..)?.iter().position(|byte| *byte == b'\n');
             let Some(end) = end else {
                 self.searched = self.buffer.len();
                 return None;
             };
-            let rest = self.buffer.split_off(self.searched + end + 1);
-            let mut line = std::mem::replace(&mut self.buffer, rest);
-            self.searched = 0;
-            line.pop();
+            let at = std::mem::take(&mut self.searched) + end;
+            let mut line = self.buffer.split_to(at + 1);
+            line.truncate(at);
             if !line.trim_ascii().is_empty() {
                 return Some(line);
             }
@@ -290,5 +289,14 @@ mod tests {
         }
         let many = format!(r#"{{"metadata":{{"resourceVersion":"7"}},"items":[0{}]}}"#, ",0".repeat(MOST_ITEMS));
         assert!(read(&many, true).is_err_and(|why| why.contains("more than 20000 items")));
+    }
+
+    #[tokio::test]
+    async fn lines_are_told_without_empty_ones_and_the_rest() {
+        let body = Body::from(b"one\n\n \ntwo\nrest".to_vec());
+        let mut lines = Lines { body, buffer: BytesMut::new(), searched: 0 };
+        for expected in [Some(&b"one"[..]), Some(b"two"), None] {
+            assert_eq!(lines.next().await.expect("it is read").as_deref(), expected);
+        }
     }
 }

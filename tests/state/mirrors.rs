@@ -57,7 +57,7 @@ async fn shown(server: &Server) {
 
 fn status(as_of: Option<Timestamp>) -> SyncStatus {
     let kind = KindStatus { as_of, source_version: "7".into(), objects: 2, relists: 1, trouble: None };
-    SyncStatus { kinds: [("pods".to_owned(), kind)].into() }
+    SyncStatus { kinds: [("pods".to_owned(), kind)].into(), ..SyncStatus::default() }
 }
 
 fn seconds_ago(seconds: i64) -> Timestamp {

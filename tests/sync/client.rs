@@ -179,3 +179,24 @@ async fn servers_over_tls_are_verified_and_shown_a_certificate() {
     assert!(refused.contains("certificate"), "{refused}");
     serving.abort();
 }
+
+#[tokio::test]
+async fn a_program_that_hangs_holds_requests_up_for_a_bounded_time() {
+    let folder = TempDir::new().expect("a folder");
+    let exec = json!({"apiVersion": "client.authentication.k8s.io/v1", "command": "sleep", "args": ["5"], "interactiveMode": "Never"});
+    let config = json!({
+        "current-context": "it", "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
+        "clusters": [{"name": "it", "cluster": {"server": "http://127.0.0.1:1"}}],
+        "users": [{"name": "it", "user": {"exec": exec}}],
+    });
+    let file = folder.path().join("config");
+    fs::write(&file, config.to_string()).expect("it is written");
+    let source =
+        ClusterSource { kubeconfig_file: Some(file.to_string_lossy().into_owned()), ..ClusterSource::default() };
+    let limits = Limits { head: Duration::from_millis(50), ..Limits::default() };
+    let link = KubeConnector::new(true).with_limits(limits).link(&source);
+    for _ in 0..3 {
+        let why = link.client().await.err().expect("it hangs");
+        assert!(why.contains("gives no credentials within 50ms"), "{why}");
+    }
+}

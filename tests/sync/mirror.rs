@@ -1,14 +1,16 @@
 //! The mirror of an API server that does nothing wrong.
 
+use std::sync::{Arc, Mutex};
+
 use podberth::{
     store::{Change, Key, Precondition, Write},
-    wire::outbox,
+    wire::{outbox, source},
 };
 use serde_json::json;
 
 use crate::{
     Mirror,
-    api_server::{ApiServer, Command, NODES, PODS},
+    api_server::{ApiServer, Command, Fault, NODES, PODS},
     body, node, pod, put_source, quick, source_of, untrimmed,
 };
 
@@ -238,4 +240,47 @@ async fn one_process_mirrors_and_the_others_know_how_far() {
     second.equals(&api, "pods", PODS).await;
     let after = second.server.state.sources.status("default").expect("it is known");
     assert!(after.as_of() > before.as_of(), "{after:?}");
+}
+
+#[tokio::test]
+async fn the_mirror_of_another_source_is_not_whole_before_its_lists() {
+    let (first, second) = (ApiServer::start().await, ApiServer::start().await);
+    first.put(PODS, pod("of-first", ""));
+    second.put(PODS, pod("of-second", ""));
+    let mut mirror = Mirror::of(&first, &["pods"]).await;
+    mirror.told(|status| status.as_of().is_some()).await;
+    mirror.end().await;
+    let key = Key::new(source::KIND, "", source::NAME);
+    mirror.write(vec![Write { key, precondition: Precondition::default(), change: Change::Delete }]).await;
+    second.fault(PODS, Fault::Hang);
+    let kubeconfig = second.kubeconfig();
+    put_source(&mirror.server.state.store, &source_of(&kubeconfig, &["pods"])).await;
+    mirror.start(quick());
+    second.until(|second| second.count(&format!("GET {PODS}?limit")) == 1, "the first list").await;
+    let status = mirror.server.state.sources.status("default").expect("it is told");
+    assert_eq!(status.as_of(), None, "{status:?}");
+    mirror.told(|status| status.as_of().is_some()).await;
+    mirror.shows_pod("of-second", "").await;
+    mirror.shows_no_pod("of-first").await;
+}
+
+#[tokio::test]
+async fn a_list_is_of_the_time_at_which_its_first_page_was_asked_for() {
+    let api = ApiServer::start().await;
+    for at in 0..600 {
+        api.put(PODS, pod(&format!("p{at}"), ""));
+    }
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let noted = asked.clone();
+    api.answer("GET", move |_, path, _| {
+        if path == PODS {
+            noted.lock().expect("no test panics with it").push(podberth::clock::now());
+        }
+        None
+    });
+    let mirror = Mirror::of(&api, &["pods"]).await;
+    mirror.told(|status| status.as_of().is_some()).await;
+    let as_of = mirror.server.state.sources.as_of("default").expect("it is whole");
+    let asked = asked.lock().expect("no test panics with it").clone();
+    assert!(asked.len() >= 2 && as_of <= asked[0], "{as_of} {asked:?}");
 }

@@ -102,10 +102,31 @@ pub enum BindMode {
     ApiServer,
 }
 
+/// The fields of a source that name its API server. Versions and times of another one say nothing of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SourceServer {
+    /// [`ClusterSource::kubeconfig_file`]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub kubeconfig_file: Option<String>,
+    /// [`ClusterSource::context`]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub context: Option<String>,
+    /// [`ClusterSource::in_cluster`]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub in_cluster: bool,
+}
+
 /// How far the mirror of a cluster is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SyncStatus {
+    /// The API server that it is the mirror of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub server: Option<SourceServer>,
     /// Each mirrored kind, by plural and group.
     pub kinds: BTreeMap<String, KindStatus>,
 }
@@ -148,6 +169,12 @@ impl ClusterSource {
     /// When the body is none.
     pub fn parse(body: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(body)
+    }
+
+    /// Its API server.
+    pub fn server(&self) -> SourceServer {
+        let (kubeconfig_file, context) = (self.kubeconfig_file.clone(), self.context.clone());
+        SourceServer { kubeconfig_file, context, in_cluster: self.in_cluster }
     }
 
     /// The name by which people are told of the live cluster.

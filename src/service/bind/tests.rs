@@ -200,7 +200,8 @@ impl World {
         let clusters = Clusters::new(store.clone(), Duration::from_hours(1));
         let service = Service::new(clusters, Freshness::default(), Extenders::default());
         let sources = Sources::by(Arc::new(Only(fake.clone())));
-        sources.tell(CLUSTER, SyncStatus { kinds: BTreeMap::from([("pods".into(), whole())]) });
+        sources
+            .tell(CLUSTER, SyncStatus { kinds: BTreeMap::from([("pods".into(), whole())]), ..SyncStatus::default() });
         Service { sources, ..service }
     }
 
@@ -361,10 +362,8 @@ async fn a_bind_that_does_not_fit_is_not_sent() {
 async fn nothing_is_bound_before_the_mirror_is_whole() {
     let world = World::new(BindMode::ApiServer).await;
     world.service.sources.tell(CLUSTER, SyncStatus::default());
-    world
-        .service
-        .sources
-        .tell(CLUSTER, SyncStatus { kinds: BTreeMap::from([("nodes".into(), KindStatus { as_of: None, ..whole() })]) });
+    let kinds = BTreeMap::from([("nodes".into(), KindStatus { as_of: None, ..whole() })]);
+    world.service.sources.tell(CLUSTER, SyncStatus { kinds, ..SyncStatus::default() });
     let view = world.service.clusters.get(CLUSTER).await.expect("the cluster is there").view();
     let bind = world.bind_of("n1").await;
     let refused = binder(world.in_store(), view.source.as_ref(), None).bind_one(bind).await;
