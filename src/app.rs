@@ -210,16 +210,7 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     }
 
     keep_up(metrics.clone());
-    // Before the first request, so that no request waits for it. Readiness reports an outdated schema.
-    if store.migration_status().await?.is_current() {
-        match clusters.get(DEFAULT_CLUSTER).await {
-            Ok(_) => {}
-            Err(error @ StoreError::Corrupt(_)) => {
-                tracing::error!(cluster = DEFAULT_CLUSTER, %error, "the cluster cannot be read; others are served");
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
+    load_default(&store, &clusters).await?;
     let mut checks = checks(&store, &clusters, settings.max_staleness);
     checks.extend(certificates.as_ref().map(Certificates::check));
     let freshness = Freshness { max_staleness: settings.max_staleness, max_wait: settings.max_snapshot_wait };
@@ -290,6 +281,20 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
         tracing,
         certificates,
     })
+}
+
+/// Loads the default cluster before the first request, so that no request waits for it. Readiness reports an outdated schema.
+async fn load_default(store: &Arc<dyn Storage>, clusters: &Clusters) -> Result<(), Error> {
+    if store.migration_status().await?.is_current() {
+        match clusters.get(DEFAULT_CLUSTER).await {
+            Ok(_) => {}
+            Err(error @ StoreError::Corrupt(_)) => {
+                tracing::error!(cluster = DEFAULT_CLUSTER, %error, "the cluster cannot be read; others are served");
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 /// Moves what was measured into the histograms, for as long as the process runs.

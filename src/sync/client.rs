@@ -155,13 +155,10 @@ impl Link {
             }
             None => timeout(most, async { self.look(&mut *self.looking.lock().await).await }).await,
         };
-        match looked {
-            Ok(client) => client,
-            Err(_) => {
-                let why = format!("the kubeconfig, or a program that it names, gives no credentials within {most:?}");
-                self.take(Err(why))
-            }
-        }
+        looked.unwrap_or_else(|_| {
+            let why = format!("the kubeconfig, or a program that it names, gives no credentials within {most:?}");
+            self.take(Err(why))
+        })
     }
 
     /// The client at hand, and if it can be used without a look at the files.

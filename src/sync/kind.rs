@@ -53,7 +53,7 @@ pub struct Watching {
 impl Default for Watching {
     fn default() -> Self {
         Self {
-            lasts: Duration::from_secs(60),
+            lasts: Duration::from_mins(1),
             silent: Duration::from_secs(75),
             pauses: 1.0,
             told_every: Duration::from_secs(5),
