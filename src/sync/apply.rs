@@ -22,8 +22,10 @@ use crate::{
 };
 
 use super::{
+    board::Board,
     compare::{Difference, Stored, Told, difference},
     object::{Mirrored, SourceObject},
+    stream,
 };
 
 /// Objects that are compared and written at a time.
@@ -122,11 +124,13 @@ pub(super) struct Applier<T> {
     pub(super) objects: u64,
     /// Objects that could not be read, ever.
     pub(super) unreadable: u64,
+    /// Where outages of the store are told.
+    pub(super) board: Option<Board>,
 }
 
 impl<T: Target> Applier<T> {
     pub(super) fn new(of: Arc<Mirrored>, target: T) -> Self {
-        Self { of, target, marks: HashSet::new(), hasher: RandomState::new(), objects: 0, unreadable: 0 }
+        Self { of, target, marks: HashSet::new(), hasher: RandomState::new(), objects: 0, unreadable: 0, board: None }
     }
 
     /// A list begins.
@@ -156,11 +160,11 @@ impl<T: Target> Applier<T> {
             let page = match self.target.list(&query).await {
                 Ok(page) => page,
                 Err(error) => {
-                    outage.wait(&self.of, &error.to_string()).await;
+                    self.wait(&mut outage, &error.to_string()).await;
                     continue;
                 }
             };
-            outage = Outage::default();
+            self.over(&mut outage);
             let is_last = page.len() < PAGE;
             query.after = page.last().map(|record| (record.key.namespace.clone(), record.key.name.clone()));
             let gone = page.into_iter().filter(|record| !self.marks.contains(&self.mark(&record.key)));
@@ -187,7 +191,7 @@ impl<T: Target> Applier<T> {
             let found = match self.find(&told).await {
                 Ok(found) => found,
                 Err(error) => {
-                    outage.wait(&self.of, &error.to_string()).await;
+                    self.wait(&mut outage, &error.to_string()).await;
                     continue;
                 }
             };
@@ -197,6 +201,7 @@ impl<T: Target> Applier<T> {
                 if writes.is_empty() { Committed::Done(Vec::new()) } else { self.target.commit(writes).await };
             match committed {
                 Committed::Done(outcomes) => {
+                    self.over(&mut outage);
                     self.count(own.into_iter().zip(&outcomes));
                     for (name, why) in unreadable {
                         self.skipped(&name, &why);
@@ -204,11 +209,27 @@ impl<T: Target> Applier<T> {
                     break;
                 }
                 Committed::Refused => {}
-                Committed::Away(why) => outage.wait(&self.of, &why).await,
+                Committed::Away(why) => self.wait(&mut outage, &why).await,
                 Committed::Lost => return Err(Lost),
             }
         }
         Ok(())
+    }
+
+    /// Waits while the store takes no writes.
+    async fn wait(&self, outage: &mut Outage, why: &str) {
+        if let Some(board) = &self.board {
+            board.trouble(&self.of.key, &format!("the store takes no writes: {why}"));
+        }
+        outage.wait(&self.of, why).await;
+    }
+
+    /// The store answers again, if it did not.
+    fn over(&self, outage: &mut Outage) {
+        if let Some(board) = self.board.as_ref().filter(|_| !outage.pause.is_zero()) {
+            board.well(&self.of.key);
+        }
+        *outage = Outage::default();
     }
 
     /// The stored objects of these names, and the pending binds.
@@ -251,6 +272,8 @@ impl<T: Target> Applier<T> {
     /// Notes that an object is not mirrored because it cannot be read. The first one of the kind is logged.
     pub(super) fn skipped(&mut self, name: &str, why: &str) {
         if self.unreadable == 0 {
+            let name = stream::printable(name);
+            let why = stream::printable(why);
             tracing::warn!(
                 kind = &*self.of.key,
                 name,

@@ -66,8 +66,12 @@ pub(super) fn difference(of: &Mirrored, told: &Told, stored: Stored<'_>) -> Diff
     let change = present.and_then(|object| match change(of, object, same, shown.node) {
         Ok(change) => Some(change),
         Err(why) => {
-            difference.unreadable = Some(why);
-            None
+            // One without a body was counted when it was read.
+            difference.unreadable = Some(why).filter(|_| !object.body.is_empty());
+            // A pod that runs takes room, whatever it says now.
+            let known = same.filter(|_| of.is_pods())?;
+            let moved = !object.body.is_empty() && known.node.as_deref() != shown.node;
+            Some(moved.then(|| Change::SetNode(shown.node.map(str::to_owned))))
         }
     });
     match (change, stored.object) {
@@ -104,6 +108,9 @@ fn change(
     same: Option<&Record>,
     node: Option<&str>,
 ) -> Result<Option<Change>, String> {
+    if object.body.is_empty() {
+        return Err("it cannot be read".into());
+    }
     let before = same.and_then(|record| record.body.as_text());
     let body = match before {
         Some(before) => carried_over(of, &object.body, before)?,

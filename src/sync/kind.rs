@@ -78,7 +78,9 @@ impl<T: Target> KindMirror<T> {
     pub(super) fn new(link: Arc<Link>, of: Arc<Mirrored>, target: T, board: Board, watching: Watching) -> Self {
         // Kinds of the core group are served by every API server.
         let follow = Follow::new(board.version(&of.key), !of.kind.group.is_empty());
-        Self { link, follow, applier: Applier::new(of, target), board, watching, listed_from: clock::now() }
+        let mut applier = Applier::new(of, target);
+        applier.board = Some(board.clone());
+        Self { link, follow, applier, board, watching, listed_from: clock::now() }
     }
 
     /// Mirrors until another process leads.
@@ -117,7 +119,9 @@ impl<T: Target> KindMirror<T> {
         };
         let mut objects = Vec::new();
         for items in items.chunks(STRETCH) {
-            objects.extend(items.iter().filter_map(|item| self.read(item.get())));
+            for item in items {
+                objects.extend(self.read(item.get()).or_else(|| self.known_pod(item.get())));
+            }
             tokio::task::yield_now().await;
         }
         Event::Page { version: metadata.resource_version, next: metadata.next.unwrap_or_default(), objects }
@@ -132,6 +136,11 @@ impl<T: Target> KindMirror<T> {
                 None
             }
         }
+    }
+
+    /// The name of a pod that cannot be read: where it is mirrored, it stays as it was.
+    fn known_pod(&self, json: &str) -> Option<SourceObject> {
+        self.applier.of.is_pods().then(|| self.applier.of.named(json)).flatten()
     }
 
     /// Watches until the watch ends, or another request is to be sent.
@@ -212,7 +221,8 @@ impl<T: Target> KindMirror<T> {
                 Some(Event::Applied { version: object.version.clone(), object })
             }
             "DELETED" => {
-                let object = self.read(object.get())?;
+                // Its name will do.
+                let object = self.applier.of.named(object.get()).or_else(|| self.read(object.get()))?;
                 Some(Event::Deleted { version: object.version.clone(), object })
             }
             "BOOKMARK" => Some(Event::Bookmark { version: version(object.get()) }),

@@ -3,13 +3,19 @@
 //! Errors are one line that names the field at fault, and show neither a secret nor the content of a file: callers of the HTTP API choose the
 //! file's name.
 
-use std::{fs, path::Path};
+use std::{
+    fs::{self, File},
+    io::Read,
+    path::Path,
+};
 
+use hyper::header::HeaderValue;
 use kube::{
     Config,
     client::AuthError,
     config::{AuthInfo, Cluster, KubeConfigOptions, Kubeconfig, KubeconfigError, LoadDataError},
 };
+use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
 use crate::wire::source::ClusterSource;
@@ -69,6 +75,13 @@ fn from_file(file: &Path, context: Option<&str>, programs_allowed: bool) -> Resu
     let mut config = config.map_err(|error| told(&error))?;
     // The environment has a proxy for other hosts; the kubeconfig decides on its own server.
     config.proxy_url = None;
+    if let Some(token) = &config.auth_info.token {
+        let token = token.expose_secret().trim();
+        if HeaderValue::try_from(format!("Bearer {token}")).is_err() {
+            return Err("the user's token has characters that no token has: copy it again, in one line".into());
+        }
+        config.auth_info.token = Some(token.into());
+    }
     let scheme = config.cluster_url.scheme_str();
     if !matches!(scheme, Some("http" | "https")) || config.cluster_url.authority().is_none() {
         return Err("the cluster's server must be a URL that begins with https:// or http://".into());
@@ -82,7 +95,14 @@ fn bounded(file: &Path) -> Result<Vec<u8>, String> {
     if !about.is_file() || about.len() > MOST_BYTES {
         return Err(format!("is no file of at most {MOST_BYTES} bytes"));
     }
-    fs::read(file).map_err(|error| format!("cannot be read: {error}"))
+    let mut content = Vec::new();
+    // It may have grown.
+    let read = File::open(file).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut content));
+    let read = read.map_err(|error| format!("cannot be read: {error}"))?;
+    if read as u64 > MOST_BYTES {
+        return Err(format!("is no file of at most {MOST_BYTES} bytes"));
+    }
+    Ok(content)
 }
 
 /// The cluster and the user of a context. kube finds them in the same way, and tells neither.

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use serde::Deserialize;
+
 use crate::{
     core::snapshot::Kind,
-    store::Key,
-    wire::{document::Document, kinds::StoredKind, source::Trim},
+    store::{Atomicity, Call, Change, Key, Precondition, StoreError, Write, check},
+    wire::{document::Document, kinds::StoredKind, outbox, source::Trim},
 };
 
 use super::trim::Rules;
@@ -71,8 +73,48 @@ impl Mirrored {
         let node = if self.is_pods() { document.get_in("spec", "nodeName").ok().flatten() } else { None };
         let node = node.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
         let key = Key::new(self.key.clone(), namespace, name);
-        Ok(SourceObject { key, uid, version, node, body: document.into_body() })
+        let object = SourceObject { key, uid, version, node, body: document.into_body() };
+        storable(&object).map_err(|error| unreadable(&object.key.name, error.to_string()))?;
+        Ok(object)
     }
+
+    /// The name of an object that cannot be read, with an empty body; `None` if not even that can be read.
+    pub(super) fn named(&self, json: &str) -> Option<SourceObject> {
+        let Named { metadata } = serde_json::from_str(json).ok()?;
+        let NamedMeta { namespace, name, uid, resource_version: version } = metadata;
+        let key = Key::new(self.key.clone(), namespace, name);
+        let object = SourceObject { key, uid, version, node: String::new(), body: String::new() };
+        (object.key.namespace.is_empty() != self.kind.namespaced && storable(&object).is_ok()).then_some(object)
+    }
+}
+
+/// The names of an object.
+#[derive(Deserialize)]
+struct Named {
+    metadata: NamedMeta,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct NamedMeta {
+    #[serde(default)]
+    namespace: String,
+    name: String,
+    uid: String,
+    #[serde(default)]
+    resource_version: String,
+}
+
+/// Refuses names that no store can hold. A pod's must do for its pending bind, too.
+fn storable(object: &SourceObject) -> Result<(), StoreError> {
+    let key = Key::new(outbox::KIND, object.key.namespace.clone(), object.key.name.clone());
+    let change = Change::Put { body: String::new().into(), uid: object.uid.clone(), node: Some(object.node.clone()) };
+    let writes = [object.key.clone(), key].map(|key| Write {
+        key,
+        precondition: Precondition::default(),
+        change: change.clone(),
+    });
+    check::batch("default", &[Call { writes: writes.into(), atomicity: Atomicity::AllOrNothing }])
 }
 
 #[cfg(test)]
@@ -88,6 +130,15 @@ mod tests {
         assert_eq!(read.body, r#"{"metadata":{"name":"web","namespace":"shop","uid":"u"},"spec":{"nodeName":"n"}}"#);
         assert_eq!((&*read.version, &*read.node, &*read.uid), ("7", "n", "u"));
         assert_eq!(read.key, Key::new("pods", "shop", "web"));
+        for field in ["name", "uid"] {
+            for bad in ["\\u0000".to_owned(), "x".repeat(2_001)] {
+                let odd = json.replace(&format!(r#""{field}":""#), &format!(r#""{field}":"{bad}"#));
+                assert!(pods.read(&odd).is_err() && pods.named(&odd).is_none(), "{field}");
+            }
+        }
+        let odd = json.replace(r#""nodeName":"n""#, r#""nodeName":"\u0000""#);
+        assert!(pods.read(&odd).is_err());
+        assert_eq!(pods.named(&odd).map(|named| (named.key, named.body)), Some((read.key.clone(), String::new())));
         let nodes = Mirrored::new(kinds::by_key("nodes").expect("it is stored"), Trim::Scheduling);
         assert!(nodes.read(json).is_err(), "a node is in no namespace");
         assert!(pods.read("{").is_err() && pods.read("[]").is_err() && pods.read(r#"{"metadata":{}}"#).is_err());

@@ -200,7 +200,7 @@ pub(super) fn refusal(status: &[u8]) -> Failure {
 }
 
 /// A message as it is told.
-fn printable(message: &str) -> String {
+pub(super) fn printable(message: &str) -> String {
     message.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MOST_TOLD).collect()
 }
 

@@ -81,6 +81,7 @@ async fn bad_kubeconfigs_are_told_in_one_line_without_what_is_in_them() {
         (&config("http://a", json!({"exec": {"command": "hidden", "apiVersion": "v1"}})), "--allow-exec-credentials"),
         (&config("http://a", json!({"auth-provider": {"name": "gcp"}})), "--allow-exec-credentials"),
         (&config("http://a", json!({"tokenFile": "/no/hidden"})), "tokenFile cannot be read"),
+        (&config("http://a", json!({"token": "a\nb"})), "the user's token has characters"),
         (&config("https://a", json!({"client-certificate-data": "hidden!", "client-key-data": "hidden!"})), "client-"),
     ];
     for (at, (text, told)) in cases.iter().enumerate() {

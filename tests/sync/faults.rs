@@ -231,13 +231,39 @@ async fn an_object_that_cannot_be_read_is_left_out() {
     odd["spec"]["containers"] = json!("none");
     api.put(PODS, odd);
     still_follows_without(&api, &mirror, "odd").await;
-    // Also one that could be read before.
-    let mut odd = pod("first", "");
+}
+
+#[tokio::test]
+async fn a_pod_that_cannot_be_read_any_more_stays_as_it_was() {
+    let (api, mirror) = watching().await;
+    let first = api.with(|objects| objects.get(PODS, "shop", "first")).expect("it is there");
+    let mut odd = first.clone();
     odd["spec"]["containers"][0]["resources"]["requests"]["cpu"] = json!("a lot");
+    odd["spec"]["nodeName"] = json!("n1");
     api.put(PODS, odd);
+    mirror.shows_pod("first", "n1").await;
+    api.expire(PODS);
+    api.watched(PODS, 2).await;
+    api.put(PODS, pod("still", "n1"));
+    mirror.shows_pod("still", "n1").await;
+    mirror.shows_pod("first", "n1").await;
+    api.delete(PODS, "shop", "first");
     mirror.shows_no_pod("first").await;
-    api.put(PODS, pod("first", ""));
-    mirror.shows_pod("first", "").await;
+}
+
+#[tokio::test]
+async fn an_object_that_no_store_can_hold_holds_nothing_up() {
+    let (api, mirror) = watching().await;
+    for (at, field) in ["uid", "name", "nodeName"].into_iter().enumerate() {
+        for bad in ["\0".to_owned(), "x".repeat(3_000)] {
+            let mut odd = pod(&format!("odd{at}"), "");
+            let part = if field == "nodeName" { "spec" } else { "metadata" };
+            odd[part][field] = bad.into();
+            api.event(PODS, "ADDED", &odd);
+        }
+    }
+    still_follows(&api, &mirror).await;
+    assert_eq!(trouble(&mirror), None);
 }
 
 async fn still_follows_without(api: &ApiServer, mirror: &Mirror, name: &str) {
