@@ -276,7 +276,7 @@ impl World {
         let Some((version, mut pods)) = self.list.take() else { return self.step(refused(410)).await };
         let rest = pods.split_off(pods.len().min(2));
         let objects = pods.iter().map(|text| self.of.read(text).expect("it can be read")).collect();
-        let next = if rest.is_empty() { String::new() } else { "next".to_owned() };
+        let next = if rest.is_empty() { String::new() } else { format!("before the last {}", rest.len()) };
         if !rest.is_empty() {
             self.list = Some((version, rest));
         }
