@@ -106,6 +106,7 @@ async fn every_route_that_writes_objects_refuses_a_mirrored_cluster() {
         let stored: Vec<_> = kinds::shared().filter(|kind| kind.is_stored_form()).map(named).collect();
         mirrored(&server.state.store, &stored).await;
         shown(&server).await;
+        server.state.sources.tell("prod", status(Some(seconds_ago(1))));
         let before = head(&server).await;
 
         let paths = DOCUMENTS.v3_1["paths"].as_object().expect("paths");
