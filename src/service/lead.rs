@@ -1,6 +1,6 @@
 //! Leading: of the processes on a database one carries a duty of a cluster out, and only its writes are committed.
 //!
-//! Who leads is decided by the database: a lease for each duty and cluster, by the database's clock. A lease alone does not keep a process that was paused
+//! The database decides which process leads: a lease for each duty and cluster, by the database's clock. A lease alone does not keep a process that was paused
 //! from writing when it wakes up. So the leader's writes carry a *fence* ([`Lead::fence`]): it writes an object of the cluster when it begins, and each
 //! call of it is refused as a whole if that object has been written by another one since.
 //!

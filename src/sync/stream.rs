@@ -44,7 +44,7 @@ impl<'a> List<'a> {
     /// Reads a page of a kind's list. Nothing but such a list counts as one: an empty list deletes all that is mirrored.
     ///
     /// # Errors
-    /// What the reply is instead.
+    /// The description of the reply that came instead.
     pub(super) fn read(page: &'a [u8], kind: &str, is_first: bool) -> Result<Self, String> {
         let no_list = |why: String| {
             let told = serde_json::from_slice(page).ok().filter(|_| page.trim_ascii_start().starts_with(b"{"));
