@@ -2,7 +2,7 @@
 //!
 //! Source: `api/core/v1/types.go` (`Node`).
 
-use super::{Labels, Name, Resources, Taint};
+use super::{Labels, Name, Resources, Taint, UNSCHEDULABLE, topology::HOSTNAME};
 
 /// The annotation that `NodePreferAvoidPodsPriority` reads.
 pub const PREFER_AVOID_PODS: &str = "scheduler.alpha.kubernetes.io/preferAvoidPods";
@@ -39,6 +39,23 @@ impl Node {
             && *allocatable == other.allocatable
             && *avoid_controllers == other.avoid_controllers
             && *conditions == other.conditions
+    }
+
+    /// A node like this one under another name, which its label of the host has as well.
+    #[must_use]
+    pub fn renamed(&self, name: Name) -> Self {
+        let mut renamed = self.clone();
+        if renamed.labels.has(HOSTNAME) {
+            renamed.labels = renamed.labels.iter().cloned().chain([(HOSTNAME.into(), name.clone())]).collect();
+        }
+        renamed.name = name;
+        renamed
+    }
+
+    /// Opens the node for pods again.
+    pub fn uncordon(&mut self) {
+        self.unschedulable = false;
+        self.taints.retain(|taint| &*taint.key != UNSCHEDULABLE);
     }
 
     /// The status of a condition; `None` if the node does not report it.

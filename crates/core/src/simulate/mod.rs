@@ -8,7 +8,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use crate::{
     batch::{self, Batch, Placement},
-    model::{Labels, Name, Node, Pod, Taint, UNSCHEDULABLE, topology::HOSTNAME},
+    model::{Labels, Name, Node, Pod, Taint},
     policy::{Profile, Profiles},
     snapshot::{Kind, Object, Snapshot},
 };
@@ -178,10 +178,7 @@ impl Simulation {
                 self.remove_nodes(&nodes, &mut outcome);
             }
             Step::Cordon(name) => self.change_node(name, |node| node.unschedulable = true)?,
-            Step::Uncordon(name) => self.change_node(name, |node| {
-                node.unschedulable = false;
-                node.taints.retain(|taint| &*taint.key != UNSCHEDULABLE);
-            })?,
+            Step::Uncordon(name) => self.change_node(name, Node::uncordon)?,
             Step::Drain(name) => {
                 self.change_node(name, |node| node.unschedulable = true)?;
                 drain::drain(self, name, &mut outcome);
@@ -398,14 +395,7 @@ fn made_anew(pod: &Pod) -> MadeAnew {
 /// Copies of a node, named after it with the first numbers that are free.
 fn copies(template: &Node, count: usize, snapshot: &Snapshot) -> impl Iterator<Item = Node> {
     let names = (1..).map(|number| Name::from(format!("{}-{number}", template.name)));
-    names.filter(|name| snapshot.node(name).is_none()).take(count).map(|name| {
-        let mut node = template.clone();
-        if node.labels.has(HOSTNAME) {
-            node.labels = relabelled(&node.labels, &[(HOSTNAME.into(), Some(name.clone()))]);
-        }
-        node.name = name;
-        node
-    })
+    names.filter(|name| snapshot.node(name).is_none()).take(count).map(|name| template.renamed(name))
 }
 
 fn relabelled(labels: &Labels, changes: &[(Name, Option<Name>)]) -> Labels {

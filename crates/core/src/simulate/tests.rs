@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    model::topology::HOSTNAME,
     policy::Policy,
     testing::{budget, cluster, node, pod},
 };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    model::{HostPort, Labels, Name, Pod, Taint, Toleration, TolerationOperator, topology, topology::HOSTNAME},
+    model::{HostPort, Labels, Name, Pod, Taint, Toleration, TolerationOperator, topology},
     snapshot::{Object, Snapshot},
 };
 
@@ -115,20 +115,14 @@ impl Change {
             Self::Uncordon(node) => {
                 let Some(info) = snapshot.node(node) else { return };
                 let mut changed = (*info.node).clone();
-                changed.unschedulable = false;
-                changed.taints.retain(|taint| &*taint.key != crate::model::UNSCHEDULABLE);
+                changed.uncordon();
                 snapshot.apply(Object::Node(changed));
             }
             Self::AddNodes { like, count } => {
                 let Some(info) = snapshot.node(like) else { return };
                 let model = info.node.clone();
                 for number in 1..=*count {
-                    let mut added = (*model).clone();
-                    added.name = new_name(like, number);
-                    if added.labels.has(HOSTNAME) {
-                        added.labels = with_label(&added.labels, &HOSTNAME.into(), &added.name);
-                    }
-                    snapshot.apply(Object::Node(added));
+                    snapshot.apply(Object::Node(model.renamed(new_name(like, number))));
                 }
             }
         }
