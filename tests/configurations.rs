@@ -370,6 +370,30 @@ fn a_policy_converts_to_an_equivalent_configuration() {
     }
 }
 
+#[test]
+fn keys_that_no_label_can_have_are_left_out_of_a_conversion() {
+    let many: Vec<String> = (0..256).map(|number| format!("label-{number}")).collect();
+    let text = serde_json::json!({
+        "predicates": [
+            {"name": "A", "argument": {"labelsPresence": {"labels": [",ssd", "rack", ""], "presence": true}}},
+            {"name": "B", "argument": {"labelsPresence": {"labels": ["a/b/c"], "presence": false}}},
+            {"name": "C", "argument": {"labelsPresence": {"labels": many, "presence": false}}},
+        ],
+        "priorities": [{"name": "P", "weight": 1, "argument": {"labelPreference": {"label": "-x", "presence": true}}}],
+    });
+    let policy = policy::parse_policy(&text.to_string()).expect("1.22 takes these keys");
+    let conversion = policy.convert().expect("it compiles");
+    let json = policy::to_json(&conversion.configuration).to_string();
+    let read = policy::parse_configuration(&json);
+    assert!(read.is_ok(), "{:?}", read.err());
+    assert!(json.contains("rack") && !json.contains("a/b/c"), "{json}");
+    let notes: Vec<_> = conversion.notes.iter().map(ToString::to_string).collect();
+    for key in [",ssd", "", "a/b/c", "-x"] {
+        let note = format!("no node can have the label {key:?}: it is left out");
+        assert!(notes.iter().any(|said| said.ends_with(&note)), "{note}: {notes:?}");
+    }
+}
+
 const TREE: &str = r#"{"kind": "Policy", "apiVersion": "v1",
     "priorities": [{"name": "Ssd", "argument": {"labelPreference": {"label": "ssd", "presence": true}}},
         {"name": "Rack", "weight": 3, "argument": {"serviceAntiAffinity": {"label": "rack"}}},

@@ -10,13 +10,14 @@ use super::{
 };
 use crate::{
     argument::{CapacityRatio, DefaultSpreading, ScoringStrategy},
-    model::{Name, NodeSelector, NodeSelectorTerm, Operator, PreferredNode, Requirement},
+    model::{NodeSelector, NodeSelectorTerm, Operator, PreferredNode, Requirement},
     node_match::ADDED_AFFINITY,
     predicates::{check_node_label_presence, check_service_affinity},
     priorities::{
         MAX_NODE_SCORE, inter_pod_affinity::HARD_WEIGHT, label_preference::PREFERENCES,
         requested_to_capacity_ratio::RATIO,
     },
+    qualified,
     rule::{LabelPresence, ResourceWeight},
     spreading::DEFAULTS,
 };
@@ -117,7 +118,7 @@ impl Converter {
         }
         let entries = policy.predicates.as_deref().unwrap_or_default().iter();
         let presences = entries.filter_map(|entry| entry.argument.as_ref()?.get(&check_node_label_presence::LABELS));
-        let conditions: Vec<_> = presences.flatten().flat_map(conditions).collect();
+        let conditions = self.conditions(field, presences.flatten());
         if !conditions.is_empty() {
             if !self.filters.contains(&"NodeAffinity") {
                 self.note(field, "labelsPresence becomes NodeAffinity, which also reads the pods' own node affinity");
@@ -255,13 +256,28 @@ impl Converter {
             term: NodeSelectorTerm { match_expressions: vec![condition], match_fields: Vec::new() },
         };
         let mut added = self.arguments.values.get(&ADDED_AFFINITY).cloned().unwrap_or_default();
-        added.preferred = preferences.flat_map(conditions).map(wish).collect();
+        added.preferred = self.conditions("priorities", preferences).into_iter().map(wish).collect();
         self.arguments.values.set(&ADDED_AFFINITY, added);
         self.named("NodeAffinity");
         let why = "labelPreference becomes preferred node affinity of every pod, which NodeAffinity weighs together with \
                    the pods' own and scales so that the best node scores 100";
         self.note("priorities", why);
         *self.scores.entry("NodeAffinity").or_insert(0) += weight;
+    }
+
+    /// Each label as a condition on a node. A policy of 1.22 may name keys that no label can have; a plugin's argument may not.
+    fn conditions<'p>(&mut self, field: &str, presences: impl Iterator<Item = &'p LabelPresence>) -> Vec<Requirement> {
+        let mut conditions = Vec::new();
+        for LabelPresence { labels, presence } in presences {
+            let (valid, impossible): (Vec<_>, Vec<_>) =
+                labels.iter().partition(|key| qualified::reasons(key).is_empty());
+            for key in impossible {
+                self.note(field, format!("no node can have the label {key:?}: it is left out"));
+            }
+            let operator = || if *presence { Operator::Exists } else { Operator::DoesNotExist };
+            conditions.extend(valid.into_iter().map(|key| Requirement { key: key.clone(), operator: operator() }));
+        }
+        conditions
     }
 
     fn rest(&mut self, policy: &Policy) {
@@ -290,12 +306,6 @@ fn successor(plugin: &'static str) -> &'static str {
         strategy if STRATEGIES.iter().any(|(old, _)| *old == strategy) => "NodeResourcesFit",
         same => same,
     }
-}
-
-/// Each label as a condition on a node.
-fn conditions(presence: &LabelPresence) -> impl Iterator<Item = Requirement> + '_ {
-    let operator = || if presence.presence { Operator::Exists } else { Operator::DoesNotExist };
-    presence.labels.iter().map(move |key: &Name| Requirement { key: key.clone(), operator: operator() })
 }
 
 /// Everything off that is on by default, then the frame, then each plugin where it is used.
