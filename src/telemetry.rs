@@ -151,11 +151,11 @@ metrics! {
         "Pods that wait for Podberth's own scheduler, by queue (active, backoff, unschedulable, gated).";
     REPORTS_DROPPED = "scheduler_reports_dropped_total", Kind::Counter,
         "Events and conditions of Podberth's own scheduler that were not written.";
-    SYNC_EVENTS = "sync_events_total", Kind::Counter, "Events of watches of live clusters, by kind.";
-    SYNC_BYTES = "sync_bytes_total", Kind::Counter, "Bytes of lists and events of live clusters, decompressed, by kind.";
+    SYNC_EVENTS = "sync_events_total", Kind::Counter, "Events of watches of live clusters, by cluster and kind.";
+    SYNC_BYTES = "sync_bytes_total", Kind::Counter, "Bytes of lists and events of live clusters, decompressed, by cluster and kind.";
     SYNC_RELISTS = "sync_relists_total", Kind::Counter,
         "Kinds of live clusters listed again, by kind and reason (expired, stale, order, refused).";
-    SYNC_ERRORS = "sync_errors_total", Kind::Counter, "Failed requests of mirrors to API servers, by kind.";
+    SYNC_ERRORS = "sync_errors_total", Kind::Counter, "Failed requests of mirrors to API servers, by cluster and kind.";
     SYNC_UNREADABLE = "sync_unreadable_objects_total", Kind::Counter,
         "Objects of live clusters that cannot be read and are left out, by kind.";
     SYNC_LAG = "sync_lag_seconds", Kind::Gauge,
@@ -314,7 +314,9 @@ pub fn mirrors<'m>(kinds: impl Iterator<Item = Mirrored<'m>> + Clone) -> String 
 /// The metrics as text, without series of policies and extenders that are gone.
 pub fn render(recorded: &PrometheusHandle) -> String {
     let text = recorded.render();
-    let is_told = |line: &&str| labels::PROFILES.tells(line) && labels::EXTENDERS.tells(line);
+    let is_told = |line: &&str| {
+        [&labels::PROFILES, &labels::EXTENDERS, &labels::CLUSTERS].into_iter().all(|label| label.tells(line))
+    };
     text.split_inclusive('\n').filter(is_told).collect()
 }
 

@@ -227,7 +227,9 @@ where
             loop {
                 match wanted(of.service.clone()).await {
                     Ok(clusters) => of.round(&clusters, &run).await,
-                    Err(error) => tracing::debug!(duty, %error, "it is not known which clusters are to be led"),
+                    Err(error) => {
+                        tracing::debug!(duty, error = error.for_log(), "it is not known which clusters are to be led")
+                    }
                 }
                 sleep(AGAIN).await;
             }

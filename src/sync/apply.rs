@@ -17,7 +17,7 @@ use tokio::time::sleep;
 use crate::{
     service::{Service, lead::Lead},
     store::{Atomicity, Call, Key, ListQuery, Outcome, Record, StoreError, Write},
-    telemetry,
+    telemetry::{self, labels::CLUSTERS},
     wire::outbox::{self, PendingBind},
 };
 
@@ -282,7 +282,9 @@ impl<T: Target> Applier<T> {
             );
         }
         self.unreadable = self.unreadable.saturating_add(1);
-        counter!(telemetry::SYNC_UNREADABLE, "kind" => self.of.key.to_string()).increment(1);
+        let cluster = self.board.as_ref().map_or("", |board| &**board.cluster());
+        let labels = [("cluster", CLUSTERS.of(cluster)), ("kind", self.of.key.to_string())];
+        counter!(telemetry::SYNC_UNREADABLE, &labels).increment(1);
     }
 
     fn mark(&self, key: &Key) -> u64 {

@@ -146,5 +146,5 @@ pub(super) async fn newest(service: &Service, cluster: &str, server: &SourceServ
     let latest = |status: &SyncStatus| status.kinds.values().filter_map(|kind| kind.as_of).max();
     let later = |stored, known| if latest(&known) > latest(&stored) { known } else { stored };
     let newest = if is_other { None } else { all.into_iter().reduce(later) };
-    Ok(newest.unwrap_or_else(|| SyncStatus { server: Some(server.clone()), ..SyncStatus::default() }))
+    Ok(newest.unwrap_or_else(|| SyncStatus::of(server.clone())))
 }

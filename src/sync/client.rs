@@ -24,7 +24,7 @@ use kube::{
     client::{AuthError, Body, ConfigExt},
 };
 use tokio::{
-    sync::{Mutex as AsyncMutex, oneshot},
+    sync::{Mutex as AsyncMutex, Notify, Semaphore, SemaphorePermit, oneshot},
     time::timeout,
 };
 use tower::{BoxError, ServiceBuilder};
@@ -38,6 +38,9 @@ use crate::{
 
 /// How long credentials of a program are used that does not tell when they end.
 const PROGRAM_RUN: Duration = Duration::from_mins(10);
+
+/// Pages of lists that are read at a time of one API server. They are large, and all kinds of a cluster may be listed again at once.
+const PAGES_AT_ONCE: usize = 3;
 
 /// Longest part of an error that is told.
 const MOST_TOLD: usize = 300;
@@ -95,6 +98,8 @@ impl KubeConnector {
             source: Arc::new(source.clone()),
             programs_allowed,
             limits,
+            pages: Semaphore::new(PAGES_AT_ONCE),
+            moved: Notify::new(),
             current: Mutex::default(),
             looking: AsyncMutex::default(),
         }
@@ -115,6 +120,10 @@ pub struct Link {
     source: Arc<ClusterSource>,
     programs_allowed: bool,
     limits: Limits,
+    /// Turns of pages of lists.
+    pages: Semaphore,
+    /// Notified when the files name another API server than before.
+    moved: Notify,
     current: Mutex<Option<Connected>>,
     /// The look at the files that is under way. There is one at most, since a file or a program may hang.
     looking: AsyncMutex<Option<oneshot::Receiver<Looked>>>,
@@ -126,7 +135,10 @@ type Looked = Result<Option<Connected>, String>;
 /// A client, and the files that it comes from.
 struct Connected {
     client: Client,
+    /// The address of the API server, for errors.
+    address: String,
     digest: [u8; 32],
+    server: [u8; 32],
     by_program: bool,
     since: Instant,
     checked: Instant,
@@ -159,6 +171,22 @@ impl Link {
             let why = format!("the kubeconfig, or a program that it names, gives no credentials within {most:?}");
             self.take(Err(why))
         })
+    }
+
+    /// Resolves when the files name another API server than before. Versions and objects of the one say nothing of the other.
+    pub(super) async fn moved(&self) {
+        self.moved.notified().await;
+    }
+
+    /// Waits for a turn to read a page of a list. The turn is kept until its objects are stored.
+    pub(super) async fn page_turn(&self) -> Option<SemaphorePermit<'_>> {
+        // The turns never end.
+        self.pages.acquire().await.ok()
+    }
+
+    /// The address of the API server, as far as it is known.
+    fn address(&self) -> String {
+        self.lock().as_ref().map(|known| known.address.clone()).unwrap_or_default()
     }
 
     /// The client at hand, and if it can be used without a look at the files.
@@ -202,7 +230,13 @@ impl Link {
     fn take(&self, told: Looked) -> Result<Client, String> {
         let mut current = self.lock();
         match (told, current.as_mut()) {
-            (Ok(Some(connected)), _) => Ok(current.insert(connected).client.clone()),
+            (Ok(Some(connected)), before) => {
+                if before.is_some_and(|before| before.server != connected.server) {
+                    tracing::warn!(source = self.source.title(), "the kubeconfig names another API server now");
+                    self.moved.notify_one();
+                }
+                Ok(current.insert(connected).client.clone())
+            }
             (told, Some(connected)) => {
                 if let Err(error) = told {
                     // The files may be in the middle of a change.
@@ -228,8 +262,8 @@ impl Link {
     pub(super) async fn begin(&self, request: Request<Body>) -> Result<Response<Body>, String> {
         let client = self.client().await?;
         match timeout(self.limits.head, client.send(request)).await {
-            Ok(reply) => reply.map_err(|error| unanswered(&error)),
-            Err(_) => Err(format!("no reply within {} s", self.limits.head.as_secs())),
+            Ok(reply) => reply.map_err(|error| format!("{}: {}", self.address(), unanswered(&error))),
+            Err(_) => Err(format!("{}: no reply within {} s", self.address(), self.limits.head.as_secs())),
         }
     }
 
@@ -294,11 +328,12 @@ fn connect(
     limits: Limits,
     known: Option<[u8; 32]>,
 ) -> Result<Option<Connected>, String> {
-    let Access { config, digest, by_program } = kubeconfig::read(source, programs_allowed)?;
+    let Access { config, digest, server, by_program } = kubeconfig::read(source, programs_allowed)?;
     if known == Some(digest) {
         return Ok(None);
     }
     let title = source.title();
+    let address = config.cluster_url.authority().map(ToString::to_string).unwrap_or_default();
     let cannot = |error: kube::Error| format!("{title}: {}", unusable(&error));
     let mut http = HttpConnector::new();
     http.enforce_http(false);
@@ -319,7 +354,7 @@ fn connect(
         .service(carrier);
     let now = Instant::now();
     let client = Client::new(service, config.default_namespace);
-    Ok(Some(Connected { client, digest, by_program, since: now, checked: now }))
+    Ok(Some(Connected { client, address, digest, server, by_program, since: now, checked: now }))
 }
 
 /// Why a configuration cannot be used.

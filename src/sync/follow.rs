@@ -184,7 +184,7 @@ pub(super) struct Follow {
     stale: u32,
     /// Refused watches since one told something.
     refused: u32,
-    /// Events out of order, ever.
+    /// Events out of order since a watch lasted for its time.
     disorders: u32,
 }
 
@@ -234,7 +234,10 @@ impl Follow {
                 self.failed("a page of the list is longer than a reply may be".into(), None)
             }
             Event::Lost { why } => self.failed(why, None),
-            Event::Ended { how: Ending::Whole } => self.reached(),
+            Event::Ended { how: Ending::Whole } => {
+                self.disorders = 0;
+                self.reached()
+            }
             Event::Ended { how: Ending::Early } => Vec::new(),
             Event::Ended { how: Ending::AtOnce } => self.failed("the watch ended when it had only begun".into(), None),
         }

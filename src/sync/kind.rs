@@ -13,7 +13,10 @@ use metrics::counter;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-use crate::{clock, telemetry};
+use crate::{
+    clock,
+    telemetry::{self, labels::CLUSTERS},
+};
 
 use super::{
     apply::{Applier, BATCH, Lost, Target, last_of_each},
@@ -91,9 +94,18 @@ impl<T: Target> KindMirror<T> {
                     if from.is_none() {
                         self.listed_from = clock::now();
                     }
+                    let link = self.link.clone();
+                    let turn = link.page_turn().await;
                     let event = self.list(limit, from).await;
-                    let effects = self.follow.step(event);
-                    self.carry_out(effects, self.listed_from).await
+                    let (pauses, effects) =
+                        self.follow.step(event).into_iter().partition(|effect| matches!(effect, Effect::Wait(_)));
+                    let carried = self.carry_out(effects, self.listed_from).await;
+                    // Others list during the pause.
+                    drop(turn);
+                    match carried {
+                        Ok(()) => self.carry_out(pauses, self.listed_from).await,
+                        lost => lost,
+                    }
                 }
                 Request::Watch { version } => self.watch(&version).await,
             };
@@ -252,8 +264,9 @@ impl<T: Target> KindMirror<T> {
                             self.board.update(&key, |status| status.relists = status.relists.saturating_add(1));
                         }
                         Effect::Relist(reason) => {
-                            counter!(telemetry::SYNC_RELISTS, "kind" => key.to_string(), "reason" => reason.name())
-                                .increment(1);
+                            counter!(telemetry::SYNC_RELISTS, "cluster" => CLUSTERS.of(self.board.cluster()),
+                                "kind" => key.to_string(), "reason" => reason.name())
+                            .increment(1);
                         }
                         Effect::Trouble(why) => self.trouble(&why),
                         Effect::Well => {
@@ -296,7 +309,8 @@ impl<T: Target> KindMirror<T> {
     }
 
     fn count(&self, metric: &'static str, by: u64) {
-        counter!(metric, "kind" => self.applier.of.key.to_string()).increment(by);
+        let labels = [("cluster", CLUSTERS.of(self.board.cluster())), ("kind", self.applier.of.key.to_string())];
+        counter!(metric, &labels).increment(by);
     }
 }
 

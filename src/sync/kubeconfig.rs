@@ -28,6 +28,8 @@ pub(super) struct Access {
     pub(super) config: Config,
     /// Digest of all files that it was read from, but for those that kube reads again by itself.
     pub(super) digest: [u8; 32],
+    /// Digest of the server's URL and authority.
+    pub(super) server: [u8; 32],
     /// `true` if a program gives the credentials, which may end at a time that nobody tells.
     pub(super) by_program: bool,
 }
@@ -43,7 +45,7 @@ pub(super) fn read(source: &ClusterSource, programs_allowed: bool) -> Result<Acc
         }
         // Token and authority of the service account are read again by kube.
         let config = Config::incluster().map_err(|error| format!("Podberth does not run in a cluster: {error}"))?;
-        return Ok(Access { config, digest: [0; 32], by_program: false });
+        return Ok(Access { config, digest: [0; 32], server: [0; 32], by_program: false });
     };
     let of_file = |why: String| format!("kubeconfig {file}: {why}");
     from_file(Path::new(file), source.context.as_deref(), programs_allowed).map_err(of_file)
@@ -86,7 +88,12 @@ fn from_file(file: &Path, context: Option<&str>, programs_allowed: bool) -> Resu
     if !matches!(scheme, Some("http" | "https")) || config.cluster_url.authority().is_none() {
         return Err("the cluster's server must be a URL that begins with https:// or http://".into());
     }
-    Ok(Access { config, digest: digest.finalize().into(), by_program })
+    let mut server = Sha256::new();
+    server.update(config.cluster_url.to_string());
+    for authority in config.root_cert.iter().flatten() {
+        server.update(authority);
+    }
+    Ok(Access { config, digest: digest.finalize().into(), server: server.finalize().into(), by_program })
 }
 
 /// The content of a file that can be one of a kubeconfig.

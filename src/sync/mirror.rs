@@ -19,9 +19,10 @@ use crate::{
         supervised::Supervised,
     },
     store::StoreError,
+    telemetry::labels::CLUSTERS,
     wire::{
         kinds::{self, Served, StoredKind},
-        source::{self, ClusterSource},
+        source::{self, ClusterSource, SyncStatus},
     },
 };
 
@@ -91,6 +92,7 @@ async fn read_statuses(shared: Shared) {
         sleep(shared.watching.read_every).await;
         let Ok(sources) = mirrored::all(&shared.service).await else { continue };
         shared.service.sources.retain(|cluster| sources.contains_key(cluster));
+        CLUSTERS.retain(&sources.keys().map(ToString::to_string).collect());
         for (cluster, source) in sources {
             if shared.lock().contains(&cluster) {
                 continue;
@@ -126,6 +128,7 @@ async fn mirror(shared: Shared, lead: Lead) {
     let cluster = lead.cluster().clone();
     shared.lock().insert(cluster.clone());
     let _owned = Owned(shared.clone(), cluster.clone());
+    let mut has_moved = false;
     loop {
         let live = match shared.service.clusters.get(&cluster).await {
             Ok(live) => live,
@@ -141,6 +144,7 @@ async fn mirror(shared: Shared, lead: Lead) {
         };
         // Versions of another API server say nothing.
         let Ok(before) = board::newest(&shared.service, &cluster, &source.server()).await else { return };
+        let before = if std::mem::take(&mut has_moved) { SyncStatus::of(source.server()) } else { before };
         let kinds = kinds_of(&source);
         let board = Board::new(&shared.service, &cluster, before, kinds.iter().map(|of| &*of.key));
         tracing::info!(cluster = &*cluster, source = source.title(), kinds = kinds.len(), "mirroring");
@@ -150,6 +154,7 @@ async fn mirror(shared: Shared, lead: Lead) {
             kinds.into_iter().map(|of| start(&shared, &lead, &link, &board, &lost, of)).collect();
         tokio::select! {
             () = mirrored::changed(&shared.service, &cluster, Some(&source)) => {}
+            () = link.moved() => has_moved = true,
             () = lost.notified() => return,
             () = tell(&shared, &board) => return,
         }

@@ -20,6 +20,9 @@ pub static PROFILES: Label = Label::new("profile", &["", "default", "(request)"]
 /// Hosts and ports of extenders.
 pub static EXTENDERS: Label = Label::new("extender", &["", "(request)"]);
 
+/// Clusters that mirror live ones.
+pub static CLUSTERS: Label = Label::new("cluster", &["default"]);
+
 /// One label.
 #[derive(Debug)]
 pub struct Label {

@@ -21,6 +21,9 @@ pub static REFUSED_REQUESTS: Seldom = Seldom::new();
 /// Binds that API servers did not make.
 pub static UNMADE_BINDS: Seldom = Seldom::new();
 
+/// Events and conditions of a scheduler that are not in its live cluster.
+pub static DROPPED_REPORTS: Seldom = Seldom::new();
+
 /// Clients with which there is no TLS connection.
 pub static REFUSED_HANDSHAKES: Seldom = Seldom::new();
 

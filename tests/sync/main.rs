@@ -107,7 +107,7 @@ impl Mirror {
 
     /// Starts mirroring as another process would.
     fn start(&mut self, watching: Watching) {
-        let limits = Limits { head: Duration::from_secs(5), ..Limits::default() };
+        let limits = Limits { head: Duration::from_secs(5), files_checked: Duration::ZERO, ..Limits::default() };
         let connector = KubeConnector::new(false).with_limits(limits);
         self.mirrors = Some(Mirrors::start(&self.server.state, Uuid::new_v4(), &connector, watching));
     }

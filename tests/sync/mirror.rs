@@ -3,8 +3,12 @@
 use std::sync::{Arc, Mutex};
 
 use podberth::{
-    store::{Change, Key, Precondition, Write},
-    wire::{outbox, source},
+    service::source::configure,
+    store::{Change, Key, Precondition, Record, Scan, Write},
+    wire::{
+        outbox,
+        source::{self, ClusterSource},
+    },
 };
 use serde_json::json;
 
@@ -283,4 +287,50 @@ async fn a_list_is_of_the_time_at_which_its_first_page_was_asked_for() {
     let as_of = mirror.server.state.sources.as_of("default").expect("it is whole");
     let asked = asked.lock().expect("no test panics with it").clone();
     assert!(asked.len() >= 2 && as_of <= asked[0], "{as_of} {asked:?}");
+}
+
+#[tokio::test]
+async fn a_kubeconfig_that_names_another_api_server_begins_the_mirror_anew() {
+    let (first, second) = (ApiServer::start().await, ApiServer::start().await);
+    for name in ["a", "b", "c"] {
+        first.put(PODS, pod(name, ""));
+    }
+    second.put(PODS, pod("other", ""));
+    let kubeconfig = first.kubeconfig();
+    let path = kubeconfig.path().to_owned();
+    let mirror = Mirror::with(source_of(&kubeconfig, &["pods", "nodes"]), kubeconfig, quick()).await;
+    mirror.shows_pod("c", "").await;
+    first.watched(PODS, 1).await;
+    first.watched(NODES, 1).await;
+    let other = second.kubeconfig();
+    std::fs::copy(other.path(), path).expect("it is written");
+    // The watch of the nodes ends with it.
+    first.command(PODS, Command::End);
+    mirror.shows_pod("other", "").await;
+    mirror.shows_no_pod("c").await;
+    second.watched(PODS, 1).await;
+    second.watched(NODES, 1).await;
+    assert_eq!(second.count(&format!("GET {PODS}?limit")), 1, "its versions are no older than those of the first");
+    mirror.equals(&second, "pods", PODS).await;
+}
+
+#[tokio::test]
+async fn a_cluster_that_becomes_a_mirror_again_is_not_whole_before_it_is_listed() {
+    let api = ApiServer::start().await;
+    let mut mirror = Mirror::of(&api, &["pods"]).await;
+    mirror.told(|status| status.as_of().is_some()).await;
+    let state = &mirror.server.state;
+    let scan = Scan::all("default", source::STATUS);
+    while state.store.scan(&scan).await.expect("the ledger reads").entries.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    mirror.end().await;
+    let key = Key::new(source::KIND, "", source::NAME);
+    let found = mirror.server.state.store.get("default", &key).await.expect("the store reads");
+    let record: Record = found.expect("it is stored");
+    let again = ClusterSource::parse(&record.body).expect("a source");
+    mirror.write(vec![Write::of(&record, Change::Delete)]).await;
+    let state = &mirror.server.state;
+    configure::configure(state, "default", &again).await.expect("it is stored");
+    assert!(state.store.scan(&scan).await.expect("the ledger reads").entries.is_empty(), "the old status says nothing");
 }

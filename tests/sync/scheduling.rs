@@ -8,7 +8,7 @@ use podberth::{
     live::{self, Clusters},
     service::{
         Freshness, Service,
-        bind::look_after,
+        bind::{extender_bind, look_after},
         error::Error,
         evict,
         lead::Leads,
@@ -19,6 +19,7 @@ use podberth::{
     store::{ListQuery, Storage},
     sync::{client::KubeConnector, mirror::Mirrors},
     wire::{
+        extender::ExtenderBindingArgs,
         kinds, outbox,
         source::{BindMode, ClusterSource},
     },
@@ -285,5 +286,31 @@ async fn an_eviction_that_a_client_asks_for_goes_to_the_api_server() {
     assert!(matches!(refused, Err(Error::Disruption { .. })), "{refused:?}");
     assert_eq!(evict("free").await.expect("it leaves").key.name, "free");
     assert!(pod_of(&stage.api, "free").is_none() && pod_of(&stage.api, "kept").is_some());
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bind_waits_for_the_pod_that_its_scheduler_has_seen() {
+    let mut stage = Stage::with(vec![(NODES, node("n", "4"))], |_| {}).await;
+    let cluster = stage.service.clusters.get("default").await.expect("the cluster loads");
+    let mut progress = cluster.subscribe();
+    while stage.service.sources.as_of("default").is_none() || cluster.view().snapshot.node("n").is_none() {
+        progress.changed().await.expect("the writer lives");
+    }
+    let args = |pod_name: &str| ExtenderBindingArgs {
+        pod_name: pod_name.into(),
+        pod_namespace: "shop".into(),
+        pod_uid: String::new(),
+        node: "n".into(),
+    };
+    let mut late = pod("late", "1");
+    late["spec"]["schedulerName"] = json!("default-scheduler");
+    let name: Arc<str> = "default".into();
+    let binds = extender_bind(&stage.service, &name, args("late"), None);
+    let (bound, ()) = tokio::join!(binds, async { stage.api.put(PODS, late) });
+    assert_eq!(bound.expect("the store writes"), None);
+    stage.binds("late", "n").await;
+    let unknown = extender_bind(&stage.service, &name, args("never"), None).await.expect("an answer");
+    assert!(unknown.is_some_and(|why| why.contains("not known")), "it waits for a bounded time");
     stage.end().await;
 }

@@ -155,6 +155,11 @@ pub struct KindStatus {
 }
 
 impl SyncStatus {
+    /// The status of the mirror of an API server of which nothing is known yet.
+    pub fn of(server: SourceServer) -> Self {
+        Self { server: Some(server), kinds: BTreeMap::new() }
+    }
+
     /// The time of which the whole mirror is at least the state; `None` before the first whole list of each kind.
     pub fn as_of(&self) -> Option<Timestamp> {
         let known: Option<Vec<Timestamp>> = self.kinds.values().map(|kind| kind.as_of).collect();

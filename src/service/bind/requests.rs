@@ -12,6 +12,7 @@ use crate::{
         model::{Name, Pod},
         policy::Profile,
     },
+    live::View,
     service::{
         Service,
         compute::compute,
@@ -131,7 +132,7 @@ async fn try_bind(
 }
 
 /// Longest wait for a mirror to show what the scheduler that asks for a bind has seen.
-const CLAIMS_SETTLE_WITHIN: Duration = Duration::from_secs(2);
+const SHOWN_WITHIN: Duration = Duration::from_secs(2);
 
 /// How often a bind is tried when its volumes go to others first.
 const ATTEMPTS: usize = 8;
@@ -146,7 +147,7 @@ async fn bind_pod(
     node: &str,
     judged_by: Option<Arc<Profile>>,
 ) -> Result<BindOutcome> {
-    let view = service.clusters.get(cluster).await?.view();
+    let view = shown(service, cluster, key).await?;
     let (mut uid, source) = (uid, view.source.as_ref());
     let stored = view.snapshot.pod(&key.namespace, &key.name);
     if let Some(source) = source {
@@ -196,6 +197,17 @@ async fn bind_pod(
     Ok(BindOutcome::STALE)
 }
 
+/// The view, in a mirror as soon as it shows the pod, for a bounded time: the scheduler that asks for the bind has seen it.
+async fn shown(service: &Service, cluster: &str, key: &Key) -> Result<Arc<View>> {
+    let live = service.clusters.get(cluster).await?;
+    let mut progress = live.subscribe();
+    let is_there = |view: &View| view.source.is_none() || view.snapshot.pod(&key.namespace, &key.name).is_some();
+    let there = async { while !is_there(&live.view()) && progress.changed().await.is_ok() {} };
+    // The bind says so if it is not.
+    drop(timeout(SHOWN_WITHIN, there).await);
+    Ok(live.view())
+}
+
 /// Waits until the mirror shows the claims of a pod as settled, for a bounded time: the scheduler that asks for the bind has seen them so.
 async fn claims_settled(
     service: &Service,
@@ -214,7 +226,7 @@ async fn claims_settled(
         }
         Ok(())
     };
-    timeout(CLAIMS_SETTLE_WITHIN, settled).await.unwrap_or(Ok(()))
+    timeout(SHOWN_WITHIN, settled).await.unwrap_or(Ok(()))
 }
 
 /// The choices for the pod's claims on the node. Most pods have none.

@@ -25,7 +25,7 @@ use crate::{
             requests::{self, message, send},
         },
     },
-    telemetry,
+    telemetry::{self, seldom::DROPPED_REPORTS},
     wire::{
         kinds::{self, StoredKind},
         patch::PatchType,
@@ -259,8 +259,17 @@ async fn carry_out_there(server: &dyn ApiServer, task: Task) {
         Err(why) => why,
     };
     counter!(telemetry::REPORTS_DROPPED).increment(1);
-    let Target { cluster, name, .. } = &task.target;
-    tracing::debug!(cluster = &**cluster, name, why, "a report cannot be written");
+    if let Some(left_out) = DROPPED_REPORTS.turn() {
+        let Target { cluster, kind, name, .. } = &task.target;
+        tracing::warn!(
+            cluster = &**cluster,
+            kind = kind.kind,
+            name,
+            why,
+            left_out,
+            "an event or a condition cannot be written: see podberth rbac loop for the rights"
+        );
+    }
 }
 
 /// Carries a write out. A report that cannot be written is dropped.

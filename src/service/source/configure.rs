@@ -14,8 +14,8 @@ use crate::{
         error::{Error, Result, Subject},
         source::mirrored::key,
     },
-    store::{Atomicity, Call, Change, Outcome, Precondition, Record, Refusal, Write},
-    wire::source::ClusterSource,
+    store::{Atomicity, Call, Change, Outcome, Precondition, Record, Refusal, Retain, Write},
+    wire::source::{ClusterSource, STATUS},
 };
 
 /// The name of the server's own cluster in rights to use it as a source.
@@ -83,7 +83,12 @@ async fn put(service: &Service, cluster: &str, source: Option<&ClusterSource>, i
             (Some(source), Some(stored)) if ClusterSource::parse(&stored.body).is_ok_and(|now| now == *source) => {
                 return Ok(());
             }
-            (Some(source), stored) => vec![write(stored.as_ref(), body(source)?)],
+            (Some(source), Some(stored)) => vec![write(Some(stored), body(source)?)],
+            (Some(source), None) => {
+                // How far an earlier mirror was says nothing: the objects may have been written since.
+                service.store.prune(cluster, STATUS, &Retain { entries: Some(0), ..Retain::default() }).await?;
+                vec![write(None, body(source)?)]
+            }
         };
         let call = Call { writes, atomicity: Atomicity::AllOrNothing };
         let outcomes = service.clusters.commit(cluster, call, None).await?.outcomes;

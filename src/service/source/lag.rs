@@ -88,15 +88,18 @@ impl Sources {
         lock(&self.0.awaited).extend(clusters);
     }
 
-    /// Why this process is not ready: mirrors that never were whole, as far as it waits for them.
+    /// Why this process is not ready: mirrors that never were whole, as far as it waits for them. Once one is whole, it does not wait for those that
+    /// have trouble: a live cluster that is away takes no other one along.
     pub fn unready(&self) -> Option<String> {
         let waits: Vec<String> = lock(&self.0.awaited).iter().cloned().collect();
+        let is_any_whole = lock(&self.0.statuses).values().any(|status| status.as_of().is_some());
         let mut why = Vec::new();
         for cluster in waits {
             let status = self.status(&cluster).unwrap_or_default();
+            let is_troubled = status.kinds.values().any(|kind| kind.trouble.is_some());
             if status.as_of().is_some() {
                 lock(&self.0.awaited).remove(&cluster);
-            } else {
+            } else if !(is_any_whole && is_troubled) {
                 why.push(format!("the mirror of the cluster {cluster:?} is not whole yet: {}", missing(&status)));
             }
         }
@@ -209,7 +212,14 @@ mod tests {
         sources.tell("prod", status(&[("pods", None, Some("gone"))]));
         assert_eq!(sources.unready(), None, "it was whole once");
         assert_eq!(sources.troubles().as_deref(), Some("prod: pods: gone"));
-        sources.retain(|cluster| cluster != "prod");
+        sources.await_whole(["away".to_owned()]);
+        sources.tell("away", status(&[("pods", None, None)]));
+        assert!(sources.unready().is_some_and(|why| why.contains("pods")), "it is on its way");
+        sources.tell("away", status(&[("pods", None, Some("connection refused"))]));
+        assert!(sources.unready().is_some(), "no other mirror is whole");
+        sources.tell("prod", status(&[("pods", Some("2026-01-02T15:00:10Z"), None)]));
+        assert_eq!(sources.unready(), None, "one that is away takes no other one along");
+        sources.retain(|_| false);
         assert_eq!((sources.status("prod"), sources.troubles()), (None, None));
     }
 }

@@ -36,7 +36,11 @@ impl ClusterSource {
             }
             Some(file) if file.len() > LONGEST => faults.too_long(&at, LONGEST),
             Some(file) if !is_plain_path(file) => {
-                faults.invalid(&at, file, "must be an absolute path without empty parts, \".\" and \"..\"");
+                faults.invalid(
+                    &at,
+                    file,
+                    "must be an absolute path without empty parts, \".\", \"..\" and control characters",
+                );
             }
             None if !self.in_cluster => faults.required(&at, "or set inCluster"),
             _ => {}
@@ -47,6 +51,8 @@ impl ClusterSource {
                 faults.forbidden(&at, "a context is one of kubeconfigFile");
             } else if context.is_empty() {
                 faults.invalid(&at, context, "must not be empty: leave it out for the current context of the file");
+            } else if context.contains(char::is_control) {
+                faults.invalid(&at, context, "must have no control characters");
             } else if context.len() > LONGEST {
                 faults.too_long(&at, LONGEST);
             }
@@ -108,7 +114,7 @@ impl ClusterSource {
 /// `true` for an absolute path that names one file in one way.
 fn is_plain_path(path: &str) -> bool {
     let Some(rest) = path.strip_prefix('/') else { return false };
-    !path.contains('\0') && rest.split('/').all(|part| !matches!(part, "" | "." | ".."))
+    !path.contains(char::is_control) && rest.split('/').all(|part| !matches!(part, "" | "." | ".."))
 }
 
 /// `true` for a DNS label (`apimachinery/pkg/util/validation/validation.go`, `IsDNS1123Label`).
