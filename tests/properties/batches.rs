@@ -67,6 +67,17 @@ fn nothing_is_promised_twice(snapshot: &Snapshot, placed: &BTreeSet<Name>) {
     }
 }
 
+/// A change of the same kind that is one step smaller.
+fn smaller(change: &suggest::Change) -> Option<suggest::Change> {
+    match change.clone() {
+        suggest::Change::LowerRequest { resource, from, to } => {
+            Some(suggest::Change::LowerRequest { resource, from, to: to + 1 })
+        }
+        suggest::Change::AddNodes { like, count } => Some(suggest::Change::AddNodes { like, count: count - 1 }),
+        _ => None,
+    }
+}
+
 proptest! {
     #[test]
     fn a_batch_is_its_pods_one_by_one(objects in objects(), queue in queue(), seed in 0_u64..4) {
@@ -162,6 +173,21 @@ proptest! {
                     let (changed, cluster) = fewer.apply(&pod, &snapshot);
                     let decision = cycle::decide(profile, &changed, &cluster, seed);
                     prop_assert!(!fits(&decision).contains(&suggestion.node), "{suggestion:?} needs all it says");
+                }
+                for place in 0..suggestion.changes.len() {
+                    let Some(smaller) = smaller(&suggestion.changes[place]) else { continue };
+                    let mut less = suggestion.clone();
+                    less.changes[place] = smaller;
+                    let (changed, cluster) = less.apply(&pod, &snapshot);
+                    let mut batch = Batch::new(profile, cluster.clone(), options(0, false, true));
+                    let is_enough = (0..suggestion.pods).all(|number| {
+                        let one = Arc::new(Pod { name: format!("like{number}").into(), ..changed.clone() });
+                        matches!(batch.place(&one), Placement::Placed(_))
+                    });
+                    let decision = cycle::decide(profile, &changed, &cluster, seed);
+                    let is_there = suggestion.pods == 1 && fits(&decision).contains(&suggestion.node);
+                    let adds = matches!(suggestion.changes[place], suggest::Change::AddNodes { .. });
+                    prop_assert!(!(if adds { is_enough } else { is_there }), "less will do than {suggestion:?}");
                 }
             }
         }

@@ -193,7 +193,7 @@ fn models(pod: &Pod, snapshot: &Snapshot) -> Vec<Arc<Node>> {
     models
 }
 
-/// How many nodes like the model it takes, at most `most`, and which of them takes the first pod.
+/// How many nodes like the model it takes, at most `most`, and which node takes the first pod. One node less was tried and is not enough.
 fn nodes_needed(
     profile: &Profile,
     pods: &[Arc<Pod>],
@@ -201,29 +201,51 @@ fn nodes_needed(
     like: &Name,
     most: usize,
 ) -> Option<(usize, Name)> {
-    let mut count = 1;
-    while count <= most {
-        let mut widened = snapshot.clone();
-        Change::AddNodes { like: like.clone(), count }.apply(&mut Pod::default(), &mut widened);
-        let options = Options { preempt: false, ..Options::default() };
-        let mut batch = Batch::new(profile, widened, options);
-        let mut placed = 0;
-        let mut first = None;
-        for pod in pods {
-            let Placement::Placed(there) = batch.place(pod) else { break };
-            placed += 1;
-            first.get_or_insert(there.node);
+    let (mut too_few, mut count) = (0, 1);
+    let mut enough = loop {
+        if count > most {
+            return None;
         }
+        let (placed, first) = placed_with(profile, pods, snapshot, like, count);
         if placed == pods.len() {
-            return first.map(|node| (count, node));
+            break first.map(|node| (count, node))?;
         }
         if placed == 0 && count > 1 {
             return None;
         }
+        too_few = count;
         // As many as would do if each new node took its share of those placed; always more than before.
         count = if placed == 0 { 2 } else { (count * pods.len()).div_ceil(placed).max(count + 1) };
+    };
+    // The last one that was not enough may be far below.
+    while enough.0 - too_few > 1 {
+        let count = too_few.midpoint(enough.0);
+        match placed_with(profile, pods, snapshot, like, count) {
+            (placed, Some(first)) if placed == pods.len() => enough = (count, first),
+            _ => too_few = count,
+        }
     }
-    None
+    Some(enough)
+}
+
+/// How many of the pods find a place one after the other with so many nodes like the model, and which node takes the first one.
+fn placed_with(
+    profile: &Profile,
+    pods: &[Arc<Pod>],
+    snapshot: &Snapshot,
+    like: &Name,
+    count: usize,
+) -> (usize, Option<Name>) {
+    let mut widened = snapshot.clone();
+    Change::AddNodes { like: like.clone(), count }.apply(&mut Pod::default(), &mut widened);
+    let options = Options { preempt: false, ..Options::default() };
+    let mut batch = Batch::new(profile, widened, options);
+    let mut first = None;
+    for (placed, pod) in pods.iter().enumerate() {
+        let Placement::Placed(there) = batch.place(pod) else { return (placed, first) };
+        first.get_or_insert(there.node);
+    }
+    (pods.len(), first)
 }
 
 /// One of many pods with the same demands.
