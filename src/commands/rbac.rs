@@ -107,7 +107,7 @@ fn of_sync(kinds: &[String]) -> Vec<Rule> {
     for kind in mirrored().filter(is_wanted) {
         groups.entry(kind.group).or_default().push(kind.plural);
     }
-    let of = |(group, resources)| Rule { group, resources, verbs: &["get", "list", "watch"] };
+    let of = |(group, resources)| Rule { group, resources, verbs: &["list", "watch"] };
     groups.into_iter().map(of).collect()
 }
 
@@ -250,12 +250,12 @@ mod tests {
         let objects = printed(&["sync"]);
         let rights = rights(&objects[0]);
         for kind in mirrored() {
-            for verb in ["get", "list", "watch"] {
+            for verb in ["list", "watch"] {
                 let needed = format!("{verb} {}/{}", kind.group, kind.plural);
                 assert!(rights.contains(&needed), "{needed}");
             }
         }
-        assert_eq!(rights.len(), 3 * mirrored().count());
+        assert_eq!(rights.len(), 2 * mirrored().count());
         assert_eq!((objects.len(), &objects[0]["metadata"]["name"]), (1, &json!("podberth-sync")));
     }
 

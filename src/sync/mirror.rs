@@ -13,16 +13,14 @@ use crate::{
     clock,
     service::{
         Service,
-        error::Result,
         lead::{Lead, Leads, lead},
         source::mirrored,
         supervised::Supervised,
     },
-    store::StoreError,
     telemetry::labels::CLUSTERS,
     wire::{
         kinds::{self, Served, StoredKind},
-        source::{self, ClusterSource, SyncStatus},
+        source::{ClusterSource, SyncStatus},
     },
 };
 
@@ -67,7 +65,7 @@ impl Mirrors {
         let shared = Shared { service: service.clone(), connector: connector.clone(), watching, own: Arc::default() };
         let of = shared.clone();
         let run = move |lead| mirror(of.clone(), lead);
-        let wanted = |service: Service| async move { Ok(wanted(&service).await?) };
+        let wanted = |service: Service| async move { Ok(mirrored::all(&service).await?.into_keys().collect()) };
         let leads = lead(service, holder, DUTY, wanted, run);
         let reading =
             Supervised::start("the reader of mirrors' statuses", AGAIN, move || read_statuses(shared.clone()));
@@ -78,12 +76,6 @@ impl Mirrors {
     pub async fn end(self) {
         self.leads.end().await;
     }
-}
-
-/// The clusters that mirror a live one.
-async fn wanted(service: &Service) -> Result<BTreeSet<Arc<str>>, StoreError> {
-    let found = service.store.everywhere(source::KIND).await?.found;
-    Ok(found.into_iter().filter(|(_, record)| record.is_ok()).map(|(cluster, _)| cluster.into()).collect())
 }
 
 /// Reads how far the mirrors of other processes are.

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::{
     core::snapshot::Kind,
+    service::source::requests,
     store::{Atomicity, Call, Change, Key, Precondition, StoreError, Write, check},
     wire::{document::Document, kinds::StoredKind, outbox, source::Trim},
 };
@@ -53,8 +54,7 @@ impl Mirrored {
 
     /// The path of the kind's list.
     pub(super) fn path(&self) -> String {
-        let StoredKind { group, version, plural, .. } = self.kind;
-        if group.is_empty() { format!("/api/{version}/{plural}") } else { format!("/apis/{group}/{version}/{plural}") }
+        requests::collection(self.kind, "")
     }
 
     /// Reads an object.

@@ -153,7 +153,7 @@ async fn large() {
         let status = fs::read_to_string(format!("/proc/{}/status", process.0.id())).expect("Linux");
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default().trim().to_owned();
         let batches = metric(&text, "podberth_batch_duration_seconds_count").unwrap_or_default();
-        let read = metric(&text, "podberth_sync_bytes_total{kind=\"pods\"}").unwrap_or_default();
+        let read = metric(&text, "podberth_sync_bytes_total{cluster=\"default\",kind=\"pods\"}").unwrap_or_default();
         println!(
             "{nodes} nodes, {pods} pods, {round}: whole after {:.1} s, at most {peak} of memory, {batches} transactions, {:.0} MB of pods read",
             ready.as_secs_f64(),
