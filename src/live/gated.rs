@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 use crate::store::{
     self, Call, Changes, Compaction, Connections, Cursor, Entry, Everywhere, Head, Heads, Hints, Judge, Keep, Key,
-    Ledger, List, ListQuery, Listener, MigrationStatus, Page, Past, Reach, Record, Restore, Retain, Scan, Schema,
-    Source, Storage, Store, StoreError, Upkeep, Visitor, Writable, Written,
+    Ledger, List, ListQuery, Listener, MigrationStatus, Page, Past, Reach, Record, Restore, Retain, Rewind, Scan,
+    Schema, Source, Storage, Store, StoreError, Undone, Upkeep, Visitor, Writable, Written,
 };
 
 /// SQLite in memory behind a gate.
@@ -192,6 +192,14 @@ impl Past for Gated {
 
     async fn get_at(&self, cluster: &str, key: &Key, revision: u64) -> Result<Option<Record>, StoreError> {
         self.inner.get_at(cluster, key, revision).await
+    }
+
+    async fn list_at(&self, cluster: &str, query: &ListQuery, revision: u64) -> Result<List, StoreError> {
+        self.inner.list_at(cluster, query, revision).await
+    }
+
+    async fn rewind(&self, cluster: &str, rewind: &Rewind, limit: usize) -> Result<Undone, StoreError> {
+        self.inner.rewind(cluster, rewind, limit).await
     }
 
     async fn revision_at(&self, cluster: &str, time: Timestamp) -> Result<Option<u64>, StoreError> {

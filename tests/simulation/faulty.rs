@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use podberth::store::{
     Bodies, Call, Changes, Compaction, Connections, Cursor, Entry, Everywhere, Head, Heads, Hints, Judge, Keep, Key,
-    Ledger, List, ListQuery, Listener, MigrationStatus, Page, Past, Place, Reach, Record, Restore, Retain, Scan,
-    Schema, Source, Storage, Store, StoreError, Unjudged, Upkeep, Visitor, Written,
+    Ledger, List, ListQuery, Listener, MigrationStatus, Page, Past, Place, Reach, Record, Restore, Retain, Rewind,
+    Scan, Schema, Source, Storage, Store, StoreError, Undone, Unjudged, Upkeep, Visitor, Written,
 };
 use podberth_testkit::memory::{Copy, Memory};
 use tokio::sync::oneshot;
@@ -488,6 +488,14 @@ impl Past for Faulty {
 
     async fn get_at(&self, cluster: &str, key: &Key, revision: u64) -> Result<Option<Record>, StoreError> {
         self.read(self.stream(cluster, Verb::Read), self.memory.get_at(cluster, key, revision)).await
+    }
+
+    async fn list_at(&self, cluster: &str, query: &ListQuery, revision: u64) -> Result<List, StoreError> {
+        self.read(self.stream(cluster, Verb::Read), self.memory.list_at(cluster, query, revision)).await
+    }
+
+    async fn rewind(&self, cluster: &str, rewind: &Rewind, limit: usize) -> Result<Undone, StoreError> {
+        self.read(self.stream(cluster, Verb::Read), self.memory.rewind(cluster, rewind, limit)).await
     }
 
     async fn revision_at(&self, cluster: &str, time: Timestamp) -> Result<Option<u64>, StoreError> {

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use podberth::store::{Change, Keep, Key, Options, Precondition, Record, Storage, StoreError, Write};
+use podberth::store::{
+    Bodies, Change, Keep, Key, ListQuery, Options, Precondition, Record, Rewind, Storage, StoreError, Write,
+};
 
 use crate::build::{CLUSTER, bind, delete, each, one, pod, put};
 use crate::database::{Database, Engine, with_database};
@@ -161,4 +163,102 @@ pub(crate) async fn large_past_state_comes_in_pages(database: Database) {
     let mut now = Vec::new();
     store.state_at(CLUSTER, None, &mut now).await.unwrap();
     assert!(now.is_sorted_by(|a, b| a.key < b.key) && now.len() == 1_700);
+}
+
+/// Takes a state back to an earlier revision, in windows of `limit` revisions.
+async fn rewound(store: &dyn Storage, now: &State, (from, to): (u64, u64), limit: usize) -> (u64, State) {
+    let (mut state, mut rewind) = (now.clone(), Rewind::between(to, from, Bodies::All));
+    loop {
+        let undone = store.rewind(CLUSTER, &rewind, limit).await.unwrap();
+        for record in undone.records {
+            if record.deleted {
+                state.remove(&record.key);
+            } else {
+                state.insert(record.key.clone(), record);
+            }
+        }
+        match undone.next {
+            Some(below) => rewind.below = below,
+            None => return (undone.revision, state),
+        }
+    }
+}
+
+pub(crate) async fn undone_history_gives_the_earlier_state(database: Database) {
+    let store = database.store_with(keeping(Some(Duration::from_hours(1)))).await;
+    let mut random = dice(11);
+    let mut seen: Vec<(u64, State)> = vec![(0, State::new())];
+    for _ in 0..40 {
+        let revision = each(&*store, batch(&mut random)).await.revision;
+        seen.push((revision, state(&*store, None).await.unwrap()));
+    }
+    for (at, (from, now)) in seen.iter().enumerate() {
+        for (to, then) in &seen[..=at] {
+            let limit = 1 + random(40);
+            assert_eq!(rewound(&*store, now, (*from, *to), limit).await, (*to, then.clone()), "from {from} to {to}");
+        }
+    }
+    let ((head, now), (before, then)) = (&seen[40], &seen[20]);
+    // In the midst of a batch, the one before.
+    let within = seen.windows(2).find(|pair| pair[1].0 > pair[0].0 + 1).expect("a batch of several");
+    assert_eq!(rewound(&*store, now, (*head, within[1].0 - 1), 7).await, within[0].clone());
+    // What changes between two windows is not missed.
+    let mut rewind = Rewind::between(*before, *head, Bodies::All);
+    let mut state = now.clone();
+    loop {
+        let undone = store.rewind(CLUSTER, &rewind, 5).await.unwrap();
+        for record in undone.records {
+            state.insert(record.key.clone(), record);
+        }
+        each(&*store, batch(&mut random)).await;
+        let Some(below) = undone.next else { break };
+        rewind.below = below;
+    }
+    state.retain(|_, record| !record.deleted);
+    assert_eq!(&state, then);
+
+    let leaves_out = store.rewind(CLUSTER, &Rewind::between(*before, *head, Bodies::Of(&["nodes"])), 1_000).await;
+    assert!(leaves_out.unwrap().records.iter().all(|record| record.body == ""));
+    let beyond = Rewind::between(head + 1_000, *head, Bodies::All);
+    assert!(matches!(store.rewind(CLUSTER, &beyond, 5).await, Err(StoreError::Invalid(_))));
+}
+
+pub(crate) async fn history_that_is_gone_is_not_undone(database: Database) {
+    let store = database.store_with(keeping(Some(Duration::ZERO))).await;
+    for body in ["1", "2", "3"] {
+        one(&*store, put(pod("a"), body)).await;
+    }
+    store.compact(CLUSTER, &NOTHING).await.unwrap();
+    let gone = StoreError::Compacted { after: 2, compact_revision: 3 };
+    assert_eq!(store.rewind(CLUSTER, &Rewind::between(2, 3, Bodies::All), 5).await, Err(gone.clone()));
+    assert_eq!(store.list_at(CLUSTER, &ListQuery::all("pods"), 2).await, Err(gone));
+}
+
+pub(crate) async fn lists_of_the_past_come_page_by_page(database: Database) {
+    let store = database.store_with(keeping(Some(Duration::from_hours(1)))).await;
+    let mut random = dice(13);
+    let mut seen: Vec<(u64, State)> = vec![(0, State::new())];
+    for _ in 0..30 {
+        let revision = each(&*store, batch(&mut random)).await.revision;
+        seen.push((revision, state(&*store, None).await.unwrap()));
+    }
+    for (revision, expected) in &seen {
+        let expected: Vec<Record> = expected.values().cloned().collect();
+        let all = store.list_at(CLUSTER, &ListQuery::all("pods"), *revision).await.unwrap();
+        assert_eq!((&all.items, all.revision, all.remaining), (&expected, *revision, None));
+        let mut query = ListQuery { limit: Some(3), namespace: Some("default".into()), ..ListQuery::all("pods") };
+        let mut found = Vec::new();
+        loop {
+            let page = store.list_at(CLUSTER, &query, *revision).await.unwrap();
+            found.extend(page.items);
+            assert_eq!(page.remaining.unwrap_or_default(), (expected.len() - found.len()) as u64);
+            query.after = found.last().map(|last: &Record| (last.key.namespace.clone(), last.key.name.clone()));
+            if page.remaining.is_none() {
+                break;
+            }
+        }
+        assert_eq!(found, expected);
+        let elsewhere = ListQuery { namespace: Some("other".into()), ..ListQuery::all("pods") };
+        assert!(store.list_at(CLUSTER, &elsewhere, *revision).await.unwrap().items.is_empty());
+    }
 }

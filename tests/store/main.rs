@@ -88,6 +88,9 @@ contract! {
         compaction_removes_history_past_its_retention
         store_without_history_serves_only_the_head
         time_maps_to_its_revision
+        undone_history_gives_the_earlier_state
+        history_that_is_gone_is_not_undone
+        lists_of_the_past_come_page_by_page
         large_past_state_comes_in_pages;
     keeping:
         compaction_keeps_young_and_recent_history

@@ -11,7 +11,8 @@ use uuid::Uuid;
 use super::ledger::Ledger;
 use super::{
     Atomicity, Call, Changes, Commit, Compaction, Cursor, Everywhere, Head, Heads, Judge, Keep, Key, List, ListQuery,
-    Listener, MigrationStatus, Record, Restore, Source, StoreError, Unjudged, Visitor, Writable, Write, Written,
+    Listener, MigrationStatus, Record, Restore, Rewind, Source, StoreError, Undone, Unjudged, Visitor, Writable, Write,
+    Written,
 };
 
 /// The objects of clusters: writing, reading and following them. See the [crate](crate) for its guarantees.
@@ -91,6 +92,15 @@ pub trait Past: Debug + Send + Sync {
 
     /// One object as of a revision, as [`Past::state_at`] has it.
     async fn get_at(&self, cluster: &str, key: &Key, revision: u64) -> Result<Option<Record>, StoreError>;
+
+    /// Objects of a kind as of a revision, as [`Past::state_at`] has them, by (namespace, name). [`List::revision`] is the revision that was read.
+    async fn list_at(&self, cluster: &str, query: &ListQuery, revision: u64) -> Result<List, StoreError>;
+
+    /// A window of at most `limit` revisions of a part of the history that is undone.
+    ///
+    /// # Errors
+    /// [`StoreError::Compacted`] if the history does not reach that far.
+    async fn rewind(&self, cluster: &str, rewind: &Rewind, limit: usize) -> Result<Undone, StoreError>;
 
     /// The revision that was the newest at a time, by the database's clock; `None` when that is not known any more.
     async fn revision_at(&self, cluster: &str, time: Timestamp) -> Result<Option<u64>, StoreError>;

@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use super::{
     Call, Change, Changes, Compaction, Connections, Cursor, Entry, Everywhere, Head, Heads, Judge, Keep, Key, Ledger,
-    List, ListQuery, Listener, MigrationStatus, Page, Past, Record, Restore, Retain, Scan, Schema, Source, Storage,
-    Store, StoreError, Upkeep, Visitor, Written,
+    List, ListQuery, Listener, MigrationStatus, Page, Past, Record, Restore, Retain, Rewind, Scan, Schema, Source,
+    Storage, Store, StoreError, Undone, Upkeep, Visitor, Written,
 };
 
 /// How often a database that takes no writes is tried.
@@ -215,6 +215,14 @@ impl<E: Engine + 'static> Past for Guarded<E> {
 
     async fn get_at(&self, cluster: &str, key: &Key, revision: u64) -> Result<Option<Record>, StoreError> {
         self.pass(self.engine.get_at(cluster, key, revision)).await
+    }
+
+    async fn list_at(&self, cluster: &str, query: &ListQuery, revision: u64) -> Result<List, StoreError> {
+        self.pass(self.engine.list_at(cluster, query, revision)).await
+    }
+
+    async fn rewind(&self, cluster: &str, rewind: &Rewind, limit: usize) -> Result<Undone, StoreError> {
+        self.pass(self.engine.rewind(cluster, rewind, limit)).await
     }
 
     async fn revision_at(&self, cluster: &str, time: Timestamp) -> Result<Option<u64>, StoreError> {

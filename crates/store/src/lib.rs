@@ -64,6 +64,7 @@ mod hint;
 mod migrations;
 mod options;
 mod postgres;
+mod rewind;
 mod sqlite;
 
 pub use body::Body;
@@ -77,6 +78,7 @@ pub use hint::{Hint, Hints, Listener, Reach};
 pub use keeping::{Compaction, Keep, Restore, Source, Visitor};
 pub use ledger::{Entry, EntryId, Ledger, Order, Page, Retain, Scan};
 pub use options::Options;
+pub use rewind::{Rewind, Undone};
 pub use types::{
     Atomicity, Call, Change, Commit, Judge, Key, List, ListQuery, MigrationStatus, Outcome, Place, Precondition,
     Record, Refusal, Unjudged, Write, Written,

@@ -24,13 +24,14 @@ use super::guard::Engine;
 use super::rows::{self, CHUNK, CODEC_RAW, ObjectRow, micros, object_columns, signed, signed_len};
 use super::{
     Bodies, Call, Changes, Compaction, Connections, Cursor, Everywhere, Head, Heads, Hints, Judge, Keep, Key, List,
-    ListQuery, Listener, MigrationStatus, Options, Past, Reach, Record, Restore, Schema, Source, Storage, Store,
-    StoreError, Upkeep, Visitor, Written, check, migrations,
+    ListQuery, Listener, MigrationStatus, Options, Past, Reach, Record, Restore, Rewind, Schema, Source, Storage, Store,
+    StoreError, Undone, Upkeep, Visitor, Written, check, migrations,
 };
 
 mod keep;
 mod ledger;
 mod listen;
+mod past;
 mod read;
 mod removal;
 mod servers;
@@ -343,6 +344,20 @@ impl Past for Postgres {
         let mut connection = self.acquire().await?;
         let found = self.read_at(&mut connection, cluster, key, revision).await;
         settle(connection, found)
+    }
+
+    async fn list_at(&self, cluster: &str, query: &ListQuery, revision: u64) -> Result<List, StoreError> {
+        check::query(cluster, query)?;
+        let mut connection = self.acquire().await?;
+        let list = self.read_list_at(&mut connection, cluster, query, revision).await;
+        settle(connection, list)
+    }
+
+    async fn rewind(&self, cluster: &str, rewind: &Rewind, limit: usize) -> Result<Undone, StoreError> {
+        check::cluster(cluster)?;
+        let mut connection = self.acquire().await?;
+        let undone = self.read_undone(&mut connection, cluster, rewind, limit).await;
+        settle(connection, undone)
     }
 
     async fn revision_at(&self, cluster: &str, time: Timestamp) -> Result<Option<u64>, StoreError> {

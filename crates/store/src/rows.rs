@@ -198,12 +198,30 @@ macro_rules! superseded_columns {
         concat!(
             "h.kind, h.ns, h.name, h.uid, h.rev, h.create_rev, h.node, ",
             $live,
-            ", h.body_rev, h.codec, coalesce(h.body,
-               (SELECT n.body FROM history n WHERE n.cluster_id = h.cluster_id AND n.kind = h.kind AND n.ns = h.ns
-                AND n.name = h.name AND n.body_rev = h.body_rev AND n.body IS NOT NULL LIMIT 1),
-               (SELECT o.body FROM object o WHERE o.cluster_id = h.cluster_id AND o.kind = h.kind AND o.ns = h.ns
-                AND o.name = h.name AND o.body_rev = h.body_rev))"
+            ", h.body_rev, h.codec, ",
+            superseded_columns!(@body)
         )
+    };
+    // With a body only where a condition holds, else with `$empty`.
+    ($live:literal, $condition:literal, $empty:literal) => {
+        concat!(
+            "h.kind, h.ns, h.name, h.uid, h.rev, h.create_rev, h.node, ",
+            $live,
+            ", h.body_rev, h.codec, CASE WHEN ",
+            $condition,
+            " THEN ",
+            superseded_columns!(@body),
+            " ELSE ",
+            $empty,
+            " END"
+        )
+    };
+    (@body) => {
+        "coalesce(h.body,
+           (SELECT n.body FROM history n WHERE n.cluster_id = h.cluster_id AND n.kind = h.kind AND n.ns = h.ns
+            AND n.name = h.name AND n.body_rev = h.body_rev AND n.body IS NOT NULL LIMIT 1),
+           (SELECT o.body FROM object o WHERE o.cluster_id = h.cluster_id AND o.kind = h.kind AND o.ns = h.ns
+            AND o.name = h.name AND o.body_rev = h.body_rev))"
     };
 }
 pub(super) use superseded_columns;

@@ -16,13 +16,14 @@ use super::guard::Engine;
 use super::rows::{self, CHUNK, HeadRow, Locked, ObjectRow, micros, object_columns, signed, signed_len};
 use super::{
     Bodies, Call, Changes, Compaction, Connections, Cursor, Everywhere, Head, Heads, Hints, Judge, Keep, Key, List,
-    ListQuery, Listener, MigrationStatus, Options, Past, Reach, Record, Restore, Schema, Source, Storage, Store,
-    StoreError, Upkeep, Visitor, Written, check, migrations, types,
+    ListQuery, Listener, MigrationStatus, Options, Past, Reach, Record, Restore, Rewind, Schema, Source, Storage, Store,
+    StoreError, Undone, Upkeep, Visitor, Written, check, migrations, types,
 };
 
 mod file;
 mod keep;
 mod ledger;
+mod past;
 mod removal;
 mod state;
 mod write;
@@ -347,6 +348,16 @@ impl Past for Sqlite {
         check::cluster(cluster)?;
         check::key(key)?;
         self.read_at(cluster, key, revision).await
+    }
+
+    async fn list_at(&self, cluster: &str, query: &ListQuery, revision: u64) -> Result<List, StoreError> {
+        check::query(cluster, query)?;
+        self.read_list_at(cluster, query, revision).await
+    }
+
+    async fn rewind(&self, cluster: &str, rewind: &Rewind, limit: usize) -> Result<Undone, StoreError> {
+        check::cluster(cluster)?;
+        self.read_undone(cluster, rewind, limit).await
     }
 
     async fn revision_at(&self, cluster: &str, time: Timestamp) -> Result<Option<u64>, StoreError> {

@@ -46,6 +46,15 @@ pub struct Record {
 }
 
 impl Record {
+    /// Tells that an object was not there, of one that came to be later.
+    #[must_use]
+    pub fn absent(&self) -> Self {
+        let (revision, body_revision) = (self.create_revision, self.create_revision);
+        let (key, uid) = (self.key.clone(), self.uid.clone());
+        let body = Body::default();
+        Self { key, uid, revision, create_revision: revision, node: None, deleted: true, body_revision, body }
+    }
+
     /// `true` if a reader whose state was complete at a revision has the body already, so that the feed leaves it out.
     pub fn body_is_known(&self, complete: u64) -> bool {
         !self.deleted && self.body_revision <= complete

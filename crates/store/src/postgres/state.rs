@@ -146,7 +146,7 @@ impl Postgres {
     }
 
     /// The cluster's id, its head, and the revision to read: that of the last batch up to the requested one.
-    async fn past(
+    pub(super) async fn past(
         &self,
         connection: &mut PgConnection,
         cluster: &str,

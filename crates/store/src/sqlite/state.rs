@@ -144,7 +144,7 @@ impl Sqlite {
 }
 
 /// The cluster's id, its head, and the revision to read: that of the last batch up to the requested one.
-async fn past(
+pub(super) async fn past(
     connection: &mut SqliteConnection,
     cluster: &str,
     revision: Option<u64>,

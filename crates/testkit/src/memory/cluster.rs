@@ -6,7 +6,9 @@ use uuid::Uuid;
 use podberth_store::decide::NewRow;
 use podberth_store::keeping::{self, Kept, Source, Visitor};
 use podberth_store::rows::PAGE;
-use podberth_store::{Body, Compaction, Cursor, Head, Key, Record, StoreError, removal};
+use podberth_store::{
+    Body, Compaction, Cursor, Head, Key, List, ListQuery, Record, Rewind, StoreError, Undone, removal, types,
+};
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Cluster {
@@ -141,6 +143,42 @@ impl Cluster {
     pub(super) fn row_at(&self, key: &Key, revision: u64) -> Result<Option<Record>, StoreError> {
         let revision = self.past(Some(revision))?;
         Ok(self.rows_at(revision).find(|row| row.key == *key).cloned())
+    }
+
+    pub(super) fn list_at(&self, query: &ListQuery, revision: u64) -> Result<List, StoreError> {
+        let revision = self.past(Some(revision))?;
+        let types::Range { start, end } = query.range();
+        let place = |row: &Record| (row.key.namespace.clone(), row.key.name.clone());
+        let is_in = |row: &&Record| row.key.kind == query.kind && place(row) > start && row.key.namespace < end;
+        let mut items: Vec<Record> = self.rows_at(revision).filter(is_in).cloned().collect();
+        items.sort_by_key(place);
+        let more = items.len().saturating_sub(query.limit.unwrap_or(usize::MAX));
+        items.truncate(items.len() - more);
+        Ok(List { items, revision, remaining: Some(more as u64).filter(|more| *more > 0) })
+    }
+
+    /// Compares the two states: the engines find the difference by their indexes.
+    pub(super) fn rewind(&self, rewind: &Rewind, limit: usize) -> Result<Undone, StoreError> {
+        let revision = self.past(Some(rewind.to))?;
+        let (after, upto) = rewind.window(revision, limit);
+        let state = |revision| -> OrdMap<Key, Record> {
+            self.rows_at(revision).map(|row| (row.key.clone(), row.clone())).collect()
+        };
+        let (then, now) = (state(revision), state(rewind.from));
+        let is_in = |at: u64| at > after && at <= upto;
+        let until = |row: &Record| {
+            let superseded = self.versions.iter().find(|(_, version)| version.revision == row.revision);
+            let current = self.rows.get(&row.key).map(|row| row.revision);
+            superseded.map(|(until, _)| *until).or(current.filter(|at| *at > row.revision))
+        };
+        let were = then.values().filter(|row| until(row).is_some_and(is_in));
+        let were = were.map(|row| without_body(row, !rewind.bodies.has(&row.key.kind)));
+        // Behind a creation whose object was superseded since by its number, else by that of the version.
+        let made_at = |row: &Record| if until(row).is_some() { row.create_revision } else { row.revision };
+        let came = now.values().filter(|row| !then.contains_key(&row.key) && is_in(made_at(row)));
+        let came = came.map(Record::absent);
+        let records = were.chain(came).collect();
+        Ok(rewind.undone(revision, after, records))
     }
 
     /// Adds a whole cluster as rows, without conflicts.

@@ -12,8 +12,8 @@ use super::{Memory, journal, ledger};
 use podberth_store::keeping::{self, Kept};
 use podberth_store::{
     Call, Changes, Compaction, Connections, Cursor, Everywhere, Head, Heads, Judge, Keep, Key, List, ListQuery,
-    Listener, MigrationStatus, Past, Record, Restore, Schema, Source, Standing, Storage, Store, StoreError, Upkeep,
-    Visitor, Written, check, rows, types,
+    Listener, MigrationStatus, Past, Record, Restore, Rewind, Schema, Source, Standing, Storage, Store, StoreError,
+    Undone, Upkeep, Visitor, Written, check, rows, types,
 };
 
 /// The only migration there is.
@@ -106,6 +106,15 @@ impl Past for Memory {
         check::cluster(cluster)?;
         check::key(key)?;
         self.read(cluster, |cluster| cluster.row_at(key, revision))?
+    }
+
+    async fn list_at(&self, cluster: &str, query: &ListQuery, revision: u64) -> Result<List, StoreError> {
+        check::query(cluster, query)?;
+        self.read(cluster, |cluster| cluster.list_at(query, revision))?
+    }
+
+    async fn rewind(&self, cluster: &str, rewind: &Rewind, limit: usize) -> Result<Undone, StoreError> {
+        self.read(cluster, |cluster| cluster.rewind(rewind, limit))?
     }
 
     async fn revision_at(&self, cluster: &str, time: Timestamp) -> Result<Option<u64>, StoreError> {

@@ -1,0 +1,120 @@
+//! Lists of the past, and the way back to it.
+
+use sqlx::Connection;
+use sqlx::postgres::PgConnection;
+
+use super::read::READ;
+use super::{
+    CHUNK, List, ListQuery, ObjectRow, Postgres, Record, Rewind, StoreError, Undone, object_columns, rows, signed,
+    signed_len,
+};
+use crate::rows::{superseded_columns, unsigned};
+use crate::types;
+
+impl Postgres {
+    pub(super) async fn read_list_at(
+        &self,
+        connection: &mut PgConnection,
+        cluster: &str,
+        query: &ListQuery,
+        revision: u64,
+    ) -> Result<List, StoreError> {
+        let mut transaction = self.within(connection.begin_with(READ)).await?;
+        let (id, _, revision) = self.past(&mut transaction, cluster, Some(revision)).await?;
+        let types::Range { mut start, end } = query.range();
+        let limit = query.limit.unwrap_or(usize::MAX);
+        let mut items: Vec<Record> = Vec::new();
+        let mut more = limit > 0;
+        while more {
+            let wanted = CHUNK.min(limit.saturating_sub(items.len()));
+            let page = sqlx::query_as(concat!(
+                "SELECT * FROM (
+                    SELECT * FROM (SELECT ",
+                object_columns!(),
+                " FROM object o WHERE o.cluster_id = $1 AND o.kind = $2 AND (o.ns, o.name) > ($3, $4) AND o.ns < $5
+                        AND o.rev <= $6 AND NOT o.deleted ORDER BY o.ns, o.name LIMIT $7) AS o
+                    UNION ALL
+                    SELECT * FROM (SELECT ",
+                superseded_columns!("false"),
+                " FROM history h WHERE h.cluster_id = $1 AND h.kind = $2 AND (h.ns, h.name) > ($3, $4) AND h.ns < $5
+                        AND h.until_rev > $6 AND h.rev <= $6 ORDER BY h.ns, h.name LIMIT $7) AS h
+                 ) AS o ORDER BY ns, name LIMIT $7"
+            ))
+            .bind(id)
+            .bind(&*query.kind)
+            .bind(&start.0)
+            .bind(&start.1)
+            .bind(&end)
+            .bind(signed(revision))
+            .bind(signed_len(wanted))
+            .fetch_all(&mut *transaction);
+            let page: Vec<ObjectRow> = self.within(page).await?;
+            more = page.len() == wanted && items.len().saturating_add(wanted) < limit;
+            items.extend(rows::records(page)?);
+            if let Some(last) = items.last() {
+                start = (last.key.namespace.clone(), last.key.name.clone());
+            }
+        }
+        let mut remaining = None;
+        if query.limit == Some(items.len()) {
+            let count = sqlx::query_scalar(
+                "SELECT (SELECT count(*) FROM object o WHERE o.cluster_id = $1 AND o.kind = $2 AND (o.ns, o.name) > ($3, $4)
+                     AND o.ns < $5 AND o.rev <= $6 AND NOT o.deleted)
+                      + (SELECT count(*) FROM history h WHERE h.cluster_id = $1 AND h.kind = $2 AND (h.ns, h.name) > ($3, $4)
+                     AND h.ns < $5 AND h.until_rev > $6 AND h.rev <= $6)",
+            )
+            .bind(id)
+            .bind(&*query.kind)
+            .bind(&start.0)
+            .bind(&start.1)
+            .bind(&end)
+            .bind(signed(revision))
+            .fetch_one(&mut *transaction);
+            remaining = Some(unsigned(self.within(count).await?)?).filter(|count| *count > 0);
+        }
+        self.within(transaction.commit()).await?;
+        Ok(List { items, revision, remaining })
+    }
+
+    pub(super) async fn read_undone(
+        &self,
+        connection: &mut PgConnection,
+        cluster: &str,
+        rewind: &Rewind,
+        limit: usize,
+    ) -> Result<Undone, StoreError> {
+        let mut transaction = self.within(connection.begin_with(READ)).await?;
+        let (id, _, revision) = self.past(&mut transaction, cluster, Some(rewind.to)).await?;
+        let (after, upto) = rewind.window(revision, limit);
+        let undone = sqlx::query_as(UNDONE)
+            .bind(id)
+            .bind(signed(after))
+            .bind(signed(upto))
+            .bind(signed(revision))
+            .bind(signed(rewind.from))
+            .bind(rewind.bodies.kinds())
+            .fetch_all(&mut *transaction);
+        let undone: Vec<ObjectRow> = self.within(undone).await?;
+        self.within(transaction.commit()).await?;
+        Ok(rewind.undone(revision, after, rows::records(undone)?))
+    }
+}
+
+/// What was superseded between two revisions, as it was at the earlier one; then what came to be between them, of objects that have changed
+/// since and of those that have not. `$2` and `$3`: the window. `$4`: the earlier revision. `$5`: the later one. `$6`: the kinds whose
+/// bodies are read.
+const UNDONE: &str = concat!(
+    "SELECT ",
+    superseded_columns!("false", "$6::text[] IS NULL OR h.kind = ANY($6)", "''::bytea"),
+    " FROM history h WHERE h.cluster_id = $1 AND h.until_rev > $2 AND h.until_rev <= $3 AND h.rev <= $4
+     UNION ALL
+     SELECT c.kind, c.ns, c.name, c.uid, c.create_rev, c.create_rev, NULL::text, true, c.create_rev, 0, ''::bytea
+     FROM history c WHERE c.cluster_id = $1 AND c.create_rev > $2 AND c.create_rev <= $3 AND c.rev <= $5 AND c.until_rev > $5
+     AND NOT EXISTS (SELECT 1 FROM history p WHERE p.cluster_id = $1 AND p.kind = c.kind AND p.ns = c.ns AND p.name = c.name
+                     AND p.until_rev > $4 AND p.rev <= $4)
+     UNION ALL
+     SELECT c.kind, c.ns, c.name, c.uid, c.create_rev, c.create_rev, NULL::text, true, c.create_rev, 0, ''::bytea
+     FROM object c WHERE c.cluster_id = $1 AND c.rev > $2 AND c.rev <= $3 AND c.create_rev > $4 AND NOT c.deleted
+     AND NOT EXISTS (SELECT 1 FROM history p WHERE p.cluster_id = $1 AND p.kind = c.kind AND p.ns = c.ns AND p.name = c.name
+                     AND p.until_rev > $4 AND p.rev <= $4)"
+);
