@@ -1,6 +1,7 @@
 //! The context of a reply: the query that demands its freshness, and the headers that describe it.
 
 use axum::{
+    body::Bytes,
     http::{HeaderName, header},
     response::IntoResponse,
 };
@@ -11,6 +12,7 @@ use crate::service::{
     compute::compute_chunk,
     context::{DecisionContext, Fresh},
     error::{Error, Result},
+    past::{self, At},
 };
 
 /// Which policy a decision is made under.
@@ -40,6 +42,49 @@ impl FreshnessQuery {
     /// The parsed query.
     pub fn fresh(&self) -> Fresh {
         Fresh { min_revision: self.min_revision, is_newest: self.consistent == Some(true) }
+    }
+}
+
+/// The past state that a request is about.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct AtQuery {
+    /// A revision of the past: the state is read as it was then. 410 with the revisions that are left if it is not kept any more
+    #[param(required = false, value_type = u64, nullable = false)]
+    pub revision: Option<String>,
+    /// Instead of `revision` a time, RFC 3339: the newest revision of then
+    #[param(required = false, value_type = String, nullable = false, example = "2026-01-02T15:04:05Z")]
+    pub at: Option<String>,
+}
+
+impl AtQuery {
+    /// The parsed query.
+    ///
+    /// # Errors
+    /// [`Error::BadRequest`] if a value cannot be read.
+    pub fn parse(&self) -> Result<At> {
+        let revision = self.revision.as_deref().map(|text| {
+            let why = "it is the number of a revision, as the resourceVersion of a list";
+            text.parse().map_err(|_| Error::BadRequest(format!("revision: Invalid value: {text:?}: {why}")))
+        });
+        let time = self.at.as_deref().map(|text| {
+            let why = "it is a time of RFC 3339, as 2026-01-02T15:04:05Z";
+            text.parse().map_err(|_| Error::BadRequest(format!("at: Invalid value: {text:?}: {why}")))
+        });
+        Ok(At { revision: revision.transpose()?, time: time.transpose()? })
+    }
+
+    /// The parsed query of a request whose body may have the field `revision` as well.
+    ///
+    /// # Errors
+    /// As for [`Self::parse`], and [`Error::BadRequest`] if both name a revision.
+    pub async fn with_body(&self, body: &Bytes) -> Result<At> {
+        let (at, of_body) = (self.parse()?, past::of_body(body.clone()).await?);
+        match (at, of_body) {
+            (at, None) => Ok(at),
+            (At { revision: None, time: None }, revision) => Ok(At { revision, time: None }),
+            _ => Err(Error::BadRequest("revision: both the query and the body name one".into())),
+        }
     }
 }
 

@@ -8,9 +8,9 @@ use axum::{
 
 use super::{
     cluster::ClusterName,
-    context::{FreshnessQuery, PolicyQuery, written},
+    context::{AtQuery, FreshnessQuery, PolicyQuery, written},
     extract::{JsonBytes, Query},
-    openapi::DecisionErrors,
+    openapi::{DecisionErrors, PastErrors},
     state::AppState,
     warning::{FieldValidationQuery, warn},
 };
@@ -18,10 +18,10 @@ use crate::{
     service::{
         access::{Caller, sight::Sight},
         compute::compute_long,
-        context,
         error::Result,
         explain::{ExplainRequest, Step},
         fields::examined,
+        past,
     },
     wire::{explanation::Explanation, table, validation::fields::Examined},
 };
@@ -42,14 +42,16 @@ use crate::{
 /// With `callExtenders` the policy's extenders are called for the nodes that fit: a node that one of them rules out has its verdict, and their
 /// scores count. If one that is not `ignorable` does not answer, no node is selected and `message` has the reason.
 ///
+/// With `revision` (or `at`) the decision is made over the cluster as it was then, under the policy of then: docs/time-travel.md.
+///
 /// With `Accept: text/plain` the reply is a table for people.
-#[utoipa::path(post, path = "/explain", operation_id = "explainPod", tag = "decisions", params(PolicyQuery, FreshnessQuery, FieldValidationQuery),
+#[utoipa::path(post, path = "/explain", operation_id = "explainPod", tag = "decisions", params(PolicyQuery, FreshnessQuery, AtQuery, FieldValidationQuery),
     request_body(content = ExplainRequest, example = json!({
         "pod": {"metadata": {"name": "web"}, "spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": "1"}}}]}},
         "cluster": {"nodes": [{"metadata": {"name": "node-a"}, "status": {"allocatable": {"cpu": "4", "pods": "110"}}}]}
     })),
     responses((status = 200, description = "The decision, with everything that led to it.", body = Explanation),
-        DecisionErrors))]
+        DecisionErrors, PastErrors))]
 #[expect(clippy::too_many_arguments, reason = "each is a part of the request")]
 pub async fn explain(
     State(state): State<AppState>,
@@ -57,12 +59,14 @@ pub async fn explain(
     caller: Caller,
     Query(query): Query<PolicyQuery>,
     Query(fresh): Query<FreshnessQuery>,
+    Query(at): Query<AtQuery>,
     accepted: HeaderMap,
     Query(fields): Query<FieldValidationQuery>,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
     let mode = fields.parse("CreateOptions")?;
-    let context = context::take(&state, &cluster, fresh.fresh()).await?;
+    let at = at.with_body(&body).await?.resolve(&state, &cluster).await?;
+    let context = past::take(&state, &cluster, fresh.fresh(), at).await?;
     let (headers, is_there, view, source) = (context.headers(), context.is_there(), context.view, context.source);
     let sight = Sight::of(&caller, &state, &cluster).await?;
     let first = move || -> Result<(Step, Vec<String>)> {

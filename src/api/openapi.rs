@@ -133,6 +133,16 @@ impl IntoResponses for ListErrors {
     }
 }
 
+/// Further error of operations that read the past: it is not kept any more.
+#[derive(Debug)]
+pub struct PastErrors;
+
+impl IntoResponses for PastErrors {
+    fn responses() -> BTreeMap<String, RefOr<ResponseObject>> {
+        responses([Reason::EXPIRED])
+    }
+}
+
 /// Further error of changes of a policy: a condition does not hold.
 #[derive(Debug)]
 pub struct ConditionErrors;

@@ -17,6 +17,7 @@ use crate::{core::near::near, service::error::Error};
 /// names that are read.
 const OF_KUBERNETES: &[&str] = &[
     "allowWatchBookmarks",
+    "at",
     "consistent",
     "continue",
     "dryRun",
@@ -36,6 +37,7 @@ const OF_KUBERNETES: &[&str] = &[
     "propagationPolicy",
     "resourceVersion",
     "resourceVersionMatch",
+    "revision",
     "sendInitialEvents",
     "timeout",
     "timeoutSeconds",

@@ -7,9 +7,9 @@ use axum::{
 
 use super::{
     cluster::ClusterName,
-    context::{FreshnessQuery, PolicyQuery, written},
+    context::{AtQuery, FreshnessQuery, PolicyQuery, written},
     extract::{JsonBytes, Query},
-    openapi::DecisionErrors,
+    openapi::{DecisionErrors, PastErrors},
     state::AppState,
     warning::{FieldValidationQuery, warn},
 };
@@ -17,9 +17,9 @@ use crate::{
     service::{
         access::{Caller, sight::Sight},
         compute::compute_long,
-        context,
         error::{Error, Result},
         fields::examined,
+        past,
         simulate::simulate as simulated,
     },
     wire::{
@@ -39,27 +39,31 @@ use crate::{
 /// `howMany`, `nodesNeeded` and `whatFits` ask about the cluster after the steps: how many copies of a pod fit; the smallest number of further nodes with
 /// which some pods fit, proved by what is stuck with one less; and which of some pods fit, each for itself. They evict nothing.
 ///
+/// With `revision` (or `at`) it begins with the cluster as it was then.
+///
 /// A simulation has at most 100 steps, 20,000 nodes and 200,000 new pods, and ends when its client leaves.
 ///
 /// Of pods in namespaces whose pods you may not list the reply has no names: they are numbered.
-#[utoipa::path(post, path = "/simulate", operation_id = "simulate", tag = "decisions", params(PolicyQuery, FreshnessQuery, FieldValidationQuery),
+#[utoipa::path(post, path = "/simulate", operation_id = "simulate", tag = "decisions", params(PolicyQuery, FreshnessQuery, AtQuery, FieldValidationQuery),
     request_body(content = SimulateRequest, example = json!({
         "on": {"nodes": [{"metadata": {"name": "node-a"}, "status": {"allocatable": {"cpu": "4", "pods": "110"}}}]},
         "steps": [{"addPods": {"template": {"metadata": {"name": "web"}, "spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": "1"}}}]}}, "count": 3}}],
         "howMany": {"pod": {"metadata": {"name": "more"}, "spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": "500m"}}}]}}}
     })),
-    responses((status = 200, description = "The cluster after each step, and the answers.", body = SimulateReport), DecisionErrors))]
+    responses((status = 200, description = "The cluster after each step, and the answers.", body = SimulateReport), DecisionErrors, PastErrors))]
 pub async fn simulate(
     State(state): State<AppState>,
     ClusterName(cluster): ClusterName,
     caller: Caller,
     Query(query): Query<PolicyQuery>,
     Query(fresh): Query<FreshnessQuery>,
+    Query(at): Query<AtQuery>,
     Query(fields): Query<FieldValidationQuery>,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
     let mode = fields.parse("CreateOptions")?;
-    let context = context::take(&state, &cluster, fresh.fresh()).await?;
+    let at = at.with_body(&body).await?.resolve(&state, &cluster).await?;
+    let context = past::take(&state, &cluster, fresh.fresh(), at).await?;
     let (headers, is_there, view) = (context.headers(), context.is_there(), context.view);
     let sight = Sight::of(&caller, &state, &cluster).await?;
     let work = move || -> Result<(SimulateReport, Vec<String>)> {

@@ -50,6 +50,7 @@ pub mod journal;
 mod judgement;
 mod pace;
 mod parsed;
+pub mod past;
 mod queue;
 mod reader;
 mod registry;

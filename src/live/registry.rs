@@ -22,6 +22,7 @@ use super::{
     Cluster, DEFAULT_CLUSTER, Limits,
     journal::WatchError,
     pace::{Pace, Round, Untold},
+    past::Pasts,
     status::is_same,
 };
 use crate::{
@@ -43,6 +44,7 @@ pub(super) struct Registry {
     contact: Mutex<Contact>,
     watcher: OnceLock<AbortHandle>,
     watches: OnceLock<Arc<Semaphore>>,
+    pasts: Pasts,
     /// `true` once watches are to end.
     watches_end: channel::Sender<bool>,
 }
@@ -87,6 +89,7 @@ impl Default for Registry {
             contact: Mutex::new(contact),
             watcher: OnceLock::new(),
             watches: OnceLock::new(),
+            pasts: Pasts::default(),
             watches_end: channel::Sender::new(false),
         }
     }
@@ -117,6 +120,11 @@ impl Registry {
     /// All that are kept.
     pub(super) fn all(&self) -> Vec<Arc<Cluster>> {
         lock(&self.kept).values().map(|kept| kept.cluster.clone()).collect()
+    }
+
+    /// The past views.
+    pub(super) fn pasts(&self) -> &Pasts {
+        &self.pasts
     }
 
     /// A place among the watches, and the signal for their end.

@@ -68,6 +68,12 @@ pub struct ActivePolicy {
 }
 
 impl View {
+    /// The reservations.
+    #[cfg(test)]
+    pub(super) fn reserved(&self) -> &Reserved {
+        &self.reserved
+    }
+
     /// A policy in force by name.
     pub fn policy(&self, name: &str) -> Option<&Arc<ActivePolicy>> {
         self.policies.get(name)

@@ -72,6 +72,14 @@ impl DecisionContext {
     }
 }
 
+impl DecisionContext {
+    /// This context with a view of the past, of which no live cluster knows more.
+    #[must_use]
+    pub fn of_the_past(self, view: Arc<View>) -> Self {
+        Self { view, source: None, stale: None, ..self }
+    }
+}
+
 /// Where the profile comes from.
 #[derive(Clone, Debug)]
 pub enum Chosen {

@@ -57,6 +57,9 @@ pub struct ExplainRequest {
     /// The cluster to decide over instead of the stored one. Nothing of it is stored.
     #[schema(nullable = false, value_type = Cluster)]
     pub cluster: Option<Brought>,
+    /// The revision of the cluster to decide over, as the query `revision`; the present where absent.
+    #[schema(nullable = false)]
+    pub revision: Option<u64>,
     /// Show which pods would have to leave for it if it fits nowhere.
     pub preempt: bool,
     /// Breaks ties: equal seeds give equal answers.

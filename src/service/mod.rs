@@ -27,6 +27,7 @@ pub mod lifecycle;
 pub mod limits;
 pub mod memory;
 pub mod objects;
+pub mod past;
 pub mod policies;
 pub mod preempt;
 pub mod prioritize;

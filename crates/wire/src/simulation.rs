@@ -24,6 +24,9 @@ pub struct SimulateRequest {
     /// The cluster to begin with, in full; `"cluster"`, like no such field, is the stored one.
     #[schema(nullable = false, value_type = Cluster)]
     pub on: Option<On>,
+    /// The revision of the stored cluster to begin with, as the query `revision`; the present where absent.
+    #[schema(nullable = false)]
+    pub revision: Option<u64>,
     /// The steps, in their order.
     pub steps: Vec<StepRequest>,
     /// Asks how many copies of a pod fit besides all that is there.

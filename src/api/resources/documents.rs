@@ -10,7 +10,7 @@ use utoipa::{
 
 use super::{Paths, binding::Binding, eviction::Eviction};
 use crate::{
-    api::openapi::{FormErrors, ListErrors, ReadErrors, WriteErrors},
+    api::openapi::{FormErrors, ListErrors, PastErrors, ReadErrors, WriteErrors},
     wire::{
         kinds::{self, StoredKind, Subresource, Verb},
         patch::PatchType,
@@ -172,7 +172,9 @@ fn items(kind: &StoredKind, names: &Names) -> Vec<(String, Value)> {
     let namespace = kind.namespaced.then(|| variable("namespace", "The namespace.", "default")).into_iter();
     let namespace: Vec<Value> = namespace.collect();
     let named = || [&namespace[..], &[variable("name", "The object's name.", kind.example_name())]].concat();
-    let read = |id: String, summary: String| operation(id, &summary, named(), None, (200, "The object.", schema));
+    let read = |id: String, summary: String| {
+        operation(id, &summary, [named(), past()].concat(), None, (200, "The object.", schema))
+    };
     let replace = |id: String, summary: String, what: &str| {
         let body = Some((schema.as_str(), kind.example()));
         described(
@@ -181,7 +183,7 @@ fn items(kind: &StoredKind, names: &Names) -> Vec<(String, Value)> {
         )
     };
     let lists = |id: String, summary: String, parameters: Vec<Value>| {
-        let parameters = [parameters, list_parameters(), watch_parameters()].concat();
+        let parameters = [parameters, list_parameters(), past(), watch_parameters()].concat();
         described(operation(id, &summary, parameters, None, (200, "A page of objects.", list)), WATCHED)
     };
     let (mut of_many, mut of_one) = (Map::new(), Map::new());
@@ -457,6 +459,15 @@ fn list_parameters() -> Vec<Value> {
     ]
 }
 
+/// The past that a read is of.
+fn past() -> Vec<Value> {
+    let what = "A revision of the past: what is read is as it was then. 410 with the revisions that are left if it is not kept any more.";
+    vec![
+        query("revision", what, &json!({"type": "integer", "format": "int64"})),
+        query("at", "Instead of `revision` a time, RFC 3339: the newest revision of then.", &json!({"type": "string"})),
+    ]
+}
+
 /// The watch of a list.
 const WATCHED: &str = "With `watch=true` the reply does not end: it has one JSON document a line, `{\"type\": …, \"object\": …}`, for each change of a \
     selected object. The types are `ADDED`, `MODIFIED`, `DELETED`, `BOOKMARK` and `ERROR`; the object of an `ERROR` is a Status.";
@@ -485,6 +496,7 @@ fn add_errors(item: &mut PathItem) {
     let is_list =
         item.get.as_ref().and_then(|get| get.operation_id.as_deref()).is_some_and(|id| id.starts_with("list"));
     extend(item.get.as_mut(), if is_list { ListErrors::responses() } else { ReadErrors::responses() });
+    extend(item.get.as_mut(), PastErrors::responses());
     for operation in [&mut item.post, &mut item.put, &mut item.patch, &mut item.delete] {
         extend(operation.as_mut(), WriteErrors::responses());
     }

@@ -7,7 +7,7 @@ use crate::{
     api::{extract::Query, state::AppState},
     service::{
         error::Result,
-        objects::{self, Target},
+        objects::{self, Selection, Target},
     },
     wire::forms::Representation,
 };
@@ -22,5 +22,7 @@ pub(super) async fn list(
     if query.is_watch() {
         return events::watch(&state, &target, query.watch(&target)?, wanted).await;
     }
-    listed::reply(target.kind, objects::list(&state, &target, query.selection(&target)?).await?).await
+    let at = query.at()?.resolve(&state, &target.cluster).await?;
+    let selection = Selection { at, ..query.selection(&target)? };
+    listed::reply(target.kind, objects::list(&state, &target, selection).await?).await
 }

@@ -9,10 +9,14 @@ use serde::Deserialize;
 
 use super::page;
 use crate::{
-    api::queries::{is_set, number},
+    api::{
+        context::AtQuery,
+        queries::{is_set, number},
+    },
     service::{
         error::{Error, Result},
         objects::{Begin, NotOlder, Selection, Target},
+        past::At,
     },
     wire::{
         fault::{Faults, Path},
@@ -44,6 +48,8 @@ pub(super) struct ListQuery {
     allow_watch_bookmarks: Option<String>,
     send_initial_events: Option<String>,
     timeout_seconds: Option<String>,
+    revision: Option<String>,
+    at: Option<String>,
 }
 
 /// A watch as it was asked for.
@@ -97,12 +103,20 @@ impl ListQuery {
             (Some(wanted), "") if limit.is_some() => NotOlder::Exactly(wanted),
             (Some(wanted), _) => NotOlder::Than(wanted),
         };
-        Ok(Selection { selector, limit, from, not_older })
+        Ok(Selection { selector, limit, from, not_older, at: None })
+    }
+
+    /// The past that a list is of.
+    pub(super) fn at(&self) -> Result<At> {
+        past(&self.revision, &self.at, &self.resource_version)
     }
 
     /// The watch that is asked for.
     pub(super) fn watch(&self, target: &Target) -> Result<WatchOptions> {
         let (_, timeout) = self.numbers()?;
+        if self.revision.is_some() || self.at.is_some() {
+            return Err(Error::BadRequest("a watch has no revision or at: it begins behind its resourceVersion".into()));
+        }
         let is_legacy = matches!(&*self.resource_version, "" | "0");
         let (mut initial, mut matched) =
             (self.send_initial_events.as_deref().map(is_set), &*self.resource_version_match);
@@ -184,13 +198,28 @@ impl ListQuery {
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct ReadQuery {
     resource_version: String,
+    revision: Option<String>,
+    at: Option<String>,
 }
 
 impl ReadQuery {
+    /// The past that the object is of.
+    pub(super) fn at(&self) -> Result<At> {
+        past(&self.revision, &self.at, &self.resource_version)
+    }
+
     /// The revision that the object must have reached.
     pub(super) fn not_older(&self) -> Result<Option<u64>> {
         revision(&self.resource_version).map_err(Error::BadRequest)
     }
+}
+
+/// The past that a read is of.
+fn past(revision: &Option<String>, at: &Option<String>, resource_version: &str) -> Result<At> {
+    if (revision.is_some() || at.is_some()) && !resource_version.is_empty() {
+        return Err(Error::BadRequest("revision and at exclude resourceVersion".into()));
+    }
+    AtQuery { revision: revision.clone(), at: at.clone() }.parse()
 }
 
 /// A revision; `None` for none in particular.

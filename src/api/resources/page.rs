@@ -13,6 +13,8 @@ use crate::service::{
 struct Token {
     #[serde(rename = "rv")]
     revision: u64,
+    #[serde(rename = "past", default, skip_serializing_if = "std::ops::Not::not")]
+    is_past: bool,
     #[serde(rename = "ns")]
     namespace: String,
     name: String,
@@ -25,15 +27,15 @@ pub(super) fn parse(token: &str) -> Result<Option<Page>> {
     }
     let json = BASE64_URL_SAFE_NO_PAD.decode(token).ok();
     let token = json.and_then(|json| serde_json::from_slice(&json).ok());
-    let page = token.map(|Token { revision, namespace, name }| Page { revision, namespace, name });
+    let page = token.map(|Token { revision, is_past, namespace, name }| Page { revision, is_past, namespace, name });
     page.map(Some).ok_or_else(|| Error::BadRequest("invalid continue token: it is not one of this server".into()))
 }
 
 /// The token of a page.
 pub(super) fn token(page: &Page) -> String {
-    let Page { revision, namespace, name } = page.clone();
+    let Page { revision, is_past, namespace, name } = page.clone();
     // Plain data always serializes; an empty token would begin anew.
-    BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(&Token { revision, namespace, name }).unwrap_or_default())
+    BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(&Token { revision, is_past, namespace, name }).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -42,8 +44,10 @@ mod tests {
 
     #[test]
     fn tokens_come_back_and_garbage_does_not_pass() {
-        let page = Page { revision: 7, namespace: "shop".into(), name: "wéb".into() };
-        assert_eq!(parse(&token(&page)).expect("its own token"), Some(page));
+        for is_past in [false, true] {
+            let page = Page { revision: 7, is_past, namespace: "shop".into(), name: "wéb".into() };
+            assert_eq!(parse(&token(&page)).expect("its own token"), Some(page));
+        }
         assert_eq!(parse("").expect("no token"), None);
         for garbage in ["!", "e30", "bnVsbA", "W10", "7"] {
             assert!(parse(garbage).is_err(), "{garbage}");

@@ -17,5 +17,9 @@ pub(super) async fn read(
     target: Target,
     Query(query): Query<ReadQuery>,
 ) -> Result<Response> {
-    show::object(target.kind, &objects::read(&state, &target, query.not_older()?).await?)
+    let record = match query.at()?.resolve(&state, &target.cluster).await? {
+        None => objects::read(&state, &target, query.not_older()?).await?,
+        Some(revision) => objects::read_at(&state, &target, revision).await?,
+    };
+    show::object(target.kind, &record)
 }

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     api::{
+        context::AtQuery,
         extract::{JsonBytes, PatchBody, Query},
         state::AppState,
     },
@@ -22,8 +23,13 @@ use crate::{
 };
 
 /// GET of a scale.
-pub(super) async fn read(State(state): State<AppState>, target: Target) -> Result<Response> {
-    Ok(show::json(StatusCode::OK, objects::scale(&state, &target).await?))
+pub(super) async fn read(
+    State(state): State<AppState>,
+    target: Target,
+    Query(at): Query<AtQuery>,
+) -> Result<Response> {
+    let at = at.parse()?.resolve(&state, &target.cluster).await?;
+    Ok(show::json(StatusCode::OK, objects::scale(&state, &target, at).await?))
 }
 
 /// PUT of a scale.

@@ -114,7 +114,7 @@ pub async fn delete_all(
     deletion: &Deletion,
 ) -> Result<Found> {
     guard::check(service, &target.cluster, target.kind).await?;
-    let found = find(service, target, selector, limit, None).await?;
+    let found = find(service, target, selector, limit, (None, None)).await?;
     if deletion.dry_run {
         return Ok(found);
     }

@@ -20,6 +20,7 @@ use crate::{
         Service,
         compute::compute,
         error::{Error, Result},
+        past,
     },
     store::{ListQuery, Record},
     wire::selector,
@@ -48,6 +49,8 @@ pub struct Selection {
     pub from: Option<Page>,
     /// The revision that the list must have reached.
     pub not_older: NotOlder,
+    /// The revision of the past of which it is to be.
+    pub at: Option<u64>,
 }
 
 /// A demand on the revision of a list.
@@ -67,6 +70,8 @@ pub enum NotOlder {
 pub struct Page {
     /// The list's revision: that of its first page.
     pub revision: u64,
+    /// `true` if the database is to be read as it was then.
+    pub is_past: bool,
     /// The namespace of the last object of the page before.
     pub namespace: String,
     /// Its name.
@@ -107,7 +112,14 @@ impl ListTurn {
 /// # Errors
 /// [`Error::Expired`] if the page or the revision is no longer kept, [`Error::Timeout`] if the revision is not reached.
 pub async fn list(service: &Service, target: &Target, selection: Selection) -> Result<Found> {
-    let Selection { selector, limit, from, not_older } = selection;
+    let Selection { selector, limit, from, not_older, at } = selection;
+    if let Some(revision) = at.or(from.as_ref().filter(|page| page.is_past).map(|page| page.revision)) {
+        if from.as_ref().is_some_and(|page| !page.is_past || page.revision != revision) {
+            return Err(Error::BadRequest("the continue token is of a list of another revision".into()));
+        }
+        past::check_reached(service, &target.cluster, revision).await?;
+        return find(service, target, &selector, limit, (from, Some(revision))).await;
+    }
     let past = match (&from, not_older) {
         (Some(page), _) => Some(page.revision),
         (None, NotOlder::Exactly(revision)) => Some(revision),
@@ -134,7 +146,7 @@ pub async fn list(service: &Service, target: &Target, selection: Selection) -> R
         }
     }
     let is_first = from.is_none();
-    let found = find(service, target, &selector, limit, from).await?;
+    let found = find(service, target, &selector, limit, (from, None)).await?;
     if is_first && let Some(remaining) = found.remaining.or_else(|| found.next.as_ref().map(|_| 0)) {
         keep_past(service, target, found.revision, remaining).await;
     }
@@ -196,6 +208,7 @@ fn page_of(objects: &[Arc<State>], revision: u64, selector: &selector::Query, li
     let last = looked_at.checked_sub(1).and_then(|at| objects.get(at)).filter(|_| remaining > 0);
     let next = last.map(|state| Page {
         revision,
+        is_past: false,
         namespace: state.record.key.namespace.clone(),
         name: state.record.key.name.clone(),
     });
@@ -212,13 +225,13 @@ impl NotOlder {
     }
 }
 
-/// The selected objects, read page by page of the store if selectors exclude some.
+/// The selected objects, read page by page of the store if selectors exclude some: as they are, or as they were at a revision.
 pub(super) async fn find(
     service: &Service,
     target: &Target,
     selector: &selector::Query,
     limit: Option<usize>,
-    from: Option<Page>,
+    (from, at): (Option<Page>, Option<u64>),
 ) -> Result<Found> {
     let everything = selector.is_everything();
     let is_whole = limit.is_none_or(|limit| limit > SEARCHED_AT_ONCE);
@@ -237,7 +250,13 @@ pub(super) async fn find(
             after: after.take(),
             limit: at_once,
         };
-        let page = service.store.list(&target.cluster, &query).await?;
+        let page = match at {
+            None => service.store.list(&target.cluster, &query).await?,
+            Some(at) => match service.store.list_at(&target.cluster, &query, at).await {
+                Ok(page) => page,
+                Err(error) => return Err(past::explained(service, &target.cluster, at, error).await),
+            },
+        };
         if found.revision == 0 {
             found.revision = page.revision;
         }
@@ -256,7 +275,8 @@ pub(super) async fn find(
             return Ok(found);
         }
         if limit.is_some_and(|limit| found.items.len() >= limit) {
-            found.next = after.map(|(namespace, name)| Page { revision: found.revision, namespace, name });
+            let (revision, is_past) = (found.revision, at.is_some());
+            found.next = after.map(|(namespace, name)| Page { revision, is_past, namespace, name });
             found.remaining = everything.then_some(remaining);
             return Ok(found);
         }

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::{
     Service,
     error::{Error, Result},
+    past,
 };
 use crate::{
     clock,
@@ -76,6 +77,18 @@ pub async fn read(service: &Service, target: &Target, not_older: Option<u64>) ->
     }
     let record = service.store.get(&target.cluster, &target.key()).await?;
     record.ok_or_else(|| target.not_found())
+}
+
+/// The object as it was at a revision.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::Expired`] if the revision is not kept any more, [`Error::TooNew`] if it is to come.
+pub async fn read_at(service: &Service, target: &Target, revision: u64) -> Result<Record> {
+    past::check_reached(service, &target.cluster, revision).await?;
+    match service.store.get_at(&target.cluster, &target.key(), revision).await {
+        Ok(record) => record.ok_or_else(|| target.not_found()),
+        Err(error) => Err(past::explained(service, &target.cluster, revision, error).await),
+    }
 }
 
 /// The revision of a resource version in a request; `None` for no particular one.

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{
     ATTEMPTS,
     patched::Part,
-    read,
+    read, read_at,
     target::Target,
     write::{Intent, Options, write},
 };
@@ -34,12 +34,15 @@ pub enum Scaling {
     Patch(PatchType, Bytes),
 }
 
-/// The scale of a stored workload.
+/// The scale of a stored workload, of now or as of a revision.
 ///
 /// # Errors
-/// [`Error::NotFound`]
-pub async fn scale(service: &Service, target: &Target) -> Result<String> {
-    let record = read(service, target, None).await?;
+/// As for [`read`] and [`read_at`].
+pub async fn scale(service: &Service, target: &Target, at: Option<u64>) -> Result<String> {
+    let record = match at {
+        None => read(service, target, None).await?,
+        Some(revision) => read_at(service, target, revision).await?,
+    };
     Ok(of(&record)?.to_json())
 }
 
