@@ -24,8 +24,8 @@ use super::guard::Engine;
 use super::rows::{self, CHUNK, CODEC_RAW, ObjectRow, micros, object_columns, signed, signed_len};
 use super::{
     Bodies, Call, Changes, Compaction, Connections, Cursor, Everywhere, Head, Heads, Hints, Judge, Keep, Key, List,
-    ListQuery, Listener, MigrationStatus, Options, Past, Reach, Record, Restore, Rewind, Schema, Source, Storage, Store,
-    StoreError, Undone, Upkeep, Visitor, Written, check, migrations,
+    ListQuery, Listener, MigrationStatus, Options, Past, Reach, Record, Restore, Rewind, Schema, Source, Storage,
+    Store, StoreError, Undone, Upkeep, Visitor, Written, check, migrations,
 };
 
 mod keep;

@@ -115,7 +115,9 @@ impl ListQuery {
     pub(super) fn watch(&self, target: &Target) -> Result<WatchOptions> {
         let (_, timeout) = self.numbers()?;
         if self.revision.is_some() || self.at.is_some() {
-            return Err(Error::BadRequest("a watch has no revision or at: it begins behind its resourceVersion".into()));
+            return Err(Error::BadRequest(
+                "a watch has no revision or at: it begins behind its resourceVersion".into(),
+            ));
         }
         let is_legacy = matches!(&*self.resource_version, "" | "0");
         let (mut initial, mut matched) =

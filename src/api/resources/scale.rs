@@ -23,11 +23,7 @@ use crate::{
 };
 
 /// GET of a scale.
-pub(super) async fn read(
-    State(state): State<AppState>,
-    target: Target,
-    Query(at): Query<AtQuery>,
-) -> Result<Response> {
+pub(super) async fn read(State(state): State<AppState>, target: Target, Query(at): Query<AtQuery>) -> Result<Response> {
     let at = at.parse()?.resolve(&state, &target.cluster).await?;
     Ok(show::json(StatusCode::OK, objects::scale(&state, &target, at).await?))
 }

@@ -153,7 +153,8 @@ async fn histories_have_all_that_views_have() {
 async fn past_views_share_what_has_not_changed() {
     let store = store(Some(Duration::from_hours(1))).await;
     let clusters = Clusters::new(store.clone(), Duration::from_hours(1));
-    let steps: Vec<Vec<Step>> = [(0, 0, 1), (0, 1, 2), (0, 0, 3)].map(|(kind, name, what)| vec![Step { kind, name, what }]).into();
+    let steps: Vec<Vec<Step>> =
+        [(0, 0, 1), (0, 1, 2), (0, 0, 3)].map(|(kind, name, what)| vec![Step { kind, name, what }]).into();
     let published = published(&store, &clusters, &steps).await;
     let past = clusters.view_at(CLUSTER, 2, WITHIN).await.expect("it is kept");
     assert_eq!(read(&past), read(&published[1].1));

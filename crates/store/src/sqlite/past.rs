@@ -1,7 +1,9 @@
 //! Lists of the past, and the way back to it.
 
 use super::state::past;
-use super::{List, ListQuery, ObjectRow, Rewind, Sqlite, StoreError, Undone, kinds, object_columns, rows, signed, signed_len};
+use super::{
+    List, ListQuery, ObjectRow, Rewind, Sqlite, StoreError, Undone, kinds, object_columns, rows, signed, signed_len,
+};
 use crate::rows::{superseded_columns, unsigned};
 use crate::types;
 
@@ -16,15 +18,15 @@ impl Sqlite {
         let (id, _, revision) = past(&mut transaction, cluster, Some(revision)).await?;
         let types::Range { start, end } = query.range();
         let items: Vec<ObjectRow> = sqlx::query_as(concat!(
-                "SELECT * FROM (
+            "SELECT * FROM (
                     SELECT * FROM (SELECT ",
-                object_columns!(),
-                " FROM object o WHERE o.cluster_id = ?1 AND o.kind = ?2 AND (o.ns, o.name) > (?3, ?4) AND o.ns < ?5
+            object_columns!(),
+            " FROM object o WHERE o.cluster_id = ?1 AND o.kind = ?2 AND (o.ns, o.name) > (?3, ?4) AND o.ns < ?5
                         AND o.rev <= ?6 AND NOT o.deleted ORDER BY o.ns, o.name LIMIT ?7) AS o
                     UNION ALL
                     SELECT * FROM (SELECT ",
-                superseded_columns!("0"),
-                " FROM history h WHERE h.cluster_id = ?1 AND h.kind = ?2 AND (h.ns, h.name) > (?3, ?4) AND h.ns < ?5
+            superseded_columns!("0"),
+            " FROM history h WHERE h.cluster_id = ?1 AND h.kind = ?2 AND (h.ns, h.name) > (?3, ?4) AND h.ns < ?5
                         AND h.until_rev > ?6 AND h.rev <= ?6 ORDER BY h.ns, h.name LIMIT ?7) AS h
                  ) AS o ORDER BY ns, name LIMIT ?7"
         ))
@@ -61,12 +63,7 @@ impl Sqlite {
         Ok(List { items, revision, remaining })
     }
 
-    pub(super) async fn read_undone(
-        &self,
-        cluster: &str,
-        rewind: &Rewind,
-        limit: usize,
-    ) -> Result<Undone, StoreError> {
+    pub(super) async fn read_undone(&self, cluster: &str, rewind: &Rewind, limit: usize) -> Result<Undone, StoreError> {
         let mut transaction = self.readers.begin().await?;
         let (id, _, revision) = past(&mut transaction, cluster, Some(rewind.to)).await?;
         let (after, upto) = rewind.window(revision, limit);
