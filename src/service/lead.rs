@@ -228,7 +228,7 @@ where
                 match wanted(of.service.clone()).await {
                     Ok(clusters) => of.round(&clusters, &run).await,
                     Err(error) => {
-                        tracing::debug!(duty, error = error.for_log(), "it is not known which clusters are to be led")
+                        tracing::debug!(duty, error = error.for_log(), "it is not known which clusters are to be led");
                     }
                 }
                 sleep(AGAIN).await;
