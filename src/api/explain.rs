@@ -39,6 +39,9 @@ use crate::{
 ///
 /// Of pods in namespaces whose pods you may not list the reply has no names: victims there are numbered.
 ///
+/// With `suggestions` a pod that fits nowhere gets the cheapest changes of itself or of the cluster with which it would fit. Each was tried, without
+/// extenders: it fits with all of the changes, and does not without any one of them.
+///
 /// With `callExtenders` the policy's extenders are called for the nodes that fit: a node that one of them rules out has its verdict, and their
 /// scores count. If one that is not `ignorable` does not answer, no node is selected and `message` has the reason.
 ///

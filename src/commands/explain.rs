@@ -18,18 +18,18 @@ use crate::{
 /// The options of the command.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// The whole case in one file: {pod, cluster, policy or profile, preempt, seed} as for POST /explain, in JSON or YAML; - for
+    /// The whole case in one file: {pod, cluster, policy or profile, preempt, suggestions, seed} as for POST /explain, in JSON or YAML; - for
     /// standard input
     #[arg(
         short,
         long,
         value_name = "FILE",
         required_unless_present_any = ["pod", "case"],
-        conflicts_with_all = ["pod", "cluster", "policy", "preempt", "case"]
+        conflicts_with_all = ["pod", "cluster", "policy", "preempt", "suggestions", "case"]
     )]
     file: Option<PathBuf>,
     /// Short form of --file
-    #[arg(value_name = "FILE", hide = true, conflicts_with_all = ["pod", "cluster", "policy", "preempt"])]
+    #[arg(value_name = "FILE", hide = true, conflicts_with_all = ["pod", "cluster", "policy", "preempt", "suggestions"])]
     case: Option<PathBuf>,
     /// The pod, or a Deployment, Job, … with its pod template; JSON or YAML, - for standard input
     #[arg(long, value_name = "FILE", requires = "cluster")]
@@ -44,6 +44,9 @@ pub struct Options {
     /// With --pod: show which pods would have to leave if the pod fits nowhere
     #[arg(long, requires = "pod")]
     preempt: bool,
+    /// With --pod: suggest changes with which the pod would fit if it fits nowhere
+    #[arg(long, requires = "pod")]
+    suggestions: bool,
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -93,7 +96,8 @@ fn composed(options: &Options, pod: &Path, cluster: &Path) -> Result<String, Str
     if let Some(policy) = &options.policy {
         fields.push(format!("\"policy\":{}", one(policy)?));
     }
-    Ok(format!("{{{},\"preempt\":{}}}", fields.join(","), options.preempt))
+    fields.push(format!("\"preempt\":{},\"suggestions\":{}", options.preempt, options.suggestions));
+    Ok(format!("{{{}}}", fields.join(",")))
 }
 
 /// The single document of a file.

@@ -22,6 +22,7 @@ use crate::{
         model::{self, Name},
         preempt,
         snapshot::{Kind, Snapshot},
+        suggest,
     },
     extenders::Documents,
     live::View,
@@ -34,6 +35,7 @@ use crate::{
         extender_calls::PodDocument,
         objects::pod,
         policy::schema::{PolicyDocument, SchedulerProfile},
+        suggestion::Suggestion,
     },
 };
 
@@ -62,6 +64,8 @@ pub struct ExplainRequest {
     pub revision: Option<u64>,
     /// Show which pods would have to leave for it if it fits nowhere.
     pub preempt: bool,
+    /// Suggest the cheapest changes with which it would fit if it fits nowhere. Each was tried on a copy of the cluster.
+    pub suggestions: bool,
     /// Breaks ties: equal seeds give equal answers.
     pub seed: u64,
     /// Call the policy's own extenders too, as far as the server's setting `downstream-extenders` allows.
@@ -198,6 +202,7 @@ struct Question {
     bound_to: Option<Name>,
     seed: u64,
     preempt: bool,
+    suggests: bool,
 }
 
 impl Question {
@@ -219,19 +224,25 @@ impl Question {
         let pod = model::Pod { node_name, ..pod };
         decidable(&pod)?;
         let chosen = chosen.pick(&pod.scheduler_name)?;
-        let (seed, preempt) = (request.seed, request.preempt);
-        Ok(Self { chosen, snapshot, pod, template, bound_to, seed, preempt })
+        let (seed, preempt, suggests) = (request.seed, request.preempt, request.suggestions);
+        Ok(Self { chosen, snapshot, pod, template, bound_to, seed, preempt, suggests })
     }
 
     fn answer(&self, extenders: &ExtenderAnswers) -> Explanation {
-        let Self { chosen, snapshot, pod, template, bound_to, seed, preempt } = self;
+        let Self { chosen, snapshot, pod, template, bound_to, seed, preempt, suggests } = self;
         let decision = cycle::decide_with(chosen.profile(), pod, snapshot, *seed, extenders);
         let preemption = preempt.then(|| {
             let attempt = preempt::attempt(chosen.profile(), pod, snapshot, *seed);
             PreemptionExplanation::new(&attempt, snapshot)
         });
+        let suggestions = if *suggests && decision.selected.is_none() {
+            suggest::suggest(chosen.profile(), pod, snapshot, 1)
+        } else {
+            Vec::new()
+        };
         let explanation = Explanation {
             preemption,
+            suggestions: suggestions.iter().map(Suggestion::from).collect(),
             template: template.clone(),
             ..Explanation::new(pod, &decision, chosen.used(), snapshot.revision, *seed)
         };

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{asked::TemplateOwner, source::SourceRead};
+use super::{asked::TemplateOwner, source::SourceRead, suggestion::Suggestion};
 use podberth_core::{
     cycle::{Decision, Level, NodeDecision},
     extenders::{ExtenderScore, ExtenderVerdict},
@@ -40,6 +40,9 @@ pub struct Explanation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub preemption: Option<PreemptionExplanation>,
+    /// The cheapest changes with which a pod that fits nowhere would fit, the cheapest first; absent unless requested.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suggestions: Vec<Suggestion>,
     /// Where the pod runs already, and whether that is still the best; absent for one that waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -268,6 +271,7 @@ impl Explanation {
             decided_by: decision.decided_by.as_ref().map(DecidingLevel::from),
             message: decision.message.clone(),
             preemption: None,
+            suggestions: Vec::new(),
             bound_to: None,
             template: None,
             policy,

@@ -41,6 +41,7 @@ pub mod selector;
 pub mod simulation;
 pub mod source;
 pub mod status;
+pub mod suggestion;
 pub mod table;
 pub mod text;
 mod tree;

@@ -50,6 +50,11 @@ pub fn render(explanation: &Explanation, width: u16) -> String {
         }
         let _ = writeln!(text, "\n{}", wrapped(&format!("→ preemption: {}", preemption.message), width.into()));
     }
+    for (place, suggestion) in explanation.suggestions.iter().enumerate() {
+        let before = if place == 0 { "\n" } else { "" };
+        let line = format!("→ it would fit on {}: {}", suggestion.node, suggestion.text);
+        let _ = writeln!(text, "{before}{}", wrapped(&line, width.into()));
+    }
     text
 }
 

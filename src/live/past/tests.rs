@@ -92,7 +92,7 @@ impl Step {
     }
 }
 
-/// What decisions read of a view.
+/// The parts of a view that decisions read.
 fn read(view: &View) -> (crate::core::snapshot::Snapshot, BTreeMap<String, u64>, String, bool) {
     let policies = view.policies().map(|(name, policy)| (name.to_string(), policy.revision.revision));
     let reserved = format!("{:?}", view.reserved());

@@ -31,7 +31,8 @@ use crate::{
     wire::{
         explanation::{DecidingLevel, PodName},
         extender_calls::PodDocument,
-        schedule::{ScheduleResult, ScheduleSummary, ScheduledPod, Suggestion},
+        schedule::{ScheduleResult, ScheduleSummary, ScheduledPod},
+        suggestion::Suggestion,
     },
 };
 

@@ -80,7 +80,7 @@ impl Sqlite {
     }
 }
 
-/// What was superseded between two revisions, as it was at the earlier one; then what came to be between them, of objects that have changed
+/// Objects superseded between two revisions, as they were at the earlier one; then what came to be between them, of objects that have changed
 /// since and of those that have not. `?2` and `?3`: the window. `?4`: the earlier revision. `?5`: the later one. `?6`: the kinds whose
 /// bodies are read.
 const UNDONE: &str = concat!(
