@@ -62,6 +62,7 @@ use crate::{
 mod access;
 pub mod archive;
 mod audit;
+mod decisions;
 mod mirrors;
 mod policy_file;
 mod sources;
@@ -221,8 +222,12 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     });
     let admission = AdmissionMode::named(&settings.admission).unwrap_or_default();
     let live_clusters = mirrors::Live::new(settings.sync.allow_exec_credentials);
-    let service =
-        Service { admission, sources: live_clusters.sources(), ..Service::new(clusters, freshness, extenders) };
+    let service = Service {
+        admission,
+        sources: live_clusters.sources(),
+        decisions: decisions::log(settings, &store),
+        ..Service::new(clusters, freshness, extenders)
+    };
     if let Some(most) = settings.sync.max_sync_lag {
         service.sources.limit_lag(most);
     }
@@ -368,6 +373,7 @@ impl Server {
         if let Some(audit) = &state.manner.audit {
             audit.flush().await;
         }
+        state.decisions.flush().await;
         if let Some(tracing) = tracing {
             tracing.stop().await;
         }
@@ -446,6 +452,7 @@ fn jobs(settings: &Settings, clusters: &Clusters) -> Vec<Box<dyn Job>> {
         Box::new(Expire { every: RESERVATIONS_EXPIRE, clusters: clusters.clone() }),
         Box::new(ExpireEvents { every: EVENTS_EXPIRE, keep: settings.event_ttl, clusters: clusters.clone() }),
         Box::new(audit::prune(settings)),
+        Box::new(decisions::prune(settings)),
     ]
 }
 

@@ -25,6 +25,7 @@ use crate::{
 
 mod audit;
 mod database;
+mod decisions;
 mod limits;
 mod shown;
 mod sync;
@@ -36,6 +37,7 @@ use self::values::{bytes, cluster_names, collector, count, public_url, ratio, up
 pub use self::{
     audit::AuditSettings,
     database::{DatabaseSettings, shows_password},
+    decisions::DecisionSettings,
     limits::LimitSettings,
     sync::SyncSettings,
     tls::TlsSettings,
@@ -97,6 +99,10 @@ pub struct Settings {
     /// Settings of the record of requests.
     #[command(flatten)]
     pub audit: AuditSettings,
+
+    /// Settings of the record of decisions.
+    #[command(flatten)]
+    pub decisions: DecisionSettings,
 
     /// File with the issuers of JSON Web Tokens (OpenID Connect, Kubernetes service accounts), as kube-apiserver reads it: kind
     /// AuthenticationConfiguration, without CEL expressions. It is read at the start, the issuers' keys again and again

@@ -175,6 +175,10 @@ metrics! {
     AUDIT_EVENTS_LOST = "audit_events_lost_total", Kind::Counter,
         "Audit events that are not recorded, by reason: dropped (reads, for which there was no room), unwritten (the file), refused (by the ledger).";
     AUDIT_EVENTS_WAITING = "audit_events_waiting", Kind::Gauge, "Audit events that wait to be recorded.";
+    DECISIONS_RECORDED = "decisions_recorded_total", Kind::Counter, "Decisions that are recorded.";
+    DECISIONS_DROPPED = "decisions_dropped_total", Kind::Counter,
+        "Decisions that are not recorded, by reason: dropped (there was no room), refused (by the ledger).";
+    DECISIONS_WAITING = "decisions_waiting", Kind::Gauge, "Decisions that wait to be recorded.";
     WRITES_REFUSED = "writes_refused_total", Kind::Counter, "Objects not written, by reason.";
     CLUSTERS_LIVE = "clusters_live", Kind::Gauge, "Clusters that this process keeps in memory.";
     CLUSTERS_AWAY = "clusters_away", Kind::Gauge, "Clusters in memory that cannot be read at the moment.";
@@ -237,6 +241,7 @@ fn begin_at_zero() {
         COMPUTATIONS_STOPPED,
         PREEMPTION_ATTEMPTS,
         AUDIT_EVENTS,
+        DECISIONS_RECORDED,
     ] {
         counter!(name).increment(0);
     }
@@ -249,6 +254,9 @@ fn begin_at_zero() {
     }
     for reason in ["dropped", "unwritten", "refused"] {
         counter!(AUDIT_EVENTS_LOST, "reason" => reason).increment(0);
+    }
+    for reason in ["dropped", "refused"] {
+        counter!(DECISIONS_DROPPED, "reason" => reason).increment(0);
     }
     for result in ["loaded", "refused"] {
         counter!(TLS_RELOADS, "result" => result).increment(0);

@@ -27,6 +27,7 @@ use crate::telemetry::trace::Tracing;
 
 pub mod access;
 pub mod admission;
+mod asked_by;
 pub mod audit;
 pub mod audited;
 pub mod bind;
@@ -37,6 +38,7 @@ pub mod cluster;
 pub mod compression;
 mod connection;
 pub mod context;
+pub mod decisions;
 mod discovery;
 pub mod docs;
 pub mod document;
@@ -115,6 +117,8 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(resources::clusters::read, resources::clusters::replace, resources::clusters::delete))
         .routes(routes!(evictions::list, evictions::carry_out))
         .routes(routes!(audit::list))
+        .routes(routes!(decisions::list))
+        .routes(routes!(decisions::read))
         .merge(access::routes())
         .merge(discovery::routes())
         .merge(schemas::routes())

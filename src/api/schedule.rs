@@ -9,6 +9,7 @@ use axum::{
 use tokio::sync::mpsc;
 
 use super::{
+    asked_by::By,
     cluster::ClusterName,
     context::{FreshnessQuery, PolicyQuery, written},
     extract::{JsonBytes, Query},
@@ -30,6 +31,7 @@ use crate::{
     },
     telemetry::trace::{self, Here},
     wire::{
+        decision::CallKind,
         decode,
         schedule::{ScheduleLine, ScheduleReport, ScheduleRequest},
         validation::fields::Examined,
@@ -65,6 +67,7 @@ pub async fn schedule(
     State(state): State<AppState>,
     ClusterName(cluster): ClusterName,
     caller: Caller,
+    By(by): By,
     Query(query): Query<PolicyQuery>,
     Query(fresh): Query<FreshnessQuery>,
     Query(fields): Query<FieldValidationQuery>,
@@ -89,7 +92,9 @@ pub async fn schedule(
                 may_decide?;
             }
         }
-        Ok((prepare(&request, &json, query.policy.as_deref(), service, cluster, &view, sight)?, odd))
+        let text = request.policy.as_deref().or(request.profile.as_deref());
+        let runs = prepare(&request, &json, query.policy.as_deref(), service, cluster, &view, sight)?;
+        Ok((runs.recorded(CallKind::Schedule, &by, text), odd))
     });
     let (run, odd) = run.await??;
     for namespace in &run.binds_in {

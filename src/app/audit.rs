@@ -6,7 +6,7 @@ use super::Error;
 use crate::{
     config::Settings,
     core::audit::Policy,
-    service::audit::{Audit, LogFile, Prune, Recorder, Retention, Rotation, Sinks},
+    service::audit::{AUDIT, Audit, LogFile, Prune, Recorder, Retention, Rotation, Sinks},
     store::Storage,
     wire::audit::policy,
 };
@@ -39,7 +39,7 @@ pub(super) fn audit(settings: &Settings, store: &Arc<dyn Storage>, are_asked: bo
     };
     let unwritable = |path: &Path, error| Error::Audit(format!("--audit-log-path {}: {error}", path.display()));
     let file = path.map(|path| LogFile::open(path, rotation).map_err(|error| unwritable(path, error))).transpose()?;
-    Ok(Some(Audit::new(policy, Recorder::start(Sinks { ledger, file }))))
+    Ok(Some(Audit::new(policy, Recorder::start(Sinks { ledger, file }, AUDIT))))
 }
 
 /// The job that removes old events, also those of earlier settings.

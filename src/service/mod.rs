@@ -15,6 +15,7 @@ pub mod clusters;
 pub mod compute;
 pub mod context;
 pub mod decide;
+pub mod decisions;
 pub mod error;
 pub mod evict;
 pub mod explain;
@@ -59,6 +60,8 @@ pub struct Service {
     pub object_turns: objects::Turns,
     /// The live clusters that clusters mirror.
     pub sources: source::Sources,
+    /// The record of decisions.
+    pub decisions: decisions::Log,
 }
 
 impl Service {
@@ -73,6 +76,7 @@ impl Service {
             quota_turns: objects::Turns::default(),
             object_turns: objects::Turns::default(),
             sources: source::Sources::default(),
+            decisions: decisions::Log::default(),
         }
     }
 }

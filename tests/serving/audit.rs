@@ -36,7 +36,10 @@ async fn server(policy: &str, ledger: Option<Arc<dyn Ledger>>) -> Server {
     let store = memory(&[]).await;
     let ledger = ledger.unwrap_or_else(|| store.clone());
     let policy = policy::parse(policy).expect("a policy");
-    let audit = Some(Audit::new(policy, Recorder::start(Sinks { ledger: Some(ledger), file: None })));
+    let audit = Some(Audit::new(
+        policy,
+        Recorder::start(Sinks { ledger: Some(ledger), file: None }, podberth::service::audit::AUDIT),
+    ));
     let mut fixed = token_file::parse("token-of-jane,jane,\ntoken-of-ann,ann,\n").expect("tokens");
     fixed.insert(token::digest(ROOT), Arc::new(Authenticator::first_user()));
     let authenticator = Some(Authenticator::new(fixed));

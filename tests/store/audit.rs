@@ -33,7 +33,7 @@ fn event(second: i64) -> Entry {
 
 pub(crate) async fn events_are_recorded_found_and_pruned(database: Database) {
     let store = database.store().await;
-    let recorder = Recorder::start(Sinks { ledger: Some(store.clone()), file: None });
+    let recorder = Recorder::start(Sinks { ledger: Some(store.clone()), file: None }, podberth::service::audit::AUDIT);
     for second in 0..29 {
         recorder.note(event(second), false);
     }

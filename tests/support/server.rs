@@ -19,9 +19,12 @@ use podberth::{
     },
     extenders::Extenders,
     live::{self, Clusters, Remembering},
-    service::{Freshness, Service, access::authenticate::Authenticator, audit::Audit, objects::AdmissionMode},
+    service::{
+        Freshness, Service, access::authenticate::Authenticator, audit::Audit, decisions::Log, objects::AdmissionMode,
+    },
     store::{self, Atomicity, Change, Key, Outcome, Precondition, Storage, Write},
     telemetry,
+    wire::decision::Share,
 };
 use serde_json::Value;
 use tower::ServiceExt;
@@ -48,6 +51,8 @@ pub(crate) struct Setup {
     pub(crate) authenticator: Option<Authenticator>,
     /// The record of requests; by default there is none.
     pub(crate) audit: Option<Audit>,
+    /// The decisions that are recorded; by default none.
+    pub(crate) decisions: Share,
 }
 
 impl Default for Setup {
@@ -74,6 +79,7 @@ impl Default for Setup {
             diagnostics: Diagnostics::default(),
             authenticator: None,
             audit: None,
+            decisions: Share::None,
         }
     }
 }
@@ -140,10 +146,11 @@ pub(crate) struct Reply {
 impl Server {
     /// A server over a database.
     pub(crate) fn start(store: Arc<dyn Storage>, setup: Setup) -> Self {
+        let decisions = Log::start(setup.decisions, store.clone());
         let clusters = Clusters::limited(store, setup.clusters).with_remembering(setup.remembering);
         let metrics = telemetry::recorder().expect("a recorder");
         let service = Service::new(clusters, setup.freshness, setup.extenders);
-        let service = Service { admission: setup.admission, ..service };
+        let service = Service { admission: setup.admission, decisions, ..service };
         let manner = Manner { authenticator: setup.authenticator, audit: setup.audit, ..Manner::default() };
         let state = AppState::asked(manner, service, Vec::new(), metrics);
         Self { router: router(state.clone(), setup.limits, setup.diagnostics), state }

@@ -44,6 +44,7 @@ pub mod simulate;
 pub mod snapshot;
 mod spreading;
 pub mod suggest;
+pub mod summary;
 pub mod verdict;
 pub mod waiting;
 

@@ -13,6 +13,7 @@ pub mod asked;
 pub mod audit;
 pub mod binding;
 pub mod cluster;
+pub mod decision;
 pub mod decode;
 pub mod defaults;
 pub mod deletion;

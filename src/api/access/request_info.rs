@@ -150,6 +150,8 @@ fn own<'a>(method: &Method, cluster: &str, segments: &[&'a str]) -> Option<(Reso
         [resource @ ("policies" | "reservations" | "evictions" | "clusters" | "tokens")] => of(resource, none()),
         [resource @ ("policies" | "clusters" | "tokens"), name] => of(resource, decoded(name)),
         ["audit"] => of("audits", none()),
+        ["decisions"] => of("decisions", none()),
+        ["decisions", id] => of("decisions", decoded(id)),
         _ => return None,
     };
     let is_of_all = match &*attributes.resource {

@@ -19,8 +19,11 @@ use crate::{
 pub use self::{
     log_file::{LogFile, Rotation},
     read::{Asked, EventList, list},
-    recorder::{Recorder, Sinks},
-    trail::{Client, Judged, LARGEST_BODY, Trail, Unanswered, current, failed, named, note, request_body, within},
+    recorder::{AUDIT, Recorder, Sinks, Sort},
+    trail::{
+        Client, Judged, LARGEST_BODY, Trail, Unanswered, current, failed, named, note, request_body, shortened, within,
+        word,
+    },
 };
 
 mod log_file;

@@ -29,7 +29,7 @@ use crate::{
         error::{Error, Result},
         supervised::Supervised,
     },
-    store::{Entry, Ledger, StoreError},
+    store::{Entry, Ledger, StoreError, ledger::MAX_ENTRIES},
     telemetry,
 };
 
@@ -57,6 +57,30 @@ impl fmt::Debug for Recorder {
     }
 }
 
+/// A sort of events, as metrics and the log name it.
+#[derive(Clone, Copy, Debug)]
+pub struct Sort {
+    /// Its name in the log: `audit events`.
+    pub name: &'static str,
+    /// The counter of events that are recorded.
+    pub recorded: &'static str,
+    /// The counter of those that are not, by reason.
+    pub lost: &'static str,
+    /// The gauge of those that wait.
+    pub waiting: &'static str,
+    /// How long the first of them waits for others, so that they are recorded together.
+    pub gathered_for: Duration,
+}
+
+/// The events of audit: nothing waits.
+pub const AUDIT: Sort = Sort {
+    name: "audit events",
+    recorded: telemetry::AUDIT_EVENTS,
+    lost: telemetry::AUDIT_EVENTS_LOST,
+    waiting: telemetry::AUDIT_EVENTS_WAITING,
+    gathered_for: Duration::ZERO,
+};
+
 /// Where events go.
 pub struct Sinks {
     /// The database.
@@ -71,6 +95,9 @@ struct Shared {
     work: Notify,
     /// The queue has become empty.
     is_empty: Notify,
+    /// Those that wait are to be recorded now.
+    hurry: Notify,
+    sort: Sort,
     places: Arc<Semaphore>,
     ledger: Option<Arc<dyn Ledger>>,
     file: Option<Arc<Mutex<LogFile>>>,
@@ -86,12 +113,14 @@ pub struct Place {
 
 impl Recorder {
     /// Starts the task. A panic ends a run of it, and another one goes on with what waits.
-    pub fn start(sinks: Sinks) -> Self {
+    pub fn start(sinks: Sinks, sort: Sort) -> Self {
         let Sinks { ledger, file } = sinks;
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             work: Notify::new(),
             is_empty: Notify::new(),
+            hurry: Notify::new(),
+            sort,
             places: Arc::new(Semaphore::new(PLACES)),
             ledger,
             file: file.map(|file| Arc::new(Mutex::new(file))),
@@ -102,7 +131,7 @@ impl Recorder {
             let shared = supervised.clone();
             async move { shared.run().await }
         };
-        let running = Supervised::start("the recorder of audit events", AGAIN, run);
+        let running = Supervised::start(sort.name, AGAIN, run);
         Self { shared, _running: running }
     }
 
@@ -144,11 +173,13 @@ impl Recorder {
                 if self.shared.queue().len() == 0 {
                     return;
                 }
+                self.shared.hurry.notify_one();
                 notified.await;
             }
         };
         if timeout(FLUSHED_WITHIN, is_empty).await.is_err() {
-            tracing::error!(events = self.shared.queue().len(), "audit events could not be recorded before the end");
+            let (count, name) = (self.shared.queue().len(), self.shared.sort.name);
+            tracing::error!(count, "{name} could not be recorded in time");
         }
     }
 }
@@ -162,12 +193,16 @@ impl Shared {
     fn push(&self, event: Waiting) {
         let mut queue = self.queue();
         let is_in = queue.push(event);
-        gauge!(telemetry::AUDIT_EVENTS_WAITING).set(queue.len() as f64);
+        let waiting = queue.len();
+        gauge!(self.sort.waiting).set(waiting as f64);
         drop(queue);
         if is_in {
             self.work.notify_one();
         } else {
-            lost(1, "dropped");
+            self.lost(1, "dropped");
+        }
+        if waiting >= MAX_ENTRIES {
+            self.hurry.notify_one();
         }
     }
 
@@ -177,21 +212,25 @@ impl Shared {
             if batch.is_empty() {
                 self.is_empty.notify_waiters();
                 self.work.notified().await;
+                if !self.sort.gathered_for.is_zero() {
+                    // Either way there is something to record now.
+                    let _ = timeout(self.sort.gathered_for, self.hurry.notified()).await;
+                }
                 continue;
             }
             if let Err(error) = self.append(&batch).await {
                 if !self.queue().is_failing() {
-                    tracing::error!(%error, "audit events cannot be recorded; changes are refused until they can");
+                    tracing::error!(%error, "{} cannot be recorded; it is tried again", self.sort.name);
                 }
                 self.queue().failed();
                 sleep(AGAIN).await;
                 continue;
             }
             self.write(&batch).await;
-            counter!(telemetry::AUDIT_EVENTS).increment(batch.len() as u64);
+            counter!(self.sort.recorded).increment(batch.len() as u64);
             let mut queue = self.queue();
             queue.done(batch.len());
-            gauge!(telemetry::AUDIT_EVENTS_WAITING).set(queue.len() as f64);
+            gauge!(self.sort.waiting).set(queue.len() as f64);
         }
     }
 
@@ -205,8 +244,8 @@ impl Shared {
         for entry in batch {
             match ledger.append(std::slice::from_ref(entry)).await {
                 Err(StoreError::Invalid(why)) => {
-                    tracing::error!(why, "the ledger refused an audit event");
-                    lost(1, "refused");
+                    tracing::error!(why, "the ledger refused one of the {}", self.sort.name);
+                    self.lost(1, "refused");
                 }
                 done => done?,
             }
@@ -222,16 +261,16 @@ impl Shared {
         let written = tokio::task::spawn_blocking(writing).await.unwrap_or_else(|error| Err(io::Error::other(error)));
         let was_away = self.is_file_away.swap(written.is_err(), Ordering::Relaxed);
         if let Err(error) = written {
-            lost(batch.len() as u64, "unwritten");
+            self.lost(batch.len() as u64, "unwritten");
             if !was_away {
-                tracing::error!(%error, "the file of audit events cannot be written");
+                tracing::error!(%error, "the file of {} cannot be written", self.sort.name);
             }
         }
     }
-}
 
-fn lost(events: u64, why: &'static str) {
-    counter!(telemetry::AUDIT_EVENTS_LOST, "reason" => why).increment(events);
+    fn lost(&self, events: u64, why: &'static str) {
+        counter!(self.sort.lost, "reason" => why).increment(events);
+    }
 }
 
 #[cfg(test)]
@@ -287,7 +326,7 @@ mod tests {
 
     fn over(failures: usize) -> (Arc<Failing>, Recorder) {
         let ledger = Arc::new(Failing { failures: AtomicUsize::new(failures), ..Failing::default() });
-        let recorder = Recorder::start(Sinks { ledger: Some(ledger.clone()), file: None });
+        let recorder = Recorder::start(Sinks { ledger: Some(ledger.clone()), file: None }, AUDIT);
         (ledger, recorder)
     }
 

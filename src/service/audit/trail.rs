@@ -393,11 +393,12 @@ fn owned(attributes: &Attributes<'_>) -> Attributes<'static> {
 }
 
 /// A word by which an event is looked up, as the ledger takes it.
-pub(super) fn word(text: &str) -> String {
+pub fn word(text: &str) -> String {
     shortened(text, LONGEST_WORD).replace('\0', "\u{fffd}")
 }
 
-fn shortened(text: &str, most: usize) -> String {
+/// The beginning of a text, with at most so many bytes.
+pub fn shortened(text: &str, most: usize) -> String {
     let end = text.floor_char_boundary(most);
     text.get(..end).unwrap_or_default().to_owned()
 }

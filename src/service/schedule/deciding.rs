@@ -15,7 +15,14 @@ use crate::{
         policy::Profile,
     },
     extenders::Chain,
-    service::{compute::compute_chunk, context::Chosen, error::Result, extenders::Sent},
+    service::{
+        compute::compute_chunk,
+        context::Chosen,
+        decisions::{Made, Making, Said},
+        error::Result,
+        extenders::Sent,
+    },
+    store::Change,
     telemetry::{self, labels::PROFILES},
 };
 
@@ -80,6 +87,26 @@ pub(super) fn as_waiting(task: &mut Task) {
     }
 }
 
+/// Decides for one pod. `true` beside the result: it was placed anew, which takes time.
+pub(super) fn judge(batch: &mut Batched, task: &mut Task) -> (Decided, bool) {
+    if let Some(known) = known(task, batch) {
+        let known = match known {
+            Decided::Placed(there) => match batch.confirm(&task.pod, &there.node) {
+                Ok(there) => Decided::Placed(there),
+                Err(why) => Decided::Unschedulable(why),
+            },
+            known => known,
+        };
+        return (known, false);
+    }
+    as_waiting(task);
+    let decided = match batch.place(&task.pod) {
+        Placement::Placed(there) => Decided::Placed(there),
+        Placement::Unschedulable(message) => Decided::Unschedulable(message),
+    };
+    (decided, true)
+}
+
 /// Places a chunk on a thread of its own.
 pub(super) async fn decide(
     mut batch: Batched,
@@ -90,31 +117,30 @@ pub(super) async fn decide(
     compute_chunk(chunk.len() > FEW, move || {
         let mut decided = Vec::with_capacity(chunk.len());
         for mut task in chunk {
-            if let Some(known) = known(&task, &batch) {
-                let known = match known {
-                    Decided::Placed(there) => match batch.confirm(&task.pod, &there.node) {
-                        Ok(there) => Decided::Placed(there),
-                        Err(why) => Decided::Unschedulable(why),
-                    },
-                    known => known,
-                };
-                decided.push((task, known));
-                continue;
-            }
-            as_waiting(&mut task);
             let start = Instant::now();
-            let placement = batch.place(&task.pod);
-            let took = start.elapsed();
-            let said = match placement {
-                Placement::Placed(there) => Decided::Placed(there),
-                Placement::Unschedulable(message) => Decided::Unschedulable(message),
-            };
-            measure(said.in_a_word(), &profile, took);
+            let (said, is_new) = judge(&mut batch, &mut task);
+            if is_new {
+                measure(said.in_a_word(), &profile, start.elapsed());
+            }
             decided.push((task, said));
         }
         (batch, decided)
     })
     .await
+}
+
+/// Notes what was decided, as far as it is recorded.
+pub(super) fn noted(making: &mut Making, decided: &[(Task, Decided)]) -> Made {
+    let of_task = |(task, decided): &(Task, Decided)| {
+        let said = match decided {
+            Decided::Placed(there) => Said::Placed(there.clone()),
+            Decided::Unschedulable(message) => Said::Nowhere(message.clone()),
+            Decided::AlreadyOn(_) | Decided::Gone | Decided::Failed(_) => return None,
+        };
+        let body = if let Some(Change::Put { body, .. }) = &task.new { Some(body.unparsed().into()) } else { None };
+        Some((task.pod.clone(), body, said))
+    };
+    making.decided(decided.iter().filter_map(of_task))
 }
 
 pub(super) fn measure(result: &'static str, profile: &str, took: Duration) {

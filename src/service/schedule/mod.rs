@@ -6,6 +6,8 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use serde_json::value::RawValue;
+
 use self::{
     deciding::Asking,
     pods::{Found, Task},
@@ -16,6 +18,7 @@ use super::{
     access::sight::Sight,
     context::Chosen,
     decide::{brought_cluster, decided_under},
+    decisions::{About, Making},
     error::{Error, Result, Subject},
     extenders::{RawQuestion, Sent},
     objects::AdmissionMode,
@@ -30,6 +33,7 @@ use crate::{
     live::View,
     store::{ListQuery, Write},
     wire::{
+        decision::{AskedBy, CallKind},
         decode, kinds,
         schedule::{ScheduleRequest, ScheduleSummary},
     },
@@ -42,6 +46,9 @@ mod extenders;
 mod pods;
 mod report;
 mod run;
+
+/// Why decisions in which extenders had a say cannot be made again.
+const ASKED_OTHERS: &str = "extenders of its policy had a say";
 
 /// Checks a request and prepares it. `body` is its text; `sight`: the stored pods that the caller may name.
 ///
@@ -126,6 +133,7 @@ pub fn prepare(
         fence: None,
         avoids: Vec::new(),
         asking: asking.clone(),
+        making: Making::default(),
         service: service.clone(),
         cluster: cluster.clone(),
         chosen,
@@ -153,6 +161,25 @@ pub struct Runs {
 }
 
 impl Runs {
+    /// Records its decisions, unless it is a trial. `text`: the policy that came with it.
+    #[must_use]
+    pub fn recorded(mut self, call: CallKind, by: &AskedBy, text: Option<&RawValue>) -> Self {
+        for run in self.stretches.iter_mut().filter(|run| !run.is_trial) {
+            let about = || {
+                let about = About::new(&run.cluster, call, by.clone(), &run.chosen, text);
+                About {
+                    options: run.options,
+                    avoided: run.avoids.clone(),
+                    read_at: run.snapshot.revision,
+                    unrepeatable: run.asking.as_ref().map_or(about.unrepeatable, |_| Some(ASKED_OTHERS)),
+                    ..about
+                }
+            };
+            run.making = run.service.decisions.making(about);
+        }
+        self
+    }
+
     /// Binds only while the lead is held to which this write belongs.
     #[must_use]
     pub fn fenced(mut self, fence: &Write) -> Self {

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use metrics::{counter, histogram};
 
 use super::{
-    deciding::{AT_ONCE, Asking, Batched, Decided, FEW},
+    deciding::{AT_ONCE, Asking, Batched, Decided, FEW, noted},
     pods::{Settled, Task, already_bound, answer, failed},
     report::Answers,
 };
@@ -23,12 +23,14 @@ use crate::{
         bind::{Bind, BindOutcome, Binder, InStore, binder},
         compute::{compute, compute_chunk},
         context::{self, Chosen},
+        decisions::{Made, Making},
         error::Result,
         reserve::lapsing_in,
     },
     store::{Refusal, Write},
     telemetry::{self, labels::PROFILES},
     wire::{
+        decision::DecisionOutcome,
         explanation::{DecidingLevel, PodName},
         extender_calls::PodDocument,
         schedule::{ScheduleResult, ScheduleSummary, ScheduledPod},
@@ -69,6 +71,8 @@ pub(super) struct Run {
     pub(super) asking: Option<Asking>,
     /// The snapshot of the first decisions.
     pub(super) snapshot: Snapshot,
+    /// Notes the decisions.
+    pub(super) making: Making,
     /// In the order in which they are placed.
     pub(super) tasks: Vec<Task>,
     /// Answers about which nothing is to be decided.
@@ -88,6 +92,8 @@ pub(super) struct Chunk {
     pub(super) base: u64,
     /// `true` if they were decided on that state.
     pub(super) is_judged: bool,
+    /// The notes of all decisions of the chunk.
+    made: Made,
 }
 
 impl Chunk {
@@ -136,6 +142,7 @@ impl Run {
         answers: &mut Answers,
     ) -> Result<(Batched, Vec<Unschedulable>, u64)> {
         let mut batch = self.batch();
+        self.making.begin(batch.base());
         let mut revision = batch.revision();
         let mut unschedulable = Vec::new();
         let mut underway = Chunk { base: revision, ..Chunk::default() };
@@ -149,6 +156,7 @@ impl Run {
             let (decided, outcomes) = tokio::join!(self.decide(batch, next, answers), self.bind_each(&mut underway));
             let ((worked, decided), outcomes) = (decided?, outcomes?);
             batch = worked;
+            let made = noted(&mut self.making, &decided);
             let (mut placed, mut nowhere) = (Vec::new(), Vec::new());
             for (task, decided) in decided {
                 match decided {
@@ -178,6 +186,7 @@ impl Run {
             // Each took a revision at least: where these are all, nothing else has happened.
             let is_as_decided = outcomes.iter().all(|outcome| matches!(outcome, BindOutcome::Bound { .. }))
                 && view.snapshot.revision == expected;
+            underway.made.ended(outcomes.iter().map(|outcome| self.ended(outcome)));
             let again = self.settle(underway.placed, outcomes, &view, &mut revision, answers).await;
             if again.is_empty() {
                 unschedulable.append(&mut underway.nowhere);
@@ -189,9 +198,10 @@ impl Run {
             }
             // A node that was reserved before was not chosen here.
             let is_judged = self.asking.is_none() && placed.iter().all(|(task, _)| !task.pod.is_assigned());
-            underway = Chunk { base: expected, is_judged: is_judged && is_as_decided, placed, nowhere };
+            underway = Chunk { base: expected, is_judged: is_judged && is_as_decided, placed, nowhere, made };
             if !is_as_decided {
                 underway.base = view.snapshot.revision;
+                self.making.rebased(&view.snapshot, &underway.made);
                 batch = rebased(batch, view.snapshot.clone(), &underway).await?;
             }
         }
@@ -250,7 +260,10 @@ impl Run {
         answers: &mut Answers,
     ) -> Result<(Batched, Vec<Unschedulable>, u64)> {
         for _ in 0..ATTEMPTS {
-            let (batch, mut decided) = Box::pin(self.decide(self.batch(), tasks, answers)).await?;
+            let batch = self.batch();
+            self.making.begin(batch.base());
+            let (batch, mut decided) = Box::pin(self.decide(batch, tasks, answers)).await?;
+            let made = noted(&mut self.making, &decided);
             let revision = batch.revision();
             if answers.client_left() {
                 return Ok((batch, Vec::new(), revision));
@@ -268,6 +281,7 @@ impl Run {
                 return Ok((batch, Vec::new(), revision));
             }
             let outcomes = self.bind_together(&mut decided, revision).await?;
+            made.ended(outcomes.iter().map(|outcome| self.ended(outcome)));
             let done_at = |outcome: &BindOutcome| match outcome {
                 BindOutcome::Bound { revision, .. } => Some(*revision),
                 BindOutcome::NotBound(_) | BindOutcome::Waits { .. } => Some(revision),
@@ -457,6 +471,19 @@ impl Run {
             task.new = None;
         }
         task
+    }
+
+    /// How the record of decisions calls an outcome.
+    fn ended(&self, outcome: &BindOutcome) -> (DecisionOutcome, Option<String>) {
+        let not_bound = |why: &str| (DecisionOutcome::NotBound, Some(why.to_owned()));
+        match outcome {
+            BindOutcome::Bound { .. } if self.assume.is_some() => (DecisionOutcome::Assumed, None),
+            BindOutcome::Bound { .. } => (DecisionOutcome::Bound, None),
+            outcome if outcome.is_stale() => (DecisionOutcome::Stale, None),
+            BindOutcome::NotBound(why) | BindOutcome::Waits { why, .. } => not_bound(why),
+            BindOutcome::Refused(Refusal::AlreadyBound { node }) => not_bound(&format!("it is on {node} already")),
+            BindOutcome::Refused(_) => not_bound("the pod is gone"),
+        }
     }
 
     fn scheduled(&self, pod: &Pod, there: &Placed) -> ScheduledPod {

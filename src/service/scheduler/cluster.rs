@@ -41,6 +41,7 @@ use crate::{
     },
     telemetry::{self, seldom::Texts},
     wire::{
+        decision::{AskedBy, CallKind},
         kinds::{self, StoredKind},
         schedule::{ScheduleRequest, ScheduleResult, ScheduledPod},
         selector::Query,
@@ -316,6 +317,8 @@ impl Loop<'_> {
         if self.scope.source.is_some() {
             runs = runs.fenced(&self.scope.lead.fence().await?).avoiding(&self.resting.nodes());
         }
+        let by = AskedBy { user: format!("loop of {}", self.scope.cluster), agent: String::new() };
+        let runs = runs.recorded(CallKind::Loop, &by, None);
         let mut answers = Answers::collected();
         runs.run(&mut answers).await?;
         Ok(answers.into_pods())

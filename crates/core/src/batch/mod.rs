@@ -183,6 +183,11 @@ impl<P: Borrow<Profile>> Batch<P> {
         &self.working
     }
 
+    /// The snapshot that the working copy began as.
+    pub fn base(&self) -> &Snapshot {
+        &self.base
+    }
+
     /// The revision of the snapshot that the working copy began as.
     pub fn revision(&self) -> u64 {
         self.base.revision

@@ -1,0 +1,111 @@
+//! `/decisions`: the record of decisions.
+
+use axum::{Json, extract::State};
+use jiff::Timestamp;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::{
+    cluster::ClusterName,
+    extract::{Path, Query},
+    openapi::ReadErrors,
+    state::AppState,
+};
+use crate::{
+    service::{
+        access::{Caller, sight::Sight},
+        decisions::{self, Asked, masked},
+        error::{Error, Result},
+    },
+    wire::decision::{Decision, DecisionList, DecisionOutcome},
+};
+
+/// The decisions that are meant.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub struct DecisionsQuery {
+    /// Only decisions about this pod: `namespace/name` or, in the namespace `default`, `name`
+    #[param(required = false, value_type = String, nullable = false)]
+    pod: Option<String>,
+    /// Only decisions for this node
+    #[param(required = false, value_type = String, nullable = false)]
+    node: Option<String>,
+    /// Only this outcome: `bound`, `assumed`, `unschedulable`, `stale`, `notBound`, `answered`
+    #[param(required = false, value_type = String, nullable = false)]
+    outcome: Option<String>,
+    /// Only from this instant on, RFC 3339
+    #[param(required = false, value_type = String, nullable = false)]
+    since: Option<String>,
+    /// At most this many decisions; default 100, at most 500
+    #[param(required = false, value_type = u64, nullable = false)]
+    limit: Option<usize>,
+    /// The next page: `continue` of the page before
+    #[param(required = false, value_type = String, nullable = false)]
+    #[serde(rename = "continue")]
+    #[param(rename = "continue")]
+    after: Option<String>,
+}
+
+impl DecisionsQuery {
+    fn asked(self) -> Result<Asked> {
+        let since = self.since.as_deref().map(str::parse::<Timestamp>).transpose();
+        let outcome = self.outcome.as_deref().map(|text| {
+            serde_json::from_value::<DecisionOutcome>(text.into()).map_err(|_| {
+                let names = "bound, assumed, unschedulable, stale, notBound or answered";
+                Error::BadRequest(format!("outcome: {text:?} is none of {names}"))
+            })
+        });
+        Ok(Asked {
+            pod: self.pod,
+            node: self.node,
+            outcome: outcome.transpose()?,
+            since: since.map_err(|_| Error::BadRequest(format!("since: {:?} is no RFC 3339 instant", self.since)))?,
+            limit: self.limit,
+            after: self.after,
+            oldest_first: false,
+        })
+    }
+}
+
+/// List recorded decisions
+///
+/// The newest first. `--record-decisions` tells which decisions are recorded, `--decisions-max-age` and `--decisions-max-bytes` how many are kept. A page
+/// may have fewer decisions than `limit`, or none, though there are more: there are as long as it has `continue`.
+///
+/// Of pods in namespaces whose pods you may not list the reply has no names: they are numbered.
+#[utoipa::path(get, path = "/decisions", operation_id = "listDecisions", tag = "decisions", params(DecisionsQuery),
+    responses((status = 200, description = "The decisions.", body = DecisionList), ReadErrors))]
+pub async fn list(
+    State(state): State<AppState>,
+    ClusterName(cluster): ClusterName,
+    caller: Caller,
+    Query(query): Query<DecisionsQuery>,
+) -> Result<Json<DecisionList>> {
+    let asked = query.asked()?;
+    let mut sight = Sight::of(&caller, &state, &cluster).await?;
+    if let Some(pod) = &asked.pod {
+        let (namespace, name) = pod.split_once('/').unwrap_or(("default", pod));
+        sight.check(namespace, name)?;
+    }
+    let mut found = decisions::list(&state, &cluster, &asked).await?;
+    found.items = found.items.into_iter().map(|decision| masked(decision, &mut sight)).collect();
+    Ok(Json(found))
+}
+
+/// Read a recorded decision
+///
+/// Of pods in namespaces whose pods you may not list the reply has no names: they are numbered.
+#[utoipa::path(get, path = "/decisions/{id}", operation_id = "readDecision", tag = "decisions",
+    params(("id" = String, Path, description = "The decision's id", example = "0198e3f0-2b1c-7a41-8000-1b2c3d400000")),
+    responses((status = 200, description = "The decision.", body = Decision), ReadErrors))]
+pub async fn read(
+    State(state): State<AppState>,
+    ClusterName(cluster): ClusterName,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<Decision>> {
+    let mut sight = Sight::of(&caller, &state, &cluster).await?;
+    let decision = decisions::get(&state, &cluster, &id).await?;
+    Ok(Json(masked(decision, &mut sight)))
+}
