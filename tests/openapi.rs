@@ -321,3 +321,19 @@ fn every_field_of_the_policy_schemas_is_read() {
         assert!(!faults.contains("unknown field"), "{faults}");
     }
 }
+
+#[test]
+fn fields_of_requests_are_those_that_are_known() {
+    let known = include_str!("../crates/wire/src/validation/fields.txt");
+    let mut checked = 0;
+    for (name, fields) in known.lines().filter_map(|line| line.strip_prefix('!')?.split_once(':')) {
+        let schema = &DOCUMENTS.v3_1["components"]["schemas"][name]["properties"];
+        let Some(properties) = schema.as_object() else { continue };
+        let known: BTreeSet<&str> =
+            fields.split_whitespace().filter_map(|field| field.split(['=', ':']).next()).collect();
+        let missing: Vec<&String> = properties.keys().filter(|field| !known.contains(&***field)).collect();
+        assert!(missing.is_empty(), "fields.txt, {name}: {missing:?} are refused as unknown");
+        checked += 1;
+    }
+    assert!(checked >= 3, "{checked}");
+}
