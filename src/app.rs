@@ -215,11 +215,7 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     let mut checks = checks(&store, &clusters, settings.max_staleness);
     checks.extend(certificates.as_ref().map(Certificates::check));
     let freshness = Freshness { max_staleness: settings.max_staleness, max_wait: settings.max_snapshot_wait };
-    let extenders = Extenders::new(extenders::Options {
-        hosts: settings.downstream_extenders.clone(),
-        reply_bytes: settings.max_downstream_reply_bytes,
-        ..extenders::Options::default()
-    });
+    let extenders = Extenders::new(extender_options(settings));
     let admission = AdmissionMode::named(&settings.admission).unwrap_or_default();
     let live_clusters = mirrors::Live::new(settings.sync.allow_exec_credentials);
     let service = Service {
@@ -286,6 +282,15 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
         tracing,
         certificates,
     })
+}
+
+/// How extenders of policies are called.
+fn extender_options(settings: &Settings) -> extenders::Options {
+    extenders::Options {
+        hosts: settings.downstream_extenders.clone(),
+        reply_bytes: settings.max_downstream_reply_bytes,
+        ..extenders::Options::default()
+    }
 }
 
 /// Loads the default cluster before the first request, so that no request waits for it. Readiness reports an outdated schema.

@@ -51,6 +51,7 @@ use crate::{
         "howMany": {"pod": {"metadata": {"name": "more"}, "spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": "500m"}}}]}}}
     })),
     responses((status = 200, description = "The cluster after each step, and the answers.", body = SimulateReport), DecisionErrors, PastErrors))]
+#[expect(clippy::too_many_arguments, reason = "each is a part of the request")]
 pub async fn simulate(
     State(state): State<AppState>,
     ClusterName(cluster): ClusterName,

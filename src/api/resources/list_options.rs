@@ -108,7 +108,7 @@ impl ListQuery {
 
     /// The past that a list is of.
     pub(super) fn at(&self) -> Result<At> {
-        past(&self.revision, &self.at, &self.resource_version)
+        past(self.revision.as_ref(), self.at.as_ref(), &self.resource_version)
     }
 
     /// The watch that is asked for.
@@ -207,7 +207,7 @@ pub(super) struct ReadQuery {
 impl ReadQuery {
     /// The past that the object is of.
     pub(super) fn at(&self) -> Result<At> {
-        past(&self.revision, &self.at, &self.resource_version)
+        past(self.revision.as_ref(), self.at.as_ref(), &self.resource_version)
     }
 
     /// The revision that the object must have reached.
@@ -217,11 +217,11 @@ impl ReadQuery {
 }
 
 /// The past that a read is of.
-fn past(revision: &Option<String>, at: &Option<String>, resource_version: &str) -> Result<At> {
+fn past(revision: Option<&String>, at: Option<&String>, resource_version: &str) -> Result<At> {
     if (revision.is_some() || at.is_some()) && !resource_version.is_empty() {
         return Err(Error::BadRequest("revision and at exclude resourceVersion".into()));
     }
-    AtQuery { revision: revision.clone(), at: at.clone() }.parse()
+    AtQuery { revision: revision.cloned(), at: at.cloned() }.parse()
 }
 
 /// A revision; `None` for none in particular.
