@@ -7,8 +7,8 @@ use utoipa::IntoParams;
 
 use super::{
     cluster::ClusterName,
-    extract::{Path, Query},
-    openapi::ReadErrors,
+    extract::{JsonBytes, Path, Query, parse_json},
+    openapi::{DecisionErrors, ReadErrors},
     state::AppState,
 };
 use crate::{
@@ -16,8 +16,9 @@ use crate::{
         access::{Caller, sight::Sight},
         decisions::{self, Asked, masked},
         error::{Error, Result},
+        replay::replay as replayed,
     },
-    wire::decision::{Decision, DecisionList, DecisionOutcome},
+    wire::decision::{Decision, DecisionList, DecisionOutcome, ReplayReport, ReplayRequest},
 };
 
 /// The decisions that are meant.
@@ -108,4 +109,22 @@ pub async fn read(
     let mut sight = Sight::of(&caller, &state, &cluster).await?;
     let decision = decisions::get(&state, &cluster, &id).await?;
     Ok(Json(masked(decision, &mut sight)))
+}
+
+/// Make recorded decisions again
+///
+/// Each at its revision, under its policy and seed, with the pods that were placed before it in its batch, the newest first. A decision whose revision is
+/// not kept any more is skipped: `--history-retention` tells how long revisions are kept.
+#[utoipa::path(post, path = "/replay", operation_id = "replayDecisions", tag = "decisions",
+    request_body(content = ReplayRequest, example = json!({"all": true})),
+    responses((status = 200, description = "How many are identical, and the others.", body = ReplayReport), DecisionErrors))]
+pub async fn replay(
+    State(state): State<AppState>,
+    ClusterName(cluster): ClusterName,
+    caller: Caller,
+    JsonBytes(body): JsonBytes,
+) -> Result<Json<ReplayReport>> {
+    let request: ReplayRequest = parse_json(&body)?;
+    let sight = Sight::of(&caller, &state, &cluster).await?;
+    replayed(&state, &cluster, &request, sight).await.map(Json)
 }

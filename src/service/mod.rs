@@ -32,6 +32,7 @@ pub mod past;
 pub mod policies;
 pub mod preempt;
 pub mod prioritize;
+pub mod replay;
 pub mod reserve;
 pub mod schedule;
 pub mod scheduler;

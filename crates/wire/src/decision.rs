@@ -10,8 +10,12 @@ use super::{
     policy::schema::PolicyDocument,
 };
 
-pub use self::share::{Share, WHOLE};
+pub use self::{
+    replay::{ReplayDifference, ReplayReport, ReplayRequest, ReplaySkipped, ReplayedField},
+    share::{Share, WHOLE},
+};
 
+mod replay;
 mod share;
 
 /// One recorded decision.

@@ -151,6 +151,7 @@ fn own<'a>(method: &Method, cluster: &str, segments: &[&'a str]) -> Option<(Reso
         [resource @ ("policies" | "clusters" | "tokens"), name] => of(resource, decoded(name)),
         ["audit"] => of("audits", none()),
         ["decisions"] => of("decisions", none()),
+        ["replay"] => of("replays", none()),
         ["decisions", id] => of("decisions", decoded(id)),
         _ => return None,
     };

@@ -24,7 +24,8 @@ use crate::{
 
 pub use self::{
     made::{About, Made, Making, Said},
-    read::{Asked, get, list, masked},
+    read::{Asked, batch, get, list, masked},
+    writing::{effects, summarized},
 };
 
 mod made;

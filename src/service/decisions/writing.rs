@@ -229,7 +229,7 @@ fn written(about: &About, decision: &Decision) -> Option<Bytes> {
 }
 
 /// Puts why nodes are ruled out and the best nodes into a record.
-pub(super) fn summarized(decision: &mut Decision, summary: &Summary) {
+pub fn summarized(decision: &mut Decision, summary: &Summary) {
     let count = |(reason, nodes): (&_, &usize)| VerdictCount { reason: format!("{reason}"), nodes: *nodes };
     decision.verdicts = Some(summary.counts.iter().map(|(reason, nodes)| count((reason, nodes))).collect());
     let score = |(node, total): &(crate::core::model::Name, i64)| NodeScore { node: node.to_string(), total: *total };
@@ -242,7 +242,7 @@ fn name_of(pod: &Arc<Pod>) -> PodName {
 }
 
 /// Changes of a placement besides the pod's node and its victims.
-pub(super) fn effects(there: &Placed) -> Effects {
+pub fn effects(there: &Placed) -> Effects {
     let charges = there.charges.iter().map(|(budget, used)| Charge {
         namespace: budget.namespace.to_string(),
         name: budget.name.to_string(),

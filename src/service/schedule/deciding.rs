@@ -22,7 +22,7 @@ use crate::{
         error::Result,
         extenders::Sent,
     },
-    store::Change,
+    store::{Body, Change},
     telemetry::{self, labels::PROFILES},
 };
 
@@ -42,7 +42,7 @@ pub(super) struct Asking {
 }
 
 /// A working copy of the cluster with the pods placed so far.
-pub(super) type Batched = Batch<Arc<Profile>>;
+pub type Batched = Batch<Arc<Profile>>;
 
 /// The decision for a pod.
 pub(super) enum Decided {
@@ -105,6 +105,25 @@ pub(super) fn judge(batch: &mut Batched, task: &mut Task) -> (Decided, bool) {
         Placement::Unschedulable(message) => Decided::Unschedulable(message),
     };
     (decided, true)
+}
+
+/// The answer of a decision that is made again.
+pub enum Again {
+    /// There is one.
+    Said(Said),
+    /// There is nothing to decide: the pod is gone, or on a node.
+    Nothing(String),
+}
+
+/// Makes a decision again, with the pods placed before it, and puts the pod where it goes. `is_sent`: the pod came with its request.
+pub fn decide_again(batch: &mut Batched, pod: Arc<Pod>, is_sent: bool) -> Again {
+    let new = is_sent.then(|| Change::Put { body: Body::default(), uid: pod.uid.to_string(), node: None });
+    match judge(batch, &mut Task::new(0, pod, new)).0 {
+        Decided::Placed(there) => Again::Said(Said::Placed(there)),
+        Decided::Unschedulable(message) => Again::Said(Said::Nowhere(message)),
+        Decided::AlreadyOn(node) => Again::Nothing(format!("the pod is on {node} in that state")),
+        Decided::Gone | Decided::Failed(_) => Again::Nothing("the pod is not in that state".into()),
+    }
 }
 
 /// Places a chunk on a thread of its own.

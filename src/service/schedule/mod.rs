@@ -39,7 +39,9 @@ use crate::{
     },
 };
 
+pub use deciding::{Again, Batched, decide_again};
 pub use report::Answers;
+pub use run::avoiding;
 
 mod deciding;
 mod extenders;

@@ -454,14 +454,8 @@ impl Run {
     }
 
     /// The snapshot with a taint on each of the nodes that get no pods for now.
-    pub(super) fn as_avoided(&self, mut snapshot: Snapshot) -> Snapshot {
-        for name in &self.avoids {
-            let Some(mut tainted) = snapshot.node(name).map(|info| (*info.node).clone()) else { continue };
-            let (key, value, effect) = (RESTING.into(), Name::default(), Effect::NoSchedule);
-            tainted.taints.push(Taint { key, value, effect, added: None });
-            snapshot.apply(Object::Node(tainted));
-        }
-        snapshot
+    pub(super) fn as_avoided(&self, snapshot: Snapshot) -> Snapshot {
+        avoiding(snapshot, &self.avoids)
     }
 
     /// The task for the pod as it is stored by now.
@@ -528,6 +522,17 @@ impl Run {
         let profile = PROFILES.of(self.chosen.name());
         counter!(telemetry::SCHEDULE_ATTEMPTS, "result" => "error", "profile" => profile).increment(1);
     }
+}
+
+/// A snapshot with a taint on each of some nodes, so that they get no pods that do not tolerate everything.
+pub fn avoiding(mut snapshot: Snapshot, nodes: &[Name]) -> Snapshot {
+    for name in nodes {
+        let Some(mut tainted) = snapshot.node(name).map(|info| (*info.node).clone()) else { continue };
+        let (key, value, effect) = (RESTING.into(), Name::default(), Effect::NoSchedule);
+        tainted.taints.push(Taint { key, value, effect, added: None });
+        snapshot.apply(Object::Node(tainted));
+    }
+    snapshot
 }
 
 fn count_victims(there: &Placed) {

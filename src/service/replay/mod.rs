@@ -1,0 +1,222 @@
+//! Recorded decisions made again: each at its revision, under its policy and seed, with the pods that were placed before it in its batch.
+//!
+//! Decisions are taken newest first, since views of the past are made by going back; those of a batch in their order, since each sees those before it.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use self::state::{Context, Working};
+use super::{
+    Service,
+    access::sight::Sight,
+    compute::compute_long,
+    decisions::{self, Asked, Said, effects, masked},
+    error::{Error, Result},
+    schedule::Again,
+};
+use crate::wire::decision::{CallKind, Decision, DecisionOutcome, ReplayReport, ReplayRequest, ReplayedField};
+
+mod state;
+
+/// Decisions that a request names.
+const MOST_NAMED: usize = 10_000;
+
+/// Read at a time.
+const AT_ONCE: usize = 500;
+
+/// The answer of making a decision again.
+enum Replayed {
+    Identical,
+    Different(Vec<ReplayedField>),
+    Skipped(String),
+}
+
+/// Makes recorded decisions of a cluster again. `sight`: the pods that the caller may name.
+///
+/// # Errors
+/// [`Error::BadRequest`], those of the store, and those that stop it.
+pub async fn replay(
+    service: &Service,
+    cluster: &Arc<str>,
+    request: &ReplayRequest,
+    mut sight: Sight,
+) -> Result<ReplayReport> {
+    let since = request.since.as_deref().map(str::parse::<Timestamp>).transpose();
+    let since = since.map_err(|_| Error::BadRequest(format!("since: {:?} is no RFC 3339 instant", request.since)))?;
+    if usize::from(request.decisions.is_some()) + usize::from(since.is_some()) + usize::from(request.all) != 1 {
+        return Err(Error::BadRequest("one of decisions, since and all (true) is needed".into()));
+    }
+    let mut report = ReplayReport::default();
+    if let Some(ids) = &request.decisions {
+        let found = named(service, cluster, ids, &mut report).await?;
+        several(service, cluster, found, &mut report, &mut sight).await?;
+        return Ok(report);
+    }
+    let most = request.limit.unwrap_or(usize::MAX).max(1);
+    let mut asked = Asked { since, limit: Some(AT_ONCE.min(most)), after: request.after.clone(), ..Asked::default() };
+    loop {
+        let page = decisions::list(service, cluster, &asked).await?;
+        several(service, cluster, page.items, &mut report, &mut sight).await?;
+        asked.after = page.next;
+        if asked.after.is_none() {
+            return Ok(report);
+        }
+        if report.total >= most {
+            report.next = asked.after;
+            return Ok(report);
+        }
+    }
+}
+
+/// The decisions of these ids, the newest first. Those that are not recorded are skipped.
+async fn named(
+    service: &Service,
+    cluster: &Arc<str>,
+    ids: &[String],
+    report: &mut ReplayReport,
+) -> Result<Vec<Decision>> {
+    if ids.len() > MOST_NAMED {
+        let count = ids.len();
+        return Err(Error::BadRequest(format!(
+            "decisions: {count} ids are more than {MOST_NAMED}: ask in parts, or by since"
+        )));
+    }
+    let mut found = Vec::with_capacity(ids.len());
+    for id in ids {
+        match decisions::get(service, cluster, id).await {
+            Ok(decision) => found.push(decision),
+            Err(Error::NotFound(_)) => report.skip(id.clone(), "there is no such decision, or not any more".into()),
+            Err(error) => return Err(error),
+        }
+    }
+    found.sort_by(|a, b| b.id.cmp(&a.id));
+    found.dedup_by(|a, b| a.id == b.id);
+    Ok(found)
+}
+
+/// Makes decisions again, which come newest first.
+async fn several(
+    service: &Service,
+    cluster: &Arc<str>,
+    found: Vec<Decision>,
+    report: &mut ReplayReport,
+    sight: &mut Sight,
+) -> Result<()> {
+    let batch_of = |decision: &Decision| decision.batch.as_ref().map(|batch| batch.id.clone());
+    let mut left = found.into_iter().peekable();
+    while let Some(first) = left.next() {
+        let batch = batch_of(&first);
+        let mut group = vec![first];
+        while let Some(next) = left.next_if(|next| batch.is_some() && batch_of(next) == batch) {
+            group.push(next);
+        }
+        group.reverse();
+        for (decision, replayed) in of_batch(service, cluster, group).await? {
+            match replayed {
+                Replayed::Identical => report.is_identical(),
+                Replayed::Skipped(why) => report.skip(decision.id, why),
+                Replayed::Different(fields) => report.differs(masked(decision, sight), fields),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Makes decisions of one batch again, or a single one of none.
+async fn of_batch(service: &Service, cluster: &Arc<str>, group: Vec<Decision>) -> Result<Vec<(Decision, Replayed)>> {
+    let mut replayed = Vec::with_capacity(group.len());
+    let mut left = group;
+    while !left.is_empty() {
+        let context = Context::of(service, cluster, &left[0]).await?;
+        let context = match context {
+            Ok(context) => context,
+            Err(why) => {
+                let decision = left.remove(0);
+                replayed.push((decision, Replayed::Skipped(why)));
+                continue;
+            }
+        };
+        // After a decision that differs the rest goes on from what was recorded.
+        let (done, rest) = compute_long(true, move || in_order(context, left)).await?;
+        replayed.extend(done);
+        left = rest;
+    }
+    Ok(replayed)
+}
+
+/// Makes decisions again, one after the other, until one differs or another needs a context of its own.
+fn in_order(context: Context, group: Vec<Decision>) -> (Vec<(Decision, Replayed)>, Vec<Decision>) {
+    let mut done = Vec::with_capacity(group.len());
+    let mut left = group.into_iter();
+    let mut working = match context.working() {
+        Ok(working) => working,
+        Err(why) => {
+            done.extend(left.next().map(|decision| (decision, Replayed::Skipped(why))));
+            return (done, left.collect());
+        }
+    };
+    while let Some(decision) = left.next() {
+        if !working.is_at(&decision) {
+            return (done, std::iter::once(decision).chain(left).collect());
+        }
+        let answer = one(&context, &mut working, &decision);
+        let goes_on = matches!(answer, Replayed::Identical);
+        done.push((decision, answer));
+        if !goes_on {
+            break;
+        }
+    }
+    (done, left.collect())
+}
+
+/// Makes a decision again.
+fn one(context: &Context, working: &mut Working, decision: &Decision) -> Replayed {
+    if decision.call == CallKind::Bind {
+        return context.bind_again(decision);
+    }
+    let (pod, is_sent) = match context.pod(decision) {
+        Ok(pod) => pod,
+        Err(why) => return Replayed::Skipped(why),
+    };
+    match working.decide(&pod, is_sent) {
+        Again::Nothing(why) => Replayed::Skipped(why),
+        Again::Said(said) => compared(decision, &said),
+    }
+}
+
+/// Compares the recorded answer with that of now.
+fn compared(decision: &Decision, said: &Said) -> Replayed {
+    let mut fields = Vec::new();
+    let mut differ = |field: &str, recorded: String, now: String| {
+        if recorded != now {
+            fields.push(ReplayedField { field: field.into(), recorded, now });
+        }
+    };
+    let told = |text: &Option<String>| text.clone().unwrap_or_default();
+    let number = |number: Option<i64>| number.map(|number| number.to_string()).unwrap_or_default();
+    let is_placed = decision.outcome != DecisionOutcome::Unschedulable;
+    match said {
+        Said::Placed(there) => {
+            differ("node", told(&decision.node), there.node.to_string());
+            if is_placed {
+                let total = there.victims.is_empty().then_some(there.total);
+                differ("total", number(decision.total), number(total));
+                let fitting = decision.fitting.unwrap_or_default();
+                differ("fitting", fitting.to_string(), there.fitting.to_string());
+                let names = |names: Vec<String>| names.join(", ");
+                let recorded = decision.victims.iter().map(|pod| format!("{}/{}", pod.namespace, pod.name));
+                let now = there.victims.iter().map(|pod| format!("{}/{}", pod.namespace, pod.name));
+                differ("victims", names(recorded.collect()), names(now.collect()));
+                differ("effects", format!("{:?}", decision.effects), format!("{:?}", effects(there)));
+            }
+        }
+        Said::Nowhere(message) => {
+            differ("node", told(&decision.node), String::new());
+            if !is_placed {
+                differ("message", told(&decision.message), message.clone());
+            }
+        }
+    }
+    if fields.is_empty() { Replayed::Identical } else { Replayed::Different(fields) }
+}
