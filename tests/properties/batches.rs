@@ -11,7 +11,7 @@ use podberth::core::{
 use super::*;
 
 /// Pods of a few kinds, several of each, on no node.
-fn queue() -> impl Strategy<Value = Vec<Arc<Pod>>> {
+pub(super) fn queue() -> impl Strategy<Value = Vec<Arc<Pod>>> {
     let kinds = vec(pod("kind".into(), Just(None)), 1..4);
     (kinds, vec(any::<Index>(), 0..14)).prop_map(|(kinds, picks)| {
         let numbered = picks.into_iter().enumerate();
@@ -24,7 +24,7 @@ fn options(seed: u64, preempt: bool, reuse: bool) -> Options {
 }
 
 /// The result for one pod that is decided and bound alone.
-fn alone(profile: &Profile, pod: &Pod, snapshot: &mut Snapshot, seed: u64) -> Result<(Name, i64, usize), String> {
+pub(super) fn alone(profile: &Profile, pod: &Pod, snapshot: &mut Snapshot, seed: u64) -> Result<(Name, i64, usize), String> {
     let decision = cycle::decide(profile, pod, snapshot, seed);
     let Some(node) = decision.selected.clone() else { return Err(decision.message) };
     let chosen = decision.nodes.iter().find(|n| *n.node.name() == node).expect("the node chosen is one of them");

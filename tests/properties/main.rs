@@ -2,6 +2,7 @@
 
 mod batches;
 mod blocks;
+mod diffs;
 mod stopping;
 
 use std::{
@@ -37,7 +38,9 @@ use serde_json::{Value, json};
 
 /// kube-scheduler's own defaults of both releases, one profile in which every registered rule takes part, and a decision
 /// tree.
-static PROFILES: LazyLock<[Profile; 4]> = LazyLock::new(|| {
+static PROFILES: LazyLock<[Profile; 4]> = LazyLock::new(profiles);
+
+fn profiles() -> [Profile; 4] {
     let modern = policy::parse_configuration("{\"schedulerName\":\"default-scheduler\"}").expect("a profile");
     [
         Policy::default().compile().expect("the default policy compiles"),
@@ -47,7 +50,7 @@ static PROFILES: LazyLock<[Profile; 4]> = LazyLock::new(|| {
             .expect("a policy of every rule compiles"),
         policy::parse_policy(&tree().to_string()).and_then(|p| p.compile()).expect("a decision tree compiles"),
     ]
-});
+}
 
 /// Every predicate that a policy may name.
 fn policy_predicates() -> impl Iterator<Item = &'static predicates::Registration> {

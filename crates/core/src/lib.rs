@@ -14,6 +14,7 @@ pub mod cel;
 pub mod claim_choice;
 pub mod cycle;
 pub(crate) mod devices;
+pub mod diff;
 mod directory;
 pub mod evictions;
 pub mod extenders;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::names::Names;
+use super::{look::Standing, names::Names};
 use crate::{
     block::{NODES, places},
     cycle::{self, Cycle, TieBreak},
@@ -237,16 +237,33 @@ impl Board {
             let slot = nominated.or_else(|| names.first(tie_break, equals.map(|(slot, _)| slot)))?;
             return Some(Best { slot, total: self.totals[slot], decided_at: None });
         }
+        let (fitting, ranking) = self.ranking(profile);
+        let nominated = nominated.and_then(|slot| fitting.binary_search(&slot).ok());
+        let key = |column: usize| (tie_break.of(names.name(fitting[column])), names.name(fitting[column]));
+        let column = nominated.or_else(|| ranking.best(key))?;
+        Some(Best { slot: fitting[column], total: ranking.totals()[column], decided_at: ranking.decided_at() })
+    }
+
+    /// The slots of the nodes that fit, and the order of them by levels.
+    fn ranking(&self, profile: &Profile) -> (Vec<usize>, Ranking) {
         let fitting: Vec<usize> = (0..self.fits.len() * NODES).filter(|slot| self.fits(*slot)).collect();
         let scores = profile.priorities.iter().zip(&self.columns).map(|(priority, column)| PriorityScores {
             priority,
             scores: Scores::Each(fitting.iter().map(|slot| column.scores[*slot]).collect()),
         });
         let ranking = Ranking::new(profile, &scores.collect::<Vec<_>>(), fitting.len());
-        let nominated = nominated.and_then(|slot| fitting.binary_search(&slot).ok());
-        let key = |column: usize| (tie_break.of(names.name(fitting[column])), names.name(fitting[column]));
-        let column = nominated.or_else(|| ranking.best(key))?;
-        Some(Best { slot: fitting[column], total: ranking.totals()[column], decided_at: ranking.decided_at() })
+        (fitting, ranking)
+    }
+
+    /// The node in a slot as the decision sees it; `None` if it does not fit.
+    pub(super) fn standing(&self, profile: &Profile, slot: usize) -> Option<Standing> {
+        if !self.fits(slot) {
+            return None;
+        }
+        let scores = self.columns.iter().map(|column| column.scores[slot]).collect();
+        let lost_at = (profile.combination == Combination::Lexicographic).then(|| self.ranking(profile));
+        let lost_at = lost_at.and_then(|(fitting, ranking)| ranking.lost_at(fitting.binary_search(&slot).ok()?));
+        Some(Standing { scores, lost_at })
     }
 
     /// Why the pod fits nowhere, in kube-scheduler's words.

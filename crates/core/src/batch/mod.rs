@@ -27,7 +27,10 @@ use super::{
 };
 
 mod board;
+mod look;
 mod names;
+
+pub use look::Standing;
 
 /// Boards kept at a time. Each holds a few numbers for every node.
 const MOST_CLASSES: usize = 32;
@@ -225,7 +228,7 @@ impl<P: Borrow<Profile>> Batch<P> {
     pub fn place(&mut self, pod: &Arc<Pod>) -> Placement {
         if !pod.scheduling_gates.is_empty() {
             // Whatever the release: a gated pod cannot be bound (`BindingREST`, `assignPod`).
-            return Placement::Unschedulable(format!("{GATED}: [{}]", pod.scheduling_gates.join(" ")));
+            return Placement::Unschedulable(gated(pod));
         }
         work::spend_on(NODES);
         let class = self.class_of(pod);
@@ -382,6 +385,11 @@ impl<P: Borrow<Profile>> Batch<P> {
         placed.volumes.iter().flat_map(ClaimChoice::outcome).for_each(|object| self.working.apply(object));
         self.changed.extend(self.names.slot(&placed.node));
     }
+}
+
+/// The sentence for a pod with scheduling gates.
+fn gated(pod: &Pod) -> String {
+    format!("{GATED}: [{}]", pod.scheduling_gates.join(" "))
 }
 
 /// Pods that demand the same have the same key; others hardly ever.

@@ -373,7 +373,7 @@ impl Placing {
 
 /// The fate of a pod when it is gone: its controller may make another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum MadeAnew {
+pub(crate) enum MadeAnew {
     /// It does, and the pod may go anywhere.
     Elsewhere,
     /// It belongs to its node, or has a successor already.
@@ -382,7 +382,7 @@ enum MadeAnew {
     Never,
 }
 
-fn made_anew(pod: &Pod) -> MadeAnew {
+pub(crate) fn made_anew(pod: &Pod) -> MadeAnew {
     match &pod.controller {
         // Another one is there in its place.
         Some(_) if pod.terminating || pod.terminal => MadeAnew::WithItsNode,
