@@ -92,6 +92,7 @@ fn bulk_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(preempt::preempt))
         .routes(routes!(explain::explain))
         .routes(routes!(simulate::simulate))
+        .routes(routes!(policy::diff::compare_policy))
         .routes(routes!(schedule::schedule))
         .routes(routes!(resources::import::import))
 }

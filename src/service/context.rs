@@ -104,6 +104,15 @@ impl Chosen {
         }
     }
 
+    /// All profiles to decide with; a pod picks one by its `schedulerName`.
+    pub fn profiles(&self) -> Profiles {
+        match self {
+            Self::Stored(_, policy) => policy.profiles.clone(),
+            Self::Request(profiles) => profiles.clone(),
+            Self::BuiltIn | Self::Picked(..) => self.profile().clone().into(),
+        }
+    }
+
     /// This context with the profile that a pod picks by its `schedulerName`, if there are several.
     ///
     /// # Errors

@@ -30,6 +30,7 @@ pub mod memory;
 pub mod objects;
 pub mod past;
 pub mod policies;
+pub mod policy_diff;
 pub mod preempt;
 pub mod prioritize;
 pub mod replay;

@@ -6,7 +6,6 @@ use serde_json::value::RawValue;
 
 use super::{
     access::sight::Sight,
-    context::Chosen,
     decide::{brought_cluster, decidable, decided_under, sent_pod},
     error::{Error, Result},
 };
@@ -14,7 +13,6 @@ use crate::{
     core::{
         batch,
         model::{Effect, Name, Node, Pod, Selector, Taint},
-        policy::Profiles,
         simulate::{self, Simulation, Step, Utilization},
         snapshot::Snapshot,
         work,
@@ -89,7 +87,7 @@ pub fn simulate(
         before: UtilizationReport::from(&Utilization::of(&snapshot)),
         ..SimulateReport::default()
     };
-    let mut of = Simulation::new(snapshot, profiles(&chosen), options);
+    let mut of = Simulation::new(snapshot, chosen.profiles(), options);
     let (mut added, mut told) = (0_usize, 0_usize);
     for (index, step) in request.steps.iter().enumerate() {
         let at = format!("steps[{index}]");
@@ -113,14 +111,6 @@ pub fn simulate(
     report.what_fits = request.what_fits.as_ref().map(|asked| what_fits(asked, &of, &mut sight)).transpose()?;
     mask(&mut report, &mut sight);
     Ok(report)
-}
-
-fn profiles(chosen: &Chosen) -> Profiles {
-    match chosen {
-        Chosen::Stored(_, policy) => policy.profiles.clone(),
-        Chosen::Request(profiles) => profiles.clone(),
-        Chosen::BuiltIn | Chosen::Picked(..) => chosen.profile().clone().into(),
-    }
 }
 
 /// A step, and its field in the request.

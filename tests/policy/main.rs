@@ -14,6 +14,7 @@ mod engines;
 mod server;
 
 mod content;
+mod diff;
 mod history;
 mod named;
 mod together;
@@ -46,6 +47,10 @@ cases! {
         clusters_are_apart
         the_metric_shows_the_revision_in_force
         plugins_are_those_of_the_registries;
+    diff:
+        pods_that_wait_are_placed_under_both_policies
+        pods_are_named_or_sent_and_leave_their_nodes
+        faults_of_the_candidate_and_of_the_request_name_their_fields;
 }
 
 /// Shortcuts for reading replies.

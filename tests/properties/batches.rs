@@ -24,7 +24,12 @@ fn options(seed: u64, preempt: bool, reuse: bool) -> Options {
 }
 
 /// The result for one pod that is decided and bound alone.
-pub(super) fn alone(profile: &Profile, pod: &Pod, snapshot: &mut Snapshot, seed: u64) -> Result<(Name, i64, usize), String> {
+pub(super) fn alone(
+    profile: &Profile,
+    pod: &Pod,
+    snapshot: &mut Snapshot,
+    seed: u64,
+) -> Result<(Name, i64, usize), String> {
     let decision = cycle::decide(profile, pod, snapshot, seed);
     let Some(node) = decision.selected.clone() else { return Err(decision.message) };
     let chosen = decision.nodes.iter().find(|n| *n.node.name() == node).expect("the node chosen is one of them");

@@ -111,6 +111,12 @@ async fn explanations_and_lists_number_the_pods_that_the_caller_may_not_list() {
     let table = limited("POST", "/explain", "text/plain", question).await;
     assert!(table.text().contains("namespace-hidden/pod 1"), "{}", table.text());
 
+    let candidate = json!({"kind": "Policy", "apiVersion": "v1", "predicates": [], "priorities": []});
+    let question = json!({"candidate": candidate, "over": {"pending": true}});
+    let told = limited("POST", "/policy/diff", "", question.clone()).await;
+    assert!(told.text().contains("\"name\":\"pod 1\"") && told.text().contains("\"waiting\""), "{}", told.text());
+    everything("POST", "/policy/diff", question).await;
+
     for accept in ["", "application/x-ndjson"] {
         let trial = json!({"pods": [important()], "dryRun": true});
         let told = limited("POST", "/schedule", accept, trial.clone()).await;
@@ -161,6 +167,7 @@ async fn replies_do_not_tell_if_a_hidden_pod_exists() {
         pod
     };
     alike("/explain", &|name| json!({"podName": format!("hidden/{name}")})).await;
+    alike("/policy/diff", &|name| json!({"candidate": {}, "over": {"podNames": [format!("hidden/{name}")]}})).await;
     alike("/schedule", &|name| json!({"podNames": [format!("hidden/{name}")], "dryRun": true})).await;
     alike("/schedule", &|name| json!({"podNames": [format!("hidden/{name}")]})).await;
     alike("/schedule", &|name| json!({"pods": [sent(name)], "dryRun": true})).await;

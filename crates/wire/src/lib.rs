@@ -33,6 +33,7 @@ pub mod outbox;
 pub mod patch;
 pub mod placed;
 pub mod policy;
+pub mod policy_diff;
 pub mod protobuf;
 pub mod reservation;
 pub mod resize;

@@ -129,7 +129,7 @@ fn own<'a>(method: &Method, cluster: &str, segments: &[&'a str]) -> Option<(Reso
     let none = Cow::default;
     let attributes = match segments {
         [verb @ ("filter" | "prioritize" | "preempt" | "bind")] => of("extenders", none()).below(verb),
-        ["explain"] => of("explanations", none()),
+        ["explain"] | ["policy", "diff"] => of("explanations", none()),
         ["simulate"] => of("simulations", none()),
         ["schedule"] => of("placements", none()),
         ["import"] => of("imports", none()),
@@ -289,6 +289,7 @@ mod tests {
             ("POST", "/filter", "create podberth.io/extenders/filter"),
             ("POST", "/bind", "create podberth.io/extenders/bind"),
             ("POST", "/explain", "create podberth.io/explanations"),
+            ("POST", "/policy/diff", "create podberth.io/explanations"),
             ("POST", "/simulate", "create podberth.io/simulations"),
             ("POST", "/schedule", "create podberth.io/placements"),
             ("POST", "/import", "create podberth.io/imports"),

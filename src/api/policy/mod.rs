@@ -32,6 +32,7 @@ use crate::{
 };
 
 pub mod conditions;
+pub mod diff;
 pub mod named;
 pub mod target;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{look::Standing, names::Names};
+use super::names::Names;
 use crate::{
     block::{NODES, places},
     cycle::{self, Cycle, TieBreak},
@@ -56,6 +56,15 @@ struct Reasons {
 }
 
 const UNFIT: i64 = i64::MIN;
+
+/// A node as the decision for a pod that fits there sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The score of each priority of the profile, 0..=100, in their order.
+    pub scores: Vec<u8>,
+    /// Where priorities are levels: the index of the one at which the node fell behind the best.
+    pub lost_at: Option<usize>,
+}
 
 /// The node chosen.
 #[derive(Clone, Copy)]

@@ -2,7 +2,7 @@
 
 use std::{borrow::Borrow, sync::Arc};
 
-use super::{Batch, board::Board, names::Names};
+use super::{Batch, Standing, board::Board, names::Names};
 use crate::{
     block::NODES,
     model::{Name, Pod},
@@ -10,15 +10,6 @@ use crate::{
     snapshot::Snapshot,
     work,
 };
-
-/// A node as the decision for a pod that fits there sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// The score of each priority of the profile, 0..=100, in their order.
-    pub scores: Vec<u8>,
-    /// Where priorities are levels: the index of the one at which the node fell behind the best.
-    pub lost_at: Option<usize>,
-}
 
 impl<P: Borrow<Profile>> Batch<P> {
     /// The node that a pod on no node would get now, without preemption; `None` if it fits nowhere.
@@ -45,11 +36,7 @@ impl<P: Borrow<Profile>> Batch<P> {
     }
 
     /// Asks the board of a pod, brought up to date.
-    fn ask<T>(
-        &mut self,
-        pod: &Arc<Pod>,
-        question: impl FnOnce(&mut Board, &Profile, &Snapshot, &Names) -> T,
-    ) -> T {
+    fn ask<T>(&mut self, pod: &Arc<Pod>, question: impl FnOnce(&mut Board, &Profile, &Snapshot, &Names) -> T) -> T {
         work::spend_on(NODES);
         let class = self.class_of(pod);
         let profile = self.profile.borrow();

@@ -30,7 +30,7 @@ mod board;
 mod look;
 mod names;
 
-pub use look::Standing;
+pub use board::Standing;
 
 /// Boards kept at a time. Each holds a few numbers for every node.
 const MOST_CLASSES: usize = 32;

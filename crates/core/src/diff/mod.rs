@@ -17,15 +17,15 @@ use crate::{
     snapshot::Snapshot,
 };
 
-use self::{
-    side::Side,
-    spread::{Domains, Tally},
-    why::View,
-};
 pub use self::{
     packing::{Fill, MedianPod, Packing},
     spread::{KEYS, Spread},
     why::{Ruling, Scored, Shift, Why},
+};
+use self::{
+    side::Side,
+    spread::{Domains, Tally},
+    why::View,
 };
 
 mod packing;
@@ -155,11 +155,8 @@ impl Comparison {
         let (old, new) = (in_force.of(&pod.scheduler_name).ok(), self.candidate.of(&pod.scheduler_name).ok().cloned());
         let from = old.and_then(|profile| self.before.look(profile, pod, seed));
         let is_same = !puts && old.is_some_and(|old| new.as_ref().is_some_and(|new| Arc::ptr_eq(old, new)));
-        let to = if is_same {
-            from.clone()
-        } else {
-            new.as_ref().and_then(|profile| self.after.look(profile, pod, seed))
-        };
+        let to =
+            if is_same { from.clone() } else { new.as_ref().and_then(|profile| self.after.look(profile, pod, seed)) };
         count(&mut self.tallies.before, &self.before, from.as_ref());
         count(&mut self.tallies.after, if is_same { &self.before } else { &self.after }, to.as_ref());
         if from == to {

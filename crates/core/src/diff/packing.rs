@@ -90,7 +90,8 @@ impl Packing {
                 *sum = sum.saturating_add(amount);
             }
         }
-        for (name, stranded) in [(resources::CPU, stranded[0]), (resources::MEMORY, stranded[1]), (resources::PODS, 0)] {
+        for (name, stranded) in [(resources::CPU, stranded[0]), (resources::MEMORY, stranded[1]), (resources::PODS, 0)]
+        {
             let (mean, p95) = mean_and_p95(parts.remove(name).unwrap_or_default());
             of.resources.insert(name.into(), Fill { mean, p95, stranded });
         }

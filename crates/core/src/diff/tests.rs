@@ -113,5 +113,9 @@ fn an_amount_is_stranded_where_another_resource_has_run_out() {
     assert_eq!(packing.resources["cpu"].stranded, 7_000);
     assert_eq!(packing.resources["memory"].stranded, 15 << 30);
     assert_eq!((packing.nodes, packing.in_use), (4, 3));
-    assert_eq!(Packing::of(&start, MedianPod::default()).resources["cpu"].stranded, 0, "without pods there is no measure");
+    assert_eq!(
+        Packing::of(&start, MedianPod::default()).resources["cpu"].stranded,
+        0,
+        "without pods there is no measure"
+    );
 }

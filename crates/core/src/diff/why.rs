@@ -40,7 +40,7 @@ pub struct Ruling {
     pub reasons: Vec<Reason>,
 }
 
-/// What a priority thinks of two nodes under both policies.
+/// The scores of a priority for two nodes under both policies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shift {
     /// The priority, by the name that the candidate gives it or, if only the policy in force has it, that one.

@@ -48,6 +48,12 @@ impl Profiles {
         &self.first
     }
 
+    /// Every profile.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Profile>> {
+        let only = Some(&self.first).filter(|_| self.named.is_empty());
+        self.named.iter().map(|(_, profile)| profile).chain(only)
+    }
+
     /// The `schedulerName` of [`Self::first`]; `None` for a Policy.
     pub fn first_name(&self) -> Option<&Name> {
         self.first_name.as_ref()
