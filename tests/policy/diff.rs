@@ -70,8 +70,15 @@ pub(crate) async fn pods_are_named_or_sent_and_leave_their_nodes(server: Server)
         let report = server.post("/policy/diff", json!({"candidate": strict, "over": over})).await.json();
         assert_eq!(report["counts"]["newlyUnschedulable"], 1, "{report}");
         let lost = &report["newlyUnschedulable"][0];
-        assert_eq!((&lost["pod"]["name"], &lost["reason"]), (&json!("runs"), &json!("L")), "{report}");
-        assert!(lost["why"].as_str().is_some_and(|why| why.starts_with("L of the candidate rejects ")), "{report}");
+        assert_eq!(
+            (&lost["pod"]["name"], &lost["reason"]),
+            (&json!("runs"), &json!("CheckNodeLabelPresence")),
+            "{report}"
+        );
+        assert!(
+            lost["why"].as_str().is_some_and(|why| why.starts_with("CheckNodeLabelPresence of the candidate rejects ")),
+            "{report}"
+        );
         assert_eq!(lost["message"], "0/2 nodes are available: 2 node(s) didn't have the requested labels.");
         assert_eq!(report["packing"]["before"]["nodesInUse"], 1, "it left its node");
     }
