@@ -11,7 +11,7 @@ use podberth::{
         self,
         archive::{Export, Import},
     },
-    commands::{certs, explain, kubeconfig, policy, rbac, sync, token},
+    commands::{certs, explain, kubeconfig, policy, rbac, sync, test, token},
     config::{self, Failure, Settings},
 };
 
@@ -42,6 +42,8 @@ enum Command {
     /// Check policy files, or convert them to what kube-scheduler takes today
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Test a policy: place pods of files of scenarios, and compare the outcome with what the files expect
+    Test(test::Options),
     /// Bring the database's schema up to date, and end
     Migrate(Box<Settings>),
     /// Write clusters to a file, from which they can be imported into any database
@@ -97,6 +99,7 @@ fn main() -> ExitCode {
             print(&said.output)
         }),
         Command::Policy(command) => return say(&policy::run(&command)),
+        Command::Test(options) => return tell(&test::run(&options)),
         Command::Migrate(settings) => app::run(app::migrate(&settings)),
         Command::Export(command) => app::run(app::archive::export(&command)),
         Command::Import(command) => app::run(app::archive::import(&command)),
@@ -129,6 +132,15 @@ fn main() -> ExitCode {
 fn fail(message: &str, code: u8) -> ExitCode {
     eprintln!("error: {}", message.lines().map(str::trim).collect::<Vec<_>>().join(" "));
     ExitCode::from(code)
+}
+
+/// Prints the results of policy tests.
+fn tell(said: &test::Said) -> ExitCode {
+    eprint!("{}", said.remarks);
+    match print(&said.output) {
+        Ok(()) => ExitCode::from(said.code),
+        Err(error) => fail(&error.to_string(), 2),
+    }
 }
 
 /// Prints the output and the remarks of a command.

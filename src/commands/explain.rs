@@ -114,7 +114,7 @@ fn one(path: &Path) -> Result<String, String> {
 }
 
 /// Turns a cluster into the form that a request takes: manifests become an array.
-fn whole_cluster(path: &Path) -> Result<String, String> {
+pub(super) fn whole_cluster(path: &Path) -> Result<String, String> {
     #[derive(Default, Deserialize)]
     #[serde(default)]
     struct Head {
@@ -132,7 +132,7 @@ fn whole_cluster(path: &Path) -> Result<String, String> {
 }
 
 /// The documents of a file, as JSON.
-fn documents(path: &Path) -> Result<Vec<String>, String> {
+pub(super) fn documents(path: &Path) -> Result<Vec<String>, String> {
     let at = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let body = if path.as_os_str() == "-" {
         let mut body = Vec::new();

@@ -35,6 +35,7 @@ pub mod preempt;
 pub mod prioritize;
 pub mod replay;
 pub mod reserve;
+pub mod scenario;
 pub mod schedule;
 pub mod scheduler;
 pub mod simulate;

@@ -38,6 +38,7 @@ pub mod protobuf;
 pub mod reservation;
 pub mod resize;
 pub mod scale;
+pub mod scenario;
 pub mod schedule;
 pub mod selector;
 pub mod simulation;
