@@ -74,20 +74,17 @@ impl Side {
 
     /// The batch of a profile, at the present generation.
     fn of(&mut self, profile: &Arc<Profile>) -> &mut Known {
-        match self.known.iter().position(|known| Arc::ptr_eq(&known.profile, profile)) {
-            Some(at) => {
-                self.known[..=at].rotate_right(1);
-                if self.known[0].seen != self.generation {
-                    self.known[0].batch.rebase(self.snapshot.clone());
-                    self.known[0].seen = self.generation;
-                }
+        if let Some(at) = self.known.iter().position(|known| Arc::ptr_eq(&known.profile, profile)) {
+            self.known[..=at].rotate_right(1);
+            if self.known[0].seen != self.generation {
+                self.known[0].batch.rebase(self.snapshot.clone());
+                self.known[0].seen = self.generation;
             }
-            None => {
-                let options = batch::Options { preempt: false, ..batch::Options::default() };
-                let batch = Batch::new(profile.clone(), self.snapshot.clone(), options);
-                self.known.truncate(MOST_PROFILES - 1);
-                self.known.insert(0, Known { profile: profile.clone(), batch, seen: self.generation });
-            }
+        } else {
+            let options = batch::Options { preempt: false, ..batch::Options::default() };
+            let batch = Batch::new(profile.clone(), self.snapshot.clone(), options);
+            self.known.truncate(MOST_PROFILES - 1);
+            self.known.insert(0, Known { profile: profile.clone(), batch, seen: self.generation });
         }
         &mut self.known[0]
     }
