@@ -281,6 +281,11 @@ const WITHOUT_CASES: &[(&str, &[&str], &str)] = &[
     ("EqualPriority", &[ALL], "kube-scheduler skips it: it scores all nodes alike"),
     ("SchedulingGates", &[ALL], "kube-scheduler keeps a gated pod out of its queue, so there is no decision to record"),
     (
+        "MatchNodeSelector",
+        &["node(s) didn't satisfy plugin(s) [NodeAffinity]"],
+        "only the pod's sentence has it: tests/simulate.rs",
+    ),
+    (
         "DynamicResources",
         &[
             "could not find claim \"<namespace>/<name>\"",

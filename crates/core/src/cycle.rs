@@ -95,6 +95,9 @@ impl<'p: 's, 's> Cycle<'p, 's> {
         if self.fits(node) {
             return None;
         }
+        if let Some(reason) = self.untried(node.name()) {
+            return Some(vec![reason]);
+        }
         if !self.profile.always_check_all_predicates {
             return self.first_failure(&node).map(|failure| failure.verdict.reasons().to_vec());
         }
@@ -106,6 +109,18 @@ impl<'p: 's, 's> Cycle<'p, 's> {
     /// The verdict that rules out all nodes alike, before any predicate looks at one.
     pub fn rejection(&self) -> Option<PredicateVerdict<'p>> {
         self.rejection.clone()
+    }
+
+    /// The reason that the sentence counts for a node which is not tried, since a demand names others; `None` for the other nodes
+    /// (`pkg/scheduler/schedule_one.go`, `findNodesThatFitPod`).
+    fn untried(&self, node: &Name) -> Option<Reason> {
+        let naming = self.demands.iter().find_map(|(predicate, demand)| match demand {
+            Demand::OnlyNodes(names, _) => Some((predicate, names)),
+            _ => None,
+        });
+        let (predicate, _) =
+            naming.filter(|(_, names)| self.rejection.is_none() && names.binary_search(node).is_err())?;
+        Some(format!("node(s) didn't satisfy plugin(s) [{}]", predicate.plugin).into())
     }
 
     /// The nodes that fit: those without a verdict of [`Self::first_failure`].
@@ -423,7 +438,7 @@ pub fn decide_with<'a>(
             let fitting = candidates.len();
             format!("{}/{} would go to {node}: {fitting}/{} nodes are available.", pod.namespace, pod.name, nodes.len())
         }
-        None => fit_error(profile, &nodes, cycle.rejection().as_ref()),
+        None => fit_error(&cycle, &nodes),
     };
     Decision { nodes, combination: profile.combination, selected, decided_by, message }
 }
@@ -482,16 +497,22 @@ fn fnv(hash: u64, byte: u8) -> u64 {
 }
 
 /// `0/N nodes are available: ` and how many nodes each reason rules out.
-fn fit_error(profile: &Profile, nodes: &[NodeDecision<'_>], rejection: Option<&PredicateVerdict<'_>>) -> String {
+fn fit_error(cycle: &Cycle<'_, '_>, nodes: &[NodeDecision<'_>]) -> String {
+    let profile = cycle.profile;
     let mut counts: BTreeMap<Reason, usize> = BTreeMap::new();
     for node in nodes {
+        if let Some(reason) = cycle.untried(node.node.name()) {
+            *counts.entry(reason).or_default() += 1;
+            continue;
+        }
         let verdicts = node.verdicts.iter().map(|v| &v.verdict).chain(node.extenders.iter().map(|o| &o.verdict));
         let most = if profile.always_check_all_predicates { usize::MAX } else { 1 };
         for reason in verdicts.filter(|v| !v.fits()).take(most).flat_map(Verdict::reasons) {
             *counts.entry(reason.clone()).or_default() += 1;
         }
     }
-    unschedulable_message(profile.release, nodes.len(), &counts, rejection.map(|r| &r.verdict))
+    let rejection = cycle.rejection.as_ref().map(|rejection| &rejection.verdict);
+    unschedulable_message(profile.release, nodes.len(), &counts, rejection)
 }
 
 /// kube-scheduler's sentence for a pod that fits none of `nodes` nodes, from the number of nodes per reason and the verdict against all
@@ -514,72 +535,4 @@ pub(super) fn unschedulable_message(
 }
 
 #[cfg(test)]
-mod tests {
-    use std::borrow::Cow;
-
-    use super::*;
-    use crate::rule::Arguments;
-    use crate::testing::{cluster, node, pod, predicate};
-
-    fn profile(release: Release) -> Profile {
-        let rule = predicate("HostName", &Arguments::defaults(release));
-        Profile {
-            predicates: vec![ActivePredicate { name: "HostName", plugin: "NodeName", rule }],
-            ..Profile::empty(release)
-        }
-    }
-
-    #[test]
-    fn an_unschedulable_pod_gets_kube_schedulers_sentence() {
-        let snapshot = cluster([node("a").into(), node("b").into()]);
-        let (profile, stray) = (profile(Release::V1_22), pod("p").on("c").build());
-        let decision = decide(&profile, &stray, &snapshot, 0);
-        assert_eq!(decision.selected, None);
-        assert_eq!(decision.message, "0/2 nodes are available: 2 node(s) didn't match the requested node name.");
-        let empty = Snapshot::default();
-        assert_eq!(decide(&profile, &stray, &empty, 0).message, "no nodes available to schedule pods");
-    }
-
-    #[test]
-    fn without_priorities_all_nodes_come_to_one_and_the_tie_is_broken_the_same_way_each_time() {
-        let snapshot = cluster([node("a").into(), node("b").into(), node("c").into()]);
-        let (profile, free) = (profile(Release::V1_22), pod("p").build());
-        let first = decide(&profile, &free, &snapshot, 7);
-        assert!(first.nodes.iter().all(|n| n.fits() && n.total == 1));
-        let mut ranks: Vec<_> = first.nodes.iter().filter_map(|n| n.rank).collect();
-        ranks.sort_unstable();
-        assert_eq!(ranks, [1, 2, 3]);
-        let reordered = cluster([node("c").into(), node("a").into(), node("b").into()]);
-        assert_eq!(decide(&profile, &free, &reordered, 7).selected, first.selected);
-    }
-
-    #[test]
-    fn the_tie_break_is_spread_over_pods_and_fixed_for_ever() {
-        let nodes = ["a", "b", "c", "d"];
-        let best = |name: &str, seed| {
-            let pod = pod(name).build();
-            nodes.into_iter().min_by_key(|n| tie_break(seed, &pod, n)).unwrap()
-        };
-        let mut wins = std::collections::BTreeMap::<&str, usize>::new();
-        for i in 0..400 {
-            *wins.entry(best(&format!("pod-{i}"), 0)).or_default() += 1;
-        }
-        assert_eq!(wins.len(), 4, "{wins:?}");
-        assert!(wins.values().all(|n| (60..=140).contains(n)), "{wins:?}");
-        assert_eq!(
-            tie_break(0, &pod("web").build(), "node-1"),
-            8_688_428_415_103_611_140,
-            "a public contract: do not change"
-        );
-    }
-
-    #[test]
-    fn a_pod_does_not_stand_in_its_own_way() {
-        let snapshot = cluster([node("a").into(), pod("p").on("a").into()]);
-        let alone = snapshot.asked_about(&pod("p").build());
-        assert!(alone.node("a").is_some_and(|n| n.pods.is_empty()));
-        assert!(matches!(snapshot.asked_about(&pod("q").build()), Cow::Borrowed(_)));
-        let named = pod("q").on("a").build();
-        assert_eq!(snapshot.asked_about(&named).node("a").map(|n| n.pods.len()), Some(1), "it is not there yet");
-    }
-}
+mod tests;

@@ -103,9 +103,7 @@ impl Run {
             Settled::Nowhere(message, attempt) => (message, attempt),
         };
         if attempt.candidates.is_empty() {
-            let tells_why = self.chosen.profile().release.facts().tells_why_preemption_failed;
-            let note = tells_why.then_some(attempt.message);
-            let note = note.filter(|note| !note.is_empty()).map(|note| format!(" preemption: {note}"));
+            let note = attempt.note.map(|note| format!(" {note}"));
             return Ok((batch, Decided::Unschedulable(message + &note.unwrap_or_default())));
         }
         let snapshot = batch.snapshot().clone();
@@ -165,7 +163,7 @@ fn settle(
         let attempt = if may_preempt {
             preempt::attempt_with(batch.profile(), pod, batch.snapshot(), seed, extenders)
         } else {
-            Attempt { candidates: Vec::new(), selected: None, message: String::new() }
+            Attempt { candidates: Vec::new(), selected: None, message: String::new(), note: None }
         };
         let message = decision.message;
         return (batch, Settled::Nowhere(message, attempt));

@@ -268,7 +268,7 @@ impl<P: Borrow<Profile>> Batch<P> {
             },
         };
         Placement::Unschedulable(match note {
-            Some(note) => format!("{message} preemption: {note}"),
+            Some(note) => format!("{message} {note}"),
             None => message,
         })
     }
@@ -321,7 +321,7 @@ impl<P: Borrow<Profile>> Batch<P> {
         let selected = attempt.selected.as_ref();
         let chosen = selected.and_then(|node| attempt.candidates.iter().find(|candidate| candidate.node == *node));
         let Some(chosen) = chosen else {
-            return Err(tells_why.then_some(attempt.message).filter(|note| !note.is_empty()));
+            return Err(attempt.note);
         };
         Ok(Placed::preempting(pod, chosen, &self.working))
     }

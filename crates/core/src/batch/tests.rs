@@ -59,11 +59,32 @@ fn the_sentence_of_1_34_includes_preemption() {
     let profile = Configuration::default().compile(None).expect("the default profile compiles");
     let running = pod("equal").cpu("2").on("a");
     let mut batch = Batch::new(&profile, cluster([node("a").cpu("2").into(), running.into()]), Options::default());
-    let expected = "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No preemption \
-                    victims found for incoming pod.";
+    let expected = "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes are \
+                    available: 1 No preemption victims found for incoming pod.";
     for name in ["first", "second"] {
         assert_eq!(batch.place(&arc(pod(name).cpu("1"))), Placement::Unschedulable(expected.into()));
     }
+}
+
+#[test]
+fn plugins_that_are_turned_off_add_nothing_to_the_sentence() {
+    let sentence = |deallocates: bool, preempts: bool, objects: Vec<Object>| {
+        let on = Configuration::default().compile(None).expect("the default profile compiles");
+        let preemption = on.preemption.filter(|_| preempts);
+        let profile = Profile { preemption, asks_about_claims: deallocates, ..on };
+        let mut batch = Batch::new(&profile, cluster(objects), Options::default());
+        match batch.place(&arc(pod("p").cpu("2"))) {
+            Placement::Unschedulable(message) => message,
+            Placement::Placed(placed) => panic!("{placed:?}"),
+        }
+    };
+    let small = || vec![node("a").cpu("1").into()];
+    let nobody = "0/1 nodes are available: 1 Insufficient cpu.";
+    let preemption = "preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.";
+    assert_eq!(sentence(false, false, small()), nobody);
+    assert_eq!(sentence(true, false, small()), format!("{nobody} no new claims to deallocate"));
+    assert_eq!(sentence(false, true, small()), format!("{nobody} {preemption}"));
+    assert_eq!(sentence(true, true, Vec::new()), "no nodes available to schedule pods");
 }
 
 #[test]

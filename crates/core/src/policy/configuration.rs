@@ -161,6 +161,7 @@ impl SchedulerProfile {
             priorities: build_priorities(&expanded, &arguments),
             extenders: extender::in_order_of_use(extenders),
             preemption: expanded.at("postFilter").contains(&"DefaultPreemption").then_some(self.arguments.preemption),
+            asks_about_claims: expanded.at("postFilter").contains(&"DynamicResources"),
             ..Profile::empty(RELEASE)
         }
     }

@@ -53,6 +53,8 @@ pub struct Profile {
     pub extenders: Vec<Extender>,
     /// How much preemption tries; `None` where it is turned off.
     pub preemption: Option<PreemptionLimits>,
+    /// `true` if `DynamicResources` is asked, before preemption, about a pod that fits nowhere (`postFilter`).
+    pub asks_about_claims: bool,
 }
 
 /// How many nodes preemption tries: the larger of both, at most all. Source: `DefaultPreemptionArgs`.
@@ -82,6 +84,7 @@ impl Profile {
             extender_max_score: DEFAULT_EXTENDER_MAX_SCORE,
             extenders: Vec::new(),
             preemption: Some(PreemptionLimits::default()),
+            asks_about_claims: false,
         }
     }
 }

@@ -22,8 +22,8 @@
 //! # Reason text
 //! `node(s) didn't match Pod's node affinity/selector`. For a profile's added affinity, which is checked first, `node(s)
 //! didn't match scheduler-enforced node affinity`. If all terms contradict themselves (1.34), `pod affinity terms
-//! conflict`. For nodes that 1.34 does not try, kube-scheduler names only the
-//! plugin; here they have the first of these texts.
+//! conflict`. A node that 1.34 does not try has the first of these texts; the pod's sentence counts it as kube-scheduler does, as `node(s)
+//! didn't satisfy plugin(s) [NodeAffinity]`.
 //!
 //! # Can preemption help?
 //! No: unresolvable.

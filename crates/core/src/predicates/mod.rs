@@ -71,7 +71,7 @@ pub enum Demand<'a> {
     Nothing,
     /// A check of each node.
     Check(Box<dyn Check + 'a>),
-    /// A check of each node, and only the named nodes can meet it (1.34's `PreFilterResult`).
+    /// A check of each node, and only the named nodes can meet it (1.34's `PreFilterResult`). Names are in order.
     OnlyNodes(Vec<Name>, Box<dyn Check + 'a>),
     /// A demand that no node can meet: it rules out all nodes before any other predicate runs.
     Reject(Verdict),

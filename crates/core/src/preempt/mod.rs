@@ -21,6 +21,7 @@
 
 mod budgets;
 mod choice;
+mod post_filter;
 mod victims;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -64,6 +65,8 @@ pub struct Attempt {
     pub selected: Option<Name>,
     /// The reason why there is no candidate, in kube-scheduler 1.34's words if it has some; else the proposal.
     pub message: String,
+    /// The end of the unschedulable pod's sentence; `None` where there is a candidate, or the release says nothing.
+    pub note: Option<String>,
 }
 
 /// The preemption that kube-scheduler would carry out.
@@ -128,9 +131,12 @@ pub fn attempt_with(
             };
             let message = best.map(proposal).unwrap_or_default();
             let selected = best.map(|best| best.node.clone());
-            Attempt { candidates, selected, message }
+            Attempt { candidates, selected, message, note: None }
         }
-        Err(message) => Attempt { candidates: Vec::new(), selected: None, message },
+        Err(message) => {
+            let note = post_filter::note(profile, pod, snapshot, &cycle, &message);
+            Attempt { candidates: Vec::new(), selected: None, message, note }
+        }
     }
 }
 

@@ -6,7 +6,7 @@ mod rules;
 use std::sync::LazyLock;
 
 use super::*;
-use crate::testing::{PodBuilder, budget, cluster, node, pod};
+use crate::testing::{PodBuilder, budget, cluster, device_class, node, pod, resource_claim, wants};
 use crate::{
     policy::{Configuration, Policy},
     snapshot::Object,
@@ -249,6 +249,22 @@ fn not_more_nodes_are_tried_than_the_profile_asks_for() {
     assert!((0..16).all(|seed| found(&limited(0, 1), &snapshot, seed).starts_with('d')));
     let off = Profile { preemption: None, ..limited(0, 1) };
     assert_eq!(attempt(&off, &new, &snapshot, 0).message, "preemption is turned off");
+}
+
+/// The words are those of kube-scheduler 1.34.1 about the same pods.
+#[test]
+fn notes_tell_of_claims_before_preemption() {
+    let claim = resource_claim("one").request(wants("gpu", 1)).into();
+    let snapshot = cluster([node("a").cpu("1").into(), device_class("gpu", &[]), claim]);
+    let note = |profile: &Profile, pod: PodBuilder| attempt(profile, &pod.build(), &snapshot, 0).note;
+    let preemption = "preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.";
+    let of_claims = |words: &str| Some(format!("{words}, {preemption}"));
+    assert_eq!(note(&V1_34, pod("plain").cpu("9")), of_claims("no new claims to deallocate"));
+    assert_eq!(note(&V1_34, pod("big").cpu("9").devices("one")), of_claims("still not schedulable"));
+    assert_eq!(note(&V1_34, pod("claims").devices("one")), of_claims("still not schedulable"), "there is no device");
+    assert_eq!(note(&V1_34, pod("claims").devices("none")), of_claims("no new claims to deallocate"));
+    assert_eq!(note(&V1_34, pod("mounts").claim("none")), Some("not found".into()), "refused before claims are read");
+    assert_eq!(note(&V1_22, pod("plain").cpu("9")), None);
 }
 
 #[test]

@@ -21,6 +21,7 @@ const CURES: &[(&str, Changes)] = &[
     ("unavailable network", Changes::NODE_STATE),
     ("pressure", Changes::NODE_STATE),
     ("node affinity/selector", Changes::NODE_LABELS),
+    ("plugin(s) [NodeAffinity]", Changes::NONE),
     ("scheduler-enforced node affinity", Changes::NODE_LABELS),
     ("the requested labels", Changes::NODE_LABELS),
     ("the requested node name", Changes::NONE),
@@ -67,9 +68,9 @@ impl Changes {
 
     /// The changes that may let a pod fit which was told this message. A reason that is not known may be cured by all.
     pub fn curing(message: &str) -> Self {
-        // Reasons stand behind the colon, and before what preemption says.
+        // Reasons stand behind the colon, in one sentence; the plugins asked after them speak in others.
         let reasons = message.split_once(": ").map_or(message, |(_, reasons)| reasons);
-        let reasons = reasons.split(" preemption: ").next().unwrap_or_default().trim_end_matches('.');
+        let reasons = reasons.split(". ").next().unwrap_or_default().trim_end_matches('.');
         let mut cures = Self::NODE_ADDED;
         for reason in reasons.split(", ") {
             let known = CURES.iter().filter(|(phrase, _)| reason.contains(phrase));
@@ -168,6 +169,8 @@ mod tests {
         let with_preemption =
             "3 Insufficient cpu. preemption: 0/3 nodes are available: 3 No preemption victims found for incoming pod";
         assert_eq!(of(with_preemption), room);
+        let with_claims = with_preemption.replace("preemption: ", "no new claims to deallocate, preemption: ");
+        assert_eq!(of(&with_claims), room);
         for unknown in ["3 node(s) had no luck", "", "waiting for ephemeral volume controller"] {
             assert_eq!(Changes::curing(unknown), Changes::ALL, "{unknown}");
         }
