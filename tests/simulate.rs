@@ -3,6 +3,9 @@
 #[path = "support/server.rs"]
 mod server;
 
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
 use serde_json::{Value, json};
 use server::Server;
 
@@ -159,4 +162,102 @@ async fn faults_name_the_step_and_the_remedy() {
     }
     let unknown = refused(&server, json!({"stepz": []})).await;
     assert!(unknown.contains("stepz"), "{unknown}");
+}
+
+/// Answers of cluster-capacity (commit 3cb0ea289, which schedules as kube-scheduler 1.34.1) to a pod on a cluster of a real API server, one a line.
+const CAPACITY: &str = include_str!("data/capacity-1.34.jsonl");
+
+/// An input of cluster-capacity, and its answer.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Recorded {
+    id: String,
+    pod: Value,
+    limit: Option<usize>,
+    answer: CapacityAnswer,
+    /// The answer here, where it differs on purpose.
+    podberth: Option<OwnAnswer>,
+    /// The cluster, by lists of its kinds.
+    #[serde(flatten)]
+    on: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CapacityAnswer {
+    replicas: usize,
+    fail_reason: FailReason,
+    replicas_on_nodes: BTreeMap<String, usize>,
+    /// Another run had other nodes (`names`), since kube-scheduler chooses among equal nodes by chance.
+    nodes_differ: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FailReason {
+    fail_type: String,
+    fail_message: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OwnAnswer {
+    count: usize,
+    by_node: BTreeMap<String, usize>,
+    limited_by: String,
+}
+
+/// An answer that cluster-capacity gave, in the terms of `howMany`: nothing limits the number where the caller's limit was reached.
+fn wanted(recorded: Recorded) -> (usize, Option<String>, BTreeMap<String, usize>, bool) {
+    let Recorded { answer, podberth, .. } = recorded;
+    if let Some(OwnAnswer { count, by_node, limited_by }) = podberth {
+        return (count, Some(limited_by), by_node, true);
+    }
+    let FailReason { fail_type, fail_message } = answer.fail_reason;
+    let limited_by = match &*fail_type {
+        "Unschedulable" => Some(fail_message),
+        "LimitReached" => None,
+        other => panic!("{other}"),
+    };
+    (answer.replicas, limited_by, answer.replicas_on_nodes, answer.nodes_differ.is_none())
+}
+
+#[tokio::test]
+async fn how_many_is_what_cluster_capacity_answers() {
+    let server = Server::with(&[]).await;
+    let profile = json!({"apiVersion": "kubescheduler.config.k8s.io/v1", "kind": "KubeSchedulerConfiguration"});
+    for line in CAPACITY.lines() {
+        let recorded: Recorded = serde_json::from_str(line).expect("a recorded answer");
+        let Recorded { id, pod, limit, on, .. } = &recorded;
+        let mut asked = json!({"on": on, "profile": profile, "howMany": {"pod": pod}});
+        if let Some(limit) = limit {
+            asked["howMany"]["limit"] = json!(limit);
+        }
+        let mut answers = Vec::new();
+        for seed in 0..3 {
+            asked["seed"] = json!(seed);
+            answers.push(simulate(&server, &asked).await["howMany"].take());
+        }
+        let id = id.clone();
+        let (count, limited_by, by_node, is_one_way) = wanted(recorded);
+        for answer in answers {
+            assert_eq!(
+                (&answer["count"], answer["limitedBy"].as_str()),
+                (&json!(count), limited_by.as_deref()),
+                "{id}"
+            );
+            let nodes: BTreeMap<String, usize> = serde_json::from_value(answer["byNode"].clone()).expect("numbers");
+            if is_one_way {
+                assert_eq!(nodes, by_node, "{id}");
+            } else {
+                assert_eq!(in_order(&nodes), in_order(&by_node), "{id}");
+            }
+        }
+    }
+}
+
+fn in_order(by_node: &BTreeMap<String, usize>) -> Vec<usize> {
+    let mut counts: Vec<usize> = by_node.values().copied().collect();
+    counts.sort_unstable();
+    counts
 }

@@ -20,7 +20,9 @@ pub struct HowMany {
     pub limited_by: Option<String>,
 }
 
-/// Places copies of a pod one after the other until one fits nowhere, at most `most`. Nothing is evicted for them, as in cluster-capacity.
+/// Places copies of a pod one after the other until one fits nowhere, at most `most`, as cluster-capacity does (`pkg/framework/simulator.go`). Nothing is
+/// evicted for them: cluster-capacity stops at the first pod that fits nowhere. It tries preemption before it stops, so its sentence says why that does not
+/// help, if it does not.
 pub fn how_many(of: &Simulation, pod: &Pod, most: usize) -> HowMany {
     let options = batch::Options { preempt: false, ..of.options() };
     let mut placing = Placing::new(of.profiles().clone(), of.snapshot().clone(), options);
@@ -29,19 +31,28 @@ pub fn how_many(of: &Simulation, pod: &Pod, most: usize) -> HowMany {
     while answer.count < most {
         let is_free = |name: &Name| of.snapshot().pod(&pod.namespace, name).is_none();
         let Some(name) = names.find(is_free) else { break };
-        let copy = Pod { uid: name.clone(), name, ..pod.clone() };
-        match placing.place(&Arc::new(copy)) {
+        let copy = Arc::new(Pod { uid: name.clone(), name, ..pod.clone() });
+        match placing.place(&copy) {
             Placement::Placed(there) => {
                 answer.count += 1;
                 *answer.by_node.entry(there.node).or_default() += 1;
             }
             Placement::Unschedulable(message) => {
-                answer.limited_by = Some(message);
+                answer.limited_by =
+                    Some(if of.options().preempt { in_vain(of, placing, &copy, message) } else { message });
                 break;
             }
         }
     }
     answer
+}
+
+/// The sentence for a pod that fits nowhere, after preemption was tried: it ends with why evictions do not help, if they do not.
+fn in_vain(of: &Simulation, placing: Placing, pod: &Arc<Pod>, message: String) -> String {
+    match Placing::new(of.profiles().clone(), placing.into_snapshot(), of.options()).place(pod) {
+        Placement::Placed(_) => message,
+        Placement::Unschedulable(complete) => complete,
+    }
 }
 
 /// The smallest number of further nodes with which all pods fit.
