@@ -7,6 +7,7 @@ use metrics::{counter, histogram};
 use tokio::time::Instant;
 
 use super::{
+    asked_by::By,
     cluster::ClusterName,
     context::PolicyQuery,
     extract::{JsonBytes, Query},
@@ -24,6 +25,7 @@ use crate::{
     telemetry,
     wire::{
         audit::event::NODE,
+        decision::AskedBy,
         extender::{ExtenderBindingArgs, ExtenderBindingResult},
     },
 };
@@ -43,11 +45,12 @@ pub async fn bind(
     State(state): State<AppState>,
     ClusterName(cluster): ClusterName,
     caller: Caller,
+    By(by): By,
     Query(query): Query<PolicyQuery>,
     JsonBytes(body): JsonBytes,
 ) -> Result<Json<ExtenderBindingResult>> {
     let start = Instant::now();
-    let reply = answer(&state, &cluster, &caller, query.policy.as_deref(), &body).await;
+    let reply = answer(&state, &cluster, (&caller, &by), query.policy.as_deref(), &body).await;
     let code = reply.as_ref().map_or_else(|error| error.reason().code.as_u16(), |_| 200);
     counter!(telemetry::EXTENDER_REQUESTS, "verb" => "bind", "form" => "none", "code" => code.to_string()).increment(1);
     histogram!(telemetry::EXTENDER_REQUEST_DURATION, "verb" => "bind").record(start.elapsed());
@@ -58,7 +61,7 @@ pub async fn bind(
 async fn answer(
     service: &Service,
     cluster: &Arc<str>,
-    caller: &Caller,
+    (caller, by): (&Caller, &AskedBy),
     policy: Option<&str>,
     body: &[u8],
 ) -> Result<Option<String>> {
@@ -66,7 +69,7 @@ async fn answer(
     caller.check_bind(service, cluster, &args.pod_namespace, &args.pod_name).await?;
     audit::named(&args.pod_namespace, &args.pod_name);
     let node = args.node.clone();
-    let why = extender_bind(service, cluster, args, policy).await?;
+    let why = extender_bind(service, cluster, args, policy, by).await?;
     if why.is_none() {
         audit::note(NODE, || node);
     }

@@ -6,6 +6,7 @@
 use axum::{extract::State, response::Response};
 
 use super::{
+    asked_by::Sampled,
     cluster::ClusterName,
     context::{FreshnessQuery, PolicyQuery},
     extract::{JsonBytes, Query},
@@ -38,11 +39,18 @@ pub async fn filter(
     ClusterName(cluster): ClusterName,
     Query(query): Query<PolicyQuery>,
     Query(fresh): Query<FreshnessQuery>,
+    Sampled(sample): Sampled,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
     let context = context::take(&state, &cluster, fresh.fresh()).await?;
     context.may_decide()?;
-    measured("filter", context, body, move |body, context| filter::filter(body, query.policy.as_deref(), context)).await
+    let work = move |body: &_, context: &_| {
+        let policy = query.policy.as_deref();
+        let answer = filter::filter(body, policy, context);
+        answer.noted(sample, context, policy, body);
+        answer
+    };
+    measured("filter", context, body, work).await
 }
 
 /// How good each node is for a pod
@@ -62,10 +70,16 @@ pub async fn prioritize(
     ClusterName(cluster): ClusterName,
     Query(query): Query<PolicyQuery>,
     Query(fresh): Query<FreshnessQuery>,
+    Sampled(sample): Sampled,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response> {
     let context = context::take(&state, &cluster, fresh.fresh()).await?;
     context.may_decide()?;
-    let work = move |body: &_, context: &_| prioritize::prioritize(body, query.policy.as_deref(), context);
+    let work = move |body: &_, context: &_| {
+        let policy = query.policy.as_deref();
+        let answer = prioritize::prioritize(body, policy, context);
+        answer.noted(sample, context, policy, body);
+        answer
+    };
     measured("prioritize", context, body, work).await
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{
     context::{self, Chosen, DecisionContext},
+    decisions::Sample,
     error::{Error, Result},
 };
 use crate::{
@@ -32,6 +33,15 @@ pub struct Answer {
     pub form: &'static str,
     /// The body of the reply.
     pub body: Result<Pieces>,
+}
+
+impl Answer {
+    /// Hands the call over to be recorded, if it is one of the share that is.
+    pub fn noted(&self, sample: Option<Sample>, context: &DecisionContext, policy: Option<&str>, body: &Bytes) {
+        if let (Some(sample), Ok(reply)) = (sample, &self.body) {
+            sample.answered(context, policy, body, reply);
+        }
+    }
 }
 
 /// Reads a question about candidates, and answers it under its policy. `point` is the extension point, `images` tells if the images of nodes are read.

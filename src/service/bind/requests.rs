@@ -17,13 +17,14 @@ use crate::{
         Service,
         compute::compute,
         context,
+        decisions::NotedBind,
         error::{Error, Result, Subject},
         objects::{Target, kind_of_pods},
         source::{lag, requests::PodRef},
     },
     store::{Key, Refusal},
     telemetry::trace,
-    wire::extender::ExtenderBindingArgs,
+    wire::{decision::AskedBy, extender::ExtenderBindingArgs},
 };
 
 /// Binds the pod of a target to a node, if it has this uid (empty: any) and fits there by the policy (`None`: the one in
@@ -71,6 +72,7 @@ pub async fn extender_bind(
     cluster: &Arc<str>,
     args: ExtenderBindingArgs,
     policy: Option<&str>,
+    by: &AskedBy,
 ) -> Result<Option<String>> {
     let ExtenderBindingArgs { pod_name, pod_namespace, pod_uid, node } = args;
     if pod_name.is_empty() || node.is_empty() {
@@ -87,7 +89,15 @@ pub async fn extender_bind(
     Ok(match bind_pod(service, cluster, &key, &pod_uid, &node, judged_by).await? {
         BindOutcome::Refused(refusal) => Some(why(refusal, &pod_namespace, &pod_name, &pod_uid)),
         BindOutcome::NotBound(why) | BindOutcome::Waits { why, .. } => Some(why),
-        BindOutcome::Bound { .. } => None,
+        BindOutcome::Bound { revision, is_new } => {
+            if is_new && service.decisions.is_on() {
+                let (pod, policy) = ((pod_namespace, pod_name), policy.map(ToOwned::to_owned));
+                let (cluster, by) = (cluster.clone(), by.clone());
+                let view = service.clusters.get(&cluster).await?.view();
+                service.decisions.bound(NotedBind { cluster, by, pod, node, policy, revision, view });
+            }
+            None
+        }
     })
 }
 

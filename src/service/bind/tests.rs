@@ -381,7 +381,9 @@ async fn a_repeated_bind_takes_up_the_one_that_is_under_way() {
             pod_uid: uid.into(),
             node: node.into(),
         };
-        extender_bind(&world.service, &CLUSTER.into(), args, None).await.expect("the store answers")
+        extender_bind(&world.service, &CLUSTER.into(), args, None, &Default::default())
+            .await
+            .expect("the store answers")
     };
     world.fake.script(vec![Answer::Dropped; 20]);
     let unknown = ask("u", "n1").await.expect("a reason");

@@ -23,11 +23,13 @@ use crate::{
 };
 
 pub use self::{
+    calls::{Answered, NotedBind, Sample},
     made::{About, Made, Making, Said},
     read::{Asked, batch, get, list, masked},
     writing::{effects, summarized},
 };
 
+mod calls;
 mod made;
 mod read;
 mod writing;

@@ -21,6 +21,7 @@ use tokio::{
 
 use super::{
     BEST, KIND,
+    calls::{Call, NotedBind, entry_of_bind, entry_of_call},
     made::{About, Chunk, OfBatch, One, Said},
 };
 use crate::{
@@ -46,7 +47,7 @@ const MOST: usize = 20_000;
 const MOST_BYTES: usize = 16 << 20;
 
 /// The longest pod that is recorded with its decision.
-const LONGEST_POD: usize = MAX_BODY - (64 << 10);
+pub(super) const LONGEST_POD: usize = MAX_BODY - (64 << 10);
 
 /// Longest wait of a reader for what was decided before.
 const FLUSHED_WITHIN: Duration = Duration::from_secs(2);
@@ -63,6 +64,8 @@ const MOST_BEFORE: usize = 1_024;
 
 enum Message {
     Chunk(Chunk),
+    Call(Box<Call>),
+    Bind(Box<NotedBind>),
     Flush(oneshot::Sender<()>),
 }
 
@@ -80,8 +83,29 @@ struct Waiting {
     bytes: AtomicUsize,
 }
 
-fn bytes_of(chunk: &Chunk) -> usize {
-    chunk.decisions.iter().filter_map(|one| one.body.as_ref()).map(Bytes::len).sum()
+impl Message {
+    /// The number of its decisions, and the bytes that it keeps.
+    fn size(&self) -> (usize, usize) {
+        match self {
+            Self::Chunk(chunk) => {
+                let bodies = chunk.decisions.iter().filter_map(|one| one.body.as_ref());
+                (chunk.decisions.len(), bodies.map(Bytes::len).sum())
+            }
+            Self::Call(call) => (1, call.body.len().saturating_mul(2)),
+            Self::Bind(_) => (1, 0),
+            Self::Flush(_) => (0, 0),
+        }
+    }
+
+    /// The entries of its decisions.
+    fn entries(self, budget: &mut Budget) -> Vec<Entry> {
+        match self {
+            Self::Chunk(chunk) => entries(&chunk, budget),
+            Self::Call(call) => entry_of_call(*call).into_iter().collect(),
+            Self::Bind(bind) => entry_of_bind(*bind).into_iter().collect(),
+            Self::Flush(_) => Vec::new(),
+        }
+    }
 }
 
 impl Writing {
@@ -103,13 +127,14 @@ impl Writing {
                             // Its reader may be gone.
                             let _ = flushed.send(());
                         }
-                        Message::Chunk(chunk) => {
-                            waiting.decisions.fetch_sub(chunk.decisions.len(), Ordering::Relaxed);
-                            waiting.bytes.fetch_sub(bytes_of(&chunk), Ordering::Relaxed);
+                        message => {
+                            let (count, bytes) = message.size();
+                            waiting.decisions.fetch_sub(count, Ordering::Relaxed);
+                            waiting.bytes.fetch_sub(bytes, Ordering::Relaxed);
                             let budget = budget.clone();
                             let writing = move || {
                                 let mut budget = budget.lock().unwrap_or_else(PoisonError::into_inner);
-                                entries(&chunk, &mut budget)
+                                message.entries(&mut budget)
                             };
                             match tokio::task::spawn_blocking(writing).await {
                                 Ok(entries) => entries.into_iter().for_each(|entry| recorder.note(entry, false)),
@@ -125,11 +150,25 @@ impl Writing {
 
     /// Takes decisions in, if there is room for them.
     pub(super) fn push(&self, chunk: Chunk) {
-        let (count, bytes) = (chunk.decisions.len(), bytes_of(&chunk));
+        self.send(Message::Chunk(chunk));
+    }
+
+    /// Takes a call in, if there is room for it.
+    pub(super) fn push_call(&self, call: Call) {
+        self.send(Message::Call(Box::new(call)));
+    }
+
+    /// Takes a bind in, if there is room for it.
+    pub(super) fn push_bind(&self, bind: NotedBind) {
+        self.send(Message::Bind(Box::new(bind)));
+    }
+
+    fn send(&self, message: Message) {
+        let (count, bytes) = message.size();
         let decisions = self.waiting.decisions.fetch_add(count, Ordering::Relaxed);
         let before = self.waiting.bytes.fetch_add(bytes, Ordering::Relaxed);
         let is_full = decisions + count > MOST || before + bytes > MOST_BYTES;
-        if is_full || self.messages.send(Message::Chunk(chunk)).is_err() {
+        if is_full || self.messages.send(message).is_err() {
             self.waiting.decisions.fetch_sub(count, Ordering::Relaxed);
             self.waiting.bytes.fetch_sub(bytes, Ordering::Relaxed);
             self.lost(count as u64);

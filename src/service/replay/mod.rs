@@ -11,11 +11,14 @@ use super::{
     Service,
     access::sight::Sight,
     compute::compute_long,
-    decisions::{self, Asked, Said, effects, masked},
+    context::{DecisionContext, Fresh, take},
+    decisions::{self, Answered, Asked, Said, effects, masked},
     error::{Error, Result},
+    filter, prioritize,
     schedule::Again,
 };
 use crate::wire::decision::{CallKind, Decision, DecisionOutcome, ReplayReport, ReplayRequest, ReplayedField};
+use crate::wire::policy::revision::DEFAULT;
 
 mod state;
 
@@ -137,6 +140,12 @@ async fn of_batch(service: &Service, cluster: &Arc<str>, group: Vec<Decision>) -
                 continue;
             }
         };
+        if matches!(left[0].call, CallKind::Filter | CallKind::Prioritize) {
+            let decision = left.remove(0);
+            let answer = call_again(service, cluster, context, &decision).await?;
+            replayed.push((decision, answer));
+            continue;
+        }
         // After a decision that differs the rest goes on from what was recorded.
         let (done, rest) = compute_long(true, move || in_order(context, left)).await?;
         replayed.extend(done);
@@ -168,6 +177,29 @@ fn in_order(context: Context, group: Vec<Decision>) -> (Vec<(Decision, Replayed)
         }
     }
     (done, left.collect())
+}
+
+/// Answers a call of `/filter` or `/prioritize` again.
+async fn call_again(service: &Service, cluster: &Arc<str>, context: Context, decision: &Decision) -> Result<Replayed> {
+    let asked = take(service, cluster, Fresh::default()).await?;
+    let asked = DecisionContext { in_flight: Arc::default(), ..asked.of_the_past(context.view.clone()) };
+    let call = decision.call;
+    let all = || context.view.snapshot.nodes().map(|node| node.name().to_string()).collect();
+    let names: Vec<String> = decision.candidates.clone().unwrap_or_else(all);
+    let body = serde_json::json!({"Pod": decision.pod.body, "NodeNames": names}).to_string().into();
+    let name = decision.policy.name.clone();
+    let policy = (name != DEFAULT).then_some(name);
+    let answer = move || match call {
+        CallKind::Filter => filter::filter(&body, policy.as_deref(), &asked),
+        _ => prioritize::prioritize(&body, policy.as_deref(), &asked),
+    };
+    let again = compute_long(true, answer).await?.body?;
+    let now = Answered::parse(call, again).map(|answered| answered.digest()).unwrap_or_default();
+    let recorded = decision.digest.clone().unwrap_or_default();
+    if now == recorded {
+        return Ok(Replayed::Identical);
+    }
+    Ok(Replayed::Different(vec![ReplayedField { field: "digest".into(), recorded, now }]))
 }
 
 /// Makes a decision again.

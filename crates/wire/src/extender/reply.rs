@@ -13,7 +13,7 @@ use crate::text::Text;
 const WORTH_SHARING: usize = 4096;
 
 /// The body of a reply, in pieces that are sent one after another.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Pieces {
     done: Vec<Bytes>,
     open: Vec<u8>,
