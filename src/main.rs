@@ -11,7 +11,7 @@ use podberth::{
         self,
         archive::{Export, Import},
     },
-    commands::{certs, explain, kubeconfig, policy, rbac, sync, test, token},
+    commands::{certs, explain, kubeconfig, policy, rbac, replay, sync, test, token},
     config::{self, Failure, Settings},
 };
 
@@ -44,6 +44,8 @@ enum Command {
     Policy(policy::Command),
     /// Test a policy: place pods of files of scenarios, and compare the outcome with what the files expect
     Test(test::Options),
+    /// Have a server make its recorded decisions again, and tell which have another answer
+    Replay(Box<replay::Options>),
     /// Bring the database's schema up to date, and end
     Migrate(Box<Settings>),
     /// Write clusters to a file, from which they can be imported into any database
@@ -100,6 +102,12 @@ fn main() -> ExitCode {
         }),
         Command::Policy(command) => return say(&policy::run(&command)),
         Command::Test(options) => return tell(&test::run(&options)),
+        Command::Replay(options) => {
+            match app::run_for(async { replay::run(&options).await.map_err(app::Error::Question) }) {
+                Ok(said) => return say(&said),
+                Err(error) => Err(error),
+            }
+        }
         Command::Migrate(settings) => app::run(app::migrate(&settings)),
         Command::Export(command) => app::run(app::archive::export(&command)),
         Command::Import(command) => app::run(app::archive::import(&command)),

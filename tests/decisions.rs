@@ -99,3 +99,72 @@ async fn trials_and_servers_that_record_nothing_have_no_decisions() {
     trial.post("/schedule", json!({"pods": [pod("p", "1")], "dryRun": true}).to_string()).await.is(200);
     assert_eq!(list(&trial, "").await["items"], json!([]));
 }
+
+#[tokio::test]
+async fn a_share_of_the_calls_of_extender_verbs_is_recorded_and_made_again() {
+    let server = server("all", &[node("a", "2"), node("b", "4")]).await;
+    let ask = json!({"Pod": pod("p", "3"), "NodeNames": ["a", "b"]});
+    server.post("/filter", &ask).await.is(200);
+    server.post("/prioritize", json!({"Pod": pod("q", "1"), "NodeNames": ["b"]})).await.is(200);
+    let all = list(&server, "").await;
+    assert_eq!(texts(&all, "call"), ["prioritize", "filter"]);
+    assert_eq!(all["items"][0]["candidates"], json!(["b"]));
+    assert_eq!(all["items"][0]["node"], "b");
+    assert_eq!(all["items"][1].get("candidates"), None, "all nodes");
+    assert_eq!((&all["items"][1]["fitting"], &all["items"][1]["outcome"]), (&1.into(), &"answered".into()));
+    assert_eq!(all["items"][1]["verdicts"], json!([{"reason": "Insufficient cpu", "nodes": 1}]));
+    let again = server.post("/replay", json!({"all": true})).await.is(200);
+    assert_eq!((&again["identical"], &again["total"]), (&2.into(), &2.into()), "{again}");
+    let id = texts(&all, "id")[1].to_owned();
+    let explained = server.get(&format!("/decisions/{id}/explain")).await.is(200);
+    assert_eq!((&explained["selected"], &explained["snapshotRevision"]), (&json!("b"), &all["items"][1]["revision"]));
+}
+
+#[tokio::test]
+async fn a_share_of_half_the_calls_is_every_second_one() {
+    let server = server("0.5", &[node("a", "2")]).await;
+    for at in 0..6 {
+        server.post("/filter", json!({"Pod": pod(&format!("p{at}"), "1"), "NodeNames": ["a"]})).await.is(200);
+    }
+    assert_eq!(texts(&list(&server, "").await, "call").len(), 3);
+}
+
+#[tokio::test]
+async fn binds_of_the_extender_verb_are_recorded_and_judged_again() {
+    let mut stored = pod("p", "1");
+    stored["metadata"]["uid"] = "u".into();
+    let server = server("binds", &[node("a", "2"), ("pods", stored)]).await;
+    let bind = json!({"PodName": "p", "PodNamespace": "shop", "PodUID": "u", "Node": "a"});
+    assert_eq!(server.post("/bind", &bind).await.is(200)["Error"], "");
+    server.post("/bind", &bind).await.is(200);
+    let all = list(&server, "").await;
+    assert_eq!((texts(&all, "call"), texts(&all, "node")), (vec!["bind"], vec!["a"]), "a repeat is no bind: {all}");
+}
+
+#[tokio::test]
+async fn a_decision_is_explained_on_the_state_on_which_it_was_made() {
+    let server = server("binds", &[node("a", "2"), node("b", "4")]).await;
+    server.post("/schedule", json!({"pods": [pod("p0", "3"), pod("p1", "2"), pod("p2", "2")]})).await.is(200);
+    let all = list(&server, "").await;
+    let revision = all["items"][0]["revision"].as_u64().expect("a revision");
+    for item in all["items"].as_array().expect("items") {
+        let reply = server.get(&format!("/decisions/{}/explain", item["id"].as_str().expect("an id"))).await;
+        // Without a history the state is gone, and the error tells that.
+        assert!(reply.refusal(410).contains("cannot be explained"), "{}", reply.text());
+    }
+    let again = server.post("/replay", json!({"all": true})).await.is(200);
+    assert_eq!((&again["total"], &again["identical"]), (&3.into(), &0.into()));
+    let why = again["skipped"][0]["why"].as_str().expect("why");
+    assert!(why.contains(&format!("revision {revision}")) && why.contains("left"), "{why}");
+    for (body, told) in [
+        (json!({}), "one of decisions, since and all"),
+        (json!({"all": true, "since": "2026-01-01T00:00:00Z"}), "one of decisions, since and all"),
+        (json!({"since": "then"}), "since"),
+        (json!({"decisions": vec!["x"; 10_001]}), "10000"),
+    ] {
+        let refusal = server.post("/replay", body).await.refusal(400);
+        assert!(refusal.contains(told), "{refusal}");
+    }
+    let unknown = server.post("/replay", json!({"decisions": ["x"]})).await.is(200);
+    assert_eq!(unknown["skipped"][0]["id"], "x");
+}

@@ -1,12 +1,13 @@
 //! `/decisions`: the record of decisions.
 
-use axum::{Json, extract::State};
+use axum::{Json, extract::State, response::IntoResponse};
 use jiff::Timestamp;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{
     cluster::ClusterName,
+    context::written,
     extract::{JsonBytes, Path, Query, parse_json},
     openapi::{DecisionErrors, ReadErrors},
     state::AppState,
@@ -16,9 +17,12 @@ use crate::{
         access::{Caller, sight::Sight},
         decisions::{self, Asked, masked},
         error::{Error, Result},
-        replay::replay as replayed,
+        replay::{completed, explain as explained, replay as replayed},
     },
-    wire::decision::{Decision, DecisionList, DecisionOutcome, ReplayReport, ReplayRequest},
+    wire::{
+        decision::{Decision, DecisionList, DecisionOutcome, ReplayReport, ReplayRequest},
+        explanation::Explanation,
+    },
 };
 
 /// The decisions that are meant.
@@ -108,7 +112,26 @@ pub async fn read(
 ) -> Result<Json<Decision>> {
     let mut sight = Sight::of(&caller, &state, &cluster).await?;
     let decision = decisions::get(&state, &cluster, &id).await?;
+    let decision = completed(&state, &cluster, decision).await?;
     Ok(Json(masked(decision, &mut sight)))
+}
+
+/// Explain a recorded decision
+///
+/// Every node by every predicate and priority, on the state on which the decision was made: its revision, and the pods that were placed before it in its
+/// batch. A 410 tells why that state is not there any more.
+#[utoipa::path(get, path = "/decisions/{id}/explain", operation_id = "explainDecision", tag = "decisions",
+    params(("id" = String, Path, description = "The decision's id", example = "0198e3f0-2b1c-7a41-8000-1b2c3d400000")),
+    responses((status = 200, description = "The whole decision.", body = Explanation), DecisionErrors))]
+pub async fn explain(
+    State(state): State<AppState>,
+    ClusterName(cluster): ClusterName,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<impl IntoResponse> {
+    let sight = Sight::of(&caller, &state, &cluster).await?;
+    let explanation = explained(&state, &cluster, &id, sight).await?;
+    written(explanation, true).await
 }
 
 /// Make recorded decisions again

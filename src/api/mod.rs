@@ -120,6 +120,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(audit::list))
         .routes(routes!(decisions::list))
         .routes(routes!(decisions::read))
+        .routes(routes!(decisions::explain))
         .routes(routes!(decisions::replay))
         .merge(access::routes())
         .merge(discovery::routes())

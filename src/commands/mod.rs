@@ -9,6 +9,7 @@ mod junit;
 pub mod kubeconfig;
 pub mod policy;
 pub mod rbac;
+pub mod replay;
 pub mod sync;
 pub mod test;
 pub mod token;

@@ -142,10 +142,7 @@ impl Step {
                 with_extenders(service, cluster, (question, fitting, pod, sent)).await?
             }
         };
-        let candidates = explanation.preemption.iter_mut().flat_map(|preemption| &mut preemption.candidates);
-        for victim in candidates.flat_map(|candidate| &mut candidate.victims) {
-            sight.mask(&mut victim.namespace, &mut victim.name, Some(&mut victim.uid));
-        }
+        mask(&mut explanation, &mut sight);
         Ok(explanation)
     }
 }
@@ -190,6 +187,22 @@ async fn stored_pod(stored: &Stored, pod: &model::Pod, is_sent: bool) -> Result<
 /// The first fault of the question, or of what it names.
 pub fn answer(request: &ExplainRequest, policy: Option<&str>, view: &View) -> Result<Explanation> {
     Question::new(request, policy, view).map(|question| question.answer(&ExtenderAnswers::default()))
+}
+
+/// The whole decision for a pod on a snapshot.
+pub fn explained(chosen: &Chosen, snapshot: &Snapshot, pod: &model::Pod, seed: u64, preempt: bool) -> Explanation {
+    let pod = model::Pod { node_name: Name::default(), ..pod.clone() };
+    let (chosen, snapshot) = (chosen.clone(), snapshot.clone());
+    let question = Question { chosen, snapshot, pod, template: None, bound_to: None, seed, preempt, suggests: false };
+    question.answer(&ExtenderAnswers::default())
+}
+
+/// Numbers in place of the names of pods that a caller may not know.
+pub fn mask(explanation: &mut Explanation, sight: &mut Sight) {
+    let candidates = explanation.preemption.iter_mut().flat_map(|preemption| &mut preemption.candidates);
+    for victim in candidates.flat_map(|candidate| &mut candidate.victims) {
+        sight.mask(&mut victim.namespace, &mut victim.name, Some(&mut victim.uid));
+    }
 }
 
 /// A question that is understood.

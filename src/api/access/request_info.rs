@@ -153,6 +153,7 @@ fn own<'a>(method: &Method, cluster: &str, segments: &[&'a str]) -> Option<(Reso
         ["decisions"] => of("decisions", none()),
         ["replay"] => of("replays", none()),
         ["decisions", id] => of("decisions", decoded(id)),
+        ["decisions", id, part @ ("explain" | "bundle")] => of("decisions", decoded(id)).below(part),
         _ => return None,
     };
     let is_of_all = match &*attributes.resource {

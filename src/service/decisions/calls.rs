@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::{BEST, KIND, Log, writing::LONGEST_POD};
+use super::{BEST, KIND, LONGEST_POD, Log};
 use crate::{
     clock,
     core::snapshot::Snapshot,
@@ -24,7 +24,7 @@ use crate::{
     wire::{
         access::token,
         decision::{AskedBy, CallKind, Decision, DecisionOutcome, JudgedPod, NodeScore, VerdictCount},
-        extender::{Args, Candidates, HostPriority, KnownNodes, Pieces, Reading},
+        extender::{Args, Candidates, Pieces, Reading},
     },
 };
 
@@ -120,6 +120,13 @@ struct FilterReply {
     error: String,
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Scored {
+    host: String,
+    score: i64,
+}
+
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Nodes {
@@ -143,8 +150,8 @@ impl Answered {
     pub fn parse(call: CallKind, reply: Pieces) -> Option<Self> {
         let text = reply.finish().concat();
         if call == CallKind::Prioritize {
-            let scores: Vec<HostPriority> = serde_json::from_slice(&text).ok()?;
-            let scores = scores.into_iter().map(|HostPriority { host, score }| (host, score)).collect();
+            let scores: Vec<Scored> = serde_json::from_slice(&text).ok()?;
+            let scores = scores.into_iter().map(|Scored { host, score }| (host, score)).collect();
             return Some(Self { scores, ..Self::default() });
         }
         let reply: FilterReply = serde_json::from_slice(&text).ok()?;

@@ -17,7 +17,7 @@ use crate::{
     clock,
     live::upkeep::Job,
     service::audit::{Recorder, Sinks, Sort},
-    store::{Ledger, Retain, Storage, StoreError},
+    store::{Ledger, Retain, Storage, StoreError, ledger::MAX_BODY},
     telemetry,
     wire::decision::Share,
 };
@@ -39,6 +39,9 @@ pub const KIND: &str = "decision";
 
 /// The number of best nodes that a record has.
 pub const BEST: usize = 10;
+
+/// The longest pod that is recorded with its decision.
+const LONGEST_POD: usize = MAX_BODY - (64 << 10);
 
 /// How long a decision waits for others before they are written together.
 const GATHERED_FOR: Duration = Duration::from_millis(500);

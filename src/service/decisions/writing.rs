@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::{
-    BEST, KIND,
+    BEST, KIND, LONGEST_POD,
     calls::{Call, NotedBind, entry_of_bind, entry_of_call},
     made::{About, Chunk, OfBatch, One, Said},
 };
@@ -34,7 +34,7 @@ use crate::{
         audit::{Recorder, word},
         supervised::Supervised,
     },
-    store::{Entry, ledger::MAX_BODY},
+    store::Entry,
     telemetry,
     wire::{
         decision::{BatchPlace, Charge, Decision, DecisionOutcome, Effects, JudgedPod, NodeScore, VerdictCount},
@@ -45,9 +45,6 @@ use crate::{
 /// Decisions that wait to be written, and bytes of their pods.
 const MOST: usize = 20_000;
 const MOST_BYTES: usize = 16 << 20;
-
-/// The longest pod that is recorded with its decision.
-pub(super) const LONGEST_POD: usize = MAX_BODY - (64 << 10);
 
 /// Longest wait of a reader for what was decided before.
 const FLUSHED_WITHIN: Duration = Duration::from_secs(2);

@@ -11,13 +11,16 @@ use super::{
     Service,
     access::sight::Sight,
     compute::compute_long,
-    context::{DecisionContext, Fresh, take},
+    context::{Fresh, take},
     decisions::{self, Answered, Asked, Said, effects, masked},
     error::{Error, Result},
+    explain::{explained, mask},
     filter, prioritize,
     schedule::Again,
 };
+use crate::core::summary::summarize;
 use crate::wire::decision::{CallKind, Decision, DecisionOutcome, ReplayReport, ReplayRequest, ReplayedField};
+use crate::wire::explanation::Explanation;
 use crate::wire::policy::revision::DEFAULT;
 
 mod state;
@@ -179,10 +182,54 @@ fn in_order(context: Context, group: Vec<Decision>) -> (Vec<(Decision, Replayed)
     (done, left.collect())
 }
 
+/// Explains a recorded decision: every node by every predicate and priority, on the state on which it was made. `sight`: the pods that the caller may
+/// name.
+///
+/// # Errors
+/// [`Error::Expired`] with the reason if the state is not kept, [`Error::NotFound`], and those of the store.
+pub async fn explain(service: &Service, cluster: &Arc<str>, id: &str, mut sight: Sight) -> Result<Explanation> {
+    let decision = decisions::get(service, cluster, id).await?;
+    sight.check(&decision.pod.namespace, &decision.pod.name)?;
+    let gone = |why: String| Error::Expired(format!("the decision {id} cannot be explained: {why}"));
+    let context = Context::of(service, cluster, &decision).await?.map_err(gone)?;
+    let explain = move || {
+        let (pod, _) = context.pod(&decision)?;
+        let working = context.working()?;
+        let is_nowhere = decision.outcome == DecisionOutcome::Unschedulable || !decision.victims.is_empty();
+        let preempt = decision.preempt && is_nowhere;
+        Ok(explained(&context.chosen, working.snapshot(), &pod, decision.seed, preempt))
+    };
+    let mut explanation = compute_long(false, explain).await?.map_err(gone)?;
+    mask(&mut explanation, &mut sight);
+    Ok(explanation)
+}
+
+/// Completes a record with why nodes were ruled out and the best nodes, if the state on which it was made is kept.
+///
+/// # Errors
+/// Those of the store.
+pub async fn completed(service: &Service, cluster: &Arc<str>, decision: Decision) -> Result<Decision> {
+    if decision.verdicts.is_some() || decision.digest.is_some() || decision.call == CallKind::Bind {
+        return Ok(decision);
+    }
+    let Ok(context) = Context::of(service, cluster, &decision).await? else { return Ok(decision) };
+    let complete = move || {
+        let mut decision = decision;
+        if let (Ok((pod, _)), Ok(working)) = (context.pod(&decision), context.working()) {
+            let seed = decision.seed;
+            let summary = summarize(context.chosen.profile(), &pod, working.snapshot(), seed, decisions::BEST);
+            decisions::summarized(&mut decision, &summary);
+        }
+        decision
+    };
+    compute_long(false, complete).await
+}
+
 /// Answers a call of `/filter` or `/prioritize` again.
 async fn call_again(service: &Service, cluster: &Arc<str>, context: Context, decision: &Decision) -> Result<Replayed> {
     let asked = take(service, cluster, Fresh::default()).await?;
-    let asked = DecisionContext { in_flight: Arc::default(), ..asked.of_the_past(context.view.clone()) };
+    let mut asked = asked.of_the_past(context.view.clone());
+    asked.in_flight = Arc::default();
     let call = decision.call;
     let all = || context.view.snapshot.nodes().map(|node| node.name().to_string()).collect();
     let names: Vec<String> = decision.candidates.clone().unwrap_or_else(all);

@@ -253,6 +253,11 @@ impl Working {
         }
     }
 
+    /// The cluster.
+    pub(super) fn snapshot(&self) -> &Snapshot {
+        self.batch.snapshot()
+    }
+
     /// Makes a decision, and puts the pod where it goes.
     pub(super) fn decide(&mut self, pod: &Arc<Pod>, is_sent: bool) -> Again {
         let again = decide_again(&mut self.batch, pod.clone(), is_sent);

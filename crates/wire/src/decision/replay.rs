@@ -95,6 +95,16 @@ impl ReplayReport {
         self.identical += 1;
     }
 
+    /// Takes in the next page.
+    pub fn join(&mut self, page: Self) {
+        self.total += page.total;
+        self.identical += page.identical;
+        self.more_different += page.more_different;
+        self.more_skipped += page.more_skipped;
+        self.different.extend(page.different);
+        self.skipped.extend(page.skipped);
+    }
+
     /// Takes in a decision that could not be made again.
     pub fn skip(&mut self, id: String, why: String) {
         self.total += 1;
