@@ -16,11 +16,15 @@ mod links;
 mod monitoring;
 mod threats;
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, time::Duration};
 
 use blocks::{Block, Mark};
+use podberth::{
+    store::{self, Options},
+    wire::decision::Share,
+};
 use serde_json::Value;
-use server::Server;
+use server::{Server, Setup};
 
 fn in_repository(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -32,7 +36,10 @@ fn read(path: &str) -> String {
 
 /// Runs a guide on a server that begins with the objects of some files.
 async fn runs(guide: &str, state: &[&str]) {
-    let server = Server::with(&[]).await;
+    let options = Options { history: Some(Duration::from_hours(1)), ..Options::default() };
+    let store = store::open("sqlite::memory:", &options).await.expect("an empty database opens");
+    store.migrate().await.expect("and migrates");
+    let server = Server::start(store, Setup { decisions: Share::Binds, ..Setup::default() });
     for path in state {
         let import = format!("curl --data-binary @{path} http://localhost:8080/import");
         let imported = commands::run(&server, &import).await;
@@ -171,6 +178,11 @@ async fn schedule() {
 #[tokio::test]
 async fn what_if() {
     runs("docs/what-if.md", &[]).await;
+}
+
+#[tokio::test]
+async fn decisions() {
+    runs("docs/decisions.md", &[]).await;
 }
 
 #[test]
