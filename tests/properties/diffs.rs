@@ -146,3 +146,49 @@ proptest! {
         prop_assert_eq!(packing.after, Packing::of(&after, median));
     }
 }
+
+/// Run with `cargo test --config benches/instructions.toml --test properties ten_thousand -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn ten_thousand_decisions_on_five_thousand_nodes() {
+    const DECISIONS: usize = 10_000;
+    let (nodes, apps) = (5_000, 40);
+    let zones = ["a", "b", "c"];
+    let machines = (0..nodes).map(|at| {
+        Object::from(testing::node(&format!("node-{at:05}")).cpu("32").memory("128Gi").zone(zones[at % zones.len()]))
+    });
+    let app = |at: usize| format!("app-{}", at % apps);
+    let running = (0..nodes * 20).map(|at| {
+        let built = testing::pod(&format!("r{at}")).cpu("500m").memory("2Gi").label("app", &app(at));
+        Object::from(built.on(&format!("node-{:05}", at * 7 % nodes)))
+    });
+    let start: Snapshot = machines.chain(running).collect();
+    let in_force = Profiles::from(SHARED[0].clone());
+    let packing = json!({"kind": "Policy", "apiVersion": "v1", "priorities": [{"name": "SelectorSpreadPriority", "weight": 1},
+        {"name": "MostRequestedPriority", "weight": 1}, {"name": "BalancedResourceAllocation", "weight": 1}]});
+    let packing = policy::parse_policy(&packing.to_string()).and_then(|policy| policy.compile()).expect("a policy");
+    let candidate = Profiles::from(Arc::new(packing));
+    let mut placing = batch::Batch::new(SHARED[0].clone(), start.clone(), batch::Options::default());
+    let mut cases = Vec::new();
+    for at in 0..DECISIONS {
+        let cpu = format!("{}m", 100 + at % apps * 50);
+        let new = testing::pod(&format!("new{at}")).cpu(&cpu).memory("1Gi").label("app", &app(at)).build();
+        let new = Arc::new(new);
+        cases.push((placing.snapshot().clone(), new.clone()));
+        placing.place(&new);
+    }
+    for (what, candidate) in [("the policy in force", &in_force), ("a packing policy", &candidate)] {
+        let mut comparison = Comparison::new(candidate.clone(), DECISIONS);
+        let begun = std::time::Instant::now();
+        for (snapshot, pod) in cases.iter().rev() {
+            comparison.at(snapshot);
+            comparison.decide(pod, &in_force, 0);
+        }
+        let (of, counts) = comparison.finish();
+        println!("{DECISIONS} decisions under {what}: {:?}, {} same, {counts:?}", begun.elapsed(), of.same);
+    }
+    let pods: Vec<Arc<Pod>> = cases.iter().map(|(_, pod)| pod.clone()).collect();
+    let begun = std::time::Instant::now();
+    let (of, counts) = diff::in_turn(&start, &pods, &in_force, candidate, (0, DECISIONS));
+    println!("{DECISIONS} pods in turn: {:?}, {} same, {counts:?}", begun.elapsed(), of.same);
+}

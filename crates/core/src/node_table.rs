@@ -12,7 +12,7 @@ use imbl::{OrdMap, Vector};
 
 use super::{
     block::NodeRef,
-    block::{Block, place_of},
+    block::{Block, place_of, places},
     directory::Directory,
     index::Slot,
     model::{Name, Node},
@@ -83,6 +83,20 @@ impl NodeTable {
         let (block, at) = place_of(slot);
         let block = self.blocks.get(block)?;
         (block.known() >> at & 1 == 1).then(|| NodeRef::new(block, at))
+    }
+
+    /// The known nodes that another table has in other memory, each with its like there. `None` if the tables may have other names or slots. Blocks in
+    /// the same memory are passed over.
+    pub(super) fn unlike<'a>(&'a self, other: &'a Self) -> Option<impl Iterator<Item = (NodeRef<'a>, NodeRef<'a>)>> {
+        if !Arc::ptr_eq(&self.directory, &other.directory) {
+            return None;
+        }
+        let blocks = self.blocks.iter().zip(&other.blocks).filter(|(new, old)| !Arc::ptr_eq(new, old));
+        let pairs = blocks.flat_map(|(new, old)| {
+            let known = places(new.known() & old.known());
+            known.map(move |at| (NodeRef::new(new, at), NodeRef::new(old, at)))
+        });
+        Some(pairs.filter(|(new, old)| !Arc::ptr_eq(new.info(), old.info())))
     }
 
     /// `true` if a known node has this name.

@@ -165,6 +165,11 @@ impl Snapshot {
         self.node_table.node_ref(slot)
     }
 
+    /// The nodes that another snapshot has in other memory, each with its like there; `None` if they may have other names or places.
+    pub(super) fn unlike<'a>(&'a self, other: &'a Self) -> Option<impl Iterator<Item = (NodeRef<'a>, NodeRef<'a>)>> {
+        self.node_table.unlike(&other.node_table)
+    }
+
     /// The names of the nodes.
     pub(super) fn directory(&self) -> &Arc<Directory> {
         self.node_table.directory()

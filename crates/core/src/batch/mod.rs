@@ -68,6 +68,8 @@ pub struct Batch<P> {
     /// Length of `changed` when the working copy began.
     changed_before: usize,
     classes: Vec<Class>,
+    /// How many of them are kept.
+    most_classes: usize,
     /// The lowest priority of the pods on nodes; `None` until it is needed.
     lowest_priority: Option<i32>,
 }
@@ -160,6 +162,7 @@ impl<P: Borrow<Profile>> Batch<P> {
             changed: Vec::new(),
             changed_before: 0,
             classes: Vec::new(),
+            most_classes: MOST_CLASSES,
             lowest_priority: None,
         };
         batch.begin(snapshot);
@@ -174,6 +177,12 @@ impl<P: Borrow<Profile>> Batch<P> {
         self.lowest_priority = None;
         self.working = snapshot.clone();
         self.base = snapshot;
+    }
+
+    /// This batch, with so many boards kept at a time.
+    #[must_use]
+    pub fn keeping(self, boards: usize) -> Self {
+        Self { most_classes: boards.max(1), ..self }
     }
 
     /// The profile that decides.
@@ -198,22 +207,19 @@ impl<P: Borrow<Profile>> Batch<P> {
 
     /// Moves on to a newer snapshot: pods that were placed and are not in it are dropped. Results for unchanged nodes are kept.
     pub fn rebase(&mut self, snapshot: Snapshot) {
-        let is_same =
-            |(new, old): (NodeRef<'_>, NodeRef<'_>)| new.slot() == old.slot() && Arc::ptr_eq(&new.node, &old.node);
-        let same_nodes = snapshot.node_count() == self.base.node_count()
-            && snapshot.node_refs().zip(self.base.node_refs()).all(is_same);
-        if !same_nodes || !snapshot.shares_surroundings(&self.base) || snapshot.has_nominated_pods() {
+        let changed = changed_nodes(&snapshot, &self.base);
+        let Some(changed) =
+            changed.filter(|_| snapshot.shares_surroundings(&self.base) && !snapshot.has_nominated_pods())
+        else {
             self.begin(snapshot);
             return;
-        }
+        };
         self.changed.extend_from_within(self.changed_before..);
-        let mut same_affinities = true;
-        for ((new, old), worked) in snapshot.node_refs().zip(self.base.nodes()).zip(self.working.nodes()) {
-            if !Arc::ptr_eq(new.info(), old) {
-                self.changed.push(new.slot() as usize);
-            }
-            same_affinities &= Arc::ptr_eq(new.info(), worked) || has_same_affinities(&new, worked);
-        }
+        self.changed.extend(changed);
+        let same_affinities = match snapshot.unlike(&self.working) {
+            Some(mut pairs) => pairs.all(|(new, worked)| has_same_affinities(&new, &worked)),
+            None => false,
+        };
         for class in &mut self.classes {
             class.may_read_more |= !same_affinities;
             class.in_vain = None;
@@ -283,7 +289,7 @@ impl<P: Borrow<Profile>> Batch<P> {
         let found = self.classes.iter().position(|class| class.key == key && class.pod.is_like(pod));
         let Some(at) = found else {
             let board = Board::new(profile, pod, &self.working);
-            self.classes.truncate(MOST_CLASSES - 1);
+            self.classes.truncate(self.most_classes - 1);
             let seen = self.changed.len();
             let class = Class { key, pod: pod.clone(), board, seen, may_read_more: false, in_vain: None };
             self.classes.insert(0, class);
@@ -399,6 +405,28 @@ fn class_key(pod: &Pod) -> u64 {
     (&pod.namespace, &pod.labels, &pod.node_selector, &pod.priority, &pod.images).hash(&mut hasher);
     (pod.requests.milli_cpu, pod.requests.memory, pod.volumes.len(), pod.tolerations.len()).hash(&mut hasher);
     hasher.finish()
+}
+
+/// The slots of nodes whose pods differ between two snapshots; `None` if the nodes themselves do, or their places.
+fn changed_nodes(new: &Snapshot, old: &Snapshot) -> Option<Vec<usize>> {
+    let changed = |(new, old): (NodeRef<'_>, NodeRef<'_>)| {
+        let is_same = new.slot() == old.slot() && Arc::ptr_eq(&new.node, &old.node);
+        is_same.then_some(new.slot() as usize)
+    };
+    if let Some(pairs) = new.unlike(old) {
+        return pairs.map(changed).collect();
+    }
+    if new.node_count() != old.node_count() {
+        return None;
+    }
+    let mut slots = Vec::new();
+    for pair in new.node_refs().zip(old.node_refs()) {
+        let slot = changed(pair)?;
+        if !Arc::ptr_eq(pair.0.info(), pair.1.info()) {
+            slots.push(slot);
+        }
+    }
+    Some(slots)
 }
 
 /// `true` if the pods with rules about others have the same rules on both nodes.

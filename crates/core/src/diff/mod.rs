@@ -221,20 +221,24 @@ impl Comparison {
                 reasons: failure.verdict.reasons().to_vec(),
             })
         };
-        if let Some(ruling) = from.and_then(|from| ruling(&self.after, new, from)) {
+        let from_after = from.and_then(|from| self.after.standing(new, pod, from));
+        if let (Some(from), None) = (from, &from_after)
+            && let Some(ruling) = ruling(&self.after, new, from)
+        {
             return Why::Rejected(ruling);
         }
-        if let Some(ruling) = to.and_then(|to| ruling(&self.before, old, to)) {
+        let to_before = to.and_then(|to| self.before.standing(old, pod, to));
+        if let (Some(to), None) = (to, &to_before)
+            && let Some(ruling) = ruling(&self.before, old, to)
+        {
             return Why::Admitted(ruling);
         }
-        let (Some(from), Some(to)) = (from, to) else { return Why::Tie };
-        let view = |side: &mut Side, profile: &Arc<Profile>| {
-            Some((side.standing(profile, pod, from)?, side.standing(profile, pod, to)?))
-        };
-        match (view(&mut self.before, old), view(&mut self.after, new)) {
-            (Some(before), Some(after)) => Why::of_scores(
-                &View { profile: old, from: before.0, to: before.1 },
-                &View { profile: new, from: after.0, to: after.1 },
+        let from_before = from.and_then(|from| self.before.standing(old, pod, from));
+        let to_after = to.and_then(|to| self.after.standing(new, pod, to));
+        match (from_before, to_before, from_after, to_after) {
+            (Some(from_before), Some(to_before), Some(from_after), Some(to_after)) => Why::of_scores(
+                &View { profile: old, from: from_before, to: to_before },
+                &View { profile: new, from: from_after, to: to_after },
             ),
             _ => Why::Tie,
         }

@@ -13,6 +13,9 @@ use crate::{
 /// Profiles of which boards are kept at a time.
 const MOST_PROFILES: usize = 8;
 
+/// Boards of each profile that are kept at a time: of as many kinds of pods.
+const MOST_BOARDS: usize = 128;
+
 /// A working copy, and a batch for each profile.
 #[derive(Default)]
 pub(super) struct Side {
@@ -82,7 +85,7 @@ impl Side {
             }
         } else {
             let options = batch::Options { preempt: false, ..batch::Options::default() };
-            let batch = Batch::new(profile.clone(), self.snapshot.clone(), options);
+            let batch = Batch::new(profile.clone(), self.snapshot.clone(), options).keeping(MOST_BOARDS);
             self.known.truncate(MOST_PROFILES - 1);
             self.known.insert(0, Known { profile: profile.clone(), batch, seen: self.generation });
         }
