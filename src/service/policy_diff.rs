@@ -26,6 +26,8 @@ use crate::{
     },
 };
 
+pub mod decisions;
+
 /// Pods that a request may compare.
 pub const MOST_PODS: usize = 100_000;
 
@@ -103,7 +105,7 @@ fn listed(limit: Option<usize>) -> Result<usize> {
 /// The pods that a request is about, as they would be if they waited.
 fn asked(over: &PolicyDiffOver, snapshot: &Snapshot, sight: &mut Sight) -> Result<Vec<Arc<Pod>>> {
     match over {
-        PolicyDiffOver { pods: Some(sent), pod_names: None, pending: None | Some(false) } => {
+        PolicyDiffOver { decisions: None, pods: Some(sent), pod_names: None, pending: None | Some(false) } => {
             let mut pods = Vec::with_capacity(sent.len().min(MOST_PODS));
             for (index, sent) in sent.iter().enumerate() {
                 let at = format!("over.pods[{index}]");
@@ -119,13 +121,15 @@ fn asked(over: &PolicyDiffOver, snapshot: &Snapshot, sight: &mut Sight) -> Resul
             }
             distinct(pods, "over.pods")
         }
-        PolicyDiffOver { pods: None, pod_names: Some(names), pending: None | Some(false) } => {
+        PolicyDiffOver { decisions: None, pods: None, pod_names: Some(names), pending: None | Some(false) } => {
             let names = names.iter().enumerate();
             let pods = names.map(|(index, name)| named(name, &format!("over.podNames[{index}]"), snapshot, sight));
             distinct(pods.collect::<Result<_>>()?, "over.podNames")
         }
-        PolicyDiffOver { pods: None, pod_names: None, pending: Some(true) } => Ok(waiting(snapshot)),
-        _ => Err(Error::BadRequest("over: exactly one of pods, podNames and pending: true is needed".into())),
+        PolicyDiffOver { decisions: None, pods: None, pod_names: None, pending: Some(true) } => Ok(waiting(snapshot)),
+        _ => {
+            Err(Error::BadRequest("over: exactly one of decisions, pods, podNames and pending: true is needed".into()))
+        }
     }
 }
 
@@ -196,8 +200,12 @@ fn tell(report: &mut PolicyDiffReport, differences: &Differences, counts: [usize
     let [moved_count, unschedulable, schedulable] = counts;
     report.total = *total;
     report.same = *same;
-    report.counts =
-        PolicyDiffCounts { moved: moved_count, newly_unschedulable: unschedulable, newly_schedulable: schedulable };
+    report.counts = PolicyDiffCounts {
+        moved: moved_count,
+        newly_unschedulable: unschedulable,
+        newly_schedulable: schedulable,
+        skipped: 0,
+    };
     let mut list = |changes: &[diff::Change]| {
         let tell = |change: &diff::Change| {
             let mut told = PolicyDiffPod::from(change);

@@ -1,8 +1,16 @@
 //! `POST /policy/diff`.
 
+use std::time::Duration;
+
+use podberth::{store::Options, wire::decision::Share};
 use serde_json::{Value, json};
 
-use super::{packing, server::Server, spreading};
+use super::{
+    database::{Database, Engine, with_database},
+    packing,
+    server::{Server, Setup},
+    spreading,
+};
 
 fn node(name: &str, zone: &str) -> Value {
     json!({"metadata": {"name": name, "labels": {"topology.kubernetes.io/zone": zone, "kubernetes.io/hostname": name}},
@@ -44,7 +52,7 @@ pub(crate) async fn pods_that_wait_are_placed_under_both_policies(server: Server
         let report = server.post("/policy/diff", &body).await.json();
         // One pod of one CPU runs on a. Spread: b, then a or b in turn, 2 and 2. Packed: all on a, 4 and 0.
         assert_eq!((&report["total"], &report["same"]), (&json!(3), &json!(1)), "{report}");
-        assert_eq!(report["counts"], json!({"moved": 2, "newlyUnschedulable": 0, "newlySchedulable": 0}));
+        assert_eq!(report["counts"], json!({"moved": 2, "newlyUnschedulable": 0, "newlySchedulable": 0, "skipped": 0}));
         for moved in report["moved"].as_array().expect("a list") {
             assert_eq!((&moved["from"], &moved["to"]), (&json!("b"), &json!("a")), "{report}");
         }
@@ -107,11 +115,11 @@ pub(crate) async fn faults_of_the_candidate_and_of_the_request_name_their_fields
         (json!({}), "candidate: Required value: the policy that may come into force"),
         (
             json!({"candidate": packing(), "over": {}}),
-            "over: exactly one of pods, podNames and pending: true is needed",
+            "over: exactly one of decisions, pods, podNames and pending: true is needed",
         ),
         (
             json!({"candidate": packing(), "over": {"pending": true, "podNames": ["runs"]}}),
-            "over: exactly one of pods, podNames and pending: true is needed",
+            "over: exactly one of decisions, pods, podNames and pending: true is needed",
         ),
         (
             json!({"candidate": packing(), "over": {"podNames": ["runs", "default/runs"]}}),
@@ -128,4 +136,71 @@ pub(crate) async fn faults_of_the_candidate_and_of_the_request_name_their_fields
         .post("/policy/diff", json!({"candidate": packing(), "over": {"podNames": ["none"]}}))
         .await
         .fails(404, "NotFound");
+}
+
+/// A server that keeps the past and records decisions.
+async fn recording(database: &Database) -> Server {
+    let history = Some(Duration::from_hours(1));
+    let store = database.store_with(Options { history, ..Options::default() }).await;
+    let decisions: Share = "binds".parse().expect("a share");
+    Server::start(store, Setup { decisions, ..Setup::default() })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sqlite_decisions_are_made_again_alone_on_their_clusters() {
+    with_database(Engine::SqliteMemory, async |database| decisions_are_made_again(recording(&database).await).await)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_decisions_are_made_again_alone_on_their_clusters() {
+    with_database(Engine::Postgres, async |database| decisions_are_made_again(recording(&database).await).await).await;
+}
+
+async fn decisions_are_made_again(server: Server) {
+    shop(&server).await;
+    server.post("/schedule", json!({"podNames": ["w1", "w2", "w3"]})).await.is(200);
+    server.put("/policy", packing()).await.is(200);
+    server.post("/schedule", json!({"pods": [pod("w4", "1", ""), pod("w5", "4", "")]})).await.is(200);
+    let recorded = server.get("/decisions").await.json();
+    let recorded = recorded["items"].as_array().expect("a list").clone();
+    assert_eq!(recorded.len(), 5);
+    for candidate in [packing(), spreading()] {
+        // Each decision by itself, at its revision, with the pods that its batch had placed before.
+        let mut moved = 0;
+        let mut expected = Vec::new();
+        for decision in recorded.iter().filter(|decision| decision["outcome"] == "bound") {
+            let id = decision["id"].as_str().expect("an id");
+            expected.push((id.to_owned(), decision["node"].clone()));
+        }
+        let report =
+            server.post("/policy/diff", json!({"candidate": candidate, "over": {"decisions": {}}})).await.json();
+        assert_eq!((&report["total"], &report["counts"]["skipped"]), (&json!(5), &json!(0)), "{report}");
+        for change in report["moved"].as_array().expect("a list") {
+            let id = change["decision"].as_str().expect("an id");
+            let (_, node) = expected.iter().find(|(known, _)| known == id).expect("a decision");
+            assert_eq!(change["from"], *node, "{report}");
+            moved += 1;
+        }
+        // a has one pod. Under the spreading policy: w1 to b, then w2 and w3 to a and b in turn; under the packing one all to a, alone on the cluster
+        // of each decision. Then a and b have two pods each, and w4 goes to either by its name.
+        let is_packing = candidate == packing();
+        assert_eq!(report["counts"]["moved"], moved);
+        assert!(if is_packing { moved >= 1 } else { moved <= 1 }, "{report}");
+        assert!(report.get("packing").is_none() && report["before"]["name"] == "(recorded)", "{report}");
+        let last = json!({"candidate": candidate, "over": {"decisions": {"last": 2}}});
+        assert_eq!(server.post("/policy/diff", last).await.json()["total"], 2);
+    }
+    let none = json!({"candidate": packing(), "over": {"decisions": {"since": "2100-01-01T00:00:00Z"}}});
+    assert_eq!(server.post("/policy/diff", none).await.json()["total"], 0);
+    for (decisions, message) in [
+        (json!({"last": 50_001}), "over.decisions.last: Invalid value: 50001: must be at most 50000"),
+        (
+            json!({"since": "then"}),
+            "over.decisions.since: Invalid value: \"then\": expected a time as 2026-01-02T15:04:05Z",
+        ),
+    ] {
+        let body = json!({"candidate": packing(), "over": {"decisions": decisions}});
+        assert_eq!(server.post("/policy/diff", body).await.refusal(400), message);
+    }
 }

@@ -40,10 +40,14 @@ pub struct PolicyDiffRequest {
     pub limit: Option<usize>,
 }
 
-/// The pods to compare on: pods in full, by name, or those that wait. They are placed one after another, on a copy of the cluster for each policy.
+/// The pods to compare on. Those of recorded `decisions` are decided each alone, on the cluster that the decision was made on. Other pods, in full, by
+/// name, or those that wait, are placed one after another, on a copy of the cluster for each policy.
 #[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct PolicyDiffOver {
+    /// Recorded decisions.
+    #[schema(nullable = false)]
+    pub decisions: Option<OverDecisions>,
     /// Pods in full, or objects with a pod template. A text is the name of a stored one.
     #[schema(nullable = false, value_type = Vec<pod::Pod>)]
     pub pods: Option<Vec<Box<RawValue>>>,
@@ -55,13 +59,46 @@ pub struct PolicyDiffOver {
     pub pending: Option<bool>,
 }
 
+/// Recorded decisions, the newest first. Without any condition all that are kept, up to 50,000.
+#[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct OverDecisions {
+    /// The newest ones, so many; at most 50,000.
+    #[schema(nullable = false, example = 1000)]
+    pub last: Option<usize>,
+    /// Those from this time on.
+    #[schema(nullable = false, example = "2026-01-02T15:04:05Z")]
+    pub since: Option<String>,
+}
+
+impl PolicyDiffRequest {
+    /// The decisions to compare on, if it is about decisions.
+    ///
+    /// # Errors
+    /// If it is about other pods too.
+    pub fn over_decisions(&self) -> Result<Option<&OverDecisions>, String> {
+        match &self.over {
+            Some(PolicyDiffOver {
+                decisions: Some(over),
+                pods: None,
+                pod_names: None,
+                pending: None | Some(false),
+            }) => Ok(Some(over)),
+            Some(PolicyDiffOver { decisions: Some(_), .. }) => {
+                Err("over: exactly one of decisions, pods, podNames and pending: true is needed".into())
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
 /// The differences between the policy in force and the candidate.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PolicyDiffReport {
-    /// The revision of the state decided over; 0 where the cluster came with the request.
+    /// The revision of the state decided over; 0 where the cluster came with the request, and of decisions, which have one each.
     pub revision: u64,
-    /// The policy in force.
+    /// The policy in force; of decisions `(recorded)`, that of each.
     pub before: PolicyUsed,
     /// The candidate.
     pub candidate: PolicyUsed,
@@ -81,12 +118,15 @@ pub struct PolicyDiffReport {
     pub newly_schedulable: Vec<PolicyDiffPod>,
     /// How many of the changes each rule caused, by its name in its policy. `TieBreak`: equal scores; `SchedulerName`: no profile for the pod.
     pub by_reason: BTreeMap<String, usize>,
-    /// How well the nodes are packed after all pods were placed.
+    /// How well the nodes are packed after all pods were placed; absent of decisions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub packing: Option<PackingDiff>,
     /// How the compared pods are spread over the domains of `topology.kubernetes.io/zone` and `kubernetes.io/hostname`.
     pub spread: BTreeMap<String, SpreadDiff>,
+    /// Decisions that could not be made again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<SkippedDecision>,
     /// Parts of the policies that the comparison leaves out of account.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -102,6 +142,17 @@ pub struct PolicyDiffCounts {
     pub newly_unschedulable: usize,
     /// Pods that fitted nowhere before.
     pub newly_schedulable: usize,
+    /// Decisions that could not be made again.
+    pub skipped: usize,
+}
+
+/// A decision that could not be made again.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct SkippedDecision {
+    /// Its id.
+    pub id: String,
+    /// Why.
+    pub why: String,
 }
 
 /// A pod whose outcome differs.
@@ -110,6 +161,10 @@ pub struct PolicyDiffCounts {
 pub struct PolicyDiffPod {
     /// The pod.
     pub pod: PodName,
+    /// The decision, where decisions are compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub decision: Option<String>,
     /// Its node under the policy in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -239,6 +294,7 @@ impl From<&Change> for PolicyDiffPod {
         let scores = if let Why::Scores(shifts) = &change.why { &shifts[..] } else { &[] };
         Self {
             pod: PodName::from(&*change.pod),
+            decision: None,
             from: change.from.as_ref().map(ToString::to_string),
             to: change.to.as_ref().map(ToString::to_string),
             reason: change.why.rule().to_owned(),

@@ -20,7 +20,7 @@ use crate::{
         context,
         error::{Error, Result},
         fields::examined,
-        policy_diff::compare,
+        policy_diff::{compare, decisions},
     },
     wire::{
         decode,
@@ -35,10 +35,13 @@ use crate::{
 /// candidate. The reply tells which pods go elsewhere and which rule is the cause, and compares how well the nodes are packed in the end. Nothing is
 /// stored or evicted: a pod for which room would have to be made fits nowhere. Extenders are not called.
 ///
+/// Over recorded `decisions` each pod is decided alone, on the cluster that its decision was made on, under the policy that decided then and under the
+/// candidate. That takes the right to list decisions. Decisions that cannot be made again are `skipped`.
+///
 /// Pods that run are taken off their nodes before the first one is placed. A free amount is `stranded` if it suffices for the median pod but
 /// another resource of its node does not.
 ///
-/// A comparison has at most 100,000 pods, and ends when its client leaves. Faults of the candidate are refused as in `PUT /policy`.
+/// A comparison has at most 100,000 pods or 50,000 decisions, and ends when its client leaves. Faults of the candidate are refused as in `PUT /policy`.
 ///
 /// Of pods in namespaces whose pods you may not list the reply has no names: they are numbered.
 #[utoipa::path(post, path = "/policy/diff", operation_id = "comparePolicy", tag = "policy", params(PolicyQuery, FreshnessQuery, FieldValidationQuery),
@@ -62,12 +65,21 @@ pub async fn compare_policy(
     let context = context::take(&state, &cluster, fresh.fresh()).await?;
     let (headers, is_there, view) = (context.headers(), context.is_there(), context.view);
     let sight = Sight::of(&caller, &state, &cluster).await?;
-    let work = move || -> Result<(PolicyDiffReport, Vec<String>)> {
+    let read = move || -> Result<(PolicyDiffRequest, Vec<String>)> {
         let Examined { json, odd, .. } = examined("PolicyDiffRequest", "the request cannot be read", &body, mode)?;
-        let request: PolicyDiffRequest =
-            decode::from_slice(&json).map_err(|error| Error::BadRequest(error.to_string()))?;
-        Ok((compare(&request, query.policy.as_deref(), &view, is_there, sight)?, odd))
+        let request = decode::from_slice(&json).map_err(|error| Error::BadRequest(error.to_string()))?;
+        Ok((request, odd))
     };
-    let (report, odd) = compute_long(false, work).await??;
+    let (request, odd) = compute_long(false, read).await??;
+    let report = match request.over_decisions().map_err(Error::BadRequest)? {
+        Some(over) => {
+            is_there?;
+            decisions::compare(&state, &cluster, &caller, &request, (over, sight)).await?
+        }
+        None => {
+            let policy = query.policy;
+            compute_long(true, move || compare(&request, policy.as_deref(), &view, is_there, sight)).await??
+        }
+    };
     Ok(warn((headers, written(report, true).await?).into_response(), &odd))
 }
