@@ -11,7 +11,7 @@ use podberth::{
         self,
         archive::{Export, Import},
     },
-    commands::{certs, explain, kubeconfig, policy, rbac, replay, sync, test, token},
+    commands::{certs, explain, kubeconfig, policy, policy_diff, rbac, replay, sync, test, token},
     config::{self, Failure, Settings},
 };
 
@@ -100,6 +100,13 @@ fn main() -> ExitCode {
             eprint!("{}", said.warnings);
             print(&said.output)
         }),
+        Command::Policy(policy::Command::Diff(options)) => {
+            let ran = async { policy_diff::run(&options).await.map_err(app::Error::Question) };
+            match app::run_for(ran) {
+                Ok(policy_diff::Said { output, remarks, good }) => return say(&policy::Said { output, remarks, good }),
+                Err(error) => Err(error),
+            }
+        }
         Command::Policy(command) => return say(&policy::run(&command)),
         Command::Test(options) => return tell(&test::run(&options)),
         Command::Replay(options) => {

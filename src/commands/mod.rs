@@ -8,6 +8,7 @@ pub mod explain;
 mod junit;
 pub mod kubeconfig;
 pub mod policy;
+pub mod policy_diff;
 pub mod rbac;
 pub mod replay;
 pub mod sync;

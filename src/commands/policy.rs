@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The subcommands for policies.
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 pub enum Command {
     /// Report all faults and warnings of policy files; exits with 1 if there is a fault
     Check {
@@ -33,6 +33,8 @@ pub enum Command {
         #[arg(short, long, value_enum, default_value = "yaml")]
         output: Output,
     },
+    /// Ask a server what would change if another policy were in force
+    Diff(Box<super::policy_diff::Options>),
 }
 
 /// The treatment of plugins that Podberth does not have.
@@ -72,6 +74,8 @@ pub fn run(command: &Command) -> Said {
         Command::Convert { file, output } => {
             convert(file, *output).unwrap_or_else(|remarks| Said { remarks, ..Said::default() })
         }
+        // It needs a runtime, and is carried out by `policy_diff::run`.
+        Command::Diff(_) => Said::default(),
     }
 }
 

@@ -185,6 +185,16 @@ async fn decisions() {
     runs("docs/decisions.md", &[]).await;
 }
 
+#[tokio::test]
+async fn policy_diff() {
+    runs("docs/policy-diff.md", &[]).await;
+}
+
+#[tokio::test]
+async fn policy_tests() {
+    runs("docs/policy-tests.md", &[]).await;
+}
+
 #[test]
 fn the_check_itself_sees() {
     let differences = |wanted: Value, found: Value, part| {
