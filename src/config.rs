@@ -131,8 +131,9 @@ pub struct Settings {
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
     pub event_ttl: Duration,
 
-    /// How long to keep superseded versions of objects, for reading the past; 0s keeps none. All processes on a database should agree
-    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
+    /// How long to keep superseded versions of objects, for reading the past (?revision=) and for forks; 0s keeps none. All processes on a
+    /// database should agree
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
     pub history_retention: Duration,
 
     /// Interval between compactions, which remove what need not be kept; one process compacts for all

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
 use super::{
@@ -16,6 +16,9 @@ use crate::{
     store::StoreError,
     wire::decode,
 };
+
+/// How far the clocks of clients may be ahead of the database's.
+const SKEW: SignedDuration = SignedDuration::from_secs(60);
 
 /// The revision that a request is about: by its number, or by the time at which it was the newest; by default the present.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,7 +42,8 @@ impl At {
             Self { revision, time: None } => return Ok(revision),
             Self { revision: None, time: Some(time) } => time,
         };
-        if time > service.clusters.now().await? {
+        let now = service.clusters.now().await?;
+        if time.duration_since(now) > SKEW {
             return Err(Error::BadRequest(format!("at: Invalid value: \"{time}\": it is to come")));
         }
         match service.store.revision_at(cluster, time).await? {
