@@ -205,7 +205,8 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
         binds_for: settings.assume_extender_binds,
         elapsed: Elapsed::default(),
     };
-    let clusters = Clusters::limited(store.clone(), limits(settings)).with_remembering(remembering);
+    let clusters = Clusters::limited(store, limits(settings)).with_remembering(remembering);
+    let store = clusters.store().clone();
     if let Some(text) = policy {
         policy_file::put_in_force(&clusters, text).await?;
     }

@@ -91,9 +91,8 @@ async fn decisions_are_made_on_the_state_of_the_revision() {
     let (_, server) = server().await;
     server.post("/api/v1/nodes", node("a", "1")).await.is(201);
     let small = revision(&server.get("/api/v1/nodes").await.json());
-    let packing =
-        json!({"kind": "Policy", "apiVersion": "v1", "predicates": [{"name": "PodFitsHost"}], "priorities": []});
-    assert_eq!(server.put("/policy", packing).await.code, 201);
+    let packing = json!({"kind": "Policy", "apiVersion": "v1", "predicates": [{"name": "HostName"}], "priorities": []});
+    assert_eq!(server.put("/policy", packing).await.code, 200);
     let question = json!({"pod": pod("p", "2")});
     let now = server.post("/explain", &question).await.json();
     assert_eq!(now["selected"], "a", "{now}");

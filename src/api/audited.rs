@@ -12,6 +12,7 @@ use axum::{
 use super::{cluster::ClusterName, guarded::guarded, identity::AUDIT_ID, peer};
 use crate::{
     core::audit::Stage,
+    live::fork,
     origin::TrustedProxies,
     service::audit::{self, Audit, Client, LARGEST_BODY, Trail, Unanswered},
     wire::access::token,
@@ -55,7 +56,10 @@ fn client(request: &Request, proxies: &TrustedProxies) -> Client {
         |name: &HeaderName| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
     let uri = match request.extensions().get::<ClusterName>() {
-        Some(ClusterName(cluster)) => format!("/clusters/{cluster}{path}"),
+        Some(ClusterName(cluster)) => match fork::split(cluster) {
+            Some((base, name)) => format!("/clusters/{base}/forks/{name}{path}"),
+            None => format!("/clusters/{cluster}{path}"),
+        },
         None => path.to_owned(),
     };
     Client {

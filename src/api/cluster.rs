@@ -17,6 +17,7 @@ use crate::{
     service::{
         clusters::check_name,
         error::{Error, Result},
+        forks,
     },
 };
 
@@ -92,6 +93,9 @@ fn rewritten(uri: &Uri) -> Result<Rewritten> {
     if let Some((cluster, uri)) = split(rewritten.uri.as_ref().unwrap_or(uri))? {
         rewritten = Rewritten { cluster: Some(cluster), uri: Some(uri), ..rewritten };
     }
+    if let Some((fork, uri)) = fork_of(rewritten.uri.as_ref().unwrap_or(uri), rewritten.cluster.as_ref())? {
+        rewritten = Rewritten { cluster: Some(fork), uri: Some(uri), ..rewritten };
+    }
     if let Some(uri) = &rewritten.uri
         && let Some((token, uri)) = without_token(uri)?
     {
@@ -125,6 +129,19 @@ fn split(uri: &Uri) -> Result<Option<(ClusterName, Uri)>> {
     let rest = if is_folded(rest) { rest.trim_end_matches('/') } else { rest };
     check_name(name)?;
     Ok(Some((ClusterName(name.into()), with_path(uri, rest)?)))
+}
+
+/// The fork of a cluster on which a path works, and the rest of the path. `None` for a path that works on none: `/forks/{name}` is the fork itself.
+fn fork_of(uri: &Uri, cluster: Option<&ClusterName>) -> Result<Option<(ClusterName, Uri)>> {
+    let named = uri.path().strip_prefix("/forks/").and_then(|path| path.split_once('/'));
+    let Some((name, rest)) = named.filter(|(_, rest)| !matches!(rest.trim_matches('/'), "" | "diff")) else {
+        return Ok(None);
+    };
+    let base = cluster.map_or(DEFAULT_CLUSTER, |ClusterName(name)| name);
+    let fork = ClusterName(forks::cluster(base, name)?);
+    let rest = rest.trim_start_matches('/');
+    let rest = if is_folded(rest) { rest.trim_end_matches('/') } else { rest };
+    Ok(Some((fork, with_path(uri, rest)?)))
 }
 
 /// The URI with another path, which lacks its slash.
@@ -163,6 +180,25 @@ mod tests {
         }
         assert!(matches!(of("/docs/"), Ok(None)) && matches!(of("/"), Ok(None)), "their slash counts");
         for bad in ["/clusters//filter", "/clusters/Prod/filter", "/clusters/-a/filter", "/clusters/a%2Fb/filter"] {
+            assert!(of(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_path_below_a_fork_works_on_the_fork() {
+        let of = |text: &str| rewritten(&text.parse().expect("a URI"));
+        for (text, cluster, rest) in [
+            ("/forks/a/api/v1/nodes?limit=2", "fork:default:a", "/api/v1/nodes?limit=2"),
+            ("/clusters/prod/forks/a/explain", "fork:prod:a", "/explain"),
+            ("/key/pbt_x/forks/a/filter/", "fork:default:a", "/filter"),
+        ] {
+            let Ok(Rewritten { cluster: Some(found), uri: Some(uri), .. }) = of(text) else { panic!("{text}") };
+            assert_eq!((&*found.0, uri.to_string().as_str()), (cluster, rest), "{text}");
+        }
+        for text in ["/forks", "/forks/a", "/forks/a/diff"] {
+            assert!(of(text).is_ok_and(|rewritten| rewritten.cluster.is_none()), "{text}");
+        }
+        for bad in ["/forks/A/filter", "/forks/a%2Fb/filter", "/clusters/fork:default:a/filter"] {
             assert!(of(bad).is_err(), "{bad}");
         }
     }

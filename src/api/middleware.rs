@@ -148,6 +148,12 @@ async fn answered(budget: &Budget, mut request: Request, next: Next) -> Response
                 Err(refusal) => return refusal,
             };
         }
+        let cluster = request.extensions().get::<ClusterName>().cloned();
+        if let Some(gate) = gate
+            && let Err(refusal) = gate.check_fork(cluster.as_ref()).await
+        {
+            return refusal;
+        }
         let credential = Credential::of(&request);
         let flow = gate.as_ref().map(|gate| gate.flow(&request)).unwrap_or_default();
         let has_bound = gate.as_ref().is_some_and(Gate::knows_users);
@@ -155,7 +161,6 @@ async fn answered(budget: &Budget, mut request: Request, next: Next) -> Response
             Ok(place) => place,
             Err(refusal) => return refusal.into_response(),
         };
-        let cluster = request.extensions().get::<ClusterName>().cloned();
         let reply = limits::within(flow, memory::bounded(decoded.clone(), next.run(request))).await;
         let reply = place.answered(reply.unwrap_or_else(IntoResponse::into_response));
         let reply = match gate {

@@ -48,6 +48,7 @@ pub mod explain;
 pub mod extender;
 pub mod extender_config;
 pub mod extract;
+pub mod forks;
 mod forms;
 mod guarded;
 pub mod health;
@@ -116,6 +117,9 @@ fn routes() -> OpenApiRouter<AppState> {
         .merge(policy::routes())
         .routes(routes!(resources::clusters::list))
         .routes(routes!(resources::clusters::read, resources::clusters::replace, resources::clusters::delete))
+        .routes(routes!(forks::list, forks::create))
+        .routes(routes!(forks::read, forks::delete))
+        .routes(routes!(forks::diff))
         .routes(routes!(evictions::list, evictions::carry_out))
         .routes(routes!(audit::list))
         .routes(routes!(decisions::list))

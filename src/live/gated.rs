@@ -213,8 +213,8 @@ impl Past for Gated {
 
 #[async_trait]
 impl Upkeep for Gated {
-    async fn compact(&self, cluster: &str, keep: &Keep) -> Result<Compaction, StoreError> {
-        self.inner.compact(cluster, keep).await
+    async fn compact_holding(&self, cluster: &str, keep: &Keep, hold: Option<u64>) -> Result<Compaction, StoreError> {
+        self.inner.compact_holding(cluster, keep, hold).await
     }
 
     async fn lease(&self, name: &str, holder: Uuid, ttl: Duration) -> Result<bool, StoreError> {

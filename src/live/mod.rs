@@ -24,6 +24,7 @@ use tokio::{
 };
 
 use self::{
+    forked::Forked,
     journal::{Journal, Watch, WatchError},
     queue::{Queue, Waiting},
     registry::Registry,
@@ -43,6 +44,8 @@ use crate::{
 pub mod access;
 mod draft;
 mod error;
+pub mod fork;
+mod forked;
 #[cfg(test)]
 mod gated;
 mod in_flight;
@@ -188,6 +191,7 @@ impl Clusters {
 
     /// Like [`Self::new`], with limits.
     pub fn limited(store: Arc<dyn Storage>, limits: Limits) -> Self {
+        let store = Arc::new(Forked::new(store));
         Self { store, limits, remembering: Remembering::default(), registry: Arc::default() }
     }
 
@@ -202,7 +206,7 @@ impl Clusters {
         Self { remembering, ..self }
     }
 
-    /// The database.
+    /// The database, with the forks that are kept in it.
     pub fn store(&self) -> &Arc<dyn Storage> {
         &self.store
     }
@@ -292,7 +296,7 @@ impl Clusters {
         Ok(removed)
     }
 
-    /// Deletes the reservations, of all clusters, whose time is over by the database's clock; how many there were. One
+    /// Deletes the reservations, of all clusters, whose time is over by the database's clock, and the forks; how many reservations there were. One
     /// replica at a time is enough. A cluster of which this cannot be done keeps no other's.
     pub async fn expire(&self) -> Result<usize, StoreError> {
         let Everywhere { now, found } = self.store.everywhere(reservation::KIND).await?;
@@ -306,6 +310,7 @@ impl Clusters {
                 Err(error) => tracing::error!(cluster, %error, "a reservation cannot be read"),
             }
         }
+        self.remove_expired_forks(now).await?;
         let mut expired = 0;
         for (cluster, writes) in lapsed {
             match self.store.commit(&cluster, writes, Atomicity::Each).await {
@@ -349,8 +354,9 @@ impl Clusters {
         if let Some(kept) = self.followed(name) {
             return Ok(kept);
         }
-        let started = writer::start(self.store.clone(), name, self.limits.most_waiting, self.limits.watches.kept);
-        let (mut started, running) = started.await?;
+        let origin = self.origin(name).await?;
+        let bounds = (self.limits.most_waiting, self.limits.watches.kept);
+        let (mut started, running) = writer::start(self.store.clone(), name, origin, bounds).await?;
         started.in_flight = Arc::new(InFlight::new(&self.remembering));
         let started = Arc::new(started);
         self.registry.insert(name, &started, self.limits.most_live);

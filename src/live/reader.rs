@@ -8,7 +8,7 @@ use tokio::task::{JoinError, spawn_blocking};
 use uuid::Uuid;
 
 use self::machine::{Effect, Event, Machine};
-use super::View;
+use super::{View, fork::Origin};
 use crate::store::{Head, Store, StoreError};
 
 mod machine;
@@ -27,12 +27,20 @@ pub(super) struct Reader {
     /// Records read at a time.
     page: usize,
     machine: Machine,
+    /// The beginning of a fork, whose feed has only what differs from it.
+    origin: Option<Origin>,
 }
 
 impl Reader {
     /// A reader that has read nothing yet, with pages of `page` records.
+    #[cfg(test)]
     pub(super) fn new(store: Arc<dyn Store>, name: &str, page: usize) -> Self {
-        Self { store, name: name.to_owned(), page, machine: Machine::new() }
+        Self::beginning(store, name, page, None)
+    }
+
+    /// A reader that has read nothing yet, with pages of `page` records; of a fork one that begins with `origin`.
+    pub(super) fn beginning(store: Arc<dyn Store>, name: &str, page: usize, origin: Option<Origin>) -> Self {
+        Self { store, name: name.to_owned(), page, machine: Machine::new(), origin }
     }
 
     /// The working view, and where the cluster stood when it was its exact state; `None` while it is not.
@@ -50,6 +58,16 @@ impl Reader {
         let mut event = Event::Begin;
         loop {
             event = match self.machine.step(event) {
+                Effect::Read { at, .. } if at.after == 0 && self.origin.is_some() => {
+                    if let Some(Origin { view, head }) = &self.origin {
+                        self.machine.advance(view.clone(), *head);
+                    }
+                    Event::Begin
+                }
+                Effect::BeginEpoch(seen) if self.origin.is_some() => {
+                    let (revision, epoch) = (seen.revision, seen.epoch);
+                    return Err(StoreError::HistoryLost { revision, epoch });
+                }
                 Effect::Read { at, restart } => {
                     if let Some(why) = restart {
                         tracing::info!(cluster = self.name, why, "reading the whole cluster again");

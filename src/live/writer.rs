@@ -16,6 +16,7 @@ use tokio::{
 use super::{
     Cluster, CommitError, View,
     draft::Draft,
+    fork::Origin,
     journal::{self, Journal, Recorder},
     judgement::Judgement,
     queue::{Queue, Waiting},
@@ -41,15 +42,15 @@ enum Fate {
     Failed(StoreError),
 }
 
-/// Loads a cluster and keeps it until the returned value is dropped.
+/// Loads a cluster and keeps it until the returned value is dropped. A fork begins with `origin`.
 /// The task that is returned ends with an error where the writer ends by itself.
 pub(super) async fn start(
     store: Arc<dyn Store>,
     name: &str,
-    most_waiting: usize,
-    kept: journal::Bounds,
+    origin: Option<Origin>,
+    (most_waiting, kept): (usize, journal::Bounds),
 ) -> Result<(Cluster, JoinHandle<()>), StoreError> {
-    let mut reader = Reader::new(store.clone(), name, PAGE);
+    let mut reader = Reader::beginning(store.clone(), name, PAGE, origin);
     reader.catch_up().await?;
     let (view, seen) = reader.at_head().map(|(view, head)| (view.clone(), head)).unwrap_or_default();
     let view = Arc::new(ArcSwap::from_pointee(view));

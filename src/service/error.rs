@@ -276,6 +276,8 @@ impl From<StoreError> for Error {
                 Self::Expired("the revision asked for is too old: list again".into())
             }
             StoreError::Invalid(message) => Self::BadRequest(message),
+            StoreError::Full(message) => Self::NotAllowed(message),
+            StoreError::Gone(message) => Self::Expired(message),
             other => Self::internal(other),
         }
     }

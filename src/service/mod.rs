@@ -22,6 +22,7 @@ pub mod explain;
 pub mod extenders;
 pub mod fields;
 pub mod filter;
+pub mod forks;
 pub mod import;
 pub mod lead;
 pub mod lifecycle;

@@ -195,6 +195,11 @@ async fn policy_tests() {
     runs("docs/policy-tests.md", &[]).await;
 }
 
+#[tokio::test]
+async fn time_travel() {
+    runs("docs/time-travel.md", &[]).await;
+}
+
 #[test]
 fn the_check_itself_sees() {
     let differences = |wanted: Value, found: Value, part| {

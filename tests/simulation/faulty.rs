@@ -509,8 +509,8 @@ impl Past for Faulty {
 
 #[async_trait]
 impl Upkeep for Faulty {
-    async fn compact(&self, cluster: &str, keep: &Keep) -> Result<Compaction, StoreError> {
-        self.read(self.stream(cluster, Verb::Direct), self.memory.compact(cluster, keep)).await
+    async fn compact_holding(&self, cluster: &str, keep: &Keep, hold: Option<u64>) -> Result<Compaction, StoreError> {
+        self.read(self.stream(cluster, Verb::Direct), self.memory.compact_holding(cluster, keep, hold)).await
     }
 
     async fn lease(&self, name: &str, holder: Uuid, ttl: Duration) -> Result<bool, StoreError> {

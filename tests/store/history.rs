@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use podberth::store::{
-    Bodies, Change, Keep, Key, ListQuery, Options, Precondition, Record, Rewind, Storage, StoreError, Write,
+    Atomicity, Bodies, Change, Keep, Key, ListQuery, Options, Outcome, Precondition, Record, Rewind, Storage,
+    StoreError, Write,
 };
 
-use crate::build::{CLUSTER, bind, delete, each, one, pod, put};
+use crate::build::{CLUSTER, bind, delete, each, one, only, pod, put};
 use crate::database::{Database, Engine, with_database};
 
 const NOTHING: Keep = Keep { age: Duration::ZERO, revisions: 0 };
@@ -261,4 +262,50 @@ pub(crate) async fn lists_of_the_past_come_page_by_page(database: Database) {
         let elsewhere = ListQuery { namespace: Some("other".into()), ..ListQuery::all("pods") };
         assert!(store.list_at(CLUSTER, &elsewhere, *revision).await.unwrap().items.is_empty());
     }
+}
+
+pub(crate) async fn adopted_objects_are_as_they_were_and_take_writes(database: Database) {
+    let store = database.store_with(keeping(Some(Duration::from_hours(1)))).await;
+    each(&*store, vec![put(pod("a"), "1"), put(pod("b"), "1")]).await;
+    let of_base = by_key(store.list(CLUSTER, &ListQuery::all("pods")).await.unwrap().items);
+    let other = |name: &str, body: &str| vec![put(pod(name), body)];
+    let commit = async |writes| store.commit("fork", writes, Atomicity::Each).await.unwrap().outcomes;
+    for name in ["x", "y", "z"] {
+        commit(other(name, "1")).await;
+    }
+    let keys = [pod("a"), pod("b"), pod("x")];
+    assert_eq!(by_key(store.rows("fork", &keys).await.unwrap()).into_keys().collect::<Vec<_>>(), [pod("x")]);
+    let too_new = Record { revision: 4, ..of_base[&pod("a")].clone() };
+    assert!(matches!(store.adopt("fork", vec![too_new]).await, Err(StoreError::Invalid(_))));
+    // The revisions of those that are there are taken: in another cluster they begin behind.
+    commit(vec![delete(pod("x"))]).await;
+    let free = |record: &Record| Record { revision: 1, create_revision: 1, body_revision: 1, ..record.clone() };
+    let adopted = free(&of_base[&pod("b")]);
+    assert_eq!(store.adopt("fork", vec![adopted.clone()]).await.unwrap(), 4);
+    let head = store.head("fork").await.unwrap().revision;
+    assert_eq!((head, store.get("fork", &pod("b")).await.unwrap()), (4, Some(adopted.clone())));
+    let again = Record { body: "2".into(), ..adopted.clone() };
+    assert_eq!(store.adopt("fork", vec![again]).await.unwrap(), 4, "it is there");
+    assert_eq!(store.get("fork", &pod("b")).await.unwrap(), Some(adopted));
+
+    let stale = only(Precondition::revision(9), put(pod("b"), "2"));
+    let fresh = only(Precondition::revision(1), put(pod("b"), "2"));
+    assert!(matches!(commit(vec![stale]).await[..], [Outcome::Refused(_)]));
+    assert!(matches!(commit(vec![fresh]).await[..], [Outcome::Written { revision: 5, created: false }]));
+    commit(vec![delete(pod("b"))]).await;
+    let gone = store.rows("fork", &[pod("b")]).await.unwrap();
+    assert!(gone[0].deleted && store.adopt("fork", vec![free(&of_base[&pod("b")])]).await.unwrap() == 4);
+    assert_eq!(store.get("fork", &pod("b")).await.unwrap(), None, "a tombstone stays");
+}
+
+pub(crate) async fn held_history_stays(database: Database) {
+    let store = database.store_with(keeping(Some(Duration::ZERO))).await;
+    for body in ["1", "2", "3", "4"] {
+        one(&*store, put(pod("a"), body)).await;
+    }
+    store.compact_holding(CLUSTER, &NOTHING, Some(2)).await.unwrap();
+    assert!(matches!(state(&*store, Some(1)).await, Err(StoreError::Compacted { compact_revision: 2, .. })));
+    assert_eq!(state(&*store, Some(2)).await.unwrap()[&pod("a")].body, "2");
+    store.compact_holding(CLUSTER, &NOTHING, Some(9)).await.unwrap();
+    assert!(matches!(state(&*store, Some(3)).await, Err(StoreError::Compacted { compact_revision: 4, .. })));
 }

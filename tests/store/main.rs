@@ -91,6 +91,8 @@ contract! {
         undone_history_gives_the_earlier_state
         history_that_is_gone_is_not_undone
         lists_of_the_past_come_page_by_page
+        adopted_objects_are_as_they_were_and_take_writes
+        held_history_stays
         large_past_state_comes_in_pages;
     keeping:
         compaction_keeps_young_and_recent_history

@@ -102,6 +102,17 @@ pub trait Past: Debug + Send + Sync {
     /// [`StoreError::Compacted`] if the history does not reach that far.
     async fn rewind(&self, cluster: &str, rewind: &Rewind, limit: usize) -> Result<Undone, StoreError>;
 
+    /// The rows that there are for some keys, in any order: live objects and tombstones.
+    async fn rows(&self, cluster: &str, keys: &[Key]) -> Result<Vec<Record>, StoreError> {
+        Err(StoreError::Internal(format!("{} rows of {cluster:?} cannot be read in this database", keys.len())))
+    }
+
+    /// Adds objects of another cluster as they are, but for those whose keys have a row, tombstones included. Their revisions must be free, and up to
+    /// the newest one, which does not change: readers must know the objects already. Returns the number of rows that the cluster has then.
+    async fn adopt(&self, cluster: &str, records: Vec<Record>) -> Result<u64, StoreError> {
+        Err(StoreError::Internal(format!("{} objects cannot be added to {cluster:?} in this database", records.len())))
+    }
+
     /// The revision that was the newest at a time, by the database's clock; `None` when that is not known any more.
     async fn revision_at(&self, cluster: &str, time: Timestamp) -> Result<Option<u64>, StoreError>;
 
@@ -117,7 +128,12 @@ pub trait Upkeep: Debug + Send + Sync {
 
     /// Removes tombstones, tokens of batches and superseded versions that need not be kept any longer. The counter is held
     /// only for moments.
-    async fn compact(&self, cluster: &str, keep: &Keep) -> Result<Compaction, StoreError>;
+    async fn compact(&self, cluster: &str, keep: &Keep) -> Result<Compaction, StoreError> {
+        self.compact_holding(cluster, keep, None).await
+    }
+
+    /// Like [`Upkeep::compact`]; superseded versions that are needed to read the revision `hold` stay, however old they are.
+    async fn compact_holding(&self, cluster: &str, keep: &Keep, hold: Option<u64>) -> Result<Compaction, StoreError>;
 
     /// Takes the lease `name` for `ttl` by the database's clock. `true` if it was free, its time was over, or `holder` has it already.
     async fn lease(&self, name: &str, holder: Uuid, ttl: Duration) -> Result<bool, StoreError>;

@@ -69,6 +69,12 @@ pub enum StoreError {
     /// A visitor or a source stopped the transfer of a cluster. Nothing was written.
     #[error("{0}")]
     Stopped(String),
+    /// The batch would exceed a bound of the cluster. Nothing was written.
+    #[error("{0}")]
+    Full(String),
+    /// A fork, or the state that it began with, is not kept any more.
+    #[error("{0}")]
+    Gone(String),
     /// A key or name that the store cannot hold.
     #[error("{0}")]
     Invalid(String),

@@ -221,6 +221,14 @@ impl<E: Engine + 'static> Past for Guarded<E> {
         self.pass(self.engine.list_at(cluster, query, revision)).await
     }
 
+    async fn rows(&self, cluster: &str, keys: &[Key]) -> Result<Vec<Record>, StoreError> {
+        self.pass(self.engine.rows(cluster, keys)).await
+    }
+
+    async fn adopt(&self, cluster: &str, records: Vec<Record>) -> Result<u64, StoreError> {
+        self.pass_write(self.engine.adopt(cluster, records)).await
+    }
+
     async fn rewind(&self, cluster: &str, rewind: &Rewind, limit: usize) -> Result<Undone, StoreError> {
         self.pass(self.engine.rewind(cluster, rewind, limit)).await
     }
@@ -236,8 +244,8 @@ impl<E: Engine + 'static> Past for Guarded<E> {
 
 #[async_trait]
 impl<E: Engine + 'static> Upkeep for Guarded<E> {
-    async fn compact(&self, cluster: &str, keep: &Keep) -> Result<Compaction, StoreError> {
-        self.pass(self.engine.compact(cluster, keep)).await
+    async fn compact_holding(&self, cluster: &str, keep: &Keep, hold: Option<u64>) -> Result<Compaction, StoreError> {
+        self.pass(self.engine.compact_holding(cluster, keep, hold)).await
     }
 
     async fn lease(&self, name: &str, holder: Uuid, ttl: Duration) -> Result<bool, StoreError> {

@@ -101,6 +101,14 @@ pub fn new_rows(records: Vec<Record>, offset: u64, most: u64) -> Result<Vec<NewR
     records.into_iter().map(row).collect()
 }
 
+/// Refuses objects that a cluster at this revision cannot have had all along.
+pub fn check_adopted(records: &[Record], head: u64) -> Result<(), StoreError> {
+    if records.iter().all(|record| record.revision <= head) {
+        return Ok(());
+    }
+    Err(StoreError::Invalid(format!("the objects are newer than the cluster, which is at revision {head}")))
+}
+
 /// Refuses a restore into a cluster that has objects.
 pub fn not_empty(cluster: &str) -> StoreError {
     StoreError::Invalid(format!("the cluster {cluster:?} is not empty: nothing was restored"))

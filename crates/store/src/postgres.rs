@@ -353,6 +353,18 @@ impl Past for Postgres {
         settle(connection, list)
     }
 
+    async fn rows(&self, cluster: &str, keys: &[Key]) -> Result<Vec<Record>, StoreError> {
+        check::cluster(cluster)?;
+        keys.iter().try_for_each(check::key)?;
+        self.read_rows(cluster, keys).await
+    }
+
+    async fn adopt(&self, cluster: &str, records: Vec<Record>) -> Result<u64, StoreError> {
+        check::new_cluster(cluster)?;
+        records.iter().try_for_each(|record| check::key(&record.key))?;
+        self.adopt_rows(cluster, &records).await
+    }
+
     async fn rewind(&self, cluster: &str, rewind: &Rewind, limit: usize) -> Result<Undone, StoreError> {
         check::cluster(cluster)?;
         let mut connection = self.acquire().await?;
@@ -382,9 +394,9 @@ impl Past for Postgres {
 
 #[async_trait]
 impl Upkeep for Postgres {
-    async fn compact(&self, cluster: &str, keep: &Keep) -> Result<Compaction, StoreError> {
+    async fn compact_holding(&self, cluster: &str, keep: &Keep, hold: Option<u64>) -> Result<Compaction, StoreError> {
         check::cluster(cluster)?;
-        self.compact_cluster(cluster, keep).await
+        self.compact_cluster(cluster, keep, hold).await
     }
 
     async fn lease(&self, name: &str, holder: Uuid, ttl: Duration) -> Result<bool, StoreError> {

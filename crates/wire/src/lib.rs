@@ -25,6 +25,7 @@ pub mod explanation;
 pub mod extender;
 pub mod extender_calls;
 pub mod fault;
+pub mod fork;
 pub mod forms;
 pub mod kinds;
 pub mod objects;

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     clock,
     core::access::{ANONYMOUS, Attributes, User, Verdict},
-    live::DEFAULT_CLUSTER,
+    live::{DEFAULT_CLUSTER, fork},
     net::Secured,
     origin::TrustedProxies,
     service::{
@@ -35,6 +35,7 @@ use crate::{
         },
         audit::{self, Audit, Judged, Trail},
         error::{Error, Subject},
+        forks,
         limits::{Flow, failures::Failures},
     },
 };
@@ -79,6 +80,12 @@ impl Gate {
     pub(super) fn asks(&self, request: &Request) -> bool {
         let manner = &self.state.manner;
         manner.authenticator.is_some() || manner.audit.is_some() || impersonate::is_asked(request.headers())
+    }
+
+    /// Refuses a request for a fork that is not there.
+    pub(super) async fn check_fork(&self, cluster: Option<&ClusterName>) -> Result<(), Response> {
+        let Some(ClusterName(cluster)) = cluster else { return Ok(()) };
+        forks::check(&self.state, cluster).await.map_err(IntoResponse::into_response)
     }
 
     /// The flow of a request that was let in: its user if clients are known here, else the address of the client.
@@ -157,6 +164,8 @@ impl Gate {
     async fn let_in(&self, request: &mut Request, known: Result<Known, RequestError>) -> Result<(), RequestError> {
         let cluster = request.extensions().get::<ClusterName>().map(|ClusterName(name)| name.clone());
         let cluster: Arc<str> = cluster.unwrap_or_else(|| DEFAULT_CLUSTER.into());
+        // A fork's requests are judged, and its tokens kept out, as those of its base.
+        let cluster: Arc<str> = fork::judged_in(&cluster).into();
         let method = request.method().clone();
         let info = RequestInfo::of(&method, &cluster, request.uri().path(), request.uri().query().unwrap_or_default());
         let trail = audit::current();

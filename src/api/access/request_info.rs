@@ -147,8 +147,11 @@ fn own<'a>(method: &Method, cluster: &str, segments: &[&'a str]) -> Option<(Reso
         ["reservations", namespace, pod] => {
             ResourceAttributes { namespace: decoded(namespace), ..of("reservations", decoded(pod)) }
         }
-        [resource @ ("policies" | "reservations" | "evictions" | "clusters" | "tokens")] => of(resource, none()),
-        [resource @ ("policies" | "clusters" | "tokens"), name] => of(resource, decoded(name)),
+        [resource @ ("policies" | "reservations" | "evictions" | "clusters" | "forks" | "tokens")] => {
+            of(resource, none())
+        }
+        [resource @ ("policies" | "clusters" | "forks" | "tokens"), name] => of(resource, decoded(name)),
+        ["forks", name, part @ "diff"] => of("forks", decoded(name)).below(part),
         ["audit"] => of("audits", none()),
         ["decisions"] => of("decisions", none()),
         ["replay"] => of("replays", none()),
@@ -306,6 +309,8 @@ mod tests {
             ("GET", "/clusters/x", "get podberth.io/clusters x in all"),
             ("PUT", "/clusters/x", "update podberth.io/clusters x in all"),
             ("DELETE", "/clusters/x", "delete podberth.io/clusters x in all"),
+            ("POST", "/forks", "create podberth.io/forks"),
+            ("GET", "/forks/x/diff", "get podberth.io/forks/diff x"),
             ("GET", "/tokens", "list podberth.io/tokens in all"),
             ("GET", "/audit", "list podberth.io/audits"),
             ("GET", "/explain/x", "get /explain/x"),

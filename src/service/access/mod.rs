@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     core::access::{AUTHENTICATED, Access, Attributes, MASTERS, ResourceAttributes, User, Verdict, built_in},
-    live::{DEFAULT_CLUSTER, SYSTEM_CLUSTER},
+    live::{DEFAULT_CLUSTER, SYSTEM_CLUSTER, fork},
 };
 
 pub mod authenticate;
@@ -69,15 +69,16 @@ impl Caller {
     pub async fn may_everything(&self, service: &Service, cluster: &str) -> Result<bool> {
         let Some(user) = self.limited() else { return Ok(true) };
         let all = Attributes::Resource(ResourceAttributes::new("*", "*", "*"));
-        Ok(access(service, cluster).await?.verdict(cluster, user, &all).is_allowed())
+        Ok(access(service, cluster).await?.verdict(judging(cluster, &all), user, &all).is_allowed())
     }
 }
 
-/// The roles and bindings that count in a cluster.
+/// The roles and bindings that count in a cluster: in a fork those of its base as it is now, so that no change in the fork gives rights.
 ///
 /// # Errors
 /// Those of the store, if a cluster cannot be loaded.
 pub async fn access(service: &Service, cluster: &str) -> Result<Arc<Access>> {
+    let cluster = fork::judged_in(cluster);
     let system = service.clusters.get(SYSTEM_CLUSTER).await?.view().access.on(built_in::access());
     if cluster == SYSTEM_CLUSTER {
         return Ok(system);
@@ -89,7 +90,7 @@ pub async fn access(service: &Service, cluster: &str) -> Result<Arc<Access>> {
 pub fn judging<'a>(cluster: &'a str, attributes: &Attributes<'_>) -> &'a str {
     match attributes {
         Attributes::Path { .. } => DEFAULT_CLUSTER,
-        Attributes::Resource(_) => cluster,
+        Attributes::Resource(_) => fork::judged_in(cluster),
     }
 }
 

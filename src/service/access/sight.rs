@@ -11,6 +11,7 @@ use crate::{
         access::{Access, Attributes, ResourceAttributes, User},
         model::Name,
     },
+    live::fork,
     service::{Service, error::Result},
 };
 
@@ -42,7 +43,7 @@ impl Sight {
         let access = access(service, cluster).await?;
         let limited = Limited {
             access,
-            cluster: cluster.clone(),
+            cluster: fork::judged_in(cluster).into(),
             user: user.clone(),
             seen: HashMap::new(),
             numbers: HashMap::new(),

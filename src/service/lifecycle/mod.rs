@@ -27,6 +27,7 @@ use uuid::Uuid;
 use self::follower::Follower;
 use super::{source::guard, supervised::Supervised};
 use crate::{
+    live::fork,
     store::{Hint, Listener, Storage, StoreError},
     wire::source,
 };
@@ -140,7 +141,9 @@ impl Turns {
         if !self.has_lease().await? {
             return Ok(AGAIN);
         }
-        let heads = self.store.heads(names).await?;
+        // In a fork nothing happens by itself.
+        let names: Vec<String> = names.iter().filter(|name| fork::split(name).is_none()).cloned().collect();
+        let heads = self.store.heads(&names).await?;
         let (mut is_busy, mut pause) = (false, IDLE);
         for standing in &heads.clusters {
             if !self.followers.contains_key(&standing.name) && guard::is_mirrored(&*self.store, &standing.name).await? {

@@ -8,7 +8,7 @@
 use super::Target;
 use crate::{
     core::access::{Access, Attributes, Binding, Object, RBAC, ResourceAttributes, Role, Rule, User, excess},
-    live::SYSTEM_CLUSTER,
+    live::{SYSTEM_CLUSTER, fork},
     service::{
         Service,
         access::access,
@@ -100,7 +100,7 @@ impl Write<'_> {
     /// The cluster whose rights count. What is written in [`SYSTEM_CLUSTER`] may count everywhere: so do only those rights that are kept to no
     /// clusters, since no list of names has this one.
     fn cluster(&self) -> &str {
-        if *self.target.cluster == *SYSTEM_CLUSTER { EVERY_CLUSTER } else { &self.target.cluster }
+        if *self.target.cluster == *SYSTEM_CLUSTER { EVERY_CLUSTER } else { fork::judged_in(&self.target.cluster) }
     }
 
     /// Refuses rules that the user has not all the rights of.

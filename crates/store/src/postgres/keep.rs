@@ -12,13 +12,23 @@ use crate::rows::{ClusterRow, Locked, SWEEP, cluster_columns, signed, unsigned};
 use crate::{Compaction, Head, Keep, StoreError};
 
 impl Postgres {
-    pub(super) async fn compact_cluster(&self, cluster: &str, keep: &Keep) -> Result<Compaction, StoreError> {
+    pub(super) async fn compact_cluster(
+        &self,
+        cluster: &str,
+        keep: &Keep,
+        hold: Option<u64>,
+    ) -> Result<Compaction, StoreError> {
         let mut connection = self.acquire().await?;
-        let done = self.sweep(&mut connection, cluster, keep).await;
+        let done = self.sweep(&mut connection, cluster, (keep, hold)).await;
         settle(connection, done)
     }
 
-    async fn sweep(&self, connection: &mut PgConnection, cluster: &str, keep: &Keep) -> Result<Compaction, StoreError> {
+    async fn sweep(
+        &self,
+        connection: &mut PgConnection,
+        cluster: &str,
+        keep: (&Keep, Option<u64>),
+    ) -> Result<Compaction, StoreError> {
         let Some((id, revision, readable)) = self.raise_marks(connection, cluster, keep).await? else {
             return Ok(Compaction::default());
         };
@@ -45,7 +55,7 @@ impl Postgres {
         &self,
         connection: &mut PgConnection,
         cluster: &str,
-        keep: &Keep,
+        (keep, hold): (&Keep, Option<u64>),
     ) -> Result<Option<(i32, u64, u64)>, StoreError> {
         let mut transaction = self.within(connection.begin()).await?;
         let row = sqlx::query_as(concat!(
@@ -62,7 +72,8 @@ impl Postgres {
         let most = rev.saturating_sub(keep.revisions);
         let revision = self.last_batch(&mut transaction, id, most, keep.age).await?.max(compact_revision);
         if let Some(retention) = self.history {
-            kept.from = kept.from.max(self.last_batch(&mut transaction, id, rev, retention).await?);
+            let old = self.last_batch(&mut transaction, id, rev, retention).await?;
+            kept.from = kept.from.max(old.min(hold.unwrap_or(old)));
         }
         let raise = sqlx::query("UPDATE cluster SET compact_rev = $2, history_from = $3 WHERE cluster_id = $1")
             .bind(id)

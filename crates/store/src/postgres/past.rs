@@ -1,15 +1,18 @@
 //! Lists of the past, and the way back to it.
 
+use std::collections::HashSet;
+
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
 use super::read::READ;
+use super::statements::INSERT;
 use super::{
-    CHUNK, List, ListQuery, ObjectRow, Postgres, Record, Rewind, StoreError, Undone, object_columns, rows, signed,
-    signed_len,
+    CHUNK, Key, List, ListQuery, NewRow, ObjectRow, Postgres, Record, Rewind, StoreError, Undone, object_columns, rows,
+    settle, signed, signed_len,
 };
-use crate::rows::{superseded_columns, unsigned};
-use crate::types;
+use crate::rows::{Locked, superseded_columns, unsigned};
+use crate::{keeping, types};
 
 impl Postgres {
     pub(super) async fn read_list_at(
@@ -74,6 +77,61 @@ impl Postgres {
         }
         self.within(transaction.commit()).await?;
         Ok(List { items, revision, remaining })
+    }
+
+    pub(super) async fn read_rows(&self, cluster: &str, keys: &[Key]) -> Result<Vec<Record>, StoreError> {
+        let mut connection = self.acquire().await?;
+        let found = self.rows_on(&mut connection, cluster, keys).await;
+        settle(connection, found)
+    }
+
+    async fn rows_on(
+        &self,
+        connection: &mut PgConnection,
+        cluster: &str,
+        keys: &[Key],
+    ) -> Result<Vec<Record>, StoreError> {
+        let id = sqlx::query_scalar("SELECT cluster_id FROM cluster WHERE name = $1").bind(cluster);
+        let Some(id) = self.within(id.fetch_optional(&mut *connection)).await? else { return Ok(Vec::new()) };
+        let keys: Vec<(&Key, bool)> = keys.iter().map(|key| (key, true)).collect();
+        let mut found = Vec::new();
+        for keys in keys.chunks(CHUNK) {
+            found.extend(self.current_rows(connection, id, keys).await?);
+        }
+        Ok(found)
+    }
+
+    pub(super) async fn adopt_rows(&self, cluster: &str, records: &[Record]) -> Result<u64, StoreError> {
+        let mut connection = self.acquire().await?;
+        let adopted = self.adopt_on(&mut connection, cluster, records).await;
+        settle(connection, adopted)
+    }
+
+    async fn adopt_on(
+        &self,
+        connection: &mut PgConnection,
+        cluster: &str,
+        records: &[Record],
+    ) -> Result<u64, StoreError> {
+        let mut transaction = self.within(connection.begin()).await?;
+        let Locked { id, head, .. } = self.lock(&mut transaction, cluster).await?;
+        keeping::check_adopted(records, head.revision)?;
+        let keys: Vec<(&Key, bool)> = records.iter().map(|record| (&record.key, false)).collect();
+        let mut present = HashSet::new();
+        for keys in keys.chunks(CHUNK) {
+            let found = self.current_rows(&mut transaction, id, keys).await?;
+            present.extend(found.into_iter().map(|row| row.key));
+        }
+        let missing = records.iter().filter(|record| !present.contains(&record.key));
+        let missing: Vec<NewRow> =
+            missing.map(|record| NewRow { record: record.clone(), replaces: None, body_changed: true }).collect();
+        for rows in rows::chunks(&missing.iter().collect::<Vec<_>>()) {
+            self.write_some(&mut transaction, &INSERT, rows, id, None).await?;
+        }
+        let count = sqlx::query_scalar("SELECT count(*) FROM object WHERE cluster_id = $1").bind(id);
+        let count: i64 = self.within(count.fetch_one(&mut *transaction)).await?;
+        self.within(transaction.commit()).await?;
+        unsigned(count)
     }
 
     pub(super) async fn read_undone(

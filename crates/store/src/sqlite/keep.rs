@@ -11,8 +11,13 @@ use crate::rows::{Locked, SWEEP, signed, unsigned};
 use crate::{Compaction, Head, Keep, StoreError};
 
 impl Sqlite {
-    pub(super) async fn compact_cluster(&self, cluster: &str, keep: &Keep) -> Result<Compaction, StoreError> {
-        let Some((id, revision, readable)) = self.raise_marks(cluster, keep).await? else {
+    pub(super) async fn compact_cluster(
+        &self,
+        cluster: &str,
+        keep: &Keep,
+        hold: Option<u64>,
+    ) -> Result<Compaction, StoreError> {
+        let Some((id, revision, readable)) = self.raise_marks(cluster, keep, hold).await? else {
             return Ok(Compaction::default());
         };
         let mut done = Compaction { revision, ..Compaction::default() };
@@ -37,7 +42,12 @@ impl Sqlite {
 
     /// Notes from where on feed and history can be read from now on, before anything goes. Answers the cluster's id and
     /// both.
-    async fn raise_marks(&self, cluster: &str, keep: &Keep) -> Result<Option<(i32, u64, u64)>, StoreError> {
+    async fn raise_marks(
+        &self,
+        cluster: &str,
+        keep: &Keep,
+        hold: Option<u64>,
+    ) -> Result<Option<(i32, u64, u64)>, StoreError> {
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
         let Locked { id, head, mut kept } = write::cluster_row(&mut transaction, cluster).await?;
         if head.revision == 0 {
@@ -46,7 +56,8 @@ impl Sqlite {
         let most = head.revision.saturating_sub(keep.revisions);
         let revision = last_batch(&mut transaction, id, most, keep.age).await?.max(head.compact_revision);
         if let Some(retention) = self.history {
-            kept.from = kept.from.max(last_batch(&mut transaction, id, head.revision, retention).await?);
+            let old = last_batch(&mut transaction, id, head.revision, retention).await?;
+            kept.from = kept.from.max(old.min(hold.unwrap_or(old)));
         }
         // A mark of removal stays.
         sqlx::query("UPDATE cluster SET compact_rev = ?, history_from = ? WHERE cluster_id = ?")

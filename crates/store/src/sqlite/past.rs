@@ -1,11 +1,15 @@
 //! Lists of the past, and the way back to it.
 
+use std::collections::HashSet;
+
 use super::state::past;
+use super::write;
 use super::{
-    List, ListQuery, ObjectRow, Rewind, Sqlite, StoreError, Undone, kinds, object_columns, rows, signed, signed_len,
+    CHUNK, Key, List, ListQuery, ObjectRow, Record, Rewind, Sqlite, StoreError, Undone, kinds, object_columns, rows,
+    signed, signed_len,
 };
-use crate::rows::{superseded_columns, unsigned};
-use crate::types;
+use crate::rows::{Locked, superseded_columns, unsigned};
+use crate::{keeping, types};
 
 impl Sqlite {
     pub(super) async fn read_list_at(
@@ -61,6 +65,38 @@ impl Sqlite {
             remaining = Some(unsigned(count)?).filter(|count| *count > 0);
         }
         Ok(List { items, revision, remaining })
+    }
+
+    pub(super) async fn read_rows(&self, cluster: &str, keys: &[Key]) -> Result<Vec<Record>, StoreError> {
+        let mut transaction = self.readers.begin().await?;
+        let Locked { id, head, .. } = write::cluster_row(&mut transaction, cluster).await?;
+        let mut found = Vec::new();
+        if head.revision > 0 {
+            let keys: Vec<(&Key, bool)> = keys.iter().map(|key| (key, true)).collect();
+            for keys in keys.chunks(CHUNK) {
+                found.extend(write::current_rows(&mut transaction, id, keys).await?);
+            }
+        }
+        Ok(found)
+    }
+
+    pub(super) async fn adopt_rows(&self, cluster: &str, records: &[Record]) -> Result<u64, StoreError> {
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let Locked { id, head, .. } = write::cluster_row(&mut transaction, cluster).await?;
+        keeping::check_adopted(records, head.revision)?;
+        let keys: Vec<(&Key, bool)> = records.iter().map(|record| (&record.key, false)).collect();
+        let mut present = HashSet::new();
+        for keys in keys.chunks(CHUNK) {
+            present.extend(write::current_rows(&mut transaction, id, keys).await?.into_iter().map(|row| row.key));
+        }
+        let missing = records.iter().filter(|record| !present.contains(&record.key)).collect();
+        write::write_records(&mut transaction, id, missing).await?;
+        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM object WHERE cluster_id = ?")
+            .bind(id)
+            .fetch_one(&mut *transaction)
+            .await?;
+        super::commit(transaction).await?;
+        unsigned(count)
     }
 
     pub(super) async fn read_undone(&self, cluster: &str, rewind: &Rewind, limit: usize) -> Result<Undone, StoreError> {

@@ -39,6 +39,8 @@ pub(super) struct Ages {
     pub(super) feed: (u64, i64),
     /// Written by then; `None` leaves history as it is.
     pub(super) history: Option<i64>,
+    /// But this revision is still to be read.
+    pub(super) hold: Option<u64>,
 }
 
 impl Cluster {
@@ -181,6 +183,16 @@ impl Cluster {
         Ok(rewind.undone(revision, after, records))
     }
 
+    /// Adds rows whose keys have none; how many rows there are then.
+    pub(super) fn adopt(&mut self, records: Vec<Record>) -> u64 {
+        for record in records {
+            if !self.rows.contains_key(&record.key) {
+                self.replace(NewRow { record, replaces: None, body_changed: true }, false);
+            }
+        }
+        self.rows.len() as u64
+    }
+
     /// Adds a whole cluster as rows, without conflicts.
     pub(super) fn fill(&mut self, source: &mut dyn Source, offset: u64, most: u64) -> Result<(), StoreError> {
         while let Some(records) = source.records().map_err(StoreError::Stopped)? {
@@ -197,7 +209,8 @@ impl Cluster {
         let revision = self.last_batch(most, by).max(self.head.compact_revision);
         self.head.compact_revision = revision;
         if let Some(by) = ages.history {
-            self.kept.from = self.kept.from.max(self.last_batch(self.head.revision, by));
+            let old = self.last_batch(self.head.revision, by);
+            self.kept.from = self.kept.from.max(old.min(ages.hold.unwrap_or(old)));
         }
         let readable = self.kept.readable(self.head.revision);
         let rows = self.rows.values().filter(|row| row.deleted && row.revision <= revision);

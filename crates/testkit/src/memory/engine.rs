@@ -113,6 +113,21 @@ impl Past for Memory {
         self.read(cluster, |cluster| cluster.list_at(query, revision))?
     }
 
+    async fn rows(&self, cluster: &str, keys: &[Key]) -> Result<Vec<Record>, StoreError> {
+        self.read(cluster, |cluster| keys.iter().filter_map(|key| cluster.rows().get(key).cloned()).collect())
+    }
+
+    async fn adopt(&self, cluster: &str, records: Vec<Record>) -> Result<u64, StoreError> {
+        check::new_cluster(cluster)?;
+        let _counter = self.counter(cluster).await;
+        let mut state = self.state()?;
+        let mut found = state.copy.clusters.get(cluster).cloned().unwrap_or_default();
+        keeping::check_adopted(&records, found.head.revision)?;
+        let count = found.adopt(records);
+        state.copy.clusters.insert(cluster.to_owned(), found);
+        Ok(count)
+    }
+
     async fn rewind(&self, cluster: &str, rewind: &Rewind, limit: usize) -> Result<Undone, StoreError> {
         self.read(cluster, |cluster| cluster.rewind(rewind, limit))?
     }
@@ -148,7 +163,7 @@ impl Past for Memory {
 
 #[async_trait]
 impl Upkeep for Memory {
-    async fn compact(&self, cluster: &str, keep: &Keep) -> Result<Compaction, StoreError> {
+    async fn compact_holding(&self, cluster: &str, keep: &Keep, hold: Option<u64>) -> Result<Compaction, StoreError> {
         check::cluster(cluster)?;
         let _counter = self.counter(cluster).await;
         let mut state = self.state()?;
@@ -156,7 +171,7 @@ impl Upkeep for Memory {
         let found = state.copy.clusters.get_mut(cluster).filter(|found| found.head.revision > 0);
         Ok(found.map_or_else(Compaction::default, |found| {
             let most = found.head.revision.saturating_sub(keep.revisions);
-            found.compact(&Ages { feed: (most, feed), history })
+            found.compact(&Ages { feed: (most, feed), history, hold })
         }))
     }
 
