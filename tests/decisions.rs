@@ -3,7 +3,13 @@
 #[path = "support/server.rs"]
 mod server;
 
-use podberth::wire::decision::Share;
+use std::time::Duration;
+
+use podberth::{
+    store::{self, Options},
+    wire::decision::Share,
+};
+use proptest::{collection::vec, prelude::*};
 use serde_json::{Value, json};
 use server::{Server, Setup, memory};
 
@@ -167,4 +173,132 @@ async fn a_decision_is_explained_on_the_state_on_which_it_was_made() {
     }
     let unknown = server.post("/replay", json!({"decisions": ["x"]})).await.is(200);
     assert_eq!(unknown["skipped"][0]["id"], "x");
+}
+
+/// A server whose past can be read.
+async fn with_history(objects: &[(&'static str, Value)]) -> Server {
+    let options = Options { history: Some(Duration::from_hours(1)), ..Options::default() };
+    let store = store::open("sqlite::memory:", &options).await.expect("an empty database opens");
+    store.migrate().await.expect("and migrates");
+    server::seed(&store, objects, store::Atomicity::AllOrNothing).await;
+    Server::start(store, Setup { decisions: Share::Binds, ..Setup::default() })
+}
+
+/// A pod with demands by its number.
+fn demanding(name: &str, number: u8) -> Value {
+    let mut pod = pod(name, if number % 2 == 0 { "1" } else { "2" });
+    let app = format!("secret-app-{}", number % 3);
+    pod["metadata"]["labels"]["app"] = app.clone().into();
+    let selector = json!({"matchLabels": {"app": app}});
+    match number / 2 % 6 {
+        0 => pod["spec"]["nodeSelector"] = json!({"disk": "secret-disk"}),
+        1 => pod["spec"]["tolerations"] = json!([{"key": "team", "value": "secret-team", "effect": "NoSchedule"}]),
+        2 => {
+            pod["spec"]["affinity"] = json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
+                {"topologyKey": "kubernetes.io/hostname", "labelSelector": selector}]}});
+        }
+        3 => {
+            pod["spec"]["topologySpreadConstraints"] = json!([{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule", "labelSelector": selector}]);
+        }
+        4 => {
+            pod["spec"]["affinity"] = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+                {"matchExpressions": [{"key": "size", "operator": "Gt", "values": ["3"]}]}]}}});
+        }
+        _ => pod["spec"]["priority"] = 7.into(),
+    }
+    pod
+}
+
+/// A bundle is asked about as any case is, and gives the answer of its decision; renamed it gives the renamed answer.
+async fn reproduces(nodes: &[u8], pods: &[u8], seed: u64) {
+    let labelled = |(at, number): (usize, &u8)| {
+        let name = format!("secret-node-{at}");
+        let (kind, mut node) = node(&name, &(1 + number % 6).to_string());
+        node["metadata"]["labels"] = json!({"kubernetes.io/hostname": name, "zone": format!("secret-zone-{}", number % 2), "size": (number % 6).to_string(),
+            "disk": if number % 3 == 0 { "secret-disk" } else { "other" }});
+        if number % 5 == 0 {
+            node["spec"] = json!({"taints": [{"key": "team", "value": "secret-team", "effect": "NoSchedule"}]});
+        }
+        (kind, node)
+    };
+    let nodes: Vec<_> = nodes.iter().enumerate().map(labelled).collect();
+    let server = with_history(&nodes).await;
+    let pods: Vec<Value> =
+        pods.iter().enumerate().map(|(at, number)| demanding(&format!("secret-pod-{at}"), *number)).collect();
+    server.post("/schedule", json!({"pods": pods, "seed": seed, "suggestions": false})).await.is(200);
+    for item in list(&server, "").await["items"].as_array().expect("items") {
+        let path = format!("/decisions/{}/bundle", item["id"].as_str().expect("an id"));
+        let bundle = server.get(&path).await.is(200);
+        let explained = server.post("/explain", &bundle).await.is(200);
+        assert_eq!(explained["selected"], bundle["answer"]["selected"], "{item}");
+        if item["victims"].is_null() {
+            assert_eq!(explained["selected"], item["node"], "{item}");
+        }
+        let renamed = server.get(&format!("{path}?hashNames=true")).await.is(200);
+        assert!(!renamed.to_string().contains("secret"), "{renamed}");
+        let again = server.post("/explain", &renamed).await.is(200);
+        assert_eq!(again["selected"], renamed["answer"]["selected"]);
+        let fitting = |of: &Value| {
+            let nodes = of["nodes"].as_array().expect("nodes").iter();
+            nodes.map(|node| (node["fits"].clone(), node["total"].clone())).collect::<Vec<_>>()
+        };
+        assert_eq!(fitting(&again), fitting(&explained), "names are in their order, and the matrix is the same");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn a_bundle_gives_the_answer_of_its_decision(nodes in vec(any::<u8>(), 0..6), pods in vec(any::<u8>(), 1..8), seed in 0_u64..9) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(reproduces(&nodes, &pods, seed));
+    }
+}
+
+#[tokio::test]
+async fn a_bundle_is_a_case_of_the_command_line_and_a_scenario() {
+    let server = with_history(&[node("a", "2"), node("b", "4")]).await;
+    server
+        .post("/schedule", json!({"pods": [pod("p0", "3"), pod("p1", "2"), pod("p2", "2")], "seed": 3}))
+        .await
+        .is(200);
+    let folder = tempfile::tempdir().expect("a folder");
+    for (at, item) in list(&server, "").await["items"].as_array().expect("items").iter().enumerate() {
+        for query in ["", "?hashNames=true"] {
+            let path = format!("/decisions/{}/bundle{query}", item["id"].as_str().expect("an id"));
+            let bundle = server.get(&path).await.is(200);
+            let file = folder.path().join(format!("bundle-{at}.json"));
+            std::fs::write(&file, bundle.to_string()).expect("it is written");
+            let run = |arguments: &[&str]| {
+                let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_podberth"));
+                let output = command.args(arguments).arg(&file).env_clear().output().expect("the binary starts");
+                let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+                (output.status.success(), text(output.stdout), text(output.stderr))
+            };
+            let (is_good, explained, warnings) = run(&["explain", "--json", "-f"]);
+            assert!(is_good && warnings.is_empty(), "{warnings}");
+            let explained: Value = serde_json::from_str(&explained).expect("JSON");
+            assert_eq!(explained["selected"], bundle["answer"]["selected"]);
+            let (is_good, told, _) = run(&["test"]);
+            assert!(is_good, "{told}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn bad_requests_for_bundles_tell_why() {
+    let server = with_history(&[node("a", "2")]).await;
+    let mut stored = pod("p", "1");
+    stored["metadata"]["uid"] = "u".into();
+    server.post("/api/v1/namespaces/shop/pods", &stored).await.is(201);
+    let uid = server.get("/api/v1/namespaces/shop/pods/p").await.is(200)["metadata"]["uid"].clone();
+    let bind = json!({"PodName": "p", "PodNamespace": "shop", "PodUID": uid, "Node": "a"});
+    assert_eq!(server.post("/bind", &bind).await.is(200)["Error"], "");
+    let all = list(&server, "").await;
+    let id = all["items"][0]["id"].as_str().expect("an id");
+    assert!(server.get(&format!("/decisions/{id}/bundle")).await.refusal(400).contains("a bind"));
+    let again = server.post("/replay", json!({"all": true})).await.is(200);
+    assert_eq!((&again["identical"], &again["total"]), (&1.into(), &1.into()), "the bind is judged again: {again}");
+    server.get("/decisions/none/bundle").await.is(404);
+    server.get("/decisions/none/explain").await.is(404);
 }

@@ -3,13 +3,16 @@
 use axum::{Json, extract::State, response::IntoResponse};
 use jiff::Timestamp;
 use serde::Deserialize;
-use utoipa::IntoParams;
+use utoipa::{
+    IntoParams, PartialSchema, ToSchema,
+    openapi::{RefOr, Schema},
+};
 
 use super::{
     cluster::ClusterName,
     context::written,
     extract::{JsonBytes, Path, Query, parse_json},
-    openapi::{DecisionErrors, ReadErrors},
+    openapi::{DecisionErrors, ReadErrors, free_form},
     state::AppState,
 };
 use crate::{
@@ -17,7 +20,7 @@ use crate::{
         access::{Caller, sight::Sight},
         decisions::{self, Asked, masked},
         error::{Error, Result},
-        replay::{completed, explain as explained, replay as replayed},
+        replay::{bundle as bundled, completed, explain as explained, replay as replayed},
     },
     wire::{
         decision::{Decision, DecisionList, DecisionOutcome, ReplayReport, ReplayRequest},
@@ -132,6 +135,48 @@ pub async fn explain(
     let sight = Sight::of(&caller, &state, &cluster).await?;
     let explanation = explained(&state, &cluster, &id, sight).await?;
     written(explanation, true).await
+}
+
+/// The form of a bundle.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub struct BundleQuery {
+    /// `true`: names and the values of labels are replaced, each by the same everywhere
+    #[param(required = false, value_type = bool, nullable = false)]
+    hash_names: Option<bool>,
+}
+
+/// A decision with all that it was made on.
+#[derive(Debug)]
+pub struct DecisionBundle;
+
+impl PartialSchema for DecisionBundle {
+    fn schema() -> RefOr<Schema> {
+        free_form(
+            "`pod`, `cluster`, `policy` and `seed` as `/explain` takes them, and `answer`: the node chosen (`selected`) and the `message`.",
+        )
+    }
+}
+
+impl ToSchema for DecisionBundle {}
+
+/// Read a decision with all that it was made on
+///
+/// One document that reproduces the decision elsewhere: `/explain`, `podberth explain -f` and `podberth test` take it, and give its `answer`. It has the
+/// nodes, the pods on them, and what else the pod can touch, with the fields that decisions read. You need the right to list all of these kinds.
+#[utoipa::path(get, path = "/decisions/{id}/bundle", operation_id = "bundleDecision", tag = "decisions",
+    params(("id" = String, Path, description = "The decision's id", example = "0198e3f0-2b1c-7a41-8000-1b2c3d400000"), BundleQuery),
+    responses((status = 200, description = "The bundle.", body = DecisionBundle), DecisionErrors))]
+pub async fn bundle(
+    State(state): State<AppState>,
+    ClusterName(cluster): ClusterName,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(query): Query<BundleQuery>,
+) -> Result<impl IntoResponse> {
+    let bundle = bundled(&state, &cluster, &id, query.hash_names == Some(true), &caller).await?;
+    written(bundle, true).await
 }
 
 /// Make recorded decisions again

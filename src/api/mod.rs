@@ -125,6 +125,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(decisions::list))
         .routes(routes!(decisions::read))
         .routes(routes!(decisions::explain))
+        .routes(routes!(decisions::bundle))
         .routes(routes!(decisions::replay))
         .merge(access::routes())
         .merge(discovery::routes())

@@ -23,6 +23,10 @@ use crate::wire::decision::{CallKind, Decision, DecisionOutcome, ReplayReport, R
 use crate::wire::explanation::Explanation;
 use crate::wire::policy::revision::DEFAULT;
 
+pub use bundle::bundle;
+
+mod bundle;
+mod renamed;
 mod state;
 pub mod states;
 

@@ -14,7 +14,7 @@ use crate::{
     live::{self, View},
     service::{
         Service,
-        context::{self, Chosen},
+        context::Chosen,
         decisions,
         error::{Error, Result},
         objects::kind_of_pods,
@@ -40,6 +40,8 @@ pub(super) struct Context {
     /// The view with the pod as it was judged, where that is another one.
     read_at: Option<(u64, Arc<View>)>,
     pub(super) chosen: Chosen,
+    /// The policy's text; `None` for the built-in one, and for one that came with its request.
+    text: Option<String>,
     pub(super) options: Options,
     avoided: Vec<Name>,
     batch: String,
@@ -89,11 +91,12 @@ impl Context {
             Some(revision) => Some((revision, or_reason!(as_reason(past::view_at(service, cluster, revision).await)?))),
             None => None,
         };
-        let chosen = or_reason!(chosen(service, cluster, decision, &view).await?);
+        let (chosen, text) = or_reason!(chosen(service, cluster, decision, &view).await?);
         let mut context = Self {
             view,
             read_at,
             chosen,
+            text,
             options: Options { seed: decision.seed, preempt: decision.preempt, reuse: true },
             avoided: decision.avoided.iter().map(|name| Name::from(&**name)).collect(),
             batch: String::new(),
@@ -126,6 +129,16 @@ impl Context {
             )));
         }
         Ok(Ok(context))
+    }
+
+    /// The placements before it in its batch.
+    pub(super) fn placed_before(&self) -> impl Iterator<Item = &Decision> {
+        self.before.iter().map(|(decision, _)| decision)
+    }
+
+    /// The text of the policy that decided; `None` for the built-in one, and for one that came with its request.
+    pub(super) fn policy_text(&self) -> Option<&str> {
+        self.text.as_deref()
     }
 
     /// The cluster before the batch.
@@ -210,9 +223,15 @@ fn sent(text: &str) -> Found<Arc<Pod>> {
     validated.read.map(|pod| Arc::new(*pod)).ok_or_else(|| unreadable.into())
 }
 
-/// The policy that decided.
-async fn chosen(service: &Service, cluster: &Arc<str>, decision: &Decision, view: &View) -> Result<Found<Chosen>> {
+/// The policy that decided, and its text if it is stored.
+async fn chosen(
+    service: &Service,
+    cluster: &Arc<str>,
+    decision: &Decision,
+    view: &View,
+) -> Result<Found<(Chosen, Option<String>)>> {
     let used = &decision.policy;
+    let mut text = None;
     let chosen = if used.name == REQUEST {
         let Some(text) = &decision.policy_text else { return Ok(Err("its policy is not recorded".into())) };
         let parsed = policy::parse(text.get()).and_then(|document| document.compile_all());
@@ -223,25 +242,27 @@ async fn chosen(service: &Service, cluster: &Arc<str>, decision: &Decision, view
         }
     } else if used.revision == 0 {
         Chosen::BuiltIn
+    } else if let Some(policy) = view.policy(&used.name).filter(|policy| policy.revision.revision == used.revision) {
+        text = Some(policy.revision.text.clone());
+        Chosen::Stored((&*used.name).into(), policy.clone())
     } else {
-        match view.policy(&used.name).filter(|policy| policy.revision.revision == used.revision) {
-            Some(_) => or_reason!(as_reason(context::chosen(view, Some(&used.name)))?),
-            None => or_reason!(earlier(service, cluster, &used.name, used.revision).await?),
+        let found = or_reason!(earlier(service, cluster, &used.name, used.revision).await?);
+        text = Some(found.text.clone());
+        match found.compile() {
+            Ok((_, profiles)) => Chosen::Request(profiles),
+            Err(faults) => return Ok(Err(faults.to_string())),
         }
     };
-    let Some(profile) = &used.profile else { return Ok(Ok(chosen)) };
-    Ok(chosen.pick(profile).map_err(|error| error.to_string()))
+    let Some(profile) = &used.profile else { return Ok(Ok((chosen, text))) };
+    Ok(chosen.pick(profile).map(|chosen| (chosen, text)).map_err(|error| error.to_string()))
 }
 
 /// A revision of a policy that was not in force any more.
-async fn earlier(service: &Service, cluster: &Arc<str>, name: &str, wanted: u64) -> Result<Found<Chosen>> {
+async fn earlier(service: &Service, cluster: &Arc<str>, name: &str, wanted: u64) -> Result<Found<revision::Revision>> {
     let records = PolicyRecords { clusters: service.clusters.clone(), cluster: cluster.clone(), name: name.into() };
     let history = or_reason!(as_reason(records.history(None, MOST_REVISIONS).await)?);
     let found = history.items.into_iter().find(|revision| revision.revision == wanted);
-    let Some(found): Option<revision::Revision> = found else {
-        return Ok(Err(format!("revision {wanted} of the policy {name:?} is not kept any more")));
-    };
-    Ok(found.compile().map(|(_, profiles)| Chosen::Request(profiles)).map_err(|faults| faults.to_string()))
+    Ok(found.ok_or_else(|| format!("revision {wanted} of the policy {name:?} is not kept any more")))
 }
 
 impl Working {
