@@ -51,7 +51,8 @@ async fn server() -> Server {
     let mut fixed = token_file::parse("token-of-limited,limited,\n").expect("a file of tokens");
     fixed.insert(token::digest(ROOT), Arc::new(Authenticator::first_user()));
     let authenticator = Some(Authenticator::new(fixed));
-    let server = Server::start(memory(&objects).await, Setup { authenticator, ..Setup::default() });
+    let decisions = "all".parse().expect("a share");
+    let server = Server::start(memory(&objects).await, Setup { authenticator, decisions, ..Setup::default() });
     let rbac = "/apis/rbac.authorization.k8s.io/v1";
     let own = json!([{"verbs": ["*"], "apiGroups": ["podberth.io"], "resources": ["*"]}, {"verbs": ["get"], "nonResourceURLs": ["*"]}]);
     let open = json!([{"verbs": ["get", "list"], "apiGroups": [""], "resources": ["pods"]}]);
@@ -196,4 +197,38 @@ async fn no_route_that_is_read_names_a_hidden_pod() {
         }
     }
     assert!(seen > 20, "only {seen} routes were read");
+}
+
+#[tokio::test]
+async fn recorded_decisions_number_the_pods_that_the_caller_may_not_list() {
+    let server = server().await;
+    // It has victims of both namespaces, and is itself in the open.
+    ask(&server, ROOT, "POST", "/schedule", "", &json!({"pods": [important()]})).await.is(200);
+    let hidden =
+        json!({"metadata": {"name": "zebra-new", "namespace": "hidden"}, "spec": {"containers": [{"name": "zebra"}]}});
+    ask(&server, ROOT, "POST", "/schedule", "", &json!({"pods": [hidden]})).await.is(200);
+    ask(&server, ROOT, "POST", "/filter", "", &json!({"Pod": hidden, "NodeNames": ["full"]})).await.is(200);
+    let all = ask(&server, ROOT, "GET", "/decisions", "", &Value::Null).await;
+    assert!(all.text().contains(HIDDEN), "{}", all.text());
+    let told = ask(&server, LIMITED, "GET", "/decisions", "", &Value::Null).await;
+    assert!(!told.text().contains(HIDDEN), "{}", told.text());
+    let items = told.json()["items"].as_array().expect("items").clone();
+    assert_eq!(items.len(), 3, "amounts stay");
+    assert_eq!(items[2]["pod"]["name"], "new");
+    assert_eq!(items[1]["pod"]["namespace"], "namespace-hidden");
+    assert!(items[2]["victims"].as_array().is_some_and(|victims| !victims.is_empty()), "{}", items[2]);
+    for item in &items {
+        let id = item["id"].as_str().expect("an id");
+        for path in [format!("/decisions/{id}"), format!("/decisions/{id}/explain"), format!("/decisions/{id}/bundle")]
+        {
+            let reply = ask(&server, LIMITED, "GET", &path, "", &Value::Null).await;
+            assert!(!reply.text().contains(HIDDEN), "{path}: {}", reply.text());
+        }
+        let bundle = ask(&server, LIMITED, "GET", &format!("/decisions/{id}/bundle"), "", &Value::Null).await;
+        assert!(matches!(bundle.code, 403 | 410), "{}", bundle.text());
+    }
+    let replayed = ask(&server, LIMITED, "POST", "/replay", "", &json!({"all": true})).await;
+    assert!(!replayed.text().contains(HIDDEN), "{}", replayed.text());
+    let of_hidden = ask(&server, LIMITED, "GET", "/decisions?pod=hidden/zebra-new", "", &Value::Null).await;
+    assert_eq!(of_hidden.code, 403, "{}", of_hidden.text());
 }

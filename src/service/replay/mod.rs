@@ -13,7 +13,7 @@ use super::{
     compute::compute_long,
     context::{Fresh, take},
     decisions::{self, Answered, Asked, Said, effects, masked},
-    error::{Error, Result},
+    error::{Error, Result, Subject},
     explain::{explained, mask},
     filter, prioritize,
     schedule::Again,
@@ -127,7 +127,15 @@ async fn several(
             match replayed {
                 Replayed::Identical => report.is_identical(),
                 Replayed::Skipped(why) => report.skip(decision.id, why),
-                Replayed::Different(fields) => report.differs(masked(decision, sight), fields),
+                Replayed::Different(mut fields) => {
+                    let names = decision.victims.clone();
+                    let input = masked(decision, sight);
+                    if input.victims != names {
+                        // Names of pods that the caller may not know.
+                        fields.retain(|field| !matches!(&*field.field, "victims" | "effects"));
+                    }
+                    report.differs(input, fields);
+                }
             }
         }
     }
@@ -194,7 +202,11 @@ fn in_order(context: Context, group: Vec<Decision>) -> (Vec<(Decision, Replayed)
 /// [`Error::Expired`] with the reason if the state is not kept, [`Error::NotFound`], and those of the store.
 pub async fn explain(service: &Service, cluster: &Arc<str>, id: &str, mut sight: Sight) -> Result<Explanation> {
     let decision = decisions::get(service, cluster, id).await?;
-    sight.check(&decision.pod.namespace, &decision.pod.name)?;
+    if !sight.knows(&decision.pod.namespace.as_str().into()) {
+        let subject = Subject::new("podberth.io", "decisions", id);
+        let message = format!("decisions.podberth.io {id:?} is forbidden: it is about a pod that you may not list");
+        return Err(Error::Denied { subject, message });
+    }
     let gone = |why: String| Error::Expired(format!("the decision {id} cannot be explained: {why}"));
     let context = Context::of(service, cluster, &decision).await?.map_err(gone)?;
     let explain = move || {
