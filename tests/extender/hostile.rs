@@ -13,7 +13,7 @@ use crate::{
     server::{Sent, Server, Setup, memory},
 };
 
-const PATHS: [&str; 4] = ["/filter", "/prioritize", "/explain", "/simulate"];
+const PATHS: [&str; 5] = ["/filter", "/prioritize", "/explain", "/simulate", "/policy/diff"];
 
 #[tokio::test]
 async fn wrong_types_name_the_field() {
@@ -108,7 +108,7 @@ static SERVER: LazyLock<(Runtime, Server)> = LazyLock::new(|| {
 });
 
 /// Requests with many fields, to be spoiled.
-static WHOLE: LazyLock<[(&str, Value); 4]> = LazyLock::new(|| {
+static WHOLE: LazyLock<[(&str, Value); 5]> = LazyLock::new(|| {
     let selector =
         json!({"matchLabels": {"app": "web"}, "matchExpressions": [{"key": "a", "operator": "In", "values": ["b"]}]});
     let term = json!({"labelSelector": selector, "topologyKey": "kubernetes.io/hostname", "namespaces": ["x"],
@@ -162,6 +162,10 @@ static WHOLE: LazyLock<[(&str, Value); 4]> = LazyLock::new(|| {
                 {"failZone": {"topologyKey": "zone", "value": "y"}}, {"removeNode": "a-2"}],
                 "howMany": {"pod": fresh, "limit": 5}, "nodesNeeded": {"template": node, "pods": {"template": fresh, "count": 2}, "limit": 3},
                 "whatFits": [fresh]}),
+        ),
+        (
+            "/policy/diff",
+            json!({"candidate": policy, "cluster": cluster, "over": {"pods": [fresh, other], "pending": false}, "seed": 1, "limit": 5}),
         ),
     ]
 });
