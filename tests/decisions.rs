@@ -6,6 +6,8 @@ mod server;
 use std::time::Duration;
 
 use podberth::{
+    live::upkeep::Job,
+    service::decisions::{Prune, Retention},
     store::{self, Options},
     wire::decision::Share,
 };
@@ -301,4 +303,22 @@ async fn bad_requests_for_bundles_tell_why() {
     assert_eq!((&again["identical"], &again["total"]), (&1.into(), &1.into()), "the bind is judged again: {again}");
     server.get("/decisions/none/bundle").await.is(404);
     server.get("/decisions/none/explain").await.is(404);
+}
+
+#[tokio::test]
+async fn decisions_that_are_too_old_or_too_many_are_removed() {
+    let server = server("binds", &[node("a", "4")]).await;
+    for name in ["p0", "p1", "p2"] {
+        server.post("/schedule", json!({"pods": [pod(name, "1")]})).await.is(200);
+    }
+    let all = list(&server, "").await;
+    let newest = all["items"][0].to_string().len() as u64;
+    let prune = async |age: Duration, bytes: u64| {
+        let job = Prune { every: Duration::from_secs(1), keep: Retention { age, bytes } };
+        job.run(&*server.state.store).await.expect("it is pruned");
+        texts(&list(&server, "").await, "node").len()
+    };
+    assert_eq!(prune(Duration::from_hours(1), u64::MAX >> 1).await, 3);
+    assert_eq!(prune(Duration::from_hours(1), newest + newest / 2).await, 1, "the newest are kept");
+    assert_eq!(prune(Duration::ZERO, u64::MAX >> 1).await, 0);
 }
