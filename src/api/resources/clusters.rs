@@ -62,6 +62,7 @@ pub struct ClusterItem {
 
 /// A cluster and what it mirrors.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ClusterStatus)]
 pub struct Cluster {
     /// Its name, as in `/clusters/{name}/…`.
     #[schema(example = "prod")]
