@@ -306,11 +306,12 @@ async fn a_bind_waits_for_the_pod_that_its_scheduler_has_seen() {
     let mut late = pod("late", "1");
     late["spec"]["schedulerName"] = json!("default-scheduler");
     let name: Arc<str> = "default".into();
-    let binds = extender_bind(&stage.service, &name, args("late"), None);
+    let by = Default::default();
+    let binds = extender_bind(&stage.service, &name, args("late"), None, &by);
     let (bound, ()) = tokio::join!(binds, async { stage.api.put(PODS, late) });
     assert_eq!(bound.expect("the store writes"), None);
     stage.binds("late", "n").await;
-    let unknown = extender_bind(&stage.service, &name, args("never"), None).await.expect("an answer");
+    let unknown = extender_bind(&stage.service, &name, args("never"), None, &by).await.expect("an answer");
     assert!(unknown.is_some_and(|why| why.contains("not known")), "it waits for a bounded time");
     stage.end().await;
 }
