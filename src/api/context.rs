@@ -52,8 +52,8 @@ pub struct AtQuery {
     /// A revision of the past: the state is read as it was then. 410 with the revisions that are left if it is not kept any more
     #[param(required = false, value_type = u64, nullable = false)]
     pub revision: Option<String>,
-    /// Instead of `revision` a time, RFC 3339: the newest revision of then
-    #[param(required = false, value_type = String, nullable = false, example = "2026-01-02T15:04:05Z")]
+    /// Instead of `revision` a time, as in 2026-01-02T15:04:05Z: the newest revision of then
+    #[param(required = false, value_type = String, nullable = false)]
     pub at: Option<String>,
 }
 

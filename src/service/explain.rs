@@ -283,7 +283,9 @@ fn asked_pod(
         (None, Some(name)) => {
             let (namespace, name) = named(name);
             let stored = snapshot.pod(namespace, name);
-            let stored = stored.ok_or_else(|| Error::NotFound(Subject::new("", "pods", name)))?;
+            // Who left the namespace out is told where it was looked for.
+            let missing = || Error::NotFound(Subject::new("", "pods", &format!("{namespace}/{name}")));
+            let stored = stored.ok_or_else(missing)?;
             Ok(((**stored).clone(), None))
         }
         (None, None) => Err(Error::BadRequest("either pod or podName is needed".into())),

@@ -71,12 +71,14 @@ async fn send(server: &Server, method: &str, path: &str, media_type: &str, body:
 }
 
 /// Paths at which something may be written in a mirrored cluster: it is Podberth's own, or a bind.
-const OPEN: [&str; 13] = [
+const OPEN: [&str; 15] = [
     "/filter",
     "/prioritize",
     "/preempt",
     "/explain",
     "/simulate",
+    "/replay",
+    "/forks",
     "/bind",
     "/reservations",
     "/polic",

@@ -349,6 +349,10 @@ pub struct PlacementReport {
 pub struct StuckReport {
     /// The pod.
     pub pod: PodName,
+    /// The node that it was on, or still is; absent for one that has waited from the beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub from: Option<String>,
     /// Why; of a pod that fits nowhere kube-scheduler's own sentence.
     pub message: String,
 }
@@ -442,13 +446,15 @@ impl From<&PlacedPod> for PlacementReport {
 
 impl From<&StuckPod> for StuckReport {
     fn from(stuck: &StuckPod) -> Self {
-        Self { pod: PodName::from(&*stuck.pod), message: stuck.message.clone() }
+        let from = Some(stuck.from.to_string()).filter(|from| !from.is_empty());
+        Self { pod: PodName::from(&*stuck.pod), from, message: stuck.message.clone() }
     }
 }
 
 impl From<&Blocked> for StuckReport {
     fn from(blocked: &Blocked) -> Self {
-        Self { pod: PodName::from(&*blocked.pod), message: blocked.why.clone() }
+        let from = Some(blocked.pod.node_name.to_string());
+        Self { pod: PodName::from(&*blocked.pod), from, message: blocked.why.clone() }
     }
 }
 

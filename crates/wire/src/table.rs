@@ -1,6 +1,6 @@
 //! A decision as a table for people.
 
-use std::fmt::Write as _;
+use std::{collections::HashMap, fmt::Write as _};
 
 use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 
@@ -8,6 +8,9 @@ use super::explanation::{CandidateExplanation, Explanation, NodeExplanation, Sco
 
 /// How many of the best nodes have a column of their own.
 const COLUMNS: usize = 6;
+
+/// So many further nodes with the reasons of one are counted with it.
+const MANY_ALIKE: usize = 3;
 
 /// The width of a text whose reader is not known.
 pub const WIDTH: u16 = 80;
@@ -36,14 +39,19 @@ pub fn render(explanation: &Explanation, width: u16) -> String {
     if !fitting.is_empty() {
         let shown = shown(&fitting, width.into());
         let _ = writeln!(text, "\n{}", scores(shown, width).trim_fmt());
-        if fitting.len() > shown.len() {
-            let _ = writeln!(text, "… and {} more that fit but score less", fitting.len() - shown.len());
+        if let Some(next) = fitting.get(shown.len()) {
+            let but = if is_level(fitting[0], next) { "" } else { " but score less" };
+            let _ = writeln!(text, "… and {} more that fit{but}", fitting.len() - shown.len());
         }
     }
     if fitting.len() < explanation.nodes.len() {
         let _ = writeln!(text, "\n{}", refusals(&explanation.nodes, width).trim_fmt());
     }
     let _ = writeln!(text, "\n{}", wrapped(&format!("→ {}", explanation.message), width.into()));
+    let level = fitting.iter().filter(|node| is_level(fitting[0], node)).count();
+    if level > 1 {
+        let _ = writeln!(text, "  {level} nodes are equally good; the seed {} decides between them", explanation.seed);
+    }
     if let Some(preemption) = &explanation.preemption {
         if !preemption.candidates.is_empty() {
             let _ = writeln!(text, "\n{}", candidates(&preemption.candidates, width).trim_fmt());
@@ -56,6 +64,11 @@ pub fn render(explanation: &Explanation, width: u16) -> String {
         let _ = writeln!(text, "{before}{}", wrapped(&line, width.into()));
     }
     text
+}
+
+/// `true` if the scores do not tell two nodes that fit apart.
+fn is_level(best: &NodeExplanation, other: &NodeExplanation) -> bool {
+    best.total == other.total && best.lost_at == other.lost_at
 }
 
 /// A table that breaks the text of its last column between words; the other columns stay whole.
@@ -158,13 +171,33 @@ fn scores(shown: &[&NodeExplanation], width: u16) -> Table {
     table
 }
 
+/// The nodes that are ruled out. Many with equal reasons are one row.
 fn refusals(nodes: &[NodeExplanation], width: u16) -> Table {
     let mut table = table(["ruled out", "by", "because"].map(Cell::new).to_vec(), width);
+    let mut alike: Vec<(Vec<(&str, String)>, Vec<&str>)> = Vec::new();
+    let mut places: HashMap<Vec<(&str, String)>, usize> = HashMap::new();
     for node in nodes.iter().filter(|n| !n.fits) {
-        for (row, verdict) in node.verdicts.iter().filter(|v| v.verdict != VerdictCode::Fits).enumerate() {
-            let name = if row == 0 { &node.name } else { "" };
-            let name = shortened(name, usize::from(width) / 3);
-            table.add_row([&name, &verdict.predicate, &verdict.reasons.join(", ")]);
+        let failed = node.verdicts.iter().filter(|v| v.verdict != VerdictCode::Fits);
+        let why: Vec<_> = failed.map(|verdict| (&*verdict.predicate, verdict.reasons.join(", "))).collect();
+        let place = *places.entry(why.clone()).or_insert_with(|| {
+            alike.push((why, Vec::new()));
+            alike.len() - 1
+        });
+        alike[place].1.push(&node.name);
+    }
+    for (why, names) in &alike {
+        let rows: Vec<String> = match &names[..] {
+            [first, others @ ..] if others.len() >= MANY_ALIKE => {
+                let more = format!(" and {} more", others.len());
+                let room = (usize::from(width) / 3).saturating_sub(more.len()).max(SHORTEST_NAME);
+                vec![shortened(first, room) + &more]
+            }
+            names => names.iter().map(|name| shortened(name, usize::from(width) / 3)).collect(),
+        };
+        for name in rows {
+            for (row, (predicate, reasons)) in why.iter().enumerate() {
+                table.add_row([if row == 0 { &name } else { "" }, predicate, reasons]);
+            }
         }
     }
     keep_whole(&mut table);
@@ -213,6 +246,24 @@ mod tests {
                 "lost at level 2",
             ]
         );
+    }
+
+    #[test]
+    fn equal_nodes_are_told_together() {
+        let profile = Policy::default().compile().expect("the default policy compiles");
+        let text = |cpu: &str| {
+            let nodes = (0..9).map(|at| node(&format!("n{at}")).cpu("1").into());
+            let pod = pod("web").cpu(cpu).build();
+            let decision = cycle::decide(&profile, &pod, &cluster(nodes), 7);
+            let policy = PolicyUsed { name: "default".into(), release: "1.22".into(), ..PolicyUsed::default() };
+            render(&Explanation::new(&pod, &decision, policy, 0, 7), WIDTH)
+        };
+        let fits = text("1");
+        assert!(fits.contains("more that fit\n") && !fits.contains("score less"), "{fits}");
+        assert!(fits.contains("9 nodes are equally good; the seed 7 decides between them"), "{fits}");
+        let full = text("2");
+        assert!(full.contains("n0 and 8 more  GeneralPredicates  Insufficient cpu"), "{full}");
+        assert_eq!(full.matches("Insufficient cpu").count(), 2, "{full}");
     }
 
     #[test]

@@ -97,6 +97,8 @@ pub struct PlacedPod {
 pub struct StuckPod {
     /// The pod.
     pub pod: Arc<Pod>,
+    /// The node that it was on; empty for one that was on none.
+    pub from: Name,
     /// Why, in kube-scheduler's words.
     pub message: String,
 }
@@ -301,7 +303,7 @@ impl Simulation {
                     outcome.placed.push(PlacedPod { pod, from, to, victims });
                 }
                 Placement::Unschedulable(message) => {
-                    outcome.stuck.push(StuckPod { pod: pod.clone(), message });
+                    outcome.stuck.push(StuckPod { pod: pod.clone(), from: from.clone(), message });
                     self.waiting.push((pod, from));
                 }
             }
@@ -330,7 +332,7 @@ impl Simulation {
                 MadeAnew::Elsewhere => {
                     self.wait(&victim, &from);
                     let message = format!("evicted from {from} for a pod of higher priority");
-                    outcome.stuck.push(StuckPod { pod: victim, message });
+                    outcome.stuck.push(StuckPod { pod: victim, from, message });
                 }
                 MadeAnew::WithItsNode | MadeAnew::Never => outcome.lost.push(victim),
             }

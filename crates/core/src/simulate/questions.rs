@@ -95,7 +95,7 @@ fn stuck_with(of: &Simulation, template: &Node, count: usize, pods: &[Arc<Pod>])
     let mut stuck = Vec::new();
     for pod in waiting {
         if let Placement::Unschedulable(message) = placing.place(&pod) {
-            stuck.push(StuckPod { pod, message });
+            stuck.push(StuckPod { pod, from: Name::default(), message });
         }
     }
     stuck
