@@ -8,7 +8,7 @@ use std::time::Duration;
 use podberth::{
     live::upkeep::Job,
     service::decisions::{Prune, Retention},
-    store::{self, Options},
+    store::{self, Entry, Options, Retain, Scan},
     wire::decision::Share,
 };
 use proptest::{collection::vec, prelude::*};
@@ -321,4 +321,154 @@ async fn decisions_that_are_too_old_or_too_many_are_removed() {
     assert_eq!(prune(Duration::from_hours(1), u64::MAX >> 1).await, 3);
     assert_eq!(prune(Duration::from_hours(1), newest + newest / 2).await, 1, "the newest are kept");
     assert_eq!(prune(Duration::ZERO, u64::MAX >> 1).await, 0);
+}
+
+/// Replaces the records by others.
+async fn rewritten(server: &Server, change: impl Fn(usize, &mut Value)) {
+    let ledger: &dyn store::Storage = &*server.state.store;
+    let mut entries = ledger
+        .scan(&Scan { order: store::Order::OldestFirst, ..Scan::all("default", "decision") })
+        .await
+        .expect("read")
+        .entries;
+    let none = Retain { entries: Some(0), ..Retain::default() };
+    ledger.prune("default", "decision", &none).await.expect("they are removed");
+    for (at, entry) in entries.iter_mut().enumerate() {
+        let mut record = serde_json::from_slice(&entry.body).expect("JSON");
+        change(at, &mut record);
+        entry.body = record.to_string().into();
+    }
+    let entries: Vec<Entry> = entries.into_iter().filter(|entry| !entry.body.starts_with(b"null")).collect();
+    ledger.append(&entries).await.expect("they are written");
+}
+
+async fn replay(server: &Server) -> Value {
+    server.post("/replay", json!({"all": true})).await.is(200)
+}
+
+/// Two pods that are placed, and one that fits nowhere, with one that was placed in between.
+async fn three_decisions() -> Server {
+    let server = with_history(&[node("a", "2"), node("b", "4")]).await;
+    let pods = [pod("p0", "3"), pod("p1", "2"), pod("p2", "2")];
+    server.post("/schedule", json!({"pods": pods, "seed": 3, "suggestions": false})).await.is(200);
+    let report = replay(&server).await;
+    assert_eq!((&report["identical"], &report["total"]), (&3.into(), &3.into()), "{report}");
+    server
+}
+
+#[tokio::test]
+async fn each_recorded_field_of_an_answer_is_compared() {
+    let fields = [
+        (0, "outcome", json!("unschedulable")),
+        (2, "outcome", json!("bound")),
+        (0, "node", json!("a")),
+        (0, "total", json!(1)),
+        (0, "fitting", json!(77)),
+        (0, "message", json!("because")),
+        (2, "message", json!("because")),
+        (0, "victims", json!([{"namespace": "shop", "name": "x"}])),
+        (0, "effects", json!({"cleared": [{"namespace": "shop", "name": "x"}]})),
+        (1, "verdicts", json!([{"reason": "lies", "nodes": 9}])),
+        (1, "scores", json!([])),
+        (2, "digest", json!("abcd")),
+    ];
+    for (place, field, value) in fields {
+        let server = three_decisions().await;
+        rewritten(&server, |at, record| {
+            if at == place {
+                record[field] = value.clone();
+            }
+        })
+        .await;
+        let report = replay(&server).await;
+        let different = report["different"].as_array().expect("a list");
+        let found = different.iter().flat_map(|one| one["fields"].as_array().expect("fields"));
+        assert!(found.clone().any(|one| one["field"] == field), "{field} of {place}: {report}");
+        if field == "effects" {
+            let told: Vec<_> = found.filter(|one| one["field"] == "effects").collect();
+            assert_eq!(told[0]["recorded"], r#"{"cleared":[{"namespace":"shop","name":"x"}]}"#, "JSON");
+        }
+        // Those after a decision that differs are made again on what was recorded.
+        let is_on_its_node = !matches!(field, "outcome" | "node" | "victims" | "effects");
+        assert!(!is_on_its_node || report["identical"] == 2, "{field} of {place}: {report}");
+    }
+}
+
+#[tokio::test]
+async fn a_decision_that_cannot_be_made_again_ends_its_batch_at_once() {
+    for (why, told) in [("missing", "not recorded"), ("unrepeatable", "for a reason")] {
+        let server = three_decisions().await;
+        rewritten(&server, |at, record| match why {
+            "missing" if at == 0 => *record = Value::Null,
+            "unrepeatable" if at == 0 => record["unrepeatable"] = "for a reason".into(),
+            _ => {}
+        })
+        .await;
+        let report = replay(&server).await;
+        let skipped = report["skipped"].as_array().expect("a list");
+        assert_eq!((&report["identical"], skipped.is_empty()), (&0.into(), false), "{why}: {report}");
+        for skipped in skipped {
+            assert!(skipped["why"].as_str().is_some_and(|why| why.contains(told)), "{skipped}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn odd_records_are_skipped_with_why() {
+    let changes: [(&str, fn(&mut Value)); 6] = [
+        ("call", |record| record["call"] = "preempt".into()),
+        ("place", |record| record["batch"]["place"] = (1_u64 << 63).into()),
+        ("carried", |record| {
+            let id = record["id"].clone();
+            record["batch"]["carried"] = json!({"batch": id, "from": u64::MAX, "count": u64::MAX});
+        }),
+        ("count", |record| record["batch"]["carried"] = json!({"batch": "zz", "from": 0, "count": 5})),
+        ("revision", |record| record["revision"] = u64::MAX.into()),
+        ("policy", |record| record["policy"] = json!({"name": "(request)", "revision": 7, "release": "1.10"})),
+    ];
+    for (name, change) in changes {
+        for place in [0, 2] {
+            let server = three_decisions().await;
+            rewritten(&server, |at, record| {
+                if at == place {
+                    change(record);
+                }
+            })
+            .await;
+            let report = replay(&server).await;
+            let skipped = report["skipped"].as_array().expect("a list").len() as u64;
+            assert!(skipped >= 1, "{name} of {place}: {report}");
+            assert_eq!(report["identical"].as_u64().expect("a count") + skipped, 3, "{name} of {place}: {report}");
+            let ids: Vec<&Value> = report["skipped"].as_array().expect("a list").iter().map(|one| &one["id"]).collect();
+            let named = server.post("/replay", json!({"decisions": ids})).await.is(200);
+            assert_eq!(named["total"].as_u64(), Some(skipped), "{named}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn decisions_are_replayed_in_parts_that_continue() {
+    let server = three_decisions().await;
+    server.post("/schedule", json!({"pods": [pod("p3", "1")]})).await.is(200);
+    let all = list(&server, "").await;
+    let ids: Vec<&str> = texts(&all, "id");
+    for request in [json!({"all": true}), json!({"decisions": ids})] {
+        let (mut request, mut seen) = (request, 0);
+        for part in 0.. {
+            request["limit"] = 1.into();
+            let report = server.post("/replay", &request).await.is(200);
+            assert_eq!(report["identical"], report["total"], "{report}");
+            seen += report["total"].as_u64().expect("a count");
+            match report["continue"].as_str() {
+                Some(next) => request["continue"] = next.into(),
+                None => break,
+            }
+            assert!(part < 4, "{report}");
+        }
+        assert_eq!(seen, 4);
+    }
+    let refusal = server.post("/replay", json!({"all": true, "continue": "zz"})).await.refusal(400);
+    assert!(refusal.contains("continue"), "{refusal}");
+    let last = server.post("/replay", json!({"decisions": [ids[1]]})).await.is(200);
+    assert_eq!(last["identical"], 1, "what lies before it is read: {last}");
 }

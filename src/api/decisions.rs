@@ -164,7 +164,8 @@ impl ToSchema for DecisionBundle {}
 /// Read a decision with all that it was made on
 ///
 /// One document that reproduces the decision elsewhere: `/explain`, `podberth explain -f` and `podberth test` take it, and give its `answer`. It has the
-/// nodes, the pods on them, and what else the pod can touch, with the fields that decisions read. You need the right to list all of these kinds.
+/// nodes, the pods on them, and what else the pod can touch, with the fields that decisions read. You need the right to list all of these kinds, and to
+/// get the policy.
 #[utoipa::path(get, path = "/decisions/{id}/bundle", operation_id = "bundleDecision", tag = "decisions",
     params(("id" = String, Path, description = "The decision's id", example = "0198e3f0-2b1c-7a41-8000-1b2c3d400000"), BundleQuery),
     responses((status = 200, description = "The bundle.", body = DecisionBundle), DecisionErrors))]
@@ -181,8 +182,9 @@ pub async fn bundle(
 
 /// Make recorded decisions again
 ///
-/// Each at its revision, under its policy and seed, with the pods that were placed before it in its batch, the newest first. A decision whose revision is
-/// not kept any more is skipped: `--history-retention` tells how long revisions are kept.
+/// Each at its revision, under its policy and seed, with the pods that were placed before it in its batch, the newest batch first. A decision whose
+/// revision is not kept any more is skipped: `--history-retention` tells how long revisions are kept. A request ends after about ten seconds: as long
+/// as replies have `continue`, there are more decisions.
 #[utoipa::path(post, path = "/replay", operation_id = "replayDecisions", tag = "decisions",
     request_body(content = ReplayRequest, example = json!({"all": true})),
     responses((status = 200, description = "How many are identical, and the others.", body = ReplayReport), DecisionErrors))]

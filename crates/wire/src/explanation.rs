@@ -120,7 +120,7 @@ pub struct PodName {
 }
 
 /// Which policy a decision was made under.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PolicyUsed {
     /// `default`, a named policy's name, or `(request)` for one that came with the request.
     pub name: String,

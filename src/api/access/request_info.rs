@@ -59,7 +59,7 @@ impl<'a> RequestInfo<'a> {
         let Attributes::Resource(of) = &self.attributes else { return false };
         let asks = match (&*of.group, &*of.resource, &*of.subresource) {
             (OWN, "extenders", verb) => verb != "bind",
-            (OWN, resource, _) => matches!(resource, "explanations" | "simulations"),
+            (OWN, resource, _) => matches!(resource, "explanations" | "simulations" | "replays"),
             (group, ..) => matches!(group, "authentication.k8s.io" | "authorization.k8s.io"),
         };
         !asks && !matches!(&*of.verb, "" | "get" | "list" | "watch")
@@ -337,6 +337,7 @@ mod tests {
             "/preempt",
             "/explain",
             "/simulate",
+            "/replay",
             "/apis/authorization.k8s.io/v1/subjectaccessreviews",
         ] {
             assert!(!may_change(Method::POST, path), "{path}");

@@ -170,14 +170,14 @@ impl Answered {
     }
 
     /// The nodes with the highest scores.
-    fn best(&self) -> Vec<NodeScore> {
+    pub fn best(&self) -> Vec<NodeScore> {
         let mut scores: Vec<_> = self.scores.iter().collect();
         scores.sort_by_key(|(node, score)| (std::cmp::Reverse(**score), *node));
         scores.into_iter().take(BEST).map(|(node, total)| NodeScore { node: node.clone(), total: *total }).collect()
     }
 
     /// How many nodes each reason rules out.
-    fn counts(&self) -> Vec<VerdictCount> {
+    pub fn counts(&self) -> Vec<VerdictCount> {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for why in self.failed.values() {
             *counts.entry(why.trim_end_matches('!')).or_default() += 1;

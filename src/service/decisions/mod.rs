@@ -25,7 +25,7 @@ use crate::{
 pub use self::{
     calls::{Answered, NotedBind, Sample},
     made::{About, Made, Making, Said},
-    read::{Asked, batch, get, list, masked},
+    read::{Asked, get, list, masked},
     writing::{effects, summarized},
 };
 

@@ -1,6 +1,6 @@
 //! Reading of recorded decisions.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -123,37 +123,6 @@ pub async fn get(service: &Service, cluster: &Arc<str>, id: &str) -> Result<Deci
         found => found,
     };
     parsed(&found.ok_or_else(missing)?)
-}
-
-/// The recorded decisions of a batch that placed pods, by their places.
-///
-/// # Errors
-/// Those of the store.
-pub async fn batch(service: &Service, cluster: &Arc<str>, id: &str) -> Result<Vec<Decision>> {
-    let Ok(first) = id.parse::<EntryId>() else { return Ok(Vec::new()) };
-    let until = first.at().checked_add(Duration::from_micros(1)).ok();
-    let mut scan = Scan {
-        since: Some(first.at()),
-        until,
-        order: Order::OldestFirst,
-        limit: AT_ONCE,
-        ..Scan::all(cluster.clone(), KIND)
-    };
-    let mut placed = Vec::new();
-    loop {
-        let page = service.store.scan(&scan).await?;
-        for entry in &page.entries {
-            let decision = parsed(entry)?;
-            let is_of = decision.batch.as_ref().is_some_and(|batch| batch.id == id);
-            if is_of && decision.outcome != DecisionOutcome::Unschedulable {
-                placed.push(decision);
-            }
-        }
-        if page.next.is_none() {
-            return Ok(placed);
-        }
-        scan.after = page.next;
-    }
 }
 
 fn parsed(entry: &Entry) -> Result<Decision> {

@@ -10,8 +10,9 @@ use serde_json::{Map, Value, json};
 
 use super::{
     explained,
-    renamed::{Names, seed_for},
-    state::Context,
+    head::Head,
+    renamed::{Names, seed_for, tag_images},
+    walk::Walk,
 };
 use crate::{
     core::{
@@ -31,11 +32,13 @@ use crate::{
     },
     store::{ListQuery, Record},
     wire::{
+        access::token,
         decision::{CallKind, Decision},
         decode,
         explanation::Explanation,
         kinds::{self, StoredKind},
         objects::{disruption, node, pod, runtime_class, workload},
+        policy::revision::DEFAULT,
         yaml,
     },
 };
@@ -78,11 +81,18 @@ pub async fn bundle(
     if decision.call == CallKind::Bind {
         return Err(Error::BadRequest("a bind that was asked for is no choice among nodes: there is no bundle".into()));
     }
-    let context = Context::of(service, cluster, &decision).await?.map_err(gone)?;
-    if context.placed_before().any(|before| before.effects.claims > 0) {
+    let walk = Walk::to(service, cluster, &decision, true).await?;
+    let (pod, _) = walk.come_to(&decision).map_err(gone)?;
+    if walk.kept().iter().any(|before| before.effects.claims > 0) {
         return Err(gone("a placement before it in its batch chose volumes or devices".into()));
     }
-    let (pod, _) = context.pod(&decision).map_err(gone)?;
+    let is_built_in = decision.policy_text.is_none() && decision.policy.revision == 0;
+    if !is_built_in {
+        // A policy that came with a request is of the kind of the one in force.
+        let name = if decision.policy_text.is_some() { DEFAULT } else { &*decision.policy.name };
+        let get = ResourceAttributes::new("get", "podberth.io", "policies").named(name);
+        caller.check(service, cluster, get).await?;
+    }
     let mut objects = Objects::new();
     let mut bytes = 0_usize;
     for kind in kinds_for(&pod) {
@@ -106,7 +116,7 @@ pub async fn bundle(
         }
         objects.push((kind, records));
     }
-    compute_long(false, move || made(&context, &decision, &pod, objects, hash_names)).await?
+    compute_long(false, move || made(walk, &decision, &pod, objects, hash_names)).await?
 }
 
 /// The kinds that a pod can touch.
@@ -121,12 +131,12 @@ fn kinds_for(pod: &Pod) -> impl Iterator<Item = &'static StoredKind> {
     })
 }
 
-fn made(context: &Context, decision: &Decision, pod: &Pod, objects: Objects, hash_names: bool) -> Result<Value> {
-    let working = context.working().map_err(Error::Expired)?;
-    let snapshot = working.snapshot();
-    let expected = explained(&context.chosen, snapshot, pod, decision.seed, false);
+fn made(mut walk: Walk, decision: &Decision, pod: &Pod, objects: Objects, hash_names: bool) -> Result<Value> {
+    let snapshot = &walk.snapshot();
+    let Some(head) = walk.head() else { return Err(Error::Expired("the state is not known".into())) };
+    let expected = explained(&head.chosen, snapshot, pod, decision.seed, false);
     let mut sent: BTreeMap<(&str, &str), &str> = BTreeMap::new();
-    for before in context.placed_before() {
+    for before in walk.kept() {
         if let Some(body) = &before.pod.body {
             sent.insert((&before.pod.namespace, &before.pod.name), body.get());
         }
@@ -160,7 +170,7 @@ fn made(context: &Context, decision: &Decision, pod: &Pod, objects: Objects, has
     let mut bundle = json!({
         "pod": pruned(&own)?,
         "cluster": {"kind": "List", "apiVersion": "v1", "items": items},
-        "policy": policy(context, decision)?,
+        "policy": without_secrets(policy(head, decision)?),
         "seed": decision.seed,
     });
     let mut answer = asked(&bundle)?;
@@ -169,7 +179,7 @@ fn made(context: &Context, decision: &Decision, pod: &Pod, objects: Objects, has
         return Err(Error::internal(format!("the bundle does not give the answer of its decision: {told}")));
     }
     if hash_names {
-        if decision.policy_text.is_some() || !context.chosen.profile().extenders.is_empty() {
+        if decision.policy_text.is_some() || !head.chosen.profile().extenders.is_empty() {
             return Err(unrenamed("a policy of a request, or one with extenders"));
         }
         let is_of_others = |item: &Value| {
@@ -181,6 +191,8 @@ fn made(context: &Context, decision: &Decision, pod: &Pod, objects: Objects, has
         if bundle["cluster"]["items"].as_array().is_some_and(|items| items.iter().any(is_of_others)) {
             return Err(unrenamed("volumes or devices"));
         }
+        without_annotations(&mut bundle);
+        tag_images(&mut bundle);
         let names = Names::of(&bundle);
         names.rename(&mut bundle);
         let wanted = expected.selected.as_deref().map(|node| names.get(node));
@@ -198,6 +210,41 @@ fn unrenamed(what: &str) -> Error {
     Error::BadRequest(format!("hashNames: names in decisions about {what} cannot be replaced; ask without hashNames"))
 }
 
+/// A policy without the means by which extenders are reached: their certificates and keys, and the passwords in their addresses.
+fn without_secrets(mut policy: Value) -> Value {
+    let extenders =
+        policy.as_object_mut().into_iter().flatten().filter(|(name, _)| name.eq_ignore_ascii_case("extenders"));
+    for extender in extenders.filter_map(|(_, list)| list.as_array_mut()).flatten().filter_map(Value::as_object_mut) {
+        extender.retain(|name, _| !name.eq_ignore_ascii_case("tlsConfig"));
+        for (_, value) in extender.iter_mut().filter(|(name, _)| name.eq_ignore_ascii_case("urlPrefix")) {
+            if let Value::String(url) = value {
+                *url = without_password(&token::masked(url));
+            }
+        }
+    }
+    policy
+}
+
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
+}
+
+/// Takes annotations away: no decision reads them but about volumes, whose names are not replaced.
+fn without_annotations(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.remove("annotations");
+            fields.values_mut().for_each(without_annotations);
+        }
+        Value::Array(values) => values.iter_mut().for_each(without_annotations),
+        _ => {}
+    }
+}
+
 /// The answer of `/explain` to a bundle.
 fn asked(bundle: &Value) -> Result<Explanation> {
     let text = serde_json::to_vec(bundle).map_err(Error::internal)?;
@@ -206,11 +253,11 @@ fn asked(bundle: &Value) -> Result<Explanation> {
 }
 
 /// The policy of a decision as JSON.
-fn policy(context: &Context, decision: &Decision) -> Result<Value> {
+fn policy(head: &Head, decision: &Decision) -> Result<Value> {
     if let Some(text) = &decision.policy_text {
         return serde_json::from_str(text.get()).map_err(Error::internal);
     }
-    let Some(text) = context.policy_text() else {
+    let Some(text) = &head.text else {
         // All of the defaults: those that are built in.
         return Ok(json!({"kind": "Policy", "apiVersion": "v1"}));
     };
@@ -301,4 +348,17 @@ fn pruned(object: &impl Serialize) -> Result<Value> {
     let mut value = serde_json::to_value(object).map_err(Error::internal)?;
     prune(&mut value);
     Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_is_handed_out_without_the_secrets_of_its_extenders() {
+        let policy = json!({"extenders": [{"urlPrefix": "https://me:pass@host:9/x?y=@", "weight": 2, "tlsConfig": {"keyData": "k"}, "TLSConfig": {}}]});
+        let shown = without_secrets(policy);
+        assert_eq!(shown, json!({"extenders": [{"urlPrefix": "https://host:9/x?y=@", "weight": 2}]}));
+        assert_eq!(without_secrets(json!([1])), json!([1]), "whatever it is");
+    }
 }

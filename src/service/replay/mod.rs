@@ -1,46 +1,67 @@
 //! Recorded decisions made again: each at its revision, under its policy and seed, with the pods that were placed before it in its batch.
 //!
-//! Decisions are taken newest first, since views of the past are made by going back; those of a batch in their order, since each sees those before it.
+//! Batches are taken newest first, since views of the past are made by going back; the decisions of one in their order, since each sees those before
+//! it. A request ends after a while, and its reply tells where the next one goes on.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 
-use self::state::{Context, Working};
+use self::{
+    compared::{Replayed, compared_call, masked_fields},
+    reader::{Read, Reader, Wanted, after},
+    walk::{Visit, Walk, through},
+};
 use super::{
     Service,
     access::sight::Sight,
     compute::compute_long,
-    context::{Fresh, take},
-    decisions::{self, Answered, Asked, Said, effects, masked},
+    context::{DecisionContext, Fresh, take},
+    decisions::{self, Answered, masked},
     error::{Error, Result, Subject},
     explain::{explained, mask},
     filter, prioritize,
-    schedule::Again,
 };
 use crate::core::summary::summarize;
-use crate::wire::decision::{CallKind, Decision, DecisionOutcome, ReplayReport, ReplayRequest, ReplayedField};
+use crate::store::EntryId;
+use crate::wire::decision::{CallKind, Decision, DecisionOutcome, ReplayReport, ReplayRequest};
 use crate::wire::explanation::Explanation;
 use crate::wire::policy::revision::DEFAULT;
 
 pub use bundle::bundle;
 
 mod bundle;
+mod compared;
+mod head;
+mod reader;
 mod renamed;
-mod state;
 pub mod states;
+mod walk;
 
 /// Decisions that a request names.
 const MOST_NAMED: usize = 10_000;
 
-/// Read at a time.
-const AT_ONCE: usize = 500;
+/// Bytes of the records in a reply.
+const MOST_BYTES: usize = 8 << 20;
 
-/// The answer of making a decision again.
-enum Replayed {
-    Identical,
-    Different(Vec<ReplayedField>),
-    Skipped(String),
+/// The time after which a request goes no further: long before that of a request is over.
+const AT_MOST: Duration = Duration::from_secs(10);
+
+/// Decisions that are made again for a request.
+struct Replaying {
+    report: ReplayReport,
+    sight: Sight,
+    /// The present context, for calls of `/filter` and `/prioritize`.
+    asked: DecisionContext,
+    /// The number that may still be made again.
+    left: usize,
+    until: Instant,
+    /// Of the records in the report.
+    bytes: usize,
+    last: Option<EntryId>,
 }
 
 /// Makes recorded decisions of a cluster again. `sight`: the pods that the caller may name.
@@ -51,148 +72,115 @@ pub async fn replay(
     service: &Service,
     cluster: &Arc<str>,
     request: &ReplayRequest,
-    mut sight: Sight,
+    sight: Sight,
 ) -> Result<ReplayReport> {
     let since = request.since.as_deref().map(str::parse::<Timestamp>).transpose();
-    let since = since.map_err(|_| Error::BadRequest(format!("since: {:?} is no RFC 3339 instant", request.since)))?;
+    let since = since.map_err(|_| {
+        let text = request.since.as_deref().unwrap_or_default();
+        Error::BadRequest(format!("since: {text:?} is no RFC 3339 instant"))
+    })?;
     if usize::from(request.decisions.is_some()) + usize::from(since.is_some()) + usize::from(request.all) != 1 {
         return Err(Error::BadRequest("one of decisions, since and all (true) is needed".into()));
     }
+    let after = after(request.after.as_deref())?;
     let mut report = ReplayReport::default();
-    if let Some(ids) = &request.decisions {
-        let found = named(service, cluster, ids, &mut report).await?;
-        several(service, cluster, found, &mut report, &mut sight).await?;
-        return Ok(report);
+    let wanted = match &request.decisions {
+        Some(ids) => Wanted::Named(named(ids, after.is_none(), &mut report)?),
+        None => Wanted::Since(since),
+    };
+    if after.is_none() {
+        service.decisions.flush().await;
     }
-    let most = request.limit.unwrap_or(usize::MAX).max(1);
-    let mut asked = Asked { since, limit: Some(AT_ONCE.min(most)), after: request.after.clone(), ..Asked::default() };
-    loop {
-        let page = decisions::list(service, cluster, &asked).await?;
-        several(service, cluster, page.items, &mut report, &mut sight).await?;
-        asked.after = page.next;
-        if asked.after.is_none() {
-            return Ok(report);
-        }
-        if report.total >= most {
-            report.next = asked.after;
-            return Ok(report);
+    let mut replaying = Replaying {
+        report,
+        sight,
+        asked: take(service, cluster, Fresh::default()).await?,
+        left: request.limit.filter(|_| request.decisions.is_none()).unwrap_or(usize::MAX).max(1),
+        until: Instant::now() + AT_MOST,
+        bytes: 0,
+        last: None,
+    };
+    let mut reader = Reader::new(cluster, wanted, after);
+    let mut walk = None;
+    // Requests wait their turn, and are refused where too many do.
+    compute_long(false, || ()).await?;
+    while let Some(reads) = reader.next(service).await? {
+        let rest;
+        (walk, replaying, rest) = through(service, cluster, walk, reads, replaying).await?;
+        if rest > 0 {
+            replaying.report.next = replaying.last.map(|id| id.to_string());
+            break;
         }
     }
+    Ok(replaying.report)
 }
 
-/// The decisions of these ids, the newest first. Those that are not recorded are skipped.
-async fn named(
-    service: &Service,
-    cluster: &Arc<str>,
-    ids: &[String],
-    report: &mut ReplayReport,
-) -> Result<Vec<Decision>> {
-    if ids.len() > MOST_NAMED {
-        let count = ids.len();
+/// The ids of a request. Texts that are none are skipped, and counted once.
+fn named(texts: &[String], is_first: bool, report: &mut ReplayReport) -> Result<Vec<EntryId>> {
+    if texts.len() > MOST_NAMED {
+        let count = texts.len();
         return Err(Error::BadRequest(format!(
             "decisions: {count} ids are more than {MOST_NAMED}: ask in parts, or by since"
         )));
     }
-    let mut found = Vec::with_capacity(ids.len());
-    for id in ids {
-        match decisions::get(service, cluster, id).await {
-            Ok(decision) => found.push(decision),
-            Err(Error::NotFound(_)) => report.skip(id.clone(), "there is no such decision, or not any more".into()),
-            Err(error) => return Err(error),
+    let mut ids = Vec::with_capacity(texts.len());
+    for text in texts {
+        match text.parse() {
+            Ok(id) => ids.push(id),
+            Err(_) if is_first => report.skip(text.clone(), "there is no such decision, or not any more".into()),
+            Err(_) => {}
         }
     }
-    found.sort_by(|a, b| b.id.cmp(&a.id));
-    found.dedup_by(|a, b| a.id == b.id);
-    Ok(found)
+    Ok(ids)
 }
 
-/// Makes decisions again, which come newest first.
-async fn several(
-    service: &Service,
-    cluster: &Arc<str>,
-    found: Vec<Decision>,
-    report: &mut ReplayReport,
-    sight: &mut Sight,
-) -> Result<()> {
-    let batch_of = |decision: &Decision| decision.batch.as_ref().map(|batch| batch.id.clone());
-    let mut left = found.into_iter().peekable();
-    while let Some(first) = left.next() {
-        let batch = batch_of(&first);
-        let mut group = vec![first];
-        while let Some(next) = left.next_if(|next| batch.is_some() && batch_of(next) == batch) {
-            group.push(next);
-        }
-        group.reverse();
-        for (decision, replayed) in of_batch(service, cluster, group).await? {
-            match replayed {
-                Replayed::Identical => report.is_identical(),
-                Replayed::Skipped(why) => report.skip(decision.id, why),
-                Replayed::Different(mut fields) => {
-                    let names = decision.victims.clone();
-                    let input = masked(decision, sight);
-                    if input.victims != names {
-                        // Names of pods that the caller may not know.
-                        fields.retain(|field| !matches!(&*field.field, "victims" | "effects"));
-                    }
-                    report.differs(input, fields);
+impl Visit for Replaying {
+    fn goes_on(&mut self) -> bool {
+        self.left > 0 && (self.last.is_none() || Instant::now() < self.until)
+    }
+
+    fn visit(&mut self, walk: &mut Walk, read: Read) {
+        self.left -= 1;
+        self.last = Some(read.id);
+        let decision = match read.decision {
+            Ok(decision) => decision,
+            Err(why) => return self.report.skip(read.id.to_string(), why.into()),
+        };
+        match self.again(walk, &decision) {
+            Replayed::Identical => self.report.is_identical(),
+            Replayed::Skipped(why) => self.report.skip(decision.id, why),
+            Replayed::Different { fields, namespaces } => {
+                let fields = masked_fields(&decision, fields, &namespaces, &mut self.sight);
+                self.bytes = self.bytes.saturating_add(read.bytes);
+                if self.bytes > MOST_BYTES && !self.report.different.is_empty() {
+                    self.report.differs_too();
+                } else {
+                    self.report.differs(masked(decision, &mut self.sight), fields);
                 }
             }
         }
     }
-    Ok(())
 }
 
-/// Makes decisions of one batch again, or a single one of none.
-async fn of_batch(service: &Service, cluster: &Arc<str>, group: Vec<Decision>) -> Result<Vec<(Decision, Replayed)>> {
-    let mut replayed = Vec::with_capacity(group.len());
-    let mut left = group;
-    while !left.is_empty() {
-        let context = Context::of(service, cluster, &left[0]).await?;
-        let context = match context {
-            Ok(context) => context,
-            Err(why) => {
-                let decision = left.remove(0);
-                replayed.push((decision, Replayed::Skipped(why)));
-                continue;
+impl Replaying {
+    /// Makes a decision again, and passes it.
+    fn again(&self, walk: &mut Walk, decision: &Decision) -> Replayed {
+        let answer = match (decision.call, walk.stands_at(decision)) {
+            (_, Err(why)) => Replayed::Skipped(why),
+            (CallKind::Bind, Ok(head)) => head.bind_again(decision),
+            (CallKind::Filter | CallKind::Prioritize, Ok(head)) => {
+                call_again(self.asked.clone().of_the_past(head.view.clone()), decision)
             }
+            (CallKind::Schedule | CallKind::Loop, Ok(_)) => match walk.come_to(decision) {
+                Ok((pod, is_sent)) => return walk.decide(decision, &pod, is_sent),
+                Err(why) => Replayed::Skipped(why),
+            },
         };
-        if matches!(left[0].call, CallKind::Filter | CallKind::Prioritize) {
-            let decision = left.remove(0);
-            let answer = call_again(service, cluster, context, &decision).await?;
-            replayed.push((decision, answer));
-            continue;
+        if let Replayed::Skipped(why) = &answer {
+            walk.pass(decision.clone(), Err(why.clone()));
         }
-        // After a decision that differs the rest goes on from what was recorded.
-        let (done, rest) = compute_long(true, move || in_order(context, left)).await?;
-        replayed.extend(done);
-        left = rest;
+        answer
     }
-    Ok(replayed)
-}
-
-/// Makes decisions again, one after the other, until one differs or another needs a context of its own.
-fn in_order(context: Context, group: Vec<Decision>) -> (Vec<(Decision, Replayed)>, Vec<Decision>) {
-    let mut done = Vec::with_capacity(group.len());
-    let mut left = group.into_iter();
-    let mut working = match context.working() {
-        Ok(working) => working,
-        Err(why) => {
-            done.extend(left.next().map(|decision| (decision, Replayed::Skipped(why))));
-            return (done, left.collect());
-        }
-    };
-    while let Some(decision) = left.next() {
-        if !working.is_at(&decision) {
-            return (done, std::iter::once(decision).chain(left).collect());
-        }
-        let answer = one(&context, &mut working, &decision);
-        let goes_on = matches!(answer, Replayed::Identical);
-        done.push((decision, answer));
-        if !goes_on {
-            break;
-        }
-    }
-    (done, left.collect())
 }
 
 /// Explains a recorded decision: every node by every predicate and priority, on the state on which it was made. `sight`: the pods that the caller may
@@ -208,13 +196,14 @@ pub async fn explain(service: &Service, cluster: &Arc<str>, id: &str, mut sight:
         return Err(Error::Denied { subject, message });
     }
     let gone = |why: String| Error::Expired(format!("the decision {id} cannot be explained: {why}"));
-    let context = Context::of(service, cluster, &decision).await?.map_err(gone)?;
+    let mut walk = Walk::to(service, cluster, &decision, false).await?;
     let explain = move || {
-        let (pod, _) = context.pod(&decision)?;
-        let working = context.working()?;
+        let (pod, _) = walk.come_to(&decision)?;
+        let snapshot = walk.snapshot();
+        let Some(head) = walk.head() else { return Err("the state is not known".to_owned()) };
         let is_nowhere = decision.outcome == DecisionOutcome::Unschedulable || !decision.victims.is_empty();
         let preempt = decision.preempt && is_nowhere;
-        Ok(explained(&context.chosen, working.snapshot(), &pod, decision.seed, preempt))
+        Ok(explained(&head.chosen, &snapshot, &pod, decision.seed, preempt))
     };
     let mut explanation = compute_long(false, explain).await?.map_err(gone)?;
     mask(&mut explanation, &mut sight);
@@ -229,13 +218,15 @@ pub async fn completed(service: &Service, cluster: &Arc<str>, decision: Decision
     if decision.verdicts.is_some() || decision.digest.is_some() || decision.call == CallKind::Bind {
         return Ok(decision);
     }
-    let Ok(context) = Context::of(service, cluster, &decision).await? else { return Ok(decision) };
+    let mut walk = Walk::to(service, cluster, &decision, false).await?;
     let complete = move || {
         let mut decision = decision;
-        if let (Ok((pod, _)), Ok(working)) = (context.pod(&decision), context.working()) {
-            let seed = decision.seed;
-            let summary = summarize(context.chosen.profile(), &pod, working.snapshot(), seed, decisions::BEST);
-            decisions::summarized(&mut decision, &summary);
+        if let Ok((pod, _)) = walk.come_to(&decision) {
+            let snapshot = walk.snapshot();
+            if let Some(head) = walk.head() {
+                let summary = summarize(head.chosen.profile(), &pod, &snapshot, decision.seed, decisions::BEST);
+                decisions::summarized(&mut decision, &summary);
+            }
         }
         decision
     };
@@ -243,76 +234,18 @@ pub async fn completed(service: &Service, cluster: &Arc<str>, decision: Decision
 }
 
 /// Answers a call of `/filter` or `/prioritize` again.
-async fn call_again(service: &Service, cluster: &Arc<str>, context: Context, decision: &Decision) -> Result<Replayed> {
-    let asked = take(service, cluster, Fresh::default()).await?;
-    let mut asked = asked.of_the_past(context.view.clone());
+fn call_again(mut asked: DecisionContext, decision: &Decision) -> Replayed {
     asked.in_flight = Arc::default();
-    let call = decision.call;
-    let all = || context.view.snapshot.nodes().map(|node| node.name().to_string()).collect();
+    let all = || asked.view.snapshot.nodes().map(|node| node.name().to_string()).collect();
     let names: Vec<String> = decision.candidates.clone().unwrap_or_else(all);
     let body = serde_json::json!({"Pod": decision.pod.body, "NodeNames": names}).to_string().into();
-    let name = decision.policy.name.clone();
-    let policy = (name != DEFAULT).then_some(name);
-    let answer = move || match call {
-        CallKind::Filter => filter::filter(&body, policy.as_deref(), &asked),
-        _ => prioritize::prioritize(&body, policy.as_deref(), &asked),
+    let policy = Some(&*decision.policy.name).filter(|name| *name != DEFAULT);
+    let answer = match decision.call {
+        CallKind::Filter => filter::filter(&body, policy, &asked),
+        _ => prioritize::prioritize(&body, policy, &asked),
     };
-    let again = compute_long(true, answer).await?.body?;
-    let now = Answered::parse(call, again).map(|answered| answered.digest()).unwrap_or_default();
-    let recorded = decision.digest.clone().unwrap_or_default();
-    if now == recorded {
-        return Ok(Replayed::Identical);
+    match answer.body.ok().and_then(|body| Answered::parse(decision.call, body)) {
+        Some(answered) => compared_call(decision, &answered),
+        None => Replayed::Skipped("there is no answer to it now".into()),
     }
-    Ok(Replayed::Different(vec![ReplayedField { field: "digest".into(), recorded, now }]))
-}
-
-/// Makes a decision again.
-fn one(context: &Context, working: &mut Working, decision: &Decision) -> Replayed {
-    if decision.call == CallKind::Bind {
-        return context.bind_again(decision);
-    }
-    let (pod, is_sent) = match context.pod(decision) {
-        Ok(pod) => pod,
-        Err(why) => return Replayed::Skipped(why),
-    };
-    match working.decide(&pod, is_sent) {
-        Again::Nothing(why) => Replayed::Skipped(why),
-        Again::Said(said) => compared(decision, &said),
-    }
-}
-
-/// Compares the recorded answer with that of now.
-fn compared(decision: &Decision, said: &Said) -> Replayed {
-    let mut fields = Vec::new();
-    let mut differ = |field: &str, recorded: String, now: String| {
-        if recorded != now {
-            fields.push(ReplayedField { field: field.into(), recorded, now });
-        }
-    };
-    let told = |text: &Option<String>| text.clone().unwrap_or_default();
-    let number = |number: Option<i64>| number.map(|number| number.to_string()).unwrap_or_default();
-    let is_placed = decision.outcome != DecisionOutcome::Unschedulable;
-    match said {
-        Said::Placed(there) => {
-            differ("node", told(&decision.node), there.node.to_string());
-            if is_placed {
-                let total = there.victims.is_empty().then_some(there.total);
-                differ("total", number(decision.total), number(total));
-                let fitting = decision.fitting.unwrap_or_default();
-                differ("fitting", fitting.to_string(), there.fitting.to_string());
-                let names = |names: Vec<String>| names.join(", ");
-                let recorded = decision.victims.iter().map(|pod| format!("{}/{}", pod.namespace, pod.name));
-                let now = there.victims.iter().map(|pod| format!("{}/{}", pod.namespace, pod.name));
-                differ("victims", names(recorded.collect()), names(now.collect()));
-                differ("effects", format!("{:?}", decision.effects), format!("{:?}", effects(there)));
-            }
-        }
-        Said::Nowhere(message) => {
-            differ("node", told(&decision.node), String::new());
-            if !is_placed {
-                differ("message", told(&decision.message), message.clone());
-            }
-        }
-    }
-    if fields.is_empty() { Replayed::Identical } else { Replayed::Different(fields) }
 }

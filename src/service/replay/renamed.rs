@@ -16,11 +16,20 @@ use crate::{
 const SEEDS: u64 = 20_000;
 
 /// Fields that hold a name.
-const NAMES: &[&str] =
-    &["name", "namespace", "uid", "nodeName", "nominatedNodeName", "priorityClassName", "runtimeClassName", "hostIP"];
+const NAMES: &[&str] = &[
+    "name",
+    "namespace",
+    "uid",
+    "image",
+    "nodeName",
+    "nominatedNodeName",
+    "priorityClassName",
+    "runtimeClassName",
+    "hostIP",
+];
 
-/// Fields whose texts are all names or values of labels: maps of labels, lists of values.
-const VALUES: &[&str] = &["labels", "nodeSelector", "matchLabels", "values", "namespaces"];
+/// Fields whose texts are all names or values of labels: maps of labels, lists of values, the names of images.
+const VALUES: &[&str] = &["labels", "nodeSelector", "matchLabels", "values", "namespaces", "names"];
 
 /// Fields that are not looked into.
 const LEFT: &[&str] = &["resources", "allocatable", "capacity", "overhead", "schedulingGates", "annotations"];
@@ -50,7 +59,40 @@ impl Names {
     pub(super) fn rename(&self, bundle: &mut Value) {
         for part in ["pod", "cluster", "policy"] {
             visit(&mut bundle[part], if part == "policy" { POLICY } else { "" }, &mut |text| *text = self.get(text));
+            if part != "policy" {
+                tag_images(&mut bundle[part]);
+            }
         }
+    }
+}
+
+/// Gives all images a tag, as those without one mean `:latest`.
+pub(super) fn tag_images(bundle: &mut Value) {
+    images(bundle, &|image| {
+        if image.rfind(':') <= image.rfind('/') {
+            image.push_str(":latest");
+        }
+    });
+}
+
+fn images(value: &mut Value, change: &impl Fn(&mut String)) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields.iter_mut() {
+                match value {
+                    Value::String(text) if name == "image" => change(text),
+                    Value::Array(names) if name == "names" => {
+                        let texts = names
+                            .iter_mut()
+                            .filter_map(|name| if let Value::String(text) = name { Some(text) } else { None });
+                        texts.for_each(change);
+                    }
+                    value => images(value, change),
+                }
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(|value| images(value, change)),
+        _ => {}
     }
 }
 

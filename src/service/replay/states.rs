@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use super::state::Context;
+use super::{
+    reader::Read,
+    walk::{Visit, Walk, through},
+};
 use crate::{
     core::{model::Pod, policy::Profile, snapshot::Snapshot},
-    service::{Service, compute::compute_long, error::Result},
+    service::{Service, error::Result},
     wire::decision::{CallKind, Decision},
 };
 
@@ -24,67 +27,49 @@ pub struct Case {
 /// The cases of decisions, and those without one, each with the reason.
 pub type Found = (Vec<Case>, Vec<(Decision, String)>);
 
+/// Collects the cases of decisions.
+#[derive(Default)]
+struct Cases(Found);
+
+impl Visit for Cases {
+    fn visit(&mut self, walk: &mut Walk, read: Read) {
+        let Ok(decision) = read.decision else { return };
+        let found = walk.come_to(&decision);
+        let pod = found.clone().map(|(pod, _)| pod);
+        let why = match (found, walk.head()) {
+            _ if decision.call == CallKind::Bind => Err("its client named the node".to_owned()),
+            _ if decision.candidates.is_some() => Err("it was about some nodes".to_owned()),
+            (Ok((pod, _)), Some(head)) => Ok((pod, head.chosen.profile().clone())),
+            (Ok(_), None) => Err("the state that it was made on is not known".to_owned()),
+            (Err(why), _) => Err(why),
+        };
+        match why {
+            Ok((judged, profile)) => {
+                let snapshot = walk.snapshot();
+                walk.pass(decision.clone(), pod);
+                self.0.0.push(Case { decision, pod: judged, snapshot, profile });
+            }
+            Err(why) => {
+                walk.pass(decision.clone(), pod);
+                self.0.1.push((decision, why));
+            }
+        }
+    }
+}
+
 /// The cases of decisions of one batch, in the order of their places, or of a single one of none.
 ///
 /// # Errors
 /// Those of the store.
 pub async fn of_batch(service: &Service, cluster: &Arc<str>, group: Vec<Decision>) -> Result<Found> {
-    let (mut cases, mut skipped) = (Vec::with_capacity(group.len()), Vec::new());
-    let mut left = group;
-    while !left.is_empty() {
-        if left[0].call == CallKind::Bind || left[0].candidates.is_some() {
-            let decision = left.remove(0);
-            let why =
-                if decision.call == CallKind::Bind { "its client named the node" } else { "it was about some nodes" };
-            skipped.push((decision, why.to_owned()));
-            continue;
-        }
-        match Context::of(service, cluster, &left[0]).await? {
-            Err(why) => skipped.push((left.remove(0), why)),
-            Ok(context) => {
-                let (found, rest) = compute_long(true, move || in_order(&context, left)).await?;
-                cases.extend(found.0);
-                skipped.extend(found.1);
-                left = rest;
-            }
+    let mut reads = Vec::with_capacity(group.len());
+    let mut cases = Cases::default();
+    for decision in group {
+        match decision.id.parse() {
+            Ok(id) => reads.push(Read { id, decision: Ok(decision), bytes: 0 }),
+            Err(_) => cases.0.1.push((decision, "its id is odd".into())),
         }
     }
-    Ok((cases, skipped))
-}
-
-/// The cases of decisions, one after the other, until one needs a context of its own.
-fn in_order(context: &Context, group: Vec<Decision>) -> (Found, Vec<Decision>) {
-    let (mut cases, mut skipped) = (Vec::with_capacity(group.len()), Vec::new());
-    let mut left = group.into_iter();
-    let is_alone = left.len() == 1 && left.as_slice()[0].batch.as_ref().is_none_or(|batch| batch.place == 0);
-    let mut working = match if is_alone { Ok(None) } else { context.working().map(Some) } {
-        Ok(working) => working,
-        Err(why) => {
-            skipped.extend(left.next().map(|decision| (decision, why)));
-            return ((cases, skipped), left.collect());
-        }
-    };
-    while let Some(decision) = left.next() {
-        if working.as_ref().is_some_and(|working| !working.is_at(&decision)) {
-            return ((cases, skipped), std::iter::once(decision).chain(left).collect());
-        }
-        let pod = match context.pod(&decision) {
-            Ok((pod, _)) => pod,
-            Err(why) => {
-                skipped.push((decision, why));
-                return ((cases, skipped), left.collect());
-            }
-        };
-        let profile = context.chosen.profile().clone();
-        let snapshot = match &mut working {
-            None => context.base(),
-            Some(working) => {
-                let snapshot = working.snapshot().clone();
-                working.put(&pod, &decision);
-                snapshot
-            }
-        };
-        cases.push(Case { decision, pod, snapshot, profile });
-    }
-    ((cases, skipped), Vec::new())
+    let (_, cases, _) = through(service, cluster, None, reads, cases).await?;
+    Ok(cases.0)
 }

@@ -17,10 +17,10 @@ pub struct ReplayRequest {
     pub since: Option<String>,
     /// `true`: all that are kept.
     pub all: bool,
-    /// With `since` or `all`: at most about this many, the newest first; all where it is absent.
+    /// With `since` or `all`: at most this many. A request ends after about ten seconds in any case.
     #[schema(nullable = false, minimum = 1)]
     pub limit: Option<usize>,
-    /// Those before the ones of an earlier reply: its `continue`.
+    /// Those that an earlier reply did not come to: its `continue`.
     #[schema(nullable = false)]
     #[serde(rename = "continue")]
     pub after: Option<String>,
@@ -34,7 +34,7 @@ pub struct ReplayReport {
     pub total: usize,
     /// The number of those with the recorded answer.
     pub identical: usize,
-    /// Those with another answer, at most 1,000.
+    /// Those with another answer, at most 1,000 and 8 MiB.
     pub different: Vec<ReplayDifference>,
     /// Those that could not be made again, at most 10,000.
     pub skipped: Vec<ReplaySkipped>,
@@ -44,7 +44,7 @@ pub struct ReplayReport {
     /// Further ones that `skipped` has no room for.
     #[serde(skip_serializing_if = "is_zero")]
     pub more_skipped: usize,
-    /// `continue` of the next request; absent if there are no further decisions.
+    /// `continue` of the next request, which is the same otherwise; absent if there are no further decisions.
     #[serde(rename = "continue", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub next: Option<String>,
@@ -113,6 +113,12 @@ impl ReplayReport {
         } else {
             self.more_skipped += 1;
         }
+    }
+
+    /// Counts a decision with another answer for which there is no room.
+    pub fn differs_too(&mut self) {
+        self.total += 1;
+        self.more_different += 1;
     }
 
     /// Takes in a decision with another answer.
