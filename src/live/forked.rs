@@ -58,12 +58,13 @@ impl Forked {
         Ok(Some(Base { cluster: base, name, revision, began: record.revision }))
     }
 
-    /// An object of a base as it was; what the base mirrors is no part of the fork.
-    async fn of_base(&self, base: &Base<'_>, key: &Key) -> Result<Option<Record>, StoreError> {
-        if &*key.kind == source::KIND {
-            return Ok(None);
+    /// Objects of a base as they were; what the base mirrors is no part of the fork.
+    async fn of_base(&self, base: &Base<'_>, mut keys: Vec<Key>) -> Result<Vec<Record>, StoreError> {
+        keys.retain(|key| &*key.kind != source::KIND);
+        if keys.is_empty() {
+            return Ok(Vec::new());
         }
-        self.0.get_at(base.cluster, key, base.revision).await.map_err(|error| base.explained(error))
+        self.0.find_at(base.cluster, &keys, base.revision).await.map_err(|error| base.explained(error))
     }
 
     /// The keys of a kind whose rows in a fork differ from the base.
@@ -125,7 +126,7 @@ impl Forked {
         let keys: Vec<Key> = decide::keys(calls).into_iter().map(|(key, _)| key.clone()).collect();
         let rows = self.0.rows(cluster, &keys).await?;
         let present: HashSet<&Key> = rows.iter().map(|row| &row.key).collect();
-        let missing: Vec<&Key> = keys.iter().filter(|key| !present.contains(key)).collect();
+        let missing: Vec<Key> = keys.iter().filter(|key| !present.contains(key)).cloned().collect();
         if missing.is_empty() {
             return Ok(());
         }
@@ -136,10 +137,7 @@ impl Forked {
                 "the fork {name:?} is full: it may differ from the cluster {cluster:?} by {MOST_ROWS} objects. Make another fork for further changes"
             )));
         }
-        let mut adopted = Vec::new();
-        for key in missing {
-            adopted.extend(self.of_base(base, key).await?);
-        }
+        let adopted = self.of_base(base, missing).await?;
         if !adopted.is_empty() {
             self.0.adopt(cluster, adopted).await?;
         }
@@ -203,9 +201,8 @@ impl Store for Forked {
         let mut found = self.0.rows(cluster, keys).await?;
         let present: HashSet<Key> = found.iter().map(|row| row.key.clone()).collect();
         found.retain(|row| !row.deleted);
-        for key in keys.iter().filter(|key| !present.contains(key)) {
-            found.extend(self.of_base(&base, key).await?);
-        }
+        let missing = keys.iter().filter(|key| !present.contains(key)).cloned().collect();
+        found.extend(self.of_base(&base, missing).await?);
         Ok(found)
     }
 
@@ -268,6 +265,14 @@ impl Past for Forked {
         }
         self.is_present(cluster, revision).await?;
         self.get(cluster, key).await
+    }
+
+    async fn find_at(&self, cluster: &str, keys: &[Key], revision: u64) -> Result<Vec<Record>, StoreError> {
+        if fork::split(cluster).is_none() {
+            return self.0.find_at(cluster, keys, revision).await;
+        }
+        self.is_present(cluster, revision).await?;
+        self.find(cluster, keys).await
     }
 
     async fn list_at(&self, cluster: &str, query: &ListQuery, revision: u64) -> Result<List, StoreError> {

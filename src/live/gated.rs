@@ -198,6 +198,21 @@ impl Past for Gated {
         self.inner.list_at(cluster, query, revision).await
     }
 
+    async fn find_at(&self, cluster: &str, keys: &[Key], revision: u64) -> Result<Vec<Record>, StoreError> {
+        self.answers()?;
+        self.inner.find_at(cluster, keys, revision).await
+    }
+
+    async fn rows(&self, cluster: &str, keys: &[Key]) -> Result<Vec<Record>, StoreError> {
+        self.answers()?;
+        self.inner.rows(cluster, keys).await
+    }
+
+    async fn adopt(&self, cluster: &str, records: Vec<Record>) -> Result<u64, StoreError> {
+        self.answers()?;
+        self.inner.adopt(cluster, records).await
+    }
+
     async fn rewind(&self, cluster: &str, rewind: &Rewind, limit: usize) -> Result<Undone, StoreError> {
         self.inner.rewind(cluster, rewind, limit).await
     }
@@ -227,6 +242,9 @@ impl Upkeep for Gated {
     }
 
     async fn remove(&self, cluster: &str) -> Result<bool, StoreError> {
+        if self.unwritable.lock().expect("no test has panicked").as_deref() == Some(cluster) {
+            return Err(StoreError::Corrupt("a row is damaged".into()));
+        }
         self.inner.remove(cluster).await
     }
 

@@ -494,6 +494,18 @@ impl Past for Faulty {
         self.read(self.stream(cluster, Verb::Read), self.memory.list_at(cluster, query, revision)).await
     }
 
+    async fn find_at(&self, cluster: &str, keys: &[Key], revision: u64) -> Result<Vec<Record>, StoreError> {
+        self.read(self.stream(cluster, Verb::Read), self.memory.find_at(cluster, keys, revision)).await
+    }
+
+    async fn rows(&self, cluster: &str, keys: &[Key]) -> Result<Vec<Record>, StoreError> {
+        self.read(self.stream(cluster, Verb::Read), self.memory.rows(cluster, keys)).await
+    }
+
+    async fn adopt(&self, cluster: &str, records: Vec<Record>) -> Result<u64, StoreError> {
+        self.read(self.stream(cluster, Verb::Direct), self.memory.adopt(cluster, records)).await
+    }
+
     async fn rewind(&self, cluster: &str, rewind: &Rewind, limit: usize) -> Result<Undone, StoreError> {
         self.read(self.stream(cluster, Verb::Read), self.memory.rewind(cluster, rewind, limit)).await
     }

@@ -93,6 +93,9 @@ pub trait Past: Debug + Send + Sync {
     /// One object as of a revision, as [`Past::state_at`] has it.
     async fn get_at(&self, cluster: &str, key: &Key, revision: u64) -> Result<Option<Record>, StoreError>;
 
+    /// Those of some objects that were live at a revision, as [`Past::state_at`] has them, in any order.
+    async fn find_at(&self, cluster: &str, keys: &[Key], revision: u64) -> Result<Vec<Record>, StoreError>;
+
     /// Objects of a kind as of a revision, as [`Past::state_at`] has them, by (namespace, name). [`List::revision`] is the revision that was read.
     async fn list_at(&self, cluster: &str, query: &ListQuery, revision: u64) -> Result<List, StoreError>;
 
@@ -103,15 +106,11 @@ pub trait Past: Debug + Send + Sync {
     async fn rewind(&self, cluster: &str, rewind: &Rewind, limit: usize) -> Result<Undone, StoreError>;
 
     /// The rows that there are for some keys, in any order: live objects and tombstones.
-    async fn rows(&self, cluster: &str, keys: &[Key]) -> Result<Vec<Record>, StoreError> {
-        Err(StoreError::Internal(format!("{} rows of {cluster:?} cannot be read in this database", keys.len())))
-    }
+    async fn rows(&self, cluster: &str, keys: &[Key]) -> Result<Vec<Record>, StoreError>;
 
     /// Adds objects of another cluster as they are, but for those whose keys have a row, tombstones included. Their revisions must be free, and up to
     /// the newest one, which does not change: readers must know the objects already. Returns the number of rows that the cluster has then.
-    async fn adopt(&self, cluster: &str, records: Vec<Record>) -> Result<u64, StoreError> {
-        Err(StoreError::Internal(format!("{} objects cannot be added to {cluster:?} in this database", records.len())))
-    }
+    async fn adopt(&self, cluster: &str, records: Vec<Record>) -> Result<u64, StoreError>;
 
     /// The revision that was the newest at a time, by the database's clock; `None` when that is not known any more.
     async fn revision_at(&self, cluster: &str, time: Timestamp) -> Result<Option<u64>, StoreError>;

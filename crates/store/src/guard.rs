@@ -217,6 +217,10 @@ impl<E: Engine + 'static> Past for Guarded<E> {
         self.pass(self.engine.get_at(cluster, key, revision)).await
     }
 
+    async fn find_at(&self, cluster: &str, keys: &[Key], revision: u64) -> Result<Vec<Record>, StoreError> {
+        self.pass(self.engine.find_at(cluster, keys, revision)).await
+    }
+
     async fn list_at(&self, cluster: &str, query: &ListQuery, revision: u64) -> Result<List, StoreError> {
         self.pass(self.engine.list_at(cluster, query, revision)).await
     }

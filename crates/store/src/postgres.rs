@@ -346,6 +346,14 @@ impl Past for Postgres {
         settle(connection, found)
     }
 
+    async fn find_at(&self, cluster: &str, keys: &[Key], revision: u64) -> Result<Vec<Record>, StoreError> {
+        check::cluster(cluster)?;
+        keys.iter().try_for_each(check::key)?;
+        let mut connection = self.acquire().await?;
+        let found = self.read_rows_at(&mut connection, cluster, keys, revision).await;
+        settle(connection, found)
+    }
+
     async fn list_at(&self, cluster: &str, query: &ListQuery, revision: u64) -> Result<List, StoreError> {
         check::query(cluster, query)?;
         let mut connection = self.acquire().await?;

@@ -350,6 +350,12 @@ impl Past for Sqlite {
         self.read_at(cluster, key, revision).await
     }
 
+    async fn find_at(&self, cluster: &str, keys: &[Key], revision: u64) -> Result<Vec<Record>, StoreError> {
+        check::cluster(cluster)?;
+        keys.iter().try_for_each(check::key)?;
+        self.read_rows_at(cluster, keys, revision).await
+    }
+
     async fn list_at(&self, cluster: &str, query: &ListQuery, revision: u64) -> Result<List, StoreError> {
         check::query(cluster, query)?;
         self.read_list_at(cluster, query, revision).await

@@ -79,6 +79,31 @@ impl Postgres {
         Ok(List { items, revision, remaining })
     }
 
+    pub(super) async fn read_rows_at(
+        &self,
+        connection: &mut PgConnection,
+        cluster: &str,
+        keys: &[Key],
+        revision: u64,
+    ) -> Result<Vec<Record>, StoreError> {
+        let mut transaction = self.within(connection.begin_with(READ)).await?;
+        let (id, _, revision) = self.past(&mut transaction, cluster, Some(revision)).await?;
+        let mut found = Vec::new();
+        for keys in keys.chunks(CHUNK) {
+            let rows = sqlx::query_as(FOUND)
+                .bind(id)
+                .bind(keys.iter().map(|key| &*key.kind).collect::<Vec<_>>())
+                .bind(keys.iter().map(|key| key.namespace.as_str()).collect::<Vec<_>>())
+                .bind(keys.iter().map(|key| key.name.as_str()).collect::<Vec<_>>())
+                .bind(signed(revision))
+                .fetch_all(&mut *transaction);
+            let rows: Vec<ObjectRow> = self.within(rows).await?;
+            found.extend(rows::records(rows)?);
+        }
+        self.within(transaction.commit()).await?;
+        Ok(found)
+    }
+
     pub(super) async fn read_rows(&self, cluster: &str, keys: &[Key]) -> Result<Vec<Record>, StoreError> {
         let mut connection = self.acquire().await?;
         let found = self.rows_on(&mut connection, cluster, keys).await;
@@ -157,6 +182,20 @@ impl Postgres {
         Ok(rewind.undone(revision, after, rows::records(undone)?))
     }
 }
+
+/// Some objects as they were at a revision. `$2` to `$4`: their keys. `$5`: the revision.
+const FOUND: &str = concat!(
+    "WITH k AS (SELECT * FROM unnest($2::text[], $3::text[], $4::text[]) AS k (kind, ns, name))
+     SELECT ",
+    object_columns!(),
+    " FROM k JOIN object o ON o.cluster_id = $1 AND o.kind = k.kind AND o.ns = k.ns AND o.name = k.name
+      WHERE o.rev <= $5 AND NOT o.deleted
+     UNION ALL
+     SELECT ",
+    superseded_columns!("false"),
+    " FROM k JOIN history h ON h.cluster_id = $1 AND h.kind = k.kind AND h.ns = k.ns AND h.name = k.name
+      WHERE h.until_rev > $5 AND h.rev <= $5"
+);
 
 /// Objects superseded between two revisions, as they were at the earlier one; then what came to be between them, of objects that have changed
 /// since and of those that have not. `$2` and `$3`: the window. `$4`: the earlier revision. `$5`: the later one. `$6`: the kinds whose

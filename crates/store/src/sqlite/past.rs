@@ -67,6 +67,28 @@ impl Sqlite {
         Ok(List { items, revision, remaining })
     }
 
+    pub(super) async fn read_rows_at(
+        &self,
+        cluster: &str,
+        keys: &[Key],
+        revision: u64,
+    ) -> Result<Vec<Record>, StoreError> {
+        let mut transaction = self.readers.begin().await?;
+        let (id, _, revision) = past(&mut transaction, cluster, Some(revision)).await?;
+        let mut found = Vec::new();
+        for keys in keys.chunks(CHUNK) {
+            let keys = keys.iter().map(|key| (&*key.kind, &*key.namespace, &*key.name));
+            let rows: Vec<ObjectRow> = sqlx::query_as(FOUND)
+                .bind(write::json(&keys.collect::<Vec<_>>())?)
+                .bind(id)
+                .bind(signed(revision))
+                .fetch_all(&mut *transaction)
+                .await?;
+            found.extend(rows::records(rows)?);
+        }
+        Ok(found)
+    }
+
     pub(super) async fn read_rows(&self, cluster: &str, keys: &[Key]) -> Result<Vec<Record>, StoreError> {
         let mut transaction = self.readers.begin().await?;
         let Locked { id, head, .. } = write::cluster_row(&mut transaction, cluster).await?;
@@ -115,6 +137,19 @@ impl Sqlite {
         Ok(rewind.undone(revision, after, rows::records(undone)?))
     }
 }
+
+/// Some objects as they were at a revision. `?1`: their keys. `?3`: the revision.
+const FOUND: &str = concat!(
+    "SELECT ",
+    object_columns!(),
+    " FROM json_each(?1) k CROSS JOIN object o WHERE o.cluster_id = ?2 AND o.kind = k.value ->> 0 AND o.ns = k.value ->> 1
+      AND o.name = k.value ->> 2 AND o.rev <= ?3 AND NOT o.deleted
+     UNION ALL
+     SELECT ",
+    superseded_columns!("0"),
+    " FROM json_each(?1) k CROSS JOIN history h WHERE h.cluster_id = ?2 AND h.kind = k.value ->> 0 AND h.ns = k.value ->> 1
+      AND h.name = k.value ->> 2 AND h.until_rev > ?3 AND h.rev <= ?3"
+);
 
 /// Objects superseded between two revisions, as they were at the earlier one; then what came to be between them, of objects that have changed
 /// since and of those that have not. `?2` and `?3`: the window. `?4`: the earlier revision. `?5`: the later one. `?6`: the kinds whose

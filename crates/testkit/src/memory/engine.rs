@@ -108,6 +108,13 @@ impl Past for Memory {
         self.read(cluster, |cluster| cluster.row_at(key, revision))?
     }
 
+    async fn find_at(&self, cluster: &str, keys: &[Key], revision: u64) -> Result<Vec<Record>, StoreError> {
+        check::cluster(cluster)?;
+        keys.iter().try_for_each(check::key)?;
+        let found = keys.iter().map(|key| self.read(cluster, |cluster| cluster.row_at(key, revision))?);
+        Ok(found.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+    }
+
     async fn list_at(&self, cluster: &str, query: &ListQuery, revision: u64) -> Result<List, StoreError> {
         check::query(cluster, query)?;
         self.read(cluster, |cluster| cluster.list_at(query, revision))?
