@@ -380,3 +380,16 @@ async fn thousand_forks_over_150_000_pods_take_less_than_200_megabytes() {
     println!("1,000 forks over 150,000 pods: {} MiB", forks >> 20);
     assert!(forks < 200 << 20);
 }
+
+#[tokio::test]
+async fn fork_in_memory_answers_while_the_database_is_away() {
+    let (store, server) = server().await;
+    shop(&server).await;
+    make(&server, json!({"name": "kept"})).await;
+    let question = json!({"podName": "default/b"});
+    let before = server.post("/forks/kept/explain", &question).await.json();
+    store.close().await;
+    assert_eq!(server.post("/forks/kept/explain", &question).await.json(), before);
+    let other = server.post("/forks/other/explain", &question).await;
+    assert!(other.code >= 500, "{}", other.text());
+}

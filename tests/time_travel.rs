@@ -5,7 +5,7 @@ mod server;
 
 use std::{sync::Arc, time::Duration};
 
-use podberth::store::{self, Keep, Options, Storage};
+use podberth::store::{self, Atomicity, Change, Keep, Key, Options, Precondition, Storage, Write};
 use serde_json::{Value, json};
 use server::{Server, Setup};
 
@@ -176,4 +176,71 @@ async fn time_stands_for_the_newest_revision_of_then() {
     let explanation =
         server.post(&format!("/explain?at={}", podberth::clock::now()), json!({"pod": pod("p", "1")})).await;
     assert_eq!(explanation.json()["snapshotRevision"], head);
+}
+
+#[tokio::test]
+async fn pages_of_a_revision_within_a_batch_go_on() {
+    let (store, server) = server().await;
+    let before = history(&server).await;
+    let before = before + 4;
+    let write = |name: &str| {
+        let change = Change::Put { body: pod(name, "1").to_string().into(), uid: name.to_owned(), node: None };
+        Write { key: Key::new("pods", "default", name), precondition: Precondition::default(), change }
+    };
+    let batch = vec![write("x"), write("y"), write("z")];
+    store.commit("default", batch, Atomicity::AllOrNothing).await.expect("the store writes");
+    let within = format!("/api/v1/pods?limit=2&revision={}", before + 2);
+    let first = server.get(&within).await.json();
+    assert_eq!((names(&first), revision(&first)), (vec!["bound", "changed"], before));
+    let token = first["metadata"]["continue"].as_str().expect("a further page");
+    let second = server.get(&format!("{within}&continue={token}")).await.json();
+    assert_eq!((names(&second), revision(&second)), (vec!["new"], before));
+    let other = format!("/api/v1/pods?limit=2&continue={token}&revision={}", before + 3);
+    server.get(&other).await.fails(400, "BadRequest");
+}
+
+#[tokio::test]
+async fn revision_of_a_body_counts_however_it_is_written() {
+    let (_, server) = server().await;
+    let before = history(&server).await;
+    let pod = pod("p", "1").to_string();
+    let question = |fields: &str| format!(r#"{{"pod": {pod}, {fields}}}"#);
+    for field in [format!(r#""revision": {before}"#), format!(r#""r\u0065vision": {before}"#)] {
+        let report = server.post("/explain", question(&field)).await.json();
+        assert_eq!(report["snapshotRevision"], before, "{field}");
+    }
+    for (path, body, part) in [
+        ("/explain", question(r#""revision": 1, "revision": 2"#), "twice"),
+        ("/explain", question(r#""revision": 1, "r\u0065vision": 2"#), "twice"),
+        ("/explain", question(r#""revision": 1, "cluster": {}"#), "exclude each other"),
+        ("/explain?revision=1", question(r#""cluster": {}"#), "exclude each other"),
+        ("/explain?at=2026-01-01T00:00:00Z", question(r#""cluster": {}"#), "exclude each other"),
+        ("/simulate", r#"{"revision": 1, "on": {"nodes": []}}"#.to_owned(), "exclude each other"),
+        ("/simulate?revision=1", r#"{"on": {"nodes": []}}"#.to_owned(), "exclude each other"),
+        ("/explain?revision=1&revision=2", question(r#""seed": 1"#), "twice"),
+    ] {
+        let refusal = server.post(path, body.clone()).await.refusal(400);
+        assert!(refusal.contains(part), "{path} {body}: {refusal}");
+    }
+    let of_stored = format!(r#"{{"revision": {before}, "on": "cluster"}}"#);
+    assert_eq!(server.post("/simulate", of_stored).await.json()["revision"], before);
+    let without = question(r#""revision": null, "cluster": {}"#);
+    assert_eq!(server.post("/explain", without).await.json()["snapshotRevision"], 0);
+    server.get("/api/v1/pods?revision=3&revision=4").await.fails(400, "BadRequest");
+}
+
+#[tokio::test]
+async fn writes_are_of_the_present_alone() {
+    let (_, server) = server().await;
+    history(&server).await;
+    let before = server.get("/api/v1/pods").await.json();
+    let pods = "/api/v1/namespaces/default/pods";
+    for query in ["revision=3", "at=2026-01-02T15:04:05Z", "revisio%6e=3"] {
+        for path in [pods.to_owned(), format!("{pods}/new"), "/api/v1/nodes/a".into()] {
+            let refusal = server.delete(&format!("{path}?{query}")).await.refusal(400);
+            assert!(refusal.contains("reads alone"), "{refusal}");
+        }
+        server.post(&format!("{pods}?{query}"), pod("late", "1")).await.fails(400, "BadRequest");
+    }
+    assert_eq!(server.get("/api/v1/pods").await.json(), before);
 }

@@ -77,14 +77,9 @@ impl AtQuery {
     /// The parsed query of a request whose body may have the field `revision` as well.
     ///
     /// # Errors
-    /// As for [`Self::parse`], and [`Error::BadRequest`] if both name a revision.
+    /// As for [`Self::parse`] and [`past::of_request`].
     pub async fn with_body(&self, body: &Bytes) -> Result<At> {
-        let (at, of_body) = (self.parse()?, past::of_body(body.clone()).await?);
-        match (at, of_body) {
-            (at, None) => Ok(at),
-            (At { revision: None, time: None }, revision) => Ok(At { revision, time: None }),
-            _ => Err(Error::BadRequest("revision: both the query and the body name one".into())),
-        }
+        past::of_request(self.parse()?, body.clone()).await
     }
 }
 

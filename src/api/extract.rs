@@ -247,13 +247,25 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
-        let single = parts.uri.query().and_then(single);
+        let query = parts.uri.query();
+        if let Some(name) = query.and_then(|query| OF_ONE_VALUE.into_iter().find(|name| is_repeated(query, name))) {
+            return Err(Error::BadRequest(format!("{name}: the query has it twice")));
+        }
+        let single = query.and_then(single);
         let single = single.and_then(|query| Uri::builder().path_and_query(format!("/?{query}")).build().ok());
         let extracted = axum::extract::Query::<T>::try_from_uri(single.as_ref().unwrap_or(&parts.uri));
         extracted
             .map(|axum::extract::Query(value)| Self(value))
             .map_err(|rejection| Error::BadRequest(rejection.body_text()))
     }
+}
+
+/// Names whose first value is not taken for the one that is meant: another state would be read than the client believes.
+const OF_ONE_VALUE: [&str; 2] = ["revision", "at"];
+
+/// `true` if a query has a name more than once.
+fn is_repeated(query: &str, name: &str) -> bool {
+    query.split('&').filter(|pair| pair.split('=').next() == Some(name)).nth(1).is_some()
 }
 
 /// The one value of names that a query repeats: the first, as in Kubernetes; of `dryRun`, which is a list there, one that is not `All`. `None` if

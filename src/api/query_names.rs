@@ -4,8 +4,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use axum::{
-    extract::{MatchedPath, Request},
-    http::{HeaderValue, header},
+    extract::{MatchedPath, Query, Request},
+    http::{HeaderValue, Method, Uri, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -89,10 +89,24 @@ impl Names {
     }
 }
 
-/// Reports the first unknown name.
+/// The name by which a query asks for the past.
+fn of_the_past(uri: &Uri) -> Option<&'static str> {
+    let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri).ok()?;
+    ["revision", "at"].into_iter().find(|name| pairs.iter().any(|(found, _)| found == name))
+}
+
+/// Reports the first unknown name, and names that the method does not take.
 pub(super) async fn report_unknown(names: &Names, request: Request, next: Next) -> Response {
     let Some(query) = request.uri().query().filter(|query| !query.is_empty()) else { return next.run(request).await };
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    if path.starts_with("/api")
+        && !is_read
+        && let Some(name) = of_the_past(request.uri())
+    {
+        let message = format!("{name} goes with reads alone: what is changed or deleted is the present");
+        return Error::BadRequest(message).into_response();
+    }
     let Some(message) = names.unknown(path, query) else { return next.run(request).await };
     if !path.starts_with("/api") {
         return Error::BadRequest(message).into_response();

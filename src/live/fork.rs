@@ -60,6 +60,7 @@ pub fn gone(base: &str, name: &str, revision: u64) -> StoreError {
 pub(super) struct Origin {
     pub(super) view: View,
     pub(super) head: Head,
+    pub(super) fork: Stored,
 }
 
 /// A past view, or why there is none.
@@ -72,7 +73,8 @@ impl Clusters {
         let Some(record) = self.store.get(cluster, &key()).await? else {
             return Err(StoreError::Gone(format!("the fork {name:?} is not there any more")));
         };
-        let revision = parse(&record)?.revision;
+        let fork = parse(&record)?;
+        let revision = fork.revision;
         let view = self.viewed(base, revision).await.map_err(|error| match error {
             PastError::Store(StoreError::Compacted { .. }) | PastError::TooNew { .. } => gone(base, name, revision),
             PastError::Store(error) => error,
@@ -82,7 +84,7 @@ impl Clusters {
         let mut view = View::clone(&view);
         view.source = None;
         let (revision, compact_revision) = (record.revision, record.revision);
-        Ok(Some(Origin { view, head: Head { revision, compact_revision, epoch, token: Uuid::nil() } }))
+        Ok(Some(Origin { view, head: Head { revision, compact_revision, epoch, token: Uuid::nil() }, fork }))
     }
 }
 
@@ -92,18 +94,42 @@ impl Clusters {
         Box::pin(self.view_at(base, revision, WITHIN))
     }
 
-    /// Removes the forks whose time is over.
+    /// Removes the forks whose time is over. One that cannot be removed keeps no other.
     pub(super) async fn remove_expired_forks(&self, now: Timestamp) -> Result<(), StoreError> {
         for (cluster, record) in self.store.everywhere(KIND).await?.found {
             match record.and_then(|record| parse(&record)) {
-                Ok(fork) if fork.has_expired(now) => {
-                    self.remove(&cluster).await?;
-                }
+                Ok(fork) if fork.has_expired(now) => self.remove_fork(&cluster).await?,
                 Ok(_) => {}
                 Err(error) => tracing::error!(cluster, %error, "a fork cannot be read"),
             }
         }
         Ok(())
+    }
+
+    /// Removes the forks of a cluster that is removed: they have its objects.
+    pub(super) async fn remove_forks_of(&self, cluster: &str) -> Result<(), StoreError> {
+        if split(cluster).is_some() {
+            return Ok(());
+        }
+        for (name, _) in self.store.everywhere(KIND).await?.found {
+            if split(&name).is_some_and(|(base, _)| base == cluster) {
+                self.remove_fork(&name).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn remove_fork(&self, cluster: &str) -> Result<(), StoreError> {
+        let removed = self.store.remove(cluster).await;
+        self.registry.remove_if(cluster, |_| true);
+        match removed {
+            Ok(_) => Ok(()),
+            Err(error @ StoreError::Unavailable(_)) => Err(error),
+            Err(error) => {
+                tracing::error!(cluster, %error, "a fork cannot be removed");
+                Ok(())
+            }
+        }
     }
 }
 

@@ -31,12 +31,14 @@ use self::{
     status::Status,
 };
 use crate::{
+    clock,
     core::policy::Profile,
     store::{
         Atomicity, Call, Change, Commit, Everywhere, Head, Outcome, Precondition, Record, Storage, StoreError, Write,
     },
     wire::{
         extender::KnownNodes,
+        fork::Stored as Fork,
         reservation::{self, Stored},
     },
 };
@@ -181,6 +183,8 @@ pub struct Cluster {
     journal: Option<Arc<Journal>>,
     known_nodes: Arc<KnownNodes>,
     in_flight: Arc<InFlight>,
+    /// `None` for a cluster that is no fork.
+    fork: Option<Fork>,
 }
 
 impl Clusters {
@@ -289,10 +293,11 @@ impl Clusters {
         self.registry.end_watches();
     }
 
-    /// Removes a cluster with everything that is kept of it; whether it was there.
+    /// Removes a cluster with everything that is kept of it, and its forks; whether it was there.
     pub async fn remove(&self, name: &str) -> Result<bool, StoreError> {
         let removed = self.store.remove(name).await?;
         self.registry.remove_if(name, |_| true);
+        self.remove_forks_of(name).await?;
         Ok(removed)
     }
 
@@ -310,7 +315,6 @@ impl Clusters {
                 Err(error) => tracing::error!(cluster, %error, "a reservation cannot be read"),
             }
         }
-        self.remove_expired_forks(now).await?;
         let mut expired = 0;
         for (cluster, writes) in lapsed {
             match self.store.commit(&cluster, writes, Atomicity::Each).await {
@@ -321,6 +325,7 @@ impl Clusters {
                 Err(error) => tracing::error!(cluster, %error, "reservations whose time is over cannot be deleted"),
             }
         }
+        self.remove_expired_forks(now).await?;
         Ok(expired)
     }
 
@@ -330,6 +335,16 @@ impl Clusters {
             Some(time) => Ok(time),
             None => Ok(self.store.heads(&[]).await?.now),
         }
+    }
+
+    /// The fork that a cluster in memory is. It is there as long as its record: a replica that did not remove it lets go of it soon after.
+    pub fn fork_in_memory(&self, name: &str) -> Option<Fork> {
+        self.followed(name)?.fork.clone()
+    }
+
+    /// The database's time as it was last read, and the time since: also while the database is away.
+    pub fn time_by_last_contact(&self) -> Timestamp {
+        self.registry.time_by_last_contact().unwrap_or_else(clock::now)
     }
 
     /// The clusters that are kept, by name.
@@ -356,7 +371,9 @@ impl Clusters {
         }
         let origin = self.origin(name).await?;
         let bounds = (self.limits.most_waiting, self.limits.watches.kept);
+        let fork = origin.as_ref().map(|origin| origin.fork.clone());
         let (mut started, running) = writer::start(self.store.clone(), name, origin, bounds).await?;
+        started.fork = fork;
         started.in_flight = Arc::new(InFlight::new(&self.remembering));
         let started = Arc::new(started);
         self.registry.insert(name, &started, self.limits.most_live);
@@ -406,7 +423,7 @@ impl Cluster {
         let status = Arc::new(Status::new(Head::default()));
         let (known_nodes, in_flight) = (Arc::default(), Arc::default());
         let queue = Arc::new(Queue::new(0));
-        Self { view: Arc::default(), status, queue, writer: None, journal: None, known_nodes, in_flight }
+        Self { view: Arc::default(), status, queue, writer: None, journal: None, known_nodes, in_flight, fork: None }
     }
 
     /// `true` if its writer has not ended.

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use tokio::{sync::Semaphore, task::spawn_blocking, time::Instant};
 
 use super::{
     Cluster, Clusters,
@@ -21,8 +21,11 @@ const WINDOW: usize = 2_000;
 /// Past views that are kept, of all clusters.
 const MOST_KEPT: usize = 32;
 
-/// Objects by which all of them may differ from the views that they were made of. A pod with its place in the indexes takes a few kilobytes.
+/// Objects by which all of them together may differ from the present ones. A pod with its place in the indexes takes a few kilobytes.
 const MOST_CHANGES: usize = 50_000;
+
+/// How long a past view is kept that nobody asks for.
+const UNUSED_FOR: Duration = Duration::from_mins(10);
 
 /// Past views that are made at a time; others wait, and find what they made.
 const AT_ONCE: usize = 2;
@@ -57,8 +60,20 @@ struct Kept {
     /// Of the cluster's history.
     epoch: u64,
     view: Arc<View>,
-    /// Objects by which it differs from the view that it was made of.
+    /// Objects by which it differed, at most, from the present of the revision `present`.
     changes: usize,
+    present: u64,
+    /// Time of the last request for it.
+    used: Instant,
+}
+
+impl Kept {
+    /// Objects by which it differs, at most, from the present: each change of that takes a revision. `None`: its cluster is not kept any more.
+    fn weight(&self) -> Option<usize> {
+        let present = self.cluster.upgrade()?.progress().revision;
+        let since = usize::try_from(present.saturating_sub(self.present)).unwrap_or(usize::MAX);
+        Some(self.changes.saturating_add(since))
+    }
 }
 
 impl Default for Pasts {
@@ -68,8 +83,8 @@ impl Default for Pasts {
 }
 
 impl Pasts {
-    /// The earliest kept view of a cluster that is not before a revision.
-    fn nearest(&self, of: &Arc<Cluster>, epoch: u64, revision: u64) -> Option<Arc<View>> {
+    /// The earliest kept view of a cluster that is not before a revision, and by how many objects it differs, at most, from the present.
+    fn nearest(&self, of: &Arc<Cluster>, epoch: u64, revision: u64) -> Option<(Arc<View>, usize)> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let fits = |kept: &Kept| {
             let is_of = std::ptr::eq(kept.cluster.as_ptr(), Arc::as_ptr(of)) && kept.epoch == epoch;
@@ -77,27 +92,47 @@ impl Pasts {
         };
         let places = kept.iter().enumerate().filter(|(_, kept)| fits(kept));
         let (place, _) = places.min_by_key(|(_, kept)| kept.view.snapshot.revision)?;
-        let found = kept.remove(place)?;
-        let view = found.view.clone();
+        let mut found = kept.remove(place)?;
+        found.used = Instant::now();
+        let (view, weight) = (found.view.clone(), found.weight());
         kept.push_back(found);
-        Some(view)
+        Some((view, weight?))
     }
 
     fn keep(&self, new: Kept) {
+        if new.changes > MOST_CHANGES {
+            return; // It takes as much as all others.
+        }
         let mut gone = Vec::new(); // Dropped last, without the lock: they may be large.
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut changes = new.changes;
         kept.push_back(new);
-        while let Some(at) = kept.iter().position(|kept| kept.cluster.strong_count() == 0) {
-            gone.extend(kept.remove(at));
-        }
-        changes = kept.iter().map(|kept| kept.changes).sum::<usize>().max(changes);
-        while kept.len() > MOST_KEPT || changes > MOST_CHANGES {
-            let Some(oldest) = kept.pop_front() else { break };
-            changes = changes.saturating_sub(oldest.changes);
-            gone.push(oldest);
-        }
+        bound(&mut kept, &mut gone);
         drop(kept);
+    }
+
+    /// Lets go of views that nobody asks for, and of those that differ by too much by now.
+    pub(super) fn release(&self) {
+        let mut gone = Vec::new();
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        bound(&mut kept, &mut gone);
+        drop(kept);
+    }
+}
+
+/// Takes out the views of clusters that are gone, those that nobody asked for, and the oldest ones while there are too many or they are too large.
+fn bound(kept: &mut VecDeque<Kept>, gone: &mut Vec<Kept>) {
+    let is_over = |kept: &Kept| kept.cluster.strong_count() == 0 || kept.used.elapsed() >= UNUSED_FOR;
+    while let Some(at) = kept.iter().position(is_over) {
+        gone.extend(kept.remove(at));
+    }
+    let weights: Vec<usize> = kept.iter().map(|kept| kept.weight().unwrap_or_default()).collect();
+    let mut all = weights.iter().fold(0_usize, |all, weight| all.saturating_add(*weight));
+    for weight in weights {
+        if kept.len() <= MOST_KEPT && all <= MOST_CHANGES {
+            break;
+        }
+        gone.extend(kept.pop_front());
+        all = all.saturating_sub(weight);
     }
 }
 
@@ -121,11 +156,15 @@ impl Clusters {
         let closed = |_| StoreError::Unavailable("the process is stopping".into());
         let _turn = self.registry.pasts().turns.acquire().await.map_err(closed)?;
         self.check_goes_on(name, seen).await?;
-        let base = self.registry.pasts().nearest(&cluster, seen.epoch, revision).unwrap_or(present);
+        let nearest = self.registry.pasts().nearest(&cluster, seen.epoch, revision);
+        let (base, weight) = nearest.unwrap_or((present, 0));
         let (view, changes) = self.rewound(name, base, revision).await?;
+        // What was undone is of the history that the base is of.
+        self.check_goes_on(name, seen).await?;
         if let Some(changes) = changes {
-            let cluster = Arc::downgrade(&cluster);
-            self.registry.pasts().keep(Kept { cluster, epoch: seen.epoch, view: view.clone(), changes });
+            let (cluster, changes) = (Arc::downgrade(&cluster), changes.saturating_add(weight));
+            let (epoch, present, used) = (seen.epoch, seen.revision, Instant::now());
+            self.registry.pasts().keep(Kept { cluster, epoch, view: view.clone(), changes, present, used });
         }
         Ok(view)
     }

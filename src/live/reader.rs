@@ -59,7 +59,7 @@ impl Reader {
         loop {
             event = match self.machine.step(event) {
                 Effect::Read { at, .. } if at.after == 0 && self.origin.is_some() => {
-                    if let Some(Origin { view, head }) = &self.origin {
+                    if let Some(Origin { view, head, .. }) = &self.origin {
                         self.machine.advance(view.clone(), *head);
                     }
                     Event::Begin

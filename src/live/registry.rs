@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::{
-    Cluster, DEFAULT_CLUSTER, Limits,
+    Cluster, DEFAULT_CLUSTER, Limits, fork,
     journal::WatchError,
     pace::{Pace, Round, Untold},
     past::Pasts,
@@ -191,10 +191,14 @@ impl Registry {
 
     /// The database's time, if it was read recently.
     pub(super) fn time(&self) -> Option<Timestamp> {
+        let at = lock(&self.contact).at;
+        self.time_by_last_contact().filter(|_| at.elapsed() <= TIME_HOLDS)
+    }
+
+    /// The database's time by the last reply and the time since; `None` before the first reply.
+    pub(super) fn time_by_last_contact(&self) -> Option<Timestamp> {
         let Contact { at, time } = *lock(&self.contact);
-        let since = at.elapsed();
-        let time = time.filter(|_| since <= TIME_HOLDS)?;
-        time.checked_add(SignedDuration::try_from(since).ok()?).ok()
+        time?.checked_add(SignedDuration::try_from(at.elapsed()).ok()?).ok()
     }
 
     /// Starts the watcher, if it does not run yet. Hints from here on are not missed.
@@ -211,6 +215,7 @@ impl Registry {
         let is_idle = |name: &str, kept: &Kept| {
             name != DEFAULT_CLUSTER && kept.asked.elapsed() >= after && Arc::strong_count(&kept.cluster) == 1
         };
+        self.pasts.release();
         let mut kept = lock(&self.kept);
         let gone: Vec<_> = kept.extract_if(.., |name, kept| kept.cluster.has_ended() || is_idle(name, kept)).collect();
         drop(kept);
@@ -261,6 +266,16 @@ impl Registry {
                     if Arc::strong_count(&cluster) <= 2 || !head.as_ref().is_ok_and(|head| is_same(head, &before)) =>
                 {
                     tracing::info!(cluster = name, "the cluster was removed");
+                    self.remove_if(&name, |kept| Arc::ptr_eq(kept, &cluster));
+                    continue;
+                }
+                // It begins anew with the next request for it: it was removed and made again, or an older copy of the database came back.
+                Some(Standing { head: Ok(head), .. })
+                    if fork::split(&name).is_some()
+                        && (head.epoch != before.epoch
+                            || matches!(cluster.trouble(), Some(StoreError::HistoryLost { .. }))) =>
+                {
+                    tracing::info!(cluster = name, "the fork has another history");
                     self.remove_if(&name, |kept| Arc::ptr_eq(kept, &cluster));
                     continue;
                 }

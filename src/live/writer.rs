@@ -70,7 +70,7 @@ pub(super) async fn start(
     let task = running.abort_handle();
     let (known_nodes, in_flight) = (Arc::default(), Arc::default());
     let (writer, journal) = (Some(task), Some(journal));
-    Ok((Cluster { view, status, queue, writer, journal, known_nodes, in_flight }, running))
+    Ok((Cluster { view, status, queue, writer, journal, known_nodes, in_flight, fork: None }, running))
 }
 
 /// Waits until a writer has ended; `true` if it has panicked and was not released.

@@ -1,6 +1,6 @@
 //! Forks of clusters: made, listed, compared with what they began with, removed. Work on a fork is that on any cluster.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
@@ -15,7 +15,7 @@ use super::{
 use crate::{
     core::access::{Attributes, ResourceAttributes},
     live::fork,
-    store::{Bodies, Cursor, Record, Restore, Rewind, Source, StoreError},
+    store::{Cursor, Key, Record, Restore, Source, StoreError},
     wire::{
         explanation::PodName,
         fork::{Fork, ForkDiff, ForkList, ForkMove, ForkObject, ForkRequest, KIND, Stored},
@@ -93,10 +93,7 @@ async fn revision(service: &Service, base: &str, request: &ForkRequest) -> Resul
         None => service.store.head(base).await?.revision,
     };
     past::check_reached(service, base, revision).await?;
-    match service.store.rewind(base, &Rewind::between(revision, revision, Bodies::Of(&[])), 1).await {
-        Ok(undone) => Ok(undone.revision),
-        Err(error) => Err(past::explained(service, base, revision, error).await),
-    }
+    past::batch_of(service, base, revision).await
 }
 
 /// Checks that one more fork may be made under a name.
@@ -144,15 +141,25 @@ pub async fn describe(service: &Service, base: &str, name: &str) -> Result<Fork>
     Ok(shown(base, name, &stored))
 }
 
-/// Checks that a cluster is there, if it is a fork.
+/// Checks that a cluster is there, if it is a fork. One in memory is known without the database, which may be away.
 ///
 /// # Errors
 /// As for [`describe`].
 pub async fn check(service: &Service, cluster: &str) -> Result<()> {
-    match fork::split(cluster) {
-        Some((base, name)) => stored(service, base, name).await.map(drop),
-        None => Ok(()),
+    let Some((base, name)) = fork::split(cluster) else { return Ok(()) };
+    match service.clusters.fork_in_memory(cluster) {
+        Some(stored) => check_time(name, &stored, service.clusters.time_by_last_contact()),
+        None => stored(service, base, name).await.map(drop),
     }
+}
+
+/// Checks that the time of a fork is not over.
+fn check_time(name: &str, stored: &Stored, now: Timestamp) -> Result<()> {
+    if !stored.has_expired(now) {
+        return Ok(());
+    }
+    let end = stored.expires_at;
+    Err(Error::Expired(format!("the fork {name:?} has expired at {end}: make another one")))
 }
 
 /// Removes a fork.
@@ -181,13 +188,15 @@ pub async fn diff(service: &Service, caller: &Caller, base: &str, name: &str) ->
     let mut cursor = Cursor::after(record.revision);
     loop {
         let page = service.store.changes(&cluster, &cursor, PAGE).await?;
+        let keys: Vec<Key> = page.records.iter().map(|record| record.key.clone()).collect();
+        let before = service.store.find_at(base, &keys, stored.revision).await.map_err(|error| match error {
+            StoreError::Compacted { .. } => Error::from(fork::gone(base, name, stored.revision)),
+            error => error.into(),
+        })?;
+        let mut before: HashMap<Key, Record> = before.into_iter().map(|record| (record.key.clone(), record)).collect();
         for after in page.records {
             let Some(kind) = kinds::by_key(&after.key.kind).filter(|kind| kind.is_shared()) else { continue };
-            let before = service.store.get_at(base, &after.key, stored.revision).await;
-            let before = before.map_err(|error| match error {
-                StoreError::Compacted { .. } => Error::from(fork::gone(base, name, stored.revision)),
-                error => error.into(),
-            })?;
+            let before = before.remove(&after.key);
             let namespace = Some(after.key.namespace.clone()).filter(|namespace| !namespace.is_empty());
             let of = ResourceAttributes::new("list", kind.group, kind.plural);
             let of = of.within(namespace.as_deref().unwrap_or_default());
@@ -256,12 +265,7 @@ async fn stored(service: &Service, base: &str, name: &str) -> Result<(Record, St
     let record = service.store.get(&fork::cluster_of(base, name), &fork::key()).await?;
     let record = record.ok_or_else(|| Error::NotFound(subject(name)))?;
     let stored = fork::parse(&record)?;
-    if stored.has_expired(service.clusters.now().await?) {
-        return Err(Error::Expired(format!(
-            "the fork {name:?} has expired at {}: make another one",
-            stored.expires_at
-        )));
-    }
+    check_time(name, &stored, service.clusters.now().await?)?;
     Ok((record, stored))
 }
 

@@ -1,9 +1,13 @@
 //! The past of clusters: any revision that the database still has, for reading and deciding. Rights are judged by the roles of today.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
 
 use super::{
     Service,
@@ -13,7 +17,7 @@ use super::{
 };
 use crate::{
     live::{View, past::PastError},
-    store::StoreError,
+    store::{Bodies, Rewind, StoreError},
     wire::decode,
 };
 
@@ -87,6 +91,17 @@ pub async fn check_reached(service: &Service, cluster: &str, wanted: u64) -> Res
     if wanted > current { Err(Error::TooNew { wanted, current }) } else { Ok(()) }
 }
 
+/// The revision of the batch that a revision stands for.
+///
+/// # Errors
+/// [`Error::Expired`] if it is not kept any more.
+pub async fn batch_of(service: &Service, cluster: &str, revision: u64) -> Result<u64> {
+    match service.store.rewind(cluster, &Rewind::between(revision, revision, Bodies::Of(&[])), 1).await {
+        Ok(undone) => Ok(undone.revision),
+        Err(error) => Err(explained(service, cluster, revision, error).await),
+    }
+}
+
 /// The error of a read of a revision, with the revisions that are left if it is gone.
 pub async fn explained(service: &Service, cluster: &str, revision: u64, error: StoreError) -> Error {
     let StoreError::Compacted { compact_revision: from, .. } = error else { return error.into() };
@@ -102,24 +117,90 @@ pub async fn explained(service: &Service, cluster: &str, revision: u64, error: S
     ))
 }
 
-/// The field `revision` of a request.
-#[derive(Debug, Deserialize)]
+/// The fields of a request that say which cluster it is about.
+#[derive(Debug, Default)]
 struct Asked {
-    #[serde(default)]
     revision: Option<u64>,
+    /// The field `revision` comes more than once.
+    is_repeated: bool,
+    /// The field with a cluster in full: of `/explain`, or of `/simulate`, where the field may have a name instead.
+    sent: Option<&'static str>,
 }
 
-/// The revision that the field `revision` of a body names, if it has the field. All other faults are for the reader of the body.
+impl<'de> Deserialize<'de> for Asked {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        deserializer.deserialize_map(Self::default())
+    }
+}
+
+impl<'de> Visitor<'de> for Asked {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a request")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut fields: A) -> std::result::Result<Self, A::Error> {
+        let mut is_seen = false;
+        while let Some(name) = fields.next_key::<String>()? {
+            match &*name {
+                "revision" => {
+                    self.is_repeated |= is_seen;
+                    is_seen = true;
+                    self.revision = fields.next_value()?;
+                }
+                "cluster" if fields.next_value::<Option<IgnoredAny>>()?.is_some() => self.sent = Some("cluster"),
+                "cluster" => {}
+                "on" => {
+                    let on = fields.next_value::<Option<Box<RawValue>>>()?;
+                    if on.is_some_and(|on| on.get().starts_with('{')) {
+                        self.sent = Some("on");
+                    }
+                }
+                _ => {
+                    fields.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(self)
+    }
+}
+
+/// The past that a request is about: by its query, or by the field `revision` of its body. All other faults of the body are for its reader.
 ///
 /// # Errors
-/// If the computation was stopped.
-pub async fn of_body(body: bytes::Bytes) -> Result<Option<u64>> {
+/// [`Error::BadRequest`] if both name one, the field comes twice, or the request has a cluster of its own.
+pub async fn of_request(query: At, body: bytes::Bytes) -> Result<At> {
     let length = body.len();
     let find = move || {
-        // Most bodies do without, and large ones are not parsed twice.
-        let has_field = std::str::from_utf8(&body).is_ok_and(|text| text.contains("\"revision\""));
-        let asked = has_field.then(|| decode::from_slice::<Asked>(&body).ok()).flatten();
-        asked.and_then(|asked| asked.revision)
+        // Most bodies do without, and large ones are not parsed twice. Letters of a name may be written as escapes.
+        let lacks_field =
+            || std::str::from_utf8(&body).is_ok_and(|text| !text.contains("\"revision\"") && !text.contains("\\u"));
+        if query == At::default() && lacks_field() {
+            return Ok(query);
+        }
+        decode::from_slice::<Asked>(&body).map_or(Ok(query), |asked| asked.past(query))
     };
-    read_on(length, find).await
+    read_on(length, find).await?
+}
+
+impl Asked {
+    fn past(self, query: At) -> Result<At> {
+        let refused = |message: String| Err(Error::BadRequest(message));
+        if self.is_repeated {
+            return refused("revision: the body has it twice".into());
+        }
+        let at = match (query, self.revision) {
+            (at, None) => at,
+            (At { revision: None, time: None }, revision) => At { revision, time: None },
+            _ => return refused("revision: both the query and the body name one".into()),
+        };
+        match self.sent {
+            Some(field) if at != At::default() => refused(format!(
+                "{} and {field} exclude each other: a cluster that comes with the request has no past",
+                if at.time.is_some() { "at" } else { "revision" }
+            )),
+            _ => Ok(at),
+        }
+    }
 }

@@ -114,10 +114,13 @@ impl ListTurn {
 pub async fn list(service: &Service, target: &Target, selection: Selection) -> Result<Found> {
     let Selection { selector, limit, from, not_older, at } = selection;
     if let Some(revision) = at.or(from.as_ref().filter(|page| page.is_past).map(|page| page.revision)) {
-        if from.as_ref().is_some_and(|page| !page.is_past || page.revision != revision) {
+        past::check_reached(service, &target.cluster, revision).await?;
+        if let Some(page) = &from
+            && page.revision != revision
+            && !(page.is_past && page.revision == past::batch_of(service, &target.cluster, revision).await?)
+        {
             return Err(Error::BadRequest("the continue token is of a list of another revision".into()));
         }
-        past::check_reached(service, &target.cluster, revision).await?;
         return find(service, target, &selector, limit, (from, Some(revision))).await;
     }
     let past = match (&from, not_older) {
