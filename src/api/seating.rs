@@ -41,8 +41,13 @@ impl Class {
         let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
         match path {
             "/filter" | "/prioritize" | "/preempt" | "/bind" => Self::Extender,
-            "/explain" | "/import" | "/simulate" | "/policy/diff" | "/replay" => Self::Heavy,
-            "/decisions/{id}/explain" | "/decisions/{id}/bundle" => Self::Heavy,
+            "/explain"
+            | "/import"
+            | "/simulate"
+            | "/policy/diff"
+            | "/replay"
+            | "/decisions/{id}/explain"
+            | "/decisions/{id}/bundle" => Self::Heavy,
             _ if health::is_plain_text(path) || path == "/version" => Self::Exempt,
             _ if !matches!(*request.method(), Method::GET | Method::HEAD) => Self::Write,
             _ if path.contains("/watch/") || request.uri().query().is_some_and(is_watch) => Self::Watch,
