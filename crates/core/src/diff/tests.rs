@@ -86,6 +86,20 @@ fn a_running_pod_is_decided_as_if_it_waited() {
 }
 
 #[test]
+fn the_sentence_of_a_shift_names_the_node_that_is_preferred_now() {
+    let scored = |from, to, weight| Some(Scored { from, to, weight });
+    for (before, after, sentence) in [
+        (scored(60, 50, 1), scored(20, 50, 2), "P prefers the new node by 60 (before: -10)"),
+        (None, scored(20, 50, 1), "P prefers the new node by 30 (before: 0)"),
+        (scored(51, 50, 1), None, "P no longer prefers the old node by 1, as the candidate does not have it"),
+        (scored(51, 50, 1), scored(50, 50, 1), "P no longer prefers the old node by 1"),
+        (scored(60, 50, 2), scored(60, 50, 1), "P prefers the old node by 10 only (before: 20)"),
+    ] {
+        assert_eq!(Shift { priority: "P".into(), before, after }.to_string(), sentence);
+    }
+}
+
+#[test]
 fn a_list_is_cut_at_its_limit_and_counts_are_whole() {
     let start = cluster([machine("a", "4", "8Gi", "east")]);
     let (of, counts) = in_turn(&start, &pods(6, "1", "1Gi"), &policy(&["HostName"], &[]), spreading(), (0, 1));

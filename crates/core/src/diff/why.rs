@@ -82,6 +82,24 @@ impl Shift {
     }
 }
 
+/// For shifts towards the candidate's node.
+impl fmt::Display for Shift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = &self.priority;
+        match (self.favours(), self.after) {
+            ((before, after), _) if after > 0 => write!(f, "{name} prefers the new node by {after} (before: {before})"),
+            ((before, after), _) if after < 0 => {
+                let (before, after) = (before.unsigned_abs(), after.unsigned_abs());
+                write!(f, "{name} prefers the old node by {after} only (before: {before})")
+            }
+            ((before, _), after) => {
+                let gone = if after.is_none() { ", as the candidate does not have it" } else { "" };
+                write!(f, "{name} no longer prefers the old node by {}{gone}", before.unsigned_abs())
+            }
+        }
+    }
+}
+
 /// A profile and what it makes of the two nodes, both of which fit.
 pub(super) struct View<'a> {
     pub(super) profile: &'a Profile,
@@ -149,10 +167,8 @@ impl fmt::Display for Why {
             Self::Scores(shifts) => {
                 let mut text = String::new();
                 for shift in shifts.iter().take(MOST_NAMED) {
-                    let (before, after) = shift.favours();
                     let separator = if text.is_empty() { "" } else { "; " };
-                    let name = &shift.priority;
-                    write!(text, "{separator}{name} prefers the new node by {after} (before: {before})")?;
+                    write!(text, "{separator}{shift}")?;
                 }
                 f.write_str(&text)
             }
