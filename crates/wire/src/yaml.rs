@@ -20,6 +20,8 @@ const YAML_VALUE: usize = 96;
 /// How much the aliases of a body may make of it: this many parts, of anchored texts of this many bytes together.
 const MAX_ALIASED_EVENTS: usize = 10_000;
 const MAX_ANCHORED_BYTES: usize = 16 * 1024;
+/// By how many bytes the aliases of a file may lengthen its texts.
+const MAX_ALIASED_BYTES: usize = 64 << 20;
 
 /// One object of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +44,7 @@ pub fn to_json(body: &[u8], is_yaml: bool) -> Result<Cow<'_, [u8]>, DecodeError>
     if !is_yaml {
         return Ok(Cow::Borrowed(body));
     }
-    match <[String; 1]>::try_from(yaml_documents(body)?) {
+    match <[String; 1]>::try_from(yaml_documents(body, options(body.len()))?) {
         Ok([json]) => Ok(Cow::Owned(json.into_bytes())),
         Err(documents) => Err(fault("", format!("expected one YAML document, found {}", documents.len()))),
     }
@@ -56,7 +58,7 @@ pub fn to_json(body: &[u8], is_yaml: bool) -> Result<Cow<'_, [u8]>, DecodeError>
 pub fn parse_items(body: &[u8], is_yaml: bool) -> Result<Vec<Item>, DecodeError> {
     let mut items = Vec::new();
     if is_yaml {
-        let documents = yaml_documents(body)?;
+        let documents = yaml_documents(body, options(body.len()))?;
         let is_one = documents.len() == 1;
         for (i, json) in documents.into_iter().enumerate() {
             let at = if is_one { String::new() } else { format!("documents[{i}]") };
@@ -74,13 +76,13 @@ pub fn parse_items(body: &[u8], is_yaml: bool) -> Result<Vec<Item>, DecodeError>
     Ok(items)
 }
 
-/// The documents of a body, each as JSON: those of a YAML stream, or JSON values one after another.
+/// The documents of a file, each as JSON: those of a YAML stream, or JSON values one after another. Aliases may stand for more than in a request.
 ///
 /// # Errors
 /// When the text is neither JSON nor YAML.
 pub fn documents(body: &[u8], is_yaml: bool) -> Result<Vec<String>, DecodeError> {
     if is_yaml {
-        return yaml_documents(body);
+        return yaml_documents(body, options_of_file(body.len()));
     }
     let documents = serde_json::Deserializer::from_slice(body).into_iter::<&RawValue>();
     documents.map(|document| document.map(|d| d.get().to_owned()).map_err(|e| fault("", e.to_string()))).collect()
@@ -100,11 +102,25 @@ fn fault(field: &str, message: impl Into<String>) -> DecodeError {
 }
 
 /// The documents of a YAML stream as JSON; empty ones are left out.
-fn yaml_documents(body: &[u8]) -> Result<Vec<String>, DecodeError> {
+fn yaml_documents(body: &[u8], options: Options) -> Result<Vec<String>, DecodeError> {
     let text = std::str::from_utf8(body).map_err(|e| fault("", e.to_string()))?;
     let documents: Vec<serde_json::Value> =
-        serde_saphyr::from_multiple_with_options(text, options(body.len())).map_err(|e| fault("", e.to_string()))?;
+        serde_saphyr::from_multiple_with_options(text, options).map_err(|e| fault("", told(&e.to_string())))?;
     Ok(documents.into_iter().filter(|d| !d.is_null()).map(|d| d.to_string()).collect())
+}
+
+/// An error of the parser, without the names of its settings.
+fn told(error: &str) -> String {
+    let error = error.replace(", set DuplicateKeyPolicy in Options if acceptable", "");
+    match error.split_once("budget breached: ") {
+        Some((_, breach)) => {
+            let place = breach.split_once("} ").map_or("", |(_, place)| place);
+            format!(
+                "too many values, or aliases that stand for too much, {place}; divide the text, or write it as JSON"
+            )
+        }
+        None => error,
+    }
 }
 
 /// Largest memory for reading a text as YAML, in bytes: a fixed amount for each character that can begin a value.
@@ -131,6 +147,20 @@ pub(super) fn options(length: usize) -> Options {
         with_snippet: false,
     };
     options.alias_limits.max_total_replayed_events = MAX_ALIASED_EVENTS;
+    options
+}
+
+/// Limits for a file of one's own, in which aliases may stand for a whole cluster.
+fn options_of_file(length: usize) -> Options {
+    let mut options = options(length);
+    if let Some(budget) = &mut options.budget {
+        budget.max_events = MAX_YAML_VALUES;
+        budget.max_nodes = MAX_YAML_VALUES;
+        budget.max_recorded_anchor_events = MAX_YAML_VALUES;
+        budget.max_total_scalar_bytes = length.saturating_add(MAX_ALIASED_BYTES);
+        budget.max_recorded_anchor_bytes = MAX_ALIASED_BYTES;
+    }
+    options.alias_limits.max_total_replayed_events = MAX_YAML_VALUES;
     options
 }
 
@@ -283,8 +313,30 @@ mod tests {
             let _ = writeln!(laughs, "a{level}: &a{level} [{previous}]");
         }
         assert!(parse_items(laughs.as_bytes(), true).is_err());
+        let error = documents(laughs.as_bytes(), true).expect_err("a bomb").to_string();
+        assert!(error.contains("aliases") && !error.contains("udget"), "{error}");
         let blob = format!("a: &a {}\nb: [{}]\n", "x".repeat(100_000), vec!["*a"; 9_000].join(", "));
         assert!(parse_items(blob.as_bytes(), true).is_err(), "large texts may not be multiplied either");
+    }
+
+    #[test]
+    fn aliases_of_a_file_may_stand_for_a_cluster() {
+        let nodes: String = (0..1_000).fold(String::new(), |mut nodes, i| {
+            let _ = writeln!(
+                nodes,
+                "  - {{metadata: {{name: n{i}}}, status: {{allocatable: {{cpu: '8', memory: 16Gi}}}}}}"
+            );
+            nodes
+        });
+        let file = format!("- &c\n{nodes}{}", "- *c\n".repeat(20));
+        assert_eq!(documents(file.as_bytes(), true).map(|documents| documents.len()), Ok(1));
+        assert!(parse_items(file.as_bytes(), true).is_err(), "a request has other bounds");
+    }
+
+    #[test]
+    fn errors_do_not_name_settings_of_the_parser() {
+        let error = documents(b"a: 1\na: 2\n", true).expect_err("a repeated key").to_string();
+        assert_eq!(error, "duplicate mapping key: a at line 2, column 1");
     }
 
     proptest::proptest! {
