@@ -177,7 +177,7 @@ metrics! {
     AUDIT_EVENTS_WAITING = "audit_events_waiting", Kind::Gauge, "Audit events that wait to be recorded.";
     DECISIONS_RECORDED = "decisions_recorded_total", Kind::Counter, "Decisions that are recorded.";
     DECISIONS_DROPPED = "decisions_dropped_total", Kind::Counter,
-        "Decisions that are not recorded, by reason: dropped (there was no room), refused (by the ledger).";
+        "Decisions that are not recorded, by reason: dropped (there was no room), refused (by the ledger), unreadable, removed (with their cluster).";
     DECISIONS_WAITING = "decisions_waiting", Kind::Gauge, "Decisions that wait to be recorded.";
     WRITES_REFUSED = "writes_refused_total", Kind::Counter, "Objects not written, by reason.";
     CLUSTERS_LIVE = "clusters_live", Kind::Gauge, "Clusters that this process keeps in memory.";
@@ -255,7 +255,7 @@ fn begin_at_zero() {
     for reason in ["dropped", "unwritten", "refused"] {
         counter!(AUDIT_EVENTS_LOST, "reason" => reason).increment(0);
     }
-    for reason in ["dropped", "refused"] {
+    for reason in ["dropped", "refused", "unreadable", "removed"] {
         counter!(DECISIONS_DROPPED, "reason" => reason).increment(0);
     }
     for result in ["loaded", "refused"] {

@@ -6,10 +6,11 @@ mod server;
 use std::time::Duration;
 
 use podberth::{
+    api::middleware::Limits,
     live::upkeep::Job,
-    service::decisions::{Prune, Retention},
-    store::{self, Entry, Options, Retain, Scan},
-    wire::decision::Share,
+    service::decisions::{KIND, Prune, Retention},
+    store::{self, Entry, EntryId, Options, Retain, Scan},
+    wire::decision::{Share, WHOLE},
 };
 use proptest::{collection::vec, prelude::*};
 use serde_json::{Value, json};
@@ -106,6 +107,99 @@ async fn trials_and_servers_that_record_nothing_have_no_decisions() {
     let trial = server("binds", &[node("a", "2")]).await;
     trial.post("/schedule", json!({"pods": [pod("p", "1")], "dryRun": true}).to_string()).await.is(200);
     assert_eq!(list(&trial, "").await["items"], json!([]));
+}
+
+#[tokio::test]
+async fn decisions_of_a_removed_cluster_do_not_land_in_the_next_of_its_name() {
+    let server = server("binds", &[]).await;
+    let make = async |name: &str| {
+        let (_, node) = node(name, "2");
+        server.post("/clusters/t/api/v1/nodes", &node).await.is(201);
+    };
+    make("old").await;
+    server.post("/clusters/t/schedule", json!({"pods": [pod("secret", "1")]})).await.is(200);
+    server.delete("/clusters/t").await.is(200);
+    make("new").await;
+    server.post("/clusters/t/schedule", json!({"pods": [pod("own", "1")]})).await.is(200);
+    let found = server.get("/clusters/t/decisions").await.is(200);
+    assert_eq!(texts(&found, "node"), ["new"], "{found}");
+}
+
+#[tokio::test]
+async fn recorded_requests_have_no_secrets() {
+    let server = server("all", &[node("a", "9")]).await;
+    let mut sent = pod("p", "1");
+    sent["spec"]["containers"][0]["env"] = json!([{"name": "PASSWORD", "value": "secret"}]);
+    let policy = json!({"apiVersion": "kubescheduler.config.k8s.io/v1", "kind": "KubeSchedulerConfiguration", "extenders": [
+        {"urlPrefix": "https://ext.example/key/secret", "filterVerb": "filter", "ignorable": true, "nodeCacheCapable": true}]});
+    server.post("/schedule", json!({"pods": [sent], "policy": policy})).await.is(200);
+    sent["metadata"]["name"] = "q".into();
+    server.post("/filter", json!({"Pod": sent, "NodeNames": ["a"]})).await.is(200);
+    let all = list(&server, "").await;
+    assert_eq!(texts(&all, "call"), ["filter", "schedule"]);
+    assert!(!all.to_string().contains("secret"), "{all}");
+    let resources = |at: usize| &all["items"][at]["pod"]["body"]["spec"]["containers"][0]["resources"];
+    assert_eq!((&resources(0)["requests"]["cpu"], &resources(1)["requests"]["cpu"]), (&"1".into(), &"1".into()));
+}
+
+fn entry(number: u64, body: &Value) -> Entry {
+    let (id, body) = (EntryId::new(jiff::Timestamp::UNIX_EPOCH, number), body.to_string().into());
+    Entry { cluster: "default".into(), kind: KIND.into(), id, subject: String::new(), object: String::new(), body }
+}
+
+#[tokio::test]
+async fn records_of_an_unknown_form_are_left_out_and_counted() {
+    let store = memory(&[node("a", "2")]).await;
+    let server = Server::start(store.clone(), Setup { decisions: Share::Binds, ..Setup::default() });
+    let odd = entry(1, &json!({"call": "dance", "outcome": "bound"}));
+    let id = odd.id;
+    store.append(&[odd, entry(2, &"odd".into())]).await.expect("entries");
+    server.post("/schedule", json!({"pods": [pod("p", "1")]})).await.is(200);
+    for (query, unreadable) in [("", 2), ("outcome=bound", 2), ("outcome=stale", 1)] {
+        let found = list(&server, query).await;
+        assert_eq!(found["unreadable"], unreadable, "{query}: {found}");
+        assert_eq!(texts(&found, "node").len(), usize::from(query != "outcome=stale"), "{found}");
+    }
+    assert!(server.get(&format!("/decisions/{id}")).await.refusal(410).contains("form"));
+}
+
+#[tokio::test]
+async fn a_page_ends_where_too_much_was_looked_through() {
+    let store = memory(&[]).await;
+    let long = "x".repeat(200 << 10);
+    for at in 0..8 {
+        let number = |more: u64| entry(at * 20 + more, &json!({"outcome": "bound", "x": long}));
+        store.append(&(0..20).map(number).collect::<Vec<_>>()).await.expect("entries");
+    }
+    let server = Server::start(store, Setup::default());
+    let (mut after, mut pages) = (String::new(), 0);
+    loop {
+        let page = list(&server, &format!("outcome=stale&continue={after}")).await;
+        assert_eq!(page["items"], json!([]));
+        pages += 1;
+        match page["continue"].as_str() {
+            Some(next) => after = next.to_owned(),
+            None => break,
+        }
+    }
+    assert_eq!(pages, 2, "32 MiB are more than one request looks through");
+}
+
+#[tokio::test]
+async fn a_call_is_recorded_however_long_it_is() {
+    let limits = Limits { body_bytes: 64 << 20, ..Setup::default().limits };
+    let setup = Setup { decisions: Share::Of(WHOLE), limits, ..Setup::default() };
+    let server = Server::start(memory(&[]).await, setup);
+    let (_, mut node) = node("a", "2");
+    node["metadata"]["annotations"] = json!({"a": "x".repeat(200 << 10)});
+    let nodes: Vec<Value> = (0..60)
+        .map(|at| {
+            node["metadata"]["name"] = format!("n{at}").into();
+            node.clone()
+        })
+        .collect();
+    server.post("/filter", json!({"Pod": pod("p", "1"), "Nodes": {"items": nodes}})).await.is(200);
+    assert_eq!(list(&server, "").await["items"][0]["fitting"], 60);
 }
 
 #[tokio::test]

@@ -11,7 +11,10 @@ use super::{cluster::ClusterName, state::AppState};
 use crate::{
     live::DEFAULT_CLUSTER,
     service::{access::Caller, audit::shortened, decisions::Sample},
-    wire::decision::{AskedBy, CallKind},
+    wire::{
+        access::token,
+        decision::{AskedBy, CallKind},
+    },
 };
 
 /// Bytes of a program's name that are recorded.
@@ -32,7 +35,7 @@ impl<S: Send + Sync> FromRequestParts<S> for By {
 fn sender(parts: &Parts) -> AskedBy {
     let caller = parts.extensions.get::<Caller>().cloned().unwrap_or_default();
     let agent = parts.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
-    AskedBy { user: caller.0.name.to_string(), agent: shortened(agent, LONGEST_AGENT) }
+    AskedBy { user: caller.0.name.to_string(), agent: shortened(&token::masked(agent), LONGEST_AGENT) }
 }
 
 /// A call of `/filter` or `/prioritize` that is to be recorded; most are none.

@@ -68,7 +68,11 @@ impl DecisionsQuery {
             pod: self.pod,
             node: self.node,
             outcome: outcome.transpose()?,
-            since: since.map_err(|_| Error::BadRequest(format!("since: {:?} is no RFC 3339 instant", self.since)))?,
+            since: since.map_err(|_| {
+                let text = self.since.as_deref().unwrap_or_default();
+                let expected = "expected a time as 2026-01-02T15:04:05Z";
+                Error::BadRequest(format!("since: Invalid value: {text:?}: {expected}"))
+            })?,
             limit: self.limit,
             after: self.after,
             oldest_first: false,

@@ -76,7 +76,7 @@ pub async fn schedule(
 ) -> Result<Response> {
     let context = context::take(&state, &cluster, fresh.fresh()).await?;
     let (context_headers, is_there, may_decide) = (context.headers(), context.is_there(), context.may_decide());
-    let (view, source) = (context.view, context.source);
+    let (view, epoch, source) = (context.view, context.epoch, context.source);
     let mode = fields.parse("CreateOptions")?;
     let (service, of) = (Service::clone(&state), cluster.clone());
     let sight = Sight::of(&caller, &state, &cluster).await?;
@@ -94,7 +94,7 @@ pub async fn schedule(
         }
         let text = request.policy.as_deref().or(request.profile.as_deref());
         let runs = prepare(&request, &json, query.policy.as_deref(), service, cluster, &view, sight)?;
-        Ok((runs.recorded(CallKind::Schedule, &by, text), odd))
+        Ok((runs.recorded((CallKind::Schedule, epoch), &by, text), odd))
     });
     let (run, odd) = run.await??;
     for namespace in &run.binds_in {

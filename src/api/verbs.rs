@@ -24,7 +24,7 @@ pub(super) async fn measured(
 ) -> Result<Response> {
     let start = Instant::now();
     let (headers, size) = (context.headers(), body.len());
-    let Answer { form, body } = compute_on(size, move || work(&body, &context)).await?;
+    let Answer { form, body, .. } = compute_on(size, move || work(&body, &context)).await?;
     let code = body.as_ref().map_or_else(|error| error.reason().code, |_| StatusCode::OK);
     counter!(telemetry::EXTENDER_REQUESTS, "verb" => verb, "form" => form, "code" => code.as_str().to_owned())
         .increment(1);

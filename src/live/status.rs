@@ -28,6 +28,11 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// The part of the cluster's history that the view belongs to. It is another one once the cluster was removed and made again.
+    pub fn epoch(&self) -> u64 {
+        self.head.epoch
+    }
+
     pub(super) fn at(head: Head) -> Self {
         Self { revision: head.revision, synced: Instant::now(), head }
     }

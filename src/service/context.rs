@@ -37,6 +37,8 @@ pub struct Fresh {
 pub struct DecisionContext {
     /// The view.
     pub view: Arc<View>,
+    /// The part of the cluster's history that it belongs to.
+    pub epoch: u64,
     /// How long ago it was last known to be the newest.
     pub age: Duration,
     /// The nodes that clients of the cluster have sent in full.
@@ -233,6 +235,7 @@ pub async fn take(service: &Service, cluster: &Arc<str>, fresh: Fresh) -> Result
         return Err(Error::Timeout(format!("Too large resource version: {wanted}, current: {reached}")));
     }
     drop(waiting);
+    let epoch = live.progress().epoch();
     let age = live.progress().synced.elapsed();
     if age > service.freshness.max_staleness {
         let why = match live.trouble() {
@@ -253,7 +256,7 @@ pub async fn take(service: &Service, cluster: &Arc<str>, fresh: Fresh) -> Result
         let now = clock::now();
         (source, stale) = (Some(service.sources.read(name, now)), service.sources.why_stale(name, now));
     }
-    Ok(DecisionContext { view, age, known, in_flight, source, stale, missing })
+    Ok(DecisionContext { view, epoch, age, known, in_flight, source, stale, missing })
 }
 
 /// The newest view, without a demand on its freshness.

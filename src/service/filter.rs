@@ -23,20 +23,24 @@ const UNKNOWN_NODE: &str = "node(s) not known to the extender";
 
 /// Answers the question of a body, an `ExtenderArgs` in JSON.
 pub fn filter(body: &Bytes, policy: Option<&str>, context: &DecisionContext) -> Answer {
+    let mut remembers = false;
     // No predicate reads images.
-    answer("Filter", false, body, policy, context, |args, policy| {
+    let answer = answer("Filter", false, body, policy, context, |args, policy| {
         let error = match (policy, args) {
             (Err(error), _) => error.to_string(),
             (_, Args { pod: None, .. }) => NO_POD.into(),
             (_, Args { candidates: Candidates::Absent, .. }) => NO_CANDIDATES.into(),
             (_, Args { pod: Some(Pod { excess: Some(excess), .. }), .. }) => too_much(excess),
             (Ok(policy), Args { pod: Some(pod), candidates }) => {
-                return Ok(filtered(body, pod, candidates, context, policy.profile()));
+                let (reply, is_helped) = filtered(body, pod, candidates, context, policy.profile());
+                remembers = is_helped;
+                return Ok(reply);
             }
         };
         let in_full = matches!(args.candidates, Candidates::Nodes(_));
         written(&ExtenderFilterResult::failed(error, in_full))
-    })
+    });
+    Answer { remembers, ..answer }
 }
 
 /// The error for a pod beyond the limits.
@@ -55,14 +59,14 @@ struct Refusal<'p> {
 /// Number of the latest reasons that a further one is compared with.
 const ALIKE: usize = 16;
 
-/// The reply: each candidate is in exactly one of its lists.
+/// The reply: each candidate is in exactly one of its lists. `true`: pods that are about to leave counted as gone.
 fn filtered(
     body: &Bytes,
     pod: &Pod,
     candidates: &Candidates<'_>,
     context: &DecisionContext,
     profile: &Profile,
-) -> Pieces {
+) -> (Pieces, bool) {
     static CYCLES: AtomicUsize = AtomicUsize::new(0);
     let DecisionContext { view, in_flight, .. } = context;
     let snapshot = asked_about(&view.snapshot, pod, candidates);
@@ -113,5 +117,5 @@ fn filtered(
     }
     let unknown = nodes.iter().filter(|(_, node_ref)| node_ref.is_none());
     unresolvable.extend(unknown.map(|(name, _)| (*name, &is_unknown)));
-    filter_result(body, candidates, &fitting, failed, unresolvable)
+    (filter_result(body, candidates, &fitting, failed, unresolvable), departures.is_some())
 }

@@ -45,7 +45,7 @@ const NO_PROPOSAL: &str = "the request has neither NodeNameToVictims nor NodeNam
 pub fn preempt(body: &Bytes, policy: Option<&str>, context: &DecisionContext) -> Answer {
     let args = match PreemptionArgs::parse(body) {
         Ok(args) => args,
-        Err(error) => return Answer { form: "none", body: Err(Error::BadRequest(error.to_string())) },
+        Err(error) => return Answer { form: "none", body: Err(Error::BadRequest(error.to_string())), remembers: false },
     };
     let form = match &args.proposed {
         Proposed::Pods(_) => "nodes",
@@ -64,7 +64,7 @@ pub fn preempt(body: &Bytes, policy: Option<&str>, context: &DecisionContext) ->
         };
         written(&ExtenderPreemptionResult { node_name_to_meta_victims: left })
     });
-    Answer { form, body }
+    Answer { form, body, remembers: false }
 }
 
 type Proposals<T> = BTreeMap<String, Vec<T>>;

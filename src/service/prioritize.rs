@@ -26,19 +26,23 @@ use crate::{
 
 /// Answers the question of a body, an `ExtenderArgs` in JSON.
 pub fn prioritize(body: &Bytes, policy: Option<&str>, context: &DecisionContext) -> Answer {
-    answer("Score", true, body, policy, context, |args, policy| {
+    let mut remembers = false;
+    let answer = answer("Score", true, body, policy, context, |args, policy| {
         // The reply has no place for an error, so each is one of the call.
         let pod = args.pod.as_ref().ok_or_else(|| Error::BadRequest(NO_POD.into()))?;
         if matches!(args.candidates, Candidates::Absent) {
             return Err(Error::BadRequest(NO_CANDIDATES.into()));
         }
         decidable(pod)?;
-        Ok(prioritized(pod, &args.candidates, context, policy?.profile()))
-    })
+        let (reply, is_assumed) = prioritized(pod, &args.candidates, context, policy?.profile());
+        remembers = is_assumed;
+        Ok(reply)
+    });
+    Answer { remembers, ..answer }
 }
 
-/// The reply: a line for each candidate; a node that is not stored gets the lowest score.
-fn prioritized(pod: &Pod, candidates: &Candidates<'_>, context: &DecisionContext, profile: &Profile) -> Pieces {
+/// The reply: a line for each candidate; a node that is not stored gets the lowest score. `true`: assumed pods counted.
+fn prioritized(pod: &Pod, candidates: &Candidates<'_>, context: &DecisionContext, profile: &Profile) -> (Pieces, bool) {
     static CYCLES: AtomicUsize = AtomicUsize::new(0);
     let DecisionContext { view, in_flight, .. } = context;
     let assumed = in_flight.assumed(pod, view);
@@ -63,7 +67,7 @@ fn prioritized(pod: &Pod, candidates: &Candidates<'_>, context: &DecisionContext
     let score = |node_ref: Option<NodeRef<'_>>| {
         node_ref.and_then(|node_ref| known.position(node_ref)).map_or(0, |column| scores[column])
     };
-    host_priorities(candidates, nodes.iter().map(|(_, node_ref)| score(*node_ref)))
+    (host_priorities(candidates, nodes.iter().map(|(_, node_ref)| score(*node_ref))), assumed.is_some())
 }
 
 /// Makes the best score unique, so that kube-scheduler's choice can be predicted: the other nodes with the highest score get one less. A score of 1

@@ -33,13 +33,15 @@ pub struct Answer {
     pub form: &'static str,
     /// The body of the reply.
     pub body: Result<Pieces>,
+    /// `true` if victims or assumed pods of other calls counted.
+    pub remembers: bool,
 }
 
 impl Answer {
     /// Hands the call over to be recorded, if it is one of the share that is.
     pub fn noted(&self, sample: Option<Sample>, context: &DecisionContext, policy: Option<&str>, body: &Bytes) {
         if let (Some(sample), Ok(reply)) = (sample, &self.body) {
-            sample.answered(context, policy, body, reply);
+            sample.answered(context, policy, body, (reply, self.remembers));
         }
     }
 }
@@ -57,7 +59,7 @@ pub(super) fn answer(
     let parsing = trace::phase("parse");
     let args = match Args::parse(body, reading) {
         Ok(args) => args,
-        Err(error) => return Answer { form: "none", body: Err(Error::BadRequest(error.to_string())) },
+        Err(error) => return Answer { form: "none", body: Err(Error::BadRequest(error.to_string())), remembers: false },
     };
     drop(parsing);
     let form = match &args.candidates {
@@ -66,10 +68,10 @@ pub(super) fn answer(
         Candidates::Absent => "none",
     };
     if let (Candidates::Names(_), Err(error)) = (&args.candidates, context.is_there()) {
-        return Answer { form, body: Err(error) };
+        return Answer { form, body: Err(error), remembers: false };
     }
     let policy = context::chosen(&context.view, policy).map(|chosen| chosen.pick_or_first(args.pod.as_ref()));
-    Answer { form, body: timed(point, policy, |policy| verdict(&args, policy)) }
+    Answer { form, remembers: false, body: timed(point, policy, |policy| verdict(&args, policy)) }
 }
 
 /// Measures one extension point's part of a call.

@@ -257,6 +257,9 @@ pub struct DecisionList {
     #[serde(rename = "continue", default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub next: Option<String>,
+    /// The number of records on this page that are left out, since this version does not know their form.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unreadable: usize,
 }
 
 impl Effects {

@@ -24,6 +24,8 @@ const MOST_BYTES: usize = 16 << 20;
 pub(super) struct Waiting {
     /// The event.
     pub entry: Entry,
+    /// The part of its cluster's history that it goes with, if it does: it is not recorded where that is over.
+    pub epoch: Option<u64>,
     /// Told when it is recorded.
     pub recorded: Option<oneshot::Sender<()>>,
     /// It is about a change: it is never dropped.
@@ -36,6 +38,9 @@ pub(super) struct Queue {
     waiting: VecDeque<Waiting>,
     /// How many of the first ones are in a batch.
     taken: usize,
+    /// How many have come, and how many have left.
+    come: u64,
+    left: u64,
     /// How many of them may be dropped, and their bytes.
     others: usize,
     bytes: usize,
@@ -54,6 +59,7 @@ impl Queue {
             self.others += 1;
             self.bytes += size;
         }
+        self.come += 1;
         self.waiting.push_back(event);
         true
     }
@@ -71,10 +77,16 @@ impl Queue {
         batch
     }
 
+    /// The part of its cluster's history that each event of the batch goes with.
+    pub(super) fn epochs(&self) -> Vec<Option<u64>> {
+        self.waiting.iter().take(self.taken).map(|event| event.epoch).collect()
+    }
+
     /// The batch is recorded, or given up: its first `count` events leave.
     pub(super) fn done(&mut self, count: usize) {
         self.is_failing = false;
         for event in self.waiting.drain(..count.min(self.taken)) {
+            self.left += 1;
             if !event.is_kept {
                 self.others -= 1;
                 self.bytes -= event.entry.body.len();
@@ -95,6 +107,16 @@ impl Queue {
     /// `true` while what is to be recorded cannot be.
     pub(super) fn is_failing(&self) -> bool {
         self.is_failing
+    }
+
+    /// How many events have come so far.
+    pub(super) fn come(&self) -> u64 {
+        self.come
+    }
+
+    /// How many have left again.
+    pub(super) fn left(&self) -> u64 {
+        self.left
     }
 
     /// The number of events that wait.
@@ -131,7 +153,7 @@ mod tests {
             object: String::new(),
             body: vec![b'x'; size].into(),
         };
-        Waiting { entry, recorded: None, is_kept }
+        Waiting { entry, epoch: None, recorded: None, is_kept }
     }
 
     /// A step of a queue.

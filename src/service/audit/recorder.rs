@@ -5,6 +5,7 @@
 //! and logged, and nothing waits for it.
 
 use std::{
+    collections::{BTreeSet, HashMap},
     fmt, io,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -15,7 +16,7 @@ use std::{
 
 use metrics::{counter, gauge};
 use tokio::{
-    sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch},
     time::{sleep, timeout},
 };
 
@@ -29,7 +30,7 @@ use crate::{
         error::{Error, Result},
         supervised::Supervised,
     },
-    store::{Entry, Ledger, StoreError, ledger::MAX_ENTRIES},
+    store::{Entry, Ledger, Retain, Storage, Store, StoreError, ledger::MAX_ENTRIES},
     telemetry,
 };
 
@@ -68,6 +69,8 @@ pub struct Sort {
     pub lost: &'static str,
     /// The gauge of those that wait.
     pub waiting: &'static str,
+    /// What the log says of them while they cannot be recorded.
+    pub meanwhile: &'static str,
     /// How long the first of them waits for others, so that they are recorded together.
     pub gathered_for: Duration,
 }
@@ -78,6 +81,7 @@ pub const AUDIT: Sort = Sort {
     recorded: telemetry::AUDIT_EVENTS,
     lost: telemetry::AUDIT_EVENTS_LOST,
     waiting: telemetry::AUDIT_EVENTS_WAITING,
+    meanwhile: "changes are refused until they can",
     gathered_for: Duration::ZERO,
 };
 
@@ -93,13 +97,15 @@ struct Shared {
     queue: Mutex<Queue>,
     /// Something has come into the queue.
     work: Notify,
-    /// The queue has become empty.
-    is_empty: Notify,
+    /// How many have left the queue.
+    left: watch::Sender<u64>,
     /// Those that wait are to be recorded now.
     hurry: Notify,
     sort: Sort,
     places: Arc<Semaphore>,
     ledger: Option<Arc<dyn Ledger>>,
+    /// Tells the histories of clusters, if there are events that go with them.
+    heads: Option<Arc<dyn Store>>,
     file: Option<Arc<Mutex<LogFile>>>,
     /// The file could not be written; it was logged.
     is_file_away: AtomicBool,
@@ -114,15 +120,25 @@ pub struct Place {
 impl Recorder {
     /// Starts the task. A panic ends a run of it, and another one goes on with what waits.
     pub fn start(sinks: Sinks, sort: Sort) -> Self {
+        Self::begin(sinks, None, sort)
+    }
+
+    /// Like [`Self::start`], for events that go with their clusters.
+    pub fn of_clusters(store: Arc<dyn Storage>, sort: Sort) -> Self {
+        Self::begin(Sinks { ledger: Some(store.clone()), file: None }, Some(store), sort)
+    }
+
+    fn begin(sinks: Sinks, heads: Option<Arc<dyn Store>>, sort: Sort) -> Self {
         let Sinks { ledger, file } = sinks;
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             work: Notify::new(),
-            is_empty: Notify::new(),
+            left: watch::Sender::new(0),
             hurry: Notify::new(),
             sort,
             places: Arc::new(Semaphore::new(PLACES)),
             ledger,
+            heads,
             file: file.map(|file| Arc::new(Mutex::new(file))),
             is_file_away: AtomicBool::new(false),
         });
@@ -153,7 +169,7 @@ impl Recorder {
     /// Records the event of a change, and waits until it is recorded, for a while.
     pub async fn record(&self, place: Place, entry: Entry) {
         let (recorded, is_recorded) = oneshot::channel();
-        self.shared.push(Waiting { entry, recorded: Some(recorded), is_kept: true });
+        self.shared.push(Waiting { entry, epoch: None, recorded: Some(recorded), is_kept: true });
         if timeout(RECORDED_WITHIN, is_recorded).await.is_err() {
             tracing::warn!("a change is answered whose audit event is not recorded yet");
         }
@@ -162,22 +178,32 @@ impl Recorder {
 
     /// Records an event that nobody waits for. One of a change is never dropped.
     pub fn note(&self, entry: Entry, is_kept: bool) {
-        self.shared.push(Waiting { entry, recorded: None, is_kept });
+        self.shared.push(Waiting { entry, epoch: None, recorded: None, is_kept });
+    }
+
+    /// Records an event that nobody waits for, unless its cluster was removed since: `epoch` is the part of the cluster's history that it goes with.
+    pub fn note_of(&self, entry: Entry, epoch: u64) {
+        self.shared.push(Waiting { entry, epoch: Some(epoch), recorded: None, is_kept: false });
+    }
+
+    /// A mark behind all that has come.
+    pub fn mark(&self) -> u64 {
+        self.shared.queue().come()
+    }
+
+    /// Waits until all before a mark is recorded, or given up.
+    pub async fn reached(&self, mark: u64) {
+        let mut left = self.shared.left.subscribe();
+        if *left.borrow() < mark {
+            self.shared.hurry.notify_one();
+        }
+        // It ends with this recorder alone.
+        let _ = left.wait_for(|left| *left >= mark).await;
     }
 
     /// Waits until all that has come is recorded, for a while.
     pub async fn flush(&self) {
-        let is_empty = async {
-            loop {
-                let notified = self.shared.is_empty.notified();
-                if self.shared.queue().len() == 0 {
-                    return;
-                }
-                self.shared.hurry.notify_one();
-                notified.await;
-            }
-        };
-        if timeout(FLUSHED_WITHIN, is_empty).await.is_err() {
+        if timeout(FLUSHED_WITHIN, self.reached(self.mark())).await.is_err() {
             let (count, name) = (self.shared.queue().len(), self.shared.sort.name);
             tracing::error!(count, "{name} could not be recorded in time");
         }
@@ -208,9 +234,11 @@ impl Shared {
 
     async fn run(&self) {
         loop {
-            let batch = self.queue().batch();
+            let (batch, epochs) = {
+                let mut queue = self.queue();
+                (queue.batch(), queue.epochs())
+            };
             if batch.is_empty() {
-                self.is_empty.notify_waiters();
                 self.work.notified().await;
                 if !self.sort.gathered_for.is_zero() {
                     // Either way there is something to record now.
@@ -218,20 +246,57 @@ impl Shared {
                 }
                 continue;
             }
-            if let Err(error) = self.append(&batch).await {
-                if !self.queue().is_failing() {
-                    tracing::error!(%error, "{} cannot be recorded; it is tried again", self.sort.name);
+            let recorded = match self.append_current(&batch, &epochs).await {
+                Ok(recorded) => recorded,
+                Err(error) => {
+                    if !self.queue().is_failing() {
+                        let Sort { name, meanwhile, .. } = self.sort;
+                        tracing::error!(%error, "{name} cannot be recorded; {meanwhile}");
+                    }
+                    self.queue().failed();
+                    sleep(AGAIN).await;
+                    continue;
                 }
-                self.queue().failed();
-                sleep(AGAIN).await;
-                continue;
-            }
+            };
             self.write(&batch).await;
-            counter!(self.sort.recorded).increment(batch.len() as u64);
+            counter!(self.sort.recorded).increment(recorded as u64);
             let mut queue = self.queue();
             queue.done(batch.len());
             gauge!(self.sort.waiting).set(queue.len() as f64);
+            self.left.send_replace(queue.left());
         }
+    }
+
+    /// Appends those of a batch to the ledger whose clusters were not removed meanwhile. Returns how many.
+    async fn append_current(
+        &self,
+        batch: &[Entry],
+        epochs: &[Option<u64>],
+    ) -> std::result::Result<usize, StoreError> {
+        let going = || batch.iter().zip(epochs).filter(|(_, epoch)| epoch.is_some()).map(|(entry, _)| &entry.cluster);
+        let clusters: Vec<String> = going().collect::<BTreeSet<_>>().into_iter().map(ToString::to_string).collect();
+        let (Some(ledger), Some(store)) = (&self.ledger, self.heads.as_ref().filter(|_| !clusters.is_empty())) else {
+            return self.append(batch).await.map(|()| batch.len());
+        };
+        let before = Histories::read(&**store, &clusters).await?;
+        let current = batch.iter().zip(epochs).filter(|(entry, epoch)| before.are_at(&entry.cluster, **epoch));
+        let current: Vec<Entry> = current.map(|(entry, _)| entry.clone()).collect();
+        if !current.is_empty() {
+            self.append(&current).await?;
+            // One that is removed from here on takes them with it.
+            let after = Histories::read(&**store, &clusters).await?;
+            for cluster in clusters.iter().filter(|cluster| !after.are_at(cluster, before.of(cluster))) {
+                let of_it = current.iter().filter(|entry| *entry.cluster == **cluster);
+                let Some(last) = of_it.max_by_key(|entry| entry.id) else { continue };
+                let since = last.id.at().checked_add(Duration::from_micros(1)).ok();
+                ledger.prune(cluster, &last.kind, &Retain { since, ..Retain::default() }).await?;
+            }
+        }
+        let over = batch.len() - current.len();
+        if over > 0 {
+            self.lost(over as u64, "removed");
+        }
+        Ok(current.len())
     }
 
     /// Appends a batch to the ledger. An event that the ledger will never take is given up.
@@ -270,6 +335,26 @@ impl Shared {
 
     fn lost(&self, events: u64, why: &'static str) {
         counter!(self.sort.lost, "reason" => why).increment(events);
+    }
+}
+
+/// The parts of their histories that clusters are in; `None` for one that cannot be read.
+struct Histories(HashMap<String, Option<u64>>);
+
+impl Histories {
+    async fn read(store: &dyn Store, clusters: &[String]) -> std::result::Result<Self, StoreError> {
+        let standings = store.heads(clusters).await?.clusters.into_iter();
+        Ok(Self(standings.map(|standing| (standing.name, standing.head.ok().map(|head| head.epoch))).collect()))
+    }
+
+    /// That of a cluster; one that the database does not have has its history before it.
+    fn of(&self, cluster: &str) -> Option<u64> {
+        self.0.get(cluster).copied().unwrap_or(Some(0))
+    }
+
+    /// `true` unless the cluster is known to be in another part of its history.
+    fn are_at(&self, cluster: &str, epoch: Option<u64>) -> bool {
+        self.of(cluster).zip(epoch).is_none_or(|(now, then)| now == then)
     }
 }
 
@@ -342,6 +427,17 @@ mod tests {
         let place = recorder.reserve().await.expect("the ledger is back");
         recorder.record(place, event("second")).await;
         assert_eq!(*ledger.appended.lock().expect("no panic"), ["first", "second"], "nothing is lost");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_mark_is_reached_when_all_before_it_is_recorded() {
+        let (ledger, recorder) = over(1);
+        recorder.note(event("before"), true);
+        let mark = recorder.mark();
+        recorder.note(event("after"), true);
+        recorder.reached(mark).await;
+        assert_eq!(ledger.appended.lock().expect("no panic").first().map(|subject| &**subject), Some("before"));
+        recorder.reached(0).await;
     }
 
     #[tokio::test(start_paused = true)]

@@ -93,8 +93,9 @@ pub async fn extender_bind(
             if is_new && service.decisions.is_on() {
                 let (pod, policy) = ((pod_namespace, pod_name), policy.map(ToOwned::to_owned));
                 let (cluster, by) = (cluster.clone(), by.clone());
-                let view = service.clusters.get(&cluster).await?.view();
-                service.decisions.bound(NotedBind { cluster, by, pod, node, policy, revision, view });
+                let live = service.clusters.get(&cluster).await?;
+                let (epoch, view) = (live.progress().epoch(), live.view());
+                service.decisions.bound(NotedBind { cluster, by, pod, node, policy, revision, view, epoch });
             }
             None
         }

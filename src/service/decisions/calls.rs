@@ -13,12 +13,12 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::{BEST, KIND, LONGEST_POD, Log};
+use super::{BEST, KIND, LONGEST_POD, Log, trimmed};
 use crate::{
     clock,
     core::snapshot::Snapshot,
     hex::hex,
-    live::{InFlight, View},
+    live::View,
     service::{audit::word, context},
     store::{Entry, EntryId},
     wire::{
@@ -55,6 +55,8 @@ pub(super) struct Call {
     pub(super) context: context::DecisionContext,
     pub(super) body: Bytes,
     pub(super) reply: Pieces,
+    /// Victims or assumed pods of other calls counted.
+    pub(super) remembers: bool,
 }
 
 /// A bind that a client asked for.
@@ -74,16 +76,24 @@ pub struct NotedBind {
     pub revision: u64,
     /// The cluster afterwards.
     pub view: Arc<View>,
+    /// The part of the cluster's history that it belongs to.
+    pub epoch: u64,
 }
 
 impl Sample {
-    /// Hands a call over to be recorded.
-    pub fn answered(self, context: &context::DecisionContext, policy: Option<&str>, body: &Bytes, reply: &Pieces) {
+    /// Hands a call over to be recorded. `remembers`: victims or assumed pods of other calls counted.
+    pub fn answered(
+        self,
+        context: &context::DecisionContext,
+        policy: Option<&str>,
+        body: &Bytes,
+        (reply, remembers): (&Pieces, bool),
+    ) {
         let Self { log, cluster, call, by } = self;
         if let Some(shared) = &log.0 {
             let (context, body, reply) = (context.clone(), body.clone(), reply.clone());
             let (policy, at) = (policy.map(ToOwned::to_owned), clock::now());
-            shared.writing.push_call(Call { cluster, call, by, policy, at, context, body, reply });
+            shared.writing.push_call(Call { cluster, call, by, policy, at, context, body, reply, remembers });
         }
     }
 }
@@ -165,7 +175,9 @@ impl Answered {
 
     /// A digest of all of it.
     pub fn digest(&self) -> String {
-        let text = format!("{self:?}");
+        // The fields in this order, and all keys sorted.
+        let Self { fitting, failed, scores, error } = self;
+        let text = serde_json::json!([fitting, failed, scores, error]).to_string();
         hex(&token::digest(&text)[..16])
     }
 
@@ -200,7 +212,7 @@ fn chance() -> u64 {
 
 /// The entry of a call.
 pub(super) fn entry_of_call(call: Call) -> Option<Entry> {
-    let Call { cluster, call, by, policy, at, context, body, reply } = call;
+    let Call { cluster, call, by, policy, at, context, body, reply, remembers } = call;
     let view = &context.view;
     let reading = Reading { known: &context.known, stored: &view.snapshot, images: call == CallKind::Prioritize };
     let args = Args::parse(&body, reading).ok()?;
@@ -217,7 +229,7 @@ pub(super) fn entry_of_call(call: Call) -> Option<Entry> {
             name: pod.name.to_string(),
             uid: pod.uid.to_string(),
             revision: None,
-            body: text.filter(|text| text.get().len() <= LONGEST_POD),
+            body: text.and_then(|text| trimmed::pod(&text)).filter(|text| text.get().len() <= LONGEST_POD),
         },
         policy: chosen.used(),
         revision: view.snapshot.revision,
@@ -238,7 +250,7 @@ pub(super) fn entry_of_call(call: Call) -> Option<Entry> {
         Some("its pod is too long to be recorded")
     } else if call == CallKind::Prioritize && context.in_flight.assumes() {
         Some("pods that were assumed to be bound counted")
-    } else if is_helped(&context.in_flight, pod, view) {
+    } else if remembers {
         Some("pods that were about to leave counted as gone")
     } else {
         candidates(&args.candidates, &view.snapshot).map_or_else(Some, |listed| {
@@ -248,11 +260,6 @@ pub(super) fn entry_of_call(call: Call) -> Option<Entry> {
     }
     .map(str::to_owned);
     finished(&cluster, &mut decision, EntryId::new(at, chance()))
-}
-
-/// `true` if victims of the pod counted as gone.
-fn is_helped(in_flight: &InFlight, pod: &crate::core::model::Pod, view: &Arc<View>) -> bool {
-    in_flight.departures(pod, view).is_some()
 }
 
 /// The names of the candidates, `None` if they are all nodes; or why they cannot be named.
@@ -283,7 +290,7 @@ fn candidates(candidates: &Candidates<'_>, snapshot: &Snapshot) -> Result<Option
 
 /// The entry of a bind.
 pub(super) fn entry_of_bind(bind: NotedBind) -> Option<Entry> {
-    let NotedBind { cluster, by, pod: (namespace, name), node, policy, revision, view } = bind;
+    let NotedBind { cluster, by, pod: (namespace, name), node, policy, revision, view, epoch: _ } = bind;
     let pod = view.snapshot.pod(&namespace, &name);
     let chosen = context::chosen(&view, policy.as_deref()).ok()?.pick_or_first(pod.map(|pod| &**pod));
     let mut decision = Decision {
@@ -318,4 +325,22 @@ fn finished(cluster: &Arc<str>, decision: &mut Decision, id: EntryId) -> Option<
         object: word(&format!("{}/{}", decision.pod.namespace, decision.pod.name)),
         body,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(call: CallKind, reply: &serde_json::Value) -> Answered {
+        Answered::parse(call, serde_json::to_vec(reply).expect("JSON").into()).expect("an answer")
+    }
+
+    #[test]
+    fn digests_stay_the_same_for_as_long_as_records_are_kept() {
+        let filtered = serde_json::json!({"NodeNames": ["b", "a"], "FailedNodes": {"c": "Insufficient cpu"},
+            "FailedAndUnresolvableNodes": {"d": "node(s) were unschedulable"}, "Error": ""});
+        assert_eq!(answered(CallKind::Filter, &filtered).digest(), "c3080f3e5f7ebffc566df250564952fa");
+        let scored = serde_json::json!([{"Host": "b", "Score": 10}, {"Host": "a", "Score": 0}]);
+        assert_eq!(answered(CallKind::Prioritize, &scored).digest(), "c4a934c71653fa200efe03c24934ab01");
+    }
 }

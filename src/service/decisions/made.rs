@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::{Log, Shared};
+use super::{Log, Shared, trimmed, writing::lost};
 use crate::{
     clock,
     core::{
@@ -35,13 +35,15 @@ const NUMBERS: u32 = 20;
 pub struct About {
     /// The cluster.
     pub cluster: Arc<str>,
+    /// The part of the cluster's history that they belong to.
+    pub epoch: u64,
     /// The kind of call.
     pub call: CallKind,
     /// The user and the program that ask.
     pub by: AskedBy,
     /// The policy.
     pub policy: PolicyUsed,
-    /// Its text, if it came with the request.
+    /// Its text without secrets, if it came with the request.
     pub text: Option<Box<RawValue>>,
     /// The profile that decides.
     pub profile: Arc<Profile>,
@@ -61,10 +63,11 @@ impl About {
         let is_long = text.is_some_and(|text| text.get().len() > LONGEST_POLICY);
         Self {
             cluster: cluster.clone(),
+            epoch: 0,
             call,
             by,
             policy: chosen.used(),
-            text: text.filter(|_| !is_long).map(ToOwned::to_owned),
+            text: text.filter(|_| !is_long).and_then(trimmed::policy),
             profile: chosen.profile().clone(),
             options: Options::default(),
             avoided: Vec::new(),
@@ -188,7 +191,7 @@ impl Making {
         for (pod, body, said) in decided {
             let (number, place) = (progress.next, progress.placed);
             if number >> NUMBERS != 0 {
-                progress.shared.writing.lost(1);
+                lost(1, "dropped");
                 continue;
             }
             progress.next += 1;

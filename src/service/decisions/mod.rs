@@ -16,8 +16,8 @@ use self::writing::Writing;
 use crate::{
     clock,
     live::upkeep::Job,
-    service::audit::{Recorder, Sinks, Sort},
-    store::{Ledger, Retain, Storage, StoreError, ledger::MAX_BODY},
+    service::audit::{Recorder, Sort},
+    store::{Retain, Storage, StoreError, ledger::MAX_BODY},
     telemetry,
     wire::decision::Share,
 };
@@ -32,6 +32,7 @@ pub use self::{
 mod calls;
 mod made;
 mod read;
+mod trimmed;
 mod writing;
 
 /// The kind of decisions in the ledger. Their cluster is that of the decision, their subject the node, their object the pod as `namespace/name`.
@@ -65,8 +66,8 @@ impl fmt::Debug for Log {
 }
 
 impl Log {
-    /// Records a share of the decisions in a ledger.
-    pub fn start(share: Share, ledger: Arc<dyn Ledger>) -> Self {
+    /// Records a share of the decisions in the ledger of a store.
+    pub fn start(share: Share, store: Arc<dyn Storage>) -> Self {
         if share == Share::None {
             return Self::default();
         }
@@ -75,9 +76,10 @@ impl Log {
             recorded: telemetry::DECISIONS_RECORDED,
             lost: telemetry::DECISIONS_DROPPED,
             waiting: telemetry::DECISIONS_WAITING,
+            meanwhile: "those that wait are tried again",
             gathered_for: GATHERED_FOR,
         };
-        let recorder = Recorder::start(Sinks { ledger: Some(ledger), file: None }, sort);
+        let recorder = Recorder::of_clusters(store, sort);
         Self(Some(Arc::new(Shared {
             share,
             filters: AtomicU64::new(0),

@@ -1,8 +1,9 @@
 //! Reading of recorded decisions.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use jiff::Timestamp;
+use serde::Deserialize;
 
 use super::KIND;
 use crate::{
@@ -10,7 +11,9 @@ use crate::{
         Service,
         access::sight::Sight,
         audit::word,
+        compute::compute,
         error::{Error, Result, Subject},
+        limits::{self, Seats},
     },
     store::{Entry, EntryId, Order, Scan},
     wire::decision::{Decision, DecisionList, DecisionOutcome},
@@ -23,8 +26,15 @@ const LARGEST_LIMIT: usize = 500;
 /// Bytes of a page, which may be exceeded by one decision.
 const LARGEST_PAGE: usize = 4 << 20;
 
-/// The number of decisions that one request looks through. If there are more, its page ends there.
+/// The decisions that one request looks through, and the bytes of their records. If there are more, its page ends there.
 const MOST_READ: usize = 5_000;
+const MOST_BYTES_READ: usize = 16 << 20;
+
+/// The pages that are read at a time, so that their readers leave connections of the database to others.
+const PAGES_AT_ONCE: usize = 2;
+
+/// The turns of those who read pages.
+static TURNS: LazyLock<Seats> = LazyLock::new(|| Seats::new("decisions", PAGES_AT_ONCE));
 
 /// Read at a time.
 const AT_ONCE: usize = 500;
@@ -66,12 +76,68 @@ impl Asked {
         })
     }
 
-    fn selects(&self, decision: &Decision) -> bool {
-        self.outcome.is_none_or(|outcome| outcome == decision.outcome)
+    /// So many of them are a page.
+    fn page(&self) -> usize {
+        self.limit.filter(|limit| *limit > 0).unwrap_or(LIMIT).min(LARGEST_LIMIT)
     }
 }
 
-/// A page of a cluster's decisions, the newest first unless asked otherwise.
+/// The only field of a record that is searched.
+#[derive(Deserialize)]
+struct Brief {
+    outcome: DecisionOutcome,
+}
+
+/// The decisions that were found so far.
+#[derive(Default)]
+struct Found {
+    list: DecisionList,
+    /// The bytes of their records.
+    bytes: usize,
+    /// The records that were read, and their bytes.
+    read: usize,
+    bytes_read: usize,
+    /// The last one that was looked at.
+    last: Option<EntryId>,
+}
+
+impl Found {
+    /// Takes in those that are selected, until there are enough; `true` if it looked at all.
+    fn take(&mut self, entries: Vec<Entry>, outcome: Option<DecisionOutcome>, limit: usize) -> bool {
+        let mut left = entries.into_iter();
+        for entry in left.by_ref() {
+            self.read += 1;
+            self.bytes_read = self.bytes_read.saturating_add(entry.body.len());
+            self.last = Some(entry.id);
+            let selects = |outcome| {
+                let brief = serde_json::from_slice::<Brief>(&entry.body);
+                brief.map_or(true, |brief| brief.outcome == outcome)
+            };
+            if outcome.is_none_or(selects) {
+                match parsed(&entry) {
+                    Ok(decision) => {
+                        self.bytes = self.bytes.saturating_add(entry.body.len());
+                        self.list.items.push(decision);
+                    }
+                    Err(_) => self.list.unreadable += 1,
+                }
+            }
+            if self.is_full(limit) {
+                break;
+            }
+        }
+        left.len() == 0
+    }
+
+    fn is_full(&self, limit: usize) -> bool {
+        self.list.items.len() >= limit
+            || self.bytes >= LARGEST_PAGE
+            || self.read >= MOST_READ
+            || self.bytes_read >= MOST_BYTES_READ
+    }
+}
+
+/// A page of a cluster's decisions, the newest first unless asked otherwise. Records of an unknown form are left out and counted.
 ///
 /// # Errors
 /// [`Error::BadRequest`] for a `continue` that is none, and those of the store.
@@ -80,26 +146,26 @@ pub async fn list(service: &Service, cluster: &Arc<str>, asked: &Asked) -> Resul
     if asked.after.is_none() {
         service.decisions.flush().await;
     }
-    let limit = asked.limit.filter(|limit| *limit > 0).unwrap_or(LIMIT).min(LARGEST_LIMIT);
-    let (mut items, mut bytes, mut read) = (Vec::new(), 0_usize, 0_usize);
+    let (limit, outcome) = (asked.page(), asked.outcome);
+    // Who has begun to read goes on.
+    let _turn = TURNS.seat(&limits::flow(), asked.after.is_some()).await?;
+    let mut found = Found::default();
     loop {
+        scan.limit = if outcome.is_none() { limit - found.list.items.len().min(limit - 1) } else { AT_ONCE };
         let page = service.store.scan(&scan).await?;
-        let mut left = page.entries.into_iter();
-        while let Some(entry) = left.next() {
-            read += 1;
-            scan.after = Some(entry.id);
-            let decision = parsed(&entry)?;
-            if asked.selects(&decision) {
-                bytes = bytes.saturating_add(entry.body.len());
-                items.push(decision);
-            }
-            let is_full = items.len() >= limit || bytes >= LARGEST_PAGE || read >= MOST_READ;
-            if is_full && (page.next.is_some() || left.len() > 0) {
-                return Ok(DecisionList { items, next: scan.after.map(|id| id.to_string()) });
-            }
+        let (has_more, entries) = (page.next.is_some(), page.entries);
+        let (taken, is_whole) = compute(move || {
+            let is_whole = found.take(entries, outcome, limit);
+            (found, is_whole)
+        })
+        .await?;
+        found = taken;
+        if is_whole && !has_more {
+            return Ok(found.list);
         }
-        if page.next.is_none() {
-            return Ok(DecisionList { items, next: None });
+        if found.is_full(limit) {
+            found.list.next = found.last.map(|id| id.to_string());
+            return Ok(found.list);
         }
         scan.after = page.next;
     }
@@ -122,7 +188,8 @@ pub async fn get(service: &Service, cluster: &Arc<str>, id: &str) -> Result<Deci
         }
         found => found,
     };
-    parsed(&found.ok_or_else(missing)?)
+    let unreadable = || Error::Expired(format!("the record of the decision {id} is of a form that this version does not know"));
+    parsed(&found.ok_or_else(missing)?).map_err(|_| unreadable())
 }
 
 fn parsed(entry: &Entry) -> Result<Decision> {
@@ -133,7 +200,7 @@ fn parsed(entry: &Entry) -> Result<Decision> {
 pub fn masked(mut decision: Decision, sight: &mut Sight) -> Decision {
     let own = decision.pod.namespace.clone();
     if !sight.knows(&own.as_str().into()) {
-        (decision.pod.body, decision.message) = (None, None);
+        (decision.pod.body, decision.message, decision.verdicts) = (None, None, None);
     }
     sight.mask(&mut decision.pod.namespace, &mut decision.pod.name, Some(&mut decision.pod.uid));
     for pod in decision.victims.iter_mut().chain(&mut decision.effects.cleared) {

@@ -23,6 +23,7 @@ use super::{
     BEST, KIND, LONGEST_POD,
     calls::{Call, NotedBind, entry_of_bind, entry_of_call},
     made::{About, Chunk, OfBatch, One, Said},
+    trimmed,
 };
 use crate::{
     core::{
@@ -63,13 +64,15 @@ enum Message {
     Chunk(Chunk),
     Call(Box<Call>),
     Bind(Box<NotedBind>),
-    Flush(oneshot::Sender<()>),
+    /// Asks for the recorder's mark behind all before.
+    Mark(oneshot::Sender<u64>),
 }
 
 /// Writes decisions until it is dropped.
 pub(super) struct Writing {
     messages: mpsc::UnboundedSender<Message>,
     waiting: Arc<Waiting>,
+    recorder: Arc<Recorder>,
     _running: Supervised,
 }
 
@@ -90,7 +93,17 @@ impl Message {
             }
             Self::Call(call) => (1, call.body.len().saturating_mul(2)),
             Self::Bind(_) => (1, 0),
-            Self::Flush(_) => (0, 0),
+            Self::Mark(_) => (0, 0),
+        }
+    }
+
+    /// The part of its cluster's history that it belongs to.
+    fn epoch(&self) -> u64 {
+        match self {
+            Self::Chunk(chunk) => chunk.about.epoch,
+            Self::Call(call) => call.context.epoch,
+            Self::Bind(bind) => bind.epoch,
+            Self::Mark(_) => 0,
         }
     }
 
@@ -100,7 +113,7 @@ impl Message {
             Self::Chunk(chunk) => entries(&chunk, budget),
             Self::Call(call) => entry_of_call(*call).into_iter().collect(),
             Self::Bind(bind) => entry_of_bind(*bind).into_iter().collect(),
-            Self::Flush(_) => Vec::new(),
+            Self::Mark(_) => Vec::new(),
         }
     }
 }
@@ -111,38 +124,36 @@ impl Writing {
         let (messages, received) = mpsc::unbounded_channel();
         let waiting = Arc::new(Waiting::default());
         let (received, recorder) = (Arc::new(tokio::sync::Mutex::new(received)), Arc::new(recorder));
-        let (budget, of) = (Arc::new(Mutex::new(Budget::new())), waiting.clone());
+        let (budget, of, to) = (Arc::new(Mutex::new(Budget::new())), waiting.clone(), recorder.clone());
         let run = move || {
-            let (received, recorder) = (received.clone(), recorder.clone());
+            let (received, recorder) = (received.clone(), to.clone());
             let (budget, waiting) = (budget.clone(), of.clone());
             async move {
                 let mut received = received.lock().await;
                 while let Some(message) = received.recv().await {
-                    match message {
-                        Message::Flush(flushed) => {
-                            recorder.flush().await;
-                            // Its reader may be gone.
-                            let _ = flushed.send(());
-                        }
-                        message => {
-                            let (count, bytes) = message.size();
-                            waiting.decisions.fetch_sub(count, Ordering::Relaxed);
-                            waiting.bytes.fetch_sub(bytes, Ordering::Relaxed);
-                            let budget = budget.clone();
-                            let writing = move || {
-                                let mut budget = budget.lock().unwrap_or_else(PoisonError::into_inner);
-                                message.entries(&mut budget)
-                            };
-                            match tokio::task::spawn_blocking(writing).await {
-                                Ok(entries) => entries.into_iter().for_each(|entry| recorder.note(entry, false)),
-                                Err(error) => tracing::error!(%error, "decisions are not recorded"),
-                            }
-                        }
+                    if let Message::Mark(reader) = message {
+                        // It may be gone.
+                        let _ = reader.send(recorder.mark());
+                        continue;
                     }
+                    let (count, bytes) = message.size();
+                    // It waits until its entries are made: they are counted by the recorder.
+                    let _room = Room { waiting: &waiting, count, bytes };
+                    let (budget, epoch) = (budget.clone(), message.epoch());
+                    let writing = move || {
+                        let mut budget = budget.lock().unwrap_or_else(PoisonError::into_inner);
+                        message.entries(&mut budget)
+                    };
+                    let entries = tokio::task::spawn_blocking(writing).await.unwrap_or_else(|error| {
+                        tracing::error!(%error, "decisions are not recorded");
+                        Vec::new()
+                    });
+                    lost(count.saturating_sub(entries.len()) as u64, "unreadable");
+                    entries.into_iter().for_each(|entry| recorder.note_of(entry, epoch));
                 }
             }
         };
-        Self { messages, waiting, _running: Supervised::start("the record of decisions", AGAIN, run) }
+        Self { messages, waiting, recorder, _running: Supervised::start("the record of decisions", AGAIN, run) }
     }
 
     /// Takes decisions in, if there is room for them.
@@ -164,26 +175,48 @@ impl Writing {
         let (count, bytes) = message.size();
         let decisions = self.waiting.decisions.fetch_add(count, Ordering::Relaxed);
         let before = self.waiting.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let is_full = decisions + count > MOST || before + bytes > MOST_BYTES;
+        // Any one is taken in where nothing waits.
+        let is_full = decisions > 0 && (decisions + count > MOST || before + bytes > MOST_BYTES);
         if is_full || self.messages.send(message).is_err() {
-            self.waiting.decisions.fetch_sub(count, Ordering::Relaxed);
-            self.waiting.bytes.fetch_sub(bytes, Ordering::Relaxed);
-            self.lost(count as u64);
+            drop(Room { waiting: &self.waiting, count, bytes });
+            lost(count as u64, "dropped");
         }
-    }
-
-    /// Counts decisions for which there is no room.
-    #[expect(clippy::unused_self, reason = "those of this record")]
-    pub(super) fn lost(&self, count: u64) {
-        counter!(telemetry::DECISIONS_DROPPED, "reason" => "dropped").increment(count);
     }
 
     /// Waits until all that was decided before is recorded, for a while.
     pub(super) async fn flush(&self) {
-        let (flushed, is_flushed) = oneshot::channel();
-        if self.messages.send(Message::Flush(flushed)).is_ok() && timeout(FLUSHED_WITHIN, is_flushed).await.is_err() {
-            tracing::warn!("decisions are not recorded yet");
+        let (reader, mark) = oneshot::channel();
+        let recorded = async {
+            if self.messages.send(Message::Mark(reader)).is_ok()
+                && let Ok(mark) = mark.await
+            {
+                self.recorder.reached(mark).await;
+            }
+        };
+        if timeout(FLUSHED_WITHIN, recorded).await.is_err() {
+            tracing::debug!("decisions are read that are not recorded yet");
         }
+    }
+}
+
+/// The room of decisions that wait, until it is dropped.
+struct Room<'w> {
+    waiting: &'w Waiting,
+    count: usize,
+    bytes: usize,
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        self.waiting.decisions.fetch_sub(self.count, Ordering::Relaxed);
+        self.waiting.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// Counts decisions that are not recorded.
+pub(super) fn lost(count: u64, why: &'static str) {
+    if count > 0 {
+        counter!(telemetry::DECISIONS_DROPPED, "reason" => why).increment(count);
     }
 }
 
@@ -298,7 +331,7 @@ fn record(about: &About, batch: &OfBatch, one: &One) -> Decision {
         unrepeatable = Some("its pod is too long to be recorded".into());
     }
     let body = one.body.as_ref().filter(is_short);
-    let body = body.and_then(|body| serde_json::from_slice::<Box<RawValue>>(body).ok());
+    let body = body.and_then(|body| serde_json::from_slice::<&RawValue>(body).ok()).and_then(trimmed::pod);
     let stored = batch.base.pod(&one.pod.namespace, &one.pod.name);
     let is_as_stored =
         one.body.is_some() || stored.is_some_and(|stored| Arc::ptr_eq(stored, &one.pod) || **stored == *one.pod);

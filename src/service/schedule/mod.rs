@@ -163,13 +163,17 @@ pub struct Runs {
 }
 
 impl Runs {
-    /// Records its decisions, unless it is a trial. `text`: the policy that came with it.
+    /// Records its decisions, unless it is a trial: the kind of call, and the part of the cluster's history that its view belongs to. `text`: the policy
+    /// that came with it.
     #[must_use]
-    pub fn recorded(mut self, call: CallKind, by: &AskedBy, text: Option<&RawValue>) -> Self {
+    pub fn recorded(mut self, (call, epoch): (CallKind, u64), by: &AskedBy, text: Option<&RawValue>) -> Self {
         for run in self.stretches.iter_mut().filter(|run| !run.is_trial) {
             let about = || {
+                // Where others had a say, the text of the policy is of no use.
+                let text = text.filter(|_| run.asking.is_none());
                 let about = About::new(&run.cluster, call, by.clone(), &run.chosen, text);
                 About {
+                    epoch,
                     options: run.options,
                     avoided: run.avoids.clone(),
                     read_at: run.snapshot.revision,

@@ -311,14 +311,15 @@ impl Loop<'_> {
             seed: self.batches,
             ..ScheduleRequest::default()
         };
-        let view = context::view(self.scope.service, self.scope.cluster).await?;
+        let context = context::take(self.scope.service, self.scope.cluster, context::Fresh::default()).await?;
+        let (view, epoch) = (context.view, context.epoch);
         let (service, cluster) = (self.scope.service.clone(), self.scope.cluster.clone());
         let mut runs = schedule::prepare(&request, b"{}", None, service, cluster, &view, Sight::default())?;
         if self.scope.source.is_some() {
             runs = runs.fenced(&self.scope.lead.fence().await?).avoiding(&self.resting.nodes());
         }
         let by = AskedBy { user: format!("loop of {}", self.scope.cluster), agent: String::new() };
-        let runs = runs.recorded(CallKind::Loop, &by, None);
+        let runs = runs.recorded((CallKind::Loop, epoch), &by, None);
         let mut answers = Answers::collected();
         runs.run(&mut answers).await?;
         Ok(answers.into_pods())
