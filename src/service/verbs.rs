@@ -59,7 +59,9 @@ pub(super) fn answer(
     let parsing = trace::phase("parse");
     let args = match Args::parse(body, reading) {
         Ok(args) => args,
-        Err(error) => return Answer { form: "none", body: Err(Error::BadRequest(error.to_string())), remembers: false },
+        Err(error) => {
+            return Answer { form: "none", body: Err(Error::BadRequest(error.to_string())), remembers: false };
+        }
     };
     drop(parsing);
     let form = match &args.candidates {

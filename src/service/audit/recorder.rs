@@ -268,11 +268,7 @@ impl Shared {
     }
 
     /// Appends those of a batch to the ledger whose clusters were not removed meanwhile. Returns how many.
-    async fn append_current(
-        &self,
-        batch: &[Entry],
-        epochs: &[Option<u64>],
-    ) -> std::result::Result<usize, StoreError> {
+    async fn append_current(&self, batch: &[Entry], epochs: &[Option<u64>]) -> std::result::Result<usize, StoreError> {
         let going = || batch.iter().zip(epochs).filter(|(_, epoch)| epoch.is_some()).map(|(entry, _)| &entry.cluster);
         let clusters: Vec<String> = going().collect::<BTreeSet<_>>().into_iter().map(ToString::to_string).collect();
         let (Some(ledger), Some(store)) = (&self.ledger, self.heads.as_ref().filter(|_| !clusters.is_empty())) else {

@@ -188,7 +188,8 @@ pub async fn get(service: &Service, cluster: &Arc<str>, id: &str) -> Result<Deci
         }
         found => found,
     };
-    let unreadable = || Error::Expired(format!("the record of the decision {id} is of a form that this version does not know"));
+    let unreadable =
+        || Error::Expired(format!("the record of the decision {id} is of a form that this version does not know"));
     parsed(&found.ok_or_else(missing)?).map_err(|_| unreadable())
 }
 

@@ -154,8 +154,10 @@ mod tests {
     #[test]
     fn a_recorded_pod_has_no_environment_and_no_commands() {
         let secret = json!([{"name": "PASSWORD", "value": "secret"}]);
-        let container = |image: &str| json!({"name": "main", "image": image, "env": secret, "envFrom": secret, "command": ["secret"], "args": ["secret"],
-            "livenessProbe": {"exec": {"command": ["secret"]}}, "resources": {"requests": {"cpu": "1"}}});
+        let container = |image: &str| {
+            json!({"name": "main", "image": image, "env": secret, "envFrom": secret, "command": ["secret"], "args": ["secret"],
+            "livenessProbe": {"exec": {"command": ["secret"]}}, "resources": {"requests": {"cpu": "1"}}})
+        };
         let sent = json!({
             "metadata": {"name": "p", "annotations": {"a": "b", LAST_APPLIED: "secret"}, "managedFields": ["secret"]},
             "spec": {"containers": [container("a")], "initContainers": [container("b")], "ephemeralContainers": null, "priority": 7}});
