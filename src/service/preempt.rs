@@ -45,7 +45,9 @@ const NO_PROPOSAL: &str = "the request has neither NodeNameToVictims nor NodeNam
 pub fn preempt(body: &Bytes, policy: Option<&str>, context: &DecisionContext) -> Answer {
     let args = match PreemptionArgs::parse(body) {
         Ok(args) => args,
-        Err(error) => return Answer { form: "none", body: Err(Error::BadRequest(error.to_string())), remembers: false },
+        Err(error) => {
+            return Answer { form: "none", body: Err(Error::BadRequest(error.to_string())), remembers: false };
+        }
     };
     let form = match &args.proposed {
         Proposed::Pods(_) => "nodes",
