@@ -171,11 +171,14 @@ fn scores(shown: &[&NodeExplanation], width: u16) -> Table {
     table
 }
 
+/// The predicates that rule a node out, each with its reasons.
+type Reasons<'n> = Vec<(&'n str, String)>;
+
 /// The nodes that are ruled out. Many with equal reasons are one row.
 fn refusals(nodes: &[NodeExplanation], width: u16) -> Table {
     let mut table = table(["ruled out", "by", "because"].map(Cell::new).to_vec(), width);
-    let mut alike: Vec<(Vec<(&str, String)>, Vec<&str>)> = Vec::new();
-    let mut places: HashMap<Vec<(&str, String)>, usize> = HashMap::new();
+    let mut alike: Vec<(Reasons<'_>, Vec<&str>)> = Vec::new();
+    let mut places: HashMap<Reasons<'_>, usize> = HashMap::new();
     for node in nodes.iter().filter(|n| !n.fits) {
         let failed = node.verdicts.iter().filter(|v| v.verdict != VerdictCode::Fits);
         let why: Vec<_> = failed.map(|verdict| (&*verdict.predicate, verdict.reasons.join(", "))).collect();
