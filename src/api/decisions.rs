@@ -119,7 +119,7 @@ pub async fn read(
 ) -> Result<Json<Decision>> {
     let mut sight = Sight::of(&caller, &state, &cluster).await?;
     let decision = decisions::get(&state, &cluster, &id).await?;
-    let decision = completed(&state, &cluster, decision).await?;
+    let decision = Box::pin(completed(&state, &cluster, decision)).await?;
     Ok(Json(masked(decision, &mut sight)))
 }
 
@@ -137,7 +137,7 @@ pub async fn explain(
     Path(id): Path<String>,
 ) -> Result<impl IntoResponse> {
     let sight = Sight::of(&caller, &state, &cluster).await?;
-    let explanation = explained(&state, &cluster, &id, sight).await?;
+    let explanation = Box::pin(explained(&state, &cluster, &id, sight)).await?;
     written(explanation, true).await
 }
 
@@ -180,7 +180,7 @@ pub async fn bundle(
     Path(id): Path<String>,
     Query(query): Query<BundleQuery>,
 ) -> Result<impl IntoResponse> {
-    let bundle = bundled(&state, &cluster, &id, query.hash_names == Some(true), &caller).await?;
+    let bundle = Box::pin(bundled(&state, &cluster, &id, query.hash_names == Some(true), &caller)).await?;
     written(bundle, true).await
 }
 
@@ -200,5 +200,5 @@ pub async fn replay(
 ) -> Result<Json<ReplayReport>> {
     let request: ReplayRequest = parse_json(&body)?;
     let sight = Sight::of(&caller, &state, &cluster).await?;
-    replayed(&state, &cluster, &request, sight).await.map(Json)
+    Box::pin(replayed(&state, &cluster, &request, sight)).await.map(Json)
 }

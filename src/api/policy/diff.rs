@@ -71,15 +71,12 @@ pub async fn compare_policy(
         Ok((request, odd))
     };
     let (request, odd) = compute_long(false, read).await??;
-    let report = match request.over_decisions().map_err(Error::BadRequest)? {
-        Some(over) => {
-            is_there?;
-            decisions::compare(&state, &cluster, &caller, &request, (over, sight)).await?
-        }
-        None => {
-            let policy = query.policy;
-            compute_long(true, move || compare(&request, policy.as_deref(), &view, is_there, sight)).await??
-        }
+    let report = if let Some(over) = request.over_decisions().map_err(Error::BadRequest)? {
+        is_there?;
+        Box::pin(decisions::compare(&state, &cluster, &caller, &request, (over, sight))).await?
+    } else {
+        let policy = query.policy;
+        compute_long(true, move || compare(&request, policy.as_deref(), &view, is_there, sight)).await??
     };
     Ok(warn((headers, written(report, true).await?).into_response(), &odd))
 }

@@ -48,7 +48,7 @@ pub struct Sample {
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) cluster: Arc<str>,
-    pub(super) call: CallKind,
+    pub(super) kind: CallKind,
     pub(super) by: AskedBy,
     pub(super) policy: Option<String>,
     pub(super) at: Timestamp,
@@ -93,7 +93,7 @@ impl Sample {
         if let Some(shared) = &log.0 {
             let (context, body, reply) = (context.clone(), body.clone(), reply.clone());
             let (policy, at) = (policy.map(ToOwned::to_owned), clock::now());
-            shared.writing.push_call(Call { cluster, call, by, policy, at, context, body, reply, remembers });
+            shared.writing.push_call(Call { cluster, kind: call, by, policy, at, context, body, reply, remembers });
         }
     }
 }
@@ -212,7 +212,7 @@ fn chance() -> u64 {
 
 /// The entry of a call.
 pub(super) fn entry_of_call(call: Call) -> Option<Entry> {
-    let Call { cluster, call, by, policy, at, context, body, reply, remembers } = call;
+    let Call { cluster, kind: call, by, policy, at, context, body, reply, remembers } = call;
     let view = &context.view;
     let reading = Reading { known: &context.known, stored: &view.snapshot, images: call == CallKind::Prioritize };
     let args = Args::parse(&body, reading).ok()?;

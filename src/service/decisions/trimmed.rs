@@ -87,7 +87,9 @@ pub(super) fn pod(text: &RawValue) -> Option<Box<RawValue>> {
     edit(&mut pod, "spec", |spec: &mut Fields| {
         CONTAINERS.iter().try_for_each(|list| {
             edit(spec, list, |containers: &mut Vec<Fields>| {
-                containers.iter_mut().for_each(|container| container.retain(|field, _| !UNREAD.contains(&&**field)));
+                for container in containers {
+                    container.retain(|field, _| !UNREAD.contains(&&**field));
+                }
             })
         })
     })?;

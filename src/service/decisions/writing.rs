@@ -149,7 +149,9 @@ impl Writing {
                         Vec::new()
                     });
                     lost(count.saturating_sub(entries.len()) as u64, "unreadable");
-                    entries.into_iter().for_each(|entry| recorder.note_of(entry, epoch));
+                    for entry in entries {
+                        recorder.note_of(entry, epoch);
+                    }
                 }
             }
         };

@@ -104,7 +104,7 @@ pub async fn compare(
         read += group.len();
         // A pod that others were ahead of was decided again.
         let group = group.into_iter().filter(|decision| decision.outcome != DecisionOutcome::Stale).collect();
-        let (cases, skipped) = states::of_batch(service, cluster, group).await?;
+        let (cases, skipped) = Box::pin(states::of_batch(service, cluster, group)).await?;
         ready.extend(cases);
         under.skip(skipped, limit);
         if ready.len() >= AT_ONCE {

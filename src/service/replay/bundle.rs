@@ -81,7 +81,7 @@ pub async fn bundle(
     if decision.call == CallKind::Bind {
         return Err(Error::BadRequest("a bind that was asked for is no choice among nodes: there is no bundle".into()));
     }
-    let walk = Walk::to(service, cluster, &decision, true).await?;
+    let walk = Box::pin(Walk::to(service, cluster, &decision, true)).await?;
     let (pod, _) = walk.come_to(&decision).map_err(gone)?;
     if walk.kept().iter().any(|before| before.effects.claims > 0) {
         return Err(gone("a placement before it in its batch chose volumes or devices".into()));
@@ -102,7 +102,7 @@ pub async fn bundle(
         loop {
             let page = service.store.list_at(cluster, &query, decision.revision).await?.items;
             let is_last = page.len() < AT_ONCE;
-            query.after = page.last().map(|last| (last.key.namespace.to_string(), last.key.name.to_string()));
+            query.after = page.last().map(|last| (last.key.namespace.clone(), last.key.name.clone()));
             bytes = bytes.saturating_add(page.iter().map(|record| record.body.len()).sum());
             records.extend(page);
             if bytes > LARGEST {

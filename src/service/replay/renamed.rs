@@ -114,7 +114,7 @@ fn visit(value: &mut Value, of: &str, see: &mut dyn FnMut(&mut String)) {
                 match value {
                     _ if LEFT.contains(&&**name) => {}
                     Value::String(text) if VALUES.contains(&of) || NAMES.contains(&&**name) && of != POLICY => {
-                        shown(text, see)
+                        shown(text, see);
                     }
                     // The value of a taint or a toleration; of labels in a selector.
                     Value::String(text) if name == "value" || of == "selector" => shown(text, see),
