@@ -196,11 +196,28 @@ async fn full_fork_refuses_new_objects_and_takes_changes() {
     let Commit { outcomes, .. } = store.commit(&cluster, writes, Atomicity::Each).await.expect("there is room");
     assert_eq!(outcomes.len(), 9_998);
     server.post(&format!("/forks/full{PODS}"), pod("x", "0")).await.is(201);
+    let refusal = server.post("/forks/full/schedule", json!({"pods": [pod("y", "0")]})).await.refusal(403);
+    assert!(refusal.contains("full"), "{refusal}");
     let refusal = server.post(&format!("/forks/full{PODS}"), pod("y", "0")).await.refusal(403);
     assert!(refusal.contains("full") && refusal.contains("10000"), "{refusal}");
     bind(&server, "/forks/full", "x", "small").await;
     let more = vec![configmap(9_999)];
     assert!(matches!(store.commit(&cluster, more, Atomicity::Each).await, Err(StoreError::Full(_))));
+}
+
+#[tokio::test]
+async fn pods_without_room_in_a_fork_are_told_apart_from_those_with() {
+    let (_, server) = server().await;
+    shop(&server).await;
+    make(&server, json!({"name": "nearly"})).await;
+    let writes: Vec<Write> = (0..9_998).map(configmap).collect();
+    server.state.store.commit(&fork::cluster_of("default", "nearly"), writes, Atomicity::Each).await.expect("room");
+    let pods = [pod("x", "0"), pod("y", "0"), pod("z", "0")];
+    let report = server.post("/forks/nearly/schedule", json!({"pods": pods})).await.json();
+    let results = report["pods"].as_array().expect("pods").iter().map(|pod| pod["result"].clone());
+    let bound = results.clone().filter(|result| result == "Bound").count();
+    assert_eq!((bound, results.count()), (1, 3), "{report}");
+    assert!(report["pods"].to_string().contains("the fork \\\"nearly\\\" is full"), "{report}");
 }
 
 /// Has a fork end now.
@@ -336,6 +353,47 @@ async fn one_of_those_who_make_a_fork_at_a_time_gets_the_name() {
     let mut codes = making.join_all().await;
     codes.sort_unstable();
     assert_eq!(codes, [201, 409, 409, 409, 409, 409, 409, 409]);
+}
+
+#[tokio::test]
+async fn reservations_of_the_base_lapse_in_its_forks() {
+    let (store, server) = server().await;
+    shop(&server).await;
+    let body = r#"{"podUid":"","kind":"Nominated","until":"2026-01-01T00:00:02Z"}"#;
+    let change = Change::Put { body: body.into(), uid: "1".into(), node: Some("small".into()) };
+    let key = Key::new(wire::reservation::KIND, "default", "b");
+    let reserve = Write { key, precondition: Precondition::default(), change };
+    store.commit("default", vec![reserve], Atomicity::AllOrNothing).await.expect("the store writes");
+    make(&server, json!({"name": "try"})).await;
+    let fork = fork::cluster_of("default", "try");
+    let reached = async |cluster: &str| {
+        let revision = server.state.store.head(cluster).await.expect("the store answers").revision;
+        let live = server.state.clusters.get(cluster).await.expect("it loads");
+        assert!(live.reached(revision, Duration::from_secs(30)).await);
+    };
+    reached("default").await;
+    let reserved = async |path: &str| server.get(path).await.json()["items"].as_array().map(Vec::len);
+    assert_eq!((reserved("/reservations").await, reserved("/forks/try/reservations").await), (Some(1), Some(1)));
+    assert_eq!(server.state.clusters.expire().await, Ok(2));
+    reached(&fork).await;
+    assert_eq!(reserved("/forks/try/reservations").await, Some(0));
+    assert_eq!(server.get("/forks/try/diff").await.json()["hidden"], 0);
+}
+
+#[tokio::test]
+async fn past_of_a_fork_is_refused_by_its_name() {
+    let (_, server) = server().await;
+    shop(&server).await;
+    make(&server, json!({"name": "now"})).await;
+    server.post("/forks/now/api/v1/nodes", node("large", "8")).await.is(201);
+    let question = json!({"podName": "default/b"});
+    for query in ["revision=1", "at=2026-01-02T15:04:05Z"] {
+        let listed = server.get(&format!("/forks/now{PODS}?{query}")).await.refusal(410);
+        let explained = server.post(&format!("/forks/now/explain?{query}"), &question).await.refusal(410);
+        for refusal in [listed, explained] {
+            assert!(refusal.contains("\"now\" has no past") && !refusal.contains("fork:"), "{refusal}");
+        }
+    }
 }
 
 /// Resident memory of this process, in bytes.

@@ -253,11 +253,25 @@ impl Clusters {
             self.check_may_be_made(cluster).await?;
             self.keep(cluster).await?
         };
-        let commit = kept.commit(call, judgement).await?;
+        let commit = kept.commit(call, judgement).await.map_err(|error| self.of_fork(cluster, &kept, error))?;
         if commit.revision == 0 && cluster != DEFAULT_CLUSTER {
             self.registry.forget_unused(cluster, &kept);
         }
         Ok(commit)
+    }
+
+    /// The error of a commit. A fork that is not there any more, or another one by now, begins anew with the next request for it.
+    fn of_fork(&self, cluster: &str, kept: &Arc<Cluster>, error: CommitError) -> CommitError {
+        let Some((_, name)) = fork::split(cluster) else { return error };
+        let error = match error {
+            CommitError::Store(StoreError::HistoryLost { .. }) => {
+                StoreError::Gone(format!("the fork {name:?} was made again meanwhile: try again")).into()
+            }
+            error @ CommitError::Store(StoreError::Gone(_)) => error,
+            error => return error,
+        };
+        self.registry.remove_if(cluster, |found| Arc::ptr_eq(found, kept));
+        error
     }
 
     /// Refuses to create a cluster that is not allowed. An existing cluster may have any name.

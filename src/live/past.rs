@@ -106,22 +106,22 @@ impl Pasts {
         let mut gone = Vec::new(); // Dropped last, without the lock: they may be large.
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.push_back(new);
-        bound(&mut kept, &mut gone);
+        bound(&mut kept, &mut gone, Instant::now());
         drop(kept);
     }
 
     /// Lets go of views that nobody asks for, and of those that differ by too much by now.
-    pub(super) fn release(&self) {
+    pub(super) fn release(&self, now: Instant) {
         let mut gone = Vec::new();
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        bound(&mut kept, &mut gone);
+        bound(&mut kept, &mut gone, now);
         drop(kept);
     }
 }
 
 /// Takes out the views of clusters that are gone, those that nobody asked for, and the oldest ones while there are too many or they are too large.
-fn bound(kept: &mut VecDeque<Kept>, gone: &mut Vec<Kept>) {
-    let is_over = |kept: &Kept| kept.cluster.strong_count() == 0 || kept.used.elapsed() >= UNUSED_FOR;
+fn bound(kept: &mut VecDeque<Kept>, gone: &mut Vec<Kept>, now: Instant) {
+    let is_over = |kept: &Kept| kept.cluster.strong_count() == 0 || now.duration_since(kept.used) >= UNUSED_FOR;
     while let Some(at) = kept.iter().position(is_over) {
         gone.extend(kept.remove(at));
     }

@@ -215,7 +215,7 @@ impl Registry {
         let is_idle = |name: &str, kept: &Kept| {
             name != DEFAULT_CLUSTER && kept.asked.elapsed() >= after && Arc::strong_count(&kept.cluster) == 1
         };
-        self.pasts.release();
+        self.pasts.release(Instant::now());
         let mut kept = lock(&self.kept);
         let gone: Vec<_> = kept.extract_if(.., |name, kept| kept.cluster.has_ended() || is_idle(name, kept)).collect();
         drop(kept);

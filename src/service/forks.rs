@@ -15,11 +15,11 @@ use super::{
 use crate::{
     core::access::{Attributes, ResourceAttributes},
     live::fork,
-    store::{Cursor, Key, Record, Restore, Source, StoreError},
+    store::{Cursor, Key, ListQuery, Record, Restore, Source, StoreError},
     wire::{
         explanation::PodName,
         fork::{Fork, ForkDiff, ForkList, ForkMove, ForkObject, ForkRequest, KIND, Stored},
-        kinds,
+        kinds, reservation,
     },
 };
 
@@ -34,7 +34,7 @@ const LONGEST_TTL: u64 = 7 * 24 * 3_600;
 const LONGEST_NAME: usize = 63;
 
 /// Records of a fork that are compared at a time.
-const PAGE: usize = 500;
+const PAGE: usize = 100;
 
 /// Makes a fork of a cluster.
 ///
@@ -73,12 +73,28 @@ pub async fn create(service: &Service, base: &str, request: &ForkRequest) -> Res
         body: bytes::Bytes::from(body).into(),
     };
     let mut source = Beginning { revision: began, record: Some(record) };
-    match service.store.restore(&fork::cluster_of(base, &name), &mut source, Restore::default()).await {
-        Ok(_) => Ok(shown(base, &name, &stored)),
+    let cluster = fork::cluster_of(base, &name);
+    match service.store.restore(&cluster, &mut source, Restore::default()).await {
+        Ok(_) => {}
         // Another request was faster.
-        Err(StoreError::Invalid(_)) => Err(Error::AlreadyExists(subject(&name))),
-        Err(error) => Err(error.into()),
+        Err(StoreError::Invalid(_)) => return Err(Error::AlreadyExists(subject(&name))),
+        Err(error) => return Err(error.into()),
     }
+    adopt_reservations(service, base, revision, &cluster).await?;
+    Ok(shown(base, &name, &stored))
+}
+
+/// Makes the reservations of a base the fork's own: those of it alone are looked through for the ones whose time is over.
+async fn adopt_reservations(service: &Service, base: &str, revision: u64, cluster: &str) -> Result<()> {
+    let reserved = service.store.list_at(base, &ListQuery::all(reservation::KIND), revision).await;
+    let reserved = match reserved {
+        Ok(reserved) => reserved.items,
+        Err(error) => return Err(past::explained(service, base, revision, error).await),
+    };
+    if !reserved.is_empty() {
+        service.store.adopt(cluster, reserved).await?;
+    }
+    Ok(())
 }
 
 /// The revision of the base that a fork is to begin with, which is that of a batch.
@@ -190,7 +206,9 @@ pub async fn diff(service: &Service, caller: &Caller, base: &str, name: &str) ->
         let page = service.store.changes(&cluster, &cursor, PAGE).await?;
         let keys: Vec<Key> = page.records.iter().map(|record| record.key.clone()).collect();
         let before = service.store.find_at(base, &keys, stored.revision).await.map_err(|error| match error {
-            StoreError::Compacted { .. } => Error::from(fork::gone(base, name, stored.revision)),
+            StoreError::Compacted { .. } | StoreError::Invalid(_) => {
+                Error::from(fork::gone(base, name, stored.revision))
+            }
             error => error.into(),
         })?;
         let mut before: HashMap<Key, Record> = before.into_iter().map(|record| (record.key.clone(), record)).collect();

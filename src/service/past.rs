@@ -16,7 +16,7 @@ use super::{
     error::{Error, Result},
 };
 use crate::{
-    live::{View, past::PastError},
+    live::{View, fork, past::PastError},
     store::{Bodies, Rewind, StoreError},
     wire::decode,
 };
@@ -46,6 +46,9 @@ impl At {
             Self { revision, time: None } => return Ok(revision),
             Self { revision: None, time: Some(time) } => time,
         };
+        if let Some(error) = no_past(cluster) {
+            return Err(error);
+        }
         let now = service.clusters.now().await?;
         if time.duration_since(now) > SKEW {
             return Err(Error::BadRequest(format!("at: Invalid value: \"{time}\": it is to come")));
@@ -102,9 +105,20 @@ pub async fn batch_of(service: &Service, cluster: &str, revision: u64) -> Result
     }
 }
 
+/// The error of a read of the past of a fork; `None` for another cluster.
+fn no_past(cluster: &str) -> Option<Error> {
+    let (base, name) = fork::split(cluster)?;
+    Some(Error::Expired(format!(
+        "the fork {name:?} has no past of its own: read it without revision and at, or read the cluster {base:?} with them"
+    )))
+}
+
 /// The error of a read of a revision, with the revisions that are left if it is gone.
 pub async fn explained(service: &Service, cluster: &str, revision: u64, error: StoreError) -> Error {
     let StoreError::Compacted { compact_revision: from, .. } = error else { return error.into() };
+    if let Some(error) = no_past(cluster) {
+        return error;
+    }
     let newest = service.store.head(cluster).await.map_or(from, |head| head.revision);
     let left = if newest > from {
         format!("the revisions from {from} to {newest} are left")

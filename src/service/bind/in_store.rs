@@ -14,7 +14,7 @@ use crate::{
         policy::Profile,
         snapshot::{Kind, NamespacedName, Object},
     },
-    live::Judgement,
+    live::{CommitError, Judgement},
     service::{
         Service,
         error::{Error, Result},
@@ -22,7 +22,7 @@ use crate::{
         lead::Lead,
         objects, reserve,
     },
-    store::{Atomicity, Call, Change, Commit, Key, Outcome, Precondition, Refusal, Write},
+    store::{Atomicity, Call, Change, Commit, Key, Outcome, Precondition, Refusal, StoreError, Write},
     telemetry::trace,
     wire::{
         document::Document,
@@ -214,19 +214,28 @@ impl Calls {
 
     /// The outcome of each.
     async fn commit(self, binder: &InStore<'_>, decided_at: Option<u64>) -> Result<Vec<BindOutcome>> {
-        let commits = self.waiting.into_iter().map(|(call, volumes)| {
+        let is_alone = self.waiting.len() == 1;
+        let commits = self.waiting.into_iter().map(|(call, volumes)| async move {
             let judgement = Judgement { profile: binder.profile.clone(), decided_at, volumes };
-            binder.service.clusters.commit_judged(binder.cluster, call, judgement)
+            match binder.service.clusters.commit_judged(binder.cluster, call, judgement).await {
+                // Others may have found room.
+                Err(CommitError::Store(StoreError::Full(why))) if !is_alone => Ok(Err(why)),
+                commit => commit.map(Ok),
+            }
         });
         let _committing = trace::phase("commit");
-        let commits: Vec<Commit> = try_join_all(commits).await?;
-        if binder.fence.is_some() && commits.iter().filter_map(|commit| commit.outcomes.first()).any(Lead::is_lost) {
+        let commits: Vec<Result<Commit, String>> = try_join_all(commits).await?;
+        let firsts = commits.iter().flatten().filter_map(|commit| commit.outcomes.first());
+        if binder.fence.is_some() && firsts.into_iter().any(Lead::is_lost) {
             return Err(lead_lost());
         }
         let carried = self.places.into_iter().map(|place| match place {
             Err(outcome) => outcome,
-            Ok((call, bind, false)) => of_call(&commits[call], bind),
-            Ok((call, bind, true)) => of_bind(&commits[call].outcomes[bind], commits[call].revision),
+            Ok((call, bind, is_shared)) => match &commits[call] {
+                Err(why) => BindOutcome::NotBound(why.clone()),
+                Ok(commit) if is_shared => of_bind(&commit.outcomes[bind], commit.revision),
+                Ok(commit) => of_call(commit, bind),
+            },
         });
         Ok(carried.collect())
     }

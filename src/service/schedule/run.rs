@@ -17,7 +17,7 @@ use crate::{
         snapshot::{Object, Snapshot},
         suggest,
     },
-    live::View,
+    live::{View, fork},
     service::{
         Service,
         bind::{Bind, BindOutcome, Binder, InStore, binder},
@@ -403,8 +403,10 @@ impl Run {
 
     /// The bind of a pod that was placed on the state of a revision.
     fn bind(&self, task: &Task, there: &Placed, revision: u64) -> Bind {
+        // Nothing leaves a fork: its binds are made in it.
+        let is_bound_here = self.assume.is_some() || fork::split(&self.cluster).is_some();
         let is_bound_by_extender = |document: &&PodDocument| {
-            self.assume.is_none() && self.asking.as_ref().is_some_and(|asking| asking.chain.binder(document).is_some())
+            !is_bound_here && self.asking.as_ref().is_some_and(|asking| asking.chain.binder(document).is_some())
         };
         let document = task.document.as_ref().filter(is_bound_by_extender).cloned();
         let mut bind = Bind::new(&task.pod, there, revision);

@@ -106,6 +106,21 @@ async fn the_node_is_reserved_before_the_extender_binds() {
 }
 
 #[tokio::test]
+async fn extender_binds_nothing_of_a_fork() {
+    for all_or_nothing in [false, true] {
+        let (peer, server) = (peer(json!({})).await, server().await);
+        server.post("/forks", json!({"name": "try"})).await.is(201);
+        let mut question = question(2, &peer.url(), &json!({"bindVerb": "bind"}));
+        question["allOrNothing"] = all_or_nothing.into();
+        let report = server.post("/forks/try/schedule", &question).await.json();
+        assert_eq!(told(&report, "result"), ["Bound"; 2], "{report}");
+        assert_eq!(told(&report, "node"), ["c"; 2], "{report}");
+        assert!(!paths(&peer).contains(&"/bind".into()) && paths(&peer).contains(&"/filter".into()));
+        assert_eq!(list(&server, "/forks/try/api/v1/pods").await[0]["spec"]["nodeName"], "c");
+    }
+}
+
+#[tokio::test]
 async fn a_bind_refused_leaves_the_pod_waiting() {
     for all_or_nothing in [false, true] {
         let (peer, server) = (peer(json!({"Error": "taken"})).await, server().await);
