@@ -31,7 +31,7 @@ use crate::{
         cluster::{Brought, Cluster},
         decode::{self, DecodeError},
         document::Document,
-        explanation::{Explanation, PreemptionExplanation},
+        explanation::{Explanation, PodName, PreemptionExplanation},
         extender_calls::PodDocument,
         objects::pod,
         policy::schema::{PolicyDocument, SchedulerProfile},
@@ -110,7 +110,7 @@ impl Step {
         if request.cluster.is_none() {
             is_there?;
             if let Some(name) = &request.pod_name {
-                let (namespace, name) = named(name);
+                let (namespace, name) = PodName::parse(name);
                 sight.check(namespace, name)?;
             }
         } else {
@@ -266,11 +266,6 @@ impl Question {
     }
 }
 
-/// The namespace and the name of a stored pod that a request names.
-fn named(text: &str) -> (&str, &str) {
-    text.split_once('/').unwrap_or(("default", text))
-}
-
 /// The pod of the request, and the owner of its template.
 fn asked_pod(
     sent: Option<&RawValue>,
@@ -281,7 +276,7 @@ fn asked_pod(
         (Some(_), Some(_)) => Err(Error::BadRequest("pod and podName exclude each other".into())),
         (Some(sent), None) => sent_pod(sent, "pod", snapshot),
         (None, Some(name)) => {
-            let (namespace, name) = named(name);
+            let (namespace, name) = PodName::parse(name);
             let stored = snapshot.pod(namespace, name);
             // Who left the namespace out is told where it was looked for.
             let missing = || Error::NotFound(Subject::new("", "pods", &format!("{namespace}/{name}")));

@@ -269,7 +269,7 @@ fn selected(asked: &DeletePods, at: &str, snapshot: &Snapshot, sight: &mut Sight
             return Err(Error::BadRequest(format!("{at}: names and a selection exclude each other")));
         }
         let named = names.iter().map(|text| {
-            let (namespace, name) = text.split_once('/').unwrap_or(("default", text));
+            let (namespace, name) = PodName::parse(text);
             sight.check(namespace, name)?;
             Ok((Name::from(namespace), Name::from(name)))
         });

@@ -1,5 +1,7 @@
 //! A decision as the outside world reads it: a matrix of every node by every predicate and priority.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -117,6 +119,19 @@ pub struct PodName {
     pub namespace: String,
     /// The name.
     pub name: String,
+}
+
+impl PodName {
+    /// The namespace and the name in a text: `namespace/name` or, in the namespace `default`, `name`.
+    pub fn parse(text: &str) -> (&str, &str) {
+        text.split_once('/').unwrap_or(("default", text))
+    }
+}
+
+impl fmt::Display for PodName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
 }
 
 /// Which policy a decision was made under.

@@ -110,7 +110,7 @@ impl InMirror<'_> {
             .collect();
         let (node, count) = (&bind.node, victims.len());
         if self.source.bind == BindMode::Record {
-            let names: Vec<String> = victims.iter().map(|pod| format!("{}/{}", pod.namespace, pod.name)).collect();
+            let names: Vec<String> = victims.iter().map(|pod| pod.full_name()).collect();
             let why = format!(
                 "it fits on node {node} when these pods have left, which Podberth does not evict there: {}",
                 names.join(", ")

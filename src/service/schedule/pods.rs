@@ -24,7 +24,7 @@ use crate::{
     wire::{
         allowance, asked, defaults,
         document::Document,
-        explanation::ExtenderError,
+        explanation::{ExtenderError, PodName},
         extender_calls::PodDocument,
         fault::Cause,
         kinds::StoredKind,
@@ -163,7 +163,7 @@ impl Asked<'_> {
     }
 
     fn named(&mut self, name: &str) {
-        let (namespace, name) = name.split_once('/').unwrap_or(("default", name));
+        let (namespace, name) = PodName::parse(name);
         if !self.is_known(&namespace.into())
             && let Err(error) = self.sight.check(namespace, name)
         {

@@ -207,4 +207,14 @@ impl Pod {
     pub fn is_assigned(&self) -> bool {
         !self.node_name.is_empty()
     }
+
+    /// `true` if it is to be placed: it is on no node, has not ended, is not being deleted, and its parts can be counted.
+    pub fn waits(&self) -> bool {
+        !self.is_assigned() && !self.terminal && !self.terminating && self.excess.is_none()
+    }
+
+    /// Its `namespace/name`.
+    pub fn full_name(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
 }

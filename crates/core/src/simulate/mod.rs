@@ -133,8 +133,7 @@ pub struct Simulation {
 impl Simulation {
     /// A simulation that begins with a snapshot. The pods that wait in it are placed with the first step.
     pub fn new(snapshot: Snapshot, profiles: Profiles, options: batch::Options) -> Self {
-        let waits = |pod: &&Arc<Pod>| !pod.is_assigned() && !pod.terminal && !pod.terminating && pod.excess.is_none();
-        let waiting = snapshot.pods().filter(waits).map(|pod| (pod.clone(), Name::default())).collect();
+        let waiting = snapshot.pods().filter(|pod| pod.waits()).map(|pod| (pod.clone(), Name::default())).collect();
         Self { snapshot, profiles, options, waiting }
     }
 
@@ -227,7 +226,7 @@ impl Simulation {
         for pod in pods {
             let is_stored = self.snapshot.pod(&pod.namespace, &pod.name).is_some();
             if is_stored || !named.insert((&pod.namespace, &pod.name)) {
-                return Err(StepError::Exists(format!("{}/{}", pod.namespace, pod.name)));
+                return Err(StepError::Exists(pod.full_name()));
             }
         }
         for pod in pods {
