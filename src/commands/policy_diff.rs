@@ -1,6 +1,6 @@
 //! `podberth policy diff`: asks a server what would change under another policy.
 
-use std::{fmt::Write as _, path::PathBuf};
+use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf};
 
 use clap::{Args, ValueEnum};
 use hyper::Method;
@@ -12,7 +12,7 @@ use crate::wire::policy_diff::{FillReport, PolicyDiffPod, PolicyDiffReport, Spre
 /// Pods of each list that are asked for.
 const LISTED: usize = 10_000;
 
-/// Pods of each list that people are shown.
+/// Pods of each list, and reasons, that people are shown.
 const SHOWN: usize = 20;
 
 /// The options of the command.
@@ -36,7 +36,7 @@ pub struct Options {
     /// The cluster
     #[arg(long, value_name = "NAME", default_value = "default")]
     cluster: String,
-    /// Exit with 1 if a pod goes elsewhere or fits nowhere any more
+    /// Exit with 1 if a pod goes elsewhere or fits nowhere any more, or if no decision could be compared
     #[arg(long)]
     fail: bool,
     /// Output format
@@ -100,9 +100,27 @@ pub async fn run(options: &Options) -> Result<Said, String> {
         Output::Json => serde_json::to_string_pretty(&report).unwrap_or_default() + "\n",
         Output::Junit => junit::render(&[suite(&report)]),
     };
-    let is_worse = report.counts.moved + report.counts.newly_unschedulable > 0;
-    let remarks = report.notes.iter().map(|note| format!("note: {note}\n")).collect();
-    Ok(Said { output, remarks, good: !(options.fail && is_worse) })
+    let remarks = remarks(&report, over.get("decisions").is_some());
+    Ok(Said { output, remarks, good: !(options.fail && is_worse(&report, over.get("decisions").is_some())) })
+}
+
+/// `true` if a pod goes elsewhere or fits nowhere any more, or if nothing can be said: no decision could be made again, or none is recorded.
+fn is_worse(report: &PolicyDiffReport, of_decisions: bool) -> bool {
+    let counts = report.counts;
+    counts.moved + counts.newly_unschedulable > 0 || report.total == 0 && (of_decisions || counts.skipped > 0)
+}
+
+/// Notes for people, in any output format.
+fn remarks(report: &PolicyDiffReport, of_decisions: bool) -> String {
+    let mut remarks: String = report.notes.iter().map(|note| format!("note: {note}\n")).collect();
+    let why = match (report.total, report.counts.skipped) {
+        (0, 0) if of_decisions => "no such decision is recorded",
+        (0, 0) => "no pod waits for a node",
+        (0, _) => "none of the decisions could be made again",
+        _ => return remarks,
+    };
+    let _ = writeln!(remarks, "warning: nothing was compared: {why}");
+    remarks
 }
 
 /// The report for people.
@@ -144,6 +162,18 @@ fn render(report: &PolicyDiffReport) -> String {
             }
         }
     }
+    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    report.skipped.iter().for_each(|skipped| *reasons.entry(&skipped.why).or_default() += 1);
+    if !reasons.is_empty() {
+        text.push_str("\ncould not be decided again, since\n");
+        for (why, count) in reasons.iter().take(SHOWN) {
+            let _ = writeln!(text, "{count:>8} {why}");
+        }
+        let left = reasons.len().saturating_sub(SHOWN);
+        if left > 0 {
+            let _ = writeln!(text, "  … and {left} more reasons: -o json has them");
+        }
+    }
     packing(&mut text, report);
     text
 }
@@ -152,10 +182,13 @@ fn pods(count: usize) -> String {
     format!("{count} {}", if count == 1 { "pod" } else { "pods" })
 }
 
+fn node(name: Option<&String>) -> &str {
+    name.map_or("nowhere", String::as_str)
+}
+
 fn line(told: &PolicyDiffPod) -> String {
-    let name = format!("{}/{}", told.pod.namespace, told.pod.name);
-    let node = |node: &Option<String>| node.clone().unwrap_or_else(|| "nowhere".into());
-    let (from, to) = (node(&told.from), node(&told.to));
+    let name = &told.pod;
+    let (from, to) = (node(told.from.as_ref()), node(told.to.as_ref()));
     let message = told.message.iter().filter(|_| told.to.is_none()).map(|message| format!("\n      {message}"));
     format!("  {name}: {from} → {to}\n      {}{}\n", told.why, message.collect::<String>())
 }
@@ -194,10 +227,8 @@ fn suite(report: &PolicyDiffReport) -> junit::Suite {
     let mut cases = vec![junit::Case { class: class.clone(), name: stay, ..junit::Case::default() }];
     let mut add = |list: &[PolicyDiffPod], is_failure: bool| {
         for told in list {
-            let name = format!("{}/{}", told.pod.namespace, told.pod.name);
-            let name = told.decision.iter().fold(name, |name, id| format!("{name} ({id})"));
-            let node = |node: &Option<String>| node.clone().unwrap_or_else(|| "nowhere".into());
-            let message = format!("{} → {}", node(&told.from), node(&told.to));
+            let name = told.decision.iter().fold(told.pod.to_string(), |name, id| format!("{name} ({id})"));
+            let message = format!("{} → {}", node(told.from.as_ref()), node(told.to.as_ref()));
             let details = [Some(told.why.clone()), told.message.clone()].into_iter().flatten().collect::<Vec<_>>();
             let failure = is_failure.then(|| (message, details.join("\n")));
             cases.push(junit::Case { class: class.clone(), name, failure, ..junit::Case::default() });
@@ -206,6 +237,10 @@ fn suite(report: &PolicyDiffReport) -> junit::Suite {
     add(&report.moved, true);
     add(&report.newly_unschedulable, true);
     add(&report.newly_schedulable, false);
+    for skipped in &report.skipped {
+        let error = Some(skipped.why.clone());
+        cases.push(junit::Case { class: class.clone(), name: skipped.id.clone(), error, ..junit::Case::default() });
+    }
     junit::Suite { name: class, cases }
 }
 
@@ -214,6 +249,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::wire::policy_diff::{PolicyDiffCounts, SkippedDecision};
 
     fn report() -> PolicyDiffReport {
         let pod = |name: &str| json!({"namespace": "default", "name": name});
@@ -246,6 +282,31 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part}\n{text}");
         }
+    }
+
+    #[test]
+    fn nothing_compared_is_a_failure_of_decisions() {
+        let of = |total, counts| PolicyDiffReport { total, counts, ..PolicyDiffReport::default() };
+        let skipped = PolicyDiffCounts { skipped: 2, ..PolicyDiffCounts::default() };
+        let (all, some) = (of(0, skipped), of(5, skipped));
+        assert!(is_worse(&all, true) && !is_worse(&some, true));
+        assert_eq!(remarks(&all, true), "warning: nothing was compared: none of the decisions could be made again\n");
+        let none = of(0, PolicyDiffCounts::default());
+        assert!(is_worse(&none, true) && !is_worse(&none, false), "that no pod waits is no failure");
+        assert_eq!(remarks(&none, false), "warning: nothing was compared: no pod waits for a node\n");
+        assert!(is_worse(&report(), false) && remarks(&report(), false).is_empty());
+    }
+
+    #[test]
+    fn decisions_that_are_skipped_are_told_with_the_reason() {
+        let skip = |id: &str| SkippedDecision { id: id.into(), why: "revision 3 is not kept".into() };
+        let counts = PolicyDiffCounts { skipped: 2, ..PolicyDiffCounts::default() };
+        let report = PolicyDiffReport { counts, skipped: vec![skip("d1"), skip("d2")], ..PolicyDiffReport::default() };
+        assert!(render(&report).contains("could not be decided again, since\n       2 revision 3 is not kept\n"));
+        assert!(
+            junit::render(&[suite(&report)])
+                .contains("name=\"d1\">\n      <error message=\"revision 3 is not kept\"/>")
+        );
     }
 
     #[test]

@@ -12,7 +12,6 @@ use crate::{
     core::{
         model::{Name, Pod},
         policy::{Profile, Profiles},
-        rule::Release,
     },
     extenders::Origin,
     live::{ActivePolicy, BUILT_IN, DEFAULT_CLUSTER, InFlight, View},
@@ -193,15 +192,11 @@ impl Chosen {
 
     /// How an explanation names it.
     pub fn used(&self) -> PolicyUsed {
-        let release = match self.profile().release {
-            Release::V1_22 => "1.22",
-            Release::V1_34 => "1.34",
-        };
         PolicyUsed {
             name: self.name().into(),
             revision: self.revision(),
             profile: self.profile_name().map(ToString::to_string),
-            release: release.into(),
+            release: self.profile().release.name().into(),
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::{
     },
     live::View,
     wire::{
+        explanation::PodName,
         policy,
         policy_diff::{
             PackingDiff, PolicyDiffCounts, PolicyDiffOver, PolicyDiffPod, PolicyDiffReport, PolicyDiffRequest,
@@ -78,7 +79,7 @@ pub fn compare(
         before: in_force.used(),
         candidate: candidate.used(),
         seed: request.seed,
-        notes: notes(&profiles.0, &profiles.1),
+        notes: notes([&profiles.0], &profiles.1),
         ..PolicyDiffReport::default()
     };
     let (differences, counts) = diff::in_turn(&snapshot, &pods, &profiles.0, profiles.1, (request.seed, limit));
@@ -109,14 +110,13 @@ fn asked(over: &PolicyDiffOver, snapshot: &Snapshot, sight: &mut Sight) -> Resul
             let mut pods = Vec::with_capacity(sent.len().min(MOST_PODS));
             for (index, sent) in sent.iter().enumerate() {
                 let at = format!("over.pods[{index}]");
-                pods.push(match serde_json::from_str::<String>(sent.get()) {
-                    Ok(name) => named(&name, &at, snapshot, sight)?,
-                    Err(_) => {
-                        work::spend(ITEM);
-                        let (pod, _) = sent_pod(sent, &at, snapshot)?;
-                        known(&pod, &at, sight)?;
-                        Arc::new(pod)
-                    }
+                pods.push(if let Ok(name) = serde_json::from_str::<String>(sent.get()) {
+                    named(&name, &at, snapshot, sight)?
+                } else {
+                    work::spend(ITEM);
+                    let (pod, _) = sent_pod(sent, &at, snapshot)?;
+                    known(&pod, &at, sight)?;
+                    Arc::new(pod)
                 });
             }
             distinct(pods, "over.pods")
@@ -145,7 +145,7 @@ fn known(pod: &Pod, at: &str, sight: &mut Sight) -> Result<()> {
 
 /// A pod of the cluster, as if it waited.
 fn named(text: &str, at: &str, snapshot: &Snapshot, sight: &Sight) -> Result<Arc<Pod>> {
-    let (namespace, name) = text.split_once('/').unwrap_or(("default", text));
+    let (namespace, name) = PodName::parse(text);
     sight.check(namespace, name)?;
     let Some(pod) = snapshot.pod(namespace, name) else {
         return Err(Error::NotFound(Subject::new("", "pods", name)));
@@ -163,18 +163,17 @@ fn distinct(pods: Vec<Arc<Pod>>, at: &str) -> Result<Vec<Arc<Pod>>> {
     let mut seen = HashSet::with_capacity(pods.len());
     for (index, pod) in pods.iter().enumerate() {
         if !seen.insert((&pod.namespace, &pod.name)) {
-            let name = format!("{}/{}", pod.namespace, pod.name);
-            return Err(Error::BadRequest(format!("{at}[{index}]: Duplicate value: {name:?}")));
+            return Err(Error::BadRequest(format!("{at}[{index}]: Duplicate value: {:?}", pod.full_name())));
         }
     }
     Ok(pods)
 }
 
 /// The pods that wait for a node, as they came.
-fn waiting(snapshot: &Snapshot) -> Vec<Arc<Pod>> {
+pub(super) fn waiting(snapshot: &Snapshot) -> Vec<Arc<Pod>> {
     let waits = |pod: &&Arc<Pod>| {
         work::spend(1);
-        !pod.is_assigned() && !pod.terminal && !pod.terminating && pod.excess.is_none()
+        pod.waits()
     };
     let mut pods: Vec<Arc<Pod>> = snapshot.pods().filter(waits).cloned().collect();
     pods.sort_by_key(|pod| pod.arrival);
@@ -182,9 +181,9 @@ fn waiting(snapshot: &Snapshot) -> Vec<Arc<Pod>> {
 }
 
 /// Parts of the policies that the comparison leaves out of account.
-fn notes(in_force: &Profiles, candidate: &Profiles) -> Vec<String> {
+fn notes<'p>(in_force: impl IntoIterator<Item = &'p Profiles>, candidate: &Profiles) -> Vec<String> {
     let has_extenders = |profiles: &Profiles| profiles.all().any(|profile| !profile.extenders.is_empty());
-    let of = match (has_extenders(in_force), has_extenders(candidate)) {
+    let of = match (in_force.into_iter().any(has_extenders), has_extenders(candidate)) {
         (false, false) => return Vec::new(),
         (true, true) => "both policies",
         (true, false) => "the policy in force",

@@ -1,7 +1,10 @@
 //! Policy diff over recorded decisions: each is made again alone, on the cluster that it was made on, under the policy that decided and under the
 //! candidate.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 
@@ -16,7 +19,6 @@ use crate::{
         Service,
         access::{Caller, sight::Sight},
         compute::compute_long,
-        context::Chosen,
         decisions::{self, Asked},
         error::{Error, Result},
         replay::states::{self, Case},
@@ -113,12 +115,11 @@ pub async fn compare(
     }
     let is_cut = has_more || page.peek().is_some();
     let Under { comparison, known, ids, skipped, skipped_count } = under.compare(ready).await?;
-    let in_force = known.into_values().next().unwrap_or_else(|| Chosen::BuiltIn.profiles());
     let mut report = PolicyDiffReport {
-        before: PolicyUsed { name: "(recorded)".into(), ..Chosen::BuiltIn.used() },
+        before: PolicyUsed { name: "(recorded)".into(), release: releases(&known), ..PolicyUsed::default() },
         candidate: candidate.used(),
         skipped,
-        notes: notes(&in_force, &candidate.profiles()),
+        notes: notes(known.values(), &candidate.profiles()),
         ..PolicyDiffReport::default()
     };
     if over.last.is_none() && is_cut {
@@ -136,6 +137,12 @@ pub async fn compare(
         }
     }
     Ok(report)
+}
+
+/// The releases whose rules the policies of decisions follow, as `1.22`, or `1.22, 1.34` where they differ.
+fn releases(known: &Known) -> String {
+    let names: BTreeSet<&str> = known.values().flat_map(Profiles::all).map(|profile| profile.release.name()).collect();
+    names.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 fn lists(of: &Differences) -> [&Vec<crate::core::diff::Change>; 3] {
