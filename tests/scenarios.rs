@@ -95,6 +95,25 @@ fn faults_name_the_file_the_document_and_the_field() {
             "pods: Duplicate value: \"default/p\"",
         ),
         (
+            "pods: [{metadata: {name: p, annotations: {a: '\"kind\" \"count\"'}}, spec: {nodeSelektor: {a: b}}}]\nexpect: [{scheduled: 0}]\n",
+            "unknown field \"pods[0].spec.nodeSelektor\"",
+        ),
+        (
+            "pods: [{kind: Deployment, apiVersion: apps/v1, spec: {template: {spec: {nodeSelektor: {}}}}}]\nexpect: [{scheduled: 0}]\n",
+            "unknown field \"pods[0].spec.template.spec.nodeSelektor\"",
+        ),
+        (
+            "pods: [{count: 2, pod: {metadata: {name: p}, spec: {nodeSelektor: {}}}}]\nexpect: [{scheduled: 0}]\n",
+            "unknown field \"pods[0].spec.nodeSelektor\"",
+        ),
+        ("pods: [{count: 2, metadata: {name: p}}]\nexpect: [{scheduled: 0}]\n", "unknown field \"pods[0].count\""),
+        (
+            "pods: [{count: 99999999999999999999, pod: {metadata: {name: p}}}]\nexpect: [{scheduled: 0}]\n",
+            "pods[0].count: ",
+        ),
+        ("pods: [{metadata: {name: p}}]\nexpect: [{pod: p}]\n", "expect[0]: nothing is expected of the pods"),
+        ("name: a\nname: b\n", "duplicate mapping key: name at line 2"),
+        (
             "name: x\nexpect: [{scheduled: 0}]\n---\nname: x\nexpect: [{scheduled: 0}]\n",
             "case.yaml: x: another scenario of the file has this name",
         ),
@@ -115,7 +134,7 @@ fn outcomes_are_stored_beside_the_file_and_compared() {
     assert!(missing.code == 1 && missing.output.contains("there is no stored outcome yet: run with --update"));
     let updated = run(&Options { update: true, ..options(&file) });
     assert_eq!((updated.code, &*updated.remarks), (0, ""));
-    let stored = fs::read_to_string(folder.path().join("case.snap.json")).expect("an outcome");
+    let stored = fs::read_to_string(folder.path().join("case.yaml.snap.json")).expect("an outcome");
     assert!(stored.contains("\"default/web-1\"") && stored.contains("\"nodesInUse\": 2"), "{stored}");
     assert_eq!(fs::read_to_string(&file).expect("a file"), text, "comments stay");
     assert_eq!(run(&options(folder.path())).code, 0);
@@ -173,4 +192,103 @@ fn a_bundle_of_a_decision_is_held_against_its_answer() {
         "{}",
         said.output
     );
+}
+
+/// A folder with files.
+fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, text).expect("a file");
+    }
+    folder
+}
+
+#[test]
+fn unknown_fields_of_files_are_refused_in_pods_and_warned_of_in_clusters() {
+    let files = folder(&[
+        ("parts/pods.json", r#"{"kind": "List", "items": [{"kind": "Pod", "metadata": {"name": "a"}}]}"#),
+        ("parts/odd.yaml", "kind: Pod\nmetadata: {name: a}\nspec: {nodeSelektor: {}}\n"),
+        ("parts/cluster.yaml", "kind: Node\napiVersion: v1\nmetadata: {name: n}\nspec: {newField: 1}\n"),
+        ("a.yaml", "name: list\npodsFile: parts/pods.json\nexpect: [{pod: a, unschedulable: true}]\n"),
+        ("b.yaml", "name: odd\npodsFile: parts/odd.yaml\nexpect: [{scheduled: 0}]\n"),
+        ("c.yaml", "name: newer\nclusterFile: parts/cluster.yaml\nexpect: [{scheduled: 0}]\n"),
+    ]);
+    let said = run(&options(files.path()));
+    assert!(said.output.ends_with("3 scenarios: 2 ok, 0 failed, 1 unreadable\n"), "{}", said.output);
+    assert!(said.remarks.contains("odd: unknown field \"pods[0].spec.nodeSelektor\""), "{}", said.remarks);
+    assert!(said.remarks.contains("warning: ") && said.remarks.contains("spec.newField"), "{}", said.remarks);
+}
+
+#[test]
+fn files_of_one_stem_have_outcomes_of_their_own() {
+    let yaml = format!("name: kept\nsnapshot: true\n{CLUSTER}");
+    let files = folder(&[("case.yaml", &yaml), ("case.json", r#"{"name": "other", "snapshot": true}"#)]);
+    assert_eq!(run(&Options { update: true, ..options(files.path()) }).code, 0);
+    assert_eq!(run(&options(files.path())).code, 0);
+    for name in ["case.yaml.snap.json", "case.json.snap.json"] {
+        assert!(files.path().join(name).exists(), "{name}");
+    }
+}
+
+#[test]
+fn an_update_keeps_stored_outcomes_that_cannot_be_read() {
+    let yaml = format!("name: kept\nsnapshot: true\n{CLUSTER}");
+    let files = folder(&[("case.yaml", &yaml), ("case.yaml.snap.json", "<<<<<<< HEAD")]);
+    let said = run(&Options { update: true, ..options(files.path()) });
+    assert!(said.code == 2 && said.remarks.contains("case.yaml.snap.json: "), "{}", said.remarks);
+    let stored = fs::read_to_string(files.path().join("case.yaml.snap.json")).expect("a file");
+    assert_eq!(stored, "<<<<<<< HEAD");
+}
+
+#[test]
+fn nothing_checked_is_no_success() {
+    for (text, code, told) in [
+        ("expect: [{unschedulable: false}]\n", 1, "the scenario places no pod: nothing is checked"),
+        ("cluster: {}\nanswer: {message: fits}\n", 1, "expected the recorded answer, and no pod is decided"),
+        ("# empty\n", 2, "there is no scenario in the file"),
+    ] {
+        let said = tested(text);
+        assert_eq!(said.code, code, "{text}: {} {}", said.output, said.remarks);
+        assert!(said.output.contains(told) || said.remarks.contains(told), "{text}: {} {}", said.output, said.remarks);
+    }
+    let files = folder(&[("good.yaml", "expect: [{scheduled: 0}]\n"), ("none/readme.txt", "")]);
+    let paths = vec![files.path().join("good.yaml"), files.path().join("none")];
+    let said = run(&Options { paths, ..options(files.path()) });
+    assert!(said.code == 2 && said.remarks.contains("there is no scenario in the folder"), "{}", said.remarks);
+}
+
+#[test]
+fn explanations_are_of_the_cluster_that_each_pod_was_decided_on() {
+    let order = "{pod: web-1, scores: {a: 72}}, {pod: web-2, scores: {a: 45}}, {pod: web-1, scores: {a: 72}}";
+    let policy = "policy: {kind: Policy, apiVersion: v1, predicates: [{name: PodFitsResources}], priorities: [{name: LeastRequestedPriority, weight: 1}]}";
+    let said = tested(&format!("{CLUSTER}{policy}\nexpect: [{order}]\n"));
+    assert!(said.code < 2, "{}", said.remarks);
+    // A pod without a memory request counts as 200 of 4096Mi. First 1 of 2 CPUs stays free: (50 + 95) / 2; then none: (0 + 90) / 2.
+    assert_eq!(said.code, 0, "{}", said.output);
+}
+
+#[test]
+fn long_lists_of_failures_are_cut() {
+    let said = tested(&format!("{}expect: [{{node: none}}]\n", CLUSTER.replace("count: 2", "count: 60")));
+    assert!(said.code == 1 && said.output.contains("        … and 10 more\n"), "{}", said.output);
+}
+
+#[test]
+fn names_do_not_control_the_terminal() {
+    let said = tested("name: \"a\\nb\\e[31m\"\nexpect: [{scheduled: 0}]\n");
+    assert!(said.output.contains("  ok    a b [31m\n"), "{}", said.output);
+}
+
+#[cfg(unix)]
+#[test]
+fn links_that_lead_back_are_entered_once() {
+    let files = folder(&[("deep/a.yaml", "expect: [{scheduled: 0}]\n")]);
+    for name in ["up", "again"] {
+        std::os::unix::fs::symlink("..", files.path().join("deep").join(name)).expect("a link");
+    }
+    let said = run(&options(files.path()));
+    assert_eq!((said.code, &*said.remarks), (0, ""), "{}", said.output);
+    assert!(said.output.ends_with("1 scenario: 1 ok, 0 failed\n"), "{}", said.output);
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::Read as _,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
@@ -14,6 +14,9 @@ use crate::{
     service::explain::{ExplainRequest, answer},
     wire::{decode, explanation::Explanation, table, validation::fields, yaml},
 };
+
+/// Bytes of a file at most.
+const LARGEST: u64 = 1 << 30;
 
 /// The options of the command.
 #[derive(Debug, Args)]
@@ -134,22 +137,28 @@ pub(super) fn whole_cluster(path: &Path) -> Result<String, String> {
 /// The documents of a file, as JSON.
 pub(super) fn documents(path: &Path) -> Result<Vec<String>, String> {
     let at = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-    let body = if path.as_os_str() == "-" {
-        let mut body = Vec::new();
-        std::io::stdin().read_to_end(&mut body).map(|_| body)
-    } else {
-        fs::read(path)
-    };
-    let body = body.map_err(|e| at(&e))?;
+    let body = contents(path).map_err(|e| at(&e))?;
     let is_yaml = !matches!(body.trim_ascii_start().first(), Some(b'{' | b'['));
     // YAML is nearly a superset of JSON, but reading JSON as such is quicker and its errors are clearer.
     let read = yaml::documents(&body, is_yaml);
     read.or_else(|error| yaml::documents(&body, true).map_err(|_| at(&error)))
 }
 
+/// The contents of a file; - for standard input.
+pub(super) fn contents(path: &Path) -> io::Result<Vec<u8>> {
+    let source: Box<dyn Read> =
+        if path.as_os_str() == "-" { Box::new(io::stdin()) } else { Box::new(fs::File::open(path)?) };
+    let mut body = Vec::new();
+    let length = source.take(LARGEST + 1).read_to_end(&mut body)?;
+    if length as u64 > LARGEST {
+        return Err(io::Error::other(format!("there are more than {LARGEST} bytes: divide the file")));
+    }
+    Ok(body)
+}
+
 /// The width of the terminal on standard output; unlimited without a terminal.
 pub(super) fn terminal_width() -> u16 {
-    terminal_size::terminal_size_of(std::io::stdout()).map_or(u16::MAX, |(width, _)| width.0.max(table::WIDTH))
+    terminal_size::terminal_size_of(io::stdout()).map_or(u16::MAX, |(width, _)| width.0.max(table::WIDTH))
 }
 
 /// The decision as text: a table, or JSON.

@@ -1,6 +1,6 @@
 //! Policy tests: the pods of a scenario are placed one after another, as `/schedule` places them, and the outcome is held against expectations.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{cell::RefCell, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -8,12 +8,13 @@ use serde_json::value::RawValue;
 use super::{
     decide::{brought_cluster, decidable, sent_pod},
     error::{Error, Result},
+    policy_diff,
 };
 use crate::{
     core::{
         batch::{self, Batch, Placement},
         cycle,
-        model::{Name, Pod, Selector},
+        model::{Name, Pod},
         policy::{Profile, Profiles},
         simulate::Utilization,
         snapshot::{Object, Snapshot},
@@ -24,10 +25,11 @@ use crate::{
         decode,
         explanation::{Explanation, PolicyUsed},
         policy,
-        scenario::{Expectation, SpreadLimit, Texts, Unschedulable},
-        selector,
+        scenario::{Copies, Expectation},
     },
 };
+
+mod check;
 
 /// The most pods that a scenario places.
 const MOST_PODS: usize = 100_000;
@@ -55,6 +57,10 @@ pub struct Ran {
     pub pods: Vec<Decided>,
     /// The cluster in the end.
     pub after: Snapshot,
+    /// The cluster in the beginning.
+    before: Snapshot,
+    /// The cluster as it was before the pod of this index was decided: where explanations go on.
+    walk: RefCell<Option<(usize, Batch<Arc<Profile>>)>>,
     profiles: Profiles,
     seed: u64,
 }
@@ -65,8 +71,6 @@ pub struct Decided {
     pub pod: Arc<Pod>,
     /// Its node, or why it has none.
     pub placement: Placement,
-    /// The cluster that it was decided on.
-    before: Snapshot,
 }
 
 /// The whole outcome of a scenario, as it is stored beside its file.
@@ -123,38 +127,36 @@ pub fn run(parts: &Parts<'_>) -> Result<Ran> {
     let mut snapshot = brought_cluster(&cluster)?;
     let mut pods = match &parts.pods {
         Some(sent) => read_pods(sent, &snapshot)?,
-        None => waiting(&snapshot),
+        None => policy_diff::waiting(&snapshot),
     };
     if let Some(pod) = pods.iter().find(|pod| snapshot.pod(&pod.namespace, &pod.name).is_some_and(|p| p.is_assigned()))
     {
-        let message = format!("pods: Invalid value: {:?}: the cluster has this pod on a node already", full_name(pod));
+        let message = format!("pods: Invalid value: {:?}: the cluster has this pod on a node already", pod.full_name());
         return Err(Error::BadRequest(message));
     }
     for pod in &pods {
         snapshot.apply(Object::Pod(Box::new((**pod).clone())));
     }
     batch::in_order(&mut pods, &snapshot, |pod| pod);
+    let before = snapshot.clone();
     let options = batch::Options { seed: parts.seed, preempt: parts.preempt, reuse: true };
     let mut batch: Option<(Arc<Profile>, Batch<Arc<Profile>>)> = None;
     let mut decided = Vec::with_capacity(pods.len());
     for pod in pods {
-        let before = batch.as_ref().map_or(&snapshot, |(_, batch)| batch.snapshot()).clone();
         let placement = match profiles.of(&pod.scheduler_name) {
             Err(error) => Placement::Unschedulable(error.to_string()),
             Ok(profile) => {
-                let current = batch.take().filter(|(current, _)| Arc::ptr_eq(current, profile));
-                let (_, batch) =
-                    batch
-                        .insert(current.unwrap_or_else(|| {
-                            (profile.clone(), Batch::new(profile.clone(), before.clone(), options))
-                        }));
-                batch.place(&pod)
+                if let Some((_, other)) = batch.take_if(|(current, _)| !Arc::ptr_eq(current, profile)) {
+                    snapshot = other.snapshot().clone();
+                }
+                let begun = || (profile.clone(), Batch::new(profile.clone(), snapshot.clone(), options));
+                batch.get_or_insert_with(begun).1.place(&pod)
             }
         };
-        decided.push(Decided { pod, placement, before });
+        decided.push(Decided { pod, placement });
     }
     let after = batch.map_or(snapshot, |(_, batch)| batch.snapshot().clone());
-    Ok(Ran { pods: decided, after, profiles, seed: parts.seed })
+    Ok(Ran { pods: decided, after, before, walk: RefCell::default(), profiles, seed: parts.seed })
 }
 
 fn profiles(parts: &Parts<'_>) -> Result<Profiles> {
@@ -172,23 +174,12 @@ fn profiles(parts: &Parts<'_>) -> Result<Profiles> {
     }
 }
 
-/// Copies of a pod.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Copies<'a> {
-    #[serde(borrow)]
-    pod: &'a RawValue,
-    count: usize,
-}
-
 fn read_pods(sent: &[&RawValue], snapshot: &Snapshot) -> Result<Vec<Arc<Pod>>> {
     let mut pods: Vec<Arc<Pod>> = Vec::new();
     for (index, sent) in sent.iter().enumerate() {
         let at = format!("pods[{index}]");
-        let (text, count) = match serde_json::from_str::<Copies<'_>>(sent.get()) {
-            Ok(Copies { pod, count }) => (pod, Some(count)),
-            Err(_) => (*sent, None),
-        };
+        let Copies { pod: text, count } =
+            Copies::read(sent).map_err(|error| Error::BadRequest(error.within(&at).to_string()))?;
         let (pod, _) = sent_pod(text, &at, snapshot)?;
         decidable(&pod)?;
         if count.unwrap_or(1).saturating_add(pods.len()) > MOST_PODS {
@@ -202,24 +193,12 @@ fn read_pods(sent: &[&RawValue], snapshot: &Snapshot) -> Result<Vec<Arc<Pod>>> {
             })),
         }
     }
-    let mut names: Vec<String> = pods.iter().map(|pod| full_name(pod)).collect();
+    let mut names: Vec<String> = pods.iter().map(|pod| pod.full_name()).collect();
     names.sort_unstable();
     match names.windows(2).find(|pair| pair[0] == pair[1]) {
         Some(pair) => Err(Error::BadRequest(format!("pods: Duplicate value: {:?}", pair[0]))),
         None => Ok(pods),
     }
-}
-
-/// The pods of the cluster that wait, as they came.
-fn waiting(snapshot: &Snapshot) -> Vec<Arc<Pod>> {
-    let waits = |pod: &&Arc<Pod>| !pod.is_assigned() && !pod.terminal && !pod.terminating && pod.excess.is_none();
-    let mut pods: Vec<Arc<Pod>> = snapshot.pods().filter(waits).cloned().collect();
-    pods.sort_by_key(|pod| pod.arrival);
-    pods
-}
-
-fn full_name(pod: &Pod) -> String {
-    format!("{}/{}", pod.namespace, pod.name)
 }
 
 impl Decided {
@@ -243,14 +222,14 @@ impl Ran {
     /// The whole outcome.
     pub fn outcome(&self) -> Outcome {
         let outcome = |decided: &Decided| {
-            let pod = full_name(&decided.pod);
+            let pod = decided.pod.full_name();
             match &decided.placement {
                 Placement::Placed(there) => PodOutcome {
                     pod,
                     node: Some(there.node.to_string()),
                     total: Some(there.total).filter(|_| there.victims.is_empty()),
                     message: None,
-                    victims: there.victims.iter().map(|victim| full_name(victim)).collect(),
+                    victims: there.victims.iter().map(|victim| victim.full_name()).collect(),
                 },
                 Placement::Unschedulable(message) => {
                     PodOutcome { pod, message: Some(message.clone()), ..PodOutcome::default() }
@@ -263,15 +242,29 @@ impl Ran {
 
     /// The decision for a pod, by its place among those that were placed; `None` if no profile decides for it.
     pub fn explain(&self, index: usize) -> Option<Explanation> {
-        let Decided { pod, before, .. } = self.pods.get(index)?;
+        let Decided { pod, .. } = self.pods.get(index)?;
         let profile = self.profiles.of(&pod.scheduler_name).ok()?;
-        let decision = cycle::decide(profile, pod, before, self.seed);
-        let policy = PolicyUsed { name: "of the scenario".into(), release: "1.22".into(), ..PolicyUsed::default() };
-        let release = match profile.release {
-            crate::core::rule::Release::V1_22 => "1.22",
-            crate::core::rule::Release::V1_34 => "1.34",
-        };
-        Some(Explanation::new(pod, &decision, PolicyUsed { release: release.into(), ..policy }, 0, self.seed))
+        let decision = cycle::decide(profile, pod, &self.before(index), self.seed);
+        let (name, release) = ("of the scenario".into(), profile.release.name().into());
+        let policy = PolicyUsed { name, release, ..PolicyUsed::default() };
+        Some(Explanation::new(pod, &decision, policy, 0, self.seed))
+    }
+
+    /// The cluster on which a pod was decided: those before it are put where they went.
+    fn before(&self, index: usize) -> Snapshot {
+        let mut walk = self.walk.borrow_mut();
+        if walk.as_ref().is_some_and(|(at, _)| *at > index) {
+            *walk = None;
+        }
+        let begun = || (0, Batch::new(BUILT_IN.clone(), self.before.clone(), batch::Options::default()));
+        let (at, batch) = walk.get_or_insert_with(begun);
+        for Decided { pod, placement } in &self.pods[*at..index] {
+            if let Placement::Placed(there) = placement {
+                batch.put(pod, there);
+            }
+        }
+        *at = index;
+        batch.snapshot().clone()
     }
 
     /// Holds the outcome against expectations.
@@ -281,187 +274,8 @@ impl Ran {
     pub fn check(&self, expect: &[Expectation]) -> Result<Vec<Failure>> {
         let mut failures = Vec::new();
         for (index, expectation) in expect.iter().enumerate() {
-            Check { ran: self, at: format!("expect[{index}]"), failures: &mut failures }.run(expectation)?;
+            check::Check { ran: self, at: format!("expect[{index}]"), failures: &mut failures }.run(expectation)?;
         }
         Ok(failures)
-    }
-}
-
-/// The check of one expectation.
-struct Check<'a> {
-    ran: &'a Ran,
-    at: String,
-    failures: &'a mut Vec<Failure>,
-}
-
-/// The pods that an expectation is about.
-struct About {
-    /// A pattern of `namespace/name`.
-    pattern: Option<String>,
-    labels: Option<Selector>,
-}
-
-impl About {
-    fn matches(&self, pod: &Pod) -> bool {
-        self.pattern.as_ref().is_none_or(|pattern| matches(pattern.as_bytes(), full_name(pod).as_bytes()))
-            && self.labels.as_ref().is_none_or(|labels| labels.matches(&pod.labels))
-    }
-}
-
-/// `true` if a text is as a pattern, in which `*` stands for any text.
-fn matches(pattern: &[u8], text: &[u8]) -> bool {
-    // Where the last star is, and where the text begins that it does not cover yet.
-    let (mut p, mut t, mut star) = (0, 0, None);
-    while t < text.len() {
-        if pattern.get(p) == Some(&b'*') {
-            star = Some((p, t));
-            p += 1;
-        } else if pattern.get(p) == Some(&text[t]) {
-            p += 1;
-            t += 1;
-        } else if let Some((at, covered)) = star {
-            star = Some((at, covered + 1));
-            p = at + 1;
-            t = covered + 1;
-        } else {
-            return false;
-        }
-    }
-    pattern[p..].iter().all(|byte| *byte == b'*')
-}
-
-impl Check<'_> {
-    fn run(&mut self, expectation: &Expectation) -> Result<()> {
-        let Expectation { pod, selector: labels, nodes_in_use, scheduled, spread, .. } = expectation;
-        let labels = labels.as_deref().map(selector::parse_labels).transpose();
-        let labels = labels.map_err(|error| Error::BadRequest(format!("{}.selector: {error}", self.at)))?;
-        let pattern = pod.as_ref().map(|pod| if pod.contains('/') { pod.clone() } else { format!("default/{pod}") });
-        let about = About { pattern, labels };
-        let ran = self.ran;
-        let found: Vec<(usize, &Decided)> =
-            ran.pods.iter().enumerate().filter(|(_, decided)| about.matches(&decided.pod)).collect();
-        if found.is_empty() && spread.is_none() && (pod.is_some() || expectation.selector.is_some()) {
-            let named = pod.as_deref().or(expectation.selector.as_deref()).unwrap_or_default();
-            self.fail(None, format!("no pod of the scenario is {named:?}: nothing is checked"));
-        }
-        for (index, decided) in &found {
-            self.pod(*index, decided, expectation);
-        }
-        if let Some(limit) = spread {
-            self.spread(&about, limit);
-        }
-        if let Some(amount) = scheduled {
-            let number = found.iter().filter(|(_, decided)| decided.node().is_some()).count();
-            if !amount.holds(number) {
-                let of = found.len();
-                self.fail(None, format!("expected {amount} of {of} pods to find a node, and {number} did"));
-            }
-        }
-        if let Some(amount) = nodes_in_use {
-            let number = Utilization::of(&ran.after).in_use;
-            if !amount.holds(number) {
-                self.fail(None, format!("expected {amount} nodes in use, and there are {number}"));
-            }
-        }
-        Ok(())
-    }
-
-    fn fail(&mut self, pod: Option<usize>, message: String) {
-        self.failures.push(Failure { at: self.at.clone(), message, pod });
-    }
-
-    fn pod(&mut self, index: usize, decided: &Decided, expectation: &Expectation) {
-        let Expectation { node, not_node, unschedulable, order, scores, .. } = expectation;
-        let (name, told) = (full_name(&decided.pod), decided.told());
-        let mut fail = |expected: String| self.fail(Some(index), format!("{name}: expected {expected}, and it {told}"));
-        let is_one_of = |nodes: &Texts| decided.node().is_some_and(|node| nodes.0.iter().any(|wanted| wanted == node));
-        if let Some(nodes) = node.as_ref().filter(|nodes| !is_one_of(nodes)) {
-            fail(format!("to go to {}", nodes.0.join(" or ")));
-        }
-        if let Some(nodes) = not_node.as_ref().filter(|nodes| is_one_of(nodes)) {
-            fail(format!("not to go to {}", nodes.0.join(" or ")));
-        }
-        match (unschedulable, &decided.placement) {
-            (Some(Unschedulable::Is(true)), Placement::Placed(_)) => fail("to fit nowhere".into()),
-            (Some(Unschedulable::Is(false)), Placement::Unschedulable(_)) => fail("to find a node".into()),
-            (Some(Unschedulable::For(why)), Placement::Placed(_)) => fail(format!("to fit nowhere ({why})")),
-            (Some(Unschedulable::For(why)), Placement::Unschedulable(message)) if !message.contains(why.as_str()) => {
-                fail(format!("to fit nowhere for {why:?}"));
-            }
-            _ => {}
-        }
-        if order.is_some() || scores.is_some() {
-            self.matrix(index, &name, expectation);
-        }
-    }
-
-    /// Checks of every node's score.
-    fn matrix(&mut self, index: usize, name: &str, expectation: &Expectation) {
-        let Some(explanation) = self.ran.explain(index) else {
-            self.fail(Some(index), format!("{name}: expected scores, and no profile decides for it"));
-            return;
-        };
-        let node = |name: &str| explanation.nodes.iter().find(|node| node.name == name);
-        if let Some(order) = &expectation.order {
-            let ranks: Vec<Option<usize>> = order.iter().map(|name| node(name).and_then(|node| node.rank)).collect();
-            if ranks.iter().any(Option::is_none) || !ranks.windows(2).all(|pair| pair[0] < pair[1]) {
-                let mut fitting: Vec<_> = explanation.nodes.iter().filter(|node| node.fits).collect();
-                fitting.sort_by_key(|node| node.rank);
-                let found: Vec<&str> = fitting.iter().map(|node| &*node.name).collect();
-                let (expected, found) = (order.join(", "), found.join(", "));
-                self.fail(Some(index), format!("{name}: expected the order {expected}, and it is {found}"));
-            }
-        }
-        for (of, total) in expectation.scores.iter().flatten() {
-            let found = match node(of) {
-                Some(node) if node.fits => Some(node.total).filter(|found| found != total).map(|f| f.to_string()),
-                Some(_) => Some("nothing, since the pod does not fit".into()),
-                None => Some("nothing, since there is no such node".into()),
-            };
-            if let Some(found) = found {
-                self.fail(Some(index), format!("{name}: expected {of} to score {total}, and it scores {found}"));
-            }
-        }
-    }
-
-    fn spread(&mut self, about: &About, SpreadLimit { topology_key: key, max_skew }: &SpreadLimit) {
-        let mut domains: BTreeMap<&str, usize> = BTreeMap::new();
-        for info in self.ran.after.nodes() {
-            if let Some(domain) = info.labels().get(key) {
-                let pods = info.pods.iter().filter(|pod| about.matches(pod)).count();
-                *domains.entry(domain).or_default() += pods;
-            }
-        }
-        let (Some(most), Some(least)) = (domains.values().max(), domains.values().min()) else {
-            self.fail(None, format!("expected pods spread over {key}, and no node has this label"));
-            return;
-        };
-        let skew = most - least;
-        if skew > *max_skew {
-            let each: Vec<String> = domains.iter().map(|(domain, pods)| format!("{domain}: {pods}")).collect();
-            let each = each.join(", ");
-            self.fail(None, format!("expected a skew of at most {max_skew} over {key}, and it is {skew} ({each})"));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_star_stands_for_any_text() {
-        for (pattern, text, holds) in [
-            ("default/web", "default/web", true),
-            ("default/web-*", "default/web-1", true),
-            ("*/web-*", "shop/web-", true),
-            ("*b*b", "abcb", true),
-            ("default/web-*", "default/db-1", false),
-            ("a*b", "abc", false),
-            ("", "a", false),
-            ("*", "", true),
-        ] {
-            assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), holds, "{pattern} {text}");
-        }
     }
 }

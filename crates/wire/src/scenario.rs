@@ -79,6 +79,58 @@ pub struct Expectation {
     pub scheduled: Option<Amount>,
 }
 
+impl Expectation {
+    /// `true` if it is about some pods, and nothing is expected of them.
+    pub fn is_empty(&self) -> bool {
+        let Self { spread, nodes_in_use, scheduled, .. } = self;
+        !self.is_of_each() && spread.is_none() && nodes_in_use.is_none() && scheduled.is_none()
+    }
+
+    /// `true` if it expects something of each of its pods.
+    pub fn is_of_each(&self) -> bool {
+        let Self { node, not_node, unschedulable, order, scores, .. } = self;
+        let is_named = node.is_some() || not_node.is_some() || unschedulable.is_some();
+        is_named || order.iter().flatten().next().is_some() || scores.iter().flatten().next().is_some()
+    }
+}
+
+/// A pod to place, or an object with a pod template.
+#[derive(Clone, Copy, Debug)]
+pub struct Copies<'a> {
+    /// Its text.
+    pub pod: &'a RawValue,
+    /// How many copies are placed; `None`: the pod itself.
+    pub count: Option<usize>,
+}
+
+impl<'a> Copies<'a> {
+    /// Reads an element of `pods`: a pod, or `{pod, count}`.
+    ///
+    /// # Errors
+    /// The first fault of `{pod, count}`. Pods are read elsewhere.
+    pub fn read(text: &'a RawValue) -> Result<Self, DecodeError> {
+        #[derive(Deserialize)]
+        struct Head<'a> {
+            // No pod has such a field.
+            #[serde(borrow)]
+            #[allow(dead_code, reason = "only its presence counts")]
+            pod: &'a RawValue,
+        }
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Written<'a> {
+            #[serde(borrow)]
+            pod: &'a RawValue,
+            count: usize,
+        }
+        if serde_json::from_str::<Head<'_>>(text.get()).is_err() {
+            return Ok(Self { pod: text, count: None });
+        }
+        let Written { pod, count } = decode::from_slice(text.get().as_bytes()).map_err(told)?;
+        Ok(Self { pod, count: Some(count) })
+    }
+}
+
 /// One text or several.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Texts(pub Vec<String>);
@@ -147,7 +199,8 @@ impl<'de> Deserialize<'de> for Texts {
         } else {
             serde_json::from_str(text.get()).map(|one| vec![one])
         };
-        read.map(Self).map_err(|_| D::Error::custom("expected a name, or a list of names"))
+        let read: Option<Vec<String>> = read.ok().filter(|names: &Vec<String>| !names.is_empty());
+        read.map(Self).ok_or_else(|| D::Error::custom("expected a name, or a list of names"))
     }
 }
 
@@ -178,7 +231,8 @@ impl<'de> Deserialize<'de> for Amount {
             return Ok(Self { min: number, max: number });
         }
         match serde_json::from_str(text.get()) {
-            Ok(Bounds { min, max }) => Ok(Self { min, max }),
+            Ok(Bounds { min, max }) if min <= max => Ok(Self { min, max }),
+            Ok(Bounds { min, max }) => Err(D::Error::custom(format!("min, {min}, is more than max, {max}"))),
             Err(_) => Err(D::Error::custom("expected a number, or an object with min and max")),
         }
     }
@@ -304,6 +358,8 @@ mod tests {
                 "expect[0].spread.maxSkw: unknown field; did you mean \"maxSkew\"?",
             ),
             ("expect: [{node: 3}]", "expect[0].node: expected a name, or a list of names"),
+            ("expect: [{node: []}]", "expect[0].node: expected a name, or a list of names"),
+            ("expect: [{scheduled: {min: 3, max: 1}}]", "expect[0].scheduled: min, 3, is more than max, 1"),
             ("expect: [{nodesInUse: some}]", "expect[0].nodesInUse: expected a number, or an object with min and max"),
         ] {
             assert_eq!(one(text).expect_err(text), message);

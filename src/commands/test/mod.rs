@@ -39,6 +39,9 @@ pub struct Options {
     pub update: bool,
 }
 
+/// Lines about one scenario that are printed; the report in JUnit XML has all.
+const MOST_LINES: usize = 50;
+
 /// The results of a run.
 #[derive(Debug, Default)]
 pub struct Said {
@@ -82,6 +85,10 @@ pub fn run(options: &Options) -> Said {
         said.code = 2;
         return said;
     }
+    // No terminal is told to do anything.
+    for text in [&mut said.output, &mut said.remarks] {
+        *text = text.replace(|letter: char| letter.is_control() && letter != '\n', "\u{fffd}");
+    }
     let total = good + failed + unreadable;
     let unreadable = if unreadable > 0 { format!(", {unreadable} unreadable") } else { String::new() };
     let noun = if total == 1 { "scenario" } else { "scenarios" };
@@ -101,7 +108,11 @@ fn run_file(file: &File, options: &Options, said: &mut Said, counts: &mut [usize
     let (mut fresh, mut cases) = (Snapshots::new(), Vec::new());
     for case in &file.cases {
         let begun = Instant::now();
-        let verdict = verdict(&file.path, case, options.update, &stored, &mut fresh);
+        let mut warnings = Vec::new();
+        let verdict = verdict(&file.path, case, options.update, (&stored, &mut fresh), &mut warnings);
+        for warning in warnings {
+            let _ = writeln!(said.remarks, "warning: {}: {}: {warning}", file.path.display(), case.name);
+        }
         let mut told = junit::Case {
             class: file.path.display().to_string(),
             name: case.name.clone(),
@@ -117,8 +128,11 @@ fn run_file(file: &File, options: &Options, said: &mut Said, counts: &mut [usize
                 counts[1] += 1;
                 said.code = said.code.max(1);
                 let _ = writeln!(said.output, "  FAIL  {}", case.name);
-                for line in &lines {
+                for line in lines.iter().take(MOST_LINES) {
                     let _ = writeln!(said.output, "        {line}");
+                }
+                if lines.len() > MOST_LINES {
+                    let _ = writeln!(said.output, "        … and {} more", lines.len() - MOST_LINES);
                 }
                 said.output.push_str(&indented(&details));
                 let message = lines.first().cloned().unwrap_or_default();
@@ -135,7 +149,8 @@ fn run_file(file: &File, options: &Options, said: &mut Said, counts: &mut [usize
         cases.push(told);
     }
     if options.update
-        && let Err(why) = update(&file.path, stored.unwrap_or_default(), fresh)
+        && !fresh.is_empty()
+        && let Err(why) = stored.and_then(|stored| update(&file.path, &stored, fresh))
     {
         let _ = writeln!(said.remarks, "error: {why}");
         said.code = 2;
@@ -153,8 +168,8 @@ fn verdict(
     path: &Path,
     case: &Case,
     updates: bool,
-    stored: &Result<Snapshots, String>,
-    fresh: &mut Snapshots,
+    (stored, fresh): (&Result<Snapshots, String>, &mut Snapshots),
+    warnings: &mut Vec<String>,
 ) -> Verdict {
     let scenario = match &case.read {
         Ok(scenario) => scenario,
@@ -163,7 +178,7 @@ fn verdict(
     if scenario.expect.is_empty() && !scenario.snapshot && scenario.answer.is_none() {
         return Verdict::Unreadable("nothing is expected: add expect, or snapshot: true".into());
     }
-    let ran = match ran(path, scenario) {
+    let ran = match ran(path, scenario, warnings) {
         Ok(ran) => ran,
         Err(why) => return Verdict::Unreadable(why),
     };
@@ -195,8 +210,9 @@ fn verdict(
     Verdict::Failed(lines, details.map(|told| table::render(&told, terminal_width().min(120))).unwrap_or_default())
 }
 
-fn ran(path: &Path, scenario: &Scenario) -> Result<Ran, String> {
-    let texts = files::texts(path, scenario)?;
+fn ran(path: &Path, scenario: &Scenario, warnings: &mut Vec<String>) -> Result<Ran, String> {
+    let mut texts = files::texts(path, scenario)?;
+    warnings.append(&mut texts.warnings);
     let parts = Parts {
         cluster: texts.cluster.as_deref(),
         policy: texts.policy.as_deref(),
@@ -210,7 +226,9 @@ fn ran(path: &Path, scenario: &Scenario) -> Result<Ran, String> {
 
 /// The difference between a recorded answer and that of now.
 fn differs(answer: &Answer, ran: &Ran) -> Option<String> {
-    let told = ran.explain(0)?;
+    let Some(told) = ran.explain(0) else {
+        return Some("expected the recorded answer, and no pod is decided".into());
+    };
     if told.selected == answer.selected && (answer.selected.is_some() || told.message == answer.message) {
         return None;
     }
@@ -241,8 +259,9 @@ fn changes(stored: Option<&Outcome>, now: &Outcome) -> Vec<String> {
 }
 
 fn snapshot_file(path: &Path) -> PathBuf {
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!("{stem}{}", files::SNAPSHOT))
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(files::SNAPSHOT);
+    path.with_file_name(name)
 }
 
 fn snapshots(path: &Path) -> Result<Snapshots, String> {
@@ -255,10 +274,10 @@ fn snapshots(path: &Path) -> Result<Snapshots, String> {
 }
 
 /// Stores outcomes, in place of those before of the same names.
-fn update(path: &Path, stored: Snapshots, fresh: Snapshots) -> Result<(), String> {
+fn update(path: &Path, stored: &Snapshots, fresh: Snapshots) -> Result<(), String> {
     let mut all = stored.clone();
     all.extend(fresh);
-    if all == stored {
+    if all == *stored {
         return Ok(());
     }
     let file = snapshot_file(path);
