@@ -13,7 +13,7 @@ use super::{
     *,
 };
 
-static SHARED: LazyLock<[Arc<Profile>; 4]> = LazyLock::new(|| profiles().map(Arc::new));
+pub(super) static SHARED: LazyLock<[Arc<Profile>; 4]> = LazyLock::new(|| profiles().map(Arc::new));
 
 /// The node of a pod under both policies, each a profile.
 type Outcome = (Name, Option<Name>, Option<Name>);

@@ -2,13 +2,15 @@
 
 use podberth::core::{
     cycle::{self, Cycle},
+    diff::{self, Comparison},
     evictions::evictions,
     model::{NodeSelector, NodeSelectorTerm, Operator, Requirement, Toleration, TolerationOperator, topology::ZONE},
+    policy::Profiles,
     preempt, suggest,
     work::{self, Ended, Stop, UNBOUNDED},
 };
 
-use super::*;
+use super::{diffs::SHARED, *};
 
 /// A cluster of some nodes with a running pod on each, all different.
 fn running(nodes: usize) -> Vec<Object> {
@@ -136,6 +138,20 @@ const ROWS: &[Row] = &[
             drop(batch.place(&Arc::new(testing::pod(&format!("p{i}")).build())));
         }
     }),
+    ("pods of a policy diff", |n| {
+        let pods: Vec<_> = (0..n).map(|i| Arc::new(testing::pod(&format!("p{i}")).cpu("100m").build())).collect();
+        let [old, new, ..] = SHARED.each_ref().map(|profile| Profiles::from(profile.clone()));
+        drop(diff::in_turn(&few(), &pods, &old, new, (0, 10)));
+    }),
+    ("decisions of a policy diff", |n| {
+        let [old, new, ..] = SHARED.each_ref().map(|profile| Profiles::from(profile.clone()));
+        let mut comparison = Comparison::new(new, 10);
+        comparison.at(&few());
+        for i in 0..n {
+            comparison.decide(&Arc::new(testing::pod(&format!("p{i}")).cpu("100m").build()), &old, 0);
+        }
+        drop(comparison.finish());
+    }),
     ("nodes that suggestions look at", |n| {
         drop(suggest::suggest(&PROFILES[1], &testing::pod("p").cpu("64").build(), &testing::cluster(running(n)), 1));
     }),
@@ -148,6 +164,9 @@ const ROWS: &[Row] = &[
 
 /// How many steps it takes to do something.
 fn steps_of(work: impl FnOnce()) -> u64 {
+    // What is made once is no part of it.
+    LazyLock::force(&PROFILES);
+    LazyLock::force(&SHARED);
     let mut left = UNBOUNDED;
     assert_eq!(work::run(&Stop::default(), &mut left, work), Ok(()));
     UNBOUNDED - left
