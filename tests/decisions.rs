@@ -282,7 +282,7 @@ async fn with_history(objects: &[(&'static str, Value)]) -> Server {
 
 /// A pod with demands by its number.
 fn demanding(name: &str, number: u8) -> Value {
-    let mut pod = pod(name, if number % 2 == 0 { "1" } else { "2" });
+    let mut pod = pod(name, if number.is_multiple_of(2) { "1" } else { "2" });
     let app = format!("secret-app-{}", number % 3);
     pod["metadata"]["labels"]["app"] = app.clone().into();
     let selector = json!({"matchLabels": {"app": app}});
@@ -509,7 +509,8 @@ async fn a_decision_that_cannot_be_made_again_ends_its_batch_at_once() {
 
 #[tokio::test]
 async fn odd_records_are_skipped_with_why() {
-    let changes: [(&str, fn(&mut Value)); 6] = [
+    type Change = fn(&mut Value);
+    let changes: [(&str, Change); 6] = [
         ("call", |record| record["call"] = "preempt".into()),
         ("place", |record| record["batch"]["place"] = (1_u64 << 63).into()),
         ("carried", |record| {

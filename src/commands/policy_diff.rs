@@ -112,7 +112,10 @@ fn is_worse(report: &PolicyDiffReport, of_decisions: bool) -> bool {
 
 /// Notes for people, in any output format.
 fn remarks(report: &PolicyDiffReport, of_decisions: bool) -> String {
-    let mut remarks: String = report.notes.iter().map(|note| format!("note: {note}\n")).collect();
+    let mut remarks = String::new();
+    for note in &report.notes {
+        let _ = writeln!(remarks, "note: {note}");
+    }
     let why = match (report.total, report.counts.skipped) {
         (0, 0) if of_decisions => "no such decision is recorded",
         (0, 0) => "no pod waits for a node",

@@ -279,7 +279,7 @@ fn asked_pod(
             let (namespace, name) = PodName::parse(name);
             let stored = snapshot.pod(namespace, name);
             // Who left the namespace out is told where it was looked for.
-            let missing = || Error::NotFound(Subject::new("", "pods", &format!("{namespace}/{name}")));
+            let missing = || Error::NotFound(Subject::new("", "pods", format!("{namespace}/{name}")));
             let stored = stored.ok_or_else(missing)?;
             Ok(((**stored).clone(), None))
         }

@@ -219,7 +219,7 @@ pub(crate) async fn undone_history_gives_the_earlier_state(database: Database) {
     assert_eq!(&state, then);
 
     let leaves_out = store.rewind(CLUSTER, &Rewind::between(*before, *head, Bodies::Of(&["nodes"])), 1_000).await;
-    assert!(leaves_out.unwrap().records.iter().all(|record| record.body == ""));
+    assert!(leaves_out.unwrap().records.iter().all(|record| record.body.is_empty()));
     let beyond = Rewind::between(head + 1_000, *head, Bodies::All);
     assert!(matches!(store.rewind(CLUSTER, &beyond, 5).await, Err(StoreError::Invalid(_))));
 }

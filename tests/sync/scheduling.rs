@@ -19,6 +19,7 @@ use podberth::{
     store::{ListQuery, Storage},
     sync::{client::KubeConnector, mirror::Mirrors},
     wire::{
+        decision::AskedBy,
         extender::ExtenderBindingArgs,
         kinds, outbox,
         source::{BindMode, ClusterSource},
@@ -306,7 +307,7 @@ async fn a_bind_waits_for_the_pod_that_its_scheduler_has_seen() {
     let mut late = pod("late", "1");
     late["spec"]["schedulerName"] = json!("default-scheduler");
     let name: Arc<str> = "default".into();
-    let by = Default::default();
+    let by = AskedBy::default();
     let binds = extender_bind(&stage.service, &name, args("late"), None, &by);
     let (bound, ()) = tokio::join!(binds, async { stage.api.put(PODS, late) });
     assert_eq!(bound.expect("the store writes"), None);

@@ -33,6 +33,7 @@ use crate::{
     },
     store::{self, Atomicity, Change, Key, Precondition, Record, Refusal, Storage, Write},
     wire::{
+        decision::AskedBy,
         extender::ExtenderBindingArgs,
         outbox::{self, PendingBind, shown},
         source::{self, BindMode, ClusterSource, KindStatus, SyncStatus},
@@ -381,7 +382,7 @@ async fn a_repeated_bind_takes_up_the_one_that_is_under_way() {
             pod_uid: uid.into(),
             node: node.into(),
         };
-        extender_bind(&world.service, &CLUSTER.into(), args, None, &Default::default())
+        extender_bind(&world.service, &CLUSTER.into(), args, None, &AskedBy::default())
             .await
             .expect("the store answers")
     };

@@ -106,7 +106,7 @@ pub async fn replay(
     compute_long(false, || ()).await?;
     while let Some(reads) = reader.next(service).await? {
         let rest;
-        (walk, replaying, rest) = through(service, cluster, walk, reads, replaying).await?;
+        (walk, replaying, rest) = Box::pin(through(service, cluster, walk, reads, replaying)).await?;
         if rest > 0 {
             replaying.report.next = replaying.last.map(|id| id.to_string());
             break;
@@ -196,7 +196,7 @@ pub async fn explain(service: &Service, cluster: &Arc<str>, id: &str, mut sight:
         return Err(Error::Denied { subject, message });
     }
     let gone = |why: String| Error::Expired(format!("the decision {id} cannot be explained: {why}"));
-    let mut walk = Walk::to(service, cluster, &decision, false).await?;
+    let mut walk = Box::pin(Walk::to(service, cluster, &decision, false)).await?;
     let explain = move || {
         let (pod, _) = walk.come_to(&decision)?;
         let snapshot = walk.snapshot();
@@ -218,7 +218,7 @@ pub async fn completed(service: &Service, cluster: &Arc<str>, decision: Decision
     if decision.verdicts.is_some() || decision.digest.is_some() || decision.call == CallKind::Bind {
         return Ok(decision);
     }
-    let mut walk = Walk::to(service, cluster, &decision, false).await?;
+    let mut walk = Box::pin(Walk::to(service, cluster, &decision, false)).await?;
     let complete = move || {
         let mut decision = decision;
         if let Ok((pod, _)) = walk.come_to(&decision) {

@@ -70,6 +70,6 @@ pub async fn of_batch(service: &Service, cluster: &Arc<str>, group: Vec<Decision
             Err(_) => cases.0.1.push((decision, "its id is odd".into())),
         }
     }
-    let (_, cases, _) = through(service, cluster, None, reads, cases).await?;
+    let (_, cases, _) = Box::pin(through(service, cluster, None, reads, cases)).await?;
     Ok(cases.0)
 }
