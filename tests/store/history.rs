@@ -298,6 +298,25 @@ pub(crate) async fn adopted_objects_are_as_they_were_and_take_writes(database: D
     assert_eq!(store.get("fork", &pod("b")).await.unwrap(), None, "a tombstone stays");
 }
 
+pub(crate) async fn found_objects_of_a_revision_are_as_they_were(database: Database) {
+    let store = database.store_with(keeping(Some(Duration::from_hours(1)))).await;
+    each(&*store, vec![put(pod("a"), "1"), put(pod("b"), "1"), put(pod("c"), "1")]).await;
+    one(&*store, put(pod("a"), "2")).await;
+    one(&*store, delete(pod("b"))).await;
+    one(&*store, put(pod("d"), "1")).await;
+    one(&*store, put(pod("b"), "3")).await;
+    let keys = [pod("a"), pod("b"), pod("c"), pod("d"), pod("none")];
+    for revision in 3..=7 {
+        let found = by_key(store.find_at(CLUSTER, &keys, revision).await.unwrap());
+        assert_eq!(found, state(&*store, Some(revision)).await.unwrap(), "{revision}");
+        let some = store.find_at(CLUSTER, &keys[..1], revision).await.unwrap();
+        assert_eq!(some.first(), found.get(&keys[0]));
+    }
+    assert!(store.find_at(CLUSTER, &[], 7).await.unwrap().is_empty());
+    let later = store.find_at(CLUSTER, &keys, 8).await;
+    assert!(matches!(later, Err(StoreError::Invalid(_))), "{later:?}");
+}
+
 pub(crate) async fn held_history_stays(database: Database) {
     let store = database.store_with(keeping(Some(Duration::ZERO))).await;
     for body in ["1", "2", "3", "4"] {

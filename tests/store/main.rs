@@ -92,6 +92,7 @@ contract! {
         history_that_is_gone_is_not_undone
         lists_of_the_past_come_page_by_page
         adopted_objects_are_as_they_were_and_take_writes
+        found_objects_of_a_revision_are_as_they_were
         held_history_stays
         large_past_state_comes_in_pages;
     keeping:

@@ -180,3 +180,26 @@ async fn revisions_that_are_gone_or_not_there_yet_are_errors() {
     assert!(matches!(later, Err(PastError::TooNew { wanted: 5, current: 4 })), "{later:?}");
     assert_eq!(clusters.view_at(CLUSTER, 4, WITHIN).await.expect("the present").snapshot.revision, 4);
 }
+
+#[tokio::test]
+async fn kept_views_weigh_by_what_differs_from_the_present_and_are_let_go_of() {
+    let store = store(Some(Duration::from_hours(1))).await;
+    let clusters = Clusters::new(store.clone(), Duration::from_hours(1));
+    let node = |what| vec![Step { kind: 0, name: 0, what }];
+    published(&store, &clusters, &[node(1), node(2), node(3), node(4)]).await;
+    let weights = || {
+        let kept = clusters.registry.pasts().kept.lock().expect("no test has panicked");
+        kept.iter().map(|kept| (kept.view.snapshot.revision, kept.weight())).collect::<Vec<_>>()
+    };
+    for revision in [3, 2] {
+        clusters.view_at(CLUSTER, revision, WITHIN).await.expect("it is kept");
+    }
+    // The second was made of the first.
+    assert_eq!(weights(), [(3, Some(1)), (2, Some(2))]);
+    published(&store, &clusters, &[node(1)]).await;
+    assert_eq!(weights(), [(3, Some(2)), (2, Some(3))]);
+    for (after, left) in [(UNUSED_FOR / 2, 2), (UNUSED_FOR, 0)] {
+        clusters.registry.pasts().release(Instant::now() + after);
+        assert_eq!(weights().len(), left);
+    }
+}

@@ -10,7 +10,7 @@ use tokio::time::{advance, sleep};
 
 use crate::{
     live::{
-        Clusters, CommitError, DEFAULT_CLUSTER, Limits,
+        Clusters, CommitError, DEFAULT_CLUSTER, Limits, fork,
         gated::{Fault, Gated},
     },
     store::{Atomicity, Call, Change, Hint, Key, Precondition, Reach, Store, StoreError, Upkeep, Write},
@@ -299,6 +299,52 @@ async fn expiry_goes_on_behind_a_cluster_that_cannot_be_written() {
     assert_eq!(clusters.expire().await, Ok(1));
 }
 
+/// A fork that ends at once, as its record.
+async fn fork(store: &Gated, cluster: &str) {
+    let body = r#"{"revision":1,"createdAt":"1970-01-01T00:00:00Z","expiresAt":"1970-01-01T00:00:00Z"}"#;
+    let change = Change::Put { body: body.into(), uid: "1".into(), node: None };
+    let made = Write { key: fork::key(), precondition: Precondition::default(), change };
+    store.commit(cluster, vec![made], Atomicity::Each).await.expect("the store writes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn expiry_goes_on_behind_a_fork_that_cannot_be_removed() {
+    let (store, clusters) = kept(&["prod"], Limits::default()).await;
+    let names = ["bad", "good"].map(|name| fork::cluster_of("prod", name));
+    for name in &names {
+        fork(&store, name).await;
+    }
+    *store.unwritable.lock().expect("no test has panicked") = Some(names[0].clone());
+    assert_eq!(clusters.expire().await, Ok(0));
+    let left = store.everywhere(crate::wire::fork::KIND).await.expect("the store answers").found;
+    assert_eq!(left.into_iter().map(|(name, _)| name).collect::<Vec<_>>(), names[..1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn forks_are_removed_with_their_cluster() {
+    let (store, clusters) = kept(&["prod", "other"], Limits::default()).await;
+    let names = ["prod", "other"].map(|base| fork::cluster_of(base, "a"));
+    for name in &names {
+        fork(&store, name).await;
+    }
+    assert_eq!(clusters.remove("prod").await, Ok(true));
+    let left = store.everywhere(crate::wire::fork::KIND).await.expect("the store answers").found;
+    assert_eq!(left.into_iter().map(|(name, _)| name).collect::<Vec<_>>(), names[1..]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn fork_that_another_replica_makes_again_begins_anew() {
+    let (store, clusters) = kept(&["prod"], Limits { poll: HOUR, ..Limits::default() }).await;
+    let name = fork::cluster_of("prod", "a");
+    fork(&store, &name).await;
+    let before = clusters.get(&name).await.expect("it loads");
+    store.remove(&name).await.expect("the store answers");
+    fork(&store, &name).await;
+    sleep(3 * HOUR).await;
+    let after = clusters.get(&name).await.expect("it loads");
+    assert!(!Arc::ptr_eq(&before, &after) && after.trouble().is_none());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_panicked_writer_is_replaced_without_a_request() {
     let (store, clusters) = kept(&["a", "b"], Limits { poll: HOUR, ..Limits::default() }).await;
@@ -314,4 +360,18 @@ async fn a_panicked_writer_is_replaced_without_a_request() {
     write(&store, "a", "last").await;
     drop(clusters);
     sleep(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn write_to_a_fork_that_was_made_again_lets_go_of_the_old_one() {
+    let (store, clusters) = kept(&["prod"], Limits { poll: HOUR, ..Limits::default() }).await;
+    let name = fork::cluster_of("prod", "a");
+    fork(&store, &name).await;
+    clusters.get(&name).await.expect("it loads");
+    store.remove(&name).await.expect("the store answers");
+    fork(&store, &name).await;
+    let call = || Call { writes: vec![put("m")], atomicity: Atomicity::Each };
+    let refused = clusters.commit(&name, call(), None).await;
+    assert!(matches!(refused, Err(CommitError::Store(StoreError::Gone(_)))), "{refused:?}");
+    assert!(clusters.commit(&name, call(), None).await.is_ok());
 }
