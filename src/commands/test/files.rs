@@ -243,8 +243,11 @@ pub(super) fn texts(path: &Path, scenario: &Scenario) -> Result<Texts, String> {
         _ => return Err("only one of pods, pod and podsFile is possible".into()),
     };
     if let Some(pods) = &pods {
-        let each = pods.iter().map(|pod| Copies::read(pod).map_or(pod.get(), |copies| copies.pod.get()));
-        let list = format!("[{}]", each.collect::<Vec<_>>().join(","));
+        let each = pods.iter().enumerate().map(|(place, pod)| match Copies::read(pod) {
+            Ok(copies) => Ok(copies.pod.get()),
+            Err(error) => Err(error.within(&format!("pods[{place}]")).to_string()),
+        });
+        let list = format!("[{}]", each.collect::<Result<Vec<_>, String>>()?.join(","));
         odd("ScheduleRequest", "pods", &list).into_iter().next().map_or(Ok(()), Err)?;
     }
     Ok(Texts { cluster, policy, profile: scenario.profile.as_deref().map(text), pods, warnings })

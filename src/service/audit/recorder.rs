@@ -69,7 +69,7 @@ pub struct Sort {
     pub lost: &'static str,
     /// The gauge of those that wait.
     pub waiting: &'static str,
-    /// What the log says of them while they cannot be recorded.
+    /// The end of the log's line while they cannot be recorded.
     pub meanwhile: &'static str,
     /// How long the first of them waits for others, so that they are recorded together.
     pub gathered_for: Duration,

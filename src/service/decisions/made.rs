@@ -4,10 +4,11 @@ use std::sync::{Arc, atomic::Ordering};
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use metrics::counter;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::{Log, Shared, trimmed, writing::lost};
+use super::{Log, Shared, trimmed};
 use crate::{
     clock,
     core::{
@@ -18,6 +19,7 @@ use crate::{
     },
     service::context::Chosen,
     store::EntryId,
+    telemetry,
     wire::{
         decision::{AskedBy, CallKind, Carried, DecisionOutcome, Share, WHOLE},
         explanation::PolicyUsed,
@@ -245,5 +247,12 @@ impl Drop for Made {
         if let Some((shared, chunk)) = self.0.take() {
             shared.writing.push(chunk);
         }
+    }
+}
+
+/// Counts decisions that are not recorded.
+pub(super) fn lost(count: u64, why: &'static str) {
+    if count > 0 {
+        counter!(telemetry::DECISIONS_DROPPED, "reason" => why).increment(count);
     }
 }

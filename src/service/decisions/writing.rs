@@ -12,7 +12,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use metrics::counter;
 use serde_json::value::RawValue;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -22,7 +21,7 @@ use tokio::{
 use super::{
     BEST, KIND, LONGEST_POD,
     calls::{Call, NotedBind, entry_of_bind, entry_of_call},
-    made::{About, Chunk, OfBatch, One, Said},
+    made::{About, Chunk, OfBatch, One, Said, lost},
     trimmed,
 };
 use crate::{
@@ -36,7 +35,6 @@ use crate::{
         supervised::Supervised,
     },
     store::Entry,
-    telemetry,
     wire::{
         decision::{BatchPlace, Charge, Decision, DecisionOutcome, Effects, JudgedPod, NodeScore, VerdictCount},
         explanation::PodName,
@@ -212,13 +210,6 @@ impl Drop for Room<'_> {
     fn drop(&mut self) {
         self.waiting.decisions.fetch_sub(self.count, Ordering::Relaxed);
         self.waiting.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
-/// Counts decisions that are not recorded.
-pub(super) fn lost(count: u64, why: &'static str) {
-    if count > 0 {
-        counter!(telemetry::DECISIONS_DROPPED, "reason" => why).increment(count);
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the decisions of a batch have in common: the state, the policy, and how they were made.
+//! The common part of the decisions of a batch: the state, the policy, and how they were made.
 
 use std::sync::Arc;
 

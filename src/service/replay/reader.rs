@@ -1,11 +1,10 @@
 //! Reading of the decisions that are to be made again, a part of a batch at a time: the newest batch first, since views of the past are made by going
 //! back, and the decisions of a batch in their order.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
-use super::walk::of_batch;
 use crate::{
     service::{
         Service,
@@ -14,7 +13,7 @@ use crate::{
         error::{Error, Result},
         memory,
     },
-    store::{Entry, EntryId, Scan},
+    store::{Entry, EntryId, Order, Scan},
     wire::decision::Decision,
 };
 
@@ -199,4 +198,11 @@ fn first_of(id: EntryId) -> Option<EntryId> {
 pub(super) fn after(text: Option<&str>) -> Result<Option<EntryId>> {
     let after = text.filter(|text| !text.is_empty()).map(str::parse::<EntryId>).transpose();
     after.map_err(|_| Error::BadRequest("continue: it is not of a reply of /replay".into()))
+}
+
+/// All entries of the batch of an entry, the first ones first, with others of that microsecond.
+pub(super) fn of_batch(cluster: &Arc<str>, of: EntryId) -> Scan {
+    let until = of.at().checked_add(Duration::from_micros(1)).ok();
+    let order = Order::OldestFirst;
+    Scan { since: Some(of.at()), until, order, limit: AT_ONCE, ..Scan::all(cluster.clone(), KIND) }
 }

@@ -2,12 +2,12 @@
 //!
 //! Every placement is put once. A decision that cannot be put again ends the walk for those after it.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use super::{
     compared::{Replayed, compared},
     head::{Found, Head, as_reason, placed, sent},
-    reader::{AT_ONCE, Read, batch_of},
+    reader::{AT_ONCE, Read, batch_of, of_batch},
 };
 use crate::{
     core::{batch::Batch, model::Pod, snapshot::Snapshot, summary::summarize},
@@ -15,12 +15,12 @@ use crate::{
     service::{
         Service,
         compute::{compute, compute_long},
-        decisions::{self, KIND},
+        decisions,
         error::Result,
         past,
         schedule::{Again, Batched, decide_again},
     },
-    store::{EntryId, Order, Scan},
+    store::EntryId,
     wire::decision::{Carried, Decision, DecisionOutcome},
 };
 
@@ -416,11 +416,4 @@ fn number(id: EntryId) -> usize {
 /// The number of decisions between two of a batch.
 fn gap(from: EntryId, to: EntryId) -> usize {
     number(to).saturating_sub(number(from)).saturating_sub(1)
-}
-
-/// All entries of the batch of an entry, the first ones first, with others of that microsecond.
-pub(super) fn of_batch(cluster: &Arc<str>, of: EntryId) -> Scan {
-    let until = of.at().checked_add(Duration::from_micros(1)).ok();
-    let order = Order::OldestFirst;
-    Scan { since: Some(of.at()), until, order, limit: AT_ONCE, ..Scan::all(cluster.clone(), KIND) }
 }
