@@ -121,7 +121,11 @@ impl Changes {
             (Some(before), Some(after)) if before.node_name != after.node_name => Self::PODS,
             (Some(before), Some(after)) => {
                 let mut changes = Self::NONE;
-                if before.labels != after.labels || before.terminating != after.terminating {
+                // A pod that was deleted and made again under its name may differ in what no update changes.
+                let is_remade = before.uid != after.uid
+                    || before.affinity != after.affinity
+                    || before.host_ports != after.host_ports;
+                if is_remade || before.labels != after.labels || before.terminating != after.terminating {
                     changes |= Self::PODS;
                 }
                 if before.requests != after.requests || before.held != after.held {
