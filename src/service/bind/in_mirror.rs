@@ -1,7 +1,7 @@
 //! Rules that every binder keeps in a mirrored cluster: the live cluster is changed through its API server only.
 //!
 //! Victims are evicted there, and the pod is nominated to the node and waits until they have left, as with kube-scheduler. It may then be decided otherwise.
-//! Whoever lost the lead evicts nobody: its snapshot is old. Static pods (owned by a `Node`) are not evicted, since their kubelet runs them again.
+//! A process that lost the lead evicts nobody: its snapshot is old. Static pods (owned by a `Node`) are not evicted, since their kubelet runs them again.
 //! Binds that Podberth cannot make there yet are refused, and say so: of pods that come with the request, claims that wait for their first consumer, devices.
 //!
 //! Source: `pkg/scheduler/framework/preemption/preemption.go` (`prepareCandidate`), `pkg/scheduler/schedule_one.go` (`updatePod`).

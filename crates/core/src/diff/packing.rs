@@ -8,7 +8,7 @@
 //! node's free memory, or its free places for pods, does not. Free memory is stranded if it suffices, but free CPU or places do not. If both are too
 //! little the node is full, and neither is stranded. Cordoned nodes do not count. One median pod measures both policies.
 //!
-//! What is stranded after a change and was not before is the price of the change in capacity: no pod of the usual size can use it.
+//! Capacity that is stranded after a change and was not before is the price of the change: no pod of the usual size can use it.
 
 use std::collections::BTreeMap;
 
