@@ -273,6 +273,7 @@ fn key(object: &Object) -> (Kind, Name, Name) {
         Object::DeviceClass(o) => (Kind::DeviceClass, "".into(), o.name.clone()),
         Object::ResourceClaim(o) => (Kind::ResourceClaim, o.namespace.clone(), o.name.clone()),
         Object::ResourceSlice(o) => (Kind::ResourceSlice, "".into(), o.name.clone()),
+        Object::NodeGroup(o) => (Kind::NodeGroup, "".into(), o.name.clone()),
     }
 }
 

@@ -5,6 +5,7 @@
 #![warn(unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 pub mod access;
+pub mod advise;
 pub mod argument;
 mod attachments;
 pub mod audit;

@@ -44,11 +44,16 @@ impl Identity {
 
     /// The rule's documentation: the `//!` lines at the head of its file, as Markdown.
     pub fn documentation(&self) -> String {
-        self.source
-            .lines()
-            .map_while(|line| line.strip_prefix("//!"))
-            .map(|line| line.strip_prefix(' ').unwrap_or(line))
-            .collect::<Vec<_>>()
-            .join("\n")
+        documentation(self.source)
     }
+}
+
+/// The documentation of a rule: the `//!` lines at the head of its file, as Markdown.
+pub fn documentation(source: &str) -> String {
+    source
+        .lines()
+        .map_while(|line| line.strip_prefix("//!"))
+        .map(|line| line.strip_prefix(' ').unwrap_or(line))
+        .collect::<Vec<_>>()
+        .join("\n")
 }

@@ -18,7 +18,7 @@ use super::devices::DeviceIndex;
 use super::directory::Directory;
 use super::index::{ImageState, Index, Slot};
 use super::model::{
-    CsiDriver, CsiNode, CsiStorageCapacity, DeviceClass, Labels, Name, Namespace, Node, PersistentVolume,
+    CsiDriver, CsiNode, CsiStorageCapacity, DeviceClass, Labels, Name, Namespace, Node, NodeGroup, PersistentVolume,
     PersistentVolumeClaim, Pod, PodDisruptionBudget, PreemptionPolicy, PriorityClass, ResourceClaim, ResourceSlice,
     RuntimeClass, StorageClass, VolumeAttachment, Workload, WorkloadKind,
 };
@@ -54,6 +54,7 @@ pub enum Kind {
     DeviceClass,
     ResourceClaim,
     ResourceSlice,
+    NodeGroup,
 }
 
 /// A parsed object of any kind.
@@ -77,6 +78,7 @@ pub enum Object {
     DeviceClass(DeviceClass),
     ResourceClaim(ResourceClaim),
     ResourceSlice(ResourceSlice),
+    NodeGroup(NodeGroup),
 }
 
 /// One cluster at one revision.
@@ -104,6 +106,7 @@ pub struct Snapshot {
     priority_classes: OrdMap<Name, Arc<PriorityClass>>,
     runtime_classes: OrdMap<Name, Arc<RuntimeClass>>,
     devices: Arc<DeviceIndex>,
+    node_groups: OrdMap<Name, Arc<NodeGroup>>,
 }
 
 static NO_LABELS: std::sync::LazyLock<Labels> = std::sync::LazyLock::new(Labels::default);
@@ -128,6 +131,7 @@ impl PartialEq for Snapshot {
             && self.priority_classes == other.priority_classes
             && self.runtime_classes == other.runtime_classes
             && self.devices == other.devices
+            && self.node_groups == other.node_groups
     }
 }
 
@@ -239,6 +243,22 @@ impl Snapshot {
     /// A service or controller by kind, namespace and name.
     pub fn workload(&self, kind: WorkloadKind, namespace: &Name, name: &Name) -> Option<&Arc<Workload>> {
         self.workloads.get(&(kind, (namespace.clone(), name.clone())))
+    }
+
+    /// All controllers of a kind, in order of namespace and name.
+    pub fn workloads_of(&self, kind: WorkloadKind) -> impl Iterator<Item = &Arc<Workload>> {
+        let first = (kind, NamespacedName::default());
+        self.workloads.range(first..).map(|(_, workload)| workload).take_while(move |workload| workload.kind == kind)
+    }
+
+    /// All node groups in order of their names.
+    pub fn node_groups(&self) -> impl Iterator<Item = &Arc<NodeGroup>> {
+        self.node_groups.values()
+    }
+
+    /// A node group by name.
+    pub fn node_group(&self, name: &str) -> Option<&Arc<NodeGroup>> {
+        self.node_groups.get(name)
     }
 
     /// All persistent volumes in order of their names.
@@ -396,6 +416,7 @@ impl Snapshot {
             Object::DeviceClass(o) => Arc::make_mut(&mut self.devices).insert_class(o),
             Object::ResourceClaim(o) => Arc::make_mut(&mut self.devices).insert_claim(o),
             Object::ResourceSlice(o) => Arc::make_mut(&mut self.devices).insert_slice(o),
+            Object::NodeGroup(o) => drop(self.node_groups.insert(o.name.clone(), Arc::new(o))),
         }
     }
 
@@ -423,6 +444,7 @@ impl Snapshot {
             Kind::DeviceClass => Arc::make_mut(&mut self.devices).remove_class(name),
             Kind::ResourceClaim => Arc::make_mut(&mut self.devices).remove_claim(&namespaced()),
             Kind::ResourceSlice => Arc::make_mut(&mut self.devices).remove_slice(name),
+            Kind::NodeGroup => drop(self.node_groups.remove(name)),
         }
     }
 

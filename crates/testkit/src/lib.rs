@@ -1,5 +1,6 @@
 //! Shared by tests and benches: builders, large clusters, issuers of tokens, and a store in memory that can fail. Never in the product's binary.
 
+pub mod answers;
 mod builders;
 pub mod certificates;
 pub mod json;

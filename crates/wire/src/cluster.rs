@@ -18,7 +18,9 @@ use super::{
     defaults,
     fault::Cause,
     kinds::{self, StoredKind},
-    objects::{Converted, csi, device, disruption, meta::ObjectMeta, node, pod, runtime_class, storage, workload},
+    objects::{
+        Converted, csi, device, disruption, meta::ObjectMeta, node, node_group, pod, runtime_class, storage, workload,
+    },
     yaml,
 };
 use podberth_core::{
@@ -49,6 +51,12 @@ pub struct Cluster {
     pub replica_sets: Vec<workload::ReplicaSet>,
     /// Stateful sets.
     pub stateful_sets: Vec<workload::StatefulSet>,
+    /// Daemon sets.
+    pub daemon_sets: Vec<workload::DaemonSet>,
+    /// Jobs.
+    pub jobs: Vec<workload::Job>,
+    /// Node groups.
+    pub node_groups: Vec<node_group::NodeGroup>,
     /// Persistent volumes.
     pub persistent_volumes: Vec<storage::PersistentVolume>,
     /// Persistent volume claims.
@@ -174,6 +182,9 @@ impl Cluster {
         into.list("replicationControllers", &self.replication_controllers, |o| o.to_core().map(Object::Workload));
         into.list("replicaSets", &self.replica_sets, |o| o.to_core().map(Object::Workload));
         into.list("statefulSets", &self.stateful_sets, |o| o.to_core().map(Object::Workload));
+        into.list("daemonSets", &self.daemon_sets, |o| o.to_core().map(Object::Workload));
+        into.list("jobs", &self.jobs, |o| o.to_core().map(Object::Workload));
+        into.list("nodeGroups", &self.node_groups, |o| o.to_core().map(Object::NodeGroup));
         into.list("persistentVolumes", &self.persistent_volumes, |o| o.to_core().map(Object::PersistentVolume));
         into.list("persistentVolumeClaims", &self.persistent_volume_claims, |o| filled_claim(o, &classes));
         into.list("csiNodes", &self.csi_nodes, |o| o.to_core().map(Object::CsiNode));

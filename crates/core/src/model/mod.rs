@@ -3,8 +3,10 @@
 mod affinity;
 mod device;
 mod disruption;
+mod facts;
 mod labels;
 mod node;
+mod node_group;
 mod pod;
 mod ports;
 mod quantity;
@@ -25,8 +27,13 @@ pub use device::{
     MOST_RESERVED_FOR, PodClaim, PodClaimSource, ResourceClaim, ResourceSlice, Wants,
 };
 pub use disruption::{PodDisruptionBudget, PreemptionPolicy, PriorityClass};
+pub use facts::{
+    ContainerState, EVICT, LocalVolume, LocalVolumeKind, MIRROR, NodeFacts, PREFER_NO_EVICTION, Phase, PodFacts,
+    RestartPolicy, SAFE_LOCAL_VOLUMES, SAFE_TO_EVICT, SCALE_DOWN_DISABLED, SOURCE,
+};
 pub use labels::{Labels, Operator, Requirement, Selector};
 pub use node::{AvoidController, ConditionStatus, Image, Node, PREFER_AVOID_PODS};
+pub use node_group::{NODE_GROUP, NodeGroup, NodeGroupOptions};
 pub use pod::Pod;
 pub use ports::{HostPort, Protocol};
 pub use quantity::{Quantity, QuantityError};

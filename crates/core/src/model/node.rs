@@ -2,7 +2,7 @@
 //!
 //! Source: `api/core/v1/types.go` (`Node`).
 
-use super::{Labels, Name, Resources, Taint, UNSCHEDULABLE, topology::HOSTNAME};
+use super::{Labels, Name, NodeFacts, Resources, Taint, UNSCHEDULABLE, topology::HOSTNAME};
 
 /// The annotation that `NodePreferAvoidPodsPriority` reads.
 pub const PREFER_AVOID_PODS: &str = "scheduler.alpha.kubernetes.io/preferAvoidPods";
@@ -26,12 +26,24 @@ pub struct Node {
     pub avoid_controllers: Vec<AvoidController>,
     /// Its conditions, by type, which the predicates of releases before 1.18 read.
     pub conditions: Vec<(Name, ConditionStatus)>,
+    /// Facts that placement does not read; `None` where it came with a decision that needs none.
+    pub facts: Option<Box<NodeFacts>>,
 }
 
 impl Node {
-    /// `true` if both nodes are equal except for their images, which only `ImageLocalityPriority` reads.
+    /// `true` if both nodes are equal for placement except for their images, which only `ImageLocalityPriority` reads.
     pub fn is_but_for_images(&self, other: &Self) -> bool {
-        let Self { name, labels, unschedulable, taints, allocatable, images: _, avoid_controllers, conditions } = self;
+        let Self {
+            name,
+            labels,
+            unschedulable,
+            taints,
+            allocatable,
+            images: _,
+            avoid_controllers,
+            conditions,
+            facts: _,
+        } = self;
         *name == other.name
             && *labels == other.labels
             && *unschedulable == other.unschedulable

@@ -3,7 +3,7 @@
 //! Source: `api/core/v1/types.go` (`Pod`).
 
 use super::{
-    Affinity, ControllerRef, Held, HostPort, Labels, Name, Node, PodClaim, PodClaimSource, PodRequests,
+    Affinity, ControllerRef, Held, HostPort, Labels, Name, Node, PodClaim, PodClaimSource, PodFacts, PodRequests,
     PreemptionPolicy, ResourceList, Resources, Toleration, TopologySpreadConstraint, Volume,
 };
 
@@ -84,6 +84,8 @@ pub struct Pod {
     pub resource_claims: Vec<PodClaim>,
     /// The [limit](crate::limits) that it exceeds, and why: no decision is made for such a pod. `None` if it keeps all limits.
     pub excess: Option<Name>,
+    /// Facts that placement does not read; `None` for those of a running pod that has none of its own ([`Pod::facts`]).
+    pub facts: Option<Box<PodFacts>>,
 }
 
 impl Pod {
@@ -125,9 +127,10 @@ impl Pod {
             start_time: _,
             created: _,
             arrival: _,
-            // How far it has come changes nothing about what it demands.
+            // How far it has come, and whether it may be evicted, changes nothing about what it demands.
             pending: _,
             ready: _,
+            facts: _,
             namespace,
             labels,
             controller,

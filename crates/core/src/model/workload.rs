@@ -2,7 +2,9 @@
 //!
 //! Source: `api/core/v1/types.go`, `api/apps/v1/types.go`.
 
-use super::{Labels, Name, Selector};
+use std::sync::Arc;
+
+use super::{Labels, Name, Pod, Selector};
 
 /// A namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,9 +25,12 @@ pub enum WorkloadKind {
     ReplicationController,
     ReplicaSet,
     StatefulSet,
+    DaemonSet,
+    Job,
 }
 
-/// A service or a controller: a selector over the pods of its namespace.
+/// A service or a controller: a selector over the pods of its namespace. Placement reads no pods of Jobs and DaemonSets off their selectors, so those
+/// have none here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workload {
     /// The kind.
@@ -38,6 +43,10 @@ pub struct Workload {
     pub uid: Name,
     /// The pods it means; `None` (absent in the object) means none.
     pub selector: Option<Selector>,
+    /// The number of pods that it is to have; `None` for kinds that do not say.
+    pub replicas: Option<i32>,
+    /// The pod that a DaemonSet makes for each node, on none. `None` for other kinds.
+    pub template: Option<Arc<Pod>>,
 }
 
 /// The controller that owns a pod (`ownerReferences` with `controller: true`).

@@ -405,6 +405,8 @@ pub fn workload(kind: WorkloadKind, name: &str, labels: &str) -> Object {
         name: name.into(),
         uid: format!("uid-{name}").into(),
         selector: Some(selector(labels)),
+        replicas: None,
+        template: None,
     })
 }
 

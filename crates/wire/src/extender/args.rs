@@ -91,7 +91,9 @@ impl<'a> Args<'a> {
                     let node: node::Node = decode::from_slice(text.as_bytes())
                         .map_err(|e| DecodeError { field: join(&path, &e.field), ..e })?;
                     let start = text.as_ptr().addr() - body.as_ptr().addr();
-                    Ok(SentNode { at: start..start + text.len(), node: Arc::new(readable(node.to_core(), &path)?) })
+                    // Placement does not read them.
+                    let node = Node { facts: None, ..readable(node.to_core(), &path)? };
+                    Ok(SentNode { at: start..start + text.len(), node: Arc::new(node) })
                 });
                 Candidates::Nodes(nodes.collect::<Result<_, DecodeError>>()?)
             }
@@ -207,7 +209,9 @@ impl<'a> Walk<'a, '_> {
         }
         let (mut node, length) = node::borrowed::read(text, images)?;
         let node = match stored.node(&node.name).map(|info| &info.node) {
-            Some(stored) if **stored == node || !images && stored.is_but_for_images(&node) => stored.clone(),
+            Some(stored) if stored.is_but_for_images(&node) && (!images || stored.images == node.images) => {
+                stored.clone()
+            }
             Some(stored) if !images => {
                 // So that the node, put in the place of the stored one, changes nothing about images.
                 node.images.clone_from(&stored.images);
@@ -402,10 +406,10 @@ mod tests {
             ("managedFields", json()),
             ("ownerReferences", list(owner)),
         ]);
-        let taint = object(vec![("key", text()), ("value", text()), ("effect", text()), ("timeAdded", time)]);
+        let taint = object(vec![("key", text()), ("value", text()), ("effect", text()), ("timeAdded", time.clone())]);
         let spec = object(vec![("unschedulable", one_of(&["true", "false"])), ("taints", list(taint))]);
         let image = object(vec![("names", list(text())), ("sizeBytes", one_of(&["1", "-7", "0"]))]);
-        let condition = object(vec![("type", text()), ("status", text())]);
+        let condition = object(vec![("type", text()), ("status", text()), ("lastTransitionTime", time)]);
         let status = object(vec![
             ("allocatable", map(&amount())),
             ("capacity", map(&amount())),

@@ -18,7 +18,7 @@ use super::{
     },
     printed, printers, selectable, wire,
 };
-use crate::objects::{csi, device, disruption, names, node, pod, runtime_class, storage, workload};
+use crate::objects::{csi, device, disruption, names, node, node_group, pod, runtime_class, storage, workload};
 use crate::selector::Fields;
 
 /// The operations of the handlers that all kinds share.
@@ -375,7 +375,7 @@ pub static ALL: &[StoredKind] = &[
         subresources: &[Subresource::Status],
         columns: printed::DAEMON_SET,
         example: r#"{"spec":{"selector":{"matchLabels":{"app":"web"}},"template":{"metadata":{"labels":{"app":"web"}},"spec":{"containers":[{"name":"web","image":"nginx"}]}}}}"#,
-        read: Nothing(names::dns_subdomain),
+        read: wire!(Kind::Workload(WorkloadKind::DaemonSet), workload::DaemonSet => Object::Workload),
         traits: &[Trait::CountsChanges],
         ..ROW
     },
@@ -387,7 +387,7 @@ pub static ALL: &[StoredKind] = &[
         subresources: &[Subresource::Status],
         columns: printed::JOB,
         example: r#"{"spec":{"completions":1,"template":{"metadata":{"labels":{"app":"web"}},"spec":{"restartPolicy":"Never","containers":[{"name":"web","image":"nginx"}]}}}}"#,
-        read: Nothing(names::dns_subdomain),
+        read: wire!(Kind::Workload(WorkloadKind::Job), workload::Job => Object::Workload),
         selectable: Fields::Listed(selectable::JOB),
         traits: &[Trait::CountsChanges],
         ..ROW
@@ -511,7 +511,7 @@ pub static ALL: &[StoredKind] = &[
         subresources: &[Subresource::Status],
         columns: printed::NODE_GROUP,
         example: r#"{"spec":{"minSize":0,"maxSize":10,"targetSize":2,"template":{"status":{"allocatable":{"cpu":"4","memory":"16Gi","pods":"110"}}}}}"#,
-        read: Nothing(names::dns_label),
+        read: wire!(Kind::NodeGroup, node_group::NodeGroup => Object::NodeGroup),
         ..ROW
     },
     StoredKind {

@@ -97,18 +97,16 @@ fn unread_kinds_are_validated_by_their_metadata_alone() {
     }
     assert_eq!(fields("configmaps", r#"{"metadata":{"name":"A b"}}"#), ["metadata.name"]);
     assert_eq!(fields("configmaps", r"{}"), ["metadata.name"]);
-    assert_eq!(fields("nodegroups", r#"{"metadata":{"name":"a.b"}}"#), ["metadata.name"], "a DNS label");
-    assert_eq!(fields("nodegroups", r#"{"metadata":{"name":"a","namespace":"b"}}"#), ["metadata.namespace"]);
     assert_eq!(fields("roles", r#"{"metadata":{"name":"system:Node x"}}"#), [] as [&str; 0], "a path segment");
     assert_eq!(fields("roles", r#"{"metadata":{"name":"a/b"}}"#), ["metadata.name"]);
     assert_eq!(fields("roles", r#"{"metadata":{"name":"system:a","generateName":"system:"}}"#), [] as [&str; 0]);
     assert_eq!(fields("leases", r#"{"metadata":{"name":"a","generateName":"system:"}}"#), ["metadata.generateName"]);
     let odd = r#"{"metadata":{"name":"a","labels":{"-":"b c"},"annotations":{"a b":""},"ownerReferences":[{}]}}"#;
-    let told: BTreeSet<String> = fields("jobs", odd).into_iter().collect();
+    let told: BTreeSet<String> = fields("deployments", odd).into_iter().collect();
     for field in ["metadata.labels", "metadata.annotations", "metadata.ownerReferences.uid"] {
         assert!(told.contains(field), "{field} is not in {told:?}");
     }
-    assert!(causes("jobs", r#"{"metadata":{"name":7}}"#).is_err(), "metadata is typed");
+    assert!(causes("deployments", r#"{"metadata":{"name":7}}"#).is_err(), "metadata is typed");
 }
 
 #[test]
@@ -266,6 +264,7 @@ fn object_kind(object: &Object) -> Kind {
         Object::DeviceClass(_) => Kind::DeviceClass,
         Object::ResourceClaim(_) => Kind::ResourceClaim,
         Object::ResourceSlice(_) => Kind::ResourceSlice,
+        Object::NodeGroup(_) => Kind::NodeGroup,
     }
 }
 

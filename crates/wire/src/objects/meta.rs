@@ -118,8 +118,7 @@ impl ObjectMeta {
 
     /// The creation time in nanoseconds since 1970. An invalid time counts as absent.
     pub(super) fn created(&self) -> Option<i64> {
-        let created: jiff::Timestamp = self.creation_timestamp.as_ref()?.parse().ok()?;
-        i64::try_from(created.as_nanosecond()).ok()
+        self.creation_timestamp.as_deref().and_then(read_instant)
     }
 
     /// `true` if its deletion has begun.
@@ -132,14 +131,19 @@ impl ObjectMeta {
     }
 }
 
-/// An RFC 3339 instant in nanoseconds since 1970.
-pub(super) fn instant(text: &str, at: &Path<'_>, faults: &mut Faults) -> Option<i64> {
-    if let Ok(instant) = text.parse::<jiff::Timestamp>() {
-        i64::try_from(instant.as_nanosecond()).ok()
-    } else {
+/// An RFC 3339 instant in nanoseconds since 1970; `None` where it cannot be read.
+pub(crate) fn read_instant(text: &str) -> Option<i64> {
+    let instant: jiff::Timestamp = text.parse().ok()?;
+    i64::try_from(instant.as_nanosecond()).ok()
+}
+
+/// An RFC 3339 instant in nanoseconds since 1970; one that cannot be read is a fault.
+pub(crate) fn instant(text: &str, at: &Path<'_>, faults: &mut Faults) -> Option<i64> {
+    let instant = read_instant(text);
+    if instant.is_none() {
         faults.unreadable(at, text, "must be an RFC 3339 date and time");
-        None
     }
+    instant
 }
 
 /// Checks and gives a map of labels.

@@ -11,6 +11,7 @@ pub mod disruption;
 pub mod meta;
 pub mod names;
 pub mod node;
+pub mod node_group;
 pub mod pod;
 pub mod quantity;
 pub mod runtime_class;

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::{
     Converted, converted,
-    meta::{ObjectMeta, OwnerReference, instant},
+    meta::{ObjectMeta, OwnerReference, instant, read_instant},
     names,
     quantity::{QuantityText, resource_list},
 };
@@ -21,7 +21,8 @@ use crate::{
     fault::{Faults, Path},
 };
 use podberth_core::model::{
-    self, AvoidController, ConditionStatus, Effect, Image, PREFER_AVOID_PODS, Resources, Taint,
+    self, AvoidController, ConditionStatus, Effect, Image, NodeFacts, PREFER_AVOID_PODS, Resources,
+    SCALE_DOWN_DISABLED, Taint,
 };
 
 /// A machine that runs pods.
@@ -96,6 +97,9 @@ pub struct NodeCondition {
     pub condition_type: String,
     /// `True`, `False` or `Unknown`.
     pub status: String,
+    /// When its status changed last, RFC 3339.
+    #[schema(nullable = false)]
+    pub last_transition_time: Option<String>,
 }
 
 impl Node {
@@ -137,6 +141,22 @@ impl Node {
                 .iter()
                 .map(|c| (c.condition_type.as_str().into(), condition_status(&c.status)))
                 .collect(),
+            facts: Some(Box::new(self.facts())),
+        }
+    }
+}
+
+impl Node {
+    /// Facts that autoscaling reads. A time or an amount that cannot be read counts as absent.
+    fn facts(&self) -> NodeFacts {
+        let ready = self.status.conditions.iter().find(|condition| condition.condition_type == "Ready");
+        let amounts = if self.status.capacity.is_empty() { self.status.allocatable.as_ref() } else { None };
+        let capacity = amounts.unwrap_or(&self.status.capacity);
+        NodeFacts {
+            capacity: Resources::from_list(&resource_list(capacity, &Path::ROOT, &mut Faults::default())),
+            created: self.metadata.created(),
+            ready_changed: ready.and_then(|ready| ready.last_transition_time.as_deref().and_then(read_instant)),
+            scale_down_disabled: self.metadata.annotations.get(SCALE_DOWN_DISABLED).is_some_and(|text| text == "true"),
         }
     }
 }

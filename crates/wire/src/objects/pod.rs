@@ -4,6 +4,7 @@
 //! `pkg/apis/core/v1/defaults.go` (`SetDefaults_Pod`), `pkg/scheduler/util/utils.go` (`GetHostPorts`).
 
 mod convert;
+mod facts;
 
 use std::collections::BTreeMap;
 
@@ -75,6 +76,11 @@ pub struct PodSpec {
     pub scheduling_gates: Vec<PodSchedulingGate>,
     /// Its claims to devices.
     pub resource_claims: Vec<PodResourceClaim>,
+    /// What happens when a container ends: `Always` (default), `OnFailure` or `Never`.
+    pub restart_policy: String,
+    /// Seconds that it has to end by itself.
+    #[schema(nullable = false)]
+    pub termination_grace_period_seconds: Option<i64>,
 }
 
 /// A claim of a pod to devices: one of both.
@@ -165,6 +171,8 @@ pub struct PodStatus {
     pub phase: String,
     /// The node on which preemption made room for it.
     pub nominated_node_name: String,
+    /// Why it is so, in one word: `Evicted`.
+    pub reason: String,
     /// Current conditions.
     pub conditions: Vec<PodCondition>,
     /// How its containers are.
@@ -200,6 +208,40 @@ pub struct ContainerStatus {
     pub resources: Option<ResourceRequirements>,
     /// Amounts that its node has set aside for it.
     pub allocated_resources: BTreeMap<String, QuantityText>,
+    /// How often it was started again.
+    pub restart_count: i32,
+    /// What it does now.
+    pub state: ContainerState,
+}
+
+/// What a container does: one of these.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ContainerState {
+    /// It waits.
+    #[schema(nullable = false)]
+    pub waiting: Option<ContainerWaiting>,
+    /// It has ended.
+    #[schema(nullable = false)]
+    pub terminated: Option<ContainerTerminated>,
+}
+
+/// A container that waits.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ContainerWaiting {
+    /// Why, in one word.
+    pub reason: String,
+}
+
+/// A container that has ended.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ContainerTerminated {
+    /// Why, in one word.
+    pub reason: String,
+    /// Its exit code.
+    pub exit_code: i32,
 }
 
 /// Something that is true of a pod, or not.
@@ -213,6 +255,9 @@ pub struct PodCondition {
     pub status: String,
     /// Why, in one word.
     pub reason: String,
+    /// When its status changed last, RFC 3339.
+    #[schema(nullable = false)]
+    pub last_transition_time: Option<String>,
 }
 
 impl Toleration {

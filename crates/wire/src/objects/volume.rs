@@ -43,6 +43,24 @@ pub struct Volume {
     /// A CSI volume.
     #[schema(nullable = false)]
     pub csi: Option<Csi>,
+    /// A folder of the node.
+    #[schema(nullable = false, value_type = std::collections::BTreeMap<String, serde_json::Value>)]
+    pub host_path: Option<HostPath>,
+    /// A folder that lives as long as the pod.
+    #[schema(nullable = false)]
+    pub empty_dir: Option<EmptyDir>,
+}
+
+/// A folder of the node. Only its presence is read.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HostPath {}
+
+/// A folder that lives as long as its pod.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct EmptyDir {
+    /// `Memory` for one in memory; empty for one on the node's disk.
+    pub medium: String,
 }
 
 /// A claim that a pod mounts.

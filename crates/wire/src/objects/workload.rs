@@ -2,7 +2,7 @@
 //!
 //! Source: `api/core/v1/types.go`, `api/apps/v1/types.go`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -11,12 +11,13 @@ use super::{
     Converted, converted,
     meta::{LabelSelector, ObjectMeta, labels},
     names,
+    pod::Pod,
 };
 use crate::{
     defaults::name_label,
     fault::{Faults, Path},
 };
-use podberth_core::model::{self, Selector, WorkloadKind};
+use podberth_core::model::{self, ControllerRef, Selector, WorkloadKind};
 
 /// A scope for names.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -65,6 +66,9 @@ pub struct ReplicationControllerSpec {
     pub selector: Option<BTreeMap<String, String>>,
     /// Template of its pods.
     pub template: PodTemplate,
+    /// The number of its pods; default 1.
+    #[schema(nullable = false)]
+    pub replicas: Option<i32>,
 }
 
 /// Template of a controller's pods.
@@ -119,6 +123,47 @@ pub struct LabelSelectorSpec {
     /// Its pods; absent means no pods.
     #[schema(nullable = false)]
     pub selector: Option<LabelSelector>,
+    /// The number of its pods; default 1.
+    #[schema(nullable = false)]
+    pub replicas: Option<i32>,
+}
+
+/// A daemon set: one pod on each node that it fits.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DaemonSet {
+    /// Name and namespace.
+    pub metadata: ObjectMeta,
+    /// Its pods.
+    pub spec: DaemonSetSpec,
+}
+
+/// The pods of a daemon set.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DaemonSetSpec {
+    /// Template of its pods.
+    #[schema(nullable = false)]
+    pub template: Option<Pod>,
+}
+
+/// A job: pods that run to their end.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Job {
+    /// Name and namespace.
+    pub metadata: ObjectMeta,
+    /// Its pods.
+    pub spec: JobSpec,
+}
+
+/// The pods of a job.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct JobSpec {
+    /// How many run at a time; default 1.
+    #[schema(nullable = false)]
+    pub parallelism: Option<i32>,
 }
 
 impl Namespace {
@@ -148,7 +193,10 @@ impl ReplicationController {
     /// The controller, and its faults.
     pub fn to_core(&self) -> Converted<model::Workload> {
         let kind = WorkloadKind::ReplicationController;
-        converted(|faults| workload(kind, &self.metadata, faults, |at, faults| self.spec.to_core(at, faults)))
+        converted(|faults| {
+            let workload = workload(kind, &self.metadata, faults, |at, faults| self.spec.to_core(at, faults));
+            model::Workload { replicas: Some(self.spec.replicas.unwrap_or(1)), ..workload }
+        })
     }
 }
 
@@ -156,7 +204,10 @@ impl ReplicaSet {
     /// The set, and its faults.
     pub fn to_core(&self) -> Converted<model::Workload> {
         let kind = WorkloadKind::ReplicaSet;
-        converted(|faults| workload(kind, &self.metadata, faults, |at, faults| self.spec.to_core(at, faults)))
+        converted(|faults| {
+            let workload = workload(kind, &self.metadata, faults, |at, faults| self.spec.to_core(at, faults));
+            model::Workload { replicas: Some(self.spec.replicas.unwrap_or(1)), ..workload }
+        })
     }
 }
 
@@ -164,7 +215,45 @@ impl StatefulSet {
     /// The set, and its faults.
     pub fn to_core(&self) -> Converted<model::Workload> {
         let kind = WorkloadKind::StatefulSet;
-        converted(|faults| workload(kind, &self.metadata, faults, |at, faults| self.spec.to_core(at, faults)))
+        converted(|faults| {
+            let workload = workload(kind, &self.metadata, faults, |at, faults| self.spec.to_core(at, faults));
+            model::Workload { replicas: Some(self.spec.replicas.unwrap_or(1)), ..workload }
+        })
+    }
+}
+
+impl DaemonSet {
+    /// The set, and its faults. A template that cannot be read is left out: nothing but autoscaling reads it.
+    pub fn to_core(&self) -> Converted<model::Workload> {
+        converted(|faults| {
+            let workload = workload(WorkloadKind::DaemonSet, &self.metadata, faults, |_, _| None);
+            let template = self.spec.template.as_ref().and_then(|template| {
+                let metadata = ObjectMeta {
+                    name: "template".into(),
+                    namespace: workload.namespace.to_string(),
+                    ..template.metadata.clone()
+                };
+                let pod = Pod { metadata, ..template.clone() }.to_core().lenient().ok()?;
+                let controller = ControllerRef {
+                    api_version: "apps/v1".into(),
+                    kind: "DaemonSet".into(),
+                    name: workload.name.clone(),
+                    uid: workload.uid.clone(),
+                };
+                Some(Arc::new(model::Pod { controller: Some(controller), ..pod }))
+            });
+            model::Workload { template, ..workload }
+        })
+    }
+}
+
+impl Job {
+    /// The job, and its faults.
+    pub fn to_core(&self) -> Converted<model::Workload> {
+        converted(|faults| {
+            let workload = workload(WorkloadKind::Job, &self.metadata, faults, |_, _| None);
+            model::Workload { replicas: Some(self.spec.parallelism.unwrap_or(1)), ..workload }
+        })
     }
 }
 
@@ -209,5 +298,7 @@ fn workload(
         name: key.name,
         uid: metadata.uid.as_str().into(),
         selector: selector(&spec_at.child("selector"), faults),
+        replicas: None,
+        template: None,
     }
 }

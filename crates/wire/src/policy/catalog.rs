@@ -1,22 +1,44 @@
-//! Every predicate and priority, as `GET /plugins` lists them: read off the two registries.
+//! Every predicate, priority and rule of advice, as `GET /plugins` lists them: read off the registries.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use podberth_core::{
+    advise::{self, Advice},
     policy::retirement,
     predicates::{self, Build, Standing},
     priorities,
     rule::Identity,
 };
 
-/// Every predicate and priority that a policy can name.
+/// Every predicate and priority that a policy can name, and the rules of advice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct PluginCatalog {
     /// Predicates, in order of evaluation.
     pub predicates: Vec<PluginInfo>,
     /// Priorities.
     pub priorities: Vec<PluginInfo>,
+    /// Rules of autoscaling and rescheduling.
+    pub advice: Vec<AdviceInfo>,
+}
+
+/// A rule of autoscaling or rescheduling.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct AdviceInfo {
+    /// Its name.
+    #[schema(example = "least-waste")]
+    pub name: &'static str,
+    /// The sort of rule: `Expander`, `EvictionStrategy`, …
+    #[schema(example = "Expander")]
+    pub kind: &'static str,
+    /// Its documentation, as Markdown.
+    pub documentation: String,
+}
+
+impl From<&Advice> for AdviceInfo {
+    fn from(advice: &Advice) -> Self {
+        Self { name: advice.name, kind: advice.kind, documentation: advice.documentation() }
+    }
 }
 
 /// A predicate or a priority.
@@ -105,6 +127,7 @@ impl PluginCatalog {
         Self {
             predicates: predicates::ALL.iter().map(PluginInfo::from).collect(),
             priorities: priorities::ALL.iter().map(PluginInfo::from).collect(),
+            advice: advise::all().map(AdviceInfo::from).collect(),
         }
     }
 }

@@ -5,6 +5,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::reader::{Field, Object};
+use crate::span;
 use podberth_core::policy::{Extender, ManagedResource, TlsConfig, TlsFiles};
 
 /// The keys of an extender.
@@ -45,43 +46,11 @@ impl Field<'_> {
 /// A duration as Go writes it, such as `1m30s`, in nanoseconds. Source: Go's `time.ParseDuration`.
 pub(super) fn duration(field: &Field<'_>) -> Option<i64> {
     let text = field.text()?;
-    let nanos = nanoseconds(text);
+    let nanos = span::nanoseconds(text);
     if nanos.is_none() {
         field.fault(format!("time: invalid duration {text:?}"));
     }
     nanos
-}
-
-fn nanoseconds(text: &str) -> Option<i64> {
-    let (sign, mut rest) = match text.strip_prefix('-') {
-        Some(rest) => (-1.0, rest),
-        None => (1.0, text.strip_prefix('+').unwrap_or(text)),
-    };
-    if rest == "0" {
-        return Some(0);
-    }
-    let mut total = 0.0;
-    loop {
-        let unit = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, after) = rest.split_at(unit);
-        let end = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
-        let (unit, after) = after.split_at(end);
-        let unit = match unit {
-            "ns" => 1.0,
-            "us" | "µs" | "μs" => 1e3,
-            "ms" => 1e6,
-            "s" => 1e9,
-            "m" => 60e9,
-            "h" => 3600e9,
-            _ => return None,
-        };
-        total += number.parse::<f64>().ok()? * unit;
-        if after.is_empty() {
-            break;
-        }
-        rest = after;
-    }
-    (total < i64::MAX as f64).then_some((sign * total) as i64)
 }
 
 /// An extender, given how its timeout and the objects in it are read.
@@ -143,7 +112,7 @@ fn bytes(field: &Field<'_>) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::nanoseconds;
+    use crate::span::nanoseconds;
 
     #[test]
     fn durations_as_go_writes_them() {

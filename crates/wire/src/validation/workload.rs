@@ -14,9 +14,10 @@ use crate::{
     objects::{
         meta::ObjectMeta,
         names,
+        node_group::NodeGroup,
         pod::Pod,
         runtime_class::RuntimeClass,
-        workload::{Namespace, ReplicaSet, ReplicationController, Service, StatefulSet},
+        workload::{DaemonSet, Job, Namespace, ReplicaSet, ReplicationController, Service, StatefulSet},
     },
 };
 use podberth_core::model::{Name, Operator, Requirement, Selector};
@@ -38,6 +39,12 @@ struct ExtraSpec {
 impl Validate for Namespace {}
 
 impl Validate for RuntimeClass {}
+
+impl Validate for DaemonSet {}
+
+impl Validate for Job {}
+
+impl Validate for NodeGroup {}
 
 impl Validate for Service {
     fn validate(&self, _: &[u8], faults: &mut Faults) -> Result<(), DecodeError> {

@@ -134,12 +134,15 @@ struct Status<'a, I: Images> {
 }
 
 #[derive(Default, serde::Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
+#[allow(dead_code, reason = "what decisions do not need is read for its type")]
 struct NodeCondition<'a> {
     #[serde(rename = "type", borrow)]
     condition_type: Text<'a>,
     #[serde(borrow)]
     status: Text<'a>,
+    #[serde(borrow)]
+    last_transition_time: Option<Text<'a>>,
 }
 
 impl<I: Images> Node<'_, I> {
@@ -171,6 +174,7 @@ impl<I: Images> Node<'_, I> {
                 .iter()
                 .map(|c| (Name::from(&*c.condition_type), super::condition_status(&c.status)))
                 .collect(),
+            facts: None,
         }
     }
 }

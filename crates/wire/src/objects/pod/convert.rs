@@ -180,6 +180,7 @@ impl Pod {
             resource_claims: self.resource_claims(),
             overhead,
             excess,
+            facts: self.facts(),
             labels: own_labels,
             namespace: key.namespace,
             name: key.name,
