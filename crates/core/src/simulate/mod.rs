@@ -340,7 +340,7 @@ impl Simulation {
 }
 
 /// Pods placed one after the other, each by the profile that it picks.
-struct Placing {
+pub(crate) struct Placing {
     profiles: Profiles,
     /// The profile of the batch.
     profile: Arc<Profile>,
@@ -349,13 +349,13 @@ struct Placing {
 }
 
 impl Placing {
-    fn new(profiles: Profiles, snapshot: Snapshot, options: batch::Options) -> Self {
+    pub(crate) fn new(profiles: Profiles, snapshot: Snapshot, options: batch::Options) -> Self {
         let profile = profiles.first().clone();
         let batch = Batch::new(profile.clone(), snapshot, options);
         Self { profiles, profile, batch, options }
     }
 
-    fn place(&mut self, pod: &Arc<Pod>) -> Placement {
+    pub(crate) fn place(&mut self, pod: &Arc<Pod>) -> Placement {
         let profile = match self.profiles.of(&pod.scheduler_name) {
             Ok(profile) => profile,
             Err(error) => return Placement::Unschedulable(error.to_string()),

@@ -1,0 +1,192 @@
+//! The cluster as the search for unneeded nodes sees it: nodes that are found go, and their pods are elsewhere from then on.
+//!
+//! Source: `cluster-autoscaler/simulator/cluster.go` (`SimulateNodeRemoval`, `findPlaceFor`, `replaceWithTaintedGhostNode`),
+//! `simulator/scheduling/hinting_simulator.go`, `simulator/clustersnapshot/predicate/plugin_runner.go` (`RunFiltersUntilPassingNode`),
+//! `simulator/clustersnapshot/scheduling_opts.go` (`lastIndexOrderMapping`).
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::{Input, TO_BE_DELETED};
+use crate::{
+    claim_choice::ClaimChoice,
+    cycle::Cycle,
+    model::{Effect, Name, Node, Pod, Taint},
+    node_set::NodeSet,
+    policy::Profiles,
+    snapshot::{Kind, Object, Snapshot},
+    work,
+};
+
+/// So many nodes are asked one by one before all are asked together.
+const ASKED_ALONE: usize = 8;
+
+/// A pod and the node that takes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Move {
+    /// The pod, as it is now.
+    pub pod: Arc<Pod>,
+    /// The node that takes it.
+    pub to: Name,
+}
+
+/// A working copy of the cluster.
+#[derive(Clone)]
+pub(super) struct Picture {
+    pub(super) snapshot: Snapshot,
+    profiles: Profiles,
+    /// All nodes, in the order in which they are tried as places for pods, and whether pods may go there.
+    names: Arc<Vec<Name>>,
+    places: Arc<HashMap<Name, usize>>,
+    is_open: Vec<bool>,
+    /// The place of the node that took a pod last: the next pod is tried on the one after it.
+    last: usize,
+    /// The highest number of a pod that was there at first.
+    arrived: u32,
+    /// The highest number of a pod by now.
+    arrivals: u32,
+    now: i64,
+}
+
+impl Picture {
+    /// The cluster without the pods that make way for others anyway.
+    pub(super) fn new(input: &Input<'_>, names: Vec<Name>) -> Self {
+        let mut snapshot = input.snapshot.clone();
+        let cutoff = input.options.expendable_pods_priority_cutoff;
+        work::spend_on(snapshot.pod_count());
+        let mut arrived = 0;
+        for pod in input.snapshot.pods().filter(|pod| pod.is_assigned()) {
+            arrived = arrived.max(pod.arrival);
+            if pod.priority.is_some_and(|priority| priority < cutoff) {
+                snapshot.delete(Kind::Pod, &pod.namespace, &pod.name);
+            } else if pod.terminal && input.counts_ended_pods {
+                snapshot.apply(Object::Pod(Box::new(Pod { terminal: false, ..(**pod).clone() })));
+            }
+        }
+        let places = names.iter().cloned().zip(0..).collect();
+        let is_open = names.iter().map(|name| !input.state.deleting.contains_key(name)).collect();
+        Self {
+            snapshot,
+            profiles: input.profiles.clone(),
+            is_open,
+            names: Arc::new(names),
+            places: Arc::new(places),
+            last: 0,
+            arrived,
+            arrivals: arrived,
+            now: input.now,
+        }
+    }
+
+    /// The pods of a node, in the order in which they came.
+    pub(super) fn pods_of(&self, node: &str) -> Vec<Arc<Pod>> {
+        let mut pods = self.snapshot.node(node).map(|info| info.pods.clone()).unwrap_or_default();
+        pods.sort_by_key(|pod| pod.arrival);
+        pods
+    }
+
+    /// The profiles that place pods.
+    pub(super) fn profiles(&self) -> &Profiles {
+        &self.profiles
+    }
+
+    /// `true` for a pod that was on this node from the first.
+    pub(super) fn was_there(&self, pod: &Pod) -> bool {
+        pod.arrival <= self.arrived
+    }
+
+    /// Takes a node away and places some of its pods elsewhere. Where one fits nowhere, nothing has changed.
+    ///
+    /// # Errors
+    /// The pod that fits nowhere.
+    pub(super) fn remove(&mut self, node: &Name, to_move: &[Arc<Pod>]) -> Result<Vec<Move>, Arc<Pod>> {
+        let mut tried = self.clone();
+        tried.close(node);
+        tried.haunt(node, !to_move.is_empty());
+        let mut moves = Vec::with_capacity(to_move.len());
+        for pod in to_move {
+            let to = tried.place(pod).ok_or_else(|| pod.clone())?;
+            moves.push(Move { pod: pod.clone(), to });
+        }
+        tried.snapshot.delete(Kind::Node, &Name::default(), node);
+        *self = tried;
+        Ok(moves)
+    }
+
+    /// No pod goes to the node any more.
+    pub(super) fn close(&mut self, node: &str) {
+        if let Some(at) = self.places.get(node) {
+            self.is_open[*at] = false;
+        }
+    }
+
+    /// Takes all pods off a node. It stays as a tainted one without pods, which topology spread still counts.
+    pub(super) fn haunt(&mut self, node: &str, taint: bool) {
+        let Some(info) = self.snapshot.node(node).cloned() else { return };
+        work::spend_on(info.pods.len());
+        for pod in &info.pods {
+            self.snapshot.delete(Kind::Pod, &pod.namespace, &pod.name);
+        }
+        if taint {
+            let mut ghost: Node = (*info.node).clone();
+            let value = (self.now / super::SECOND).to_string().into();
+            ghost.taints.push(Taint { key: TO_BE_DELETED.into(), value, effect: Effect::NoSchedule, added: None });
+            self.snapshot.apply(Object::Node(ghost));
+        }
+    }
+
+    /// Puts a pod on the first node that takes it, from the one after that which took the pod before.
+    pub(super) fn place(&mut self, pod: &Arc<Pod>) -> Option<Name> {
+        let profile = self.profiles.of(&pod.scheduler_name).ok()?.clone();
+        self.arrivals = self.arrivals.saturating_add(1);
+        let waiting = Pod {
+            node_name: Name::default(),
+            nominated_node_name: Name::default(),
+            arrival: self.arrivals,
+            ..(**pod).clone()
+        };
+        let cycle = Cycle::prepare(&profile, &waiting, &self.snapshot);
+        let at = self.first_fit(&cycle)?;
+        let node = self.names[at].clone();
+        drop(cycle);
+        let choices = profile.claim_choices(&waiting, &self.snapshot, &node);
+        self.snapshot.apply(Object::Pod(Box::new(Pod { node_name: node.clone(), ..waiting })));
+        choices.iter().flat_map(ClaimChoice::outcome).for_each(|object| self.snapshot.apply(object));
+        self.last = at;
+        Some(node)
+    }
+
+    fn first_fit(&self, cycle: &Cycle<'_, '_>) -> Option<usize> {
+        if cycle.rejection().is_some() {
+            return None;
+        }
+        let count = self.names.len();
+        let mut left = ASKED_ALONE;
+        for step in 0..count {
+            let at = (step + 1 + self.last) % count;
+            if !self.is_open[at] {
+                continue;
+            }
+            let Some(node) = self.snapshot.node_ref(&self.names[at]).filter(|node| !node.node.unschedulable) else {
+                continue;
+            };
+            if cycle.fits(node) {
+                return Some(at);
+            }
+            left -= 1;
+            if left == 0 {
+                break;
+            }
+        }
+        if left > 0 {
+            return None;
+        }
+        let fitting: NodeSet<'_> = cycle.fitting();
+        let distance = |at: usize| (at + count - (1 + self.last) % count) % count;
+        fitting
+            .iter()
+            .filter(|node| !node.node.unschedulable)
+            .filter_map(|node| self.places.get(node.name()).copied())
+            .filter(|at| self.is_open[*at])
+            .min_by_key(|at| distance(*at))
+    }
+}
