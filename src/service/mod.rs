@@ -10,6 +10,7 @@ use crate::{extenders::Extenders, live::Clusters, store::Storage};
 
 pub mod access;
 pub mod audit;
+pub mod autoscale;
 pub mod bind;
 pub mod clusters;
 pub mod compute;

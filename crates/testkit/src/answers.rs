@@ -3,8 +3,9 @@
 //! Lists are sets, but for those named `order` and `steps`. Quantities and numbers are compared by value; texts of `message` and `error` only have to be there, and of
 //! `podsRemainUnschedulable` only the keys count.
 
-use std::{fs, io::Read, path::Path, process::Command};
+use std::{fs::File, io::Read, path::Path};
 
+use flate2::read::GzDecoder;
 use serde_json::{Map, Value};
 
 /// The cases of a file of gzipped JSON lines.
@@ -12,15 +13,9 @@ use serde_json::{Map, Value};
 /// # Panics
 /// If the file cannot be read.
 pub fn cases(path: &Path) -> Vec<Value> {
-    let text = if path.extension().is_some_and(|extension| extension == "gz") {
-        let done = Command::new("gzip").arg("-dc").arg(path).output().expect("gzip runs");
-        assert!(done.status.success(), "{} cannot be unpacked", path.display());
-        String::from_utf8(done.stdout).expect("UTF-8")
-    } else {
-        let mut text = String::new();
-        fs::File::open(path).and_then(|mut file| file.read_to_string(&mut text)).expect("the file can be read");
-        text
-    };
+    let file = File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut text = String::new();
+    GzDecoder::new(file).read_to_string(&mut text).expect("the file is gzipped text");
     text.lines().map(|line| serde_json::from_str(line).expect("a case is JSON")).collect()
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::kinds::{self, StoredKind};
+use podberth_core::snapshot::Kind;
 
 mod validation;
 
@@ -22,9 +23,10 @@ pub const STATUS: &str = "sync";
 /// The beginning of the keys of annotations that are Podberth's own: those of a mirrored object stay when the mirror writes it.
 pub const OWN_ANNOTATIONS: &str = "podberth.io/";
 
-/// The kinds that are mirrored unless a source names some of them: those that decisions read.
+/// The kinds that are mirrored unless a source names some of them: those that decisions read. Node groups are Podberth's own.
 pub fn mirrored() -> impl Iterator<Item = &'static StoredKind> {
-    kinds::shared().filter(|kind| kind.core().is_some() && kind.is_stored_form())
+    let is_own = |kind: &StoredKind| kind.is(Kind::NodeGroup);
+    kinds::shared().filter(move |kind| kind.core().is_some() && kind.is_stored_form() && !is_own(kind))
 }
 
 /// The name of a kind in [`ClusterSource::kinds`]: `pods`, `replicasets.apps`.

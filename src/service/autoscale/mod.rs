@@ -1,0 +1,3 @@
+//! Autoscaling: what `/autoscale/…` answers, and the loops that act on it.
+
+pub mod machine;
