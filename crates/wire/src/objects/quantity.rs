@@ -75,7 +75,7 @@ pub fn resource_list(map: &BTreeMap<String, QuantityText>, at: &Path<'_>, faults
 }
 
 /// The amount; an invalid text is a fault. `wire::validation` reports negative amounts.
-pub(super) fn amount(text: &str, at: &Path<'_>, faults: &mut Faults) -> Option<Quantity> {
+pub(crate) fn amount(text: &str, at: &Path<'_>, faults: &mut Faults) -> Option<Quantity> {
     // Blanks around it are passed over (`Quantity.UnmarshalJSON`).
     match text.trim().parse::<Quantity>() {
         Ok(quantity) => Some(quantity),
