@@ -62,6 +62,7 @@ use crate::{
 mod access;
 pub mod archive;
 mod audit;
+mod autoscale;
 mod decisions;
 mod mirrors;
 mod policy_file;
@@ -122,6 +123,9 @@ pub enum Error {
     /// Requests cannot be recorded.
     #[error("cannot record requests: {0}")]
     Audit(String),
+    /// A loop of autoscaling cannot begin.
+    #[error("cannot autoscale: {0}")]
+    Autoscale(String),
     /// A live cluster cannot be mirrored.
     #[error("cannot mirror a live cluster: {0}")]
     Sync(String),
@@ -178,6 +182,7 @@ struct Server {
     lifecycle: Option<Lifecycle>,
     mirrors: mirrors::Mirrors,
     scheduler: Option<Scheduler>,
+    autoscaling: autoscale::Loops,
     recovery: Option<Leads>,
     tracing: Option<Tracing>,
     certificates: Option<Certificates>,
@@ -267,6 +272,7 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
     let are_reached = state.sources.are_reached();
     let loops = settings.loops.clone().or_else(|| are_reached.then(Loops::default));
     let scheduler = loops.map(|loops| Scheduler::start(&state, holder, &loops));
+    let autoscaling = autoscale::Loops::start(settings, &state, holder)?;
     let mirrors = live_clusters.mirrors(&state, holder);
     let recovery = are_reached.then(|| bind::look_after(&state, holder));
     Ok(Server {
@@ -279,6 +285,7 @@ async fn start(settings: &Settings) -> Result<Server, Error> {
         lifecycle,
         mirrors,
         scheduler,
+        autoscaling,
         recovery,
         tracing,
         certificates,
@@ -340,7 +347,7 @@ impl Server {
     /// Serves until the signal to stop: then it is not ready, drains requests, and closes the database.
     async fn run(self, settings: &Settings, stop: impl Future<Output = ()>) -> Result<(), Error> {
         let Self { listener, address, store, state, router, upkeep, lifecycle, mirrors, .. } = self;
-        let Self { scheduler, recovery, tracing, certificates, .. } = self;
+        let Self { scheduler, autoscaling, recovery, tracing, certificates, .. } = self;
         let scheme = if certificates.is_some() { "https" } else { "http" };
         info!(%address, version = env!("CARGO_PKG_VERSION"), "listening on {scheme}://{address} (the API: {scheme}://{address}/docs)");
         if state.manner.authenticator.is_none() && !address.ip().to_canonical().is_loopback() {
@@ -372,6 +379,7 @@ impl Server {
         if let Some(scheduler) = scheduler {
             scheduler.end().await;
         }
+        autoscaling.end().await;
         if let Some(recovery) = recovery {
             recovery.end().await;
         }

@@ -24,6 +24,7 @@ use crate::{
 };
 
 mod audit;
+mod autoscale;
 mod database;
 mod decisions;
 mod limits;
@@ -36,6 +37,7 @@ pub(crate) use self::values::duration;
 use self::values::{bytes, cluster_names, collector, count, public_url, ratio, up_to_an_hour};
 pub use self::{
     audit::AuditSettings,
+    autoscale::{Autoscale, AutoscaleSettings},
     database::{DatabaseSettings, shows_password},
     decisions::DecisionSettings,
     limits::LimitSettings,
@@ -126,6 +128,10 @@ pub struct Settings {
     /// Settings of live clusters.
     #[command(flatten)]
     pub sync: SyncSettings,
+
+    /// Settings of autoscaling.
+    #[command(flatten)]
+    pub autoscaling: AutoscaleSettings,
 
     /// Time for which an Event is kept after it happened last; 0s keeps Events for ever
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]

@@ -1,4 +1,4 @@
-//! Small documents of https servers that the operator named: bounded in time and size. Redirects are not followed.
+//! Small documents of servers that the operator named, and messages to them: bounded in time and size. Redirects are not followed.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,10 +23,11 @@ const LONGEST: Duration = Duration::from_secs(10);
 
 const USER_AGENT: &str = concat!("podberth/", env!("CARGO_PKG_VERSION"));
 
-/// A client of https servers.
+/// A client of servers that are known by their certificates; of others only where it was made so.
 #[derive(Clone, Debug)]
 pub struct Fetcher {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    allows_http: bool,
 }
 
 impl Fetcher {
@@ -35,6 +36,18 @@ impl Fetcher {
     /// # Errors
     /// If the text has no certificate, or one that cannot be read.
     pub fn new(authorities: &str) -> Result<Self, String> {
+        Self::build(authorities, false)
+    }
+
+    /// As [`Self::new`], for servers that speak HTTP without TLS as well.
+    ///
+    /// # Errors
+    /// As for [`Self::new`].
+    pub fn with_http(authorities: &str) -> Result<Self, String> {
+        Self::build(authorities, true)
+    }
+
+    fn build(authorities: &str, allows_http: bool) -> Result<Self, String> {
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         if !authorities.is_empty() {
             roots = RootCertStore::empty();
@@ -50,10 +63,11 @@ impl Fetcher {
         let config = builder.with_root_certificates(roots).with_no_client_auth();
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
-        let connector =
-            HttpsConnectorBuilder::new().with_tls_config(config).https_only().enable_http1().wrap_connector(tcp);
+        let connector = HttpsConnectorBuilder::new().with_tls_config(config);
+        let connector = if allows_http { connector.https_or_http() } else { connector.https_only() };
+        let connector = connector.enable_http1().wrap_connector(tcp);
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
-        Ok(Self { client })
+        Ok(Self { client, allows_http })
     }
 
     /// The document at a URL.
@@ -62,8 +76,27 @@ impl Fetcher {
     /// If there is none: the server cannot be reached or is not known by its authority, its code is not 200, the document is longer
     /// than `most` bytes, or it takes more than ten seconds.
     pub async fn get(&self, url: &str, most: usize) -> Result<Bytes, String> {
-        let request = Request::builder().method(Method::GET).uri(checked(url)?).body(Full::default());
+        let request = Request::builder().method(Method::GET).uri(self.checked(url)?).body(Full::default());
         self.exchange(request.map_err(|error| error.to_string())?, most).await
+    }
+
+    /// Sends a JSON body to a URL, with these headers, and reads the reply.
+    ///
+    /// # Errors
+    /// As for [`Self::get`], where the code is not one of success.
+    pub async fn post(
+        &self,
+        url: &str,
+        headers: &[(&'static str, &str)],
+        body: Bytes,
+        most: usize,
+    ) -> Result<Bytes, String> {
+        let mut request = Request::builder().method(Method::POST).uri(self.checked(url)?);
+        request = request.header(header::CONTENT_TYPE, "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.exchange(request.body(Full::new(body)).map_err(|error| error.to_string())?, most).await
     }
 
     async fn exchange(&self, mut request: Request<Full<Bytes>>, most: usize) -> Result<Bytes, String> {
@@ -83,14 +116,16 @@ impl Fetcher {
         };
         timeout(LONGEST, exchange).await.unwrap_or_else(|_| Err(format!("no reply within {} s", LONGEST.as_secs())))
     }
-}
 
-/// A URL that may be asked.
-fn checked(url: &str) -> Result<Uri, String> {
-    let uri: Uri = url.parse().map_err(|error| format!("{url:?} is no URL: {error}"))?;
-    let authority = uri.authority().map_or("", |authority| authority.as_str());
-    if uri.scheme_str() != Some("https") || authority.is_empty() || authority.contains('@') {
-        return Err(format!("{url:?} is no URL that begins with https:// and has no password"));
+    /// A URL that may be asked.
+    fn checked(&self, url: &str) -> Result<Uri, String> {
+        let uri: Uri = url.parse().map_err(|error| format!("{url:?} is no URL: {error}"))?;
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        let speaks = uri.scheme_str() == Some("https") || self.allows_http && uri.scheme_str() == Some("http");
+        if !speaks || authority.is_empty() || authority.contains('@') {
+            let schemes = if self.allows_http { "http:// or https://" } else { "https://" };
+            return Err(format!("{url:?} is no URL that begins with {schemes} and has no password"));
+        }
+        Ok(uri)
     }
-    Ok(uri)
 }

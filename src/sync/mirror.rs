@@ -19,8 +19,8 @@ use crate::{
     },
     telemetry::labels::CLUSTERS,
     wire::{
-        kinds::{self, Served, StoredKind},
-        source::{ClusterSource, SyncStatus},
+        kinds::StoredKind,
+        source::{ClusterSource, SyncStatus, mirrored as mirrored_kinds},
     },
 };
 
@@ -199,10 +199,7 @@ async fn tell(shared: &Shared, board: &Board) {
 
 /// The kinds that a source is mirrored in.
 pub(super) fn kinds_of(source: &ClusterSource) -> Vec<Arc<Mirrored>> {
-    let is_wanted = |kind: &&StoredKind| match &source.kinds {
-        Some(keys) => keys.contains(&kind.key()),
-        None => kind.core().is_some(),
-    };
-    let kinds = kinds::ALL.iter().filter(|kind| matches!(kind.served, Served::Shared)).filter(is_wanted);
+    let is_wanted = |kind: &&StoredKind| source.kinds.as_ref().is_none_or(|keys| keys.contains(&kind.key()));
+    let kinds = mirrored_kinds().filter(is_wanted);
     kinds.map(|kind| Arc::new(Mirrored::new(kind, source.trim))).collect()
 }

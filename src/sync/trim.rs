@@ -4,7 +4,7 @@
 //!
 //! [`Trim::Scheduling`] drops the book-keeping of field managers, the last-applied configuration of kubectl, and of pods and of the templates of
 //! workloads what containers run and what they do: environment, commands, probes, hooks. Of the statuses of containers the amounts stay, which
-//! decisions read while a pod is resized. Labels, requests, images, ports, volumes, conditions stay.
+//! decisions read while a pod is resized, and why they wait or ended and how often they were started again, which rescheduling reads. Labels, requests, images, ports, volumes, conditions stay.
 //!
 //! Noise is dropped or, under [`Trim::Full`], kept without counting as a change: a kubelet that reports a healthy node sets only
 //! `lastHeartbeatTime` (`pkg/kubelet/nodestatus/setters.go`), and no decision reads it. `metadata.generation` is no noise: an eviction compares it
@@ -53,11 +53,9 @@ const CONTAINER: &[&str] = &[
 
 /// Fields of the status of a container that say what it does.
 const CONTAINER_STATUS: &[&str] = &[
-    "state",
     "lastState",
     "ready",
     "started",
-    "restartCount",
     "image",
     "imageID",
     "containerID",
@@ -65,6 +63,16 @@ const CONTAINER_STATUS: &[&str] = &[
     "user",
     "stopSignal",
     "allocatedResourcesStatus",
+];
+
+/// Parts of the state of a container that say no more than that it runs, or repeat others.
+const CONTAINER_STATE: &[Path] = &[
+    &["running"],
+    &["waiting", "message"],
+    &["terminated", "message"],
+    &["terminated", "containerID"],
+    &["terminated", "startedAt"],
+    &["terminated", "finishedAt"],
 ];
 
 const CONTAINERS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
@@ -92,6 +100,9 @@ impl Rules {
         if kind.is(Kind::Pod) {
             let fields = STATUSES.iter().flat_map(|list| CONTAINER_STATUS.iter().map(move |field| (list, field)));
             dropped.extend(fields.map(|(list, field)| vec!["status", *list, "*", *field]));
+            let states = STATUSES.iter().flat_map(|list| CONTAINER_STATE.iter().map(move |field| (list, field)));
+            let of = |(list, field): (&&'static str, &Path)| [&["status", *list, "*", "state"], *field].concat();
+            dropped.extend(states.map(of));
         }
         Self { dropped, noise: Vec::new() }
     }
@@ -221,8 +232,8 @@ mod tests {
 
     #[test]
     fn a_pod_keeps_what_decisions_read_and_loses_what_it_runs() {
-        let pod = r#"{"metadata":{"name":"web","managedFields":[{"manager":"kubelet"}],"annotations":{"a":"1","kubectl.kubernetes.io/last-applied-configuration":"{}"},"uid":"u"},"spec":{"containers":[{"name":"c","image":"nginx","env":[{"name":"A","value":"secret"}],"command":["sh"],"args":["-c"],"resources":{"requests":{"cpu":1.50}},"ports":[{"hostPort":80}]}],"nodeName":"n","initContainers":[{"name":"i","envFrom":[{}]}]},"status":{"phase":"Running","containerStatuses":[{"name":"c","restartCount":3,"state":{"running":{}},"resources":{"requests":{"cpu":"2"}}}],"conditions":[{"type":"Ready","lastProbeTime":null,"status":"True"}]}}"#;
-        let kept = r#"{"metadata":{"name":"web","annotations":{"a":"1"},"uid":"u"},"spec":{"containers":[{"name":"c","image":"nginx","resources":{"requests":{"cpu":1.50}},"ports":[{"hostPort":80}]}],"nodeName":"n","initContainers":[{"name":"i"}]},"status":{"phase":"Running","containerStatuses":[{"name":"c","resources":{"requests":{"cpu":"2"}}}],"conditions":[{"type":"Ready","status":"True"}]}}"#;
+        let pod = r#"{"metadata":{"name":"web","managedFields":[{"manager":"kubelet"}],"annotations":{"a":"1","kubectl.kubernetes.io/last-applied-configuration":"{}"},"uid":"u"},"spec":{"containers":[{"name":"c","image":"nginx","env":[{"name":"A","value":"secret"}],"command":["sh"],"args":["-c"],"resources":{"requests":{"cpu":1.50}},"ports":[{"hostPort":80}]}],"nodeName":"n","initContainers":[{"name":"i","envFrom":[{}]}]},"status":{"phase":"Running","containerStatuses":[{"name":"c","restartCount":3,"state":{"running":{},"terminated":{"reason":"Error","startedAt":"x"}},"resources":{"requests":{"cpu":"2"}}}],"conditions":[{"type":"Ready","lastProbeTime":null,"status":"True"}]}}"#;
+        let kept = r#"{"metadata":{"name":"web","annotations":{"a":"1"},"uid":"u"},"spec":{"containers":[{"name":"c","image":"nginx","resources":{"requests":{"cpu":1.50}},"ports":[{"hostPort":80}]}],"nodeName":"n","initContainers":[{"name":"i"}]},"status":{"phase":"Running","containerStatuses":[{"name":"c","restartCount":3,"state":{"terminated":{"reason":"Error"}},"resources":{"requests":{"cpu":"2"}}}],"conditions":[{"type":"Ready","status":"True"}]}}"#;
         assert_eq!(rules("pods", Trim::Scheduling).trimmed(pod).unwrap(), kept);
         assert_eq!(rules("pods", Trim::Full).trimmed(pod).unwrap(), pod);
     }

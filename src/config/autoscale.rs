@@ -1,0 +1,48 @@
+//! Settings of autoscaling.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, ValueEnum};
+
+use super::values::duration;
+
+/// Doing of the loop over node groups.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Autoscale {
+    /// There is no loop; `/autoscale/...` answers.
+    #[default]
+    Off,
+    /// The loop notes what it would do, which `GET /autoscale/status` shows.
+    Advise,
+    /// The loop does it.
+    Act,
+}
+
+/// The settings of autoscaling.
+#[derive(Clone, Debug, Args)]
+pub struct AutoscaleSettings {
+    /// The loop over node groups: off; advise, which notes what it would do; or act, which changes target sizes, drains nodes and tells the webhook. Of
+    /// several processes on a database one does it
+    #[arg(long, value_name = "WHAT", value_enum, default_value = "off")]
+    pub autoscale: Autoscale,
+
+    /// Clusters whose node groups the loop looks after, separated by commas
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "default")]
+    pub autoscale_clusters: Vec<String>,
+
+    /// Time between two turns of the loop
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    pub autoscale_interval: Duration,
+
+    /// URL that is told of changed target sizes and of nodes to delete; see docs/autoscale.md
+    #[arg(long, value_name = "URL")]
+    pub autoscale_webhook: Option<String>,
+
+    /// File with the key by which messages to --autoscale-webhook are signed
+    #[arg(long, value_name = "FILE", requires = "autoscale_webhook")]
+    pub autoscale_webhook_key_file: Option<PathBuf>,
+
+    /// File with the authorities in PEM by which --autoscale-webhook is known; those of the public internet where it is not given
+    #[arg(long, value_name = "FILE", requires = "autoscale_webhook")]
+    pub autoscale_webhook_ca_file: Option<PathBuf>,
+}
