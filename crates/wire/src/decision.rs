@@ -121,6 +121,19 @@ pub enum CallKind {
     Prioritize,
     /// `/bind`, or `pods/binding`
     Bind,
+    /// The loop over node groups
+    Autoscale,
+    /// The loop over HorizontalPodAutoscalers
+    Hpa,
+    /// The rescheduling loop
+    Reschedule,
+}
+
+impl CallKind {
+    /// `true` if a node was chosen among several, so that the choice can be made again.
+    pub fn is_choice(self) -> bool {
+        matches!(self, Self::Schedule | Self::Loop | Self::Filter | Self::Prioritize)
+    }
 }
 
 /// The result of a decision.
@@ -140,6 +153,8 @@ pub enum DecisionOutcome {
     /// The caller was answered, and decided by itself (`/filter`, `/prioritize`).
     #[default]
     Answered,
+    /// A loop of autoscaling or rescheduling did something; `message` tells what and why.
+    Acted,
 }
 
 /// The user and the program that asked for a decision.

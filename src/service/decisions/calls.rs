@@ -31,6 +31,9 @@ use crate::{
 /// Bytes of the names of candidates that are recorded at most.
 const LONGEST_NAMES: usize = 64 << 10;
 
+/// The user in records of actions that no client asked for.
+const LOOPS: &str = "system:podberth";
+
 /// A call that is to be recorded.
 #[derive(Debug)]
 pub struct Sample {
@@ -99,6 +102,13 @@ impl Sample {
 }
 
 impl Log {
+    /// Records an action of a loop.
+    pub fn acted(&self, action: Action) {
+        if let Some(shared) = &self.0 {
+            shared.writing.push_action(action);
+        }
+    }
+
     /// Records a bind.
     pub fn bound(&self, bind: NotedBind) {
         if let Some(shared) = &self.0 {
@@ -308,6 +318,43 @@ pub(super) fn entry_of_bind(bind: NotedBind) -> Option<Entry> {
         outcome: DecisionOutcome::Bound,
         node: Some(node),
         unrepeatable: view.source.as_ref().map(|_| "the API server of the live cluster judged it".into()),
+        ..Decision::default()
+    };
+    finished(&cluster, &mut decision, EntryId::new(clock::now(), chance()))
+}
+
+/// An action of a loop, with its reason.
+#[derive(Debug, Default)]
+pub struct Action {
+    /// The cluster.
+    pub cluster: Arc<str>,
+    /// The part of the cluster's history that it belongs to.
+    pub epoch: u64,
+    /// The loop.
+    pub call: CallKind,
+    /// The pod or the workload that it is about, by namespace and name; empty for none.
+    pub object: (String, String),
+    /// The node that it is about.
+    pub node: Option<String>,
+    /// The revision of the state on which it was decided.
+    pub revision: u64,
+    /// What was done, and why.
+    pub message: String,
+}
+
+/// The entry of an action.
+pub(super) fn entry_of_action(action: Action) -> Option<Entry> {
+    let Action { cluster, epoch: _, call, object: (namespace, name), node, revision, message } = action;
+    let mut decision = Decision {
+        cluster: cluster.to_string(),
+        call,
+        by: AskedBy { user: LOOPS.into(), agent: String::new() },
+        pod: JudgedPod { namespace, name, ..JudgedPod::default() },
+        revision,
+        outcome: DecisionOutcome::Acted,
+        node,
+        message: Some(message),
+        unrepeatable: Some("it is an action of a loop and no placement".into()),
         ..Decision::default()
     };
     finished(&cluster, &mut decision, EntryId::new(clock::now(), chance()))

@@ -23,7 +23,7 @@ use crate::{
 };
 
 pub use self::{
-    calls::{Answered, NotedBind, Sample},
+    calls::{Action, Answered, NotedBind, Sample},
     made::{About, Made, Making, Said},
     read::{Asked, get, list, masked},
     writing::{effects, summarized},

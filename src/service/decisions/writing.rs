@@ -20,7 +20,7 @@ use tokio::{
 
 use super::{
     BEST, KIND, LONGEST_POD,
-    calls::{Call, NotedBind, entry_of_bind, entry_of_call},
+    calls::{Action, Call, NotedBind, entry_of_action, entry_of_bind, entry_of_call},
     made::{About, Chunk, OfBatch, One, Said, lost},
     trimmed,
 };
@@ -62,6 +62,7 @@ enum Message {
     Chunk(Chunk),
     Call(Box<Call>),
     Bind(Box<NotedBind>),
+    Action(Box<Action>),
     /// Asks for the recorder's mark behind all before.
     Mark(oneshot::Sender<u64>),
 }
@@ -90,7 +91,7 @@ impl Message {
                 (chunk.decisions.len(), bodies.map(Bytes::len).sum())
             }
             Self::Call(call) => (1, call.body.len().saturating_mul(2)),
-            Self::Bind(_) => (1, 0),
+            Self::Bind(_) | Self::Action(_) => (1, 0),
             Self::Mark(_) => (0, 0),
         }
     }
@@ -101,6 +102,7 @@ impl Message {
             Self::Chunk(chunk) => chunk.about.epoch,
             Self::Call(call) => call.context.epoch,
             Self::Bind(bind) => bind.epoch,
+            Self::Action(action) => action.epoch,
             Self::Mark(_) => 0,
         }
     }
@@ -111,6 +113,7 @@ impl Message {
             Self::Chunk(chunk) => entries(&chunk, budget),
             Self::Call(call) => entry_of_call(*call).into_iter().collect(),
             Self::Bind(bind) => entry_of_bind(*bind).into_iter().collect(),
+            Self::Action(action) => entry_of_action(*action).into_iter().collect(),
             Self::Mark(_) => Vec::new(),
         }
     }
@@ -169,6 +172,11 @@ impl Writing {
     /// Takes a bind in, if there is room for it.
     pub(super) fn push_bind(&self, bind: NotedBind) {
         self.send(Message::Bind(Box::new(bind)));
+    }
+
+    /// Takes an action in, if there is room for it.
+    pub(super) fn push_action(&self, action: Action) {
+        self.send(Message::Action(Box::new(action)));
     }
 
     fn send(&self, message: Message) {

@@ -33,7 +33,7 @@ use crate::{
     store::{ListQuery, Record},
     wire::{
         access::token,
-        decision::{CallKind, Decision},
+        decision::Decision,
         decode,
         explanation::Explanation,
         kinds::{self, StoredKind},
@@ -78,8 +78,8 @@ pub async fn bundle(
 ) -> Result<Value> {
     let decision = decisions::get(service, cluster, id).await?;
     let gone = |why: String| Error::Expired(format!("there is no bundle of the decision {id}: {why}"));
-    if decision.call == CallKind::Bind {
-        return Err(Error::BadRequest("a bind that was asked for is no choice among nodes: there is no bundle".into()));
+    if !decision.call.is_choice() {
+        return Err(Error::BadRequest("it is no choice among nodes: there is no bundle".into()));
     }
     let walk = Box::pin(Walk::to(service, cluster, &decision, true)).await?;
     let (pod, _) = walk.come_to(&decision).map_err(gone)?;

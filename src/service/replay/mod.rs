@@ -168,6 +168,9 @@ impl Replaying {
         let answer = match (decision.call, walk.stands_at(decision)) {
             (_, Err(why)) => Replayed::Skipped(why),
             (CallKind::Bind, Ok(head)) => head.bind_again(decision),
+            (CallKind::Autoscale | CallKind::Hpa | CallKind::Reschedule, Ok(_)) => {
+                Replayed::Skipped("it is an action of a loop and no placement".into())
+            }
             (CallKind::Filter | CallKind::Prioritize, Ok(head)) => {
                 call_again(self.asked.clone().of_the_past(head.view.clone()), decision)
             }
@@ -215,7 +218,7 @@ pub async fn explain(service: &Service, cluster: &Arc<str>, id: &str, mut sight:
 /// # Errors
 /// Those of the store.
 pub async fn completed(service: &Service, cluster: &Arc<str>, decision: Decision) -> Result<Decision> {
-    if decision.verdicts.is_some() || decision.digest.is_some() || decision.call == CallKind::Bind {
+    if decision.verdicts.is_some() || decision.digest.is_some() || !decision.call.is_choice() {
         return Ok(decision);
     }
     let mut walk = Box::pin(Walk::to(service, cluster, &decision, false)).await?;

@@ -38,6 +38,7 @@ impl Visit for Cases {
         let pod = found.clone().map(|(pod, _)| pod);
         let why = match (found, walk.head()) {
             _ if decision.call == CallKind::Bind => Err("its client named the node".to_owned()),
+            _ if !decision.call.is_choice() => Err("it is an action of a loop and no placement".to_owned()),
             _ if decision.candidates.is_some() => Err("it was about some nodes".to_owned()),
             (Ok((pod, _)), Some(head)) => Ok((pod, head.chosen.profile().clone())),
             (Ok(_), None) => Err("the state that it was made on is not known".to_owned()),
