@@ -4,6 +4,7 @@
 //! `//!` lines are its documentation, and one row of its room's `ALL`.
 
 pub mod groups;
+pub mod reschedule;
 pub mod scale_down;
 
 /// A rule of advice, as `GET /plugins` lists it.
@@ -26,6 +27,6 @@ impl Advice {
 
 /// The rules of all rooms.
 pub fn all() -> impl Iterator<Item = &'static Advice> {
-    let rooms: [&'static [Advice]; 1] = [scale_down::ALL];
+    let rooms: [&'static [Advice]; 2] = [reschedule::ALL, scale_down::ALL];
     rooms.into_iter().flatten()
 }

@@ -98,6 +98,8 @@ pub struct PodFacts {
     pub safe_to_evict: Option<Name>,
     /// Annotation [`SAFE_LOCAL_VOLUMES`].
     pub safe_local_volumes: Option<Name>,
+    /// `true` if all its containers have limits of CPU and memory, which their requests equal in sum (quality of service `Guaranteed`).
+    pub guaranteed: bool,
     /// `true` if annotation [`EVICT`] is there.
     pub evict: bool,
     /// `true` if annotation [`PREFER_NO_EVICTION`] is there.

@@ -1,4 +1,5 @@
 //! Requests and replies of autoscaling and rescheduling.
 
 pub mod groups;
+pub mod reschedule;
 pub mod scale_down;

@@ -1,13 +1,16 @@
 //! Facts of a pod that eviction and autoscaling read.
 
+use std::collections::BTreeMap;
+
 use super::{ContainerStatus, Pod};
 use crate::objects::{
     meta::{ObjectMeta, read_instant},
+    quantity::QuantityText,
     volume::Volume,
 };
 use podberth_core::model::{
-    self, ContainerState, EVICT, LocalVolume, LocalVolumeKind, MIRROR, PREFER_NO_EVICTION, Phase, PodFacts,
-    RestartPolicy, SAFE_LOCAL_VOLUMES, SAFE_TO_EVICT, SOURCE,
+    self, ContainerState, EVICT, LocalVolume, LocalVolumeKind, MIRROR, PREFER_NO_EVICTION, Phase, PodFacts, Quantity,
+    RestartPolicy, SAFE_LOCAL_VOLUMES, SAFE_TO_EVICT, SOURCE, resources,
 };
 
 impl Pod {
@@ -36,6 +39,7 @@ impl Pod {
             other_owners: owner_references.iter().filter(|o| !o.controller).map(|o| o.kind.as_str().into()).collect(),
             safe_to_evict: text(SAFE_TO_EVICT),
             safe_local_volumes: text(SAFE_LOCAL_VOLUMES),
+            guaranteed: self.is_guaranteed(),
             evict: annotations.contains_key(EVICT),
             prefers_no_eviction: annotations.contains_key(PREFER_NO_EVICTION),
             mirror: annotations.contains_key(MIRROR),
@@ -50,6 +54,31 @@ impl Pod {
         };
         (facts != PodFacts::default()).then(|| Box::new(facts))
     }
+}
+
+impl Pod {
+    /// `true` if every container has limits of CPU and memory, and the sums of requests equal those of the limits
+    /// (`pkg/apis/core/v1/helper/qos/qos.go`).
+    fn is_guaranteed(&self) -> bool {
+        let containers = || self.spec.containers.iter().chain(&self.spec.init_containers).map(|c| &c.resources);
+        let is_equal = |name: &str| {
+            sum(containers().map(|held| &held.limits), name).is_some_and(|limits| {
+                let asked = containers().filter(|held| held.requests.contains_key(name)).map(|held| &held.requests);
+                // A limit without a request is a request.
+                let missing = containers().filter(|held| !held.requests.contains_key(name)).map(|held| &held.limits);
+                sum(asked.chain(missing), name) == Some(limits)
+            })
+        };
+        !self.spec.containers.is_empty() && [resources::CPU, resources::MEMORY].into_iter().all(is_equal)
+    }
+}
+
+/// The sum of an amount over all lists; `None` if one of them has none.
+fn sum<'a>(mut lists: impl Iterator<Item = &'a BTreeMap<String, QuantityText>>, name: &str) -> Option<Quantity> {
+    lists.try_fold(Quantity::default(), |sum, list| {
+        let amount: Quantity = list.get(name)?.0.trim().parse().ok()?;
+        (!amount.is_zero()).then(|| sum.saturating_add(amount))
+    })
 }
 
 fn local(volume: &Volume) -> Option<LocalVolume> {
