@@ -1,0 +1,21 @@
+//! The request and the reply of `/autoscale/hpa`, and HorizontalPodAutoscalers as decisions read them.
+
+mod amounts;
+mod answer;
+mod convert;
+mod metrics;
+mod pods;
+mod reply;
+mod spec;
+
+pub use self::{
+    answer::{Case, answer, options, play, selection},
+    convert::Hpa,
+    metrics::{
+        ContainerUsage, DescribedObject, ExternalMetricValue, MetricName, MetricValue, PodMetrics, custom_values,
+        external_values, pod_usages,
+    },
+    pods::{HpaPod, pod_states},
+    reply::{HistoryDocument, HpaReport, MetricReport, PastChange, PastRecommendation, SyncReport, status},
+    spec::{ControllerOptions, HpaRequest, HpaStep, ScaleDocument, ScaleSpecPart, ScaleStatusPart},
+};

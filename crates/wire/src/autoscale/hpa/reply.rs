@@ -1,0 +1,333 @@
+//! The reply, and the status of a HorizontalPodAutoscaler.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+
+use super::{
+    amounts::written,
+    convert::Hpa,
+    spec::Metric,
+};
+use crate::{
+    fault::{Faults, Path},
+    objects::meta::instant,
+};
+use podberth_core::{
+    advise::hpa::{Answer, Condition, Event, History, Proposal, Proposed, Recommendation, Values},
+    model::{Name, resources},
+};
+
+/// The most entries of each list of a history.
+const MOST: usize = 4_096;
+
+/// The number of replicas that a workload needs: the fields of the last synchronization, and of all of them if there were several.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HpaReport {
+    /// The last synchronization.
+    #[serde(flatten)]
+    pub last: SyncReport,
+    /// All synchronizations, if the request asked for further ones.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<Vec<SyncReport>>,
+    /// The memory of the controller afterwards, for the next request.
+    pub history: HistoryDocument,
+}
+
+/// The result of one synchronization.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SyncReport {
+    /// The time of it.
+    pub time: String,
+    /// The number of replicas that the target should have.
+    pub replicas: i32,
+    /// `true` if that is another number than it has.
+    pub rescaled: bool,
+    /// The number of replicas before.
+    pub current_replicas: i32,
+    /// `status.desiredReplicas`: as `replicas`, or as before where the metrics failed.
+    pub desired_replicas: i32,
+    /// `status.currentMetrics`. A metric that failed has an empty type.
+    #[schema(value_type = Vec<Object>)]
+    pub current_metrics: Vec<Value>,
+    /// `status.conditions`.
+    #[schema(value_type = Vec<Object>)]
+    pub conditions: Vec<Value>,
+    /// The reason of the change; empty where there is none.
+    pub reason: String,
+    /// The result of each metric.
+    pub metrics: Vec<MetricReport>,
+    /// The highest proposal.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proposed: Option<i32>,
+    /// The same after stabilization.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stabilized: Option<i32>,
+    /// The limit that cut it: `ScaleUpLimit`, `ScaleDownLimit`, `TooManyReplicas` or `TooFewReplicas`.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<&'static str>,
+    /// The failure, also where the remaining metrics sufficed.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// The result of a metric.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MetricReport {
+    /// The metric in words.
+    pub metric: String,
+    /// The number of replicas that it asks for.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<i32>,
+    /// Measured by wanted use.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ratio: Option<f64>,
+    /// The ratio with assumed values for pods without metrics, and for those that are not ready.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub assumed_ratio: Option<f64>,
+    /// `true` if the ratio is within the tolerance, so that nothing changes.
+    pub within_tolerance: bool,
+    /// The number of pods that count.
+    pub ready: usize,
+    /// Pods that do not count since they are not ready.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unready: Vec<String>,
+    /// Pods without metrics.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
+    /// Pods that are being deleted or failed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ignored: Vec<String>,
+    /// The reason why it asks for no number.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// The memory of the controller.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HistoryDocument {
+    /// Earlier proposals, before they were stabilized.
+    pub recommendations: Vec<PastRecommendation>,
+    /// Changes to more replicas; they count only with `spec.behavior`.
+    pub scale_up_events: Vec<PastChange>,
+    /// Changes to fewer replicas.
+    pub scale_down_events: Vec<PastChange>,
+}
+
+/// An earlier proposal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PastRecommendation {
+    /// Its time, RFC 3339.
+    pub time: String,
+    /// The number of replicas.
+    pub replicas: i32,
+}
+
+/// A change that was carried out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PastChange {
+    /// Its time, RFC 3339.
+    pub time: String,
+    /// The number of replicas that came or went.
+    pub change: i32,
+}
+
+fn changes(list: &[PastChange]) -> Vec<(&str, i32)> {
+    list.iter().map(|one| (one.time.as_str(), one.change)).collect()
+}
+
+impl HistoryDocument {
+    /// The history, checked.
+    pub fn to_core(&self, at: &Path<'_>, faults: &mut Faults) -> History {
+        let mut read = |list: &'static str, entries: Vec<(&str, i32)>, field: &'static str| -> Vec<(i64, i32)> {
+            let at = at.child(list);
+            if entries.len() > MOST {
+                faults.too_many(&at, format!("Too many: {}: must have at most {MOST} items", entries.len()));
+                return Vec::new();
+            }
+            let one = |(i, (time, number)): (usize, (&str, i32))| {
+                let at = at.index(i);
+                if number < 0 {
+                    faults.invalid(&at.child(field), number, "must be greater than or equal to 0");
+                }
+                Some((instant(time, &at.child("time"), faults)?, number))
+            };
+            entries.into_iter().enumerate().filter_map(one).collect()
+        };
+        let recommendations = self.recommendations.iter().map(|one| (one.time.as_str(), one.replicas)).collect();
+        let recommendations = read("recommendations", recommendations, "replicas");
+        let ups = read("scaleUpEvents", changes(&self.scale_up_events), "change");
+        let downs = read("scaleDownEvents", changes(&self.scale_down_events), "change");
+        let event = |(time, change): (i64, i32)| Event { time, change };
+        History {
+            recommendations: recommendations
+                .into_iter()
+                .map(|(time, replicas)| Recommendation { time, replicas })
+                .collect(),
+            ups: ups.into_iter().map(event).collect(),
+            downs: downs.into_iter().map(event).collect(),
+        }
+    }
+}
+
+impl From<&History> for HistoryDocument {
+    fn from(history: &History) -> Self {
+        let changes = |events: &[Event]| {
+            events.iter().map(|event| PastChange { time: time(event.time), change: event.change }).collect()
+        };
+        let recommendation = |entry: &Recommendation| PastRecommendation {
+            time: time(entry.time),
+            replicas: entry.replicas,
+        };
+        Self {
+            recommendations: history.recommendations.iter().map(recommendation).collect(),
+            scale_up_events: changes(&history.ups),
+            scale_down_events: changes(&history.downs),
+        }
+    }
+}
+
+impl SyncReport {
+    /// The report of an answer.
+    pub(super) fn new(hpa: &Hpa, answer: &Answer, now: i64) -> Self {
+        Self {
+            time: time(now),
+            replicas: answer.replicas,
+            rescaled: answer.is_rescaled(),
+            current_replicas: answer.current,
+            desired_replicas: answer.desired,
+            current_metrics: current_metrics(hpa, &answer.proposals),
+            conditions: answer.conditions.iter().map(condition).collect(),
+            reason: answer.reason.clone(),
+            metrics: answer.proposals.iter().map(MetricReport::from).collect(),
+            proposed: answer.proposed,
+            stabilized: answer.stabilized,
+            limit: answer.limit.map(|limit| limit.reason()),
+            error: answer.error.clone(),
+        }
+    }
+}
+
+impl From<&Proposal> for MetricReport {
+    fn from(of: &Proposal) -> Self {
+        let metric = of.metric.clone();
+        match &of.result {
+            Err(why) => Self { metric, error: Some(why.clone()), ..Self::default() },
+            Ok(Proposed {
+                replicas,
+                ratio,
+                assumed_ratio,
+                is_within_tolerance,
+                ready,
+                unready,
+                missing,
+                ignored,
+                values: _,
+            }) => {
+                let names = |list: &[Name]| list.iter().map(ToString::to_string).collect();
+                Self {
+                    metric,
+                    replicas: Some(*replicas),
+                    ratio: *ratio,
+                    assumed_ratio: *assumed_ratio,
+                    within_tolerance: *is_within_tolerance,
+                    ready: *ready,
+                    unready: names(unready),
+                    missing: names(missing),
+                    ignored: names(ignored),
+                    error: None,
+                }
+            }
+        }
+    }
+}
+
+/// The status of the autoscaler after an answer, as the API has it.
+pub fn status(hpa: &Hpa, answer: &Answer, now: i64) -> Value {
+    let mut status = json!({
+        "currentReplicas": answer.current, "desiredReplicas": answer.desired,
+        "conditions": answer.conditions.iter().map(condition).collect::<Vec<_>>(),
+    });
+    let metrics = current_metrics(hpa, &answer.proposals);
+    if !metrics.is_empty() {
+        status["currentMetrics"] = metrics.into();
+    }
+    if answer.is_rescaled() {
+        status["lastScaleTime"] = seconds(now).into();
+    } else if let Some(time) = &hpa.last_scaled {
+        status["lastScaleTime"] = time.as_str().into();
+    }
+    status
+}
+
+/// A condition as the API has it.
+fn condition(of: &Condition) -> Value {
+    json!({
+        "type": of.kind.name(), "status": if of.status { "True" } else { "False" }, "lastTransitionTime": seconds(of.since),
+        "reason": of.reason, "message": of.message,
+    })
+}
+
+fn current_metrics(hpa: &Hpa, proposals: &[Proposal]) -> Vec<Value> {
+    let one = |(proposal, metric): (&Proposal, &Metric)| match &proposal.result {
+        Ok(proposed) => current(metric, proposed.values),
+        Err(_) => json!({"type": ""}),
+    };
+    proposals.iter().zip(&hpa.metrics).map(one).collect()
+}
+
+/// A metric with its measured values.
+fn current(metric: &Metric, values: Values) -> Value {
+    let resource = metric.resource.as_ref().or(metric.container_resource.as_ref());
+    let is_memory = resource.is_some_and(|source| source.name == resources::MEMORY);
+    let mut current = Map::new();
+    if let Some(milli) = values.value {
+        current.insert("value".into(), written(milli, is_memory).into());
+    }
+    if let Some(milli) = values.average {
+        current.insert("averageValue".into(), written(milli, is_memory).into());
+    }
+    if let Some(percent) = values.utilization {
+        current.insert("averageUtilization".into(), percent.into());
+    }
+    let (field, source) = match metric {
+        Metric { resource: Some(of), .. } => ("resource", json!({"name": of.name, "current": current})),
+        Metric { container_resource: Some(of), .. } => {
+            ("containerResource", json!({"name": of.name, "container": of.container, "current": current}))
+        }
+        Metric { pods: Some(of), .. } => ("pods", json!({"metric": of.metric, "current": current})),
+        Metric { object: Some(of), .. } => {
+            let described = &of.described_object;
+            ("object", json!({"metric": of.metric, "describedObject": described, "current": current}))
+        }
+        Metric { external: Some(of), .. } => ("external", json!({"metric": of.metric, "current": current})),
+        _ => return json!({"type": ""}),
+    };
+    json!({"type": metric.kind, field: source})
+}
+
+/// A time, as precise as it is.
+fn time(nanos: i64) -> String {
+    Timestamp::from_nanosecond(i128::from(nanos)).map_or_else(|_| String::new(), |time| time.to_string())
+}
+
+/// A time in whole seconds, as the API writes it.
+fn seconds(nanos: i64) -> String {
+    time(nanos.div_euclid(1_000_000_000).saturating_mul(1_000_000_000))
+}
