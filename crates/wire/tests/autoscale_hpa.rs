@@ -72,10 +72,16 @@ fn bad_input_is_refused_by_its_field() {
         (with("/now", json!("noon")), "now: Invalid value: \"noon\""),
         (with("/hpa/apiVersion", json!("autoscaling/v1")), "hpa.apiVersion: Unsupported value: \"autoscaling/v1\""),
         (with("/hpa/spec/maxReplicas", json!(0)), "hpa.spec.maxReplicas: Required value"),
-        (with("/hpa/spec/minReplicas", json!(10)), "hpa.spec.maxReplicas: Invalid value: 9: must be greater than or equal"),
+        (
+            with("/hpa/spec/minReplicas", json!(10)),
+            "hpa.spec.maxReplicas: Invalid value: 9: must be greater than or equal",
+        ),
         (with("/hpa/spec/metrics/0/type", json!("Dice")), "hpa.spec.metrics[0].type: Unsupported value: \"Dice\""),
         (with("/hpa/spec/metrics/0/type", json!("Pods")), "hpa.spec.metrics[0].resource: Forbidden"),
-        (target(json!({"type": "Utilization", "averageUtilization": 0})), "target.averageUtilization: Invalid value: 0"),
+        (
+            target(json!({"type": "Utilization", "averageUtilization": 0})),
+            "target.averageUtilization: Invalid value: 0",
+        ),
         (target(json!({"type": "AverageValue", "averageValue": "-1"})), "target.averageValue: Invalid value: \"-1\""),
         (target(json!({"type": "AverageValue", "averageValue": "NaN"})), "target.averageValue: Invalid value: \"NaN\""),
         (
@@ -96,9 +102,15 @@ fn bad_input_is_refused_by_its_field() {
         ),
         (with("/podMetrics/1/window", json!("-1s")), "podMetrics[1].window: Invalid value"),
         (with("/customMetrics", json!([{"value": "1"}])), "customMetrics[0].metric.name: Required value"),
-        (with("/externalMetrics", json!([{"metricName": "q", "value": "many"}])), "externalMetrics[0].value: Invalid value"),
+        (
+            with("/externalMetrics", json!([{"metricName": "q", "value": "many"}])),
+            "externalMetrics[0].value: Invalid value",
+        ),
         (with("/controller", json!({"tolerance": -0.5})), "controller.tolerance: Invalid value: -0.5"),
-        (with("/history", json!({"scaleUpEvents": [{"time": "2026-01-05T12:00:00Z", "change": -1}]})), "change: Invalid"),
+        (
+            with("/history", json!({"scaleUpEvents": [{"time": "2026-01-05T12:00:00Z", "change": -1}]})),
+            "change: Invalid",
+        ),
         (with("/steps", json!([{"afterSeconds": -1}])), "steps[0].afterSeconds: Invalid value: -1"),
     ];
     for (request, expected) in cases {

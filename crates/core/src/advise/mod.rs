@@ -4,6 +4,7 @@
 //! `//!` lines are its documentation, and one row of its room's `ALL`.
 
 pub mod groups;
+pub mod hpa;
 pub mod reschedule;
 pub mod scale_down;
 
@@ -27,6 +28,6 @@ impl Advice {
 
 /// The rules of all rooms.
 pub fn all() -> impl Iterator<Item = &'static Advice> {
-    let rooms: [&'static [Advice]; 2] = [reschedule::ALL, scale_down::ALL];
+    let rooms: [&'static [Advice]; 3] = [hpa::ALL, reschedule::ALL, scale_down::ALL];
     rooms.into_iter().flatten()
 }

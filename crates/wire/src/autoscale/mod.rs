@@ -1,5 +1,6 @@
 //! Requests and replies of autoscaling and rescheduling.
 
 pub mod groups;
+pub mod hpa;
 pub mod reschedule;
 pub mod scale_down;

@@ -154,7 +154,8 @@ pub(super) struct Basis {
 }
 
 /// The reason for a metric whose pods all are not ready, or ignored.
-const NO_SAMPLES: &str = "there are no metrics of pods that count: the pods have none, are not ready, or are being deleted";
+const NO_SAMPLES: &str =
+    "there are no metrics of pods that count: the pods have none, are not ready, or are being deleted";
 
 /// The proposal by use in percent of the requests. `requests` are those of all selected pods.
 pub(super) fn by_utilization<'a>(

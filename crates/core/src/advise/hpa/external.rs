@@ -39,7 +39,8 @@ fn sum(of: &Context<'_>, metric: &MetricId) -> Result<i64, String> {
     };
     work::spend_on(of.metrics.external.len());
     let found = of.metrics.external.iter().filter(|value| value.metric == *name && selector.matches(&value.labels));
-    found.map(|value| value.milli).reduce(i64::saturating_add).ok_or_else(|| {
-        format!("there are no values of the external metric {name} whose labels are selected")
-    })
+    found
+        .map(|value| value.milli)
+        .reduce(i64::saturating_add)
+        .ok_or_else(|| format!("there are no values of the external metric {name} whose labels are selected"))
 }

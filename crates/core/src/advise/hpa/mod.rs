@@ -28,21 +28,21 @@ pub use self::{
     history::{Event, History, Recommendation},
     reconcile::{Answer, Before, Limit, Observed, Proposal, Rival, Selection, advise, unreachable},
     spec::{
-        Autoscaler, Behavior, CustomValue, ExternalValue, Metric, MetricId, Metrics, ObjectRef, Options, Phase, PodState,
-        PodUsage, Policy, PolicyKind, Ready, Readiness, ResourceTarget, Rules, Select, Target, ValueTarget,
+        Autoscaler, Behavior, CustomValue, ExternalValue, Metric, MetricId, Metrics, ObjectRef, Options, Phase,
+        PodState, PodUsage, Policy, PolicyKind, Readiness, Ready, ResourceTarget, Rules, Select, Target, ValueTarget,
     },
 };
 use super::Advice;
 
 /// The kinds of metrics, and the rules that stand between their proposals and the answer.
 pub static ALL: &[Advice] = &[
-    Advice { name: "Resource", kind: "hpa-metric", source: include_str!("resource.rs") },
-    Advice { name: "ContainerResource", kind: "hpa-metric", source: include_str!("container_resource.rs") },
-    Advice { name: "Pods", kind: "hpa-metric", source: include_str!("pods.rs") },
-    Advice { name: "Object", kind: "hpa-metric", source: include_str!("object.rs") },
-    Advice { name: "External", kind: "hpa-metric", source: include_str!("external.rs") },
-    Advice { name: "Stabilization", kind: "hpa-limit", source: include_str!("stabilization.rs") },
-    Advice { name: "ScalingPolicies", kind: "hpa-limit", source: include_str!("policies.rs") },
+    Advice { name: "Resource", kind: "HpaMetric", source: include_str!("resource.rs") },
+    Advice { name: "ContainerResource", kind: "HpaMetric", source: include_str!("container_resource.rs") },
+    Advice { name: "Pods", kind: "HpaMetric", source: include_str!("pods.rs") },
+    Advice { name: "Object", kind: "HpaMetric", source: include_str!("object.rs") },
+    Advice { name: "External", kind: "HpaMetric", source: include_str!("external.rs") },
+    Advice { name: "Stabilization", kind: "HpaLimit", source: include_str!("stabilization.rs") },
+    Advice { name: "ScalingPolicies", kind: "HpaLimit", source: include_str!("policies.rs") },
 ];
 
 #[cfg(test)]

@@ -229,8 +229,7 @@ pub fn advise(
 ) -> Answer {
     work::spend_on(history.recommendations.len() + history.ups.len() + history.downs.len());
     let current = observed.replicas;
-    let mut answer =
-        Answer { current, replicas: current, conditions: before.conditions.clone(), ..Answer::default() };
+    let mut answer = Answer { current, replicas: current, conditions: before.conditions.clone(), ..Answer::default() };
     let note = |answer: &mut Answer, kind, status, reason: &str, message: String| {
         set(&mut answer.conditions, now, kind, status, reason, message);
     };
@@ -355,11 +354,9 @@ fn by_metric(of: &Context<'_>, metric: &Metric) -> (String, &'static str, Result
             "FailedGetContainerResourceMetric",
             container_resource::propose(of, name, container, *target),
         ),
-        Metric::Pods { metric, average } => (
-            format!("the metric {} of pods", metric.name),
-            "FailedGetPodsMetric",
-            pods::propose(of, metric, *average),
-        ),
+        Metric::Pods { metric, average } => {
+            (format!("the metric {} of pods", metric.name), "FailedGetPodsMetric", pods::propose(of, metric, *average))
+        }
         Metric::Object { of: object, metric, target } => (
             format!("the metric {} of {} {}", metric.name, object.kind, object.name),
             "FailedGetObjectMetric",
@@ -392,14 +389,7 @@ fn tolerances(hpa: &Autoscaler, options: &Options) -> Tolerances {
 }
 
 /// Stabilizes and limits a proposal.
-fn normalize(
-    hpa: &Autoscaler,
-    history: &mut History,
-    options: &Options,
-    now: i64,
-    answer: &mut Answer,
-    proposed: i32,
-) {
+fn normalize(hpa: &Autoscaler, history: &mut History, options: &Options, now: i64, answer: &mut Answer, proposed: i32) {
     // A negative proposal stands for none.
     let (current, proposed) = (answer.current, proposed.max(0));
     let is_down = hpa.behavior.is_none() || proposed < current;

@@ -93,6 +93,9 @@ pub(super) fn container_request(
     resource: &str,
 ) -> Result<i64, String> {
     requests.get(resource).copied().ok_or_else(|| {
-        format!("container {container} of pod {} has no request for {resource}: set one, or use another metric", pod.name)
+        format!(
+            "container {container} of pod {} has no request for {resource}: set one, or use another metric",
+            pod.name
+        )
     })
 }

@@ -59,7 +59,9 @@ mod tests {
 
     #[test]
     fn a_tolerance_is_its_digits_times_a_power_of_ten() {
-        for (text, value) in [("0.05", 0.05), ("500m", 0.5), ("0", 0.0), ("0.7", 7.0 * 0.1), ("0.35", 35.0 * 0.01), ("2", 2.0)] {
+        for (text, value) in
+            [("0.05", 0.05), ("500m", 0.5), ("0", 0.0), ("0.7", 7.0 * 0.1), ("0.35", 35.0 * 0.01), ("2", 2.0)]
+        {
             assert_eq!(approximate(text), Some(value), "{text}");
         }
         assert_eq!(approximate("1e-1"), Some(0.1));

@@ -53,14 +53,8 @@ impl Case {
     /// Carries out one synchronization, and what it asks for.
     pub fn sync(&mut self) -> core::Answer {
         let Self { hpa, replicas, observed_replicas, selection, pods, metrics, rivals, history, options, now } = self;
-        let observed = Observed {
-            replicas: *replicas,
-            observed_replicas: *observed_replicas,
-            selection,
-            pods,
-            metrics,
-            rivals,
-        };
+        let observed =
+            Observed { replicas: *replicas, observed_replicas: *observed_replicas, selection, pods, metrics, rivals };
         let answer = advise(&hpa.core, &hpa.before, &observed, history, options, *now);
         if answer.is_rescaled() {
             history.changed(hpa.core.behavior.as_ref(), answer.current, answer.replicas, *now);

@@ -7,7 +7,9 @@ use serde_json::value::RawValue;
 use super::{
     amounts::{approximate, milli},
     metrics::group,
-    spec::{Behavior, Condition, Identifier, Metric, Policy, Reference, ResourceSource, Rules, Source, Target, Written},
+    spec::{
+        Behavior, Condition, Identifier, Metric, Policy, Reference, ResourceSource, Rules, Source, Target, Written,
+    },
 };
 use crate::{
     decode,

@@ -122,15 +122,20 @@ pub fn pod_usages(list: &[PodMetrics], namespace: &str, at: &Path<'_>, faults: &
             labels: (!labels.is_empty()).then(|| labels_of(labels)),
             timestamp: instant(&pod.timestamp, &at.child("timestamp"), faults).unwrap_or_default(),
             window: window(&pod.window, &at.child("window"), faults),
-            containers: pod.containers.iter().enumerate().map(|(i, container)| {
-                let at = at.child("containers");
-                let at = at.index(i);
-                let at = at.child("usage");
-                let of = |(resource, text): (&String, &QuantityText)| {
-                    Some((resource.as_str().into(), milli(text, &at.key(resource), faults)?))
-                };
-                (container.name.as_str().into(), container.usage.iter().filter_map(of).collect())
-            }).collect(),
+            containers: pod
+                .containers
+                .iter()
+                .enumerate()
+                .map(|(i, container)| {
+                    let at = at.child("containers");
+                    let at = at.index(i);
+                    let at = at.child("usage");
+                    let of = |(resource, text): (&String, &QuantityText)| {
+                        Some((resource.as_str().into(), milli(text, &at.key(resource), faults)?))
+                    };
+                    (container.name.as_str().into(), container.usage.iter().filter_map(of).collect())
+                })
+                .collect(),
         });
     }
     usages
@@ -151,7 +156,11 @@ pub fn custom_values(list: &[MetricValue], namespace: &str, at: &Path<'_>, fault
         timed(timestamp.as_deref(), &at, faults);
         let Some(milli) = milli(value, &at.child("value"), faults) else { continue };
         values.push(CustomValue {
-            of: ObjectRef { group: group(&of.api_version), kind: of.kind.as_str().into(), name: of.name.as_str().into() },
+            of: ObjectRef {
+                group: group(&of.api_version),
+                kind: of.kind.as_str().into(),
+                name: of.name.as_str().into(),
+            },
             namespace: or(&of.namespace, namespace),
             metric: name.as_str().into(),
             labels: metric.selector.as_ref().map(|selector| labels_of(&selector.match_labels)).unwrap_or_default(),

@@ -8,7 +8,7 @@ use crate::{
     defaults::amounts::{self, Amounts},
     fault::{Faults, Path},
     objects::{
-        meta::{ObjectMeta, instant, labels},
+        meta::{ObjectMeta, instant},
         pod::{self, Container},
         quantity::resource_list,
     },
@@ -74,7 +74,7 @@ impl HpaPod {
         PodState {
             namespace: if metadata.namespace.is_empty() { namespace } else { &metadata.namespace }.into(),
             name: metadata.name.as_str().into(),
-            labels: labels(&metadata.labels, &metadata_at.child("labels"), faults),
+            labels: metadata.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect(),
             is_deleted: metadata.deletion_timestamp.is_some(),
             phase: match status.phase.as_str() {
                 "Pending" => Phase::Pending,

@@ -5,11 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-use super::{
-    amounts::written,
-    convert::Hpa,
-    spec::Metric,
-};
+use super::{amounts::written, convert::Hpa, spec::Metric};
 use crate::{
     fault::{Faults, Path},
     objects::meta::instant,
@@ -191,10 +187,8 @@ impl From<&History> for HistoryDocument {
         let changes = |events: &[Event]| {
             events.iter().map(|event| PastChange { time: time(event.time), change: event.change }).collect()
         };
-        let recommendation = |entry: &Recommendation| PastRecommendation {
-            time: time(entry.time),
-            replicas: entry.replicas,
-        };
+        let recommendation =
+            |entry: &Recommendation| PastRecommendation { time: time(entry.time), replicas: entry.replicas };
         Self {
             recommendations: history.recommendations.iter().map(recommendation).collect(),
             scale_up_events: changes(&history.ups),
