@@ -7,6 +7,7 @@ pub mod groups;
 pub mod hpa;
 pub mod reschedule;
 pub mod scale_down;
+pub mod scale_up;
 
 /// A rule of advice, as `GET /plugins` lists it.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +29,6 @@ impl Advice {
 
 /// The rules of all rooms.
 pub fn all() -> impl Iterator<Item = &'static Advice> {
-    let rooms: [&'static [Advice]; 3] = [hpa::ALL, reschedule::ALL, scale_down::ALL];
+    let rooms: [&'static [Advice]; 4] = [hpa::ALL, reschedule::ALL, scale_down::ALL, scale_up::ALL];
     rooms.into_iter().flatten()
 }

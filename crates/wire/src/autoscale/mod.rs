@@ -4,3 +4,4 @@ pub mod groups;
 pub mod hpa;
 pub mod reschedule;
 pub mod scale_down;
+pub mod scale_up;
