@@ -117,6 +117,14 @@ impl Fetcher {
         timeout(LONGEST, exchange).await.unwrap_or_else(|_| Err(format!("no reply within {} s", LONGEST.as_secs())))
     }
 
+    /// `Ok` for a URL that can be asked.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(&self, url: &str) -> Result<(), String> {
+        self.checked(url).map(drop)
+    }
+
     /// A URL that may be asked.
     fn checked(&self, url: &str) -> Result<Uri, String> {
         let uri: Uri = url.parse().map_err(|error| format!("{url:?} is no URL: {error}"))?;

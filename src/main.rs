@@ -11,7 +11,7 @@ use podberth::{
         self,
         archive::{Export, Import},
     },
-    commands::{certs, explain, kubeconfig, policy, policy_diff, rbac, replay, sync, test, token},
+    commands::{autoscale, certs, explain, kubeconfig, policy, policy_diff, rbac, replay, sync, test, token},
     config::{self, Failure, Settings},
 };
 
@@ -44,6 +44,11 @@ enum Command {
     Policy(policy::Command),
     /// Test a policy: place pods of files of scenarios, and compare the outcome with what the files expect
     Test(test::Options),
+    /// Ask a server which nodes, replicas and requests there should be
+    #[command(subcommand)]
+    Autoscale(Box<autoscale::Command>),
+    /// Ask a server who should be evicted so that the cluster is better afterwards
+    Reschedule(Box<autoscale::Reschedule>),
     /// Have a server make its recorded decisions again, and tell which have another answer
     Replay(Box<replay::Options>),
     /// Bring the database's schema up to date, and end
@@ -109,6 +114,18 @@ fn main() -> ExitCode {
         }
         Command::Policy(command) => return say(&policy::run(&command)),
         Command::Test(options) => return tell(&test::run(&options)),
+        Command::Autoscale(command) => {
+            match app::run_for(async { autoscale::run(&command).await.map_err(app::Error::Question) }) {
+                Ok(said) => return say(&said),
+                Err(error) => Err(error),
+            }
+        }
+        Command::Reschedule(command) => {
+            match app::run_for(async { autoscale::reschedule(&command).await.map_err(app::Error::Question) }) {
+                Ok(said) => return say(&said),
+                Err(error) => Err(error),
+            }
+        }
         Command::Replay(options) => {
             match app::run_for(async { replay::run(&options).await.map_err(app::Error::Question) }) {
                 Ok(said) => return say(&said),

@@ -175,6 +175,15 @@ metrics! {
     AUDIT_EVENTS_LOST = "audit_events_lost_total", Kind::Counter,
         "Audit events that are not recorded, by reason: dropped (reads, for which there was no room), unwritten (the file), refused (by the ledger).";
     AUDIT_EVENTS_WAITING = "audit_events_waiting", Kind::Gauge, "Audit events that wait to be recorded.";
+    AUTOSCALE_NODES = "autoscale_nodes", Kind::Gauge,
+        "Nodes of node groups, by cluster and state (ready, unready, coming, leaving, unneeded), and how many they are to be (target).";
+    AUTOSCALE_ACTIONS = "autoscale_actions_total", Kind::Counter,
+        "Steps of the loop over node groups, by action (grow, shrink, drain, give_up, remove).";
+    AUTOSCALE_TURNS = "autoscale_turns_total", Kind::Counter,
+        "Turns of the loop over node groups, by result (watching, cooldown, unhealthy, failed).";
+    AUTOSCALE_TURN_DURATION = "autoscale_turn_duration_seconds", Kind::Histogram(FAST), "Time for a turn of that loop.";
+    AUTOSCALE_MESSAGES = "autoscale_messages_total", Kind::Counter,
+        "Messages to the webhook of that loop, by outcome (accepted, failed).";
     DECISIONS_RECORDED = "decisions_recorded_total", Kind::Counter, "Decisions that are recorded.";
     DECISIONS_DROPPED = "decisions_dropped_total", Kind::Counter,
         "Decisions that are not recorded, by reason: dropped (there was no room), refused (by the ledger), unreadable, removed (with their cluster).";

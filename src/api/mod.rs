@@ -30,6 +30,7 @@ pub mod admission;
 mod asked_by;
 pub mod audit;
 pub mod audited;
+pub mod autoscale;
 pub mod bind;
 pub mod body;
 pub mod browser;
@@ -93,6 +94,7 @@ fn bulk_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(preempt::preempt))
         .routes(routes!(explain::explain))
         .routes(routes!(simulate::simulate))
+        .routes(routes!(autoscale::status::status))
         .routes(routes!(policy::diff::compare_policy))
         .routes(routes!(schedule::schedule))
         .routes(routes!(resources::import::import))

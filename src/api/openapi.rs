@@ -39,6 +39,7 @@ mod v30;
         (name = "state", description = "The state of clusters, as Kubernetes serves it."),
         (name = "discovery", description = "The groups, versions and resources of the state, for Kubernetes clients."),
         (name = "access", description = "Who you are and what you may do: reviews, as `kubectl auth` asks them, and tokens."),
+        (name = "autoscaling", description = "How many nodes and replicas there should be, what containers should request, and which pods should move."),
         (name = "policy", description = "The policies of decisions: predicates, priorities, extenders."),
         (name = "health", description = "Liveness, readiness, version and metrics of the process."),
         (name = "documents", description = "This document and its page."),

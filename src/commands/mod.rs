@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod asked;
+pub mod autoscale;
 pub mod certs;
 pub mod demo;
 pub mod explain;

@@ -13,6 +13,7 @@ mod server;
 mod watch;
 
 mod admission;
+mod autoscale;
 mod bad;
 mod clusters;
 mod deletion;
@@ -101,6 +102,12 @@ cases! {
         a_gated_pod_waits_for_its_gates
         a_pod_of_higher_priority_preempts
         many_pods_are_each_placed_once;
+    autoscale:
+        a_group_grows_for_pods_that_wait_and_the_webhook_is_told
+        unneeded_nodes_are_drained_and_told_to_be_deleted_down_to_the_smallest_size
+        a_loop_that_only_advises_changes_nothing
+        a_webhook_that_does_not_accept_is_told_again_under_the_same_id
+        groups_that_share_a_node_are_refused;
     evictions:
         taints_evict_in_time
         post_carries_out_the_evictions_that_are_due

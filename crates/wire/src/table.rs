@@ -18,6 +18,18 @@ pub const WIDTH: u16 = 80;
 /// The shortest form that a long node name is given as the head of a column.
 const SHORTEST_NAME: usize = 12;
 
+/// A plain table with these heads, as kubectl prints it; nothing where there are no rows.
+pub fn rows(heads: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(heads.iter().map(|head| head.to_uppercase()));
+    let mut is_empty = true;
+    for row in rows {
+        table.add_row(row);
+        is_empty = false;
+    }
+    if is_empty { String::new() } else { format!("{}\n", table.trim_fmt()) }
+}
+
 /// The decision in three parts, in lines of at most `width` characters: the best nodes score by score, the nodes ruled out
 /// and why, the outcome.
 pub fn render(explanation: &Explanation, width: u16) -> String {

@@ -59,7 +59,9 @@ impl<'a> RequestInfo<'a> {
         let Attributes::Resource(of) = &self.attributes else { return false };
         let asks = match (&*of.group, &*of.resource, &*of.subresource) {
             (OWN, "extenders", verb) => verb != "bind",
-            (OWN, resource, _) => matches!(resource, "explanations" | "simulations" | "replays"),
+            (OWN, resource, _) => {
+                matches!(resource, "explanations" | "simulations" | "replays" | "autoscalings" | "reschedulings")
+            }
             (group, ..) => matches!(group, "authentication.k8s.io" | "authorization.k8s.io"),
         };
         !asks && !matches!(&*of.verb, "" | "get" | "list" | "watch")
@@ -131,6 +133,10 @@ fn own<'a>(method: &Method, cluster: &str, segments: &[&'a str]) -> Option<(Reso
         [verb @ ("filter" | "prioritize" | "preempt" | "bind")] => of("extenders", none()).below(verb),
         ["explain"] | ["policy", "diff"] => of("explanations", none()),
         ["simulate"] => of("simulations", none()),
+        ["autoscale", part @ ("status" | "scale-up" | "scale-down" | "hpa" | "vpa")] => {
+            of("autoscalings", none()).below(part)
+        }
+        ["reschedule"] => of("reschedulings", none()),
         ["schedule"] => of("placements", none()),
         ["import"] => of("imports", none()),
         ["policy"] => {
@@ -295,6 +301,9 @@ mod tests {
             ("POST", "/explain", "create podberth.io/explanations"),
             ("POST", "/policy/diff", "create podberth.io/explanations"),
             ("POST", "/simulate", "create podberth.io/simulations"),
+            ("GET", "/autoscale/status", "list podberth.io/autoscalings/status"),
+            ("POST", "/autoscale/scale-up", "create podberth.io/autoscalings/scale-up"),
+            ("POST", "/reschedule", "create podberth.io/reschedulings"),
             ("POST", "/schedule", "create podberth.io/placements"),
             ("POST", "/import", "create podberth.io/imports"),
             ("GET", "/policy", "get podberth.io/policies default"),
@@ -337,6 +346,8 @@ mod tests {
             "/preempt",
             "/explain",
             "/simulate",
+            "/autoscale/scale-up",
+            "/reschedule",
             "/replay",
             "/apis/authorization.k8s.io/v1/subjectaccessreviews",
         ] {

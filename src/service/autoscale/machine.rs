@@ -165,10 +165,8 @@ pub struct Increase {
 pub struct Removable {
     /// Nodes that are not needed, and since when.
     pub unneeded: BTreeMap<String, Timestamp>,
-    /// Nodes to delete now that have nothing to evict, with their groups.
-    pub empty: Vec<(String, String)>,
-    /// Nodes to empty now, with their groups.
-    pub drain: Vec<(String, String)>,
+    /// Nodes to close and empty now, with their groups. Also those without pods: one may have come meanwhile.
+    pub now: Vec<(String, String)>,
 }
 
 /// The advice that a turn asks for.
@@ -253,17 +251,14 @@ impl Memory {
             return Turn { steps, mood: Mood::Unhealthy };
         }
         let has_grown = seen.waiting > 0 && self.grow(now, seen, advice, &mut targets, &mut steps);
-        let Removable { unneeded, empty, drain } = advice.down(&self.unneeded);
+        let Removable { unneeded, now: removable } = advice.down(&self.unneeded);
         self.unneeded = unneeded;
         let until = self.cooldown(rules).filter(|until| now < *until);
         if let Some(until) = until {
             return Turn { steps, mood: Mood::Cooldown(until) };
         }
         if !has_grown {
-            for (node, group) in empty {
-                self.remove(now, node, group, seen, &mut targets, &mut steps);
-            }
-            for (node, group) in drain {
+            for (node, group) in removable {
                 if self.may_shrink(&group, seen, &targets) && !self.is_leaving(&node) {
                     steps.push(Step::Drain { node: node.clone(), group: group.clone() });
                     self.draining.insert(node, Leaving { group, since: now });

@@ -60,10 +60,8 @@ impl Advice for Advised<'_> {
             if *now <= later(since, UNNEEDED) {
                 continue;
             }
-            if node.pods == 0 {
-                removable.empty.push((name.clone(), node.group.clone()));
-            } else if !std::mem::replace(&mut drained, true) {
-                removable.drain.push((name.clone(), node.group.clone()));
+            if node.pods == 0 || !std::mem::replace(&mut drained, true) {
+                removable.now.push((name.clone(), node.group.clone()));
             }
         }
         removable
@@ -288,8 +286,11 @@ fn a_group_whose_nodes_do_not_come_is_made_smaller_again_and_pauses_ever_longer(
 fn a_group_never_becomes_smaller_than_its_smallest_size() {
     let (rules, mut memory) = (Rules::default(), Memory::default());
     let pairs = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), "a".to_owned())).collect::<Vec<_>>();
-    let down = Removable { empty: pairs(&["a-0", "a-1", "a-2"]), drain: pairs(&["a-2"]), ..Removable::default() };
+    let down = Removable { now: pairs(&["a-0", "a-1", "a-2"]), ..Removable::default() };
     let steps = memory.turn(&rules, at(0), &seen(3, 3, 0), &mut Fixed { down, ..Fixed::default() }).steps;
+    let drained = |node: &str| Step::Drain { node: node.into(), group: "a".into() };
+    assert_eq!(steps, [drained("a-0"), drained("a-1")]);
+    let steps = memory.turn(&rules, at(1), &seen(3, 3, 0), &mut Fixed::default()).steps;
     let removed = |to, node: &str| Step::Remove { node: node.into(), group: "a".into(), to };
     assert_eq!(steps, [removed(2, "a-0"), removed(1, "a-1")]);
 }
@@ -310,7 +311,7 @@ fn a_node_that_does_not_become_empty_is_given_up_and_then_nothing_is_removed_for
     let mut busy = seen(3, 3, 0);
     busy.nodes.insert("a-0".into(), false);
     let drain = || Fixed {
-        down: Removable { drain: vec![("a-0".into(), "a".into())], ..Removable::default() },
+        down: Removable { now: vec![("a-0".into(), "a".into())], ..Removable::default() },
         ..Fixed::default()
     };
     let draining = Step::Drain { node: "a-0".into(), group: "a".into() };

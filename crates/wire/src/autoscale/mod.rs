@@ -5,3 +5,4 @@ pub mod hpa;
 pub mod reschedule;
 pub mod scale_down;
 pub mod scale_up;
+pub mod status;

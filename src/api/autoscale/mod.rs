@@ -1,0 +1,3 @@
+//! `/autoscale/…`: how many nodes and replicas there should be, and what containers should request.
+
+pub mod status;

@@ -1,0 +1,8 @@
+//! The table of `podberth autoscale up`.
+
+use serde_json::Value;
+
+/// The answer for people.
+pub(super) fn table(answer: &Value) -> String {
+    format!("{answer:#}\n")
+}

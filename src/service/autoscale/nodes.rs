@@ -1,0 +1,593 @@
+//! The loop over node groups (`--autoscale`): it looks at a cluster every few seconds, and carries out what the [state machine](machine) says.
+//!
+//! One process leads a cluster. What a turn remembers, the target sizes that it sets, the nodes that it closes and the messages to the webhook are one commit,
+//! which another leader's fence refuses; evictions and messages follow, and are tried again in later turns. In a cluster that mirrors a live one nodes are
+//! closed and pods are evicted by its API server.
+//!
+//! Source: `cluster-autoscaler/core/static_autoscaler.go`, `cluster-autoscaler/core/scaledown/actuation/{actuator,drain}.go`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use metrics::{counter, gauge, histogram};
+use serde::{Deserialize, Serialize};
+use serde_json::{json, value::to_raw_value};
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use super::{
+    machine::{GroupNow, Increase, Leaving, Memory, Mood, Removable, Rules, Seen, Step, Turn},
+    webhook::{Action, Message, Patience, Webhook},
+};
+use crate::{
+    clock,
+    core::{
+        advise::{
+            groups::Groups,
+            scale_down::{self, State as DownState},
+            scale_up,
+        },
+        model::{ConditionStatus, Effect, Name, Pod},
+        policy::Profiles,
+        snapshot::{Kind, Snapshot},
+    },
+    live::View,
+    service::{
+        Service,
+        compute::compute_long,
+        context::{self, Fresh},
+        decisions,
+        error::{Error, Result},
+        evict::evict,
+        lead::{self, Lead, Leads},
+        objects::{Deletion, Preconditions, Target},
+        source::{ApiRequest, mirrored},
+    },
+    store::{Atomicity, Call, Change, Key, Outcome, Precondition, Record, Write},
+    telemetry::{self, labels, seldom::Texts},
+    wire::{decision::CallKind, deletion, document::Document, kinds, objects::node::NodeTaint},
+};
+
+/// The name of the duty.
+const DUTY: &str = "autoscale";
+
+/// The store's kind of what loops of autoscaling remember; this loop's is called [`NAME`].
+pub const KIND: &str = "autoscalers.podberth.io";
+
+/// See [`KIND`].
+const NAME: &str = "node-groups";
+
+/// The taint of a node that is to be deleted, with the time in seconds since 1970 as its value.
+const TO_BE_DELETED: &str = "ToBeDeletedByClusterAutoscaler";
+
+/// Grace of evicted pods at most, in seconds.
+const MOST_GRACE: i64 = 60;
+
+/// Pods of a node that are evicted in one turn at most.
+const EVICTED_AT_ONCE: usize = 64;
+
+/// Steps of turns that the status shows.
+const MOST_SHOWN: usize = 100;
+
+/// Oldest mirror that is acted on.
+const LONGEST_LAG: Duration = Duration::from_secs(60);
+
+/// Why turns fail, by cluster.
+static TROUBLE: Texts = Texts::new();
+
+/// How the loop works.
+#[derive(Debug)]
+pub struct Options {
+    /// `false`: it only notes what it would do.
+    pub acts: bool,
+    /// Time between two turns.
+    pub interval: Duration,
+    /// The webhook.
+    pub webhook: Option<Webhook>,
+    /// Times and bounds.
+    pub rules: Rules,
+}
+
+/// What the loop remembers, as it is stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Stored {
+    /// The state machine.
+    pub memory: Memory,
+    /// Messages that the webhook has not accepted.
+    pub messages: Vec<Message>,
+    /// The last steps, or those that would be done, with their reasons.
+    pub steps: Vec<String>,
+    /// Why nothing more is done.
+    pub mood: Option<Mood>,
+    /// `false` if it only notes what it would do.
+    pub acts: bool,
+}
+
+/// Starts the loop for these clusters. `holder` names this process.
+pub fn start(service: &Service, holder: Uuid, clusters: BTreeSet<Arc<str>>, options: Options) -> Leads {
+    let (of, options) = (service.clone(), Arc::new(options));
+    let wanted = move |_: Service| {
+        let clusters = clusters.clone();
+        async move { Ok(clusters) }
+    };
+    let run = move |lead: Lead| run(of.clone(), options.clone(), lead);
+    lead::lead(service, holder, DUTY, wanted, run)
+}
+
+async fn run(service: Service, options: Arc<Options>, lead: Lead) {
+    let cluster = lead.cluster().clone();
+    let mut running = Running {
+        service,
+        options,
+        lead,
+        unremovable_until: BTreeMap::new(),
+        accepted: BTreeSet::new(),
+        patience: Patience::default(),
+    };
+    loop {
+        let began = Instant::now();
+        let outcome = Box::pin(running.turn()).await;
+        histogram!(telemetry::AUTOSCALE_TURN_DURATION).record(began.elapsed());
+        let result = match &outcome {
+            Ok(Some(Mood::Watching)) => "watching",
+            Ok(Some(Mood::Cooldown(_))) => "cooldown",
+            Ok(Some(Mood::Unhealthy)) => "unhealthy",
+            Ok(None) => return,
+            Err(_) => "failed",
+        };
+        counter!(telemetry::AUTOSCALE_TURNS, "result" => result).increment(1);
+        if let Err(error) = outcome {
+            let why = error.for_log();
+            if TROUBLE.is_new(&cluster, &why) {
+                tracing::warn!(cluster = &*cluster, why, "node groups are not looked after; it is tried again");
+            }
+        }
+        sleep(running.options.interval.saturating_sub(began.elapsed())).await;
+    }
+}
+
+/// Reads what the loop of a cluster remembers, and the record.
+///
+/// # Errors
+/// Those of the store.
+pub async fn stored(service: &Service, cluster: &str) -> Result<(Stored, Option<Record>)> {
+    let record = service.store.get(cluster, &Key::new(KIND, "", NAME)).await?;
+    // One that another version wrote is begun anew.
+    let stored = record.as_ref().and_then(|record| serde_json::from_slice(&record.body).ok());
+    Ok((stored.unwrap_or_default(), record))
+}
+
+/// The loop of one cluster.
+struct Running {
+    service: Service,
+    options: Arc<Options>,
+    lead: Lead,
+    /// Nodes that were found unremovable, and until when they are not looked at again.
+    unremovable_until: BTreeMap<Name, i64>,
+    /// Messages that were accepted, and are still stored.
+    accepted: BTreeSet<String>,
+    patience: Patience,
+}
+
+/// What a turn found out.
+struct Found {
+    stored: Stored,
+    turn: Turn,
+    unremovable_until: BTreeMap<Name, i64>,
+    groups: Groups,
+}
+
+impl Running {
+    /// One turn; `None` when another process leads.
+    async fn turn(&mut self) -> Result<Option<Mood>> {
+        let (service, cluster) = (self.service.clone(), self.lead.cluster().clone());
+        let context = context::take(&service, &cluster, Fresh { is_newest: true, ..Fresh::default() }).await?;
+        let source = context.view.source.clone();
+        let now = clock::now();
+        if source.is_some() {
+            mirrored::is_whole(&service, &cluster, now, LONGEST_LAG).map_err(Error::internal)?;
+        }
+        let (before, record) = stored(&service, &cluster).await?;
+        let (view, epoch) = (context.view.clone(), context.epoch);
+        let (rules, acts, unremovable_until) =
+            (self.options.rules.clone(), self.options.acts, self.unremovable_until.clone());
+        let (known, accepted) = (before.clone(), self.accepted.clone());
+        let find = move || found(known, &view, &rules, now, acts, unremovable_until, &accepted);
+        let Found { mut stored, turn, unremovable_until, groups } = compute_long(true, find).await??;
+        self.unremovable_until = unremovable_until;
+        let view = context.view;
+        let mut writes = vec![self.lead.fence().await?];
+        if acts {
+            note_messages(&mut stored, &turn, &cluster, now);
+            writes.extend(self.writes(&turn, source.is_some(), now).await?);
+        }
+        let body = serde_json::to_string(&stored).map_err(Error::internal)?;
+        let precondition = record.as_ref().map_or_else(Precondition::absent, |of| Precondition::revision(of.revision));
+        let change = Change::Put { body: body.into(), uid: NAME.to_owned(), node: None };
+        writes.push(Write { key: Key::new(KIND, "", NAME), precondition, change });
+        let call = Call { writes, atomicity: Atomicity::AllOrNothing };
+        let outcomes = service.clusters.commit(&cluster, call, None).await?.outcomes;
+        if outcomes.first().is_some_and(Lead::is_lost) {
+            return Ok(None);
+        }
+        if outcomes.iter().any(|outcome| matches!(outcome, Outcome::Refused(_))) {
+            // A client changed a group or a node meanwhile: the next turn sees it.
+            return Ok(Some(turn.mood));
+        }
+        self.accepted.retain(|id| stored.messages.iter().any(|message| message.id == *id));
+        measure(&cluster, &view.snapshot, &groups, &stored.memory);
+        if acts {
+            self.carry_out(&turn, &view, epoch).await;
+            if let Some(webhook) = &self.options.webhook {
+                let (accepted, why) = webhook.send(&stored.messages, &mut self.patience).await;
+                self.accepted.extend(accepted);
+                if let Some(why) = why.filter(|why| TROUBLE.is_new("webhook", why)) {
+                    tracing::warn!(cluster = &*cluster, why, "the webhook of autoscaling does not accept a message");
+                }
+            }
+        }
+        Ok(Some(turn.mood))
+    }
+
+    /// The writes of a turn besides its own: target sizes, and nodes that are closed or opened.
+    async fn writes(&self, turn: &Turn, is_mirror: bool, now: Timestamp) -> Result<Vec<Write>> {
+        let mut sizes: BTreeMap<&str, u32> = BTreeMap::new();
+        let mut writes = Vec::new();
+        for step in &turn.steps {
+            match step {
+                Step::Resize { group, to, .. } | Step::Remove { group, to, .. } => drop(sizes.insert(group, *to)),
+                Step::Drain { .. } | Step::GiveUp { .. } => {}
+            }
+            if let (Some((node, close)), false) = (closes(step), is_mirror) {
+                writes.extend(self.edited(Kind::Node, node, |document| closed(document, close, now)).await?);
+            }
+        }
+        for (group, to) in sizes {
+            let edit = |document: &mut Document| {
+                document
+                    .set_in("spec", "targetSize", to_raw_value(&to).map_err(Error::internal)?)
+                    .map_err(Error::internal)
+            };
+            writes.extend(self.edited(Kind::NodeGroup, group, edit).await?);
+        }
+        Ok(writes)
+    }
+
+    /// The write of an object that is there, if the edit changes it.
+    async fn edited(
+        &self,
+        kind: Kind,
+        name: &str,
+        edit: impl FnOnce(&mut Document) -> Result<()>,
+    ) -> Result<Option<Write>> {
+        let Some(kind) = kinds::by_core(kind) else { return Ok(None) };
+        let Some(record) = self.service.store.get(self.lead.cluster(), &Key::new(kind.key(), "", name)).await? else {
+            return Ok(None);
+        };
+        let mut document = Document::parse(&record.body).map_err(Error::internal)?;
+        edit(&mut document)?;
+        let (key, precondition) = (record.key.clone(), Precondition::revision(record.revision));
+        Ok(Some(Write { key, precondition, change: Change::body(&record, document.into_body()) }))
+    }
+
+    /// Evicts, and records every step with its reason. Failures are tried again in later turns.
+    async fn carry_out(&self, turn: &Turn, view: &View, epoch: u64) {
+        for step in &turn.steps {
+            counter!(telemetry::AUTOSCALE_ACTIONS, "action" => action(step)).increment(1);
+            if let (Some((node, close)), Some(_)) = (closes(step), &view.source)
+                && let Err(why) = self.close_live(node, close).await
+            {
+                tracing::warn!(cluster = &**self.lead.cluster(), node, why, "the node cannot be closed or opened");
+                continue;
+            }
+            let node = match step {
+                Step::Resize { .. } => None,
+                Step::Drain { node, .. } | Step::GiveUp { node, .. } | Step::Remove { node, .. } => Some(node.clone()),
+            };
+            if let (Step::Drain { .. }, Some(node)) = (step, &node) {
+                self.drain(node, view, epoch).await;
+                continue;
+            }
+            self.service.decisions.acted(decisions::Action {
+                cluster: self.lead.cluster().clone(),
+                epoch,
+                call: CallKind::Autoscale,
+                object: Default::default(),
+                node,
+                revision: view.snapshot.revision,
+                message: told(step),
+            });
+        }
+    }
+
+    /// Closes or opens a node by the API server of the live cluster.
+    async fn close_live(&self, node: &str, close: bool) -> std::result::Result<(), String> {
+        let cluster = self.lead.cluster();
+        let source = mirrored::of(&self.service, cluster).await.map_err(|error| error.for_log())?;
+        let Some(source) = source else { return Ok(()) };
+        let server = self.service.sources.server(cluster, &source).await?;
+        let reply = server
+            .send(ApiRequest {
+                method: "PATCH",
+                path: format!("/api/v1/nodes/{node}"),
+                content_type: "application/merge-patch+json",
+                body: json!({"spec": {"unschedulable": close}}).to_string().into(),
+            })
+            .await?;
+        if reply.code < 300 { Ok(()) } else { Err(format!("the API server answered {}", reply.code)) }
+    }
+
+    /// Evicts the pods of a node, as far as budgets allow.
+    async fn drain(&self, node: &str, view: &View, epoch: u64) {
+        let Some(info) = view.snapshot.node(node) else { return };
+        let Some(kind) = kinds::by_core(Kind::Pod) else { return };
+        for pod in info.pods.iter().filter(|pod| has_to_move(pod) && !pod.terminating).take(EVICTED_AT_ONCE) {
+            let grace = pod.facts().grace_seconds.map_or(MOST_GRACE, |own| own.clamp(0, MOST_GRACE));
+            let target = Target {
+                cluster: self.lead.cluster().clone(),
+                kind,
+                namespace: Some(pod.namespace.to_string()),
+                name: pod.name.to_string(),
+            };
+            let deletion = Deletion {
+                options: deletion::Options { grace_period_seconds: Some(grace), ..deletion::Options::default() },
+                preconditions: Preconditions { uid: Some(pod.uid.to_string()), ..Preconditions::default() },
+                dry_run: false,
+            };
+            match evict(&self.service, &target, &deletion).await {
+                Ok(_) => self.service.decisions.acted(decisions::Action {
+                    cluster: self.lead.cluster().clone(),
+                    epoch,
+                    call: CallKind::Autoscale,
+                    object: (pod.namespace.to_string(), pod.name.to_string()),
+                    node: Some(node.to_owned()),
+                    revision: view.snapshot.revision,
+                    message: format!("evicted: node {node} is not needed"),
+                }),
+                Err(error) => {
+                    tracing::debug!(cluster = &**self.lead.cluster(), node, pod = pod.full_name(), %error, "not evicted yet");
+                }
+            }
+        }
+    }
+}
+
+/// Looks at the cluster, and takes a turn of the state machine. Where the loop does not act, no step counts as done.
+fn found(
+    before: Stored,
+    view: &View,
+    rules: &Rules,
+    now: Timestamp,
+    acts: bool,
+    unremovable_until: BTreeMap<Name, i64>,
+    accepted: &BTreeSet<String>,
+) -> Result<Found> {
+    let snapshot = &view.snapshot;
+    let groups = Groups::stored(snapshot).map_err(|error| Error::BadRequest(error.to_string()))?;
+    let mut stored = before;
+    let mut memory = stored.memory.clone();
+    let seen = seen(snapshot, &groups, &memory);
+    let profiles: Profiles = view
+        .policy(crate::wire::policy::revision::DEFAULT)
+        .map_or_else(|| crate::live::BUILT_IN.clone().into(), |policy| policy.profiles.clone());
+    let leaving = |of: &BTreeMap<String, Leaving>, drained| {
+        of.keys().map(move |node| (Name::from(node.as_str()), drained)).collect::<Vec<_>>()
+    };
+    let leaving = [leaving(&memory.draining, true), leaving(&memory.removing, false)].concat().into_iter().collect();
+    let mut advice =
+        Advised { snapshot, groups: groups.clone(), profiles, leaving, unremovable_until, now: nanoseconds(now) };
+    let turn = memory.turn(rules, now, &seen, &mut advice);
+    stored.messages.retain(|message| !accepted.contains(&message.id));
+    stored.acts = acts;
+    stored.mood = Some(turn.mood.clone());
+    let told = turn.steps.iter().map(told);
+    if acts {
+        stored.memory = memory;
+        stored.steps.extend(told);
+        let excess = stored.steps.len().saturating_sub(MOST_SHOWN);
+        stored.steps.drain(..excess);
+    } else {
+        stored.memory = Memory { unneeded: memory.unneeded, ..Memory::default() };
+        stored.steps = told.take(MOST_SHOWN).collect();
+    }
+    Ok(Found { stored, turn, unremovable_until: advice.unremovable_until, groups })
+}
+
+/// The cluster as the state machine sees it.
+fn seen(snapshot: &Snapshot, groups: &Groups, memory: &Memory) -> Seen {
+    let now = groups.all().iter().map(|group| {
+        let here = |node: &&Name| snapshot.node(node).is_some() && !memory.removing.contains_key(&***node);
+        GroupNow {
+            name: group.id.to_string(),
+            min: group.min,
+            max: group.max,
+            target: group.target,
+            nodes: u32::try_from(group.nodes.iter().filter(here).count()).unwrap_or(u32::MAX),
+            provision_time: group.options.provision_time.map(jiff::SignedDuration::from_nanos),
+        }
+    });
+    let nodes = snapshot.nodes().map(|info| (info.name().to_string(), !info.pods.iter().any(|pod| has_to_move(pod))));
+    Seen {
+        groups: now.collect(),
+        nodes: nodes.collect(),
+        unready: snapshot.nodes().filter(|info| !is_ready(&info.node)).count(),
+        waiting: snapshot.pods().filter(|pod| pod.waits()).count(),
+    }
+}
+
+/// `true` unless the node reports that it is not ready. One that reports nothing counts as ready.
+pub(super) fn is_ready(node: &crate::core::model::Node) -> bool {
+    node.condition("Ready").is_none_or(|status| status == ConditionStatus::True)
+}
+
+/// `true` if the pod has to go before its node can.
+fn has_to_move(pod: &Pod) -> bool {
+    !pod.terminal && !pod.facts().mirror && pod.controller.as_ref().is_none_or(|owner| &*owner.kind != "DaemonSet")
+}
+
+/// The advice of the core for the cluster.
+struct Advised<'a> {
+    snapshot: &'a Snapshot,
+    groups: Groups,
+    profiles: Profiles,
+    /// Nodes on their way out; `true` for those that are being emptied.
+    leaving: BTreeMap<Name, bool>,
+    unremovable_until: BTreeMap<Name, i64>,
+    now: i64,
+}
+
+impl super::machine::Advice for Advised<'_> {
+    fn up(&mut self, excluded: &BTreeSet<String>) -> Vec<Increase> {
+        let options = scale_up::Options {
+            backed_off: excluded.iter().map(|group| Name::from(group.as_str())).collect(),
+            balance_similar: true,
+            ..scale_up::Options::default()
+        };
+        let answer = scale_up::scale_up(self.snapshot, &self.profiles, &self.groups, &options, self.now);
+        let helped = answer.triggered.len();
+        let increase = |(group, by): (Name, usize)| Increase {
+            group: group.to_string(),
+            by: u32::try_from(by).unwrap_or(u32::MAX),
+            why: format!("{helped} pods fit on no node"),
+        };
+        answer.increase.into_iter().map(increase).collect()
+    }
+
+    fn down(&mut self, unneeded: &BTreeMap<String, Timestamp>) -> Removable {
+        let since = unneeded.iter().map(|(node, since)| (Name::from(node.as_str()), nanoseconds(*since)));
+        let state = DownState {
+            unneeded_since: since.collect(),
+            unremovable_until: std::mem::take(&mut self.unremovable_until),
+            deleting: self.leaving.clone(),
+        };
+        let answer = scale_down::plan(&scale_down::Input {
+            snapshot: self.snapshot,
+            groups: &self.groups,
+            profiles: &self.profiles,
+            options: &scale_down::Options::default(),
+            state: &state,
+            node_order: &[],
+            counts_ended_pods: false,
+            now: self.now,
+        });
+        self.unremovable_until = answer.state.unremovable_until;
+        let with_group = |nodes: Vec<Name>| {
+            let of = |node: Name| self.groups.of(&node).map(|group| (node.to_string(), group.id.to_string()));
+            nodes.into_iter().filter_map(of).collect()
+        };
+        let unneeded = answer.state.unneeded_since.iter();
+        Removable {
+            unneeded: unneeded.map(|(node, since)| (node.to_string(), timestamp(*since))).collect(),
+            now: with_group(answer.delete.empty.into_iter().chain(answer.delete.drain).collect()),
+        }
+    }
+}
+
+fn nanoseconds(at: Timestamp) -> i64 {
+    i64::try_from(at.as_nanosecond()).unwrap_or(i64::MAX)
+}
+
+fn timestamp(nanoseconds: i64) -> Timestamp {
+    Timestamp::from_nanosecond(nanoseconds.into()).unwrap_or(Timestamp::MAX)
+}
+
+/// Puts what the webhook is to be told into the messages that wait.
+fn note_messages(stored: &mut Stored, turn: &Turn, cluster: &str, now: Timestamp) {
+    for step in &turn.steps {
+        let (group, action, target_size, node) = match step {
+            Step::Resize { group, to, .. } => (group, Action::SetTargetSize, *to, None),
+            Step::Remove { group, to, node } => (group, Action::DeleteNode, *to, Some(node.clone())),
+            Step::Drain { .. } | Step::GiveUp { .. } => continue,
+        };
+        let message = Message {
+            id: Uuid::new_v4().to_string(),
+            cluster: cluster.to_owned(),
+            group: group.clone(),
+            action,
+            target_size,
+            node,
+            reason: told(step),
+            time: now,
+        };
+        message.put_into(&mut stored.messages);
+    }
+}
+
+/// The node that a step closes (`true`) or opens.
+fn closes(step: &Step) -> Option<(&str, bool)> {
+    match step {
+        Step::Drain { node, .. } | Step::Remove { node, .. } => Some((node, true)),
+        Step::GiveUp { node, .. } => Some((node, false)),
+        Step::Resize { .. } => None,
+    }
+}
+
+/// Closes a node for pods, with the taint of nodes that are to be deleted, or opens it.
+fn closed(document: &mut Document, close: bool, now: Timestamp) -> Result<()> {
+    let mut taints: Vec<NodeTaint> = document.list_in("spec", "taints").map_err(Error::internal)?;
+    let is_marked = taints.iter().any(|taint| taint.key == TO_BE_DELETED);
+    if close && is_marked {
+        return Ok(());
+    }
+    taints.retain(|taint| taint.key != TO_BE_DELETED);
+    if close {
+        let (value, effect) = (now.as_second().to_string(), Effect::NoSchedule.name().to_owned());
+        taints.push(NodeTaint { key: TO_BE_DELETED.to_owned(), value, effect, time_added: None });
+    }
+    let raw = |value: serde_json::Value| to_raw_value(&value).map_err(Error::internal);
+    let taints = raw(serde_json::to_value(&taints).map_err(Error::internal)?)?;
+    let fields = vec![("unschedulable", raw(json!(close))?), ("taints", taints)];
+    document.set_all_in("spec", fields).map_err(Error::internal)
+}
+
+/// A step as people read it.
+fn told(step: &Step) -> String {
+    match step {
+        Step::Resize { group, from, to, why } => format!("node group {group}: from {from} to {to} nodes: {why}"),
+        Step::Drain { node, group } => format!("node {node} of {group} is not needed: its pods are evicted"),
+        Step::GiveUp { node, why } => format!("node {node} stays: {why}"),
+        Step::Remove { node, group, to } => {
+            format!("node {node} of {group} is not needed: it is to be deleted, and the group to have {to} nodes")
+        }
+    }
+}
+
+fn action(step: &Step) -> &'static str {
+    match step {
+        Step::Resize { from, to, .. } if to > from => "grow",
+        Step::Resize { .. } => "shrink",
+        Step::Drain { .. } => "drain",
+        Step::GiveUp { .. } => "give_up",
+        Step::Remove { .. } => "remove",
+    }
+}
+
+/// Sets the gauges of a cluster.
+fn measure(cluster: &str, snapshot: &Snapshot, groups: &Groups, memory: &Memory) {
+    let cluster = labels::CLUSTERS.of(cluster);
+    let (mut ready, mut unready, mut target) = (0.0, 0.0, 0.0);
+    for group in groups.all() {
+        target += f64::from(group.target);
+        for info in group.nodes.iter().filter_map(|node| snapshot.node(node)) {
+            *(if is_ready(&info.node) { &mut ready } else { &mut unready }) += 1.0;
+        }
+    }
+    let leaving = memory.leaving().count() as f64;
+    let coming = f64::max(target + memory.removing.len() as f64 - ready - unready, 0.0);
+    let states = [
+        ("ready", ready),
+        ("unready", unready),
+        ("coming", coming),
+        ("leaving", leaving),
+        ("unneeded", memory.unneeded.len() as f64),
+        ("target", target),
+    ];
+    for (state, count) in states {
+        gauge!(telemetry::AUTOSCALE_NODES, "cluster" => cluster.clone(), "state" => state).set(count);
+    }
+}

@@ -1,0 +1,261 @@
+//! The loop over node groups: groups grow for pods that wait, and nodes that are not needed go.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    routing::post,
+};
+use jiff::SignedDuration;
+use podberth::{
+    fetch::Fetcher,
+    live::{DEFAULT_CLUSTER, journal::Step},
+    service::{
+        autoscale::{
+            machine::Rules,
+            nodes::{self, Options},
+            webhook::Webhook,
+        },
+        lead::Leads,
+        objects::{Begin, Target, watch},
+    },
+    wire::{kinds, selector::Query},
+};
+use ring::hmac;
+use serde_json::{Value, json};
+use tokio::{
+    net::TcpListener,
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    time::timeout,
+};
+use uuid::Uuid;
+
+use crate::server::Server;
+
+const PODS: &str = "/api/v1/namespaces/default/pods";
+const GROUPS: &str = "/apis/autoscaling.podberth.io/v1/nodegroups";
+const WITHIN: Duration = Duration::from_mins(1);
+const KEY: &[u8] = b"a key";
+
+/// A webhook that accepts, or does not.
+struct Hook {
+    url: String,
+    messages: UnboundedReceiver<Value>,
+    accepts: Arc<AtomicBool>,
+}
+
+#[derive(Clone)]
+struct Told {
+    to: UnboundedSender<Value>,
+    accepts: Arc<AtomicBool>,
+}
+
+async fn told(State(told): State<Told>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let key = hmac::Key::new(hmac::HMAC_SHA256, KEY);
+    let signed = [text("x-podberth-timestamp").as_bytes(), b".", &body].concat();
+    let expected: String = hmac::sign(&key, &signed).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(text("x-podberth-signature"), format!("sha256={expected}"));
+    let message: Value = serde_json::from_slice(&body).expect("JSON");
+    assert_eq!(text("x-podberth-delivery"), message["id"]);
+    let accepts = told.accepts.load(Ordering::Relaxed);
+    // The test may be over.
+    let _ = told.to.send(message);
+    if accepts { StatusCode::NO_CONTENT } else { StatusCode::INTERNAL_SERVER_ERROR }
+}
+
+impl Hook {
+    async fn start(accepts: bool) -> Self {
+        let (to, messages) = unbounded_channel();
+        let accepts = Arc::new(AtomicBool::new(accepts));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}/scale", listener.local_addr().expect("an address"));
+        let router = Router::new().route("/scale", post(told)).with_state(Told { to, accepts: accepts.clone() });
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { url, messages, accepts }
+    }
+
+    async fn next(&mut self) -> Value {
+        timeout(WITHIN, self.messages.recv()).await.expect("it is told").expect("the webhook goes on")
+    }
+}
+
+fn start(server: &Server, hook: &Hook, acts: bool) -> Leads {
+    let fetcher = Fetcher::with_http("").expect("a client");
+    let options = Options {
+        acts,
+        interval: Duration::from_millis(20),
+        webhook: Some(Webhook::new(hook.url.clone(), Some(KEY), fetcher)),
+        rules: Rules { delay_after_add: SignedDuration::ZERO, ..Rules::default() },
+    };
+    nodes::start(&server.state, Uuid::new_v4(), BTreeSet::from([DEFAULT_CLUSTER.into()]), options)
+}
+
+fn group(min: u32, target: u32) -> Value {
+    json!({"metadata": {"name": "big"}, "spec": {"minSize": min, "maxSize": 3, "targetSize": target,
+        "template": {"status": {"allocatable": {"cpu": "4", "memory": "16Gi", "pods": "110"}}},
+        "scaleDown": {"unneededTime": "0s"}}})
+}
+
+fn node(name: &str) -> Value {
+    json!({"metadata": {"name": name, "labels": {"autoscaling.podberth.io/node-group": "big"}},
+        "status": {"allocatable": {"cpu": "4", "memory": "16Gi", "pods": "110"}, "conditions": [{"type": "Ready", "status": "True"}]}})
+}
+
+fn pod(name: &str, cpu: &str) -> Value {
+    let owner = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "u", "controller": true});
+    json!({"metadata": {"name": name, "labels": {"app": "web"}, "ownerReferences": [owner]},
+        "spec": {"containers": [{"name": "c", "image": "app:1", "resources": {"requests": {"cpu": cpu}}}]},
+        "status": {"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]}})
+}
+
+fn running(name: &str, on: &str) -> Value {
+    let mut pod = pod(name, "100m");
+    pod["spec"]["nodeName"] = json!(on);
+    pod["status"] = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]});
+    pod
+}
+
+async fn add_replica_set(server: &Server) {
+    let set = json!({"metadata": {"name": "web", "uid": "u"}, "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "web"}}}});
+    server.post("/apis/apps/v1/namespaces/default/replicasets", &set).await.is(201);
+}
+
+/// Waits for an object of a kind that meets a condition.
+async fn until(server: &Server, (group, plural): (&str, &str), meets: impl Fn(&Value) -> bool) -> Value {
+    let kind = kinds::by_plural(group, plural).expect("a kind");
+    let target = Target { cluster: DEFAULT_CLUSTER.into(), kind, namespace: None, name: String::new() };
+    let query = Query::parse(kind.selectable, "", "").expect("a selector");
+    let found = async {
+        let mut steps = watch(&server.state, &target, query, Begin::Newest { objects: true }).await.expect("a watch");
+        loop {
+            let records = match steps.next().await {
+                Step::Objects(states) => states.iter().map(|state| state.record.clone()).collect(),
+                Step::Changes(changes) => changes.iter().filter_map(|(kind, event)| event.object(*kind)).collect(),
+                Step::ObjectsEnd(_) => Vec::new(),
+                step => panic!("{step:?}"),
+            };
+            let objects = records.iter().map(|record| serde_json::from_slice::<Value>(&record.body).expect("JSON"));
+            if let Some(found) = objects.into_iter().find(|object| meets(object)) {
+                return found;
+            }
+        }
+    };
+    timeout(WITHIN, found).await.expect("it happens")
+}
+
+const NODE_GROUP: (&str, &str) = ("autoscaling.podberth.io", "nodegroups");
+
+async fn status(server: &Server) -> Value {
+    server.get("/autoscale/status").await.json()
+}
+
+pub(crate) async fn a_group_grows_for_pods_that_wait_and_the_webhook_is_told(server: Server) {
+    let mut hook = Hook::start(true).await;
+    add_replica_set(&server).await;
+    server.post(GROUPS, &group(0, 0)).await.is(201);
+    server.post(PODS, &pod("waits", "3")).await.is(201);
+    server.post(PODS, &pod("too", "3")).await.is(201);
+    // Two replicas, one acts.
+    let loops = [start(&server, &hook, true), start(&server, &hook, true)];
+    let message = hook.next().await;
+    assert_eq!(
+        (&message["action"], &message["group"], &message["targetSize"], &message["cluster"]),
+        (&json!("setTargetSize"), &json!("big"), &json!(2), &json!("default")),
+        "{message}"
+    );
+    assert!(message["reason"].as_str().is_some_and(|why| why.contains("2 pods fit on no node")), "{message}");
+    let group = server.get(&format!("{GROUPS}/big")).await.json();
+    assert_eq!(group["spec"]["targetSize"], 2);
+    let told = status(&server).await;
+    assert_eq!((&told["loop"], &told["groups"][0]["coming"]), (&json!("act"), &json!(2)), "{told}");
+    // A turn later nothing is told again: the pods fit on the nodes that are coming.
+    server.post("/api/v1/nodes", &node("n1")).await.is(201);
+    for one in loops {
+        one.end().await;
+    }
+    assert!(hook.messages.try_recv().is_err(), "it was told once");
+}
+
+pub(crate) async fn unneeded_nodes_are_drained_and_told_to_be_deleted_down_to_the_smallest_size(server: Server) {
+    let mut hook = Hook::start(true).await;
+    add_replica_set(&server).await;
+    server.post(GROUPS, &group(1, 2)).await.is(201);
+    for name in ["n1", "n2"] {
+        server.post("/api/v1/nodes", &node(name)).await.is(201);
+    }
+    server.post(PODS, &running("a", "n1")).await.is(201);
+    server.post(PODS, &running("b", "n2")).await.is(201);
+    let running = start(&server, &hook, true);
+    let message = hook.next().await;
+    assert_eq!((&message["action"], &message["targetSize"]), (&json!("deleteNode"), &json!(1)), "{message}");
+    let gone = message["node"].as_str().expect("a node");
+    let closed = server.get(&format!("/api/v1/nodes/{gone}")).await.json();
+    assert_eq!(
+        (&closed["spec"]["unschedulable"], &closed["spec"]["taints"][0]["key"]),
+        (&json!(true), &json!("ToBeDeletedByClusterAutoscaler"))
+    );
+    let left = server.get(PODS).await.json();
+    assert_eq!(left["items"].as_array().map(Vec::len), Some(1), "the pod of {gone} was evicted: {left}");
+    let other = if gone == "n1" { "n2" } else { "n1" };
+    server.delete(&format!("/api/v1/nodes/{gone}")).await.is(200);
+    let group = until(&server, NODE_GROUP, |group| group["spec"]["targetSize"] == 1).await;
+    assert_eq!(group["spec"]["minSize"], 1);
+    let rest = server.get(&format!("/api/v1/nodes/{other}")).await.json();
+    assert_eq!(rest["spec"]["unschedulable"], Value::Null, "the last node stays");
+    running.end().await;
+}
+
+pub(crate) async fn a_loop_that_only_advises_changes_nothing(server: Server) {
+    let mut hook = Hook::start(true).await;
+    server.post(GROUPS, &group(0, 0)).await.is(201);
+    server.post(PODS, &pod("waits", "3")).await.is(201);
+    let before = server.get(&format!("{GROUPS}/big")).await.json();
+    let running = start(&server, &hook, false);
+    let told = async {
+        loop {
+            let told = status(&server).await;
+            // Pods that are two seconds old may have more coming.
+            if told["loop"] == "advise" && told["steps"] != json!([]) {
+                return told;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let told = timeout(WITHIN, told).await.expect("it is noted");
+    assert_eq!(told["steps"], json!(["node group big: from 0 to 1 nodes: 1 pods fit on no node"]), "{told}");
+    assert_eq!(server.get(&format!("{GROUPS}/big")).await.json(), before);
+    running.end().await;
+    assert!(hook.messages.try_recv().is_err());
+}
+
+pub(crate) async fn a_webhook_that_does_not_accept_is_told_again_under_the_same_id(server: Server) {
+    let mut hook = Hook::start(false).await;
+    server.post(GROUPS, &group(0, 0)).await.is(201);
+    server.post(PODS, &pod("waits", "3")).await.is(201);
+    let running = start(&server, &hook, true);
+    let first = hook.next().await;
+    assert_eq!(status(&server).await["messagesWaiting"], 1);
+    hook.accepts.store(true, Ordering::Relaxed);
+    assert_eq!(hook.next().await["id"], first["id"]);
+    running.end().await;
+}
+
+pub(crate) async fn groups_that_share_a_node_are_refused(server: Server) {
+    server.post(GROUPS, &group(0, 0)).await.is(201);
+    let other = json!({"metadata": {"name": "other"}, "spec": {"maxSize": 1, "nodeSelector": {"autoscaling.podberth.io/node-group": "big"}}});
+    server.post(GROUPS, &other).await.is(201);
+    server.post("/api/v1/nodes", &node("n1")).await.is(201);
+    let why = server.get("/autoscale/status").await.refusal(400);
+    assert_eq!(why, "node \"n1\" is in the node groups \"big\" and \"other\": a node belongs to one group at most");
+}
