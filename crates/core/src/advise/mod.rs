@@ -8,6 +8,7 @@ pub mod hpa;
 pub mod reschedule;
 pub mod scale_down;
 pub mod scale_up;
+pub mod vpa;
 
 /// A rule of advice, as `GET /plugins` lists it.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +30,6 @@ impl Advice {
 
 /// The rules of all rooms.
 pub fn all() -> impl Iterator<Item = &'static Advice> {
-    let rooms: [&'static [Advice]; 4] = [hpa::ALL, reschedule::ALL, scale_down::ALL, scale_up::ALL];
+    let rooms: [&'static [Advice]; 5] = [hpa::ALL, reschedule::ALL, scale_down::ALL, scale_up::ALL, vpa::ALL];
     rooms.into_iter().flatten()
 }

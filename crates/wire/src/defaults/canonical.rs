@@ -101,6 +101,16 @@ pub(super) fn quantity(text: &str, in_list: bool) -> Result<String, QuantityErro
     Ok(written(rounded.nanos(), notation))
 }
 
+/// An amount as Kubernetes prints one that was counted in thousands: `1500m`, `2G`.
+pub(crate) fn decimal(of: Quantity) -> String {
+    written(of.nanos(), Notation::Decimal)
+}
+
+/// An amount as Kubernetes prints one that was counted in powers of two: `250Mi`.
+pub(crate) fn binary(of: Quantity) -> String {
+    written(of.nanos(), Notation::Binary)
+}
+
 /// The largest amount that is kept exactly, with the sign of this one.
 fn most(of: Quantity) -> Quantity {
     Quantity::from_units(if of.is_negative() { -i64::MAX } else { i64::MAX })

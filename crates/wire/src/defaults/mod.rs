@@ -49,6 +49,7 @@ mod tolerations;
 mod update;
 mod usage;
 
+pub(crate) use canonical::{binary, decimal};
 pub use pod::{ask, fill_new, in_cluster};
 pub(crate) use qos::class as qos_class;
 pub use quota::{charges as quota_charges, counted as counted_by, status as quota_status};
