@@ -367,7 +367,7 @@ impl Placing {
         self.batch.place(pod)
     }
 
-    fn into_snapshot(self) -> Snapshot {
+    pub(crate) fn into_snapshot(self) -> Snapshot {
         self.batch.snapshot().clone()
     }
 }

@@ -214,22 +214,34 @@ pub fn plan(input: &Input<'_>) -> Answer {
         told.removable_at = Some(node.since.saturating_add(node.threshold));
         answer.state.unneeded_since.insert(told.name.clone(), node.since);
     }
-    let split = |nodes: &[usize]| -> Split {
-        let (drain, empty): (Vec<usize>, Vec<usize>) = nodes.iter().partition(|at| unneeded[**at].needs_drain());
-        let named = |nodes: Vec<usize>| nodes.into_iter().map(|at| unneeded[at].node.name.clone()).collect();
-        Split { empty: named(empty), drain: named(drain) }
-    };
-    answer.removable = split(&may_go);
-    let (empty, drain) = parallelism::crop(&may_go, &unneeded, input);
-    let going: Vec<&Unneeded> = empty.iter().chain(&drain).map(|at| &unneeded[*at]).collect();
-    answer.removals = moves::places(&going, &first);
-    answer.delete = Split {
-        empty: empty.iter().map(|at| unneeded[*at].node.name.clone()).collect(),
-        drain: drain.iter().map(|at| unneeded[*at].node.name.clone()).collect(),
-    };
+    let (free, busy): (Vec<usize>, Vec<usize>) = may_go.iter().partition(|at| !unneeded[**at].needs_drain());
+    answer.removable = Split { empty: named(&free, &unneeded), drain: named(&busy, &unneeded) };
+    let mut may_go = may_go;
+    loop {
+        let (empty, drain) = parallelism::crop(&may_go, &unneeded, input);
+        let going: Vec<&Unneeded> = empty.iter().chain(&drain).map(|at| &unneeded[*at]).collect();
+        match moves::places(&going, &first) {
+            Ok(removals) => {
+                answer.removals = removals;
+                answer.delete = Split { empty: named(&empty, &unneeded), drain: named(&drain, &unneeded) };
+                break;
+            }
+            Err((stays, pod)) => {
+                let node = going[stays];
+                let told = &mut answer.nodes[node.at];
+                (told.reason, told.homeless) = (Some(Reason::NoPlaceToMovePods), Some(pod));
+                let at = node.at;
+                may_go.retain(|other| unneeded[*other].at != at);
+            }
+        }
+    }
     answer.order = candidates;
     answer.state.deleting.clone_from(&input.state.deleting);
     answer
+}
+
+fn named(of: &[usize], unneeded: &[Unneeded]) -> Vec<Name> {
+    of.iter().map(|at| unneeded[*at].node.name.clone()).collect()
 }
 
 /// The nodes in the cluster's order.
@@ -336,3 +348,6 @@ fn search(
     }
     unneeded
 }
+
+#[cfg(test)]
+mod tests;

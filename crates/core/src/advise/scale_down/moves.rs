@@ -1,4 +1,8 @@
-//! Where the pods of the nodes that go would be: as the scheduler chooses, with the nodes drained and tainted and none of them a place for pods.
+//! Where the pods of the nodes that go would be: as the scheduler chooses, with all of these nodes tainted and none of them a place for pods. Empty nodes
+//! go at once, others one after the other.
+//!
+//! The search placed pods as if all unneeded nodes before had gone. In a round only some of them go, so a pod may find no place now that it had in the
+//! search: near pods that would have moved too, say. Such a node stays for this round.
 
 use std::sync::Arc;
 
@@ -10,59 +14,62 @@ use crate::{
 };
 
 /// The nodes that go, with the places of their pods.
-pub(super) fn places(going: &[&Unneeded], picture: &Picture) -> Vec<Removal> {
-    if going.iter().all(|node| !node.needs_drain()) {
-        return going.iter().map(|node| Removal { node: node.node.name.clone(), moves: Vec::new() }).collect();
-    }
-    let mut drained = picture.clone();
+///
+/// # Errors
+/// The place in `going` of a node that has to stay, and its pod that fits nowhere.
+pub(super) fn places(going: &[&Unneeded], picture: &Picture) -> Result<Vec<Removal>, (usize, Arc<Pod>)> {
+    let mut picture = picture.clone();
     for node in going {
-        drained.haunt(&node.node.name, true);
-        drained.close(&node.node.name);
+        picture.close(&node.node.name);
     }
-    by_scheduler(going, &drained).unwrap_or_else(|| by_first_fit(going, drained))
+    if going.iter().any(|node| node.needs_drain()) {
+        going.iter().for_each(|node| picture.taint(&node.node.name));
+    }
+    let mut removals = Vec::with_capacity(going.len());
+    for (at, node) in going.iter().enumerate() {
+        let pods: Vec<Arc<Pod>> = node.to_move.iter().filter(|pod| picture.was_there(pod)).cloned().collect();
+        picture.empty(&node.node.name);
+        let moves = match by_scheduler(&pods, going, &mut picture) {
+            Some(moves) => moves,
+            None => by_first_fit(&pods, &mut picture).map_err(|pod| (at, pod))?,
+        };
+        picture.delete(&node.node.name);
+        removals.push(Removal { node: node.node.name.clone(), moves });
+    }
+    Ok(removals)
 }
 
-/// Pods that are on the node now. Others came in the search, from nodes found before.
-fn pods<'a>(node: &'a Unneeded, picture: &'a Picture) -> impl Iterator<Item = &'a Arc<Pod>> {
-    node.to_move.iter().filter(|pod| picture.was_there(pod))
-}
-
-/// `None` if a pod finds no place so.
-fn by_scheduler(going: &[&Unneeded], picture: &Picture) -> Option<Vec<Removal>> {
+/// `None`, with nothing changed, if a pod finds no place so.
+fn by_scheduler(pods: &[Arc<Pod>], going: &[&Unneeded], picture: &mut Picture) -> Option<Vec<Move>> {
+    if pods.is_empty() {
+        return Some(Vec::new());
+    }
     let options = batch::Options { preempt: false, ..batch::Options::default() };
     let mut placing = Placing::new(picture.profiles().clone(), picture.snapshot.clone(), options);
-    let mut removals = Vec::with_capacity(going.len());
-    for node in going {
-        let mut moves = Vec::new();
-        for pod in pods(node, picture) {
-            let waiting = Pod {
-                node_name: Name::default(),
-                nominated_node_name: Name::default(),
-                terminal: false,
-                ..(**pod).clone()
-            };
-            let batch::Placement::Placed(placed) = placing.place(&Arc::new(waiting)) else { return None };
-            if going.iter().any(|node| node.node.name == placed.node) {
-                return None;
-            }
-            moves.push(Move { pod: pod.clone(), to: placed.node });
+    let mut moves = Vec::with_capacity(pods.len());
+    for pod in pods {
+        let waiting = Pod {
+            node_name: Name::default(),
+            nominated_node_name: Name::default(),
+            terminal: false,
+            ..(**pod).clone()
+        };
+        let batch::Placement::Placed(placed) = placing.place(&Arc::new(waiting)) else { return None };
+        // A pod may tolerate every taint.
+        if going.iter().any(|node| node.node.name == placed.node) {
+            return None;
         }
-        removals.push(Removal { node: node.node.name.clone(), moves });
+        moves.push(Move { pod: pod.clone(), to: placed.node });
     }
-    Some(removals)
+    picture.snapshot = placing.into_snapshot();
+    Some(moves)
 }
 
-/// The places that the search would choose, for as many pods as there are.
-fn by_first_fit(going: &[&Unneeded], mut picture: Picture) -> Vec<Removal> {
-    let mut removals = Vec::with_capacity(going.len());
-    for node in going {
-        let mut moves = Vec::new();
-        for pod in pods(node, &picture).cloned().collect::<Vec<_>>() {
-            if let Some(to) = picture.place(&pod) {
-                moves.push(Move { pod, to });
-            }
-        }
-        removals.push(Removal { node: node.node.name.clone(), moves });
-    }
-    removals
+/// As the search places pods.
+fn by_first_fit(pods: &[Arc<Pod>], picture: &mut Picture) -> Result<Vec<Move>, Arc<Pod>> {
+    let placed = pods.iter().map(|pod| match picture.place(pod) {
+        Some(to) => Ok(Move { pod: pod.clone(), to }),
+        None => Err(pod.clone()),
+    });
+    placed.collect()
 }

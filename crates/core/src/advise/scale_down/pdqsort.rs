@@ -256,8 +256,9 @@ mod tests {
             items.into_iter().map(|(_, place)| place).collect::<Vec<_>>()
         };
         assert_eq!(sorted(&[1, 0, 1, 0]), [1, 3, 0, 2]);
-        // Go 1.22: thirteen items, the last smallest.
-        assert_eq!(sorted(&[1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]), (0..13).collect::<Vec<_>>());
+        assert_eq!(sorted(&[1; 13]), (0..13).collect::<Vec<_>>());
+        // Seen in a cluster of the cluster autoscaler with thirteen candidates.
+        assert_eq!(sorted(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1]), [6, 1, 2, 3, 4, 5, 0, 7, 8, 9, 11, 12, 10]);
         for length in [0_u32, 1, 2, 12, 13, 49, 50, 51, 200, 1000] {
             for modulus in [1, 2, 3, 7, 1000] {
                 let keys: Vec<u32> = (0..length).map(|i| (i * 7919 + i * i) % 1009 % modulus).collect();

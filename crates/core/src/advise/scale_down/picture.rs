@@ -101,13 +101,16 @@ impl Picture {
     pub(super) fn remove(&mut self, node: &Name, to_move: &[Arc<Pod>]) -> Result<Vec<Move>, Arc<Pod>> {
         let mut tried = self.clone();
         tried.close(node);
-        tried.haunt(node, !to_move.is_empty());
+        tried.empty(node);
+        if !to_move.is_empty() {
+            tried.taint(node);
+        }
         let mut moves = Vec::with_capacity(to_move.len());
         for pod in to_move {
             let to = tried.place(pod).ok_or_else(|| pod.clone())?;
             moves.push(Move { pod: pod.clone(), to });
         }
-        tried.snapshot.delete(Kind::Node, &Name::default(), node);
+        tried.delete(node);
         *self = tried;
         Ok(moves)
     }
@@ -119,19 +122,27 @@ impl Picture {
         }
     }
 
-    /// Takes all pods off a node. It stays as a tainted one without pods, which topology spread still counts.
-    pub(super) fn haunt(&mut self, node: &str, taint: bool) {
+    /// Takes all pods off a node.
+    pub(super) fn empty(&mut self, node: &str) {
         let Some(info) = self.snapshot.node(node).cloned() else { return };
         work::spend_on(info.pods.len());
         for pod in &info.pods {
             self.snapshot.delete(Kind::Pod, &pod.namespace, &pod.name);
         }
-        if taint {
-            let mut ghost: Node = (*info.node).clone();
-            let value = (self.now / super::SECOND).to_string().into();
-            ghost.taints.push(Taint { key: TO_BE_DELETED.into(), value, effect: Effect::NoSchedule, added: None });
-            self.snapshot.apply(Object::Node(ghost));
-        }
+    }
+
+    /// Marks a node as one that goes. Topology spread still counts it.
+    pub(super) fn taint(&mut self, node: &str) {
+        let Some(info) = self.snapshot.node(node) else { return };
+        let mut tainted: Node = (*info.node).clone();
+        let value = (self.now / super::SECOND).to_string().into();
+        tainted.taints.push(Taint { key: TO_BE_DELETED.into(), value, effect: Effect::NoSchedule, added: None });
+        self.snapshot.apply(Object::Node(tainted));
+    }
+
+    /// Takes a node away.
+    pub(super) fn delete(&mut self, node: &Name) {
+        self.snapshot.delete(Kind::Node, &Name::default(), node);
     }
 
     /// Puts a pod on the first node that takes it, from the one after that which took the pod before.
@@ -144,10 +155,11 @@ impl Picture {
             arrival: self.arrivals,
             ..(**pod).clone()
         };
-        let cycle = Cycle::prepare(&profile, &waiting, &self.snapshot);
-        let at = self.first_fit(&cycle)?;
+        let at = {
+            let cycle = Cycle::prepare(&profile, &waiting, &self.snapshot);
+            self.first_fit(&cycle)?
+        };
         let node = self.names[at].clone();
-        drop(cycle);
         let choices = profile.claim_choices(&waiting, &self.snapshot, &node);
         self.snapshot.apply(Object::Pod(Box::new(Pod { node_name: node.clone(), ..waiting })));
         choices.iter().flat_map(ClaimChoice::outcome).for_each(|object| self.snapshot.apply(object));

@@ -225,6 +225,9 @@ impl NodeReport {
 fn message(node: &NodeAnswer, reason: Reason, name: &mut PodNames<'_>) -> String {
     match (&node.blocking, &node.homeless) {
         (Some(blocking), _) => format!("pod {}: {}", name(&blocking.pod), blocking.reason.message()),
+        (_, Some(pod)) if node.unneeded => {
+            format!("pod {} fits on no other node while only the nodes of this round go", name(pod))
+        }
         (_, Some(pod)) => format!("pod {} fits on no other node", name(pod)),
         _ => reason.message().into(),
     }
