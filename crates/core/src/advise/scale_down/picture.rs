@@ -8,11 +8,13 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::{Input, TO_BE_DELETED};
 use crate::{
+    batch,
     claim_choice::ClaimChoice,
     cycle::Cycle,
     model::{Effect, Name, Node, Pod, Taint},
     node_set::NodeSet,
     policy::Profiles,
+    simulate::Placing,
     snapshot::{Kind, Object, Snapshot},
     work,
 };
@@ -27,6 +29,26 @@ pub struct Move {
     pub pod: Arc<Pod>,
     /// The node that takes it.
     pub to: Name,
+}
+
+/// The cluster with the pods that wait, as far as they fit: the scheduler is about to place them.
+///
+/// Source: `cluster-autoscaler/core/podlistprocessor/filter_out_schedulable.go`.
+fn with_waiting(snapshot: Snapshot, input: &Input<'_>, arrivals: &mut u32) -> Snapshot {
+    let cutoff = input.options.expendable_pods_priority_cutoff;
+    let counts = |pod: &&Arc<Pod>| pod.waits() && pod.priority.is_none_or(|priority| priority >= cutoff);
+    let mut waiting: Vec<Arc<Pod>> = input.snapshot.pods().filter(counts).cloned().collect();
+    if waiting.is_empty() {
+        return snapshot;
+    }
+    batch::in_order(&mut waiting, &snapshot, |pod| pod);
+    let options = batch::Options { preempt: false, ..batch::Options::default() };
+    let mut placing = Placing::new(input.profiles.clone(), snapshot, options);
+    for pod in waiting {
+        *arrivals = arrivals.saturating_add(1);
+        placing.place(&Arc::new(Pod { arrival: *arrivals, ..(*pod).clone() }));
+    }
+    placing.into_snapshot()
 }
 
 /// A working copy of the cluster.
@@ -62,6 +84,8 @@ impl Picture {
                 snapshot.apply(Object::Pod(Box::new(Pod { terminal: false, ..(**pod).clone() })));
             }
         }
+        let mut arrivals = arrived;
+        snapshot = with_waiting(snapshot, input, &mut arrivals);
         let places = names.iter().cloned().zip(0..).collect();
         let is_open = names.iter().map(|name| !input.state.deleting.contains_key(name)).collect();
         Self {
@@ -72,7 +96,7 @@ impl Picture {
             places: Arc::new(places),
             last: 0,
             arrived,
-            arrivals: arrived,
+            arrivals,
             now: input.now,
         }
     }

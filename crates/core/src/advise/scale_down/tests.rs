@@ -207,6 +207,28 @@ fn budgets_are_used_up_along_the_way() {
 }
 
 #[test]
+fn pods_that_wait_and_fit_hold_their_places() {
+    let objects = |waiting: bool| {
+        let mut objects = vec![
+            machine("a", 2).into(),
+            machine("b", 2).into(),
+            web("w1", "1").on("a").into(),
+            web("w2", "1").on("b").into(),
+            replica_set("web"),
+        ];
+        objects.extend(waiting.then(|| web("new", "1").with(|pod| pod.node_selector = labels("b")).into()));
+        objects
+    };
+    fn labels(host: &str) -> crate::model::Labels {
+        [(HOSTS, host)].into_iter().collect()
+    }
+    let free = Case::new(vec![group("g", 0, &["a"])], objects(false)).answer();
+    assert_eq!(names(&free.delete.drain), ["a"]);
+    let held = Case::new(vec![group("g", 0, &["a"])], objects(true)).answer();
+    assert_eq!(reason(&held, "a"), Some("NoPlaceToMovePods"));
+}
+
+#[test]
 fn a_node_waits_for_a_pod_that_runs_to_its_end() {
     let waiting = PodFacts { safe_to_evict: Some("on-completion".into()), ..PodFacts::default() };
     let objects = [machine("a", 4).into(), facts(web("w", "1").on("a"), waiting).into(), replica_set("web")];
