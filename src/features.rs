@@ -2,8 +2,9 @@
 
 /// Refuses with the remedy if the binary was built without a feature.
 pub(crate) fn built_in(feature: &str) -> Result<(), String> {
-    const BUILT_IN: [(&str, bool); 4] = [
+    const BUILT_IN: [(&str, bool); 5] = [
         ("docs-page", cfg!(feature = "docs-page")),
+        ("externalgrpc", cfg!(feature = "externalgrpc")),
         ("otlp", cfg!(feature = "otlp")),
         ("pprof", cfg!(feature = "pprof")),
         ("sync", cfg!(feature = "sync")),

@@ -1,17 +1,24 @@
 //! The loops of autoscaling of this process: `--autoscale`, `--hpa`, `--reschedule`.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use futures_util::future::join_all;
+use jiff::SignedDuration;
 use uuid::Uuid;
 
 use super::Error;
+#[cfg(not(feature = "externalgrpc"))]
+use crate::features;
 use crate::{
     config::{Autoscale, AutoscaleSettings, Settings},
     fetch::Fetcher,
     service::{
         Service,
-        autoscale::{machine::Rules, nodes, webhook::Webhook},
+        autoscale::{
+            machine::Rules,
+            nodes,
+            webhook::{Hands, Webhook},
+        },
         lead::Leads,
     },
 };
@@ -29,8 +36,8 @@ impl Loops {
             let options = nodes::Options {
                 acts: of.autoscale == Autoscale::Act,
                 interval: of.autoscale_interval,
-                webhook: webhook(of)?,
-                rules: Rules::default(),
+                hands: hands(of)?,
+                rules: Rules { delay_after_add: delay(of.autoscale_delay_after_add), ..Rules::default() },
             };
             leads.push(nodes::start(service, holder, clusters, options));
         }
@@ -43,19 +50,49 @@ impl Loops {
     }
 }
 
-/// The webhook of the loop over node groups.
-fn webhook(settings: &AutoscaleSettings) -> Result<Option<Webhook>, Error> {
+/// Whoever makes and deletes machines for the loop over node groups.
+fn hands(settings: &AutoscaleSettings) -> Result<Option<Box<dyn Hands>>, Error> {
+    if let Some(url) = &settings.autoscale_provider {
+        return provider(settings, url).map(Some);
+    }
     let Some(url) = settings.autoscale_webhook.clone() else { return Ok(None) };
-    let read = |file: &Option<std::path::PathBuf>| {
-        let read = file.as_ref().map(|file| {
-            fs::read_to_string(file).map_err(|error| Error::Autoscale(format!("{}: {error}", file.display())))
-        });
-        read.transpose()
-    };
-    let authorities = read(&settings.autoscale_webhook_ca_file)?.unwrap_or_default();
-    let key = read(&settings.autoscale_webhook_key_file)?;
-    let fetcher = Fetcher::with_http(&authorities)
-        .map_err(|why| Error::Autoscale(format!("--autoscale-webhook-ca-file: {why}")))?;
-    fetcher.check(&url).map_err(|why| Error::Autoscale(format!("--autoscale-webhook: {why}")))?;
-    Ok(Some(Webhook::new(url, key.as_deref().map(|key| key.trim().as_bytes()), fetcher)))
+    let authorities = settings.autoscale_webhook_ca_file.as_deref().map(fs::read_to_string).transpose();
+    let authorities = authorities.map_err(wrong("--autoscale-webhook-ca-file"))?.unwrap_or_default();
+    let key = settings.autoscale_webhook_key_file.as_deref().map(fs::read_to_string).transpose();
+    let key = key.map_err(wrong("--autoscale-webhook-key-file"))?;
+    let fetcher = Fetcher::with_http(&authorities).map_err(wrong("--autoscale-webhook-ca-file"))?;
+    fetcher.check(&url).map_err(wrong("--autoscale-webhook"))?;
+    Ok(Some(Box::new(Webhook::new(url, key.as_deref().map(|key| key.trim().as_bytes()), fetcher))))
+}
+
+#[cfg(feature = "externalgrpc")]
+fn provider(settings: &AutoscaleSettings, url: &str) -> Result<Box<dyn Hands>, Error> {
+    use crate::{net, net::grpc::GrpcClient, service::autoscale::provider::Provider};
+
+    let read =
+        |file: &Option<std::path::PathBuf>, option| file.as_deref().map(fs::read).transpose().map_err(wrong(option));
+    let authorities = read(&settings.autoscale_provider_ca_file, "--autoscale-provider-ca-file")?;
+    let certificate = read(&settings.autoscale_provider_cert_file, "--autoscale-provider-cert-file")?;
+    let key = read(&settings.autoscale_provider_key_file, "--autoscale-provider-key-file")?;
+    let shown = certificate.as_deref().zip(key.as_deref());
+    let shown = shown.map(|(certificate, key)| net::Shown { certificate, key });
+    let tls = net::client_config(authorities.as_deref(), shown).map_err(wrong("--autoscale-provider"))?;
+    let client = GrpcClient::new(url, tls).map_err(wrong("--autoscale-provider"))?;
+    Ok(Box::new(Provider::new(client)))
+}
+
+#[cfg(not(feature = "externalgrpc"))]
+fn provider(_: &AutoscaleSettings, _: &str) -> Result<Box<dyn Hands>, Error> {
+    features::built_in("externalgrpc").map_err(Error::Autoscale)?;
+    Err(Error::Autoscale("--autoscale-provider is not built in".into()))
+}
+
+/// A pause of the loop.
+fn delay(setting: Duration) -> SignedDuration {
+    SignedDuration::try_from(setting).unwrap_or(SignedDuration::MAX)
+}
+
+/// A setting that cannot be used.
+fn wrong<E: std::fmt::Display>(option: &'static str) -> impl Fn(E) -> Error {
+    move |error| Error::Autoscale(format!("{option}: {error}"))
 }

@@ -34,9 +34,29 @@ pub struct AutoscaleSettings {
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
     pub autoscale_interval: Duration,
 
+    /// Time for which no node is removed after a node group became larger
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
+    pub autoscale_delay_after_add: Duration,
+
     /// URL that is told of changed target sizes and of nodes to delete; see docs/autoscale.md
     #[arg(long, value_name = "URL")]
     pub autoscale_webhook: Option<String>,
+
+    /// Address of a cloud provider by cluster-autoscaler's externalgrpc contract, as https://HOST:PORT, in place of a webhook
+    #[arg(long, value_name = "URL", conflicts_with = "autoscale_webhook")]
+    pub autoscale_provider: Option<String>,
+
+    /// File with the authorities in PEM by which --autoscale-provider is known; those of the public internet where it is not given
+    #[arg(long, value_name = "FILE", requires = "autoscale_provider")]
+    pub autoscale_provider_ca_file: Option<PathBuf>,
+
+    /// File with the certificate in PEM that is shown to --autoscale-provider
+    #[arg(long, value_name = "FILE", requires = "autoscale_provider_key_file")]
+    pub autoscale_provider_cert_file: Option<PathBuf>,
+
+    /// File with the key of that certificate, in PEM
+    #[arg(long, value_name = "FILE", requires = "autoscale_provider_cert_file")]
+    pub autoscale_provider_key_file: Option<PathBuf>,
 
     /// File with the key by which messages to --autoscale-webhook are signed
     #[arg(long, value_name = "FILE", requires = "autoscale_webhook")]

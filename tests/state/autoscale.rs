@@ -95,7 +95,7 @@ fn start(server: &Server, hook: &Hook, acts: bool) -> Leads {
     let options = Options {
         acts,
         interval: Duration::from_millis(20),
-        webhook: Some(Webhook::new(hook.url.clone(), Some(KEY), fetcher)),
+        hands: Some(Box::new(Webhook::new(hook.url.clone(), Some(KEY), fetcher))),
         rules: Rules { delay_after_add: SignedDuration::ZERO, ..Rules::default() },
     };
     nodes::start(&server.state, Uuid::new_v4(), BTreeSet::from([DEFAULT_CLUSTER.into()]), options)

@@ -17,7 +17,7 @@ mod table;
 mod wire_format;
 
 use table::{Field, Kind, Message, Shape};
-use wire_format::{Fields, Value};
+pub use wire_format::{Encoder, Fields, Value};
 
 /// The beginning of every body.
 const MAGIC: &[u8] = b"k8s\0";

@@ -2,5 +2,7 @@
 
 pub mod machine;
 pub mod nodes;
+#[cfg(feature = "externalgrpc")]
+pub mod provider;
 pub mod status;
 pub mod webhook;

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::{
     machine::{GroupNow, Increase, Leaving, Memory, Mood, Removable, Rules, Seen, Step, Turn},
-    webhook::{Action, Message, Patience, Webhook},
+    webhook::{Action, Hands, Message, Patience, send},
 };
 use crate::{
     clock,
@@ -86,8 +86,8 @@ pub struct Options {
     pub acts: bool,
     /// Time between two turns.
     pub interval: Duration,
-    /// The webhook.
-    pub webhook: Option<Webhook>,
+    /// Whoever makes and deletes machines.
+    pub hands: Option<Box<dyn Hands>>,
     /// Times and bounds.
     pub rules: Rules,
 }
@@ -203,7 +203,7 @@ impl Running {
         let view = context.view;
         let mut writes = vec![self.lead.fence().await?];
         if acts {
-            note_messages(&mut stored, &turn, &cluster, now);
+            note_messages(&mut stored, &turn, &cluster, &view.snapshot, now);
             writes.extend(self.writes(&turn, source.is_some(), now).await?);
         }
         let body = serde_json::to_string(&stored).map_err(Error::internal)?;
@@ -223,11 +223,15 @@ impl Running {
         measure(&cluster, &view.snapshot, &groups, &stored.memory);
         if acts {
             self.carry_out(&turn, &view, epoch).await;
-            if let Some(webhook) = &self.options.webhook {
-                let (accepted, why) = webhook.send(&stored.messages, &mut self.patience).await;
+            if let Some(hands) = &self.options.hands {
+                let (accepted, why) = send(&**hands, &stored.messages, &mut self.patience).await;
                 self.accepted.extend(accepted);
-                if let Some(why) = why.filter(|why| TROUBLE.is_new("webhook", why)) {
-                    tracing::warn!(cluster = &*cluster, why, "the webhook of autoscaling does not accept a message");
+                if let Some(why) = why.filter(|why| TROUBLE.is_new("messages", why)) {
+                    tracing::warn!(
+                        cluster = &*cluster,
+                        why,
+                        "a message of autoscaling is not accepted; it is sent again"
+                    );
                 }
             }
         }
@@ -497,19 +501,23 @@ fn timestamp(nanoseconds: i64) -> Timestamp {
 }
 
 /// Puts what the webhook is to be told into the messages that wait.
-fn note_messages(stored: &mut Stored, turn: &Turn, cluster: &str, now: Timestamp) {
+fn note_messages(stored: &mut Stored, turn: &Turn, cluster: &str, snapshot: &Snapshot, now: Timestamp) {
     for step in &turn.steps {
         let (group, action, target_size, node) = match step {
             Step::Resize { group, to, .. } => (group, Action::SetTargetSize, *to, None),
             Step::Remove { group, to, node } => (group, Action::DeleteNode, *to, Some(node.clone())),
             Step::Drain { .. } | Step::GiveUp { .. } => continue,
         };
+        let provider_group = snapshot.node_group(group).and_then(|group| group.provider_id.as_deref());
+        let facts = node.as_ref().and_then(|node| snapshot.node(node)).and_then(|info| info.node.facts.as_deref());
         let message = Message {
             id: Uuid::new_v4().to_string(),
             cluster: cluster.to_owned(),
             group: group.clone(),
             action,
             target_size,
+            provider_group: provider_group.map(ToOwned::to_owned),
+            provider_id: facts.and_then(|facts| facts.provider_id.as_deref()).map(ToOwned::to_owned),
             node,
             reason: told(step),
             time: now,

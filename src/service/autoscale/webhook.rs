@@ -3,8 +3,9 @@
 //! A message is sent until it is accepted with a code of success, at least once and with the same id each time. The newest target size of a group takes
 //! the place of an earlier one that was not accepted. Whatever the webhook replies besides its code is passed over.
 
-use std::time::Duration;
+use std::{fmt::Debug, time::Duration};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use metrics::counter;
@@ -48,9 +49,15 @@ pub struct Message {
     pub action: Action,
     /// The number of nodes that the group is to have.
     pub target_size: u32,
+    /// The group's name at the provider, where it has another one there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_group: Option<String>,
     /// The node to delete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
+    /// The name of its machine at the provider (`spec.providerID` of the node).
+    #[serde(default, rename = "providerID", skip_serializing_if = "Option::is_none")]
+    pub provider_id: Option<String>,
     /// Why.
     pub reason: String,
     /// When it was decided.
@@ -80,7 +87,17 @@ pub struct Webhook {
     fetcher: Fetcher,
 }
 
-/// Pauses of a webhook that does not accept.
+/// Whoever makes and deletes machines.
+#[async_trait]
+pub trait Hands: Debug + Send + Sync {
+    /// Carries a message out, or sees to it. One that was carried out already does no harm.
+    ///
+    /// # Errors
+    /// Why it is to be sent again.
+    async fn carry_out(&self, message: &Message) -> Result<(), String>;
+}
+
+/// Pauses of a receiver that does not accept.
 #[derive(Debug, Default)]
 pub struct Patience {
     pause: Duration,
@@ -92,31 +109,34 @@ impl Webhook {
     pub fn new(url: String, key: Option<&[u8]>, fetcher: Fetcher) -> Self {
         Self { url, key: key.map(|key| hmac::Key::new(hmac::HMAC_SHA256, key)), fetcher }
     }
+}
 
-    /// Sends messages in their order until one is not accepted; returns the ids of those that were, and why the others wait.
-    pub async fn send(&self, messages: &[Message], patience: &mut Patience) -> (Vec<String>, Option<String>) {
-        let mut accepted = Vec::new();
-        if patience.until.is_some_and(|until| Instant::now() < until) {
-            return (accepted, None);
-        }
-        for message in messages.iter().take(AT_ONCE) {
-            let outcome = self.post(message).await;
-            counter!(telemetry::AUTOSCALE_MESSAGES, "outcome" => if outcome.is_ok() { "accepted" } else { "failed" })
-                .increment(1);
-            match outcome {
-                Ok(()) => accepted.push(message.id.clone()),
-                Err(why) => {
-                    patience.pause = (patience.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
-                    patience.until = Some(Instant::now() + patience.pause);
-                    return (accepted, Some(why));
-                }
+/// Sends messages in their order until one is not accepted; returns the ids of those that were, and why the others wait.
+pub async fn send(hands: &dyn Hands, messages: &[Message], patience: &mut Patience) -> (Vec<String>, Option<String>) {
+    let mut accepted = Vec::new();
+    if patience.until.is_some_and(|until| Instant::now() < until) {
+        return (accepted, None);
+    }
+    for message in messages.iter().take(AT_ONCE) {
+        let outcome = hands.carry_out(message).await;
+        let result = if outcome.is_ok() { "accepted" } else { "failed" };
+        counter!(telemetry::AUTOSCALE_MESSAGES, "outcome" => result).increment(1);
+        match outcome {
+            Ok(()) => accepted.push(message.id.clone()),
+            Err(why) => {
+                patience.pause = (patience.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+                patience.until = Some(Instant::now() + patience.pause);
+                return (accepted, Some(why));
             }
         }
-        *patience = Patience::default();
-        (accepted, None)
     }
+    *patience = Patience::default();
+    (accepted, None)
+}
 
-    async fn post(&self, message: &Message) -> Result<(), String> {
+#[async_trait]
+impl Hands for Webhook {
+    async fn carry_out(&self, message: &Message) -> Result<(), String> {
         let body = serde_json::to_vec(message).map_err(|error| error.to_string())?;
         let time = clock::now().as_second().to_string();
         let mut headers = vec![("x-podberth-delivery", message.id.as_str()), ("x-podberth-timestamp", time.as_str())];
@@ -142,7 +162,18 @@ mod tests {
     fn message(action: Action, node: Option<&str>, target_size: u32) -> Message {
         let (cluster, group) = ("default".into(), "big".into());
         let (node, reason) = (node.map(ToOwned::to_owned), "pods wait".into());
-        Message { id: "1".into(), cluster, group, action, target_size, node, reason, time: Timestamp::UNIX_EPOCH }
+        Message {
+            id: "1".into(),
+            cluster,
+            group,
+            action,
+            target_size,
+            provider_group: None,
+            node,
+            provider_id: None,
+            reason,
+            time: Timestamp::UNIX_EPOCH,
+        }
     }
 
     #[test]

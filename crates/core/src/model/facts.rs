@@ -137,4 +137,6 @@ pub struct NodeFacts {
     pub ready_changed: Option<i64>,
     /// `true` if annotation [`SCALE_DOWN_DISABLED`] is `true`.
     pub scale_down_disabled: bool,
+    /// `spec.providerID`: the name of its machine at the cloud provider.
+    pub provider_id: Option<Name>,
 }

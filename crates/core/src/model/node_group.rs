@@ -27,6 +27,8 @@ pub struct NodeGroup {
     pub template: Option<Arc<Node>>,
     /// The price of a node for an hour, in any currency.
     pub cost: Option<Quantity>,
+    /// Its name at the cloud provider, where that is another one.
+    pub provider_id: Option<Name>,
     /// Its own values of options.
     pub options: NodeGroupOptions,
 }

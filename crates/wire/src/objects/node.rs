@@ -45,6 +45,9 @@ pub struct NodeSpec {
     pub unschedulable: bool,
     /// Marks that repel pods.
     pub taints: Vec<NodeTaint>,
+    /// The name of its machine at the cloud provider.
+    #[serde(rename = "providerID")]
+    pub provider_id: String,
 }
 
 /// A mark that repels pods which do not tolerate it.
@@ -156,6 +159,7 @@ impl Node {
             capacity: Resources::from_list(&resource_list(capacity, &Path::ROOT, &mut Faults::default())),
             created: self.metadata.created(),
             ready_changed: ready.and_then(|ready| ready.last_transition_time.as_deref().and_then(read_instant)),
+            provider_id: Some(&*self.spec.provider_id).filter(|id| !id.is_empty()).map(Into::into),
             scale_down_disabled: self.metadata.annotations.get(SCALE_DOWN_DISABLED).is_some_and(|text| text == "true"),
         }
     }

@@ -50,6 +50,10 @@ pub struct NodeGroupSpec {
     /// The price of a node for an hour, in any currency.
     #[schema(nullable = false)]
     pub cost: Option<QuantityText>,
+    /// The group's name at the cloud provider, where that is another one.
+    #[serde(rename = "providerID")]
+    #[schema(nullable = false)]
+    pub provider_id: Option<String>,
     /// Rules for removing its nodes.
     pub scale_down: ScaleDownSpec,
     /// Time within which a new node is to be ready, as `15m`.
@@ -127,6 +131,7 @@ impl NodeGroupSpec {
             max,
             target,
             template,
+            provider_id: self.provider_id.as_deref().map(Into::into),
             cost: amount(self.cost.as_ref(), &at.child("cost"), faults),
             options: model::NodeGroupOptions {
                 scale_down_disabled: down.disabled,

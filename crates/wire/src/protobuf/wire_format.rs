@@ -4,20 +4,27 @@ use super::ProtobufError;
 
 /// The value of a field.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Value<'b> {
+pub enum Value<'b> {
+    /// A number of variable length.
     Varint(u64),
+    /// Eight bytes.
     Eight(u64),
+    /// A text, bytes or a message.
     Bytes(&'b [u8]),
+    /// Four bytes, which are not read.
     Four,
 }
 
 /// The fields of a message, one after another.
 #[derive(Clone, Debug)]
-pub(super) struct Fields<'b>(pub &'b [u8]);
+pub struct Fields<'b>(pub &'b [u8]);
 
 impl<'b> Fields<'b> {
     /// The next field: its number and value; `None` at the end.
-    pub(super) fn next(&mut self) -> Result<Option<(u64, Value<'b>)>, ProtobufError> {
+    ///
+    /// # Errors
+    /// Where the bytes are no message.
+    pub fn next(&mut self) -> Result<Option<(u64, Value<'b>)>, ProtobufError> {
         if self.0.is_empty() {
             return Ok(None);
         }
@@ -60,5 +67,69 @@ impl<'b> Fields<'b> {
             }
         }
         Err(ProtobufError::Overflow)
+    }
+}
+
+/// A message that is being written.
+#[derive(Clone, Debug, Default)]
+pub struct Encoder(Vec<u8>);
+
+impl Encoder {
+    /// Adds a text, unless it is empty.
+    #[must_use]
+    pub fn text(self, field: u8, text: &str) -> Self {
+        if text.is_empty() { self } else { self.bytes(field, text.as_bytes()) }
+    }
+
+    /// Adds a message.
+    #[must_use]
+    pub fn message(self, field: u8, message: &Self) -> Self {
+        self.bytes(field, &message.0)
+    }
+
+    /// Adds a number of the type `int32`.
+    #[must_use]
+    pub fn number(mut self, field: u8, number: i32) -> Self {
+        self.varint(u64::from(field) << 3);
+        // Negative numbers are written with 64 bits.
+        self.varint(i64::from(number).cast_unsigned());
+        self
+    }
+
+    /// The bytes.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+
+    fn bytes(mut self, field: u8, bytes: &[u8]) -> Self {
+        self.varint(u64::from(field) << 3 | 2);
+        self.varint(bytes.len() as u64);
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    fn varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.0.push((value & 0x7f) as u8 | 0x80);
+            value >>= 7;
+        }
+        self.0.push(value as u8);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn written_fields_are_read_again() {
+        let inner = Encoder::default().text(1, "a");
+        let bytes = Encoder::default().number(1, -2).text(2, "big").text(3, "").message(4, &inner).into_bytes();
+        let mut fields = Fields(&bytes);
+        let negative = (-2_i64).cast_unsigned();
+        assert_eq!(fields.next(), Ok(Some((1, Value::Varint(negative)))));
+        assert_eq!(fields.next(), Ok(Some((2, Value::Bytes(b"big")))));
+        assert_eq!(fields.next(), Ok(Some((4, Value::Bytes(b"\x0a\x01a")))));
+        assert_eq!(fields.next(), Ok(None));
     }
 }

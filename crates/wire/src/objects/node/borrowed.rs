@@ -101,8 +101,11 @@ struct Metadata<'a> {
 
 #[derive(Default, serde::Deserialize)]
 #[serde(default)]
+#[allow(dead_code, reason = "what decisions do not need is read for its type")]
 struct Spec<'a> {
     unschedulable: bool,
+    #[serde(rename = "providerID", borrow)]
+    provider_id: Text<'a>,
     #[serde(borrow)]
     taints: Vec<NodeTaint<'a>>,
 }
