@@ -1,5 +1,6 @@
 //! Autoscaling: what `/autoscale/…` answers, and the loops that act on it.
 
+mod advised;
 pub mod machine;
 pub mod nodes;
 #[cfg(feature = "externalgrpc")]

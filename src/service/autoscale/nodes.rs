@@ -20,18 +20,15 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::{
-    machine::{GroupNow, Increase, Leaving, Memory, Mood, Removable, Rules, Seen, Step, Turn},
+    advised::{Advised, has_to_move, is_ready, seen},
+    machine::{Memory, Mood, Rules, Step, Turn},
     webhook::{Action, Hands, Message, Patience, send},
 };
 use crate::{
     clock,
     core::{
-        advise::{
-            groups::Groups,
-            scale_down::{self, State as DownState},
-            scale_up,
-        },
-        model::{ConditionStatus, Effect, Name, Pod},
+        advise::groups::Groups,
+        model::{Effect, Name},
         policy::Profiles,
         snapshot::{Kind, Snapshot},
     },
@@ -379,12 +376,7 @@ fn found(
     let profiles: Profiles = view
         .policy(crate::wire::policy::revision::DEFAULT)
         .map_or_else(|| crate::live::BUILT_IN.clone().into(), |policy| policy.profiles.clone());
-    let leaving = |of: &BTreeMap<String, Leaving>, drained| {
-        of.keys().map(move |node| (Name::from(node.as_str()), drained)).collect::<Vec<_>>()
-    };
-    let leaving = [leaving(&memory.draining, true), leaving(&memory.removing, false)].concat().into_iter().collect();
-    let mut advice =
-        Advised { snapshot, groups: groups.clone(), profiles, leaving, unremovable_until, now: nanoseconds(now) };
+    let mut advice = Advised::new(snapshot, groups.clone(), profiles, &memory, unremovable_until, now);
     let turn = memory.turn(rules, now, &seen, &mut advice);
     stored.messages.retain(|message| !accepted.contains(&message.id));
     stored.acts = acts;
@@ -399,105 +391,7 @@ fn found(
         stored.memory = Memory { unneeded: memory.unneeded, ..Memory::default() };
         stored.steps = told.take(MOST_SHOWN).collect();
     }
-    Ok(Found { stored, turn, unremovable_until: advice.unremovable_until, groups })
-}
-
-/// The cluster as the state machine sees it.
-fn seen(snapshot: &Snapshot, groups: &Groups, memory: &Memory) -> Seen {
-    let now = groups.all().iter().map(|group| {
-        let here = |node: &&Name| snapshot.node(node).is_some() && !memory.removing.contains_key(&***node);
-        GroupNow {
-            name: group.id.to_string(),
-            min: group.min,
-            max: group.max,
-            target: group.target,
-            nodes: u32::try_from(group.nodes.iter().filter(here).count()).unwrap_or(u32::MAX),
-            provision_time: group.options.provision_time.map(jiff::SignedDuration::from_nanos),
-        }
-    });
-    let nodes = snapshot.nodes().map(|info| (info.name().to_string(), !info.pods.iter().any(|pod| has_to_move(pod))));
-    Seen {
-        groups: now.collect(),
-        nodes: nodes.collect(),
-        unready: snapshot.nodes().filter(|info| !is_ready(&info.node)).count(),
-        waiting: snapshot.pods().filter(|pod| pod.waits()).count(),
-    }
-}
-
-/// `true` unless the node reports that it is not ready. One that reports nothing counts as ready.
-pub(super) fn is_ready(node: &crate::core::model::Node) -> bool {
-    node.condition("Ready").is_none_or(|status| status == ConditionStatus::True)
-}
-
-/// `true` if the pod has to go before its node can.
-fn has_to_move(pod: &Pod) -> bool {
-    !pod.terminal && !pod.facts().mirror && pod.controller.as_ref().is_none_or(|owner| &*owner.kind != "DaemonSet")
-}
-
-/// The advice of the core for the cluster.
-struct Advised<'a> {
-    snapshot: &'a Snapshot,
-    groups: Groups,
-    profiles: Profiles,
-    /// Nodes on their way out; `true` for those that are being emptied.
-    leaving: BTreeMap<Name, bool>,
-    unremovable_until: BTreeMap<Name, i64>,
-    now: i64,
-}
-
-impl super::machine::Advice for Advised<'_> {
-    fn up(&mut self, excluded: &BTreeSet<String>) -> Vec<Increase> {
-        let options = scale_up::Options {
-            backed_off: excluded.iter().map(|group| Name::from(group.as_str())).collect(),
-            balance_similar: true,
-            ..scale_up::Options::default()
-        };
-        let answer = scale_up::scale_up(self.snapshot, &self.profiles, &self.groups, &options, self.now);
-        let helped = answer.triggered.len();
-        let increase = |(group, by): (Name, usize)| Increase {
-            group: group.to_string(),
-            by: u32::try_from(by).unwrap_or(u32::MAX),
-            why: format!("{helped} pods fit on no node"),
-        };
-        answer.increase.into_iter().map(increase).collect()
-    }
-
-    fn down(&mut self, unneeded: &BTreeMap<String, Timestamp>) -> Removable {
-        let since = unneeded.iter().map(|(node, since)| (Name::from(node.as_str()), nanoseconds(*since)));
-        let state = DownState {
-            unneeded_since: since.collect(),
-            unremovable_until: std::mem::take(&mut self.unremovable_until),
-            deleting: self.leaving.clone(),
-        };
-        let answer = scale_down::plan(&scale_down::Input {
-            snapshot: self.snapshot,
-            groups: &self.groups,
-            profiles: &self.profiles,
-            options: &scale_down::Options::default(),
-            state: &state,
-            node_order: &[],
-            counts_ended_pods: false,
-            now: self.now,
-        });
-        self.unremovable_until = answer.state.unremovable_until;
-        let with_group = |nodes: Vec<Name>| {
-            let of = |node: Name| self.groups.of(&node).map(|group| (node.to_string(), group.id.to_string()));
-            nodes.into_iter().filter_map(of).collect()
-        };
-        let unneeded = answer.state.unneeded_since.iter();
-        Removable {
-            unneeded: unneeded.map(|(node, since)| (node.to_string(), timestamp(*since))).collect(),
-            now: with_group(answer.delete.empty.into_iter().chain(answer.delete.drain).collect()),
-        }
-    }
-}
-
-fn nanoseconds(at: Timestamp) -> i64 {
-    i64::try_from(at.as_nanosecond()).unwrap_or(i64::MAX)
-}
-
-fn timestamp(nanoseconds: i64) -> Timestamp {
-    Timestamp::from_nanosecond(nanoseconds.into()).unwrap_or(Timestamp::MAX)
+    Ok(Found { stored, turn, unremovable_until: advice.into_unremovable(), groups })
 }
 
 /// Puts what the webhook is to be told into the messages that wait.

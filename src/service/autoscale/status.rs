@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::{
+    advised::is_ready,
     machine::{Leaving, Mood},
-    nodes::{Stored, is_ready, stored},
+    nodes::{Stored, stored},
 };
 use crate::{
     clock::rfc3339,
