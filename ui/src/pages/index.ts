@@ -1,0 +1,16 @@
+import type { ComponentType } from 'preact'
+import { texts } from '../texts'
+
+/** A page: one file of this folder and one line here. Each is loaded when it is first shown. */
+export interface Page {
+  id: string
+  title: string
+  /** `g` and this key go there. */
+  key: string
+  load: () => Promise<{ default: ComponentType }>
+}
+
+export const pages: Page[] = [
+  { id: 'map', title: texts.pages.map, key: 'm', load: () => import('./map') },
+  { id: 'access', title: texts.pages.access, key: 'a', load: () => import('./access') },
+]
