@@ -2,34 +2,45 @@
 
 use std::{
     collections::BTreeSet,
+    convert::Infallible,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicI32, Ordering},
     },
     time::Duration,
 };
 
 use axum::{
     Router,
-    body::Bytes,
+    body::{Body, Bytes},
     extract::State,
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri},
+    response::Response,
     routing::post,
 };
-use jiff::SignedDuration;
+use futures_util::stream;
+use http_body_util::StreamBody;
+use hyper::body::Frame;
+use jiff::{SignedDuration, Timestamp};
 use podberth::{
     fetch::Fetcher,
     live::{DEFAULT_CLUSTER, journal::Step},
+    net::grpc::GrpcClient,
     service::{
         autoscale::{
             machine::Rules,
             nodes::{self, Options},
-            webhook::Webhook,
+            provider::Provider,
+            webhook::{Action, Hands, Message, Webhook},
         },
         lead::Leads,
         objects::{Begin, Target, watch},
     },
-    wire::{kinds, selector::Query},
+    wire::{
+        kinds,
+        protobuf::{self, Encoder, Fields},
+        selector::Query,
+    },
 };
 use ring::hmac;
 use serde_json::{Value, json};
@@ -249,6 +260,83 @@ pub(crate) async fn a_webhook_that_does_not_accept_is_told_again_under_the_same_
     hook.accepts.store(true, Ordering::Relaxed);
     assert_eq!(hook.next().await["id"], first["id"]);
     running.end().await;
+}
+
+/// A cloud provider of one group with two machines, as a gRPC server.
+#[derive(Clone)]
+struct Cloud {
+    size: Arc<AtomicI32>,
+    calls: UnboundedSender<String>,
+}
+
+async fn called(State(cloud): State<Cloud>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    assert_eq!(headers["content-type"], "application/grpc");
+    assert_eq!(headers["te"], "trailers");
+    let (mut fields, mut told) = (Fields(&body[5..]), Vec::new());
+    while let Some((number, value)) = fields.next().expect("a message") {
+        told.push(match value {
+            protobuf::Value::Varint(value) => format!("{number}={}", value.cast_signed()),
+            protobuf::Value::Bytes(bytes) => format!("{number}={}", String::from_utf8_lossy(bytes).escape_debug()),
+            other => panic!("{other:?}"),
+        });
+    }
+    let method = uri.path().rsplit('/').next().expect("a method").to_owned();
+    let reply = match &*method {
+        "NodeGroupTargetSize" => Encoder::default().number(1, cloud.size.load(Ordering::Relaxed)),
+        "NodeGroupNodes" => Encoder::default().message(1, &Encoder::default().text(1, "cloud:///m1")),
+        _ => Encoder::default(),
+    };
+    let is_change = !matches!(&*method, "NodeGroupTargetSize" | "NodeGroupNodes");
+    if is_change {
+        // The test may be over.
+        let _ = cloud.calls.send(format!("{method} {}", told.join(" ")));
+    }
+    let reply = reply.into_bytes();
+    let frame = [&[0][..], &u32::try_from(reply.len()).expect("short").to_be_bytes(), &reply].concat();
+    let trailers = HeaderMap::from_iter([(HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))]);
+    let frames = [Frame::data(Bytes::from(frame)), Frame::trailers(trailers)].map(Ok::<_, Infallible>);
+    Response::new(Body::new(StreamBody::new(stream::iter(frames))))
+}
+
+#[tokio::test]
+async fn a_provider_is_asked_for_the_difference_and_for_machines_that_are_there() {
+    let (calls, mut told) = unbounded_channel();
+    let size = Arc::new(AtomicI32::new(1));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let router = Router::new().fallback(called).with_state(Cloud { size: size.clone(), calls });
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let tls = podberth::net::client_config(None, None).expect("authorities");
+    let provider = Provider::new(GrpcClient::new(&url, tls).expect("a URL"));
+    let message = |action, target_size, machine: Option<&str>| Message {
+        id: "1".into(),
+        cluster: "default".into(),
+        group: "big".into(),
+        action,
+        target_size,
+        provider_group: Some("asg".into()),
+        node: machine.map(|_| "n1".into()),
+        provider_id: machine.map(ToOwned::to_owned),
+        reason: String::new(),
+        time: Timestamp::UNIX_EPOCH,
+    };
+    for (message, expected) in [
+        (message(Action::SetTargetSize, 3, None), Some("NodeGroupIncreaseSize 1=2 2=asg")),
+        (message(Action::SetTargetSize, 1, None), None),
+        (message(Action::SetTargetSize, 0, None), Some("NodeGroupDecreaseTargetSize 1=-1 2=asg")),
+        (
+            message(Action::DeleteNode, 0, Some("cloud:///m1")),
+            Some(r"NodeGroupDeleteNodes 1=\n\u{b}cloud:///m1\u{12}\u{2}n1 2=asg"),
+        ),
+        (message(Action::DeleteNode, 0, Some("cloud:///gone")), None),
+    ] {
+        provider.carry_out(&message).await.expect("it is carried out");
+        assert_eq!(told.try_recv().ok().as_deref(), expected, "{message:?}");
+    }
+    size.store(-1, Ordering::Relaxed);
+    let nobody = GrpcClient::new("http://127.0.0.1:1", podberth::net::client_config(None, None).expect("authorities"));
+    let nobody = Provider::new(nobody.expect("a URL"));
+    nobody.carry_out(&message(Action::SetTargetSize, 3, None)).await.expect_err("there is nobody");
 }
 
 pub(crate) async fn groups_that_share_a_node_are_refused(server: Server) {
