@@ -10,7 +10,7 @@ use self::{checkpoint::Restored, report::Texts};
 pub use self::{
     checkpoint::VerticalPodAutoscalerCheckpoint,
     config::RecommenderConfig,
-    object::{ContainerRecommendation, VerticalPodAutoscaler, VerticalPodAutoscalerStatus},
+    object::{ContainerRecommendation, TargetRef, VerticalPodAutoscaler, VerticalPodAutoscalerStatus, check},
     report::{HistoryReport, VpaReport, WhyReport},
     usage::{ContainerUsage, Measured, Oom, PodUsage, Sample, Series},
 };

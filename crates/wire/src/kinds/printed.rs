@@ -204,6 +204,16 @@ pub(super) const HORIZONTAL_POD_AUTOSCALER: &[Column] = &[
     AGE,
 ];
 
+/// `additionalPrinterColumns` of `vertical-pod-autoscaler/deploy/vpa-v1-crd-gen.yaml`
+pub(super) const VERTICAL_POD_AUTOSCALER: &[Column] = &[
+    NAME,
+    column("Mode", "string", Text("/spec/updatePolicy/updateMode", "")),
+    column("CPU", "string", Text("/status/recommendation/containerRecommendations/0/target/cpu", "")),
+    column("Mem", "string", Text("/status/recommendation/containerRecommendations/0/target/memory", "")),
+    column("Provided", "string", Made(printers::provided)),
+    AGE,
+];
+
 pub(super) const ROLE_BINDING: &[Column] = &[
     NAME,
     column("Role", "string", Made(printers::role)),

@@ -395,6 +395,11 @@ pub(super) fn quota_limits(object: &Value, _: Timestamp) -> Value {
     quota(object, true)
 }
 
+/// The status of a vertical pod autoscaler's condition `RecommendationProvided`.
+pub(super) fn provided(object: &Value, _: Timestamp) -> Value {
+    condition(object, "RecommendationProvided").and_then(|of| of["status"].as_str()).unwrap_or_default().into()
+}
+
 /// `printHorizontalPodAutoscaler`
 pub(super) fn scale_target(autoscaler: &Value, _: Timestamp) -> Value {
     reference(autoscaler, "/spec/scaleTargetRef")

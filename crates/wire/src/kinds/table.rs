@@ -503,6 +503,28 @@ pub static ALL: &[StoredKind] = &[
         ..ROW
     },
     StoredKind {
+        group: "autoscaling.k8s.io",
+        kind: "VerticalPodAutoscaler",
+        plural: "verticalpodautoscalers",
+        short_names: &["vpa"],
+        subresources: &[Subresource::Status],
+        columns: printed::VERTICAL_POD_AUTOSCALER,
+        example: r#"{"spec":{"targetRef":{"apiVersion":"apps/v1","kind":"Deployment","name":"example"},"updatePolicy":{"updateMode":"Off"},"resourcePolicy":{"containerPolicies":[{"containerName":"*","minAllowed":{"cpu":"50m","memory":"64Mi"}}]}}}"#,
+        read: Nothing(names::dns_subdomain),
+        traits: &[Trait::CountsChanges],
+        ..ROW
+    },
+    StoredKind {
+        group: "autoscaling.k8s.io",
+        kind: "VerticalPodAutoscalerCheckpoint",
+        plural: "verticalpodautoscalercheckpoints",
+        short_names: &["vpacheckpoint"],
+        columns: &[NAME, AGE],
+        example: r#"{"spec":{"vpaObjectName":"example","containerName":"web"},"status":{"version":"v3","totalSamplesCount":0}}"#,
+        read: Nothing(names::dns_subdomain),
+        ..ROW
+    },
+    StoredKind {
         group: "autoscaling.podberth.io",
         kind: "NodeGroup",
         plural: "nodegroups",

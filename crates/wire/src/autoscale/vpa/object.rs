@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
+    decode::{self, DecodeError},
     fault::{Faults, Path},
     objects::{
         meta::ObjectMeta,
@@ -178,6 +179,19 @@ pub struct VpaCondition {
     /// The reason for people.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,
+}
+
+/// Checks an autoscaler that is stored.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn check(json: &str, faults: &mut Faults) -> Result<(), DecodeError> {
+    let vpa: VerticalPodAutoscaler = decode::from_slice(json.as_bytes())?;
+    if vpa.spec.target_ref.is_none() {
+        faults.required(&Path::ROOT.child("spec").child("targetRef"), "the workload whose pods it looks after");
+    }
+    vpa.policies(&Path::ROOT, faults);
+    Ok(())
 }
 
 impl VerticalPodAutoscaler {

@@ -21,6 +21,7 @@ mod warning;
 mod workload;
 
 use crate::{
+    autoscale::vpa,
     decode::DecodeError,
     document::Document,
     fault::{Cause, Faults},
@@ -37,6 +38,9 @@ pub fn faults(kind: &StoredKind, document: &Document) -> Result<Vec<Cause>, Deco
     let tree = tree::parse(document.to_json().as_bytes())?;
     let mut faults = Faults::default();
     of_kind(kind, &Part::whole(&tree), &mut faults);
+    if kind.kind == "VerticalPodAutoscaler" {
+        vpa::check(document.to_json(), &mut faults)?;
+    }
     Ok(faults.into_causes())
 }
 
