@@ -113,6 +113,13 @@ pub struct NamedObject {
 #[derive(Clone, Debug, Deserialize)]
 pub struct AnyObject(Box<RawValue>);
 
+impl AnyObject {
+    /// Its JSON.
+    pub(crate) fn text(&self) -> &str {
+        self.0.get()
+    }
+}
+
 impl PartialEq for AnyObject {
     fn eq(&self, other: &Self) -> bool {
         self.0.get() == other.0.get()

@@ -193,7 +193,6 @@ fn bad_input_is_refused_by_its_field() {
             json!([{"spec": {"containerName": "app", "vpaObjectName": "api"}, "status": {"version": "v3"}}]),
             "vpaObjectName: Invalid value: \"api\"",
         ),
-        ("/cluster", json!("x"), "unknown field `cluster`"),
     ];
     for (place, value, told) in cases {
         let got = answer(&with(place, value.clone())).expect_err(place);
@@ -233,4 +232,26 @@ fn status_is_that_of_the_recommender() {
     let types: Vec<_> =
         got["status"]["conditions"].as_array().unwrap().iter().map(|of| (&of["type"], &of["status"])).collect();
     assert_eq!(types, [(&json!("NoPodsMatched"), &json!("True")), (&json!("RecommendationProvided"), &json!("False"))]);
+}
+
+#[test]
+fn pods_get_the_recommended_requests() {
+    let mut request = asked();
+    request["vpa"]["spec"]["resourcePolicy"] = json!({"containerPolicies": [{"containerName": "app", "minAllowed": {"cpu": "2"}, "controlledValues": "RequestsOnly"}]});
+    let request: VpaRequest = serde_json::from_value(request).unwrap();
+    let question = request.to_core(NOW).unwrap();
+    let report = question.answer();
+    let resizing = question.resizing(&report);
+    let pod = |limit: &str| {
+        json!({"kind": "Pod", "metadata": {"name": "web-0", "namespace": "prod", "labels": {"app": "web"}}, "spec": {"containers": [
+            {"name": "app", "resources": {"requests": {"cpu": "100m"}, "limits": {"cpu": limit}}}, {"name": "other", "resources": {"requests": {"cpu": "50m"}}}]}})
+    };
+    let cpu = |pod: &Value| resizing.of_stored(pod.to_string().as_bytes()).map(|pod| pod.requests.get("cpu"));
+    assert_eq!(cpu(&pod("4")), Some(2050));
+    assert_eq!(cpu(&pod("1")), Some(1050), "the limit stays");
+    let mut other = pod("4");
+    other["metadata"]["namespace"] = json!("test");
+    assert_eq!(cpu(&other), None, "of another namespace");
+    let cluster = serde_json::from_value(json!({"kind": "List", "items": [pod("4"), other]})).unwrap();
+    assert_eq!(resizing.of_cluster(&cluster).len(), 1);
 }

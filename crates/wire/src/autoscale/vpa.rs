@@ -10,11 +10,13 @@ use self::{checkpoint::Restored, report::Texts};
 pub use self::{
     checkpoint::VerticalPodAutoscalerCheckpoint,
     config::RecommenderConfig,
+    effect::{EffectReport, Removable, Resizing, selector_of_workload},
     object::{ContainerRecommendation, TargetRef, VerticalPodAutoscaler, VerticalPodAutoscalerStatus, check},
     report::{HistoryReport, VpaReport, WhyReport},
     usage::{ContainerUsage, Measured, Oom, PodUsage, Sample, Series},
 };
 use crate::{
+    cluster::{Brought, Cluster},
     fault::{Cause, Faults, Path},
     objects::{
         meta::{LabelSelector, instant},
@@ -28,6 +30,7 @@ use podberth_core::{
 
 mod checkpoint;
 mod config;
+mod effect;
 mod object;
 mod report;
 mod usage;
@@ -36,16 +39,32 @@ mod usage;
 const MOST_CHECKPOINTS: usize = 1_000;
 
 /// Asks for requests that fit the usage of pods.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, ToSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct VpaRequest {
     /// The time that the answer is for, RFC 3339; absent: the server's.
     #[schema(nullable = false)]
     pub now: Option<String>,
-    /// The autoscaler.
+    /// The autoscaler, in full.
     #[schema(nullable = false)]
     pub vpa: Option<VerticalPodAutoscaler>,
-    /// The pods of the workload, by their labels.
+    /// In place of `vpa`: the stored autoscaler of this namespace and name. Its checkpoints and the selector of its target are read too. With neither, all stored autoscalers are
+    /// answered for.
+    #[schema(nullable = false, example = "prod/web")]
+    pub name: Option<String>,
+    /// Of a stored autoscaler: writes the checkpoints and the status.
+    pub store: bool,
+    /// Tells what the recommended requests would do to the cluster.
+    pub effect: bool,
+    /// The cluster that they would do it to, in full; absent: the stored one.
+    #[schema(nullable = false, value_type = Cluster)]
+    pub cluster: Option<Brought>,
+    /// The revision of the stored cluster to answer for, as the query `revision`; the present where absent.
+    #[schema(nullable = false)]
+    pub revision: Option<u64>,
+    /// Breaks ties between nodes: equal seeds give equal effects.
+    pub seed: u64,
+    /// The pods of the workload, by their labels. Of a stored autoscaler: in place of its target's selector.
     #[schema(nullable = false, value_type = LabelSelector)]
     pub selector: Option<PodSelector>,
     /// The usage of pods. Those that the selector does not match are passed over.
@@ -82,9 +101,7 @@ pub struct VpaQuestion {
     pub now: i64,
     /// The pods of the workload.
     pub selector: Selector,
-    namespace: String,
-    name: String,
-    status: VerticalPodAutoscalerStatus,
+    vpa: VerticalPodAutoscaler,
     usage: Vec<vpa::ContainerUsage>,
     /// Number of pods that the selector matches.
     matched: usize,
@@ -105,7 +122,7 @@ impl VpaRequest {
         let now = self.now.as_deref().map_or(Some(now), |text| instant(text, &root.child("now"), &mut faults));
         let nothing = VerticalPodAutoscaler::default();
         let vpa = self.vpa.as_ref().unwrap_or_else(|| {
-            faults.required(&root.child("vpa"), "the autoscaler, in full");
+            faults.required(&root.child("vpa"), "the autoscaler in full, or `name` for a stored one");
             &nothing
         });
         let mut policies = vpa.policies(&root.child("vpa"), &mut faults);
@@ -143,9 +160,7 @@ impl VpaRequest {
         Ok(VpaQuestion {
             now,
             selector,
-            namespace: own.clone(),
-            name: vpa.metadata.name.clone(),
-            status: vpa.status.clone(),
+            vpa: vpa.clone(),
             usage,
             matched,
             history: restored.into_iter().map(|one| (one.container, one.usage)).collect(),
@@ -203,11 +218,21 @@ impl VpaRequest {
 }
 
 impl VpaQuestion {
+    /// Counts pods that send no usage now.
+    pub fn count_pods(&mut self, pods: usize) {
+        self.matched = self.matched.max(pods);
+    }
+
+    /// The pods of the autoscaler with the recommended requests.
+    pub fn resizing(&self, report: &VpaReport) -> Resizing {
+        Resizing::new(&self.vpa, &self.selector, &report.container_recommendations)
+    }
+
     /// The answer.
     pub fn answer(&self) -> VpaReport {
         let Self { usage, history, policies, options, now, .. } = self;
         let mut advised = vpa::recommend(Asked { usage, history, policies, options });
-        let mut report = VpaReport::new(&advised, &self.texts, self.matched, &self.status, *now);
+        let mut report = VpaReport::new(&advised, &self.texts, self.matched, &self.vpa.status, *now);
         vpa::without_open_peaks(&mut advised, usage, *now);
         let mut windows = BTreeMap::<&Name, Vec<_>>::new();
         for (container, window) in usage.iter().zip(&advised.windows).filter(|(container, _)| container.matched) {
@@ -218,7 +243,7 @@ impl VpaQuestion {
             .iter()
             .map(|(name, known)| {
                 let windows = windows.get(name).map(Vec::as_slice).unwrap_or_default();
-                let of = (self.namespace.as_str(), self.name.as_str());
+                let of = (self.vpa.metadata.namespace.as_str(), self.vpa.metadata.name.as_str());
                 VerticalPodAutoscalerCheckpoint::of(of, name, known, windows, *now)
             })
             .collect();

@@ -16,6 +16,7 @@ use crate::{
 pub use self::{
     aggregate::{Aggregate, AggregateError, StoredAggregate},
     allowed_range::Cap,
+    effect::{Effect, Resized, effect},
     histogram::{BUCKETS, Histogram, Stored, StoredError},
     integer_cpu::container as integer_cpu_container,
     memory_peak::Window,
@@ -27,6 +28,7 @@ pub use self::{
 mod aggregate;
 mod allowed_range;
 mod confidence;
+mod effect;
 mod histogram;
 mod integer_cpu;
 mod memory_peak;

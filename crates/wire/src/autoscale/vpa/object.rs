@@ -195,6 +195,26 @@ pub fn check(json: &str, faults: &mut Faults) -> Result<(), DecodeError> {
 }
 
 impl VerticalPodAutoscaler {
+    /// An autoscaler that is stored. Its status is of the generation that is read.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn stored(json: &[u8]) -> Result<Self, DecodeError> {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Head {
+            metadata: Generation,
+        }
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Generation {
+            generation: Option<i64>,
+        }
+        let mut vpa: Self = decode::from_slice(json)?;
+        vpa.status.observed_generation = decode::from_slice::<Head>(json)?.metadata.generation;
+        Ok(vpa)
+    }
+
     /// The policies, with the faults of the object.
     pub(super) fn policies(&self, at: &Path<'_>, faults: &mut Faults) -> Policies {
         if !self.kind.is_empty() && self.kind != "VerticalPodAutoscaler" {

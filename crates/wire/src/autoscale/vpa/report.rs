@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
+    EffectReport,
     checkpoint::{VerticalPodAutoscalerCheckpoint, written},
     object::{ContainerRecommendation, Recommendation, VerticalPodAutoscalerStatus, VpaCondition},
 };
@@ -16,13 +17,15 @@ use podberth_core::{
 };
 
 /// The recommended requests.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, ToSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VpaReport {
     /// The revision of the stored cluster that was read.
+    pub revision: u64,
+    /// Namespace and name of a stored autoscaler.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    pub revision: Option<u64>,
+    pub name: Option<String>,
     /// By container name. Containers whose policy is `Off` are left out.
     pub container_recommendations: Vec<ContainerRecommendation>,
     /// Samples that were discarded, since later ones of their containers were known.
@@ -35,6 +38,16 @@ pub struct VpaReport {
     pub status: VerticalPodAutoscalerStatus,
     /// The usage known after this, for a later request. Of a stored autoscaler they are stored where the request says so.
     pub checkpoints: Vec<VerticalPodAutoscalerCheckpoint>,
+    /// `true` if status and checkpoints are stored.
+    pub stored: bool,
+    /// What the recommended requests would do to the cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub effect: Option<EffectReport>,
+    /// All stored autoscalers, where the request is about none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(no_recursion)]
+    pub items: Vec<VpaReport>,
 }
 
 /// The history of one container.
@@ -107,13 +120,12 @@ impl VpaReport {
         let recommendations: Vec<_> = advised.recommended.iter().map(|of| texts.recommendation(of)).collect();
         let named = advised.recommended.iter().map(|of| (of.container.to_string(), &of.why));
         Self {
-            revision: None,
             discarded: advised.discarded,
             history: named.clone().map(|(name, why)| (name, HistoryReport::from(why))).collect(),
             why: named.map(|(name, why)| (name, WhyReport::from(why))).collect(),
             status: status(&recommendations, matched, before, now),
             container_recommendations: recommendations,
-            checkpoints: Vec::new(),
+            ..Self::default()
         }
     }
 }

@@ -39,7 +39,7 @@ pub fn faults(kind: &StoredKind, document: &Document) -> Result<Vec<Cause>, Deco
     let mut faults = Faults::default();
     of_kind(kind, &Part::whole(&tree), &mut faults);
     if kind.kind == "VerticalPodAutoscaler" {
-        vpa::check(document.to_json(), &mut faults)?;
+        vpa::check(&document.to_json(), &mut faults)?;
     }
     Ok(faults.into_causes())
 }
