@@ -13,7 +13,7 @@ pub use self::{
     effect::{EffectReport, Removable, Resizing, selector_of_workload},
     object::{ContainerRecommendation, TargetRef, VerticalPodAutoscaler, VerticalPodAutoscalerStatus, check},
     report::{HistoryReport, VpaReport, WhyReport},
-    usage::{ContainerUsage, Measured, Oom, PodUsage, Sample, Series},
+    usage::{Measured, VpaContainerUsage, VpaOom, VpaPodUsage, VpaSample, VpaSeries},
 };
 use crate::{
     cluster::{Brought, Cluster},
@@ -68,7 +68,7 @@ pub struct VpaRequest {
     #[schema(nullable = false, value_type = LabelSelector)]
     pub selector: Option<PodSelector>,
     /// The usage of pods. Those that the selector does not match are passed over.
-    pub pods: Vec<PodUsage>,
+    pub pods: Vec<VpaPodUsage>,
     /// Usage from before, as a reply has it.
     pub checkpoints: Vec<VerticalPodAutoscalerCheckpoint>,
     /// The most that is recommended where the autoscaler has no maximum.
@@ -137,7 +137,7 @@ impl VpaRequest {
         let selector = selector.unwrap_or_default();
         let (restored, mut windows) = self.restored(&options, vpa, &mut faults);
         let own = &vpa.metadata.namespace;
-        let is_matched = |pod: &PodUsage, labels: &Labels| {
+        let is_matched = |pod: &VpaPodUsage, labels: &Labels| {
             (pod.namespace.is_empty() || pod.namespace == *own) && selector.matches(labels)
         };
         let mut usage = usage::Reading::new(&mut faults).pods(&self.pods, &root.child("pods"), is_matched);

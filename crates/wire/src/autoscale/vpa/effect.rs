@@ -28,6 +28,7 @@ use podberth_core::{
 /// Consequences of the recommended requests for the cluster, if all pods of the autoscaler were made anew with them.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schema(as = VpaEffect)]
 pub struct EffectReport {
     /// The pods of the autoscaler.
     pub pods: usize,
@@ -52,6 +53,7 @@ pub struct EffectReport {
 /// Numbers of nodes that could go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(default)]
+#[schema(as = VpaRemovableNodes)]
 pub struct Removable {
     /// With the requests of now.
     pub before: usize,

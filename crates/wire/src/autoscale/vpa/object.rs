@@ -60,6 +60,7 @@ pub struct VerticalPodAutoscalerSpec {
 /// A workload.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schema(as = VpaTargetRef)]
 pub struct TargetRef {
     /// Its group and version, as `apps/v1`.
     pub api_version: String,
@@ -72,6 +73,7 @@ pub struct TargetRef {
 /// Rules for changing pods.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schema(as = PodUpdatePolicy)]
 pub struct UpdatePolicy {
     /// `Off`, `Initial`, `Recreate`, `InPlaceOrRecreate` or `InPlace`. Recommendations are the same in each.
     #[schema(nullable = false)]
@@ -84,6 +86,7 @@ pub struct UpdatePolicy {
 /// Rules for each container.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schema(as = PodResourcePolicy)]
 pub struct ResourcePolicy {
     /// At most one for each container, and one of name `*` for those that have none.
     pub container_policies: Vec<ContainerPolicy>,
@@ -92,6 +95,7 @@ pub struct ResourcePolicy {
 /// Rules for one container.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schema(as = ContainerResourcePolicy)]
 pub struct ContainerPolicy {
     /// The container's name, or `*`.
     pub container_name: String,
@@ -138,6 +142,7 @@ pub struct VerticalPodAutoscalerStatus {
 /// The recommended requests of all containers.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schema(as = RecommendedPodResources)]
 pub struct Recommendation {
     /// By container name.
     pub container_recommendations: Vec<ContainerRecommendation>,
@@ -146,6 +151,7 @@ pub struct Recommendation {
 /// The recommended requests of one container. Resources that are not controlled are absent.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schema(as = RecommendedContainerResources)]
 pub struct ContainerRecommendation {
     /// The container's name.
     pub container_name: String,
@@ -166,6 +172,7 @@ pub struct ContainerRecommendation {
 /// One part of an autoscaler's state.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schema(as = VerticalPodAutoscalerCondition)]
 pub struct VpaCondition {
     /// `RecommendationProvided`, `NoPodsMatched`, …
     pub r#type: String,

@@ -53,6 +53,7 @@ pub struct VpaReport {
 /// The history of one container.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schema(as = VpaHistory)]
 pub struct HistoryReport {
     /// CPU samples.
     pub cpu_samples: u64,
@@ -71,6 +72,7 @@ pub struct HistoryReport {
 /// The reasons of one recommendation.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schema(as = VpaWhy)]
 pub struct WhyReport {
     /// The percentile of usage that the target comes from, without margin.
     pub usage: BTreeMap<String, String>,

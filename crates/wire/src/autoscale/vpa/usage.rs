@@ -29,7 +29,7 @@ const SECOND: i64 = 1_000_000_000;
 /// The usage of one pod.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-pub struct PodUsage {
+pub struct VpaPodUsage {
     /// The pod's name.
     pub name: String,
     /// The pod's namespace; absent: the autoscaler's.
@@ -37,29 +37,29 @@ pub struct PodUsage {
     /// The pod's labels, which the selector is to match.
     pub labels: BTreeMap<String, String>,
     /// Its containers.
-    pub containers: Vec<ContainerUsage>,
+    pub containers: Vec<VpaContainerUsage>,
 }
 
 /// The usage of one container.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-pub struct ContainerUsage {
+pub struct VpaContainerUsage {
     /// The container's name.
     pub name: String,
     /// Its requests.
     pub requests: BTreeMap<String, QuantityText>,
     /// Samples at equal distances.
-    pub series: Vec<Series>,
+    pub series: Vec<VpaSeries>,
     /// Samples one by one, as `metrics.k8s.io` has them.
-    pub samples: Vec<Sample>,
+    pub samples: Vec<VpaSample>,
     /// The times at which it was killed for want of memory.
-    pub ooms: Vec<Oom>,
+    pub ooms: Vec<VpaOom>,
 }
 
 /// Samples at equal distances. Values begin anew where there are fewer than `count`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-pub struct Series {
+pub struct VpaSeries {
     /// The time of the first sample, RFC 3339.
     pub start: String,
     /// Seconds from one sample to the next.
@@ -77,7 +77,7 @@ pub struct Series {
 /// One sample.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-pub struct Sample {
+pub struct VpaSample {
     /// Its time, RFC 3339.
     pub timestamp: String,
     /// The usage: `cpu`, `memory`.
@@ -87,7 +87,7 @@ pub struct Sample {
 /// A kill for want of memory.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-pub struct Oom {
+pub struct VpaOom {
     /// Its time, RFC 3339.
     pub time: String,
     /// The bytes that the container had requested; absent: its present request.
@@ -179,9 +179,9 @@ impl<'f> Reading<'f> {
     /// The usage of the containers of all pods. `is_matched`: the pod is one of the autoscaler.
     pub(super) fn pods(
         &mut self,
-        pods: &[PodUsage],
+        pods: &[VpaPodUsage],
         at: &Path<'_>,
-        is_matched: impl Fn(&PodUsage, &Labels) -> bool,
+        is_matched: impl Fn(&VpaPodUsage, &Labels) -> bool,
     ) -> Vec<vpa::ContainerUsage> {
         if pods.len() > MOST_PODS {
             self.faults.too_many(at, format!("Too many: must have at most {MOST_PODS} items"));
@@ -217,7 +217,7 @@ impl<'f> Reading<'f> {
         read
     }
 
-    fn container(&mut self, of: &ContainerUsage, at: &Path<'_>) -> vpa::ContainerUsage {
+    fn container(&mut self, of: &VpaContainerUsage, at: &Path<'_>) -> vpa::ContainerUsage {
         let lists = [("series", of.series.len()), ("samples", of.samples.len()), ("ooms", of.ooms.len())];
         for (field, _) in lists.into_iter().filter(|(_, length)| *length > MOST_OF_POD) {
             self.faults.too_many(&at.child(field), format!("Too many: must have at most {MOST_OF_POD} items"));
@@ -250,7 +250,7 @@ impl<'f> Reading<'f> {
         }
     }
 
-    fn series(&mut self, of: &Series, at: &Path<'_>) -> vpa::Series {
+    fn series(&mut self, of: &VpaSeries, at: &Path<'_>) -> vpa::Series {
         let start = self.time(&of.start, &at.child("start"));
         if of.every_seconds < 0 || (of.every_seconds == 0 && of.count > 1) {
             self.faults.invalid(&at.child("everySeconds"), of.every_seconds, "must be greater than 0");
@@ -264,7 +264,7 @@ impl<'f> Reading<'f> {
         vpa::Series { start, every: of.every_seconds.saturating_mul(SECOND), count: of.count, cpu, memory }
     }
 
-    fn sample(&mut self, of: &Sample, at: &Path<'_>) -> vpa::Series {
+    fn sample(&mut self, of: &VpaSample, at: &Path<'_>) -> vpa::Series {
         let start = self.time(&of.timestamp, &at.child("timestamp"));
         self.samples = self.samples.saturating_add(2);
         let usage_at = at.child("usage");
