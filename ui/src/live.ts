@@ -184,7 +184,7 @@ async function follow(query: Record<string, string>, stopped: AbortSignal): Prom
       problem.value = error instanceof ApiError ? error : new ApiError(0, 'Away', String(error))
       // Asking again does not help before someone changes the question or the token.
       if (problem.value.code >= 400 && problem.value.code < 500 && problem.value.code !== 429) {
-        live.value = 'stale'
+        live.value = overview.value?.of === of ? 'stale' : 'none'
         return
       }
       if (problem.value.code === 0) standing.value = 'away'

@@ -12,5 +12,6 @@ export interface Page {
 
 export const pages: Page[] = [
   { id: 'map', title: texts.pages.map, key: 'm', load: () => import('./map') },
+  { id: 'pending', title: texts.pages.pending, key: 'p', load: () => import('./pending') },
   { id: 'access', title: texts.pages.access, key: 'a', load: () => import('./access') },
 ]

@@ -14,8 +14,10 @@ export interface Column<Row> {
   text: (row: Row) => string
   value?: (row: Row) => number | string
   cell?: (row: Row) => ComponentChildren
-  /** A width of `grid-template-columns`; `1fr` unless said. */
-  width?: string
+  /** Least width in rem; 7 unless said. */
+  width?: number
+  /** Part of the free width; 1 unless said, 0 for numbers. */
+  grow?: number
   isNumber?: boolean
 }
 
@@ -123,7 +125,9 @@ export function Grid<Row>(props: GridProps<Row>): JSX.Element {
     event.preventDefault()
   }
 
-  const template = columns.map(({ width }) => width ?? 'minmax(6rem, 1fr)').join(' ')
+  const template = columns.map(({ width = 7, grow, isNumber }) => `minmax(${width}rem, ${grow ?? (isNumber ? 0 : 1)}fr)`).join(' ')
+  // All rows are of one width, whatever is in them.
+  const least = `${columns.reduce((sum, { width = 7 }) => sum + width, 0)}rem`
   const isSortedBy = (of: string) => (sort === of ? 'ascending' : sort === `-${of}` ? 'descending' : undefined)
   return (
     <div
@@ -144,7 +148,7 @@ export function Grid<Row>(props: GridProps<Row>): JSX.Element {
       onFocusOut={() => hold((was) => ({ ...was, focus: false }))}
     >
       <div role="rowgroup" class="head">
-        <div role="row" aria-rowindex={1} style={{ gridTemplateColumns: template }}>
+        <div role="row" aria-rowindex={1} style={{ gridTemplateColumns: template, minWidth: least }}>
           {columns.map((of) => (
             <div key={of.id} role="columnheader" class={of.isNumber ? 'number' : ''} aria-sort={isSortedBy(of.id)}>
               {props.onSort ? (
@@ -174,7 +178,7 @@ export function Grid<Row>(props: GridProps<Row>): JSX.Element {
               class={`row ${index === row && isHeld.focus ? 'active' : ''} ${props.open === key ? 'open' : ''} ${props.onOpen ? 'link' : ''}`}
               aria-rowindex={index + 2}
               aria-selected={props.onOpen ? props.open === key : undefined}
-              style={{ gridTemplateColumns: template, top: `${index * HEIGHT}px` }}
+              style={{ gridTemplateColumns: template, minWidth: least, top: `${index * HEIGHT}px` }}
               onClick={() => {
                 setActive([index, column])
                 props.onOpen?.(of)

@@ -32,7 +32,7 @@ export function Problem({ error, again }: { error: ApiError; again?: () => void 
   }
   return (
     <Note kind="error">
-      {error.code === 0 ? texts.states.away : error.message || texts.states.missing} {retry}
+      {error.code === 0 ? texts.states.away : error.code === 404 && !error.reason ? texts.states.missing : error.message} {retry}
     </Note>
   )
 }

@@ -1,1 +1,0 @@
-import{n as e,t}from"./index-Cd32x9lk.js";function n(){return t(`h1`,{children:e.pages.access})}export{n as default};
