@@ -12,7 +12,7 @@ use crate::wire::{
 
 const RBAC: &str = "rbac.authorization.k8s.io";
 
-/// The duties for which rights are needed. Each needs those of the one before it too.
+/// The duties for which rights are needed.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// To mirror the cluster
@@ -21,6 +21,8 @@ pub enum Command {
     Bind(Options),
     /// To schedule its pods as a scheduler of its own (loop)
     Loop(Options),
+    /// To mirror it, and to close its nodes and evict their pods (--autoscale=act)
+    Autoscale(Options),
 }
 
 /// Options of all duties.
@@ -30,7 +32,7 @@ pub struct Options {
     #[arg(long, value_name = "NAMESPACE:NAME", value_parser = service_account)]
     service_account: Option<ServiceAccount>,
 
-    /// Name of the role and of its binding; podberth-sync, podberth-bind or podberth-loop unless told
+    /// Name of the role and of its binding; podberth-sync, podberth-bind, podberth-loop or podberth-autoscale unless told
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
 
@@ -120,6 +122,11 @@ fn of_bind() -> Vec<Rule> {
     ]
 }
 
+/// The further rights to drain nodes.
+fn of_autoscale() -> Vec<Rule> {
+    vec![rule("", &["pods/eviction"], &["create"]), rule("", &["nodes"], &["patch"])]
+}
+
 /// The further rights of a scheduler.
 fn of_loop() -> Vec<Rule> {
     vec![rule("events.k8s.io", &["events"], &["create", "patch"])]
@@ -133,6 +140,7 @@ pub fn run(command: &Command) -> Result<String, String> {
     let (duty, options, more) = match command {
         Command::Sync(options) => ("sync", options, Vec::new()),
         Command::Bind(options) => ("bind", options, of_bind()),
+        Command::Autoscale(options) => ("autoscale", options, of_autoscale()),
         Command::Loop(options) => ("loop", options, of_bind().into_iter().chain(of_loop()).collect()),
     };
     let name = options.name.clone().unwrap_or_else(|| format!("podberth-{duty}"));
