@@ -17,6 +17,7 @@ use crate::{
 use podberth_core::{
     advise::scale_up::{
         Answer, GroupOption, Options,
+        exact::{Exact, Goal},
         expanders::{Expander, Priorities},
     },
     model::{Name, Pod},
@@ -40,6 +41,8 @@ pub struct ScaleUpRequest {
     /// `cluster-autoscaler` (the default): one group wins, as one loop of cluster-autoscaler decides. `exact`: the smallest number of nodes, of
     /// any mixture of groups.
     pub engine: Engine,
+    /// What the exact engine searches for, and how long.
+    pub exact: ExactOptions,
     /// A `kind: Policy` (or a KubeSchedulerConfiguration v1) to decide under instead of the one in force.
     #[schema(nullable = false, value_type = PolicyDocument)]
     pub policy: Option<Box<RawValue>>,
@@ -59,6 +62,53 @@ pub enum Engine {
     ClusterAutoscaler,
     /// The smallest number of nodes, with proof.
     Exact,
+}
+
+/// Options of the exact engine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct ExactOptions {
+    /// `placement` (the default): the smallest number of nodes on which the pods fit, each where `exact.newNodes` puts it. `scheduler`: the
+    /// smallest number found on which the scheduler places them all by itself, in its own order.
+    pub goal: GoalName,
+    /// Steps that the search may take, 200000 by default; where they are used up the plan is the best one found, and `proven` is `false`.
+    #[schema(nullable = false, maximum = 5_000_000)]
+    pub max_steps: Option<u64>,
+}
+
+/// What the exact engine searches for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum GoalName {
+    #[default]
+    Placement,
+    Scheduler,
+}
+
+/// Steps of a search, by default and at most.
+const STEPS: u64 = 200_000;
+const MOST_STEPS: u64 = 5_000_000;
+
+impl ExactOptions {
+    /// The goal, and the steps.
+    ///
+    /// # Errors
+    /// A number of steps that is too large.
+    pub fn to_core(&self) -> Result<(Goal, u64), Vec<Cause>> {
+        let steps = self.max_steps.unwrap_or(STEPS);
+        if steps > MOST_STEPS {
+            let mut faults = Faults::default();
+            let at = Path::ROOT.child("exact");
+            faults.unreadable(&at.child("maxSteps"), steps, format!("must be less than or equal to {MOST_STEPS}"));
+            return Err(faults.into_causes());
+        }
+        let goal = match self.goal {
+            GoalName::Placement => Goal::Placement,
+            GoalName::Scheduler => Goal::Scheduler,
+        };
+        Ok((goal, steps))
+    }
 }
 
 /// Options, by the names of cluster-autoscaler's flags.
@@ -191,6 +241,74 @@ pub struct ScaleUpReport {
     pub skipped: BTreeMap<String, Vec<String>>,
     /// Nodes of each group that are on their way.
     pub upcoming: BTreeMap<String, usize>,
+    /// The plan of the exact engine, with its proof.
+    #[schema(nullable = false)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exact: Option<ExactReport>,
+}
+
+/// A plan with its proof.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExactReport {
+    /// How many nodes the plan adds.
+    pub nodes: usize,
+    /// The pods do not fit with fewer nodes than this.
+    pub lower_bound: usize,
+    /// `true` if no plan for these pods has fewer nodes.
+    pub proven: bool,
+    /// `true` if the plan has a place for every pod that any group could take by itself.
+    pub complete: bool,
+    /// Steps that the search took.
+    pub steps: u64,
+    /// The new nodes, and the pods that the plan puts on each.
+    pub new_nodes: Vec<NewNodeReport>,
+    /// Pods with a place that the scheduler would leave waiting on these nodes, since it decides in an order of its own.
+    pub unbound: Vec<String>,
+    /// The smallest increase found on which the scheduler places all of the pods by itself; absent if none was found.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduler_increase: Option<BTreeMap<String, usize>>,
+}
+
+/// A new node of a plan.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NewNodeReport {
+    /// A name for it.
+    pub name: String,
+    /// Its group.
+    pub node_group: String,
+    /// The pods on it.
+    pub pods: Vec<String>,
+}
+
+impl From<&Exact> for ExactReport {
+    fn from(exact: &Exact) -> Self {
+        let mut on: BTreeMap<&Name, Vec<String>> = BTreeMap::new();
+        for place in &exact.places {
+            on.entry(&place.node).or_default().push(place.pod.full_name());
+        }
+        let node = |(name, group): &(Name, Name)| NewNodeReport {
+            name: name.to_string(),
+            node_group: group.to_string(),
+            pods: on.get(name).cloned().unwrap_or_default(),
+        };
+        Self {
+            nodes: exact.nodes,
+            lower_bound: exact.lower_bound,
+            proven: exact.proven,
+            complete: exact.complete,
+            steps: exact.steps,
+            new_nodes: exact.new_nodes.iter().map(node).collect(),
+            unbound: names(&exact.unbound),
+            scheduler_increase: exact.scheduler.as_ref().map(counts),
+        }
+    }
+}
+
+fn counts(counts: &BTreeMap<Name, usize>) -> BTreeMap<String, usize> {
+    counts.iter().map(|(group, count)| (group.to_string(), *count)).collect()
 }
 
 /// What one group would do.
@@ -225,7 +343,6 @@ pub struct WasteReport {
 
 impl From<&Answer> for ScaleUpReport {
     fn from(answer: &Answer) -> Self {
-        let counts = |counts: &BTreeMap<Name, usize>| counts.iter().map(|(group, n)| (group.to_string(), *n)).collect();
         let reasons = |reasons: &BTreeMap<Name, Vec<String>>| -> BTreeMap<String, Vec<String>> {
             reasons.iter().map(|(group, why)| (group.to_string(), why.clone())).collect()
         };
@@ -241,6 +358,7 @@ impl From<&Answer> for ScaleUpReport {
             pods_fit: answer.fitting.iter().map(|(pod, node)| (pod.full_name(), node.to_string())).collect(),
             skipped: reasons(&answer.skipped),
             upcoming: counts(&answer.upcoming),
+            exact: answer.exact.as_ref().map(ExactReport::from),
         }
     }
 }
@@ -263,4 +381,39 @@ fn names(pods: &[std::sync::Arc<Pod>]) -> Vec<String> {
     let mut names: Vec<String> = pods.iter().map(|pod| pod.full_name()).collect();
     names.sort();
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(options: &str) -> Vec<String> {
+        let options: ScaleUpOptions = serde_json::from_str(options).unwrap();
+        options.to_core(0).err().unwrap_or_default().into_iter().map(|cause| cause.field).collect()
+    }
+
+    #[test]
+    fn options_that_mean_nothing_are_refused_with_their_fields() {
+        for (options, field) in [
+            (r#"{"expander": "cheapest"}"#, "options.expander"),
+            (r#"{"expander": ""}"#, "options.expander"),
+            (r#"{"expander": "price,price"}"#, "options.expander"),
+            (r#"{"priorities": "10: ["}"#, "options.priorities"),
+            (r#"{"priorities": "[a, b]"}"#, "options.priorities"),
+            (r#"{"priorities": "high: [a]"}"#, "options.priorities"),
+            (r#"{"priorities": "10: ['(']"}"#, "options.priorities"),
+            (r#"{"maxNodesTotal": -1}"#, "options.maxNodesTotal"),
+            (r#"{"maxCoresTotal": -9223372036854775808}"#, "options.maxCoresTotal"),
+        ] {
+            assert_eq!(faults(options), [field], "{options}");
+        }
+        let valid = r#"{"expander": "priority, least-waste", "priorities": "10:\n- .*\n50:\n- spot"}"#;
+        assert_eq!(faults(valid), [""; 0]);
+    }
+
+    #[test]
+    fn a_search_is_bounded() {
+        let options = ExactOptions { max_steps: Some(MOST_STEPS + 1), ..ExactOptions::default() };
+        assert_eq!(options.to_core().unwrap_err()[0].field, "exact.maxSteps");
+    }
 }

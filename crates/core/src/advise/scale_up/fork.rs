@@ -13,6 +13,7 @@ use crate::{
     cycle::Cycle,
     index::Slot,
     model::{Name, Pod},
+    node_info::NodeInfo,
     node_set::NodeSet,
     policy::{Profile, Profiles},
     rule::Reads,
@@ -75,6 +76,11 @@ impl<'s> Prepared<'s> {
         self.is_near
     }
 
+    /// `true` if a node is ruled out.
+    pub(super) fn refuses(&self, node: &NodeInfo) -> bool {
+        self.cycle.first_failure(node).is_some()
+    }
+
     /// Why a node is ruled out; `None` if it fits.
     pub(super) fn refusal(&self, snapshot: &Snapshot, node: &Name) -> Option<Vec<Reason>> {
         let info = snapshot.node(node)?;
@@ -85,6 +91,16 @@ impl<'s> Prepared<'s> {
 impl<'a> Fork<'a> {
     pub(super) fn new(profiles: &'a Profiles, snapshot: Snapshot) -> Self {
         Self { profiles, snapshot, last: 0 }
+    }
+
+    /// This one, with another state of the cluster.
+    pub(super) fn at(&self, snapshot: Snapshot) -> Self {
+        Self { snapshot, ..*self }
+    }
+
+    /// The profiles that decide.
+    pub(super) fn profiles(&self) -> &'a Profiles {
+        self.profiles
     }
 
     /// The profile that decides for a pod: that of the scheduler which it names, or the first.

@@ -72,6 +72,11 @@ impl Quota {
         (allowed, exceeded)
     }
 
+    /// Cores and bytes of memory that are left.
+    pub(super) fn left(&self) -> (i64, i64) {
+        (self.cores_left, self.memory_left)
+    }
+
     /// Takes so many nodes of a group.
     pub(super) fn take(&mut self, group: &Name, node: &Node, count: usize) {
         let (cores, memory) = self.of(group, node);

@@ -31,6 +31,7 @@ use crate::{
 };
 
 mod estimate;
+pub mod exact;
 pub mod expanders;
 mod fork;
 mod limits;
@@ -53,6 +54,13 @@ const GPU: &str = "nvidia.com/gpu";
 /// By how many nodes a group may grow.
 fn room(group: &Group) -> usize {
     group.max.saturating_sub(group.target) as usize
+}
+
+/// The price of a node of a group: its own, or that on the label of its template.
+fn cost_of(group: &Group, node: &Node, options: &Options) -> Option<f64> {
+    let labelled = || node.labels.get(&options.cost_label)?.parse::<Quantity>().ok();
+    let cost = group.cost.or_else(labelled).filter(|cost| !cost.is_negative())?;
+    Some(cost.approximate())
 }
 
 /// How a scale-up is decided.
@@ -184,6 +192,8 @@ pub struct Answer {
     pub skipped: BTreeMap<Name, Vec<String>>,
     /// How many nodes of each group are on their way.
     pub upcoming: BTreeMap<Name, usize>,
+    /// The plan of the exact engine, with its proof.
+    pub exact: Option<exact::Exact>,
 }
 
 /// A group with its template and the classes of pods that it can take.
@@ -196,6 +206,8 @@ struct Considered<'g> {
 /// The cluster as the search for nodes begins: with nodes on their way, without pods that need no more.
 pub(super) struct Start<'a> {
     fork: Fork<'a>,
+    /// The cluster before any pod that waits was placed.
+    before: Snapshot,
     templates: HashMap<Name, Template>,
     upcoming: BTreeMap<Name, usize>,
     group_of: HashMap<Name, Name>,
@@ -211,6 +223,7 @@ impl<'a> Start<'a> {
         let ready_nodes = snapshot.nodes().filter(|info| is_ready(&info.node)).count();
         let mut start = Self {
             fork: Fork::new(profiles, Snapshot::default()),
+            before: Snapshot::default(),
             templates: HashMap::new(),
             upcoming: BTreeMap::new(),
             group_of: HashMap::new(),
@@ -228,12 +241,35 @@ impl<'a> Start<'a> {
         for group in groups.all() {
             start.await_nodes(group, &mut cluster, options, now);
         }
+        start.before.clone_from(&cluster);
         start.fork.snapshot = cluster;
         let waiting = pending::waiting(snapshot, options.expendable_below);
         let (fitting, left) = pending::placed_and_left(&mut start.fork, waiting);
         start.fitting = fitting;
         start.left = left.into_iter().filter(|pod| !pending::is_daemon(pod)).collect();
         start
+    }
+
+    /// The answer as far as it is known before groups are looked at.
+    fn answer(&self) -> Answer {
+        Answer { fitting: self.fitting.clone(), upcoming: self.upcoming.clone(), ..Answer::default() }
+    }
+
+    /// The outcome, where no group need be looked at.
+    fn ended(&self, options: &Options, now: i64, answer: &mut Answer) -> Option<Outcome> {
+        if self.left.is_empty() {
+            return Some(Outcome::NotNeeded);
+        }
+        if options.max_nodes_total > 0 && self.ready_nodes >= options.max_nodes_total {
+            let helpless = |pod: &Arc<Pod>| Helpless { pod: pod.clone(), reasons: BTreeMap::new() };
+            answer.helpless = self.left.iter().map(helpless).collect();
+            return Some(Outcome::LimitedByMaxNodesTotal);
+        }
+        if are_new(&self.left, now) {
+            answer.awaiting.clone_from(&self.left);
+            return Some(Outcome::InCooldown);
+        }
+        None
     }
 
     /// Puts nodes of a group in the place of those on their way: asked for and not there, or there and starting.
@@ -274,22 +310,11 @@ fn daemons(snapshot: &Snapshot) -> Vec<Arc<Pod>> {
 /// One loop of cluster-autoscaler.
 pub fn scale_up(snapshot: &Snapshot, profiles: &Profiles, groups: &Groups, options: &Options, now: i64) -> Answer {
     let start = Start::new(snapshot, profiles, groups, options, now);
-    let mut answer = Answer { fitting: start.fitting.clone(), upcoming: start.upcoming.clone(), ..Answer::default() };
-    if start.left.is_empty() {
-        return answer;
+    let mut answer = start.answer();
+    match start.ended(options, now, &mut answer) {
+        Some(ended) => answer.outcome = ended,
+        None => Search::new(&start, groups.all(), options).run(&mut answer),
     }
-    if options.max_nodes_total > 0 && start.ready_nodes >= options.max_nodes_total {
-        answer.outcome = Outcome::LimitedByMaxNodesTotal;
-        let helpless = |pod: &Arc<Pod>| Helpless { pod: pod.clone(), reasons: BTreeMap::new() };
-        answer.helpless = start.left.iter().map(helpless).collect();
-        return answer;
-    }
-    if are_new(&start.left, now) {
-        answer.outcome = Outcome::InCooldown;
-        answer.awaiting.clone_from(&start.left);
-        return answer;
-    }
-    Search::new(&start, groups.all(), options).run(&mut answer);
     answer
 }
 
@@ -335,17 +360,28 @@ impl<'s, 'a> Search<'s, 'a> {
             answer.outcome = Outcome::NoOptions;
         }
         for (class, refused) in self.classes.iter().zip(&self.refused) {
-            let is_helped = self.considered.iter().any(|group| !refused.contains_key(&group.group.id));
-            if !is_helped {
-                let reasons = |skipped: &BTreeMap<Name, Vec<String>>| {
-                    let refused = refused.iter().map(|(group, why)| (group.clone(), why.clone()));
-                    refused.chain(skipped.iter().map(|(group, why)| (group.clone(), why.clone()))).collect()
-                };
-                let helpless = |pod: &Arc<Pod>| Helpless { pod: pod.clone(), reasons: reasons(&answer.skipped) };
-                answer.helpless.extend(class.pods.iter().map(helpless));
-            } else if answer.best.as_ref().is_some_and(|best| refused.contains_key(best)) {
+            if self.helps(refused) && answer.best.as_ref().is_some_and(|best| refused.contains_key(best)) {
                 answer.awaiting.extend(class.pods.iter().cloned());
             }
+        }
+        self.helpless(answer, |_| true);
+    }
+
+    /// `true` if any group takes a class that these refuse.
+    fn helps(&self, refused: &BTreeMap<Name, Vec<String>>) -> bool {
+        self.considered.iter().any(|group| !refused.contains_key(&group.group.id))
+    }
+
+    /// Tells of the pods that no group takes, as far as they are asked for.
+    fn helpless(&self, answer: &mut Answer, is_asked_for: impl Fn(&Arc<Pod>) -> bool) {
+        for (class, refused) in self.classes.iter().zip(&self.refused) {
+            if self.helps(refused) {
+                continue;
+            }
+            let reasons: BTreeMap<Name, Vec<String>> =
+                refused.iter().chain(&answer.skipped).map(|(group, why)| (group.clone(), why.clone())).collect();
+            let helpless = |pod: &Arc<Pod>| Helpless { pod: pod.clone(), reasons: reasons.clone() };
+            answer.helpless.extend(class.pods.iter().filter(|pod| is_asked_for(pod)).map(helpless));
         }
     }
 
@@ -437,15 +473,8 @@ impl<'s, 'a> Search<'s, 'a> {
             similar: similar.iter().map(|other| other.group.id.clone()).collect(),
             wasted_cpu,
             wasted_memory,
-            cost: self.cost_of(group, &template.node).map(|cost| cost * nodes as f64),
+            cost: cost_of(group, &template.node, self.options).map(|cost| cost * nodes as f64),
         })
-    }
-
-    /// The price of a node of a group: its own, or that on the label of its template.
-    fn cost_of(&self, group: &Group, node: &Node) -> Option<f64> {
-        let labelled = || node.labels.get(&self.options.cost_label)?.parse::<Quantity>().ok();
-        let cost = group.cost.or_else(labelled).filter(|cost| !cost.is_negative())?;
-        Some(cost.approximate())
     }
 
     fn best(&self, options: &[GroupOption]) -> Option<GroupOption> {
@@ -487,3 +516,6 @@ impl<'s, 'a> Search<'s, 'a> {
         increase
     }
 }
+
+#[cfg(test)]
+mod tests;
