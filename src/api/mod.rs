@@ -95,6 +95,7 @@ fn bulk_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(explain::explain))
         .routes(routes!(simulate::simulate))
         .routes(routes!(autoscale::status::status))
+        .routes(routes!(autoscale::scale_down::scale_down))
         .routes(routes!(policy::diff::compare_policy))
         .routes(routes!(schedule::schedule))
         .routes(routes!(resources::import::import))

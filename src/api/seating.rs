@@ -44,6 +44,7 @@ impl Class {
             "/explain"
             | "/import"
             | "/simulate"
+            | "/autoscale/scale-down"
             | "/policy/diff"
             | "/replay"
             | "/decisions/{id}/explain"

@@ -176,6 +176,11 @@ async fn schedule() {
 }
 
 #[tokio::test]
+async fn autoscale_down() {
+    runs("docs/autoscale-down.md", &[]).await;
+}
+
+#[tokio::test]
 async fn what_if() {
     runs("docs/what-if.md", &[]).await;
 }

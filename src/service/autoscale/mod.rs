@@ -5,5 +5,6 @@ pub mod machine;
 pub mod nodes;
 #[cfg(feature = "externalgrpc")]
 pub mod provider;
+pub mod scale_down;
 pub mod status;
 pub mod webhook;

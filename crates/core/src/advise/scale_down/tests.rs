@@ -441,8 +441,19 @@ proptest! {
 #[ignore = "takes its time in a debug build"]
 #[allow(clippy::disallowed_methods, clippy::print_stdout, reason = "it measures")]
 fn answers_for_five_thousand_nodes() {
-    for (cpu, pods, what) in [(32, 30, "half full"), (16, 30, "full"), (32, 6, "nearly empty")] {
+    for (cpu, pods, free, what) in [
+        (32, 30, false, "half full, budgets block"),
+        (32, 30, true, "half full, without budgets"),
+        (16, 30, true, "full, without budgets"),
+        (32, 6, false, "nearly empty"),
+    ] {
         let mut case = random_of(42, 5_000, 5_000 * pods, cpu, 500);
+        if free {
+            let budgets: Vec<_> = case.snapshot.disruption_budgets().cloned().collect();
+            for budget in budgets {
+                case.snapshot.delete(Kind::PodDisruptionBudget, &budget.namespace, &budget.name);
+            }
+        }
         case.options.utilization_threshold = 10.0;
         let begin = std::time::Instant::now();
         let answer = case.answer();

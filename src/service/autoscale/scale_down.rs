@@ -1,0 +1,85 @@
+//! Scale-down: which nodes a cluster can do without. Nothing is stored.
+
+use jiff::Timestamp;
+
+use crate::{
+    core::{
+        advise::{
+            groups::Groups,
+            scale_down::{self, Input},
+        },
+        model::Pod,
+    },
+    live::View,
+    service::{
+        access::sight::Sight,
+        decide::{brought_cluster, decided_under},
+        error::{Error, Result},
+    },
+    wire::{
+        autoscale::scale_down::{Asked, ScaleDownReport, ScaleDownRequest},
+        fault::Cause,
+    },
+};
+
+/// Nodes of a cluster that comes with a request, or has groups that select them.
+pub const MOST_NODES: usize = 20_000;
+
+/// Answers a request. `sight`: the stored pods that the caller may name. `now`: the time where the request has none.
+///
+/// # Errors
+/// The faults of the request, by their fields, and groups that contradict each other.
+pub fn scale_down(
+    request: &ScaleDownRequest,
+    policy: Option<&str>,
+    view: &View,
+    is_there: Result<()>,
+    mut sight: Sight,
+    now: Timestamp,
+) -> Result<ScaleDownReport> {
+    let Asked { groups, options, state, now: told, node_order } = request.read().map_err(|causes| refused(&causes))?;
+    let snapshot = match &request.cluster {
+        Some(cluster) => {
+            sight = Sight::default();
+            brought_cluster(cluster)?
+        }
+        None => {
+            is_there?;
+            view.snapshot.clone()
+        }
+    };
+    if snapshot.node_count() > MOST_NODES {
+        let (have, at) = (snapshot.node_count(), if request.cluster.is_some() { "cluster.nodes" } else { "cluster" });
+        return Err(Error::BadRequest(format!(
+            "{at}: Too many: scale-down is worked out for at most {MOST_NODES} nodes; these are {have}"
+        )));
+    }
+    let groups = match groups {
+        Some(groups) => groups,
+        None => Groups::stored(&snapshot).map_err(|error| Error::BadRequest(format!("nodeGroups: {error}")))?,
+    };
+    let chosen = decided_under(request.policy.as_deref(), request.profile.as_deref(), policy, view)?;
+    let now = told.unwrap_or_else(|| i64::try_from(now.as_nanosecond()).unwrap_or(i64::MAX));
+    let answer = scale_down::plan(&Input {
+        snapshot: &snapshot,
+        groups: &groups,
+        profiles: &chosen.profiles(),
+        options: &options,
+        state: &state,
+        node_order: &node_order,
+        counts_ended_pods: request.cluster.is_some(),
+        now,
+    });
+    let mut name = |pod: &Pod| {
+        let (mut namespace, mut name) = (pod.namespace.to_string(), pod.name.to_string());
+        sight.mask(&mut namespace, &mut name, None);
+        format!("{namespace}/{name}")
+    };
+    Ok(ScaleDownReport::new(&answer, snapshot.revision, chosen.used(), now, &mut name))
+}
+
+/// The faults of a request in one text.
+fn refused(causes: &[Cause]) -> Error {
+    let told: Vec<String> = causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
+    Error::BadRequest(told.join("; "))
+}
