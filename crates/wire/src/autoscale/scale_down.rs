@@ -21,7 +21,7 @@ use podberth_core::{
     model::Name,
 };
 
-pub use self::{options::OptionsRequest, report::*};
+pub use self::{options::ScaleDownOptions, report::*};
 
 mod options;
 mod report;
@@ -37,7 +37,7 @@ pub struct ScaleDownRequest {
     #[schema(nullable = false)]
     pub node_groups: Option<Vec<GroupRequest>>,
     /// Options of the cluster.
-    pub options: OptionsRequest,
+    pub options: ScaleDownOptions,
     /// Nodes that were unneeded in the round before, and since when: `unneededSince` of its reply.
     pub unneeded_since: BTreeMap<String, String>,
     /// Nodes that were found unremovable, and until when they are not looked at again: `unremovableUntil` of the reply before.

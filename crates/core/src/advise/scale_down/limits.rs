@@ -77,14 +77,19 @@ pub(super) fn threshold(node: &Node, group: &Group, input: &Input<'_>) -> i64 {
     }
 }
 
+/// The size of a group when the deletions under way are done. Nodes beyond its target size are deletions that the target says already.
+fn size_after_deletions(group: &Group, input: &Input<'_>) -> i64 {
+    let count = |of: usize| i64::try_from(of).unwrap_or(i64::MAX);
+    let there = count(group.nodes.iter().filter(|name| input.snapshot.node(name).is_some()).count());
+    let deleted = count(group.nodes.iter().filter(|name| input.state.deleting.contains_key(*name)).count());
+    let target = i64::from(group.target);
+    let told = (there - target).max(0);
+    target - (deleted - told).max(0)
+}
+
 /// Gives each unneeded node that may not go yet its reason. The nodes that may go come in the order in which they go.
 pub(super) fn apply(unneeded: &mut [Unneeded], input: &Input<'_>) -> Vec<usize> {
-    let mut sizes: Vec<i64> = input.groups.all().iter().map(|group| i64::from(group.target)).collect();
-    for name in input.state.deleting.keys() {
-        if let Some(group) = input.groups.index_of(name) {
-            sizes[group] -= 1;
-        }
-    }
+    let mut sizes: Vec<i64> = input.groups.all().iter().map(|group| size_after_deletions(group, input)).collect();
     let mut minimums = Minimums::new(input);
     let mut may_go = Vec::new();
     for with_pods in [false, true] {

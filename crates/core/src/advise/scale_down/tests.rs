@@ -269,6 +269,10 @@ fn groups_and_the_cluster_keep_their_smallest_sizes() {
     let mut case = Case::new(vec![group("g", 2, &nodes)], objects());
     case.state.deleting.insert("c".into(), false);
     assert!(case.answer().delete.empty.is_empty(), "a deletion under way counts");
+    let told = Group { target: 2, ..group("g", 1, &nodes) };
+    let mut case = Case::new(vec![told], objects());
+    case.state.deleting.insert("c".into(), false);
+    assert_eq!(case.answer().delete.empty.len(), 1, "and once, if the target size says it already");
 }
 
 #[test]

@@ -17,7 +17,7 @@ const MOST_PARALLEL: i64 = 10_000;
 /// Options of the cluster. Those absent have the cluster autoscaler's defaults.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-pub struct OptionsRequest {
+pub struct ScaleDownOptions {
     /// The highest utilization of a node that may go; default 0.5.
     #[schema(nullable = false)]
     pub scale_down_utilization_threshold: Option<QuantityText>,
@@ -81,7 +81,7 @@ pub struct OptionsRequest {
     pub scan_interval: Option<String>,
 }
 
-impl OptionsRequest {
+impl ScaleDownOptions {
     /// The options; those absent have their defaults.
     pub fn to_core(&self, at: &Path<'_>, faults: &mut Faults) -> Options {
         let default = Options::default();

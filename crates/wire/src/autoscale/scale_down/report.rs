@@ -26,15 +26,15 @@ pub struct ScaleDownReport {
     /// The time that ages are reckoned from.
     pub now: String,
     /// Every node by name.
-    pub nodes: BTreeMap<String, NodeReport>,
+    pub nodes: BTreeMap<String, ScaleDownNode>,
     /// Candidates in the order in which they were examined.
     pub order: Vec<String>,
     /// Nodes that may go now.
-    pub removable: SplitReport,
+    pub removable: ScaleDownSplit,
     /// Of those, the ones that go in this round.
-    pub delete: DeleteReport,
+    pub delete: ScaleDownDelete,
     /// The same ones one by one: where the scheduler would place their pods.
-    pub plan: Vec<RemovalReport>,
+    pub plan: Vec<ScaleDownRemoval>,
     /// Unneeded nodes and since when, for the next round's request.
     pub unneeded_since: BTreeMap<String, String>,
     /// Nodes found unremovable in the search, and until when the next rounds need not look at them.
@@ -44,7 +44,7 @@ pub struct ScaleDownReport {
 /// What was found out about a node.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct NodeReport {
+pub struct ScaleDownNode {
     /// Its group.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -54,7 +54,7 @@ pub struct NodeReport {
     /// How full it is, where that was measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    pub utilization: Option<UtilizationReport>,
+    pub utilization: Option<ScaleDownUtilization>,
     /// `true` if the cluster can do without it. A candidate that is neither unneeded nor has a reason was not examined: enough others were found.
     pub unneeded: bool,
     /// Since when it is unneeded.
@@ -73,7 +73,7 @@ pub struct NodeReport {
     pub pods_to_move: Vec<String>,
     /// Where they would go if the unneeded nodes examined before were gone.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub moves: Vec<MoveReport>,
+    pub moves: Vec<ScaleDownMove>,
     /// The pods whose end is waited for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub on_completion_pods: Vec<String>,
@@ -88,13 +88,13 @@ pub struct NodeReport {
     /// The pod that keeps it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    pub blocking_pod: Option<BlockingPodReport>,
+    pub blocking_pod: Option<ScaleDownBlockingPod>,
 }
 
 /// How full a node is.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct UtilizationReport {
+pub struct ScaleDownUtilization {
     /// The part of the CPU that pods ask for; absent for a node with GPUs.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -113,7 +113,7 @@ pub struct UtilizationReport {
 /// A pod that keeps its node.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct BlockingPodReport {
+pub struct ScaleDownBlockingPod {
     /// The pod as `namespace/name`.
     pub pod: String,
     /// Why, in the cluster autoscaler's word.
@@ -126,7 +126,7 @@ pub struct BlockingPodReport {
 /// A pod and the node that takes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct MoveReport {
+pub struct ScaleDownMove {
     /// The pod as `namespace/name`.
     pub pod: String,
     /// The node.
@@ -136,7 +136,7 @@ pub struct MoveReport {
 /// Nodes without pods that have to move, and nodes with such pods.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct SplitReport {
+pub struct ScaleDownSplit {
     /// Nothing has to move.
     pub empty: Vec<String>,
     /// Pods have to move.
@@ -146,7 +146,7 @@ pub struct SplitReport {
 /// The nodes that go in this round.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct DeleteReport {
+pub struct ScaleDownDelete {
     /// How many.
     pub count: usize,
     /// Nothing has to move.
@@ -158,7 +158,7 @@ pub struct DeleteReport {
 /// The removal of a node: it is cordoned, its pods are evicted as their budgets allow, and it is deleted.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct RemovalReport {
+pub struct ScaleDownRemoval {
     /// The node.
     pub node: String,
     /// Its group, which becomes smaller by one.
@@ -166,30 +166,30 @@ pub struct RemovalReport {
     #[schema(nullable = false)]
     pub node_group: Option<String>,
     /// The pods to evict, and where the scheduler would place them.
-    pub moves: Vec<MoveReport>,
+    pub moves: Vec<ScaleDownMove>,
 }
 
 impl ScaleDownReport {
     /// The reply to an answer. `name` says how a pod is called.
     pub fn new(answer: &Answer, revision: u64, policy: PolicyUsed, now: i64, name: &mut PodNames<'_>) -> Self {
         let times = |of: &BTreeMap<Name, i64>| of.iter().map(|(node, at)| (node.to_string(), time(*at))).collect();
-        let nodes = answer.nodes.iter().map(|node| (node.name.to_string(), NodeReport::new(node, name))).collect();
+        let nodes = answer.nodes.iter().map(|node| (node.name.to_string(), ScaleDownNode::new(node, name))).collect();
         let group_of = |node: &Name| answer.nodes.iter().find(|told| told.name == *node)?.group.as_deref();
-        let plan = answer.removals.iter().map(|removal| RemovalReport {
+        let plan = answer.removals.iter().map(|removal| ScaleDownRemoval {
             node: removal.node.to_string(),
             node_group: group_of(&removal.node).map(Into::into),
             moves: moves(&removal.moves, name),
         });
         let plan = plan.collect();
-        let SplitReport { empty, drain } = SplitReport::from(&answer.delete);
+        let ScaleDownSplit { empty, drain } = ScaleDownSplit::from(&answer.delete);
         Self {
             revision,
             policy,
             now: time(now),
             nodes,
             order: answer.order.iter().map(ToString::to_string).collect(),
-            removable: SplitReport::from(&answer.removable),
-            delete: DeleteReport { count: empty.len() + drain.len(), empty, drain },
+            removable: ScaleDownSplit::from(&answer.removable),
+            delete: ScaleDownDelete { count: empty.len() + drain.len(), empty, drain },
             plan,
             unneeded_since: times(&answer.state.unneeded_since),
             unremovable_until: times(&answer.state.unremovable_until),
@@ -197,12 +197,12 @@ impl ScaleDownReport {
     }
 }
 
-impl NodeReport {
+impl ScaleDownNode {
     fn new(node: &NodeAnswer, name: &mut PodNames<'_>) -> Self {
         Self {
             node_group: node.group.as_deref().map(Into::into),
             candidate: node.candidate,
-            utilization: node.utilization.as_ref().map(UtilizationReport::from),
+            utilization: node.utilization.as_ref().map(ScaleDownUtilization::from),
             unneeded: node.unneeded,
             unneeded_since: node.unneeded_since.map(time),
             removable_at: node.removable_at.map(time),
@@ -212,7 +212,7 @@ impl NodeReport {
             on_completion_pods: node.on_completion.iter().map(|pod| name(pod)).collect(),
             reason: node.reason.map(|reason| reason.name().into()),
             message: node.reason.map(|reason| message(node, reason, name)),
-            blocking_pod: node.blocking.as_ref().map(|blocking| BlockingPodReport {
+            blocking_pod: node.blocking.as_ref().map(|blocking| ScaleDownBlockingPod {
                 pod: name(&blocking.pod),
                 reason: blocking.reason.name().into(),
                 message: blocking.reason.message().into(),
@@ -233,18 +233,18 @@ fn message(node: &NodeAnswer, reason: Reason, name: &mut PodNames<'_>) -> String
     }
 }
 
-fn moves(moves: &[Move], name: &mut PodNames<'_>) -> Vec<MoveReport> {
-    moves.iter().map(|one| MoveReport { pod: name(&one.pod), to: one.to.to_string() }).collect()
+fn moves(moves: &[Move], name: &mut PodNames<'_>) -> Vec<ScaleDownMove> {
+    moves.iter().map(|one| ScaleDownMove { pod: name(&one.pod), to: one.to.to_string() }).collect()
 }
 
-impl From<&Utilization> for UtilizationReport {
+impl From<&Utilization> for ScaleDownUtilization {
     fn from(utilization: &Utilization) -> Self {
         let Utilization { resource, value, cpu, memory, of_gpus: _ } = utilization;
         Self { cpu: *cpu, memory: *memory, resource: resource.to_string(), value: *value }
     }
 }
 
-impl From<&Split> for SplitReport {
+impl From<&Split> for ScaleDownSplit {
     fn from(split: &Split) -> Self {
         let names = |of: &[Name]| of.iter().map(ToString::to_string).collect();
         Self { empty: names(&split.empty), drain: names(&split.drain) }
