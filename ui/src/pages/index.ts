@@ -13,5 +13,9 @@ export interface Page {
 export const pages: Page[] = [
   { id: 'map', title: texts.pages.map, key: 'm', load: () => import('./map') },
   { id: 'pending', title: texts.pages.pending, key: 'p', load: () => import('./pending') },
+  { id: 'explain', title: texts.pages.explain, key: 'e', load: () => import('./explain') },
+  { id: 'policy', title: texts.pages.policy, key: 'y', load: () => import('./policy') },
+  { id: 'what-if', title: texts.pages.whatif, key: 'w', load: () => import('./whatif') },
+  { id: 'decisions', title: texts.pages.decisions, key: 'd', load: () => import('./decisions') },
   { id: 'access', title: texts.pages.access, key: 'a', load: () => import('./access') },
 ]

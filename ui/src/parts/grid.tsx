@@ -37,6 +37,8 @@ export interface GridProps<Row> {
   open?: string | undefined
   /** Rows in sight at most. */
   lines?: number
+  /** `false`: rows are never held; for tables that change only when their reader asks. */
+  hold?: boolean
   empty?: string
 }
 
@@ -80,7 +82,7 @@ export function Grid<Row>(props: GridProps<Row>): JSX.Element {
   const order = useRef<{ sort: Sort | undefined; keys: string[] }>({ sort: undefined, keys: [] })
 
   const shown = useMemo(() => {
-    const isFrozen = (isHeld.pointer || isHeld.focus) && order.current.sort === sort
+    const isFrozen = props.hold !== false && (isHeld.pointer || isHeld.focus) && order.current.sort === sort
     const all = isFrozen ? held(rows, order.current.keys, keyOf) : sorted(rows, columns, sort)
     order.current = { sort, keys: all.map(keyOf) }
     return all
