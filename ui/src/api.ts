@@ -4,6 +4,7 @@
  */
 import { signal } from '@preact/signals'
 import { useEffect, useRef, useState } from 'preact/hooks'
+import { ApiError, type Cause } from './error'
 import { texts } from './texts'
 
 /** Address of the cluster's API: the page is at `ui/` below it. */
@@ -43,26 +44,7 @@ export function setToken(text: string): void {
 /** Counts the times at which everything is to be asked for again. */
 export const asked = signal(0)
 
-/** A field of a request that the server refused: a cause of `Status.details`, and its place in the text where there is one. */
-export interface Cause {
-  reason?: string
-  message?: string
-  field?: string
-  line?: number
-  column?: number
-}
-
-/** A refusal of the server, or its silence (`code` 0). */
-export class ApiError extends Error {
-  constructor(
-    readonly code: number,
-    readonly reason: string,
-    message: string,
-    readonly causes: Cause[] = [],
-  ) {
-    super(message)
-  }
-}
+export { ApiError, type Cause } from './error'
 
 export interface Asked {
   method?: string

@@ -1,5 +1,5 @@
 /** Nodes of an overview: shares, sums, the filter's language. Pure. */
-import type { Amounts, Group, Overview } from '../live'
+import type { Amounts, Group, Overview } from '../overview'
 
 /** Share of a resource that is requested on a node; 0 where the node offers none of it, infinite where it is asked for nevertheless. */
 export function shareOf(view: Overview, resource: string, node: number): number {
@@ -136,4 +136,13 @@ export function boxesOf(view: Overview, filter: Filter, most: number): Box[] {
     boxes.push({ name: '', groups: rest.length, nodes, sums: filter.isAll ? together(groups) : sumsOf(view, nodes) })
   }
   return boxes
+}
+
+/** Position among tiles after a key; `null`: the key does not move. */
+export function moved(key: string, at: number, columns: number, length: number): number | null {
+  const steps: Record<string, number> = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns, PageDown: columns * 5, PageUp: -columns * 5 }
+  if (key === 'Home') return 0
+  if (key === 'End') return length - 1
+  const step = steps[key]
+  return step === undefined ? null : Math.min(Math.max(at + step, 0), length - 1)
 }

@@ -1,9 +1,9 @@
 /** Nodes as tiles on a canvas: the height of the fill is the share, so that colour is never alone. */
 import type { JSX } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
-import type { Overview } from '../live'
+import type { Overview } from '../overview'
 import { colour, painted } from '../theme'
-import { shareOf } from './nodes'
+import { moved, shareOf } from './nodes'
 
 export type Size = 's' | 'm' | 'l'
 
@@ -129,15 +129,6 @@ export interface TilesProps {
   onOpen: (node: number) => void
   /** The node under the pointer or the keys. */
   onLook: (node: number | null) => void
-}
-
-/** Position among tiles after a key; `null`: the key does not move. */
-export function moved(key: string, at: number, columns: number, length: number): number | null {
-  const steps: Record<string, number> = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns, PageDown: columns * 5, PageUp: -columns * 5 }
-  if (key === 'Home') return 0
-  if (key === 'End') return length - 1
-  const step = steps[key]
-  return step === undefined ? null : Math.min(Math.max(at + step, 0), length - 1)
 }
 
 export function Tiles(props: TilesProps): JSX.Element {

@@ -1,0 +1,71 @@
+/** A cluster that makes each page worth looking at: a full zone, a taint, a cordoned node, and pods that wait for three reasons. */
+
+const ZONES = 6
+
+function node(at) {
+  const zone = at % ZONES
+  const isGpu = at % 10 === 3
+  return {
+    apiVersion: 'v1',
+    kind: 'Node',
+    metadata: {
+      name: `node-${String(at).padStart(5, '0')}`,
+      labels: { 'topology.kubernetes.io/zone': `z${zone + 1}`, 'kubernetes.io/arch': at % 50 ? 'amd64' : 'arm64', ...(isGpu ? { gpu: 'yes' } : {}) },
+    },
+    spec: {
+      ...(isGpu ? { taints: [{ key: 'gpu', value: 'yes', effect: 'NoSchedule' }] } : {}),
+      ...(at % 97 === 96 ? { unschedulable: true } : {}),
+    },
+    status: {
+      allocatable: { cpu: '8', memory: '32Gi', pods: '110', ...(isGpu ? { 'nvidia.com/gpu': '4' } : {}) },
+      conditions: [{ type: 'Ready', status: at % 211 === 210 ? 'False' : 'True' }],
+    },
+  }
+}
+
+function pod(namespace, name, labels, requests, rest = {}) {
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { namespace, name, labels },
+    spec: { containers: [{ name: 'main', resources: { requests } }], ...rest },
+  }
+}
+
+/** Objects in parts of at most 2,000. */
+export function* cluster(nodes, pods) {
+  let part = Array.from({ length: nodes }, (_, at) => node(at))
+  const full = Math.ceil(nodes / ZONES)
+  // Nodes of the third zone have little left; the others are filled unevenly.
+  for (let at = 0; at < full; at++) {
+    const nodeName = `node-${String(at * ZONES + 2).padStart(5, '0')}`
+    if (at * ZONES + 2 < nodes) part.push(pod('batch', `fill-${at}`, { app: 'fill' }, { cpu: '6500m', memory: '20Gi' }, { nodeName }))
+  }
+  const bound = Math.max(0, pods - full)
+  for (let at = 0; at < bound; at++) {
+    const index = (at * 7919 + (at % 13) * (at % 7)) % nodes
+    const nodeName = `node-${String(index % ZONES === 2 ? (index + 1) % nodes : index).padStart(5, '0')}`
+    part.push(pod(at % 3 ? 'shop' : 'web', `app-${at}`, { app: at % 5 ? 'api' : 'web' }, { cpu: '50m', memory: '128Mi' }, { nodeName }))
+    if (part.length >= 2000) {
+      yield part
+      part = []
+    }
+  }
+  for (let at = 0; at < 30; at++) part.push(pod('batch', `huge-${at}`, { app: 'huge' }, { cpu: '12' }))
+  for (let at = 0; at < 12; at++) part.push(pod('ml', `train-${at}`, { app: 'train' }, { cpu: '1', 'nvidia.com/gpu': '8' }, { tolerations: [{ key: 'gpu', operator: 'Exists' }] }))
+  for (let at = 0; at < 7; at++) part.push(pod('edge', `riscv-${at}`, { app: 'edge' }, { cpu: '1' }, { nodeSelector: { 'kubernetes.io/arch': 'riscv64' } }))
+  part.push(pod('shop', 'checkout-1', { app: 'checkout' }, { cpu: '1', memory: '1Gi' }))
+  yield part
+}
+
+/** Loads it into the server at a URL. */
+export async function load(url, nodes, pods) {
+  for (const items of cluster(nodes, pods)) {
+    const reply = await fetch(new URL('import', url), {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ apiVersion: 'v1', kind: 'List', items }),
+    })
+    if (!reply.ok) throw new Error(`import: ${reply.status} ${(await reply.text()).slice(0, 500)}`)
+  }
+}
