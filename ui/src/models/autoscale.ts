@@ -21,6 +21,7 @@ export interface UpOption {
   nodeGroup: string; nodeCount: number; pods: string[]; similar?: string[]; waste: { cpu: number; memory: number }; cost?: number
 }
 export interface Up {
+  revision: number
   result: string
   increase: Record<string, number>
   best?: string
@@ -31,7 +32,14 @@ export interface Up {
   podsFit: Record<string, string>
   skipped: Record<string, string[]>
   upcoming: Record<string, number>
-  proven?: boolean
+  exact?: {
+    nodes: number
+    lowerBound: number
+    proven: boolean
+    complete: boolean
+    newNodes: { name: string; nodeGroup: string; pods: string[] }[]
+    unbound?: string[]
+  }
 }
 
 export interface DownNode {

@@ -17,5 +17,6 @@ export const pages: Page[] = [
   { id: 'policy', title: texts.pages.policy, key: 'y', load: () => import('./policy') },
   { id: 'what-if', title: texts.pages.whatif, key: 'w', load: () => import('./whatif') },
   { id: 'decisions', title: texts.pages.decisions, key: 'd', load: () => import('./decisions') },
+  { id: 'autoscale', title: texts.pages.autoscale, key: 's', load: () => import('./autoscale') },
   { id: 'access', title: texts.pages.access, key: 'a', load: () => import('./access') },
 ]
