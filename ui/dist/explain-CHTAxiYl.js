@@ -1,4 +1,4 @@
-import{E as e,L as t,M as n,P as r,R as i,S as a,a as o,c as s,f as c,i as l,j as u,o as d,r as f,s as p,x as m,y as h,z as g}from"./index-a0btzvt9.js";import{i as _,n as v,r as y,t as b}from"./explanation-BbF4NTCY.js";import{t as x}from"./grid-CRyn1K3c.js";/* empty css                */var S=`metadata:
+import{E as e,L as t,M as n,P as r,R as i,S as a,a as o,c as s,f as c,i as l,j as u,o as d,r as f,s as p,x as m,y as h,z as g}from"./index-D-fWv640.js";import{i as _,n as v,r as y,t as b}from"./explanation-BbF4NTCY.js";import{t as x}from"./grid-B67ltVy6.js";/* empty css                */var S=`metadata:
   name: mine
 spec:
   containers:
