@@ -1,6 +1,6 @@
 //! From a request to its answer.
 
-use serde_json::value::RawValue;
+use std::sync::Arc;
 
 use super::{
     convert::Hpa,
@@ -15,7 +15,8 @@ use crate::{
     selector::parse_labels,
 };
 use podberth_core::advise::hpa::{
-    self as core, Before, History, Metrics, Observed, Options, PodState, Rival, Selection, advise,
+    self as core, Before, CustomValue, ExternalValue, History, Metrics, Observed, Options, PodState, PodUsage, Rival,
+    Selection, advise,
 };
 
 /// The most synchronizations of a request.
@@ -36,11 +37,11 @@ pub struct Case {
     /// `scale.status.selector` of the target.
     pub selection: Selection,
     /// Pods.
-    pub pods: Vec<PodState>,
+    pub pods: Arc<Vec<PodState>>,
     /// Metrics.
-    pub metrics: Metrics,
+    pub metrics: Arc<Metrics>,
     /// Other autoscalers of the namespace.
-    pub rivals: Vec<Rival>,
+    pub rivals: Arc<Vec<Rival>>,
     /// The memory of the controller.
     pub history: History,
     /// Settings of the controller.
@@ -50,18 +51,21 @@ pub struct Case {
 }
 
 impl Case {
-    /// Carries out one synchronization, and what it asks for.
-    pub fn sync(&mut self) -> core::Answer {
+    /// One synchronization: what should be done. Its proposal becomes a part of the history.
+    pub fn advise(&mut self) -> core::Answer {
         let Self { hpa, replicas, observed_replicas, selection, pods, metrics, rivals, history, options, now } = self;
         let observed =
             Observed { replicas: *replicas, observed_replicas: *observed_replicas, selection, pods, metrics, rivals };
-        let answer = advise(&hpa.core, &hpa.before, &observed, history, options, *now);
+        advise(&hpa.core, &hpa.before, &observed, history, options, *now)
+    }
+
+    /// Takes in that the answer was carried out.
+    pub fn done(&mut self, answer: &core::Answer) {
         if answer.is_rescaled() {
-            history.changed(hpa.core.behavior.as_ref(), answer.current, answer.replicas, *now);
+            self.history.changed(self.hpa.core.behavior.as_ref(), answer.current, answer.replicas, self.now);
         }
-        hpa.before = Before { desired: answer.desired, conditions: answer.conditions.clone() };
-        (*replicas, *observed_replicas) = (answer.replicas, answer.replicas);
-        answer
+        self.hpa.before = Before { desired: answer.desired, conditions: answer.conditions.clone() };
+        (self.replicas, self.observed_replicas) = (answer.replicas, answer.replicas);
     }
 }
 
@@ -100,70 +104,111 @@ pub fn selection(text: &str) -> Selection {
     parse_labels(text).map_or_else(|error| Selection::Invalid(error.to_string()), Selection::Of)
 }
 
-/// The answer to a request in which all is given. `now` is the time where the request has none.
+/// The parts of a request, checked. What is absent is to be looked up.
+#[derive(Clone, Debug)]
+pub struct Given {
+    /// The autoscaler.
+    pub hpa: Option<Hpa>,
+    /// The namespace of the autoscaler, or of the one that is named.
+    pub namespace: String,
+    /// The scale of the target.
+    pub scale: Option<ScaleDocument>,
+    /// Pods.
+    pub pods: Option<Vec<PodState>>,
+    /// The use of resources.
+    pub pod_usages: Option<Vec<PodUsage>>,
+    /// Values of objects.
+    pub custom_values: Option<Vec<CustomValue>>,
+    /// Values of things outside of the cluster.
+    pub external_values: Option<Vec<ExternalValue>>,
+    /// The memory of the controller.
+    pub history: Option<History>,
+    /// Settings of the controller.
+    pub options: Options,
+    /// The time.
+    pub now: i64,
+}
+
+impl Given {
+    /// The parts of a request. `now` is the time where the request has none.
+    ///
+    /// # Errors
+    /// All faults, by their fields.
+    pub fn read(request: &HpaRequest, now: i64) -> Result<Self, Vec<Cause>> {
+        let mut faults = Faults::default();
+        let faults = &mut faults;
+        let root = Path::ROOT;
+        if request.hpa.is_some() {
+            for (field, other) in [("name", &request.name), ("namespace", &request.namespace)] {
+                if other.is_some() {
+                    faults.forbidden(&root.child(field), "may not be set together with hpa, which has its own");
+                }
+            }
+        }
+        let hpa =
+            request.hpa.as_deref().and_then(|json| Hpa::parse(json).map_err(|causes| faults.adopt("hpa", causes)).ok());
+        let named = request.namespace.as_deref().filter(|namespace| !namespace.is_empty()).unwrap_or("default");
+        let namespace = hpa.as_ref().map_or(named, |hpa| &*hpa.core.namespace).to_owned();
+        if let Some(scale) = &request.scale {
+            check_scale(scale, &root.child("scale"), faults);
+        }
+        let pods = request.pods.as_ref().map(|pods| pod_states(pods, &namespace, &root.child("pods"), faults));
+        let usages = request.pod_metrics.as_ref();
+        let usages = usages.map(|list| pod_usages(list, &namespace, &root.child("podMetrics"), faults));
+        let custom = request.custom_metrics.as_ref();
+        let custom = custom.map(|list| custom_values(list, &namespace, &root.child("customMetrics"), faults));
+        let external = request.external_metrics.as_ref();
+        let external = external.map(|list| external_values(list, &root.child("externalMetrics"), faults));
+        let history = request.history.as_ref().map(|history| history.to_core(&root.child("history"), faults));
+        let options = options(&request.controller, &root.child("controller"), faults);
+        let now = request.now.as_ref().map_or(Some(now), |text| instant(text, &root.child("now"), faults));
+        let given = Self {
+            hpa,
+            namespace,
+            scale: request.scale.clone(),
+            pods,
+            pod_usages: usages,
+            custom_values: custom,
+            external_values: external,
+            history,
+            options,
+            now: now.unwrap_or_default(),
+        };
+        if faults.count() == 0 { Ok(given) } else { Err(std::mem::take(faults).into_causes()) }
+    }
+}
+
+/// The answer to a request in which all is given; what is absent is nothing. `now` is the time where the request has none.
 ///
 /// # Errors
 /// All faults, by their fields.
 pub fn answer(request: &HpaRequest, now: i64) -> Result<HpaReport, Vec<Cause>> {
+    let given = Given::read(request, now)?;
     let mut faults = Faults::default();
-    let root = Path::ROOT;
-    let hpa = read_hpa(request.hpa.as_deref(), &mut faults);
-    if request.scale.is_none() {
-        faults.required(&root.child("scale"), "the scale of the target");
+    if given.hpa.is_none() {
+        faults.required(&Path::ROOT.child("hpa"), "a HorizontalPodAutoscaler");
     }
-    let namespace = hpa.as_ref().map_or("default", |hpa| &*hpa.core.namespace).to_owned();
-    let scale = request.scale.clone().unwrap_or_default();
-    check_scale(&scale, &root.child("scale"), &mut faults);
-    let case = hpa.map(|hpa| Case {
+    if given.scale.is_none() {
+        faults.required(&Path::ROOT.child("scale"), "the scale of the target");
+    }
+    let (Some(hpa), Some(scale)) = (given.hpa, given.scale) else { return Err(faults.into_causes()) };
+    let case = Case {
         hpa,
         replicas: scale.spec.replicas,
         observed_replicas: scale.status.replicas,
         selection: selection(&scale.status.selector),
-        pods: pod_states(request.pods.as_deref().unwrap_or_default(), &namespace, &root.child("pods"), &mut faults),
-        metrics: Metrics {
-            pods: pod_usages(
-                request.pod_metrics.as_deref().unwrap_or_default(),
-                &namespace,
-                &root.child("podMetrics"),
-                &mut faults,
-            ),
-            custom: custom_values(
-                request.custom_metrics.as_deref().unwrap_or_default(),
-                &namespace,
-                &root.child("customMetrics"),
-                &mut faults,
-            ),
-            external: external_values(
-                request.external_metrics.as_deref().unwrap_or_default(),
-                &root.child("externalMetrics"),
-                &mut faults,
-            ),
-        },
-        rivals: Vec::new(),
-        history: request
-            .history
-            .as_ref()
-            .map(|history| history.to_core(&root.child("history"), &mut faults))
-            .unwrap_or_default(),
-        options: options(&request.controller, &root.child("controller"), &mut faults),
-        now: request
-            .now
-            .as_ref()
-            .map_or(Some(now), |text| instant(text, &root.child("now"), &mut faults))
-            .unwrap_or(now),
-    });
-    match case {
-        Some(case) if faults.count() == 0 => play(case, request.steps.as_deref()),
-        _ => Err(faults.into_causes()),
-    }
-}
-
-fn read_hpa(json: Option<&RawValue>, faults: &mut Faults) -> Option<Hpa> {
-    let Some(json) = json else {
-        faults.required(&Path::ROOT.child("hpa"), "a HorizontalPodAutoscaler, or the name of a stored one");
-        return None;
+        pods: Arc::new(given.pods.unwrap_or_default()),
+        metrics: Arc::new(Metrics {
+            pods: given.pod_usages.unwrap_or_default(),
+            custom: given.custom_values.unwrap_or_default(),
+            external: given.external_values.unwrap_or_default(),
+        }),
+        rivals: Arc::default(),
+        history: given.history.unwrap_or_default(),
+        options: given.options,
+        now: given.now,
     };
-    Hpa::parse(json).map_err(|causes| faults.adopt("hpa", causes)).ok()
+    play(case, request.steps.as_deref())
 }
 
 fn check_scale(scale: &ScaleDocument, at: &Path<'_>, faults: &mut Faults) {
@@ -187,8 +232,10 @@ pub fn play(mut case: Case, steps: Option<&[HpaStep]>) -> Result<HpaReport, Vec<
         return Err(faults.into_causes());
     }
     let sync = |case: &mut Case| {
-        let answer = case.sync();
-        SyncReport::new(&case.hpa, &answer, case.now)
+        let answer = case.advise();
+        let report = SyncReport::new(&case.hpa, &answer, case.now);
+        case.done(&answer);
+        report
     };
     let mut reports = vec![sync(&mut case)];
     for (i, step) in further.iter().enumerate() {
@@ -213,14 +260,15 @@ pub fn play(mut case: Case, steps: Option<&[HpaStep]>) -> Result<HpaReport, Vec<
 
 /// Replaces the metrics that a step has.
 fn take(step: &HpaStep, case: &mut Case, at: &Path<'_>, faults: &mut Faults) {
-    let namespace = case.hpa.core.namespace.clone();
+    let namespace = &case.hpa.core.namespace;
+    let metrics = Arc::make_mut(&mut case.metrics);
     if let Some(list) = &step.pod_metrics {
-        case.metrics.pods = pod_usages(list, &namespace, &at.child("podMetrics"), faults);
+        metrics.pods = pod_usages(list, namespace, &at.child("podMetrics"), faults);
     }
     if let Some(list) = &step.custom_metrics {
-        case.metrics.custom = custom_values(list, &namespace, &at.child("customMetrics"), faults);
+        metrics.custom = custom_values(list, namespace, &at.child("customMetrics"), faults);
     }
     if let Some(list) = &step.external_metrics {
-        case.metrics.external = external_values(list, &at.child("externalMetrics"), faults);
+        metrics.external = external_values(list, &at.child("externalMetrics"), faults);
     }
 }

@@ -9,13 +9,16 @@ mod reply;
 mod spec;
 
 pub use self::{
-    answer::{Case, answer, options, play, selection},
+    answer::{Case, Given, answer, options, play, selection},
     convert::Hpa,
     metrics::{
         ContainerUsage, DescribedObject, ExternalMetricValue, MetricName, MetricValue, PodMetrics, custom_values,
         external_values, pod_usages,
     },
     pods::{HpaPod, pod_states},
-    reply::{HistoryDocument, HpaReport, MetricReport, PastChange, PastRecommendation, SyncReport, status},
+    reply::{
+        HistoryDocument, HpaAnswer, HpaList, HpaReport, MetricReport, NamedReport, PastChange, PastRecommendation,
+        SyncReport, status,
+    },
     spec::{ControllerOptions, HpaRequest, HpaStep, ScaleDocument, ScaleSpecPart, ScaleStatusPart},
 };

@@ -11,7 +11,7 @@ use crate::{
     objects::meta::instant,
 };
 use podberth_core::{
-    advise::hpa::{Answer, Condition, Event, History, Proposal, Proposed, Recommendation, Values},
+    advise::hpa::{Answer, Before, Condition, Event, History, Proposal, Proposed, Recommendation, Values, unreachable},
     model::{Name, resources},
 };
 
@@ -31,6 +31,39 @@ pub struct HpaReport {
     pub steps: Option<Vec<SyncReport>>,
     /// The memory of the controller afterwards, for the next request.
     pub history: HistoryDocument,
+}
+
+/// The answer to a request: about one autoscaler, or about all stored ones.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum HpaAnswer {
+    /// About one.
+    One(Box<HpaReport>),
+    /// About all.
+    All(HpaList),
+}
+
+/// The numbers of replicas that the targets of all stored autoscalers should have.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HpaList {
+    /// The autoscalers, by namespace and name.
+    pub items: Vec<NamedReport>,
+}
+
+/// One of several autoscalers.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NamedReport {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its target, as in `Deployment/web`.
+    pub target: String,
+    /// The answer.
+    #[serde(flatten)]
+    pub report: SyncReport,
 }
 
 /// The result of one synchronization.
@@ -198,8 +231,19 @@ impl From<&History> for HistoryDocument {
 }
 
 impl SyncReport {
+    /// The report where the scale of the target cannot be read.
+    pub fn unreachable(before: &Before, why: &str, now: i64) -> Self {
+        Self {
+            time: time(now),
+            desired_replicas: before.desired,
+            conditions: unreachable(before, why, now).iter().map(condition).collect(),
+            error: Some(format!("the scale of the target cannot be read: {why}")),
+            ..Self::default()
+        }
+    }
+
     /// The report of an answer.
-    pub(super) fn new(hpa: &Hpa, answer: &Answer, now: i64) -> Self {
+    pub fn new(hpa: &Hpa, answer: &Answer, now: i64) -> Self {
         Self {
             time: time(now),
             replicas: answer.replicas,
