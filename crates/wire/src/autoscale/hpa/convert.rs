@@ -2,7 +2,8 @@
 //!
 //! Source: `pkg/apis/autoscaling/v2/defaults.go`, `pkg/apis/autoscaling/validation/validation.go`.
 
-use serde_json::value::RawValue;
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
 
 use super::{
     amounts::{approximate, milli},
@@ -34,6 +35,13 @@ const MOST: usize = 100;
 
 const METRIC_TYPES: [&str; 5] = ["ContainerResource", "External", "Object", "Pods", "Resource"];
 
+/// The status of an object, as written.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WithStatus {
+    status: Value,
+}
+
 /// A HorizontalPodAutoscaler that was read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hpa {
@@ -41,6 +49,8 @@ pub struct Hpa {
     pub core: core::Autoscaler,
     /// The status before.
     pub before: core::Before,
+    /// The status before, as written; null for none.
+    pub status: Value,
     /// `status.lastScaleTime`, as written.
     pub last_scaled: Option<String>,
     /// The metrics as they are written, in the order of the engine's.
@@ -62,7 +72,8 @@ impl Hpa {
             vec![Cause { field: error.field, reason, message: error.message, unreadable: true }]
         })?;
         let mut faults = Faults::default();
-        let hpa = read_all(written, &mut faults);
+        let status = serde_json::from_str::<WithStatus>(json.get()).map(|of| of.status).unwrap_or_default();
+        let hpa = Self { status, ..read_all(written, &mut faults) };
         if faults.count() == 0 { Ok(hpa) } else { Err(faults.into_causes()) }
     }
 
@@ -111,6 +122,7 @@ fn read_all(written: Written, faults: &mut Faults) -> Hpa {
         status.conditions.iter().enumerate().filter_map(|(i, one)| condition(one, &conditions_at.index(i), faults));
     Hpa {
         before: core::Before { desired: status.desired_replicas, conditions: conditions.collect() },
+        status: Value::Null,
         last_scaled: status.last_scale_time,
         core: core::Autoscaler {
             namespace: namespace.into(),
