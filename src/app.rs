@@ -66,6 +66,7 @@ mod autoscale;
 mod decisions;
 mod mirrors;
 mod policy_file;
+mod scaling;
 mod sources;
 mod tls;
 

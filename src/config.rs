@@ -27,6 +27,7 @@ mod audit;
 mod autoscale;
 mod database;
 mod decisions;
+mod hpa;
 mod limits;
 mod shown;
 mod sync;
@@ -40,6 +41,7 @@ pub use self::{
     autoscale::{Autoscale, AutoscaleSettings},
     database::{DatabaseSettings, shows_password},
     decisions::DecisionSettings,
+    hpa::HpaSettings,
     limits::LimitSettings,
     sync::SyncSettings,
     tls::TlsSettings,
@@ -132,6 +134,10 @@ pub struct Settings {
     /// Settings of autoscaling.
     #[command(flatten)]
     pub autoscaling: AutoscaleSettings,
+
+    /// Settings of the loop over HorizontalPodAutoscalers.
+    #[command(flatten)]
+    pub scaling: HpaSettings,
 
     /// Time for which an Event is kept after it happened last; 0s keeps Events for ever
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]

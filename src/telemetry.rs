@@ -184,6 +184,9 @@ metrics! {
     AUTOSCALE_TURN_DURATION = "autoscale_turn_duration_seconds", Kind::Histogram(FAST), "Time for a turn of that loop.";
     AUTOSCALE_MESSAGES = "autoscale_messages_total", Kind::Counter,
         "Messages to the webhook of that loop, by outcome (accepted, failed).";
+    HPA_TURNS = "hpa_turns_total", Kind::Counter, "Turns of the loop over HorizontalPodAutoscalers, by outcome (done, failed).";
+    HPA_RESCALES = "hpa_rescales_total", Kind::Counter, "Workloads that this loop scaled, by direction (up, down).";
+    HPA_QUERIES_FAILED = "hpa_queries_failed_total", Kind::Counter, "Queries that Prometheus did not answer.";
     DECISIONS_RECORDED = "decisions_recorded_total", Kind::Counter, "Decisions that are recorded.";
     DECISIONS_DROPPED = "decisions_dropped_total", Kind::Counter,
         "Decisions that are not recorded, by reason: dropped (there was no room), refused (by the ledger), unreadable, removed (with their cluster).";

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use jiff::SignedDuration;
 use uuid::Uuid;
 
-use super::Error;
+use super::{Error, scaling};
 #[cfg(not(feature = "externalgrpc"))]
 use crate::features;
 use crate::{
@@ -40,6 +40,9 @@ impl Loops {
                 rules: Rules { delay_after_add: delay(of.autoscale_delay_after_add), ..Rules::default() },
             };
             leads.push(nodes::start(service, holder, clusters, options));
+        }
+        if settings.scaling.hpa {
+            leads.push(scaling::start(&settings.scaling, service, holder)?);
         }
         Ok(Self(leads))
     }

@@ -186,6 +186,11 @@ async fn what_if() {
 }
 
 #[tokio::test]
+async fn autoscale_hpa() {
+    runs("docs/autoscale-hpa.md", &[]).await;
+}
+
+#[tokio::test]
 async fn decisions() {
     runs("docs/decisions.md", &[]).await;
 }

@@ -27,9 +27,7 @@ use crate::{
         error::{Error, Result},
     },
     wire::{
-        autoscale::hpa::{
-            ExternalMetricValue, MetricValue, PodMetrics, custom_values, external_values, pod_usages,
-        },
+        autoscale::hpa::{ExternalMetricValue, MetricValue, PodMetrics, custom_values, external_values, pod_usages},
         decode,
         fault::{Faults, Path as At},
         selector::parse_labels,
@@ -166,7 +164,12 @@ pub async fn send_pods(State(state): State<AppState>, cluster: ClusterName, body
     keep_pods(&state, cluster, "", body).await
 }
 
-async fn list(state: &AppState, ClusterName(cluster): ClusterName, namespace: Option<&str>, query: &LabelQuery) -> Result<Response> {
+async fn list(
+    state: &AppState,
+    ClusterName(cluster): ClusterName,
+    namespace: Option<&str>,
+    query: &LabelQuery,
+) -> Result<Response> {
     let selector = query.label_selector.as_deref().unwrap_or_default();
     let selector = parse_labels(selector).map_err(|error| Error::BadRequest(format!("labelSelector: {error}")))?;
     let newest = newest(state, &cluster).await?;

@@ -1,4 +1,6 @@
 //! `/autoscale/…`: how many nodes and replicas there should be, and what containers should request.
 
+pub mod hpa;
+pub mod metrics;
 pub mod scale_down;
 pub mod status;

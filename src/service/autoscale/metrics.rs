@@ -23,9 +23,7 @@ use crate::{
     },
     store::{Entry, EntryId, Retain, Scan, ledger::MAX_BODY},
     wire::{
-        autoscale::hpa::{
-            ExternalMetricValue, MetricValue, PodMetrics, custom_values, external_values, pod_usages,
-        },
+        autoscale::hpa::{ExternalMetricValue, MetricValue, PodMetrics, custom_values, external_values, pod_usages},
         fault::{Faults, Path},
     },
 };
@@ -85,7 +83,9 @@ pub async fn keep<T: Serialize>(
     let bodies = bodies(items)?;
     if sort == Sort::External && bodies.len() > 1 {
         // A message replaces all series of its metrics, so that it must be one entry.
-        return Err(Error::BadRequest(format!("items: Too long: external metrics are at most {MAX_BODY} bytes a message")));
+        return Err(Error::BadRequest(format!(
+            "items: Too long: external metrics are at most {MAX_BODY} bytes a message"
+        )));
     }
     let now = service.clusters.now().await?;
     let entry = |body: Bytes| Entry {
@@ -203,7 +203,12 @@ impl Newest {
     }
 
     /// Adds what another source has. The values that are there already stay.
-    pub fn add(&mut self, pods: Vec<PodMetrics>, custom: Vec<MetricValue>, external: Vec<(String, ExternalMetricValue)>) {
+    pub fn add(
+        &mut self,
+        pods: Vec<PodMetrics>,
+        custom: Vec<MetricValue>,
+        external: Vec<(String, ExternalMetricValue)>,
+    ) {
         for pod in pods {
             let key = (pod.metadata.namespace.clone(), pod.metadata.name.clone());
             self.pods.entry(key).or_insert(pod);
@@ -292,11 +297,18 @@ mod tests {
             body: Bytes::from(body.to_owned()),
         };
         let mut newest = Newest::default();
-        let pods = |cpu: &str| format!(r#"[{{"metadata":{{"name":"a"}},"timestamp":"2026-01-05T12:00:00Z","containers":[{{"name":"c","usage":{{"cpu":"{cpu}"}}}}]}}]"#);
+        let pods = |cpu: &str| {
+            format!(
+                r#"[{{"metadata":{{"name":"a"}},"timestamp":"2026-01-05T12:00:00Z","containers":[{{"name":"c","usage":{{"cpu":"{cpu}"}}}}]}}]"#
+            )
+        };
         newest.take(&entry("pods", &pods("2")));
         newest.take(&entry("pods", &pods("1")));
         newest.take(&entry("external", r#"[{"metricName":"q","value":"5"}]"#));
-        newest.take(&entry("external", r#"[{"metricName":"q","value":"7"},{"metricName":"q","value":"8"},{"metricName":"r","value":"1"}]"#));
+        newest.take(&entry(
+            "external",
+            r#"[{"metricName":"q","value":"7"},{"metricName":"q","value":"8"},{"metricName":"r","value":"1"}]"#,
+        ));
         let metrics = of_namespace(&newest.by_namespace(), "shop");
         assert_eq!(metrics.pods[0].containers[0].1["cpu"], 2_000);
         let mut external: Vec<i64> = metrics.external.iter().map(|value| value.milli).collect();

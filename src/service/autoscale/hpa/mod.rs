@@ -23,8 +23,8 @@ use crate::{
     },
     wire::{
         autoscale::hpa::{
-            Case, Given, Hpa, HpaAnswer, HpaList, HpaReport, HpaRequest, HpaStep, NamedReport, ScaleDocument, SyncReport,
-            play, selection,
+            Case, Given, Hpa, HpaAnswer, HpaList, HpaReport, HpaRequest, HpaStep, NamedReport, ScaleDocument,
+            SyncReport, play, selection,
         },
         fault::Cause,
     },
@@ -88,11 +88,7 @@ fn one(last: SyncReport) -> HpaAnswer {
 }
 
 /// The question with what was given and what is stored; the report instead if the target has no scale.
-async fn case_of(
-    from: &Stored<'_>,
-    hpa: Hpa,
-    given: Given,
-) -> Result<std::result::Result<Case, Box<SyncReport>>> {
+async fn case_of(from: &Stored<'_>, hpa: Hpa, given: Given) -> Result<std::result::Result<Case, Box<SyncReport>>> {
     let scale = match given.scale {
         Some(scale) => scale,
         None => match from.scale(&hpa).await? {
@@ -123,13 +119,7 @@ async fn case_of(
 /// The parts of a question that several autoscalers share.
 type Shared = (Arc<Vec<PodState>>, Arc<Metrics>, Options);
 
-fn case(
-    hpa: Hpa,
-    scale: &ScaleDocument,
-    history: History,
-    now: i64,
-    (pods, metrics, options): Shared,
-) -> Case {
+fn case(hpa: Hpa, scale: &ScaleDocument, history: History, now: i64, (pods, metrics, options): Shared) -> Case {
     Case {
         hpa,
         replicas: scale.spec.replicas,

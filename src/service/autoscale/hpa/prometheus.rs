@@ -5,20 +5,19 @@
 //!
 //! Source: <https://prometheus.io/docs/prometheus/latest/querying/api/> (instant queries).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
 use jiff::Timestamp;
 use metrics::counter;
 use serde::Deserialize;
+use tokio::time::{Instant, timeout_at};
 
 use crate::{
     fetch::Fetcher,
     telemetry::{self, seldom::Texts},
     wire::{
-        autoscale::hpa::{
-            ContainerUsage, DescribedObject, ExternalMetricValue, MetricName, MetricValue, PodMetrics,
-        },
+        autoscale::hpa::{ContainerUsage, DescribedObject, ExternalMetricValue, MetricName, MetricValue, PodMetrics},
         objects::{
             meta::{LabelSelector, ObjectMeta},
             quantity::QuantityText,
@@ -31,6 +30,9 @@ const MOST_QUERIES: usize = 200;
 
 /// Queries that are asked at a time.
 const AT_ONCE: usize = 8;
+
+/// Time that a turn waits for all of them.
+const WAITED_FOR: Duration = Duration::from_secs(10);
 
 /// Bytes of a reply.
 const LONGEST: usize = 16 << 20;
@@ -134,30 +136,44 @@ impl Prometheus {
         Ok(Self { url: url.trim_end_matches('/').to_owned(), queries, fetcher })
     }
 
-    /// The values of now.
+    /// The values of now. Queries that are not answered in time have none.
     pub(super) async fn values(&self, now: Timestamp) -> Values {
-        let asked = stream::iter(&self.queries).map(|query| async move { (query, self.ask(query).await) });
-        let answers: Vec<_> = asked.buffer_unordered(AT_ONCE).collect().await;
+        let until = Instant::now() + WAITED_FOR;
+        let asked: Vec<BoxFuture<'_, (&Query, Result<Vec<Series>, String>)>> =
+            self.queries.iter().map(|query| self.asked(query).boxed()).collect();
+        let mut answers = stream::iter(asked).buffer_unordered(AT_ONCE);
         let mut all = Found::default();
-        for (query, answer) in answers {
-            match answer {
-                Ok(series) => all.take(query, series, now),
-                Err(why) => {
-                    counter!(telemetry::HPA_QUERIES_FAILED).increment(1);
-                    if TROUBLE.is_new(&query.metric, &why) {
-                        tracing::warn!(metric = query.metric, why, "Prometheus does not answer a query");
-                    }
+        loop {
+            match timeout_at(until, answers.next()).await {
+                Ok(Some((query, Ok(series)))) => all.take(query, series, now),
+                Ok(Some((query, Err(why)))) => trouble(&query.metric, &why),
+                Ok(None) => return all.values(),
+                Err(_) => {
+                    trouble("", "not all queries were answered in time");
+                    return all.values();
                 }
             }
         }
-        all.values()
+    }
+
+    async fn asked<'q>(&self, query: &'q Query) -> (&'q Query, Result<Vec<Series>, String>) {
+        (query, self.ask(query).await)
     }
 
     async fn ask(&self, query: &Query) -> Result<Vec<Series>, String> {
         let url = format!("{}/api/v1/query?query={}", self.url, encoded(&query.query));
         let body = self.fetcher.get(&url, LONGEST).await?;
-        let reply: Reply = serde_json::from_slice(&body).map_err(|error| format!("the reply cannot be read: {error}"))?;
+        let reply: Reply =
+            serde_json::from_slice(&body).map_err(|error| format!("the reply cannot be read: {error}"))?;
         if reply.status == "success" { Ok(reply.data.result) } else { Err(reply.error) }
+    }
+}
+
+/// Tells of a query without an answer.
+fn trouble(metric: &str, why: &str) {
+    counter!(telemetry::HPA_QUERIES_FAILED).increment(1);
+    if TROUBLE.is_new(metric, why) {
+        tracing::warn!(metric, why, "Prometheus does not answer a query");
     }
 }
 
@@ -213,7 +229,9 @@ impl Found {
                 QueryType::Pods | QueryType::Object => {
                     let pods = QueryObject { kind: "Pod".into(), name_label: "pod".into(), ..QueryObject::default() };
                     let object = query.object.as_ref().unwrap_or(&pods);
-                    let (Some(namespace), Some(name)) = (label("namespace"), label(&object.name_label)) else { continue };
+                    let (Some(namespace), Some(name)) = (label("namespace"), label(&object.name_label)) else {
+                        continue;
+                    };
                     let selector = LabelSelector { match_labels: one.metric.clone(), ..LabelSelector::default() };
                     self.custom.push(MetricValue {
                         described_object: DescribedObject {
@@ -232,7 +250,8 @@ impl Found {
                     let metric_name = query.metric.clone();
                     let metric_labels = one.metric;
                     let timestamp = None;
-                    self.external.push((namespace, ExternalMetricValue { metric_name, metric_labels, timestamp, value }));
+                    self.external
+                        .push((namespace, ExternalMetricValue { metric_name, metric_labels, timestamp, value }));
                 }
             }
         }
@@ -240,12 +259,13 @@ impl Found {
 
     fn values(self) -> Values {
         let now = self.now.map(|now| now.to_string()).unwrap_or_default();
-        let pod = |((namespace, name), (window, containers)): ((String, String), (String, BTreeMap<_, _>))| PodMetrics {
-            metadata: ObjectMeta { namespace, name, ..ObjectMeta::default() },
-            timestamp: now.clone(),
-            window,
-            containers: containers.into_iter().map(|(name, usage)| ContainerUsage { name, usage }).collect(),
-        };
+        let pod =
+            |((namespace, name), (window, containers)): ((String, String), (String, BTreeMap<_, _>))| PodMetrics {
+                metadata: ObjectMeta { namespace, name, ..ObjectMeta::default() },
+                timestamp: now.clone(),
+                window,
+                containers: containers.into_iter().map(|(name, usage)| ContainerUsage { name, usage }).collect(),
+            };
         (self.pods.into_iter().map(pod).collect(), self.custom, self.external)
     }
 }
@@ -261,7 +281,8 @@ mod tests {
     }
 
     fn series(json: &str) -> Vec<Series> {
-        let reply: Reply = serde_json::from_str(&format!(r#"{{"status":"success","data":{{"result":{json}}}}}"#)).expect("JSON");
+        let reply: Reply =
+            serde_json::from_str(&format!(r#"{{"status":"success","data":{{"result":{json}}}}}"#)).expect("JSON");
         reply.data.result
     }
 
@@ -284,7 +305,8 @@ mod tests {
         let (pods, custom, external) = found.values();
         assert_eq!((pods.len(), &*pods[0].metadata.name, &*pods[0].window), (1, "a", "1m"));
         assert_eq!(pods[0].containers[0].usage["cpu"].0, "250m");
-        let told: Vec<_> = custom.iter().map(|v| (&*v.described_object.kind, &*v.described_object.name, &*v.value.0)).collect();
+        let told: Vec<_> =
+            custom.iter().map(|v| (&*v.described_object.kind, &*v.described_object.name, &*v.value.0)).collect();
         assert_eq!(told, [("Pod", "a", "7001m"), ("Ingress", "front", "9000m")]);
         assert_eq!((&*external[0].0, &*external[0].1.value.0), ("", "1000000m"));
     }
@@ -304,7 +326,8 @@ mod tests {
     async fn a_dead_prometheus_has_no_values() {
         let fetcher = Fetcher::with_http("").expect("a client");
         // Nobody listens on the port of discarded messages.
-        let prometheus = Prometheus::new("http://127.0.0.1:9", vec![query(QueryType::Pods, "rps")], fetcher).expect("one");
+        let prometheus =
+            Prometheus::new("http://127.0.0.1:9", vec![query(QueryType::Pods, "rps")], fetcher).expect("one");
         let (pods, custom, external) = prometheus.values(Timestamp::UNIX_EPOCH).await;
         assert_eq!((pods.len(), custom.len(), external.len()), (0, 0, 0));
     }

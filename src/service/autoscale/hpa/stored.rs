@@ -72,8 +72,12 @@ impl Stored<'_> {
         let kind = kind()?;
         let asked = ResourceAttributes::new("get", kind.group, kind.plural).within(namespace).named(name);
         self.caller_may(asked).await?;
-        let target =
-            Target { cluster: self.cluster.clone(), kind, namespace: Some(namespace.to_owned()), name: name.to_owned() };
+        let target = Target {
+            cluster: self.cluster.clone(),
+            kind,
+            namespace: Some(namespace.to_owned()),
+            name: name.to_owned(),
+        };
         let record = match self.at {
             None => objects::read(self.service, &target, None).await?,
             Some(revision) => objects::read_at(self.service, &target, revision).await?,
@@ -143,7 +147,6 @@ impl Stored<'_> {
 /// A stored autoscaler, or its first fault.
 fn parse(record: &Record) -> std::result::Result<Hpa, String> {
     let json: &RawValue = serde_json::from_slice(&record.body).map_err(|error| error.to_string())?;
-    Hpa::parse(json).map_err(|causes| {
-        causes.first().map(|cause| format!("{}: {}", cause.field, cause.message)).unwrap_or_default()
-    })
+    Hpa::parse(json)
+        .map_err(|causes| causes.first().map(|cause| format!("{}: {}", cause.field, cause.message)).unwrap_or_default())
 }

@@ -25,7 +25,6 @@ use super::{
     stored::{Read, Stored, kind, nanos},
 };
 use crate::{
-    clock,
     core::advise::hpa::{Answer, History, Metrics, Options, PodState, Rival, Selection, unreachable},
     service::{
         Service,
@@ -85,7 +84,7 @@ async fn follow(service: Service, settings: Settings, lead: Lead) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let done = turns.turn(clock::now()).await;
+        let done = turns.turn().await;
         let outcome = if done.is_ok() { "done" } else { "failed" };
         counter!(telemetry::HPA_TURNS, "outcome" => outcome).increment(1);
         if let Err(error) = done {
@@ -130,7 +129,8 @@ impl Turns {
     ///
     /// # Errors
     /// Those of the store. An autoscaler that cannot be carried out does not keep the others from it.
-    pub async fn turn(&mut self, now: Timestamp) -> Result<usize> {
+    pub async fn turn(&mut self) -> Result<usize> {
+        let now = self.service.clusters.now().await?;
         if guard::source_for(&self.service, &self.cluster, kind()?).await?.is_some() {
             return Ok(0);
         }
@@ -275,10 +275,8 @@ impl Turns {
         let direction = if to > from { "up" } else { "down" };
         counter!(telemetry::HPA_RESCALES, "direction" => direction).increment(1);
         let (_, kind, name) = hpa.target();
-        let message = format!(
-            "{kind} {name}: {from} → {to} replicas, by the autoscaler {}: {}",
-            hpa.core.name, answer.reason
-        );
+        let message =
+            format!("{kind} {name}: {from} → {to} replicas, by the autoscaler {}: {}", hpa.core.name, answer.reason);
         tracing::info!(cluster = &*self.cluster, namespace = &*hpa.core.namespace, "{message}");
         let live = self.service.clusters.get(&self.cluster).await?;
         self.service.decisions.acted(Action {

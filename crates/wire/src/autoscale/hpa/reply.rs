@@ -5,7 +5,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-use super::{amounts::written, convert::Hpa, spec::Metric};
+use super::{
+    amounts::written,
+    convert::Hpa,
+    spec::{Identifier, Metric},
+};
 use crate::{
     fault::{Faults, Path},
     objects::meta::instant,
@@ -330,6 +334,22 @@ fn current_metrics(hpa: &Hpa, proposals: &[Proposal]) -> Vec<Value> {
     proposals.iter().zip(&hpa.metrics).map(one).collect()
 }
 
+/// The name of a metric and its selector, without the lists that are empty.
+fn identifier(of: &Identifier) -> Value {
+    let mut metric = json!({"name": of.name});
+    if let Some(selector) = &of.selector {
+        let mut kept = Map::new();
+        if !selector.match_labels.is_empty() {
+            kept.insert("matchLabels".into(), json!(selector.match_labels));
+        }
+        if !selector.match_expressions.is_empty() {
+            kept.insert("matchExpressions".into(), json!(selector.match_expressions));
+        }
+        metric["selector"] = kept.into();
+    }
+    metric
+}
+
 /// A metric with its measured values.
 fn current(metric: &Metric, values: Values) -> Value {
     let resource = metric.resource.as_ref().or(metric.container_resource.as_ref());
@@ -349,12 +369,14 @@ fn current(metric: &Metric, values: Values) -> Value {
         Metric { container_resource: Some(of), .. } => {
             ("containerResource", json!({"name": of.name, "container": of.container, "current": current}))
         }
-        Metric { pods: Some(of), .. } => ("pods", json!({"metric": of.metric, "current": current})),
+        Metric { pods: Some(of), .. } => ("pods", json!({"metric": identifier(&of.metric), "current": current})),
         Metric { object: Some(of), .. } => {
             let described = &of.described_object;
-            ("object", json!({"metric": of.metric, "describedObject": described, "current": current}))
+            ("object", json!({"metric": identifier(&of.metric), "describedObject": described, "current": current}))
         }
-        Metric { external: Some(of), .. } => ("external", json!({"metric": of.metric, "current": current})),
+        Metric { external: Some(of), .. } => {
+            ("external", json!({"metric": identifier(&of.metric), "current": current}))
+        }
         _ => return json!({"type": ""}),
     };
     json!({"type": metric.kind, field: source})

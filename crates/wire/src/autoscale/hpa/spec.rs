@@ -200,11 +200,10 @@ pub(super) struct Source {
     pub(super) target: Target,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Identifier {
     pub(super) name: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) selector: Option<LabelSelector>,
 }
 
