@@ -146,3 +146,56 @@ fn requests_of_the_pod_as_a_whole_stand_in_for_those_of_its_containers() {
     }
     assert_eq!(ask(&request).expect("an answer").last.replicas, 4, "the ratio is 3, and the number at most doubles");
 }
+
+/// Numbers that look random: a linear congruence.
+struct Load(u64);
+
+impl Load {
+    fn next(&mut self, below: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % below
+    }
+}
+
+#[test]
+fn a_target_never_shrinks_within_the_window_after_it_grew() {
+    let mut load = Load(7);
+    let mut request = with(
+        "/hpa/spec/metrics",
+        json!([{"type": "External", "external": {"metric": {"name": "depth", "selector": {}},
+        "target": {"type": "AverageValue", "averageValue": "30"}}}]),
+    );
+    request["hpa"]["spec"]["maxReplicas"] = json!(40);
+    request["pods"] = json!([]);
+    let (mut hours, mut grown, mut changes) = (0.0, i64::MIN, 0);
+    while hours < 1_000.0 {
+        let depths = (0..9_000).map(|_| json!([{"metricName": "depth", "value": load.next(1_200).to_string()}]));
+        let steps: Vec<Value> = depths.map(|depth| json!({"afterSeconds": 60, "externalMetrics": depth})).collect();
+        request["steps"] = steps.into();
+        request["externalMetrics"] = json!([{"metricName": "depth", "value": "90"}]);
+        let report = ask(&request).expect("an answer");
+        for step in report.steps.iter().flatten() {
+            let now = seconds(&step.time);
+            if step.replicas < step.current_replicas {
+                assert!(now - grown > 300, "{} shrinks to {} after {} s", step.time, step.replicas, now - grown);
+            }
+            if step.replicas > step.current_replicas {
+                grown = now;
+            }
+            changes += u32::from(step.rescaled);
+        }
+        // The next request goes on where this one ended.
+        let last = &report.last;
+        request["now"] = last.time.clone().into();
+        request["history"] = serde_json::to_value(&report.history).expect("JSON");
+        request["scale"]["spec"]["replicas"] = last.replicas.into();
+        request["scale"]["status"]["replicas"] = last.replicas.into();
+        hours += 150.0;
+    }
+    assert!(changes > 100, "{changes}");
+}
+
+/// Seconds since 1970 of a time in the reply.
+fn seconds(time: &str) -> i64 {
+    time.parse::<jiff::Timestamp>().expect("a time").as_second()
+}

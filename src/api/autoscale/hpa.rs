@@ -36,7 +36,7 @@ use crate::{
 /// with these metrics. The reply's `history` is the memory for the next request.
 ///
 /// With `revision` (or `at`) the stored objects are read as they were then.
-#[utoipa::path(post, path = "/autoscale/hpa", operation_id = "autoscaleHpa", tag = "decisions", params(AtQuery),
+#[utoipa::path(post, path = "/autoscale/hpa", operation_id = "autoscaleHpa", tag = "autoscaling", params(AtQuery),
     request_body(content = HpaRequest, example = json!({
         "hpa": {"metadata": {"name": "web"}, "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}, "maxReplicas": 10,
             "metrics": [{"type": "External", "external": {"metric": {"name": "queue_depth", "selector": {"matchLabels": {"queue": "orders"}}},

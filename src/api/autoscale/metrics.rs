@@ -142,7 +142,7 @@ async fn keep_pods(state: &AppState, cluster: ClusterName, namespace: &str, body
 /// Send the use of pods of a namespace
 ///
 /// `PodMetrics`, a list of them, or a `PodMetricsList`, as metrics-server has it. The newest values of each pod count, for three minutes.
-#[utoipa::path(post, path = "/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods", operation_id = "sendPodMetricsOfNamespace", tag = "state",
+#[utoipa::path(post, path = "/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods", operation_id = "sendPodMetricsOfNamespace", tag = "autoscaling",
     request_body(content = MetricItems<PodMetrics>),
     responses((status = 201, description = "The values are kept.", body = MetricsKept), ReadErrors))]
 pub async fn send_pods_of(
@@ -157,7 +157,7 @@ pub async fn send_pods_of(
 /// Send the use of pods
 ///
 /// As for one namespace; each item names its namespace.
-#[utoipa::path(post, path = "/apis/metrics.k8s.io/v1beta1/pods", operation_id = "sendPodMetrics", tag = "state",
+#[utoipa::path(post, path = "/apis/metrics.k8s.io/v1beta1/pods", operation_id = "sendPodMetrics", tag = "autoscaling",
     request_body(content = MetricItems<PodMetrics>),
     responses((status = 201, description = "The values are kept.", body = MetricsKept), ReadErrors))]
 pub async fn send_pods(State(state): State<AppState>, cluster: ClusterName, body: JsonBytes) -> Result<Kept> {
@@ -188,7 +188,7 @@ async fn list(
 }
 
 /// Show the use of pods of a namespace
-#[utoipa::path(get, path = "/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods", operation_id = "listPodMetricsOfNamespace", tag = "state",
+#[utoipa::path(get, path = "/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods", operation_id = "listPodMetricsOfNamespace", tag = "autoscaling",
     params(LabelQuery), responses((status = 200, description = "The newest values that were sent.", body = PodMetricsList), ReadErrors))]
 pub async fn list_pods_of(
     State(state): State<AppState>,
@@ -200,7 +200,7 @@ pub async fn list_pods_of(
 }
 
 /// Show the use of pods
-#[utoipa::path(get, path = "/apis/metrics.k8s.io/v1beta1/pods", operation_id = "listPodMetrics", tag = "state", params(LabelQuery),
+#[utoipa::path(get, path = "/apis/metrics.k8s.io/v1beta1/pods", operation_id = "listPodMetrics", tag = "autoscaling", params(LabelQuery),
     responses((status = 200, description = "The newest values that were sent.", body = PodMetricsList), ReadErrors))]
 pub async fn list_pods(
     State(state): State<AppState>,
@@ -213,7 +213,7 @@ pub async fn list_pods(
 /// Send metrics of objects
 ///
 /// `MetricValue`s of pods and of other objects of the namespace, or a `MetricValueList`. The newest value of each series counts, for three minutes.
-#[utoipa::path(post, path = "/apis/custom.metrics.k8s.io/v1beta2/namespaces/{namespace}", operation_id = "sendCustomMetrics", tag = "state",
+#[utoipa::path(post, path = "/apis/custom.metrics.k8s.io/v1beta2/namespaces/{namespace}", operation_id = "sendCustomMetrics", tag = "autoscaling",
     request_body(content = MetricItems<MetricValue>),
     responses((status = 201, description = "The values are kept.", body = MetricsKept), ReadErrors))]
 pub async fn send_custom(
@@ -243,7 +243,7 @@ pub async fn send_custom(
 ///
 /// `ExternalMetricValue`s for autoscalers of the namespace, or an `ExternalMetricValueList`. The series of a metric in one message replace all earlier
 /// ones of that metric. They count for three minutes.
-#[utoipa::path(post, path = "/apis/external.metrics.k8s.io/v1beta1/namespaces/{namespace}", operation_id = "sendExternalMetrics", tag = "state",
+#[utoipa::path(post, path = "/apis/external.metrics.k8s.io/v1beta1/namespaces/{namespace}", operation_id = "sendExternalMetrics", tag = "autoscaling",
     request_body(content = MetricItems<ExternalMetricValue>),
     responses((status = 201, description = "The values are kept.", body = MetricsKept), ReadErrors))]
 pub async fn send_external(

@@ -19,6 +19,7 @@ use crate::{
     service::{
         Service,
         compute::compute,
+        context::{self, Fresh},
         error::{Error, Result},
     },
     store::{Entry, EntryId, Retain, Scan, ledger::MAX_BODY},
@@ -64,7 +65,7 @@ impl Sort {
 /// Keeps the values of a message. `namespace` is that of the path; empty where each item names its own.
 ///
 /// # Errors
-/// [`Error::BadRequest`] with the fault of an item, and those of the store.
+/// [`Error::BadRequest`] with the fault of an item, [`Error::NotFound`] if there is no such cluster, and those of the store.
 pub async fn keep<T: Serialize>(
     service: &Service,
     cluster: &Arc<str>,
@@ -80,6 +81,8 @@ pub async fn keep<T: Serialize>(
     if items.len() > MOST_ITEMS {
         return Err(Error::BadRequest(format!("items: Too many: a message has at most {MOST_ITEMS} items")));
     }
+    // Values of clusters that nobody made would grow without a bound.
+    context::take(service, cluster, Fresh::default()).await?.is_there()?;
     let bodies = bodies(items)?;
     if sort == Sort::External && bodies.len() > 1 {
         // A message replaces all series of its metrics, so that it must be one entry.

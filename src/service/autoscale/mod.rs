@@ -5,8 +5,8 @@ pub mod hpa;
 pub mod machine;
 pub mod metrics;
 pub mod nodes;
+#[cfg(feature = "externalgrpc")]
 pub mod provider;
 pub mod scale_down;
 pub mod status;
 pub mod webhook;
-#[cfg(feature = "externalgrpc")]

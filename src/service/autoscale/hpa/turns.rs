@@ -98,7 +98,7 @@ async fn follow(service: Service, settings: Settings, lead: Lead) {
 
 /// The turns over the autoscalers of a cluster.
 #[derive(Debug)]
-pub struct Turns {
+struct Turns {
     service: Service,
     cluster: Arc<str>,
     settings: Settings,
@@ -116,7 +116,7 @@ struct Shared {
 
 impl Turns {
     /// Turns that know nothing yet.
-    pub fn new(service: &Service, cluster: &Arc<str>, settings: Settings) -> Self {
+    fn new(service: &Service, cluster: &Arc<str>, settings: Settings) -> Self {
         let (service, cluster) = (service.clone(), cluster.clone());
         Self { service, cluster, settings, caller: Caller::default(), memories: None }
     }
@@ -129,7 +129,7 @@ impl Turns {
     ///
     /// # Errors
     /// Those of the store. An autoscaler that cannot be carried out does not keep the others from it.
-    pub async fn turn(&mut self) -> Result<usize> {
+    async fn turn(&mut self) -> Result<usize> {
         let now = self.service.clusters.now().await?;
         if guard::source_for(&self.service, &self.cluster, kind()?).await?.is_some() {
             return Ok(0);
