@@ -226,6 +226,7 @@ impl Turns {
             && let Err(error) = self.scale(&read, answer.replicas).await
         {
             answer = answer.refused(&error.to_string(), at);
+            answer.desired = case.hpa.before.desired;
         }
         let hpa = case.hpa.clone();
         case.done(&answer);
